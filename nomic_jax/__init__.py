@@ -1,0 +1,24 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""nomic_jax: train your own long-context text embedding model, in JAX.
+
+Letters in array shapes, everywhere: B rows, S tokens in a row, K texts in a
+row, D width, H heads, d width of a head, L layers, V vocabulary, F width of
+the MLP, Q queries, C candidates, A micro-batches.
+"""
+
+__version__ = "0.1.0"
+
+
+def load(path: str):
+  """Opens a model directory or a work directory for `encode`.
+
+  Returns:
+    A `nomic_jax.embed.Model`.
+
+  Raises:
+    nomic_jax.errors.UserError: naming what is missing or does not fit.
+  """
+  from nomic_jax.embed import Model  # JAX is imported when it is needed
+
+  return Model.load(path)

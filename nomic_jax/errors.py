@@ -1,0 +1,20 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Errors a person can cause, told in one line; a stack trace is for bugs."""
+
+import difflib
+from typing import Iterable
+
+
+class UserError(Exception):
+  """Something the user can mend.
+
+  The message is one line that says what was wrong, where, what was expected
+  and how to mend it. The command line prints it without a stack trace.
+  """
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+  """Returns " Did you mean 'x'?" for the closest of `names`, or ""."""
+  close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+  return f" Did you mean '{close[0]}'?" if close else ""

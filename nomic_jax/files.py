@@ -1,0 +1,122 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Files that appear whole or not at all, and readers that name a bad row."""
+
+import contextlib
+import gzip
+import json
+import os
+import pathlib
+import shutil
+from typing import Iterator
+import uuid
+import zlib
+
+from nomic_jax.errors import UserError
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+  """Yields a temporary sibling of `path` that takes its place on success.
+
+  What is made at the yielded path, a file or a directory, is renamed onto
+  `path`; on an error it is removed and `path` stays as it was. A directory
+  that stands at `path` is moved aside first and removed last.
+
+  Args:
+    path: where the finished file or directory will stand.
+
+  Raises:
+    UserError: if the disk is full, the place cannot be written, or a file
+      would replace a directory.
+  """
+  path = pathlib.Path(path)
+  temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    yield temporary
+    if path.is_dir():
+      _swap(temporary, path)
+    else:
+      temporary.replace(path)
+  except OSError as e:
+    raise UserError(
+        f"cannot write {path}: {e.strerror or e}; nothing was changed there, "
+        "free some space or choose another place and run it again"
+    ) from e
+  finally:
+    if temporary.is_dir():
+      shutil.rmtree(temporary, ignore_errors=True)
+    elif temporary.exists():
+      temporary.unlink()
+
+
+def _swap(temporary: pathlib.Path, path: pathlib.Path) -> None:
+  """Puts the directory `temporary` in the place of the directory `path`."""
+  if not temporary.is_dir():
+    raise UserError(
+        f"cannot write {path}: a directory stands there and a file was to be "
+        "written; give the name of a file"
+    )
+  old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
+  path.rename(old)
+  try:
+    temporary.rename(path)
+  except OSError:
+    old.rename(path)
+    raise
+  shutil.rmtree(old)
+
+
+def read_jsonl(path: str | os.PathLike) -> Iterator[tuple[int, dict]]:
+  """Yields (row number from 1, object) of a .jsonl or .jsonl.gz file.
+
+  Raises:
+    UserError: naming file and row, when the file is missing, unreadable, cut
+      short, not UTF-8, not JSON, or a row is not an object.
+  """
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise UserError(f"{path}: no such file; expected a .jsonl or .jsonl.gz")
+  opened = gzip.open if path.suffix == ".gz" else open
+  number = 0
+  with opened(path, "rb") as lines:
+    while True:
+      number += 1
+      try:
+        line = lines.readline()
+      except (EOFError, gzip.BadGzipFile, zlib.error) as e:
+        raise UserError(
+            f"{path}, row {number}: the gzip stream is damaged or cut short "
+            f"({e}); copy the file again"
+        ) from e
+      except OSError as e:
+        raise UserError(
+            f"{path}, row {number}: cannot be read: {e.strerror}") from e
+      if not line:
+        return
+      if not line.strip():
+        continue
+      try:
+        value = json.loads(line.rstrip().decode("utf-8"))
+      except UnicodeDecodeError as e:
+        raise UserError(
+            f"{path}, row {number}: not UTF-8 at byte {e.start}; convert the "
+            "file to UTF-8"
+        ) from e
+      except json.JSONDecodeError as e:
+        raise UserError(
+            f"{path}, row {number}: not valid JSON ({e.msg} at column "
+            f"{e.colno}); expected one object per line"
+        ) from e
+      except (ValueError, RecursionError) as e:  # huge numbers, deep nesting
+        raise UserError(
+            f"{path}, row {number}: JSON beyond what Python reads ({e}); "
+            "expected one object of texts and numbers per line"
+        ) from e
+      if not isinstance(value, dict):
+        raise UserError(
+            f"{path}, row {number}: expected a JSON object, found "
+            f"{type(value).__name__}"
+        )
+      yield number, value
