@@ -1,0 +1,62 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What an encoder is: the numbers that fix its parameters and its output."""
+
+import dataclasses
+
+from nomic_jax.errors import UserError
+
+GATED = ("swiglu", "geglu", "glu")
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderConfig:
+  """The architecture of a NomicBERT or classic BERT encoder.
+
+  Everything here travels with the weights (a model directory, a work
+  directory). How to compute it (dtype, attention kernel, rematerialisation)
+  belongs to `Encoder`, since it changes from machine to machine.
+
+  Defaults are nomic-bert-2048's (Nomic Embed, section 3; its config.json).
+  """
+
+  vocab_size: int = 30528
+  width: int = 768
+  layers: int = 12
+  heads: int = 12
+  mlp_width: int = 3072
+  max_length: int = 8192  # tokens accepted at inference
+  type_vocab_size: int = 2  # 0: no token-type table
+  position: str = "rotary"  # or "learned": one table row per position
+  rotary_base: float = 1000.0
+  rotary_fraction: float = 1.0  # share of a head's dimensions that rotate
+  rotary_interleaved: bool = False  # pairs (0,1),(2,3) instead of halves
+  rotary_factor: float | None = None  # dynamic NTK beyond trained_length
+  trained_length: int = 2048
+  activation: str = "swiglu"  # swiglu, geglu, glu: gated; gelu: plain
+  qkv_bias: bool = False  # also of the attention output projection
+  mlp_in_bias: bool = False  # fc1, or fc11 and fc12
+  mlp_out_bias: bool = False  # fc2
+  norm_eps: float = 1e-12
+  initializer_range: float = 0.02
+  pad_token_id: int = 0
+  pooling: str = "mean"  # mean, cls or last
+  pooled_norm: bool = False  # v1.5: LayerNorm, no affine, of the pooled vector
+  pooler: bool = False  # BERT's tanh(dense(first token)) weights
+
+  def __post_init__(self):
+    odd = self.position == "rotary" and self.head_width % 2
+    if self.width % self.heads or odd:
+      raise UserError(
+          f"config.encoder: a width of {self.width} does not divide into "
+          f"{self.heads} heads{' of even width' if odd else ''}; change width "
+          "or heads"
+      )
+
+  @property
+  def gated(self) -> bool:
+    return self.activation in GATED
+
+  @property
+  def head_width(self) -> int:
+    return self.width // self.heads

@@ -1,0 +1,67 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""From hidden states of packed rows to one vector per text."""
+
+import jax
+from jax import Array
+import jax.numpy as jnp
+
+from nomic_jax.errors import nearest
+from nomic_jax.errors import UserError
+from nomic_jax.model.config import EncoderConfig
+
+POOLINGS = ("mean", "cls", "last")
+
+
+def pool(
+    config: EncoderConfig, hidden: Array, segment_ids: Array, slots: int
+) -> Array:
+  """Pools each segment of each row.
+
+  Args:
+    config: its `pooling` is mean, cls (first token) or last (last token);
+      with `pooled_norm` a LayerNorm without parameters follows (v1.5).
+    hidden: float32 [B, S, D].
+    segment_ids: int32 [B, S]; texts are 1..slots, each contiguous.
+    slots: the most texts a row may hold.
+
+  Returns:
+    float32 [B, slots, D]; zeros where a row has no such segment.
+  """
+  check_pooling(config.pooling)
+  member = segment_ids[:, :, None] == jnp.arange(1, slots + 1)
+  if config.pooling == "cls":
+    before = jnp.pad(segment_ids, ((0, 0), (1, 0)))[:, :-1]
+    member &= (segment_ids != before)[:, :, None]
+  elif config.pooling == "last":
+    after = jnp.pad(segment_ids, ((0, 0), (0, 1)))[:, 1:]
+    member &= (segment_ids != after)[:, :, None]
+  weight = member.astype(hidden.dtype)
+  # A sum over tokens as a matmul: no scatter, and rows stay on their device.
+  total = jnp.einsum(
+      "bsk,bsd->bkd", weight, hidden, precision=jax.lax.Precision.HIGHEST
+  )
+  pooled = total / jnp.maximum(weight.sum(1), 1.0)[:, :, None]
+  return plain_layer_norm(pooled) if config.pooled_norm else pooled
+
+
+def check_pooling(name: str) -> str:
+  """Returns `name`, or raises UserError listing the poolings."""
+  if name not in POOLINGS:
+    raise UserError(
+        f"config.encoder: pooling '{name}' is unknown; expected one of "
+        f"{', '.join(POOLINGS)}.{nearest(name, POOLINGS)}"
+    )
+  return name
+
+
+def plain_layer_norm(x: Array, eps: float = 1e-5) -> Array:
+  """LayerNorm over the last axis without scale or bias."""
+  centred = x - x.mean(-1, keepdims=True)
+  return centred * jax.lax.rsqrt((centred**2).mean(-1, keepdims=True) + eps)
+
+
+def normalize(x: Array) -> Array:
+  """Divides by the Euclidean length; zero vectors stay zero, without NaN."""
+  square = (x**2).sum(-1, keepdims=True)
+  return x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))

@@ -1,0 +1,158 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The encoder: its parameter list, and that company changes nothing."""
+
+import dataclasses
+
+from flax.linen import meta
+import jax
+import numpy as np
+import pytest
+
+from nomic_jax.data.pack import pack
+from nomic_jax.errors import UserError
+from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model.encoder import Encoder
+
+NOMIC = EncoderConfig(
+    vocab_size=96, width=32, layers=2, heads=2, mlp_width=64, max_length=64
+)
+BERT = dataclasses.replace(
+    NOMIC, position="learned", activation="gelu", qkv_bias=True,
+    mlp_in_bias=True, mlp_out_bias=True, pooler=True,
+)
+
+# Checkpoints and export depend on these names; a change here needs a
+# migration of both.
+NOMIC_PATHS = """
+layers/down/kernel layers/gate/kernel layers/norm1/bias layers/norm1/scale
+layers/norm2/bias layers/norm2/scale layers/out/kernel layers/qkv/kernel
+layers/up/kernel norm/bias norm/scale type/embedding word/embedding
+""".split()
+BERT_PATHS = """
+layers/down/bias layers/down/kernel layers/norm1/bias layers/norm1/scale
+layers/norm2/bias layers/norm2/scale layers/out/bias layers/out/kernel
+layers/qkv/bias layers/qkv/kernel layers/up/bias layers/up/kernel norm/bias
+norm/scale pooler/bias pooler/kernel position/embedding type/embedding
+word/embedding
+""".split()
+
+
+def _params(config):
+  return meta.unbox(Encoder(config).init(jax.random.key(0)))
+
+
+def _tokens(texts, row_length, slots):
+  packed = pack(texts, row_length, slots)
+  tokens = {
+      "ids": packed.ids, "segment_ids": packed.segment_ids,
+      "positions": packed.positions,
+  }
+  return tokens, packed.slot_of
+
+
+def _texts(seed=0, lengths=(7, 3, 12, 1, 9, 5)):
+  rng = np.random.default_rng(seed)
+  return [list(rng.integers(1, 96, n)) for n in lengths]
+
+
+@pytest.mark.parametrize(
+    "config, expected", [(NOMIC, NOMIC_PATHS), (BERT, BERT_PATHS)]
+)
+def test_parameter_paths_are_frozen(config, expected):
+  leaves = jax.tree_util.tree_leaves_with_path(_params(config))
+  paths = [jax.tree_util.keystr(p, simple=True, separator="/")
+           for p, _ in leaves]
+  assert sorted(paths) == expected
+
+
+def test_paper_model_has_the_published_number_of_parameters():
+  shapes = jax.eval_shape(Encoder(EncoderConfig()).init, jax.random.key(0))
+  count = sum(x.size for x in jax.tree.leaves(shapes))
+  assert count == 136_731_648  # reference.md 1.7, nomic-embed-text-v1
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
+@pytest.mark.parametrize("base", [NOMIC, BERT])
+def test_a_text_alone_equals_a_text_in_company(base, pooling):
+  config = dataclasses.replace(base, pooling=pooling)
+  encoder, params = Encoder(config), _params(config)
+  texts = _texts()
+  tokens, slot_of = _tokens(texts, 16, 4)
+  assert tokens["segment_ids"].max() > 1  # rows do hold several
+  together = encoder.embed(params, tokens, 4).reshape(-1, config.width)
+  for text, slot in zip(texts, slot_of):
+    for row_length in (len(text), 20):  # without padding, and with
+      alone, _ = _tokens([text], row_length, 1)
+      vector = encoder.embed(params, alone, 1)[0, 0]
+      np.testing.assert_allclose(together[slot], vector, atol=2e-6)
+  assert np.abs(together[slot_of[0]] - together[slot_of[1]]).max() > 1e-2
+
+
+def test_dynamic_ntk_depends_on_a_texts_own_length():
+  config = dataclasses.replace(NOMIC, rotary_factor=2.0, trained_length=8)
+  encoder, params = Encoder(config), _params(config)
+  texts = _texts()
+  tokens, slot_of = _tokens(texts, 16, 4)
+  plain = Encoder(NOMIC).embed(params, tokens, 4).reshape(-1, 32)
+  scaled = encoder.embed(params, tokens, 4).reshape(-1, 32)
+  for text, slot in zip(texts, slot_of):
+    difference = np.abs(plain[slot] - scaled[slot]).max()
+    if len(text) <= 8:
+      assert difference < 1e-6
+    else:
+      assert difference > 1e-6
+
+
+def test_ntk_base_has_the_published_value():
+  from nomic_jax.model import rotary
+
+  config = dataclasses.replace(
+      NOMIC, width=64, heads=1, rotary_factor=2.0, trained_length=2048,
+      rotary_base=1000.0,
+  )
+  length = 4096  # reference.md 1.2: base 3108.22
+  positions = np.arange(length, dtype=np.int32)[None]
+  cos, sin = rotary.tables(config, positions, np.ones_like(positions))
+  angle = np.arctan2(sin[0, 1, 0], cos[0, 1, 0])  # of position 1
+  expected = 3108.22 ** -(np.arange(0, 64, 2) / 64)
+  np.testing.assert_allclose(angle, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("base", [NOMIC, BERT])
+def test_remat_and_unroll_change_nothing(base):
+  params = _params(base)
+  tokens, _ = _tokens(_texts(), 16, 4)
+
+  def value_and_grad(**options):
+    encoder = Encoder(base, **options)
+    f = lambda p: (encoder.embed(p, tokens, 4) ** 2).sum()
+    return jax.value_and_grad(f)(params)
+
+  plain = value_and_grad()
+  for options in ({"remat": True}, {"unroll": 2}):
+    other = value_and_grad(**options)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+        plain, other,
+    )
+
+
+def test_dropout_is_drawn_from_the_key():
+  encoder = Encoder(NOMIC, dropout=0.5)
+  params = _params(NOMIC)
+  tokens, _ = _tokens(_texts(), 16, 4)
+  still = encoder.embed(params, tokens, 4)
+  one, again, two = (
+      encoder.embed(params, tokens, 4, jax.random.key(n)) for n in (1, 1, 2)
+  )
+  np.testing.assert_array_equal(one, again)
+  assert np.abs(one - two).max() > 1e-2
+  assert np.abs(one - still).max() > 1e-2
+
+
+def test_unknown_pooling_is_named():
+  config = dataclasses.replace(NOMIC, pooling="max")
+  tokens, _ = _tokens(_texts(), 16, 4)
+  with pytest.raises(UserError, match="pooling 'max'"):
+    Encoder(config).embed(_params(NOMIC), tokens, 4)
