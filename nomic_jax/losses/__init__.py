@@ -1,0 +1,70 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Objectives. Each is a module with one contract; the step knows no other.
+
+A loss is built from an encoder and has two functions:
+
+  init(rng) -> params
+      The tree to train, boxed with logical axis names: `encoder`, and
+      whatever else the objective learns.
+  __call__(params, batch, rng) -> (total, weight, metrics)
+      `total` is a sum, `weight` what it is to be divided by, `metrics` sums
+      over the same weight. The step divides once, after adding up
+      micro-batches, so unequal ones stay exact.
+
+Batches are global arrays and means are global means: no loss knows how many
+devices or hosts there are. A new objective is a new file here and a line in
+`_LOSSES`.
+"""
+
+import inspect
+from typing import Any, Protocol
+
+from jax import Array
+import ml_collections
+
+from nomic_jax.errors import nearest
+from nomic_jax.errors import UserError
+from nomic_jax.losses.info_nce import InfoNCE
+from nomic_jax.losses.mlm import MLM
+from nomic_jax.model.encoder import Encoder
+
+Params = dict[str, Any]
+Batch = dict[str, Array]
+Outcome = tuple[Array, Array, dict[str, Array]]
+
+
+class Loss(Protocol):
+  """See the module's docstring."""
+
+  def init(self, rng: Array) -> Params:
+    ...
+
+  def __call__(self, params: Params, batch: Batch, rng: Array) -> Outcome:
+    ...
+
+
+_LOSSES = {"mlm": MLM, "info_nce": InfoNCE}
+
+
+def make(config: ml_collections.ConfigDict, encoder: Encoder) -> Loss:
+  """Builds the loss `config.name` with the other fields as arguments.
+
+  Raises:
+    UserError: for an unknown name or an argument the loss does not have.
+  """
+  options = config.to_dict()
+  name = options.pop("name")
+  if name not in _LOSSES:
+    raise UserError(
+        f"config.loss.name: no loss '{name}'; expected one of "
+        f"{', '.join(_LOSSES)}.{nearest(name, _LOSSES)}"
+    )
+  known = [*inspect.signature(_LOSSES[name]).parameters][1:]
+  for option in options:
+    if option not in known:
+      raise UserError(
+          f"config.loss.{option}: the loss {name} has no such argument; it has "
+          f"{', '.join(known)}.{nearest(option, known)}"
+      )
+  return _LOSSES[name](encoder, **options)

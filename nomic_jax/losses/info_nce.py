@@ -1,0 +1,135 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""InfoNCE with in-batch and hard negatives (Nomic Embed, section 4.2)."""
+
+import math
+from typing import Sequence
+
+from flax import linen as nn
+import jax
+from jax import Array
+import jax.numpy as jnp
+
+from nomic_jax.errors import UserError
+from nomic_jax.losses import transforms
+from nomic_jax.model.encoder import Encoder
+
+
+class InfoNCE:
+  """Each query against every candidate of the global batch.
+
+  Batch: packed rows of texts (`ids`, `segment_ids`, `positions` [B, S]) and
+    content [B, K] int32: a hash of the text in each slot, 0 where empty;
+    query [N], candidate [C] int32: which slot (row · K + slot) holds a text;
+      a candidate of -1 is absent (a row with fewer negatives than others);
+    positive [N] int32: index of each query's positive among the candidates.
+
+  Attributes:
+    temperature: softmax temperature, or where a trainable one starts.
+    trainable_temperature: learn it, as log(1/temperature), kept >= 0.01.
+    bidirectional: also ask each positive for its query among all queries; the
+      two directions count half each. (The paper asks one way.)
+    chunks: GradCache, see `transforms.chunked`.
+    blocks: queries are scored in this many blocks, so that memory is
+      [N/blocks, C] logits.
+    matryoshka_dims, matryoshka_weights: see `transforms.matryoshka`.
+  """
+
+  def __init__(
+      self, encoder: Encoder, *, temperature: float = 0.02,
+      trainable_temperature: bool = False, bidirectional: bool = False,
+      chunks: int = 1, blocks: int = 1,
+      matryoshka_dims: Sequence[int] = (),
+      matryoshka_weights: Sequence[float] = (),
+  ):
+    if temperature <= 0:
+      raise UserError(
+          f"config.loss.temperature: {temperature} is not above 0; 0.02 is "
+          "usual"
+      )
+    self._encoder = encoder
+    self._temperature, self._trainable = temperature, trainable_temperature
+    self._embed = transforms.chunked(encoder.embed, chunks)
+    self._blocks, self._bidirectional = blocks, bidirectional
+    self._widths = transforms.matryoshka(matryoshka_dims, matryoshka_weights)
+
+  def init(self, rng: Array) -> dict:
+    params = {"encoder": self._encoder.init(rng)}
+    if self._trainable:
+      start = lambda: jnp.float32(-math.log(self._temperature))
+      params["log_scale"] = nn.with_logical_partitioning(start, ())()
+    return params
+
+  def __call__(self, params: dict, batch: dict, rng: Array) -> tuple:
+    tokens = {k: batch[k] for k in ("ids", "segment_ids", "positions")}
+    content = batch["content"]
+    pooled = self._embed(
+        params["encoder"], tokens, content.shape[1],
+        rng if self._encoder.dropout else None,
+    )
+    pooled = pooled.reshape(-1, pooled.shape[-1])
+    present = batch["candidate"] >= 0
+    slot = jnp.maximum(batch["candidate"], 0)
+    identity = jnp.where(present, content.reshape(-1)[slot], 0)
+    scale = 1 / self._temperature
+    if self._trainable:
+      scale = jnp.exp(jnp.minimum(params["log_scale"], math.log(100.0)))
+
+    positive = batch["positive"]
+
+    def ask(queries, candidates):
+      loss, correct = info_nce(
+          queries, candidates, positive, identity, scale, self._blocks
+      )
+      if not self._bidirectional:
+        return loss, correct
+      back, _ = info_nce(
+          candidates[positive], queries, jnp.arange(len(positive)),
+          identity[positive], scale, self._blocks,
+      )
+      return (loss + back) / 2, correct
+
+    loss, correct = self._widths(ask, pooled[batch["query"]], pooled[slot])
+    weight = jnp.float32(batch["query"].shape[0])
+    return loss, weight, {"accuracy": correct}
+
+
+def info_nce(
+    queries: Array, candidates: Array, positive: Array, identity: Array,
+    scale: Array | float, blocks: int = 1,
+) -> tuple[Array, Array]:
+  """Sum over queries of logsumexp(logits) − logit of the positive.
+
+  The difference is taken before the sum, in float32: ten times more accurate
+  than a log-softmax read at the positive.
+
+  Args:
+    queries: [Q, D], normalised.
+    candidates: [C, D], normalised.
+    positive: int32 [Q], the candidate that answers each query.
+    identity: int32 [C], equal for equal texts and 0 for absent candidates. A
+      copy of the positive elsewhere in the batch is no negative.
+    scale: inverse temperature.
+    blocks: how many blocks of queries to score one after another.
+
+  Returns:
+    (sum of losses, number of queries whose positive scores highest), float32.
+  """
+
+  def score(rows):
+    q, positive = rows
+    # Float32 in earnest: by default accelerators multiply in bfloat16 or TF32,
+    # and a temperature of 0.02 makes their errors fifty times as large.
+    logits = scale * jnp.einsum(
+        "qd,cd->qc", q, candidates, precision=jax.lax.Precision.HIGHEST,
+        preferred_element_type=jnp.float32,
+    )
+    own = positive[:, None] == jnp.arange(candidates.shape[0])
+    copy = identity[positive][:, None] == identity[None, :]
+    logits = jnp.where(own | ~(copy | (identity == 0)), logits, -jnp.inf)
+    true = jnp.take_along_axis(logits, positive[:, None], axis=1)[:, 0]
+    loss = jax.nn.logsumexp(logits, axis=1) - true
+    return loss, (true >= logits.max(1)).astype(jnp.float32)
+
+  loss, correct = transforms.map_chunks(score, blocks, (queries, positive))
+  return loss.sum(), correct.sum()

@@ -1,0 +1,65 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Masked language modelling (Devlin et al. 2019; Nomic Embed, section 4.1)."""
+
+from flax.linen import meta
+import jax
+from jax import Array
+import jax.numpy as jnp
+
+from nomic_jax.losses import transforms
+from nomic_jax.model.encoder import Encoder
+from nomic_jax.model.heads import MLMHead
+
+
+class MLM:
+  """Cross-entropy of the masked tokens, and of no others.
+
+  Batch: the `tokens` fields with masked ids [B, S]; `masked` int32 [B, M],
+  the places to predict; `labels` int32 [B, M], the true ids, -1 for none.
+  Only those M hidden states of a row meet the vocabulary.
+
+  Attributes:
+    chunks: the vocabulary matmul is done this many rows' worth at a time, so
+      that [B·M, V] logits never exist at once.
+  """
+
+  def __init__(self, encoder: Encoder, *, chunks: int = 1):
+    self._encoder, self._chunks = encoder, chunks
+    self._head = MLMHead(encoder.config, encoder.dtype)
+
+  def init(self, rng: Array) -> dict:
+    encoder_rng, head_rng = jax.random.split(rng)
+    params = self._encoder.init(encoder_rng)
+    table = meta.unbox(params)["word"]["embedding"]
+    hidden = jnp.zeros((1, self._encoder.config.width))
+    head = self._head.init(head_rng, hidden, table)["params"]
+    return {"encoder": params, "mlm_head": head}
+
+  def __call__(self, params: dict, batch: dict, rng: Array) -> tuple:
+    tokens = {k: batch[k] for k in ("ids", "segment_ids", "positions")}
+    hidden = self._encoder.apply(params["encoder"], tokens, rng)
+    chosen = jnp.take_along_axis(hidden, batch["masked"][:, :, None], axis=1)
+    table = params["encoder"]["word"]["embedding"]
+
+    def score(rows):
+      chosen, labels = rows
+      flat = chosen.reshape(-1, chosen.shape[-1])
+      logits = self._head.apply({"params": params["mlm_head"]}, flat, table)
+      logits = logits.reshape(*labels.shape, -1)
+      true = jnp.take_along_axis(
+          logits, jnp.maximum(labels, 0)[:, :, None], axis=-1
+      )[:, :, 0]
+      counted = labels >= 0
+      loss = jax.nn.logsumexp(logits, axis=-1) - true
+      return (
+          jnp.where(counted, loss, 0.0).sum(-1),
+          (counted & (logits.argmax(-1) == labels)).sum(-1),
+      )
+
+    loss, correct = transforms.map_chunks(
+        score, self._chunks, (chosen, batch["labels"])
+    )
+    weight = (batch["labels"] >= 0).sum().astype(jnp.float32)
+    correct = correct.sum().astype(jnp.float32)
+    return loss.sum(), weight, {"accuracy": correct}

@@ -1,0 +1,300 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""InfoNCE against a loop in float64; chunks and blocks change nothing."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import pytest
+
+from nomic_jax import losses
+from nomic_jax.errors import UserError
+from nomic_jax.losses import transforms
+from nomic_jax.losses.info_nce import info_nce
+from nomic_jax.losses.info_nce import InfoNCE
+from nomic_jax.model.encoder import Encoder
+import tiny
+
+SCALE = 50.0
+
+
+def _case(seed=0, queries=8, negatives=2, width=16):
+  """Normalised vectors, copies of positives and absent ones among them."""
+  rng = np.random.default_rng(seed)
+  q = rng.normal(size=(queries, width))
+  c = rng.normal(size=(queries * (1 + negatives), width))
+  # Answers that are near but not always the nearest, so nothing saturates.
+  c[:queries] += q
+  q, c = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (q, c))
+  identity = np.arange(1, len(c) + 1)
+  identity[3] = identity[0]  # another query's answer is the same text
+  identity[queries + 5] = identity[1]  # so is a hard negative
+  identity[-3:] = 0  # absent
+  c[queries + 5] = c[1]
+  c[3] = c[0]
+  c[-3:] = c[2]  # would score high, were they there
+  positive = np.arange(queries)
+  return (q.astype("f"), c.astype("f"), positive.astype("i"),
+          identity.astype("i"))
+
+
+def _brute(q, c, positive, identity, scale):
+  """Loss, queries answered right, and gradients: one number at a time."""
+  q, c = q.astype("d"), c.astype("d")
+  loss, right, d_scale = 0.0, 0, 0.0
+  d_q, d_c = np.zeros_like(q), np.zeros_like(c)
+  for i, answer in enumerate(positive):
+    seen = [
+        j for j in range(len(c)) if j == answer or (
+            identity[j] != 0 and identity[j] != identity[answer])
+    ]
+    dots = {j: float(q[i] @ c[j]) for j in seen}
+    top = max(dots.values())
+    total = sum(math.exp(scale * (x - top)) for x in dots.values())
+    loss += math.log(total) + scale * (top - dots[answer])
+    right += dots[answer] == top
+    for j in seen:
+      excess = math.exp(scale * (dots[j] - top)) / total - (j == answer)
+      d_q[i] += scale * excess * c[j]
+      d_c[j] += scale * excess * q[i]
+      d_scale += excess * dots[j]
+  return (loss, right), (d_q, d_c, d_scale)
+
+
+def _ours(q, c, positive, identity, scale, blocks=1):
+  f = lambda q, c, scale: info_nce(q, c, positive, identity, scale, blocks)
+  positive, identity = jnp.asarray(positive), jnp.asarray(identity)
+  return tiny.jit(jax.value_and_grad(f, (0, 1, 2), has_aux=True))(
+      q, c, jnp.float32(scale))
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 4])
+def test_value_and_gradients_are_those_of_a_loop_in_float64(blocks):
+  case = _case()
+  expected = _brute(*case, SCALE)
+  assert 0 < expected[0][1] < 8  # some queries are answered wrong
+  tiny.assert_close(_ours(*case, SCALE, blocks), expected, 1e-5)
+  absent = _ours(*case, SCALE, blocks)[1][1][-3:]
+  np.testing.assert_array_equal(absent, 0)
+
+
+def test_copies_and_absent_candidates_would_be_seen():
+  """Negative controls: without the mask the loss is another."""
+  q, c, positive, identity = _case()
+  (loss, _), _ = _brute(q, c, positive, identity, SCALE)
+  distinct = np.arange(1, len(c) + 1)
+  kept_absent = np.where(identity == 0, distinct, identity)
+  kept_copies = np.where(identity == 0, 0, distinct)
+  for other in (kept_absent, kept_copies):
+    (worse, _), _ = _ours(q, c, positive, other, SCALE)
+    assert worse > loss + 0.1
+  only_own = (q, c[:8], positive, identity[:8])  # each query its hard ones
+  assert abs(_ours(*only_own, SCALE)[0][0] - loss) > 0.1
+
+
+def test_logits_that_are_large_do_not_overflow():
+  q, c, positive, identity = _case()
+  expected = _brute(q, c, positive, identity, 1e4)
+  tiny.assert_close(_ours(q, c, positive, identity, 1e4)[0][0],
+                    expected[0][0], 1e-4)
+
+
+def test_each_width_is_cut_and_normalised_again():
+  q, c, positive, identity = _case()
+  q, c = 3 * q, 0.5 * c  # not normalised
+  dims, weights = (4, 8, 16), (1.0, 0.5, 2.0)
+  widths = transforms.matryoshka(dims, weights)
+  score = lambda q, c: info_nce(q, c, positive, identity, SCALE)
+  (loss, right), grads = tiny.jit(jax.value_and_grad(
+      lambda q, c: widths(score, q, c), (0, 1), has_aux=True))(q, c)
+
+  total, rights, d_q, d_c, plain = 0.0, [], 0 * q, 0 * c, 0.0
+  for dim, weight in zip(dims, weights):
+    (value, correct), (g_q, g_c, _) = _brute(
+        _unit(q[:, :dim]), _unit(c[:, :dim]), positive, identity, SCALE)
+    total += weight * value
+    rights.append(correct)
+    d_q[:, :dim] += weight * _through_unit(q[:, :dim], g_q)
+    d_c[:, :dim] += weight * _through_unit(c[:, :dim], g_c)
+    plain += weight * _brute(
+        _unit(q)[:, :dim], _unit(c)[:, :dim], positive, identity, SCALE)[0][0]
+  tiny.assert_close((loss, grads), (total, (d_q, d_c)), 1e-5)
+  assert right == pytest.approx(np.mean(rights))
+  assert len(set(rights)) > 1
+  assert abs(plain - total) > 0.1  # control: cut, not normalised again
+
+
+def _unit(x):
+  return x / np.linalg.norm(x.astype("d"), axis=1, keepdims=True)
+
+
+def _through_unit(x, g):
+  """The gradient by x, given the one by x / ‖x‖."""
+  length = np.linalg.norm(x.astype("d"), axis=1, keepdims=True)
+  u = x / length
+  return (g - u * (u * g).sum(1, keepdims=True)) / length
+
+
+def test_matryoshka_weights_are_one_by_default():
+  q, c, *_ = _case()
+  score = lambda q, c: (((q - c[:8])**2).sum(), q[0, 0])
+  values = [
+      transforms.matryoshka(*options)(score, q, c)[0]
+      for options in (((4, 16), ()), ((4,), ()), ((16,), (1,)), ((), ()))
+  ]
+  assert float(values[0]) == pytest.approx(float(values[1] + values[2]))
+  assert values[3] == values[2]
+
+
+def test_matryoshka_widths_that_do_not_fit_are_named():
+  with pytest.raises(UserError, match="1 values for 2 .*matryoshka_dims"):
+    InfoNCE(Encoder(tiny.CONFIG), matryoshka_dims=(8, 4),
+            matryoshka_weights=(1.0,))
+  for dim in (0, 17):
+    loss = InfoNCE(Encoder(tiny.CONFIG), matryoshka_dims=(8, dim))
+    with pytest.raises(UserError, match=f"matryoshka_dims: {dim} is no"):
+      jax.eval_shape(
+          loss, tiny.shapes(loss), tiny.pair_batch(), jax.random.key(0))
+
+
+def _loss(chunks, dropout=0.3):
+  """Everything at once: dropout, two widths, a trained temperature."""
+  return InfoNCE(
+      Encoder(tiny.CONFIG, dropout=dropout), chunks=chunks, blocks=chunks,
+      matryoshka_dims=(8, 16), trainable_temperature=True)
+
+
+@pytest.fixture(name="trained", scope="module")
+def _trained():
+  return tiny.params(_loss(1))
+
+
+def test_chunks_change_nothing_and_the_gradient_is_gradcaches(trained):
+  """Each row drops out by a key of its own, so chunks cannot matter."""
+  batch, key = tiny.pair_batch(), jax.random.key(0)
+  f = lambda n: lambda p, b, rng: _loss(n)(p, b, rng)[0]
+  loss, grads = tiny.jit(jax.value_and_grad(f(4)))(trained, batch, key)
+  tiny.assert_close((loss, grads), _by_hand(trained, batch, key), 1e-4)
+  in_two = tiny.jit(f(2))
+  assert float(in_two(trained, batch, key)) == pytest.approx(
+      float(loss), rel=1e-6)
+  # Controls: other masks, or half of the negatives, give another loss.
+  other = in_two(trained, batch, jax.random.key(1))
+  assert abs(other / loss - 1) > 1e-3
+  near = np.where(np.arange(24) % 8 < 4, batch["candidate"], -1)
+  fewer = in_two(trained, {**batch, "candidate": near}, key)
+  assert abs(fewer / loss - 1) > 1e-2
+
+
+def _by_hand(params, batch, key):
+  """GradCache: embed, differentiate the loop by the vectors, go back once."""
+  encoder = Encoder(tiny.CONFIG, dropout=0.3)
+  tokens = {k: batch[k] for k in ("ids", "segment_ids", "positions")}
+
+  def embed(params):
+    one = lambda row, key: encoder.embed(
+        params, {k: v[None] for k, v in row.items()}, 8, key)
+    keys = jax.random.split(key, len(batch["ids"]))
+    return jax.vmap(one)(tokens, keys).reshape(-1, 16)
+
+  pooled = np.asarray(tiny.jit(embed)(params["encoder"]))
+  q_slot, c_slot = batch["query"], np.maximum(batch["candidate"], 0)
+  identity = np.where(
+      batch["candidate"] < 0, 0, batch["content"].reshape(-1)[c_slot])
+  total, d_pooled, d_log_scale = 0.0, np.zeros_like(pooled), 0.0
+  for dim in (8, 16):
+    q, c = pooled[q_slot, :dim], pooled[c_slot, :dim]
+    (loss, _), (d_q, d_c, d_scale) = _brute(
+        _unit(q), _unit(c), batch["positive"], identity, SCALE)
+    total += loss
+    d_log_scale += d_scale * SCALE  # scale = exp(log_scale)
+    np.add.at(d_pooled[:, :dim], q_slot, _through_unit(q, d_q))
+    np.add.at(d_pooled[:, :dim], c_slot, _through_unit(c, d_c))
+  back = tiny.jit(lambda p, d: jax.vjp(embed, p)[1](d)[0])
+  return total, {
+      "encoder": back(params["encoder"], d_pooled), "log_scale": d_log_scale}
+
+
+def test_both_directions_count_half_each(trained):
+  """A document, too, is asked for its query among all the queries."""
+  encoder, batch = Encoder(tiny.CONFIG), tiny.pair_batch()
+  loss = InfoNCE(encoder, bidirectional=True, blocks=2)
+
+  @tiny.jit
+  def run(params, batch):
+    tokens = {k: batch[k] for k in ("ids", "segment_ids", "positions")}
+    pooled = encoder.embed(params["encoder"], tokens, 8).reshape(-1, 16)
+    return loss(params, batch, jax.random.key(0)), pooled
+
+  (total, weight, sums), pooled = run(trained, batch)
+  slot = np.maximum(batch["candidate"], 0)
+  identity = np.where(
+      batch["candidate"] < 0, 0, batch["content"].reshape(-1)[slot])
+  pooled, own = np.asarray(pooled), batch["positive"]
+  q, c = _unit(pooled[batch["query"]]), _unit(pooled[slot])
+  (there, right), _ = _brute(q, c, own, identity, SCALE)
+  (back, _), _ = _brute(c[own], q, np.arange(8), identity[own], SCALE)
+  assert float(total) == pytest.approx((there + back) / 2, rel=1e-5)
+  assert (weight, sums["accuracy"]) == (8, right)
+  assert abs(there - back) > 0.1
+
+
+def test_a_trained_temperature_is_clamped(trained):
+  loss = InfoNCE(Encoder(tiny.CONFIG), trainable_temperature=True)
+  batch = jax.tree.map(jnp.asarray, tiny.pair_batch())
+  assert trained["log_scale"] == pytest.approx(math.log(50))
+  assert "log_scale" not in tiny.shapes(InfoNCE(Encoder(tiny.CONFIG)))
+  f = tiny.jit(lambda s: loss(
+      {**trained, "log_scale": s}, batch, jax.random.key(0))[0])
+  at_limit = float(f(math.log(100.0)))
+  assert float(f(6.0)) == pytest.approx(at_limit, rel=1e-6)
+  assert abs(f(4.0) - at_limit) > 1e-3
+
+
+def test_arguments_that_do_not_fit_are_named():
+  encoder = Encoder(tiny.CONFIG)
+  make = lambda **options: losses.make(
+      ml_collections.ConfigDict(options), encoder)
+  assert isinstance(make(name="info_nce", blocks=2), InfoNCE)
+  for options, message in (
+      (dict(name="infonce"), "no loss 'infonce'.*mean 'info_nce'"),
+      (dict(name="info_nce", temprature=1.0), "temprature.*'temperature'"),
+      (dict(name="info_nce", temperature=0.0), "temperature: 0.0 is not above"),
+  ):
+    with pytest.raises(UserError, match=message):
+      make(**options)
+
+
+def test_chunks_must_divide_the_rows():
+  loss, batch = InfoNCE(Encoder(tiny.CONFIG), chunks=3), tiny.pair_batch()
+  rows = len(batch["ids"])
+  assert rows % 3
+  with pytest.raises(UserError, match=f"chunks.*3 does not divide {rows} rows"):
+    jax.eval_shape(loss, tiny.shapes(loss), batch, jax.random.key(0))
+
+
+def test_chunks_and_blocks_save_memory():
+  x, own = np.ones((1024, 8), "f"), np.arange(1024, dtype="i")
+
+  def temporaries(f, *arguments):
+    compiled = tiny.jit(jax.grad(f)).lower(*arguments).compile()
+    return compiled.memory_analysis().temp_size_in_bytes
+
+  def embed(params, tokens, slots):  # a wide layer over few numbers
+    del slots
+    return jnp.tanh(tokens["ids"] @ params["up"]) @ params["down"]
+
+  params = {"up": np.ones((8, 512), "f"), "down": np.ones((512, 8), "f")}
+  chunked = [
+      temporaries(
+          lambda p, x: (transforms.chunked(embed, n)(p, {"ids": x}, 1)**2
+                        ).sum(), params, x) for n in (1, 16)]
+  assert chunked[1] < 0.2 * chunked[0]
+  blocks = [
+      temporaries(
+          lambda x, i: info_nce(x, x, i, i + 1, 1.0, n)[0], x, own)
+      for n in (1, 16)]
+  assert blocks[1] < 0.2 * blocks[0]

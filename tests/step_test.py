@@ -1,0 +1,260 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The step: exact accumulation, any mesh, and PyTorch's optimiser."""
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+import pytest
+import torch
+
+from nomic_jax import optim
+from nomic_jax import partition
+from nomic_jax import step as step_lib
+from nomic_jax import train
+from nomic_jax.data import loader
+import tiny
+
+
+class LeastSquares:
+  """A new objective is a new class: nothing else has to know of it."""
+
+  def init(self, rng):
+    return {"kernel": jax.random.normal(rng, (5, 3)), "bias": jnp.zeros(3)}
+
+  def __call__(self, params, batch, rng):
+    error = batch["x"] @ params["kernel"] + params["bias"] - batch["y"]
+    weight = batch["weight"]
+    total = (weight * (error**2).sum(-1)).sum()
+    return total, weight.sum(), {"distance": (weight * _length(error)).sum()}
+
+
+def _length(x):
+  return ((x**2).sum(-1) + 1e-12) ** 0.5
+
+
+def _rows(count=12, steps=()):
+  rng = np.random.default_rng(0)
+  shape = (*steps, count)
+  return {
+      "x": rng.normal(size=(*shape, 5)).astype("f"),
+      "y": 3 * rng.normal(size=(*shape, 3)).astype("f"),
+      "weight": rng.uniform(0.02, 0.05, shape).astype("f"),
+  }
+
+
+def _first_params():
+  return step_lib.init_state(LeastSquares(), optax.sgd(1.0), 0).params
+
+
+def _split(batch, micro_batches):
+  return jax.tree.map(
+      lambda x: x.reshape(micro_batches, -1, *x.shape[1:]), batch)
+
+
+def _one_step(loss, batch):
+  """Metrics, and the gradient, as plain descent of rate 1 shows it."""
+  tx = optax.sgd(1.0)
+  state = step_lib.init_state(loss, tx, 0)
+  after, metrics = tiny.jit(step_lib.make_train_step(loss, tx))(state, batch)
+  return metrics, jax.tree.map(
+      lambda a, b: np.asarray(a - b), state.params, after.params)
+
+
+def test_unequal_micro_batches_equal_one_batch():
+  batch = _rows()
+  batch["weight"][4:8] = 0  # nothing to learn from the second of three
+  batch["weight"][8:] *= 10
+  whole = _one_step(LeastSquares(), _split(batch, 1))
+  parts = _one_step(LeastSquares(), _split(batch, 3))
+  tiny.assert_close(parts, whole, 1e-6)
+
+  params = jax.tree.map(np.asarray, _first_params())
+  error = batch["x"] @ params["kernel"] + params["bias"] - batch["y"]
+  weight, total = batch["weight"], batch["weight"].sum()
+  expected = {
+      "kernel": 2 * batch["x"].T @ (weight[:, None] * error) / total,
+      "bias": 2 * (weight[:, None] * error).sum(0) / total,
+  }
+  tiny.assert_close(whole[1], expected, 1e-5)
+  metrics = whole[0]
+  mean = lambda x: (weight * x).sum() / total
+  assert metrics["loss"] == pytest.approx(mean((error**2).sum(-1)), rel=1e-5)
+  assert metrics["distance"] == pytest.approx(mean(_length(error)), rel=1e-5)
+  norm = np.sqrt(sum((g**2).sum() for g in expected.values()))
+  assert metrics["gradient_norm"] == pytest.approx(norm, rel=1e-5)
+
+  # Control: the mean of the micro-batches' own means is another gradient.
+  means = [
+      _one_step(LeastSquares(), jax.tree.map(lambda x: x[i:i + 1], micro))[1]
+      for micro in [_split(batch, 3)] for i in (0, 2)
+  ]
+  with pytest.raises(AssertionError):
+    tiny.assert_close(
+        jax.tree.map(lambda a, b: (a + b) / 2, *means), expected, 1e-2)
+
+
+def test_a_light_weight_is_divided_by_and_none_is_no_update():
+  batch = _rows()
+  batch["weight"] *= 0.1  # 0.04 in all
+  heavier = {**batch, "weight": 100 * batch["weight"]}
+  tiny.assert_close(_one_step(LeastSquares(), _split(batch, 2)),
+                    _one_step(LeastSquares(), _split(heavier, 2)), 1e-5)
+  nothing = {**batch, "weight": 0 * batch["weight"]}
+  metrics, grads = _one_step(LeastSquares(), _split(nothing, 2))
+  assert metrics["loss"] == 0
+  assert all((g == 0).all() for g in jax.tree.leaves(grads))
+
+
+class Noise:
+  """Shows the key that a loss is given."""
+
+  def init(self, rng):
+    return {"bias": jnp.zeros(())}
+
+  def __call__(self, params, batch, rng):
+    drawn = jax.random.uniform(rng)
+    sums = {"first": drawn * batch["x"][0], "second": drawn * batch["x"][1]}
+    return params["bias"] * 0, jnp.float32(1), sums
+
+
+def test_keys_differ_by_step_and_micro_batch_and_come_again():
+  tx = optax.sgd(1.0)
+  step = tiny.jit(step_lib.make_train_step(Noise(), tx))
+  batch = {"x": np.eye(2, dtype="f")}  # micro-batch 0 fills "first"
+
+  def drawn(seed, steps=3):
+    state, seen = step_lib.init_state(Noise(), tx, seed), []
+    for _ in range(steps):
+      state, metrics = step(state, batch)
+      seen += [float(metrics["first"]), float(metrics["second"])]
+    assert state.step == steps
+    return seen
+
+  seen = drawn(0)
+  assert len(set(seen)) == 6
+  assert drawn(0) == seen
+  assert not set(drawn(1)) & set(seen)
+
+
+def _torch_losses(batches, decay_bias=False):
+  """20 steps of torch.optim.AdamW, as one would write them."""
+  start = jax.tree.map(np.array, _first_params())
+  kernel = torch.tensor(start["kernel"], requires_grad=True)
+  bias = torch.tensor(start["bias"], requires_grad=True)
+  optimizer = torch.optim.AdamW(
+      [dict(params=[kernel], weight_decay=0.3),
+       dict(params=[bias], weight_decay=0.3 * decay_bias)],
+      lr=0.3, betas=(0.8, 0.95), eps=1e-6)
+  schedule = torch.optim.lr_scheduler.LambdaLR(
+      optimizer, lambda i: i / 5 if i < 5 else (20 - i) / 15)
+  losses, norms = [], []
+  for i in range(20):
+    x, y, weight = (torch.tensor(batches[k][i]) for k in ("x", "y", "weight"))
+    error = x @ kernel + bias - y
+    loss = (weight * (error**2).sum(-1)).sum() / weight.sum()
+    optimizer.zero_grad()
+    loss.backward()
+    norms.append(torch.nn.utils.clip_grad_norm_([kernel, bias], 8.0).item())
+    optimizer.step()
+    schedule.step()
+    losses.append(loss.item())
+  final = {"kernel": kernel.detach().numpy(), "bias": bias.detach().numpy()}
+  return losses, norms, final
+
+
+def test_twenty_steps_are_those_of_torch_adamw():
+  config = ml_collections.ConfigDict(dict(
+      learning_rate=0.3, schedule="linear", warmup_steps=5, b1=0.8, b2=0.95,
+      eps=1e-6, weight_decay=0.3, clip_norm=8.0))
+  tx, _ = optim.make(config, 20)
+  state = step_lib.init_state(LeastSquares(), tx, 0)
+  step = tiny.jit(step_lib.make_train_step(LeastSquares(), tx))
+  batches, seen = _rows(steps=(20,)), []
+  for i in range(20):
+    batch = {k: v[i] for k, v in batches.items()}
+    state, metrics = step(state, _split(batch, 2))
+    seen.append((metrics["loss"], metrics["gradient_norm"]))
+  losses, norms, final = _torch_losses(batches)
+  assert min(norms) < 8 < max(norms)  # clipped in some steps, not in others
+  np.testing.assert_allclose(seen, list(zip(losses, norms)), rtol=1e-5)
+  tiny.assert_close(state.params, final, 1e-5)
+  *_, other = _torch_losses(batches, decay_bias=True)
+  with pytest.raises(AssertionError):  # control: the bias must not decay
+    tiny.assert_close(state.params, other, 1e-3)
+
+
+LOSSES = {
+    "mlm": (dict(name="mlm"), 0.2),
+    "info_nce": (
+        dict(name="info_nce", chunks=2, trainable_temperature=True), 0.0),
+}
+MESHES = [
+    ("mlm", "replicated", 2, 1, 1), ("mlm", "fsdp", 2, 2, 2),
+    ("info_nce", "fsdp", 1, 2, 1), ("info_nce", "replicated", 8, 1, 1),
+]
+
+
+def _two_steps(name, start=None, rules="replicated", *sizes):
+  """Runs the step that `nomic-jax train` runs.
+
+  Returns:
+    The first state, the metrics and the last parameters, on the host; and the
+    share of the parameters that every device has all of.
+  """
+  (loss, dropout), sizes = LOSSES[name], sizes or (1, 1, 1)
+  config = ml_collections.ConfigDict(dict(
+      seed=0, steps=10, loss=loss, data=dict(kind="text", row_length=16),
+      compute=dict(dtype="float32", attention="reference", remat=False,
+                   unroll=1, dropout=dropout),
+      mesh=dict(zip(partition.AXES, sizes), rules=rules),
+      # With eps = 1 an update is nearly the gradient, not its sign, so that
+      # one of 1e-9 ± 1e-9 does no harm.
+      optimizer=dict(learning_rate=1.0, schedule="constant", warmup_steps=0,
+                     b1=0.9, b2=0.99, eps=1.0, weight_decay=0.01,
+                     clip_norm=0.0)))
+  run = train.setup(config, tiny.CONFIG, jax.devices()[:np.prod(sizes)])
+  batch = _split(tiny.mlm_batch(16), 2) if name == "mlm" else (
+      _split(tiny.pair_batch(rows=16), 1))
+  batch = loader.to_devices(batch, partition.batch_sharding(run.mesh))
+  step = run.step.lower(run.state, batch).compile(tiny.FAST)
+  if start is None:
+    start = jax.device_get(run.init.lower().compile(tiny.FAST)())
+  state = jax.device_put(start, jax.tree.map(lambda s: s.sharding, run.state))
+  seen = []
+  for _ in range(2):
+    before = state
+    state, metrics = step(state, batch)
+    seen.append(jax.device_get(metrics))
+    # The state is donated: no second copy of it lives on.
+    assert all(x.is_deleted() for x in jax.tree.leaves(before))
+  share = partition.unsharded_share(
+      state.params, jax.tree.map(lambda x: x.sharding, state.params))
+  return start, seen, jax.device_get(state.params), share
+
+
+@pytest.fixture(name="alone", scope="module")
+def _alone():
+  return {name: _two_steps(name) for name in LOSSES}
+
+
+@pytest.mark.parametrize("name, rules, data, fsdp, tensor", MESHES)
+def test_every_mesh_takes_the_same_steps(
+    alone, name, rules, data, fsdp, tensor):
+  start, seen, params, _ = alone[name]
+  _, *actual, share = _two_steps(name, start, rules, data, fsdp, tensor)
+  assert (share < 0.1) == (rules == "fsdp")
+  tiny.assert_close(actual, [seen, params], 1e-5)
+
+
+def test_the_two_steps_did_something(alone):
+  """Control: the loss changes, and every kind of parameter moves."""
+  for start, seen, params, _ in alone.values():
+    assert abs(seen[0]["loss"] - seen[1]["loss"]) > 1e-3
+    with pytest.raises(AssertionError):
+      tiny.assert_close(params, start.params, 1e-2)
+    moved = jax.tree.map(
+        lambda a, b: np.abs(a - b).max() > 1e-4, params, start.params)
+    assert all(jax.tree.leaves(moved))
