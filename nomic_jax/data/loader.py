@@ -1,0 +1,109 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""From a data directory to global arrays on the mesh."""
+
+import math
+
+import grain
+import jax
+from jax.sharding import NamedSharding
+import ml_collections
+import numpy as np
+import tokenizers
+
+from nomic_jax.data import dataset
+from nomic_jax.data import pairs
+from nomic_jax.data import text
+from nomic_jax.errors import nearest
+from nomic_jax.errors import UserError
+
+_KINDS = {"text": text.batches, "pairs": pairs.batches}
+
+
+def make(
+    config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer,
+    seed: int,
+) -> grain.DatasetIterator:
+  """An endless iterator of this host's numpy batches; its state is saved.
+
+  Args:
+    config: `kind` (text or pairs), `path`, `split`, and that kind's fields.
+    tokenizer: of the model that is trained.
+    seed: of order, masks and negatives.
+
+  Raises:
+    UserError: for an unknown kind, missing data, or sizes that do not fit.
+  """
+  if config.kind not in _KINDS:
+    raise UserError(
+        f"config.data.kind: no kind '{config.kind}'; expected one of "
+        f"{', '.join(_KINDS)}.{nearest(config.kind, _KINDS)}"
+    )
+  source = dataset.open_split(config.path, config.split)
+  _check_negatives(source, config)
+  return iter(
+      _KINDS[config.kind](
+          source, tokenizer, config, seed, jax.process_index(),
+          jax.process_count(),
+      )
+  )
+
+
+def _check_negatives(
+    source: dataset.Source, config: ml_collections.ConfigDict
+) -> None:
+  """A training without its negatives would run, and be another one."""
+  first = range(min(len(source), 100))
+  if config.get("negatives") and not any(
+      source[i]["negatives"] for i in first):
+    raise UserError(
+        f"config.data.negatives: {config.negatives} for each query, but the "
+        f"rows of {config.path} have none; add them with nomic-jax mine, or "
+        "set it to 0"
+    )
+
+
+def to_devices(
+    batch: dict[str, np.ndarray], sharding: NamedSharding
+) -> dict[str, jax.Array]:
+  """Joins the hosts' batches into global arrays, rows over the devices.
+
+  Raises:
+    UserError: see `check_rows`.
+  """
+  for name, array in batch.items():
+    check_rows(array.shape[1], sharding, f"a batch's {name}")
+  return {
+      k: jax.make_array_from_process_local_data(sharding, v)
+      for k, v in batch.items()
+  }
+
+
+def check_rows(
+    rows: int | None, sharding: NamedSharding, what: str = "rows_multiple"
+) -> None:
+  """Raises UserError unless a host's rows divide over its devices.
+
+  Args:
+    rows: how many; None passes.
+    sharding: of a batch.
+    what: has these rows, for the message.
+  """
+  hosts = jax.process_count()
+  parts = math.prod(sharding.mesh.shape[axis] for axis in sharding.spec[1])
+  if parts % hosts:
+    raise UserError(
+        f"config.mesh: {parts} devices split the rows (data x fsdp), which do "
+        f"not divide over {hosts} hosts; each host reads rows of its own"
+    )
+  if rows is not None and rows % (parts // hosts):
+    raise UserError(
+        f"config.data: {what} has {rows} rows, which do not divide over "
+        f"{parts // hosts} devices; make data.batch_size and "
+        f"data.rows_multiple multiples of {parts // hosts}"
+    )
+
+
+def tokens_in(batch: dict[str, np.ndarray]) -> tuple[int, int]:
+  """Tokens that are text, and token slots, of a host's batch."""
+  return int((batch["segment_ids"] > 0).sum()), batch["segment_ids"].size

@@ -1,0 +1,169 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A lower-case WordPiece tokenizer, as BERT's: trained, loaded and saved.
+
+The same object and the same files as the `tokenizers` library's, so that
+PyTorch users open them with `transformers.AutoTokenizer`.
+"""
+
+import collections
+import json
+import os
+import pathlib
+from typing import Iterable
+
+import tokenizers
+
+from nomic_jax.errors import UserError
+
+SPECIAL_TOKENS = {
+    "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]",
+    "sep_token": "[SEP]", "mask_token": "[MASK]",
+}
+
+# Rarer characters become [UNK] rather than take up the vocabulary.
+_ALPHABET = 200
+
+
+def train(texts: Iterable[str], vocab_size: int) -> tokenizers.Tokenizer:
+  """Trains WordPiece on `texts`; the same texts give the same vocabulary.
+
+  Args:
+    texts: any number of texts; kept in memory while training.
+    vocab_size: the most tokens, special ones ([PAD]=0 … [MASK]=4) included.
+
+  Raises:
+    UserError: if `vocab_size` leaves no room beside the characters.
+  """
+  texts = list(texts)
+  special = list(SPECIAL_TOKENS.values())
+  letters = _alphabet(texts)
+  # The library's trainer numbers "##x" pieces, and picks among equally rare
+  # letters, in the order of a randomly seeded hash table, and settles ties
+  # between merges by those numbers: two runs differ. So the letters are given
+  # to it, and the pieces pose as special tokens to be numbered in this order.
+  pieces = ["##" + letter for letter in letters if _joins(letter)]
+  fixed = len(special) + len(pieces) + len(letters)
+  if vocab_size <= fixed:
+    raise UserError(
+        f"--vocab_size={vocab_size}: too small, the special tokens and the "
+        f"characters of these texts alone take {fixed}; 8192 is usual for a "
+        "small corpus"
+    )
+  tokenizer = _wordpiece(None)
+  tokenizer.train_from_iterator(
+      texts,
+      tokenizers.trainers.WordPieceTrainer(
+          vocab_size=vocab_size, special_tokens=special + pieces,
+          initial_alphabet=letters, limit_alphabet=len(letters),
+          show_progress=False, continuing_subword_prefix="##",
+      ),
+  )
+  return _wordpiece(tokenizer.get_vocab())
+
+
+def _alphabet(texts: list[str]) -> list[str]:
+  """Returns the commonest characters as the model will see them, in order."""
+  raw, seen = collections.Counter(), collections.Counter()
+  for text in texts:
+    raw.update(text)
+  normalize = _normalizer().normalize_str
+  for character, count in raw.items():
+    for normalized in normalize(character):
+      if not normalized.isspace():
+        seen[normalized] += count
+  common = sorted(seen, key=lambda c: (-seen[c], c))[:_ALPHABET]
+  return sorted(common)
+
+
+def _joins(letter: str) -> bool:
+  """Whether `letter` can continue a word, not being a word of its own."""
+  word = _normalizer().normalize_str(f"a{letter}a")
+  return len(_pre_tokenizer().pre_tokenize_str(word)) == 1
+
+
+def _normalizer() -> tokenizers.normalizers.Normalizer:
+  """BERT's, after taking identifiers apart: addItem reads as add item.
+
+  Otherwise a word inside an identifier would be another token ("##item") than
+  the same word in a question, and no training could tell for rare ones.
+  """
+  apart = tokenizers.Regex(
+      "(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
+  )
+  return tokenizers.normalizers.Sequence([
+      tokenizers.normalizers.Replace(apart, " "),
+      tokenizers.normalizers.BertNormalizer(lowercase=True),
+  ])
+
+
+def _pre_tokenizer() -> tokenizers.pre_tokenizers.PreTokenizer:
+  return tokenizers.pre_tokenizers.BertPreTokenizer()
+
+
+def _wordpiece(vocab: dict[str, int] | None) -> tokenizers.Tokenizer:
+  """Returns BERT's pipeline around a vocabulary, or around none yet."""
+  tokenizer = tokenizers.Tokenizer(
+      tokenizers.models.WordPiece(
+          vocab, unk_token="[UNK]", max_input_chars_per_word=100))
+  tokenizer.normalizer = _normalizer()
+  tokenizer.pre_tokenizer = _pre_tokenizer()
+  tokenizer.decoder = tokenizers.decoders.WordPiece(prefix="##")
+  if vocab is not None:
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS.values()))
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(t, vocab[t]) for t in ("[CLS]", "[SEP]")],
+    )
+  return tokenizer
+
+
+def load(path: str | os.PathLike) -> tokenizers.Tokenizer:
+  """Loads a tokenizer.json, or the one in a folder.
+
+  A limit or padding stored in the file is taken off: how long a text may be
+  is the model's to say, and rows are packed, not padded.
+
+  Raises:
+    UserError: if there is none or it is no tokenizer.
+  """
+  path = pathlib.Path(path)
+  file = path / "tokenizer.json" if path.is_dir() else path
+  if not file.is_file():
+    raise UserError(
+        f"{file}: no such file; expected a tokenizer.json of the tokenizers "
+        "library, or a folder that holds one"
+    )
+  try:
+    tokenizer = tokenizers.Tokenizer.from_file(str(file))
+  except Exception as e:  # The library raises bare Exception.
+    reason = " ".join(str(e).split())
+    raise UserError(
+        f"{file}: not a tokenizer.json of the tokenizers library ({reason}); "
+        "copy it again or make it with nomic-jax prepare"
+    ) from e
+  tokenizer.no_truncation()
+  tokenizer.no_padding()
+  return tokenizer
+
+
+def save(tokenizer: tokenizers.Tokenizer, folder: str | os.PathLike) -> None:
+  """Writes the files that `transformers.AutoTokenizer` opens to `folder`."""
+  folder = pathlib.Path(folder)
+  folder.mkdir(parents=True, exist_ok=True)
+  tokenizer.save(str(folder / "tokenizer.json"))
+  config = {
+      "tokenizer_class": "PreTrainedTokenizerFast",
+      "clean_up_tokenization_spaces": True, **SPECIAL_TOKENS,
+  }
+  _write_json(folder / "tokenizer_config.json", config)
+  _write_json(folder / "special_tokens_map.json", SPECIAL_TOKENS)
+  vocab = tokenizer.get_vocab()
+  lines = sorted(vocab, key=vocab.__getitem__)
+  (folder / "vocab.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _write_json(path: pathlib.Path, value: dict) -> None:
+  text = json.dumps(value, indent=2, ensure_ascii=False)
+  path.write_text(text + "\n", encoding="utf-8")

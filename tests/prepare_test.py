@@ -1,0 +1,195 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Preparing: whole groups held out, nothing done twice, bad input named."""
+
+import collections
+import gzip
+import json
+import pathlib
+import shutil
+import sysconfig
+
+from nomic_jax.data import dataset
+from nomic_jax.data import prepare as prepare_lib
+from nomic_jax.data import tokenizer as tokenizer_lib
+from nomic_jax.data.prepare import prepare
+from nomic_jax.errors import UserError
+import pytest
+
+
+@pytest.fixture(name="python", scope="module")
+def _python(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("python")
+  library = pathlib.Path(sysconfig.get_paths()["stdlib"])
+  for name in ("json", "email", "logging", "wsgiref"):
+    shutil.copytree(library / name, folder / name)
+  for name in ("argparse", "bisect", "heapq", "queue", "sched", "shelve"):
+    shutil.copy(library / f"{name}.py", folder)
+  return folder
+
+
+def _rows(path, split):
+  source = dataset.open_split(path, split)
+  return [source[i] for i in range(len(source))]
+
+
+def _jsonl(path, rows):
+  opened = gzip.open if path.suffix == ".gz" else open
+  with opened(path, "wt", encoding="utf-8") as f:
+    f.writelines(json.dumps(row) + "\n" for row in rows)
+  return path
+
+
+def _pairs(n, start=0):
+  return [
+      {"query": f"question {i}", "document": f"the answer is {i}"}
+      for i in range(start, start + n)]
+
+
+def test_docstrings_of_a_folder(python, tmp_path, capsys):
+  stats = prepare(f"docstrings:{python}", tmp_path / "out", vocab_size=600)
+  train, test = (_rows(tmp_path / "out", s) for s in ("train", "test"))
+  assert stats["rows"] == {"train": len(train), "test": len(test)}
+  packages = {r["source"] for r in test}
+  assert packages == set(stats["held_out"])
+  assert not packages & {r["source"] for r in train}
+  assert 0 < len(test) <= 0.07 * (len(train) + len(test))
+  assert not {r["query"] for r in test} & {r["query"] for r in train}
+  words = tokenizer_lib.load(dataset.tokenizer_path(tmp_path / "out"))
+  assert words.get_vocab_size() == 600
+  assert json.loads((tmp_path / "out" / "stats.json").read_text()) == stats
+  printed = capsys.readouterr().out
+  for part in ("dropped: duplicate", "rows: test", "tokens per document",
+               "held out whole: ", stats["held_out"][0]):
+    assert part in printed
+  again = prepare(f"docstrings:{python}", tmp_path / "2", vocab_size=600)
+  assert again == stats
+  assert str(_rows(tmp_path / "2", "train")) == str(train)
+
+
+def test_limit_spreads_over_the_packages(python, tmp_path):
+  prepare(f"docstrings:{python}", tmp_path / "out", vocab_size=400, limit=60,
+          held_out=0.2)
+  rows = _rows(tmp_path / "out", "train") + _rows(tmp_path / "out", "test")
+  assert len(rows) == 60 and len({r["source"] for r in rows}) > 4
+
+
+def test_jsonl_files_and_columns(tmp_path):
+  source = tmp_path / "in"
+  source.mkdir()
+  rows = [{"q": r["query"], "d": r["document"], "n": ["no", "nay"]}
+          for r in _pairs(60)]
+  _jsonl(source / "a.jsonl", rows[:40])
+  _jsonl(source / "b.jsonl.gz", rows[30:] + [{**rows[0], "n": None}])
+  (source / "notes.txt").write_text("not rows")
+  stats = prepare(
+      str(source), tmp_path / "out", vocab_size=80, held_out=0.1,
+      query_column="q", document_column="d", negatives_column="n")
+  train, test = (_rows(tmp_path / "out", s) for s in ("train", "test"))
+  assert (len(train), len(test)) == (54, 6)
+  assert stats["counts"]["dropped"] == {"duplicate row": 11}
+  assert {r["query"] for r in train + test} == {r["q"] for r in rows}
+  assert all(r["negatives"] == ["no", "nay"] for r in train)
+  line = int(train[0]["query"].split()[1]) + 1
+  assert train[0]["location"] == f"{source}/a.jsonl:{line}"
+  assert train[-1]["source"] == "b"
+
+
+def test_a_text_is_never_in_both_splits(tmp_path):
+  rows = [{"query": f"q{i // 3}", "document": f"d{i // 2}"} for i in range(30)]
+  rows += [{"query": f"r{i % 9}", "document": f"e{i}"} for i in range(60)]
+  _jsonl(tmp_path / "in.jsonl", rows)
+  prepare(str(tmp_path / "in.jsonl"), tmp_path / "out", vocab_size=80,
+          held_out=0.3)
+  texts = [
+      {text for r in _rows(tmp_path / "out", split)
+       for text in (r["query"], r["document"])} for split in ("train", "test")]
+  assert texts[1] and not texts[0] & texts[1]
+  _jsonl(tmp_path / "one.jsonl", [
+      {"query": f"q{i}", "document": "the same"} for i in range(9)])
+  with pytest.raises(UserError, match="--held_out=0"):
+    prepare(str(tmp_path / "one.jsonl"), tmp_path / "one", vocab_size=80)
+  prepare(str(tmp_path / "one.jsonl"), tmp_path / "one", vocab_size=80,
+          held_out=0)
+  assert len(_rows(tmp_path / "one", "train")) == 9
+  with pytest.raises(UserError, match="no split 'test'"):
+    dataset.open_split(tmp_path / "one", "test")
+
+
+@pytest.mark.parametrize("row, message", [
+    ({"query": "q"}, "row 3: 'document' is missing.*the row has 'query'"),
+    ({"query": " ", "document": "d"}, "row 3: 'query' is empty"),
+    ({"query": 5, "document": "d"}, "row 3: 'query' is 5; expected a string"),
+    ({"query": "q", "document": None}, "row 3: 'document' is null"),
+    ({"query": "q", "document": "\ud800"}, "row 3: .*surrogate"),
+    ({"query": "q", "document": "d", "negatives": "n"}, "row 3: 'negatives'"),
+    ({"query": "q", "document": "d", "negatives": [""]}, "row 3: 'negatives'"),
+    ([1], "row 3: expected a JSON object"),
+])
+def test_a_bad_row_is_named(tmp_path, row, message):
+  _jsonl(tmp_path / "in.jsonl", [*_pairs(2), row, *_pairs(3)])
+  with pytest.raises(UserError, match="in.jsonl, " + message) as error:
+    prepare(str(tmp_path / "in.jsonl"), tmp_path / "out")
+  assert "\n" not in str(error.value)
+  assert [p.name for p in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_other_mistakes_are_named(tmp_path):
+  for source, message in {
+      "nowhere": "nowhere: no such file", str(tmp_path): "holds no .jsonl",
+      "docstrings:" + str(tmp_path): "no Python files"}.items():
+    with pytest.raises(UserError, match=message):
+      prepare(source, tmp_path / "out")
+  (tmp_path / "empty.jsonl").write_text("\n")
+  with pytest.raises(UserError, match="empty.jsonl: no rows"):
+    prepare(str(tmp_path / "empty.jsonl"), tmp_path / "out")
+  for flag in ({"held_out": 1.0}, {"limit": 0}, {"vocab_size": 0}):
+    with pytest.raises(UserError, match=f"--{list(flag)[0]}="):
+      prepare("docstrings", tmp_path / "out", **flag)
+  with pytest.raises(UserError, match="tokenizer.json: no such file"):
+    prepare("docstrings", tmp_path / "out", tokenizer=str(tmp_path))
+  assert not (tmp_path / "out").exists()
+
+
+def test_it_is_not_done_twice_nor_over_something_else(tmp_path, capsys):
+  source, out = str(_jsonl(tmp_path / "in.jsonl", _pairs(30))), tmp_path / "out"
+  prepare(source, out, vocab_size=80)
+  before = (out / "stats.json").stat().st_mtime_ns
+  capsys.readouterr()
+  prepare(source, out, vocab_size=80)
+  assert "already there" in capsys.readouterr().out
+  assert (out / "stats.json").stat().st_mtime_ns == before
+  with pytest.raises(UserError, match="vocab_size was 80 and is now 90"):
+    prepare(source, out, vocab_size=90)
+  prepare(source, out, vocab_size=60, overwrite=True)
+  assert tokenizer_lib.load(out / "tokenizer").get_vocab_size() == 60
+  (tmp_path / "mine").mkdir()
+  (tmp_path / "mine" / "thesis.txt").write_text("years")
+  for overwrite in (False, True):
+    with pytest.raises(UserError, match="exists and is no data directory"):
+      prepare(source, tmp_path / "mine", vocab_size=80, overwrite=overwrite)
+  assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+def test_a_tokenizer_can_be_used_again(tmp_path):
+  source = str(_jsonl(tmp_path / "in.jsonl", _pairs(30)))
+  prepare(source, tmp_path / "a", vocab_size=80)
+  prepare(source, tmp_path / "b", tokenizer=str(tmp_path / "a" / "tokenizer"))
+  a, b = (tmp_path / x / "tokenizer" / "tokenizer.json" for x in "ab")
+  assert a.read_bytes() == b.read_bytes()
+
+
+def test_groups_are_held_out_whole_and_stably():
+  sizes = collections.Counter({f"package{i}": 10 + 7 * i for i in range(40)})
+  sizes["huge"] = 9000
+  total = sizes.total()
+  chosen = prepare_lib.choose_groups(sizes, 0.07)
+  held = sum(sizes[name] for name in chosen)
+  assert 0.06 * total < held <= 0.07 * total and "huge" not in chosen
+  assert max(sizes[name] for name in chosen) <= 0.25 * 0.07 * total
+  shuffled = dict(sorted(sizes.items(), reverse=True))
+  assert prepare_lib.choose_groups(shuffled, 0.07) == chosen
+  more = {**sizes, "another": 12}
+  assert len(chosen ^ prepare_lib.choose_groups(more, 0.07)) <= 4
+  assert prepare_lib.choose_groups({"a": 9, "b": 8}, 0.01) == {"b"}
+  assert prepare_lib.choose_groups(sizes, 0.0) == set()

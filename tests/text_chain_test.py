@@ -1,0 +1,137 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""MLM batches lose no token; and batches become global arrays."""
+
+import itertools
+
+import jax
+import ml_collections
+import numpy as np
+import pytest
+
+from nomic_jax import partition
+from nomic_jax.data import loader
+from nomic_jax.data import text
+from nomic_jax.errors import UserError
+import tiny
+
+TOKENIZER = tiny.words()
+CLS = TOKENIZER.token_to_id("[CLS]")
+ROWS = 24
+
+
+def _text(source=None, host=0, hosts=1, seed=3, **changes):
+  config = ml_collections.ConfigDict(dict(
+      batch_size=4, micro_batches=2, row_length=24, mask_rate=0.3) | changes)
+  return iter(text.batches(
+      source or tiny.rows(), TOKENIZER, config, seed, host, hosts))
+
+
+def _rows_of(batches):
+  """(ids before masking, segments, positions) of every row in order."""
+  for batch in batches:
+    ids, segments, positions, masked, labels = (
+        batch[k].reshape(-1, batch[k].shape[-1]) for k in (
+            "ids", "segment_ids", "positions", "masked", "labels"))
+    for row in range(len(ids)):
+      known = labels[row] >= 0
+      true = ids[row].copy()
+      true[masked[row][known]] = labels[row][known]
+      yield true, segments[row], positions[row]
+
+
+def _documents(batches):
+  """The documents in the stream of rows, without a last unfinished one."""
+  stream = np.concatenate([ids for ids, *_ in _rows_of(batches)])
+  starts = np.flatnonzero(stream == CLS)
+  assert starts[0] == 0
+  return [tuple(d) for d in np.split(stream, starts[1:])][:-1]
+
+
+def _encoded(source):
+  return [
+      tuple(TOKENIZER.encode(r["query"] + "\n" + r["document"]).ids)
+      for r in source
+  ]
+
+
+def test_no_token_of_the_text_is_lost():
+  expected = _encoded(tiny.rows())
+  documents = _documents(tiny.take(_text(), 24))
+  first, second = documents[:ROWS], documents[ROWS:2 * ROWS]
+  assert sorted(first) == sorted(second) == sorted(expected)
+  assert first != second and first != expected
+
+
+def test_segments_are_documents_and_rows_are_full():
+  crossed = 0
+  for ids, segments, positions in _rows_of(tiny.take(_text(), 12)):
+    starts = np.flatnonzero(ids == CLS)
+    changes = np.flatnonzero(np.diff(segments)) + 1
+    np.testing.assert_array_equal(changes, starts[starts > 0])
+    assert segments[0] == 1 and set(np.diff(segments)) <= {0, 1}
+    crossed += ids[0] != CLS  # this row goes on with the last one's document
+    bounds = [0, *changes, len(ids)]
+    expected = [np.arange(b - a) for a, b in itertools.pairwise(bounds)]
+    np.testing.assert_array_equal(positions, np.concatenate(expected))
+  assert crossed > 10
+
+
+def test_text_goes_on_from_a_saved_state_with_the_same_bits():
+  tiny.assert_resumes(_text)
+
+
+def test_text_batches_have_micro_batches_and_room_for_the_masked():
+  batch = next(_text())
+  assert batch["ids"].shape == batch["positions"].shape == (2, 2, 24)
+  assert batch["masked"].shape == batch["labels"].shape == (2, 2, 8)
+  hidden = batch["ids"] == TOKENIZER.token_to_id("[MASK]")
+  assert 0.1 < hidden.mean() < 0.35
+
+
+def test_hosts_read_documents_of_their_own_and_mask_them_apart():
+  takes = [tiny.take(_text(host=h, hosts=2), 30) for h in (0, 1)]
+  halves = [_documents(batches)[:ROWS // 2] for batches in takes]
+  assert sorted(halves[0] + halves[1]) == sorted(_encoded(tiny.rows()))
+  same = tiny.rows(2)  # both hosts read the same document over and over
+  same[1] = same[0]
+  first, second = (
+      next(_text(same, host=h, hosts=2))["masked"] for h in (0, 1))
+  assert (first != second).any()
+
+
+def test_sizes_of_text_batches_that_do_not_fit_are_named():
+  with pytest.raises(UserError, match="5 rows do not divide.*try 4"):
+    _text(batch_size=5)
+  with pytest.raises(UserError, match="3 hosts x 2 micro-batches; try 6"):
+    _text(hosts=3)
+  for rate in (0.0, 1.0, 30):
+    with pytest.raises(UserError, match=f"mask_rate: {rate} is no share"):
+      _text(mask_rate=rate)
+
+
+def test_unknown_kinds_are_named():
+  config = ml_collections.ConfigDict(dict(kind="pair"))
+  with pytest.raises(UserError, match="no kind 'pair'.*mean 'pairs'"):
+    loader.make(config, TOKENIZER, 0)
+
+
+def _sharding(data, fsdp, tensor):
+  config = ml_collections.ConfigDict(
+      dict(data=data, fsdp=fsdp, tensor=tensor))
+  return partition.batch_sharding(partition.make_mesh(config, jax.devices()))
+
+
+def test_batches_become_global_arrays():
+  batch = {"ids": np.arange(2 * 4 * 3).reshape(2, 4, 3)}
+  for sizes in ((4, 1, 2), (2, 2, 2), (1, 1, 8)):  # tensor splits no rows
+    array = loader.to_devices(batch, _sharding(*sizes))["ids"]
+    np.testing.assert_array_equal(array, batch["ids"])
+  assert array.sharding.num_devices == 8
+  with pytest.raises(UserError, match="4 rows, which do not divide over 8"):
+    loader.to_devices(batch, _sharding(2, 4, 1))
+
+
+def test_padding_is_told_from_text():
+  batch = {"segment_ids": np.array([[[1, 1, 2, 0], [1, 0, 0, 0]]])}
+  assert loader.tokens_in(batch) == (4, 8)
