@@ -1,0 +1,130 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""An EncoderConfig to a config.json that every reader understands."""
+
+from typing import Any
+
+from nomic_jax.errors import UserError
+from nomic_jax.hub.config import BERT_ACTIVATIONS
+from nomic_jax.hub.config import NATIVE_ACTIVATIONS
+from nomic_jax.hub.config import PUBLISHED_ACTIVATIONS
+from nomic_jax.hub.config import is_classic
+from nomic_jax.hub.config import is_native
+from nomic_jax.model.config import EncoderConfig
+
+# Where transformers before 5 find the code of a nomic_bert (with the user's
+# trust_remote_code), as in the published models.
+AUTO_MAP = {
+    "AutoConfig": "configuration_hf_nomic_bert.NomicBertConfig",
+    "AutoModel": "modeling_hf_nomic_bert.NomicBertModel",
+    "AutoModelForMaskedLM": "modeling_hf_nomic_bert.NomicBertForPreTraining",
+}
+REMOTE_CODE = "nomic-ai/nomic-bert-2048"
+
+
+def to_json(config: EncoderConfig, *, mlm_head: bool = False) -> dict[str, Any]:
+  """The config.json of a model directory.
+
+  Classic architectures become BertModel's; all others the published
+  NomicBERT's with both families of keys.
+
+  Raises:
+    UserError: if no published format can say this architecture.
+  """
+  if is_classic(config):
+    return _to_bert(config, mlm_head)
+  if PUBLISHED_ACTIVATIONS.get(config.activation) != config.activation:
+    raise UserError(
+        f"activation '{config.activation}' cannot be written in the published "
+        "NomicBERT format; expected one of "
+        + ", ".join(sorted(set(PUBLISHED_ACTIVATIONS.values())))
+    )
+  return _to_published(config, mlm_head) | _to_native(config)
+
+
+def _to_bert(c: EncoderConfig, mlm_head: bool) -> dict[str, Any]:
+  return _sizes(c) | {
+      "architectures": ["BertForMaskedLM" if mlm_head else "BertModel"],
+      "model_type": "bert",
+      "hidden_act": BERT_ACTIVATIONS[c.activation],
+      "hidden_dropout_prob": 0.1,
+      "attention_probs_dropout_prob": 0.1,
+      "max_position_embeddings": c.max_length,
+      "position_embedding_type": "absolute",
+  }
+
+
+def _to_native(c: EncoderConfig) -> dict[str, Any]:
+  """The keys transformers' NomicBertModel reads."""
+  rope = {"rope_type": "default", "rope_theta": c.rotary_base}
+  if c.rotary_factor:
+    rope |= {"rope_type": "dynamic", "factor": c.rotary_factor}
+  return _sizes(c) | {
+      # That class would open an architecture it cannot compute, leave its
+      # tensors out and answer with noise; this makes it stop and say why.
+      "hidden_act": NATIVE_ACTIVATIONS[c.activation] if is_native(c) else (
+          "not an architecture of transformers' NomicBertModel"),
+      "hidden_dropout_prob": 0.0,
+      "attention_probs_dropout_prob": 0.0,
+      # Dynamic NTK sets in beyond this, so it is what was trained on.
+      "max_position_embeddings": c.trained_length,
+      "head_dim": c.head_width,
+      "rope_parameters": rope,
+  }
+
+
+def _sizes(c: EncoderConfig) -> dict[str, Any]:
+  return {
+      "vocab_size": c.vocab_size,
+      "hidden_size": c.width,
+      "num_hidden_layers": c.layers,
+      "num_attention_heads": c.heads,
+      "intermediate_size": c.mlp_width,
+      "type_vocab_size": c.type_vocab_size,
+      "layer_norm_eps": c.norm_eps,
+      "initializer_range": c.initializer_range,
+      "pad_token_id": c.pad_token_id,
+      "torch_dtype": "float32",
+  }
+
+
+def _to_published(c: EncoderConfig, mlm_head: bool) -> dict[str, Any]:
+  """The keys of the published models' own code."""
+  rotary = c.position == "rotary"
+  head = "NomicBertForMaskedLM" if mlm_head else "NomicBertModel"
+  return {
+      "architectures": [head],
+      "auto_map": {k: f"{REMOTE_CODE}--{v}" for k, v in AUTO_MAP.items()},
+      "model_type": "nomic_bert",
+      "n_embd": c.width,
+      "n_layer": c.layers,
+      "n_head": c.heads,
+      "n_inner": c.mlp_width,
+      "n_positions": c.max_length,
+      "max_trained_positions": c.trained_length,
+      "activation_function": c.activation,
+      "rotary_emb_base": c.rotary_base,
+      "rotary_emb_fraction": c.rotary_fraction if rotary else 0.0,
+      "rotary_emb_interleaved": c.rotary_interleaved,
+      "rotary_emb_scale_base": None,
+      "rotary_scaling_factor": c.rotary_factor,
+      "qkv_proj_bias": c.qkv_bias,
+      "mlp_fc1_bias": c.mlp_in_bias,
+      "mlp_fc2_bias": c.mlp_out_bias,
+      "layer_norm_epsilon": c.norm_eps,
+      "attn_pdrop": 0.0,
+      "embd_pdrop": 0.0,
+      "resid_pdrop": 0.0,
+      "pad_vocab_size_multiple": 1,  # vocab_size is the padded one
+      "prenorm": False,
+      "parallel_block": False,
+      "parallel_block_tied_norm": False,
+      "causal": False,
+      "use_rms_norm": False,
+      "tie_word_embeddings": True,
+      "dense_seq_output": True,
+      "fused_bias_fc": True,
+      "fused_dropout_add_ln": True,
+      "use_flash_attn": True,
+      "use_xentropy": True,
+  }

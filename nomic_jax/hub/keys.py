@@ -1,0 +1,61 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Foreign JSON files, read key by key with the types they must have."""
+
+import json
+import pathlib
+from typing import Any, Mapping
+
+from nomic_jax.errors import UserError
+
+
+def read_json(path: pathlib.Path) -> Any:
+  """A JSON file's contents.
+
+  Raises:
+    UserError: if it is missing or malformed.
+  """
+  try:
+    return json.loads(path.read_text(encoding="utf-8"))
+  except OSError as e:
+    raise UserError(f"cannot read {path}: {e.strerror or e}") from e
+  except ValueError as e:  # malformed, or not UTF-8
+    raise UserError(f"{path}: not valid JSON ({e}); copy it again") from e
+
+
+class Keys:
+  """A config.json's keys, read with their types."""
+
+  def __init__(self, values: Mapping[str, Any], where: str):
+    if not isinstance(values, Mapping):
+      raise UserError(f"{where}: expected a JSON object")
+    self._values, self.where = values, where
+
+  def __contains__(self, key: str) -> bool:
+    return self._values.get(key) is not None
+
+  def get(self, key: str, kind: type, *default: Any) -> Any:
+    """The value, or the default if absent or null; required without one."""
+    value = self._values.get(key)
+    if value is None:
+      if not default:
+        raise UserError(f"{self.where}: key '{key}' is missing")
+      return default[0]
+    if kind is float and type(value) is int:
+      return float(value)
+    if type(value) is not kind:
+      raise UserError(
+          f"{self.where}: {key}={value!r} is a {type(value).__name__}; "
+          f"expected {kind.__name__}"
+      )
+    return value
+
+  def activation(self, key: str, table: Mapping[str, str], default: str) -> str:
+    """Our name of an activation, by a table from the file's names."""
+    value = self.get(key, str, default)
+    if value not in table:
+      raise UserError(
+          f"{self.where}: {key}='{value}' is not supported; expected one of "
+          + ", ".join(table)
+      )
+    return table[value]

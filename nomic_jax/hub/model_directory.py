@@ -1,0 +1,267 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A model as one directory, which PyTorch's libraries open too.
+
+Weights are safetensors and never pickles, since opening a pickle runs it.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import re
+from typing import Any, Iterator, Mapping, NamedTuple
+
+import ml_dtypes  # noqa: F401; gives numpy the bfloat16 that files may hold
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from nomic_jax import files
+from nomic_jax.data.prompts import PROMPTS
+from nomic_jax.errors import UserError
+from nomic_jax.errors import nearest
+from nomic_jax.hub import config as config_json
+from nomic_jax.hub import config_out
+from nomic_jax.hub import convert
+from nomic_jax.hub import sentence_transformers
+from nomic_jax.hub import tokenizer as tokenizer_files
+from nomic_jax.hub.keys import read_json
+from nomic_jax.model.config import EncoderConfig
+
+Params = dict[str, Any]
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+HUB_FILES = ("*.json", "*.txt", WEIGHTS, "model-*.safetensors",
+             "*LayerNorm/model.safetensors")
+
+
+class ModelFiles(NamedTuple):
+  """A model as read from disk.
+
+  Attributes:
+    config: the architecture and the pooling.
+    params: the encoder's tree, float32 numpy arrays.
+    mlm_head: the MLM head's tree, if it is stored.
+    tokenizer_path: a tokenizer.json.
+    prompts: name -> text put before a text.
+    max_tokens: the longest text, special tokens included; longer ones are
+      to be cut. None: `config.max_length`.
+  """
+
+  config: EncoderConfig
+  params: Params
+  mlm_head: Params | None
+  tokenizer_path: pathlib.Path
+  prompts: dict[str, str]
+  max_tokens: int | None = None
+
+
+def read_model(path: str | os.PathLike) -> ModelFiles:
+  """Reads a model directory, a training work directory or a hub model.
+
+  Args:
+    path: a directory, or a hub name such as nomic-ai/nomic-embed-text-v1.5,
+      which is downloaded into huggingface_hub's cache (HF_HOME) and, with
+      HF_HUB_OFFLINE=1, only looked up there.
+
+  Raises:
+    UserError: saying which file, key or tensor is wrong.
+  """
+  directory = pathlib.Path(path)
+  if not directory.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)):
+    directory = _download(str(path))
+  if (directory / "checkpoints").is_dir():
+    return _read_work_directory(directory)
+  if not (directory / "config.json").is_file():
+    hint = ""
+    if directory.parent.is_dir():
+      beside = (p.name for p in directory.parent.iterdir())
+      hint = nearest(directory.name, beside)
+    raise UserError(
+        f"{directory}: not a model, as there is no config.json in it; expected "
+        "a model directory, a training work directory or a hub name such as "
+        "nomic-ai/nomic-embed-text-v1.5" + ("" if directory.exists() else hint)
+    )
+  return _read_model_directory(directory)
+
+
+def write_model(
+    output: str | os.PathLike,
+    config: EncoderConfig,
+    params: Params,
+    tokenizer: Any,
+    prompts: Mapping[str, str],
+    mlm_head: Params | None = None,
+    max_tokens: int | None = None,
+) -> None:
+  """Writes a model directory, whole or not at all.
+
+  Args:
+    output: the directory; what stands there is replaced.
+    config: the architecture.
+    params: the encoder's tree, of numpy or JAX arrays.
+    tokenizer: a tokenizer.json, a directory with one, or a
+      `tokenizers.Tokenizer`.
+    prompts: name -> text.
+    mlm_head: the MLM head's tree, to go on training from.
+    max_tokens: the longest text; `config.max_length` if None.
+
+  Raises:
+    UserError: if the trees do not fit the config, it cannot be written in a
+      published format, or the disk is full.
+  """
+  max_tokens = min(max_tokens or config.max_length, config.max_length)
+  values = config_out.to_json(config, mlm_head=mlm_head is not None)
+  tensors = convert.to_published(config, params, mlm_head)
+  with files.replacing(output) as directory:
+    directory.mkdir()
+    safetensors.numpy.save_file(
+        tensors, directory / WEIGHTS, metadata={"format": "pt"})
+    (directory / "config.json").write_text(
+        json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    tokenizer_files.write(directory, tokenizer, max_tokens)
+    sentence_transformers.write(directory, config, prompts, max_tokens)
+
+
+class _Tensor:
+  """A tensor in a file: its shape now, its values when asked for."""
+
+  def __init__(self, opened: Any, name: str):
+    self._opened, self._name = opened, name
+    self.shape = tuple(opened.get_slice(name).get_shape())
+
+  def __array__(self, dtype=None, copy=None) -> np.ndarray:
+    values = self._opened.get_tensor(self._name)
+    return values if dtype is None else values.astype(dtype)
+
+
+def _read_model_directory(directory: pathlib.Path) -> ModelFiles:
+  where = directory / "config.json"
+  values = read_json(where)
+  config = config_json.from_json(values, str(where))
+  wrapper = sentence_transformers.read(directory)
+  config = dataclasses.replace(
+      config, pooling=wrapper.pooling, pooled_norm=wrapper.pooled_norm)
+  max_tokens = wrapper.max_tokens or tokenizer_files.longest_text(
+      directory) or config.max_length
+  if config.position == "rotary":  # no table of positions sets a limit
+    longest = max(max_tokens, config.max_length)
+    config = dataclasses.replace(config, max_length=longest)
+  with _open_tensors(directory) as tensors:
+    config = dataclasses.replace(config, pooler=convert.has_pooler(tensors))
+    params, mlm_head = convert.from_tensors(config, tensors, str(directory))
+  prompts = wrapper.prompts
+  if prompts is None:  # v1 and v1.5 name theirs only in the model card
+    nomic = values.get("model_type") == "nomic_bert"
+    prompts = PROMPTS if nomic else {}
+  return ModelFiles(
+      config, params, mlm_head, tokenizer_files.find(directory), dict(prompts),
+      min(max_tokens, config.max_length),
+  )
+
+
+def _read_work_directory(directory: pathlib.Path) -> ModelFiles:
+  from nomic_jax import checkpoint  # brings in JAX and Orbax
+
+  where = directory / "encoder.json"
+  values = read_json(where)
+  names = [field.name for field in dataclasses.fields(EncoderConfig)]
+  if not isinstance(values, dict):
+    raise UserError(f"{where}: expected a JSON object")
+  for name in values:
+    if name not in names:
+      raise UserError(
+          f"{where}: unknown key '{name}'.{nearest(name, names)} Expected the "
+          "fields of an EncoderConfig"
+      )
+  config = EncoderConfig(**values)
+  trees = checkpoint.restore_params(directory)
+  params, mlm_head = trees["encoder"], trees.get("mlm_head")
+  convert.check_tree(config, params, mlm_head, str(directory))
+  return ModelFiles(
+      config, params, mlm_head, tokenizer_files.find(directory / "tokenizer"),
+      dict(PROMPTS), config.max_length,
+  )
+
+
+@contextlib.contextmanager
+def _open_tensors(directory: pathlib.Path) -> Iterator[dict[str, _Tensor]]:
+  """The tensors of model.safetensors, or of the shards its index lists."""
+  index = directory / INDEX
+  if (directory / WEIGHTS).is_file():
+    places = {WEIGHTS: None}
+  elif index.is_file():
+    places = _shards(index)
+  else:
+    pickled = [p.name for glob in PICKLES for p in directory.glob(glob)]
+    if pickled:
+      raise UserError(
+          f"{directory}: only pickled weights ({pickled[0]}), which are never "
+          "opened as they can run code; expected model.safetensors, which "
+          "transformers' save_pretrained writes"
+      )
+    raise UserError(
+        f"{directory}: no weights; expected {WEIGHTS} or {INDEX} with its "
+        "shards"
+    )
+  with contextlib.ExitStack() as stack:
+    tensors = {}
+    for shard, names in places.items():
+      path = directory / shard
+      try:
+        opened = stack.enter_context(safetensors.safe_open(path, "numpy"))
+      except FileNotFoundError as e:
+        raise UserError(
+            f"{path}: no such file, though {INDEX} lists it; copy it again"
+        ) from e
+      except (OSError, safetensors.SafetensorError) as e:
+        raise UserError(
+            f"{path}: damaged or cut short ({e}); copy it again") from e
+      stored = set(opened.keys())
+      for name in stored if names is None else names:
+        if name not in stored:
+          raise UserError(
+              f"{path}: no tensor '{name}', though {INDEX} lists it there; "
+              "copy both again"
+          )
+        tensors[name] = _Tensor(opened, name)
+    yield tensors
+
+
+def _shards(index: pathlib.Path) -> dict[str, list[str]]:
+  """File name -> names of its tensors, by an index of shards."""
+  values = read_json(index)
+  names = values.get("weight_map") if isinstance(values, dict) else None
+  if not isinstance(names, dict):
+    raise UserError(f"{index}: no 'weight_map'; expected tensor names to files")
+  places = {}
+  for name, shard in names.items():
+    if not isinstance(shard, str) or pathlib.PurePath(shard).name != shard:
+      raise UserError(
+          f"{index}: '{name}' is in {shard!r}; expected a file beside the index"
+      )
+    places.setdefault(shard, []).append(name)
+  return places
+
+
+def _download(name: str) -> pathlib.Path:
+  """A hub model's files in the local cache."""
+  import huggingface_hub
+  from huggingface_hub import constants
+
+  try:
+    return pathlib.Path(
+        huggingface_hub.snapshot_download(name, allow_patterns=HUB_FILES))
+  except (OSError, ValueError) as e:  # the hub's own errors are among these
+    if constants.HF_HUB_OFFLINE:
+      why = "is not in the cache, and HF_HUB_OFFLINE=1 forbids to download it"
+    else:
+      why = f"could not be downloaded ({str(e).strip().splitlines()[0]})"
+    raise UserError(
+        f"{name}: there is no such directory, and as a hub model it {why}; "
+        "give a directory, or mend the name or the connection"
+    ) from e

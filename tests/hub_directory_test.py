@@ -1,0 +1,246 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Model directories: whole, broken, in shards, from a training, on the hub."""
+
+import dataclasses
+import json
+import pathlib
+
+import huggingface_hub
+from huggingface_hub import constants
+import jax
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+import hub_random
+from nomic_jax import checkpoint
+from nomic_jax.data.prompts import PROMPTS
+from nomic_jax.errors import UserError
+from nomic_jax.hub import model_directory
+from nomic_jax.model.config import EncoderConfig
+
+CONFIG = EncoderConfig(
+    vocab_size=96, width=64, layers=2, heads=4, mlp_width=256, max_length=128)
+
+
+@pytest.fixture
+def directory(tmp_path):
+  """A good model directory."""
+  model_directory.write_model(
+      tmp_path / "model", CONFIG, hub_random.trees(CONFIG)["encoder"],
+      hub_random.tokenizer(), PROMPTS)
+  return tmp_path / "model"
+
+
+def _same(a, b):
+  assert jax.tree.structure(a) == jax.tree.structure(b)
+  jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+@pytest.mark.parametrize("changes", [
+    {}, dict(pooler=True), dict(pooling="cls", pooled_norm=True),
+    dict(position="learned", activation="gelu", qkv_bias=True,
+         mlp_in_bias=True, mlp_out_bias=True, pooler=True),
+])
+@pytest.mark.parametrize("with_head", [False, True])
+def test_what_was_written_is_read(tmp_path, changes, with_head):
+  config = dataclasses.replace(CONFIG, **changes)
+  trees = hub_random.trees(config, with_head)
+  model_directory.write_model(
+      tmp_path / "model", config, trees["encoder"], hub_random.tokenizer(),
+      PROMPTS, mlm_head=trees.get("mlm_head"))
+  files = model_directory.read_model(tmp_path / "model")
+  assert files.config == config
+  _same(files.params, trees["encoder"])
+  _same(files.mlm_head, trees.get("mlm_head"))
+  assert files.tokenizer_path.name == "tokenizer.json"
+
+
+def test_read_and_written_again_is_the_same_bytes(directory, tmp_path):
+  files = model_directory.read_model(directory)
+  model_directory.write_model(
+      tmp_path / "again", files.config, files.params, files.tokenizer_path,
+      files.prompts)
+  listed = sorted(p.relative_to(directory) for p in directory.rglob("*"))
+  assert listed == sorted(
+      p.relative_to(tmp_path / "again")
+      for p in (tmp_path / "again").rglob("*"))
+  for name in listed:
+    if (directory / name).is_file():
+      assert (tmp_path / "again" / name).read_bytes() == (
+          directory / name).read_bytes(), name
+
+
+def test_shards(directory):
+  expected = model_directory.read_model(directory).params
+  _shard(directory)
+  _same(model_directory.read_model(directory).params, expected)
+
+
+def test_bfloat16(directory):
+  file = directory / "model.safetensors"
+  tensors = safetensors.torch.load_file(file)
+  safetensors.torch.save_file(
+      {name: t.to(torch.bfloat16) for name, t in tensors.items()}, file)
+  table = model_directory.read_model(directory).params["word"]["embedding"]
+  assert table.dtype == np.float32
+  np.testing.assert_array_equal(
+      table, tensors["embeddings.word_embeddings.weight"].to(
+          torch.bfloat16).float().numpy())
+
+
+def test_a_failed_write_leaves_what_was_there(directory):
+  before = (directory / "model.safetensors").read_bytes()
+  with pytest.raises(UserError, match="no tokenizer.json|cannot read"):
+    model_directory.write_model(
+        directory, CONFIG, hub_random.trees(CONFIG)["encoder"],
+        directory.parent / "nothing", PROMPTS)
+  assert (directory / "model.safetensors").read_bytes() == before
+  assert [p.name for p in directory.parent.iterdir()] == ["model"]
+
+
+def test_a_work_directory(tmp_path, monkeypatch):
+  trees = hub_random.trees(CONFIG, with_head=True)
+  work = tmp_path / "work"
+  (work / "checkpoints").mkdir(parents=True)
+  (work / "tokenizer").mkdir()
+  hub_random.tokenizer().save(str(work / "tokenizer" / "tokenizer.json"))
+  encoder = work / "encoder.json"
+  encoder.write_text(json.dumps(dataclasses.asdict(CONFIG)))
+  monkeypatch.setattr(checkpoint, "restore_params", lambda path: trees)
+  files = model_directory.read_model(work)
+  assert files.config == CONFIG and files.prompts == PROMPTS
+  assert files.params is trees["encoder"]
+  assert files.mlm_head is trees["mlm_head"]
+  encoder.write_text(json.dumps(dataclasses.asdict(CONFIG) | {"mlp_width": 1}))
+  with pytest.raises(UserError, match=r"work: .*misshapen encoder/layers/up"):
+    model_directory.read_model(work)
+  encoder.write_text('{"widht": 64}')
+  with pytest.raises(UserError, match="'widht'. Did you mean 'width'"):
+    model_directory.read_model(work)
+
+
+def _shard(directory: pathlib.Path) -> pathlib.Path:
+  """Splits the weights into two files and their index."""
+  file = directory / "model.safetensors"
+  tensors = safetensors.torch.load_file(file)
+  file.unlink()
+  placed = {
+      name: f"model-0000{1 + i % 2}-of-00002.safetensors"
+      for i, name in enumerate(tensors)
+  }
+  for shard in set(placed.values()):
+    safetensors.torch.save_file(
+        {n: t for n, t in tensors.items() if placed[n] == shard},
+        directory / shard)
+  index = directory / "model.safetensors.index.json"
+  index.write_text(json.dumps({"metadata": {}, "weight_map": placed}))
+  return index
+
+
+def _remove(name):
+  return lambda directory: (directory / name).unlink()
+
+
+def _only_pickle(directory):
+  (directory / "model.safetensors").rename(directory / "pytorch_model.bin")
+
+
+def _cut(directory):
+  file = directory / "model.safetensors"
+  file.write_bytes(file.read_bytes()[:-100])
+
+
+def _without_a_tensor(directory):
+  file = directory / "model.safetensors"
+  tensors = safetensors.torch.load_file(file)
+  del tensors["emb_ln.bias"]
+  tensors["emb_ln.weight"] = torch.ones(32)
+  safetensors.torch.save_file(tensors, file)
+
+
+def _without_a_shard(directory):
+  _shard(directory)
+  (directory / "model-00002-of-00002.safetensors").unlink()
+
+
+def _index(change):
+  def apply(directory):
+    index = _shard(directory)
+    values = json.loads(index.read_text())
+    change(values)
+    index.write_text(json.dumps(values))
+
+  return apply
+
+
+@pytest.mark.parametrize("damage, message", [
+    (_remove("config.json"), "not a model, as there is no config.json"),
+    (_remove("model.safetensors"), "no weights; expected model.safetensors"),
+    (_remove("tokenizer.json"), "no tokenizer.json"),
+    (_only_pickle, r"only pickled weights \(pytorch_model.bin\), .*never"),
+    (_cut, "model.safetensors: damaged or cut short"),
+    (_without_a_tensor,
+     r"missing emb_ln.bias; misshapen emb_ln.weight \(expected \[64\], "
+     r"found \[32\]\)"),
+    (_without_a_shard, "model-00002-of-00002.safetensors: no such file"),
+    (_index(lambda v: v["weight_map"].update(
+        other="model-00001-of-00002.safetensors")), "no tensor 'other'"),
+    (_index(lambda v: v["weight_map"].update(other="../x.safetensors")),
+     "'other' is in '../x.safetensors'; expected a file beside"),
+    (_index(lambda v: v.pop("weight_map")), "no 'weight_map'"),
+    (lambda d: (d / "config.json").write_text("{"),
+     "config.json: not valid JSON"),
+    (lambda d: (d / "config.json").write_bytes(b"\xff{}"),
+     "config.json: not valid JSON"),
+])
+def test_a_broken_directory_says_what_is_wrong(directory, damage, message):
+  damage(directory)
+  with pytest.raises(UserError, match=message) as error:
+    model_directory.read_model(directory)
+  assert str(directory) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_mistyped_directory(directory):
+  with pytest.raises(UserError, match="Did you mean 'model'"):
+    model_directory.read_model(directory.parent / "modle")
+
+
+def test_a_hub_model(directory, monkeypatch):
+  asked = []
+
+  def snapshot_download(name, *, allow_patterns):
+    asked.append((name, allow_patterns))
+    return str(directory)
+
+  monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+  assert model_directory.read_model("some/model").config == CONFIG
+  (name, patterns), = asked
+  assert name == "some/model"
+  fetched = list(huggingface_hub.utils.filter_repo_objects(
+      ["config.json", "1_Pooling/config.json", "model.safetensors",
+       "model-00001-of-00002.safetensors", "pytorch_model.bin",
+       "onnx/model.onnx", "vocab.txt"], allow_patterns=patterns))
+  assert fetched == [
+      "config.json", "1_Pooling/config.json", "model.safetensors",
+      "model-00001-of-00002.safetensors", "vocab.txt"]
+
+
+def test_the_hub_offline(tmp_path, monkeypatch):
+  monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+  monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+  with pytest.raises(UserError, match="HF_HUB_OFFLINE=1 forbids") as error:
+    model_directory.read_model("some/model-that-is-nowhere")
+  assert "\n" not in str(error.value)
+
+
+def test_the_hub_out_of_reach(monkeypatch):
+  def snapshot_download(name, **_):
+    raise huggingface_hub.errors.LocalEntryNotFoundError("no route\nto host")
+
+  monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+  monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+  with pytest.raises(UserError, match=r"could not be downloaded \(no route\)"):
+    model_directory.read_model("some/model")

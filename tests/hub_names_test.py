@@ -1,0 +1,236 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Names and shapes of tensors, against transformers' own models and files."""
+
+import dataclasses
+
+from flax.linen import meta
+import jax
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+import torch
+import transformers
+
+import hub_random
+from nomic_jax.errors import UserError
+from nomic_jax.hub import config as config_json
+from nomic_jax.hub import convert
+from nomic_jax.hub import names
+from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model.encoder import Encoder
+from nomic_jax.model.heads import MLMHead
+
+NOMIC = EncoderConfig(
+    vocab_size=96, width=64, layers=2, heads=4, mlp_width=256, max_length=128)
+GELU = dataclasses.replace(
+    NOMIC, activation="gelu", qkv_bias=True, mlp_in_bias=True,
+    mlp_out_bias=True, type_vocab_size=1)
+BERT = dataclasses.replace(
+    GELU, position="learned", type_vocab_size=2, pooler=True)
+
+
+def _random(config, with_head=True):
+  trees = hub_random.trees(config, with_head)
+  return trees["encoder"], trees.get("mlm_head")
+
+
+def _equal(a, b):
+  assert jax.tree.structure(a) == jax.tree.structure(b)
+  for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+    np.testing.assert_array_equal(x, y)
+
+
+def _transformers_model(cls, config_cls, **changes):
+  torch.manual_seed(0)
+  config = config_cls(**dict(
+      vocab_size=96, hidden_size=64, num_hidden_layers=2,
+      num_attention_heads=4, intermediate_size=256,
+      max_position_embeddings=128) | changes)
+  model = cls(config)
+  with torch.no_grad():
+    for parameter in model.parameters():
+      parameter.normal_()
+  return model
+
+
+@pytest.mark.parametrize("config", [NOMIC, GELU, BERT])
+def test_the_table_has_exactly_the_encoders_parameters(config):
+  shapes = jax.eval_shape(Encoder(config).init, jax.random.key(0))
+  found = {
+      "/".join(key.key for key in path): leaf.shape
+      for path, leaf in jax.tree_util.tree_leaves_with_path(meta.unbox(shapes))
+  }
+  assert found == names.encoder_shapes(config)
+
+
+@pytest.mark.parametrize("config", [NOMIC, BERT])
+def test_the_table_has_exactly_the_mlm_heads_parameters(config):
+  shapes = jax.eval_shape(
+      MLMHead(config).init, jax.random.key(0), np.zeros((1, 64), np.float32),
+      np.zeros((96, 64), np.float32))["params"]
+  found = {
+      "/".join(key.key for key in path): leaf.shape
+      for path, leaf in jax.tree_util.tree_leaves_with_path(meta.unbox(shapes))
+  }
+  assert found == names.mlm_head_shapes(config)
+
+
+@pytest.mark.parametrize("config", [NOMIC, GELU, BERT])
+@pytest.mark.parametrize("prefix", names.PREFIXES)
+def test_a_tree_survives_the_way_out_and_in(config, prefix):
+  params, head = _random(config)
+  tensors = convert.to_published(config, params, head)
+  tensors = {
+      name if name.startswith("cls.") else prefix + name: tensor
+      for name, tensor in tensors.items()
+  }
+  again, head_again = convert.from_tensors(config, tensors)
+  _equal(again, params)
+  _equal(head_again, head)
+
+
+def test_published_names_are_those_of_the_published_models():
+  params, _ = _random(dataclasses.replace(NOMIC, layers=12), False)
+  tensors = convert.to_published(
+      dataclasses.replace(NOMIC, layers=12), params)
+  assert len(tensors) == 112  # nomic-embed-text-v1.5's model.safetensors
+  assert tensors["encoder.layers.11.attn.Wqkv.weight"].shape == (192, 64)
+  assert tensors["encoder.layers.0.mlp.fc2.weight"].shape == (64, 256)
+
+
+@pytest.mark.parametrize("native_names", [False, True])
+def test_transformers_nomic_files_come_back_byte_for_byte(
+    tmp_path, native_names):
+  """transformers saves published names itself, so it is the judge."""
+  model = _transformers_model(
+      transformers.NomicBertModel, transformers.NomicBertConfig)
+  model.save_pretrained(tmp_path / "theirs")
+  theirs = load_file(tmp_path / "theirs" / "model.safetensors")
+  read = theirs
+  if native_names:
+    model.save_pretrained(tmp_path / "native", save_original_format=False)
+    read = load_file(tmp_path / "native" / "model.safetensors")
+    assert "layers.1.self_attn.k_proj.weight" in read
+  config = config_json.from_json(model.config.to_dict(), "config.json")
+  ours = convert.to_published(config, *convert.from_tensors(config, read))
+  assert ours.keys() == theirs.keys()
+  for name, tensor in ours.items():
+    assert tensor.tobytes() == theirs[name].numpy().tobytes(), name
+
+
+def test_transformers_nomic_mlm_files_come_back_byte_for_byte(tmp_path):
+  model = _transformers_model(
+      transformers.NomicBertForMaskedLM, transformers.NomicBertConfig)
+  torch.nn.init.zeros_(model.cls.predictions.bias)
+  torch.nn.init.zeros_(model.cls.predictions.transform.dense.bias)
+  model.save_pretrained(tmp_path)
+  theirs = load_file(tmp_path / "model.safetensors")
+  config = config_json.from_json(model.config.to_dict(), "config.json")
+  ours = convert.to_published(config, *convert.from_tensors(config, theirs))
+  lost = {
+      name.removeprefix("nomic_bert.") for name in theirs} - ours.keys()
+  # The head's zero biases, which the published model does not have.
+  assert lost == {
+      "cls.predictions.bias", "cls.predictions.transform.dense.bias"}
+  for name, tensor in ours.items():
+    named = name if name in theirs else "nomic_bert." + name
+    assert tensor.tobytes() == theirs[named].numpy().tobytes(), name
+
+
+@pytest.mark.parametrize(
+    "cls", [transformers.BertModel, transformers.BertForPreTraining])
+def test_bert_files_come_back_byte_for_byte(tmp_path, cls):
+  model = _transformers_model(cls, transformers.BertConfig)
+  model.save_pretrained(tmp_path)
+  theirs = load_file(tmp_path / "model.safetensors")
+  config = config_json.from_json(model.config.to_dict(), "config.json")
+  config = dataclasses.replace(config, pooler=convert.has_pooler(theirs))
+  ours = convert.to_published(config, *convert.from_tensors(config, theirs))
+  theirs = {name.removeprefix("bert."): t for name, t in theirs.items()}
+  assert {n for n in theirs.keys() - ours.keys()} <= {
+      "cls.seq_relationship.weight", "cls.seq_relationship.bias"}
+  assert ours.keys() <= theirs.keys() and "pooler.dense.weight" in ours
+  for name, tensor in ours.items():
+    assert tensor.tobytes() == theirs[name].numpy().tobytes(), name
+
+
+def test_old_spellings_buffers_and_tied_copies_are_understood():
+  params, head = _random(BERT)
+  tensors = convert.to_published(BERT, params, head)
+  old = {
+      name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+          "LayerNorm.bias", "LayerNorm.beta"): tensor
+      for name, tensor in tensors.items()
+  }
+  assert old.keys() != tensors.keys()
+  old["embeddings.position_ids"] = np.arange(128)[None]
+  old["cls.seq_relationship.weight"] = np.zeros((2, 64))
+  old["cls.predictions.decoder.weight"] = old[
+      "embeddings.word_embeddings.weight"]
+  old["cls.predictions.decoder.bias"] = old["cls.predictions.bias"]
+  again, head_again = convert.from_tensors(BERT, old)
+  _equal(again, params)
+  _equal(head_again, head)
+  old["cls.predictions.decoder.weight"] = old[
+      "cls.predictions.decoder.weight"] + 1
+  with pytest.raises(UserError, match="differs from.*untied"):
+    convert.from_tensors(BERT, old)
+
+
+def test_half_precision_becomes_float32():
+  params, _ = _random(NOMIC, False)
+  halves = {
+      name: tensor.astype(np.float16)
+      for name, tensor in convert.to_published(NOMIC, params).items()
+  }
+  again, _ = convert.from_tensors(NOMIC, halves)
+  kernel = again["layers"]["out"]["kernel"]
+  assert kernel.dtype == np.float32
+  np.testing.assert_allclose(
+      kernel, params["layers"]["out"]["kernel"], rtol=1e-3, atol=1e-6)
+
+
+def test_arrays_on_devices_are_exported():
+  params, _ = _random(NOMIC, False)
+  mesh = jax.sharding.Mesh(np.array(jax.devices()), ("d",))
+  spec = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(None, "d"))
+  placed = jax.tree.map(
+      lambda x: jax.device_put(x, spec) if x.ndim > 1 else x, params)
+  tensors = convert.to_published(NOMIC, placed)
+  for name, tensor in convert.to_published(NOMIC, params).items():
+    np.testing.assert_array_equal(tensors[name], tensor)
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda t: t.pop("encoder.layers.1.norm2.bias"),
+     r"missing encoder\.layers\.1\.norm2\.bias"),
+    (lambda t: t.update({"proj.weight": np.zeros((2, 2))}),
+     r"unexpected proj\.weight"),
+    (lambda t: t.update({"emb_ln.bias": np.zeros(32)}),
+     r"misshapen emb_ln\.bias \(expected \[64\], found \[32\]\)"),
+    (lambda t: t.pop("embeddings.word_embeddings.weight"),
+     r"no 'embeddings\.word_embeddings\.weight'.*trunk\."),
+    (lambda t: t.update({"encoder.layers.1.mlp.experts.mlp.w1": np.zeros(1)}),
+     "experts are not supported yet"),
+    (lambda t: t.update({"cls.predictions.bias": np.ones(96)}),
+     r"missing cls\.predictions\.transform\.dense\.weight.*"
+     r"unexpected cls\.predictions\.bias"),
+    (lambda t: t.update(  # as if the MLP were not the config's
+        {n.replace("fc11", "fc1"): t.pop(n) for n in list(t) if "fc11" in n}),
+     r"missing .*fc11\.weight.*unexpected .*fc1\.weight"),
+])
+def test_every_wrong_tensor_is_named(change, message):
+  params, _ = _random(NOMIC, False)
+  tensors = convert.to_published(NOMIC, params)
+  change(tensors)
+  with pytest.raises(UserError, match=message) as error:
+    convert.from_tensors(NOMIC, tensors, "DIR")
+  assert str(error.value).startswith("DIR: ") and "\n" not in str(error.value)
+
+
+def test_a_tree_that_does_not_fit_is_not_exported():
+  params, _ = _random(NOMIC, False)
+  del params["layers"]["gate"]
+  with pytest.raises(UserError, match="missing encoder/layers/gate/kernel"):
+    convert.to_published(NOMIC, params)

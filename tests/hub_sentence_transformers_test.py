@@ -1,0 +1,196 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""sentence-transformers opens what we write, and gives the same vectors."""
+
+import json
+
+import numpy as np
+import pytest
+import sentence_transformers
+import tokenizers
+import transformers
+
+import hub_random
+import nomic_jax
+from nomic_jax.data import tokenizer as tokenizer_lib
+from nomic_jax.data.prompts import PROMPTS
+from nomic_jax.errors import UserError
+from nomic_jax.hub import model_directory
+from nomic_jax.hub import sentence_transformers as wrapper
+from nomic_jax.model.config import EncoderConfig
+
+TEXTS = [
+    "the quick brown fox jumps over the lazy dog",
+    "a dog",
+    "",
+    "Brown foxes, lazy dogs; and the fox again and again and again " * 9,
+]
+NOMIC = dict(
+    width=64, layers=2, heads=4, mlp_width=256, max_length=32)
+CLASSIC = NOMIC | dict(
+    position="learned", activation="gelu", qkv_bias=True, mlp_in_bias=True,
+    mlp_out_bias=True)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+  return tokenizer_lib.train(TEXTS + ["search_query: document:"], 96)
+
+
+@pytest.fixture
+def directory(tmp_path, tokenizer):
+  """Writes a random model and gives its place."""
+  def write(prompts=PROMPTS, max_tokens=None, written=None, **config):
+    config = EncoderConfig(
+        vocab_size=tokenizer.get_vocab_size(), **NOMIC | config)
+    model_directory.write_model(
+        tmp_path / "model", config, hub_random.trees(config)["encoder"],
+        written or tokenizer, prompts, max_tokens=max_tokens)
+    return tmp_path / "model"
+
+  return write
+
+
+@pytest.mark.parametrize("config", [
+    {}, CLASSIC, dict(pooling="cls"), dict(pooling="last"),
+    dict(pooled_norm=True), dict(rotary_factor=2.0, trained_length=16),
+])
+def test_equal_vectors(directory, config):
+  path = directory(**config)
+  model = nomic_jax.load(str(path))
+  vectors = {}
+  for prompt in (None, "search_query"):
+    # Alone and from short to long: with dynamic NTK, transformers goes by the
+    # longest text of the batch, and of the batches before it.
+    expected = np.zeros((len(TEXTS), 64), np.float32)
+    theirs = sentence_transformers.SentenceTransformer(str(path), device="cpu")
+    for i in sorted(range(len(TEXTS)), key=lambda i: len(TEXTS[i])):
+      expected[i] = theirs.encode(TEXTS[i], prompt_name=prompt)
+    vectors[prompt] = model.encode(TEXTS, prompt=prompt)
+    np.testing.assert_allclose(vectors[prompt], expected, rtol=0, atol=1e-5)
+  # Negative control: prompts matter.
+  assert np.abs(vectors[None] - vectors["search_query"]).max() > 1e-3
+
+
+@pytest.mark.parametrize("pooled_norm", [False, True])
+def test_equal_vectors_of_fewer_dimensions(directory, pooled_norm):
+  path = directory(pooled_norm=pooled_norm)
+  theirs = sentence_transformers.SentenceTransformer(
+      str(path), truncate_dim=16, device="cpu")
+  expected = theirs.encode(TEXTS, normalize_embeddings=True)
+  ours = nomic_jax.load(str(path)).encode(TEXTS, dim=16)
+  np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
+
+
+def test_their_query_and_document_prompts(directory):
+  path = directory()
+  theirs = sentence_transformers.SentenceTransformer(str(path), device="cpu")
+  model = nomic_jax.load(str(path))
+  np.testing.assert_allclose(
+      model.encode(TEXTS, prompt="search_query"), theirs.encode_query(TEXTS),
+      rtol=0, atol=1e-5)
+  np.testing.assert_allclose(
+      model.encode(TEXTS, prompt="search_document"),
+      theirs.encode_document(TEXTS), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["object", "file", "folder"])
+def test_every_form_of_tokenizer_gives_the_same_tokens(
+    directory, tokenizer, tmp_path, form):
+  tokenizer_lib.save(tokenizer, tmp_path / "folder")
+  written = {
+      "object": tokenizer, "file": tmp_path / "folder" / "tokenizer.json",
+      "folder": tmp_path / "folder",
+  }[form]
+  path = directory(written=written)
+  theirs = transformers.AutoTokenizer.from_pretrained(path)
+  assert theirs.model_max_length == 32
+  assert theirs.pad_token_id == 0 and theirs.mask_token == "[MASK]"
+  for text in TEXTS + ["Ünïcode 中文 don't [MASK]"]:
+    assert theirs(text)["input_ids"] == tokenizer.encode(text).ids
+
+
+def test_a_limit_left_in_a_tokenizer_is_not_passed_on(directory, tokenizer):
+  short = tokenizers.Tokenizer.from_str(tokenizer.to_str())
+  short.enable_truncation(4)
+  short.enable_padding(length=4)
+  path = directory(written=short)
+  written = tokenizers.Tokenizer.from_file(str(path / "tokenizer.json"))
+  assert len(written.encode(TEXTS[0]).ids) > 4
+  assert written.truncation is None and written.padding is None
+
+
+def test_what_was_written_is_read(directory):
+  path = directory(
+      pooling="last", pooled_norm=True, max_tokens=24,
+      prompts=PROMPTS | {"title": "title: "})
+  files = model_directory.read_model(path)
+  assert files.config.pooling == "last" and files.config.pooled_norm
+  assert files.max_tokens == 24 and files.config.max_length == 32
+  assert files.prompts.items() >= (PROMPTS | {"title": "title: "}).items()
+  theirs = sentence_transformers.SentenceTransformer(str(path), device="cpu")
+  assert theirs.max_seq_length == 24
+  assert theirs.prompts == files.prompts
+  assert theirs.similarity_fn_name == "cosine"
+
+
+def test_what_sentence_transformers_saves_is_read(directory, tmp_path):
+  path = directory(pooled_norm=True, max_tokens=24)
+  theirs = sentence_transformers.SentenceTransformer(str(path), device="cpu")
+  theirs.save(str(tmp_path / "again"))
+  first = nomic_jax.load(str(path))
+  again = nomic_jax.load(str(tmp_path / "again"))
+  assert again.prompts == first.prompts
+  assert model_directory.read_model(tmp_path / "again").max_tokens == 24
+  np.testing.assert_allclose(
+      again.encode(TEXTS[:2], prompt="clustering"),
+      first.encode(TEXTS[:2], prompt="clustering"), rtol=0, atol=1e-6)
+
+
+def test_prompts_of_a_file_that_does_not_say(directory):
+  """v1 and v1.5 name their prompts in the model card alone."""
+  path = directory(prompts={})
+  assert model_directory.read_model(path).prompts == {}
+  settings = path / "config_sentence_transformers.json"
+  settings.write_text('{"__version__": {}}')
+  assert model_directory.read_model(path).prompts == PROMPTS
+
+
+def test_names_of_the_same_prompt():
+  v2 = {"query": "search_query: ", "passage": "search_document: ",
+        "Clustering": "clustering: "}
+  named = wrapper.with_aliases(v2)
+  assert named["search_query"] == "search_query: "
+  assert named["search_document"] == "search_document: "
+  assert named["clustering"] == "clustering: "
+  assert "classification" not in named
+  assert wrapper.with_aliases(named) == named | {
+      "document": "search_document: ", "Speed": "search_document: "}
+
+
+@pytest.mark.parametrize("name, change, message", [
+    ("modules.json", lambda v: v.append(
+        dict(idx=3, name="3", path="3_Dense", type="x.models.Dense")),
+     "module 'Dense' is not supported"),
+    ("modules.json", lambda v: v[1].pop("path"), "key 'path' is missing"),
+    ("1_Pooling/config.json", lambda v: v.update(pooling_mode_max_tokens=True),
+     "pooling by max and mean is not supported"),
+    ("1_Pooling/config.json", lambda v: v.update(include_prompt=False),
+     "include_prompt=false is not supported"),
+    ("sentence_bert_config.json", lambda v: v.update(max_seq_length="512"),
+     "max_seq_length='512' is a str; expected int"),
+    ("config_sentence_transformers.json",
+     lambda v: v.update(default_prompt_name="query"),
+     "default_prompt_name='query' is not supported"),
+    ("config_sentence_transformers.json",
+     lambda v: v["prompts"].update(query=7), "prompt 'query' is 7"),
+])
+def test_what_would_change_the_vectors_is_an_error(
+    directory, name, change, message):
+  path = directory() / name
+  values = json.loads(path.read_text())
+  change(values)
+  path.write_text(json.dumps(values))
+  with pytest.raises(UserError, match=message) as error:
+    model_directory.read_model(path.parents[name.count("/")])
+  assert str(path) in str(error.value)
