@@ -1,0 +1,102 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the three trainings share: one shape of config, sizes by name."""
+
+import difflib
+
+import ml_collections
+
+SIZES = ("paper", "quickstart", "miniature")
+
+ENCODERS = {
+    # nomic-bert-2048: Nomic Embed, section 3.
+    "paper": dict(width=768, layers=12, heads=12, mlp_width=3072),
+    # Learns in minutes on two cores.
+    "quickstart": dict(
+        width=384, layers=1, heads=6, mlp_width=384, max_length=64
+    ),
+    # For the tests.
+    "miniature": dict(
+        width=64, layers=2, heads=2, mlp_width=128, max_length=64
+    ),
+}
+
+
+def size_of(arg: str | None) -> str:
+  """The part after the colon of --config=FILE.py:SIZE; default paper."""
+  size = arg or "paper"
+  if size not in SIZES:
+    near = difflib.get_close_matches(size, SIZES, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    raise ValueError(
+        f"--config=...:{size}: no such size; expected one of "
+        f"{', '.join(SIZES)}.{hint}"
+    )
+  return size
+
+
+def base(size: str) -> ml_collections.ConfigDict:
+  """Fields every training has; a config file fills in the rest."""
+  c = ml_collections.ConfigDict()
+  c.seed = 42
+  c.steps = 0
+  c.log_every = 10
+  c.init_from = ""  # a model or work directory; empty: fresh weights
+
+  # The architecture of fresh weights. With init_from only pooling and
+  # pooled_norm count; the rest is the loaded model's.
+  c.encoder = ml_collections.ConfigDict(ENCODERS[size])
+  c.encoder.pooling = "mean"
+  c.encoder.pooled_norm = False
+
+  c.compute = ml_collections.ConfigDict()
+  c.compute.dtype = "bfloat16" if size == "paper" else "float32"
+  c.compute.attention = "reference"
+  c.compute.remat = size == "paper"
+  c.compute.unroll = 1
+  c.compute.dropout = 0.0
+
+  # -1: all that is left. data and fsdp both split the batch.
+  c.mesh = ml_collections.ConfigDict(
+      dict(data=-1, fsdp=1, tensor=1, rules="replicated")
+  )
+
+  c.data = ml_collections.ConfigDict()
+  c.data.path = ""  # a data directory: nomic-jax prepare
+  c.data.split = "train"
+
+  c.optimizer = ml_collections.ConfigDict()
+  c.optimizer.b1 = 0.9
+  c.optimizer.b2 = 0.999
+  c.optimizer.eps = 1e-8
+  c.optimizer.weight_decay = 0.01
+  c.optimizer.clip_norm = 1.0  # 0: no clipping
+
+  c.checkpoint = ml_collections.ConfigDict(dict(every=100, keep=2))
+  return c
+
+
+def pairs(c: ml_collections.ConfigDict) -> None:
+  """Fields of contrastive data and of InfoNCE."""
+  c.data.kind = "pairs"
+  c.data.batch_size = 16384  # pairs, over all devices
+  c.data.one_source = True  # a batch is of one source (section 4.2)
+  c.data.row_length = 2048  # tokens in a packed row
+  c.data.slots = 64  # most texts in a row
+  c.data.rows_multiple = 256  # few shapes, and rows divide over devices
+  c.data.query_length = 2048  # tokens; the rest is cut
+  c.data.document_length = 2048
+  c.data.token_dropout = 0.0
+  c.data.query_prompt = "search_query: "
+  c.data.document_prompt = "search_document: "
+  c.data.negatives = 0  # hard negatives for each query
+
+  c.loss = ml_collections.ConfigDict()
+  c.loss.name = "info_nce"
+  c.loss.temperature = 0.02
+  c.loss.trainable_temperature = False
+  c.loss.bidirectional = False
+  c.loss.chunks = 1  # GradCache
+  c.loss.blocks = 1
+  c.loss.matryoshka_dims = ()
+  c.loss.matryoshka_weights = ()

@@ -1,0 +1,56 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+r"""Contrastive pre-training on weakly related pairs (section 4.2).
+
+nomic-jax train --config=configs/contrastive.py --workdir=runs/contrastive \
+  --config.init_from=runs/mlm --config.data.path=data/pairs
+
+On two CPU cores: --config=configs/contrastive.py:quickstart
+"""
+
+import common
+import ml_collections
+
+
+def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
+  """`arg` is paper (default), quickstart or miniature."""
+  size = common.size_of(arg)
+  c = common.base(size)
+  common.pairs(c)
+  c.steps = 14_316  # one epoch of 234,553,344 pairs
+  c.optimizer.learning_rate = 2e-4
+  c.optimizer.schedule = "inverse_sqrt"
+  c.optimizer.warmup_steps = 700
+  if size == "quickstart":
+    c.steps = 180
+    c.data.batch_size, c.data.row_length, c.data.slots = 192, 64, 8
+    c.data.rows_multiple = 16
+    c.data.query_length, c.data.document_length = 24, 64
+    c.data.one_source = False
+    c.data.token_dropout = 0.1
+    c.loss.bidirectional = True
+    c.optimizer.learning_rate = 3e-3
+    c.optimizer.schedule = "cosine"
+    c.optimizer.warmup_steps = 20
+    c.checkpoint.every = 60
+  elif size == "miniature":
+    c.steps = 6
+    c.log_every = 1
+    c.data.batch_size, c.data.row_length, c.data.slots = 16, 64, 8
+    c.data.rows_multiple = 8
+    c.data.query_length, c.data.document_length = 24, 64
+    c.loss.chunks = 2
+    c.loss.blocks = 2
+    c.optimizer.learning_rate = 1e-3
+    c.optimizer.warmup_steps = 2
+    c.checkpoint.every = 3
+  return c
+
+
+def sweep(add) -> None:
+  """Temperature against learning rate."""
+  for temperature in (0.01, 0.02, 0.05):
+    for rate in (1e-4, 2e-4, 4e-4):
+      add(**{
+          "loss.temperature": temperature, "optimizer.learning_rate": rate,
+      })

@@ -1,0 +1,197 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints of a work directory: state and data iterator, saved as one."""
+
+import contextlib
+import logging
+import pathlib
+import shutil
+import sys
+from typing import Any, Iterator
+import warnings
+
+from absl import logging as absl_logging
+import grain
+import grain.checkpoint
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from nomic_jax.errors import UserError
+
+
+class Checkpoints:
+  """Orbax's manager over `workdir`/checkpoints.
+
+  A checkpoint is written beside the others and renamed when it is complete,
+  so a process killed at any moment leaves the last whole one to go on from.
+  """
+
+  def __init__(self, workdir: pathlib.Path, keep: int):
+    _hush()
+    self._workdir = workdir
+    with _disk_errors(workdir):
+      self._manager = ocp.CheckpointManager(
+          _folder(workdir),
+          options=ocp.CheckpointManagerOptions(
+              max_to_keep=keep, create=True,
+              cleanup_tmp_directories=True,  # what a kill or a full disk left
+          ),
+      )
+
+  def save(
+      self, step: int, state: Any, data: grain.DatasetIterator
+  ) -> None:
+    """Starts writing; the state may be donated as soon as this returns.
+
+    Raises:
+      UserError: if there is no space for it, or the save before ran out of it.
+    """
+    with _disk_errors(self._workdir):
+      self._manager.wait_until_finished()
+      self._check_space(state)
+      self._manager.save(
+          step,
+          args=ocp.args.Composite(
+              state=ocp.args.StandardSave(state),
+              data=grain.checkpoint.CheckpointSave(data),
+          ),
+      )
+
+  def _check_space(self, state: Any) -> None:
+    needed = sum(x.nbytes for x in jax.tree.leaves(state))
+    needed //= jax.process_count()
+    free = shutil.disk_usage(self._workdir).free
+    if free < needed:
+      raise UserError(
+          f"{self._workdir}: a checkpoint takes {needed / 1e6:,.1f} MB and the "
+          f"disk has {free / 1e6:,.1f} MB left; the checkpoints before it are "
+          "whole: make room and run the same command to go on from the last "
+          "one"
+      )
+
+  def restore(self, like: Any, data: grain.DatasetIterator) -> Any:
+    """The newest state, in the shapes and shardings of `like`; winds `data`.
+
+    Raises:
+      UserError: if the checkpoint is damaged.
+    """
+    step = self._manager.latest_step()
+    with _damage(_folder(self._workdir) / str(step)):
+      restored = self._manager.restore(
+          step,
+          args=ocp.args.Composite(
+              state=ocp.args.StandardRestore(like),
+              data=grain.checkpoint.CheckpointRestore(data),
+          ),
+      )
+    return restored.state
+
+  def close(self) -> None:
+    """Waits until everything is on disk."""
+    with _disk_errors(self._workdir):
+      self._manager.close()
+
+
+def latest_step(workdir: pathlib.Path | str) -> int | None:
+  """The step of the newest whole checkpoint, if there is one."""
+  folder = _folder(pathlib.Path(workdir))
+  return max(ocp.utils.checkpoint_steps(folder), default=None) if (
+      folder.is_dir()) else None
+
+
+def restore_params(workdir: pathlib.Path | str) -> dict:
+  """The newest parameters of a work directory, as numpy arrays.
+
+  Raises:
+    UserError: if there is no checkpoint, or it is damaged.
+  """
+  _hush()
+  folder = _folder(pathlib.Path(workdir))
+  step = latest_step(workdir)
+  if step is None:
+    raise UserError(
+        f"{workdir}: no checkpoint under {folder}; expected the work directory "
+        "of a training that has saved at least once"
+    )
+  path = folder / str(step)
+  handler = ocp.CompositeCheckpointHandler(
+      state=ocp.PyTreeCheckpointHandler(),
+      data=grain.checkpoint.CheckpointHandler(),
+  )
+  with _damage(path), ocp.Checkpointer(handler) as reader:
+    tree = reader.metadata(path).item_metadata["state"].tree["params"]
+    shapes = jax.tree.map(
+        lambda m: np.empty(m.shape, m.dtype), {"params": tree}
+    )
+    as_numpy = jax.tree.map(
+        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes
+    )
+    args = ocp.args.PyTreeRestore(
+        item=shapes, restore_args=as_numpy, partial_restore=True
+    )
+    found = reader.restore(path, args=ocp.args.Composite(state=args))
+    return found.state["params"]
+
+
+def _folder(workdir: pathlib.Path) -> pathlib.Path:
+  return (workdir / "checkpoints").absolute()
+
+
+def _hush() -> None:
+  """Silences what Orbax and asyncio say beside the exception they raise.
+
+  Orbax tells every step it takes, and one failed read or write comes out four
+  ways more: in two logs, as a warning, and from the reads or writes beside it,
+  which find their event loop gone.
+  """
+  absl_logging.set_verbosity(absl_logging.FATAL)
+  logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+  warnings.filterwarnings("ignore", "coroutine .* was never awaited")
+  before = sys.unraisablehook
+  if getattr(before, "__name__", "") == "without_closed_loops":
+    return
+
+  def without_closed_loops(unraisable: Any) -> None:
+    if str(unraisable.exc_value) != "Event loop is closed":
+      before(unraisable)
+
+  sys.unraisablehook = without_closed_loops
+
+
+_FULL = ("No space left", "File too large", "Disk quota", "Read-only file",
+         "Permission denied")
+
+
+@contextlib.contextmanager
+def _disk_errors(workdir: pathlib.Path) -> Iterator[None]:
+  """Turns a full or unwritable disk into one line."""
+  try:
+    yield
+  except Exception as error:
+    e = error
+    while e is not None:
+      for reason in _FULL:
+        if reason in str(e):
+          raise UserError(
+              f"{workdir}: cannot write a checkpoint: {reason}; those before "
+              "it are whole: mend that and run the same command to go on from "
+              "the last one"
+          ) from error
+      e = e.__cause__ or e.__context__
+    raise
+
+
+@contextlib.contextmanager
+def _damage(path: pathlib.Path) -> Iterator[None]:
+  """Turns what Orbax makes of a damaged checkpoint into one line."""
+  try:
+    yield
+  except MemoryError:
+    raise
+  except Exception as e:  # Its types are many, and none its own.
+    reason = " ".join(str(e).split())
+    raise UserError(
+        f"{path}: cannot be read ({reason:.200}); copy it again or, if it is "
+        "damaged, move it away to go on from the checkpoint before it"
+    ) from e

@@ -1,0 +1,135 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""metrics.jsonl: one line of figures per logged step, in order of steps."""
+
+import errno
+import json
+import math
+import os
+import pathlib
+import time
+from typing import Any, Callable, Mapping
+
+from nomic_jax.errors import UserError
+from nomic_jax.files import replacing
+
+
+class MetricsFile:
+  """Appends lines; a resumed run first drops those it will write again.
+
+  So the file of a run that was killed twice reads like one that was not.
+  """
+
+  def __init__(self, path: pathlib.Path, resume_step: int):
+    kept = [row for row in read(path) if row["step"] <= resume_step]
+    with replacing(path) as temporary:
+      temporary.write_text("".join(json.dumps(r) + "\n" for r in kept))
+    self._path = path
+    # Unbuffered: what did not fit the disk is not tried again on closing.
+    self._file = open(path, "ab", buffering=0)
+    self.seconds = kept[-1]["seconds"] if kept else 0.0
+
+  def write(self, row: dict[str, Any]) -> None:
+    """Appends a line.
+
+    Raises:
+      UserError: if the disk is full.
+    """
+    try:
+      line = (json.dumps(row) + "\n").encode()
+      if self._file.write(line) < len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as e:
+      raise UserError(
+          f"cannot write {self._path}: {e.strerror}; the checkpoints are "
+          "whole: mend that and run the same command to go on from the last"
+      ) from e
+
+  def close(self) -> None:
+    self._file.close()
+
+
+class StepLog:
+  """Checks every step's numbers; writes their means every few steps.
+
+  Attributes:
+    compiling: set it when a step has had to be compiled.
+  """
+
+  def __init__(
+      self, metrics: MetricsFile, schedule: Callable[[int], float], every: int
+  ):
+    self._metrics, self._schedule, self._every = metrics, schedule, every
+    self._rows: list[dict] = []
+    self._real = self._slots = 0
+    self._seconds = metrics.seconds
+    self._clock = time.monotonic()
+    self.compiling = False
+
+  def add(
+      self, number: int, result: Mapping[str, Any], tokens: tuple[int, int],
+      waited: float, write: bool = False,
+  ) -> dict[str, float]:
+    """Takes in step `number`; returns what to show.
+
+    Args:
+      number: from 1.
+      result: the step's metrics, scalars.
+      tokens: tokens that are text, and token slots, of its batch.
+      waited: seconds spent on waiting for the batch.
+      write: even if no line is due. At a checkpoint, so that no line is of
+        steps before and after it: resumed runs write the same lines.
+
+    Raises:
+      UserError: if the loss or the gradient is not finite.
+    """
+    row = {k: float(v) for k, v in result.items()}
+    for name in ("loss", "gradient_norm"):
+      if not math.isfinite(row[name]):
+        raise UserError(
+            f"step {number}: {name} is {row[name]}; the last checkpoint is "
+            "from before. Lower config.optimizer.learning_rate or look at the "
+            "data of this step, then start in a new --workdir"
+        )
+    row["data_wait"] = waited
+    self._rows.append(row)
+    self._real += tokens[0]
+    self._slots += tokens[1]
+    if write or number % self._every == 0:
+      self._write(number)
+    return {"loss": row["loss"]} | (
+        {"accuracy": row["accuracy"]} if "accuracy" in row else {})
+
+  def _write(self, number: int) -> None:
+    now = time.monotonic()
+    seconds, self._clock = now - self._clock, now
+    self._seconds += seconds
+    means = {
+        k: sum(r[k] for r in self._rows) / len(self._rows)
+        for k in self._rows[0]
+    }
+    self._metrics.write({
+        "step": number,
+        **means,
+        "learning_rate": float(self._schedule(number - 1)),
+        "tokens_per_second": self._real / seconds,
+        "padding": 1 - self._real / self._slots,
+        "compiled": self.compiling,
+        "seconds": self._seconds,
+    })
+    self._rows, self._real, self._slots = [], 0, 0
+    self.compiling = False
+
+
+def read(path: pathlib.Path) -> list[dict[str, Any]]:
+  """Rows of a metrics file; none if it is missing; a torn last line is left.
+  """
+  if not path.is_file():
+    return []
+  rows = []
+  for line in path.read_text(encoding="utf-8").splitlines():
+    try:
+      rows.append(json.loads(line))
+    except json.JSONDecodeError:
+      break
+  return rows

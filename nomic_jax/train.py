@@ -1,0 +1,279 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Training: everything around the one step of `step.py`.
+
+setup() fixes shapes and shardings before a byte is allocated; train() loops:
+dispatch step t, then look at the numbers of step t-1, so that the devices
+never wait for the host.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import pathlib
+import time
+from typing import Any, Callable, NamedTuple
+
+from flax.linen import meta
+import jax
+from jax.sharding import Mesh
+import ml_collections
+import numpy as np
+import optax
+
+from nomic_jax import losses
+from nomic_jax import optim
+from nomic_jax import partition
+from nomic_jax import step as step_lib
+from nomic_jax import work_directory
+from nomic_jax.checkpoint import Checkpoints
+from nomic_jax.checkpoint import latest_step
+from nomic_jax.data import dataset
+from nomic_jax.data import loader
+from nomic_jax.data import tokenizer as tokenizer_lib
+from nomic_jax.errors import nearest
+from nomic_jax.errors import UserError
+from nomic_jax.kernels.attention import check_implementation
+from nomic_jax.metrics import MetricsFile
+from nomic_jax.metrics import StepLog
+from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model.encoder import Encoder
+from nomic_jax.model.pooling import check_pooling
+from nomic_jax.progress import Progress
+
+_DTYPES = ("float32", "bfloat16")
+
+
+class Run(NamedTuple):
+  """A training, compiled lazily: nothing here is allocated yet."""
+
+  mesh: Mesh
+  init: Callable[[], step_lib.TrainState]
+  step: Callable[..., Any]
+  state: Any  # shapes and shardings of the state
+  schedule: optax.Schedule
+
+
+class Start(NamedTuple):
+  """What a training starts from."""
+
+  config: EncoderConfig
+  tokenizer: pathlib.Path  # a tokenizer.json, or a folder with one
+  params: dict | None  # None: fresh
+
+
+def train(config: ml_collections.ConfigDict, workdir: str) -> None:
+  """Trains to `config.steps`, going on from the work directory's checkpoint.
+
+  Raises:
+    UserError: for whatever the user can mend; see the message.
+  """
+  workdir = pathlib.Path(workdir)
+  work_directory.check(workdir, config)
+  done = latest_step(workdir) or 0
+  if done >= config.steps:
+    print(f"{workdir}: already trained to step {done}")
+    return
+  # What a training starts from may be gone by the time it goes on.
+  start = Start(*work_directory.read(workdir), None) if done else (
+      find_start(config))
+  run = setup(config, start.config, jax.devices())
+  data = loader.make(
+      config.data, tokenizer_lib.load(start.tokenizer), config.seed
+  )
+  if not (workdir / "config.json").is_file():
+    _rehearse(config, run, data)
+    work_directory.claim(workdir, config, start.config, start.tokenizer)
+  with contextlib.closing(
+      Checkpoints(workdir, config.checkpoint.keep)
+  ) as checkpoints:
+    if done:
+      print(f"{workdir}: goes on after step {done} of {config.steps}")
+      state = checkpoints.restore(run.state, data)
+    else:
+      state = run.init()
+      if start.params is not None:
+        state = _with_params(state, start.params, run)
+    _loop(config, workdir, run, state, data, checkpoints)
+
+
+def find_start(config: ml_collections.ConfigDict) -> Start:
+  """Encoder, tokenizer and weights that a training starts from.
+
+  With `config.init_from` they are those of a model or work directory; without
+  it the tokenizer is the data's and the encoder is `config.encoder`, fresh.
+  """
+  if not config.data.path:
+    raise UserError(
+        "config.data.path is empty; give --config.data.path=DIR, a data "
+        "directory made by nomic-jax prepare"
+    )
+  if config.init_from:
+    from nomic_jax.hub import model_directory  # reads torch's layouts
+
+    model = model_directory.read_model(config.init_from)
+    changes = {
+        k: v for k, v in config.encoder.items()
+        if k in ("pooling", "pooled_norm")
+    }
+    params = {"encoder": model.params}
+    if model.mlm_head is not None:
+      params["mlm_head"] = model.mlm_head
+    return Start(
+        dataclasses.replace(model.config, **changes), model.tokenizer_path,
+        params,
+    )
+  folder = dataset.tokenizer_path(config.data.path)
+  vocabulary = tokenizer_lib.load(folder).get_vocab_size()
+  padded = -(-vocabulary // 64) * 64  # reference: pad_vocab_size_multiple
+  return Start(
+      EncoderConfig(vocab_size=padded, **config.encoder), folder, None
+  )
+
+
+def make_encoder(
+    config: ml_collections.ConfigDict, architecture: EncoderConfig
+) -> Encoder:
+  """The encoder, computed as `config.compute` says."""
+  compute = config.compute.to_dict()
+  check_implementation(compute["attention"])
+  check_pooling(architecture.pooling)
+  if compute["dtype"] not in _DTYPES:
+    raise UserError(
+        f"config.compute.dtype: '{compute['dtype']}' is unknown; expected one "
+        f"of {', '.join(_DTYPES)}.{nearest(compute['dtype'], _DTYPES)}"
+    )
+  if not 0 <= compute["dropout"] < 1:
+    raise UserError(
+        f"config.compute.dropout: {compute['dropout']} is no share; expected a "
+        "number from 0 to below 1"
+    )
+  return Encoder(architecture, **compute)
+
+
+def setup(
+    config: ml_collections.ConfigDict, architecture: EncoderConfig,
+    devices: list[jax.Device],
+) -> Run:
+  """Loss, optimiser and the jitted step with all its shardings.
+
+  Args:
+    config: of the training.
+    architecture: the encoder's.
+    devices: to lay the mesh over.
+
+  Raises:
+    UserError: for whatever in the config does not fit.
+  """
+  _check_lengths(config.data, architecture)
+  loss = losses.make(config.loss, make_encoder(config, architecture))
+  tx, schedule = optim.make(config.optimizer, config.steps)
+  mesh = partition.make_mesh(config.mesh, devices)
+
+  init = functools.partial(step_lib.init_state, loss, tx, config.seed)
+  boxed = jax.eval_shape(init)
+  shardings = partition.state_shardings(mesh, config.mesh.rules, boxed)
+  shapes = jax.tree.map(
+      lambda s, at: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=at),
+      meta.unbox(boxed), shardings,
+  )
+  step = jax.jit(
+      step_lib.make_train_step(loss, tx),
+      in_shardings=(shardings, partition.batch_sharding(mesh)),
+      out_shardings=(shardings, None),
+      donate_argnums=0,
+  )
+  return Run(
+      mesh=mesh,
+      init=jax.jit(lambda: meta.unbox(init()), out_shardings=shardings),
+      step=step,
+      state=shapes,
+      schedule=schedule,
+  )
+
+
+def _check_lengths(
+    data: ml_collections.ConfigDict, architecture: EncoderConfig
+) -> None:
+  """Learned positions end, and looking beyond the end would go unnoticed."""
+  names = ("row_length",) if data.kind == "text" else (
+      "query_length", "document_length")
+  for name in names:
+    if architecture.position == "learned" and (
+        data[name] > architecture.max_length):
+      raise UserError(
+          f"config.data.{name}: {data[name]} tokens are more than the "
+          f"{architecture.max_length} positions of this model; lower it"
+      )
+
+
+def _rehearse(
+    config: ml_collections.ConfigDict, run: Run, data: Any
+) -> None:
+  """Traces the step with the first batch, before anything is written.
+
+  Raises:
+    UserError: for whatever does not fit.
+  """
+  sharding = partition.batch_sharding(run.mesh)
+  loader.check_rows(config.data.get("rows_multiple"), sharding)
+  first = data.get_state()
+  batch = loader.to_devices(next(data), sharding)
+  jax.eval_shape(run.step, run.state, batch)
+  data.set_state(first)
+
+
+def _loop(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, run: Run,
+    state: step_lib.TrainState, data: Any, checkpoints: Checkpoints,
+) -> None:
+  """From the state's step to the last, logging and saving on the way."""
+  done = int(state.step)
+  sharding = partition.batch_sharding(run.mesh)
+  shapes = set()
+  before = None
+
+  def look(write: bool = False) -> None:
+    number, result, tokens, waited = before
+    progress.update(
+        1, **log.add(number, jax.device_get(result), tokens, waited, write)
+    )
+
+  with (
+      contextlib.closing(MetricsFile(workdir / "metrics.jsonl", done)) as file,
+      Progress(config.steps, "steps", workdir.name, start=done) as progress,
+  ):
+    log = StepLog(file, run.schedule, config.log_every)
+    for number in range(done + 1, config.steps + 1):
+      began = time.monotonic()
+      batch = next(data)
+      waited = time.monotonic() - began
+      shape = batch["ids"].shape
+      if shape not in shapes:
+        shapes.add(shape)
+        log.compiling = True
+      state, result = run.step(state, loader.to_devices(batch, sharding))
+      if before is not None:
+        look()
+      before = number, result, loader.tokens_in(batch), waited
+      if number % config.checkpoint.every == 0 or number == config.steps:
+        look(write=True)  # finite before it is kept
+        before = None
+        checkpoints.save(number, state, data)
+
+
+def _with_params(
+    state: step_lib.TrainState, params: dict, run: Run
+) -> step_lib.TrainState:
+  """The state with loaded parameters in place of fresh ones of that name."""
+  fresh = dict(state.params)
+  for name, tree in params.items():
+    if name not in fresh:
+      continue
+    at = jax.tree.map(lambda s: s.sharding, run.state.params[name])
+    # A copy, since the step donates its state and `params` may be reused.
+    fresh[name] = jax.tree.map(
+        lambda new, old, at: jax.device_put(np.array(new, old.dtype), at),
+        tree, fresh[name], at,
+    )
+  return state.replace(params=fresh)

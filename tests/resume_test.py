@@ -1,0 +1,159 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 of a real training at any moment: the same bits in the end."""
+
+import json
+import shutil
+import time
+
+import jax
+from nomic_jax import checkpoint
+from nomic_jax import metrics
+from nomic_jax.errors import UserError
+import numpy as np
+import pytest
+
+import small_data
+
+STEPS, EVERY, LOG = 40, 8, 3
+FLAGS = [
+    f"steps={STEPS}", f"log_every={LOG}", f"checkpoint.every={EVERY}",
+    "optimizer.warmup_steps=5",
+]
+KINDS = {
+    # Rows of text are packed across documents: the iterator has a remainder.
+    "mlm": ["data.row_length=48"],
+    # Dropout too, so that the step's randomness must come back.
+    "contrastive": [
+        "data.batch_size=8", "data.rows_multiple=16", "compute.dropout=0.1",
+    ],
+}
+# Differ from run to run, and may.
+CLOCKS = {"seconds", "tokens_per_second", "data_wait", "compiled"}
+
+
+@pytest.fixture(name="place", scope="module")
+def _place(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("resume")
+  small_data.make(folder)
+  return folder
+
+
+def _start(place, kind, workdir, *more):
+  command = small_data.train(
+      kind, place / "pairs", workdir, *FLAGS, *KINDS[kind], *more)
+  return small_data.Process(command, place / "compiled")
+
+
+def _train(place, kind, workdir, *more):
+  """Returns what a training printed that nothing interrupted."""
+  status, out, err = _start(place, kind, workdir, *more).finish()
+  assert status == 0, err
+  return out
+
+
+def _outcome(workdir):
+  """Parameters, the data iterator's state and the lines of metrics.jsonl."""
+  data = workdir / "checkpoints" / str(STEPS) / "data"
+  lines = [
+      {k: v for k, v in row.items() if k not in CLOCKS}
+      for row in metrics.read(workdir / "metrics.jsonl")
+  ]
+  iterator = [json.loads(p.read_text()) for p in data.glob("process_*.json")]
+  return checkpoint.restore_params(workdir), iterator, lines
+
+
+def _same(one, other):
+  return jax.tree.all(jax.tree.map(np.array_equal, one, other))
+
+
+def _leftovers(workdir):
+  return list(workdir.glob("checkpoints/*.orbax-checkpoint-tmp*"))
+
+
+@pytest.fixture(name="whole", scope="module")
+def _whole(place):
+  """Work directories of trainings that nothing interrupted, when asked for."""
+  made = {}
+
+  def whole(kind):
+    if kind not in made:
+      made[kind] = place / f"{kind}-whole"
+      _train(place, kind, made[kind])
+    return made[kind]
+
+  return whole
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_at_any_moment_ends_with_the_same_bits(place, whole, kind):
+  workdir = place / kind
+  file = workdir / "metrics.jsonl"
+
+  def kill_when(moment):
+    training = _start(place, kind, workdir)
+    assert training.wait_for(moment), "it has run to its end"
+    training.kill()
+
+  # Before it has written anything.
+  started = time.monotonic()
+  kill_when(lambda: time.monotonic() > started + 1)
+  assert checkpoint.latest_step(workdir) is None
+
+  # With some steps done, but no checkpoint to go on from.
+  kill_when(lambda: file.exists() and file.stat().st_size)
+  assert checkpoint.latest_step(workdir) is None and metrics.read(file)
+
+  # After the first checkpoint.
+  kill_when((workdir / "checkpoints" / str(EVERY)).exists)
+  assert checkpoint.latest_step(workdir) in (EVERY, 2 * EVERY)
+
+  # While a checkpoint is being written, which takes a few milliseconds.
+  assert not _leftovers(workdir)
+  for _ in range(3):
+    kill_when(lambda: _leftovers(workdir))
+    if _leftovers(workdir):
+      break
+  assert _leftovers(workdir), "never killed while it wrote a checkpoint"
+
+  # Just before the end.
+  kill_when(lambda: any(
+      row["step"] > STEPS - EVERY for row in metrics.read(file)))
+  last = checkpoint.latest_step(workdir)
+  assert EVERY < last < STEPS
+  # As if killed while it removed an old checkpoint, too.
+  old = workdir / "checkpoints" / str(last - EVERY)
+  shutil.rmtree(old / "state")
+  (old / "_CHECKPOINT_METADATA").unlink()
+
+  assert f"goes on after step {last} of" in _train(place, kind, workdir)
+  params, iterator, lines = _outcome(workdir)
+  expected = _outcome(whole(kind))
+  assert _same(params, expected[0])
+  assert iterator and iterator == expected[1]
+  assert lines == expected[2]
+  logged = {*range(LOG, STEPS, LOG), *range(EVERY, STEPS + 1, EVERY)}
+  assert [line["step"] for line in lines] == sorted(logged)
+  assert not _leftovers(workdir)
+
+
+def test_another_seed_is_another_model(place, whole):
+  """What the comparisons above would see if a run were not repeated."""
+  workdir = place / "other"
+  _train(place, "mlm", workdir, "seed=43")
+  mine, other = _outcome(whole("mlm")), _outcome(workdir)
+  assert not _same(mine[0], other[0])
+  assert mine[2] != other[2]
+
+
+def test_a_damaged_checkpoint_is_named(place, whole):
+  workdir = place / "damaged"
+  shutil.copytree(whole("mlm"), workdir)
+  for path in (workdir / "checkpoints" / str(STEPS)).rglob("d/*"):
+    path.unlink()
+  with pytest.raises(UserError, match=f"checkpoints/{STEPS}: cannot be read"):
+    checkpoint.restore_params(workdir)
+  shutil.rmtree(workdir / "checkpoints" / str(STEPS))  # as the error advises
+  assert checkpoint.latest_step(workdir) == STEPS - EVERY
+  assert not _same(
+      checkpoint.restore_params(workdir), _outcome(whole("mlm"))[0])
