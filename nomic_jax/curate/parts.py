@@ -1,0 +1,173 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Finished pieces of a long job, kept beside its output until that is whole.
+
+A job is named by its arguments: flags, and what its model and input hold.
+Pieces and outputs carry these, so work is taken up again by the same command
+only, and never mixed with that of another model or flag.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+from typing import Any, Mapping
+
+import numpy as np
+
+from nomic_jax import files
+from nomic_jax.errors import UserError
+
+# Written anew by a training that has nothing left to do, or by its reports.
+_NOT_CONTENT = ("logs", "metrics.jsonl", "report.html")
+
+
+class Parts:
+  """The folder `<output>.parts` of pieces that one job has finished."""
+
+  def __init__(self, output: str | os.PathLike, arguments: Mapping[str, Any]):
+    """Opens the folder of an interrupted job, or makes a new one.
+
+    Raises:
+      UserError: if what lies there is of a job with other arguments.
+    """
+    output = pathlib.Path(output)
+    self._folder = output.with_name(output.name + ".parts")
+    if self._folder.is_dir():
+      there = _read_arguments(self._folder / "arguments.json")
+      if there != dict(arguments):
+        raise UserError(
+            f"{self._folder}: an interrupted job with other arguments "
+            f"({_difference(there, arguments)}); finish it with those, or "
+            "delete this folder"
+        )
+      return
+    with files.replacing(self._folder) as temporary:
+      temporary.mkdir()
+      (temporary / "arguments.json").write_text(json.dumps(arguments))
+
+  @staticmethod
+  def begun(output: str | os.PathLike) -> bool:
+    """Whether there is an interrupted job's folder for `output`."""
+    output = pathlib.Path(output)
+    return output.with_name(output.name + ".parts").is_dir()
+
+  def path(self, name: str) -> pathlib.Path:
+    """Where a piece that is not an .npz lies."""
+    return self._folder / name
+
+  def has(self, name: str) -> bool:
+    return (self._folder / f"{name}.npz").is_file()
+
+  def save(self, name: str, **arrays: np.ndarray) -> None:
+    """Keeps arrays under `name`; they are there whole or not at all."""
+    with files.replacing(self._folder / f"{name}.npz") as temporary:
+      with open(temporary, "wb") as f:
+        np.savez(f, **arrays)
+
+  def load(self, name: str) -> dict[str, np.ndarray]:
+    with np.load(self._folder / f"{name}.npz") as arrays:
+      return dict(arrays)
+
+  def discard(self, *names: str) -> None:
+    """Removes pieces given by their `path` names, where they are."""
+    for name in names:
+      self.path(name).unlink(missing_ok=True)
+
+  def remove(self) -> None:
+    shutil.rmtree(self._folder)
+
+
+def finished(
+    output: str | os.PathLike, arguments: Mapping[str, Any]
+) -> dict | None:
+  """Returns stats.json of `output` if a job with `arguments` has made it.
+
+  Then says so, and removes pieces that a kill after the last step left.
+
+  Returns:
+    None if nothing stands there.
+
+  Raises:
+    UserError: if something else stands there.
+  """
+  output = pathlib.Path(output)
+  if not output.exists():
+    return None
+  stats = {}
+  if (output / "stats.json").is_file():
+    stats = json.loads((output / "stats.json").read_text("utf-8"))
+  there = stats.get("arguments")
+  if not isinstance(there, dict) or there.get("job") != arguments["job"]:
+    raise UserError(
+        f"{output}: already there and not made by nomic-jax "
+        f"{arguments['job']}; choose another --output or remove it"
+    )
+  if there != dict(arguments):
+    raise UserError(
+        f"{output}: already made with other arguments "
+        f"({_difference(there, arguments)}); choose another --output or "
+        "remove it"
+    )
+  left = output.with_name(output.name + ".parts")
+  if left.is_dir():
+    shutil.rmtree(left)
+  print(f"{output}: already complete with these arguments, left as it is")
+  return stats
+
+
+def identity(thing: Any) -> str:
+  """Returns a short hash of what a directory, or a loaded model, holds.
+
+  Of large files 16 places are read, and the size; times do not count, so that
+  a copy is the same thing.
+
+  Raises:
+    UserError: if `thing` is a path with nothing there.
+  """
+  digest = hashlib.sha256()
+  if isinstance(thing, (str, os.PathLike)):
+    folder = pathlib.Path(thing)
+    if not folder.is_dir():
+      raise UserError(
+          f"{folder}: no such directory; look at --model and --input"
+      )
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+      name = path.relative_to(folder)
+      if name.parts[0] not in _NOT_CONTENT:
+        digest.update(f"{name} {path.stat().st_size} ".encode())
+        _add_file(digest, path)
+  elif hasattr(thing, "params"):
+    import jax  # Only for a model that is here already.
+    for path, leaf in jax.tree_util.tree_leaves_with_path(thing.params):
+      digest.update(f"{path} {leaf.shape} {leaf.dtype} ".encode())
+      digest.update(np.ascontiguousarray(leaf).tobytes())
+  else:
+    digest.update(type(thing).__qualname__.encode())
+  return digest.hexdigest()[:16]
+
+
+def _add_file(digest, path: pathlib.Path, places=16, piece=1 << 20) -> None:
+  size = path.stat().st_size
+  with open(path, "rb") as f:
+    if size <= places * piece:
+      digest.update(f.read())
+      return
+    for i in range(places):
+      f.seek(i * (size - piece) // (places - 1))
+      digest.update(f.read(piece))
+
+
+def _read_arguments(path: pathlib.Path) -> dict:
+  return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
+def _difference(there: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+  def told(key):
+    if key in ("model", "input"):
+      return f"its {key} held other things"
+    return f"{key} {there.get(key)} there, {asked.get(key)} asked"
+
+  keys = sorted(set(there) | set(asked))
+  return "; ".join(told(k) for k in keys if there.get(k) != asked.get(k))

@@ -1,0 +1,135 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A data directory made from another: `train` rewritten, the rest copied."""
+
+import collections
+import os
+import pathlib
+from typing import Iterable, Iterator, Mapping
+
+import tensorflow_datasets as tfds
+
+from nomic_jax.data import dataset
+from nomic_jax.errors import UserError
+
+
+def check_places(input: str | os.PathLike, output: str | os.PathLike) -> None:
+  """Raises UserError for what would otherwise fail only after hours."""
+  dataset.tokenizer_path(input)
+  if pathlib.Path(input).resolve() == pathlib.Path(output).resolve():
+    raise UserError(
+        f"{output}: --output is the same as --input; choose another, the "
+        "input is left as it is"
+    )
+
+
+def write(
+    input: str | os.PathLike,
+    output: str | os.PathLike,
+    train: Iterable[dataset.Row],
+    *,
+    kept: int,
+    stats: dict,
+) -> None:
+  """Writes `output`: these `train` rows, other splits and tokenizer of `input`.
+
+  Args:
+    input: the data directory that `train` was made from.
+    output: the data directory to write.
+    train: its rows.
+    kept: how many they must be; otherwise nothing is written.
+    stats: what stats.json will hold.
+
+  Raises:
+    UserError: if there are no rows, or the place cannot be written.
+  """
+  if not kept:
+    raise UserError(
+        f"{output}: not written, every pair of {input} was dropped; look at "
+        "the reasons above and at whether the model is a trained one"
+    )
+  names = tfds.builder_from_directory(input).info.splits
+  others = {
+      name: _all(dataset.open_split(input, name))
+      for name in names
+      if name != "train" and names[name].num_examples
+  }
+  dataset.write(
+      output,
+      {"train": _counted(train, kept), **others},
+      stats=stats,
+      tokenizer=dataset.tokenizer_path(input),
+  )
+
+
+def _all(source: dataset.Source) -> Iterator[dataset.Row]:
+  return (source[i] for i in range(len(source)))
+
+
+def _counted(rows: Iterable, expected: int) -> Iterator:
+  count = 0
+  for count, row in enumerate(rows, 1):
+    yield row
+  if count != expected:
+    raise AssertionError(f"train has {count} rows instead of {expected}")
+
+
+def count_sources(
+    sources: Iterable[str], outcomes: Iterable[str]
+) -> dict[str, dict[str, int]]:
+  """Returns for each source how many of its rows had each outcome."""
+  counts = collections.defaultdict(collections.Counter)
+  for source, outcome in zip(sources, outcomes, strict=True):
+    counts[source][outcome] += 1
+  return {source: dict(count) for source, count in sorted(counts.items())}
+
+
+def count_rows(
+    by_source: Mapping[str, Mapping[str, int]], rows: int
+) -> dict[str, int | dict[str, int]]:
+  """Returns input, kept, and dropped by reason; no row may be without fate.
+
+  Args:
+    by_source: as from `count_sources`; the outcome "kept" or a reason.
+    rows: how many rows the input had.
+  """
+  total = collections.Counter()
+  for counts in by_source.values():
+    total.update(counts)
+  if total.total() != rows:
+    raise AssertionError(f"{total.total()} rows decided of {rows}")
+  kept = total.pop("kept", 0)
+  return {"input": rows, "kept": kept, "dropped": dict(sorted(total.items()))}
+
+
+def print_sources(
+    by_source: Mapping[str, Mapping[str, int]], most: int = 20
+) -> None:
+  """Prints the share of rows kept, of all and of the largest sources."""
+  def line(name, counts):
+    rows, kept = sum(counts.values()), counts.get("kept", 0)
+    reasons = ", ".join(
+        f"{reason} {n:,}" for reason, n in sorted(counts.items())
+        if reason != "kept")
+    text = (f"  {name or '(no source)':32} {rows:>12,} {kept:>12,} "
+            f"{kept / max(rows, 1):7.1%}  {reasons}")
+    print(text.rstrip())
+
+  print(f"  {'source':32} {'rows':>12} {'kept':>12} {'share':>7}  dropped for")
+  total = collections.Counter()
+  for counts in by_source.values():
+    total.update(counts)
+  line("all", total)
+  if len(by_source) < 2:
+    return
+  largest = sorted(by_source, key=lambda s: -sum(by_source[s].values()))
+  for name in largest[:most]:
+    line(name, by_source[name])
+  if len(largest) > most:
+    print(f"  and {len(largest) - most} more sources, in stats.json")
+
+
+def short(text: str, width: int = 60) -> str:
+  """Returns `text` on one line of at most `width` characters."""
+  text = " ".join(text.split())
+  return text if len(text) <= width else text[:width - 3] + "..."

@@ -1,0 +1,78 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which of a query's nearest documents become its negatives."""
+
+import numpy as np
+
+from nomic_jax.curate.corpus import Corpus
+
+
+def limits(
+    own: np.ndarray, corpus: Corpus, margin: float | None
+) -> np.ndarray:
+  """The most similar a negative of each query may be, [queries] float32.
+
+  Args:
+    own: [rows], similarity of each pair; not read where a text was empty.
+    corpus: the pairs.
+    margin: share of the least similar positive; None for no limit.
+  """
+  least = np.full(len(corpus.queries), np.inf, np.float32)
+  if margin is None:
+    return least
+  full = corpus.query_of >= 0
+  np.minimum.at(least, corpus.query_of[full], own[full])
+  # A share of the size, so that a limit below zero is also the stricter.
+  return least - (1 - margin) * np.abs(least)
+
+
+def choose(
+    scores: np.ndarray,
+    rows: np.ndarray,
+    forbidden: np.ndarray,
+    limit: np.ndarray,
+    skip: int,
+    negatives: int,
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns the negatives of some queries.
+
+  Args:
+    scores: [Q, depth], similarities of their nearest documents, falling.
+    rows: [Q, depth], numbers of these.
+    forbidden: [Q, depth], which may never be negatives.
+    limit: [Q], the most similar a negative may be.
+    skip: how many of those that are not forbidden to pass over.
+    negatives: how many to return.
+
+  Returns:
+    Document numbers [Q, negatives], -1 where there are too few, and scores
+    with NaN there.
+  """
+  allowed = ~forbidden
+  allowed &= np.cumsum(allowed, axis=1) > skip
+  allowed &= scores <= limit[:, None]
+  # A stable sort brings the allowed to the front without changing their order.
+  at = np.argsort(~allowed, axis=1, kind="stable")[:, :negatives]
+  allowed, scores, rows = (
+      np.take_along_axis(x, at, axis=1) for x in (allowed, scores, rows))
+  missing = negatives - at.shape[1]  # If depth is less.
+  rows = np.pad(
+      np.where(allowed, rows, -1), ((0, 0), (0, missing)), constant_values=-1)
+  scores = np.pad(
+      np.where(allowed, scores, np.nan), ((0, 0), (0, missing)),
+      constant_values=np.nan)
+  return rows.astype(np.int32), scores.astype(np.float32)
+
+
+def fill(rows: np.ndarray, corpus: Corpus, first_query: int, seed: int) -> None:
+  """Puts random documents where `rows` [Q, negatives] has -1, in place."""
+  count = len(corpus.documents)
+  for i in np.flatnonzero((rows < 0).any(axis=1)).tolist():
+    rng = np.random.default_rng((seed, first_query + i))
+    taken = corpus.never(first_query + i) | set(rows[i].tolist())
+    for j in np.flatnonzero(rows[i] < 0).tolist():
+      drawn = int(rng.integers(count))
+      while drawn in taken:
+        drawn = int(rng.integers(count))
+      taken.add(drawn)
+      rows[i, j] = drawn

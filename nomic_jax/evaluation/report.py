@@ -1,0 +1,272 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`nomic-jax report`: trainings and scores as one HTML file to hand around.
+
+The page needs nothing but itself: charts are inline SVG, and it is readable on
+a light and on a dark screen.
+"""
+
+import html
+import json
+import pathlib
+import statistics
+from typing import Sequence
+
+from nomic_jax import metrics
+from nomic_jax.errors import UserError
+from nomic_jax.evaluation import charts
+from nomic_jax.evaluation.evaluate import named_paths
+from nomic_jax.evaluation.retrieval import METRICS
+from nomic_jax.files import replacing
+
+_EXAMPLES = 8  # worst queries shown
+
+
+def report(
+    workdirs: Sequence[str], scores: str | None, output: str
+) -> None:
+  """Writes the report of some trainings and of what their models score.
+
+  Args:
+    workdirs: training work directories in the order of the stages, each
+      "PATH" or "NAME=PATH".
+    scores: the .json file of `nomic-jax evaluate`; None: only trainings.
+    output: the .html file.
+
+  Raises:
+    UserError: if a work directory or the scores are missing or not of that
+      kind.
+  """
+  stages = [
+      _read_stage(name, path)
+      for name, path in named_paths(workdirs, "--workdir").items()
+  ]
+  results = _read_scores(scores) if scores else None
+  if not stages and not results:
+    raise UserError("nothing to report: give --workdir=DIR or --scores=FILE")
+  body = []
+  if results:
+    body += _scores_section(results)
+  if stages:
+    body += _stages_section(stages)
+  if results:
+    body += _worst_section(results)
+  body += _config_section(stages)
+  with replacing(output) as temporary:
+    temporary.write_text(_page(body), encoding="utf-8")
+
+
+def _read_stage(name: str, path: pathlib.Path) -> dict:
+  configs = {}
+  for file in ("config.json", "encoder.json"):
+    if (path / file).is_file():
+      configs[file] = (path / file).read_text(encoding="utf-8")
+  if not configs and not (path / "metrics.jsonl").is_file():
+    raise UserError(
+        f"--workdir={path}: neither metrics.jsonl nor config.json in it; "
+        "expected the work directory of nomic-jax train"
+    )
+  rows = [row for row in metrics.read(path / "metrics.jsonl")
+          if isinstance(row, dict) and isinstance(row.get("step"), int)]
+  return {"name": name, "path": path, "rows": rows, "configs": configs}
+
+
+def _read_scores(path: str) -> dict:
+  try:
+    results = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    results["tasks"], results["models"][0]["tasks"]
+  except OSError as e:
+    raise UserError(
+        f"--scores={path}: {e.strerror}; expected the file that nomic-jax "
+        "evaluate --output wrote"
+    ) from e
+  except (ValueError, LookupError, TypeError) as e:
+    raise UserError(
+        f"--scores={path}: not a file of nomic-jax evaluate; expected what it "
+        "wrote to --output"
+    ) from e
+  return results
+
+
+def _series(rows: list[dict], key: str) -> tuple[list[float], list[float]]:
+  """Returns (steps, values) of the rows that have a number under `key`."""
+  pairs = [
+      (row["step"], float(row[key])) for row in rows
+      if isinstance(row.get(key), (int, float))
+  ]
+  return [s for s, _ in pairs], [v for _, v in pairs]
+
+
+def _scores_section(results: dict) -> list[str]:
+  parts = ["<h2>Scores on held-out text</h2>"]
+  for task, about in results["tasks"].items():
+    scores = {m["name"]: m["tasks"][task]["scores"] for m in results["models"]}
+    baseline = next(
+        (m["name"] for m in results["models"] if _is_baseline(m)), None)
+    parts.append(
+        f"<p><b>{_escape(task)}</b>: {about['queries']:,} queries, "
+        f"{about['documents']:,} documents, exact search. "
+        f"{_headline(scores, baseline)}</p>"
+    )
+    charted = [
+        charts.bars(m, [(name, s[m]) for name, s in scores.items()], baseline)
+        for m in METRICS
+    ]
+    parts += ['<div class="charts thirds">', *charted, "</div>"]
+    best = {m: max(s[m] for s in scores.values()) for m in METRICS}
+    parts.append(_table(["", *METRICS], [
+        [_escape(name), *(
+            f"<b>{s[m]:.3f}</b>" if s[m] == best[m] else f"{s[m]:.3f}"
+            for m in METRICS
+        )] for name, s in scores.items()
+    ]))
+  return parts
+
+
+def _headline(scores: dict[str, dict], baseline: str | None) -> str:
+  """Says which model is best and how far from the baseline it is."""
+  metric = METRICS[0]
+  models = {n: s[metric] for n, s in scores.items() if n != baseline}
+  if not models:
+    return ""
+  best = max(models, key=models.get)
+  text = f"Best: <b>{_escape(best)}</b>, {metric} {models[best]:.3f}"
+  if baseline is None:
+    return text + "."
+  other = scores[baseline][metric]
+  side = "above" if models[best] >= other else "below"
+  return (f"{text}, {abs(models[best] - other):.3f} {side} {baseline} (the "
+          "dashed line).")
+
+
+def _is_baseline(model: dict) -> bool:
+  return model["path"] is None
+
+
+def _stages_section(stages: list[dict]) -> list[str]:
+  heads = ["stage", "steps", "minutes", "tokens/s", "padding", "loss, first",
+           "loss, last", "peak learning rate"]
+  total = sum(
+      max(_series(stage["rows"], "seconds")[1], default=0) for stage in stages)
+  parts = ["<h2>Training</h2>", _table(heads, [
+      _stage_cells(stage) for stage in stages])]
+  parts.append(
+      f'<p class="note">Together {total / 60:.1f} minutes. Tokens/s, which '
+      "counts no padding, and padding are medians over the logged steps; "
+      "first and last loss are means of a twentieth of them.</p>"
+  )
+  figures = [_figure(stage) for stage in stages]
+  return parts + ['<div class="charts halves">', *figures, "</div>"]
+
+
+def _figure(stage: dict) -> str:
+  """Returns the curves of one training, one below the other."""
+  parts = [f"<figure><figcaption>{_escape(stage['name'])}</figcaption>"]
+  steps, losses = _series(stage["rows"], "loss")
+  if steps:
+    window = max(len(losses) // 25, 1) | 1
+    smooth = charts.running_mean(losses, window) if window > 1 else None
+    label = f"loss; bold: mean of {window} logged points" if smooth else "loss"
+    parts.append(charts.curve(steps, losses, label, smooth=smooth))
+  else:
+    parts.append('<p class="note">no steps logged</p>')
+  for key in ("accuracy", "learning_rate"):
+    steps, values = _series(stage["rows"], key)
+    if steps:
+      label = key.replace("_", " ")
+      parts.append(charts.curve(steps, values, label, height=110))
+  return "".join(parts) + "</figure>"
+
+
+def _stage_cells(stage: dict) -> list[str]:
+  rows = stage["rows"]
+  _, clock = _series(rows, "seconds")
+  _, losses = _series(rows, "loss")
+  _, rates = _series(rows, "learning_rate")
+  _, speeds = _series(rows, "tokens_per_second")
+  _, paddings = _series(rows, "padding")
+  part = max(len(losses) // 20, 1)
+  return [
+      _escape(stage["name"]),
+      f"{rows[-1]['step']:,}" if rows else "–",
+      f"{clock[-1] / 60:.1f}" if clock else "–",
+      f"{statistics.median(speeds):,.0f}" if speeds else "–",
+      f"{statistics.median(paddings):.1%}" if paddings else "–",
+      f"{statistics.fmean(losses[:part]):.3f}" if losses else "–",
+      f"{statistics.fmean(losses[-part:]):.3f}" if losses else "–",
+      f"{max(rates):.2g}" if rates else "–",
+  ]
+
+
+def _worst_section(results: dict) -> list[str]:
+  """Shows what the best model gets most wrong, for each task."""
+  parts = []
+  for task in results["tasks"]:
+    models = [m for m in results["models"] if not _is_baseline(m)]
+    if not models:
+      continue
+    best = max(models, key=lambda m: m["tasks"][task]["scores"][METRICS[0]])
+    parts.append(
+        f"<h2>Where {_escape(best['name'])} is most wrong on "
+        f"{_escape(task)}</h2><p class=\"note\">Queries whose answer came last "
+        "or not at all, the most confident mistakes first.</p>"
+    )
+    for worst in best["tasks"][task]["worst"][:_EXAMPLES]:
+      place = f"at rank {worst['rank']}" if worst["rank"] else (
+          "not among the first 100")
+      hits = "".join(
+          f"<li value=\"{i}\"><span class=\"score\">{hit['score']:.3f}</span> "
+          f"{_hit(hit)}</li>" for i, hit in enumerate(worst["retrieved"], 1))
+      parts.append(
+          f"<div class=\"query\"><p class=\"asked\">{_escape(worst['query'])}"
+          f"</p><p><span class=\"tag\">answer {place}:</span> "
+          f"{_hit(worst['answer'])}</p><ol>{hits}</ol></div>"
+      )
+  return parts
+
+
+def _hit(hit: dict) -> str:
+  text = f"<code>{_escape(hit['title'])}</code>"
+  if hit["location"]:
+    text += f' <span class="place">{_escape(hit["location"])}</span>'
+  return text
+
+
+def _config_section(stages: list[dict]) -> list[str]:
+  parts = []
+  for stage in stages:
+    for file, text in stage["configs"].items():
+      try:
+        text = json.dumps(json.loads(text), indent=2)
+      except ValueError:
+        pass  # shown as it stands
+      parts.append(
+          f"<details><summary>{_escape(stage['name'])}: "
+          f"{_escape(str(stage['path'] / file))}</summary>"
+          f"<pre>{_escape(text)}</pre></details>"
+      )
+  return ["<h2>Configuration</h2>", *parts] if parts else []
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+  """Returns a table of cells that are HTML already."""
+  head = "".join(f"<th>{_escape(h)}</th>" for h in heads)
+  body = "".join(
+      "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>"
+      for row in rows)
+  return (f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
+          f"<tbody>{body}</tbody></table></div>")
+
+
+def _escape(text: str) -> str:
+  return html.escape(str(text))
+
+
+def _page(body: list[str]) -> str:
+  return (
+      '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+      '<meta name="viewport" content="width=device-width, initial-scale=1">'
+      f"<title>nomic_jax report</title><style>{charts.STYLE}</style></head>\n"
+      "<body><main><h1>nomic_jax: trainings and scores</h1>\n"
+      + "\n".join(body) + "\n</main></body></html>\n"
+  )

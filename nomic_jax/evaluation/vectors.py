@@ -1,0 +1,76 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Vectors of texts, checked, and fingerprints of what they depend on."""
+
+import hashlib
+import json
+from typing import Iterable, Sequence
+
+import numpy as np
+
+from nomic_jax.errors import UserError
+
+_FORMAT = 1  # of fingerprints; raise it when equal weights embed differently
+
+
+def encode(
+    model, texts: Sequence[str], prompt: str, *, show_progress: bool = False
+) -> np.ndarray:
+  """Embeds texts; a model that has no such prompt is given none.
+
+  Args:
+    model: a `nomic_jax.embed.Model`.
+    texts: N texts.
+    prompt: name of the prompt, such as "search_query".
+    show_progress: as of the model's `encode`.
+
+  Returns:
+    [N, D] float32 unit vectors.
+
+  Raises:
+    UserError: if a vector is not finite; the message shows its text.
+  """
+  vectors = model.encode(
+      texts,
+      prompt=prompt if prompt in model.prompts else None,
+      show_progress=show_progress,
+  )
+  bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+  if len(bad):
+    raise UserError(
+        f"{len(bad)} of {len(texts)} embeddings are not finite, the first is "
+        f"that of {texts[bad[0]][:40]!r}; the weights are damaged or the "
+        "training diverged, take an earlier checkpoint"
+    )
+  return vectors
+
+
+def model_fingerprint(model) -> str:
+  """Returns a hash of all that decides a model's vectors."""
+  limit = getattr(model, "max_tokens", None)
+  digest = hashlib.sha256(f"{_FORMAT} {model.config} {limit}".encode())
+  digest.update(json.dumps(model.prompts, sort_keys=True).encode())
+  digest.update(model.tokenizer.to_str().encode())
+  for path, leaf in _leaves(model.params):
+    leaf = np.ascontiguousarray(leaf)
+    digest.update(f"{path} {leaf.dtype} {leaf.shape}".encode())
+    digest.update(leaf.view(np.uint8).data)
+  return digest.hexdigest()[:32]
+
+
+def text_fingerprint(*parts: Iterable) -> str:
+  """Returns a hash of texts, numbers or lists of them."""
+  digest = hashlib.sha256(str(_FORMAT).encode())
+  for part in parts:
+    digest.update(json.dumps(part).encode())
+    digest.update(b"\n")
+  return digest.hexdigest()[:32]
+
+
+def _leaves(tree, path=""):
+  """Yields (path, array) of nested dicts, in the order of sorted keys."""
+  if isinstance(tree, dict):
+    for key in sorted(tree):
+      yield from _leaves(tree[key], f"{path}/{key}")
+  else:
+    yield path, tree

@@ -1,0 +1,79 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The job behind `nomic-jax export`: a training to a model directory."""
+
+import pathlib
+
+from flax.linen import meta
+import jax
+import ml_collections
+
+from nomic_jax import losses
+from nomic_jax import step
+from nomic_jax.data.prompts import PROMPTS
+from nomic_jax.errors import UserError
+from nomic_jax.hub import model_directory
+
+
+def export(
+    workdir: str | None, output: str,
+    config: ml_collections.ConfigDict | None = None,
+) -> None:
+  """Writes the newest checkpoint, or a config's untrained model.
+
+  Args:
+    workdir: of a training; None takes `config` instead.
+    output: model directory to make.
+    config: of a training that has not begun: its first parameters, as a
+      baseline to compare with.
+
+  Raises:
+    UserError: if not exactly one of workdir and config is given, the work
+      directory has no checkpoint, or `output` is something else.
+  """
+  if (workdir is None) == (config is None):
+    raise UserError("export: give either --workdir or --config, not both")
+  _check_output(pathlib.Path(output))
+  if workdir is not None:
+    model = model_directory.read_model(workdir)
+    source = workdir
+  else:
+    model = _untrained(config)
+    source = "the untrained model"
+  model_directory.write_model(
+      output, model.config, model.params, model.tokenizer_path,
+      model.prompts, mlm_head=model.mlm_head,
+      max_tokens=model.max_tokens,
+  )
+  print(f"{output}: {source}, for transformers and sentence-transformers")
+
+
+def _check_output(output: pathlib.Path) -> None:
+  """Refuses to replace anything but an earlier export."""
+  names = ("model.safetensors", "modules.json")
+  earlier = all((output / name).is_file() for name in names)
+  empty = output.is_dir() and not any(output.iterdir())
+  if output.exists() and not earlier and not empty:
+    raise UserError(
+        f"{output}: already there and not an exported model; choose another "
+        "--output or remove it"
+    )
+
+
+def _untrained(
+    config: ml_collections.ConfigDict,
+) -> model_directory.ModelFiles:
+  from nomic_jax import train  # the same start as a training's
+
+  start = train.find_start(config)
+  encoder = train.make_encoder(config, start.config)
+  loss = losses.make(config.loss, encoder)
+  params = meta.unbox(loss.init(step.params_key(config.seed)))
+  params |= start.params or {}
+  return model_directory.ModelFiles(
+      config=start.config,
+      params=jax.device_get(params["encoder"]),
+      mlm_head=jax.device_get(params.get("mlm_head")),
+      tokenizer_path=start.tokenizer,
+      prompts=dict(PROMPTS),
+  )

@@ -1,0 +1,231 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`nomic-jax search`: questions answered from a corpus, best documents first.
+
+The corpus's vectors are kept in an index directory, so that only the first
+question waits for them. The index knows which weights and which files it was
+made from and is made again when either changes.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import sys
+from typing import Iterator, Sequence
+
+import numpy as np
+
+import nomic_jax
+from nomic_jax.errors import UserError
+from nomic_jax.evaluation import vectors
+from nomic_jax.evaluation.evaluate import title
+from nomic_jax.files import read_jsonl, replacing
+
+
+def search(
+    model: str,
+    corpus: str,
+    questions: Sequence[str] = (),
+    top: int = 5,
+    index: str | None = None,
+) -> None:
+  """Prints the documents nearest to each question.
+
+  Args:
+    model: model directory or training work directory.
+    corpus: a data directory (all its splits), a .jsonl or .jsonl.gz file with
+      "document" or "text" and perhaps "location", or a .txt file with one
+      text per line.
+    questions: what is asked; without any they are read from standard input,
+      on a terminal until an empty line.
+    top: documents shown per question.
+    index: directory of the corpus's vectors; None: beside the model, in
+      MODEL.index/.
+
+  Raises:
+    UserError: if the corpus is missing, empty or of another kind, or `index`
+      is a directory of something else.
+  """
+  from nomic_jax.curate import neighbours
+
+  if top < 1:
+    raise UserError(f"--top={top}: expected at least 1")
+  if not pathlib.Path(corpus).exists():
+    raise UserError(
+        f"--corpus={corpus}: no such file or directory; expected a data "
+        "directory, .jsonl, .jsonl.gz or .txt"
+    )
+  loaded = nomic_jax.load(model)
+  place = pathlib.Path(index) if index else _default_index(model, corpus)
+  documents, shown = _indexed(loaded, pathlib.Path(corpus), place)
+  nearest = neighbours.Index(documents)
+  typed = not questions and sys.stdin.isatty()
+  for question in questions or _asked():
+    query = vectors.encode(loaded, [question], "search_query")
+    scores, hits = nearest.search(query, min(top, len(documents)))
+    if not typed:
+      print(f"\n? {question}")
+    lines = _lines(scores[0], [shown[i] for i in hits[0]])
+    print("\n".join(lines), flush=True)
+
+
+def read_corpus(path: pathlib.Path) -> Iterator[tuple[str, str]]:
+  """Yields (text, location) of a data directory, .jsonl or .txt file."""
+  if path.is_dir():
+    yield from _read_splits(path)
+  elif path.name.endswith((".jsonl", ".jsonl.gz")):
+    for number, row in read_jsonl(path):
+      text = row.get("document", row.get("text"))
+      if not isinstance(text, str):
+        raise UserError(
+            f"{path}, row {number}: no text; expected a string \"document\" "
+            f"or \"text\", found the keys {', '.join(map(repr, row))}"
+        )
+      yield text, str(row.get("location") or f"{path}:{number}")
+  elif path.suffix == ".txt":
+    try:
+      with open(path, encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+          yield line.strip(), f"{path}:{number}"
+    except UnicodeDecodeError as e:
+      raise UserError(
+          f"{path}: not UTF-8 ({e.reason}); convert the file to UTF-8") from e
+  else:
+    raise UserError(
+        f"--corpus={path}: unknown kind of file; expected a data directory, "
+        ".jsonl, .jsonl.gz or .txt"
+    )
+
+
+def _read_splits(path: pathlib.Path) -> Iterator[tuple[str, str]]:
+  from nomic_jax.data import dataset  # TFDS: slow to import
+
+  missing = []
+  for split in ("train", "test"):
+    try:
+      source = dataset.open_split(path, split)
+    except UserError as e:
+      missing.append(e)
+      continue
+    for i in range(len(source)):
+      row = source[i]
+      yield row["document"], row["location"]
+  if len(missing) == 2:
+    raise missing[0]
+
+
+def _default_index(model: str, corpus: str) -> pathlib.Path:
+  """Returns MODEL.index/CORPUS-HASH: one model may know several corpora."""
+  home = pathlib.Path(model).resolve()
+  corpus = pathlib.Path(corpus).resolve()
+  key = vectors.text_fingerprint(str(corpus))[:8]
+  return home.with_name(home.name + ".index") / f"{corpus.stem}-{key}"
+
+
+def _indexed(
+    model, corpus: pathlib.Path, place: pathlib.Path
+) -> tuple[np.ndarray, list[tuple[str, str]]]:
+  """Returns vectors [C, D] and (location, title) of C texts, from the index.
+
+  Makes the index, or makes it again, if it is not that of this model and
+  these files.
+  """
+  header = {
+      "model": vectors.model_fingerprint(model),
+      "corpus": _file_fingerprint(corpus),
+  }
+  found = _header(place)
+  if found == header:
+    shown = json.loads((place / "documents.json").read_text())
+    return np.load(place / "vectors.npy", mmap_mode="r"), shown
+  if found:
+    changed = [key for key in header if found.get(key) != header[key]]
+    print(f"{place}: the {' and the '.join(changed)} changed, building anew")
+  texts = {}  # of equal texts the first is kept
+  for text, location in read_corpus(corpus):
+    if text.strip():
+      texts.setdefault(text, location)
+  if not texts:
+    raise UserError(f"--corpus={corpus}: no texts in it, nothing to search")
+  made = vectors.encode(
+      model, list(texts), "search_document", show_progress=True)
+  shown = [(location, title(text)) for text, location in texts.items()]
+  with replacing(place) as temporary:
+    temporary.mkdir()
+    np.save(temporary / "vectors.npy", made)
+    (temporary / "documents.json").write_text(json.dumps(shown))
+    (temporary / "index.json").write_text(json.dumps(header))
+  print(f"index of {len(made):,} texts kept in {place}")
+  return made, shown
+
+
+def _header(place: pathlib.Path) -> dict:
+  """Returns what an index says of itself; {} if there is none."""
+  try:
+    return json.loads((place / "index.json").read_text())
+  except ValueError:
+    return {}
+  except OSError:
+    pass
+  # An index is replaced when it is out of date: anything else is not ours.
+  if place.exists() and (not place.is_dir() or any(place.iterdir())):
+    raise UserError(
+        f"--index={place}: there already, and not a search index; choose "
+        "another place"
+    )
+  return {}
+
+
+def _file_fingerprint(corpus: pathlib.Path) -> str:
+  """Returns a hash of the corpus's file names, sizes and times of change.
+
+  Not of their text: a second question must not wait for a large corpus to be
+  read.
+  """
+  files = sorted(corpus.rglob("*")) if corpus.is_dir() else [corpus]
+  files = [f for f in files if f.is_file()]
+  return vectors.text_fingerprint([
+      [str(f.relative_to(corpus)), f.stat().st_size, f.stat().st_mtime_ns]
+      for f in files
+  ])
+
+
+def _asked() -> Iterator[str]:
+  """Yields questions from standard input."""
+  if not sys.stdin.isatty():
+    yield from filter(None, (line.strip() for line in sys.stdin))
+    return
+  while True:
+    try:
+      question = input("\n? ").strip()
+    except EOFError:
+      return
+    if not question:
+      return
+    yield question
+
+
+def _lines(
+    scores: Sequence[float], hits: Sequence[tuple[str, str]]
+) -> list[str]:
+  """Returns a line per hit: score, place and title, in at most 100 columns."""
+  columns = min(max(shutil.get_terminal_size((100, 24)).columns, 60), 100)
+  room = columns // 2 - 10
+  places = [_short(location, room) for location, _ in hits]
+  width = max(map(len, places))
+  lines = []
+  for score, location, (_, text) in zip(scores, places, hits):
+    line = f"  {score:5.3f}  {location:{width}}  {text}"
+    lines.append(line if len(line) <= columns else line[:columns - 1] + "…")
+  return lines
+
+
+def _short(location: str, width: int) -> str:
+  """Returns a place as seen from here, cut at the front if it is too long."""
+  here = os.getcwd() + os.sep
+  location = location.removeprefix(here)
+  if len(location) <= width:
+    return location
+  tail = location[-(width - 1):]
+  return "…" + (tail[tail.index(os.sep):] if os.sep in tail else tail)

@@ -1,0 +1,169 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A text's vector is its own: whatever the company, order or characters."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from nomic_jax.data import tokenizer as tokenizer_lib
+from nomic_jax.embed import Model
+from nomic_jax.errors import UserError
+from nomic_jax.model.encoder import Encoder
+import tiny
+
+CONFIG = dataclasses.replace(tiny.CONFIG, vocab_size=200, max_length=100)
+PROMPTS = {"search_query": "search : ", "search_document": "item : "}
+
+
+@pytest.fixture(name="params", scope="module")
+def _params():
+  # Larger than fresh ones, so that different texts are far apart.
+  return jax.tree.map(lambda x: 5 * x, tiny.params(Encoder(CONFIG)))
+
+
+@pytest.fixture(name="model", scope="module")
+def _model(params):
+  return Model(CONFIG, params, tiny.words(), PROMPTS)
+
+
+def _texts(count=40, seed=0, longest=90):
+  rng = np.random.default_rng(seed)
+  lengths = np.minimum(rng.geometric(0.1, count), longest)
+  lengths[0] = longest
+  return [" ".join(rng.choice(tiny.WORDS, n)) for n in lengths]
+
+
+_embed = tiny.jit(lambda p, t: Encoder(CONFIG).embed(p, t, 1)[0, 0])
+
+
+def _by_hand(model, text, limit=100):
+  """The encoder on this text alone, in a row of 100 tokens."""
+  ids = model.tokenizer.encode(text).ids
+  ids = ids if len(ids) <= limit else ids[:limit - 1] + ids[-1:]
+  row = np.zeros((1, 100), np.int32)
+  row[0, :len(ids)] = ids
+  positions = np.arange(100, dtype=np.int32)[None]
+  tokens = {
+      "ids": row, "segment_ids": (positions < len(ids)).astype(np.int32),
+      "positions": positions}
+  return np.asarray(_embed(model.params, tokens))
+
+
+def test_alone_in_company_and_in_any_order(model):
+  texts = _texts()
+  together = model.encode(texts)
+  assert together.shape == (40, 16) and together.dtype == np.float32
+  for i in (0, 1, 7, 20):
+    np.testing.assert_allclose(
+        model.encode([texts[i]])[0], together[i], atol=2e-6)
+    by_hand = _by_hand(model, texts[i])
+    np.testing.assert_allclose(
+        together[i], by_hand / np.linalg.norm(by_hand), atol=2e-6)
+  order = np.random.default_rng(1).permutation(40)
+  shuffled = model.encode([texts[i] for i in order])
+  np.testing.assert_allclose(shuffled, together[order], atol=2e-6)
+  assert np.abs(shuffled - together).max() > 0.1  # control
+
+
+def test_more_texts_than_a_block_holds(model):
+  texts = _texts(1100, longest=20)
+  many = model.encode(texts)
+  for i in (0, 1, 500, 1098, 1099):
+    np.testing.assert_allclose(
+        model.encode([texts[i]])[0], many[i], atol=2e-6)
+  np.testing.assert_allclose(np.linalg.norm(many, axis=1), 1, atol=1e-6)
+
+
+def test_nothing_gives_no_vectors_and_an_empty_text_gives_one(model):
+  assert model.encode([]).shape == (0, 16)
+  assert model.encode([], dim=4).shape == (0, 4)
+  empty, other, blank = model.encode(["", "alpha", " \n\t"])
+  assert np.isfinite(empty).all() and np.linalg.norm(empty) > 0.9
+  np.testing.assert_allclose(blank, empty, atol=2e-6)
+  assert np.abs(empty - other).max() > 0.01
+  np.testing.assert_allclose(
+      model.encode(("alpha",)), model.encode(np.array(["alpha"])), atol=2e-6)
+
+
+@pytest.mark.parametrize("wrong, message", [
+    ("alpha", "expected a list of texts, found one str"),
+    (None, "expected a list of texts, found one NoneType"),
+    (["alpha", None], "text 1 is NoneType, expected str"),
+    ([3], "text 0 is int"),
+    ([["alpha"]], "text 0 is list"),
+    ([b"alpha"], "text 0 is bytes"),
+])
+def test_what_is_no_list_of_texts_is_named(model, wrong, message):
+  with pytest.raises(UserError, match=message):
+    model.encode(wrong)
+
+
+def test_prompts_are_put_in_front(model):
+  texts = ["alpha beta", "gamma"]
+  prompted = model.encode(texts, prompt="search_query")
+  by_hand = model.encode(["search : " + t for t in texts])
+  np.testing.assert_allclose(prompted, by_hand, atol=2e-6)
+  assert np.abs(prompted - model.encode(texts)).max() > 0.01
+  assert np.abs(
+      prompted - model.encode(texts, prompt="search_document")).max() > 0.01
+  for asked in ("search_qery", ""):
+    with pytest.raises(UserError, match=f"no prompt '{asked}'; this model has "
+                       "search_query, search_document"):
+      model.encode(texts, prompt=asked)
+  with pytest.raises(UserError, match="Did you mean 'search_query'"):
+    model.encode(texts, prompt="search_qery")
+  bare = Model(CONFIG, model.params, model.tokenizer, {})
+  with pytest.raises(UserError, match="this model has none"):
+    bare.encode(texts, prompt="search_query")
+
+
+def test_dimensions_are_cut_before_normalising(model):
+  texts = _texts(5)
+  raw = model.encode(texts, normalize=False)
+  assert np.abs(np.linalg.norm(raw, axis=1) - 1).max() > 0.1
+  cut = model.encode(texts, dim=5)
+  expected = raw[:, :5] / np.linalg.norm(raw[:, :5], axis=1, keepdims=True)
+  np.testing.assert_allclose(cut, expected, atol=2e-6)
+  assert cut.flags["C_CONTIGUOUS"]
+  np.testing.assert_array_equal(
+      model.encode(texts, dim=5, normalize=False), raw[:, :5])
+  for dim in (0, -1, 17):
+    with pytest.raises(UserError, match=f"dim {dim} is not between 1 and 16"):
+      model.encode(texts, dim=dim)
+
+
+def test_long_texts_are_cut_and_keep_their_end(model, params):
+  text = " ".join(np.random.default_rng(0).choice(tiny.WORDS, 300))
+  cut = _by_hand(model, text)
+  np.testing.assert_allclose(
+      model.encode([text])[0], cut / np.linalg.norm(cut), atol=2e-6)
+  short = Model(CONFIG, params, model.tokenizer, PROMPTS, max_tokens=20)
+  vector = short.encode([text])[0]
+  cut = _by_hand(model, text, limit=20)
+  np.testing.assert_allclose(vector, cut / np.linalg.norm(cut), atol=2e-6)
+  assert np.abs(vector - model.encode([text])[0]).max() > 1e-3
+
+
+def test_any_str_is_a_text(model):
+  odd = ["alpha\ud800beta", "\udfff", "alpha\0beta", "\0", "\U0001f600", "é"]
+  vectors = model.encode(odd)
+  assert np.isfinite(vectors).all()
+  np.testing.assert_allclose(
+      vectors[[0, 2, 3]], model.encode(["alpha?beta", "alphabeta", ""]),
+      atol=2e-6)
+
+
+def test_settings_in_a_tokenizer_file_are_left_aside(model, params, tmp_path):
+  """Published files may cut to 8 tokens or pad to 50, as their last run did.
+  """
+  stored = tiny.words()
+  stored.enable_padding(length=50)
+  stored.enable_truncation(8)
+  stored.save(str(tmp_path / "tokenizer.json"))
+  opened = Model(CONFIG, params, tokenizer_lib.load(tmp_path), PROMPTS)
+  texts = _texts(5)
+  np.testing.assert_allclose(
+      opened.encode(texts), model.encode(texts), atol=2e-6)

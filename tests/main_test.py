@@ -1,0 +1,212 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: help that answers at once, and configs that all build."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+import ml_collections
+from nomic_jax import config_flags
+from nomic_jax import main
+from nomic_jax.errors import UserError
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+CONFIGS = sorted(
+    p.stem for p in (ROOT / "configs").glob("*.py") if p.stem != "common")
+SIZES = ("paper", "quickstart", "miniature")
+
+# What --help promises: each job's flags and what they are without being given.
+FLAGS = {
+    "prepare": {
+        "--source": "required", "--output": "required", "--vocab_size": "8192",
+        "--tokenizer": "none", "--held_out": "0.07", "--limit": "none",
+        "--query_column": "query", "--document_column": "document",
+        "--negatives_column": "negatives", "--overwrite": "False",
+    },
+    "train": {
+        "--workdir": "required", "--config=FILE.py[:ARG]": "",
+        "--config.KEY=VALUE": "",
+    },
+    "sweep": {
+        "--workdir": "required", "--list": "False",
+        "--config=FILE.py[:ARG]": "", "--config.KEY=VALUE": "",
+    },
+    "filter": {
+        "--model": "required", "--input": "required", "--output": "required",
+        "--k": "2",
+        "--chunk_size": "1000000", "--minimum_similarity": "none",
+        "--margin": "none",
+    },
+    "mine": {
+        "--model": "required", "--input": "required", "--output": "required",
+        "--negatives": "20",
+        "--depth": "100", "--margin": "0.95", "--skip": "0",
+        "--short": "random", "--seed": "0",
+    },
+    "export": {
+        "--workdir": "none", "--output": "required",
+        "--config=FILE.py[:ARG]": "",
+        "--config.KEY=VALUE": "",
+    },
+    "embed": {
+        "--model": "required", "--input": "required", "--output": "required",
+        "--column": "text",
+        "--prompt": "none", "--dim": "none",
+    },
+    "evaluate": {
+        "--model": "none", "--tasks": "required", "--baseline": "none",
+        "--output": "required",
+    },
+    "search": {
+        "--model": "required", "--corpus": "required", "--top": "5",
+        "--index": "none",
+    },
+    "report": {"--workdir": "none", "--scores": "none", "--output": "required"},
+}
+
+# Modules that take more than a moment, and that no --help needs.
+HEAVY = (
+    "jax", "jaxlib", "flax", "optax", "orbax", "grain", "tensorflow_datasets",
+    "tokenizers", "ml_collections", "absl", "numpy", "matplotlib", "torch",
+)
+
+
+def _help(job, capsys):
+  with pytest.raises(SystemExit) as stopped:
+    main.main([*([job] if job else []), "--help"])
+  assert stopped.value.code == 0
+  return capsys.readouterr().out
+
+
+def test_help_imports_nothing_heavy():
+  code = f"""
+import sys
+from nomic_jax.main import main
+for job in [], *([j] for j in {list(FLAGS)}):
+  try:
+    main([*job, "--help"])
+  except SystemExit as e:
+    assert e.code == 0
+assert main(["tran"]) == 2
+print("loaded:", *(m for m in {HEAVY} if m in sys.modules))
+from nomic_jax import config_flags
+print("control:", *(m for m in {HEAVY} if m in sys.modules))
+"""
+  done = subprocess.run(
+      [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
+      check=True)
+  loaded, control = done.stdout.splitlines()[-2:]
+  assert loaded == "loaded:"
+  assert "ml_collections" in control, "the test sees what is imported"
+
+
+def test_help_names_every_job(capsys):
+  shown = _help(None, capsys)
+  for job in FLAGS:
+    assert f"\n    {job} " in shown or f"\n  {job} " in shown
+
+
+@pytest.mark.parametrize("job", FLAGS)
+def test_help_names_every_flag_with_its_default(job, capsys):
+  shown = _help(job, capsys)
+  shown = shown[shown.index("options:"):].replace("\n\nconfig:", "")
+  options = shown.split("\n  -")[1:]
+  found = {}
+  for option in options:
+    text = " ".join(option.split())
+    flag = "-" + text.split()[0].rstrip(",")
+    end = re.search(r"\((?:default: )?(\w+|0\.\d+)\)$", text)
+    found[flag] = end[1] if end else ""
+  found.pop("-h")
+  assert found == FLAGS[job]
+
+
+def _load(name, size, *overrides):
+  return config_flags.load(
+      [f"--config={ROOT}/configs/{name}.py:{size}", *overrides])
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_config_builds_and_sweeps_over_keys_it_has(name, size):
+  config = _load(name, size)
+  assert config.is_locked and config.steps > 0
+  points = []
+  config_flags.module(f"{ROOT}/configs/{name}.py").sweep(
+      lambda **keys: points.append(keys))
+  assert len(points) > 1
+  for point in points:
+    swept = _load(name, size, *(f"--config.{k}={v}" for k, v in point.items()))
+    for key, value in point.items():
+      assert _at(swept, key) == value
+      assert type(_at(config, key)) is type(value)
+  assert len({str(sorted(p.items())) for p in points}) == len(points)
+
+
+def _at(config, key):
+  for part in key.split("."):
+    config = config[part]
+  return config
+
+
+def test_paper_is_the_size_without_a_name():
+  plain = config_flags.load([f"--config={ROOT}/configs/mlm.py"])
+  assert plain.to_dict() == _load("mlm", "paper").to_dict()
+  assert plain.to_dict() != _load("mlm", "miniature").to_dict()
+
+
+@pytest.mark.parametrize("key, text, value", [
+    ("steps", "7", 7),
+    ("mesh.data", "-1", -1),
+    ("optimizer.warmup_steps", "0", 0),
+    ("optimizer.learning_rate", "3e-4", 3e-4),
+    ("optimizer.learning_rate", "1", 1.0),
+    ("compute.remat", "true", True),
+    ("compute.remat", "False", False),
+    ("loss.matryoshka_dims", "(64,32)", (64, 32)),
+    ("loss.matryoshka_weights", "1.0,0.5", (1.0, 0.5)),
+    ("data.path", "a b/c=d", "a b/c=d"),
+    ("init_from", "", ""),
+])
+def test_overrides_of_each_type(key, text, value):
+  config = _load("contrastive", "miniature", f"--config.{key}={text}")
+  assert _at(config, key) == value
+  assert type(_at(config, key)) is type(value)
+
+
+@pytest.mark.parametrize("override, message", [
+    ("optimizer.learning_rat=1", "Did you mean 'optimizer.learning_rate'"),
+    ("warmup=1", "Did you mean 'optimizer.warmup_steps'"),
+    ("qqqqq=1", "contrastive.py says which there are"),
+    ("steps=7.5", "--config.steps: '7.5' is not a whole number"),
+    ("steps=0", "--config.steps: 0 is too small; expected 1 or more"),
+    ("seed=-1", "--config.seed: -1 is too small; expected 0 or more"),
+    ("data.negatives=-1", "expected 0 or more"),
+    ("compute.remat=yes", "'yes' is not true or false"),
+    ("optimizer.b1=high", "'high' is not a number"),
+    ("loss.matryoshka_dims=wide", "not a list of numbers such as"),
+    ("steps", "expected --config.steps=VALUE"),
+])
+def test_overrides_that_are_mistakes(override, message):
+  with pytest.raises(UserError, match=message) as caught:
+    _load("contrastive", "miniature", f"--config.{override}")
+  assert "\n" not in str(caught.value)
+
+
+def test_config_reaches_the_job_in_both_spellings(monkeypatch):
+  seen = []
+  monkeypatch.setattr(
+      main, "_train", lambda a: seen.append((a.workdir, a.config)))
+  config = f"{ROOT}/configs/mlm.py:miniature"
+  for line in (
+      ["--workdir=w", f"--config={config}", "--config.steps=9"],
+      ["--workdir", "w", "--config", config, "--config.steps", "9"],
+  ):
+    assert main.main(["train", *line]) == 0
+  for workdir, chosen in seen:
+    assert workdir == "w" and chosen.steps == 9
+    assert isinstance(chosen, ml_collections.ConfigDict)
+  assert len(seen) == 2

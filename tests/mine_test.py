@@ -1,0 +1,247 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Mined negatives are near, never an answer, and survive being killed."""
+
+import math
+
+import numpy as np
+import pytest
+
+from nomic_jax.curate import mine
+from nomic_jax.data import dataset
+from nomic_jax.errors import UserError
+
+
+class Angles:
+  """Embeds "name@30" as the unit vector at 30 degrees."""
+
+  def __init__(self, fail_after=None):
+    self.fail_after, self.seen = fail_after, []
+
+  def encode(self, texts, prompt=None):
+    assert prompt in ("search_query", "search_document")
+    if self.fail_after is not None and len(self.seen) >= self.fail_after:
+      raise KeyboardInterrupt
+    self.seen += [(prompt, t) for t in texts]
+    angles = np.radians([float(t.split("@")[1]) for t in texts])
+    return np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
+
+
+def _cos(degrees):
+  return math.cos(math.radians(degrees))
+
+
+def _directory(path, rows, test=None):
+  tokenizer = path.parent / "tokenizer"
+  tokenizer.mkdir(exist_ok=True)
+  (tokenizer / "tokenizer.json").write_text("{}")
+  dataset.write(
+      path, {"train": rows, "test": test or rows[:1]}, stats={},
+      tokenizer=tokenizer)
+  return path
+
+
+def _rows(path, split="train"):
+  source = dataset.open_split(path, split)
+  return [source[i] for i in range(len(source))]
+
+
+def _mined(tmp_path, rows, name="out", **flags):
+  data = tmp_path / "in"
+  if not data.exists():
+    _directory(data, rows)
+  stats = mine.mine_negatives(Angles(), data, tmp_path / name, **flags)
+  return _rows(tmp_path / name), stats
+
+
+_FAN = [
+    dataset.row("q@0", "answer@10", location="f.py:1"),
+    dataset.row("q@0", "second@20"),  # Another answer to the same query.
+    dataset.row("same@12", "twin@50"),
+    dataset.row("other@100", "same@12"),  # A document equal to a query.
+    dataset.row("more@120", "near@25"),
+    dataset.row("most@140", "far@60"),
+    dataset.row("last@160", "answer@10"),  # The first answer's text again.
+]
+
+
+def test_nearest_without_positives_and_own_text(tmp_path):
+  rows, stats = _mined(tmp_path, _FAN, negatives=2, margin=None)
+  by_query = {r["query"]: r for r in rows}
+  # Of q@0: 10 and 20 are its answers, so the nearest others are 12 and 25.
+  for row in rows[:2]:
+    assert row["negatives"] == ["same@12", "near@25"]
+    np.testing.assert_allclose(
+        row["negative_scores"], [_cos(12), _cos(25)], atol=1e-6)
+  assert rows[0]["score"] == pytest.approx(_cos(10), abs=1e-6)
+  assert rows[1]["score"] == pytest.approx(_cos(20), abs=1e-6)
+  assert rows[0]["location"] == "f.py:1"
+  # A query's own text is no negative, however near.
+  assert by_query["same@12"]["negatives"] == ["answer@10", "second@20"]
+  assert stats["rows"] == {"input": 7, "kept": 7, "dropped": {}}
+  assert stats["negatives"] == {"mined": 14, "random": 0, "missing": 0}
+  assert [r["query"] for r in _rows(tmp_path / "out", "test")] == ["q@0"]
+  assert (tmp_path / "out/tokenizer/tokenizer.json").is_file()
+  assert not (tmp_path / "out.parts").exists()
+
+
+def test_margin_is_a_share_of_the_least_similar_positive(tmp_path):
+  limit = 0.95 * _cos(20)  # 0.893: 25 degrees (0.906) is too near.
+  assert _cos(25) > limit > _cos(50)
+  rows, _ = _mined(tmp_path, _FAN, negatives=2, margin=0.95)
+  assert rows[0]["negatives"] == rows[1]["negatives"] == ["twin@50", "far@60"]
+  rows, _ = _mined(tmp_path, _FAN, "loose", negatives=2, margin=0.97)
+  assert rows[0]["negatives"] == ["near@25", "twin@50"]
+
+
+def test_margin_below_zero_is_stricter_too(tmp_path):
+  # The positive is at 120 degrees, -0.5: 95 % of it would be -0.475, which
+  # lets in a candidate more similar than the positive (119 degrees, -0.485).
+  rows = [dataset.row("q@0", "positive@120"), dataset.row("x@200", "a@119"),
+          dataset.row("y@210", "b@160")]
+  got, _ = _mined(tmp_path, rows, negatives=1, margin=0.95)
+  assert got[0]["negatives"] == ["b@160"]
+
+
+def test_window_skips_the_nearest(tmp_path):
+  rows, _ = _mined(tmp_path, _FAN, negatives=2, margin=None, skip=1)
+  assert rows[0]["negatives"] == ["near@25", "twin@50"]
+  rows, _ = _mined(
+      tmp_path, _FAN, "shallow", negatives=2, margin=None, depth=2,
+      short="keep")
+  assert rows[0]["negatives"] == ["same@12"]  # The other of two is its own.
+
+
+def test_too_few_are_filled_dropped_or_kept(tmp_path):
+  # Everything but one document is within the margin of q@0's answer.
+  rows = [dataset.row("q@0", "a@30")] + [
+      dataset.row(f"q@{90 + i}", f"d@{i}") for i in range(9)
+  ] + [dataset.row("z@180", "e@90")]
+  filled, stats = _mined(tmp_path, rows, "fill", negatives=3)
+  assert filled[0]["negatives"][0] == "e@90"
+  added = filled[0]["negatives"][1:]
+  assert len(set(added)) == 2 and all(t.startswith("d@") for t in added)
+  assert np.isnan(filled[0]["negative_scores"][1:]).all()
+  assert stats["negatives"]["random"] == sum(
+      int(np.isnan(r["negative_scores"]).sum()) for r in filled) > 0
+  for row in filled:
+    assert len(set(row["negatives"])) == 3
+    assert row["document"] not in row["negatives"]
+  other, _ = _mined(tmp_path, rows, "seed", negatives=3, seed=1)
+  assert [r["negatives"] for r in other] != [r["negatives"] for r in filled]
+  kept, stats = _mined(tmp_path, rows, "keep", negatives=3, short="keep")
+  assert kept[0]["negatives"] == ["e@90"] and len(kept) == 11
+  assert stats["negatives"]["missing"] > 0 == stats["negatives"]["random"]
+  dropped, stats = _mined(tmp_path, rows, "drop", negatives=3, short="drop")
+  short = sum(len(r["negatives"]) < 3 for r in kept)
+  assert stats["rows"] == {
+      "input": 11, "kept": 11 - short, "dropped": {"too few negatives": short}}
+  assert len(dropped) == 11 - short
+  assert "q@0" not in [r["query"] for r in dropped]
+
+
+def test_depth_zero_is_all_random_never_a_positive(tmp_path):
+  rows, stats = _mined(tmp_path, _FAN, negatives=2, depth=0)
+  assert stats["negatives"] == {"mined": 0, "random": 14, "missing": 0}
+  for row in rows:
+    assert not {row["document"], row["query"]} & set(row["negatives"])
+  for row in rows[:2]:
+    assert not {"answer@10", "second@20"} & set(row["negatives"])
+
+
+def test_earlier_negatives_are_candidates(tmp_path):
+  rows = [dataset.row("q@0", "a@5", negatives=["n@30", "a@5"]),
+          dataset.row("p@90", "b@95")]
+  got, _ = _mined(tmp_path, rows, negatives=1)
+  assert got[0]["negatives"] == ["n@30"]
+
+
+def test_empty_texts_are_dropped_and_counted(tmp_path):
+  rows = _FAN + [dataset.row("", "x@1"), dataset.row("x@1", "\n")]
+  got, stats = _mined(tmp_path, rows, negatives=2)
+  assert stats["rows"] == {
+      "input": 9, "kept": 7, "dropped": {"empty text": 2}}
+  assert len(got) == 7
+
+
+_CIRCLE = [dataset.row(f"q@{i * 7 % 360}", f"d@{i * 7 % 360 + 1}", source="s")
+           for i in range(30)]
+
+
+@pytest.mark.parametrize("chunk_size", [1, 7, 30])
+def test_chunks_do_not_change_the_result(tmp_path, chunk_size):
+  want, _ = _mined(tmp_path, _CIRCLE, "whole", negatives=4, margin=0.7)
+  got, _ = _mined(tmp_path, _CIRCLE, negatives=4, margin=0.7,
+                  chunk_size=chunk_size)
+  # Products of blocks of another size may differ in the last bit.
+  scores = [[r.pop("negative_scores") for r in rows] for rows in (got, want)]
+  np.testing.assert_allclose(*scores, atol=1e-6)
+  assert repr(got) == repr(want)
+
+
+@pytest.mark.parametrize("fail_after", [0, 4, 32, 56])
+def test_killed_while_embedding(tmp_path, monkeypatch, fail_after):
+  embed = mine.embeddings.embed
+  monkeypatch.setattr(
+      embed, "__kwdefaults__", embed.__kwdefaults__ | {"piece": 4})
+  data = _directory(tmp_path / "in", _CIRCLE)
+  whole = Angles()
+  mine.mine_negatives(whole, data, tmp_path / "whole", negatives=4)
+  killed, resumed = Angles(fail_after), Angles()
+  with pytest.raises(KeyboardInterrupt):
+    mine.mine_negatives(killed, data, tmp_path / "out", negatives=4)
+  mine.mine_negatives(resumed, data, tmp_path / "out", negatives=4)
+  assert killed.seen + resumed.seen == whole.seen
+  assert repr(_rows(tmp_path / "out")) == repr(_rows(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("saves", range(5))
+def test_killed_while_searching(tmp_path, monkeypatch, saves):
+  data = _directory(tmp_path / "in", _CIRCLE)
+  flags = dict(negatives=4, chunk_size=8)
+  mine.mine_negatives(Angles(), data, tmp_path / "whole", **flags)
+  model, saved, searched = Angles(), [], []
+  save, search = mine.parts.Parts.save, mine.neighbours.Index.search
+
+  def limited(self, name, **arrays):
+    if len(saved) == saves:
+      raise KeyboardInterrupt
+    saved.append(name)
+    save(self, name, **arrays)
+
+  def counted(self, queries, k, **kwargs):
+    searched.append(len(queries))
+    return search(self, queries, k, **kwargs)
+
+  monkeypatch.setattr(mine.parts.Parts, "save", limited)
+  with pytest.raises(KeyboardInterrupt):
+    mine.mine_negatives(model, data, tmp_path / "out", **flags)
+  monkeypatch.setattr(mine.parts.Parts, "save", save)
+  monkeypatch.setattr(mine.neighbours.Index, "search", counted)
+  mine.mine_negatives(model, data, tmp_path / "out", **flags)
+  assert len(model.seen) == len(set(model.seen)) == 60
+  assert len(searched) == 4 - max(saves - 1, 0)
+  assert repr(_rows(tmp_path / "out")) == repr(_rows(tmp_path / "whole"))
+
+
+def test_complete_and_errors(tmp_path, capsys):
+  data = _directory(tmp_path / "in", _FAN)
+  out = tmp_path / "out"
+  first = mine.mine_negatives(Angles(), data, out, negatives=2)
+  again = Angles()
+  assert mine.mine_negatives(again, data, out, negatives=2) == first
+  assert not again.seen and "already complete" in capsys.readouterr().out
+  for flags, message in (
+      (dict(negatives=3), "negatives 2 there, 3 asked"),
+      (dict(negatives=0), "negatives=0: expected at least 1"),
+      (dict(depth=3), "depth=3: expected at least .* = 7"),
+      (dict(margin=1.5), "margin=1.5"),
+      (dict(short="radnom"), "short=radnom.*Did you mean 'random'"),
+  ):
+    with pytest.raises(UserError, match=message):
+      mine.mine_negatives(again, data, out, **flags)
+  with pytest.raises(UserError, match="6 distinct documents are too few"):
+    mine.mine_negatives(again, data, tmp_path / "new", negatives=7)
+  empty = _directory(tmp_path / "empty", [dataset.row("", "x@1")])
+  with pytest.raises(UserError, match="every row has an empty"):
+    mine.mine_negatives(again, empty, tmp_path / "new", short="keep")

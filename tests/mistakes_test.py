@@ -1,0 +1,257 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A mistake costs one line that says what to do, and leaves nothing behind."""
+
+import re
+import shutil
+
+from nomic_jax import main
+from nomic_jax.data.prepare import prepare
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import small_data
+
+
+@pytest.fixture(name="made", scope="module")
+def _made(tmp_path_factory):
+  """Data, a short training, its export, and broken copies of each."""
+  place = tmp_path_factory.mktemp("mistakes")
+  small_data.make(place)
+  prepare(f"{place}/pairs.jsonl", place / "no_test", vocab_size=150, held_out=0)
+  train = small_data.train("mlm", place / "pairs", place / "trained", "steps=3")
+  assert main.main(train) == 0
+  export = ["export", f"--workdir={place}/trained", f"--output={place}/model"]
+  assert main.main(export) == 0
+
+  rows = (place / "pairs.jsonl").read_text().splitlines()
+  (place / "malformed.jsonl").write_text("\n".join([*rows[:2], '{"query": "a']))
+  (place / "empty.jsonl").write_text("")
+  (place / "empty.txt").write_text("\n")
+  (place / "text.txt").write_text("a river\na stone\n")
+  (place / "nothing").mkdir()
+  (place / "foreign").mkdir()
+  (place / "foreign" / "letter.txt").write_text("dear")
+  _break_records(place)
+  _break_tensors(place)
+  (place / "syntax.py").write_text("def get_config(arg):\n  return (\n")
+  (place / "other.py").write_text("steps = 3\n")
+  return place
+
+
+def _break_records(place):
+  """Turns bits in the middle of the records, as a bad disk would."""
+  shutil.copytree(place / "pairs", place / "corrupt")
+  file, = (place / "corrupt").glob("*-train.array_record*")
+  content = bytearray(file.read_bytes())
+  records = content.index(bytes(1000))  # then padding, to the end of a block
+  for i in range(records // 2, records // 2 + 400):
+    content[i] ^= 0x5A
+  file.write_bytes(content)
+
+
+def _break_tensors(place):
+  for name, change in {
+      "missing": lambda t: t.pop("encoder.layers.0.mlp.fc2.weight"),
+      "misshapen": lambda t: t.update({
+          "encoder.layers.0.mlp.fc2.weight": np.zeros((3, 4), np.float32)}),
+  }.items():
+    shutil.copytree(place / "model", place / name)
+    file = place / name / "model.safetensors"
+    tensors = safetensors.numpy.load_file(file)
+    change(tensors)
+    safetensors.numpy.save_file(tensors, file)
+
+
+def _listing(place):
+  return {
+      str(p): p.stat().st_mtime_ns for p in place.rglob("*")
+      if "__pycache__" not in p.parts
+  }
+
+
+def _assert_mistake(place, command, pattern, capsys):
+  before = _listing(place)
+  capsys.readouterr()
+  assert main.main(command) == 2
+  line = small_data.complaint(capsys.readouterr().err)
+  assert re.search(pattern, line), line
+  assert _listing(place) == before
+
+
+@pytest.mark.parametrize("command, pattern", [
+    ([], "required: JOB. See nomic-jax --help"),
+    (["trian"], "no job 'trian'; expected one of .* Did you mean 'train'"),
+    (["prepare"], "required: --source, --output. See nomic-jax prepare"),
+    (["prepare", "--sorce=x"], "--sorce: .* Did you mean '--source'"),
+    (["prepare", "x", "--source=a", "--output=b"], "^x: prepare takes no such"),
+    (["prepare", "--source=a", "--output=b", "--config.steps=1"],
+     "--config.steps: prepare has no such flag"),
+    (["mine", "--model=a", "--input=b", "--output=c", "--short=some"],
+     "--short: invalid choice: 'some'"),
+    (["filter", "--model=a", "--input=b", "--output=c", "--k=two"],
+     "--k: invalid int value: 'two'"),
+    (["train", "--workdir=w"], "expected one --config=FILE.py"),
+    (["train", small_data.config("mlm")], "required: --workdir"),
+    (["train", "x", small_data.config("mlm"), "--workdir=w"],
+     "^x: train takes no such argument"),
+    (["train", "--workdir=w", "--config=configs/mml.py"],
+     "no file configs/mml.py.* Did you mean 'configs/mlm.py'"),
+    (["train", "--workdir=w", "--config={place}/other.py"],
+     "other.py has no function get_config"),
+    (["train", "--workdir=w", "--config={place}/syntax.py"],
+     r"syntax.py, line 2: '\(' was never closed; mend the file"),
+    (["train", "--workdir=w", small_data.config("mlm") + "s"],
+     ":miniatures: no such size; expected one of paper, .* 'miniature'"),
+    (["export", "--output=o"], "give either --workdir or --config"),
+])
+def test_command_line(made, command, pattern, capsys, monkeypatch):
+  monkeypatch.chdir(small_data.ROOT)
+  command = [part.format(place=made) for part in command]
+  _assert_mistake(made, command, pattern, capsys)
+
+
+@pytest.mark.parametrize("name, overrides, pattern", [
+    ("mlm", ["optimizer.learning_rat=1"],
+     "no such key. Did you mean 'optimizer.learning_rate'"),
+    ("mlm", ["steps=many"], "--config.steps: 'many' is not a whole number"),
+    ("mlm", ["steps=0"], "--config.steps: 0 is too small; expected 1 or more"),
+    ("mlm", ["data.path="], "config.data.path is empty; give --config.data.pa"),
+    ("mlm", ["data.kind=txt"], "config.data.kind: no kind 'txt'; .* 'text'"),
+    ("mlm", ["data.split=trian"], "no split 'trian'; it has .* 'train'"),
+    ("mlm", ["data.mask_rate=30"], "config.data.mask_rate: 30.0 is no share"),
+    ("mlm", ["data.batch_size=15"], "config.data.batch_size: 15 rows .*try 14"),
+    ("mlm", ["data.batch_size=12"], "6 rows, .* not divide over 8 devices"),
+    ("contrastive", ["data.rows_multiple=4"],
+     "rows_multiple has 4 rows, which do not divide over 8 devices"),
+    ("contrastive", ["data.batch_size=64"],
+     "config.data.batch_size: 64 is more than the 54 rows of the data"),
+    ("contrastive", ["data.row_length=16"],
+     "a text of [0-9]+ tokens does not fit rows of 16; raise data.row_length"),
+    ("finetune", [], "config.data.negatives: 2 for each query, but the rows .*"
+     "pairs have none; add them with nomic-jax mine, or set it to 0"),
+    ("contrastive", ["loss.chunks=3"], "chunks or .blocks: 3 does not divide"),
+    ("mlm", ["loss.name=mml"], "no loss 'mml'; .* Did you mean 'mlm'"),
+    ("contrastive", ["loss.name=mlm"],
+     "config.loss.[a-z]+: the loss mlm has no such argument; it has chunks"),
+    ("contrastive", ["loss.temperature=0"], "config.loss.temperature: 0.0"),
+    ("contrastive", ["loss.matryoshka_dims=(32,)"],
+     "config.loss.matryoshka_dims: 32 is no .* encoder's width 16"),
+    ("contrastive", ["loss.matryoshka_dims=(8,4)", "loss.matryoshka_weights=1"],
+     "config.loss.matryoshka_weights has 1 values for 2"),
+    ("mlm", ["mesh.data=3"],
+     r"config.mesh \(data=3, fsdp=1, tensor=1\) does not fit 8 devices"),
+    ("mlm", ["mesh.rules=fdsp"], "config.mesh.rules: .* Did you mean 'fsdp'"),
+    ("mlm", ["compute.attention=flash"], "no implementation 'flash'"),
+    ("mlm", ["compute.dtype=float23"], "config.compute.dtype: .* 'float32'"),
+    ("mlm", ["compute.dropout=1"], "config.compute.dropout: 1.0 is no share"),
+    ("mlm", ["encoder.heads=3"], "a width of 16 does not divide into 3 heads"),
+    ("mlm", ["encoder.pooling=average"],
+     "config.encoder: pooling 'average' is unknown; expected one of mean"),
+    ("mlm", ["optimizer.schedule=cosin"],
+     "config.optimizer.schedule: no schedule 'cosin'; .* 'cosine'"),
+    ("mlm", ["optimizer.warmup_steps=6"],
+     "warmup_steps: 6 does not fit a training of 6 steps; expected 0 to 5"),
+    ("mlm", ["optimizer.clip_norm=-1"], "config.optimizer.clip_norm: -1.0"),
+    ("contrastive", ["init_from={place}/traned"], "traned: not a model.* Did "
+     "you mean 'trained'"),
+    ("contrastive", ["init_from={place}/nothing"], "nothing: not a model"),
+    ("contrastive", ["init_from={place}/missing"],
+     "/missing: the tensors .* missing encoder.layers.0.mlp.fc2.weight"),
+])
+def test_training_config(made, name, overrides, pattern, capsys):
+  overrides = [o.format(place=made) for o in overrides]
+  command = small_data.train(name, made / "pairs", made / "new", *overrides)
+  _assert_mistake(made, command, pattern, capsys)
+
+
+@pytest.mark.parametrize("workdir, data, pattern", [
+    ("new", "nowhere", "nowhere: no tokenizer.* made by nomic-jax prepare"),
+    ("new", "nothing", "nothing: no tokenizer/tokenizer.json in it"),
+    # Found by a thread of the reader, long after the data were opened.
+    ("new", "corrupt", r"array_record-\S+: damaged .*\(row \d+\); copy"),
+    ("foreign", "pairs", "foreign is there and not a work directory"),
+    ("model", "pairs", "model is there and not a work directory"),
+    ("text.txt", "pairs", "text.txt is there and not a work directory"),
+    ("trained", "pairs", "trained belongs to another config: config.steps was "
+     "3 and is now 6. Give the same config to go on there, or another"),
+])
+def test_training_places(made, workdir, data, pattern, capsys):
+  command = small_data.train("mlm", made / data, made / workdir)
+  _assert_mistake(made, command, pattern, capsys)
+
+
+@pytest.mark.parametrize("command, pattern", [
+    ("prepare --source={0}/none.jsonl --output={0}/new",
+     "--source=.*none.jsonl: no such file or folder; expected 'docstrings'"),
+    ("prepare --source={0}/empty.jsonl --output={0}/new",
+     "empty.jsonl: no rows to make a data set of"),
+    ("prepare --source={0}/malformed.jsonl --output={0}/new",
+     "malformed.jsonl, row 3: not valid JSON"),
+    ("prepare --source=docstrings:{0}/nothing --output={0}/new",
+     "nothing: no Python files to read"),
+    ("prepare --source={0}/pairs.jsonl --output={0}/foreign",
+     "foreign: exists and is no data directory; choose another --output"),
+    ("prepare --source={0}/pairs.jsonl --output={0}/pairs",
+     "pairs: made with other arguments .*vocab_size was 150 and is now 8192"),
+    ("filter --model={0}/trained --input={0}/none --output={0}/new",
+     "none: no tokenizer/tokenizer.json in it; expected a data directory"),
+    ("filter --model={0}/nothing --input={0}/pairs --output={0}/new",
+     "nothing: not a model, as there is no config.json"),
+    ("filter --model={0}/missing --input={0}/pairs --output={0}/new",
+     "missing: the tensors do not fit the config: missing encoder.layers.0"),
+    ("filter --model={0}/trained --input={0}/pairs --output={0}/pairs",
+     "--output is the same as --input"),
+    ("mine --model={0}/misshapen --input={0}/pairs --output={0}/new "
+     "--negatives=3",
+     r"misshapen .*fc2.weight \(expected \[16, 16\], found \[3, 4\]\)"),
+    ("mine --model={0}/trained --input={0}/pairs --output={0}/new "
+     "--negatives=60", "54 distinct documents are too few for 60 negatives"),
+    ("mine --model={0}/trained --input={0}/pairs --output={0}/foreign "
+     "--negatives=3", "foreign: already there and not made by nomic-jax mine"),
+    ("export --workdir={0}/none --output={0}/new", "none: not a model"),
+    ("export --workdir={0}/trained --output={0}/foreign",
+     "foreign: already there and not an exported model"),
+    ("export --workdir={0}/trained --output={0}/trained",
+     "trained: already there and not an exported model"),
+    ("embed --model={0}/model --input={0}/text.txt --output={0}/new.txt",
+     "--output=.*new.txt: expected a name that ends in .npy"),
+    ("embed --model={0}/model --input={0}/none.txt --output={0}/new.npy",
+     "none.txt: no such file; expected .txt or .jsonl"),
+    ("embed --model={0}/model --input={0}/empty.jsonl --output={0}/new.npy",
+     "empty.jsonl: there are no texts in it"),
+    ("embed --model={0}/model --input={0}/malformed.jsonl --output={0}/new.npy "
+     "--column=query", "malformed.jsonl, row 3: not valid JSON"),
+    ("embed --model={0}/model --input={0}/pairs.jsonl --output={0}/new.npy",
+     "row 1: no text in column 'text'; .* query, document. Name .* --column"),
+    ("embed --model={0}/model --input={0}/text.txt --output={0}/new.npy "
+     "--prompt=search_qury", "no prompt 'search_qury'.* 'search_query'"),
+    ("embed --model={0}/model --input={0}/text.txt --output={0}/new.npy "
+     "--dim=17", "dim 17 is not between 1 and 16"),
+    ("evaluate --tasks={0}/pairs --output={0}/new.json", "nothing to evaluate"),
+    ("evaluate --tasks={0}/no_test --output={0}/new.json --baseline=bm25",
+     "no_test: no split 'test'; it has train"),
+    ("evaluate --tasks={0}/pairs --output={0}/new.json --baseline=bm52",
+     "--baseline=bm52: unknown; expected one of bm25"),
+    ("evaluate --tasks={0}/pairs --output={0}/new.json --model=a={0}/misshapen",
+     "misshapen: the tensors do not fit the config"),
+    ("search --model={0}/model --corpus={0}/empty.txt river",
+     "empty.txt: no texts in it, nothing to search"),
+    ("search --model={0}/model --corpus={0}/malformed.jsonl river",
+     "malformed.jsonl, row 3: not valid JSON"),
+    ("report --workdir={0}/nothing --output={0}/new.html",
+     "nothing: neither metrics.jsonl nor config.json in it"),
+    ("report --scores={0}/pairs.jsonl --output={0}/new.html",
+     "--scores=.*: not a file of nomic-jax evaluate"),
+])
+def test_other_jobs(made, command, pattern, capsys):
+  _assert_mistake(made, command.format(made).split(), pattern, capsys)
+
+
+def test_a_mistake_does_not_stand_in_the_way_of_the_mended_command(made):
+  """Nothing is claimed for the mistaken arguments."""
+  flags = [f"--input={made}/pairs", f"--output={made}/kept", "--k=54"]
+  assert main.main(["filter", f"--model={made}/misshapen", *flags]) == 2
+  assert main.main(["filter", f"--model={made}/model", *flags]) == 0
+  assert (made / "kept" / "stats.json").is_file()

@@ -1,0 +1,113 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The search job: what is printed, and when the index is made again."""
+
+import json
+import types
+
+import numpy as np
+import pytest
+
+import nomic_jax
+from nomic_jax import search as search_lib
+from nomic_jax.errors import UserError
+
+
+class FakeModel:
+  """Embeds a text by which of two words it has."""
+
+  config = "fake"
+  prompts = {"search_query": "q: ", "search_document": "d: "}
+  tokenizer = types.SimpleNamespace(to_str=lambda: "tokenizer")
+
+  def __init__(self):
+    self.params = {"weights": np.ones(2, np.float32)}
+    self.calls = []
+
+  def encode(self, texts, prompt=None, show_progress=False):
+    self.calls.append((prompt, len(texts)))
+    return np.array(
+        [["red" in t, "blue" in t] for t in texts], np.float32)
+
+
+@pytest.fixture(name="model")
+def _model(tmp_path, monkeypatch):
+  model = FakeModel()
+  (tmp_path / "model").mkdir()
+  monkeypatch.setattr(nomic_jax, "load", lambda path: model)
+  return model
+
+
+def _write_jsonl(path, rows):
+  path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_hits_with_their_places(tmp_path, model, capsys):
+  corpus = tmp_path / "corpus.jsonl"
+  _write_jsonl(corpus, [
+      {"document": "a blue thing\nmore", "location": "things.py:7"},
+      {"text": "the red one " + "and so on " * 20},
+      {"text": "a blue thing\nmore", "location": "copy.py:1"},
+  ])
+  search_lib.search(f"{tmp_path}/model", corpus, ["red", "blue"], top=2)
+  out = capsys.readouterr().out
+  red, blue = out.split("\n? ")[1:]
+  hits = red.splitlines()[1:]
+  assert len(hits) == 2, "two distinct texts"
+  assert hits[0].split()[0] == "1.000" and "corpus.jsonl:2" in hits[0]
+  assert all(len(hit) <= 100 for hit in hits) and hits[0].endswith("…")
+  assert blue.splitlines()[1].split()[:2] == ["1.000", "things.py:7"]
+  assert hits[0].index("the red one") == hits[1].index("a blue thing")
+
+
+def test_index_is_kept_until_something_changes(tmp_path, model, capsys):
+  corpus = tmp_path / "corpus.txt"
+  corpus.write_text("red\n\nblue\n")
+  index = tmp_path / "index"
+
+  def ask(question="blue"):
+    model.calls.clear()
+    search_lib.search(f"{tmp_path}/model", corpus, [question], 1, index)
+    return capsys.readouterr().out
+
+  assert "corpus.txt:3" in ask()
+  assert ("search_document", 2) in model.calls
+  assert "1.000" in ask("red")
+  assert model.calls == [("search_query", 1)], "the corpus is not embedded"
+  model.params["weights"][0] = 2
+  assert "the model changed" in ask()
+  corpus.write_text("red\nblue\ngreen\n")
+  assert "the corpus changed" in ask("green")
+  assert model.calls[0] == ("search_document", 3)
+
+
+def test_index_beside_the_model_knows_several_corpora(tmp_path, model):
+  for name in ("one.txt", "two.txt"):
+    (tmp_path / name).write_text("red\n")
+    search_lib.search(f"{tmp_path}/model", tmp_path / name, ["red"])
+  assert len(list((tmp_path / "model.index").iterdir())) == 2
+
+
+def test_another_directory_is_not_overwritten(tmp_path, model):
+  (tmp_path / "corpus.txt").write_text("red\n")
+  home = tmp_path / "home"
+  home.mkdir()
+  (home / "letter").write_text("dear")
+  with pytest.raises(UserError, match="not a search index"):
+    search_lib.search(
+        f"{tmp_path}/model", tmp_path / "corpus.txt", ["red"], index=home)
+  assert (home / "letter").exists()
+
+
+@pytest.mark.parametrize("name, text, message", [
+    ("none.txt", None, "none.txt: no such file"),
+    ("empty.txt", "\n\n", "no texts in it"),
+    ("bad.jsonl", '{"document": "red"}\n{"body": "x"}\n', "row 2.*'body'"),
+    ("sheet.csv", "red", "unknown kind of file"),
+])
+def test_mistakes_are_one_line(tmp_path, model, name, text, message):
+  if text is not None:
+    (tmp_path / name).write_text(text)
+  with pytest.raises(UserError, match=message):
+    search_lib.search(f"{tmp_path}/model", tmp_path / name, ["red"])
+  assert not (tmp_path / "model.index").exists()
