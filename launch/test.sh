@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Makes an environment and passes the tests. Arguments go to pytest.
+#   VENV=DIR   where the environment is made (default .venv-test)
+set -eu
+cd "$(dirname "$0")/.."
+. launch/venv.sh
+make_venv "${VENV:-.venv-test}" test
+python -m pytest "$@"

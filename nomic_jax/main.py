@@ -1,0 +1,248 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The `nomic-jax` command: one subcommand per job, each a thin call.
+
+Nothing heavy is imported before a job starts, so --help answers at once.
+"""
+
+import argparse
+import sys
+from typing import Sequence
+
+from nomic_jax import command_line
+from nomic_jax.errors import UserError
+
+
+# Modules that only some jobs need, and the extra of setup.cfg they come with.
+_EXTRAS = {"bm25s": "eval", "pytrec_eval": "eval"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs one job; returns the exit status."""
+  argv = list(sys.argv[1:] if argv is None else argv)
+  try:
+    parser, jobs = _parser()
+    command_line.check_flags(argv, jobs)
+    arguments, rest = parser.parse_known_args(argv)
+    rest = command_line.joined(rest)
+    command_line.check_rest(rest, arguments.command)
+    if rest or jobs[arguments.command].config == "required":
+      from nomic_jax import config_flags
+
+      arguments.given = rest
+      arguments.config = config_flags.load(rest)
+    arguments.run(arguments)
+  except UserError as e:
+    line = " ".join(str(e).splitlines())
+    print(f"nomic-jax: error: {line}", file=sys.stderr)
+    return 2
+  except ModuleNotFoundError as e:
+    if e.name not in _EXTRAS:
+      raise
+    print(f"nomic-jax: error: {e.name} is not installed; pip install "
+          f"'nomic_jax[{_EXTRAS[e.name]}]' brings it", file=sys.stderr)
+    return 2
+  except KeyboardInterrupt:
+    print("nomic-jax: interrupted; run the same command to go on",
+          file=sys.stderr)
+    return 130
+  return 0
+
+
+def _prepare(a: argparse.Namespace) -> None:
+  from nomic_jax.data.prepare import prepare
+
+  prepare(
+      source=a.source, output=a.output, vocab_size=a.vocab_size,
+      tokenizer=a.tokenizer, limit=a.limit, held_out=a.held_out,
+      query_column=a.query_column, document_column=a.document_column,
+      negatives_column=a.negatives_column, overwrite=a.overwrite,
+  )
+
+
+def _train(a: argparse.Namespace) -> None:
+  from nomic_jax.train import train
+
+  train(a.config, a.workdir)
+
+
+def _sweep(a: argparse.Namespace) -> None:
+  from nomic_jax.sweep import sweep
+
+  sweep(a.given, a.workdir, a.list)
+
+
+def _filter(a: argparse.Namespace) -> None:
+  from nomic_jax.curate.filter import filter_pairs
+
+  filter_pairs(
+      a.model, a.input, a.output, k=a.k, chunk_size=a.chunk_size,
+      minimum_similarity=a.minimum_similarity, margin=a.margin,
+  )
+
+
+def _mine(a: argparse.Namespace) -> None:
+  from nomic_jax.curate.mine import mine_negatives
+
+  mine_negatives(
+      a.model, a.input, a.output, negatives=a.negatives, depth=a.depth,
+      margin=a.margin, skip=a.skip, short=a.short, seed=a.seed,
+  )
+
+
+def _export(a: argparse.Namespace) -> None:
+  from nomic_jax.export import export
+
+  export(a.workdir, a.output, a.config)
+
+
+def _embed(a: argparse.Namespace) -> None:
+  from nomic_jax.embed_file import embed_file
+
+  embed_file(a.model, a.input, a.output, prompt=a.prompt, dim=a.dim,
+             column=a.column)
+
+
+def _evaluate(a: argparse.Namespace) -> None:
+  from nomic_jax.evaluation.evaluate import evaluate
+
+  evaluate(a.model, a.tasks.split(","), a.output, baseline=a.baseline)
+
+
+def _search(a: argparse.Namespace) -> None:
+  from nomic_jax.search import search
+
+  search(a.model, a.corpus, a.questions, top=a.top, index=a.index)
+
+
+def _report(a: argparse.Namespace) -> None:
+  from nomic_jax.evaluation.report import report
+
+  report(a.workdir, a.scores, a.output)
+
+
+def _parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
+  """The whole command, and its jobs by name."""
+  parser = command_line.Parser(
+      prog="nomic-jax", allow_abbrev=False,
+      description="Train your own long-context text embedding model.",
+      epilog="nomic-jax JOB --help names every flag of a job.",
+  )
+  jobs = parser.add_subparsers(
+      dest="command", required=True, metavar="JOB", title="jobs"
+  )
+
+  def job(
+      name: str, run, text: str, config: str = "none"
+  ) -> command_line.Parser:
+    p = jobs.add_parser(
+        name, help=text, description=text, allow_abbrev=False,
+        formatter_class=command_line.Formatter,
+    )
+    p.set_defaults(run=run, config=None)
+    p.config = config
+    return p
+
+  p = job("prepare", _prepare, "Text to a data directory with a tokenizer.")
+  p.add_argument("--source", required=True, help=(
+      "'docstrings' (of the Python installed here), 'docstrings:FOLDER', or a "
+      ".jsonl(.gz) file, or a folder of them, of query/document pairs"))
+  p.add_argument("--output", required=True, help="data directory to make")
+  p.add_argument("--vocab_size", type=int, default=8192,
+                 help="tokens of the WordPiece tokenizer trained on the text")
+  p.add_argument("--tokenizer", help="use this tokenizer, do not train one")
+  p.add_argument("--held_out", type=float, default=0.07,
+                 help="share of the rows kept for evaluation (split test)")
+  p.add_argument("--limit", type=int, help="read no more rows than this")
+  p.add_argument("--query_column", default="query", help="of jsonl rows")
+  p.add_argument("--document_column", default="document",
+                 help="of jsonl rows")
+  p.add_argument("--negatives_column", default="negatives",
+                 help="of jsonl rows, a list of texts; may be absent")
+  p.add_argument("--overwrite", action="store_true",
+                 help="replace an output made with other flags")
+
+  p = job("train", _train, "Trains what a config describes; resumes.",
+          config="required")
+  p.add_argument("--workdir", required=True,
+                 help="checkpoints and logs; the same command resumes there")
+  command_line.add_config_help(p)
+
+  p = job("sweep", _sweep, "Trains every point of a config's sweep(add).",
+          config="required")
+  p.add_argument("--workdir", required=True,
+                 help="folder of the points' work directories")
+  p.add_argument("--list", action="store_true", help="only print the points")
+  command_line.add_config_help(p)
+
+  p = job("filter", _filter, "Keeps pairs that the model finds consistent.")
+  p.add_argument("--model", required=True, help="model or work directory")
+  p.add_argument("--input", required=True, help="data directory")
+  p.add_argument("--output", required=True, help="data directory to make")
+  p.add_argument("--k", type=int, default=2,
+                 help="the document must be among the query's k nearest")
+  p.add_argument("--chunk_size", type=int, default=1_000_000,
+                 help="rows that are compared with each other")
+  p.add_argument("--minimum_similarity", type=float,
+                 help="also drop pairs whose cosine is below this")
+  p.add_argument("--margin", type=float,
+                 help="also keep a pair this close, in cosine, to the k-th")
+
+  p = job("mine", _mine, "Adds hard negatives to every pair.")
+  p.add_argument("--model", required=True, help="model or work directory")
+  p.add_argument("--input", required=True, help="data directory")
+  p.add_argument("--output", required=True, help="data directory to make")
+  p.add_argument("--negatives", type=int, default=20, help="for each pair")
+  p.add_argument("--depth", type=int, default=100,
+                 help="nearest documents looked at for each query")
+  p.add_argument("--margin", type=float, default=0.95,
+                 help="no negative scores above this share of the positive")
+  p.add_argument("--skip", type=int, default=0,
+                 help="leave out this many of the nearest")
+  p.add_argument("--short", choices=("random", "drop", "keep"),
+                 default="random",
+                 help="what to do where fewer negatives are found")
+  p.add_argument("--seed", type=int, default=0, help="of random negatives")
+
+  p = job("export", _export, "A model directory that PyTorch opens.",
+          config="optional")
+  p.add_argument("--workdir", help="of the training to export")
+  p.add_argument("--output", required=True, help="model directory to make")
+  command_line.add_config_help(
+      p, " instead of --workdir, exports its untrained model")
+
+  p = job("embed", _embed, "Vectors of a file's texts.")
+  p.add_argument("--model", required=True, help="model or work directory")
+  p.add_argument("--input", required=True, help=".txt or .jsonl(.gz)")
+  p.add_argument("--output", required=True, help=".npy, float32 [N, dim]")
+  p.add_argument("--column", default="text", help="of jsonl rows")
+  p.add_argument("--prompt", help="such as search_query")
+  p.add_argument("--dim", type=int, help="keep this many dimensions")
+
+  p = job("evaluate", _evaluate, "Retrieval scores of models, as a table.")
+  p.add_argument("--model", action="append", default=[],
+                 help="[NAME=]DIR of a model or a training; repeatable")
+  p.add_argument("--tasks", required=True,
+                 help="data directories, separated by commas: split test")
+  p.add_argument("--baseline", help="bm25")
+  p.add_argument("--output", required=True, help=".json to make")
+
+  p = job("search", _search, "Answers questions from a corpus.")
+  p.add_argument("--model", required=True, help="model or work directory")
+  p.add_argument("--corpus", required=True,
+                 help="data directory, .jsonl or .txt")
+  p.add_argument("--top", type=int, default=5, help="hits for a question")
+  p.add_argument("--index", help="where the corpus's vectors are kept")
+  p.add_argument("questions", nargs="*", metavar="QUESTION",
+                 help="none: asks on the terminal")
+
+  p = job("report", _report, "Curves and scores of trainings, in one page.")
+  p.add_argument("--workdir", action="append", default=[],
+                 help="[NAME=]DIR of a training; repeatable, in order")
+  p.add_argument("--scores", help=".json made by evaluate")
+  p.add_argument("--output", required=True, help=".html to make")
+  return parser, jobs.choices
+
+
+if __name__ == "__main__":
+  sys.exit(main())
