@@ -43,16 +43,17 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.log_every = 10
   c.init_from = ""  # a model or work directory; empty: fresh weights
 
-  # The architecture of fresh weights. With init_from only pooling and
-  # pooled_norm count; the rest is the loaded model's.
+  # The architecture of fresh weights. With init_from only pooling, pooled_norm
+  # and projection count; the rest is the loaded model's.
   c.encoder = ml_collections.ConfigDict(ENCODERS[size])
   c.encoder.pooling = "mean"
   c.encoder.pooled_norm = False
+  c.encoder.projection = 0  # width of a linear layer after pooling; 0: none
 
   c.compute = ml_collections.ConfigDict()
   c.compute.dtype = "bfloat16" if size == "paper" else "float32"
   c.compute.attention = "reference"
-  c.compute.remat = size == "paper"
+  c.compute.remat = "full" if size == "paper" else "none"
   c.compute.unroll = 1
   c.compute.dropout = 0.0
 

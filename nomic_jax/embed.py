@@ -16,6 +16,7 @@ from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
+from nomic_jax.model.pooling import check_one_vector
 from nomic_jax.progress import Progress
 
 # Rows of a compiled shape hold this many tokens together: enough to keep two
@@ -43,6 +44,7 @@ class Model:
       tokenizer: tokenizers.Tokenizer, prompts: dict[str, str],
       max_tokens: int | None = None,
   ):
+    check_one_vector(config)
     self.config, self.tokenizer = config, tokenizer
     self.prompts = prompts
     self.max_tokens = max_tokens or config.max_length
@@ -97,7 +99,7 @@ class Model:
           f"{', '.join(self.prompts) or 'none'}."
           f"{nearest(prompt, self.prompts)}"
       )
-    width = self.config.width
+    width = self.config.output_width
     if dim is not None and not 0 < dim <= width:
       raise UserError(f"encode: dim {dim} is not between 1 and {width}")
     front = self.prompts[prompt] if prompt else ""

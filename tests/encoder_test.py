@@ -4,11 +4,11 @@
 
 import dataclasses
 
-from flax.linen import meta
 import jax
 import numpy as np
 import pytest
 
+import tiny
 from nomic_jax.data.pack import pack
 from nomic_jax.errors import UserError
 from nomic_jax.model.config import EncoderConfig
@@ -21,6 +21,8 @@ BERT = dataclasses.replace(
     NOMIC, position="learned", activation="gelu", qkv_bias=True,
     mlp_in_bias=True, mlp_out_bias=True, pooler=True,
 )
+# Of _texts, the longest and one more are beyond the trained length.
+NTK = dataclasses.replace(NOMIC, rotary_factor=2.0, trained_length=8)
 
 # Checkpoints and export depend on these names; a change here needs a
 # migration of both.
@@ -39,7 +41,7 @@ word/embedding
 
 
 def _params(config):
-  return meta.unbox(Encoder(config).init(jax.random.key(0)))
+  return tiny.params(Encoder(config))
 
 
 def _tokens(texts, row_length, slots):
@@ -72,26 +74,32 @@ def test_paper_model_has_the_published_number_of_parameters():
   assert count == 136_731_648  # reference.md 1.7, nomic-embed-text-v1
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
-@pytest.mark.parametrize("base", [NOMIC, BERT])
+@pytest.mark.parametrize("base, pooling", [
+    (NOMIC, "mean"), (NOMIC, "cls"), (NOMIC, "last"), (BERT, "mean"),
+    (NTK, "mean"),
+])
 def test_a_text_alone_equals_a_text_in_company(base, pooling):
+  """Packed, a row each beside a longer one, alone: one vector."""
   config = dataclasses.replace(base, pooling=pooling)
-  encoder, params = Encoder(config), _params(config)
+  params = _params(config)
+  embed = tiny.jit(Encoder(config).embed, static_argnums=2)
   texts = _texts()
   tokens, slot_of = _tokens(texts, 16, 4)
   assert tokens["segment_ids"].max() > 1  # rows do hold several
-  together = encoder.embed(params, tokens, 4).reshape(-1, config.width)
-  for text, slot in zip(texts, slot_of):
-    for row_length in (len(text), 20):  # without padding, and with
-      alone, _ = _tokens([text], row_length, 1)
-      vector = encoder.embed(params, alone, 1)[0, 0]
-      np.testing.assert_allclose(together[slot], vector, atol=2e-6)
-  assert np.abs(together[slot_of[0]] - together[slot_of[1]]).max() > 1e-2
+  packed = embed(params, tokens, 4).reshape(-1, config.width)[slot_of]
+  tokens, slot_of = _tokens(texts, 20, 1)
+  assert len(tokens["ids"]) == len(texts)
+  batched = embed(params, tokens, 1)[:, 0][slot_of]
+  np.testing.assert_allclose(packed, batched, rtol=0, atol=2e-6)
+  for n in (2, 3):  # the longest and the shortest, without any padding
+    alone, _ = _tokens([texts[n]], len(texts[n]), 1)
+    vector = embed(params, alone, 1)[0, 0]
+    np.testing.assert_allclose(packed[n], vector, rtol=0, atol=2e-6)
+  assert np.abs(packed[0] - packed[1]).max() > 1e-2
 
 
 def test_dynamic_ntk_depends_on_a_texts_own_length():
-  config = dataclasses.replace(NOMIC, rotary_factor=2.0, trained_length=8)
-  encoder, params = Encoder(config), _params(config)
+  encoder, params = Encoder(NTK), _params(NTK)
   texts = _texts()
   tokens, slot_of = _tokens(texts, 16, 4)
   plain = Encoder(NOMIC).embed(params, tokens, 4).reshape(-1, 32)
@@ -119,23 +127,74 @@ def test_ntk_base_has_the_published_value():
   np.testing.assert_allclose(angle, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("base", [NOMIC, BERT])
-def test_remat_and_unroll_change_nothing(base):
+@pytest.mark.parametrize("base, options", [
+    (NOMIC, {"remat": "full"}), (NOMIC, {"remat": "dots"}),
+    (NOMIC, {"remat": "weight_dots"}), (BERT, {"remat": True}),
+    (BERT, {"unroll": 2}),
+])
+def test_remat_and_unroll_change_nothing(base, options):
   params = _params(base)
   tokens, _ = _tokens(_texts(), 16, 4)
 
   def value_and_grad(**options):
     encoder = Encoder(base, **options)
     f = lambda p: (encoder.embed(p, tokens, 4) ** 2).sum()
-    return jax.value_and_grad(f)(params)
+    return tiny.jit(jax.value_and_grad(f))(params)
 
-  plain = value_and_grad()
-  for options in ({"remat": True}, {"unroll": 2}):
-    other = value_and_grad(**options)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
-        plain, other,
-    )
+  jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+      value_and_grad(), value_and_grad(**options),
+  )
+
+
+def test_rematerialisations_keep_less_and_less():
+  """What the backward pass is handed, by JAX's own account of it."""
+  params = _params(NOMIC)
+  tokens, _ = _tokens(_texts(), 16, 4)
+
+  def kept(remat):
+    f = lambda p: Encoder(NOMIC, remat=remat).apply(p, tokens).sum()
+    residuals = jax.eval_shape(lambda p: jax.vjp(f, p)[1], params)
+    return sum(x.size for x in jax.tree.leaves(residuals))
+
+  sizes = [kept(x) for x in ("none", "dots", "weight_dots", "full")]
+  assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 4
+  assert kept(True) == kept("full") and kept(False) == kept("none")
+
+
+def test_without_pooling_each_token_has_its_vector():
+  config = dataclasses.replace(NOMIC, pooling="none")
+  params = _params(config)
+  tokens, _ = _tokens(_texts(), 16, 4)
+  matrix = Encoder(config).embed(params, tokens, 4)
+  real = tokens["segment_ids"] > 0
+  assert matrix.shape == (*real.shape, 32) and not matrix[~real].any()
+  hidden = Encoder(config).apply(params, tokens)
+  np.testing.assert_array_equal(matrix[real], hidden[real])
+
+
+def test_projection_follows_the_norm():
+  config = dataclasses.replace(NOMIC, pooled_norm=True, projection=24)
+  params = _params(config)
+  tokens, slot_of = _tokens(_texts(), 16, 4)
+  params["projection"]["bias"] = np.arange(24, dtype="f")
+  assert config.output_width == 24
+  vectors = Encoder(config).embed(params, tokens, 4).reshape(-1, 24)
+  plain = dataclasses.replace(NOMIC, pooled_norm=True)
+  normed = Encoder(plain).embed(params, tokens, 4).reshape(-1, 32)
+  np.testing.assert_allclose(
+      vectors[slot_of],
+      np.float64(normed[slot_of]) @ params["projection"]["kernel"]
+      + np.arange(24), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"remat": "dotz"}, "compute.remat: 'dotz'.*Did you mean 'dots'"),
+    ({"ntk_length": "row"}, "compute.ntk_length: 'row'"),
+])
+def test_unknown_options_are_named(options, message):
+  with pytest.raises(UserError, match=message):
+    Encoder(NOMIC, **options)
 
 
 def test_dropout_is_drawn_from_the_key():

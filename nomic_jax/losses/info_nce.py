@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from nomic_jax.errors import UserError
 from nomic_jax.losses import transforms
 from nomic_jax.model.encoder import Encoder
+from nomic_jax.model.pooling import check_one_vector
 
 
 class InfoNCE:
@@ -47,6 +48,7 @@ class InfoNCE:
           f"config.loss.temperature: {temperature} is not above 0; 0.02 is "
           "usual"
       )
+    check_one_vector(encoder.config)
     self._encoder = encoder
     self._temperature, self._trainable = temperature, trainable_temperature
     self._embed = transforms.chunked(encoder.embed, chunks)

@@ -40,8 +40,9 @@ class EncoderConfig:
   norm_eps: float = 1e-12
   initializer_range: float = 0.02
   pad_token_id: int = 0
-  pooling: str = "mean"  # mean, cls or last
+  pooling: str = "mean"  # mean, cls, last, or none: a vector per token
   pooled_norm: bool = False  # v1.5: LayerNorm, no affine, of the pooled vector
+  projection: int = 0  # width of a linear layer after those; 0: no layer
   pooler: bool = False  # BERT's tanh(dense(first token)) weights
 
   def __post_init__(self):
@@ -56,6 +57,11 @@ class EncoderConfig:
   @property
   def gated(self) -> bool:
     return self.activation in GATED
+
+  @property
+  def output_width(self) -> int:
+    """Dimensions of an embedding."""
+    return self.projection or self.width
 
   @property
   def head_width(self) -> int:

@@ -16,6 +16,8 @@ import jax
 from jax import Array
 import jax.numpy as jnp
 
+from nomic_jax.errors import nearest
+from nomic_jax.errors import UserError
 from nomic_jax.kernels.attention import attention as attend
 from nomic_jax.model import pooling
 from nomic_jax.model import rotary
@@ -34,6 +36,13 @@ ACTIVATIONS = {
     "relu": jax.nn.relu,
     "silu": jax.nn.silu,
 }
+# Name of a rematerialisation -> which results of a layer are kept.
+REMAT = {
+    "none": jax.checkpoint_policies.everything_saveable,
+    "full": jax.checkpoint_policies.nothing_saveable,
+    "dots": jax.checkpoint_policies.dots_saveable,
+    "weight_dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,17 +54,40 @@ class Encoder:
     dtype: of activations and matmuls; parameters, norms and softmax stay
       float32.
     attention: an implementation of `nomic_jax.kernels.attention`.
-    remat: recompute each layer in the backward pass, keeping only its input.
+    remat: what of a layer the backward pass recomputes, a name in REMAT:
+      none, full (only a layer's input is kept), dots (matmuls are kept) or
+      weight_dots (those with weights are kept, attention is not). True and
+      False are full and none.
     unroll: layers per iteration of the scan; `config.layers` unrolls all.
     dropout: after the embeddings and on each residual branch.
+    ntk_length: "text" scales dynamic NTK by a text's own length, "batch" by
+      the longest of the batch, as the reference does.
   """
 
   config: EncoderConfig
   dtype: str = "float32"
   attention: str = "reference"
-  remat: bool = False
+  remat: str | bool = "none"
   unroll: int = 1
   dropout: float = 0.0
+  ntk_length: str = "text"
+
+  def __post_init__(self):
+    switch = {"true": "full", "false": "none"}
+    remat = switch.get(str(self.remat).lower(), self.remat)
+    object.__setattr__(self, "remat", remat)
+    for field, known in (("remat", REMAT), ("ntk_length", ("text", "batch"))):
+      value = getattr(self, field)
+      if value not in known:
+        raise UserError(
+            f"config.compute.{field}: '{value}' is unknown; expected one of "
+            f"{', '.join(known)}.{nearest(value, known)}"
+        )
+
+  def with_pooling(self, pooling: str) -> "Encoder":
+    """The same encoder, pooled so and neither normed nor projected."""
+    return dataclasses.replace(self, config=dataclasses.replace(
+        self.config, pooling=pooling, pooled_norm=False, projection=0))
 
   def init(self, rng: Array) -> Params:
     """Fresh parameters, each boxed with the logical names of its axes.
@@ -86,12 +118,20 @@ class Encoder:
       self, params: Params, tokens: Tokens, slots: int,
       rng: Array | None = None,
   ) -> Array:
-    """One vector per text, not normalised: float32 [B, slots, D].
+    """One vector per text, not normalised: float32 [B, slots, output_width].
 
-    Slot i of a row is its segment i + 1; slots without a text are zeros.
+    Slot i of a row is its segment i + 1; slots without a text mean nothing.
+    With `config.pooling` none, one vector per token: [B, S, output_width].
     """
     hidden = self.apply(params, tokens, rng)
-    return pooling.pool(self.config, hidden, tokens["segment_ids"], slots)
+    pooled = pooling.pool(self.config, hidden, tokens["segment_ids"], slots)
+    if not self.config.projection:
+      return pooled
+    layer = params["projection"]
+    return layer["bias"] + jnp.einsum(
+        "bsd,dp->bsp", pooled, layer["kernel"],
+        precision=jax.lax.Precision.HIGHEST,
+    )
 
   def _trunk(self, train: bool = False) -> "_Trunk":
     return _Trunk(self, dropout=self.dropout if train else 0.0)
@@ -116,14 +156,16 @@ class _Trunk(nn.Module):
     if c.position == "learned":
       x += table(c.max_length, "position")(positions)
     else:
-      angles = rotary.tables(c, positions, segment_ids)
+      angles = rotary.tables(
+          c, positions, segment_ids, self.encoder.ntk_length)
     x = nn.Dropout(self.dropout, deterministic=not self.dropout)(
         norm(c, "norm")(x)
     ).astype(dtype)
 
     block = _Block
-    if self.encoder.remat:
-      block = nn.remat(block, prevent_cse=False)
+    if self.encoder.remat != "none":
+      block = nn.remat(
+          block, prevent_cse=False, policy=REMAT[self.encoder.remat])
     stack = nn.scan(
         block,
         variable_axes={"params": 0},
@@ -144,6 +186,9 @@ class _Trunk(nn.Module):
       dense(c, c.width, ("embed", "embed_out"), True, dtype, "pooler")(
           x[:, 0]
       )
+    if c.projection:  # applied by `embed`, to what is pooled
+      dense(c, c.projection, ("embed", "projected"), True, dtype,
+            "projection")(x[:, 0])
     return x.astype(jnp.float32)
 
 

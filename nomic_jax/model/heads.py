@@ -40,3 +40,43 @@ class MLMHead(nn.Module):
       init = nn.with_logical_partitioning(nn.initializers.zeros, ("vocab",))
       logits += self.param("bias", init, (c.vocab_size,))
     return logits
+
+
+class ClassificationHead(nn.Module):
+  """BERT's sequence classifier: pooler, dropout, dense D→labels.
+
+  Params: `pooler` {kernel [D, D], bias [D]} and `classifier`
+  {kernel [D, labels], bias [labels]}, a tree that a loss keeps beside its
+  `encoder` as `classification_head`. transformers calls them
+  `bert.pooler.dense` and `classifier`, and applies tanh to the first.
+
+  It is applied to the first token of each text. From packed rows those are
+
+    first = encoder.with_pooling("cls").embed(params, tokens, slots, rng)
+    logits = head.apply({"params": head_params}, first)  # [B, slots, labels]
+
+  and with dropout, `rngs={"dropout": key}` and `train=True`.
+
+  Attributes:
+    config: of the encoder.
+    labels: classes; 1 for a regression.
+    dtype: of the matmuls.
+    dropout: between pooler and classifier, when training.
+  """
+
+  config: EncoderConfig
+  labels: int
+  dtype: str = "float32"
+  dropout: float = 0.0
+
+  @nn.compact
+  def __call__(self, first: Array, train: bool = False) -> Array:
+    """[..., D] hidden states of first tokens to float32 [..., labels]."""
+    dense = lambda features, axes, name: encoder.dense(
+        self.config, features, axes, True, self.dtype, name
+    )
+    width = self.config.width
+    x = jnp.tanh(dense(width, ("embed", "embed_out"), "pooler")(first))
+    x = nn.Dropout(self.dropout, deterministic=not train)(x)
+    x = dense(self.labels, ("embed", "labels"), "classifier")(x)
+    return x.astype(jnp.float32)

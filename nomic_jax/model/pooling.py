@@ -10,7 +10,7 @@ from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.model.config import EncoderConfig
 
-POOLINGS = ("mean", "cls", "last")
+POOLINGS = ("mean", "cls", "last", "none")
 
 
 def pool(
@@ -19,16 +19,21 @@ def pool(
   """Pools each segment of each row.
 
   Args:
-    config: its `pooling` is mean, cls (first token) or last (last token);
-      with `pooled_norm` a LayerNorm without parameters follows (v1.5).
+    config: its `pooling` is mean, cls (first token), last (last token) or
+      none (every token's vector); with `pooled_norm` a LayerNorm without
+      parameters follows (v1.5).
     hidden: float32 [B, S, D].
     segment_ids: int32 [B, S]; texts are 1..slots, each contiguous.
     slots: the most texts a row may hold.
 
   Returns:
-    float32 [B, slots, D]; zeros where a row has no such segment.
+    float32 [B, slots, D]; zeros where a row has no such segment. Without
+    pooling [B, S, D], the row's tokens as they lie; zeros at padding.
   """
   check_pooling(config.pooling)
+  norm = plain_layer_norm if config.pooled_norm else lambda x: x
+  if config.pooling == "none":
+    return jnp.where((segment_ids > 0)[:, :, None], norm(hidden), 0)
   member = segment_ids[:, :, None] == jnp.arange(1, slots + 1)
   if config.pooling == "cls":
     before = jnp.pad(segment_ids, ((0, 0), (1, 0)))[:, :-1]
@@ -42,7 +47,7 @@ def pool(
       "bsk,bsd->bkd", weight, hidden, precision=jax.lax.Precision.HIGHEST
   )
   pooled = total / jnp.maximum(weight.sum(1), 1.0)[:, :, None]
-  return plain_layer_norm(pooled) if config.pooled_norm else pooled
+  return norm(pooled)
 
 
 def check_pooling(name: str) -> str:
@@ -53,6 +58,16 @@ def check_pooling(name: str) -> str:
         f"{', '.join(POOLINGS)}.{nearest(name, POOLINGS)}"
     )
   return name
+
+
+def check_one_vector(config: EncoderConfig) -> None:
+  """Raises UserError unless the encoder gives each text one vector."""
+  if config.pooling == "none":
+    raise UserError(
+        "config.encoder.pooling: 'none' gives a vector for each token, and "
+        "one for each text is wanted; choose one of "
+        + ", ".join(p for p in POOLINGS if p != "none")
+    )
 
 
 def plain_layer_norm(x: Array, eps: float = 1e-5) -> Array:

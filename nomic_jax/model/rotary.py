@@ -10,19 +10,22 @@ from nomic_jax.model.config import EncoderConfig
 
 
 def tables(
-    config: EncoderConfig, positions: Array, segment_ids: Array
+    config: EncoderConfig, positions: Array, segment_ids: Array,
+    ntk_length: str = "text",
 ) -> tuple[Array, Array]:
   """Cosines and sines of every token's rotation angles.
 
   With `config.rotary_factor` = s, a text of L > L0 = `config.trained_length`
   tokens uses base · (s·L/L0 − (s−1))^(r/(r−2)), r being the rotated
   dimensions (dynamic NTK; Nomic Embed, section 3). L is the text's own
-  length, so that its embedding does not depend on its neighbours.
+  length, so that its embedding does not depend on its neighbours; the
+  reference takes the longest of the batch.
 
   Args:
     config: the encoder.
     positions: int32 [B, S], from 0 in each text.
     segment_ids: int32 [B, S], which text a token is of.
+    ntk_length: "text", or "batch" for the reference's rule.
 
   Returns:
     cos, sin: float32 [B, S, 1, r/2].
@@ -32,6 +35,8 @@ def tables(
   if config.rotary_factor:
     s, trained = config.rotary_factor, config.trained_length
     length = _text_lengths(segment_ids).astype(jnp.float32)
+    if ntk_length == "batch":
+      length = jnp.where(segment_ids > 0, length, 0).max(keepdims=True)
     stretch = jnp.maximum(s * length / trained - (s - 1), 1.0)
     base = base * stretch ** (r / (r - 2))
   exponent = -jnp.arange(0, r, 2, dtype=jnp.float32) / r
