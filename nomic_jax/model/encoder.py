@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.kernels.attention import attention as attend
+from nomic_jax.model import matmul
 from nomic_jax.model import pooling
 from nomic_jax.model import rotary
 from nomic_jax.model.config import EncoderConfig
@@ -250,8 +251,15 @@ def dense(
 ) -> nn.Dense:
   """A linear layer with BERT's initialisation and named axes."""
   init = nn.initializers.normal(c.initializer_range)
+
+  def promote(x, kernel, bias, dtype):
+    # The kernel stays float32, so that its gradient does.
+    return x.astype(dtype), kernel, None if bias is None else (
+        bias.astype(dtype))
+
   return nn.Dense(
-      features, use_bias=bias, dtype=dtype, name=name,
+      features, use_bias=bias, dtype=dtype, name=name, promote_dtype=promote,
+      dot_general=matmul.dot_general,
       kernel_init=nn.with_logical_partitioning(init, axes),
       bias_init=nn.with_logical_partitioning(
           nn.initializers.zeros, axes[1:]

@@ -1,0 +1,72 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""bfloat16 products: against float64, and in the kernels meant for them."""
+
+import re
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nomic_jax.model import matmul
+import tiny
+
+LAST_BY_FIRST = (((2,), (0,)), ((), ()))
+
+
+@pytest.fixture(name="operands", scope="module", params=(64, 63))
+def _operands(request):
+  """x [1, T, K], kernel [K, N] and a cotangent, of both parities of T."""
+  draw = np.random.default_rng(0).normal
+  shapes = ((1, request.param, 32), (32, 48), (1, request.param, 48))
+  dtypes = (jnp.bfloat16, jnp.float32, jnp.bfloat16)
+  return [jnp.asarray(draw(size=s), d) for s, d in zip(shapes, dtypes)]
+
+
+def _all(product):
+  def run(x, kernel, dy):
+    y, pull = jax.vjp(
+        lambda x, kernel: product(x, kernel, LAST_BY_FIRST), x, kernel)
+    return y, *pull(dy)
+
+  return run
+
+
+def test_products_and_gradients_of_bfloat16(operands):
+  y, dx, dkernel = jax.jit(_all(matmul.dot_general))(*operands)
+  assert (y.dtype, dx.dtype, dkernel.dtype) == (
+      jnp.bfloat16, jnp.bfloat16, jnp.float32)
+  x, kernel, dy = (np.asarray(a, "d")[..., :, :] for a in operands)
+  rounded = np.asarray(operands[1].astype(jnp.bfloat16), "d")
+  tiny.assert_close(y, x @ rounded, 3e-3)  # one rounding: 2^-9 at most
+  tiny.assert_close(dx, dy @ rounded.T, 3e-3)
+  exact = np.einsum("btk,btn->kn", x, dy)
+  tiny.assert_close(dkernel, exact, 1e-6)
+  with pytest.raises(AssertionError):  # control: were it rounded once
+    tiny.assert_close(dkernel.astype(jnp.bfloat16), exact, 1e-4)
+
+
+def test_float32_is_left_alone(operands):
+  x, kernel, _ = operands
+  x = x.astype(jnp.float32)
+  np.testing.assert_array_equal(
+      matmul.dot_general(x, kernel, LAST_BY_FIRST), x @ kernel)
+
+
+def test_on_cpu_no_product_of_bfloat16_is_widened():
+  def operand_types(product):
+    """Of all products in the compiled forward and backward."""
+    shapes = (((1, 64, 32), "bfloat16"), ((32, 48), "float32"),
+              ((1, 64, 48), "bfloat16"))
+    text = jax.jit(_all(product)).lower(
+        *(jax.ShapeDtypeStruct(*s) for s in shapes)).compile().as_text()
+    types = dict(re.findall(r"%(\S+) = (\w+)\[", text))
+    products = re.findall(r" dot\(%(\S+), %(\S+)\)", text)
+    assert len(products) == 3
+    return {types[name] for names in products for name in names}
+
+  assert operand_types(matmul.dot_general) == {"bf16"}
+  assert "f32" in operand_types(lambda x, kernel, numbers: lax.dot_general(
+      x, kernel.astype(jnp.bfloat16), numbers))  # control
