@@ -72,6 +72,13 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.optimizer.eps = 1e-8
   c.optimizer.weight_decay = 0.01
   c.optimizer.clip_norm = 1.0  # 0: no clipping
+  c.optimizer.cooldown = "10%"  # of the schedule wsd: its fall to zero
+  # (regex, value): of the first that matches a parameter's whole path, such
+  # as encoder/layers/qkv/kernel. A learning rate times 0 freezes. `schedule`
+  # may be such a list too.
+  c.optimizer.lr_multipliers = ((".*", 1.0),)
+  c.optimizer.decay_multipliers = (
+      (r"(.*/)?(kernel|embedding)", 1.0), (".*", 0.0))
 
   c.checkpoint = ml_collections.ConfigDict(dict(every=100, keep=2))
   return c

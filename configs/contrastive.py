@@ -20,7 +20,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   c.steps = 14_316  # one epoch of 234,553,344 pairs
   c.optimizer.learning_rate = 2e-4
   c.optimizer.schedule = "inverse_sqrt"
-  c.optimizer.warmup_steps = 700
+  c.optimizer.warmup = "700 steps"
   if size == "quickstart":
     c.steps = 180
     c.data.batch_size, c.data.row_length, c.data.slots = 192, 64, 8
@@ -31,7 +31,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     c.loss.bidirectional = True
     c.optimizer.learning_rate = 3e-3
     c.optimizer.schedule = "cosine"
-    c.optimizer.warmup_steps = 20
+    c.optimizer.warmup = "20 steps"
     c.checkpoint.every = 60
   elif size == "miniature":
     c.steps = 6
@@ -42,7 +42,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     c.loss.chunks = 2
     c.loss.blocks = 2
     c.optimizer.learning_rate = 1e-3
-    c.optimizer.warmup_steps = 2
+    c.optimizer.warmup = "2 steps"
     c.checkpoint.every = 3
   return c
 

@@ -24,7 +24,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   c.data.negatives = 7
   c.optimizer.learning_rate = 2e-5
   c.optimizer.schedule = "linear"
-  c.optimizer.warmup_steps = 400
+  c.optimizer.warmup = "400 steps"
   if size == "quickstart":
     c.steps = 80
     c.data.batch_size, c.data.row_length, c.data.slots = 96, 64, 8
@@ -34,7 +34,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     c.data.token_dropout = 0.1
     c.loss.temperature = 0.05
     c.optimizer.learning_rate = 5e-4
-    c.optimizer.warmup_steps = 10
+    c.optimizer.warmup = "10 steps"
     c.checkpoint.every = 40
   elif size == "miniature":
     c.steps = 4
@@ -44,7 +44,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     c.data.query_length, c.data.document_length = 24, 64
     c.data.negatives = 2
     c.optimizer.learning_rate = 1e-3
-    c.optimizer.warmup_steps = 1
+    c.optimizer.warmup = "1 steps"
     c.checkpoint.every = 2
   return c
 

@@ -25,7 +25,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   c.loss = ml_collections.ConfigDict(dict(name="mlm", chunks=8))
   c.optimizer.learning_rate = 5e-4
   c.optimizer.schedule = "linear"
-  c.optimizer.warmup_steps = 6_000
+  c.optimizer.warmup = "6%"
   c.optimizer.b2 = 0.98
   c.optimizer.eps = 1e-6
   c.optimizer.weight_decay = 1e-5
@@ -34,7 +34,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     c.steps = 60
     c.data.batch_size, c.data.micro_batches, c.data.row_length = 128, 1, 64
     c.optimizer.learning_rate = 1e-3
-    c.optimizer.warmup_steps = 10
+    c.optimizer.warmup = "10 steps"
     c.optimizer.clip_norm = 1.0
     c.loss.chunks = 1
     c.checkpoint.every = 20
@@ -43,7 +43,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     c.log_every = 1
     c.data.batch_size, c.data.micro_batches, c.data.row_length = 16, 2, 64
     c.optimizer.learning_rate = 1e-3
-    c.optimizer.warmup_steps = 2
+    c.optimizer.warmup = "2 steps"
     c.loss.chunks = 2
     c.checkpoint.every = 3
   return c

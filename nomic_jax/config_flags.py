@@ -6,6 +6,7 @@ The library does the parsing and the types; here its complaints become one
 line that names the key, the nearest one there is, and what was expected.
 """
 
+import ast
 import difflib
 import importlib.util
 import pathlib
@@ -21,8 +22,7 @@ from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 
 # Whole numbers that may be 0; every other one counts what there must be.
-_MAY_BE_ZERO = ("seed", "warmup_steps", "negatives", "projection",
-                "type_vocab_size")
+_MAY_BE_ZERO = ("seed", "negatives", "projection", "type_vocab_size")
 
 
 def load(arguments: Sequence[str]) -> ml_collections.ConfigDict:
@@ -121,15 +121,26 @@ def _check(
         raise ValueError
     elif isinstance(node, (int, float)):
       type(node)(value)
+    elif _holds_pairs(node):
+      if not _holds_pairs(ast.literal_eval(value)):
+        raise ValueError
     elif isinstance(node, tuple) and value.strip("()"):
       list(map(float, value.strip("()").rstrip(",").split(",")))
-  except ValueError:
+  except (ValueError, SyntaxError):
     names = {int: "a whole number", float: "a number", bool: "true or false",
              tuple: "a list of numbers such as (256,64)"}
+    expected = names[type(node)]
+    if _holds_pairs(node):
+      expected = "a list such as \"(('.*/word/.*',0.1),('.*',1.0))\""
     raise UserError(
-        f"--config.{key}: '{value}' is not {names[type(node)]} (the file has "
-        f"{node!r})"
+        f"--config.{key}: '{value}' is not {expected} (the file has {node!r})"
     ) from None
+
+
+def _holds_pairs(value: Any) -> bool:
+  """Whether it is ((regex, value), ...), as the optimiser takes them."""
+  return isinstance(value, tuple) and len(value) > 0 and all(
+      isinstance(pair, tuple) and len(pair) == 2 for pair in value)
 
 
 def _check_counts(config: ml_collections.ConfigDict) -> None:

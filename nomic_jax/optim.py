@@ -1,96 +1,199 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The optimiser and its learning-rate schedule, from config."""
+"""AdamW from config, told apart by the parameters' paths.
 
+What differs between parameters is given as ((regex, value), ...): the first
+pattern that matches the whole of a path such as encoder/layers/qkv/kernel
+decides, every path must be matched, and every pattern must match some path.
+"""
+
+import re
+from typing import Any, Callable, Sequence
+
+from flax.linen import meta
 import jax
 import jax.numpy as jnp
 import ml_collections
 import optax
 
-from nomic_jax.errors import nearest
+from nomic_jax import schedules
 from nomic_jax.errors import UserError
 
-SCHEDULES = ("linear", "cosine", "inverse_sqrt", "constant")
+Rules = Sequence[tuple[str, Any]]
+
+# Matrices and tables; no bias, norm or scale. The reference decides by rank;
+# here by name, since stacked layers give every vector a second axis.
+DECAY_RULE = ((r"(.*/)?(kernel|embedding)", 1.0), (".*", 0.0))
 
 
 def make(
-    config: ml_collections.ConfigDict, total_steps: int
+    config: ml_collections.ConfigDict, total_steps: int,
+    per_step: dict[str, int] | None = None,
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
-  """AdamW after a global-norm clip, with warmup and a decaying rate.
+  """AdamW after a clip by the global norm (Loshchilov & Hutter 2019).
 
   Args:
-    config: learning_rate, schedule (one of SCHEDULES), warmup_steps, b1, b2,
-      eps, weight_decay, clip_norm (0: none).
-    total_steps: where linear and cosine reach zero.
+    config: learning_rate; b1, b2, eps; weight_decay; clip_norm (0: none);
+      schedule: a name, or a list of (regex, name); warmup, cooldown: see
+      `schedules`; lr_multipliers and decay_multipliers: lists of (regex,
+      number) for learning_rate and weight_decay. A parameter whose learning
+      rate is multiplied by 0 is frozen: it has no moments and does not decay.
+    total_steps: of the training.
+    per_step: see `schedules.steps_of`.
 
   Returns:
-    The transformation, and the schedule alone for logging.
+    The transformation, whose `init` raises UserError for patterns that do not
+    fit the parameters; and the schedule of the last pattern, for logging.
   """
-  rate = make_schedule(config, total_steps)
-  clip = config.clip_norm
-  if clip < 0:
+  if config.clip_norm < 0:
     raise UserError(
-        f"config.optimizer.clip_norm: {clip} would turn the gradient around; "
-        "expected a number above 0, or 0 for no clipping"
+        f"config.optimizer.clip_norm: {config.clip_norm} would turn the "
+        "gradient around; expected a number above 0, or 0 for no clipping"
     )
+  names = config.schedule
+  if isinstance(names, str):
+    names = ((".*", names),)
+  rates = {
+      name: schedules.make(name, config, total_steps, per_step)
+      for name in dict.fromkeys(name for _, name in names)
+  }
+
+  def multipliers(params) -> tuple:
+    return tuple(
+        match(field, rules, params) for field, rules in (
+            ("lr_multipliers", config.lr_multipliers),
+            ("decay_multipliers", config.decay_multipliers),
+            ("schedule", names),
+        )
+    )
+
+  def init(params) -> optax.ScaleByScheduleState:
+    multipliers(params)  # complains
+    return optax.ScaleByScheduleState(jnp.zeros((), jnp.int32))
+
+  def update(updates, state, params):
+    now = {name: rate(state.count) for name, rate in rates.items()}
+
+    def scale(u, p, faster, decay, name):
+      if not faster:
+        return jnp.zeros_like(p)
+      if decay:
+        u += config.weight_decay * decay * p
+      return -now[name] * faster * u
+
+    updates = jax.tree.map(scale, updates, params, *multipliers(params))
+    return updates, optax.ScaleByScheduleState(state.count + 1)
+
+  adam = optax.scale_by_adam(config.b1, config.b2, config.eps)
+  if frozen_by(config.lr_multipliers):
+    adam = optax.masked(adam, lambda p: trainable(config.lr_multipliers, p))
+  clip = config.clip_norm
   return optax.chain(
       optax.clip_by_global_norm(clip) if clip else optax.identity(),
-      optax.scale_by_adam(config.b1, config.b2, config.eps),
-      optax.add_decayed_weights(config.weight_decay, mask=decayed),
-      optax.scale_by_learning_rate(rate),
-  ), rate
+      adam, optax.GradientTransformation(init, update),
+  ), rates[names[-1][1]]
 
 
-def make_schedule(
-    config: ml_collections.ConfigDict, total_steps: int
-) -> optax.Schedule:
-  """Linear warmup to `learning_rate`, then `schedule`; steps of updates.
+def freeze(loss: Any, rules: Rules) -> Any:
+  """The loss, with a gradient of zero for what `rules` multiply by 0.
 
-  inverse_sqrt is peak · sqrt(warmup / step), the paper's choice for
-  contrastive pre-training (section 4.2).
+  So that frozen parameters cost no backward pass and are not in the norm that
+  clips. Without such rules it is the loss itself.
+  """
+  return _Frozen(loss, rules) if frozen_by(rules) else loss
+
+
+class _Frozen:
+  """See `freeze`."""
+
+  def __init__(self, loss: Any, rules: Rules):
+    self._loss, self._rules = loss, rules
+    self.init = loss.init
+
+  def __call__(self, params, batch, rng) -> tuple:
+    params = jax.tree.map(
+        lambda p, moves: p if moves else jax.lax.stop_gradient(p),
+        params, trainable(self._rules, params),
+    )
+    return self._loss(params, batch, rng)
+
+
+def frozen_by(rules: Rules) -> bool:
+  """Whether these lr_multipliers freeze anything."""
+  pairs = _compiled("config.optimizer.lr_multipliers", rules)
+  return any(value == 0 for _, value in pairs)
+
+
+def trainable(rules: Rules, params: Any) -> Any:
+  """Tree of whether a parameter is trained under these lr_multipliers."""
+  return jax.tree.map(bool, match("lr_multipliers", rules, params))
+
+
+def match(field: str, rules: Rules, params: Any) -> Any:
+  """Tree of the value that the first matching pattern gives each parameter.
+
+  Args:
+    field: of config.optimizer, for messages.
+    rules: (regex, value) in order.
+    params: arrays, or arrays boxed with the names of their axes; a box counts
+      as one leaf.
 
   Raises:
-    UserError: for an unknown schedule, or a warmup as long as the training.
+    UserError: for a parameter that nothing matches, a pattern that matches
+      nothing, and what is no list of such pairs.
   """
-  peak, warmup = config.learning_rate, config.warmup_steps
-  if config.schedule not in SCHEDULES:
-    raise UserError(
-        f"config.optimizer.schedule: no schedule '{config.schedule}'; "
-        f"expected one of {', '.join(SCHEDULES)}."
-        f"{nearest(config.schedule, SCHEDULES)}"
-    )
-  if not 0 <= warmup < total_steps:
-    raise UserError(
-        f"config.optimizer.warmup_steps: {warmup} does not fit a training of "
-        f"{total_steps} steps; expected 0 to {total_steps - 1}"
-    )
-  decay_steps = total_steps - warmup
-  after = {
-      "linear": lambda: optax.linear_schedule(peak, 0.0, decay_steps),
-      "cosine": lambda: optax.cosine_decay_schedule(peak, decay_steps),
-      "constant": lambda: optax.constant_schedule(peak),
-      "inverse_sqrt": lambda: _inverse_sqrt(peak, max(warmup, 1)),
-  }[config.schedule]()
-  if not warmup:
-    return after
-  rise = optax.linear_schedule(0.0, peak, warmup)
-  return optax.join_schedules([rise, after], [warmup])
+  where = f"config.optimizer.{field}"
+  patterns = _compiled(where, rules)
+  used = set()
 
+  def value(path, _):
+    path = jax.tree_util.keystr(path, simple=True, separator="/")
+    hits = [i for i, (p, _) in enumerate(patterns) if p.fullmatch(path)]
+    if not hits:
+      raise UserError(
+          f"{where}: no pattern matches the parameter '{path}'; end the list "
+          "with ('.*', VALUE) for all others"
+      )
+    used.update(hits)
+    return patterns[hits[0]][1]
 
-def _inverse_sqrt(peak: float, warmup: int) -> optax.Schedule:
-  # The joined schedule is also asked about steps before its own first.
-  return lambda step: peak * (
-      warmup / (warmup + jnp.maximum(step, 0))) ** 0.5
-
-
-def decayed(params) -> dict:
-  """Which parameters decay: matrices and tables; no bias, norm or scale.
-
-  The reference decides by rank; here by name, since stacked layers give
-  every vector a second axis.
-  """
-  names = ("kernel", "embedding")
-  return jax.tree_util.tree_map_with_path(
-      lambda path, _: any(getattr(k, "key", None) in names for k in path),
-      params,
+  tree = jax.tree_util.tree_map_with_path(
+      value, params, is_leaf=lambda x: isinstance(x, meta.AxisMetadata)
   )
+  for i, (pattern, _) in enumerate(patterns):
+    if i not in used:
+      raise UserError(
+          f"{where}: the pattern '{pattern.pattern}' matches no parameter; it "
+          "must match a whole path, such as "
+          f"'{next(iter(paths(params)), '')}'"
+      )
+  return tree
+
+
+def paths(params: Any) -> list[str]:
+  """Paths of all parameters, such as encoder/word/embedding."""
+  return [
+      jax.tree_util.keystr(path, simple=True, separator="/")
+      for path, _ in jax.tree_util.tree_leaves_with_path(
+          params, is_leaf=lambda x: isinstance(x, meta.AxisMetadata))
+  ]
+
+
+def _compiled(where: str, rules: Rules) -> list[tuple[re.Pattern, Any]]:
+  kind: Callable[[Any], bool] = lambda v: isinstance(v, str)
+  expected = "a schedule's name"
+  if not where.endswith("schedule"):
+    kind = lambda v: type(v) in (int, float) and v >= 0
+    expected = "a number, 0 or more"
+  try:
+    pairs = [(re.compile(pattern), value) for pattern, value in rules]
+  except (TypeError, ValueError, re.error) as e:
+    raise UserError(
+        f"{where}: {rules!r} is no list of (regex, value): {e}"
+    ) from e
+  for pattern, value in pairs:
+    if not kind(value):
+      raise UserError(
+          f"{where}: {value!r} for '{pattern.pattern}'; expected {expected}"
+      )
+  return pairs

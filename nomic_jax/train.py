@@ -166,8 +166,13 @@ def setup(
     UserError: for whatever in the config does not fit.
   """
   _check_lengths(config.data, architecture)
-  loss = losses.make(config.loss, make_encoder(config, architecture))
-  tx, schedule = optim.make(config.optimizer, config.steps)
+  loss = optim.freeze(
+      losses.make(config.loss, make_encoder(config, architecture)),
+      config.optimizer.lr_multipliers,
+  )
+  tx, schedule = optim.make(
+      config.optimizer, config.steps, _per_step(config.data)
+  )
   mesh = partition.make_mesh(config.mesh, devices)
 
   init = functools.partial(step_lib.init_state, loss, tx, config.seed)
@@ -190,6 +195,14 @@ def setup(
       state=shapes,
       schedule=schedule,
   )
+
+
+def _per_step(data: ml_collections.ConfigDict) -> dict[str, int]:
+  """What a step takes in, as far as every step takes in equally much."""
+  if data.kind == "text":
+    rows = data.batch_size
+    return {"examples": rows, "tokens": rows * data.row_length}
+  return {"examples": data.batch_size}
 
 
 def _check_lengths(

@@ -161,7 +161,9 @@ def test_paper_is_the_size_without_a_name():
 @pytest.mark.parametrize("key, text, value", [
     ("steps", "7", 7),
     ("mesh.data", "-1", -1),
-    ("optimizer.warmup_steps", "0", 0),
+    ("optimizer.warmup", "0", "0"),
+    ("optimizer.lr_multipliers", "(('.*/word/.*',0),('.*',1.0))",
+     ((".*/word/.*", 0), (".*", 1.0))),
     ("optimizer.learning_rate", "3e-4", 3e-4),
     ("optimizer.learning_rate", "1", 1.0),
     ("compute.remat", "dots", "dots"),
@@ -180,7 +182,7 @@ def test_overrides_of_each_type(key, text, value):
 
 @pytest.mark.parametrize("override, message", [
     ("optimizer.learning_rat=1", "Did you mean 'optimizer.learning_rate'"),
-    ("warmup=1", "Did you mean 'optimizer.warmup_steps'"),
+    ("warmup=1", "Did you mean 'optimizer.warmup'"),
     ("qqqqq=1", "contrastive.py says which there are"),
     ("steps=7.5", "--config.steps: '7.5' is not a whole number"),
     ("steps=0", "--config.steps: 0 is too small; expected 1 or more"),
@@ -189,6 +191,7 @@ def test_overrides_of_each_type(key, text, value):
     ("encoder.pooled_norm=yes", "'yes' is not true or false"),
     ("optimizer.b1=high", "'high' is not a number"),
     ("loss.matryoshka_dims=wide", "not a list of numbers such as"),
+    ("optimizer.lr_multipliers=.*", "is not a list such as"),
     ("steps", "expected --config.steps=VALUE"),
 ])
 def test_overrides_that_are_mistakes(override, message):

@@ -151,8 +151,8 @@ def test_command_line(made, command, pattern, capsys, monkeypatch):
      "config.encoder: pooling 'average' is unknown; expected one of mean"),
     ("mlm", ["optimizer.schedule=cosin"],
      "config.optimizer.schedule: no schedule 'cosin'; .* 'cosine'"),
-    ("mlm", ["optimizer.warmup_steps=6"],
-     "warmup_steps: 6 does not fit a training of 6 steps; expected 0 to 5"),
+    ("mlm", ["optimizer.warmup=6"],
+     "warmup: '6' is 6 steps, which do not fit a training of 6; .* 0 to 5"),
     ("mlm", ["optimizer.clip_norm=-1"], "config.optimizer.clip_norm: -1.0"),
     ("contrastive", ["init_from={place}/traned"], "traned: not a model.* Did "
      "you mean 'trained'"),

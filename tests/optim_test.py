@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Schedules against their formulas; what decays, and what is clipped."""
+"""Schedules by their formulas; what decays, is frozen and is clipped."""
 
 import dataclasses
 import math
@@ -12,17 +12,25 @@ import numpy as np
 import pytest
 
 from nomic_jax import optim
+from nomic_jax import schedules
 from nomic_jax.errors import UserError
 from nomic_jax.losses.info_nce import InfoNCE
 from nomic_jax.losses.mlm import MLM
 from nomic_jax.model.encoder import Encoder
 import tiny
 
+ALL = ((".*", 1.0),)
+
 
 def _config(**changes):
   return ml_collections.ConfigDict(dict(
-      learning_rate=2.0, schedule="linear", warmup_steps=10, b1=0.9, b2=0.99,
-      eps=1e-8, weight_decay=0.1, clip_norm=0.0) | changes)
+      learning_rate=2.0, schedule="linear", warmup="10 steps", b1=0.9, b2=0.99,
+      eps=1e-8, weight_decay=0.1, clip_norm=0.0, cooldown="40 steps",
+      lr_multipliers=ALL, decay_multipliers=optim.DECAY_RULE) | changes)
+
+
+def _rate(name, total, **changes):
+  return schedules.make(name, _config(**changes), total)
 
 
 @pytest.mark.parametrize("name, formula", [
@@ -30,29 +38,37 @@ def _config(**changes):
     ("cosine", lambda t: 1 + math.cos(math.pi * (t - 10) / 100)),
     ("inverse_sqrt", lambda t: 2 * math.sqrt(10 / t)),
     ("constant", lambda t: 2.0),
+    ("wsd", lambda t: 2.0 if t <= 70 else 2 * (110 - t) / 40),
 ])
 def test_schedule_rises_in_a_line_and_follows_its_formula(name, formula):
-  rate = optim.make_schedule(_config(schedule=name), 110)
+  rate = _rate(name, 110)
   for step in (0, 1, 5, 9):
     assert rate(step) == pytest.approx(0.2 * step)
-  for step in (10, 11, 35, 60, 109):
+  for step in (10, 11, 35, 60, 70, 71, 109):
     assert rate(step) == pytest.approx(formula(step), rel=1e-5, abs=1e-6)
   traced = tiny.jit(rate)(jnp.int32(60))
   assert traced == pytest.approx(formula(60), rel=1e-5)
 
 
-def test_linear_and_cosine_end_at_zero():
-  for name, ends in (("linear", True), ("cosine", True),
-                     ("constant", False), ("inverse_sqrt", False)):
-    last = float(optim.make_schedule(_config(schedule=name), 110)(110))
-    assert (abs(last) < 1e-6) == ends, name
+def test_which_schedules_end_at_zero():
+  ends = {n for n in schedules.SCHEDULES if abs(_rate(n, 110)(110)) < 1e-6}
+  assert ends == {"linear", "cosine", "wsd"}
 
 
-@pytest.mark.parametrize("name", optim.SCHEDULES)
+@pytest.mark.parametrize("name", schedules.SCHEDULES)
 def test_without_warmup_a_schedule_starts_at_its_peak(name):
-  rate = optim.make_schedule(_config(schedule=name, warmup_steps=0), 100)
+  rate = _rate(name, 100, warmup="0")
   assert rate(0) == pytest.approx(2.0)
   assert np.isfinite(rate(1)) and rate(1) <= 2.0
+
+
+@pytest.mark.parametrize("amount, steps", [
+    ("700 steps", 700), ("1 step", 1), ("700", 700), ("0", 0), ("6%", 120),
+    ("0.5 %", 10), ("1e4 examples", 100), ("4.2e5 tokens", 105),
+])
+def test_lengths_of_training_in_steps(amount, steps):
+  per_step = {"examples": 100, "tokens": 4000}
+  assert schedules.steps_of("warmup", amount, 2000, per_step) == steps
 
 
 def test_values_that_do_not_fit_are_named():
@@ -60,21 +76,122 @@ def test_values_that_do_not_fit_are_named():
     optim.make(_config(clip_norm=-1.0), 110)
   with pytest.raises(UserError, match="no schedule 'liner'.*mean 'linear'"):
     optim.make(_config(schedule="liner"), 110)
-  for warmup in (-1, 110, 200):
-    with pytest.raises(UserError, match=f"warmup_steps: {warmup} .*0 to 109"):
-      optim.make(_config(warmup_steps=warmup), 110)
+  for warmup in ("-1", "110", "200 steps", "100%"):
+    with pytest.raises(UserError, match=f"warmup: '{warmup}' is .*0 to 109"):
+      optim.make(_config(warmup=warmup), 110)
+  for cooldown in ("0", "101"):
+    with pytest.raises(UserError, match=f"cooldown: '{cooldown}' is.*the 100 "):
+      optim.make(_config(schedule="wsd", cooldown=cooldown), 110)
+  for warmup, message in (
+      ("soon", "'soon' is no length of training"),
+      ("", "'' is no length of training"),
+      ("1-2 steps", "is no length"),
+      ("3 tokans", "unknown unit; .* Did you mean 'tokens'"),
+      ("3 tokens", "how many tokens a step of this data has is not fixed"),
+  ):
+    with pytest.raises(UserError, match=f"config.optimizer.warmup.*{message}"):
+      optim.make(_config(warmup=warmup), 110, {"examples": 3})
+
+
+PARAMS = {
+    "encoder": {"word": {"embedding": jnp.ones((3, 2))},
+                "norm": {"scale": jnp.ones(2)}},
+    "head": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)},
+}
+
+
+def test_the_first_pattern_that_matches_a_whole_path_decides():
+  tree = optim.match(
+      "lr_multipliers",
+      ((".*/norm/.*", 2), ("encoder/.*", 3.0), (".*/kernel", 4), (".*", 5)),
+      PARAMS)
+  assert tree == {
+      "encoder": {"word": {"embedding": 3.0}, "norm": {"scale": 2}},
+      "head": {"kernel": 4, "bias": 5}}
+
+
+@pytest.mark.parametrize("rules, message", [
+    (((".*kernel", 1), ("encoder/.*", 1)),
+     r"no pattern matches the parameter 'head/bias'; end .* \('\.\*', VALUE\)"),
+    ((("head", 1), (".*", 1)), "the pattern 'head' matches no parameter"),
+    (((".*(", 1),), "is no list of"),
+    (((".*", -1.0),), "-1.0 for '.*'; expected a number, 0 or more"),
+    (((".*", "x"),), "'x' for '.*'; expected a number"),
+    ((".*", 1.0), "is no list of"),
+])
+def test_patterns_that_do_not_fit_the_parameters(rules, message):
+  for field in ("lr_multipliers", "decay_multipliers"):
+    with pytest.raises(UserError, match=f"optimizer.{field}: .*{message}") as e:
+      optim.make(_config(**{field: tuple(rules)}), 110)[0].init(PARAMS)
+    assert "\n" not in str(e.value)
+
+
+def _updates(config, grads=1.0, step=0):
+  """Updates of PARAMS at one step, and the optimiser's state after it."""
+  tx, _ = optim.make(config, 110)
+
+  def run():
+    state = tx.init(PARAMS)
+    state = jax.tree.map(
+        lambda x: x + step if x.dtype == jnp.int32 else x, state)
+    return tx.update(
+        jax.tree.map(lambda p: jnp.full_like(p, grads), PARAMS), state, PARAMS)
+
+  updates, state = tiny.jit(run)()
+  return jax.tree.map(lambda x: float(x.ravel()[0]), updates), state
+
+
+def test_rates_decay_and_schedules_by_path():
+  rules = dict(
+      lr_multipliers=(("head/.*", 0.5), (".*", 1.0)),
+      decay_multipliers=(("head/kernel", 10.0), (".*", 0.0)),
+      schedule=(("encoder/.*", "constant"), (".*", "linear")))
+  updates, _ = _updates(_config(**rules), grads=0.0, step=60)
+  assert updates["head"]["kernel"] == pytest.approx(-0.5 * 1.0 * (0.1 * 10))
+  assert updates["head"]["bias"] == updates["encoder"]["norm"]["scale"] == 0
+  rules["decay_multipliers"] = ((".*", 0.0),)
+  updates, _ = _updates(_config(**rules), step=60)
+  head, encoder = updates["head"], updates["encoder"]
+  # Half the multiplier, and half-way down the schedule.
+  quarter = pytest.approx(encoder["norm"]["scale"] / 4)
+  assert head["kernel"] == quarter and head["bias"] == quarter
+  _, logged = optim.make(_config(**rules), 110)
+  assert logged(60) == pytest.approx(1.0)  # that of the last pattern
+
+
+def test_frozen_parameters_keep_still_and_have_no_moments():
+  frozen = (("encoder/.*", 0), (".*", 1.0))
+  updates, state = _updates(_config(lr_multipliers=frozen), step=20)
+  assert updates["encoder"] == {"word": {"embedding": 0}, "norm": {"scale": 0}}
+  assert updates["head"]["kernel"] != 0
+  free = _updates(_config())[1]
+  size = lambda state: sum(x.size for x in jax.tree.leaves(state))
+  assert size(free) - size(state) == 2 * (3 * 2 + 2)
+
+  assert optim.freeze(SumOfSquares, ALL) is SumOfSquares
+  held = optim.freeze(SumOfSquares(), frozen)
+  grads = jax.grad(lambda p: held(p, None, None)[0])(PARAMS)
+  assert all((g == 0).all() for g in jax.tree.leaves(grads["encoder"]))
+  assert all((g == 2).all() for g in jax.tree.leaves(grads["head"]))
+
+
+class SumOfSquares:
+  """A loss of parameters alone."""
+
+  init = None
+
+  def __call__(self, params, batch, rng):
+    return sum((p**2).sum() for p in jax.tree.leaves(params)), 1.0, {}
 
 
 def _decays(tree):
   """Paths that lose weight where the gradient is zero."""
   tree = jax.tree.map(lambda x: np.ones(x.shape, "f"), tree)
-  tx, _ = optim.make(_config(schedule="constant", warmup_steps=0), 10)
+  tx, _ = optim.make(_config(schedule="constant", warmup="0"), 10)
   zeros = jax.tree.map(np.zeros_like, tree)
   updates, _ = tiny.jit(lambda z, t: tx.update(z, tx.init(t), t))(zeros, tree)
-  paths = {}
-  for path, update in jax.tree_util.tree_leaves_with_path(updates):
-    name = jax.tree_util.keystr(path, simple=True, separator="/")
-    paths[name] = update
+  paths = dict(zip(optim.paths(tree), jax.tree.leaves(updates)))
+  for name, update in paths.items():
     assert np.allclose(update, 0) or np.allclose(update, -2.0 * 0.1), name
   return {k for k, v in paths.items() if not np.allclose(v, 0)}, paths
 
@@ -103,11 +220,22 @@ def test_what_decays_is_what_the_reference_decays():
   assert "encoder/layers/norm1/scale" in by_rank - expected
 
 
-def test_boxed_parameters_decay_alike():
+def test_boxed_parameters_match_alike():
   loss = MLM(Encoder(tiny.CONFIG))
-  boxed = optim.decayed(jax.eval_shape(loss.init, jax.random.key(0)))
-  plain = optim.decayed(tiny.shapes(loss))
-  assert jax.tree.leaves(boxed) == jax.tree.leaves(plain)
+  boxed = jax.eval_shape(loss.init, jax.random.key(0))
+  assert optim.paths(boxed) == optim.paths(tiny.shapes(loss))
+  values = [
+      jax.tree.leaves(optim.match("decay_multipliers", optim.DECAY_RULE, tree))
+      for tree in (boxed, tiny.shapes(loss))]
+  assert values[0] == values[1] and {*values[0]} == {0.0, 1.0}
+
+
+def test_the_decay_rule_is_that_of_the_configs():
+  from nomic_jax import config_flags
+  import small_data
+
+  config = config_flags.load([small_data.config("mlm")])
+  assert config.optimizer.decay_multipliers == optim.DECAY_RULE
 
 
 def test_clipping_is_by_the_norm_of_all_gradients_together():

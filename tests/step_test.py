@@ -167,8 +167,9 @@ def _torch_losses(batches, decay_bias=False):
 
 def test_twenty_steps_are_those_of_torch_adamw():
   config = ml_collections.ConfigDict(dict(
-      learning_rate=0.3, schedule="linear", warmup_steps=5, b1=0.8, b2=0.95,
-      eps=1e-6, weight_decay=0.3, clip_norm=8.0))
+      learning_rate=0.3, schedule="linear", warmup="5 steps", b1=0.8, b2=0.95,
+      eps=1e-6, weight_decay=0.3, clip_norm=8.0,
+      lr_multipliers=((".*", 1.0),), decay_multipliers=optim.DECAY_RULE))
   tx, _ = optim.make(config, 20)
   state = step_lib.init_state(LeastSquares(), tx, 0)
   step = tiny.jit(step_lib.make_train_step(LeastSquares(), tx))
@@ -206,15 +207,17 @@ def _two_steps(name, start=None, rules="replicated", *sizes):
   """
   (loss, dropout), sizes = LOSSES[name], sizes or (1, 1, 1)
   config = ml_collections.ConfigDict(dict(
-      seed=0, steps=10, loss=loss, data=dict(kind="text", row_length=16),
+      seed=0, steps=10, loss=loss,
+      data=dict(kind="text", row_length=16, batch_size=16),
       compute=dict(dtype="float32", attention="reference", remat=False,
                    unroll=1, dropout=dropout),
       mesh=dict(zip(partition.AXES, sizes), rules=rules),
       # With eps = 1 an update is nearly the gradient, not its sign, so that
       # one of 1e-9 ± 1e-9 does no harm.
-      optimizer=dict(learning_rate=1.0, schedule="constant", warmup_steps=0,
+      optimizer=dict(learning_rate=1.0, schedule="constant", warmup="0",
                      b1=0.9, b2=0.99, eps=1.0, weight_decay=0.01,
-                     clip_norm=0.0)))
+                     clip_norm=0.0, lr_multipliers=((".*", 1.0),),
+                     decay_multipliers=optim.DECAY_RULE)))
   run = train.setup(config, tiny.CONFIG, jax.devices()[:np.prod(sizes)])
   batch = _split(tiny.mlm_batch(16), 2) if name == "mlm" else (
       _split(tiny.pair_batch(rows=16), 1))

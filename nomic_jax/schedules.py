@@ -1,0 +1,123 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""How the learning rate goes over a training, in steps of updates."""
+
+import re
+
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+from nomic_jax.errors import nearest
+from nomic_jax.errors import UserError
+
+SCHEDULES = ("linear", "cosine", "inverse_sqrt", "constant", "wsd")
+_UNITS = ("steps", "%", "examples", "tokens")
+
+
+def make(
+    name: str, config: ml_collections.ConfigDict, total_steps: int,
+    per_step: dict[str, int] | None = None,
+) -> optax.Schedule:
+  """Linear warmup to `learning_rate`, then the schedule of that name.
+
+  - linear, cosine: to zero at the last step;
+  - inverse_sqrt: peak · sqrt(warmup / step), the paper's choice for
+    contrastive pre-training (section 4.2);
+  - constant: stays;
+  - wsd, warmup–stable–decay (Hu et al. 2024, section 4): stays, and falls in
+    a line to zero over the last `cooldown`.
+
+  Args:
+    name: one of SCHEDULES.
+    config: learning_rate; warmup and, for wsd, cooldown, see `steps_of`.
+    total_steps: of the training.
+    per_step: see `steps_of`.
+
+  Raises:
+    UserError: for an unknown name, or a warmup as long as the training.
+  """
+  peak = config.learning_rate
+  if name not in SCHEDULES:
+    raise UserError(
+        f"config.optimizer.schedule: no schedule '{name}'; expected one of "
+        f"{', '.join(SCHEDULES)}.{nearest(name, SCHEDULES)}"
+    )
+  warmup = steps_of("warmup", config.warmup, total_steps, per_step)
+  if not 0 <= warmup < total_steps:
+    raise UserError(
+        f"config.optimizer.warmup: '{config.warmup}' is {warmup} steps, which "
+        f"do not fit a training of {total_steps}; expected 0 to "
+        f"{total_steps - 1}"
+    )
+  left = total_steps - warmup
+
+  def wsd() -> optax.Schedule:
+    cooldown = steps_of("cooldown", config.cooldown, total_steps, per_step)
+    if not 0 < cooldown <= left:
+      raise UserError(
+          f"config.optimizer.cooldown: '{config.cooldown}' is {cooldown} "
+          f"steps; expected 1 to the {left} that are left after the warmup"
+      )
+    return optax.linear_schedule(peak, 0.0, cooldown, left - cooldown)
+
+  after = {
+      "linear": lambda: optax.linear_schedule(peak, 0.0, left),
+      "cosine": lambda: optax.cosine_decay_schedule(peak, left),
+      "constant": lambda: optax.constant_schedule(peak),
+      "inverse_sqrt": lambda: _inverse_sqrt(peak, max(warmup, 1)),
+      "wsd": wsd,
+  }[name]()
+  if not warmup:
+    return after
+  rise = optax.linear_schedule(0.0, peak, warmup)
+  return optax.join_schedules([rise, after], [warmup])
+
+
+def steps_of(
+    field: str, amount: str, total_steps: int,
+    per_step: dict[str, int] | None = None,
+) -> int:
+  """A length of training in steps: "700 steps", "6%", "1e6 examples".
+
+  Args:
+    field: of config.optimizer, for messages.
+    amount: a number and a unit: steps (also when there is none), %
+      (of the training), examples or tokens. Rounded to whole steps.
+    total_steps: of the training.
+    per_step: how many examples, and how many tokens, a step has, if that is
+      fixed.
+
+  Raises:
+    UserError: for another unit, or one that is not fixed in this training.
+  """
+  match = re.fullmatch(r"\s*([\d.eE+-]+)\s*([a-z]+|%)?\s*", str(amount))
+  try:
+    number, unit = float(match[1]), match[2] or "steps"
+  except (TypeError, ValueError):
+    raise UserError(
+        f"config.optimizer.{field}: '{amount}' is no length of training; "
+        "expected such as '700 steps', '6%', '1e6 examples' or '2e9 tokens'"
+    ) from None
+  unit = unit if unit == "%" else unit.removesuffix("s") + "s"
+  if unit == "%":
+    return round(number / 100 * total_steps)
+  if unit == "steps":
+    return round(number)
+  if unit not in _UNITS:
+    raise UserError(
+        f"config.optimizer.{field}: '{amount}' has an unknown unit; expected "
+        f"one of {', '.join(_UNITS)}.{nearest(unit, _UNITS)}"
+    )
+  if unit not in (per_step or {}):
+    raise UserError(
+        f"config.optimizer.{field}: '{amount}', but how many {unit} a step "
+        "of this data has is not fixed; give steps, % or examples"
+    )
+  return round(number / per_step[unit])
+
+
+def _inverse_sqrt(peak: float, warmup: int) -> optax.Schedule:
+  # The joined schedule is also asked about steps before its own first.
+  return lambda step: peak * (
+      warmup / (warmup + jnp.maximum(step, 0))) ** 0.5
