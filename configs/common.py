@@ -41,6 +41,7 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.seed = 42
   c.steps = 0
   c.log_every = 10
+  c.skip_nonfinite = 0  # steps to leave out, at most, before it is an error
   c.init_from = ""  # a model or work directory; empty: fresh weights
 
   # The architecture of fresh weights. With init_from only pooling, pooled_norm

@@ -22,7 +22,8 @@ from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 
 # Whole numbers that may be 0; every other one counts what there must be.
-_MAY_BE_ZERO = ("seed", "negatives", "projection", "type_vocab_size")
+_MAY_BE_ZERO = ("seed", "negatives", "projection", "skip_nonfinite",
+                "type_vocab_size")
 
 
 def load(arguments: Sequence[str]) -> ml_collections.ConfigDict:

@@ -57,9 +57,12 @@ class StepLog:
   """
 
   def __init__(
-      self, metrics: MetricsFile, schedule: Callable[[int], float], every: int
+      self, metrics: MetricsFile, schedule: Callable[[int], float],
+      every: int, skip_at_most: int = 0,
   ):
+    """Logs every so many steps; `skip_at_most` may be not finite."""
     self._metrics, self._schedule, self._every = metrics, schedule, every
+    self._skip_at_most = skip_at_most
     self._rows: list[dict] = []
     self._real = self._slots = 0
     self._seconds = metrics.seconds
@@ -68,7 +71,7 @@ class StepLog:
 
   def add(
       self, number: int, result: Mapping[str, Any], tokens: tuple[int, int],
-      waited: float, write: bool = False,
+      waited: float, source: str, write: bool = False,
   ) -> dict[str, float]:
     """Takes in step `number`; returns what to show.
 
@@ -77,25 +80,26 @@ class StepLog:
       result: the step's metrics, scalars.
       tokens: tokens that are text, and token slots, of its batch.
       waited: seconds spent on waiting for the batch.
+      source: of the batch, for messages.
       write: even if no line is due. At a checkpoint, so that no line is of
         steps before and after it: resumed runs write the same lines.
 
     Raises:
-      UserError: if the loss or the gradient is not finite.
+      UserError: if the loss or the gradient is not finite, more often than
+        is allowed.
     """
-    row = {k: float(v) for k, v in result.items()}
-    for name in ("loss", "gradient_norm"):
-      if not math.isfinite(row[name]):
-        raise UserError(
-            f"step {number}: {name} is {row[name]}; the last checkpoint is "
-            "from before. Lower config.optimizer.learning_rate or look at the "
-            "data of this step, then start in a new --workdir"
-        )
+    groups = result["group_norms"]
+    row = {k: float(v) for k, v in result.items() if k != "group_norms"}
+    finite = math.isfinite(row["loss"]) and math.isfinite(row["gradient_norm"])
+    if not finite and row["skipped"] > self._skip_at_most:
+      raise UserError(_not_finite(number, row, groups, source))
     row["data_wait"] = waited
-    self._rows.append(row)
+    if finite:
+      self._rows.append(row)
     self._real += tokens[0]
     self._slots += tokens[1]
-    if write or number % self._every == 0:
+    if self._rows and (write or number % self._every == 0):
+      self._rows[-1]["skipped"] = row["skipped"]
       self._write(number)
     return {"loss": row["loss"]} | (
         {"accuracy": row["accuracy"]} if "accuracy" in row else {})
@@ -104,6 +108,7 @@ class StepLog:
     now = time.monotonic()
     seconds, self._clock = now - self._clock, now
     self._seconds += seconds
+    skipped = self._rows[-1]["skipped"]
     means = {
         k: sum(r[k] for r in self._rows) / len(self._rows)
         for k in self._rows[0]
@@ -111,7 +116,8 @@ class StepLog:
     self._metrics.write({
         "step": number,
         **means,
-        "learning_rate": float(self._schedule(number - 1)),
+        "skipped": int(skipped),  # so far
+        "learning_rate": float(self._schedule(number - 1 - skipped)),
         "tokens_per_second": self._real / seconds,
         "padding": 1 - self._real / self._slots,
         "compiled": self.compiling,
@@ -119,6 +125,25 @@ class StepLog:
     })
     self._rows, self._real, self._slots = [], 0, 0
     self.compiling = False
+
+
+def _not_finite(
+    number: int, row: Mapping[str, float], groups: Mapping[str, Any],
+    source: str,
+) -> str:
+  """The message about a step whose loss or gradient is not finite."""
+  name = "gradient_norm" if math.isfinite(row["loss"]) else "loss"
+  bad = [g for g, norm in groups.items() if not math.isfinite(norm)]
+  where = f", the gradient not finite in {', '.join(bad[:3])}" if bad else ""
+  if len(bad) > 3:
+    where += f" and {len(bad) - 3} more of {len(groups)} groups"
+  return (
+      f"step {number}: {name} is {row[name]} on a batch of {source}{where}; "
+      "the last checkpoint is from before. Lower "
+      "config.optimizer.learning_rate or look at the data of this step, then "
+      "start in a new --workdir; config.skip_nonfinite=N leaves out up to N "
+      "such steps"
+  )
 
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:

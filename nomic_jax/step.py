@@ -19,10 +19,11 @@ Metrics = dict[str, Array]
 class TrainState(struct.PyTreeNode):
   """All that changes while training, and the key that never does."""
 
-  step: Array  # int32 [], updates done
+  step: Array  # int32 [], batches seen
   params: Any
   opt_state: Any
   key: Array  # uint32 key data; the step's randomness is fold_in(key, step)
+  skipped: Array  # int32 [], steps whose update was not finite and not made
 
 
 def init_state(
@@ -35,6 +36,7 @@ def init_state(
       params=params,
       opt_state=tx.init(params),
       key=jax.random.key_data(jax.random.key(seed)),
+      skipped=jnp.int32(0),
   )
 
 
@@ -51,6 +53,10 @@ def make_train_step(
   Every array of a batch is [A, ...]: A micro-batches, whose sums of loss,
   weight and gradient are added before the one division. So accumulation is
   exact however unequal their weights are.
+
+  A loss or gradient that is not finite changes neither parameters nor
+  optimiser: the step is counted in `skipped`, a metric, and it is for the
+  caller to stop. `group_norms`, of the gradient of each module, say where.
   """
 
   def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -79,13 +85,33 @@ def make_train_step(
     weight = sums.pop("weight")
     weight = jnp.where(weight > 0, weight, 1.0)  # nothing to learn: no update
     grads = jax.tree.map(lambda g: g / weight, grads)
-    updates, opt_state = tx.update(grads, state.opt_state, state.params)
     metrics = jax.tree.map(lambda x: x / weight, sums)
-    metrics["gradient_norm"] = optax.global_norm(grads)
+    groups = _group_norms(grads)
+    norm = jnp.sqrt(sum(n**2 for n in groups.values()))
+    finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
+    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    params, opt_state = jax.tree.map(
+        lambda new, old: jnp.where(finite, new, old),
+        (optax.apply_updates(state.params, updates), opt_state),
+        (state.params, state.opt_state),
+    )
+    skipped = state.skipped + jnp.where(finite, 0, 1)
+    metrics |= {
+        "gradient_norm": norm, "group_norms": groups, "skipped": skipped,
+    }
     return state.replace(
-        step=state.step + 1,
-        params=optax.apply_updates(state.params, updates),
-        opt_state=opt_state,
+        step=state.step + 1, params=params, opt_state=opt_state,
+        skipped=skipped,
     ), metrics
 
   return step
+
+
+def _group_norms(grads: Any) -> dict[str, Array]:
+  """Norm of the gradient of each module, such as encoder/layers/qkv."""
+  squares = {}
+  for path, gradient in jax.tree_util.tree_leaves_with_path(grads):
+    name = jax.tree_util.keystr(path[:-1] or path, simple=True, separator="/")
+    square = (gradient.astype(jnp.float32) ** 2).sum()
+    squares[name] = squares.get(name, 0) + square
+  return {name: jnp.sqrt(square) for name, square in squares.items()}

@@ -247,16 +247,18 @@ def _loop(
   before = None
 
   def look(write: bool = False) -> None:
-    number, result, tokens, waited = before
+    number, result, *about = before
     progress.update(
-        1, **log.add(number, jax.device_get(result), tokens, waited, write)
+        1, **log.add(number, jax.device_get(result), *about, write)
     )
 
   with (
       contextlib.closing(MetricsFile(workdir / "metrics.jsonl", done)) as file,
       Progress(config.steps, "steps", workdir.name, start=done) as progress,
   ):
-    log = StepLog(file, run.schedule, config.log_every)
+    log = StepLog(
+        file, run.schedule, config.log_every, config.skip_nonfinite
+    )
     for number in range(done + 1, config.steps + 1):
       began = time.monotonic()
       batch = next(data)
@@ -268,7 +270,10 @@ def _loop(
       state, result = run.step(state, loader.to_devices(batch, sharding))
       if before is not None:
         look()
-      before = number, result, loader.tokens_in(batch), waited
+      before = (
+          number, result, loader.tokens_in(batch), waited,
+          loader.sources_in(batch) or config.data.path,
+      )
       if number % config.checkpoint.every == 0 or number == config.steps:
         look(write=True)  # finite before it is kept
         before = None

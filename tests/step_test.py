@@ -108,6 +108,36 @@ def test_a_light_weight_is_divided_by_and_none_is_no_update():
   assert all((g == 0).all() for g in jax.tree.leaves(grads))
 
 
+def test_a_step_that_is_not_finite_changes_nothing_and_is_counted():
+  tx = optax.adam(0.1)
+  step = tiny.jit(step_lib.make_train_step(LeastSquares(), tx))
+  good = _split(_rows(), 2)
+  of_x, of_weight = _split(_rows(), 2), _split(_rows(), 2)
+  of_x["x"][1, 2, 3] = np.nan  # in one feature: the bias sees it through y
+  of_weight["weight"][:] = np.inf
+  first, _ = step(step_lib.init_state(LeastSquares(), tx, 0), good)
+  state = first
+  for count, bad in enumerate((of_x, of_weight), 1):
+    state, metrics = step(state, bad)
+    assert metrics["skipped"] == state.skipped == count
+    assert not all(map(np.isfinite, metrics["group_norms"].values()))
+  assert state.step == 3
+  # Bit for bit, the optimiser's too; and it goes on as if nothing had been.
+  once, _ = step(first, good)
+  again, metrics = step(state, good)
+  for a, b in ((first, state), (once, again)):
+    jax.tree.map(
+        np.testing.assert_array_equal, (a.params, a.opt_state),
+        (b.params, b.opt_state))
+  assert metrics["skipped"] == 2
+  norms = metrics["group_norms"]
+  assert norms.keys() == {"kernel", "bias"}
+  assert metrics["gradient_norm"] == pytest.approx(
+      np.hypot(norms["kernel"], norms["bias"]))
+  with pytest.raises(AssertionError):  # control: a good step changes them
+    tiny.assert_close(once.params, first.params, 1e-3)
+
+
 class Noise:
   """Shows the key that a loss is given."""
 

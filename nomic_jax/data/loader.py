@@ -68,9 +68,12 @@ def to_devices(
 ) -> dict[str, jax.Array]:
   """Joins the hosts' batches into global arrays, rows over the devices.
 
+  Names of sources, which are text, stay behind.
+
   Raises:
     UserError: see `check_rows`.
   """
+  batch = {k: v for k, v in batch.items() if k != "source"}
   for name, array in batch.items():
     check_rows(array.shape[1], sharding, f"a batch's {name}")
   return {
@@ -102,6 +105,13 @@ def check_rows(
         f"{parts // hosts} devices; make data.batch_size and "
         f"data.rows_multiple multiples of {parts // hosts}"
     )
+
+
+def sources_in(batch: dict[str, np.ndarray]) -> str:
+  """Names of the sources that a host's batch is from; "" if it has none."""
+  names = [n for n in np.unique(batch.get("source", [])) if n]
+  more = f" and {len(names) - 3} more sources" if len(names) > 3 else ""
+  return ", ".join(names[:3]) + more
 
 
 def tokens_in(batch: dict[str, np.ndarray]) -> tuple[int, int]:

@@ -41,7 +41,8 @@ def batches(
     hosts: how many there are.
 
   Returns:
-    A dataset of dicts of arrays with a leading micro-batch axis of 1.
+    A dataset of dicts of arrays with a leading micro-batch axis of 1; all are
+    int32 but `source`, text [1, pairs].
 
   Raises:
     UserError: if the batch is larger than the data or not divisible; from
@@ -166,6 +167,7 @@ def _collate(
       "query": slot_of[:count],
       "candidate": candidate,
       "positive": np.arange(count, dtype=np.int32) + host * len(candidate),
+      "source": np.array([r["source"] for r in rows]),
   }
   return {k: v[None] for k, v in batch.items()}
 
