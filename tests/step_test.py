@@ -195,26 +195,53 @@ def _torch_losses(batches, decay_bias=False):
   return losses, norms, final
 
 
-def test_twenty_steps_are_those_of_torch_adamw():
+def _our_losses(batches, loss=LeastSquares(), clip=8.0, eps=1e-6):
+  """The same 20 steps; also the final parameters."""
   config = ml_collections.ConfigDict(dict(
       learning_rate=0.3, schedule="linear", warmup="5 steps", b1=0.8, b2=0.95,
-      eps=1e-6, weight_decay=0.3, clip_norm=8.0,
+      eps=eps, weight_decay=0.3, clip_norm=clip,
       lr_multipliers=((".*", 1.0),), decay_multipliers=optim.DECAY_RULE))
   tx, _ = optim.make(config, 20)
-  state = step_lib.init_state(LeastSquares(), tx, 0)
-  step = tiny.jit(step_lib.make_train_step(LeastSquares(), tx))
-  batches, seen = _rows(steps=(20,)), []
+  state = step_lib.init_state(loss, tx, 0)
+  step = tiny.jit(step_lib.make_train_step(loss, tx))
+  seen = []
   for i in range(20):
     batch = {k: v[i] for k, v in batches.items()}
     state, metrics = step(state, _split(batch, 2))
     seen.append((metrics["loss"], metrics["gradient_norm"]))
+  return seen, state.params
+
+
+def test_twenty_steps_are_those_of_torch_adamw():
+  batches = _rows(steps=(20,))
+  seen, params = _our_losses(batches)
   losses, norms, final = _torch_losses(batches)
   assert min(norms) < 8 < max(norms)  # clipped in some steps, not in others
   np.testing.assert_allclose(seen, list(zip(losses, norms)), rtol=1e-5)
-  tiny.assert_close(state.params, final, 1e-5)
+  tiny.assert_close(params, final, 1e-5)
   *_, other = _torch_losses(batches, decay_bias=True)
   with pytest.raises(AssertionError):  # control: the bias must not decay
-    tiny.assert_close(state.params, other, 1e-3)
+    tiny.assert_close(params, other, 1e-3)
+
+
+class SixteenFold(LeastSquares):
+  """What the reference's gather makes of a loss on 16 devices."""
+
+  def __call__(self, params, batch, rng):
+    total, *others = super().__call__(params, batch, rng)
+    return 16 * total, *others
+
+
+def test_clip_and_eps_that_reproduce_a_gradient_times_devices():
+  """The README's note on the reference, which clips W times the gradient."""
+  batches = _rows(steps=(20,))
+  _, reference = _our_losses(batches, SixteenFold(), clip=128.0, eps=1e-2)
+  _, same = _our_losses(batches, clip=128.0 / 16, eps=1e-2 / 16)
+  tiny.assert_close(same, reference, 1e-5)
+  for wrong in (dict(clip=128.0, eps=1e-2 / 16), dict(clip=8.0, eps=1e-2)):
+    _, other = _our_losses(batches, **wrong)
+    with pytest.raises(AssertionError):
+      tiny.assert_close(other, reference, 1e-3)
 
 
 LOSSES = {

@@ -58,9 +58,11 @@ def pair_batch(queries: int = 8, negatives: int = 2, rows: int = 8) -> dict:
   }
 
 
-def mlm_batch(rows: int = 8, length: int = 12, places: int = 4) -> dict:
+def mlm_batch(
+    rows: int = 8, length: int = 12, places: int = 4, seed: int = 0
+) -> dict:
   """Rows of one text each, with 0 to `places` masked tokens."""
-  rng = np.random.default_rng(0)
+  rng = np.random.default_rng(seed)
   ids = rng.integers(1, 96, (rows, length)).astype(np.int32)
   lengths = rng.integers(places, length + 1, rows)
   real = np.arange(length) < lengths[:, None]
