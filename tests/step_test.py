@@ -287,6 +287,8 @@ def _two_steps(name, start=None, rules="replicated", *sizes):
   for _ in range(2):
     before = state
     state, metrics = step(state, batch)
+    # The gradient of one number may be all rounding: compare that of all.
+    del metrics["group_norms"]
     seen.append(jax.device_get(metrics))
     # The state is donated: no second copy of it lives on.
     assert all(x.is_deleted() for x in jax.tree.leaves(before))
