@@ -106,6 +106,5 @@ def pairs(c: ml_collections.ConfigDict) -> None:
   c.loss.trainable_temperature = False
   c.loss.bidirectional = False
   c.loss.chunks = 1  # GradCache
-  c.loss.blocks = 1
   c.loss.matryoshka_dims = ()
   c.loss.matryoshka_weights = ()

@@ -40,7 +40,6 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     c.data.rows_multiple = 8
     c.data.query_length, c.data.document_length = 24, 64
     c.loss.chunks = 2
-    c.loss.blocks = 2
     c.optimizer.learning_rate = 1e-3
     c.optimizer.warmup = "2 steps"
     c.checkpoint.every = 3

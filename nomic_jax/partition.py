@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The mesh, and where every array lies on it, from rules that are data."""
 
-from typing import Any, Sequence
+import functools
+from typing import Any, Callable, Sequence
 
 from flax import linen as nn
 import jax
@@ -88,6 +89,17 @@ def state_shardings(mesh: Mesh, rules: str, boxed: Any) -> Any:
 def batch_sharding(mesh: Mesh) -> NamedSharding:
   """Micro-batches, then rows: rows lie over all data-parallel devices."""
   return NamedSharding(mesh, PartitionSpec(None, ("data", "fsdp")))
+
+
+def in_mesh(f: Callable, mesh: Mesh) -> Callable:
+  """f, traced where `jax.sharding.get_abstract_mesh` gives this mesh."""
+
+  @functools.wraps(f)
+  def wrapped(*args: Any) -> Any:
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+      return f(*args)
+
+  return wrapped
 
 
 def unsharded_share(params: Any, shardings: Any) -> float:

@@ -183,7 +183,7 @@ def setup(
       meta.unbox(boxed), shardings,
   )
   step = jax.jit(
-      step_lib.make_train_step(loss, tx),
+      partition.in_mesh(step_lib.make_train_step(loss, tx), mesh),
       in_shardings=(shardings, partition.batch_sharding(mesh)),
       out_shardings=(shardings, None),
       donate_argnums=0,

@@ -1,8 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""InfoNCE against a loop in float64; chunks and blocks change nothing."""
+"""InfoNCE against a loop in float64; chunks change nothing."""
 
 import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 
 from nomic_jax import losses
+from nomic_jax import partition
 from nomic_jax.errors import UserError
+from nomic_jax.losses import streamed
 from nomic_jax.losses import transforms
-from nomic_jax.losses.info_nce import info_nce
 from nomic_jax.losses.info_nce import InfoNCE
+from nomic_jax.losses.streamed import cross_entropy
 from nomic_jax.model.encoder import Encoder
 import tiny
 
@@ -64,21 +67,39 @@ def _brute(q, c, positive, identity, scale):
   return (loss, right), (d_q, d_c, d_scale)
 
 
-def _ours(q, c, positive, identity, scale, blocks=1):
-  f = lambda q, c, scale: info_nce(q, c, positive, identity, scale, blocks)
+def _ours(q, c, positive, identity, scale):
+  def f(q, c, scale):
+    loss, correct = cross_entropy(q, c, scale, positive, identity)
+    return loss, correct.sum()
+
   positive, identity = jnp.asarray(positive), jnp.asarray(identity)
   return tiny.jit(jax.value_and_grad(f, (0, 1, 2), has_aux=True))(
       q, c, jnp.float32(scale))
 
 
-@pytest.mark.parametrize("blocks", [1, 2, 4])
-def test_value_and_gradients_are_those_of_a_loop_in_float64(blocks):
-  case = _case()
+# Vectors 16 wide are scored in blocks of at most 16 rows: one block of queries
+# and two of candidates; numbers that blocks do not divide; none to spare.
+@pytest.mark.parametrize("queries, negatives", [(8, 2), (37, 1), (64, 1)])
+def test_value_and_gradients_are_those_of_a_loop_in_float64(queries, negatives):
+  case = _case(queries, queries, negatives)
   expected = _brute(*case, SCALE)
-  assert 0 < expected[0][1] < 8  # some queries are answered wrong
-  tiny.assert_close(_ours(*case, SCALE, blocks), expected, 1e-5)
-  absent = _ours(*case, SCALE, blocks)[1][1][-3:]
+  assert 0 < expected[0][1] < queries  # some queries are answered wrong
+  tiny.assert_close(_ours(*case, SCALE), expected, 1e-5)
+  absent = _ours(*case, SCALE)[1][1][-3:]
   np.testing.assert_array_equal(absent, 0)
+
+
+def test_a_query_that_is_answered_well_still_has_a_gradient():
+  """Softmax − 1 at the positive would be 0 in float32."""
+  q, c, positive, identity = _case()
+  c[:8] = q  # every answer is its query
+  c[8:] -= q[0]  # and nothing else is near the first
+  c[8:] /= np.linalg.norm(c[8:], axis=1, keepdims=True)
+  keep = np.r_[0, 8:len(c)]
+  case = q[:1], c[keep], positive[:1], identity[keep] + 1
+  (_, (d_q, d_c, d_scale)), (_, expected) = _ours(*case, 30), _brute(*case, 30)
+  assert 0 < np.abs(expected[0]).max() < 1e-8
+  tiny.assert_close((d_q, d_c, d_scale), expected, 1e-4)
 
 
 def test_copies_and_absent_candidates_would_be_seen():
@@ -107,7 +128,10 @@ def test_each_width_is_cut_and_normalised_again():
   q, c = 3 * q, 0.5 * c  # not normalised
   dims, weights = (4, 8, 16), (1.0, 0.5, 2.0)
   widths = transforms.matryoshka(dims, weights)
-  score = lambda q, c: info_nce(q, c, positive, identity, SCALE)
+  def score(q, c):
+    loss, correct = cross_entropy(q, c, SCALE, positive, identity)
+    return loss, correct.sum()
+
   (loss, right), grads = tiny.jit(jax.value_and_grad(
       lambda q, c: widths(score, q, c), (0, 1), has_aux=True))(q, c)
 
@@ -163,7 +187,7 @@ def test_matryoshka_widths_that_do_not_fit_are_named():
 def _loss(chunks, dropout=0.3):
   """Everything at once: dropout, two widths, a trained temperature."""
   return InfoNCE(
-      Encoder(tiny.CONFIG, dropout=dropout), chunks=chunks, blocks=chunks,
+      Encoder(tiny.CONFIG, dropout=dropout), chunks=chunks,
       matryoshka_dims=(8, 16), trainable_temperature=True)
 
 
@@ -221,7 +245,7 @@ def _by_hand(params, batch, key):
 def test_both_directions_count_half_each(trained):
   """A document, too, is asked for its query among all the queries."""
   encoder, batch = Encoder(tiny.CONFIG), tiny.pair_batch()
-  loss = InfoNCE(encoder, bidirectional=True, blocks=2)
+  loss = InfoNCE(encoder, bidirectional=True)
 
   @tiny.jit
   def run(params, batch):
@@ -258,7 +282,7 @@ def test_arguments_that_do_not_fit_are_named():
   encoder = Encoder(tiny.CONFIG)
   make = lambda **options: losses.make(
       ml_collections.ConfigDict(options), encoder)
-  assert isinstance(make(name="info_nce", blocks=2), InfoNCE)
+  assert isinstance(make(name="info_nce", chunks=2), InfoNCE)
   for options, message in (
       (dict(name="infonce"), "no loss 'infonce'.*mean 'info_nce'"),
       (dict(name="info_nce", temprature=1.0), "temprature.*'temperature'"),
@@ -276,25 +300,78 @@ def test_chunks_must_divide_the_rows():
     jax.eval_shape(loss, tiny.shapes(loss), batch, jax.random.key(0))
 
 
-def test_chunks_and_blocks_save_memory():
-  x, own = np.ones((1024, 8), "f"), np.arange(1024, dtype="i")
+def _temporaries(f, *arguments):
+  """Bytes that the gradient of f takes beside arguments and results."""
+  compiled = tiny.jit(jax.grad(f)).lower(*arguments).compile()
+  return compiled.memory_analysis().temp_size_in_bytes
 
-  def temporaries(f, *arguments):
-    compiled = tiny.jit(jax.grad(f)).lower(*arguments).compile()
-    return compiled.memory_analysis().temp_size_in_bytes
+
+def test_chunks_take_the_memory_of_one_and_the_embeddings():
+  x = np.ones((1024, 8), "f")
 
   def embed(params, tokens, slots):  # a wide layer over few numbers
     del slots
     return jnp.tanh(tokens["ids"] @ params["up"]) @ params["down"]
 
+  def f(n):
+    return lambda p, x: (
+        transforms.chunked(embed, n)(p, {"ids": x}, 1)**2).sum()
+
   params = {"up": np.ones((8, 512), "f"), "down": np.ones((512, 8), "f")}
-  chunked = [
-      temporaries(
-          lambda p, x: (transforms.chunked(embed, n)(p, {"ids": x}, 1)**2
-                        ).sum(), params, x) for n in (1, 16)]
-  assert chunked[1] < 0.2 * chunked[0]
-  blocks = [
-      temporaries(
-          lambda x, i: info_nce(x, x, i, i + 1, 1.0, n)[0], x, own)
-      for n in (1, 16)]
-  assert blocks[1] < 0.2 * blocks[0]
+  wide, vectors = 1024 * 512 * 4, x.nbytes
+  assert _temporaries(f(1), params, x) > wide  # control
+  weights = sum(p.nbytes for p in params.values())
+  for n in (16, 64):
+    assert _temporaries(f(n), params, x) < (
+        4 * wide / n + 8 * vectors + 3 * weights)
+
+
+def test_memory_grows_with_the_vectors_and_not_with_their_pairs():
+  own = np.arange(4096, dtype="i")
+  x = np.ones((4096, 16), "f")
+
+  def streamed(x):
+    return cross_entropy(x, x, 50.0, own, own + 1)[0]
+
+  def plain(x):
+    logits = 50 * x @ x.T
+    return (jax.nn.logsumexp(logits, axis=1) - jnp.diagonal(logits)).sum()
+
+  pairs = 4096 * 4096 * 4
+  assert _temporaries(plain, x) > pairs  # control
+  assert _temporaries(streamed, x) < 12 * x.nbytes < pairs / 16
+
+
+def _collectives(f):
+  """Collectives of f's gradient over 8 devices: (inside a loop, elements)."""
+  mesh = jax.make_mesh(
+      (8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+  rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+  x = jax.ShapeDtypeStruct((512, 16), "float32", sharding=rows)
+  own = jax.ShapeDtypeStruct((512,), "int32", sharding=rows)
+  grad = jax.grad(f, (0, 1, 2), has_aux=True)
+  scale = jax.ShapeDtypeStruct((), "float32")
+  compiled = tiny.jit(partition.in_mesh(grad, mesh)).lower(
+      x, x, scale, own, own).compile()
+  found, entry = [], False
+  for line in compiled.as_text().splitlines():
+    if not line.startswith(" "):
+      entry = line.startswith("ENTRY")
+    match = re.search(
+        r"= (.*?) (all-gather|all-reduce|reduce-scatter|all-to-all|"
+        r"collective-permute)(-start)?\(", line)
+    if match:
+      sizes = re.findall(r"\[([\d,]*)\]", match[1])
+      found.append((not entry, max(
+          math.prod(map(int, filter(None, s.split(",")))) for s in sizes)))
+  return found
+
+
+def test_on_a_mesh_vectors_travel_once_and_logits_never(monkeypatch):
+  found = _collectives(lambda *x: cross_entropy(*x))
+  assert found and not any(inside for inside, _ in found)
+  assert max(size for _, size in found) <= 512 * 16
+  # Control: the partitioner's own choice.
+  monkeypatch.setattr(streamed, "_whole", lambda arrays: arrays)
+  found = _collectives(lambda *x: cross_entropy(*x))
+  assert any(inside for inside, _ in found)

@@ -1,17 +1,21 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""InfoNCE with in-batch and hard negatives (Nomic Embed, section 4.2)."""
+"""InfoNCE with in-batch and hard negatives (Nomic Embed, section 4.2).
+
+Memory grows with the vectors, and not with queries times candidates: see
+`streamed.cross_entropy`.
+"""
 
 import math
 from typing import Sequence
 
 from flax import linen as nn
-import jax
 from jax import Array
 import jax.numpy as jnp
 
 from nomic_jax.errors import UserError
 from nomic_jax.losses import transforms
+from nomic_jax.losses.streamed import cross_entropy
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.pooling import check_one_vector
 
@@ -31,16 +35,13 @@ class InfoNCE:
     bidirectional: also ask each positive for its query among all queries; the
       two directions count half each. (The paper asks one way.)
     chunks: GradCache, see `transforms.chunked`.
-    blocks: queries are scored in this many blocks, so that memory is
-      [N/blocks, C] logits.
     matryoshka_dims, matryoshka_weights: see `transforms.matryoshka`.
   """
 
   def __init__(
       self, encoder: Encoder, *, temperature: float = 0.02,
       trainable_temperature: bool = False, bidirectional: bool = False,
-      chunks: int = 1, blocks: int = 1,
-      matryoshka_dims: Sequence[int] = (),
+      chunks: int = 1, matryoshka_dims: Sequence[int] = (),
       matryoshka_weights: Sequence[float] = (),
   ):
     if temperature <= 0:
@@ -52,7 +53,7 @@ class InfoNCE:
     self._encoder = encoder
     self._temperature, self._trainable = temperature, trainable_temperature
     self._embed = transforms.chunked(encoder.embed, chunks)
-    self._blocks, self._bidirectional = blocks, bidirectional
+    self._bidirectional = bidirectional
     self._widths = transforms.matryoshka(matryoshka_dims, matryoshka_weights)
 
   def init(self, rng: Array) -> dict:
@@ -73,65 +74,24 @@ class InfoNCE:
     present = batch["candidate"] >= 0
     slot = jnp.maximum(batch["candidate"], 0)
     identity = jnp.where(present, content.reshape(-1)[slot], 0)
-    scale = 1 / self._temperature
+    scale = jnp.float32(1 / self._temperature)
     if self._trainable:
       scale = jnp.exp(jnp.minimum(params["log_scale"], math.log(100.0)))
 
     positive = batch["positive"]
 
     def ask(queries, candidates):
-      loss, correct = info_nce(
-          queries, candidates, positive, identity, scale, self._blocks
+      loss, correct = cross_entropy(
+          queries, candidates, scale, positive, identity
       )
-      if not self._bidirectional:
-        return loss, correct
-      back, _ = info_nce(
-          candidates[positive], queries, jnp.arange(len(positive)),
-          identity[positive], scale, self._blocks,
-      )
-      return (loss + back) / 2, correct
+      if self._bidirectional:
+        back, _ = cross_entropy(
+            candidates[positive], queries, scale, jnp.arange(len(positive)),
+            identity[positive],
+        )
+        loss = (loss + back) / 2
+      return loss, correct.sum()
 
     loss, correct = self._widths(ask, pooled[batch["query"]], pooled[slot])
     weight = jnp.float32(batch["query"].shape[0])
     return loss, weight, {"accuracy": correct}
-
-
-def info_nce(
-    queries: Array, candidates: Array, positive: Array, identity: Array,
-    scale: Array | float, blocks: int = 1,
-) -> tuple[Array, Array]:
-  """Sum over queries of logsumexp(logits) − logit of the positive.
-
-  The difference is taken before the sum, in float32: ten times more accurate
-  than a log-softmax read at the positive.
-
-  Args:
-    queries: [Q, D], normalised.
-    candidates: [C, D], normalised.
-    positive: int32 [Q], the candidate that answers each query.
-    identity: int32 [C], equal for equal texts and 0 for absent candidates. A
-      copy of the positive elsewhere in the batch is no negative.
-    scale: inverse temperature.
-    blocks: how many blocks of queries to score one after another.
-
-  Returns:
-    (sum of losses, number of queries whose positive scores highest), float32.
-  """
-
-  def score(rows):
-    q, positive = rows
-    # Float32 in earnest: by default accelerators multiply in bfloat16 or TF32,
-    # and a temperature of 0.02 makes their errors fifty times as large.
-    logits = scale * jnp.einsum(
-        "qd,cd->qc", q, candidates, precision=jax.lax.Precision.HIGHEST,
-        preferred_element_type=jnp.float32,
-    )
-    own = positive[:, None] == jnp.arange(candidates.shape[0])
-    copy = identity[positive][:, None] == identity[None, :]
-    logits = jnp.where(own | ~(copy | (identity == 0)), logits, -jnp.inf)
-    true = jnp.take_along_axis(logits, positive[:, None], axis=1)[:, 0]
-    loss = jax.nn.logsumexp(logits, axis=1) - true
-    return loss, (true >= logits.max(1)).astype(jnp.float32)
-
-  loss, correct = transforms.map_chunks(score, blocks, (queries, positive))
-  return loss.sum(), correct.sum()

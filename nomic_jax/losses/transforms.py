@@ -39,7 +39,7 @@ def map_chunks(f: Callable[[Any], Any], n: int, rows: Any) -> Any:
   size = jax.tree.leaves(rows)[0].shape[0]
   if size % n:
     raise UserError(
-        f"config.loss.chunks or .blocks: {n} does not divide {size} rows; "
+        f"config.loss.chunks: {n} does not divide {size} rows; "
         "choose a divisor, or a multiple of it for config.data.batch_size and "
         "config.data.rows_multiple"
     )
