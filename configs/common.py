@@ -67,6 +67,12 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.data.path = ""  # a data directory: nomic-jax prepare
   c.data.split = "train"
 
+  # Every so many steps (0: never), the loss on batches of a split that is
+  # not trained on. `data` says what differs from the training's.
+  c.eval = ml_collections.ConfigDict(
+      dict(every=0, batches=8, data=dict(split="test"))
+  )
+
   c.optimizer = ml_collections.ConfigDict()
   c.optimizer.b1 = 0.9
   c.optimizer.b2 = 0.999

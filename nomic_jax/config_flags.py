@@ -22,8 +22,8 @@ from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 
 # Whole numbers that may be 0; every other one counts what there must be.
-_MAY_BE_ZERO = ("seed", "negatives", "projection", "skip_nonfinite",
-                "type_vocab_size")
+_MAY_BE_ZERO = {"seed", "negatives", "projection", "skip_nonfinite",
+                "type_vocab_size", "eval.every"}
 
 
 def load(arguments: Sequence[str]) -> ml_collections.ConfigDict:
@@ -148,7 +148,7 @@ def _check_counts(config: ml_collections.ConfigDict) -> None:
   """Complains about a whole number that is too small for what it counts."""
   for key in keys_of(config):
     value = _value(config, key)
-    least = int(key.rsplit(".")[-1] not in _MAY_BE_ZERO)
+    least = int(not _MAY_BE_ZERO & {key, key.rsplit(".")[-1]})
     if key.startswith("mesh."):  # sizes, and -1 for what is left
       least = -1
     if type(value) is int and value < least:

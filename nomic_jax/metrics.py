@@ -67,7 +67,15 @@ class StepLog:
     self._real = self._slots = 0
     self._seconds = metrics.seconds
     self._clock = time.monotonic()
+    self._held_out: Mapping[str, float] = {}
     self.compiling = False
+
+  def add_held_out(
+      self, means: Mapping[str, float], seconds: float
+  ) -> None:
+    """Puts `means` in the next line, and `seconds` out of the clock."""
+    self._held_out = means
+    self._clock += seconds
 
   def add(
       self, number: int, result: Mapping[str, Any], tokens: tuple[int, int],
@@ -116,6 +124,7 @@ class StepLog:
     self._metrics.write({
         "step": number,
         **means,
+        **self._held_out,
         "skipped": int(skipped),  # so far
         "learning_rate": float(self._schedule(number - 1 - skipped)),
         "tokens_per_second": self._real / seconds,
@@ -124,6 +133,7 @@ class StepLog:
         "seconds": self._seconds,
     })
     self._rows, self._real, self._slots = [], 0, 0
+    self._held_out = {}
     self.compiling = False
 
 

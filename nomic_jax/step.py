@@ -107,6 +107,22 @@ def make_train_step(
   return step
 
 
+def make_measure(loss: Loss) -> Callable[[Any, Batch], Metrics]:
+  """Returns measure(params, batch) -> sums, "loss" and "weight" among them.
+
+  Without a gradient. `loss` should be of an encoder without dropout.
+  """
+
+  def measure(params: Any, batch: Batch) -> Metrics:
+    def one(micro):
+      total, weight, sums = loss(params, micro, jax.random.key(0))
+      return {"loss": total, "weight": weight, **sums}
+
+    return jax.tree.map(lambda x: x.sum(0), jax.lax.map(one, batch))
+
+  return measure
+
+
 def _group_norms(grads: Any) -> dict[str, Array]:
   """Norm of the gradient of each module, such as encoder/layers/qkv."""
   squares = {}

@@ -33,6 +33,7 @@ from nomic_jax.data import loader
 from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
+from nomic_jax.held_out import HeldOut
 from nomic_jax.kernels.attention import check_implementation
 from nomic_jax.metrics import MetricsFile
 from nomic_jax.metrics import StepLog
@@ -50,6 +51,8 @@ class Run(NamedTuple):
   mesh: Mesh
   init: Callable[[], step_lib.TrainState]
   step: Callable[..., Any]
+  measure: Callable[..., Any]  # the loss alone: see step.make_measure
+  perplexity: bool  # whether exp(loss) is one
   state: Any  # shapes and shardings of the state
   schedule: optax.Schedule
 
@@ -78,9 +81,9 @@ def train(config: ml_collections.ConfigDict, workdir: str) -> None:
   start = Start(*work_directory.read(workdir), None) if done else (
       find_start(config))
   run = setup(config, start.config, jax.devices())
-  data = loader.make(
-      config.data, tokenizer_lib.load(start.tokenizer), config.seed
-  )
+  tokenizer = tokenizer_lib.load(start.tokenizer)
+  data = loader.make(config.data, tokenizer, config.seed)
+  held_out = HeldOut(config, tokenizer, run) if config.eval.every else None
   if not (workdir / "config.json").is_file():
     _rehearse(config, run, data)
     work_directory.claim(workdir, config, start.config, start.tokenizer)
@@ -94,7 +97,7 @@ def train(config: ml_collections.ConfigDict, workdir: str) -> None:
       state = run.init()
       if start.params is not None:
         state = _with_params(state, start.params, run)
-    _loop(config, workdir, run, state, data, checkpoints)
+    _loop(config, workdir, run, state, data, checkpoints, held_out)
 
 
 def find_start(config: ml_collections.ConfigDict) -> Start:
@@ -166,10 +169,11 @@ def setup(
     UserError: for whatever in the config does not fit.
   """
   _check_lengths(config.data, architecture)
+  encoder = make_encoder(config, architecture)
   loss = optim.freeze(
-      losses.make(config.loss, make_encoder(config, architecture)),
-      config.optimizer.lr_multipliers,
+      losses.make(config.loss, encoder), config.optimizer.lr_multipliers
   )
+  sure = losses.make(config.loss, dataclasses.replace(encoder, dropout=0.0))
   tx, schedule = optim.make(
       config.optimizer, config.steps, _per_step(config.data)
   )
@@ -188,10 +192,16 @@ def setup(
       out_shardings=(shardings, None),
       donate_argnums=0,
   )
+  measure = jax.jit(
+      partition.in_mesh(step_lib.make_measure(sure), mesh),
+      in_shardings=(shardings.params, partition.batch_sharding(mesh)),
+  )
   return Run(
       mesh=mesh,
       init=jax.jit(lambda: meta.unbox(init()), out_shardings=shardings),
       step=step,
+      measure=measure,
+      perplexity=getattr(sure, "perplexity", False),
       state=shapes,
       schedule=schedule,
   )
@@ -209,8 +219,8 @@ def _check_lengths(
     data: ml_collections.ConfigDict, architecture: EncoderConfig
 ) -> None:
   """Learned positions end, and looking beyond the end would go unnoticed."""
-  names = ("row_length",) if data.kind == "text" else (
-      "query_length", "document_length")
+  names = {"text": ("row_length",), "labels": ("text_length",)}.get(
+      data.kind, ("query_length", "document_length"))
   for name in names:
     if architecture.position == "learned" and (
         data[name] > architecture.max_length):
@@ -239,6 +249,7 @@ def _rehearse(
 def _loop(
     config: ml_collections.ConfigDict, workdir: pathlib.Path, run: Run,
     state: step_lib.TrainState, data: Any, checkpoints: Checkpoints,
+    held_out: HeldOut | None = None,
 ) -> None:
   """From the state's step to the last, logging and saving on the way."""
   done = int(state.step)
@@ -274,9 +285,16 @@ def _loop(
           number, result, loader.tokens_in(batch), waited,
           loader.sources_in(batch) or config.data.path,
       )
-      if number % config.checkpoint.every == 0 or number == config.steps:
-        look(write=True)  # finite before it is kept
+      measured = held_out and number % config.eval.every == 0
+      kept = number % config.checkpoint.every == 0 or number == config.steps
+      if measured:
+        began = time.monotonic()
+        results = held_out(state.params)
+        log.add_held_out(results, time.monotonic() - began)
+      if measured or kept:
+        look(write=True)
         before = None
+      if kept:  # and finite, or look would have said so
         checkpoints.save(number, state, data)
 
 

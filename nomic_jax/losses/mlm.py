@@ -24,6 +24,8 @@ class MLM:
       that [B·M, V] logits never exist at once.
   """
 
+  perplexity = True  # exp(loss) is one
+
   def __init__(self, encoder: Encoder, *, chunks: int = 1):
     self._encoder, self._chunks = encoder, chunks
     self._head = MLMHead(encoder.config, encoder.dtype)
