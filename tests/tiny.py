@@ -138,3 +138,17 @@ def assert_close(actual, expected, relative: float, message: str = ""):
     limit = relative * max(np.linalg.norm(other), 1e-12)
     name = jax.tree_util.keystr(path)
     assert error <= limit, f"{message} {name}: {error:.3g} > {limit:.3g}"
+
+
+class Vectors:
+  """An encoder whose parameters are its embeddings, [texts, D]."""
+
+  dropout, dtype, config = 0.0, "float32", CONFIG
+
+  def with_pooling(self, pooling: str):
+    del pooling
+    return self
+
+  def embed(self, params, tokens, slots, rng=None):
+    del rng
+    return params["table"].reshape(len(tokens["ids"]), slots, -1)

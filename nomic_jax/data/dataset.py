@@ -38,13 +38,14 @@ class Row(TypedDict):
   location: str
   score: float
   negative_scores: list[float]
+  labels: list[float]  # classes, or numbers to predict
 
 
 def row(query: str, document: str, **others: Any) -> Row:
   """Returns a `Row` with a default for every feature that is not given."""
   defaults = {
       "negatives": [], "source": "", "location": "", "score": float("nan"),
-      "negative_scores": [],
+      "negative_scores": [], "labels": [],
   }
   unknown = set(others) - set(defaults)
   if unknown:
@@ -76,6 +77,7 @@ class Pairs(tfds.core.GeneratorBasedBuilder):
             "location": tfds.features.Text(),
             "score": np.float32,
             "negative_scores": tfds.features.Sequence(np.float32),
+            "labels": tfds.features.Sequence(np.float32),
         }),
         # Training shuffles by (seed, step); shuffling here as well would only
         # hide from a reader of the files which row came from where.
@@ -213,6 +215,7 @@ def _decode(feature: Mapping[str, Any]) -> Row:
       location=_text(feature["location"]),
       score=feature["score"].float_list.value[0],
       negative_scores=list(feature["negative_scores"].float_list.value),
+      labels=list(feature["labels"].float_list.value),
   )
 
 

@@ -12,12 +12,15 @@ import numpy as np
 import tokenizers
 
 from nomic_jax.data import dataset
+from nomic_jax.data import labels
 from nomic_jax.data import pairs
 from nomic_jax.data import text
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 
-_KINDS = {"text": text.batches, "pairs": pairs.batches}
+_KINDS = {
+    "text": text.batches, "pairs": pairs.batches, "labels": labels.batches,
+}
 
 
 def make(
@@ -27,7 +30,7 @@ def make(
   """An endless iterator of this host's numpy batches; its state is saved.
 
   Args:
-    config: `kind` (text or pairs), `path`, `split`, and that kind's fields.
+    config: `kind` (one of _KINDS), `path`, `split`, and that kind's fields.
     tokenizer: of the model that is trained.
     seed: of order, masks and negatives.
 

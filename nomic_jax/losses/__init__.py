@@ -12,6 +12,8 @@ A loss is built from an encoder and has two functions:
       over the same weight. The step divides once, after adding up
       micro-batches, so unequal ones stay exact.
 
+`perplexity = True` on the class says that exp(loss) is worth logging.
+
 Batches are global arrays and means are global means: no loss knows how many
 devices or hosts there are. A new objective is a new file here and a line in
 `_LOSSES`.
@@ -25,6 +27,7 @@ import ml_collections
 
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
+from nomic_jax.losses.classification import Classification
 from nomic_jax.losses.info_nce import InfoNCE
 from nomic_jax.losses.mlm import MLM
 from nomic_jax.model.encoder import Encoder
@@ -44,7 +47,9 @@ class Loss(Protocol):
     ...
 
 
-_LOSSES = {"mlm": MLM, "info_nce": InfoNCE}
+_LOSSES = {
+    "mlm": MLM, "info_nce": InfoNCE, "classification": Classification,
+}
 
 
 def make(config: ml_collections.ConfigDict, encoder: Encoder) -> Loss:

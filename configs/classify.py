@@ -1,0 +1,60 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+r"""Classification or regression of texts and pairs, as GLUE's (section 5.1).
+
+nomic-jax train --config=configs/classify.py --workdir=runs/classify \
+  --config.init_from=runs/mlm --config.data.path=data/rte
+
+Rows have a query, perhaps a document, and a label: a class from 0 on. Set
+data.classes and loss.labels to the number of classes; several labels a text:
+loss.kind=multi and data.labels to the most of a text; numbers:
+loss.kind=regression, data.classes=0, data.labels=loss.labels=1.
+"""
+
+import common
+import ml_collections
+
+
+def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
+  """`arg` is paper (default), quickstart or miniature."""
+  size = common.size_of(arg)
+  c = common.base(size)
+  c.steps = 1_560  # ten epochs of RTE
+  c.data.kind = "labels"
+  c.data.batch_size = 16
+  c.data.row_length = 128
+  c.data.slots = 8
+  c.data.rows_multiple = 8
+  c.data.text_length = 128
+  c.data.labels = 1
+  c.data.classes = 2
+  c.loss = ml_collections.ConfigDict(
+      dict(name="classification", kind="single", labels=2, chunks=1)
+  )
+  c.optimizer.learning_rate = 2e-5
+  c.optimizer.schedule = "linear"
+  c.optimizer.warmup_steps = 94
+  c.optimizer.b2 = 0.98
+  c.optimizer.eps = 1e-6
+  c.optimizer.weight_decay = 1e-6
+  c.optimizer.clip_norm = 0.0
+  if size != "paper":
+    c.data.row_length = c.data.text_length = 64
+    c.optimizer.learning_rate = 5e-4
+  if size == "miniature":
+    c.steps = 4
+    c.log_every = 1
+    c.optimizer.warmup_steps = 1
+    c.checkpoint.every = 2
+  return c
+
+
+def sweep(add) -> None:
+  """The reference's grid of batch sizes, rates and seeds."""
+  for batch_size in (16, 32):
+    for rate in (1e-5, 2e-5, 3e-5):
+      for seed in (42, 19, 17, 717, 10536):
+        add(**{
+            "data.batch_size": batch_size, "optimizer.learning_rate": rate,
+            "seed": seed,
+        })

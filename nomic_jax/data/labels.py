@@ -1,0 +1,129 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Texts, or pairs of texts, with labels: packed rows (Grain chain)."""
+
+import functools
+from typing import Sequence
+
+import grain
+import ml_collections
+import numpy as np
+import tokenizers
+
+from nomic_jax.data.dataset import Row
+from nomic_jax.data.pack import pack
+from nomic_jax.errors import UserError
+
+
+def batches(
+    source: Sequence[Row], tokenizer: tokenizers.Tokenizer,
+    config: ml_collections.ConfigDict, seed: int, host: int, hosts: int,
+) -> grain.IterDataset:
+  """Endless batches for `losses.classification`, for one host's devices.
+
+  A row whose query and document both hold text is a pair, [CLS] query [SEP]
+  document [SEP]. Every epoch has another order, a function of (seed, epoch);
+  global batches are cut from it, of which a host takes its share.
+
+  Args:
+    source: rows with query, document and labels.
+    tokenizer: adds the special tokens itself.
+    config: batch_size (rows, all hosts), row_length, slots (texts in a row),
+      rows_multiple (rows of tokens are made up to a multiple of it; with
+      several hosts a host has exactly so many), text_length (tokens, special
+      ones included; the rest is cut), labels (the most of a text), classes
+      (labels are 0 to classes - 1; 0: they are any numbers).
+    seed: of the order.
+    host: which of the hosts this is.
+    hosts: how many there are.
+
+  Returns:
+    A dataset of dicts of arrays with a leading micro-batch axis of 1.
+
+  Raises:
+    UserError: if the batch is larger than the data or not divisible; from the
+      iterator, for labels that do not fit, naming the row.
+  """
+  size = config.batch_size
+  if size % hosts or size > len(source):
+    raise UserError(
+        f"config.data.batch_size: {size} rows, but there are {len(source)} to "
+        f"take them from and {hosts} hosts to divide them over; try "
+        f"{max(min(size, len(source)) // hosts, 1) * hosts}"
+    )
+  share = size // hosts
+  order_of = functools.lru_cache(2)(
+      lambda epoch: np.random.default_rng((seed, epoch)).permutation(
+          len(source)))
+
+  def load(number: int) -> dict:
+    epoch, at = divmod(int(number), len(source) // size)
+    start = at * size + host * share
+    rows = [source[int(i)] for i in order_of(epoch)[start:start + share]]
+    return _collate(rows, tokenizer, config, host, hosts)
+
+  return (
+      grain.MapDataset.range(2**40)  # as good as endless
+      .map(load)
+      .to_iter_dataset(grain.ReadOptions(num_threads=2,
+                                         prefetch_buffer_size=4))
+  )
+
+
+def _collate(
+    rows: list[Row], tokenizer: tokenizers.Tokenizer,
+    config: ml_collections.ConfigDict, host: int, hosts: int,
+) -> dict[str, np.ndarray]:
+  """Texts and labels of one host's rows to arrays; see `batches`."""
+  texts = [tuple(filter(None, (r["query"], r["document"]))) for r in rows]
+  texts = [pair if len(pair) == 2 else pair[0] for pair in texts]
+  length = config.text_length
+  tokens = [e.ids for e in tokenizer.encode_batch_fast(texts)]
+  tokens = [
+      ids if len(ids) <= length else ids[:length - 1] + ids[-1:]
+      for ids in tokens
+  ]
+  packed = pack(
+      tokens, config.row_length, config.slots, config.rows_multiple,
+      tokenizer.token_to_id("[PAD]"),
+  )
+  count = len(packed.ids)
+  if hosts > 1 and count != config.rows_multiple:
+    raise UserError(
+        f"config.data.rows_multiple: {config.rows_multiple} rows do not hold "
+        f"the {len(tokens)} texts of one of {hosts} hosts, which all must have "
+        f"equally many; make it {count} or more"
+    )
+  content = np.zeros(count * config.slots, np.int32)
+  content[packed.slot_of] = 1
+  batch = {
+      "ids": packed.ids,
+      "segment_ids": packed.segment_ids,
+      "positions": packed.positions,
+      "content": content.reshape(-1, config.slots),
+      "text": packed.slot_of + host * count * config.slots,
+      "labels": np.stack([_labels(row, config) for row in rows]),
+  }
+  return {k: v[None] for k, v in batch.items()}
+
+
+def _labels(row: Row, config: ml_collections.ConfigDict) -> np.ndarray:
+  """The labels of a row, NaN after the last, or says what is wrong."""
+  labels, classes = row["labels"], config.classes
+  place = row["location"] or f"the row {row['query'] or row['document']!r:.40}"
+  if len(labels) > config.labels:
+    raise UserError(
+        f"{place}: {len(labels)} labels, more than config.data.labels="
+        f"{config.labels}; raise that or correct the row"
+    )
+  wrong = [x for x in labels if classes and x not in range(classes)]
+  if wrong:
+    raise UserError(
+        f"{place}: label {wrong[0]:g}; expected a whole number from 0 to "
+        f"{classes - 1} (config.data.classes={classes}); correct the row or "
+        "raise config.data.classes and config.loss.labels"
+    )
+  return np.pad(
+      np.array(labels, np.float32), (0, config.labels - len(labels)),
+      constant_values=np.nan,
+  )

@@ -1,0 +1,104 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Classes and numbers of a text, or of a pair of texts (GLUE and its like)."""
+
+import jax
+from jax import Array
+import jax.numpy as jnp
+import optax
+
+from nomic_jax.errors import nearest
+from nomic_jax.errors import UserError
+from nomic_jax.losses import transforms
+from nomic_jax.model.encoder import Encoder
+from nomic_jax.model.heads import ClassificationHead
+
+KINDS = ("single", "multi", "regression")
+
+
+class Classification:
+  """Cross-entropy of labels, or squared error of numbers.
+
+  Batch: packed rows of texts (`ids`, `segment_ids`, `positions` [B, S]) and
+    content [B, K] int32: only its shape is used, K texts a row;
+    text [N] int32: which slot (row · K + slot) holds each text;
+    labels [N, M] float32: classes or numbers, NaN where a text has fewer. A
+      text without any label does not count.
+
+  Attributes:
+    kind: single (softmax over the classes, one label), multi (a sigmoid for
+      each class, any number of labels) or regression (mean squared error).
+    labels: how many classes; or numbers, which are then M.
+    chunks: GradCache, see `transforms.chunked`.
+  """
+
+  def __init__(
+      self, encoder: Encoder, *, kind: str = "single", labels: int = 2,
+      chunks: int = 1,
+  ):
+    if kind not in KINDS:
+      raise UserError(
+          f"config.loss.kind: no classification '{kind}'; expected one of "
+          f"{', '.join(KINDS)}.{nearest(kind, KINDS)}"
+      )
+    self._encoder, self._kind, self._labels = encoder, kind, labels
+    # The head has a pooler of its own, of the first token.
+    first = encoder.with_pooling("cls")
+    self._embed = transforms.chunked(first.embed, chunks)
+    self._head = ClassificationHead(
+        encoder.config, labels, encoder.dtype, encoder.dropout
+    )
+
+  def init(self, rng: Array) -> dict:
+    encoder_rng, head_rng = jax.random.split(rng)
+    first = jnp.zeros((1, self._encoder.config.width))
+    return {
+        "encoder": self._encoder.init(encoder_rng),
+        "classification_head": self._head.init(head_rng, first)["params"],
+    }
+
+  def __call__(self, params: dict, batch: dict, rng: Array) -> tuple:
+    tokens = {k: batch[k] for k in ("ids", "segment_ids", "positions")}
+    train = bool(self._encoder.dropout)
+    encoder_rng, head_rng = jax.random.split(rng)
+    first = self._embed(
+        params["encoder"], tokens, batch["content"].shape[1],
+        encoder_rng if train else None,
+    )
+    first = first.reshape(-1, first.shape[-1])[batch["text"]]
+    logits = self._head.apply(
+        {"params": params["classification_head"]}, first, train,
+        rngs={"dropout": head_rng} if train else {},
+    )
+    labels = batch["labels"]
+    counted = ~jnp.isnan(labels).all(1)
+    loss, sums = getattr(self, f"_{self._kind}")(logits, labels)
+    sum_counted = lambda x: jnp.where(counted, x, 0.0).sum()
+    return (
+        sum_counted(loss), counted.sum().astype(jnp.float32),
+        {name: sum_counted(x) for name, x in sums.items()},
+    )
+
+  def _single(self, logits: Array, labels: Array) -> tuple[Array, dict]:
+    label = jnp.nan_to_num(labels[:, 0]).astype(jnp.int32)
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, label)
+    return loss, {"accuracy": logits.argmax(1) == label}
+
+  def _multi(self, logits: Array, labels: Array) -> tuple[Array, dict]:
+    label = jnp.where(jnp.isnan(labels), -1, labels).astype(jnp.int32)
+    chosen = jax.nn.one_hot(label, self._labels).max(1)
+    loss = optax.sigmoid_binary_cross_entropy(logits, chosen).mean(1)
+    # Right is a text all of whose classes are.
+    return loss, {"accuracy": ((logits > 0) == (chosen > 0)).all(1)}
+
+  def _regression(self, logits: Array, labels: Array) -> tuple[Array, dict]:
+    if labels.shape[1] != self._labels:
+      raise UserError(
+          f"config.loss.labels: {self._labels} numbers to predict, and the "
+          f"rows have {labels.shape[1]} (config.data.labels); give both alike"
+      )
+    known = ~jnp.isnan(labels)
+    error = jnp.where(known, logits - jnp.nan_to_num(labels), 0.0)
+    count = jnp.maximum(known.sum(1), 1)
+    return (error**2).sum(1) / count, {
+        "absolute_error": jnp.abs(error).sum(1) / count}
