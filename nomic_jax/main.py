@@ -90,6 +90,12 @@ def _mine(a: argparse.Namespace) -> None:
   )
 
 
+def _teach(a: argparse.Namespace) -> None:
+  from nomic_jax.curate.teach import teach
+
+  teach(a.model, a.input, a.output, a.split)
+
+
 def _export(a: argparse.Namespace) -> None:
   from nomic_jax.export import export
 
@@ -203,6 +209,12 @@ def _parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
                  default="random",
                  help="what to do where fewer negatives are found")
   p.add_argument("--seed", type=int, default=0, help="of random negatives")
+
+  p = job("teach", _teach, "A model's vectors of a data directory, to distil.")
+  p.add_argument("--model", required=True, help="model or work directory")
+  p.add_argument("--input", required=True, help="data directory")
+  p.add_argument("--output", required=True, help="folder of .npy to make")
+  p.add_argument("--split", default="train", help="of the data directory")
 
   p = job("export", _export, "A model directory that PyTorch opens.",
           config="optional")

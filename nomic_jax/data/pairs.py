@@ -11,6 +11,7 @@ import ml_collections
 import numpy as np
 import tokenizers
 
+from nomic_jax.data import teacher
 from nomic_jax.data.pack import pack
 from nomic_jax.errors import UserError
 
@@ -35,7 +36,7 @@ def batches(
       left out at random, others each time: small data is learnt by heart
       later), query_prompt, document_prompt
       (text put in front), negatives (per query; drawn anew each epoch if a
-      row has more).
+      row has more), teacher (optional: see `teacher.load`).
     seed: of order and drawing.
     host: which of the hosts this is.
     hosts: how many there are.
@@ -59,6 +60,9 @@ def batches(
         f"config.data.batch_size: {size} is more than the {len(source)} rows "
         "of the data; every query of a batch must be another one"
     )
+  vectors = {}
+  if config.get("teacher"):
+    vectors = teacher.load(config.teacher, config.split, len(source))
   share = size // hosts
   mine = slice(host * share, (host + 1) * share)
 
@@ -72,14 +76,17 @@ def batches(
 
   def load(number: int) -> dict:
     epoch, at = divmod(int(number), len(source) // size)
-    rows = [source[int(i)] for i in epoch_of(epoch)[at][mine]]
+    numbers = epoch_of(epoch)[at][mine]
+    rows = [source[int(i)] for i in numbers]
     # One draw for the whole global batch, so that a host's negatives do not
     # depend on how many hosts there are.
     rng = np.random.default_rng((seed, number))
     keys = rng.random((size, max(config.negatives, 1)))[mine]
-    return _collate(
+    batch = _collate(
         rows, keys, (seed, number), tokenizer, config, host, hosts
     )
+    return batch | {
+        k: v[numbers].astype(np.float32)[None] for k, v in vectors.items()}
 
   return (
       grain.MapDataset.range(2**40)  # as good as endless

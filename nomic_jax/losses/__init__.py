@@ -28,6 +28,7 @@ import ml_collections
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.losses.classification import Classification
+from nomic_jax.losses.distill import Distill
 from nomic_jax.losses.info_nce import InfoNCE
 from nomic_jax.losses.mlm import MLM
 from nomic_jax.model.encoder import Encoder
@@ -49,6 +50,7 @@ class Loss(Protocol):
 
 _LOSSES = {
     "mlm": MLM, "info_nce": InfoNCE, "classification": Classification,
+    "distill": Distill,
 }
 
 

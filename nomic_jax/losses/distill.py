@@ -1,0 +1,156 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Learning from another model's vectors of the same texts.
+
+The teacher is a pair of files of vectors that the data chain reads into the
+batch (config.data.teacher; `nomic-jax teach` makes them with any model), so
+it costs nothing while training, needs no place on the mesh, and works under
+GradCache like any other field.
+"""
+
+from jax import Array
+import jax
+import jax.numpy as jnp
+
+from nomic_jax.errors import nearest
+from nomic_jax.errors import UserError
+from nomic_jax.losses import ranking
+from nomic_jax.losses import transforms
+from nomic_jax.losses.streamed import cross_entropy
+from nomic_jax.losses.streamed import map_blocks
+from nomic_jax.model.encoder import Encoder
+from nomic_jax.model.pooling import normalize
+
+# Parts of the relational loss count so much (Stella; Zhang et al. 2024).
+_COSINE, _SIMILARITY, _RANKING, _MARGIN = 10.0, 200.0, 20.0, 0.015
+_KD, _KD_TEMPERATURE = 1000.0, 0.02
+
+
+class Distill:
+  """The student's queries q and documents d against the teacher's, all unit.
+
+  Batch: that of `InfoNCE` (its hard negatives are not used), and
+    teacher_query, teacher_document [N, T] float32: the teacher's vectors of
+    each query and of its positive.
+
+  Attributes:
+    kind: which loss, for each of queries and documents where not said:
+      mse: mean squared difference of the vectors' elements.
+      kd: 1000 · KL(teacher's ‖ student's softmax of q·d over the documents of
+        the batch, at `temperature`), and InfoNCE at 0.02.
+      towers: mean of four InfoNCE at `temperature`: q to d, q to the
+        teacher's q, d to the teacher's d, q to the teacher's d.
+      relational: 10 · (1 − cosine to the teacher's vector) + 200 · mean
+        squared difference of the similarities within the batch + 20 · mean of
+        relu(0.015 − difference) over all pairs of similarities, the one that
+        is larger for the teacher less the other.
+    temperature: see kind.
+    chunks: GradCache, see `transforms.chunked`.
+
+  All but kd need the teacher's width; `config.encoder.projection` gives it.
+  """
+
+  def __init__(
+      self, encoder: Encoder, *, kind: str = "relational",
+      temperature: float = 1.0, chunks: int = 1,
+  ):
+    kinds = {
+        "mse": self._mse, "kd": self._kd, "towers": self._towers,
+        "relational": self._relational,
+    }
+    if kind not in kinds:
+      raise UserError(
+          f"config.loss.kind: no distillation '{kind}'; expected one of "
+          f"{', '.join(kinds)}.{nearest(kind, kinds)}"
+      )
+    if temperature <= 0:
+      raise UserError(
+          f"config.loss.temperature: {temperature} is not above 0; 1 is usual"
+      )
+    self._kind, self._mean = kind, kinds[kind]
+    self._encoder, self._temperature = encoder, temperature
+    self._embed = transforms.chunked(encoder.embed, chunks)
+
+  def init(self, rng: Array) -> dict:
+    return {"encoder": self._encoder.init(rng)}
+
+  def __call__(self, params: dict, batch: dict, rng: Array) -> tuple:
+    tokens = {k: batch[k] for k in ("ids", "segment_ids", "positions")}
+    content = batch["content"]
+    vectors = self._embed(
+        params["encoder"], tokens, content.shape[1],
+        rng if self._encoder.dropout else None,
+    )
+    vectors = vectors.reshape(-1, vectors.shape[-1])
+    slots = (batch["query"], batch["candidate"][batch["positive"]])
+    student = tuple(normalize(vectors[slot]) for slot in slots)
+    teacher = tuple(
+        normalize(batch[f"teacher_{side}"]) for side in ("query", "document")
+    )
+    self._check_width(student[0].shape[1], teacher[0].shape[1])
+    identity = tuple(content.reshape(-1)[slot] for slot in slots)
+    weight = jnp.float32(len(slots[0]))
+    mean, parts = self._mean(student, teacher, identity)
+    return weight * mean, weight, {k: weight * v for k, v in parts.items()}
+
+  def _check_width(self, ours: int, theirs: int) -> None:
+    if self._kind != "kd" and ours != theirs:
+      raise UserError(
+          f"config.data.teacher: its vectors are {theirs} wide and the "
+          f"student's {ours}; set config.encoder.projection={theirs}, or "
+          "config.loss.kind=kd, which compares similarities alone"
+      )
+
+  def _mse(self, student, teacher, identity):
+    del identity
+    return sum(((s - t)**2).mean() for s, t in zip(student, teacher)), {}
+
+  def _kd(self, student, teacher, identity):
+    (q, d), (tq, td) = student, teacher
+
+    def divergence(rows):
+      q, tq = rows
+      student, target = (
+          jax.nn.log_softmax(_products(a, b) / self._temperature, axis=1)
+          for a, b in ((q, d), (tq, td)))
+      return (jnp.exp(target) * (target - student)).sum(1)
+
+    # A batch no larger than the vectors are wide is one block, in no loop.
+    rows = max(q.shape[1], 8)
+    kl = map_blocks(jax.checkpoint(divergence), rows, (q, tq)).mean()
+    nce = _contrast(q, d, identity[1], _KD_TEMPERATURE)
+    return _KD * kl + nce, {"kl": kl, "info_nce": nce}
+
+  def _towers(self, student, teacher, identity):
+    (q, d), (tq, td), t = student, teacher, self._temperature
+    terms = {
+        "query_document": _contrast(q, d, identity[1], t),
+        "query": _contrast(q, tq, identity[0], t),
+        "document": _contrast(d, td, identity[1], t),
+        "query_teacher_document": _contrast(q, td, identity[1], t),
+    }
+    return sum(terms.values()) / len(terms), terms
+
+  def _relational(self, student, teacher, identity):
+    del identity
+    parts = dict.fromkeys(("cosine", "similarity", "ranking"), 0.0)
+    for s, t in zip(student, teacher):
+      parts["cosine"] += _COSINE * (1 - (s * t).sum(1).mean())
+      ours, theirs = _products(s, s), _products(t, t)
+      parts["similarity"] += _SIMILARITY * ((ours - theirs)**2).mean()
+      upper = jnp.triu_indices(len(s), 1)
+      parts["ranking"] += _RANKING * ranking.margin_loss(
+          ours[upper], theirs[upper], _MARGIN
+      )
+    return sum(parts.values()), parts
+
+
+def _products(a: Array, b: Array) -> Array:
+  return jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)
+
+
+def _contrast(a: Array, b: Array, identity: Array, temperature: float) -> Array:
+  """Mean InfoNCE of a's rows, each against all of b's, its own the answer."""
+  own = jnp.arange(len(a), dtype=jnp.int32)
+  total, _ = cross_entropy(a, b, jnp.float32(1 / temperature), own, identity)
+  return total / len(a)

@@ -1,0 +1,65 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A margin loss over all pairs of M scores, without the M² pairs."""
+
+import jax
+from jax import Array
+import jax.numpy as jnp
+
+
+def margin_loss(scores: Array, target: Array, margin: float) -> Array:
+  """Mean over pairs of relu(margin − (higher − lower)).
+
+  Higher and lower are the two scores in the order of `target`; of a tie the
+  later is the higher. It is exact, in O(M log² M) time and O(M) memory: the
+  sum is linear in the scores once it is known in how many active pairs each
+  is the higher and the lower, and so is its gradient.
+
+  Args:
+    scores: float32 [M], M >= 2, differentiated.
+    target: float32 [M], whose order the scores are to have.
+    margin: above 0.
+
+  Returns:
+    float32 [].
+  """
+  size = len(scores)
+  scores = scores[jnp.argsort(target, stable=True)]
+  lower, higher = _active(jax.lax.stop_gradient(scores), margin)
+  pairs = size * (size - 1) / 2
+  return (((lower - higher) * scores).sum() + margin * lower.sum()) / pairs
+
+
+def _active(scores: Array, margin: float) -> tuple[Array, Array]:
+  """In how many pairs that break the margin each score is first, and second.
+
+  A pair i < j breaks it if scores[i] + margin > scores[j]. Every pair is met
+  once, in the round where i is in the left and j in the right half of the
+  same block of 2, 4, 8 ... scores. There one sort, of the left halves raised
+  by the margin together with the right ones, shows by its running count how
+  many stand before each.
+  """
+  size = len(scores)
+  rounds = max(size - 1, 1).bit_length()
+  total = 2**rounds
+  # What is made up stands last and is infinite: it breaks no margin.
+  scores = jnp.pad(scores, (0, total - size), constant_values=jnp.inf)
+  place = jnp.arange(total, dtype=jnp.int32)
+
+  def count(level: Array, counts: tuple) -> tuple:
+    half = jnp.left_shift(1, level)
+    block = jnp.right_shift(place, level + 1)
+    right = jnp.right_shift(place, level) & 1
+    key = jnp.where(right == 1, scores, scores + margin)
+    # Of equal keys the left one comes first: it does not break the margin.
+    block, _, right, at = jax.lax.sort((block, key, right, place), num_keys=3)
+    rights_before = jnp.cumsum(right) - right - block * half
+    lefts_before = jnp.cumsum(1 - right) - (1 - right) - block * half
+    lower = jnp.where(right == 1, 0, rights_before)
+    higher = jnp.where(right == 1, half - lefts_before, 0)
+    return (counts[0].at[at].add(lower.astype(jnp.float32)),
+            counts[1].at[at].add(higher.astype(jnp.float32)))
+
+  zeros = jnp.zeros(total, jnp.float32)
+  lower, higher = jax.lax.fori_loop(0, rounds, count, (zeros, zeros))
+  return lower[:size], higher[:size]

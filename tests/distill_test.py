@@ -1,0 +1,183 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Distillation against the plain formulas in PyTorch, float64."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+import nomic_jax
+from nomic_jax.data import dataset
+from nomic_jax.errors import UserError
+from nomic_jax.losses import ranking
+from nomic_jax.losses.distill import Distill
+from nomic_jax.main import main
+import small_data
+import tiny
+
+N, D = 9, 6  # vectors 6 wide are scored in blocks of at most 8
+
+
+def _batch(width=D):
+  """N queries in the first slots, their documents, a hard negative."""
+  rng = np.random.default_rng(0)
+  row = np.zeros((N, 3), np.int32)
+  content = np.arange(1, 3 * N + 1, dtype=np.int32)
+  content[N + 4] = content[N + 1]  # two documents are one text
+  return {
+      "ids": row, "segment_ids": row, "positions": row,
+      "content": content.reshape(N, 3),
+      "query": np.arange(N, dtype=np.int32),
+      "candidate": np.arange(N, 3 * N, dtype=np.int32),
+      "positive": np.arange(N, dtype=np.int32),
+      "teacher_query": rng.normal(size=(N, width)).astype("f"),
+      "teacher_document": rng.normal(size=(N, width)).astype("f"),
+  }
+
+
+def _expected(kind, temperature, table, batch):
+  """Loss and its gradient by the vectors: the reference's words in torch."""
+  table = torch.tensor(table, dtype=torch.float64, requires_grad=True)
+  unit = torch.nn.functional.normalize
+  q, d = unit(table[:N]), unit(table[N:2 * N])
+  tq, td = (
+      unit(torch.tensor(batch[f"teacher_{side}"]).double())
+      for side in ("query", "document"))
+  loss = {"mse": _mse, "kd": _kd, "towers": _towers, "relational": _relational}[
+      kind](q, d, tq, td, temperature)
+  loss.backward()
+  return loss.item(), table.grad.numpy()
+
+
+def _contrast(a, b, temperature, copies=False):
+  logits = a @ b.T / temperature
+  if copies:  # documents 1 and 4 are no negatives of each other
+    logits[1, 4] = logits[4, 1] = -torch.inf
+  return torch.nn.functional.cross_entropy(logits, torch.arange(N))
+
+
+def _mse(q, d, tq, td, _):
+  return ((q - tq)**2).mean() + ((d - td)**2).mean()
+
+
+def _kd(q, d, tq, td, temperature):
+  kl = torch.nn.functional.kl_div(
+      torch.log_softmax(q @ d.T / temperature, 1),
+      torch.softmax(tq @ td.T / temperature, 1), reduction="batchmean")
+  return 1000 * kl + _contrast(q, d, 0.02, copies=True)
+
+
+def _towers(q, d, tq, td, t):
+  return (_contrast(q, d, t, True) + _contrast(q, tq, t)
+          + _contrast(d, td, t, True) + _contrast(q, td, t, True)) / 4
+
+
+def _differences(x):
+  """Of each entry above the diagonal and each that comes after it."""
+  scores = (x @ x.T)[torch.triu(torch.ones(N, N), 1).bool()]
+  later = torch.triu(torch.ones(len(scores), len(scores)), 1).bool()
+  return (scores[None, :] - scores[:, None])[later]
+
+
+def _relational(q, d, tq, td, _):
+  total = 0
+  for s, t in ((q, tq), (d, td)):
+    total += 10 * (1 - (s * t).sum(1).mean())
+    total += 200 * ((s @ s.T - t @ t.T)**2).mean()
+    sign = torch.where(_differences(t) < 0, 1.0, -1.0)
+    total += 20 * torch.relu(_differences(s) * sign + 0.015).mean()
+  return total
+
+
+@pytest.mark.parametrize("kind", ["mse", "kd", "towers", "relational"])
+def test_loss_and_gradient_are_the_formulas(kind):
+  batch = _batch()
+  table = np.random.default_rng(1).normal(size=(3 * N, D)).astype("f")
+  table[:2 * N] += 2 * np.concatenate(
+      [batch["teacher_query"], batch["teacher_document"]])
+  loss = Distill(tiny.Vectors(), kind=kind, temperature=0.3)
+
+  def mean(params, batch):
+    total, weight, _ = loss(params, batch, jax.random.key(0))
+    return total / weight
+
+  value, grads = tiny.jit(jax.value_and_grad(mean))(
+      {"encoder": {"table": table}}, batch)
+  expected = _expected(kind, 0.3, table, batch)
+  tiny.assert_close((value, grads["encoder"]["table"]), expected, 1e-5)
+  batch["teacher_query"][0] *= -1  # control
+  assert abs(_expected(kind, 0.3, table, batch)[0] / value - 1) > 1e-3
+
+
+@pytest.mark.parametrize("size", [2, 3, 37, 64])
+def test_the_margin_loss_is_that_of_every_pair(size):
+  rng = np.random.default_rng(size)
+  scores = (0.02 * rng.normal(size=size)).astype("f")
+  target = rng.normal(size=size).round(1).astype("f")  # with ties
+  s, t = scores.astype("d"), target.astype("d")
+  total, grad = 0.0, np.zeros(size)
+  for i in range(size):
+    for j in range(i + 1, size):
+      sign = 1 if t[j] - t[i] < 0 else -1
+      value = (s[j] - s[i]) * sign + 0.015
+      if value > 0:
+        total += value
+        grad[[i, j]] += -sign, sign
+  pairs = size * (size - 1) / 2
+  actual = tiny.jit(jax.value_and_grad(
+      lambda s: ranking.margin_loss(s, target, 0.015)))(scores)
+  tiny.assert_close(actual, (total / pairs, grad / pairs), 1e-5)
+
+
+def test_memory_of_the_margin_loss_grows_with_the_scores():
+  x = jnp.ones(4096)
+  grad = tiny.jit(jax.grad(lambda s: ranking.margin_loss(s, x, 0.1)))
+  used = grad.lower(x).compile().memory_analysis().temp_size_in_bytes
+  assert used < 40 * x.nbytes < 4096**2
+
+
+def test_arguments_that_do_not_fit_are_named():
+  with pytest.raises(UserError, match="'relation'.*mean 'relational'"):
+    Distill(tiny.Vectors(), kind="relation")
+  with pytest.raises(UserError, match="temperature: 0 is not above"):
+    Distill(tiny.Vectors(), temperature=0)
+  batch = jax.tree.map(jnp.asarray, _batch(width=4))
+  params = {"encoder": {"table": jnp.ones((3 * N, D))}}
+  trace = lambda kind: jax.eval_shape(
+      Distill(tiny.Vectors(), kind=kind), params, batch, jax.random.key(0))
+  with pytest.raises(UserError, match="4 wide and the student's 6.*projection"):
+    trace("relational")
+  trace("kd")
+
+
+def test_a_student_learns_from_the_files_of_a_teacher(tmp_path, capsys):
+  """Teach, train; and the vectors are of the rows that they are used for."""
+  data = small_data.make(tmp_path)
+  assert main(["export", small_data.config("contrastive"), *small_data.TINY,
+               f"--config.data.path={data}",
+               f"--output={tmp_path / 'teacher'}"]) == 0
+  folder = tmp_path / "vectors"
+  train = lambda name, *more: main(small_data.train(
+      "distill", data, tmp_path / name, f"data.teacher={folder}", *more))
+  assert train("early", "encoder.projection=16") == 2
+  assert "nomic-jax teach makes it" in capsys.readouterr().err
+  assert main(["teach", f"--model={tmp_path / 'teacher'}", f"--input={data}",
+               f"--output={folder}"]) == 0
+  texts = dataset.open_split(data, "train")
+  found = np.load(folder / "train-document.npy")
+  model = nomic_jax.load(str(tmp_path / "teacher"))
+  np.testing.assert_allclose(
+      found[7], model.encode([texts[7]["document"]], "search_document")[0],
+      atol=1e-6)
+  assert len(found) == len(texts) == 54
+  assert train("run", "encoder.projection=16", "steps=8", "loss.chunks=2") == 0
+  rows = [json.loads(line) for line in
+          (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+  assert rows[-1]["loss"] < rows[0]["loss"] - 0.1
+  np.save(folder / "train-query.npy", found[:10])
+  assert train("other") == 2
+  assert "holds [10, 16] numbers" in capsys.readouterr().err
