@@ -33,7 +33,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   )
   c.optimizer.learning_rate = 2e-5
   c.optimizer.schedule = "linear"
-  c.optimizer.warmup_steps = 94
+  c.optimizer.warmup = "6%"
   c.optimizer.b2 = 0.98
   c.optimizer.eps = 1e-6
   c.optimizer.weight_decay = 1e-6
@@ -44,7 +44,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   if size == "miniature":
     c.steps = 4
     c.log_every = 1
-    c.optimizer.warmup_steps = 1
+    c.optimizer.warmup = "1 steps"
     c.checkpoint.every = 2
   return c
 

@@ -30,19 +30,19 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   )
   c.optimizer.learning_rate = 2e-4
   c.optimizer.schedule = "linear"
-  c.optimizer.warmup_steps = 400
+  c.optimizer.warmup = "400 steps"
   if size != "paper":
     c.steps = 80
     c.data.batch_size, c.data.row_length, c.data.slots = 96, 64, 8
     c.data.rows_multiple = 16
     c.data.query_length, c.data.document_length = 24, 64
     c.optimizer.learning_rate = 1e-3
-    c.optimizer.warmup_steps = 10
+    c.optimizer.warmup = "10 steps"
   if size == "miniature":
     c.steps = 4
     c.log_every = 1
     c.data.batch_size, c.data.rows_multiple = 16, 8
-    c.optimizer.warmup_steps = 1
+    c.optimizer.warmup = "1 steps"
     c.checkpoint.every = 2
   return c
 
