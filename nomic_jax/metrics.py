@@ -117,10 +117,11 @@ class StepLog:
     seconds, self._clock = now - self._clock, now
     self._seconds += seconds
     skipped = self._rows[-1]["skipped"]
-    means = {
-        k: sum(r[k] for r in self._rows) / len(self._rows)
-        for k in self._rows[0]
-    }
+    names = dict.fromkeys(k for row in self._rows for k in row)
+    means = {}
+    for name in names:  # some are not of every step: accuracy/SOURCE
+      values = [row[name] for row in self._rows if name in row]
+      means[name] = sum(values) / len(values)
     self._metrics.write({
         "step": number,
         **means,

@@ -281,6 +281,7 @@ def _loop(
       state, result = run.step(state, loader.to_devices(batch, sharding))
       if before is not None:
         look()
+      result = dict(result) | loader.accuracy_of_source(batch, result)
       before = (
           number, result, loader.tokens_in(batch), waited,
           loader.sources_in(batch) or config.data.path,

@@ -3,6 +3,7 @@
 """From a data directory to global arrays on the mesh."""
 
 import math
+from typing import Any, Mapping
 
 import grain
 import jax
@@ -115,6 +116,16 @@ def sources_in(batch: dict[str, np.ndarray]) -> str:
   names = [n for n in np.unique(batch.get("source", [])) if n]
   more = f" and {len(names) - 3} more sources" if len(names) > 3 else ""
   return ", ".join(names[:3]) + more
+
+
+def accuracy_of_source(
+    batch: dict[str, np.ndarray], result: Mapping[str, Any]
+) -> dict[str, Any]:
+  """{"accuracy/NAME": accuracy}, if a host's batch is of one source alone."""
+  names = np.unique(batch.get("source", []))
+  if len(names) != 1 or not names[0] or "accuracy" not in result:
+    return {}
+  return {f"accuracy/{names[0]}": result["accuracy"]}
 
 
 def tokens_in(batch: dict[str, np.ndarray]) -> tuple[int, int]:
