@@ -3,7 +3,7 @@
 """Several texts in one row, so that little of a batch is padding."""
 
 import bisect
-from typing import NamedTuple, Sequence
+from typing import Callable, NamedTuple, Sequence
 
 import numpy as np
 
@@ -44,31 +44,65 @@ def pack(
   Raises:
     UserError: for a text longer than a row.
   """
-  order = sorted(range(len(texts)), key=lambda n: -len(texts[n]))
-  if order and len(texts[order[0]]) > row_length:
+  longest = max(map(len, texts), default=0)
+  if longest > row_length:
     raise UserError(
-        f"a text of {len(texts[order[0]])} tokens does not fit rows of "
-        f"{row_length}; raise data.row_length or lower the text lengths"
+        f"a text of {longest} tokens does not fit rows of {row_length}; raise "
+        "data.row_length or lower the text lengths"
     )
-  rows: list[list[int]] = []
+  rows = [
+      members for _, members in best_fit(
+          [len(t) for t in texts], lambda _: row_length, lambda _: slots)
+  ]
+  count = max(-(-len(rows) // rows_multiple), 1) * rows_multiple
+  packed = fill(texts, rows, count, row_length, pad_id)
+  slot_of = np.zeros(len(texts), np.int32)
+  for r, members in enumerate(rows):
+    slot_of[members] = r * slots + np.arange(len(members))
+  return packed._replace(slot_of=slot_of)
+
+
+def best_fit(
+    lengths: Sequence[int], row_length: Callable[[int], int],
+    slots: Callable[[int], int],
+) -> list[tuple[int, list[int]]]:
+  """Shares out texts over rows: best fit, the longest first.
+
+  Args:
+    lengths: of the texts, in tokens.
+    row_length: the length of a row opened for a text of so many tokens.
+    slots: the most texts in a row of that length.
+
+  Returns:
+    Length and texts (their indices) of each row.
+  """
+  rows: list[tuple[int, list[int]]] = []
   free: list[tuple[int, int]] = []  # (tokens left, row), sorted
-  for n in order:
-    at = bisect.bisect_left(free, (len(texts[n]), -1))
+  for n in sorted(range(len(lengths)), key=lambda n: -lengths[n]):
+    at = bisect.bisect_left(free, (lengths[n], -1))
     if at == len(free):
-      rows.append([])
-      left, row = row_length, len(rows) - 1
+      left, row = row_length(lengths[n]), len(rows)
+      rows.append((left, []))
     else:
       left, row = free.pop(at)
-    rows[row].append(n)
-    left -= len(texts[n])
-    if left and len(rows[row]) < slots:
+    rows[row][1].append(n)
+    left -= lengths[n]
+    if left and len(rows[row][1]) < slots(rows[row][0]):
       bisect.insort(free, (left, row))
+  return rows
 
-  count = max(-(-len(rows) // rows_multiple), 1) * rows_multiple
+
+def fill(
+    texts: Sequence[Sequence[int]], rows: Sequence[Sequence[int]], count: int,
+    row_length: int, pad_id: int = 0,
+) -> Packed:
+  """Writes out `count` rows, of which `rows` name the texts of the first.
+
+  The k-th text of a row is its segment k + 1; `slot_of` is left empty.
+  """
   ids = np.full((count, row_length), pad_id, np.int32)
   segment_ids = np.zeros_like(ids)
   positions = np.zeros_like(ids)
-  slot_of = np.zeros(len(texts), np.int32)
   for r, members in enumerate(rows):
     start = 0
     for slot, n in enumerate(members):
@@ -76,6 +110,5 @@ def pack(
       ids[r, start:end] = texts[n]
       segment_ids[r, start:end] = slot + 1
       positions[r, start:end] = np.arange(end - start)
-      slot_of[n] = r * slots + slot
       start = end
-  return Packed(ids, segment_ids, positions, slot_of)
+  return Packed(ids, segment_ids, positions, np.zeros(0, np.int32))
