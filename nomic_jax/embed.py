@@ -2,30 +2,43 @@
 # SPDX-License-Identifier: Apache-2.0
 """Texts to vectors with a trained model."""
 
+import collections
+from concurrent import futures
 import contextlib
 import functools
 import os
-from typing import Sequence
+from typing import Iterable, Iterator, NamedTuple, Sequence
+import warnings
 
 import jax
 import numpy as np
 import tokenizers
 
-from nomic_jax.data.pack import pack
+from nomic_jax import quantize
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
+from nomic_jax.inference import Block
+from nomic_jax.inference import Embedder
 from nomic_jax.model.config import EncoderConfig
-from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.pooling import check_one_vector
 from nomic_jax.progress import Progress
 
-# Rows of a compiled shape hold this many tokens together: enough to keep two
-# cores or one chip busy, few enough that the scores of attention stay small.
-_BLOCK_TOKENS = 8192
-_FEW = 16  # what does not fill a block goes in blocks this much smaller
-_SHORTEST_ROW = 64
-_SLOTS_PER_ROW = 8
-_WINDOW = 4096  # texts tokenised and sorted by length together
+# Texts tokenised, packed and embedded together: this many, or fewer if they
+# are long.
+_WINDOW = 4096
+_WINDOW_CHARACTERS = 1_000_000
+
+
+class Vectors(NamedTuple):
+  """What became of the next texts.
+
+  Attributes:
+    vectors: [N, columns], as `encode` returns them.
+    cut: how many of the N were longer than `max_tokens`.
+  """
+
+  vectors: np.ndarray
+  cut: int
 
 
 class Model:
@@ -37,131 +50,193 @@ class Model:
     tokenizer: a `tokenizers.Tokenizer`.
     prompts: text put in front, by name.
     max_tokens: longer texts are cut to this.
+    dtype: of activations and matmuls.
+    matryoshka_dims: the dims it was trained for, if its files say so.
   """
 
   def __init__(
       self, config: EncoderConfig, params: dict,
       tokenizer: tokenizers.Tokenizer, prompts: dict[str, str],
-      max_tokens: int | None = None,
+      max_tokens: int | None = None, dtype: str = "float32",
+      devices: Sequence[jax.Device] | None = None,
+      matryoshka_dims: Sequence[int] = (),
   ):
     check_one_vector(config)
     self.config, self.tokenizer = config, tokenizer
     self.prompts = prompts
     self.max_tokens = max_tokens or config.max_length
-    self.params = jax.tree.map(jax.numpy.asarray, params)
-    encoder = Encoder(config)
-    self._embed = jax.jit(encoder.embed, static_argnums=2)
+    self.dtype = dtype
+    self.matryoshka_dims = tuple(matryoshka_dims)
+    self._embedder = Embedder(config, params, dtype, devices, self.max_tokens)
+
+  @property
+  def params(self) -> dict:
+    return self._embedder.params
 
   @classmethod
-  def load(cls, path: str) -> "Model":
+  def load(cls, path: str, dtype: str = "float32") -> "Model":
     """Reads a model directory or a work directory."""
     _keep_compilations()
     from nomic_jax.data import tokenizer
+    from nomic_jax.hub import matryoshka
     from nomic_jax.hub import model_directory
 
     files = model_directory.read_model(path)
     return cls(
         files.config, files.params, tokenizer.load(files.tokenizer_path),
-        files.prompts, files.max_tokens,
+        files.prompts, files.max_tokens, dtype,
+        matryoshka_dims=matryoshka.read(path),
     )
 
   def encode(
       self, texts: Sequence[str], prompt: str | None = None,
       dim: int | None = None, normalize: bool = True,
-      show_progress: bool = False,
+      show_progress: bool = False, precision: str = "float32",
   ) -> np.ndarray:
     """Embeds texts; a text's vector does not depend on the others.
 
     Args:
-      texts: what to embed; one longer than `max_tokens` is cut.
+      texts: what to embed. One longer than `max_tokens` is cut to its first
+        tokens and its end mark; one warning says how many were.
       prompt: name of a prompt to put in front of each text.
-      dim: keep this many dimensions (Matryoshka); None keeps all.
+      dim: keep this many dimensions (Matryoshka); None keeps all. Any number
+        up to the width will do; a warning tells when the model's files name
+        the dims it was trained for and this is none of them.
       normalize: to length 1, after cutting.
       show_progress: a bar, or lines in a log.
+      precision: of the result, which is computed in `dtype` all the same.
+        "float32"; "int8", each vector times 127 / its largest |x|, rounded,
+        with nothing calibrated: compare by cosine; "binary", the bits x > 0,
+        eight to an int8 as sentence-transformers has them. See
+        `nomic_jax.quantize.quantize`.
 
     Returns:
-      float32 [N, dim].
+      float32 or int8 [N, dim]; int8 [N, dim / 8] if binary.
 
     Raises:
-      UserError: for an unknown prompt, a wrong dim, or something not a str.
+      UserError: for an unknown prompt or precision, a wrong dim, or something
+        that is not a str.
     """
-    if isinstance(texts, str) or not hasattr(texts, "__len__"):
-      found = type(texts).__name__
-      raise UserError(f"encode: expected a list of texts, found one {found}")
-    for i, text in enumerate(texts):
-      if not isinstance(text, str):
-        raise UserError(
-            f"encode: text {i} is {type(text).__name__}, expected str"
-        )
+    _check_texts(texts)
+    width = self._check(prompt, dim, precision)
+    dtype, columns = quantize.stored_as(precision, width)
+    out = np.zeros((len(texts), columns), dtype)
+    done = cut = 0
+    progress = contextlib.nullcontext()
+    if show_progress:
+      progress = Progress(len(texts), "texts", "embedding")
+    with progress as shown:
+      for part in self._stream(texts, prompt, dim, normalize, precision):
+        out[done:done + len(part.vectors)] = part.vectors
+        done += len(part.vectors)
+        cut += part.cut
+        if shown:
+          shown.update(len(part.vectors))
+    if cut:
+      warnings.warn(self.cut_message(cut, len(texts)), stacklevel=2)
+    return out
+
+  def encode_stream(
+      self, texts: Iterable[str], prompt: str | None = None,
+      dim: int | None = None, normalize: bool = True,
+      precision: str = "float32",
+  ) -> Iterator[Vectors]:
+    """Embeds any number of texts, which are taken as they are needed.
+
+    Arguments and errors are those of `encode`; the texts must be str. Yields
+    the vectors of a few thousand texts at a time, in order.
+    """
+    self._check(prompt, dim, precision)
+    return self._stream(texts, prompt, dim, normalize, precision)
+
+  def cut_message(self, cut: int, total: int) -> str:
+    """One line that says how many texts were cut."""
+    return (
+        f"{cut:,} of {total:,} texts had more than {self.max_tokens:,} tokens, "
+        "and what is beyond was left out"
+    )
+
+  def _check(self, prompt: str | None, dim: int | None, precision: str) -> int:
+    """Checks what is asked of `encode`; returns the width of its vectors."""
     if prompt is not None and prompt not in self.prompts:
       raise UserError(
           f"encode: no prompt '{prompt}'; this model has "
           f"{', '.join(self.prompts) or 'none'}."
           f"{nearest(prompt, self.prompts)}"
       )
-    width = self.config.output_width
+    width, dims = self.config.output_width, self.matryoshka_dims
     if dim is not None and not 0 < dim <= width:
       raise UserError(f"encode: dim {dim} is not between 1 and {width}")
+    if dims and dim not in (None, width, *dims):
+      warnings.warn(
+          f"dim {dim} is none of those the model was trained for, "
+          f"{', '.join(map(str, dims))}; the next one up is better",
+          stacklevel=3,
+      )
+    quantize.check(precision, dim or width)
+    return dim or width
+
+  def _stream(
+      self, texts: Iterable[str], prompt: str | None, dim: int | None,
+      normalize: bool, precision: str,
+  ) -> Iterator[Vectors]:
     front = self.prompts[prompt] if prompt else ""
-    vectors = np.zeros((len(texts), width), np.float32)
-    progress = contextlib.nullcontext()
-    if show_progress:
-      progress = Progress(len(texts), "texts", "embedding")
-    with progress as shown:
-      for start in range(0, len(texts), _WINDOW):
-        window = [front + t for t in texts[start:start + _WINDOW]]
-        self._encode_window(window, vectors[start:start + _WINDOW], shown)
-    vectors = vectors[:, :dim]
+    with futures.ThreadPoolExecutor(1) as worker:
+      # A window is tokenised and packed while the one before is embedded.
+      coming = collections.deque()
+      for window in _windows(texts, front):
+        coming.append(worker.submit(self._prepare, window))
+        if len(coming) > 1:
+          yield self._finish(coming.popleft(), dim, normalize, precision)
+      while coming:
+        yield self._finish(coming.popleft(), dim, normalize, precision)
+
+  def _prepare(self, texts: list[str]) -> tuple[list[Block], int, int]:
+    """Blocks of a window, how many texts it has and how many were cut."""
+    # A lone surrogate is no UTF-8; the tokenizer takes what replaces it.
+    texts = [t.encode("utf-8", "replace").decode() for t in texts]
+    limit, cut = self.max_tokens, 0
+    ids = [e.ids for e in self.tokenizer.encode_batch_fast(texts)]
+    for n, tokens in enumerate(ids):
+      if len(tokens) > limit:
+        ids[n] = tokens[:limit - 1] + tokens[-1:]
+        cut += 1
+    return self._embedder.plan(ids), len(ids), cut
+
+  def _finish(
+      self, prepared: futures.Future, dim: int | None, normalize: bool,
+      precision: str,
+  ) -> Vectors:
+    blocks, count, cut = prepared.result()
+    vectors = self._embedder.run(blocks, count)[:, :dim]
     if normalize:
       length = np.linalg.norm(vectors, axis=1, keepdims=True)
       vectors = vectors / np.maximum(length, 1e-12)
-    return np.ascontiguousarray(vectors)
+    return Vectors(quantize.quantize(vectors, precision), cut)
 
-  def _encode_window(
-      self, texts: list[str], out: np.ndarray, progress: Progress | None
-  ) -> None:
-    """Fills `out` with the pooled vectors of `texts`."""
-    # A lone surrogate is no UTF-8; the tokenizer takes what replaces it.
-    texts = [t.encode("utf-8", "replace").decode() for t in texts]
-    limit = self.max_tokens
-    ids = [e.ids for e in self.tokenizer.encode_batch_fast(texts)]
-    ids = [i if len(i) <= limit else i[:limit - 1] + i[-1:] for i in ids]
-    for row_length, members in _by_length(ids, limit):
-      many = max(_BLOCK_TOKENS // row_length, 1)
-      few = max(many // _FEW, 1)
-      many -= many % few
-      slots = max(row_length // _SLOTS_PER_ROW, 1)
-      packed = pack(
-          [ids[n] for n in members], row_length, slots, few,
-          self.config.pad_token_id,
+
+def _check_texts(texts: Sequence[str]) -> None:
+  if isinstance(texts, str) or not hasattr(texts, "__len__"):
+    found = type(texts).__name__
+    raise UserError(f"encode: expected a list of texts, found one {found}")
+  for i, text in enumerate(texts):
+    if not isinstance(text, str):
+      raise UserError(
+          f"encode: text {i} is {type(text).__name__}, expected str"
       )
-      parts, at = [], 0
-      while at < len(packed.ids):
-        block = slice(at, at + many)
-        if block.stop > len(packed.ids):
-          block = slice(at, at + few)
-        tokens = {
-            "ids": packed.ids[block],
-            "segment_ids": packed.segment_ids[block],
-            "positions": packed.positions[block],
-        }
-        parts.append(self._embed(self.params, tokens, slots))
-        at = block.stop
-      pooled = np.concatenate([np.asarray(p) for p in parts])
-      out[members] = pooled.reshape(-1, pooled.shape[-1])[packed.slot_of]
-      if progress:
-        progress.update(len(members))
 
 
-def _by_length(ids: list[list[int]], limit: int) -> list[tuple[int, list]]:
-  """Texts grouped by the shortest of a few row lengths that holds them."""
-  groups: dict[int, list[int]] = {}
-  for n, tokens in enumerate(ids):
-    length = _SHORTEST_ROW
-    while length < len(tokens):
-      length *= 2
-    groups.setdefault(min(length, max(limit, _SHORTEST_ROW)), []).append(n)
-  return sorted(groups.items())
+def _windows(texts: Iterable[str], front: str) -> Iterator[list[str]]:
+  """Yields lists of the next texts with what is put in front of them."""
+  window, characters = [], 0
+  for text in texts:
+    window.append(front + text)
+    characters += len(text)
+    if len(window) == _WINDOW or characters >= _WINDOW_CHARACTERS:
+      yield window
+      window, characters = [], 0
+  if window:
+    yield window
 
 
 @functools.cache
@@ -172,4 +247,4 @@ def _keep_compilations() -> None:
     jax.config.update(
         "jax_compilation_cache_dir", os.path.join(base, "nomic_jax", "xla")
     )
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

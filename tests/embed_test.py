@@ -3,14 +3,20 @@
 """A text's vector is its own: whatever the company, order or characters."""
 
 import dataclasses
+import json
+import warnings
 
 import jax
 import numpy as np
 import pytest
+import sentence_transformers
 
+import nomic_jax
 from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.embed import Model
 from nomic_jax.errors import UserError
+from nomic_jax.hub import matryoshka
+from nomic_jax.inference import Embedder
 from nomic_jax.model.encoder import Encoder
 import tiny
 
@@ -135,16 +141,141 @@ def test_dimensions_are_cut_before_normalising(model):
       model.encode(texts, dim=dim)
 
 
-def test_long_texts_are_cut_and_keep_their_end(model, params):
-  text = " ".join(np.random.default_rng(0).choice(tiny.WORDS, 300))
+def test_long_texts_are_cut_keep_their_end_and_are_counted(model, params):
+  text = " ".join(np.random.default_rng(0).choice(tiny.WORDS, 100_000))
+  with pytest.warns(UserWarning) as warned:
+    vectors = model.encode([text, "alpha", text])
+  message, = [str(w.message) for w in warned]
+  assert message.startswith("2 of 3 texts had more than 100 tokens")
   cut = _by_hand(model, text)
-  np.testing.assert_allclose(
-      model.encode([text])[0], cut / np.linalg.norm(cut), atol=2e-6)
+  for vector in vectors[[0, 2]]:
+    np.testing.assert_allclose(vector, cut / np.linalg.norm(cut), atol=2e-6)
   short = Model(CONFIG, params, model.tokenizer, PROMPTS, max_tokens=20)
-  vector = short.encode([text])[0]
+  with pytest.warns(UserWarning, match="1 of 1 texts .* more than 20 tokens"):
+    vector = short.encode([text])[0]
   cut = _by_hand(model, text, limit=20)
   np.testing.assert_allclose(vector, cut / np.linalg.norm(cut), atol=2e-6)
-  assert np.abs(vector - model.encode([text])[0]).max() > 1e-3
+  assert np.abs(vector - vectors[0]).max() > 1e-3
+  with warnings.catch_warnings():
+    warnings.simplefilter("error")
+    model.encode([" ".join(["alpha"] * 98)])  # just fits
+
+
+def test_a_dim_the_model_was_not_trained_for_is_told(model, params):
+  taught = Model(
+      CONFIG, params, model.tokenizer, PROMPTS, matryoshka_dims=(4, 8))
+  with pytest.warns(UserWarning, match="dim 5 is none .* for, 4, 8;"):
+    vectors = taught.encode(["alpha"], dim=5)
+  np.testing.assert_allclose(
+      vectors, model.encode(["alpha"], dim=5), atol=2e-6)
+  with warnings.catch_warnings():
+    warnings.simplefilter("error")
+    for dim in (None, 4, 8, 16):
+      taught.encode(["alpha"], dim=dim)
+
+
+@pytest.mark.parametrize("content, dims", [
+    ({"matryoshka_dimensions": [8, 4]}, (4, 8)),
+    ({"loss": {"matryoshka_dims": [16, 4]}}, (4, 16)),
+    ({"loss": {"matryoshka_dims": []}}, ()),
+    ({}, ()),
+])
+def test_dims_are_read_from_models_and_trainings(tmp_path, content, dims):
+  assert matryoshka.read(tmp_path) == ()
+  (tmp_path / "config.json").write_text(json.dumps(content))
+  assert matryoshka.read(tmp_path) == dims
+  (tmp_path / "config.json").write_text('{"matryoshka_dimensions": "all"}')
+  with pytest.raises(UserError, match="'all'; expected a list of whole"):
+    matryoshka.read(tmp_path)
+
+
+def test_precisions(model):
+  texts = _texts(20)
+  exact = model.encode(texts, dim=8)
+  small = model.encode(texts, dim=8, precision="int8")
+  assert small.dtype == np.int8 and small.shape == (20, 8)
+  assert (np.abs(small).max(axis=1) == 127).all()
+  back = small / np.linalg.norm(small.astype(np.float32), axis=1)[:, None]
+  np.testing.assert_allclose(back, exact, atol=0.01)
+  assert np.abs(back - exact).max() > 1e-5  # control
+  np.testing.assert_array_equal(  # whatever the company
+      model.encode(texts[3:4], dim=8, precision="int8"), small[3:4])
+  theirs = sentence_transformers.util.quantization.quantize_embeddings
+  bits = model.encode(texts, precision="binary")
+  assert bits.dtype == np.int8 and bits.shape == (20, 2)
+  full = model.encode(texts)
+  np.testing.assert_array_equal(bits, theirs(full, "binary"))
+  np.testing.assert_array_equal(
+      bits.view(np.uint8) ^ 128, theirs(full, "ubinary"))
+  assert model.encode([], precision="binary").shape == (0, 2)
+  with pytest.raises(UserError, match="'int9' is unknown.* mean 'int8'"):
+    model.encode(texts, precision="int9")
+  with pytest.raises(UserError, match="8 dimensions in a byte, and 12 is not"):
+    model.encode(texts, dim=12, precision="binary")
+
+
+def test_bfloat16_is_close(model, params):
+  half = Model(CONFIG, params, model.tokenizer, PROMPTS, dtype="bfloat16")
+  assert half.params["layers"]["qkv"]["kernel"].dtype == "bfloat16"
+  assert half.params["layers"]["norm1"]["scale"].dtype == "float32"
+  texts = _texts(20)
+  vectors, exact = half.encode(texts), model.encode(texts)
+  assert vectors.dtype == np.float32
+  np.testing.assert_allclose(vectors, exact, atol=0.05)
+  assert np.abs(vectors - exact).max() > 1e-4  # control
+  with pytest.raises(UserError, match="dtype 'float16' is unknown"):
+    Model(CONFIG, params, model.tokenizer, PROMPTS, dtype="float16")
+
+
+def test_one_device_and_eight_give_the_same(model, params):
+  leaf = jax.tree.leaves(model.params)[0]
+  assert len(leaf.sharding.device_set) == 8
+  one = Model(CONFIG, params, model.tokenizer, PROMPTS,
+              devices=jax.local_devices()[:1])
+  texts = _texts(300, longest=60)
+  np.testing.assert_allclose(
+      one.encode(texts), model.encode(texts), atol=2e-6)
+
+
+def test_rows_are_shared_out_over_the_devices(params):
+  embedder = Embedder(CONFIG, params)
+  block, = embedder.plan([[5, 6, 7]] * 64)
+  rows = block.tokens["ids"].shape[0]
+  pooled = embedder._embed(embedder.params, block.tokens, block.slots)
+  shards = [s.data.shape[0] for s in pooled.addressable_shards]
+  assert shards == [rows // 8] * 8
+
+
+def test_blocks_hold_every_text_once_in_few_shapes_with_little_padding():
+  rng = np.random.default_rng(0)
+  config = dataclasses.replace(CONFIG, max_length=512)
+  embedder = Embedder(config, {}, devices=jax.local_devices()[:1])
+  documents = np.clip(rng.lognormal(4, 0.8, 2000).astype(int), 2, 512)
+  for lengths in (documents, np.clip(documents // 6, 2, None)):
+    ids = [[1 + n % 9] * length for n, length in enumerate(lengths)]
+    blocks = embedder.plan(ids)
+    seen = np.concatenate([b.texts for b in blocks])
+    assert sorted(seen) == list(range(2000))
+    shapes = {b.tokens["ids"].shape for b in blocks}
+    assert len(shapes) <= 12
+    real = sum((b.tokens["segment_ids"] > 0).sum() for b in blocks)
+    room = sum(b.tokens["ids"].size for b in blocks)
+    assert real == lengths.sum() and real / room > 0.93
+    for b in blocks:
+      for text, slot in zip(b.texts[:50], b.slot_of):
+        row, segment = slot // b.slots, slot % b.slots + 1
+        at = b.tokens["segment_ids"][row] == segment
+        assert b.tokens["ids"][row][at].tolist() == ids[text]
+  one, = embedder.plan([[1, 2]])
+  assert one.tokens["ids"].shape == (1, 64)
+
+
+def test_what_is_no_model_is_named(tmp_path):
+  (tmp_path / "text.txt").write_text("alpha")
+  with pytest.raises(UserError, match="not a model.* no config.json in it"):
+    nomic_jax.load(str(tmp_path))
+  with pytest.raises(UserError, match="none: not a model"):
+    nomic_jax.load(str(tmp_path / "none"))
 
 
 def test_any_str_is_a_text(model):

@@ -1,0 +1,40 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The dims at which a model's vectors may be cut, as its files tell them.
+
+A model directory's config.json has them as `matryoshka_dimensions`, where
+vLLM looks for them, too; a work directory's has its training's loss.
+"""
+
+import os
+import pathlib
+from typing import Any
+
+from nomic_jax.errors import UserError
+from nomic_jax.hub.keys import read_json
+
+KEY = "matryoshka_dimensions"
+
+
+def read(path: str | os.PathLike) -> tuple[int, ...]:
+  """The dims a model was trained for; () if its files do not say.
+
+  Raises:
+    UserError: for what are no dims.
+  """
+  file = pathlib.Path(path) / "config.json"
+  if not file.is_file():
+    return ()
+  values = read_json(file)
+  values = values if isinstance(values, dict) else {}
+  dims: Any = values.get(KEY) or _of_loss(values.get("loss"))
+  if not isinstance(dims, list) or not all(type(d) is int for d in dims):
+    raise UserError(
+        f"{file}: '{KEY}' is {dims!r}; expected a list of whole numbers")
+  return tuple(sorted(dims))
+
+
+def _of_loss(loss: Any) -> list[int]:
+  if isinstance(loss, dict) and loss.get("matryoshka_dims"):
+    return list(loss["matryoshka_dims"])
+  return []
