@@ -1,64 +1,176 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The job behind `nomic-jax embed`: a file of texts to a file of vectors."""
+"""The job behind `nomic-jax embed`: a file of texts to a file of vectors.
 
+Neither need fit in memory. Vectors are written to .OUTPUT.partial/ as they
+come, with a mark of how far they are good; the same command goes on there
+after it was killed.
+"""
+
+import json
 import pathlib
+import shutil
+import sys
+from typing import Any, Iterator
 
 import numpy as np
 
 import nomic_jax
+from nomic_jax import quantize
+from nomic_jax import text_files
 from nomic_jax.errors import UserError
-from nomic_jax.files import read_jsonl
+from nomic_jax.evaluation.vectors import model_fingerprint
 from nomic_jax.files import replacing
+from nomic_jax.progress import Progress
+
+_OUTPUTS = (".npy", ".parquet")
+_GROUP = 16384  # rows of a parquet row group
 
 
 def embed_file(
-    model: str, input: str, output: str, *, prompt: str | None = None,  # pylint: disable=redefined-builtin
-    dim: int | None = None, column: str = "text",
+    model: str, input: str, output: str, *,  # pylint: disable=redefined-builtin
+    column: str = "text", prompt: str | None = None, dim: int | None = None,
+    normalize: bool = True, precision: str = "float32", dtype: str = "float32",
 ) -> None:
-  """Embeds every line of a .txt, or `column` of every row of a .jsonl(.gz).
+  """Embeds every text of a file; goes on where a killed run was.
 
   Args:
     model: model or work directory.
-    input: the texts.
-    output: .npy to make: float32 [N, dim], normalised, row i for text i.
+    input: .txt, a text on each line; .jsonl, .jsonl.gz or .parquet.
+    output: .npy to make, [N, columns], row i for text i; or .parquet, with
+      the texts in `column` and their vectors in `embedding`.
+    column: of the rows of `input`, unless it is .txt.
     prompt: name of the prompt to put in front of each.
     dim: dimensions to keep.
-    column: of jsonl rows.
+    normalize: to length 1.
+    precision: float32, int8 or binary, as of `Model.encode`.
+    dtype: float32 or bfloat16, to compute in.
 
   Raises:
-    UserError: for an empty or malformed input, naming file and row.
+    UserError: for a malformed input, naming file and row; for an output begun
+      by another command.
   """
-  if not output.endswith(".npy"):
-    raise UserError(f"--output={output}: expected a name that ends in .npy")
-  texts = _read(pathlib.Path(input), column)
-  vectors = nomic_jax.load(model).encode(
-      texts, prompt=prompt, dim=dim, show_progress=True
-  )
-  with replacing(output) as temporary, open(temporary, "wb") as file:
-    np.save(file, vectors)
-  print(f"{output}: {vectors.shape[0]:,} vectors of {vectors.shape[1]}")
+  target, source = pathlib.Path(output), pathlib.Path(input)
+  if target.suffix not in _OUTPUTS:
+    raise UserError(
+        f"--output={output}: expected a name that ends in "
+        f"{' or '.join(_OUTPUTS)}"
+    )
+  if target.is_dir():
+    raise UserError(f"--output={output}: a directory stands there; expected "
+                    "the name of a file")
+  # Reads all of it before the long work, which is then not in vain.
+  total = sum(1 for _ in text_files.read(source, column))
+  if not total:
+    raise UserError(f"{source}: there are no texts in it")
+  loaded = nomic_jax.load(model, dtype)
+  asked = {"prompt": prompt, "dim": dim, "normalize": normalize,
+           "precision": precision}
+  rest = text_files.read(source, column)
+  stream = loaded.encode_stream(rest, **asked)  # checks what is asked
+  width, stat = dim or loaded.config.output_width, source.stat()
+  partial = _Partial(target, total, quantize.stored_as(precision, width), {
+      "--model": model_fingerprint(loaded), "--input": str(source.resolve()),
+      "the size and time of --input": [stat.st_size, stat.st_mtime_ns],
+      "--column": column, "--dtype": dtype,
+      **{f"--{name}": value for name, value in asked.items()},
+  })
+  for _ in zip(range(partial.done), rest):
+    pass
+  with Progress(total, "texts", "embedding", start=partial.done) as progress:
+    for part in stream:
+      partial.add(part.vectors, part.cut)
+      progress.update(len(part.vectors))
+  if partial.cut:
+    print(loaded.cut_message(partial.cut, total), file=sys.stderr)
+  partial.finish(text_files.read(source, column), column)
+  print(f"{output}: {total:,} vectors of {width}")
 
 
-def _read(path: pathlib.Path, column: str) -> list[str]:
-  texts = []
-  if ".jsonl" in path.suffixes:
-    for number, row in read_jsonl(path):
-      if not isinstance(row.get(column), str):
-        raise UserError(
-            f"{path}, row {number}: no text in column '{column}'; its columns "
-            f"are {', '.join(row)}. Name another with --column"
-        )
-      texts.append(row[column])
-  else:
-    if not path.is_file():
-      raise UserError(f"{path}: no such file; expected .txt or .jsonl(.gz)")
+class _Partial:
+  """The vectors so far.
+
+  Attributes:
+    done: how many.
+    cut: how many of their texts were cut.
+  """
+
+  def __init__(
+      self, target: pathlib.Path, total: int, stored_as: tuple[np.dtype, int],
+      command: dict[str, Any],
+  ):
+    self._target, self._command = target, command
+    self._folder = target.with_name(f".{target.name}.partial")
+    self._vectors = self._folder / "vectors.npy"
+    self._mark = self._folder / "done.json"
+    self.done = self.cut = 0
+    if self._mark.is_file():
+      self._resume()
+      return
     try:
-      texts = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as e:
+      self._folder.mkdir(parents=True, exist_ok=True)
+      dtype, columns = stored_as
+      np.lib.format.open_memmap(self._vectors, "w+", dtype, (total, columns))
+    except OSError as e:
       raise UserError(
-          f"{path}: not UTF-8 at byte {e.start}; convert the file to UTF-8"
+          f"cannot write {self._folder}: {e.strerror or e}; free some space or "
+          "choose another --output"
       ) from e
-  if not texts:
-    raise UserError(f"{path}: there are no texts in it")
-  return texts
+    self._write_mark()
+
+  def add(self, vectors: np.ndarray, cut: int) -> None:
+    """Keeps the vectors of the next texts, also if killed from here on."""
+    # Mapped anew each time, so that what is written does not stay in memory.
+    store = np.load(self._vectors, mmap_mode="r+")
+    store[self.done:self.done + len(vectors)] = vectors
+    store.flush()
+    self.done += len(vectors)
+    self.cut += cut
+    self._write_mark()
+
+  def finish(self, texts: Iterator[str], column: str) -> None:
+    """Makes the output."""
+    if self._target.suffix == ".parquet":
+      with replacing(self._target) as temporary:
+        vectors = np.load(self._vectors, mmap_mode="r")
+        _write_parquet(temporary, texts, column, vectors)
+    elif self._vectors.exists():  # else killed right here, all being done
+      self._vectors.replace(self._target)
+    shutil.rmtree(self._folder)
+
+  def _resume(self) -> None:
+    state = json.loads(self._mark.read_text())
+    changed = [
+        name for name, value in self._command.items()
+        if state["command"].get(name) != value
+    ]
+    if changed:
+      raise UserError(
+          f"{self._folder}: begun with other {', '.join(changed)}; run that "
+          "command again, or remove the folder to start anew"
+      )
+    self.done, self.cut = state["done"], state["cut"]
+
+  def _write_mark(self) -> None:
+    state = {"command": self._command, "done": self.done, "cut": self.cut}
+    with replacing(self._mark) as temporary:
+      temporary.write_text(json.dumps(state))
+
+
+def _write_parquet(
+    path: pathlib.Path, texts: Iterator[str], column: str, vectors: np.ndarray
+) -> None:
+  import pyarrow as pa
+  from pyarrow import parquet
+
+  element = pa.from_numpy_dtype(vectors.dtype)
+  schema = pa.schema({
+      column: pa.string(), "embedding": pa.list_(element, vectors.shape[1])})
+  with parquet.ParquetWriter(path, schema) as writer:
+    for start in range(0, len(vectors), _GROUP):
+      part = np.array(vectors[start:start + _GROUP])
+      rows = [text for _, text in zip(range(len(part)), texts)]
+      embedding = pa.FixedSizeListArray.from_arrays(
+          pa.array(part.reshape(-1)), part.shape[1])
+      writer.write_table(pa.table(
+          [pa.array(rows, pa.string()), embedding], schema))

@@ -105,8 +105,10 @@ def _export(a: argparse.Namespace) -> None:
 def _embed(a: argparse.Namespace) -> None:
   from nomic_jax.embed_file import embed_file
 
-  embed_file(a.model, a.input, a.output, prompt=a.prompt, dim=a.dim,
-             column=a.column)
+  embed_file(
+      a.model, a.input, a.output, column=a.column, prompt=a.prompt, dim=a.dim,
+      normalize=a.normalize, precision=a.precision, dtype=a.dtype,
+  )
 
 
 def _evaluate(a: argparse.Namespace) -> None:
@@ -223,13 +225,21 @@ def _parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   command_line.add_config_help(
       p, " instead of --workdir, exports its untrained model")
 
-  p = job("embed", _embed, "Vectors of a file's texts.")
+  p = job("embed", _embed, "Vectors of a file's texts; resumes.")
   p.add_argument("--model", required=True, help="model or work directory")
-  p.add_argument("--input", required=True, help=".txt or .jsonl(.gz)")
-  p.add_argument("--output", required=True, help=".npy, float32 [N, dim]")
-  p.add_argument("--column", default="text", help="of jsonl rows")
+  p.add_argument("--input", required=True,
+                 help=".txt, .jsonl, .jsonl.gz or .parquet")
+  p.add_argument("--output", required=True,
+                 help=".npy, or .parquet with the texts beside")
+  p.add_argument("--column", default="text", help="of jsonl or parquet rows")
   p.add_argument("--prompt", help="such as search_query")
   p.add_argument("--dim", type=int, help="keep this many dimensions")
+  p.add_argument("--normalize", action=argparse.BooleanOptionalAction,
+                 default=True, help="vectors to length 1")
+  p.add_argument("--precision", choices=("float32", "int8", "binary"),
+                 default="float32", help="of the vectors written")
+  p.add_argument("--dtype", choices=("float32", "bfloat16"),
+                 default="float32", help="to compute in; bfloat16 is faster")
 
   p = job("evaluate", _evaluate, "Retrieval scores of models, as a table.")
   p.add_argument("--model", action="append", default=[],

@@ -53,8 +53,8 @@ FLAGS = {
     },
     "embed": {
         "--model": "required", "--input": "required", "--output": "required",
-        "--column": "text",
-        "--prompt": "none", "--dim": "none",
+        "--column": "text", "--prompt": "none", "--dim": "none",
+        "--normalize": "True", "--precision": "float32", "--dtype": "float32",
     },
     "evaluate": {
         "--model": "none", "--tasks": "required", "--baseline": "none",

@@ -216,15 +216,15 @@ def test_training_places(made, workdir, data, pattern, capsys):
     ("export --workdir={0}/trained --output={0}/trained",
      "trained: already there and not an exported model"),
     ("embed --model={0}/model --input={0}/text.txt --output={0}/new.txt",
-     "--output=.*new.txt: expected a name that ends in .npy"),
+     "--output=.*new.txt: expected a name that ends in .npy or .parquet"),
     ("embed --model={0}/model --input={0}/none.txt --output={0}/new.npy",
-     "none.txt: no such file; expected .txt or .jsonl"),
+     "none.txt: no such file; expected .txt, .jsonl"),
     ("embed --model={0}/model --input={0}/empty.jsonl --output={0}/new.npy",
      "empty.jsonl: there are no texts in it"),
     ("embed --model={0}/model --input={0}/malformed.jsonl --output={0}/new.npy "
      "--column=query", "malformed.jsonl, row 3: not valid JSON"),
     ("embed --model={0}/model --input={0}/pairs.jsonl --output={0}/new.npy",
-     "row 1: no text in column 'text'; .* query, document. Name .* --column"),
+     "row 1: no text in column 'text'; .* query, document; name .* --column"),
     ("embed --model={0}/model --input={0}/text.txt --output={0}/new.npy "
      "--prompt=search_qury", "no prompt 'search_qury'.* 'search_query'"),
     ("embed --model={0}/model --input={0}/text.txt --output={0}/new.npy "
