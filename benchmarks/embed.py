@@ -1,0 +1,161 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Embedding speed, side by side with sentence-transformers.
+
+    python benchmarks/embed.py --model=DIR [--sets=mix,long] [--rounds=3]
+
+DIR is a model directory that both open, such as all-MiniLM-L6-v2's. Texts are
+docstrings of the standard library: first lines as queries, whole ones as
+documents. `long` is one text of 8,192 tokens, on a random NomicBERT of 6
+layers 384 wide, made for both. Systems take turns, each after one call to
+warm up, and the best of the rounds counts. Vectors are compared, too.
+
+"torch" is sentence-transformers as it comes, "onednn" the same with its
+linear layers turned to oneDNN's by hand, which on some processors beats the
+default by far; the last columns compare with the faster of the two.
+"""
+
+import argparse
+import ast
+import pathlib
+import random
+import sysconfig
+import tempfile
+import time
+import warnings
+
+import jax
+import numpy as np
+
+import nomic_jax
+from nomic_jax.hub import model_directory
+from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model.encoder import Encoder
+
+SYSTEMS = (
+    "nomic_jax float32", "nomic_jax bfloat16", "torch float32",
+    "onednn float32", "torch bfloat16", "torch int8",
+)
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument("--model", required=True)
+  parser.add_argument("--sets", default="queries,documents,mix,long")
+  parser.add_argument("--systems", default=",".join(SYSTEMS))
+  parser.add_argument("--rounds", type=int, default=3)
+  parser.add_argument("--scale", type=float, default=1.0,
+                      help="share of the texts taken")
+  a = parser.parse_args()
+  systems = a.systems.split(",")
+  rows = []
+  sets = _texts(a.scale)
+  short = [name for name in a.sets.split(",") if name != "long"]
+  if short:
+    loaded = {s: _load(s, a.model) for s in systems}
+    for name in short:
+      rows.append(_compare(name, loaded, sets[name], a.rounds))
+  if "long" in a.sets.split(","):
+    with tempfile.TemporaryDirectory() as folder:
+      _write_random(folder, a.model)
+      loaded = {s: _load(s, folder) for s in systems}
+      text = " ".join(sets["documents"] * 4)
+      rows.append(_compare("one of 8,192 tokens", loaded, [text], a.rounds))
+  _print(rows, systems)
+
+
+def _texts(scale: float) -> dict[str, list[str]]:
+  queries, documents = [], []
+  library = pathlib.Path(sysconfig.get_paths()["stdlib"])
+  for path in sorted(library.rglob("*.py")):
+    if {"site-packages", "test", "tests", "idlelib"} & set(path.parts):
+      continue
+    try:
+      tree = ast.parse(path.read_text("utf-8"))
+    except (SyntaxError, ValueError):
+      continue
+    for node in ast.walk(tree):
+      if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Module)):
+        text = ast.get_docstring(node) or ""
+        first, _, rest = text.partition("\n")
+        if first.strip():
+          queries.append(first.strip())
+        if rest.strip():
+          documents.append(text)
+  draw = random.Random(0)
+  draw.shuffle(queries)
+  draw.shuffle(documents)
+  many, few = int(1024 * scale), int(256 * scale)
+  mix = queries[many:2 * many] + documents[few:2 * few]
+  draw.shuffle(mix)
+  return {"queries": queries[:many], "documents": documents[:few], "mix": mix}
+
+
+def _load(system: str, path: str):
+  """A function from texts to unit vectors."""
+  library, dtype = system.split()
+  if library == "nomic_jax":
+    return nomic_jax.load(path, dtype).encode
+  import sentence_transformers
+  import torch
+
+  kwargs = {"dtype": torch.bfloat16} if dtype == "bfloat16" else {}
+  model = sentence_transformers.SentenceTransformer(
+      path, device="cuda" if jax.default_backend() == "gpu" else "cpu",
+      model_kwargs=kwargs)
+  if library == "onednn":
+    from torch.utils import mkldnn
+
+    model[0].auto_model = mkldnn.to_mkldnn(model[0].auto_model)
+  if dtype == "int8":
+    with warnings.catch_warnings():
+      warnings.simplefilter("ignore")
+      torch.ao.quantization.quantize_dynamic(
+          model[0].auto_model, {torch.nn.Linear}, inplace=True)
+  return lambda texts: model.encode(texts, normalize_embeddings=True)
+
+
+def _write_random(folder: str, tokenizer: str) -> None:
+  """A NomicBERT for long texts that both libraries open."""
+  config = EncoderConfig(
+      vocab_size=30528, width=384, layers=6, heads=6, mlp_width=1536,
+      max_length=8192, trained_length=8192)
+  params = jax.device_get(jax.jit(
+      lambda: jax.tree.map(
+          lambda x: x, Encoder(config).init(jax.random.key(0))))())
+  from flax.linen import meta
+
+  model_directory.write_model(
+      folder, config, meta.unbox(params), pathlib.Path(tokenizer), {})
+
+
+def _compare(name: str, systems: dict, texts: list[str], rounds: int) -> dict:
+  vectors = {s: encode(texts) for s, encode in systems.items()}
+  best = dict.fromkeys(systems, float("inf"))
+  for _ in range(rounds):
+    for s, encode in systems.items():
+      began = time.perf_counter()
+      encode(texts)
+      best[s] = min(best[s], time.perf_counter() - began)
+  reference = vectors.get("torch float32", next(iter(vectors.values())))
+  apart = {s: float(np.abs(v - reference).max()) for s, v in vectors.items()}
+  row = {"name": name, "texts": len(texts), "seconds": best, "apart": apart}
+  print(row, flush=True)
+  return row
+
+
+def _print(rows: list[dict], systems: list[str]) -> None:
+  print("| texts | " + " | ".join(systems) + " | float32 | bfloat16 |")
+  print("|---" * (len(systems) + 3) + "|")
+  for row in rows:
+    rate = {s: row["texts"] / row["seconds"][s] for s in systems}
+    cells = [f"{rate[s]:.3g}/s ({row['apart'][s]:.0e})" for s in systems]
+    for dtype in ("float32", "bfloat16"):
+      ours = rate.get(f"nomic_jax {dtype}", 0)
+      theirs = max(rate.get(f"{t} {dtype}", 0) for t in ("torch", "onednn"))
+      cells.append(f"{ours / theirs:.2f}×" if ours and theirs else "")
+    print(f"| {row['name']} ({row['texts']:,}) | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+  main()
