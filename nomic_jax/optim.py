@@ -109,6 +109,7 @@ class _Frozen:
   def __init__(self, loss: Any, rules: Rules):
     self._loss, self._rules = loss, rules
     self.init = loss.init
+    self.by_row = getattr(loss, "by_row", False)
 
   def __call__(self, params, batch, rng) -> tuple:
     params = jax.tree.map(

@@ -3,6 +3,7 @@
 """The mesh, and where every array lies on it, from rules that are data."""
 
 import functools
+import math
 from typing import Any, Callable, Sequence
 
 from flax import linen as nn
@@ -17,6 +18,7 @@ from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 
 AXES = ("data", "fsdp", "tensor")
+ROW_AXES = ("data", "fsdp")  # a batch's rows lie over these
 
 # Logical axis of a parameter -> mesh axis. What is not named is replicated.
 RULES = {
@@ -88,7 +90,7 @@ def state_shardings(mesh: Mesh, rules: str, boxed: Any) -> Any:
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
   """Micro-batches, then rows: rows lie over all data-parallel devices."""
-  return NamedSharding(mesh, PartitionSpec(None, ("data", "fsdp")))
+  return NamedSharding(mesh, PartitionSpec(None, ROW_AXES))
 
 
 def in_mesh(f: Callable, mesh: Mesh) -> Callable:
@@ -100,6 +102,60 @@ def in_mesh(f: Callable, mesh: Mesh) -> Callable:
       return f(*args)
 
   return wrapped
+
+
+def by_rows(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+  """f(params, rows) -> rows, each device doing its own rows.
+
+  Left to the partitioner, the parameters' gradient is added up over the
+  devices in every turn of every loop within f; so once, after f. Each row's
+  result must depend on that row alone. Without a mesh it is f.
+  """
+
+  def run(params: Any, rows: Any) -> Any:
+    if not _rows_are_spread():
+      return f(params, rows)
+    return _shard_map(f, (PartitionSpec(), PartitionSpec(ROW_AXES)),
+                      PartitionSpec(ROW_AXES))(params, rows)
+
+  return run
+
+
+def summed_by_rows(f: Callable[..., Any]) -> Callable[..., Any]:
+  """f(params, batch, key) -> sums over rows, added up over devices once.
+
+  Each device does its own rows of every micro-batch: all that f returns must
+  be a sum over rows. Without a mesh it is f.
+  """
+
+  def run(params: Any, batch: Any, key: jax.Array) -> Any:
+    if not _rows_are_spread():
+      return f(params, batch, key)
+    own = lambda *args: jax.lax.psum(f(*args), ROW_AXES)
+    rows = PartitionSpec(None, ROW_AXES)
+    return _shard_map(own, (PartitionSpec(), rows, PartitionSpec()),
+                      PartitionSpec())(params, batch, key)
+
+  return run
+
+
+def on_own_rows() -> bool:
+  """Whether what is traced is what one device does with its own rows."""
+  return "data" in jax.sharding.get_abstract_mesh().manual_axes
+
+
+def _rows_are_spread() -> bool:
+  mesh = jax.sharding.get_abstract_mesh()
+  return not mesh.empty and not on_own_rows() and math.prod(
+      mesh.shape[axis] for axis in ROW_AXES) > 1
+
+
+def _shard_map(f: Callable[..., Any], taken: Any, given: Any) -> Callable:
+  # What lies over `tensor` stays with the partitioner.
+  return jax.shard_map(
+      f, in_specs=taken, out_specs=given, axis_names={*ROW_AXES},
+      check_vma=False,
+  )
 
 
 def unsharded_share(params: Any, shardings: Any) -> float:

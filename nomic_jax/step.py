@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one train step: every objective, on every mesh, goes through here."""
 
+import functools
 from typing import Any, Callable
 
 from flax import struct
@@ -10,6 +11,7 @@ from jax import Array
 import jax.numpy as jnp
 import optax
 
+from nomic_jax import partition
 from nomic_jax.losses import Loss
 
 Batch = dict[str, Array]
@@ -59,29 +61,16 @@ def make_train_step(
   caller to stop. `group_norms`, of the gradient of each module, say where.
   """
 
+  accumulate = functools.partial(_accumulate, loss)
+  if getattr(loss, "by_row", False):
+    accumulate = partition.summed_by_rows(accumulate)
+
   def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     key = jax.random.fold_in(
         jax.random.wrap_key_data(state.key), state.step
     )
 
-    def total(params, micro, rng):
-      loss_sum, weight, sums = loss(params, micro, rng)
-      return loss_sum, {"weight": weight, "loss": loss_sum, **sums}
-
-    def add(carry, x):
-      index, micro = x
-      rng = jax.random.fold_in(key, index)
-      grads, sums = jax.grad(total, has_aux=True)(state.params, micro, rng)
-      return jax.tree.map(jnp.add, carry, (grads, sums)), None
-
-    count = jax.tree.leaves(batch)[0].shape[0]
-    first = jax.tree.map(lambda x: x[0], batch)
-    shapes = jax.eval_shape(
-        jax.grad(total, has_aux=True), state.params, first, key
-    )
-    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-    (grads, sums), _ = jax.lax.scan(add, zeros, (jnp.arange(count), batch))
-
+    grads, sums = accumulate(state.params, batch, key)
     weight = sums.pop("weight")
     weight = jnp.where(weight > 0, weight, 1.0)  # nothing to learn: no update
     grads = jax.tree.map(lambda g: g / weight, grads)
@@ -121,6 +110,29 @@ def make_measure(loss: Loss) -> Callable[[Any, Batch], Metrics]:
     return jax.tree.map(lambda x: x.sum(0), jax.lax.map(one, batch))
 
   return measure
+
+
+def _accumulate(
+    loss: Loss, params: Any, batch: Batch, key: Array
+) -> tuple[Any, Metrics]:
+  """Gradient, and sums of loss, weight and metrics, of all micro-batches."""
+
+  def total(params, micro, rng):
+    loss_sum, weight, sums = loss(params, micro, rng)
+    return loss_sum, {"weight": weight, "loss": loss_sum, **sums}
+
+  def add(carry, x):
+    index, micro = x
+    rng = jax.random.fold_in(key, index)
+    grads, sums = jax.grad(total, has_aux=True)(params, micro, rng)
+    return jax.tree.map(jnp.add, carry, (grads, sums)), None
+
+  count = jax.tree.leaves(batch)[0].shape[0]
+  first = jax.tree.map(lambda x: x[0], batch)
+  shapes = jax.eval_shape(jax.grad(total, has_aux=True), params, first, key)
+  zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+  (grads, sums), _ = jax.lax.scan(add, zeros, (jnp.arange(count), batch))
+  return grads, sums
 
 
 def _group_norms(grads: Any) -> dict[str, Array]:

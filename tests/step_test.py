@@ -11,10 +11,7 @@ import pytest
 import torch
 
 from nomic_jax import optim
-from nomic_jax import partition
 from nomic_jax import step as step_lib
-from nomic_jax import train
-from nomic_jax.data import loader
 import tiny
 
 
@@ -242,81 +239,3 @@ def test_clip_and_eps_that_reproduce_a_gradient_times_devices():
     _, other = _our_losses(batches, **wrong)
     with pytest.raises(AssertionError):
       tiny.assert_close(other, reference, 1e-3)
-
-
-LOSSES = {
-    "mlm": (dict(name="mlm"), 0.2),
-    "info_nce": (
-        dict(name="info_nce", chunks=2, trainable_temperature=True), 0.0),
-}
-MESHES = [
-    ("mlm", "replicated", 2, 1, 1), ("mlm", "fsdp", 2, 2, 2),
-    ("info_nce", "fsdp", 1, 2, 1), ("info_nce", "replicated", 8, 1, 1),
-]
-
-
-def _two_steps(name, start=None, rules="replicated", *sizes):
-  """Runs the step that `nomic-jax train` runs.
-
-  Returns:
-    The first state, the metrics and the last parameters, on the host; and the
-    share of the parameters that every device has all of.
-  """
-  (loss, dropout), sizes = LOSSES[name], sizes or (1, 1, 1)
-  config = ml_collections.ConfigDict(dict(
-      seed=0, steps=10, loss=loss,
-      data=dict(kind="text", row_length=16, batch_size=16),
-      compute=dict(dtype="float32", attention="reference", remat=False,
-                   unroll=1, dropout=dropout),
-      mesh=dict(zip(partition.AXES, sizes), rules=rules),
-      # With eps = 1 an update is nearly the gradient, not its sign, so that
-      # one of 1e-9 ± 1e-9 does no harm.
-      optimizer=dict(learning_rate=1.0, schedule="constant", warmup="0",
-                     b1=0.9, b2=0.99, eps=1.0, weight_decay=0.01,
-                     clip_norm=0.0, lr_multipliers=((".*", 1.0),),
-                     decay_multipliers=optim.DECAY_RULE)))
-  run = train.setup(config, tiny.CONFIG, jax.devices()[:np.prod(sizes)])
-  batch = _split(tiny.mlm_batch(16), 2) if name == "mlm" else (
-      _split(tiny.pair_batch(rows=16), 1))
-  batch = loader.to_devices(batch, partition.batch_sharding(run.mesh))
-  step = run.step.lower(run.state, batch).compile(tiny.FAST)
-  if start is None:
-    start = jax.device_get(run.init.lower().compile(tiny.FAST)())
-  state = jax.device_put(start, jax.tree.map(lambda s: s.sharding, run.state))
-  seen = []
-  for _ in range(2):
-    before = state
-    state, metrics = step(state, batch)
-    # The gradient of one number may be all rounding: compare that of all.
-    del metrics["group_norms"]
-    seen.append(jax.device_get(metrics))
-    # The state is donated: no second copy of it lives on.
-    assert all(x.is_deleted() for x in jax.tree.leaves(before))
-  share = partition.unsharded_share(
-      state.params, jax.tree.map(lambda x: x.sharding, state.params))
-  return start, seen, jax.device_get(state.params), share
-
-
-@pytest.fixture(name="alone", scope="module")
-def _alone():
-  return {name: _two_steps(name) for name in LOSSES}
-
-
-@pytest.mark.parametrize("name, rules, data, fsdp, tensor", MESHES)
-def test_every_mesh_takes_the_same_steps(
-    alone, name, rules, data, fsdp, tensor):
-  start, seen, params, _ = alone[name]
-  _, *actual, share = _two_steps(name, start, rules, data, fsdp, tensor)
-  assert (share < 0.1) == (rules == "fsdp")
-  tiny.assert_close(actual, [seen, params], 1e-5)
-
-
-def test_the_two_steps_did_something(alone):
-  """Control: the loss changes, and every kind of parameter moves."""
-  for start, seen, params, _ in alone.values():
-    assert abs(seen[0]["loss"] - seen[1]["loss"]) > 1e-3
-    with pytest.raises(AssertionError):
-      tiny.assert_close(params, start.params, 1e-2)
-    moved = jax.tree.map(
-        lambda a, b: np.abs(a - b).max() > 1e-4, params, start.params)
-    assert all(jax.tree.leaves(moved))

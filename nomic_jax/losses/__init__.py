@@ -14,6 +14,10 @@ A loss is built from an encoder and has two functions:
 
 `perplexity = True` on the class says that exp(loss) is worth logging.
 
+A loss whose sums are over rows, each computed without the others, says so by
+`by_row = True`: each device then sums up its own rows of all micro-batches, and
+the devices' sums are added once. Other losses cross the mesh where they must.
+
 Batches are global arrays and means are global means: no loss knows how many
 devices or hosts there are. A new objective is a new file here and a line in
 `_LOSSES`.

@@ -28,6 +28,8 @@ class MLM:
 
   def __init__(self, encoder: Encoder, *, chunks: int = 1):
     self._encoder, self._chunks = encoder, chunks
+    # A draw of dropout is one for all rows.
+    self.by_row = not encoder.dropout
     self._head = MLMHead(encoder.config, encoder.dtype)
 
   def init(self, rng: Array) -> dict:

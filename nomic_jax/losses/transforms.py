@@ -13,6 +13,7 @@ import jax
 from jax import Array
 import jax.numpy as jnp
 
+from nomic_jax import partition
 from nomic_jax.errors import UserError
 from nomic_jax.model.pooling import normalize
 
@@ -25,7 +26,9 @@ def map_chunks(f: Callable[[Any], Any], n: int, rows: Any) -> Any:
 
   Args:
     f: from a tree of [B/n, ...] arrays to another such tree.
-    n: chunks; must divide B. 1 calls f directly and keeps its residuals.
+    n: chunks; must divide B. 1 calls f directly and keeps its residuals. Of
+      the rows of one device (`partition.by_rows`) as many as n or the next
+      more that divide them.
     rows: a tree of [B, ...] arrays.
 
   Returns:
@@ -37,12 +40,9 @@ def map_chunks(f: Callable[[Any], Any], n: int, rows: Any) -> Any:
   if n == 1:
     return f(rows)
   size = jax.tree.leaves(rows)[0].shape[0]
-  if size % n:
-    raise UserError(
-        f"config.loss.chunks: {n} does not divide {size} rows; "
-        "choose a divisor, or a multiple of it for config.data.batch_size and "
-        "config.data.rows_multiple"
-    )
+  if partition.on_own_rows():
+    n = next(d for d in range(min(n, size), size + 1) if size % d == 0)
+  _check_chunks(n, size)
   split = lambda x: x.reshape(size // n, n, *x.shape[1:]).swapaxes(0, 1)
   join = lambda x: x.swapaxes(0, 1).reshape(size, *x.shape[2:])
   # lax.map is a scan, which cannot move work across iterations: the guard
@@ -53,6 +53,15 @@ def map_chunks(f: Callable[[Any], Any], n: int, rows: Any) -> Any:
   return jax.tree.map(join, mapped)
 
 
+def _check_chunks(n: int, size: int) -> None:
+  if size % n:
+    raise UserError(
+        f"config.loss.chunks: {n} does not divide {size} rows; "
+        "choose a divisor, or a multiple of it for config.data.batch_size and "
+        "config.data.rows_multiple"
+    )
+
+
 def chunked(embed: Callable[..., Array], n: int) -> Callable[..., Array]:
   """The same `Encoder.embed`, n chunks of rows at a time (GradCache).
 
@@ -61,14 +70,22 @@ def chunked(embed: Callable[..., Array], n: int) -> Callable[..., Array]:
   """
 
   def embed_chunks(params, tokens, slots, rng=None):
+    size = tokens["ids"].shape[0]
+    _check_chunks(n, size)
     if rng is None:
-      return map_chunks(lambda t: embed(params, t, slots), n, tokens)
+      own = lambda params, tokens: map_chunks(
+          lambda t: embed(params, t, slots), n, tokens)
+      return partition.by_rows(own)(params, tokens)
 
-    def embed_row(row, key):
+    def embed_row(params, row, key):
       return embed(params, jax.tree.map(lambda x: x[None], row), slots, key)[0]
 
-    keys = jax.random.split(rng, tokens["ids"].shape[0])
-    return map_chunks(lambda x: jax.vmap(embed_row)(*x), n, (tokens, keys))
+    def own(params, rows):
+      each = jax.vmap(embed_row, in_axes=(None, 0, 0))
+      return map_chunks(lambda x: each(params, *x), n, rows)
+
+    keys = jax.random.split(rng, size)
+    return partition.by_rows(own)(params, (tokens, keys))
 
   return embed_chunks
 

@@ -1,0 +1,236 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The same step on every mesh, and what travels over it.
+
+Run as a program it is one of two processes: see `_process`.
+"""
+
+import math
+import os
+import pathlib
+import pickle
+import re
+import subprocess
+import sys
+
+import jax
+import ml_collections
+import numpy as np
+import pytest
+
+from nomic_jax import optim
+from nomic_jax import partition
+from nomic_jax import train
+from nomic_jax.data import loader
+from nomic_jax.model.encoder import Encoder
+import tiny
+
+# name -> (config.loss, dropout, batch [A, ...])
+LOSSES = {
+    "mlm": (dict(name="mlm", chunks=2), 0.0, lambda: tiny.mlm_batch(64)),
+    "info_nce": (
+        dict(name="info_nce", chunks=2, trainable_temperature=True), 0.0,
+        lambda: tiny.pair_batch(rows=16)),
+    "classification": (
+        dict(name="classification", chunks=2), 0.2, lambda: _labelled()),
+    "distill": (dict(name="distill", kind="relational"), 0.0,
+                lambda: _taught()),
+}
+MESHES = [
+    ("mlm", "replicated", 8, 1, 1), ("mlm", "fsdp", 2, 2, 2),
+    ("info_nce", "fsdp", 1, 2, 1), ("info_nce", "replicated", 8, 1, 1),
+    ("classification", "replicated", 8, 1, 1),
+    ("distill", "replicated", 8, 1, 1),
+]
+
+
+def _labelled():
+  batch = tiny.pair_batch(rows=16)
+  labels = np.arange(8, dtype="f")[:, None] % 2
+  return {k: batch[k] for k in (
+      "ids", "segment_ids", "positions", "content")} | {
+          "text": batch["query"], "labels": labels}
+
+
+def _taught():
+  draw = np.random.default_rng(0).normal
+  return tiny.pair_batch(rows=16) | {
+      f"teacher_{side}": draw(size=(8, 16)).astype("f")
+      for side in ("query", "document")}
+
+
+def _setup(name, rules="replicated", *sizes):
+  """The step that `nomic-jax train` runs, and a batch for it."""
+  loss, dropout, batch = LOSSES[name]
+  sizes = sizes or (1, 1, 1)
+  config = ml_collections.ConfigDict(dict(
+      seed=0, steps=10, loss=loss,
+      data=dict(kind="text", row_length=16, batch_size=64),
+      compute=dict(dtype="float32", attention="reference", remat=False,
+                   unroll=1, dropout=dropout),
+      mesh=dict(zip(partition.AXES, sizes), rules=rules, unsharded_limit=1.0),
+      # With eps = 1 an update is nearly the gradient, not its sign, so that
+      # one of 1e-9 ± 1e-9 does no harm.
+      optimizer=dict(learning_rate=1.0, schedule="constant", warmup="0",
+                     b1=0.9, b2=0.99, eps=1.0, weight_decay=0.01,
+                     clip_norm=0.0, lr_multipliers=((".*", 1.0),),
+                     decay_multipliers=optim.DECAY_RULE)))
+  run = train.setup(config, tiny.CONFIG, jax.devices()[:math.prod(sizes)])
+  micro_batches = 2 if name == "mlm" else 1
+  batch = jax.tree.map(
+      lambda x: x.reshape(micro_batches, -1, *x.shape[1:]), batch())
+  # Each process has its rows.
+  share = lambda x: np.split(x, jax.process_count(), 1)[jax.process_index()]
+  batch = loader.to_devices(
+      jax.tree.map(share, batch), partition.batch_sharding(run.mesh))
+  return run, batch
+
+
+def _two_steps(name, start=None, rules="replicated", *sizes):
+  """Takes two steps.
+
+  Returns:
+    The first state, the metrics and the last parameters, on the host; the
+    share of the parameters that every device has all of; and the program.
+  """
+  run, batch = _setup(name, rules, *sizes)
+  step = run.step.lower(run.state, batch).compile(tiny.FAST)
+  fresh = run.init.lower().compile(tiny.FAST)
+  if jax.process_count() > 1:
+    state = fresh()
+  else:
+    start = start or jax.device_get(fresh())
+    state = jax.device_put(
+        start, jax.tree.map(lambda s: s.sharding, run.state))
+  seen = []
+  for _ in range(2):
+    before = state
+    state, metrics = step(state, batch)
+    # The gradient of one number may be all rounding: compare that of all.
+    del metrics["group_norms"]
+    seen.append(jax.device_get(metrics))
+    # The state is donated: no second copy of it lives on.
+    assert all(x.is_deleted() for x in jax.tree.leaves(before))
+  share = partition.unsharded_share(
+      state.params, jax.tree.map(lambda x: x.sharding, state.params))
+  params = jax.device_get(state.params)
+  return start, seen, params, share, step.as_text()
+
+
+@pytest.fixture(name="alone", scope="module")
+def _alone():
+  """What one device does."""
+  return {name: _two_steps(name) for name in LOSSES}
+
+
+@pytest.mark.parametrize("name, rules, data, fsdp, tensor", MESHES)
+def test_every_mesh_takes_the_same_steps(
+    alone, name, rules, data, fsdp, tensor):
+  start, seen, params, *_ = alone[name]
+  _, *actual, share, program = _two_steps(
+      name, start, rules, data, fsdp, tensor)
+  assert (share < 0.1) == (rules == "fsdp")
+  tiny.assert_close(actual, [seen, params], 1e-5)
+  if data == 8:
+    in_loops, largest = _collectives(program)
+    assert in_loops == [] and 0 < largest < _activations(name) / 2
+
+
+def test_the_two_steps_did_something(alone):
+  """Control: the loss changes, and every kind of parameter moves."""
+  for start, seen, params, *_ in alone.values():
+    assert abs(seen[0]["loss"] - seen[1]["loss"]) > 1e-3
+    with pytest.raises(AssertionError):
+      tiny.assert_close(params, start.params, 1e-2)
+    moved = jax.tree.map(
+        lambda a, b: np.abs(a - b).max() > 1e-4, params, start.params)
+    assert all(jax.tree.leaves(moved))
+
+
+def _activations(name):
+  """Numbers in one layer's activations of a micro-batch, on all devices."""
+  rows, length = LOSSES[name][2]()["ids"].shape
+  return rows * length * tiny.CONFIG.width / (2 if name == "mlm" else 1)
+
+
+KINDS = "all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute"
+
+
+def _collectives(program):
+  """Lines of those within loops, and numbers in the largest of all."""
+  parts = re.split(r"^(?:ENTRY )?%(\S+) \(.*\{$", program, flags=re.M)
+  parts = dict(zip(parts[1::2], parts[2::2]))
+  called = {
+      name: set(re.findall(r"(?:body|condition|calls|to_apply)=%([^\s,]+)",
+                           text)) for name, text in parts.items()}
+  looped = set(re.findall(r"body=%([^\s,]+)", program))
+  while more := {c for name in looped for c in called[name]} - looped:
+    looped |= more
+  in_loops, largest = [], 0
+  for name, text in parts.items():
+    for shapes, kind in re.findall(
+        rf" = (.*?) ({KINDS})(?:-start)?\(", text):
+      sizes = [math.prod(map(int, filter(None, dims.split(","))))
+               for dims in re.findall(r"\w+\[([\d,]*)\]", shapes)]
+      largest = max(largest, *sizes)
+      if name in looped:
+        in_loops.append(f"{kind} {shapes}")
+  return in_loops, largest
+
+
+class _Whole(Encoder):
+  """Every device is to have all hidden states."""
+
+  def apply(self, *args):
+    return jax.lax.with_sharding_constraint(
+        super().apply(*args), jax.sharding.PartitionSpec())
+
+
+@pytest.mark.parametrize("name, encoder", [
+    ("mlm", Encoder), ("info_nce", _Whole)])
+def test_collectives_in_loops_and_of_activations_are_seen(
+    monkeypatch, name, encoder):
+  """Controls: steps that leave it to the partitioner."""
+  monkeypatch.setattr(partition, "_rows_are_spread", lambda: False)
+  monkeypatch.setattr(train, "make_encoder", lambda config, architecture: (
+      encoder(architecture)))
+  run, batch = _setup(name, "replicated", 8, 1, 1)
+  in_loops, largest = _collectives(
+      run.step.lower(run.state, batch).compile(tiny.FAST).as_text())
+  assert any("all-reduce" in line for line in in_loops)
+  assert (largest >= _activations(name) / 2) == (encoder is _Whole)
+
+
+def test_two_processes_of_two_devices_take_the_same_steps(alone, tmp_path):
+  port = 20000 + os.getpid() % 20000
+  running = [
+      subprocess.Popen(
+          [sys.executable, __file__, str(port), str(number), str(tmp_path)],
+          env=os.environ | {
+              "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+              "PYTHONPATH": str(pathlib.Path(train.__file__).parents[1]),
+          }, stderr=subprocess.PIPE, text=True)
+      for number in range(2)
+  ]
+  for process in running:
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err[-2000:]
+  for name in ("mlm", "info_nce"):
+    seen, params = pickle.loads((tmp_path / name).read_bytes())
+    tiny.assert_close([seen, params], [*alone[name][1:3]], 1e-5)
+
+
+def _process(port: str, number: str, folder: str) -> None:
+  """One of two processes, with two devices each."""
+  jax.config.update("jax_cpu_collectives_implementation", "gloo")
+  jax.distributed.initialize(f"localhost:{port}", 2, int(number))
+  assert (jax.device_count(), jax.local_device_count()) == (4, 2)
+  for name in ("mlm", "info_nce"):
+    _, seen, params, *_ = _two_steps(name, None, "replicated", 4, 1, 1)
+    if number == "0":
+      (pathlib.Path(folder) / name).write_bytes(pickle.dumps([seen, params]))
+  jax.distributed.shutdown()
+
+
+if __name__ == "__main__":
+  _process(*sys.argv[1:])
