@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """InfoNCE against a loop in float64; chunks change nothing."""
 
+import dataclasses
 import math
 import re
 
@@ -184,16 +185,26 @@ def test_matryoshka_widths_that_do_not_fit_are_named():
           loss, tiny.shapes(loss), tiny.pair_batch(), jax.random.key(0))
 
 
-def _loss(chunks, dropout=0.3):
+# As v1.5: a LayerNorm before the widths are cut.
+NORMED = Encoder(
+    dataclasses.replace(tiny.CONFIG, pooled_norm=True), dropout=0.3)
+
+
+def _loss(chunks):
   """Everything at once: dropout, two widths, a trained temperature."""
   return InfoNCE(
-      Encoder(tiny.CONFIG, dropout=dropout), chunks=chunks,
+      NORMED, chunks=chunks,
       matryoshka_dims=(8, 16), trainable_temperature=True)
 
 
 @pytest.fixture(name="trained", scope="module")
 def _trained():
-  return tiny.params(_loss(1))
+  rng = np.random.default_rng(0)
+  # Of fresh weights the last LayerNorm leaves nothing to do for another.
+  moved = jax.tree.map(
+      lambda x: x + 0.1 * rng.normal(size=x.shape).astype("f"),
+      tiny.params(_loss(1)))
+  return moved | {"log_scale": np.float32(math.log(SCALE))}
 
 
 def test_chunks_change_nothing_and_the_gradient_is_gradcaches(trained):
@@ -205,9 +216,13 @@ def test_chunks_change_nothing_and_the_gradient_is_gradcaches(trained):
   in_two = tiny.jit(f(2))
   assert float(in_two(trained, batch, key)) == pytest.approx(
       float(loss), rel=1e-6)
-  # Controls: other masks, or half of the negatives, give another loss.
+  # Controls: other masks, no LayerNorm, half of the negatives: another loss.
   other = in_two(trained, batch, jax.random.key(1))
   assert abs(other / loss - 1) > 1e-3
+  plain = InfoNCE(
+      Encoder(tiny.CONFIG, dropout=0.3), matryoshka_dims=(8, 16),
+      trainable_temperature=True)
+  assert abs(tiny.jit(plain)(trained, batch, key)[0] / loss - 1) > 1e-3
   near = np.where(np.arange(24) % 8 < 4, batch["candidate"], -1)
   fewer = in_two(trained, {**batch, "candidate": near}, key)
   assert abs(fewer / loss - 1) > 1e-2
@@ -215,7 +230,7 @@ def test_chunks_change_nothing_and_the_gradient_is_gradcaches(trained):
 
 def _by_hand(params, batch, key):
   """GradCache: embed, differentiate the loop by the vectors, go back once."""
-  encoder = Encoder(tiny.CONFIG, dropout=0.3)
+  encoder = NORMED
   tokens = {k: batch[k] for k in ("ids", "segment_ids", "positions")}
 
   def embed(params):

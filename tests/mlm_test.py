@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """MLM against transformers' models in PyTorch; masking keeps its promises."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -110,6 +112,22 @@ def test_chunks_change_nothing():
       tiny.jit(_mean(tiny.CONFIG, n))(params, batch) for n in (1, 2, 8))
   for part in parts:  # gradients: against PyTorch, also in chunks
     tiny.assert_close(part, whole, 1e-6)
+
+
+def test_chunks_keep_the_logits_from_existing_at_once():
+  """Of 64 rows x 4 places x 16384 tokens, one chunk's and its gradient's."""
+  config = dataclasses.replace(tiny.CONFIG, vocab_size=16384, layers=1)
+  batch = jax.eval_shape(lambda: tiny.mlm_batch(64))
+
+  def temporaries(n):
+    loss = MLM(Encoder(config), chunks=n)
+    grad = tiny.jit(jax.grad(lambda p, b: loss(p, b, jax.random.key(0))[0]))
+    compiled = grad.lower(tiny.shapes(loss), batch).compile()
+    return compiled.memory_analysis().temp_size_in_bytes
+
+  logits = 64 * 4 * 16384 * 4
+  assert temporaries(1) > logits  # control
+  assert temporaries(16) < logits / 4
 
 
 def test_weight_counts_the_labels_and_nothing_else_matters():

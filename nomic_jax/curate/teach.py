@@ -5,6 +5,7 @@
 import functools
 import os
 import pathlib
+from typing import Any
 
 from nomic_jax.curate import embeddings
 from nomic_jax.data import dataset
@@ -12,7 +13,7 @@ from nomic_jax.data import teacher
 
 
 def teach(
-    model: str, input: str | os.PathLike, output: str | os.PathLike,  # pylint: disable=redefined-builtin
+    model: Any, input: str | os.PathLike, output: str | os.PathLike,  # pylint: disable=redefined-builtin
     split: str = "train",
 ) -> None:
   """Embeds every query and document of a split, for losses.distill.
@@ -20,7 +21,7 @@ def teach(
   Killed half way, the same call goes on where it was.
 
   Args:
-    model: the teacher: a model or work directory.
+    model: the teacher: a model or work directory, or a loaded model.
     input: data directory.
     output: folder for SPLIT-query.npy and SPLIT-document.npy, float32 [N, D].
     split: of the data directory.
