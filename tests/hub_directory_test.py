@@ -5,6 +5,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 
 import huggingface_hub
 from huggingface_hub import constants
@@ -41,21 +42,38 @@ def _same(a, b):
 
 @pytest.mark.parametrize("changes", [
     {}, dict(pooler=True), dict(pooling="cls", pooled_norm=True),
+    dict(pooled_norm=True, projection=24), dict(pooling="none"),
     dict(position="learned", activation="gelu", qkv_bias=True,
          mlp_in_bias=True, mlp_out_bias=True, pooler=True),
 ])
-@pytest.mark.parametrize("with_head", [False, True])
-def test_what_was_written_is_read(tmp_path, changes, with_head):
+@pytest.mark.parametrize("heads", [(False, 0), (True, 0), (False, 3)])
+def test_what_was_written_is_read(tmp_path, changes, heads):
   config = dataclasses.replace(CONFIG, **changes)
-  trees = hub_random.trees(config, with_head)
+  if heads[1]:
+    config = dataclasses.replace(config, pooler=False)
+  trees = hub_random.trees(config, *heads)
   model_directory.write_model(
       tmp_path / "model", config, trees["encoder"], hub_random.tokenizer(),
-      PROMPTS, mlm_head=trees.get("mlm_head"))
+      PROMPTS, mlm_head=trees.get("mlm_head"),
+      classification_head=trees.get("classification_head"))
   files = model_directory.read_model(tmp_path / "model")
   assert files.config == config
   _same(files.params, trees["encoder"])
   _same(files.mlm_head, trees.get("mlm_head"))
+  _same(files.classification_head, trees.get("classification_head"))
   assert files.tokenizer_path.name == "tokenizer.json"
+
+
+def test_a_classifier_brings_its_own_pooler(tmp_path):
+  config = dataclasses.replace(CONFIG, pooler=True)
+  encoder = hub_random.trees(config)["encoder"]
+  head = hub_random.trees(CONFIG, labels=2)["classification_head"]
+  model_directory.write_model(
+      tmp_path / "model", config, encoder, hub_random.tokenizer(), PROMPTS,
+      classification_head=head)
+  files = model_directory.read_model(tmp_path / "model")
+  assert not files.config.pooler and "pooler" not in files.params
+  _same(files.classification_head, head)
 
 
 def test_read_and_written_again_is_the_same_bytes(directory, tmp_path):
@@ -180,7 +198,8 @@ def _index(change):
     (_remove("config.json"), "not a model, as there is no config.json"),
     (_remove("model.safetensors"), "no weights; expected model.safetensors"),
     (_remove("tokenizer.json"), "no tokenizer.json"),
-    (_only_pickle, r"only pickled weights \(pytorch_model.bin\), .*never"),
+    (_only_pickle,
+     r"only pickled weights \(pytorch_model.bin\), .*never.*AutoModel"),
     (_cut, "model.safetensors: damaged or cut short"),
     (_without_a_tensor,
      r"missing emb_ln.bias; misshapen emb_ln.weight \(expected \[64\], "
@@ -208,24 +227,78 @@ def test_a_mistyped_directory(directory):
     model_directory.read_model(directory.parent / "modle")
 
 
-def test_a_hub_model(directory, monkeypatch):
-  asked = []
-
-  def snapshot_download(name, *, allow_patterns):
-    asked.append((name, allow_patterns))
-    return str(directory)
-
-  monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-  assert model_directory.read_model("some/model").config == CONFIG
-  (name, patterns), = asked
-  assert name == "some/model"
+def test_what_is_fetched_from_the_hub():
   fetched = list(huggingface_hub.utils.filter_repo_objects(
       ["config.json", "1_Pooling/config.json", "model.safetensors",
        "model-00001-of-00002.safetensors", "pytorch_model.bin",
-       "onnx/model.onnx", "vocab.txt"], allow_patterns=patterns))
+       "2_Dense/model.safetensors", "onnx/model.onnx", "vocab.txt"],
+      allow_patterns=model_directory.HUB_FILES))
   assert fetched == [
       "config.json", "1_Pooling/config.json", "model.safetensors",
-      "model-00001-of-00002.safetensors", "vocab.txt"]
+      "model-00001-of-00002.safetensors", "2_Dense/model.safetensors",
+      "vocab.txt"]
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+  """huggingface_hub without a net; puts models into its cache."""
+  cache = tmp_path / "cache"
+  monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+  monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+
+  def add(name, source):
+    place = cache / f"models--{name.replace('/', '--')}"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text("abc123")
+    (place / "snapshots").mkdir()
+    shutil.copytree(source, place / "snapshots" / "abc123")
+
+  return add
+
+
+def test_a_hub_model_in_the_cache(directory, hub):
+  hub("some/model", directory)
+  files = model_directory.read_model("some/model")
+  assert files.config == CONFIG
+  _same(files.params, model_directory.read_model(directory).params)
+
+
+@pytest.mark.parametrize("place", ["beside", "directory", "hub", "nowhere"])
+def test_a_training_checkpoint_of_contrastors(directory, hub, place):
+  """trunk. names, a config.json without an architecture, and a projection."""
+  expected = model_directory.read_model(directory).params
+  config = directory / "config.json"
+  trunk = directory.parent / "trunk"
+  trunk.mkdir()
+  config.rename(trunk / "config.json")
+  file = directory / "model.safetensors"
+  tensors = {
+      f"trunk.{k}": v for k, v in safetensors.torch.load_file(file).items()}
+  # BiEncoder pads the vocabulary by a setting of its own.
+  word = "trunk.embeddings.word_embeddings.weight"
+  tensors[word] = torch.cat([tensors[word], torch.zeros(32, 64)])
+  tensors |= {"proj.weight": torch.ones(24, 64), "proj.bias": torch.ones(24)}
+  safetensors.torch.save_file(tensors, file)
+  (directory / "modules.json").unlink()
+  config.write_text(json.dumps(dict(
+      model_name=str(trunk) if place == "directory" else "some/trunk",
+      projection_dim=24, pooling="cls", hamming=True, logit_scale=50)))
+  if place == "hub":
+    hub("some/trunk", trunk)
+  elif place == "beside":
+    shutil.copy(trunk / "config.json", directory / "trunk_config.json")
+  elif place == "nowhere":
+    with pytest.raises(UserError, match="'some/trunk'.*trunk_config.json"):
+      model_directory.read_model(directory)
+    return
+  files = model_directory.read_model(directory)
+  assert files.config == dataclasses.replace(
+      CONFIG, vocab_size=128, pooling="cls", pooled_norm=True, projection=24)
+  _same(files.params["layers"], expected["layers"])
+  assert files.params["projection"]["kernel"].shape == (64, 24)
+  config.write_text(config.read_text().replace('"cls"', '"map"'))
+  with pytest.raises(UserError, match="pooling 'map' is not supported"):
+    model_directory.read_model(directory)
 
 
 def test_the_hub_offline(tmp_path, monkeypatch):

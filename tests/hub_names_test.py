@@ -19,6 +19,7 @@ from nomic_jax.hub import convert
 from nomic_jax.hub import names
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
+from nomic_jax.model.heads import ClassificationHead
 from nomic_jax.model.heads import MLMHead
 
 NOMIC = EncoderConfig(
@@ -28,11 +29,6 @@ GELU = dataclasses.replace(
     mlp_out_bias=True, type_vocab_size=1)
 BERT = dataclasses.replace(
     GELU, position="learned", type_vocab_size=2, pooler=True)
-
-
-def _random(config, with_head=True):
-  trees = hub_random.trees(config, with_head)
-  return trees["encoder"], trees.get("mlm_head")
 
 
 def _equal(a, b):
@@ -54,46 +50,40 @@ def _transformers_model(cls, config_cls, **changes):
   return model
 
 
-@pytest.mark.parametrize("config", [NOMIC, GELU, BERT])
-def test_the_table_has_exactly_the_encoders_parameters(config):
-  shapes = jax.eval_shape(Encoder(config).init, jax.random.key(0))
+@pytest.mark.parametrize("config", [
+    NOMIC, GELU, BERT, dataclasses.replace(NOMIC, projection=24)])
+def test_the_table_has_exactly_the_models_parameters(config):
+  key = jax.random.key(0)
+  hidden, table = np.zeros((1, 64), "f"), np.zeros((96, 64), "f")
+  trees = {
+      "encoder": jax.eval_shape(Encoder(config).init, key),
+      "mlm_head": jax.eval_shape(
+          MLMHead(config).init, key, hidden, table)["params"],
+      "classification_head": jax.eval_shape(
+          ClassificationHead(config, 3).init, key, hidden)["params"],
+  }
   found = {
       "/".join(key.key for key in path): leaf.shape
-      for path, leaf in jax.tree_util.tree_leaves_with_path(meta.unbox(shapes))
+      for path, leaf in jax.tree_util.tree_leaves_with_path(meta.unbox(trees))
   }
-  assert found == names.encoder_shapes(config)
-
-
-@pytest.mark.parametrize("config", [NOMIC, BERT])
-def test_the_table_has_exactly_the_mlm_heads_parameters(config):
-  shapes = jax.eval_shape(
-      MLMHead(config).init, jax.random.key(0), np.zeros((1, 64), np.float32),
-      np.zeros((96, 64), np.float32))["params"]
-  found = {
-      "/".join(key.key for key in path): leaf.shape
-      for path, leaf in jax.tree_util.tree_leaves_with_path(meta.unbox(shapes))
-  }
-  assert found == names.mlm_head_shapes(config)
+  assert found == names.tree_shapes(config, True, 3)
 
 
 @pytest.mark.parametrize("config", [NOMIC, GELU, BERT])
 @pytest.mark.parametrize("prefix", names.PREFIXES)
 def test_a_tree_survives_the_way_out_and_in(config, prefix):
-  params, head = _random(config)
-  tensors = convert.to_published(config, params, head)
+  trees = hub_random.trees(config, True)
+  tensors = convert.to_published(config, trees)
   tensors = {
       name if name.startswith("cls.") else prefix + name: tensor
       for name, tensor in tensors.items()
   }
-  again, head_again = convert.from_tensors(config, tensors)
-  _equal(again, params)
-  _equal(head_again, head)
+  _equal(convert.from_tensors(config, tensors), trees)
 
 
 def test_published_names_are_those_of_the_published_models():
-  params, _ = _random(dataclasses.replace(NOMIC, layers=12), False)
-  tensors = convert.to_published(
-      dataclasses.replace(NOMIC, layers=12), params)
+  config = dataclasses.replace(NOMIC, layers=12)
+  tensors = convert.to_published(config, hub_random.trees(config))
   assert len(tensors) == 112  # nomic-embed-text-v1.5's model.safetensors
   assert tensors["encoder.layers.11.attn.Wqkv.weight"].shape == (192, 64)
   assert tensors["encoder.layers.0.mlp.fc2.weight"].shape == (64, 256)
@@ -113,7 +103,7 @@ def test_transformers_nomic_files_come_back_byte_for_byte(
     read = load_file(tmp_path / "native" / "model.safetensors")
     assert "layers.1.self_attn.k_proj.weight" in read
   config = config_json.from_json(model.config.to_dict(), "config.json")
-  ours = convert.to_published(config, *convert.from_tensors(config, read))
+  ours = convert.to_published(config, convert.from_tensors(config, read))
   assert ours.keys() == theirs.keys()
   for name, tensor in ours.items():
     assert tensor.tobytes() == theirs[name].numpy().tobytes(), name
@@ -127,7 +117,7 @@ def test_transformers_nomic_mlm_files_come_back_byte_for_byte(tmp_path):
   model.save_pretrained(tmp_path)
   theirs = load_file(tmp_path / "model.safetensors")
   config = config_json.from_json(model.config.to_dict(), "config.json")
-  ours = convert.to_published(config, *convert.from_tensors(config, theirs))
+  ours = convert.to_published(config, convert.from_tensors(config, theirs))
   lost = {
       name.removeprefix("nomic_bert.") for name in theirs} - ours.keys()
   # The head's zero biases, which the published model does not have.
@@ -145,8 +135,8 @@ def test_bert_files_come_back_byte_for_byte(tmp_path, cls):
   model.save_pretrained(tmp_path)
   theirs = load_file(tmp_path / "model.safetensors")
   config = config_json.from_json(model.config.to_dict(), "config.json")
-  config = dataclasses.replace(config, pooler=convert.has_pooler(theirs))
-  ours = convert.to_published(config, *convert.from_tensors(config, theirs))
+  config = convert.with_modules(config, theirs)
+  ours = convert.to_published(config, convert.from_tensors(config, theirs))
   theirs = {name.removeprefix("bert."): t for name, t in theirs.items()}
   assert {n for n in theirs.keys() - ours.keys()} <= {
       "cls.seq_relationship.weight", "cls.seq_relationship.bias"}
@@ -156,8 +146,8 @@ def test_bert_files_come_back_byte_for_byte(tmp_path, cls):
 
 
 def test_old_spellings_buffers_and_tied_copies_are_understood():
-  params, head = _random(BERT)
-  tensors = convert.to_published(BERT, params, head)
+  trees = hub_random.trees(BERT, True)
+  tensors = convert.to_published(BERT, trees)
   old = {
       name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
           "LayerNorm.bias", "LayerNorm.beta"): tensor
@@ -169,9 +159,7 @@ def test_old_spellings_buffers_and_tied_copies_are_understood():
   old["cls.predictions.decoder.weight"] = old[
       "embeddings.word_embeddings.weight"]
   old["cls.predictions.decoder.bias"] = old["cls.predictions.bias"]
-  again, head_again = convert.from_tensors(BERT, old)
-  _equal(again, params)
-  _equal(head_again, head)
+  _equal(convert.from_tensors(BERT, old), trees)
   old["cls.predictions.decoder.weight"] = old[
       "cls.predictions.decoder.weight"] + 1
   with pytest.raises(UserError, match="differs from.*untied"):
@@ -179,34 +167,35 @@ def test_old_spellings_buffers_and_tied_copies_are_understood():
 
 
 def test_half_precision_becomes_float32():
-  params, _ = _random(NOMIC, False)
+  trees = hub_random.trees(NOMIC)
   halves = {
       name: tensor.astype(np.float16)
-      for name, tensor in convert.to_published(NOMIC, params).items()
+      for name, tensor in convert.to_published(NOMIC, trees).items()
   }
-  again, _ = convert.from_tensors(NOMIC, halves)
-  kernel = again["layers"]["out"]["kernel"]
-  assert kernel.dtype == np.float32
-  np.testing.assert_allclose(
-      kernel, params["layers"]["out"]["kernel"], rtol=1e-3, atol=1e-6)
+  kernel = lambda trees: trees["encoder"]["layers"]["out"]["kernel"]
+  again = kernel(convert.from_tensors(NOMIC, halves))
+  assert again.dtype == np.float32
+  np.testing.assert_allclose(again, kernel(trees), rtol=1e-3, atol=1e-6)
 
 
 def test_arrays_on_devices_are_exported():
-  params, _ = _random(NOMIC, False)
+  trees = hub_random.trees(NOMIC)
   mesh = jax.sharding.Mesh(np.array(jax.devices()), ("d",))
   spec = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(None, "d"))
   placed = jax.tree.map(
-      lambda x: jax.device_put(x, spec) if x.ndim > 1 else x, params)
+      lambda x: jax.device_put(x, spec) if x.ndim > 1 else x, trees)
   tensors = convert.to_published(NOMIC, placed)
-  for name, tensor in convert.to_published(NOMIC, params).items():
+  for name, tensor in convert.to_published(NOMIC, trees).items():
     np.testing.assert_array_equal(tensors[name], tensor)
 
 
 @pytest.mark.parametrize("change, message", [
     (lambda t: t.pop("encoder.layers.1.norm2.bias"),
      r"missing encoder\.layers\.1\.norm2\.bias"),
-    (lambda t: t.update({"proj.weight": np.zeros((2, 2))}),
-     r"unexpected proj\.weight"),
+    (lambda t: t.update({"selector.attn.Wq.weight": np.zeros((2, 2))}),
+     r"unexpected selector\.attn\.Wq\.weight"),
+    (lambda t: t.update({"classifier.weight": np.zeros((3, 64))}),
+     r"missing pooler\.dense\.weight.*classifier\.bias"),
     (lambda t: t.update({"emb_ln.bias": np.zeros(32)}),
      r"misshapen emb_ln\.bias \(expected \[64\], found \[32\]\)"),
     (lambda t: t.pop("embeddings.word_embeddings.weight"),
@@ -221,8 +210,7 @@ def test_arrays_on_devices_are_exported():
      r"missing .*fc11\.weight.*unexpected .*fc1\.weight"),
 ])
 def test_every_wrong_tensor_is_named(change, message):
-  params, _ = _random(NOMIC, False)
-  tensors = convert.to_published(NOMIC, params)
+  tensors = convert.to_published(NOMIC, hub_random.trees(NOMIC))
   change(tensors)
   with pytest.raises(UserError, match=message) as error:
     convert.from_tensors(NOMIC, tensors, "DIR")
@@ -230,7 +218,7 @@ def test_every_wrong_tensor_is_named(change, message):
 
 
 def test_a_tree_that_does_not_fit_is_not_exported():
-  params, _ = _random(NOMIC, False)
-  del params["layers"]["gate"]
+  trees = hub_random.trees(NOMIC)
+  del trees["encoder"]["layers"]["gate"]
   with pytest.raises(UserError, match="missing encoder/layers/gate/kernel"):
-    convert.to_published(NOMIC, params)
+    convert.to_published(NOMIC, trees)

@@ -14,6 +14,7 @@ import hub_random
 from nomic_jax.hub import model_directory
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
+from nomic_jax.model.heads import ClassificationHead
 from nomic_jax.model.heads import MLMHead
 
 SIZES = dict(
@@ -30,6 +31,12 @@ MODELS = {
             rope_type="dynamic", factor=2.0, rope_theta=1000.0))),
     "nomic mlm": (
         transformers.NomicBertForMaskedLM, transformers.NomicBertConfig, {}),
+    "nomic classifier": (
+        transformers.NomicBertForSequenceClassification,
+        transformers.NomicBertConfig, dict(num_labels=3)),
+    "bert classifier": (
+        transformers.BertForSequenceClassification, transformers.BertConfig,
+        dict(num_labels=3)),
     "bert": (transformers.BertModel, transformers.BertConfig, {}),
     "bert relu": (
         transformers.BertModel, transformers.BertConfig,
@@ -52,16 +59,18 @@ def test_from_transformers(tmp_path, kind):
   model.save_pretrained(tmp_path)
   (tmp_path / "tokenizer.json").write_text(hub_random.tokenizer().to_str())
   files = model_directory.read_model(tmp_path)
-  _agree(kind, model, files.config, files.params, files.mlm_head)
+  heads = {"mlm_head": files.mlm_head,
+           "classification_head": files.classification_head}
+  trees = {"encoder": files.params} | {k: v for k, v in heads.items() if v}
+  _agree(kind, model, files.config, trees)
 
 
 def test_to_transformers(tmp_path, kind):
-  config, params, head = _ours(kind)
-  model_directory.write_model(
-      tmp_path / "model", config, params, hub_random.tokenizer(), {},
-      mlm_head=head)
+  config, trees = _ours(kind)
+  _write(tmp_path / "model", config, trees)
   auto = transformers.AutoModelForMaskedLM if "mlm" in kind else (
-      transformers.AutoModel)
+      transformers.AutoModelForSequenceClassification
+      if "classifier" in kind else transformers.AutoModel)
   model, report = auto.from_pretrained(
       tmp_path / "model", output_loading_info=True)
   assert type(model) is MODELS[kind][0]
@@ -71,29 +80,26 @@ def test_to_transformers(tmp_path, kind):
       "cls.predictions.transform.dense.bias",  # zero: nomic's has no biases
   }
   assert not missing and not report["unexpected_keys"]
-  _agree(kind, model, config, params, head)
+  _agree(kind, model, config, trees)
 
 
 def test_a_file_with_a_head_opens_without_it(tmp_path):
-  config, params, head = _ours("nomic mlm")
-  model_directory.write_model(
-      tmp_path / "model", config, params, hub_random.tokenizer(), {},
-      mlm_head=head)
+  config, trees = _ours("nomic mlm")
+  _write(tmp_path / "model", config, trees)
   model = transformers.AutoModel.from_pretrained(tmp_path / "model")
   assert type(model) is transformers.NomicBertModel
-  _agree("nomic", model, config, params, None)
+  _agree("nomic", model, config, {"encoder": trees["encoder"]})
 
 
 def test_a_wrong_kernel_would_be_seen(tmp_path):
   """Negative control: the two branches of the gated MLP, swapped."""
-  config, params, _ = _ours("nomic")
-  model_directory.write_model(
-      tmp_path / "model", config, params, hub_random.tokenizer(), {})
+  config, trees = _ours("nomic")
+  _write(tmp_path / "model", config, trees)
   model = transformers.AutoModel.from_pretrained(tmp_path / "model")
-  layers = params["layers"]
+  layers = trees["encoder"]["layers"]
   layers["up"], layers["gate"] = layers["gate"], layers["up"]
   with pytest.raises(AssertionError):
-    _agree("nomic", model, config, params, None)
+    _agree("nomic", model, config, trees)
 
 
 @pytest.mark.parametrize("changes", [
@@ -145,11 +151,18 @@ def _ours(kind):
   else:
     config = EncoderConfig(
         **sizes, activation="geglu" if "geglu" in kind else "swiglu")
-  trees = hub_random.trees(config, "mlm" in kind)
-  return config, trees["encoder"], trees.get("mlm_head")
+  labels = 3 if "classifier" in kind else 0
+  return config, hub_random.trees(config, "mlm" in kind, labels)
 
 
-def _agree(kind, model, config, params, head, atol=1e-5):
+def _write(directory, config, trees):
+  model_directory.write_model(
+      directory, config, trees["encoder"], hub_random.tokenizer(), {},
+      mlm_head=trees.get("mlm_head"),
+      classification_head=trees.get("classification_head"))
+
+
+def _agree(kind, model, config, trees, atol=1e-5):
   """Asserts equal hidden states, and logits, of every real token."""
   lengths = FULL if "dynamic" in kind else RAGGED
   rng = np.random.default_rng(2)
@@ -159,7 +172,7 @@ def _agree(kind, model, config, params, head, atol=1e-5):
     outputs = model.eval()(
         input_ids=torch.tensor(ids * mask), attention_mask=torch.tensor(mask),
         output_hidden_states=True)
-  hidden = Encoder(config).apply(params, {
+  hidden = Encoder(config).apply(trees["encoder"], {
       "ids": (ids * mask).astype(np.int32),
       "segment_ids": mask.astype(np.int32),
       "positions": np.tile(np.arange(32, dtype=np.int32), (4, 1)),
@@ -167,10 +180,16 @@ def _agree(kind, model, config, params, head, atol=1e-5):
   np.testing.assert_allclose(
       np.asarray(hidden)[mask], outputs.hidden_states[-1].numpy()[mask],
       rtol=0, atol=atol)
-  assert (head is not None) == ("mlm" in kind)
-  if head is not None:
+  assert ("mlm_head" in trees) == ("mlm" in kind)
+  assert ("classification_head" in trees) == ("classifier" in kind)
+  if "mlm_head" in trees:
     logits = MLMHead(config).apply(
-        {"params": head}, jnp.asarray(hidden)[mask],
-        params["word"]["embedding"])
+        {"params": trees["mlm_head"]}, jnp.asarray(hidden)[mask],
+        trees["encoder"]["word"]["embedding"])
     np.testing.assert_allclose(
         logits, outputs.logits.numpy()[mask], rtol=0, atol=atol)
+  if "classification_head" in trees:
+    logits = ClassificationHead(config, 3).apply(
+        {"params": trees["classification_head"]}, hidden[:, 0])
+    np.testing.assert_allclose(
+        logits, outputs.logits.numpy(), rtol=0, atol=atol)

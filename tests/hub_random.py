@@ -9,18 +9,20 @@ from nomic_jax.hub import names
 from nomic_jax.model.config import EncoderConfig
 
 
-def trees(config: EncoderConfig, with_head: bool = False) -> dict:
+def trees(
+    config: EncoderConfig, with_head: bool = False, labels: int = 0
+) -> dict:
   """Random parameters, with biases and norms that are not 0 and 1.
 
   They are small enough for hidden states near 1, so that an error of 1e-5 is
   one of arithmetic.
 
   Returns:
-    {'encoder': ..., 'mlm_head': ... if asked for}.
+    {'encoder': ..., and 'mlm_head' and 'classification_head' if asked for}.
   """
   rng = np.random.default_rng(1)
   tree = {}
-  for path, shape in names.tree_shapes(config, with_head).items():
+  for path, shape in names.tree_shapes(config, with_head, labels).items():
     *parents, leaf = path.split("/")
     node = tree
     for parent in parents:

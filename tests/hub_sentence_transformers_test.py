@@ -18,6 +18,7 @@ from nomic_jax.errors import UserError
 from nomic_jax.hub import model_directory
 from nomic_jax.hub import sentence_transformers as wrapper
 from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model.encoder import Encoder
 
 TEXTS = [
     "the quick brown fox jumps over the lazy dog",
@@ -54,6 +55,7 @@ def directory(tmp_path, tokenizer):
 @pytest.mark.parametrize("config", [
     {}, CLASSIC, dict(pooling="cls"), dict(pooling="last"),
     dict(pooled_norm=True), dict(rotary_factor=2.0, trained_length=16),
+    dict(pooled_norm=True, projection=24),
 ])
 def test_equal_vectors(directory, config):
   path = directory(**config)
@@ -62,7 +64,8 @@ def test_equal_vectors(directory, config):
   for prompt in (None, "search_query"):
     # Alone and from short to long: with dynamic NTK, transformers goes by the
     # longest text of the batch, and of the batches before it.
-    expected = np.zeros((len(TEXTS), 64), np.float32)
+    width = config.get("projection", 64)
+    expected = np.zeros((len(TEXTS), width), np.float32)
     theirs = sentence_transformers.SentenceTransformer(str(path), device="cpu")
     for i in sorted(range(len(TEXTS)), key=lambda i: len(TEXTS[i])):
       expected[i] = theirs.encode(TEXTS[i], prompt_name=prompt)
@@ -170,8 +173,13 @@ def test_names_of_the_same_prompt():
 
 @pytest.mark.parametrize("name, change, message", [
     ("modules.json", lambda v: v.append(
-        dict(idx=3, name="3", path="3_Dense", type="x.models.Dense")),
-     "module 'Dense' is not supported"),
+        dict(idx=3, name="3", path="3_Asym", type="x.models.Asym")),
+     "module 'Asym' is not supported"),
+    ("2_Dense/config.json",
+     lambda v: v.update(activation_function="torch.nn.modules.Tanh"),
+     "activation_function 'torch.nn.modules.Tanh' is not supported"),
+    ("2_Dense/config.json", lambda v: v.update(use_residual=True),
+     "use_residual=true is not supported"),
     ("modules.json", lambda v: v[1].pop("path"), "key 'path' is missing"),
     ("1_Pooling/config.json", lambda v: v.update(pooling_mode_max_tokens=True),
      "pooling by max and mean is not supported"),
@@ -187,10 +195,28 @@ def test_names_of_the_same_prompt():
 ])
 def test_what_would_change_the_vectors_is_an_error(
     directory, name, change, message):
-  path = directory() / name
+  path = directory(projection=24) / name
   values = json.loads(path.read_text())
   change(values)
   path.write_text(json.dumps(values))
   with pytest.raises(UserError, match=message) as error:
     model_directory.read_model(path.parents[name.count("/")])
   assert str(path) in str(error.value)
+
+
+def test_vectors_of_tokens(directory):
+  """Without pooling, sentence-transformers gives the tokens' own vectors."""
+  path = directory(pooling="none")
+  theirs = sentence_transformers.SentenceTransformer(str(path), device="cpu")
+  expected = theirs.encode(TEXTS[0], output_value="token_embeddings").numpy()
+  files = model_directory.read_model(path)
+  assert files.config.pooling == "none"
+  ids = theirs.tokenizer(TEXTS[0])["input_ids"]
+  matrix = Encoder(files.config).embed(files.params, {
+      "ids": np.array([ids]), "segment_ids": np.ones((1, len(ids)), np.int32),
+      "positions": np.arange(len(ids))[None]}, 1)
+  np.testing.assert_allclose(matrix[0], expected, rtol=0, atol=1e-5)
+  with pytest.raises(UserError, match="'none' gives a vector for each token"):
+    nomic_jax.load(str(path))
+  with pytest.raises(UserError, match="no norm or projection without pooling"):
+    directory(pooling="none", pooled_norm=True)

@@ -87,11 +87,6 @@ def from_json(values: Mapping[str, Any], where: str) -> EncoderConfig:
   kind = keys.get("model_type", str, None)
   published = "n_embd" in values
   if kind not in ("nomic_bert", "bert", None) and not published:
-    if "model_name" in values:
-      raise UserError(
-          f"{where}: a contrastors training checkpoint, whose architecture is "
-          f"that of {values['model_name']!r}; put that model's config.json here"
-      )
     raise UserError(
         f"{where}: model_type '{kind}' is not supported; expected nomic_bert "
         "or bert"

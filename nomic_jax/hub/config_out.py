@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An EncoderConfig to a config.json that every reader understands."""
 
-from typing import Any
+from typing import Any, Mapping
 
 from nomic_jax.errors import UserError
 from nomic_jax.hub.config import BERT_ACTIVATIONS
@@ -18,33 +18,57 @@ AUTO_MAP = {
     "AutoConfig": "configuration_hf_nomic_bert.NomicBertConfig",
     "AutoModel": "modeling_hf_nomic_bert.NomicBertModel",
     "AutoModelForMaskedLM": "modeling_hf_nomic_bert.NomicBertForPreTraining",
+    "AutoModelForSequenceClassification": (
+        "modeling_hf_nomic_bert.NomicBertForSequenceClassification"),
 }
 REMOTE_CODE = "nomic-ai/nomic-bert-2048"
 
 
-def to_json(config: EncoderConfig, *, mlm_head: bool = False) -> dict[str, Any]:
+def to_json(
+    config: EncoderConfig, trees: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
   """The config.json of a model directory.
 
   Classic architectures become BertModel's; all others the published
   NomicBERT's with both families of keys.
 
+  Args:
+    config: the architecture.
+    trees: whose heads name the class that transformers opens.
+
   Raises:
     UserError: if no published format can say this architecture.
   """
+  head = _head(trees or {})
   if is_classic(config):
-    return _to_bert(config, mlm_head)
+    head["architectures"] = ["Bert" + head["architectures"]]
+    return head | _to_bert(config)
+  head["architectures"] = ["NomicBert" + head["architectures"]]
   if PUBLISHED_ACTIVATIONS.get(config.activation) != config.activation:
     raise UserError(
         f"activation '{config.activation}' cannot be written in the published "
         "NomicBERT format; expected one of "
         + ", ".join(sorted(set(PUBLISHED_ACTIVATIONS.values())))
     )
-  return _to_published(config, mlm_head) | _to_native(config)
+  return head | _to_published(config) | _to_native(config)
 
 
-def _to_bert(c: EncoderConfig, mlm_head: bool) -> dict[str, Any]:
+def _head(trees: Mapping[str, Any]) -> dict[str, Any]:
+  """The end of the class's name, and what a classifier's labels are called."""
+  if "classification_head" not in trees:
+    head = "ForMaskedLM" if "mlm_head" in trees else "Model"
+    return {"architectures": head}
+  bias = trees["classification_head"]["classifier"]["bias"]
+  names = [f"LABEL_{i}" for i in range(bias.shape[0])]
+  return {
+      "architectures": "ForSequenceClassification",
+      "id2label": {str(i): name for i, name in enumerate(names)},
+      "label2id": {name: i for i, name in enumerate(names)},
+  }
+
+
+def _to_bert(c: EncoderConfig) -> dict[str, Any]:
   return _sizes(c) | {
-      "architectures": ["BertForMaskedLM" if mlm_head else "BertModel"],
       "model_type": "bert",
       "hidden_act": BERT_ACTIVATIONS[c.activation],
       "hidden_dropout_prob": 0.1,
@@ -88,12 +112,10 @@ def _sizes(c: EncoderConfig) -> dict[str, Any]:
   }
 
 
-def _to_published(c: EncoderConfig, mlm_head: bool) -> dict[str, Any]:
+def _to_published(c: EncoderConfig) -> dict[str, Any]:
   """The keys of the published models' own code."""
   rotary = c.position == "rotary"
-  head = "NomicBertForMaskedLM" if mlm_head else "NomicBertModel"
   return {
-      "architectures": [head],
       "auto_map": {k: f"{REMOTE_CODE}--{v}" for k, v in AUTO_MAP.items()},
       "model_type": "nomic_bert",
       "n_embd": c.width,

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tensors of a PyTorch file to the encoder's tree and back, one at a time."""
 
+import dataclasses
 import re
 from typing import Any, Collection, Iterator, Mapping
 
@@ -13,10 +14,12 @@ from nomic_jax.hub.config import is_classic
 from nomic_jax.model.config import EncoderConfig
 
 Params = dict[str, Any]
+Trees = Mapping[str, Params]  # by the names in names.TREES
+WORD = "embeddings.word_embeddings.weight"
 
 
 def to_published(
-    config: EncoderConfig, params: Params, mlm_head: Params | None = None
+    config: EncoderConfig, trees: Trees
 ) -> dict[str, np.ndarray]:
   """A file's tensors: HF BERT's names for classic models, else
   the published ones.
@@ -26,8 +29,8 @@ def to_published(
 
   Args:
     config: the architecture.
-    params: the encoder's tree, of numpy or JAX arrays.
-    mlm_head: the MLM head's tree.
+    trees: `encoder`, and `mlm_head` or `classification_head` if there are;
+      of numpy or JAX arrays.
 
   Returns:
     name -> float32 array.
@@ -36,9 +39,9 @@ def to_published(
     UserError: if the trees do not fit the config.
   """
   layout = table.BERT if is_classic(config) else table.PUBLISHED
-  arrays = _fitting(config, params, mlm_head)
+  arrays = _fitting(config, trees)
   host, tensors = {}, {}
-  for slot in table.slots(config, layout, mlm_head is not None):
+  for slot in table.slots(config, layout, *_heads(trees)):
     if slot.path not in host:  # fetched once, and one at a time
       host = {slot.path: np.asarray(arrays[slot.path], np.float32)}
     tensor = host[slot.path][slot.index]
@@ -50,8 +53,8 @@ def to_published(
 
 def from_tensors(
     config: EncoderConfig, tensors: Mapping[str, Any], where: str = "tensors"
-) -> tuple[Params, Params | None]:
-  """The encoder's tree, and the MLM head's if there is one, as float32.
+) -> dict[str, Params]:
+  """The trees in a file by the names in `names.TREES`, as float32.
 
   Args:
     config: the architecture.
@@ -69,14 +72,15 @@ def from_tensors(
       table.PUBLISHED,
   )
   with_head = any(name.startswith("cls.predictions.") for name in names)
-  slots = list(table.slots(config, layout, with_head))
+  labels = _labels(names, tensors)
+  slots = list(table.slots(config, layout, with_head, labels))
   wanted = {slot.name: slot.shape for slot in slots}
   _settle_tied(names, wanted, tensors, where)
   _drop_ignored(config, names, wanted, tensors)
   _check(wanted, names, tensors, where)
 
-  trees = {"encoder": {}, "mlm_head": {}}
-  shapes = table.tree_shapes(config, with_head)
+  trees = {}
+  shapes = table.tree_shapes(config, with_head, labels)
   for slot in slots:
     *parents, leaf = slot.path.split("/")
     node = trees
@@ -86,21 +90,45 @@ def from_tensors(
       node[leaf] = np.empty(shapes[slot.path], np.float32)
     values = np.asarray(tensors[names[slot.name]])
     node[leaf][slot.index] = values.T if slot.transposed else values
-  return trees["encoder"], trees["mlm_head"] if with_head else None
+  return trees
 
 
-def check_tree(
-    config: EncoderConfig, params: Params, mlm_head: Params | None = None,
-    where: str = "the parameters",
-) -> None:
+def check_trees(config: EncoderConfig, trees: Trees, where: str) -> None:
   """Raises UserError unless the trees have exactly the config's arrays."""
-  _fitting(config, params, mlm_head, where)
+  _fitting(config, trees, where)
 
 
-def has_pooler(tensors: Mapping[str, Any]) -> bool:
-  """Whether a file holds BERT's pooler."""
-  name = "pooler.dense.weight"
-  return any(prefix + name in tensors for prefix in table.PREFIXES)
+def with_modules(
+    config: EncoderConfig, tensors: Mapping[str, Any]
+) -> EncoderConfig:
+  """The config with what only a file's tensors tell: pooler, projection.
+
+  The pooler under a classifier is part of that head, and not of the encoder.
+  """
+  pooler = any(p + "pooler.dense.weight" in tensors for p in table.PREFIXES)
+  projection = tensors.get("proj.weight")
+  return dataclasses.replace(
+      config, pooler=pooler and "classifier.weight" not in tensors,
+      projection=0 if projection is None else projection.shape[0],
+  )
+
+
+def vocabulary(tensors: Mapping[str, Any], where: str) -> int:
+  """Rows of a file's table of word embeddings."""
+  return tensors[_canonical(tensors, where)[WORD]].shape[0]
+
+
+def _heads(trees: Trees) -> tuple[bool, int]:
+  """Whether there is an MLM head, and the labels of a classification head."""
+  labels = 0
+  if "classification_head" in trees:
+    labels = trees["classification_head"]["classifier"]["kernel"].shape[-1]
+  return "mlm_head" in trees, labels
+
+
+def _labels(names: Mapping[str, str], tensors: Mapping[str, Any]) -> int:
+  classifier = names.get("classifier.weight")
+  return 0 if classifier is None else tensors[classifier].shape[0]
 
 
 def _canonical(tensors: Mapping[str, Any], where: str) -> dict[str, str]:
@@ -111,11 +139,10 @@ def _canonical(tensors: Mapping[str, Any], where: str) -> dict[str, str]:
           f"{where}: '{name}' belongs to a mixture of experts; experts are not "
           "supported yet, use a dense model"
       )
-  word = "embeddings.word_embeddings.weight"
-  prefix = next((p for p in table.PREFIXES if p + word in tensors), None)
+  prefix = next((p for p in table.PREFIXES if p + WORD in tensors), None)
   if prefix is None:
     raise UserError(
-        f"{where}: no '{word}', with or without one of the prefixes "
+        f"{where}: no '{WORD}', with or without one of the prefixes "
         f"{', '.join(table.PREFIXES[1:])}; found {_few(tensors)}; expected the "
         "weights of a NomicBERT or BERT model"
     )
@@ -196,15 +223,11 @@ def _check(
 
 
 def _fitting(
-    config: EncoderConfig, params: Params, mlm_head: Params | None,
-    where: str = "the parameters",
+    config: EncoderConfig, trees: Trees, where: str = "the parameters"
 ) -> dict[str, Any]:
   """Path -> array, after checking paths and shapes against the config."""
-  trees = {"encoder": params}
-  if mlm_head is not None:
-    trees["mlm_head"] = mlm_head
   arrays = dict(_flatten(trees))
-  wanted = table.tree_shapes(config, mlm_head is not None)
+  wanted = table.tree_shapes(config, *_heads(trees))
   _check(wanted, {path: path for path in arrays}, arrays, where)
   return arrays
 

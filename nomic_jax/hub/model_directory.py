@@ -5,38 +5,35 @@
 Weights are safetensors and never pickles, since opening a pickle runs it.
 """
 
-import contextlib
 import dataclasses
 import json
 import os
 import pathlib
 import re
-from typing import Any, Iterator, Mapping, NamedTuple
+from typing import Any, Mapping, NamedTuple
 
-import ml_dtypes  # noqa: F401; gives numpy the bfloat16 that files may hold
-import numpy as np
-import safetensors
 import safetensors.numpy
 
 from nomic_jax import files
 from nomic_jax.data.prompts import PROMPTS
 from nomic_jax.errors import UserError
 from nomic_jax.errors import nearest
+from nomic_jax.hub import bi_encoder
 from nomic_jax.hub import config as config_json
 from nomic_jax.hub import config_out
 from nomic_jax.hub import convert
+from nomic_jax.hub import names as table
 from nomic_jax.hub import sentence_transformers
 from nomic_jax.hub import tokenizer as tokenizer_files
 from nomic_jax.hub.keys import read_json
+from nomic_jax.hub.weights import WEIGHTS
+from nomic_jax.hub.weights import open_tensors
 from nomic_jax.model.config import EncoderConfig
 
 Params = dict[str, Any]
 
-WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 HUB_FILES = ("*.json", "*.txt", WEIGHTS, "model-*.safetensors",
-             "*LayerNorm/model.safetensors")
+             "*LayerNorm/model.safetensors", "*Dense/model.safetensors")
 
 
 class ModelFiles(NamedTuple):
@@ -50,6 +47,7 @@ class ModelFiles(NamedTuple):
     prompts: name -> text put before a text.
     max_tokens: the longest text, special tokens included; longer ones are
       to be cut. None: `config.max_length`.
+    classification_head: the classifier's tree, if it is stored.
   """
 
   config: EncoderConfig
@@ -58,6 +56,7 @@ class ModelFiles(NamedTuple):
   tokenizer_path: pathlib.Path
   prompts: dict[str, str]
   max_tokens: int | None = None
+  classification_head: Params | None = None
 
 
 def read_model(path: str | os.PathLike) -> ModelFiles:
@@ -97,6 +96,7 @@ def write_model(
     prompts: Mapping[str, str],
     mlm_head: Params | None = None,
     max_tokens: int | None = None,
+    classification_head: Params | None = None,
 ) -> None:
   """Writes a model directory, whole or not at all.
 
@@ -109,14 +109,27 @@ def write_model(
     prompts: name -> text.
     mlm_head: the MLM head's tree, to go on training from.
     max_tokens: the longest text; `config.max_length` if None.
+    classification_head: the classifier's tree; its pooler takes the place of
+      the encoder's.
 
   Raises:
     UserError: if the trees do not fit the config, it cannot be written in a
       published format, or the disk is full.
   """
   max_tokens = min(max_tokens or config.max_length, config.max_length)
-  values = config_out.to_json(config, mlm_head=mlm_head is not None)
-  tensors = convert.to_published(config, params, mlm_head)
+  trees = {"encoder": params}
+  if mlm_head is not None:
+    trees["mlm_head"] = mlm_head
+  if classification_head is not None:
+    trees["classification_head"] = classification_head
+    config = dataclasses.replace(config, pooler=False)
+    trees["encoder"] = {k: v for k, v in params.items() if k != "pooler"}
+  values = config_out.to_json(config, trees)
+  tensors = convert.to_published(config, trees)
+  projection = {
+      name: tensors.pop(f"proj.{name}") for name in ("weight", "bias")
+      if config.projection
+  }
   with files.replacing(output) as directory:
     directory.mkdir()
     safetensors.numpy.save_file(
@@ -124,43 +137,41 @@ def write_model(
     (directory / "config.json").write_text(
         json.dumps(values, indent=2) + "\n", encoding="utf-8")
     tokenizer_files.write(directory, tokenizer, max_tokens)
-    sentence_transformers.write(directory, config, prompts, max_tokens)
-
-
-class _Tensor:
-  """A tensor in a file: its shape now, its values when asked for."""
-
-  def __init__(self, opened: Any, name: str):
-    self._opened, self._name = opened, name
-    self.shape = tuple(opened.get_slice(name).get_shape())
-
-  def __array__(self, dtype=None, copy=None) -> np.ndarray:
-    values = self._opened.get_tensor(self._name)
-    return values if dtype is None else values.astype(dtype)
+    sentence_transformers.write(
+        directory, config, prompts, max_tokens, projection)
 
 
 def _read_model_directory(directory: pathlib.Path) -> ModelFiles:
   where = directory / "config.json"
   values = read_json(where)
-  config = config_json.from_json(values, str(where))
   wrapper = sentence_transformers.read(directory)
-  config = dataclasses.replace(
-      config, pooling=wrapper.pooling, pooled_norm=wrapper.pooled_norm)
+  output = {"pooling": wrapper.pooling, "pooled_norm": wrapper.pooled_norm}
+  trained_there = bi_encoder.is_one(values)
+  if trained_there:
+    output = bi_encoder.output(directory, values)
+    values, where = bi_encoder.trunk_config(directory, values)
+  config = config_json.from_json(values, str(where))
+  config = dataclasses.replace(config, **output)
   max_tokens = wrapper.max_tokens or tokenizer_files.longest_text(
       directory) or config.max_length
   if config.position == "rotary":  # no table of positions sets a limit
     longest = max(max_tokens, config.max_length)
     config = dataclasses.replace(config, max_length=longest)
-  with _open_tensors(directory) as tensors:
-    config = dataclasses.replace(config, pooler=convert.has_pooler(tensors))
-    params, mlm_head = convert.from_tensors(config, tensors, str(directory))
+  with open_tensors(directory) as tensors:
+    tensors |= wrapper.projection
+    config = convert.with_modules(config, tensors)
+    if trained_there:  # its vocabulary may be padded where the trunk's is not
+      config = dataclasses.replace(
+          config, vocab_size=convert.vocabulary(tensors, str(directory)))
+    trees = convert.from_tensors(config, tensors, str(directory))
   prompts = wrapper.prompts
   if prompts is None:  # v1 and v1.5 name theirs only in the model card
     nomic = values.get("model_type") == "nomic_bert"
     prompts = PROMPTS if nomic else {}
   return ModelFiles(
-      config, params, mlm_head, tokenizer_files.find(directory), dict(prompts),
-      min(max_tokens, config.max_length),
+      config, trees["encoder"], trees.get("mlm_head"),
+      tokenizer_files.find(directory), dict(prompts),
+      min(max_tokens, config.max_length), trees.get("classification_head"),
   )
 
 
@@ -169,83 +180,24 @@ def _read_work_directory(directory: pathlib.Path) -> ModelFiles:
 
   where = directory / "encoder.json"
   values = read_json(where)
-  names = [field.name for field in dataclasses.fields(EncoderConfig)]
+  fields = [field.name for field in dataclasses.fields(EncoderConfig)]
   if not isinstance(values, dict):
     raise UserError(f"{where}: expected a JSON object")
   for name in values:
-    if name not in names:
+    if name not in fields:
       raise UserError(
-          f"{where}: unknown key '{name}'.{nearest(name, names)} Expected the "
+          f"{where}: unknown key '{name}'.{nearest(name, fields)} Expected the "
           "fields of an EncoderConfig"
       )
   config = EncoderConfig(**values)
-  trees = checkpoint.restore_params(directory)
-  params, mlm_head = trees["encoder"], trees.get("mlm_head")
-  convert.check_tree(config, params, mlm_head, str(directory))
+  saved = checkpoint.restore_params(directory)
+  trees = {name: saved[name] for name in table.TREES if name in saved}
+  convert.check_trees(config, trees, str(directory))
   return ModelFiles(
-      config, params, mlm_head, tokenizer_files.find(directory / "tokenizer"),
-      dict(PROMPTS), config.max_length,
+      config, trees["encoder"], trees.get("mlm_head"),
+      tokenizer_files.find(directory / "tokenizer"), dict(PROMPTS),
+      config.max_length, trees.get("classification_head"),
   )
-
-
-@contextlib.contextmanager
-def _open_tensors(directory: pathlib.Path) -> Iterator[dict[str, _Tensor]]:
-  """The tensors of model.safetensors, or of the shards its index lists."""
-  index = directory / INDEX
-  if (directory / WEIGHTS).is_file():
-    places = {WEIGHTS: None}
-  elif index.is_file():
-    places = _shards(index)
-  else:
-    pickled = [p.name for glob in PICKLES for p in directory.glob(glob)]
-    if pickled:
-      raise UserError(
-          f"{directory}: only pickled weights ({pickled[0]}), which are never "
-          "opened as they can run code; expected model.safetensors, which "
-          "transformers' save_pretrained writes"
-      )
-    raise UserError(
-        f"{directory}: no weights; expected {WEIGHTS} or {INDEX} with its "
-        "shards"
-    )
-  with contextlib.ExitStack() as stack:
-    tensors = {}
-    for shard, names in places.items():
-      path = directory / shard
-      try:
-        opened = stack.enter_context(safetensors.safe_open(path, "numpy"))
-      except FileNotFoundError as e:
-        raise UserError(
-            f"{path}: no such file, though {INDEX} lists it; copy it again"
-        ) from e
-      except (OSError, safetensors.SafetensorError) as e:
-        raise UserError(
-            f"{path}: damaged or cut short ({e}); copy it again") from e
-      stored = set(opened.keys())
-      for name in stored if names is None else names:
-        if name not in stored:
-          raise UserError(
-              f"{path}: no tensor '{name}', though {INDEX} lists it there; "
-              "copy both again"
-          )
-        tensors[name] = _Tensor(opened, name)
-    yield tensors
-
-
-def _shards(index: pathlib.Path) -> dict[str, list[str]]:
-  """File name -> names of its tensors, by an index of shards."""
-  values = read_json(index)
-  names = values.get("weight_map") if isinstance(values, dict) else None
-  if not isinstance(names, dict):
-    raise UserError(f"{index}: no 'weight_map'; expected tensor names to files")
-  places = {}
-  for name, shard in names.items():
-    if not isinstance(shard, str) or pathlib.PurePath(shard).name != shard:
-      raise UserError(
-          f"{index}: '{name}' is in {shard!r}; expected a file beside the index"
-      )
-    places.setdefault(shard, []).append(name)
-  return places
 
 
 def _download(name: str) -> pathlib.Path:

@@ -54,6 +54,8 @@ ENCODER = {
         "encoder.layer.{}.output.LayerNorm",
     ),
     "pooler": ("pooler.dense",) * 3,
+    # contrastors' BiEncoder; written as a module of sentence-transformers.
+    "projection": ("proj",) * 3,
 }
 PLAIN_UP = (
     "encoder.layers.{}.mlp.fc1", None, "encoder.layer.{}.intermediate.dense",
@@ -66,6 +68,15 @@ MLM_HEAD = {
         "cls.predictions.transform.LayerNorm",
     ),
     "": ("cls.predictions.decoder", "cls.predictions", "cls.predictions"),
+}
+CLASSIFICATION_HEAD = {
+    "pooler": ("pooler.dense",) * 3,
+    "classifier": ("classifier",) * 3,
+}
+TREES = {
+    "encoder": ENCODER,
+    "mlm_head": MLM_HEAD,
+    "classification_head": CLASSIFICATION_HEAD,
 }
 LEAVES = {
     "kernel": "weight", "embedding": "weight", "scale": "weight",
@@ -106,12 +117,9 @@ class Slot(NamedTuple):
 
 def encoder_shapes(config: EncoderConfig) -> dict[str, tuple[int, ...]]:
   """Path to shape of every array of the encoder's tree."""
-  c = config
+  c, dense, layers = config, _dense, config.layers
   norm = lambda name, *at: {
       f"{name}/scale": (*at, c.width), f"{name}/bias": (*at, c.width)}
-  dense = lambda name, i, o, bias, *at: {f"{name}/kernel": (*at, i, o)} | (
-      {f"{name}/bias": (*at, o)} if bias else {})
-  layers = c.layers
   shapes = {"word/embedding": (c.vocab_size, c.width)}
   if c.type_vocab_size > 0:
     shapes["type/embedding"] = (c.type_vocab_size, c.width)
@@ -128,6 +136,8 @@ def encoder_shapes(config: EncoderConfig) -> dict[str, tuple[int, ...]]:
   shapes |= norm("layers/norm2", layers)
   if c.pooler:
     shapes |= dense("pooler", c.width, c.width, True)
+  if c.projection:
+    shapes |= dense("projection", c.width, c.projection, True)
   return shapes
 
 
@@ -141,23 +151,37 @@ def mlm_head_shapes(config: EncoderConfig) -> dict[str, tuple[int, ...]]:
 
 
 def tree_shapes(
-    config: EncoderConfig, with_head: bool
+    config: EncoderConfig, mlm_head: bool = False, labels: int = 0
 ) -> dict[str, tuple[int, ...]]:
-  """Both trees, their paths under `encoder/` and `mlm_head/`."""
-  shapes = {f"encoder/{k}": v for k, v in encoder_shapes(config).items()}
-  if with_head:
-    shapes |= {f"mlm_head/{k}": v for k, v in mlm_head_shapes(config).items()}
-  return shapes
+  """All trees, their paths under the names in TREES.
+
+  Args:
+    config: the architecture.
+    mlm_head: whether there is one.
+    labels: of a classification head; 0: there is none.
+  """
+  width = config.width
+  trees = {"encoder": encoder_shapes(config)}
+  if mlm_head:
+    trees["mlm_head"] = mlm_head_shapes(config)
+  if labels:
+    trees["classification_head"] = _dense("pooler", width, width, True) | (
+        _dense("classifier", width, labels, True))
+  return {
+      f"{tree}/{path}": shape for tree, shapes in trees.items()
+      for path, shape in shapes.items()
+  }
 
 
 def slots(
-    config: EncoderConfig, layout: int, with_head: bool
+    config: EncoderConfig, layout: int, mlm_head: bool = False,
+    labels: int = 0,
 ) -> Iterator[Slot]:
   """Every tensor a file of this architecture and layout has."""
-  for path, shape in tree_shapes(config, with_head).items():
+  for path, shape in tree_shapes(config, mlm_head, labels).items():
     tree, _, rest = path.partition("/")
     module, _, leaf = rest.rpartition("/")
-    names = (ENCODER if tree == "encoder" else MLM_HEAD)[module][layout]
+    names = TREES[tree][module][layout]
     if module == "layers/up" and not config.gated:
       names = PLAIN_UP[layout]
     if names is None:
@@ -180,3 +204,10 @@ def slots(
             index=(*index, ..., slice(i * part, (i + 1) * part)),
             transposed=leaf == "kernel",
         )
+
+
+def _dense(
+    name: str, inputs: int, outputs: int, bias: bool, *stacked: int
+) -> dict[str, tuple[int, ...]]:
+  shapes = {f"{name}/kernel": (*stacked, inputs, outputs)}
+  return shapes | ({f"{name}/bias": (*stacked, outputs)} if bias else {})

@@ -19,6 +19,7 @@ import safetensors.numpy
 from nomic_jax.errors import UserError
 from nomic_jax.hub.keys import Keys
 from nomic_jax.hub.keys import read_json
+from nomic_jax.hub.weights import WEIGHTS
 from nomic_jax.model.config import EncoderConfig
 
 # Other names of our prompts, as in nomic-embed-text-v2-moe: what encode_query
@@ -47,6 +48,7 @@ POOLING = {
 }
 SUPPORTED = ("mean", "cls", "last")
 MODULES = "sentence_transformers.models."
+IDENTITY = "torch.nn.modules.linear.Identity"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,39 +59,48 @@ class Wrapper:
   pooled_norm: bool = False
   max_tokens: int | None = None
   prompts: Mapping[str, str] | None = None  # None: the files do not say
+  projection: Mapping[str, np.ndarray] = dataclasses.field(
+      default_factory=dict)  # of a Dense module, named as in contrastors
 
 
 def write(
     directory: pathlib.Path, config: EncoderConfig,
     prompts: Mapping[str, str], max_tokens: int,
+    projection: Mapping[str, np.ndarray],
 ) -> None:
   """Writes the wrapper's files into a model directory.
 
-  A pooled norm becomes a LayerNorm module of ones and zeros, which computes
-  the same, so the vectors are the same in sentence-transformers.
+  A pooled norm becomes a LayerNorm module of ones and zeros and a projection
+  (weight [out, in] and bias) a Dense module, which compute the same, so the
+  vectors are the same in sentence-transformers.
+
+  Raises:
+    UserError: for a norm or projection of vectors that are not pooled.
   """
-  modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
-  if config.pooled_norm:
-    modules.append(("2_LayerNorm", "LayerNorm"))
-  modules.append((f"{len(modules)}_Normalize", "Normalize"))
-  for path, _ in modules[1:]:
-    (directory / path).mkdir()
-  _dump(directory / "modules.json", [
-      {"idx": i, "name": str(i), "path": path, "type": MODULES + kind}
-      for i, (path, kind) in enumerate(modules)
-  ])
-  pooling = {"word_embedding_dimension": config.width}
-  pooling |= {key: ours == config.pooling for ours, (key, _) in POOLING.items()}
-  _dump(directory / "1_Pooling" / "config.json",
-        pooling | {"include_prompt": True})
-  if config.pooled_norm:
-    norm = directory / "2_LayerNorm"
-    _dump(norm / "config.json", {"dimension": config.width})
-    safetensors.numpy.save_file(
-        {"norm.weight": np.ones(config.width, np.float32),
-         "norm.bias": np.zeros(config.width, np.float32)},
-        norm / "model.safetensors", metadata={"format": "pt"},
+  width = config.width
+  modules = [("Transformer", {}, {})]
+  if config.pooling != "none":
+    modes = {key: ours == config.pooling for ours, (key, _) in POOLING.items()}
+    modules.append(("Pooling", {
+        "word_embedding_dimension": width} | modes | {"include_prompt": True},
+        {}))
+  elif config.pooled_norm or projection:
+    raise UserError(
+        "config.encoder: sentence-transformers has no norm or projection "
+        "without pooling; choose a pooling"
     )
+  if config.pooled_norm:
+    modules.append(("LayerNorm", {"dimension": width}, {
+        "norm.weight": np.ones(width, np.float32),
+        "norm.bias": np.zeros(width, np.float32)}))
+  if projection:
+    modules.append(("Dense", {
+        "in_features": width, "out_features": config.projection, "bias": True,
+        "activation_function": IDENTITY},
+        {f"linear.{name}": values for name, values in projection.items()}))
+  if config.pooling != "none":
+    modules.append(("Normalize", {}, {}))
+  _write_modules(directory, modules)
   _dump(directory / "sentence_bert_config.json",
         {"max_seq_length": max_tokens, "do_lower_case": False})
   _dump(directory / "config_sentence_transformers.json", {
@@ -117,6 +128,7 @@ def read(directory: pathlib.Path) -> Wrapper:
   listed = read_json(modules)
   if not isinstance(listed, list):
     raise UserError(f"{modules}: expected a JSON array of modules")
+  wrapper = dataclasses.replace(wrapper, pooling="none")
   for module in listed:
     keys = Keys(module, str(modules))
     place = directory / keys.get("path", str)
@@ -126,10 +138,12 @@ def read(directory: pathlib.Path) -> Wrapper:
     elif kind == "LayerNorm":
       _check_plain_norm(place)
       wrapper = dataclasses.replace(wrapper, pooled_norm=True)
+    elif kind == "Dense":
+      wrapper = dataclasses.replace(wrapper, projection=_read_dense(place))
     elif kind not in ("Transformer", "Normalize"):
       raise UserError(
           f"{modules}: module '{kind}' is not supported; expected Transformer, "
-          "Pooling, LayerNorm and Normalize"
+          "Pooling, LayerNorm, Dense and Normalize"
       )
   return wrapper
 
@@ -143,6 +157,25 @@ def with_aliases(prompts: Mapping[str, str]) -> dict[str, str]:
     elif ours in prompts:
       named[alias] = prompts[ours]
   return named
+
+
+def _write_modules(
+    directory: pathlib.Path, modules: list[tuple[str, dict, dict]]
+) -> None:
+  """Writes modules.json, and each module's folder: settings and tensors."""
+  listed = []
+  for i, (kind, settings, tensors) in enumerate(modules):
+    path = f"{i}_{kind}" if i else ""  # the encoder is the directory itself
+    place = directory / path
+    place.mkdir(exist_ok=True)
+    listed.append(
+        {"idx": i, "name": str(i), "path": path, "type": MODULES + kind})
+    if settings:
+      _dump(place / "config.json", settings)
+    if tensors:
+      safetensors.numpy.save_file(
+          tensors, place / WEIGHTS, metadata={"format": "pt"})
+  _dump(directory / "modules.json", listed)
 
 
 def _read_prompts(directory: pathlib.Path) -> dict[str, str] | None:
@@ -190,17 +223,42 @@ def _read_pooling(directory: pathlib.Path) -> str:
 
 
 def _check_plain_norm(directory: pathlib.Path) -> None:
-  path = directory / "model.safetensors"
-  try:
-    tensors = safetensors.numpy.load_file(path)
-  except (OSError, safetensors.SafetensorError) as e:
-    raise UserError(f"cannot read {path}: {e}") from e
+  path = directory / WEIGHTS
+  tensors = _load(path)
   if np.any(tensors.get("norm.weight") != 1) or np.any(
       tensors.get("norm.bias") != 0):
     raise UserError(
         f"{path}: a LayerNorm with weights of its own is not supported; "
         "expected ones and zeros"
     )
+
+
+def _read_dense(directory: pathlib.Path) -> dict[str, np.ndarray]:
+  """A Dense module's weight and bias, under contrastors' names."""
+  path = directory / "config.json"
+  keys = Keys(read_json(path), str(path))
+  activation = keys.get("activation_function", str, "torch.nn...Tanh")
+  if activation.rpartition(".")[2] != "Identity":
+    raise UserError(
+        f"{path}: activation_function '{activation}' is not supported; "
+        f"expected a linear layer alone, '{IDENTITY}'"
+    )
+  if keys.get("use_residual", bool, False):
+    raise UserError(f"{path}: use_residual=true is not supported")
+  path = directory / WEIGHTS
+  tensors = _load(path)
+  if "linear.weight" not in tensors:
+    raise UserError(f"{path}: no 'linear.weight'; copy the model again")
+  weight = tensors["linear.weight"]
+  bias = tensors.get("linear.bias", np.zeros(len(weight), weight.dtype))
+  return {"proj.weight": weight, "proj.bias": bias}
+
+
+def _load(path: pathlib.Path) -> dict[str, np.ndarray]:
+  try:
+    return safetensors.numpy.load_file(path)
+  except (OSError, safetensors.SafetensorError) as e:
+    raise UserError(f"cannot read {path}: {e}") from e
 
 
 def _dump(path: pathlib.Path, values) -> None:

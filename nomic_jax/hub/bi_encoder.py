@@ -1,0 +1,67 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Training checkpoints of contrastors: a trunk in a BiEncoder.
+
+Their config.json says how vectors are made and only names the model whose
+architecture the trunk has; that model's config.json is needed too.
+"""
+
+import pathlib
+from typing import Any
+
+from nomic_jax.errors import UserError
+from nomic_jax.hub.keys import Keys
+from nomic_jax.hub.keys import read_json
+from nomic_jax.model.pooling import POOLINGS
+
+TRUNK = "trunk_config.json"
+
+
+def is_one(values: Any) -> bool:
+  """Whether a config.json is a BiEncoder's, without an architecture."""
+  return isinstance(values, dict) and "model_name" in values and not (
+      values.keys() & {"n_embd", "hidden_size"})
+
+
+def trunk_config(
+    directory: pathlib.Path, values: dict[str, Any]
+) -> tuple[Any, pathlib.Path]:
+  """The trunk's config.json and where it is.
+
+  That is trunk_config.json in the directory, or the config.json of the named
+  model: a directory, or a hub model from huggingface_hub's cache or the net.
+
+  Raises:
+    UserError: if there is neither.
+  """
+  keys = Keys(values, str(directory / "config.json"))
+  name = keys.get("model_name", str)
+  for path in (directory / TRUNK, pathlib.Path(name) / "config.json"):
+    if path.is_file():
+      return read_json(path), path
+  import huggingface_hub
+
+  try:
+    path = pathlib.Path(huggingface_hub.hf_hub_download(name, "config.json"))
+  except (OSError, ValueError) as e:  # the hub's own errors are among these
+    raise UserError(
+        f"{keys.where}: a contrastors training checkpoint, whose architecture "
+        f"is that of '{name}'; put that model's config.json here as {TRUNK}"
+    ) from e
+  return read_json(path), path
+
+
+def output(directory: pathlib.Path, values: dict[str, Any]) -> dict[str, Any]:
+  """The fields of an EncoderConfig that say how vectors are made.
+
+  Raises:
+    UserError: for a pooling that this project does not have.
+  """
+  keys = Keys(values, str(directory / "config.json"))
+  pooling = keys.get("pooling", str, "last")  # contrastors' default
+  if pooling not in POOLINGS:
+    raise UserError(
+        f"{keys.where}: pooling '{pooling}' is not supported; expected one of "
+        + ", ".join(POOLINGS)
+    )
+  return {"pooling": pooling, "pooled_norm": keys.get("hamming", bool, False)}
