@@ -43,9 +43,10 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.log_every = 10
   c.skip_nonfinite = 0  # steps to leave out, at most, before it is an error
   c.init_from = ""  # a model or work directory; empty: fresh weights
+  c.init_as = ""  # or "rotary": a BERT becomes a long-context model
 
   # The architecture of fresh weights. With init_from only pooling, pooled_norm
-  # and projection count; the rest is the loaded model's.
+  # and projection count, and as rotary max_length; the rest is the model's.
   c.encoder = ml_collections.ConfigDict(ENCODERS[size])
   c.encoder.pooling = "mean"
   c.encoder.pooled_norm = False

@@ -44,6 +44,7 @@ def export(
       output, model.config, model.params, model.tokenizer_path,
       model.prompts, mlm_head=model.mlm_head,
       max_tokens=model.max_tokens,
+      classification_head=model.classification_head,
   )
   print(f"{output}: {source}, for transformers and sentence-transformers")
 
@@ -64,16 +65,18 @@ def _untrained(
     config: ml_collections.ConfigDict,
 ) -> model_directory.ModelFiles:
   from nomic_jax import train  # the same start as a training's
+  from nomic_jax.start import merged
 
   start = train.find_start(config)
   encoder = train.make_encoder(config, start.config)
   loss = losses.make(config.loss, encoder)
   params = meta.unbox(loss.init(step.params_key(config.seed)))
-  params |= start.params or {}
+  params = merged(params, start.params or {})
   return model_directory.ModelFiles(
       config=start.config,
       params=jax.device_get(params["encoder"]),
       mlm_head=jax.device_get(params.get("mlm_head")),
       tokenizer_path=start.tokenizer,
       prompts=dict(PROMPTS),
+      classification_head=jax.device_get(params.get("classification_head")),
   )

@@ -28,7 +28,6 @@ from nomic_jax import step as step_lib
 from nomic_jax import work_directory
 from nomic_jax.checkpoint import Checkpoints
 from nomic_jax.checkpoint import latest_step
-from nomic_jax.data import dataset
 from nomic_jax.data import loader
 from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.errors import nearest
@@ -41,6 +40,9 @@ from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.pooling import check_pooling
 from nomic_jax.progress import Progress
+from nomic_jax.start import find_start
+from nomic_jax.start import merged
+from nomic_jax.start import Start
 
 _DTYPES = ("float32", "bfloat16")
 
@@ -55,14 +57,6 @@ class Run(NamedTuple):
   perplexity: bool  # whether exp(loss) is one
   state: Any  # shapes and shardings of the state
   schedule: optax.Schedule
-
-
-class Start(NamedTuple):
-  """What a training starts from."""
-
-  config: EncoderConfig
-  tokenizer: pathlib.Path  # a tokenizer.json, or a folder with one
-  params: dict | None  # None: fresh
 
 
 def train(config: ml_collections.ConfigDict, workdir: str) -> None:
@@ -85,6 +79,7 @@ def train(config: ml_collections.ConfigDict, workdir: str) -> None:
   data = loader.make(config.data, tokenizer, config.seed)
   held_out = HeldOut(config, tokenizer, run) if config.eval.every else None
   if not (workdir / "config.json").is_file():
+    merged(run.state.params, start.params or {})  # or says what does not fit
     _rehearse(config, run, data)
     work_directory.claim(workdir, config, start.config, start.tokenizer)
   with contextlib.closing(
@@ -98,40 +93,6 @@ def train(config: ml_collections.ConfigDict, workdir: str) -> None:
       if start.params is not None:
         state = _with_params(state, start.params, run)
     _loop(config, workdir, run, state, data, checkpoints, held_out)
-
-
-def find_start(config: ml_collections.ConfigDict) -> Start:
-  """Encoder, tokenizer and weights that a training starts from.
-
-  With `config.init_from` they are those of a model or work directory; without
-  it the tokenizer is the data's and the encoder is `config.encoder`, fresh.
-  """
-  if not config.data.path:
-    raise UserError(
-        "config.data.path is empty; give --config.data.path=DIR, a data "
-        "directory made by nomic-jax prepare"
-    )
-  if config.init_from:
-    from nomic_jax.hub import model_directory  # reads torch's layouts
-
-    model = model_directory.read_model(config.init_from)
-    changes = {
-        k: v for k, v in config.encoder.items()
-        if k in ("pooling", "pooled_norm")
-    }
-    params = {"encoder": model.params}
-    if model.mlm_head is not None:
-      params["mlm_head"] = model.mlm_head
-    return Start(
-        dataclasses.replace(model.config, **changes), model.tokenizer_path,
-        params,
-    )
-  folder = dataset.tokenizer_path(config.data.path)
-  vocabulary = tokenizer_lib.load(folder).get_vocab_size()
-  padded = -(-vocabulary // 64) * 64  # reference: pad_vocab_size_multiple
-  return Start(
-      EncoderConfig(vocab_size=padded, **config.encoder), folder, None
-  )
 
 
 def make_encoder(
@@ -303,14 +264,13 @@ def _with_params(
     state: step_lib.TrainState, params: dict, run: Run
 ) -> step_lib.TrainState:
   """The state with loaded parameters in place of fresh ones of that name."""
-  fresh = dict(state.params)
-  for name, tree in params.items():
-    if name not in fresh:
-      continue
-    at = jax.tree.map(lambda s: s.sharding, run.state.params[name])
+
+  def place(fresh: Any, chosen: Any, shape: Any) -> Any:
+    if chosen is shape:
+      return fresh
     # A copy, since the step donates its state and `params` may be reused.
-    fresh[name] = jax.tree.map(
-        lambda new, old, at: jax.device_put(np.array(new, old.dtype), at),
-        tree, fresh[name], at,
-    )
-  return state.replace(params=fresh)
+    return jax.device_put(np.array(chosen, fresh.dtype), shape.sharding)
+
+  shapes = run.state.params
+  return state.replace(params=jax.tree.map(
+      place, state.params, merged(shapes, params), shapes))
