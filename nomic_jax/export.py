@@ -12,6 +12,7 @@ from nomic_jax import losses
 from nomic_jax import step
 from nomic_jax.data.prompts import PROMPTS
 from nomic_jax.errors import UserError
+from nomic_jax.hub import matryoshka
 from nomic_jax.hub import model_directory
 
 
@@ -36,15 +37,15 @@ def export(
   _check_output(pathlib.Path(output))
   if workdir is not None:
     model = model_directory.read_model(workdir)
-    source = workdir
+    source, dims = workdir, matryoshka.read(workdir)
   else:
     model = _untrained(config)
-    source = "the untrained model"
+    source, dims = "the untrained model", ()
   model_directory.write_model(
       output, model.config, model.params, model.tokenizer_path,
       model.prompts, mlm_head=model.mlm_head,
       max_tokens=model.max_tokens,
-      classification_head=model.classification_head,
+      classification_head=model.classification_head, matryoshka_dims=dims,
   )
   print(f"{output}: {source}, for transformers and sentence-transformers")
 

@@ -16,6 +16,7 @@ from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.embed import Model
 from nomic_jax.errors import UserError
 from nomic_jax.hub import matryoshka
+from nomic_jax.hub import model_directory
 from nomic_jax.inference import Embedder
 from nomic_jax.model.encoder import Encoder
 import tiny
@@ -172,6 +173,15 @@ def test_a_dim_the_model_was_not_trained_for_is_told(model, params):
     warnings.simplefilter("error")
     for dim in (None, 4, 8, 16):
       taught.encode(["alpha"], dim=dim)
+
+
+def test_dims_travel_with_a_model(model, params, tmp_path):
+  for place, dims in (("one", (8, 4)), ("two", ())):
+    model_directory.write_model(
+        tmp_path / place, CONFIG, params, model.tokenizer, PROMPTS,
+        matryoshka_dims=dims)
+    opened = nomic_jax.load(tmp_path / place)
+    assert opened.matryoshka_dims == tuple(sorted(dims))
 
 
 @pytest.mark.parametrize("content, dims", [

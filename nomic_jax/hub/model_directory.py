@@ -10,7 +10,7 @@ import json
 import os
 import pathlib
 import re
-from typing import Any, Mapping, NamedTuple
+from typing import Any, Mapping, NamedTuple, Sequence
 
 import safetensors.numpy
 
@@ -22,6 +22,7 @@ from nomic_jax.hub import bi_encoder
 from nomic_jax.hub import config as config_json
 from nomic_jax.hub import config_out
 from nomic_jax.hub import convert
+from nomic_jax.hub import matryoshka
 from nomic_jax.hub import names as table
 from nomic_jax.hub import sentence_transformers
 from nomic_jax.hub import tokenizer as tokenizer_files
@@ -97,6 +98,7 @@ def write_model(
     mlm_head: Params | None = None,
     max_tokens: int | None = None,
     classification_head: Params | None = None,
+    matryoshka_dims: Sequence[int] = (),
 ) -> None:
   """Writes a model directory, whole or not at all.
 
@@ -111,6 +113,7 @@ def write_model(
     max_tokens: the longest text; `config.max_length` if None.
     classification_head: the classifier's tree; its pooler takes the place of
       the encoder's.
+    matryoshka_dims: where its vectors may be cut, if it was trained so.
 
   Raises:
     UserError: if the trees do not fit the config, it cannot be written in a
@@ -125,6 +128,8 @@ def write_model(
     config = dataclasses.replace(config, pooler=False)
     trees["encoder"] = {k: v for k, v in params.items() if k != "pooler"}
   values = config_out.to_json(config, trees)
+  if matryoshka_dims:
+    values[matryoshka.KEY] = sorted(matryoshka_dims)
   tensors = convert.to_published(config, trees)
   projection = {
       name: tensors.pop(f"proj.{name}") for name in ("weight", "bias")
