@@ -84,6 +84,19 @@ def test_parquet_out_has_the_texts_beside(folder):
       vectors[:50], model.encode(TEXTS[:50], dim=8, precision="int8"))
 
 
+def test_what_json_may_hold_and_parquet_may_not(folder):
+  (folder / "odd.jsonl").write_text(
+      '{"text": "alpha\\ud800"}\n{"text": "\\u0000beta"}\n{"text": ""}')
+  assert _run(folder, f"--input={folder}/odd.jsonl",
+              f"--output={folder}/odd.parquet") == 0
+  table = parquet.read_table(folder / "odd.parquet")
+  assert table.column("text").to_pylist() == ["alpha?", "\0beta", ""]
+  np.testing.assert_allclose(
+      np.array(table.column("embedding").to_pylist(), np.float32),
+      nomic_jax.load(folder / "model").encode(["alpha?", "beta", ""]),
+      atol=2e-6)
+
+
 def test_cut_texts_are_counted_in_one_line(folder, capfd):
   long = " ".join(["alpha"] * 100)
   (folder / "long.txt").write_text(f"{long}\nbeta\r\n{long}\n\n")
