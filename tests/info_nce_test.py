@@ -98,8 +98,8 @@ def test_a_query_that_is_answered_well_still_has_a_gradient():
   c[8:] /= np.linalg.norm(c[8:], axis=1, keepdims=True)
   keep = np.r_[0, 8:len(c)]
   case = q[:1], c[keep], positive[:1], identity[keep] + 1
-  (_, (d_q, d_c, d_scale)), (_, expected) = _ours(*case, 30), _brute(*case, 30)
-  assert 0 < np.abs(expected[0]).max() < 1e-8
+  (_, (d_q, d_c, d_scale)), (_, expected) = _ours(*case, 12), _brute(*case, 12)
+  assert 1e-10 < np.abs(expected[0]).max() < 1e-6
   tiny.assert_close((d_q, d_c, d_scale), expected, 1e-4)
 
 
