@@ -67,6 +67,7 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.data = ml_collections.ConfigDict()
   c.data.path = ""  # a data directory: nomic-jax prepare
   c.data.split = "train"
+  c.data.tokenised = False  # True: nomic-jax tokenise was run there
 
   # Every so many steps (0: never), the loss on batches of a split that is
   # not trained on. `data` says what differs from the training's.
@@ -97,6 +98,10 @@ def pairs(c: ml_collections.ConfigDict) -> None:
   c.data.kind = "pairs"
   c.data.batch_size = 16384  # pairs, over all devices
   c.data.one_source = True  # a batch is of one source (section 4.2)
+  # How often a source comes: rows ** source_alpha, times its weight if it has
+  # one here; 1 and no weights: every row once in an epoch.
+  c.data.source_alpha = 1.0
+  c.data.source_weights = ml_collections.ConfigDict()
   c.data.row_length = 2048  # tokens in a packed row
   c.data.slots = 64  # most texts in a row
   c.data.rows_multiple = 256  # few shapes, and rows divide over devices
@@ -106,6 +111,8 @@ def pairs(c: ml_collections.ConfigDict) -> None:
   c.data.query_prompt = "search_query: "
   c.data.document_prompt = "search_document: "
   c.data.negatives = 0  # hard negatives for each query
+  c.data.sample_negatives = True  # others each epoch; false: the first ones
+  c.data.workers = 0  # processes that make batches; 0: two threads
 
   c.loss = ml_collections.ConfigDict()
   c.loss.name = "info_nce"

@@ -12,7 +12,6 @@ import warnings
 
 from absl import logging as absl_logging
 import grain
-import grain.checkpoint
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -54,7 +53,9 @@ class Checkpoints:
           step,
           args=ocp.args.Composite(
               state=ocp.args.StandardSave(state),
-              data=grain.checkpoint.CheckpointSave(data),
+              # One for all hosts, since batches are global: another number
+              # of hosts can go on from it.
+              data=ocp.args.JsonSave(data.get_state()),
           ),
       )
 
@@ -82,9 +83,10 @@ class Checkpoints:
           step,
           args=ocp.args.Composite(
               state=ocp.args.StandardRestore(like),
-              data=grain.checkpoint.CheckpointRestore(data),
+              data=ocp.args.JsonRestore(),
           ),
       )
+    data.set_state(restored.data)
     return restored.state
 
   def close(self) -> None:
@@ -117,7 +119,7 @@ def restore_params(workdir: pathlib.Path | str) -> dict:
   path = folder / str(step)
   handler = ocp.CompositeCheckpointHandler(
       state=ocp.PyTreeCheckpointHandler(),
-      data=grain.checkpoint.CheckpointHandler(),
+      data=ocp.JsonCheckpointHandler(),
   )
   with _damage(path), ocp.Checkpointer(handler) as reader:
     tree = reader.metadata(path).item_metadata["state"].tree["params"]

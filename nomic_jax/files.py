@@ -97,26 +97,32 @@ def read_jsonl(path: str | os.PathLike) -> Iterator[tuple[int, dict]]:
         return
       if not line.strip():
         continue
-      try:
-        value = json.loads(line.rstrip().decode("utf-8"))
-      except UnicodeDecodeError as e:
-        raise UserError(
-            f"{path}, row {number}: not UTF-8 at byte {e.start}; convert the "
-            "file to UTF-8"
-        ) from e
-      except json.JSONDecodeError as e:
-        raise UserError(
-            f"{path}, row {number}: not valid JSON ({e.msg} at column "
-            f"{e.colno}); expected one object per line"
-        ) from e
-      except (ValueError, RecursionError) as e:  # huge numbers, deep nesting
-        raise UserError(
-            f"{path}, row {number}: JSON beyond what Python reads ({e}); "
-            "expected one object of texts and numbers per line"
-        ) from e
-      if not isinstance(value, dict):
-        raise UserError(
-            f"{path}, row {number}: expected a JSON object, found "
-            f"{type(value).__name__}"
-        )
-      yield number, value
+      yield number, parse_object(line, f"{path}, row {number}")
+
+
+def parse_object(line: bytes, where: str) -> dict:
+  """Returns the JSON object in `line`.
+
+  Raises:
+    UserError: saying what else stands at `where`.
+  """
+  try:
+    value = json.loads(line.rstrip().decode("utf-8"))
+  except UnicodeDecodeError as e:
+    raise UserError(
+        f"{where}: not UTF-8 at byte {e.start}; convert the file to UTF-8"
+    ) from e
+  except json.JSONDecodeError as e:
+    raise UserError(
+        f"{where}: not valid JSON ({e.msg} at column {e.colno}); expected one "
+        "object per line"
+    ) from e
+  except (ValueError, RecursionError) as e:  # huge numbers, deep nesting
+    raise UserError(
+        f"{where}: JSON beyond what Python reads ({e}); expected one object of "
+        "texts and numbers per line"
+    ) from e
+  if not isinstance(value, dict):
+    raise UserError(
+        f"{where}: expected a JSON object, found {type(value).__name__}")
+  return value

@@ -14,7 +14,10 @@ from nomic_jax.errors import UserError
 
 
 # Modules that only some jobs need, and the extra of setup.cfg they come with.
-_EXTRAS = {"bm25s": "eval", "pytrec_eval": "eval"}
+_EXTRAS = {
+    "bm25s": "eval", "pytrec_eval": "eval", "datasets": "data",
+    "zstandard": "data",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,8 +59,15 @@ def _prepare(a: argparse.Namespace) -> None:
       source=a.source, output=a.output, vocab_size=a.vocab_size,
       tokenizer=a.tokenizer, limit=a.limit, held_out=a.held_out,
       query_column=a.query_column, document_column=a.document_column,
-      negatives_column=a.negatives_column, overwrite=a.overwrite,
+      negatives_column=a.negatives_column, skip_bad=a.skip_bad,
+      overwrite=a.overwrite,
   )
+
+
+def _tokenise(a: argparse.Namespace) -> None:
+  from nomic_jax.data.tokens import tokenise
+
+  tokenise(a.input, a.tokenizer)
 
 
 def _train(a: argparse.Namespace) -> None:
@@ -153,8 +163,10 @@ def _parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
 
   p = job("prepare", _prepare, "Text to a data directory with a tokenizer.")
   p.add_argument("--source", required=True, help=(
-      "'docstrings' (of the Python installed here), 'docstrings:FOLDER', or a "
-      ".jsonl(.gz) file, or a folder of them, of query/document pairs"))
+      "'docstrings' (of the Python installed here), 'docstrings:FOLDER'; a "
+      ".jsonl(.gz/.zst), .parquet or .txt file or a folder of them; a BEIR "
+      "folder; a .yaml specification of data sets; hf:OWNER/NAME; in a bucket: "
+      "gs://... or s3://..."))
   p.add_argument("--output", required=True, help="data directory to make")
   p.add_argument("--vocab_size", type=int, default=8192,
                  help="tokens of the WordPiece tokenizer trained on the text")
@@ -162,13 +174,19 @@ def _parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   p.add_argument("--held_out", type=float, default=0.07,
                  help="share of the rows kept for evaluation (split test)")
   p.add_argument("--limit", type=int, help="read no more rows than this")
-  p.add_argument("--query_column", default="query", help="of jsonl rows")
-  p.add_argument("--document_column", default="document",
-                 help="of jsonl rows")
+  p.add_argument("--query_column", default="query", help="of each row")
+  p.add_argument("--document_column", default="document", help="of each row")
   p.add_argument("--negatives_column", default="negatives",
-                 help="of jsonl rows, a list of texts; may be absent")
+                 help="of each row, a list of texts; may be absent")
+  p.add_argument("--skip_bad", type=int, default=0,
+                 help="drop and count as many rows that cannot be used")
   p.add_argument("--overwrite", action="store_true",
                  help="replace an output made with other flags")
+
+  p = job("tokenise", _tokenise, "Token ids beside the texts: faster to read.")
+  p.add_argument("--input", required=True, help="data directory to add to")
+  p.add_argument("--tokenizer",
+                 help="of the model to train; default: the data directory's")
 
   p = job("train", _train, "Trains what a config describes; resumes.",
           config="required")

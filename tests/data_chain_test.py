@@ -4,6 +4,7 @@
 
 import collections
 import itertools
+import json
 
 import ml_collections
 import numpy as np
@@ -36,7 +37,7 @@ def _global(host_batches):
   }
 
 
-def _read(batch, hosts=1, slots=4):
+def _read(batch, slots=4):
   """[(query, positive, [negatives])] as the loss would see them."""
 
   def text_in(slot):
@@ -45,14 +46,13 @@ def _read(batch, hosts=1, slots=4):
     assert ids[0] == CLS and ids[-1] == SEP
     return TOKENIZER.decode(ids)
 
-  candidates = batch["candidate"].reshape(hosts, -1)
-  share = len(batch["query"]) // hosts
+  count = len(batch["query"])
+  negatives = batch["candidate"][count:].reshape(count, -1)
   read = []
   for i, query in enumerate(batch["query"]):
     positive = batch["candidate"][batch["positive"][i]]
-    own = candidates[i // share, share:].reshape(share, -1)[i % share]
     read.append((text_in(query), text_in(positive),
-                 [text_in(slot) for slot in own if slot >= 0]))
+                 [text_in(slot) for slot in negatives[i] if slot >= 0]))
   return read
 
 
@@ -68,43 +68,29 @@ def _number(read):
   return number
 
 
-@pytest.mark.parametrize("one_source", [False, True])
-def test_hosts_see_the_same_global_batches(one_source):
-  make = lambda h, hosts: tiny.take(
-      _pairs(host=h, hosts=hosts, one_source=one_source), 7)
-  alone = [_read(_global([b])) for b in make(0, 1)]
-  together = [
-      _read(_global(batches), hosts=4)
-      for batches in zip(*(make(h, 4) for h in range(4)))
-  ]
-  assert alone == together
-  assert [_number(r) for b in alone for r in b]  # every index points right
-  assert len({n for *_, negatives in alone[0] for n in negatives}) > 4
+@pytest.mark.parametrize("change", [
+    {}, {"one_source": True}, {"token_dropout": 0.3},
+    {"one_source": True, "source_alpha": 0.5, "batch_size": 4,
+     "source_weights": {"c": 0}}])
+def test_any_number_of_hosts_gives_the_same_arrays(change):
+  make = lambda h, hosts: tiny.take(_pairs(host=h, hosts=hosts, **change), 7)
+  alone = [_global([b]) for b in make(0, 1)]
+  for hosts in (2, 4):
+    for one, *parts in zip(alone, *(make(h, hosts) for h in range(hosts))):
+      together = _global(parts)
+      assert together.keys() == one.keys()
+      for key in one:
+        np.testing.assert_array_equal(together[key], one[key])
+  if "token_dropout" not in change:
+    assert [_number(r) for b in alone for r in _read(b)]
+  assert len({n for *_, ns in _read(alone[0]) for n in ns}) > 4
 
 
-def test_an_offset_that_is_wrong_would_be_seen():
-  """Control: host 1's arrays, numbered as if it were the first."""
-  hosts = [next(_pairs(host=h, hosts=2)) for h in (0, 1)]
-  assert len({b["ids"].shape for b in hosts}) == 1
-  assert _read(_global(hosts), hosts=2)
-  lost = dict(hosts[1])
-  lost["query"] = lost["query"] - hosts[0]["content"].size
+def test_a_share_that_is_wrong_would_be_seen():
+  """Control: host 1's arrays, put in the place of the first's."""
+  hosts = [next(_pairs(host=h, hosts=2)) for h in (1, 0)]
   with pytest.raises((AssertionError, ValueError, IndexError)):
-    [_number(r) for r in _read(_global([hosts[0], lost]), hosts=2)]
-
-
-def test_hosts_that_need_unequal_rows_say_so():
-  """One array of the hosts' rows needs as many from each."""
-  source = tiny.rows(8)
-  for row in source[:4]:
-    row["document"] += " kappa" * 20
-  hosts = lambda multiple: [
-      next(_pairs(source, h, 8, rows_multiple=multiple)) for h in range(8)]
-  assert len(_read(_global(hosts(4)), hosts=8)) == 8
-  with pytest.raises(UserError, match="rows_multiple: 1 rows do not hold"):
-    hosts(1)
-  alone = next(_pairs(source, rows_multiple=1))  # one host takes what it needs
-  assert alone["ids"].shape[1] > 1
+    [_number(r) for r in _read(_global(hosts))]
 
 
 def test_every_row_comes_once_an_epoch_in_another_order():
@@ -179,6 +165,23 @@ def test_pairs_go_on_from_a_saved_state_with_the_same_bits():
   tiny.assert_resumes(_pairs)
 
 
+def test_pairs_go_on_with_another_number_of_hosts():
+  tiny.assert_resumes_on_other_hosts(
+      lambda h, hosts: _pairs(host=h, hosts=hosts, one_source=True))
+
+
+def test_pairs_made_in_a_process_are_the_same_and_go_on():
+  expected = tiny.take(_pairs(), 4)
+  iterator = _pairs(workers=1)
+  first = tiny.take(iterator, 2)
+  state = json.loads(json.dumps(iterator.get_state()))
+  next(iterator)
+  iterator.set_state(state)
+  for batch, other in zip([*first, *tiny.take(iterator, 2)], expected):
+    for key in other:
+      np.testing.assert_array_equal(batch[key], other[key])
+
+
 def test_negatives_are_drawn_anew_and_missing_ones_are_absent():
   seen = collections.defaultdict(set)
   for batch in tiny.take(_pairs(), 30):  # 10 epochs
@@ -203,27 +206,60 @@ def test_every_batch_draws_negatives_of_its_own():
   assert len(set(draws)) == 6
 
 
+def test_the_first_negatives_may_be_taken():
+  iterator = _pairs(tiny.rows(negatives=lambda i: 6), negatives=2,
+                    sample_negatives=False)
+  for _ in range(6):
+    for *_, negatives in _read(_global([next(iterator)])):
+      assert [int(n.split()[3]) for n in negatives] == [0, 1]
+
+
+def test_prompts_of_a_source_stand_before_its_texts():
+  class Source(list):
+    prompts = {"b": {"query": "kappa : ", "document": ""}}
+
+  seen = set()
+  for query, positive, negatives in itertools.chain.from_iterable(
+      _read(_global([b])) for b in tiny.take(_pairs(Source(tiny.rows())), 3)):
+    own = query.startswith("kappa : query ")
+    assert own or query.startswith("search : query ")
+    for text in (positive, *negatives):
+      assert text.startswith("item : ") != own
+    number = int(query.split()[3])
+    assert own == (tiny.source_of(number) == "b")
+    seen.add(own)
+  assert seen == {True, False}
+
+
 def test_negatives_may_be_left_unused():
   batch = _global([next(_pairs(negatives=0))])
   assert (batch["candidate"] >= 0).all() and len(batch["candidate"]) == 8
   assert len([_number(r) for r in _read(batch)]) == 8
 
 
-def test_content_is_equal_for_equal_texts_only():
-  source = tiny.rows(8, negatives=lambda i: 0)
+def test_a_text_is_a_candidate_once_in_a_batch():
+  source = tiny.rows(8, negatives=lambda i: 2)
   source[5]["document"] = source[2]["document"]
   source[6]["query"] = source[1]["query"]
+  source[4]["negatives"][0] = source[3]["negatives"][1]
+  source[7]["negatives"][1] = source[0]["document"]
   batch = _global([next(_pairs(source))])
-  texts = collections.defaultdict(set)
+  texts = collections.Counter()
   for row, column in np.argwhere(batch["content"]):
     ids = batch["ids"][row][batch["segment_ids"][row] == column + 1]
-    texts[int(batch["content"][row, column])].add(TOKENIZER.decode(ids))
-  assert all(len(t) == 1 for t in texts.values())
-  assert len(texts) == 14  # 16 texts, two of them twice
-  assert min(texts) > 0
-  filled = [
-      (batch["segment_ids"] == s + 1).any(1) for s in range(4)]
+    texts[TOKENIZER.decode(ids)] += 1
+  present = batch["candidate"][batch["candidate"] >= 0]
+  content = batch["content"].reshape(-1)[present]
+  assert len(present) == 8 * 3 - 3 and len(set(content)) == len(present)
+  assert sorted(texts.values()) == [1] * 27 + [2]  # a query may come twice
+  assert min(content) > 0
+  filled = [(batch["segment_ids"] == s + 1).any(1) for s in range(4)]
   np.testing.assert_array_equal(batch["content"] != 0, np.stack(filled, 1))
+  # Both queries of the one document find it at the one place it has.
+  read = {}
+  for i, (query, positive, _) in enumerate(_read(batch)):
+    read[int(query.split()[3])] = positive, batch["positive"][i]
+  assert read[5] == read[2] and "document 2" in read[5][0]
 
 
 def test_long_texts_are_cut_and_keep_their_end():
@@ -240,6 +276,8 @@ def test_long_texts_are_cut_and_keep_their_end():
 def test_sizes_of_pairs_that_do_not_fit_are_named():
   with pytest.raises(UserError, match="8 pairs do not divide over 3.*try 6"):
     _pairs(hosts=3)
+  with pytest.raises(UserError, match="6 rows do not divide over 4.*try 4"):
+    _pairs(hosts=4, rows_multiple=6)
   with pytest.raises(UserError, match="25 is more than the 24 rows"):
     _pairs(batch_size=25)
   with pytest.raises(UserError, match="does not fit rows of 8"):

@@ -77,7 +77,8 @@ def test_nothing_but_the_directory_is_left(written):
   assert sorted(p.name for p in written.iterdir()) == [
       "dataset_info.json", "features.json",
       "pairs-test.array_record-00000-of-00001",
-      "pairs-train.array_record-00000-of-00001", "stats.json", "tokenizer"]
+      "pairs-train.array_record-00000-of-00001", "sources.json", "stats.json",
+      "tokenizer"]
   assert dataset.tokenizer_path(written) == written / "tokenizer"
 
 

@@ -186,7 +186,7 @@ def test_training_places(made, workdir, data, pattern, capsys):
     ("prepare --source={0}/none.jsonl --output={0}/new",
      "--source=.*none.jsonl: no such file or folder; expected 'docstrings'"),
     ("prepare --source={0}/empty.jsonl --output={0}/new",
-     "empty.jsonl: no rows to make a data set of"),
+     "empty.jsonl: no rows in it; or skip such rows with --skip_bad=N"),
     ("prepare --source={0}/malformed.jsonl --output={0}/new",
      "malformed.jsonl, row 3: not valid JSON"),
     ("prepare --source=docstrings:{0}/nothing --output={0}/new",

@@ -10,7 +10,7 @@ import shutil
 import sysconfig
 
 from nomic_jax.data import dataset
-from nomic_jax.data import prepare as prepare_lib
+from nomic_jax.data import splits
 from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.data.prepare import prepare
 from nomic_jax.errors import UserError
@@ -183,13 +183,13 @@ def test_groups_are_held_out_whole_and_stably():
   sizes = collections.Counter({f"package{i}": 10 + 7 * i for i in range(40)})
   sizes["huge"] = 9000
   total = sizes.total()
-  chosen = prepare_lib.choose_groups(sizes, 0.07)
+  chosen = splits.choose_groups(sizes, 0.07)
   held = sum(sizes[name] for name in chosen)
   assert 0.06 * total < held <= 0.07 * total and "huge" not in chosen
   assert max(sizes[name] for name in chosen) <= 0.25 * 0.07 * total
   shuffled = dict(sorted(sizes.items(), reverse=True))
-  assert prepare_lib.choose_groups(shuffled, 0.07) == chosen
+  assert splits.choose_groups(shuffled, 0.07) == chosen
   more = {**sizes, "another": 12}
-  assert len(chosen ^ prepare_lib.choose_groups(more, 0.07)) <= 4
-  assert prepare_lib.choose_groups({"a": 9, "b": 8}, 0.01) == {"b"}
-  assert prepare_lib.choose_groups(sizes, 0.0) == set()
+  assert len(chosen ^ splits.choose_groups(more, 0.07)) <= 4
+  assert splits.choose_groups({"a": 9, "b": 8}, 0.01) == {"b"}
+  assert splits.choose_groups(sizes, 0.0) == set()

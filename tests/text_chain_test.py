@@ -81,6 +81,11 @@ def test_text_goes_on_from_a_saved_state_with_the_same_bits():
   tiny.assert_resumes(_text)
 
 
+def test_text_goes_on_with_another_number_of_hosts():
+  tiny.assert_resumes_on_other_hosts(
+      lambda h, hosts: _text(batch_size=8, host=h, hosts=hosts))
+
+
 def test_text_batches_have_micro_batches_and_room_for_the_masked():
   batch = next(_text())
   assert batch["ids"].shape == batch["positions"].shape == (2, 2, 24)
@@ -89,15 +94,35 @@ def test_text_batches_have_micro_batches_and_room_for_the_masked():
   assert 0.1 < hidden.mean() < 0.35
 
 
-def test_hosts_read_documents_of_their_own_and_mask_them_apart():
-  takes = [tiny.take(_text(host=h, hosts=2), 30) for h in (0, 1)]
-  halves = [_documents(batches)[:ROWS // 2] for batches in takes]
-  assert sorted(halves[0] + halves[1]) == sorted(_encoded(tiny.rows()))
-  same = tiny.rows(2)  # both hosts read the same document over and over
-  same[1] = same[0]
-  first, second = (
-      next(_text(same, host=h, hosts=2))["masked"] for h in (0, 1))
-  assert (first != second).any()
+def test_any_number_of_hosts_gives_the_same_rows_and_masks():
+  alone = tiny.take(_text(batch_size=8), 5)
+  for hosts in (2, 4):
+    parts = [tiny.take(_text(batch_size=8, host=h, hosts=hosts), 5)
+             for h in range(hosts)]
+    for one, *shares in zip(alone, *parts):
+      for key in one:
+        np.testing.assert_array_equal(
+            np.concatenate([s[key] for s in shares], axis=1), one[key])
+  assert (alone[0]["masked"][0, 0] != alone[0]["masked"][0, 1]).any()
+  assert (alone[0]["masked"] != alone[1]["masked"]).any()
+
+
+def test_boundaries_may_be_left_out_as_in_the_reference():
+  kept = tiny.take(_text(), 3)
+  for batch, other in zip(kept, tiny.take(_text(document_boundaries=False), 3)):
+    np.testing.assert_array_equal(batch["ids"], other["ids"])
+    assert (other["segment_ids"] == 1).all()
+    assert (other["positions"] == np.arange(24)).all()
+    assert batch["segment_ids"].max() > 1
+
+
+def test_text_without_a_query_is_the_document_alone():
+  source = tiny.rows()
+  for row in source:
+    row["query"] = ""
+  expected = [tuple(TOKENIZER.encode(r["document"]).ids) for r in source]
+  assert sorted(_documents(tiny.take(_text(source), 14))[:ROWS]) == (
+      sorted(expected))
 
 
 def test_sizes_of_text_batches_that_do_not_fit_are_named():

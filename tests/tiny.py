@@ -3,6 +3,7 @@
 """Small models, texts and batches for the tests that train."""
 
 import functools
+import json
 
 from flax.linen import meta
 import jax
@@ -125,6 +126,40 @@ def assert_resumes(make):
       np.testing.assert_array_equal(a[key], b[key])
       assert a[key].dtype == np.int32 or key == "source"
   assert (expected[0]["ids"] != expected[1]["ids"]).any()  # control
+
+
+def assert_resumes_on_other_hosts(make, counts=(1, 2, 4), kills=(1, 3, 6)):
+  """Asserts that hosts × kill points × hosts gives the uninterrupted batches.
+
+  Args:
+    make: (host, hosts) -> iterator of batches with rows on axis 1.
+    counts: how many hosts, before and after.
+    kills: batches made before.
+  """
+  join = lambda parts: {
+      k: np.concatenate([p[k] for p in parts], axis=1) for k in parts[0]}
+  alone = make(0, 1)
+  expected = take(alone, 8)
+  controls = 0
+  for before in counts:
+    iterators = [make(h, before) for h in range(before)]
+    for step in range(max(kills) + 1):
+      if step in kills:  # killed here, having saved before
+        # JSON, as a checkpoint holds it; that of any host will do.
+        states = {json.dumps(i.get_state()) for i in iterators}
+        state = json.loads(states.pop())
+        assert not states
+        for after in counts:
+          hosts = [make(h, after) for h in range(after)]
+          for host in hosts:
+            host.set_state(state)
+          batch = join([next(host) for host in hosts])
+          for key in batch:
+            np.testing.assert_array_equal(batch[key], expected[step][key])
+          controls += (batch["ids"] != expected[step + 1]["ids"]).any()
+      for iterator in iterators:
+        next(iterator)
+  assert controls == len(counts)**2 * len(kills)
 
 
 def assert_close(actual, expected, relative: float, message: str = ""):

@@ -10,6 +10,7 @@ from typing import Iterable, Iterator, Mapping
 import tensorflow_datasets as tfds
 
 from nomic_jax.data import dataset
+from nomic_jax.data import sources
 from nomic_jax.errors import UserError
 
 
@@ -59,6 +60,7 @@ def write(
       {"train": _counted(train, kept), **others},
       stats=stats,
       tokenizer=dataset.tokenizer_path(input),
+      prompts=sources.read(input).prompts,
   )
 
 

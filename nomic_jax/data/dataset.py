@@ -14,43 +14,21 @@ import os
 import pathlib
 import re
 import shutil
-from typing import Any, Iterable, Iterator, Mapping, Sized, TypedDict
+from typing import Any, Iterable, Iterator, Mapping, Sized
 
-from array_record.python import array_record_data_source
 from array_record.python import array_record_module
 import numpy as np
 import tensorflow_datasets as tfds
-from tensorflow_datasets.proto import tf_example_pb2
 
 from nomic_jax import files
+from nomic_jax.data import sources as sources_lib
+from nomic_jax.data.records import damaged
+from nomic_jax.data.records import Row
+from nomic_jax.data.records import row  # noqa: F401, as dataset.row
+from nomic_jax.data.records import Source
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.progress import Progress
-
-
-class Row(TypedDict):
-  """One pair; `location` is "path:line" or "", `score` is NaN if unknown."""
-
-  query: str
-  document: str
-  negatives: list[str]
-  source: str
-  location: str
-  score: float
-  negative_scores: list[float]
-  labels: list[float]  # classes, or numbers to predict
-
-
-def row(query: str, document: str, **others: Any) -> Row:
-  """Returns a `Row` with a default for every feature that is not given."""
-  defaults = {
-      "negatives": [], "source": "", "location": "", "score": float("nan"),
-      "negative_scores": [], "labels": [],
-  }
-  unknown = set(others) - set(defaults)
-  if unknown:
-    raise TypeError(f"not features of a row: {sorted(unknown)}")
-  return Row(query=query, document=document, **{**defaults, **others})
 
 
 class Pairs(tfds.core.GeneratorBasedBuilder):
@@ -109,6 +87,8 @@ def write(
     *,
     stats: dict,
     tokenizer: pathlib.Path | None = None,
+    prompts: Mapping[str, dict[str, str]] | None = None,
+    others: Mapping[str, str] | None = None,
 ) -> None:
   """Writes the data directory `output`, which appears when it is complete.
 
@@ -117,6 +97,8 @@ def write(
     splits: rows by split name, read once and in order, so generators do.
     stats: what stats.json will hold.
     tokenizer: a directory with tokenizer.json, copied to `output`/tokenizer.
+    prompts: see `sources.Sources`.
+    others: further text files, by name.
 
   Raises:
     UserError: if a split has no rows, or the place cannot be written.
@@ -124,7 +106,9 @@ def write(
   output = pathlib.Path(output)
   with files.replacing(output) as temporary:
     temporary.mkdir()
-    builder = Pairs(splits=_shown(splits), data_dir=temporary / "work")
+    sources = sources_lib.Sources({}, dict(prompts or {}))
+    builder = Pairs(
+        splits=_shown(splits, sources), data_dir=temporary / "work")
     _build(builder)
     for path in pathlib.Path(builder.data_dir).iterdir():
       path.rename(temporary / path.name)
@@ -132,22 +116,36 @@ def write(
     if tokenizer is not None:
       shutil.copytree(tokenizer, temporary / "tokenizer")
     text = json.dumps(stats, indent=2, sort_keys=True, ensure_ascii=False)
-    (temporary / "stats.json").write_text(text + "\n", encoding="utf-8")
+    files_of_text = {
+        "stats.json": text + "\n",
+        sources_lib.FILE: sources.to_json() + "\n",
+        **(others or {}),
+    }
+    for name, text in files_of_text.items():
+      (temporary / name).write_text(text, encoding="utf-8")
 
 
-def _shown(splits: Mapping[str, Iterable[Row]]) -> dict[str, Iterable[Row]]:
-  """Lets the rows pass and shows progress, where it is known how many come."""
+def _shown(
+    splits: Mapping[str, Iterable[Row]], sources: sources_lib.Sources
+) -> dict[str, Iterable[Row]]:
+  """Lets the rows pass, notes their sources, and shows progress.
+
+  Progress only where it is known how many come.
+  """
 
   def passing(name: str, rows: Iterable[Row]) -> Iterator[Row]:
-    with Progress(len(rows), "rows", f"write {name}") as progress:
+    note = sources.noting(name)
+    with (
+        Progress(len(rows), "rows", f"write {name}")
+        if isinstance(rows, Sized) else contextlib.nullcontext()
+    ) as progress:
       for each in rows:
+        note(each["source"])
         yield each
-        progress.update()
+        if progress:
+          progress.update()
 
-  return {
-      name: passing(name, rows) if isinstance(rows, Sized) else rows
-      for name, rows in splits.items()
-  }
+  return {name: passing(name, rows) for name, rows in splits.items()}
 
 
 def _build(builder: Pairs) -> None:
@@ -169,60 +167,6 @@ def _build(builder: Pairs) -> None:
     raise OSError(reason[1]) from e
 
 
-class Source:
-  """Random access to the rows of one split; can be pickled and shared.
-
-  Decodes the record's protocol buffer itself: TFDS's own decoding, by way of
-  numpy and feature by feature, takes more than twice as long.
-  """
-
-  def __init__(self, name: str, shards: list):
-    """Opens `shards`, the TFDS file instructions of split `name`."""
-    self.name = name
-    self._shards = shards
-    self._records = array_record_data_source.ArrayRecordDataSource(shards)
-
-  def __len__(self) -> int:
-    return len(self._records)
-
-  def __repr__(self) -> str:
-    return f"Source({self.name!r}, {len(self)} rows)"
-
-  def __getitem__(self, index: int) -> Row:
-    if not 0 <= index < len(self):
-      raise IndexError(f"row {index} of {len(self)} in split '{self.name}'")
-    try:
-      example = tf_example_pb2.Example.FromString(self._records[index])
-      return _decode(example.features.feature)
-    except Exception as e:  # Whatever type the C++ reader's error comes as.
-      raise UserError(_damaged(self._shard_of(index), f"row {index}")) from e
-
-  def _shard_of(self, index: int) -> str:
-    for shard in self._shards:
-      if index < shard.take:
-        return shard.filename
-      index -= shard.take
-    raise IndexError(index)
-
-
-def _decode(feature: Mapping[str, Any]) -> Row:
-  """Returns the row in the features of a tf.train.Example."""
-  return Row(
-      query=_text(feature["query"]),
-      document=_text(feature["document"]),
-      negatives=[v.decode() for v in feature["negatives"].bytes_list.value],
-      source=_text(feature["source"]),
-      location=_text(feature["location"]),
-      score=feature["score"].float_list.value[0],
-      negative_scores=list(feature["negative_scores"].float_list.value),
-      labels=list(feature["labels"].float_list.value),
-  )
-
-
-def _text(feature: Any) -> str:
-  return feature.bytes_list.value[0].decode()
-
-
 def open_split(path: str | os.PathLike, split: str) -> Source:
   """Opens one split of a data directory for random access.
 
@@ -231,30 +175,53 @@ def open_split(path: str | os.PathLike, split: str) -> Source:
       it, or one of its record files is missing or damaged.
   """
   path = pathlib.Path(path)
+  found = _info(path).splits
+  if split not in found:
+    raise UserError(
+        f"{path}: no split '{split}'; it has {', '.join(sorted(found))}."
+        + nearest(split, found)
+    )
+  shards = found[split].file_instructions
+  for shard in shards:
+    _check(shard)
+  if not sum(shard.take for shard in shards):
+    raise UserError(f"{path}: split '{split}' has no rows; make it again")
+  known = sources_lib.read(path)
+  runs = known.runs.get(split, [])
+  rows = sum(shard.take for shard in shards)
+  if runs and sum(length for _, length in runs) != rows:
+    raise UserError(
+        f"{path}: {sources_lib.FILE} does not tell of the {rows:,} rows of "
+        f"split '{split}'; copy the data directory again or make it anew"
+    )
+  return Source(split, shards, runs, known.prompts)
+
+
+def _info(path: pathlib.Path) -> tfds.core.DatasetInfo:
   if not (path / "dataset_info.json").is_file():
     raise UserError(
         f"{path}: no data directory (it has no dataset_info.json); expected "
         "one made by nomic-jax prepare, filter or mine"
     )
   try:
-    splits = tfds.builder_from_directory(path).info.splits
+    return tfds.builder_from_directory(path).info
   except Exception as e:  # Whatever the parser of a damaged file raises.
     reason = " ".join(str(e).split())
     raise UserError(
         f"{path}: dataset_info.json or features.json is damaged ({reason}); "
         "copy the data directory again or make it anew"
     ) from e
-  if split not in splits:
-    raise UserError(
-        f"{path}: no split '{split}'; it has {', '.join(sorted(splits))}."
-        + nearest(split, splits)
-    )
-  shards = splits[split].file_instructions
-  for shard in shards:
-    _check(shard)
-  if not sum(shard.take for shard in shards):
-    raise UserError(f"{path}: split '{split}' has no rows; make it again")
-  return Source(split, shards)
+
+
+def splits(path: str | os.PathLike) -> list[str]:
+  """Returns the names of a data directory's splits that have rows.
+
+  Raises:
+    UserError: if `path` is no data directory.
+  """
+  return sorted(
+      name for name, split in _info(pathlib.Path(path)).splits.items()
+      if split.num_examples)
 
 
 def _check(shard: Any) -> None:
@@ -267,15 +234,8 @@ def _check(shard: Any) -> None:
   reader = array_record_module.ArrayRecordReader(shard.filename)
   rows = reader.num_records() if reader.ok() else -1
   if rows != shard.examples_in_shard:
-    raise UserError(_damaged(
-        shard.filename, f"{shard.examples_in_shard:,} rows expected"))
-
-
-def _damaged(file: str, what: str) -> str:
-  return (
-      f"{file}: damaged or cut short ({what}); copy the data directory again "
-      "or make it anew"
-  )
+    raise damaged(
+        shard.filename, f"{shard.examples_in_shard:,} rows expected")
 
 
 def tokenizer_path(path: str | os.PathLike) -> pathlib.Path:

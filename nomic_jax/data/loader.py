@@ -16,6 +16,7 @@ from nomic_jax.data import dataset
 from nomic_jax.data import labels
 from nomic_jax.data import pairs
 from nomic_jax.data import text
+from nomic_jax.data import tokens
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 
@@ -31,7 +32,8 @@ def make(
   """An endless iterator of this host's numpy batches; its state is saved.
 
   Args:
-    config: `kind` (one of _KINDS), `path`, `split`, and that kind's fields.
+    config: `kind` (one of _KINDS), `path`, `split`, `tokenised` (read what
+      `tokens.tokenise` made), and that kind's fields.
     tokenizer: of the model that is trained.
     seed: of order, masks and negatives.
 
@@ -43,8 +45,11 @@ def make(
         f"config.data.kind: no kind '{config.kind}'; expected one of "
         f"{', '.join(_KINDS)}.{nearest(config.kind, _KINDS)}"
     )
-  source = dataset.open_split(config.path, config.split)
-  _check_negatives(source, config)
+  if config.get("tokenised"):
+    source = tokens.open_split(config.path, config.split, tokenizer)
+  else:
+    source = dataset.open_split(config.path, config.split)
+  _check_texts(source, config)
   return iter(
       _KINDS[config.kind](
           source, tokenizer, config, seed, jax.process_index(),
@@ -53,17 +58,21 @@ def make(
   )
 
 
-def _check_negatives(
+def _check_texts(
     source: dataset.Source, config: ml_collections.ConfigDict
 ) -> None:
-  """A training without its negatives would run, and be another one."""
-  first = range(min(len(source), 100))
-  if config.get("negatives") and not any(
-      source[i]["negatives"] for i in first):
+  """A training without its texts would run, and be another one."""
+  first = source.__getitems__(range(min(len(source), 100)))
+  if config.get("negatives") and not any(row["negatives"] for row in first):
     raise UserError(
         f"config.data.negatives: {config.negatives} for each query, but the "
         f"rows of {config.path} have none; add them with nomic-jax mine, or "
         "set it to 0"
+    )
+  if config.kind == "pairs" and not any(row["query"] for row in first):
+    raise UserError(
+        f"{config.path}: its rows are plain text without queries; train on "
+        "them with configs/mlm.py, or prepare pairs"
     )
 
 
@@ -79,7 +88,8 @@ def to_devices(
   """
   batch = {k: v for k, v in batch.items() if k != "source"}
   for name, array in batch.items():
-    check_rows(array.shape[1], sharding, f"a batch's {name}")
+    rows = array.shape[1] * jax.process_count()
+    check_rows(rows, sharding, f"a batch's {name}")
   return {
       k: jax.make_array_from_process_local_data(sharding, v)
       for k, v in batch.items()
@@ -89,10 +99,10 @@ def to_devices(
 def check_rows(
     rows: int | None, sharding: NamedSharding, what: str = "rows_multiple"
 ) -> None:
-  """Raises UserError unless a host's rows divide over its devices.
+  """Raises UserError unless rows divide over the devices.
 
   Args:
-    rows: how many; None passes.
+    rows: how many, of all hosts; None passes.
     sharding: of a batch.
     what: has these rows, for the message.
   """
@@ -103,11 +113,11 @@ def check_rows(
         f"config.mesh: {parts} devices split the rows (data x fsdp), which do "
         f"not divide over {hosts} hosts; each host reads rows of its own"
     )
-  if rows is not None and rows % (parts // hosts):
+  if rows is not None and rows % parts:
     raise UserError(
         f"config.data: {what} has {rows} rows, which do not divide over "
-        f"{parts // hosts} devices; make data.batch_size and "
-        f"data.rows_multiple multiples of {parts // hosts}"
+        f"{parts} devices; make data.batch_size and "
+        f"data.rows_multiple multiples of {parts}"
     )
 
 

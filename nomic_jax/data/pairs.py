@@ -1,17 +1,28 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Contrastive batches: pairs, their negatives, packed rows (Grain chain)."""
+"""Contrastive batches: pairs, their negatives, packed rows (Grain chain).
 
+A global batch is a function of (seed, number) alone. Every host makes all of
+it and keeps its share of the rows: so copies of a text are found wherever
+they are, texts are packed as tightly as if there were one host, and any
+number of hosts gives the same arrays. What that costs is in benchmarks/.
+"""
+
+import collections
 import functools
 import hashlib
-from typing import Sequence
+from typing import Mapping, Sequence
 
+from absl import flags
 import grain
 import ml_collections
 import numpy as np
 import tokenizers
 
+from nomic_jax.data import order
+from nomic_jax.data import sources
 from nomic_jax.data import teacher
+from nomic_jax.data import tokens as tokens_lib
 from nomic_jax.data.pack import pack
 from nomic_jax.errors import UserError
 
@@ -22,21 +33,20 @@ def batches(
 ) -> grain.IterDataset:
   """Endless batches for `losses.info_nce.InfoNCE`, for one host's devices.
 
-  The order is that of `epoch_batches`: global batches, of which a host takes
-  its share, so that any number of hosts sees the same ones.
-
   Args:
-    source: rows with query, document and negatives.
+    source: rows with query, document, negatives and source; a
+      `dataset.Source` or `tokens.Source` also knows its sources' prompts.
     tokenizer: adds the special tokens itself.
-    config: batch_size (pairs, all hosts), one_source (batches of one source
-      each), row_length, slots (texts in a row),
-      rows_multiple (rows are made up to a multiple of it; with several hosts
-      a host has exactly so many), query_length, document_length (tokens,
-      special ones included; the rest is cut), token_dropout (share of tokens
-      left out at random, others each time: small data is learnt by heart
-      later), query_prompt, document_prompt
-      (text put in front), negatives (per query; drawn anew each epoch if a
-      row has more), teacher (optional: see `teacher.load`).
+    config: batch_size (pairs, all hosts); one_source, source_alpha and
+      source_weights (see `order.make`); row_length, slots (texts in a row),
+      rows_multiple (rows of all hosts are made up to a multiple of it);
+      query_length, document_length (tokens, special ones included; the rest
+      is cut); token_dropout (share of tokens left out at random, others each
+      time: small data is learnt by heart later); query_prompt,
+      document_prompt (text put in front, where the source has no prompts of
+      its own); negatives (per query), sample_negatives (drawn anew each epoch
+      if a row has more, else the first ones); teacher (optional: see
+      `teacher.load`); workers (processes; 0 is two threads).
     seed: of order and drawing.
     host: which of the hosts this is.
     hosts: how many there are.
@@ -46,169 +56,175 @@ def batches(
     int32 but `source`, text [1, pairs].
 
   Raises:
-    UserError: if the batch is larger than the data or not divisible; from
-      the iterator, if a host's texts need more rows than other hosts have.
+    UserError: if the batch is larger than the data or not divisible.
   """
   size = config.batch_size
-  if size % hosts:
-    raise UserError(
-        f"config.data.batch_size: {size} pairs do not divide over {hosts} "
-        f"hosts; try {max(size // hosts, 1) * hosts}"
-    )
+  for name in ("batch_size", "rows_multiple"):
+    if config[name] % hosts:
+      raise UserError(
+          f"config.data.{name}: {config[name]} "
+          f"{'pairs' if name == 'batch_size' else 'rows'} do not divide over "
+          f"{hosts} hosts; try {max(config[name] // hosts, 1) * hosts}"
+      )
   if size > len(source):
     raise UserError(
         f"config.data.batch_size: {size} is more than the {len(source)} rows "
         "of the data; every query of a batch must be another one"
     )
+  runs = getattr(source, "runs", None) or [[r["source"], 1] for r in source]
+  rows = order.make(
+      sources.layout(runs), size, seed, one_source=config.one_source,
+      alpha=config.get("source_alpha", 1.0),
+      weights=config.get("source_weights", {}),
+  )
   vectors = {}
   if config.get("teacher"):
     vectors = teacher.load(config.teacher, config.split, len(source))
-  share = size // hosts
-  mine = slice(host * share, (host + 1) * share)
-
-  sources = np.zeros(len(source), np.int32)
-  if config.one_source:
-    names = [source[i]["source"] for i in range(len(source))]
-    sources = np.unique(names, return_inverse=True)[1]
-  epoch_of = functools.lru_cache(2)(
-      lambda epoch: epoch_batches(sources, size, seed, epoch)
-  )
-
-  def load(number: int) -> dict:
-    epoch, at = divmod(int(number), len(source) // size)
-    numbers = epoch_of(epoch)[at][mine]
-    rows = [source[int(i)] for i in numbers]
-    # One draw for the whole global batch, so that a host's negatives do not
-    # depend on how many hosts there are.
-    rng = np.random.default_rng((seed, number))
-    keys = rng.random((size, max(config.negatives, 1)))[mine]
-    batch = _collate(
-        rows, keys, (seed, number), tokenizer, config, host, hosts
-    )
-    return batch | {
-        k: v[numbers].astype(np.float32)[None] for k, v in vectors.items()}
-
-  return (
+  load = _Load(source, tokenizer, config, seed, rows, vectors, (host, hosts))
+  dataset = (
       grain.MapDataset.range(2**40)  # as good as endless
       .map(load)
       .to_iter_dataset(grain.ReadOptions(num_threads=2,
                                          prefetch_buffer_size=4))
   )
+  workers = config.get("workers", 0)
+  if not workers:
+    return dataset
+  if not flags.FLAGS.is_parsed():  # Grain asks for flags of its own.
+    flags.FLAGS.mark_as_parsed()
+  return dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
 
 
-def epoch_batches(
-    sources: np.ndarray, size: int, seed: int, epoch: int
-) -> np.ndarray:
-  """Rows of every batch of an epoch, a function of (seed, epoch) alone.
+class _Load:
+  """Makes batch `number`; can be sent to a process of its own."""
 
-  Rows are shuffled, put together by source, and cut: a batch is of one source
-  but where one ends and the next begins, so that its negatives are hard for
-  the right reason and no source is too small to be seen. What remains at the
-  end of the cut, less than a batch, is other rows in every epoch.
+  def __init__(self, source, tokenizer, config, seed, rows, vectors, place):
+    self._source, self._tokenizer, self._config = source, tokenizer, config
+    self._seed, self._rows, self._place = seed, rows, place
+    self._vectors = vectors
+    encode = getattr(source, "encode", lambda text: text)
+    default = {"query": encode(config.query_prompt),
+               "document": encode(config.document_prompt)}
+    self._prompts = collections.defaultdict(
+        functools.partial(dict, default), getattr(source, "prompts", {}))
+
+  def __call__(self, number: int) -> dict[str, np.ndarray]:
+    number = int(number)
+    indices = self._rows.rows(number).tolist()
+    many = getattr(self._source, "__getitems__", None)
+    rows = many(indices) if many else [self._source[i] for i in indices]
+    batch = collate(
+        rows, (self._seed, number), self._tokenizer, self._config,
+        self._prompts)
+    batch |= {
+        k: v[indices].astype(np.float32) for k, v in self._vectors.items()}
+    host, hosts = self._place
+    return {
+        k: v[len(v) // hosts * host:len(v) // hosts * (host + 1)][None]
+        for k, v in batch.items()
+    }
+
+
+def collate(
+    rows: Sequence[dict], draw: tuple[int, int],
+    tokenizer: tokenizers.Tokenizer, config: ml_collections.ConfigDict,
+    prompts: Mapping[str, dict[str, str]],
+) -> dict[str, np.ndarray]:
+  """Rows to the packed arrays of one global batch.
+
+  A text that is a candidate twice is packed once and a candidate once, so
+  that it weighs no more than another.
 
   Args:
-    sources: int32 [rows], which source a row is of; all equal mixes freely.
-    size: rows in a batch.
-    seed: of the run.
-    epoch: from 0.
+    rows: N rows; texts may be the bytes of their ids, see `tokens`.
+    draw: (seed, batch number), of negatives and dropout.
+    tokenizer: see `batches`.
+    config: likewise.
+    prompts: by source, what stands before its queries and documents.
 
   Returns:
-    int64 [batches, size], row numbers.
+    ids, segment_ids, positions [B, S]; content [B, slots]; query and positive
+    [N]; candidate [N · (1 + negatives)]; see `losses.info_nce.InfoNCE`.
   """
-  rng = np.random.default_rng((seed, epoch))
-  order = rng.permutation(len(sources))
-  place = rng.permutation(int(sources.max()) + 1)
-  order = order[np.argsort(place[sources[order]], kind="stable")]
-  order = np.roll(order, rng.integers(len(order)))
-  batches = order[:len(order) // size * size].reshape(-1, size)
-  return rng.permutation(batches)
-
-
-def _collate(
-    rows: list[dict], keys: np.ndarray, draw: tuple[int, int],
-    tokenizer: tokenizers.Tokenizer, config: ml_collections.ConfigDict,
-    host: int, hosts: int,
-) -> dict[str, np.ndarray]:
-  """Texts of one host's rows to packed arrays; see `batches`."""
-  queries = [config.query_prompt + r["query"] for r in rows]
-  documents = [config.document_prompt + r["document"] for r in rows]
-  chosen = [_choose(r["negatives"], k) for r, k in zip(rows, keys)]
-  if not config.negatives:
-    chosen = [[] for _ in rows]
-  documents += [config.document_prompt + t for c in chosen for t in c]
-  tokens = [
-      ids for texts, length in (
-          (queries, config.query_length), (documents, config.document_length))
-      for ids in _encode(tokenizer, texts, length, config.token_dropout, draw)
-  ]
+  front = [prompts[r["source"]] for r in rows]
+  queries = [f["query"] + r["query"] for f, r in zip(front, rows)]
+  count, wanted = len(rows), config.negatives
+  # Candidate texts, and which candidate each is where it first comes.
+  places: dict[str | bytes, int] = {}
+  positive = np.zeros(count, np.int32)
+  for i, (f, r) in enumerate(zip(front, rows)):
+    positive[i] = places.setdefault(f["document"] + r["document"], i)
+  if wanted:
+    keys = np.random.default_rng(draw).random(count)
+    for i, (f, r) in enumerate(zip(front, rows)):
+      chosen = _choose(
+          r["negatives"], wanted, config.get("sample_negatives", True), keys[i])
+      for at, text in enumerate(chosen, count + i * wanted):
+        places.setdefault(f["document"] + text, at)
+  texts = queries + list(places)
+  tokens = _encode(
+      tokenizer, queries, config.query_length, config.token_dropout, draw
+  ) + _encode(
+      tokenizer, texts[count:], config.document_length, config.token_dropout,
+      draw)
   packed = pack(
       tokens, config.row_length, config.slots, config.rows_multiple,
       tokenizer.token_to_id("[PAD]"),
   )
-  # Hosts do not see each other's texts, but their rows form one array.
-  if hosts > 1 and len(packed.ids) != config.rows_multiple:
-    raise UserError(
-        f"config.data.rows_multiple: {config.rows_multiple} rows do not hold "
-        f"the {len(tokens)} texts of one of {hosts} hosts, which all must have "
-        f"equally many; make it {len(packed.ids)} or more, or lower "
-        "config.data.batch_size"
-    )
-
-  count, wanted = len(rows), config.negatives
-  # A host's slots and candidates stand behind those of the hosts before it.
-  slot_of = packed.slot_of + host * packed.ids.shape[0] * config.slots
   candidate = np.full(count * (1 + wanted), -1, np.int32)
-  candidate[:count] = slot_of[count:2 * count]
-  at = 2 * count
-  for i, texts in enumerate(chosen):
-    start = count + i * wanted
-    candidate[start:start + len(texts)] = slot_of[at:at + len(texts)]
-    at += len(texts)
+  candidate[list(places.values())] = packed.slot_of[count:]
   content = np.zeros(packed.ids.shape[0] * config.slots, np.int32)
-  content[packed.slot_of] = [_identity(t) for t in queries + documents]
-  batch = {
+  content[packed.slot_of] = [_identity(t) for t in texts]
+  return {
       "ids": packed.ids,
       "segment_ids": packed.segment_ids,
       "positions": packed.positions,
       "content": content.reshape(-1, config.slots),
-      "query": slot_of[:count],
+      "query": packed.slot_of[:count],
       "candidate": candidate,
-      "positive": np.arange(count, dtype=np.int32) + host * len(candidate),
+      "positive": positive,
       "source": np.array([r["source"] for r in rows]),
   }
-  return {k: v[None] for k, v in batch.items()}
 
 
-def _choose(negatives: list[str], keys: np.ndarray) -> list[str]:
-  """As many negatives as there are keys, at random without repeats."""
-  if len(negatives) <= len(keys):
-    return list(negatives)
-  rng = np.random.default_rng(int(keys[0] * 2**53))
-  picked = rng.choice(len(negatives), len(keys), replace=False)
+def _choose(negatives: list, wanted: int, sample: bool, key: float) -> list:
+  """`wanted` of the negatives: the first, or at random without repeats."""
+  if len(negatives) <= wanted or not sample:
+    return negatives[:wanted]
+  rng = np.random.default_rng(int(key * 2**53))
+  picked = rng.choice(len(negatives), wanted, replace=False)
   return [negatives[i] for i in picked]
 
 
 def _encode(
-    tokenizer: tokenizers.Tokenizer, texts: list[str], length: int,
-    dropout: float, draw: tuple[int, int],
-) -> list[list[int]]:
+    tokenizer: tokenizers.Tokenizer, texts: list[str] | list[bytes],
+    length: int, dropout: float, draw: tuple[int, int],
+) -> list[np.ndarray]:
   """Token ids, cut to `length`; the special ones at both ends are kept."""
-  encoded = []
-  for text, encoding in zip(texts, tokenizer.encode_batch_fast(texts)):
-    ids = encoding.ids
-    if dropout:
+  if texts and isinstance(texts[0], bytes):
+    kind = tokens_lib.dtype_of(tokenizer)
+    special = np.array(tokenizer.encode("").ids, kind)
+    head, tail = special[:-1].tobytes(), special[-1:].tobytes()
+    room = None if dropout else (length - len(special)) * kind.itemsize
+    encoded = [np.frombuffer(head + t[:room] + tail, kind) for t in texts]
+  else:
+    encoded = [
+        np.array(e.ids, np.int32) for e in tokenizer.encode_batch_fast(texts)]
+  if dropout:
+    for i, text in enumerate(texts):
       # Of the text and the batch alone, so that every number of hosts agrees.
       rng = np.random.default_rng((*draw, _identity(text)))
-      kept = rng.random(len(ids)) >= dropout
+      kept = rng.random(len(encoded[i])) >= dropout
       kept[[0, -1]] = True
-      ids = [i for i, keep in zip(ids, kept) if keep]
-    encoded.append(
-        ids if len(ids) <= length else ids[:length - 1] + ids[-1:]
-    )
-  return encoded
+      encoded[i] = encoded[i][kept]
+  return [
+      ids if len(ids) <= length else np.append(ids[:length - 1], ids[-1])
+      for ids in encoded]
 
 
-def _identity(text: str) -> int:
+def _identity(text: str | bytes) -> int:
   """A positive int32 that is the same for equal texts on every host."""
-  digest = hashlib.blake2b(text.encode(), digest_size=4).digest()
+  if isinstance(text, str):
+    text = text.encode()
+  digest = hashlib.blake2b(text, digest_size=4).digest()
   return int.from_bytes(digest, "little") >> 1 or 1

@@ -1,37 +1,34 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""From text on this machine to a data directory that training reads.
+"""From text, here or in a bucket, to a data directory that training reads.
 
 Whatever the source, its rows fall into groups that share something, packages
 or texts, and whole groups are held out: a model is never tested on what it
-has seen the twin of.
+has seen the twin of. Rows pass by three times and are never all in memory:
+once to decide the fate of each, once to write each of the two splits.
 """
 
-import collections
-import hashlib
 import json
 import os
 import pathlib
-import statistics
 import tempfile
 import time
-from typing import Iterable, Iterator, Mapping
+from typing import Iterable, Iterator
 
-import tokenizers
+import numpy as np
 
 from nomic_jax.data import dataset
 from nomic_jax.data import docstrings
-from nomic_jax.data import jsonl
+from nomic_jax.data import readers
+from nomic_jax.data import splits as splits_lib
+from nomic_jax.data import statistics
 from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.data.dataset import Row
+from nomic_jax.data.readers import storage
 from nomic_jax.errors import UserError
 
 # The share of the rows that is held out where none is given.
 HELD_OUT = 0.07
-
-# No group may take more of the held-out rows than this, while smaller ones are
-# left to choose from: one large package would make the test all about itself.
-_LARGEST_GROUP = 0.25
 
 # The most rows that a tokenizer is trained on, and that are tokenised to tell
 # how long texts are; more change neither.
@@ -49,33 +46,37 @@ def prepare(
     query_column: str = "query",
     document_column: str = "document",
     negatives_column: str = "negatives",
+    skip_bad: int = 0,
     overwrite: bool = False,
 ) -> dict:
   """Makes the data directory `output` and returns what stats.json holds.
 
   Args:
     source: "docstrings", all Python on this machine; "docstrings:FOLDER", the
-      Python in a folder; or a .jsonl or .jsonl.gz file, or a folder of them.
+      Python in a folder; or what `readers.find` understands.
     output: the data directory; appears when it is complete.
     vocab_size: tokens of the tokenizer to train.
     tokenizer: a folder or tokenizer.json to use instead of training one.
-    limit: the most rows: the first of jsonl, evenly spaced ones of docstrings.
+    limit: the most rows: the first ones, or evenly spaced ones of docstrings.
     held_out: share of the rows for the split `test`; 0 makes no such split.
-    query_column: where jsonl rows have the query, a string.
+    query_column: where rows have the query, a string.
     document_column: where they have the document that answers it, a string.
     negatives_column: where they may have wrong answers, a list of strings.
+    skip_bad: how many rows that cannot be used are dropped and counted; the
+      next one stops the job.
     overwrite: make it anew even if a data directory is there.
 
   Raises:
     UserError: on a source, row or argument that cannot be used.
   """
-  columns = (query_column, document_column, negatives_column)
+  columns = readers.Columns(query_column, document_column, negatives_column)
   _check(vocab_size, limit, held_out)
   output = pathlib.Path(output)
   arguments = {
       "source": _absolute(source), "limit": limit, "held_out": held_out,
       "tokenizer": os.path.abspath(tokenizer) if tokenizer else None,
-      "vocab_size": None if tokenizer else vocab_size, "columns": list(columns),
+      "vocab_size": None if tokenizer else vocab_size,
+      "columns": list(columns[:3]), "skip_bad": skip_bad,
   }
   done = _already(output, arguments, overwrite)
   if done:
@@ -84,29 +85,90 @@ def prepare(
   reused = tokenizer_lib.load(tokenizer) if tokenizer else None
 
   clock = _Clock()
-  rows, groups, counts = _read(source, limit, columns)
-  splits = _split(rows, groups, held_out)
+  rows, counts = _open(source, columns, limit, skip_bad)
+  survey = splits_lib.Survey(rows, _TRAINED)
+  if isinstance(rows, readers.Rows):
+    counts["dropped"].update(rows.bad.counts)
+  if not survey.rows:
+    raise UserError(
+        f"{source}: no rows to make a data set of; expected text, see the "
+        "counts of what was dropped: " + json.dumps(counts)
+    )
+  if _is_docstrings(source):
+    # `_x` often holds the code of `x`: one package in two places.
+    fates = splits_lib.by_name(
+        [row["source"].strip("_") for row in rows], held_out)
+  else:
+    fates = survey.fates(held_out)
+    counts["dropped"]["duplicate row"] = int(np.sum(fates == splits_lib.COPY))
+  splits = {
+      name: _Chosen(rows, fates, fate) for name, fate in (
+          ("train", splits_lib.TRAIN), ("test", splits_lib.TEST))
+      if fate == splits_lib.TRAIN or (fates == fate).any()}
   clock.lap("read")
+  fate_of = fates[survey.sampled]
   words = reused or tokenizer_lib.train(
-      _texts(_spaced(splits["train"], _TRAINED)), vocab_size)
+      _texts(r for r, fate in zip(survey.sample, fate_of)
+             if fate == splits_lib.TRAIN), vocab_size)
+  distinct = [r for r, fate in zip(survey.sample, fate_of)
+              if fate != splits_lib.COPY]
+  lengths, histogram = statistics.token_lengths(
+      words, _spaced(distinct, _MEASURED))
   stats = {
       "arguments": arguments,
       "counts": counts,
       "rows": {name: len(split) for name, split in splits.items()},
       "held_out": sorted({row["source"] for row in splits.get("test", ())})
       if _is_docstrings(source) else [],
-      "tokens": _token_lengths(words, _spaced(rows, _MEASURED)),
+      "tokens": lengths,
       "vocab_size": words.get_vocab_size(),
   }
   clock.lap("tokenizer")
   with tempfile.TemporaryDirectory() as folder:
     kept = pathlib.Path(folder) / "tokenizer"
     tokenizer_lib.save(words, kept)
-    dataset.write(output, splits, stats=stats, tokenizer=kept)
+    dataset.write(
+        output, splits, stats=stats, tokenizer=kept,
+        prompts=rows.prompts() if isinstance(rows, readers.Rows) else {},
+        others={"lengths.svg": histogram})
   clock.lap("write")
-  _print_table(stats, clock.seconds)
+  statistics.print_table(stats, clock.seconds)
   print(f"wrote {output}")
   return stats
+
+
+def _open(
+    source: str, columns: readers.Columns, limit: int | None, skip_bad: int
+) -> tuple[Iterable[Row], dict]:
+  """Returns the rows, to be read more than once, and counts for the table."""
+  if not _is_docstrings(source):
+    rows = readers.Rows(readers.find(source, columns), limit, skip_bad)
+    return rows, {"files": {}, "dropped": {}}
+  folder = source.partition(":")[2]
+  found = docstrings.read(pathlib.Path(folder) if folder else None)
+  rows = found.rows if limit is None else _spaced(found.rows, limit)
+  return rows, {"files": found.files, "dropped": found.dropped}
+
+
+class _Chosen:
+  """The rows of one fate, read anew each time."""
+
+  def __init__(self, rows: Iterable[Row], fates: np.ndarray, fate: int):
+    self._rows, self._fates, self._fate = rows, fates, fate
+
+  def __len__(self) -> int:
+    return int(np.sum(self._fates == self._fate))
+
+  def __iter__(self) -> Iterator[Row]:
+    number = -1
+    for number, row in enumerate(self._rows):
+      if number < len(self._fates) and self._fates[number] == self._fate:
+        yield row
+    if number + 1 != len(self._fates):
+      raise UserError(
+          f"the source changed while it was read: it had {len(self._fates):,} "
+          f"rows and now has {number + 1:,}; run it again"
+      )
 
 
 class _Clock:
@@ -146,7 +208,11 @@ def _absolute(source: str) -> str:
     return source
   if _is_docstrings(source):
     return "docstrings:" + os.path.abspath(source.split(":", 1)[1])
-  return os.path.abspath(source)
+  kind, colon, path = source.partition(":")
+  if colon and not path.startswith("//"):
+    exists = os.path.exists(path)
+    return f"{kind}:{os.path.abspath(path)}" if exists else source
+  return storage.absolute(source)
 
 
 def _already(
@@ -181,72 +247,6 @@ def _already(
   return made
 
 
-def _read(
-    source: str, limit: int | None, columns: tuple[str, str, str]
-) -> tuple[list[Row], list[str], dict]:
-  """Returns the rows, the group of each, and counts for the table."""
-  if _is_docstrings(source):
-    folder = source.partition(":")[2]
-    found = docstrings.read(pathlib.Path(folder) if folder else None)
-    rows = found.rows
-    rows = rows if limit is None else _spaced(rows, limit)
-    counts = {"files": found.files, "dropped": found.dropped}
-    # `_x` often holds the code of `x`: one package in two places.
-    groups = [r["source"].strip("_") for r in rows]
-  else:
-    rows, duplicates = jsonl.read(pathlib.Path(source), limit, columns)
-    counts = {"files": {}, "dropped": {"duplicate row": duplicates}}
-    groups = jsonl.connected(rows)
-  if not rows:
-    raise UserError(
-        f"{source}: no rows to make a data set of; expected text, see the "
-        "counts of what was dropped: " + json.dumps(counts)
-    )
-  return rows, groups, counts
-
-
-def _split(
-    rows: list[Row], groups: list[str], held_out: float
-) -> dict[str, list[Row]]:
-  """Returns `train`, and `test` unless nothing is to be held out."""
-  chosen = choose_groups(collections.Counter(groups), held_out)
-  splits = {"train": [], "test": []}
-  for row, group in zip(rows, groups):
-    splits["test" if group in chosen else "train"].append(row)
-  return splits if chosen else {"train": rows}
-
-
-def choose_groups(sizes: Mapping[str, int], share: float) -> set[str]:
-  """Chooses whole groups that together hold about `share` of all rows.
-
-  Groups are visited in the order of a hash of their name, so that a new group
-  seldom changes the fate of the others, and each is taken if it still fits:
-  never more than the target in all, nor more than a quarter of it in one
-  group while smaller ones are left. If none fits, the smallest is taken.
-
-  Raises:
-    UserError: if there is but one group.
-  """
-  target = share * sum(sizes.values())
-  if not target:
-    return set()
-  if len(sizes) < 2:
-    raise UserError(
-        f"all rows belong together ({next(iter(sizes))!r:.60}), so none can be "
-        "held out; use more sources, or --held_out=0 for no test split"
-    )
-  order = sorted(
-      sizes, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-  chosen, total = set(), 0
-  for largest in (_LARGEST_GROUP * target, target):
-    for name in order:
-      if name not in chosen and (
-          sizes[name] <= largest and total + sizes[name] <= target):
-        chosen.add(name)
-        total += sizes[name]
-  return chosen or {min(order, key=lambda name: sizes[name])}
-
-
 def _texts(rows: Iterable[Row]) -> Iterator[str]:
   for row in rows:
     yield row["query"]
@@ -258,34 +258,3 @@ def _spaced(rows: list[Row], most: int) -> list[Row]:
   if len(rows) <= most:
     return rows
   return [rows[i * len(rows) // most] for i in range(most)]
-
-
-def _token_lengths(words: tokenizers.Tokenizer, rows: list[Row]) -> dict:
-  """Returns mean and 95th percentile of tokens in queries and documents."""
-  lengths = {}
-  for name in ("query", "document"):
-    encoded = words.encode_batch([row[name] for row in rows])
-    sizes = sorted(len(each.ids) for each in encoded)
-    lengths[name] = {
-        "mean": round(statistics.fmean(sizes), 1),
-        "p95": sizes[int(0.95 * (len(sizes) - 1))],
-    }
-  return lengths
-
-
-def _print_table(stats: dict, seconds: dict[str, float]) -> None:
-  files, dropped = stats["counts"]["files"], stats["counts"]["dropped"]
-  lines = [(f"files: {what}", f"{n:,}") for what, n in sorted(files.items())]
-  lines += [
-      (f"dropped: {what}", f"{n:,}") for what, n in sorted(dropped.items())]
-  lines += [(f"rows: {name}", f"{n:,}") for name, n in stats["rows"].items()]
-  lines += [
-      (f"tokens per {name}", f"{n['mean']:.0f} on average, 95 % up to "
-       f"{n['p95']}") for name, n in stats["tokens"].items()]
-  lines.append(("vocabulary", f"{stats['vocab_size']:,} tokens"))
-  lines.append(("seconds", ", ".join(
-      f"{name} {n:.1f}" for name, n in seconds.items())))
-  for name, value in lines:
-    print(f"{name:<34}{value}")
-  if stats["held_out"]:
-    print("held out whole: " + ", ".join(stats["held_out"]))

@@ -10,7 +10,11 @@ import ml_collections
 import numpy as np
 import tokenizers
 
+from nomic_jax.data import order
+from nomic_jax.data import tokens
 from nomic_jax.errors import UserError
+
+_TOGETHER = 64  # documents tokenised at once
 
 
 def batches(
@@ -22,15 +26,19 @@ def batches(
   Whole documents, [CLS] ... [SEP], one after another; one that does not fit
   the rest of a row goes on in the next row as a segment of its own, so no
   token is dropped and none is padding. Tokens attend within their document.
+  Every host packs all rows and keeps its share, so that any number of hosts
+  sees the same global batches.
 
   Args:
     source: rows with query and document; the text is the two, one under the
       other.
     tokenizer: adds the special tokens itself.
     config: batch_size (rows, all hosts), micro_batches (must divide it),
-      row_length, mask_rate.
+      row_length, mask_rate, document_boundaries (false, as the reference
+      does: the tokens of a row attend to each other across documents, and
+      positions run through the row).
     seed: of order and masks.
-    host: which of the hosts this is; it reads every hosts-th document.
+    host: which of the hosts this is.
     hosts: how many there are.
 
   Raises:
@@ -53,36 +61,94 @@ def batches(
   )
   mask_id = tokenizer.token_to_id("[MASK]")
   vocabulary = tokenizer.get_vocab_size()
+  share = config.batch_size // parts
+  mine = slice(host * share, (host + 1) * share)
 
-  def tokenise(row: dict) -> dict:
-    text = row["query"] + "\n" + row["document"]
-    return {"ids": np.array(tokenizer.encode(text).ids, np.int32)}
-
-  def mask(row: dict, rng: np.random.Generator) -> dict:
-    masked = mask_tokens(
-        row["ids"], rng, config.mask_rate, mask_id, vocabulary, specials
-    )
-    return {
-        **masked,
-        "segment_ids": row["ids_segment_ids"].astype(np.int32),
-        "positions": row["ids_positions"].astype(np.int32),
-    }
+  def finish(batch: dict, rng: np.random.Generator) -> dict:
+    key = int(rng.integers(2**62))  # one for all hosts, which keep part of it
+    split = lambda x: x.reshape(config.micro_batches, -1, *x.shape[1:])[:, mine]
+    numbers = split(np.arange(config.batch_size)).ravel()
+    rows = [
+        mask_tokens(
+            batch["ids"][n], np.random.default_rng((key, n)), config.mask_rate,
+            mask_id, vocabulary, specials)
+        for n in numbers.tolist()]
+    segments = segments_of(batch["starts"][numbers])
+    if not config.get("document_boundaries", True):
+      segments = np.ones_like(segments[0]), np.broadcast_to(
+          np.arange(config.row_length, dtype=np.int32), segments[0].shape)
+    arrays = {k: np.stack([row[k] for row in rows]) for k in rows[0]}
+    arrays["segment_ids"], arrays["positions"] = segments
+    shape = (config.micro_batches, share)
+    return {k: v.reshape(*shape, *v.shape[1:]) for k, v in arrays.items()}
 
   documents = (
-      grain.MapDataset.source(source).seed(seed).shuffle().repeat()
-      [host::hosts].map(tokenise)
+      grain.MapDataset.range(2**40)  # as good as endless
+      .map(_Documents(source, tokenizer, seed))
       .to_iter_dataset(grain.ReadOptions(num_threads=2,
-                                         prefetch_buffer_size=128))
+                                         prefetch_buffer_size=8))
   )
   rows = grain.experimental.ConcatThenSplitIterDataset(
-      documents, length_struct={"ids": config.row_length}
-  )
-  split = lambda x: x.reshape(config.micro_batches, -1, *x.shape[1:])
+      documents,
+      length_struct={"ids": config.row_length, "starts": config.row_length})
   return (
-      rows.seed((seed + host) % 2**32).random_map(mask)
-      .batch(config.batch_size // hosts, drop_remainder=True)
-      .map(lambda batch: {k: split(v) for k, v in batch.items()})
+      rows.map(lambda row: {k: row[k] for k in ("ids", "starts")})
+      .batch(config.batch_size, drop_remainder=True)
+      .seed(seed % 2**32).random_map(finish)
   )
+
+
+class _Documents:
+  """Makes the tokens of some documents, block after block of all epochs."""
+
+  def __init__(
+      self, source: Sequence[dict], tokenizer: tokenizers.Tokenizer, seed: int
+  ):
+    self._source, self._tokenizer, self._seed = source, tokenizer, seed
+
+  def __call__(self, block: int) -> dict[str, np.ndarray]:
+    """ids of block's documents in a row, and 1 in `starts` where one starts."""
+    epochs, places = np.divmod(
+        int(block) * _TOGETHER + np.arange(_TOGETHER), len(self._source))
+    indices = np.concatenate([
+        order.permute(places[epochs == e], len(self._source), self._seed, e)
+        for e in np.unique(epochs).tolist()]).tolist()
+    many = getattr(self._source, "__getitems__", None)
+    rows = many(indices) if many else [self._source[i] for i in indices]
+    if isinstance(rows[0]["document"], bytes):
+      ids = self._around([r["query"] + r["document"] for r in rows])
+    else:
+      texts = [
+          f"{r['query']}\n{r['document']}" if r["query"] else r["document"]
+          for r in rows]
+      # Many at once: the library spreads them over all cores.
+      ids = [e.ids for e in self._tokenizer.encode_batch_fast(texts)]
+    starts = np.zeros(sum(map(len, ids)), np.int8)
+    starts[np.cumsum([0] + [len(i) for i in ids[:-1]])] = 1
+    return {"ids": np.concatenate(ids, dtype=np.int32), "starts": starts}
+
+  def _around(self, texts: list[bytes]) -> list[np.ndarray]:
+    """ids of texts that are tokenised already, special ones at both ends."""
+    kind = tokens.dtype_of(self._tokenizer)
+    special = np.array(self._tokenizer.encode("").ids, kind)
+    head, tail = special[:-1].tobytes(), special[-1:].tobytes()
+    return [np.frombuffer(head + t + tail, kind) for t in texts]
+
+
+def segments_of(starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Segment ids from 1, and positions from 0 in each, of rows of documents.
+
+  Args:
+    starts: [B, S], 1 where a document starts.
+
+  Returns:
+    int32 [B, S] twice.
+  """
+  starts = starts.astype(bool)
+  starts[:, 0] = True  # what goes on from the row before is a segment too
+  at = np.arange(starts.shape[1], dtype=np.int32)
+  begins = np.maximum.accumulate(np.where(starts, at, 0), axis=1)
+  return np.cumsum(starts, axis=1, dtype=np.int32), at - begins
 
 
 def mask_tokens(

@@ -1,0 +1,217 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What Nomic Embed was trained on (arXiv 2402.01613, tables of the appendix).
+
+As data for `specification`, which makes the .yaml file that
+`nomic-jax prepare --source=FILE.yaml` reads:
+
+    python configs/mixtures.py pretrain s3://my-bucket > pretrain.yaml
+
+Rows are those left after consistency filtering; each is a multiple of the
+batch size (16,384 pairs, 256 triplets), so every batch is of one source.
+"""
+
+import json
+import sys
+from typing import NamedTuple
+
+
+class Prompts(NamedTuple):
+  """Names of the prompts of both sides; `query_only`: documents have none."""
+
+  query: str
+  document: str
+  query_only: bool = False
+
+
+# The conventions by which MTEB's kinds of task are asked as well.
+RETRIEVAL = Prompts("search_query", "search_document")
+CLASSIFICATION = Prompts("classification", "classification")
+CLUSTERING = Prompts("clustering", "clustering")
+CLASSIFICATION_QUERY_ONLY = Prompts("classification", "classification", True)
+CLUSTERING_QUERY_ONLY = Prompts("clustering", "clustering", True)
+
+MTEB = {
+    "Classification": CLASSIFICATION, "PairClassification": CLASSIFICATION,
+    "Reranking": CLASSIFICATION, "STS": CLASSIFICATION,
+    "Summarization": CLASSIFICATION, "Clustering": CLUSTERING,
+    "Retrieval": RETRIEVAL,
+}
+
+
+class Dataset(NamedTuple):
+  """One source: where it is, what stands before its texts, how many rows."""
+
+  name: str
+  folder: str
+  shards: int
+  prompts: Prompts
+  columns: tuple[str, ...]
+  rows: int
+  bucket: str = ""  # another than its mixture's
+
+
+class Mixture(NamedTuple):
+  """The sources of one training."""
+
+  bucket: str
+  objective: str
+  datasets: tuple[Dataset, ...]
+
+
+PRETRAIN = Mixture("contrastive-index-filtered", "paired", (
+    Dataset(
+        "reddit_title_body", "reddit_full", 667,
+        CLUSTERING, ("title", "body"), 64_978_944),
+    Dataset(
+        "amazon_reviews", "amazon_reviews_full", 394,
+        CLASSIFICATION, ("query", "document"), 38_682_624),
+    Dataset(
+        "paq", "paq_full", 539,
+        RETRIEVAL, ("query", "document"), 52_953_088),
+    Dataset(
+        "s2orc_citation_titles", "s2orc_citation_title_full", 78,
+        CLUSTERING, ("query", "pos"), 7_585_792),
+    Dataset(
+        "s2orc_title_abstract", "s2orc_title_abstract_full", 361,
+        CLUSTERING, ("query", "document"), 35_438_592),
+    Dataset(
+        "s2orc_abstract_citation", "s2orc_abstract_citation_full", 77,
+        CLUSTERING, ("query", "pos"), 7_503_872),
+    Dataset(
+        "s2orc_abstract_body", "s2orc_abstract_body_index_filtered", 72,
+        CLUSTERING, ("query", "document"), 6_389_760, "contrastive"),
+    Dataset(
+        "wikianswers", "wikianswers_full", 101,
+        CLASSIFICATION, ("query", "document"), 9_912_320),
+    Dataset(
+        "wikipedia", "wiki_title_body_full", 62,
+        CLASSIFICATION, ("title", "text"), 6_078_464),
+    Dataset(
+        "gooaq", "gooaq_full", 13,
+        RETRIEVAL, ("query", "document"), 1_245_184),
+    Dataset(
+        "codesearch", "codesearch_full", 9,
+        CLUSTERING, ("query", "document"), 835_584),
+    Dataset(
+        "yahoo_title_answer", "yahoo_title_answer_full", 3,
+        RETRIEVAL, ("query", "document"), 262_144),
+    Dataset(
+        "agnews", "agnews_full", 5,
+        CLASSIFICATION, ("query", "document"), 409_600),
+    Dataset(
+        "amazonqa", "amazon_qa_full", 3,
+        RETRIEVAL, ("query", "pos"), 212_992),
+    Dataset(
+        "yahoo_qa", "yahoo_qa_full", 2,
+        RETRIEVAL, ("query", "document"), 131_072),
+    Dataset(
+        "yahoo_title_question", "yahoo_title_question_full", 3,
+        RETRIEVAL, ("query", "document"), 196_608),
+    Dataset(
+        "ccnews", "ccnews_full", 4,
+        CLASSIFICATION, ("query", "document"), 344_064),
+    Dataset(
+        "npr", "npr_full", 4,
+        CLASSIFICATION, ("query", "document"), 344_064),
+    Dataset(
+        "eli5", "eli5_full", 2,
+        RETRIEVAL, ("query", "document"), 98_304),
+    Dataset(
+        "cnn", "cnn_full", 3,
+        CLASSIFICATION, ("query", "document"), 278_528),
+    Dataset(
+        "stackexchange_duplicate_questions",
+        "stackexchange_question_question_full", 1,
+        CLUSTERING, ("query", "document"), 65_536),
+    Dataset(
+        "stackexchange_title_body", "stackexchange_title_body_full", 1,
+        CLUSTERING, ("query", "document"), 65_536),
+    Dataset(
+        "stackexchange_body_body", "stackexchange_body_body_full", 1,
+        CLUSTERING, ("query", "document"), 65_536),
+    Dataset(
+        "sentence_compression", "sentence_compression_full", 2,
+        CLASSIFICATION, ("query", "document"), 163_840),
+    Dataset(
+        "wikihow", "wikihow_full", 1,
+        CLASSIFICATION, ("query", "document"), 81_920),
+    Dataset(
+        "altlex", "altlex_full", 1,
+        CLASSIFICATION, ("query", "document"), 98_304),
+    Dataset(
+        "quora", "quora_full", 1,
+        CLASSIFICATION, ("query", "document"), 32_768),
+    Dataset(
+        "simplewiki", "simplewiki_full", 1,
+        CLASSIFICATION, ("query", "document"), 81_920),
+    Dataset(
+        "squad", "squad_full", 1,
+        RETRIEVAL, ("query", "document"), 16_384),
+))
+
+FINETUNE = Mixture("contrastive", "triplet", (
+    Dataset(
+        "msmarco", "msmarco_distillation_simlm_rescored_reranked_min15", 5,
+        RETRIEVAL, ("query", "document", "negatives"), 484_864),
+    Dataset(
+        "nq_triples", "nq_cocondensor_hn_mine_reranked_min15", 1,
+        RETRIEVAL, ("query", "document", "negatives"), 69_888),
+    Dataset(
+        "nli_triplets", "nli_simcse_50negs_fixed", 3,
+        CLASSIFICATION, ("query", "document", "negatives"), 275_200),
+    Dataset(
+        "reddit", "reddit_triples", 2,
+        CLUSTERING_QUERY_ONLY, ("query", "document", "negatives"), 199_680),
+    Dataset(
+        "medi_wiki", "medi_sts_wiki_rephrasal", 1,
+        CLASSIFICATION_QUERY_ONLY, ("query", "pos", "neg"), 24_832),
+    Dataset(
+        "medi_stackexchange", "medi_sts_stackexchange_dupe", 1,
+        CLASSIFICATION_QUERY_ONLY, ("query", "pos", "neg"), 100_352),
+    Dataset(
+        "medi_flickr", "medi_sts_flickr_sampled", 1,
+        CLASSIFICATION_QUERY_ONLY, ("query", "pos", "neg"), 50_944),
+    Dataset(
+        "medi_supernli", "medi_supernli_sampled", 1,
+        CLASSIFICATION_QUERY_ONLY, ("query", "pos", "neg"), 177_408),
+    Dataset(
+        "hotpot", "hotpotqa_hn_mine_shuffled", 2,
+        RETRIEVAL, ("query", "document", "negatives"), 169_728),
+    Dataset(
+        "fever", "fever_hn_mine", 2,
+        RETRIEVAL, ("query", "document", "negatives"), 139_776),
+))
+
+MIXTURES = {"pretrain": PRETRAIN, "finetune": FINETUNE}
+
+
+def specification(mixture: Mixture, root: str = "s3://") -> dict:
+  """What the .yaml file of a mixture says; see `readers.specification`.
+
+  Args:
+    mixture: one of the above.
+    root: what stands before the buckets' names, a folder or another store.
+  """
+  root = root if root.endswith("/") else root + "/"
+  entries = []
+  for d in mixture.datasets:
+    entries.append({
+        "name": d.name,
+        "bucket": f"{root}{d.bucket or mixture.bucket}/{d.folder}/shard-"
+        f"{{00000..{d.shards - 1:05d}}}.jsonl.gz",
+        "objective": {
+            "type": mixture.objective, "columns": list(d.columns)},
+        "query_prefix": d.prompts.query,
+        "document_prefix": d.prompts.document,
+        "query_only": d.prompts.query_only,
+    })
+  return {"datasets": entries}
+
+
+if __name__ == "__main__":
+  if len(sys.argv) not in (2, 3) or sys.argv[1] not in MIXTURES:
+    sys.exit("usage: mixtures.py pretrain|finetune [ROOT]")
+  # JSON is yaml too.
+  print(json.dumps(specification(MIXTURES[sys.argv[1]], *sys.argv[2:]),
+                   indent=1))

@@ -1,0 +1,191 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which rows are in batch number n, computed from (seed, n) alone.
+
+Nothing of the size of the data is in memory: a shuffle is a permutation that
+is computed place by place. So any host knows any batch, a run goes on from a
+number, and 235 million rows start as fast as ten.
+"""
+
+import functools
+from typing import Mapping
+
+import numpy as np
+
+from nomic_jax.data.sources import Layout
+from nomic_jax.errors import nearest
+from nomic_jax.errors import UserError
+
+_ROUNDS = 6
+
+
+def permute(places: np.ndarray, size: int, *key: int) -> np.ndarray:
+  """What stands at `places` of a random order of 0 ... size-1.
+
+  A Feistel network over the next power of four, walked until it falls inside:
+  a bijection whatever the round function, which is splitmix64's.
+
+  Args:
+    places: int64 [n], each below `size`.
+    size: how many are permuted.
+    key: which order; another key is an unrelated one.
+
+  Returns:
+    int64 [n].
+  """
+  half = max(((size - 1).bit_length() + 1) // 2, 1)
+  low = np.uint64(2**half - 1)
+  shift = np.uint64(half)
+  keys = np.random.default_rng(key).integers(0, 2**64, _ROUNDS, np.uint64)
+
+  def once(x: np.ndarray) -> np.ndarray:
+    left, right = x >> shift, x & low
+    for k in keys:
+      left, right = right, left ^ (_mix(right ^ k) & low)
+    return (left << shift) | right
+
+  found = once(np.asarray(places).astype(np.uint64))
+  while (outside := found >= size).any():
+    found[outside] = once(found[outside])
+  return found.astype(np.int64)
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+  with np.errstate(over="ignore"):
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+  return x ^ (x >> np.uint64(31))
+
+
+class EveryRow:
+  """An epoch is every row once, and sources come in proportion to their size.
+
+  Rows are shuffled, put together by source, and cut: a batch is of one source
+  but where one ends and the next begins, so that its negatives are hard for
+  the right reason and no source is too small to be seen. What remains at the
+  end of the cut, less than a batch, is other rows in every epoch.
+  """
+
+  def __init__(self, layout: Layout, size: int, seed: int, one_source: bool):
+    """Takes where rows are, rows in a batch, and whether to mix sources."""
+    self._layout, self._size, self._seed = layout, size, seed
+    self._total = int(layout.sizes.sum())
+    self._sizes = layout.sizes if one_source else np.array([self._total])
+
+  def rows(self, number: int) -> np.ndarray:
+    """Rows of batch `number`, int64 [size]."""
+    epoch, at = divmod(number, self._total // self._size)
+    at = permute(np.array([at]), self._total // self._size,
+                 self._seed, epoch, 0)
+    rng = np.random.default_rng((self._seed, epoch))
+    places = at * self._size + np.arange(self._size)
+    places = (places + rng.integers(self._total)) % self._total
+    order = rng.permutation(len(self._sizes))
+    ends = np.cumsum(self._sizes[order])
+    which = np.searchsorted(ends, places, side="right")
+    starts = np.cumsum(self._sizes) - self._sizes
+    numbers = np.empty_like(places)
+    for i in np.unique(which):
+      source, here = order[i], which == i
+      size = int(self._sizes[source])
+      numbers[here] = starts[source] + permute(
+          places[here] - (ends[i] - size), size, self._seed, epoch, 1, source)
+    return self._layout.row_of(numbers)
+
+
+class Weighted:
+  """Each batch is of one source, and sources come as often as weights say.
+
+  A source of few rows and a large weight is gone through again and again, in
+  another order each time. Shares are exact: in any number of whole cycles a
+  source has its share of the batches to within one.
+
+  Attributes:
+    cycle: batches in a cycle, within which the sources' order is random.
+  """
+
+  def __init__(
+      self, layout: Layout, size: int, seed: int, weights: np.ndarray
+  ):
+    """Takes where rows are, rows in a batch, and a weight [S] per source."""
+    self._layout, self._size, self._seed = layout, size, seed
+    self._ends = np.cumsum(weights) / np.sum(weights)
+    least = np.min(weights[weights > 0]) / np.sum(weights)
+    # Long enough that no source's number of batches in a cycle rounds below 0.
+    self.cycle = max(1024, int(np.ceil(2 / least)))
+    self._of_cycle = functools.partial(_cached, {}, self._draw)
+
+  def rows(self, number: int) -> np.ndarray:
+    """Rows of batch `number`, int64 [size]."""
+    cycle, at = divmod(number, self.cycle)
+    sources, ranks = self._of_cycle(cycle)
+    source, rank = int(sources[at]), int(ranks[at])
+    rows = int(self._layout.sizes[source])
+    epoch, at = divmod(rank, rows // self._size)
+    places = at * self._size + np.arange(self._size)
+    first = int(self._layout.sizes[:source].sum())
+    return self._layout.row_of(
+        first + permute(places, rows, self._seed, epoch, 2, source))
+
+  def _draw(self, cycle: int) -> tuple[np.ndarray, np.ndarray]:
+    """The source of each batch of a cycle, and how many of it came before."""
+    before, after = (
+        np.diff(np.rint(c * self.cycle * self._ends), prepend=0).astype(int)
+        for c in (cycle, cycle + 1))
+    sources = np.repeat(np.arange(len(before)), after - before)
+    sources = np.random.default_rng((self._seed, cycle)).permutation(sources)
+    ranks = np.empty_like(sources)
+    for s in np.unique(sources):
+      here = sources == s
+      ranks[here] = before[s] + np.arange(here.sum())
+    return sources, ranks
+
+
+def _cached(kept: dict, compute, key: int):
+  """`compute(key)`, the last two kept; a plain function can be pickled."""
+  if key not in kept:
+    while len(kept) > 1:
+      kept.pop(next(iter(kept)))
+    kept[key] = compute(key)
+  return kept[key]
+
+
+def make(
+    layout: Layout, size: int, seed: int, *, one_source: bool, alpha: float,
+    weights: Mapping[str, float],
+) -> EveryRow | Weighted:
+  """Returns the order that a config describes.
+
+  Args:
+    layout: where rows are.
+    size: rows in a batch.
+    seed: of the run.
+    one_source: batches of one source each.
+    alpha: a source of n rows comes n^alpha times as often as one of one row.
+    weights: by source, a factor to that; 1 for sources that are absent.
+
+  Raises:
+    UserError: if that is not possible.
+  """
+  for name in weights:
+    if name not in layout.names:
+      raise UserError(
+          f"config.data.source_weights: no source '{name}' in the data; it has "
+          f"{', '.join(layout.names[:20])}.{nearest(name, layout.names)}")
+  if alpha == 1 and not weights:
+    return EveryRow(layout, size, seed, one_source)
+  if not one_source:
+    raise UserError(
+        "config.data.one_source: false, but source_alpha or source_weights "
+        "choose the source of each batch; set it to true or leave those out")
+  factor = np.array([weights.get(name, 1.0) for name in layout.names])
+  if (factor < 0).any() or not factor.any():
+    raise UserError(
+        "config.data.source_weights: expected numbers from 0, not all 0")
+  share = factor * layout.sizes.astype(np.float64) ** alpha
+  for name, rows, each in zip(layout.names, layout.sizes, share):
+    if each and rows < size:
+      raise UserError(
+          f"config.data.batch_size: {size} is more than the {rows} rows of "
+          f"source '{name}'; give it a weight of 0, or lower the batch size")
+  return Weighted(layout, size, seed, share)

@@ -1,0 +1,174 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever text comes in, as rows of a data directory.
+
+A reader is a module with `records(path, bad)`, which yields (row number,
+object) of one file, hands each row that cannot be used to `bad`, and keeps
+no more than a few rows in memory. A new format is a new module and a line in
+the table below.
+"""
+
+import dataclasses
+from typing import Iterator
+
+from nomic_jax.data import dataset
+from nomic_jax.data.dataset import Row
+from nomic_jax.data.readers import beir
+from nomic_jax.data.readers import hub
+from nomic_jax.data.readers import jsonl
+from nomic_jax.data.readers import parquet
+from nomic_jax.data.readers import shards
+from nomic_jax.data.readers import specification
+from nomic_jax.data.readers import storage
+from nomic_jax.data.readers import text
+from nomic_jax.data.readers.bad import BadRow
+from nomic_jax.data.readers.bad import BadRows
+from nomic_jax.data.readers.columns import Columns
+from nomic_jax.data.readers.columns import to_row
+from nomic_jax.errors import UserError
+from nomic_jax.progress import Progress
+
+_READERS = {
+    "beir": beir, "hf": hub, "jsonl": jsonl, "parquet": parquet,
+    "shards": shards, "text": text,
+}
+
+EXPECTED = (
+    "expected 'docstrings', 'docstrings:FOLDER', a .jsonl(.gz/.zst), .parquet "
+    "or .txt file, a folder of them, a BEIR folder, a .yaml specification, or "
+    "hf:OWNER/NAME"
+)
+
+_SHOWN = 10_000  # rows between two signs of life
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+  """Files of one kind, read as one source.
+
+  Attributes:
+    kind: which reader.
+    paths: its files, in order.
+    source: the name of the rows' source; "" is each file's own name.
+    columns: where an object has its texts.
+    prompts: {"query", "document"}: what stands before them; None is not said.
+  """
+
+  kind: str
+  paths: tuple[str, ...]
+  source: str
+  columns: Columns
+  prompts: dict[str, str] | None = None
+
+
+def find(source: str, columns: Columns) -> list[Part]:
+  """Returns what `source`, the flag, stands for.
+
+  Args:
+    source: a path, or KIND:PATH where the kind is not to be guessed.
+    columns: of rows that do not say themselves which are theirs.
+
+  Raises:
+    UserError: if nothing is there, or nothing that can be read.
+  """
+  kind, _, path = source.partition(":")
+  if kind not in _READERS or path.startswith("//"):
+    kind, path = "", source
+  if kind == "hf":
+    return [Part("hf", (path,), path, columns)]
+  if not kind and path.endswith((".yaml", ".yml")):
+    return [
+        Part("shards", _listed(name, bucket, source), name, columns, prompts)
+        for name, bucket, columns, prompts in specification.read(path)]
+  if kind == "beir" or not kind and beir.is_beir(path):
+    found = beir.judgements(storage.absolute(path))
+    name = storage.name(found.rsplit("/", 2)[0])
+    return [Part("beir", (found,), name, Columns())]
+  if kind == "shards" or not kind and shards.is_published(path):
+    files = _files(path, shards.SUFFIXES, source)
+    found = shards.columns(files[0]) if columns == Columns() else None
+    return [Part("shards", files, storage.name(path), found or columns)]
+  for each in (kind,) if kind else ("jsonl", "parquet", "text"):
+    files = _files(path, _READERS[each].SUFFIXES, source, must=bool(kind))
+    if files:
+      return [Part(each, files, "", columns)]
+  if storage.list_folder(path) is None:
+    raise UserError(f"--source={source}: no such file or folder; {EXPECTED}")
+  raise UserError(
+      f"{path}: holds no .jsonl, .parquet or .txt files; {EXPECTED}")
+
+
+def _listed(name: str, bucket: str, source: str) -> tuple[str, ...]:
+  """Returns the files of one data set of a specification."""
+  if not bucket.endswith("/") and "*" not in bucket:
+    return tuple(specification.expand(bucket))
+  folder, _, pattern = bucket.rpartition("/")
+  if pattern not in ("", "*", "shard-*", "shard-*.jsonl.gz"):
+    raise UserError(
+        f"{source}, data set '{name}': bucket {bucket} is not understood; "
+        "expected FOLDER/, FOLDER/shard-* or FOLDER/shard-{00000..00012}"
+        ".jsonl.gz")
+  return _files(folder, shards.SUFFIXES, source)
+
+
+def _files(
+    path: str, suffixes: tuple[str, ...], source: str, must: bool = True
+) -> tuple[str, ...]:
+  """Returns `path`, or the files in it, that end in one of `suffixes`."""
+  path = storage.absolute(path)
+  inside = storage.list_folder(path)
+  if inside is None and not storage.is_file(path):
+    raise UserError(f"--source={source}: no such file or folder; {EXPECTED}")
+  if inside is None:
+    # A single file may have any name where its kind is said.
+    return (path,) if must or path.endswith(suffixes) else ()
+  found = tuple(p for p in inside if p.endswith(suffixes))
+  if must and not found:
+    raise UserError(f"{path}: holds no {' or '.join(suffixes)} files")
+  return found
+
+
+class Rows:
+  """The rows of some parts; can be read any number of times, in one order.
+
+  Attributes:
+    parts: what is read.
+    bad: what the last reading skipped.
+  """
+
+  def __init__(self, parts: list[Part], limit: int | None, skip_bad: int):
+    self.parts, self._limit, self._skip_bad = parts, limit, skip_bad
+    self.bad = BadRows(skip_bad)
+
+  def prompts(self) -> dict[str, dict[str, str]]:
+    """Returns the prompts of each source that says its own."""
+    return {p.source: p.prompts for p in self.parts if p.prompts is not None}
+
+  def __iter__(self) -> Iterator[Row]:
+    self.bad = BadRows(self._skip_bad)
+    count = 0
+    files = sum(len(part.paths) for part in self.parts)
+    with Progress(files, "files", "read") as progress:
+      for part in self.parts:
+        for path in part.paths:
+          for row in _rows(part, path, self.bad):
+            if count == self._limit:
+              return
+            count += 1
+            if not count % _SHOWN:
+              progress.update(0, rows=f"{count:,}")
+            yield row
+          progress.update(1, rows=f"{count:,}")
+
+
+def _rows(part: Part, path: str, bad: BadRows) -> Iterator[Row]:
+  source = part.source or storage.name(path).split(".")[0]
+  for number, value in _READERS[part.kind].records(path, bad):
+    try:
+      if part.kind == "text":
+        yield dataset.row(
+            "", value["document"], source=source, location=f"{path}:{number}")
+      else:
+        yield to_row(path, number, value, part.columns, source)
+    except BadRow as e:
+      bad.add(e)

@@ -1,0 +1,113 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""BEIR folders: corpus.jsonl, queries.jsonl and qrels/*.tsv.
+
+Each judgement above 0 is a pair. Only texts that some judgement names are
+kept in memory. The judgements are those to train on, qrels/train.tsv, unless
+another file is named: testing on what was trained on tells nothing.
+"""
+
+from typing import Iterator
+
+from nomic_jax.data.readers import jsonl
+from nomic_jax.data.readers import storage
+from nomic_jax.data.readers.bad import BadRow
+from nomic_jax.data.readers.bad import BadRows
+from nomic_jax.errors import UserError
+
+
+def is_beir(folder: str) -> bool:
+  found = {storage.name(p) for p in storage.list_folder(folder) or ()}
+  return "qrels" in found and _texts_file(folder, "corpus", found) != ""
+
+
+def judgements(path: str) -> str:
+  """Returns the .tsv file to read, of a BEIR folder or one named in it.
+
+  Raises:
+    UserError: if it is missing.
+  """
+  if path.endswith(".tsv"):
+    return path
+  found = storage.join(path, "qrels", "train.tsv")
+  if storage.is_file(found):
+    return found
+  others = storage.list_folder(storage.join(path, "qrels")) or ()
+  raise UserError(
+      f"{path}: no qrels/train.tsv; expected a BEIR folder, or one of its "
+      f"other judgements as --source=beir:{path}/qrels/NAME.tsv; there are "
+      f"{', '.join(map(storage.name, others)) or 'none'}"
+  )
+
+
+def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
+  """Yields (line number, {"query", "document"}) of a file of judgements."""
+  folder = path.rsplit("/", 2)[0]
+  pairs = list(_pairs(path, bad))
+  there = {storage.name(p) for p in storage.list_folder(folder) or ()}
+  texts = {
+      kind: _texts(folder, kind, there, {pair[at] for pair in pairs}, bad)
+      for at, kind in ((1, "queries"), (2, "corpus"))}
+  for number, query, document in pairs:
+    missing = [
+        f"'{name}' in {kind}" for kind, name in (
+            ("queries", query), ("corpus", document))
+        if name not in texts[kind]]
+    if missing:
+      bad.add(BadRow(
+          "text missing",
+          f"{path}, row {number}: no text {' nor '.join(missing)}; copy the "
+          "folder again"))
+    else:
+      yield number, {
+          "query": texts["queries"][query],
+          "document": texts["corpus"][document],
+      }
+
+
+def _pairs(path: str, bad: BadRows) -> Iterator[tuple[int, str, str]]:
+  for number, line in jsonl.lines(path, bad):
+    try:
+      query, document, score = line.decode("utf-8").rstrip("\r\n").split("\t")
+      if number == 1 and query == "query-id":
+        continue
+      if float(score) > 0:
+        yield number, query, document
+    except ValueError:  # a wrong number of columns, no number, not UTF-8
+      bad.add(BadRow(
+          "judgement malformed",
+          f"{path}, row {number}: expected query-id, corpus-id and a number, "
+          "separated by tabs"))
+
+
+def _texts_file(folder: str, kind: str, there: set[str]) -> str:
+  for suffix in jsonl.SUFFIXES:
+    if kind + suffix in there:
+      return storage.join(folder, kind + suffix)
+  return ""
+
+
+def _texts(
+    folder: str, kind: str, there: set[str], wanted: set[str], bad: BadRows
+) -> dict[str, str]:
+  """Returns the texts of the `wanted` ids, with their titles in front."""
+  file = _texts_file(folder, kind, there)
+  if not file:
+    raise UserError(
+        f"{folder}: no {kind}.jsonl; expected a BEIR folder with corpus.jsonl, "
+        "queries.jsonl and qrels")
+  texts = {}
+  for number, value in jsonl.records(file, bad):
+    name, title = value.get("_id"), value.get("title") or ""
+    if isinstance(name, int):
+      name = str(name)
+    if name not in wanted:
+      continue
+    text = value.get("text")
+    if isinstance(text, str) and isinstance(title, str):
+      texts[name] = f"{title} {text}".strip()
+    else:
+      bad.add(BadRow(
+          "not a string",
+          f"{file}, row {number}: 'text' or 'title' is no string; correct it"))
+  return texts

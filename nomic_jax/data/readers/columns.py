@@ -1,0 +1,125 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""From an object with columns of any name to a row of a data directory."""
+
+import json
+from typing import Any, NamedTuple
+
+from nomic_jax.data import dataset
+from nomic_jax.data.dataset import Row
+from nomic_jax.data.readers.bad import BadRow
+
+
+class Columns(NamedTuple):
+  """Where an object has its texts; `objective` is checked where rows tell."""
+
+  query: str = "query"
+  document: str = "document"
+  negatives: str = "negatives"
+  objective: str = ""  # "self", "paired" or "triplet" in the published format
+
+
+def to_row(
+    file: str, number: int, value: dict, columns: Columns, source: str
+) -> Row:
+  """Returns the row in one object, or says what is wrong with it.
+
+  Args:
+    file: where the object is from.
+    number: which row of it, from 1.
+    value: the object.
+    columns: where it has what; negatives may be absent but for a triplet.
+    source: the name of the data set it is from.
+
+  Raises:
+    BadRow: naming file, row and column.
+  """
+  _check_objective(file, number, value, columns)
+  for flag, column in (("query", columns.query),
+                       ("document", columns.document)):
+    found = problem(value, column)
+    if found:
+      reason, text = found
+      raise BadRow(
+          reason,
+          f"{file}, row {number}: '{column}' {text}; expected a string; the "
+          f"row has {', '.join(map(repr, value)) or 'no columns'}; correct it, "
+          f"or choose another column with --{flag}_column")
+  negatives = value.get(columns.negatives)
+  if negatives is None and columns.objective != "triplet":
+    negatives = []
+  if not isinstance(negatives, list) or any(
+      problem({"": text}, "") for text in negatives):
+    raise BadRow(
+        "negatives not texts",
+        f"{file}, row {number}: '{columns.negatives}' is not a list of strings "
+        "that are not empty; correct it, or choose another column with "
+        "--negatives_column")
+  return dataset.row(
+      value[columns.query], value[columns.document], negatives=negatives,
+      source=source, location=f"{file}:{number}",
+      **_scores(value, len(negatives)))
+
+
+def problem(value: dict, column: str) -> tuple[str, str] | None:
+  """Returns (reason, words) why a column cannot be used as text, or None."""
+  if column not in value:
+    return "column missing", "is missing"
+  text = value[column]
+  if not isinstance(text, str):
+    return "not a string", f"is {_shown(text)}"
+  if not text or text.isspace():
+    return "empty text", "is empty"
+  if not text.isascii():
+    try:
+      text.encode("utf-8")
+    except UnicodeEncodeError:
+      return "not Unicode", "holds half of a surrogate pair"
+  return None
+
+
+def _shown(value: Any) -> str:
+  try:
+    return json.dumps(value)[:40]
+  except (TypeError, ValueError):  # parquet has types that JSON has not
+    return repr(value)[:40]
+
+
+def _check_objective(
+    file: str, number: int, value: dict, columns: Columns
+) -> None:
+  """The published format lists in each row which columns belong together."""
+  if not columns.objective:
+    return
+  wanted = [columns.query]
+  if columns.objective != "self":
+    wanted.append(columns.document)
+  if columns.objective == "triplet":
+    wanted.append(columns.negatives)
+  listed = objectives(value).get(columns.objective)
+  if not isinstance(listed, list) or not any(
+      each == wanted or [each] == wanted for each in listed):
+    raise BadRow(
+        "objective not listed",
+        f"{file}, row {number}: metadata.objective does not list {wanted} "
+        f"under '{columns.objective}', but {_shown(listed)}; expected rows as "
+        "the specification names them")
+
+
+def objectives(value: dict) -> dict:
+  """Returns a row's metadata.objective, {} where it has none."""
+  metadata = value.get("metadata")
+  found = metadata.get("objective") if isinstance(metadata, dict) else None
+  return found if isinstance(found, dict) else {}
+
+
+def _scores(value: dict, count: int) -> dict:
+  """The published format's scores of a teacher, where they are numbers."""
+  found = {}
+  one, many = value.get("document_score"), value.get("negatives_scores")
+  if isinstance(one, float | int):
+    found["score"] = float(one)
+  if isinstance(many, list) and len(many) == count and all(
+      isinstance(n, float | int) for n in many):
+    found["negative_scores"] = [float(n) for n in many]
+  return found

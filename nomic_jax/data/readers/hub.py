@@ -1,0 +1,30 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of a Hugging Face data set: hf:OWNER/NAME[:CONFIG][@SPLIT].
+
+Read as a stream, so nothing but what is being read is on disk or in memory.
+"""
+
+from typing import Iterator
+
+from nomic_jax.data.readers.bad import BadRows
+from nomic_jax.errors import UserError
+
+
+def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
+  """Yields (row number from 1, columns); `path` is what follows hf:."""
+  del bad  # The library's rows are whole or it stops.
+  import datasets
+
+  rest, _, split = path.partition("@")
+  name, _, config = rest.partition(":")
+  try:
+    rows = datasets.load_dataset(
+        name, config or None, split=split or "train", streaming=True)
+    yield from enumerate(rows, 1)
+  except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError
+          ) as e:
+    raise UserError(
+        f"hf:{path}: cannot be read ({' '.join(str(e).split()):.300}); "
+        "expected hf:OWNER/NAME[:CONFIG][@SPLIT]"
+    ) from e

@@ -1,0 +1,104 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The format that Nomic Embed's data is published in.
+
+A folder of shard-*.jsonl.gz, each row with a `metadata.objective` that lists
+which columns belong together; counts.json and offsets.json.gz beside them say
+how many rows each shard has. Shards are read from their start, so of the
+offsets only their number is used.
+"""
+
+import gzip
+import json
+from typing import Iterator
+import zlib
+
+from nomic_jax.data.readers import columns as columns_lib
+from nomic_jax.data.readers import jsonl
+from nomic_jax.data.readers import storage
+from nomic_jax.data.readers.bad import BadRow
+from nomic_jax.data.readers.bad import BadRows
+from nomic_jax.errors import UserError
+
+SUFFIXES = jsonl.SUFFIXES
+
+_COUNTS, _OFFSETS = "counts.json", "offsets.json.gz"
+
+
+def is_published(folder: str) -> bool:
+  return any(storage.name(p) in (_COUNTS, _OFFSETS)
+             for p in storage.list_folder(folder) or ())
+
+
+def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
+  """Yields (row number from 1, object); then compares their number."""
+  expected = rows_in(path)
+  number, skipped = 0, bad.counts.total()
+  for number, value in jsonl.records(path, bad):
+    yield number, value
+  if expected is None or bad.counts.total() > skipped or number == expected:
+    return
+  bad.add(BadRow(
+      "counts disagree",
+      f"{path}: {number:,} rows, but {_COUNTS} or {_OFFSETS} beside it says "
+      f"{expected:,}; copy the folder again"))
+
+
+def rows_in(path: str) -> int | None:
+  """Returns how many rows a shard has by its folder, None if it is silent.
+
+  Raises:
+    UserError: if counts.json or offsets.json.gz is damaged.
+  """
+  folder, name = path.rsplit("/", 1) if "/" in path else (".", path)
+  for file in (_COUNTS, _OFFSETS):
+    where = storage.join(folder, file)
+    if not storage.is_file(where):
+      continue
+    table = _read_json(where)
+    # Keys are paths in the bucket they were made in.
+    table = table.get("count_per_file", table)
+    for key, value in table.items() if isinstance(table, dict) else ():
+      if storage.name(key) == name:
+        return len(value) if isinstance(value, dict) else int(value)
+  return None
+
+
+def _read_json(path: str) -> dict:
+  try:
+    with storage.open_binary(path) as stream:
+      value = json.loads(stream.read())
+    if not isinstance(value, dict):
+      raise ValueError(f"a {type(value).__name__} and no object")
+    return value
+  except (OSError, EOFError, ValueError, zlib.error, gzip.BadGzipFile) as e:
+    raise UserError(f"{path}: damaged ({e}); copy it again") from e
+
+
+def columns(path: str) -> columns_lib.Columns | None:
+  """Returns the columns that a shard's first good row lists, if one set."""
+  for _, value in jsonl.records(path, BadRows(100)):
+    listed = columns_lib.objectives(value)
+    found = [
+        (kind, [each] if isinstance(each, str) else each)
+        for kind in ("self", "paired", "triplet")
+        for each in listed.get(kind) or ()
+    ]
+    if len(found) == 1:
+      return of_objective(*found[0])
+    return None
+  return None
+
+
+def of_objective(kind: str, names: list[str]) -> columns_lib.Columns:
+  """Returns the columns that an objective of this kind and names reads.
+
+  Raises:
+    ValueError: for another kind, or another number of columns than it takes.
+  """
+  wanted = {"self": 1, "paired": 2, "triplet": 3}
+  if len(names) != wanted[kind] or not all(isinstance(n, str) for n in names):
+    raise ValueError(f"{kind} takes {wanted[kind]} columns, not {names}")
+  if kind == "self":  # SimCSE: a text and itself
+    names = names * 2
+  return columns_lib.Columns(*(names + [""])[:3], kind)

@@ -1,0 +1,139 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which rows are held out, so that no text is in train and in test.
+
+Rows that share something, a text or a package, are a group, and groups are
+held out whole. Of each row two 64-bit hashes are kept, not its texts.
+"""
+
+import array
+import collections
+import hashlib
+from typing import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse import csgraph
+
+from nomic_jax.data.dataset import Row
+from nomic_jax.errors import UserError
+
+# No group may take more of the held-out rows than this, while smaller ones are
+# left to choose from: one large package would make the test all about itself.
+_LARGEST_GROUP = 0.25
+
+TRAIN, TEST, COPY = range(3)
+
+
+class Survey:
+  """What one pass over all rows finds out.
+
+  Attributes:
+    rows: how many there are.
+    sample: at most `most` of them, all if there are fewer, in order.
+    sampled: their numbers.
+  """
+
+  def __init__(self, rows: Iterable[Row], most: int):
+    self._queries, self._documents = array.array("Q"), array.array("Q")
+    kept: list[tuple[int, Row]] = []
+    rng = np.random.default_rng(0)
+    number = -1
+    for number, row in enumerate(rows):
+      document = _hash(row["document"])
+      # Plain text has no query, and so none in common.
+      self._queries.append(_hash(row["query"]) if row["query"] else document)
+      self._documents.append(document)
+      if number < most:
+        kept.append((number, row))
+      elif (at := int(rng.integers(number + 1))) < most:  # reservoir sampling
+        kept[at] = number, row
+    kept.sort(key=lambda each: each[0])
+    self.rows = number + 1
+    self.sample = [row for _, row in kept]
+    self.sampled = np.array([n for n, _ in kept], np.int64)
+
+  def fates(self, held_out: float) -> np.ndarray:
+    """TRAIN, TEST or COPY (of an earlier row) for each row, uint8.
+
+    Raises:
+      UserError: if all rows hang together and some are to be held out.
+    """
+    queries = np.frombuffer(self._queries, np.uint64)
+    documents = np.frombuffer(self._documents, np.uint64)
+    fate = np.zeros(self.rows, np.uint8)
+    order = np.lexsort((documents, queries))  # stable: first of equals first
+    copy = (np.diff(queries[order]) == 0) & (np.diff(documents[order]) == 0)
+    fate[order[1:][copy]] = COPY
+    if held_out:
+      texts, at = np.unique(
+          np.concatenate([queries, documents]), return_inverse=True)
+      edges = sparse.coo_array(
+          (np.ones(self.rows, np.int8), (at[:self.rows], at[self.rows:])),
+          shape=(len(texts), len(texts)))
+      count, group = csgraph.connected_components(edges, directed=False)
+      # A group is known by the least hash of its texts, in whatever order the
+      # rows come; being a hash, it is also the order of the draw.
+      names = np.full(count, np.iinfo(np.uint64).max, np.uint64)
+      np.minimum.at(names, group, texts)
+      group_of = group[at[:self.rows]]
+      sizes = np.bincount(group_of[fate != COPY], minlength=count)
+      chosen = np.zeros(count, bool)
+      chosen[_choose(np.argsort(names), sizes, held_out)] = True
+      fate[chosen[group_of] & (fate != COPY)] = TEST
+    return fate
+
+
+def _hash(text: str) -> int:
+  digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+  return int.from_bytes(digest, "little")
+
+
+def by_name(names: Sequence[str], held_out: float) -> np.ndarray:
+  """TRAIN or TEST for each row, by the name of its group."""
+  chosen = choose_groups(collections.Counter(names), held_out)
+  return np.array([TEST if n in chosen else TRAIN for n in names], np.uint8)
+
+
+def choose_groups(sizes: Mapping[str, int], share: float) -> set[str]:
+  """Chooses whole groups that together hold about `share` of all rows.
+
+  Groups are visited in the order of a hash of their name, so that a new group
+  seldom changes the fate of the others, and each is taken if it still fits:
+  never more than the target in all, nor more than a quarter of it in one
+  group while smaller ones are left. If none fits, the smallest is taken.
+
+  Raises:
+    UserError: if there is but one group.
+  """
+  names = sorted(
+      sizes, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+  order = range(len(names))
+  what = lambda: repr(names[0])
+  chosen = _choose(order, [sizes[n] for n in names], share, what)
+  return {names[i] for i in chosen}
+
+
+def _choose(
+    order: Sequence[int], sizes: Sequence[int], share: float,
+    what: Callable[[], str] = lambda: "through texts they share",
+) -> list[int]:
+  """Returns the groups of `choose_groups`, visited in `order`."""
+  target = share * int(np.sum(sizes))
+  if not target:
+    return []
+  if len(sizes) < 2:
+    raise UserError(
+        f"all rows belong together ({what():.60}), so none can be held out; "
+        "use more sources, or --held_out=0 for no test split"
+    )
+  chosen, total = set(), 0
+  for largest in (_LARGEST_GROUP * target, target):
+    for i in map(int, order):
+      if total == int(target):
+        break
+      if i not in chosen and (
+          sizes[i] <= largest and total + sizes[i] <= target):
+        chosen.add(i)
+        total += int(sizes[i])
+  return sorted(chosen) or [min(map(int, order), key=lambda i: sizes[i])]

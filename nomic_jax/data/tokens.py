@@ -1,0 +1,213 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Token ids of a data directory's texts, made ahead of the trainings.
+
+`tokens/` beside the records holds, for each split, three flat files: the ids
+of all texts one after another, where each text ends, and the number of texts
+(query, document, negatives) up to each row. They are mapped into memory, so
+reading is a copy of the bytes that are wanted.
+
+Ids are without special tokens and prompts, which are put around them when a
+batch is made: tokenizers that split at spaces give the same ids, and `open`
+compares.
+"""
+
+import contextlib
+import hashlib
+import json
+import mmap
+import os
+import pathlib
+from typing import Any, Sequence
+
+import numpy as np
+import tokenizers
+
+from nomic_jax import files
+from nomic_jax.data import dataset
+from nomic_jax.data import tokenizer as tokenizer_lib
+from nomic_jax.errors import UserError
+from nomic_jax.progress import Progress
+
+_ROWS = 1024  # tokenised together
+_COMPARED = 50  # rows compared with their texts on opening
+
+
+def tokenise(path: str | os.PathLike, tokenizer: str | None = None) -> None:
+  """Makes the tokens of a data directory, all its splits.
+
+  Args:
+    path: the data directory.
+    tokenizer: a folder or tokenizer.json; None is the directory's own.
+
+  Raises:
+    UserError: if that is no data directory, or the place cannot be written.
+  """
+  path = pathlib.Path(path)
+  words = tokenizer_lib.load(tokenizer or dataset.tokenizer_path(path))
+  splits = dataset.splits(path)
+  with files.replacing(path / "tokens") as folder:
+    folder.mkdir()
+    for split in splits:
+      _write(dataset.open_split(path, split), words, folder)
+    about = {"tokenizer": _identity(words), "dtype": dtype_of(words).name}
+    (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
+
+
+def _identity(words: tokenizers.Tokenizer) -> str:
+  return hashlib.sha256(words.to_str().encode()).hexdigest()
+
+
+def dtype_of(words: tokenizers.Tokenizer) -> np.dtype:
+  """Returns how ids are stored."""
+  return np.dtype(np.uint16 if words.get_vocab_size() <= 2**16 else np.uint32)
+
+
+def _write(
+    source: dataset.Source, words: tokenizers.Tokenizer, folder: pathlib.Path
+) -> None:
+  """Writes the three files of one split."""
+  dtype, texts_before, end = dtype_of(words), 0, 0
+  with contextlib.ExitStack() as stack:
+    ids, ends, rows = (
+        stack.enter_context(open(folder / f"{source.name}.{kind}", "wb"))
+        for kind in ("ids", "ends", "rows"))
+    progress = stack.enter_context(
+        Progress(len(source), "rows", f"tokenise {source.name}"))
+    for start in range(0, len(source), _ROWS):
+      block = source.__getitems__(
+          range(start, min(start + _ROWS, len(source))))
+      texts = [
+          text for r in block
+          for text in (r["query"], r["document"], *r["negatives"])]
+      encoded = [
+          e.ids for e in words.encode_batch_fast(
+              texts, add_special_tokens=False)]
+      lengths = np.array([len(i) for i in encoded], np.int64)
+      ids.write(np.concatenate(encoded).astype(dtype).tobytes())
+      ends.write((end + np.cumsum(lengths)).tobytes())
+      counts = np.array([2 + len(r["negatives"]) for r in block], np.int64)
+      rows.write((texts_before + np.cumsum(counts)).tobytes())
+      end += int(lengths.sum())
+      texts_before += len(texts)
+      progress.update(len(block))
+
+
+class Source:
+  """Rows as `dataset.Source` has them, but each text as the bytes of its ids.
+
+  Attributes:
+    runs: see `sources.Sources`.
+    prompts: likewise, the prompts' ids as bytes.
+    dtype: of the ids.
+  """
+
+  def __init__(
+      self, path: pathlib.Path, of: dataset.Source, dtype: np.dtype,
+      encode: Any,
+  ):
+    self.name, self.runs, self.dtype = of.name, of.runs, dtype
+    self.encode = encode
+    self.prompts = {
+        name: {side: encode(text) for side, text in each.items()}
+        for name, each in of.prompts.items()}
+    self._names, self._starts = _by_row(of)
+    self._path, self._open = path, None
+
+  def __len__(self) -> int:
+    return len(self._files()[2])
+
+  def __getstate__(self) -> dict:
+    return {**self.__dict__, "_open": None}
+
+  def __getitems__(self, indices: Sequence[int]) -> list[dict]:
+    ids, ends, rows = self._files()
+    size = self.dtype.itemsize
+    indices = np.asarray(indices, np.int64)
+    lasts = rows[indices]
+    firsts = np.where(indices > 0, rows[np.maximum(indices - 1, 0)], 0)
+    run = np.searchsorted(self._starts, indices, side="right") - 1
+    found = []
+    for first, last, r in zip(firsts.tolist(), lasts.tolist(), run.tolist()):
+      bounds = ends[max(first - 1, 0):last].tolist()
+      if not first:
+        bounds.insert(0, 0)
+      query, document, *negatives = (
+          bytes(ids[a * size:b * size]) for a, b in zip(bounds, bounds[1:]))
+      found.append({
+          "query": query, "document": document, "negatives": negatives,
+          "source": self._names[r]})
+    return found
+
+  def __getitem__(self, index: int) -> dict:
+    return self.__getitems__([index])[0]
+
+  def _files(self) -> tuple[memoryview, np.ndarray, np.ndarray]:
+    if self._open is None:
+      maps = []
+      for kind in ("ids", "ends", "rows"):
+        with open(self._path / f"{self.name}.{kind}", "rb") as file:
+          empty = not os.fstat(file.fileno()).st_size
+          maps.append(memoryview(b"") if empty else memoryview(
+              mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+      self._open = (
+          maps[0], np.frombuffer(maps[1], np.int64),
+          np.frombuffer(maps[2], np.int64))
+    return self._open
+
+
+def _by_row(of: dataset.Source) -> tuple[list[str], np.ndarray]:
+  """The sources of the runs, and the row each run starts at."""
+  runs = of.runs or [["", len(of)]]
+  lengths = np.array([length for _, length in runs], np.int64)
+  return [name for name, _ in runs], np.cumsum(lengths) - lengths
+
+
+def open_split(
+    path: str | os.PathLike, split: str, words: tokenizers.Tokenizer
+) -> Source:
+  """Opens the tokens of one split of a data directory.
+
+  Raises:
+    UserError: if there are none, they are of another tokenizer, or are not
+      those of the texts beside them.
+  """
+  texts = dataset.open_split(path, split)
+  folder = pathlib.Path(path) / "tokens"
+  hint = f"run nomic-jax tokenise --input={path} with this model's tokenizer"
+  try:
+    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    dtype = np.dtype(about["dtype"])
+  except FileNotFoundError as e:
+    raise UserError(
+        f"{path}: its texts are not tokenised; {hint}, or set "
+        "config.data.tokenised to false") from e
+  except (ValueError, KeyError, TypeError) as e:
+    raise UserError(f"{folder}/about.json: damaged; {hint}") from e
+  if about.get("tokenizer") != _identity(words):
+    raise UserError(f"{folder}: made with another tokenizer; {hint}")
+  encode = Encoder(words, dtype)
+  source = Source(folder, texts, dtype, encode)
+  try:
+    same = len(source) == len(texts)
+    for i in range(min(len(texts), _COMPARED)) if same else ():
+      row, at = texts[i], source[i]
+      same &= at["query"] == encode(row["query"]) and (
+          at["document"] == encode(row["document"])
+          and len(at["negatives"]) == len(row["negatives"]))
+  except (OSError, ValueError, IndexError) as e:
+    raise UserError(f"{folder}: damaged ({e}); {hint}") from e
+  if not same:
+    raise UserError(f"{folder}: not the tokens of the texts there; {hint}")
+  return source
+
+
+class Encoder:
+  """Calls a tokenizer for the ids of a text, as bytes, without special ones."""
+
+  def __init__(self, words: tokenizers.Tokenizer, dtype: np.dtype):
+    self._words, self._dtype = words, dtype
+
+  def __call__(self, text: str) -> bytes:
+    ids = self._words.encode(text, add_special_tokens=False).ids
+    return np.array(ids, self._dtype).tobytes()

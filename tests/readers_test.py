@@ -1,0 +1,446 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Every format gives its rows; every damage is an error, or is counted."""
+
+import gzip
+import json
+import random
+
+import fsspec
+from nomic_jax.data import readers
+from nomic_jax.data import sources
+from nomic_jax.data import tokenizer
+from nomic_jax.data.prepare import prepare
+from nomic_jax.data.readers import jsonl
+from nomic_jax.data.readers import specification
+from nomic_jax.data.readers import storage
+from nomic_jax.errors import UserError
+import pytest
+
+PAIRS = [{"query": f"question {i}", "document": f"answer {i} \u00fc"}
+         for i in range(6)]
+
+
+def _read(source, columns=readers.Columns(), skip_bad=0, limit=None):
+  rows = readers.Rows(readers.find(str(source), columns), limit, skip_bad)
+  found = [
+      (r["query"], r["document"], r["negatives"], r["source"]) for r in rows]
+  assert found == [
+      (r["query"], r["document"], r["negatives"], r["source"]) for r in rows]
+  return found, rows
+
+
+def _lines(rows):
+  return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def _pairs(found):
+  return [{"query": q, "document": d} for q, d, _, _ in found]
+
+
+def _published(folder, rows, name="shard-00000.jsonl.gz", count=None):
+  folder.mkdir(exist_ok=True)
+  (folder / name).write_bytes(gzip.compress(_lines(rows)))
+  count = len(rows) if count is None else count
+  (folder / "counts.json").write_text(json.dumps(
+      {"count_per_file": {f"bucket/{folder.name}/{name}": count},
+       "total_count": count}))
+  return folder / name
+
+
+def _objective(kind, columns):
+  return {"metadata": {"objective": {
+      "self": [], "paired": [], "triplet": [], kind: [columns]}}}
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".jsonl.zst"])
+def test_jsonl(tmp_path, suffix):
+  content = _lines(PAIRS[:3]) + b"\n" + _lines(PAIRS[3:])
+  if suffix.endswith(".gz"):
+    content = gzip.compress(content[:90]) + gzip.compress(content[90:])
+  elif suffix.endswith(".zst"):
+    zstandard = pytest.importorskip("zstandard")
+    compress = zstandard.ZstdCompressor().compress
+    content = compress(content[:90]) + compress(content[90:])
+  (tmp_path / f"a{suffix}").write_bytes(content)
+  found, rows = _read(tmp_path)
+  assert _pairs(found) == PAIRS and {f[3] for f in found} == {"a"}
+  location = list(rows)[3]["location"]
+  assert location == f"{tmp_path}/a{suffix}:5"  # a blank line counts
+  assert len(_read(tmp_path, limit=4)[0]) == 4
+
+
+def test_parquet(tmp_path):
+  pyarrow = pytest.importorskip("pyarrow")
+  from pyarrow import parquet
+
+  table = [{"q": p["query"], "d": p["document"], "n": ["no"]} for p in PAIRS]
+  table = pyarrow.Table.from_pylist(table)
+  parquet.write_table(table, tmp_path / "x.parquet", row_group_size=2)
+  found, _ = _read(tmp_path, readers.Columns("q", "d", "n"))
+  assert _pairs(found) == PAIRS and all(f[2] == ["no"] for f in found)
+  content = (tmp_path / "x.parquet").read_bytes()
+  for broken in (content[:-9], b"", content[:60] + bytes(60) + content[120:]):
+    (tmp_path / "x.parquet").write_bytes(broken)
+    with pytest.raises(UserError, match=r"x.parquet, row \d: not a whole par"):
+      _read(tmp_path, readers.Columns("q", "d", "n"))
+    (tmp_path / "y.parquet").unlink(missing_ok=True)
+    parquet.write_table(table, tmp_path / "y.parquet")
+    found, rows = _read(tmp_path, readers.Columns("q", "d", "n"), skip_bad=9)
+    assert _pairs(found)[-6:] == PAIRS
+    assert rows.bad.counts == {"parquet damaged": 1}
+
+
+def test_text(tmp_path):
+  (tmp_path / "a.txt").write_bytes("one\n\n  two \xfc\r\n".encode())
+  found, _ = _read(tmp_path)
+  assert [f[:2] for f in found] == [("", "one"), ("", "two \xfc")]
+  (tmp_path / "a.txt").write_bytes(b"one\n\xff\n")
+  with pytest.raises(UserError, match="a.txt, row 2: not UTF-8 at byte 0"):
+    _read(tmp_path)
+
+
+def _beir(folder):
+  (folder / "qrels").mkdir(parents=True)
+  (folder / "corpus.jsonl").write_bytes(_lines(
+      [{"_id": f"d{i}", "title": "T" * (i % 2), "text": f"text {i}"}
+       for i in range(5)]))
+  (folder / "queries.jsonl").write_bytes(_lines(
+      [{"_id": f"q{i}", "text": f"query {i}"} for i in range(3)]))
+  (folder / "qrels" / "train.tsv").write_text(
+      "query-id\tcorpus-id\tscore\n"
+      "q0\td1\t1\nq0\td2\t2\nq1\td3\t0\nq2\td1\t1\n")
+  return folder
+
+
+def test_beir(tmp_path):
+  folder = _beir(tmp_path / "nano")
+  found, _ = _read(folder)
+  assert [f[:2] for f in found] == [
+      ("query 0", "T text 1"), ("query 0", "text 2"), ("query 2", "T text 1")]
+  assert {f[3] for f in found} == {"nano"}
+  train = folder / "qrels" / "train.tsv"
+  test = train.rename(folder / "qrels" / "test.tsv")
+  with pytest.raises(UserError, match="no qrels/train.tsv.*there are test.tsv"):
+    _read(folder)
+  assert len(_read(f"beir:{test}")[0]) == 3
+  test.write_text("q0\td9\t1\nq0\td1\nq1\td1\t1\n")
+  with pytest.raises(UserError, match="row 2: expected query-id, corpus-id"):
+    _read(f"beir:{test}")
+  found, rows = _read(f"beir:{test}", skip_bad=2)
+  assert len(found) == 1
+  assert rows.bad.counts == {"judgement malformed": 1, "text missing": 1}
+
+
+def test_hub(tmp_path):
+  pytest.importorskip("datasets")
+  (tmp_path / "train.jsonl").write_bytes(_lines(PAIRS))
+  found, _ = _read(f"hf:{tmp_path}")
+  assert _pairs(found) == PAIRS
+  with pytest.raises(UserError, match="hf:.*cannot be read.*OWNER/NAME"):
+    _read(f"hf:{tmp_path}@nosplit")
+
+
+@pytest.mark.parametrize("kind, columns, expected", [
+    ("paired", ["title", "body"], ("t 1", "b 1", [])),
+    ("self", ["body"], ("b 1", "b 1", [])),
+    ("triplet", ["title", "body", "wrong"], ("t 1", "b 1", ["w 1", "x"])),
+])
+def test_the_published_format(tmp_path, kind, columns, expected):
+  rows = [{"title": f"t {i}", "body": f"b {i}", "wrong": [f"w {i}", "x"],
+           "document_score": 0.5, "negatives_scores": [1, 0.25],
+           **_objective(kind, columns)} for i in range(4)]
+  shard = _published(tmp_path / "reddit_full", rows)
+  found, reader = _read(shard.parent)
+  assert found[1] == (*expected, "reddit_full")
+  row = list(reader)[0]
+  assert row["score"] == 0.5
+  if kind == "triplet":
+    assert row["negative_scores"] == [1, 0.25]
+  rows[2]["metadata"]["objective"][kind] = [["body", "title"]]
+  _published(tmp_path / "reddit_full", rows)
+  with pytest.raises(UserError, match="row 3: metadata.objective does not lis"):
+    _read(shard.parent)
+
+
+def test_counts_and_offsets_are_compared(tmp_path):
+  rows = [{**p, **_objective("paired", ["query", "document"])} for p in PAIRS]
+  shard = _published(tmp_path / "paq", rows, count=7)
+  with pytest.raises(UserError, match="6 rows, but counts.json .* says 7"):
+    _read(shard.parent)
+  found, reader = _read(shard.parent, skip_bad=1)
+  assert len(found) == 6 and reader.bad.counts == {"counts disagree": 1}
+  (shard.parent / "counts.json").unlink()
+  offsets = {f"a/paq/{shard.name}": {str(i): [i, i + 1] for i in range(5)}}
+  (shard.parent / "offsets.json.gz").write_bytes(
+      gzip.compress(json.dumps(offsets).encode()))
+  with pytest.raises(UserError, match="offsets.json.gz beside it says 5"):
+    _read(shard.parent)
+  (shard.parent / "offsets.json.gz").write_bytes(b"nothing")
+  with pytest.raises(UserError, match="offsets.json.gz: damaged"):
+    _read(shard.parent)
+
+
+def _specification(tmp_path, **changes):
+  for name in ("paq", "reddit"):
+    rows = [{**p, "query": f"{name} {p['query']}", "neg": ["no"],
+             **_objective("triplet", ["query", "document", "neg"])}
+            for p in PAIRS]
+    for shard in ("shard-00000", "shard-00001"):
+      _published(tmp_path / name, rows, f"{shard}.jsonl.gz")
+  entry = lambda name, **more: {
+      "name": name, "bucket": f"{tmp_path}/{name}/shard-{{00000..00001}}"
+      ".jsonl.gz", "objective": {
+          "type": "triplet", "columns": ["query", "document", "neg"]}, **more}
+  listed = [
+      entry("paq", query_prefix="search_query",
+            document_prefix="search_document", weight=1),
+      entry("reddit", query_prefix="clustering", query_only=True),
+      entry("again", **{"bucket": f"{tmp_path}/reddit/shard-*",
+                        "query_prefix": "classification"})]
+  listed[0].update(changes)
+  (tmp_path / "data.yaml").write_text(json.dumps({"datasets": listed}))
+  return tmp_path / "data.yaml"
+
+
+def test_a_specification(tmp_path):
+  file = _specification(tmp_path)
+  found, rows = _read(file)
+  assert [f[3] for f in found] == (
+      ["paq"] * 12 + ["reddit"] * 12 + ["again"] * 12)
+  prompts = {
+      "paq": {"query": "search_query: ", "document": "search_document: "},
+      "reddit": {"query": "clustering: ", "document": ""},
+      "again": {"query": "classification: ", "document": "classification: "}}
+  assert rows.prompts() == prompts
+  prepare(str(file), tmp_path / "out", vocab_size=80, held_out=0.2)
+  kept = sources.read(tmp_path / "out")
+  assert kept.prompts == prompts
+  assert [name for name, _ in kept.runs["train"]] == ["paq", "reddit"]
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"prefix": "x"}, "data set 1: no such key 'prefix'"),
+    ({"bucket": 5}, "'bucket' is missing or no text"),
+    ({"objective": {"type": "paired", "columns": ["q"]}}, "1, 2 or 3 columns"),
+    ({"objective": {"type": "pairs", "columns": ["q"]}}, "objective is"),
+])
+def test_mistakes_in_a_specification(tmp_path, changes, message):
+  with pytest.raises(UserError, match=message):
+    _read(_specification(tmp_path, **changes))
+
+
+def test_braces_are_written_out():
+  assert specification.expand("a/{x,y}-{08..11}") == [
+      f"a/{c}-{n}" for c in "xy" for n in ("08", "09", "10", "11")]
+  assert specification.expand("{9..11}") == ["9", "10", "11"]
+  assert specification.expand("plain") == ["plain"]
+
+
+BROKEN = {
+    "gzip damaged": ("a.jsonl.gz", gzip.compress(_lines(PAIRS) * 50)[:-20],
+                     r"row \d+: the gzip stream is damaged or cut short"),
+    "not UTF-8": ("a.jsonl", _lines(PAIRS[:1]) + b'{"query": "\xff"}\n',
+                  "row 2: not UTF-8"),
+    "not an object": ("a.jsonl", b"[1]\n", "row 1: expected a JSON object"),
+    "not JSON": ("a.jsonl", b'{"query": \n', "row 1: not valid JSON"),
+    "column missing": ("a.jsonl", b'{"query": "q"}\n', "'document' is missing"),
+    "not a string": ("a.jsonl", b'{"query": 5, "document": "d"}\n', "is 5"),
+    "empty text": ("a.jsonl", b'{"query": " ", "document": "d"}\n', "is empty"),
+    "negatives not texts": (
+        "a.jsonl", b'{"query": "q", "document": "d", "negatives": [3]}\n',
+        "not a list of strings"),
+    "row too long": ("a.jsonl", b'{"query": "' + b"x" * 999 + b'"}\n'
+                     + _lines(PAIRS[:1]), "row 1: longer than"),
+    "file without rows": ("a.jsonl", b"\n\n", "a.jsonl: no rows in it"),
+}
+
+
+@pytest.mark.parametrize("reason", BROKEN)
+def test_damage_stops_the_job_or_is_counted(tmp_path, reason, monkeypatch):
+  name, content, message = BROKEN[reason]
+  monkeypatch.setattr(jsonl, "_MOST_BYTES", 500)
+  (tmp_path / name).write_bytes(content)
+  (tmp_path / "z.jsonl").write_bytes(_lines(PAIRS))
+  with pytest.raises(UserError, match=message) as error:
+    _read(tmp_path)
+  assert name in str(error.value) and "--skip_bad" in str(error.value)
+  found, rows = _read(tmp_path, skip_bad=1)
+  assert _pairs(found)[-6:] == PAIRS and rows.bad.counts == {reason: 1}
+  (tmp_path / "b.jsonl").write_bytes(b"5\n")
+  with pytest.raises(UserError, match=f"1 rows were skipped .*: {reason} 1"):
+    _read(tmp_path, skip_bad=1)
+
+
+def test_a_shard_that_vanishes(tmp_path):
+  for name in "ab":
+    (tmp_path / f"{name}.jsonl").write_bytes(_lines(PAIRS))
+  parts = readers.find(str(tmp_path), readers.Columns())
+  (tmp_path / "a.jsonl").unlink()
+  with pytest.raises(UserError, match="a.jsonl: no such file; it was listed"):
+    list(readers.Rows(parts, None, 0))
+  rows = readers.Rows(parts, None, 1)
+  assert len(list(rows)) == 6 and rows.bad.counts == {"file missing": 1}
+
+
+def test_a_source_that_changes_is_noticed(tmp_path, monkeypatch):
+  file = tmp_path / "a.jsonl"
+  file.write_bytes(_lines(PAIRS))
+  save = tokenizer.save
+
+  def save_and_change(words, folder):
+    save(words, folder)
+    file.write_bytes(_lines(PAIRS + PAIRS))
+
+  monkeypatch.setattr(tokenizer, "save", save_and_change)
+  with pytest.raises(UserError, match="it had 6 rows and now has 12"):
+    prepare(str(file), tmp_path / "out", vocab_size=80, held_out=0)
+  assert not (tmp_path / "out").exists()
+
+
+class _Flaky:
+  """A file that fails now and then, as a bucket's would."""
+
+  def __init__(self, file, failures):
+    self._file, self._failures = file, failures
+
+  def __getattr__(self, name):
+    return getattr(self._file, name)
+
+  def read(self, size=-1):
+    if self._failures and self._failures.pop():
+      raise TimeoutError("read timed out")
+    return self._file.read(min(size, 50) if size > 0 else size)
+
+
+@pytest.fixture(name="bucket")
+def _bucket(monkeypatch):
+  """memory:// instead of s3://: the same interface, and failures at will."""
+  files = fsspec.filesystem("memory")
+  failures, waits = [], []
+  original = type(files).open
+  monkeypatch.setattr(
+      type(files), "open",
+      lambda self, path, mode="rb", **kw: _Flaky(
+          original(self, path, mode, **kw), failures) if mode == "rb"
+      else original(self, path, mode, **kw))
+  monkeypatch.setattr(storage.time, "sleep", waits.append)
+  yield files, failures, waits
+  files.rm("/", recursive=True)
+
+
+def test_buckets_are_read_and_asked_again(bucket, tmp_path):
+  files, failures, waits = bucket
+  content = gzip.compress(_lines(PAIRS * 9))
+  files.pipe("/b/data/a.jsonl.gz", content)
+  files.pipe("/b/data/notes.md", b"nothing")
+  expected = [*PAIRS * 9]
+  assert _pairs(_read("memory://b/data")[0]) == expected and not waits
+  failures += [False, True, False, True, True, False]
+  rows = readers.Rows(
+      readers.find("memory://b/data", readers.Columns()), None, 0)
+  assert [{k: r[k] for k in PAIRS[0]} for r in rows] == expected
+  assert waits == [1, 2, 1] and not failures  # later and later, then anew
+  failures += [True] * 6
+  with pytest.raises(UserError, match="a.jsonl.gz: cannot be read, tried 6 ti"):
+    list(rows)
+  failures.clear()
+  with pytest.raises(UserError, match="no such file or folder"):
+    _read("memory://b/other")
+  with pytest.raises(UserError, match="s4://b/x: .*expected a path"):
+    _read("s4://b/x")
+
+
+def test_parquet_in_a_bucket(bucket, tmp_path):
+  pyarrow = pytest.importorskip("pyarrow")
+  from pyarrow import parquet
+
+  files, failures, waits = bucket
+  table = pyarrow.Table.from_pylist(PAIRS * 50)
+  parquet.write_table(table, tmp_path / "x.parquet")
+  files.put(str(tmp_path / "x.parquet"), "/b/x.parquet")
+  failures += [True, False, True]
+  rows = readers.Rows(
+      readers.find("memory://b/x.parquet", readers.Columns()), None, 0)
+  assert [{k: r[k] for k in PAIRS[0]} for r in rows] == PAIRS * 50
+  assert len(waits) == 2
+
+
+def test_fuzz_jsonl(tmp_path):
+  """Whatever bytes are in a file: rows, or an error of one line."""
+  hypothesis = pytest.importorskip("hypothesis")
+  from hypothesis import strategies as st
+
+  pieces = st.sampled_from([
+      b'{"query": "q", "document": "d"}', b"\n", b"\r\n", b"{", b"}", b'"',
+      b"[", b"]", b":", b",", b"\xff", b"\xed\xa0\x80", b"\\ud800", b"\\u0000",
+      b"null", b"NaN", b"1e999", b"-", b"\x00", b" ", b"\xef\xbb\xbf",
+      b'"negatives": [', b'"query"', b'"document"', b"[" * 3000,
+      b"9" * 5000, b'{"a":' * 3000])
+  content = st.one_of(
+      st.lists(pieces, max_size=12).map(b"".join), st.binary(max_size=60))
+
+  @hypothesis.settings(
+      max_examples=250, deadline=None, database=None, derandomize=True)
+  @hypothesis.given(content, st.integers(0, 3), st.integers(0, 40))
+  def check(content, how, cut):
+    suffix = ".jsonl.gz" if how else ".jsonl"
+    if how:
+      content = gzip.compress(content, mtime=0)
+    if how == 2:
+      content = content[:max(len(content) - cut, 0)]
+    elif how == 3 and content:
+      at = cut % len(content)
+      content = content[:at] + bytes([content[at] ^ 0x55]) + content[at + 1:]
+    _check_fuzzed(tmp_path / f"f{suffix}", content)
+
+  check()
+
+
+def _check_fuzzed(file, content):
+  file.write_bytes(content)
+  parts = [readers.Part("jsonl", (str(file),), "", readers.Columns())]
+  try:
+    strict = list(readers.Rows(parts, None, 0))
+  except UserError as e:
+    assert str(file) in str(e) and "\n" not in str(e)
+    strict = None
+  rows = readers.Rows(parts, None, 10_000)
+  kept = list(rows)
+  for row in kept:
+    assert row["query"].strip() and row["document"].encode()
+  assert bool(rows.bad.counts) == (strict is None)
+  if strict is not None:
+    assert str(kept) == str(strict)
+
+
+@pytest.mark.parametrize("content", [
+    b"\xef\xbb\xbf{}", b'{"query": "\x00", "document": "d"}', b"9" * 5000,
+    b'{"a":' * 100_000, b'{"query": NaN, "document": 1e999}', b"\r\n\r\n",
+    b'{"query": "\\ud800", "document": "d"}', b"\x00", b"null",
+])
+def test_cases_that_fuzzing_found(tmp_path, content):
+  _check_fuzzed(tmp_path / "f.jsonl", content)
+
+
+def test_random_bytes_as_parquet(tmp_path):
+  pyarrow = pytest.importorskip("pyarrow")
+  from pyarrow import parquet
+
+  file = tmp_path / "x.parquet"
+  parquet.write_table(pyarrow.Table.from_pylist(PAIRS), file)
+  whole, draw = file.read_bytes(), random.Random(0)
+  told = 0
+  for _ in range(150):
+    content = bytearray(whole)
+    for _ in range(draw.randint(1, 4)):
+      content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+    file.write_bytes(content)
+    try:
+      list(readers.Rows([
+          readers.Part("parquet", (str(file),), "", readers.Columns())],
+          None, 0))
+    except UserError as e:
+      told += 1
+      assert str(file) in str(e)
+  assert told > 30

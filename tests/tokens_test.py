@@ -1,0 +1,104 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Tokens made ahead give the batches that the texts give, bit for bit."""
+
+import json
+import pickle
+
+import ml_collections
+from nomic_jax.data import dataset
+from nomic_jax.data import loader
+from nomic_jax.data import tokenizer as tokenizer_lib
+from nomic_jax.data import tokens
+from nomic_jax.errors import UserError
+import numpy as np
+import pytest
+
+import tiny
+
+WORDS = tiny.words()
+
+
+@pytest.fixture(name="place", scope="module")
+def _place(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("tokens")
+  tokenizer_lib.save(WORDS, folder / "words")
+  rows = [
+      dataset.row(r["query"], r["document"] + " kappa" * (i % 7),
+                  negatives=r["negatives"], source=r["source"])
+      for i, r in enumerate(tiny.rows())]
+  rows[3]["query"] = "?"  # all unknown to the tokenizer
+  dataset.write(
+      folder / "data", {"train": rows, "test": rows[:2]}, stats={},
+      tokenizer=folder / "words",
+      prompts={"b": {"query": "kappa : ", "document": ""}})
+  tokens.tokenise(folder / "data")
+  return folder
+
+
+def _batches(place, count=5, **changes):
+  config = ml_collections.ConfigDict(dict(
+      kind="pairs", path=str(place / "data"), split="train", batch_size=8,
+      one_source=True, token_dropout=0.0, row_length=32, slots=4,
+      rows_multiple=8, query_length=5, document_length=8, mask_rate=0.3,
+      micro_batches=2, query_prompt="search : ", document_prompt="item : ",
+      negatives=2) | changes)
+  return tiny.take(loader.make(config, WORDS, 3), count)
+
+
+@pytest.mark.parametrize("kind", ["pairs", "text"])
+def test_batches_are_the_same(place, kind):
+  apart = _batches(place, kind=kind)
+  ahead = _batches(place, kind=kind, tokenised=True)
+  for a, b in zip(apart, ahead, strict=True):
+    assert a.keys() == b.keys()
+    for key in a.keys() - {"content"}:  # a hash of other bytes
+      np.testing.assert_array_equal(a[key], b[key])
+      assert a[key].dtype == b[key].dtype
+    if kind == "pairs":
+      same = [c[0].ravel() for c in (a["content"], b["content"])]
+      same = [np.equal.outer(c, c) for c in same]
+      np.testing.assert_array_equal(*same)
+  assert (ahead[0]["ids"] != ahead[1]["ids"]).any()  # control
+
+
+def test_dropout_leaves_tokens_out(place):
+  count = lambda **c: sum(
+      (b["segment_ids"] > 0).sum()
+      for b in _batches(place, tokenised=True, document_length=40, **c))
+  assert 0.6 < count(token_dropout=0.3) / count() < 0.9
+
+
+def test_rows_are_found_anywhere_and_elsewhere(place):
+  source = tokens.open_split(place / "data", "train", WORDS)
+  texts = dataset.open_split(place / "data", "train")
+  source = pickle.loads(pickle.dumps(source))
+  for i in (23, 0, 7):
+    row = source[i]
+    assert row["source"] == texts[i]["source"]
+    for side in ("query", "document"):
+      ids = np.frombuffer(row[side], source.dtype)
+      assert list(ids) == WORDS.encode(
+          texts[i][side], add_special_tokens=False).ids
+    assert len(row["negatives"]) == i % 5
+
+
+def test_mistakes_are_named(place):
+  about = place / "data" / "tokens" / "about.json"
+  kept = about.read_text()
+  with pytest.raises(UserError, match="made with another tokenizer"):
+    tokens.open_split(place / "data", "train", tokenizer_lib.train(["ab"], 99))
+  about.write_text("{")
+  with pytest.raises(UserError, match="about.json: damaged; run nomic-jax tok"):
+    tokens.open_split(place / "data", "train", WORDS)
+  about.unlink()
+  with pytest.raises(UserError, match="not tokenised; run nomic-jax tokenise"):
+    _batches(place, tokenised=True)
+  about.write_text(kept)
+  assert json.loads(kept)["dtype"] == "uint16"
+  ids = place / "data" / "tokens" / "train.ids"
+  content = ids.read_bytes()
+  ids.write_bytes(content[:20] + b"\1\2\3\4" + content[24:])
+  with pytest.raises(UserError, match="not the tokens of the texts there"):
+    tokens.open_split(place / "data", "train", WORDS)
+  ids.write_bytes(content)
