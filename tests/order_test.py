@@ -116,10 +116,19 @@ def test_mistakes_are_named():
 
 
 def test_a_large_data_set_starts_at_once():
-  """235M rows: only the runs are in memory."""
+  """231M rows: only the runs are in memory."""
   runs = [[f"s{i}", 8_000_000] for i in range(29)]
   made = order.make(sources.layout(runs), 16_384, 0, one_source=True,
                     alpha=1.0, weights={})
   rows = made.rows(10_000)
   assert len(set(rows.tolist())) == 16_384
   assert len(set((rows // 8_000_000).tolist())) <= 2
+
+
+def test_multiples_of_a_batch_give_batches_of_one_source():
+  layout = sources.layout([["a", 24], ["b", 8], ["a", 16], ["c", 32]])
+  made = order.make(layout, 8, 0, one_source=True, alpha=1.0, weights={})
+  names = "a" * 24 + "b" * 8 + "a" * 16 + "c" * 32
+  batches = [made.rows(n) for n in range(40)]
+  assert all(len({names[r] for r in rows}) == 1 for rows in batches)
+  assert sorted(np.concatenate(batches[:10])) == list(range(80))

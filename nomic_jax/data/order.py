@@ -8,6 +8,7 @@ number, and 235 million rows start as fast as ten.
 """
 
 import functools
+import math
 from typing import Mapping
 
 import numpy as np
@@ -79,7 +80,10 @@ class EveryRow:
                  self._seed, epoch, 0)
     rng = np.random.default_rng((self._seed, epoch))
     places = at * self._size + np.arange(self._size)
-    places = (places + rng.integers(self._total)) % self._total
+    # Where all sizes are multiples of a batch, no batch is of two sources.
+    step = math.gcd(self._size, *self._sizes.tolist())
+    places += step * rng.integers(self._total // step)
+    places %= self._total
     order = rng.permutation(len(self._sizes))
     ends = np.cumsum(self._sizes[order])
     which = np.searchsorted(ends, places, side="right")
