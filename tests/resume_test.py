@@ -61,7 +61,7 @@ def _outcome(workdir):
       {k: v for k, v in row.items() if k not in CLOCKS}
       for row in metrics.read(workdir / "metrics.jsonl")
   ]
-  iterator = [json.loads(p.read_text()) for p in data.glob("process_*.json")]
+  iterator = json.loads((data / "metadata").read_text())
   return checkpoint.restore_params(workdir), iterator, lines
 
 
