@@ -32,7 +32,7 @@ def test_a_shuffle_has_every_place_once(size):
 
 def test_a_shuffle_looks_random():
   """Chi-squared over who lands where, neighbours, and moves, for many keys."""
-  size, keys = 20, 4000
+  size, keys = 20, 1500
   drawn = np.stack(
       [order.permute(np.arange(size), size, 3, k) for k in range(keys)])
   for pairs in (
@@ -74,7 +74,7 @@ def test_an_epoch_is_every_row_once(one_source):
 
 @pytest.mark.parametrize("alpha, weights", [
     (0.5, {}), (0.0, {"a": 1, "b": 2, "c": 1}), (1.0, {"c": 0}),
-    (0.0, {"a": 0.9, "b": 0.001, "c": 0.099})])
+    (0.0, {"a": 0.9, "b": 0.002, "c": 0.098})])
 def test_shares_of_sources_are_exact(alpha, weights):
   made = _make(alpha=alpha, weights=weights)
   sizes = {"a": 71, "b": 14, "c": 20}
@@ -91,8 +91,9 @@ def test_shares_of_sources_are_exact(alpha, weights):
     assert abs(count[name] - 2 * made.cycle * share[name]) <= 1
   # Within a source an epoch has no row twice, and the next ones other rows.
   per_epoch = 71 // 8
-  epoch = np.concatenate(seen["a"][:per_epoch])
-  assert len(set(epoch)) == len(epoch) == 64
+  for start in range(0, len(seen["a"]) - per_epoch, per_epoch):
+    epoch = np.concatenate(seen["a"][start:start + per_epoch])
+    assert len(set(epoch)) == len(epoch) == 64
   assert len({int(r) for rows in seen["a"] for r in rows}) == 71
 
 
