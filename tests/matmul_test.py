@@ -10,7 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nomic_jax.losses.mlm import MLM
 from nomic_jax.model import matmul
+from nomic_jax.model.encoder import Encoder
 import tiny
 
 LAST_BY_FIRST = (((2,), (0,)), ((), ()))
@@ -70,3 +72,16 @@ def test_on_cpu_no_product_of_bfloat16_is_widened():
   assert operand_types(matmul.dot_general) == {"bf16"}
   assert "f32" in operand_types(lambda x, kernel, numbers: lax.dot_general(
       x, kernel.astype(jnp.bfloat16), numbers))  # control
+
+
+def test_a_loss_in_bfloat16_is_that_of_float32_to_its_precision():
+  params, batch = tiny.params(MLM(Encoder(tiny.CONFIG))), tiny.mlm_batch()
+  (loss, grads), (exact, expected) = (
+      tiny.jit(jax.value_and_grad(
+          lambda p, e=Encoder(tiny.CONFIG, dtype=dtype): (
+              MLM(e)(p, batch, jax.random.key(0))[0])))(params)
+      for dtype in ("bfloat16", "float32"))
+  assert loss != exact
+  assert float(loss) == pytest.approx(float(exact), rel=1e-3)
+  assert {g.dtype for g in jax.tree.leaves(grads)} == {jnp.dtype("float32")}
+  tiny.assert_close(grads, expected, 0.05)
