@@ -7,7 +7,9 @@ argparse knows a job's own flags; --config and --config.KEY pass through it to
 """
 
 import argparse
-from typing import Sequence
+import contextlib
+from typing import Iterator, Sequence
+import warnings
 
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
@@ -35,6 +37,23 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter):
     if action.option_strings and action.default in (None, []):
       return f"{action.help} (default: none)"
     return super()._get_help_string(action)
+
+
+@contextlib.contextmanager
+def warnings_in_a_line() -> Iterator[None]:
+  """Shows a UserWarning without the place in the code it comes from."""
+  usual = warnings.formatwarning
+
+  def formatted(message, category, *place):
+    if category is UserWarning:
+      return f"nomic-jax: warning: {message}\n"
+    return usual(message, category, *place)
+
+  warnings.formatwarning = formatted
+  try:
+    yield
+  finally:
+    warnings.formatwarning = usual
 
 
 def check_flags(argv: Sequence[str], jobs: dict[str, Parser]) -> None:

@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
       arguments.given = rest
       arguments.config = config_flags.load(rest)
-    arguments.run(arguments)
+    with command_line.warnings_in_a_line():
+      arguments.run(arguments)
   except UserError as e:
     line = " ".join(str(e).splitlines())
     print(f"nomic-jax: error: {line}", file=sys.stderr)

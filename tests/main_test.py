@@ -6,8 +6,10 @@ import pathlib
 import re
 import subprocess
 import sys
+import warnings
 
 import ml_collections
+from nomic_jax import command_line
 from nomic_jax import config_flags
 from nomic_jax import main
 from nomic_jax.errors import UserError
@@ -125,6 +127,15 @@ def test_help_names_every_flag_with_its_default(job, capsys):
     found[flag] = end[1] if end else ""
   found.pop("-h")
   assert found == FLAGS[job]
+
+
+def test_a_warning_is_one_line():
+  show = warnings.formatwarning
+  with command_line.warnings_in_a_line():
+    line = warnings.formatwarning("odd", UserWarning, "a.py", 3)
+    assert line == "nomic-jax: warning: odd\n"
+    assert "a.py" in warnings.formatwarning("odd", FutureWarning, "a.py", 3)
+  assert warnings.formatwarning is show
 
 
 def _load(name, size, *overrides):

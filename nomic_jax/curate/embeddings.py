@@ -9,6 +9,7 @@ done, so that a job killed half way goes on where it was.
 import os
 import pathlib
 from typing import Any, Callable, Sequence
+import warnings
 
 import numpy as np
 
@@ -62,7 +63,10 @@ def embed(
     with Progress(len(texts), "texts", label, start=done) as progress:
       for start in range(done, len(texts), piece):
         part = texts[start:start + piece]
-        vectors = np.asarray(model.encode(part, prompt=prompt), np.float32)
+        with warnings.catch_warnings():
+          # Of texts that are cut, every piece would tell anew.
+          warnings.filterwarnings("ignore", ".* texts had more than")
+          vectors = np.asarray(model.encode(part, prompt=prompt), np.float32)
         _check_finite(vectors, lambda i: where(start + i))
         _write(path, vectors, start, len(texts))
         with files.replacing(mark) as temporary:
