@@ -55,9 +55,14 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.compute = ml_collections.ConfigDict()
   c.compute.dtype = "bfloat16" if size == "paper" else "float32"
   c.compute.attention = "reference"
+  # Of a layer, the backward pass recomputes: none; full, all of it; dots, what
+  # is no matmul; weight_dots, besides those the matmuls of attention.
   c.compute.remat = "full" if size == "paper" else "none"
-  c.compute.unroll = 1
+  c.compute.unroll = 1  # layers in an iteration of the scan
   c.compute.dropout = 0.0
+  # What dynamic NTK goes by: a text's own length, or "batch" for the longest
+  # text of the batch, the reference's rule.
+  c.compute.ntk_length = "text"
 
   # -1: all that is left. data and fsdp both split the batch.
   c.mesh = ml_collections.ConfigDict(

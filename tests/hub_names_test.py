@@ -129,7 +129,8 @@ def test_transformers_nomic_mlm_files_come_back_byte_for_byte(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "cls", [transformers.BertModel, transformers.BertForPreTraining])
+    "cls", [transformers.BertModel, transformers.BertForPreTraining,
+            transformers.BertForSequenceClassification])
 def test_bert_files_come_back_byte_for_byte(tmp_path, cls):
   model = _transformers_model(cls, transformers.BertConfig)
   model.save_pretrained(tmp_path)

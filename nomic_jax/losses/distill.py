@@ -19,6 +19,7 @@ from nomic_jax.losses import transforms
 from nomic_jax.losses.streamed import cross_entropy
 from nomic_jax.losses.streamed import map_blocks
 from nomic_jax.model.encoder import Encoder
+from nomic_jax.model.pooling import check_one_vector
 from nomic_jax.model.pooling import normalize
 
 # Parts of the relational loss count so much (Stella; Zhang et al. 2024).
@@ -67,6 +68,7 @@ class Distill:
       raise UserError(
           f"config.loss.temperature: {temperature} is not above 0; 1 is usual"
       )
+    check_one_vector(encoder.config)
     self._kind, self._mean = kind, kinds[kind]
     self._encoder, self._temperature = encoder, temperature
     self._embed = transforms.chunked(encoder.embed, chunks)
