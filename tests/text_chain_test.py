@@ -107,6 +107,14 @@ def test_any_number_of_hosts_gives_the_same_rows_and_masks():
   assert (alone[0]["masked"] != alone[1]["masked"]).any()
 
 
+def test_masks_are_others_for_another_seed():
+  one = tiny.rows(1)  # the same rows whatever the order
+  first, other = (next(_text(one, seed=seed)) for seed in (3, 4))
+  true = [next(_rows_of([b]))[0] for b in (first, other)]
+  np.testing.assert_array_equal(*true)
+  assert (first["masked"] != other["masked"]).any()
+
+
 def test_boundaries_may_be_left_out_as_in_the_reference():
   kept = tiny.take(_text(), 3)
   for batch, other in zip(kept, tiny.take(_text(document_boundaries=False), 3)):

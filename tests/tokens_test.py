@@ -32,7 +32,9 @@ def _place(tmp_path_factory):
       folder / "data", {"train": rows, "test": rows[:2]}, stats={},
       tokenizer=folder / "words",
       prompts={"b": {"query": "kappa : ", "document": ""}})
-  tokens.tokenise(folder / "data")
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(tokens, "_ROWS", 7)  # several blocks
+    tokens.tokenise(folder / "data")
   return folder
 
 
