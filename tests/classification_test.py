@@ -13,6 +13,8 @@ import torch
 
 from nomic_jax.data import dataset
 from nomic_jax.data import labels as labels_lib
+from nomic_jax.data.prepare import prepare
+from nomic_jax.data.readers import columns
 from nomic_jax.errors import UserError
 from nomic_jax.losses.classification import Classification
 from nomic_jax.main import main
@@ -147,23 +149,47 @@ def test_labels_that_do_not_fit_are_named():
   rows[5]["labels"] = [1.0, 2.0]
   with pytest.raises(UserError, match="file:5: 2 labels, more than"):
     tiny.take(_batches(rows), 3)
-  with pytest.raises(UserError, match="batch_size: 13 rows.*try 12"):
+  with pytest.raises(UserError, match="batch_size: 13 is more than the 12"):
     _batches(batch_size=13)
+  with pytest.raises(UserError, match="rows_multiple: 2 rows do not .*try 4"):
+    _batches(hosts=4)
 
 
-def test_a_classifier_learns_from_a_data_directory(tmp_path):
-  data = small_data.make(tmp_path)
-  rows = list(dataset.open_split(data, "train"))
-  for i, row in enumerate(rows):  # the class is a word of the text
-    row["query"], row["document"] = ("river", "lamp")[i % 2], ""
-    row["labels"] = [float(i % 2)]
-  dataset.write(tmp_path / "labelled", {"train": rows}, stats={},
-                tokenizer=data / "tokenizer")
-  assert dataset.open_split(tmp_path / "labelled", "train")[1]["labels"] == [1]
+def test_labels_of_jsonl_rows_are_read_and_learnt(tmp_path):
+  rows = [
+      {"document": f"{('river', 'lamp')[i % 2]} {i}", "label": i % 2}
+      for i in range(60)]
+  (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+  data = tmp_path / "data"
+  prepare(str(tmp_path / "rows.jsonl"), data, vocab_size=60, held_out=0.1)
+  for row in dataset.open_split(data, "train"):
+    assert row["labels"] == [float("lamp" in row["document"])]
   assert main(small_data.train(
-      "classify", tmp_path / "labelled", tmp_path / "run", "steps=40",
+      "classify", data, tmp_path / "run", "steps=40",
       "optimizer.learning_rate=0.01", "checkpoint.every=40",
       "log_every=5")) == 0
   lines = [json.loads(line) for line in
            (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
   assert lines[-1]["accuracy"] > 0.9 and lines[0]["loss"] > 0.5
+
+
+@pytest.mark.parametrize("value, expected", [
+    ({"label": 2}, [2.0]), ({"labels": [0, 3]}, [0.0, 3.0]),
+    ({"label": 0.5}, [0.5]), ({"label": True}, [1.0]), ({"label": None}, []),
+    ({}, [])])
+def test_labels_are_numbers_or_lists_of_them(value, expected):
+  value = {"query": "q", "document": "d"} | value
+  row = columns.to_row("file", 1, value, columns.Columns(), "")
+  assert row["labels"] == expected
+
+
+def test_labels_that_are_no_numbers_and_texts_without_any_are_named():
+  read = lambda value: columns.to_row(
+      "file", 3, value, columns.Columns(), "")
+  with pytest.raises(UserError, match='file, row 3: the label "yes" is not'):
+    read({"document": "d", "label": "yes"})
+  for number in (NAN, 10**400):
+    with pytest.raises(UserError, match="is not a number"):
+      read({"document": "d", "label": number})
+  with pytest.raises(UserError, match="file, row 3: 'query' is missing"):
+    read({"document": "d"})

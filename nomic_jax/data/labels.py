@@ -29,9 +29,8 @@ def batches(
     source: rows with query, document and labels.
     tokenizer: adds the special tokens itself.
     config: batch_size (rows, all hosts), row_length, slots (texts in a row),
-      rows_multiple (rows of tokens are made up to a multiple of it; with
-      several hosts a host has exactly so many), text_length (tokens, special
-      ones included; the rest is cut), labels (the most of a text), classes
+      rows_multiple (rows of tokens are made up to a multiple of it),
+      text_length (tokens, special ones included; the rest is cut), labels (the most of a text), classes
       (labels are 0 to classes - 1; 0: they are any numbers).
     seed: of the order.
     host: which of the hosts this is.
@@ -45,22 +44,30 @@ def batches(
       iterator, for labels that do not fit, naming the row.
   """
   size = config.batch_size
-  if size % hosts or size > len(source):
+  for name in ("batch_size", "rows_multiple"):
+    if config[name] % hosts:
+      raise UserError(
+          f"config.data.{name}: {config[name]} rows do not divide over {hosts} "
+          f"hosts; try {max(config[name] // hosts, 1) * hosts}"
+      )
+  if size > len(source):
     raise UserError(
-        f"config.data.batch_size: {size} rows, but there are {len(source)} to "
-        f"take them from and {hosts} hosts to divide them over; try "
-        f"{max(min(size, len(source)) // hosts, 1) * hosts}"
+        f"config.data.batch_size: {size} is more than the {len(source)} rows "
+        "of the data"
     )
-  share = size // hosts
   order_of = functools.lru_cache(2)(
       lambda epoch: np.random.default_rng((seed, epoch)).permutation(
           len(source)))
 
   def load(number: int) -> dict:
     epoch, at = divmod(int(number), len(source) // size)
-    start = at * size + host * share
-    rows = [source[int(i)] for i in order_of(epoch)[start:start + share]]
-    return _collate(rows, tokenizer, config, host, hosts)
+    order = order_of(epoch)[at * size:(at + 1) * size]
+    batch = _collate([source[int(i)] for i in order], tokenizer, config)
+    # Every host makes the whole batch, and keeps its share.
+    return {
+        k: v[len(v) // hosts * host:len(v) // hosts * (host + 1)][None]
+        for k, v in batch.items()
+    }
 
   return (
       grain.MapDataset.range(2**40)  # as good as endless
@@ -72,9 +79,9 @@ def batches(
 
 def _collate(
     rows: list[Row], tokenizer: tokenizers.Tokenizer,
-    config: ml_collections.ConfigDict, host: int, hosts: int,
+    config: ml_collections.ConfigDict,
 ) -> dict[str, np.ndarray]:
-  """Texts and labels of one host's rows to arrays; see `batches`."""
+  """Texts and labels of rows to arrays; see `batches`."""
   texts = [tuple(filter(None, (r["query"], r["document"]))) for r in rows]
   texts = [pair if len(pair) == 2 else pair[0] for pair in texts]
   length = config.text_length
@@ -87,24 +94,16 @@ def _collate(
       tokens, config.row_length, config.slots, config.rows_multiple,
       tokenizer.token_to_id("[PAD]"),
   )
-  count = len(packed.ids)
-  if hosts > 1 and count != config.rows_multiple:
-    raise UserError(
-        f"config.data.rows_multiple: {config.rows_multiple} rows do not hold "
-        f"the {len(tokens)} texts of one of {hosts} hosts, which all must have "
-        f"equally many; make it {count} or more"
-    )
-  content = np.zeros(count * config.slots, np.int32)
+  content = np.zeros(len(packed.ids) * config.slots, np.int32)
   content[packed.slot_of] = 1
-  batch = {
+  return {
       "ids": packed.ids,
       "segment_ids": packed.segment_ids,
       "positions": packed.positions,
       "content": content.reshape(-1, config.slots),
-      "text": packed.slot_of + host * count * config.slots,
+      "text": packed.slot_of,
       "labels": np.stack([_labels(row, config) for row in rows]),
   }
-  return {k: v[None] for k, v in batch.items()}
 
 
 def _labels(row: Row, config: ml_collections.ConfigDict) -> np.ndarray:

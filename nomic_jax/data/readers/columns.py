@@ -35,10 +35,13 @@ def to_row(
     BadRow: naming file, row and column.
   """
   _check_objective(file, number, value, columns)
+  labels = _labels(file, number, value)
+  # What is classified may be one text.
+  single = "labels" in labels and columns.query not in value
   for flag, column in (("query", columns.query),
                        ("document", columns.document)):
     found = problem(value, column)
-    if found:
+    if found and not (single and flag == "query"):
       reason, text = found
       raise BadRow(
           reason,
@@ -56,9 +59,26 @@ def to_row(
         "that are not empty; correct it, or choose another column with "
         "--negatives_column")
   return dataset.row(
-      value[columns.query], value[columns.document], negatives=negatives,
-      source=source, location=f"{file}:{number}",
-      **_scores(value, len(negatives)))
+      value.get(columns.query, ""), value[columns.document],
+      negatives=negatives, source=source, location=f"{file}:{number}",
+      **_scores(value, len(negatives)), **labels)
+
+
+def _labels(file: str, number: int, value: dict) -> dict:
+  """`label`, a number, or `labels`, a list of them, where there are any."""
+  found = value.get("labels", value.get("label"))
+  if found is None:
+    return {}
+  found = found if isinstance(found, list) else [found]
+  wrong = [
+      x for x in found if not (isinstance(x, int | float) and abs(x) < 1e30)]
+  if wrong:
+    raise BadRow(
+        "label not a number",
+        f"{file}, row {number}: the label {_shown(wrong[0])} is not a number; "
+        "expected 'label', a number, or 'labels', a list of them; number "
+        "classes from 0")
+  return {"labels": [float(x) for x in found]}
 
 
 def problem(value: dict, column: str) -> tuple[str, str] | None:
