@@ -12,12 +12,18 @@ import torch
 import transformers
 
 import small_data
+import tiny
+from nomic_jax import config_flags
 from nomic_jax import main
 from nomic_jax.data import dataset
 from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.errors import UserError
 from nomic_jax.hub import long_context
 from nomic_jax.hub import model_directory
+from nomic_jax.losses.classification import Classification
+from nomic_jax.model.encoder import Encoder
+from nomic_jax.start import find_start
+from nomic_jax.start import merged
 
 
 @pytest.fixture(name="place", scope="module")
@@ -93,6 +99,23 @@ def test_a_training_from_a_bert(place, tmp_path, config, rotary):
       moved = np.abs(tree["kernel"] - old["kernel"])
       assert 0 < moved.max() < 3e-3
   assert (trained.mlm_head is None) == (config == "contrastive")
+
+
+def test_a_classifier_trains_berts_pooler_on(place):
+  bert = model_directory.read_model(place / "bert")
+  start = find_start(config_flags.load([
+      small_data.config("contrastive"),
+      f"--config.data.path={place}/pairs", f"--config.init_from={place}/bert"]))
+  assert bert.config.pooler and not start.config.pooler
+  fresh = tiny.shapes(Classification(Encoder(start.config), labels=3))
+  tree = merged(fresh, start.params)
+  head = tree["classification_head"]
+  np.testing.assert_array_equal(
+      head["pooler"]["kernel"], bert.params["pooler"]["kernel"])
+  assert head["classifier"] is fresh["classification_head"]["classifier"]
+  assert tree["encoder"]["word"]["embedding"] is (
+      start.params["encoder"]["word"]["embedding"])
+  assert "mlm_head" in start.params and "mlm_head" not in tree
 
 
 @pytest.mark.parametrize("overrides, message", [
