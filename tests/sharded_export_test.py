@@ -18,7 +18,6 @@ from nomic_jax import main
 from nomic_jax.checkpoint import Checkpoints
 from nomic_jax.hub import convert
 from nomic_jax.model.config import EncoderConfig
-from nomic_jax.step import TrainState
 
 CONFIG = EncoderConfig(
     vocab_size=96, width=64, layers=2, heads=4, mlp_width=256, max_length=128)
@@ -66,10 +65,9 @@ def _work_directory(work, trees):
   share = [x.addressable_shards[0].data.size / x.size
            for x in jax.tree.leaves(placed)]
   assert set(share) == {1 / 8}
-  state = TrainState(
-      step=np.int32(3), params=placed,
-      opt_state={"mu": jax.tree.map(lambda x: x + 1, placed)},
-      key=np.zeros(2, np.uint32))
+  # As a TrainState is saved: a tree of which the parameters are one branch.
+  state = {"params": placed, "step": np.int32(3),
+           "opt_state": jax.tree.map(lambda x: x + 1, placed)}
   with contextlib.closing(Checkpoints(work, 1)) as checkpoints:
     data = iter(grain.MapDataset.range(4).to_iter_dataset())
     checkpoints.save(3, state, data)
