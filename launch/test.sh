@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Makes an environment and passes the tests. Arguments go to pytest.
 #   VENV=DIR   where the environment is made (default .venv-test)
+#   WORKERS=N  files tested at a time (default 2)
 set -eu
 cd "$(dirname "$0")/.."
 . launch/venv.sh
 make_venv "${VENV:-.venv-test}" test
-python -m pytest "$@"
+python -m pytest -n "${WORKERS:-2}" --dist loadfile "$@"
