@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Makes an environment and passes the tests. Arguments go to pytest.
 #   VENV=DIR   where the environment is made (default .venv-test)
+#   EXTRA      of setup.cfg to install (default test); test,tpu-aot adds tests
+#              that compile for TPUs
 #   WORKERS=N  files tested at a time (default 2)
 set -eu
 cd "$(dirname "$0")/.."
 . launch/venv.sh
-make_venv "${VENV:-.venv-test}" test
+make_venv "${VENV:-.venv-test}" "${EXTRA:-test}"
 python -m pytest -n "${WORKERS:-2}" --dist loadfile "$@"

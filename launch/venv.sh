@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the other scripts: a virtual environment with nomic_jax in it.
 
 # make_venv DIR EXTRA: makes DIR once, installs nomic_jax[EXTRA], activates it.
@@ -13,6 +14,7 @@ make_venv() {
       exit 1
     }
   fi
+  # shellcheck disable=SC1091  # made above
   . "$1/bin/activate"
   # Once for each state of setup.cfg, so that a rerun starts at once.
   local wanted

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Runs one job as several processes on this machine, as the hosts of a pod
+# would run it: for trying things out, and for machines with several sockets.
+#
+#   bash launch/local.sh --processes=2 -- train --config=configs/mlm.py ...
+#
+# Their output comes with the number of the process in front. SIGTERM reaches
+# all of them. If one ends too early the others have GRACE seconds (default 45)
+# to say so themselves. The exit status is that of the first to fail; 75 means
+# that the same command goes on where this one stopped.
+#   --dry_run    only print the commands
+#   NOMIC_JAX    the command (default nomic-jax)
+set -eu
+processes=2 dry_run=false
+while [ $# -gt 0 ]; do
+  case $1 in
+    --processes=*) processes=${1#*=} ;;
+    --dry_run) dry_run=true ;;
+    --) shift; break ;;
+    *) echo "local.sh: $1: expected [--processes=N] [--dry_run] -- JOB ..." >&2
+       exit 2 ;;
+  esac
+  shift
+done
+if [ $# -eq 0 ] || ! [ "$processes" -ge 1 ] 2> /dev/null; then
+  echo "local.sh: expected --processes=N -- train --config=..." >&2
+  exit 2
+fi
+read -ra command <<< "${NOMIC_JAX:-nomic-jax}"
+port=${PORT:-$((20000 + RANDOM % 20000))}
+
+pids=()
+for ((i = 0; i < processes; i++)); do
+  settings=(JAX_COORDINATOR_ADDRESS="localhost:$port"
+            JAX_NUM_PROCESSES="$processes" JAX_PROCESS_ID="$i")
+  if $dry_run; then
+    echo "env ${settings[*]} ${command[*]} $* --distributed"
+    continue
+  fi
+  env "${settings[@]}" "${command[@]}" "$@" --distributed \
+    > >(exec sed -u "s/^/[$i] /") 2>&1 &
+  pids+=($!)
+done
+trap 'kill -TERM "${pids[@]}" 2> /dev/null || true' TERM INT
+
+status=0 alive=("${pids[@]}")
+while [ ${#alive[@]} -gt 0 ]; do
+  code=0
+  wait -n -p ended "${alive[@]}" || code=$?
+  [ -n "${ended:-}" ] || continue  # a signal, passed on to all
+  for i in "${!alive[@]}"; do
+    if [ "${alive[i]}" = "$ended" ]; then number=$i; fi
+  done
+  unset "alive[number]"
+  if [ "$code" -ne 0 ] && [ "$status" -eq 0 ]; then
+    status=$code
+    [ "$code" -eq 75 ] || echo "local.sh: process $number ended with status" \
+      "$code; the others stop. The same command goes on from the last" \
+      "checkpoint" >&2
+    # A process that waits for a dead one may wait for long.
+    [ ${#alive[@]} -eq 0 ] || {
+      sleep "${GRACE:-45}"
+      kill -KILL "${alive[@]}" 2> /dev/null || true
+    } > /dev/null 2>&1 &
+    killer=$!
+  fi
+done
+[ -z "${killer:-}" ] || kill "$killer" 2> /dev/null || true
+exit "$status"
