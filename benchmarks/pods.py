@@ -1,0 +1,93 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+r"""What the paper's three trainings would take on slices of TPUs.
+
+  pip install -e .[tpu-aot]
+  python benchmarks/pods.py --output=pods [--config.KEY=VALUE ...]
+
+One `nomic-jax compile` after another, each in a process of its own and a few
+minutes long on two cores; what is in the folder `pods` is not done again. All
+texts of the contrastive stages are taken to be of full length, which is more
+than real data fills.
+"""
+
+import argparse
+import json
+import math
+import pathlib
+import subprocess
+import sys
+
+# (topology, slices, chips)
+SLICES = (
+    ("v5e:16x16", 1, 256), ("v5e:8x8", 1, 64), ("v5p:2x4x4", 1, 32),
+    ("v6e:8x8", 1, 64), ("v5e:8x8", 2, 128),
+)
+STAGES = ("mlm", "contrastive", "finetune")
+HEAD = (
+    "stage", "slices", "chips", "memory a chip", "of it", "step", "MFU",
+    "hours", "chip-hours", "exchanged in loops", "and once",
+)
+
+
+def command(stage: str, topology: str, slices: int, chips: int) -> list[str]:
+  """Arguments of nomic-jax."""
+  multiple = f"--config.data.rows_multiple={chips}"  # rows over all chips
+  return [
+      "compile", f"--config=configs/{stage}.py", f"--topology={topology}",
+      f"--num_slices={slices}", *([multiple] if stage != "mlm" else []),
+  ]
+
+
+def line(stage: str, report: dict) -> list[str]:
+  """One row of the table, from a report of `nomic-jax compile`."""
+  at = f"{report['slices']} x {report['topology']}"
+  memory = report["memory"]
+  peak = memory.get("peak", math.nan)
+  shown = [
+      stage, at, str(report["chips"]), f"{peak / 2**30:.1f} GiB",
+      f"{peak / memory['chip']:.0%}",
+  ]
+  if not report["fits"]:
+    return [*shown, "does not fit", *[""] * (len(HEAD) - 6)]
+  guess = report["estimate"]
+  moved = [
+      sum(c["bytes"] for c in report["collectives"] if c["in_loop"] == inside)
+      for inside in (True, False)
+  ]
+  return [
+      *shown, f"{guess['step_seconds']:.2f} s", f"{guess['mfu']:.0%}",
+      f"{guess['hours']:.1f}", f"{guess['chip_hours']:,.0f}",
+      *(f"{m / 2**20:,.0f} MiB" for m in moved),
+  ]
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("--output", type=pathlib.Path, default="pods")
+  parser.add_argument("--only", default="", help="stages, comma-separated")
+  parser.add_argument("--timeout", type=float, default=3600)
+  a, flags = parser.parse_known_args()
+  table = [list(HEAD)]
+  for at in SLICES:
+    for stage in STAGES:
+      topology, slices, _ = at
+      file = a.output / f"{stage}-{slices}x{topology.replace(':', '-')}.json"
+      if a.only and stage not in a.only.split(","):
+        continue
+      if not file.exists():
+        arguments = command(stage, *at)
+        print("nomic-jax", *arguments, *flags, flush=True)
+        subprocess.run(
+            [sys.executable, "-m", "nomic_jax.main", *arguments, *flags,
+             f"--output={file}"], timeout=a.timeout, check=False)
+      if file.exists():
+        table.append(line(stage, json.loads(file.read_text())))
+  for number, row in enumerate(table):
+    print("| " + " | ".join(row) + " |")
+    if not number:
+      print("|" + "---|" * len(row))
+
+
+if __name__ == "__main__":
+  main()

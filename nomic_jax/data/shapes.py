@@ -1,0 +1,55 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Shapes of global batches, known before there is any data."""
+
+import ml_collections
+import numpy as np
+
+from nomic_jax.errors import UserError
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def of(config: ml_collections.ConfigDict) -> Shapes:
+  """Shapes of the int32 arrays of a batch over all hosts; `config` of data.
+
+  Pairs are taken to be of full length, the most rows that a batch can have.
+
+  Raises:
+    UserError: for a kind of data whose arrays only the data tells.
+  """
+  if config.kind not in ("text", "pairs") or config.get("teacher"):
+    raise UserError(
+        "config.data: only batches of text and pairs, without a teacher, are "
+        "known before the data is; compile one of those"
+    )
+  return _text(config) if config.kind == "text" else _pairs(config)
+
+
+def _text(config: ml_collections.ConfigDict) -> Shapes:
+  micro = config.micro_batches
+  rows = (micro, config.batch_size // micro)
+  places = int(np.ceil(config.mask_rate * config.row_length))
+  return dict.fromkeys(
+      ("ids", "segment_ids", "positions"), (*rows, config.row_length)
+  ) | dict.fromkeys(("masked", "labels"), (*rows, places))
+
+
+def _pairs(config: ml_collections.ConfigDict) -> Shapes:
+  queries = config.batch_size
+  candidates = queries * (1 + config.negatives)
+  rows = sum(
+      -(-texts // min(config.row_length // length, config.slots))
+      for texts, length in (
+          (queries, config.query_length),
+          (candidates, config.document_length))
+  )
+  rows = -(-rows // config.rows_multiple) * config.rows_multiple
+  return dict.fromkeys(
+      ("ids", "segment_ids", "positions"), (1, rows, config.row_length)
+  ) | {
+      "content": (1, rows, config.slots),
+      "query": (1, queries),
+      "candidate": (1, candidates),
+      "positive": (1, queries),
+  }

@@ -1,0 +1,211 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The compile-only check: of what, told how, and for TPUs that are not there.
+
+What needs libtpu is skipped without it: pip install -e .[tpu-aot].
+"""
+
+import importlib.util
+import json
+
+import jax
+from nomic_jax import compile as compile_lib
+from nomic_jax import config_flags
+from nomic_jax import main
+from nomic_jax import partition
+from nomic_jax import topology
+from nomic_jax.data import pairs
+from nomic_jax.data import shapes
+from nomic_jax.data import text
+from nomic_jax.errors import UserError
+from nomic_jax.model.config import EncoderConfig
+import numpy as np
+import pytest
+
+import small_data
+import tiny
+
+CHIP = topology.CHIPS["v5e"]
+needs_libtpu = pytest.mark.skipif(
+    not importlib.util.find_spec("libtpu"),
+    reason="libtpu is not installed: pip install -e .[tpu-aot]")
+
+
+def _config(name, *overrides):
+  return config_flags.load([
+      small_data.config(name), *small_data.TINY,
+      *(f"--config.{o}" for o in overrides)])
+
+
+@pytest.mark.parametrize("hosts", [1, 2])
+@pytest.mark.parametrize("name, batches", [
+    ("mlm", text.batches), ("contrastive", pairs.batches),
+    ("finetune", pairs.batches),
+])
+def test_shapes_are_those_of_real_batches(name, batches, hosts):
+  data = _config(name).data.unlock()
+  data.one_source = False
+  source, tokenizer = tiny.rows(), tiny.words()
+  made = [
+      next(iter(batches(source, tokenizer, data, 0, host, hosts)))
+      for host in range(hosts)
+  ]
+  joined = {
+      k: (v.shape[0], hosts * v.shape[1], *v.shape[2:])
+      for k, v in made[0].items() if k != "source"  # stays on the host
+  }
+  told = shapes.of(data)
+  assert told.keys() == joined.keys()
+  assert all(made[0][k].dtype == np.int32 for k in told)
+  if name == "mlm":
+    assert told == joined
+    return
+  # Short texts are packed into fewer rows than the longest would need.
+  for key, shape in joined.items():
+    assert len(shape) == len(told[key])
+    assert all(a <= b for a, b in zip(shape, told[key]))
+  assert told["query"] == joined["query"]
+  assert told["candidate"] == joined["candidate"]
+
+
+def test_a_report_of_a_step_on_this_machine():
+  config = _config("mlm", "data.micro_batches=2", "steps=3600")
+  report = compile_lib.one(
+      config, EncoderConfig(**config.encoder), jax.devices(), CHIP)
+  assert report["fits"] and report["rows"] == (2, 8, 64)
+  assert report["mesh"] == {"data": 8, "fsdp": 1, "tensor": 1}
+  parameters = report["parameters"]
+  gradients = sum(
+      c["bytes"] for c in report["collectives"] if c["kind"] == "all-reduce")
+  assert gradients >= 4 * parameters
+  memory = report["memory"]
+  assert memory["arguments"] >= 3 * 4 * parameters  # Adam's two moments
+  assert memory["peak"] >= memory["arguments"] + memory["temporaries"]
+
+  report["cycles"] = {"matmul": 3e9, "attention": 0, "other": 1.5e9}
+  report["kernels"] = 0
+  report["collectives"] = [  # a second each at 1.8e11 bytes a second
+      {"kind": "all-reduce", "in_loop": False, "count": 1, "bytes": 90 * 10**9},
+      {"kind": "all-gather", "in_loop": True, "count": 9, "bytes": 180 * 10**9},
+  ]
+  guess = compile_lib.estimate(
+      report, config, EncoderConfig(**config.encoder), 8, CHIP)
+  assert guess["step_seconds"] == pytest.approx(5.0)
+  assert guess["hours"] == pytest.approx(5.0)
+  assert guess["chip_hours"] == pytest.approx(40.0)
+  assert guess["mfu"] == pytest.approx(report["flops"] / 5 / 8 / 197e12)
+  report["kernels"] = 1  # three and a half times, at 0.43 of the peak
+  slower = compile_lib.estimate(
+      report, config, EncoderConfig(**config.encoder), 8, CHIP)
+  layer = 4 * 16 * 64 * 16 * 64  # 16 wide, 16 rows of 64 tokens
+  assert slower["seconds"]["attention"] == pytest.approx(
+      3.5 * layer / 8 / (0.43 * 197e12))
+  report["estimate"] = guess
+  lines = compile_lib.table(report).splitlines()
+  assert any("all-gather, IN A LOOP" in x for x in lines)
+  assert any("step (estimate)" in x and "5.000 s" in x for x in lines)
+
+
+def test_too_much_memory_is_told_with_how_much():
+  for message, gib in (
+      ("RESOURCE_EXHAUSTED: Used 19.20G of 15.75G hbm.", 19.2),
+      ("RESOURCE_EXHAUSTED: total memory required for HLO temporaries (72.12G) "
+       "exceeds available HBM (15.75G).", 72.12),
+      ("RESOURCE_EXHAUSTED", None),
+  ):
+    memory = compile_lib._exceeded(message, CHIP)
+    assert memory.get("peak") == (gib and int(gib * 2**30))
+
+
+@pytest.mark.parametrize("name, overrides, expected", [
+    ("mlm", ["data.batch_size=64", "data.micro_batches=2"], [
+        {"data.micro_batches": 4}, {"data.micro_batches": 8}]),
+    # 32 rows of two queries each and 64 of a document: 12 a device.
+    ("contrastive", ["data.batch_size=64", "data.rows_multiple=8"], [
+        {"loss.chunks": 4},
+        {"data.batch_size": 32, "loss.chunks": 2},
+        {"data.batch_size": 16, "loss.chunks": 1},
+        {"data.batch_size": 8, "loss.chunks": 1}]),
+])
+def test_the_search_goes_from_the_least_change_to_the_greatest(
+    name, overrides, expected):
+  tried = [
+      dict(zip(fields, values)) for fields, values in compile_lib._smaller(
+          _config(name, *overrides), jax.devices())
+  ]
+  assert tried == expected
+
+
+def test_a_search_finds_what_fits(monkeypatch):
+  def one(config, encoder, devices, chip):
+    del encoder, devices, chip
+    return {"fits": config.data.micro_batches >= 4}
+
+  monkeypatch.setattr(compile_lib, "one", one)
+  config = _config("mlm", "data.batch_size=64", "data.micro_batches=1")
+  found = compile_lib._search(config, None, jax.devices(), "v5e:2x4")
+  assert found["flags"] == "--config.data.micro_batches=4"
+  assert config.data.micro_batches == 1  # the user's own is left as it is
+  monkeypatch.setattr(compile_lib, "one", lambda *a: {"fits": False})
+  assert compile_lib._search(config, None, jax.devices(), "v5e:2x4") is None
+
+
+@pytest.mark.parametrize("name, overrides, message", [
+    ("mlm", ["data.batch_size=20"],
+     "batch_size: 20 does not divide over 8 devices x 2 micro-batches; "
+     "multiples of 16 do, such as 16 or 32"),
+    ("contrastive", ["data.batch_size=3"],
+     "3 does not divide over 8 devices; multiples of 8 do, such as 8$"),
+    ("contrastive", ["data.rows_multiple=5"],
+     "rows_multiple: .* rows do not divide over 8 devices; multiples of 8"),
+])
+def test_a_batch_that_does_not_divide_names_numbers_that_do(
+    name, overrides, message):
+  with pytest.raises(UserError, match=message):
+    compile_lib.check_batch(_config(name, *overrides), jax.devices())
+
+
+def _complaint(capsys, *flags):
+  assert main.main(["compile", small_data.config("mlm"), *flags]) == 2
+  return small_data.complaint(capsys.readouterr().err)
+
+
+def test_a_topology_that_does_not_exist_lists_those_that_do(
+    capsys, monkeypatch):
+  line = _complaint(capsys, "--topology=v5e:16x15")
+  assert "v5e:2x2|2x4|4x4|4x8|8x8|8x16|16x16" in line
+  assert line.endswith("Did you mean 'v5e:16x16'?")
+  assert "--num_slices: 0" in _complaint(
+      capsys, "--topology=v5e:2x2", "--num_slices=0")
+  monkeypatch.setattr(topology.importlib.util, "find_spec", lambda name: None)
+  assert "pip install 'nomic_jax[tpu-aot]'" in _complaint(
+      capsys, "--topology=v5e:2x2")
+
+
+@needs_libtpu
+@pytest.mark.parametrize("name", ["mlm", "contrastive", "finetune"])
+def test_a_stage_compiles_for_a_slice(name, tmp_path, capsys):
+  output = tmp_path / "report.json"
+  flags = ["--config.encoder.width=128", "--config.compute.dtype=bfloat16"]
+  assert not main.main([
+      "compile", small_data.config(name), "--topology=v5e:2x2", *flags,
+      f"--output={output}"])
+  report = json.loads(output.read_text())
+  assert report["fits"] and report["chips"] == 4
+  assert 0 < report["memory"]["peak"] < 2**30
+  assert report["cycles"]["matmul"] > 0 and report["cycles"]["attention"] > 0
+  assert not report["unknown_loops"]
+  # The gradients meet: all parameters, but in bfloat16 where they may.
+  assert sum(c["bytes"] for c in report["collectives"]) > 2 * (
+      report["parameters"])
+  assert 0 < report["estimate"]["mfu"] < 1
+  printed = capsys.readouterr().out
+  assert "fits" in printed and "v5e:2x2, 4 chips" in printed
+
+
+@needs_libtpu
+def test_two_slices_are_two_slices():
+  devices = topology.devices("v5e:2x2", 2)
+  assert sorted(d.slice_index for d in devices) == [0] * 4 + [1] * 4
+  mesh = partition.make_mesh(_config("mlm").mesh, devices)
+  assert mesh.shape["data"] == 8
