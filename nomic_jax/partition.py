@@ -8,6 +8,7 @@ from typing import Any, Callable, Sequence
 
 from flax import linen as nn
 import jax
+from jax.experimental import mesh_utils
 from jax.sharding import Mesh
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec
@@ -20,15 +21,22 @@ from nomic_jax.errors import UserError
 AXES = ("data", "fsdp", "tensor")
 ROW_AXES = ("data", "fsdp")  # a batch's rows lie over these
 
-# Logical axis of a parameter -> mesh axis. What is not named is replicated.
-RULES = {
-    "replicated": (),
-    "fsdp": (
-        ("embed", "fsdp"),
-        ("mlp", "tensor"),
-        ("heads", "tensor"),
-        ("vocab", "tensor"),
-    ),
+Rules = tuple[tuple[str, str | tuple[str, ...]], ...]
+
+_TENSOR: Rules = (("mlp", "tensor"), ("heads", "tensor"), ("vocab", "tensor"))
+
+# Logical axis -> mesh axis or axes, for the parameters and for what the
+# optimiser keeps of each. What is not named is replicated.
+RULES: dict[str, dict[str, Rules]] = {
+    "replicated": {"params": (), "optimizer": ()},
+    # ZeRO-1 (Rajbhandari et al. 2020): every device has all parameters and
+    # updates its part of them. Over two mesh axes, since a v5e scatters along
+    # one axis of its torus at a time: give data and fsdp one each.
+    "zero1": {"params": (), "optimizer": (("embed", ("data", "fsdp")),)},
+    "fsdp": {
+        "params": (("embed", "fsdp"), *_TENSOR),
+        "optimizer": (("embed", "fsdp"), *_TENSOR),
+    },
 }
 
 
@@ -36,6 +44,9 @@ def make_mesh(
     config: ml_collections.ConfigDict, devices: Sequence[jax.Device]
 ) -> Mesh:
   """A mesh of all devices with the axes of AXES.
+
+  Slices, which the data centre's network joins, lie along `data`: only the
+  sum of gradients crosses between them.
 
   Args:
     config: `data`, `fsdp` and `tensor` sizes; one may be -1 for the rest.
@@ -54,38 +65,59 @@ def make_mesh(
         f"config.mesh ({shown}) does not fit {len(devices)} devices; the "
         "sizes must multiply to that number, and one of them may be -1"
     )
-  return jax.make_mesh(
-      tuple(sizes), AXES, devices=devices,
-      axis_types=(jax.sharding.AxisType.Auto,) * len(AXES),
-  )
+  types = (jax.sharding.AxisType.Auto,) * len(AXES)
+  slices = len({getattr(d, "slice_index", 0) for d in devices})
+  if slices == 1:
+    return jax.make_mesh(tuple(sizes), AXES, devices=devices, axis_types=types)
+  if sizes[0] % slices:
+    raise UserError(
+        f"config.mesh.data: {sizes[0]} does not divide over {slices} slices; "
+        f"make it a multiple of {slices}"
+    )
+  grid = mesh_utils.create_hybrid_device_mesh(
+      (sizes[0] // slices, *sizes[1:]), (slices, 1, 1), devices)
+  return Mesh(grid, AXES, axis_types=types)
 
 
 def state_shardings(mesh: Mesh, rules: str, boxed: Any) -> Any:
   """Shardings of a state whose parameters are boxed (shapes suffice).
 
   An axis that its mesh axis does not divide is replicated.
+
+  Args:
+    mesh: of all devices.
+    rules: a name in RULES.
+    boxed: the state; under `opt_state` the optimiser's rules hold, elsewhere
+      the parameters'.
   """
   if rules not in RULES:
     raise UserError(
         f"config.mesh.rules: no rules '{rules}'; expected one of "
         f"{', '.join(RULES)}.{nearest(rules, RULES)}"
     )
-  table = dict(RULES[rules])
 
-  def place(leaf) -> Any:
+  def place(path, leaf) -> Any:
+    of_optimizer = getattr(path[0], "name", "") == "opt_state" if path else (
+        False)
+    table = dict(RULES[rules]["optimizer" if of_optimizer else "params"])
     if not isinstance(leaf, nn.LogicallyPartitioned):
       return NamedSharding(mesh, PartitionSpec())
     shape = leaf.unbox().shape
     axes = [table.get(name) for name in leaf.names]
     axes = [
-        a if a and size % mesh.shape[a] == 0 else None
+        a if a and size % _size(mesh, a) == 0 else None
         for a, size in zip(axes, shape)
     ]
     return NamedSharding(mesh, PartitionSpec(*axes))
 
-  return jax.tree.map(
+  return jax.tree_util.tree_map_with_path(
       place, boxed, is_leaf=lambda x: isinstance(x, nn.LogicallyPartitioned)
   )
+
+
+def _size(mesh: Mesh, axes: str | tuple[str, ...]) -> int:
+  names = (axes,) if isinstance(axes, str) else axes
+  return math.prod(mesh.shape[name] for name in names)
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
@@ -168,3 +200,14 @@ def unsharded_share(params: Any, shardings: Any) -> float:
     total += size
     whole += size if sharding.is_fully_replicated else 0
   return whole / max(total, 1)
+
+
+def check_unsharded(limit: float, params: Any, shardings: Any) -> None:
+  """Raises UserError if more than `limit` of the parameters lie whole."""
+  share = unsharded_share(params, shardings)
+  if share > limit:
+    raise UserError(
+        f"config.mesh.unsharded_limit: {share:.1%} of the parameters lie whole "
+        f"on every device and {limit:.1%} may; give config.mesh.fsdp or tensor "
+        "more devices, take other config.mesh.rules, or raise the limit"
+    )

@@ -2,11 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The job behind `nomic-jax sweep`: a config's sweep(add), point by point."""
 
+import concurrent.futures
 import pathlib
+import shlex
+import subprocess
+import sys
 from typing import Any, Sequence
 
 from nomic_jax import config_flags
 from nomic_jax import metrics
+from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 
 
@@ -30,7 +35,10 @@ def points(arguments: Sequence[str]) -> list[dict[str, Any]]:
   return found
 
 
-def sweep(arguments: Sequence[str], workdir: str, only_list: bool) -> None:
+def sweep(
+    arguments: Sequence[str], workdir: str, *, only_list: bool = False,
+    commands: bool = False, parallel: int = 1, metric: str = "loss",
+) -> None:
   """Trains every point in its own folder of `workdir`, then compares them.
 
   A point that is finished is skipped, and one that was stopped goes on.
@@ -40,23 +48,83 @@ def sweep(arguments: Sequence[str], workdir: str, only_list: bool) -> None:
       unless the point sets that key itself.
     workdir: folder of the points' work directories.
     only_list: print the points and train none.
-  """
-  named = {
-      ",".join(f"{k.rpartition('.')[2]}={v}" for k, v in point.items()): point
-      for point in points(arguments)
-  }
-  if only_list:
-    print("\n".join(named))
-    return
-  from nomic_jax.train import train  # JAX, when there is something to train
+    commands: print the command of each point, for the launch scripts.
+    parallel: how many to train at a time; above 1 each is a process of its
+      own, whose output is in the file `log` beside its work directory.
+    metric: of metrics.jsonl, to sort the points by.
 
+  Raises:
+    UserError: if a point cannot be trained, or has no such metric.
+  """
+  found = points(arguments)
+  trainings = {}
+  for point in found:
+    name = ",".join(f"{k.rpartition('.')[2]}={v}" for k, v in point.items())
+    overrides = [f"--config.{k}={v}" for k, v in point.items()]
+    trainings[name] = [*arguments, *overrides]
+  if only_list:
+    print("\n".join(trainings))
+    return
+  folder = pathlib.Path(workdir)
+  if commands:
+    for name, flags in trainings.items():
+      print(shlex.join(["train", *flags, f"--workdir={folder / name}"]))
+    return
+  if parallel == 1:
+    from nomic_jax.train import train  # JAX, when there is something to train
+
+    for name, flags in trainings.items():
+      train(config_flags.load(flags), str(folder / name))
+  else:
+    _train_side_by_side(trainings, folder, parallel)
+  _compare(dict(zip(trainings, found)), folder, metric)
+
+
+def _train_side_by_side(
+    trainings: dict[str, list[str]], folder: pathlib.Path, parallel: int
+) -> None:
+  """Raises UserError, when all have ended, if one has failed."""
+  folder.mkdir(parents=True, exist_ok=True)
+
+  def train(item: tuple[str, list[str]]) -> str | None:
+    name, flags = item
+    command = [sys.executable, "-m", "nomic_jax.main", "train", *flags,
+               f"--workdir={folder / name}"]
+    log = folder / f"{name}.log"
+    with open(log, "a", encoding="utf-8") as file:
+      status = subprocess.run(command, stdout=file, stderr=file).returncode
+    print(f"{name}: " + (f"status {status}, see {log}" if status else "done"),
+          flush=True)
+    return name if status else None
+
+  with concurrent.futures.ThreadPoolExecutor(parallel) as pool:
+    failed = [name for name in pool.map(train, trainings.items()) if name]
+  if failed:
+    raise UserError(
+        f"{len(failed)} of {len(trainings)} points failed: "
+        f"{', '.join(failed)}; their .log files under {folder} say why. Run "
+        "the same command to go on with them"
+    )
+
+
+def _compare(
+    named: dict[str, dict[str, Any]], folder: pathlib.Path, metric: str
+) -> None:
+  """Prints a table of the metric against what varied, the lowest first."""
   rows = []
   for name, point in named.items():
-    overrides = [f"--config.{k}={v}" for k, v in point.items()]
-    folder = pathlib.Path(workdir) / name
-    train(config_flags.load([*arguments, *overrides]), str(folder))
-    last = metrics.read(folder / "metrics.jsonl")[-1]
-    rows.append((last["loss"], last["seconds"], name))
-  width = max((len(name) for _, _, name in rows), default=0)
-  for loss, seconds, name in sorted(rows):
-    print(f"{name:{width}}  loss {loss:.4f}  {seconds / 60:.1f} minutes")
+    last = metrics.read(folder / name / "metrics.jsonl")[-1]
+    if metric not in last:
+      raise UserError(
+          f"--metric: {folder / name}/metrics.jsonl has no '{metric}'; it has "
+          f"{', '.join(last)}.{nearest(metric, last)}"
+      )
+    rows.append((last[metric], last["seconds"] / 60, *point.values()))
+  keys = list(next(iter(named.values())))
+  table = [[metric, "minutes", *keys]] + [
+      [f"{value:.4f}", f"{minutes:.1f}", *map(str, varied)]
+      for value, minutes, *varied in sorted(rows, key=lambda row: row[:2])
+  ]
+  widths = [max(map(len, column)) for column in zip(*table)]
+  for row in table:
+    print("  ".join(f"{x:>{w}}" for x, w in zip(row, widths)))

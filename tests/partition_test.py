@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Meshes of the sizes asked for, and arrays where the rules say."""
 
+import contextlib
 import dataclasses
 
 from flax.linen import meta
+import grain
 import jax
 from jax.sharding import PartitionSpec as P
 import ml_collections
@@ -12,11 +14,16 @@ import numpy as np
 import optax
 import pytest
 
+from nomic_jax import config_flags
 from nomic_jax import partition
 from nomic_jax import step as step_lib
+from nomic_jax import train
+from nomic_jax.checkpoint import Checkpoints
+from nomic_jax.data import loader
 from nomic_jax.errors import UserError
 from nomic_jax.losses.mlm import MLM
 from nomic_jax.model.encoder import Encoder
+import small_data
 import tiny
 
 
@@ -106,6 +113,79 @@ def test_replicated_rules_and_the_share_left_whole(init):
   total = sum(x.size for x in jax.tree.leaves(shapes))
   assert 0 < whole < total
   assert share("fsdp", 4, 1, 2) == pytest.approx(whole / total)
+
+
+def test_zero1_shares_out_the_optimiser_over_two_axes(init):
+  shardings = partition.state_shardings(
+      _mesh(4, 2, 1), "zero1", jax.eval_shape(init))
+  assert all(
+      s.is_fully_replicated for s in jax.tree.leaves(shardings.params))
+  moments = shardings.opt_state[0].mu
+  kernel = moments["encoder"]["layers"]["qkv"]["kernel"]
+  assert kernel.spec == P(None, ("data", "fsdp"), None)
+  assert kernel.shard_shape((2, 16, 48)) == (2, 2, 48)
+
+
+def test_more_left_whole_than_allowed_is_an_error(init):
+  boxed = jax.eval_shape(init)
+  shapes = meta.unbox(boxed).params
+  at = lambda rules: partition.state_shardings(
+      _mesh(1, 8, 1), rules, boxed).params
+  partition.check_unsharded(0.0, shapes, at("fsdp"))
+  with pytest.raises(UserError, match="100.0% of the parameters.*5.0% may"):
+    partition.check_unsharded(0.05, shapes, at("replicated"))
+
+
+class _Chip:
+  """A device of one of two slices of four, as far as a mesh looks at it."""
+
+  platform, device_kind = "tpu", "TPU v5 lite"
+
+  def __init__(self, number):
+    self.id, self.process_index = number, number // 4
+    self.slice_index = number // 4
+    self.coords, self.core_on_chip = (number % 2, number % 4 // 2, 0), 0
+
+
+def test_slices_lie_along_data():
+  sizes = ml_collections.ConfigDict(dict(data=-1, fsdp=2, tensor=1))
+  mesh = partition.make_mesh(sizes, [_Chip(n) for n in range(8)])
+  slices = [[d.slice_index for d in row.flat] for row in mesh.devices]
+  assert slices == [[0, 0], [0, 0], [1, 1], [1, 1]]
+  sizes.data, sizes.fsdp = 1, 8
+  with pytest.raises(UserError, match="data: 1 does not divide over 2 slices"):
+    partition.make_mesh(sizes, [_Chip(n) for n in range(8)])
+
+
+def test_a_checkpoint_goes_on_on_another_mesh(tmp_path):
+  data = lambda: iter(grain.MapDataset.range(3).to_iter_dataset())
+  batch = {k: v[None] for k, v in tiny.mlm_batch().items()}
+
+  def run(rules, *sizes):
+    config = config_flags.load([small_data.config("mlm")]).unlock()
+    config.mesh.update(
+        dict(zip(("data", "fsdp", "tensor"), sizes)), rules=rules)
+    return train.setup(config, tiny.CONFIG, jax.devices())
+
+  def losses(run, state, count):
+    at = partition.batch_sharding(run.mesh)
+    found = []
+    for _ in range(count):
+      state, metrics = run.step(state, loader.to_devices(batch, at))
+      found.append(float(metrics["loss"]))
+    return state, found
+
+  first, other = run("zero1", 4, 2, 1), run("fsdp", 2, 2, 2)
+  state, _ = losses(first, first.init(), 2)
+  with contextlib.closing(Checkpoints(tmp_path, 1)) as checkpoints:
+    checkpoints.save(2, state, data())
+  _, expected = losses(first, state, 2)
+  assert expected[0] != pytest.approx(expected[1], rel=1e-4)
+  with contextlib.closing(Checkpoints(tmp_path, 1)) as checkpoints:
+    state = checkpoints.restore(other.state, data())
+  shardings = jax.tree.map(lambda x: x.sharding, state)
+  assert shardings == jax.tree.map(lambda x: x.sharding, other.state)
+  assert losses(other, state, 2)[1] == pytest.approx(expected, rel=1e-5)
 
 
 def test_unknown_rules_are_named(init):

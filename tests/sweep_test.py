@@ -3,12 +3,15 @@
 """A sweep trains every point once, with that point's values."""
 
 import json
+import shutil
 
 import pytest
 
 from nomic_jax import sweep
 from nomic_jax.errors import UserError
 from nomic_jax.main import main
+
+import small_data
 
 CONFIG = """
 import ml_collections
@@ -30,7 +33,7 @@ def test_points_are_trained_with_their_values(tmp_path, monkeypatch, capsys):
   def train(config, workdir):
     seen.append((config.rate, config.other))
     folder = tmp_path / "runs" / workdir.rsplit("/", 1)[1]
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     line = {"step": 1, "loss": config.rate, "seconds": 60.0}
     (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
 
@@ -39,11 +42,46 @@ def test_points_are_trained_with_their_values(tmp_path, monkeypatch, capsys):
   assert not main(["sweep", *flags, f"--workdir={tmp_path}/runs"])
   assert seen == [(0.5, 3.0), (0.25, 3.0)]
   table = capsys.readouterr().out.splitlines()
-  assert [line.split()[0] for line in table] == ["rate=0.25", "rate=0.5"]
+  assert [line.split() for line in table] == [
+      ["loss", "minutes", "rate"], ["0.2500", "1.0", "0.25"],
+      ["0.5000", "1.0", "0.5"]]
+  assert main(["sweep", *flags, f"--workdir={tmp_path}/runs",
+               "--metric=lost"]) == 2
+  assert "Did you mean 'loss'?" in capsys.readouterr().err
+  assert seen == [(0.5, 3.0), (0.25, 3.0)] * 2
 
   assert not main(["sweep", *flags, "--workdir=x", "--list"])
   assert capsys.readouterr().out.split() == ["rate=0.5", "rate=0.25"]
-  assert len(seen) == 2  # --list trains nothing
+  assert not main(["sweep", *flags, "--workdir=x y", "--commands"])
+  assert capsys.readouterr().out.splitlines()[0] == (
+      f"train --config={config} --config.other=3 --config.rate=0.5 "
+      "'--workdir=x y/rate=0.5'")
+  assert len(seen) == 4  # neither trains
+
+
+def test_points_side_by_side(tmp_path, capsys):
+  """The first point's schedule does not fit, and does not stop the other."""
+  small_data.make(tmp_path)
+  config = tmp_path / "config.py"
+  config.write_text(
+      (small_data.ROOT / "configs" / "mlm.py").read_text().partition(
+          "def sweep")[0] + """
+def sweep(add):
+  for warmup in ("5 steps", "1 steps"):
+    add(**{"optimizer.warmup": warmup})
+""")
+  shutil.copy(small_data.ROOT / "configs" / "common.py", tmp_path)
+  flags = [
+      f"--config={config}:miniature", "--config.steps=2", *small_data.TINY,
+      f"--config.data.path={tmp_path}/pairs",
+  ]
+  command = ["sweep", *flags, f"--workdir={tmp_path}/runs", "--parallel=2"]
+  assert main(command) == 2
+  out, err = capsys.readouterr()
+  assert "warmup=1 steps: done" in out
+  assert "1 of 2 points failed: warmup=5 steps; their .log files" in err
+  log = (tmp_path / "runs" / "warmup=5 steps.log").read_text()
+  assert "config.optimizer.warmup: '5 steps'" in log
 
 
 def test_a_config_without_points_is_an_error(tmp_path):
