@@ -64,10 +64,11 @@ def base(size: str) -> ml_collections.ConfigDict:
   # text of the batch, the reference's rule.
   c.compute.ntk_length = "text"
 
-  # -1: all that is left. data and fsdp both split the batch.
-  c.mesh = ml_collections.ConfigDict(
-      dict(data=-1, fsdp=1, tensor=1, rules="replicated")
-  )
+  # -1: all that is left. data and fsdp both split the batch. More than
+  # unsharded_limit of the parameters whole on every device is an error.
+  c.mesh = ml_collections.ConfigDict(dict(
+      data=-1, fsdp=1, tensor=1, rules="replicated", unsharded_limit=1.0,
+  ))
 
   c.data = ml_collections.ConfigDict()
   c.data.path = ""  # a data directory: nomic-jax prepare
@@ -94,7 +95,10 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.optimizer.decay_multipliers = (
       (r"(.*/)?(kernel|embedding)", 1.0), (".*", 0.0))
 
-  c.checkpoint = ml_collections.ConfigDict(dict(every=100, keep=2))
+  # keep: the last so many; keep_every: and every so many steps, for good.
+  c.checkpoint = ml_collections.ConfigDict(
+      dict(every=100, keep=2, keep_every=0)
+  )
   return c
 
 

@@ -15,7 +15,9 @@ import grain
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from nomic_jax import processes
 from nomic_jax.errors import UserError
 
 
@@ -26,14 +28,21 @@ class Checkpoints:
   so a process killed at any moment leaves the last whole one to go on from.
   """
 
-  def __init__(self, workdir: pathlib.Path, keep: int):
+  def __init__(self, workdir: pathlib.Path, keep: int, keep_every: int = 0):
+    """Keeps the last `keep`, and for good those whose step `keep_every`
+    divides (0: none)."""
     _hush()
     self._workdir = workdir
+    kept = [preservation_policy.LatestN(keep)]
+    if keep_every:
+      kept.append(preservation_policy.EveryNSteps(keep_every))
     with _disk_errors(workdir):
       self._manager = ocp.CheckpointManager(
           _folder(workdir),
           options=ocp.CheckpointManagerOptions(
-              max_to_keep=keep, create=True,
+              preservation_policy=preservation_policy.AnyPreservationPolicy(
+                  kept),
+              create=True,
               cleanup_tmp_directories=True,  # what a kill or a full disk left
           ),
       )
@@ -74,10 +83,34 @@ class Checkpoints:
   def restore(self, like: Any, data: grain.DatasetIterator) -> Any:
     """The newest state, in the shapes and shardings of `like`; winds `data`.
 
+    A damaged checkpoint is moved aside with a warning, and the one before it
+    taken.
+
     Raises:
-      UserError: if the checkpoint is damaged.
+      UserError: if all are damaged.
     """
-    step = self._manager.latest_step()
+    first = None
+    damaged = []
+    for step in sorted(self._manager.all_steps(), reverse=True):
+      state, error = None, None
+      try:
+        state = self._restore(step, like, data)
+      except UserError as e:
+        error = e
+      if processes.all_true(error is None):
+        for bad in damaged:
+          self._move_aside(bad, step)
+        return state
+      damaged.append(step)
+      first = first or error or UserError(
+          f"{_folder(self._workdir) / str(step)}: another process cannot read "
+          "its part"
+      )
+    raise first
+
+  def _restore(
+      self, step: int, like: Any, data: grain.DatasetIterator
+  ) -> Any:
     with _damage(_folder(self._workdir) / str(step)):
       restored = self._manager.restore(
           step,
@@ -88,6 +121,21 @@ class Checkpoints:
       )
     data.set_state(restored.data)
     return restored.state
+
+  def _move_aside(self, step: int, taken: int) -> None:
+    """Clears the way for the checkpoint that will be written at this step."""
+    to = self._workdir / "damaged" / str(step)
+    if processes.is_first():
+      shutil.rmtree(to, ignore_errors=True)
+      to.parent.mkdir(exist_ok=True)
+      (_folder(self._workdir) / str(step)).rename(to)
+      print(
+          f"nomic-jax: warning: the checkpoint of step {step} cannot be read; "
+          f"it was moved to {to}, and the training goes on from step {taken}",
+          file=sys.stderr,
+      )
+    processes.all_true(True)  # nobody looks before it has moved
+    self._manager.reload()
 
   def close(self) -> None:
     """Waits until everything is on disk."""

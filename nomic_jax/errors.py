@@ -14,6 +14,16 @@ class UserError(Exception):
   """
 
 
+class Stopped(Exception):
+  """Ended before its time through no fault of its own; can go on.
+
+  The command line prints the message and ends with the status RESUME.
+  """
+
+
+RESUME = 75  # EX_TEMPFAIL of sysexits.h: run the same command again
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
   """Returns " Did you mean 'x'?" for the closest of `names`, or ""."""
   close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)

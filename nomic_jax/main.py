@@ -10,6 +10,8 @@ import sys
 from typing import Sequence
 
 from nomic_jax import command_line
+from nomic_jax.errors import RESUME
+from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
 
 
@@ -40,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     line = " ".join(str(e).splitlines())
     print(f"nomic-jax: error: {line}", file=sys.stderr)
     return 2
+  except Stopped as e:
+    print(f"nomic-jax: stopped: {e}", file=sys.stderr)
+    return RESUME
   except ModuleNotFoundError as e:
     if e.name not in _EXTRAS:
       raise
@@ -72,15 +77,26 @@ def _tokenise(a: argparse.Namespace) -> None:
 
 
 def _train(a: argparse.Namespace) -> None:
+  from nomic_jax.processes import joined
   from nomic_jax.train import train
 
-  train(a.config, a.workdir)
+  with joined(a.distributed):
+    train(a.config, a.workdir, a.profile or "")
+
+
+def _compile(a: argparse.Namespace) -> None:
+  from nomic_jax.compile import check
+
+  check(a.config, a.topology, a.num_slices, a.output)
 
 
 def _sweep(a: argparse.Namespace) -> None:
   from nomic_jax.sweep import sweep
 
-  sweep(a.given, a.workdir, a.list)
+  sweep(
+      a.given, a.workdir, only_list=a.list, commands=a.commands,
+      parallel=a.parallel, metric=a.metric,
+  )
 
 
 def _filter(a: argparse.Namespace) -> None:
@@ -193,6 +209,20 @@ def _parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
           config="required")
   p.add_argument("--workdir", required=True,
                  help="checkpoints and logs; the same command resumes there")
+  p.add_argument("--profile", metavar="FIRST:LAST", help=(
+      "steps to record under WORKDIR/profile, for xprof or Perfetto"))
+  p.add_argument("--distributed", action="store_true", help=(
+      "one of several processes that train together: a pod, Slurm, or "
+      "launch/local.sh"))
+  command_line.add_config_help(p)
+
+  p = job("compile", _compile,
+          "Does a training fit a TPU pod, and what does it cost; needs none.",
+          config="required")
+  p.add_argument("--topology", required=True,
+                 help="slice of TPU chips to compile for, such as v5e:16x16")
+  p.add_argument("--num_slices", type=int, default=1, help="of that topology")
+  p.add_argument("--output", help=".json to write the report to")
   command_line.add_config_help(p)
 
   p = job("sweep", _sweep, "Trains every point of a config's sweep(add).",
@@ -200,6 +230,12 @@ def _parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   p.add_argument("--workdir", required=True,
                  help="folder of the points' work directories")
   p.add_argument("--list", action="store_true", help="only print the points")
+  p.add_argument("--commands", action="store_true", help=(
+      "only print a training for each point, to hand to a launch script"))
+  p.add_argument("--parallel", type=int, default=1,
+                 help="points to train at a time, each in a process")
+  p.add_argument("--metric", default="loss",
+                 help="of metrics.jsonl, to sort the points by")
   command_line.add_config_help(p)
 
   p = job("filter", _filter, "Keeps pairs that the model finds consistent.")

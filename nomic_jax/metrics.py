@@ -57,15 +57,18 @@ class StepLog:
   """
 
   def __init__(
-      self, metrics: MetricsFile, schedule: Callable[[int], float],
+      self, metrics: MetricsFile | None, schedule: Callable[[int], float],
       every: int, skip_at_most: int = 0,
   ):
-    """Logs every so many steps; `skip_at_most` may be not finite."""
+    """Logs every so many steps; `skip_at_most` may be not finite.
+
+    Of several processes one has `metrics` to write to; all check.
+    """
     self._metrics, self._schedule, self._every = metrics, schedule, every
     self._skip_at_most = skip_at_most
     self._rows: list[dict] = []
     self._real = self._slots = 0
-    self._seconds = metrics.seconds
+    self._seconds = metrics.seconds if metrics else 0.0
     self._clock = time.monotonic()
     self._held_out: Mapping[str, float] = {}
     self.compiling = False
@@ -122,17 +125,18 @@ class StepLog:
     for name in names:  # some are not of every step: accuracy/SOURCE
       values = [row[name] for row in self._rows if name in row]
       means[name] = sum(values) / len(values)
-    self._metrics.write({
-        "step": number,
-        **means,
-        **self._held_out,
-        "skipped": int(skipped),  # so far
-        "learning_rate": float(self._schedule(number - 1 - skipped)),
-        "tokens_per_second": self._real / seconds,
-        "padding": 1 - self._real / self._slots,
-        "compiled": self.compiling,
-        "seconds": self._seconds,
-    })
+    if self._metrics:
+      self._metrics.write({
+          "step": number,
+          **means,
+          **self._held_out,
+          "skipped": int(skipped),  # so far
+          "learning_rate": float(self._schedule(number - 1 - skipped)),
+          "tokens_per_second": self._real / seconds,
+          "padding": 1 - self._real / self._slots,
+          "compiled": self.compiling,
+          "seconds": self._seconds,
+      })
     self._rows, self._real, self._slots = [], 0, 0
     self._held_out = {}
     self.compiling = False

@@ -2,16 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training: everything around the one step of `step.py`.
 
-setup() fixes shapes and shardings before a byte is allocated; train() loops:
-dispatch step t, then look at the numbers of step t-1, so that the devices
-never wait for the host.
+setup() fixes shapes and shardings before a byte is allocated; train() finds
+what to start from and hands both to the loop.
 """
 
 import contextlib
 import dataclasses
 import functools
+import json
 import pathlib
-import time
 from typing import Any, Callable, NamedTuple
 
 from flax.linen import meta
@@ -24,6 +23,7 @@ import optax
 from nomic_jax import losses
 from nomic_jax import optim
 from nomic_jax import partition
+from nomic_jax import processes
 from nomic_jax import step as step_lib
 from nomic_jax import work_directory
 from nomic_jax.checkpoint import Checkpoints
@@ -34,12 +34,10 @@ from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.held_out import HeldOut
 from nomic_jax.kernels.attention import check_implementation
-from nomic_jax.metrics import MetricsFile
-from nomic_jax.metrics import StepLog
+from nomic_jax.loop import loop
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.pooling import check_pooling
-from nomic_jax.progress import Progress
 from nomic_jax.start import find_start
 from nomic_jax.start import merged
 from nomic_jax.start import Start
@@ -59,14 +57,25 @@ class Run(NamedTuple):
   schedule: optax.Schedule
 
 
-def train(config: ml_collections.ConfigDict, workdir: str) -> None:
+def train(
+    config: ml_collections.ConfigDict, workdir: str, profile: str = ""
+) -> None:
   """Trains to `config.steps`, going on from the work directory's checkpoint.
+
+  Args:
+    config: of the training.
+    workdir: where its checkpoints and logs are.
+    profile: FIRST:LAST, steps to record under `workdir`/profile.
 
   Raises:
     UserError: for whatever the user can mend; see the message.
+    Stopped: on SIGTERM, with a checkpoint to go on from.
   """
   workdir = pathlib.Path(workdir)
+  processes.agree({"--workdir": str(workdir.absolute())} | (
+      work_directory.flat(json.loads(config.to_json()))))
   work_directory.check(workdir, config)
+  recorded = _steps(profile)
   done = latest_step(workdir) or 0
   if done >= config.steps:
     print(f"{workdir}: already trained to step {done}")
@@ -78,21 +87,37 @@ def train(config: ml_collections.ConfigDict, workdir: str) -> None:
   tokenizer = tokenizer_lib.load(start.tokenizer)
   data = loader.make(config.data, tokenizer, config.seed)
   held_out = HeldOut(config, tokenizer, run) if config.eval.every else None
-  if not (workdir / "config.json").is_file():
+  if processes.all_true(not (workdir / "config.json").is_file()):
     merged(run.state.params, start.params or {})  # or says what does not fit
     _rehearse(config, run, data)
-    work_directory.claim(workdir, config, start.config, start.tokenizer)
+    if processes.is_first():
+      work_directory.claim(workdir, config, start.config, start.tokenizer)
+    processes.all_true(True)  # the others wait for it
   with contextlib.closing(
-      Checkpoints(workdir, config.checkpoint.keep)
+      Checkpoints(
+          workdir, config.checkpoint.keep, config.checkpoint.keep_every)
   ) as checkpoints:
     if done:
-      print(f"{workdir}: goes on after step {done} of {config.steps}")
       state = checkpoints.restore(run.state, data)
+      if processes.is_first():
+        print(f"{workdir}: goes on after step {int(state.step)} of "
+              f"{config.steps}", flush=True)
     else:
       state = run.init()
       if start.params is not None:
         state = _with_params(state, start.params, run)
-    _loop(config, workdir, run, state, data, checkpoints, held_out)
+    loop(config, workdir, run, state, data, checkpoints, held_out, recorded)
+
+
+def _steps(text: str) -> range:
+  """"FIRST:LAST" as the steps from one to the other; "" as none."""
+  if not text:
+    return range(0)
+  first, _, last = text.partition(":")
+  if first.isdigit() and last.isdigit() and 0 < int(first) <= int(last):
+    return range(int(first), int(last) + 1)
+  raise UserError(
+      f"--profile: '{text}'; expected FIRST:LAST, steps from 1, such as 10:12")
 
 
 def make_encoder(
@@ -143,6 +168,8 @@ def setup(
   init = functools.partial(step_lib.init_state, loss, tx, config.seed)
   boxed = jax.eval_shape(init)
   shardings = partition.state_shardings(mesh, config.mesh.rules, boxed)
+  partition.check_unsharded(
+      config.mesh.unsharded_limit, meta.unbox(boxed).params, shardings.params)
   shapes = jax.tree.map(
       lambda s, at: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=at),
       meta.unbox(boxed), shardings,
@@ -205,59 +232,6 @@ def _rehearse(
   batch = loader.to_devices(next(data), sharding)
   jax.eval_shape(run.step, run.state, batch)
   data.set_state(first)
-
-
-def _loop(
-    config: ml_collections.ConfigDict, workdir: pathlib.Path, run: Run,
-    state: step_lib.TrainState, data: Any, checkpoints: Checkpoints,
-    held_out: HeldOut | None = None,
-) -> None:
-  """From the state's step to the last, logging and saving on the way."""
-  done = int(state.step)
-  sharding = partition.batch_sharding(run.mesh)
-  shapes = set()
-  before = None
-
-  def look(write: bool = False) -> None:
-    number, result, *about = before
-    progress.update(
-        1, **log.add(number, jax.device_get(result), *about, write)
-    )
-
-  with (
-      contextlib.closing(MetricsFile(workdir / "metrics.jsonl", done)) as file,
-      Progress(config.steps, "steps", workdir.name, start=done) as progress,
-  ):
-    log = StepLog(
-        file, run.schedule, config.log_every, config.skip_nonfinite
-    )
-    for number in range(done + 1, config.steps + 1):
-      began = time.monotonic()
-      batch = next(data)
-      waited = time.monotonic() - began
-      shape = batch["ids"].shape
-      if shape not in shapes:
-        shapes.add(shape)
-        log.compiling = True
-      state, result = run.step(state, loader.to_devices(batch, sharding))
-      if before is not None:
-        look()
-      result = dict(result) | loader.accuracy_of_source(batch, result)
-      before = (
-          number, result, loader.tokens_in(batch), waited,
-          loader.sources_in(batch) or config.data.path,
-      )
-      measured = held_out and number % config.eval.every == 0
-      kept = number % config.checkpoint.every == 0 or number == config.steps
-      if measured:
-        began = time.monotonic()
-        results = held_out(state.params)
-        log.add_held_out(results, time.monotonic() - began)
-      if measured or kept:
-        look(write=True)
-        before = None
-      if kept:  # and finite, or look would have said so
-        checkpoints.save(number, state, data)
 
 
 def _with_params(

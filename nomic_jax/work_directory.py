@@ -23,6 +23,8 @@ from nomic_jax.model.config import EncoderConfig
 def check(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
   """Refuses a directory of something else; one that is not there yet is fine.
 
+  The mesh may be another: it says where a training is computed, not what.
+
   Raises:
     UserError: if it is of another config, naming what differs, or of none.
   """
@@ -35,10 +37,11 @@ def check(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
           "an encoder.json); choose another --workdir"
       )
     return
-  old = _flat(json.loads(path.read_text(encoding="utf-8")))
-  new = _flat(json.loads(config.to_json()))
+  old = flat(json.loads(path.read_text(encoding="utf-8")))
+  new = flat(json.loads(config.to_json()))
   differing = sorted(
-      k for k in old.keys() | new.keys() if old.get(k) != new.get(k)
+      k for k in old.keys() | new.keys()
+      if old.get(k) != new.get(k) and not k.startswith("config.mesh.")
   )
   if differing:
     shown = "; ".join(
@@ -79,11 +82,12 @@ def read(workdir: pathlib.Path) -> tuple[EncoderConfig, pathlib.Path]:
   return EncoderConfig(**fields), workdir / "tokenizer"
 
 
-def _flat(tree: dict, prefix: str = "config") -> dict[str, Any]:
-  flat = {}
+def flat(tree: dict, prefix: str = "config") -> dict[str, Any]:
+  """A config's values by their dotted names."""
+  values = {}
   for k, v in tree.items():
     if isinstance(v, dict):
-      flat |= _flat(v, f"{prefix}.{k}")
+      values |= flat(v, f"{prefix}.{k}")
     else:
-      flat[f"{prefix}.{k}"] = v
-  return flat
+      values[f"{prefix}.{k}"] = v
+  return values

@@ -32,11 +32,16 @@ FLAGS = {
     },
     "tokenise": {"--input": "required", "--tokenizer": "none"},
     "train": {
-        "--workdir": "required", "--config=FILE.py[:ARG]": "",
-        "--config.KEY=VALUE": "",
+        "--workdir": "required", "--profile": "none", "--distributed": "False",
+        "--config=FILE.py[:ARG]": "", "--config.KEY=VALUE": "",
+    },
+    "compile": {
+        "--topology": "required", "--num_slices": "1", "--output": "none",
+        "--config=FILE.py[:ARG]": "", "--config.KEY=VALUE": "",
     },
     "sweep": {
-        "--workdir": "required", "--list": "False",
+        "--workdir": "required", "--list": "False", "--commands": "False",
+        "--parallel": "1", "--metric": "loss",
         "--config=FILE.py[:ARG]": "", "--config.KEY=VALUE": "",
     },
     "filter": {

@@ -3,12 +3,15 @@
 """kill -9 of a real training at any moment: the same bits in the end."""
 
 import json
+import os
 import shutil
 import time
 
 import jax
 from nomic_jax import checkpoint
+from nomic_jax import config_flags
 from nomic_jax import metrics
+from nomic_jax import train
 from nomic_jax.errors import UserError
 import numpy as np
 import pytest
@@ -146,6 +149,50 @@ def test_another_seed_is_another_model(place, whole):
   mine, other = _outcome(whole("mlm")), _outcome(workdir)
   assert not _same(mine[0], other[0])
   assert mine[2] != other[2]
+
+
+def test_stopped_by_sigterm_and_its_last_checkpoint_truncated(place, whole):
+  workdir = place / "stopped"
+  command = small_data.train(
+      "mlm", place / "pairs", workdir, *FLAGS, *KINDS["mlm"],
+      "checkpoint.keep_every=16")
+  training = small_data.Process(command, place / "compiled")
+  file = workdir / "metrics.jsonl"
+  assert training.wait_for(lambda: any(
+      row["step"] > 16 for row in metrics.read(file)))
+  training.terminate()
+  status, _, err = training.finish()
+  assert status == 75, err
+  stopped = checkpoint.latest_step(workdir)
+  assert 16 < stopped < STEPS
+  assert err.splitlines()[-1] == (
+      f"nomic-jax: stopped: SIGTERM: saved step {stopped} of {STEPS} under "
+      f"{workdir}; the same command goes on from there")
+
+  folder = workdir / "checkpoints"
+  before = sorted(int(p.name) for p in folder.iterdir())[-2]
+  parts = (folder / str(stopped)).rglob("d/*")
+  largest = max(parts, key=lambda p: p.stat().st_size)
+  os.truncate(largest, largest.stat().st_size // 2)
+  training = small_data.Process(
+      [*command, "--profile=38:39"], place / "compiled")
+  status, out, err = training.finish()
+  assert status == 0, err
+  assert f"warning: the checkpoint of step {stopped} cannot be read" in err
+  assert f"goes on after step {before} of" in out
+  assert (workdir / "damaged" / str(stopped)).is_dir()
+  assert {p.name for p in folder.iterdir()} == {"16", "32", "40"}
+  assert list(workdir.glob("profile/plugins/profile/*/*.xplane.pb"))
+  params, iterator, _ = _outcome(workdir)
+  expected = _outcome(whole("mlm"))
+  assert _same(params, expected[0]) and iterator == expected[1]
+
+
+@pytest.mark.parametrize("wrong", ["3", "5:4", "a:b", "0:2"])
+def test_a_profile_of_no_steps_is_an_error(wrong, tmp_path):
+  config = config_flags.load([small_data.config("mlm")])
+  with pytest.raises(UserError, match=f"'{wrong}'; expected FIRST:LAST"):
+    train.train(config, tmp_path / "none", wrong)
 
 
 def test_a_damaged_checkpoint_is_named(place, whole):

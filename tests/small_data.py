@@ -95,6 +95,9 @@ class Process:
     self._process.kill()
     self._process.communicate()
 
+  def terminate(self) -> None:
+    self._process.terminate()
+
   def finish(self) -> tuple[int, str, str]:
     """Returns exit status, standard output and standard error."""
     out, err = self._process.communicate(timeout=300)

@@ -1,0 +1,126 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The loop of a training: dispatch, look back, log, save, stop.
+
+It dispatches step t and then looks at the numbers of step t-1, so that the
+devices never wait for the host.
+"""
+
+import contextlib
+import pathlib
+import time
+from typing import Any
+
+import jax
+import ml_collections
+
+from nomic_jax import partition
+from nomic_jax import processes
+from nomic_jax import step as step_lib
+from nomic_jax.checkpoint import Checkpoints
+from nomic_jax.data import loader
+from nomic_jax.errors import Stopped
+from nomic_jax.held_out import HeldOut
+from nomic_jax.metrics import MetricsFile
+from nomic_jax.metrics import StepLog
+from nomic_jax.progress import Progress
+
+
+def loop(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, run: Any,
+    state: step_lib.TrainState, data: Any, checkpoints: Checkpoints,
+    held_out: HeldOut | None = None, profile: range = range(0),
+) -> None:
+  """From the state's step to the last, logging and saving on the way.
+
+  Args:
+    config: of the training.
+    workdir: of the training.
+    run: what `train.setup` made.
+    state: to go on from; it is donated.
+    data: an iterator of this host's batches.
+    checkpoints: of the work directory.
+    held_out: measures on held-out data every `config.eval.every` steps.
+    profile: steps to record under `workdir`/profile, for xprof or Perfetto.
+
+  Raises:
+    Stopped: on SIGTERM, with a checkpoint to go on from.
+    UserError: if the numbers are not finite, or the disk is full.
+  """
+  done = int(state.step)
+  sharding = partition.batch_sharding(run.mesh)
+  shapes = set()
+  before = None
+
+  def look(write: bool = False) -> None:
+    number, result, *about = before
+    progress.update(
+        1, **log.add(number, jax.device_get(result), *about, write)
+    )
+
+  with (
+      _metrics_file(workdir, done) as file,
+      Progress(
+          config.steps, "steps", workdir.name, start=done,
+          log_every=10.0 if processes.is_first() else float("inf"),
+      ) as progress,
+      processes.Preemption() as preemption,
+  ):
+    log = StepLog(
+        file, run.schedule, config.log_every, config.skip_nonfinite
+    )
+    for number in range(done + 1, config.steps + 1):
+      _record(profile, number, workdir / "profile")
+      began = time.monotonic()
+      batch = next(data)
+      waited = time.monotonic() - began
+      shape = batch["ids"].shape
+      if shape not in shapes:
+        shapes.add(shape)
+        log.compiling = True
+      state, result = run.step(state, loader.to_devices(batch, sharding))
+      if before is not None:
+        look()
+      result = dict(result) | loader.accuracy_of_source(batch, result)
+      before = (
+          number, result, loader.tokens_in(batch), waited,
+          loader.sources_in(batch) or config.data.path,
+      )
+      _record(profile, number, workdir / "profile", result)
+      stop = preemption.reached(number)
+      last = number == config.steps
+      measured = held_out and not stop and number % config.eval.every == 0
+      kept = stop or last or number % config.checkpoint.every == 0
+      if measured:
+        began = time.monotonic()
+        results = held_out(state.params)
+        log.add_held_out(results, time.monotonic() - began)
+      if measured or kept:
+        look(write=True)
+        before = None
+      if kept:  # and finite, or look would have said so
+        checkpoints.save(number, state, data)
+      if stop and not last:
+        checkpoints.close()  # waits for what is being written
+        raise Stopped(
+            f"SIGTERM: saved step {number} of {config.steps} under {workdir}; "
+            "the same command goes on from there"
+        )
+
+
+def _record(
+    profile: range, number: int, folder: pathlib.Path, result: Any = None
+) -> None:
+  """Starts before the first step of `profile` and stops after its last."""
+  if profile and result is None and number == profile[0]:
+    jax.profiler.start_trace(folder)
+  elif profile and result is not None and number == profile[-1]:
+    jax.block_until_ready(result)
+    jax.profiler.stop_trace()
+
+
+def _metrics_file(workdir: pathlib.Path, done: int) -> Any:
+  """The file that one of the processes writes; None for the others."""
+  if not processes.is_first():
+    return contextlib.nullcontext()
+  return contextlib.closing(MetricsFile(workdir / "metrics.jsonl", done))

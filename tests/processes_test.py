@@ -1,0 +1,129 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Real jax.distributed processes: one training, and what stops it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from nomic_jax import checkpoint
+from nomic_jax import metrics
+import pytest
+
+import small_data
+import tiny
+
+STEPS = 30
+FLAGS = [
+    f"steps={STEPS}", "log_every=1", "checkpoint.every=10",
+    "optimizer.warmup=5 steps", "data.batch_size=8", "data.rows_multiple=16",
+]
+
+
+@pytest.fixture(name="place", scope="module")
+def _place(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("processes")
+  small_data.make(folder)
+  return folder
+
+
+def _command(place, workdir, *more):
+  return small_data.train(
+      "contrastive", place / "pairs", workdir, *FLAGS, *more)
+
+
+def _environment(place, **more):
+  return os.environ | {
+      "XLA_FLAGS": "", "NOMIC_JAX": f"{sys.executable} -m nomic_jax.main",
+      "JAX_COMPILATION_CACHE_DIR": str(place / "compiled"),
+      "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "GRACE": "20",
+  } | more
+
+
+def _start(place, workdir):
+  """Two processes, by the launcher; one group, so that none is left over."""
+  return subprocess.Popen(
+      ["bash", "launch/local.sh", "--processes=2", "--",
+       *_command(place, workdir)],
+      cwd=small_data.ROOT, env=_environment(place), text=True,
+      stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+      start_new_session=True,
+  )
+
+
+def _wait_for_steps(launcher, workdir, count):
+  while launcher.poll() is None:
+    if len(metrics.read(workdir / "metrics.jsonl")) >= count:
+      return
+    time.sleep(0.01)
+  raise AssertionError(f"it ended early: {launcher.communicate()[0]}")
+
+
+def test_two_processes_stopped_and_resumed_train_what_one_does(place):
+  workdir = place / "two"
+  launcher = _start(place, workdir)
+  _wait_for_steps(launcher, workdir, 3)
+  launcher.send_signal(signal.SIGTERM)
+  out, _ = launcher.communicate(timeout=60)
+  assert launcher.returncode == 75, out
+  assert "[0] nomic-jax: stopped: SIGTERM: saved step" in out
+  assert "[1] nomic-jax: stopped: SIGTERM: saved step" in out
+  stopped = checkpoint.latest_step(workdir)
+  assert 3 <= stopped < STEPS
+
+  out, _ = (again := _start(place, workdir)).communicate(timeout=120)
+  assert again.returncode == 0, out
+  assert f"goes on after step {stopped} of {STEPS}" in out
+  one = small_data.Process(_command(place, place / "one"), place / "compiled")
+  status, _, err = one.finish()
+  assert status == 0, err
+  rows = [metrics.read(place / n / "metrics.jsonl") for n in ("one", "two")]
+  assert [r["step"] for r in rows[1]] == [*range(1, STEPS + 1)]
+  for mine, other in zip(*rows, strict=True):
+    assert mine["loss"] == pytest.approx(other["loss"], rel=1e-4)
+  assert rows[0][0]["loss"] != pytest.approx(rows[0][-1]["loss"], rel=1e-2)
+  tiny.assert_close(
+      *(checkpoint.restore_params(place / n) for n in ("two", "one")), 1e-3)
+
+
+def test_the_death_of_one_ends_the_other(place):
+  workdir = place / "lost"
+  launcher = _start(place, workdir)
+  _wait_for_steps(launcher, workdir, 12)
+  # The launcher's children, and of them the second process.
+  children = subprocess.run(
+      ["pgrep", "-g", str(launcher.pid), "-f", "nomic_jax.main"],
+      capture_output=True, text=True, check=True,
+  ).stdout.split()
+  second = next(
+      c for c in children if b"JAX_PROCESS_ID=1\0" in
+      open(f"/proc/{c}/environ", "rb").read())
+  os.kill(int(second), signal.SIGKILL)
+  out, _ = launcher.communicate(timeout=60)
+  assert launcher.returncode not in (0, 2), out
+  assert "process 1 ended with status 137; the others stop" in out
+  assert "[0] nomic-jax: stopped: process 0 of 2: another process is" in out
+  assert checkpoint.latest_step(workdir) >= 10
+
+
+def test_processes_that_disagree_do_not_start(place):
+  port = 20000 + os.getpid() % 20000
+  running = []
+  for number in range(2):
+    command = _command(
+        place, place / "disagree", f"optimizer.learning_rate=0.00{1 + number}")
+    running.append(subprocess.Popen(
+        [sys.executable, "-m", "nomic_jax.main", *command, "--distributed"],
+        cwd=small_data.ROOT, text=True, stderr=subprocess.PIPE,
+        env=_environment(
+            place, JAX_COORDINATOR_ADDRESS=f"localhost:{port}",
+            JAX_NUM_PROCESSES="2", JAX_PROCESS_ID=str(number)),
+    ))
+  for process in running:
+    _, err = process.communicate(timeout=90)
+    assert process.returncode == 2, err
+    assert ("the processes do not agree: config.optimizer.learning_rate is "
+            "0.001 in process 0 and 0.002 in process 1.") in err
+  assert not (place / "disagree").exists()
