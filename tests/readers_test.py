@@ -203,7 +203,7 @@ def _specification(tmp_path, **changes):
   return tmp_path / "data.yaml"
 
 
-def test_a_specification(tmp_path):
+def test_a_specification(tmp_path, capsys):
   file = _specification(tmp_path)
   found, rows = _read(file)
   assert [f[3] for f in found] == (
@@ -214,6 +214,10 @@ def test_a_specification(tmp_path):
       "again": {"query": "classification: ", "document": "classification: "}}
   assert rows.prompts() == prompts
   prepare(str(file), tmp_path / "out", vocab_size=80, held_out=0.2)
+  printed = capsys.readouterr().out
+  assert "rows read of reddit               12" in printed
+  assert "dropped: duplicate row            24" in printed
+  assert "tokens per doc" in (tmp_path / "out" / "lengths.svg").read_text()
   kept = sources.read(tmp_path / "out")
   assert kept.prompts == prompts
   assert [name for name, _ in kept.runs["train"]] == ["paq", "reddit"]

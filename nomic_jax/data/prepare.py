@@ -120,6 +120,7 @@ def prepare(
       "rows": {name: len(split) for name, split in splits.items()},
       "held_out": sorted({row["source"] for row in splits.get("test", ())})
       if _is_docstrings(source) else [],
+      "sources": dict(survey.sources.most_common()),
       "tokens": lengths,
       "vocab_size": words.get_vocab_size(),
   }
@@ -133,7 +134,7 @@ def prepare(
         others={"lengths.svg": histogram})
   clock.lap("write")
   statistics.print_table(stats, clock.seconds)
-  print(f"wrote {output}")
+  print(f"wrote {output}; lengths.svg in it draws the lengths")
   return stats
 
 

@@ -30,16 +30,19 @@ class Survey:
 
   Attributes:
     rows: how many there are.
+    sources: how many of each source.
     sample: at most `most` of them, all if there are fewer, in order.
     sampled: their numbers.
   """
 
   def __init__(self, rows: Iterable[Row], most: int):
     self._queries, self._documents = array.array("Q"), array.array("Q")
+    self.sources: collections.Counter[str] = collections.Counter()
     kept: list[tuple[int, Row]] = []
     rng = np.random.default_rng(0)
     number = -1
     for number, row in enumerate(rows):
+      self.sources[row["source"]] += 1
       document = _hash(row["document"])
       # Plain text has no query, and so none in common.
       self._queries.append(_hash(row["query"]) if row["query"] else document)

@@ -14,6 +14,9 @@ from nomic_jax.data.dataset import Row
 # take minutes and fall into the last bar all the same.
 _MOST_CHARACTERS = 100_000
 
+# More sources than this, such as packages, are in stats.json alone.
+_SHOWN = 40
+
 
 def token_lengths(
     words: tokenizers.Tokenizer, rows: Sequence[Row]
@@ -72,6 +75,10 @@ def print_table(stats: dict, seconds: dict[str, float]) -> None:
   lines += [
       (f"dropped: {what}", f"{n:,}") for what, n in sorted(dropped.items())]
   lines += [(f"rows: {name}", f"{n:,}") for name, n in stats["rows"].items()]
+  if 1 < len(stats["sources"]) <= _SHOWN:
+    lines += [
+        (f"rows read of {name}", f"{n:,}")
+        for name, n in stats["sources"].items()]
   lines += [
       (f"tokens per {name}", f"{n['mean']:.0f} on average, 95 % up to "
        f"{n['p95']}") for name, n in stats["tokens"].items()]
