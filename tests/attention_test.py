@@ -1,99 +1,106 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Attention against a loop in float64, one query at a time."""
+"""Every implementation of attention against PyTorch in float64."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 
 from nomic_jax.errors import UserError
-from nomic_jax.kernels.attention import attention
-from nomic_jax.kernels.attention import check_implementation
+from nomic_jax.kernels.attention import Attention
+from nomic_jax.kernels.specs import SPECS
 
-# Rows of segment ids: full, two texts and padding, all padding, single tokens.
-SEGMENTS = np.array([
-    [1] * 12,
-    [1] * 5 + [2] * 4 + [0] * 3,
-    [0] * 12,
-    list(range(1, 9)) + [9] * 4,
-])
+IMPLEMENTATIONS = ["reference"]
 
 
-def _inputs(seed=0, heads=2, width=8):
-  rng = np.random.default_rng(seed)
-  shape = (*SEGMENTS.shape, heads, width)
-  return [rng.normal(size=shape).astype(np.float32) for _ in range(3)]
+def _torch(spec, qkv, weight):
+  """Attention and the gradient of its weighted sum, float64."""
+  ids = torch.tensor(spec.segment_ids())
+  qkv = torch.tensor(qkv, dtype=torch.float64, requires_grad=True)
+  shape = (*ids.shape, 3, spec.heads, spec.width)
+  q, k, v = qkv.reshape(shape).permute(2, 0, 3, 1, 4)
+  if spec.rotary:  # as a product of complex numbers
+    cos, sin = (torch.tensor(t).double()[:, None] for t in spec.angles())
+    half = spec.width // 2
+
+    def turn(x):
+      x = torch.complex(x[..., :half], x[..., half:]) * torch.complex(cos, sin)
+      return torch.cat([x.real, x.imag], -1)
+
+    q, k = turn(q), turn(k)
+  seen = ids[:, :, None] == ids[:, None, :]
+  if spec.window is not None:
+    at = torch.arange(spec.length)
+    seen &= (at[:, None] - at).abs() <= spec.window
+  out = torch.nn.functional.scaled_dot_product_attention(
+      q, k, v, attn_mask=seen[:, None])
+  out = out * (ids > 0)[:, None, :, None]
+  out = out.permute(0, 2, 1, 3).flatten(2)
+  (out * torch.tensor(weight)).sum().backward()
+  return out.detach().numpy(), qkv.grad.numpy()
 
 
-def _loop(q, k, v, segments):
-  out = np.zeros(q.shape)
-  rows, length, heads, width = q.shape
-  for b in range(rows):
-    for i in range(length):
-      if not segments[b, i]:
-        continue
-      seen = [j for j in range(length) if segments[b, j] == segments[b, i]]
-      for h in range(heads):
-        scores = np.array([q[b, i, h] @ k[b, j, h] for j in seen])
-        scores = scores.astype(np.float64) / np.sqrt(width)
-        weights = np.exp(scores - scores.max())
-        weights /= weights.sum()
-        out[b, i, h] = sum(w * v[b, j, h] for w, j in zip(weights, seen))
-  return out
+def _case(name, dtype):
+  """Inputs as `dtype` rounds them, and what PyTorch makes of them."""
+  spec = SPECS[name]
+  qkv = jnp.asarray(spec.qkv(), dtype)
+  weight = np.random.default_rng(1).normal(
+      size=(*qkv.shape[:2], spec.heads * spec.width))
+  weight = jnp.asarray(weight, dtype)
+  expected = _torch(
+      spec, np.asarray(qkv, "d"), np.asarray(weight, "d"))
+  return spec, qkv, weight, expected
 
 
-@pytest.mark.parametrize("implementation", ["reference"])
-def test_forward_equals_a_loop(implementation):
-  q, k, v = _inputs()
-  got = attention(
-      q, k, v, segment_ids=SEGMENTS, implementation=implementation
-  )
-  np.testing.assert_allclose(got, _loop(q, k, v, SEGMENTS), atol=2e-6)
-  assert not np.any(np.asarray(got)[2])  # padding is zeros, not NaN
+def _compute(implementation, spec, qkv, weight):
+  attention = Attention(implementation, window=spec.window)
+
+  @jax.jit
+  def both(qkv):
+    rows = attention.prepare(spec.segment_ids(), spec.angles(), qkv.dtype)
+    out, back = jax.vjp(lambda x: attention(x, rows, spec.heads), qkv)
+    return out, back(weight)[0]
+
+  out, gradient = both(qkv)
+  assert out.dtype == gradient.dtype == qkv.dtype
+  return np.asarray(out, "d"), np.asarray(gradient, "d")
 
 
-@pytest.mark.parametrize("implementation", ["reference"])
-def test_gradient_equals_differences(implementation):
-  q, k, v = (x.astype(np.float64) for x in _inputs(1))
-  weight = np.random.default_rng(2).normal(size=q.shape)
-  f = lambda q, k, v: (weight * attention(
-      q, k, v, segment_ids=SEGMENTS, implementation=implementation)).sum()
-  grads = jax.grad(f, (0, 1, 2))(*map(jnp.float32, (q, k, v)))
-  assert all(np.isfinite(g).all() for g in grads)
-  rng = np.random.default_rng(3)
-  for n, grad in enumerate(grads):
-    for _ in range(6):
-      at = tuple(rng.integers(0, s) for s in q.shape)
-      args = [q, k, v]
-      values = []
-      for h in (1e-5, -1e-5):
-        moved = args[n].copy()
-        moved[at] += h
-        values.append((weight * _loop(
-            *(moved if i == n else a for i, a in enumerate(args)), SEGMENTS
-        )).sum())
-      expected = (values[0] - values[1]) / 2e-5
-      np.testing.assert_allclose(grad[at], expected, atol=2e-5)
+# bfloat16 has 8 bits: 2^-8 of the largest value, and a few roundings of it.
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("dtype, tolerance", [
+    ("float32", 2e-6), ("bfloat16", 2e-2)])
+@pytest.mark.parametrize("name", SPECS)
+def test_forward_and_gradient_equal_float64(
+    name, dtype, tolerance, implementation):
+  spec, qkv, weight, expected = _case(name, dtype)
+  actual = _compute(implementation, spec, qkv, weight)
+  for what, a, e in zip(("out", "gradient"), actual, expected):
+    error = np.abs(a - e).max() / np.abs(e).max()
+    assert error < tolerance, (what, error)
+    assert not a[spec.segment_ids() == 0].any()  # zeros, not NaN
 
 
-def test_texts_in_a_row_do_not_see_each_other():
-  q, k, v = _inputs(4)
-  before = attention(q, k, v, segment_ids=SEGMENTS, implementation="reference")
-  k[1, 5:9] += 1
-  v[1, 5:9] += 1
-  after = attention(q, k, v, segment_ids=SEGMENTS, implementation="reference")
-  np.testing.assert_array_equal(before[1, :5], after[1, :5])
-  assert np.abs(before[1, 5:9] - after[1, 5:9]).max() > 1e-2  # the control
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_texts_in_a_row_do_not_see_each_other(implementation):
+  spec = SPECS["packed"]
+  qkv, weight = spec.qkv(), np.ones((3, 384, 128), "f")
+  before, _ = _compute(implementation, spec, qkv, weight)
+  qkv[0, 100:160] += 1  # the second text
+  after, _ = _compute(implementation, spec, qkv, weight)
+  changed = (before != after).any(-1)[0]
+  np.testing.assert_array_equal(np.flatnonzero(changed), np.arange(100, 160))
 
 
 def test_wrong_use_names_the_mend():
-  q, k, v = _inputs()
+  ids, qkv = np.ones((2, 8), np.int32), np.zeros((2, 8, 48), "f")
   with pytest.raises(UserError, match="Did you mean 'reference'"):
-    check_implementation("refrence")
-  with pytest.raises(ValueError, match="share one shape"):
-    attention(q, k[:1], v, segment_ids=SEGMENTS, implementation="reference")
-  with pytest.raises(ValueError, match="segment_ids must be"):
-    attention(
-        q, k, v, segment_ids=SEGMENTS[:, :3], implementation="reference"
-    )
+    Attention("refrence").prepare(ids, None, "f")
+  with pytest.raises(ValueError, match="segment_ids must be .* has ones"):
+    Attention().prepare(ids[0], None, "f")
+  with pytest.raises(ValueError, match="angles must be"):
+    Attention().prepare(ids, (qkv[:, :4], qkv[:, :4]), "f")
+  with pytest.raises(ValueError, match="qkv must be"):
+    Attention()(qkv, Attention().prepare(ids, None, "f"), heads=3)

@@ -6,7 +6,8 @@ Letters in shapes, here and everywhere: B rows, S tokens in a row, H heads,
 d width of a head, D width of the model.
 """
 
-from typing import Callable
+import dataclasses
+from typing import Any
 
 import jax
 from jax import Array
@@ -15,9 +16,11 @@ from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.kernels import reference
 
-# An implementation takes (q, k, v, segment_ids) and returns what q looks like.
-_IMPLEMENTATIONS: dict[str, Callable[..., Array]] = {
-    "reference": reference.attention,
+# An implementation is a module with two functions:
+#   prepare(options, segment_ids, angles, dtype) -> rows, a tree of arrays
+#   attend(options, qkv, rows, heads) -> out
+_IMPLEMENTATIONS = {
+    "reference": reference,
 }
 
 
@@ -31,35 +34,65 @@ def check_implementation(name: str) -> str:
   return name
 
 
-def attention(
-    q: Array, k: Array, v: Array, *, segment_ids: Array, implementation: str
-) -> Array:
+@dataclasses.dataclass(frozen=True)
+class Attention:
   """Bidirectional softmax attention within each segment of each row.
 
-  Args:
-    q: [B, S, H, d], already rotated; scaled by 1/sqrt(d) in here.
-    k: [B, S, H, d], already rotated.
-    v: [B, S, H, d].
-    segment_ids: int32 [B, S]; tokens attend to tokens of the same id, and 0
-      is padding, whose output is zero.
+    rows = attention.prepare(segment_ids, angles, qkv.dtype)  # once
+    out = attention(qkv, rows, heads)  # in each layer
+
+  Attributes:
     implementation: a name `check_implementation` accepts.
-
-  Returns:
-    [B, S, H, d] in v's dtype.
-
-  Raises:
-    UserError: for an unknown implementation.
-    ValueError: for shapes that do not fit each other.
+    window: how many places to either side a token sees; None: all.
   """
-  if q.shape != k.shape or q.shape != v.shape or q.ndim != 4:
-    raise ValueError(
-        f"q, k, v must share one shape [B, S, H, d]: got {q.shape}, "
-        f"{k.shape}, {v.shape}"
-    )
-  if segment_ids.shape != q.shape[:2]:
-    raise ValueError(
-        f"segment_ids must be [B, S] = {q.shape[:2]}: got {segment_ids.shape}"
-    )
-  check_implementation(implementation)
-  with jax.named_scope(f"attention_{implementation}"):
-    return _IMPLEMENTATIONS[implementation](q, k, v, segment_ids)
+
+  implementation: str = "reference"
+  window: int | None = None
+
+  def prepare(
+      self, segment_ids: Array, angles: tuple[Array, Array] | None, dtype: Any
+  ) -> Any:
+    """What all layers share, computed once for them.
+
+    Args:
+      segment_ids: int32 [B, S]; tokens attend to tokens of the same id, and 0
+        is padding, whose output is zero.
+      angles: cos and sin, float32 [B, S, d/2], of the angles by which
+        dimensions (i, i + d/2) of queries and keys are turned (rotary
+        position embedding); None does not turn.
+      dtype: of qkv.
+
+    Returns:
+      A tree of arrays with leading axis B.
+
+    Raises:
+      UserError: for an unknown implementation.
+      ValueError: for shapes that do not fit each other.
+    """
+    if segment_ids.ndim != 2:
+      raise ValueError(
+          f"segment_ids must be [B, S]: got {segment_ids.shape}; a batch "
+          "without packing has ones, and zeros where it is padded"
+      )
+    if angles is not None and any(
+        a.ndim != 3 or a.shape[:2] != segment_ids.shape for a in angles):
+      raise ValueError(
+          f"angles must be two [B, S, d/2] with [B, S] = {segment_ids.shape}: "
+          f"got {[a.shape for a in angles]}"
+      )
+    module = _IMPLEMENTATIONS[check_implementation(self.implementation)]
+    return module.prepare(self, segment_ids, angles, dtype)
+
+  def __call__(self, qkv: Array, rows: Any, heads: int) -> Array:
+    """[B, S, 3 H d], all of q, then k, then v, to [B, S, H d].
+
+    Scores are scaled by 1/sqrt(d); softmax is float32.
+    """
+    if qkv.ndim != 3 or qkv.shape[-1] % (3 * heads):
+      raise ValueError(
+          f"qkv must be [B, S, 3 H d] with H = {heads}: got {qkv.shape}"
+      )
+    with jax.named_scope(f"attention_{self.implementation}"):
+      return _IMPLEMENTATIONS[self.implementation].attend(
+          self, qkv, rows, heads
+      )

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
-from nomic_jax.kernels.attention import attention as attend
+from nomic_jax.kernels.attention import Attention
 from nomic_jax.model import matmul
 from nomic_jax.model import pooling
 from nomic_jax.model import rotary
@@ -54,7 +54,7 @@ class Encoder:
     config: the architecture.
     dtype: of activations and matmuls; parameters, norms and softmax stay
       float32.
-    attention: an implementation of `nomic_jax.kernels.attention`.
+    attention: how to compute it, or the name of an implementation.
     remat: what of a layer the backward pass recomputes, a name in REMAT:
       none, full (only a layer's input is kept), dots (matmuls are kept) or
       weight_dots (those with weights are kept, attention is not). True and
@@ -67,7 +67,7 @@ class Encoder:
 
   config: EncoderConfig
   dtype: str = "float32"
-  attention: str = "reference"
+  attention: Attention | str = "reference"
   remat: str | bool = "none"
   unroll: int = 1
   dropout: float = 0.0
@@ -134,6 +134,12 @@ class Encoder:
         precision=jax.lax.Precision.HIGHEST,
     )
 
+  @property
+  def attends(self) -> Attention:
+    """How attention is computed."""
+    a = self.attention
+    return Attention(a) if isinstance(a, str) else a
+
   def _trunk(self, train: bool = False) -> "_Trunk":
     return _Trunk(self, dropout=self.dropout if train else 0.0)
 
@@ -162,6 +168,7 @@ class _Trunk(nn.Module):
     x = nn.Dropout(self.dropout, deterministic=not self.dropout)(
         norm(c, "norm")(x)
     ).astype(dtype)
+    rows = self.encoder.attends.prepare(segment_ids, angles, x.dtype)
 
     block = _Block
     if self.encoder.remat != "none":
@@ -171,7 +178,7 @@ class _Trunk(nn.Module):
         block,
         variable_axes={"params": 0},
         split_rngs={"params": True, "dropout": True},
-        in_axes=(nn.broadcast, nn.broadcast),
+        in_axes=(nn.broadcast,),
         length=c.layers,
         unroll=self.encoder.unroll,
         metadata_params={nn.PARTITION_NAME: "layers"},
@@ -179,7 +186,7 @@ class _Trunk(nn.Module):
     # Blocks see tokens as one axis: XLA multiplies plain matrices faster, on
     # CPU almost twice as fast backward as with rows and tokens apart.
     x, _ = stack(self.encoder, self.dropout, name="layers")(
-        x.reshape(-1, c.width), segment_ids, angles
+        x.reshape(-1, c.width), rows
     )
     x = x.reshape(*ids.shape, c.width)
     if c.pooler:
@@ -200,24 +207,18 @@ class _Block(nn.Module):
   dropout: float
 
   @nn.compact
-  def __call__(self, x: Array, segment_ids: Array, angles) -> tuple:
+  def __call__(self, x: Array, rows: Any) -> tuple:
     c, dtype = self.encoder.config, self.encoder.dtype
     drop = nn.Dropout(self.dropout, deterministic=not self.dropout)
     linear = lambda features, axes, bias, name: dense(
         c, features, axes, bias, dtype, name
     )
-    heads = (*segment_ids.shape, c.heads, c.head_width)
 
-    qkv = linear(3 * c.width, ("embed", "heads"), c.qkv_bias, "qkv")(x)
-    q, k, v = (
-        part.reshape(heads) for part in jnp.split(qkv, 3, axis=-1)
-    )
-    if angles is not None:
-      q = rotary.rotate(q, *angles, c.rotary_interleaved)
-      k = rotary.rotate(k, *angles, c.rotary_interleaved)
-    y = attend(
-        q, k, v, segment_ids=segment_ids, implementation=self.encoder.attention
-    ).reshape(x.shape)
+    y = linear(3 * c.width, ("embed", "heads"), c.qkv_bias, "qkv")(x)
+    y = y.reshape(jax.tree.leaves(rows)[0].shape[0], -1, 3 * c.width)
+    if c.position == "rotary":
+      y = rotary.pairs_apart(c, y)
+    y = self.encoder.attends(y, rows, c.heads).reshape(x.shape)
     y = linear(c.width, ("heads", "embed"), c.qkv_bias, "out")(y)
     x = norm(c, "norm1")(x + drop(y)).astype(dtype)
 

@@ -28,7 +28,7 @@ def tables(
     ntk_length: "text", or "batch" for the reference's rule.
 
   Returns:
-    cos, sin: float32 [B, S, 1, r/2].
+    cos, sin: float32 [B, S, d/2]; dimensions that do not rotate turn by 0.
   """
   r = rotated(config)
   base = jnp.float32(config.rotary_base)
@@ -42,7 +42,9 @@ def tables(
   exponent = -jnp.arange(0, r, 2, dtype=jnp.float32) / r
   frequency = base[..., None] ** exponent
   angle = positions[..., None].astype(jnp.float32) * frequency
-  return jnp.cos(angle)[:, :, None], jnp.sin(angle)[:, :, None]
+  still = (config.head_width - r) // 2
+  angle = jnp.pad(angle, ((0, 0), (0, 0), (0, still)))
+  return jnp.cos(angle), jnp.sin(angle)
 
 
 def rotated(config: EncoderConfig) -> int:
@@ -50,26 +52,31 @@ def rotated(config: EncoderConfig) -> int:
   return int(config.head_width * config.rotary_fraction)
 
 
-def rotate(
-    x: Array, cos: Array, sin: Array, interleaved: bool = False
-) -> Array:
-  """Rotates the first dimensions of x [B, S, H, d]; the rest pass through.
+def pairs_apart(config: EncoderConfig, qkv: Array) -> Array:
+  """Orders each head of q and k so that pairs are (i, i + d/2).
 
-  Pairs are (i, i + r/2), or (2i, 2i + 1) when `interleaved`.
+  That is what kernels turn. A model whose pairs lie otherwise (interleaved,
+  or a rotated fraction) is as good after it: scores are sums over a head's
+  dimensions, in whatever order.
+
+  Args:
+    config: the encoder.
+    qkv: [B, S, 3 H d].
   """
-  r = 2 * cos.shape[-1]
-  turned, kept = x[..., :r], x[..., r:]
-  if interleaved:
-    a, b = turned[..., 0::2], turned[..., 1::2]
-  else:
-    a, b = jnp.split(turned, 2, axis=-1)
-  cos, sin = cos.astype(x.dtype), sin.astype(x.dtype)
-  a, b = a * cos - b * sin, b * cos + a * sin
-  if interleaved:
-    turned = jnp.stack([a, b], axis=-1).reshape(turned.shape)
-  else:
-    turned = jnp.concatenate([a, b], axis=-1)
-  return jnp.concatenate([turned, kept], axis=-1) if kept.shape[-1] else turned
+  d, r = config.head_width, rotated(config)
+  turned, kept = list(range(r)), list(range(r, d))
+  if config.rotary_interleaved:
+    turned = turned[0::2] + turned[1::2]
+  half = len(kept) // 2
+  order = turned[:r // 2] + kept[:half] + turned[r // 2:] + kept[half:]
+  if order == sorted(order):
+    return qkv
+  q, k, v = jnp.split(qkv, 3, axis=-1)
+  heads = (*qkv.shape[:2], config.heads, d)
+  q, k = (
+      x.reshape(heads)[..., jnp.array(order)].reshape(x.shape) for x in (q, k)
+  )
+  return jnp.concatenate([q, k, v], axis=-1)
 
 
 def _text_lengths(segment_ids: Array) -> Array:
