@@ -12,7 +12,7 @@ from nomic_jax.errors import UserError
 from nomic_jax.kernels.attention import Attention
 from nomic_jax.kernels.specs import SPECS
 
-IMPLEMENTATIONS = ["reference"]
+IMPLEMENTATIONS = ["reference", "pallas_tpu"]
 
 
 def _torch(spec, qkv, weight):
@@ -55,7 +55,9 @@ def _case(name, dtype):
 
 
 def _compute(implementation, spec, qkv, weight):
-  attention = Attention(implementation, window=spec.window)
+  attention = Attention(
+      implementation, window=spec.window,
+      interpret=implementation != "reference")
 
   @jax.jit
   def both(qkv):

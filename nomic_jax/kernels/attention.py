@@ -14,6 +14,7 @@ from jax import Array
 
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
+from nomic_jax.kernels import flash_tpu
 from nomic_jax.kernels import reference
 
 # An implementation is a module with two functions:
@@ -21,6 +22,7 @@ from nomic_jax.kernels import reference
 #   attend(options, qkv, rows, heads) -> out
 _IMPLEMENTATIONS = {
     "reference": reference,
+    "pallas_tpu": flash_tpu,
 }
 
 
@@ -44,10 +46,18 @@ class Attention:
   Attributes:
     implementation: a name `check_implementation` accepts.
     window: how many places to either side a token sees; None: all.
+    device: `jax.Device.device_kind` of where it runs.
+    blocks: tokens in a kernel's blocks of queries and keys, forward and
+      backward; None: see `nomic_jax.kernels.blocks`.
+    interpret: run a kernel as Python on the CPU: True, or Pallas' parameters
+      to do so.
   """
 
   implementation: str = "reference"
   window: int | None = None
+  device: str = ""
+  blocks: tuple[int, int, int, int] | None = None
+  interpret: Any = False
 
   def prepare(
       self, segment_ids: Array, angles: tuple[Array, Array] | None, dtype: Any

@@ -1,0 +1,219 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Flash attention on TPU, forward, from the packed projection (Pallas).
+
+Online softmax after FlashAttention (arXiv 2205.14135). A step of the grid is
+a block of queries of the heads that share 128 lanes; their keys and values
+lie in VMEM for the whole row, turned once. Scores are held transposed, [keys,
+queries], so that a query's maximum and sum run over sublanes, where they are
+cheap. Key blocks in which no text of the queries lies are not visited.
+"""
+
+import functools
+from typing import Any
+
+import jax
+from jax import Array
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
+import jax.numpy as jnp
+import numpy as np
+
+from nomic_jax.errors import UserError
+from nomic_jax.kernels import blocks
+from nomic_jax.kernels import flash_tpu_backward
+from nomic_jax.kernels import tpu_rows
+from nomic_jax.kernels.tpu_rows import LANES
+from nomic_jax.kernels.tpu_rows import Rows
+
+_LOWEST = -1e30
+
+
+def prepare(options: Any, segment_ids: Array, angles: Any, dtype: Any) -> Rows:
+  """What all layers share; see `nomic_jax.kernels.attention`."""
+  if dtype not in (jnp.float32, jnp.bfloat16):
+    raise UserError(
+        f"compute.attention: pallas_tpu computes in float32 or bfloat16, not "
+        f"{jnp.dtype(dtype).name}; set compute.dtype to one of them"
+    )
+  sizes = blocks.find("pallas_tpu", options, segment_ids.shape[1])
+  return tpu_rows.make(segment_ids, angles, dtype, sizes, options.window)
+
+
+def attend(options: Any, qkv: Array, rows: Rows, heads: int) -> Array:
+  """See `nomic_jax.kernels.attention`.
+
+  Raises:
+    UserError: for heads that do not fill 128 lanes.
+  """
+  d = qkv.shape[-1] // (3 * heads)
+  if d not in (64, 128) or heads * d % LANES:
+    raise UserError(
+        f"compute.attention: pallas_tpu has no layout for {heads} heads of "
+        f"{d}; expected an even number of 64, or any of 128; set it to "
+        "reference"
+    )
+  length, whole = qkv.shape[1], rows.ids.shape[-1]
+  qkv = jnp.pad(qkv, ((0, 0), (0, whole - length), (0, 0)))
+  out = _attend(options, d, qkv, rows)
+  return out[:, :length]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _attend(options: Any, d: int, qkv: Array, rows: Rows) -> Array:
+  return forward(options, d, qkv, rows)[0]
+
+
+def _attend_fwd(options: Any, d: int, qkv: Array, rows: Rows) -> Any:
+  out, lse = forward(options, d, qkv, rows)
+  return out, (qkv, rows, out, lse)
+
+
+def _attend_bwd(options: Any, d: int, saved: Any, gradient: Array) -> Any:
+  qkv, rows, out, lse = saved
+  grad = flash_tpu_backward.backward(
+      options, d, qkv, rows, out, lse, gradient
+  )
+  zeros = jax.tree.map(
+      lambda x: np.zeros(x.shape, jax.dtypes.float0)
+      if x.dtype == jnp.int32 else jnp.zeros_like(x), rows
+  )
+  return grad, zeros
+
+
+_attend.defvjp(_attend_fwd, _attend_bwd)
+
+
+def forward(
+    options: Any, d: int, qkv: Array, rows: Rows
+) -> tuple[Array, Array]:
+  """Output, and what the backward pass recomputes the weights from.
+
+  Args:
+    options: an `Attention`.
+    d: width of a head.
+    qkv: [B, S, 3 H d], S a multiple of 128.
+    rows: of the batch.
+
+  Returns:
+    [B, S, H d], and the logarithm to base 2 of each query's sum of 2^score,
+    float32 [B, H d / 128, 128 / d, S]; 1e30 where there is padding.
+  """
+  batch, length, columns = qkv.shape
+  groups = columns // (3 * LANES)
+  heads = LANES // d
+  count = rows.forward.shape[-1]
+  block = length // count
+  keys = blocks.find("pallas_tpu", options, length)[1]
+  depth = LANES if heads > 1 else 2 * LANES
+  row = lambda column: pl.BlockSpec(
+      (1, length, LANES), lambda b, g, i, *_: (b, 0, column(g)))
+  part = pl.BlockSpec((1, block, LANES), lambda b, g, i, *_: (b, i, g))
+  tables = [rows.query_codes, rows.key_codes]
+  tables += [] if rows.cos is None else [rows.cos, rows.sin]
+  kernel = functools.partial(
+      _kernel, d=d, block=block, keys=keys, window=options.window,
+      rotary=rows.cos is not None,
+  )
+  return pl.pallas_call(
+      kernel,
+      grid_spec=pltpu.PrefetchScalarGridSpec(
+          num_scalar_prefetch=1,
+          grid=(batch, groups, count),
+          in_specs=[
+              part, row(lambda g: groups + g), row(lambda g: 2 * groups + g),
+              pl.BlockSpec((1, 1, block), lambda b, g, i, *_: (b, 0, i)),
+              *[row(lambda g: 0) for _ in tables],
+          ],
+          out_specs=[
+              part,
+              pl.BlockSpec(
+                  (1, 1, heads, block), lambda b, g, i, *_: (b, g, 0, i)),
+          ],
+          scratch_shapes=[
+              pltpu.VMEM((heads, length, depth), qkv.dtype),
+              pltpu.VMEM((LANES, length), qkv.dtype),
+              pltpu.VMEM((LANES, block), jnp.float32),
+          ],
+      ),
+      out_shape=[
+          jax.ShapeDtypeStruct((batch, length, columns // 3), qkv.dtype),
+          jax.ShapeDtypeStruct((batch, groups, heads, length), jnp.float32),
+      ],
+      compiler_params=blocks.tpu_params(
+          options, ("parallel", "arbitrary", "arbitrary")),
+      interpret=options.interpret,
+      name="flash_forward",
+  )(rows.forward, qkv, qkv, qkv, rows.ids, *tables)
+
+
+def _kernel(ranges, q_ref, k_ref, v_ref, ids_ref, *refs, d, block, keys,
+            window, rotary):
+  """One block of queries of the heads in 128 lanes."""
+  if rotary:
+    query_codes, key_codes, cos, sin, *refs = refs
+  else:
+    (query_codes, key_codes, *refs), cos, sin = refs, None, None
+  out_ref, lse_ref, key_scratch, value_scratch, total = refs
+  b, i = pl.program_id(0), pl.program_id(2)
+  heads, length = LANES // d, k_ref.shape[1]
+  dtype = q_ref.dtype
+  dot = functools.partial(tpu_rows.matmul, dtype)
+
+  def turned(ref, at, table_at):
+    x = ref[0, at, :].astype(jnp.float32)
+    if not rotary:
+      return x
+    return tpu_rows.turn(
+        x, cos[0, table_at, :].astype(jnp.float32),
+        sin[0, table_at, :].astype(jnp.float32), d,
+    )
+
+  @pl.when(i == 0)
+  def _():
+    def keep(j, _):
+      at = pl.ds(pl.multiple_of(j * LANES, LANES), LANES)
+      x = turned(k_ref, at, at).astype(dtype)
+      for h in range(heads):
+        key_scratch[h, at, :] = tpu_rows.with_codes(
+            x, key_codes[0, at, :], h, d)
+      value_scratch[:, at] = v_ref[0, at, :].astype(jnp.float32).T.astype(dtype)
+      return 0
+
+    jax.lax.fori_loop(0, length // LANES, keep, 0)
+
+  here = pl.ds(pl.multiple_of(i * block, LANES), block)
+  q = turned(q_ref, slice(None), here) * (d ** -0.5 * np.log2(np.e))
+  queries = [
+      tpu_rows.with_codes(q.astype(dtype), query_codes[0, here, :], h, d)
+      for h in range(heads)
+  ]
+  total[...] = jnp.zeros_like(total)
+
+  def visit(j, carry):
+    start = pl.multiple_of(j * keys, LANES)
+    at = pl.ds(start, keys)
+    after = []
+    for h, (most, weight) in enumerate(carry):
+      scores = dot(key_scratch[h, at, :], queries[h], ((1,), (1,)))
+      if window is not None:
+        scores = tpu_rows.windowed(scores, start, i * block, window)
+      new = jnp.maximum(most, scores.max(axis=0, keepdims=True))
+      p = jnp.exp2(scores - new)
+      fade = jnp.exp2(most - new)
+      own = slice(h * d, (h + 1) * d)
+      total[own, :] = total[own, :] * fade + dot(
+          value_scratch[own, at], p.astype(dtype), ((1,), (0,)))
+      after.append((new, weight * fade + p.sum(axis=0, keepdims=True)))
+    return tuple(after)
+
+  start = (jnp.full((1, block), _LOWEST), jnp.zeros((1, block)))
+  end = jax.lax.fori_loop(
+      ranges[b, 0, i], ranges[b, 1, i], visit, (start,) * heads)
+  real = ids_ref[0] > 0
+  for h, (most, weight) in enumerate(end):
+    own = slice(h * d, (h + 1) * d)
+    weight = jnp.where(real, weight, 1.0)
+    total[own, :] = jnp.where(real, total[own, :] / weight, 0.0)
+    lse_ref[0, 0, h:h + 1, :] = jnp.where(real, most + jnp.log2(weight), 1e30)
+  out_ref[0] = total[...].T.astype(dtype)

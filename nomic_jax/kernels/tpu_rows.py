@@ -1,0 +1,170 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the TPU kernels know of the rows, and how they turn a block of them.
+
+Both are laid out for blocks of 128 lanes, which hold two heads of 64 or one
+of 128, so that no operand is copied or transposed around a kernel.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+from jax import Array
+from jax.experimental.pallas import tpu as pltpu
+import jax.numpy as jnp
+
+LANES = 128
+BITS = 16  # of a segment id
+# Added to a score, in bits, for each bit in which two segment ids differ.
+# Far below any score, and a power of two, so exact in bfloat16.
+FAR = 2.0 ** 14
+
+
+class Rows(NamedTuple):
+  """Of a batch of rows; S is rounded up to a multiple of 128.
+
+  Segments become codes, 2 lanes a bit: a query holds (b, 1 - b) and a key
+  -FAR (1 - b, b), so that their product is 0 within a segment and at most
+  -FAR across. A head of 64 leaves half of the matrix unit's depth idle; the
+  codes lie there, and the mask costs nothing.
+  """
+
+  ids: Array  # int32 [B, 1, S]
+  query_codes: Array  # [B, S, 128], the same in both halves
+  key_codes: Array  # [B, S, 128]
+  cos: Array | None  # [B, S, 128], of each lane
+  sin: Array | None  # [B, S, 128], minus sin in the first half of a head
+  forward: Array  # int32 [B, 2, S/q]: first, after last key block of a query's
+  backward: Array  # int32 [B, 2, S/k]: the same of query blocks of a key's
+
+
+def make(
+    segment_ids: Array, angles: tuple[Array, Array] | None, dtype: Any,
+    blocks: tuple[int, int, int, int], window: int | None,
+) -> Rows:
+  """See `Rows`.
+
+  Args:
+    segment_ids: int32 [B, S], below 2^16.
+    angles: cos and sin, [B, S, d/2], or None.
+    dtype: of queries and keys.
+    blocks: of queries and keys forward, of queries and keys backward.
+    window: see `nomic_jax.kernels.attention.Attention`.
+  """
+  ids = _padded(segment_ids)
+  bits = (ids[:, :, None] >> jnp.arange(BITS)) & 1
+  query = jnp.concatenate([bits, 1 - bits], axis=-1)
+  key = -FAR * (1 - query)
+  idle = ((0, 0), (0, 0), (0, LANES // 2 - 2 * BITS))
+  query, key = (
+      jnp.tile(jnp.pad(x, idle), 2).astype(dtype) for x in (query, key)
+  )
+  cos = sin = None
+  if angles is not None:
+    cos, sin = (_padded(a) for a in angles)
+    heads = LANES // (2 * cos.shape[-1])
+    cos = jnp.tile(jnp.concatenate([cos, cos], -1), heads).astype(dtype)
+    sin = jnp.tile(jnp.concatenate([-sin, sin], -1), heads).astype(dtype)
+  q, k, back_q, back_k = blocks
+  return Rows(
+      ids[:, None], query, key, cos, sin, ranges(ids, q, k, window),
+      ranges(ids, back_k, back_q, window),
+  )
+
+
+def ranges(ids: Array, own: int, other: int, window: int | None) -> Array:
+  """Which blocks of `other` tokens a block of `own` tokens has to look at.
+
+  Args:
+    ids: int32 [B, S]; `own` and `other` divide S.
+    own: tokens in a block that looks.
+    other: tokens in a block that is looked at.
+    window: places to either side that are seen; None: all.
+
+  Returns:
+    int32 [B, 2, S/own], the first block and one after the last; both 0 where
+    there is nothing but padding.
+  """
+  def extent(size):  # least and greatest id of a block's texts
+    x = ids.reshape(ids.shape[0], -1, size)
+    return jnp.where(x > 0, x, 2**BITS).min(-1), x.max(-1)
+
+  (low, high), (other_low, other_high) = extent(own), extent(other)
+  meet = (low[:, :, None] <= other_high[:, None]) & (
+      other_low[:, None] <= high[:, :, None])
+  meet &= (high > 0)[:, :, None] & (other_high > 0)[:, None]
+  if window is not None:
+    start = jnp.arange(meet.shape[1])[:, None] * own
+    other_start = jnp.arange(meet.shape[2]) * other
+    meet &= start - window < other_start + other
+    meet &= other_start - window < start + own
+  at = jnp.arange(meet.shape[2])
+  first = jnp.where(meet, at, meet.shape[2]).min(-1)
+  after = jnp.where(meet, at + 1, 0).max(-1)
+  return jnp.stack([jnp.minimum(first, after), after], axis=1).astype(jnp.int32)
+
+
+def turn(x: Array, cos: Array, sin: Array, width: int) -> Array:
+  """Turns the heads in a block, float32 [n, 128], as `Rows` lays out angles.
+
+  With `-sin` it turns back.
+  """
+  half = width // 2
+  if width == LANES:
+    other = pltpu.roll(x, half, 1)
+  else:
+    other = jnp.where(
+        jax.lax.rem(_lane(x.shape), width) < half,
+        pltpu.roll(x, LANES - half, 1), pltpu.roll(x, half, 1),
+    )
+  return x * cos + other * sin
+
+
+def with_codes(x: Array, codes: Array, head: int, width: int) -> Array:
+  """One head of a block, its segment codes beside it.
+
+  Args:
+    x: [n, 128].
+    codes: [n, 128].
+    head: which of the block's.
+    width: d.
+
+  Returns:
+    [n, 128], or [n, 256] for a head of 128.
+  """
+  if width == LANES:
+    return jnp.concatenate([x, codes], axis=-1)
+  return jnp.where(head_of(x.shape, width) == head, x, codes)
+
+
+def matmul(dtype: Any, a: Array, b: Array, contract: Any) -> Array:
+  """Contracts a pair of axes; exact products, float32 sums."""
+  exact = dtype == jnp.float32
+  return jax.lax.dot_general(
+      a, b, (contract, ((), ())), preferred_element_type=jnp.float32,
+      precision=jax.lax.Precision.HIGHEST if exact else None,
+  )
+
+
+def windowed(scores: Array, key: Any, query: Any, window: int) -> Array:
+  """Scores [keys, queries] from those places on, without the far ones."""
+  place = lambda axis: jax.lax.broadcasted_iota(jnp.int32, scores.shape, axis)
+  far = jnp.abs(place(0) - place(1) + (key - query)) > window
+  return jnp.where(far, -FAR, scores)
+
+
+def head_of(shape: tuple[int, int], width: int) -> Array:
+  """Which of a block's heads a lane is of."""
+  # `//` would ask which chip this is, and there is none where one compiles
+  # for another machine.
+  return jax.lax.div(_lane(shape), width)
+
+
+def _lane(shape: tuple[int, int]) -> Array:
+  return jax.lax.broadcasted_iota(jnp.int32, shape, 1)
+
+
+def _padded(x: Array) -> Array:
+  """Zeros after the row, up to a multiple of 128 tokens."""
+  extra = -x.shape[1] % LANES
+  return jnp.pad(x, ((0, 0), (0, extra)) + ((0, 0),) * (x.ndim - 2))
