@@ -54,7 +54,7 @@ def base(size: str) -> ml_collections.ConfigDict:
 
   c.compute = ml_collections.ConfigDict()
   c.compute.dtype = "bfloat16" if size == "paper" else "float32"
-  c.compute.attention = "reference"
+  c.compute.attention = "auto"  # see nomic_jax/kernels/attention.py
   # Of a layer, the backward pass recomputes: none; full, all of it; dots, what
   # is no matmul; weight_dots, besides those the matmuls of attention.
   c.compute.remat = "full" if size == "paper" else "none"

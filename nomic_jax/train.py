@@ -33,7 +33,7 @@ from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.held_out import HeldOut
-from nomic_jax.kernels.attention import check_implementation
+from nomic_jax.kernels import attention
 from nomic_jax.loop import loop
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
@@ -121,11 +121,16 @@ def _steps(text: str) -> range:
 
 
 def make_encoder(
-    config: ml_collections.ConfigDict, architecture: EncoderConfig
+    config: ml_collections.ConfigDict, architecture: EncoderConfig,
+    mesh: Mesh | None = None,
 ) -> Encoder:
-  """The encoder, computed as `config.compute` says."""
+  """The encoder, computed on `mesh` as `config.compute` says.
+
+  Without a mesh its attention is the plain one, which runs anywhere.
+  """
   compute = config.compute.to_dict()
-  check_implementation(compute["attention"])
+  compute["attention"] = "reference" if mesh is None else attention.choose(
+      compute["attention"], mesh, partition.ROW_AXES)
   check_pooling(architecture.pooling)
   if compute["dtype"] not in _DTYPES:
     raise UserError(
@@ -155,7 +160,8 @@ def setup(
     UserError: for whatever in the config does not fit.
   """
   _check_lengths(config.data, architecture)
-  encoder = make_encoder(config, architecture)
+  mesh = partition.make_mesh(config.mesh, devices)
+  encoder = make_encoder(config, architecture, mesh)
   loss = optim.freeze(
       losses.make(config.loss, encoder), config.optimizer.lr_multipliers
   )
@@ -163,7 +169,6 @@ def setup(
   tx, schedule = optim.make(
       config.optimizer, config.steps, _per_step(config.data)
   )
-  mesh = partition.make_mesh(config.mesh, devices)
 
   init = functools.partial(step_lib.init_state, loss, tx, config.seed)
   boxed = jax.eval_shape(init)

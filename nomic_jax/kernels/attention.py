@@ -7,10 +7,15 @@ d width of a head, D width of the model.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
 from jax import Array
+import jax.numpy as jnp
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec
+import numpy as np
 
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
@@ -24,16 +29,48 @@ _IMPLEMENTATIONS = {
     "reference": reference,
     "pallas_tpu": flash_tpu,
 }
+# What a kernel was written for; the others run anywhere.
+_PLATFORMS = {"pallas_tpu": "tpu"}
+_AUTO = {"tpu": "pallas_tpu"}
 
 
-def check_implementation(name: str) -> str:
-  """Returns `name`, or raises UserError listing the implementations."""
-  if name not in _IMPLEMENTATIONS:
+def choose(name: str, mesh: Mesh, rows_over: tuple[str, ...]) -> "Attention":
+  """Attention for the devices of a mesh; what `auto` becomes is printed.
+
+  Args:
+    name: an implementation, or auto for the one made for these devices.
+    mesh: where it is to run; AOT devices will do.
+    rows_over: the axes of the mesh over which rows of tokens lie.
+
+  Raises:
+    UserError: for a name that is unknown or does not run there.
+  """
+  device = mesh.devices.flat[0]
+  chosen = _AUTO.get(device.platform, "reference") if name == "auto" else name
+  if chosen not in _IMPLEMENTATIONS:
+    known = ("auto", *_IMPLEMENTATIONS)
     raise UserError(
-        f"compute.attention: no implementation '{name}'; expected one of "
-        f"{', '.join(_IMPLEMENTATIONS)}.{nearest(name, _IMPLEMENTATIONS)}"
+        f"config.compute.attention: no implementation '{name}'; expected one "
+        f"of {', '.join(known)}.{nearest(name, known)}"
     )
-  return name
+  platform = _PLATFORMS.get(chosen, device.platform)
+  if platform != device.platform:
+    raise UserError(
+        f"config.compute.attention: {chosen} runs on {platform}, and these "
+        f"devices are {device.platform}; set it to auto or reference"
+    )
+  kernel = chosen in _PLATFORMS
+  whole = int(np.prod([mesh.shape[a] for a in rows_over]))
+  if kernel and whole != mesh.size:
+    raise UserError(
+        f"config.compute.attention: {chosen} would repeat its work on devices "
+        "that share rows; set config.mesh.tensor=1, or it to reference"
+    )
+  if name == "auto":
+    print(f"attention: {chosen}, for {device.device_kind}")
+  return Attention(
+      chosen, device=device.device_kind, rows_over=rows_over if kernel else ()
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +81,13 @@ class Attention:
     out = attention(qkv, rows, heads)  # in each layer
 
   Attributes:
-    implementation: a name `check_implementation` accepts.
+    implementation: a name in this module's table, `auto` excepted.
     window: how many places to either side a token sees; None: all.
     device: `jax.Device.device_kind` of where it runs.
     blocks: tokens in a kernel's blocks of queries and keys, forward and
       backward; None: see `nomic_jax.kernels.blocks`.
+    rows_over: axes of the mesh in context over which rows lie. A kernel runs
+      on each device's own, since XLA cannot divide it.
     interpret: run a kernel as Python on the CPU: True, or Pallas' parameters
       to do so.
   """
@@ -57,6 +96,7 @@ class Attention:
   window: int | None = None
   device: str = ""
   blocks: tuple[int, int, int, int] | None = None
+  rows_over: tuple[str, ...] = ()
   interpret: Any = False
 
   def prepare(
@@ -76,7 +116,7 @@ class Attention:
       A tree of arrays with leading axis B.
 
     Raises:
-      UserError: for an unknown implementation.
+      UserError: for what the implementation cannot do.
       ValueError: for shapes that do not fit each other.
     """
     if segment_ids.ndim != 2:
@@ -90,8 +130,8 @@ class Attention:
           f"angles must be two [B, S, d/2] with [B, S] = {segment_ids.shape}: "
           f"got {[a.shape for a in angles]}"
       )
-    module = _IMPLEMENTATIONS[check_implementation(self.implementation)]
-    return module.prepare(self, segment_ids, angles, dtype)
+    return _IMPLEMENTATIONS[self.implementation].prepare(
+        self, segment_ids, angles, jnp.dtype(dtype))
 
   def __call__(self, qkv: Array, rows: Any, heads: int) -> Array:
     """[B, S, 3 H d], all of q, then k, then v, to [B, S, H d].
@@ -102,7 +142,19 @@ class Attention:
       raise ValueError(
           f"qkv must be [B, S, 3 H d] with H = {heads}: got {qkv.shape}"
       )
+    attend = functools.partial(
+        _IMPLEMENTATIONS[self.implementation].attend, self, heads=heads)
+    mesh = jax.sharding.get_abstract_mesh()
+    if self.rows_over and not mesh.empty and not mesh.manual_axes:
+      count = int(np.prod([mesh.shape[a] for a in self.rows_over]))
+      if qkv.shape[0] % count:
+        raise UserError(
+            f"compute.attention: {self.implementation} cannot lay "
+            f"{qkv.shape[0]} rows over {count} devices; give it a multiple "
+            "(config.data.rows_multiple or batch_size; config.loss.chunks)"
+        )
+      spec = PartitionSpec(self.rows_over)
+      attend = jax.shard_map(
+          attend, in_specs=(spec, spec), out_specs=spec, check_vma=False)
     with jax.named_scope(f"attention_{self.implementation}"):
-      return _IMPLEMENTATIONS[self.implementation].attend(
-          self, qkv, rows, heads
-      )
+      return attend(qkv, rows)

@@ -10,10 +10,10 @@ from nomic_jax.errors import UserError
 
 # VMEM that a kernel may take, MiB, by `jax.Device.device_kind`; the first
 # letters decide. The compiler reserves the rest.
-_VMEM = {"TPU v4": 15, "TPU v5 lite": 100, "TPU v5": 80, "TPU v6": 100,
-         "TPU7": 50}
+_VMEM = {"TPU v4": 16, "TPU v5 lite": 100, "TPU v5": 80, "TPU v6": 100,
+         "TPU7": 56}
 # Tokens in a block: queries and keys forward, queries and keys backward.
-_TPU = (512, 512, 512, 512)
+_TPU = (1024, 256, 512, 512)
 
 
 def find(kernel: str, options: Any, length: int) -> tuple[int, ...]:

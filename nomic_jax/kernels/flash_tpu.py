@@ -109,8 +109,7 @@ def forward(
   row = lambda column: pl.BlockSpec(
       (1, length, LANES), lambda b, g, i, *_: (b, 0, column(g)))
   part = pl.BlockSpec((1, block, LANES), lambda b, g, i, *_: (b, i, g))
-  tables = [rows.query_codes, rows.key_codes]
-  tables += [] if rows.cos is None else [rows.cos, rows.sin]
+  tables, table_specs = tpu_rows.table_specs(rows)
   kernel = functools.partial(
       _kernel, d=d, block=block, keys=keys, window=options.window,
       rotary=rows.cos is not None,
@@ -123,7 +122,7 @@ def forward(
           in_specs=[
               part, row(lambda g: groups + g), row(lambda g: 2 * groups + g),
               pl.BlockSpec((1, 1, block), lambda b, g, i, *_: (b, 0, i)),
-              *[row(lambda g: 0) for _ in tables],
+              *table_specs,
           ],
           out_specs=[
               part,
@@ -150,10 +149,9 @@ def forward(
 def _kernel(ranges, q_ref, k_ref, v_ref, ids_ref, *refs, d, block, keys,
             window, rotary):
   """One block of queries of the heads in 128 lanes."""
+  codes, *refs = refs
   if rotary:
-    query_codes, key_codes, cos, sin, *refs = refs
-  else:
-    (query_codes, key_codes, *refs), cos, sin = refs, None, None
+    cos, sin, *refs = refs
   out_ref, lse_ref, key_scratch, value_scratch, total = refs
   b, i = pl.program_id(0), pl.program_id(2)
   heads, length = LANES // d, k_ref.shape[1]
@@ -174,9 +172,9 @@ def _kernel(ranges, q_ref, k_ref, v_ref, ids_ref, *refs, d, block, keys,
     def keep(j, _):
       at = pl.ds(pl.multiple_of(j * LANES, LANES), LANES)
       x = turned(k_ref, at, at).astype(dtype)
+      own = tpu_rows.key_codes(codes[0, at, :])
       for h in range(heads):
-        key_scratch[h, at, :] = tpu_rows.with_codes(
-            x, key_codes[0, at, :], h, d)
+        key_scratch[h, at, :] = tpu_rows.with_codes(x, own, h, d)
       value_scratch[:, at] = v_ref[0, at, :].astype(jnp.float32).T.astype(dtype)
       return 0
 
@@ -185,7 +183,7 @@ def _kernel(ranges, q_ref, k_ref, v_ref, ids_ref, *refs, d, block, keys,
   here = pl.ds(pl.multiple_of(i * block, LANES), block)
   q = turned(q_ref, slice(None), here) * (d ** -0.5 * np.log2(np.e))
   queries = [
-      tpu_rows.with_codes(q.astype(dtype), query_codes[0, here, :], h, d)
+      tpu_rows.with_codes(q.astype(dtype), codes[0, here, :], h, d)
       for h in range(heads)
   ]
   total[...] = jnp.zeros_like(total)
@@ -193,13 +191,19 @@ def _kernel(ranges, q_ref, k_ref, v_ref, ids_ref, *refs, d, block, keys,
   def visit(j, carry):
     start = pl.multiple_of(j * keys, LANES)
     at = pl.ds(start, keys)
+    # All heads' scores before their weights: a head's exponentials then fill
+    # the time of the next one's product.
+    scores = [
+        dot(key_scratch[h, at, :], queries[h], ((1,), (1,)))
+        for h in range(heads)
+    ]
+    if window is not None:
+      scores = [
+          tpu_rows.windowed(x, start, i * block, window) for x in scores]
     after = []
     for h, (most, weight) in enumerate(carry):
-      scores = dot(key_scratch[h, at, :], queries[h], ((1,), (1,)))
-      if window is not None:
-        scores = tpu_rows.windowed(scores, start, i * block, window)
-      new = jnp.maximum(most, scores.max(axis=0, keepdims=True))
-      p = jnp.exp2(scores - new)
+      new = jnp.maximum(most, scores[h].max(axis=0, keepdims=True))
+      p = jnp.exp2(scores[h] - new)
       fade = jnp.exp2(most - new)
       own = slice(h * d, (h + 1) * d)
       total[own, :] = total[own, :] * fade + dot(

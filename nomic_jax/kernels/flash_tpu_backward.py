@@ -48,8 +48,7 @@ def backward(
   *_, queries, keys = blocks.find("pallas_tpu", options, length)
   row = lambda column: pl.BlockSpec(
       (1, length, LANES), lambda b, g, phase, *_: (b, 0, column(g)))
-  tables = [rows.query_codes, rows.key_codes]
-  tables += [] if rows.cos is None else [rows.cos, rows.sin]
+  tables, table_specs = tpu_rows.table_specs(rows)
   own = lambda g: g
   return pl.pallas_call(
       functools.partial(
@@ -60,11 +59,12 @@ def backward(
           num_scalar_prefetch=1,
           grid=(batch, groups, 3),
           in_specs=[
-              row(own), row(lambda g: groups + g), row(lambda g: 2 * groups + g),
+              row(own), row(lambda g: groups + g),
+              row(lambda g: 2 * groups + g),
               row(own), row(own),
               pl.BlockSpec(
                   (1, 1, heads, length), lambda b, g, *_: (b, g, 0, 0)),
-              *[row(lambda g: 0) for _ in tables],
+              *table_specs,
           ],
           out_specs=pl.BlockSpec(
               (1, length, LANES),
@@ -72,7 +72,6 @@ def backward(
           scratch_shapes=[
               pltpu.VMEM((heads, length, depth), qkv.dtype),  # queries, codes
               pltpu.VMEM((heads, length, depth), qkv.dtype),  # keys, codes
-              pltpu.VMEM((length, LANES), qkv.dtype),  # queries
               pltpu.VMEM((LANES, length), qkv.dtype),  # keys, transposed
               pltpu.VMEM((8, length), jnp.float32),  # output · its gradient
               pltpu.VMEM((LANES, length), jnp.float32),  # of queries
@@ -91,7 +90,7 @@ def backward(
 def _kernel(ranges, q_ref, k_ref, v_ref, out_ref, gradient_ref, lse_ref, *refs,
             d, queries, keys, window, rotary):
   """A row of the heads in 128 lanes: computes, then writes dq, dk, dv."""
-  tables, refs = refs[:4 if rotary else 2], refs[4 if rotary else 2:]
+  tables, refs = refs[:3 if rotary else 1], refs[3 if rotary else 1:]
   result, *scratch = refs
   grads = scratch[-1]
   row, phase = pl.program_id(0), pl.program_id(2)
@@ -106,7 +105,7 @@ def _kernel(ranges, q_ref, k_ref, v_ref, out_ref, gradient_ref, lse_ref, *refs,
             gradient_ref=gradient_ref, lse_ref=lse_ref, tables=tables,
             scratch=scratch, d=d, queries=queries, keys=keys, window=window,
         ), 0)
-    _finish_queries(result, tables, scratch[5], d)
+    _finish_queries(result, tables, scratch[4], d)
 
   @pl.when(phase > 0)
   def _():
@@ -115,8 +114,8 @@ def _kernel(ranges, q_ref, k_ref, v_ref, out_ref, gradient_ref, lse_ref, *refs,
 
 def _prepare(q_ref, k_ref, out_ref, gradient_ref, tables, scratch, d):
   """Turns queries and keys; sums output times gradient over each head."""
-  q_codes, k_codes, q_turned, k_transposed, delta, grad_q, *_ = scratch
-  query_codes, key_codes, *angles = tables
+  q_codes, k_codes, k_transposed, delta, grad_q, *_ = scratch
+  codes, *angles = tables
   dtype, heads = q_ref.dtype, LANES // d
 
   def step(j, _):
@@ -127,17 +126,17 @@ def _prepare(q_ref, k_ref, out_ref, gradient_ref, tables, scratch, d):
       cos, sin = map(f32, angles)
       q, k = (tpu_rows.turn(x, cos, sin, d) for x in (q, k))
     q = (q * (d ** -0.5 / _LN2)).astype(dtype)
-    q_turned[at, :] = q
     k_transposed[:, at] = k.T.astype(dtype)
+    own = codes[0, at, :]
     for h in range(heads):
-      q_codes[h, at, :] = tpu_rows.with_codes(q, query_codes[0, at, :], h, d)
+      q_codes[h, at, :] = tpu_rows.with_codes(q, own, h, d)
       k_codes[h, at, :] = tpu_rows.with_codes(
-          k.astype(dtype), key_codes[0, at, :], h, d)
-    # Line h of `own` picks head h's lanes: sums over them come out as a line.
-    own = jax.lax.broadcasted_iota(jnp.int32, (8, LANES), 0) == (
+          k.astype(dtype), tpu_rows.key_codes(own), h, d)
+    # Line h picks head h's lanes: sums over them come out as a line.
+    line = jax.lax.broadcasted_iota(jnp.int32, (8, LANES), 0) == (
         tpu_rows.head_of((8, LANES), d))
     delta[:, at] = tpu_rows.matmul(
-        jnp.float32, own.astype(jnp.float32), f32(out_ref) * f32(gradient_ref),
+        jnp.float32, line.astype(jnp.float32), f32(out_ref) * f32(gradient_ref),
         ((1,), (1,)))
     grad_q[:, at] = jnp.zeros((LANES, LANES), jnp.float32)
     return 0
@@ -149,8 +148,7 @@ def _block_of_keys(
     j, _, *, row, ranges, v_ref, gradient_ref, lse_ref, tables, scratch, d,
     queries, keys, window):
   """Gradients of a block of keys and values, and what it adds to queries'."""
-  (q_codes, k_codes, q_turned, k_transposed, delta, grad_q, sums,
-   grads) = scratch
+  q_codes, k_codes, k_transposed, delta, grad_q, sums, grads = scratch
   dtype, heads = v_ref.dtype, LANES // d
   dot = functools.partial(tpu_rows.matmul, dtype)
   start = pl.multiple_of(j * keys, LANES)
@@ -176,9 +174,9 @@ def _block_of_keys(
       ds = (p * (dp - delta[h:h + 1, to])).astype(dtype)
       own = slice(h * d, (h + 1) * d)
       grad_q[own, to] += dot(k_transposed[own, at], ds, ((1,), (0,)))
-      of_k.append(dot(ds, q_turned[to, :], ((1,), (0,))))
+      of_k.append(dot(ds, q_codes[h, to, :LANES], ((1,), (0,))))
       of_v.append(dot(p.astype(dtype), gradient, ((1,), (0,))))
-    # A product has the lanes of all heads; only its own head's are meant.
+    # A product has codes, or another head's gradient, in the other lanes.
     for n, parts in enumerate((of_k, of_v)):
       whole = parts[0]
       for h in range(1, heads):
@@ -188,8 +186,8 @@ def _block_of_keys(
 
   jax.lax.fori_loop(ranges[row, 0, j], ranges[row, 1, j], visit, 0)
   grad_k = sums[0] * _LN2
-  if len(tables) == 4:
-    cos, sin = (t[0, at, :].astype(jnp.float32) for t in tables[2:])
+  if len(tables) == 3:
+    cos, sin = (t[0, at, :].astype(jnp.float32) for t in tables[1:])
     grad_k = tpu_rows.turn(grad_k, cos, -sin, d)
   grads[0, at, :] = grad_k.astype(dtype)
   grads[1, at, :] = sums[1].astype(dtype)
@@ -201,8 +199,8 @@ def _finish_queries(result, tables, grad_q, d):
   def step(j, _):
     at = pl.ds(pl.multiple_of(j * LANES, LANES), LANES)
     x = grad_q[:, at].T * d ** -0.5
-    if len(tables) == 4:
-      cos, sin = (t[0, at, :].astype(jnp.float32) for t in tables[2:])
+    if len(tables) == 3:
+      cos, sin = (t[0, at, :].astype(jnp.float32) for t in tables[1:])
       x = tpu_rows.turn(x, cos, -sin, d)
     result[0, at, :] = x.astype(result.dtype)
     return 0

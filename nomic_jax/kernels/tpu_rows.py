@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 from jax import Array
+from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 import jax.numpy as jnp
 
@@ -25,13 +26,13 @@ class Rows(NamedTuple):
 
   Segments become codes, 2 lanes a bit: a query holds (b, 1 - b) and a key
   -FAR (1 - b, b), so that their product is 0 within a segment and at most
-  -FAR across. A head of 64 leaves half of the matrix unit's depth idle; the
-  codes lie there, and the mask costs nothing.
+  -FAR across; `key_codes` makes the second of the first. A head of 64 leaves
+  half of the matrix unit's depth idle; the codes lie there, and the mask costs
+  nothing.
   """
 
   ids: Array  # int32 [B, 1, S]
-  query_codes: Array  # [B, S, 128], the same in both halves
-  key_codes: Array  # [B, S, 128]
+  codes: Array  # [B, S, 128], of queries, the same in both halves
   cos: Array | None  # [B, S, 128], of each lane
   sin: Array | None  # [B, S, 128], minus sin in the first half of a head
   forward: Array  # int32 [B, 2, S/q]: first, after last key block of a query's
@@ -53,12 +54,9 @@ def make(
   """
   ids = _padded(segment_ids)
   bits = (ids[:, :, None] >> jnp.arange(BITS)) & 1
-  query = jnp.concatenate([bits, 1 - bits], axis=-1)
-  key = -FAR * (1 - query)
+  codes = jnp.concatenate([bits, 1 - bits], axis=-1)
   idle = ((0, 0), (0, 0), (0, LANES // 2 - 2 * BITS))
-  query, key = (
-      jnp.tile(jnp.pad(x, idle), 2).astype(dtype) for x in (query, key)
-  )
+  codes = jnp.tile(jnp.pad(codes, idle), 2).astype(dtype)
   cos = sin = None
   if angles is not None:
     cos, sin = (_padded(a) for a in angles)
@@ -67,7 +65,7 @@ def make(
     sin = jnp.tile(jnp.concatenate([-sin, sin], -1), heads).astype(dtype)
   q, k, back_q, back_k = blocks
   return Rows(
-      ids[:, None], query, key, cos, sin, ranges(ids, q, k, window),
+      ids[:, None], codes, cos, sin, ranges(ids, q, k, window),
       ranges(ids, back_k, back_q, window),
   )
 
@@ -118,6 +116,25 @@ def turn(x: Array, cos: Array, sin: Array, width: int) -> Array:
         pltpu.roll(x, LANES - half, 1), pltpu.roll(x, half, 1),
     )
   return x * cos + other * sin
+
+
+def key_codes(codes: Array) -> Array:
+  """A key's codes from a query's; see `Rows`."""
+  return (FAR * codes.astype(jnp.float32) - FAR).astype(codes.dtype)
+
+
+def table_specs(rows: Rows) -> tuple[list[Array], list[pl.BlockSpec]]:
+  """Codes and angles, as operands that stay for all heads of a row.
+
+  Held once and not twice, since VMEM is short for long rows: the next row's
+  are waited for, once for all its heads.
+  """
+  tables = [x for x in (rows.codes, rows.cos, rows.sin) if x is not None]
+  spec = pl.BlockSpec(
+      (1, *rows.codes.shape[1:]), lambda b, *_: (b, 0, 0),
+      pipeline_mode=pl.Buffered(1),
+  )
+  return tables, [spec] * len(tables)
 
 
 def with_codes(x: Array, codes: Array, head: int, width: int) -> Array:

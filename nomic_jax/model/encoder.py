@@ -98,7 +98,9 @@ class Encoder:
     tokens = dict.fromkeys(
         ("ids", "segment_ids", "positions"), jnp.zeros((1, 8), jnp.int32)
     )
-    return self._trunk().init(rng, tokens)["params"]
+    # Kernels have nothing to say about parameters, and their devices.
+    plain = dataclasses.replace(self, attention="reference")
+    return plain._trunk().init(rng, tokens)["params"]
 
   def apply(
       self, params: Params, tokens: Tokens, rng: Array | None = None

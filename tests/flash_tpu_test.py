@@ -1,0 +1,186 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The TPU kernels: on a mesh, for races, and compiled for the real chips."""
+
+import dataclasses
+import functools
+import importlib.util
+import os
+import re
+
+from flax.linen import meta
+import jax
+from jax.experimental import topologies
+from jax.experimental.pallas import tpu as pltpu
+import jax.numpy as jnp
+from jax.sharding import Mesh
+import ml_collections
+import numpy as np
+import optax
+import pytest
+
+from nomic_jax import partition
+from nomic_jax import step as step_lib
+from nomic_jax import train
+from nomic_jax.errors import UserError
+from nomic_jax.kernels import tpu_rows
+from nomic_jax.kernels.attention import Attention
+from nomic_jax.kernels.attention import choose
+from nomic_jax.kernels.specs import SPECS
+from nomic_jax.losses.mlm import MLM
+from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model.encoder import Encoder
+import tiny
+
+ENCODER = EncoderConfig(
+    vocab_size=96, width=128, layers=2, heads=2, mlp_width=128, max_length=64)
+
+
+@pytest.mark.parametrize("window", [None, 0, 130])
+def test_ranges_leave_out_exactly_what_nobody_sees(window):
+  rng = np.random.default_rng(0)
+  skipped = 0
+  for _ in range(20):
+    ids = np.sort(rng.integers(0, 9, (1, 1024)), axis=1)[:, ::-1]
+    ids = np.where(ids > 0, ids.max() + 1 - ids, 0).astype(np.int32)
+    seen = (ids[0][:, None] == ids[0]) & (ids[0] > 0)
+    if window is not None:
+      at = np.arange(1024)
+      seen &= abs(at[:, None] - at) <= window
+    blocks = seen.reshape(4, 256, 8, 128).any((1, 3))
+    first, after = np.asarray(tpu_rows.ranges(ids, 256, 128, window))[0]
+    for row, a, b in zip(blocks, first, after):
+      assert not row[:a].any() and not row[b:].any()
+      if window is None:  # nothing in between is visited in vain, either
+        assert row[a:b].all() and (b > a) == row.any()
+      skipped += 8 - (b - a)
+  assert skipped > 200
+
+
+def test_interpreted_for_races():
+  spec = SPECS["padded"]
+  attention = Attention(
+      "pallas_tpu", interpret=pltpu.InterpretParams(detect_races=True),
+      blocks=(128, 128, 128, 128))
+
+  @tiny.jit
+  def gradient(qkv):
+    rows = attention.prepare(spec.segment_ids(), spec.angles(), "float32")
+    return jax.grad(lambda x: attention(x, rows, spec.heads).sum())(qkv)
+
+  assert np.isfinite(gradient(spec.qkv())).all()
+  from jax._src.pallas.mosaic.interpret import interpret_pallas_call
+  assert not interpret_pallas_call.get_races().races_found
+
+
+def test_a_step_on_a_mesh_equals_the_plain_one():
+  batch = jax.tree.map(lambda x: x[None], tiny.mlm_batch(8, 16))
+  params = {}
+  for kind in ("reference", "pallas_tpu"):
+    loss = MLM(Encoder(ENCODER, attention=Attention(
+        kind, rows_over=partition.ROW_AXES if kind == "pallas_tpu" else (),
+        interpret=True)))
+    tx = optax.sgd(1.0)
+    mesh = partition.make_mesh(
+        ml_collections.ConfigDict(dict(data=4, fsdp=2, tensor=1)),
+        jax.devices())
+    state = meta.unbox(jax.eval_shape(
+        lambda: step_lib.init_state(loss, tx, 0)))
+    state = tiny.jit(lambda: meta.unbox(step_lib.init_state(loss, tx, 0)))()
+    step = tiny.jit(
+        partition.in_mesh(step_lib.make_train_step(loss, tx), mesh),
+        in_shardings=(None, partition.batch_sharding(mesh)))
+    params[kind] = jax.device_get(step(state, batch)[0].params), (
+        jax.device_get(state.params))
+  tiny.assert_close(params["pallas_tpu"][0], params["reference"][0], 1e-5)
+  with pytest.raises(AssertionError):  # control: it did learn
+    tiny.assert_close(*params["reference"], 1e-5)
+
+
+def test_wrong_use_names_the_mend():
+  cpu = Mesh(np.array(jax.devices()[:1]).reshape(1, 1, 1), partition.AXES)
+  with pytest.raises(UserError, match="Did you mean 'reference'"):
+    choose("refrence", cpu, partition.ROW_AXES)
+  with pytest.raises(UserError, match="pallas_tpu runs on tpu, .* are cpu; "):
+    choose("pallas_tpu", cpu, partition.ROW_AXES)
+  ids, qkv = np.ones((2, 256), np.int32), np.zeros((2, 256, 288), "f")
+  attention = Attention("pallas_tpu", interpret=True)
+  rows = attention.prepare(ids, None, "float32")
+  with pytest.raises(UserError, match="no layout for 3 heads of 32"):
+    attention(qkv, rows, 3)
+  with pytest.raises(UserError, match="float32 or bfloat16, not float16"):
+    attention.prepare(ids, None, "float16")
+  with pytest.raises(UserError, match="block of 384 .* not divide rows of 256"):
+    dataclasses.replace(attention, blocks=(384,) * 4).prepare(ids, None, "f4")
+  mesh = Mesh(np.array(jax.devices()).reshape(4, 2, 1), partition.AXES)
+  attention = dataclasses.replace(attention, rows_over=partition.ROW_AXES)
+  with pytest.raises(UserError, match="cannot lay 2 rows over 8 devices"):
+    partition.in_mesh(lambda: attention(qkv[..., :192], rows, 1), mesh)()
+
+
+def test_auto_is_the_plain_path_on_cpu(capsys):
+  cpu = Mesh(np.array(jax.devices()[:1]).reshape(1, 1, 1), partition.AXES)
+  chosen = choose("auto", cpu, partition.ROW_AXES)
+  assert chosen.implementation == "reference"
+  assert "attention: reference, for cpu" in capsys.readouterr().out
+
+
+@pytest.fixture(name="topology", scope="module")
+def _topology():
+  if importlib.util.find_spec("libtpu") is None:
+    pytest.skip("no libtpu, the compiler for TPUs: pip install .[tpu-aot]")
+  os.environ |= dict(
+      TPU_SKIP_MDS_QUERY="1", TPU_WORKER_HOSTNAMES="localhost",
+      TPU_ACCELERATOR_TYPE="v5litepod-16", ALLOW_MULTIPLE_LIBTPU_LOAD="1")
+  return lambda name: topologies.get_topology_desc(
+      platform="tpu", topology_name=name).devices
+
+
+@pytest.mark.parametrize("chip, length, dtype", [
+    ("v4:2x2x1", 2048, "bfloat16"), ("v5e:2x2", 8192, "bfloat16"),
+    ("v5p:2x2x1", 8192, "bfloat16"), ("v6e:2x2", 8192, "bfloat16"),
+    ("tpu7x:2x2x1", 8192, "bfloat16"), ("v5e:2x2", 200, "float32"),
+])
+def test_compiles_for_the_chip(topology, chip, length, dtype):
+  device = topology(chip)[0]
+  attention = Attention("pallas_tpu", device=device.device_kind)
+  shape = functools.partial(
+      jax.ShapeDtypeStruct,
+      sharding=jax.sharding.SingleDeviceSharding(device))
+
+  def both(qkv, ids, cos, sin):
+    rows = attention.prepare(ids, (cos, sin), qkv.dtype)
+    out, back = jax.vjp(lambda x: attention(x, rows, 12), qkv)
+    return back(out)[0]
+
+  angle = shape((2, length, 32), jnp.float32)
+  text = jax.jit(both).lower(
+      shape((2, length, 3 * 768), dtype), shape((2, length), jnp.int32),
+      angle, angle).compile().as_text()
+  assert text.count('custom_call_target="tpu_custom_call"') == 2
+  if length % 128 == 0:  # the kernels read and write arrays as they lie
+    assert not re.search(rf"\[2,{length},(2304|768)\]\S* (copy|transpose)\(",
+                         text)
+
+
+def test_the_train_step_has_the_kernels(topology, capsys):
+  config = ml_collections.ConfigDict(dict(
+      seed=0, steps=10, loss=dict(name="mlm", chunks=1),
+      data=dict(kind="text", row_length=256, batch_size=8),
+      compute=dict(dtype="bfloat16", attention="auto", remat=True, unroll=1,
+                   dropout=0.0),
+      mesh=dict(data=-1, fsdp=1, tensor=1, rules="replicated")))
+  from configs import common
+  config.optimizer = common.base("miniature").optimizer
+  config.optimizer.update(dict(
+      learning_rate=1e-3, schedule="constant", warmup_steps=0))
+  run = train.setup(config, ENCODER, topology("v5e:2x2"))
+  assert "attention: pallas_tpu, for TPU v5 lite" in capsys.readouterr().out
+  batch = {
+      k: jax.ShapeDtypeStruct((1, 8, 20 if k in ("masked", "labels") else 256),
+                              jnp.int32)
+      for k in ("ids", "segment_ids", "positions", "masked", "labels")}
+  text = run.step.lower(run.state, batch).compile().as_text()
+  # Forward, forward again under remat, backward; 2 rows on each of 4 devices.
+  calls = re.findall(r".*tpu_custom_call.*", text)
+  assert len(calls) == 3 and all("[2,256," in c for c in calls)
