@@ -19,6 +19,7 @@ import numpy as np
 import optax
 import pytest
 
+from nomic_jax import optim
 from nomic_jax import partition
 from nomic_jax import step as step_lib
 from nomic_jax import train
@@ -169,11 +170,12 @@ def test_the_train_step_has_the_kernels(topology, capsys):
       data=dict(kind="text", row_length=256, batch_size=8),
       compute=dict(dtype="bfloat16", attention="auto", remat=True, unroll=1,
                    dropout=0.0),
-      mesh=dict(data=-1, fsdp=1, tensor=1, rules="replicated")))
-  from configs import common
-  config.optimizer = common.base("miniature").optimizer
-  config.optimizer.update(dict(
-      learning_rate=1e-3, schedule="constant", warmup_steps=0))
+      mesh=dict(data=-1, fsdp=1, tensor=1, rules="replicated",
+                unsharded_limit=1.0),
+      optimizer=dict(learning_rate=1.0, schedule="constant", warmup="0",
+                     b1=0.9, b2=0.99, eps=1.0, weight_decay=0.01,
+                     clip_norm=0.0, lr_multipliers=((".*", 1.0),),
+                     decay_multipliers=optim.DECAY_RULE)))
   run = train.setup(config, ENCODER, topology("v5e:2x2"))
   assert "attention: pallas_tpu, for TPU v5 lite" in capsys.readouterr().out
   batch = {
@@ -181,6 +183,6 @@ def test_the_train_step_has_the_kernels(topology, capsys):
                               jnp.int32)
       for k in ("ids", "segment_ids", "positions", "masked", "labels")}
   text = run.step.lower(run.state, batch).compile().as_text()
-  # Forward, forward again under remat, backward; 2 rows on each of 4 devices.
-  calls = re.findall(r".*tpu_custom_call.*", text)
-  assert len(calls) == 3 and all("[2,256," in c for c in calls)
+  # Of a device's own 2 rows, by each of 4 devices.
+  calls = re.findall(r"%(flash_[a-z]+)\S* = \(?bf16\[2,256,.*tpu_custom", text)
+  assert set(calls) == {"flash_backward", "flash_forward"}

@@ -192,8 +192,9 @@ def test_collectives_in_loops_and_of_activations_are_seen(
     monkeypatch, name, encoder):
   """Controls: steps that leave it to the partitioner."""
   monkeypatch.setattr(partition, "_rows_are_spread", lambda: False)
-  monkeypatch.setattr(train, "make_encoder", lambda config, architecture: (
-      encoder(architecture)))
+  monkeypatch.setattr(
+      train, "make_encoder", lambda config, architecture, mesh: (
+          encoder(architecture)))
   run, batch = _setup(name, "replicated", 8, 1, 1)
   in_loops, largest = _collectives(
       run.step.lower(run.state, batch).compile(tiny.FAST).as_text())

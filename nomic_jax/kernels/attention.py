@@ -8,6 +8,7 @@ d width of a head, D width of the model.
 
 import dataclasses
 import functools
+import math
 from typing import Any
 
 import jax
@@ -15,7 +16,6 @@ from jax import Array
 import jax.numpy as jnp
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec
-import numpy as np
 
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
@@ -60,7 +60,7 @@ def choose(name: str, mesh: Mesh, rows_over: tuple[str, ...]) -> "Attention":
         f"devices are {device.platform}; set it to auto or reference"
     )
   kernel = chosen in _PLATFORMS
-  whole = int(np.prod([mesh.shape[a] for a in rows_over]))
+  whole = math.prod(mesh.shape[a] for a in rows_over)
   if kernel and whole != mesh.size:
     raise UserError(
         f"config.compute.attention: {chosen} would repeat its work on devices "
@@ -144,17 +144,27 @@ class Attention:
       )
     attend = functools.partial(
         _IMPLEMENTATIONS[self.implementation].attend, self, heads=heads)
-    mesh = jax.sharding.get_abstract_mesh()
-    if self.rows_over and not mesh.empty and not mesh.manual_axes:
-      count = int(np.prod([mesh.shape[a] for a in self.rows_over]))
-      if qkv.shape[0] % count:
-        raise UserError(
-            f"compute.attention: {self.implementation} cannot lay "
-            f"{qkv.shape[0]} rows over {count} devices; give it a multiple "
-            "(config.data.rows_multiple or batch_size; config.loss.chunks)"
-        )
-      spec = PartitionSpec(self.rows_over)
-      attend = jax.shard_map(
-          attend, in_specs=(spec, spec), out_specs=spec, check_vma=False)
+    if self.rows_over:
+      attend = self._on_own_rows(attend, qkv.shape[0])
     with jax.named_scope(f"attention_{self.implementation}"):
       return attend(qkv, rows)
+
+  def _on_own_rows(self, attend: Any, count: int) -> Any:
+    """`attend` by each device for its rows, where it is not so already."""
+    mesh = jax.sharding.get_abstract_mesh()
+    left = set(mesh.axis_names) - set(mesh.manual_axes)
+    if not left:
+      return attend
+    axes = tuple(a for a in self.rows_over if a in left)
+    devices = math.prod(mesh.shape[a] for a in axes)
+    if count % devices:
+      raise UserError(
+          f"compute.attention: {self.implementation} cannot lay {count} rows "
+          f"over {devices} devices; give it a multiple (config.data."
+          "rows_multiple or batch_size; config.loss.chunks)"
+      )
+    spec = PartitionSpec(axes)
+    return jax.shard_map(
+        attend, in_specs=(spec, spec), out_specs=spec, axis_names=left,
+        check_vma=False,
+    )
