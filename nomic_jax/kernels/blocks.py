@@ -49,6 +49,20 @@ def tpu_params(options: Any, semantics: tuple[str, ...]) -> Any:
   )
 
 
+def check_tpu_memory(options: Any, length: int, itemsize: int) -> None:
+  """Raises UserError if a row of `length` tokens does not fit in VMEM."""
+  size = [v for k, v in _VMEM.items() if options.device.startswith(k)]
+  # Of flash_tpu_backward: blocks of 128 lanes in the inputs' type and in
+  # float32, a few lines, and what the compiler spills.
+  need = lambda n: (n * (24 * 128 * itemsize + 608) >> 20) + 4
+  if size and need(length) > size[0]:
+    fits = max(n for n in range(0, length, 128) if need(n) <= size[0])
+    raise UserError(
+        f"compute.attention: pallas_tpu has room for rows of {fits} tokens on "
+        f"a {options.device}, not {length}; shorten them or set it to reference"
+    )
+
+
 def _divisor(length: int, wanted: int) -> int:
   """The largest multiple of 128 up to `wanted` that divides `length`."""
   return next(b for b in range(wanted, 0, -128) if length % b == 0)

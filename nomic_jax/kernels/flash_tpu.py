@@ -36,6 +36,7 @@ def prepare(options: Any, segment_ids: Array, angles: Any, dtype: Any) -> Rows:
         f"compute.attention: pallas_tpu computes in float32 or bfloat16, not "
         f"{jnp.dtype(dtype).name}; set compute.dtype to one of them"
     )
+  blocks.check_tpu_memory(options, segment_ids.shape[1], dtype.itemsize)
   sizes = blocks.find("pallas_tpu", options, segment_ids.shape[1])
   return tpu_rows.make(segment_ids, angles, dtype, sizes, options.window)
 

@@ -72,10 +72,10 @@ def backward(
           scratch_shapes=[
               pltpu.VMEM((heads, length, depth), qkv.dtype),  # queries, codes
               pltpu.VMEM((heads, length, depth), qkv.dtype),  # keys, codes
-              pltpu.VMEM((LANES, length), qkv.dtype),  # keys, transposed
+              pltpu.VMEM((3, LANES, length), qkv.dtype),  # q, k, do by lane
               pltpu.VMEM((8, length), jnp.float32),  # output · its gradient
               pltpu.VMEM((LANES, length), jnp.float32),  # of queries
-              pltpu.VMEM((2, keys, LANES), jnp.float32),  # of a block's k, v
+              pltpu.VMEM((2, LANES, keys), jnp.float32),  # of a block's k, v
               pltpu.VMEM((2, length, LANES), qkv.dtype),  # of keys, of values
           ],
       ),
@@ -113,8 +113,11 @@ def _kernel(ranges, q_ref, k_ref, v_ref, out_ref, gradient_ref, lse_ref, *refs,
 
 
 def _prepare(q_ref, k_ref, out_ref, gradient_ref, tables, scratch, d):
-  """Turns queries and keys; sums output times gradient over each head."""
-  q_codes, k_codes, k_transposed, delta, grad_q, *_ = scratch
+  """Turns queries and keys; sums output times gradient over each head.
+
+  `upright` holds queries, keys and the output's gradient, transposed.
+  """
+  q_codes, k_codes, upright, delta, grad_q, *_ = scratch
   codes, *angles = tables
   dtype, heads = q_ref.dtype, LANES // d
 
@@ -125,11 +128,13 @@ def _prepare(q_ref, k_ref, out_ref, gradient_ref, tables, scratch, d):
     if angles:
       cos, sin = map(f32, angles)
       q, k = (tpu_rows.turn(x, cos, sin, d) for x in (q, k))
-    q = (q * (d ** -0.5 / _LN2)).astype(dtype)
-    k_transposed[:, at] = k.T.astype(dtype)
+    q = q * (d ** -0.5 / _LN2)
+    for n, x in enumerate((q, k, f32(gradient_ref))):
+      upright[n, :, at] = x.T.astype(dtype)
     own = codes[0, at, :]
     for h in range(heads):
-      q_codes[h, at, :] = tpu_rows.with_codes(q, own, h, d)
+      q_codes[h, at, :] = tpu_rows.with_codes(
+          q.astype(dtype), own, h, d)
       k_codes[h, at, :] = tpu_rows.with_codes(
           k.astype(dtype), tpu_rows.key_codes(own), h, d)
     # Line h picks head h's lanes: sums over them come out as a line.
@@ -148,7 +153,7 @@ def _block_of_keys(
     j, _, *, row, ranges, v_ref, gradient_ref, lse_ref, tables, scratch, d,
     queries, keys, window):
   """Gradients of a block of keys and values, and what it adds to queries'."""
-  q_codes, k_codes, k_transposed, delta, grad_q, sums, grads = scratch
+  q_codes, k_codes, upright, delta, grad_q, sums, grads = scratch
   dtype, heads = v_ref.dtype, LANES // d
   dot = functools.partial(tpu_rows.matmul, dtype)
   start = pl.multiple_of(j * keys, LANES)
@@ -164,7 +169,6 @@ def _block_of_keys(
     query = pl.multiple_of(i * queries, LANES)
     to = pl.ds(query, queries)
     gradient = gradient_ref[0, to, :]
-    of_k, of_v = [], []
     for h in range(heads):
       scores = dot(k_codes[h, at, :], q_codes[h, to, :], ((1,), (1,)))
       if window is not None:
@@ -172,25 +176,22 @@ def _block_of_keys(
       p = jnp.exp2(scores - lse_ref[0, 0, h:h + 1, to])
       dp = dot(values[h], gradient, ((1,), (1,)))
       ds = (p * (dp - delta[h:h + 1, to])).astype(dtype)
+      # All three transposed, [d, tokens]: a head is then as many rows as it
+      # is wide, where lanes would be computed for both heads.
       own = slice(h * d, (h + 1) * d)
-      grad_q[own, to] += dot(k_transposed[own, at], ds, ((1,), (0,)))
-      of_k.append(dot(ds, q_codes[h, to, :LANES], ((1,), (0,))))
-      of_v.append(dot(p.astype(dtype), gradient, ((1,), (0,))))
-    # A product has codes, or another head's gradient, in the other lanes.
-    for n, parts in enumerate((of_k, of_v)):
-      whole = parts[0]
-      for h in range(1, heads):
-        whole = jnp.where(head == h, parts[h], whole)
-      sums[n] += whole
+      grad_q[own, to] += dot(upright[1, own, at], ds, ((1,), (0,)))
+      sums[0, own, :] += dot(upright[0, own, to], ds, ((1,), (1,)))
+      sums[1, own, :] += dot(
+          upright[2, own, to], p.astype(dtype), ((1,), (1,)))
     return 0
 
   jax.lax.fori_loop(ranges[row, 0, j], ranges[row, 1, j], visit, 0)
-  grad_k = sums[0] * _LN2
+  grad_k = sums[0].T * _LN2
   if len(tables) == 3:
     cos, sin = (t[0, at, :].astype(jnp.float32) for t in tables[1:])
     grad_k = tpu_rows.turn(grad_k, cos, -sin, d)
   grads[0, at, :] = grad_k.astype(dtype)
-  grads[1, at, :] = sums[1].astype(dtype)
+  grads[1, at, :] = sums[1].T.astype(dtype)
   return 0
 
 
