@@ -130,7 +130,8 @@ def make_encoder(
   """
   compute = config.compute.to_dict()
   compute["attention"] = "reference" if mesh is None else attention.choose(
-      compute["attention"], mesh, partition.ROW_AXES)
+      compute["attention"], mesh, partition.ROW_AXES, architecture.heads,
+      architecture.head_width)
   check_pooling(architecture.pooling)
   if compute["dtype"] not in _DTYPES:
     raise UserError(

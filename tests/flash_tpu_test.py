@@ -97,9 +97,9 @@ def test_a_step_on_a_mesh_equals_the_plain_one():
 def test_wrong_use_names_the_mend():
   cpu = Mesh(np.array(jax.devices()[:1]).reshape(1, 1, 1), partition.AXES)
   with pytest.raises(UserError, match="Did you mean 'reference'"):
-    choose("refrence", cpu, partition.ROW_AXES)
+    choose("refrence", cpu, partition.ROW_AXES, 2, 64)
   with pytest.raises(UserError, match="pallas_tpu runs on tpu, .* are cpu; "):
-    choose("pallas_tpu", cpu, partition.ROW_AXES)
+    choose("pallas_tpu", cpu, partition.ROW_AXES, 2, 64)
   ids, qkv = np.ones((2, 256), np.int32), np.zeros((2, 256, 288), "f")
   attention = Attention("pallas_tpu", interpret=True)
   rows = attention.prepare(ids, None, "float32")
@@ -120,7 +120,7 @@ def test_wrong_use_names_the_mend():
 
 def test_auto_is_the_plain_path_on_cpu(capsys):
   cpu = Mesh(np.array(jax.devices()[:1]).reshape(1, 1, 1), partition.AXES)
-  chosen = choose("auto", cpu, partition.ROW_AXES)
+  chosen = choose("auto", cpu, partition.ROW_AXES, 2, 64)
   assert chosen.implementation == "reference"
   assert "attention: reference, for cpu" in capsys.readouterr().out
 

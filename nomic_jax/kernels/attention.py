@@ -34,19 +34,27 @@ _PLATFORMS = {"pallas_tpu": "tpu"}
 _AUTO = {"tpu": "pallas_tpu"}
 
 
-def choose(name: str, mesh: Mesh, rows_over: tuple[str, ...]) -> "Attention":
+def choose(
+    name: str, mesh: Mesh, rows_over: tuple[str, ...], heads: int, width: int
+) -> "Attention":
   """Attention for the devices of a mesh; what `auto` becomes is printed.
 
   Args:
     name: an implementation, or auto for the one made for these devices.
     mesh: where it is to run; AOT devices will do.
     rows_over: the axes of the mesh over which rows of tokens lie.
+    heads: H.
+    width: d, of a head.
 
   Raises:
     UserError: for a name that is unknown or does not run there.
   """
   device = mesh.devices.flat[0]
   chosen = _AUTO.get(device.platform, "reference") if name == "auto" else name
+  if name == "auto" and chosen == "pallas_tpu" and not flash_tpu.fits(
+      heads, width):
+    chosen = "reference"
+    print(f"attention: pallas_tpu has no layout for {heads} heads of {width}")
   if chosen not in _IMPLEMENTATIONS:
     known = ("auto", *_IMPLEMENTATIONS)
     raise UserError(

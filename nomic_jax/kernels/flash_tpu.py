@@ -41,6 +41,11 @@ def prepare(options: Any, segment_ids: Array, angles: Any, dtype: Any) -> Rows:
   return tpu_rows.make(segment_ids, angles, dtype, sizes, options.window)
 
 
+def fits(heads: int, d: int) -> bool:
+  """Whether heads of that width fill 128 lanes."""
+  return d in (64, 128) and heads * d % LANES == 0
+
+
 def attend(options: Any, qkv: Array, rows: Rows, heads: int) -> Array:
   """See `nomic_jax.kernels.attention`.
 
@@ -48,7 +53,7 @@ def attend(options: Any, qkv: Array, rows: Rows, heads: int) -> Array:
     UserError: for heads that do not fill 128 lanes.
   """
   d = qkv.shape[-1] // (3 * heads)
-  if d not in (64, 128) or heads * d % LANES:
+  if not fits(heads, d):
     raise UserError(
         f"compute.attention: pallas_tpu has no layout for {heads} heads of "
         f"{d}; expected an even number of 64, or any of 128; set it to "
