@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Sourced before a job starts on TPUs: every flag for libtpu, with its reason.
-# `nomic-jax compile` heeds the same variable: source this file before it.
+# None so far: a flag is added here with what it gained. `nomic-jax compile`
+# heeds the same variable, so source this file before it too.
 flags=(
 )
 export LIBTPU_INIT_ARGS="${flags[*]-} ${LIBTPU_INIT_ARGS:-}"
