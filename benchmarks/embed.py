@@ -24,6 +24,7 @@ import tempfile
 import time
 import warnings
 
+from flax.linen import meta
 import jax
 import numpy as np
 
@@ -120,27 +121,23 @@ def _write_random(folder: str, tokenizer: str) -> None:
   config = EncoderConfig(
       vocab_size=30528, width=384, layers=6, heads=6, mlp_width=1536,
       max_length=8192, trained_length=8192)
-  params = jax.device_get(jax.jit(
-      lambda: jax.tree.map(
-          lambda x: x, Encoder(config).init(jax.random.key(0))))())
-  from flax.linen import meta
-
+  params = meta.unbox(jax.jit(Encoder(config).init)(jax.random.key(0)))
   model_directory.write_model(
-      folder, config, meta.unbox(params), pathlib.Path(tokenizer), {})
+      folder, config, jax.device_get(params), pathlib.Path(tokenizer), {})
 
 
 def _compare(name: str, systems: dict, texts: list[str], rounds: int) -> dict:
   vectors = {s: encode(texts) for s, encode in systems.items()}
+  reference = vectors.get("torch float32", next(iter(vectors.values())))
+  apart = {s: float(np.abs(v - reference).max()) for s, v in vectors.items()}
   best = dict.fromkeys(systems, float("inf"))
+  row = {"name": name, "texts": len(texts), "seconds": best, "apart": apart}
   for _ in range(rounds):
     for s, encode in systems.items():
       began = time.perf_counter()
       encode(texts)
       best[s] = min(best[s], time.perf_counter() - began)
-  reference = vectors.get("torch float32", next(iter(vectors.values())))
-  apart = {s: float(np.abs(v - reference).max()) for s, v in vectors.items()}
-  row = {"name": name, "texts": len(texts), "seconds": best, "apart": apart}
-  print(row, flush=True)
+    print(row, flush=True)
   return row
 
 
