@@ -125,12 +125,12 @@ def _ours(length, block):
     steps, visits = length // queries, length // queries * (length // keys)
     # Loops in the order in which they are written; the rest is a few bundles.
     once, loops = _by_loop(kernels["flash_forward"])
-    prepare, visit = loops[2]
-    forward = once * steps + prepare * length / 128 + visit * visits
+    prepare, *visit = loops[2]
+    forward = once * steps + prepare * length / 128 + sum(visit) * visits
     once, loops = _by_loop(kernels["flash_backward"])
-    prepare, before, after, finish = loops[2]
+    prepare, *around, finish = loops[2]
     backward = (once * 3 + (prepare + finish) * length / 128
-                + (before + after) * length / keys + loops[3][0] * visits)
+                + sum(around) * length / keys + sum(loops[3]) * visits)
     return forward / _HEADS, backward / _HEADS
 
   return attend, [((1, length, 3 * _HEADS * 64), jnp.bfloat16)], count
