@@ -53,7 +53,9 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.encoder.projection = 0  # width of a linear layer after pooling; 0: none
 
   c.compute = ml_collections.ConfigDict()
-  c.compute.dtype = "bfloat16" if size == "paper" else "float32"
+  # auto: bfloat16 where the hardware multiplies it, float32 elsewhere.
+  c.compute.dtype = {
+      "paper": "bfloat16", "quickstart": "auto", "miniature": "float32"}[size]
   c.compute.attention = "auto"  # see nomic_jax/kernels/attention.py
   # Of a layer, the backward pass recomputes: none; full, all of it; dots, what
   # is no matmul; weight_dots, besides those the matmuls of attention.

@@ -30,19 +30,17 @@ from nomic_jax.checkpoint import Checkpoints
 from nomic_jax.checkpoint import latest_step
 from nomic_jax.data import loader
 from nomic_jax.data import tokenizer as tokenizer_lib
-from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.held_out import HeldOut
 from nomic_jax.kernels import attention
 from nomic_jax.loop import loop
+from nomic_jax.model import dtypes
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.pooling import check_pooling
 from nomic_jax.start import find_start
 from nomic_jax.start import merged
 from nomic_jax.start import Start
-
-_DTYPES = ("float32", "bfloat16")
 
 
 class Run(NamedTuple):
@@ -133,11 +131,9 @@ def make_encoder(
       compute["attention"], mesh, partition.ROW_AXES, architecture.heads,
       architecture.head_width)
   check_pooling(architecture.pooling)
-  if compute["dtype"] not in _DTYPES:
-    raise UserError(
-        f"config.compute.dtype: '{compute['dtype']}' is unknown; expected one "
-        f"of {', '.join(_DTYPES)}.{nearest(compute['dtype'], _DTYPES)}"
-    )
+  platform = jax.default_backend() if mesh is None else (
+      mesh.devices.flat[0].platform)
+  compute["dtype"] = dtypes.choose(compute["dtype"], platform)
   if not 0 <= compute["dropout"] < 1:
     raise UserError(
         f"config.compute.dropout: {compute['dropout']} is no share; expected a "

@@ -1,0 +1,47 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The dtype to compute in, and what `auto` stands for on these devices."""
+
+import pathlib
+import re
+
+from nomic_jax.errors import nearest
+from nomic_jax.errors import UserError
+
+DTYPES = ("float32", "bfloat16")
+
+# Instructions that multiply bfloat16, of x86 and of Arm. A CPU without them
+# emulates it, slower than float32.
+_INSTRUCTIONS = re.compile(r"\b(avx512_bf16|amx_bf16|bf16|svebf16)\b")
+
+
+def choose(name: str, platform: str) -> str:
+  """The dtype `name`; for auto bfloat16 where the hardware multiplies it.
+
+  Args:
+    name: of DTYPES, or auto.
+    platform: of the devices, such as cpu or tpu.
+
+  Raises:
+    UserError: for an unknown name.
+  """
+  if name == "auto":
+    fast = platform != "cpu" or _cpu_multiplies_bfloat16()
+    return "bfloat16" if fast else "float32"
+  if name not in DTYPES:
+    known = ("auto", *DTYPES)
+    raise UserError(
+        f"config.compute.dtype: '{name}' is unknown; expected one of "
+        f"{', '.join(known)}.{nearest(name, known)}"
+    )
+  return name
+
+
+def _cpu_multiplies_bfloat16(
+    cpuinfo: pathlib.Path = pathlib.Path("/proc/cpuinfo"),
+) -> bool:
+  """Whether Linux says so; False where there is nothing to ask."""
+  try:
+    return bool(_INSTRUCTIONS.search(cpuinfo.read_text(errors="replace")))
+  except OSError:
+    return False
