@@ -51,7 +51,7 @@ nomic-jax export --config=configs/mlm.py:quickstart \
 
 say "9. Evaluate on packages that no stage has seen"
 nomic-jax evaluate --tasks="$run/pairs" --output="$run/scores.json" \
-  --baseline=bm25 --model="untrained=$run/untrained" \
+  --baseline=bm25 --baseline=bm25-tuned --model="untrained=$run/untrained" \
   --model="MLM=$run/mlm" --model="contrastive=$run/contrastive" \
   --model="on filtered pairs=$run/contrastive-filtered" \
   --model="fine-tuned=$run/model"

@@ -141,7 +141,7 @@ def _embed(a: argparse.Namespace) -> None:
 def _evaluate(a: argparse.Namespace) -> None:
   from nomic_jax.evaluation.evaluate import evaluate
 
-  evaluate(a.model, a.tasks.split(","), a.output, baseline=a.baseline)
+  evaluate(a.model, a.tasks.split(","), a.output, baselines=a.baseline)
 
 
 def _search(a: argparse.Namespace) -> None:
@@ -301,7 +301,8 @@ def _parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
                  help="[NAME=]DIR of a model or a training; repeatable")
   p.add_argument("--tasks", required=True,
                  help="data directories, separated by commas: split test")
-  p.add_argument("--baseline", help="bm25")
+  p.add_argument("--baseline", action="append", default=[],
+                 help="bm25 or bm25-tuned; repeatable")
   p.add_argument("--output", required=True, help=".json to make")
 
   p = job("search", _search, "Answers questions from a corpus.")

@@ -59,7 +59,7 @@ def test_table_and_json(place, capsys):
   output = path / "out.json"
   evaluate(
       models=[f"{path}/good", f"poor={path}/blind"], tasks=[f"{path}/data"],
-      output=output, baseline="bm25",
+      output=output, baselines=["bm25"],
   )
   lines = capsys.readouterr().out.splitlines()
   rows = {line.split()[0]: line.split()[1:] for line in lines[-3:]}
@@ -95,7 +95,7 @@ def test_mistakes_are_one_line(place):
   path, models = place
   good, data = f"{path}/good", f"{path}/data"
   with pytest.raises(UserError, match="bm26.*Did you mean 'bm25'"):
-    evaluate([good], [data], baseline="bm26")
+    evaluate([good], [data], baselines=["bm26"])
   with pytest.raises(UserError, match="nowhere: no such directory"):
     evaluate([f"{path}/nowhere"], [data])
   with pytest.raises(UserError, match="'good' is taken"):

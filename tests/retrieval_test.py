@@ -64,15 +64,21 @@ def test_copies_share_relevance():
 
 
 def test_tokens_are_the_words_inside_identifiers():
-  assert bm25.words("parseHTTPHeaders(the raw_bytes, _x2) of queries") == [
+  text = "parseHTTPHeaders(the raw_bytes, _x2) of queries"
+  assert bm25.words(text) == [
+      "parse", "http", "headers", "the", "raw", "bytes", "x", "2", "of",
+      "queries"]
+  assert bm25.stems(text) == [
       "parse", "http", "header", "raw", "byte", "x", "2", "query"]
-  assert bm25.words("process status goes s") == [
+  assert bm25.stems("process status goes s") == [
       "process", "status", "goe", "s"]
 
 
-def test_bm25_finds_words_and_nothing_without_them():
+@pytest.mark.parametrize("baseline", bm25.BASELINES)
+def test_bm25_finds_words_and_nothing_without_them(baseline):
   index = bm25.Bm25([
-      "def read_csv(path)", "def write_csv(path, rows)", "class Socket"])
+      "def read_csv(path)", "def write_csv(path, rows)", "class Socket"],
+      baseline)
   scores, indices = index.search(["write rows", "socket", "nothing"], 10)
   assert indices.shape == scores.shape == (3, 3)
   assert indices[0, 0] == 1 and indices[1, 0] == 2

@@ -10,10 +10,9 @@ import numpy as np
 
 import nomic_jax
 from nomic_jax.errors import UserError, nearest
-from nomic_jax.evaluation import retrieval, vectors
+from nomic_jax.evaluation import bm25, retrieval, vectors
 from nomic_jax.files import replacing
 
-BASELINES = ("bm25",)
 _WORST = 20  # queries kept per model and task, for people to read
 _SHOWN = 3  # documents shown for each of them
 
@@ -22,18 +21,18 @@ def evaluate(
     models: Sequence[str],
     tasks: Sequence[str],
     output: str | None = None,
-    baseline: str | None = None,
+    baselines: Sequence[str] = (),
 ) -> dict:
   """Scores models on tasks, prints a table and writes it as JSON.
 
   What `output` already holds for the same weights and the same task is kept
-  rather than computed again; the baseline is quick and always computed.
+  rather than computed again; baselines are quick and always computed.
 
   Args:
     models: model or work directories, each "PATH" or "NAME=PATH".
     tasks: data directories with a `test` split, likewise.
     output: .json file for the scores and each model's worst queries.
-    baseline: a ranking without a model to compare with, of BASELINES.
+    baselines: rankings without a model to compare with, of bm25.BASELINES.
 
   Returns:
     What is written to `output`.
@@ -42,14 +41,15 @@ def evaluate(
     UserError: for an unknown baseline, a missing model, a name used twice, an
       empty task, embeddings that are not finite.
   """
-  if baseline is not None and baseline not in BASELINES:
-    raise UserError(
-        f"--baseline={baseline}: unknown; expected one of "
-        f"{', '.join(BASELINES)}.{nearest(baseline, BASELINES)}"
-    )
-  paths = named_paths(models, "--model", reserved=BASELINES)
+  for name in baselines:
+    if name not in bm25.BASELINES:
+      raise UserError(
+          f"--baseline={name}: unknown; expected one of "
+          f"{', '.join(bm25.BASELINES)}.{nearest(name, bm25.BASELINES)}"
+      )
+  paths = named_paths(models, "--model", reserved=[*bm25.BASELINES])
   places = named_paths(tasks, "--tasks")
-  if not places or not (paths or baseline):
+  if not places or not (paths or baselines):
     raise UserError(
         "nothing to evaluate: give --tasks=DIR and --model=DIR or "
         "--baseline=bm25"
@@ -60,8 +60,11 @@ def evaluate(
   known = _known(output)
 
   results = []
-  if baseline:
-    results.append(_result(baseline, None, "", _bm25, read, prints, {}))
+  for name in baselines:
+    results.append(_result(
+        name, None, "", lambda task, name=name: _bm25(task, name), read, prints,
+        {},
+    ))
   for name, path in paths.items():
     print(f"{name}: {path}")
     model = nomic_jax.load(path)
@@ -171,10 +174,11 @@ def _result(
   return {"name": name, "path": path and str(path), "tasks": found}
 
 
-def _bm25(task: retrieval.RetrievalTask) -> tuple[np.ndarray, np.ndarray]:
-  from nomic_jax.evaluation import bm25
-
-  return bm25.Bm25(task.documents).search(task.queries, retrieval.DEPTH)
+def _bm25(
+    task: retrieval.RetrievalTask, baseline: str
+) -> tuple[np.ndarray, np.ndarray]:
+  index = bm25.Bm25(task.documents, baseline)
+  return index.search(task.queries, retrieval.DEPTH)
 
 
 def _dense(

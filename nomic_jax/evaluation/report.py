@@ -101,15 +101,16 @@ def _scores_section(results: dict) -> list[str]:
   parts = ["<h2>Scores on held-out text</h2>"]
   for task, about in results["tasks"].items():
     scores = {m["name"]: m["tasks"][task]["scores"] for m in results["models"]}
-    baseline = next(
-        (m["name"] for m in results["models"] if _is_baseline(m)), None)
+    baselines = [m["name"] for m in results["models"] if _is_baseline(m)]
     parts.append(
         f"<p><b>{_escape(task)}</b>: {about['queries']:,} queries, "
         f"{about['documents']:,} documents, exact search. "
-        f"{_headline(scores, baseline)}</p>"
+        f"{_headline(scores, baselines)}</p>"
     )
     charted = [
-        charts.bars(m, [(name, s[m]) for name, s in scores.items()], baseline)
+        charts.bars(
+            m, [(name, s[m]) for name, s in scores.items()],
+            _strongest(scores, baselines, m))
         for m in METRICS
     ]
     parts += ['<div class="charts thirds">', *charted, "</div>"]
@@ -123,10 +124,18 @@ def _scores_section(results: dict) -> list[str]:
   return parts
 
 
-def _headline(scores: dict[str, dict], baseline: str | None) -> str:
+def _strongest(
+    scores: dict[str, dict], baselines: Sequence[str], metric: str
+) -> str | None:
+  """The baseline that is hardest to beat, if there is one."""
+  return max(baselines, key=lambda n: scores[n][metric], default=None)
+
+
+def _headline(scores: dict[str, dict], baselines: Sequence[str]) -> str:
   """Says which model is best and how far from the baseline it is."""
   metric = METRICS[0]
-  models = {n: s[metric] for n, s in scores.items() if n != baseline}
+  baseline = _strongest(scores, baselines, metric)
+  models = {n: s[metric] for n, s in scores.items() if n not in baselines}
   if not models:
     return ""
   best = max(models, key=models.get)
