@@ -2,12 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every implementation of attention against PyTorch in float64."""
 
+import math
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
 
+from nomic_jax.kernels import reference
 from nomic_jax.kernels.attention import Attention
 from nomic_jax.kernels.specs import SPECS
 import tiny
@@ -83,6 +87,31 @@ def test_forward_and_gradient_equal_float64(
     error = np.abs(a - e).max() / np.abs(e).max()
     assert error < tolerance, (what, error)
     assert not a[spec.segment_ids() == 0].any()  # zeros, not NaN
+
+
+def test_long_rows_are_exact_and_hold_no_square_of_scores(monkeypatch):
+  spec, qkv, weight, expected = _case("window", "float32")
+  square = len(spec.texts) * spec.heads * spec.length**2
+
+  def largest():
+    rows = spec.segment_ids(), spec.angles()
+    attention = Attention(window=spec.window)
+
+    def gradient(qkv):
+      out, back = jax.vjp(lambda x: attention(x, rows, spec.heads), qkv)
+      return out, back(weight)
+
+    program = str(jax.make_jaxpr(gradient)(qkv))
+    shapes = re.findall(r":\w+\[([\d,]+)\]", program)
+    return max(math.prod(map(int, s.split(","))) for s in shapes)
+
+  assert largest() == square  # control
+  monkeypatch.setattr(reference, "_LONG", 128)
+  monkeypatch.setattr(reference, "_CHUNK", 100)  # not a divisor of 384
+  assert largest() < square
+  actual = _compute("reference", spec, qkv, weight)
+  for a, e in zip(actual, expected):
+    assert np.abs(a - e).max() / np.abs(e).max() < 2e-6
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)

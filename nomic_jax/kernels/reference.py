@@ -2,11 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plain JAX attention: the oracle of every kernel, and the CPU's path."""
 
-from typing import Any
+from typing import Any, Callable
 
 import jax
 from jax import Array
 import jax.numpy as jnp
+
+# Rows of more tokens than _LONG do _CHUNK queries at a time: at 8,192 tokens
+# and 12 heads all scores together are 3 GB. Shorter ones are quicker at once.
+_LONG = 1024
+_CHUNK = 256
 
 
 def prepare(options: Any, segment_ids: Array, angles: Any, dtype: Any) -> Any:
@@ -16,22 +21,30 @@ def prepare(options: Any, segment_ids: Array, angles: Any, dtype: Any) -> Any:
 
 
 def attend(options: Any, qkv: Array, rows: Any, heads: int) -> Array:
-  """See `nomic_jax.kernels.attention`. Holds [B, H, S, S] scores.
+  """See `nomic_jax.kernels.attention`.
 
-  Scores and softmax are float32 whatever the inputs are.
+  Holds [B, H, S, S] scores, of long rows [B, H, 256, S]; the backward pass
+  computes those again. Scores and softmax are float32 whatever the inputs are.
   """
   segment_ids, angles = rows
   shape = (*segment_ids.shape, heads, -1)
   q, k, v = (part.reshape(shape) for part in jnp.split(qkv, 3, axis=-1))
   if angles is not None:
     q, k = rotate(q, *angles), rotate(k, *angles)
-  out = softmax_attention(q, k, v, mask(segment_ids, options.window))
+  at = jnp.arange(segment_ids.shape[1])[None]
+
+  def of(q, ids, places):
+    seen = mask(ids, segment_ids, places, at, options.window)
+    return softmax_attention(q, k, v, seen)
+
+  attend_to = _in_chunks(of) if segment_ids.shape[1] > _LONG else of
+  out = attend_to(q, segment_ids, at)
   out = jnp.where((segment_ids > 0)[:, :, None, None], out, 0)
   return out.reshape(*segment_ids.shape, -1)
 
 
 def softmax_attention(q: Array, k: Array, v: Array, seen: Array) -> Array:
-  """[B, S, H, d] each, and which key a query sees, bool [B, S, S]."""
+  """Of q [B, Q, H, d]; k and v [B, S, H, d]; seen bool [B, Q, S]."""
   scale = q.shape[-1] ** -0.5
   scores = jnp.einsum(
       "bqhd,bkhd->bhqk", q * scale, k, preferred_element_type=jnp.float32
@@ -43,12 +56,22 @@ def softmax_attention(q: Array, k: Array, v: Array, seen: Array) -> Array:
   return jnp.einsum("bhqk,bkhd->bqhd", weights, v)
 
 
-def mask(segment_ids: Array, window: int | None) -> Array:
-  """Which key a query sees, bool [B, queries S, keys S]; padding its own."""
-  seen = segment_ids[:, :, None] == segment_ids[:, None, :]
+def mask(
+    ids: Array, key_ids: Array, places: Array, key_places: Array,
+    window: int | None,
+) -> Array:
+  """Which key a query sees, bool [B, Q, S]; padding sees its own.
+
+  Args:
+    ids: segments of the queries, int32 [B, Q].
+    key_ids: of the keys, [B, S].
+    places: of the queries in their row, [1, Q].
+    key_places: of the keys, [1, S].
+    window: how many places to either side are seen; None: all.
+  """
+  seen = ids[:, :, None] == key_ids[:, None]
   if window is not None:
-    at = jnp.arange(segment_ids.shape[1])
-    seen &= jnp.abs(at[:, None] - at) <= window
+    seen &= jnp.abs(places[:, :, None] - key_places[:, None]) <= window
   return seen
 
 
@@ -57,3 +80,26 @@ def rotate(x: Array, cos: Array, sin: Array) -> Array:
   cos, sin = (t[:, :, None].astype(x.dtype) for t in (cos, sin))
   a, b = jnp.split(x, 2, axis=-1)
   return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
+
+
+def _in_chunks(f: Callable[..., Array]) -> Callable[..., Array]:
+  """f of arrays [., S, ...], given _CHUNK of S at a time, one after another.
+
+  What f computes from a chunk must not depend on the others. Nothing within
+  f is kept for the backward pass.
+  """
+  once = jax.checkpoint(lambda arrays: f(*arrays), prevent_cse=False)
+
+  def split(x):
+    pad = [(0, 0)] * x.ndim
+    pad[1] = (0, -x.shape[1] % _CHUNK)
+    x = jnp.pad(x, pad)
+    x = x.reshape(x.shape[0], -1, _CHUNK, *x.shape[2:])
+    return jnp.moveaxis(x, 1, 0)
+
+  def run(*arrays):
+    out = jnp.moveaxis(jax.lax.map(once, jax.tree.map(split, arrays)), 0, 1)
+    whole = out.reshape(out.shape[0], -1, *out.shape[3:])
+    return whole[:, :arrays[0].shape[1]]
+
+  return run
