@@ -102,7 +102,8 @@ def gradcache(rows: int = 256, length: int = 128) -> None:
   }
   params = jax.eval_shape(
       lambda: meta.unbox(InfoNCE(encoder).init(jax.random.key(0))))
-  print("\n| GradCache, value and gradient, nomic-bert-2048 | chunks | MB | × |")
+  print("\n| GradCache, value and gradient, nomic-bert-2048 | chunks | MB "
+        "| × |")
   print("|---|---|---|---|")
   first = None
   for chunks in (1, 8, 64):

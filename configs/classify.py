@@ -55,7 +55,5 @@ def sweep(add) -> None:
   for batch_size in (16, 32):
     for rate in (1e-5, 2e-5, 3e-5):
       for seed in (42, 19, 17, 717, 10536):
-        add(**{
-            "data.batch_size": batch_size, "optimizer.learning_rate": rate,
-            "seed": seed,
-        })
+        add(**{"data.batch_size": batch_size,
+               "optimizer.learning_rate": rate, "seed": seed})

@@ -129,6 +129,7 @@ def test_each_width_is_cut_and_normalised_again():
   q, c = 3 * q, 0.5 * c  # not normalised
   dims, weights = (4, 8, 16), (1.0, 0.5, 2.0)
   widths = transforms.matryoshka(dims, weights)
+
   def score(q, c):
     loss, correct = cross_entropy(q, c, SCALE, positive, identity)
     return loss, correct.sum()

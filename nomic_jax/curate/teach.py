@@ -13,7 +13,7 @@ from nomic_jax.data import teacher
 
 
 def teach(
-    model: Any, input: str | os.PathLike, output: str | os.PathLike,  # pylint: disable=redefined-builtin
+    model: Any, input: str | os.PathLike, output: str | os.PathLike,
     split: str = "train",
 ) -> None:
   """Embeds every query and document of a split, for losses.distill.

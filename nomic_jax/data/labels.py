@@ -30,8 +30,9 @@ def batches(
     tokenizer: adds the special tokens itself.
     config: batch_size (rows, all hosts), row_length, slots (texts in a row),
       rows_multiple (rows of tokens are made up to a multiple of it),
-      text_length (tokens, special ones included; the rest is cut), labels (the most of a text), classes
-      (labels are 0 to classes - 1; 0: they are any numbers).
+      text_length (tokens, special ones included; the rest is cut), labels
+      (the most of a text), classes (labels are 0 to classes - 1; 0: they are
+      any numbers).
     seed: of the order.
     host: which of the hosts this is.
     hosts: how many there are.
