@@ -18,6 +18,8 @@ _INSTRUCTIONS = re.compile(r"\b(avx512_bf16|amx_bf16|bf16|svebf16)\b")
 def choose(name: str, platform: str) -> str:
   """The dtype `name`; for auto bfloat16 where the hardware multiplies it.
 
+  What auto becomes is printed.
+
   Args:
     name: of DTYPES, or auto.
     platform: of the devices, such as cpu or tpu.
@@ -27,7 +29,9 @@ def choose(name: str, platform: str) -> str:
   """
   if name == "auto":
     fast = platform != "cpu" or _cpu_multiplies_bfloat16()
-    return "bfloat16" if fast else "float32"
+    chosen = "bfloat16" if fast else "float32"
+    print(f"dtype: {chosen}, for this {platform}")
+    return chosen
   if name not in DTYPES:
     known = ("auto", *DTYPES)
     raise UserError(
