@@ -80,11 +80,11 @@ def main() -> None:
 
   print(f"\n| {a.steps} steps | seconds | pairs/s | last loss | held-out "
         f"nDCG@10 |\n|---|---|---|---|---|")
-  print(f"| before | | | | {_ndcg(a.model, test):.4f} |")
+  print(f"| before | | | | {_ndcg(a.model, test, a.length):.4f} |")
   for name, side in trained.items():
     with tempfile.TemporaryDirectory() as folder:
       side.save(f"{folder}/model")
-      score = _ndcg(f"{folder}/model", test)
+      score = _ndcg(f"{folder}/model", test, a.length)
     loss = np.mean(side.losses[-TURN:])
     print(f"| {name} | {total[name]:.1f} | "
           f"{a.steps * a.batch / total[name]:.1f} | {loss:.4f} | "
@@ -114,9 +114,13 @@ def _timed(side, batches: list[Batch]) -> float:
   return time.perf_counter() - began
 
 
-def _ndcg(model: str, pairs: Batch) -> float:
-  """nDCG@10 of finding each query's own document among all of them."""
+def _ndcg(model: str, pairs: Batch, length: int) -> float:
+  """nDCG@10 of finding each query's own document among all of them.
+
+  All are cut to `length` tokens, whatever limit their directories name.
+  """
   model = nomic_jax.load(model)
+  model.max_tokens = length
   queries, documents = (model.encode(list(side)) for side in zip(*pairs))
   scores = queries @ documents.T
   rank = (scores > np.diag(scores)[:, None]).sum(1)
