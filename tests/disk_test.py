@@ -28,11 +28,11 @@ def _place(tmp_path_factory):
   return place
 
 
-def _start(place, workdir):
+def _start(place, workdir, held=""):
   """A process that trains 40 steps, with a checkpoint every 4."""
   command = small_data.train(
       "mlm", place / "pairs", workdir, "steps=40", "checkpoint.every=4")
-  return small_data.Process(command, place / "compiled")
+  return small_data.Process(command, place / "compiled", held)
 
 
 def _assert_goes_on(place, workdir):
@@ -51,7 +51,7 @@ def _assert_goes_on(place, workdir):
 def test_files_may_not_grow(place):
   """As where a quota is used up in the middle of a checkpoint."""
   workdir = place / "quota"
-  training = _start(place, workdir)
+  training = _start(place, workdir, "slow")
   assert training.wait_for(lambda: checkpoint.latest_step(workdir))
   resource.prlimit(training.pid, resource.RLIMIT_FSIZE, (4096, 4096))
   status, _, err = training.finish()
@@ -78,7 +78,7 @@ def _disk(tmp_path):
 
 def test_full_disk(place, disk):
   workdir, filler = disk / "run", disk / "filler"
-  training = _start(place, workdir)
+  training = _start(place, workdir, "slow")
   assert training.wait_for(lambda: checkpoint.latest_step(workdir))
   with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
     while True:

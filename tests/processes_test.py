@@ -38,20 +38,22 @@ def _command(place, workdir, *more):
 
 def _environment(place, **more):
   return os.environ | {
-      "XLA_FLAGS": "", "NOMIC_JAX": f"{sys.executable} -m nomic_jax.main",
+      "XLA_FLAGS": "", "PYTHONPATH": str(small_data.ROOT), "NOMIC_JAX": f"{sys.executable} -m nomic_jax.main",
       "JAX_COMPILATION_CACHE_DIR": str(place / "compiled"),
       "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "GRACE": "20",
   } | more
 
 
-def _start(place, workdir):
+def _start(place, workdir, held="slow"):
   """Two processes, by the launcher; one group, so that none is left over."""
+  program = f"{small_data.ROOT}/tests/held.py {held}" if held else (
+      "-m nomic_jax.main")
   return subprocess.Popen(
       ["bash", "launch/local.sh", "--processes=2", "--",
        *_command(place, workdir)],
-      cwd=small_data.ROOT, env=_environment(place), text=True,
+      cwd=small_data.ROOT, text=True, start_new_session=True,
       stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-      start_new_session=True,
+      env=_environment(place, NOMIC_JAX=f"{sys.executable} {program}"),
   )
 
 
@@ -85,7 +87,7 @@ def test_two_processes_stopped_and_resumed_train_what_one_does(place):
   stopped = checkpoint.latest_step(workdir)
   assert 3 <= stopped < STEPS
 
-  out, _ = (again := _start(place, workdir)).communicate(timeout=120)
+  out, _ = (again := _start(place, workdir, held="")).communicate(timeout=120)
   assert again.returncode == 0, out
   assert f"goes on after step {stopped} of {STEPS}" in out
   one = small_data.Process(_command(place, place / "one"), place / "compiled")

@@ -44,10 +44,10 @@ def _place(tmp_path_factory):
   return folder
 
 
-def _start(place, kind, workdir, *more):
+def _start(place, kind, workdir, *more, held=""):
   command = small_data.train(
       kind, place / "pairs", workdir, *FLAGS, *KINDS[kind], *more)
-  return small_data.Process(command, place / "compiled")
+  return small_data.Process(command, place / "compiled", held)
 
 
 def _train(place, kind, workdir, *more):
@@ -95,39 +95,36 @@ def test_killed_at_any_moment_ends_with_the_same_bits(place, whole, kind):
   workdir = place / kind
   file = workdir / "metrics.jsonl"
 
-  def kill_when(moment):
-    training = _start(place, kind, workdir)
+  def kill_when(moment, held):
+    training = _start(place, kind, workdir, held=str(held))
     assert training.wait_for(moment), "it has run to its end"
     training.kill()
 
   # Before it has written anything.
   started = time.monotonic()
-  kill_when(lambda: time.monotonic() > started + 1)
+  kill_when(lambda: time.monotonic() > started + 1, held=1)
   assert checkpoint.latest_step(workdir) is None
 
   # With some steps done, but no checkpoint to go on from.
-  kill_when(lambda: file.exists() and file.stat().st_size)
+  kill_when(lambda: file.exists() and file.stat().st_size, held=EVERY - 1)
   assert checkpoint.latest_step(workdir) is None and metrics.read(file)
 
   # After the first checkpoint.
-  kill_when((workdir / "checkpoints" / str(EVERY)).exists)
-  assert checkpoint.latest_step(workdir) in (EVERY, 2 * EVERY)
+  folder = workdir / "checkpoints"
+  kill_when((folder / str(EVERY)).exists, held=EVERY + 1)
+  assert checkpoint.latest_step(workdir) == EVERY
 
-  # While a checkpoint is being written, which takes a few milliseconds.
+  # While a checkpoint is being written.
   assert not _leftovers(workdir)
-  for _ in range(3):
-    kill_when(lambda: _leftovers(workdir))
-    if _leftovers(workdir):
-      break
-  assert _leftovers(workdir), "never killed while it wrote a checkpoint"
+  kill_when(lambda: _leftovers(workdir), held="rename")
+  assert _leftovers(workdir) and checkpoint.latest_step(workdir) == EVERY
 
   # Just before the end.
-  kill_when(lambda: any(
-      row["step"] > STEPS - EVERY for row in metrics.read(file)))
-  last = checkpoint.latest_step(workdir)
-  assert EVERY < last < STEPS
+  last = STEPS - EVERY
+  kill_when((folder / str(last)).exists, held=STEPS - 1)
+  assert checkpoint.latest_step(workdir) == last
   # As if killed while it removed an old checkpoint, too.
-  old = workdir / "checkpoints" / str(last - EVERY)
+  old = folder / str(last - EVERY)
   shutil.rmtree(old / "state")
   (old / "_CHECKPOINT_METADATA").unlink()
 
@@ -156,7 +153,7 @@ def test_stopped_by_sigterm_and_its_last_checkpoint_truncated(place, whole):
   command = small_data.train(
       "mlm", place / "pairs", workdir, *FLAGS, *KINDS["mlm"],
       "checkpoint.keep_every=16")
-  training = small_data.Process(command, place / "compiled")
+  training = small_data.Process(command, place / "compiled", held="19")
   file = workdir / "metrics.jsonl"
   assert training.wait_for(lambda: any(
       row["step"] > 16 for row in metrics.read(file)))
@@ -164,7 +161,7 @@ def test_stopped_by_sigterm_and_its_last_checkpoint_truncated(place, whole):
   status, _, err = training.finish()
   assert status == 75, err
   stopped = checkpoint.latest_step(workdir)
-  assert 16 < stopped < STEPS
+  assert stopped == 19
   assert err.splitlines()[-1] == (
       f"nomic-jax: stopped: SIGTERM: saved step {stopped} of {STEPS} under "
       f"{workdir}; the same command goes on from there")

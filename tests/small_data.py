@@ -72,16 +72,27 @@ def complaint(text: str) -> str:
 class Process:
   """A command as a process of its own, which sees one device."""
 
-  def __init__(self, command: list[str], compiled: pathlib.Path):
-    """Starts it; `compiled` is a folder for compiled programs."""
+  def __init__(
+      self, command: list[str], compiled: pathlib.Path, held: str = ""
+  ):
+    """Starts it.
+
+    Args:
+      command: what follows `nomic-jax`.
+      compiled: a folder for compiled programs.
+      held: where it dwells, for held.py.
+    """
+    program = [f"{ROOT}/tests/held.py", held] if held else (
+        ["-m", "nomic_jax.main"])
     environment = os.environ | {
         "XLA_FLAGS": "", "JAX_COMPILATION_CACHE_DIR": str(compiled),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "PYTHONPATH": os.pathsep.join(
+            [str(ROOT), os.environ.get("PYTHONPATH", "")]),
     }
     self._process = subprocess.Popen(
-        [sys.executable, "-m", "nomic_jax.main", *command], cwd=ROOT,
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True,
+        [sys.executable, *program, *command], cwd=ROOT, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )
     self.pid = self._process.pid
 

@@ -1,0 +1,63 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""nomic-jax that dwells where a test wants to interrupt it.
+
+    python tests/held.py STEP JOB ...     after this step, until SIGTERM
+    python tests/held.py slow JOB ...     a quarter of a second after each step
+    python tests/held.py rename JOB ...   with a checkpoint written but unnamed
+"""
+
+import os
+import sys
+import time
+
+from nomic_jax import main
+from nomic_jax import processes
+
+
+_BEGAN = time.monotonic()
+
+
+def _wait() -> None:
+  if time.monotonic() > _BEGAN + 200:  # the test has failed and is gone
+    os._exit(1)
+  time.sleep(0.01)
+
+
+def _after(step: int) -> None:
+  class Preemption(processes.Preemption):
+
+    def reached(self, number: int) -> bool:
+      while number == step and not self._told:
+        _wait()
+      return super().reached(number)
+
+  processes.Preemption = Preemption
+
+
+def _slow() -> None:
+  class Preemption(processes.Preemption):
+
+    def reached(self, number: int) -> bool:
+      time.sleep(0.25)
+      return super().reached(number)
+
+  processes.Preemption = Preemption
+
+
+def _unnamed() -> None:
+  def wrapped(rename):
+    def held(source, *more, **options):
+      while "orbax-checkpoint-tmp" in str(source):
+        _wait()
+      return rename(source, *more, **options)
+    return held
+
+  os.rename, os.replace = wrapped(os.rename), wrapped(os.replace)
+
+
+if __name__ == "__main__":
+  moment = sys.argv.pop(1)
+  kinds = {"slow": _slow, "rename": _unnamed}
+  kinds[moment]() if moment in kinds else _after(int(moment))
+  sys.exit(main.main())
