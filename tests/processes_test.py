@@ -38,7 +38,8 @@ def _command(place, workdir, *more):
 
 def _environment(place, **more):
   return os.environ | {
-      "XLA_FLAGS": "", "PYTHONPATH": str(small_data.ROOT), "NOMIC_JAX": f"{sys.executable} -m nomic_jax.main",
+      "XLA_FLAGS": "", "PYTHONPATH": str(small_data.ROOT),
+      "NOMIC_JAX": f"{sys.executable} -m nomic_jax.main",
       "JAX_COMPILATION_CACHE_DIR": str(place / "compiled"),
       "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "GRACE": "20",
   } | more
