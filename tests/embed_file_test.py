@@ -115,9 +115,14 @@ def test_cut_texts_are_counted_in_one_line(folder, capfd):
 def test_killed_it_goes_on_and_another_command_does_not(
     folder, expected, capfd):
   """In a process of its own, that is killed without a word."""
-  # Small windows, so that there are many marks to be killed between.
-  code = ("import nomic_jax.embed; nomic_jax.embed._WINDOW = 16\n"
-          "import sys; from nomic_jax.main import main; sys.exit(main())")
+  # Small windows, so that there are many marks to be killed between; and slow
+  # ones, so that it is killed in time.
+  code = ("import nomic_jax.embed, pathlib, sys, time\n"
+          "from nomic_jax.main import main\n"
+          "nomic_jax.embed._WINDOW, replace = 16, pathlib.Path.replace\n"
+          "pathlib.Path.replace = (\n"
+          "    lambda *paths: time.sleep(0.05) or replace(*paths))\n"
+          "sys.exit(main())")
   output = folder / "killed.npy"
   flags = [f"--input={folder}/texts.jsonl", f"--output={output}",
            "--prompt=search_query"]
