@@ -27,7 +27,7 @@ if [ $# -eq 0 ] || ! [ "$processes" -ge 1 ] 2> /dev/null; then
   exit 2
 fi
 read -ra command <<< "${NOMIC_JAX:-nomic-jax}"
-port=${PORT:-$((20000 + RANDOM % 20000))}
+port=${PORT:-$((20000 + RANDOM % 12000))}
 
 pids=()
 for ((i = 0; i < processes; i++)); do

@@ -203,7 +203,7 @@ def test_collectives_in_loops_and_of_activations_are_seen(
 
 
 def test_two_processes_of_two_devices_take_the_same_steps(alone, tmp_path):
-  port = 20000 + os.getpid() % 20000
+  port = 20000 + os.getpid() % 12000
   running = [
       subprocess.Popen(
           [sys.executable, __file__, str(port), str(number), str(tmp_path)],

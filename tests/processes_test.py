@@ -116,7 +116,7 @@ def test_the_death_of_one_ends_the_other(place):
 
 
 def test_processes_that_disagree_do_not_start(place):
-  port = 20000 + os.getpid() % 20000
+  port = 20000 + os.getpid() % 12000
   running = []
   for number in range(2):
     command = _command(
