@@ -296,13 +296,14 @@ def _parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   p.add_argument("--dtype", choices=("float32", "bfloat16"),
                  default="float32", help="to compute in; bfloat16 is faster")
 
-  p = job("evaluate", _evaluate, "Retrieval scores of models, as a table.")
+  p = job("evaluate", _evaluate, "Scores of models on tasks, as a table.")
   p.add_argument("--model", action="append", default=[],
                  help="[NAME=]DIR of a model or a training; repeatable")
   p.add_argument("--tasks", required=True,
-                 help="data directories, separated by commas: split test")
-  p.add_argument("--baseline", action="append", default=[],
-                 help="bm25 or bm25-tuned; repeatable")
+                 help="names or [NAME=]FOLDER, separated by commas")
+  p.add_argument("--baseline", action="append", default=[], help=(
+      "what the others are to beat: bm25, bm25-tuned or the NAME of a --model; "
+      "repeatable, the strongest counts"))
   p.add_argument("--output", required=True, help=".json to make")
 
   p = job("search", _search, "Answers questions from a corpus.")

@@ -19,7 +19,7 @@ import numpy as np
 import nomic_jax
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import vectors
-from nomic_jax.evaluation.evaluate import title
+from nomic_jax.evaluation.task import title
 from nomic_jax.files import read_jsonl, replacing
 
 

@@ -33,10 +33,13 @@ def _place(tmp_path):
             "retrieved": [{"score": 0.7, **HIT}]}]
   models = [("bm25", None, 0.4), ("contrastive", "x", 0.5), ("worse", "y", 0.3)]
   (tmp_path / "scores.json").write_text(json.dumps({
-      "tasks": {"docs": {"queries": 1585, "documents": 1500}},
+      "tasks": {"docs": {
+          "size": "1,585 queries", "metrics": ["nDCG@10", "MRR@10"]}},
+      "baselines": ["bm25"],
       "models": [
           {"name": name, "path": path, "tasks": {"docs": {
-              "scores": {"nDCG@10": s, "MRR@10": s, "recall@100": s},
+              "scores": {"nDCG@10": s, "MRR@10": s},
+              "interval": [s - 0.1, s + 0.1], "draws": [s] * 9,
               "worst": worst}}} for name, path, s in models],
   }))
   return tmp_path
@@ -61,7 +64,7 @@ def test_page_stands_alone_and_says_what_the_files_say(place):
   found.feed(page)
   assert not found.links and "script" not in found.tags
   assert "@import" not in page and "url(" not in page
-  assert found.tags.count("svg") == 5  # three metrics, loss, learning rate
+  assert found.tags.count("svg") == 4  # two metrics, loss, learning rate
   assert "</b>, nDCG@10 0.500, 0.100 above bm25" in page
   assert "<td>6.0</td><td>9,000</td><td>5.0%</td>" in page
   assert "Where contrastive is most wrong" in page

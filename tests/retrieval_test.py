@@ -22,6 +22,10 @@ def _by_loop(ranking, relevant):
       "nDCG@10": gained / ideal,
       "MRR@10": 0.0 if first is None else 1 / (first + 1),
       "recall@100": sum(gains[:100]) / len(relevant),
+      "recall@10": sum(gains[:10]) / len(relevant),
+      "MAP@100": sum(
+          sum(gains[:i + 1]) / (i + 1) for i, g in enumerate(gains[:100]) if g
+      ) / len(relevant),
   }
 
 
@@ -54,6 +58,22 @@ def test_a_query_without_hits_scores_zero():
   scores = retrieval.retrieval_scores(np.array([[-1, -1], [1, -1]]), [[0], [1]])
   for metric in retrieval.METRICS:
     assert scores[metric].tolist() == [0, 1]
+
+
+def test_grades_weigh_in_the_gain():
+  ranking = np.array([[0, 1]])
+  low_first = retrieval.retrieval_scores(ranking, [{0: 1, 1: 2}])
+  assert low_first["nDCG@10"][0] == pytest.approx(
+      (1 + 2 / math.log2(3)) / (2 + 1 / math.log2(3)))
+  assert low_first["recall@10"][0] == 1
+
+
+def test_a_query_is_not_its_own_answer():
+  scores = np.array([[3.0, 2, 1], [3, 2, 1], [3, 2, 1]])
+  rankings = np.array([[4, 7, 1], [4, 7, 1], [-1, -1, -1]])
+  kept, left = retrieval.without(scores, rankings, [7, -1, -1])
+  assert left.tolist() == [[4, 1], [4, 7], [-1, -1]]
+  assert kept.tolist() == [[3, 1], [3, 2], [3, 2]]
 
 
 def test_copies_share_relevance():

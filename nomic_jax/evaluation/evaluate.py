@@ -1,20 +1,22 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`nomic-jax evaluate`: one table of how well each model finds answers."""
+"""`nomic-jax evaluate`: how well each system does on each task."""
 
 import json
+import math
 import pathlib
-from typing import Callable, Sequence
-
-import numpy as np
+from typing import Sequence
 
 import nomic_jax
 from nomic_jax.errors import UserError, nearest
-from nomic_jax.evaluation import bm25, retrieval, vectors
+from nomic_jax.evaluation import bm25
+from nomic_jax.evaluation import compare
+from nomic_jax.evaluation import systems
+from nomic_jax.evaluation import tables
+from nomic_jax.evaluation import tasks as tasks_lib
+from nomic_jax.evaluation import vectors
+from nomic_jax.evaluation.task import Task
 from nomic_jax.files import replacing
-
-_WORST = 20  # queries kept per model and task, for people to read
-_SHOWN = 3  # documents shown for each of them
 
 
 def evaluate(
@@ -23,69 +25,64 @@ def evaluate(
     output: str | None = None,
     baselines: Sequence[str] = (),
 ) -> dict:
-  """Scores models on tasks, prints a table and writes it as JSON.
+  """Scores models on tasks, prints tables and writes all of it as JSON.
 
   What `output` already holds for the same weights and the same task is kept
-  rather than computed again; baselines are quick and always computed.
+  rather than computed again; BM25 is quick and always computed.
 
   Args:
     models: model or work directories, each "PATH" or "NAME=PATH".
-    tasks: data directories with a `test` split, likewise.
-    output: .json file for the scores and each model's worst queries.
-    baselines: rankings without a model to compare with, of bm25.BASELINES.
+    tasks: what `tasks.find` takes: names, folders.
+    output: .json file for the scores and each system's worst items.
+    baselines: what to compare with: of bm25.BASELINES, or names of models.
 
   Returns:
     What is written to `output`.
 
   Raises:
-    UserError: for an unknown baseline, a missing model, a name used twice, an
-      empty task, embeddings that are not finite.
+    UserError: for an unknown baseline or task, a missing model, a name used
+      twice, an empty task, embeddings that are not finite.
   """
+  paths = named_paths(models, "--model", reserved=[*bm25.BASELINES])
   for name in baselines:
-    if name not in bm25.BASELINES:
+    if name not in bm25.BASELINES and name not in paths:
       raise UserError(
           f"--baseline={name}: unknown; expected one of "
-          f"{', '.join(bm25.BASELINES)}.{nearest(name, bm25.BASELINES)}"
+          f"{', '.join([*bm25.BASELINES, *paths])}."
+          f"{nearest(name, [*bm25.BASELINES, *paths])}"
       )
-  paths = named_paths(models, "--model", reserved=[*bm25.BASELINES])
-  places = named_paths(tasks, "--tasks")
-  if not places or not (paths or baselines):
+  if not any(tasks) or not (paths or baselines):
     raise UserError(
         "nothing to evaluate: give --tasks=DIR and --model=DIR or "
         "--baseline=bm25"
     )
-  read = [retrieval.read_task(p, name) for name, p in places.items()]
-  prints = {t.name: vectors.text_fingerprint(
-      t.queries, t.documents, t.locations) for t in read}
+  read = tasks_lib.find(tasks)
+  prints = {t.name: t.fingerprint() for t in read}
   known = _known(output)
-
   results = []
   for name in baselines:
-    results.append(_result(
-        name, None, "", lambda task, name=name: _bm25(task, name), read, prints,
-        {},
-    ))
+    if name in bm25.BASELINES:
+      results.append(_result(
+          name, None, systems.Lexical(name), read, prints, known={}))
   for name, path in paths.items():
     print(f"{name}: {path}")
-    model = nomic_jax.load(path)
-    results.append(_result(
-        name, path, vectors.model_fingerprint(model),
-        lambda task, model=model: _dense(model, task),
-        read, prints, known,
-    ))
+    system = systems.Dense(nomic_jax.load(path))
+    results.append(_result(name, str(path), system, read, prints, known))
   written = {
       "tasks": {
           t.name: {
-              "path": str(places[t.name]), "queries": len(t.queries),
-              "documents": len(t.documents), "fingerprint": prints[t.name],
+              "kind": t.kind, "path": t.path, "size": t.size,
+              "metrics": list(t.metrics), "group": t.group,
+              "published": dict(t.published), "fingerprint": prints[t.name],
           } for t in read
       },
+      "baselines": list(baselines),
       "models": results,
   }
   if output:
     with replacing(output) as temporary:
-      temporary.write_text(json.dumps(written, indent=1) + "\n")
-  print("\n".join(table(written)))
+      temporary.write_text(json.dumps(written) + "\n")
+  print("\n".join(tables.text(written)))
   return written
 
 
@@ -116,23 +113,6 @@ def named_paths(
   return paths
 
 
-def table(results: dict) -> list[str]:
-  """Returns the lines of one aligned table per task."""
-  lines = []
-  width = max(len(m["name"]) for m in results["models"])
-  for name, task in results["tasks"].items():
-    lines += [
-        "",
-        f"{name}: {task['queries']:,} queries, {task['documents']:,} documents",
-        "  ".join([" " * width, *retrieval.METRICS]),
-    ]
-    for model in results["models"]:
-      scores = model["tasks"][name]["scores"]
-      cells = [f"{scores[m]:{len(m)}.3f}" for m in retrieval.METRICS]
-      lines.append("  ".join([f"{model['name']:{width}}", *cells]))
-  return lines[1:]
-
-
 def _known(output: str | None) -> dict[str, dict]:
   """Returns results per fingerprint of model and task in an earlier file."""
   try:
@@ -147,94 +127,40 @@ def _known(output: str | None) -> dict[str, dict]:
 
 def _result(
     name: str,
-    path: pathlib.Path | None,
-    fingerprint: str,
-    rank: Callable[[retrieval.RetrievalTask], tuple[np.ndarray, np.ndarray]],
-    tasks: Sequence[retrieval.RetrievalTask],
+    path: str | None,
+    system: systems.Dense | systems.Lexical,
+    tasks: Sequence[Task],
     prints: dict[str, str],
     known: dict[str, dict],
 ) -> dict:
-  """Ranks every task's documents, or takes what is known, as JSON."""
+  """Runs every task that the system can, or takes what is known, as JSON."""
   found = {}
+  fingerprint = system.fingerprint()
   for task in tasks:
+    if isinstance(system, systems.Lexical) and not task.lexical:
+      continue
     key = vectors.text_fingerprint(
-        fingerprint or name, prints[task.name], retrieval.METRICS
-    )
+        fingerprint, prints[task.name], task.metrics, compare.DRAWS)
     if key in known:
       print(f"{name} on {task.name}: already in the output file, kept")
       found[task.name] = known[key]
       continue
-    scores, rankings = rank(task)
-    metrics = retrieval.retrieval_scores(rankings, task.relevant)
+    outcome = task.run(system)
+    scores = task.scores(outcome.items)
+    for metric, value in scores.items():
+      if not math.isfinite(value):
+        print(f"{name} on {task.name}: no {metric}, since all is alike to it")
+    drawn = compare.draws(task, outcome.items)
     found[task.name] = {
         "fingerprint": key,
-        "scores": {m: float(values.mean()) for m, values in metrics.items()},
-        "worst": _worst(task, scores, rankings),
+        "scores": {m: _number(v) for m, v in scores.items()},
+        "interval": [_number(v) for v in compare.interval(drawn)],
+        "draws": [_number(round(v, 6)) for v in drawn.tolist()],
+        "worst": list(outcome.worst),
     }
-  return {"name": name, "path": path and str(path), "tasks": found}
+  return {"name": name, "path": path, "tasks": found}
 
 
-def _bm25(
-    task: retrieval.RetrievalTask, baseline: str
-) -> tuple[np.ndarray, np.ndarray]:
-  index = bm25.Bm25(task.documents, baseline)
-  return index.search(task.queries, retrieval.DEPTH)
-
-
-def _dense(
-    model, task: retrieval.RetrievalTask
-) -> tuple[np.ndarray, np.ndarray]:
-  """Returns (scores, indices) [Q, K] by the inner product of embeddings."""
-  from nomic_jax.curate import neighbours
-
-  documents = vectors.encode(
-      model, task.documents, "search_document", show_progress=True)
-  queries = vectors.encode(
-      model, task.queries, "search_query", show_progress=True)
-  depth = min(retrieval.DEPTH, len(documents))
-  return neighbours.top_k(queries, documents, depth)
-
-
-def _worst(
-    task: retrieval.RetrievalTask, scores: np.ndarray, rankings: np.ndarray
-) -> list[dict]:
-  """Returns the queries whose answer came last, or not at all.
-
-  Among equals those come first where the model was most sure of another
-  document: where scores fall most from the first to the answer, or to the
-  last if the answer was not found.
-  """
-  places = []
-  for ranking, relevant in zip(rankings.tolist(), task.relevant):
-    answers = set(relevant)
-    places.append(next(
-        (place for place, d in enumerate(ranking) if d in answers), None))
-  missed = rankings.shape[1]
-  order = sorted(range(len(places)), key=lambda q: (
-      -missed if places[q] is None else -places[q],
-      scores[q, -1 if places[q] is None else places[q]] - scores[q, 0],
-  ))
-  return [
-      {
-          "query": task.queries[q],
-          "answer": _shown(task, q),
-          "rank": None if places[q] is None else places[q] + 1,
-          "retrieved": [
-              {"score": float(score), **_shown(task, d)}
-              for score, d in zip(scores[q], rankings[q][:_SHOWN]) if d >= 0
-          ],
-      }
-      for q in order[:_WORST] if places[q] != 0
-  ]
-
-
-def _shown(task: retrieval.RetrievalTask, document: int) -> dict[str, str]:
-  return {
-      "title": title(task.documents[document]),
-      "location": task.locations[document],
-  }
-
-
-def title(document: str) -> str:
-  """Returns the document's first line that is not blank, at most 200 long."""
-  return next((s.strip() for s in document.splitlines() if s.strip()), "")[:200]
+def _number(value: float) -> float | None:
+  """JSON knows no NaN."""
+  return value if math.isfinite(value) else None

@@ -15,8 +15,8 @@ from typing import Sequence
 from nomic_jax import metrics
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import charts
+from nomic_jax.evaluation import tables
 from nomic_jax.evaluation.evaluate import named_paths
-from nomic_jax.evaluation.retrieval import METRICS
 from nomic_jax.files import replacing
 
 _EXAMPLES = 8  # worst queries shown
@@ -74,7 +74,8 @@ def _read_stage(name: str, path: pathlib.Path) -> dict:
 def _read_scores(path: str) -> dict:
   try:
     results = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    results["tasks"], results["models"][0]["tasks"]
+    results["models"][0]["tasks"]
+    [about["size"] for about in results["tasks"].values()]
   except OSError as e:
     raise UserError(
         f"--scores={path}: {e.strerror}; expected the file that nomic-jax "
@@ -100,51 +101,38 @@ def _series(rows: list[dict], key: str) -> tuple[list[float], list[float]]:
 def _scores_section(results: dict) -> list[str]:
   parts = ["<h2>Scores on held-out text</h2>"]
   for task, about in results["tasks"].items():
-    scores = {m["name"]: m["tasks"][task]["scores"] for m in results["models"]}
-    baselines = [m["name"] for m in results["models"] if _is_baseline(m)]
+    scores = {
+        m["name"]: m["tasks"][task]["scores"] for m in results["models"]
+        if task in m["tasks"]}
+    against = tables.reference(results, task)
     parts.append(
-        f"<p><b>{_escape(task)}</b>: {about['queries']:,} queries, "
-        f"{about['documents']:,} documents, exact search. "
-        f"{_headline(scores, baselines)}</p>"
+        f"<p><b>{_escape(task)}</b>: {_escape(about['size'])}. "
+        f"{_headline(scores, about['metrics'][0], against)}</p>"
     )
     charted = [
-        charts.bars(
-            m, [(name, s[m]) for name, s in scores.items()],
-            _strongest(scores, baselines, m))
-        for m in METRICS
+        charts.bars(m, [(name, s[m]) for name, s in scores.items()], against)
+        for m in about["metrics"][:3]
     ]
     parts += ['<div class="charts thirds">', *charted, "</div>"]
-    best = {m: max(s[m] for s in scores.values()) for m in METRICS}
-    parts.append(_table(["", *METRICS], [
-        [_escape(name), *(
-            f"<b>{s[m]:.3f}</b>" if s[m] == best[m] else f"{s[m]:.3f}"
-            for m in METRICS
-        )] for name, s in scores.items()
-    ]))
+    parts += [_table([_escape(h) for h in t.head], t.rows)
+              for t in tables.tables(results) if t.title.startswith(task)]
   return parts
 
 
-def _strongest(
-    scores: dict[str, dict], baselines: Sequence[str], metric: str
-) -> str | None:
-  """The baseline that is hardest to beat, if there is one."""
-  return max(baselines, key=lambda n: scores[n][metric], default=None)
-
-
-def _headline(scores: dict[str, dict], baselines: Sequence[str]) -> str:
+def _headline(
+    scores: dict[str, dict], metric: str, against: str | None
+) -> str:
   """Says which model is best and how far from the baseline it is."""
-  metric = METRICS[0]
-  baseline = _strongest(scores, baselines, metric)
-  models = {n: s[metric] for n, s in scores.items() if n not in baselines}
+  models = {n: s[metric] for n, s in scores.items() if n != against}
   if not models:
     return ""
   best = max(models, key=models.get)
   text = f"Best: <b>{_escape(best)}</b>, {metric} {models[best]:.3f}"
-  if baseline is None:
+  if against is None:
     return text + "."
-  other = scores[baseline][metric]
+  other = scores[against][metric]
   side = "above" if models[best] >= other else "below"
-  return (f"{text}, {abs(models[best] - other):.3f} {side} {baseline} (the "
+  return (f"{text}, {abs(models[best] - other):.3f} {side} {against} (the "
           "dashed line).")
 
 
@@ -214,7 +202,8 @@ def _worst_section(results: dict) -> list[str]:
     models = [m for m in results["models"] if not _is_baseline(m)]
     if not models:
       continue
-    best = max(models, key=lambda m: m["tasks"][task]["scores"][METRICS[0]])
+    metric = results["tasks"][task]["metrics"][0]
+    best = max(models, key=lambda m: m["tasks"][task]["scores"][metric])
     parts.append(
         f"<h2>Where {_escape(best['name'])} is most wrong on "
         f"{_escape(task)}</h2><p class=\"note\">Queries whose answer came last "

@@ -1,45 +1,128 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Ranking metrics and the retrieval task that a data directory holds.
+"""Retrieval: do the documents that answer a query come first?
 
-The task is the directory's held-out split: its queries against its documents,
-where a query is answered by the document of its own row. The metrics are
-trec_eval's, through pytrec_eval.
+Search is exact. The metrics are trec_eval's, through pytrec_eval.
 """
 
 import collections
 import dataclasses
 import pathlib
-from typing import Iterable, Sequence
+from typing import ClassVar, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from nomic_jax.errors import UserError
+from nomic_jax.evaluation import vectors
+from nomic_jax.evaluation.task import Outcome
+from nomic_jax.evaluation.task import Task
+from nomic_jax.evaluation.task import title
 
-METRICS = ("nDCG@10", "MRR@10", "recall@100")
+METRICS = ("nDCG@10", "MRR@10", "recall@100", "MAP@100", "recall@10")
 DEPTH = 100  # documents kept per query: what the deepest metric reads
+_WORST = 20  # queries kept for people to read
+_SHOWN = 3  # documents shown for each of them
 
 
 @dataclasses.dataclass(frozen=True)
-class RetrievalTask:
+class RetrievalTask(Task):
   """Queries, the documents they are asked of, and which ones answer them.
 
   Attributes:
-    relevant: for each query, the indices of the documents that answer it.
-    locations: for each document "path:line", or "".
+    relevant: for each query, the indices of the documents that answer it, or
+      a mapping of these to how well they do (grades of 1 and more).
+    locations: for each document "path:line" or an id, or "".
+    itself: for each query the index of the document that is the query, which
+      is no answer and is left out of its ranking; -1: there is none. May be
+      empty.
+    prompts: names of the prompts of queries and of documents.
   """
 
   name: str
   queries: Sequence[str]
   documents: Sequence[str]
   locations: Sequence[str]
-  relevant: Sequence[Sequence[int]]
+  relevant: Sequence[Sequence[int] | Mapping[int, int]]
+  itself: Sequence[int] = ()
+  path: str = ""
+  prompts: tuple[str, str] = ("search_query", "search_document")
+  group: str = ""
+  published: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+  kind: ClassVar[str] = "retrieval"
+  metrics: ClassVar[tuple[str, ...]] = METRICS
+  lexical: ClassVar[bool] = True
+
+  @property
+  def size(self) -> str:
+    return (f"{len(self.queries):,} queries, {len(self.documents):,} "
+            "documents")
+
+  def fingerprint(self) -> str:
+    judged = [sorted(_grades(answers).items()) for answers in self.relevant]
+    return vectors.text_fingerprint(
+        self.kind, self.queries, self.documents, self.locations, judged,
+        list(self.itself), self.prompts)
+
+  def run(self, system) -> Outcome:
+    """Items are [queries, metrics]."""
+    scores, rankings = system.search(
+        self.queries, self.documents, DEPTH + bool(len(self.itself)),
+        self.prompts)
+    if len(self.itself):
+      scores, rankings = without(scores, rankings, self.itself)
+    found = retrieval_scores(rankings, self.relevant)
+    return Outcome(
+        items=np.stack([found[m] for m in self.metrics], 1),
+        worst=self._worst(scores, rankings))
+
+  def scores(self, items: np.ndarray) -> dict[str, float]:
+    return dict(zip(self.metrics, map(float, items.mean(0))))
+
+  def _worst(self, scores: np.ndarray, rankings: np.ndarray) -> list[dict]:
+    """Returns the queries whose answer came last, or not at all.
+
+    Among equals those come first where the system was most sure of another
+    document: where scores fall most from the first to the answer, or to the
+    last if the answer was not found.
+    """
+    places = []
+    for ranking, relevant in zip(rankings.tolist(), self.relevant):
+      answers = {d for d, grade in _grades(relevant).items() if grade > 0}
+      places.append(next(
+          (place for place, d in enumerate(ranking) if d in answers), None))
+    missed = rankings.shape[1]
+    order = sorted(range(len(places)), key=lambda q: (
+        -missed if places[q] is None else -places[q],
+        scores[q, -1 if places[q] is None else places[q]] - scores[q, 0],
+    ))
+    return [
+        {
+            "query": self.queries[q],
+            "answer": self._shown(_best(self.relevant[q])),
+            "rank": None if places[q] is None else places[q] + 1,
+            "retrieved": [
+                {"score": float(score), **self._shown(d)}
+                for score, d in zip(scores[q], rankings[q][:_SHOWN]) if d >= 0
+            ],
+        }
+        for q in order[:_WORST] if places[q] != 0
+    ]
+
+  def _shown(self, document: int) -> dict[str, str]:
+    return {
+        "title": title(self.documents[document]),
+        "location": self.locations[document],
+    }
 
 
 def read_task(
     path: str | pathlib.Path, name: str | None = None, split: str = "test"
 ) -> RetrievalTask:
   """Makes a task of a data directory's held-out split.
+
+  Its queries are asked of its documents, and a query is answered by the
+  document of its own row.
 
   Raises:
     UserError: if the directory or the split is missing or has no rows.
@@ -61,6 +144,7 @@ def read_task(
       documents=documents,
       locations=[row["location"] for row in rows],
       relevant=relevance(queries, documents),
+      path=str(path),
   )
 
 
@@ -88,14 +172,27 @@ def relevance(
   ]
 
 
+def without(
+    scores: np.ndarray, rankings: np.ndarray, itself: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns [Q, K - 1] of [Q, K]: without one document each, or the last."""
+  itself = np.asarray(itself)[:, None]
+  drop = (rankings == itself) & (itself >= 0)
+  drop[:, -1] |= ~drop.any(1)
+  shape = (len(rankings), rankings.shape[1] - 1)
+  return scores[~drop].reshape(shape), rankings[~drop].reshape(shape)
+
+
 def retrieval_scores(
-    rankings: np.ndarray, relevant: Iterable[Iterable[int]]
+    rankings: np.ndarray,
+    relevant: Iterable[Iterable[int] | Mapping[int, int]],
 ) -> dict[str, np.ndarray]:
-  """Scores rankings with trec_eval's nDCG, reciprocal rank and recall.
+  """Scores rankings with trec_eval's nDCG, reciprocal rank, recall and MAP.
 
   Args:
     rankings: [Q, K] indices of documents, best first; -1 for none.
-    relevant: for each of the Q queries the indices that answer it.
+    relevant: for each of the Q queries the indices that answer it, perhaps
+      with grades.
 
   Returns:
     For each of METRICS the Q scores, in 0..1.
@@ -104,11 +201,12 @@ def retrieval_scores(
 
   rankings = np.asarray(rankings)
   judgements = {
-      str(q): {str(d): 1 for d in answers} for q, answers in enumerate(relevant)
+      str(q): {str(d): int(grade) for d, grade in _grades(answers).items()}
+      for q, answers in enumerate(relevant)
   }
   whole = _evaluate(
       pytrec_eval, judgements, rankings[:, :DEPTH],
-      {"ndcg_cut.10", "recall.100"},
+      {"ndcg_cut.10", "recall.10", "recall.100", "map_cut.100"},
   )
   # trec_eval's recip_rank reads the whole ranking: MRR@10 is that measure of
   # a ranking that ends after ten.
@@ -117,7 +215,19 @@ def retrieval_scores(
       "nDCG@10": whole["ndcg_cut_10"],
       "MRR@10": first["recip_rank"],
       "recall@100": whole["recall_100"],
+      "MAP@100": whole["map_cut_100"],
+      "recall@10": whole["recall_10"],
   }
+
+
+def _grades(relevant: Iterable[int] | Mapping[int, int]) -> Mapping[int, int]:
+  return relevant if isinstance(relevant, Mapping) else dict.fromkeys(
+      relevant, 1)
+
+
+def _best(relevant: Iterable[int] | Mapping[int, int]) -> int:
+  grades = _grades(relevant)
+  return max(grades, key=grades.get)
 
 
 def _evaluate(library, judgements, rankings, measures):

@@ -14,7 +14,7 @@ _FORMAT = 1  # of fingerprints; raise it when equal weights embed differently
 
 
 def encode(
-    model, texts: Sequence[str], prompt: str, *, show_progress: bool = False
+    model, texts: Sequence[str], prompt: str, **options
 ) -> np.ndarray:
   """Embeds texts; a model that has no such prompt is given none.
 
@@ -22,10 +22,10 @@ def encode(
     model: a `nomic_jax.embed.Model`.
     texts: N texts.
     prompt: name of the prompt, such as "search_query".
-    show_progress: as of the model's `encode`.
+    **options: of the model's `encode`, such as show_progress or normalize.
 
   Returns:
-    [N, D] float32 unit vectors.
+    [N, D] float32 vectors, of length 1 unless normalize is False.
 
   Raises:
     UserError: if a vector is not finite; the message shows its text.
@@ -33,7 +33,7 @@ def encode(
   vectors = model.encode(
       texts,
       prompt=prompt if prompt in model.prompts else None,
-      show_progress=show_progress,
+      **options,
   )
   bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
   if len(bad):

@@ -1,0 +1,70 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Systems to score: models that embed, and BM25 that compares words."""
+
+from typing import Sequence
+
+import numpy as np
+
+from nomic_jax.evaluation import bm25
+from nomic_jax.evaluation import vectors
+
+# Names of the prompts of queries and of documents.
+SEARCH = ("search_query", "search_document")
+
+
+class Dense:
+  """A model: texts are as near as their vectors' inner product says."""
+
+  def __init__(self, model):
+    """`model` is a `nomic_jax.embed.Model`."""
+    self.model = model
+
+  def fingerprint(self) -> str:
+    return vectors.model_fingerprint(self.model)
+
+  def encode(
+      self, texts: Sequence[str], prompt: str, normalize: bool = True
+  ) -> np.ndarray:
+    """Returns [N, D] float32; each different text is embedded once.
+
+    Raises:
+      UserError: if a vector is not finite.
+    """
+    different = dict.fromkeys(texts)
+    found = vectors.encode(
+        self.model, list(different), prompt, normalize=normalize,
+        show_progress=True)
+    if len(different) == len(texts):
+      return found
+    place = {text: i for i, text in enumerate(different)}
+    return found[[place[text] for text in texts]]
+
+  def search(
+      self, queries: Sequence[str], documents: Sequence[str], k: int,
+      prompts: tuple[str, str] = SEARCH,
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (scores, indices) [Q, min(k, documents)], best first."""
+    from nomic_jax.curate import neighbours
+
+    found = self.encode(documents, prompts[1])
+    asked = self.encode(queries, prompts[0])
+    return neighbours.top_k(asked, found, min(k, len(found)))
+
+
+class Lexical:
+  """One of `bm25.BASELINES`."""
+
+  def __init__(self, name: str):
+    self.name = name
+
+  def fingerprint(self) -> str:
+    return self.name
+
+  def search(
+      self, queries: Sequence[str], documents: Sequence[str], k: int,
+      prompts: tuple[str, str] = SEARCH,
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """As `Dense.search`; a document that shares no word has the index -1."""
+    del prompts  # words are compared as they are
+    return bm25.Bm25(documents, self.name).search(queries, k)
