@@ -17,8 +17,8 @@ from nomic_jax.errors import UserError
 
 # Modules that only some jobs need, and the extra of setup.cfg they come with.
 _EXTRAS = {
-    "bm25s": "eval", "pytrec_eval": "eval", "datasets": "data",
-    "zstandard": "data",
+    "bm25s": "eval", "pytrec_eval": "eval", "sklearn": "eval",
+    "datasets": "data", "zstandard": "data",
 }
 
 

@@ -61,6 +61,13 @@ class Bm25:
     self._index.index([self._words(d) for d in documents], show_progress=False)
     self._documents = len(documents)
 
+  def scores(self, query: str) -> np.ndarray:
+    """Returns the scores [documents] of one query."""
+    found = [w for w in self._words(query) if w in self._index.vocab_dict]
+    if not found:
+      return np.zeros(self._documents, np.float32)
+    return self._index.get_scores(found)
+
   def search(
       self, queries: Sequence[str], k: int
   ) -> tuple[np.ndarray, np.ndarray]:

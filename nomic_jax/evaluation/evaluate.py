@@ -151,10 +151,11 @@ def _result(
       if not math.isfinite(value):
         print(f"{name} on {task.name}: no {metric}, since all is alike to it")
     drawn = compare.draws(task, outcome.items)
+    main = scores[task.metrics[0]]
     found[task.name] = {
         "fingerprint": key,
         "scores": {m: _number(v) for m, v in scores.items()},
-        "interval": [_number(v) for v in compare.interval(drawn)],
+        "interval": [_number(v) for v in compare.interval(main, drawn)],
         "draws": [_number(round(v, 6)) for v in drawn.tolist()],
         "worst": list(outcome.worst),
     }

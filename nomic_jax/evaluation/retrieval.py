@@ -8,7 +8,7 @@ Search is exact. The metrics are trec_eval's, through pytrec_eval.
 import collections
 import dataclasses
 import pathlib
-from typing import ClassVar, Iterable, Mapping, Sequence
+from typing import Callable, ClassVar, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -74,40 +74,12 @@ class RetrievalTask(Task):
     found = retrieval_scores(rankings, self.relevant)
     return Outcome(
         items=np.stack([found[m] for m in self.metrics], 1),
-        worst=self._worst(scores, rankings))
+        worst=worst(
+            self.queries, lambda _, document: self._shown(document), scores,
+            rankings, self.relevant))
 
   def scores(self, items: np.ndarray) -> dict[str, float]:
     return dict(zip(self.metrics, map(float, items.mean(0))))
-
-  def _worst(self, scores: np.ndarray, rankings: np.ndarray) -> list[dict]:
-    """Returns the queries whose answer came last, or not at all.
-
-    Among equals those come first where the system was most sure of another
-    document: where scores fall most from the first to the answer, or to the
-    last if the answer was not found.
-    """
-    places = []
-    for ranking, relevant in zip(rankings.tolist(), self.relevant):
-      answers = {d for d, grade in _grades(relevant).items() if grade > 0}
-      places.append(next(
-          (place for place, d in enumerate(ranking) if d in answers), None))
-    missed = rankings.shape[1]
-    order = sorted(range(len(places)), key=lambda q: (
-        -missed if places[q] is None else -places[q],
-        scores[q, -1 if places[q] is None else places[q]] - scores[q, 0],
-    ))
-    return [
-        {
-            "query": self.queries[q],
-            "answer": self._shown(_best(self.relevant[q])),
-            "rank": None if places[q] is None else places[q] + 1,
-            "retrieved": [
-                {"score": float(score), **self._shown(d)}
-                for score, d in zip(scores[q], rankings[q][:_SHOWN]) if d >= 0
-            ],
-        }
-        for q in order[:_WORST] if places[q] != 0
-    ]
 
   def _shown(self, document: int) -> dict[str, str]:
     return {
@@ -183,9 +155,52 @@ def without(
   return scores[~drop].reshape(shape), rankings[~drop].reshape(shape)
 
 
+def worst(
+    queries: Sequence[str], shown: Callable[[int, int], dict[str, str]],
+    scores: np.ndarray, rankings: np.ndarray,
+    relevant: Sequence[Iterable[int] | Mapping[int, int]],
+) -> list[dict]:
+  """Returns the queries whose answer came last, or not at all.
+
+  Among equals those come first where the system was most sure of another
+  document: where scores fall most from the first to the answer, or to the
+  last if the answer was not found.
+
+  Args:
+    queries: Q texts.
+    shown: what to show of a document, from the number of the query and it.
+    scores: [Q, K] of what is in `rankings`.
+    rankings: [Q, K] as of `retrieval_scores`.
+    relevant: likewise.
+  """
+  places = []
+  for ranking, answers in zip(rankings.tolist(), relevant):
+    good = {d for d, grade in _grades(answers).items() if grade > 0}
+    places.append(next(
+        (place for place, d in enumerate(ranking) if d in good), None))
+  missed = rankings.shape[1]
+  order = sorted(range(len(places)), key=lambda q: (
+      -missed if places[q] is None else -places[q],
+      scores[q, -1 if places[q] is None else places[q]] - scores[q, 0],
+  ))
+  return [
+      {
+          "query": queries[q],
+          "answer": shown(q, _best(relevant[q])),
+          "rank": None if places[q] is None else places[q] + 1,
+          "retrieved": [
+              {"score": float(score), **shown(q, d)}
+              for score, d in zip(scores[q], rankings[q].tolist()[:_SHOWN])
+              if d >= 0
+          ],
+      }
+      for q in order[:_WORST] if places[q] != 0
+  ]
+
+
 def retrieval_scores(
     rankings: np.ndarray,
-    relevant: Iterable[Iterable[int] | Mapping[int, int]],
+    relevant: Sequence[Iterable[int] | Mapping[int, int]],
 ) -> dict[str, np.ndarray]:
   """Scores rankings with trec_eval's nDCG, reciprocal rank, recall and MAP.
 
@@ -197,26 +212,43 @@ def retrieval_scores(
   Returns:
     For each of METRICS the Q scores, in 0..1.
   """
+  rankings = np.asarray(rankings)
+  whole = rank_scores(rankings[:, :DEPTH], relevant, {
+      "nDCG@10": "ndcg_cut_10", "recall@100": "recall_100",
+      "MAP@100": "map_cut_100", "recall@10": "recall_10"})
+  # trec_eval's recip_rank reads the whole ranking: MRR@10 is that measure of
+  # a ranking that ends after ten.
+  return whole | rank_scores(
+      rankings[:, :10], relevant, {"MRR@10": "recip_rank"})
+
+
+def rank_scores(
+    rankings: np.ndarray,
+    relevant: Sequence[Iterable[int] | Mapping[int, int]],
+    measures: Mapping[str, str],
+) -> dict[str, np.ndarray]:
+  """Returns trec_eval's `measures` [Q] of `rankings` [Q, K], by our names."""
   import pytrec_eval
 
-  rankings = np.asarray(rankings)
   judgements = {
       str(q): {str(d): int(grade) for d, grade in _grades(answers).items()}
       for q, answers in enumerate(relevant)
   }
-  whole = _evaluate(
-      pytrec_eval, judgements, rankings[:, :DEPTH],
-      {"ndcg_cut.10", "recall.10", "recall.100", "map_cut.100"},
-  )
-  # trec_eval's recip_rank reads the whole ranking: MRR@10 is that measure of
-  # a ranking that ends after ten.
-  first = _evaluate(pytrec_eval, judgements, rankings[:, :10], {"recip_rank"})
+  depth = rankings.shape[1]
+  # The library sorts by score and breaks ties by name: places as scores keep
+  # the order that was given.
+  run = {
+      str(q): {
+          str(d): float(depth - place) for place, d in enumerate(row) if d >= 0
+      }
+      for q, row in enumerate(rankings.tolist())
+  }
+  found = pytrec_eval.RelevanceEvaluator(
+      judgements, set(measures.values())).evaluate(run)
   return {
-      "nDCG@10": whole["ndcg_cut_10"],
-      "MRR@10": first["recip_rank"],
-      "recall@100": whole["recall_100"],
-      "MAP@100": whole["map_cut_100"],
-      "recall@10": whole["recall_10"],
+      name: np.array([found[str(q)][measure] if run[str(q)] else 0.0
+                      for q in range(len(rankings))])
+      for name, measure in measures.items()
   }
 
 
@@ -228,22 +260,3 @@ def _grades(relevant: Iterable[int] | Mapping[int, int]) -> Mapping[int, int]:
 def _best(relevant: Iterable[int] | Mapping[int, int]) -> int:
   grades = _grades(relevant)
   return max(grades, key=grades.get)
-
-
-def _evaluate(library, judgements, rankings, measures):
-  """Returns for each measure the scores [Q] of `rankings` [Q, K]."""
-  depth = rankings.shape[1]
-  # The library sorts by score and breaks ties by name: places as scores keep
-  # the order that was given.
-  run = {
-      str(q): {
-          str(d): float(depth - place) for place, d in enumerate(row) if d >= 0
-      }
-      for q, row in enumerate(rankings.tolist())
-  }
-  found = library.RelevanceEvaluator(judgements, measures).evaluate(run)
-  return {
-      name: np.array([found[str(q)][name] if run[str(q)] else 0.0
-                      for q in range(len(rankings))])
-      for name in (measure.replace(".", "_") for measure in measures)
-  }

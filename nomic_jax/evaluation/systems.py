@@ -51,6 +51,15 @@ class Dense:
     asked = self.encode(queries, prompts[0])
     return neighbours.top_k(asked, found, min(k, len(found)))
 
+  def compare(
+      self, queries: Sequence[str], documents: Sequence[str],
+      candidates: Sequence[Sequence[int]], prompts: tuple[str, str] = SEARCH,
+  ) -> list[np.ndarray]:
+    """Returns for each query the scores of its own candidates, in order."""
+    found = self.encode(documents, prompts[1])
+    asked = self.encode(queries, prompts[0])
+    return [found[some] @ one for some, one in zip(candidates, asked)]
+
 
 class Lexical:
   """One of `bm25.BASELINES`."""
@@ -68,3 +77,13 @@ class Lexical:
     """As `Dense.search`; a document that shares no word has the index -1."""
     del prompts  # words are compared as they are
     return bm25.Bm25(documents, self.name).search(queries, k)
+
+  def compare(
+      self, queries: Sequence[str], documents: Sequence[str],
+      candidates: Sequence[Sequence[int]], prompts: tuple[str, str] = SEARCH,
+  ) -> list[np.ndarray]:
+    """As `Dense.compare`; how rare a word is, all documents say."""
+    del prompts
+    index = bm25.Bm25(documents, self.name)
+    return [index.scores(query)[some]
+            for query, some in zip(queries, candidates)]

@@ -80,6 +80,10 @@ class Task(abc.ABC):
   def scores(self, items: np.ndarray) -> dict[str, float]:
     """The `metrics` of some rows of `Outcome.items`, in any order."""
 
+  def main(self, items: np.ndarray) -> float:
+    """The first of `scores`; overridden where alone it is quicker."""
+    return self.scores(items)[self.metrics[0]]
+
 
 def title(text: str) -> str:
   """Returns the first line that is not blank, at most 200 long."""

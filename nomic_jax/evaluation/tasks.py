@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of tasks: what --tasks may name, and what a folder is.
 
-A task that needs no folder is a line of NAMED: its name and a function that
-makes it, or several of a group. A kind of folder is a line of FOLDERS.
+A task that is known by name is a line of NAMED: its name, or that of a group,
+and a function that makes it. A kind of folder is a line of FOLDERS.
 """
 
 import pathlib
@@ -11,18 +11,25 @@ from typing import Callable, NamedTuple, Sequence
 
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
+from nomic_jax.evaluation import beir
+from nomic_jax.evaluation import classification
+from nomic_jax.evaluation import clustering
+from nomic_jax.evaluation import pairs
+from nomic_jax.evaluation import reranking
 from nomic_jax.evaluation import retrieval
+from nomic_jax.evaluation import rows
 from nomic_jax.evaluation.task import Task
 
-# Name to a function that returns its tasks.
-NAMED: dict[str, Callable[[], Sequence[Task]]] = {}
+# By name, a function that makes the tasks; it is given the folder of --data,
+# where their data may lie, or None.
+NAMED: dict[str, Callable[[pathlib.Path | None], Sequence[Task]]] = {}
 
 
 class Folder(NamedTuple):
   """A kind of folder.
 
   Attributes:
-    holds: what is in one, in words, to tell it apart from the others.
+    holds: what is in one, in words.
     known: whether a folder looks like one.
     read: makes its task, of a folder and a name.
   """
@@ -32,23 +39,55 @@ class Folder(NamedTuple):
   read: Callable[[pathlib.Path, str], Task]
 
 
-def _is_data_directory(path: pathlib.Path) -> bool:
-  return (path / "dataset_info.json").is_file()
+def _with(*columns: str, train: bool = False) -> Callable[[pathlib.Path], bool]:
+  """Whether a folder's test file has some columns, and there is a train file
+  if there is to be one."""
+  def known(path: pathlib.Path) -> bool:
+    if train and rows.file(path, "train") is None:
+      return False
+    return set(columns) <= set(rows.columns(rows.file(path, "test")))
+
+  return known
 
 
+# By kind; the first that knows a folder reads it. "test" is test.jsonl, .csv,
+# .tsv or .parquet, with the columns of the data sets of MTEB.
 FOLDERS = {
-    "retrieval": Folder(
-        "a data directory that nomic-jax prepare made", _is_data_directory,
+    "data": Folder(
+        "a data directory of nomic-jax prepare",
+        lambda path: (path / "dataset_info.json").is_file(),
         retrieval.read_task),
+    "retrieval": Folder(
+        "a BEIR folder (corpus, queries, qrels)", beir.known, beir.read),
+    "sts": Folder(
+        "test with sentence1, sentence2, score",
+        _with("sentence1", "sentence2", "score"), pairs.read_sts),
+    "pairs": Folder(
+        "test with sentence1, sentence2, label",
+        _with("sentence1", "sentence2", "label"), pairs.read_pairs),
+    "reranking": Folder(
+        "test with query, positive, negative",
+        _with("query", "positive", "negative"), reranking.read),
+    "classification": Folder(
+        "train and test with text, label", _with("text", "label", train=True),
+        classification.read),
+    "clustering": Folder(
+        "test with text, label or sentences, labels",
+        lambda path: _with("text", "label")(path) or _with(
+            "sentences", "labels")(path), clustering.read),
 }
 
 
-def find(specs: Sequence[str]) -> list[Task]:
+def find(
+    specs: Sequence[str], data: pathlib.Path | None = None
+) -> list[Task]:
   """Makes the tasks that --tasks names.
 
   Args:
     specs: each the name of a task or of a group, or a folder as "PATH"
-      (named by its last part) or "NAME=PATH".
+      (named by its last part), "NAME=PATH" or "KIND:PATH", where the kind, of
+      FOLDERS, is told rather than recognised.
+    data: folder where the data of tasks known by name may lie.
 
   Raises:
     UserError: for a name that is unknown or stands for two tasks, a missing
@@ -57,7 +96,7 @@ def find(specs: Sequence[str]) -> list[Task]:
   tasks: dict[str, Task] = {}
   for spec in filter(None, specs):
     if spec in NAMED and not pathlib.Path(spec).exists():
-      found = NAMED[spec]()
+      found = NAMED[spec](data)
     else:
       found = [_folder(spec)]
     for task in found:
@@ -73,18 +112,27 @@ def find(specs: Sequence[str]) -> list[Task]:
 def _folder(spec: str) -> Task:
   name, equals, place = spec.partition("=")
   if not equals or "/" in name or pathlib.Path(spec).exists():
-    name, place = pathlib.Path(spec).resolve().name, spec
+    name, place = "", spec
+  kind, colon, rest = place.partition(":")
+  if colon and kind in FOLDERS:
+    place = rest
   path = pathlib.Path(place)
   if not place or not path.exists():
     raise UserError(
         f"--tasks={spec}: no such folder, and no task of that name; expected "
-        f"PATH, NAME=PATH or one of {', '.join(NAMED) or 'none'}."
+        f"PATH, NAME=PATH, KIND:PATH or one of {', '.join(NAMED) or 'none'}."
         f"{nearest(spec, NAMED)}"
     )
-  for kind in FOLDERS.values():
-    if kind.known(path):
-      return kind.read(path, name)
+  name = name or path.resolve().name
+  if colon and kind in FOLDERS:
+    return FOLDERS[kind].read(path, name)
+  for folder in FOLDERS.values():
+    if folder.known(path):
+      return folder.read(path, name)
+  columns = rows.columns(rows.file(path, "test"))
+  found = f"has a test file with {', '.join(columns)}" if columns else (
+      "has no test file with rows")
   raise UserError(
-      f"--tasks={spec}: a folder of no known kind; expected "
-      f"{' or '.join(k.holds for k in FOLDERS.values())}"
+      f"--tasks={spec}: {found}; expected "
+      f"{' or '.join(f'{n}: {f.holds}' for n, f in FOLDERS.items())}"
   )

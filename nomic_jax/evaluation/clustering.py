@@ -1,0 +1,97 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Clustering: do texts of a topic lie together?
+
+MTEB's protocol (Muennighoff et al. 2022, section 3.2, and its code):
+mini-batch k-means with as many clusters as there are labels, batches of 500,
+scored by v-measure; the mean over a task's sets of texts.
+"""
+
+import dataclasses
+import pathlib
+from typing import ClassVar, Hashable, Sequence
+
+import numpy as np
+
+from nomic_jax.errors import UserError
+from nomic_jax.evaluation import rows
+from nomic_jax.evaluation import vectors
+from nomic_jax.evaluation.task import Outcome
+from nomic_jax.evaluation.task import Task
+
+_PROMPT = "clustering"
+_SEED = 42  # MTEB's
+_BATCH = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class ClusteringTask(Task):
+  """Sets of texts with a label each; items are (set, label, cluster)."""
+
+  name: str
+  sets: Sequence[tuple[Sequence[str], Sequence[Hashable]]]
+  path: str = ""
+  group: str = ""
+
+  kind: ClassVar[str] = "clustering"
+  metrics: ClassVar[tuple[str, ...]] = ("v-measure",)
+
+  @property
+  def size(self) -> str:
+    texts = sum(len(texts) for texts, _ in self.sets)
+    sets = f" in {len(self.sets):,} sets" if len(self.sets) > 1 else ""
+    return f"{texts:,} texts{sets}"
+
+  def fingerprint(self) -> str:
+    return vectors.text_fingerprint(self.kind, self.sets, _PROMPT)
+
+  def run(self, system) -> Outcome:
+    from sklearn import cluster
+
+    found = system.encode([t for texts, _ in self.sets for t in texts], _PROMPT)
+    items, done = [], 0
+    for number, (texts, labels) in enumerate(self.sets):
+      known = {label: i for i, label in enumerate(dict.fromkeys(labels))}
+      fit = cluster.MiniBatchKMeans(
+          n_clusters=len(known), batch_size=_BATCH, n_init="auto",
+          random_state=_SEED)
+      fit.fit(found[done:done + len(texts)])
+      items.append(np.stack([
+          np.full(len(texts), number), [known[label] for label in labels],
+          fit.labels_], 1))
+      done += len(texts)
+    return Outcome(np.concatenate(items))
+
+  def scores(self, items: np.ndarray) -> dict[str, float]:
+    from sklearn import metrics
+
+    return {"v-measure": float(np.mean([
+        metrics.v_measure_score(*items[items[:, 0] == number, 1:].T)
+        for number in np.unique(items[:, 0])]))}
+
+
+def read(path: pathlib.Path, name: str) -> ClusteringTask:
+  """Reads the test file of a folder: text and label, or a set of texts a row
+  as sentences and labels.
+
+  Raises:
+    UserError: as `rows.read`, or for a set of one label.
+  """
+  if "sentences" in rows.columns(rows.file(path, "test")):
+    file, found = rows.read(
+        path, "test", {"sentences": rows.TEXTS, "labels": rows.LABELS})
+    sets = [(row["sentences"], row["labels"]) for row in found]
+  else:
+    file, found = rows.read(
+        path, "test", {"text": rows.TEXT, "label": rows.LABEL})
+    sets = [([r["text"] for r in found], [r["label"] for r in found])]
+  for number, (texts, labels) in enumerate(sets, 1):
+    if len(texts) != len(labels):
+      raise UserError(
+          f"{file}, row {number}: {len(texts):,} sentences and "
+          f"{len(labels):,} labels; give each sentence one label")
+    if len(set(labels)) < 2:
+      raise UserError(
+          f"{file}{f', row {number}' if len(sets) > 1 else ''}: all labels "
+          "are the same; give texts of two topics or more")
+  return ClusteringTask(name, sets, str(path))

@@ -1,0 +1,145 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Pairs of texts: how alike are they (STS), and do they mean the same?
+
+Both compare the cosine of a pair's vectors with what people said, as MTEB
+does (Muennighoff et al. 2022, section 3.2), with the prompt of the paper.
+"""
+
+import dataclasses
+import pathlib
+from typing import ClassVar, Sequence
+import warnings
+
+import numpy as np
+
+from nomic_jax.errors import UserError
+from nomic_jax.evaluation import rows
+from nomic_jax.evaluation import vectors
+from nomic_jax.evaluation.task import Outcome
+from nomic_jax.evaluation.task import Task
+
+_WORST = 20
+_TEXTS = {"sentence1": rows.TEXT, "sentence2": rows.TEXT}
+_PROMPT = "classification"  # of the paper, for pairs too
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pairs(Task):
+  """Pairs and what people said of them; items are (cosine, gold)."""
+
+  name: str
+  first: Sequence[str]
+  second: Sequence[str]
+  gold: Sequence[float]
+  path: str = ""
+  group: str = ""
+
+  @property
+  def size(self) -> str:
+    return f"{len(self.gold):,} pairs"
+
+  def fingerprint(self) -> str:
+    return vectors.text_fingerprint(
+        self.kind, self.first, self.second, list(self.gold), _PROMPT)
+
+  def run(self, system) -> Outcome:
+    count = len(self.first)
+    # In one call: a text that many pairs share is embedded once.
+    found = system.encode([*self.first, *self.second], _PROMPT)
+    cosine = np.einsum("nd,nd->n", found[:count], found[count:])
+    items = np.stack([cosine, np.asarray(self.gold)], 1).astype(np.float64)
+    return Outcome(items, self._worst(items))
+
+  def _worst(self, items: np.ndarray) -> list[dict]:
+    """The pairs whose place by cosine is farthest from that by gold."""
+    from scipy import stats
+
+    places = stats.rankdata(items, axis=0)
+    order = np.argsort(-np.abs(places[:, 0] - places[:, 1]), kind="stable")
+    return [
+        {
+            "texts": [self.first[i], self.second[i]],
+            "expected": f"{self.gold[i]:g}",
+            "found": f"cosine {items[i, 0]:.3f}, of {len(items):,} pairs the "
+                     f"{len(items) - places[i, 0] + 1:,.0f}. most alike",
+        } for i in order[:_WORST]]
+
+
+class StsTask(_Pairs):
+  """Correlation of cosines with people's scores."""
+
+  kind: ClassVar[str] = "sts"
+  metrics: ClassVar[tuple[str, ...]] = ("Spearman", "Pearson")
+
+  def scores(self, items: np.ndarray) -> dict[str, float]:
+    from scipy import stats
+
+    with warnings.catch_warnings():
+      warnings.simplefilter("ignore")  # of constant input, which gives NaN
+      return {
+          "Spearman": self.main(items),
+          "Pearson": float(stats.pearsonr(items[:, 0], items[:, 1]).statistic),
+      }
+
+  def main(self, items: np.ndarray) -> float:
+    """Pearson's of the ranks, which Spearman's is."""
+    from scipy import stats
+
+    ranks = stats.rankdata(items, axis=0)
+    ranks -= ranks.mean(0)
+    length = np.sqrt((ranks ** 2).sum(0).prod())
+    return float(ranks.prod(1).sum() / length) if length else np.nan
+
+
+class PairTask(_Pairs):
+  """Average precision of cosines, where gold is 1 (the same) or 0."""
+
+  kind: ClassVar[str] = "pairs"
+  metrics: ClassVar[tuple[str, ...]] = ("AP",)
+
+  def scores(self, items: np.ndarray) -> dict[str, float]:
+    from sklearn import metrics
+
+    cosine, gold = items.T
+    if not gold.any():  # happens in draws of few pairs
+      return {"AP": np.nan}
+    return {"AP": float(metrics.average_precision_score(gold, cosine))}
+
+
+def read_sts(path: pathlib.Path, name: str) -> StsTask:
+  """Reads the test file of a folder: sentence1, sentence2, score.
+
+  Raises:
+    UserError: as `rows.read`, or if all scores are the same.
+  """
+  file, found = rows.read(path, "test", _TEXTS | {"score": rows.NUMBER})
+  gold = [row["score"] for row in found]
+  if len(set(gold)) == 1:
+    raise UserError(
+        f"{file}: the score of every pair is {gold[0]:g}; a correlation needs "
+        "scores that differ")
+  return StsTask(name, *_texts(found), gold, str(path))
+
+
+def read_pairs(path: pathlib.Path, name: str) -> PairTask:
+  """Reads the test file of a folder: sentence1, sentence2, label of 0 or 1.
+
+  Raises:
+    UserError: as `rows.read`, or for another label, or labels of one class.
+  """
+  file, found = rows.read(path, "test", _TEXTS | {"label": rows.NUMBER})
+  gold = [row["label"] for row in found]
+  for number, label in enumerate(gold, 1):
+    if label not in (0, 1):
+      raise UserError(
+          f"{file}, row {number}: label {label:g}; expected 1 for a pair that "
+          "means the same and 0 for one that does not")
+  if len(set(gold)) == 1:
+    raise UserError(
+        f"{file}: all labels are {gold[0]:g}; give pairs of both classes")
+  return PairTask(name, *_texts(found), gold, str(path))
+
+
+def _texts(found: list[dict]) -> tuple[list[str], list[str]]:
+  return [r["sentence1"] for r in found], [r["sentence2"] for r in found]

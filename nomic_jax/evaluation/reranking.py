@@ -1,0 +1,95 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Reranking: of a query's own candidates, do the good ones come first?"""
+
+import dataclasses
+import pathlib
+from typing import ClassVar, Sequence
+
+import numpy as np
+
+from nomic_jax.errors import UserError
+from nomic_jax.evaluation import retrieval
+from nomic_jax.evaluation import rows
+from nomic_jax.evaluation import vectors
+from nomic_jax.evaluation.task import Outcome
+from nomic_jax.evaluation.task import Task
+from nomic_jax.evaluation.task import title
+
+_PROMPTS = ("classification", "classification")  # of the paper
+
+
+@dataclasses.dataclass(frozen=True)
+class RerankingTask(Task):
+  """Queries, each with positive and negative texts; items are [Q, metrics]."""
+
+  name: str
+  queries: Sequence[str]
+  positives: Sequence[Sequence[str]]
+  negatives: Sequence[Sequence[str]]
+  path: str = ""
+  group: str = ""
+
+  kind: ClassVar[str] = "reranking"
+  metrics: ClassVar[tuple[str, ...]] = ("MAP", "MRR@10")
+  lexical: ClassVar[bool] = True
+
+  @property
+  def size(self) -> str:
+    candidates = sum(map(len, (*self.positives, *self.negatives)))
+    return f"{len(self.queries):,} queries, {candidates:,} candidates"
+
+  def fingerprint(self) -> str:
+    return vectors.text_fingerprint(
+        self.kind, self.queries, self.positives, self.negatives, _PROMPTS)
+
+  def run(self, system) -> Outcome:
+    # Negatives first: of candidates that tie, the good one comes last.
+    candidates = [
+        [*bad, *good] for bad, good in zip(self.negatives, self.positives)]
+    documents = {
+        text: i for i, text in enumerate(dict.fromkeys(
+            text for texts in candidates for text in texts))}
+    found = system.compare(
+        self.queries, list(documents),
+        [[documents[text] for text in texts] for texts in candidates], _PROMPTS)
+    width = max(map(len, candidates))
+    rankings = np.full((len(candidates), width), -1)
+    scores = np.zeros((len(candidates), width), np.float32)
+    for q, one in enumerate(found):
+      order = np.argsort(-one, kind="stable")
+      rankings[q, :len(one)], scores[q, :len(one)] = order, one[order]
+    relevant = [
+        list(range(len(bad), len(bad) + len(good)))
+        for bad, good in zip(self.negatives, self.positives)]
+    measured = retrieval.rank_scores(
+        rankings, relevant, {"MAP": "map"}) | retrieval.rank_scores(
+            rankings[:, :10], relevant, {"MRR@10": "recip_rank"})
+    items = np.stack([measured[m] for m in self.metrics], 1)
+    worst = retrieval.worst(
+        self.queries, lambda q, c: {
+            "title": title(candidates[q][c]), "location": ""},
+        scores, rankings, relevant)
+    return Outcome(items, worst)
+
+  def scores(self, items: np.ndarray) -> dict[str, float]:
+    return dict(zip(self.metrics, map(float, items.mean(0))))
+
+
+def read(path: pathlib.Path, name: str) -> RerankingTask:
+  """Reads the test file of a folder: query, positive and negative.
+
+  Queries without a positive or without a negative are left out, as in MTEB.
+
+  Raises:
+    UserError: as `rows.read`, or if no query is left.
+  """
+  file, found = rows.read(path, "test", {
+      "query": rows.TEXT, "positive": rows.TEXTS, "negative": rows.TEXTS})
+  found = [row for row in found if row["positive"] and row["negative"]]
+  if not found:
+    raise UserError(
+        f"{file}: no query has a positive and a negative; give both to rank")
+  return RerankingTask(
+      name, *([row[column] for row in found]
+              for column in ("query", "positive", "negative")), str(path))

@@ -1,0 +1,126 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of a small table: .jsonl, .csv, .tsv or parquet, checked."""
+
+import csv
+import math
+import pathlib
+from typing import Any, Iterator, Mapping
+
+from nomic_jax.errors import nearest
+from nomic_jax.errors import UserError
+from nomic_jax.files import read_jsonl
+
+SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".tsv", ".parquet")
+# What a column holds: how it is made of what a file has, and its name.
+TEXT, NUMBER, LABEL = "a text", "a finite number", "a label"
+TEXTS, LABELS = "a list of texts", "a list of labels"
+
+
+def file(folder: pathlib.Path, split: str) -> pathlib.Path | None:
+  """Returns the file of a split, or None."""
+  paths = (folder / f"{split}{suffix}" for suffix in SUFFIXES)
+  return next((path for path in paths if path.is_file()), None)
+
+
+def columns(path: pathlib.Path | None) -> list[str]:
+  """Returns the names of the first row's columns; [] of no or no row."""
+  for _, row in _read(path) if path else ():
+    return list(row)
+  return []
+
+
+def read(
+    folder: pathlib.Path, split: str, kinds: Mapping[str, str]
+) -> tuple[pathlib.Path, list[dict[str, Any]]]:
+  """Returns the file of a split and its rows, with the columns of `kinds`.
+
+  Args:
+    folder: has SPLIT and one of SUFFIXES; the first line of .csv and .tsv
+      names the columns.
+    split: such as "test".
+    kinds: of each column, TEXT, NUMBER and so on.
+
+  Raises:
+    UserError: naming file and row, for a missing file or column, a value of
+      another kind, or a file without rows.
+  """
+  path = file(folder, split)
+  if path is None:
+    raise UserError(
+        f"{folder}: no {split} file; expected {split} with one of "
+        f"{', '.join(SUFFIXES)} and the columns {', '.join(kinds)}")
+  rows = []
+  for number, row in _read(path):
+    for column in kinds:
+      if column not in row:
+        raise UserError(
+            f"{path}, row {number}: no column '{column}'; it has "
+            f"{', '.join(map(str, row))}.{nearest(column, map(str, row))}")
+    rows.append({
+        column: _checked(row[column], kind, f"{path}, row {number}", column)
+        for column, kind in kinds.items()})
+  if not rows:
+    raise UserError(f"{path}: no rows in it, nothing to score")
+  return path, rows
+
+
+def _checked(value: Any, kind: str, where: str, column: str) -> Any:
+  if kind == NUMBER:
+    try:
+      value = float(value)
+    except (TypeError, ValueError):
+      value = math.nan
+  good = {
+      TEXT: lambda: isinstance(value, str),
+      NUMBER: lambda: math.isfinite(value),
+      LABEL: lambda: _is_label(value),
+      TEXTS: lambda: isinstance(value, list) and all(
+          isinstance(v, str) for v in value),
+      LABELS: lambda: isinstance(value, list) and all(map(_is_label, value)),
+  }[kind]()
+  if not good:
+    raise UserError(
+        f"{where}: '{column}' is not {kind}; correct or remove this row")
+  return value
+
+
+def _is_label(value: Any) -> bool:
+  return isinstance(value, (str, int)) and value != ""
+
+
+def _read(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
+  """Yields (row number from 1, row)."""
+  if path.suffix == ".parquet":
+    return _parquet(path)
+  if path.suffix in (".csv", ".tsv"):
+    return _separated(path, "\t" if path.suffix == ".tsv" else ",")
+  return read_jsonl(path)
+
+
+def _separated(path: pathlib.Path, by: str) -> Iterator[tuple[int, dict]]:
+  # Quotes of a .tsv are part of the text.
+  quoting = csv.QUOTE_NONE if by == "\t" else csv.QUOTE_MINIMAL
+  try:
+    with path.open(encoding="utf-8", newline="") as lines:
+      for number, row in enumerate(
+          csv.DictReader(lines, delimiter=by, quoting=quoting), 1):
+        row.pop(None, None)
+        yield number, row
+  except UnicodeDecodeError as e:
+    raise UserError(
+        f"{path}: not UTF-8 ({e.reason}); convert the file to UTF-8") from e
+  except csv.Error as e:
+    raise UserError(f"{path}: not a table ({e}); correct the file") from e
+
+
+def _parquet(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
+  import pyarrow
+  from pyarrow import parquet
+
+  try:
+    yield from enumerate(parquet.read_table(path).to_pylist(), 1)
+  except (pyarrow.ArrowException, OSError) as e:
+    reason = " ".join(str(e).split())
+    raise UserError(
+        f"{path}: damaged or no parquet file ({reason}); copy it again") from e

@@ -1,0 +1,294 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Kinds of tasks in folders: what they are read from, and what they score."""
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics
+
+from nomic_jax.errors import UserError
+from nomic_jax.evaluation import compare
+from nomic_jax.evaluation import tasks
+
+
+class Random:
+  """A system whose vectors are drawn by text, and lean towards a topic."""
+
+  def encode(self, texts, prompt, normalize=True):
+    self.prompt, self.normalized = prompt, normalize
+    vectors = np.stack([
+        np.random.default_rng(list(text.encode())).normal(size=16)
+        + 2 * np.eye(16)[len(text) % 4] for text in texts])
+    if normalize:
+      vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors.astype(np.float32)
+
+  def search(self, queries, documents, k, prompts=None):
+    scores = self.encode(queries, "q") @ self.encode(documents, "d").T
+    order = np.argsort(-scores, 1)[:, :k]
+    return np.take_along_axis(scores, order, 1), order
+
+  def compare(self, queries, documents, candidates, prompts):
+    found = self.encode(documents, prompts[1])
+    return [found[some] @ one for some, one in zip(
+        candidates, self.encode(queries, prompts[0]))]
+
+
+def write(folder, split, rows, kind="jsonl"):
+  folder.mkdir(exist_ok=True)
+  path = folder / f"{split}.{kind}"
+  if kind == "jsonl":
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+  else:
+    with path.open("w", newline="") as file:
+      table = csv.DictWriter(file, list(rows[0]))
+      table.writeheader()
+      table.writerows(rows)
+  return folder
+
+
+def words(count, seed=0):
+  """Different texts of different lengths."""
+  rng = np.random.default_rng(seed)
+  return [f"text {seed} {i} " + "x" * n
+          for i, n in enumerate(rng.integers(0, 8, count))]
+
+
+def sts(folder, kind="jsonl"):
+  gold = np.random.default_rng(1).integers(0, 6, 40)
+  return write(folder, "test", [
+      {"sentence1": a, "sentence2": b, "score": float(g)}
+      for a, b, g in zip(words(40), words(40, 1), gold)], kind)
+
+
+def labelled(count, seed):
+  return [{"text": t, "label": f"class {len(t) % 4}"}
+          for t in words(count, seed)]
+
+
+def beir(folder):
+  (folder / "qrels").mkdir(parents=True)
+  documents = words(30)
+  corpus = [{"_id": f"d{i}", "title": "A" if i % 2 else "", "text": t}
+            for i, t in enumerate(documents)]
+  corpus.append({"_id": "q2", "title": "B", "text": "question 2"})
+  (folder / "corpus.jsonl").write_text(
+      "".join(json.dumps(row) + "\n" for row in corpus))
+  (folder / "queries.jsonl").write_text("".join(
+      json.dumps({"_id": f"q{i}", "text": f"question {i}"}) + "\n"
+      for i in range(9)))
+  lines = ["query-id\tcorpus-id\tscore"] + [
+      f"q{i}\td{(7 * i + j) % 30}\t{j}" for i in range(8) for j in range(3)]
+  (folder / "qrels" / "test.tsv").write_text("\n".join(lines) + "\n")
+  return folder
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_sts_is_scipys_correlation_of_cosines(tmp_path, kind):
+  task, = tasks.find([str(sts(tmp_path / "set", kind))])
+  system = Random()
+  outcome = task.run(system)
+  assert (task.kind, task.size, system.prompt) == (
+      "sts", "40 pairs", "classification")
+  a, b = system.encode(task.first, ""), system.encode(task.second, "")
+  cosine = [x @ y for x, y in zip(a, b)]
+  expected = {
+      "Spearman": stats.spearmanr(cosine, task.gold).statistic,
+      "Pearson": stats.pearsonr(cosine, task.gold).statistic}
+  assert task.scores(outcome.items) == pytest.approx(expected, abs=1e-6)
+  drawn = outcome.items[[3, 3, 5, 9, 9, 11, 30]]
+  assert task.main(drawn) == pytest.approx(
+      stats.spearmanr(drawn[:, 0], drawn[:, 1]).statistic)
+  assert outcome.worst[0]["texts"][0] in task.first
+
+
+def test_a_model_blind_to_everything_has_no_correlation(tmp_path):
+  task, = tasks.find([str(sts(tmp_path / "set"))])
+  items = np.array([[0.5, 1], [0.5, 2], [0.5, 3]])
+  assert all(math.isnan(v) for v in task.scores(items).values())
+
+
+def test_pairs_are_scored_by_average_precision(tmp_path):
+  folder = write(tmp_path / "set", "test", [
+      {"sentence1": a, "sentence2": b, "label": i % 3 == 0}
+      for i, (a, b) in enumerate(zip(words(40), words(40, 1)))])
+  task, = tasks.find([str(folder)])
+  items = task.run(Random()).items
+  order = np.argsort(-items[:, 0])
+  hits = items[order, 1]
+  by_hand = (np.cumsum(hits) / np.arange(1, 41) * hits).sum() / hits.sum()
+  assert task.scores(items) == pytest.approx({"AP": by_hand})
+
+
+def test_classification_learns_from_eight_of_each_class(tmp_path):
+  folder = write(tmp_path / "set", "train", labelled(120, 0))
+  write(folder, "test", labelled(60, 1))
+  task, = tasks.find([str(folder)])
+  system = Random()
+  outcome = task.run(system)
+  assert system.prompt == "classification" and not system.normalized
+  assert outcome.items.shape == (60, 11)
+  scores = task.scores(outcome.items)
+  gold, *said = outcome.items.T
+  assert scores["accuracy"] == pytest.approx(np.mean(
+      [metrics.accuracy_score(gold, s) for s in said]))
+  assert 0.5 < scores["accuracy"] < 1, "classes are partly told apart"
+  worst = outcome.worst[0]
+  assert worst["expected"] == f"class {len(worst['texts'][0]) % 4}"
+  assert worst["found"].split(" in ")[0] != worst["expected"]
+
+
+def test_clustering_of_one_set_or_several(tmp_path):
+  rows = labelled(80, 0)
+  one = write(tmp_path / "one", "test", rows)
+  sets = [{"sentences": [r["text"] for r in part],
+           "labels": [r["label"] for r in part]}
+          for part in (rows, labelled(50, 1))]
+  two = write(tmp_path / "two", "test", sets)
+  first, both = tasks.find([str(one), str(two)])
+  assert first.kind == both.kind == "clustering"
+  assert (first.size, both.size) == ("80 texts", "130 texts in 2 sets")
+  items = both.run(Random()).items
+  parts = [metrics.v_measure_score(*items[items[:, 0] == n, 1:].T)
+           for n in (0, 1)]
+  assert both.scores(items)["v-measure"] == pytest.approx(np.mean(parts))
+  assert first.scores(first.run(Random()).items)["v-measure"] == parts[0] > 0.1
+
+
+def test_reranking_is_average_precision_of_candidates(tmp_path):
+  texts = words(60)
+  folder = write(tmp_path / "set", "test", [
+      {"query": f"query {i}", "positive": texts[6 * i:6 * i + 2],
+       "negative": texts[6 * i + 2:6 * i + 6 - i % 2]} for i in range(9)
+  ] + [{"query": "left out", "positive": ["x"], "negative": []}])
+  task, = tasks.find([str(folder)])
+  assert task.size == "9 queries, 50 candidates"
+  items = task.run(Random()).items
+  for q in range(9):
+    documents = [*task.positives[q], *task.negatives[q]]
+    cosine = Random().encode(documents, "") @ Random().encode(
+        [task.queries[q]], "")[0]
+    gold = [1, 1] + [0] * (len(documents) - 2)
+    assert items[q, 0] == pytest.approx(
+        metrics.average_precision_score(gold, cosine), abs=1e-6)
+
+
+def test_candidates_that_tie_are_ranked_at_their_worst(tmp_path):
+  folder = write(tmp_path / "set", "test", [
+      {"query": "q", "positive": ["a"], "negative": ["b", "c"]}])
+  task, = tasks.find([str(folder)])
+
+  class Blind:
+    def compare(self, queries, documents, candidates, prompts):
+      return [np.zeros(len(some)) for some in candidates]
+
+  assert task.run(Blind()).items[0, 0] == pytest.approx(1 / 3)
+
+
+def test_beir_folder(tmp_path):
+  task, = tasks.find([f"toys={beir(tmp_path / 'set')}"])
+  assert (task.name, task.kind) == ("toys", "retrieval")
+  assert task.size == "8 queries, 31 documents"
+  assert task.documents[1].startswith("A text 0 1") and (
+      task.documents[0].startswith("text 0 0"))
+  assert task.relevant[1] == {7: 0, 8: 1, 9: 2}
+  assert list(task.itself) == [-1, -1, 30, -1, -1, -1, -1, -1]
+  outcome = task.run(Random())
+  assert all(r["location"] != "q2" for worst in outcome.worst
+             if worst["query"] == "question 2" for r in worst["retrieved"])
+  other = tasks.find([f"{tmp_path}/set/qrels/test.tsv"])[0]
+  assert other.name == "set-test" and other.fingerprint() == task.fingerprint()
+
+
+def test_intervals_cover_the_mean_of_what_was_drawn_from(tmp_path):
+  task, = tasks.find([str(beir(tmp_path / "set"))])
+  rng = np.random.default_rng(0)
+  covered = 0
+  for _ in range(40):
+    items = np.repeat(rng.exponential(size=(50, 1)), 5, 1)
+    low, high = compare.interval(
+        float(items.mean()), compare.draws(task, items))
+    covered += low < 1 < high
+  assert 33 <= covered <= 40
+  assert high - low == pytest.approx(
+      2 * 1.96 * items[:, 0].std() / 50 ** 0.5, rel=0.2)
+
+
+def test_differences_are_paired(tmp_path):
+  task, = tasks.find([str(beir(tmp_path / "set"))])
+  rng = np.random.default_rng(0)
+  one = np.repeat(rng.normal(size=(200, 1)), 5, 1)
+  both = {name: (float(items.mean()), compare.draws(task, items))
+          for name, items in {"one": one, "better": one + 0.01,
+                              "same": rng.permutation(one)}.items()}
+  gap = compare.difference(*both["better"], *both["one"])
+  assert gap.value == pytest.approx(0.01) and gap.significant
+  assert not compare.difference(*both["same"], *both["one"]).significant
+
+
+def _spoil(folder, name, old, new):
+  path = folder / name
+  text = path.read_text()
+  assert old in text
+  path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("file, old, new, message", [
+    ("qrels/test.tsv", "\td8\t", "\td99\t",
+     "test.tsv, row 6: no text 'd99' in corpus.jsonl"),
+    ("qrels/test.tsv", "q3", "q33", "row 11: no text 'q33' in queries.jsonl"),
+    ("qrels/test.tsv", "\t2\n", "\tgood\n", "row 4: expected query-id"),
+    ("corpus.jsonl", '"_id": "d4"', '"id": "d4"', "row 5: expected an '_id'"),
+])
+def test_mistakes_in_beir_folders(tmp_path, file, old, new, message):
+  folder = beir(tmp_path / "set")
+  _spoil(folder, file, old, new)
+  with pytest.raises(UserError, match=message):
+    tasks.find([str(folder)])
+
+
+def test_an_empty_corpus_and_no_judgements(tmp_path):
+  folder = beir(tmp_path / "set")
+  (folder / "qrels" / "test.tsv").rename(folder / "qrels" / "dev.tsv")
+  with pytest.raises(UserError, match="test.tsv: no such file; there are dev"):
+    tasks.find([str(folder)])
+  (folder / "corpus.jsonl").write_text("\n")
+  with pytest.raises(UserError, match="corpus.jsonl: no texts in it"):
+    tasks.find([f"{folder}/qrels/dev.tsv"])
+
+
+@pytest.mark.parametrize("rows, message", [
+    ([{"sentence1": "a", "sentence2": "b", "score": math.nan}],
+     "test.jsonl, row 1: 'score' is not a finite number"),
+    ([{"sentence1": "a", "sentence2": "b", "score": 1}] * 3,
+     "the score of every pair is 1"),
+    ([{"sentence1": "a", "sentence2": "b", "label": 2}], "row 1: label 2"),
+    ([{"sentence1": "a", "sentence2": "b", "label": 1}] * 3,
+     "all labels are 1; give pairs of both classes"),
+    ([{"sentence1": "a", "sentence2": None, "score": 1}],
+     "'sentence2' is not a text"),
+    ([{"text": "a", "label": "x"}] * 2, "all labels are the same"),
+    ([{"sentences": ["a", "b"], "labels": ["x"]}], "2 sentences and 1 labels"),
+    ([{"query": "a", "positive": [], "negative": ["b"]}], "no query has"),
+    ([{"question": "a"}], "has a test file with question; expected data: a"),
+    ([], "has no test file with rows"),
+])
+def test_mistakes_in_tables(tmp_path, rows, message):
+  with pytest.raises(UserError, match=message):
+    tasks.find([str(write(tmp_path / "set", "test", rows))])
+
+
+def test_classes_must_be_two_and_a_kind_can_be_told(tmp_path):
+  folder = write(tmp_path / "set", "test", labelled(20, 0))
+  with pytest.raises(UserError, match="set: no train file; expected train"):
+    tasks.find([f"classification:{folder}"])
+  write(folder, "train", [{"text": "a", "label": "x"}] * 3)
+  with pytest.raises(UserError, match="train.jsonl: all labels are 'x'"):
+    tasks.find([str(folder)])
+  task, = tasks.find([f"topics=clustering:{folder}"])
+  assert (task.name, task.kind) == ("topics", "clustering")
