@@ -77,11 +77,13 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.data.split = "train"
   c.data.tokenised = False  # True: nomic-jax tokenise was run there
 
-  # Every so many steps (0: never), the loss on batches of a split that is
-  # not trained on. `data` says what differs from the training's.
-  c.eval = ml_collections.ConfigDict(
-      dict(every=0, batches=8, data=dict(split="test"))
-  )
+  # What is measured every so many steps (0: never) and after the last, see
+  # nomic_jax/evaluators/. eval: the loss on batches of a split that is not
+  # trained on; `data` says what differs from the training's.
+  c.evaluators = ml_collections.ConfigDict()
+  c.evaluators.eval = ml_collections.ConfigDict(dict(
+      kind="loss", every=0, batches=8, data=dict(split="test"),
+  ))
 
   c.optimizer = ml_collections.ConfigDict()
   c.optimizer.b1 = 0.9
@@ -97,9 +99,10 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.optimizer.decay_multipliers = (
       (r"(.*/)?(kernel|embedding)", 1.0), (".*", 0.0))
 
-  # keep: the last so many; keep_every: and every so many steps, for good.
+  # keep: the last so many; keep_every: and every so many steps, for good;
+  # best: and the best by this figure of an evaluator, such as eval/loss.
   c.checkpoint = ml_collections.ConfigDict(
-      dict(every=100, keep=2, keep_every=0)
+      dict(every=100, keep=2, keep_every=0, best="")
   )
   return c
 
@@ -124,6 +127,14 @@ def pairs(c: ml_collections.ConfigDict) -> None:
   c.data.negatives = 0  # hard negatives for each query
   c.data.sample_negatives = True  # others each epoch; false: the first ones
   c.data.workers = 0  # processes that make batches; 0: two threads
+
+  # Search in held-out pairs, or in data directories and BEIR folders such as
+  # NanoBEIR's thirteen, with commas between.
+  c.evaluators.retrieval = ml_collections.ConfigDict(
+      dict(kind="retrieval", every=0, tasks=""))
+  for name in ("query_length", "document_length",
+               "query_prompt", "document_prompt"):
+    c.evaluators.retrieval[name] = c.data.get_ref(name)
 
   c.loss = ml_collections.ConfigDict()
   c.loss.name = "info_nce"

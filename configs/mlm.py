@@ -22,7 +22,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   c.data.micro_batches = 8
   c.data.row_length = 2048
   c.data.mask_rate = 0.3
-  c.eval.data.mask_rate = 0.15
+  c.evaluators.eval.data.mask_rate = 0.15
   c.data.document_boundaries = True  # False: as the reference
   c.loss = ml_collections.ConfigDict(dict(name="mlm", chunks=8))
   c.optimizer.learning_rate = 5e-4

@@ -3,11 +3,13 @@
 """Checkpoints of a work directory: state and data iterator, saved as one."""
 
 import contextlib
+import json
 import logging
+import math
 import pathlib
 import shutil
 import sys
-from typing import Any, Iterator
+from typing import Any, Iterator, Mapping, NamedTuple
 import warnings
 
 from absl import logging as absl_logging
@@ -17,6 +19,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from nomic_jax import metrics
 from nomic_jax import processes
 from nomic_jax.errors import UserError
 
@@ -28,29 +31,44 @@ class Checkpoints:
   so a process killed at any moment leaves the last whole one to go on from.
   """
 
-  def __init__(self, workdir: pathlib.Path, keep: int, keep_every: int = 0):
-    """Keeps the last `keep`, and for good those whose step `keep_every`
-    divides (0: none)."""
+  def __init__(
+      self, workdir: pathlib.Path, keep: int, keep_every: int = 0,
+      best: str = "",
+  ):
+    """Keeps the last `keep`; those whose step `keep_every` divides (0: none);
+    and of those saved with the figure `best`, if it is named, the best one.
+    """
     _hush()
-    self._workdir = workdir
+    self._workdir, self._best = workdir, best
     kept = [preservation_policy.LatestN(keep)]
     if keep_every:
       kept.append(preservation_policy.EveryNSteps(keep_every))
+    if best:
+      kept.append(preservation_policy.BestN(
+          get_metric_fn=_goodness, n=1, keep_checkpoints_without_metrics=False))
     with _disk_errors(workdir):
       self._manager = ocp.CheckpointManager(
           _folder(workdir),
           options=ocp.CheckpointManagerOptions(
               preservation_policy=preservation_policy.AnyPreservationPolicy(
                   kept),
+              best_fn=_goodness if best else None,  # or it writes no figures
               create=True,
               cleanup_tmp_directories=True,  # what a kill or a full disk left
           ),
       )
 
   def save(
-      self, step: int, state: Any, data: grain.DatasetIterator
+      self, step: int, state: Any, data: grain.DatasetIterator,
+      results: Mapping[str, float] | None = None,
   ) -> None:
     """Starts writing; the state may be donated as soon as this returns.
+
+    Args:
+      step: of the state.
+      state: arrays.
+      data: whose state goes with it.
+      results: what was measured at this step.
 
     Raises:
       UserError: if there is no space for it, or the save before ran out of it.
@@ -66,6 +84,9 @@ class Checkpoints:
               # of hosts can go on from it.
               data=ocp.args.JsonSave(data.get_state()),
           ),
+          metrics={
+              k: v for k, v in (results or {}).items() if k == self._best
+          } or None,
       )
 
   def _check_space(self, state: Any) -> None:
@@ -150,15 +171,50 @@ def latest_step(workdir: pathlib.Path | str) -> int | None:
       folder.is_dir()) else None
 
 
-def restore_params(workdir: pathlib.Path | str) -> dict:
-  """The newest parameters of a work directory, as numpy arrays.
+class Best(NamedTuple):
+  """The checkpoint with the best of the figures that are saved beside some."""
+
+  step: int
+  metric: str
+  value: float
+
+
+def best(workdir: pathlib.Path | str) -> Best | None:
+  """The best checkpoint of a training with `config.checkpoint.best`."""
+  found = []
+  # As Orbax writes them.
+  for path in _folder(pathlib.Path(workdir)).glob("*/metrics/metrics"):
+    if path.parts[-3].isdigit():
+      values = json.loads(path.read_text(encoding="utf-8"))
+      found.append((_goodness(values), int(path.parts[-3]), values))
+  if not found:
+    return None
+  _, step, values = max(found, key=lambda f: f[:2])
+  return Best(step, *next(iter(values.items())))
+
+
+def _goodness(values: Mapping[str, float]) -> float:
+  """The one figure saved with a checkpoint, so that more is better."""
+  (name, value), = values.items()
+  if math.isnan(value):
+    return -math.inf
+  return -value if metrics.lower_is_better(name) else value
+
+
+def restore_params(
+    workdir: pathlib.Path | str, step: int | None = None
+) -> dict:
+  """Parameters of a work directory, the newest or those of a step.
+
+  Returns:
+    The tree, of numpy arrays.
 
   Raises:
     UserError: if there is no checkpoint, or it is damaged.
   """
   _hush()
   folder = _folder(pathlib.Path(workdir))
-  step = latest_step(workdir)
+  step = latest_step(workdir) if step is None else step
   if step is None:
     raise UserError(
         f"{workdir}: no checkpoint under {folder}; expected the work directory "

@@ -23,7 +23,7 @@ from nomic_jax.errors import UserError
 
 # Whole numbers that may be 0; every other one counts what there must be.
 _MAY_BE_ZERO = {"seed", "negatives", "projection", "skip_nonfinite",
-                "type_vocab_size", "eval.every", "workers", "keep_every"}
+                "type_vocab_size", "workers", "keep_every"}
 
 
 def load(arguments: Sequence[str]) -> ml_collections.ConfigDict:
@@ -149,7 +149,9 @@ def _check_counts(config: ml_collections.ConfigDict) -> None:
   for key in keys_of(config):
     value = _value(config, key)
     least = int(not _MAY_BE_ZERO & {key, key.rsplit(".")[-1]})
-    if key.startswith("mesh."):  # sizes, and -1 for what is left
+    if key.startswith("evaluators.") and key.endswith(".every"):
+      least = 0
+    elif key.startswith("mesh."):  # sizes, and -1 for what is left
       least = -1
     if type(value) is int and value < least:
       raise UserError(

@@ -8,8 +8,9 @@ from flax.linen import meta
 import jax
 import ml_collections
 
+from nomic_jax import checkpoint
 from nomic_jax import losses
-from nomic_jax import step
+from nomic_jax import step as step_lib
 from nomic_jax.data.prompts import PROMPTS
 from nomic_jax.errors import UserError
 from nomic_jax.hub import matryoshka
@@ -19,14 +20,16 @@ from nomic_jax.hub import model_directory
 def export(
     workdir: str | None, output: str,
     config: ml_collections.ConfigDict | None = None,
+    step: str = "latest",
 ) -> None:
-  """Writes the newest checkpoint, or a config's untrained model.
+  """Writes a checkpoint, or a config's untrained model.
 
   Args:
     workdir: of a training; None takes `config` instead.
     output: model directory to make.
     config: of a training that has not begun: its first parameters, as a
       baseline to compare with.
+    step: of the checkpoint; "latest", or "best" by `config.checkpoint.best`.
 
   Raises:
     UserError: if not exactly one of workdir and config is given, the work
@@ -36,8 +39,9 @@ def export(
     raise UserError("export: give either --workdir or --config, not both")
   _check_output(pathlib.Path(output))
   if workdir is not None:
-    model = model_directory.read_model(workdir)
-    source, dims = workdir, matryoshka.read(workdir)
+    source = _checkpoint(workdir, step)
+    model = model_directory.read_model(source)
+    dims = matryoshka.read(source)
   else:
     model = _untrained(config)
     source, dims = "the untrained model", ()
@@ -48,6 +52,31 @@ def export(
       classification_head=model.classification_head, matryoshka_dims=dims,
   )
   print(f"{output}: {source}, for transformers and sentence-transformers")
+
+
+def _checkpoint(workdir: str, step: str) -> str:
+  """The path of a work directory's checkpoint; its own for the latest."""
+  if step == "latest":
+    return workdir
+  if step == "best":
+    best = checkpoint.best(workdir)
+    if best is None:
+      raise UserError(
+          f"--step=best: none of {workdir} was saved with a figure to compare; "
+          "train with --config.checkpoint.best=EVALUATOR/METRIC"
+      )
+    print(f"{workdir}: {best.metric} was best, {best.value:.4g}, at step "
+          f"{best.step}")
+    step = str(best.step)
+  path = pathlib.Path(workdir) / "checkpoints" / step
+  if not (step.isdigit() and path.is_dir()):
+    kept = sorted(int(p.name) for p in path.parent.glob("*")
+                  if p.name.isdigit())
+    raise UserError(
+        f"--step={step}: {workdir} has no such checkpoint; expected latest, "
+        f"best or one of {', '.join(map(str, kept)) or 'none that is there'}"
+    )
+  return str(path)
 
 
 def _check_output(output: pathlib.Path) -> None:
@@ -71,7 +100,7 @@ def _untrained(
   start = train.find_start(config)
   encoder = train.make_encoder(config, start.config)
   loss = losses.make(config.loss, encoder)
-  params = meta.unbox(loss.init(step.params_key(config.seed)))
+  params = meta.unbox(loss.init(step_lib.params_key(config.seed)))
   params = merged(params, start.params or {})
   return model_directory.ModelFiles(
       config=start.config,

@@ -20,7 +20,7 @@ from nomic_jax import step as step_lib
 from nomic_jax.checkpoint import Checkpoints
 from nomic_jax.data import loader
 from nomic_jax.errors import Stopped
-from nomic_jax.held_out import HeldOut
+from nomic_jax.evaluators import Evaluators
 from nomic_jax.metrics import MetricsFile
 from nomic_jax.metrics import StepLog
 from nomic_jax.progress import Progress
@@ -29,7 +29,7 @@ from nomic_jax.progress import Progress
 def loop(
     config: ml_collections.ConfigDict, workdir: pathlib.Path, run: Any,
     state: step_lib.TrainState, data: Any, checkpoints: Checkpoints,
-    held_out: HeldOut | None = None, profile: range = range(0),
+    evaluators: Evaluators, profile: range = range(0),
 ) -> None:
   """From the state's step to the last, logging and saving on the way.
 
@@ -40,7 +40,7 @@ def loop(
     state: to go on from; it is donated.
     data: an iterator of this host's batches.
     checkpoints: of the work directory.
-    held_out: measures on held-out data every `config.eval.every` steps.
+    evaluators: what is measured every so many steps.
     profile: steps to record under `workdir`/profile, for xprof or Perfetto.
 
   Raises:
@@ -89,17 +89,20 @@ def loop(
       _record(profile, number, workdir / "profile", result)
       stop = preemption.reached(number)
       last = number == config.steps
-      measured = held_out and not stop and number % config.eval.every == 0
-      kept = stop or last or number % config.checkpoint.every == 0
-      if measured:
+      # Whoever sent SIGTERM does not wait for long.
+      due = [] if stop and not last else evaluators.due(number)
+      results = {}
+      if due:
         began = time.monotonic()
-        results = held_out(state.params)
+        results = evaluators(due, state.params)
         log.add_held_out(results, time.monotonic() - began)
-      if measured or kept:
+      kept = stop or last or number % config.checkpoint.every == 0 or (
+          config.checkpoint.best in results)
+      if due or kept:
         look(write=True)
         before = None
       if kept:  # and finite, or look would have said so
-        checkpoints.save(number, state, data)
+        checkpoints.save(number, state, data, results)
       if stop and not last:
         checkpoints.close()  # waits for what is being written
         raise Stopped(

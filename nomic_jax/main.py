@@ -126,7 +126,7 @@ def _teach(a: argparse.Namespace) -> None:
 def _export(a: argparse.Namespace) -> None:
   from nomic_jax.export import export
 
-  export(a.workdir, a.output, a.config)
+  export(a.workdir, a.output, a.config, a.step)
 
 
 def _embed(a: argparse.Namespace) -> None:
@@ -276,6 +276,9 @@ def _parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   p = job("export", _export, "A model directory that PyTorch opens.",
           config="optional")
   p.add_argument("--workdir", help="of the training to export")
+  p.add_argument("--step", default="latest", help=(
+      "checkpoint to take: latest, a number, or best (by "
+      "config.checkpoint.best)"))
   p.add_argument("--output", required=True, help="model directory to make")
   command_line.add_config_help(
       p, " instead of --workdir, exports its untrained model")

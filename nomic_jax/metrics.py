@@ -161,6 +161,11 @@ def _not_finite(
   )
 
 
+def lower_is_better(name: str) -> bool:
+  """Whether the less of this metric the better; else the more."""
+  return name.endswith(("loss", "perplexity", "error"))
+
+
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
   """Rows of a metrics file; none if it is missing; a torn last line is left.
   """

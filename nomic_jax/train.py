@@ -16,6 +16,8 @@ from typing import Any, Callable, NamedTuple
 from flax.linen import meta
 import jax
 from jax.sharding import Mesh
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec
 import ml_collections
 import numpy as np
 import optax
@@ -26,12 +28,13 @@ from nomic_jax import partition
 from nomic_jax import processes
 from nomic_jax import step as step_lib
 from nomic_jax import work_directory
+from nomic_jax.checkpoint import best
 from nomic_jax.checkpoint import Checkpoints
 from nomic_jax.checkpoint import latest_step
 from nomic_jax.data import loader
 from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.errors import UserError
-from nomic_jax.held_out import HeldOut
+from nomic_jax.evaluators import Evaluators
 from nomic_jax.kernels import attention
 from nomic_jax.loop import loop
 from nomic_jax.model import dtypes
@@ -49,10 +52,19 @@ class Run(NamedTuple):
   mesh: Mesh
   init: Callable[[], step_lib.TrainState]
   step: Callable[..., Any]
-  measure: Callable[..., Any]  # the loss alone: see step.make_measure
-  perplexity: bool  # whether exp(loss) is one
+  encoder: Encoder  # without dropout, as the next
+  loss: losses.Loss
   state: Any  # shapes and shardings of the state
   schedule: optax.Schedule
+
+  def on_mesh(self, f: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """f(params, batch), jitted as the step is; results on every device."""
+    params = jax.tree.map(lambda s: s.sharding, self.state.params)
+    return jax.jit(
+        partition.in_mesh(f, self.mesh),
+        in_shardings=(params, partition.batch_sharding(self.mesh)),
+        out_shardings=NamedSharding(self.mesh, PartitionSpec()),
+    )
 
 
 def train(
@@ -84,7 +96,7 @@ def train(
   run = setup(config, start.config, jax.devices())
   tokenizer = tokenizer_lib.load(start.tokenizer)
   data = loader.make(config.data, tokenizer, config.seed)
-  held_out = HeldOut(config, tokenizer, run) if config.eval.every else None
+  evaluators = Evaluators(config, tokenizer, run)
   if processes.all_true(not (workdir / "config.json").is_file()):
     merged(run.state.params, start.params or {})  # or says what does not fit
     _rehearse(config, run, data)
@@ -93,7 +105,8 @@ def train(
     processes.all_true(True)  # the others wait for it
   with contextlib.closing(
       Checkpoints(
-          workdir, config.checkpoint.keep, config.checkpoint.keep_every)
+          workdir, config.checkpoint.keep, config.checkpoint.keep_every,
+          config.checkpoint.best)
   ) as checkpoints:
     if done:
       state = checkpoints.restore(run.state, data)
@@ -104,7 +117,10 @@ def train(
       state = run.init()
       if start.params is not None:
         state = _with_params(state, start.params, run)
-    loop(config, workdir, run, state, data, checkpoints, held_out, recorded)
+    loop(config, workdir, run, state, data, checkpoints, evaluators, recorded)
+  if (kept := best(workdir)) and processes.is_first():
+    print(f"{workdir}: {kept.metric} was best, {kept.value:.4g}, at step "
+          f"{kept.step}: {workdir}/checkpoints/{kept.step}")
 
 
 def _steps(text: str) -> range:
@@ -162,7 +178,7 @@ def setup(
   loss = optim.freeze(
       losses.make(config.loss, encoder), config.optimizer.lr_multipliers
   )
-  sure = losses.make(config.loss, dataclasses.replace(encoder, dropout=0.0))
+  sure = dataclasses.replace(encoder, dropout=0.0)
   tx, schedule = optim.make(
       config.optimizer, config.steps, _per_step(config.data)
   )
@@ -182,16 +198,12 @@ def setup(
       out_shardings=(shardings, None),
       donate_argnums=0,
   )
-  measure = jax.jit(
-      partition.in_mesh(step_lib.make_measure(sure), mesh),
-      in_shardings=(shardings.params, partition.batch_sharding(mesh)),
-  )
   return Run(
       mesh=mesh,
       init=jax.jit(lambda: meta.unbox(init()), out_shardings=shardings),
       step=step,
-      measure=measure,
-      perplexity=getattr(sure, "perplexity", False),
+      encoder=sure,
+      loss=losses.make(config.loss, sure),
       state=shapes,
       schedule=schedule,
   )

@@ -31,6 +31,9 @@ KINDS = {
     "contrastive": [
         "data.batch_size=8", "data.rows_multiple=16", "compute.dropout=0.1",
         "optimizer.lr_multipliers=(('.*/type/.*',0),('.*',1.0))",
+        f"evaluators.eval.every={EVERY}", "evaluators.eval.batches=1",
+        "evaluators.eval.data.split=train",
+        "checkpoint.best=eval/loss",
     ],
 }
 # Differ from run to run, and may.
@@ -134,6 +137,9 @@ def test_killed_at_any_moment_ends_with_the_same_bits(place, whole, kind):
   assert _same(params, expected[0])
   assert iterator and iterator == expected[1]
   assert lines == expected[2]
+  best = checkpoint.best(workdir)
+  assert best == checkpoint.best(whole(kind))
+  assert (best is None) == (kind == "mlm")
   logged = {*range(LOG, STEPS, LOG), *range(EVERY, STEPS + 1, EVERY)}
   assert [line["step"] for line in lines] == sorted(logged)
   assert not _leftovers(workdir)

@@ -22,7 +22,7 @@ def read(path: str | os.PathLike) -> tuple[int, ...]:
   Raises:
     UserError: for what are no dims.
   """
-  file = pathlib.Path(path) / "config.json"
+  file = training_of(pathlib.Path(path)) / "config.json"
   if not file.is_file():
     return ()
   values = read_json(file)
@@ -32,6 +32,12 @@ def read(path: str | os.PathLike) -> tuple[int, ...]:
     raise UserError(
         f"{file}: '{KEY}' is {dims!r}; expected a list of whole numbers")
   return tuple(sorted(dims))
+
+
+def training_of(path: pathlib.Path) -> pathlib.Path:
+  """The work directory whose checkpoints/STEP `path` is; else `path`."""
+  in_one = path.name.isdigit() and path.parent.name == "checkpoints"
+  return path.parents[1] if in_one else path
 
 
 def _of_loss(loss: Any) -> list[int]:

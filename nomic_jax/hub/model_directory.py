@@ -64,9 +64,10 @@ def read_model(path: str | os.PathLike) -> ModelFiles:
   """Reads a model directory, a training work directory or a hub model.
 
   Args:
-    path: a directory, or a hub name such as nomic-ai/nomic-embed-text-v1.5,
-      which is downloaded into huggingface_hub's cache (HF_HOME) and, with
-      HF_HUB_OFFLINE=1, only looked up there.
+    path: a directory, of a work directory also its checkpoints/STEP; or a hub
+      name such as nomic-ai/nomic-embed-text-v1.5, which is downloaded into
+      huggingface_hub's cache (HF_HOME) and, with HF_HUB_OFFLINE=1, only
+      looked up there.
 
   Raises:
     UserError: saying which file, key or tensor is wrong.
@@ -76,6 +77,9 @@ def read_model(path: str | os.PathLike) -> ModelFiles:
     directory = _download(str(path))
   if (directory / "checkpoints").is_dir():
     return _read_work_directory(directory)
+  workdir = matryoshka.training_of(directory)
+  if workdir != directory:
+    return _read_work_directory(workdir, int(directory.name))
   if not (directory / "config.json").is_file():
     hint = ""
     if directory.parent.is_dir():
@@ -180,7 +184,9 @@ def _read_model_directory(directory: pathlib.Path) -> ModelFiles:
   )
 
 
-def _read_work_directory(directory: pathlib.Path) -> ModelFiles:
+def _read_work_directory(
+    directory: pathlib.Path, step: int | None = None
+) -> ModelFiles:
   from nomic_jax import checkpoint  # brings in JAX and Orbax
 
   where = directory / "encoder.json"
@@ -195,7 +201,7 @@ def _read_work_directory(directory: pathlib.Path) -> ModelFiles:
           "fields of an EncoderConfig"
       )
   config = EncoderConfig(**values)
-  saved = checkpoint.restore_params(directory)
+  saved = checkpoint.restore_params(directory, step)
   trees = {name: saved[name] for name in table.TREES if name in saved}
   convert.check_trees(config, trees, str(directory))
   return ModelFiles(

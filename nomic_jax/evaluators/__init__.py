@@ -1,0 +1,110 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is measured while a training goes on: named evaluators, from config.
+
+Each has data and a cadence of its own: `config.evaluators.NAME` says its
+`kind`, a name in `_KINDS`, after how many steps it comes (`every`; 0: never;
+also after the last), and its kind's options. Its figures stand in
+metrics.jsonl as NAME/METRIC, and `config.checkpoint.best` may be one of them.
+
+They compute on the training's mesh, in every process, with the training's
+parameters where they lie: nothing is copied, and a block of rows takes less
+than a step on as many. A new kind is a new file here and a line in `_KINDS`.
+"""
+
+from typing import Any, Protocol, Sequence
+
+from jax.experimental import multihost_utils
+import ml_collections
+import numpy as np
+import tokenizers
+
+from nomic_jax.errors import nearest
+from nomic_jax.errors import UserError
+from nomic_jax.evaluators.loss import HeldOutLoss
+from nomic_jax.evaluators.retrieval import Retrieval
+
+
+class Evaluator(Protocol):
+  """Built before a training starts, so that what is wrong is told then.
+
+  Attributes:
+    metrics: names of what a call returns.
+  """
+
+  metrics: Sequence[str]
+
+  def __init__(
+      self, options: ml_collections.ConfigDict,
+      config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer,
+      run: Any,
+  ):
+    """Opens the data and traces what is to be computed.
+
+    Args:
+      options: of this evaluator.
+      config: of the training.
+      tokenizer: of the model.
+      run: of `train.setup`.
+
+    Raises:
+      UserError: if the data is missing or does not fit.
+    """
+
+  def __call__(self, params: Any) -> dict[str, float]:
+    """Measures a training's parameters; all processes call it at once."""
+
+
+_KINDS = {"loss": HeldOutLoss, "retrieval": Retrieval}
+
+
+class Evaluators:
+  """Those of a config that are to run; nothing if none is."""
+
+  def __init__(
+      self, config: ml_collections.ConfigDict,
+      tokenizer: tokenizers.Tokenizer, run: Any,
+  ):
+    """Builds each; see `Evaluator`."""
+    self._last = config.steps
+    self._every, self._called = {}, {}
+    for name, options in config.evaluators.items():
+      if options.kind not in _KINDS:
+        raise UserError(
+            f"config.evaluators.{name}.kind: no kind '{options.kind}'; "
+            f"expected one of {', '.join(_KINDS)}."
+            + nearest(options.kind, _KINDS)
+        )
+      if options.every:
+        self._every[name] = options.every
+        try:
+          self._called[name] = _KINDS[options.kind](
+              options, config, tokenizer, run)
+        except UserError as e:
+          raise UserError(f"config.evaluators.{name}: {e}") from e
+    self._best = config.checkpoint.best
+    names = [f"{n}/{m}" for n, e in self._called.items() for m in e.metrics]
+    if self._best and self._best not in names:
+      raise UserError(
+          f"config.checkpoint.best: nothing measures '{self._best}'; expected "
+          f"one of {', '.join(names) or 'an evaluator that runs'} (set "
+          "config.evaluators.NAME.every)." + nearest(self._best, names)
+      )
+
+  def due(self, step: int) -> list[str]:
+    """Names of those that come after this step."""
+    return [
+        name for name, every in self._every.items()
+        if step % every == 0 or step == self._last
+    ]
+
+  def __call__(self, names: Sequence[str], params: Any) -> dict[str, float]:
+    """{"NAME/METRIC": number} of those named, the same in every process."""
+    found = {
+        f"{name}/{metric}": value for name in names
+        for metric, value in self._called[name](params).items()
+    }
+    # What decides which checkpoint is kept must not differ by a rounding.
+    values = multihost_utils.broadcast_one_to_all(
+        np.array([*found.values()], np.float64).view(np.uint32))
+    return dict(zip(found, np.asarray(values).view(np.float64).tolist()))

@@ -1,0 +1,60 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The loss on a split that is not trained on."""
+
+import math
+from typing import Any
+
+import jax
+import ml_collections
+import tokenizers
+
+from nomic_jax import partition
+from nomic_jax import step as step_lib
+from nomic_jax.data import loader
+
+
+class HeldOutLoss:
+  """Means over the same few batches whenever it is called.
+
+  They are those of `config.data`, changed as the options' `data` says: another
+  split, say, or for masked language modelling 15 % of the tokens. The loss is
+  the one trained with, without dropout.
+  """
+
+  def __init__(
+      self, options: ml_collections.ConfigDict,
+      config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer,
+      run: Any,
+  ):
+    """See `Evaluator`. Options: `data`; `batches`, how many of them."""
+    fields = config.data.copy_and_resolve_references()
+    with fields.unlocked():
+      fields.update(options.data)
+    self._batches, self._mesh = options.batches, run.mesh
+    self._data = loader.make(fields, tokenizer, config.seed)
+    self._first = self._data.get_state()
+    self._measure = run.on_mesh(step_lib.make_measure(run.loss))
+    sums = jax.eval_shape(self._measure, run.state.params, self._next())
+    self._perplexity = getattr(run.loss, "perplexity", False)
+    self.metrics = [name for name in sums if name != "weight"] + (
+        ["perplexity"] if self._perplexity else [])
+
+  def __call__(self, params: Any) -> dict[str, float]:
+    """The loss, what else it logs, and its perplexity."""
+    self._data.set_state(self._first)
+    sums = self._measure(params, self._next())
+    for _ in range(self._batches - 1):
+      more = self._measure(params, self._next())
+      sums = jax.tree.map(lambda a, b: a + b, sums, more)
+    sums = jax.device_get(sums)
+    weight = float(sums.pop("weight")) or 1.0
+    means = {k: float(v) / weight for k, v in sums.items()}
+    if self._perplexity:
+      # One of a model that has lost its way is no number any more.
+      means["perplexity"] = math.exp(min(means["loss"], 700.0))
+    return means
+
+  def _next(self) -> dict[str, jax.Array]:
+    sharding = partition.batch_sharding(self._mesh)
+    return loader.to_devices(next(self._data), sharding)

@@ -1,0 +1,145 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""How well the encoder in training finds documents: NanoBEIR, or one's own."""
+
+import itertools
+from typing import Any, Sequence
+
+import jax
+import ml_collections
+import numpy as np
+import tokenizers
+
+from nomic_jax import partition
+from nomic_jax.curate import neighbours
+from nomic_jax.data import loader
+from nomic_jax.data import pack
+from nomic_jax.errors import UserError
+from nomic_jax.evaluation import retrieval
+from nomic_jax.losses import transforms
+from nomic_jax.model.pooling import check_one_vector
+
+_BLOCK_TOKENS = 8192  # of one device
+_TOKENS_PER_SLOT, _MOST_SLOTS = 4, 128
+
+
+class Retrieval:
+  """Scores of exact search, by the cosine of vectors, over a few tasks.
+
+  Texts are tokenised once. They are packed into rows of one length, so that
+  one program is compiled; a block of rows is embedded like a chunk of
+  GradCache, without a gradient. Every process has all vectors of a task, which
+  are gathered block by block, and ranks them.
+  """
+
+  def __init__(
+      self, options: ml_collections.ConfigDict,
+      config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer,
+      run: Any,
+  ):
+    """See `Evaluator`. Options: `tasks`, data directories or BEIR folders with
+    commas between, the training's data if empty; `query_length` and
+    `document_length` in tokens; `query_prompt` and `document_prompt`.
+    """
+    check_one_vector(run.encoder.config)
+    lengths = options.query_length, options.document_length
+    longest, limit = max(lengths), run.encoder.config.max_length
+    if run.encoder.config.position == "learned" and longest > limit:
+      raise UserError(
+          f"texts of {longest} tokens, and this model has {limit} "
+          "positions; lower query_length and document_length"
+      )
+    self._pad = tokenizer.token_to_id("[PAD]")
+    self._mesh, self._length = run.mesh, longest
+    parts = np.prod([run.mesh.shape[a] for a in partition.ROW_AXES])
+    self._rows = int(parts) * max(_BLOCK_TOKENS // longest, 1)
+    self._slots = min(max(longest // _TOKENS_PER_SLOT, 1), _MOST_SLOTS)
+    prompts = options.query_prompt, options.document_prompt
+
+    def encode(texts, prompt, length):
+      found = tokenizer.encode_batch_fast([prompt + t for t in texts])
+      return [_cut(e.ids, length) for e in found]
+
+    self._tasks = []
+    for path in (options.tasks or config.data.path).split(","):
+      task = retrieval.read_task(path)
+      sides = [
+          encode(texts, prompt, length) for texts, prompt, length in zip(
+              (task.queries, task.documents), prompts, lengths)
+      ]
+      self._tasks.append((task.name, *sides, task.relevant))
+    self.metrics = [*retrieval.METRICS]
+    if len(self._tasks) > 1:
+      self.metrics += [
+          f"{task[0]}/{m}" for task in self._tasks for m in retrieval.METRICS]
+    embed = transforms.chunked(run.encoder.embed, 1)
+    self._embed = run.on_mesh(lambda params, batch: embed(
+        params["encoder"], jax.tree.map(lambda x: x[0], batch), self._slots))
+    jax.eval_shape(self._embed, run.state.params, self._block([[1]], [[0]]))
+
+  def __call__(self, params: Any) -> dict[str, float]:
+    """The mean over tasks of each metric, and each task's if several."""
+    found = {}
+    for name, queries, documents, relevant in self._tasks:
+      queries = self._vectors(params, queries)
+      documents = self._vectors(params, documents)
+      if not (np.isfinite(queries).all() and np.isfinite(documents).all()):
+        found[name] = dict.fromkeys(retrieval.METRICS, float("nan"))
+        continue
+      depth = min(retrieval.DEPTH, len(documents))
+      _, rankings = neighbours.top_k(queries, documents, depth)
+      scores = retrieval.retrieval_scores(rankings, relevant)
+      found[name] = {m: float(values.mean()) for m, values in scores.items()}
+    means = {
+        m: float(np.mean([scores[m] for scores in found.values()]))
+        for m in retrieval.METRICS
+    }
+    if len(found) > 1:
+      means |= {
+          f"{name}/{m}": value for name, scores in found.items()
+          for m, value in scores.items()
+      }
+    return means
+
+  def _vectors(self, params: Any, texts: Sequence[Sequence[int]]) -> np.ndarray:
+    """Unit vectors [N, D] of token ids."""
+    rows = [members for _, members in pack.best_fit(
+        [len(t) for t in texts], lambda _: self._length,
+        lambda _: self._slots)]
+    vectors, before = None, None
+    # While one block is computed the next one is packed.
+    for start in itertools.chain(range(0, len(rows), self._rows), (None,)):
+      after = None
+      if start is not None:
+        part = rows[start:start + self._rows]
+        after = part, self._embed(params, self._block(texts, part))
+      if before is not None:
+        part, found = before[0], np.asarray(before[1])
+        if vectors is None:
+          vectors = np.zeros((len(texts), found.shape[-1]), np.float32)
+        for members, of_row in zip(part, found):
+          vectors[members] = of_row[:len(members)]
+      before = after
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.maximum(lengths, 1e-12)
+
+  def _block(
+      self, texts: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]
+  ) -> dict[str, jax.Array]:
+    """The encoder's tokens, [1, B, S], rows over the devices."""
+    packed = pack.fill(texts, rows, self._rows, self._length, self._pad)
+    host, hosts = jax.process_index(), jax.process_count()
+    own = slice(self._rows // hosts * host, self._rows // hosts * (host + 1))
+    return loader.to_devices(
+        {
+            name: getattr(packed, name)[own][None]
+            for name in ("ids", "segment_ids", "positions")
+        },
+        partition.batch_sharding(self._mesh),
+    )
+
+
+def _cut(ids: Sequence[int], length: int) -> np.ndarray:
+  """At most `length` tokens, of which the last is the end mark."""
+  ids = np.array(ids, np.int32)
+  return ids if len(ids) <= length else np.append(ids[:length - 1], ids[-1])

@@ -1,0 +1,149 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Evaluators in training: the right data and weights; the best is kept."""
+
+import json
+import math
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from nomic_jax import checkpoint
+from nomic_jax import config_flags
+from nomic_jax.data import loader
+from nomic_jax.data import tokenizer as tokenizer_lib
+from nomic_jax.evaluation import evaluate
+from nomic_jax.hub import model_directory
+from nomic_jax.losses.mlm import MLM
+from nomic_jax.main import main
+from nomic_jax.model.encoder import Encoder
+import small_data
+import tiny
+
+
+@pytest.fixture(name="place", scope="module")
+def _place(tmp_path_factory):
+  return tmp_path_factory.mktemp("held_out")
+
+
+def _mean(model, config, **changes):
+  """The loss of the saved model, as a user would measure it."""
+  data = config.data.copy_and_resolve_references()
+  with data.unlocked():
+    data.update(dict(split="test", mask_rate=0.15) | changes)
+  tokenizer = tokenizer_lib.load(model.tokenizer_path)
+  params = {"encoder": model.params, "mlm_head": model.mlm_head}
+  loss = tiny.jit(MLM(Encoder(model.config)))
+  total = weight = 0.0
+  for batch in tiny.take(loader.make(data, tokenizer, config.seed), 2):
+    for part in range(2):
+      micro = {k: v[part] for k, v in batch.items()}
+      sums = loss(params, micro, jax.random.key(5))
+      total, weight = total + float(sums[0]), weight + float(sums[1])
+  return total / weight
+
+
+def test_the_loss_on_the_held_out_split_is_logged(place):
+  arguments = small_data.train(
+      "mlm", small_data.make(place), place / "run", "steps=5",
+      "checkpoint.every=4", "evaluators.eval.every=5",
+      "evaluators.eval.batches=2", "log_every=100", "compute.dropout=0.5")
+  assert main(arguments) == 0
+  before, last = [
+      json.loads(line) for line in
+      (place / "run/metrics.jsonl").read_text().splitlines()]
+  assert (before["step"], last["step"]) == (4, 5)
+  assert not any(key.startswith("eval/") for key in before)
+  assert last["eval/perplexity"] == pytest.approx(math.exp(last["eval/loss"]))
+  assert 0 <= last["eval/accuracy"] <= 1
+
+  config = config_flags.load([a for a in arguments if "--config" in a])
+  model = model_directory.read_model(place / "run")
+  expected = _mean(model, config)
+  assert last["eval/loss"] == pytest.approx(expected, rel=1e-5)
+  for changes in (dict(split="train"), dict(mask_rate=0.3)):  # controls
+    assert abs(_mean(model, config, **changes) / expected - 1) > 1e-4
+
+
+def _lines(workdir):
+  text = (workdir / "metrics.jsonl").read_text()
+  return {row["step"]: row for row in map(json.loads, text.splitlines())}
+
+
+def test_search_while_training_scores_as_evaluate_does(place, capsys):
+  data, workdir = place / "pairs", place / "search"
+  arguments = small_data.train(
+      "contrastive", data, workdir, "steps=5", "checkpoint.every=2",
+      "checkpoint.best=retrieval/MRR@10", "checkpoint.keep=9",
+      "evaluators.retrieval.every=2", "evaluators.eval.every=3",
+      "evaluators.eval.data.split=train", "data.query_length=64",
+      "mesh.fsdp=2", "mesh.rules=fsdp")
+  assert main(arguments) == 0
+  lines = _lines(workdir)
+  assert [s for s, row in lines.items() if "eval/loss" in row] == [3, 5]
+  scores = {}
+  for step in (2, 4, 5):
+    saved = evaluate.evaluate([f"{workdir}/checkpoints/{step}"], [f"{data}"])
+    scores[step] = saved["models"][0]["tasks"]["pairs"]["scores"]
+    for metric, value in scores[step].items():
+      assert lines[step][f"retrieval/{metric}"] == pytest.approx(value)
+  assert scores[2] != scores[4]  # control
+
+  best = max((2, 4, 5), key=lambda s: (scores[s]["MRR@10"], s))
+  capsys.readouterr()
+  assert main(["export", f"--workdir={workdir}", "--step=best",
+               f"--output={place}/best"]) == 0
+  assert f"at step {best}" in capsys.readouterr().out
+  exported, saved = (
+      model_directory.read_model(p)
+      for p in (place / "best", workdir / f"checkpoints/{best}"))
+  tiny.assert_close(exported.params, saved.params, 1e-7)
+  assert main(["export", f"--workdir={workdir}", "--step=3",
+               f"--output={place}/none"]) == 2
+  assert "expected latest, best or one of 2, 4, 5" in capsys.readouterr().err
+
+
+def _steps(folder):
+  return {int(p.name) for p in (folder / "checkpoints").iterdir()}
+
+
+@pytest.mark.parametrize("metric, order", [
+    ("search/nDCG@10", (0.3, 0.9, 0.5)), ("eval/loss", (3.0, 1.0, 2.0))])
+def test_the_best_checkpoint_is_kept_over_restarts(tmp_path, metric, order):
+  class Data:  # as far as a checkpoint knows it
+    get_state = staticmethod(lambda: {})
+
+  def save(*values, start):
+    saved = checkpoint.Checkpoints(tmp_path, keep=1, best=metric)
+    for step, value in enumerate(values, start):
+      results = {} if value is None else {metric: value, "other": 9.0}
+      saved.save(step, {"x": np.arange(3.0) + step}, Data(), results)
+    saved.close()
+
+  worst, best, middle = order
+  save(worst, best, None, float("nan"), start=1)
+  assert _steps(tmp_path) == {2, 4}
+  save(middle, start=5)
+  assert _steps(tmp_path) == {2, 5}
+  assert checkpoint.best(tmp_path) == (2, metric, best)
+  save(best, None, start=6)  # equally good, and later
+  assert _steps(tmp_path) == {6, 7}
+
+
+@pytest.mark.parametrize("overrides, expected", [
+    (["evaluators.eval.every=1", "evaluators.eval.data.split=tset"],
+     "mean 'test'"),
+    (["evaluators.eval.kind=los"], "no kind 'los'.*mean 'loss'"),
+    (["checkpoint.best=eval/los", "evaluators.eval.every=1"],
+     "nothing measures 'eval/los'; .*eval/accuracy.*mean 'eval/loss'"),
+    (["checkpoint.best=eval/loss"], r"set config.evaluators.NAME.every"),
+])
+def test_an_evaluation_that_cannot_be_is_an_error_at_the_start(
+    place, capsys, overrides, expected):
+  arguments = small_data.train(
+      "mlm", place / "pairs", place / "wrong", *overrides)
+  assert main(arguments) == 2
+  assert re.search(expected, small_data.complaint(capsys.readouterr().err))
+  assert not (place / "wrong").exists()
