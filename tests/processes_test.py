@@ -21,7 +21,8 @@ STEPS = 30
 FLAGS = [
     f"steps={STEPS}", "log_every=1", "checkpoint.every=10",
     "optimizer.warmup=5 steps", "data.batch_size=8", "data.rows_multiple=16",
-    "evaluators.retrieval.every=10", "checkpoint.best=retrieval/nDCG@10",
+    "evaluators.retrieval.every=10", "evaluators.eval.every=10",
+    "evaluators.eval.data.split=train", "checkpoint.best=eval/loss",
     "checkpoint.keep=1",
 ]
 
@@ -100,14 +101,16 @@ def test_two_processes_stopped_and_resumed_train_what_one_does(place):
   assert [r["step"] for r in rows[1]] == [*range(1, STEPS + 1)]
   for mine, other in zip(*rows, strict=True):
     assert mine["loss"] == pytest.approx(other["loss"], rel=1e-4)
-    name = "retrieval/nDCG@10"
-    assert (name in mine) == (mine["step"] % 10 == 0)
-    assert mine.get(name, 0) == pytest.approx(other.get(name, 0), rel=1e-4)
+    if mine["step"] % 10 == 0:
+      for name, tolerance in (
+          ("eval/loss", 1e-3), ("retrieval/nDCG@10", 0.1)):  # a swap or two
+        assert mine[name] == pytest.approx(other[name], abs=tolerance)
   assert rows[0][0]["loss"] != pytest.approx(rows[0][-1]["loss"], rel=1e-2)
   tiny.assert_close(
       *(checkpoint.restore_params(place / n) for n in ("two", "one")), 1e-3)
   mine, other = (checkpoint.best(place / n) for n in ("one", "two"))
-  assert mine.step == other.step and mine.value == pytest.approx(other.value)
+  assert mine.step == other.step
+  assert mine.value == pytest.approx(other.value, rel=1e-3)
 
 
 def test_the_death_of_one_ends_the_other(place):
