@@ -57,7 +57,7 @@ FLAGS = {
         "--short": "random", "--seed": "0",
     },
     "export": {
-        "--workdir": "none", "--output": "required",
+        "--workdir": "none", "--step": "latest", "--output": "required",
         "--config=FILE.py[:ARG]": "",
         "--config.KEY=VALUE": "",
     },
