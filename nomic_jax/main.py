@@ -18,7 +18,7 @@ from nomic_jax.errors import UserError
 # Modules that only some jobs need, and the extra of setup.cfg they come with.
 _EXTRAS = {
     "bm25s": "eval", "pytrec_eval": "eval", "sklearn": "eval",
-    "datasets": "data", "zstandard": "data",
+    "datasets": "data", "zstandard": "data", "mteb": "mteb",
 }
 
 
@@ -141,7 +141,8 @@ def _embed(a: argparse.Namespace) -> None:
 def _evaluate(a: argparse.Namespace) -> None:
   from nomic_jax.evaluation.evaluate import evaluate
 
-  evaluate(a.model, a.tasks.split(","), a.output, baselines=a.baseline)
+  evaluate(
+      a.model, a.tasks.split(","), a.output, baselines=a.baseline, data=a.data)
 
 
 def _search(a: argparse.Namespace) -> None:
@@ -304,6 +305,8 @@ def _parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
                  help="[NAME=]DIR of a model or a training; repeatable")
   p.add_argument("--tasks", required=True,
                  help="names or [NAME=]FOLDER, separated by commas")
+  p.add_argument("--data",
+                 help="folder with the data of tasks given by name")
   p.add_argument("--baseline", action="append", default=[], help=(
       "what the others are to beat: bm25, bm25-tuned or the NAME of a --model; "
       "repeatable, the strongest counts"))

@@ -67,8 +67,8 @@ FLAGS = {
         "--normalize": "True", "--precision": "float32", "--dtype": "float32",
     },
     "evaluate": {
-        "--model": "none", "--tasks": "required", "--baseline": "none",
-        "--output": "required",
+        "--model": "none", "--tasks": "required", "--data": "none",
+        "--baseline": "none", "--output": "required",
     },
     "search": {
         "--model": "required", "--corpus": "required", "--top": "5",

@@ -39,9 +39,11 @@ class Difference(NamedTuple):
 
 def draws(task: Task, items: np.ndarray) -> np.ndarray:
   """Returns the main score of DRAWS draws of `items` [N, ...], always the
-  same rows of N."""
+  same rows of N; NaN for a single item, of which nothing can be drawn."""
   rng = np.random.default_rng(0)
   count = len(items)
+  if count == 1:
+    return np.full(DRAWS, np.nan)
   return np.array([
       task.main(items[rng.integers(count, size=count)]) for _ in range(DRAWS)])
 

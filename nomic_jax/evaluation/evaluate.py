@@ -24,6 +24,7 @@ def evaluate(
     tasks: Sequence[str],
     output: str | None = None,
     baselines: Sequence[str] = (),
+    data: str | None = None,
 ) -> dict:
   """Scores models on tasks, prints tables and writes all of it as JSON.
 
@@ -35,6 +36,8 @@ def evaluate(
     tasks: what `tasks.find` takes: names, folders.
     output: .json file for the scores and each system's worst items.
     baselines: what to compare with: of bm25.BASELINES, or names of models.
+
+    data: folder where the data of tasks given by name may lie.
 
   Returns:
     What is written to `output`.
@@ -56,7 +59,9 @@ def evaluate(
         "nothing to evaluate: give --tasks=DIR and --model=DIR or "
         "--baseline=bm25"
     )
-  read = tasks_lib.find(tasks)
+  if data and not pathlib.Path(data).is_dir():
+    raise UserError(f"--data={data}: no such folder")
+  read = tasks_lib.find(tasks, pathlib.Path(data) if data else None)
   prints = {t.name: t.fingerprint() for t in read}
   known = _known(output)
   results = []

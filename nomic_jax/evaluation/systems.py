@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Systems to score: models that embed, and BM25 that compares words."""
 
-from typing import Sequence
+import contextlib
+from typing import Iterator, Sequence
 
 import numpy as np
 
@@ -39,6 +40,16 @@ class Dense:
       return found
     place = {text: i for i, text in enumerate(different)}
     return found[[place[text] for text in texts]]
+
+  @contextlib.contextmanager
+  def limited(self, tokens: int) -> Iterator[None]:
+    """Cuts texts to `tokens`, if the model would read more."""
+    usual = self.model.max_tokens
+    self.model.max_tokens = min(usual, tokens)
+    try:
+      yield
+    finally:
+      self.model.max_tokens = usual
 
   def search(
       self, queries: Sequence[str], documents: Sequence[str], k: int,

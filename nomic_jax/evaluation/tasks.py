@@ -14,6 +14,7 @@ from nomic_jax.errors import UserError
 from nomic_jax.evaluation import beir
 from nomic_jax.evaluation import classification
 from nomic_jax.evaluation import clustering
+from nomic_jax.evaluation import mteb_tasks
 from nomic_jax.evaluation import pairs
 from nomic_jax.evaluation import reranking
 from nomic_jax.evaluation import retrieval
@@ -22,7 +23,9 @@ from nomic_jax.evaluation.task import Task
 
 # By name, a function that makes the tasks; it is given the folder of --data,
 # where their data may lie, or None.
-NAMED: dict[str, Callable[[pathlib.Path | None], Sequence[Task]]] = {}
+NAMED: dict[str, Callable[[pathlib.Path | None], Sequence[Task]]] = {
+    **mteb_tasks.named(),
+}
 
 
 class Folder(NamedTuple):
@@ -109,6 +112,13 @@ def find(
   return list(tasks.values())
 
 
+def _groups() -> list[str]:
+  """The names worth telling: of groups, not of each data set of MTEB."""
+  sets = {n for names in mteb_tasks.SETS.values() for n in names}
+  return [f"{mteb_tasks.SUITE}, .../STS and its other parts, its data sets"] + [
+      n for n in NAMED if n not in sets and mteb_tasks.SUITE not in n]
+
+
 def _folder(spec: str) -> Task:
   name, equals, place = spec.partition("=")
   if not equals or "/" in name or pathlib.Path(spec).exists():
@@ -120,7 +130,7 @@ def _folder(spec: str) -> Task:
   if not place or not path.exists():
     raise UserError(
         f"--tasks={spec}: no such folder, and no task of that name; expected "
-        f"PATH, NAME=PATH, KIND:PATH or one of {', '.join(NAMED) or 'none'}."
+        f"PATH, NAME=PATH, KIND:PATH or one of {', '.join(_groups())}."
         f"{nearest(spec, NAMED)}"
     )
   name = name or path.resolve().name

@@ -1,0 +1,88 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A model as the `mteb` package wants one: its encoder protocol.
+
+    import mteb
+    from nomic_jax.evaluation.mteb_model import MtebModel
+    mteb.evaluate(MtebModel("DIR"), mteb.get_tasks(["STSBenchmark"]))
+
+Prompts are the paper's, by the type of a task: "search_query" and
+"search_document" for retrieval, "clustering", and "classification" for all
+else. Vectors have length 1, but not for classification.
+"""
+
+from typing import Any
+
+import numpy as np
+
+import nomic_jax
+from nomic_jax.evaluation import systems
+
+# What the paper cut texts to, in tokens, for all of MTEB.
+MAX_TOKENS = 512
+
+
+class MtebModel:
+  """mteb.models.EncoderProtocol around a model of ours."""
+
+  def __init__(
+      self, model_name: str | systems.Dense, revision: str | None = None, *,
+      device: str | None = None, **kwargs: Any,
+  ):
+    """Opens a model.
+
+    Args:
+      model_name: model or work directory, or an opened system.
+      revision, device, kwargs: of mteb's protocol; JAX chooses the device.
+    """
+    del device, kwargs
+    from mteb.models import model_meta
+
+    if isinstance(model_name, systems.Dense):
+      self._system, name = model_name, "local"
+    else:
+      self._system, name = systems.Dense(nomic_jax.load(model_name)), (
+          str(model_name).rstrip("/").rpartition("/")[2])
+    self.mteb_model_meta = model_meta.ModelMeta.create_empty({
+        "name": f"nomic_jax/{name}", "revision": revision or "local",
+        "framework": ["JAX"], "modalities": ["text"],
+        "similarity_fn_name": model_meta.ScoringFunction.COSINE})
+
+  def encode(
+      self, inputs: Any, *, task_metadata: Any, hf_split: str, hf_subset: str,
+      prompt_type: Any = None, **kwargs: Any,
+  ) -> np.ndarray:
+    """Returns [N, D] of the N texts in the batches of `inputs`."""
+    del hf_split, hf_subset, kwargs
+    texts = [text for batch in inputs for text in batch["text"]]
+    kind = task_metadata.type
+    with self._system.limited(MAX_TOKENS):
+      return self._system.encode(
+          texts, prompt_of(kind, prompt_type),
+          normalize=not kind.endswith("Classification")
+          or kind == "PairClassification")
+
+  def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
+    """Cosines [N, M] of all with all, as mteb's own models give them."""
+    from mteb import similarity_functions
+
+    return similarity_functions.cos_sim(embeddings1, embeddings2)
+
+  def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
+    """Cosines [N] of each with its partner."""
+    from mteb import similarity_functions
+
+    return similarity_functions.pairwise_cos_sim(embeddings1, embeddings2)
+
+
+def prompt_of(kind: str, prompt_type: Any = None) -> str:
+  """Returns the name of the paper's prompt.
+
+  Args:
+    kind: mteb's type of the task, such as "STS".
+    prompt_type: mteb's PromptType, "query" or "document", or None.
+  """
+  if kind.endswith("Retrieval"):
+    side = getattr(prompt_type, "value", prompt_type)
+    return systems.SEARCH[side != "query"]
+  return "clustering" if kind == "Clustering" else "classification"

@@ -1,0 +1,218 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The 56 English data sets of MTEB that the paper reports, run by `mteb`.
+
+Their data are looked for in the folder of --data, then in the cache of the
+Hugging Face hub, then on the hub. A folder's copy has the name of the task or
+of the repository and holds what the repository does.
+"""
+
+import dataclasses
+import functools
+import os
+import pathlib
+from typing import Any, ClassVar, Sequence
+import warnings
+
+import numpy as np
+
+from nomic_jax.errors import UserError
+from nomic_jax.evaluation import vectors
+from nomic_jax.evaluation.task import Outcome
+from nomic_jax.evaluation.task import Task
+
+SUITE = "mteb-en-v1"
+# By mteb's type of task; what is averaged together.
+SETS = {
+    "Classification": [f"{name}Classification" for name in (
+        "AmazonCounterfactual", "AmazonPolarity", "AmazonReviews", "Banking77",
+        "Emotion", "Imdb", "MassiveIntent", "MassiveScenario", "MTOPDomain",
+        "MTOPIntent", "ToxicConversations", "TweetSentimentExtraction")],
+    "Clustering": [
+        *(f"{archive}Clustering{kind}" for archive in (
+            "Arxiv", "Biorxiv", "Medrxiv") for kind in ("P2P", "S2S")),
+        "RedditClustering", "RedditClusteringP2P", "StackExchangeClustering",
+        "StackExchangeClusteringP2P", "TwentyNewsgroupsClustering"],
+    "PairClassification": [
+        "SprintDuplicateQuestions", "TwitterSemEval2015", "TwitterURLCorpus"],
+    "Reranking": [
+        "AskUbuntuDupQuestions", "MindSmallReranking", "SciDocsRR",
+        "StackOverflowDupQuestions"],
+    "Retrieval": [
+        "ArguAna", "ClimateFEVER", "CQADupstackRetrieval", "DBPedia", "FEVER",
+        "FiQA2018", "HotpotQA", "MSMARCO", "NFCorpus", "NQ", "QuoraRetrieval",
+        "SCIDOCS", "SciFact", "Touche2020", "TRECCOVID"],
+    "STS": [
+        "BIOSSES", "SICK-R", *(f"STS{year}" for year in range(12, 18)),
+        "STS22", "STSBenchmark"],
+    "Summarization": ["SummEval"],
+}
+# Of data sets in several languages, the English part; of MSMARCO, dev.
+_SUBSETS = {
+    "AmazonCounterfactualClassification": "en",
+    "AmazonReviewsClassification": "en", "MassiveIntentClassification": "en",
+    "MassiveScenarioClassification": "en", "MTOPDomainClassification": "en",
+    "MTOPIntentClassification": "en", "STS17": "en-en", "STS22": "en",
+}
+_SPLITS = {"MSMARCO": "dev"}
+# The paper's score of pairs; mteb's is now the best of several similarities.
+_SCORES = {"PairClassification": "cosine_ap"}
+
+
+@dataclasses.dataclass(frozen=True)
+class MtebTask(Task):
+  """A task of mteb, which computes its score; there is one item, that score.
+
+  So there are no confidence intervals and no worst items.
+  """
+
+  name: str
+  task: Any
+  path: str
+  group: str = ""
+
+  kind: ClassVar[str] = "mteb"
+
+  @property
+  def metrics(self) -> tuple[str, ...]:
+    return (_SCORES.get(
+        self.task.metadata.type, self.task.metadata.main_score),)
+
+  @property
+  def size(self) -> str:
+    return f"{self.task.metadata.type} of MTEB"
+
+  def fingerprint(self) -> str:
+    import mteb
+
+    return vectors.text_fingerprint(
+        self.kind, self.name, self.path, mteb.__version__, self.metrics)
+
+  def run(self, system) -> Outcome:
+    import mteb
+    from nomic_jax.evaluation.mteb_model import MtebModel
+
+    with warnings.catch_warnings():
+      # There are later versions of many tasks; the paper's are these.
+      warnings.filterwarnings("ignore", ".* is superseded by ")
+      try:
+        result = mteb.evaluate(
+            MtebModel(system), self.task, cache=None, show_progress_bar=False,
+            encode_kwargs={"show_progress_bar": False}).task_results[0]
+      except (ValueError, KeyError, OSError) as e:
+        reason = " ".join(str(e).split())[:200]
+        raise UserError(
+            f"{self.name}: mteb cannot use the data in {self.path} ({reason}); "
+            "copy the repository again, of the revision that mteb names"
+        ) from e
+    found = [scores[self.metrics[0]] for parts in result.scores.values()
+             for scores in parts]
+    return Outcome(np.array([[np.mean(found)]]))
+
+  def scores(self, items: np.ndarray) -> dict[str, float]:
+    return {self.metrics[0]: float(items.mean())}
+
+
+def find(
+    names: Sequence[str], data: pathlib.Path | None = None
+) -> list[MtebTask]:
+  """Makes tasks of SETS.
+
+  Raises:
+    UserError: if data are missing, after printing which and where they were
+      looked for.
+  """
+  import mteb
+
+  tasks, missing = [], []
+  for name in names:
+    kind = next(k for k, known in SETS.items() if name in known)
+    task = mteb.get_task(
+        name, eval_splits=[_SPLITS.get(name, "test")],
+        hf_subsets=[_SUBSETS[name]] if name in _SUBSETS else None)
+    places = [locate(part, data) for part in getattr(task, "tasks", [task])]
+    missing += [(name, place) for place in places if not place.found]
+    tasks.append(MtebTask(
+        name, task, ", ".join(place.path for place in places),
+        f"{SUITE}/{kind}"))
+  if missing and not _hub_answers():
+    places = f"{data or 'no --data=FOLDER'} and {_cache()}"
+    print(f"missing, in {places}:")
+    for name, place in missing:
+      print(f"  {name}: {place.path}")
+    raise UserError(
+        f"{len(missing)} data sets of {SUITE} are missing (listed above) in "
+        f"{places}, and the hub does not answer; where it does, run 'hf "
+        "download --repo-type=dataset REPOSITORY --local-dir=FOLDER/NAME' for "
+        "each, then give --data=FOLDER")
+  return tasks
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+  """Where the data of a task are: a folder or a repository of the hub."""
+
+  path: str
+  found: bool
+
+
+def locate(task: Any, data: pathlib.Path | None) -> Place:
+  """Finds the data of a task of mteb, and makes it read a folder's copy."""
+  repository = task.metadata.dataset["path"]
+  for name in (task.metadata.name, repository.rpartition("/")[2]):
+    if data and (data / name).is_dir():
+      folder = str((data / name).resolve())
+      task.metadata = task.metadata.model_copy(update={
+          "dataset": task.metadata.dataset | {"path": folder}})
+      return Place(folder, True)
+  kept = _cache() / f"datasets--{repository.replace('/', '--')}" / "snapshots"
+  return Place(repository, kept.is_dir() and any(kept.iterdir()))
+
+
+def named() -> dict[str, Any]:
+  """Returns for `tasks.NAMED` the suite, its parts and all data sets."""
+  groups = {SUITE: [name for names in SETS.values() for name in names]}
+  groups |= {f"{SUITE}/{kind}": names for kind, names in SETS.items()}
+  groups |= {name: [name] for name in groups[SUITE]}
+  return {name: functools.partial(find, names)
+          for name, names in groups.items()}
+
+
+def averages(scores: dict[str, float]) -> dict[str, tuple[float, int]]:
+  """Returns the mean score of each part of SUITE that is whole, and of all.
+
+  Args:
+    scores: main scores by name of the data set; others are left alone.
+
+  Returns:
+    (mean, number of data sets) by name of the part.
+  """
+  found = {}
+  for kind, names in SETS.items():
+    if all(name in scores for name in names):
+      found[f"{SUITE}/{kind}"] = (
+          float(np.mean([scores[name] for name in names])), len(names))
+  if len(found) == len(SETS):
+    every = [scores[n] for names in SETS.values() for n in names]
+    found[SUITE] = float(np.mean(every)), len(every)
+  return found
+
+
+def _cache() -> pathlib.Path:
+  from huggingface_hub import constants
+
+  return pathlib.Path(constants.HF_HUB_CACHE)
+
+
+@functools.cache
+def _hub_answers() -> bool:
+  """Asks the hub once whether it is there."""
+  import huggingface_hub
+
+  if os.environ.get("HF_HUB_OFFLINE", "") in ("1", "true", "True"):
+    return False
+  try:
+    huggingface_hub.HfApi().dataset_info("mteb/stsbenchmark-sts", timeout=5)
+  except Exception:  # no network, no answer, a proxy's page: all the same
+    return False
+  return True
