@@ -16,7 +16,7 @@ from nomic_jax.kernels.attention import Attention
 from nomic_jax.kernels.specs import SPECS
 import tiny
 
-IMPLEMENTATIONS = ["reference", "pallas_tpu"]
+IMPLEMENTATIONS = ["reference", "pallas_tpu", "pallas_gpu"]
 # bfloat16 has 8 bits: 2^-8 of the largest value, and a few roundings of it.
 CASES = [(name, "float32", 2e-6) for name in SPECS] + [
     ("packed", "bfloat16", 2e-2), ("wide", "bfloat16", 2e-2)]

@@ -25,7 +25,7 @@ from nomic_jax import partition
 from nomic_jax import step as step_lib
 from nomic_jax import train
 from nomic_jax.errors import UserError
-from nomic_jax.kernels import tpu_rows
+from nomic_jax.kernels import common
 from nomic_jax.kernels.attention import Attention
 from nomic_jax.kernels.attention import choose
 from nomic_jax.kernels.specs import Spec
@@ -47,7 +47,7 @@ def test_ranges_leave_out_exactly_what_nobody_sees(window):
     at = np.arange(1024)
     seen &= abs(at[:, None] - at) <= window
   blocks = seen.reshape(20, 4, 256, 8, 128).any((2, 4)).reshape(80, 8)
-  ranges = np.asarray(tpu_rows.ranges(ids, 256, 128, window))
+  ranges = np.asarray(common.ranges(ids, 256, 128, window))
   for row, a, b in zip(blocks, ranges[:, 0].ravel(), ranges[:, 1].ravel()):
     assert not row[:a].any() and not row[b:].any()
     if window is None:  # nothing in between is visited in vain, either

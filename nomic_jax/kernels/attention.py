@@ -9,7 +9,7 @@ d width of a head, D width of the model.
 import dataclasses
 import functools
 import math
-from typing import Any
+from typing import Any, Callable
 
 import jax
 from jax import Array
@@ -19,23 +19,35 @@ from jax.sharding import PartitionSpec
 
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
+from nomic_jax.kernels import blocks
+from nomic_jax.kernels import cudnn
+from nomic_jax.kernels import flash_gpu
 from nomic_jax.kernels import flash_tpu
 from nomic_jax.kernels import reference
 
-# An implementation is a module with two functions:
+# An implementation is a module with two functions, and `fits` if it is a
+# kernel:
 #   prepare(options, segment_ids, angles, dtype) -> rows, a tree of arrays
 #   attend(options, qkv, rows, heads) -> out
+#   fits(heads, d) -> whether it has a layout for such heads
 _IMPLEMENTATIONS = {
     "reference": reference,
     "pallas_tpu": flash_tpu,
+    "pallas_gpu": flash_gpu,
+    "cudnn": cudnn,
 }
 # What a kernel was written for; the others run anywhere.
-_PLATFORMS = {"pallas_tpu": "tpu"}
-_AUTO = {"tpu": "pallas_tpu"}
+_PLATFORMS = {"pallas_tpu": "tpu", "pallas_gpu": "gpu", "cudnn": "gpu"}
+# On GPUs ours and not cuDNN, which computes all of a packed row's blocks, keeps
+# an S x S bias, and has no float32.
+_AUTO = {"tpu": "pallas_tpu", "gpu": "pallas_gpu"}
+_AMPERE = 8.0
 
 
 def choose(
-    name: str, mesh: Mesh, rows_over: tuple[str, ...], heads: int, width: int
+    name: str, mesh: Mesh, rows_over: tuple[str, ...], heads: int, width: int,
+    *, forward_only: bool = False, longest: int = 0, dtype: Any = "float32",
+    say: Callable[[str], Any] = print,
 ) -> "Attention":
   """Attention for the devices of a mesh; what `auto` becomes is printed.
 
@@ -45,28 +57,37 @@ def choose(
     rows_over: the axes of the mesh over which rows of tokens lie.
     heads: H.
     width: d, of a head.
+    forward_only: whether nobody will ask for gradients.
+    longest: most tokens in a row: `auto` takes no kernel that lacks the room.
+    dtype: of qkv.
+    say: what to print with.
 
   Raises:
     UserError: for a name that is unknown or does not run there.
   """
   device = mesh.devices.flat[0]
-  chosen = _AUTO.get(device.platform, "reference") if name == "auto" else name
-  if name == "auto" and chosen == "pallas_tpu" and not flash_tpu.fits(
-      heads, width):
-    chosen = "reference"
-    print(f"attention: pallas_tpu has no layout for {heads} heads of {width}")
-  if chosen not in _IMPLEMENTATIONS:
-    known = ("auto", *_IMPLEMENTATIONS)
+  known = ("auto", *_IMPLEMENTATIONS)
+  if name not in known:
     raise UserError(
         f"config.compute.attention: no implementation '{name}'; expected one "
         f"of {', '.join(known)}.{nearest(name, known)}"
     )
+  chosen = _AUTO.get(device.platform, "reference") if name == "auto" else name
+  attention = Attention(
+      chosen, device=device.device_kind, forward_only=forward_only)
+  if name == "auto" and (why := _lacks(
+      attention, device, heads, width, longest, dtype)):
+    say(f"attention: {chosen} {why}")
+    chosen, attention = "reference", Attention(device=device.device_kind)
   platform = _PLATFORMS.get(chosen, device.platform)
   if platform != device.platform:
     raise UserError(
         f"config.compute.attention: {chosen} runs on {platform}, and these "
         f"devices are {device.platform}; set it to auto or reference"
     )
+  if why := _too_old(chosen, device):
+    raise UserError(
+        f"config.compute.attention: {chosen} {why}; set it to reference")
   kernel = chosen in _PLATFORMS
   whole = math.prod(mesh.shape[a] for a in rows_over)
   if kernel and whole != mesh.size:
@@ -75,9 +96,38 @@ def choose(
         "that share rows; set config.mesh.tensor=1, or it to reference"
     )
   if name == "auto":
-    print(f"attention: {chosen}, for {device.device_kind}")
-  return Attention(
-      chosen, device=device.device_kind, rows_over=rows_over if kernel else ()
+    say(f"attention: {chosen}, for {device.device_kind}")
+  return dataclasses.replace(attention, rows_over=rows_over if kernel else ())
+
+
+def _lacks(
+    attention: "Attention", device: Any, heads: int, width: int, longest: int,
+    dtype: Any,
+) -> str:
+  """Why a kernel cannot be used there; nothing if it can."""
+  kernel = _IMPLEMENTATIONS[attention.implementation]
+  if kernel is reference:
+    return ""
+  if not kernel.fits(heads, width):
+    return f"has no layout for {heads} heads of {width}"
+  room = blocks.tpu_room(attention, jnp.dtype(dtype).itemsize)
+  if longest > room:
+    return f"has room for rows of {room} tokens, not {longest}"
+  return _too_old(attention.implementation, device)
+
+
+def _too_old(chosen: str, device: Any) -> str:
+  """Why a GPU is none that the kernels run on; nothing if it is."""
+  if _PLATFORMS.get(chosen) != "gpu":
+    return ""
+  capability = getattr(device, "compute_capability", "")
+  try:
+    new = float(capability) >= _AMPERE
+  except ValueError:  # AMD's are names
+    new = False
+  return "" if new else (
+      f"needs an NVIDIA GPU of compute capability {_AMPERE} (Ampere) or later, "
+      f"not a {device.device_kind}"
   )
 
 
@@ -92,8 +142,10 @@ class Attention:
     implementation: a name in this module's table, `auto` excepted.
     window: how many places to either side a token sees; None: all.
     device: `jax.Device.device_kind` of where it runs.
-    blocks: tokens in a kernel's blocks of queries and keys, forward and
-      backward; None: see `nomic_jax.kernels.blocks`.
+    blocks: tokens in a kernel's blocks, two sizes forward and two backward;
+      None: see `nomic_jax.kernels.blocks`.
+    forward_only: whether nobody will ask for gradients, so that a kernel
+      needs no room for them.
     rows_over: axes of the mesh in context over which rows lie. A kernel runs
       on each device's own, since XLA cannot divide it.
     interpret: run a kernel as Python on the CPU: True, or Pallas' parameters
@@ -104,6 +156,7 @@ class Attention:
   window: int | None = None
   device: str = ""
   blocks: tuple[int, int, int, int] | None = None
+  forward_only: bool = False
   rows_over: tuple[str, ...] = ()
   interpret: Any = False
 

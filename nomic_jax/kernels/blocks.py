@@ -1,68 +1,144 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How large the blocks of a kernel are, by device and length of a row."""
+"""How large the blocks of a kernel are, by device and length of a row.
 
+blocks.json is what `python -m nomic_jax.kernels.tune` wrote: every pair of
+sizes that it tried, with what it cost or why it failed.
+"""
+
+import functools
+import json
+import math
+import pathlib
 from typing import Any
 
 from jax.experimental.pallas import tpu as pltpu
+import jax.numpy as jnp
 
 from nomic_jax.errors import UserError
 
+TABLE = pathlib.Path(__file__).with_name("blocks.json")
+# Rows are rounded up to this many tokens.
+MULTIPLE = {"pallas_tpu": 128, "pallas_gpu": 64}
+# Where the table has nothing: kernel, first letters of the device, dtypes, and
+# the sizes: queries and keys forward; queries and keys backward on TPU, own
+# and visited tokens on GPU. Those for GPUs spill fewest registers or none.
+_DEFAULT = (
+    ("pallas_tpu", "", ("float32", "bfloat16"), (1024, 256, 512, 512)),
+    ("pallas_gpu", "NVIDIA H", ("bfloat16",), (128, 64, 64, 64)),
+    ("pallas_gpu", "", ("bfloat16",), (128, 32, 32, 32)),
+    ("pallas_gpu", "", ("float32",), (64, 32, 32, 32)),
+)
 # VMEM that a kernel may take, MiB, by `jax.Device.device_kind`; the first
 # letters decide. The compiler reserves the rest.
 _VMEM = {"TPU v4": 16, "TPU v5 lite": 100, "TPU v5": 80, "TPU v6": 100,
          "TPU7": 56}
-# Tokens in a block: queries and keys forward, queries and keys backward.
-_TPU = (1024, 256, 512, 512)
 
 
-def find(kernel: str, options: Any, length: int) -> tuple[int, ...]:
-  """Tokens in a block: queries and keys forward, then backward.
+def find(
+    kernel: str, options: Any, length: int, dtype: Any
+) -> tuple[int, ...]:
+  """Tokens in a block: two sizes forward, then two backward.
 
   Args:
     kernel: an implementation.
     options: its `Attention`; `blocks` there are taken as they are.
-    length: S, before it is rounded up to a multiple of 128.
+    length: S, before it is rounded up to a multiple of `MULTIPLE`.
+    dtype: of the operands.
 
   Raises:
     UserError: for blocks given that do not divide the row.
   """
-  length += -length % 128
-  if options.blocks is None:
-    return tuple(_divisor(length, wanted) for wanted in _TPU)
-  for block in options.blocks:
-    if block < 128 or block % 128 or length % block:
-      raise UserError(
-          f"{kernel}: a block of {block} tokens does not divide rows of "
-          f"{length} (rounded up to a multiple of 128); expected a multiple "
-          "of 128 that does"
-      )
-  return options.blocks
+  length += -length % MULTIPLE[kernel]
+  if options.blocks is not None:
+    for block in options.blocks:
+      check(kernel, block, length)
+    return options.blocks
+  dtype = jnp.dtype(dtype).name
+  default = next(
+      sizes for k, device, dtypes, sizes in _DEFAULT
+      if k == kernel and options.device.startswith(device) and dtype in dtypes)
+  wanted = (
+      *(tuned(kernel, options.device, length, dtype, "forward") or default[:2]),
+      *(tuned(kernel, options.device, length, dtype, "backward")
+        or default[2:]),
+  )
+  return tuple(_divisor(kernel, length, size) for size in wanted)
+
+
+def check(kernel: str, block: int, length: int) -> None:
+  """Raises UserError for a block that a kernel cannot have."""
+  if kernel == "pallas_tpu":
+    good, rule = block > 0 and block % 128 == 0, "a multiple of 128"
+  else:
+    good, rule = block >= 16 and math.log2(block) % 1 == 0, (
+        "a power of two from 16 on")
+  if not good or length % block:
+    raise UserError(
+        f"{kernel}: a block of {block} tokens does not divide rows of "
+        f"{length} (rounded up to a multiple of {MULTIPLE[kernel]}); expected "
+        f"{rule} that does"
+    )
+
+
+def tuned(
+    kernel: str, device: str, length: int, dtype: str, way: str
+) -> tuple[int, int] | None:
+  """The cheapest pair of sizes for the next longer length in the table."""
+  found = [
+      r for r in _table() if (r["kernel"], r["device"], r["dtype"], r["pass"])
+      == (kernel, device, dtype, way) and "cost" in r
+  ]
+  if not found:
+    return None
+  lengths = sorted({r["length"] for r in found})
+  at = next((n for n in lengths if n >= length), lengths[-1])
+  best = min((r for r in found if r["length"] == at), key=lambda r: r["cost"])
+  return tuple(best["blocks"])
+
+
+@functools.cache
+def _table() -> list[dict[str, Any]]:
+  return json.loads(TABLE.read_text()) if TABLE.exists() else []
 
 
 def tpu_params(options: Any, semantics: tuple[str, ...]) -> Any:
   """How Mosaic is to compile for `options.device`."""
-  size = [v for k, v in _VMEM.items() if options.device.startswith(k)]
+  size = _vmem(options.device)
   return pltpu.CompilerParams(
       dimension_semantics=semantics,
-      vmem_limit_bytes=size[0] << 20 if size else None,
+      vmem_limit_bytes=size << 20 if size else None,
   )
 
 
 def check_tpu_memory(options: Any, length: int, itemsize: int) -> None:
   """Raises UserError if a row of `length` tokens does not fit in VMEM."""
-  size = [v for k, v in _VMEM.items() if options.device.startswith(k)]
-  # Of flash_tpu_backward: blocks of 128 lanes in the inputs' type and in
-  # float32, a few lines, and what the compiler spills.
-  need = lambda n: (n * (24 * 128 * itemsize + 608) >> 20) + 4
-  if size and need(length) > size[0]:
-    fits = max(n for n in range(0, length, 128) if need(n) <= size[0])
+  room = tpu_room(options, itemsize)
+  if length > room:
     raise UserError(
-        f"compute.attention: pallas_tpu has room for rows of {fits} tokens on "
+        f"compute.attention: pallas_tpu has room for rows of {room} tokens on "
         f"a {options.device}, not {length}; shorten them or set it to reference"
     )
 
 
-def _divisor(length: int, wanted: int) -> int:
-  """The largest multiple of 128 up to `wanted` that divides `length`."""
-  return next(b for b in range(wanted, 0, -128) if length % b == 0)
+def tpu_room(options: Any, itemsize: int) -> float:
+  """Most tokens in a row that fit in VMEM; infinite if that is not known."""
+  size = _vmem(options.device)
+  if size is None or options.implementation != "pallas_tpu":
+    return math.inf
+  # Blocks of 128 lanes in the inputs' type and in float32, a few lines, and
+  # what the compiler spills.
+  lanes, lines, spilled = (10, 0, 6) if options.forward_only else (24, 608, 4)
+  each = lanes * 128 * itemsize + lines
+  return ((size - spilled << 20) + 2**20 - 1) // each // 128 * 128
+
+
+def _vmem(device: str) -> int | None:
+  return next((v for k, v in _VMEM.items() if device.startswith(k)), None)
+
+
+def _divisor(kernel: str, length: int, wanted: int) -> int:
+  """The largest block up to `wanted` that divides `length`."""
+  if kernel == "pallas_tpu":
+    return next(b for b in range(wanted, 0, -128) if length % b == 0)
+  return math.gcd(length, wanted)  # a power of two, since `wanted` is one

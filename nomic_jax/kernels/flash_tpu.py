@@ -21,23 +21,19 @@ import numpy as np
 
 from nomic_jax.errors import UserError
 from nomic_jax.kernels import blocks
+from nomic_jax.kernels import common
 from nomic_jax.kernels import flash_tpu_backward
 from nomic_jax.kernels import tpu_rows
 from nomic_jax.kernels.tpu_rows import LANES
 from nomic_jax.kernels.tpu_rows import Rows
 
-_LOWEST = -1e30
-
 
 def prepare(options: Any, segment_ids: Array, angles: Any, dtype: Any) -> Rows:
   """What all layers share; see `nomic_jax.kernels.attention`."""
-  if dtype not in (jnp.float32, jnp.bfloat16):
-    raise UserError(
-        f"compute.attention: pallas_tpu computes in float32 or bfloat16, not "
-        f"{jnp.dtype(dtype).name}; set compute.dtype to one of them"
-    )
+  common.check_dtype("pallas_tpu", dtype, "float32", "bfloat16")
   blocks.check_tpu_memory(options, segment_ids.shape[1], dtype.itemsize)
-  sizes = blocks.find("pallas_tpu", options, segment_ids.shape[1])
+  sizes = blocks.find(
+      "pallas_tpu", options, segment_ids.shape[1], dtype)
   return tpu_rows.make(segment_ids, angles, dtype, sizes, options.window)
 
 
@@ -80,11 +76,7 @@ def _attend_bwd(options: Any, d: int, saved: Any, gradient: Array) -> Any:
   grad = flash_tpu_backward.backward(
       options, d, qkv, rows, out, lse, gradient
   )
-  zeros = jax.tree.map(
-      lambda x: np.zeros(x.shape, jax.dtypes.float0)
-      if x.dtype == jnp.int32 else jnp.zeros_like(x), rows
-  )
-  return grad, zeros
+  return grad, common.no_gradient(rows)
 
 
 _attend.defvjp(_attend_fwd, _attend_bwd)
@@ -110,7 +102,7 @@ def forward(
   heads = LANES // d
   count = rows.forward.shape[-1]
   block = length // count
-  keys = blocks.find("pallas_tpu", options, length)[1]
+  keys = blocks.find("pallas_tpu", options, length, qkv.dtype)[1]
   depth = LANES if heads > 1 else 2 * LANES
   row = lambda column: pl.BlockSpec(
       (1, length, LANES), lambda b, g, i, *_: (b, 0, column(g)))
@@ -162,7 +154,7 @@ def _kernel(ranges, q_ref, k_ref, v_ref, ids_ref, *refs, d, block, keys,
   b, i = pl.program_id(0), pl.program_id(2)
   heads, length = LANES // d, k_ref.shape[1]
   dtype = q_ref.dtype
-  dot = functools.partial(tpu_rows.matmul, dtype)
+  dot = functools.partial(common.matmul, dtype)
 
   def turned(ref, at, table_at):
     x = ref[0, at, :].astype(jnp.float32)
@@ -217,7 +209,7 @@ def _kernel(ranges, q_ref, k_ref, v_ref, ids_ref, *refs, d, block, keys,
       after.append((new, weight * fade + p.sum(axis=0, keepdims=True)))
     return tuple(after)
 
-  start = (jnp.full((1, block), _LOWEST), jnp.zeros((1, block)))
+  start = (jnp.full((1, block), common.LOWEST), jnp.zeros((1, block)))
   end = jax.lax.fori_loop(
       ranges[b, 0, i], ranges[b, 1, i], visit, (start,) * heads)
   real = ids_ref[0] > 0

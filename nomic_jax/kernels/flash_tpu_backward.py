@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nomic_jax.kernels import blocks
+from nomic_jax.kernels import common
 from nomic_jax.kernels import tpu_rows
 from nomic_jax.kernels.tpu_rows import LANES
 from nomic_jax.kernels.tpu_rows import Rows
@@ -45,7 +46,7 @@ def backward(
   batch, length, columns = qkv.shape
   groups, heads = columns // (3 * LANES), LANES // d
   depth = LANES if heads > 1 else 2 * LANES
-  *_, queries, keys = blocks.find("pallas_tpu", options, length)
+  *_, queries, keys = blocks.find("pallas_tpu", options, length, qkv.dtype)
   row = lambda column: pl.BlockSpec(
       (1, length, LANES), lambda b, g, phase, *_: (b, 0, column(g)))
   tables, table_specs = tpu_rows.table_specs(rows)
@@ -140,7 +141,7 @@ def _prepare(q_ref, k_ref, out_ref, gradient_ref, tables, scratch, d):
     # Line h picks head h's lanes: sums over them come out as a line.
     line = jax.lax.broadcasted_iota(jnp.int32, (8, LANES), 0) == (
         tpu_rows.head_of((8, LANES), d))
-    delta[:, at] = tpu_rows.matmul(
+    delta[:, at] = common.matmul(
         jnp.float32, line.astype(jnp.float32), f32(out_ref) * f32(gradient_ref),
         ((1,), (1,)))
     grad_q[:, at] = jnp.zeros((LANES, LANES), jnp.float32)
@@ -155,7 +156,7 @@ def _block_of_keys(
   """Gradients of a block of keys and values, and what it adds to queries'."""
   q_codes, k_codes, upright, delta, grad_q, sums, grads = scratch
   dtype, heads = v_ref.dtype, LANES // d
-  dot = functools.partial(tpu_rows.matmul, dtype)
+  dot = functools.partial(common.matmul, dtype)
   start = pl.multiple_of(j * keys, LANES)
   at = pl.ds(start, keys)
   head = tpu_rows.head_of((keys, LANES), d)

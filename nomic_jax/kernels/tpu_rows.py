@@ -14,6 +14,8 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 import jax.numpy as jnp
 
+from nomic_jax.kernels import common
+
 LANES = 128
 BITS = 16  # of a segment id
 # Added to a score, in bits, for each bit in which two segment ids differ.
@@ -52,54 +54,22 @@ def make(
     blocks: of queries and keys forward, of queries and keys backward.
     window: see `nomic_jax.kernels.attention.Attention`.
   """
-  ids = _padded(segment_ids)
+  ids = common.padded(segment_ids, LANES)
   bits = (ids[:, :, None] >> jnp.arange(BITS)) & 1
   codes = jnp.concatenate([bits, 1 - bits], axis=-1)
   idle = ((0, 0), (0, 0), (0, LANES // 2 - 2 * BITS))
   codes = jnp.tile(jnp.pad(codes, idle), 2).astype(dtype)
   cos = sin = None
   if angles is not None:
-    cos, sin = (_padded(a) for a in angles)
+    cos, sin = (common.padded(a, LANES) for a in angles)
     heads = LANES // (2 * cos.shape[-1])
     cos = jnp.tile(jnp.concatenate([cos, cos], -1), heads).astype(dtype)
     sin = jnp.tile(jnp.concatenate([-sin, sin], -1), heads).astype(dtype)
   q, k, back_q, back_k = blocks
   return Rows(
-      ids[:, None], codes, cos, sin, ranges(ids, q, k, window),
-      ranges(ids, back_k, back_q, window),
+      ids[:, None], codes, cos, sin, common.ranges(ids, q, k, window),
+      common.ranges(ids, back_k, back_q, window),
   )
-
-
-def ranges(ids: Array, own: int, other: int, window: int | None) -> Array:
-  """Which blocks of `other` tokens a block of `own` tokens has to look at.
-
-  Args:
-    ids: int32 [B, S]; `own` and `other` divide S.
-    own: tokens in a block that looks.
-    other: tokens in a block that is looked at.
-    window: places to either side that are seen; None: all.
-
-  Returns:
-    int32 [B, 2, S/own], the first block and one after the last; both 0 where
-    there is nothing but padding.
-  """
-  def extent(size):  # least and greatest id of a block's texts
-    x = ids.reshape(ids.shape[0], -1, size)
-    return jnp.where(x > 0, x, 2**BITS).min(-1), x.max(-1)
-
-  (low, high), (other_low, other_high) = extent(own), extent(other)
-  meet = (low[:, :, None] <= other_high[:, None]) & (
-      other_low[:, None] <= high[:, :, None])
-  meet &= (high > 0)[:, :, None] & (other_high > 0)[:, None]
-  if window is not None:
-    start = jnp.arange(meet.shape[1])[:, None] * own
-    other_start = jnp.arange(meet.shape[2]) * other
-    meet &= start - window < other_start + other
-    meet &= other_start - window < start + own
-  at = jnp.arange(meet.shape[2])
-  first = jnp.where(meet, at, meet.shape[2]).min(-1)
-  after = jnp.where(meet, at + 1, 0).max(-1)
-  return jnp.stack([jnp.minimum(first, after), after], axis=1).astype(jnp.int32)
 
 
 def turn(x: Array, cos: Array, sin: Array, width: int) -> Array:
@@ -154,15 +124,6 @@ def with_codes(x: Array, codes: Array, head: int, width: int) -> Array:
   return jnp.where(head_of(x.shape, width) == head, x, codes)
 
 
-def matmul(dtype: Any, a: Array, b: Array, contract: Any) -> Array:
-  """Contracts a pair of axes; exact products, float32 sums."""
-  exact = dtype == jnp.float32
-  return jax.lax.dot_general(
-      a, b, (contract, ((), ())), preferred_element_type=jnp.float32,
-      precision=jax.lax.Precision.HIGHEST if exact else None,
-  )
-
-
 def windowed(scores: Array, key: Any, query: Any, window: int) -> Array:
   """Scores [keys, queries] from those places on, without the far ones."""
   place = lambda axis: jax.lax.broadcasted_iota(jnp.int32, scores.shape, axis)
@@ -179,9 +140,3 @@ def head_of(shape: tuple[int, int], width: int) -> Array:
 
 def _lane(shape: tuple[int, int]) -> Array:
   return jax.lax.broadcasted_iota(jnp.int32, shape, 1)
-
-
-def _padded(x: Array) -> Array:
-  """Zeros after the row, up to a multiple of 128 tokens."""
-  extra = -x.shape[1] % LANES
-  return jnp.pad(x, ((0, 0), (0, extra)) + ((0, 0),) * (x.ndim - 2))

@@ -1,0 +1,159 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Flash attention on NVIDIA GPUs, forward, from the packed projection.
+
+A Pallas kernel for Triton, after FlashAttention-2 (arXiv 2307.08691): a
+program is a block of queries of one head and visits the blocks of keys in
+which one of its texts lies. q, k and v are read where the projection wrote
+them.
+"""
+
+import functools
+from typing import Any
+
+import jax
+from jax import Array
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton as plgpu
+import jax.numpy as jnp
+import numpy as np
+
+from nomic_jax.errors import UserError
+from nomic_jax.kernels import blocks
+from nomic_jax.kernels import common
+from nomic_jax.kernels import flash_gpu_backward
+from nomic_jax.kernels import gpu_rows
+from nomic_jax.kernels.gpu_rows import Rows
+
+
+def prepare(options: Any, segment_ids: Array, angles: Any, dtype: Any) -> Rows:
+  """What all layers share; see `nomic_jax.kernels.attention`."""
+  common.check_dtype("pallas_gpu", dtype, "float32", "bfloat16")
+  sizes = blocks.find(
+      "pallas_gpu", options, segment_ids.shape[1], dtype)
+  return gpu_rows.make(
+      segment_ids, angles, dtype, sizes, blocks.MULTIPLE["pallas_gpu"],
+      options.window)
+
+
+def fits(heads: int, d: int) -> bool:
+  """Whether the kernel has heads of that width."""
+  del heads
+  return d in (64, 128)
+
+
+def attend(options: Any, qkv: Array, rows: Rows, heads: int) -> Array:
+  """See `nomic_jax.kernels.attention`.
+
+  Raises:
+    UserError: for heads of another width than 64 or 128.
+  """
+  batch, length, columns = qkv.shape
+  d = columns // (3 * heads)
+  if not fits(heads, d):
+    raise UserError(
+        f"compute.attention: pallas_gpu has no layout for {heads} heads of "
+        f"{d}; expected a width of 64 or 128; set it to reference"
+    )
+  qkv = common.padded(qkv, blocks.MULTIPLE["pallas_gpu"])
+  out = _attend(options, qkv.reshape(batch, -1, 3, heads, d), rows)
+  return out[:, :length].reshape(batch, length, heads * d)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _attend(options: Any, qkv: Array, rows: Rows) -> Array:
+  return forward(options, qkv, rows)[0]
+
+
+def _attend_fwd(options: Any, qkv: Array, rows: Rows) -> Any:
+  out, lse = forward(options, qkv, rows)
+  return out, (qkv, rows, out, lse)
+
+
+def _attend_bwd(options: Any, saved: Any, gradient: Array) -> Any:
+  qkv, rows, out, lse = saved
+  grad = flash_gpu_backward.backward(options, qkv, rows, out, lse, gradient)
+  return grad, common.no_gradient(rows)
+
+
+_attend.defvjp(_attend_fwd, _attend_bwd)
+
+
+def forward(options: Any, qkv: Array, rows: Rows) -> tuple[Array, Array]:
+  """Output, and what the backward pass recomputes the weights from.
+
+  Args:
+    options: an `Attention`.
+    qkv: [B, S, 3, H, d], S a multiple of the blocks.
+    rows: of the batch.
+
+  Returns:
+    [B, S, H, d], and the logarithm to base 2 of each query's sum of 2^score,
+    float32 [B, H, S]; 1e30 where there is padding.
+  """
+  batch, length, _, heads, d = qkv.shape
+  queries, keys, *_ = blocks.find("pallas_gpu", options, length, qkv.dtype)
+  tables, table_specs = gpu_rows.specs(rows, rows.forward)
+  return pl.pallas_call(
+      functools.partial(
+          _kernel, queries=queries, keys=keys, window=options.window,
+          rotary=rows.cos is not None,
+      ),
+      grid=(length // queries, heads, batch),
+      in_specs=[
+          pl.BlockSpec(
+              (None, length, 3, None, d), lambda i, h, b: (b, 0, 0, h, 0)),
+          *table_specs,
+      ],
+      out_specs=[
+          pl.BlockSpec(
+              (None, queries, None, d), lambda i, h, b: (b, i, h, 0)),
+          pl.BlockSpec((None, None, queries), lambda i, h, b: (b, h, i)),
+      ],
+      out_shape=[
+          jax.ShapeDtypeStruct((batch, length, heads, d), qkv.dtype),
+          jax.ShapeDtypeStruct((batch, heads, length), jnp.float32),
+      ],
+      compiler_params=plgpu.CompilerParams(
+          num_warps=4 if d == 64 else 8, num_stages=2),
+      interpret=options.interpret,
+      name="flash_forward",
+  )(qkv, *tables)
+
+
+def _kernel(qkv, ranges, ids, *refs, queries, keys, window, rotary):
+  """One block of queries of a head."""
+  *angles, out_ref, lse_ref = refs
+  assert len(angles) == 2 * rotary
+  i, dtype, d = pl.program_id(0), qkv.dtype, qkv.shape[-1]
+  here = pl.ds(i * queries, queries)
+  scale = d ** -0.5 * np.log2(np.e)
+  q = [x * scale for x in gpu_rows.halves(qkv, gpu_rows.Q, here, angles)]
+  own_ids = ids[here]
+
+  def visit(j, carry):
+    total, most, weight = carry
+    at = pl.ds(j * keys, keys)
+    k = gpu_rows.halves(qkv, gpu_rows.K, at, angles)
+    scores = jnp.where(
+        gpu_rows.seen(own_ids, ids[at], i * queries, j * keys, window),
+        gpu_rows.scores(dtype, q, k), common.LOWEST)
+    new = jnp.maximum(most, scores.max(axis=1))
+    # All 1 before the first key that is seen; `fade` is then 0.
+    p = jnp.exp2(scores - new[:, None])
+    fade = jnp.exp2(most - new)
+    total = total * fade[:, None] + common.matmul(
+        dtype, p.astype(dtype), qkv[at, gpu_rows.V, :], ((1,), (0,)))
+    return total, new, weight * fade + p.sum(axis=1)
+
+  total, most, weight = jax.lax.fori_loop(
+      ranges[0, i], ranges[1, i], visit, (
+          jnp.zeros((queries, d), jnp.float32),
+          jnp.full((queries,), common.LOWEST, jnp.float32),
+          jnp.zeros((queries,), jnp.float32),
+      ))
+  real = own_ids > 0
+  weight = jnp.where(real, weight, 1.0)
+  out = jnp.where(real[:, None], total / weight[:, None], 0.0)
+  out_ref[...] = out.astype(dtype)
+  lse_ref[...] = jnp.where(real, most + jnp.log2(weight), -common.LOWEST)

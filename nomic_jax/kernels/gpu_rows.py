@@ -1,0 +1,118 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the GPU kernels know of the rows, and how they read a block of them.
+
+A head is held as two halves of its dimensions: turning it (rotary) is then
+arithmetic between registers and moves nothing, and scores are the sum of two
+products, each half as deep.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+from jax import Array
+from jax.experimental import pallas as pl
+import jax.numpy as jnp
+
+from nomic_jax.kernels import common
+
+Halves = tuple[Array, Array]  # [n, d/2] each
+Q, K, V = range(3)  # places in qkv [S, 3, d]
+
+
+class Rows(NamedTuple):
+  """Of a batch of rows; S is rounded up to a multiple of the blocks."""
+
+  ids: Array  # int32 [B, S]
+  cos: Array | None  # [B, S, d/2]
+  sin: Array | None  # [B, S, d/2]
+  forward: Array  # int32 [B, 2, S/q]: see `common.ranges`
+  backward: Array  # int32 [B, 2, S/own]
+
+
+def make(
+    segment_ids: Array, angles: tuple[Array, Array] | None, dtype: Any,
+    blocks: tuple[int, int, int, int], multiple: int, window: int | None,
+) -> Rows:
+  """See `Rows`.
+
+  Args:
+    segment_ids: int32 [B, S].
+    angles: cos and sin, [B, S, d/2], or None.
+    dtype: of queries and keys.
+    blocks: of queries and keys forward, of own and visited tokens backward.
+    multiple: of tokens that a row is padded to; blocks divide it.
+    window: see `nomic_jax.kernels.attention.Attention`.
+  """
+  ids = common.padded(segment_ids, multiple)
+  cos, sin = (None, None) if angles is None else (
+      common.padded(a, multiple).astype(dtype) for a in angles)
+  queries, keys, own, visited = blocks
+  return Rows(
+      ids, cos, sin, common.ranges(ids, queries, keys, window),
+      common.ranges(ids, own, visited, window),
+  )
+
+
+def specs(rows: Rows, ranges: Array) -> tuple[list[Array], list[pl.BlockSpec]]:
+  """Ranges, ids and angles as operands; a program sees all of its row's."""
+  operands = [x for x in (ranges, *rows[:3]) if x is not None]
+
+  def whole(x):
+    rest = (0,) * (x.ndim - 1)
+    return pl.BlockSpec((None, *x.shape[1:]), lambda i, h, b: (b, *rest))
+
+  return operands, [whole(x) for x in operands]
+
+
+def halves(ref: Any, part: int, at: Any, angles: Any) -> Halves:
+  """A block of queries or keys, turned: float32.
+
+  Args:
+    ref: [S, 3, d], of one head.
+    part: Q or K.
+    at: which tokens.
+    angles: references to cos and sin [S, d/2], or nothing.
+  """
+  half = ref.shape[-1] // 2
+  a, b = (
+      ref[at, part, pl.ds(start, half)].astype(jnp.float32)
+      for start in (0, half)
+  )
+  return turn(a, b, *(t[at, :].astype(jnp.float32) for t in angles))
+
+
+def turn(a: Array, b: Array, cos: Any = None, sin: Any = None) -> Halves:
+  """Turns by the angles; with -sin back; without any not at all."""
+  if cos is None:
+    return a, b
+  return a * cos - b * sin, b * cos + a * sin
+
+
+def scores(dtype: Any, a: Halves, b: Halves) -> Array:
+  """Products of all pairs of tokens, float32 [n, m]."""
+  return sum(
+      common.matmul(dtype, x.astype(dtype), y.astype(dtype), ((1,), (1,)))
+      for x, y in zip(a, b)
+  )
+
+
+def seen(
+    own_ids: Array, other_ids: Array, own: Any, other: Any, window: int | None
+) -> Array:
+  """Which pairs see each other, bool [n, m].
+
+  Args:
+    own_ids: int32 [n].
+    other_ids: int32 [m].
+    own: place of the first of the n in the row.
+    other: of the first of the m.
+    window: places to either side that are seen; None: all.
+  """
+  together = own_ids[:, None] == other_ids[None, :]
+  if window is not None:
+    place = lambda axis: jax.lax.broadcasted_iota(
+        jnp.int32, together.shape, axis)
+    away = (place(0) + own) - (place(1) + other)
+    together &= (away <= window) & (away >= -window)
+  return together
