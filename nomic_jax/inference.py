@@ -17,8 +17,10 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec
 import numpy as np
 
+from nomic_jax import partition
 from nomic_jax.data import pack
 from nomic_jax.errors import UserError
+from nomic_jax.kernels import attention
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
 
@@ -82,13 +84,18 @@ class Embedder:
     everywhere = NamedSharding(mesh, PartitionSpec())
     shared = NamedSharding(mesh, PartitionSpec("rows"))
     self.params = jax.device_put(_matrices_as(params, dtype), everywhere)
+    attends = attention.choose(
+        "auto", mesh, ("rows",), config.heads, config.head_width,
+        forward_only=True, longest=self._longest, dtype=dtype,
+        say=lambda line: None)
     # On CPU a scan in bfloat16 would keep float32 copies of all layers.
     unroll = dtype == "bfloat16" and devices[0].platform == "cpu"
     encoder = Encoder(
-        config, dtype=dtype, unroll=config.layers if unroll else 1)
+        config, dtype=dtype, attention=attends,
+        unroll=config.layers if unroll else 1)
     self._embed = jax.jit(
-        encoder.embed, static_argnums=2, in_shardings=(everywhere, shared),
-        out_shardings=shared,
+        partition.in_mesh(encoder.embed, mesh), static_argnums=2,
+        in_shardings=(everywhere, shared), out_shardings=shared,
     )
 
   def plan(self, ids: Sequence[Sequence[int]]) -> list[Block]:

@@ -12,12 +12,14 @@ import pytest
 import sentence_transformers
 
 import nomic_jax
+from nomic_jax import inference
 from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.embed import Model
 from nomic_jax.errors import UserError
 from nomic_jax.hub import matryoshka
 from nomic_jax.hub import model_directory
 from nomic_jax.inference import Embedder
+from nomic_jax.kernels.attention import Attention
 from nomic_jax.model.encoder import Encoder
 import tiny
 
@@ -308,3 +310,25 @@ def test_settings_in_a_tokenizer_file_are_left_aside(model, params, tmp_path):
   texts = _texts(5)
   np.testing.assert_allclose(
       opened.encode(texts), model.encode(texts), atol=2e-6)
+
+
+def test_a_kernel_gives_the_same_vectors(params, monkeypatch):
+  """On all devices, each its own rows, as `auto` has it on TPU and GPU."""
+  config = dataclasses.replace(CONFIG, width=128)
+  params = tiny.params(Encoder(config))
+  asked = {}
+
+  def choose(name, mesh, rows_over, *heads, **more):
+    asked.update(more)
+    return Attention("pallas_tpu", rows_over=rows_over, interpret=True)
+
+  texts = [[5, 6, 7], [8] * 40, [9, 10] * 25] * 20
+
+  def vectors():
+    embedder = Embedder(config, params, longest=64)
+    return embedder.run(embedder.plan(texts), len(texts))
+
+  expected = vectors()
+  monkeypatch.setattr(inference.attention, "choose", choose)
+  np.testing.assert_allclose(vectors(), expected, atol=2e-6)
+  assert asked["forward_only"] and asked["longest"] == 64
