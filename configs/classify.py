@@ -20,25 +20,8 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   """`arg` is paper (default), quickstart or miniature."""
   size = common.size_of(arg)
   c = common.base(size)
-  c.steps = 1_560  # ten epochs of RTE
-  c.data.kind = "labels"
-  c.data.batch_size = 16
-  c.data.row_length = 128
-  c.data.slots = 8
-  c.data.rows_multiple = 8
-  c.data.text_length = 128
-  c.data.labels = 1
-  c.data.classes = 2
-  c.loss = ml_collections.ConfigDict(
-      dict(name="classification", kind="single", labels=2, chunks=1)
-  )
-  c.optimizer.learning_rate = 2e-5
-  c.optimizer.schedule = "linear"
-  c.optimizer.warmup = "6%"
-  c.optimizer.b2 = 0.98
-  c.optimizer.eps = 1e-6
-  c.optimizer.weight_decay = 1e-6
-  c.optimizer.clip_norm = 0.0
+  common.labels(c)
+  c.steps = 1_560  # ten epochs of 2,490 rows
   if size != "paper":
     c.data.row_length = c.data.text_length = 64
     c.optimizer.learning_rate = 5e-4
@@ -51,9 +34,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
 
 
 def sweep(add) -> None:
-  """The reference's grid of batch sizes, rates and seeds."""
-  for batch_size in (16, 32):
-    for rate in (1e-5, 2e-5, 3e-5):
-      for seed in (42, 19, 17, 717, 10536):
-        add(**{"data.batch_size": batch_size,
-               "optimizer.learning_rate": rate, "seed": seed})
+  """How fast, and how much of it is chance."""
+  for rate in (1e-5, 2e-5, 3e-5):
+    for seed in (42, 19, 17):
+      add(**{"optimizer.learning_rate": rate, "seed": seed})

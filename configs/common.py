@@ -144,3 +144,25 @@ def pairs(c: ml_collections.ConfigDict) -> None:
   c.loss.chunks = 1  # GradCache
   c.loss.matryoshka_dims = ()
   c.loss.matryoshka_weights = ()
+
+
+def labels(c: ml_collections.ConfigDict) -> None:
+  """Fields of texts with labels; the optimiser is that of GLUE (5.1)."""
+  c.data.kind = "labels"
+  c.data.batch_size = 16
+  c.data.row_length = 128
+  c.data.slots = 8
+  c.data.rows_multiple = 8
+  c.data.text_length = 128
+  c.data.labels = 1
+  c.data.classes = 2
+  c.loss = ml_collections.ConfigDict(
+      dict(name="classification", kind="single", labels=2, chunks=1)
+  )
+  c.optimizer.learning_rate = 2e-5
+  c.optimizer.schedule = "linear"
+  c.optimizer.warmup = "6%"
+  c.optimizer.b2 = 0.98
+  c.optimizer.eps = 1e-6
+  c.optimizer.weight_decay = 1e-6
+  c.optimizer.clip_norm = 0.0

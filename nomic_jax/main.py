@@ -96,6 +96,7 @@ def _sweep(a: argparse.Namespace) -> None:
   sweep(
       a.given, a.workdir, only_list=a.list, commands=a.commands,
       parallel=a.parallel, metric=a.metric,
+      median=a.median or "",
   )
 
 
@@ -237,6 +238,9 @@ def _parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
                  help="points to train at a time, each in a process")
   p.add_argument("--metric", default="loss",
                  help="of metrics.jsonl, to sort the points by")
+  p.add_argument("--median", help=(
+      "a key that varies, such as seed: one line for points that differ in it "
+      "alone, with their median"))
   command_line.add_config_help(p)
 
   p = job("filter", _filter, "Keeps pairs that the model finds consistent.")

@@ -91,8 +91,20 @@ def _loaded(config: ml_collections.ConfigDict) -> Start:
   for name in ("mlm_head", "classification_head"):
     if getattr(model, name) is not None:
       params[name] = getattr(model, name)
+  _fit_classifier(config, params.get("classification_head", {}))
   architecture = dataclasses.replace(model.config, pooler=False, **changes)
   return Start(architecture, model.tokenizer_path, params)
+
+
+def _fit_classifier(config: ml_collections.ConfigDict, head: dict) -> None:
+  """Leaves out a classifier of other labels: from MNLI's to RTE's, say."""
+  if "classifier" not in head:
+    return
+  there, wanted = head["classifier"]["bias"].size, config.loss.get("labels")
+  if wanted not in (None, there):
+    del head["classifier"]
+    print(f"config.init_from: its classifier has {there} labels and "
+          f"config.loss {wanted}, so a fresh one takes its place")
 
 
 def _converted(config: ml_collections.ConfigDict, model: Any) -> Any:

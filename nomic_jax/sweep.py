@@ -5,6 +5,7 @@
 import concurrent.futures
 import pathlib
 import shlex
+import statistics
 import subprocess
 import sys
 from typing import Any, Sequence
@@ -38,6 +39,7 @@ def points(arguments: Sequence[str]) -> list[dict[str, Any]]:
 def sweep(
     arguments: Sequence[str], workdir: str, *, only_list: bool = False,
     commands: bool = False, parallel: int = 1, metric: str = "loss",
+    median: str = "",
 ) -> None:
   """Trains every point in its own folder of `workdir`, then compares them.
 
@@ -52,11 +54,19 @@ def sweep(
     parallel: how many to train at a time; above 1 each is a process of its
       own, whose output is in the file `log` beside its work directory.
     metric: of metrics.jsonl, to sort the points by.
+    median: a key that varies, such as seed: points that differ in it alone
+      are one line, with the median of their figures.
 
   Raises:
     UserError: if a point cannot be trained, or has no such metric.
   """
   found = points(arguments)
+  varied = list(found[0])
+  if median and (median not in varied or len(varied) < 2):
+    raise UserError(
+        f"--median={median}: expected one of several keys that vary, which are "
+        f"{', '.join(varied)}.{nearest(median, varied)}"
+    )
   trainings = {}
   for point in found:
     name = ",".join(f"{k.rpartition('.')[2]}={v}" for k, v in point.items())
@@ -77,7 +87,7 @@ def sweep(
       train(config_flags.load(flags), str(folder / name))
   else:
     _train_side_by_side(trainings, folder, parallel)
-  _compare(dict(zip(trainings, found)), folder, metric)
+  _compare(dict(zip(trainings, found)), folder, metric, median)
 
 
 def _train_side_by_side(
@@ -108,9 +118,10 @@ def _train_side_by_side(
 
 
 def _compare(
-    named: dict[str, dict[str, Any]], folder: pathlib.Path, metric: str
+    named: dict[str, dict[str, Any]], folder: pathlib.Path, metric: str,
+    median: str,
 ) -> None:
-  """Prints a table of the metric against what varied, the lowest first."""
+  """Prints a table of the metric against what varied, the best first."""
   rows = []
   for name, point in named.items():
     last = metrics.read(folder / name / "metrics.jsonl")[-1]
@@ -121,10 +132,30 @@ def _compare(
       )
     rows.append((last[metric], last["seconds"] / 60, *point.values()))
   keys = list(next(iter(named.values())))
+  if median:
+    rows = _medians(rows, 2 + keys.index(median))
+    keys[keys.index(median)] = f"{median}: from to"
+  sign = 1 if metrics.lower_is_better(metric) else -1
   table = [[metric, "minutes", *keys]] + [
       [f"{value:.4f}", f"{minutes:.1f}", *map(str, varied)]
-      for value, minutes, *varied in sorted(rows, key=lambda row: row[:2])
+      for value, minutes, *varied in sorted(
+          rows, key=lambda row: (sign * row[0], row[1]))
   ]
   widths = [max(map(len, column)) for column in zip(*table)]
   for row in table:
     print("  ".join(f"{x:>{w}}" for x, w in zip(row, widths)))
+
+
+def _medians(rows: list[tuple], column: int) -> list[tuple]:
+  """Rows that differ in a column, and in what was measured, as one."""
+  alike: dict[tuple, list[tuple]] = {}
+  for row in rows:
+    alike.setdefault((*row[2:column], *row[column + 1:]), []).append(row)
+  found = []
+  for same in alike.values():
+    values, minutes = [row[0] for row in same], [row[1] for row in same]
+    between = f"{len(same)}: {min(values):.4f} {max(values):.4f}"
+    found.append((
+        statistics.median(values), sum(minutes), *same[0][2:column], between,
+        *same[0][column + 1:]))
+  return found

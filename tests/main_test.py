@@ -41,7 +41,7 @@ FLAGS = {
     },
     "sweep": {
         "--workdir": "required", "--list": "False", "--commands": "False",
-        "--parallel": "1", "--metric": "loss",
+        "--parallel": "1", "--metric": "loss", "--median": "none",
         "--config=FILE.py[:ARG]": "", "--config.KEY=VALUE": "",
     },
     "filter": {

@@ -59,6 +59,30 @@ def test_points_are_trained_with_their_values(tmp_path, monkeypatch, capsys):
   assert len(seen) == 4  # neither trains
 
 
+def test_points_that_differ_in_a_seed_are_one_line(
+    tmp_path, monkeypatch, capsys):
+  config = tmp_path / "some.py"
+  config.write_text(CONFIG.replace("add(rate=rate)", """for seed in (1, 2, 3):
+      add(rate=rate, other=seed)"""))
+
+  def train(config, workdir):
+    folder = tmp_path / "runs" / workdir.rsplit("/", 1)[1]
+    folder.mkdir(parents=True)
+    line = {"step": 1, "seconds": 60.0,
+            "dev/f1": config.rate + (config.other - 1) ** 2 / 100}
+    (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+
+  monkeypatch.setattr("nomic_jax.train.train", train)
+  command = ["sweep", f"--config={config}", f"--workdir={tmp_path}/runs"]
+  assert not main([*command, "--metric=dev/f1", "--median=other"])
+  table = capsys.readouterr().out.splitlines()
+  assert [line.split() for line in table[1:]] == [
+      ["0.5100", "3.0", "0.5", "3:", "0.5000", "0.5400"],
+      ["0.2600", "3.0", "0.25", "3:", "0.2500", "0.2900"]]
+  assert main([*command, "--median=othre"]) == 2
+  assert "Did you mean 'other'?" in capsys.readouterr().err
+
+
 def test_points_side_by_side(tmp_path, capsys):
   """The first point's schedule does not fit, and does not stop the other."""
   small_data.make(tmp_path)

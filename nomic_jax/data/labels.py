@@ -3,7 +3,7 @@
 """Texts, or pairs of texts, with labels: packed rows (Grain chain)."""
 
 import functools
-from typing import Sequence
+from typing import Iterator, Sequence
 
 import grain
 import ml_collections
@@ -45,12 +45,7 @@ def batches(
       iterator, for labels that do not fit, naming the row.
   """
   size = config.batch_size
-  for name in ("batch_size", "rows_multiple"):
-    if config[name] % hosts:
-      raise UserError(
-          f"config.data.{name}: {config[name]} rows do not divide over {hosts} "
-          f"hosts; try {max(config[name] // hosts, 1) * hosts}"
-      )
+  _check_hosts(config, hosts)
   if size > len(source):
     raise UserError(
         f"config.data.batch_size: {size} is more than the {len(source)} rows "
@@ -64,11 +59,7 @@ def batches(
     epoch, at = divmod(int(number), len(source) // size)
     order = order_of(epoch)[at * size:(at + 1) * size]
     batch = _collate([source[int(i)] for i in order], tokenizer, config)
-    # Every host makes the whole batch, and keeps its share.
-    return {
-        k: v[len(v) // hosts * host:len(v) // hosts * (host + 1)][None]
-        for k, v in batch.items()
-    }
+    return _share(batch, host, hosts)
 
   return (
       grain.MapDataset.range(2**40)  # as good as endless
@@ -76,6 +67,43 @@ def batches(
       .to_iter_dataset(grain.ReadOptions(num_threads=2,
                                          prefetch_buffer_size=4))
   )
+
+
+def one_pass(
+    source: Sequence[Row], tokenizer: tokenizers.Tokenizer,
+    config: ml_collections.ConfigDict, host: int, hosts: int,
+) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+  """All rows in order, once; the last batch filled up with rows of no label.
+
+  Arguments are those of `batches`. Yields a host's share of each batch, and
+  the labels [N, config.labels] of the whole batch.
+  """
+  _check_hosts(config, hosts)
+  for start in range(0, len(source), config.batch_size):
+    stop = min(start + config.batch_size, len(source))
+    rows = [source[i] for i in range(start, stop)]
+    rows += [{**rows[-1], "labels": []}] * (config.batch_size - len(rows))
+    batch = _collate(rows, tokenizer, config)
+    yield _share(batch, host, hosts), batch["labels"]
+
+
+def _check_hosts(config: ml_collections.ConfigDict, hosts: int) -> None:
+  for name in ("batch_size", "rows_multiple"):
+    if config[name] % hosts:
+      raise UserError(
+          f"config.data.{name}: {config[name]} rows do not divide over {hosts} "
+          f"hosts; try {max(config[name] // hosts, 1) * hosts}"
+      )
+
+
+def _share(
+    batch: dict[str, np.ndarray], host: int, hosts: int
+) -> dict[str, np.ndarray]:
+  """What a host keeps of the whole batch, which every host makes."""
+  return {
+      k: v[len(v) // hosts * host:len(v) // hosts * (host + 1)][None]
+      for k, v in batch.items()
+  }
 
 
 def _collate(

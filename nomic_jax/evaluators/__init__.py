@@ -21,6 +21,7 @@ import tokenizers
 
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
+from nomic_jax.evaluators.labels import Labels
 from nomic_jax.evaluators.loss import HeldOutLoss
 from nomic_jax.evaluators.retrieval import Retrieval
 
@@ -55,7 +56,7 @@ class Evaluator(Protocol):
     """Measures a training's parameters; all processes call it at once."""
 
 
-_KINDS = {"loss": HeldOutLoss, "retrieval": Retrieval}
+_KINDS = {"labels": Labels, "loss": HeldOutLoss, "retrieval": Retrieval}
 
 
 class Evaluators:

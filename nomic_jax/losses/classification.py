@@ -57,19 +57,24 @@ class Classification:
         "classification_head": self._head.init(head_rng, first)["params"],
     }
 
-  def __call__(self, params: dict, batch: dict, rng: Array) -> tuple:
+  def predict(self, params: dict, batch: dict) -> Array:
+    """Logits of classes, or the numbers, without dropout: [N, labels]."""
+    return self._logits(params, batch, None)
+
+  def _logits(self, params: dict, batch: dict, rng: Array | None) -> Array:
     tokens = {k: batch[k] for k in ("ids", "segment_ids", "positions")}
-    train = bool(self._encoder.dropout)
-    encoder_rng, head_rng = jax.random.split(rng)
+    encoder_rng, head_rng = (None, None) if rng is None else (
+        jax.random.split(rng))
     first = self._embed(
-        params["encoder"], tokens, batch["content"].shape[1],
-        encoder_rng if train else None,
-    )
+        params["encoder"], tokens, batch["content"].shape[1], encoder_rng)
     first = first.reshape(-1, first.shape[-1])[batch["text"]]
-    logits = self._head.apply(
-        {"params": params["classification_head"]}, first, train,
-        rngs={"dropout": head_rng} if train else {},
+    return self._head.apply(
+        {"params": params["classification_head"]}, first, rng is not None,
+        rngs={} if rng is None else {"dropout": head_rng},
     )
+
+  def __call__(self, params: dict, batch: dict, rng: Array) -> tuple:
+    logits = self._logits(params, batch, rng if self._encoder.dropout else None)
     labels = batch["labels"]
     counted = ~jnp.isnan(labels).all(1)
     loss, sums = getattr(self, f"_{self._kind}")(logits, labels)

@@ -14,6 +14,7 @@ from typing import Iterator
 from nomic_jax.data import dataset
 from nomic_jax.data.dataset import Row
 from nomic_jax.data.readers import beir
+from nomic_jax.data.readers import glue
 from nomic_jax.data.readers import hub
 from nomic_jax.data.readers import jsonl
 from nomic_jax.data.readers import parquet
@@ -29,7 +30,7 @@ from nomic_jax.errors import UserError
 from nomic_jax.progress import Progress
 
 _READERS = {
-    "beir": beir, "hf": hub, "jsonl": jsonl, "parquet": parquet,
+    "beir": beir, "glue": glue, "hf": hub, "jsonl": jsonl, "parquet": parquet,
     "shards": shards, "text": text,
 }
 

@@ -1,0 +1,96 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The .tsv files of GLUE (Wang et al. 2019), as its tasks' makers wrote them.
+
+A task is known by the columns of its file: by their names in the first line,
+or, of CoLA, which has none, by their number.
+"""
+
+from typing import Iterator, NamedTuple
+
+from nomic_jax.data.readers import jsonl
+from nomic_jax.data.readers.bad import BadRow
+from nomic_jax.data.readers.bad import BadRows
+from nomic_jax.errors import UserError
+
+SUFFIXES = (".tsv", ".txt")
+
+# MNLI's order is the hub's; what no two judges agreed on ("-") has no class.
+CLASSES = {
+    "entailment": 0, "not_entailment": 1, "neutral": 1, "contradiction": 2,
+}
+
+
+class _Task(NamedTuple):
+  """Columns of a file; of one text, `first` is ""."""
+
+  label: str
+  first: str
+  second: str
+
+
+_TASKS = (
+    _Task("label", "", "sentence"),  # SST-2
+    _Task("label", "", "content"),
+    _Task("Quality", "#1 String", "#2 String"),  # MRPC
+    _Task("is_duplicate", "question1", "question2"),  # QQP
+    _Task("score", "sentence1", "sentence2"),  # STS-B
+    _Task("gold_label", "sentence1", "sentence2"),  # MNLI
+    _Task("label", "question", "sentence"),  # QNLI
+    _Task("label", "sentence1", "sentence2"),  # RTE
+)
+_COLA = ("source", "label", "mark", "sentence")
+
+
+def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
+  """Yields (line number, {"query" of a pair, "document", "label"}).
+
+  Raises:
+    UserError: if the columns are those of no task; those of a test file, which
+      has no labels, are not.
+  """
+  columns: tuple[str, ...] = ()
+  for number, line in jsonl.lines(path, bad):
+    try:
+      cells = line.decode("utf-8-sig").rstrip("\r\n").split("\t")
+    except UnicodeDecodeError as e:
+      bad.add(BadRow("not UTF-8", f"{path}, row {number}: not UTF-8 at byte "
+                                  f"{e.start}; convert the file to UTF-8"))
+      continue
+    if not columns:
+      columns, task = _columns(path, cells)
+      if columns != _COLA:
+        continue  # a line of names
+    if len(cells) != len(columns):
+      bad.add(BadRow(
+          "number of columns",
+          f"{path}, row {number}: {len(cells)} columns; expected "
+          f"{len(columns)}, separated by tabs"))
+      continue
+    value = dict(zip(columns, cells))
+    label = value[task.label]
+    if task.label == "gold_label" and label == "-":
+      continue
+    try:
+      found = float(CLASSES.get(label, label))
+    except ValueError:
+      bad.add(BadRow(
+          "label unknown",
+          f"{path}, row {number}: the label '{label:.20}'; expected a number "
+          f"or one of {', '.join(CLASSES)}"))
+      continue
+    pair = {"query": value[task.first]} if task.first else {}
+    yield number, pair | {"document": value[task.second], "label": found}
+
+
+def _columns(path: str, cells: list[str]) -> tuple[tuple[str, ...], _Task]:
+  """Names of the columns, and the task, by a file's first line."""
+  for task in _TASKS:
+    if {*task} - {""} <= {*cells}:
+      return tuple(cells), task
+  if len(cells) == len(_COLA) and cells[1] in ("0", "1"):
+    return _COLA, _Task("label", "", "sentence")
+  raise UserError(
+      f"{path}: its first line is of no GLUE task; expected a train or dev "
+      f"file of CoLA, SST-2, MRPC, QQP, STS-B, MNLI, QNLI or RTE"
+  )
