@@ -5,6 +5,7 @@
 import collections
 from concurrent import futures
 import contextlib
+import dataclasses
 import functools
 import os
 from typing import Iterable, Iterator, NamedTuple, Sequence
@@ -87,6 +88,31 @@ class Model:
         files.prompts, files.max_tokens, dtype,
         matryoshka_dims=matryoshka.read(path),
     )
+
+  def reading(self, tokens: int) -> "Model":
+    """The same model, cutting texts to `tokens` and no earlier.
+
+    Rotary positions beyond those trained on are scaled by dynamic NTK with a
+    factor of 2 where the model's files name none (Nomic Embed, section 3).
+
+    Raises:
+      UserError: if its positions are learned, and end before.
+    """
+    config = self.config
+    if config.position == "learned" and tokens > config.max_length:
+      raise UserError(
+          f"texts of {tokens:,} tokens: this model has {config.max_length:,} "
+          "learned positions; give one with rotary positions"
+      )
+    if config.position == "rotary":
+      factor = config.rotary_factor or (
+          2.0 if tokens > config.trained_length else None)
+      config = dataclasses.replace(
+          config, rotary_factor=factor,
+          max_length=max(tokens, config.max_length))
+    return Model(
+        config, self.params, self.tokenizer, self.prompts, tokens, self.dtype,
+        matryoshka_dims=self.matryoshka_dims)
 
   def encode(
       self, texts: Sequence[str], prompt: str | None = None,

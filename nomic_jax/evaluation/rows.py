@@ -25,7 +25,7 @@ def file(folder: pathlib.Path, split: str) -> pathlib.Path | None:
 
 def columns(path: pathlib.Path | None) -> list[str]:
   """Returns the names of the first row's columns; [] of no or no row."""
-  for _, row in _read(path) if path else ():
+  for _, row in each(path) if path else ():
     return list(row)
   return []
 
@@ -51,7 +51,7 @@ def read(
         f"{folder}: no {split} file; expected {split} with one of "
         f"{', '.join(SUFFIXES)} and the columns {', '.join(kinds)}")
   rows = []
-  for number, row in _read(path):
+  for number, row in each(path):
     for column in kinds:
       if column not in row:
         raise UserError(
@@ -89,7 +89,7 @@ def _is_label(value: Any) -> bool:
   return isinstance(value, (str, int)) and value != ""
 
 
-def _read(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
+def each(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
   """Yields (row number from 1, row)."""
   if path.suffix == ".parquet":
     return _parquet(path)

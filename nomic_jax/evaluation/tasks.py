@@ -14,6 +14,7 @@ from nomic_jax.errors import UserError
 from nomic_jax.evaluation import beir
 from nomic_jax.evaluation import classification
 from nomic_jax.evaluation import clustering
+from nomic_jax.evaluation import long_context
 from nomic_jax.evaluation import mteb_tasks
 from nomic_jax.evaluation import pairs
 from nomic_jax.evaluation import reranking
@@ -25,6 +26,7 @@ from nomic_jax.evaluation.task import Task
 # where their data may lie, or None.
 NAMED: dict[str, Callable[[pathlib.Path | None], Sequence[Task]]] = {
     **mteb_tasks.named(),
+    **long_context.named(),
 }
 
 
@@ -116,7 +118,8 @@ def _groups() -> list[str]:
   """The names worth telling: of groups, not of each data set of MTEB."""
   sets = {n for names in mteb_tasks.SETS.values() for n in names}
   return [f"{mteb_tasks.SUITE}, .../STS and its other parts, its data sets"] + [
-      n for n in NAMED if n not in sets and mteb_tasks.SUITE not in n]
+      n for n in NAMED
+      if n not in sets and mteb_tasks.SUITE not in n and "/" not in n]
 
 
 def _folder(spec: str) -> Task:

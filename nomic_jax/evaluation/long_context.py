@@ -1,0 +1,239 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Long texts: LoCo, LoCoV1, Jina's four, and needles, read up to N tokens.
+
+A group is SUITE@N, such as loco@8192, and its tasks SUITE@N/NAME. Beyond what
+a model was trained on it reads by dynamic NTK with a factor of 2, as the
+paper's tables do (Nomic Embed, section 5.3). Data are looked for in the folder
+of --data, as their makers give them out:
+
+  loco    NAME/validation.jsonl of SCROLLS (gov_report, qmsum,
+          summ_screen_fd), and qasper/qasper-test-v0.3.json
+  locov1  LoCoV1-Queries/ and LoCoV1-Documents/, the repositories of the hub
+  jina    NarrativeQARetrieval and SciFact, BEIR folders; BigPatentClustering
+          and WikiCitiesClustering, folders of a test file
+"""
+
+import dataclasses
+import functools
+import json
+import pathlib
+from typing import Any, Callable, Iterator, Sequence
+
+import numpy as np
+
+from nomic_jax.errors import UserError
+from nomic_jax.evaluation import beir
+from nomic_jax.evaluation import clustering
+from nomic_jax.evaluation import needle
+from nomic_jax.evaluation import rows
+from nomic_jax.evaluation import systems
+from nomic_jax.evaluation import vectors
+from nomic_jax.evaluation.retrieval import relevance
+from nomic_jax.evaluation.retrieval import RetrievalTask
+from nomic_jax.evaluation.task import Outcome
+from nomic_jax.evaluation.task import Task
+
+SCROLLS = ("summ_screen_fd", "gov_report", "qmsum")
+LOCO_V1 = (
+    *SCROLLS, "qasper_title", "qasper_abstract", "multifieldqa", "2wikimqa",
+    "passage_retrieval", "legal_case_reports", "courtlistener_HTML",
+    "courtlistener_Plain_Text", "stackoverflow",
+)
+_QASPER = pathlib.Path("qasper", "qasper-test-v0.3.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class AtLength(Task):
+  """A task whose systems read `tokens` of each text."""
+
+  task: Task
+  tokens: int
+  name: str
+  group: str
+
+  @property
+  def kind(self) -> str:
+    return self.task.kind
+
+  @property
+  def metrics(self) -> tuple[str, ...]:
+    return self.task.metrics
+
+  @property
+  def lexical(self) -> bool:
+    return self.task.lexical
+
+  @property
+  def path(self) -> str:
+    return self.task.path
+
+  @property
+  def size(self) -> str:
+    return f"{self.task.size}, up to {self.tokens:,} tokens"
+
+  def fingerprint(self) -> str:
+    return vectors.text_fingerprint(self.task.fingerprint(), self.tokens)
+
+  def run(self, system) -> Outcome:
+    if isinstance(system, systems.Dense):  # BM25 reads all
+      system = systems.Dense(system.model.reading(self.tokens))
+    return self.task.run(system)
+
+  def scores(self, items: np.ndarray) -> dict[str, float]:
+    return self.task.scores(items)
+
+
+def _scrolls(name: str, data: pathlib.Path) -> Task:
+  """A summary or question asks for the text that it is of."""
+  _, found = rows.read(
+      data / name, "validation", {"input": rows.TEXT, "output": rows.TEXT})
+  return _pairs(name, data / name, [(r["output"], r["input"]) for r in found])
+
+
+def _qasper(part: str, data: pathlib.Path) -> Task:
+  """A paper's title or abstract asks for its full text."""
+  path = data / _QASPER
+  try:
+    papers = json.loads(path.read_text(encoding="utf-8"))
+    found = [
+        (paper[part], "\n".join(
+            line for section in paper["full_text"]
+            for line in (section["section_name"] or "", *section["paragraphs"])
+        )) for paper in papers.values()
+    ]
+  except (ValueError, TypeError, KeyError, AttributeError) as e:
+    raise UserError(
+        f"{path}: not QASPER's papers by id, each with title, abstract and "
+        f"full_text ({type(e).__name__}: {e}); copy it again"
+    ) from e
+  return _pairs(f"qasper_{part}", path, found)
+
+
+def _pairs(
+    name: str, path: pathlib.Path, pairs: Sequence[tuple[str, str]]
+) -> RetrievalTask:
+  pairs = [pair for pair in pairs if all(pair)]
+  if not pairs:
+    raise UserError(f"{path}: no texts in it, nothing to search")
+  queries, documents = zip(*pairs)
+  return RetrievalTask(
+      name, queries, documents, [""] * len(documents),
+      relevance(queries, documents), path=str(path))
+
+
+def _loco_v1(name: str, data: pathlib.Path) -> Task:
+  """Queries name the passages that answer them; one that is itself a passage
+  does not find itself."""
+  passages = {
+      r["pid"]: r["passage"]
+      for r in _of_dataset(data / "LoCoV1-Documents", name, "pid", "passage")}
+  asked = list(_of_dataset(
+      data / "LoCoV1-Queries", name, "qid", "query", "answer_pids"))
+  number = {pid: i for i, pid in enumerate(passages)}
+  relevant = []
+  for row in asked:
+    answers = row["answer_pids"]
+    answers = [answers] if isinstance(answers, str) else answers
+    unknown = [pid for pid in answers if pid not in number]
+    if unknown:
+      raise UserError(
+          f"{data}/LoCoV1-Queries: query {row['qid']} of {name} names the "
+          f"passage '{unknown[0]}', which is not in LoCoV1-Documents; copy "
+          "both again")
+    relevant.append([number[pid] for pid in answers])
+  itself = [number.get(row["qid"], -1) for row in asked]
+  if not asked or not passages:
+    raise UserError(
+        f"{data}/LoCoV1-Queries and LoCoV1-Documents: no rows of {name}; copy "
+        "both again")
+  return RetrievalTask(
+      name, [row["query"] for row in asked], list(passages.values()),
+      list(passages), relevant, itself if max(itself) >= 0 else (),
+      path=str(data))
+
+
+def _of_dataset(
+    folder: pathlib.Path, name: str, *columns: str
+) -> Iterator[dict[str, Any]]:
+  """Rows of a LoCoV1 repository that are of one of its data sets."""
+  files = sorted(p for p in folder.rglob("*") if p.suffix in (
+      ".parquet", ".jsonl"))
+  for path in files:
+    for number, row in rows.each(path):
+      if row.get("dataset") != name:
+        continue
+      missing = [c for c in columns if not row.get(c)]
+      if missing:
+        raise UserError(
+            f"{path}, row {number}: no '{missing[0]}'; expected the columns "
+            f"dataset, {', '.join(columns)}; copy it again")
+      yield row
+
+
+# By suite and name, what makes the task, and what must be there for it.
+_Made = tuple[Callable[[pathlib.Path], Task], Sequence[pathlib.Path]]
+_V1 = [pathlib.Path(f"LoCoV1-{kind}") for kind in ("Queries", "Documents")]
+SUITES: dict[str, dict[str, _Made]] = {
+    "loco": {
+        **{name: (functools.partial(_scrolls, name), [pathlib.Path(name)])
+           for name in SCROLLS},
+        **{f"qasper_{part}": (functools.partial(_qasper, part), [_QASPER])
+           for part in ("title", "abstract")},
+    },
+    "locov1": {name: (functools.partial(_loco_v1, name), _V1)
+               for name in LOCO_V1},
+    "jina": {
+        name: (lambda data, name=name, read=read: read(data / name, name),
+               [pathlib.Path(name)])
+        for name, read in (
+            ("NarrativeQARetrieval", beir.read),
+            ("WikiCitiesClustering", clustering.read),
+            ("SciFact", beir.read), ("BigPatentClustering", clustering.read))
+    },
+}
+LENGTHS = {"loco": (2048, 4096, 8192), "locov1": (2048, 4096, 8192),
+           "jina": (128, 512, 8191)}
+
+
+def find(
+    suite: str, tokens: int, name: str, data: pathlib.Path | None
+) -> list[AtLength]:
+  """Makes the tasks of a suite, or the one of `name`.
+
+  Raises:
+    UserError: naming all that is missing, and where it was looked for.
+  """
+  group, chosen = f"{suite}@{tokens}", SUITES[suite]
+  if name:
+    chosen = {name: chosen[name]}
+  needed = dict.fromkeys(p for _, paths in chosen.values() for p in paths)
+  missing = [str(p) for p in needed if not data or not (data / p).exists()]
+  if missing:
+    where = f"--data={data}" if data else "no folder, since --data is not given"
+    raise UserError(
+        f"--tasks={group}: {', '.join(missing)} not found in {where}; "
+        "nomic_jax/evaluation/long_context.py says what each is"
+    )
+  return [
+      AtLength(make(data), tokens, f"{group}/{name}", group)
+      for name, (make, _) in chosen.items()
+  ]
+
+
+def named() -> dict[str, Callable[[pathlib.Path | None], Sequence[Task]]]:
+  """Every suite and task, by name, for `tasks.NAMED`."""
+  found: dict[str, Callable] = {}
+  for suite, lengths in LENGTHS.items():
+    for tokens in lengths:
+      for name in ("", *SUITES[suite]):
+        full = f"{suite}@{tokens}" + (f"/{name}" if name else "")
+        found[full] = functools.partial(find, suite, tokens, name)
+  for tokens in (512, 2048, 4096, 8192):
+    found[f"needle@{tokens}"] = functools.partial(_needle, tokens)
+  return found
+
+
+def _needle(tokens: int, data: pathlib.Path | None) -> list[AtLength]:
+  del data
+  return [AtLength(needle.read(), tokens, f"needle@{tokens}", "")]

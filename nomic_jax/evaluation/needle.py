@@ -1,0 +1,110 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A sentence to be found in long documents, from Python's own modules.
+
+Needs no data: documents are the beginnings of the standard library's long
+modules, and a query is the first sentence of one docstring in one of them, at
+a known depth. What a model does not read it cannot find, so the scores by
+depth tell how far it reads, and how well that far in.
+"""
+
+import bisect
+import collections
+import dataclasses
+import pathlib
+import sysconfig
+from typing import ClassVar, Sequence
+
+import numpy as np
+
+from nomic_jax.data import docstrings
+from nomic_jax.data import summary
+from nomic_jax.errors import UserError
+from nomic_jax.evaluation.retrieval import METRICS
+from nomic_jax.evaluation.retrieval import RetrievalTask
+from nomic_jax.evaluation.task import Outcome
+
+# About 8,192 tokens, of three and a half characters each in code.
+CHARACTERS = 28_672
+_PARTS = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Needle(RetrievalTask):
+  """Retrieval, and nDCG@10 of each quarter of the documents.
+
+  Attributes:
+    parts: in which quarter of its document each query's sentence is.
+  """
+
+  parts: Sequence[int] = ()
+
+  kind: ClassVar[str] = "retrieval"
+  metrics: ClassVar[tuple[str, ...]] = METRICS + tuple(
+      f"quarter {part + 1}" for part in range(_PARTS))
+
+  def run(self, system) -> Outcome:
+    """Items are [queries, metrics]; NaN in the other quarters' columns."""
+    plain = RetrievalTask(
+        self.name, self.queries, self.documents, self.locations, self.relevant)
+    found = plain.run(system)
+    quarters = np.full((len(self.queries), _PARTS), np.nan)
+    quarters[np.arange(len(self.parts)), self.parts] = found.items[:, 0]
+    return dataclasses.replace(
+        found, items=np.concatenate([found.items, quarters], 1))
+
+  def scores(self, items: np.ndarray) -> dict[str, float]:
+    # A sample of the rows may have none of a quarter.
+    count = np.maximum((~np.isnan(items)).sum(0), 1)
+    return dict(zip(self.metrics, map(float, np.nansum(items, 0) / count)))
+
+
+def read(
+    folder: pathlib.Path | None = None, characters: int = CHARACTERS
+) -> Needle:
+  """Makes the task of the modules in a folder, the standard library's if None.
+
+  Of each module that is as long, one sentence of each quarter that has one; a
+  sentence that is in two documents is not asked for.
+
+  Args:
+    folder: of Python files.
+    characters: of each document, the rest is left out.
+
+  Raises:
+    UserError: if no module is as long.
+  """
+  folder = folder or pathlib.Path(sysconfig.get_paths()["stdlib"])
+  by_file = collections.defaultdict(list)
+  for row in docstrings.read(folder).rows:
+    path, _, line = row["location"].rpartition(":")
+    by_file[path].append((int(line), row["query"]))
+  documents, locations, wanted = [], [], []
+  for path, sentences in sorted(by_file.items()):
+    text = pathlib.Path(path).read_text(encoding="utf-8")
+    if len(text) < characters:
+      continue
+    text = text[:characters]
+    ends = [i for i, c in enumerate(text) if c == "\n"]
+    squeezed = summary.squeeze(text)
+    first = {}
+    for line, query in sorted(sentences):
+      if line - 2 < len(ends) and summary.squeeze(query) in squeezed:
+        at = ends[line - 2] if line > 1 else 0
+        first.setdefault(bisect.bisect(
+            [characters * p // _PARTS for p in range(1, _PARTS)], at), query)
+    wanted += [(query, len(documents), part) for part, query in first.items()]
+    documents.append(text)
+    locations.append(path)
+  texts = [summary.squeeze(d) for d in documents]
+  wanted = [
+      w for w in wanted if sum(summary.squeeze(w[0]) in t for t in texts) == 1]
+  if not wanted:
+    raise UserError(
+        f"{folder}: no module of {characters:,} characters with a docstring; "
+        "expected a folder of long Python modules, such as the standard library"
+    )
+  queries, answers, parts = zip(*wanted)
+  return Needle(
+      name="needle", queries=queries, documents=documents, locations=locations,
+      relevant=[[a] for a in answers], path=str(folder), parts=parts)
