@@ -104,7 +104,7 @@ def test_a_task_is_learnt_and_every_dev_row_is_scored_once(tmp_path):
       "--config.compute.dtype=float32", "--config.compute.remat=none",
       "--config.data.batch_size=8", "--config.data.row_length=32",
       "--config.data.text_length=32", "--config.optimizer.learning_rate=1e-4",
-      "--config.steps=3", "--config.encoder.max_length=32"]
+      "--config.steps=3"]
   assert main(["train", *flags, f"--workdir={tmp_path}/run"]) == 0
   last = json.loads(
       (tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1])

@@ -29,15 +29,16 @@ class _Task(NamedTuple):
   second: str
 
 
+# The first whose columns are there; pairs before single texts.
 _TASKS = (
-    _Task("label", "", "sentence"),  # SST-2
-    _Task("label", "", "content"),
     _Task("Quality", "#1 String", "#2 String"),  # MRPC
     _Task("is_duplicate", "question1", "question2"),  # QQP
     _Task("score", "sentence1", "sentence2"),  # STS-B
     _Task("gold_label", "sentence1", "sentence2"),  # MNLI
     _Task("label", "question", "sentence"),  # QNLI
     _Task("label", "sentence1", "sentence2"),  # RTE
+    _Task("label", "", "sentence"),  # SST-2
+    _Task("label", "", "content"),
 )
 _COLA = ("source", "label", "mark", "sentence")
 
@@ -92,5 +93,5 @@ def _columns(path: str, cells: list[str]) -> tuple[tuple[str, ...], _Task]:
     return _COLA, _Task("label", "", "sentence")
   raise UserError(
       f"{path}: its first line is of no GLUE task; expected a train or dev "
-      f"file of CoLA, SST-2, MRPC, QQP, STS-B, MNLI, QNLI or RTE"
+      "file of CoLA, SST-2, MRPC, QQP, STS-B, MNLI, QNLI or RTE"
   )
