@@ -80,6 +80,40 @@ def test_index_is_searched_again():
         rows, _brute_force(queries, documents, 4)[1])
 
 
+@pytest.mark.parametrize("store,least,error", [
+    ("bfloat16", 0.9, 8e-3), ("int8", 0.85, 2e-2)])
+def test_smaller_stores_and_their_recall(store, least, error):
+  rng = np.random.default_rng(3)
+  queries, documents = _unit(rng, 50, 64), _unit(rng, 2000, 64)
+  scores, rows = neighbours.top_k(queries, documents, 10, store=store)
+  exact_scores, exact = _brute_force(queries, documents, 10)
+  hits = np.mean([
+      len({*a} & {*b}) / 10 for a, b in zip(rows.tolist(), exact.tolist())])
+  assert least < hits < 1, "it should be good, and not exact"
+  assert neighbours.recall(queries, documents, rows) == pytest.approx(hits)
+  assert neighbours.recall(queries, documents, exact) == 1
+  # Of every third query alone, by hand.
+  some = neighbours.recall(queries[:48], documents, rows[:48], 16)
+  assert some == pytest.approx(np.mean([
+      len({*rows[i]} & {*exact[i]}) / 10 for i in range(0, 48, 3)]))
+  np.testing.assert_allclose(scores, exact_scores, atol=error)
+
+
+def test_a_store_must_exist():
+  with pytest.raises(UserError, match="store=bfloat61.*mean 'bfloat16'"):
+    neighbours.top_k(np.ones((1, 1)), np.ones((1, 1)), 1, store="bfloat61")
+
+
+def test_many_groups_of_groups():
+  # 40,000 documents: two levels above the groups; ties across all of them.
+  rng = np.random.default_rng(4)
+  documents = rng.integers(-1, 2, (40_000, 8)).astype(np.float32)
+  queries = rng.integers(-1, 2, (9, 8)).astype(np.float32)
+  for k in (1, 3, 50):
+    _, rows = neighbours.top_k(queries, documents, k)
+    np.testing.assert_array_equal(rows, _brute_force(queries, documents, k)[1])
+
+
 def test_no_queries():
   scores, rows = neighbours.top_k(np.ones((0, 4)), np.ones((9, 4)), 3)
   assert scores.shape == rows.shape == (0, 3)

@@ -1,32 +1,52 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Exact nearest neighbours by inner product, on all local devices.
+"""Exact nearest neighbours by inner product, on the devices of all processes.
 
 Documents are split over the devices, queries pass by in blocks, and each
-device scans its documents block by block, so scores are never held for more
-than one block of each. Finding the best k of a wide row is slower than
-computing the row, so it is done in two levels: documents are seen in groups
-of consecutive rows, and only the k groups with the largest maxima are opened.
-That is exact: a document outside them has k documents before it, one at least
-as good in each of k groups, and a group that ties and comes first holds lower
-row numbers.
+device scans its documents a little at a time. What it keeps is not the scores
+but the largest of each group of consecutive documents; then only the k groups
+with the largest maxima are opened, their documents multiplied once more and
+the best k taken. That is exact: a document outside them has k documents before
+it, one at least as good in each of k groups, and a group that ties and comes
+first holds lower row numbers. Sorting, which is slower than multiplying, thus
+sees a few numbers for each query.
 """
 
 import functools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 import numpy as np
 
+from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.progress import Progress
 
+STORES = ("float32", "bfloat16", "int8")
 _AXIS = "devices"
-_GROUP = 32
-# On CPU one block of scores (256 x 32768 float32) stays near the cache;
-# accelerators want larger products.
-_CPU_QUERIES, _OTHER_QUERIES, _DOCUMENTS = 256, 2048, 32768
+_GROUP = 8
+_LEVEL = 16  # maxima under one of the next level, when groups are chosen
+_FEW = 512  # so many are sorted without a further level
+
+
+class _Sizes(NamedTuple):
+  """What suits a platform.
+
+  Attributes:
+    queries: in a block.
+    documents: multiplied at a time; on CPU their scores stay in the cache.
+    opened: queries whose groups are opened at a time. On CPU a gather of many
+      costs more than one product after another.
+  """
+
+  queries: int
+  documents: int
+  opened: int
+
+
+_CPU, _OTHER = _Sizes(512, 1024, 1), _Sizes(2048, 4096, 256)
 
 
 def top_k(
@@ -36,6 +56,7 @@ def top_k(
     *,
     query_block: int | None = None,
     document_block: int | None = None,
+    store: str = "float32",
 ) -> tuple[np.ndarray, np.ndarray]:
   """Returns the k documents with the largest inner product with each query.
 
@@ -45,6 +66,7 @@ def top_k(
     k: neighbours per query, at most C.
     query_block: queries per step; by default chosen for the platform.
     document_block: documents per step on one device.
+    store: see `Index`.
 
   Returns:
     scores [Q, k] float32, falling, and row numbers [Q, k] int32. Of documents
@@ -54,41 +76,70 @@ def top_k(
     UserError: for widths that differ, a k that cannot be, or an entry that is
       not finite; the message names the row.
   """
-  index = Index(documents, document_block=document_block)
+  index = Index(documents, document_block=document_block, store=store)
   return index.search(queries, k, query_block=query_block)
+
+
+def check_store(store: str) -> None:
+  if store not in STORES:
+    raise UserError(
+        f"store={store}: expected one of {', '.join(STORES)}."
+        + nearest(store, STORES))
 
 
 class Index:
   """Documents placed on the devices once, to be searched several times."""
 
   def __init__(
-      self, documents: np.ndarray, *, document_block: int | None = None
+      self, documents: Any, *, document_block: int | None = None,
+      store: str = "float32", local: bool = False,
   ):
-    """Places `documents` [C, D] over the local devices, in float32."""
+    """Places `documents` [C, D] over the devices.
+
+    Args:
+      documents: an array, or what can be sliced like one. With several
+        processes all give the same, and each reads its devices' share.
+      document_block: see `top_k`.
+      store: how the documents are held. In float32 the search is exact;
+        "bfloat16" takes half the memory, and "int8" (each vector times 127 /
+        its largest |x|, rounded) a quarter: queries are rounded likewise, so
+        that products are of that type, and some neighbours are missed. See
+        `recall`.
+      local: on this process's devices only, for it alone to search.
+    """
+    check_store(store)
     _check(documents, "documents")
     self.size, self.width = documents.shape
-    devices = jax.local_devices()
+    self._store = store
+    devices = jax.local_devices() if local else jax.devices()
+    self._sizes = _CPU if devices[0].platform == "cpu" else _OTHER
     self._mesh = Mesh(np.array(devices), (_AXIS,))
     # Blocks of equal size, whole groups each: little is padding.
     share = max(1, -(-self.size // len(devices)))
-    blocks = -(-share // (document_block or _DOCUMENTS))
+    blocks = -(-share // (document_block or self._sizes.documents))
     self._block = -(-share // (blocks * _GROUP)) * _GROUP
-    shape = (len(devices) * blocks * self._block, self.width)
-    self._documents = jax.make_array_from_callback(
-        shape,
-        NamedSharding(self._mesh, P(_AXIS)),
-        lambda at: _padded(documents, at[0], shape[0]),
-    )
+    if blocks == 1:  # Small ones in few sizes: each is compiled for.
+      self._block = 1 << (self._block - 1).bit_length()
+    total = len(devices) * blocks * self._block
+    place = lambda make, *shape: jax.make_array_from_callback(
+        (total, *shape), NamedSharding(self._mesh, P(_AXIS)),
+        lambda at: make(_padded(documents, at[0], total)))
+    vectors, scales = _STORED[store]
+    self._documents = place(vectors, self.width), place(scales)
 
   def search(
       self,
-      queries: np.ndarray,
+      queries: Any,
       k: int,
       *,
       query_block: int | None = None,
       progress: Progress | None = None,
   ) -> tuple[np.ndarray, np.ndarray]:
-    """As `top_k`; `progress` is told of the queries done."""
+    """As `top_k`; `progress` is told of the queries done.
+
+    Processes that hold the documents together search together, with the same
+    queries, and all get the result.
+    """
     _check(queries, "queries")
     if queries.shape[1] != self.width:
       raise UserError(
@@ -102,28 +153,64 @@ class Index:
       )
     count = len(queries)
     if query_block is None:
-      on_cpu = self._mesh.devices.flat[0].platform == "cpu"
-      query_block = _CPU_QUERIES if on_cpu else _OTHER_QUERIES
-      query_block = min(query_block, 1 << max(0, count - 1).bit_length())
+      query_block = min(
+          self._sizes.queries, 1 << max(0, count - 1).bit_length())
     scores = np.empty((count, k), np.float32)
     rows = np.empty((count, k), np.int32)
     everywhere = NamedSharding(self._mesh, P())
+    vectors, scales = _STORED[self._store]
     before = None  # The result before last is fetched while a device works.
     for start in range(0, count, query_block):
       block = _padded(queries, slice(start, start + query_block), None)
-      found = _search(
-          jax.device_put(block, everywhere), self._documents, k=k,
-          block=self._block, size=self.size, mesh=self._mesh,
+      block = tuple(
+          jax.make_array_from_callback(
+              x.shape, everywhere, functools.partial(x.__getitem__))
+          for x in (vectors(block), scales(block)))
+      found = search_block(
+          block, self._documents, np.int32(self.size), k=k,
+          block=self._block, mesh=self._mesh, opened=self._sizes.opened,
       )
       if before is not None:
-        _store(before, scores, rows, progress)
+        _keep(before, scores, rows, progress)
       before = start, min(query_block, count - start), found
     if before is not None:
-      _store(before, scores, rows, progress)
+      _keep(before, scores, rows, progress)
     return scores, rows
 
 
-def _store(found, scores, rows, progress: Progress | None) -> None:
+def recall(
+    queries: Any, documents: Any, found: np.ndarray, sample: int = 256,
+) -> float:
+  """The share of a sample's true nearest neighbours that are in `found`.
+
+  Args:
+    queries: [Q, D].
+    documents: [C, D].
+    found: [Q, k] row numbers, such as an int8 index gives.
+    sample: how many queries, evenly spaced.
+  """
+  count = min(sample, len(queries))
+  at = np.arange(count) * len(queries) // max(count, 1)
+  _, exact = Index(documents, local=True).search(queries[at], found.shape[1])
+  hits = [np.isin(f, e).mean() for f, e in zip(found[at], exact)]
+  return float(np.mean(hits))
+
+
+def _int8_scales(x: np.ndarray) -> np.ndarray:
+  return np.maximum(np.abs(x).max(axis=1), 1e-30) / 127
+
+
+# How vectors [n, D] are stored, and by what their products are multiplied, [n].
+_STORED = {
+    "float32": (lambda x: x, lambda x: np.ones(len(x), np.float32)),
+    "bfloat16": (lambda x: x.astype(jnp.bfloat16),
+                 lambda x: np.ones(len(x), np.float32)),
+    "int8": (lambda x: np.rint(x / _int8_scales(x)[:, None]).astype(np.int8),
+             _int8_scales),
+}
+
+
+def _keep(found, scores, rows, progress: Progress | None) -> None:
   start, n, (block_scores, block_rows) = found
   scores[start:start + n] = np.asarray(block_scores)[:n]
   rows[start:start + n] = np.asarray(block_rows)[:n]
@@ -131,7 +218,7 @@ def _store(found, scores, rows, progress: Progress | None) -> None:
     progress.update(n)
 
 
-def _check(vectors: np.ndarray, name: str, step: int = 65536) -> None:
+def _check(vectors: Any, name: str, step: int = 65536) -> None:
   if vectors.ndim != 2:
     raise UserError(f"{name}: expected [rows, width], found {vectors.shape}")
   for start in range(0, len(vectors), step):
@@ -147,7 +234,7 @@ def _check(vectors: np.ndarray, name: str, step: int = 65536) -> None:
       )
 
 
-def _padded(vectors: np.ndarray, at: slice, total: int | None) -> np.ndarray:
+def _padded(vectors: Any, at: slice, total: int | None) -> np.ndarray:
   """Rows `at` of `vectors` as float32, with zero rows where there are none."""
   start, stop, _ = at.indices(at.stop if total is None else total)
   part = np.asarray(vectors[start:stop], np.float32)
@@ -155,59 +242,99 @@ def _padded(vectors: np.ndarray, at: slice, total: int | None) -> np.ndarray:
   return np.pad(part, ((0, missing), (0, 0))) if missing else part
 
 
-@functools.partial(jax.jit, static_argnames=("k", "block", "size", "mesh"))
-def _search(queries, documents, *, k: int, block: int, size: int, mesh: Mesh):
-  """Best k of all devices' documents: scores and rows, each [queries, k]."""
+@functools.partial(
+    jax.jit, static_argnames=("k", "block", "mesh", "opened"))
+def search_block(
+    queries, documents, size, *, k: int, block: int, mesh: Mesh, opened: int
+):
+  """Best k of all devices' documents: scores and rows, each [queries, k].
+
+  Args:
+    queries: vectors [Q, D] and what to multiply products by, [Q]; on every
+      device.
+    documents: likewise [C, D] and [C], split over the devices.
+    size: documents that are not padding; the others come last.
+    k: how many to find.
+    block: documents multiplied at a time; divides a device's share.
+    mesh: the devices.
+    opened: queries whose groups are opened at a time.
+  """
   on_device = jax.shard_map(
-      functools.partial(_search_device, k=k, block=block, size=size),
+      functools.partial(_search_device, k=k, block=block, opened=opened),
       mesh=mesh,
-      in_specs=(P(), P(_AXIS)),
+      in_specs=(P(), P(_AXIS), P()),
       out_specs=(P(None, _AXIS), P(None, _AXIS)),
   )
   # Devices hold consecutive rows, so ties still fall to the lower one.
-  return _best(*on_device(queries, documents), k)
+  found = _best(*on_device(queries, documents, size), k)
+  return jax.lax.with_sharding_constraint(found, NamedSharding(mesh, P()))
 
 
-def _search_device(queries, documents, *, k: int, block: int, size: int):
-  """Best k of one device's documents, read in blocks of `block`."""
-  share = len(documents)
+def _search_device(queries, documents, size, *, k: int, block: int,
+                   opened: int):
+  """Best k, or all if fewer, of one device's documents."""
+  share = len(documents[0])
   first = jax.lax.axis_index(_AXIS) * share
 
-  def step(best, inputs):
-    start, part = inputs
-    # Accelerators multiply float32 in fewer bits unless asked not to.
-    scores = jnp.dot(part, queries.T, precision=jax.lax.Precision.HIGHEST)
-    row = start + jnp.arange(block)
-    scores = jnp.where(row[:, None] < size, scores, -jnp.inf)
-    found, at = _best_of_block(scores, min(k, block))
-    merged = (
-        jnp.concatenate([best[0], found], axis=1),
-        jnp.concatenate([best[1], at + start], axis=1),
-    )
-    return _best(*merged, k), None
+  def step(row, part):
+    scores = _scores(part, queries)
+    real = (row + jnp.arange(block) < size)[:, None]
+    scores = jnp.where(real, scores, -jnp.inf)
+    return row + block, scores.reshape(block // _GROUP, _GROUP, -1).max(axis=1)
 
-  shape = (len(queries), k)
-  # The scan's carry must vary by device from the start, as its results do.
-  empty = jax.lax.pcast(
-      (jnp.full(shape, -jnp.inf), jnp.full(shape, size, jnp.int32)),
-      _AXIS, to="varying",
-  )
-  starts = first + block * jnp.arange(share // block, dtype=jnp.int32)
-  parts = documents.reshape(share // block, block, -1)
-  return jax.lax.scan(step, empty, (starts, parts))[0]
+  parts = jax.tree.map(
+      lambda x: x.reshape(share // block, block, *x.shape[1:]), documents)
+  _, maxima = jax.lax.scan(step, first, parts)
+  groups = share // _GROUP
+  found = _best_groups(maxima.reshape(groups, -1), min(k, groups))
+  rows = (found[:, :, None] * _GROUP + jnp.arange(_GROUP)).reshape(
+      len(found), -1)
+
+  def open_groups(arguments):
+    query, rows = arguments
+    taken = jax.tree.map(lambda x: x[rows], documents)
+    query = jax.tree.map(lambda x: x[None], query)
+    return _scores(taken, query)[:, 0]
+
+  scores = jax.lax.map(
+      open_groups, (queries, rows), batch_size=opened if opened > 1 else None)
+  rows += first
+  scores = jnp.where(rows < size, scores, -jnp.inf)
+  return _best(scores, rows, min(k, rows.shape[1]))
 
 
-def _best_of_block(scores, k: int):
-  """Best k rows of each column of `scores` [block, queries], both levels."""
-  block, queries = scores.shape
-  groups = block // _GROUP
-  maxima = scores.reshape(groups, _GROUP, queries).max(axis=1).T
-  _, opened = jax.lax.top_k(_plain_zero(maxima), min(k, groups))
+def _scores(documents, queries):
+  """Inner products [documents, queries] float32 of stored vectors."""
+  (documents, scale), (queries, query_scale) = documents, queries
+  whole = documents.dtype == jnp.int8
+  scores = jnp.dot(
+      documents, queries.T,
+      # Accelerators multiply float32 in fewer bits unless asked not to.
+      precision=jax.lax.Precision.HIGHEST,
+      preferred_element_type=jnp.int32 if whole else jnp.float32)
+  if whole:
+    scores = scores * scale[:, None] * query_scale
+  return scores
+
+
+def _best_groups(maxima, k: int):
+  """The k groups with the largest of `maxima` [groups, Q], rising, [Q, k].
+
+  By the same method as the search: only the best groups of groups are looked
+  into.
+  """
+  groups, queries = maxima.shape
+  if groups <= max(_FEW, 2 * k * _LEVEL):
+    found = jax.lax.top_k(_plain_zero(maxima.T), k)[1]
+  else:
+    padded = jnp.pad(
+        maxima, ((0, -groups % _LEVEL), (0, 0)), constant_values=-jnp.inf)
+    above = padded.reshape(-1, _LEVEL, queries).max(axis=1)
+    rows = _best_groups(above, k)[:, :, None] * _LEVEL + jnp.arange(_LEVEL)
+    rows = rows.reshape(queries, -1)
+    found = _best(padded[rows, jnp.arange(queries)[:, None]], rows, k)[1]
   # In order of rows, since a tie falls to what comes first.
-  opened = jnp.sort(opened, axis=1)
-  rows = opened[:, :, None] * _GROUP + jnp.arange(_GROUP, dtype=jnp.int32)
-  rows = rows.reshape(queries, -1)
-  return _best(scores[rows, jnp.arange(queries)[:, None]], rows, k)
+  return jnp.sort(found, axis=1)
 
 
 def _best(scores, rows, k: int):
