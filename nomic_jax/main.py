@@ -102,26 +102,43 @@ def _sweep(a: argparse.Namespace) -> None:
 
 def _filter(a: argparse.Namespace) -> None:
   from nomic_jax.curate.filter import filter_pairs
+  from nomic_jax.processes import joined
 
-  filter_pairs(
-      a.model, a.input, a.output, k=a.k, chunk_size=a.chunk_size,
-      minimum_similarity=a.minimum_similarity, margin=a.margin,
-  )
+  with joined(a.distributed):
+    filter_pairs(
+        a.model, a.input, a.output, k=a.k, chunk_size=a.chunk_size,
+        minimum_similarity=a.minimum_similarity, margin=a.margin,
+        **_curation(a),
+    )
 
 
 def _mine(a: argparse.Namespace) -> None:
   from nomic_jax.curate.mine import mine_negatives
+  from nomic_jax.processes import joined
 
-  mine_negatives(
-      a.model, a.input, a.output, negatives=a.negatives, depth=a.depth,
-      margin=a.margin, skip=a.skip, short=a.short, seed=a.seed,
-  )
+  with joined(a.distributed):
+    mine_negatives(
+        a.model, a.input, a.output, negatives=a.negatives, minimum=a.minimum,
+        depth=a.depth, margin=a.margin, skip=a.skip, short=a.short,
+        seed=a.seed, corpus=a.corpus, random_sources=a.random_sources,
+        chunk_size=a.chunk_size, **_curation(a),
+    )
+
+
+def _curation(a: argparse.Namespace) -> dict:
+  """The flags that filter and mine have in common."""
+  return {name: getattr(a, name) for name in (
+      "within_source", "query_prompt", "document_prompt", "dtype", "store")}
+
+
+def _listed(text: str) -> list[str]:
+  return [name for name in text.split(",") if name]
 
 
 def _teach(a: argparse.Namespace) -> None:
   from nomic_jax.curate.teach import teach
 
-  teach(a.model, a.input, a.output, a.split)
+  teach(a.model, a.input, a.output, a.split, a.dtype)
 
 
 def _export(a: argparse.Namespace) -> None:
@@ -243,10 +260,27 @@ def _parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
       "alone, with their median"))
   command_line.add_config_help(p)
 
+  def curation(p: command_line.Parser) -> None:
+    p.add_argument("--model", required=True, help="model or work directory")
+    p.add_argument("--input", required=True, help="data directory")
+    p.add_argument("--output", required=True, help="data directory to make")
+    p.add_argument("--within_source", action="store_true",
+                   help="compare only rows of the same source")
+    for side in ("query", "document"):
+      p.add_argument(f"--{side}_prompt", metavar="TEXT", help=(
+          "put before each; without it the source's own if the model knows "
+          "it, else the model's"))
+    p.add_argument("--dtype", choices=("float32", "bfloat16"),
+                   default="float32", help="that the model computes in")
+    p.add_argument("--store", choices=("float32", "bfloat16", "int8"),
+                   default="float32", help=(
+                       "of the vectors searched; others take less memory and "
+                       "miss some, how many is told"))
+    p.add_argument("--distributed", action="store_true", help=(
+        "one of several processes that share a disk and the work"))
+
   p = job("filter", _filter, "Keeps pairs that the model finds consistent.")
-  p.add_argument("--model", required=True, help="model or work directory")
-  p.add_argument("--input", required=True, help="data directory")
-  p.add_argument("--output", required=True, help="data directory to make")
+  curation(p)
   p.add_argument("--k", type=int, default=2,
                  help="the document must be among the query's k nearest")
   p.add_argument("--chunk_size", type=int, default=1_000_000,
@@ -257,26 +291,38 @@ def _parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
                  help="also keep a pair this close, in cosine, to the k-th")
 
   p = job("mine", _mine, "Adds hard negatives to every pair.")
-  p.add_argument("--model", required=True, help="model or work directory")
-  p.add_argument("--input", required=True, help="data directory")
-  p.add_argument("--output", required=True, help="data directory to make")
+  curation(p)
   p.add_argument("--negatives", type=int, default=20, help="for each pair")
+  p.add_argument("--minimum", type=int, help=(
+      "with fewer than this a pair is short of them; without it, all of "
+      "--negatives"))
+  p.add_argument("--short", choices=("random", "drop", "keep"),
+                 default="random", help=(
+                     "fill a pair that is short up to the minimum, drop it, "
+                     "or keep it as it is"))
   p.add_argument("--depth", type=int, default=100,
                  help="nearest documents looked at for each query")
   p.add_argument("--margin", type=float, default=0.95,
                  help="no negative scores above this share of the positive")
   p.add_argument("--skip", type=int, default=0,
                  help="leave out this many of the nearest")
-  p.add_argument("--short", choices=("random", "drop", "keep"),
-                 default="random",
-                 help="what to do where fewer negatives are found")
+  p.add_argument("--corpus", type=_listed, default=[], metavar="PATH,...",
+                 help=("also mine from these: a BEIR folder, a data "
+                       "directory, .jsonl or .txt"))
+  p.add_argument("--random_sources", type=_listed, metavar="SOURCE,...",
+                 help=("these get random negatives; without it, those with "
+                       "prompts for classification or clustering"))
   p.add_argument("--seed", type=int, default=0, help="of random negatives")
+  p.add_argument("--chunk_size", type=int, default=65_536,
+                 help="queries between two marks to resume from")
 
   p = job("teach", _teach, "A model's vectors of a data directory, to distil.")
   p.add_argument("--model", required=True, help="model or work directory")
   p.add_argument("--input", required=True, help="data directory")
   p.add_argument("--output", required=True, help="folder of .npy to make")
   p.add_argument("--split", default="train", help="of the data directory")
+  p.add_argument("--dtype", choices=("float32", "bfloat16"),
+                 default="float32", help="that the model computes in")
 
   p = job("export", _export, "A model directory that PyTorch opens.",
           config="optional")

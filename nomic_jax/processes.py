@@ -15,7 +15,7 @@ import json
 import os
 import pathlib
 import signal
-from typing import Any, Iterator
+from typing import Any, Iterator, Sequence, TypeVar
 
 import jax
 from jax.experimental import multihost_utils
@@ -23,6 +23,8 @@ import numpy as np
 
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
+
+Item = TypeVar("Item")
 
 _HEARTBEAT_SECONDS = 30  # a silent process is taken for dead after this
 _START_SECONDS = 300  # hosts of a pod do not start at the same moment
@@ -87,6 +89,23 @@ def _line(e: Exception) -> str:
 def is_first() -> bool:
   """Whether this process writes what only one must write."""
   return jax.process_index() == 0
+
+
+def share(items: Sequence[Item]) -> Sequence[Item]:
+  """This process's of `items`: every so many, so that all shares are even."""
+  number, count = place()
+  return items[number::count]
+
+
+def place() -> tuple[int, int]:
+  """This process's number, and how many there are."""
+  return jax.process_index(), jax.process_count()
+
+
+def meet(name: str) -> None:
+  """Waits until every process is here; `name` says where."""
+  if jax.process_count() > 1:
+    multihost_utils.sync_global_devices(name)
 
 
 def agree(settings: dict[str, Any]) -> None:

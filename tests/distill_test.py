@@ -155,13 +155,13 @@ def test_arguments_that_do_not_fit_are_named():
 
 
 class Teacher:
-  """Tells texts apart by their letters, and one prompt from none."""
+  """Tells texts apart by their letters; has a prompt for documents only."""
 
-  prompts = {"search_document": ""}
+  prompts = {"search_document": "document: "}
 
-  def encode(self, texts, prompt=None):
+  def encode(self, texts):
     counts = [[t.count(c) for c in "abcdefghijklmnop"] for t in texts]
-    return np.array(counts, "f") + (prompt is not None)
+    return np.array(counts, "f")
 
 
 def test_a_student_learns_from_the_files_of_a_teacher(tmp_path, capsys):
@@ -174,10 +174,15 @@ def test_a_student_learns_from_the_files_of_a_teacher(tmp_path, capsys):
   assert "nomic-jax teach makes it" in capsys.readouterr().err
   teach(Teacher(), data, folder)
   texts = list(dataset.open_split(data, "train"))
-  for side, prompt in (("query", None), ("document", "search_document")):
+  for side, prompt in (("query", ""), ("document", "document: ")):
     found = np.load(folder / f"train-{side}.npy")
     np.testing.assert_array_equal(
-        found, Teacher().encode([t[side] for t in texts], prompt))
+        found, Teacher().encode([prompt + t[side] for t in texts]))
+  assert {p.suffix for p in folder.iterdir()} == {".npy", ".json"}
+  teach(Teacher(), data, folder)
+  assert "already complete" in capsys.readouterr().out
+  with pytest.raises(UserError, match="of another model or data"):
+    teach(Teacher(), data, folder, dtype="bfloat16")
   assert train("run", "encoder.projection=16", "steps=8", "loss.chunks=2",
                "data.rows_multiple=32") == 0
   rows = [json.loads(line) for line in

@@ -4,6 +4,8 @@
 
 import hashlib
 import json
+import re
+import types
 
 import numpy as np
 import pytest
@@ -15,17 +17,22 @@ from nomic_jax.errors import UserError
 
 
 class BagOfWords:
-  """Embeds a text as the sum of its words' directions, drawn by hash."""
+  """Embeds a text as the sum of its words' directions, drawn by hash.
+
+  What stands before a text does not count, but must be a prompt it knows.
+  """
+
+  prompts = {"search_query": "Q: ", "search_document": "D: "}
 
   def __init__(self, width=64, fail_after=None):
     self.width, self.fail_after, self.seen = width, fail_after, []
 
-  def encode(self, texts, prompt=None):
-    assert prompt in ("search_query", "search_document")
+  def encode(self, texts):
     if self.fail_after is not None and len(self.seen) >= self.fail_after:
       raise KeyboardInterrupt
-    self.seen += [(prompt, t) for t in texts]
-    vectors = np.stack([self._one(t) for t in texts])
+    self.seen += texts
+    assert {t[:3] for t in texts} <= set(self.prompts.values())
+    vectors = np.stack([self._one(t[3:]) for t in texts])
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
   def _one(self, text):
@@ -73,7 +80,7 @@ def test_drops_shuffled_pairs_and_counts_every_row(tmp_path, capsys):
   assert [r["query"] for r in kept] == [r["query"] for r in rows[8:]]
   assert [r["location"] for r in kept] == [r["location"] for r in rows[8:]]
   assert stats["rows"] == {
-      "input": 40, "kept": 32, "dropped": {"not among nearest": 8}}
+      "input": 40, "kept": 32, "dropped": {"not among nearest": 8}, "bad": {}}
   assert stats["sources"]["a"] == {"kept": 16, "not among nearest": 4}
   assert json.loads((tmp_path / "out/stats.json").read_text()) == stats
   assert [r["query"] for r in _rows(tmp_path / "out", "test")] == [
@@ -81,8 +88,8 @@ def test_drops_shuffled_pairs_and_counts_every_row(tmp_path, capsys):
   assert (tmp_path / "out/tokenizer/tokenizer.json").is_file()
   assert not (tmp_path / "out.parts").exists()
   model = BagOfWords()
-  q = model.encode([r["query"] for r in kept], prompt="search_query")
-  d = model.encode([r["document"] for r in kept], prompt="search_document")
+  q = model.encode(["Q: " + r["query"] for r in kept])
+  d = model.encode(["D: " + r["document"] for r in kept])
   np.testing.assert_allclose(
       [r["score"] for r in kept], (q * d).sum(1), atol=1e-6)
   printed = capsys.readouterr().out
@@ -100,8 +107,8 @@ def test_same_document_thrice_does_not_drop_itself(tmp_path):
   assert len(_rows(tmp_path / "out")) == 15
   # Control: comparing row numbers, as the reference does, drops the third.
   model = BagOfWords()
-  q = model.encode([r["query"] for r in rows], prompt="search_query")
-  d = model.encode([r["document"] for r in rows], prompt="search_document")
+  q = model.encode(["Q: " + r["query"] for r in rows])
+  d = model.encode(["D: " + r["document"] for r in rows])
   _, found = neighbours.top_k(q, d, 2)
   naive = (found == np.arange(15)[:, None]).any(axis=1)
   assert naive.tolist() == [True] * 14 + [False]
@@ -146,7 +153,7 @@ def test_rows_are_conserved_whatever_the_chunks(tmp_path, size, chunks):
     stats = filter_lib.filter_pairs(
         BagOfWords(), data, tmp_path / "out", chunk_size=size)
   assert stats["rows"] == {
-      "input": 11, "kept": 10, "dropped": {"empty text": 1}}
+      "input": 11, "kept": 10, "dropped": {}, "bad": {"empty text": 1}}
   sizes = [n for _, n in names]
   assert len(sizes) == chunks and sum(sizes) == 11
   assert max(sizes) <= size and max(sizes) - min(sizes) <= 1
@@ -175,9 +182,7 @@ def test_similarity_and_margin(tmp_path):
 @pytest.mark.parametrize("fail_after", [1, 7, 8, 25, 40, 44])
 def test_killed_then_resumed_embeds_nothing_twice(
     tmp_path, monkeypatch, fail_after):
-  monkeypatch.setattr(filter_lib.embeddings.embed, "__kwdefaults__",
-                      filter_lib.embeddings.embed.__kwdefaults__ |
-                      {"piece": 4})
+  monkeypatch.setattr(filter_lib.embeddings, "PIECE", 4)
   rows = _good(24)
   rows[3]["document"] = rows[20]["document"]
   data = _directory(tmp_path / "in", rows)
@@ -243,21 +248,21 @@ def test_complete_or_other_arguments(tmp_path, capsys):
     filter_lib.filter_pairs(again, data, tmp_path / "late", k=3)
 
 
-def test_model_by_path_is_loaded_once_and_only_to_embed(
+def test_model_by_path_is_loaded_only_if_there_is_something_to_do(
     tmp_path, monkeypatch):
   data = _directory(tmp_path / "in", _good(6))
   (tmp_path / "model").mkdir()
   loads = []
 
-  def load(path):
-    loads.append(path)
+  def load(path, dtype):
+    loads.append((path, dtype))
     return BagOfWords()
 
   monkeypatch.setattr("nomic_jax.load", load)
   for _ in range(2):
     filter_lib.filter_pairs(
         tmp_path / "model", data, tmp_path / "out", chunk_size=2)
-  assert loads == [str(tmp_path / "model")]
+  assert loads == [(str(tmp_path / "model"), "float32")]
   (tmp_path / "model/config.json").write_text("{}")
   with pytest.raises(UserError, match="its model held other things"):
     filter_lib.filter_pairs(
@@ -285,3 +290,81 @@ def test_clear_errors(tmp_path):
     filter_lib.filter_pairs(
         BagOfWords(), data, tmp_path / "none", minimum_similarity=2.0)
   assert not (tmp_path / "none").exists()
+
+
+class Numbers:
+  """Embeds "PROMPTn" as the unit vector at n degrees, and notes the prompts."""
+
+  def __init__(self, prompts):
+    self.prompts, self.seen = prompts, set()
+
+  def encode(self, texts):
+    split = [re.fullmatch(r"(.*?)(\d+)", t) for t in texts]
+    self.seen |= {m[1] for m in split}
+    angles = np.radians([float(m[2]) for m in split])
+    return np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
+
+
+def _mixed(path):
+  """Two sources; each query is nearest to a document of the other one."""
+  rows = [dataset.row(f"{q}", f"{d}", source=s) for q, d, s in (
+      (10, 14, "search"), (12, 10, "clusters"), (80, 84, "search"),
+      (82, 80, "clusters"))]
+  _directory(path, rows)
+  written = json.loads((path / "sources.json").read_text())
+  written["prompts"] = {"clusters": {"query": "c: ", "document": "c: "}}
+  (path / "sources.json").write_text(json.dumps(written))
+  return path
+
+
+def test_each_source_has_its_prompts_and_competes_under_them(tmp_path):
+  data = _mixed(tmp_path / "in")
+  run = lambda name, model, **flags: filter_lib.filter_pairs(
+      model, data, tmp_path / name, k=1, **flags)["rows"]["kept"]
+  knows = Numbers(
+      {"search_query": "q: ", "search_document": "d: ", "clustering": "c: "})
+  assert run("known", knows) == 4 and knows.seen == {"q: ", "d: ", "c: "}
+  stranger = Numbers({"search_query": "query: "})
+  # All are asked with the model's own prompt, and compete: 14 loses to 10.
+  assert run("own", stranger) == 2 and stranger.seen == {"query: ", ""}
+  none = types.SimpleNamespace(encode=Numbers({}).encode)
+  assert run("none", none) == 2
+  assert run("within", none, within_source=True) == 4
+  told = Numbers({"search_query": "q: "})
+  run("told", told, query_prompt="ask: ", document_prompt="")
+  assert told.seen == {"ask: ", ""}
+  prompts = json.loads((tmp_path / "known/sources.json").read_text())["prompts"]
+  assert prompts == {"clusters": {"query": "c: ", "document": "c: "}}
+
+
+def test_report(tmp_path, monkeypatch, capsys):
+  rows = _good(70)
+  rows[0], rows[1] = (
+      {**rows[0], "document": rows[1]["document"]},
+      {**rows[1], "document": rows[0]["document"]})
+  data = _directory(tmp_path / "in", rows)
+  monkeypatch.setattr(
+      filter_lib.similarity_report.importlib.util, "find_spec",
+      lambda name: None)
+  filter_lib.filter_pairs(BagOfWords(), data, tmp_path / "out", k=1)
+  report = (tmp_path / "out/report.md").read_text()
+  assert re.search(r"\n  a +35 +34 +97.1%  not among nearest 1\n", report)
+  assert "dropped (not among nearest), similarity" in report
+  assert f"  document  {rows[0]['document']}\n" in report
+  assert f"  nearest   {rows[1]['document']}\n" in report  # its own, before
+  assert "pip install 'nomic_jax[curate]'" in capsys.readouterr().out
+  assert not (tmp_path / "out/similarity.png").exists()
+  monkeypatch.undo()
+  pytest.importorskip("matplotlib")
+  filter_lib.filter_pairs(BagOfWords(), data, tmp_path / "drawn", k=1)
+  picture = (tmp_path / "drawn/similarity.png").read_bytes()
+  assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
+
+
+def test_a_smaller_store_tells_its_recall(tmp_path):
+  data = _directory(tmp_path / "in", _good(40))
+  stats = filter_lib.filter_pairs(
+      BagOfWords(), data, tmp_path / "out", store="int8")
+  assert stats["rows"]["kept"] == 40 and 0.7 < stats["recall"] <= 1
+  with pytest.raises(UserError, match="store=int9.*Did you mean 'int8'"):
+    filter_lib.filter_pairs(BagOfWords(), data, tmp_path / "no", store="int9")

@@ -21,6 +21,12 @@ CONFIGS = sorted(
         "common", "mixtures"))
 SIZES = ("paper", "quickstart", "miniature")
 
+CURATION = {
+    "--within_source": "False", "--query_prompt": "none",
+    "--document_prompt": "none", "--dtype": "float32", "--store": "float32",
+    "--distributed": "False",
+}
+
 # What --help promises: each job's flags and what they are without being given.
 FLAGS = {
     "prepare": {
@@ -48,13 +54,14 @@ FLAGS = {
         "--model": "required", "--input": "required", "--output": "required",
         "--k": "2",
         "--chunk_size": "1000000", "--minimum_similarity": "none",
-        "--margin": "none",
+        "--margin": "none", **CURATION,
     },
     "mine": {
         "--model": "required", "--input": "required", "--output": "required",
-        "--negatives": "20",
+        "--negatives": "20", "--minimum": "none",
         "--depth": "100", "--margin": "0.95", "--skip": "0",
-        "--short": "random", "--seed": "0",
+        "--short": "random", "--seed": "0", "--corpus": "none",
+        "--random_sources": "none", "--chunk_size": "65536", **CURATION,
     },
     "export": {
         "--workdir": "none", "--step": "latest", "--output": "required",

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mined negatives are near, never an answer, and survive being killed."""
 
+import json
 import math
 
 import numpy as np
@@ -13,16 +14,18 @@ from nomic_jax.errors import UserError
 
 
 class Angles:
-  """Embeds "name@30" as the unit vector at 30 degrees."""
+  """Embeds "Q: name@30" or "D: name@30" as the unit vector at 30 degrees."""
+
+  prompts = {"search_query": "Q: ", "search_document": "D: "}
 
   def __init__(self, fail_after=None):
     self.fail_after, self.seen = fail_after, []
 
-  def encode(self, texts, prompt=None):
-    assert prompt in ("search_query", "search_document")
+  def encode(self, texts):
     if self.fail_after is not None and len(self.seen) >= self.fail_after:
       raise KeyboardInterrupt
-    self.seen += [(prompt, t) for t in texts]
+    self.seen += texts
+    assert {t[:3] for t in texts} <= set(self.prompts.values())
     angles = np.radians([float(t.split("@")[1]) for t in texts])
     return np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
 
@@ -78,7 +81,7 @@ def test_nearest_without_positives_and_own_text(tmp_path):
   assert rows[0]["location"] == "f.py:1"
   # A query's own text is no negative, however near.
   assert by_query["same@12"]["negatives"] == ["answer@10", "second@20"]
-  assert stats["rows"] == {"input": 7, "kept": 7, "dropped": {}}
+  assert stats["rows"] == {"input": 7, "kept": 7, "dropped": {}, "bad": {}}
   assert stats["negatives"] == {"mined": 14, "random": 0, "missing": 0}
   assert [r["query"] for r in _rows(tmp_path / "out", "test")] == ["q@0"]
   assert (tmp_path / "out/tokenizer/tokenizer.json").is_file()
@@ -135,7 +138,8 @@ def test_too_few_are_filled_dropped_or_kept(tmp_path):
   dropped, stats = _mined(tmp_path, rows, "drop", negatives=3, short="drop")
   short = sum(len(r["negatives"]) < 3 for r in kept)
   assert stats["rows"] == {
-      "input": 11, "kept": 11 - short, "dropped": {"too few negatives": short}}
+      "input": 11, "kept": 11 - short, "dropped": {"too few negatives": short},
+      "bad": {}}
   assert len(dropped) == 11 - short
   assert "q@0" not in [r["query"] for r in dropped]
 
@@ -160,7 +164,7 @@ def test_empty_texts_are_dropped_and_counted(tmp_path):
   rows = _FAN + [dataset.row("", "x@1"), dataset.row("x@1", "\n")]
   got, stats = _mined(tmp_path, rows, negatives=2)
   assert stats["rows"] == {
-      "input": 9, "kept": 7, "dropped": {"empty text": 2}}
+      "input": 9, "kept": 7, "dropped": {}, "bad": {"empty text": 2}}
   assert len(got) == 7
 
 
@@ -181,9 +185,7 @@ def test_chunks_do_not_change_the_result(tmp_path, chunk_size):
 
 @pytest.mark.parametrize("fail_after", [0, 4, 32, 56])
 def test_killed_while_embedding(tmp_path, monkeypatch, fail_after):
-  embed = mine.embeddings.embed
-  monkeypatch.setattr(
-      embed, "__kwdefaults__", embed.__kwdefaults__ | {"piece": 4})
+  monkeypatch.setattr(mine.embeddings, "PIECE", 4)
   data = _directory(tmp_path / "in", _CIRCLE)
   whole = Angles()
   mine.mine_negatives(whole, data, tmp_path / "whole", negatives=4)
@@ -220,7 +222,7 @@ def test_killed_while_searching(tmp_path, monkeypatch, saves):
   monkeypatch.setattr(mine.neighbours.Index, "search", counted)
   mine.mine_negatives(model, data, tmp_path / "out", **flags)
   assert len(model.seen) == len(set(model.seen)) == 60
-  assert len(searched) == 4 - max(saves - 1, 0)
+  assert len(searched) == 4 - saves
   assert repr(_rows(tmp_path / "out")) == repr(_rows(tmp_path / "whole"))
 
 
@@ -245,3 +247,88 @@ def test_complete_and_errors(tmp_path, capsys):
   empty = _directory(tmp_path / "empty", [dataset.row("", "x@1")])
   with pytest.raises(UserError, match="every row has an empty"):
     mine.mine_negatives(again, empty, tmp_path / "new", short="keep")
+
+
+def test_fewer_than_the_minimum_is_short(tmp_path):
+  # q@0 has one candidate within the margin, the others have several.
+  rows = [dataset.row("q@0", "a@30")] + [
+      dataset.row(f"q@{90 + i}", f"d@{i}") for i in range(9)
+  ] + [dataset.row("z@180", "e@90")]
+  flags = dict(negatives=3, minimum=2)
+  filled, stats = _mined(tmp_path, rows, "fill", **flags)
+  assert len(filled[0]["negatives"]) == 2  # filled up to the minimum, not more
+  assert np.isnan(filled[0]["negative_scores"]).tolist() == [False, True]
+  dropped, _ = _mined(tmp_path, rows, "drop", short="drop", **flags)
+  assert "q@0" not in [r["query"] for r in dropped]
+  assert all(len(r["negatives"]) >= 2 for r in dropped)
+  one, _ = _mined(tmp_path, rows, "one", negatives=3, minimum=1, short="drop")
+  assert one[0]["negatives"] == ["e@90"]
+
+
+def test_sources_that_are_no_retrieval_get_random_ones_unseen(tmp_path):
+  rows = [dataset.row(f"q@{10 * i}", f"d@{10 * i}", source="search", score=.5)
+          for i in range(6)]
+  rows += [dataset.row(f"q{i}@1", f"t{i}@1", source="classes",
+                       negatives=["mine@1", "own@1"][:i], negative_scores=[.1])
+           for i in range(3)]
+  data = _directory(tmp_path / "in", rows)
+  written = json.loads((data / "sources.json").read_text())
+  written["prompts"] = {
+      "classes": {"query": "classification: ", "document": ""}}
+  (data / "sources.json").write_text(json.dumps(written))
+  model = Angles()
+  stats = mine.mine_negatives(model, data, tmp_path / "out", negatives=2,
+                              margin=None)
+  assert len(model.seen) == 12 and not any("@1" == t[-2:] for t in model.seen)
+  got = _rows(tmp_path / "out")
+  assert got[0]["negatives"] == ["d@10", "d@20"]
+  classes = {"t0@1", "t1@1", "t2@1", "mine@1", "own@1"}
+  for i, row in enumerate(got[6:]):
+    assert row["negatives"][:i] == ["mine@1", "own@1"][:i]
+    assert len(set(row["negatives"])) == 2
+    assert set(row["negatives"]) <= classes - {row["document"]}
+  assert got[7]["negative_scores"][0] == np.float32(0.1)
+  assert np.isnan(got[7]["negative_scores"][1])
+  assert stats["negatives"] == {
+      "mined": 12, "random": 3, "missing": 0, "given": 3}
+  mine.mine_negatives(model, data, tmp_path / "none", negatives=2,
+                      random_sources=["search", "classes"])
+  assert len(model.seen) == 12
+  assert _rows(tmp_path / "none")[0]["score"] == 0.5  # as it was
+  with pytest.raises(UserError, match="no source 'klasses'.*mean 'classes'"):
+    mine.mine_negatives(model, data, tmp_path / "x", random_sources=["klasses"])
+
+
+def test_within_source(tmp_path):
+  rows = [dataset.row(f"q@{i}", f"d@{i}", source="ab"[i % 2])
+          for i in range(10)]
+  got, _ = _mined(tmp_path, rows, negatives=2, margin=None, within_source=True)
+  assert got[0]["negatives"] == ["d@2", "d@4"]
+  assert got[1]["negatives"] == ["d@3", "d@5"]
+
+
+def test_further_corpora_are_candidates_too(tmp_path):
+  beir = tmp_path / "beir"
+  (beir / "qrels").mkdir(parents=True)
+  (beir / "qrels/train.tsv").write_text("query-id\tcorpus-id\tscore\n")
+  (beir / "corpus.jsonl").write_text("".join(
+      json.dumps({"_id": str(i), "title": t, "text": x}) + "\n"
+      for i, (t, x) in enumerate((
+          ("", "a@5"), ("title", "of b@30"), ("", "  "), ("é", "c@40")))))
+  (tmp_path / "more.jsonl").write_text('{"text": "m@35"}\n')
+  rows = [dataset.row("q@0", "a@5"), dataset.row("p@170", "z@170")]
+  got, stats = _mined(
+      tmp_path, rows, negatives=3, margin=None,
+      corpus=[str(beir), str(tmp_path / "more.jsonl")])
+  # The positive's twin in the corpus is no negative.
+  assert got[0]["negatives"] == ["title of b@30", "m@35", "é c@40"]
+  assert stats["rows"]["kept"] == 2
+  for path, message in (
+      ("missing", "--corpus=.*missing: no such file or folder"),
+      ("beir", "row 2: 'text' or 'title' is no string"),
+  ):
+    (beir / "corpus.jsonl").write_text('{"_id": 1, "text": "a@1"}\n{"_id": 2}')
+    with pytest.raises(UserError, match=message):
+      mine.mine_negatives(Angles(), tmp_path / "in", tmp_path / "bad",
+                          corpus=[str(tmp_path / path)])
+    assert not (tmp_path / "bad.parts").exists()

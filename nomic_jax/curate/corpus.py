@@ -1,40 +1,46 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The distinct queries and documents of a split, and how they are paired.
+"""The distinct queries and documents of some rows, and how they are paired.
 
 Texts stay in the file: each is known by a 128-bit hash while numbers are given
 out, and by the row it was first seen in afterwards.
 """
 
 import hashlib
-import sys
+from typing import Sequence
 
 import numpy as np
 
 from nomic_jax.data import dataset
 from nomic_jax.progress import Progress
 
-_QUERY, _DOCUMENT = -2, -1  # Where in a row; from 0 on, that negative.
+# Where in a row, or that it is one of the texts given besides; from 0 on, that
+# negative.
+_OTHER, _QUERY, _DOCUMENT = -3, -2, -1
 
 
 class Corpus:
-  """Numbers for the queries and documents of a split, equal texts as one.
+  """Numbers for the queries and documents of rows, equal texts as one.
 
   Attributes:
+    rows: [n] int64, the rows.
     queries: `Texts`, the distinct queries.
-    documents: `Texts`, the distinct documents, earlier negatives included.
-    query_of: [rows] int64, each row's query; -1 if a text of the row is empty.
-    document_of: [rows] int64, likewise.
-    sources: each row's source.
+    documents: `Texts`, the distinct documents, earlier negatives and others
+      included.
+    query_of: [n] int64, each row's query; -1 if a text of the row is empty.
+    document_of: [n] int64, likewise.
   """
 
-  def __init__(self, source: dataset.Source, label: str):
-    """Reads all of `source` once."""
+  def __init__(
+      self, source: dataset.Source, rows: np.ndarray, others: Sequence[str],
+      label: str,
+  ):
+    """Reads `rows` of `source` and `others`, further documents, once."""
     numbers: tuple[dict, dict] = ({}, {})
     firsts: tuple[list, list] = ([], [])
-    self.query_of = np.full(len(source), -1, np.int64)
-    self.document_of = np.full(len(source), -1, np.int64)
-    self.sources: list[str] = []
+    self.rows = rows
+    self.query_of = np.full(len(rows), -1, np.int64)
+    self.document_of = np.full(len(rows), -1, np.int64)
 
     def number(kind: int, text: str, row: int, slot: int) -> int:
       key = hashlib.blake2b(text.encode(), digest_size=16).digest()
@@ -43,19 +49,22 @@ class Corpus:
         firsts[kind].append((row, slot))
       return found
 
-    with Progress(len(source), "rows", label) as progress:
-      for i in range(len(source)):
+    with Progress(len(rows) + len(others), "rows", label) as progress:
+      for n, i in enumerate(rows.tolist()):
         row = source[i]
-        self.sources.append(sys.intern(row["source"]))
         if row["query"].strip() and row["document"].strip():
-          self.query_of[i] = number(0, row["query"], i, _QUERY)
-          self.document_of[i] = number(1, row["document"], i, _DOCUMENT)
+          self.query_of[n] = number(0, row["query"], i, _QUERY)
+          self.document_of[n] = number(1, row["document"], i, _DOCUMENT)
         for slot, text in enumerate(row["negatives"]):
           if text.strip():
             number(1, text, i, slot)
         progress.update()
-    self.queries = Texts(source, firsts[0])
-    self.documents = Texts(source, firsts[1])
+      for i in range(len(others)):
+        if (text := others[i]).strip():
+          number(1, text, i, _OTHER)
+        progress.update()
+    self.queries = Texts(source, others, firsts[0])
+    self.documents = Texts(source, others, firsts[1])
     self._same = np.full(len(numbers[0]), -1, np.int64)
     for key, query in numbers[0].items():
       self._same[query] = numbers[1].get(key, -1)
@@ -102,8 +111,11 @@ class Corpus:
 class Texts:
   """A sequence of distinct texts, read from their rows when asked for."""
 
-  def __init__(self, source: dataset.Source, firsts: list[tuple[int, int]]):
-    self._source = source
+  def __init__(
+      self, source: dataset.Source, others: Sequence[str],
+      firsts: list[tuple[int, int]],
+  ):
+    self._source, self._others = source, others
     self._firsts = np.array(firsts, np.int64).reshape(-1, 2)
 
   def __len__(self) -> int:
@@ -113,6 +125,8 @@ class Texts:
     if isinstance(at, slice):
       return [self[i] for i in range(*at.indices(len(self)))]
     row, slot = self._firsts[at].tolist()
+    if slot == _OTHER:
+      return self._others[row]
     if slot == _QUERY:
       return self._source[row]["query"]
     if slot == _DOCUMENT:
@@ -122,6 +136,8 @@ class Texts:
   def where(self, i: int) -> str:
     """Says which row and column text `i` is in."""
     row, slot = self._firsts[i].tolist()
+    if slot == _OTHER:
+      return f"document {row} of --corpus"
     column = {_QUERY: "query", _DOCUMENT: "document"}.get(
         slot, f"negative {slot}")
-    return f"row {row}, {column}"
+    return f"split train, row {row}, {column}"

@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Embeddings of many texts in a file that is filled from front to back.
+"""Embeddings of many texts, in pieces that are each whole or not there.
 
-The file is a plain .npy, memory-mapped; beside it stands how many rows are
-done, so that a job killed half way goes on where it was.
+A piece is one .npy file, so that a job killed half way goes on with the first
+that is missing, and processes share the pieces out without asking each other.
 """
 
 import os
@@ -17,77 +17,109 @@ from nomic_jax import files
 from nomic_jax.errors import UserError
 from nomic_jax.progress import Progress
 
-_PIECE = 4096  # Texts between two marks; what a kill can cost.
+PIECE = 4096  # Texts in a piece; what a kill can cost.
 
 
-def load(model: Any) -> Any:
-  """Returns `model`, loaded if it is a path."""
+def load(model: Any, dtype: str = "float32") -> Any:
+  """Returns `model`, loaded to compute in `dtype` if it is a path."""
   if isinstance(model, (str, os.PathLike)):
     import nomic_jax  # Late, since it brings the encoder with it.
-    return nomic_jax.load(os.fspath(model))
+    return nomic_jax.load(os.fspath(model), dtype)
   return model
+
+
+class Store:
+  """The vectors of N texts, read from their pieces like an array [N, D]."""
+
+  ndim = 2
+
+  def __init__(self, folder: pathlib.Path, count: int):
+    """Opens the pieces of `count` texts in `folder`, all of them there."""
+    self._piece = PIECE
+    self._pieces = [
+        np.load(_path(folder, i), mmap_mode="r")
+        for i in range(-(-count // PIECE))]
+    self.shape = (count, self._pieces[0].shape[1])
+
+  def __len__(self) -> int:
+    return self.shape[0]
+
+  def __getitem__(self, at: slice | np.ndarray) -> np.ndarray:
+    """Copies rows: a slice without a step, or numbers [n]."""
+    if isinstance(at, slice):
+      start, stop, _ = at.indices(len(self))
+      rows = range(start // self._piece, -(-stop // self._piece))
+      cut = (
+          self._pieces[i][max(start - i * self._piece, 0):
+                          stop - i * self._piece] for i in rows)
+      return np.concatenate([self._pieces[0][:0], *cut])
+    out = np.empty((len(at), self.shape[1]), np.float32)
+    piece = at // self._piece
+    for i in np.unique(piece):
+      here = piece == i
+      out[here] = self._pieces[i][at[here] - i * self._piece]
+    return out
+
+
+def _path(folder: pathlib.Path, piece: int) -> pathlib.Path:
+  return folder / f"{piece:06d}.npy"
 
 
 def embed(
     model: Any,
     texts: Sequence[str],
     prompt: str,
-    path: pathlib.Path,
+    folder: pathlib.Path,
     *,
     label: str,
     where: Callable[[int], str],
-    piece: int = _PIECE,
-) -> np.ndarray:
-  """Embeds `texts` into the .npy file `path`, or goes on with one begun.
+    share: tuple[int, int] = (0, 1),
+) -> None:
+  """Embeds `texts` into pieces in `folder`, those that are not there yet.
 
   Args:
-    model: has `encode(texts, prompt=...) -> [N, D]`, or a function that
-      returns such a model, called only if there is something left to embed.
+    model: has `encode(texts) -> [N, D]`.
     texts: a sequence that gives lists of texts for slices.
-    prompt: name of the prompt put before each text.
-    path: the file; `path`.done beside it holds the count of finished rows.
+    prompt: what is put before each text.
+    folder: of the pieces; made if it is not there.
     label: what the progress is called.
     where: tells of text i where it came from, for errors.
-    piece: texts embedded at a time.
-
-  Returns:
-    A read-only memory-mapped array [N, D] float32.
+    share: (n, N): of the pieces only the n-th of every N.
 
   Raises:
-    UserError: if a vector is not finite, or the file is of another width.
+    UserError: if a vector is not finite, or the pieces are of another width.
   """
-  mark = path.with_name(path.name + ".done")
-  done = int(mark.read_text()) if mark.exists() else 0
-  if done < len(texts):
-    model = model() if not hasattr(model, "encode") else model
-    with Progress(len(texts), "texts", label, start=done) as progress:
-      for start in range(done, len(texts), piece):
-        part = texts[start:start + piece]
-        with warnings.catch_warnings():
-          # Of texts that are cut, every piece would tell anew.
-          warnings.filterwarnings("ignore", ".* texts had more than")
-          vectors = np.asarray(model.encode(part, prompt=prompt), np.float32)
-        _check_finite(vectors, lambda i: where(start + i))
-        _write(path, vectors, start, len(texts))
-        with files.replacing(mark) as temporary:
-          temporary.write_text(str(start + len(part)))
-        progress.update(len(part))
-  return np.load(path, mmap_mode="r")
+  folder.mkdir(parents=True, exist_ok=True)
+  starts = range(0, len(texts), PIECE)[share[0]::share[1]]
+  missing = [s for s in starts if not _path(folder, s // PIECE).is_file()]
+  if not missing:
+    return
+  size = lambda start: min(PIECE, len(texts) - start)
+  total, left = sum(map(size, starts)), sum(map(size, missing))
+  with Progress(total, "texts", label, start=total - left) as progress:
+    for start in missing:
+      part = [prompt + text for text in texts[start:start + PIECE]]
+      with warnings.catch_warnings():
+        # Of texts that are cut, every piece would tell anew.
+        warnings.filterwarnings("ignore", ".* texts had more than")
+        vectors = np.asarray(model.encode(part), np.float32)
+      _check_finite(vectors, lambda i: where(start + i))
+      _check_width(vectors, folder)
+      with files.replacing(_path(folder, start // PIECE)) as temporary:
+        with open(temporary, "wb") as f:
+          np.save(f, vectors)
+      progress.update(len(part))
 
 
-def _write(path, vectors: np.ndarray, start: int, total: int) -> None:
-  shape = (total, vectors.shape[1])
-  if start == 0:
-    store = np.lib.format.open_memmap(path, "w+", np.float32, shape)
-  else:
-    store = np.load(path, mmap_mode="r+")
-    if store.shape != shape:
+def _check_width(vectors: np.ndarray, folder: pathlib.Path) -> None:
+  for other in folder.glob("*.npy"):
+    width = np.load(other, mmap_mode="r").shape[1]
+    if width != vectors.shape[1]:
       raise UserError(
-          f"{path}: holds vectors {store.shape[1]} wide, the model gives "
-          f"{shape[1]}; remove the folder it is in and start again"
+          f"{other}: holds vectors {width} wide, the model gives "
+          f"{vectors.shape[1]}; remove the folder it is in and start again"
       )
-  store[start:start + len(vectors)] = vectors
-  store.flush()
+    return
 
 
 def _check_finite(vectors: np.ndarray, where: Callable[[int], str]) -> None:
@@ -100,9 +132,9 @@ def _check_finite(vectors: np.ndarray, where: Callable[[int], str]) -> None:
 
 
 def products(
-    queries: np.ndarray,
+    queries: np.ndarray | Store,
     query_of: np.ndarray,
-    documents: np.ndarray,
+    documents: np.ndarray | Store,
     document_of: np.ndarray,
     step: int = 65536,
 ) -> np.ndarray:

@@ -5,29 +5,43 @@
 Within a chunk of rows, a pair stays if its document is among the k nearest of
 its query (arXiv 2402.01613, section on consistency filtering). Documents with
 the same text are one document, and one that ties with the k-th is inside.
+Chunks are independent: each is decided, kept and never decided again, and
+processes take every so many of them.
 """
 
-import functools
 import json
 import os
-from typing import Any, Callable, Sequence
+from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
+from nomic_jax import processes
 from nomic_jax.curate import embeddings
+from nomic_jax.curate import groups
 from nomic_jax.curate import neighbours
 from nomic_jax.curate import parts
 from nomic_jax.curate import rewrite
+from nomic_jax.curate import similarity_report
 from nomic_jax.data import dataset
 from nomic_jax.errors import UserError
 from nomic_jax.progress import Progress
 
 # What can happen to a row; a decision is a place in this list.
-OUTCOMES = ("kept", "not among nearest", "similarity", "empty text")
+OUTCOMES = ("kept", "not among nearest", "similarity", rewrite.EMPTY)
 _KEPT, _RANK, _SIMILARITY, _EMPTY = range(len(OUTCOMES))
 # Scores closer than this tie: float32 sums of the same products, made in
 # another order, differ by about as much for unit vectors.
 _TIE = 1e-6
+_RECALL_QUERIES = 256  # of the first chunk, where the store is not exact
+
+
+class Chunk(NamedTuple):
+  """Rows that are decided together: `label` for people, `name` of its part."""
+
+  name: str
+  label: str
+  rows: np.ndarray
+  prompts: groups.Prompts
 
 
 def filter_pairs(
@@ -39,22 +53,34 @@ def filter_pairs(
     chunk_size: int = 1_000_000,
     minimum_similarity: float | None = None,
     margin: float | None = None,
+    within_source: bool = False,
+    query_prompt: str | None = None,
+    document_prompt: str | None = None,
+    dtype: str = "float32",
+    store: str = "float32",
     examples: int = 3,
 ) -> dict:
   """Writes the pairs of `input` that `model` finds consistent to `output`.
 
   Killed at any point, the same call goes on without embedding a text again
-  that was done; where `output` is complete, it says so and returns.
+  that was done; where `output` is complete, it says so and returns. As one of
+  several processes that share a disk, it takes its share of the chunks.
 
   Args:
     model: a directory, or an object whose `encode` returns unit vectors.
     input: data directory; `train` is filtered, other splits are copied.
     output: data directory to write; `score` is the cosine of each pair.
     k: how many nearest documents of its query a pair's document may be in.
-    chunk_size: most rows that compete with each other; chunks are of equal
-      size, so that the last is no easier than the others.
+    chunk_size: most rows that compete with each other; the chunks of rows
+      with the same prompts are of equal size, so that the last is no easier
+      than the others.
     minimum_similarity: also drop pairs whose cosine is below this.
     margin: also keep pairs whose cosine is at most this below the k-th's.
+    within_source: let only rows of the same source compete.
+    query_prompt: put before all queries; see `groups.prompts_of` for None.
+    document_prompt: put before all documents, likewise.
+    dtype: float32 or bfloat16, that a model given by path computes in.
+    store: of the documents searched, see `neighbours.Index`.
     examples: how many dropped and how many kept pairs to print.
 
   Returns:
@@ -63,61 +89,69 @@ def filter_pairs(
   Raises:
     UserError: bad arguments, nothing left, an embedding not finite.
   """
-  _check(k, chunk_size, margin)
+  _check(k, chunk_size, margin, store)
   rewrite.check_places(input, output)
   arguments = {
       "job": "filter", "model": parts.identity(model),
       "input": parts.identity(input), "k": k, "chunk_size": chunk_size,
       "minimum_similarity": minimum_similarity, "margin": margin,
+      "within_source": within_source, "query_prompt": query_prompt,
+      "document_prompt": document_prompt, "dtype": dtype, "store": store,
   }
   if (stats := parts.finished(output, arguments)) is not None:
     return stats
   source = dataset.open_split(input, "train")
-  load = functools.cache(lambda: embeddings.load(model))
-  if not parts.Parts.begun(output):
-    load()  # before anything is written, in case it cannot be read
-  done = parts.Parts(output, arguments)
-  chunks = -(-len(source) // chunk_size)
-  bounds = [len(source) * i // chunks for i in range(chunks + 1)]
-  for i in range(chunks):
-    if not done.has(_name(i)):
+  # Before anything is written, in case it cannot be read.
+  model = embeddings.load(model, dtype)
+  chunks = _chunks(chunk_size, groups.split(
+      source, getattr(model, "prompts", {}), query_prompt=query_prompt,
+      document_prompt=document_prompt,
+      kind=lambda name: name if within_source else ""))
+  done = parts.shared(output, arguments)
+  for chunk in processes.share(chunks):
+    if not done.has(chunk.name):
       _decide_chunk(
-          load, source, range(bounds[i], bounds[i + 1]), done, i,
-          f"chunk {i + 1} of {chunks}", os.fspath(input),
-          k=k, minimum_similarity=minimum_similarity, margin=margin,
-      )
-  stats = _finish(source, input, output, done, chunks, arguments, examples)
-  done.remove()
-  return stats
+          model, source, chunk, done, os.fspath(input), k=k,
+          minimum_similarity=minimum_similarity, margin=margin, store=store)
+  processes.meet("filter")
+  return parts.finish(done, lambda: _write(
+      source, input, output, done, chunks, arguments, examples))
 
 
-def _check(k: int, chunk_size: int, margin: float | None) -> None:
+def _check(k: int, chunk_size: int, margin: float | None, store: str) -> None:
   for name, value, least in (
       ("k", k, 1), ("chunk_size", chunk_size, 1), ("margin", margin or 0, 0),
   ):
     if value < least:
       raise UserError(f"{name}={value}: expected at least {least}")
+  neighbours.check_store(store)
 
 
-def _name(chunk: int) -> str:
-  return f"chunk-{chunk:05d}"
+def _chunks(size: int, split: Sequence[groups.Group]) -> list[Chunk]:
+  """Chunks of at most `size` rows, those of a group of equal size."""
+  cut = [
+      (group, rows) for group in split
+      for rows in np.array_split(group.rows, -(-len(group.rows) // size))]
+  return [
+      Chunk(f"chunk-{i:05d}", f"chunk {i + 1} of {len(cut)}", rows,
+            group.prompts)
+      for i, (group, rows) in enumerate(cut)]
 
 
 def _decide_chunk(
-    load: Callable[[], Any],
+    model: Any,
     source: dataset.Source,
-    rows: range,
+    chunk: Chunk,
     done: parts.Parts,
-    chunk: int,
-    label: str,
     input: str,
     *,
     k: int,
     minimum_similarity: float | None,
     margin: float | None,
+    store: str,
 ) -> None:
   """Decides the rows of one chunk and keeps the decisions in `done`."""
-  pairs = [source[i] for i in rows]
+  pairs = source.__getitems__(chunk.rows.tolist())
   full = [
       i for i, p in enumerate(pairs)
       if p["query"].strip() and p["document"].strip()
@@ -125,37 +159,45 @@ def _decide_chunk(
   decision = np.full(len(pairs), _EMPTY, np.uint8)
   score = np.full(len(pairs), np.nan, np.float32)
   nearest = np.full(len(pairs), -1, np.int64)
-  files = []
+  recall = np.nan
+  folders = []
 
-  def embedded(column: str, prompt: str) -> tuple[np.ndarray, ...]:
+  def embedded(column: str, prompt: str) -> tuple[Any, np.ndarray, np.ndarray]:
     texts, first, of = _distinct([pairs[i][column] for i in full])
-    path = done.path(f"{_name(chunk)}-{column}.npy")
-    files.extend([path.name, path.name + ".done"])
-    vectors = embeddings.embed(
-        load, texts, prompt, path, label=f"{label}: {column} embeddings",
-        where=lambda t: (
-            f"{input}, split train, row {rows[full[first[t]]]}, {column}"),
+    folder = done.path(f"{chunk.name}-{column}")
+    folders.append(folder.name)
+    embeddings.embed(
+        model, texts, prompt, folder,
+        label=f"{chunk.label}: {column} embeddings",
+        where=lambda t: (f"{input}, split train, row "
+                         f"{chunk.rows[full[first[t]]]}, {column}"),
     )
-    return vectors, of, first
+    return embeddings.Store(folder, len(texts)), of, first
 
   if full:
-    queries, query_of, _ = embedded("query", "search_query")
-    documents, document_of, first = embedded("document", "search_document")
-    with Progress(len(queries), "queries", f"{label}: nearest") as progress:
-      best, found = neighbours.Index(documents).search(
-          queries, min(k, len(documents)), progress=progress)
+    queries, query_of, _ = embedded("query", chunk.prompts.query)
+    documents, document_of, first = embedded(
+        "document", chunk.prompts.document)
+    index = neighbours.Index(documents, store=store, local=True)
+    depth = min(k, len(documents))
+    with Progress(
+        len(queries), "queries", f"{chunk.label}: nearest") as progress:
+      best, found = index.search(queries, depth, progress=progress)
+    if store != "float32":
+      recall = neighbours.recall(
+          queries, documents, found, min(_RECALL_QUERIES, len(queries)))
     own = embeddings.products(queries, query_of, documents, document_of)
     score[full] = own
-    nearest[full] = np.take(np.take(rows, full), first)[found[query_of, 0]]
+    nearest[full] = chunk.rows[np.take(full, first[found[query_of, 0]])]
     decision[full] = _decide(
         own, best[query_of], found[query_of] == document_of[:, None],
         minimum_similarity, margin)
   counts = rewrite.count_sources(
       (p["source"] for p in pairs), (OUTCOMES[d] for d in decision))
   done.save(
-      _name(chunk), decision=decision, score=score, nearest=nearest,
-      counts=np.array(json.dumps(counts)))
-  done.discard(*files)
+      chunk.name, decision=decision, score=score, nearest=nearest,
+      recall=np.float32(recall), counts=np.array(json.dumps(counts)))
+  done.discard(*folders)
 
 
 def _distinct(
@@ -192,26 +234,27 @@ def _decide(
   return decision
 
 
-def _finish(
+def _write(
     source: dataset.Source,
     input: str | os.PathLike,
     output: str | os.PathLike,
     done: parts.Parts,
-    chunks: int,
+    chunks: Sequence[Chunk],
     arguments: dict,
     examples: int,
 ) -> dict:
   """Writes the output and returns its stats."""
-  loaded = [done.load(_name(i)) for i in range(chunks)]
-  decision, score, nearest = (
-      np.concatenate([part[name] for part in loaded])
-      for name in ("decision", "score", "nearest"))
-  by_source = {}
-  for part in loaded:
-    for name, counts in json.loads(str(part["counts"])).items():
-      into = by_source.setdefault(name, {})
-      for outcome, n in counts.items():
-        into[outcome] = into.get(outcome, 0) + n
+  decision = np.full(len(source), len(OUTCOMES), np.uint8)  # decided: below
+  score = np.full(len(source), np.nan, np.float32)
+  nearest = np.full(len(source), -1, np.int64)
+  by_source, recalls = {}, []
+  for chunk in chunks:
+    part = done.load(chunk.name)
+    for whole, name in (
+        (decision, "decision"), (score, "score"), (nearest, "nearest")):
+      whole[chunk.rows] = part[name]
+    rewrite.add_counts(by_source, json.loads(str(part["counts"])))
+    recalls.append(float(part["recall"]))
   kept = np.flatnonzero(decision == _KEPT)
   stats = {
       "arguments": arguments,
@@ -224,27 +267,16 @@ def _finish(
           if i != _EMPTY and (decision == i).any()
       },
   }
+  if arguments["store"] != "float32":
+    stats["recall"] = float(np.mean([r for r in recalls if r == r] or [1]))
+    print(f"{arguments['store']} store: {stats['recall']:.2%} of the nearest "
+          "documents of a sample of queries are those of float32")
+  report = similarity_report.Report(
+      source, score, decision, OUTCOMES, nearest, by_source)
   print(f"filter: {len(kept):,} of {len(source):,} pairs kept")
-  rewrite.print_sources(by_source)
-  _print_examples(source, decision, score, nearest, examples)
+  print("\n".join(rewrite.table(by_source)))
+  print("\n".join(report.examples(examples)))
   train = ({**source[i], "score": float(score[i])} for i in kept.tolist())
-  rewrite.write(input, output, train, kept=len(kept), stats=stats)
+  rewrite.write(
+      input, output, train, stats=stats, others=report.files())
   return stats
-
-
-def _print_examples(source, decision, score, nearest, count: int) -> None:
-  rng = np.random.default_rng(0)
-  for title, rows in (
-      ("kept", np.flatnonzero(decision == _KEPT)),
-      ("dropped", np.flatnonzero(decision != _KEPT)),
-  ):
-    for i in rng.permutation(rows)[:count].tolist():
-      row = source[i]
-      why = "" if title == "kept" else f" ({OUTCOMES[decision[i]]})"
-      print(f"{title}{why}, similarity {score[i]:.3f}: row {i} "
-            f"{row['location']}")
-      print(f"  query     {rewrite.short(row['query'])}")
-      print(f"  document  {rewrite.short(row['document'])}")
-      if title == "dropped" and nearest[i] >= 0:
-        print("  nearest   "
-              + rewrite.short(source[int(nearest[i])]["document"]))

@@ -2,21 +2,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hard negatives: for each query, similar documents that do not answer it.
 
-Candidates are the documents of all of `train`, and negatives that rows have
-already. Equal texts are one document, so a positive's twin is no negative. A
-candidate nearly as similar as the positive is more likely an unlabelled
-answer than a negative; the percentage margin leaves it out (arXiv 2407.15831).
+Candidates are the documents of all of `train`, negatives that rows have
+already, and further corpora. Equal texts are one document, so a positive's twin
+is no negative. A candidate nearly as similar as the positive is more likely an
+unlabelled answer than a negative; the percentage margin leaves it out
+(arXiv 2407.15831). Sources that are no retrieval get random negatives, as the
+paper's do (arXiv 2402.01613, section 4.3), and need no embedding.
 """
 
-import functools
 import os
-from typing import Any
+from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
+from nomic_jax import processes
 from nomic_jax.curate import corpus as corpora
 from nomic_jax.curate import embeddings
+from nomic_jax.curate import groups
+from nomic_jax.curate import mined_rows
 from nomic_jax.curate import neighbours
+from nomic_jax.curate import others as others_lib
 from nomic_jax.curate import parts
 from nomic_jax.curate import rewrite
 from nomic_jax.curate import select
@@ -28,37 +33,69 @@ from nomic_jax.progress import Progress
 SHORT = ("random", "drop", "keep")
 
 
+class Flags(NamedTuple):
+  """How negatives are chosen; see `mine_negatives`."""
+
+  negatives: int
+  minimum: int
+  depth: int
+  skip: int
+  margin: float | None
+  short: str
+  seed: int
+  chunk_size: int
+  store: str
+
+
 def mine_negatives(
     model: Any,
     input: str | os.PathLike,
     output: str | os.PathLike,
     *,
     negatives: int = 7,
+    minimum: int | None = None,
     depth: int = 100,
     skip: int = 0,
     margin: float | None = 0.95,
     short: str = "random",
     seed: int = 0,
+    corpus: Sequence[str] = (),
+    random_sources: Sequence[str] | None = None,
+    within_source: bool = False,
+    query_prompt: str | None = None,
+    document_prompt: str | None = None,
+    dtype: str = "float32",
+    store: str = "float32",
     chunk_size: int = 65_536,
     examples: int = 3,
 ) -> dict:
   """Writes the pairs of `input` with hard negatives found by `model`.
 
-  Resumes and completes as `filter.filter_pairs` does.
+  Resumes and completes as `filter.filter_pairs` does. Several processes share
+  out the embedding, and hold the documents searched together.
 
   Args:
     model: a directory, or an object whose `encode` returns unit vectors.
     input: data directory; `train` gets negatives, other splits are copied.
     output: data directory; `score` becomes the pair's cosine, and
       `negative_scores` those of its negatives, NaN for random ones.
-    negatives: negatives per pair.
+    negatives: most negatives per pair.
+    minimum: a pair with fewer is too short of them; None: `negatives`.
     depth: nearest documents looked at; with 0 all negatives are random.
     skip: pass over this many of the nearest that are not positives.
     margin: leave out a candidate more similar than this share of the query's
       least similar positive; None for no limit.
-    short: what becomes of a pair with too few candidates: "random" fills up
-      with random documents, "drop" drops it, "keep" keeps it with fewer.
+    short: what becomes of a pair with fewer than `minimum`: "random" fills up
+      to it with random documents, "drop" drops it, "keep" keeps it.
     seed: of the random documents.
+    corpus: further documents to mine from; see `others.copy`.
+    random_sources: those whose rows keep the negatives they have and get
+      random ones besides; None: whose prompts are not those of retrieval.
+    within_source: negatives of a row are from its own source (or `corpus`).
+    query_prompt: put before all queries; see `groups.prompts_of` for None.
+    document_prompt: put before all documents, likewise.
+    dtype: float32 or bfloat16, that a model given by path computes in.
+    store: of the documents searched, see `neighbours.Index`.
     chunk_size: queries searched between two marks to resume from.
     examples: how many pairs to print.
 
@@ -68,181 +105,216 @@ def mine_negatives(
   Raises:
     UserError: bad arguments, too few documents, an embedding not finite.
   """
-  _check(negatives, depth, skip, margin, short, chunk_size)
+  minimum = negatives if minimum is None else minimum
+  flags = Flags(
+      negatives, minimum, depth, skip, margin, short, seed, chunk_size, store)
+  _check(flags)
   rewrite.check_places(input, output)
-  flags = dict(
-      negatives=negatives, depth=depth, skip=skip, margin=margin, short=short,
-      seed=seed, chunk_size=chunk_size)
+  others_lib.check(corpus)
   arguments = {
       "job": "mine", "model": parts.identity(model),
-      "input": parts.identity(input), **flags,
+      "input": parts.identity(input), **flags._asdict(),
+      "corpus": [parts.identity(path) for path in corpus],
+      "random_sources": random_sources and sorted(random_sources),
+      "within_source": within_source, "query_prompt": query_prompt,
+      "document_prompt": document_prompt, "dtype": dtype,
   }
   if (stats := parts.finished(output, arguments)) is not None:
     return stats
   source = dataset.open_split(input, "train")
-  corpus = corpora.Corpus(source, f"reading {input}")
-  _check_size(corpus, negatives, short, input)
-  load = functools.cache(lambda: embeddings.load(model))
-  if not parts.Parts.begun(output):
-    load()  # before anything is written, in case it cannot be read
-  done = parts.Parts(output, arguments)
-  _search_all(load, corpus, os.fspath(input), done, flags)
-  stats = _finish(source, corpus, input, output, done, arguments, examples)
-  done.remove()
-  return stats
+  random = _random(source, random_sources)
+  model = embeddings.load(model, dtype)  # before anything is written
+  split = groups.split(
+      source, getattr(model, "prompts", {}), query_prompt=query_prompt,
+      document_prompt=document_prompt,
+      kind=lambda name: (name in random, name if within_source else ""))
+  done = parts.shared(output, arguments)
+  try:
+    found = _read(source, split, corpus, os.fspath(input), done, flags)
+  except UserError:
+    if processes.is_first():
+      done.remove()  # nothing was mined yet, and flags may change
+    raise
+  for group, of in zip(found, split):
+    if len(group.texts.queries) and not group.is_random:
+      _mine(model, group, of.prompts, os.fspath(input), done, flags)
+  return parts.finish(done, lambda: _write(
+      source, found, input, output, done, flags, arguments, examples))
 
 
-def _check(negatives, depth, skip, margin, short, chunk_size) -> None:
-  for name, value, least in (
-      ("negatives", negatives, 1), ("depth", depth, 0), ("skip", skip, 0),
-      ("chunk_size", chunk_size, 1),
+def _check(flags: Flags) -> None:
+  for name, least in (
+      ("negatives", 1), ("minimum", 0), ("depth", 0), ("skip", 0),
+      ("chunk_size", 1),
   ):
-    if value < least:
+    if (value := getattr(flags, name)) < least:
       raise UserError(f"{name}={value}: expected at least {least}")
-  if depth and depth < skip + negatives:
+  if flags.minimum > flags.negatives:
     raise UserError(
-        f"depth={depth}: expected at least skip + negatives = "
-        f"{skip + negatives}, or 0 for random negatives only"
-    )
-  if margin is not None and not 0 < margin <= 1:
+        f"minimum={flags.minimum}: expected at most negatives="
+        f"{flags.negatives}")
+  least = flags.skip + flags.negatives
+  if flags.depth and flags.depth < least:
     raise UserError(
-        f"margin={margin}: expected a share of the positive's similarity, "
-        "above 0 and up to 1"
-    )
-  if short not in SHORT:
+        f"depth={flags.depth}: expected at least skip + negatives = {least}, "
+        "or 0 for random negatives only")
+  if flags.margin is not None and not 0 < flags.margin <= 1:
     raise UserError(
-        f"short={short}: expected one of {', '.join(SHORT)}."
-        + nearest(short, SHORT)
-    )
+        f"margin={flags.margin}: expected a share of the positive's "
+        "similarity, above 0 and up to 1")
+  if flags.short not in SHORT:
+    raise UserError(
+        f"short={flags.short}: expected one of {', '.join(SHORT)}."
+        + nearest(flags.short, SHORT))
+  neighbours.check_store(flags.store)
 
 
-def _check_size(corpus, negatives: int, short: str, input) -> None:
-  if not len(corpus.queries):
+def _random(
+    source: dataset.Source, asked: Sequence[str] | None
+) -> frozenset[str]:
+  """The sources whose negatives are random.
+
+  Raises:
+    UserError: if one that is asked for is not there.
+  """
+  names, _ = groups.sources_of(source)
+  if asked is None:
+    return frozenset(
+        name for name in names
+        if not groups.is_retrieval(source.prompts.get(name, {})))
+  for name in asked:
+    if name not in names:
+      raise UserError(
+          f"--random_sources: the data has no source '{name}'; it has "
+          f"{', '.join(names[:20])}.{nearest(name, names)}")
+  return frozenset(asked)
+
+
+def _read(
+    source: dataset.Source, split: Sequence[groups.Group],
+    corpus: Sequence[str], input: str, done: parts.Parts, flags: Flags,
+) -> list[mined_rows.Group]:
+  """Numbers the texts of each group.
+
+  Raises:
+    UserError: if there are too few.
+  """
+  if processes.is_first():
+    others_lib.copy(corpus, done.path("corpus"))
+  processes.meet("corpus")
+  others = others_lib.Others(done.path("corpus"))
+  found = []
+  for i, (of_random_source, name), rows, _ in (
+      (i, *group) for i, group in enumerate(split)):
+    texts = corpora.Corpus(
+        source, rows, [] if of_random_source else others,
+        f"reading {name or input}")
+    group = mined_rows.Group(
+        texts, f"group-{i:05d}", of_random_source or not flags.depth,
+        of_random_source)
+    _check_size(group, flags, name or input)
+    found.append(group)
+  if not any(len(group.texts.queries) for group in found):
     raise UserError(f"{input}: every row has an empty query or document")
+  return found
+
+
+def _check_size(group: mined_rows.Group, flags: Flags, where: str) -> None:
   # A query's own text may be a document too.
-  least = negatives + corpus.most_positives() + 1
-  if short == "random" and len(corpus.documents) < least:
+  texts = group.texts
+  least = flags.minimum + texts.most_positives() + 1
+  if not len(texts.queries) or len(texts.documents) >= least:
+    return
+  if group.is_random or flags.short == "random":
     raise UserError(
-        f"{input}: {len(corpus.documents)} distinct documents are too few for "
-        f"{negatives} negatives per query; expected {least}, give more data "
-        "or lower negatives"
+        f"{where}: {len(texts.documents)} distinct documents are too few for "
+        f"{flags.minimum} negatives per query; expected {least}, give more "
+        "data or lower negatives"
     )
 
 
-def _search_all(load, corpus, input: str, done: parts.Parts, flags) -> None:
+def _mine(
+    model: Any, group: mined_rows.Group, prompts: groups.Prompts, input: str,
+    done: parts.Parts, flags: Flags,
+) -> None:
   """Finds each query's negatives, in chunks of queries kept in `done`."""
-  chunks = _chunks(corpus, flags["chunk_size"])
-  if done.has("pairs") and all(done.has(_name(i)) for i in range(len(chunks))):
+  texts, name = group.texts, group.name
+  chunks = mined_rows.chunks(name, len(texts.queries), flags.chunk_size)
+  there = done.has(name) and all(done.has(c.name) for c in chunks)
+  if processes.all_true(there):
     return
-  queries = embeddings.embed(
-      load, corpus.queries, "search_query", done.path("queries.npy"),
-      label="query embeddings",
-      where=lambda i: f"{input}, split train, {corpus.queries.where(i)}")
-  documents = embeddings.embed(
-      load, corpus.documents, "search_document", done.path("documents.npy"),
-      label="document embeddings",
-      where=lambda i: f"{input}, split train, {corpus.documents.where(i)}")
-  full = corpus.query_of >= 0
+  stores = []
+  for side, of, prompt in (
+      ("query", texts.queries, prompts.query),
+      ("document", texts.documents, prompts.document),
+  ):
+    folder = done.path(f"{name}-{side}")
+    embeddings.embed(
+        model, of, prompt, folder, label=f"{side} embeddings",
+        where=lambda i, of=of: f"{input}, {of.where(i)}",
+        share=processes.place())
+    processes.meet(f"{name}-{side}")
+    stores.append(embeddings.Store(folder, len(of)))
+  queries, documents = stores
+  full = texts.query_of >= 0
   own = np.full(len(full), np.nan, np.float32)
   own[full] = embeddings.products(
-      queries, corpus.query_of[full], documents, corpus.document_of[full])
-  done.save("pairs", score=own)
-  limit = select.limits(own, corpus, flags["margin"])
-  depth = min(flags["depth"], len(documents))
-  index = neighbours.Index(documents) if depth else None
+      queries, texts.query_of[full], documents, texts.document_of[full])
+  limit = select.limits(own, texts, flags.margin)
+  depth = min(flags.depth, len(documents))
+  index = neighbours.Index(documents, store=flags.store)
+  recall = np.nan
   with Progress(len(queries), "queries", "nearest documents") as progress:
-    for i, at in enumerate(chunks):
-      if done.has(_name(i)):
-        progress.update(len(at))
+    for chunk in chunks:
+      # All processes search together, or none.
+      if processes.all_true(done.has(chunk.name)):
+        progress.update(chunk.stop - chunk.start)
         continue
-      part = slice(at.start, at.stop)
-      scores, rows = (
-          index.search(queries[part], depth, progress=progress) if depth
-          else (np.empty((len(at), 0), np.float32),
-                np.empty((len(at), 0), np.int32)))
-      found = select.choose(
-          scores, rows, corpus.forbidden(at.start, rows), limit[part],
-          flags["skip"], flags["negatives"])
-      if flags["short"] == "random":
-        select.fill(found[0], corpus, at.start, flags["seed"])
-      done.save(_name(i), rows=found[0], scores=found[1])
+      part = slice(chunk.start, chunk.stop)
+      scores, rows = index.search(queries[part], depth, progress=progress)
+      if flags.store != "float32" and np.isnan(recall):
+        recall = neighbours.recall(queries[part], documents, rows)
+      chosen, scores = select.choose(
+          scores, rows, texts.forbidden(chunk.start, rows), limit[part],
+          flags.skip, flags.negatives)
+      if processes.is_first():
+        done.save(chunk.name, rows=chosen, scores=scores)
+  if processes.is_first():
+    done.save(name, score=own, recall=np.float32(recall))
+    done.discard(f"{name}-query", f"{name}-document")
 
 
-def _chunks(corpus, size: int) -> list[range]:
-  count = len(corpus.queries)
-  return [range(i, min(i + size, count)) for i in range(0, count, size)]
-
-
-def _name(chunk: int) -> str:
-  return f"chunk-{chunk:05d}"
-
-
-def _finish(source, corpus, input, output, done, arguments, examples) -> dict:
+def _write(
+    source, found, input, output, done, flags: Flags, arguments, examples
+) -> dict:
   """Writes the output and returns its stats."""
-  chunks = [
-      done.load(_name(i))
-      for i in range(len(_chunks(corpus, arguments["chunk_size"])))
-  ]
-  rows = np.concatenate([c["rows"] for c in chunks])
-  scores = np.concatenate([c["scores"] for c in chunks])
-  own, query_of = done.load("pairs")["score"], corpus.query_of
-  enough = (rows >= 0).all(axis=1) | (arguments["short"] != "drop")
-  outcome = [
-      "empty text" if q < 0 else "kept" if enough[q] else "too few negatives"
-      for q in query_of.tolist()
-  ]
-  by_source = rewrite.count_sources(corpus.sources, outcome)
-  kept = [i for i, o in enumerate(outcome) if o == "kept"]
-  there = rows[query_of[kept]] >= 0
-  mined = ~np.isnan(scores[query_of[kept]])
+  rows = mined_rows.MinedRows(source, found, done, flags)
   stats = {
       "arguments": arguments,
       "input": os.fspath(input),
-      "rows": rewrite.count_rows(by_source, len(source)),
-      "sources": by_source,
-      "negatives": {
-          "mined": int(mined.sum()),
-          "random": int((there & ~mined).sum()),
-          "missing": int((~there).sum()),
-      },
-      "similarity": {
-          "positive": _mean(own[kept]),
-          "mined": _mean(scores[query_of[kept]][mined]),
-      },
+      "rows": rewrite.count_rows(rows.by_source, len(source)),
+      "sources": rows.by_source,
+      "negatives": rows.negatives,
+      "similarity": rows.similarity,
   }
-  print(f"mine: {len(kept):,} of {len(source):,} pairs kept, with " + ", ".join(
-      f"{n:,} {kind}" for kind, n in stats["negatives"].items()) + " negatives")
-  rewrite.print_sources(by_source)
-
-  def train(i: int) -> dataset.Row:
-    q = query_of[i]
-    given = np.flatnonzero(rows[q] >= 0)
-    return {
-        **source[i],
-        "score": float(own[i]),
-        "negatives": [corpus.documents[d] for d in rows[q][given].tolist()],
-        "negative_scores": scores[q][given].tolist(),
-    }
-
-  _print_examples([train(i) for i in _some(kept, examples)])
-  rewrite.write(
-      input, output, map(train, kept), kept=len(kept), stats=stats)
+  if flags.store != "float32":
+    stats["recall"] = rows.recall
+    print(f"{flags.store} store: {rows.recall:.2%} of the nearest documents "
+          "of a sample of queries are those of float32")
+  kept = stats["rows"]["kept"]
+  print(f"mine: {kept:,} of {len(source):,} pairs kept, with " + ", ".join(
+      f"{n:,} {kind}" for kind, n in rows.negatives.items()) + " negatives")
+  print("\n".join(rewrite.table(rows.by_source)))
+  for i in np.random.default_rng(0).permutation(rows.kept)[:examples].tolist():
+    _print_example(rows.row(i))
+  rewrite.write(input, output, map(rows.row, rows.kept.tolist()), stats=stats)
   return stats
 
 
-def _mean(x: np.ndarray) -> float | None:
-  return float(np.mean(x)) if x.size else None
-
-
-def _some(rows: list[int], count: int) -> list[int]:
-  return np.random.default_rng(0).permutation(rows)[:count].tolist()
-
-
-def _print_examples(rows: list[dataset.Row], most: int = 3) -> None:
-  for row in rows:
-    print(f"query            {rewrite.short(row['query'])}")
-    print(f"  positive {row['score']:5.3f} {rewrite.short(row['document'])}")
-    for text, score in list(
-        zip(row["negatives"], row["negative_scores"]))[:most]:
-      told = "random" if np.isnan(score) else f"{score:6.3f}"
-      print(f"  negative {told:>6}"[:18] + f" {rewrite.short(text)}")
+def _print_example(row: dataset.Row, most: int = 3) -> None:
+  print(f"query            {rewrite.short(row['query'])}")
+  print(f"  positive {row['score']:5.3f} {rewrite.short(row['document'])}")
+  for text, score in list(
+      zip(row["negatives"], row["negative_scores"]))[:most]:
+    told = "random" if np.isnan(score) else f"{score:6.3f}"
+    print(f"  negative {told:>6}"[:18] + f" {rewrite.short(text)}")

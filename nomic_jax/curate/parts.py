@@ -12,11 +12,12 @@ import json
 import os
 import pathlib
 import shutil
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping
 
 import numpy as np
 
 from nomic_jax import files
+from nomic_jax import processes
 from nomic_jax.errors import UserError
 
 # Written anew by a training that has nothing left to do, or by its reports.
@@ -32,8 +33,8 @@ class Parts:
     Raises:
       UserError: if what lies there is of a job with other arguments.
     """
-    output = pathlib.Path(output)
-    self._folder = output.with_name(output.name + ".parts")
+    self.output = pathlib.Path(output)
+    self._folder = self.output.with_name(self.output.name + ".parts")
     if self._folder.is_dir():
       there = _read_arguments(self._folder / "arguments.json")
       if there != dict(arguments):
@@ -47,14 +48,8 @@ class Parts:
       temporary.mkdir()
       (temporary / "arguments.json").write_text(json.dumps(arguments))
 
-  @staticmethod
-  def begun(output: str | os.PathLike) -> bool:
-    """Whether there is an interrupted job's folder for `output`."""
-    output = pathlib.Path(output)
-    return output.with_name(output.name + ".parts").is_dir()
-
   def path(self, name: str) -> pathlib.Path:
-    """Where a piece that is not an .npz lies."""
+    """Where a piece that is not an .npz lies: a folder of embeddings."""
     return self._folder / name
 
   def has(self, name: str) -> bool:
@@ -71,12 +66,41 @@ class Parts:
       return dict(arrays)
 
   def discard(self, *names: str) -> None:
-    """Removes pieces given by their `path` names, where they are."""
+    """Removes folders given by their `path` names, where they are."""
     for name in names:
-      self.path(name).unlink(missing_ok=True)
+      shutil.rmtree(self.path(name), ignore_errors=True)
 
   def remove(self) -> None:
     shutil.rmtree(self._folder)
+
+
+def shared(
+    output: str | os.PathLike, arguments: Mapping[str, Any]
+) -> Parts:
+  """`Parts` of all processes of a job; the first one makes the folder."""
+  if processes.is_first():
+    Parts(output, arguments)
+  processes.meet("parts")
+  return Parts(output, arguments)
+
+
+def finish(done: Parts, write: Callable[[], dict]) -> dict:
+  """Has the first process write the output and remove the parts.
+
+  Args:
+    done: the parts.
+    write: writes the output and returns its stats.
+
+  Returns:
+    The stats, in every process.
+  """
+  if processes.is_first():
+    stats = write()
+    done.remove()
+    processes.meet("written")
+    return stats
+  processes.meet("written")
+  return json.loads((done.output / "stats.json").read_text("utf-8"))
 
 
 def finished(
@@ -118,7 +142,7 @@ def finished(
 
 
 def identity(thing: Any) -> str:
-  """Returns a short hash of what a directory, or a loaded model, holds.
+  """Returns a short hash of what a directory, file or loaded model holds.
 
   Of large files 16 places are read, and the size; times do not count, so that
   a copy is the same thing.
@@ -129,7 +153,9 @@ def identity(thing: Any) -> str:
   digest = hashlib.sha256()
   if isinstance(thing, (str, os.PathLike)):
     folder = pathlib.Path(thing)
-    if not folder.is_dir():
+    if folder.is_file():
+      _add_file(digest, folder)
+    elif not folder.is_dir():
       raise UserError(
           f"{folder}: no such directory; look at --model and --input"
       )

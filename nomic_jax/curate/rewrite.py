@@ -13,6 +13,8 @@ from nomic_jax.data import dataset
 from nomic_jax.data import sources
 from nomic_jax.errors import UserError
 
+EMPTY = "empty text"  # The outcome of a row that cannot be used.
+
 
 def check_places(input: str | os.PathLike, output: str | os.PathLike) -> None:
   """Raises UserError for what would otherwise fail only after hours."""
@@ -29,8 +31,8 @@ def write(
     output: str | os.PathLike,
     train: Iterable[dataset.Row],
     *,
-    kept: int,
     stats: dict,
+    others: Mapping[str, str | bytes | pathlib.Path] | None = None,
 ) -> None:
   """Writes `output`: these `train` rows, other splits and tokenizer of `input`.
 
@@ -38,30 +40,36 @@ def write(
     input: the data directory that `train` was made from.
     output: the data directory to write.
     train: its rows.
-    kept: how many they must be; otherwise nothing is written.
-    stats: what stats.json will hold.
+    stats: what stats.json will hold; its `rows` say how many rows there must
+      be, otherwise nothing is written.
+    others: further files, by name.
 
   Raises:
     UserError: if there are no rows, or the place cannot be written.
   """
+  kept = stats["rows"]["kept"]
   if not kept:
     raise UserError(
         f"{output}: not written, every pair of {input} was dropped; look at "
         "the reasons above and at whether the model is a trained one"
     )
   names = tfds.builder_from_directory(input).info.splits
-  others = {
+  splits = {
       name: _all(dataset.open_split(input, name))
       for name in names
       if name != "train" and names[name].num_examples
   }
   dataset.write(
       output,
-      {"train": _counted(train, kept), **others},
+      {"train": _counted(train, kept), **splits},
       stats=stats,
       tokenizer=dataset.tokenizer_path(input),
       prompts=sources.read(input).prompts,
+      others=others,
   )
+  written = len(dataset.open_split(output, "train"))
+  if written != kept:
+    raise AssertionError(f"{output}: {written} rows written of {kept}")
 
 
 def _all(source: dataset.Source) -> Iterator[dataset.Row]:
@@ -86,28 +94,40 @@ def count_sources(
   return {source: dict(count) for source, count in sorted(counts.items())}
 
 
+def add_counts(
+    total: dict[str, dict[str, int]], more: Mapping[str, Mapping[str, int]]
+) -> None:
+  """Adds counts as from `count_sources` to others, in place."""
+  for source, counts in more.items():
+    into = total.setdefault(source, {})
+    for outcome, n in counts.items():
+      into[outcome] = into.get(outcome, 0) + n
+
+
 def count_rows(
     by_source: Mapping[str, Mapping[str, int]], rows: int
 ) -> dict[str, int | dict[str, int]]:
-  """Returns input, kept, and dropped by reason; no row may be without fate.
+  """Returns input = kept + dropped + bad, the latter two by reason.
 
   Args:
     by_source: as from `count_sources`; the outcome "kept" or a reason.
-    rows: how many rows the input had.
+    rows: how many rows the input had; no row may be without fate.
   """
   total = collections.Counter()
   for counts in by_source.values():
     total.update(counts)
   if total.total() != rows:
     raise AssertionError(f"{total.total()} rows decided of {rows}")
-  kept = total.pop("kept", 0)
-  return {"input": rows, "kept": kept, "dropped": dict(sorted(total.items()))}
+  kept, bad = total.pop("kept", 0), total.pop(EMPTY, 0)
+  return {
+      "input": rows, "kept": kept, "dropped": dict(sorted(total.items())),
+      "bad": {EMPTY: bad} if bad else {}}
 
 
-def print_sources(
+def table(
     by_source: Mapping[str, Mapping[str, int]], most: int = 20
-) -> None:
-  """Prints the share of rows kept, of all and of the largest sources."""
+) -> list[str]:
+  """The share of rows kept, of all and of the largest sources, as lines."""
   def line(name, counts):
     rows, kept = sum(counts.values()), counts.get("kept", 0)
     reasons = ", ".join(
@@ -115,20 +135,21 @@ def print_sources(
         if reason != "kept")
     text = (f"  {name or '(no source)':32} {rows:>12,} {kept:>12,} "
             f"{kept / max(rows, 1):7.1%}  {reasons}")
-    print(text.rstrip())
+    return text.rstrip()
 
-  print(f"  {'source':32} {'rows':>12} {'kept':>12} {'share':>7}  dropped for")
   total = collections.Counter()
   for counts in by_source.values():
     total.update(counts)
-  line("all", total)
+  lines = [
+      f"  {'source':32} {'rows':>12} {'kept':>12} {'share':>7}  not kept for",
+      line("all", total)]
   if len(by_source) < 2:
-    return
+    return lines
   largest = sorted(by_source, key=lambda s: -sum(by_source[s].values()))
-  for name in largest[:most]:
-    line(name, by_source[name])
+  lines += [line(name, by_source[name]) for name in largest[:most]]
   if len(largest) > most:
-    print(f"  and {len(largest) - most} more sources, in stats.json")
+    lines.append(f"  and {len(largest) - most} more sources, in stats.json")
+  return lines
 
 
 def short(text: str, width: int = 60) -> str:

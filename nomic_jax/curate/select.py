@@ -64,12 +64,12 @@ def choose(
   return rows.astype(np.int32), scores.astype(np.float32)
 
 
-def fill(rows: np.ndarray, corpus: Corpus, first_query: int, seed: int) -> None:
-  """Puts random documents where `rows` [Q, negatives] has -1, in place."""
+def fill(rows: np.ndarray, corpus: Corpus, seed: int) -> None:
+  """Puts random documents where `rows` [queries, n] has -1, in place."""
   count = len(corpus.documents)
   for i in np.flatnonzero((rows < 0).any(axis=1)).tolist():
-    rng = np.random.default_rng((seed, first_query + i))
-    taken = corpus.never(first_query + i) | set(rows[i].tolist())
+    rng = np.random.default_rng((seed, i))
+    taken = corpus.never(i) | set(rows[i].tolist())
     for j in np.flatnonzero(rows[i] < 0).tolist():
       drawn = int(rng.integers(count))
       while drawn in taken:

@@ -2,19 +2,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """The job behind `nomic-jax teach`: a model's vectors of a data directory."""
 
-import functools
+import json
 import os
-import pathlib
 from typing import Any
 
+import numpy as np
+
+from nomic_jax import files
 from nomic_jax.curate import embeddings
+from nomic_jax.curate import groups
+from nomic_jax.curate import parts
 from nomic_jax.data import dataset
 from nomic_jax.data import teacher
+from nomic_jax.errors import UserError
 
 
 def teach(
     model: Any, input: str | os.PathLike, output: str | os.PathLike,
-    split: str = "train",
+    split: str = "train", dtype: str = "float32",
 ) -> None:
   """Embeds every query and document of a split, for losses.distill.
 
@@ -23,35 +28,64 @@ def teach(
   Args:
     model: the teacher: a model or work directory, or a loaded model.
     input: data directory.
-    output: folder for SPLIT-query.npy and SPLIT-document.npy, float32 [N, D].
+    output: folder for SPLIT-query.npy and SPLIT-document.npy, float32 [N, D],
+      each with a .json that says what it is of.
     split: of the data directory.
+    dtype: float32 or bfloat16, that a model given by path computes in.
 
   Raises:
     UserError: if model, data or split is not there, or a vector not finite.
   """
   source = dataset.open_split(input, split)
-  loaded = functools.cache(lambda: embeddings.load(model))
-  prompts = loaded().prompts
-  pathlib.Path(output).mkdir(parents=True, exist_ok=True)
+  arguments = {
+      "job": "teach", "model": parts.identity(model),
+      "input": parts.identity(input), "split": split, "dtype": dtype}
+  model = embeddings.load(model, dtype)
   for side, path in teacher.paths(output, split).items():
-    prompt = f"search_{side}"
-    vectors = embeddings.embed(
-        loaded, _Column(source, side), prompt if prompt in prompts else None,
-        path, label=f"{side} embeddings",
-        where=lambda i, side=side: f"{input}, split {split}, row {i}, {side}",
-    )
+    told = path.with_suffix(".json")
+    if path.is_file():
+      if not told.is_file() or json.loads(told.read_text()) != arguments:
+        raise UserError(
+            f"{path}: there already, and of another model or data; choose "
+            "another --output or remove it")
+      print(f"{path}: already complete, left as it is")
+      continue
+    done = parts.Parts(path, arguments)
+    texts = _Column(source, side, getattr(model, "prompts", {}))
+    embeddings.embed(
+        model, texts, "", done.path("vectors"), label=f"{side} embeddings",
+        where=lambda i, side=side: f"{input}, split {split}, row {i}, {side}")
+    vectors = embeddings.Store(done.path("vectors"), len(texts))
+    with files.replacing(told) as temporary:
+      temporary.write_text(json.dumps(arguments))
+    with files.replacing(path) as temporary:
+      _join(vectors, temporary)
+    done.remove()
     print(f"{path}: {vectors.shape[0]:,} vectors of {vectors.shape[1]}")
 
 
-class _Column:
-  """One column of the rows, read when it is asked for."""
+def _join(vectors: embeddings.Store, path, step: int = 65536) -> None:
+  whole = np.lib.format.open_memmap(path, "w+", np.float32, vectors.shape)
+  for i in range(0, len(vectors), step):
+    whole[i:i + step] = vectors[i:i + step]
+  whole.flush()
 
-  def __init__(self, source: dataset.Source, name: str):
+
+class _Column:
+  """One column of the rows, with its prompts, read when it is asked for."""
+
+  def __init__(self, source: dataset.Source, name: str, known: dict):
     self._source, self._name = source, name
+    self._prompt = {
+        of: getattr(groups.prompts_of(own, known), name)
+        for of, own in source.prompts.items()}
+    self._default = getattr(groups.prompts_of({}, known), name)
 
   def __len__(self) -> int:
     return len(self._source)
 
   def __getitem__(self, at: slice) -> list[str]:
+    rows = self._source.__getitems__(range(*at.indices(len(self))))
     return [
-        self._source[i][self._name] for i in range(*at.indices(len(self)))]
+        self._prompt.get(row["source"], self._default) + row[self._name]
+        for row in rows]

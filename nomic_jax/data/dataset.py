@@ -88,7 +88,7 @@ def write(
     stats: dict,
     tokenizer: pathlib.Path | None = None,
     prompts: Mapping[str, dict[str, str]] | None = None,
-    others: Mapping[str, str] | None = None,
+    others: Mapping[str, str | bytes | pathlib.Path] | None = None,
 ) -> None:
   """Writes the data directory `output`, which appears when it is complete.
 
@@ -98,7 +98,7 @@ def write(
     stats: what stats.json will hold.
     tokenizer: a directory with tokenizer.json, copied to `output`/tokenizer.
     prompts: see `sources.Sources`.
-    others: further text files, by name.
+    others: further files, by name: text, bytes, or a file to copy.
 
   Raises:
     UserError: if a split has no rows, or the place cannot be written.
@@ -116,13 +116,17 @@ def write(
     if tokenizer is not None:
       shutil.copytree(tokenizer, temporary / "tokenizer")
     text = json.dumps(stats, indent=2, sort_keys=True, ensure_ascii=False)
-    files_of_text = {
+    contents = {
         "stats.json": text + "\n",
         sources_lib.FILE: sources.to_json() + "\n",
         **(others or {}),
     }
-    for name, text in files_of_text.items():
-      (temporary / name).write_text(text, encoding="utf-8")
+    for name, content in contents.items():
+      if isinstance(content, pathlib.Path):
+        content = content.read_bytes()
+      elif isinstance(content, str):
+        content = content.encode("utf-8")
+      (temporary / name).write_bytes(content)
 
 
 def _shown(

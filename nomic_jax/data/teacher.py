@@ -33,10 +33,6 @@ def load(
           f"with --split={split}"
       )
     found = np.load(path, mmap_mode="r")
-    mark = path.with_name(path.name + ".done")
-    if mark.is_file() and int(mark.read_text()) < len(found):
-      raise UserError(
-          f"{path}: not finished; run the same nomic-jax teach to go on")
     if found.ndim != 2 or len(found) != rows:
       raise UserError(
           f"{path}: holds {list(found.shape)} numbers, expected a vector for "

@@ -65,6 +65,21 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
       }
 
 
+def corpus(folder: str) -> Iterator[str]:
+  """Yields every document of a BEIR folder, with its title in front.
+
+  Raises:
+    UserError: at the first that has no text.
+  """
+  there = {storage.name(p) for p in storage.list_folder(folder) or ()}
+  file = _texts_file(folder, "corpus", there)
+  for number, value in jsonl.records(file, BadRows()):
+    text = _titled(value)
+    if text is None:
+      raise _no_string(file, number)
+    yield text
+
+
 def _pairs(path: str, bad: BadRows) -> Iterator[tuple[int, str, str]]:
   for number, line in jsonl.lines(path, bad):
     try:
@@ -98,16 +113,28 @@ def _texts(
         "queries.jsonl and qrels")
   texts = {}
   for number, value in jsonl.records(file, bad):
-    name, title = value.get("_id"), value.get("title") or ""
+    name = value.get("_id")
     if isinstance(name, int):
       name = str(name)
     if name not in wanted:
       continue
-    text = value.get("text")
-    if isinstance(text, str) and isinstance(title, str):
-      texts[name] = f"{title} {text}".strip()
+    text = _titled(value)
+    if text is None:
+      bad.add(_no_string(file, number))
     else:
-      bad.add(BadRow(
-          "not a string",
-          f"{file}, row {number}: 'text' or 'title' is no string; correct it"))
+      texts[name] = text
   return texts
+
+
+def _titled(value: dict) -> str | None:
+  """Title and text of a line as one; None if they are no strings."""
+  text, title = value.get("text"), value.get("title") or ""
+  if not isinstance(text, str) or not isinstance(title, str):
+    return None
+  return f"{title} {text}".strip()
+
+
+def _no_string(file: str, number: int) -> BadRow:
+  return BadRow(
+      "not a string",
+      f"{file}, row {number}: 'text' or 'title' is no string; correct it")

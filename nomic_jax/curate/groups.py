@@ -1,0 +1,97 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which rows are compared with each other, and what is put before their texts.
+
+Vectors of texts with different prompts are answers to different questions, so
+only rows with the same prompts are compared. A source's own prompts (clustering
+for one, search for another) are put before its texts where the model knows
+them; a model that was trained with others, or with none, gets its own.
+"""
+
+import collections
+from typing import Any, Callable, Mapping, NamedTuple
+
+import numpy as np
+
+from nomic_jax.data import dataset
+from nomic_jax.data.prompts import PROMPTS
+
+
+class Prompts(NamedTuple):
+  """What is put before queries and before documents."""
+
+  query: str
+  document: str
+
+
+class Group(NamedTuple):
+  """Rows that are compared with each other.
+
+  Attributes:
+    kind: what else its rows have in common; see `split`.
+    rows: [n] int64, their numbers, rising.
+    prompts: what is put before their texts.
+  """
+
+  kind: Any
+  rows: np.ndarray
+  prompts: Prompts
+
+
+def sources_of(source: dataset.Source) -> tuple[list[str], np.ndarray]:
+  """The sources by name, and the number of each row's, int64 [rows]."""
+  # Rows are read only where an older data directory does not tell.
+  runs = source.runs or [
+      [source[i]["source"], 1] for i in range(len(source))]
+  names, number = np.unique([name for name, _ in runs], return_inverse=True)
+  return names.tolist(), np.repeat(number, [length for _, length in runs])
+
+
+def split(
+    source: dataset.Source,
+    known: Mapping[str, str],
+    *,
+    query_prompt: str | None = None,
+    document_prompt: str | None = None,
+    kind: Callable[[str], Any] = lambda name: None,
+) -> list[Group]:
+  """Returns the groups of a split's rows; every row is in one of them.
+
+  Args:
+    source: the rows.
+    known: the model's prompts by name.
+    query_prompt: put before all queries instead; None: see `prompts_of`.
+    document_prompt: likewise.
+    kind: of a source's name; rows of different kinds are not compared either.
+  """
+  names, number = sources_of(source)
+  members = collections.defaultdict(list)
+  for i, name in enumerate(names):
+    prompts = prompts_of(source.prompts.get(name, {}), known)
+    if query_prompt is not None:
+      prompts = prompts._replace(query=query_prompt)
+    if document_prompt is not None:
+      prompts = prompts._replace(document=document_prompt)
+    members[kind(name), prompts].append(i)
+  return [
+      Group(what, np.flatnonzero(np.isin(number, numbers)), prompts)
+      for (what, prompts), numbers in members.items()]
+
+
+def prompts_of(own: Mapping[str, str], known: Mapping[str, str]) -> Prompts:
+  """A source's `own` prompts if the model knows them, else the model's.
+
+  Args:
+    own: {"query", "document"}, or nothing.
+    known: the model's prompts by name.
+  """
+  if own and all(text in known.values() for text in own.values() if text):
+    return Prompts(own["query"], own["document"])
+  return Prompts(known.get("search_query", ""),
+                 known.get("search_document", ""))
+
+
+def is_retrieval(own: Mapping[str, str]) -> bool:
+  """Whether a source with these prompts is one of questions and answers."""
+  return own.get("query") not in (
+      PROMPTS["classification"], PROMPTS["clustering"])

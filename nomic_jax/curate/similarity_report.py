@@ -1,0 +1,109 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the filter kept and dropped: shares, similarities, examples to read."""
+
+import importlib.util
+import io
+from typing import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from nomic_jax.curate import groups
+from nomic_jax.curate import rewrite
+from nomic_jax.data import dataset
+
+_WRITTEN = 20  # Examples of either kind in report.md.
+_PANELS = 12  # Histograms: of all rows, and of the largest sources.
+_FEW = 50  # A source with fewer rows has no histogram worth drawing.
+
+
+class Report:
+  """Of one filtering.
+
+  Args:
+    source: the rows that were filtered.
+    score: [rows], the similarity of each pair, NaN if it has none.
+    decision: [rows], what became of it, a place in `outcomes`.
+    outcomes: first "kept", then the reasons not to keep.
+    nearest: [rows], the row with the query's nearest document, or -1.
+    by_source: counts as of `rewrite.count_sources`.
+  """
+
+  def __init__(
+      self, source: dataset.Source, score: np.ndarray, decision: np.ndarray,
+      outcomes: Sequence[str], nearest: np.ndarray,
+      by_source: Mapping[str, Mapping[str, int]],
+  ):
+    self._source, self._score, self._decision = source, score, decision
+    self._outcomes, self._nearest = outcomes, nearest
+    self._by_source = by_source
+
+  def files(self) -> dict[str, str | bytes]:
+    """report.md and, where matplotlib is installed, similarity.png."""
+    text = ["# Filter", "", "```", *rewrite.table(self._by_source, 1000),
+            "```", ""]
+    files = {}
+    if importlib.util.find_spec("matplotlib"):
+      files["similarity.png"] = self._drawing()
+      text += ["![similarity of kept and dropped pairs](similarity.png)", ""]
+    else:
+      print("similarity.png: not drawn, matplotlib is not installed; pip "
+            "install 'nomic_jax[curate]' brings it")
+    text += ["```", *self.examples(_WRITTEN, 300), "```", ""]
+    return {"report.md": "\n".join(text), **files}
+
+  def examples(self, count: int, width: int = 60) -> list[str]:
+    """Lines that show up to `count` kept and as many dropped pairs."""
+    return [line for kept in (True, False)
+            for line in self._examples(kept, count, width)]
+
+  def _examples(self, kept: bool, count: int, width: int) -> Iterator[str]:
+    rows = np.flatnonzero((self._decision == 0) == kept)
+    for i in np.random.default_rng(0).permutation(rows)[:count].tolist():
+      row, outcome = self._source[i], self._outcomes[self._decision[i]]
+      told = "kept" if kept else f"dropped ({outcome})"
+      yield (f"{told}, similarity {self._score[i]:.3f}: row {i} "
+             f"{row['location']}")
+      yield f"  query     {rewrite.short(row['query'], width)}"
+      yield f"  document  {rewrite.short(row['document'], width)}"
+      if not kept and self._nearest[i] >= 0:
+        better = self._source[int(self._nearest[i])]["document"]
+        yield f"  nearest   {rewrite.short(better, width)}"
+
+  def _drawing(self) -> bytes:
+    """A PNG: histograms of the similarities of all rows and of sources."""
+    from matplotlib import figure
+
+    names, number = groups.sources_of(self._source)
+    sizes = np.bincount(number, minlength=len(names))
+    panels = [("all", slice(None))]
+    if len(names) > 1:
+      panels += [
+          (names[i] or "(no source)", number == i)
+          for i in np.argsort(-sizes)[:_PANELS - 1] if sizes[i] >= _FEW]
+    columns = min(len(panels), 3)
+    lines = -(-len(panels) // columns)
+    drawing = figure.Figure((4.2 * columns, 2.6 * lines), layout="constrained")
+    there = np.isfinite(self._score)
+    edges = np.linspace(
+        np.min(self._score[there], initial=0),
+        np.max(self._score[there], initial=1), 51)
+    for i, (name, at) in enumerate(panels, 1):
+      score, kept = self._score[at], self._decision[at] == 0
+      axes = drawing.add_subplot(lines, columns, i)
+      axes.hist(
+          [score[there[at] & kept], score[there[at] & ~kept]], edges,
+          stacked=True, color=["#2f6fde", "#e08a3c"],
+          label=["kept", "dropped"])
+      axes.set_title(
+          f"{rewrite.short(name, 28)}: {kept.mean():.1%} of {len(kept):,} kept",
+          fontsize=9)
+      axes.tick_params(labelsize=8)
+      axes.spines[["top", "right"]].set_visible(False)
+      if i == 1:
+        axes.legend(fontsize=8, frameon=False)
+    drawing.supxlabel("cosine of query and document", fontsize=9)
+    drawing.supylabel("pairs", fontsize=9)
+    out = io.BytesIO()
+    drawing.savefig(out, format="png", dpi=110)
+    return out.getvalue()
