@@ -19,6 +19,7 @@ from nomic_jax.errors import UserError
 _EXTRAS = {
     "bm25s": "eval", "pytrec_eval": "eval", "sklearn": "eval",
     "datasets": "data", "zstandard": "data", "mteb": "mteb",
+    "rensa": "curate", "py3langid": "curate",
 }
 
 
@@ -97,6 +98,16 @@ def _sweep(a: argparse.Namespace) -> None:
       a.given, a.workdir, only_list=a.list, commands=a.commands,
       parallel=a.parallel, metric=a.metric,
       median=a.median or "",
+  )
+
+
+def _clean(a: argparse.Namespace) -> None:
+  from nomic_jax.curate.clean import clean
+
+  clean(
+      a.input, a.output, min_words=a.min_words, max_words=a.max_words,
+      languages=a.languages, near=a.near, against=a.against, ngram=a.ngram,
+      overlap=a.overlap,
   )
 
 
@@ -259,6 +270,25 @@ def _parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
       "a key that varies, such as seed: one line for points that differ in it "
       "alone, with their median"))
   command_line.add_config_help(p)
+
+  p = job("clean", _clean, "Drops copies, junk, and what is evaluated on.")
+  p.add_argument("--input", required=True, help="data directory")
+  p.add_argument("--output", required=True, help="data directory to make")
+  p.add_argument("--min_words", type=int, help="fewest words of a document")
+  p.add_argument("--max_words", type=int, help="most words of a document")
+  p.add_argument("--languages", type=_listed, default=[], metavar="CODE,...",
+                 help="keep only texts in these, such as en")
+  p.add_argument("--near", type=float, help=(
+      "also drop pairs of this Jaccard similarity to an earlier one, such as "
+      "0.8"))
+  p.add_argument("--against", type=_listed, default=[], metavar="PATH,...",
+                 help=("drop rows that hold a text of these evaluation sets: "
+                       "data directories (splits but train), BEIR folders "
+                       "(test), .jsonl or .txt"))
+  p.add_argument("--ngram", type=int, default=8,
+                 help="words in a run by which texts are compared to those")
+  p.add_argument("--overlap", type=float, default=0.5,
+                 help="share of an evaluation text's runs that must be found")
 
   def curation(p: command_line.Parser) -> None:
     p.add_argument("--model", required=True, help="model or work directory")

@@ -50,6 +50,11 @@ FLAGS = {
         "--parallel": "1", "--metric": "loss", "--median": "none",
         "--config=FILE.py[:ARG]": "", "--config.KEY=VALUE": "",
     },
+    "clean": {
+        "--input": "required", "--output": "required", "--min_words": "none",
+        "--max_words": "none", "--languages": "none", "--near": "none",
+        "--against": "none", "--ngram": "8", "--overlap": "0.5",
+    },
     "filter": {
         "--model": "required", "--input": "required", "--output": "required",
         "--k": "2",

@@ -1,0 +1,208 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`nomic-jax clean`: what can be dropped without asking a model.
+
+Rows pass by once, in order. The first rule that a row breaks is its fate, so a
+row that is dropped is nobody's twin. Quick next to embedding, so nothing is
+kept of an interrupted run: the output is there whole or not at all.
+"""
+
+import json
+import os
+import pathlib
+import tempfile
+from typing import Callable, NamedTuple, Sequence
+
+import numpy as np
+
+from nomic_jax.curate import contamination
+from nomic_jax.curate import duplicates
+from nomic_jax.curate import parts
+from nomic_jax.curate import quality
+from nomic_jax.curate import rewrite
+from nomic_jax.data import dataset
+from nomic_jax.errors import UserError
+from nomic_jax.progress import Progress
+
+_HEAD = 1000  # characters by which a language is told
+
+
+class Fate(NamedTuple):
+  """Why a row is dropped, and what shows it."""
+
+  reason: str
+  detail: str = ""
+
+
+Rule = Callable[[int, dataset.Row], Fate | None]
+
+
+def clean(
+    input: str | os.PathLike,
+    output: str | os.PathLike,
+    *,
+    min_words: int | None = None,
+    max_words: int | None = None,
+    languages: Sequence[str] = (),
+    near: float | None = None,
+    against: Sequence[str] = (),
+    ngram: int = 8,
+    overlap: float = 0.5,
+) -> dict:
+  """Writes the rows of `input` that break no rule to `output`.
+
+  Always dropped are copies (texts that differ at most in case and
+  punctuation), and what `quality.fault` finds.
+
+  Args:
+    input: data directory; `train` is cleaned, other splits are copied.
+    output: data directory; removed.jsonl in it tells of each row that was
+      dropped, why, and what shows it.
+    min_words: fewest words of a document.
+    max_words: most words of a document.
+    languages: codes such as en; keep only texts in one of them.
+    near: also drop pairs whose texts are this near, as Jaccard similarity of
+      words and runs of words, to those of an earlier pair.
+    against: evaluation sets; see `contamination.Evaluation`.
+    ngram: likewise.
+    overlap: likewise.
+
+  Returns:
+    What stats.json holds: arguments, rows, sources.
+
+  Raises:
+    UserError: bad arguments, nothing left.
+  """
+  _check(min_words, max_words, near, ngram, overlap)
+  rewrite.check_places(input, output)
+  arguments = {
+      "job": "clean", "input": parts.identity(input), "min_words": min_words,
+      "max_words": max_words, "languages": sorted(languages), "near": near,
+      "against": [
+          parts.identity(p) if os.path.exists(p) else p for p in against],
+      "ngram": ngram, "overlap": overlap,
+  }
+  if (stats := parts.finished(output, arguments)) is not None:
+    return stats
+  source = dataset.open_split(input, "train")
+  limits = quality.Limits(min_words, max_words)
+  rules = [_empty, lambda i, row: _faulty(row, limits)]
+  if languages:
+    rules.append(_Language(languages))
+  if against:
+    rules.append(_Contaminated(list(against), ngram, overlap))
+  rules.append(_Duplicate("copy", duplicates.Exact()))
+  if near is not None:
+    query_of = lambda i: source[i]["query"]
+    rules.append(
+        _Duplicate("near-duplicate", duplicates.Near(near, query_of)))
+  with tempfile.TemporaryDirectory() as folder:
+    removed = pathlib.Path(folder) / "removed.jsonl"
+    kept, by_source = _pass(source, rules, removed)
+    stats = {
+        "arguments": arguments,
+        "input": os.fspath(input),
+        "rows": rewrite.count_rows(by_source, len(source)),
+        "sources": by_source,
+    }
+    print(f"clean: {len(kept):,} of {len(source):,} pairs kept")
+    print("\n".join(rewrite.table(by_source)))
+    rewrite.write(
+        input, output, (source[i] for i in kept.tolist()), stats=stats,
+        others={"removed.jsonl": removed})
+  print(f"{output}/removed.jsonl tells of each row that was dropped and why")
+  return stats
+
+
+def _check(min_words, max_words, near, ngram, overlap) -> None:
+  for name, value in (("min_words", min_words), ("max_words", max_words),
+                      ("ngram", ngram)):
+    if value is not None and value < 1:
+      raise UserError(f"{name}={value}: expected at least 1")
+  for name, value in (("near", near), ("overlap", overlap)):
+    if value is not None and not 0 < value <= 1:
+      raise UserError(f"{name}={value}: expected a share above 0 and up to 1")
+
+
+def _pass(
+    source: dataset.Source, rules: Sequence[Rule], removed: pathlib.Path
+) -> tuple[np.ndarray, dict]:
+  """Numbers of the rows kept, and counts of outcomes by source."""
+  kept, sources, outcomes = [], [], []
+  with (open(removed, "w", encoding="utf-8") as told,
+        Progress(len(source), "rows", "clean") as progress):
+    for i in range(len(source)):
+      row = source[i]
+      fate = next(filter(None, (rule(i, row) for rule in rules)), None)
+      sources.append(row["source"])
+      outcomes.append(fate.reason if fate else "kept")
+      if fate:
+        told.write(json.dumps({
+            "row": i, "reason": fate.reason, "detail": fate.detail,
+            "source": row["source"], "location": row["location"],
+            "query": rewrite.short(row["query"], 200),
+            "document": rewrite.short(row["document"], 200),
+        }, ensure_ascii=False) + "\n")
+      else:
+        kept.append(i)
+      progress.update()
+  return np.array(kept, np.int64), rewrite.count_sources(sources, outcomes)
+
+
+def _empty(i: int, row: dataset.Row) -> Fate | None:
+  # Text for masked language modelling has no query.
+  return None if row["document"].strip() else Fate(rewrite.EMPTY)
+
+
+def _faulty(row: dataset.Row, limits: quality.Limits) -> Fate | None:
+  reason = quality.fault(row["query"], row["document"], limits)
+  return Fate(reason) if reason else None
+
+
+class _Language:
+  """Drops what is more likely in another language than in one of those."""
+
+  def __init__(self, languages: Sequence[str]):
+    from py3langid import langid  # of the extra `curate`
+
+    self._identify = langid.LanguageIdentifier.from_model_file(
+        langid.MODEL_FILE, norm_probs=True)
+    known = sorted(set(map(str, self._identify.labels)))
+    for name in languages:
+      if name not in known:
+        raise UserError(
+            f"--languages: no language '{name}'; expected some of "
+            f"{', '.join(known)}")
+    self._languages = set(languages)
+
+  def __call__(self, i: int, row: dataset.Row) -> Fate | None:
+    text = f"{row['query']}\n{row['document']}"[:_HEAD]
+    language, probability = self._identify.classify(text)
+    if language in self._languages:
+      return None
+    return Fate("language", f"{language}, {probability:.2f}")
+
+
+class _Contaminated:
+  """Drops rows in which an evaluation text stands."""
+
+  def __init__(self, paths: list[str], ngram: int, overlap: float):
+    self._evaluation = contamination.Evaluation(paths, ngram, overlap)
+
+  def __call__(self, i: int, row: dataset.Row) -> Fate | None:
+    match = self._evaluation.find(row["query"], row["document"])
+    return match and Fate(
+        "in an evaluation set",
+        f"{match.share:.0%} of a text of {match.origin}: "
+        f"{rewrite.short(match.text, 200)}")
+
+
+class _Duplicate:
+  """Drops rows that an earlier one says already."""
+
+  def __init__(self, reason: str, rows: duplicates.Exact | duplicates.Near):
+    self._reason, self._rows = reason, rows
+
+  def __call__(self, i: int, row: dataset.Row) -> Fate | None:
+    first = self._rows.earlier(i, row["query"], row["document"])
+    return None if first is None else Fate(self._reason, f"of row {first}")

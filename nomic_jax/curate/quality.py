@@ -1,0 +1,68 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Rules by which a pair's texts are of no use, whatever they mean.
+
+Too short or long, no prose, the same line over and over, a page that only says
+that scripts are off. Limits are those of Gopher (arXiv 2112.11446, table A1)
+and C4 (arXiv 1910.10683, section 2.2) where they have one.
+"""
+
+import collections
+import re
+from typing import NamedTuple
+
+_FEWEST_LETTERS = 0.4  # of the characters that are not spaces
+_MOST_REPEATED = 0.3  # of a document's characters, in lines seen before
+_SEVERAL = 4  # lines; fewer tell nothing of repetition
+_PHRASES = re.compile(
+    r"lorem ipsum|(please )?(enable|turn on) (javascript|cookies)"
+    r"|javascript is (disabled|not enabled)|your browser does not support"
+    r"|this (page|site|website) uses cookies|page not found|404 not found"
+    r"|access denied|checking your browser|are you a robot", re.IGNORECASE)
+_PAGE = 1000  # characters; a longer document may well speak of such a page
+
+
+class Limits(NamedTuple):
+  """Words a document may have; None: any number."""
+
+  min_words: int | None
+  max_words: int | None
+
+
+def fault(query: str, document: str, limits: Limits) -> str:
+  """Returns what is wrong with a pair, or ""."""
+  words = len(document.split())
+  if limits.min_words is not None and words < limits.min_words:
+    return "document too short"
+  if limits.max_words is not None and words > limits.max_words:
+    return "document too long"
+  if query and normal(query) == normal(document):
+    return "query is the document"
+  solid = "".join(document.split())
+  if sum(map(str.isalpha, solid)) < _FEWEST_LETTERS * len(solid):
+    return "few letters"
+  if _repeated(document) > _MOST_REPEATED:
+    return "repeated lines"
+  if len(document) <= _PAGE and _PHRASES.search(document):
+    return "boilerplate"
+  return ""
+
+
+def _repeated(text: str) -> float:
+  """The share of characters in lines that came before."""
+  lines = [line.strip() for line in text.splitlines() if line.strip()]
+  if len(lines) < _SEVERAL:
+    return 0.0
+  again = sum(
+      len(line) * (n - 1) for line, n in collections.Counter(lines).items())
+  return again / sum(map(len, lines))
+
+
+def words(text: str) -> list[str]:
+  """Words without case and punctuation, to compare texts by."""
+  return re.findall(r"\w+", text.casefold())
+
+
+def normal(text: str) -> str:
+  """A text as its `words`, or as it is where it has none."""
+  return " ".join(words(text)) or text.strip()
