@@ -7,7 +7,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 . launch/venv.sh
-make_venv "${VENV:-.venv}" eval
+make_venv "${VENV:-.venv}" eval,curate
 run=${RUN:-runs/quickstart}
 began=$(date +%s)
 say() { printf '\n== %s  (minute %d)\n' "$1" $((($(date +%s) - began) / 60)); }
