@@ -326,9 +326,12 @@ def test_further_corpora_are_candidates_too(tmp_path):
   for path, message in (
       ("missing", "--corpus=.*missing: no such file or folder"),
       ("beir", "row 2: 'text' or 'title' is no string"),
+      ("beir", "row 1: not valid JSON"),
   ):
-    (beir / "corpus.jsonl").write_text('{"_id": 1, "text": "a@1"}\n{"_id": 2}')
-    with pytest.raises(UserError, match=message):
+    (beir / "corpus.jsonl").write_text(
+        "{" if "JSON" in message else '{"_id": 1, "text": "a@1"}\n{"_id": 2}')
+    with pytest.raises(UserError, match=message) as error:
       mine.mine_negatives(Angles(), tmp_path / "in", tmp_path / "bad",
                           corpus=[str(tmp_path / path)])
+    assert "skip_bad" not in str(error.value)
     assert not (tmp_path / "bad.parts").exists()

@@ -105,7 +105,7 @@ def _read(path: str) -> Iterator[str]:
       yield text
   elif beir.is_beir(path):
     for _, pair in beir.records(f"{path.rstrip('/')}/qrels/test.tsv",
-                                BadRows()):
+                                BadRows(skippable=False)):
       yield from (pair["query"], pair["document"])
   else:
     names = [name for name in dataset.splits(path) if name != "train"]

@@ -23,11 +23,12 @@ class BadRow(UserError):
 class BadRows:
   """Counts bad rows by reason, up to as many as may be skipped."""
 
-  def __init__(self, allowed: int = 0):
+  def __init__(self, allowed: int = 0, skippable: bool = True):
+    """Allows so many; `skippable` says whether the job has --skip_bad."""
     if allowed < 0:
       raise UserError(
           f"--skip_bad={allowed}: expected the most rows to skip, 0 or more")
-    self._allowed = allowed
+    self._allowed, self._skippable = allowed, skippable
     self.counts: collections.Counter[str] = collections.Counter()
 
   def add(self, row: BadRow) -> None:
@@ -40,6 +41,8 @@ class BadRows:
     if skipped < self._allowed:
       self.counts[row.reason] += 1
       return
+    if not self._skippable:
+      raise row
     hint = "; or skip such rows with --skip_bad=N" if not skipped else (
         f"; {skipped:,} rows were skipped before it: "
         f"{', '.join(f'{r} {n:,}' for r, n in self.counts.items())}")

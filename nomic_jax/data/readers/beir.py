@@ -73,7 +73,7 @@ def corpus(folder: str) -> Iterator[str]:
   """
   there = {storage.name(p) for p in storage.list_folder(folder) or ()}
   file = _texts_file(folder, "corpus", there)
-  for number, value in jsonl.records(file, BadRows()):
+  for number, value in jsonl.records(file, BadRows(skippable=False)):
     text = _titled(value)
     if text is None:
       raise _no_string(file, number)
