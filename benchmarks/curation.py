@@ -122,22 +122,18 @@ def find_shuffled(lookup, data, folder, rows) -> None:
   for flags in (dict(k=1), dict(k=2), dict(k=5), dict(k=20), dict(k=100),
                 dict(k=2, margin=0.05), dict(k=2, margin=0.1),
                 dict(k=2, margin=0.2),
-                dict(k=len(rows), minimum_similarity=0.1),
-                dict(k=len(rows), minimum_similarity=0.2),
-                dict(k=len(rows), minimum_similarity=0.3)):
-    name = " ".join(f"{k}={v}" for k, v in flags.items())
-    if flags["k"] == len(rows):  # as good as no limit, and quicker
-      flags = {**flags, "k": 1, "margin": 9.0}
-      name = name.partition(" ")[2]
-    out = folder / f"found {name}"
+                dict(k=0, minimum_similarity=0.1),
+                dict(k=0, minimum_similarity=0.2),
+                dict(k=0, minimum_similarity=0.3)):
+    name = " ".join(f"--{k}={v}" for k, v in flags.items())
+    out = folder / f"found{name}"
     with _silent():
-      filter_lib.filter_pairs(
-          lookup, place, out, within_source=False, **flags)
+      filter_lib.filter_pairs(lookup, place, out, **flags)
     kept = {r["query"] for r in _some(out, "train", len(rows))}
     dropped = {r["query"] for r in rows} - kept
     hit = len(dropped & bad)
     good = len(dropped) - hit
-    print(f"| {name} | {len(dropped):,} | {hit / max(len(dropped), 1):.3f} | "
+    print(f"| `{name}` | {len(dropped):,} | {hit / max(len(dropped), 1):.3f} | "
           f"{hit / len(bad):.3f} | {good / (len(rows) - len(bad)):.1%} |",
           flush=True)
 

@@ -26,6 +26,7 @@ import numpy as np
 
 from nomic_jax import hlo
 from nomic_jax import topology
+from nomic_jax.curate import block_search
 from nomic_jax.curate import neighbours
 
 _CHUNKS, _CHUNK, _WIDTH = 235, 1_000_000, 768  # arXiv 2402.01613
@@ -113,7 +114,7 @@ def pod(name: str) -> None:
         blocks = -(-_CHUNK // len(devices) // block)
         rows = len(devices) * blocks * block
         with jax.set_mesh(mesh):
-          compiled = neighbours.search_block.lower(
+          compiled = block_search.search_block.lower(
               (shape((queries, _WIDTH), dtype, sharding=whole),
                shape((queries,), jnp.float32, sharding=whole)),
               (shape((rows, _WIDTH), dtype, sharding=shared),

@@ -312,7 +312,8 @@ def _parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   p = job("filter", _filter, "Keeps pairs that the model finds consistent.")
   curation(p)
   p.add_argument("--k", type=int, default=2,
-                 help="the document must be among the query's k nearest")
+                 help=("the document must be among the query's k nearest; 0: "
+                       "only the similarity counts"))
   p.add_argument("--chunk_size", type=int, default=1_000_000,
                  help="rows that are compared with each other")
   p.add_argument("--minimum_similarity", type=float,

@@ -131,9 +131,8 @@ def test_a_tie_is_wider_than_rounding_and_no_more():
   best = np.array([[0.9, 0.5]] * 4, np.float32)
   own = np.array([0.9, 0.5 - 4e-7, 0.5 - 4e-6, 0.5 - 4e-6], np.float32)
   is_own = np.array([[True, False], [False] * 2, [False] * 2, [False, True]])
-  decision = filter_lib._decide(own, best, is_own, None, None)
-  assert [filter_lib.OUTCOMES[d] for d in decision] == [
-      "kept", "kept", "not among nearest", "kept"]
+  behind = filter_lib._behind(own, best, is_own, None)
+  assert behind.tolist() == [False, False, True, False]
 
 
 @pytest.mark.parametrize("size,chunks", [(1, 11), (3, 4), (10, 2), (11, 1)])
@@ -177,6 +176,8 @@ def test_similarity_and_margin(tmp_path):
   assert len(kept("near", margin=0.3)) == 3
   assert kept("not near", margin=0.2) == ["a b c d", "e f g h"]
   assert kept("similar", k=2, minimum_similarity=0.7) == ["a b c d"]
+  assert len(kept("any", k=0, minimum_similarity=0.4)) == 3
+  assert kept("alone", k=0, minimum_similarity=0.7) == ["a b c d"]
 
 
 @pytest.mark.parametrize("fail_after", [1, 7, 8, 25, 40, 44])
@@ -286,6 +287,8 @@ def test_clear_errors(tmp_path):
         str(tmp_path / "model"), data, tmp_path / "elsewhere")
   with pytest.raises(UserError, match="k=0"):
     filter_lib.filter_pairs(BagOfWords(), data, tmp_path / "elsewhere", k=0)
+  with pytest.raises(UserError, match="k=-1"):
+    filter_lib.filter_pairs(BagOfWords(), data, tmp_path / "elsewhere", k=-1)
   with pytest.raises(UserError, match="every pair .* was dropped"):
     filter_lib.filter_pairs(
         BagOfWords(), data, tmp_path / "none", minimum_similarity=2.0)

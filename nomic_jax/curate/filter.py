@@ -70,7 +70,8 @@ def filter_pairs(
     model: a directory, or an object whose `encode` returns unit vectors.
     input: data directory; `train` is filtered, other splits are copied.
     output: data directory to write; `score` is the cosine of each pair.
-    k: how many nearest documents of its query a pair's document may be in.
+    k: how many nearest documents of its query a pair's document may be in;
+      0: any, and only the similarity counts.
     chunk_size: most rows that compete with each other; the chunks of rows
       with the same prompts are of equal size, so that the last is no easier
       than the others.
@@ -89,7 +90,7 @@ def filter_pairs(
   Raises:
     UserError: bad arguments, nothing left, an embedding not finite.
   """
-  _check(k, chunk_size, margin, store)
+  _check(k, chunk_size, margin, store, minimum_similarity)
   rewrite.check_places(input, output)
   arguments = {
       "job": "filter", "model": parts.identity(model),
@@ -118,12 +119,15 @@ def filter_pairs(
       source, input, output, done, chunks, arguments, examples))
 
 
-def _check(k: int, chunk_size: int, margin: float | None, store: str) -> None:
+def _check(k, chunk_size, margin, store, minimum_similarity) -> None:
   for name, value, least in (
-      ("k", k, 1), ("chunk_size", chunk_size, 1), ("margin", margin or 0, 0),
+      ("k", k, 0), ("chunk_size", chunk_size, 1), ("margin", margin or 0, 0),
   ):
     if value < least:
       raise UserError(f"{name}={value}: expected at least {least}")
+  if not k and minimum_similarity is None:
+    raise UserError(
+        "k=0: keeps every pair; give minimum_similarity too, or a larger k")
   neighbours.check_store(store)
 
 
@@ -178,20 +182,19 @@ def _decide_chunk(
     queries, query_of, _ = embedded("query", chunk.prompts.query)
     documents, document_of, first = embedded(
         "document", chunk.prompts.document)
-    index = neighbours.Index(documents, store=store, local=True)
-    depth = min(k, len(documents))
-    with Progress(
-        len(queries), "queries", f"{chunk.label}: nearest") as progress:
-      best, found = index.search(queries, depth, progress=progress)
-    if store != "float32":
-      recall = neighbours.recall(
-          queries, documents, found, min(_RECALL_QUERIES, len(queries)))
     own = embeddings.products(queries, query_of, documents, document_of)
     score[full] = own
-    nearest[full] = chunk.rows[np.take(full, first[found[query_of, 0]])]
-    decision[full] = _decide(
-        own, best[query_of], found[query_of] == document_of[:, None],
-        minimum_similarity, margin)
+    behind = np.zeros(len(own), bool)
+    if k:
+      best, found = _search(queries, documents, k, store, chunk.label)
+      if store != "float32":
+        recall = neighbours.recall(queries, documents, found, _RECALL_QUERIES)
+      nearest[full] = chunk.rows[np.take(full, first[found[query_of, 0]])]
+      behind = _behind(
+          own, best[query_of], found[query_of] == document_of[:, None], margin)
+    decision[full] = np.where(behind, _RANK, np.where(
+        own < (-np.inf if minimum_similarity is None else minimum_similarity),
+        _SIMILARITY, _KEPT))
   counts = rewrite.count_sources(
       (p["source"] for p in pairs), (OUTCOMES[d] for d in decision))
   done.save(
@@ -210,28 +213,29 @@ def _distinct(
   return list(number), first, of
 
 
-def _decide(
-    own: np.ndarray,
-    best: np.ndarray,
-    is_own: np.ndarray,
-    minimum_similarity: float | None,
+def _search(
+    queries: embeddings.Store, documents: embeddings.Store, k: int, store: str,
+    label: str,
+) -> tuple[np.ndarray, np.ndarray]:
+  index = neighbours.Index(documents, store=store, local=True)
+  with Progress(len(queries), "queries", f"{label}: nearest") as progress:
+    return index.search(queries, min(k, len(documents)), progress=progress)
+
+
+def _behind(
+    own: np.ndarray, best: np.ndarray, is_own: np.ndarray,
     margin: float | None,
 ) -> np.ndarray:
-  """Returns the decision of each row.
+  """Which rows' documents are not among the nearest, [N] bool.
 
   Args:
     own: [N], the pair's own similarity.
     best: [N, k], the similarities of its query's nearest documents, falling.
     is_own: [N, k], whether that document is the pair's own.
-    minimum_similarity: as in `filter_pairs`.
     margin: as in `filter_pairs`.
   """
-  decision = np.full(len(own), _KEPT, np.uint8)
-  if minimum_similarity is not None:
-    decision[own < minimum_similarity] = _SIMILARITY
-  behind = max(margin or 0, _TIE)
-  decision[~is_own.any(axis=1) & (own < best[:, -1] - behind)] = _RANK
-  return decision
+  near = own >= best[:, -1] - max(margin or 0, _TIE)
+  return ~is_own.any(axis=1) & ~near
 
 
 def _write(

@@ -11,7 +11,7 @@ paper's do (arXiv 2402.01613, section 4.3), and need no embedding.
 """
 
 import os
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Sequence
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from nomic_jax.curate import corpus as corpora
 from nomic_jax.curate import embeddings
 from nomic_jax.curate import groups
 from nomic_jax.curate import mined_rows
+from nomic_jax.curate import mining_flags
 from nomic_jax.curate import neighbours
 from nomic_jax.curate import others as others_lib
 from nomic_jax.curate import parts
@@ -29,22 +30,6 @@ from nomic_jax.data import dataset
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.progress import Progress
-
-SHORT = ("random", "drop", "keep")
-
-
-class Flags(NamedTuple):
-  """How negatives are chosen; see `mine_negatives`."""
-
-  negatives: int
-  minimum: int
-  depth: int
-  skip: int
-  margin: float | None
-  short: str
-  seed: int
-  chunk_size: int
-  store: str
 
 
 def mine_negatives(
@@ -106,9 +91,9 @@ def mine_negatives(
     UserError: bad arguments, too few documents, an embedding not finite.
   """
   minimum = negatives if minimum is None else minimum
-  flags = Flags(
+  flags = mining_flags.Flags(
       negatives, minimum, depth, skip, margin, short, seed, chunk_size, store)
-  _check(flags)
+  mining_flags.check(flags)
   rewrite.check_places(input, output)
   others_lib.check(corpus)
   arguments = {
@@ -142,33 +127,6 @@ def mine_negatives(
       source, found, input, output, done, flags, arguments, examples))
 
 
-def _check(flags: Flags) -> None:
-  for name, least in (
-      ("negatives", 1), ("minimum", 0), ("depth", 0), ("skip", 0),
-      ("chunk_size", 1),
-  ):
-    if (value := getattr(flags, name)) < least:
-      raise UserError(f"{name}={value}: expected at least {least}")
-  if flags.minimum > flags.negatives:
-    raise UserError(
-        f"minimum={flags.minimum}: expected at most negatives="
-        f"{flags.negatives}")
-  least = flags.skip + flags.negatives
-  if flags.depth and flags.depth < least:
-    raise UserError(
-        f"depth={flags.depth}: expected at least skip + negatives = {least}, "
-        "or 0 for random negatives only")
-  if flags.margin is not None and not 0 < flags.margin <= 1:
-    raise UserError(
-        f"margin={flags.margin}: expected a share of the positive's "
-        "similarity, above 0 and up to 1")
-  if flags.short not in SHORT:
-    raise UserError(
-        f"short={flags.short}: expected one of {', '.join(SHORT)}."
-        + nearest(flags.short, SHORT))
-  neighbours.check_store(flags.store)
-
-
 def _random(
     source: dataset.Source, asked: Sequence[str] | None
 ) -> frozenset[str]:
@@ -192,7 +150,8 @@ def _random(
 
 def _read(
     source: dataset.Source, split: Sequence[groups.Group],
-    corpus: Sequence[str], input: str, done: parts.Parts, flags: Flags,
+    corpus: Sequence[str], input: str, done: parts.Parts,
+    flags: mining_flags.Flags,
 ) -> list[mined_rows.Group]:
   """Numbers the texts of each group.
 
@@ -219,7 +178,9 @@ def _read(
   return found
 
 
-def _check_size(group: mined_rows.Group, flags: Flags, where: str) -> None:
+def _check_size(
+    group: mined_rows.Group, flags: mining_flags.Flags, where: str
+) -> None:
   # A query's own text may be a document too.
   texts = group.texts
   least = flags.minimum + texts.most_positives() + 1
@@ -235,7 +196,7 @@ def _check_size(group: mined_rows.Group, flags: Flags, where: str) -> None:
 
 def _mine(
     model: Any, group: mined_rows.Group, prompts: groups.Prompts, input: str,
-    done: parts.Parts, flags: Flags,
+    done: parts.Parts, flags: mining_flags.Flags,
 ) -> None:
   """Finds each query's negatives, in chunks of queries kept in `done`."""
   texts, name = group.texts, group.name
@@ -285,7 +246,8 @@ def _mine(
 
 
 def _write(
-    source, found, input, output, done, flags: Flags, arguments, examples
+    source, found, input, output, done, flags: mining_flags.Flags, arguments,
+    examples,
 ) -> dict:
   """Writes the output and returns its stats."""
   rows = mined_rows.MinedRows(source, found, done, flags)

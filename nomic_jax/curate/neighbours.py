@@ -2,17 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exact nearest neighbours by inner product, on the devices of all processes.
 
-Documents are split over the devices, queries pass by in blocks, and each
-device scans its documents a little at a time. What it keeps is not the scores
-but the largest of each group of consecutive documents; then only the k groups
-with the largest maxima are opened, their documents multiplied once more and
-the best k taken. That is exact: a document outside them has k documents before
-it, one at least as good in each of k groups, and a group that ties and comes
-first holds lower row numbers. Sorting, which is slower than multiplying, thus
-sees a few numbers for each query.
+Documents are split over the devices once, and queries pass by in blocks, each
+by the program in `block_search`; scores are never held for all of them.
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -20,15 +13,12 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 import numpy as np
 
+from nomic_jax.curate import block_search
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.progress import Progress
 
 STORES = ("float32", "bfloat16", "int8")
-_AXIS = "devices"
-_GROUP = 8
-_LEVEL = 16  # maxima under one of the next level, when groups are chosen
-_FEW = 512  # so many are sorted without a further level
 
 
 class _Sizes(NamedTuple):
@@ -113,16 +103,17 @@ class Index:
     self._store = store
     devices = jax.local_devices() if local else jax.devices()
     self._sizes = _CPU if devices[0].platform == "cpu" else _OTHER
-    self._mesh = Mesh(np.array(devices), (_AXIS,))
+    self._mesh = Mesh(np.array(devices), (block_search.AXIS,))
     # Blocks of equal size, whole groups each: little is padding.
     share = max(1, -(-self.size // len(devices)))
     blocks = -(-share // (document_block or self._sizes.documents))
-    self._block = -(-share // (blocks * _GROUP)) * _GROUP
+    group = block_search.GROUP
+    self._block = -(-share // (blocks * group)) * group
     if blocks == 1:  # Small ones in few sizes: each is compiled for.
       self._block = 1 << (self._block - 1).bit_length()
     total = len(devices) * blocks * self._block
     place = lambda make, *shape: jax.make_array_from_callback(
-        (total, *shape), NamedSharding(self._mesh, P(_AXIS)),
+        (total, *shape), NamedSharding(self._mesh, P(block_search.AXIS)),
         lambda at: make(_padded(documents, at[0], total)))
     vectors, scales = _STORED[store]
     self._documents = place(vectors, self.width), place(scales)
@@ -164,9 +155,9 @@ class Index:
       block = _padded(queries, slice(start, start + query_block), None)
       block = tuple(
           jax.make_array_from_callback(
-              x.shape, everywhere, functools.partial(x.__getitem__))
+              x.shape, everywhere, x.__getitem__)
           for x in (vectors(block), scales(block)))
-      found = search_block(
+      found = block_search.search_block(
           block, self._documents, np.int32(self.size), k=k,
           block=self._block, mesh=self._mesh, opened=self._sizes.opened,
       )
@@ -240,108 +231,3 @@ def _padded(vectors: Any, at: slice, total: int | None) -> np.ndarray:
   part = np.asarray(vectors[start:stop], np.float32)
   missing = stop - start - len(part)
   return np.pad(part, ((0, missing), (0, 0))) if missing else part
-
-
-@functools.partial(
-    jax.jit, static_argnames=("k", "block", "mesh", "opened"))
-def search_block(
-    queries, documents, size, *, k: int, block: int, mesh: Mesh, opened: int
-):
-  """Best k of all devices' documents: scores and rows, each [queries, k].
-
-  Args:
-    queries: vectors [Q, D] and what to multiply products by, [Q]; on every
-      device.
-    documents: likewise [C, D] and [C], split over the devices.
-    size: documents that are not padding; the others come last.
-    k: how many to find.
-    block: documents multiplied at a time; divides a device's share.
-    mesh: the devices.
-    opened: queries whose groups are opened at a time.
-  """
-  on_device = jax.shard_map(
-      functools.partial(_search_device, k=k, block=block, opened=opened),
-      mesh=mesh,
-      in_specs=(P(), P(_AXIS), P()),
-      out_specs=(P(None, _AXIS), P(None, _AXIS)),
-  )
-  # Devices hold consecutive rows, so ties still fall to the lower one.
-  found = _best(*on_device(queries, documents, size), k)
-  return jax.lax.with_sharding_constraint(found, NamedSharding(mesh, P()))
-
-
-def _search_device(queries, documents, size, *, k: int, block: int,
-                   opened: int):
-  """Best k, or all if fewer, of one device's documents."""
-  share = len(documents[0])
-  first = jax.lax.axis_index(_AXIS) * share
-
-  def step(row, part):
-    scores = _scores(part, queries)
-    real = (row + jnp.arange(block) < size)[:, None]
-    scores = jnp.where(real, scores, -jnp.inf)
-    return row + block, scores.reshape(block // _GROUP, _GROUP, -1).max(axis=1)
-
-  parts = jax.tree.map(
-      lambda x: x.reshape(share // block, block, *x.shape[1:]), documents)
-  _, maxima = jax.lax.scan(step, first, parts)
-  groups = share // _GROUP
-  found = _best_groups(maxima.reshape(groups, -1), min(k, groups))
-  rows = (found[:, :, None] * _GROUP + jnp.arange(_GROUP)).reshape(
-      len(found), -1)
-
-  def open_groups(arguments):
-    query, rows = arguments
-    taken = jax.tree.map(lambda x: x[rows], documents)
-    query = jax.tree.map(lambda x: x[None], query)
-    return _scores(taken, query)[:, 0]
-
-  scores = jax.lax.map(
-      open_groups, (queries, rows), batch_size=opened if opened > 1 else None)
-  rows += first
-  scores = jnp.where(rows < size, scores, -jnp.inf)
-  return _best(scores, rows, min(k, rows.shape[1]))
-
-
-def _scores(documents, queries):
-  """Inner products [documents, queries] float32 of stored vectors."""
-  (documents, scale), (queries, query_scale) = documents, queries
-  whole = documents.dtype == jnp.int8
-  scores = jnp.dot(
-      documents, queries.T,
-      # Accelerators multiply float32 in fewer bits unless asked not to.
-      precision=jax.lax.Precision.HIGHEST,
-      preferred_element_type=jnp.int32 if whole else jnp.float32)
-  if whole:
-    scores = scores * scale[:, None] * query_scale
-  return scores
-
-
-def _best_groups(maxima, k: int):
-  """The k groups with the largest of `maxima` [groups, Q], rising, [Q, k].
-
-  By the same method as the search: only the best groups of groups are looked
-  into.
-  """
-  groups, queries = maxima.shape
-  if groups <= max(_FEW, 2 * k * _LEVEL):
-    found = jax.lax.top_k(_plain_zero(maxima.T), k)[1]
-  else:
-    padded = jnp.pad(
-        maxima, ((0, -groups % _LEVEL), (0, 0)), constant_values=-jnp.inf)
-    above = padded.reshape(-1, _LEVEL, queries).max(axis=1)
-    rows = _best_groups(above, k)[:, :, None] * _LEVEL + jnp.arange(_LEVEL)
-    rows = rows.reshape(queries, -1)
-    found = _best(padded[rows, jnp.arange(queries)[:, None]], rows, k)[1]
-  # In order of rows, since a tie falls to what comes first.
-  return jnp.sort(found, axis=1)
-
-
-def _best(scores, rows, k: int):
-  best, at = jax.lax.top_k(_plain_zero(scores), k)
-  return best, jnp.take_along_axis(rows, at, axis=1)
-
-
-def _plain_zero(x):
-  """Turns -0 into 0, which `top_k` would put after 0 where they tie."""
-  return jnp.where(x == 0, 0.0, x)
