@@ -116,8 +116,10 @@ def pairs(c: ml_collections.ConfigDict) -> None:
   # one here; 1 and no weights: every row once in an epoch.
   c.data.source_alpha = 1.0
   c.data.source_weights = ml_collections.ConfigDict()
-  c.data.row_length = 2048  # tokens in a packed row
-  c.data.slots = 64  # most texts in a row
+  # Tokens in a packed row, and the most texts in it; a batch's rows are
+  # shorter where that leaves less empty.
+  c.data.row_length = 2048
+  c.data.slots = 256
   c.data.rows_multiple = 256  # few shapes, and rows divide over devices
   c.data.query_length = 2048  # tokens; the rest is cut
   c.data.document_length = 2048

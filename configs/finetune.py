@@ -18,7 +18,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   c = common.base(size)
   common.pairs(c)
   c.steps = 6_612  # one epoch of 1,692,672 rows
-  c.data.batch_size, c.data.row_length = 256, 512
+  c.data.batch_size, c.data.row_length, c.data.slots = 256, 512, 64
   c.data.query_length = c.data.document_length = 512
   c.data.rows_multiple = 64
   c.data.negatives = 7

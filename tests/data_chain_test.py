@@ -167,7 +167,9 @@ def test_pairs_go_on_from_a_saved_state_with_the_same_bits():
 
 def test_pairs_go_on_with_another_number_of_hosts():
   tiny.assert_resumes_on_other_hosts(
-      lambda h, hosts: _pairs(host=h, hosts=hosts, one_source=True))
+      lambda h, hosts: _pairs(
+          host=h, hosts=hosts, one_source=True, batch_size=8),
+      counts=(1, 2, 8))
 
 
 def test_pairs_made_in_a_process_are_the_same_and_go_on():

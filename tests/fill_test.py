@@ -55,6 +55,30 @@ def test_nine_slots_of_ten_hold_text_and_none_is_lost():
   assert sent / padded < 0.15  # control: what padding would have left
 
 
+def test_rows_are_shorter_where_long_ones_leave_more_empty():
+  rows = _rows(4096)
+  shape = dict(row_length=2048, slots=256, query_length=2048,
+               document_length=2048, rows_multiple=64)
+  batch = _collate(rows, **shape)
+  length, slots = batch["ids"].shape[1], batch["content"].shape[1]
+  assert 512 <= length < 2048 and slots == 256 * length // 2048
+  assert len(batch["ids"]) % 64 == 0
+  real = batch["segment_ids"] > 0
+  assert real.mean() > 0.9
+  sizes = [len(r[s]) // 2 + 2 for r in rows for s in ("query", "document")]
+  assert real.sum() == sum(sizes)
+  slot = batch["query"][7]  # the places of texts are those of shorter rows
+  row, segment = slot // slots, slot % slots + 1
+  ids = batch["ids"][row][batch["segment_ids"][row] == segment]
+  text = np.frombuffer(rows[7]["query"], np.uint16)
+  np.testing.assert_array_equal(ids[1:-1], text)
+  # Control: rows of 2,048, as one long text makes them.
+  rows[0]["document"] = np.full(2046, 7, np.uint16).tobytes()
+  batch = _collate(rows, **shape)
+  assert batch["ids"].shape[1] == 2048 and batch["content"].shape[1] == 256
+  assert (batch["segment_ids"] > 0).mean() < 0.9
+
+
 def test_the_loss_is_that_of_padded_rows():
   rows = _rows(8, negatives=2, longest=24, document=7)
   rows[5]["document"] = rows[2]["document"]

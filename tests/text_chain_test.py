@@ -83,7 +83,8 @@ def test_text_goes_on_from_a_saved_state_with_the_same_bits():
 
 def test_text_goes_on_with_another_number_of_hosts():
   tiny.assert_resumes_on_other_hosts(
-      lambda h, hosts: _text(batch_size=8, host=h, hosts=hosts))
+      lambda h, hosts: _text(batch_size=16, host=h, hosts=hosts),
+      counts=(1, 2, 8))
 
 
 def test_text_batches_have_micro_batches_and_room_for_the_masked():

@@ -24,6 +24,7 @@ from nomic_jax.data import sources
 from nomic_jax.data import teacher
 from nomic_jax.data import tokens as tokens_lib
 from nomic_jax.data.pack import pack
+from nomic_jax.data.pack import row_shape
 from nomic_jax.errors import UserError
 
 
@@ -38,7 +39,8 @@ def batches(
       `dataset.Source` or `tokens.Source` also knows its sources' prompts.
     tokenizer: adds the special tokens itself.
     config: batch_size (pairs, all hosts); one_source, source_alpha and
-      source_weights (see `order.make`); row_length, slots (texts in a row),
+      source_weights (see `order.make`); row_length, slots (texts in a row;
+      a batch's rows may be shorter, see `pack.row_shape`),
       rows_multiple (rows of all hosts are made up to a multiple of it);
       query_length, document_length (tokens, special ones included; the rest
       is cut); token_dropout (share of tokens left out at random, others each
@@ -167,19 +169,22 @@ def collate(
   ) + _encode(
       tokenizer, texts[count:], config.document_length, config.token_dropout,
       draw)
+  length, slots = row_shape(
+      [len(t) for t in tokens], config.row_length, config.slots,
+      config.rows_multiple)
   packed = pack(
-      tokens, config.row_length, config.slots, config.rows_multiple,
+      tokens, length, slots, config.rows_multiple,
       tokenizer.token_to_id("[PAD]"),
   )
   candidate = np.full(count * (1 + wanted), -1, np.int32)
   candidate[list(places.values())] = packed.slot_of[count:]
-  content = np.zeros(packed.ids.shape[0] * config.slots, np.int32)
+  content = np.zeros(packed.ids.shape[0] * slots, np.int32)
   content[packed.slot_of] = [_identity(t) for t in texts]
   return {
       "ids": packed.ids,
       "segment_ids": packed.segment_ids,
       "positions": packed.positions,
-      "content": content.reshape(-1, config.slots),
+      "content": content.reshape(-1, slots),
       "query": packed.slot_of[:count],
       "candidate": candidate,
       "positive": positive,

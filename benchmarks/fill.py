@@ -1,0 +1,48 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""How full a contrastive batch's token slots are at the paper's sizes.
+
+PYTHONPATH=. python benchmarks/fill.py
+
+16,384 pairs, lengths log-normal (queries 12 tokens on average), rows of up to
+2,048 tokens; beside it rows of 2,048 alone, with 64 texts at most. Lengths
+alone count, so it takes seconds.
+"""
+
+import numpy as np
+
+from nomic_jax.data import pack
+
+PAIRS, ROW, SLOTS = 16_384, 2048, 256
+
+
+def lengths(rng, mean: float, sigma: float, longest: int) -> np.ndarray:
+  drawn = rng.lognormal(np.log(mean - 2) - sigma**2 / 2, sigma, PAIRS)
+  return np.clip(drawn, 1, longest - 2).astype(int) + 2
+
+
+def share(texts: list[int], length: int, slots: int, multiple: int) -> tuple:
+  rows = len(pack.best_fit(texts, lambda _: length, lambda _: slots))
+  rows = -(-rows // multiple) * multiple
+  return rows, sum(texts) / (rows * length)
+
+
+def main() -> None:
+  print("document  longest  rows in       rows x length   full   "
+        "rows of 2,048, 64 texts")
+  for mean in (40, 90, 250):
+    for longest in (512, 2048):
+      rng = np.random.default_rng(0)
+      texts = np.concatenate([
+          lengths(rng, 12, 0.5, longest), lengths(rng, mean, 0.9, longest)
+      ]).tolist()
+      for multiple in (64, 256):
+        length, slots = pack.row_shape(texts, ROW, SLOTS, multiple)
+        rows, full = share(texts, length, slots, multiple)
+        _, before = share(texts, ROW, 64, multiple)
+        print(f"{mean:8}  {longest:7,}  {multiple:7}  {rows:7,} x {length:5,}"
+              f"  {full:7.1%}   {before:7.1%}")
+
+
+if __name__ == "__main__":
+  main()
