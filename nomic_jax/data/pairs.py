@@ -11,6 +11,7 @@ number of hosts gives the same arrays. What that costs is in benchmarks/.
 import collections
 import functools
 import hashlib
+import os
 from typing import Mapping, Sequence
 
 from absl import flags
@@ -23,6 +24,7 @@ from nomic_jax.data import order
 from nomic_jax.data import sources
 from nomic_jax.data import teacher
 from nomic_jax.data import tokens as tokens_lib
+from nomic_jax.data import words
 from nomic_jax.data.pack import pack
 from nomic_jax.data.pack import row_shape
 from nomic_jax.errors import UserError
@@ -97,10 +99,17 @@ def batches(
   return dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
 
 
+_FEW_CORES = 4
+
+
 class _Load:
   """Makes batch `number`; can be sent to a process of its own."""
 
   def __init__(self, source, tokenizer, config, seed, rows, vectors, place):
+    # The library's threads are many times faster where cores are many and this
+    # is the only process; a core for itself is better used by remembering.
+    if config.get("workers", 0) or (os.cpu_count() or 1) <= _FEW_CORES:
+      tokenizer = words.remembering(tokenizer)
     self._source, self._tokenizer, self._config = source, tokenizer, config
     self._seed, self._rows, self._place = seed, rows, place
     self._vectors = vectors
@@ -212,6 +221,8 @@ def _encode(
     head, tail = special[:-1].tobytes(), special[-1:].tobytes()
     room = None if dropout else (length - len(special)) * kind.itemsize
     encoded = [np.frombuffer(head + t[:room] + tail, kind) for t in texts]
+  elif isinstance(tokenizer, words.Words):
+    encoded = tokenizer.encode_ids(texts)
   else:
     encoded = [
         np.array(e.ids, np.int32) for e in tokenizer.encode_batch_fast(texts)]

@@ -1,0 +1,70 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Remembered words give the very ids of the `tokenizers` library."""
+
+import pickle
+
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+import pytest
+import tokenizers
+
+from nomic_jax.data import words
+import tiny
+
+OURS = tiny.words()
+
+
+def _bert(**options):
+  """As a published BERT's tokenizer.json, which takes no identifier apart."""
+  found = tokenizers.Tokenizer.from_str(OURS.to_str())
+  found.normalizer = tokenizers.normalizers.BertNormalizer(**options)
+  return found
+
+
+KINDS = {"ours": OURS, "uncased": _bert(lowercase=True),
+         "cased": _bert(lowercase=False)}
+REMEMBERING = {name: words.remembering(t) for name, t in KINDS.items()}
+# What is near the edges: punctuation, controls, marks, words of the vocabulary.
+PIECES = st.sampled_from([
+    *tiny.WORDS, "[MASK]", "[SEP]", "[CLS", "getItem", "HTTPServer", "a_b",
+    "\t", "\n", "\r\n", "\x00", "\x0b", "\x0c", "\x1f", "\x7f", " ", "  ", "é",
+    "中文", "İ", "ﬁ", "\u200b", "\u00a0", "x" * 101, "##a", "3.14", "'s", "``"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(PIECES, st.text(max_size=8), st.text(
+    st.characters(max_codepoint=127), max_size=12)), max_size=8).map("".join))
+def test_ids_are_the_librarys(text):
+  for name, tokenizer in KINDS.items():
+    found, = REMEMBERING[name].encode_ids([text])
+    assert found.tolist() == tokenizer.encode(text).ids, name
+
+
+def test_it_remembers_and_forgets_and_travels(monkeypatch):
+  found = words.remembering(OURS)
+  found.encode_ids(["alpha beta", "beta gamma"])
+  assert {*found._known} >= {"alpha", "beta", "gamma"}
+  again = pickle.loads(pickle.dumps(found))
+  assert again.encode_ids(["Alpha!"])[0].tolist() == OURS.encode("Alpha!").ids
+  assert again.token_to_id("[PAD]") == OURS.token_to_id("[PAD]")
+  monkeypatch.setattr(words, "_MOST", 2)
+  found.encode_ids(["delta"])
+  assert {*found._known} == {"delta"}
+
+
+@pytest.mark.parametrize("change", [
+    lambda t: setattr(t, "pre_tokenizer",
+                      tokenizers.pre_tokenizers.Whitespace()),
+    lambda t: setattr(t, "normalizer", tokenizers.normalizers.Lowercase()),
+    lambda t: setattr(t, "normalizer", tokenizers.normalizers.Sequence([
+        tokenizers.normalizers.NFC(),
+        tokenizers.normalizers.BertNormalizer()])),
+    lambda t: t.enable_truncation(4),
+])
+def test_other_tokenizers_are_left_alone(change):
+  other = tokenizers.Tokenizer.from_str(OURS.to_str())
+  change(other)
+  assert words.remembering(other) is other
+  assert isinstance(words.remembering(OURS), words.Words)
