@@ -130,10 +130,10 @@ def pairs(c: ml_collections.ConfigDict) -> None:
   c.data.sample_negatives = True  # others each epoch; false: the first ones
   c.data.workers = 0  # processes that make batches; 0: two threads
 
-  # Search in held-out pairs, or in data directories and BEIR folders such as
-  # NanoBEIR's thirteen, with commas between.
+  # Search in held-out pairs, or in what nomic-jax evaluate takes as --tasks
+  # and --data, such as tasks=nanobeir.
   c.evaluators.retrieval = ml_collections.ConfigDict(
-      dict(kind="retrieval", every=0, tasks=""))
+      dict(kind="retrieval", every=0, tasks="", data=""))
   for name in ("query_length", "document_length",
                "query_prompt", "document_prompt"):
     c.evaluators.retrieval[name] = c.data.get_ref(name)

@@ -8,6 +8,8 @@ import re
 
 import jax
 import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
 import pytest
 
 from nomic_jax import checkpoint
@@ -74,6 +76,22 @@ def _lines(workdir):
   return {row["step"]: row for row in map(json.loads, text.splitlines())}
 
 
+def _write_nano(folder):
+  """A repository of NanoBEIR; one query is itself a document."""
+  texts = [f"{a} and {b}" for a in small_data.WORDS[:5]
+           for b in small_data.WORDS[5:9]]
+  parts = {
+      "corpus": [{"_id": f"d{i}", "text": t} for i, t in enumerate(texts)],
+      "queries": [{"_id": "d3", "text": texts[3]},
+                  {"_id": "q1", "text": "silver lamp"}],
+      "qrels": [{"query-id": q, "corpus-id": d} for q, d in (
+          ("d3", "d4"), ("q1", "d8"), ("q1", "d9"))]}
+  for part, rows in parts.items():
+    (folder / part).mkdir(parents=True)
+    parquet.write_table(
+        pa.Table.from_pylist(rows), folder / part / "train-0.parquet")
+
+
 def test_search_while_training_scores_as_evaluate_does(place, capsys):
   data, workdir = place / "pairs", place / "search"
   arguments = small_data.train(
@@ -81,16 +99,27 @@ def test_search_while_training_scores_as_evaluate_does(place, capsys):
       "checkpoint.best=retrieval/MRR@10", "checkpoint.keep=9",
       "evaluators.retrieval.every=2", "evaluators.eval.every=3",
       "evaluators.eval.data.split=train", "data.query_length=64",
-      "mesh.fsdp=2", "mesh.rules=fsdp")
+      "mesh.fsdp=2", "mesh.rules=fsdp",
+      f"evaluators.retrieval.data={place}",
+      f"evaluators.retrieval.tasks={data},nanobeir/SciFact")
+  _write_nano(place / "NanoSciFact")
   assert main(arguments) == 0
   lines = _lines(workdir)
   assert [s for s, row in lines.items() if "eval/loss" in row] == [3, 4]
   scores = {}
   for step in (2, 4):
-    saved = evaluate.evaluate([f"{workdir}/checkpoints/{step}"], [f"{data}"])
-    scores[step] = saved["models"][0]["tasks"]["pairs"]["scores"]
-    for metric, value in scores[step].items():
-      assert lines[step][f"retrieval/{metric}"] == pytest.approx(value)
+    saved = evaluate.evaluate(
+        [f"{workdir}/checkpoints/{step}"], [f"{data}", "nanobeir/SciFact"],
+        data=str(place))["models"][0]["tasks"]
+    names = ("pairs", "nanobeir/SciFact")
+    for metric, value in saved["pairs"]["scores"].items():
+      both = [saved[name]["scores"][metric] for name in names]
+      for name, one in zip(names, both):
+        assert lines[step][f"retrieval/{name}/{metric}"] == pytest.approx(one)
+      assert lines[step][f"retrieval/{metric}"] == pytest.approx(
+          np.mean(both))
+    scores[step] = {"MRR@10": lines[step]["retrieval/MRR@10"],
+                    "each": saved["pairs"]["scores"]}
   assert scores[2] != scores[4]  # control
 
   best = max((2, 4), key=lambda s: (scores[s]["MRR@10"], s))

@@ -136,6 +136,8 @@ def test_jinas_sets_are_folders_and_what_is_missing_is_named(tmp_path):
     tasks.find(["jina@512"], tmp_path)
   with pytest.raises(UserError, match="--data is not given"):
     tasks.find(["loco@2048"])
+  with pytest.raises(UserError, match="NanoNFCorpus, .* not found in no fold"):
+    tasks.find(["nanobeir"])
   with pytest.raises(UserError, match="mean 'loco@2048'"):
     tasks.find(["loco@204"])
 

@@ -16,6 +16,7 @@ from nomic_jax.evaluation import classification
 from nomic_jax.evaluation import clustering
 from nomic_jax.evaluation import long_context
 from nomic_jax.evaluation import mteb_tasks
+from nomic_jax.evaluation import nanobeir
 from nomic_jax.evaluation import pairs
 from nomic_jax.evaluation import reranking
 from nomic_jax.evaluation import retrieval
@@ -27,6 +28,7 @@ from nomic_jax.evaluation.task import Task
 NAMED: dict[str, Callable[[pathlib.Path | None], Sequence[Task]]] = {
     **mteb_tasks.named(),
     **long_context.named(),
+    **nanobeir.named(),
 }
 
 

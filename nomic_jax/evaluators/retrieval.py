@@ -3,6 +3,7 @@
 """How well the encoder in training finds documents: NanoBEIR, or one's own."""
 
 import itertools
+import pathlib
 from typing import Any, Sequence
 
 import jax
@@ -16,6 +17,7 @@ from nomic_jax.data import loader
 from nomic_jax.data import pack
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import retrieval
+from nomic_jax.evaluation import tasks as tasks_lib
 from nomic_jax.losses import transforms
 from nomic_jax.model.pooling import check_one_vector
 
@@ -37,8 +39,9 @@ class Retrieval:
       config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer,
       run: Any,
   ):
-    """See `Evaluator`. Options: `tasks`, data directories or BEIR folders with
-    commas between, the training's data if empty; `query_length` and
+    """See `Evaluator`. Options: `tasks`, folders and names as those of
+    nomic-jax evaluate, with commas between, the training's data if empty;
+    `data`, where named ones are looked for; `query_length` and
     `document_length` in tokens; `query_prompt` and `document_prompt`.
     """
     check_one_vector(run.encoder.config)
@@ -61,17 +64,21 @@ class Retrieval:
       return [_cut(e.ids, length) for e in found]
 
     self._tasks = []
-    for path in (options.tasks or config.data.path).split(","):
-      task = retrieval.read_task(path)
+    for task in tasks_lib.find(
+        (options.tasks or config.data.path).split(","),
+        pathlib.Path(options.data) if options.data else None):
+      if not isinstance(task, retrieval.RetrievalTask):
+        raise UserError(f"tasks: {task.name} is {task.kind} and no retrieval")
       sides = [
           encode(texts, prompt, length) for texts, prompt, length in zip(
               (task.queries, task.documents), prompts, lengths)
       ]
-      self._tasks.append((task.name, *sides, task.relevant))
+      self._tasks.append((task, *sides))
     self.metrics = [*retrieval.METRICS]
     if len(self._tasks) > 1:
       self.metrics += [
-          f"{task[0]}/{m}" for task in self._tasks for m in retrieval.METRICS]
+          f"{task.name}/{m}" for task, *_ in self._tasks
+          for m in retrieval.METRICS]
     embed = transforms.chunked(run.encoder.embed, 1)
     self._embed = run.on_mesh(lambda params, batch: embed(
         params["encoder"], jax.tree.map(lambda x: x[0], batch), self._slots))
@@ -80,16 +87,18 @@ class Retrieval:
   def __call__(self, params: Any) -> dict[str, float]:
     """The mean over tasks of each metric, and each task's if several."""
     found = {}
-    for name, queries, documents, relevant in self._tasks:
+    for task, queries, documents in self._tasks:
       queries = self._vectors(params, queries)
       documents = self._vectors(params, documents)
       if not (np.isfinite(queries).all() and np.isfinite(documents).all()):
-        found[name] = dict.fromkeys(retrieval.METRICS, float("nan"))
+        found[task.name] = dict.fromkeys(retrieval.METRICS, float("nan"))
         continue
-      depth = min(retrieval.DEPTH, len(documents))
-      _, rankings = neighbours.top_k(queries, documents, depth)
-      scores = retrieval.retrieval_scores(rankings, relevant)
-      found[name] = {m: float(values.mean()) for m, values in scores.items()}
+      depth = retrieval.DEPTH + bool(len(task.itself))
+      best = neighbours.top_k(queries, documents, min(depth, len(documents)))
+      if len(task.itself):
+        best = retrieval.without(*best, task.itself)
+      scores = retrieval.retrieval_scores(best[1], task.relevant)
+      found[task.name] = {m: float(x.mean()) for m, x in scores.items()}
     means = {
         m: float(np.mean([scores[m] for scores in found.values()]))
         for m in retrieval.METRICS

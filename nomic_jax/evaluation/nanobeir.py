@@ -1,0 +1,91 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""NanoBEIR: thirteen small parts of BEIR, to look at while training.
+
+Their data are looked for in the folder of --data (while training, of the
+evaluator's `data`), as copies of the hub's repositories zeta-alpha-ai/NanoNAME:
+corpus, queries and qrels, each a folder of .parquet files.
+"""
+
+import functools
+import pathlib
+from typing import Any, Callable, Iterator, Sequence
+
+from nomic_jax.errors import UserError
+from nomic_jax.evaluation import rows
+from nomic_jax.evaluation.retrieval import RetrievalTask
+
+SUITE = "nanobeir"
+NAMES = (
+    "ClimateFEVER", "DBPedia", "FEVER", "FiQA2018", "HotpotQA", "MSMARCO",
+    "NFCorpus", "NQ", "QuoraRetrieval", "SCIDOCS", "ArguAna", "SciFact",
+    "Touche2020",
+)
+
+
+def find(
+    names: Sequence[str], data: pathlib.Path | None
+) -> list[RetrievalTask]:
+  """Makes the tasks of some of NAMES.
+
+  Raises:
+    UserError: naming all that is missing, and where it was looked for.
+  """
+  missing = [f"Nano{n}" for n in names
+             if not data or not (data / f"Nano{n}").is_dir()]
+  if missing:
+    where = data or "no folder, since none is given"
+    raise UserError(
+        f"{SUITE}: {', '.join(missing)} not found in {where}; copy the hub's "
+        "repositories of these names, of zeta-alpha-ai, to a folder and give "
+        "--data=FOLDER")
+  return [read(data / f"Nano{name}", f"{SUITE}/{name}") for name in names]
+
+
+def read(folder: pathlib.Path, name: str) -> RetrievalTask:
+  """Makes the task of one repository.
+
+  Raises:
+    UserError: for a missing or empty part, or a judgement of no such text.
+  """
+  documents, queries = (
+      {row["_id"]: row["text"] for row in _rows(folder / part, "_id", "text")}
+      for part in ("corpus", "queries"))
+  number = {key: i for i, key in enumerate(documents)}
+  relevant: dict[str, list[int]] = {}
+  for row in _rows(folder / "qrels", "query-id", "corpus-id"):
+    query, document = row["query-id"], row["corpus-id"]
+    if query not in queries or document not in number:
+      raise UserError(
+          f"{folder}/qrels: query '{query}' and document '{document}' are not "
+          "both there; copy the repository again")
+    relevant.setdefault(query, []).append(number[document])
+  itself = [
+      number[q] if q in number and documents[q] == queries[q] else -1
+      for q in relevant]
+  return RetrievalTask(
+      name, [queries[q] for q in relevant], list(documents.values()),
+      list(documents), list(relevant.values()),
+      itself if max(itself) >= 0 else (), path=str(folder), group=SUITE)
+
+
+def _rows(folder: pathlib.Path, *columns: str) -> Iterator[dict[str, Any]]:
+  count = 0
+  for path in sorted(folder.glob("*.parquet")):
+    for number, row in rows.each(path):
+      wrong = [c for c in columns if not isinstance(row.get(c), str)]
+      if wrong:
+        raise UserError(
+            f"{path}, row {number}: '{wrong[0]}' is no text; expected the "
+            f"columns {', '.join(columns)}; copy the repository again")
+      count += 1
+      yield row
+  if not count:
+    raise UserError(
+        f"{folder}: no rows in .parquet files; copy the repository again")
+
+
+def named() -> dict[str, Callable[[pathlib.Path | None], Sequence]]:
+  """The suite and its parts, by name, for `tasks.NAMED`."""
+  return {SUITE: functools.partial(find, NAMES)} | {
+      f"{SUITE}/{name}": functools.partial(find, [name]) for name in NAMES}
