@@ -18,6 +18,7 @@ from nomic_jax.errors import UserError
 # Modules that only some jobs need, and the extra of setup.cfg they come with.
 _EXTRAS = {
     "bm25s": "eval", "pytrec_eval": "eval", "sklearn": "eval",
+    "matplotlib": "eval",
     "datasets": "data", "zstandard": "data", "mteb": "mteb",
     "rensa": "curate", "py3langid": "curate",
 }
@@ -171,7 +172,8 @@ def _evaluate(a: argparse.Namespace) -> None:
   from nomic_jax.evaluation.evaluate import evaluate
 
   evaluate(
-      a.model, a.tasks.split(","), a.output, baselines=a.baseline, data=a.data)
+      a.model, a.tasks.split(","), a.output, baselines=a.baseline, data=a.data,
+      with_curves=a.curves)
 
 
 def _search(a: argparse.Namespace) -> None:
@@ -391,7 +393,10 @@ def _parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   p.add_argument("--baseline", action="append", default=[], help=(
       "what the others are to beat: bm25, bm25-tuned or the NAME of a --model; "
       "repeatable, the strongest counts"))
-  p.add_argument("--output", required=True, help=".json to make")
+  p.add_argument("--curves", action="store_true", help=(
+      "also with fewer dimensions, and as int8 and binary; makes a .png"))
+  p.add_argument("--output", required=True, help=(
+      ".json to make; beside it the tables as .md and a page as .html"))
 
   p = job("search", _search, "Answers questions from a corpus.")
   p.add_argument("--model", required=True, help="model or work directory")

@@ -11,6 +11,8 @@ import pytest
 import nomic_jax
 from nomic_jax.data import dataset
 from nomic_jax.errors import UserError
+from nomic_jax.evaluation import mteb_tasks
+from nomic_jax.evaluation import tables
 from nomic_jax.evaluation.evaluate import evaluate
 
 WORDS = ("red", "green", "blue", "round", "square", "large")
@@ -19,7 +21,8 @@ WORDS = ("red", "green", "blue", "round", "square", "large")
 class FakeModel:
   """Embeds a text as the counts of some words."""
 
-  config = "fake"
+  config, max_tokens = types.SimpleNamespace(output_width=6), 99
+  matryoshka_dims = ()
   prompts = {"search_query": "q: ", "search_document": "d: "}
   tokenizer = types.SimpleNamespace(to_str=lambda: "tokenizer")
 
@@ -93,6 +96,50 @@ def test_known_results_are_kept_until_the_weights_change(place):
   assert models["good"].calls
 
 
+def test_several_tasks_are_one_table_beside_what_is_published(place, capsys):
+  path, models = place
+  rows = [{"sentence1": "red", "sentence2": f"{word} red", "score": s}
+          for s, word in enumerate(("blue large", "blue", "round", "red"))]
+  (path / "sts").mkdir()
+  (path / "sts" / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
+  output = path / "out.json"
+  evaluate(
+      models=[f"{path}/good", f"{path}/blind"],
+      tasks=[f"{path}/data", f"{path}/sts"], output=output,
+      baselines=["bm25", "blind"])
+  lines = capsys.readouterr().out.splitlines()
+  assert "blind on sts: no Spearman, since all is alike to it" in lines
+  at = lines.index("All tasks: main scores in per cent")
+  assert lines[at + 1].split() == ["bm25", "good", "blind"]
+  row = lines[at + 3].split()
+  assert row[:3] == ["sts,", "Spearman", "–"] and row[-1] == "–"
+  assert lines[at + 2].startswith("data, nDCG@10")
+  written = json.loads(output.read_text())
+  assert "sts" not in written["models"][0]["tasks"], "BM25 has no cosine"
+  assert written["models"][2]["tasks"]["sts"]["scores"]["Spearman"] is None
+  assert set(written["models"][1]["tasks"]["data"]["map"]["points"]) >= {"PCA"}
+  assert "| data, nDCG@10 | " in output.with_suffix(".md").read_text()
+  page = output.with_suffix(".html").read_text()
+  assert "over blind" not in page and "over bm25" in page
+  assert "Maps of the vectors" in page
+
+
+def test_published_scores_stand_beside_whole_groups():
+  names = mteb_tasks.SETS["STS"]
+  results = {
+      "tasks": {n: {"kind": "mteb", "metrics": ["s"], "size": "", "published":
+                    {}, "group": "mteb-en-v1/STS"} for n in names},
+      "models": [{"name": "ours", "path": "p", "tasks": {
+          n: {"scores": {"s": 0.8}, "interval": [None, None],
+              "draws": [None, None]} for n in names}}]}
+  table, = tables.tables(results)
+  assert table.head[:3] == ["", "ours", "nomic-embed-text-v1 (published)"]
+  assert table.rows[-1][:3] == ["mteb-en-v1/STS, mean of 10", "80.0 ", "82.1"]
+  del results["tasks"]["STS12"], results["models"][0]["tasks"]["STS12"]
+  table, = tables.tables(results)
+  assert len(table.rows) == 9 and len(table.head) == 2
+
+
 def test_mistakes_are_one_line(place):
   path, models = place
   good, data = f"{path}/good", f"{path}/data"
@@ -110,6 +157,8 @@ def test_mistakes_are_one_line(place):
     evaluate([good, f"good={path}/blind"], [data])
   with pytest.raises(UserError, match="nothing to evaluate"):
     evaluate([], [data])
+  with pytest.raises(UserError, match="ends in .json"):
+    evaluate([good], [data], output=path / "scores.txt")
   models["good"].params["weights"][1] = np.nan
   output = path / "never.json"
   with pytest.raises(UserError, match="not finite"):

@@ -80,7 +80,7 @@ FLAGS = {
     },
     "evaluate": {
         "--model": "none", "--tasks": "required", "--data": "none",
-        "--baseline": "none", "--output": "required",
+        "--baseline": "none", "--curves": "False", "--output": "required",
     },
     "search": {
         "--model": "required", "--corpus": "required", "--top": "5",

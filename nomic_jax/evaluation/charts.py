@@ -8,7 +8,7 @@ and a dark screen.
 
 import html
 import math
-from typing import Sequence
+from typing import Mapping, Sequence
 
 STYLE = """
 :root { color-scheme: light dark; --page: #ffffff; --ink: #1d2433;
@@ -23,7 +23,9 @@ main { max-width: 1040px; margin: 0 auto; padding: 28px 20px 60px; }
 h1 { font-size: 24px; margin: 0 0 4px; }
 h2 { font-size: 18px; margin: 38px 0 8px; padding-bottom: 4px;
   border-bottom: 1px solid var(--rule); overflow-wrap: anywhere; }
+h3 { font-size: 15px; margin: 22px 0 2px; }
 p { margin: 6px 0; }
+img.curves { max-width: 100%; background: #ffffff; border-radius: 8px; }
 .note, .place, .tag { color: var(--soft); font-size: 13px; }
 .charts { display: grid; gap: 18px 26px; margin: 12px 0; }
 .thirds {
@@ -41,6 +43,10 @@ svg text.name { font-weight: 600; font-size: 14px; }
 .line { fill: none; stroke: var(--main); stroke-width: 2;
   stroke-linejoin: round; }
 .bar { fill: var(--main); } .bar.plain { fill: var(--plain); }
+.range { stroke: var(--ink); stroke-width: 1.4; opacity: 0.75; }
+.dot { opacity: 0.75; } .c0 { fill: var(--main); } .c1 { fill: #e0813a; }
+.c2 { fill: #3a9e5c; } .c3 { fill: #c34b6b; } .c4 { fill: #8a63d2; }
+.c5 { fill: #2aa7b8; } .c6 { fill: #a08a2c; } .c7 { fill: var(--plain); }
 .mark { stroke: var(--mark); stroke-dasharray: 4 3; stroke-width: 1.4; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; margin: 10px 0; min-width: 60%;
@@ -61,6 +67,7 @@ pre { background: var(--card); border-radius: 8px; padding: 10px 14px;
   overflow-x: auto; }
 """
 
+_COLORS = 8  # of points: c0 to c7
 _WIDTH, _LEFT, _RIGHT = 460, 52, 12  # of a curve, in SVG units
 
 
@@ -107,15 +114,21 @@ def curve(
 
 
 def bars(
-    title: str, rows: Sequence[tuple[str, float]], baseline: str | None = None
+    title: str,
+    rows: Sequence[tuple[str, float | None]],
+    plain: Sequence[str] = (),
+    against: str | None = None,
+    intervals: Mapping[str, tuple[float | None, float | None]] | None = None,
 ) -> str:
   """Draws a horizontal bar per row on a scale from 0 to 1.
 
   Args:
     title: what is measured.
-    rows: (name, value), drawn from top to bottom.
-    baseline: the name of the row that the others are to beat; a dashed line
+    rows: (name, value), drawn from top to bottom; None: there is none.
+    plain: names of baselines, whose bars are grey.
+    against: the name of the row that the others are to beat; a dashed line
       continues it through their bars.
+    intervals: (low, high) by name, drawn as a thin line over the bar's end.
   """
   left, width, right, row = 116, 340, 42, 26
   top = 26
@@ -123,28 +136,66 @@ def bars(
   bottom = height - 20
 
   def x(value):
-    return left + value * (width - left - right)
+    return left + min(max(value, 0), 1) * (width - left - right)
 
   parts = [f'<text class="name" x="0" y="13">{html.escape(title)}</text>']
   for tick in (0, 0.25, 0.5, 0.75, 1):
     parts.append(_line("grid", x(tick), top - 4, x(tick), bottom))
     parts.append(_text("small", x(tick), height - 5, f"{tick:g}", "middle"))
   for i, (name, value) in enumerate(rows):
-    value = value if math.isfinite(value) else 0.0
+    there = value is not None and math.isfinite(value)
     y = top + row * i
-    kind = "bar plain" if name == baseline else "bar"
+    kind = "bar plain" if name in plain else "bar"
     shown = name if len(name) <= 17 else name[:16] + "…"
+    label = f"{value:.3f}" if there else "–"
+    value = value if there else 0.0
     parts.append(_text("small", left - 8, y + 15, shown, "end"))
     parts.append(
         f'<rect class="{kind}" x="{left}" y="{y + 2}" height="{row - 8}" '
         f'width="{max(x(value) - left, 0.5):.1f}" rx="2">'
         f"<title>{html.escape(name)}: {value:.4f}</title></rect>"
     )
-    parts.append(_text("value", x(value) + 6, y + 15, f"{value:.3f}", "start"))
-  for name, value in rows:
-    if name == baseline:
-      parts.append(_line("mark", x(value), top - 4, x(value), bottom))
+    end = x(value)
+    low, high = (intervals or {}).get(name) or (None, None)
+    if low is not None and high is not None:
+      parts.append(_line("range", x(low), y + 11, x(high), y + 11))
+      end = max(end, x(high))
+    parts.append(_text("value", end + 6, y + 15, label, "start"))
+    if name == against:
+      mark = _line("mark", x(value), top - 4, x(value), bottom)
+      parts.append(mark)
   return _svg(width, height, parts, title)
+
+
+def scatter(
+    title: str, points: Sequence[Sequence[float]],
+    labels: Sequence[Mapping[str, str]],
+) -> str:
+  """Draws points in -1..1, coloured by group; their texts show on hovering.
+
+  Args:
+    title: what is shown.
+    points: M of (x, y).
+    labels: M of {"text", "group"}.
+  """
+  size, legend = 420, 20
+  groups = list(dict.fromkeys(label["group"] for label in labels))
+  height = size + legend * -(-len(groups) // 2) + 6
+  parts = [f'<text class="name" x="0" y="13">{html.escape(title)}</text>']
+  for (x, y), label in zip(points, labels):
+    color = groups.index(label["group"]) % _COLORS
+    parts.append(
+        f'<circle class="dot c{color}" cx="{size / 2 + x * 190:.1f}" '
+        f'cy="{size / 2 + 8 - y * 190:.1f}" r="3.2"><title>'
+        f'{html.escape(label["group"])}: {html.escape(label["text"])}'
+        "</title></circle>")
+  for i, group in enumerate(groups):
+    x, y = 8 + size / 2 * (i % 2), size + legend * (i // 2) + 12
+    parts.append(
+        f'<circle class="dot c{i % _COLORS}" cx="{x}" cy="{y - 4}" r="5"/>')
+    shown = group if len(group) <= 28 else group[:27] + "…"
+    parts.append(_text("small", x + 10, y, shown, "start"))
+  return _svg(size, height, parts, title)
 
 
 def running_mean(values: Sequence[float], window: int) -> list[float]:

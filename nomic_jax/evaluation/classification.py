@@ -17,6 +17,7 @@ import warnings
 import numpy as np
 
 from nomic_jax.errors import UserError
+from nomic_jax.evaluation import maps
 from nomic_jax.evaluation import rows
 from nomic_jax.evaluation import vectors
 from nomic_jax.evaluation.task import Outcome
@@ -75,7 +76,10 @@ class ClassificationTask(Task):
                 [number[self.train[i][1]] for i in some])
       items.append(fit.predict(found[len(used):]))
     items = np.array(items).T
-    return Outcome(items, self._worst(items))
+    rows_shown = maps.chosen([label for _, label in self.test])
+    texts, groups = zip(*(self.test[row] for row in rows_shown))
+    return Outcome(items, self._worst(items), **maps.points(
+        system, texts, groups, dict.fromkeys(groups, _PROMPT)))
 
   def scores(self, items: np.ndarray) -> dict[str, float]:
     from sklearn import metrics

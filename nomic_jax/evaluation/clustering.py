@@ -14,6 +14,7 @@ from typing import ClassVar, Hashable, Sequence
 import numpy as np
 
 from nomic_jax.errors import UserError
+from nomic_jax.evaluation import maps
 from nomic_jax.evaluation import rows
 from nomic_jax.evaluation import vectors
 from nomic_jax.evaluation.task import Outcome
@@ -60,7 +61,10 @@ class ClusteringTask(Task):
           np.full(len(texts), number), [known[label] for label in labels],
           fit.labels_], 1))
       done += len(texts)
-    return Outcome(np.concatenate(items))
+    shown = maps.chosen(self.sets[0][1])
+    texts, groups = ([column[row] for row in shown] for column in self.sets[0])
+    return Outcome(np.concatenate(items), **maps.points(
+        system, texts, groups, dict.fromkeys(groups, _PROMPT)))
 
   def scores(self, items: np.ndarray) -> dict[str, float]:
     from sklearn import metrics

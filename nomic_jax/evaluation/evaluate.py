@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`nomic-jax evaluate`: how well each system does on each task."""
 
+import contextlib
 import json
 import math
 import pathlib
@@ -11,6 +12,11 @@ import nomic_jax
 from nomic_jax.errors import UserError, nearest
 from nomic_jax.evaluation import bm25
 from nomic_jax.evaluation import compare
+from nomic_jax.evaluation import curves
+from nomic_jax.evaluation import maps
+from nomic_jax.evaluation import paths
+from nomic_jax.evaluation import published
+from nomic_jax.evaluation import report
 from nomic_jax.evaluation import systems
 from nomic_jax.evaluation import tables
 from nomic_jax.evaluation import tasks as tasks_lib
@@ -25,8 +31,9 @@ def evaluate(
     output: str | None = None,
     baselines: Sequence[str] = (),
     data: str | None = None,
+    with_curves: bool = False,
 ) -> dict:
-  """Scores models on tasks, prints tables and writes all of it as JSON.
+  """Scores models on tasks, prints tables and writes them to files.
 
   What `output` already holds for the same weights and the same task is kept
   rather than computed again; BM25 is quick and always computed.
@@ -34,10 +41,13 @@ def evaluate(
   Args:
     models: model or work directories, each "PATH" or "NAME=PATH".
     tasks: what `tasks.find` takes: names, folders.
-    output: .json file for the scores and each system's worst items.
+    output: .json file for the scores and each system's worst items; beside
+      it, with its name, the tables as .md and a page as .html.
     baselines: what to compare with: of bm25.BASELINES, or names of models.
 
     data: folder where the data of tasks given by name may lie.
+    with_curves: also score with fewer dimensions and bits, which makes a
+      .png beside `output`.
 
   Returns:
     What is written to `output`.
@@ -46,19 +56,22 @@ def evaluate(
     UserError: for an unknown baseline or task, a missing model, a name used
       twice, an empty task, embeddings that are not finite.
   """
-  paths = named_paths(models, "--model", reserved=[*bm25.BASELINES])
+  places = paths.named_paths(models, "--model", reserved=[*bm25.BASELINES])
   for name in baselines:
-    if name not in bm25.BASELINES and name not in paths:
+    if name not in bm25.BASELINES and name not in places:
       raise UserError(
           f"--baseline={name}: unknown; expected one of "
-          f"{', '.join([*bm25.BASELINES, *paths])}."
-          f"{nearest(name, [*bm25.BASELINES, *paths])}"
+          f"{', '.join([*bm25.BASELINES, *places])}."
+          f"{nearest(name, [*bm25.BASELINES, *places])}"
       )
-  if not any(tasks) or not (paths or baselines):
+  if not any(tasks) or not (places or baselines):
     raise UserError(
         "nothing to evaluate: give --tasks=DIR and --model=DIR or "
         "--baseline=bm25"
     )
+  if output and not str(output).endswith(".json"):
+    raise UserError(
+        f"--output={output}: expected a name that ends in .json")
   if data and not pathlib.Path(data).is_dir():
     raise UserError(f"--data={data}: no such folder")
   read = tasks_lib.find(tasks, pathlib.Path(data) if data else None)
@@ -68,54 +81,41 @@ def evaluate(
   for name in baselines:
     if name in bm25.BASELINES:
       results.append(_result(
-          name, None, systems.Lexical(name), read, prints, known={}))
-  for name, path in paths.items():
+          name, None, systems.Lexical(name), read, prints, {}, False))
+  for name, path in places.items():
     print(f"{name}: {path}")
     system = systems.Dense(nomic_jax.load(path))
-    results.append(_result(name, str(path), system, read, prints, known))
+    results.append(_result(
+        name, str(path), system, read, prints, known, with_curves))
   written = {
       "tasks": {
           t.name: {
               "kind": t.kind, "path": t.path, "size": t.size,
               "metrics": list(t.metrics), "group": t.group,
-              "published": dict(t.published), "fingerprint": prints[t.name],
+              "published": {**published.of(t.name), **t.published},
+              "fingerprint": prints[t.name],
           } for t in read
       },
       "baselines": list(baselines),
       "models": results,
   }
   if output:
-    with replacing(output) as temporary:
-      temporary.write_text(json.dumps(written) + "\n")
+    _write(pathlib.Path(output), written)
   print("\n".join(tables.text(written)))
   return written
 
 
-def named_paths(
-    specs: Sequence[str], flag: str, reserved: Sequence[str] = ()
-) -> dict[str, pathlib.Path]:
-  """Reads "PATH" (named by its last part) and "NAME=PATH", in order.
-
-  Raises:
-    UserError: if a path does not exist or a name stands for two things.
-  """
-  paths = {}
-  for spec in specs:
-    name, equals, path = spec.partition("=")
-    if not equals or "/" in name or pathlib.Path(spec).exists():
-      path = spec
-      name = pathlib.Path(spec).resolve().name
-    if not path or not pathlib.Path(path).exists():
-      raise UserError(
-          f"{flag}={spec}: no such directory; expected PATH or NAME=PATH"
-      )
-    if name in paths or name in reserved:
-      raise UserError(
-          f"{flag}={spec}: the name '{name}' is taken; give another as "
-          "NAME=PATH"
-      )
-    paths[name] = pathlib.Path(path)
-  return paths
+def _write(output: pathlib.Path, results: dict) -> None:
+  """Writes the .json, and what is made of it for people."""
+  with replacing(output) as temporary:
+    temporary.write_text(json.dumps(results) + "\n")
+  with replacing(output.with_suffix(".md")) as temporary:
+    temporary.write_text(tables.markdown(results), encoding="utf-8")
+  if any("curve" in result for model in results["models"]
+         for result in model["tasks"].values()):
+    with replacing(output.with_suffix(".png")) as temporary:
+      curves.draw(results, temporary)
+  report.report([], str(output), str(output.with_suffix(".html")))
 
 
 def _known(output: str | None) -> dict[str, dict]:
@@ -137,6 +137,7 @@ def _result(
     tasks: Sequence[Task],
     prints: dict[str, str],
     known: dict[str, dict],
+    with_curves: bool,
 ) -> dict:
   """Runs every task that the system can, or takes what is known, as JSON."""
   found = {}
@@ -146,25 +147,40 @@ def _result(
       continue
     key = vectors.text_fingerprint(
         fingerprint, prints[task.name], task.metrics, compare.DRAWS)
-    if key in known:
+    wanted = with_curves and task.kind != "mteb"
+    if key in known and (not wanted or "curve" in known[key]):
       print(f"{name} on {task.name}: already in the output file, kept")
       found[task.name] = known[key]
       continue
-    outcome = task.run(system)
-    scores = task.scores(outcome.items)
-    for metric, value in scores.items():
-      if not math.isfinite(value):
-        print(f"{name} on {task.name}: no {metric}, since all is alike to it")
-    drawn = compare.draws(task, outcome.items)
-    main = scores[task.metrics[0]]
-    found[task.name] = {
-        "fingerprint": key,
-        "scores": {m: _number(v) for m, v in scores.items()},
-        "interval": [_number(v) for v in compare.interval(main, drawn)],
-        "draws": [_number(round(v, 6)) for v in drawn.tolist()],
-        "worst": list(outcome.worst),
-    }
+    keep = task.kind != "mteb" and isinstance(system, systems.Dense)
+    with system.remembering() if keep else contextlib.nullcontext():
+      found[task.name] = {"fingerprint": key} | _scored(name, system, task)
+      if wanted:
+        found[task.name]["curve"] = curves.curve(task, system)
   return {"name": name, "path": path, "tasks": found}
+
+
+def _scored(
+    name: str, system: systems.Dense | systems.Lexical, task: Task
+) -> dict:
+  """Runs one task; returns what is written of it."""
+  outcome = task.run(system)
+  scores = task.scores(outcome.items)
+  for metric, value in scores.items():
+    if not math.isfinite(value):
+      print(f"{name} on {task.name}: no {metric}, since all is alike to it")
+  drawn = compare.draws(task, outcome.items)
+  main = scores[task.metrics[0]]
+  found = {
+      "scores": {m: _number(v) for m, v in scores.items()},
+      "interval": [_number(v) for v in compare.interval(main, drawn)],
+      "draws": [_number(round(v, 6)) for v in drawn.tolist()],
+      "worst": list(outcome.worst),
+  }
+  if outcome.vectors is not None:
+    found["map"] = {
+        "points": maps.project(outcome.vectors), "labels": outcome.labels}
+  return found
 
 
 def _number(value: float) -> float | None:

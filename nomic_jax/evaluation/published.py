@@ -41,8 +41,6 @@ SCORES: dict[str, dict[str, float]] = {
         "mteb-en-v1", _MTEB, 71.2, 42.5, 83.7, 55.0, 48.0, 80.8, 30.7, 59.9),
     "nomic-embed-text-v1.5": {"mteb-en-v1": 62.28},
 }
-# Of nomic-embed-text-v1.5 on all of mteb-en-v1, by dimension.
-MATRYOSHKA = {768: 62.28, 512: 61.96, 256: 61.04, 128: 59.34, 64: 56.10}
 
 
 def of(name: str) -> dict[str, float]:

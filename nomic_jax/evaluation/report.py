@@ -6,7 +6,6 @@ The page needs nothing but itself: charts are inline SVG, and it is readable on
 a light and on a dark screen.
 """
 
-import html
 import json
 import pathlib
 import statistics
@@ -15,11 +14,10 @@ from typing import Sequence
 from nomic_jax import metrics
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import charts
-from nomic_jax.evaluation import tables
-from nomic_jax.evaluation.evaluate import named_paths
+from nomic_jax.evaluation import page
+from nomic_jax.evaluation import report_scores
+from nomic_jax.evaluation.paths import named_paths
 from nomic_jax.files import replacing
-
-_EXAMPLES = 8  # worst queries shown
 
 
 def report(
@@ -46,14 +44,14 @@ def report(
     raise UserError("nothing to report: give --workdir=DIR or --scores=FILE")
   body = []
   if results:
-    body += _scores_section(results)
+    body += report_scores.scores(results)
   if stages:
     body += _stages_section(stages)
   if results:
-    body += _worst_section(results)
+    body += report_scores.worst(results)
   body += _config_section(stages)
   with replacing(output) as temporary:
-    temporary.write_text(_page(body), encoding="utf-8")
+    temporary.write_text(page.page(body), encoding="utf-8")
 
 
 def _read_stage(name: str, path: pathlib.Path) -> dict:
@@ -75,7 +73,7 @@ def _read_scores(path: str) -> dict:
   try:
     results = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
     results["models"][0]["tasks"]
-    [about["size"] for about in results["tasks"].values()]
+    [(about["kind"], about["size"]) for about in results["tasks"].values()]
   except OSError as e:
     raise UserError(
         f"--scores={path}: {e.strerror}; expected the file that nomic-jax "
@@ -98,54 +96,12 @@ def _series(rows: list[dict], key: str) -> tuple[list[float], list[float]]:
   return [s for s, _ in pairs], [v for _, v in pairs]
 
 
-def _scores_section(results: dict) -> list[str]:
-  parts = ["<h2>Scores on held-out text</h2>"]
-  for task, about in results["tasks"].items():
-    scores = {
-        m["name"]: m["tasks"][task]["scores"] for m in results["models"]
-        if task in m["tasks"]}
-    against = tables.reference(results, task)
-    parts.append(
-        f"<p><b>{_escape(task)}</b>: {_escape(about['size'])}. "
-        f"{_headline(scores, about['metrics'][0], against)}</p>"
-    )
-    charted = [
-        charts.bars(m, [(name, s[m]) for name, s in scores.items()], against)
-        for m in about["metrics"][:3]
-    ]
-    parts += ['<div class="charts thirds">', *charted, "</div>"]
-    parts += [_table([_escape(h) for h in t.head], t.rows)
-              for t in tables.tables(results) if t.title.startswith(task)]
-  return parts
-
-
-def _headline(
-    scores: dict[str, dict], metric: str, against: str | None
-) -> str:
-  """Says which model is best and how far from the baseline it is."""
-  models = {n: s[metric] for n, s in scores.items() if n != against}
-  if not models:
-    return ""
-  best = max(models, key=models.get)
-  text = f"Best: <b>{_escape(best)}</b>, {metric} {models[best]:.3f}"
-  if against is None:
-    return text + "."
-  other = scores[against][metric]
-  side = "above" if models[best] >= other else "below"
-  return (f"{text}, {abs(models[best] - other):.3f} {side} {against} (the "
-          "dashed line).")
-
-
-def _is_baseline(model: dict) -> bool:
-  return model["path"] is None
-
-
 def _stages_section(stages: list[dict]) -> list[str]:
   heads = ["stage", "steps", "minutes", "tokens/s", "padding", "loss, first",
            "loss, last", "peak learning rate"]
   total = sum(
       max(_series(stage["rows"], "seconds")[1], default=0) for stage in stages)
-  parts = ["<h2>Training</h2>", _table(heads, [
+  parts = ["<h2>Training</h2>", page.table(heads, [
       _stage_cells(stage) for stage in stages])]
   parts.append(
       f'<p class="note">Together {total / 60:.1f} minutes. Tokens/s, which '
@@ -158,7 +114,7 @@ def _stages_section(stages: list[dict]) -> list[str]:
 
 def _figure(stage: dict) -> str:
   """Returns the curves of one training, one below the other."""
-  parts = [f"<figure><figcaption>{_escape(stage['name'])}</figcaption>"]
+  parts = [f"<figure><figcaption>{page.escape(stage['name'])}</figcaption>"]
   steps, losses = _series(stage["rows"], "loss")
   if steps:
     window = max(len(losses) // 25, 1) | 1
@@ -184,7 +140,7 @@ def _stage_cells(stage: dict) -> list[str]:
   _, paddings = _series(rows, "padding")
   part = max(len(losses) // 20, 1)
   return [
-      _escape(stage["name"]),
+      page.escape(stage["name"]),
       f"{rows[-1]['step']:,}" if rows else "–",
       f"{clock[-1] / 60:.1f}" if clock else "–",
       f"{statistics.median(speeds):,.0f}" if speeds else "–",
@@ -193,41 +149,6 @@ def _stage_cells(stage: dict) -> list[str]:
       f"{statistics.fmean(losses[-part:]):.3f}" if losses else "–",
       f"{max(rates):.2g}" if rates else "–",
   ]
-
-
-def _worst_section(results: dict) -> list[str]:
-  """Shows what the best model gets most wrong, for each task."""
-  parts = []
-  for task in results["tasks"]:
-    models = [m for m in results["models"] if not _is_baseline(m)]
-    if not models:
-      continue
-    metric = results["tasks"][task]["metrics"][0]
-    best = max(models, key=lambda m: m["tasks"][task]["scores"][metric])
-    parts.append(
-        f"<h2>Where {_escape(best['name'])} is most wrong on "
-        f"{_escape(task)}</h2><p class=\"note\">Queries whose answer came last "
-        "or not at all, the most confident mistakes first.</p>"
-    )
-    for worst in best["tasks"][task]["worst"][:_EXAMPLES]:
-      place = f"at rank {worst['rank']}" if worst["rank"] else (
-          "not among the first 100")
-      hits = "".join(
-          f"<li value=\"{i}\"><span class=\"score\">{hit['score']:.3f}</span> "
-          f"{_hit(hit)}</li>" for i, hit in enumerate(worst["retrieved"], 1))
-      parts.append(
-          f"<div class=\"query\"><p class=\"asked\">{_escape(worst['query'])}"
-          f"</p><p><span class=\"tag\">answer {place}:</span> "
-          f"{_hit(worst['answer'])}</p><ol>{hits}</ol></div>"
-      )
-  return parts
-
-
-def _hit(hit: dict) -> str:
-  text = f"<code>{_escape(hit['title'])}</code>"
-  if hit["location"]:
-    text += f' <span class="place">{_escape(hit["location"])}</span>'
-  return text
 
 
 def _config_section(stages: list[dict]) -> list[str]:
@@ -239,32 +160,8 @@ def _config_section(stages: list[dict]) -> list[str]:
       except ValueError:
         pass  # shown as it stands
       parts.append(
-          f"<details><summary>{_escape(stage['name'])}: "
-          f"{_escape(str(stage['path'] / file))}</summary>"
-          f"<pre>{_escape(text)}</pre></details>"
+          f"<details><summary>{page.escape(stage['name'])}: "
+          f"{page.escape(str(stage['path'] / file))}</summary>"
+          f"<pre>{page.escape(text)}</pre></details>"
       )
   return ["<h2>Configuration</h2>", *parts] if parts else []
-
-
-def _table(heads: list[str], rows: list[list[str]]) -> str:
-  """Returns a table of cells that are HTML already."""
-  head = "".join(f"<th>{_escape(h)}</th>" for h in heads)
-  body = "".join(
-      "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>"
-      for row in rows)
-  return (f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
-          f"<tbody>{body}</tbody></table></div>")
-
-
-def _escape(text: str) -> str:
-  return html.escape(str(text))
-
-
-def _page(body: list[str]) -> str:
-  return (
-      '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-      '<meta name="viewport" content="width=device-width, initial-scale=1">'
-      f"<title>nomic_jax report</title><style>{charts.STYLE}</style></head>\n"
-      "<body><main><h1>nomic_jax: trainings and scores</h1>\n"
-      + "\n".join(body) + "\n</main></body></html>\n"
-  )

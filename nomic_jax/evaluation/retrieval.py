@@ -13,6 +13,7 @@ from typing import Callable, ClassVar, Iterable, Mapping, Sequence
 import numpy as np
 
 from nomic_jax.errors import UserError
+from nomic_jax.evaluation import maps
 from nomic_jax.evaluation import vectors
 from nomic_jax.evaluation.task import Outcome
 from nomic_jax.evaluation.task import Task
@@ -21,6 +22,7 @@ from nomic_jax.evaluation.task import title
 METRICS = ("nDCG@10", "MRR@10", "recall@100", "MAP@100", "recall@10")
 DEPTH = 100  # documents kept per query: what the deepest metric reads
 _WORST = 20  # queries kept for people to read
+_MAPPED = 200  # queries on the map of vectors
 _SHOWN = 3  # documents shown for each of them
 
 
@@ -76,7 +78,17 @@ class RetrievalTask(Task):
         items=np.stack([found[m] for m in self.metrics], 1),
         worst=worst(
             self.queries, lambda _, document: self._shown(document), scores,
-            rankings, self.relevant))
+            rankings, self.relevant),
+        **self._map(system))
+
+  def _map(self, system) -> dict:
+    """Some queries and the best answer of each."""
+    asked = range(min(len(self.queries), _MAPPED))
+    texts = [self.queries[q] for q in asked] + [
+        self.documents[_best(self.relevant[q])] for q in asked]
+    groups = ["query"] * len(asked) + ["document"] * len(asked)
+    return maps.points(
+        system, texts, groups, dict(zip(("query", "document"), self.prompts)))
 
   def scores(self, items: np.ndarray) -> dict[str, float]:
     return dict(zip(self.metrics, map(float, items.mean(0))))

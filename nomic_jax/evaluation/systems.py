@@ -3,15 +3,18 @@
 """Systems to score: models that embed, and BM25 that compares words."""
 
 import contextlib
+import copy
 from typing import Iterator, Sequence
 
 import numpy as np
 
+from nomic_jax import quantize
 from nomic_jax.evaluation import bm25
 from nomic_jax.evaluation import vectors
 
 # Names of the prompts of queries and of documents.
 SEARCH = ("search_query", "search_document")
+_REMEMBERED = 100_000  # texts whose vectors are kept while a task runs
 
 
 class Dense:
@@ -20,26 +23,33 @@ class Dense:
   def __init__(self, model):
     """`model` is a `nomic_jax.embed.Model`."""
     self.model = model
+    self.dim, self.precision = None, "float32"
+    self._remembered = None
 
   def fingerprint(self) -> str:
-    return vectors.model_fingerprint(self.model)
+    return vectors.text_fingerprint(
+        vectors.model_fingerprint(self.model), self.dim, self.precision)
 
-  def encode(
-      self, texts: Sequence[str], prompt: str, normalize: bool = True
-  ) -> np.ndarray:
-    """Returns [N, D] float32; each different text is embedded once.
+  def at(self, dim: int | None, precision: str = "float32") -> "Dense":
+    """Returns the system with its vectors cut and quantised.
 
-    Raises:
-      UserError: if a vector is not finite.
+    Args:
+      dim: keep this many dimensions; None keeps all.
+      precision: of `quantize.PRECISIONS`. Vectors are compared by the cosine
+        of what is stored, which for binary orders as the Hamming distance.
     """
-    different = dict.fromkeys(texts)
-    found = vectors.encode(
-        self.model, list(different), prompt, normalize=normalize,
-        show_progress=True)
-    if len(different) == len(texts):
-      return found
-    place = {text: i for i, text in enumerate(different)}
-    return found[[place[text] for text in texts]]
+    other = copy.copy(self)  # remembers what this one does
+    other.dim, other.precision = dim, precision
+    return other
+
+  @contextlib.contextmanager
+  def remembering(self) -> Iterator[None]:
+    """Keeps the vectors of texts, so that none is embedded twice."""
+    self._remembered = {}
+    try:
+      yield
+    finally:
+      self._remembered = None
 
   @contextlib.contextmanager
   def limited(self, tokens: int) -> Iterator[None]:
@@ -50,6 +60,42 @@ class Dense:
       yield
     finally:
       self.model.max_tokens = usual
+
+  def encode(
+      self, texts: Sequence[str], prompt: str, normalize: bool = True
+  ) -> np.ndarray:
+    """Returns [N, D] float32; each different text is embedded once.
+
+    Raises:
+      UserError: if a vector is not finite.
+    """
+    found = self._whole(texts, prompt)[:, :self.dim]
+    if self.precision == "int8":
+      found = quantize.quantize(found, "int8").astype(np.float32)
+    elif self.precision == "binary":
+      stored = quantize.quantize(found, "binary").view(np.uint8) ^ 128
+      found = 2 * np.unpackbits(stored, axis=1).astype(np.float32) - 1
+    if normalize:
+      length = np.linalg.norm(found, axis=1, keepdims=True)
+      found = found / np.maximum(length, 1e-12)
+    return found
+
+  def _whole(self, texts: Sequence[str], prompt: str) -> np.ndarray:
+    """Vectors of full width and precision, of any length."""
+    known = {}
+    if self._remembered is not None:
+      known = self._remembered.setdefault((prompt, self.model.max_tokens), {})
+    fresh = [text for text in dict.fromkeys(texts) if text not in known]
+    made = np.zeros((0, 0), np.float32)
+    if fresh:
+      made = vectors.encode(
+          self.model, fresh, prompt, normalize=False, show_progress=True)
+      if len(fresh) == len(texts) and len(texts) > _REMEMBERED:
+        return made
+    found = {**known, **dict(zip(fresh, made))}
+    if len(found) <= _REMEMBERED:
+      known.update(found)
+    return np.stack([found[text] for text in texts])
 
   def search(
       self, queries: Sequence[str], documents: Sequence[str], k: int,

@@ -3,9 +3,11 @@
 """Results as tables: aligned for a terminal, or in Markdown."""
 
 import math
-from typing import NamedTuple, Sequence
+from typing import Mapping, NamedTuple, Sequence
 
 from nomic_jax.evaluation import compare
+from nomic_jax.evaluation import mteb_tasks
+from nomic_jax.evaluation import published
 
 
 class Table(NamedTuple):
@@ -17,8 +19,12 @@ class Table(NamedTuple):
   note: str = ""
 
 
+MARK = (f"* 95 % of {compare.DRAWS:,} paired bootstrap draws lie on that side "
+        "of 0")
+
+
 def text(results: dict) -> list[str]:
-  """Returns the lines of one aligned table per task, and one of all."""
+  """Returns the lines of the aligned tables."""
   lines = []
   for table in tables(results):
     widths = [
@@ -33,9 +39,110 @@ def text(results: dict) -> list[str]:
   return lines[1:]
 
 
+def markdown(results: dict) -> str:
+  """Returns the tables in Markdown."""
+  def line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(
+        cell.strip().replace("|", "\\|").replace("*", "\\*")
+        for cell in cells) + " |"
+
+  parts = []
+  for table in tables(results):
+    parts += [
+        f"## {table.title}", "", line(table.head),
+        "|---" + "|---:" * (len(table.head) - 1) + "|",
+        *map(line, table.rows), ""]
+    if table.note:
+      parts += [table.note.replace("*", "\\*"), ""]
+  return "\n".join(parts)
+
+
 def tables(results: dict) -> list[Table]:
-  """Returns one table per task: systems and all their scores."""
-  return [_of_task(results, name) for name in results["tasks"]]
+  """Returns a table per task, one of all if there are several, and curves.
+
+  Tasks of a suite that is large stand in the table of all alone.
+  """
+  found = [_of_task(results, name) for name, about in results["tasks"].items()
+           if about["kind"] != "mteb"]
+  if len(results["tasks"]) > 1 or not found:
+    found.append(overall(results))
+  return found + _of_curves(results)
+
+
+def overall(results: dict) -> Table:
+  """Main scores in per cent: a row per task and group, a column per system."""
+  systems = [model["name"] for model in results["models"]]
+  by_system = {name: {} for name in systems}
+  rows = []
+  marked = False
+  others: dict[str, None] = {}
+  for task, about in results["tasks"].items():
+    cells = []
+    for name in systems:
+      score = main_scores(results, task).get(name)
+      if score is None:
+        cells.append("–")
+        continue
+      by_system[name][task] = score
+      result = _result(results, task, name)
+      low, high = result["interval"]
+      width = "" if low is None else f" ±{50 * (high - low):.1f}"
+      gap = difference(results, task, name)
+      star = "*" if gap and gap.significant else " "
+      marked |= star == "*"
+      cells.append(f"{100 * score:.1f}{width}{star}")
+    rows.append((f"{task}, {about['metrics'][0]}", cells, about["published"]))
+  for group, members in _groups(results).items():
+    cells = [
+        f"{100 * members[n][0]:.1f} " if n in members else "–" for n in systems]
+    count = max(count for _, count in members.values())
+    rows.append(
+        (f"{group}, mean of {count}", cells, published.of(group)))
+  for _, _, known in rows:
+    others |= dict.fromkeys(known)
+  head = ["", *systems, *(f"{name} (published)" for name in others)]
+  return Table(
+      "All tasks: main scores in per cent", head,
+      [[name, *cells, *(f"{known[o]:.1f}" if o in known else ""
+                        for o in others)] for name, cells, known in rows],
+      "* differs from the baseline: " + MARK[2:] if marked else "")
+
+
+def _groups(results: dict) -> dict[str, dict[str, tuple[float, int]]]:
+  """Returns (mean, count) by system of each group of tasks that is whole."""
+  found: dict[str, dict[str, tuple[float, int]]] = {}
+  members: dict[str, list[str]] = {}
+  for task, about in results["tasks"].items():
+    if about["group"] and not about["group"].startswith(mteb_tasks.SUITE):
+      members.setdefault(about["group"], []).append(task)
+  for model in results["models"]:
+    name = model["name"]
+    scores = {t: main_scores(results, t).get(name) for t in results["tasks"]}
+    scores = {t: s for t, s in scores.items() if s is not None}
+    for group, mean in mteb_tasks.averages(scores).items():
+      found.setdefault(group, {})[name] = mean
+    for group, tasks in members.items():
+      if len(tasks) > 1 and all(t in scores for t in tasks):
+        found.setdefault(group, {})[name] = (
+            sum(scores[t] for t in tasks) / len(tasks), len(tasks))
+  return found
+
+
+def _of_curves(results: dict) -> list[Table]:
+  found = []
+  for task, about in results["tasks"].items():
+    for model in results["models"]:
+      points = model["tasks"].get(task, {}).get("curve", ())
+      if not points:
+        continue
+      dims = sorted({p["dim"] for p in points}, reverse=True)
+      score = {(p["precision"], p["dim"]): number(p["score"]) for p in points}
+      kinds = dict.fromkeys(p["precision"] for p in points)
+      found.append(Table(
+          f"{model['name']} on {task}: {about['metrics'][0]} by dimensions",
+          ["", *map(str, dims)],
+          [[k, *(score.get((k, dim), "") for dim in dims)] for k in kinds]))
+  return found
 
 
 def reference(results: dict, task: str) -> str | None:
@@ -43,10 +150,11 @@ def reference(results: dict, task: str) -> str | None:
 
   Without a baseline it is the first of several models.
   """
-  scores = main_scores(results, task)
+  scores = {n: score for n, score in main_scores(results, task).items()
+            if score is not None}
   named = [n for n in results.get("baselines", ()) if n in scores]
   if named:
-    return max(named, key=lambda n: _or_low(scores[n]))
+    return max(named, key=scores.get)
   return next(iter(scores)) if len(scores) > 1 else None
 
 
@@ -63,16 +171,18 @@ def difference(
 ) -> compare.Difference | None:
   """Of a system and the `reference` of the task, if there are both."""
   against = reference(results, task)
-  found = {m["name"]: m["tasks"].get(task) for m in results["models"]}
   scores = main_scores(results, task)
-  if against is None or name == against or not found.get(name):
-    return None
-  if scores[name] is None or scores[against] is None:
+  if against is None or name == against or scores.get(name) is None:
     return None
   drawn, other = (
-      [math.nan if v is None else v for v in found[n]["draws"]]
-      for n in (name, against))
+      [math.nan if v is None else v
+       for v in _result(results, task, n)["draws"]] for n in (name, against))
   return compare.difference(scores[name], drawn, scores[against], other)
+
+
+def _result(results: dict, task: str, name: str) -> Mapping:
+  return next(
+      m["tasks"][task] for m in results["models"] if m["name"] == name)
 
 
 def _of_task(results: dict, name: str) -> Table:
@@ -88,20 +198,15 @@ def _of_task(results: dict, name: str) -> Table:
     if name not in model["tasks"]:
       continue
     found = model["tasks"][name]
-    low, high = map(number, found["interval"])
+    low, high = found["interval"]
     row = [model["name"], *(number(found["scores"][m]) for m in metrics),
-           f"{low}–{high}"]
+           "–" if low is None else f"{low:.3f}–{high:.3f}"]
     if against is not None:
       gap = difference(results, name, model["name"])
       row.append(signed(gap))
       marked |= gap is not None and gap.significant
     rows.append(row)
-  note = MARK if marked else ""
-  return Table(f"{name}: {task['size']}", head, rows, note)
-
-
-MARK = (f"* 95 % of {compare.DRAWS:,} paired bootstrap draws lie on that side "
-        "of 0")
+  return Table(f"{name}: {task['size']}", head, rows, MARK if marked else "")
 
 
 def number(value: float | None) -> str:
@@ -113,7 +218,3 @@ def signed(gap: compare.Difference | None) -> str:
   if gap is None:
     return ""
   return f"{gap.value:+.3f}{'*' if gap.significant else ' '}"
-
-
-def _or_low(value: float | None) -> float:
-  return -math.inf if value is None else value

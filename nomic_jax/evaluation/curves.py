@@ -1,0 +1,90 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""How much of a score is left with fewer dimensions and fewer bits."""
+
+import math
+import pathlib
+from typing import Sequence
+
+from nomic_jax import quantize
+from nomic_jax.evaluation import systems
+from nomic_jax.evaluation.task import Task
+
+_SMALLEST = 64  # dimension of the paper's curve, for models as wide
+
+
+def dims(width: int, trained: Sequence[int] = ()) -> list[int]:
+  """Returns the dimensions to try, falling.
+
+  Args:
+    width: of the model's vectors.
+    trained: dimensions that the model was trained for; without any it is
+      halved, down to 64 or so, in whole bytes of bits.
+  """
+  found = {width, *trained}
+  dim = width
+  while not trained and dim % 2 == 0 and dim // 2 >= min(
+      _SMALLEST, width // 4):
+    dim //= 2
+    found.add(dim)
+  return sorted((d for d in found if d % 8 == 0 or d == width), reverse=True)
+
+
+def curve(task: Task, system: systems.Dense) -> list[dict]:
+  """Returns the main score at each dimension and precision.
+
+  Each is {"dim", "precision", "bytes" of a vector, "score"}.
+  """
+  model = system.model
+  found = []
+  for precision in quantize.PRECISIONS:
+    for dim in dims(model.config.output_width, model.matryoshka_dims):
+      if precision == "binary" and dim % 8:
+        continue
+      dtype, columns = quantize.stored_as(precision, dim)
+      outcome = task.run(system.at(dim, precision))
+      score = task.main(outcome.items)
+      found.append({
+          "dim": dim, "precision": precision,
+          "bytes": columns * dtype.itemsize,
+          "score": score if math.isfinite(score) else None})
+  return found
+
+
+def draw(results: dict, path: pathlib.Path) -> None:
+  """Writes a PNG of all curves: a panel per task, a colour per model."""
+  from matplotlib import figure
+  from matplotlib import ticker
+
+  names = [t for t in results["tasks"]
+           if any("curve" in m["tasks"].get(t, {}) for m in results["models"])]
+  columns = min(len(names), 3)
+  rows = -(-len(names) // columns)
+  picture = figure.Figure(
+      figsize=(4.6 * columns, 3.6 * rows), layout="constrained", dpi=140)
+  panels = picture.subplots(rows, columns, squeeze=False).flat
+  styles = dict(zip(quantize.PRECISIONS, ("o-", "s--", "^:")))
+  for panel, name in zip(panels, names):
+    seen = set()
+    for number, model in enumerate(results["models"]):
+      for precision, style in styles.items():
+        points = [
+            p for p in model["tasks"].get(name, {}).get("curve", ())
+            if p["precision"] == precision and p["score"] is not None]
+        seen |= {p["dim"] for p in points}
+        if points:
+          panel.plot(
+              [p["dim"] for p in points], [p["score"] for p in points], style,
+              color=f"C{number}", markersize=4,
+              label=f"{model['name']}, {precision}")
+    panel.set_xscale("log", base=2)
+    panel.set_xticks(sorted(seen))
+    panel.xaxis.set_major_formatter(ticker.ScalarFormatter())
+    panel.xaxis.set_minor_locator(ticker.NullLocator())
+    panel.set(title=name, xlabel="dimensions",
+              ylabel=results["tasks"][name]["metrics"][0])
+    panel.grid(alpha=0.3)
+    panel.legend(fontsize=7)
+  for panel in list(panels)[len(names):]:
+    panel.set_visible(False)
+  picture.savefig(path, format="png")

@@ -1,0 +1,69 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Vectors on a plane, to look at: PCA, and UMAP where it is installed."""
+
+import collections
+import importlib.util
+from typing import Hashable, Sequence
+
+import numpy as np
+
+from nomic_jax.evaluation.task import title
+
+_TEXTS = 400
+_GROUPS = 8
+
+
+def project(vectors: np.ndarray) -> dict[str, list[list[float]]]:
+  """Returns [M, 2] by the name of the method, scaled to -1..1."""
+  from sklearn import decomposition
+
+  found = {"PCA": decomposition.PCA(2, random_state=0).fit_transform(vectors)}
+  if importlib.util.find_spec("umap"):
+    import umap
+
+    found["UMAP"] = umap.UMAP(
+        n_neighbors=min(15, len(vectors) - 1), metric="cosine", random_state=0
+    ).fit_transform(vectors)
+  return {
+      name: np.round(
+          (points - points.mean(0)) / max(
+              np.abs(points - points.mean(0)).max(), 1e-12), 4).tolist()
+      for name, points in found.items()}
+
+
+def chosen(labels: Sequence[Hashable]) -> list[int]:
+  """Returns rows of the commonest labels, about as many of each."""
+  common = [label for label, _ in collections.Counter(
+      labels).most_common(_GROUPS)]
+  left = dict.fromkeys(common, _TEXTS // len(common))
+  rows = []
+  for row, label in enumerate(labels):
+    if left.get(label, 0):
+      left[label] -= 1
+      rows.append(row)
+  return rows
+
+
+def points(
+    system, texts: Sequence[str], groups: Sequence[Hashable],
+    prompts: dict[Hashable, str],
+) -> dict:
+  """Returns `Outcome`'s vectors and labels of some texts.
+
+  Args:
+    system: embeds them; a Lexical has no vectors.
+    texts: M texts.
+    groups: of each; a group's points share a colour.
+    prompts: of each group.
+  """
+  if len(texts) < 3 or not hasattr(system, "encode"):
+    return {}
+  made = {}
+  for group in dict.fromkeys(groups):
+    some = [t for t, g in zip(texts, groups) if g == group]
+    made[group] = iter(system.encode(some, prompts[group]))
+  return {
+      "vectors": np.stack([next(made[group]) for group in groups]),
+      "labels": [{"text": title(text)[:80], "group": str(group)}
+                 for text, group in zip(texts, groups)]}

@@ -1,0 +1,35 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Directories that the command line names, as PATH or NAME=PATH."""
+
+import pathlib
+from typing import Sequence
+
+from nomic_jax.errors import UserError
+
+
+def named_paths(
+    specs: Sequence[str], flag: str, reserved: Sequence[str] = ()
+) -> dict[str, pathlib.Path]:
+  """Reads "PATH" (named by its last part) and "NAME=PATH", in order.
+
+  Raises:
+    UserError: if a path does not exist or a name stands for two things.
+  """
+  paths = {}
+  for spec in specs:
+    name, equals, path = spec.partition("=")
+    if not equals or "/" in name or pathlib.Path(spec).exists():
+      path = spec
+      name = pathlib.Path(spec).resolve().name
+    if not path or not pathlib.Path(path).exists():
+      raise UserError(
+          f"{flag}={spec}: no such directory; expected PATH or NAME=PATH"
+      )
+    if name in paths or name in reserved:
+      raise UserError(
+          f"{flag}={spec}: the name '{name}' is taken; give another as "
+          "NAME=PATH"
+      )
+    paths[name] = pathlib.Path(path)
+  return paths
