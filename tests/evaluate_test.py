@@ -96,6 +96,22 @@ def test_known_results_are_kept_until_the_weights_change(place):
   assert models["good"].calls
 
 
+def test_an_interrupted_evaluation_goes_on(place):
+  path, models = place
+  job = dict(models=[f"{path}/good", f"{path}/blind"],
+             tasks=[f"{path}/data"], output=path / "o.json")
+  models["blind"].params["weights"][0] = np.nan
+  with pytest.raises(UserError, match="not finite"):
+    evaluate(**job)
+  assert not (path / "o.json").exists()
+  models["blind"].params["weights"][0] = 1
+  models["good"].calls.clear()
+  evaluate(**job)
+  assert not models["good"].calls and models["blind"].calls
+  assert sorted(p.name for p in path.glob("o.*")) == [
+      "o.html", "o.json", "o.md"]
+
+
 def test_several_tasks_are_one_table_beside_what_is_published(place, capsys):
   path, models = place
   rows = [{"sentence1": "red", "sentence2": f"{word} red", "score": s}

@@ -3,6 +3,7 @@
 """`nomic-jax evaluate`: how well each system does on each task."""
 
 import contextlib
+import importlib
 import json
 import math
 import pathlib
@@ -36,7 +37,8 @@ def evaluate(
   """Scores models on tasks, prints tables and writes them to files.
 
   What `output` already holds for the same weights and the same task is kept
-  rather than computed again; BM25 is quick and always computed.
+  rather than computed again, also after an interruption; BM25 is quick and
+  always computed.
 
   Args:
     models: model or work directories, each "PATH" or "NAME=PATH".
@@ -44,7 +46,6 @@ def evaluate(
     output: .json file for the scores and each system's worst items; beside
       it, with its name, the tables as .md and a page as .html.
     baselines: what to compare with: of bm25.BASELINES, or names of models.
-
     data: folder where the data of tasks given by name may lie.
     with_curves: also score with fewer dimensions and bits, which makes a
       .png beside `output`.
@@ -74,19 +75,33 @@ def evaluate(
         f"--output={output}: expected a name that ends in .json")
   if data and not pathlib.Path(data).is_dir():
     raise UserError(f"--data={data}: no such folder")
+  if with_curves:
+    importlib.import_module("matplotlib")  # better missing now than later
   read = tasks_lib.find(tasks, pathlib.Path(data) if data else None)
   prints = {t.name: t.fingerprint() for t in read}
   known = _known(output)
   results = []
+
+  def score(name, path, system, curves_too):
+    results.append({"name": name, "path": path, "tasks": {}})
+    fingerprint = system.fingerprint()
+    for task in read:
+      if isinstance(system, systems.Lexical) and not task.lexical:
+        continue
+      key = vectors.text_fingerprint(
+          fingerprint, prints[task.name], task.metrics, compare.DRAWS)
+      results[-1]["tasks"][task.name] = _result(
+          name, system, task, key, known, curves_too and task.kind != "mteb")
+      if output:
+        with replacing(_partial(output)) as temporary:
+          temporary.write_text(json.dumps({"models": results}))
+
   for name in baselines:
     if name in bm25.BASELINES:
-      results.append(_result(
-          name, None, systems.Lexical(name), read, prints, {}, False))
+      score(name, None, systems.Lexical(name), False)
   for name, path in places.items():
     print(f"{name}: {path}")
-    system = systems.Dense(nomic_jax.load(path))
-    results.append(_result(
-        name, str(path), system, read, prints, known, with_curves))
+    score(name, str(path), systems.Dense(nomic_jax.load(path)), with_curves)
   written = {
       "tasks": {
           t.name: {
@@ -101,6 +116,7 @@ def evaluate(
   }
   if output:
     _write(pathlib.Path(output), written)
+    _partial(output).unlink(missing_ok=True)
   print("\n".join(tables.text(written)))
   return written
 
@@ -118,46 +134,42 @@ def _write(output: pathlib.Path, results: dict) -> None:
   report.report([], str(output), str(output.with_suffix(".html")))
 
 
+def _partial(output: str) -> pathlib.Path:
+  """Where results are kept until all are there."""
+  return pathlib.Path(output).with_suffix(".partial.json")
+
+
 def _known(output: str | None) -> dict[str, dict]:
-  """Returns results per fingerprint of model and task in an earlier file."""
-  try:
-    earlier = json.loads(pathlib.Path(output or "").read_text())
-    return {
-        result["fingerprint"]: result
-        for model in earlier["models"] for result in model["tasks"].values()
-    }
-  except (OSError, ValueError, KeyError, TypeError):
-    return {}  # no earlier file, or not one of ours: compute all
+  """Returns results per fingerprint of system and task in earlier files."""
+  found = {}
+  for path in (pathlib.Path(output), _partial(output)) if output else ():
+    try:
+      found |= {
+          result["fingerprint"]: result
+          for model in json.loads(path.read_text())["models"]
+          for result in model["tasks"].values()
+      }
+    except (OSError, ValueError, KeyError, TypeError):
+      pass  # no earlier file, or not one of ours: compute all
+  return found
 
 
 def _result(
-    name: str,
-    path: str | None,
-    system: systems.Dense | systems.Lexical,
-    tasks: Sequence[Task],
-    prints: dict[str, str],
-    known: dict[str, dict],
-    with_curves: bool,
+    name: str, system: systems.Dense | systems.Lexical, task: Task, key: str,
+    known: dict[str, dict], with_curves: bool,
 ) -> dict:
-  """Runs every task that the system can, or takes what is known, as JSON."""
-  found = {}
-  fingerprint = system.fingerprint()
-  for task in tasks:
-    if isinstance(system, systems.Lexical) and not task.lexical:
-      continue
-    key = vectors.text_fingerprint(
-        fingerprint, prints[task.name], task.metrics, compare.DRAWS)
-    wanted = with_curves and task.kind != "mteb"
-    if key in known and (not wanted or "curve" in known[key]):
-      print(f"{name} on {task.name}: already in the output file, kept")
-      found[task.name] = known[key]
-      continue
-    keep = task.kind != "mteb" and isinstance(system, systems.Dense)
-    with system.remembering() if keep else contextlib.nullcontext():
-      found[task.name] = {"fingerprint": key} | _scored(name, system, task)
-      if wanted:
-        found[task.name]["curve"] = curves.curve(task, system)
-  return {"name": name, "path": path, "tasks": found}
+  """Runs a task, or takes what is known, as JSON."""
+  lexical = isinstance(system, systems.Lexical)
+  if key in known and not lexical and (
+      not with_curves or "curve" in known[key]):
+    print(f"{name} on {task.name}: already in the output file, kept")
+    return known[key]
+  keep = task.kind != "mteb" and not lexical
+  with system.remembering() if keep else contextlib.nullcontext():
+    found = {"fingerprint": key} | _scored(name, system, task)
+    if with_curves:
+      found["curve"] = curves.curve(task, system)
+  return found
 
 
 def _scored(
