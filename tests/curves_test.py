@@ -10,6 +10,7 @@ import pytest
 from nomic_jax import quantize
 from nomic_jax.evaluation import curves
 from nomic_jax.evaluation import systems
+from nomic_jax.evaluation import tables
 from nomic_jax.evaluation.pairs import StsTask
 
 
@@ -85,7 +86,11 @@ def test_a_curve_falls_with_what_is_left_out(tmp_path):
   assert [sizes[p, 64] for p in quantize.PRECISIONS] == [256, 64, 8]
   results = {
       "tasks": {"sts": {"metrics": ["Spearman"]}},
-      "models": [{"name": "a", "tasks": {"sts": {"curve": points}}}]}
+      "models": [{"name": "a", "path": "p", "tasks": {"sts": {"curve": points}}}]}
+  table, = tables._of_curves(results)
+  assert table.head == ["", "64", "32", "16"] and len(table.rows) == 3
+  assert table.rows[2] == ["a, binary", *(
+      f"{found['binary', dim]:.3f}" for dim in (64, 32, 16))]
   pytest.importorskip("matplotlib")
   curves.draw(results, tmp_path / "curves")
   assert (tmp_path / "curves").read_bytes()[:4] == b"\x89PNG"

@@ -213,10 +213,10 @@ def test_intervals_cover_the_mean_of_what_was_drawn_from(tmp_path):
   rng = np.random.default_rng(0)
   covered = 0
   for _ in range(40):
-    items = np.repeat(rng.exponential(size=(50, 1)), 5, 1)
+    items = np.repeat(rng.exponential(0.1, (50, 1)), 5, 1)
     low, high = compare.interval(
         float(items.mean()), compare.draws(task, items))
-    covered += low < 1 < high
+    covered += low < 0.1 < high
   assert 33 <= covered <= 40
   assert high - low == pytest.approx(
       2 * 1.96 * items[:, 0].std() / 50 ** 0.5, rel=0.2)
@@ -232,6 +232,19 @@ def test_differences_are_paired(tmp_path):
   gap = compare.difference(*both["better"], *both["one"])
   assert gap.value == pytest.approx(0.01) and gap.significant
   assert not compare.difference(*both["same"], *both["one"]).significant
+
+
+def test_one_query_of_many_is_not_significant(tmp_path):
+  task, = tasks.find([str(beir(tmp_path / "set"))])
+  one, other = np.ones((20, 5)), np.ones((20, 5))
+  other[3] = 0.5
+  gap = compare.difference(
+      1.0, compare.draws(task, one), 0.975, compare.draws(task, other))
+  assert gap.value == pytest.approx(0.025) and not gap.significant
+  other[:9] = 0.5
+  assert compare.difference(
+      1.0, compare.draws(task, one), 0.775, compare.draws(task, other)
+  ).significant
 
 
 def _spoil(folder, name, old, new):

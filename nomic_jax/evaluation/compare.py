@@ -60,7 +60,7 @@ def interval(score: float, drawn: Sequence[float]) -> tuple[float, float]:
     return np.nan, np.nan
   low, high = np.percentile(
       finite - finite.mean(), [_TAIL, 100 - _TAIL]) + score
-  return float(low), float(high)
+  return float(low), min(float(high), 1.0)  # what no score is above
 
 
 def difference(
@@ -69,5 +69,9 @@ def difference(
 ) -> Difference:
   """Compares two systems by their scores and their `draws` of one task."""
   paired = np.asarray(drawn, np.float64) - np.asarray(other_drawn, np.float64)
-  low, high = interval(score - other, paired)
-  return Difference(score - other, low, high)
+  paired = paired[np.isfinite(paired)]
+  if not len(paired):
+    return Difference(score - other, np.nan, np.nan)
+  # Not moved as intervals are: draws that do not differ must stay 0.
+  low, high = np.percentile(paired, [_TAIL, 100 - _TAIL])
+  return Difference(score - other, float(low), float(high))

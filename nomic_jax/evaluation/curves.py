@@ -66,7 +66,8 @@ def draw(results: dict, path: pathlib.Path) -> None:
   styles = dict(zip(quantize.PRECISIONS, ("o-", "s--", "^:")))
   for panel, name in zip(panels, names):
     seen = set()
-    for number, model in enumerate(results["models"]):
+    models = [m for m in results["models"] if m["path"] is not None]
+    for number, model in enumerate(models):
       for precision, style in styles.items():
         points = [
             p for p in model["tasks"].get(name, {}).get("curve", ())

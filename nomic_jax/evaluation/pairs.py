@@ -61,8 +61,8 @@ class _Pairs(Task):
         {
             "texts": [self.first[i], self.second[i]],
             "expected": f"{self.gold[i]:g}",
-            "found": f"cosine {items[i, 0]:.3f}, of {len(items):,} pairs the "
-                     f"{len(items) - places[i, 0] + 1:,.0f}. most alike",
+            "found": f"cosine {items[i, 0]:.3f}, rank "
+                     f"{len(items) - places[i, 0] + 1:,.0f} of {len(items):,}",
         } for i in order[:_WORST]]
 
 

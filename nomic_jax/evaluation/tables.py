@@ -105,7 +105,8 @@ def overall(results: dict) -> Table:
       "All tasks: main scores in per cent", head,
       [[name, *cells, *(f"{known[o]:.1f}" if o in known else ""
                         for o in others)] for name, cells, known in rows],
-      "* differs from the baseline: " + MARK[2:] if marked else "")
+      "* differs from the baseline, or where none ran from the first: "
+      + MARK[2:] if marked else "")
 
 
 def _groups(results: dict) -> dict[str, dict[str, tuple[float, int]]]:
@@ -131,17 +132,18 @@ def _groups(results: dict) -> dict[str, dict[str, tuple[float, int]]]:
 def _of_curves(results: dict) -> list[Table]:
   found = []
   for task, about in results["tasks"].items():
+    score = {}
     for model in results["models"]:
-      points = model["tasks"].get(task, {}).get("curve", ())
-      if not points:
-        continue
-      dims = sorted({p["dim"] for p in points}, reverse=True)
-      score = {(p["precision"], p["dim"]): number(p["score"]) for p in points}
-      kinds = dict.fromkeys(p["precision"] for p in points)
+      for p in model["tasks"].get(task, {}).get("curve", ()):
+        row = score.setdefault(f"{model['name']}, {p['precision']}", {})
+        row[p["dim"]] = number(p["score"])
+    dims = sorted({dim for row in score.values() for dim in row}, reverse=True)
+    if score:
       found.append(Table(
-          f"{model['name']} on {task}: {about['metrics'][0]} by dimensions",
+          f"{task}: {about['metrics'][0]} by dimensions",
           ["", *map(str, dims)],
-          [[k, *(score.get((k, dim), "") for dim in dims)] for k in kinds]))
+          [[name, *(row.get(dim, "") for dim in dims)]
+           for name, row in score.items()]))
   return found
 
 
