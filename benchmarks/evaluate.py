@@ -38,6 +38,7 @@ def main() -> None:
   parser.add_argument("--rounds", type=int, default=1)
   parser.add_argument("--tasks", default=",".join(NAMES))
   a = parser.parse_args()
+  mteb.evaluate  # imported when it is first named
   ours = systems.Dense(nomic_jax.load(a.model))
   theirs = sentence_transformers.SentenceTransformer(a.model, device="cpu")
   theirs = sentence_transformers.SentenceTransformer(
@@ -50,9 +51,15 @@ def main() -> None:
     _write(folder, a.data)
     for name in a.tasks.split(","):
       best = [float("inf"), float("inf")]
+      # Importing what mteb needs is not part of the time.
+      their_task = mteb.get_task(name, eval_splits=["test"])
+      mteb_tasks.locate(their_task, folder)
       for _ in range(a.rounds):
         began = time.perf_counter()
-        other = _mteb(theirs, name, folder)
+        other = mteb.evaluate(
+            theirs, their_task, cache=None, show_progress_bar=False,
+            encode_kwargs={"show_progress_bar": False}
+        ).task_results[0].get_score()
         best[1] = min(best[1], time.perf_counter() - began)
         began = time.perf_counter()
         task, = tasks_lib.find([str(folder / name)])
@@ -64,15 +71,6 @@ def main() -> None:
       print(f"| {name}, {task.size} | {100 * score:.2f} ({100 * low:.1f} to "
             f"{100 * high:.1f}) | {100 * other:.2f} | {best[0]:.1f} | "
             f"{best[1]:.1f} | {best[1] / best[0]:.2f}× |", flush=True)
-
-
-def _mteb(model, name: str, folder: pathlib.Path) -> float:
-  task = mteb.get_task(name, eval_splits=["test"])
-  mteb_tasks.locate(task, folder)
-  result = mteb.evaluate(
-      model, task, cache=None, show_progress_bar=False,
-      encode_kwargs={"show_progress_bar": False}).task_results[0]
-  return result.get_score()
 
 
 def _write(folder: pathlib.Path, data: pathlib.Path) -> None:

@@ -86,7 +86,8 @@ def test_a_curve_falls_with_what_is_left_out(tmp_path):
   assert [sizes[p, 64] for p in quantize.PRECISIONS] == [256, 64, 8]
   results = {
       "tasks": {"sts": {"metrics": ["Spearman"]}},
-      "models": [{"name": "a", "path": "p", "tasks": {"sts": {"curve": points}}}]}
+      "models": [{
+          "name": "a", "path": "p", "tasks": {"sts": {"curve": points}}}]}
   table, = tables._of_curves(results)
   assert table.head == ["", "64", "32", "16"] and len(table.rows) == 3
   assert table.rows[2] == ["a, binary", *(

@@ -9,6 +9,7 @@ of the repository and holds what the repository does.
 
 import dataclasses
 import functools
+import logging
 import os
 import pathlib
 from typing import Any, ClassVar, Sequence
@@ -92,8 +93,9 @@ class MtebTask(Task):
     import mteb
     from nomic_jax.evaluation.mteb_model import MtebModel
 
+    # There are later versions of many tasks; the paper's are these.
+    logging.getLogger("mteb").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-      # There are later versions of many tasks; the paper's are these.
       warnings.filterwarnings("ignore", ".* is superseded by ")
       try:
         result = mteb.evaluate(
