@@ -69,6 +69,23 @@ def test_texts_are_embedded_once_while_they_are_remembered():
   assert len(system.model.calls) == 3, "nothing is remembered afterwards"
 
 
+def test_reading_less_keeps_the_cut_and_what_is_remembered():
+  system, short = systems.Dense(Model()), Model()
+
+  def reading(tokens):
+    short.max_tokens = tokens
+    return short
+
+  system.model.reading = reading
+  with system.remembering():
+    found = system.at(16).reading(5).encode(TEXTS[:4], "")
+    assert found.shape == (4, 16) and short.max_tokens == 5
+    system.at(32).reading(5).encode(TEXTS[:4], "")
+    assert short.calls == [TEXTS[:4]] and not system.model.calls
+    system.encode(TEXTS[:4], "")
+    assert system.model.calls, "the whole text has another vector"
+
+
 def test_a_curve_falls_with_what_is_left_out(tmp_path):
   rng = np.random.default_rng(0)
   first, second = (rng.permutation(TEXTS).tolist() for _ in range(2))

@@ -77,7 +77,7 @@ class AtLength(Task):
 
   def run(self, system) -> Outcome:
     if isinstance(system, systems.Dense):  # BM25 reads all
-      system = systems.Dense(system.model.reading(self.tokens))
+      system = system.reading(self.tokens)
     return self.task.run(system)
 
   def scores(self, items: np.ndarray) -> dict[str, float]:

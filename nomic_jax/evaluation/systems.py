@@ -42,6 +42,12 @@ class Dense:
     other.dim, other.precision = dim, precision
     return other
 
+  def reading(self, tokens: int) -> "Dense":
+    """Returns the system with its model reading so much of a text."""
+    other = copy.copy(self)
+    other.model = self.model.reading(tokens)
+    return other
+
   @contextlib.contextmanager
   def remembering(self) -> Iterator[None]:
     """Keeps the vectors of texts, so that none is embedded twice."""
