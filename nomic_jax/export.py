@@ -56,8 +56,8 @@ def export(
 
 def _checkpoint(workdir: str, step: str) -> str:
   """The path of a work directory's checkpoint; its own for the latest."""
-  if step == "latest":
-    return workdir
+  if step == "latest" or not (pathlib.Path(workdir) / "checkpoints").is_dir():
+    return workdir  # or whoever reads it says that it is none
   if step == "best":
     best = checkpoint.best(workdir)
     if best is None:
