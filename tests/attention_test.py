@@ -129,6 +129,8 @@ def test_wrong_use_names_the_mend():
   ids, qkv = np.ones((2, 8), np.int32), np.zeros((2, 8, 48), "f")
   with pytest.raises(ValueError, match="segment_ids must be .* has ones"):
     Attention().prepare(ids[0], None, "f")
+  with pytest.raises(ValueError, match="segment_ids must be .* got None; a"):
+    Attention().prepare(None, None, "f")
   with pytest.raises(ValueError, match="angles must be"):
     Attention().prepare(ids, (qkv[:, :4], qkv[:, :4]), "f")
   with pytest.raises(ValueError, match="qkv must be"):

@@ -180,10 +180,11 @@ class Attention:
       UserError: for what the implementation cannot do.
       ValueError: for shapes that do not fit each other.
     """
-    if segment_ids.ndim != 2:
+    if jnp.ndim(segment_ids) != 2:
       raise ValueError(
-          f"segment_ids must be [B, S]: got {segment_ids.shape}; a batch "
-          "without packing has ones, and zeros where it is padded"
+          "segment_ids must be [B, S]: got "
+          f"{getattr(segment_ids, 'shape', segment_ids)}; a batch without "
+          "packing has ones, and zeros where it is padded"
       )
     if angles is not None and any(
         a.ndim != 3 or a.shape[:2] != segment_ids.shape for a in angles):

@@ -1,0 +1,123 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The table of block sizes: how it is written, and what is read from it."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from nomic_jax.errors import UserError
+from nomic_jax.kernels import blocks
+from nomic_jax.kernels import bundles
+from nomic_jax.kernels import tune
+from nomic_jax.kernels.attention import Attention
+
+KIND = dict(kernel="pallas_gpu", device="NVIDIA X", dtype="bfloat16")
+
+
+def _records(length, way, **costs):
+  return [
+      KIND | {"length": length, "pass": way,
+              "blocks": [int(n) for n in sizes.strip("_").split("_")]}
+      | ({"cost": cost, "unit": "bundles a head"} if cost else
+         {"failed": "out of memory"})
+      for sizes, cost in costs.items()
+  ]
+
+
+def test_the_cheapest_of_the_next_longer_length_is_taken(
+    tmp_path, monkeypatch, capsys):
+  path = tmp_path / "blocks.json"
+  tune.add(path, _records(512, "forward", _64_64=9.0, _128_32=7.0, _16_16=0))
+  tune.add(path, _records(2048, "forward", _64_32=5.0, _128_64=4.0))
+  tune.add(path, _records(512, "forward", _64_64=9.0, _32_32=8.0, _16_16=0))
+  assert "512 tokens, forward: blocks of 128 and 32, 7.0 bundles a head" in (
+      capsys.readouterr().out)
+  assert len(json.loads(path.read_text())) == 5  # the first three are replaced
+  monkeypatch.setattr(blocks, "TABLE", path)
+  blocks._table.cache_clear()
+  options = Attention("pallas_gpu", device="NVIDIA X")
+  find = lambda length: blocks.find("pallas_gpu", options, length, "bfloat16")
+  try:
+    default = (128, 32, 32, 32)
+    assert find(256) == find(512) == (32, 32, *default[2:])
+    assert find(513) == (64, 64, *default[2:])  # 576 tokens: what divides them
+    assert find(1024) == find(8192) == (128, 64, *default[2:])
+    other = Attention("pallas_gpu", device="NVIDIA Y")
+    assert blocks.find("pallas_gpu", other, 512, "bfloat16") == default
+  finally:
+    blocks._table.cache_clear()
+
+
+def test_what_is_committed_is_legal_and_in_use():
+  for r in blocks._table():
+    assert ("cost" in r) != ("failed" in r)
+    for block in r["blocks"]:
+      blocks.check(r["kernel"], block, r["length"])
+  for device in ("TPU v5 lite", "TPU v6 lite"):
+    for length in (512, 2048, 8192):
+      for way in ("forward", "backward"):
+        assert blocks.tuned("pallas_tpu", device, length, "bfloat16", way)
+
+
+LISTING = """
+ 0x0   :  { something }
+   0x1   : > { LB: begins }
+   0x2   : > { and goes on }
+   0x3   : >> { within }
+   0x4   :  { ends }
+"""
+
+
+def test_bundles_are_counted_by_loop(tmp_path):
+  (tmp_path / "1-flash_forward.7-88-final_bundles.txt").write_text(LISTING)
+  program = "%flash_forward.7 = bf16[8] custom-call(%x), tpu_custom_call"
+  assert list(bundles.kernels(program, str(tmp_path))) == [
+      ("flash_forward", [[0, 1], [1, 2], [2, 1], [0, 1]])]
+
+
+def test_a_device_without_a_kernel_is_told_what_to_do():
+  with pytest.raises(UserError, match="no kernel for cpu; give --chips"):
+    list(tune.timed(jax.local_devices()[0], 512, "bfloat16"))
+
+
+def test_failures_are_kept(monkeypatch):
+  def fail(*args, **more):
+    raise ValueError("no room\nat all")
+
+  monkeypatch.setattr(tune, "_compiled", fail)
+  device = jax.local_devices()[0]
+  found = list(tune.listed(device, 128, "bfloat16", "nowhere"))
+  assert [r["failed"] for r in found] == ["ValueError: no room"] * 2
+
+
+def test_the_command_says_what_it_takes():
+  run = _command("--help")
+  assert run.returncode == 0 and "--chips" in run.stdout
+  run = _command("--chips=v9")
+  assert run.returncode and "no 'v9'; expected of v5e, v5p, v6e" in run.stderr
+
+
+def _command(*flags):
+  return subprocess.run(
+      [sys.executable, "-m", "nomic_jax.kernels.tune", *flags],
+      capture_output=True, text=True, check=False)
+
+
+def test_a_tpu_that_is_not_there_is_tuned_for(tmp_path):
+  if importlib.util.find_spec("libtpu") is None:
+    pytest.skip("no libtpu, the compiler for TPUs: pip install .[tpu-aot]")
+  path = tmp_path / "blocks.json"
+  run = _command(
+      "--chips=v5e", "--lengths=256", f"--output={path}")
+  assert run.returncode == 0, run.stderr
+  table = json.loads(path.read_text())
+  assert len(table) == 8 and {r["device"] for r in table} == {"TPU v5 lite"}
+  # One block of queries and one of keys, and more of both, do the same work.
+  for way in ("forward", "backward"):
+    costs = [r["cost"] for r in table if r["pass"] == way]
+    assert 300 < min(costs) and max(costs) < 2 * min(costs), costs
