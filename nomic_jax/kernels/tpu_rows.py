@@ -66,10 +66,11 @@ def make(
     cos = jnp.tile(jnp.concatenate([cos, cos], -1), heads).astype(dtype)
     sin = jnp.tile(jnp.concatenate([-sin, sin], -1), heads).astype(dtype)
   q, k, back_q, back_k = blocks
-  return Rows(
+  # The compiler would make the second half of codes and angles in each layer.
+  return jax.lax.optimization_barrier(Rows(
       ids[:, None], codes, cos, sin, common.ranges(ids, q, k, window),
       common.ranges(ids, back_k, back_q, window),
-  )
+  ))
 
 
 def turn(x: Array, cos: Array, sin: Array, width: int) -> Array:

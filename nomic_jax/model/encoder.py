@@ -23,6 +23,7 @@ from nomic_jax.model import matmul
 from nomic_jax.model import pooling
 from nomic_jax.model import rotary
 from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model.norm import AddNorm
 
 Params = dict[str, Any]
 Tokens = dict[str, Array]  # ids, segment_ids, positions: int32 [B, S]
@@ -222,7 +223,7 @@ class _Block(nn.Module):
       y = rotary.pairs_apart(c, y)
     y = self.encoder.attends(y, rows, c.heads).reshape(x.shape)
     y = linear(c.width, ("heads", "embed"), c.qkv_bias, "out")(y)
-    x = norm(c, "norm1")(x + drop(y)).astype(dtype)
+    x = AddNorm(c.norm_eps, name="norm1")(x, drop(y))
 
     act = ACTIVATIONS[c.activation]
     y = linear(c.mlp_width, ("embed", "mlp"), c.mlp_in_bias, "up")(x)
@@ -233,7 +234,7 @@ class _Block(nn.Module):
     else:
       y = act(y)
     y = linear(c.width, ("mlp", "embed"), c.mlp_out_bias, "down")(y)
-    return norm(c, "norm2")(x + drop(y)).astype(dtype), None
+    return AddNorm(c.norm_eps, name="norm2")(x, drop(y)), None
 
 
 def _table(
