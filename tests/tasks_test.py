@@ -12,7 +12,9 @@ from scipy import stats
 from sklearn import metrics
 
 from nomic_jax.errors import UserError
+from nomic_jax.evaluation import bm25
 from nomic_jax.evaluation import compare
+from nomic_jax.evaluation import systems
 from nomic_jax.evaluation import tasks
 
 
@@ -191,6 +193,23 @@ def test_candidates_that_tie_are_ranked_at_their_worst(tmp_path):
       return [np.zeros(len(some)) for some in candidates]
 
   assert task.run(Blind()).items[0, 0] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("baseline", bm25.BASELINES)
+def test_words_rerank_as_they_search(tmp_path, baseline):
+  documents = ["the red kettle", "a green kettle and a pan", "two blue cars"]
+  system = systems.Lexical(baseline)
+  queries = ["green kettle", "nothing known"]
+  some, none = system.compare(queries, documents, [[2, 1, 0], [0, 1]])
+  scores, order = system.search(queries, documents, 3)
+  found = dict(zip(order[0].tolist(), scores[0].tolist()))
+  assert some.tolist() == pytest.approx([0, found[1], found[0]])
+  assert found[1] > found[0] > 0 and none.tolist() == [0, 0]
+  folder = write(tmp_path / "set", "test", [{
+      "query": "green kettle", "positive": documents[1:2],
+      "negative": documents[::2]}])
+  task, = tasks.find([str(folder)])
+  assert task.lexical and task.run(system).items.tolist() == [[1, 1]]
 
 
 def test_beir_folder(tmp_path):

@@ -23,7 +23,8 @@ def project(vectors: np.ndarray) -> dict[str, list[list[float]]]:
     import umap
 
     found["UMAP"] = umap.UMAP(
-        n_neighbors=min(15, len(vectors) - 1), metric="cosine", random_state=0
+        n_neighbors=min(15, len(vectors) - 1), metric="cosine", random_state=0,
+        n_jobs=1
     ).fit_transform(vectors)
   return {
       name: np.round(
