@@ -43,7 +43,7 @@ class Letters:
     self.asked[prompt, self.max_tokens] += 1
     vectors = np.stack([
         sum(self.params["w"][b] for b in text.encode())
-        + 9 * self.params["w"][text.encode()[0]] for text in texts])
+        + 5 * self.params["w"][text.encode()[0]] for text in texts])
     if normalize:
       vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors.astype(np.float32)
