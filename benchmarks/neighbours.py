@@ -30,7 +30,7 @@ from nomic_jax.curate import block_search
 from nomic_jax.curate import neighbours
 
 _CHUNKS, _CHUNK, _WIDTH = 235, 1_000_000, 768  # arXiv 2402.01613
-_TURN = 10_000  # queries of one before the other has its turn
+_TURN = 2_048  # queries of one before the other has its turn
 
 
 def main() -> None:
@@ -85,7 +85,7 @@ def beside_faiss(a: argparse.Namespace) -> None:
       print(f"| {k} | {name} | {len(queries) / total:,.0f} | "
             f"{seconds['faiss'] / total:.2f} | {np.mean(same):.5f} |",
             flush=True)
-    some = queries[:_TURN // 2]
+    some = queries[:_TURN]
     _, exact = ours.search(some, k)
     for name, index in stores.items():
       index.search(some[:1024], k)
