@@ -58,7 +58,7 @@ def base(size: str) -> ml_collections.ConfigDict:
       "paper": "bfloat16", "quickstart": "auto", "miniature": "float32"}[size]
   c.compute.attention = "auto"  # see nomic_jax/kernels/attention.py
   # Of a layer, the backward pass recomputes: none; full, all of it; dots, what
-  # is no matmul; weight_dots, besides those the matmuls of attention.
+  # is no matmul; weight_dots, besides that attention.
   c.compute.remat = "full" if size == "paper" else "none"
   c.compute.unroll = 1  # layers in an iteration of the scan
   c.compute.dropout = 0.0
@@ -98,6 +98,9 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.optimizer.lr_multipliers = ((".*", 1.0),)
   c.optimizer.decay_multipliers = (
       (r"(.*/)?(kernel|embedding)", 1.0), (".*", 0.0))
+
+  # Besides metrics.jsonl: event files under WORKDIR/logs, a W&B project.
+  c.log = ml_collections.ConfigDict(dict(tensorboard=False, wandb=""))
 
   # keep: the last so many; keep_every: and every so many steps, for good;
   # best: and the best by this figure of an evaluator, such as eval/loss.

@@ -9,9 +9,30 @@ addition; the backward pass counts twice the forward.
 """
 
 import math
-from typing import Mapping
+from typing import Any, Mapping
+
+import jax
 
 from nomic_jax.model.config import EncoderConfig
+
+# bfloat16 FLOP/s of a device as its maker publishes them, without sparsity, by
+# the start of `jax.Device.device_kind`; the first that fits counts.
+PEAKS = {
+    "TPU v4": 275e12,
+    "TPU v5 lite": 197e12,
+    "TPU v5": 459e12,
+    "TPU v6 lite": 918e12,
+    "NVIDIA A100": 312e12,
+    "NVIDIA H100 PCIe": 756e12,
+    "NVIDIA H100": 989e12,
+    "NVIDIA H200": 989e12,
+}
+
+
+def peak_of(device_kind: str) -> float | None:
+  """FLOP/s, or None for a device that is not known."""
+  return next(
+      (v for k, v in PEAKS.items() if device_kind.startswith(k)), None)
 
 
 def of_attention(c: EncoderConfig, tokens: int, length: int) -> float:
@@ -42,3 +63,11 @@ def of_step(c: EncoderConfig, shapes: Mapping[str, tuple[int, ...]]) -> float:
     micro, candidates = shapes["candidate"]
     forward += 2.0 * micro * shapes["query"][1] * candidates * c.width
   return 3 * forward
+
+
+def of_batch(c: EncoderConfig, batch: Mapping[str, Any]) -> float:
+  """`of_step` of a global batch, of which each host holds as many rows."""
+  hosts = jax.process_count()
+  shapes = {k: (len(x), hosts * x.shape[1], *x.shape[2:])
+            for k, x in batch.items()}
+  return of_step(c, shapes)

@@ -17,6 +17,7 @@ import ml_collections
 from nomic_jax import partition
 from nomic_jax import processes
 from nomic_jax import step as step_lib
+from nomic_jax import trackers
 from nomic_jax.checkpoint import Checkpoints
 from nomic_jax.data import loader
 from nomic_jax.errors import Stopped
@@ -59,7 +60,7 @@ def loop(
     )
 
   with (
-      _metrics_file(workdir, done) as file,
+      _metrics_file(config, workdir, done) as file,
       Progress(
           config.steps, "steps", workdir.name, start=done,
           log_every=10.0 if processes.is_first() else float("inf"),
@@ -84,7 +85,7 @@ def loop(
       result = dict(result) | loader.accuracy_of_source(batch, result)
       before = (
           number, result, loader.tokens_in(batch), waited,
-          loader.sources_in(batch) or config.data.path,
+          loader.sources_in(batch) or config.data.path, run.flops(batch),
       )
       _record(profile, number, workdir / "profile", result)
       stop = preemption.reached(number)
@@ -122,8 +123,11 @@ def _record(
     jax.profiler.stop_trace()
 
 
-def _metrics_file(workdir: pathlib.Path, done: int) -> Any:
+def _metrics_file(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, done: int
+) -> Any:
   """The file that one of the processes writes; None for the others."""
   if not processes.is_first():
     return contextlib.nullcontext()
-  return contextlib.closing(MetricsFile(workdir / "metrics.jsonl", done))
+  return contextlib.closing(MetricsFile(
+      workdir / "metrics.jsonl", done, trackers.make(config, workdir, done)))

@@ -8,8 +8,12 @@ import math
 import os
 import pathlib
 import time
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Mapping, Sequence
 
+import jax
+import numpy as np
+
+from nomic_jax import flops as flops_lib
 from nomic_jax.errors import UserError
 from nomic_jax.files import replacing
 
@@ -20,7 +24,12 @@ class MetricsFile:
   So the file of a run that was killed twice reads like one that was not.
   """
 
-  def __init__(self, path: pathlib.Path, resume_step: int):
+  def __init__(
+      self, path: pathlib.Path, resume_step: int,
+      trackers: Sequence[Callable[[dict | None], None]] = (),
+  ):
+    """Drops lines after `resume_step`; `trackers` are given each line too."""
+    self._trackers = trackers
     kept = [row for row in read(path) if row["step"] <= resume_step]
     with replacing(path) as temporary:
       temporary.write_text("".join(json.dumps(r) + "\n" for r in kept))
@@ -44,9 +53,13 @@ class MetricsFile:
           f"cannot write {self._path}: {e.strerror}; the checkpoints are "
           "whole: mend that and run the same command to go on from the last"
       ) from e
+    for tracker in self._trackers:
+      tracker(row)
 
   def close(self) -> None:
     self._file.close()
+    for tracker in self._trackers:
+      tracker(None)
 
 
 class StepLog:
@@ -68,8 +81,11 @@ class StepLog:
     self._skip_at_most = skip_at_most
     self._rows: list[dict] = []
     self._real = self._slots = 0
+    self._flops = self._waited = 0.0
+    self._taken: list[float] = []  # seconds of each step
+    self._shown: dict[str, float] = {}
     self._seconds = metrics.seconds if metrics else 0.0
-    self._clock = time.monotonic()
+    self._clock = self._before = time.monotonic()
     self._held_out: Mapping[str, float] = {}
     self.compiling = False
 
@@ -79,10 +95,11 @@ class StepLog:
     """Puts `means` in the next line, and `seconds` out of the clock."""
     self._held_out = means
     self._clock += seconds
+    self._before += seconds
 
   def add(
       self, number: int, result: Mapping[str, Any], tokens: tuple[int, int],
-      waited: float, source: str, write: bool = False,
+      waited: float, source: str, flops: float = 0.0, write: bool = False,
   ) -> dict[str, float]:
     """Takes in step `number`; returns what to show.
 
@@ -92,6 +109,7 @@ class StepLog:
       tokens: tokens that are text, and token slots, of its batch.
       waited: seconds spent on waiting for the batch.
       source: of the batch, for messages.
+      flops: of the step on all devices, by formula.
       write: even if no line is due. At a checkpoint, so that no line is of
         steps before and after it: resumed runs write the same lines.
 
@@ -107,13 +125,19 @@ class StepLog:
     row["data_wait"] = waited
     if finite:
       self._rows.append(row)
-    self._real += tokens[0]
-    self._slots += tokens[1]
+    self._real += tokens[0] * jax.process_count()
+    self._slots += tokens[1] * jax.process_count()
+    self._flops += flops
+    self._waited += waited
+    now = time.monotonic()
+    self._taken.append(now - self._before)
+    self._before = now
     if self._rows and (write or number % self._every == 0):
       self._rows[-1]["skipped"] = row["skipped"]
       self._write(number)
     return {"loss": row["loss"]} | (
-        {"accuracy": row["accuracy"]} if "accuracy" in row else {})
+        {"accuracy": row["accuracy"]} if "accuracy" in row else {}
+    ) | self._shown
 
   def _write(self, number: int) -> None:
     now = time.monotonic()
@@ -125,6 +149,12 @@ class StepLog:
     for name in names:  # some are not of every step: accuracy/SOURCE
       values = [row[name] for row in self._rows if name in row]
       means[name] = sum(values) / len(values)
+    speed = self._speed(seconds)
+    self._shown = {
+        name: speed[key] for name, key in (
+            ("tokens/s", "tokens_per_second"), ("mfu", "mfu"))
+        if key in speed
+    }
     if self._metrics:
       self._metrics.write({
           "step": number,
@@ -132,14 +162,41 @@ class StepLog:
           **self._held_out,
           "skipped": int(skipped),  # so far
           "learning_rate": float(self._schedule(number - 1 - skipped)),
-          "tokens_per_second": self._real / seconds,
           "padding": 1 - self._real / self._slots,
+          **speed,
           "compiled": self.compiling,
           "seconds": self._seconds,
       })
     self._rows, self._real, self._slots = [], 0, 0
+    self._flops, self._waited, self._taken = 0.0, 0.0, []
     self._held_out = {}
     self.compiling = False
+
+  def _speed(self, seconds: float) -> dict[str, float]:
+    """Of the steps since the last line, which took so many seconds.
+
+    A step's time is that between two looks at a step's numbers; evaluation is
+    left out. `mfu` (see `flops`) is there for devices whose peak is known,
+    `device_memory` for those that tell: the most one of this host's has held.
+    """
+    half, most = np.percentile(self._taken, (50, 90))
+    speed = {
+        "tokens_per_second": self._real / seconds,
+        "data_wait_share": self._waited / seconds,
+        "step_seconds_p50": float(half),
+        "step_seconds_p90": float(most),
+        "step_seconds_max": max(self._taken),
+    }
+    peak = flops_lib.peak_of(jax.devices()[0].device_kind)
+    if peak and self._flops:
+      speed["mfu"] = self._flops / (seconds * peak * jax.device_count())
+    held = [
+        told["peak_bytes_in_use"] for device in jax.local_devices()
+        if "peak_bytes_in_use" in (told := device.memory_stats() or {})
+    ]
+    if held:
+      speed["device_memory"] = max(held)
+    return speed
 
 
 def _not_finite(

@@ -22,6 +22,7 @@ import ml_collections
 import numpy as np
 import optax
 
+from nomic_jax import flops
 from nomic_jax import losses
 from nomic_jax import optim
 from nomic_jax import partition
@@ -56,6 +57,7 @@ class Run(NamedTuple):
   loss: losses.Loss
   state: Any  # shapes and shardings of the state
   schedule: optax.Schedule
+  flops: Callable[[Any], float]  # of a step, from a host's batch
 
   def on_mesh(self, f: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     """f(params, batch), jitted as the step is; results on every device."""
@@ -81,6 +83,7 @@ def train(
     UserError: for whatever the user can mend; see the message.
     Stopped: on SIGTERM, with a checkpoint to go on from.
   """
+  work_directory.check_local(workdir)
   workdir = pathlib.Path(workdir)
   processes.agree({"--workdir": str(workdir.absolute())} | (
       work_directory.flat(json.loads(config.to_json()))))
@@ -206,6 +209,7 @@ def setup(
       loss=losses.make(config.loss, sure),
       state=shapes,
       schedule=schedule,
+      flops=functools.partial(flops.of_batch, architecture),
   )
 
 

@@ -8,6 +8,7 @@ stops a training leaves a directory that the same command takes up again.
 
 import dataclasses
 import json
+import os
 import pathlib
 from typing import Any
 
@@ -23,7 +24,8 @@ from nomic_jax.model.config import EncoderConfig
 def check(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
   """Refuses a directory of something else; one that is not there yet is fine.
 
-  The mesh may be another: it says where a training is computed, not what.
+  The mesh may be another, and what is logged where: neither says what is
+  computed.
 
   Raises:
     UserError: if it is of another config, naming what differs, or of none.
@@ -41,7 +43,8 @@ def check(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
   new = flat(json.loads(config.to_json()))
   differing = sorted(
       k for k in old.keys() | new.keys()
-      if old.get(k) != new.get(k) and not k.startswith("config.mesh.")
+      if old.get(k) != new.get(k)
+      and not k.startswith(("config.mesh.", "config.log."))
   )
   if differing:
     shown = "; ".join(
@@ -54,6 +57,25 @@ def check(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
             "" if latest_step(workdir) else
             ", or remove it: it holds no checkpoint yet")
     )
+
+
+def check_local(workdir: str | os.PathLike) -> None:
+  """Refuses gs://BUCKET and the like, which would become a folder here.
+
+  Raises:
+    UserError: for an address.
+  """
+  scheme, address, bucket = str(workdir).partition("://")
+  if not address:
+    return
+  mount = {"gs": "gcsfuse --implicit-dirs {} bucket",
+           "s3": "mount-s3 --allow-delete --allow-overwrite {} bucket"}.get(
+               scheme, "mount it").format(bucket.partition("/")[0])
+  raise UserError(
+      f"--workdir={workdir}: a training works in a folder; mount the bucket "
+      f"({mount}) and give the folder: --workdir=bucket/"
+      f"{bucket.partition('/')[2]}"
+  )
 
 
 def claim(

@@ -37,7 +37,10 @@ KINDS = {
     ],
 }
 # Differ from run to run, and may.
-CLOCKS = {"seconds", "tokens_per_second", "data_wait", "compiled"}
+CLOCKS = {
+    "seconds", "tokens_per_second", "data_wait", "data_wait_share", "compiled",
+    "step_seconds_p50", "step_seconds_p90", "step_seconds_max",
+}
 
 
 @pytest.fixture(name="place", scope="module")

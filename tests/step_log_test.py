@@ -3,8 +3,11 @@
 """Lines of metrics.jsonl: means, also of what only some steps have."""
 
 import json
+import types
 
+import jax
 import numpy as np
+import pytest
 
 from nomic_jax import metrics
 from nomic_jax.data import loader
@@ -35,3 +38,44 @@ def test_batches_without_sources_or_accuracy_name_none():
   assert loader.accuracy_of_source({}, {"accuracy": 1}) == {}
   assert loader.accuracy_of_source(_batch("", ""), {"accuracy": 1}) == {}
   assert loader.accuracy_of_source(_batch("a", "a"), {"loss": 1}) == {}
+
+
+def test_speeds_are_those_of_the_devices_and_the_clock(tmp_path, monkeypatch):
+  clock = [100.0]
+  monkeypatch.setattr(
+      metrics, "time", types.SimpleNamespace(monotonic=lambda: clock[0]))
+  file = metrics.MetricsFile(tmp_path / "metrics.jsonl", 0)
+  log = metrics.StepLog(file, lambda step: 0.5, 4)
+
+  def steps(first, flops):
+    for number, seconds in enumerate((1.0, 1.0, 1.0, 5.0), first):
+      clock[0] += seconds
+      result = {"loss": 1.0, "gradient_norm": 1.0, "group_norms": {},
+                "skipped": 0}
+      shown = log.add(number, result, (30, 40), 0.5, "a", flops)
+      if number == first:
+        clock[0] += 100.0  # of an evaluation, which is nobody's
+        log.add_held_out({}, 100.0)
+    return shown
+
+  assert "mfu" not in steps(1, 2e12)  # a CPU has no peak that we know
+  devices = [
+      types.SimpleNamespace(
+          device_kind="TPU v5 lite",
+          memory_stats=lambda held=held: {"peak_bytes_in_use": held})
+      for held in (7, 9)]
+  for name in ("devices", "local_devices"):
+    monkeypatch.setattr(jax, name, lambda: devices)
+  monkeypatch.setattr(jax, "device_count", lambda: 2)
+  shown = steps(5, 197e12)
+  file.close()
+  first, second = metrics.read(tmp_path / "metrics.jsonl")
+  assert second["seconds"] == 16.0 and first["tokens_per_second"] == 15.0
+  assert first["data_wait_share"] == 0.25 and first["padding"] == 0.25
+  assert first["step_seconds_p50"] == 1.0 and first["step_seconds_max"] == 5.0
+  assert first["step_seconds_p90"] == np.percentile([1, 1, 1, 5], 90)
+  assert "mfu" not in first and "device_memory" not in first
+  assert second["device_memory"] == 9
+  # Four steps of a second's work for one device: 8 seconds, two devices.
+  assert second["mfu"] == pytest.approx(0.25)
+  assert shown == {"loss": 1.0, "tokens/s": 15.0, "mfu": second["mfu"]}
