@@ -18,9 +18,9 @@ from nomic_jax.errors import UserError
 # Modules that only some jobs need, and the extra of setup.cfg they come with.
 _EXTRAS = {
     "bm25s": "eval", "pytrec_eval": "eval", "sklearn": "eval",
-    "matplotlib": "eval",
     "datasets": "data", "zstandard": "data", "mteb": "mteb",
     "rensa": "curate", "py3langid": "curate",
+    "matplotlib": "plot", "tensorboardX": "tensorboard", "wandb": "wandb",
 }
 
 
@@ -48,10 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"nomic-jax: stopped: {e}", file=sys.stderr)
     return RESUME
   except ModuleNotFoundError as e:
-    if e.name not in _EXTRAS:
+    missing = (e.name or "").partition(".")[0]
+    if missing not in _EXTRAS:
       raise
-    print(f"nomic-jax: error: {e.name} is not installed; pip install "
-          f"'nomic_jax[{_EXTRAS[e.name]}]' brings it", file=sys.stderr)
+    print(f"nomic-jax: error: {missing} is not installed; pip install "
+          f"'nomic_jax[{_EXTRAS[missing]}]' brings it", file=sys.stderr)
     return 2
   except KeyboardInterrupt:
     print("nomic-jax: interrupted; run the same command to go on",
@@ -110,6 +111,12 @@ def _clean(a: argparse.Namespace) -> None:
       languages=a.languages, near=a.near, against=a.against, ngram=a.ngram,
       overlap=a.overlap,
   )
+
+
+def _plot(a: argparse.Namespace) -> None:
+  from nomic_jax.plot import plot
+
+  plot(a.workdirs, a.output, a.metric)
 
 
 def _filter(a: argparse.Namespace) -> None:
@@ -262,16 +269,25 @@ def _parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   p.add_argument("--workdir", required=True,
                  help="folder of the points' work directories")
   p.add_argument("--list", action="store_true", help="only print the points")
-  p.add_argument("--commands", action="store_true", help=(
-      "only print a training for each point, to hand to a launch script"))
+  p.add_argument("--commands", nargs="?", const="", metavar="LAUNCH", help=(
+      "only print a training for each point, after LAUNCH, such as 'sbatch "
+      "launch/slurm.sbatch' or 'NAME=point-{n} bash launch/tpu_pod.sh "
+      "babysit'"))
   p.add_argument("--parallel", type=int, default=1,
                  help="points to train at a time, each in a process")
   p.add_argument("--metric", default="loss",
-                 help="of metrics.jsonl, to sort the points by")
+                 help="of metrics.jsonl, to compare the points by")
   p.add_argument("--median", help=(
       "a key that varies, such as seed: one line for points that differ in it "
       "alone, with their median"))
   command_line.add_config_help(p)
+
+  p = job("plot", _plot, "Curves of trainings, side by side in one PNG.")
+  p.add_argument("workdirs", nargs="+", metavar="WORKDIR",
+                 help="[NAME=]DIR of a training")
+  p.add_argument("--output", required=True, help=".png to make")
+  p.add_argument("--metric", action="append", default=[], help=(
+      "of metrics.jsonl; repeatable; without it the usual ones"))
 
   p = job("clean", _clean, "Drops copies, junk, and what is evaluated on.")
   p.add_argument("--input", required=True, help="data directory")

@@ -3,6 +3,7 @@
 """The job behind `nomic-jax sweep`: a config's sweep(add), point by point."""
 
 import concurrent.futures
+import importlib.util
 import pathlib
 import shlex
 import statistics
@@ -12,6 +13,7 @@ from typing import Any, Sequence
 
 from nomic_jax import config_flags
 from nomic_jax import metrics
+from nomic_jax import plot
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 
@@ -38,7 +40,7 @@ def points(arguments: Sequence[str]) -> list[dict[str, Any]]:
 
 def sweep(
     arguments: Sequence[str], workdir: str, *, only_list: bool = False,
-    commands: bool = False, parallel: int = 1, metric: str = "loss",
+    commands: str | None = None, parallel: int = 1, metric: str = "loss",
     median: str = "",
 ) -> None:
   """Trains every point in its own folder of `workdir`, then compares them.
@@ -50,10 +52,12 @@ def sweep(
       unless the point sets that key itself.
     workdir: folder of the points' work directories.
     only_list: print the points and train none.
-    commands: print the command of each point, for the launch scripts.
+    commands: print the command of each point and train none, with this in
+      front, such as a launch script; {n} in it is the point's number.
     parallel: how many to train at a time; above 1 each is a process of its
       own, whose output is in the file `log` beside its work directory.
-    metric: of metrics.jsonl, to sort the points by.
+    metric: of metrics.jsonl, to compare the points by: in a table, and in
+      `workdir`/sweep.png if matplotlib is installed.
     median: a key that varies, such as seed: points that differ in it alone
       are one line, with the median of their figures.
 
@@ -76,9 +80,10 @@ def sweep(
     print("\n".join(trainings))
     return
   folder = pathlib.Path(workdir)
-  if commands:
-    for name, flags in trainings.items():
-      print(shlex.join(["train", *flags, f"--workdir={folder / name}"]))
+  if commands is not None:
+    for number, (name, flags) in enumerate(trainings.items(), 1):
+      command = shlex.join(["train", *flags, f"--workdir={folder / name}"])
+      print(f"{commands.replace('{n}', str(number))} {command}".strip())
     return
   if parallel == 1:
     from nomic_jax.train import train  # JAX, when there is something to train
@@ -144,6 +149,13 @@ def _compare(
   widths = [max(map(len, column)) for column in zip(*table)]
   for row in table:
     print("  ".join(f"{x:>{w}}" for x, w in zip(row, widths)))
+  if importlib.util.find_spec("matplotlib"):
+    varied = [
+        {k: v for k, v in zip(keys, row[2:]) if k.split(":")[0] != median}
+        for row in rows
+    ]
+    plot.points(
+        [row[0] for row in rows], varied, metric, folder / "sweep.png")
 
 
 def _medians(rows: list[tuple], column: int) -> list[tuple]:

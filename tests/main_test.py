@@ -46,7 +46,7 @@ FLAGS = {
         "--config=FILE.py[:ARG]": "", "--config.KEY=VALUE": "",
     },
     "sweep": {
-        "--workdir": "required", "--list": "False", "--commands": "False",
+        "--workdir": "required", "--list": "False", "--commands": "none",
         "--parallel": "1", "--metric": "loss", "--median": "none",
         "--config=FILE.py[:ARG]": "", "--config.KEY=VALUE": "",
     },
@@ -86,6 +86,7 @@ FLAGS = {
         "--model": "required", "--corpus": "required", "--top": "5",
         "--index": "none",
     },
+    "plot": {"--output": "required", "--metric": "none"},
     "report": {"--workdir": "none", "--scores": "none", "--output": "required"},
 }
 

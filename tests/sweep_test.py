@@ -11,6 +11,7 @@ from nomic_jax import sweep
 from nomic_jax.errors import UserError
 from nomic_jax.main import main
 
+import plot_test
 import small_data
 
 CONFIG = """
@@ -41,10 +42,12 @@ def test_points_are_trained_with_their_values(tmp_path, monkeypatch, capsys):
   flags = [f"--config={config}", "--config.other=3"]
   assert not main(["sweep", *flags, f"--workdir={tmp_path}/runs"])
   assert seen == [(0.5, 3.0), (0.25, 3.0)]
-  table = capsys.readouterr().out.splitlines()
+  *table, drawn = capsys.readouterr().out.splitlines()
   assert [line.split() for line in table] == [
       ["loss", "minutes", "rate"], ["0.2500", "1.0", "0.25"],
       ["0.5000", "1.0", "0.5"]]
+  assert drawn == f"{tmp_path}/runs/sweep.png: 1 charts"
+  assert plot_test.size(tmp_path / "runs" / "sweep.png")[0] > 400
   assert main(["sweep", *flags, f"--workdir={tmp_path}/runs",
                "--metric=lost"]) == 2
   assert "Did you mean 'loss'?" in capsys.readouterr().err
@@ -56,7 +59,11 @@ def test_points_are_trained_with_their_values(tmp_path, monkeypatch, capsys):
   assert capsys.readouterr().out.splitlines()[0] == (
       f"train --config={config} --config.other=3 --config.rate=0.5 "
       "'--workdir=x y/rate=0.5'")
-  assert len(seen) == 4  # neither trains
+  assert not main(["sweep", *flags, "--workdir=x",
+                   "--commands=NAME=p-{n} bash launch/tpu_pod.sh babysit"])
+  assert capsys.readouterr().out.splitlines()[1].startswith(
+      "NAME=p-2 bash launch/tpu_pod.sh babysit train --config=")
+  assert len(seen) == 4  # none of these trains
 
 
 def test_points_that_differ_in_a_seed_are_one_line(
@@ -75,7 +82,8 @@ def test_points_that_differ_in_a_seed_are_one_line(
   monkeypatch.setattr("nomic_jax.train.train", train)
   command = ["sweep", f"--config={config}", f"--workdir={tmp_path}/runs"]
   assert not main([*command, "--metric=dev/f1", "--median=other"])
-  table = capsys.readouterr().out.splitlines()
+  *table, drawn = capsys.readouterr().out.splitlines()
+  assert drawn.endswith("sweep.png: 1 charts")
   assert [line.split() for line in table[1:]] == [
       ["0.5100", "3.0", "0.5", "3:", "0.5000", "0.5400"],
       ["0.2600", "3.0", "0.25", "3:", "0.2500", "0.2900"]]
