@@ -147,13 +147,15 @@ def test_remat_and_unroll_change_nothing(base, options):
   )
 
 
-def test_rematerialisations_keep_less_and_less():
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_rematerialisations_keep_less_and_less(dtype):
   """What the backward pass is handed, by JAX's own account of it."""
   params = _params(NOMIC)
   tokens, _ = _tokens(_texts(), 16, 4)
 
   def kept(remat):
-    f = lambda p: Encoder(NOMIC, remat=remat).apply(p, tokens).sum()
+    encoder = Encoder(NOMIC, remat=remat, dtype=dtype)
+    f = lambda p: encoder.apply(p, tokens).sum()
     residuals = jax.eval_shape(lambda p: jax.vjp(f, p)[1], params)
     return sum(x.size for x in jax.tree.leaves(residuals))
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 from jax import Array
+from jax.ad_checkpoint import checkpoint_name
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 import jax.numpy as jnp
@@ -67,7 +68,8 @@ def _attend(options: Any, d: int, qkv: Array, rows: Rows) -> Array:
 
 
 def _attend_fwd(options: Any, d: int, qkv: Array, rows: Rows) -> Any:
-  out, lse = forward(options, d, qkv, rows)
+  # Named, so that rematerialisation may keep them: see model/encoder.py.
+  out, lse = checkpoint_name(forward(options, d, qkv, rows), "attention")
   return out, (qkv, rows, out, lse)
 
 

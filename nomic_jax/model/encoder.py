@@ -38,12 +38,22 @@ ACTIVATIONS = {
     "relu": jax.nn.relu,
     "silu": jax.nn.silu,
 }
+_POLICIES = jax.checkpoint_policies
+
+
+def _keep(products: Any, *names: str) -> Any:
+  """Keeps `products`, and what model/matmul.py or a kernel gave a name."""
+  return _POLICIES.save_from_both_policies(
+      products, _POLICIES.save_only_these_names(*names))
+
+
 # Name of a rematerialisation -> which results of a layer are kept.
 REMAT = {
-    "none": jax.checkpoint_policies.everything_saveable,
-    "full": jax.checkpoint_policies.nothing_saveable,
-    "dots": jax.checkpoint_policies.dots_saveable,
-    "weight_dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    "none": _POLICIES.everything_saveable,
+    "full": _POLICIES.nothing_saveable,
+    "dots": _keep(_POLICIES.dots_saveable, "product", "attention"),
+    "weight_dots": _keep(
+        _POLICIES.dots_with_no_batch_dims_saveable, "product"),
 }
 
 

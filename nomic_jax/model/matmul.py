@@ -14,6 +14,7 @@ import functools
 import jax
 from jax import Array
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 import jax.numpy as jnp
 
 _product = functools.partial(
@@ -42,7 +43,8 @@ def _matmul(x: Array, kernel: Array) -> Array:
 
 
 def _forward(x: Array, kernel: Array) -> tuple[Array, tuple]:
-  return _matmul(x, kernel), (x, kernel)
+  # Named, so that rematerialisation may keep it: see model/encoder.py.
+  return checkpoint_name(_matmul(x, kernel), "product"), (x, kernel)
 
 
 def _backward(kept: tuple, dy: Array) -> tuple[Array, Array]:
