@@ -7,14 +7,16 @@ be there. What the compiler then knows (memory, collectives) is told as it is;
 times are estimates from its cycle counts and say so.
 """
 
+import contextlib
 import copy
 import json
 import math
 import re
 import time
-from typing import Any
+from typing import Any, Iterator
 
 import jax
+from jax.experimental.compilation_cache import compilation_cache
 import jax.numpy as jnp
 import ml_collections
 
@@ -117,34 +119,44 @@ def one(
   }
   began = time.monotonic()
   try:
-    with jax.set_mesh(run.mesh):
+    with jax.set_mesh(run.mesh), _without_cache():
       compiled = run.step.lower(run.state, batch).compile()
   except jax.errors.JaxRuntimeError as e:
     if "RESOURCE_EXHAUSTED" not in str(e):
       raise
     return report | {"fits": False, "memory": _exceeded(str(e), chip)}
   memory = compiled.memory_analysis()
-  arguments = memory.argument_size_in_bytes
-  temporaries = memory.temp_size_in_bytes
-  results = memory.output_size_in_bytes - memory.alias_size_in_bytes
-  code = memory.generated_code_size_in_bytes
   summary = hlo.summarise(compiled.as_text())
   report |= {
       "compile_seconds": time.monotonic() - began,
       "fits": True,
       "memory": {
           "chip": chip.memory,
-          "peak": arguments + results + temporaries + code,
-          "arguments": arguments,
-          "temporaries": temporaries,
+          # Less than arguments and temporaries, some of which lie in VMEM.
+          "peak": memory.peak_memory_in_bytes,
+          "arguments": memory.argument_size_in_bytes,
+          "temporaries": memory.temp_size_in_bytes,
       },
       "cycles": summary.cycles,
-      "kernels": summary.kernels,
+      "kernels": [k._asdict() for k in summary.kernels],
       "unknown_loops": summary.unknown_loops,
       "collectives": [c._asdict() for c in summary.collectives],
   }
-  return report | {"estimate": estimate(
-      report, config, encoder, len(devices), chip)}
+  return report | {
+      "estimate": estimate(report, config.steps, len(devices), chip)}
+
+
+@contextlib.contextmanager
+def _without_cache() -> Iterator[None]:
+  """JAX's cache of compiled programs reads back only those it can run."""
+  before = jax.config.jax_enable_compilation_cache
+  jax.config.update("jax_enable_compilation_cache", False)
+  compilation_cache.reset_cache()  # whether it is used is asked only once
+  try:
+    yield
+  finally:
+    jax.config.update("jax_enable_compilation_cache", before)
+    compilation_cache.reset_cache()
 
 
 def _exceeded(message: str, chip: topology.Chip) -> Report:
@@ -158,34 +170,33 @@ def _exceeded(message: str, chip: topology.Chip) -> Report:
 
 
 def estimate(
-    report: Report, config: ml_collections.ConfigDict,
-    encoder: EncoderConfig, chips: int, chip: topology.Chip,
+    report: Report, steps: int, chips: int, chip: topology.Chip
 ) -> Report:
   """Seconds of a step by cause, MFU, and what the whole stage takes.
 
-  Nothing overlaps. Kernels carry no cycles: where they run, attention takes
-  its operations (forward; again, if layers are recomputed; two and a half
-  times in the backward) at `chip.kernel_share` of the peak. Collectives move
-  their bytes over the slice's links at full rate, an all-reduce twice.
+  Nothing overlaps. Kernels carry no cycles: attention takes the bundles of
+  `chip.kernels`, all tokens of a row being one text. Collectives move their
+  bytes over the slice's links at full rate, an all-reduce twice.
   """
   seconds = {k: v / chip.clock for k, v in report["cycles"].items()}
-  if report["kernels"]:
-    *rows, length = report["rows"]
-    forward = flops.of_attention(encoder, math.prod(rows) * length, length)
-    passes = 3.5 + (config.compute.remat != "none")
-    seconds["attention"] += (
-        passes * forward / chips / (chip.peak * chip.kernel_share))
+  for kernel in report["kernels"]:
+    squared, linear = chip.kernels[kernel["name"]]
+    rows, length, columns = kernel["shape"]
+    # The backward's result is the gradient of q, k and v.
+    heads = columns / 64 / (3 if kernel["name"] == "flash_backward" else 1)
+    cycles = squared * length**2 + linear * length
+    seconds["attention"] += kernel["count"] * rows * heads * cycles / chip.clock
   seconds["collectives"] = sum(
       c["bytes"] * (2 if c["kind"] == "all-reduce" else 1)
       for c in report["collectives"]
   ) / chip.links
   total = sum(seconds.values())
-  hours = config.steps * total / 3600
+  hours = steps * total / 3600
   return {
       "seconds": seconds,
       "step_seconds": total,
       "mfu": report["flops"] / (total * chips * chip.peak),
-      "steps": config.steps,
+      "steps": steps,
       "hours": hours,
       "chip_hours": hours * chips,
   }

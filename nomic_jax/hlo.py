@@ -7,6 +7,7 @@ kernels, so the text is read instead: the TPU compiler writes a number of
 cycles beside each fusion, and how often a loop turns beside each loop.
 """
 
+import collections
 import dataclasses
 import math
 import re
@@ -67,20 +68,34 @@ class Collective(NamedTuple):
   bytes: int
 
 
+class Kernel(NamedTuple):
+  """A hand-written kernel, which carries no estimate.
+
+  Attributes:
+    name: as it was given to Pallas.
+    shape: of its first result.
+    count: how often it runs in a step.
+  """
+
+  name: str
+  shape: tuple[int, ...]
+  count: int
+
+
 @dataclasses.dataclass
 class Summary:
   """See `summarise`.
 
   Attributes:
     cycles: the compiler's estimates by cause: matmul, attention, other.
-    kernels: how often hand-written kernels run; they carry no estimate.
+    kernels: each by name and shape.
     collectives: by kind and place.
     unknown_loops: loops whose number of turns the text does not tell, which
       were counted as one turn.
   """
 
   cycles: dict[str, int]
-  kernels: int
+  kernels: list[Kernel]
   collectives: list[Collective]
   unknown_loops: int
 
@@ -89,19 +104,22 @@ def summarise(text: str) -> Summary:
   """Adds up a compiled program, `jax.stages.Compiled.as_text()`."""
   program, entry = parse(text)
   cycles = dict(matmul=0, attention=0, other=0)
-  kernels = unknown = 0
+  unknown = 0
+  kernels: collections.Counter = collections.Counter()
   collectives: dict[tuple[str, bool], tuple[int, int]] = {}
   for step in _walk(program, entry):
     instruction = step.instruction
     cycles[_cause(program, instruction)] += step.times * instruction.cycles
-    kernels += step.times * ("tpu_custom_call" in instruction.rest)
+    if "tpu_custom_call" in instruction.rest:
+      name = re.sub(r"[.\d]+$", "", instruction.name)
+      kernels[name, _shape(instruction.result)] += step.times
     unknown += step.unknown
     for kind, size in _collectives(program, step.computation, instruction):
       key = kind, step.in_loop
       count, total = collectives.get(key, (0, 0))
       collectives[key] = count + step.times, total + step.times * size
   return Summary(
-      cycles, kernels,
+      cycles, [Kernel(*k, n) for k, n in sorted(kernels.items())],
       [Collective(*k, *v) for k, v in sorted(collectives.items())], unknown,
   )
 
@@ -216,6 +234,15 @@ def _collectives(
 def size_of(result: str) -> int:
   """Bytes of a type: an array or a tuple of them."""
   return sum(
-      _BYTES.get(kind, 0) * math.prod(map(int, dims.split(",") if dims else []))
+      _BYTES.get(kind, 0) * math.prod(_sizes(dims))
       for kind, dims in _ARRAY.findall(result)
   )
+
+
+def _shape(result: str) -> tuple[int, ...]:
+  """Of a type's first array."""
+  return _sizes(_ARRAY.search(result)[2])
+
+
+def _sizes(dims: str) -> tuple[int, ...]:
+  return tuple(map(int, dims.split(","))) if dims else ()

@@ -12,6 +12,7 @@ import os
 import jax
 from jax.experimental import topologies
 
+from nomic_jax import flops
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 
@@ -25,24 +26,31 @@ class Chip:
     peak: bfloat16 FLOP/s.
     clock: Hz; peak / (2 · multipliers of its matrix units).
     links: bytes/s to its neighbours, both directions, all axes.
-    kernel_share: of the peak that the attention kernel reaches, from the
-      bundles of its inner loop at 2,048 tokens and heads 64 wide: a head 64
-      wide leaves half of a 128-wide matrix unit idle, and the softmax is as
-      long as the products.
+    kernels: by name the cycles of an attention kernel for one head in a row
+      of n tokens, as (a, b) of a·n² + b·n: a line through the bundles that
+      benchmarks/attention.py counts at 2,048 and 4,096 tokens for heads 64
+      wide, 2 % below what it counts at 1,024. A bundle takes a cycle, or more
+      where it waits for memory. Halved for v5p, whose two cores share the rows.
   """
 
   memory: int
   peak: float
   clock: float
   links: float
-  kernel_share: float
+  kernels: dict[str, tuple[float, float]]
 
 
 _GIB = 2**30
 CHIPS = {
-    "v5e": Chip(16 * _GIB, 197e12, 1.5e9, 1.8e11, 0.43),
-    "v5p": Chip(95 * _GIB, 459e12, 1.75e9, 5.4e11, 0.43),
-    "v6e": Chip(32 * _GIB, 918e12, 1.75e9, 3.6e11, 0.145),
+    "v5e": Chip(
+        16 * _GIB, flops.PEAKS["TPU v5 lite"], 1.5e9, 1.8e11,
+        {"flash_forward": (3.77e-3, 1.27), "flash_backward": (6.26e-3, 3.54)}),
+    "v5p": Chip(
+        95 * _GIB, flops.PEAKS["TPU v5"], 1.75e9, 5.4e11,
+        {"flash_forward": (1.85e-3, 0.65), "flash_backward": (3.11e-3, 1.58)}),
+    "v6e": Chip(
+        32 * _GIB, flops.PEAKS["TPU v6 lite"], 1.75e9, 3.6e11,
+        {"flash_forward": (2.36e-3, 1.10), "flash_backward": (4.33e-3, 3.07)}),
 }
 _FLAT = ("2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
 _SOLID = ("2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8",

@@ -5,6 +5,7 @@
 What needs libtpu is skipped without it: pip install -e .[tpu-aot].
 """
 
+import contextlib
 import importlib.util
 import json
 
@@ -80,26 +81,26 @@ def test_a_report_of_a_step_on_this_machine():
   assert gradients >= 4 * parameters
   memory = report["memory"]
   assert memory["arguments"] >= 3 * 4 * parameters  # Adam's two moments
-  assert memory["peak"] >= memory["arguments"] + memory["temporaries"]
+  assert memory["peak"] > memory["arguments"]
 
   report["cycles"] = {"matmul": 3e9, "attention": 0, "other": 1.5e9}
-  report["kernels"] = 0
+  report["kernels"] = []
   report["collectives"] = [  # a second each at 1.8e11 bytes a second
       {"kind": "all-reduce", "in_loop": False, "count": 1, "bytes": 90 * 10**9},
       {"kind": "all-gather", "in_loop": True, "count": 9, "bytes": 180 * 10**9},
   ]
-  guess = compile_lib.estimate(
-      report, config, EncoderConfig(**config.encoder), 8, CHIP)
+  guess = compile_lib.estimate(report, config.steps, 8, CHIP)
   assert guess["step_seconds"] == pytest.approx(5.0)
   assert guess["hours"] == pytest.approx(5.0)
   assert guess["chip_hours"] == pytest.approx(40.0)
   assert guess["mfu"] == pytest.approx(report["flops"] / 5 / 8 / 197e12)
-  report["kernels"] = 1  # three and a half times, at 0.43 of the peak
-  slower = compile_lib.estimate(
-      report, config, EncoderConfig(**config.encoder), 8, CHIP)
-  layer = 4 * 16 * 64 * 16 * 64  # 16 wide, 16 rows of 64 tokens
+  # Two rows of 2,048 tokens, two heads: the bundles that are counted there.
+  report["kernels"] = [
+      {"name": "flash_forward", "shape": (2, 2048, 128), "count": 3},
+      {"name": "flash_backward", "shape": (2, 2048, 384), "count": 1}]
+  slower = compile_lib.estimate(report, config.steps, 8, CHIP)
   assert slower["seconds"]["attention"] == pytest.approx(
-      3.5 * layer / 8 / (0.43 * 197e12))
+      4 * (3 * 18382 + 33514) / 1.5e9, rel=0.01)
   report["estimate"] = guess
   lines = compile_lib.table(report).splitlines()
   assert any("all-gather, IN A LOOP" in x for x in lines)
@@ -184,24 +185,49 @@ def test_a_topology_that_does_not_exist_lists_those_that_do(
 
 @needs_libtpu
 @pytest.mark.parametrize("name", ["mlm", "contrastive", "finetune"])
-def test_a_stage_compiles_for_a_slice(name, tmp_path, capsys):
+def test_a_stage_compiles_for_a_slice(name, tmp_path, capsys, recwarn):
+  """Two layers of it, with the kernels, in micro-batches or chunks."""
   output = tmp_path / "report.json"
-  flags = ["--config.encoder.width=128", "--config.compute.dtype=bfloat16",
-           "--config.compute.attention=reference"]  # kernels have no cycles
-  assert not main.main([
-      "compile", small_data.config(name), "--topology=v5e:2x2", *flags,
-      f"--output={output}"])
+  flags = ["--config.encoder.width=128", "--config.encoder.heads=2",
+           "--config.encoder.layers=2", "--config.compute.dtype=bfloat16",
+           "--config.data.row_length=128"]
+  with _kept(tmp_path / "compiled"):
+    assert not main.main([
+        "compile", small_data.config(name), "--topology=v5e:2x2", *flags,
+        f"--output={output}"])
+  assert not [w for w in recwarn if "cache" in str(w.message)]
+  assert not list((tmp_path / "compiled").glob("jit_step*"))
   report = json.loads(output.read_text())
   assert report["fits"] and report["chips"] == 4
-  assert 0 < report["memory"]["peak"] < 2**30
-  assert report["cycles"]["matmul"] > 0 and report["cycles"]["attention"] > 0
-  assert not report["unknown_loops"]
-  # The gradients meet: all parameters, but in bfloat16 where they may.
-  assert sum(c["bytes"] for c in report["collectives"]) > 2 * (
-      report["parameters"])
+  assert 3 * 4 * report["parameters"] < report["memory"]["peak"] < 2**30
+  assert report["cycles"]["matmul"] > 0 and not report["unknown_loops"]
+  assert report["estimate"]["seconds"]["attention"] > 0
   assert 0 < report["estimate"]["mfu"] < 1
+  turns = 2 * report["rows"][0] if name == "mlm" else 2
+  backward = [k for k in report["kernels"] if k["name"] == "flash_backward"]
+  assert sum(k["count"] for k in backward) >= turns  # each layer, each turn
+  # The gradients meet, all parameters once; nothing does within a loop.
+  collectives = report["collectives"]
+  once = sum(c["bytes"] for c in collectives if not c["in_loop"])
+  assert 2 * report["parameters"] < once
+  assert [c for c in collectives if c["in_loop"]] == []
   printed = capsys.readouterr().out
   assert "fits" in printed and "v5e:2x2, 4 chips" in printed
+
+
+@contextlib.contextmanager
+def _kept(folder):
+  """JAX keeps compiled programs in a folder, as `nomic_jax.load` lets it."""
+  names = {"jax_compilation_cache_dir": str(folder),
+           "jax_persistent_cache_min_compile_time_secs": 0.0}
+  before = {name: getattr(jax.config, name) for name in names}
+  for name, value in names.items():
+    jax.config.update(name, value)
+  try:
+    yield
+  finally:
+    for name, value in before.items():
+      jax.config.update(name, value)
 
 
 @needs_libtpu

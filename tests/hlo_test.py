@@ -85,7 +85,7 @@ def test_cycles_kernels_and_collectives_are_counted_as_often_as_they_run():
   turns = 5 + 1  # and one of a loop whose length is not told
   assert summary.cycles == {
       "matmul": turns * 3 * 100, "attention": 0, "other": turns * 7 + 11}
-  assert summary.kernels == turns * 3
+  assert summary.kernels == [hlo.Kernel("k", (8, 16), turns * 3)]
   assert summary.unknown_loops == 1
   assert summary.collectives == [
       hlo.Collective("all-gather", True, turns, turns * 32 * 16 * 2),
