@@ -10,8 +10,12 @@ import subprocess
 import sys
 import time
 
+import grain
+import jax
+import jax.numpy as jnp
 from nomic_jax import checkpoint
 from nomic_jax import metrics
+import numpy as np
 import pytest
 
 import small_data
@@ -123,6 +127,30 @@ def test_the_death_of_one_ends_the_other(place):
   assert "process 1 ended with status 137; the others stop" in out
   assert "[0] nomic-jax: stopped: process 0 of 2: another process is" in out
   assert checkpoint.latest_step(workdir) >= 10
+
+
+def test_what_one_process_cannot_read_none_goes_on_from(
+    tmp_path, monkeypatch, capsys):
+  """As seen by a process that can read it."""
+  data = lambda: iter(grain.MapDataset.range(3).to_iter_dataset())
+  state = {"x": jnp.arange(4.0)}
+  with contextlib.closing(checkpoint.Checkpoints(tmp_path, 2)) as kept:
+    for step in (1, 2):
+      kept.save(step, jax.tree.map(lambda x: x + step, state), data())
+  asked = []
+
+  def all_true(mine):
+    asked.append(mine)
+    return mine and len(asked) > 1  # another says no to the newest
+
+  monkeypatch.setattr(checkpoint.processes, "all_true", all_true)
+  with contextlib.closing(checkpoint.Checkpoints(tmp_path, 2)) as kept:
+    restored = kept.restore(state, data())
+  assert asked[:2] == [True, True]
+  np.testing.assert_array_equal(restored["x"], state["x"] + 1)
+  assert checkpoint.latest_step(tmp_path) == 1
+  assert (tmp_path / "damaged" / "2").is_dir()
+  assert "step 2 cannot be read; it was moved" in capsys.readouterr().err
 
 
 def test_processes_that_disagree_do_not_start(place):
