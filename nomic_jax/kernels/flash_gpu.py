@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 from jax import Array
+from jax.ad_checkpoint import checkpoint_name
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 import jax.numpy as jnp
@@ -66,7 +67,8 @@ def _attend(options: Any, qkv: Array, rows: Rows) -> Array:
 
 
 def _attend_fwd(options: Any, qkv: Array, rows: Rows) -> Any:
-  out, lse = forward(options, qkv, rows)
+  # Named, so that rematerialisation may keep them: see model/encoder.py.
+  out, lse = checkpoint_name(forward(options, qkv, rows), "attention")
   return out, (qkv, rows, out, lse)
 
 
