@@ -26,26 +26,16 @@ SLICES = (
 STAGES = ("mlm", "contrastive", "finetune")
 HEAD = (
     "stage", "slices", "chips", "memory a chip", "of it", "step", "MFU",
-    "hours", "chip-hours", "exchanged in loops", "outside",
+    "hours", "chip-hours", "exchanged in loops", "and once",
 )
 
 
 def command(stage: str, topology: str, slices: int, chips: int) -> list[str]:
-  """Arguments of nomic-jax.
-
-  A chip does four rows of 2,048 tokens at a time: what lies between two
-  matmuls then stays in its VMEM, and what the backward pass needs in its HBM.
-  """
-  more = {
-      "mlm": [f"--config.data.micro_batches={4096 // chips // 4}"],
-      "contrastive": [f"--config.loss.chunks={32768 // chips // 4}",
-                      "--config.compute.remat=dots",
-                      f"--config.data.rows_multiple={chips}"],
-      "finetune": [f"--config.data.rows_multiple={chips}"],
-  }
+  """Arguments of nomic-jax."""
+  multiple = f"--config.data.rows_multiple={chips}"  # rows over all chips
   return [
       "compile", f"--config=configs/{stage}.py", f"--topology={topology}",
-      f"--num_slices={slices}", *more[stage],
+      f"--num_slices={slices}", *([multiple] if stage != "mlm" else []),
   ]
 
 

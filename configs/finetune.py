@@ -22,8 +22,6 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   c.data.query_length = c.data.document_length = 512
   c.data.rows_multiple = 64
   c.data.negatives = 7
-  if size == "paper":
-    c.compute.remat = "dots"
   c.optimizer.learning_rate = 2e-5
   c.optimizer.schedule = "linear"
   c.optimizer.warmup = "400 steps"

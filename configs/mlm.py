@@ -19,13 +19,11 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   c.steps = 100_000
   c.data.kind = "text"
   c.data.batch_size = 4096  # rows, over all devices and micro-batches
-  c.data.micro_batches = 4  # on 256 chips four rows each
+  c.data.micro_batches = 8
   c.data.row_length = 2048
   c.data.mask_rate = 0.3
   c.evaluators.eval.data.mask_rate = 0.15
   c.data.document_boundaries = True  # False: as the reference
-  if size == "paper":
-    c.compute.remat = "dots"
   c.loss = ml_collections.ConfigDict(dict(name="mlm", chunks=8))
   c.optimizer.learning_rate = 5e-4
   c.optimizer.schedule = "linear"
