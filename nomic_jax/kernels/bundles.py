@@ -37,6 +37,8 @@ def kernels(text: str, folder: str) -> Iterator[tuple[str, Runs]]:
   """Name and bundles of each kernel of a program, `Compiled.as_text()`."""
   for name in re.findall(r"%(\S+) = .*custom-call\(.*tpu_custom_call", text):
     files = sorted(glob.glob(f"{folder}/*-{name}-*final_bundles.txt"))
+    if not files:  # the same as another, and listed once
+      continue
     runs: Runs = []
     with open(files[-1]) as listing:
       for line in listing:
