@@ -258,28 +258,41 @@ def _by_hand(params, batch, key):
       "encoder": back(params["encoder"], d_pooled), "log_scale": d_log_scale}
 
 
-def test_both_directions_count_half_each(trained):
+def test_both_directions_count_half_each():
   """A document, too, is asked for its query among all the queries."""
-  encoder, batch = Encoder(tiny.CONFIG), tiny.pair_batch()
-  loss = InfoNCE(encoder, bidirectional=True)
+  q, c, own, identity = _case()
+  table, slot = np.concatenate([3 * q, c]), np.arange(8, 32, dtype="i")
+  row = np.zeros((4, 8), np.int32)
+  batch = dict.fromkeys(("ids", "segment_ids", "positions"), row) | {
+      "content": np.concatenate([row[0], identity]).reshape(4, 8),
+      "query": np.arange(8, dtype="i"), "candidate": slot, "positive": own}
 
-  @tiny.jit
-  def run(params, batch):
-    tokens = {k: batch[k] for k in ("ids", "segment_ids", "positions")}
-    pooled = encoder.embed(params["encoder"], tokens, 8).reshape(-1, 16)
-    return loss(params, batch, jax.random.key(0)), pooled
+  def ask(bidirectional):
+    loss = InfoNCE(
+        tiny.Vectors(), temperature=1 / SCALE, bidirectional=bidirectional)
 
-  (total, weight, sums), pooled = run(trained, batch)
-  slot = np.maximum(batch["candidate"], 0)
-  identity = np.where(
-      batch["candidate"] < 0, 0, batch["content"].reshape(-1)[slot])
-  pooled, own = np.asarray(pooled), batch["positive"]
-  q, c = _unit(pooled[batch["query"]]), _unit(pooled[slot])
-  (there, right), _ = _brute(q, c, own, identity, SCALE)
-  (back, _), _ = _brute(c[own], q, np.arange(8), identity[own], SCALE)
-  assert float(total) == pytest.approx((there + back) / 2, rel=1e-5)
+    def total(params, batch):
+      total, *rest = loss(params, batch, jax.random.key(0))
+      return total, rest
+
+    return tiny.jit(jax.value_and_grad(total, has_aux=True))(
+        {"encoder": {"table": table}}, batch)
+
+  (total, (weight, sums)), grads = ask(True)
+  unit = _unit(table)
+  q, c = unit[:8], unit[8:]
+  (there, right), (d_q, d_c, _) = _brute(q, c, own, identity, SCALE)
+  (back, _), (d_own, d_queries, _) = _brute(
+      c[own], q, np.arange(8), identity[own], SCALE)
+  d_c[own] += d_own
+  by_vector = np.concatenate([d_q + d_queries, d_c]) / 2
+  tiny.assert_close(
+      (total, grads["encoder"]["table"]),
+      ((there + back) / 2, _through_unit(table, by_vector)), 1e-5)
   assert (weight, sums["accuracy"]) == (8, right)
   assert abs(there - back) > 0.1
+  with pytest.raises(AssertionError):  # control
+    tiny.assert_close(ask(False)[1], grads, 1e-2)
 
 
 def test_a_trained_temperature_is_clamped(trained):

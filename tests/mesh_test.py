@@ -35,12 +35,16 @@ LOSSES = {
         dict(name="classification", chunks=2), 0.2, lambda: _labelled()),
     "distill": (dict(name="distill", kind="relational"), 0.0,
                 lambda: _taught()),
+    # More queries on each device than vectors are wide: in blocks.
+    "kd": (dict(name="distill", kind="kd"), 0.0,
+           lambda: _taught(256, rows=256)),
 }
+PROCESSES = ("mlm", "info_nce", "classification", "distill")
 MESHES = [
     ("mlm", "replicated", 8, 1, 1), ("mlm", "fsdp", 2, 2, 2),
     ("info_nce", "fsdp", 1, 2, 1), ("info_nce", "replicated", 8, 1, 1),
     ("classification", "replicated", 8, 1, 1),
-    ("distill", "replicated", 8, 1, 1),
+    ("distill", "replicated", 8, 1, 1), ("kd", "replicated", 8, 1, 1),
 ]
 
 
@@ -52,10 +56,10 @@ def _labelled():
           "text": batch["query"], "labels": labels}
 
 
-def _taught():
+def _taught(queries=8, rows=16):
   draw = np.random.default_rng(0).normal
-  return tiny.pair_batch(rows=16) | {
-      f"teacher_{side}": draw(size=(8, 16)).astype("f")
+  return tiny.pair_batch(queries, rows=rows) | {
+      f"teacher_{side}": draw(size=(queries, 16)).astype("f")
       for side in ("query", "document")}
 
 
@@ -214,9 +218,9 @@ def test_two_processes_of_two_devices_take_the_same_steps(alone, tmp_path):
       for number in range(2)
   ]
   for process in running:
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err[-2000:]
-  for name in ("mlm", "info_nce"):
+  for name in PROCESSES:
     seen, params = pickle.loads((tmp_path / name).read_bytes())
     tiny.assert_close([seen, params], [*alone[name][1:3]], 1e-5)
 
@@ -226,7 +230,7 @@ def _process(port: str, number: str, folder: str) -> None:
   jax.config.update("jax_cpu_collectives_implementation", "gloo")
   jax.distributed.initialize(f"localhost:{port}", 2, int(number))
   assert (jax.device_count(), jax.local_device_count()) == (4, 2)
-  for name in ("mlm", "info_nce"):
+  for name in PROCESSES:
     _, seen, params, *_ = _two_steps(name, None, "replicated", 4, 1, 1)
     if number == "0":
       (pathlib.Path(folder) / name).write_bytes(pickle.dumps([seen, params]))

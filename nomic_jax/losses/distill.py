@@ -8,10 +8,13 @@ it costs nothing while training, needs no place on the mesh, and works under
 GradCache like any other field.
 """
 
+import functools
+
 from jax import Array
 import jax
 import jax.numpy as jnp
 
+from nomic_jax import partition
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.losses import ranking
@@ -110,16 +113,19 @@ class Distill:
   def _kd(self, student, teacher, identity):
     (q, d), (tq, td) = student, teacher
 
-    def divergence(rows):
-      q, tq = rows
+    def divergence(documents, queries):
       student, target = (
           jax.nn.log_softmax(_products(a, b) / self._temperature, axis=1)
-          for a, b in ((q, d), (tq, td)))
+          for a, b in zip(queries, documents))
       return (jnp.exp(target) * (target - student)).sum(1)
 
-    # A batch no larger than the vectors are wide is one block, in no loop.
-    rows = max(q.shape[1], 8)
-    kl = map_blocks(jax.checkpoint(divergence), rows, (q, tq)).mean()
+    def in_blocks(documents, queries):
+      block = jax.checkpoint(functools.partial(divergence, documents))
+      return map_blocks(block, max(q.shape[1], 8), queries)
+
+    # Each device its own queries: the documents are gathered, and their
+    # gradient is added up over the devices, once and not in every block.
+    kl = partition.by_rows(in_blocks)((d, td), (q, tq)).mean()
     nce = _contrast(q, d, identity[1], _KD_TEMPERATURE)
     return _KD * kl + nce, {"kl": kl, "info_nce": nce}
 
