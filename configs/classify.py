@@ -6,9 +6,10 @@ nomic-jax train --config=configs/classify.py --workdir=runs/classify \
   --config.init_from=runs/mlm --config.data.path=data/rte
 
 Rows of the .jsonl that nomic-jax prepare reads have a document, for a pair a
-query too, and a label, a class from 0 on: {"document": "...", "label": 1}. Set
-data.classes and loss.labels to the number of classes. Several labels a text:
-"labels": [0, 3], loss.kind=multi, and data.labels the most of a text. Numbers:
+query too, and a label, a class from 0 on: {"document": "...", "label": 1}, or
+its name, where prepare is told all of them: --classes=no,yes. Set data.classes
+and loss.labels to the number of classes. Several labels a text: "labels": [0,
+3], loss.kind=multi, and data.labels the most of a text. Numbers:
 loss.kind=regression, data.classes=0, data.labels=loss.labels=1.
 """
 

@@ -68,7 +68,8 @@ def _prepare(a: argparse.Namespace) -> None:
       source=a.source, output=a.output, vocab_size=a.vocab_size,
       tokenizer=a.tokenizer, limit=a.limit, held_out=a.held_out,
       query_column=a.query_column, document_column=a.document_column,
-      negatives_column=a.negatives_column, skip_bad=a.skip_bad,
+      negatives_column=a.negatives_column,
+      classes=a.classes.split(",") if a.classes else (), skip_bad=a.skip_bad,
       overwrite=a.overwrite,
   )
 
@@ -234,6 +235,8 @@ def _parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   p.add_argument("--document_column", default="document", help="of each row")
   p.add_argument("--negatives_column", default="negatives",
                  help="of each row, a list of texts; may be absent")
+  p.add_argument("--classes", metavar="NAME,NAME",
+                 help="what labels are called, class 0 first; or numbers")
   p.add_argument("--skip_bad", type=int, default=0,
                  help="drop and count as many rows that cannot be used")
   p.add_argument("--overwrite", action="store_true",

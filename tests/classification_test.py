@@ -13,7 +13,6 @@ import torch
 
 from nomic_jax.data import dataset
 from nomic_jax.data import labels as labels_lib
-from nomic_jax.data.prepare import prepare
 from nomic_jax.data.readers import columns
 from nomic_jax.errors import UserError
 from nomic_jax.losses.classification import Classification
@@ -142,6 +141,18 @@ def test_labels_are_of_their_texts_on_every_host():
   assert order[:12] != order[12:]
 
 
+def test_the_second_text_of_a_pair_is_told_by_its_type():
+  batch = next(_batches(text_length=6))  # the pairs are cut
+  seen = 0
+  for slot in batch["text"][0]:
+    at = batch["segment_ids"][0, slot // 4] == slot % 4 + 1
+    ids, types = (batch[k][0, slot // 4][at] for k in ("ids", "types"))
+    first = list(ids).index(TOKENIZER.token_to_id("[SEP]")) + 1
+    assert (types == (np.arange(len(ids)) >= first)).all()
+    seen += types.sum()
+  assert seen and not batch["types"][batch["segment_ids"] == 0].any()
+
+
 def test_labels_that_do_not_fit_are_named():
   with pytest.raises(UserError, match="file:.*label 3; expected .* 0 to 2"):
     tiny.take(_batches(classes=3), 3)
@@ -149,6 +160,8 @@ def test_labels_that_do_not_fit_are_named():
   rows[5]["labels"] = [1.0, 2.0]
   with pytest.raises(UserError, match="file:5: 2 labels, more than"):
     tiny.take(_batches(rows), 3)
+  with pytest.raises(UserError, match="tokenised: .* set it to false"):
+    _batches(tokenised=True)
   with pytest.raises(UserError, match="batch_size: 13 is more than the 12"):
     _batches(batch_size=13)
   with pytest.raises(UserError, match="rows_multiple: 2 rows do not .*try 4"):
@@ -157,11 +170,13 @@ def test_labels_that_do_not_fit_are_named():
 
 def test_labels_of_jsonl_rows_are_read_and_learnt(tmp_path):
   rows = [
-      {"document": f"{('river', 'lamp')[i % 2]} {i}", "label": i % 2}
-      for i in range(60)]
+      {"document": f"{('river', 'lamp')[i % 2]} {i}",
+       "label": ("water", "light")[i % 2]} for i in range(60)]
   (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
   data = tmp_path / "data"
-  prepare(str(tmp_path / "rows.jsonl"), data, vocab_size=60, held_out=0.1)
+  assert main([
+      "prepare", f"--source={tmp_path}/rows.jsonl", f"--output={data}",
+      "--vocab_size=60", "--held_out=0.1", "--classes=water,light"]) == 0
   for row in dataset.open_split(data, "train"):
     assert row["labels"] == [float("lamp" in row["document"])]
   assert main(small_data.train(
@@ -183,10 +198,21 @@ def test_labels_are_numbers_or_lists_of_them(value, expected):
   assert row["labels"] == expected
 
 
+def test_labels_that_are_names_are_numbered_by_their_list():
+  named = columns.Columns(classes=("no", "yes"))
+  read = lambda label: columns.to_row(
+      "file", 3, {"document": "d", "label": label}, named, "")
+  assert read("yes")["labels"] == [1.0] and read("no")["labels"] == [0.0]
+  assert read(["yes", "no"])["labels"] == [1.0, 0.0]
+  assert read(1)["labels"] == [1.0]
+  with pytest.raises(UserError, match='label "maybe" is none of --classes=no,'):
+    read("maybe")
+
+
 def test_labels_that_are_no_numbers_and_texts_without_any_are_named():
   read = lambda value: columns.to_row(
       "file", 3, value, columns.Columns(), "")
-  with pytest.raises(UserError, match='file, row 3: the label "yes" is not'):
+  with pytest.raises(UserError, match='the label "yes" is not a.*--classes'):
     read({"document": "d", "label": "yes"})
   for number in (NAN, 10**400):
     with pytest.raises(UserError, match="is not a number"):

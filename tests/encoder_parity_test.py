@@ -69,6 +69,21 @@ def test_hidden_states(name):
     np.testing.assert_allclose(got[real], expected[real], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("family", ["NomicBert", "Bert"])
+def test_the_second_text_of_a_pair_has_a_type_of_its_own(family):
+  model, config, trees = _model(family, "Model")
+  tokens, real = _tokens(RAGGED)
+  types = np.where(tokens["positions"] > 4, 1, 0).astype(np.int32)
+  with torch.no_grad():
+    expected = model(
+        **_torch(tokens), token_type_ids=torch.tensor(types).long()
+    ).last_hidden_state.numpy()
+  got = _apply(Encoder(config), trees, tokens | {"types": types})
+  np.testing.assert_allclose(got[real], expected[real], rtol=0, atol=1e-5)
+  got = _apply(Encoder(config), trees, tokens)  # control
+  assert np.abs(got - expected)[real].max() > 0.01
+
+
 def test_own_length_is_the_reference_without_company():
   """A short text beside a long one is what transformers makes of it alone."""
   changes = dict(rope_parameters=NTK, max_position_embeddings=16)

@@ -33,8 +33,8 @@ FLAGS = {
         "--source": "required", "--output": "required", "--vocab_size": "8192",
         "--tokenizer": "none", "--held_out": "0.07", "--limit": "none",
         "--query_column": "query", "--document_column": "document",
-        "--negatives_column": "negatives", "--skip_bad": "0",
-        "--overwrite": "False",
+        "--negatives_column": "negatives", "--classes": "none",
+        "--skip_bad": "0", "--overwrite": "False",
     },
     "tokenise": {"--input": "required", "--tokenizer": "none"},
     "train": {

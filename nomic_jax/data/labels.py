@@ -22,8 +22,9 @@ def batches(
   """Endless batches for `losses.classification`, for one host's devices.
 
   A row whose query and document both hold text is a pair, [CLS] query [SEP]
-  document [SEP]. Every epoch has another order, a function of (seed, epoch);
-  global batches are cut from it, of which a host takes its share.
+  document [SEP], of which the tokenizer may give the second text another type
+  (`types`; BERT's do). Every epoch has another order, a function of (seed,
+  epoch); global batches are cut from it, of which a host takes its share.
 
   Args:
     source: rows with query, document and labels.
@@ -41,9 +42,14 @@ def batches(
     A dataset of dicts of arrays with a leading micro-batch axis of 1.
 
   Raises:
-    UserError: if the batch is larger than the data or not divisible; from the
-      iterator, for labels that do not fit, naming the row.
+    UserError: if the data is tokenised, or the batch is larger than it or not
+      divisible; from the iterator, for labels that do not fit, naming the row.
   """
+  if config.get("tokenised"):
+    raise UserError(
+        "config.data.tokenised: rows with labels are read as texts, a pair of "
+        "them at once; set it to false"
+    )
   size = config.batch_size
   _check_hosts(config, hosts)
   if size > len(source):
@@ -114,21 +120,22 @@ def _collate(
   texts = [tuple(filter(None, (r["query"], r["document"]))) for r in rows]
   texts = [pair if len(pair) == 2 else pair[0] for pair in texts]
   length = config.text_length
-  tokens = [e.ids for e in tokenizer.encode_batch_fast(texts)]
-  tokens = [
-      ids if len(ids) <= length else ids[:length - 1] + ids[-1:]
-      for ids in tokens
-  ]
-  packed = pack(
-      tokens, config.row_length, config.slots, config.rows_multiple,
-      tokenizer.token_to_id("[PAD]"),
-  )
+  cut = lambda ids: (
+      ids if len(ids) <= length else ids[:length - 1] + ids[-1:])
+  encoded = tokenizer.encode_batch_fast(texts)
+  pack_rows = functools.partial(
+      pack, row_length=config.row_length, slots=config.slots,
+      rows_multiple=config.rows_multiple)
+  packed = pack_rows(
+      [cut(e.ids) for e in encoded], pad_id=tokenizer.token_to_id("[PAD]"))
+  types = pack_rows([cut(e.type_ids) for e in encoded])  # in the same places
   content = np.zeros(len(packed.ids) * config.slots, np.int32)
   content[packed.slot_of] = 1
   return {
       "ids": packed.ids,
       "segment_ids": packed.segment_ids,
       "positions": packed.positions,
+      "types": types.ids,
       "content": content.reshape(-1, config.slots),
       "text": packed.slot_of,
       "labels": np.stack([_labels(row, config) for row in rows]),

@@ -13,7 +13,7 @@ import os
 import pathlib
 import tempfile
 import time
-from typing import Iterable, Iterator
+from typing import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -46,6 +46,7 @@ def prepare(
     query_column: str = "query",
     document_column: str = "document",
     negatives_column: str = "negatives",
+    classes: Sequence[str] = (),
     skip_bad: int = 0,
     overwrite: bool = False,
 ) -> dict:
@@ -62,6 +63,7 @@ def prepare(
     query_column: where rows have the query, a string.
     document_column: where they have the document that answers it, a string.
     negatives_column: where they may have wrong answers, a list of strings.
+    classes: what labels are called that are strings; the first is class 0.
     skip_bad: how many rows that cannot be used are dropped and counted; the
       next one stops the job.
     overwrite: make it anew even if a data directory is there.
@@ -69,14 +71,16 @@ def prepare(
   Raises:
     UserError: on a source, row or argument that cannot be used.
   """
-  columns = readers.Columns(query_column, document_column, negatives_column)
+  columns = readers.Columns(
+      query_column, document_column, negatives_column, classes=tuple(classes))
   _check(vocab_size, limit, held_out)
   output = pathlib.Path(output)
   arguments = {
       "source": _absolute(source), "limit": limit, "held_out": held_out,
       "tokenizer": os.path.abspath(tokenizer) if tokenizer else None,
       "vocab_size": None if tokenizer else vocab_size,
-      "columns": list(columns[:3]), "skip_bad": skip_bad,
+      "columns": list(columns[:3]), "classes": list(classes),
+      "skip_bad": skip_bad,
   }
   done = _already(output, arguments, overwrite)
   if done:

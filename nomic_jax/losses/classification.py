@@ -19,7 +19,8 @@ KINDS = ("single", "multi", "regression")
 class Classification:
   """Cross-entropy of labels, or squared error of numbers.
 
-  Batch: packed rows of texts (`ids`, `segment_ids`, `positions` [B, S]) and
+  Batch: packed rows of texts (`ids`, `segment_ids`, `positions` and, of pairs,
+      `types` [B, S]) and
     content [B, K] int32: only its shape is used, K texts a row;
     text [N] int32: which slot (row · K + slot) holds each text;
     labels [N, M] float32: classes or numbers, NaN where a text has fewer. A
@@ -62,7 +63,9 @@ class Classification:
     return self._logits(params, batch, None)
 
   def _logits(self, params: dict, batch: dict, rng: Array | None) -> Array:
-    tokens = {k: batch[k] for k in ("ids", "segment_ids", "positions")}
+    tokens = {
+        k: batch[k] for k in ("ids", "segment_ids", "positions", "types")
+        if k in batch}
     encoder_rng, head_rng = (None, None) if rng is None else (
         jax.random.split(rng))
     first = self._embed(

@@ -11,12 +11,16 @@ from nomic_jax.data.readers.bad import BadRow
 
 
 class Columns(NamedTuple):
-  """Where an object has its texts; `objective` is checked where rows tell."""
+  """Where an object has its texts; `objective` is checked where rows tell.
+
+  `classes` are names of labels: the first is class 0.
+  """
 
   query: str = "query"
   document: str = "document"
   negatives: str = "negatives"
   objective: str = ""  # "self", "paired" or "triplet" in the published format
+  classes: tuple[str, ...] = ()
 
 
 def to_row(
@@ -35,7 +39,7 @@ def to_row(
     BadRow: naming file, row and column.
   """
   _check_objective(file, number, value, columns)
-  labels = _labels(file, number, value)
+  labels = _labels(file, number, value, columns.classes)
   # What is classified may be one text.
   single = "labels" in labels and columns.query not in value
   for flag, column in (("query", columns.query),
@@ -64,20 +68,27 @@ def to_row(
       **_scores(value, len(negatives)), **labels)
 
 
-def _labels(file: str, number: int, value: dict) -> dict:
-  """`label`, a number, or `labels`, a list of them, where there are any."""
+def _labels(
+    file: str, number: int, value: dict, classes: tuple[str, ...]
+) -> dict:
+  """`label` or `labels`, a list, where there are any: numbers, or classes."""
   found = value.get("labels", value.get("label"))
   if found is None:
     return {}
   found = found if isinstance(found, list) else [found]
+  found = [
+      classes.index(x) if isinstance(x, str) and x in classes else x
+      for x in found]
   wrong = [
       x for x in found if not (isinstance(x, int | float) and abs(x) < 1e30)]
   if wrong:
+    of = f"none of --classes={','.join(classes)}" if classes else (
+        "not a number")
     raise BadRow(
         "label not a number",
-        f"{file}, row {number}: the label {_shown(wrong[0])} is not a number; "
+        f"{file}, row {number}: the label {_shown(wrong[0])} is {of}; "
         "expected 'label', a number, or 'labels', a list of them; number "
-        "classes from 0")
+        "classes from 0, or name them all, as in --classes=no,yes")
   return {"labels": [float(x) for x in found]}
 
 
