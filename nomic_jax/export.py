@@ -15,6 +15,8 @@ from nomic_jax.data.prompts import PROMPTS
 from nomic_jax.errors import UserError
 from nomic_jax.hub import matryoshka
 from nomic_jax.hub import model_directory
+from nomic_jax.hub.config import is_classic
+from nomic_jax.hub.config import is_native
 
 
 def export(
@@ -51,7 +53,11 @@ def export(
       max_tokens=model.max_tokens,
       classification_head=model.classification_head, matryoshka_dims=dims,
   )
-  print(f"{output}: {source}, for transformers and sentence-transformers")
+  opens = "for transformers and sentence-transformers"
+  if not (is_classic(model.config) or is_native(model.config)):
+    opens = (
+        "for nomic_jax alone: transformers has no class for this architecture")
+  print(f"{output}: {source}, {opens}")
 
 
 def _checkpoint(workdir: str, step: str) -> str:

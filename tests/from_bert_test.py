@@ -73,7 +73,7 @@ def test_a_rotary_bert_is_the_bert_without_positions(place):
 
 @pytest.mark.parametrize("config", ["mlm", "contrastive"])
 @pytest.mark.parametrize("rotary", [False, True])
-def test_a_training_from_a_bert(place, tmp_path, config, rotary):
+def test_a_training_from_a_bert(place, tmp_path, capsys, config, rotary):
   bert = model_directory.read_model(place / "bert")
   # Rows longer than the table of positions are for the rotary model alone.
   length = 96 if rotary else 64
@@ -99,6 +99,10 @@ def test_a_training_from_a_bert(place, tmp_path, config, rotary):
       moved = np.abs(tree["kernel"] - old["kernel"])
       assert 0 < moved.max() < 3e-3
   assert (trained.mlm_head is None) == (config == "contrastive")
+  capsys.readouterr()
+  assert main.main(
+      ["export", f"--workdir={work}", f"--output={tmp_path}/model"]) == 0
+  assert ("for nomic_jax alone" in capsys.readouterr().out) == rotary
 
 
 def test_a_classifier_trains_berts_pooler_on(place):

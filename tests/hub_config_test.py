@@ -117,6 +117,7 @@ def test_both_families_of_keys_are_written():
     (BERT_2048 | dict(activation_function="mish"), "'mish' is not supported"),
     (dict(model_type="bert", hidden_size=64), "key 'vocab_size' is missing"),
     (dict(model_type="roberta"), "model_type 'roberta' is not supported"),
+    (dict(model_type="xlm-roberta"), "'xlm-roberta' is not supported; expect"),
     (dict(model_type="nomic_bert", vocab_size=96, rope_parameters=dict(
         rope_type="yarn")), "rope_type 'yarn' is not supported"),
     ([], "expected a JSON object"),

@@ -256,9 +256,10 @@ def hub(tmp_path, monkeypatch):
   return add
 
 
-def test_a_hub_model_in_the_cache(directory, hub):
-  hub("some/model", directory)
-  files = model_directory.read_model("some/model")
+@pytest.mark.parametrize("name", ["some/model", "a-model"])
+def test_a_hub_model_in_the_cache(directory, hub, name):
+  hub(name, directory)
+  files = model_directory.read_model(name)
   assert files.config == CONFIG
   _same(files.params, model_directory.read_model(directory).params)
 
@@ -307,6 +308,10 @@ def test_the_hub_offline(tmp_path, monkeypatch):
   with pytest.raises(UserError, match="HF_HUB_OFFLINE=1 forbids") as error:
     model_directory.read_model("some/model-that-is-nowhere")
   assert "\n" not in str(error.value)
+  (tmp_path / "my-model").mkdir()
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(UserError, match="my-modle: .* Did you mean 'my-model'"):
+    model_directory.read_model("my-modle")
 
 
 def test_the_hub_out_of_reach(monkeypatch):

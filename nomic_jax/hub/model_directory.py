@@ -33,6 +33,7 @@ from nomic_jax.model.config import EncoderConfig
 
 Params = dict[str, Any]
 
+_HUB_NAME = r"(?!\.)[\w.-]+(/[\w.-]+)?"
 HUB_FILES = ("*.json", "*.txt", WEIGHTS, "model-*.safetensors",
              "*LayerNorm/model.safetensors", "*Dense/model.safetensors")
 
@@ -65,15 +66,15 @@ def read_model(path: str | os.PathLike) -> ModelFiles:
 
   Args:
     path: a directory, of a work directory also its checkpoints/STEP; or a hub
-      name such as nomic-ai/nomic-embed-text-v1.5, which is downloaded into
-      huggingface_hub's cache (HF_HOME) and, with HF_HUB_OFFLINE=1, only
-      looked up there.
+      name such as nomic-ai/nomic-embed-text-v1.5 or bert-base-uncased, which
+      is downloaded into huggingface_hub's cache (HF_HOME) and, with
+      HF_HUB_OFFLINE=1, only looked up there.
 
   Raises:
     UserError: saying which file, key or tensor is wrong.
   """
   directory = pathlib.Path(path)
-  if not directory.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)):
+  if not directory.exists() and re.fullmatch(_HUB_NAME, str(path)):
     directory = _download(str(path))
   if (directory / "checkpoints").is_dir():
     return _read_work_directory(directory)
@@ -81,14 +82,10 @@ def read_model(path: str | os.PathLike) -> ModelFiles:
   if workdir != directory:
     return _read_work_directory(workdir, int(directory.name))
   if not (directory / "config.json").is_file():
-    hint = ""
-    if directory.parent.is_dir():
-      beside = (p.name for p in directory.parent.iterdir())
-      hint = nearest(directory.name, beside)
     raise UserError(
         f"{directory}: not a model, as there is no config.json in it; expected "
         "a model directory, a training work directory or a hub name such as "
-        "nomic-ai/nomic-embed-text-v1.5" + ("" if directory.exists() else hint)
+        "nomic-ai/nomic-embed-text-v1.5" + _hint(directory)
     )
   return _read_model_directory(directory)
 
@@ -227,4 +224,12 @@ def _download(name: str) -> pathlib.Path:
     raise UserError(
         f"{name}: there is no such directory, and as a hub model it {why}; "
         "give a directory, or mend the name or the connection"
+        + _hint(pathlib.Path(name))
     ) from e
+
+
+def _hint(directory: pathlib.Path) -> str:
+  """What else may have been meant by a directory that is not there."""
+  if directory.exists() or not directory.parent.is_dir():
+    return ""
+  return nearest(directory.name, [p.name for p in directory.parent.iterdir()])
