@@ -25,10 +25,12 @@ from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
 
 DTYPES = ("float32", "bfloat16")
-# A block's tokens on one device: enough to keep two cores or one chip busy,
-# few enough that the scores of attention stay small.
-_BLOCK_TOKENS = 8192
-_FEW = 8  # what does not fill a block goes in blocks this much smaller
+# A block's tokens on one device: enough to keep it busy, few enough that the
+# scores of attention stay small, and on a CPU that activations stay in its
+# cache: 8,192 tokens take a quarter longer there.
+_BLOCK_TOKENS = {"cpu": 1024}
+_MOST_BLOCK_TOKENS = 8192
+_FEW = 4  # what does not fill a block goes in blocks this much smaller
 _SHORTEST_ROW = 64
 _TOKENS_PER_SLOT = 4
 _MOST_SLOTS = 128
@@ -78,6 +80,8 @@ class Embedder:
           f"dtype '{dtype}' is unknown; expected {' or '.join(DTYPES)}")
     devices = list(devices or jax.local_devices())
     self._devices = len(devices)
+    self._block_tokens = _BLOCK_TOKENS.get(
+        devices[0].platform, _MOST_BLOCK_TOKENS)
     self._width, self._pad = config.output_width, config.pad_token_id
     self._longest = max(longest or config.max_length, _SHORTEST_ROW)
     mesh = Mesh(np.array(devices), ("rows",))
@@ -106,7 +110,7 @@ class Embedder:
       by_length[length].append(texts)
     blocks = []
     for length, rows in sorted(by_length.items()):
-      many = max(_BLOCK_TOKENS // length, 1)
+      many = max(self._block_tokens // length, 1)
       few = max(many // _FEW, 1)
       start = 0
       for size in _split(-(-len(rows) // self._devices), (many, few, 1)):

@@ -282,6 +282,30 @@ def test_blocks_hold_every_text_once_in_few_shapes_with_little_padding():
   assert one.tokens["ids"].shape == (1, 64)
 
 
+def test_a_vector_is_its_own_in_a_row_of_8192_tokens_too():
+  """Beyond 2,048 dynamic NTK turns each text by its own length."""
+  config = dataclasses.replace(
+      CONFIG, heads=1, max_length=8192, rotary_factor=2.0)
+  params = jax.tree.map(lambda x: 5 * x, tiny.params(Encoder(config)))
+  one = jax.local_devices()[:1]
+  embedder = Embedder(config, params, devices=one)
+  rng = np.random.default_rng(0)
+  texts = [list(rng.integers(1, 200, n)) for n in (6192, 2000)]
+  assert [b.tokens["ids"].shape for b in embedder.plan(texts)] == [(1, 8192)]
+
+  def embed(embedder, texts):
+    vectors = embedder.run(embedder.plan(texts), len(texts))
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+  together = embed(embedder, texts)
+  alone = np.concatenate([embed(embedder, [text]) for text in texts])
+  np.testing.assert_allclose(together, alone, rtol=0, atol=2e-6)
+  # Control: what is turned otherwise is seen.
+  plain = Embedder(
+      dataclasses.replace(config, rotary_factor=None), params, devices=one)
+  assert np.abs(embed(plain, texts[:1]) - alone[0]).max() > 1e-4
+
+
 def test_what_is_no_model_is_named(tmp_path):
   (tmp_path / "text.txt").write_text("alpha")
   with pytest.raises(UserError, match="not a model.* no config.json in it"):
