@@ -12,7 +12,10 @@ warm up, and the best of the rounds counts. Vectors are compared, too.
 
 "torch" is sentence-transformers as it comes, "onednn" the same with its
 linear layers turned to oneDNN's by hand, which on some processors beats the
-default by far; the last columns compare with the faster of the two.
+default by far, and "onnx" with its encoder exported and run by onnxruntime
+(`pip install onnxruntime onnxscript`, or leave it out of --systems). int8 is
+each library's dynamic quantisation of the linear layers. The last columns
+compare with the fastest of the same precision.
 """
 
 import argparse
@@ -35,7 +38,8 @@ from nomic_jax.model.encoder import Encoder
 
 SYSTEMS = (
     "nomic_jax float32", "nomic_jax bfloat16", "torch float32",
-    "onednn float32", "torch bfloat16", "torch int8",
+    "onednn float32", "onnx float32", "torch bfloat16", "torch int8",
+    "onnx int8",
 )
 
 
@@ -107,13 +111,64 @@ def _load(system: str, path: str):
   if library == "onednn":
     from torch.utils import mkldnn
 
-    model[0].auto_model = mkldnn.to_mkldnn(model[0].auto_model)
-  if dtype == "int8":
+    model[0].model = mkldnn.to_mkldnn(model[0].model)
+  elif library == "onnx":
+    model[0].model = _onnx(model[0].model, dtype == "int8")
+  elif dtype == "int8":
     with warnings.catch_warnings():
       warnings.simplefilter("ignore")
       torch.ao.quantization.quantize_dynamic(
-          model[0].auto_model, {torch.nn.Linear}, inplace=True)
+          model[0].model, {torch.nn.Linear}, inplace=True)
   return lambda texts: model.encode(texts, normalize_embeddings=True)
+
+
+def _onnx(encoder, int8: bool):
+  """A module that answers as `encoder` does, by onnxruntime."""
+  import onnxruntime
+  from onnxruntime import quantization
+  import torch
+  from transformers.modeling_outputs import BaseModelOutput
+
+  names = ("input_ids", "attention_mask", "token_type_ids")
+
+  class Hidden(torch.nn.Module):
+
+    def __init__(self):
+      super().__init__()
+      self.encoder = encoder.eval()
+
+    def forward(self, *arrays):
+      return self.encoder(**dict(zip(names, arrays))).last_hidden_state
+
+  class Session(torch.nn.Module):
+
+    def __init__(self, path: str):
+      super().__init__()
+      self.config = encoder.config
+      self._run = onnxruntime.InferenceSession(
+          path, providers=["CPUExecutionProvider"]).run
+
+    def forward(self, input_ids, attention_mask, **_):
+      zeros = torch.zeros_like(input_ids)
+      arrays = (input_ids, attention_mask, zeros)
+      hidden, = self._run(
+          None, {k: v.numpy() for k, v in zip(names, arrays)})
+      return BaseModelOutput(last_hidden_state=torch.from_numpy(hidden))
+
+  with tempfile.TemporaryDirectory() as folder:
+    path = f"{folder}/model.onnx"
+    ones = torch.ones(2, 8, dtype=torch.long)
+    torch.onnx.export(
+        Hidden(), (ones,) * 3, path, input_names=names, dynamo=True,
+        external_data=False,
+        dynamic_shapes=(({0: torch.export.Dim("rows"),
+                          1: torch.export.Dim("tokens")},) * 3,))
+    if int8:
+      quantization.quantize_dynamic(
+          path, f"{folder}/int8.onnx",
+          weight_type=quantization.QuantType.QInt8)
+      path = f"{folder}/int8.onnx"
+    return Session(path)
 
 
 def _write_random(folder: str, tokenizer: str) -> None:
@@ -149,7 +204,8 @@ def _print(rows: list[dict], systems: list[str]) -> None:
     cells = [f"{rate[s]:.3g}/s ({row['apart'][s]:.0e})" for s in systems]
     for dtype in ("float32", "bfloat16"):
       ours = rate.get(f"nomic_jax {dtype}", 0)
-      theirs = max(rate.get(f"{t} {dtype}", 0) for t in ("torch", "onednn"))
+      theirs = max(rate.get(f"{t} {dtype}", 0)
+                   for t in ("torch", "onednn", "onnx"))
       cells.append(f"{ours / theirs:.2f}×" if ours and theirs else "")
     print(f"| {row['name']} ({row['texts']:,}) | " + " | ".join(cells) + " |")
 

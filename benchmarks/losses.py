@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Memory and time of InfoNCE and of GradCache, ways of computing them.
+"""Memory and time of InfoNCE, GradCache and MLM, ways of computing them.
 
     python benchmarks/losses.py           # memory, by compiling: a minute
-    python benchmarks/losses.py --time    # InfoNCE alone, and runs it: three
+    python benchmarks/losses.py --time    # InfoNCE alone, and runs it
 
 Memory is what value and gradient take beside arguments and results
 (XLA's memory_analysis). Vectors are float32 [Q, 768] and [C, 768].
@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nomic_jax.losses.info_nce import InfoNCE
+from nomic_jax.losses.mlm import MLM
 from nomic_jax.losses.streamed import cross_entropy
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
@@ -82,7 +83,7 @@ def info_nce() -> None:
     used = megabytes(program)
     first = first or used
     took = "–"
-    if timed and queries < 131072:
+    if timed and queries < 131072:  # the last would take half an hour
       took = f"{seconds(program, queries, candidates):.1f}"
     ratio = f"{used / first:.3f}" if candidates == 16384 else "–"
     print(f"| {f.__name__} | {queries:,} | {candidates:,} | {used:,.0f} | "
@@ -115,7 +116,40 @@ def gradcache(rows: int = 256, length: int = 128) -> None:
           f"{used / first:.3f} |", flush=True)
 
 
+class _Given:
+  """An encoder whose parameters are its hidden states."""
+
+  config, dtype, dropout = EncoderConfig(), "float32", 0.0
+
+  def apply(self, params, tokens, rng):
+    del tokens, rng
+    return params["hidden"]
+
+
+def mlm(rows: int = 4096, length: int = 2048) -> None:
+  """The loss from hidden states on, 30 % of the places to predict."""
+  shape = jax.ShapeDtypeStruct
+  places = -(-length * 3 // 10)
+  batch = dict.fromkeys(
+      ("ids", "segment_ids", "positions"), shape((rows, length), "int32")
+  ) | dict.fromkeys(("masked", "labels"), shape((rows, places), "int32"))
+  params = jax.eval_shape(
+      lambda: meta.unbox(MLM(Encoder(_Given.config)).init(jax.random.key(0))))
+  params["encoder"] = {
+      "word": params["encoder"]["word"],
+      "hidden": shape((rows, length, WIDTH), "float32")}
+  print("\n| MLM, value and gradient, without the encoder | chunks | GB |")
+  print("|---|---|---|")
+  for chunks in (1, 64, 512, 4096):
+    loss = MLM(_Given(), chunks=chunks)
+    f = jax.value_and_grad(lambda p, b: loss(p, b, jax.random.key(0))[0])
+    used = megabytes(jax.jit(f).lower(params, batch).compile()) / 1e3
+    print(f"| {rows:,} x {length:,} tokens, {_Given.config.vocab_size:,} words "
+          f"| {chunks} | {used:,.1f} |", flush=True)
+
+
 if __name__ == "__main__":
   info_nce()
   if "--time" not in sys.argv:
     gradcache()
+    mlm()
