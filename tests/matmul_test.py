@@ -50,6 +50,21 @@ def test_products_and_gradients_of_bfloat16(operands):
     tiny.assert_close(dkernel.astype(jnp.bfloat16), exact, 1e-4)
 
 
+def test_a_bias_and_its_gradient_in_bfloat16(operands):
+  _, kernel, dy = operands
+  bias = kernel[0]
+  y, pull = jax.vjp(jax.jit(matmul.add_bias), dy, bias)
+  d_y, d_bias = jax.jit(pull)(dy)
+  assert (y.dtype, d_y.dtype, d_bias.dtype) == (
+      jnp.bfloat16, jnp.bfloat16, jnp.float32)
+  rows = np.asarray(dy, "d")
+  tiny.assert_close(y, rows + np.asarray(bias, "d"), 3e-3)
+  np.testing.assert_array_equal(d_y, dy)
+  tiny.assert_close(d_bias, rows.sum((0, 1)), 1e-6)
+  with pytest.raises(AssertionError):  # control: were it rounded once
+    tiny.assert_close(d_bias.astype(jnp.bfloat16), rows.sum((0, 1)), 1e-4)
+
+
 def test_float32_is_left_alone(operands):
   x, kernel, _ = operands
   x = x.astype(jnp.float32)

@@ -119,6 +119,7 @@ def test_killed_at_any_moment_ends_with_the_same_bits(place, whole, kind):
   folder = workdir / "checkpoints"
   kill_when((folder / str(EVERY)).exists, held=EVERY + 1)
   assert checkpoint.latest_step(workdir) == EVERY
+  early = checkpoint.restore_params(workdir)["encoder"]
 
   # While a checkpoint is being written.
   assert not _leftovers(workdir)
@@ -138,6 +139,9 @@ def test_killed_at_any_moment_ends_with_the_same_bits(place, whole, kind):
   params, iterator, lines = _outcome(workdir)
   expected = _outcome(whole(kind))
   assert _same(params, expected[0])
+  # What is frozen stays so when it goes on.
+  assert not _same(params["encoder"]["word"], early["word"])
+  assert _same(params["encoder"]["type"], early["type"]) == (kind != "mlm")
   assert iterator and iterator == expected[1]
   assert lines == expected[2]
   best = checkpoint.best(workdir)

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Matrix products in bfloat16 with float32 weights and float32 sums.
+"""Linear layers in bfloat16 with float32 weights and float32 sums.
 
 The weights stay float32 and are rounded on the way in; their gradient is
 summed, and comes back, in float32. Written out rather than left to the
@@ -10,7 +10,9 @@ float32, and the left side multiplied along its last axis.
 """
 
 import functools
+from typing import Any, Callable
 
+from flax import linen as nn
 import jax
 from jax import Array
 from jax import lax
@@ -22,12 +24,67 @@ _product = functools.partial(
 )
 
 
+class Linear(nn.Module):
+  """x [..., K] to [..., features]; params kernel [K, features] and bias.
+
+  Attributes:
+    features: width of the result.
+    dtype: of the result and, on the way in, of x.
+    kernel_init, bias_init: of the parameters; a bias_init of None: no bias.
+  """
+
+  features: int
+  dtype: Any
+  kernel_init: Callable[..., Any]
+  bias_init: Callable[..., Any] | None
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    kernel = self.param(
+        "kernel", self.kernel_init, (x.shape[-1], self.features))
+    numbers = (((x.ndim - 1,), (0,)), ((), ()))
+    y = dot_general(x.astype(self.dtype), kernel, numbers)
+    if self.bias_init is None:
+      return y
+    return add_bias(y, self.param("bias", self.bias_init, (self.features,)))
+
+
+def add_bias(y: Array, bias: Array) -> Array:
+  """y [..., N] plus bias [N], float32, in the dtype of y."""
+  if y.dtype != jnp.bfloat16:
+    return y + bias
+  return _add_bias(y.reshape(-1, y.shape[-1]), bias).reshape(y.shape)
+
+
+@jax.custom_vjp
+def _add_bias(y: Array, bias: Array) -> Array:
+  return (y + bias).astype(y.dtype)
+
+
+def _bias_gradient(dy: Array) -> Array:
+  return dy.astype(jnp.float32).sum(0)
+
+
+def _bias_gradient_on_cpu(dy: Array) -> Array:
+  """As a product, since a sum over bfloat16 rows is slower than the layer's.
+  """
+  ones = jnp.ones((1, dy.shape[0]), dy.dtype)
+  return _product(ones, dy, (((1,), (0,)), ((), ())))[0]
+
+
+_add_bias.defvjp(
+    lambda y, bias: (_add_bias(y, bias), None),
+    lambda _, dy: (dy, lax.platform_dependent(
+        dy, cpu=_bias_gradient_on_cpu, default=_bias_gradient)),
+)
+
+
 def dot_general(
     x: Array, kernel: Array, dimension_numbers: tuple, precision=None
 ) -> Array:
   """x [..., K] times kernel [K, N], float32, in the dtype of x: [..., N].
 
-  The signature is that of `jax.lax.dot_general`, for `nn.Dense`.
+  The signature is that of `jax.lax.dot_general`.
   """
   if x.dtype != jnp.bfloat16:
     return lax.dot_general(x, kernel, dimension_numbers, precision)
