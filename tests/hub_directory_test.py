@@ -127,7 +127,8 @@ def test_a_work_directory(tmp_path, monkeypatch):
   hub_random.tokenizer().save(str(work / "tokenizer" / "tokenizer.json"))
   encoder = work / "encoder.json"
   encoder.write_text(json.dumps(dataclasses.asdict(CONFIG)))
-  monkeypatch.setattr(checkpoint, "restore_params", lambda path: trees)
+  monkeypatch.setattr(
+      checkpoint, "restore_params", lambda path, step="": trees)
   files = model_directory.read_model(work)
   assert files.config == CONFIG and files.prompts == PROMPTS
   assert files.params is trees["encoder"]
