@@ -13,7 +13,7 @@ warm up, and the best of the rounds counts. Vectors are compared, too.
 "torch" is sentence-transformers as it comes, "onednn" the same with its
 linear layers turned to oneDNN's by hand, which on some processors beats the
 default by far, and "onnx" with its encoder exported and run by onnxruntime
-(`pip install onnxruntime onnxscript`, or leave it out of --systems). int8 is
+(`pip install onnx onnxruntime`, or leave it out of --systems). int8 is
 each library's dynamic quantisation of the linear layers. The last columns
 compare with the fastest of the same precision.
 """
@@ -159,10 +159,8 @@ def _onnx(encoder, int8: bool):
     path = f"{folder}/model.onnx"
     ones = torch.ones(2, 8, dtype=torch.long)
     torch.onnx.export(
-        Hidden(), (ones,) * 3, path, input_names=names, dynamo=True,
-        external_data=False,
-        dynamic_shapes=(({0: torch.export.Dim("rows"),
-                          1: torch.export.Dim("tokens")},) * 3,))
+        Hidden(), (ones,) * 3, path, input_names=list(names), dynamo=False,
+        dynamic_axes={n: {0: "rows", 1: "tokens"} for n in names})
     if int8:
       quantization.quantize_dynamic(
           path, f"{folder}/int8.onnx",
