@@ -234,8 +234,8 @@ def test_overrides_that_are_mistakes(override, message):
 
 def test_config_reaches_the_job_in_both_spellings(monkeypatch):
   seen = []
-  monkeypatch.setattr(
-      main, "_train", lambda a: seen.append((a.workdir, a.config)))
+  monkeypatch.setitem(
+      main._RUNS, "train", lambda a: seen.append((a.workdir, a.config)))
   config = f"{ROOT}/configs/mlm.py:miniature"
   for line in (
       ["--workdir=w", f"--config={config}", "--config.steps=9"],
