@@ -1,0 +1,262 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Attention on a GPU, ours beside cuDNN, jax's and tokamax's Pallas, PyTorch.
+
+    python benchmarks/attention_gpu.py [--lengths=512,2048,8192]
+
+bfloat16, 12 heads of 64, 32,768 tokens in rows of each length: full rows, and
+rows of eight texts. All get the same queries, keys and values, already turned
+(`--rotary` gives ours the angles and has the others turn them first). Each is
+first compared with float32 arithmetic; then all take turns, the median of the
+rounds counts. TFLOP/s are of the scores that are needed: those of a packed row
+are an eighth of a full one's. A system that is not there, or cannot, says so in
+its row. Elsewhere than on a GPU only `reference` and `torch` run.
+"""
+
+import argparse
+import functools
+import time
+from typing import Any, Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nomic_jax.kernels import reference
+from nomic_jax.kernels.attention import Attention
+
+HEADS, WIDTH, TOKENS, TEXTS = 12, 64, 32_768, 8
+# What another way of rounding to bfloat16 may do to values of about 1, and to
+# gradients relative to the largest.
+TOLERANCE = 0.03
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("--lengths", default="512,2048,8192")
+  parser.add_argument("--systems", default=",".join(SYSTEMS))
+  parser.add_argument("--tokens", type=int, default=TOKENS, help="in all rows")
+  parser.add_argument("--rounds", type=int, default=20)
+  parser.add_argument("--rotary", action="store_true")
+  a = parser.parse_args()
+  print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}; the last "
+        "columns are the system's time over ours\n")
+  print("| tokens | rows | system | forward, ms | TFLOP/s | with gradient, ms "
+        "| TFLOP/s | off by | over ours, forward | with gradient |")
+  print("|---|---|---|---|---|---|---|---|---|---|")
+  for length in map(int, a.lengths.split(",")):
+    for texts in (1, TEXTS):
+      _compare(a, length, texts)
+
+
+def _compare(a: argparse.Namespace, length: int, texts: int) -> None:
+  """One length, full or packed: a row of the table for each system."""
+  rows = max(a.tokens // length, 1)
+  qkv, ids, angles = _inputs(rows, length, texts, a.rotary)
+  wanted = _results(_exact(qkv, ids, angles))
+  runs: dict[str, dict[str, Callable[[], Any]]] = {}
+  wrong, off = {}, {}
+  for name in a.systems.split(","):
+    try:
+      runs[name] = SYSTEMS[name](qkv, ids, angles)
+      off[name] = _off(runs[name], wanted)
+    except Exception as e:  # a result like others
+      runs.pop(name, None)
+      wrong[name] = f"{type(e).__name__}: {str(e).splitlines()[0][:80]}"
+  took = _turns(runs, a.rounds)
+  # Two products of 2 S^2 d each forward, five more backward.
+  flops = 4 * rows * HEADS * WIDTH * length**2 / texts
+  for name in a.systems.split(","):
+    start = f"| {length:,} | {'full' if texts == 1 else f'{texts} texts'} "
+    if name in wrong:
+      print(f"{start}| {name} | {wrong[name]} |||||||", flush=True)
+      continue
+    forward, both = took[name]
+    ours = took.get("ours", (float("nan"),) * 2)
+    print(
+        f"{start}| {name} | {forward * 1e3:.3f} | {flops / forward / 1e12:.1f} "
+        f"| {both * 1e3:.3f} | {3.5 * flops / both / 1e12:.1f} | "
+        f"{off[name]:.0e}{'' if off[name] < TOLERANCE else ' (wrong)'} | "
+        f"{forward / ours[0]:.2f}× | {both / ours[1]:.2f}× |", flush=True)
+
+
+def _inputs(rows: int, length: int, texts: int, rotary: bool):
+  """qkv bfloat16 [B, S, 3 H d], segments [B, S], angles or None."""
+  qkv = jax.random.normal(
+      jax.random.key(0), (rows, length, 3 * HEADS * WIDTH), jnp.bfloat16)
+  ids = jnp.tile(1 + jnp.arange(length) * texts // length, (rows, 1))
+  if not rotary:
+    return qkv, ids, None
+  speed = 1000.0 ** -(jnp.arange(0, WIDTH, 2) / WIDTH)
+  turn = (jnp.arange(length) % (length // texts))[:, None] * speed
+  return qkv, ids, tuple(
+      jnp.tile(f(turn)[None], (rows, 1, 1)) for f in (jnp.cos, jnp.sin))
+
+
+def _exact(qkv, ids, angles) -> dict[str, Callable[[], Any]]:
+  """In float32 of the same numbers, the first row alone, in full precision."""
+  one = jax.tree.map(lambda x: x[:1], (qkv.astype(jnp.float32), ids, angles))
+  with jax.default_matmul_precision("highest"):
+    return jax.tree.map(
+        lambda f: functools.partial(jax.block_until_ready, f()),
+        _ours("reference", *one))
+
+
+def _results(runs) -> tuple[np.ndarray, np.ndarray]:
+  """The first row's output, and its gradient of half the squares' sum."""
+  return tuple(
+      np.asarray(runs[way](), np.float32)[0] for way in ("forward", "both"))
+
+
+def _off(runs, wanted) -> float:
+  """Largest difference, relative to the largest number."""
+  return max(
+      float(abs(got - true).max() / abs(true).max())
+      for got, true in zip(_results(runs), wanted))
+
+
+def _turns(runs, rounds: int) -> dict[str, tuple[float, float]]:
+  """Median seconds, forward and with the gradient."""
+  took: dict[str, list] = {name: [[], []] for name in runs}
+  for turn in range(rounds + 2):
+    for name, ways in runs.items():
+      for n, way in enumerate(("forward", "both")):
+        began = time.perf_counter()
+        ways[way]()
+        if turn > 1:  # the first two warm up
+          took[name][n].append(time.perf_counter() - began)
+  return {
+      name: tuple(map(np.median, times)) for name, times in took.items()}
+
+
+def _jax(attend: Callable, qkv) -> dict[str, Callable[[], Any]]:
+  """Of attend: qkv [B, S, 3 H d] to [B, S, H d]."""
+  def both(x):
+    out, back = jax.vjp(attend, x)
+    return back(out)[0]
+
+  compiled = {
+      way: jax.jit(f).lower(qkv).compile()
+      for way, f in (("forward", attend), ("both", both))}
+  return {
+      way: lambda f=f: jax.block_until_ready(f(qkv))
+      for way, f in compiled.items()}
+
+
+def _ours(name: str, qkv, ids, angles):
+  attention = Attention(name, device=jax.devices()[0].device_kind)
+  rows = jax.jit(lambda: attention.prepare(ids, angles, qkv.dtype))()
+  return _jax(lambda x: attention(x, rows, HEADS), qkv)
+
+
+def _heads(f: Callable, qkv, angles):
+  """Of f: q, k, v [B, S, H, d] to the like of q."""
+  def attend(x):
+    q, k, v = (
+        part.reshape(*x.shape[:2], HEADS, WIDTH)
+        for part in jnp.split(x, 3, axis=-1))
+    if angles is not None:
+      q, k = (reference.rotate(part, *angles) for part in (q, k))
+    return f(q, k, v).reshape(*x.shape[:2], -1)
+
+  return _jax(attend, qkv)
+
+
+def _cudnn(qkv, ids, angles):
+  """Full rows need no bias, and so get none."""
+  if bool((ids == 1).all()):
+    return _heads(
+        functools.partial(
+            jax.nn.dot_product_attention, implementation="cudnn"),
+        qkv, angles)
+  return _ours("cudnn", qkv, ids, angles)
+
+
+def _jax_pallas(qkv, ids, angles):
+  from jax.experimental.pallas.ops.gpu import attention
+
+  return _heads(
+      lambda q, k, v: attention.mha(q, k, v, ids, sm_scale=WIDTH**-0.5),
+      qkv, angles)
+
+
+def _tokamax(qkv, ids, angles):
+  import tokamax
+
+  packed = not bool((ids == 1).all())
+  mask = (ids[:, None, :, None] == ids[:, None, None]) if packed else None
+  return _heads(
+      lambda q, k, v: tokamax.dot_product_attention(q, k, v, mask=mask),
+      qkv, angles)
+
+
+def _torch(qkv, ids, angles):
+  """Its fused kernels; packed rows as a batch of texts, which is kind to it."""
+  import torch
+  from torch.nn import functional
+
+  cuda = jax.default_backend() == "gpu"
+  texts = int(ids.max())
+  rows, length = ids.shape
+  move = lambda x: torch.tensor(
+      np.asarray(x, np.float32), device="cuda" if cuda else "cpu")
+  x = move(qkv).to(torch.bfloat16).requires_grad_()
+  turns = None if angles is None else [
+      move(t)[:, :, None].to(torch.bfloat16) for t in angles]
+
+  def rotate(part):
+    cos, sin = turns
+    a, b = part.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
+
+  def attend():
+    q, k, v = x.reshape(rows, length, 3, HEADS, WIDTH).unbind(2)
+    if turns:
+      q, k = rotate(q), rotate(k)
+    q, k, v = (
+        part.reshape(rows * texts, -1, HEADS, WIDTH).transpose(1, 2)
+        for part in (q, k, v))
+    out = functional.scaled_dot_product_attention(q, k, v)
+    return out.transpose(1, 2).reshape(rows, length, -1)
+
+  def both():
+    out = attend()
+    return torch.autograd.grad(out, x, out.detach())[0]
+
+  def forward():
+    with torch.no_grad():
+      return attend()
+
+  def run(f):
+    out = f()
+    if cuda:
+      torch.cuda.synchronize()
+    return _Array(out)
+
+  return {
+      way: functools.partial(run, f)
+      for way, f in (("forward", forward), ("both", both))}
+
+
+class _Array:
+  """A tensor that numpy reads when asked to, and not in a timed run."""
+
+  def __init__(self, tensor: Any):
+    self._tensor = tensor
+
+  def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+    return self._tensor.float().cpu().numpy().astype(dtype or np.float32)
+
+
+SYSTEMS = {
+    "ours": functools.partial(_ours, "pallas_gpu"),
+    "cudnn": _cudnn,
+    "jax pallas": _jax_pallas,
+    "tokamax": _tokamax,
+    "torch": _torch,
+    "reference": functools.partial(_ours, "reference"),
+}
+
+
+if __name__ == "__main__":
+  main()
