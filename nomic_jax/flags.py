@@ -52,6 +52,11 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
                  help="drop and count as many rows that cannot be used")
   p.add_argument("--overwrite", action="store_true",
                  help="replace an output made with other flags")
+  p.add_argument("--beam", metavar="FLAGS", help=(
+      "let the workers of Apache Beam do it, with these flags of Beam's own, "
+      "such as --beam='--runner=DirectRunner --direct_num_workers=8 "
+      "--direct_running_mode=multi_processing'; they must see the files and "
+      "the folder of the output"))
 
   p = job("tokenise", "Token ids beside the texts: faster to read.")
   p.add_argument("--input", required=True, help="data directory to add to")

@@ -71,7 +71,7 @@ def _prepare(a: argparse.Namespace) -> None:
       query_column=a.query_column, document_column=a.document_column,
       negatives_column=a.negatives_column,
       classes=a.classes.split(",") if a.classes else (), skip_bad=a.skip_bad,
-      overwrite=a.overwrite,
+      overwrite=a.overwrite, beam_options=a.beam,
   )
 
 

@@ -9,7 +9,7 @@ import random
 import fsspec
 from nomic_jax.data import readers
 from nomic_jax.data import sources
-from nomic_jax.data import tokenizer
+from nomic_jax.data import splits
 from nomic_jax.data.prepare import prepare
 from nomic_jax.data.readers import jsonl
 from nomic_jax.data.readers import specification
@@ -290,13 +290,13 @@ def test_a_shard_that_vanishes(tmp_path):
 def test_a_source_that_changes_is_noticed(tmp_path, monkeypatch):
   file = tmp_path / "a.jsonl"
   file.write_bytes(_lines(PAIRS))
-  save = tokenizer.save
+  fates = splits.fates
 
-  def save_and_change(words, folder):
-    save(words, folder)
+  def decide_and_change(*args):
     file.write_bytes(_lines(PAIRS + PAIRS))
+    return fates(*args)
 
-  monkeypatch.setattr(tokenizer, "save", save_and_change)
+  monkeypatch.setattr(splits, "fates", decide_and_change)
   with pytest.raises(UserError, match="it had 6 rows and now has 12"):
     prepare(str(file), tmp_path / "out", vocab_size=80, held_out=0)
   assert not (tmp_path / "out").exists()

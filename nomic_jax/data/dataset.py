@@ -8,13 +8,14 @@ ordinary TFDS dataset: `tfds.builder_from_directory(DIR)` opens it too.
 """
 
 import contextlib
+import functools
 import io
 import json
 import os
 import pathlib
 import re
 import shutil
-from typing import Any, Iterable, Iterator, Mapping, Sized
+from typing import Any, Callable, Iterable, Iterator, Mapping, Sized
 
 from array_record.python import array_record_module
 import numpy as np
@@ -31,6 +32,20 @@ from nomic_jax.errors import UserError
 from nomic_jax.progress import Progress
 
 
+def features() -> tfds.features.FeaturesDict:
+  """Returns how a `Row` is stored."""
+  return tfds.features.FeaturesDict({
+      "query": tfds.features.Text(),
+      "document": tfds.features.Text(),
+      "negatives": tfds.features.Sequence(tfds.features.Text()),
+      "source": tfds.features.Text(),
+      "location": tfds.features.Text(),
+      "score": np.float32,
+      "negative_scores": tfds.features.Sequence(np.float32),
+      "labels": tfds.features.Sequence(np.float32),
+  })
+
+
 class Pairs(tfds.core.GeneratorBasedBuilder):
   """The TFDS builder of the rows it is handed, in the order it gets them."""
 
@@ -40,23 +55,19 @@ class Pairs(tfds.core.GeneratorBasedBuilder):
   url_infos: dict = {}
   VERSION = tfds.core.Version("1.0.0")
 
-  def __init__(self, *, splits: Mapping[str, Iterable[Row]], **kwargs: Any):
+  def __init__(
+      self, *, splits: Mapping[str, Iterable[Row]],
+      prompts: Mapping[str, dict[str, str]] | None = None, **kwargs: Any,
+  ):
+    """Takes rows by split, read once and in order; prompts: see `Sources`."""
     self._rows = splits
+    self.sources = sources_lib.Sources({}, dict(prompts or {}))
     super().__init__(file_format="array_record", **kwargs)
 
   def _info(self) -> tfds.core.DatasetInfo:
     return self.dataset_info_from_configs(
         description="Pairs of a query and a document, with hard negatives.",
-        features=tfds.features.FeaturesDict({
-            "query": tfds.features.Text(),
-            "document": tfds.features.Text(),
-            "negatives": tfds.features.Sequence(tfds.features.Text()),
-            "source": tfds.features.Text(),
-            "location": tfds.features.Text(),
-            "score": np.float32,
-            "negative_scores": tfds.features.Sequence(np.float32),
-            "labels": tfds.features.Sequence(np.float32),
-        }),
+        features=features(),
         # Training shuffles by (seed, step); shuffling here as well would only
         # hide from a reader of the files which row came from where.
         disable_shuffling=True,
@@ -72,8 +83,16 @@ class Pairs(tfds.core.GeneratorBasedBuilder):
       self, name: str, rows: Iterable[Row]
   ) -> Iterator[tuple[int, Row]]:
     number = -1
-    for number, each in enumerate(rows):
-      yield number, each
+    note = self.sources.noting(name)
+    with (  # It is not always known how many come.
+        Progress(len(rows), "rows", f"write {name}")
+        if isinstance(rows, Sized) else contextlib.nullcontext()
+    ) as progress:
+      for number, each in enumerate(rows):
+        note(each["source"])
+        yield number, each
+        if progress:
+          progress.update()
     if number < 0:
       raise UserError(
           f"no rows for split '{name}'; expected at least one, see how many "
@@ -103,53 +122,50 @@ def write(
   Raises:
     UserError: if a split has no rows, or the place cannot be written.
   """
-  output = pathlib.Path(output)
-  with files.replacing(output) as temporary:
-    temporary.mkdir()
-    sources = sources_lib.Sources({}, dict(prompts or {}))
-    builder = Pairs(
-        splits=_shown(splits, sources), data_dir=temporary / "work")
-    _build(builder)
-    for path in pathlib.Path(builder.data_dir).iterdir():
-      path.rename(temporary / path.name)
-    shutil.rmtree(temporary / "work")
+  build = functools.partial(Pairs, splits=splits, prompts=prompts)
+  with building(output, build) as folder:
     if tokenizer is not None:
-      shutil.copytree(tokenizer, temporary / "tokenizer")
-    text = json.dumps(stats, indent=2, sort_keys=True, ensure_ascii=False)
-    contents = {
-        "stats.json": text + "\n",
-        sources_lib.FILE: sources.to_json() + "\n",
-        **(others or {}),
-    }
-    for name, content in contents.items():
-      if isinstance(content, pathlib.Path):
-        content = content.read_bytes()
-      elif isinstance(content, str):
-        content = content.encode("utf-8")
-      (temporary / name).write_bytes(content)
+      shutil.copytree(tokenizer, folder / "tokenizer")
+    complete(folder, stats, others or {})
 
 
-def _shown(
-    splits: Mapping[str, Iterable[Row]], sources: sources_lib.Sources
-) -> dict[str, Iterable[Row]]:
-  """Lets the rows pass, notes their sources, and shows progress.
+@contextlib.contextmanager
+def building(
+    output: str | os.PathLike, builder: Callable[..., Pairs]
+) -> Iterator[pathlib.Path]:
+  """Yields the directory with its rows; at the end it appears as `output`.
 
-  Progress only where it is known how many come.
+  Args:
+    output: a directory that stands there is replaced.
+    builder: makes the builder, given data_dir.
+
+  Raises:
+    UserError: see `write`.
   """
+  with files.replacing(output) as folder:
+    folder.mkdir()
+    pairs = builder(data_dir=folder / "work")
+    _build(pairs)
+    for path in pathlib.Path(pairs.data_dir).iterdir():
+      path.rename(folder / path.name)
+    shutil.rmtree(folder / "work")
+    (folder / sources_lib.FILE).write_text(
+        pairs.sources.to_json() + "\n", encoding="utf-8")
+    yield folder
 
-  def passing(name: str, rows: Iterable[Row]) -> Iterator[Row]:
-    note = sources.noting(name)
-    with (
-        Progress(len(rows), "rows", f"write {name}")
-        if isinstance(rows, Sized) else contextlib.nullcontext()
-    ) as progress:
-      for each in rows:
-        note(each["source"])
-        yield each
-        if progress:
-          progress.update()
 
-  return {name: passing(name, rows) for name, rows in splits.items()}
+def complete(
+    folder: pathlib.Path, stats: dict,
+    others: Mapping[str, str | bytes | pathlib.Path],
+) -> None:
+  """Adds stats.json and other files, see `write`, to what is being built."""
+  text = json.dumps(stats, indent=2, sort_keys=True, ensure_ascii=False)
+  for name, content in {"stats.json": text + "\n", **others}.items():
+    if isinstance(content, pathlib.Path):
+      content = content.read_bytes()
+    elif isinstance(content, str):
+      content = content.encode("utf-8")
+    (folder / name).write_bytes(content)
 
 
 def _build(builder: Pairs) -> None:

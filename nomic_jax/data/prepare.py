@@ -5,21 +5,26 @@
 Whatever the source, its rows fall into groups that share something, packages
 or texts, and whole groups are held out: a model is never tested on what it
 has seen the twin of. Rows pass by three times and are never all in memory:
-once to decide the fate of each, once to write each of the two splits.
+once to decide the fate of each, once to write each of the two splits. With
+Apache Beam many workers do so, and the result is the same: see `beam`.
 """
 
+import contextlib
+import functools
 import json
 import os
 import pathlib
-import tempfile
 import time
 from typing import Iterable, Iterator, Sequence
 
 import numpy as np
+import tokenizers
 
+from nomic_jax.data import beam
 from nomic_jax.data import dataset
 from nomic_jax.data import docstrings
 from nomic_jax.data import readers
+from nomic_jax.data import sources as sources_lib
 from nomic_jax.data import splits as splits_lib
 from nomic_jax.data import statistics
 from nomic_jax.data import tokenizer as tokenizer_lib
@@ -49,6 +54,7 @@ def prepare(
     classes: Sequence[str] = (),
     skip_bad: int = 0,
     overwrite: bool = False,
+    beam_options: str | None = None,
 ) -> dict:
   """Makes the data directory `output` and returns what stats.json holds.
 
@@ -67,6 +73,7 @@ def prepare(
     skip_bad: how many rows that cannot be used are dropped and counted; the
       next one stops the job.
     overwrite: make it anew even if a data directory is there.
+    beam_options: flags of Apache Beam, to have its workers do it.
 
   Raises:
     UserError: on a source, row or argument that cannot be used.
@@ -74,6 +81,8 @@ def prepare(
   columns = readers.Columns(
       query_column, document_column, negatives_column, classes=tuple(classes))
   _check(vocab_size, limit, held_out)
+  if beam_options is not None:
+    _check_beam(source, limit)
   output = pathlib.Path(output)
   arguments = {
       "source": _absolute(source), "limit": limit, "held_out": held_out,
@@ -90,56 +99,66 @@ def prepare(
 
   clock = _Clock()
   rows, counts = _open(source, columns, limit, skip_bad)
-  survey = splits_lib.Survey(rows, _TRAINED)
-  if isinstance(rows, readers.Rows):
-    counts["dropped"].update(rows.bad.counts)
-  if not survey.rows:
-    raise UserError(
-        f"{source}: no rows to make a data set of; expected text, see the "
-        "counts of what was dropped: " + json.dumps(counts)
-    )
-  if _is_docstrings(source):
-    # `_x` often holds the code of `x`: one package in two places.
-    fates = splits_lib.by_name(
-        [row["source"].strip("_") for row in rows], held_out)
-  else:
-    fates = survey.fates(held_out)
-    counts["dropped"]["duplicate row"] = int(np.sum(fates == splits_lib.COPY))
-  splits = {
-      name: _Chosen(rows, fates, fate) for name, fate in (
-          ("train", splits_lib.TRAIN), ("test", splits_lib.TEST))
-      if fate == splits_lib.TRAIN or (fates == fate).any()}
-  clock.lap("read")
-  fate_of = fates[survey.sampled]
-  words = reused or tokenizer_lib.train(
-      _texts(r for r, fate in zip(survey.sample, fate_of)
-             if fate == splits_lib.TRAIN), vocab_size)
-  distinct = [r for r, fate in zip(survey.sample, fate_of)
-              if fate != splits_lib.COPY]
-  lengths, histogram = statistics.token_lengths(
-      words, _spaced(distinct, _MEASURED))
-  stats = {
-      "arguments": arguments,
-      "counts": counts,
-      "rows": {name: len(split) for name, split in splits.items()},
-      "held_out": sorted({row["source"] for row in splits.get("test", ())})
-      if _is_docstrings(source) else [],
-      "sources": dict(survey.sources.most_common()),
-      "tokens": lengths,
-      "vocab_size": words.get_vocab_size(),
-  }
-  clock.lap("tokenizer")
-  with tempfile.TemporaryDirectory() as folder:
-    kept = pathlib.Path(folder) / "tokenizer"
-    tokenizer_lib.save(words, kept)
-    dataset.write(
-        output, splits, stats=stats, tokenizer=kept,
-        prompts=rows.prompts() if isinstance(rows, readers.Rows) else {},
-        others={"lengths.svg": histogram})
-  clock.lap("write")
+  with (
+      contextlib.nullcontext() if beam_options is None
+      else beam.workers(rows, beam_options, output)
+  ) as workers:
+    survey = workers.survey() if workers else splits_lib.survey(rows)
+    if isinstance(rows, readers.Rows):
+      counts["dropped"].update(rows.bad.counts)
+    if not len(survey.queries):
+      raise UserError(
+          f"{source}: no rows to make a data set of; expected text, see the "
+          "counts of what was dropped: " + json.dumps(counts)
+      )
+    if _is_docstrings(source):
+      # `_x` often holds the code of `x`: one package in two places.
+      fates = splits_lib.by_name(
+          [row["source"].strip("_") for row in rows], held_out)
+    else:
+      fates = splits_lib.fates(survey, held_out)
+      counts["dropped"]["duplicate row"] = int(
+          np.sum(fates == splits_lib.COPY))
+    kept = {"train": splits_lib.TRAIN, "test": splits_lib.TEST}
+    if not (fates == splits_lib.TEST).any():
+      del kept["test"]
+    clock.lap("read")
+    build = workers.builder(fates, kept) if workers else functools.partial(
+        dataset.Pairs,
+        splits={name: _Chosen(rows, fates, kept[name]) for name in kept},
+        prompts=rows.prompts() if isinstance(rows, readers.Rows) else {})
+    with dataset.building(output, build) as folder:
+      clock.lap("write")
+      words, lengths, histogram = _look(folder, reused, vocab_size)
+      clock.lap("tokenizer")
+      tokenizer_lib.save(words, folder / "tokenizer")
+      stats = {
+          "arguments": arguments,
+          "counts": counts,
+          "rows": {
+              name: int(np.sum(fates == fate)) for name, fate in kept.items()},
+          "held_out": sorted(
+              {n for n, _ in sources_lib.read(folder).runs.get("test", ())}
+          ) if _is_docstrings(source) else [],
+          "sources": dict(survey.sources.most_common()),
+          "tokens": lengths,
+          "vocab_size": words.get_vocab_size(),
+      }
+      dataset.complete(folder, stats, {"lengths.svg": histogram})
   statistics.print_table(stats, clock.seconds)
   print(f"wrote {output}; lengths.svg in it draws the lengths")
   return stats
+
+
+def _look(
+    folder: pathlib.Path, reused: tokenizers.Tokenizer | None, vocab_size: int
+) -> tuple[tokenizers.Tokenizer, dict, str]:
+  """Returns the tokenizer, and how long texts are: figures and a drawing."""
+  train = dataset.open_split(folder, "train")
+  words = reused or tokenizer_lib.train(
+      _texts(_spaced(train, _TRAINED)), vocab_size)
+  return words, *statistics.token_lengths(
+      words, list(_spaced(train, _MEASURED)))
 
 
 def _open(
@@ -151,7 +170,7 @@ def _open(
     return rows, {"files": {}, "dropped": {}}
   folder = source.partition(":")[2]
   found = docstrings.read(pathlib.Path(folder) if folder else None)
-  rows = found.rows if limit is None else _spaced(found.rows, limit)
+  rows = found.rows if limit is None else list(_spaced(found.rows, limit))
   return rows, {"files": found.files, "dropped": found.dropped}
 
 
@@ -201,6 +220,17 @@ def _check(vocab_size: int, limit: int | None, held_out: float) -> None:
         f"--held_out={held_out}: expected a share of the rows, from 0 to "
         "below 1, such as 0.07"
     )
+
+
+def _check_beam(source: str, limit: int | None) -> None:
+  if _is_docstrings(source):
+    raise UserError(
+        f"--source={source} is read on this machine; leave out --beam, or "
+        "choose files as source")
+  if limit is not None:
+    raise UserError(
+        f"--limit={limit}: --beam reads files in no order, so there are no "
+        "first rows; leave out one of the two")
 
 
 def _is_docstrings(source: str) -> bool:
@@ -258,8 +288,10 @@ def _texts(rows: Iterable[Row]) -> Iterator[str]:
     yield row["document"]
 
 
-def _spaced(rows: list[Row], most: int) -> list[Row]:
-  """Returns all of `rows`, or `most` of them that are evenly spaced."""
-  if len(rows) <= most:
-    return rows
-  return [rows[i * len(rows) // most] for i in range(most)]
+def _spaced(rows: Sequence[Row], most: int) -> Iterator[Row]:
+  """Yields all of `rows`, or `most` of them that are evenly spaced."""
+  count = min(len(rows), most)
+  many = getattr(rows, "__getitems__", lambda at: [rows[i] for i in at])
+  for start in range(0, count, 1000):
+    stop = min(start + 1000, count)
+    yield from many([i * len(rows) // count for i in range(start, stop)])

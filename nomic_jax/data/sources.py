@@ -27,14 +27,14 @@ class Sources(NamedTuple):
   runs: dict[str, list[list]]
   prompts: dict[str, dict[str, str]]
 
-  def noting(self, split: str) -> Callable[[str], None]:
-    """Returns what is to be called with each row's source, in order."""
+  def noting(self, split: str) -> Callable[..., None]:
+    """Returns what is called, in order, with the source of a row, or of n."""
     runs = self.runs[split] = []
 
-    def note(source: str) -> None:
+    def note(source: str, rows: int = 1) -> None:
       if not runs or runs[-1][0] != source:
         runs.append([source, 0])
-      runs[-1][1] += 1
+      runs[-1][1] += rows
 
     return note
 

@@ -9,7 +9,7 @@ held out whole. Of each row two 64-bit hashes are kept, not its texts.
 import array
 import collections
 import hashlib
-from typing import Callable, Iterable, Mapping, Sequence
+from typing import Callable, Iterable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 from scipy import sparse
@@ -25,66 +25,64 @@ _LARGEST_GROUP = 0.25
 TRAIN, TEST, COPY = range(3)
 
 
-class Survey:
-  """What one pass over all rows finds out.
+class Survey(NamedTuple):
+  """What one pass over n rows finds out.
 
   Attributes:
-    rows: how many there are.
-    sources: how many of each source.
-    sample: at most `most` of them, all if there are fewer, in order.
-    sampled: their numbers.
+    queries: uint64 [n], hashes; of the document where there is no query.
+    documents: uint64 [n], likewise.
+    sources: how many rows of each source.
   """
 
-  def __init__(self, rows: Iterable[Row], most: int):
-    self._queries, self._documents = array.array("Q"), array.array("Q")
-    self.sources: collections.Counter[str] = collections.Counter()
-    kept: list[tuple[int, Row]] = []
-    rng = np.random.default_rng(0)
-    number = -1
-    for number, row in enumerate(rows):
-      self.sources[row["source"]] += 1
-      document = _hash(row["document"])
-      # Plain text has no query, and so none in common.
-      self._queries.append(_hash(row["query"]) if row["query"] else document)
-      self._documents.append(document)
-      if number < most:
-        kept.append((number, row))
-      elif (at := int(rng.integers(number + 1))) < most:  # reservoir sampling
-        kept[at] = number, row
-    kept.sort(key=lambda each: each[0])
-    self.rows = number + 1
-    self.sample = [row for _, row in kept]
-    self.sampled = np.array([n for n, _ in kept], np.int64)
+  queries: np.ndarray
+  documents: np.ndarray
+  sources: collections.Counter[str]
 
-  def fates(self, held_out: float) -> np.ndarray:
-    """TRAIN, TEST or COPY (of an earlier row) for each row, uint8.
 
-    Raises:
-      UserError: if all rows hang together and some are to be held out.
-    """
-    queries = np.frombuffer(self._queries, np.uint64)
-    documents = np.frombuffer(self._documents, np.uint64)
-    fate = np.zeros(self.rows, np.uint8)
-    order = np.lexsort((documents, queries))  # stable: first of equals first
-    copy = (np.diff(queries[order]) == 0) & (np.diff(documents[order]) == 0)
-    fate[order[1:][copy]] = COPY
-    if held_out:
-      texts, at = np.unique(
-          np.concatenate([queries, documents]), return_inverse=True)
-      edges = sparse.coo_array(
-          (np.ones(self.rows, np.int8), (at[:self.rows], at[self.rows:])),
-          shape=(len(texts), len(texts)))
-      count, group = csgraph.connected_components(edges, directed=False)
-      # A group is known by the least hash of its texts, in whatever order the
-      # rows come; being a hash, it is also the order of the draw.
-      names = np.full(count, np.iinfo(np.uint64).max, np.uint64)
-      np.minimum.at(names, group, texts)
-      group_of = group[at[:self.rows]]
-      sizes = np.bincount(group_of[fate != COPY], minlength=count)
-      chosen = np.zeros(count, bool)
-      chosen[_choose(np.argsort(names), sizes, held_out)] = True
-      fate[chosen[group_of] & (fate != COPY)] = TEST
-    return fate
+def survey(rows: Iterable[Row]) -> Survey:
+  """Reads rows, once."""
+  queries, documents = array.array("Q"), array.array("Q")
+  sources: collections.Counter[str] = collections.Counter()
+  for row in rows:
+    sources[row["source"]] += 1
+    document = _hash(row["document"])
+    # Plain text has no query, and so none in common.
+    queries.append(_hash(row["query"]) if row["query"] else document)
+    documents.append(document)
+  return Survey(
+      np.frombuffer(queries, np.uint64), np.frombuffer(documents, np.uint64),
+      sources)
+
+
+def fates(found: Survey, held_out: float) -> np.ndarray:
+  """TRAIN, TEST or COPY (of an earlier row) for each row, uint8 [n].
+
+  Raises:
+    UserError: if all rows hang together and some are to be held out.
+  """
+  queries, documents, _ = found
+  rows = len(queries)
+  fate = np.zeros(rows, np.uint8)
+  order = np.lexsort((documents, queries))  # stable: first of equals first
+  copy = (np.diff(queries[order]) == 0) & (np.diff(documents[order]) == 0)
+  fate[order[1:][copy]] = COPY
+  if held_out:
+    texts, at = np.unique(
+        np.concatenate([queries, documents]), return_inverse=True)
+    edges = sparse.coo_array(
+        (np.ones(rows, np.int8), (at[:rows], at[rows:])),
+        shape=(len(texts), len(texts)))
+    count, group = csgraph.connected_components(edges, directed=False)
+    # A group is known by the least hash of its texts, in whatever order the
+    # rows come; being a hash, it is also the order of the draw.
+    names = np.full(count, np.iinfo(np.uint64).max, np.uint64)
+    np.minimum.at(names, group, texts)
+    group_of = group[at[:rows]]
+    sizes = np.bincount(group_of[fate != COPY], minlength=count)
+    chosen = np.zeros(count, bool)
+    chosen[_choose(np.argsort(names), sizes, held_out)] = True
+    fate[chosen[group_of] & (fate != COPY)] = TEST
+  return fate
 
 
 def _hash(text: str) -> int:

@@ -134,36 +134,46 @@ class Rows:
 
   Attributes:
     parts: what is read.
+    skip_bad: how many rows may be skipped.
     bad: what the last reading skipped.
   """
 
   def __init__(self, parts: list[Part], limit: int | None, skip_bad: int):
-    self.parts, self._limit, self._skip_bad = parts, limit, skip_bad
+    self.parts, self._limit, self.skip_bad = parts, limit, skip_bad
     self.bad = BadRows(skip_bad)
 
   def prompts(self) -> dict[str, dict[str, str]]:
     """Returns the prompts of each source that says its own."""
     return {p.source: p.prompts for p in self.parts if p.prompts is not None}
 
+  def files(self) -> list[tuple[Part, str]]:
+    """Returns every file and the part it is of, in the order of the rows."""
+    return [(part, path) for part in self.parts for path in part.paths]
+
   def __iter__(self) -> Iterator[Row]:
-    self.bad = BadRows(self._skip_bad)
+    self.bad = BadRows(self.skip_bad)
     count = 0
-    files = sum(len(part.paths) for part in self.parts)
-    with Progress(files, "files", "read") as progress:
-      for part in self.parts:
-        for path in part.paths:
-          for row in _rows(part, path, self.bad):
-            if count == self._limit:
-              return
-            count += 1
-            if not count % _SHOWN:
-              progress.update(0, rows=f"{count:,}")
-            yield row
-          progress.update(1, rows=f"{count:,}")
+    files = self.files()
+    with Progress(len(files), "files", "read") as progress:
+      for part, path in files:
+        for row in rows_of(part, path, self.bad):
+          if count == self._limit:
+            return
+          count += 1
+          if not count % _SHOWN:
+            progress.update(0, rows=f"{count:,}")
+          yield row
+        progress.update(1, rows=f"{count:,}")
 
 
-def _rows(part: Part, path: str, bad: BadRows) -> Iterator[Row]:
-  source = part.source or storage.name(path).split(".")[0]
+def source_of(part: Part, path: str) -> str:
+  """Returns the source of all rows of a file."""
+  return part.source or storage.name(path).split(".")[0]
+
+
+def rows_of(part: Part, path: str, bad: BadRows) -> Iterator[Row]:
+  """Yields the rows of one file; those that cannot be used go to `bad`."""
+  source = source_of(part, path)
   for number, value in _READERS[part.kind].records(path, bad):
     try:
       if part.kind == "text":

@@ -1,0 +1,342 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Preparing on the workers of Apache Beam, for more than one machine reads.
+
+Two maps over the files of a source. The first leaves two hashes of each row
+in a folder, 16 bytes; from these one process decides the fate of every row,
+by the code of one machine. The second writes: consecutive files become a
+shard, so rows stay in order and no text goes from one worker to another. The
+data directory is the one that `prepare` makes without Beam, in other shards.
+"""
+
+import collections
+import contextlib
+import functools
+import io
+import itertools
+import json
+import os
+import pathlib
+import pickle
+import shlex
+import tempfile
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
+import uuid
+
+from array_record.python import array_record_module
+import numpy as np
+import tensorflow_datasets as tfds
+
+from nomic_jax.data import dataset
+from nomic_jax.data import readers
+from nomic_jax.data import splits as splits_lib
+from nomic_jax.data.readers.bad import BadRow
+from nomic_jax.data.readers.bad import BadRows
+from nomic_jax.errors import UserError
+
+# The most shards of a split; with fewer files, one of each.
+_SHARDS = 1024
+
+
+class _File(NamedTuple):
+  """A file of the source, and its place among all rows."""
+
+  number: int
+  part: readers.Part
+  path: str
+  first: int = 0
+  rows: int = 0
+
+
+class _Shard(NamedTuple):
+  """Files whose rows go, by their fate, to record files."""
+
+  files: list[_File]
+  paths: dict[int, str]
+
+
+@contextlib.contextmanager
+def workers(
+    rows: readers.Rows, flags: str, output: pathlib.Path
+) -> Iterator["Workers"]:
+  """Yields `Workers`, with a folder beside `output` while they are needed.
+
+  Args:
+    rows: what is to be prepared.
+    flags: Beam's own, as on a command line.
+    output: the data directory to make; workers must see the folder it is in.
+
+  Raises:
+    UserError: if Beam is not installed or does not take `flags`.
+  """
+  _options(flags)
+  output.parent.mkdir(parents=True, exist_ok=True)
+  with tempfile.TemporaryDirectory(
+      prefix=f".{output.name}.", suffix=".tmp", dir=output.parent) as folder:
+    yield Workers(rows, flags, pathlib.Path(folder).absolute())
+
+
+class Workers:
+  """What `prepare` does with all rows, done by many processes."""
+
+  def __init__(self, rows: readers.Rows, flags: str, folder: pathlib.Path):
+    self._rows, self._flags, self._folder = rows, flags, folder
+    self._files = [_File(i, *each) for i, each in enumerate(rows.files())]
+
+  def survey(self) -> splits_lib.Survey:
+    """Reads all rows; `bad` of the source then tells what was skipped.
+
+    Raises:
+      UserError: where reading on one machine would have stopped.
+    """
+    survey = functools.partial(_survey, self._folder, self._rows.skip_bad)
+    _run(self._flags, self._folder, survey, self._files)
+    bad = self._rows.bad = BadRows(self._rows.skip_bad)
+    hashes, first = [np.zeros((2, 0), np.uint64)], 0
+    sources: collections.Counter[str] = collections.Counter()
+    for i, file in enumerate(self._files):
+      for reason, message in json.loads(_notes(self._folder, i).read_text()):
+        if not reason:
+          raise UserError(message)
+        bad.add(BadRow(reason, message))
+      hashes.append(np.load(_hashes(self._folder, i)))
+      rows = hashes[-1].shape[1]
+      self._files[i] = file._replace(first=first, rows=rows)
+      first += rows
+      if rows:
+        sources[readers.source_of(file.part, file.path)] += rows
+    return splits_lib.Survey(*np.concatenate(hashes, 1), sources)
+
+  def builder(
+      self, fates: np.ndarray, kept: Mapping[str, int]
+  ) -> Callable[..., dataset.Pairs]:
+    """Returns what makes the builder that has its shards written.
+
+    Args:
+      fates: of all rows.
+      kept: by split, the fate of its rows.
+    """
+    np.save(self._folder / "fates.npy", fates)
+    total = len(fates)
+    groups = [list(g) for _, g in itertools.groupby(
+        (f for f in self._files if f.rows),
+        lambda f: f.first * _SHARDS // total)]
+    counts = {
+        name: np.array([
+            np.sum(fates[g[0].first:g[-1].first + g[-1].rows] == fate)
+            for g in groups])
+        for name, fate in kept.items()}
+
+    def fill(paths: Mapping[str, Sequence[str]]) -> None:
+      """Fills the files of each split, one of each group that has rows."""
+      left = {name: iter(p) for name, p in paths.items()}
+      shards = [
+          _Shard(group, {
+              kept[name]: next(left[name]) for name in kept if counts[name][i]})
+          for i, group in enumerate(groups)]
+      write = functools.partial(_write, self._folder, self._rows.skip_bad)
+      _run(self._flags, self._folder, write, shards)
+
+    return functools.partial(
+        _Shards, fill=fill, prompts=self._rows.prompts(),
+        lengths={n: c[c > 0].tolist() for n, c in counts.items()},
+        runs={name: [
+            (readers.source_of(f.part, f.path),
+             int(np.sum(fates[f.first:f.first + f.rows] == fate)))
+            for f in self._files] for name, fate in kept.items()})
+
+
+class _Shards(dataset.Pairs, skip_registration=True):
+  """The TFDS builder, its record files written by others."""
+
+  name = dataset.Pairs.name
+
+  def __init__(
+      self, *, fill: Callable[[dict[str, list[str]]], None],
+      lengths: dict[str, list[int]], runs: dict[str, list[tuple[str, int]]],
+      **kwargs: Any,
+  ):
+    """Takes what writes files, and rows of each file and from each source."""
+    super().__init__(splits={}, **kwargs)
+    self._fill, self._lengths = fill, lengths
+    for name, run in runs.items():
+      note = self.sources.noting(name)
+      for source, rows in run:
+        if rows:
+          note(source, rows)
+
+  def _generate_splits(
+      self, dl_manager: Any, download_config: Any
+  ) -> list[tfds.core.SplitInfo]:
+    names = {
+        name: self._get_filename_template(split_name=name)
+        for name in self._lengths}
+    paths = {
+        name: [
+            os.fspath(template.sharded_filepath(
+                shard_index=i, num_shards=len(self._lengths[name])))
+            for i in range(len(self._lengths[name]))]
+        for name, template in names.items()}
+    self._fill(paths)
+    return [
+        tfds.core.SplitInfo(
+            name=name, shard_lengths=self._lengths[name],
+            num_bytes=sum(map(os.path.getsize, paths[name])),
+            filename_template=template)
+        for name, template in names.items()]
+
+
+class _Noted(BadRows):
+  """Bad rows of one file, in order, one more than may be skipped in all."""
+
+  def __init__(self, allowed: int):
+    super().__init__(allowed)
+    self.notes: list[tuple[str, str]] = []
+
+  def add(self, row: BadRow) -> None:
+    self.notes.append((row.reason, str(row)))
+    super().add(row)
+
+
+def _survey(folder: pathlib.Path, allowed: int, file: _File) -> None:
+  bad, found = _Noted(allowed), np.zeros((2, 0), np.uint64)
+  try:
+    survey = splits_lib.survey(readers.rows_of(file.part, file.path, bad))
+    found = np.stack([survey.queries, survey.documents])
+  except BadRow:
+    pass  # One too many: noted.
+  except UserError as e:
+    bad.notes.append(("", str(e)))
+  with _appearing(_hashes(folder, file.number)) as path:
+    with open(path, "wb") as stream:
+      np.save(stream, found)
+  with _appearing(_notes(folder, file.number)) as path:
+    path.write_text(json.dumps(bad.notes))
+
+
+def _write(folder: pathlib.Path, allowed: int, shard: _Shard) -> None:
+  features = dataset.features()
+  fates = np.load(folder / "fates.npy", mmap_mode="r")
+  with contextlib.ExitStack() as stack:
+    writers = {
+        fate: stack.enter_context(_records(path))
+        for fate, path in shard.paths.items()}
+    for file in shard.files:
+      number, fate = 0, fates[file.first:file.first + file.rows].tolist()
+      rows = readers.rows_of(file.part, file.path, BadRows(allowed))
+      for number, row in enumerate(rows, 1):
+        if number <= len(fate) and fate[number - 1] in writers:
+          writers[fate[number - 1]].write(features.serialize_example(row))
+      if number != len(fate):
+        raise UserError(
+            f"{file.path} changed while it was read: it had {len(fate):,} "
+            f"rows and now has {number:,}; run it again")
+
+
+def _hashes(folder: pathlib.Path, number: int) -> pathlib.Path:
+  return folder / f"{number}.npy"
+
+
+def _notes(folder: pathlib.Path, number: int) -> pathlib.Path:
+  return folder / f"{number}.json"
+
+
+@contextlib.contextmanager
+def _appearing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+  """A file that is whole even if Beam has two workers make it."""
+  temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+  try:
+    yield temporary
+    temporary.replace(path)
+  finally:
+    temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _records(path: str) -> Iterator[array_record_module.ArrayRecordWriter]:
+  with _appearing(pathlib.Path(path)) as temporary:
+    writer = array_record_module.ArrayRecordWriter(
+        os.fspath(temporary), "group_size:1")
+    try:
+      yield writer
+    finally:
+      writer.close()
+
+
+def _options(flags: str) -> Any:
+  """Returns Beam's options.
+
+  Raises:
+    UserError: if it is not installed, or for a value that it does not take.
+  """
+  try:
+    import apache_beam  # noqa: F401, to see whether it is there
+    from apache_beam.options import pipeline_options
+    from apache_beam.runners import runner
+  except ModuleNotFoundError as e:
+    raise UserError(
+        f"--beam: {e.name} is not installed; pip install 'nomic_jax[beam]', on "
+        "the workers too") from e
+  said = io.StringIO()
+  try:
+    with contextlib.redirect_stderr(said):
+      options = pipeline_options.PipelineOptions(shlex.split(flags))
+      options.get_all_options()
+    standard = options.view_as(pipeline_options.StandardOptions)
+    if standard.runner in (None, "DirectRunner"):
+      # What is behind that name; but there Beam would first download another
+      # runner, a program that knows nothing of the flags --direct_...
+      standard.runner = "FnApiRunner"
+    runner.create_runner(standard.runner)
+  except (SystemExit, ValueError, ImportError) as e:
+    # Beam prints its usage, many pages, before the reason.
+    reason = said.getvalue().strip().rsplit("error: ", 1)[-1] or str(e)
+    raise UserError(f"--beam='{flags}': {reason}") from e
+  return options
+
+
+def _run(
+    flags: str, folder: pathlib.Path, function: Callable[[Any], None],
+    tasks: Sequence[Any],
+) -> None:
+  """Calls `function` with each of `tasks` on some worker.
+
+  Raises:
+    UserError: the first, in the order of the tasks, that a worker raised; or
+      if a worker failed otherwise, or there are none.
+  """
+  import apache_beam as beam
+
+  do = functools.partial(_do, folder, function)
+  try:
+    with beam.Pipeline(options=_options(flags)) as pipeline:
+      _ = (
+          pipeline
+          # As bytes, since Beam has ideas of its own about named tuples.
+          | "Tasks" >> beam.Create([pickle.dumps(t) for t in enumerate(tasks)])
+          | "Spread" >> beam.Reshuffle()
+          | "Do" >> beam.Map(do)
+      )
+  except Exception as e:  # Runners have errors of their own.
+    reason = str(e).strip().rsplit("\n", 1)[-1]
+    raise UserError(
+        f"--beam='{flags}': the pipeline failed "
+        f"({reason or type(e).__name__}); see above what Beam said, nothing "
+        "was written") from e
+  for told in sorted(folder.glob("*.error")):
+    raise UserError(told.read_text(encoding="utf-8"))
+
+
+def _do(
+    folder: pathlib.Path, function: Callable[[Any], None], task: bytes
+) -> None:
+  if not folder.is_dir():
+    raise UserError(
+        f"{folder}: this worker does not see the folder; --output must be "
+        "where all do")
+  number, value = pickle.loads(task)
+  try:
+    function(value)
+  except UserError as e:  # Raised here it would be tried again, and again.
+    with _appearing(folder / f"{number:09}.error") as path:
+      path.write_text(str(e), encoding="utf-8")
