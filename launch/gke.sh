@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # A training on TPUs of a Google Kubernetes cluster, by xpk (pip install xpk):
 #
-#   bash launch/gke.sh train --config=... --workdir=/mnt/disk/runs/mlm
+#   bash launch/gke.sh train --config=... --workdir=gs://BUCKET/runs/mlm
 #   bash launch/gke.sh list
 #   bash launch/gke.sh delete
 #
 # This folder is copied into an image made from IMAGE. Kubernetes starts the
 # job again when it ends before its time, up to RESTARTS times, and the job
-# goes on from its last checkpoint; --workdir must be on a volume that all
-# hosts mount. --dry_run, as the first argument, only prints the command.
+# goes on from its last checkpoint; --workdir must be a bucket, or on a volume
+# that all hosts mount. --dry_run, as the first argument, only prints the
+# command.
 #   CLUSTER (required)  NAME (nomic-jax)  TYPE (v5litepod-256)  SLICES (1)
 #   IMAGE (python:3.11)  RESTARTS (100)  ZONE, PROJECT (those of gcloud)
 set -eu

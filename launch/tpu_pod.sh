@@ -16,8 +16,8 @@
 # the environment:
 #   NAME (nomic-jax)  ZONE (us-west4-a)  TYPE (v5litepod-256)  SLICES (1)
 #   VERSION (v2-alpha-tpuv5-lite)  SPOT (false)  POLL (30, seconds)
-#   BUCKET  is mounted as ~/bucket on all workers: --workdir must be seen by
-#           all, such as --workdir=/home/$USER/bucket/runs/mlm
+#   BUCKET  is mounted as ~/bucket on all workers, to read data from
+# --workdir must be seen by all workers: --workdir=gs://BUCKET/runs/mlm
 set -eu
 cd "$(dirname "$0")/.."
 NAME=${NAME:-nomic-jax} ZONE=${ZONE:-us-west4-a} TYPE=${TYPE:-v5litepod-256}

@@ -19,7 +19,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from nomic_jax import buckets
 from nomic_jax import metrics
+from nomic_jax import orbax_s3
 from nomic_jax import processes
 from nomic_jax.errors import UserError
 
@@ -28,7 +30,8 @@ class Checkpoints:
   """Orbax's manager over `workdir`/checkpoints.
 
   A checkpoint is written beside the others and renamed when it is complete,
-  so a process killed at any moment leaves the last whole one to go on from.
+  in a bucket marked by a last file, so a process killed at any moment leaves
+  the last whole one to go on from.
   """
 
   def __init__(
@@ -39,6 +42,7 @@ class Checkpoints:
     and of those saved with the figure `best`, if it is named, the best one.
     """
     _hush()
+    orbax_s3.teach()
     self._workdir, self._best = workdir, best
     kept = [preservation_policy.LatestN(keep)]
     if keep_every:
@@ -54,6 +58,7 @@ class Checkpoints:
                   kept),
               best_fn=_goodness if best else None,  # or it writes no figures
               create=True,
+              atomicity_options=_atomicity(workdir),
               cleanup_tmp_directories=True,  # what a kill or a full disk left
           ),
       )
@@ -90,6 +95,8 @@ class Checkpoints:
       )
 
   def _check_space(self, state: Any) -> None:
+    if buckets.is_remote(self._workdir):
+      return
     needed = sum(x.nbytes for x in jax.tree.leaves(state))
     needed //= jax.process_count()
     free = shutil.disk_usage(self._workdir).free
@@ -146,10 +153,14 @@ class Checkpoints:
   def _move_aside(self, step: int, taken: int) -> None:
     """Clears the way for the checkpoint that will be written at this step."""
     to = self._workdir / "damaged" / str(step)
+    bad = _folder(self._workdir) / str(step)
     if processes.is_first():
-      shutil.rmtree(to, ignore_errors=True)
-      to.parent.mkdir(exist_ok=True)
-      (_folder(self._workdir) / str(step)).rename(to)
+      if buckets.is_remote(bad):
+        buckets.move(bad, to)
+      else:
+        shutil.rmtree(to, ignore_errors=True)
+        to.parent.mkdir(exist_ok=True)
+        bad.rename(to)
       print(
           f"nomic-jax: warning: the checkpoint of step {step} cannot be read; "
           f"it was moved to {to}, and the training goes on from step {taken}",
@@ -166,9 +177,21 @@ class Checkpoints:
 
 def latest_step(workdir: pathlib.Path | str) -> int | None:
   """The step of the newest whole checkpoint, if there is one."""
-  folder = _folder(pathlib.Path(workdir))
-  return max(ocp.utils.checkpoint_steps(folder), default=None) if (
-      folder.is_dir()) else None
+  return max(_steps(_folder(buckets.place(workdir))), default=None)
+
+
+def _steps(folder: Any) -> list[int]:
+  """Of the checkpoints that are whole."""
+  if buckets.is_remote(folder):
+    return buckets.whole_steps(folder)
+  return ocp.utils.checkpoint_steps(folder) if folder.is_dir() else []
+
+
+def _atomicity(workdir: Any) -> ocp.options.AtomicityOptions:
+  """Objects cannot be renamed: a file that is written last commits them."""
+  modes = ocp.options.AtomicityMode
+  return ocp.options.AtomicityOptions(
+      mode=modes.COMMIT_FILE if buckets.is_remote(workdir) else modes.AUTO)
 
 
 class Best(NamedTuple):
@@ -182,11 +205,12 @@ class Best(NamedTuple):
 def best(workdir: pathlib.Path | str) -> Best | None:
   """The best checkpoint of a training with `config.checkpoint.best`."""
   found = []
-  # As Orbax writes them.
-  for path in _folder(pathlib.Path(workdir)).glob("*/metrics/metrics"):
-    if path.parts[-3].isdigit():
+  folder = _folder(buckets.place(workdir))
+  for step in _steps(folder):
+    path = folder / str(step) / "metrics" / "metrics"  # as Orbax writes them
+    if path.is_file():
       values = json.loads(path.read_text(encoding="utf-8"))
-      found.append((_goodness(values), int(path.parts[-3]), values))
+      found.append((_goodness(values), step, values))
   if not found:
     return None
   _, step, values = max(found, key=lambda f: f[:2])
@@ -213,7 +237,7 @@ def restore_params(
     UserError: if there is no checkpoint, or it is damaged.
   """
   _hush()
-  folder = _folder(pathlib.Path(workdir))
+  folder = _folder(buckets.place(workdir))
   step = latest_step(workdir) if step is None else step
   if step is None:
     raise UserError(
@@ -241,7 +265,8 @@ def restore_params(
 
 
 def _folder(workdir: pathlib.Path) -> pathlib.Path:
-  return (workdir / "checkpoints").absolute()
+  folder = workdir / "checkpoints"
+  return folder if buckets.is_remote(workdir) else folder.absolute()
 
 
 def _hush() -> None:
@@ -275,6 +300,8 @@ def _disk_errors(workdir: pathlib.Path) -> Iterator[None]:
   try:
     yield
   except Exception as error:
+    if buckets.is_remote(workdir):
+      raise
     e = error
     while e is not None:
       for reason in _FULL:
@@ -296,6 +323,8 @@ def _damage(path: pathlib.Path) -> Iterator[None]:
   except MemoryError:
     raise
   except Exception as e:  # Its types are many, and none its own.
+    if buckets.is_remote(path) and buckets.refused(e):
+      raise
     reason = " ".join(str(e).split())
     raise UserError(
         f"{path}: cannot be read ({reason:.200}); copy it again or, if it is "

@@ -8,6 +8,7 @@ from flax.linen import meta
 import jax
 import ml_collections
 
+from nomic_jax import buckets
 from nomic_jax import checkpoint
 from nomic_jax import losses
 from nomic_jax import step as step_lib
@@ -62,7 +63,13 @@ def export(
 
 def _checkpoint(workdir: str, step: str) -> str:
   """The path of a work directory's checkpoint; its own for the latest."""
-  if step == "latest" or not (pathlib.Path(workdir) / "checkpoints").is_dir():
+  with buckets.errors(workdir):
+    return _of_step(workdir, step)
+
+
+def _of_step(workdir: str, step: str) -> str:
+  folder = buckets.place(workdir) / "checkpoints"
+  if step == "latest" or not folder.is_dir():
     return workdir  # or whoever reads it says that it is none
   if step == "best":
     best = checkpoint.best(workdir)
@@ -74,9 +81,9 @@ def _checkpoint(workdir: str, step: str) -> str:
     print(f"{workdir}: {best.metric} was best, {best.value:.4g}, at step "
           f"{best.step}")
     step = str(best.step)
-  path = pathlib.Path(workdir) / "checkpoints" / step
+  path = folder / step
   if not (step.isdigit() and path.is_dir()):
-    kept = sorted(int(p.name) for p in path.parent.glob("*")
+    kept = sorted(int(p.name) for p in folder.glob("*")
                   if p.name.isdigit())
     raise UserError(
         f"--step={step}: {workdir} has no such checkpoint; expected latest, "

@@ -12,6 +12,7 @@ from typing import Iterator
 import uuid
 import zlib
 
+from nomic_jax import buckets
 from nomic_jax.errors import UserError
 
 
@@ -21,7 +22,8 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
   What is made at the yielded path, a file or a directory, is renamed onto
   `path`; on an error it is removed and `path` stays as it was. A directory
-  that stands at `path` is moved aside first and removed last.
+  that stands at `path` is moved aside first and removed last. In a bucket it
+  is copied there, file by file.
 
   Args:
     path: where the finished file or directory will stand.
@@ -30,6 +32,10 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     UserError: if the disk is full, the place cannot be written, or a file
       would replace a directory.
   """
+  if buckets.is_remote(path):
+    with buckets.uploading(path) as temporary:
+      yield temporary
+    return
   path = pathlib.Path(path)
   temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
   try:

@@ -66,7 +66,8 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   p = job("train", "Trains what a config describes; resumes.",
           config="required")
   p.add_argument("--workdir", required=True,
-                 help="checkpoints and logs; the same command resumes there")
+                 help="checkpoints and logs; the same command resumes there; "
+                 "a folder, gs://BUCKET/PATH or s3://BUCKET/PATH")
   p.add_argument("--profile", metavar="FIRST:LAST", help=(
       "steps to record under WORKDIR/profile, for xprof or Perfetto"))
   p.add_argument("--distributed", action="store_true", help=(
@@ -103,7 +104,7 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
 
   p = job("plot", "Curves of trainings, side by side in one PNG.")
   p.add_argument("workdirs", nargs="+", metavar="WORKDIR",
-                 help="[NAME=]DIR of a training")
+                 help="[NAME=]DIR of a training; here, gs:// or s3://")
   p.add_argument("--output", required=True, help=".png to make")
   p.add_argument("--metric", action="append", default=[], help=(
       "of metrics.jsonl; repeatable; without it the usual ones"))

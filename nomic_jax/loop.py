@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import ml_collections
 
+from nomic_jax import buckets
 from nomic_jax import partition
 from nomic_jax import processes
 from nomic_jax import step as step_lib
@@ -103,6 +104,8 @@ def loop(
         look(write=True)
         before = None
       if kept:  # and finite, or look would have said so
+        if file:
+          file.flush()  # no checkpoint without the lines of its steps
         checkpoints.save(number, state, data, results)
       if stop and not last:
         checkpoints.close()  # waits for what is being written
@@ -117,10 +120,12 @@ def _record(
 ) -> None:
   """Starts before the first step of `profile` and stops after its last."""
   if profile and result is None and number == profile[0]:
-    jax.profiler.start_trace(folder)
+    jax.profiler.start_trace(buckets.near(folder))
   elif profile and result is not None and number == profile[-1]:
     jax.block_until_ready(result)
     jax.profiler.stop_trace()
+    if buckets.is_remote(folder):
+      buckets.upload(buckets.near(folder), folder)
 
 
 def _metrics_file(

@@ -13,6 +13,7 @@ from typing import Any, Callable, Mapping, Sequence
 import jax
 import numpy as np
 
+from nomic_jax import buckets
 from nomic_jax import flops as flops_lib
 from nomic_jax.errors import UserError
 from nomic_jax.files import replacing
@@ -31,11 +32,15 @@ class MetricsFile:
     """Drops lines after `resume_step`; `trackers` are given each line too."""
     self._trackers = trackers
     kept = [row for row in read(path) if row["step"] <= resume_step]
-    with replacing(path) as temporary:
-      temporary.write_text("".join(json.dumps(r) + "\n" for r in kept))
+    text = "".join(json.dumps(r) + "\n" for r in kept)
     self._path = path
-    # Unbuffered: what did not fit the disk is not tried again on closing.
-    self._file = open(path, "ab", buffering=0)
+    if buckets.is_remote(path):
+      self._file = buckets.Appended(path, text.encode())
+    else:
+      with replacing(path) as temporary:
+        temporary.write_text(text)
+      # Unbuffered: what did not fit the disk is not tried again on closing.
+      self._file = open(path, "ab", buffering=0)
     self.seconds = kept[-1]["seconds"] if kept else 0.0
 
   def write(self, row: dict[str, Any]) -> None:
@@ -49,12 +54,18 @@ class MetricsFile:
       if self._file.write(line) < len(line):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as e:
+      if buckets.is_remote(self._path):
+        raise
       raise UserError(
           f"cannot write {self._path}: {e.strerror}; the checkpoints are "
           "whole: mend that and run the same command to go on from the last"
       ) from e
     for tracker in self._trackers:
       tracker(row)
+
+  def flush(self) -> None:
+    """Makes sure that all lines are there, even in a bucket."""
+    self._file.flush()
 
   def close(self) -> None:
     self._file.close()

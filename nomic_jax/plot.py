@@ -6,6 +6,7 @@
 import pathlib
 from typing import Any, Sequence
 
+from nomic_jax import buckets
 from nomic_jax import metrics
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
@@ -131,17 +132,17 @@ def check(output: str) -> None:
 
 def _read(spec: str) -> tuple[str, list[dict]]:
   """Name and rows of "PATH" or "NAME=PATH"; a path may hold a = itself."""
-  path, name = pathlib.Path(spec), ""
-  if not path.is_dir():
-    name, _, rest = spec.partition("=")
-    path = pathlib.Path(rest or spec)
+  name, _, place = spec.partition("=")
+  if pathlib.Path(spec).is_dir() or not place or "://" in name:
+    name, place = "", spec
+  path = pathlib.Path(buckets.fetch(place, checkpoints=False))
   rows = metrics.read(path / "metrics.jsonl")
   if not rows:
     raise UserError(
         f"{path}: no metrics.jsonl with a line in it; expected the work "
         "directory of a training, as PATH or NAME=PATH"
     )
-  return (name if path != pathlib.Path(spec) else path.name), rows
+  return name or path.name, rows
 
 
 def _curve(rows: list[dict], name: str) -> tuple[list[float], list[float]]:

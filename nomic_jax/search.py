@@ -17,6 +17,7 @@ from typing import Iterator, Sequence
 import numpy as np
 
 import nomic_jax
+from nomic_jax import buckets
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import vectors
 from nomic_jax.evaluation.task import title
@@ -41,7 +42,7 @@ def search(
       on a terminal until an empty line.
     top: documents shown per question.
     index: directory of the corpus's vectors; None: beside the model, in
-      MODEL.index/.
+      MODEL.index/; of a model in a bucket, here.
 
   Raises:
     UserError: if the corpus is missing, empty or of another kind, or `index`
@@ -117,6 +118,8 @@ def _read_splits(path: pathlib.Path) -> Iterator[tuple[str, str]]:
 
 def _default_index(model: str, corpus: str) -> pathlib.Path:
   """Returns MODEL.index/CORPUS-HASH: one model may know several corpora."""
+  if buckets.is_remote(model):  # here, by the model's name
+    model = model.rstrip("/").rpartition("/")[2]
   home = pathlib.Path(model).resolve()
   corpus = pathlib.Path(corpus).resolve()
   key = vectors.text_fingerprint(str(corpus))[:8]

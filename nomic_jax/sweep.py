@@ -11,6 +11,7 @@ import subprocess
 import sys
 from typing import Any, Sequence
 
+from nomic_jax import buckets
 from nomic_jax import config_flags
 from nomic_jax import metrics
 from nomic_jax import plot
@@ -79,7 +80,7 @@ def sweep(
   if only_list:
     print("\n".join(trainings))
     return
-  folder = pathlib.Path(workdir)
+  folder = buckets.place(workdir)
   if commands is not None:
     for number, (name, flags) in enumerate(trainings.items(), 1):
       command = shlex.join(["train", *flags, f"--workdir={folder / name}"])
@@ -90,9 +91,16 @@ def sweep(
 
     for name, flags in trainings.items():
       train(config_flags.load(flags), str(folder / name))
+  elif buckets.is_remote(folder):
+    raise UserError(
+        f"--parallel={parallel}: the points' logs grow, which objects in a "
+        f"bucket ({folder}) do not; give --parallel=1, or --commands to train "
+        "them elsewhere"
+    )
   else:
     _train_side_by_side(trainings, folder, parallel)
-  _compare(dict(zip(trainings, found)), folder, metric, median)
+  with buckets.errors(folder):
+    _compare(dict(zip(trainings, found)), folder, metric, median)
 
 
 def _train_side_by_side(

@@ -12,6 +12,9 @@ from typing import Any, Callable
 
 import ml_collections
 
+from nomic_jax import buckets
+from nomic_jax.errors import UserError
+
 Row = dict[str, Any]  # a line of metrics.jsonl
 
 
@@ -38,6 +41,12 @@ def _tensorboard(
     workdir: pathlib.Path, done: int
 ) -> Callable[[Row | None], None]:
   """Writes event files under `workdir`/logs."""
+  if buckets.is_remote(workdir):
+    raise UserError(
+        f"config.log.tensorboard: event files grow, which objects in a bucket "
+        f"({workdir}) do not; leave it out: nomic-jax plot {workdir} draws "
+        "metrics.jsonl"
+    )
   import tensorboardX
 
   # The suffix, since two files of the same second would have one name.
@@ -64,9 +73,11 @@ def _wandb(
   import wandb
 
   # The same for a work directory each time, so that it goes on as one run.
-  name = str(workdir.absolute())
+  remote = buckets.is_remote(workdir)
+  name = str(workdir if remote else workdir.absolute())
   run = wandb.init(
-      project=config.log.wandb, name=workdir.name, dir=str(workdir),
+      project=config.log.wandb, name=workdir.name,
+      dir=None if remote else str(workdir),
       id=hashlib.blake2b(name.encode(), digest_size=8).hexdigest(),
       resume="allow", config=config.to_dict(),
   )

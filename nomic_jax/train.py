@@ -22,6 +22,7 @@ import ml_collections
 import numpy as np
 import optax
 
+from nomic_jax import buckets
 from nomic_jax import flops
 from nomic_jax import losses
 from nomic_jax import optim
@@ -34,6 +35,7 @@ from nomic_jax.checkpoint import Checkpoints
 from nomic_jax.checkpoint import latest_step
 from nomic_jax.data import loader
 from nomic_jax.data import tokenizer as tokenizer_lib
+from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
 from nomic_jax.evaluators import Evaluators
 from nomic_jax.kernels import attention
@@ -76,19 +78,26 @@ def train(
 
   Args:
     config: of the training.
-    workdir: where its checkpoints and logs are.
+    workdir: where its checkpoints and logs are: a folder, gs:// or s3://.
     profile: FIRST:LAST, steps to record under `workdir`/profile.
 
   Raises:
     UserError: for whatever the user can mend; see the message.
-    Stopped: on SIGTERM, with a checkpoint to go on from.
+    Stopped: on SIGTERM, with a checkpoint to go on from, or when a bucket does
+      not answer.
   """
-  work_directory.check_local(workdir)
-  workdir = pathlib.Path(workdir)
-  processes.agree({"--workdir": str(workdir.absolute())} | (
+  place = buckets.place(workdir)
+  with buckets.errors(place, unreachable=Stopped):
+    _train(config, place, _steps(profile))
+
+
+def _train(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, recorded: range
+) -> None:
+  place = workdir if buckets.is_remote(workdir) else workdir.absolute()
+  processes.agree({"--workdir": str(place)} | (
       work_directory.flat(json.loads(config.to_json()))))
   work_directory.check(workdir, config)
-  recorded = _steps(profile)
   done = latest_step(workdir) or 0
   if done >= config.steps:
     print(f"{workdir}: already trained to step {done}")

@@ -3,17 +3,18 @@
 """What a training's directory is of: its config, encoder and tokenizer.
 
 It appears with all three at once, before the first step, so that whatever
-stops a training leaves a directory that the same command takes up again.
+stops a training leaves a directory that the same command takes up again. In a
+bucket they appear one by one, the config last.
 """
 
 import dataclasses
 import json
-import os
 import pathlib
 from typing import Any
 
 import ml_collections
 
+from nomic_jax import buckets
 from nomic_jax.checkpoint import latest_step
 from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.errors import UserError
@@ -28,11 +29,16 @@ def check(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
   computed.
 
   Raises:
-    UserError: if it is of another config, naming what differs, or of none.
+    UserError: if it is of another config, naming what differs, or of none, or
+      in a bucket that is not there.
   """
+  if buckets.is_remote(workdir):
+    buckets.reach(workdir)
   path = workdir / "config.json"
   if not (path.is_file() and (workdir / "encoder.json").is_file()):
-    empty = workdir.is_dir() and not any(workdir.iterdir())
+    begun = {"tokenizer", "encoder.json"} if buckets.is_remote(workdir) else ()
+    empty = workdir.is_dir() and all(
+        p.name in begun for p in workdir.iterdir())
     if workdir.exists() and not empty:
       raise UserError(
           f"{workdir} is there and not a work directory (no config.json with "
@@ -59,25 +65,6 @@ def check(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
     )
 
 
-def check_local(workdir: str | os.PathLike) -> None:
-  """Refuses gs://BUCKET and the like, which would become a folder here.
-
-  Raises:
-    UserError: for an address.
-  """
-  scheme, address, bucket = str(workdir).partition("://")
-  if not address:
-    return
-  mount = {"gs": "gcsfuse --implicit-dirs {} bucket",
-           "s3": "mount-s3 --allow-delete --allow-overwrite {} bucket"}.get(
-               scheme, "mount it").format(bucket.partition("/")[0])
-  raise UserError(
-      f"--workdir={workdir}: a training works in a folder; mount the bucket "
-      f"({mount}) and give the folder: --workdir=bucket/"
-      f"{bucket.partition('/')[2]}"
-  )
-
-
 def claim(
     workdir: pathlib.Path, config: ml_collections.ConfigDict,
     encoder: EncoderConfig, tokenizer: pathlib.Path,
@@ -100,6 +87,7 @@ def claim(
 
 def read(workdir: pathlib.Path) -> tuple[EncoderConfig, pathlib.Path]:
   """Encoder and tokenizer, as the directory keeps them."""
+  workdir = pathlib.Path(buckets.fetch(workdir, checkpoints=False))
   fields = json.loads((workdir / "encoder.json").read_text(encoding="utf-8"))
   return EncoderConfig(**fields), workdir / "tokenizer"
 

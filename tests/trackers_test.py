@@ -93,13 +93,3 @@ def test_a_missing_package_is_named_before_training(
   extra = {"tensorboardX": "tensorboard"}.get(module, module)
   assert f"{module} is not installed; pip install 'nomic_jax[{extra}]'" in (
       capsys.readouterr().err)
-
-
-def test_a_bucket_is_no_work_directory(tmp_path, capsys, monkeypatch):
-  monkeypatch.chdir(tmp_path)
-  command = small_data.train("mlm", tmp_path / "no", "gs://b/runs/x")
-  assert main.main(command) == 2
-  line = small_data.complaint(capsys.readouterr().err)
-  assert "gcsfuse --implicit-dirs b bucket" in line
-  assert line.endswith("--workdir=bucket/runs/x")
-  assert list(tmp_path.iterdir()) == []

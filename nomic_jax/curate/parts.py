@@ -16,6 +16,7 @@ from typing import Any, Callable, Mapping
 
 import numpy as np
 
+from nomic_jax import buckets
 from nomic_jax import files
 from nomic_jax import processes
 from nomic_jax.errors import UserError
@@ -152,7 +153,7 @@ def identity(thing: Any) -> str:
   """
   digest = hashlib.sha256()
   if isinstance(thing, (str, os.PathLike)):
-    folder = pathlib.Path(thing)
+    folder = pathlib.Path(buckets.fetch(thing))
     if folder.is_file():
       _add_file(digest, folder)
     elif not folder.is_dir():

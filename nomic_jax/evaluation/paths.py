@@ -5,13 +5,17 @@
 import pathlib
 from typing import Sequence
 
+from nomic_jax import buckets
 from nomic_jax.errors import UserError
 
 
 def named_paths(
-    specs: Sequence[str], flag: str, reserved: Sequence[str] = ()
+    specs: Sequence[str], flag: str, reserved: Sequence[str] = (),
+    checkpoints: bool = True,
 ) -> dict[str, pathlib.Path]:
   """Reads "PATH" (named by its last part) and "NAME=PATH", in order.
+
+  What lies in a bucket is fetched, if `checkpoints` with the newest of them.
 
   Raises:
     UserError: if a path does not exist or a name stands for two things.
@@ -22,6 +26,7 @@ def named_paths(
     if not equals or "/" in name or pathlib.Path(spec).exists():
       path = spec
       name = pathlib.Path(spec).resolve().name
+    path = buckets.fetch(path, checkpoints)
     if not path or not pathlib.Path(path).exists():
       raise UserError(
           f"{flag}={spec}: no such directory; expected PATH or NAME=PATH"

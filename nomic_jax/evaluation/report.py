@@ -37,7 +37,8 @@ def report(
   """
   stages = [
       _read_stage(name, path)
-      for name, path in named_paths(workdirs, "--workdir").items()
+      for name, path in named_paths(
+          workdirs, "--workdir", checkpoints=False).items()
   ]
   results = _read_scores(scores) if scores else None
   if not stages and not results:

@@ -10,6 +10,7 @@ import os
 import pathlib
 from typing import Any
 
+from nomic_jax import buckets
 from nomic_jax.errors import UserError
 from nomic_jax.hub.keys import read_json
 
@@ -22,7 +23,8 @@ def read(path: str | os.PathLike) -> tuple[int, ...]:
   Raises:
     UserError: for what are no dims.
   """
-  file = training_of(pathlib.Path(path)) / "config.json"
+  path = pathlib.Path(buckets.fetch(path))
+  file = training_of(path) / "config.json"
   if not file.is_file():
     return ()
   values = read_json(file)

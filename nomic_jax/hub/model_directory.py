@@ -14,6 +14,7 @@ from typing import Any, Mapping, NamedTuple, Sequence
 
 import safetensors.numpy
 
+from nomic_jax import buckets
 from nomic_jax import files
 from nomic_jax.data.prompts import PROMPTS
 from nomic_jax.errors import UserError
@@ -73,6 +74,7 @@ def read_model(path: str | os.PathLike) -> ModelFiles:
   Raises:
     UserError: saying which file, key or tensor is wrong.
   """
+  path = buckets.fetch(path)
   directory = pathlib.Path(path)
   if not directory.exists() and re.fullmatch(_HUB_NAME, str(path)):
     directory = _download(str(path))

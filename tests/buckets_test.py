@@ -1,0 +1,275 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A work directory in a bucket: it goes on and ends with the same bits.
+
+The bucket is a folder that answers like one; and, where s3fs and moto are
+installed, moto's S3 server.
+"""
+
+import importlib
+import pathlib
+
+from etils.epath import backend
+import fsspec
+from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.local import LocalFileSystem
+import jax
+from nomic_jax import buckets
+from nomic_jax import checkpoint
+from nomic_jax import config_flags
+from nomic_jax import main
+from nomic_jax import metrics
+from nomic_jax import orbax_s3
+from nomic_jax import trackers
+from nomic_jax import work_directory
+from nomic_jax.data import dataset
+from nomic_jax.errors import Stopped
+from nomic_jax.errors import UserError
+from nomic_jax.hub.model_directory import read_model
+from nomic_jax.model.config import EncoderConfig
+import ml_collections
+import numpy as np
+from orbax.checkpoint._src.serialization import tensorstore_utils
+import pytest
+import tensorstore
+
+import small_data
+
+STEPS, EVERY = 8, 2
+FLAGS = [f"steps={STEPS}", f"checkpoint.every={EVERY}", "checkpoint.keep=3",
+         "log_every=1", "data.row_length=48"]
+
+
+@pytest.fixture(name="place", scope="module")
+def _place(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("buckets")
+  small_data.make(folder)
+  return folder
+
+
+def _folder_as_bucket(root, monkeypatch):
+  class Folder(DirFileSystem):
+    """s3:// as folders of `root`."""
+
+    protocol = "s3"
+    cachable = False
+
+    def __init__(self, **options):
+      super().__init__(str(root), LocalFileSystem(auto_mkdir=True))
+
+  registry = importlib.import_module("fsspec.registry")
+  monkeypatch.setitem(registry._registry, "s3", Folder)
+  ask = tensorstore_utils.build_kvstore_tspec
+  here = lambda place, *more, **options: ask(
+      place.replace("s3://", f"{root}/"), *more, **options)
+  here.knows_s3 = True
+  monkeypatch.setattr(tensorstore_utils, "build_kvstore_tspec", here)
+  (root / "bucket").mkdir()
+
+
+@pytest.fixture(name="moto", scope="module")
+def _moto():
+  """The address of a server, if there is one; it lives as long as s3fs."""
+  try:
+    import moto.server
+    import s3fs  # noqa: F401
+  except ImportError:
+    yield None
+    return
+  server = moto.server.ThreadedMotoServer(port=0)
+  server.start()
+  yield "http://{}:{}".format(*server.get_host_and_port())
+  server.stop()
+
+
+@pytest.fixture(name="bucket", params=["folder", "moto"])
+def _bucket(request, moto, tmp_path, monkeypatch):
+  forget = backend.fsspec_backend._get_filesystem.cache_clear
+  forget()
+  buckets._fetch.cache_clear()
+  if request.param == "folder":
+    _folder_as_bucket(tmp_path, monkeypatch)
+  elif moto is None:
+    pytest.skip("needs s3fs and moto[server]")
+  else:
+    for name, value in {
+        "AWS_ENDPOINT_URL": moto, "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
+    }.items():
+      monkeypatch.setenv(name, value)
+    fsspec.filesystem("s3").makedirs("bucket", exist_ok=True)
+  yield "s3://bucket"
+  forget()
+
+
+def _train(place, workdir):
+  command = small_data.train("mlm", place / "pairs", workdir, *FLAGS)
+  assert main.main(command) == 0
+
+
+def _losses(workdir):
+  path = buckets.place(workdir) / "metrics.jsonl"
+  return [(row["step"], row["loss"]) for row in metrics.read(path)]
+
+
+def test_a_training_in_a_bucket_goes_on(
+    bucket, place, capsys, monkeypatch):
+  # Killed, it would not close the file of its lines.
+  monkeypatch.setattr(buckets.Appended, "close", lambda self: None)
+  monkeypatch.setattr(buckets, "_WRITE_EVERY", 1e9)
+  run = f"{bucket}/runs/a"
+  _train(place, run)
+  folder = buckets.place(run) / "checkpoints"
+  assert buckets.whole_steps(folder) == [4, 6, 8]  # 2 is one too many
+  losses, whole = _losses(run), read_model(run).params
+  assert len(losses) == STEPS and len(set(losses)) > 1
+
+  # As a kill leaves it that comes before a checkpoint's last file; and the one
+  # before that is damaged.
+  (folder / "8" / buckets.COMMITTED).unlink()
+  files, inside = fsspec.core.url_to_fs(f"{run}/checkpoints/6")
+  for part in files.find(inside):
+    if "/d/" in part:
+      files.pipe_file(part, files.cat_file(part)[:100])
+  assert checkpoint.latest_step(run) == 6
+  capsys.readouterr()
+  _train(place, run)
+  told = capsys.readouterr()
+  assert f"step 6 cannot be read; it was moved to {run}/damaged/6" in told.err
+  assert f"{run}: goes on after step 4 of {STEPS}" in told.out
+  assert buckets.whole_steps(folder) == [4, 6, 8]
+  assert _losses(run) == losses
+  buckets._fetch.cache_clear()
+  same, early = (
+      jax.tree.all(jax.tree.map(np.array_equal, whole, read_model(w).params))
+      for w in (run, f"{run}/checkpoints/4"))
+  assert same and not early
+  with pytest.raises(UserError, match="those that are whole are 4, 6, 8"):
+    read_model(f"{run}/checkpoints/2")
+  with pytest.raises(UserError, match="there is nothing in that place"):
+    read_model(f"{bucket}/runs/b")
+  command = small_data.train("mlm", place / "pairs", run, *FLAGS, "seed=1")
+  assert main.main(command) == 2
+  assert "belongs to another config" in capsys.readouterr().err
+
+
+def test_a_claim_that_was_cut_short_is_made_again(bucket, place):
+  config = config_flags.load([small_data.config("mlm")])
+  run = buckets.place(f"{bucket}/runs/cut")
+  work_directory.check(run, config)
+  (run / "encoder.json").write_text("{}")
+  work_directory.check(run, config)
+  encoder = EncoderConfig(**config.encoder, vocab_size=64)
+  work_directory.claim(
+      run, config, encoder, dataset.tokenizer_path(place / "pairs"))
+  work_directory.check(run, config)
+  assert work_directory.read(run)[0] == encoder
+  (run / "config.json").unlink()
+  (run / "notes.txt").write_text("mine")
+  with pytest.raises(UserError, match="is there and not a work directory"):
+    work_directory.check(run, config)
+
+
+def test_lines_are_written_now_and_then_and_before_a_checkpoint(
+    tmp_path, monkeypatch):
+  now = [0.0]
+  monkeypatch.setattr(buckets.time, "monotonic", lambda: now[0])
+  path = tmp_path / "metrics.jsonl"
+  log = buckets.Appended(path, b"one\n")
+  assert log.write(b"two\n") == 4
+  assert path.read_bytes() == b"one\n"
+  log.flush()
+  assert path.read_bytes() == b"one\ntwo\n"
+  now[0] = 60
+  log.write(b"three\n")
+  assert path.read_bytes().endswith(b"three\n")
+  log.write(b"four\n")
+  log.close()
+  assert path.read_bytes().endswith(b"three\nfour\n")
+
+
+def test_a_directory_is_whole_when_its_config_is_there(bucket, monkeypatch):
+  order = []
+  real = backend._FileSystemSpecBackend.open
+
+  def opened(self, path, mode):
+    order.append(pathlib.PurePosixPath(path).name)
+    return real(self, path, mode)
+
+  monkeypatch.setattr(backend._FileSystemSpecBackend, "open", opened)
+  with buckets.uploading(f"{bucket}/x") as made:
+    made.mkdir()
+    for name in ("a", "config.json", "z"):
+      (made / name).write_text(name)
+  assert order == ["a", "z", "config.json"]
+
+
+# As gcsfs, s3fs, botocore and tensorstore put it.
+@pytest.mark.parametrize("error, scheme, words", [
+    (OSError("Forbidden: b/bucket/o\nno storage.objects.list access"), "gs",
+     "permission denied in gs://bucket: it takes roles/storage.objectUser"),
+    (PermissionError("Access Denied"), "s3",
+     "permission denied in s3://bucket: it takes s3:ListBucket"),
+    (ValueError('PERMISSION_DENIED: Error opening "zarr" driver'), "s3",
+     "permission denied in s3://bucket"),
+    (RuntimeError("Anonymous caller does not have storage.objects.list access, "
+                  "401"), "gs", "gcloud auth application-default login"),
+    (type("NoCredentialsError", (Exception,), {})(
+        "Unable to locate credentials"), "s3", "set AWS_ACCESS_KEY_ID"),
+    (type("EndpointConnectionError", (Exception,), {})(
+        "Could not connect"), "s3", "does not answer (Could not connect)"),
+])
+def test_what_a_bucket_refuses_is_one_line(error, scheme, words):
+  with pytest.raises(UserError) as told, buckets.errors(f"{scheme}://bucket/a"):
+    try:
+      raise error
+    except Exception as e:
+      raise ValueError("said Orbax") from e
+  assert words in str(told.value) and str(told.value).isprintable()
+
+
+def test_other_errors_are_as_they_were():
+  for path, error in (
+      ("s3://bucket/a", KeyError("x")), ("runs/a", PermissionError("x"))):
+    with pytest.raises(type(error)), buckets.errors(path):
+      raise error
+  with pytest.raises(Stopped), buckets.errors("s3://b/a", unreachable=Stopped):
+    raise type("ConnectTimeoutError", (Exception,), {})("slow")
+
+
+def test_mistakes(monkeypatch, tmp_path):
+  with pytest.raises(UserError, match="expected a folder, gs://BUCKET/PATH or"):
+    buckets.place("ftp://host/run")
+  _folder_as_bucket(tmp_path, monkeypatch)
+  with pytest.raises(UserError, match="config.log.tensorboard: event files"):
+    trackers.make(ml_collections.ConfigDict(
+        {"log": {"tensorboard": True, "wandb": ""}}), "s3://bucket/a", 0)
+
+  def missing(scheme):
+    raise ImportError("Install s3fs to access S3")
+
+  monkeypatch.setattr(fsspec, "get_filesystem_class", missing)
+  with pytest.raises(UserError, match=r"Install s3fs .*nomic_jax\[buckets\]"):
+    buckets.place("s3://bucket/run")
+
+
+def test_orbax_knows_s3(monkeypatch):
+  orbax_s3.teach()
+  ask = tensorstore_utils.build_kvstore_tspec
+  orbax_s3.teach()
+  assert ask is tensorstore_utils.build_kvstore_tspec
+  for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION",
+               "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID"):
+    monkeypatch.delenv(name, raising=False)
+  spec = ask("s3://bucket/run/4", "params")
+  assert spec["base"] == {"driver": "s3", "bucket": "bucket", "path": "run/4"}
+  tensorstore.KvStore.Spec(spec)  # or it raises
+  monkeypatch.setenv("AWS_ENDPOINT_URL", "http://localhost:1")
+  monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+  base = ask("s3://bucket/run/4")["base"]
+  assert base["endpoint"] == "http://localhost:1"
+  assert base["aws_region"] == "us-east-1"
+  assert base["aws_credentials"] == {"type": "environment"}
+  tensorstore.KvStore.Spec(base)
+  assert ask("gs://bucket/run/4")["base"]["driver"].startswith("gcs")
+  assert "s3" not in str(ask("/run/4"))
