@@ -27,7 +27,7 @@ FLAGS = [
     "optimizer.warmup=5 steps", "data.batch_size=8", "data.rows_multiple=16",
     "evaluators.retrieval.every=10", "evaluators.eval.every=10",
     "evaluators.eval.data.split=train", "checkpoint.best=eval/loss",
-    "checkpoint.keep=1",
+    "checkpoint.keep=2",
 ]
 
 
@@ -84,20 +84,26 @@ def _wait_for_steps(launcher, workdir, count):
 
 
 def test_two_processes_stopped_and_resumed_train_what_one_does(place):
+  """Though the checkpoint they stopped with is damaged."""
   workdir = place / "two"
   launcher = _start(place, workdir)
-  _wait_for_steps(launcher, workdir, 3)
+  _wait_for_steps(launcher, workdir, 11)
   launcher.send_signal(signal.SIGTERM)
   out, _ = launcher.communicate(timeout=120)
   assert launcher.returncode == 75, out
   assert "[0] nomic-jax: stopped: SIGTERM: saved step" in out
   assert "[1] nomic-jax: stopped: SIGTERM: saved step" in out
   stopped = checkpoint.latest_step(workdir)
-  assert 3 <= stopped < STEPS
+  assert 11 <= stopped < STEPS
+  before = stopped - stopped % 10 if stopped % 10 else stopped - 10
+  parts = (workdir / "checkpoints" / str(stopped)).rglob("ocdbt.process_*/d/*")
+  largest = max(parts, key=lambda p: p.stat().st_size)
+  os.truncate(largest, largest.stat().st_size // 2)
 
   out, _ = (again := _start(place, workdir, held="")).communicate(timeout=120)
   assert again.returncode == 0, out
-  assert f"goes on after step {stopped} of {STEPS}" in out
+  assert out.count(f"step {stopped} cannot be read; it was moved to") == 1
+  assert f"goes on after step {before} of {STEPS}" in out
   one = small_data.Process(_command(place, place / "one"), place / "compiled")
   status, _, err = one.finish()
   assert status == 0, err
