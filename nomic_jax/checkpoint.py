@@ -42,7 +42,8 @@ class Checkpoints:
     and of those saved with the figure `best`, if it is named, the best one.
     """
     _hush()
-    orbax_s3.teach()
+    if str(workdir).startswith("s3://"):
+      orbax_s3.teach()
     self._workdir, self._best = workdir, best
     kept = [preservation_policy.LatestN(keep)]
     if keep_every:

@@ -11,14 +11,25 @@ import functools
 import os
 from typing import Any
 
-from orbax.checkpoint._src.serialization import tensorstore_utils
+from nomic_jax.errors import UserError
 
 Spec = dict[str, Any]  # of a tensorstore KvStore
 
 
 def teach() -> None:
-  """Does so once; nothing changes for other places."""
-  ask = tensorstore_utils.build_kvstore_tspec
+  """Does so once; nothing changes for other places.
+
+  Raises:
+    UserError: if this Orbax has no such function: it is not one of its API's.
+  """
+  try:
+    from orbax.checkpoint._src.serialization import tensorstore_utils
+    ask = tensorstore_utils.build_kvstore_tspec
+  except (ImportError, AttributeError) as e:
+    raise UserError(
+        f"s3://: this version of Orbax cannot be taught it ({e}); pip install "
+        "'orbax-checkpoint>=0.12,<0.13', or use gs://"
+    ) from e
   if getattr(ask, "knows_s3", False):
     return
 
