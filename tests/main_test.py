@@ -34,7 +34,7 @@ FLAGS = {
         "--tokenizer": "none", "--held_out": "0.07", "--limit": "none",
         "--query_column": "query", "--document_column": "document",
         "--negatives_column": "negatives", "--classes": "none",
-        "--skip_bad": "0", "--overwrite": "False",
+        "--skip_bad": "0", "--overwrite": "False", "--beam": "none",
     },
     "tokenise": {"--input": "required", "--tokenizer": "none"},
     "train": {
