@@ -184,6 +184,18 @@ def _words(text: str) -> str:
   return " " + " ".join(re.findall(r"\w+", text.lower())) + " "
 
 
+def test_long_comments_do_not_hold_reading_up(tmp_path):
+  # Going back over each line of these would take longer than the universe has.
+  lines = "    # \n\n  \n" * 2000
+  (tmp_path / "none.py").write_text(f"x = {{1:\n{lines}2}}\n")
+  (tmp_path / "one.py").write_text(
+      f"def f():  # one\n{lines}\n    'Gives one of them back.'\n    x = 1\n"
+      "    return [x, 2][0]\n")
+  found = docstrings.read(tmp_path)
+  assert found.files == {"read": 1, "without docstrings": 1}
+  assert [row["query"] for row in found.rows] == ["Gives one of them back."]
+
+
 def test_a_folder_without_python_is_named(tmp_path):
   with pytest.raises(UserError, match="no Python files"):
     docstrings.read(tmp_path)
