@@ -8,6 +8,7 @@ import jax
 import ml_collections
 from nomic_jax import losses
 from nomic_jax.data import pairs
+from nomic_jax.data.pack import pack
 from nomic_jax.model.encoder import Encoder
 import numpy as np
 
@@ -55,7 +56,7 @@ def test_nine_slots_of_ten_hold_text_and_none_is_lost():
   assert sent / padded < 0.15  # control: what padding would have left
 
 
-def test_rows_are_shorter_where_long_ones_leave_more_empty():
+def test_rows_are_as_long_as_leaves_least_empty():
   rows = _rows(4096)
   shape = dict(row_length=2048, slots=256, query_length=2048,
                document_length=2048, rows_multiple=64)
@@ -72,11 +73,15 @@ def test_rows_are_shorter_where_long_ones_leave_more_empty():
   ids = batch["ids"][row][batch["segment_ids"][row] == segment]
   text = np.frombuffer(rows[7]["query"], np.uint16)
   np.testing.assert_array_equal(ids[1:-1], text)
-  # Control: rows of 2,048, as one long text makes them.
+  # One long text forbids that: longer rows, fewer of them, leave less empty.
   rows[0]["document"] = np.full(2046, 7, np.uint16).tobytes()
   batch = _collate(rows, **shape)
-  assert batch["ids"].shape[1] == 2048 and batch["content"].shape[1] == 256
-  assert (batch["segment_ids"] > 0).mean() < 0.9
+  length, slots = batch["ids"].shape[1], batch["content"].shape[1]
+  assert length > 2048 and slots == 256 * length // 2048
+  full = (batch["segment_ids"] > 0).mean()
+  sizes[1] = 2048
+  alone = pack([[1] * n for n in sizes], 2048, 256, 64).segment_ids > 0
+  assert full > 0.9 > alone.mean()  # control: rows of 2,048 alone
 
 
 def test_the_loss_is_that_of_padded_rows():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nomic_jax.data.pack import pack
+from nomic_jax.data.pack import row_shape
 from nomic_jax.errors import UserError
 
 
@@ -50,3 +51,23 @@ def test_slots_limit_the_texts_of_a_row():
 def test_a_text_longer_than_a_row_is_an_error():
   with pytest.raises(UserError, match="9 tokens does not fit rows of 8"):
     pack([[1] * 9], 8, 2)
+
+
+@pytest.mark.parametrize("mean,longest", [
+    (40, 512), (40, 2048), (90, 2048), (250, 2048)])
+def test_a_batch_fills_its_rows_whatever_its_lengths(mean, longest):
+  rng = np.random.default_rng(mean)
+  drawn = rng.lognormal(np.log(mean) - 0.4, 0.9, 16_384)
+  lengths = np.clip(np.r_[drawn, np.full(16_384, 12)], 3, longest).astype(int)
+  texts, real = [[1] * n for n in lengths], lengths.sum()
+  length, slots = row_shape(lengths.tolist(), 2048, 256, 256)
+  packed = pack(texts, length, slots, 256)
+  assert len(packed.ids) % 256 == 0 and length % 128 == 0
+  assert real / packed.ids.size > 0.9
+  if mean == 90:  # what rows of 2,048 alone would leave empty
+    assert real / pack(texts, 2048, 256, 256).ids.size < 0.9
+
+
+def test_rows_are_no_longer_than_asked_for_unless_that_saves():
+  assert row_shape([60] * 1000, 128, 8, 1) == (128, 8)
+  assert row_shape([2048, 1], 2048, 256, 2) == (2048, 256)

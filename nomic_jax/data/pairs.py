@@ -42,7 +42,7 @@ def batches(
     tokenizer: adds the special tokens itself.
     config: batch_size (pairs, all hosts); one_source, source_alpha and
       source_weights (see `order.make`); row_length, slots (texts in a row;
-      a batch's rows may be shorter, see `pack.row_shape`),
+      a batch's rows may have another length, see `pack.row_shape`),
       rows_multiple (rows of all hosts are made up to a multiple of it);
       query_length, document_length (tokens, special ones included; the rest
       is cut); token_dropout (share of tokens left out at random, others each
