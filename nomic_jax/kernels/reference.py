@@ -2,16 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plain JAX attention: the oracle of every kernel, and the CPU's path."""
 
-from typing import Any, Callable
+from typing import Any
 
 import jax
 from jax import Array
 import jax.numpy as jnp
 
-# Rows of more tokens than _LONG do _CHUNK queries at a time: at 8,192 tokens
-# and 12 heads all scores together are 3 GB. Shorter ones are quicker at once.
-_LONG = 1024
-_CHUNK = 256
+from nomic_jax.kernels import blockwise
+
+# Longer rows go block by block: at 8,192 tokens and 12 heads all scores together
+# are 3 GB, and on a CPU 1,024 tokens at once take twice as long or more.
+_LONG = 512
 
 
 def prepare(options: Any, segment_ids: Array, angles: Any, dtype: Any) -> Any:
@@ -23,22 +24,21 @@ def prepare(options: Any, segment_ids: Array, angles: Any, dtype: Any) -> Any:
 def attend(options: Any, qkv: Array, rows: Any, heads: int) -> Array:
   """See `nomic_jax.kernels.attention`.
 
-  Holds [B, H, S, S] scores, of long rows [B, H, 256, S]; the backward pass
-  computes those again. Scores and softmax are float32 whatever the inputs are.
+  Holds [B, H, S, S] scores, of long rows [B, H, 256, 256]. Scores and softmax
+  are float32 whatever the inputs are.
   """
   segment_ids, angles = rows
   shape = (*segment_ids.shape, heads, -1)
   q, k, v = (part.reshape(shape) for part in jnp.split(qkv, 3, axis=-1))
   if angles is not None:
     q, k = rotate(q, *angles), rotate(k, *angles)
-  at = jnp.arange(segment_ids.shape[1])[None]
-
-  def of(q, ids, places):
-    seen = mask(ids, segment_ids, places, at, options.window)
-    return softmax_attention(q, k, v, seen)
-
-  attend_to = _in_chunks(of) if segment_ids.shape[1] > _LONG else of
-  out = attend_to(q, segment_ids, at)
+  if segment_ids.shape[1] > _LONG:
+    q *= q.shape[-1] ** -0.5
+    out = blockwise.attend(q, k, v, segment_ids, options.window)
+  else:
+    at = jnp.arange(segment_ids.shape[1])[None]
+    seen = mask(segment_ids, segment_ids, at, at, options.window)
+    out = softmax_attention(q, k, v, seen)
   out = jnp.where((segment_ids > 0)[:, :, None, None], out, 0)
   return out.reshape(*segment_ids.shape, -1)
 
@@ -89,26 +89,3 @@ def rotate(x: Array, cos: Array, sin: Array) -> Array:
   cos, sin = (t[:, :, None].astype(x.dtype) for t in (cos, sin))
   a, b = jnp.split(x, 2, axis=-1)
   return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
-
-
-def _in_chunks(f: Callable[..., Array]) -> Callable[..., Array]:
-  """f of arrays [., S, ...], given _CHUNK of S at a time, one after another.
-
-  What f computes from a chunk must not depend on the others. Nothing within
-  f is kept for the backward pass.
-  """
-  once = jax.checkpoint(lambda arrays: f(*arrays), prevent_cse=False)
-
-  def split(x):
-    pad = [(0, 0)] * x.ndim
-    pad[1] = (0, -x.shape[1] % _CHUNK)
-    x = jnp.pad(x, pad)
-    x = x.reshape(x.shape[0], -1, _CHUNK, *x.shape[2:])
-    return jnp.moveaxis(x, 1, 0)
-
-  def run(*arrays):
-    out = jnp.moveaxis(jax.lax.map(once, jax.tree.map(split, arrays)), 0, 1)
-    whole = out.reshape(out.shape[0], -1, *out.shape[3:])
-    return whole[:, :arrays[0].shape[1]]
-
-  return run
