@@ -105,8 +105,8 @@ def errors(
           f"{path}: the bucket does not answer ({reason}); run the same "
           "command when it does"
       ) from e
-    raise UserError(f"{path}: {_NEEDS[kind, scheme].format(bucket)} ({reason})"
-                    ) from e
+    needs = _NEEDS.get((kind, scheme), "{} asks for other credentials")
+    raise UserError(f"{path}: {needs.format(bucket)} ({reason})") from e
 
 
 _NEEDS = {
@@ -114,10 +114,11 @@ _NEEDS = {
     "application-default login, or set GOOGLE_APPLICATION_CREDENTIALS",
     ("credentials", "s3"): "no valid credentials for {}: set AWS_ACCESS_KEY_ID "
     "and AWS_SECRET_ACCESS_KEY, or run aws configure",
-    ("denied", "gs"): "permission denied in {}: it takes "
-    "roles/storage.objectUser and roles/storage.legacyBucketReader there",
-    ("denied", "s3"): "permission denied in {}: it takes s3:ListBucket, "
-    "s3:GetObject, s3:PutObject and s3:DeleteObject there",
+    ("denied", "gs"): "permission denied in {}: reading takes "
+    "roles/storage.objectViewer there, writing roles/storage.objectUser and "
+    "roles/storage.legacyBucketReader",
+    ("denied", "s3"): "permission denied in {}: reading takes s3:ListBucket "
+    "and s3:GetObject there, writing s3:PutObject and s3:DeleteObject too",
 }
 # Words in the types and messages of gcsfs, s3fs, google-auth, botocore and
 # tensorstore, whose errors have no type in common.

@@ -207,9 +207,9 @@ def test_a_directory_is_whole_when_its_config_is_there(bucket, monkeypatch):
 # As gcsfs, s3fs, botocore and tensorstore put it.
 @pytest.mark.parametrize("error, scheme, words", [
     (OSError("Forbidden: b/bucket/o\nno storage.objects.list access"), "gs",
-     "permission denied in gs://bucket: it takes roles/storage.objectUser"),
+     "permission denied in gs://bucket: reading takes roles/storage.objectV"),
     (PermissionError("Access Denied"), "s3",
-     "permission denied in s3://bucket: it takes s3:ListBucket"),
+     "permission denied in s3://bucket: reading takes s3:ListBucket"),
     (ValueError('PERMISSION_DENIED: Error opening "zarr" driver'), "s3",
      "permission denied in s3://bucket"),
     (RuntimeError("Anonymous caller does not have storage.objects.list access, "

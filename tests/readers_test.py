@@ -355,6 +355,25 @@ def test_buckets_are_read_and_asked_again(bucket, tmp_path):
     _read("s4://b/x")
 
 
+@pytest.mark.parametrize("error,words", [
+    (PermissionError("Access Denied"), "asks for other credentials"),
+    (OSError("InvalidAccessKeyId: no such key"), "asks for other credentials"),
+    (OSError("the line is dead"), "cannot be read, tried 6 times"),  # control
+])
+def test_a_bucket_that_refuses_is_not_asked_again(
+    bucket, monkeypatch, error, words):
+  files, _, waits = bucket
+
+  def refuse(*args, **kw):
+    raise error
+
+  files.pipe("/b/a.jsonl", _lines(PAIRS))
+  monkeypatch.setattr(type(files), "open", refuse)
+  with pytest.raises(UserError, match=f"memory://b/a.jsonl: .*{words}"):
+    _read("memory://b/a.jsonl")
+  assert len(waits) == (5 if "tried" in words else 0)
+
+
 def test_parquet_in_a_bucket(bucket, tmp_path):
   pyarrow = pytest.importorskip("pyarrow")
   from pyarrow import parquet

@@ -13,13 +13,14 @@ import os
 import time
 from typing import Any, BinaryIO, Callable
 
+from nomic_jax import buckets
 from nomic_jax.errors import UserError
 
 _TRIES = 6
 _FIRST_WAIT = 1.0  # seconds, then twice as long each time
 # What a bucket will not answer otherwise the next time.
-_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, UserError,
-          ImportError, MemoryError)
+_FINAL = (FileNotFoundError, IsADirectoryError, UserError, ImportError,
+          MemoryError)
 
 
 def is_remote(path: str) -> bool:
@@ -105,7 +106,8 @@ def _retried(ask: Callable[[], Any], path: str) -> Any:
   """Returns what `ask` does, asking again while the bucket fails.
 
   Raises:
-    UserError: if it never answers.
+    UserError: if it never answers, or at once if it will not without other
+      credentials or permission.
   """
   for attempt in range(_TRIES):
     try:
@@ -113,6 +115,9 @@ def _retried(ask: Callable[[], Any], path: str) -> Any:
     except _FINAL:
       raise
     except Exception as e:  # Every file system has errors of its own.
+      if (buckets.refused(e) or ("unreachable",))[0] != "unreachable":
+        with buckets.errors(path):
+          raise
       if attempt == _TRIES - 1:
         raise UserError(
             f"{path}: cannot be read, tried {_TRIES} times "
