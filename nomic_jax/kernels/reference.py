@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from nomic_jax.kernels import blockwise
 
-# Longer rows go block by block: at 8,192 tokens and 12 heads all scores together
-# are 3 GB, and on a CPU 1,024 tokens at once take twice as long or more.
+# Longer rows go block by block: at 8,192 tokens and 12 heads all scores
+# together are 3 GB, and on a CPU 1,024 tokens at once take twice as long.
 _LONG = 512
 
 
