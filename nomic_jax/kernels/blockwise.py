@@ -20,6 +20,10 @@ import jax.numpy as jnp
 from nomic_jax.kernels import common
 
 _BLOCK = 256  # tokens, of queries and of keys
+# Rows longer than this many blocks get blocks twice as large: those skip less,
+# but XLA shares their work out over more cores (8,192 tokens, 12 heads of 32,
+# two cores: 1.36 s and not 1.56).
+_MANY = 8
 
 _product = functools.partial(
     jnp.einsum, preferred_element_type=jnp.float32)
@@ -28,7 +32,9 @@ _product = functools.partial(
 def attend(
     q: Array, k: Array, v: Array, segment_ids: Array, window: int | None
 ) -> Array:
-  """Softmax attention within segments; holds [B, H, 256, 256] scores.
+  """Softmax attention within segments; a block's scores are [B, H, n, n].
+
+  n is 256, and 512 for rows of more than 2,048 tokens.
 
   Args:
     q, k, v: [B, S, H, d], queries and keys turned and q scaled.
@@ -39,28 +45,31 @@ def attend(
     [B, S, H, d] in the dtype of v; anything finite where there is padding.
   """
   length = q.shape[1]
-  q, k, v, ids = (common.padded(x, _BLOCK) for x in (q, k, v, segment_ids))
-  return _attend(window, q, k, v, ids)[:, :length]
+  size = _BLOCK if length <= _MANY * _BLOCK else 2 * _BLOCK
+  q, k, v, ids = (common.padded(x, size) for x in (q, k, v, segment_ids))
+  return _attend(window, size, q, k, v, ids)[:, :length]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _attend(window: int | None, q: Array, k: Array, v: Array, ids: Array):
-  return _forward(window, q, k, v, ids)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _attend(
+    window: int | None, size: int, q: Array, k: Array, v: Array, ids: Array
+) -> Array:
+  return _forward(window, size, q, k, v, ids)[0]
 
 
-def _attend_fwd(window: int | None, *arrays: Array) -> tuple:
+def _attend_fwd(window: int | None, size: int, *arrays: Array) -> tuple:
   # Named, so that rematerialisation may keep them: see model/encoder.py.
-  out, lse = checkpoint_name(_forward(window, *arrays), "attention")
+  out, lse = checkpoint_name(
+      _forward(window, size, *arrays), "attention")
   return out, (*arrays, out, lse)
 
 
 def _forward(
-    window: int | None, q: Array, k: Array, v: Array, ids: Array
+    window: int | None, size: int, q: Array, k: Array, v: Array, ids: Array
 ) -> tuple[Array, Array]:
-  """Output [B, S, H, d] and each query's log of summed exp, [n, B, H, 256].
-  """
-  keys, values = _turned(_blocks(k)), _blocks(v)
-  scores = _scores(window, ids)
+  """Output [B, S, H, d] and each query's log of summed exp, [S/n, B, H, n]."""
+  keys, values = _turned(_blocks(k, size)), _blocks(v, size)
+  scores = _scores(window, size, ids)
 
   def block(of_block):
     at, first, after, queries = of_block
@@ -81,16 +90,18 @@ def _forward(
     total = jnp.maximum(total, 1e-30)  # padding alone: no block was visited
     return (out / total).astype(v.dtype), (top + jnp.log(total))[..., 0]
 
-  out, lse = jax.lax.map(block, (*_visits(ids, window), _blocks(q)))
+  out, lse = jax.lax.map(block, (*_visits(ids, size, window), _blocks(q, size)))
   return _rows(out), lse
 
 
-def _attend_bwd(window: int | None, saved: tuple, gradient: Array) -> tuple:
+def _attend_bwd(
+    window: int | None, size: int, saved: tuple, gradient: Array
+) -> tuple:
   q, k, v, ids, out, lse = saved
   dtype = q.dtype
-  keys, values = _blocks(k), _blocks(v)
+  keys, values = _blocks(k, size), _blocks(v, size)
   turned_keys = _turned(keys)
-  scores = _scores(window, ids)
+  scores = _scores(window, size, ids)
 
   def block(carry, of_block):
     at, first, after, q, lse, out, do = of_block
@@ -113,7 +124,8 @@ def _attend_bwd(window: int | None, saved: tuple, gradient: Array) -> tuple:
 
   zeros = jnp.zeros(keys.shape, jnp.float32)
   blocks = (
-      *_visits(ids, window), _blocks(q), lse, _blocks(out), _blocks(gradient))
+      *_visits(ids, size, window), _blocks(q, size), lse, _blocks(out, size),
+      _blocks(gradient, size))
   (dk, dv), dq = jax.lax.scan(block, (zeros, zeros), blocks)
   return (
       _rows(_turned(dq)), _rows(dk.astype(dtype)), _rows(dv.astype(dtype)),
@@ -123,18 +135,18 @@ def _attend_bwd(window: int | None, saved: tuple, gradient: Array) -> tuple:
 _attend.defvjp(_attend_fwd, _attend_bwd)
 
 
-def _scores(window: int | None, ids: Array) -> Any:
-  """A function to the scores of blocks i and j, float32 [B, H, 256, 256].
+def _scores(window: int | None, size: int, ids: Array) -> Any:
+  """A function to the scores of blocks i and j, float32 [B, H, n, n].
 
-  It takes i, j, block i [B, H, 256, d] and block j, turned, [B, H, d, 256].
+  It takes i, j, block i [B, H, n, d] and block j, turned, [B, H, d, n].
   """
-  ids = jnp.moveaxis(ids.reshape(ids.shape[0], -1, _BLOCK), 1, 0)
-  places = jnp.arange(_BLOCK)
+  ids = jnp.moveaxis(ids.reshape(ids.shape[0], -1, size), 1, 0)
+  places = jnp.arange(size)
 
   def scores(i, j, of_i, of_j):
     seen = ids[i][:, :, None] == ids[j][:, None]
     if window is not None:
-      apart = (i - j) * _BLOCK + places[:, None] - places
+      apart = (i - j) * size + places[:, None] - places
       seen &= jnp.abs(apart) <= window
     s = _product("bhid,bhdj->bhij", of_i, of_j)
     return jnp.where(seen[:, None], s, common.LOWEST)
@@ -142,18 +154,20 @@ def _scores(window: int | None, ids: Array) -> Any:
   return scores
 
 
-def _visits(ids: Array, window: int | None) -> tuple[Array, Array, Array]:
+def _visits(
+    ids: Array, size: int, window: int | None
+) -> tuple[Array, Array, Array]:
   """Each block of queries, the first of its keys and one after the last."""
-  first, after = common.ranges(ids, _BLOCK, _BLOCK, window).swapaxes(0, 1)
+  first, after = common.ranges(ids, size, size, window).swapaxes(0, 1)
   count = first.shape[1]
   # All rows at once go from the first of any of them to the last of any.
   first = jnp.where(after > 0, first, count).min(0)
   return jnp.arange(count), first, after.max(0)
 
 
-def _blocks(x: Array) -> Array:
-  """[B, S, H, d] to [S / 256, B, H, 256, d]."""
-  x = x.reshape(x.shape[0], -1, _BLOCK, *x.shape[2:])
+def _blocks(x: Array, size: int) -> Array:
+  """[B, S, H, d] to [S / n, B, H, n, d]."""
+  x = x.reshape(x.shape[0], -1, size, *x.shape[2:])
   return x.transpose(1, 0, 3, 2, 4)
 
 

@@ -24,7 +24,7 @@ def prepare(options: Any, segment_ids: Array, angles: Any, dtype: Any) -> Any:
 def attend(options: Any, qkv: Array, rows: Any, heads: int) -> Array:
   """See `nomic_jax.kernels.attention`.
 
-  Holds [B, H, S, S] scores, of long rows [B, H, 256, 256]. Scores and softmax
+  Holds [B, H, S, S] scores, of long rows a block of them. Scores and softmax
   are float32 whatever the inputs are.
   """
   segment_ids, angles = rows
