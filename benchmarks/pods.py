@@ -3,6 +3,7 @@
 r"""What the paper's three trainings would take on slices of TPUs.
 
   pip install -e .[tpu-aot]
+  . launch/tpu_flags.sh
   python benchmarks/pods.py --output=pods [--config.KEY=VALUE ...]
 
 One `nomic-jax compile` after another, each in a process of its own and a few
@@ -32,10 +33,12 @@ HEAD = (
 
 def command(stage: str, topology: str, slices: int, chips: int) -> list[str]:
   """Arguments of nomic-jax."""
-  multiple = f"--config.data.rows_multiple={chips}"  # rows over all chips
+  divided = {  # four rows a chip at a time; rows over all chips
+      "mlm": f"--config.data.micro_batches={1024 // chips}",
+  }.get(stage, f"--config.data.rows_multiple={chips}")
   return [
       "compile", f"--config=configs/{stage}.py", f"--topology={topology}",
-      f"--num_slices={slices}", *([multiple] if stage != "mlm" else []),
+      f"--num_slices={slices}", divided,
   ]
 
 
