@@ -61,6 +61,8 @@ def base(size: str) -> ml_collections.ConfigDict:
   # is no matmul; weight_dots, besides that attention.
   c.compute.remat = "full" if size == "paper" else "none"
   c.compute.unroll = 1  # layers in an iteration of the scan
+  # Of a device's tokens, about how many a layer does at a time; 0: all.
+  c.compute.block_tokens = 0
   c.compute.dropout = 0.0
   # What dynamic NTK goes by: a text's own length, or "batch" for the longest
   # text of the batch, the reference's rule.

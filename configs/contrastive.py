@@ -21,6 +21,8 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   c.optimizer.learning_rate = 2e-4
   c.optimizer.schedule = "inverse_sqrt"
   c.optimizer.warmup = "700 steps"
+  if size == "paper":
+    c.compute.block_tokens = 4096
   if size == "quickstart":
     c.steps = 240
     c.data.batch_size, c.data.row_length, c.data.slots = 192, 64, 8

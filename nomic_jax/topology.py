@@ -76,7 +76,8 @@ def devices(name: str, num_slices: int = 1) -> list[jax.Device]:
   if chip not in SLICES or shape not in SLICES[chip]:
     raise UserError(
         f"--topology: no '{name}'; expected one of " + "; ".join(
-            f"{c}:{'|'.join(s)}" for c, s in SLICES.items()) + "."
+            f"{c}:{'|'.join(s)}" for c, s in SLICES.items())
+        + ", all of them TPUs."
         + nearest(name, [f"{c}:{s}" for c in SLICES for s in SLICES[c]])
     )
   if num_slices < 1:

@@ -176,6 +176,8 @@ def test_a_topology_that_does_not_exist_lists_those_that_do(
   line = _complaint(capsys, "--topology=v5e:16x15")
   assert "v5e:2x2|2x4|4x4|4x8|8x8|8x16|16x16" in line
   assert line.endswith("Did you mean 'v5e:16x16'?")
+  assert "no 'h100:8'" in (line := _complaint(capsys, "--topology=h100:8"))
+  assert "all of them TPUs." in line
   assert "--num_slices: 0" in _complaint(
       capsys, "--topology=v5e:2x2", "--num_slices=0")
   monkeypatch.setattr(topology.importlib.util, "find_spec", lambda name: None)
@@ -190,7 +192,8 @@ def test_a_stage_compiles_for_a_slice(name, tmp_path, capsys, recwarn):
   output = tmp_path / "report.json"
   flags = ["--config.encoder.width=128", "--config.encoder.heads=2",
            "--config.encoder.layers=2", "--config.compute.dtype=bfloat16",
-           "--config.data.row_length=128"]
+           "--config.data.row_length=128", "--config.compute.remat=full",
+           "--config.compute.block_tokens=128"]
   with _kept(tmp_path / "compiled"):
     assert not main.main([
         "compile", small_data.config(name), "--topology=v5e:2x2", *flags,
