@@ -45,18 +45,14 @@ def main() -> None:
   parser.add_argument("--rows", type=int, default=16)
   parser.add_argument("--length", type=int, default=2048)
   parser.add_argument("--remat", default="full", help="of config.compute")
-  parser.add_argument("--unroll", type=int, default=1,
-                      help="layers in an iteration; all: no loop, so that "
-                      "embeddings and their gradient are counted too")
   flags = parser.parse_args()
   device = topology.devices(f"{flags.chip}:2x2")[0]
   attention = Attention("pallas_tpu", device=device.device_kind)
   encoder = Encoder(EncoderConfig(), dtype="bfloat16", attention=attention,
-                    remat=flags.remat, unroll=flags.unroll)
+                    remat=flags.remat)
   compiled = _compile(encoder, device, flags.rows, flags.length)
   text = compiled.as_text()
-  unrolled = flags.unroll >= encoder.config.layers
-  cycles = _by_cause(text, unrolled)
+  cycles = _by_cause(text)
 
   passes = 4 if flags.remat == "full" else 3
   c, tokens = encoder.config, flags.rows * flags.length
@@ -70,7 +66,7 @@ def main() -> None:
   sizes = blocks.find("pallas_tpu", attention, flags.length, "bfloat16")
   found = bundles.of_flash_tpu(
       dict(bundles.kernels(text, _LISTINGS)), flags.length, sizes)
-  runs = _kernel_runs(text, unrolled)
+  runs = _kernel_runs(text)
   pairs = flags.rows * c.heads // 2
   cycles["attention"] += pairs * (
       runs["flash_forward"] * found.forward
@@ -78,7 +74,7 @@ def main() -> None:
 
   total = sum(cycles.values())
   print(f"{flags.chip}, {flags.rows} rows of {flags.length}, remat "
-        f"{flags.remat}, unroll {flags.unroll}, temporaries "
+        f"{flags.remat}, temporaries "
         f"{compiled.memory_analysis().temp_size_in_bytes / 2**30:.1f} GiB")
   print("| cause | Mcycles | share |")
   print("|---|---|---|")
@@ -113,17 +109,17 @@ def _compile(encoder, device, rows, length):
     return jax.jit(gradient).lower(params, tokens, weight).compile()
 
 
-def _steps(text, unrolled):
-  """What the loops over layers run, or all."""
+def _steps(text):
+  """What the loops over layers run."""
   program, entry = hlo.parse(text)
   for step in hlo._walk(program, entry):  # pylint: disable=protected-access
-    if step.in_loop or unrolled:
+    if step.in_loop:
       yield program, step.instruction, step.times
 
 
-def _by_cause(text, unrolled):
+def _by_cause(text):
   cycles = collections.Counter(dict.fromkeys(_CAUSES, 0))
-  for program, i, times in _steps(text, unrolled):
+  for program, i, times in _steps(text):
     cause = hlo._cause(program, i)  # pylint: disable=protected-access
     if cause == "other":
       scope = re.search(r'op_name="([^"]*)"', i.rest)
@@ -137,10 +133,10 @@ def _by_cause(text, unrolled):
   return cycles
 
 
-def _kernel_runs(text, unrolled):
+def _kernel_runs(text):
   """How often each kernel runs."""
   runs = collections.Counter()
-  for _, i, times in _steps(text, unrolled):
+  for _, i, times in _steps(text):
     if "tpu_custom_call" in i.rest:
       runs[re.sub(r"[.\d]+$", "", i.name)] += times
   return runs
