@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import resource
+import shutil
 import time
 
 import ml_collections
@@ -73,7 +74,9 @@ def _make(folder: pathlib.Path, rows: int, document: float) -> None:
   rng.shuffle(words)
   share = 1 / (np.arange(_WORDS) + 10)
   share /= share.sum()
-  folder.mkdir(parents=True)
+  making = folder.with_name(folder.name + ".partial")
+  shutil.rmtree(making, ignore_errors=True)
+  making.mkdir(parents=True)
 
   def lengths(mean: float, sigma: float, count: int) -> np.ndarray:
     drawn = rng.lognormal(np.log(mean) - sigma**2 / 2, sigma, count)
@@ -82,13 +85,17 @@ def _make(folder: pathlib.Path, rows: int, document: float) -> None:
   for at in range(0, rows, 100_000):
     count = min(100_000, rows - at)
     sizes = lengths(12, 0.5, count), lengths(document, 0.9, count)
-    text = iter(rng.choice(words, int(sum(s.sum() for s in sizes)), p=share))
-    path = folder / f"shard-{at // 100_000:05}.jsonl.gz"
+    text = words[rng.choice(
+        len(words), int(sum(s.sum() for s in sizes)), p=share)].tolist()
+    path = making / f"shard-{at // 100_000:05}.jsonl.gz"
+    end = 0
     with gzip.open(path, "wt", compresslevel=1) as file:
       for q, d in zip(*sizes):
+        start, middle, end = end, end + q, end + q + d
         file.write(json.dumps({
-            "query": " ".join(next(text) for _ in range(q)),
-            "document": " ".join(next(text) for _ in range(d))}) + "\n")
+            "query": " ".join(text[start:middle]),
+            "document": " ".join(text[middle:end])}) + "\n")
+  making.rename(folder)
 
 
 def _cpu() -> float:

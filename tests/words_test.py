@@ -61,6 +61,9 @@ def test_it_remembers_and_forgets_and_travels(monkeypatch):
     lambda t: setattr(t, "normalizer", tokenizers.normalizers.Sequence([
         tokenizers.normalizers.NFC(),
         tokenizers.normalizers.BertNormalizer()])),
+    lambda t: setattr(t, "normalizer", tokenizers.normalizers.Sequence([
+        tokenizers.normalizers.Replace(tokenizers.Regex("(?<= )a"), " "),
+        tokenizers.normalizers.BertNormalizer()])),
     lambda t: t.enable_truncation(4),
 ])
 def test_other_tokenizers_are_left_alone(change):

@@ -21,6 +21,9 @@ SPECIAL_TOKENS = {
     "sep_token": "[SEP]", "mask_token": "[MASK]",
 }
 
+# Where an identifier's words meet: getItem, HTTPServer.
+APART = "(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
+
 # Rarer characters become [UNK] rather than take up the vocabulary.
 _ALPHABET = 200
 
@@ -88,11 +91,8 @@ def _normalizer() -> tokenizers.normalizers.Normalizer:
   Otherwise a word inside an identifier would be another token ("##item") than
   the same word in a question, and no training could tell for rare ones.
   """
-  apart = tokenizers.Regex(
-      "(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
-  )
   return tokenizers.normalizers.Sequence([
-      tokenizers.normalizers.Replace(apart, " "),
+      tokenizers.normalizers.Replace(tokenizers.Regex(APART), " "),
       tokenizers.normalizers.BertNormalizer(lowercase=True),
   ])
 

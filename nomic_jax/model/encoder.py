@@ -64,6 +64,7 @@ def _keep(products: Any, *names: str) -> Any:
 REMAT = {
     "none": _POLICIES.everything_saveable,
     "full": _POLICIES.nothing_saveable,
+    "attention": _POLICIES.save_only_these_names("attention"),
     "dots": _keep(_POLICIES.dots_saveable, "product", "attention"),
     "weight_dots": _keep(
         _POLICIES.dots_with_no_batch_dims_saveable, "product"),
@@ -80,9 +81,9 @@ class Encoder:
       float32.
     attention: how to compute it, or the name of an implementation.
     remat: what of a layer the backward pass recomputes, a name in REMAT:
-      none, full (only a layer's input is kept), dots (matmuls are kept) or
-      weight_dots (those with weights are kept, attention is not). True and
-      False are full and none.
+      none, full (only a layer's input is kept), attention (and what comes of
+      attention), dots (matmuls are kept) or weight_dots (those with weights
+      are kept, attention is not). True and False are full and none.
     unroll: layers per iteration of the scan; `config.layers` unrolls all.
     block_tokens: a layer does its rows about so many tokens at a time, so
       that activations fit into a TPU's fast memory; 0: all. Rows should be
