@@ -18,8 +18,10 @@ from nomic_jax.kernels.attention import Attention
 from nomic_jax.kernels.specs import SPECS
 import tiny
 
-# "blockwise" is what the reference does with long rows.
-IMPLEMENTATIONS = ["reference", "blockwise", "pallas_tpu", "pallas_gpu"]
+# "blockwise" is what the reference does with long rows, "online" what it does
+# with scores so large that their exp might not be finite.
+IMPLEMENTATIONS = [
+    "reference", "blockwise", "online", "pallas_tpu", "pallas_gpu"]
 # bfloat16 has 8 bits: 2^-8 of the largest value, and a few roundings of it.
 CASES = [(name, "float32", 2e-6) for name in SPECS] + [
     ("packed", "bfloat16", 2e-2), ("wide", "bfloat16", 2e-2)]
@@ -65,9 +67,10 @@ def _case(name, dtype):
 
 
 def _compute(implementation, spec, qkv, weight):
-  if implementation == "blockwise":
+  if implementation in ("blockwise", "online"):
+    safe = blockwise._SAFE if implementation == "blockwise" else 0
     with mock.patch.multiple(reference, _LONG=0), \
-         mock.patch.multiple(blockwise, _BLOCK=64):
+         mock.patch.multiple(blockwise, _BLOCK=64, _SAFE=safe):
       return _compute("reference", spec, qkv, weight)
   attention = Attention(
       implementation, window=spec.window,
@@ -94,6 +97,20 @@ def test_forward_and_gradient_equal_float64(
     error = np.abs(a - e).max() / np.abs(e).max()
     assert error < tolerance, (what, error)
     assert not a[spec.segment_ids() == 0].any()  # zeros, not NaN
+
+
+@pytest.mark.parametrize("scale", [3, 30])
+def test_long_rows_with_large_scores(scale, monkeypatch):
+  spec = SPECS["packed"]
+  qkv = spec.qkv() * np.repeat([scale, scale, 1], 128).astype("f")
+  weight = np.ones((*qkv.shape[:2], 128), "f")
+  actual = _compute("blockwise", spec, qkv, weight)
+  expected = _torch(spec, qkv, weight)
+  for a, e in zip(actual, expected):
+    np.testing.assert_allclose(a, e, atol=1e-4 * scale * np.abs(e).max())
+  monkeypatch.setattr(blockwise, "_SAFE", np.inf)  # control
+  out, _ = _compute("blockwise", spec, qkv, weight)
+  assert np.isfinite(out).all() == (scale == 3)
 
 
 def test_long_rows_hold_no_square_of_scores(monkeypatch):
