@@ -10,6 +10,7 @@ columns as they lie in memory, the form that XLA's CPU backend multiplies fast.
 """
 
 import functools
+import math
 from typing import Any
 
 import jax
@@ -19,12 +20,9 @@ import jax.numpy as jnp
 
 from nomic_jax.kernels import common
 
-_BLOCK = 256  # tokens, of queries and of keys
-# Rows longer than this many blocks get blocks twice as large: those skip less,
-# but XLA shares their work out over more cores (8,192 tokens, 12 heads of 32,
-# two cores: 1.36 s and not 1.56).
-_MANY = 8
-
+# Tokens of a block at most, of queries and of keys. Smaller ones skip more of
+# rows of short texts; XLA shares the work of larger ones out over more cores.
+_BLOCK = 512
 # No score is larger than the longest query times the longest key. Below this no
 # exp is out of float32's range, nor a sum of a million of them, and the search
 # for the largest score, a fifth of the forward pass, is left out.
@@ -39,7 +37,7 @@ def attend(
 ) -> Array:
   """Softmax attention within segments; a block's scores are [B, H, n, n].
 
-  n is 256, and 512 for rows of more than 2,048 tokens.
+  n is 512, or less where that divides a row with less to spare.
 
   Args:
     q, k, v: [B, S, H, d], queries and keys turned and q scaled.
@@ -50,7 +48,7 @@ def attend(
     [B, S, H, d] in the dtype of v; anything finite where there is padding.
   """
   length = q.shape[1]
-  size = _BLOCK if length <= _MANY * _BLOCK else 2 * _BLOCK
+  size = math.ceil(length / math.ceil(length / _BLOCK) / 16) * 16
   q, k, v, ids = (common.padded(x, size) for x in (q, k, v, segment_ids))
   return _attend(window, size, q, k, v, ids)[:, :length]
 
