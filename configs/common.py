@@ -57,8 +57,8 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.compute.dtype = {
       "paper": "bfloat16", "quickstart": "auto", "miniature": "float32"}[size]
   c.compute.attention = "auto"  # see nomic_jax/kernels/attention.py
-  # Of a layer, the backward pass recomputes: none; full, all of it; dots, what
-  # is no matmul; weight_dots, besides that attention.
+  # Of a layer, the backward pass recomputes: none; full, all of it; attention,
+  # all but that; dots, what is no matmul; weight_dots, besides that attention.
   c.compute.remat = "full" if size == "paper" else "none"
   c.compute.unroll = 1  # layers in an iteration of the scan
   # Of a device's tokens, about how many a layer does at a time; 0: all.

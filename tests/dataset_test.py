@@ -9,10 +9,12 @@ import subprocess
 import sys
 
 from nomic_jax.data import dataset
+from nomic_jax.data import records
 from nomic_jax.errors import UserError
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from tensorflow_datasets.proto import tf_example_pb2
 
 
 def _rows(n: int) -> list[dataset.Row]:
@@ -70,6 +72,28 @@ def test_it_is_an_ordinary_tfds_dataset(written):
     assert source[i]["document"].decode() == row["document"]
     assert [n.decode() for n in source[i]["negatives"]] == row["negatives"]
   assert "tensorflow" not in sys.modules
+
+
+def test_a_record_is_what_tfds_makes_of_the_row():
+  parse = tf_example_pb2.Example.FromString
+  tfds_writes = dataset.features().serialize_example
+  rows = [*_rows(3), dataset.row("", "é\n中", location="a:1", labels=[1.0])]
+  for row in rows:  # NaN is not itself: as text.
+    assert str(parse(records.encode(row))) == str(parse(tfds_writes(row)))
+  assert parse(records.encode(rows[0])) != parse(tfds_writes(rows[1]))
+
+
+def test_many_rows_fill_several_files(tmp_path, monkeypatch):
+  size = len(records.encode(_rows(1)[0]))
+  monkeypatch.setattr(dataset, "_SHARD", 10 * size)
+  dataset.write(tmp_path / "out", {"train": iter(_rows(40))}, stats={})
+  names = sorted(p.name for p in (tmp_path / "out").glob("pairs-*"))
+  assert 2 < len(names) <= 40
+  assert names[-1].endswith(f"-{len(names) - 1:05}-of-{len(names):05}")
+  train = dataset.open_split(tmp_path / "out", "train")
+  assert len(train) == 40
+  assert all(_same(train[i], row) for i, row in enumerate(_rows(40)))
+  assert not [p for p in (tmp_path / "out").iterdir() if p.is_dir()]
 
 
 def test_nothing_but_the_directory_is_left(written):

@@ -12,6 +12,7 @@ import pytest
 import tiny
 from nomic_jax.data.pack import pack
 from nomic_jax.errors import UserError
+from nomic_jax.kernels import reference
 from nomic_jax.model import encoder as encoder_lib
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
@@ -131,7 +132,8 @@ def test_ntk_base_has_the_published_value():
 
 @pytest.mark.parametrize("base, options", [
     (NOMIC, {"remat": "full"}), (NOMIC, {"remat": "dots"}),
-    (NOMIC, {"remat": "weight_dots"}), (BERT, {"remat": True}),
+    (NOMIC, {"remat": "weight_dots"}), (NOMIC, {"remat": "attention"}),
+    (BERT, {"remat": True}), (BERT, {"remat": "attention", "unroll": 2}),
     (BERT, {"unroll": 2}), (NOMIC, {"block_tokens": 16}),
     (BERT, {"block_tokens": 16, "remat": "full"}),
 ])
@@ -173,8 +175,9 @@ def test_a_layer_does_blocks_of_about_so_many_tokens(rows, length, blocks):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_rematerialisations_keep_less_and_less(dtype):
+def test_rematerialisations_keep_less_and_less(dtype, monkeypatch):
   """What the backward pass is handed, by JAX's own account of it."""
+  monkeypatch.setattr(reference, "_LONG", 0)  # attention in blocks
   params = _params(NOMIC)
   tokens, _ = _tokens(_texts(), 16, 4)
 
@@ -184,8 +187,9 @@ def test_rematerialisations_keep_less_and_less(dtype):
     residuals = jax.eval_shape(lambda p: jax.vjp(f, p)[1], params)
     return sum(x.size for x in jax.tree.leaves(residuals))
 
-  sizes = [kept(x) for x in ("none", "dots", "weight_dots", "full")]
-  assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 4
+  sizes = [
+      kept(x) for x in ("none", "dots", "weight_dots", "attention", "full")]
+  assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 5
   assert kept(True) == kept("full") and kept(False) == kept("none")
 
 

@@ -23,12 +23,12 @@ import tempfile
 from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 import uuid
 
-from array_record.python import array_record_module
 import numpy as np
 import tensorflow_datasets as tfds
 
 from nomic_jax.data import dataset
 from nomic_jax.data import readers
+from nomic_jax.data import records
 from nomic_jax.data import splits as splits_lib
 from nomic_jax.data.readers.bad import BadRow
 from nomic_jax.data.readers.bad import BadRows
@@ -165,9 +165,7 @@ class _Shards(dataset.Pairs, skip_registration=True):
         if rows:
           note(source, rows)
 
-  def _generate_splits(
-      self, dl_manager: Any, download_config: Any
-  ) -> list[tfds.core.SplitInfo]:
+  def _write_splits(self) -> list[tfds.core.SplitInfo]:
     names = {
         name: self._get_filename_template(split_name=name)
         for name in self._lengths}
@@ -215,7 +213,6 @@ def _survey(folder: pathlib.Path, allowed: int, file: _File) -> None:
 
 
 def _write(folder: pathlib.Path, allowed: int, shard: _Shard) -> None:
-  features = dataset.features()
   fates = np.load(folder / "fates.npy", mmap_mode="r")
   with contextlib.ExitStack() as stack:
     writers = {
@@ -226,7 +223,7 @@ def _write(folder: pathlib.Path, allowed: int, shard: _Shard) -> None:
       rows = readers.rows_of(file.part, file.path, BadRows(allowed))
       for number, row in enumerate(rows, 1):
         if number <= len(fate) and fate[number - 1] in writers:
-          writers[fate[number - 1]].write(features.serialize_example(row))
+          writers[fate[number - 1]](records.encode(row))
       if number != len(fate):
         raise UserError(
             f"{file.path} changed while it was read: it had {len(fate):,} "
@@ -253,14 +250,12 @@ def _appearing(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def _records(path: str) -> Iterator[array_record_module.ArrayRecordWriter]:
-  with _appearing(pathlib.Path(path)) as temporary:
-    writer = array_record_module.ArrayRecordWriter(
-        os.fspath(temporary), "group_size:1")
-    try:
-      yield writer
-    finally:
-      writer.close()
+def _records(path: str) -> Iterator[Callable[[bytes], None]]:
+  with (
+      _appearing(pathlib.Path(path)) as temporary,
+      dataset.record_file(temporary) as write,
+  ):
+    yield write
 
 
 def _options(flags: str) -> Any:

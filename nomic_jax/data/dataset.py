@@ -10,6 +10,7 @@ ordinary TFDS dataset: `tfds.builder_from_directory(DIR)` opens it too.
 import contextlib
 import functools
 import io
+import itertools
 import json
 import os
 import pathlib
@@ -24,12 +25,15 @@ import tensorflow_datasets as tfds
 from nomic_jax import files
 from nomic_jax.data import sources as sources_lib
 from nomic_jax.data.records import damaged
+from nomic_jax.data.records import encode
 from nomic_jax.data.records import Row
 from nomic_jax.data.records import row  # noqa: F401, as dataset.row
 from nomic_jax.data.records import Source
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.progress import Progress
+
+_SHARD = 128 << 20  # bytes of records in a file, before compression
 
 
 def features() -> tfds.features.FeaturesDict:
@@ -46,8 +50,14 @@ def features() -> tfds.features.FeaturesDict:
   })
 
 
-class Pairs(tfds.core.GeneratorBasedBuilder):
-  """The TFDS builder of the rows it is handed, in the order it gets them."""
+class Pairs(tfds.core.dataset_builder.FileReaderBuilder):
+  """The TFDS builder of the rows it is handed, in the order it gets them.
+
+  It writes record files itself, as rows come: TFDS's GeneratorBasedBuilder
+  holds all rows of a split in memory, up to 1 GB, and for more needs
+  TensorFlow. Training shuffles by (seed, step); shuffling here as well would
+  only hide from a reader of the files which row came from where.
+  """
 
   name = "pairs"
   # No downloads, hence no checksums to look for beside this file (the search
@@ -68,36 +78,66 @@ class Pairs(tfds.core.GeneratorBasedBuilder):
     return self.dataset_info_from_configs(
         description="Pairs of a query and a document, with hard negatives.",
         features=features(),
-        # Training shuffles by (seed, step); shuffling here as well would only
-        # hide from a reader of the files which row came from where.
         disable_shuffling=True,
     )
 
-  def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
-    return {
-        name: self._generate_examples(name, rows)
-        for name, rows in self._rows.items()
-    }
+  def _download_and_prepare(
+      self, dl_manager: Any, download_config: Any = None
+  ) -> None:
+    self.info.set_splits(tfds.core.SplitDict(self._write_splits()))
 
-  def _generate_examples(
+  def _write_splits(self) -> list[tfds.core.SplitInfo]:
+    return [self._write_split(*item) for item in self._rows.items()]
+
+  def _write_split(
       self, name: str, rows: Iterable[Row]
-  ) -> Iterator[tuple[int, Row]]:
-    number = -1
+  ) -> tfds.core.SplitInfo:
+    template = self._get_filename_template(split_name=name)
     note = self.sources.noting(name)
+    lengths, total = [], 0
+    temporary = lambda i: f"{template.filepath_prefix()}-{i}"
     with (  # It is not always known how many come.
         Progress(len(rows), "rows", f"write {name}")
         if isinstance(rows, Sized) else contextlib.nullcontext()
     ) as progress:
-      for number, each in enumerate(rows):
-        note(each["source"])
-        yield number, each
-        if progress:
-          progress.update()
-    if number < 0:
+      rows = iter(rows)
+      for first in rows:
+        with record_file(temporary(len(lengths))) as write:
+          number = size = 0
+          for number, row in enumerate(itertools.chain([first], rows), 1):
+            record = encode(row)
+            write(record)
+            size += len(record)
+            note(row["source"])
+            if progress:
+              progress.update()
+            if size >= _SHARD:
+              break
+        lengths.append(number)
+        total += size
+    if not lengths:
       raise UserError(
           f"no rows for split '{name}'; expected at least one, see how many "
           "were dropped and why"
       )
+    for i in range(len(lengths)):  # Their names tell how many they are.
+      os.rename(temporary(i), template.sharded_filepath(
+          shard_index=i, num_shards=len(lengths)))
+    return tfds.core.SplitInfo(
+        name=name, shard_lengths=lengths, num_bytes=total,
+        filename_template=template)
+
+
+@contextlib.contextmanager
+def record_file(path: str | os.PathLike) -> Iterator[Callable[[bytes], None]]:
+  """A function that adds a record to the ArrayRecord file `path`."""
+  # One record a group: training reads them in no order.
+  writer = array_record_module.ArrayRecordWriter(
+      os.fspath(path), "group_size:1")
+  try:
+    yield writer.write
+  finally:
+    writer.close()
 
 
 def write(
