@@ -26,7 +26,8 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   c.data.rows_multiple = 64
   c.data.teacher = ""  # a folder made by nomic-jax teach
   c.loss = ml_collections.ConfigDict(
-      dict(name="distill", kind="relational", temperature=1.0, chunks=1)
+      dict(name="distill", kind="relational", temperature=1.0,
+           chunk_tokens=16_384)
   )
   c.optimizer.learning_rate = 2e-4
   c.optimizer.schedule = "linear"

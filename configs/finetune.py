@@ -25,6 +25,8 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   c.optimizer.learning_rate = 2e-5
   c.optimizer.schedule = "linear"
   c.optimizer.warmup = "400 steps"
+  if size == "paper":
+    c.compute.unroll = c.encoder.layers  # see contrastive.py
   if size == "quickstart":
     c.steps = 80
     c.data.batch_size, c.data.row_length, c.data.slots = 96, 64, 8

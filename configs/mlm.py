@@ -23,7 +23,6 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   # loop would copy what they keep. Of fewer chips: more micro-batches.
   c.data.micro_batches = 4
   if size == "paper":
-    c.compute.remat = "none"
     c.compute.unroll = c.encoder.layers
   c.data.row_length = 2048
   c.data.mask_rate = 0.3

@@ -206,7 +206,7 @@ def _search(
     config: ml_collections.ConfigDict, encoder: EncoderConfig,
     devices: list[jax.Device], name: str,
 ) -> Report | None:
-  """The fewest chunks or micro-batches that fit; else the largest batch."""
+  """The largest chunk or micro-batch that fits; else the largest batch."""
   chip = topology.CHIPS[name.split(":")[0]]
   for field, value in _smaller(config, devices):
     trial = copy.deepcopy(config).unlock()
@@ -237,23 +237,19 @@ def _smaller(config: ml_collections.ConfigDict, devices: list[jax.Device]):
       micro *= 2
       yield ("data.micro_batches",), (micro,)
     return
-  rows = shapes.of(config.data)["ids"][1] // parts
-  chunks = config.loss.chunks
-  while rows % (2 * chunks) == 0:
-    chunks *= 2
-    yield ("loss.chunks",), (chunks,)
+  _, rows, length = shapes.of(config.data)["ids"]
+  tokens = min(config.loss.chunk_tokens or math.inf, rows // parts * length)
+  while (tokens := tokens // 2) >= length:
+    yield ("loss.chunk_tokens",), (tokens,)
   data = copy.deepcopy(config.data).unlock()
   while data.batch_size % (2 * math.lcm(parts, hosts)) == 0:
     data.batch_size //= 2
-    rows = shapes.of(data)["ids"][1] // parts
-    while rows % chunks:
-      chunks //= 2
-    yield ("data.batch_size", "loss.chunks"), (data.batch_size, chunks)
+    yield ("data.batch_size", "loss.chunk_tokens"), (data.batch_size, length)
 
 
 def _advice(smaller: Report | None) -> str:
   if not smaller:
-    return "No number of chunks and no batch fits this topology."
+    return "No chunk and no batch fits this topology."
   return f"With {smaller['flags']} it fits:\n" + table(smaller)
 
 

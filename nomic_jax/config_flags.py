@@ -24,7 +24,7 @@ from nomic_jax.errors import UserError
 # Whole numbers that may be 0; every other one counts what there must be.
 _MAY_BE_ZERO = {"seed", "negatives", "projection", "skip_nonfinite",
                 "type_vocab_size", "workers", "keep_every", "classes",
-                "block_tokens"}
+                "chunk_tokens"}
 
 
 def load(arguments: Sequence[str]) -> ml_collections.ConfigDict:

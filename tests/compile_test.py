@@ -121,12 +121,14 @@ def test_too_much_memory_is_told_with_how_much():
 @pytest.mark.parametrize("name, overrides, expected", [
     ("mlm", ["data.batch_size=64", "data.micro_batches=2"], [
         {"data.micro_batches": 4}, {"data.micro_batches": 8}]),
-    # 32 rows of two queries each and 64 of a document: 12 a device.
-    ("contrastive", ["data.batch_size=64", "data.rows_multiple=8"], [
-        {"loss.chunks": 4},
-        {"data.batch_size": 32, "loss.chunks": 2},
-        {"data.batch_size": 16, "loss.chunks": 1},
-        {"data.batch_size": 8, "loss.chunks": 1}]),
+    # 32 rows of two queries each and 64 of a document: 12 of 64 a device.
+    ("contrastive", ["data.batch_size=64", "data.rows_multiple=8",
+                     "loss.chunk_tokens=0"], [
+        {"loss.chunk_tokens": 384}, {"loss.chunk_tokens": 192},
+        {"loss.chunk_tokens": 96},
+        {"data.batch_size": 32, "loss.chunk_tokens": 64},
+        {"data.batch_size": 16, "loss.chunk_tokens": 64},
+        {"data.batch_size": 8, "loss.chunk_tokens": 64}]),
 ])
 def test_the_search_goes_from_the_least_change_to_the_greatest(
     name, overrides, expected):
@@ -192,8 +194,9 @@ def test_a_stage_compiles_for_a_slice(name, tmp_path, capsys, recwarn):
   output = tmp_path / "report.json"
   flags = ["--config.encoder.width=128", "--config.encoder.heads=2",
            "--config.encoder.layers=2", "--config.compute.dtype=bfloat16",
-           "--config.data.row_length=128", "--config.compute.remat=full",
-           "--config.compute.block_tokens=128"]
+           "--config.data.row_length=128", "--config.compute.remat=full"]
+  if name != "mlm":
+    flags.append("--config.loss.chunk_tokens=128")
   with _kept(tmp_path / "compiled"):
     assert not main.main([
         "compile", small_data.config(name), "--topology=v5e:2x2", *flags,

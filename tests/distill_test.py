@@ -130,7 +130,7 @@ def test_in_chunks_the_gradient_is_the_formulas_taken_back_once(kind):
   value, by_vector = _expected(kind, 0.3, np.asarray(table), batch)
   back = tiny.jit(lambda p, d: jax.vjp(embed, p)[1](d)[0])
   expected = back(params, by_vector.astype("f"))
-  loss = Distill(encoder, kind=kind, temperature=0.3, chunks=3)
+  loss = Distill(encoder, kind=kind, temperature=0.3, chunk_tokens=N // 3 * 9)
 
   def mean(params, batch):
     total, weight, _ = loss(params, batch, jax.random.key(0))
@@ -212,7 +212,7 @@ def test_a_student_learns_from_the_files_of_a_teacher(tmp_path, capsys):
   assert "already complete" in capsys.readouterr().out
   with pytest.raises(UserError, match="of another model or data"):
     teach(Teacher(), data, folder, dtype="bfloat16")
-  assert train("run", "encoder.projection=16", "steps=8", "loss.chunks=2",
+  assert train("run", "encoder.projection=16", "steps=8", "loss.chunk_tokens=64",
                "data.rows_multiple=32") == 0
   rows = [json.loads(line) for line in
           (tmp_path / "run/metrics.jsonl").read_text().splitlines()]

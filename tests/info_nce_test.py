@@ -193,8 +193,9 @@ NORMED = Encoder(
 
 def _loss(chunks):
   """Everything at once: dropout, two widths, a trained temperature."""
+  rows, length = tiny.pair_batch()["ids"].shape
   return InfoNCE(
-      NORMED, chunks=chunks,
+      NORMED, chunk_tokens=rows // chunks * length,
       matryoshka_dims=(8, 16), trainable_temperature=True)
 
 
@@ -311,7 +312,7 @@ def test_arguments_that_do_not_fit_are_named():
   encoder = Encoder(tiny.CONFIG)
   make = lambda **options: losses.make(
       ml_collections.ConfigDict(options), encoder)
-  assert isinstance(make(name="info_nce", chunks=2), InfoNCE)
+  assert isinstance(make(name="info_nce", chunk_tokens=64), InfoNCE)
   for options, message in (
       (dict(name="infonce"), "no loss 'infonce'.*mean 'info_nce'"),
       (dict(name="info_nce", temprature=1.0), "temprature.*'temperature'"),
@@ -321,12 +322,22 @@ def test_arguments_that_do_not_fit_are_named():
       make(**options)
 
 
-def test_chunks_must_divide_the_rows():
-  loss, batch = InfoNCE(Encoder(tiny.CONFIG), chunks=3), tiny.pair_batch()
-  rows = len(batch["ids"])
-  assert rows % 3
-  with pytest.raises(UserError, match=f"chunks.*3 does not divide {rows} rows"):
-    jax.eval_shape(loss, tiny.shapes(loss), batch, jax.random.key(0))
+@pytest.mark.parametrize("rows, length, tokens, chunks", [
+    (128, 2048, 16_384, 16), (8, 2048, 16_384, 1), (9, 2048, 16_384, 3),
+    (13, 512, 16_384, 1), (13, 2048, 16_384, 13), (3, 8192, 4096, 3),
+    (1, 512, 100, 1), (128, 2048, 0, 1)])
+def test_a_chunk_has_so_many_tokens_at_most(rows, length, tokens, chunks):
+  assert transforms.chunks_of(rows, length, tokens) == chunks
+  x = {"ids": np.zeros((rows, length), np.int32)}
+  seen = []
+
+  def embed(params, tokens, slots):
+    del params
+    seen.append(tokens["ids"].shape)
+    return jnp.zeros((tokens["ids"].shape[0], slots, 4))
+
+  out = transforms.chunked(embed, tokens)({}, x, 2)
+  assert {*seen} == {(rows // chunks, length)} and out.shape == (rows, 2, 4)
 
 
 def _temporaries(f, *arguments):
@@ -344,7 +355,7 @@ def test_chunks_take_the_memory_of_one_and_the_embeddings():
 
   def f(n):
     return lambda p, x: (
-        transforms.chunked(embed, n)(p, {"ids": x}, 1)**2).sum()
+        transforms.chunked(embed, x.size // n)(p, {"ids": x}, 1)**2).sum()
 
   params = {"up": np.ones((8, 512), "f"), "down": np.ones((512, 8), "f")}
   wide, vectors = 1024 * 512 * 4, x.nbytes

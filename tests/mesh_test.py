@@ -22,6 +22,7 @@ from nomic_jax import optim
 from nomic_jax import partition
 from nomic_jax import train
 from nomic_jax.data import loader
+from nomic_jax.losses import transforms
 from nomic_jax.model.encoder import Encoder
 import tiny
 
@@ -29,10 +30,10 @@ import tiny
 LOSSES = {
     "mlm": (dict(name="mlm", chunks=2), 0.0, lambda: tiny.mlm_batch(64)),
     "info_nce": (
-        dict(name="info_nce", chunks=2, trainable_temperature=True), 0.0,
+        dict(name="info_nce", chunk_tokens=16, trainable_temperature=True), 0.0,
         lambda: tiny.pair_batch(rows=16)),
     "classification": (
-        dict(name="classification", chunks=2), 0.2, lambda: _labelled()),
+        dict(name="classification", chunk_tokens=16), 0.2, lambda: _labelled()),
     "distill": (dict(name="distill", kind="relational"), 0.0,
                 lambda: _taught()),
     # More queries on each device than vectors are wide: in blocks.
@@ -196,6 +197,7 @@ def test_collectives_in_loops_and_of_activations_are_seen(
     monkeypatch, name, encoder):
   """Controls: steps that leave it to the partitioner."""
   monkeypatch.setattr(partition, "_rows_are_spread", lambda: False)
+  monkeypatch.setattr(transforms, "chunks_of", lambda *_: 2)
   monkeypatch.setattr(
       train, "make_encoder", lambda config, architecture, mesh: (
           encoder(architecture)))

@@ -131,7 +131,8 @@ def test_command_line(made, command, pattern, capsys, monkeypatch):
      "a text of [0-9]+ tokens does not fit rows of 16; raise data.row_length"),
     ("finetune", [], "config.data.negatives: 2 for each query, but the rows .*"
      "pairs have none; add them with nomic-jax mine, or set it to 0"),
-    ("contrastive", ["loss.chunks=3"], "chunks: 3 does not divide"),
+    ("contrastive", ["loss.chunks=3"], "chunks.* Did you mean .*chunk_tok"),
+    ("contrastive", ["loss.chunk_tokens=-1"], "chunk_tokens.*-1"),
     ("mlm", ["loss.name=mml"], "no loss 'mml'; .* Did you mean 'mlm'"),
     ("contrastive", ["loss.name=mlm"],
      "config.loss.[a-z]+: the loss mlm has no such argument; it has chunks"),

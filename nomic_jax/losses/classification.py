@@ -30,12 +30,12 @@ class Classification:
     kind: single (softmax over the classes, one label), multi (a sigmoid for
       each class, any number of labels) or regression (mean squared error).
     labels: how many classes; or numbers, which are then M.
-    chunks: GradCache, see `transforms.chunked`.
+    chunk_tokens: GradCache, see `transforms.chunked`.
   """
 
   def __init__(
       self, encoder: Encoder, *, kind: str = "single", labels: int = 2,
-      chunks: int = 1,
+      chunk_tokens: int = 0,
   ):
     if kind not in KINDS:
       raise UserError(
@@ -45,7 +45,7 @@ class Classification:
     self._encoder, self._kind, self._labels = encoder, kind, labels
     # The head has a pooler of its own, of the first token.
     first = encoder.with_pooling("cls")
-    self._embed = transforms.chunked(first.embed, chunks)
+    self._embed = transforms.chunked(first.embed, chunk_tokens)
     self._head = ClassificationHead(
         encoder.config, labels, encoder.dtype, encoder.dropout
     )

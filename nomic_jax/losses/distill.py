@@ -49,14 +49,14 @@ class Distill:
         relu(0.015 − difference) over all pairs of similarities, the one that
         is larger for the teacher less the other.
     temperature: see kind.
-    chunks: GradCache, see `transforms.chunked`.
+    chunk_tokens: GradCache, see `transforms.chunked`.
 
   All but kd need the teacher's width; `config.encoder.projection` gives it.
   """
 
   def __init__(
       self, encoder: Encoder, *, kind: str = "relational",
-      temperature: float = 1.0, chunks: int = 1,
+      temperature: float = 1.0, chunk_tokens: int = 0,
   ):
     kinds = {
         "mse": self._mse, "kd": self._kd, "towers": self._towers,
@@ -74,7 +74,7 @@ class Distill:
     check_one_vector(encoder.config)
     self._kind, self._mean = kind, kinds[kind]
     self._encoder, self._temperature = encoder, temperature
-    self._embed = transforms.chunked(encoder.embed, chunks)
+    self._embed = transforms.chunked(encoder.embed, chunk_tokens)
 
   def init(self, rng: Array) -> dict:
     return {"encoder": self._encoder.init(rng)}

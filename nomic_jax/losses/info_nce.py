@@ -34,14 +34,14 @@ class InfoNCE:
     trainable_temperature: learn it, as log(1/temperature), kept >= 0.01.
     bidirectional: also ask each positive for its query among all queries; the
       two directions count half each. (The paper asks one way.)
-    chunks: GradCache, see `transforms.chunked`.
+    chunk_tokens: GradCache, see `transforms.chunked`.
     matryoshka_dims, matryoshka_weights: see `transforms.matryoshka`.
   """
 
   def __init__(
       self, encoder: Encoder, *, temperature: float = 0.02,
       trainable_temperature: bool = False, bidirectional: bool = False,
-      chunks: int = 1, matryoshka_dims: Sequence[int] = (),
+      chunk_tokens: int = 0, matryoshka_dims: Sequence[int] = (),
       matryoshka_weights: Sequence[float] = (),
   ):
     if temperature <= 0:
@@ -52,7 +52,7 @@ class InfoNCE:
     check_one_vector(encoder.config)
     self._encoder = encoder
     self._temperature, self._trainable = temperature, trainable_temperature
-    self._embed = transforms.chunked(encoder.embed, chunks)
+    self._embed = transforms.chunked(encoder.embed, chunk_tokens)
     self._bidirectional = bidirectional
     self._widths = transforms.matryoshka(matryoshka_dims, matryoshka_weights)
 

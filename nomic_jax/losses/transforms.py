@@ -26,23 +26,17 @@ def map_chunks(f: Callable[[Any], Any], n: int, rows: Any) -> Any:
 
   Args:
     f: from a tree of [B/n, ...] arrays to another such tree.
-    n: chunks; must divide B. 1 calls f directly and keeps its residuals. Of
-      the rows of one device (`partition.by_rows`) as many as n or the next
-      more that divide them.
+    n: chunks; 1 calls f directly and keeps its residuals. If n does not
+      divide B there are more.
     rows: a tree of [B, ...] arrays.
 
   Returns:
     f's results for all rows, in order.
-
-  Raises:
-    UserError: if n does not divide B.
   """
   if n == 1:
     return f(rows)
   size = jax.tree.leaves(rows)[0].shape[0]
-  if partition.on_own_rows():
-    n = next(d for d in range(min(n, size), size + 1) if size % d == 0)
-  _check_chunks(n, size)
+  n = _divisor(size, n)
   split = lambda x: x.reshape(size // n, n, *x.shape[1:]).swapaxes(0, 1)
   join = lambda x: x.swapaxes(0, 1).reshape(size, *x.shape[2:])
   # lax.map is a scan, which cannot move work across iterations: the guard
@@ -53,28 +47,37 @@ def map_chunks(f: Callable[[Any], Any], n: int, rows: Any) -> Any:
   return jax.tree.map(join, mapped)
 
 
-def _check_chunks(n: int, size: int) -> None:
-  if size % n:
-    raise UserError(
-        f"config.loss.chunks: {n} does not divide {size} rows; "
-        "choose a divisor, or a multiple of it for config.data.batch_size and "
-        "config.data.rows_multiple"
-    )
+def _divisor(size: int, least: int) -> int:
+  """The least number from `least` on that divides `size`; size if none."""
+  return next(d for d in range(min(least, size), size + 1) if size % d == 0)
 
 
-def chunked(embed: Callable[..., Array], n: int) -> Callable[..., Array]:
-  """The same `Encoder.embed`, n chunks of rows at a time (GradCache).
+def chunks_of(rows: int, length: int, tokens: int) -> int:
+  """In how many equal chunks rows have at most `tokens` each; 0: all at once.
 
-  Given a key, each row draws its dropout from a key of its own: the masks are
-  the same for every n, and again when a chunk is recomputed.
+  Rows stay whole, so a chunk may have more where one row has.
   """
+  return _divisor(rows, -(-rows * length // tokens)) if tokens else 1
+
+
+def chunked(embed: Callable[..., Array], tokens: int) -> Callable[..., Array]:
+  """The same `Encoder.embed`, a chunk of rows after the other (GradCache).
+
+  What fits into one chunk is not computed twice. Given a key, each row draws
+  its dropout from a key of its own: the masks are the same for all chunks, and
+  again when a chunk is recomputed.
+
+  Args:
+    embed: see `Encoder.embed`.
+    tokens: the most token slots of a chunk, of one device; 0: all of them.
+  """
+  most = tokens
 
   def embed_chunks(params, tokens, slots, rng=None):
-    size = tokens["ids"].shape[0]
-    _check_chunks(n, size)
+    n_of = lambda ids: chunks_of(*ids.shape, most)  # of a device's own rows
     if rng is None:
       own = lambda params, tokens: map_chunks(
-          lambda t: embed(params, t, slots), n, tokens)
+          lambda t: embed(params, t, slots), n_of(tokens["ids"]), tokens)
       return partition.by_rows(own)(params, tokens)
 
     def embed_row(params, row, key):
@@ -82,9 +85,10 @@ def chunked(embed: Callable[..., Array], n: int) -> Callable[..., Array]:
 
     def own(params, rows):
       each = jax.vmap(embed_row, in_axes=(None, 0, 0))
-      return map_chunks(lambda x: each(params, *x), n, rows)
+      return map_chunks(
+          lambda x: each(params, *x), n_of(rows[0]["ids"]), rows)
 
-    keys = jax.random.split(rng, size)
+    keys = jax.random.split(rng, tokens["ids"].shape[0])
     return partition.by_rows(own)(params, (tokens, keys))
 
   return embed_chunks

@@ -9,7 +9,6 @@ scanned, so that a compiled step does not grow with depth.
 
 import dataclasses
 import functools
-import math
 from typing import Any
 
 from flax import linen as nn
@@ -85,9 +84,6 @@ class Encoder:
       attention), dots (matmuls are kept) or weight_dots (those with weights
       are kept, attention is not). True and False are full and none.
     unroll: layers per iteration of the scan; `config.layers` unrolls all.
-    block_tokens: a layer does its rows about so many tokens at a time, so
-      that activations fit into a TPU's fast memory; 0: all. Rows should be
-      one device's, and with remat none what it keeps is copied.
     dropout: after the embeddings and on each residual branch.
     ntk_length: "text" scales dynamic NTK by a text's own length, "batch" by
       the longest of the batch, as the reference does.
@@ -98,7 +94,6 @@ class Encoder:
   attention: Attention | str = "reference"
   remat: str | bool = "none"
   unroll: int = 1
-  block_tokens: int = 0
   dropout: float = 0.0
   ntk_length: str = "text"
 
@@ -204,8 +199,12 @@ class _Trunk(nn.Module):
     ).astype(dtype)
     rows = self.encoder.attends.prepare(segment_ids, angles, x.dtype)
 
+    block = _Block
+    if self.encoder.remat != "none":
+      block = nn.remat(
+          block, prevent_cse=False, policy=REMAT[self.encoder.remat])
     stack = nn.scan(
-        _Block,
+        block,
         variable_axes={"params": 0},
         split_rngs={"params": True, "dropout": True},
         in_axes=(nn.broadcast,),
@@ -236,27 +235,8 @@ class _Block(nn.Module):
   encoder: Encoder
   dropout: float
 
-  def __call__(self, x: Array, rows: Any) -> tuple:
-    one = _Block.of_rows
-    if self.encoder.remat != "none":
-      one = nn.remat(
-          one, prevent_cse=False, policy=REMAT[self.encoder.remat])
-    count = jax.tree.leaves(rows)[0].shape[0]
-    blocks = _blocks(count, x.shape[0] // count, self.encoder.block_tokens)
-    if blocks == 1:
-      return one(self, x, rows), None
-    each = nn.scan(
-        lambda self, carry, block: (carry, one(self, *block)),
-        variable_broadcast="params",
-        split_rngs={"params": False, "dropout": True},
-    )
-    split = lambda a: a.reshape(blocks, -1, *a.shape[1:])
-    _, y = each(self, (), jax.tree.map(split, (x, rows)))
-    return y.reshape(x.shape), None
-
   @nn.compact
-  def of_rows(self, x: Array, rows: Any) -> Array:
-    """Tokens [B·S, D] of the rows that `rows` tells of."""
+  def __call__(self, x: Array, rows: Any) -> tuple:
     c, dtype = self.encoder.config, self.encoder.dtype
     drop = nn.Dropout(self.dropout, deterministic=not self.dropout)
     linear = lambda features, axes, bias, name: dense(
@@ -280,15 +260,7 @@ class _Block(nn.Module):
     else:
       y = act(y)
     y = linear(c.width, ("mlp", "embed"), c.mlp_out_bias, "down")(y)
-    return AddNorm(c.norm_eps, name="norm2")(x, drop(y))
-
-
-def _blocks(rows: int, length: int, tokens: int) -> int:
-  """Into how many equal blocks, each as near to so many tokens as can be."""
-  if not tokens:
-    return 1
-  away = lambda n: abs(math.log(rows * length / n / tokens))
-  return min((n for n in range(1, rows + 1) if rows % n == 0), key=away)
+    return AddNorm(c.norm_eps, name="norm2")(x, drop(y)), None
 
 
 def _table(
