@@ -108,7 +108,7 @@ def gradcache(rows: int = 256, length: int = 128) -> None:
   print("|---|---|---|---|")
   first = None
   for chunks in (1, 8, 64):
-    loss = InfoNCE(encoder, chunks=chunks)
+    loss = InfoNCE(encoder, chunk_tokens=rows * length // chunks)
     f = jax.grad(lambda p, b: loss(p, b, jax.random.key(0))[0])
     used = megabytes(jax.jit(f).lower(params, batch).compile())
     first = first or used

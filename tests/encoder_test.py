@@ -3,7 +3,6 @@
 """The encoder: its parameter list, and that company changes nothing."""
 
 import dataclasses
-import re
 
 import jax
 import numpy as np
@@ -13,7 +12,6 @@ import tiny
 from nomic_jax.data.pack import pack
 from nomic_jax.errors import UserError
 from nomic_jax.kernels import reference
-from nomic_jax.model import encoder as encoder_lib
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
 

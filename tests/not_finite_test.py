@@ -21,7 +21,7 @@ import small_data
 
 BAD = (3, 5)  # steps
 FLAGS = (
-    "steps=6", "checkpoint.every=2", "loss.chunks=1",
+    "steps=6", "checkpoint.every=2", "loss.chunk_tokens=0",
     "data.batch_size=8", "data.rows_multiple=16",
 )
 

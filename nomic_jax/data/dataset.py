@@ -104,11 +104,11 @@ class Pairs(tfds.core.dataset_builder.FileReaderBuilder):
       for first in rows:
         with record_file(temporary(len(lengths))) as write:
           number = size = 0
-          for number, row in enumerate(itertools.chain([first], rows), 1):
-            record = encode(row)
+          for number, each in enumerate(itertools.chain([first], rows), 1):
+            record = encode(each)
             write(record)
             size += len(record)
-            note(row["source"])
+            note(each["source"])
             if progress:
               progress.update()
             if size >= _SHARD:

@@ -145,9 +145,10 @@ def _of_candidates(
 ) -> Array:
   """Gradient by (scale · candidates), [C, D], from blocks of candidates."""
   rows = candidates, jnp.arange(candidates.shape[0]), identity
-  queries, positive, own_identity, total, others = _whole(
-      (queries, positive, identity[positive], total, others)
+  queries, positive, everyones, total, others = _whole(
+      (queries, positive, identity, total, others)
   )
+  own_identity = everyones[positive]  # of a whole set: nothing is exchanged
 
   def score(rows: tuple) -> Array:
     c, place, identity = rows
