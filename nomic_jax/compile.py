@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The job behind `nomic-jax compile`: does it fit, and what would it cost.
 
-The step that `train` would run is compiled for a slice of TPUs that need not
-be there. What the compiler then knows (memory, collectives) is told as it is;
-times are estimates from its cycle counts and say so.
+The step that `train` would run is compiled for TPUs or GPUs that need not be
+there. What the compiler then knows (memory, collectives) is told as it is;
+times are estimates from its cycle counts and say so. For GPUs it counts none.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ def check(
 
   Raises:
     UserError: for a topology that does not exist, a batch that does not
-      divide over it, or a missing libtpu.
+      divide over it, or a missing compiler.
   """
   devices = topology.devices(name, num_slices)
   encoder = EncoderConfig(**config.encoder)
@@ -127,13 +127,16 @@ def one(
     return report | {"fits": False, "memory": _exceeded(str(e), chip)}
   memory = compiled.memory_analysis()
   summary = hlo.summarise(compiled.as_text())
+  # For TPUs less than arguments and temporaries, some of which lie in VMEM.
+  peak = memory.peak_memory_in_bytes or (
+      memory.argument_size_in_bytes + memory.output_size_in_bytes
+      - memory.alias_size_in_bytes + memory.temp_size_in_bytes)
   report |= {
       "compile_seconds": time.monotonic() - began,
-      "fits": True,
+      "fits": peak <= topology.usable(chip),
       "memory": {
-          "chip": chip.memory,
-          # Less than arguments and temporaries, some of which lie in VMEM.
-          "peak": memory.peak_memory_in_bytes,
+          "chip": topology.usable(chip),
+          "peak": peak,
           "arguments": memory.argument_size_in_bytes,
           "temporaries": memory.temp_size_in_bytes,
       },
@@ -142,6 +145,8 @@ def one(
       "unknown_loops": summary.unknown_loops,
       "collectives": [c._asdict() for c in summary.collectives],
   }
+  if chip.clock is None:
+    return report
   return report | {
       "estimate": estimate(report, config.steps, len(devices), chip)}
 
@@ -161,7 +166,7 @@ def _without_cache() -> Iterator[None]:
 
 def _exceeded(message: str, chip: topology.Chip) -> Report:
   """Peak memory out of what the compiler says when it is too much."""
-  memory = {"chip": chip.memory}
+  memory = {"chip": topology.usable(chip)}
   found = re.search(
       r"(?:Used |temporaries \()([\d.]+)([KMGT])", message)
   if found:
@@ -271,8 +276,7 @@ def table(report: Report) -> str:
     slices = f"{report['slices']} x " if report["slices"] > 1 else ""
     lines.insert(0, ("topology", f"{slices}{report['topology']}, "
                      f"{report['chips']} chips"))
-  if report["fits"]:
-    guess = report["estimate"]
+  if "collectives" in report:
     lines += [
         ("arguments", gib("arguments")),
         ("temporaries", gib("temporaries")),
@@ -281,6 +285,9 @@ def table(report: Report) -> str:
            f"{count:,} a step, {size / 2**20:,.1f} MiB")
           for kind, inside, count, size in (
               c.values() for c in report["collectives"])),
+    ]
+  if guess := report.get("estimate"):
+    lines += [
         *((f"{cause} (estimate)", f"{seconds * 1e3:,.1f} ms")
           for cause, seconds in guess["seconds"].items()),
         ("step (estimate)", f"{guess['step_seconds']:.3f} s, "
@@ -288,6 +295,8 @@ def table(report: Report) -> str:
         ("stage (estimate)", f"{guess['steps']:,} steps: "
          f"{guess['hours']:,.1f} hours, {guess['chip_hours']:,.0f} chip-hours"),
     ]
+  elif report["fits"]:
+    lines.append(("times", "not estimated: XLA counts no cycles for GPUs"))
   if report.get("unknown_loops"):
     lines.append(("warning", f"{report['unknown_loops']} loops of unknown "
                   "length were counted once"))

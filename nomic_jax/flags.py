@@ -76,10 +76,11 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   command_line.add_config_help(p)
 
   p = job("compile",
-          "Does a training fit a TPU pod, and what does it cost; needs none.",
+          "Does a training fit a pod, and what does it cost; needs none.",
           config="required")
   p.add_argument("--topology", required=True,
-                 help="slice of TPU chips to compile for, such as v5e:16x16")
+                 help="slice of TPU chips or number of GPUs to compile for, "
+                 "such as v5e:16x16 or h100:8")
   p.add_argument("--num_slices", type=int, default=1, help="of that topology")
   p.add_argument("--output", help=".json to write the report to")
   command_line.add_config_help(p)

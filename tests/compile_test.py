@@ -1,13 +1,15 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The compile-only check: of what, told how, and for TPUs that are not there.
+"""The compile-only check: of what, told how, for chips that are not there.
 
-What needs libtpu is skipped without it: pip install -e .[tpu-aot].
+What needs libtpu or a CUDA plugin is skipped without: tpu-aot, gpu-aot.
 """
 
 import contextlib
 import importlib.util
 import json
+import subprocess
+import sys
 
 import jax
 from nomic_jax import compile as compile_lib
@@ -178,13 +180,16 @@ def test_a_topology_that_does_not_exist_lists_those_that_do(
   line = _complaint(capsys, "--topology=v5e:16x15")
   assert "v5e:2x2|2x4|4x4|4x8|8x8|8x16|16x16" in line
   assert line.endswith("Did you mean 'v5e:16x16'?")
-  assert "no 'h100:8'" in (line := _complaint(capsys, "--topology=h100:8"))
-  assert "all of them TPUs." in line
+  assert "Did you mean 'h100:8'?" in _complaint(capsys, "--topology=h100:7")
+  assert "--num_slices: 2; GPUs have no slices" in _complaint(
+      capsys, "--topology=h100:8", "--num_slices=2")
   assert "--num_slices: 0" in _complaint(
       capsys, "--topology=v5e:2x2", "--num_slices=0")
   monkeypatch.setattr(topology.importlib.util, "find_spec", lambda name: None)
   assert "pip install 'nomic_jax[tpu-aot]'" in _complaint(
       capsys, "--topology=v5e:2x2")
+  assert "pip install 'nomic_jax[gpu-aot]'" in _complaint(
+      capsys, "--topology=h100:8")
 
 
 @needs_libtpu
@@ -197,6 +202,8 @@ def test_a_stage_compiles_for_a_slice(name, tmp_path, capsys, recwarn):
            "--config.data.row_length=128", "--config.compute.remat=full"]
   if name != "mlm":
     flags.append("--config.loss.chunk_tokens=128")
+  if name == "finetune":  # queries are one block of the loss, documents more
+    flags += ["--config.data.batch_size=64", "--config.data.negatives=7"]
   with _kept(tmp_path / "compiled"):
     assert not main.main([
         "compile", small_data.config(name), "--topology=v5e:2x2", *flags,
@@ -219,6 +226,38 @@ def test_a_stage_compiles_for_a_slice(name, tmp_path, capsys, recwarn):
   assert [c for c in collectives if c["in_loop"]] == []
   printed = capsys.readouterr().out
   assert "fits" in printed and "v5e:2x2, 4 chips" in printed
+
+
+@pytest.mark.parametrize("name", ["mlm", "contrastive", "finetune"])
+def test_a_stage_compiles_for_gpus(name, tmp_path):
+  """Two hosts of them, with the kernels; where JAX's CUDA plugin is."""
+  if not _has_cuda_plugin():
+    pytest.skip("pip install -e .[gpu-aot] brings what compiles for GPUs")
+  output = tmp_path / "report.json"
+  # A process of its own: JAX looks for the plugin when it starts.
+  done = subprocess.run([
+      sys.executable, "-m", "nomic_jax.main", "compile",
+      small_data.config(name), "--topology=h100:16",
+      "--config.encoder.width=128", "--config.encoder.heads=2",
+      "--config.compute.dtype=bfloat16", "--config.data.row_length=128",
+      "--config.data.batch_size=32", f"--output={output}",
+      *(["--config.data.rows_multiple=16"] if name != "mlm" else [])], capture_output=True, text=True, check=False)
+  assert done.returncode == 0, done.stderr
+  assert "attention: pallas_gpu" in done.stdout
+  assert "times" in done.stdout and "not estimated" in done.stdout
+  report = json.loads(output.read_text())
+  assert report["fits"] and report["chips"] == 16
+  assert report["memory"]["chip"] == int(0.75 * 84_978_434_048)
+  assert 3 * 4 * report["parameters"] < report["memory"]["peak"] < 2**30
+  assert "estimate" not in report
+  collectives = report["collectives"]
+  assert sum(c["bytes"] for c in collectives) > 2 * report["parameters"]
+  assert not [c for c in collectives if c["in_loop"]]
+
+
+def _has_cuda_plugin():
+  return bool(importlib.util.find_spec("jax_plugins") and
+              importlib.util.find_spec("jax_plugins.xla_cuda12"))
 
 
 @contextlib.contextmanager

@@ -155,7 +155,9 @@ def _of_candidates(
     logits, own = _logits(
         queries, c, scale, positive, own_identity, place, identity
     )
-    excess, _ = _excess(logits, own, total, others)
+    # Said again inside the loop: of few queries, which are one block, the
+    # partitioner would else gather these in each of its turns.
+    excess, _ = _excess(logits, own, *_whole((total, others)))
     return jnp.matmul(excess.T, queries, precision=_EXACT)
 
   return map_blocks(score, _rows(queries), rows)
