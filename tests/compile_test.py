@@ -241,7 +241,8 @@ def test_a_stage_compiles_for_gpus(name, tmp_path):
       "--config.encoder.width=128", "--config.encoder.heads=2",
       "--config.compute.dtype=bfloat16", "--config.data.row_length=128",
       "--config.data.batch_size=32", f"--output={output}",
-      *(["--config.data.rows_multiple=16"] if name != "mlm" else [])], capture_output=True, text=True, check=False)
+      *(["--config.data.rows_multiple=16"] if name != "mlm" else []),
+  ], capture_output=True, text=True, check=False)
   assert done.returncode == 0, done.stderr
   assert "attention: pallas_gpu" in done.stdout
   assert "times" in done.stdout and "not estimated" in done.stdout

@@ -212,8 +212,8 @@ def test_a_student_learns_from_the_files_of_a_teacher(tmp_path, capsys):
   assert "already complete" in capsys.readouterr().out
   with pytest.raises(UserError, match="of another model or data"):
     teach(Teacher(), data, folder, dtype="bfloat16")
-  assert train("run", "encoder.projection=16", "steps=8", "loss.chunk_tokens=64",
-               "data.rows_multiple=32") == 0
+  assert train("run", "encoder.projection=16", "steps=8",
+               "loss.chunk_tokens=64", "data.rows_multiple=32") == 0
   rows = [json.loads(line) for line in
           (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
   assert rows[-1]["loss"] < rows[0]["loss"] - 0.1

@@ -43,7 +43,8 @@ def test_the_objective_of_the_readme_trains(monkeypatch):
   config = re.search(r"`c\.loss = dict\((.*)\)` in a config", README.read_text(
       ))[1]
   loss = losses.make(
-      ml_collections.ConfigDict(eval(f"dict({config})") | dict(chunk_tokens=64)),
+      ml_collections.ConfigDict(
+          eval(f"dict({config})") | dict(chunk_tokens=64)),
       Encoder(tiny.CONFIG))
   tx = optax.adam(3e-3)
   state = tiny.jit(
