@@ -32,6 +32,7 @@ _BLOCK_TOKENS = {"cpu": 1024}
 _MOST_BLOCK_TOKENS = 8192
 _FEW = 4  # what does not fill a block goes in blocks this much smaller
 _SHORTEST_ROW = 64
+_LONG_ROW = 512
 _TOKENS_PER_SLOT = 4
 _MOST_SLOTS = 128
 
@@ -82,6 +83,7 @@ class Embedder:
     self._devices = len(devices)
     self._block_tokens = _BLOCK_TOKENS.get(
         devices[0].platform, _MOST_BLOCK_TOKENS)
+    self._on_cpu = devices[0].platform == "cpu"
     self._width, self._pad = config.output_width, config.pad_token_id
     self._longest = max(longest or config.max_length, _SHORTEST_ROW)
     mesh = Mesh(np.array(devices), ("rows",))
@@ -93,7 +95,7 @@ class Embedder:
         forward_only=True, longest=self._longest, dtype=dtype,
         say=lambda line: None)
     # On CPU a scan in bfloat16 would keep float32 copies of all layers.
-    unroll = dtype == "bfloat16" and devices[0].platform == "cpu"
+    unroll = dtype == "bfloat16" and self._on_cpu
     encoder = Encoder(
         config, dtype=dtype, attention=attends,
         unroll=config.layers if unroll else 1)
@@ -137,12 +139,17 @@ class Embedder:
     return out
 
   def _row_length(self, tokens: int) -> int:
-    """64, 128, 192, 256, 384, 512, ... or `longest`, whichever fits first."""
+    """64, 128, 192, 256, 384, 512, ... or `longest`, whichever fits first.
+
+    A CPU takes longer for an eighth of a long row than to compile one more
+    shape: there 512 is followed by 576, 640, ... 1,024, 1,152, ...
+    """
     length = _SHORTEST_ROW
     while length < tokens:
       length *= 2
-    if length > 2 * _SHORTEST_ROW and length * 3 // 4 >= tokens:
-      length = length * 3 // 4
+    if length > 2 * _SHORTEST_ROW:
+      step = length // (16 if self._on_cpu and length > _LONG_ROW else 4)
+      length = -(-tokens // step) * step
     return min(length, self._longest)
 
   def _block(

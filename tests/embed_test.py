@@ -282,6 +282,20 @@ def test_blocks_hold_every_text_once_in_few_shapes_with_little_padding():
   assert one.tokens["ids"].shape == (1, 64)
 
 
+@pytest.mark.parametrize("on_cpu, steps", [(True, 8), (False, 2)])
+def test_rows_are_little_longer_than_a_long_text(on_cpu, steps):
+  embedder = Embedder(
+      dataclasses.replace(CONFIG, max_length=8192), {},
+      devices=jax.local_devices()[:1])
+  embedder._on_cpu = on_cpu
+  lengths = [embedder._row_length(n) for n in range(1, 8193)]
+  assert all(n <= row < n + max(64, n / (steps if n > 512 else 2) + 1)
+             for n, row in enumerate(lengths, 1))
+  assert len({n for n in lengths if n > 512}) == 4 * steps
+  assert sorted({n for n in lengths if n <= 512}) == [
+      64, 128, 192, 256, 384, 512]
+
+
 def test_a_vector_is_its_own_in_a_row_of_8192_tokens_too():
   """Beyond 2,048 dynamic NTK turns each text by its own length."""
   config = dataclasses.replace(
@@ -290,7 +304,7 @@ def test_a_vector_is_its_own_in_a_row_of_8192_tokens_too():
   one = jax.local_devices()[:1]
   embedder = Embedder(config, params, devices=one)
   rng = np.random.default_rng(0)
-  texts = [list(rng.integers(1, 200, n)) for n in (6192, 2000)]
+  texts = [list(rng.integers(1, 200, n)) for n in (7690, 480)]
   assert [b.tokens["ids"].shape for b in embedder.plan(texts)] == [(1, 8192)]
 
   def embed(embedder, texts):
