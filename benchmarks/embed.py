@@ -6,9 +6,10 @@
 
 DIR is a model directory that both open, such as all-MiniLM-L6-v2's. Texts are
 docstrings of the standard library: first lines as queries, whole ones as
-documents. `long` is one text of 8,192 tokens, `pages` eight of some 1,600, on a
-random NomicBERT of 6 layers 384 wide, made for both. Systems take turns, each after one call to
-warm up, and the best of the rounds counts. Vectors are compared, too.
+documents. `long` is one text of 8,192 tokens, `pages` eight of some 1,600, on
+a random NomicBERT of 6 layers 384 wide, made for both. Systems take turns,
+each after one call to warm up, and the best of the rounds counts. Vectors are
+compared, too.
 
 "torch" is sentence-transformers as it comes, "onednn" the same with its
 linear layers turned to oneDNN's by hand, which on some processors beats the
