@@ -65,7 +65,8 @@ def main() -> None:
   if len(short) < len(asked):
     with tempfile.TemporaryDirectory() as folder:
       _write_random(folder, a.model)
-      loaded = {s: _load(s, folder) for s in systems}
+      # The exported graph holds all scores at once: 8,192 tokens fill 24 GiB.
+      loaded = {s: _load(s, folder) for s in systems if "onnx" not in s}
       words = " ".join(sets["documents"] * 4).split()
       if "long" in asked:
         rows.append(_compare(
@@ -205,8 +206,9 @@ def _print(rows: list[dict], systems: list[str]) -> None:
   print("| texts | " + " | ".join(systems) + " | float32 | bfloat16 |")
   print("|---" * (len(systems) + 3) + "|")
   for row in rows:
-    rate = {s: row["texts"] / row["seconds"][s] for s in systems}
-    cells = [f"{rate[s]:.3g}/s ({row['apart'][s]:.0e})" for s in systems]
+    rate = {s: row["texts"] / t for s, t in row["seconds"].items()}
+    cells = [f"{rate[s]:.3g}/s ({row['apart'][s]:.0e})" if s in rate else ""
+             for s in systems]
     for dtype in ("float32", "bfloat16"):
       ours = rate.get(f"nomic_jax {dtype}", 0)
       theirs = max(rate.get(f"{t} {dtype}", 0)

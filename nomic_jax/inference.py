@@ -141,8 +141,8 @@ class Embedder:
   def _row_length(self, tokens: int) -> int:
     """64, 128, 192, 256, 384, 512, ... or `longest`, whichever fits first.
 
-    A CPU takes longer for an eighth of a long row than to compile one more
-    shape: there 512 is followed by 576, 640, ... 1,024, 1,152, ...
+    On a CPU, where long rows take long, 512 is followed by 576, 640, ...
+    1,024, 1,152, ...: less padding, for more shapes to compile.
     """
     length = _SHORTEST_ROW
     while length < tokens:

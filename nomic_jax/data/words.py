@@ -3,8 +3,8 @@
 """WordPiece of ASCII text, each word's ids remembered.
 
 The `tokenizers` library splits every word anew, most of the time that a batch
-takes from text. Words repeat: taken from a table, a text costs a sixth of that
-on one core. The library still makes the table, and does alone what is not
+takes from text. Words repeat: taken from a table, a text costs a seventh of
+that on one core. The library still makes the table, and does alone what is not
 plain: other characters, control characters, special tokens that stand in a
 text, and tokenizers other than BERT's.
 """
