@@ -126,8 +126,8 @@ def _by_cause(text):
       scope = scope[1] if scope else ""
       if re.search(r"dynamic_(update_)?(index|slice)", scope):
         cause = "kept for the gradient"
-      elif "norm" in scope or re.search(
-          r"layers(\.of_rows)?/(convert|add)", scope):
+      elif "norm" in scope or "layers/convert" in scope or (
+          "layers/add" in scope):
         cause = "norms"
     cycles[cause] += times * i.cycles
   return cycles
