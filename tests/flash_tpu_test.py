@@ -109,9 +109,9 @@ def test_wrong_use_names_the_mend():
     attention.prepare(ids, None, "float16")
   with pytest.raises(UserError, match="block of 384 .* not divide rows of 256"):
     dataclasses.replace(attention, blocks=(384,) * 4).prepare(ids, None, "f4")
-  with pytest.raises(UserError, match="rows of 1920 .* a TPU v4, not 2048"):
+  with pytest.raises(UserError, match="rows of 2304 .* a TPU v4, not 4096"):
     dataclasses.replace(attention, device="TPU v4").prepare(
-        np.ones((1, 2048), np.int32), None, "bfloat16")
+        np.ones((1, 4096), np.int32), None, "bfloat16")
   mesh = Mesh(np.array(jax.devices()).reshape(4, 2, 1), partition.AXES)
   attention = dataclasses.replace(attention, rows_over=partition.ROW_AXES)
   with pytest.raises(UserError, match="cannot lay 2 rows over 8 devices"):
@@ -137,7 +137,7 @@ def _topology():
 
 
 @pytest.mark.parametrize("chip, length, dtype", [
-    ("v4:2x2x1", 1920, "bfloat16"), ("v5e:2x2", 8192, "bfloat16"),
+    ("v4:2x2x1", 2304, "bfloat16"), ("v5e:2x2", 8192, "bfloat16"),
     ("v5p:2x2x1", 8192, "bfloat16"), ("v6e:2x2", 8192, "bfloat16"),
     ("tpu7x:2x2x1", 8192, "bfloat16"), ("v5e:2x2", 200, "float32"),
 ])

@@ -31,7 +31,7 @@ _DEFAULT = (
 )
 # VMEM that a kernel may take, MiB, by `jax.Device.device_kind`; the first
 # letters decide. The compiler reserves the rest.
-_VMEM = {"TPU v4": 16, "TPU v5 lite": 100, "TPU v5": 80, "TPU v6": 100,
+_VMEM = {"TPU v4": 16, "TPU v5 lite": 100, "TPU v5": 62, "TPU v6": 100,
          "TPU7": 56}
 
 
@@ -111,6 +111,11 @@ def tpu_params(options: Any, semantics: tuple[str, ...]) -> Any:
   )
 
 
+def tpu_tile(options: Any) -> int:
+  """Rows and columns of the device's matrix unit."""
+  return 256 if options.device.startswith(("TPU v6", "TPU7")) else 128
+
+
 def check_tpu_memory(options: Any, length: int, itemsize: int) -> None:
   """Raises UserError if a row of `length` tokens does not fit in VMEM."""
   room = tpu_room(options, itemsize)
@@ -126,10 +131,11 @@ def tpu_room(options: Any, itemsize: int) -> float:
   size = _vmem(options.device)
   if size is None or options.implementation != "pallas_tpu":
     return math.inf
-  # Blocks of 128 lanes in the inputs' type and in float32, a few lines, and
+  # Blocks of 128 lanes and the table in the inputs' type, float32 lines, and
   # what the compiler spills.
-  lanes, lines, spilled = (10, 0, 6) if options.forward_only else (24, 608, 4)
-  each = lanes * 128 * itemsize + lines
+  lanes, lines, spilled = (7, 0, 6) if options.forward_only else (
+      19, 608, 2 * itemsize)
+  each = (lanes * 128 + 160) * itemsize + lines
   return ((size - spilled << 20) + 2**20 - 1) // each // 128 * 128
 
 

@@ -13,9 +13,17 @@ import os
 import re
 import shutil
 import tempfile
-from typing import Iterator, NamedTuple
+from typing import Iterable, Iterator, NamedTuple
 
-Runs = list[list[int]]  # (depth of loop, bundles) in the order of the program
+from nomic_jax.kernels import tpu_rows
+
+
+class Loop(NamedTuple):
+  """A loop's body, or a whole program."""
+
+  bundles: int  # without those of the loops within
+  inner: list["Loop"]  # in the order of the program
+  longest: int = 0  # the most bundles between two branches
 
 
 def start() -> str:
@@ -26,30 +34,51 @@ def start() -> str:
   """
   folder = tempfile.mkdtemp(prefix="bundles")
   atexit.register(shutil.rmtree, folder, ignore_errors=True)
-  os.environ["LIBTPU_INIT_ARGS"] = (
-      f"--xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true "
+  os.environ["LIBTPU_INIT_ARGS"] = os.environ.get("LIBTPU_INIT_ARGS", "") + (
+      f" --xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true "
       "--xla_jf_dump_llo_pass_label_regex=.*final.* "
       "--xla_tpu_check_llo_types=false")
   return folder
 
 
-def kernels(text: str, folder: str) -> Iterator[tuple[str, Runs]]:
+def kernels(text: str, folder: str) -> Iterator[tuple[str, Loop]]:
   """Name and bundles of each kernel of a program, `Compiled.as_text()`."""
   for name in re.findall(r"%(\S+) = .*custom-call\(.*tpu_custom_call", text):
     files = sorted(glob.glob(f"{folder}/*-{name}-*final_bundles.txt"))
-    if not files:  # the same as another, and listed once
-      continue
-    runs: Runs = []
-    with open(files[-1]) as listing:
-      for line in listing:
-        bundle = re.match(r"\s*(?:0x[0-9a-f]+|0)\s.*?:\s*(>*)\s*\{", line)
-        if bundle:
-          depth = len(bundle[1])
-          if runs and runs[-1][0] == depth and "LB:" not in bundle[0]:
-            runs[-1][1] += 1
-          else:
-            runs.append([depth, 1])
-    yield re.sub(r"[.\d]+$", "", name), runs
+    if files:  # otherwise it is the same as another, and listed once
+      with open(files[-1]) as listing:
+        yield re.sub(r"[.\d]+$", "", name), _parse(listing)
+
+
+def _parse(listing: Iterable[str]) -> Loop:
+  bundles = []  # (depth, whether a loop begins there, whether it may branch)
+  for line in listing:
+    at = re.match(r"\s*(?:0x[0-9a-f]+|0)\s.*?:\s*(>*)\s*\{", line)
+    if at:
+      bundles.append((len(at[1]), "LB:" in at[0], "sbr.rel" in line))
+
+  def loop(start, end):
+    """What lies in bundles[start:end]."""
+    inner, own, longest, since, at = [], 0, 0, 0, start
+    while at < end:
+      depth, begins, branches = bundles[at]
+      if begins and at > start:
+        # To the last bundle of that depth before another loop begins beside
+        # it. Bundles of what is around it may be scheduled in between, and
+        # take their cycle in each turn.
+        after = next((n for n in range(at + 1, end)
+                      if bundles[n][1] and bundles[n][0] <= depth), end)
+        while bundles[after - 1][0] < depth:
+          after -= 1
+        inner.append(loop(at, after))
+        at, since = after, 0
+      else:
+        own, since, at = own + 1, since + 1, at + 1
+        longest = max(longest, since)
+        since = 0 if branches else since
+    return Loop(own, inner, longest)
+
+  return loop(0, len(bundles))
 
 
 class Costs(NamedTuple):
@@ -60,14 +89,15 @@ class Costs(NamedTuple):
 
 
 def of_flash_tpu(
-    found: dict[str, Runs], length: int, blocks: tuple[int, int, int, int],
+    found: dict[str, Loop], length: int, blocks: tuple[int, int, int, int],
     visits: tuple[float, float] | None = None,
 ) -> Costs:
   """Of our kernels, for one row of `length` tokens.
 
   Args:
-    found: `kernels`, of a program with more than one row: a grid of one step
-      is no loop in the listing.
+    found: `kernels`, of a program with more than one row, since a grid of one
+      step is no loop in the listing; and with arrays that do not fit in VMEM,
+      from where they would be copied by instructions.
     length: S.
     blocks: as they were compiled.
     visits: pairs of blocks that are looked at, forward and backward; None: all.
@@ -76,27 +106,24 @@ def of_flash_tpu(
   if visits is None:
     visits = (length / queries * length / keys,
               length / back_queries * length / back_keys)
-  # Loops in the order in which they are written; the rest is a few bundles.
-  once, loops = _by_loop(found["flash_forward"])
-  prepare, *visit = loops[2]
-  forward = (once * length / queries + prepare * length / 128
-             + sum(visit) * visits[0])
-  once, loops = _by_loop(found["flash_backward"])
-  prepare, *around, finish = loops[2]
-  visit = loops[3]
-  if length == back_keys:  # one turn around the visits is no loop
-    around, visit = [], around
-  # Of the three steps of the grid all but one just copy [S, 128] numbers.
-  backward = (
-      once + length / 8 + (prepare + finish) * length / 128
-      + sum(around) * length / back_keys + sum(visit) * visits[1])
+  # What has one turn only is no loop: it is among the bundles around it. So a
+  # row's preparation counts for each block of queries in rows of up to 512.
+  turns = length / tpu_rows.step(length)
+  grid, = found["flash_forward"].inner
+  loops = list(grid.inner)
+  forward = grid.bundles * length / queries
+  if keys < length:
+    forward += loops.pop().bundles * visits[0]
+  forward += sum(x.bundles for x in loops) * turns
+
+  grid, = found["flash_backward"].inner
+  loops = list(grid.inner)
+  backward = grid.bundles
+  if turns > 1:
+    backward += (loops.pop(0).bundles + loops.pop().bundles) * turns
+  if back_keys < length:
+    around, = loops
+    backward += around.bundles * length / back_keys
+    loops = around.inner
+  backward += sum(x.bundles for x in loops) * visits[1]
   return Costs(forward, backward)
-
-
-def _by_loop(runs: Runs) -> tuple[int, dict[int, list[int]]]:
-  """Bundles outside of inner loops, and {depth: those of each loop there}."""
-  loops: dict[int, list[int]] = {2: [], 3: []}
-  for depth, bundles in runs:
-    if depth > 1 and bundles > 20:
-      loops[depth].append(bundles)
-  return sum(n for d, n in runs if d <= 1), loops

@@ -10,6 +10,7 @@ cheap. Key blocks in which no text of the queries lies are not visited.
 """
 
 import functools
+import math
 from typing import Any
 
 import jax
@@ -56,7 +57,7 @@ def attend(options: Any, qkv: Array, rows: Rows, heads: int) -> Array:
         f"{d}; expected an even number of 64, or any of 128; set it to "
         "reference"
     )
-  length, whole = qkv.shape[1], rows.ids.shape[-1]
+  length, whole = qkv.shape[1], rows.table.shape[-1]
   qkv = jnp.pad(qkv, ((0, 0), (0, whole - length), (0, 0)))
   out = _attend(options, d, qkv, rows)
   return out[:, :length]
@@ -105,15 +106,12 @@ def forward(
   count = rows.forward.shape[-1]
   block = length // count
   keys = blocks.find("pallas_tpu", options, length, qkv.dtype)[1]
-  depth = LANES if heads > 1 else 2 * LANES
   row = lambda column: pl.BlockSpec(
       (1, length, LANES), lambda b, g, i, *_: (b, 0, column(g)))
   part = pl.BlockSpec((1, block, LANES), lambda b, g, i, *_: (b, i, g))
-  tables, table_specs = tpu_rows.table_specs(rows)
   kernel = functools.partial(
-      _kernel, d=d, block=block, keys=keys, window=options.window,
-      rotary=rows.cos is not None,
-  )
+      _kernel, d=d, block=block, keys=keys,
+      part=math.gcd(keys, blocks.tpu_tile(options)), window=options.window)
   return pl.pallas_call(
       kernel,
       grid_spec=pltpu.PrefetchScalarGridSpec(
@@ -121,8 +119,7 @@ def forward(
           grid=(batch, groups, count),
           in_specs=[
               part, row(lambda g: groups + g), row(lambda g: 2 * groups + g),
-              pl.BlockSpec((1, 1, block), lambda b, g, i, *_: (b, 0, i)),
-              *table_specs,
+              tpu_rows.spec(rows),
           ],
           out_specs=[
               part,
@@ -130,7 +127,7 @@ def forward(
                   (1, 1, heads, block), lambda b, g, i, *_: (b, g, 0, i)),
           ],
           scratch_shapes=[
-              pltpu.VMEM((heads, length, depth), qkv.dtype),
+              pltpu.VMEM((heads, length, 2 * d), qkv.dtype),
               pltpu.VMEM((LANES, length), qkv.dtype),
               pltpu.VMEM((LANES, block), jnp.float32),
           ],
@@ -143,81 +140,79 @@ def forward(
           options, ("parallel", "arbitrary", "arbitrary")),
       interpret=options.interpret,
       name="flash_forward",
-  )(rows.forward, qkv, qkv, qkv, rows.ids, *tables)
+  )(tpu_rows.prefetched(rows.forward), qkv, qkv, qkv, rows.table)
 
 
-def _kernel(ranges, q_ref, k_ref, v_ref, ids_ref, *refs, d, block, keys,
-            window, rotary):
+def _kernel(ranges, q_ref, k_ref, v_ref, table, out_ref, lse_ref, key_scratch,
+            value_scratch, total, *, d, block, keys, part, window):
   """One block of queries of the heads in 128 lanes."""
-  codes, *refs = refs
-  if rotary:
-    cos, sin, *refs = refs
-  out_ref, lse_ref, key_scratch, value_scratch, total = refs
   b, i = pl.program_id(0), pl.program_id(2)
   heads, length = LANES // d, k_ref.shape[1]
   dtype = q_ref.dtype
   dot = functools.partial(common.matmul, dtype)
 
-  def turned(ref, at, table_at):
-    x = ref[0, at, :].astype(jnp.float32)
-    if not rotary:
-      return x
-    return tpu_rows.turn(
-        x, cos[0, table_at, :].astype(jnp.float32),
-        sin[0, table_at, :].astype(jnp.float32), d,
-    )
-
   @pl.when(i == 0)
   def _():
+    step = tpu_rows.step(length)
+
     def keep(j, _):
-      at = pl.ds(pl.multiple_of(j * LANES, LANES), LANES)
-      x = turned(k_ref, at, at).astype(dtype)
-      own = tpu_rows.key_codes(codes[0, at, :])
+      at = pl.ds(pl.multiple_of(j * step, LANES), step)
+      own = table[0, :, at]
+      k = tpu_rows.turn(k_ref[0, at, :].T, own, d)
+      codes = tpu_rows.key_codes(own, d)
       for h in range(heads):
-        key_scratch[h, at, :] = tpu_rows.with_codes(x, own, h, d)
-      value_scratch[:, at] = v_ref[0, at, :].astype(jnp.float32).T.astype(dtype)
+        key_scratch[h, at, :] = jnp.concatenate(
+            [k[h * d:(h + 1) * d].astype(dtype), codes]).T
+      value_scratch[:, at] = v_ref[0, at, :].T
       return 0
 
-    jax.lax.fori_loop(0, length // LANES, keep, 0)
+    jax.lax.fori_loop(0, length // step, keep, 0)
 
-  here = pl.ds(pl.multiple_of(i * block, LANES), block)
-  q = turned(q_ref, slice(None), here) * (d ** -0.5 * np.log2(np.e))
+  own = table[0, :, pl.ds(pl.multiple_of(i * block, LANES), block)]
+  q = tpu_rows.turn(q_ref[0].T, own, d)
+  q = (q * (d ** -0.5 * np.log2(np.e))).astype(dtype)
+  codes = tpu_rows.query_codes(own, d)
   queries = [
-      tpu_rows.with_codes(q.astype(dtype), codes[0, here, :], h, d)
-      for h in range(heads)
+      jnp.concatenate([q[h * d:(h + 1) * d], codes]) for h in range(heads)
   ]
   total[...] = jnp.zeros_like(total)
 
-  def visit(j, carry):
-    start = pl.multiple_of(j * keys, LANES)
-    at = pl.ds(start, keys)
-    # All heads' scores before their weights: a head's exponentials then fill
-    # the time of the next one's product.
-    scores = [
-        dot(key_scratch[h, at, :], queries[h], ((1,), (1,)))
-        for h in range(heads)
-    ]
-    if window is not None:
-      scores = [
-          tpu_rows.windowed(x, start, i * block, window) for x in scores]
-    after = []
-    for h, (most, weight) in enumerate(carry):
-      new = jnp.maximum(most, scores[h].max(axis=0, keepdims=True))
-      p = jnp.exp2(scores[h] - new)
-      fade = jnp.exp2(most - new)
-      own = slice(h * d, (h + 1) * d)
-      total[own, :] = total[own, :] * fade + dot(
-          value_scratch[own, at], p.astype(dtype), ((1,), (0,)))
-      after.append((new, weight * fade + p.sum(axis=0, keepdims=True)))
-    return tuple(after)
+  def score(start, h):
+    at = pl.ds(pl.multiple_of(start, LANES), part)
+    x = dot(key_scratch[h, at, :], queries[h], ((1,), (0,)))
+    return x if window is None else tpu_rows.windowed(
+        x, start, i * block, window)
 
-  start = (jnp.full((1, block), common.LOWEST), jnp.zeros((1, block)))
-  end = jax.lax.fori_loop(
-      ranges[b, 0, i], ranges[b, 1, i], visit, (start,) * heads)
-  real = ids_ref[0] > 0
+  def visit(j, carry):
+    carry = list(carry)
+    turns = [(j * keys + at, h)
+             for at in range(0, keys, part) for h in range(heads)]
+    after = score(*turns[0])
+    for n, (start, h) in enumerate(turns):
+      # The next scores before these ones' weights: exponentials then fill the
+      # time of a product.
+      scores, after = after, score(*turns[n + 1]) if turns[n + 1:] else None
+      most, weight = carry[h]
+      new = jnp.maximum(most, scores.max(axis=0, keepdims=True))
+      p = jnp.exp2(scores - new)
+      fade = jnp.exp2(most - new)
+      rows = slice(h * d, (h + 1) * d)
+      at = pl.ds(pl.multiple_of(start, LANES), part)
+      total[rows, :] = total[rows, :] * fade + dot(
+          value_scratch[rows, at], p.astype(dtype), ((1,), (0,)))
+      carry[h] = new, weight * fade + p.sum(axis=0, keepdims=True)
+    return tuple(carry)
+
+  end = ((jnp.full((1, block), common.LOWEST), jnp.zeros((1, block))),) * heads
+  if keys == length:  # straight on: then it overlaps with what is around it
+    end = visit(0, end)
+  else:
+    end = jax.lax.fori_loop(
+        *tpu_rows.visits(ranges, b, i, length // block), visit, end)
+  real = own[:tpu_rows.BITS].astype(jnp.float32).max(0, keepdims=True) > 0
   for h, (most, weight) in enumerate(end):
-    own = slice(h * d, (h + 1) * d)
+    rows = slice(h * d, (h + 1) * d)
     weight = jnp.where(real, weight, 1.0)
-    total[own, :] = jnp.where(real, total[own, :] / weight, 0.0)
+    total[rows, :] = jnp.where(real, total[rows, :] / weight, 0.0)
     lse_ref[0, 0, h:h + 1, :] = jnp.where(real, most + jnp.log2(weight), 1e30)
-  out_ref[0] = total[...].T.astype(dtype)
+  out_ref[0] = total[...].astype(dtype).T

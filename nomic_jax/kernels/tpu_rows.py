@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the TPU kernels know of the rows, and how they turn a block of them.
 
-Both are laid out for blocks of 128 lanes, which hold two heads of 64 or one
-of 128, so that no operand is copied or transposed around a kernel.
+A kernel reads and writes blocks [tokens, 128 lanes], which hold two heads of
+64 or one of 128, so that no operand is copied or transposed around it. Within,
+a block lies transposed, [128, tokens]: the halves of a head are then rows of
+their own, and turning them takes products and sums alone.
 """
 
 from typing import Any, NamedTuple
@@ -11,7 +13,6 @@ from typing import Any, NamedTuple
 import jax
 from jax import Array
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import tpu as pltpu
 import jax.numpy as jnp
 
 from nomic_jax.kernels import common
@@ -26,17 +27,13 @@ FAR = 2.0 ** 14
 class Rows(NamedTuple):
   """Of a batch of rows; S is rounded up to a multiple of 128.
 
-  Segments become codes, 2 lanes a bit: a query holds (b, 1 - b) and a key
+  Segments become codes, 2 rows a bit: a query holds (b, 1 - b) and a key
   -FAR (1 - b, b), so that their product is 0 within a segment and at most
-  -FAR across; `key_codes` makes the second of the first. A head of 64 leaves
-  half of the matrix unit's depth idle; the codes lie there, and the mask costs
-  nothing.
+  -FAR across. A head of 64 leaves half of the matrix unit's depth idle; the
+  codes lie there, and the mask costs nothing.
   """
 
-  ids: Array  # int32 [B, 1, S]
-  codes: Array  # [B, S, 128], of queries, the same in both halves
-  cos: Array | None  # [B, S, 128], of each lane
-  sin: Array | None  # [B, S, 128], minus sin in the first half of a head
+  table: Array  # [B, 2 BITS (+ d), S]: a query's codes; cos, sin if turned
   forward: Array  # int32 [B, 2, S/q]: first, after last key block of a query's
   backward: Array  # int32 [B, 2, S/k]: the same of query blocks of a key's
 
@@ -55,74 +52,84 @@ def make(
     window: see `nomic_jax.kernels.attention.Attention`.
   """
   ids = common.padded(segment_ids, LANES)
-  bits = (ids[:, :, None] >> jnp.arange(BITS)) & 1
-  codes = jnp.concatenate([bits, 1 - bits], axis=-1)
-  idle = ((0, 0), (0, 0), (0, LANES // 2 - 2 * BITS))
-  codes = jnp.tile(jnp.pad(codes, idle), 2).astype(dtype)
-  cos = sin = None
-  if angles is not None:
-    cos, sin = (common.padded(a, LANES) for a in angles)
-    heads = LANES // (2 * cos.shape[-1])
-    cos = jnp.tile(jnp.concatenate([cos, cos], -1), heads).astype(dtype)
-    sin = jnp.tile(jnp.concatenate([-sin, sin], -1), heads).astype(dtype)
+  bits = (ids[:, None] >> jnp.arange(BITS)[:, None]) & 1
+  turned = [
+      common.padded(a, LANES).swapaxes(1, 2).astype(dtype)
+      for a in angles or ()]
+  table = jnp.concatenate(
+      [bits.astype(dtype), (1 - bits).astype(dtype), *turned], axis=1)
   q, k, back_q, back_k = blocks
-  # The compiler would make the second half of codes and angles in each layer.
+  # One array for all layers, not made anew in each.
   return jax.lax.optimization_barrier(Rows(
-      ids[:, None], codes, cos, sin, common.ranges(ids, q, k, window),
+      table, common.ranges(ids, q, k, window),
       common.ranges(ids, back_k, back_q, window),
   ))
 
 
-def turn(x: Array, cos: Array, sin: Array, width: int) -> Array:
-  """Turns the heads in a block, float32 [n, 128], as `Rows` lays out angles.
-
-  With `-sin` it turns back.
-  """
-  half = width // 2
-  if width == LANES:
-    other = pltpu.roll(x, half, 1)
-  else:
-    other = jnp.where(
-        jax.lax.rem(_lane(x.shape), width) < half,
-        pltpu.roll(x, LANES - half, 1), pltpu.roll(x, half, 1),
-    )
-  return x * cos + other * sin
-
-
-def key_codes(codes: Array) -> Array:
-  """A key's codes from a query's; see `Rows`."""
-  return (FAR * codes.astype(jnp.float32) - FAR).astype(codes.dtype)
-
-
-def table_specs(rows: Rows) -> tuple[list[Array], list[pl.BlockSpec]]:
-  """Codes and angles, as operands that stay for all heads of a row.
+def spec(rows: Rows) -> pl.BlockSpec:
+  """Of the table as an operand that stays for all heads of a row.
 
   Held once and not twice, since VMEM is short for long rows: the next row's
-  are waited for, once for all its heads.
+  is waited for, once for all its heads.
   """
-  tables = [x for x in (rows.codes, rows.cos, rows.sin) if x is not None]
-  spec = pl.BlockSpec(
-      (1, *rows.codes.shape[1:]), lambda b, *_: (b, 0, 0),
+  return pl.BlockSpec(
+      (1, *rows.table.shape[1:]), lambda b, *_: (b, 0, 0),
       pipeline_mode=pl.Buffered(1),
   )
-  return tables, [spec] * len(tables)
 
 
-def with_codes(x: Array, codes: Array, head: int, width: int) -> Array:
-  """One head of a block, its segment codes beside it.
+def prefetched(ranges: Array) -> Array:
+  """Ranges as scalars: SMEM would pad each row of the batch to 1 KiB."""
+  return ranges.swapaxes(1, 2).reshape(-1)
+
+
+def visits(ranges: Any, row: Any, block: Any, count: int) -> tuple[Any, Any]:
+  """First and after last block that a block of a row looks at."""
+  at = 2 * (row * count + block)
+  return ranges[at], ranges[at + 1]
+
+
+def step(length: int) -> int:
+  """Tokens that a kernel prepares at a time: so many hide their latencies."""
+  return next(n for n in (512, 256, LANES) if length % n == 0)
+
+
+def turn(x: Array, table: Array, width: int, back: bool = False) -> Array:
+  """Turns the heads in a block by its tokens' angles, or back.
 
   Args:
-    x: [n, 128].
-    codes: [n, 128].
-    head: which of the block's.
-    width: d.
+    x: [128, n].
+    table: [:, n], of `Rows`; without angles nothing is turned.
+    width: of a head.
+    back: whether by the negative angles.
 
   Returns:
-    [n, 128], or [n, 256] for a head of 128.
+    float32 [128, n].
   """
-  if width == LANES:
-    return jnp.concatenate([x, codes], axis=-1)
-  return jnp.where(head_of(x.shape, width) == head, x, codes)
+  x = x.astype(jnp.float32)
+  if table.shape[0] == 2 * BITS:
+    return x
+  cos, sin = table[2 * BITS:].astype(jnp.float32).reshape(2, width // 2, -1)
+  if back:
+    sin = -sin
+  halves = x.reshape(-1, 2, width // 2, x.shape[1])
+  return jnp.concatenate([
+      half for a, b in halves for half in (a * cos - b * sin, b * cos + a * sin)
+  ])
+
+
+def query_codes(table: Array, width: int) -> Array:
+  """The rows beside a head of queries, [64 or 128, n]; see `Rows`."""
+  codes = table[:2 * BITS]
+  idle = jnp.zeros((width - 2 * BITS, codes.shape[1]), codes.dtype)
+  return jnp.concatenate([codes, idle])
+
+
+def key_codes(table: Array, width: int) -> Array:
+  """The rows beside a head of keys, [64 or 128, n]; see `Rows`."""
+  codes = query_codes(table, width)
+  # The idle rows meet a query's zeros.
+  return (FAR * codes.astype(jnp.float32) - FAR).astype(codes.dtype)
 
 
 def windowed(scores: Array, key: Any, query: Any, window: int) -> Array:
@@ -136,8 +143,4 @@ def head_of(shape: tuple[int, int], width: int) -> Array:
   """Which of a block's heads a lane is of."""
   # `//` would ask which chip this is, and there is none where one compiles
   # for another machine.
-  return jax.lax.div(_lane(shape), width)
-
-
-def _lane(shape: tuple[int, int]) -> Array:
-  return jax.lax.broadcasted_iota(jnp.int32, shape, 1)
+  return jax.lax.div(jax.lax.broadcasted_iota(jnp.int32, shape, 1), width)

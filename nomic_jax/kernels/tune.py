@@ -37,9 +37,8 @@ _SIZES = {
     "pallas_tpu": (128, 256, 512, 1024, 2048),
     "pallas_gpu": (16, 32, 64, 128),
 }
-_HEADS = 2  # that share 128 lanes
+_HEADS = 12
 _WIDTH = 64
-_GPU_HEADS = 12
 _RUNS = 20
 
 
@@ -95,9 +94,9 @@ def listed(
     attention = Attention(
         "pallas_tpu", device=device.device_kind, blocks=sizes)
     try:
-      # Two rows: a grid of one step would be no loop in the listing.
+      # So many that they do not fit in VMEM: see `bundles.of_flash_tpu`.
       text = _compiled(
-          attention, device, length, dtype, _HEADS, rows=2).as_text()
+          attention, device, length, dtype, _HEADS, 2**16 // length).as_text()
       found = bundles.of_flash_tpu(
           dict(bundles.kernels(text, folder)), length, sizes,
           visits(length, sizes))
@@ -106,7 +105,7 @@ def listed(
     for way in ("forward", "backward"):
       cost = getattr(found, way, None)
       yield _record(attention, length, dtype, way, pair, "bundles a head",
-                    found if cost is None else round(cost / _HEADS))
+                    found if cost is None else round(cost * _WIDTH / 128))
 
 
 def segment_ids(rows: int, length: int) -> np.ndarray:
@@ -134,7 +133,7 @@ def timed(device: Any, length: int, dtype: str) -> Iterator[Record]:
         f"there is no kernel for {device.platform}; give --chips to tune for "
         "TPUs that are not there"
     )
-  rows = max(2**15 // length, 2)
+  rows = max(2**16 // length, 2)
   for pair in pairs(kernel, length):
     attention = Attention(
         kernel, device=device.device_kind, blocks=(*pair, *pair))
@@ -146,7 +145,7 @@ def timed(device: Any, length: int, dtype: str) -> Iterator[Record]:
           isinstance(both, float)):
         cost = both - forward
       if isinstance(cost, float):
-        cost = round(cost * 1e6 / (rows * _GPU_HEADS), 3)
+        cost = round(cost * 1e6 / (rows * _HEADS), 3)
       yield _record(
           attention, length, dtype, way, pair, "microseconds a head", cost)
 
@@ -155,10 +154,10 @@ def _seconds(attention, device, length, dtype, rows, gradient):
   """The median of some runs; what went wrong if it does not run."""
   try:
     run = _compiled(
-        attention, device, length, dtype, _GPU_HEADS, rows, gradient)
+        attention, device, length, dtype, _HEADS, rows, gradient)
     args = [
         jnp.ones(s.shape, s.dtype)
-        for s in _shapes(length, dtype, _GPU_HEADS, rows)]
+        for s in _shapes(length, dtype, _HEADS, rows)]
     args[1] = segment_ids(rows, length)
     args = jax.device_put(args, device)
     jax.block_until_ready(run(*args))
