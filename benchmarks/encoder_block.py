@@ -3,13 +3,15 @@
 """Where a TPU's time goes in the encoder's blocks, by the compiler's estimates.
 
     pip install -e .[tpu-aot]
-    PYTHONPATH=. python benchmarks/encoder_block.py [--chip=v5e] [--rows=16]
+    . launch/tpu_flags.sh
+    PYTHONPATH=. python benchmarks/encoder_block.py [--chip=v5e] [--rows=4]
 
 Compiles forward and gradient of nomic-bert-2048's 12 blocks, bfloat16, one
-device's full rows, and adds up by cause, in millions of cycles, what the
-compiler estimates for each fusion and, for the attention kernels, the bundles
-that it lists. A fusion with a product in it holds other work too: what it
-takes beyond its products at the chip's peak is told apart, as not matmul,
+device's full rows as configs/mlm.py has them (`--unroll=1 --remat=full
+--rows=16`: layers in a loop and recomputed), and adds up by cause, in millions
+of cycles, what the compiler estimates for each fusion and, for the attention
+kernels, the bundles that it lists. A fusion with a product in it holds other work too: what
+it takes beyond its products at the chip's peak is told apart, as not matmul,
 though some of it is the product's own inefficiency.
 """
 
@@ -42,17 +44,21 @@ _CAUSES = ("matmul, at peak", "matmul, beyond", "attention", "norms",
 def main() -> None:
   parser = argparse.ArgumentParser()
   parser.add_argument("--chip", default="v5e")
-  parser.add_argument("--rows", type=int, default=16)
+  parser.add_argument("--rows", type=int, default=4)
   parser.add_argument("--length", type=int, default=2048)
-  parser.add_argument("--remat", default="full", help="of config.compute")
+  parser.add_argument("--remat", default="none", help="of config.compute")
+  parser.add_argument("--unroll", type=int, default=12,
+                      help="layers in an iteration; all: no loop, so that "
+                      "embeddings and their gradient are counted too")
   flags = parser.parse_args()
   device = topology.devices(f"{flags.chip}:2x2")[0]
   attention = Attention("pallas_tpu", device=device.device_kind)
   encoder = Encoder(EncoderConfig(), dtype="bfloat16", attention=attention,
-                    remat=flags.remat)
+                    remat=flags.remat, unroll=flags.unroll)
   compiled = _compile(encoder, device, flags.rows, flags.length)
   text = compiled.as_text()
-  cycles = _by_cause(text)
+  unrolled = flags.unroll >= encoder.config.layers
+  cycles = _by_cause(text, unrolled)
 
   passes = 4 if flags.remat == "full" else 3
   c, tokens = encoder.config, flags.rows * flags.length
@@ -66,7 +72,7 @@ def main() -> None:
   sizes = blocks.find("pallas_tpu", attention, flags.length, "bfloat16")
   found = bundles.of_flash_tpu(
       dict(bundles.kernels(text, _LISTINGS)), flags.length, sizes)
-  runs = _kernel_runs(text)
+  runs = _kernel_runs(text, unrolled)
   pairs = flags.rows * c.heads // 2
   cycles["attention"] += pairs * (
       runs["flash_forward"] * found.forward
@@ -74,7 +80,7 @@ def main() -> None:
 
   total = sum(cycles.values())
   print(f"{flags.chip}, {flags.rows} rows of {flags.length}, remat "
-        f"{flags.remat}, temporaries "
+        f"{flags.remat}, unroll {flags.unroll}, temporaries "
         f"{compiled.memory_analysis().temp_size_in_bytes / 2**30:.1f} GiB")
   print("| cause | Mcycles | share |")
   print("|---|---|---|")
@@ -109,17 +115,17 @@ def _compile(encoder, device, rows, length):
     return jax.jit(gradient).lower(params, tokens, weight).compile()
 
 
-def _steps(text):
-  """What the loops over layers run."""
+def _steps(text, unrolled):
+  """What the loops over layers run, or all."""
   program, entry = hlo.parse(text)
   for step in hlo._walk(program, entry):  # pylint: disable=protected-access
-    if step.in_loop:
+    if step.in_loop or unrolled:
       yield program, step.instruction, step.times
 
 
-def _by_cause(text):
+def _by_cause(text, unrolled):
   cycles = collections.Counter(dict.fromkeys(_CAUSES, 0))
-  for program, i, times in _steps(text):
+  for program, i, times in _steps(text, unrolled):
     cause = hlo._cause(program, i)  # pylint: disable=protected-access
     if cause == "other":
       scope = re.search(r'op_name="([^"]*)"', i.rest)
@@ -133,10 +139,10 @@ def _by_cause(text):
   return cycles
 
 
-def _kernel_runs(text):
+def _kernel_runs(text, unrolled):
   """How often each kernel runs."""
   runs = collections.Counter()
-  for _, i, times in _steps(text):
+  for _, i, times in _steps(text, unrolled):
     if "tpu_custom_call" in i.rest:
       runs[re.sub(r"[.\d]+$", "", i.name)] += times
   return runs

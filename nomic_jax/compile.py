@@ -185,11 +185,10 @@ def estimate(
   """
   seconds = {k: v / chip.clock for k, v in report["cycles"].items()}
   for kernel in report["kernels"]:
-    squared, linear = chip.kernels[kernel["name"]]
     rows, length, columns = kernel["shape"]
     # The backward's result is the gradient of q, k and v.
     heads = columns / 64 / (3 if kernel["name"] == "flash_backward" else 1)
-    cycles = squared * length**2 + linear * length
+    cycles = chip.kernel_cycles(kernel["name"], length)
     seconds["attention"] += kernel["count"] * rows * heads * cycles / chip.clock
   seconds["collectives"] = sum(
       c["bytes"] * (2 if c["kind"] == "all-reduce" else 1)

@@ -13,6 +13,7 @@ import os
 
 import jax
 from jax.experimental import topologies
+import numpy as np
 
 from nomic_jax import flops
 from nomic_jax.errors import nearest
@@ -29,32 +30,49 @@ class Chip:
     clock: Hz; peak / (2 · multipliers of its matrix units). None where the
       compiler tells no cycles, as for GPUs: times are then not estimated.
     links: bytes/s to its neighbours, both directions, all axes.
-    kernels: by name the cycles of an attention kernel for one head in a row
-      of n tokens, as (a, b) of a·n² + b·n: a line through the bundles that
-      benchmarks/attention.py counts at 2,048 and 4,096 tokens for heads 64
-      wide, 2 % below what it counts at 1,024. A bundle takes a cycle, or more
-      where it waits for memory. Halved for v5p, whose two cores share the rows.
+    kernels: by name the instruction bundles of an attention kernel for one
+      head, 64 wide, in a row of `LENGTHS` tokens that is one text, in bfloat16
+      with the blocks of nomic_jax/kernels/blocks.json. A bundle takes a cycle,
+      or more where it waits for memory.
+    cores: that share the rows.
   """
 
   memory: int
   peak: float
   clock: float | None = None
   links: float = math.nan
-  kernels: dict[str, tuple[float, float]] = dataclasses.field(
-      default_factory=dict)
+  kernels: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+  cores: int = 1
 
+  def kernel_cycles(self, kernel: str, length: int) -> float:
+    """Of an attention kernel, a head and a row of `length` tokens.
+
+    Between two of `LENGTHS` it grows as a power of the length, and beyond the
+    longest as its square. Shorter rows are padded to the shortest.
+    """
+    counts = self.kernels[kernel]
+    cycles = math.exp(np.interp(
+        math.log(length), np.log(LENGTHS), np.log(counts)))
+    return cycles * max(length / LENGTHS[-1], 1) ** 2 / self.cores
+
+
+LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192)
 
 _GIB = 2**30
 CHIPS = {
     "v5e": Chip(
-        16 * _GIB, flops.PEAKS["TPU v5 lite"], 1.5e9, 1.8e11,
-        {"flash_forward": (3.77e-3, 1.27), "flash_backward": (6.26e-3, 3.54)}),
+        16 * _GIB, flops.PEAKS["TPU v5 lite"], 1.5e9, 1.8e11, dict(
+            flash_forward=(274, 538, 1178, 4526, 15864, 56884, 219464),
+            flash_backward=(464, 868, 2174, 8232, 29926, 106790, 416262))),
     "v5p": Chip(
-        95 * _GIB, flops.PEAKS["TPU v5"], 1.75e9, 5.4e11,
-        {"flash_forward": (1.85e-3, 0.65), "flash_backward": (3.11e-3, 1.58)}),
+        95 * _GIB, flops.PEAKS["TPU v5"], 1.75e9, 5.4e11, dict(
+            flash_forward=(340, 612, 1249, 4630, 16074, 56590, 217692),
+            flash_backward=(550, 959, 2268, 8186, 29480, 104559, 407073)),
+        cores=2),
     "v6e": Chip(
-        32 * _GIB, flops.PEAKS["TPU v6 lite"], 1.75e9, 3.6e11,
-        {"flash_forward": (2.36e-3, 1.10), "flash_backward": (4.33e-3, 3.07)}),
+        32 * _GIB, flops.PEAKS["TPU v6 lite"], 1.75e9, 3.6e11, dict(
+            flash_forward=(245, 432, 902, 2534, 9506, 35200, 135152),
+            flash_backward=(398, 710, 1571, 4762, 17392, 65324, 253120))),
     "h100": Chip(84_978_434_048, flops.PEAKS["NVIDIA H100"]),
     "h200": Chip(150_754_820_096, flops.PEAKS["NVIDIA H200"]),
 }

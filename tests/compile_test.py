@@ -102,7 +102,14 @@ def test_a_report_of_a_step_on_this_machine():
       {"name": "flash_backward", "shape": (2, 2048, 384), "count": 1}]
   slower = compile_lib.estimate(report, config.steps, 8, CHIP)
   assert slower["seconds"]["attention"] == pytest.approx(
-      4 * (3 * 18382 + 33514) / 1.5e9, rel=0.01)
+      4 * (3 * 15864 + 29926) / 1.5e9)
+  # Between those that were counted, beyond them, and on two cores.
+  assert CHIP.kernel_cycles("flash_forward", 2**10.5) == pytest.approx(
+      (4526 * 15864) ** 0.5, rel=1e-3)
+  assert CHIP.kernel_cycles("flash_forward", 2**14) == pytest.approx(4 * 219464)
+  assert CHIP.kernel_cycles("flash_forward", 64) == pytest.approx(274)
+  assert topology.CHIPS["v5p"].kernel_cycles(
+      "flash_backward", 8192) == pytest.approx(407073 / 2)
   report["estimate"] = guess
   lines = compile_lib.table(report).splitlines()
   assert any("all-gather, IN A LOOP" in x for x in lines)

@@ -10,6 +10,7 @@ import sys
 import jax
 import pytest
 
+from nomic_jax import topology
 from nomic_jax.errors import UserError
 from nomic_jax.kernels import blocks
 from nomic_jax.kernels import bundles
@@ -65,19 +66,48 @@ def test_what_is_committed_is_legal_and_in_use():
 
 
 LISTING = """
+LB: loop body
  0x0   :  { something }
-   0x1   : > { LB: begins }
-   0x2   : > { and goes on }
-   0x3   : >> { within }
-   0x4   :  { ends }
+   0x1 LB: > { of the grid }
+   0x2   : > { sbr.rel over what follows }
+   0x3 LB: >> { within }
+   0x4   : > { of the grid, scheduled within }
+   0x5 PF: >> { within }
+   0x6   : > { of the grid }
+   0x7 LB: >> { another }
+   0x8   :  {}
+   0x9   : > {}
+   0xa   :  { ends }
 """
 
 
 def test_bundles_are_counted_by_loop(tmp_path):
   (tmp_path / "1-flash_forward.7-88-final_bundles.txt").write_text(LISTING)
   program = "%flash_forward.7 = bf16[8] custom-call(%x), tpu_custom_call"
+  loop = bundles.Loop
+  grid = loop(5, [loop(3, [], 3), loop(1, [], 1)], 2)
   assert list(bundles.kernels(program, str(tmp_path))) == [
-      ("flash_forward", [[0, 1], [1, 2], [2, 1], [0, 1]])]
+      ("flash_forward", loop(2, [grid], 1))]
+
+
+def test_what_turns_once_is_no_loop():
+  loop = bundles.Loop
+  program = lambda *inner: loop(9, [loop(1000, list(inner))])
+  count = lambda forward, backward, *sizes: bundles.of_flash_tpu(
+      dict(flash_forward=forward, flash_backward=backward), *sizes)
+  # Rows of four blocks: prepared in two turns of 512.
+  assert count(
+      program(loop(10, []), loop(1, [])),
+      program(loop(10, []), loop(100, [loop(1, [])]), loop(30, [])),
+      1024, (256, 256, 256, 256)) == (4000 + 20 + 16, 1000 + 400 + 16 + 80)
+  # One block, prepared in one turn.
+  assert count(program(), program(), 512, (512,) * 4) == (1000, 1000)
+  # Two blocks of queries forward, of keys backward.
+  assert count(program(), program(loop(7, [])), 512, (256, 512, 512, 256)) == (
+      2000, 1014)
+  # And the other way round.
+  assert count(program(loop(5, [])), program(loop(7, [])),
+               512, (512, 256, 256, 512)) == (1010, 1014)
 
 
 def test_a_device_without_a_kernel_is_told_what_to_do():
@@ -121,3 +151,6 @@ def test_a_tpu_that_is_not_there_is_tuned_for(tmp_path):
   for way in ("forward", "backward"):
     costs = [r["cost"] for r in table if r["pass"] == way]
     assert 300 < min(costs) and max(costs) < 2 * min(costs), costs
+    # Which is what `nomic-jax compile` reckons with.
+    assert min(costs) == pytest.approx(
+        topology.CHIPS["v5e"].kernel_cycles(f"flash_{way}", 256), rel=0.02)
