@@ -10,9 +10,9 @@ Compiles forward and gradient of nomic-bert-2048's 12 blocks, bfloat16, one
 device's full rows as configs/mlm.py has them (`--unroll=1 --remat=full
 --rows=16`: layers in a loop and recomputed), and adds up by cause, in millions
 of cycles, what the compiler estimates for each fusion and, for the attention
-kernels, the bundles that it lists. A fusion with a product in it holds other work too: what
-it takes beyond its products at the chip's peak is told apart, as not matmul,
-though some of it is the product's own inefficiency.
+kernels, the bundles that it lists. A fusion with a product in it holds other
+work too: what it takes beyond its products at the chip's peak is told apart, as
+not matmul, though some of it is the product's own inefficiency.
 """
 
 import argparse

@@ -22,6 +22,8 @@ HEADS, WIDTH = 2, 64
 SHAPES = (
     ("pallas_tpu", 384, (128, 128, 128, 128), None),
     ("pallas_tpu", 250, (128, 128, 256, 128), 40),
+    ("pallas_tpu", 500, (128, 256, 128, 256), None),  # keys in parts
+    ("pallas_tpu", 250, (256, 256, 256, 256), 40),  # one block, all parts
     ("pallas_gpu", 128, (32, 64, 64, 32), None),
     ("pallas_gpu", 250, (64, 32, 32, 64), 40),
 )
