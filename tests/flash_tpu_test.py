@@ -56,7 +56,7 @@ def test_ranges_leave_out_exactly_what_nobody_sees(window):
 
 
 def test_interpreted_for_races():
-  spec = Spec(((150, 50),), 256)
+  spec = Spec(((150, 50), (256,)), 256, heads=4)
   attention = Attention(
       "pallas_tpu", interpret=pltpu.InterpretParams(detect_races=True),
       blocks=(128, 128, 128, 128))
