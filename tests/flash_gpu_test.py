@@ -133,14 +133,14 @@ def test_auto_takes_what_has_room():
   pick = functools.partial(
       choose, "auto", mesh, ("data",), 12, 64, dtype="bfloat16",
       say=lambda line: None)
-  assert pick(longest=1920).implementation == "pallas_tpu"
-  assert pick(longest=2048).implementation == "reference"
+  assert pick(longest=2304).implementation == "pallas_tpu"
+  assert pick(longest=4096).implementation == "reference"
   # Without a gradient there is room for more, and the kernel says the same.
   found = pick(longest=4096, forward_only=True)
   assert found.implementation == "pallas_tpu"
   ids = np.ones((1, 4096), np.int32)
   dataclasses.replace(found, rows_over=()).prepare(ids, None, "bfloat16")
-  with pytest.raises(UserError, match="room for rows of 1920 tokens on a TPU"):
+  with pytest.raises(UserError, match="room for rows of 2304 tokens on a TPU"):
     dataclasses.replace(found, forward_only=False).prepare(
         ids, None, "bfloat16")
   assert pick(longest=8192, forward_only=True).implementation == "reference"
