@@ -29,8 +29,8 @@ if [ "${1:-}" = --dry_run ]; then dry_run=true; shift; fi
 # Runs a command, or prints it.
 try() { if $dry_run; then printf '%q ' "$@"; echo; else "$@"; fi; }
 
-queue() { gcloud compute tpus queued-resources "$1" "$NAME" --zone="$ZONE" \
-  "${@:2}"; }
+queue() { try gcloud compute tpus queued-resources "$1" "$NAME" \
+  --zone="$ZONE" "${@:2}"; }
 state() { queue describe --format='value(state.state)' 2> /dev/null || true; }
 
 # The slices' names: with one it is NAME itself.
@@ -60,7 +60,7 @@ create() {
   case $now in
     FAILED | SUSPENDED | SUSPENDING) delete; now="" ;;
   esac
-  [ -n "$now" ] || try queue create --accelerator-type="$TYPE" \
+  [ -n "$now" ] || queue create --accelerator-type="$TYPE" \
     --runtime-version="$VERSION" "${shape[@]}" ${more[@]+"${more[@]}"}
   $dry_run && return
   until now=$(state); [ "$now" = ACTIVE ]; do
@@ -115,7 +115,7 @@ logs() {
 # shellcheck disable=SC2016
 stop() { on all 'kill -TERM -- -$(cat ~/job.pid)'; }
 
-delete() { try queue delete --force --quiet; }
+delete() { queue delete --force --quiet; }
 
 babysit() {
   local status failures=0

@@ -190,6 +190,9 @@ def test_a_dry_run_prints_and_calls_nothing(cloud, script, verb, expected):
   assert done.returncode == 0 and not calls, done.stderr
   assert len(done.stdout.splitlines()) == expected * (1 + (
       script == "local.sh"))
+  # As a person would type them.
+  assert {line.split()[0] for line in done.stdout.splitlines()} <= {
+      "gcloud", "xpk", "srun", "env"}
 
 
 @pytest.mark.parametrize("script", [
