@@ -54,9 +54,13 @@ while [ ${#alive[@]} -gt 0 ]; do
   unset "alive[number]"
   if [ "$code" -ne 0 ] && [ "$status" -eq 0 ]; then
     status=$code
-    [ "$code" -eq 75 ] || echo "local.sh: process $number ended with status" \
-      "$code; the others stop. The same command goes on from the last" \
-      "checkpoint" >&2
+    case $code in
+      75) ;;  # stopped, and saved
+      2) echo "local.sh: process $number wants another command, see above; the" \
+        "others stop" >&2 ;;
+      *) echo "local.sh: process $number ended with status $code; the others" \
+        "stop. The same command goes on from the last checkpoint" >&2 ;;
+    esac
     # A process that waits for a dead one may wait for long.
     [ ${#alive[@]} -eq 0 ] || {
       sleep "${GRACE:-45}"
