@@ -54,10 +54,10 @@ def loop(
   shapes = set()
   before = None
 
-  def look(write: bool = False) -> None:
+  def look(write: bool = False, stopped: bool = False) -> None:
     number, result, *about = before
     progress.update(
-        1, **log.add(number, jax.device_get(result), *about, write)
+        1, **log.add(number, jax.device_get(result), *about, write, stopped)
     )
 
   with (
@@ -98,10 +98,12 @@ def loop(
         began = time.monotonic()
         results = evaluators(due, state.params)
         log.add_held_out(results, time.monotonic() - began)
-      kept = stop or last or number % config.checkpoint.every == 0 or (
+      kept = last or number % config.checkpoint.every == 0 or (
           config.checkpoint.best in results)
+      out_of_turn = stop and not kept
+      kept = kept or stop
       if due or kept:
-        look(write=True)
+        look(write=True, stopped=out_of_turn)
         before = None
       if kept:  # and finite, or look would have said so
         if file:

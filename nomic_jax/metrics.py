@@ -23,15 +23,26 @@ class MetricsFile:
   """Appends lines; a resumed run first drops those it will write again.
 
   So the file of a run that was killed twice reads like one that was not.
+
+  Attributes:
+    seconds: of training until the last line.
+    unfinished: steps' numbers that the next line is to begin with: a run that
+      was stopped had written a line for them out of turn.
   """
 
   def __init__(
       self, path: pathlib.Path, resume_step: int,
       trackers: Sequence[Callable[[dict | None], None]] = (),
   ):
-    """Drops lines after `resume_step`; `trackers` are given each line too."""
+    """Drops lines after `resume_step`; `trackers` are given each line too.
+
+    But none that is out of turn, since they cannot take it back.
+    """
     self._trackers = trackers
     kept = [row for row in read(path) if row["step"] <= resume_step]
+    self.unfinished: list[dict] = []
+    if kept and "unfinished" in kept[-1]:
+      self.unfinished = kept.pop()["unfinished"]
     text = "".join(json.dumps(r) + "\n" for r in kept)
     self._path = path
     if buckets.is_remote(path):
@@ -60,7 +71,7 @@ class MetricsFile:
           f"cannot write {self._path}: {e.strerror}; the checkpoints are "
           "whole: mend that and run the same command to go on from the last"
       ) from e
-    for tracker in self._trackers:
+    for tracker in self._trackers if "unfinished" not in row else ():
       tracker(row)
 
   def flush(self) -> None:
@@ -90,7 +101,7 @@ class StepLog:
     """
     self._metrics, self._schedule, self._every = metrics, schedule, every
     self._skip_at_most = skip_at_most
-    self._rows: list[dict] = []
+    self._rows: list[dict] = metrics.unfinished if metrics else []
     self._real = self._slots = 0
     self._flops = self._waited = 0.0
     self._taken: list[float] = []  # seconds of each step
@@ -111,6 +122,7 @@ class StepLog:
   def add(
       self, number: int, result: Mapping[str, Any], tokens: tuple[int, int],
       waited: float, source: str, flops: float = 0.0, write: bool = False,
+      stopped: bool = False,
   ) -> dict[str, float]:
     """Takes in step `number`; returns what to show.
 
@@ -123,6 +135,7 @@ class StepLog:
       flops: of the step on all devices, by formula.
       write: even if no line is due. At a checkpoint, so that no line is of
         steps before and after it: resumed runs write the same lines.
+      stopped: the line is written since the run ends here, before its turn.
 
     Raises:
       UserError: if the loss or the gradient is not finite, more often than
@@ -145,12 +158,12 @@ class StepLog:
     self._before = now
     if self._rows and (write or number % self._every == 0):
       self._rows[-1]["skipped"] = row["skipped"]
-      self._write(number)
+      self._write(number, stopped and number % self._every != 0)
     return {"loss": row["loss"]} | (
         {"accuracy": row["accuracy"]} if "accuracy" in row else {}
     ) | self._shown
 
-  def _write(self, number: int) -> None:
+  def _write(self, number: int, unfinished: bool) -> None:
     now = time.monotonic()
     seconds, self._clock = now - self._clock, now
     self._seconds += seconds
@@ -177,6 +190,7 @@ class StepLog:
           **speed,
           "compiled": self.compiling,
           "seconds": self._seconds,
+          **({"unfinished": self._rows} if unfinished else {}),
       })
     self._rows, self._real, self._slots = [], 0, 0
     self._flops, self._waited, self._taken = 0.0, 0.0, []

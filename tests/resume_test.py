@@ -161,6 +161,24 @@ def test_another_seed_is_another_model(place, whole):
   assert mine[2] != other[2]
 
 
+def test_stopped_twice_by_sigterm_the_curve_shows_nothing(place, whole):
+  workdir = place / "stopped-twice"
+  file = workdir / "metrics.jsonl"
+  for step in (19, 22):
+    training = _start(place, "mlm", workdir, held=str(step))
+    assert training.wait_for(lambda: any(
+        row["step"] == step - 1 for row in metrics.read(file)))
+    training.terminate()
+    status, _, err = training.finish()
+    assert status == 75 and checkpoint.latest_step(workdir) == step, err
+    assert metrics.read(file)[-1]["step"] == step
+  _train(place, "mlm", workdir)
+  params, iterator, lines = _outcome(workdir)
+  expected = _outcome(whole("mlm"))
+  assert _same(params, expected[0]) and iterator == expected[1]
+  assert lines == expected[2]
+
+
 def test_stopped_by_sigterm_and_its_last_checkpoint_truncated(place, whole):
   workdir = place / "stopped"
   command = small_data.train(
