@@ -11,6 +11,7 @@ import difflib
 import importlib.util
 import pathlib
 import sys
+import traceback
 from types import ModuleType
 from typing import Any, Iterator, Sequence
 
@@ -47,6 +48,14 @@ def load(arguments: Sequence[str]) -> ml_collections.ConfigDict:
     config = module(path).get_config(arg or None)
   except ValueError as e:
     raise UserError(str(e)) from e
+  except UserError:
+    raise
+  except Exception as e:
+    raise mistake(e, path) from e
+  if not isinstance(config, ml_collections.ConfigDict):
+    raise UserError(
+        f"--config: {path}: get_config returned a {type(config).__name__}; "
+        "expected an ml_collections.ConfigDict")
   overrides = [a for a in arguments if a != given[0]]
   for override in overrides:
     _check(override, config, path)
@@ -87,9 +96,22 @@ def module(path: str) -> ModuleType:
     raise UserError(
         f"--config: {e.filename}, line {e.lineno}: {e.msg}; mend the file"
     ) from e
+  except Exception as e:
+    raise mistake(e, path) from e
   if not hasattr(loaded, "get_config"):
     raise UserError(f"--config: {path} has no function get_config(arg)")
   return loaded
+
+
+def mistake(error: Exception, file: str) -> UserError:
+  """What a config file raised, and where in it or in those beside it."""
+  folder = pathlib.Path(file).absolute().parent
+  own = [f for f in traceback.extract_tb(error.__traceback__)
+         if pathlib.Path(f.filename).absolute().parent == folder]
+  where = f"{own[-1].filename}, line {own[-1].lineno}" if own else file
+  text = str(error).strip().partition("\n")[0]
+  return UserError(
+      f"--config: {where}: {type(error).__name__}: {text}; mend the file")
 
 
 def keys_of(config: ml_collections.ConfigDict, prefix: str = "") -> Iterator:

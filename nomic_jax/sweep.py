@@ -29,8 +29,15 @@ def points(arguments: Sequence[str]) -> list[dict[str, Any]]:
   path = given.removeprefix("--config=").partition(":")[0]
   loaded = config_flags.module(path)
   found: list[dict[str, Any]] = []
+
+  def add(**point):
+    found.append(point)
+
   if hasattr(loaded, "sweep"):
-    loaded.sweep(lambda **point: found.append(point))
+    try:
+      loaded.sweep(add)
+    except Exception as e:
+      raise config_flags.mistake(e, path) from e
   if not found:
     raise UserError(
         f"--config: {path} has no sweep(add) that adds points; expected a "

@@ -37,6 +37,15 @@ def _made(tmp_path_factory):
   _break_tensors(place)
   (place / "syntax.py").write_text("def get_config(arg):\n  return (\n")
   (place / "other.py").write_text("steps = 3\n")
+  (place / "imports.py").write_text("import os\nimport comon\n")
+  (place / "raises.py").write_text(
+      "import ml_collections\n\ndef get_config(arg):\n"
+      "  c = ml_collections.ConfigDict({'steps': 1})\n  c.stepz.x = 2\n")
+  (place / "no_arg.py").write_text("def get_config():\n  return {}\n")
+  (place / "adds.py").write_text(
+      "import ml_collections\n\ndef get_config(arg):\n"
+      "  return ml_collections.ConfigDict()\n\ndef sweep(add):\n  add({})\n")
+  (place / "no_config.py").write_text("def get_config(arg):\n  return {}\n")
   return place
 
 
@@ -102,6 +111,16 @@ def _assert_mistake(place, command, pattern, capsys):
      "other.py has no function get_config"),
     (["train", "--workdir=w", "--config={place}/syntax.py"],
      r"syntax.py, line 2: '\(' was never closed; mend the file"),
+    (["train", "--workdir=w", "--config={place}/imports.py"],
+     "imports.py, line 2: ModuleNotFoundError: No module named 'comon'; mend"),
+    (["train", "--workdir=w", "--config={place}/raises.py"],
+     "raises.py, line 5: AttributeError: .*stepz.*; mend the file"),
+    (["train", "--workdir=w", "--config={place}/no_arg.py"],
+     r"no_arg.py: TypeError: get_config\(\) takes 0 .*; mend the file"),
+    (["train", "--workdir=w", "--config={place}/no_config.py"],
+     "no_config.py: get_config returned a dict; expected an ml_collections"),
+    (["sweep", "--workdir=w", "--list", "--config={place}/adds.py"],
+     r"adds.py, line 7: TypeError: .*add\(\) takes 0 .*; mend the file"),
     (["train", "--workdir=w", small_data.config("mlm") + "s"],
      ":miniatures: no such size; expected one of paper, .* 'miniature'"),
     (["export", "--output=o"], "give either --workdir or --config"),
