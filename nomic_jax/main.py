@@ -6,6 +6,7 @@ Nothing heavy is imported before a job starts, so --help answers at once.
 """
 
 import argparse
+import os
 import sys
 from typing import Sequence
 
@@ -41,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       arguments.config = config_flags.load(rest)
     with command_line.warnings_in_a_line():
       _RUNS[arguments.command](arguments)
+    sys.stdout.flush()
   except UserError as e:
     line = " ".join(str(e).splitlines())
     print(f"nomic-jax: error: {line}", file=sys.stderr)
@@ -55,6 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"nomic-jax: error: {missing} is not installed; pip install "
           f"'nomic_jax[{_EXTRAS[missing]}]' brings it", file=sys.stderr)
     return 2
+  except BrokenPipeError:  # who reads has had enough, as `head` has
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
   except KeyboardInterrupt:
     print("nomic-jax: interrupted; run the same command to go on",
           file=sys.stderr)

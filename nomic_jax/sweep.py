@@ -123,7 +123,9 @@ def _train_side_by_side(
     log = folder / f"{name}.log"
     with open(log, "a", encoding="utf-8") as file:
       status = subprocess.run(command, stdout=file, stderr=file).returncode
-    print(f"{name}: " + (f"status {status}, see {log}" if status else "done"),
+    said = (log.read_text(encoding="utf-8").splitlines() or [""])[-1]
+    print(f"{name}: " + (
+        f"status {status}, see {log}: {said}" if status else "done"),
           flush=True)
     return name if status else None
 

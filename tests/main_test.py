@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: help that answers at once, and configs that all build."""
 
+import os
 import pathlib
 import re
 import subprocess
@@ -246,3 +247,14 @@ def test_config_reaches_the_job_in_both_spellings(monkeypatch):
     assert workdir == "w" and chosen.steps == 9
     assert isinstance(chosen, ml_collections.ConfigDict)
   assert len(seen) == 2
+
+
+def test_a_reader_that_has_had_enough_is_no_error():
+  end, start = os.pipe()
+  os.close(end)
+  run = subprocess.run(
+      [sys.executable, "-m", "nomic_jax.main", "sweep", "--list",
+       "--workdir=w", f"--config={ROOT}/configs/contrastive.py:miniature"],
+      stdout=start, stderr=subprocess.PIPE, text=True, check=False)
+  os.close(start)
+  assert (run.returncode, run.stderr) == (141, "")

@@ -111,6 +111,7 @@ def sweep(add):
   assert main(command) == 2
   out, err = capsys.readouterr()
   assert "warmup=1 steps: done" in out
+  assert "warmup=5 steps.log: nomic-jax: error: config.optimizer.warmup" in out
   assert "1 of 2 points failed: warmup=5 steps; their .log files" in err
   log = (tmp_path / "runs" / "warmup=5 steps.log").read_text()
   assert "config.optimizer.warmup: '5 steps'" in log
