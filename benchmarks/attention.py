@@ -5,15 +5,17 @@
     pip install -e .[tpu-aot]
     python benchmarks/attention.py [--chips=v5e:2x2,v6e:2x2] [--lengths=2048]
 
-Compiles our kernels and jax's flash_attention and splash_attention for one
-full row, bfloat16, heads of 64, and counts the bundles that a head takes (see
-nomic_jax/kernels/bundles.py). What lies around a kernel is not counted: jax's
-want [B, H, S, d], so transposes. jax's take the best of some block sizes, ours
-those of its table, which `python -m nomic_jax.kernels.tune` wrote.
+Compiles our kernels and jax's flash_attention and splash_attention for rows of
+one text and of eight (`--texts`), bfloat16, heads of 64, and counts the bundles
+that a head takes (see nomic_jax/kernels/bundles.py). jax's mask by segment, and
+skip nothing. What lies around a kernel is not counted: jax's want [B, H, S, d],
+so transposes. jax's take the best of some block sizes, ours those of its table,
+which `python -m nomic_jax.kernels.tune` wrote.
 """
 
 import argparse
 import functools
+import itertools
 import os
 import re
 
@@ -31,6 +33,7 @@ import numpy as np  # noqa: E402
 
 from nomic_jax.kernels import blocks  # noqa: E402
 from nomic_jax.kernels import bundles  # noqa: E402
+from nomic_jax.kernels import common  # noqa: E402
 from nomic_jax.kernels.attention import Attention  # noqa: E402
 
 _LISTINGS = bundles.start()
@@ -46,47 +49,53 @@ def main() -> None:
   parser = argparse.ArgumentParser()
   parser.add_argument("--chips", default="v5e:2x2,v6e:2x2")
   parser.add_argument("--lengths", default="2048")
+  parser.add_argument("--texts", default="1,8", help="of equal length, a row")
   flags = parser.parse_args()
   names = list(SYSTEMS)
   print("Thousands of bundles a head (blocks), ours over the better of jax's:")
   for line in (
-      ["chip", "tokens", *(f"{way}: {n}" if n == "ours" else n
-                           for way in ("forward", "backward")
-                           for n in (*names, "ratio"))], ["---"] * 10):
+      ["chip", "tokens", "texts", *(
+          f"{way}: {n}" if n == "ours" else n
+          for way in ("forward", "backward") for n in (*names, "ratio"))],
+      ["---"] * 11):
     print("| " + " | ".join(line) + " |")
-  for chip in flags.chips.split(","):
-    for length in map(int, flags.lengths.split(",")):
-      best = [_best(make, chip, length) for make in SYSTEMS.values()]
-      line = [chip.partition(":")[0], f"{length:,}"]
-      for way in (0, 1):
-        ours, *others = (b[way] for b in best)
-        line += [f"{cycles / 1e3:.2f} ({block[0]}/{block[1]})"
-                 for cycles, block in (ours, *others)]
-        line.append(f"{ours[0] / min(cycles for cycles, _ in others):.2f}")
-      print("| " + " | ".join(line) + " |", flush=True)
+  for chip, length, texts in itertools.product(
+      flags.chips.split(","), map(int, flags.lengths.split(",")),
+      map(int, flags.texts.split(","))):
+    best = [_best(make, chip, length, texts) for make in SYSTEMS.values()]
+    line = [chip.partition(":")[0], f"{length:,}", str(texts)]
+    for way in (0, 1):
+      ours, *others = (b[way] for b in best)
+      line += [f"{cycles / 1e3:.2f} ({block[0]}/{block[1]})"
+               for cycles, block in (ours, *others)]
+      line.append(f"{ours[0] / min(cycles for cycles, _ in others):.2f}")
+    print("| " + " | ".join(line) + " |", flush=True)
 
 
-def _best(make, chip, length):
+def _best(make, chip, length, texts):
   """Bundles and blocks of the fewest, forward and backward."""
   tried = []
   for block in _BLOCKS:
     # Ours has its blocks from its table.
     if length % max(block) == 0 and (make is not _ours or not tried):
-      tried.append(_try(make, chip, length, block))
+      kernels, count = _kernels(make, chip, length, block)
+      forward, backward, *sizes = (
+          count(kernels, texts) if kernels else (float("inf"),) * 2)
+      tried.append((forward, backward, sizes[0] if sizes else (block, block)))
   return [min((t[n], t[2][n]) for t in tried) for n in (0, 1)]
 
 
-def _try(make, chip, length, block):
-  """Bundles a head, forward and backward; infinite where it fails."""
+@functools.cache
+def _kernels(make, chip, length, block):
+  """What the compiler lists, and how it is counted; nothing if it fails."""
   try:
-    function, width, count = make(length, block)
-    text = _compile(function, width, chip, length)
-    forward, backward, *sizes = count(dict(bundles.kernels(text, _LISTINGS)))
-    return forward, backward, sizes[0] if sizes else (block, block)
+    function, shapes, count = make(length, block)
+    text = _compile(function, shapes, chip, length)
+    return dict(bundles.kernels(text, _LISTINGS)), count
   except Exception as e:  # a failure is a result: blocks too large for VMEM
     print(f"  {chip} {length} {block}: {type(e).__name__} "
           f"{str(e).splitlines()[0][:150]}", flush=True)
-    return float("inf"), float("inf"), (block, block)
+    return None, None
 
 
 def _compile(function, shapes, chip, length):
@@ -115,8 +124,13 @@ def _ours(length, block):
         jnp.ones((rows, length), jnp.int32), (angle, angle), qkv.dtype)
     return a(qkv, prepared, _HEADS)
 
-  def count(kernels):
-    found = bundles.of_flash_tpu(kernels, length, tuple(sizes))
+  def count(kernels, texts):
+    queries, keys, back_queries, back_keys = sizes
+    ids = 1 + np.arange(length)[None] * texts // length
+    visits = [
+        float(np.diff(common.ranges(ids, *pair, None), axis=1).sum())
+        for pair in ((queries, keys), (back_keys, back_queries))]
+    found = bundles.of_flash_tpu(kernels, length, tuple(sizes), visits)
     return found.forward / 2, found.backward / 2, (  # two share lanes
         tuple(sizes[:2]), tuple(sizes[2:]))
 
@@ -153,7 +167,7 @@ def _flash(length, block):
         q, k, v, segment_ids=flash_attention.SegmentIds(ids, ids),
         block_sizes=sizes)
 
-  count = lambda kernels: (
+  count = lambda kernels, texts: (
       _flat(kernels, "^(?!.*(dkv|dq|bwd)).*$", length, block),
       _flat(kernels, "dkv|dq|bwd", length, block))
   return attend, [((1, _SIZE // length, length, 64), jnp.bfloat16)] * 3, count
@@ -174,7 +188,7 @@ def _splash(length, block):
     ids = jnp.ones((length,), jnp.int32)
     return kernel(q, k, v, segment_ids=module.SegmentIds(ids, ids))
 
-  count = lambda kernels: (
+  count = lambda kernels, texts: (
       _flat(kernels, "fwd", length, block),
       _flat(kernels, "bwd|dkv|dq", length, block))
   return attend, [((_SIZE // length, length, 64), jnp.bfloat16)] * 3, count
