@@ -7,6 +7,7 @@ Nothing heavy is imported before a job starts, so --help answers at once.
 
 import argparse
 import os
+import select
 import sys
 from typing import Sequence
 
@@ -57,7 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"nomic-jax: error: {missing} is not installed; pip install "
           f"'nomic_jax[{_EXTRAS[missing]}]' brings it", file=sys.stderr)
     return 2
-  except BrokenPipeError:  # who reads has had enough, as `head` has
+  except BrokenPipeError:
+    output = select.poll()
+    output.register(sys.stdout, 0)
+    if not output.poll(0):
+      raise  # it was another pipe or connection
+    # Who reads has had enough, as `head` has.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 141
   except KeyboardInterrupt:

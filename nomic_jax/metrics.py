@@ -8,7 +8,7 @@ import math
 import os
 import pathlib
 import time
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Iterable, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -27,7 +27,8 @@ class MetricsFile:
   Attributes:
     seconds: of training until the last line.
     unfinished: steps' numbers that the next line is to begin with: a run that
-      was stopped had written a line for them out of turn.
+      was stopped had written a line for them out of turn. It stays in the
+      file, should this run be killed, and `read` leaves it out.
   """
 
   def __init__(
@@ -39,10 +40,9 @@ class MetricsFile:
     But none that is out of turn, since they cannot take it back.
     """
     self._trackers = trackers
-    kept = [row for row in read(path) if row["step"] <= resume_step]
-    self.unfinished: list[dict] = []
-    if kept and "unfinished" in kept[-1]:
-      self.unfinished = kept.pop()["unfinished"]
+    kept = _in_turn(
+        row for row in _lines(path) if row["step"] <= resume_step)
+    self.unfinished = kept[-1].get("unfinished", []) if kept else []
     text = "".join(json.dumps(r) + "\n" for r in kept)
     self._path = path
     if buckets.is_remote(path):
@@ -250,7 +250,18 @@ def lower_is_better(name: str) -> bool:
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
   """Rows of a metrics file; none if it is missing; a torn last line is left.
+
+  Without those that were out of turn and that the next took in.
   """
+  return _in_turn(_lines(path))
+
+
+def _in_turn(rows: Iterable[dict]) -> list[dict]:
+  rows = list(rows)
+  return [r for r in rows[:-1] if "unfinished" not in r] + rows[-1:]
+
+
+def _lines(path: pathlib.Path) -> list[dict[str, Any]]:
   if not path.is_file():
     return []
   rows = []

@@ -258,3 +258,12 @@ def test_a_reader_that_has_had_enough_is_no_error():
       stdout=start, stderr=subprocess.PIPE, text=True, check=False)
   os.close(start)
   assert (run.returncode, run.stderr) == (141, "")
+
+
+def test_a_connection_that_broke_is_one(monkeypatch):
+  def broken(arguments):
+    raise BrokenPipeError("a bucket's")
+
+  monkeypatch.setitem(main._RUNS, "plot", broken)
+  with pytest.raises(BrokenPipeError, match="bucket"):
+    main.main(["plot", "x", "--output=o"])

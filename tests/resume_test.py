@@ -164,14 +164,23 @@ def test_another_seed_is_another_model(place, whole):
 def test_stopped_twice_by_sigterm_the_curve_shows_nothing(place, whole):
   workdir = place / "stopped-twice"
   file = workdir / "metrics.jsonl"
-  for step in (19, 22):
-    training = _start(place, "mlm", workdir, held=str(step))
+
+  def start_until(held, line):
+    training = _start(place, "mlm", workdir, held=str(held))
     assert training.wait_for(lambda: any(
-        row["step"] == step - 1 for row in metrics.read(file)))
+        row["step"] == line for row in metrics.read(file)))
+    return training
+
+  def stop(training, step):
     training.terminate()
     status, _, err = training.finish()
     assert status == 75 and checkpoint.latest_step(workdir) == step, err
     assert metrics.read(file)[-1]["step"] == step
+
+  stop(start_until(held=17, line=16), 17)
+  # Killed between its first line and its first checkpoint: from 17 once more.
+  start_until(held=19, line=18).kill()
+  stop(start_until(held=22, line=21), 22)
   _train(place, "mlm", workdir)
   params, iterator, lines = _outcome(workdir)
   expected = _outcome(whole("mlm"))

@@ -133,7 +133,7 @@ def timed(device: Any, length: int, dtype: str) -> Iterator[Record]:
         f"there is no kernel for {device.platform}; give --chips to tune for "
         "TPUs that are not there"
     )
-  rows = max(2**16 // length, 2)
+  rows = max(2**15 // length, 2)
   for pair in pairs(kernel, length):
     attention = Attention(
         kernel, device=device.device_kind, blocks=(*pair, *pair))
