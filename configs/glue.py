@@ -12,9 +12,10 @@ nomic-jax sweep --config=configs/glue.py:cola --workdir=runs/cola \
   --metric=dev/matthews --median=seed
 
 The tasks are TASKS. The paper starts rte, stsb and mrpc from what mnli gave:
---config.init_from=runs/mnli/... MNLI's other dev file is the evaluator
-`mismatched`. Of hub data sets (nyu-mll/glue), prepare the .parquet files with
---query_column and --document_column.
+--config.init_from=runs/mnli/... MNLI has two dev files: give the mismatched
+one with --config.evaluators.mismatched.data.path, or skip it with
+--config.evaluators.mismatched.every=0. Of hub data sets (nyu-mll/glue),
+prepare the .parquet files with --query_column and --document_column.
 """
 
 import common
@@ -56,7 +57,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
         kind="labels", every=0, metrics=metrics,
         data=dict(path="", split="train"),
     ))
-  c.evaluators.dev.every = rows // batch  # an epoch
+    c.evaluators[name].every = rows // batch  # an epoch
   return c
 
 

@@ -5,12 +5,14 @@
 import json
 
 import jax
+import ml_collections
 import numpy as np
 import pytest
 
 from nomic_jax import config_flags
 from nomic_jax import start
 from nomic_jax.data import dataset
+from nomic_jax.data import labels as labels_data
 from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.data.prepare import prepare
 from nomic_jax.data.readers import bad as bad_lib
@@ -130,6 +132,42 @@ def test_a_task_is_learnt_and_every_dev_row_is_scored_once(tmp_path):
   assert last["dev/accuracy"] == pytest.approx(np.mean(right))
 
 
+def test_pairs_are_truncated_as_transformers_truncates_them():
+  transformers = pytest.importorskip("transformers")
+  plain = tiny.words()
+  theirs = transformers.PreTrainedTokenizerFast(
+      tokenizer_object=plain, pad_token="[PAD]", cls_token="[CLS]",
+      sep_token="[SEP]")
+  text = lambda count, start: " ".join(
+      tiny.WORDS[(start + i) % 10] for i in range(count))
+  lengths = [(40, 5), (5, 40), (30, 30), (31, 30), (12, 18), (3, 2), (40, 0)]
+  rows = [
+      {"query": text(a, i) if b else "", "document": text(b, i + 3) if b else (
+          text(a, i)), "labels": [0.0], "location": ""}
+      for i, (a, b) in enumerate(lengths)]
+  config = ml_collections.ConfigDict(dict(
+      batch_size=len(rows), row_length=24, slots=1, rows_multiple=1,
+      text_length=24, labels=1, classes=2))
+  (batch, _), = labels_data.one_pass(rows, plain, config, 0, 1)
+  assert plain.truncation is None  # the caller's own stays as it was
+  for row, place in zip(rows, batch["text"][0]):
+    texts = [t for t in (row["query"], row["document"]) if t]
+    expected = theirs(
+        *texts, truncation=True, max_length=24, return_token_type_ids=True)
+    ids = expected["input_ids"]
+    assert batch["ids"][0, place, :len(ids)].tolist() == ids
+    assert not batch["ids"][0, place, len(ids):].any()
+    assert batch["types"][0, place, :len(ids)].tolist() == (
+        expected["token_type_ids"])
+  # Control: cutting the joined pair's end would lose a whole second text.
+  ids = batch["ids"][0, batch["text"][0][0]].tolist()
+  separator = plain.token_to_id("[SEP]")
+  assert ids.index(separator) == 24 - 1 - 5 - 1 and ids[-1] == separator
+  config.text_length = 4
+  with pytest.raises(UserError, match="text_length: 4 tokens .* 5 or more"):
+    next(labels_data.one_pass(rows, plain, config, 0, 1))
+
+
 def test_the_recipe_is_the_papers(capsys):
   config = config_flags.load([f"{CONFIG}:mrpc", "--config.data.batch_size=32"])
   assert config.steps == 36_680 // 32
@@ -138,6 +176,10 @@ def test_the_recipe_is_the_papers(capsys):
   config = config_flags.load([f"{CONFIG}:stsb", "--config.steps=7"])
   assert (config.loss.kind, config.loss.labels, config.steps) == (
       "regression", 1, 7)
+  config = config_flags.load([f"{CONFIG}:mnli"])
+  epoch = 392_702 // 16
+  assert [e.every for n, e in config.evaluators.items() if n != "eval"] == (
+      [epoch, epoch])  # matched and mismatched
   assert main(["train", f"{CONFIG}:mnil", "--workdir=x"]) == 2
   assert "no such task; expected one of cola" in capsys.readouterr().err
 

@@ -31,7 +31,8 @@ def batches(
     tokenizer: adds the special tokens itself.
     config: batch_size (rows, all hosts), row_length, slots (texts in a row),
       rows_multiple (rows of tokens are made up to a multiple of it),
-      text_length (tokens, special ones included; the rest is cut), labels
+      text_length (tokens, special ones included; a longer text loses its
+      end, and of a longer pair the longer text does, token by token), labels
       (the most of a text), classes (labels are 0 to classes - 1; 0: they are
       any numbers).
     seed: of the order.
@@ -51,6 +52,7 @@ def batches(
         "them at once; set it to false"
     )
   size = config.batch_size
+  tokenizer = _truncating(tokenizer, config)
   _check_hosts(config, hosts)
   if size > len(source):
     raise UserError(
@@ -84,6 +86,7 @@ def one_pass(
   Arguments are those of `batches`. Yields a host's share of each batch, and
   the labels [N, config.labels] of the whole batch.
   """
+  tokenizer = _truncating(tokenizer, config)
   _check_hosts(config, hosts)
   for start in range(0, len(source), config.batch_size):
     stop = min(start + config.batch_size, len(source))
@@ -100,6 +103,28 @@ def _check_hosts(config: ml_collections.ConfigDict, hosts: int) -> None:
           f"config.data.{name}: {config[name]} rows do not divide over {hosts} "
           f"hosts; try {max(config[name] // hosts, 1) * hosts}"
       )
+
+
+def _truncating(
+    tokenizer: tokenizers.Tokenizer, config: ml_collections.ConfigDict
+) -> tokenizers.Tokenizer:
+  """A copy that truncates to `text_length`, a pair longest first.
+
+  So neither text of a pair is lost to the other: it is what transformers'
+  tokenizers do when told `truncation=True`, and so contrastors for GLUE.
+
+  Raises:
+    UserError: if no token of both texts would fit.
+  """
+  least = tokenizer.num_special_tokens_to_add(True) + 2
+  if config.text_length < least:
+    raise UserError(
+        f"config.data.text_length: {config.text_length} tokens do not hold a "
+        f"pair of texts; expected {least} or more"
+    )
+  copy = tokenizers.Tokenizer.from_str(tokenizer.to_str())
+  copy.enable_truncation(config.text_length, strategy="longest_first")
+  return copy
 
 
 def _share(
@@ -119,16 +144,13 @@ def _collate(
   """Texts and labels of rows to arrays; see `batches`."""
   texts = [tuple(filter(None, (r["query"], r["document"]))) for r in rows]
   texts = [pair if len(pair) == 2 else pair[0] for pair in texts]
-  length = config.text_length
-  cut = lambda ids: (
-      ids if len(ids) <= length else ids[:length - 1] + ids[-1:])
   encoded = tokenizer.encode_batch_fast(texts)
   pack_rows = functools.partial(
       pack, row_length=config.row_length, slots=config.slots,
       rows_multiple=config.rows_multiple)
   packed = pack_rows(
-      [cut(e.ids) for e in encoded], pad_id=tokenizer.token_to_id("[PAD]"))
-  types = pack_rows([cut(e.type_ids) for e in encoded])  # in the same places
+      [e.ids for e in encoded], pad_id=tokenizer.token_to_id("[PAD]"))
+  types = pack_rows([e.type_ids for e in encoded])  # in the same places
   content = np.zeros(len(packed.ids) * config.slots, np.int32)
   content[packed.slot_of] = 1
   return {
