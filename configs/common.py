@@ -3,6 +3,7 @@
 """What the three trainings share: one shape of config, sizes by name."""
 
 import difflib
+from typing import Sequence
 
 import ml_collections
 
@@ -24,15 +25,36 @@ ENCODERS = {
 
 def size_of(arg: str | None) -> str:
   """The part after the colon of --config=FILE.py:SIZE; default paper."""
-  size = arg or "paper"
-  if size not in SIZES:
-    near = difflib.get_close_matches(size, SIZES, n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    raise ValueError(
-        f"--config=...:{size}: no such size; expected one of "
-        f"{', '.join(SIZES)}.{hint}"
-    )
-  return size
+  return size_and_variant(arg, ())[0]
+
+
+def size_and_variant(
+    arg: str | None, variants: Sequence[str]
+) -> tuple[str, str]:
+  """What follows the colon of --config=FILE.py:VARIANT,SIZE.
+
+  Args:
+    arg: a size, a variant, both with a comma between, or nothing.
+    variants: other recipes of the file.
+
+  Returns:
+    The size, by default paper; and the variant, by default "".
+  """
+  size, variant = "paper", ""
+  for part in (arg or "paper").split(","):
+    if part in SIZES:
+      size = part
+    elif part in variants:
+      variant = part
+    else:
+      known = (*SIZES, *variants)
+      near = difflib.get_close_matches(part, known, n=1)
+      hint = f" Did you mean '{near[0]}'?" if near else ""
+      raise ValueError(
+          f"--config=...:{arg}: no such size; expected one of "
+          f"{', '.join(known)}.{hint}"
+      )
+  return size, variant
 
 
 def base(size: str) -> ml_collections.ConfigDict:

@@ -8,6 +8,13 @@ nomic-jax train --config=configs/distill.py --workdir=runs/student \
 
 `encoder.projection` is the teacher's width. loss.kind=kd compares
 similarities alone and does without.
+
+:kd and :mse are contrastors' two recipes (distill.yaml and
+contrastive_finetune_distill.yaml): its student, which pools the first token,
+and its loss. The teacher of kd is Snowflake's arctic-embed-m-v1.5, whose prompt
+stands before queries alone; that of mse nomic-embed-text-v2-moe, whose experts
+this project does not read, so give another. A size may follow, as in
+:kd,miniature.
 """
 
 import common
@@ -15,8 +22,8 @@ import ml_collections
 
 
 def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
-  """`arg` is paper (default), quickstart or miniature."""
-  size = common.size_of(arg)
+  """`arg` is paper (default), quickstart or miniature; kd or mse."""
+  size, variant = common.size_and_variant(arg, ("kd", "mse"))
   c = common.base(size)
   common.pairs(c)
   c.steps = 6_612
@@ -45,6 +52,18 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     c.data.batch_size, c.data.rows_multiple = 16, 8
     c.optimizer.warmup = "1 steps"
     c.checkpoint.every = 2
+  if variant:
+    c.loss.kind = variant
+    c.loss.temperature = {"kd": 0.2, "mse": 1.0}[variant]
+    c.encoder.pooling = "cls"
+  if variant == "kd":
+    c.encoder.projection = 0
+    c.data.query_prompt = (
+        "Represent this sentence for searching relevant passages: ")
+    c.data.document_prompt = ""
+  elif variant == "mse" and size == "paper":
+    c.steps = 4_022  # one epoch of 1,029,632 rows, v2's fine-tuning set
+    c.optimizer.warmup = "100 steps"
   return c
 
 

@@ -6,6 +6,10 @@ nomic-jax train --config=configs/finetune.py --workdir=runs/finetune \
   --config.init_from=runs/contrastive --config.data.path=data/mined
 
 On two CPU cores: --config=configs/finetune.py:quickstart
+
+:v1.5 is nomic-embed-text-v1.5's (five nested widths, and a LayerNorm of the
+pooled vector before it is cut), :ablated v1-ablated's, on the mixture of that
+name; a size may follow, as in :v1.5,miniature.
 """
 
 import common
@@ -13,8 +17,8 @@ import ml_collections
 
 
 def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
-  """`arg` is paper (default), quickstart or miniature."""
-  size = common.size_of(arg)
+  """`arg` is paper (default), quickstart or miniature; v1.5 or ablated."""
+  size, variant = common.size_and_variant(arg, ("v1.5", "ablated"))
   c = common.base(size)
   common.pairs(c)
   c.steps = 6_612  # one epoch of 1,692,672 rows
@@ -48,6 +52,14 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     c.optimizer.learning_rate = 1e-3
     c.optimizer.warmup = "1 steps"
     c.checkpoint.every = 2
+  if variant == "v1.5":
+    c.encoder.pooled_norm = True
+    width = c.encoder.width
+    c.loss.matryoshka_dims = tuple(
+        d for d in (64, 128, 256, 512, 768) if d <= width
+    ) if size == "paper" else (width // 4, width // 2, width)
+  elif variant == "ablated" and size == "paper":
+    c.steps = 4_119  # one epoch of 1,054,464 rows
   return c
 
 

@@ -7,8 +7,12 @@ As data for `specification`, which makes the .yaml file that
 
     python configs/mixtures.py pretrain s3://my-bucket > pretrain.yaml
 
-Rows are those left after consistency filtering; each is a multiple of the
-batch size (16,384 pairs, 256 triplets), so every batch is of one source.
+pretrain, finetune and ablated are the paper's. Their rows, of which
+contrastors' data loader uses whole batches of each shard alone, add up to the
+paper's totals, and each source's are a multiple of the batch (16,384 pairs, 256
+triplets). `nomic-jax prepare` reads all rows of the shards unless told
+--whole_batches. bge and distill are later mixtures of contrastors; how many
+rows their sources have is not published, so theirs is 0.
 """
 
 import json
@@ -23,6 +27,10 @@ class Prompts(NamedTuple):
   document: str
   query_only: bool = False
 
+
+# The prompt of Snowflake's Arctic models, of which distill is the student.
+ARCTIC = Prompts(
+    "Represent this sentence for searching relevant passages", "", True)
 
 # The conventions by which MTEB's kinds of task are asked as well.
 RETRIEVAL = Prompts("search_query", "search_document")
@@ -40,7 +48,10 @@ MTEB = {
 
 
 class Dataset(NamedTuple):
-  """One source: where it is, what stands before its texts, how many rows."""
+  """One source: where it is, what stands before its texts, how many rows.
+
+  `rows` is 0 where the number is not published.
+  """
 
   name: str
   folder: str
@@ -183,7 +194,59 @@ FINETUNE = Mixture("contrastive", "triplet", (
         RETRIEVAL, ("query", "document", "negatives"), 139_776),
 ))
 
-MIXTURES = {"pretrain": PRETRAIN, "finetune": FINETUNE}
+_OF_FINETUNE = {d.name: d for d in FINETUNE.datasets}
+
+# Symmetric prompts where FINETUNE has none before documents. The paper says
+# that v1-ablated has no data of MEDI; the published list keeps medi_wiki.
+ABLATED = Mixture("contrastive", "triplet", (
+    _OF_FINETUNE["msmarco"],
+    _OF_FINETUNE["nq_triples"],
+    _OF_FINETUNE["nli_triplets"],
+    _OF_FINETUNE["reddit"]._replace(prompts=CLUSTERING),
+    _OF_FINETUNE["medi_wiki"]._replace(prompts=CLASSIFICATION),
+))
+
+
+def _mined(
+    names: dict[str, str], bucket: str, prompts: Prompts
+) -> dict[str, Dataset]:
+  """Five shards each of (query, pos, neg), by name: their folder."""
+  return {
+      name: Dataset(
+          name, folder, 5, prompts, ("query", "pos", "neg"), 0, bucket)
+      for name, folder in names.items()}
+
+
+_BGE = _mined(
+    {"msmarco": "msmarco", "nq_triples": "nq", "hotpot": "hotpotqa",
+     "fever": "fever"},
+    "bge-m3-bge-m3-filtered", RETRIEVAL)
+BGE = Mixture("contrastive", "triplet", (
+    _BGE["msmarco"],
+    _BGE["nq_triples"],
+    _OF_FINETUNE["nli_triplets"],
+    _OF_FINETUNE["reddit"]._replace(prompts=CLUSTERING),
+    *(_OF_FINETUNE[f"medi_{name}"]._replace(prompts=CLASSIFICATION)
+      for name in ("wiki", "stackexchange", "flickr", "supernli")),
+    _BGE["hotpot"],
+    _BGE["fever"],
+))
+
+# Mined with Stella, at 95 % of the positive's similarity.
+DISTILL = Mixture("beir-stella", "triplet", (
+    *_mined(
+        {"fever": "fever_95.0pct", "hotpot": "hotpotqa_95.0pct",
+         "msmarco": "msmarco_95.0pct", "nq": "nq_95.0pct"},
+        "beir-stella", ARCTIC).values(),
+    *_mined({"stack": "stackexchange-title-body_95.0pct"},
+            "stackexchange-title-body-stella", ARCTIC).values(),
+    *_mined({"squad": "squad_95.0pct"}, "squad-stella", ARCTIC).values(),
+))
+
+MIXTURES = {
+    "pretrain": PRETRAIN, "finetune": FINETUNE, "ablated": ABLATED,
+    "bge": BGE, "distill": DISTILL,
+}
 
 
 def specification(mixture: Mixture, root: str = "s3://") -> dict:
@@ -211,7 +274,7 @@ def specification(mixture: Mixture, root: str = "s3://") -> dict:
 
 if __name__ == "__main__":
   if len(sys.argv) not in (2, 3) or sys.argv[1] not in MIXTURES:
-    sys.exit("usage: mixtures.py pretrain|finetune [ROOT]")
+    sys.exit(f"usage: mixtures.py {'|'.join(MIXTURES)} [ROOT]")
   # JSON is yaml too.
   print(json.dumps(specification(MIXTURES[sys.argv[1]], *sys.argv[2:]),
                    indent=1))

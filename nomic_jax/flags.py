@@ -172,8 +172,9 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
                      "or keep it as it is"))
   p.add_argument("--depth", type=int, default=100,
                  help="nearest documents looked at for each query")
-  p.add_argument("--margin", type=float, default=0.95,
-                 help="no negative scores above this share of the positive")
+  p.add_argument("--margin", type=_share_or_none, default=0.95, help=(
+      "no negative scores above this share of the positive; none: whatever it "
+      "scores"))
   p.add_argument("--skip", type=int, default=0,
                  help="leave out this many of the nearest")
   p.add_argument("--corpus", type=_listed, default=[], metavar="PATH,...",
@@ -230,6 +231,12 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   p.add_argument("--baseline", action="append", default=[], help=(
       "what the others are to beat: bm25, bm25-tuned or the NAME of a --model; "
       "repeatable, the strongest counts"))
+  p.add_argument("--dim", type=_whole_numbers, default=[], metavar="N,...",
+                 help=("score each model with its vectors cut to these "
+                       "dimensions, such as 768,512,256,128,64"))
+  p.add_argument("--max_tokens", type=int, help=(
+      "cut texts to so many tokens, such as 512 as MTEB's tasks always do; "
+      "tasks whose name says a length keep theirs"))
   p.add_argument("--curves", action="store_true", help=(
       "also with fewer dimensions, and as int8 and binary; makes a .png"))
   p.add_argument("--output", required=True, help=(
@@ -254,3 +261,11 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
 
 def _listed(text: str) -> list[str]:
   return [name for name in text.split(",") if name]
+
+
+def _whole_numbers(text: str) -> list[int]:
+  return [int(number) for number in _listed(text)]
+
+
+def _share_or_none(text: str) -> float | None:
+  return None if text == "none" else float(text)

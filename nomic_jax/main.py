@@ -189,7 +189,7 @@ def _evaluate(a: argparse.Namespace) -> None:
 
   evaluate(
       a.model, a.tasks.split(","), a.output, baselines=a.baseline, data=a.data,
-      with_curves=a.curves)
+      with_curves=a.curves, dims=a.dim, max_tokens=a.max_tokens)
 
 
 def _search(a: argparse.Namespace) -> None:

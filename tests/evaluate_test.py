@@ -83,6 +83,41 @@ def test_table_and_json(place, capsys):
   assert models["good"].calls == [("search_document", 4), ("search_query", 4)]
 
 
+def test_each_dimension_is_scored_and_texts_are_embedded_once(place, capsys):
+  path, models = place
+  job = dict(models=[f"{path}/good"], tasks=[f"{path}/data"],
+             baselines=["good"], output=path / "dims.json")
+  written = evaluate(**job, dims=[6, 2])
+  assert models["good"].calls == [("search_document", 4), ("search_query", 4)]
+  assert written["baselines"] == ["good@6", "good@2"]
+  found = {m["name"]: m["tasks"]["data"]["scores"]["nDCG@10"]
+           for m in written["models"]}
+  # Two dimensions tell red and green, and neither blue nor large.
+  assert found == {"good@6": 1.0, "good@2": pytest.approx(
+      (1 + 1 + 1 / np.log2(3) + 1 / np.log2(4)) / 4, abs=0.2)}
+  assert found["good@2"] < 1
+  whole = evaluate(**job)["models"][0]["tasks"]["data"]["scores"]["nDCG@10"]
+  assert whole == found["good@6"]
+  with pytest.raises(UserError, match="--dim=7: good has vectors of 6"):
+    evaluate(**job, dims=[2, 7])
+
+
+def test_texts_are_cut_for_local_folders_too(place):
+  path, models = place
+  seen = []
+  model = models["good"]
+  usual = model.encode
+  model.encode = lambda *a, **k: seen.append(model.max_tokens) or usual(
+      *a, **k)
+  job = dict(models=[f"{path}/good"], tasks=[f"{path}/data"],
+             output=path / "cut.json")
+  evaluate(**job, max_tokens=12)
+  evaluate(**job, max_tokens=500)  # more than it reads: another fingerprint
+  assert seen == [12, 12, 99, 99] and model.max_tokens == 99
+  with pytest.raises(UserError, match="--max_tokens=2: expected 3 or more"):
+    evaluate(**job, max_tokens=2)
+
+
 def test_known_results_are_kept_until_the_weights_change(place):
   path, models = place
   job = dict(

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from nomic_jax import flags
 from nomic_jax.curate import mine
 from nomic_jax.data import dataset
 from nomic_jax.errors import UserError
@@ -95,6 +96,13 @@ def test_margin_is_a_share_of_the_least_similar_positive(tmp_path):
   assert rows[0]["negatives"] == rows[1]["negatives"] == ["twin@50", "far@60"]
   rows, _ = _mined(tmp_path, _FAN, "loose", negatives=2, margin=0.97)
   assert rows[0]["negatives"] == ["near@25", "twin@50"]
+
+
+def test_the_command_takes_no_margin_as_none():
+  command = ["mine", "--model=m", "--input=i", "--output=o"]
+  margin = lambda *more: flags.parser()[0].parse_args([*command, *more]).margin
+  assert (margin(), margin("--margin=0.9"), margin("--margin=none")) == (
+      0.95, 0.9, None)
 
 
 def test_margin_below_zero_is_stricter_too(tmp_path):

@@ -7,7 +7,7 @@ import importlib
 import json
 import math
 import pathlib
-from typing import Sequence
+from typing import Mapping, Sequence
 
 import nomic_jax
 from nomic_jax.errors import UserError, nearest
@@ -26,6 +26,10 @@ from nomic_jax.evaluation.task import Task
 from nomic_jax.files import replacing
 
 
+# Of a text: where it starts, where it ends, and something between.
+_FEWEST_TOKENS = 3
+
+
 def evaluate(
     models: Sequence[str],
     tasks: Sequence[str],
@@ -33,6 +37,8 @@ def evaluate(
     baselines: Sequence[str] = (),
     data: str | None = None,
     with_curves: bool = False,
+    dims: Sequence[int] = (),
+    max_tokens: int | None = None,
 ) -> dict:
   """Scores models on tasks, prints tables and writes them to files.
 
@@ -49,21 +55,30 @@ def evaluate(
     data: folder where the data of tasks given by name may lie.
     with_curves: also score with fewer dimensions and bits, which makes a
       .png beside `output`.
+    dims: score each model with its vectors cut to each of these, as NAME@DIM.
+    max_tokens: cut texts to so many tokens, if a model would read more; tasks
+      that say how much of a text is read keep their own.
 
   Returns:
     What is written to `output`.
 
   Raises:
     UserError: for an unknown baseline or task, a missing model, a name used
-      twice, an empty task, embeddings that are not finite.
+      twice, an empty task, a dimension that a model does not have, embeddings
+      that are not finite.
   """
   places = paths.named_paths(models, "--model", reserved=[*bm25.BASELINES])
+  cuts_of = {n: {f"{n}@{dim}": dim for dim in dims} or {n: None}
+             for n in places}
+  # The name of a model stands for it at each of the dimensions.
+  baselines = [b for name in baselines for b in cuts_of.get(name, [name])]
+  choices = [*bm25.BASELINES, *(cut for cuts in cuts_of.values()
+                                for cut in cuts)]
   for name in baselines:
-    if name not in bm25.BASELINES and name not in places:
+    if name not in choices:
       raise UserError(
           f"--baseline={name}: unknown; expected one of "
-          f"{', '.join([*bm25.BASELINES, *places])}."
-          f"{nearest(name, [*bm25.BASELINES, *places])}"
+          f"{', '.join(choices)}.{nearest(name, choices)}"
       )
   if not any(tasks) or not (places or baselines):
     raise UserError(
@@ -75,6 +90,11 @@ def evaluate(
         f"--output={output}: expected a name that ends in .json")
   if data and not pathlib.Path(data).is_dir():
     raise UserError(f"--data={data}: no such folder")
+  if max_tokens is not None and max_tokens < _FEWEST_TOKENS:
+    raise UserError(
+        f"--max_tokens={max_tokens}: expected {_FEWEST_TOKENS} or more, of "
+        "which two mark the ends of a text")
+  _check_dims(dims, places)
   if with_curves:
     importlib.import_module("matplotlib")  # better missing now than later
   read = tasks_lib.find(tasks, pathlib.Path(data) if data else None)
@@ -83,15 +103,26 @@ def evaluate(
   results = []
 
   def score(name, path, system, curves_too):
-    results.append({"name": name, "path": path, "tasks": {}})
-    fingerprint = system.fingerprint()
+    cuts = cuts_of.get(name, {name: None})
+    added = [{"name": n, "path": path, "tasks": {}} for n in cuts]
+    results.extend(added)
+    fingerprint = {
+        n: (system.at(dim) if dim else system).fingerprint()
+        for n, dim in cuts.items()}
     for task in read:
       if isinstance(system, systems.Lexical) and not task.lexical:
         continue
-      key = vectors.text_fingerprint(
-          fingerprint, prints[task.name], task.metrics, compare.DRAWS)
-      results[-1]["tasks"][task.name] = _result(
-          name, system, task, key, known, curves_too and task.kind != "mteb")
+      # Texts are embedded once for all dimensions. What mteb holds of a task
+      # is large, so that vectors are kept only if they are needed again.
+      keep = path and (task.kind != "mteb" or len(cuts) > 1)
+      with system.remembering() if keep else contextlib.nullcontext():
+        for result, (each, dim) in zip(added, cuts.items()):
+          key = vectors.text_fingerprint(
+              fingerprint[each], prints[task.name], task.metrics,
+              compare.DRAWS)
+          result["tasks"][task.name] = _result(
+              each, system.at(dim) if dim else system, task, key, known,
+              curves_too and task.kind != "mteb" and result is added[0])
       if output:
         with replacing(_partial(output)) as temporary:
           temporary.write_text(json.dumps({"models": results}))
@@ -101,7 +132,10 @@ def evaluate(
       score(name, None, systems.Lexical(name), False)
   for name, path in places.items():
     print(f"{name}: {path}")
-    score(name, str(path), systems.Dense(nomic_jax.load(path)), with_curves)
+    system = systems.Dense(nomic_jax.load(path))
+    with (system.limited(max_tokens) if max_tokens
+          else contextlib.nullcontext()):
+      score(name, str(path), system, with_curves)
   written = {
       "tasks": {
           t.name: {
@@ -164,12 +198,23 @@ def _result(
       not with_curves or "curve" in known[key]):
     print(f"{name} on {task.name}: already in the output file, kept")
     return known[key]
-  keep = task.kind != "mteb" and not lexical
-  with system.remembering() if keep else contextlib.nullcontext():
-    found = {"fingerprint": key} | _scored(name, system, task)
-    if with_curves:
-      found["curve"] = curves.curve(task, system)
+  found = {"fingerprint": key} | _scored(name, system, task)
+  if with_curves:
+    found["curve"] = curves.curve(task, system)
   return found
+
+
+def _check_dims(
+    dims: Sequence[int], places: Mapping[str, pathlib.Path]
+) -> None:
+  """Says before the long work which dimension a model does not have."""
+  for name, path in places.items() if dims else ():
+    width = nomic_jax.load(path).config.output_width
+    wrong = [dim for dim in dims if not 0 < dim <= width]
+    if wrong:
+      raise UserError(
+          f"--dim={wrong[0]}: {name} has vectors of {width} dimensions; "
+          f"expected numbers from 1 to {width}")
 
 
 def _scored(
