@@ -16,6 +16,7 @@ import numpy as np
 import tokenizers
 
 from nomic_jax import quantize
+from nomic_jax.data import special_tokens
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.inference import Block
@@ -64,6 +65,7 @@ class Model:
   ):
     check_one_vector(config)
     self.config, self.tokenizer = config, tokenizer
+    self._special = special_tokens.of(tokenizer)
     self.prompts = prompts
     self.max_tokens = max_tokens or config.max_length
     self.dtype = dtype
@@ -225,7 +227,7 @@ class Model:
     ids = [e.ids for e in self.tokenizer.encode_batch_fast(texts)]
     for n, tokens in enumerate(ids):
       if len(tokens) > limit:
-        ids[n] = tokens[:limit - 1] + tokens[-1:]
+        ids[n] = self._special.cut(tokens, limit)
         cut += 1
     return self._embedder.plan(ids), len(ids), cut
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import ml_collections
 
 from nomic_jax.data import dataset
+from nomic_jax.data import special_tokens
 from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.errors import UserError
 from nomic_jax.model.config import EncoderConfig
@@ -42,11 +43,13 @@ def find_start(config: ml_collections.ConfigDict) -> Start:
   if config.init_from:
     return _loaded(config)
   folder = dataset.tokenizer_path(config.data.path)
-  vocabulary = tokenizer_lib.load(folder).get_vocab_size()
-  padded = -(-vocabulary // 64) * 64  # reference: pad_vocab_size_multiple
+  tokenizer = tokenizer_lib.load(folder)
+  rows = special_tokens.vocabulary_rows(tokenizer)
+  padded = -(-rows // 64) * 64  # reference: pad_vocab_size_multiple
+  pad = special_tokens.of(tokenizer).fill
   return Start(
-      EncoderConfig(vocab_size=padded, **config.encoder), folder, None
-  )
+      EncoderConfig(vocab_size=padded, pad_token_id=pad, **config.encoder),
+      folder, None)
 
 
 def merged(fresh: dict, loaded: dict, path: str = "params") -> dict:

@@ -113,6 +113,29 @@ def test_every_form_of_tokenizer_gives_the_same_tokens(
     assert theirs(text)["input_ids"] == tokenizer.encode(text).ids
 
 
+@pytest.mark.parametrize("named", ["as before", "by its own names"])
+def test_other_names_of_special_tokens(directory, tokenizer, tmp_path, named):
+  written = tokenizer.to_str()
+  for old, new in (("[PAD]", "<pad>"), ("[CLS]", "<s>"), ("[SEP]", "</s>"),
+                   ("[UNK]", "<unk>"), ("[MASK]", "<mask>")):
+    written = written.replace(json.dumps(old), json.dumps(new))
+  other = tokenizers.Tokenizer.from_str(written)
+  tokenizer_lib.save(other, tmp_path / "folder")
+  if named == "as before":  # data prepared before roles were looked up
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+      file = tmp_path / "folder" / name
+      file.write_text(json.dumps(
+          json.loads(file.read_text()) | tokenizer_lib.SPECIAL_TOKENS))
+  path = directory(written=tmp_path / "folder")
+  theirs = sentence_transformers.SentenceTransformer(str(path), device="cpu")
+  assert theirs.tokenizer.pad_token == "<pad>"
+  assert theirs.tokenizer.pad_token_id == 0
+  assert len(theirs.tokenizer) == tokenizer.get_vocab_size()
+  np.testing.assert_allclose(  # texts of several lengths, hence padding
+      nomic_jax.load(str(path)).encode(TEXTS), theirs.encode(TEXTS), rtol=0,
+      atol=1e-5)
+
+
 def test_a_limit_left_in_a_tokenizer_is_not_passed_on(directory, tokenizer):
   short = tokenizers.Tokenizer.from_str(tokenizer.to_str())
   short.enable_truncation(4)

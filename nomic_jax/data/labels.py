@@ -10,6 +10,7 @@ import ml_collections
 import numpy as np
 import tokenizers
 
+from nomic_jax.data import special_tokens
 from nomic_jax.data.dataset import Row
 from nomic_jax.data.pack import pack
 from nomic_jax.errors import UserError
@@ -21,9 +22,8 @@ def batches(
 ) -> grain.IterDataset:
   """Endless batches for `losses.classification`, for one host's devices.
 
-  A row whose query and document both hold text is a pair, [CLS] query [SEP]
-  document [SEP], of which the tokenizer may give the second text another type
-  (`types`; BERT's do). Every epoch has another order, a function of (seed,
+  A row whose query and document both hold text is a pair, of which the
+  tokenizer may give the second text another type (`types`; BERT's do). Every epoch has another order, a function of (seed,
   epoch); global batches are cut from it, of which a host takes its share.
 
   Args:
@@ -52,6 +52,7 @@ def batches(
         "them at once; set it to false"
     )
   size = config.batch_size
+  fill = special_tokens.of(tokenizer).fill
   tokenizer = _truncating(tokenizer, config)
   _check_hosts(config, hosts)
   if size > len(source):
@@ -66,7 +67,8 @@ def batches(
   def load(number: int) -> dict:
     epoch, at = divmod(int(number), len(source) // size)
     order = order_of(epoch)[at * size:(at + 1) * size]
-    batch = _collate([source[int(i)] for i in order], tokenizer, config)
+    batch = _collate(
+        [source[int(i)] for i in order], tokenizer, config, fill)
     return _share(batch, host, hosts)
 
   return (
@@ -86,13 +88,14 @@ def one_pass(
   Arguments are those of `batches`. Yields a host's share of each batch, and
   the labels [N, config.labels] of the whole batch.
   """
+  fill = special_tokens.of(tokenizer).fill
   tokenizer = _truncating(tokenizer, config)
   _check_hosts(config, hosts)
   for start in range(0, len(source), config.batch_size):
     stop = min(start + config.batch_size, len(source))
     rows = [source[i] for i in range(start, stop)]
     rows += [{**rows[-1], "labels": []}] * (config.batch_size - len(rows))
-    batch = _collate(rows, tokenizer, config)
+    batch = _collate(rows, tokenizer, config, fill)
     yield _share(batch, host, hosts), batch["labels"]
 
 
@@ -139,7 +142,7 @@ def _share(
 
 def _collate(
     rows: list[Row], tokenizer: tokenizers.Tokenizer,
-    config: ml_collections.ConfigDict,
+    config: ml_collections.ConfigDict, fill: int,
 ) -> dict[str, np.ndarray]:
   """Texts and labels of rows to arrays; see `batches`."""
   texts = [tuple(filter(None, (r["query"], r["document"]))) for r in rows]
@@ -149,7 +152,7 @@ def _collate(
       pack, row_length=config.row_length, slots=config.slots,
       rows_multiple=config.rows_multiple)
   packed = pack_rows(
-      [e.ids for e in encoded], pad_id=tokenizer.token_to_id("[PAD]"))
+      [e.ids for e in encoded], pad_id=fill)
   types = pack_rows([e.type_ids for e in encoded])  # in the same places
   content = np.zeros(len(packed.ids) * config.slots, np.int32)
   content[packed.slot_of] = 1

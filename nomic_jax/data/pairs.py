@@ -22,8 +22,8 @@ import tokenizers
 
 from nomic_jax.data import order
 from nomic_jax.data import sources
+from nomic_jax.data import special_tokens
 from nomic_jax.data import teacher
-from nomic_jax.data import tokens as tokens_lib
 from nomic_jax.data import words
 from nomic_jax.data.pack import pack
 from nomic_jax.data.pack import row_shape
@@ -111,6 +111,8 @@ class _Load:
     if config.get("workers", 0) or (os.cpu_count() or 1) <= _FEW_CORES:
       tokenizer = words.remembering(tokenizer)
     self._source, self._tokenizer, self._config = source, tokenizer, config
+    self._special = special_tokens.of(tokenizer)
+    self._dtype = getattr(source, "dtype", None)
     self._seed, self._rows, self._place = seed, rows, place
     self._vectors = vectors
     encode = getattr(source, "encode", lambda text: text)
@@ -126,7 +128,7 @@ class _Load:
     rows = many(indices) if many else [self._source[i] for i in indices]
     batch = collate(
         rows, (self._seed, number), self._tokenizer, self._config,
-        self._prompts)
+        self._prompts, self._special, self._dtype)
     batch |= {
         k: v[indices].astype(np.float32) for k, v in self._vectors.items()}
     host, hosts = self._place
@@ -140,6 +142,8 @@ def collate(
     rows: Sequence[dict], draw: tuple[int, int],
     tokenizer: tokenizers.Tokenizer, config: ml_collections.ConfigDict,
     prompts: Mapping[str, dict[str, str]],
+    special: special_tokens.SpecialTokens | None = None,
+    dtype: np.dtype | None = None,
 ) -> dict[str, np.ndarray]:
   """Rows to the packed arrays of one global batch.
 
@@ -152,6 +156,8 @@ def collate(
     tokenizer: see `batches`.
     config: likewise.
     prompts: by source, what stands before its queries and documents.
+    special: the tokenizer's special tokens; found out if None.
+    dtype: of the ids, if texts are bytes.
 
   Returns:
     ids, segment_ids, positions [B, S]; content [B, slots]; query and positive
@@ -173,17 +179,19 @@ def collate(
       for at, text in enumerate(chosen, count + i * wanted):
         places.setdefault(f["document"] + text, at)
   texts = queries + list(places)
+  special = special or special_tokens.of(tokenizer)
   tokens = _encode(
-      tokenizer, queries, config.query_length, config.token_dropout, draw
+      tokenizer, special, dtype, queries, config.query_length,
+      config.token_dropout, draw
   ) + _encode(
-      tokenizer, texts[count:], config.document_length, config.token_dropout,
-      draw)
+      tokenizer, special, dtype, texts[count:], config.document_length,
+      config.token_dropout, draw)
   length, slots = row_shape(
       [len(t) for t in tokens], config.row_length, config.slots,
       config.rows_multiple)
   packed = pack(
       tokens, length, slots, config.rows_multiple,
-      tokenizer.token_to_id("[PAD]"),
+      special.fill,
   )
   candidate = np.full(count * (1 + wanted), -1, np.int32)
   candidate[list(places.values())] = packed.slot_of[count:]
@@ -211,16 +219,17 @@ def _choose(negatives: list, wanted: int, sample: bool, key: float) -> list:
 
 
 def _encode(
-    tokenizer: tokenizers.Tokenizer, texts: list[str] | list[bytes],
-    length: int, dropout: float, draw: tuple[int, int],
+    tokenizer: tokenizers.Tokenizer, special: special_tokens.SpecialTokens,
+    dtype: np.dtype | None, texts: list[str] | list[bytes], length: int,
+    dropout: float, draw: tuple[int, int],
 ) -> list[np.ndarray]:
-  """Token ids, cut to `length`; the special ones at both ends are kept."""
+  """Token ids, cut to `length`; the special ones around a text are kept."""
+  ends = len(special.head), len(special.tail)
   if texts and isinstance(texts[0], bytes):
-    kind = tokens_lib.dtype_of(tokenizer)
-    special = np.array(tokenizer.encode("").ids, kind)
-    head, tail = special[:-1].tobytes(), special[-1:].tobytes()
-    room = None if dropout else (length - len(special)) * kind.itemsize
-    encoded = [np.frombuffer(head + t[:room] + tail, kind) for t in texts]
+    head, tail = (
+        np.array(ids, dtype).tobytes() for ids in (special.head, special.tail))
+    room = None if dropout else max(length - sum(ends), 0) * dtype.itemsize
+    encoded = [np.frombuffer(head + t[:room] + tail, dtype) for t in texts]
   elif isinstance(tokenizer, words.Words):
     encoded = tokenizer.encode_ids(texts)
   else:
@@ -231,11 +240,9 @@ def _encode(
       # Of the text and the batch alone, so that every number of hosts agrees.
       rng = np.random.default_rng((*draw, _identity(text)))
       kept = rng.random(len(encoded[i])) >= dropout
-      kept[[0, -1]] = True
+      kept[:ends[0]] = kept[len(kept) - ends[1]:] = True
       encoded[i] = encoded[i][kept]
-  return [
-      ids if len(ids) <= length else np.append(ids[:length - 1], ids[-1])
-      for ids in encoded]
+  return [special.cut(ids, length) for ids in encoded]
 
 
 def _identity(text: str | bytes) -> int:

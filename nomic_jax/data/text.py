@@ -11,7 +11,7 @@ import numpy as np
 import tokenizers
 
 from nomic_jax.data import order
-from nomic_jax.data import tokens
+from nomic_jax.data import special_tokens
 from nomic_jax.errors import UserError
 
 _TOGETHER = 64  # documents tokenised at once
@@ -23,7 +23,7 @@ def batches(
 ) -> grain.IterDataset:
   """Endless batches for `losses.mlm.MLM`, for one host's devices.
 
-  Whole documents, [CLS] ... [SEP], one after another; one that does not fit
+  Whole documents with their special tokens, one after another; one that does not fit
   the rest of a row goes on in the next row as a segment of its own, so no
   token is dropped and none is padding. Tokens attend within their document.
   Every host packs all rows and keeps its share, so that any number of hosts
@@ -42,7 +42,8 @@ def batches(
     hosts: how many there are.
 
   Raises:
-    UserError: if the batch is not divisible, or mask_rate is no share.
+    UserError: if the batch is not divisible, mask_rate is no share, or the
+      tokenizer has no mask token.
   """
   parts = hosts * config.micro_batches
   if config.batch_size % parts:
@@ -56,11 +57,10 @@ def batches(
         f"config.data.mask_rate: {config.mask_rate} is no share of the tokens; "
         "expected a number between 0 and 1, such as 0.3"
     )
-  specials = np.array(
-      [tokenizer.token_to_id(t) for t in ("[PAD]", "[CLS]", "[SEP]")]
-  )
-  mask_id = tokenizer.token_to_id("[MASK]")
-  vocabulary = tokenizer.get_vocab_size()
+  special = special_tokens.of(tokenizer)
+  mask_id = special.require("mask", "masked-language-model training")
+  specials = np.array([special.fill, *special.head, *special.tail])
+  vocabulary = special_tokens.vocabulary_rows(tokenizer)
   share = config.batch_size // parts
   mine = slice(host * share, (host + 1) * share)
 
@@ -105,6 +105,7 @@ class _Documents:
       self, source: Sequence[dict], tokenizer: tokenizers.Tokenizer, seed: int
   ):
     self._source, self._tokenizer, self._seed = source, tokenizer, seed
+    self._special = special_tokens.of(tokenizer)
 
   def __call__(self, block: int) -> dict[str, np.ndarray]:
     """ids of block's documents in a row, and 1 in `starts` where one starts."""
@@ -128,11 +129,12 @@ class _Documents:
     return {"ids": np.concatenate(ids, dtype=np.int32), "starts": starts}
 
   def _around(self, texts: list[bytes]) -> list[np.ndarray]:
-    """ids of texts that are tokenised already, special ones at both ends."""
-    kind = tokens.dtype_of(self._tokenizer)
-    special = np.array(self._tokenizer.encode("").ids, kind)
-    head, tail = special[:-1].tobytes(), special[-1:].tobytes()
-    return [np.frombuffer(head + t + tail, kind) for t in texts]
+    """ids of texts that are tokenised already, special ones around them."""
+    dtype = self._source.dtype
+    head, tail = (
+        np.array(ids, dtype).tobytes()
+        for ids in (self._special.head, self._special.tail))
+    return [np.frombuffer(head + t + tail, dtype) for t in texts]
 
 
 def segments_of(starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -155,7 +157,7 @@ def mask_tokens(
     ids: np.ndarray, rng: np.random.Generator, rate: float, mask_id: int,
     vocabulary: int, specials: np.ndarray,
 ) -> dict[str, np.ndarray]:
-  """Dynamic masking of one row: 80 % [MASK], 10 % random, 10 % as it was.
+  """Dynamic masking of one row: 80 % mask token, 10 % random, 10 % as it was.
 
   The number chosen is `rate` of the tokens that are not special, rounded up
   or down at random; it does not vary more than that, so that ceil(rate · S)
@@ -165,7 +167,7 @@ def mask_tokens(
     ids: int32 [S].
     rng: of the choice.
     rate: share of the tokens to predict.
-    mask_id: id of [MASK].
+    mask_id: id of the mask token.
     vocabulary: random tokens are below this.
     specials: ids never chosen.
 

@@ -14,12 +14,17 @@ from typing import Iterable
 
 import tokenizers
 
+from nomic_jax.data import special_tokens
 from nomic_jax.errors import UserError
+from nomic_jax.hub.keys import read_json
 
 SPECIAL_TOKENS = {
     "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]",
     "sep_token": "[SEP]", "mask_token": "[MASK]",
 }
+
+# Files beside a tokenizer.json that declare roles of its tokens.
+_BESIDE = ("tokenizer_config.json", "special_tokens_map.json")
 
 # Where an identifier's words meet: getItem, HTTPServer.
 APART = "(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
@@ -123,7 +128,8 @@ def load(path: str | os.PathLike) -> tokenizers.Tokenizer:
   """Loads a tokenizer.json, or the one in a folder.
 
   A limit or padding stored in the file is taken off: how long a text may be
-  is the model's to say, and rows are packed, not padded.
+  is the model's to say, and rows are packed, not padded. Which tokens the
+  files beside it declare is kept for `special_tokens.of`.
 
   Raises:
     UserError: if there is none or it is no tokenizer.
@@ -143,25 +149,37 @@ def load(path: str | os.PathLike) -> tokenizers.Tokenizer:
         f"{file}: not a tokenizer.json of the tokenizers library ({reason}); "
         "copy it again or make it with nomic-jax prepare"
     ) from e
+  files = [
+      read_json(file.with_name(name)) for name in _BESIDE
+      if file.name == "tokenizer.json" and file.with_name(name).is_file()]
+  tokenizer.declared_tokens = special_tokens.declared_in(
+      *files, tokenizer.padding or {})
   tokenizer.no_truncation()
   tokenizer.no_padding()
   return tokenizer
 
 
 def save(tokenizer: tokenizers.Tokenizer, folder: str | os.PathLike) -> None:
-  """Writes the files that `transformers.AutoTokenizer` opens to `folder`."""
+  """Writes the files that `transformers.AutoTokenizer` opens to `folder`.
+
+  They declare the special tokens that the tokenizer has and no others.
+  """
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
   tokenizer.save(str(folder / "tokenizer.json"))
+  roles = special_tokens.settings(tokenizer)
   config = {
       "tokenizer_class": "PreTrainedTokenizerFast",
-      "clean_up_tokenization_spaces": True, **SPECIAL_TOKENS,
+      "clean_up_tokenization_spaces": True, **roles,
   }
   _write_json(folder / "tokenizer_config.json", config)
-  _write_json(folder / "special_tokens_map.json", SPECIAL_TOKENS)
+  _write_json(folder / "special_tokens_map.json", roles)
   vocab = tokenizer.get_vocab()
-  lines = sorted(vocab, key=vocab.__getitem__)
-  (folder / "vocab.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+  if isinstance(tokenizer.model, tokenizers.models.WordPiece) and (
+      len(vocab) == special_tokens.vocabulary_rows(tokenizer)):
+    lines = sorted(vocab, key=vocab.__getitem__)
+    (folder / "vocab.txt").write_text(
+        "\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _write_json(path: pathlib.Path, value: dict) -> None:

@@ -25,6 +25,7 @@ import tokenizers
 
 from nomic_jax import files
 from nomic_jax.data import dataset
+from nomic_jax.data import special_tokens
 from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.errors import UserError
 from nomic_jax.progress import Progress
@@ -60,7 +61,8 @@ def _identity(words: tokenizers.Tokenizer) -> str:
 
 def dtype_of(words: tokenizers.Tokenizer) -> np.dtype:
   """Returns how ids are stored."""
-  return np.dtype(np.uint16 if words.get_vocab_size() <= 2**16 else np.uint32)
+  rows = special_tokens.vocabulary_rows(words)
+  return np.dtype(np.uint16 if rows <= 2**16 else np.uint32)
 
 
 def _write(
@@ -184,7 +186,7 @@ def open_split(
         "config.data.tokenised to false") from e
   except (ValueError, KeyError, TypeError) as e:
     raise UserError(f"{folder}/about.json: damaged; {hint}") from e
-  if about.get("tokenizer") != _identity(words):
+  if about.get("tokenizer") != _identity(words) or dtype != dtype_of(words):
     raise UserError(f"{folder}: made with another tokenizer; {hint}")
   encode = Encoder(words, dtype)
   source = Source(folder, texts, dtype, encode)

@@ -16,6 +16,7 @@ from typing import Any, Sequence
 import numpy as np
 import tokenizers
 
+from nomic_jax.data import special_tokens
 from nomic_jax.data import tokenizer as tokenizer_lib
 
 # BERT's: letters and digits together, each other visible character alone.
@@ -33,8 +34,8 @@ class Words:
     self._special = re.compile("|".join(map(re.escape, sorted(
         t.content for t in tokenizer.get_added_tokens_decoder().values()
     ))) or r"(?!)")
-    ends = tokenizer.encode("").ids
-    self._head, self._tail = _bytes(ends[:-1]), _bytes(ends[-1:])
+    special = special_tokens.of(tokenizer)
+    self._head, self._tail = _bytes(special.head), _bytes(special.tail)
     self._known: dict[str, bytes] = _Table(tokenizer)
 
   def __getattr__(self, name: str) -> Any:
@@ -60,7 +61,7 @@ class Words:
     return self._head + b"".join(words) + self._tail
 
 
-def _bytes(ids: list[int]) -> bytes:
+def _bytes(ids: Sequence[int]) -> bytes:
   return np.array(ids, np.int32).tobytes()
 
 

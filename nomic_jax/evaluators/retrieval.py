@@ -15,6 +15,7 @@ from nomic_jax import partition
 from nomic_jax.curate import neighbours
 from nomic_jax.data import loader
 from nomic_jax.data import pack
+from nomic_jax.data import special_tokens
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import retrieval
 from nomic_jax.evaluation import tasks as tasks_lib
@@ -52,7 +53,8 @@ class Retrieval:
           f"texts of {longest} tokens, and this model has {limit} "
           "positions; lower query_length and document_length"
       )
-    self._pad = tokenizer.token_to_id("[PAD]")
+    special = special_tokens.of(tokenizer)
+    self._pad = special.fill
     self._mesh, self._length = run.mesh, longest
     parts = np.prod([run.mesh.shape[a] for a in partition.ROW_AXES])
     self._rows = int(parts) * max(_BLOCK_TOKENS // longest, 1)
@@ -61,7 +63,7 @@ class Retrieval:
 
     def encode(texts, prompt, length):
       found = tokenizer.encode_batch_fast([prompt + t for t in texts])
-      return [_cut(e.ids, length) for e in found]
+      return [special.cut(np.array(e.ids, np.int32), length) for e in found]
 
     self._tasks = []
     for task in tasks_lib.find(
@@ -146,9 +148,3 @@ class Retrieval:
         },
         partition.batch_sharding(self._mesh),
     )
-
-
-def _cut(ids: Sequence[int], length: int) -> np.ndarray:
-  """At most `length` tokens, of which the last is the end mark."""
-  ids = np.array(ids, np.int32)
-  return ids if len(ids) <= length else np.append(ids[:length - 1], ids[-1])

@@ -144,7 +144,8 @@ def write_model(
         tensors, directory / WEIGHTS, metadata={"format": "pt"})
     (directory / "config.json").write_text(
         json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    tokenizer_files.write(directory, tokenizer, max_tokens)
+    tokenizer_files.write(
+        directory, tokenizer, max_tokens, config.pad_token_id)
     sentence_transformers.write(
         directory, config, prompts, max_tokens, projection)
 

@@ -7,21 +7,18 @@ import pathlib
 import shutil
 from typing import Any
 
+import tokenizers
+
+from nomic_jax.data import special_tokens
+from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.errors import UserError
 from nomic_jax.hub.keys import read_json
 
 NAME = "tokenizer.json"
 SETTINGS = "tokenizer_config.json"
 # Files beside a tokenizer.json that say the same to older readers.
-COMPANIONS = ("special_tokens_map.json", "vocab.txt")
-# Roles by what their tokens are called in WordPiece and in XLM-R.
-ROLES = {
-    "unk_token": ("[UNK]", "<unk>"),
-    "sep_token": ("[SEP]", "</s>"),
-    "pad_token": ("[PAD]", "<pad>"),
-    "cls_token": ("[CLS]", "<s>"),
-    "mask_token": ("[MASK]", "<mask>"),
-}
+TOKENS = "special_tokens_map.json"
+VOCABULARY = "vocab.txt"
 
 
 def find(directory: pathlib.Path) -> pathlib.Path:
@@ -50,7 +47,9 @@ def longest_text(directory: pathlib.Path) -> int | None:
   return limit if isinstance(limit, int) and 0 < limit < 10**9 else None
 
 
-def write(directory: pathlib.Path, tokenizer: Any, max_tokens: int) -> None:
+def write(
+    directory: pathlib.Path, tokenizer: Any, max_tokens: int, pad_id: int = 0
+) -> None:
   """Writes a tokenizer into a model directory.
 
   Args:
@@ -58,6 +57,7 @@ def write(directory: pathlib.Path, tokenizer: Any, max_tokens: int) -> None:
     tokenizer: a tokenizer.json, a directory with one, or a
       `tokenizers.Tokenizer`.
     max_tokens: the longest text, told to transformers.
+    pad_id: what transformers pads with where no token is for that.
   """
   source = None
   if hasattr(tokenizer, "to_str"):
@@ -65,33 +65,45 @@ def write(directory: pathlib.Path, tokenizer: Any, max_tokens: int) -> None:
   else:
     source = pathlib.Path(tokenizer)
     source = find(source) if source.is_dir() else source
-    values = read_json(source)
+    values, tokenizer = read_json(source), tokenizer_lib.load(source)
   # How texts are cut and padded is the reader's affair; some published files
   # carry the settings of the last run that saved them.
   values |= {"truncation": None, "padding": None}
   (directory / NAME).write_text(
       json.dumps(values, ensure_ascii=False, indent=2), encoding="utf-8")
-  settings = _settings(values)
-  if source is not None:
-    for name in COMPANIONS:
-      if (source.parent / name).is_file():
-        shutil.copyfile(source.parent / name, directory / name)
-    if (source.parent / SETTINGS).is_file():
-      settings = read_json(source.parent / SETTINGS)
-  (directory / SETTINGS).write_text(
-      json.dumps({"model_max_length": max_tokens} | settings, indent=2) + "\n",
-      encoding="utf-8")
-
-
-def _settings(values: dict[str, Any]) -> dict[str, Any]:
-  """A tokenizer_config.json under which tokenizer.json is used as it is."""
-  special = {t["content"] for t in values.get("added_tokens", [])}
-  roles = {
-      role: token for role, names in ROLES.items() for token in names
-      if token in special
-  }
-  return roles | {
+  settings = {  # under which tokenizer.json is used as it is
       "tokenizer_class": "PreTrainedTokenizerFast",
       "clean_up_tokenization_spaces": False,
       "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
   }
+  roles = special_tokens.settings(tokenizer, pad_id)
+  if source is not None:
+    if (source.parent / VOCABULARY).is_file():
+      shutil.copyfile(source.parent / VOCABULARY, directory / VOCABULARY)
+    if (source.parent / SETTINGS).is_file():
+      settings = _known_tokens(read_json(source.parent / SETTINGS), tokenizer)
+    if (source.parent / TOKENS).is_file():
+      tokens = _known_tokens(read_json(source.parent / TOKENS), tokenizer)
+      _dump(directory / TOKENS, roles | tokens)
+  _dump(directory / SETTINGS,
+        {"model_max_length": max_tokens} | roles | settings)
+
+
+def _known_tokens(
+    values: dict[str, Any], tokenizer: tokenizers.Tokenizer
+) -> dict[str, Any]:
+  """A file's values without roles that no token of the tokenizer has."""
+  declared = special_tokens.declared_in(values)
+  known = {
+      role for role, token in declared.items()
+      if tokenizer.token_to_id(token) is not None}
+  return {
+      k: v for k, v in values.items()
+      if k in known or not (k in declared or k.endswith("_token") and v is None)
+  }
+
+
+def _dump(path: pathlib.Path, values: dict[str, Any]) -> None:
+  path.write_text(
+      json.dumps(values, indent=2, ensure_ascii=False) + "\n",
+      encoding="utf-8")
