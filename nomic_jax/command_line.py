@@ -11,6 +11,7 @@ import contextlib
 from typing import Iterator, Sequence
 import warnings
 
+from nomic_jax import places
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 
@@ -90,14 +91,15 @@ def check_rest(arguments: Sequence[str], job: str) -> None:
 
 
 def joined(arguments: list[str]) -> list[str]:
-  """--config X as --config=X, so that both spellings work."""
+  """--config X as --config=X, so that both spellings work, and ~ expanded."""
   whole: list[str] = []
   for a in arguments:
     if whole and whole[-1].startswith("--config") and "=" not in whole[-1]:
       whole[-1] += "=" + a
     else:
       whole.append(a)
-  return whole
+  return [places.expanded(a) if a.startswith("--config=") else a
+          for a in whole]
 
 
 def add_config_help(parser: argparse.ArgumentParser, more: str = "") -> None:

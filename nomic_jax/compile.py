@@ -23,6 +23,7 @@ import ml_collections
 from nomic_jax import flops
 from nomic_jax import hlo
 from nomic_jax import partition
+from nomic_jax import places
 from nomic_jax import start
 from nomic_jax import topology
 from nomic_jax import train
@@ -53,6 +54,8 @@ def check(
     UserError: for a topology that does not exist, a batch that does not
       divide over it, or a missing compiler.
   """
+  if output:
+    places.check_file(output)
   devices = topology.devices(name, num_slices)
   encoder = EncoderConfig(**config.encoder)
   if config.data.path:

@@ -19,6 +19,7 @@ from absl import flags
 import ml_collections
 from ml_collections import config_flags
 
+from nomic_jax import places
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 
@@ -68,6 +69,7 @@ def load(arguments: Sequence[str]) -> ml_collections.ConfigDict:
     values(argv)
   except (flags.Error, TypeError, ValueError) as e:
     raise UserError(str(e).strip().splitlines()[0]) from e
+  _expand(config)
   _check_counts(config)
   return config.lock()
 
@@ -180,6 +182,15 @@ def _check_counts(config: ml_collections.ConfigDict) -> None:
       raise UserError(
           f"--config.{key}: {value} is too small; expected {least} or more"
       )
+
+
+def _expand(config: ml_collections.ConfigDict) -> None:
+  """Expands the ~/ at the start of any text, in place."""
+  for key, value in config.items():
+    if isinstance(value, ml_collections.ConfigDict):
+      _expand(value)
+    elif isinstance(value, str) and value.startswith("~/"):
+      config[key] = places.expanded(value)
 
 
 def _value(config: ml_collections.ConfigDict, key: str) -> Any:

@@ -16,6 +16,7 @@ from typing import Any, Iterator
 import numpy as np
 
 import nomic_jax
+from nomic_jax import places
 from nomic_jax import quantize
 from nomic_jax import text_files
 from nomic_jax.errors import UserError
@@ -50,15 +51,13 @@ def embed_file(
     UserError: for a malformed input, naming file and row; for an output begun
       by another command.
   """
-  target, source = pathlib.Path(output), pathlib.Path(input)
+  target, source = places.real(output), pathlib.Path(input)
   if target.suffix not in _OUTPUTS:
     raise UserError(
         f"--output={output}: expected a name that ends in "
         f"{' or '.join(_OUTPUTS)}"
     )
-  if target.is_dir():
-    raise UserError(f"--output={output}: a directory stands there; expected "
-                    "the name of a file")
+  places.check_file(output)
   # Reads all of it before the long work, which is then not in vain.
   total = sum(1 for _ in text_files.read(source, column))
   if not total:

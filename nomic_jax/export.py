@@ -11,6 +11,7 @@ import ml_collections
 from nomic_jax import buckets
 from nomic_jax import checkpoint
 from nomic_jax import losses
+from nomic_jax import places
 from nomic_jax import step as step_lib
 from nomic_jax.data.prompts import PROMPTS
 from nomic_jax.errors import UserError
@@ -40,7 +41,9 @@ def export(
   """
   if (workdir is None) == (config is None):
     raise UserError("export: give either --workdir or --config, not both")
-  _check_output(pathlib.Path(output))
+  places.check_folder(
+      output, f"{output}: already there and not an exported model; choose "
+      "another --output or remove it", _is_export)
   if workdir is not None:
     source = _checkpoint(workdir, step)
     model = model_directory.read_model(source)
@@ -92,16 +95,9 @@ def _of_step(workdir: str, step: str) -> str:
   return str(path)
 
 
-def _check_output(output: pathlib.Path) -> None:
-  """Refuses to replace anything but an earlier export."""
-  names = ("model.safetensors", "modules.json")
-  earlier = all((output / name).is_file() for name in names)
-  empty = output.is_dir() and not any(output.iterdir())
-  if output.exists() and not earlier and not empty:
-    raise UserError(
-        f"{output}: already there and not an exported model; choose another "
-        "--output or remove it"
-    )
+def _is_export(path: pathlib.Path) -> bool:
+  return all((path / name).is_file()
+             for name in ("model.safetensors", "modules.json"))
 
 
 def _untrained(

@@ -13,6 +13,7 @@ import uuid
 import zlib
 
 from nomic_jax import buckets
+from nomic_jax import places
 from nomic_jax.errors import UserError
 
 
@@ -22,8 +23,9 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
   What is made at the yielded path, a file or a directory, is renamed onto
   `path`; on an error it is removed and `path` stays as it was. A directory
-  that stands at `path` is moved aside first and removed last. In a bucket it
-  is copied there, file by file.
+  that stands at `path` is moved aside first and removed last; one that cannot
+  be renamed is filled, see `places`. Links are followed. In a bucket it is
+  copied there, file by file.
 
   Args:
     path: where the finished file or directory will stand.
@@ -36,18 +38,20 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     with buckets.uploading(path) as temporary:
       yield temporary
     return
-  path = pathlib.Path(path)
-  temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+  given, path = path, places.real(path)
+  temporary = places.beside(path, f".{uuid.uuid4().hex[:8]}.tmp", hidden=True)
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     yield temporary
     if path.is_dir():
       _swap(temporary, path)
+    elif places.is_fixed(path):  # a file that is a mount point
+      shutil.copyfile(temporary, path)
     else:
       temporary.replace(path)
   except OSError as e:
     raise UserError(
-        f"cannot write {path}: {e.strerror or e}; nothing was changed there, "
+        f"cannot write {given}: {e.strerror or e}; nothing was changed there, "
         "free some space or choose another place and run it again"
     ) from e
   finally:
@@ -64,6 +68,9 @@ def _swap(temporary: pathlib.Path, path: pathlib.Path) -> None:
         f"cannot write {path}: a directory stands there and a file was to be "
         "written; give the name of a file"
     )
+  if places.is_fixed(path):
+    places.fill(temporary, path)
+    return
   old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
   path.rename(old)
   try:

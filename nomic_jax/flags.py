@@ -5,6 +5,7 @@
 import argparse
 
 from nomic_jax import command_line
+from nomic_jax import places
 
 
 def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
@@ -30,15 +31,17 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
     return p
 
   p = job("prepare", "Text to a data directory with a tokenizer.")
-  p.add_argument("--source", required=True, help=(
+  p.add_argument("--source", type=_path, required=True, help=(
       "'docstrings' (of the Python installed here), 'docstrings:FOLDER'; a "
       ".jsonl(.gz/.zst), .parquet or .txt file or a folder of them; a BEIR "
       "folder; a .yaml specification of data sets; hf:OWNER/NAME; in a bucket: "
       "gs://... or s3://..."))
-  p.add_argument("--output", required=True, help="data directory to make")
+  p.add_argument("--output", type=_path, required=True,
+                 help="data directory to make")
   p.add_argument("--vocab_size", type=int, default=8192,
                  help="tokens of the WordPiece tokenizer trained on the text")
-  p.add_argument("--tokenizer", help="use this tokenizer, do not train one")
+  p.add_argument("--tokenizer", type=_path,
+                 help="use this tokenizer, do not train one")
   p.add_argument("--held_out", type=float, default=0.07,
                  help="share of the rows kept for evaluation (split test)")
   p.add_argument("--limit", type=int, help="read no more rows than this")
@@ -59,13 +62,14 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
       "the folder of the output"))
 
   p = job("tokenise", "Token ids beside the texts: faster to read.")
-  p.add_argument("--input", required=True, help="data directory to add to")
-  p.add_argument("--tokenizer",
+  p.add_argument("--input", type=_path, required=True,
+                 help="data directory to add to")
+  p.add_argument("--tokenizer", type=_path,
                  help="of the model to train; default: the data directory's")
 
   p = job("train", "Trains what a config describes; resumes.",
           config="required")
-  p.add_argument("--workdir", required=True,
+  p.add_argument("--workdir", type=_path, required=True,
                  help="checkpoints and logs; the same command resumes there; "
                  "a folder, gs://BUCKET/PATH or s3://BUCKET/PATH")
   p.add_argument("--profile", metavar="FIRST:LAST", help=(
@@ -82,12 +86,12 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
                  help="slice of TPU chips or number of GPUs to compile for, "
                  "such as v5e:16x16 or h100:8")
   p.add_argument("--num_slices", type=int, default=1, help="of that topology")
-  p.add_argument("--output", help=".json to write the report to")
+  p.add_argument("--output", type=_path, help=".json to write the report to")
   command_line.add_config_help(p)
 
   p = job("sweep", "Trains every point of a config's sweep(add).",
           config="required")
-  p.add_argument("--workdir", required=True,
+  p.add_argument("--workdir", type=_path, required=True,
                  help="folder of the points' work directories")
   p.add_argument("--list", action="store_true", help="only print the points")
   p.add_argument("--commands", nargs="?", const="", metavar="LAUNCH", help=(
@@ -104,15 +108,16 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   command_line.add_config_help(p)
 
   p = job("plot", "Curves of trainings, side by side in one PNG.")
-  p.add_argument("workdirs", nargs="+", metavar="WORKDIR",
+  p.add_argument("workdirs", type=_path, nargs="+", metavar="WORKDIR",
                  help="[NAME=]DIR of a training; here, gs:// or s3://")
-  p.add_argument("--output", required=True, help=".png to make")
+  p.add_argument("--output", type=_path, required=True, help=".png to make")
   p.add_argument("--metric", action="append", default=[], help=(
       "of metrics.jsonl; repeatable; without it the usual ones"))
 
   p = job("clean", "Drops copies, junk, and what is evaluated on.")
-  p.add_argument("--input", required=True, help="data directory")
-  p.add_argument("--output", required=True, help="data directory to make")
+  p.add_argument("--input", type=_path, required=True, help="data directory")
+  p.add_argument("--output", type=_path, required=True,
+                 help="data directory to make")
   p.add_argument("--min_words", type=int, help="fewest words of a document")
   p.add_argument("--max_words", type=int, help="most words of a document")
   p.add_argument("--languages", type=_listed, default=[], metavar="CODE,...",
@@ -120,19 +125,21 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   p.add_argument("--near", type=float, help=(
       "also drop pairs of this Jaccard similarity to an earlier one, such as "
       "0.8"))
-  p.add_argument("--against", type=_listed, default=[], metavar="PATH,...",
+  p.add_argument("--against", action=_Paths, default=[], metavar="PATH,...",
                  help=("drop rows that hold a text of these evaluation sets: "
                        "data directories (splits but train), BEIR folders "
-                       "(test), .jsonl or .txt"))
+                       "(test), .jsonl or .txt; repeatable"))
   p.add_argument("--ngram", type=int, default=8,
                  help="words in a run by which texts are compared to those")
   p.add_argument("--overlap", type=float, default=0.5,
                  help="share of an evaluation text's runs that must be found")
 
   def curation(p: command_line.Parser) -> None:
-    p.add_argument("--model", required=True, help="model or work directory")
-    p.add_argument("--input", required=True, help="data directory")
-    p.add_argument("--output", required=True, help="data directory to make")
+    p.add_argument("--model", type=_path, required=True,
+                   help="model or work directory")
+    p.add_argument("--input", type=_path, required=True, help="data directory")
+    p.add_argument("--output", type=_path, required=True,
+                   help="data directory to make")
     p.add_argument("--within_source", action="store_true",
                    help="compare only rows of the same source")
     for side in ("query", "document"):
@@ -177,9 +184,9 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
       "scores"))
   p.add_argument("--skip", type=int, default=0,
                  help="leave out this many of the nearest")
-  p.add_argument("--corpus", type=_listed, default=[], metavar="PATH,...",
+  p.add_argument("--corpus", action=_Paths, default=[], metavar="PATH,...",
                  help=("also mine from these: a BEIR folder, a data "
-                       "directory, .jsonl or .txt"))
+                       "directory, .jsonl or .txt; repeatable"))
   p.add_argument("--random_sources", type=_listed, metavar="SOURCE,...",
                  help=("these get random negatives; without it, those with "
                        "prompts for classification or clustering"))
@@ -188,28 +195,32 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
                  help="queries between two marks to resume from")
 
   p = job("teach", "A model's vectors of a data directory, to distil.")
-  p.add_argument("--model", required=True, help="model or work directory")
-  p.add_argument("--input", required=True, help="data directory")
-  p.add_argument("--output", required=True, help="folder of .npy to make")
+  p.add_argument("--model", type=_path, required=True,
+                 help="model or work directory")
+  p.add_argument("--input", type=_path, required=True, help="data directory")
+  p.add_argument("--output", type=_path, required=True,
+                 help="folder of .npy to make")
   p.add_argument("--split", default="train", help="of the data directory")
   p.add_argument("--dtype", choices=("float32", "bfloat16"),
                  default="float32", help="that the model computes in")
 
   p = job("export", "A model directory that PyTorch opens.",
           config="optional")
-  p.add_argument("--workdir", help="of the training to export")
+  p.add_argument("--workdir", type=_path, help="of the training to export")
   p.add_argument("--step", default="latest", help=(
       "checkpoint to take: latest, a number, or best (by "
       "config.checkpoint.best)"))
-  p.add_argument("--output", required=True, help="model directory to make")
+  p.add_argument("--output", type=_path, required=True,
+                 help="model directory to make")
   command_line.add_config_help(
       p, " instead of --workdir, exports its untrained model")
 
   p = job("embed", "Vectors of a file's texts; resumes.")
-  p.add_argument("--model", required=True, help="model or work directory")
-  p.add_argument("--input", required=True,
+  p.add_argument("--model", type=_path, required=True,
+                 help="model or work directory")
+  p.add_argument("--input", type=_path, required=True,
                  help=".txt, .jsonl, .jsonl.gz or .parquet")
-  p.add_argument("--output", required=True,
+  p.add_argument("--output", type=_path, required=True,
                  help=".npy, or .parquet with the texts beside")
   p.add_argument("--column", default="text", help="of jsonl or parquet rows")
   p.add_argument("--prompt", help="such as search_query")
@@ -222,11 +233,11 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
                  default="float32", help="to compute in; bfloat16 is faster")
 
   p = job("evaluate", "Scores of models on tasks, as a table.")
-  p.add_argument("--model", action="append", default=[],
+  p.add_argument("--model", type=_path, action="append", default=[],
                  help="[NAME=]DIR of a model or a training; repeatable")
-  p.add_argument("--tasks", required=True,
-                 help="names or [NAME=]FOLDER, separated by commas")
-  p.add_argument("--data",
+  p.add_argument("--tasks", action=_Paths, required=True, metavar="TASK,...",
+                 help="names or [NAME=]FOLDER; repeatable")
+  p.add_argument("--data", type=_path,
                  help="folder with the data of tasks given by name")
   p.add_argument("--baseline", action="append", default=[], help=(
       "what the others are to beat: bm25, bm25-tuned or the NAME of a --model; "
@@ -239,24 +250,38 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
       "tasks whose name says a length keep theirs"))
   p.add_argument("--curves", action="store_true", help=(
       "also with fewer dimensions, and as int8 and binary; makes a .png"))
-  p.add_argument("--output", required=True, help=(
+  p.add_argument("--output", type=_path, required=True, help=(
       ".json to make; beside it the tables as .md and a page as .html"))
 
   p = job("search", "Answers questions from a corpus.")
-  p.add_argument("--model", required=True, help="model or work directory")
-  p.add_argument("--corpus", required=True,
+  p.add_argument("--model", type=_path, required=True,
+                 help="model or work directory")
+  p.add_argument("--corpus", type=_path, required=True,
                  help="data directory, .jsonl or .txt")
   p.add_argument("--top", type=int, default=5, help="hits for a question")
-  p.add_argument("--index", help="where the corpus's vectors are kept")
+  p.add_argument("--index", type=_path,
+                 help="where the corpus's vectors are kept")
   p.add_argument("questions", nargs="*", metavar="QUESTION",
                  help="none: asks on the terminal")
 
   p = job("report", "Curves and scores of trainings, in one page.")
-  p.add_argument("--workdir", action="append", default=[],
+  p.add_argument("--workdir", type=_path, action="append", default=[],
                  help="[NAME=]DIR of a training; repeatable, in order")
-  p.add_argument("--scores", help=".json made by evaluate")
-  p.add_argument("--output", required=True, help=".html to make")
+  p.add_argument("--scores", type=_path, help=".json made by evaluate")
+  p.add_argument("--output", type=_path, required=True, help=".html to make")
   return command, jobs.choices
+
+
+_path = places.expanded
+
+
+class _Paths(argparse.Action):
+  """Paths with commas between them, of a flag that may be repeated."""
+
+  def __call__(self, parser, namespace, values, option_string=None):
+    given = getattr(namespace, self.dest)
+    before = [] if given is self.default else given
+    setattr(namespace, self.dest, [*(before or ()), *places.listed(values)])
 
 
 def _listed(text: str) -> list[str]:

@@ -188,7 +188,7 @@ def _evaluate(a: argparse.Namespace) -> None:
   from nomic_jax.evaluation.evaluate import evaluate
 
   evaluate(
-      a.model, a.tasks.split(","), a.output, baselines=a.baseline, data=a.data,
+      a.model, a.tasks, a.output, baselines=a.baseline, data=a.data,
       with_curves=a.curves, dims=a.dim, max_tokens=a.max_tokens)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Sequence
 
 from nomic_jax import buckets
 from nomic_jax import metrics
+from nomic_jax import places
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.files import replacing
@@ -125,9 +126,10 @@ def _save(figure: Any, output: str | pathlib.Path) -> None:
 
 
 def check(output: str) -> None:
-  """Raises UserError unless it is the name of a .png."""
+  """Raises UserError unless it names a .png that can be written."""
   if pathlib.Path(output).suffix != ".png":
     raise UserError(f"--output={output}: expected the name of a .png")
+  places.check_file(output)
 
 
 def _read(spec: str) -> tuple[str, list[dict]]:

@@ -18,6 +18,7 @@ import numpy as np
 
 import nomic_jax
 from nomic_jax import buckets
+from nomic_jax import places
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import vectors
 from nomic_jax.evaluation.task import title
@@ -42,7 +43,8 @@ def search(
       on a terminal until an empty line.
     top: documents shown per question.
     index: directory of the corpus's vectors; None: beside the model, in
-      MODEL.index/; of a model in a bucket, here.
+      MODEL.index/, or where that cannot be written in ~/.cache/nomic_jax; of a
+      model in a bucket, here.
 
   Raises:
     UserError: if the corpus is missing, empty or of another kind, or `index`
@@ -59,7 +61,8 @@ def search(
     )
   loaded = nomic_jax.load(model)
   place = pathlib.Path(index) if index else _default_index(model, corpus)
-  documents, shown = _indexed(loaded, pathlib.Path(corpus), place)
+  documents, shown = _indexed(
+      loaded, pathlib.Path(corpus), place, bool(index))
   nearest = neighbours.Index(documents)
   typed = not questions and sys.stdin.isatty()
   for question in questions or _asked():
@@ -126,25 +129,57 @@ def _default_index(model: str, corpus: str) -> pathlib.Path:
   return home.with_name(home.name + ".index") / f"{corpus.stem}-{key}"
 
 
+def _cached(place: pathlib.Path) -> pathlib.Path:
+  """Where an index is kept that cannot be kept at `place`."""
+  key = vectors.text_fingerprint(str(place))[:8]
+  base = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+  return base.expanduser() / "nomic_jax" / "index" / f"{place.name}-{key}"
+
+
+def _place(place: pathlib.Path, given: bool) -> pathlib.Path | None:
+  """Returns where an index can be written; None: nowhere.
+
+  Raises:
+    UserError: if that is not the place that was given.
+  """
+  refusal = (f"--index={place}: there already, and not a search index; choose "
+             "another place")
+  is_index = lambda path: (path / "index.json").is_file()
+  try:
+    places.check_folder(place, refusal, is_index)
+    return place
+  except UserError:
+    if given:
+      raise
+  try:
+    places.check_folder(_cached(place), refusal, is_index)
+    return _cached(place)
+  except UserError:
+    return None
+
+
 def _indexed(
-    model, corpus: pathlib.Path, place: pathlib.Path
+    model, corpus: pathlib.Path, place: pathlib.Path, given: bool
 ) -> tuple[np.ndarray, list[tuple[str, str]]]:
   """Returns vectors [C, D] and (location, title) of C texts, from the index.
 
   Makes the index, or makes it again, if it is not that of this model and
-  these files.
+  these files. It is kept at `place`; unless that was `given`, in the cache
+  where `place` cannot be written.
   """
   header = {
       "model": vectors.model_fingerprint(model),
       "corpus": _file_fingerprint(corpus),
   }
-  found = _header(place)
-  if found == header:
-    shown = json.loads((place / "documents.json").read_text())
-    return np.load(place / "vectors.npy", mmap_mode="r"), shown
-  if found:
-    changed = [key for key in header if found.get(key) != header[key]]
-    print(f"{place}: the {' and the '.join(changed)} changed, building anew")
+  for there in (place,) if given else (place, _cached(place)):
+    found = _header(there)
+    if found == header:
+      shown = json.loads((there / "documents.json").read_text())
+      return np.load(there / "vectors.npy", mmap_mode="r"), shown
+    if found:
+      changed = [key for key in header if found.get(key) != header[key]]
+      print(f"{there}: the {' and the '.join(changed)} changed, building anew")
+  place = _place(place, given)
   texts = {}  # of equal texts the first is kept
   for text, location in read_corpus(corpus):
     if text.strip():
@@ -154,12 +189,19 @@ def _indexed(
   made = vectors.encode(
       model, list(texts), "search_document", show_progress=True)
   shown = [(location, title(text)) for text, location in texts.items()]
-  with replacing(place) as temporary:
-    temporary.mkdir()
-    np.save(temporary / "vectors.npy", made)
-    (temporary / "documents.json").write_text(json.dumps(shown))
-    (temporary / "index.json").write_text(json.dumps(header))
-  print(f"index of {len(made):,} texts kept in {place}")
+  if place is None:
+    print("no index is kept; --index=DIR names a place for one",
+          file=sys.stderr)
+    return made, shown
+  try:
+    with replacing(place) as temporary:
+      temporary.mkdir()
+      np.save(temporary / "vectors.npy", made)
+      (temporary / "documents.json").write_text(json.dumps(shown))
+      (temporary / "index.json").write_text(json.dumps(header))
+    print(f"index of {len(made):,} texts kept in {place}")
+  except UserError as e:  # a full disk is no reason not to answer
+    print(f"no index is kept: {e}", file=sys.stderr)
   return made, shown
 
 
@@ -167,17 +209,8 @@ def _header(place: pathlib.Path) -> dict:
   """Returns what an index says of itself; {} if there is none."""
   try:
     return json.loads((place / "index.json").read_text())
-  except ValueError:
+  except (OSError, ValueError):
     return {}
-  except OSError:
-    pass
-  # An index is replaced when it is out of date: anything else is not ours.
-  if place.exists() and (not place.is_dir() or any(place.iterdir())):
-    raise UserError(
-        f"--index={place}: there already, and not a search index; choose "
-        "another place"
-    )
-  return {}
 
 
 def _file_fingerprint(corpus: pathlib.Path) -> str:

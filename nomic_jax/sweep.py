@@ -14,6 +14,7 @@ from typing import Any, Sequence
 from nomic_jax import buckets
 from nomic_jax import config_flags
 from nomic_jax import metrics
+from nomic_jax import places
 from nomic_jax import plot
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
@@ -93,6 +94,9 @@ def sweep(
       command = shlex.join(["train", *flags, f"--workdir={folder / name}"])
       print(f"{commands.replace('{n}', str(number))} {command}".strip())
     return
+  places.check_folder(
+      folder, f"{workdir}: a file stands there; give a folder as --workdir",
+      lambda path: True)
   if parallel == 1:
     from nomic_jax.train import train  # JAX, when there is something to train
 

@@ -15,6 +15,7 @@ from typing import Any
 import ml_collections
 
 from nomic_jax import buckets
+from nomic_jax import places
 from nomic_jax.checkpoint import latest_step
 from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.errors import UserError
@@ -34,16 +35,18 @@ def check(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
   """
   if buckets.is_remote(workdir):
     buckets.reach(workdir)
+  else:
+    places.settle(workdir)
   path = workdir / "config.json"
   if not (path.is_file() and (workdir / "encoder.json").is_file()):
-    begun = {"tokenizer", "encoder.json"} if buckets.is_remote(workdir) else ()
-    empty = workdir.is_dir() and all(
-        p.name in begun for p in workdir.iterdir())
-    if workdir.exists() and not empty:
-      raise UserError(
-          f"{workdir} is there and not a work directory (no config.json with "
-          "an encoder.json); choose another --workdir"
-      )
+    refusal = (
+        f"{workdir} is there and not a work directory (no config.json with "
+        "an encoder.json); choose another --workdir")
+    if not buckets.is_remote(workdir):
+      places.check_folder(workdir, refusal)
+    elif workdir.exists() and any(
+        p.name not in ("tokenizer", "encoder.json") for p in workdir.iterdir()):
+      raise UserError(refusal)
     return
   old = flat(json.loads(path.read_text(encoding="utf-8")))
   new = flat(json.loads(config.to_json()))

@@ -18,6 +18,7 @@ import numpy as np
 
 from nomic_jax import buckets
 from nomic_jax import files
+from nomic_jax import places
 from nomic_jax import processes
 from nomic_jax.errors import UserError
 
@@ -35,7 +36,7 @@ class Parts:
       UserError: if what lies there is of a job with other arguments.
     """
     self.output = pathlib.Path(output)
-    self._folder = self.output.with_name(self.output.name + ".parts")
+    self._folder = _folder(output)
     if self._folder.is_dir():
       there = _read_arguments(self._folder / "arguments.json")
       if there != dict(arguments):
@@ -115,31 +116,41 @@ def finished(
     None if nothing stands there.
 
   Raises:
-    UserError: if something else stands there.
+    UserError: if something else stands there, or nothing can be written.
   """
+  places.check_folder(
+      output, f"{output}: already there and not made by nomic-jax "
+      f"{arguments['job']}; choose another --output or remove it",
+      lambda path: _made(path).get("job") == arguments["job"])
   output = pathlib.Path(output)
-  if not output.exists():
+  if places.is_vacant(output):
     return None
-  stats = {}
-  if (output / "stats.json").is_file():
-    stats = json.loads((output / "stats.json").read_text("utf-8"))
-  there = stats.get("arguments")
-  if not isinstance(there, dict) or there.get("job") != arguments["job"]:
-    raise UserError(
-        f"{output}: already there and not made by nomic-jax "
-        f"{arguments['job']}; choose another --output or remove it"
-    )
+  there = _made(output)
   if there != dict(arguments):
     raise UserError(
         f"{output}: already made with other arguments "
         f"({_difference(there, arguments)}); choose another --output or "
         "remove it"
     )
-  left = output.with_name(output.name + ".parts")
+  left = _folder(output)
   if left.is_dir():
     shutil.rmtree(left)
   print(f"{output}: already complete with these arguments, left as it is")
-  return stats
+  return json.loads((output / "stats.json").read_text("utf-8"))
+
+
+def _folder(output: str | os.PathLike) -> pathlib.Path:
+  return places.beside(places.real(output), ".parts")
+
+
+def _made(output: pathlib.Path) -> dict:
+  """The arguments that an output was made with, {} if it is none."""
+  if not (output / "dataset_info.json").is_file() or not (
+      output / "stats.json").is_file():
+    return {}
+  made = json.loads((output / "stats.json").read_text("utf-8"))
+  found = made.get("arguments")
+  return found if isinstance(found, dict) else {}
 
 
 def identity(thing: Any) -> str:

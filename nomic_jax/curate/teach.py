@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nomic_jax import files
+from nomic_jax import places
 from nomic_jax.curate import embeddings
 from nomic_jax.curate import groups
 from nomic_jax.curate import parts
@@ -36,6 +37,9 @@ def teach(
   Raises:
     UserError: if model, data or split is not there, or a vector not finite.
   """
+  places.check_folder(
+      output, f"{output}: a file stands there; give a folder as --output",
+      lambda path: True)
   source = dataset.open_split(input, split)
   arguments = {
       "job": "teach", "model": parts.identity(model),

@@ -26,6 +26,7 @@ import uuid
 import numpy as np
 import tensorflow_datasets as tfds
 
+from nomic_jax import places
 from nomic_jax.data import dataset
 from nomic_jax.data import readers
 from nomic_jax.data import records
@@ -70,9 +71,10 @@ def workers(
     UserError: if Beam is not installed or does not take `flags`.
   """
   _options(flags)
-  output.parent.mkdir(parents=True, exist_ok=True)
+  near = places.beside(places.real(output), ".", hidden=True)
+  near.parent.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(
-      prefix=f".{output.name}.", suffix=".tmp", dir=output.parent) as folder:
+      prefix=near.name, suffix=".tmp", dir=near.parent) as folder:
     yield Workers(rows, flags, pathlib.Path(folder).absolute())
 
 

@@ -20,6 +20,7 @@ from typing import Iterable, Iterator, Sequence
 import numpy as np
 import tokenizers
 
+from nomic_jax import places
 from nomic_jax.data import beam
 from nomic_jax.data import dataset
 from nomic_jax.data import docstrings
@@ -256,19 +257,14 @@ def _already(
   """Returns the stats of `output` if it is what is asked for.
 
   Raises:
-    UserError: if something else is there.
+    UserError: if something else is there, or nothing can be written.
   """
-  if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+  places.check_folder(
+      output, f"{output}: exists and is no data directory; choose another "
+      "--output, nothing there was touched", _is_data)
+  if overwrite or places.is_vacant(output):
     return None
-  stats = output / "stats.json"
-  if not stats.is_file() or not (output / "dataset_info.json").is_file():
-    raise UserError(
-        f"{output}: exists and is no data directory; choose another --output, "
-        "nothing there was touched"
-    )
-  if overwrite:
-    return None
-  made = json.loads(stats.read_text(encoding="utf-8"))
+  made = json.loads((output / "stats.json").read_text(encoding="utf-8"))
   before = made.get("arguments", {})
   different = [
       f"{key} was {before.get(key)!r} and is now {arguments[key]!r}"
@@ -280,6 +276,11 @@ def _already(
         "another --output, or --overwrite to replace it"
     )
   return made
+
+
+def _is_data(path: pathlib.Path) -> bool:
+  return all((path / name).is_file()
+             for name in ("stats.json", "dataset_info.json"))
 
 
 def _texts(rows: Iterable[Row]) -> Iterator[str]:

@@ -24,6 +24,7 @@ import numpy as np
 import tokenizers
 
 from nomic_jax import files
+from nomic_jax import places
 from nomic_jax.data import dataset
 from nomic_jax.data import special_tokens
 from nomic_jax.data import tokenizer as tokenizer_lib
@@ -47,6 +48,7 @@ def tokenise(path: str | os.PathLike, tokenizer: str | None = None) -> None:
   path = pathlib.Path(path)
   words = tokenizer_lib.load(tokenizer or dataset.tokenizer_path(path))
   splits = dataset.splits(path)
+  places.check_writable(path / "tokens")
   with files.replacing(path / "tokens") as folder:
     folder.mkdir()
     for split in splits:

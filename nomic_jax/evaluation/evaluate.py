@@ -10,6 +10,7 @@ import pathlib
 from typing import Mapping, Sequence
 
 import nomic_jax
+from nomic_jax import places as places_lib
 from nomic_jax.errors import UserError, nearest
 from nomic_jax.evaluation import bm25
 from nomic_jax.evaluation import compare
@@ -88,6 +89,8 @@ def evaluate(
   if output and not str(output).endswith(".json"):
     raise UserError(
         f"--output={output}: expected a name that ends in .json")
+  if output:
+    places_lib.check_file(output)
   if data and not pathlib.Path(data).is_dir():
     raise UserError(f"--data={data}: no such folder")
   if max_tokens is not None and max_tokens < _FEWEST_TOKENS:

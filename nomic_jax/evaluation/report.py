@@ -12,6 +12,7 @@ import statistics
 from typing import Sequence
 
 from nomic_jax import metrics
+from nomic_jax import places
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import charts
 from nomic_jax.evaluation import page
@@ -35,6 +36,7 @@ def report(
     UserError: if a work directory or the scores are missing or not of that
       kind.
   """
+  places.check_file(output)
   stages = [
       _read_stage(name, path)
       for name, path in named_paths(

@@ -12,6 +12,7 @@ import numpy as np
 import tokenizers
 
 from nomic_jax import partition
+from nomic_jax import places
 from nomic_jax.curate import neighbours
 from nomic_jax.data import loader
 from nomic_jax.data import pack
@@ -67,7 +68,7 @@ class Retrieval:
 
     self._tasks = []
     for task in tasks_lib.find(
-        (options.tasks or config.data.path).split(","),
+        places.listed(options.tasks) or [config.data.path],
         pathlib.Path(options.data) if options.data else None):
       if not isinstance(task, retrieval.RetrievalTask):
         raise UserError(f"tasks: {task.name} is {task.kind} and no retrieval")
