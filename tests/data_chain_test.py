@@ -12,6 +12,7 @@ import pytest
 
 from nomic_jax.data import pairs
 from nomic_jax.errors import UserError
+from nomic_jax.losses.info_nce import InfoNCE
 import tiny
 
 TOKENIZER = tiny.words()
@@ -252,7 +253,8 @@ def test_a_text_is_a_candidate_once_in_a_batch():
     texts[TOKENIZER.decode(ids)] += 1
   present = batch["candidate"][batch["candidate"] >= 0]
   content = batch["content"].reshape(-1)[present]
-  assert len(present) == 8 * 3 - 3 and len(set(content)) == len(present)
+  # Of the two documents of one query neither is the other's negative.
+  assert len(present) == 8 * 3 - 3 and len(set(content)) == len(present) - 1
   assert sorted(texts.values()) == [1] * 27 + [2]  # a query may come twice
   assert min(content) > 0
   filled = [(batch["segment_ids"] == s + 1).any(1) for s in range(4)]
@@ -262,6 +264,59 @@ def test_a_text_is_a_candidate_once_in_a_batch():
   for i, (query, positive, _) in enumerate(_read(batch)):
     read[int(query.split()[3])] = positive, batch["positive"][i]
   assert read[5] == read[2] and "document 2" in read[5][0]
+
+
+def _row(query, document, *negatives):
+  return {"query": query, "document": document, "negatives": [*negatives],
+          "source": ""}
+
+
+@pytest.mark.parametrize("change", [{}, {"token_dropout": 0.5}])
+def test_texts_of_equal_tokens_are_the_same(change):
+  """Upper case, spaces, and what is cut; in the other direction, too."""
+  long = "alpha " * 30
+  rows = [
+      _row("query 1", "Alpha  Beta"), _row("QUERY 1", "alpha beta"),
+      _row("query 2", long + "gamma", "kappa"),
+      _row("query 3", long + "delta", long + "eta"),
+      _row("query 4", "zeta iota", "ZETA iota", "theta")]
+  batch = _global([next(_pairs(rows, batch_size=5, **change))])
+  found = {}
+  for i, query in enumerate(batch["query"]):
+    found[batch["content"].ravel()[query]] = batch["positive"][i]
+  assert len(found) == 4  # queries; of five rows two have an equal one
+  assert len({*found.values()}) == 3  # documents
+  present = batch["candidate"][batch["candidate"] >= 0]
+  assert len(present) == 3 + 2  # kappa and theta
+  assert len({*batch["content"].ravel()[present]}) == 5
+
+
+def test_documents_that_answer_an_equal_query_are_no_negatives():
+  rows = [
+      _row("query 1", "alpha", "gamma"), _row("query 1", "beta"),
+      _row("Query 1", "gamma"), _row("query 2", "delta", "Delta")]
+  batch = _global([next(_pairs(rows, batch_size=4))])
+  content = batch["content"].ravel()
+  table = np.zeros((len(content), 2), "f")
+  table[:, 0] = 1  # all texts alike: each negative counts
+  loss = lambda b: float(InfoNCE(tiny.Vectors(), bidirectional=b)(
+      {"encoder": {"table": table}},
+      {k: v for k, v in batch.items() if k != "source"}, None)[0])
+  # Each of three rows sees its own document and that of query 2, which sees
+  # four documents; the other way about each sees two queries, or four.
+  assert loss(False) == pytest.approx(3 * np.log(2) + np.log(4), rel=1e-4)
+  assert loss(True) == pytest.approx(3 * np.log(2) + np.log(4), rel=1e-4)
+
+
+def test_a_document_of_two_queries_does_not_make_them_one():
+  """What answers the one is still a negative of the other."""
+  rows = [_row("query 1", "alpha"), _row("query 1", "beta"),
+          _row("query 2", "alpha"), _row("query 3", "beta")]
+  batch = _global([next(_pairs(rows, batch_size=4, negatives=0))])
+  batch.pop("source")
+  table = np.ones((batch["content"].size, 2), "f")
+  loss, *_ = InfoNCE(tiny.Vectors())({"encoder": {"table": table}}, batch, None)
+  assert float(loss) == pytest.approx(2 * np.log(2), rel=1e-4)  # of 2 and 3
 
 
 def test_long_texts_are_cut_and_keep_their_end():

@@ -45,15 +45,21 @@ def _case(seed=0, queries=8, negatives=2, width=16):
           identity.astype("i"))
 
 
-def _brute(q, c, positive, identity, scale):
+def _brute(q, c, positive, identity, scale, group=None):
   """Loss, queries answered right, and gradients: one number at a time."""
+  group = np.arange(len(q)) if group is None else group
+  answers = {  # texts, by query
+      g: {identity[p] for p, other in zip(positive, group)
+          if p >= 0 and other == g} for g in group}
   q, c = q.astype("d"), c.astype("d")
   loss, right, d_scale = 0.0, 0, 0.0
   d_q, d_c = np.zeros_like(q), np.zeros_like(c)
   for i, answer in enumerate(positive):
+    if answer < 0:
+      continue
     seen = [
         j for j in range(len(c)) if j == answer or (
-            identity[j] != 0 and identity[j] != identity[answer])
+            identity[j] != 0 and identity[j] not in answers[group[i]])
     ]
     dots = {j: float(q[i] @ c[j]) for j in seen}
     top = max(dots.values())
@@ -68,12 +74,13 @@ def _brute(q, c, positive, identity, scale):
   return (loss, right), (d_q, d_c, d_scale)
 
 
-def _ours(q, c, positive, identity, scale):
+def _ours(q, c, positive, identity, scale, group=None):
   def f(q, c, scale):
-    loss, correct = cross_entropy(q, c, scale, positive, identity)
+    loss, correct = cross_entropy(q, c, scale, positive, identity, group)
     return loss, correct.sum()
 
   positive, identity = jnp.asarray(positive), jnp.asarray(identity)
+  group = None if group is None else jnp.asarray(group)
   return tiny.jit(jax.value_and_grad(f, (0, 1, 2), has_aux=True))(
       q, c, jnp.float32(scale))
 
@@ -88,6 +95,33 @@ def test_value_and_gradients_are_those_of_a_loop_in_float64(queries, negatives):
   tiny.assert_close(_ours(*case, SCALE), expected, 1e-5)
   absent = _ours(*case, SCALE)[1][1][-3:]
   np.testing.assert_array_equal(absent, 0)
+
+
+@pytest.mark.parametrize("queries, negatives", [(8, 2), (37, 1), (64, 1)])
+def test_what_answers_an_equal_query_is_no_negative(queries, negatives):
+  """Few distinct texts: queries of several answers, answers of several queries.
+  """
+  q, c, positive, identity = _case(queries, queries, negatives)
+  rng = np.random.default_rng(queries)
+  identity = np.where(
+      identity > 0, rng.integers(1, queries, len(identity)), 0).astype("i")
+  group = rng.integers(1, queries // 2, queries).astype("i")
+  positive[[1, -1]], group[[1, -1]] = -1, 0  # absent
+  expected = _brute(q, c, positive, identity, SCALE, group)
+  actual = _ours(q, c, positive, identity, SCALE, group)
+  tiny.assert_close(actual, expected, 1e-5)
+  assert not np.asarray(actual[1][0])[[1, -1]].any()  # no gradient either
+  answers = [{identity[p] for p in positive[group == g]} for g in group]
+  np.testing.assert_array_equal(
+      streamed.negatives(*map(jnp.asarray, (positive, identity, group)))[2:-1],
+      [[i != 0 and i not in a for i in identity] for a in answers[2:-1]])
+  # Controls: equal queries with several answers, all in one group, are not.
+  alone = _brute(q, c, positive, identity, SCALE)
+  assert abs(alone[0][0] - expected[0][0]) > 0.1
+  joined = np.where(group > 0, 1, 0)
+  assert abs(
+      _brute(q, c, positive, identity, SCALE, joined)[0][0] - expected[0][0]
+  ) > 0.1
 
 
 def test_a_query_that_is_answered_well_still_has_a_gradient():
@@ -292,6 +326,23 @@ def test_both_directions_count_half_each():
       ((there + back) / 2, _through_unit(table, by_vector)), 1e-5)
   assert (weight, sums["accuracy"]) == (8, right)
   assert abs(there - back) > 0.1
+  # Queries 2 and 5 are the same: neither is the other's negative, nor is what
+  # answers it. Query 6 is absent.
+  group = np.arange(1, 9)
+  group[5] = group[2]
+  batch["content"] = np.concatenate([group, identity]).reshape(4, 8)
+  batch["query"] = np.where(np.arange(8) == 6, -1, batch["query"])
+  (total, (weight, _)), grads = ask(True)
+  answers = np.where(np.arange(8) == 6, -1, own)
+  (there, _), (d_q, d_c, _) = _brute(q, c, answers, identity, SCALE, group)
+  (back, _), (d_own, d_queries, _) = _brute(
+      c[own], q, answers, np.where(answers < 0, 0, group), SCALE, identity[own])
+  d_c[own] += d_own
+  by_vector = np.concatenate([d_q + d_queries, d_c]) / 2
+  tiny.assert_close(
+      (total, grads["encoder"]["table"]),
+      ((there + back) / 2, _through_unit(table, by_vector)), 1e-5)
+  assert weight == 7
   with pytest.raises(AssertionError):  # control
     tiny.assert_close(ask(False)[1], grads, 1e-2)
 
@@ -392,7 +443,7 @@ def _collectives(f):
   grad = jax.grad(f, (0, 1, 2), has_aux=True)
   scale = jax.ShapeDtypeStruct((), "float32")
   compiled = tiny.jit(partition.in_mesh(grad, mesh)).lower(
-      x, x, scale, own, own).compile()
+      x, x, scale, own, own, own).compile()
   found, entry = [], False
   for line in compiled.as_text().splitlines():
     if not line.startswith(" "):

@@ -3,6 +3,7 @@
 """Shuffles are bijections and look random; shares of sources are exact."""
 
 import collections
+import pickle
 
 from nomic_jax.data import order
 from nomic_jax.data import sources
@@ -133,3 +134,19 @@ def test_multiples_of_a_batch_give_batches_of_one_source():
   batches = [made.rows(n) for n in range(40)]
   assert all(len({names[r] for r in rows}) == 1 for rows in batches)
   assert sorted(np.concatenate(batches[:10])) == list(range(80))
+
+
+def test_threads_may_share_an_order():
+  """A slow cycle's result is dropped by one thread while another looks."""
+  made = []
+
+  def compute(key):
+    made.append(key)
+    if key == 0:  # another thread asks for more in the meantime
+      assert [recent(k) for k in (1, 2, 3)] == [1, 2, 3]
+    return key
+
+  recent = order._Recent(compute)
+  assert [recent(k) for k in (0, 0, 3, 3, 0, 1)] == [0, 0, 3, 3, 0, 1]
+  assert made == [0, 1, 2, 3, 1]  # the last two are remembered
+  assert pickle.loads(pickle.dumps(_make(weights={"a": 2.0}))).rows(0).size == 8

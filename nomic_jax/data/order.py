@@ -7,9 +7,8 @@ is computed place by place. So any host knows any batch, a run goes on from a
 number, and 235 million rows start as fast as ten.
 """
 
-import functools
 import math
-from typing import Mapping
+from typing import Any, Callable, Mapping
 
 import numpy as np
 
@@ -117,7 +116,7 @@ class Weighted:
     least = np.min(weights[weights > 0]) / np.sum(weights)
     # Long enough that no source's number of batches in a cycle rounds below 0.
     self.cycle = max(1024, int(np.ceil(2 / least)))
-    self._of_cycle = functools.partial(_cached, {}, self._draw)
+    self._of_cycle = _Recent(self._draw)
 
   def rows(self, number: int) -> np.ndarray:
     """Rows of batch `number`, int64 [size]."""
@@ -145,13 +144,23 @@ class Weighted:
     return sources, ranks
 
 
-def _cached(kept: dict, compute, key: int):
-  """`compute(key)`, the last two kept; a plain function can be pickled."""
-  if key not in kept:
-    while len(kept) > 1:
-      kept.pop(next(iter(kept)))
-    kept[key] = compute(key)
-  return kept[key]
+class _Recent:
+  """Remembers a function's last two results; threads may share it.
+
+  What is kept is one tuple that is replaced whole, so no lock is needed, and
+  unlike functools.lru_cache it can be pickled.
+  """
+
+  def __init__(self, compute: Callable[[int], Any]):
+    self._compute, self._kept = compute, ()
+
+  def __call__(self, key: int) -> Any:
+    for known, value in self._kept:
+      if known == key:
+        return value
+    value = self._compute(key)
+    self._kept = (*self._kept[-1:], (key, value))
+    return value
 
 
 def make(

@@ -12,7 +12,7 @@ import collections
 import functools
 import hashlib
 import os
-from typing import Mapping, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
 
 from absl import flags
 import grain
@@ -147,8 +147,10 @@ def collate(
 ) -> dict[str, np.ndarray]:
   """Rows to the packed arrays of one global batch.
 
-  A text that is a candidate twice is packed once and a candidate once, so
-  that it weighs no more than another.
+  Texts are the same if the encoder is given the same ids for them: prompt
+  included, after lower-casing and cutting, before token dropout. One that is
+  a candidate twice is packed once and a candidate once, so that it weighs no
+  more than another.
 
   Args:
     rows: N rows; texts may be the bytes of their ids, see `tokens`.
@@ -164,39 +166,43 @@ def collate(
     [N]; candidate [N · (1 + negatives)]; see `losses.info_nce.InfoNCE`.
   """
   front = [prompts[r["source"]] for r in rows]
-  queries = [f["query"] + r["query"] for f, r in zip(front, rows)]
   count, wanted = len(rows), config.negatives
-  # Candidate texts, and which candidate each is where it first comes.
-  places: dict[str | bytes, int] = {}
-  positive = np.zeros(count, np.int32)
-  for i, (f, r) in enumerate(zip(front, rows)):
-    positive[i] = places.setdefault(f["document"] + r["document"], i)
+  queries = [f["query"] + r["query"] for f, r in zip(front, rows)]
+  candidates = {  # by their place
+      i: f["document"] + r["document"]
+      for i, (f, r) in enumerate(zip(front, rows))}
   if wanted:
     keys = np.random.default_rng(draw).random(count)
     for i, (f, r) in enumerate(zip(front, rows)):
       chosen = _choose(
           r["negatives"], wanted, config.get("sample_negatives", True), keys[i])
       for at, text in enumerate(chosen, count + i * wanted):
-        places.setdefault(f["document"] + text, at)
-  texts = queries + list(places)
+        candidates[at] = f["document"] + text
+  documents = list(dict.fromkeys(candidates.values()))
   special = special or special_tokens.of(tokenizer)
-  tokens = _encode(
-      tokenizer, special, dtype, queries, config.query_length,
-      config.token_dropout, draw
-  ) + _encode(
-      tokenizer, special, dtype, texts[count:], config.document_length,
-      config.token_dropout, draw)
+  encode = functools.partial(
+      _encode, tokenizer, special, dtype, dropout=config.token_dropout,
+      draw=draw)
+  queries = encode(queries, length=config.query_length)
+  documents = dict(zip(
+      documents, encode(documents, length=config.document_length)))
+  # The first candidate of each text, and which text each candidate is.
+  places: dict[bytes, int] = {}
+  first = {
+      at: places.setdefault(documents[text].identity, at)
+      for at, text in candidates.items()}
+  positive = np.array([first[i] for i in range(count)], np.int32)
+  texts = queries + [documents[candidates[at]] for at in places.values()]
+  tokens = [t.ids for t in texts]
   length, slots = row_shape(
       [len(t) for t in tokens], config.row_length, config.slots,
       config.rows_multiple)
   packed = pack(
-      tokens, length, slots, config.rows_multiple,
-      special.fill,
-  )
+      tokens, length, slots, config.rows_multiple, special.fill)
   candidate = np.full(count * (1 + wanted), -1, np.int32)
   candidate[list(places.values())] = packed.slot_of[count:]
   content = np.zeros(packed.ids.shape[0] * slots, np.int32)
-  content[packed.slot_of] = [_identity(t) for t in texts]
+  content[packed.slot_of] = _identities(texts, positive, list(places.values()))
   return {
       "ids": packed.ids,
       "segment_ids": packed.segment_ids,
@@ -209,6 +215,30 @@ def collate(
   }
 
 
+def _identities(
+    texts: Sequence["_Text"], positive: np.ndarray, places: list[int]
+) -> list[int]:
+  """Numbers texts from 1, equal ones alike.
+
+  Documents that answer the same queries are interchangeable, none a negative
+  where another is the positive, and share a number.
+
+  Args:
+    texts: the N queries, then the candidates.
+    positive: int32 [N], the place of each query's positive.
+    places: of the candidates.
+  """
+  answered = collections.defaultdict(set)
+  for query, place in zip(texts, positive.tolist()):
+    answered[place].add(query.identity)
+  numbers: dict[Any, int] = {}
+  return [
+      numbers.setdefault(key, len(numbers) + 1) for key in (
+          *(t.identity for t in texts[:len(positive)]),
+          *(frozenset(answered[place]) if place in answered else t.identity
+            for t, place in zip(texts[len(positive):], places)))]
+
+
 def _choose(negatives: list, wanted: int, sample: bool, key: float) -> list:
   """`wanted` of the negatives: the first, or at random without repeats."""
   if len(negatives) <= wanted or not sample:
@@ -218,11 +248,23 @@ def _choose(negatives: list, wanted: int, sample: bool, key: float) -> list:
   return [negatives[i] for i in picked]
 
 
+class _Text(NamedTuple):
+  """A text as the encoder is given it.
+
+  Attributes:
+    ids: its tokens, after token dropout.
+    identity: bytes, equal for texts of equal tokens; before token dropout.
+  """
+
+  ids: np.ndarray
+  identity: bytes
+
+
 def _encode(
     tokenizer: tokenizers.Tokenizer, special: special_tokens.SpecialTokens,
     dtype: np.dtype | None, texts: list[str] | list[bytes], length: int,
     dropout: float, draw: tuple[int, int],
-) -> list[np.ndarray]:
+) -> list[_Text]:
   """Token ids, cut to `length`; the special ones around a text are kept."""
   ends = len(special.head), len(special.tail)
   if texts and isinstance(texts[0], bytes):
@@ -235,19 +277,15 @@ def _encode(
   else:
     encoded = [
         np.array(e.ids, np.int32) for e in tokenizer.encode_batch_fast(texts)]
-  if dropout:
-    for i, text in enumerate(texts):
+  found = []
+  for ids in encoded:
+    identity = special.cut(ids, length).astype(np.int32).tobytes()
+    if dropout and len(ids):
       # Of the text and the batch alone, so that every number of hosts agrees.
-      rng = np.random.default_rng((*draw, _identity(text)))
-      kept = rng.random(len(encoded[i])) >= dropout
+      seed = hashlib.blake2b(identity, digest_size=4).digest()
+      rng = np.random.default_rng((*draw, int.from_bytes(seed, "little")))
+      kept = rng.random(len(ids)) >= dropout
       kept[:ends[0]] = kept[len(kept) - ends[1]:] = True
-      encoded[i] = encoded[i][kept]
-  return [special.cut(ids, length) for ids in encoded]
-
-
-def _identity(text: str | bytes) -> int:
-  """A positive int32 that is the same for equal texts on every host."""
-  if isinstance(text, str):
-    text = text.encode()
-  digest = hashlib.blake2b(text, digest_size=4).digest()
-  return int.from_bytes(digest, "little") >> 1 or 1
+      ids = ids[kept]
+    found.append(_Text(special.cut(ids, length), identity))
+  return found

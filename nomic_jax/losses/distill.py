@@ -126,16 +126,16 @@ class Distill:
     # Each device its own queries: the documents are gathered, and their
     # gradient is added up over the devices, once and not in every block.
     kl = partition.by_rows(in_blocks)((d, td), (q, tq)).mean()
-    nce = _contrast(q, d, identity[1], _KD_TEMPERATURE)
+    nce = _contrast(q, d, identity, _KD_TEMPERATURE)
     return _KD * kl + nce, {"kl": kl, "info_nce": nce}
 
   def _towers(self, student, teacher, identity):
     (q, d), (tq, td), t = student, teacher, self._temperature
     terms = {
-        "query_document": _contrast(q, d, identity[1], t),
-        "query": _contrast(q, tq, identity[0], t),
-        "document": _contrast(d, td, identity[1], t),
-        "query_teacher_document": _contrast(q, td, identity[1], t),
+        "query_document": _contrast(q, d, identity, t),
+        "query": _contrast(q, tq, identity[:1] * 2, t),
+        "document": _contrast(d, td, identity[1:] * 2, t),
+        "query_teacher_document": _contrast(q, td, identity, t),
     }
     return sum(terms.values()) / len(terms), terms
 
@@ -157,8 +157,11 @@ def _products(a: Array, b: Array) -> Array:
   return jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)
 
 
-def _contrast(a: Array, b: Array, identity: Array, temperature: float) -> Array:
-  """Mean InfoNCE of a's rows, each against all of b's, its own the answer."""
+def _contrast(
+    a: Array, b: Array, identity: tuple[Array, Array], temperature: float
+) -> Array:
+  """Mean InfoNCE of a's rows against b's; `identity` of the texts of both."""
   own = jnp.arange(len(a), dtype=jnp.int32)
-  total, _ = cross_entropy(a, b, jnp.float32(1 / temperature), own, identity)
+  total, _ = cross_entropy(
+      a, b, jnp.float32(1 / temperature), own, identity[1], identity[0])
   return total / len(a)

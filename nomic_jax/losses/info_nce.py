@@ -24,10 +24,15 @@ class InfoNCE:
   """Each query against every candidate of the global batch.
 
   Batch: packed rows of texts (`ids`, `segment_ids`, `positions` [B, S]) and
-    content [B, K] int32: a hash of the text in each slot, 0 where empty;
+    content [B, K] int32: identity of the text in each slot, 0 where empty,
+      equal for texts that are the same to the encoder;
     query [N], candidate [C] int32: which slot (row · K + slot) holds a text;
-      a candidate of -1 is absent (a row with fewer negatives than others);
+      -1 is absent: a candidate of a row with fewer negatives than others, or
+      a query that fills up a batch and does not count;
     positive [N] int32: index of each query's positive among the candidates.
+
+  A candidate that equals a query's positive, or answers an equal query of the
+  batch, is no negative of it.
 
   Attributes:
     temperature: softmax temperature, or where a trainable one starts.
@@ -71,27 +76,39 @@ class InfoNCE:
         rng if self._encoder.dropout else None,
     )
     pooled = pooled.reshape(-1, pooled.shape[-1])
-    present = batch["candidate"] >= 0
-    slot = jnp.maximum(batch["candidate"], 0)
-    identity = jnp.where(present, content.reshape(-1)[slot], 0)
+    content = content.reshape(-1)
+
+    def texts(slots: Array) -> tuple[Array, Array]:
+      """Slots that can be read, and the identity of what is in them."""
+      there = jnp.maximum(slots, 0)
+      return there, jnp.where(slots >= 0, content[there], 0)
+
+    query, group = texts(batch["query"])
+    candidate, identity = texts(batch["candidate"])
+    counted = batch["query"] >= 0
+    # Without an identity, a query equals no other.
+    alone = jnp.where(counted, -1 - jnp.arange(len(group)), 0)
+    group = jnp.where(group == 0, alone, group)
+    positive = jnp.where(counted, batch["positive"], -1)
     scale = jnp.float32(1 / self._temperature)
     if self._trainable:
       scale = jnp.exp(jnp.minimum(params["log_scale"], math.log(100.0)))
 
-    positive = batch["positive"]
-
     def ask(queries, candidates):
       loss, correct = cross_entropy(
-          queries, candidates, scale, positive, identity
+          queries, candidates, scale, positive, identity, group
       )
       if self._bidirectional:
+        # Queries and their positives change places, and so does what says
+        # which of them are the same.
+        own = jnp.where(counted, jnp.arange(len(positive)), -1)
         back, _ = cross_entropy(
-            candidates[positive], queries, scale, jnp.arange(len(positive)),
+            candidates[positive], queries, scale, own, group,
             identity[positive],
         )
         loss = (loss + back) / 2
       return loss, correct.sum()
 
-    loss, correct = self._widths(ask, pooled[batch["query"]], pooled[slot])
-    weight = jnp.float32(batch["query"].shape[0])
+    loss, correct = self._widths(ask, pooled[query], pooled[candidate])
+    weight = counted.sum().astype(jnp.float32)
     return loss, weight, {"accuracy": correct}

@@ -11,7 +11,7 @@ for the loop: a single pass that adds up the candidates' gradient would need
 one in every block.
 """
 
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 import jax
 from jax import Array
@@ -52,12 +52,64 @@ def map_blocks(f: Callable[[Any], Any], most: int, rows: Any) -> Any:
   return jax.tree.map(join, jax.lax.map(f, jax.tree.map(split, rows)))
 
 
-@jax.custom_vjp
+class _Queries(NamedTuple):
+  """Queries to score: vectors [q, D], the rest int32 [q].
+
+  Attributes:
+    vectors: what is compared.
+    positive: the place of each one's positive; -1: the query is absent.
+    identity: of the positive.
+    group: equal for equal queries.
+  """
+
+  vectors: Array
+  positive: Array
+  identity: Array
+  group: Array
+
+
+class _Candidates(NamedTuple):
+  """Candidates to score: vectors [c, D], the rest int32 [c].
+
+  Attributes:
+    vectors: what is compared.
+    place: among all candidates.
+    identity: equal for equal texts; 0: the candidate is absent.
+    first, count: where `_Answers.groups` lists the queries it answers.
+  """
+
+  vectors: Array
+  place: Array
+  identity: Array
+  first: Array
+  count: Array
+
+
+class _Answers(NamedTuple):
+  """Which candidates answer which queries, beyond each query's positive.
+
+  Attributes:
+    first, count: int32 [C]; candidate c answers the queries of the groups
+      `groups[first[c]:first[c] + count[c]]`.
+    groups: int32 [Q]. Only groups with several distinct positives are listed:
+      the others' are known by their identity.
+    most: int32 [], the largest count; 0 in most batches.
+  """
+
+  first: Array
+  count: Array
+  groups: Array
+  most: Array
+
+
 def cross_entropy(
     queries: Array, candidates: Array, scale: Array, positive: Array,
-    identity: Array,
+    identity: Array, group: Array | None = None,
 ) -> tuple[Array, Array]:
   """Per query, logsumexp(logits) − logit of the positive.
+
+  A candidate is a negative of a query unless it equals the query's positive or
+  is the positive of an equal query.
 
   The difference is taken before any sum, in float32: ten times more accurate
   than a log-softmax read at the positive.
@@ -66,31 +118,78 @@ def cross_entropy(
     queries: float32 [Q, D].
     candidates: float32 [C, D].
     scale: float32 [], inverse temperature.
-    positive: int32 [Q], the candidate that answers each query.
-    identity: int32 [C], equal for equal texts and 0 for absent candidates. A
-      copy of the positive elsewhere in the batch is no negative.
+    positive: int32 [Q], the candidate that answers each query; -1 for absent
+      queries, whose loss is 0.
+    identity: int32 [C], equal for equal texts and 0 for absent candidates.
+    group: int32 [Q], equal for equal queries and 0 for absent ones; None: all
+      queries differ.
 
   Returns:
     The sum over queries, and for each [Q] whether its positive scores highest
     (1.0 or 0.0), which has no gradient.
   """
+  everywhere = _whole((positive, identity, group))
+  if group is None:  # a group has one positive, known by its identity
+    group = everywhere[1][everywhere[0]]
+    everywhere = *everywhere[:2], group
+  answers = _whole(_answers(*everywhere))
+  return _cross_entropy(
+      queries, candidates, scale, positive, identity, group, answers)
+
+
+def negatives(positive: Array, identity: Array, group: Array) -> Array:
+  """Which candidates are negatives of which queries, bool [Q, C].
+
+  For losses that hold all pairs; arguments are those of `cross_entropy`.
+  """
+  answers = _answers(positive, identity, group)
+  no_vectors = jnp.zeros(())
+  return ~_left_out(
+      _Queries(no_vectors, positive, identity[positive], group),
+      _Candidates(no_vectors, jnp.arange(len(identity)), identity,
+                  answers.first, answers.count), answers)
+
+
+def _answers(positive: Array, identity: Array, group: Array) -> _Answers:
+  """Lists the groups that each candidate answers; sorts, O(Q log Q)."""
+  changed = lambda x: jnp.concatenate(
+      [jnp.ones(1, bool), x[1:] != x[:-1]])
+  # Distinct pairs (group, identity of a positive), by group.
+  own = jnp.where(positive >= 0, identity[positive], 0)
+  group, own = jax.lax.sort((group, own), num_keys=2)
+  starts = changed(group)
+  distinct = (starts | changed(own)) & (own != 0)
+  number = jnp.cumsum(starts) - 1
+  positives = jax.ops.segment_sum(
+      distinct.astype(jnp.int32), number, len(group))
+  listed = distinct & (positives[number] > 1)
+  # Those of groups with several positives, by identity; the others in front.
+  own, group = jax.lax.sort(
+      (jnp.where(listed, own, jnp.iinfo(jnp.int32).min), group), num_keys=2)
+  first = jnp.searchsorted(own, identity, side="left")
+  count = jnp.searchsorted(own, identity, side="right") - first
+  return _Answers(first, count, group, count.max())
+
+
+@jax.custom_vjp
+def _cross_entropy(
+    queries: Array, candidates: Array, scale: Array, positive: Array,
+    identity: Array, group: Array, answers: _Answers,
+) -> tuple[Array, Array]:
   loss, correct, *_ = _of_queries(
-      queries, candidates, scale, positive, identity, gradient=False
-  )
+      queries, candidates, scale, positive, identity, group, answers,
+      gradient=False)
   return loss.sum(), correct
 
 
 def _forward(
-    queries: Array, candidates: Array, scale: Array, positive: Array,
-    identity: Array,
+    queries: Array, candidates: Array, scale: Array, *about: Any
 ) -> tuple[tuple, tuple]:
   loss, correct, total, others, d_queries = _of_queries(
-      queries, candidates, scale, positive, identity, gradient=True
-  )
+      queries, candidates, scale, *about, gradient=True)
   d_scale = (d_queries * queries).sum()
   d_candidates = _of_candidates(
-      queries, candidates, scale, positive, identity, total, others
-  )
+      queries, candidates, scale, *about, total, others)
   return (loss.sum(), correct), (scale, d_queries, d_candidates, d_scale)
 
 
@@ -100,16 +199,16 @@ def _backward(saved: tuple, cotangent: tuple) -> tuple:
   by_vector = by_logit * scale
   return (
       by_vector * d_queries, by_vector * d_candidates, by_logit * d_scale,
-      None, None,
+      None, None, None, None,
   )
 
 
-cross_entropy.defvjp(_forward, _backward)
+_cross_entropy.defvjp(_forward, _backward)
 
 
 def _of_queries(
     queries: Array, candidates: Array, scale: Array, positive: Array,
-    identity: Array, gradient: bool,
+    identity: Array, group: Array, answers: _Answers, gradient: bool,
 ) -> tuple[Array, ...]:
   """All that blocks of queries give.
 
@@ -118,43 +217,44 @@ def _of_queries(
     denominator [Q]; the share of it that is not the positive's [Q]; gradient
     by (scale · queries) [Q, D].
   """
-  rows = queries, positive, identity[positive]
+  rows = _Queries(queries, positive, identity[positive], group)
   candidates, identity = _whole((candidates, identity))
-  places = jnp.arange(candidates.shape[0])
+  everyone = _Candidates(
+      candidates, jnp.arange(len(candidates)), identity,
+      answers.first, answers.count)
 
-  def score(rows: tuple) -> tuple:
-    q, positive, own_identity = rows
-    logits, own = _logits(
-        q, candidates, scale, positive, own_identity, places, identity
-    )
+  def score(rows: _Queries) -> tuple:
+    logits, own = _logits(scale, rows, everyone, answers)
+    counted = rows.positive >= 0
     true = jnp.where(own, logits, 0).sum(1)
-    total = jax.nn.logsumexp(logits, axis=1)
-    correct = (true >= logits.max(1)).astype(jnp.float32)
+    total = jnp.where(counted, jax.nn.logsumexp(logits, axis=1), jnp.inf)
+    loss = jnp.where(counted, total - true, 0)
+    correct = (counted & (true >= logits.max(1))).astype(jnp.float32)
     if not gradient:
-      return total - true, correct
+      return loss, correct
     excess, others = _excess(logits, own, total)
     d_q = jnp.matmul(excess, candidates, precision=_EXACT)
-    return total - true, correct, total, others, d_q
+    return loss, correct, total, others, d_q
 
   return map_blocks(score, _rows(queries), rows)
 
 
 def _of_candidates(
     queries: Array, candidates: Array, scale: Array, positive: Array,
-    identity: Array, total: Array, others: Array,
+    identity: Array, group: Array, answers: _Answers, total: Array,
+    others: Array,
 ) -> Array:
   """Gradient by (scale · candidates), [C, D], from blocks of candidates."""
-  rows = candidates, jnp.arange(candidates.shape[0]), identity
-  queries, positive, everyones, total, others = _whole(
-      (queries, positive, identity, total, others)
-  )
-  own_identity = everyones[positive]  # of a whole set: nothing is exchanged
+  rows = _Candidates(
+      candidates, jnp.arange(candidates.shape[0]), identity,
+      answers.first, answers.count)
+  queries, positive, group, everyones, total, others = _whole(
+      (queries, positive, group, identity, total, others))
+  # Of whole sets: nothing is exchanged.
+  everyone = _Queries(queries, positive, everyones[positive], group)
 
-  def score(rows: tuple) -> Array:
-    c, place, identity = rows
-    logits, own = _logits(
-        queries, c, scale, positive, own_identity, place, identity
-    )
+  def score(rows: _Candidates) -> Array:
+    logits, own = _logits(scale, everyone, rows, answers)
     # Said again inside the loop: of few queries, which are one block, the
     # partitioner would else gather these in each of its turns.
     excess, _ = _excess(logits, own, *_whole((total, others)))
@@ -164,24 +264,35 @@ def _of_candidates(
 
 
 def _logits(
-    queries: Array, candidates: Array, scale: Array, positive: Array,
-    own_identity: Array, places: Array, identity: Array,
+    scale: Array, queries: _Queries, candidates: _Candidates,
+    answers: _Answers,
 ) -> tuple[Array, Array]:
   """Logits, −inf where there is no negative; and where the positives are.
 
-  Args:
-    queries, candidates: [q, D] and [c, D], of which one is a block.
-    scale: inverse temperature.
-    positive, own_identity: [q], place and identity of each query's positive.
-    places, identity: [c], of each candidate.
+  Both are [q, c]; one of the two sets is a block.
   """
   logits = scale * jnp.einsum(
-      "qd,cd->qc", queries, candidates, precision=_EXACT,
+      "qd,cd->qc", queries.vectors, candidates.vectors, precision=_EXACT,
       preferred_element_type=jnp.float32,
   )
-  own = positive[:, None] == places
-  copy = own_identity[:, None] == identity
-  return jnp.where(own | ~(copy | (identity == 0)), logits, -jnp.inf), own
+  own = queries.positive[:, None] == candidates.place
+  seen = own | ~_left_out(queries, candidates, answers)
+  return jnp.where(seen, logits, -jnp.inf), own
+
+
+def _left_out(
+    queries: _Queries, candidates: _Candidates, answers: _Answers
+) -> Array:
+  """Which candidates are no negatives, bool [q, c]."""
+  found = (queries.identity[:, None] == candidates.identity) | (
+      candidates.identity == 0)
+
+  def also(n: Array, found: Array) -> Array:
+    answered = jnp.where(
+        n < candidates.count, answers.groups[candidates.first + n], 0)
+    return found | (queries.group[:, None] == answered)
+
+  return jax.lax.fori_loop(0, answers.most, also, found)
 
 
 def _excess(
