@@ -24,6 +24,7 @@ from nomic_jax.data import order
 from nomic_jax.data import sources
 from nomic_jax.data import special_tokens
 from nomic_jax.data import teacher
+from nomic_jax.data import tokens as tokens_lib
 from nomic_jax.data import words
 from nomic_jax.data.pack import pack
 from nomic_jax.data.pack import row_shape
@@ -159,7 +160,7 @@ def collate(
     config: likewise.
     prompts: by source, what stands before its queries and documents.
     special: the tokenizer's special tokens; found out if None.
-    dtype: of the ids, if texts are bytes.
+    dtype: of the ids, if texts are bytes; the tokenizer's if None.
 
   Returns:
     ids, segment_ids, positions [B, S]; content [B, slots]; query and positive
@@ -180,6 +181,8 @@ def collate(
         candidates[at] = f["document"] + text
   documents = list(dict.fromkeys(candidates.values()))
   special = special or special_tokens.of(tokenizer)
+  if dtype is None:
+    dtype = tokens_lib.dtype_of(tokenizer)
   encode = functools.partial(
       _encode, tokenizer, special, dtype, dropout=config.token_dropout,
       draw=draw)
@@ -262,7 +265,7 @@ class _Text(NamedTuple):
 
 def _encode(
     tokenizer: tokenizers.Tokenizer, special: special_tokens.SpecialTokens,
-    dtype: np.dtype | None, texts: list[str] | list[bytes], length: int,
+    dtype: np.dtype, texts: list[str] | list[bytes], length: int,
     dropout: float, draw: tuple[int, int],
 ) -> list[_Text]:
   """Token ids, cut to `length`; the special ones around a text are kept."""
