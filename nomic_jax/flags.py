@@ -45,7 +45,8 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   p.add_argument("--held_out", type=float, default=0.07,
                  help="share of the rows kept for evaluation (split test)")
   p.add_argument("--limit", type=int, help="read no more rows than this")
-  p.add_argument("--query_column", default="query", help="of each row")
+  p.add_argument("--query_column", default="query",
+                 help="of each row; --query_column= if rows are text alone")
   p.add_argument("--document_column", default="document", help="of each row")
   p.add_argument("--negatives_column", default="negatives",
                  help="of each row, a list of texts; may be absent")
@@ -53,6 +54,11 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
                  help="what labels are called, class 0 first; or numbers")
   p.add_argument("--skip_bad", type=int, default=0,
                  help="drop and count as many rows that cannot be used")
+  p.add_argument("--whole_batches", type=int, default=1, metavar="ROWS", help=(
+      "leave out the last rows of each file that do not fill a batch of this "
+      "size, as contrastors does of each shard"))
+  p.add_argument("--keep_copies", action="store_true",
+                 help="keep rows that equal an earlier one in all")
   p.add_argument("--overwrite", action="store_true",
                  help="replace an output made with other flags")
   p.add_argument("--beam", metavar="FLAGS", help=(

@@ -83,6 +83,7 @@ def _prepare(a: argparse.Namespace) -> None:
       negatives_column=a.negatives_column,
       classes=a.classes.split(",") if a.classes else (), skip_bad=a.skip_bad,
       overwrite=a.overwrite, beam_options=a.beam,
+      whole_batches=a.whole_batches, keep_copies=a.keep_copies,
   )
 
 

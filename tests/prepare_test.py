@@ -12,9 +12,12 @@ import sysconfig
 from nomic_jax.data import dataset
 from nomic_jax.data import splits
 from nomic_jax.data import tokenizer as tokenizer_lib
+from nomic_jax.data import tokens
 from nomic_jax.data.prepare import prepare
 from nomic_jax.errors import UserError
+from nomic_jax.main import main
 import pytest
+import tiny
 
 
 @pytest.fixture(name="python", scope="module")
@@ -93,6 +96,87 @@ def test_jsonl_files_and_columns(tmp_path):
   line = int(train[0]["query"].split()[1]) + 1
   assert train[0]["location"] == f"{source}/a.jsonl:{line}"
   assert train[-1]["source"] == "b"
+
+
+def test_only_rows_that_add_nothing_are_copies(tmp_path):
+  pair = {"query": "q", "document": "d"}
+  rows = [pair | {"negatives": ["a"]}, pair | {"negatives": ["b"]}, pair,
+          pair | {"negatives": ["a"]}, {"query": "q", "document": "e"},
+          pair | {"label": 1}, pair | {"label": 0}, pair | {"label": 1}]
+  _jsonl(tmp_path / "in.jsonl", rows)
+
+  def made(name, **options):
+    prepare(str(tmp_path / "in.jsonl"), tmp_path / name, vocab_size=40,
+            held_out=0, **options)
+    return [int(r["location"].rpartition(":")[2])
+            for r in _rows(tmp_path / name, "train")]
+
+  assert made("out") == [1, 2, 5, 6, 7]
+  assert made("all", keep_copies=True) == [*range(1, 9)]
+
+
+def test_whole_batches_of_each_file_are_contrastors_rows(tmp_path, capsys):
+  source = tmp_path / "in"
+  source.mkdir()
+  for name, count in (("a", 11), ("b", 8), ("c", 3)):
+    _jsonl(source / f"{name}.jsonl", _pairs(count, start=100 * ord(name)))
+  command = ["prepare", f"--source={source}", f"--output={tmp_path}/out",
+             "--held_out=0", "--vocab_size=80", "--whole_batches=4"]
+  assert main(command) == 0
+  assert "rest below a batch 6" in " ".join(capsys.readouterr().out.split())
+  rows = [(r["source"], int(r["location"].rpartition(":")[2]))
+          for r in _rows(tmp_path / "out", "train")]
+  assert rows == [(n, i) for n in "ab" for i in range(1, 9)]
+  assert main([*command[:-1], "--whole_batches=0"]) == 2
+  assert "expected the rows of a batch" in capsys.readouterr().err
+
+
+def test_rows_of_text_alone(tmp_path):
+  _jsonl(tmp_path / "a.jsonl", [{"text": f"number {i}"} for i in range(4)])
+  _jsonl(tmp_path / "b.jsonl", [{"body": f"entry {i}", "n": i}
+                                for i in range(4)])
+  for name, options in (("a", {}), ("b", dict(
+      query_column="", document_column="body"))):
+    prepare(f"{tmp_path}/{name}.jsonl", tmp_path / name, vocab_size=60,
+            held_out=0, **options)
+    rows = _rows(tmp_path / name, "train")
+    assert [r["query"] for r in rows] == [""] * 4
+    assert rows[2]["document"] in ("number 2", "entry 2")
+  with pytest.raises(UserError, match="'query' is missing"):
+    prepare(f"{tmp_path}/b.jsonl", tmp_path / "c", document_column="body")
+
+
+def test_rows_of_token_ids_are_for_masked_language_modelling(tmp_path):
+  parquet = pytest.importorskip("pyarrow.parquet")
+  import pyarrow
+
+  words = tiny.words()
+  ids = [[2, *range(5, 10 + i), 3, 0] for i in range(4)]
+  parquet.write_table(pyarrow.table({
+      "input_ids": ids + ids[:1], "token_type_ids": [[0] * len(i) for i in ids]
+      + [[0] * 8], "attention_mask": [[1] * (len(i) - 1) + [0] for i in ids]
+      + [[1] * 7 + [0]]}), tmp_path / "in.parquet")
+  tokenizer_lib.save(words, tmp_path / "words")
+  job = dict(source=f"{tmp_path}/in.parquet", output=tmp_path / "out",
+             held_out=0)
+  with pytest.raises(UserError, match="token ids; give --tokenizer"):
+    prepare(**job)
+  stats = prepare(**job, tokenizer=str(tmp_path / "words"))
+  assert stats["rows"] == {"train": 4} and stats["tokens"]["document"]
+  source = dataset.open_split(tmp_path / "out", "train", ids=True)
+  assert [r["ids"] for r in source] == [i[:-1] for i in ids]
+  with pytest.raises(UserError, match="token ids and hold no texts"):
+    dataset.open_split(tmp_path / "out", "train")
+  with pytest.raises(UserError, match="token ids and hold no texts"):
+    tokens.tokenise(tmp_path / "out")
+  _jsonl(tmp_path / "in.jsonl", [{"input_ids": [2, 10**6, 3]}])
+  with pytest.raises(UserError, match="token id 1000000 is beyond"):
+    prepare(f"{tmp_path}/in.jsonl", tmp_path / "x", held_out=0,
+            tokenizer=str(tmp_path / "words"))
+  _jsonl(tmp_path / "in.jsonl", [{"input_ids": ["a"]}])
+  with pytest.raises(UserError, match="row 1: 'input_ids' is"):
+    prepare(f"{tmp_path}/in.jsonl", tmp_path / "x", held_out=0,
+            tokenizer=str(tmp_path / "words"))
 
 
 def test_a_text_is_never_in_both_splits(tmp_path):

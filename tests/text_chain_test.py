@@ -125,6 +125,20 @@ def test_boundaries_may_be_left_out_as_in_the_reference():
     assert batch["segment_ids"].max() > 1
 
 
+def test_packed_rows_of_token_ids_stay_whole():
+  rng = np.random.default_rng(0)
+  rows = [[*rng.integers(5, 100, 24)] for _ in range(ROWS)]
+  for i, row in enumerate(rows):
+    row[i % 24] = CLS
+  source = [{"query": "", "document": "", "ids": row} for row in rows]
+  batches = tiny.take(_text(source, document_boundaries=False), ROWS // 4)
+  found = sorted(tuple(ids) for ids, *_ in _rows_of(batches))
+  assert found == sorted(map(tuple, rows))
+  for ids, segments, _ in _rows_of(tiny.take(_text(source), ROWS // 4)):
+    # A row that goes on from elsewhere is a document of its own until [CLS].
+    assert segments.max() == (2 if ids[0] != CLS else 1)
+
+
 def test_text_without_a_query_is_the_document_alone():
   source = tiny.rows()
   for row in source:

@@ -3,7 +3,7 @@
 """Preparing on the workers of Apache Beam, for more than one machine reads.
 
 Two maps over the files of a source. The first leaves two hashes of each row
-in a folder, 16 bytes; from these one process decides the fate of every row,
+in a folder, 24 bytes; from these one process decides the fate of every row,
 by the code of one machine. The second writes: consecutive files become a
 shard, so rows stay in order and no text goes from one worker to another. The
 data directory is the one that `prepare` makes without Beam, in other shards.
@@ -94,20 +94,23 @@ class Workers:
     survey = functools.partial(_survey, self._folder, self._rows.skip_bad)
     _run(self._flags, self._folder, survey, self._files)
     bad = self._rows.bad = BadRows(self._rows.skip_bad)
-    hashes, first = [np.zeros((2, 0), np.uint64)], 0
+    hashes, first, largest = [np.zeros((3, 0), np.uint64)], 0, -1
     sources: collections.Counter[str] = collections.Counter()
     for i, file in enumerate(self._files):
-      for reason, message in json.loads(_notes(self._folder, i).read_text()):
+      noted = json.loads(_notes(self._folder, i).read_text())
+      for reason, message in noted["bad"]:
         if not reason:
           raise UserError(message)
         bad.add(BadRow(reason, message))
+      bad.left.update(noted["left"])
+      largest = max(largest, noted["largest_id"])
       hashes.append(np.load(_hashes(self._folder, i)))
       rows = hashes[-1].shape[1]
       self._files[i] = file._replace(first=first, rows=rows)
       first += rows
       if rows:
         sources[readers.source_of(file.part, file.path)] += rows
-    return splits_lib.Survey(*np.concatenate(hashes, 1), sources)
+    return splits_lib.Survey(*np.concatenate(hashes, 1), sources, largest)
 
   def builder(
       self, fates: np.ndarray, kept: Mapping[str, int]
@@ -199,10 +202,12 @@ class _Noted(BadRows):
 
 
 def _survey(folder: pathlib.Path, allowed: int, file: _File) -> None:
-  bad, found = _Noted(allowed), np.zeros((2, 0), np.uint64)
+  bad, found = _Noted(allowed), np.zeros((3, 0), np.uint64)
+  largest = -1
   try:
     survey = splits_lib.survey(readers.rows_of(file.part, file.path, bad))
-    found = np.stack([survey.queries, survey.documents])
+    found = np.stack([survey.queries, survey.documents, survey.rows])
+    largest = survey.largest_id
   except BadRow:
     pass  # One too many: noted.
   except UserError as e:
@@ -211,7 +216,8 @@ def _survey(folder: pathlib.Path, allowed: int, file: _File) -> None:
     with open(path, "wb") as stream:
       np.save(stream, found)
   with _appearing(_notes(folder, file.number)) as path:
-    path.write_text(json.dumps(bad.notes))
+    path.write_text(json.dumps(
+        {"bad": bad.notes, "left": bad.left, "largest_id": largest}))
 
 
 def _write(folder: pathlib.Path, allowed: int, shard: _Shard) -> None:

@@ -47,6 +47,7 @@ def features() -> tfds.features.FeaturesDict:
       "score": np.float32,
       "negative_scores": tfds.features.Sequence(np.float32),
       "labels": tfds.features.Sequence(np.float32),
+      "ids": tfds.features.Sequence(np.int64),
   })
 
 
@@ -227,12 +228,20 @@ def _build(builder: Pairs) -> None:
     raise OSError(reason[1]) from e
 
 
-def open_split(path: str | os.PathLike, split: str) -> Source:
+def open_split(
+    path: str | os.PathLike, split: str, ids: bool = False
+) -> Source:
   """Opens one split of a data directory for random access.
+
+  Args:
+    path: the data directory.
+    split: name of the split.
+    ids: whether rows of token ids, without texts, can be used.
 
   Raises:
     UserError: if `path` is no data directory, has no such split or no rows in
-      it, or one of its record files is missing or damaged.
+      it, or one of its record files is missing or damaged; or if its rows are
+      token ids and cannot be used.
   """
   path = pathlib.Path(path)
   found = _info(path).splits
@@ -254,7 +263,14 @@ def open_split(path: str | os.PathLike, split: str) -> Source:
         f"{path}: {sources_lib.FILE} does not tell of the {rows:,} rows of "
         f"split '{split}'; copy the data directory again or make it anew"
     )
-  return Source(split, shards, runs, known.prompts)
+  source = Source(split, shards, runs, known.prompts)
+  if not ids and source[0]["ids"]:
+    raise UserError(
+        f"{path}: its rows are token ids and hold no texts; only masked "
+        "language modelling (configs/mlm.py, without config.data.tokenised) "
+        "reads them"
+    )
+  return source
 
 
 def _info(path: pathlib.Path) -> tfds.core.DatasetInfo:

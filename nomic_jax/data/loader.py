@@ -48,7 +48,8 @@ def make(
   if config.get("tokenised"):
     source = tokens.open_split(config.path, config.split, tokenizer)
   else:
-    source = dataset.open_split(config.path, config.split)
+    source = dataset.open_split(
+        config.path, config.split, ids=config.kind == "text")
   _check_texts(source, config)
   return iter(
       _KINDS[config.kind](

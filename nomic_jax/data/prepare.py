@@ -10,6 +10,7 @@ Apache Beam many workers do so, and the result is the same: see `beam`.
 """
 
 import contextlib
+import dataclasses
 import functools
 import json
 import os
@@ -56,6 +57,8 @@ def prepare(
     skip_bad: int = 0,
     overwrite: bool = False,
     beam_options: str | None = None,
+    whole_batches: int = 1,
+    keep_copies: bool = False,
 ) -> dict:
   """Makes the data directory `output` and returns what stats.json holds.
 
@@ -75,6 +78,9 @@ def prepare(
       next one stops the job.
     overwrite: make it anew even if a data directory is there.
     beam_options: flags of Apache Beam, to have its workers do it.
+    whole_batches: rows of a batch; of each file the last ones are left out
+      that do not fill one, as contrastors' data loader does of each shard.
+    keep_copies: keep rows that are equal in all.
 
   Raises:
     UserError: on a source, row or argument that cannot be used.
@@ -82,6 +88,10 @@ def prepare(
   columns = readers.Columns(
       query_column, document_column, negatives_column, classes=tuple(classes))
   _check(vocab_size, limit, held_out)
+  if whole_batches < 1 or whole_batches > 1 and _is_docstrings(source):
+    raise UserError(
+        f"--whole_batches={whole_batches}: expected the rows of a batch, 1 or "
+        "more, and a source of files")
   if beam_options is not None:
     _check_beam(source, limit)
   output = pathlib.Path(output)
@@ -92,6 +102,11 @@ def prepare(
       "columns": list(columns[:3]), "classes": list(classes),
       "skip_bad": skip_bad,
   }
+  # Data directories made before these flags say nothing of them.
+  if whole_batches > 1:
+    arguments["whole_batches"] = whole_batches
+  if keep_copies:
+    arguments["keep_copies"] = True
   done = _already(output, arguments, overwrite)
   if done:
     print(f"{output}: already there, made with the same arguments")
@@ -99,14 +114,14 @@ def prepare(
   reused = tokenizer_lib.load(tokenizer) if tokenizer else None
 
   clock = _Clock()
-  rows, counts = _open(source, columns, limit, skip_bad)
+  rows, counts = _open(source, columns, limit, skip_bad, whole_batches)
   with (
       contextlib.nullcontext() if beam_options is None
       else beam.workers(rows, beam_options, output)
   ) as workers:
     survey = workers.survey() if workers else splits_lib.survey(rows)
     if isinstance(rows, readers.Rows):
-      counts["dropped"].update(rows.bad.counts)
+      counts["dropped"].update(rows.bad.counts + rows.bad.left)
     if not len(survey.queries):
       raise UserError(
           f"{source}: no rows to make a data set of; expected text, see the "
@@ -117,7 +132,8 @@ def prepare(
       fates = splits_lib.by_name(
           [row["source"].strip("_") for row in rows], held_out)
     else:
-      fates = splits_lib.fates(survey, held_out)
+      _check_ids(source, survey.largest_id, reused)
+      fates = splits_lib.fates(survey, held_out, keep_copies)
       counts["dropped"]["duplicate row"] = int(
           np.sum(fates == splits_lib.COPY))
     kept = {"train": splits_lib.TRAIN, "test": splits_lib.TEST}
@@ -155,7 +171,7 @@ def _look(
     folder: pathlib.Path, reused: tokenizers.Tokenizer | None, vocab_size: int
 ) -> tuple[tokenizers.Tokenizer, dict, str]:
   """Returns the tokenizer, and how long texts are: figures and a drawing."""
-  train = dataset.open_split(folder, "train")
+  train = dataset.open_split(folder, "train", ids=True)
   words = reused or tokenizer_lib.train(
       _texts(_spaced(train, _TRAINED)), vocab_size)
   return words, *statistics.token_lengths(
@@ -163,11 +179,15 @@ def _look(
 
 
 def _open(
-    source: str, columns: readers.Columns, limit: int | None, skip_bad: int
+    source: str, columns: readers.Columns, limit: int | None, skip_bad: int,
+    whole_batches: int,
 ) -> tuple[Iterable[Row], dict]:
   """Returns the rows, to be read more than once, and counts for the table."""
   if not _is_docstrings(source):
-    rows = readers.Rows(readers.find(source, columns), limit, skip_bad)
+    parts = [
+        dataclasses.replace(part, whole_batches=whole_batches)
+        for part in readers.find(source, columns)]
+    rows = readers.Rows(parts, limit, skip_bad)
     return rows, {"files": {}, "dropped": {}}
   folder = source.partition(":")[2]
   found = docstrings.read(pathlib.Path(folder) if folder else None)
@@ -221,6 +241,22 @@ def _check(vocab_size: int, limit: int | None, held_out: float) -> None:
         f"--held_out={held_out}: expected a share of the rows, from 0 to "
         "below 1, such as 0.07"
     )
+
+
+def _check_ids(
+    source: str, largest: int, words: tokenizers.Tokenizer | None
+) -> None:
+  """Token ids mean something to the tokenizer alone that made them."""
+  if largest < 0:
+    return
+  if words is None:
+    raise UserError(
+        f"{source}: its rows are token ids; give --tokenizer, the one that "
+        "they were made with")
+  if largest >= words.get_vocab_size():
+    raise UserError(
+        f"{source}: token id {largest} is beyond the {words.get_vocab_size()} "
+        "tokens of --tokenizer; give the one that made the ids")
 
 
 def _check_beam(source: str, limit: int | None) -> None:

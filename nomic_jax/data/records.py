@@ -21,13 +21,16 @@ class Row(TypedDict):
   score: float
   negative_scores: list[float]
   labels: list[float]  # classes, or numbers to predict
+  # Of rows that come as token ids, these, special ones included: then there is
+  # no text, and `dataset.open_split` opens them for masked language modelling.
+  ids: list[int]
 
 
 def row(query: str, document: str, **others: Any) -> Row:
   """Returns a `Row` with a default for every feature that is not given."""
   defaults = {
       "negatives": [], "source": "", "location": "", "score": float("nan"),
-      "negative_scores": [], "labels": [],
+      "negative_scores": [], "labels": [], "ids": [],
   }
   unknown = set(others) - set(defaults)
   if unknown:
@@ -103,6 +106,8 @@ def encode(row: Row) -> bytes:
   for name in ("negative_scores", "labels"):
     feature[name].float_list.SetInParent()
     feature[name].float_list.value.extend(row[name])
+  feature["ids"].int64_list.SetInParent()
+  feature["ids"].int64_list.value.extend(row["ids"])
   return example.SerializeToString(deterministic=True)
 
 
@@ -118,6 +123,7 @@ def _decode(record: bytes) -> Row:
       score=feature["score"].float_list.value[0],
       negative_scores=list(feature["negative_scores"].float_list.value),
       labels=list(feature["labels"].float_list.value),
+      ids=list(feature["ids"].int64_list.value),
   )
 
 

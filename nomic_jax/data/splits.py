@@ -3,13 +3,14 @@
 """Which rows are held out, so that no text is in train and in test.
 
 Rows that share something, a text or a package, are a group, and groups are
-held out whole. Of each row two 64-bit hashes are kept, not its texts.
+held out whole. Of each row three 64-bit hashes are kept, not its texts.
 """
 
 import array
 import collections
 import hashlib
-from typing import Callable, Iterable, Mapping, NamedTuple, Sequence
+import json
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 from scipy import sparse
@@ -31,41 +32,61 @@ class Survey(NamedTuple):
   Attributes:
     queries: uint64 [n], hashes; of the document where there is no query.
     documents: uint64 [n], likewise.
+    rows: uint64 [n], of all that a training reads of a row.
     sources: how many rows of each source.
+    largest_id: of rows that are token ids; -1 if there are none.
   """
 
   queries: np.ndarray
   documents: np.ndarray
+  rows: np.ndarray
   sources: collections.Counter[str]
+  largest_id: int
 
 
 def survey(rows: Iterable[Row]) -> Survey:
   """Reads rows, once."""
-  queries, documents = array.array("Q"), array.array("Q")
+  queries, documents, wholes = (array.array("Q") for _ in range(3))
   sources: collections.Counter[str] = collections.Counter()
+  largest = -1
   for row in rows:
     sources[row["source"]] += 1
-    document = _hash(row["document"])
+    largest = max(largest, max(row["ids"], default=-1))
+    document = _hash(row["document"] or _joined(row["ids"]))
     # Plain text has no query, and so none in common.
     queries.append(_hash(row["query"]) if row["query"] else document)
     documents.append(document)
+    rest = [row["negatives"], row["labels"]]
+    wholes.append(_hash(_joined(rest)) if any(rest) else 0)
+  pairs = np.frombuffer(queries, np.uint64), np.frombuffer(documents, np.uint64)
   return Survey(
-      np.frombuffer(queries, np.uint64), np.frombuffer(documents, np.uint64),
-      sources)
+      *pairs, _pair_hash(*pairs) + np.frombuffer(wholes, np.uint64), sources,
+      largest)
 
 
-def fates(found: Survey, held_out: float) -> np.ndarray:
+def fates(
+    found: Survey, held_out: float, keep_copies: bool = False
+) -> np.ndarray:
   """TRAIN, TEST or COPY (of an earlier row) for each row, uint8 [n].
+
+  A copy adds nothing to an earlier row of the same query and document: its
+  negatives and labels are the same, or it has none.
 
   Raises:
     UserError: if all rows hang together and some are to be held out.
   """
-  queries, documents, _ = found
+  queries, documents = found.queries, found.documents
   rows = len(queries)
   fate = np.zeros(rows, np.uint8)
-  order = np.lexsort((documents, queries))  # stable: first of equals first
-  copy = (np.diff(queries[order]) == 0) & (np.diff(documents[order]) == 0)
-  fate[order[1:][copy]] = COPY
+  if not keep_copies:
+    # Sorts are stable: the first of equals comes first.
+    order = np.argsort(found.rows, kind="stable")
+    copy = np.diff(found.rows[order]) == 0
+    fate[order[1:][copy]] = COPY
+    order = np.lexsort((documents, queries))
+    pair = (np.diff(queries[order]) == 0) & (np.diff(documents[order]) == 0)
+    plain = found.rows == _pair_hash(queries, documents)
+    fate[order[1:][pair & plain[order[1:]]]] = COPY
   if held_out:
     texts, at = np.unique(
         np.concatenate([queries, documents]), return_inverse=True)
@@ -83,6 +104,15 @@ def fates(found: Survey, held_out: float) -> np.ndarray:
     chosen[_choose(np.argsort(names), sizes, held_out)] = True
     fate[chosen[group_of] & (fate != COPY)] = TEST
   return fate
+
+
+def _pair_hash(queries: np.ndarray, documents: np.ndarray) -> np.ndarray:
+  with np.errstate(over="ignore"):
+    return queries ^ documents * np.uint64(0x9E3779B97F4A7C15)
+
+
+def _joined(parts: Any) -> str:
+  return json.dumps(parts, ensure_ascii=False) if parts else ""
 
 
 def _hash(text: str) -> int:

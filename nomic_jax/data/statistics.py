@@ -34,9 +34,12 @@ def token_lengths(
   figures, drawings = {}, []
   for name in ("query", "document"):
     texts = [row[name][:_MOST_CHARACTERS] for row in rows if row[name]]
-    if not texts:
+    sizes = [len(e.ids) for e in words.encode_batch_fast(texts)]
+    if name == "document":
+      sizes += [len(row["ids"]) for row in rows if row["ids"]]
+    if not sizes:
       continue
-    sizes = sorted(len(e.ids) for e in words.encode_batch_fast(texts))
+    sizes.sort()
     figures[name] = {
         "mean": round(statistics.fmean(sizes), 1),
         "p95": sizes[int(0.95 * (len(sizes) - 1))],

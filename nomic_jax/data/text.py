@@ -31,7 +31,8 @@ def batches(
 
   Args:
     source: rows with query and document; the text is the two, one under the
-      other.
+      other. Or rows of ids, special ones included, taken as they are: a [CLS]
+      starts a document, and rows of row_length tokens stay whole.
     tokenizer: adds the special tokens itself.
     config: batch_size (rows, all hosts), micro_batches (must divide it),
       row_length, mask_rate, document_boundaries (false, as the reference
@@ -123,10 +124,15 @@ class _Documents:
           f"{r['query']}\n{r['document']}" if r["query"] else r["document"]
           for r in rows]
       # Many at once: the library spreads them over all cores.
-      ids = [e.ids for e in self._tokenizer.encode_batch_fast(texts)]
-    starts = np.zeros(sum(map(len, ids)), np.int8)
+      ids = [
+          r.get("ids") or e.ids for r, e in
+          zip(rows, self._tokenizer.encode_batch_fast(texts))]
+    joined = np.concatenate(ids, dtype=np.int32)
+    starts = np.zeros(len(joined), np.int8)
+    if any(r.get("ids") for r in rows) and self._special.head:
+      starts[joined == self._special.head[0]] = 1
     starts[np.cumsum([0] + [len(i) for i in ids[:-1]])] = 1
-    return {"ids": np.concatenate(ids, dtype=np.int32), "starts": starts}
+    return {"ids": joined, "starts": starts}
 
   def _around(self, texts: list[bytes]) -> list[np.ndarray]:
     """ids of texts that are tokenised already, special ones around them."""

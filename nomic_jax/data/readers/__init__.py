@@ -9,6 +9,7 @@ the table below.
 """
 
 import dataclasses
+import itertools
 from typing import Iterator
 
 from nomic_jax.data import dataset
@@ -53,6 +54,7 @@ class Part:
     source: the name of the rows' source; "" is each file's own name.
     columns: where an object has its texts.
     prompts: {"query", "document"}: what stands before them; None is not said.
+    whole_batches: of each file only so many rows, or a multiple, are read.
   """
 
   kind: str
@@ -60,6 +62,7 @@ class Part:
   source: str
   columns: Columns
   prompts: dict[str, str] | None = None
+  whole_batches: int = 1
 
 
 def find(source: str, columns: Columns) -> list[Part]:
@@ -172,7 +175,19 @@ def source_of(part: Part, path: str) -> str:
 
 
 def rows_of(part: Part, path: str, bad: BadRows) -> Iterator[Row]:
-  """Yields the rows of one file; those that cannot be used go to `bad`."""
+  """Yields the rows of one file; those that cannot be used go to `bad`.
+
+  So do the last ones, as left out, of a part in whole batches.
+  """
+  rows = _usable(part, path, bad)
+  while batch := list(itertools.islice(rows, part.whole_batches)):
+    if len(batch) < part.whole_batches:
+      bad.left["rest below a batch"] += len(batch)
+    else:
+      yield from batch
+
+
+def _usable(part: Part, path: str, bad: BadRows) -> Iterator[Row]:
   source = source_of(part, path)
   for number, value in _READERS[part.kind].records(path, bad):
     try:

@@ -21,7 +21,12 @@ class BadRow(UserError):
 
 
 class BadRows:
-  """Counts bad rows by reason, up to as many as may be skipped."""
+  """Counts bad rows by reason, up to as many as may be skipped.
+
+  Attributes:
+    counts: how many were skipped, by reason.
+    left: how many good rows were left out on request, by reason.
+  """
 
   def __init__(self, allowed: int = 0, skippable: bool = True):
     """Allows so many; `skippable` says whether the job has --skip_bad."""
@@ -30,6 +35,7 @@ class BadRows:
           f"--skip_bad={allowed}: expected the most rows to skip, 0 or more")
     self._allowed, self._skippable = allowed, skippable
     self.counts: collections.Counter[str] = collections.Counter()
+    self.left: collections.Counter[str] = collections.Counter()
 
   def add(self, row: BadRow) -> None:
     """Counts `row`.

@@ -13,7 +13,8 @@ from nomic_jax.data.readers.bad import BadRow
 class Columns(NamedTuple):
   """Where an object has its texts; `objective` is checked where rows tell.
 
-  `classes` are names of labels: the first is class 0.
+  A `query` of "" says that rows have none: they are plain text. `classes` are
+  names of labels: the first is class 0.
   """
 
   query: str = "query"
@@ -28,6 +29,9 @@ def to_row(
 ) -> Row:
   """Returns the row in one object, or says what is wrong with it.
 
+  An object without the columns of a pair may be a text alone, `text`, or the
+  token ids of one, `input_ids` (of which `attention_mask` may leave some out).
+
   Args:
     file: where the object is from.
     number: which row of it, from 1.
@@ -40,8 +44,16 @@ def to_row(
   """
   _check_objective(file, number, value, columns)
   labels = _labels(file, number, value, columns.classes)
+  if columns.query not in value and columns.document not in value:
+    if "input_ids" in value:
+      return dataset.row(
+          "", "", ids=_ids(file, number, value), source=source,
+          location=f"{file}:{number}")
+    if "text" in value and columns[:2] == Columns()[:2]:
+      columns = columns._replace(query="", document="text")
   # What is classified may be one text.
-  single = "labels" in labels and columns.query not in value
+  single = not columns.query or (
+      "labels" in labels and columns.query not in value)
   for flag, column in (("query", columns.query),
                        ("document", columns.document)):
     found = problem(value, column)
@@ -66,6 +78,23 @@ def to_row(
       value.get(columns.query, ""), value[columns.document],
       negatives=negatives, source=source, location=f"{file}:{number}",
       **_scores(value, len(negatives)), **labels)
+
+
+def _ids(file: str, number: int, value: dict) -> list[int]:
+  """`input_ids`, without those that `attention_mask` says are padding."""
+  ids = value["input_ids"]
+  mask = value.get("attention_mask") or [1] * len(ids or ())
+  if not isinstance(ids, list) or len(mask) != len(ids) or any(
+      not isinstance(i, int) or i < 0 for i in ids):
+    raise BadRow(
+        "token ids not numbers",
+        f"{file}, row {number}: 'input_ids' is {_shown(ids)}; expected a list "
+        "of token ids, and an attention_mask as long or none")
+  ids = [i for i, kept in zip(ids, mask) if kept]
+  if not ids:
+    raise BadRow(
+        "empty text", f"{file}, row {number}: 'input_ids' holds no token")
+  return ids
 
 
 def _labels(
