@@ -61,8 +61,10 @@ def check(
   if config.data.path:
     encoder = start.find_start(config).config
   check_batch(config, devices)
-  report = {"topology": name, "slices": num_slices, "chips": len(devices)}
-  report |= one(config, encoder, devices, topology.CHIPS[name.split(":")[0]])
+  chip = topology.CHIPS[name.split(":")[0]]
+  report = {"topology": name, "slices": num_slices,
+            "chips": len(devices) // chip.devices}
+  report |= one(config, encoder, devices, chip)
   print(table(report))
   if not report["fits"]:
     report["smaller"] = smaller = _search(config, encoder, devices, name)
@@ -149,7 +151,7 @@ def one(
       "collectives": [c._asdict() for c in summary.collectives],
   }
   if chip.clock is None:
-    return report
+    return report | {"unestimated": chip.unestimated}
   return report | {
       "estimate": estimate(report, config.steps, len(devices), chip)}
 
@@ -298,7 +300,7 @@ def table(report: Report) -> str:
          f"{guess['hours']:,.1f} hours, {guess['chip_hours']:,.0f} chip-hours"),
     ]
   elif report["fits"]:
-    lines.append(("times", "not estimated: XLA counts no cycles for GPUs"))
+    lines.append(("times", f"not estimated: {report['unestimated']}"))
   if report.get("unknown_loops"):
     lines.append(("warning", f"{report['unknown_loops']} loops of unknown "
                   "length were counted once"))

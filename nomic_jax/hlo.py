@@ -167,9 +167,13 @@ def _walk(
     if i.opcode == "while":
       trips, inside = _trips(program, i), True
     yield _Step(i, program[name], times, in_loop, not trips)
-    if i.opcode in ("while", "call", "conditional", "async-start"):
+    if i.opcode in _CALLS:
       for called in i.called:
         yield from _walk(program, called, times * (trips or 1), inside)
+
+
+# A call-start is what TPU7x gives its sparse cores to do, such as an all-reduce.
+_CALLS = ("while", "call", "conditional", "async-start", "call-start")
 
 
 def _trips(program: dict[str, list[Instruction]], loop: Instruction) -> int:

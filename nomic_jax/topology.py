@@ -25,16 +25,20 @@ class Chip:
   """What a chip can do, as published.
 
   Attributes:
-    memory: bytes.
-    peak: bfloat16 FLOP/s.
-    clock: Hz; peak / (2 · multipliers of its matrix units). None where the
-      compiler tells no cycles, as for GPUs: times are then not estimated.
+    memory: bytes of a device.
+    peak: bfloat16 FLOP/s of a device.
+    clock: Hz; peak / (2 · multipliers of its matrix units). None where times
+      cannot be estimated: `unestimated` says why.
     links: bytes/s to its neighbours, both directions, all axes.
     kernels: by name the instruction bundles of an attention kernel for one
       head, 64 wide, in a row of `LENGTHS` tokens that is one text, in bfloat16
       with the blocks of nomic_jax/kernels/blocks.json. A bundle takes a cycle,
       or more where it waits for memory.
     cores: that share the rows.
+    devices: that JAX makes of a chip.
+    memory_share: of the memory, what JAX takes unless the environment says
+      otherwise; None: all of it.
+    unestimated: why there are no times.
   """
 
   memory: int
@@ -43,6 +47,9 @@ class Chip:
   links: float = math.nan
   kernels: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
   cores: int = 1
+  devices: int = 1
+  memory_share: float | None = None
+  unestimated: str = ""
 
   def kernel_cycles(self, kernel: str, length: int) -> float:
     """Of an attention kernel, a head and a row of `length` tokens.
@@ -59,6 +66,7 @@ class Chip:
 LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192)
 
 _GIB = 2**30
+_GPU = dict(memory_share=0.75, unestimated="XLA counts no cycles for GPUs")
 CHIPS = {
     "v5e": Chip(
         16 * _GIB, flops.PEAKS["TPU v5 lite"], 1.5e9, 1.8e11, dict(
@@ -73,8 +81,11 @@ CHIPS = {
         32 * _GIB, flops.PEAKS["TPU v6 lite"], 1.75e9, 3.6e11, dict(
             flash_forward=(245, 432, 902, 2534, 9506, 35200, 135152),
             flash_backward=(398, 710, 1571, 4762, 17392, 65324, 253120))),
-    "h100": Chip(84_978_434_048, flops.PEAKS["NVIDIA H100"]),
-    "h200": Chip(150_754_820_096, flops.PEAKS["NVIDIA H200"]),
+    "tpu7x": Chip(
+        96 * _GIB, flops.PEAKS["TPU7x"], devices=2,
+        unestimated="the clock of this chip is not published"),
+    "h100": Chip(84_978_434_048, flops.PEAKS["NVIDIA H100"], **_GPU),
+    "h200": Chip(150_754_820_096, flops.PEAKS["NVIDIA H200"], **_GPU),
 }
 _FLAT = ("2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
 _SOLID = ("2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8",
@@ -82,6 +93,7 @@ _SOLID = ("2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8",
 # Of GPUs: how many, eight in a host.
 _GPUS = tuple(str(2**i) for i in range(10))
 SLICES = {"v5e": _FLAT, "v5p": _SOLID, "v6e": _FLAT,
+          "tpu7x": _SOLID,
           "h100": _GPUS, "h200": _GPUS}
 
 # What XLA must know of a Hopper GPU, as the driver would tell it.
@@ -173,11 +185,12 @@ def _gpus(chip: str, count: int, num_slices: int) -> list[jax.Device]:
 
 
 def usable(chip: Chip) -> int:
-  """Bytes of a chip's memory that JAX takes: of a GPU's three quarters.
+  """Bytes of a device's memory that JAX takes: of a GPU's three quarters.
 
   XLA_PYTHON_CLIENT_MEM_FRACTION is another share, here as in training.
   """
-  if chip.clock is not None:
+  if chip.memory_share is None:
     return chip.memory
-  share = float(os.environ.get("XLA_PYTHON_CLIENT_MEM_FRACTION", 0.75))
+  share = float(os.environ.get(
+      "XLA_PYTHON_CLIENT_MEM_FRACTION", chip.memory_share))
   return int(share * chip.memory)

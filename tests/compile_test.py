@@ -289,3 +289,34 @@ def test_two_slices_are_two_slices():
   assert sorted(d.slice_index for d in devices) == [0] * 4 + [1] * 4
   mesh = partition.make_mesh(_config("mlm").mesh, devices)
   assert mesh.shape["data"] == 8
+
+
+@needs_libtpu
+def test_a_step_compiles_for_tpu7x(tmp_path, capsys):
+  """A chip is two devices, and its sparse cores add up the gradients."""
+  output = tmp_path / "report.json"
+  assert not main.main([
+      "compile", small_data.config("mlm"), "--topology=tpu7x:2x2x1",
+      "--config.encoder.width=128", "--config.encoder.heads=2",
+      "--config.encoder.layers=1", "--config.compute.dtype=bfloat16",
+      "--config.data.row_length=128", "--config.data.batch_size=16",
+      f"--output={output}"])
+  printed = capsys.readouterr().out
+  assert "pallas_tpu, for TPU7x" in printed and "4 chips" in printed
+  assert "not estimated: the clock of this chip" in printed
+  report = json.loads(output.read_text())
+  assert report["mesh"]["data"] == 8 and "estimate" not in report
+  assert report["memory"]["chip"] == 96 * 2**30
+  exchanged = sum(c["bytes"] for c in report["collectives"])
+  assert exchanged >= 4 * report["parameters"]
+
+
+@pytest.mark.parametrize("kind, limit", [
+    ("", 32768), ("v5litepod-256", 32768), ("v6e:8x8", 32768), ("v4-8", None)])
+def test_flags_of_the_compiler_go_by_the_type_of_the_slice(kind, limit):
+  done = subprocess.run(
+      ["bash", "-euc", '. launch/tpu_flags.sh; echo "$LIBTPU_INIT_ARGS"'],
+      cwd=small_data.ROOT, capture_output=True, text=True, check=True,
+      env={"TYPE": kind, "LIBTPU_INIT_ARGS": "--mine"})
+  flags = [f"--xla_tpu_scoped_vmem_limit_kib={limit}"] if limit else []
+  assert done.stdout.split() == [*flags, "--mine"]
