@@ -8,6 +8,8 @@ argparse knows a job's own flags; --config and --config.KEY pass through it to
 
 import argparse
 import contextlib
+import io
+import sys
 from typing import Iterator, Sequence
 import warnings
 
@@ -38,6 +40,16 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter):
     if action.option_strings and action.default in (None, []):
       return f"{action.help} (default: none)"
     return super()._get_help_string(action)
+
+
+def print_anything() -> None:
+  """Prints "?" for what a terminal or file of another encoding cannot show.
+
+  A name, a title or a dash must not end a job whose work is done.
+  """
+  for stream in (sys.stdout, sys.stderr):
+    if isinstance(stream, io.TextIOWrapper):
+      stream.reconfigure(errors="replace")
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import tokenizers
 
+from nomic_jax import decoding
 from nomic_jax import quantize
 from nomic_jax.data import special_tokens
 from nomic_jax.errors import nearest
@@ -221,8 +222,7 @@ class Model:
 
   def _prepare(self, texts: list[str]) -> tuple[list[Block], int, int]:
     """Blocks of a window, how many texts it has and how many were cut."""
-    # A lone surrogate is no UTF-8; the tokenizer takes what replaces it.
-    texts = [t.encode("utf-8", "replace").decode() for t in texts]
+    texts = list(map(decoding.safe, texts))  # as the tokenizer takes them
     limit, cut = self.max_tokens, 0
     ids = [e.ids for e in self.tokenizer.encode_batch_fast(texts)]
     for n, tokens in enumerate(ids):

@@ -168,9 +168,7 @@ def _write_parquet(
   with parquet.ParquetWriter(path, schema) as writer:
     for start in range(0, len(vectors), _GROUP):
       part = np.array(vectors[start:start + _GROUP])
-      # A lone surrogate, which JSON may hold, is no UTF-8.
-      rows = [text.encode("utf-8", "replace").decode()
-              for _, text in zip(range(len(part)), texts)]
+      rows = [text for _, text in zip(range(len(part)), texts)]
       embedding = pa.FixedSizeListArray.from_arrays(
           pa.array(part.reshape(-1)), part.shape[1])
       writer.write_table(pa.table(

@@ -8,12 +8,14 @@ import json
 import os
 import pathlib
 import shutil
-from typing import Iterator
+from typing import Any, Iterator
 import uuid
 import zlib
 
 from nomic_jax import buckets
+from nomic_jax import decoding
 from nomic_jax import places
+from nomic_jax import unicode_text
 from nomic_jax.errors import UserError
 
 
@@ -84,6 +86,8 @@ def _swap(temporary: pathlib.Path, path: pathlib.Path) -> None:
 def read_jsonl(path: str | os.PathLike) -> Iterator[tuple[int, dict]]:
   """Yields (row number from 1, object) of a .jsonl or .jsonl.gz file.
 
+  Blank lines are skipped, and texts are `decoding.safe`.
+
   Raises:
     UserError: naming file and row, when the file is missing, unreadable, cut
       short, not UTF-8, not JSON, or a row is not an object.
@@ -93,38 +97,48 @@ def read_jsonl(path: str | os.PathLike) -> Iterator[tuple[int, dict]]:
     raise UserError(f"{path}: no such file; expected a .jsonl or .jsonl.gz")
   opened = gzip.open if path.suffix == ".gz" else open
   number = 0
-  with opened(path, "rb") as lines:
-    while True:
-      number += 1
-      try:
-        line = lines.readline()
-      except (EOFError, gzip.BadGzipFile, zlib.error) as e:
-        raise UserError(
-            f"{path}, row {number}: the gzip stream is damaged or cut short "
-            f"({e}); copy the file again"
-        ) from e
-      except OSError as e:
-        raise UserError(
-            f"{path}, row {number}: cannot be read: {e.strerror}") from e
-      if not line:
-        return
-      if not line.strip():
-        continue
-      yield number, parse_object(line, f"{path}, row {number}")
+  try:
+    with opened(path, "rb") as stream:
+      for number, data in decoding.lines(stream):
+        where = f"{path}, row {number}"
+        line = decoding.decode(data, where)
+        if not unicode_text.blank(line):
+          yield number, decoding.safe_json(parse_object(line, where))
+  except (EOFError, gzip.BadGzipFile, zlib.error) as e:
+    raise UserError(
+        f"{path}, row {number + 1}: the gzip stream is damaged or cut short "
+        f"({e}); copy the file again"
+    ) from e
+  except OSError as e:
+    raise UserError(
+        f"{path}, row {number + 1}: cannot be read: {e.strerror}") from e
 
 
-def parse_object(line: bytes, where: str) -> dict:
-  """Returns the JSON object in `line`.
+def read_json(path: str | os.PathLike) -> Any:
+  """Returns what is in a JSON file; texts are `decoding.safe`.
+
+  Raises:
+    UserError: if it is missing, not UTF-8 or not JSON.
+  """
+  try:
+    data = pathlib.Path(path).read_bytes()
+  except OSError as e:
+    raise UserError(f"cannot read {path}: {e.strerror or e}") from e
+  try:
+    value = json.loads(decoding.decode(data, f"{path}"))
+  except (ValueError, RecursionError) as e:
+    raise UserError(f"{path}: not valid JSON ({e}); copy it again") from e
+  return decoding.safe_json(value)
+
+
+def parse_object(line: str, where: str) -> dict:
+  """Returns the JSON object in `line`, whose texts are not yet `safe`.
 
   Raises:
     UserError: saying what else stands at `where`.
   """
   try:
-    value = json.loads(line.rstrip().decode("utf-8"))
-  except UnicodeDecodeError as e:
-    raise UserError(
-        f"{where}: not UTF-8 at byte {e.start}; convert the file to UTF-8"
-    ) from e
+    value = json.loads(line.rstrip())
   except json.JSONDecodeError as e:
     raise UserError(
         f"{where}: not valid JSON ({e.msg} at column {e.colno}); expected one "

@@ -30,6 +30,7 @@ _EXTRAS = {
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs one job; returns the exit status."""
   argv = list(sys.argv[1:] if argv is None else argv)
+  command_line.print_anything()
   try:
     parser, jobs = flags.parser()
     command_line.check_flags(argv, jobs)

@@ -19,6 +19,8 @@ import numpy as np
 import nomic_jax
 from nomic_jax import buckets
 from nomic_jax import places
+from nomic_jax import text_files
+from nomic_jax import unicode_text
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import vectors
 from nomic_jax.evaluation.task import title
@@ -88,13 +90,8 @@ def read_corpus(path: pathlib.Path) -> Iterator[tuple[str, str]]:
         )
       yield text, str(row.get("location") or f"{path}:{number}")
   elif path.suffix == ".txt":
-    try:
-      with open(path, encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-          yield line.strip(), f"{path}:{number}"
-    except UnicodeDecodeError as e:
-      raise UserError(
-          f"{path}: not UTF-8 ({e.reason}); convert the file to UTF-8") from e
+    for number, line in enumerate(text_files.read(path, "text"), 1):
+      yield line.strip(), f"{path}:{number}"
   else:
     raise UserError(
         f"--corpus={path}: unknown kind of file; expected a data directory, "
@@ -182,7 +179,7 @@ def _indexed(
   place = _place(place, given)
   texts = {}  # of equal texts the first is kept
   for text, location in read_corpus(corpus):
-    if text.strip():
+    if not unicode_text.blank(text):
       texts.setdefault(text, location)
   if not texts:
     raise UserError(f"--corpus={corpus}: no texts in it, nothing to search")
@@ -230,7 +227,13 @@ def _file_fingerprint(corpus: pathlib.Path) -> str:
 def _asked() -> Iterator[str]:
   """Yields questions from standard input."""
   if not sys.stdin.isatty():
-    yield from filter(None, (line.strip() for line in sys.stdin))
+    try:
+      yield from filter(None, (
+          line.removeprefix("\ufeff").strip() for line in sys.stdin))
+    except UnicodeDecodeError as e:
+      raise UserError(
+          f"standard input: not {e.encoding} at byte {e.start}; give the "
+          "questions in the terminal's encoding") from e
     return
   while True:
     try:

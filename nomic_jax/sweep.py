@@ -127,7 +127,7 @@ def _train_side_by_side(
     log = folder / f"{name}.log"
     with open(log, "a", encoding="utf-8") as file:
       status = subprocess.run(command, stdout=file, stderr=file).returncode
-    said = (log.read_text(encoding="utf-8").splitlines() or [""])[-1]
+    said = (log.read_text("utf-8", "replace").splitlines() or [""])[-1]
     print(f"{name}: " + (
         f"status {status}, see {log}: {said}" if status else "done"),
           flush=True)

@@ -5,6 +5,7 @@
 import pathlib
 from typing import Iterator
 
+from nomic_jax import decoding
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.files import read_jsonl
@@ -35,15 +36,9 @@ def read(path: pathlib.Path, column: str) -> Iterator[str]:
 
 
 def _lines(path: pathlib.Path) -> Iterator[str]:
-  with open(path, "rb") as lines:
-    for number, line in enumerate(lines, 1):
-      try:
-        yield line.rstrip(b"\r\n").decode()
-      except UnicodeDecodeError as e:
-        raise UserError(
-            f"{path}, row {number}: not UTF-8 at byte {e.start}; convert the "
-            "file to UTF-8"
-        ) from e
+  with open(path, "rb") as stream:
+    for number, line in decoding.lines(stream):
+      yield decoding.decode(line, f"{path}, row {number}")
 
 
 def _jsonl(path: pathlib.Path, column: str) -> Iterator[str]:
@@ -69,7 +64,7 @@ def _parquet(path: pathlib.Path, column: str) -> Iterator[str]:
           if not isinstance(text, str):
             raise _no_text(path, number, column, names)
           yield text
-  except (pyarrow.ArrowException, OSError) as e:
+  except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as e:
     reason = " ".join(str(e).split())
     raise UserError(
         f"{path}: damaged or no parquet file ({reason}); copy it again") from e

@@ -200,3 +200,55 @@ def test_errors(tmp_path):
     with pytest.raises(UserError, match=message):
       clean(data, tmp_path / "out", **flags)
   assert not (tmp_path / "out").exists()
+
+
+# Characters of scripts that put no spaces between words.
+_SCRIPTS = {
+    "Han": [chr(0x4E00 + i) for i in range(3000)],
+    "kana": [chr(0x3042 + i) for i in range(80)],
+    "Thai": [chr(0x0E01 + i) for i in range(46)],
+    "Khmer": [chr(0x1780 + i) for i in range(35)],
+}
+
+
+@pytest.mark.parametrize("script", _SCRIPTS)
+def test_scripts_without_spaces(tmp_path, script):
+  """As of English: near-duplicates, contamination and lengths are found."""
+  pytest.importorskip("rensa")
+  rng = random.Random(0)
+  draw = lambda n: "".join(rng.choices(_SCRIPTS[script], k=n))
+  texts = [draw(60) for _ in range(80)]
+  near = [f"{t[:30]}{'x' if script == 'kana' else 'ๆ'}{t[31:]}"
+          for t in texts[:50]]
+  rows = [dataset.row(t[5:17], t) for t in texts + near]
+  kept, removed, _ = _clean(tmp_path, rows, near=0.8)
+  assert [r["detail"] for r in removed] == [f"of row {i}" for i in range(50)]
+  (tmp_path / "e.txt").write_text(
+      "".join(t[10:50] + "\n" for t in texts[:40]), encoding="utf-8")
+  kept, removed, _ = _clean(
+      tmp_path, rows, "c2", against=[str(tmp_path / "e.txt")])
+  assert [r["row"] for r in removed] == [*range(40), *range(80, 120)]
+  assert len(_clean(tmp_path, rows, "c3", min_words=50, max_words=61)[0]) == 130
+  with pytest.raises(UserError):
+    _clean(tmp_path, rows, "c4", min_words=65)
+
+
+def test_marks_and_symbols_tell_texts_apart(tmp_path):
+  rows = [dataset.row("q", text) for text in (
+      "कुल", "किल", "कल",  # total, nail, tomorrow: but for a vowel sign
+      "かぎ", "かき", "so good 😀", "so good 😡",
+      "Cafe\u0301 au lait", "café au lait", "Café au\u00a0LAIT!",  # one text
+      "日本 の茶", "日本の茶",  # one text
+  )]
+  kept, removed, _ = _clean(tmp_path, rows)
+  assert [(r["row"], r["detail"]) for r in removed] == [
+      (8, "of row 7"), (9, "of row 7"), (11, "of row 10")]
+
+
+@pytest.mark.parametrize("text", [
+    "មនុស្សទាំងអស់កើតមកមានសេរីភាព", "மனிதப் பிறவியினர் சகலரும்",
+    "सभी मनुष्यों को गौरव और अधिकारों", "လူတိုင်းသည် တူညီ လွတ်လပ်သော",
+    "כָּל בְּנֵי אָדָם נוֹלְדוּ בְּנֵי חוֹרִין",
+])
+def test_vowel_signs_are_of_letters(text):
+  assert quality.fault("q", text, _NO_LIMITS) == ""

@@ -126,7 +126,7 @@ def test_rows_are_numbered_by_line(tmp_path, name):
   opened = gzip.open if name.endswith("gz") else open
   with opened(path, "wb") as f:
     f.write(GOOD.encode())
-  assert list(read_jsonl(path)) == [(1, {"a": 1}), (3, {"a": "é\ud800"})]
+  assert list(read_jsonl(path)) == [(1, {"a": 1}), (3, {"a": "é\ufffd"})]
   with opened(path, "wb") as f:
     f.write(b'{"a": 1}')  # without an end of line
   assert list(read_jsonl(str(path))) == [(1, {"a": 1})]

@@ -104,3 +104,16 @@ def test_bm25_finds_words_and_nothing_without_them(baseline):
   assert indices[0, 0] == 1 and indices[1, 0] == 2
   assert indices[0, 1:].tolist() == [-1, -1]
   assert indices[2].tolist() == [-1, -1, -1]
+
+
+@pytest.mark.parametrize("first, count", [(0x4E00, 3000), (0x0E01, 46)])
+@pytest.mark.parametrize("name", bm25.BASELINES)
+def test_bm25_finds_pieces_of_scripts_without_spaces(first, count, name):
+  rng = np.random.default_rng(0)
+  documents = [
+      "".join(map(chr, first + rng.integers(0, count, 60)))
+      for _ in range(200)]
+  _, found = bm25.Bm25(documents, name).search(
+      [document[5:17] for document in documents] + [chr(first + 7)], 5)
+  assert np.mean(found[:-1, 0] == np.arange(200)) > 0.99
+  assert found[-1, 0] >= 0 and chr(first + 7) in documents[found[-1, 0]]

@@ -15,6 +15,7 @@ from typing import Callable, NamedTuple, Sequence
 
 import numpy as np
 
+from nomic_jax import unicode_text
 from nomic_jax.curate import contamination
 from nomic_jax.curate import duplicates
 from nomic_jax.curate import parts
@@ -129,7 +130,8 @@ def _pass(
 ) -> tuple[np.ndarray, dict]:
   """Numbers of the rows kept, and counts of outcomes by source."""
   kept, sources, outcomes = [], [], []
-  with (open(removed, "w", encoding="utf-8") as told,
+  # A path may not be UTF-8, and is then escaped, as JSON has it.
+  with (open(removed, "w", encoding="utf-8", errors="backslashreplace") as told,
         Progress(len(source), "rows", "clean") as progress):
     for i in range(len(source)):
       row = source[i]
@@ -151,7 +153,7 @@ def _pass(
 
 def _empty(i: int, row: dataset.Row) -> Fate | None:
   # Text for masked language modelling has no query.
-  return None if row["document"].strip() else Fate(rewrite.EMPTY)
+  return Fate(rewrite.EMPTY) if unicode_text.blank(row["document"]) else None
 
 
 def _faulty(row: dataset.Row, limits: quality.Limits) -> Fate | None:

@@ -11,8 +11,9 @@ import collections
 import pathlib
 from typing import Iterator, NamedTuple
 
+from nomic_jax import decoding
 from nomic_jax import search
-from nomic_jax.curate import quality
+from nomic_jax import unicode_text
 from nomic_jax.data import dataset
 from nomic_jax.data.readers import beir
 from nomic_jax.data.readers.bad import BadRows
@@ -49,8 +50,8 @@ class Evaluation:
     self._short: dict[str, int] = {}
     for path in paths:
       before, seen = len(self.texts), set()
-      for text in _read(path):
-        normal = quality.words(text)
+      for text in map(decoding.safe, _read(path)):
+        normal = unicode_text.words(text)
         key = " ".join(normal)
         if key and key not in seen:
           seen.add(key)
@@ -77,7 +78,7 @@ class Evaluation:
     """The evaluation text that stands in a row most wholly, if one does."""
     found: collections.Counter[int] = collections.Counter()
     for text in (query, document):
-      words = quality.words(text)
+      words = unicode_text.words(text)
       short = self._short.get(" ".join(words))
       if short is not None:
         return Match(*self.texts[short], 1.0)

@@ -13,6 +13,7 @@ import numpy as np
 
 from nomic_jax.data import dataset
 from nomic_jax.progress import Progress
+from nomic_jax.unicode_text import blank
 
 # Where in a row, or that it is one of the texts given besides; from 0 on, that
 # negative.
@@ -52,15 +53,15 @@ class Corpus:
     with Progress(len(rows) + len(others), "rows", label) as progress:
       for n, i in enumerate(rows.tolist()):
         row = source[i]
-        if row["query"].strip() and row["document"].strip():
+        if not (blank(row["query"]) or blank(row["document"])):
           self.query_of[n] = number(0, row["query"], i, _QUERY)
           self.document_of[n] = number(1, row["document"], i, _DOCUMENT)
         for slot, text in enumerate(row["negatives"]):
-          if text.strip():
+          if not blank(text):
             number(1, text, i, slot)
         progress.update()
       for i in range(len(others)):
-        if (text := others[i]).strip():
+        if not blank(text := others[i]):
           number(1, text, i, _OTHER)
         progress.update()
     self.queries = Texts(source, others, firsts[0])

@@ -10,6 +10,7 @@ banding (rensa), and candidates are checked; queries are compared directly.
 import hashlib
 from typing import Callable
 
+from nomic_jax import unicode_text
 from nomic_jax.curate import quality
 
 _PERMUTATIONS = 128
@@ -27,7 +28,7 @@ class Exact:
   def earlier(self, row: int, query: str, document: str) -> int | None:
     """The first row with these texts; notes `row` if there is none."""
     text = f"{quality.normal(query)}\0{quality.normal(document)}"
-    key = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16)
+    key = hashlib.blake2b(text.encode(), digest_size=16)
     first = self._rows.setdefault(key.digest(), row)
     return None if first == row else first
 
@@ -54,7 +55,7 @@ class Near:
     """The first row nearly the same; notes `row` if there is none."""
     hashed = self._rensa.RMinHash(num_perm=_PERMUTATIONS, seed=0)
     hashed.update(shingles(document))
-    asked = set(quality.words(query))
+    asked = set(unicode_text.terms(query))
     for other in sorted(self._index.query(hashed))[:_MOST_CANDIDATES]:
       if (hashed.jaccard(self._hashes[other]) >= self._threshold
           and self._alike(asked, other)):
@@ -64,7 +65,7 @@ class Near:
     return None
 
   def _alike(self, asked: set[str], other: int) -> bool:
-    there = set(quality.words(self._query_of(other)))
+    there = set(unicode_text.terms(self._query_of(other)))
     return len(asked & there) >= self._threshold * len(asked | there)
 
 
@@ -83,7 +84,7 @@ def bands(threshold: float) -> int:
 
 def shingles(text: str) -> list[str]:
   """Runs of three words, or the text if it has fewer."""
-  words = quality.words(text)
+  words = unicode_text.words(text)
   if len(words) < _SHINGLE:
     return [" ".join(words) or text]
   return [

@@ -25,6 +25,7 @@ from nomic_jax.curate import similarity_report
 from nomic_jax.data import dataset
 from nomic_jax.errors import UserError
 from nomic_jax.progress import Progress
+from nomic_jax.unicode_text import blank
 
 # What can happen to a row; a decision is a place in this list.
 OUTCOMES = ("kept", "not among nearest", "similarity", rewrite.EMPTY)
@@ -158,7 +159,7 @@ def _decide_chunk(
   pairs = source.__getitems__(chunk.rows.tolist())
   full = [
       i for i, p in enumerate(pairs)
-      if p["query"].strip() and p["document"].strip()
+      if not (blank(p["query"]) or blank(p["document"]))
   ]
   decision = np.full(len(pairs), _EMPTY, np.uint8)
   score = np.full(len(pairs), np.nan, np.float32)

@@ -11,6 +11,7 @@ from typing import Iterator, Sequence
 
 import numpy as np
 
+from nomic_jax import decoding
 from nomic_jax import files
 from nomic_jax import search
 from nomic_jax.data import dataset
@@ -50,7 +51,7 @@ def copy(paths: Sequence[str], folder: pathlib.Path) -> None:
     with open(temporary / "texts", "wb") as out:
       for path in paths:
         for text in _read(path):
-          end += out.write(text.encode("utf-8", "replace"))
+          end += out.write(decoding.safe(text).encode())
           ends.append(end)
     np.save(temporary / "ends.npy", np.array(ends, np.int64))
 

@@ -174,7 +174,8 @@ def identity(thing: Any) -> str:
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
       name = path.relative_to(folder)
       if name.parts[0] not in _NOT_CONTENT:
-        digest.update(f"{name} {path.stat().st_size} ".encode())
+        digest.update(f"{name} {path.stat().st_size} ".encode(
+            "utf-8", "surrogateescape"))
         _add_file(digest, path)
   elif hasattr(thing, "params"):
     import jax  # Only for a model that is here already.

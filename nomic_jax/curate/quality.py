@@ -11,7 +11,9 @@ import collections
 import re
 from typing import NamedTuple
 
-_FEWEST_LETTERS = 0.4  # of the characters that are not spaces
+from nomic_jax import unicode_text
+
+_FEWEST_LETTERS = 0.4  # with their marks, of the characters that are not spaces
 _MOST_REPEATED = 0.3  # of a document's characters, in lines seen before
 _SEVERAL = 4  # lines; fewer tell nothing of repetition
 _PHRASES = re.compile(
@@ -23,7 +25,7 @@ _PAGE = 1000  # characters; a longer document may well speak of such a page
 
 
 class Limits(NamedTuple):
-  """Words a document may have; None: any number."""
+  """Words a document may have, see `unicode_text.words`; None: any number."""
 
   min_words: int | None
   max_words: int | None
@@ -31,15 +33,14 @@ class Limits(NamedTuple):
 
 def fault(query: str, document: str, limits: Limits) -> str:
   """Returns what is wrong with a pair, or ""."""
-  words = len(document.split())
+  words = len(unicode_text.words(document))
   if limits.min_words is not None and words < limits.min_words:
     return "document too short"
   if limits.max_words is not None and words > limits.max_words:
     return "document too long"
   if query and normal(query) == normal(document):
     return "query is the document"
-  solid = "".join(document.split())
-  if sum(map(str.isalpha, solid)) < _FEWEST_LETTERS * len(solid):
+  if unicode_text.letter_share(document) < _FEWEST_LETTERS:
     return "few letters"
   if _repeated(document) > _MOST_REPEATED:
     return "repeated lines"
@@ -58,11 +59,6 @@ def _repeated(text: str) -> float:
   return again / sum(map(len, lines))
 
 
-def words(text: str) -> list[str]:
-  """Words without case and punctuation, to compare texts by."""
-  return re.findall(r"\w+", text.casefold())
-
-
 def normal(text: str) -> str:
-  """A text as its `words`, or as it is where it has none."""
-  return " ".join(words(text)) or text.strip()
+  """Returns a text as its words, or, if it has none, without its spaces."""
+  return " ".join(unicode_text.words(text)) or "".join(text.split())

@@ -18,6 +18,7 @@ EMPTY = "empty text"  # The outcome of a row that cannot be used.
 
 def check_places(input: str | os.PathLike, output: str | os.PathLike) -> None:
   """Raises UserError for what would otherwise fail only after hours."""
+  dataset.check_name(output)
   dataset.tokenizer_path(input)
   if pathlib.Path(input).resolve() == pathlib.Path(output).resolve():
     raise UserError(

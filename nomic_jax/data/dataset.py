@@ -22,6 +22,7 @@ from array_record.python import array_record_module
 import numpy as np
 import tensorflow_datasets as tfds
 
+from nomic_jax import decoding
 from nomic_jax import files
 from nomic_jax.data import sources as sources_lib
 from nomic_jax.data.records import damaged
@@ -170,6 +171,15 @@ def write(
     complete(folder, stats, others or {})
 
 
+def check_name(path: str | os.PathLike) -> None:
+  """Raises UserError for a path that is not UTF-8: record files take none."""
+  name = os.fspath(path)
+  if decoding.safe(name) != name:
+    raise UserError(
+        f"{decoding.safe(name)}: this path is not UTF-8, and a data directory "
+        "cannot be there; rename the folder, or choose another")
+
+
 @contextlib.contextmanager
 def building(
     output: str | os.PathLike, builder: Callable[..., Pairs]
@@ -183,6 +193,7 @@ def building(
   Raises:
     UserError: see `write`.
   """
+  check_name(output)
   with files.replacing(output) as folder:
     folder.mkdir()
     pairs = builder(data_dir=folder / "work")
@@ -205,7 +216,8 @@ def complete(
     if isinstance(content, pathlib.Path):
       content = content.read_bytes()
     elif isinstance(content, str):
-      content = content.encode("utf-8")
+      # The arguments may name a file whose name is not UTF-8: as JSON has it.
+      content = content.encode("utf-8", "backslashreplace")
     (folder / name).write_bytes(content)
 
 
@@ -274,6 +286,7 @@ def open_split(
 
 
 def _info(path: pathlib.Path) -> tfds.core.DatasetInfo:
+  check_name(path)
   if not (path / "dataset_info.json").is_file():
     raise UserError(
         f"{path}: no data directory (it has no dataset_info.json); expected "

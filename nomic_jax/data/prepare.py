@@ -95,6 +95,7 @@ def prepare(
   if beam_options is not None:
     _check_beam(source, limit)
   output = pathlib.Path(output)
+  dataset.check_name(output)
   arguments = {
       "source": _absolute(source), "limit": limit, "held_out": held_out,
       "tokenizer": os.path.abspath(tokenizer) if tokenizer else None,

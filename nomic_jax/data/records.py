@@ -7,6 +7,7 @@ from typing import Any, Sequence, TypedDict
 from array_record.python import array_record_data_source
 from tensorflow_datasets.proto import tf_example_pb2
 
+from nomic_jax import decoding
 from nomic_jax.errors import UserError
 
 
@@ -27,7 +28,10 @@ class Row(TypedDict):
 
 
 def row(query: str, document: str, **others: Any) -> Row:
-  """Returns a `Row` with a default for every feature that is not given."""
+  """Returns a `Row` with a default for every feature that is not given.
+
+  Texts are made `decoding.safe`: the name of a file may not be UTF-8.
+  """
   defaults = {
       "negatives": [], "source": "", "location": "", "score": float("nan"),
       "negative_scores": [], "labels": [], "ids": [],
@@ -35,7 +39,8 @@ def row(query: str, document: str, **others: Any) -> Row:
   unknown = set(others) - set(defaults)
   if unknown:
     raise TypeError(f"not features of a row: {sorted(unknown)}")
-  return Row(query=query, document=document, **{**defaults, **others})
+  return Row(**decoding.safe_json(
+      {"query": query, "document": document, **defaults, **others}))
 
 
 class Source:

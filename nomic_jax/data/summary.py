@@ -5,6 +5,8 @@
 import inspect
 import re
 
+from nomic_jax import unicode_text
+
 _SIGNATURE = re.compile(r"[\w.]+\(.*\)(\s*->.*)?:?")
 _STOP = re.compile(
     r"(:\w+|@\w+|>>>|\.\. |[-*+] |\d+[.)] |[-=~^]{3,}|(Args|Arguments|Returns|"
@@ -69,8 +71,11 @@ def plain(text: str) -> str:
 
 
 def words(text: str) -> int:
-  """Counts words: runs of characters with a letter in them."""
-  return sum(any(c.isalpha() for c in word) for word in text.split())
+  """Counts words: runs of characters with a letter in them, or characters of
+  a script without spaces."""
+  return sum(
+      any(c.isalpha() for c in word) for run in text.split()
+      for word in ([run] if run.isascii() else unicode_text.words(run)))
 
 
 def without(sentence: str, text: str) -> str:

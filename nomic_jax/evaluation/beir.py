@@ -8,6 +8,8 @@ name (Thakur et al. 2021).
 
 import pathlib
 
+from nomic_jax import decoding
+from nomic_jax import unicode_text
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation.retrieval import RetrievalTask
 from nomic_jax.files import read_jsonl
@@ -89,10 +91,13 @@ def _judgements(path: pathlib.Path):
     raise UserError(
         f"{path}: no such file; there are {', '.join(there) or 'none'}, give "
         f"one of them as --tasks={path.parent}/NAME.tsv")
-  with path.open(encoding="utf-8") as lines:
-    for row, line in enumerate(lines, 1):
+  with path.open("rb") as stream:
+    for row, data in decoding.lines(stream):
+      line = decoding.decode(data, f"{path}, row {row}")
+      if unicode_text.blank(line):
+        continue
       try:
-        query, document, grade = line.rstrip("\r\n").split("\t")
+        query, document, grade = line.split("\t")
         if row == 1 and query == "query-id":
           continue
         yield row, query, document, int(grade)

@@ -14,19 +14,28 @@ import re
 from typing import Sequence
 
 import numpy as np
+import regex
 
-# An acronym, a capitalised or lower-case word, other letters, or a number.
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+|\d+")
+from nomic_jax import unicode_text
+
+# Where the words of an identifier meet: get|Item, HTTP|Server, utf|8.
+_APART = regex.compile(
+    r"(?<=\p{Ll}\p{M}*)(?=\p{Lu})|(?<=\p{Lu}\p{M}*)(?=\p{Lu}\p{M}*\p{Ll})"
+    r"|(?<=\p{L}\p{M}*)(?=\p{N})|(?<=\p{N})(?=\p{L})")
+# The same words in ASCII, which is most of what is read, and much faster.
+_ASCII_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 # k1 and b of each baseline; the library's suit even lengths better.
 BASELINES = {"bm25": (1.5, 0.75), "bm25-tuned": (2.0, 0.9)}
 
 
 def words(text: str) -> list[str]:
-  """Splits at punctuation, `_` and camelCase, in lower case.
+  """Returns the text's `unicode_text.terms`, with identifiers split.
 
   "parseHTTPHeaders(raw_bytes)" gives parse http headers raw bytes.
   """
-  return [word.lower() for word in _WORD.findall(text)]
+  if text.isascii():
+    return [word.lower() for word in _ASCII_WORD.findall(text)]
+  return unicode_text.terms(_APART.sub(" ", text))
 
 
 def stems(text: str) -> list[str]:

@@ -10,6 +10,7 @@ import pathlib
 from typing import Mapping, Sequence
 
 import nomic_jax
+from nomic_jax import decoding
 from nomic_jax import places as places_lib
 from nomic_jax.errors import UserError, nearest
 from nomic_jax.evaluation import bm25
@@ -163,7 +164,8 @@ def _write(output: pathlib.Path, results: dict) -> None:
   with replacing(output) as temporary:
     temporary.write_text(json.dumps(results) + "\n")
   with replacing(output.with_suffix(".md")) as temporary:
-    temporary.write_text(tables.markdown(results), encoding="utf-8")
+    temporary.write_text(
+        decoding.safe(tables.markdown(results)), encoding="utf-8")
   if any("curve" in result for model in results["models"]
          for result in model["tasks"].values()):
     with replacing(output.with_suffix(".png")) as temporary:

@@ -16,12 +16,12 @@ of --data, as their makers give them out:
 
 import dataclasses
 import functools
-import json
 import pathlib
 from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
 
+from nomic_jax import files
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import beir
 from nomic_jax.evaluation import clustering
@@ -95,7 +95,7 @@ def _qasper(part: str, data: pathlib.Path) -> Task:
   """A paper's title or abstract asks for its full text."""
   path = data / _QASPER
   try:
-    papers = json.loads(path.read_text(encoding="utf-8"))
+    papers = files.read_json(path)
     found = [
         (paper[part], "\n".join(
             line for section in paper["full_text"]

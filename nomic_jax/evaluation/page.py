@@ -5,6 +5,7 @@
 import html
 from typing import Sequence
 
+from nomic_jax import decoding
 from nomic_jax.evaluation import charts
 
 
@@ -23,7 +24,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def page(body: Sequence[str]) -> str:
-  return (
+  return decoding.safe(
       '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
       '<meta name="viewport" content="width=device-width, initial-scale=1">'
       f"<title>nomic_jax report</title><style>{charts.STYLE}</style></head>\n"

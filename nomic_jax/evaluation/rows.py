@@ -3,15 +3,18 @@
 """Rows of a small table: .jsonl, .csv, .tsv or parquet, checked."""
 
 import csv
+import itertools
 import math
 import pathlib
 from typing import Any, Iterator, Mapping
 
+from nomic_jax import decoding
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.files import read_jsonl
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".tsv", ".parquet")
+_LONGEST_CELL = 2**31 - 1  # characters; the most on every platform
 # What a column holds: how it is made of what a file has, and its name.
 TEXT, NUMBER, LABEL = "a text", "a finite number", "a label"
 TEXTS, LABELS = "a list of texts", "a list of labels"
@@ -94,24 +97,40 @@ def each(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
   if path.suffix == ".parquet":
     return _parquet(path)
   if path.suffix in (".csv", ".tsv"):
-    return _separated(path, "\t" if path.suffix == ".tsv" else ",")
+    return _separated(path)
   return read_jsonl(path)
 
 
-def _separated(path: pathlib.Path, by: str) -> Iterator[tuple[int, dict]]:
-  # Quotes of a .tsv are part of the text.
-  quoting = csv.QUOTE_NONE if by == "\t" else csv.QUOTE_MINIMAL
+def _separated(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
+  """Reads a table whose first line names the columns.
+
+  Cells of a .csv are separated by commas, or by semicolons if these are more
+  in its first line, and may be quoted; those of a .tsv by tabs, and quotes are
+  part of the text.
+  """
+  limit = csv.field_size_limit(_LONGEST_CELL)  # of the process
+  number = 0
   try:
-    with path.open(encoding="utf-8", newline="") as lines:
+    with path.open("rb") as stream:
+      lines = (
+          decoding.decode(line, f"{path}, line {n}") + "\n"
+          for n, line in decoding.lines(stream))
+      first = next(lines, "")
+      options = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+      if path.suffix == ".csv":
+        comma = first.count(",") >= first.count(";")
+        # A quote without its partner would take all that follows as one cell.
+        options = {"delimiter": "," if comma else ";", "strict": True}
       for number, row in enumerate(
-          csv.DictReader(lines, delimiter=by, quoting=quoting), 1):
+          csv.DictReader(itertools.chain([first], lines), **options), 1):
         row.pop(None, None)
         yield number, row
-  except UnicodeDecodeError as e:
-    raise UserError(
-        f"{path}: not UTF-8 ({e.reason}); convert the file to UTF-8") from e
   except csv.Error as e:
-    raise UserError(f"{path}: not a table ({e}); correct the file") from e
+    raise UserError(
+        f"{path}, row {number + 1}: not a table ({e}); correct the file"
+    ) from e
+  finally:
+    csv.field_size_limit(limit)
 
 
 def _parquet(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
@@ -120,7 +139,7 @@ def _parquet(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
 
   try:
     yield from enumerate(parquet.read_table(path).to_pylist(), 1)
-  except (pyarrow.ArrowException, OSError) as e:
+  except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as e:
     reason = " ".join(str(e).split())
     raise UserError(
         f"{path}: damaged or no parquet file ({reason}); copy it again") from e

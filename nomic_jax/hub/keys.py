@@ -2,25 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Foreign JSON files, read key by key with the types they must have."""
 
-import json
-import pathlib
 from typing import Any, Mapping
 
 from nomic_jax.errors import UserError
-
-
-def read_json(path: pathlib.Path) -> Any:
-  """A JSON file's contents.
-
-  Raises:
-    UserError: if it is missing or malformed.
-  """
-  try:
-    return json.loads(path.read_text(encoding="utf-8"))
-  except OSError as e:
-    raise UserError(f"cannot read {path}: {e.strerror or e}") from e
-  except ValueError as e:  # malformed, or not UTF-8
-    raise UserError(f"{path}: not valid JSON ({e}); copy it again") from e
+from nomic_jax.files import read_json  # noqa: F401, as keys.read_json
 
 
 class Keys:

@@ -83,12 +83,12 @@ def corpus(folder: str) -> Iterator[str]:
 def _pairs(path: str, bad: BadRows) -> Iterator[tuple[int, str, str]]:
   for number, line in jsonl.lines(path, bad):
     try:
-      query, document, score = line.decode("utf-8").rstrip("\r\n").split("\t")
+      query, document, score = line.split("\t")
       if number == 1 and query == "query-id":
         continue
       if float(score) > 0:
         yield number, query, document
-    except ValueError:  # a wrong number of columns, no number, not UTF-8
+    except ValueError:  # a wrong number of columns, no number
       bad.add(BadRow(
           "judgement malformed",
           f"{path}, row {number}: expected query-id, corpus-id and a number, "

@@ -5,6 +5,8 @@
 import json
 from typing import Any, NamedTuple
 
+from nomic_jax import decoding
+from nomic_jax import unicode_text
 from nomic_jax.data import dataset
 from nomic_jax.data.dataset import Row
 from nomic_jax.data.readers.bad import BadRow
@@ -128,13 +130,10 @@ def problem(value: dict, column: str) -> tuple[str, str] | None:
   text = value[column]
   if not isinstance(text, str):
     return "not a string", f"is {_shown(text)}"
-  if not text or text.isspace():
+  if decoding.safe(text) != text:
+    return "not Unicode", "holds half of a surrogate pair"
+  if unicode_text.blank(text):
     return "empty text", "is empty"
-  if not text.isascii():
-    try:
-      text.encode("utf-8")
-    except UnicodeEncodeError:
-      return "not Unicode", "holds half of a surrogate pair"
   return None
 
 

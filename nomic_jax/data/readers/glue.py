@@ -52,12 +52,7 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
   """
   columns: tuple[str, ...] = ()
   for number, line in jsonl.lines(path, bad):
-    try:
-      cells = line.decode("utf-8-sig").rstrip("\r\n").split("\t")
-    except UnicodeDecodeError as e:
-      bad.add(BadRow("not UTF-8", f"{path}, row {number}: not UTF-8 at byte "
-                                  f"{e.start}; convert the file to UTF-8"))
-      continue
+    cells = line.split("\t")
     if not columns:
       columns, task = _columns(path, cells)
       if columns != _COLA:

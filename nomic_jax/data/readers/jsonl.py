@@ -6,7 +6,9 @@ import gzip
 from typing import Iterator
 import zlib
 
+from nomic_jax import decoding
 from nomic_jax import files
+from nomic_jax import unicode_text
 from nomic_jax.data.readers import storage
 from nomic_jax.data.readers.bad import BadRow
 from nomic_jax.data.readers.bad import BadRows
@@ -31,24 +33,27 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
     bad.add(BadRow("file without rows", f"{path}: no rows in it"))
 
 
-def lines(path: str, bad: BadRows) -> Iterator[tuple[int, bytes]]:
-  """Yields (number from 1, line) of the lines that are not blank."""
+def lines(path: str, bad: BadRows) -> Iterator[tuple[int, str]]:
+  """Yields (number from 1, line without its end) of lines that are not blank.
+
+  Lines that are too long or not UTF-8 go to `bad`.
+  """
   number = 0
   try:
     with storage.open_binary(path) as stream:
-      while True:
-        number += 1
-        line = stream.readline(_MOST_BYTES + 1)
-        if not line:
-          return
-        if len(line) > _MOST_BYTES:
-          while line and not line.endswith(b"\n"):
-            line = stream.readline(_MOST_BYTES)
+      for number, data in decoding.lines(stream, _MOST_BYTES):
+        if data is None:
           bad.add(BadRow(
               "row too long",
               f"{path}, row {number}: longer than {_MOST_BYTES >> 20} MiB; "
               "expected one object of texts per line"))
-        elif not line.isspace():
+          continue
+        try:
+          line = decoding.decode(data, f"{path}, row {number}")
+        except UserError as e:
+          bad.add(BadRow("not UTF-8", str(e)))
+          continue
+        if not unicode_text.blank(line):
           yield number, line
   except FileNotFoundError:
     bad.add(BadRow(
@@ -58,17 +63,16 @@ def lines(path: str, bad: BadRows) -> Iterator[tuple[int, bytes]]:
     kind = "zstd" if path.endswith(".zst") else "gzip"
     bad.add(BadRow(
         f"{kind} damaged",
-        f"{path}, row {number}: the {kind} stream is damaged or cut short "
+        f"{path}, row {number + 1}: the {kind} stream is damaged or cut short "
         f"({e}); copy the file again"))
   except OSError as e:
     raise UserError(
-        f"{path}, row {number}: cannot be read: {e.strerror or e}") from e
+        f"{path}, row {number + 1}: cannot be read: {e.strerror or e}") from e
 
 
-def _parse(line: bytes, where: str) -> dict:
+def _parse(line: str, where: str) -> dict:
   try:
     return files.parse_object(line, where)
   except UserError as e:
-    reason = "not UTF-8" if isinstance(e.__cause__, UnicodeDecodeError) else (
-        "not an object" if e.__cause__ is None else "not JSON")
+    reason = "not an object" if e.__cause__ is None else "not JSON"
     raise BadRow(reason, str(e)) from e

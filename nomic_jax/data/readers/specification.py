@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from nomic_jax import decoding
 from nomic_jax.data.readers import shards
 from nomic_jax.data.readers import storage
 from nomic_jax.data.readers.columns import Columns
@@ -36,7 +37,7 @@ def read(path: str) -> list[tuple[str, str, Columns, dict[str, str] | None]]:
   """
   try:
     with storage.open_binary(path) as stream:
-      listed = yaml.safe_load(stream)
+      listed = decoding.safe_json(yaml.safe_load(stream))
   except FileNotFoundError as e:
     raise UserError(f"--source={path}: no such file") from e
   except (yaml.YAMLError, UnicodeDecodeError) as e:
