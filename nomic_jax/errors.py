@@ -24,6 +24,15 @@ class Stopped(Exception):
 RESUME = 75  # EX_TEMPFAIL of sysexits.h: run the same command again
 
 
+def status(error: BaseException) -> int:
+  """The exit status of the command line for an error; see `processes`."""
+  if isinstance(error, UserError):
+    return 2
+  if isinstance(error, Stopped):
+    return RESUME
+  return 130 if isinstance(error, KeyboardInterrupt) else 1
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
   """Returns " Did you mean 'x'?" for the closest of `names`, or ""."""
   close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)

@@ -21,7 +21,6 @@ from nomic_jax import step as step_lib
 from nomic_jax import trackers
 from nomic_jax.checkpoint import Checkpoints
 from nomic_jax.data import loader
-from nomic_jax.errors import Stopped
 from nomic_jax.evaluators import Evaluators
 from nomic_jax.metrics import MetricsFile
 from nomic_jax.metrics import StepLog
@@ -31,7 +30,8 @@ from nomic_jax.progress import Progress
 def loop(
     config: ml_collections.ConfigDict, workdir: pathlib.Path, run: Any,
     state: step_lib.TrainState, data: Any, checkpoints: Checkpoints,
-    evaluators: Evaluators, profile: range = range(0),
+    evaluators: Evaluators, preemption: processes.Preemption,
+    profile: range = range(0),
 ) -> None:
   """From the state's step to the last, logging and saving on the way.
 
@@ -43,10 +43,11 @@ def loop(
     data: an iterator of this host's batches.
     checkpoints: of the work directory.
     evaluators: what is measured every so many steps.
+    preemption: which the loop listens to from its first step on.
     profile: steps to record under `workdir`/profile, for xprof or Perfetto.
 
   Raises:
-    Stopped: on SIGTERM, with a checkpoint to go on from.
+    Preempted: on SIGTERM, with a checkpoint to go on from.
     UserError: if the numbers are not finite, or the disk is full.
   """
   done = int(state.step)
@@ -66,7 +67,6 @@ def loop(
           config.steps, "steps", workdir.name, start=done,
           log_every=10.0 if processes.is_first() else float("inf"),
       ) as progress,
-      processes.Preemption() as preemption,
   ):
     log = StepLog(
         file, run.schedule, config.log_every, config.skip_nonfinite
@@ -81,6 +81,7 @@ def loop(
         shapes.add(shape)
         log.compiling = True
       state, result = run.step(state, loader.to_devices(batch, sharding))
+      preemption.listen()  # compiled, and the state is worth saving
       if before is not None:
         look()
       result = dict(result) | loader.accuracy_of_source(batch, result)
@@ -111,7 +112,7 @@ def loop(
         checkpoints.save(number, state, data, results)
       if stop and not last:
         checkpoints.close()  # waits for what is being written
-        raise Stopped(
+        raise processes.Preempted(
             f"SIGTERM: saved step {number} of {config.steps} under {workdir}; "
             "the same command goes on from there"
         )

@@ -98,7 +98,7 @@ def _train(a: argparse.Namespace) -> None:
   from nomic_jax.processes import joined
   from nomic_jax.train import train
 
-  with joined(a.distributed):
+  with joined(a.distributed, saves=True):
     train(a.config, a.workdir, a.profile or "")
 
 

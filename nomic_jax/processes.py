@@ -1,43 +1,69 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Several processes as one training: joining, agreeing, being stopped.
+"""Several processes as one job: joining, agreeing, being stopped.
 
-Every host of a pod runs the same command; jax.distributed makes them one. A
-machine that is to be taken away is told so by SIGTERM, often 30 seconds ahead:
-the training then saves and ends with the status RESUME, which says to whatever
-started it that the same command will go on.
+Every host of a pod runs the same command; jax.distributed makes them one job.
+How a process ends tells whatever started it what to do; launch/restart.sh
+reads these statuses, and launch/README.md lists them:
+
+  0          Finished.
+  2          A mistake that no repetition mends: do not restart.
+  75         Stopped before the end (`Stopped`), for instance by SIGTERM with
+             the training saved: restart.
+  134        JAX aborts a process whose peers are lost: restart.
+  137, 139   Killed, or crashed in native code: restart.
+  143        SIGTERM where there was nothing to save: restart.
+  1          An unexpected exception, which on accelerators may be a fault of
+             the hardware: restart.
+
+Restarts are bounded by progress and not in number: see `restarts`.
 """
 
+import atexit
 import contextlib
+import ctypes
 import hashlib
 import importlib.metadata
 import json
 import os
 import pathlib
 import signal
+import sys
+import threading
 from typing import Any, Iterator, Sequence, TypeVar
 
 import jax
 from jax.experimental import multihost_utils
 import numpy as np
 
+from nomic_jax import errors
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
 
 Item = TypeVar("Item")
 
-_HEARTBEAT_SECONDS = 30  # a silent process is taken for dead after this
-_START_SECONDS = 300  # hosts of a pod do not start at the same moment
+# Hosts of a pod do not start at the same moment: images are pulled, a node is
+# repaired.
+_START_SECONDS = 900
+_HEARTBEAT_SECONDS = 100  # a process silent for this long is taken for dead
+# Process 0 still writes to a bucket when the others have finished.
+_END_SECONDS = 300
 
 
 @contextlib.contextmanager
-def joined(distributed: bool) -> Iterator[None]:
+def joined(distributed: bool, saves: bool = False) -> Iterator[None]:
   """Runs the body as one of the processes that form a job.
+
+  A body that finishes or is preempted leaves together with the others. One
+  that fails leaves at once with its own status: the others wait for it in a
+  collective and can never join it in an orderly end.
 
   Args:
     distributed: join the others. Slurm, GKE and TPU pods tell JAX who they
       are; elsewhere JAX_COORDINATOR_ADDRESS (host:port of process 0),
       JAX_NUM_PROCESSES and JAX_PROCESS_ID do, as launch/local.sh sets them.
+    saves: the body uses `Preemption`. Otherwise SIGTERM ends the process, as
+      it does without --distributed.
 
   Raises:
     UserError: if the others are not found.
@@ -46,15 +72,22 @@ def joined(distributed: bool) -> Iterator[None]:
   if not distributed:
     yield
     return
+  jax.config.update("jax_enable_preemption_service", saves)
   told = {
       name: int(os.environ[f"JAX_{name.upper()}"])
       for name in ("num_processes", "process_id")
       if f"JAX_{name.upper()}" in os.environ
   }
+  # JAX aborts with a C++ stack trace where its own timeout passes; ours is
+  # shorter and ends with a line.
+  late = threading.Timer(_START_SECONDS, _nobody_came)
+  late.daemon = True
+  late.start()
   try:
     jax.distributed.initialize(
         **told, heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
-        initialization_timeout=_START_SECONDS, shutdown_timeout_seconds=15,
+        initialization_timeout=2 * _START_SECONDS,
+        shutdown_timeout_seconds=_END_SECONDS,
     )
   except (ValueError, RuntimeError) as e:
     raise UserError(
@@ -62,16 +95,43 @@ def joined(distributed: bool) -> Iterator[None]:
         "all of them with launch/local.sh, launch/slurm.sbatch, launch/gke.sh "
         "or launch/tpu_pod.sh, or leave the flag out"
     ) from e
+  finally:
+    late.cancel()
   try:
     yield
+    jax.distributed.shutdown()
+  except Preempted:
+    jax.distributed.shutdown()
+    raise
   except jax.errors.JaxRuntimeError as e:
     if not _is_loss(str(e)):
+      atexit.register(_leave, errors.status(e))
       raise
-    raise Stopped(
+    lost = Stopped(
         f"process {jax.process_index()} of {jax.process_count()}: another "
         f"process is gone ({_line(e):.200}); its own log says why. Start all "
         "again with the same command to go on from the last checkpoint"
-    ) from e
+    )
+    atexit.register(_leave, errors.status(lost))
+    raise lost from e
+  except BaseException as e:
+    atexit.register(_leave, errors.status(e))
+    raise
+
+
+def _nobody_came() -> None:
+  print(
+      f"nomic-jax: stopped: after {_START_SECONDS} seconds not all processes "
+      "have joined; the log of each host says whether it started. Start all "
+      "again with the same command", file=sys.stderr, flush=True)
+  os._exit(errors.RESUME)
+
+
+def _leave(status: int) -> None:
+  """Exits without JAX's barrier, which would turn `status` into an abort."""
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(status)
 
 
 def _is_loss(message: str) -> bool:
@@ -167,30 +227,54 @@ def all_true(mine: bool) -> bool:
   return bool(multihost_utils.process_allgather(np.bool_(mine)).all())
 
 
+class Preempted(Stopped):
+  """Stopped by SIGTERM in all processes at the same step, and saved."""
+
+
 class Preemption:
   """SIGTERM as a step after which every process saves and ends.
 
-  Used as a context manager around the loop. With several processes JAX's
-  preemption service hears the signal and agrees on the step.
+  Used as a context manager around a training. Until `listen`, SIGTERM ends
+  the process at once: loading and compiling take minutes and leave nothing to
+  save. From then on it is heard. With several processes JAX's preemption
+  service hears it and agrees on the step.
   """
 
   def __init__(self):
-    self._told = False
+    self._told = self._heard = False
 
   def __enter__(self) -> "Preemption":
     if jax.process_count() == 1:
-      self._before = signal.signal(signal.SIGTERM, self._hear)
+      self._python = signal.signal(signal.SIGTERM, self._hear)
+    # JAX's handler is native code, which Python's signal module cannot give
+    # back.
+    self._handler = _set_sigterm(None)
     return self
+
+  def listen(self) -> None:
+    """From now on SIGTERM is heard and not obeyed at once."""
+    if not self._heard:
+      _set_sigterm(self._handler)
+      self._heard = True
 
   def _hear(self, number: int, frame: Any) -> None:
     self._told = True
 
   def __exit__(self, *error) -> None:
+    self.listen()
     if jax.process_count() == 1:
-      signal.signal(signal.SIGTERM, self._before)
+      signal.signal(signal.SIGTERM, self._python)
 
   def reached(self, step: int) -> bool:
     """Whether to stop after `step`; to be asked after each one."""
     if jax.process_count() == 1:
       return self._told
     return multihost_utils.reached_preemption_sync_point(step)
+
+
+def _set_sigterm(handler: int | None) -> int | None:
+  """Sets the native handler of SIGTERM (None: the default) and returns it."""
+  libc = ctypes.CDLL(None)
+  libc.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
+  libc.signal.restype = ctypes.c_void_p
+  return libc.signal(signal.SIGTERM, handler)

@@ -28,6 +28,7 @@ from nomic_jax import losses
 from nomic_jax import optim
 from nomic_jax import partition
 from nomic_jax import processes
+from nomic_jax import restarts
 from nomic_jax import step as step_lib
 from nomic_jax import work_directory
 from nomic_jax.checkpoint import best
@@ -87,12 +88,16 @@ def train(
       not answer.
   """
   place = buckets.place(workdir)
-  with buckets.errors(place, unreachable=Stopped):
-    _train(config, place, _steps(profile))
+  with (
+      buckets.errors(place, unreachable=Stopped),
+      processes.Preemption() as preemption,
+  ):
+    _train(config, place, _steps(profile), preemption)
 
 
 def _train(
-    config: ml_collections.ConfigDict, workdir: pathlib.Path, recorded: range
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, recorded: range,
+    preemption: processes.Preemption,
 ) -> None:
   place = workdir if buckets.is_remote(workdir) else workdir.absolute()
   processes.agree({"--workdir": str(place)} | (
@@ -115,6 +120,7 @@ def _train(
     if processes.is_first():
       work_directory.claim(workdir, config, start.config, start.tokenizer)
     processes.all_true(True)  # the others wait for it
+  restarts.count(workdir, done)
   with contextlib.closing(
       Checkpoints(
           workdir, config.checkpoint.keep, config.checkpoint.keep_every,
@@ -129,7 +135,9 @@ def _train(
       state = run.init()
       if start.params is not None:
         state = _with_params(state, start.params, run)
-    loop(config, workdir, run, state, data, checkpoints, evaluators, recorded)
+    loop(
+        config, workdir, run, state, data, checkpoints, evaluators,
+        preemption, recorded)
   if (kept := best(workdir)) and processes.is_first():
     print(f"{workdir}: {kept.metric} was best, {kept.value:.4g}, at step "
           f"{kept.step}: {workdir}/checkpoints/{kept.step}")

@@ -20,10 +20,11 @@ from nomic_jax import buckets
 from nomic_jax import files
 from nomic_jax import places
 from nomic_jax import processes
+from nomic_jax import restarts
 from nomic_jax.errors import UserError
 
 # Written anew by a training that has nothing left to do, or by its reports.
-_NOT_CONTENT = ("logs", "metrics.jsonl", "report.html")
+_NOT_CONTENT = ("logs", "metrics.jsonl", "report.html", "restarts.json")
 
 
 class Parts:
@@ -67,6 +68,12 @@ class Parts:
     with np.load(self._folder / f"{name}.npz") as arrays:
       return dict(arrays)
 
+  def count(self) -> int:
+    """How many files have been finished."""
+    return sum(
+        p.is_file() and p.name != "restarts.json"
+        for p in self._folder.rglob("*"))
+
   def discard(self, *names: str) -> None:
     """Removes folders given by their `path` names, where they are."""
     for name in names:
@@ -83,7 +90,9 @@ def shared(
   if processes.is_first():
     Parts(output, arguments)
   processes.meet("parts")
-  return Parts(output, arguments)
+  done = Parts(output, arguments)
+  restarts.count(done.path(""), done.count())
+  return done
 
 
 def finish(done: Parts, write: Callable[[], dict]) -> dict:
