@@ -52,8 +52,9 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
                  help="of each row, a list of texts; may be absent")
   p.add_argument("--classes", metavar="NAME,NAME",
                  help="what labels are called, class 0 first; or numbers")
-  p.add_argument("--skip_bad", type=int, default=0,
-                 help="drop and count as many rows that cannot be used")
+  p.add_argument("--skip_bad", type=_count_or_share, default=0, metavar="N",
+                 help="drop and count up to N rows, or N%% of the rows, that "
+                 "cannot be used")
   p.add_argument("--whole_batches", type=int, default=1, metavar="ROWS", help=(
       "leave out the last rows of each file that do not fill a batch of this "
       "size, as contrastors does of each shard"))
@@ -279,6 +280,10 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
 
 
 _path = places.expanded
+
+
+def _count_or_share(text: str) -> int | str:
+  return int(text) if text.isdigit() else text
 
 
 class _Paths(argparse.Action):

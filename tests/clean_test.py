@@ -177,7 +177,8 @@ def test_what_is_evaluated_on_goes(tmp_path):
 
   beir = tmp_path / "beir"
   (beir / "qrels").mkdir(parents=True)
-  (beir / "qrels/test.tsv").write_text("q1\td1\t1\nq1\td2\t0\n")
+  (beir / "qrels/test.tsv").write_text(
+      "q1\td1\t1\nq1\td2\t0\nq1\tgone\t1\ngone\td1\t1\n")
   (beir / "queries.jsonl").write_text('{"_id": "q1", "text": "unrelated"}\n')
   (beir / "corpus.jsonl").write_text("".join(
       json.dumps({"_id": n, "text": t}) + "\n"

@@ -123,7 +123,7 @@ def test_loco_v1_names_its_answers(tmp_path):
   assert task.documents == ["passage 0", "passage 1"]
   assert (task.queries, task.relevant) == (["ask 5", "ask 1"], [[1], [0]])
   assert list(task.itself) == [-1, 1]
-  with pytest.raises(UserError, match="'d7', which is not in"):
+  with pytest.raises(UserError, match="no judgement names a query"):
     tasks.find(["locov1@8192/gov_report"], tmp_path)
 
 

@@ -11,6 +11,7 @@ from nomic_jax.data import readers
 from nomic_jax.data import sources
 from nomic_jax.data import splits
 from nomic_jax.data.prepare import prepare
+from nomic_jax.data.readers import bad
 from nomic_jax.data.readers import jsonl
 from nomic_jax.data.readers import specification
 from nomic_jax.data.readers import storage
@@ -129,7 +130,53 @@ def test_beir(tmp_path):
     _read(f"beir:{test}")
   found, rows = _read(f"beir:{test}", skip_bad=2)
   assert len(found) == 1
-  assert rows.bad.counts == {"judgement malformed": 1, "text missing": 1}
+  assert rows.bad.counts == {"judgement malformed": 1}
+  assert rows.bad.left == {"text missing": 1}
+
+
+def test_beir_judgements_of_no_text_and_ids_of_two(tmp_path):
+  folder = _beir(tmp_path / "nano")
+  train = folder / "qrels" / "train.tsv"
+  with open(train, "a") as file:
+    file.write("q0\tgone\t1\nq9\td1\t1\nq0\td1\t1\n")
+  found, rows = _read(folder)  # none of these is a bad row
+  assert len(found) == 3 and rows.bad.left == {"text missing": 2}
+  assert not rows.bad.counts
+  with open(train, "a") as file:
+    file.write("q1\td3\t1\n")
+  with pytest.raises(UserError, match="rows 4 and 9: two grades of query 'q1'"):
+    _read(folder)
+  with open(folder / "corpus.jsonl", "ab") as file:
+    file.write(_lines([{"_id": "d1", "title": "T", "text": "text 1"},
+                       {"_id": "d1", "text": "another"}]))
+  with pytest.raises(UserError, match=(
+      "2 rows cannot be used .*corpus.jsonl, rows 2 and 7: both have the _id")):
+    _read(folder)
+  found, rows = _read(folder, skip_bad=2)
+  assert ("query 0", "T text 1") in [f[:2] for f in found]
+
+
+def test_all_bad_rows_are_counted_in_one_run(tmp_path, monkeypatch):
+  lines = [json.dumps({"query": "q", "document": f"d{i}" if i % 10 else ""})
+           for i in range(100)]
+  (tmp_path / "a.jsonl").write_text("\n".join(lines))
+  for allowed in (0, 9, "9%", "9.5%"):
+    with pytest.raises(UserError) as error:
+      _read(tmp_path, skip_bad=allowed)
+    text = str(error.value)
+    assert "10 rows cannot be used (empty text 10)" in text
+    assert [f"row {n}:" in text for n in (1, 11, 21, 31)] == [
+        True, True, True, False]
+    assert "--skip_bad=2%" in text and "\n" not in text
+  for allowed in (10, "10%", "100%"):
+    found, rows = _read(tmp_path, skip_bad=allowed)
+    assert len(found) == 90 and rows.bad.counts == {"empty text": 10}
+  monkeypatch.setattr(bad, "_ENOUGH", 5)
+  with pytest.raises(UserError, match="at least 5 rows cannot be used"):
+    _read(tmp_path)
+  for wrong in (-1, "x", "101%", "%", "1.5"):
+    with pytest.raises(UserError, match="a share of all rows such as 2%"):
+      _read(tmp_path, skip_bad=wrong)
 
 
 def test_hub(tmp_path):
@@ -272,7 +319,7 @@ def test_damage_stops_the_job_or_is_counted(tmp_path, reason, monkeypatch):
   found, rows = _read(tmp_path, skip_bad=1)
   assert _pairs(found)[-6:] == PAIRS and rows.bad.counts == {reason: 1}
   (tmp_path / "b.jsonl").write_bytes(b"5\n")
-  with pytest.raises(UserError, match=f"1 rows were skipped .*: {reason} 1"):
+  with pytest.raises(UserError, match="2 rows cannot be used .* the first: "):
     _read(tmp_path, skip_bad=1)
 
 

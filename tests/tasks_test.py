@@ -274,15 +274,77 @@ def _spoil(folder, name, old, new):
 
 
 @pytest.mark.parametrize("file, old, new, message", [
-    ("qrels/test.tsv", "\td8\t", "\td99\t",
-     "test.tsv, row 6: no text 'd99' in corpus.jsonl"),
-    ("qrels/test.tsv", "q3", "q33", "row 11: no text 'q33' in queries.jsonl"),
     ("qrels/test.tsv", "\t2\n", "\tgood\n", "row 4: expected query-id"),
     ("corpus.jsonl", '"_id": "d4"', '"id": "d4"', "row 5: expected an '_id'"),
 ])
 def test_mistakes_in_beir_folders(tmp_path, file, old, new, message):
   folder = beir(tmp_path / "set")
   _spoil(folder, file, old, new)
+  with pytest.raises(UserError, match=message):
+    tasks.find([str(folder)])
+
+
+def _add(path, *lines):
+  with open(path, "a") as file:
+    file.writelines(line + "\n" for line in lines)
+
+
+def test_judgements_of_texts_that_are_not_there(tmp_path, capsys):
+  """As trec_eval: what is not in the corpus is in the ideal ranking."""
+  import pytrec_eval
+
+  folder = beir(tmp_path / "set")
+  judged = folder / "qrels" / "test.tsv"
+  _add(judged, "q1\tgone\t2", "q8\tgone\t1", "q99\td1\t1", "")
+  task, = tasks.find([str(folder)])
+  out = capsys.readouterr().out
+  assert "2 judgements name 1 documents that are not in the corpus" in out
+  assert "1 judged queries are not there" in out and out.count("\n") == 2
+  assert len(task.queries) == 9  # q8 has no answer that could be found
+  system = Random()
+  outcome = task.run(system)
+  _, rankings = system.search(task.queries, task.documents, 101)
+  run = {
+      f"q{q}": {
+          task.locations[d]: -float(place) for place, d in enumerate(ranking)
+          if task.locations[d] != f"q{q}"}
+      for q, ranking in enumerate(rankings.tolist())}
+  qrels = {}
+  for line in judged.read_text().splitlines()[1:]:
+    query, document, grade = line.split("\t") if line else ("q99", "", 0)
+    if query != "q99":
+      qrels.setdefault(query, {})[document] = int(grade)
+  expected = pytrec_eval.RelevanceEvaluator(
+      qrels, {"ndcg_cut_10", "recall_100", "map_cut_100"}).evaluate(run)
+  for column, measure in ((0, "ndcg_cut_10"), (2, "recall_100"),
+                          (3, "map_cut_100")):
+    np.testing.assert_allclose(
+        outcome.items[:, column],
+        [expected[f"q{q}"][measure] for q in range(9)], atol=1e-6)
+  assert outcome.items[8].max() == 0
+  assert any(w["answer"]["title"] == "(not in the corpus)"
+             for w in outcome.worst if w["query"] == "question 8")
+  judged.write_text("q0\tgone\t1\nq99\td1\t1\n")
+  with pytest.raises(UserError, match="no judgement names a query and a doc"):
+    tasks.find([str(folder)])
+
+
+@pytest.mark.parametrize("file, equal, other, message", [
+    ("corpus.jsonl", '{"_id": "q2", "title": "B", "text": "question 2"}',
+     '{"_id": "q2", "text": "another"}',
+     "corpus.jsonl, rows 31 and 33: both have the _id 'q2' and differ"),
+    ("queries.jsonl", '{"_id": "q8", "text": "question 8"}',
+     '{"_id": "q0", "text": "another"}', "rows 1 and 11: both have the _id 'q0"),
+    ("qrels/test.tsv", "q1\td8\t1", "q1\td8\t0",
+     "rows 6 and 27: both have the pair 'q1 and d8' and differ")])
+def test_ids_of_two_texts(tmp_path, capsys, file, equal, other, message):
+  folder = beir(tmp_path / "set")
+  before, = tasks.find([str(folder)])
+  _add(folder / file, equal)
+  task, = tasks.find([str(folder)])
+  assert task.fingerprint() == before.fingerprint()
+  assert f"{file}: 1 rows repeat an earlier one" in capsys.readouterr().out
+  _add(folder / file, other)
   with pytest.raises(UserError, match=message):
     tasks.find([str(folder)])
 

@@ -16,7 +16,6 @@ from nomic_jax import search
 from nomic_jax import unicode_text
 from nomic_jax.data import dataset
 from nomic_jax.data.readers import beir
-from nomic_jax.data.readers.bad import BadRows
 from nomic_jax.errors import UserError
 
 
@@ -36,7 +35,7 @@ class Evaluation:
 
     Args:
       paths: data directories, whose splits but `train` are read; BEIR folders,
-        the pairs of qrels/test.tsv; .jsonl or .txt files.
+        the texts that qrels/test.tsv names; .jsonl or .txt files.
       ngram: words in a run.
       overlap: the share of a text's runs that must be found, above 0.
 
@@ -105,9 +104,7 @@ def _read(path: str) -> Iterator[str]:
     for text, _ in search.read_corpus(place):
       yield text
   elif beir.is_beir(path):
-    for _, pair in beir.records(f"{path.rstrip('/')}/qrels/test.tsv",
-                                BadRows(skippable=False)):
-      yield from (pair["query"], pair["document"])
+    yield from beir.judged(f"{path.rstrip('/')}/qrels/test.tsv")
   else:
     names = [name for name in dataset.splits(path) if name != "train"]
     if not names:

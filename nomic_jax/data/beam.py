@@ -97,19 +97,20 @@ class Workers:
     hashes, first, largest = [np.zeros((3, 0), np.uint64)], 0, -1
     sources: collections.Counter[str] = collections.Counter()
     for i, file in enumerate(self._files):
-      noted = json.loads(_notes(self._folder, i).read_text())
-      for reason, message in noted["bad"]:
-        if not reason:
-          raise UserError(message)
+      notes = json.loads(_notes(self._folder, i).read_text())
+      for reason, message in notes["bad"]:
         bad.add(BadRow(reason, message))
-      bad.left.update(noted["left"])
-      largest = max(largest, noted["largest_id"])
+      if notes["error"]:
+        raise UserError(notes["error"])
+      bad.left.update(notes["left"])
+      largest = max(largest, notes["largest_id"])
       hashes.append(np.load(_hashes(self._folder, i)))
       rows = hashes[-1].shape[1]
       self._files[i] = file._replace(first=first, rows=rows)
       first += rows
       if rows:
         sources[readers.source_of(file.part, file.path)] += rows
+    bad.check(first)
     return splits_lib.Survey(*np.concatenate(hashes, 1), sources, largest)
 
   def builder(
@@ -190,9 +191,9 @@ class _Shards(dataset.Pairs, skip_registration=True):
 
 
 class _Noted(BadRows):
-  """Bad rows of one file, in order, one more than may be skipped in all."""
+  """Bad rows of one file, in order."""
 
-  def __init__(self, allowed: int):
+  def __init__(self, allowed: int | str):
     super().__init__(allowed)
     self.notes: list[tuple[str, str]] = []
 
@@ -201,9 +202,9 @@ class _Noted(BadRows):
     super().add(row)
 
 
-def _survey(folder: pathlib.Path, allowed: int, file: _File) -> None:
+def _survey(folder: pathlib.Path, allowed: int | str, file: _File) -> None:
   bad, found = _Noted(allowed), np.zeros((3, 0), np.uint64)
-  largest = -1
+  largest, error = -1, ""
   try:
     survey = splits_lib.survey(readers.rows_of(file.part, file.path, bad))
     found = np.stack([survey.queries, survey.documents, survey.rows])
@@ -211,16 +212,17 @@ def _survey(folder: pathlib.Path, allowed: int, file: _File) -> None:
   except BadRow:
     pass  # One too many: noted.
   except UserError as e:
-    bad.notes.append(("", str(e)))
+    error = str(e)
   with _appearing(_hashes(folder, file.number)) as path:
     with open(path, "wb") as stream:
       np.save(stream, found)
   with _appearing(_notes(folder, file.number)) as path:
-    path.write_text(json.dumps(
-        {"bad": bad.notes, "left": bad.left, "largest_id": largest}))
+    path.write_text(json.dumps({
+        "bad": bad.notes, "error": error, "left": bad.left,
+        "largest_id": largest}))
 
 
-def _write(folder: pathlib.Path, allowed: int, shard: _Shard) -> None:
+def _write(folder: pathlib.Path, allowed: int | str, shard: _Shard) -> None:
   fates = np.load(folder / "fates.npy", mmap_mode="r")
   with contextlib.ExitStack() as stack:
     writers = {

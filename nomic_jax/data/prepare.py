@@ -54,7 +54,7 @@ def prepare(
     document_column: str = "document",
     negatives_column: str = "negatives",
     classes: Sequence[str] = (),
-    skip_bad: int = 0,
+    skip_bad: int | str = 0,
     overwrite: bool = False,
     beam_options: str | None = None,
     whole_batches: int = 1,
@@ -74,8 +74,9 @@ def prepare(
     document_column: where they have the document that answers it, a string.
     negatives_column: where they may have wrong answers, a list of strings.
     classes: what labels are called that are strings; the first is class 0.
-    skip_bad: how many rows that cannot be used are dropped and counted; the
-      next one stops the job.
+    skip_bad: how many rows that cannot be used are dropped and counted, or
+      what share, such as "2%"; if there are more, the job stops and tells how
+      many and which come first.
     overwrite: make it anew even if a data directory is there.
     beam_options: flags of Apache Beam, to have its workers do it.
     whole_batches: rows of a batch; of each file the last ones are left out
@@ -180,8 +181,8 @@ def _look(
 
 
 def _open(
-    source: str, columns: readers.Columns, limit: int | None, skip_bad: int,
-    whole_batches: int,
+    source: str, columns: readers.Columns, limit: int | None,
+    skip_bad: int | str, whole_batches: int,
 ) -> tuple[Iterable[Row], dict]:
   """Returns the rows, to be read more than once, and counts for the table."""
   if not _is_docstrings(source):

@@ -7,10 +7,12 @@ name (Thakur et al. 2021).
 """
 
 import pathlib
+from typing import Iterator
 
 from nomic_jax import decoding
 from nomic_jax import unicode_text
 from nomic_jax.errors import UserError
+from nomic_jax.evaluation import judged as judged_lib
 from nomic_jax.evaluation.retrieval import RetrievalTask
 from nomic_jax.files import read_jsonl
 
@@ -29,39 +31,17 @@ def read(path: pathlib.Path, name: str) -> RetrievalTask:
   and Quora, and no answer to it.
 
   Raises:
-    UserError: naming file and row, for a missing file, an empty corpus, or
-      judgements of texts that are not there.
+    UserError: naming file and row, for a missing file, an empty corpus, an id
+      of two texts, or judgements of none of the texts.
   """
   judged = path if path.suffix == ".tsv" else path / "qrels" / "test.tsv"
   folder = judged.parent.parent
   if path.suffix == ".tsv":
     name = name if name != path.name else f"{folder.resolve().name}-{path.stem}"
-  documents = _texts(folder, "corpus")
-  queries = _texts(folder, "queries")
-  number = {key: i for i, key in enumerate(documents)}
-  grades: dict[str, dict[int, int]] = {}
-  for row, query, document, grade in _judgements(judged):
-    for key, texts, kind in (
-        (query, queries, "queries"), (document, documents, "corpus")):
-      if key not in texts:
-        raise UserError(
-            f"{judged}, row {row}: no text '{key}' in {kind}.jsonl; copy the "
-            "folder again, or remove this judgement")
-    grades.setdefault(query, {})[number[document]] = grade
-  if not grades:
-    raise UserError(f"{judged}: no judgements in it, nothing to score")
-  itself = [
-      number[q] if q in number and queries[q][1] == documents[q][1] else -1
-      for q in grades]
-  return RetrievalTask(
-      name=name,
-      queries=[queries[q][0] for q in grades],
-      documents=[text for text, _ in documents.values()],
-      locations=list(documents),
-      relevant=list(grades.values()),
-      itself=itself if max(itself) >= 0 else (),
-      path=str(path),
-  )
+  return judged_lib.task(
+      name, _texts(folder, "corpus"), _texts(folder, "queries"),
+      judged_lib.unique(_judgements(judged), str(judged), "pair"),
+      str(judged), path=str(path))
 
 
 def _texts(folder: pathlib.Path, kind: str) -> dict[str, tuple[str, str]]:
@@ -69,7 +49,16 @@ def _texts(folder: pathlib.Path, kind: str) -> dict[str, tuple[str, str]]:
   file = folder / f"{kind}.jsonl"
   if not file.is_file() and (folder / f"{kind}.jsonl.gz").is_file():
     file = folder / f"{kind}.jsonl.gz"
-  texts = {}
+  texts = judged_lib.unique(_records(file), str(file), "_id")
+  if not texts:
+    raise UserError(f"{file}: no texts in it, nothing to search")
+  return texts
+
+
+def _records(
+    file: pathlib.Path
+) -> Iterator[tuple[int, str, tuple[str, str]]]:
+  """Yields (row, id, what `_texts` says of it)."""
   for row, value in read_jsonl(file):
     key, text, title = (value.get(k) for k in ("_id", "text", "title"))
     title = title or ""
@@ -78,14 +67,13 @@ def _texts(folder: pathlib.Path, kind: str) -> dict[str, tuple[str, str]]:
       raise UserError(
           f"{file}, row {row}: expected an '_id', a 'text' and perhaps a "
           "'title'; correct or remove this row")
-    texts[str(key)] = f"{title} {text}".strip(), text
-  if not texts:
-    raise UserError(f"{file}: no texts in it, nothing to search")
-  return texts
+    yield row, str(key), (f"{title} {text}".strip(), text)
 
 
-def _judgements(path: pathlib.Path):
-  """Yields (row, query, document, grade)."""
+def _judgements(
+    path: pathlib.Path
+) -> Iterator[tuple[int, tuple[str, str], int]]:
+  """Yields (row, (query, document), grade)."""
   if not path.is_file():
     there = sorted(p.name for p in path.parent.glob("*.tsv"))
     raise UserError(
@@ -100,7 +88,10 @@ def _judgements(path: pathlib.Path):
         query, document, grade = line.split("\t")
         if row == 1 and query == "query-id":
           continue
-        yield row, query, document, int(grade)
+        number = float(grade)
+        if number % 1:  # also of nan and inf
+          raise ValueError
+        yield row, (query, document), int(number)
       except ValueError as e:
         raise UserError(
             f"{path}, row {row}: expected query-id, corpus-id and a whole "

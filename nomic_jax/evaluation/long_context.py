@@ -25,6 +25,7 @@ from nomic_jax import files
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import beir
 from nomic_jax.evaluation import clustering
+from nomic_jax.evaluation import judged
 from nomic_jax.evaluation import needle
 from nomic_jax.evaluation import rows
 from nomic_jax.evaluation import systems
@@ -125,38 +126,34 @@ def _pairs(
 def _loco_v1(name: str, data: pathlib.Path) -> Task:
   """Queries name the passages that answer them; one that is itself a passage
   does not find itself."""
-  passages = {
-      r["pid"]: r["passage"]
-      for r in _of_dataset(data / "LoCoV1-Documents", name, "pid", "passage")}
-  asked = list(_of_dataset(
-      data / "LoCoV1-Queries", name, "qid", "query", "answer_pids"))
-  number = {pid: i for i, pid in enumerate(passages)}
-  relevant = []
-  for row in asked:
-    answers = row["answer_pids"]
-    answers = [answers] if isinstance(answers, str) else answers
-    unknown = [pid for pid in answers if pid not in number]
-    if unknown:
-      raise UserError(
-          f"{data}/LoCoV1-Queries: query {row['qid']} of {name} names the "
-          f"passage '{unknown[0]}', which is not in LoCoV1-Documents; copy "
-          "both again")
-    relevant.append([number[pid] for pid in answers])
-  itself = [number.get(row["qid"], -1) for row in asked]
-  if not asked or not passages:
+  parts = data / "LoCoV1-Documents", data / "LoCoV1-Queries"
+  documents = judged.unique(
+      ((n, r["pid"], (r["passage"],) * 2)
+       for n, r in _of_dataset(parts[0], name, "pid", "passage")),
+      f"{parts[0]}, {name}", "pid")
+  asked = judged.unique(
+      ((n, r["qid"], (r["query"], r["answer_pids"])) for n, r in _of_dataset(
+          parts[1], name, "qid", "query", "answer_pids")),
+      f"{parts[1]}, {name}", "qid")
+  if not asked or not documents:
     raise UserError(
         f"{data}/LoCoV1-Queries and LoCoV1-Documents: no rows of {name}; copy "
         "both again")
-  return RetrievalTask(
-      name, [row["query"] for row in asked], list(passages.values()),
-      list(passages), relevant, itself if max(itself) >= 0 else (),
-      path=str(data))
+  pairs = {
+      (qid, pid): 1 for qid, (_, answers) in asked.items()
+      for pid in ([answers] if isinstance(answers, str) else answers)}
+  # A passage with a query's id is that query.
+  queries = {
+      qid: (query, documents[qid][1] if qid in documents else "")
+      for qid, (query, _) in asked.items()}
+  return judged.task(
+      name, documents, queries, pairs, f"{parts[1]}, {name}", path=str(data))
 
 
 def _of_dataset(
     folder: pathlib.Path, name: str, *columns: str
-) -> Iterator[dict[str, Any]]:
-  """Rows of a LoCoV1 repository that are of one of its data sets."""
+) -> Iterator[tuple[int, dict[str, Any]]]:
+  """(Number, row) of a LoCoV1 repository that are of one of its data sets."""
   files = sorted(p for p in folder.rglob("*") if p.suffix in (
       ".parquet", ".jsonl"))
   for path in files:
@@ -168,7 +165,7 @@ def _of_dataset(
         raise UserError(
             f"{path}, row {number}: no '{missing[0]}'; expected the columns "
             f"dataset, {', '.join(columns)}; copy it again")
-      yield row
+      yield number, row
 
 
 # By suite and name, what makes the task, and what must be there for it.

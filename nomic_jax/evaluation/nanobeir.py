@@ -12,6 +12,7 @@ import pathlib
 from typing import Any, Callable, Iterator, Sequence
 
 from nomic_jax.errors import UserError
+from nomic_jax.evaluation import judged
 from nomic_jax.evaluation import rows
 from nomic_jax.evaluation.retrieval import RetrievalTask
 
@@ -46,30 +47,27 @@ def read(folder: pathlib.Path, name: str) -> RetrievalTask:
   """Makes the task of one repository.
 
   Raises:
-    UserError: for a missing or empty part, or a judgement of no such text.
+    UserError: for a missing or empty part, or an id of two texts.
   """
   documents, queries = (
-      {row["_id"]: row["text"] for row in _rows(folder / part, "_id", "text")}
+      judged.unique(
+          ((n, row["_id"], (row["text"],) * 2)
+           for n, row in _rows(folder / part, "_id", "text")),
+          f"{folder}/{part}", "_id")
       for part in ("corpus", "queries"))
-  number = {key: i for i, key in enumerate(documents)}
-  relevant: dict[str, list[int]] = {}
-  for row in _rows(folder / "qrels", "query-id", "corpus-id"):
-    query, document = row["query-id"], row["corpus-id"]
-    if query not in queries or document not in number:
-      raise UserError(
-          f"{folder}/qrels: query '{query}' and document '{document}' are not "
-          "both there; copy the repository again")
-    relevant.setdefault(query, []).append(number[document])
-  itself = [
-      number[q] if q in number and documents[q] == queries[q] else -1
-      for q in relevant]
-  return RetrievalTask(
-      name, [queries[q] for q in relevant], list(documents.values()),
-      list(documents), list(relevant.values()),
-      itself if max(itself) >= 0 else (), path=str(folder), group=SUITE)
+  pairs = judged.unique(
+      ((n, (row["query-id"], row["corpus-id"]), 1)
+       for n, row in _rows(folder / "qrels", "query-id", "corpus-id")),
+      f"{folder}/qrels", "pair")
+  return judged.task(
+      name, documents, queries, pairs, f"{folder}/qrels", path=str(folder),
+      group=SUITE)
 
 
-def _rows(folder: pathlib.Path, *columns: str) -> Iterator[dict[str, Any]]:
+def _rows(
+    folder: pathlib.Path, *columns: str
+) -> Iterator[tuple[int, dict[str, Any]]]:
+  """Yields (row number over all files, row)."""
   count = 0
   for path in sorted(folder.glob("*.parquet")):
     for number, row in rows.each(path):
@@ -79,7 +77,7 @@ def _rows(folder: pathlib.Path, *columns: str) -> Iterator[dict[str, Any]]:
             f"{path}, row {number}: '{wrong[0]}' is no text; expected the "
             f"columns {', '.join(columns)}; copy the repository again")
       count += 1
-      yield row
+      yield count, row
   if not count:
     raise UserError(
         f"{folder}: no rows in .parquet files; copy the repository again")

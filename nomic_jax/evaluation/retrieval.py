@@ -32,7 +32,8 @@ class RetrievalTask(Task):
 
   Attributes:
     relevant: for each query, the indices of the documents that answer it, or
-      a mapping of these to how well they do (grades of 1 and more).
+      a mapping of these to how well they do (grades of 1 and more). Indices
+      from the number of documents on stand for answers that are not there.
     locations: for each document "path:line" or an id, or "".
     itself: for each query the index of the document that is the query, which
       is no answer and is left out of its ranking; -1: there is none. May be
@@ -82,8 +83,9 @@ class RetrievalTask(Task):
         **self._map(system))
 
   def _map(self, system) -> dict:
-    """Some queries and the best answer of each."""
-    asked = range(min(len(self.queries), _MAPPED))
+    """Some queries and the best answer of each, where it is there."""
+    asked = [q for q, answers in enumerate(self.relevant)
+             if _best(answers) < len(self.documents)][:_MAPPED]
     texts = [self.queries[q] for q in asked] + [
         self.documents[_best(self.relevant[q])] for q in asked]
     groups = ["query"] * len(asked) + ["document"] * len(asked)
@@ -94,6 +96,8 @@ class RetrievalTask(Task):
     return dict(zip(self.metrics, map(float, items.mean(0))))
 
   def _shown(self, document: int) -> dict[str, str]:
+    if document >= len(self.documents):
+      return {"title": "(not in the corpus)", "location": ""}
     return {
         "title": title(self.documents[document]),
         "location": self.locations[document],

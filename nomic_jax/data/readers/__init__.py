@@ -137,11 +137,13 @@ class Rows:
 
   Attributes:
     parts: what is read.
-    skip_bad: how many rows may be skipped.
+    skip_bad: how many rows may be skipped, or what share, such as "2%".
     bad: what the last reading skipped.
   """
 
-  def __init__(self, parts: list[Part], limit: int | None, skip_bad: int):
+  def __init__(
+      self, parts: list[Part], limit: int | None, skip_bad: int | str
+  ):
     self.parts, self._limit, self.skip_bad = parts, limit, skip_bad
     self.bad = BadRows(skip_bad)
 
@@ -161,12 +163,14 @@ class Rows:
       for part, path in files:
         for row in rows_of(part, path, self.bad):
           if count == self._limit:
+            self.bad.check(count)
             return
           count += 1
           if not count % _SHOWN:
             progress.update(0, rows=f"{count:,}")
           yield row
         progress.update(1, rows=f"{count:,}")
+    self.bad.check(count)
 
 
 def source_of(part: Part, path: str) -> str:

@@ -1,14 +1,20 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Rows that cannot be used: the first stops the job, or N may be skipped.
+"""Rows that cannot be used: all of them are counted, and some may be skipped.
 
 A data set that silently lost part of itself is worse than one that has to be
-mended, so the default is to stop; what is skipped is counted by reason.
+mended, so by default a job stops if there is one. It stops when everything has
+been read: one run tells how many rows are bad and shows the first of them.
 """
 
 import collections
+import re
 
 from nomic_jax.errors import UserError
+
+_SHOWN = 3  # bad rows in a message
+# More than are allowed, after which the rest is not read, unless it is a share.
+_ENOUGH = 1000
 
 
 class BadRow(UserError):
@@ -24,32 +30,79 @@ class BadRows:
   """Counts bad rows by reason, up to as many as may be skipped.
 
   Attributes:
-    counts: how many were skipped, by reason.
-    left: how many good rows were left out on request, by reason.
+    counts: how many there were, by reason.
+    left: how many good rows were left out by a rule, by reason.
   """
 
-  def __init__(self, allowed: int = 0, skippable: bool = True):
-    """Allows so many; `skippable` says whether the job has --skip_bad."""
-    if allowed < 0:
-      raise UserError(
-          f"--skip_bad={allowed}: expected the most rows to skip, 0 or more")
-    self._allowed, self._skippable = allowed, skippable
+  def __init__(self, allowed: int | str = 0, skippable: bool = True):
+    """Allows some rows to be skipped.
+
+    Args:
+      allowed: how many, or the share of all rows in per cent, such as "2%".
+      skippable: whether the job has --skip_bad; if not, the first stops it.
+    """
+    self._allowed, self._share = parse(allowed)
+    self._skippable = skippable
     self.counts: collections.Counter[str] = collections.Counter()
     self.left: collections.Counter[str] = collections.Counter()
+    self._first: list[BadRow] = []
+
+  @property
+  def skipped(self) -> int:
+    """How many bad rows there were so far."""
+    return self.counts.total()
 
   def add(self, row: BadRow) -> None:
     """Counts `row`.
 
     Raises:
-      BadRow: `row` itself, if no more may be skipped.
+      BadRow: `row` itself if the job skips none; all so far if there are so
+        many that reading on would tell no more.
     """
-    skipped = self.counts.total()
-    if skipped < self._allowed:
-      self.counts[row.reason] += 1
-      return
     if not self._skippable:
       raise row
-    hint = "; or skip such rows with --skip_bad=N" if not skipped else (
-        f"; {skipped:,} rows were skipped before it: "
-        f"{', '.join(f'{r} {n:,}' for r, n in self.counts.items())}")
-    raise BadRow(row.reason, f"{row}{hint}") from row
+    self.counts[row.reason] += 1
+    if len(self._first) < _SHOWN:
+      self._first.append(row)
+    if self._share is None and self.skipped >= self._allowed + _ENOUGH:
+      raise self._error("at least ")
+
+  def check(self, rows: int) -> None:
+    """Raises a BadRow if more were bad than may be skipped.
+
+    Args:
+      rows: how many there were that are good.
+    """
+    allowed = self._allowed
+    if self._share is not None:
+      allowed = self._share * (rows + self.skipped)
+    if self.skipped > allowed:
+      raise self._error()
+
+  def _error(self, least: str = "") -> BadRow:
+    first = self._first[0]
+    hint = "or skip such rows with --skip_bad=N or, say, --skip_bad=2%"
+    if self.skipped == 1:
+      return BadRow(first.reason, f"{first}; {hint}")
+    others = "; ".join(map(str, self._first[1:]))
+    reasons = ", ".join(f"{r} {n:,}" for r, n in self.counts.most_common())
+    return BadRow(
+        first.reason, f"{least}{self.skipped:,} rows cannot be used "
+        f"({reasons}); the first: {first}; {others}; correct them, {hint}")
+
+
+def parse(allowed: int | str) -> tuple[int, float | None]:
+  """Reads what --skip_bad says: a number of rows, or a share such as "2%".
+
+  Returns:
+    (rows, None) or (0, the share, from 0 to 1).
+
+  Raises:
+    UserError: if it is neither.
+  """
+  found = re.fullmatch(r"(\d+)|(\d+(?:\.\d*)?|\.\d+)%", str(allowed).strip())
+  if not found or (found[2] and float(found[2]) > 100):
+    raise UserError(
+        f"--skip_bad={allowed}: expected the most rows to skip, or a share of "
+        "all rows such as 2%")
+  return (int(found[1]), None) if found[1] else (0, float(found[2]) / 100)

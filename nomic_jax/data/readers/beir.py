@@ -41,28 +41,49 @@ def judgements(path: str) -> str:
 
 
 def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
-  """Yields (line number, {"query", "document"}) of a file of judgements."""
-  folder = path.rsplit("/", 2)[0]
-  pairs = list(_pairs(path, bad))
-  there = {storage.name(p) for p in storage.list_folder(folder) or ()}
-  texts = {
-      kind: _texts(folder, kind, there, {pair[at] for pair in pairs}, bad)
-      for at, kind in ((1, "queries"), (2, "corpus"))}
+  """Yields (line number, {"query", "document"}) of a file of judgements.
+
+  A judgement of a text that is not there makes no pair; it is counted.
+  """
+  pairs, texts = _read(path, bad)
   for number, query, document in pairs:
-    missing = [
-        f"'{name}' in {kind}" for kind, name in (
-            ("queries", query), ("corpus", document))
-        if name not in texts[kind]]
-    if missing:
-      bad.add(BadRow(
-          "text missing",
-          f"{path}, row {number}: no text {' nor '.join(missing)}; copy the "
-          "folder again"))
-    else:
+    if query in texts["queries"] and document in texts["corpus"]:
       yield number, {
           "query": texts["queries"][query],
           "document": texts["corpus"][document],
       }
+    else:
+      bad.left["text missing"] += 1
+
+
+def judged(path: str) -> Iterator[str]:
+  """Yields every query and document that judgements above 0 name.
+
+  Prints how many of the texts are not there.
+
+  Raises:
+    UserError: at the first row that cannot be used.
+  """
+  pairs, texts = _read(path, BadRows(skippable=False))
+  missing = 0
+  for at, kind in ((1, "queries"), (2, "corpus")):
+    yield from texts[kind].values()
+    missing += len({pair[at] for pair in pairs} - texts[kind].keys())
+  if missing:
+    print(f"{path}: {missing:,} of the texts judged are not there, and are "
+          "left out")
+
+
+def _read(
+    path: str, bad: BadRows
+) -> tuple[list[tuple[int, str, str]], dict[str, dict[str, str]]]:
+  """Returns the pairs of `_pairs`, and their texts by kind and id."""
+  folder = path.rsplit("/", 2)[0]
+  pairs = list(_pairs(path, bad))
+  there = {storage.name(p) for p in storage.list_folder(folder) or ()}
+  return pairs, {
+      kind: _texts(folder, kind, there, {pair[at] for pair in pairs}, bad)
+      for at, kind in ((1, "queries"), (2, "corpus"))}
 
 
 def corpus(folder: str) -> Iterator[str]:
@@ -81,18 +102,28 @@ def corpus(folder: str) -> Iterator[str]:
 
 
 def _pairs(path: str, bad: BadRows) -> Iterator[tuple[int, str, str]]:
+  """Yields (line number, query, document) of each judgement above 0."""
+  before: dict[tuple[str, str], tuple[int, float]] = {}
   for number, line in jsonl.lines(path, bad):
     try:
       query, document, score = line.split("\t")
       if number == 1 and query == "query-id":
         continue
-      if float(score) > 0:
-        yield number, query, document
+      grade = float(score)
     except ValueError:  # a wrong number of columns, no number
       bad.add(BadRow(
           "judgement malformed",
           f"{path}, row {number}: expected query-id, corpus-id and a number, "
           "separated by tabs"))
+      continue
+    first, other = before.setdefault((query, document), (number, grade))
+    if other != grade:
+      bad.add(BadRow(
+          "judgement contradicted",
+          f"{path}, rows {first} and {number}: two grades of query '{query}' "
+          f"and document '{document}'; remove one of them"))
+    elif grade > 0 and first == number:
+      yield number, query, document
 
 
 def _texts_file(folder: str, kind: str, there: set[str]) -> str:
@@ -111,7 +142,8 @@ def _texts(
     raise UserError(
         f"{folder}: no {kind}.jsonl; expected a BEIR folder with corpus.jsonl, "
         "queries.jsonl and qrels")
-  texts = {}
+  texts: dict[str, str] = {}
+  rows: dict[str, int] = {}
   for number, value in jsonl.records(file, bad):
     name = value.get("_id")
     if isinstance(name, int):
@@ -121,8 +153,12 @@ def _texts(
     text = _titled(value)
     if text is None:
       bad.add(_no_string(file, number))
-    else:
-      texts[name] = text
+    elif texts.setdefault(name, text) != text:
+      bad.add(BadRow(
+          "id repeated",
+          f"{file}, rows {rows[name]} and {number}: both have the _id "
+          f"'{name}' and differ; remove one of them"))
+    rows.setdefault(name, number)
   return texts
 
 

@@ -23,13 +23,13 @@ _MOST_BYTES = 32 << 20
 
 def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
   """Yields (row number from 1, object); see `readers` for the contract."""
-  number, skipped = 0, bad.counts.total()
+  number, skipped = 0, bad.skipped
   for number, line in lines(path, bad):
     try:
       yield number, _parse(line, f"{path}, row {number}")
     except BadRow as e:
       bad.add(e)
-  if not number and bad.counts.total() == skipped:
+  if not number and bad.skipped == skipped:
     bad.add(BadRow("file without rows", f"{path}: no rows in it"))
 
 

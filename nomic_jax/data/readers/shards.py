@@ -33,10 +33,10 @@ def is_published(folder: str) -> bool:
 def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
   """Yields (row number from 1, object); then compares their number."""
   expected = rows_in(path)
-  number, skipped = 0, bad.counts.total()
+  number, skipped = 0, bad.skipped
   for number, value in jsonl.records(path, bad):
     yield number, value
-  if expected is None or bad.counts.total() > skipped or number == expected:
+  if expected is None or bad.skipped > skipped or number == expected:
     return
   bad.add(BadRow(
       "counts disagree",

@@ -14,8 +14,8 @@ SUFFIXES = (".txt", ".txt.gz", ".txt.zst")
 def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
   """Yields (line number from 1, {"document": line}) of lines that are
   not blank."""
-  number, skipped = 0, bad.counts.total()
+  number, skipped = 0, bad.skipped
   for number, line in jsonl.lines(path, bad):
     yield number, {"document": line.strip()}
-  if not number and bad.counts.total() == skipped:
+  if not number and bad.skipped == skipped:
     bad.add(BadRow("file without rows", f"{path}: no rows in it"))

@@ -1,0 +1,103 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Retrieval tasks from texts by id and judgements of their pairs.
+
+An id stands for one text, and a pair has one grade: repeated equal rows are
+counted once and reported, different ones are refused. A judged document that
+is not in the corpus cannot be found, and counts in the ideal ranking, in
+recall and in MAP, as in trec_eval. A judged query that is not there cannot be
+asked and is left out.
+"""
+
+from typing import Any, Hashable, Iterable, Mapping
+
+from nomic_jax.errors import UserError
+from nomic_jax.evaluation.retrieval import RetrievalTask
+
+
+def unique(
+    rows: Iterable[tuple[int, Hashable, Any]], where: str, kind: str
+) -> dict[Any, Any]:
+  """Returns {key: value} of (row number, key, value).
+
+  Args:
+    rows: in order.
+    where: the file, for messages.
+    kind: what a key is, such as "_id".
+
+  Raises:
+    UserError: naming both rows, if a key has two values.
+  """
+  found: dict[Any, Any] = {}
+  numbers, repeated = [], 0
+  for number, key, value in rows:
+    if key not in found:
+      found[key] = value
+      numbers.append(number)
+    elif found[key] == value:
+      repeated += 1
+    else:
+      first = numbers[list(found).index(key)]
+      shown = " and ".join(map(str, key)) if isinstance(key, tuple) else key
+      raise UserError(
+          f"{where}, rows {first} and {number}: both have the {kind} "
+          f"'{shown}' and differ; remove one of them")
+  if repeated:
+    print(f"{where}: {repeated:,} rows repeat an earlier one and count once")
+  return found
+
+
+def task(
+    name: str, documents: Mapping[str, tuple[str, str]],
+    queries: Mapping[str, tuple[str, str]],
+    judgements: Mapping[tuple[str, str], int], where: str, **options: Any,
+) -> RetrievalTask:
+  """Makes a task; a document that is its query is no answer to it.
+
+  A document is its query if it has its id and its text, as in ArguAna and
+  Quora.
+
+  Args:
+    name: of the task.
+    documents: by id, (the text that is searched, the text that is compared
+      with the query's).
+    queries: likewise.
+    judgements: grade of each (query, document).
+    where: the judgements' file, for messages.
+    **options: of `RetrievalTask`.
+
+  Raises:
+    UserError: if there are no judgements, or none of texts that are there.
+  """
+  if not judgements:
+    raise UserError(f"{where}: no judgements in it, nothing to score")
+  number = {key: i for i, key in enumerate(documents)}
+  grades: dict[str, dict[int, int]] = {}
+  unknown, absent, lost = set(), set(), 0
+  for (query, document), grade in judgements.items():
+    if query not in queries:
+      unknown.add(query)
+      continue
+    if document not in documents:
+      absent.add(document)
+      lost += 1
+    at = number.setdefault(document, len(number))
+    grades.setdefault(query, {})[at] = grade
+  if not any(i < len(documents) for some in grades.values() for i in some):
+    raise UserError(
+        f"{where}: no judgement names a query and a document that are both "
+        "there; expected judgements of these texts")
+  if absent:
+    print(f"{where}: {lost:,} judgements name {len(absent):,} documents that "
+          "are not in the corpus; they count as not found")
+  if unknown:
+    print(f"{where}: {len(unknown):,} judged queries are not there and are "
+          "left out")
+  itself = [
+      number[q] if q in documents and queries[q][1] == documents[q][1] else -1
+      for q in grades]
+  return RetrievalTask(
+      name, [queries[q][0] for q in grades],
+      [text for text, _ in documents.values()], list(documents),
+      [list(g) if set(g.values()) == {1} else g for g in grades.values()],
+      itself if max(itself) >= 0 else (), **options)
