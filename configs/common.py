@@ -62,6 +62,9 @@ def base(size: str) -> ml_collections.ConfigDict:
   c = ml_collections.ConfigDict()
   c.seed = 42
   c.steps = 0
+  # recommended, or published: see nomic_jax/recipes.py. It comes before all
+  # other flags, which may change what it sets.
+  c.recipe = "recommended"
   c.log_every = 10
   c.skip_nonfinite = 0  # steps to leave out, at most, before it is an error
   c.init_from = ""  # a model or work directory; empty: fresh weights
@@ -83,6 +86,7 @@ def base(size: str) -> ml_collections.ConfigDict:
   # all but that; dots, what is no matmul; weight_dots, besides that attention.
   c.compute.remat = "none"
   c.compute.unroll = 1  # layers in an iteration of the scan
+  # 0.1, say; or -1: what the files of init_from say. Of attention none.
   c.compute.dropout = 0.0
   # What dynamic NTK goes by: a text's own length, or "batch" for the longest
   # text of the batch, the reference's rule.
@@ -113,6 +117,9 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.optimizer.eps = 1e-8
   c.optimizer.weight_decay = 0.01
   c.optimizer.clip_norm = 1.0  # 0: no clipping
+  # What clip_norm and eps see is the gradient times this: 8 does as PyTorch
+  # with contrastors' loss on 8 GPUs.
+  c.optimizer.gradient_scale = 1.0
   c.optimizer.cooldown = "10%"  # of the schedule wsd: its fall to zero
   # (regex, value): of the first that matches a parameter's whole path, such
   # as encoder/layers/qkv/kernel. A learning rate times 0 freezes. `schedule`
@@ -141,6 +148,10 @@ def pairs(c: ml_collections.ConfigDict) -> None:
   # one here; 1 and no weights: every row once in an epoch.
   c.data.source_alpha = 1.0
   c.data.source_weights = ml_collections.ConfigDict()
+  # shuffled; or stored: batches of rows as they follow each other in the data.
+  c.data.order = "shuffled"
+  # A text that is a candidate twice is one, and no negative of its own query.
+  c.data.merge_copies = True
   # Tokens in a packed row, and the most texts in it; a batch's rows are
   # shorter where that leaves less empty.
   c.data.row_length = 2048

@@ -44,6 +44,8 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   rows, classes, metrics = TASKS[arg]
   c = common.base("paper")
   common.labels(c)
+  # That of the checkpoint, as contrastors does: 0.1 of nomic-bert-2048.
+  c.compute.dropout = -1.0
   c.data.classes = classes
   if not classes:
     c.loss.kind, c.loss.labels = "regression", 1

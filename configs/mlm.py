@@ -27,7 +27,10 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   c.data.row_length = 2048
   c.data.mask_rate = 0.3
   c.evaluators.eval.data.mask_rate = 0.15
-  c.data.document_boundaries = True  # False: as the reference
+  # exact: that share of each row; independent: each token with that chance.
+  c.data.mask_draw = "exact"
+  # Tokens attend within their document; False: within their row.
+  c.data.document_boundaries = True
   c.loss = ml_collections.ConfigDict(dict(name="mlm", chunks=8))
   c.optimizer.learning_rate = 5e-4
   c.optimizer.schedule = "linear"

@@ -20,6 +20,7 @@ import ml_collections
 from ml_collections import config_flags
 
 from nomic_jax import places
+from nomic_jax import recipes
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 
@@ -58,6 +59,9 @@ def load(arguments: Sequence[str]) -> ml_collections.ConfigDict:
         f"--config: {path}: get_config returned a {type(config).__name__}; "
         "expected an ml_collections.ConfigDict")
   overrides = [a for a in arguments if a != given[0]]
+  recipes.apply(config, [
+      a.partition("=")[2] for a in overrides
+      if a.startswith("--config.recipe=")])
   for override in overrides:
     _check(override, config, path)
   values = flags.FlagValues()

@@ -34,6 +34,8 @@ def make(
 
   Args:
     config: learning_rate; b1, b2, eps; weight_decay; clip_norm (0: none);
+      gradient_scale (optional): clip and Adam do as if the gradient were so
+      many times as large, which is to divide clip_norm and eps by it;
       schedule: a name, or a list of (regex, name); warmup, cooldown: see
       `schedules`; lr_multipliers and decay_multipliers: lists of (regex,
       number) for learning_rate and weight_decay. A parameter whose learning
@@ -49,6 +51,12 @@ def make(
     raise UserError(
         f"config.optimizer.clip_norm: {config.clip_norm} would turn the "
         "gradient around; expected a number above 0, or 0 for no clipping"
+    )
+  scale_of_all = config.get("gradient_scale", 1.0)
+  if scale_of_all <= 0:
+    raise UserError(
+        f"config.optimizer.gradient_scale: {scale_of_all} is not above 0; 1 "
+        "is the gradient of the mean over the batch"
     )
   names = config.schedule
   if isinstance(names, str):
@@ -84,10 +92,11 @@ def make(
     updates = jax.tree.map(scale, updates, params, *multipliers(params))
     return updates, optax.ScaleByScheduleState(state.count + 1)
 
-  adam = optax.scale_by_adam(config.b1, config.b2, config.eps)
+  adam = optax.scale_by_adam(
+      config.b1, config.b2, config.eps / scale_of_all)
   if frozen_by(config.lr_multipliers):
     adam = optax.masked(adam, lambda p: trainable(config.lr_multipliers, p))
-  clip = config.clip_norm
+  clip = config.clip_norm / scale_of_all
   return optax.chain(
       optax.clip_by_global_norm(clip) if clip else optax.identity(),
       adam, optax.GradientTransformation(init, update),

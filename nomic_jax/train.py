@@ -170,11 +170,16 @@ def make_encoder(
   platform = jax.default_backend() if mesh is None else (
       mesh.devices.flat[0].platform)
   compute["dtype"] = dtypes.choose(compute["dtype"], platform)
-  if not 0 <= compute["dropout"] < 1:
+  if compute["dropout"] == -1:
+    compute |= {name: getattr(architecture, name)
+                for name in ("dropout", "head_dropout")}
+  elif not 0 <= compute["dropout"] < 1:
     raise UserError(
         f"config.compute.dropout: {compute['dropout']} is no share; expected a "
-        "number from 0 to below 1"
+        "number from 0 to below 1, or -1 for what the model's files say"
     )
+  else:
+    compute["head_dropout"] = compute["dropout"]
   return Encoder(architecture, **compute)
 
 
@@ -198,7 +203,7 @@ def setup(
   loss = optim.freeze(
       losses.make(config.loss, encoder), config.optimizer.lr_multipliers
   )
-  sure = dataclasses.replace(encoder, dropout=0.0)
+  sure = dataclasses.replace(encoder, dropout=0.0, head_dropout=0.0)
   tx, schedule = optim.make(
       config.optimizer, config.steps, _per_step(config.data)
   )

@@ -23,6 +23,17 @@ from nomic_jax.files import replacing
 from nomic_jax.model.config import EncoderConfig
 
 
+# Keys that configs have had for a while, with what was so before: a training
+# that began without them goes on.
+_SINCE = {
+    "config.recipe": "recommended",
+    "config.data.mask_draw": "exact",
+    "config.data.merge_copies": True,
+    "config.data.order": "shuffled",
+    "config.optimizer.gradient_scale": 1.0,
+}
+
+
 def check(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
   """Refuses a directory of something else; one that is not there yet is fine.
 
@@ -48,8 +59,9 @@ def check(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
         p.name not in ("tokenizer", "encoder.json") for p in workdir.iterdir()):
       raise UserError(refusal)
     return
-  old = flat(json.loads(path.read_text(encoding="utf-8")))
   new = flat(json.loads(config.to_json()))
+  old = {k: v for k, v in _SINCE.items() if k in new} | flat(
+      json.loads(path.read_text(encoding="utf-8")))
   differing = sorted(
       k for k in old.keys() | new.keys()
       if old.get(k) != new.get(k)

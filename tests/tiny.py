@@ -178,7 +178,7 @@ def assert_close(actual, expected, relative: float, message: str = ""):
 class Vectors:
   """An encoder whose parameters are its embeddings, [texts, D]."""
 
-  dropout, dtype, config = 0.0, "float32", CONFIG
+  dropout, head_dropout, dtype, config = 0.0, 0.0, "float32", CONFIG
 
   def with_pooling(self, pooling: str):
     del pooling

@@ -17,6 +17,7 @@ from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 
 _ROUNDS = 6
+ORDERS = ("shuffled", "stored")
 
 
 def permute(places: np.ndarray, size: int, *key: int) -> np.ndarray:
@@ -96,6 +97,44 @@ class EveryRow:
     return self._layout.row_of(numbers)
 
 
+class Stored:
+  """A batch is rows that follow each other in the file, batches are shuffled.
+
+  Of data prepared in whole batches (`nomic-jax prepare --whole_batches`) an
+  epoch's batches hold the rows that contrastors' loader puts into them: each
+  is of one shard, in its order. Which comes when is drawn there shard by shard,
+  here among all batches.
+  """
+
+  def __init__(self, layout: Layout, size: int, seed: int, one_source: bool):
+    """Takes where rows are, rows in a batch, and whether to mix sources.
+
+    Raises:
+      UserError: if a batch would be of two sources and must not.
+    """
+    self._size, self._seed = size, seed
+    total = int(layout.sizes.sum())
+    self._batches = total // size
+    lengths = np.diff(layout.starts, append=total)
+    if one_source and (lengths % size).any():
+      run = int(np.argmax(lengths % size > 0))
+      source = int(np.searchsorted(
+          np.cumsum(layout.sizes), layout.starts[run], side="right"))
+      raise UserError(
+          f"config.data.order: stored, but {lengths[run]:,} rows of source "
+          f"'{layout.names[source]}' stand together, no multiple of "
+          f"config.data.batch_size={size}, so that a batch would be of two "
+          f"sources; run nomic-jax prepare with --whole_batches={size} "
+          "--keep_copies --held_out=0, or set one_source to false"
+      )
+
+  def rows(self, number: int) -> np.ndarray:
+    """Rows of batch `number`, int64 [size]."""
+    epoch, at = divmod(number, self._batches)
+    at = permute(np.array([at]), self._batches, self._seed, epoch, 3)
+    return at * self._size + np.arange(self._size)
+
+
 class Weighted:
   """Each batch is of one source, and sources come as often as weights say.
 
@@ -165,8 +204,8 @@ class _Recent:
 
 def make(
     layout: Layout, size: int, seed: int, *, one_source: bool, alpha: float,
-    weights: Mapping[str, float],
-) -> EveryRow | Weighted:
+    weights: Mapping[str, float], order: str = "shuffled",
+) -> EveryRow | Stored | Weighted:
   """Returns the order that a config describes.
 
   Args:
@@ -176,17 +215,27 @@ def make(
     one_source: batches of one source each.
     alpha: a source of n rows comes n^alpha times as often as one of one row.
     weights: by source, a factor to that; 1 for sources that are absent.
+    order: of rows; shuffled, or stored (see `Stored`).
 
   Raises:
     UserError: if that is not possible.
   """
+  if order not in ORDERS:
+    raise UserError(
+        f"config.data.order: no order '{order}'; expected "
+        f"{' or '.join(ORDERS)}.{nearest(order, ORDERS)}")
   for name in weights:
     if name not in layout.names:
       raise UserError(
           f"config.data.source_weights: no source '{name}' in the data; it has "
           f"{', '.join(layout.names[:20])}.{nearest(name, layout.names)}")
   if alpha == 1 and not weights:
-    return EveryRow(layout, size, seed, one_source)
+    kind = Stored if order == "stored" else EveryRow
+    return kind(layout, size, seed, one_source)
+  if order == "stored":
+    raise UserError(
+        "config.data.order: stored, but source_alpha or source_weights draw "
+        "rows; set it to shuffled or leave those out")
   if not one_source:
     raise UserError(
         "config.data.one_source: false, but source_alpha or source_weights "

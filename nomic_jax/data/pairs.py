@@ -41,8 +41,8 @@ def batches(
     source: rows with query, document, negatives and source; a
       `dataset.Source` or `tokens.Source` also knows its sources' prompts.
     tokenizer: adds the special tokens itself.
-    config: batch_size (pairs, all hosts); one_source, source_alpha and
-      source_weights (see `order.make`); row_length, slots (texts in a row;
+    config: batch_size (pairs, all hosts); one_source, source_alpha,
+      source_weights and order (see `order.make`); row_length, slots (texts in a row;
       a batch's rows may have another length, see `pack.row_shape`),
       rows_multiple (rows of all hosts are made up to a multiple of it);
       query_length, document_length (tokens, special ones included; the rest
@@ -50,8 +50,9 @@ def batches(
       time: small data is learnt by heart later); query_prompt,
       document_prompt (text put in front, where the source has no prompts of
       its own); negatives (per query), sample_negatives (drawn anew each epoch
-      if a row has more, else the first ones); teacher (optional: see
-      `teacher.load`); workers (processes; 0 is two threads).
+      if a row has more, else the first ones); merge_copies (see `collate`);
+      teacher (optional: see `teacher.load`); workers (processes; 0 is two
+      threads).
     seed: of order and drawing.
     host: which of the hosts this is.
     hosts: how many there are.
@@ -81,6 +82,7 @@ def batches(
       sources.layout(runs), size, seed, one_source=config.one_source,
       alpha=config.get("source_alpha", 1.0),
       weights=config.get("source_weights", {}),
+      order=config.get("order", "shuffled"),
   )
   vectors = {}
   if config.get("teacher"):
@@ -151,7 +153,9 @@ def collate(
   Texts are the same if the encoder is given the same ids for them: prompt
   included, after lower-casing and cutting, before token dropout. One that is
   a candidate twice is packed once and a candidate once, so that it weighs no
-  more than another.
+  more than another. Not so with `config.merge_copies` false, contrastors' way:
+  then each text differs from all others, and a copy of a query's positive is a
+  negative of it.
 
   Args:
     rows: N rows; texts may be the bytes of their ids, see `tokens`.
@@ -190,9 +194,10 @@ def collate(
   documents = dict(zip(
       documents, encode(documents, length=config.document_length)))
   # The first candidate of each text, and which text each candidate is.
-  places: dict[bytes, int] = {}
+  merge = config.get("merge_copies", True)
+  places: dict[bytes | int, int] = {}
   first = {
-      at: places.setdefault(documents[text].identity, at)
+      at: places.setdefault(documents[text].identity if merge else at, at)
       for at, text in candidates.items()}
   positive = np.array([first[i] for i in range(count)], np.int32)
   texts = queries + [documents[candidates[at]] for at in places.values()]
@@ -205,7 +210,9 @@ def collate(
   candidate = np.full(count * (1 + wanted), -1, np.int32)
   candidate[list(places.values())] = packed.slot_of[count:]
   content = np.zeros(packed.ids.shape[0] * slots, np.int32)
-  content[packed.slot_of] = _identities(texts, positive, list(places.values()))
+  content[packed.slot_of] = (
+      _identities(texts, positive, list(places.values())) if merge
+      else np.arange(1, len(texts) + 1))
   return {
       "ids": packed.ids,
       "segment_ids": packed.segment_ids,

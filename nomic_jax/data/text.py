@@ -12,7 +12,10 @@ import tokenizers
 
 from nomic_jax.data import order
 from nomic_jax.data import special_tokens
+from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
+
+MASK_DRAWS = ("exact", "independent")
 
 _TOGETHER = 64  # documents tokenised at once
 
@@ -35,7 +38,8 @@ def batches(
       starts a document, and rows of row_length tokens stay whole.
     tokenizer: adds the special tokens itself.
     config: batch_size (rows, all hosts), micro_batches (must divide it),
-      row_length, mask_rate, document_boundaries (false, as the reference
+      row_length, mask_rate, mask_draw (exact, or independent: see
+      `mask_tokens`), document_boundaries (false, as the reference
       does: the tokens of a row attend to each other across documents, and
       positions run through the row).
     seed: of order and masks.
@@ -65,6 +69,13 @@ def batches(
   share = config.batch_size // parts
   mine = slice(host * share, (host + 1) * share)
 
+  draw = config.get("mask_draw", "exact")
+  if draw not in MASK_DRAWS:
+    raise UserError(
+        f"config.data.mask_draw: '{draw}' is unknown; expected one of "
+        f"{', '.join(MASK_DRAWS)}.{nearest(draw, MASK_DRAWS)}"
+    )
+
   def finish(batch: dict, rng: np.random.Generator) -> dict:
     key = int(rng.integers(2**62))  # one for all hosts, which keep part of it
     split = lambda x: x.reshape(config.micro_batches, -1, *x.shape[1:])[:, mine]
@@ -72,7 +83,7 @@ def batches(
     rows = [
         mask_tokens(
             batch["ids"][n], np.random.default_rng((key, n)), config.mask_rate,
-            mask_id, vocabulary, specials)
+            mask_id, vocabulary, specials, draw)
         for n in numbers.tolist()]
     segments = segments_of(batch["starts"][numbers])
     if not config.get("document_boundaries", True):
@@ -161,13 +172,16 @@ def segments_of(starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def mask_tokens(
     ids: np.ndarray, rng: np.random.Generator, rate: float, mask_id: int,
-    vocabulary: int, specials: np.ndarray,
+    vocabulary: int, specials: np.ndarray, draw: str = "exact",
 ) -> dict[str, np.ndarray]:
   """Dynamic masking of one row: 80 % mask token, 10 % random, 10 % as it was.
 
-  The number chosen is `rate` of the tokens that are not special, rounded up
-  or down at random; it does not vary more than that, so that ceil(rate · S)
-  places hold it exactly.
+  By the draw "exact" the number chosen is `rate` of the tokens that are not
+  special, rounded up or down at random; it does not vary more than that, so
+  that ceil(rate · S) places hold it exactly. By "independent" each of them is
+  chosen with probability `rate`, as transformers' collator does; there is room
+  for six standard deviations more, and what exceeds it, in one row of 10^9, is
+  left out.
 
   Args:
     ids: int32 [S].
@@ -176,15 +190,22 @@ def mask_tokens(
     mask_id: id of the mask token.
     vocabulary: random tokens are below this.
     specials: ids never chosen.
+    draw: of MASK_DRAWS.
 
   Returns:
-    ids [S] to feed in; masked [M] places and labels [M] true ids, M =
-    ceil(rate · S), where a label of -1 is an unused place.
+    ids [S] to feed in; masked [M] places and labels [M] true ids, M as
+    said and at most S, where a label of -1 is an unused place.
   """
-  places = int(np.ceil(rate * len(ids)))
   eligible = np.flatnonzero(~np.isin(ids, specials))
-  count = min(int(rate * len(eligible) + rng.random()), places)
-  chosen = rng.choice(eligible, count, replace=False)
+  if draw == "independent":
+    spread = np.sqrt(len(ids) * rate * (1 - rate))
+    places = min(int(np.ceil(rate * len(ids) + 6 * spread)), len(ids))
+    chosen = eligible[rng.random(len(eligible)) < rate][:places]
+    count = len(chosen)
+  else:
+    places = int(np.ceil(rate * len(ids)))
+    count = min(int(rate * len(eligible) + rng.random()), places)
+    chosen = rng.choice(eligible, count, replace=False)
   masked = np.zeros(places, np.int32)
   labels = np.full(places, -1, np.int32)
   masked[:count], labels[:count] = chosen, ids[chosen]

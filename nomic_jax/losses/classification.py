@@ -47,7 +47,7 @@ class Classification:
     first = encoder.with_pooling("cls")
     self._embed = transforms.chunked(first.embed, chunk_tokens)
     self._head = ClassificationHead(
-        encoder.config, labels, encoder.dtype, encoder.dropout
+        encoder.config, labels, encoder.dtype, encoder.head_dropout
     )
 
   def init(self, rng: Array) -> dict:
@@ -77,7 +77,8 @@ class Classification:
     )
 
   def __call__(self, params: dict, batch: dict, rng: Array) -> tuple:
-    logits = self._logits(params, batch, rng if self._encoder.dropout else None)
+    drops = self._encoder.dropout or self._encoder.head_dropout
+    logits = self._logits(params, batch, rng if drops else None)
     labels = batch["labels"]
     counted = ~jnp.isnan(labels).all(1)
     loss, sums = getattr(self, f"_{self._kind}")(logits, labels)

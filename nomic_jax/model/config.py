@@ -44,6 +44,10 @@ class EncoderConfig:
   pooled_norm: bool = False  # v1.5: LayerNorm, no affine, of the pooled vector
   projection: int = 0  # width of a linear layer after those; 0: no layer
   pooler: bool = False  # BERT's tanh(dense(first token)) weights
+  # What the model's files say of dropout, for trainings that ask for it with
+  # compute.dropout=-1; not part of what the model computes.
+  dropout: float = dataclasses.field(default=0.0, repr=False)
+  head_dropout: float = dataclasses.field(default=0.0, repr=False)
 
   def __post_init__(self):
     odd = self.position == "rotary" and self.head_width % 2

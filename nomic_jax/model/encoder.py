@@ -85,6 +85,7 @@ class Encoder:
       are kept, attention is not). True and False are full and none.
     unroll: layers per iteration of the scan; `config.layers` unrolls all.
     dropout: after the embeddings and on each residual branch.
+    head_dropout: of a classifier on top, before its last layer.
     ntk_length: "text" scales dynamic NTK by a text's own length, "batch" by
       the longest of the batch, as the reference does.
   """
@@ -95,6 +96,7 @@ class Encoder:
   remat: str | bool = "none"
   unroll: int = 1
   dropout: float = 0.0
+  head_dropout: float = 0.0
   ntk_length: str = "text"
 
   def __post_init__(self):

@@ -1,0 +1,195 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The two recipes differ in what is listed, and the list is README's."""
+
+import dataclasses
+import json
+
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+import pytest
+
+from nomic_jax import config_flags
+from nomic_jax import optim
+from nomic_jax import recipes
+from nomic_jax import train
+from nomic_jax.data import order
+from nomic_jax.data import pairs
+from nomic_jax.data import sources
+from nomic_jax.data import text
+from nomic_jax.errors import UserError
+from nomic_jax.losses.classification import Classification
+from nomic_jax.model.encoder import Encoder
+from nomic_jax import work_directory
+from nomic_jax.work_directory import flat
+import small_data
+import tiny
+
+CONFIGS = ("mlm.py", "mlm.py:miniature", "contrastive.py", "finetune.py:v1.5",
+           "finetune.py:ablated,miniature", "distill.py:kd", "classify.py",
+           "glue.py:mnli")
+
+
+def _config(name, *flags):
+  return config_flags.load(
+      [f"--config={small_data.ROOT}/configs/{name}", *flags])
+
+
+def _differing(one, other):
+  one, other = (flat(c.to_dict(), "") for c in (one, other))
+  assert one.keys() == other.keys()
+  return {k.lstrip("."): other[k] for k in one if one[k] != other[k]}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_recipes_differ_in_what_is_listed(name):
+  plain, published = _config(name), _config(name, "--config.recipe=published")
+  assert plain.recipe == "recommended"
+  found = _differing(plain, published)
+  assert found.pop("recipe") == "published"
+  listed = {d.field: d.published for d in recipes.of_loss(plain.loss.name)}
+  if name.startswith("glue"):  # the checkpoint's dropout in both
+    assert listed.pop("compute.dropout") == plain.compute.dropout
+  assert found == listed
+
+
+def test_flags_change_what_a_recipe_sets_wherever_they_stand():
+  config = _config("contrastive.py", "--config.optimizer.gradient_scale=16",
+                   "--config.recipe=published", "--config.compute.dropout=0.2")
+  assert config.optimizer.gradient_scale == 16
+  assert config.compute.dropout == 0.2
+  assert config.data.order == "stored"
+  with pytest.raises(UserError, match="no such recipe.*mean 'published'"):
+    _config("mlm.py", "--config.recipe=publish")
+  config = ml_collections.ConfigDict(dict(
+      recipe="published", loss=dict(name="mlm"), data={}))
+  with pytest.raises(UserError, match="no such key; base it on"):
+    recipes.apply(config, [])
+
+
+def test_a_training_goes_on_that_began_before_there_were_recipes(tmp_path):
+  config = _config("mlm.py")
+  old = json.loads(config.to_json())
+  del old["recipe"], old["data"]["mask_draw"]
+  del old["optimizer"]["gradient_scale"]
+  (tmp_path / "encoder.json").write_text("{}")
+  (tmp_path / "config.json").write_text(json.dumps(old))
+  work_directory.check(tmp_path, config)
+  with pytest.raises(UserError, match="config.data.mask_draw was 'exact'"):
+    work_directory.check(tmp_path, _config(
+        "mlm.py", "--config.recipe=published"))
+
+
+def test_readme_has_the_table():
+  assert recipes.markdown() in (small_data.ROOT / "README.md").read_text()
+
+
+def test_the_clip_and_adam_see_the_gradient_so_many_times_as_large():
+  options = dict(
+      learning_rate=0.1, schedule="linear", warmup="1 steps", b1=0.9, b2=0.99,
+      eps=0.03, weight_decay=0.0, clip_norm=0.5,
+      lr_multipliers=((".*", 1.0),), decay_multipliers=((".*", 0.0),))
+  params = {"w": jnp.array([1.0, -2.0, 3.0])}
+  gradients = [{"w": jnp.array(g)} for g in (
+      [0.01, 0.02, -0.03], [0.2, 0.0, 0.1], [0.001, -0.002, 0.001])]
+
+  def run(gradients, **more):
+    tx, _ = optim.make(ml_collections.ConfigDict(options | more), 10)
+    state, now = tx.init(params), params
+    for g in gradients:
+      updates, state = tx.update(g, state, now)
+      now = optax.apply_updates(now, updates)
+    return now["w"]
+
+  scaled = [{"w": 8 * g["w"]} for g in gradients]
+  expected = run(scaled)
+  np.testing.assert_allclose(
+      run(gradients, gradient_scale=8.0), expected, rtol=1e-6)
+  assert not np.allclose(run(gradients), expected, rtol=1e-3)
+  with pytest.raises(UserError, match="gradient_scale: 0.0 is not above 0"):
+    run(gradients, gradient_scale=0.0)
+
+
+def test_stored_batches_are_rows_that_follow_each_other():
+  runs = [["b", 8], ["a", 12], ["b", 4]]
+  make = lambda size, runs=runs, **options: order.make(
+      sources.layout(runs), size, 1, one_source=True, alpha=1.0,
+      order="stored", **{"weights": {}} | options)
+  made = make(4)
+  epochs = [[made.rows(e * 6 + n).tolist() for n in range(6)] for e in (0, 1)]
+  for epoch in epochs:
+    assert sorted(epoch) == [list(range(i, i + 4)) for i in range(0, 24, 4)]
+  assert epochs[0] != epochs[1]  # in another order
+  with pytest.raises(UserError, match="12 rows of source 'a'.*=8"):
+    make(8)
+  with pytest.raises(UserError, match="stored, but source_alpha"):
+    make(4, weights={"a": 2.0})
+  with pytest.raises(UserError, match="no order 'store'.*mean 'stored'"):
+    order.make(sources.layout(runs), 4, 1, one_source=True, alpha=1.0,
+               weights={}, order="store")
+
+
+def test_copies_are_texts_of_their_own():
+  tokenizer = tiny.words()
+  rows = [{"query": "alpha", "document": "beta", "negatives": ["gamma"],
+           "source": ""},
+          {"query": "alpha", "document": "beta", "negatives": ["gamma"],
+           "source": ""}]
+  options = dict(
+      negatives=1, query_length=8, document_length=8, token_dropout=0.0,
+      row_length=8, slots=2, rows_multiple=1)
+  prompts = {"": {"query": "", "document": ""}}
+  made = lambda merge: pairs.collate(
+      rows, (0, 0), tokenizer,
+      ml_collections.ConfigDict(options | dict(merge_copies=merge)), prompts)
+  merged, apart = made(True), made(False)
+  assert (merged["candidate"] >= 0).sum() == 2
+  assert merged["positive"].tolist() == [0, 0]
+  assert (apart["candidate"] >= 0).all()
+  assert apart["positive"].tolist() == [0, 1]
+  numbers = apart["content"][apart["content"] > 0]
+  assert len(set(numbers.tolist())) == len(numbers) == 6
+
+
+def test_each_token_may_be_masked_by_itself():
+  ids = np.arange(10, 2058, dtype=np.int32)
+  ids[::64] = 1
+  draws = [
+      text.mask_tokens(ids, np.random.default_rng(i), 0.3, 4, 3000,
+                       np.array([1]), "independent") for i in range(200)]
+  counts = np.array([(d["labels"] >= 0).sum() for d in draws])
+  eligible = (ids != 1).sum()
+  assert abs(counts.mean() - 0.3 * eligible) < 5
+  # A binomial's spread, where the exact draw varies by one at most.
+  assert 0.8 < counts.std() / np.sqrt(eligible * 0.21) < 1.2
+  chosen = np.zeros(len(ids))
+  for d in draws:
+    known = d["labels"] >= 0
+    assert (ids[d["masked"][known]] == d["labels"][known]).all()
+    chosen[d["masked"][known]] += 1
+  assert not chosen[::64].any()
+  assert abs(chosen[1:64] / 200 - 0.3).max() < 0.15  # no place is favoured
+  with pytest.raises(UserError, match="mask_draw: 'indepndent'.*independent"):
+    text.batches(tiny.rows(), tiny.words(), ml_collections.ConfigDict(dict(
+        batch_size=4, micro_batches=1, row_length=24, mask_rate=0.3,
+        mask_draw="indepndent")), 0, 0, 1)
+
+
+def test_dropout_may_be_the_models_own():
+  config = ml_collections.ConfigDict(dict(compute=dict(
+      dtype="float32", attention="reference", dropout=-1.0)))
+  own = dataclasses.replace(tiny.CONFIG, dropout=0.1, head_dropout=0.2)
+  encoder = train.make_encoder(config, own)
+  assert (encoder.dropout, encoder.head_dropout) == (0.1, 0.2)
+  config.compute.dropout = 0.3
+  encoder = train.make_encoder(config, own)
+  assert (encoder.dropout, encoder.head_dropout) == (0.3, 0.3)
+  config.compute.dropout = -0.5
+  with pytest.raises(UserError, match="or -1 for what the model's files say"):
+    train.make_encoder(config, own)
+  # What it says of dropout is no part of what a model is recognised by.
+  assert repr(own) == repr(tiny.CONFIG)
+  head = Classification(Encoder(own, head_dropout=0.2), labels=2)._head
+  assert head.dropout == 0.2
