@@ -55,7 +55,8 @@ def test_a_tasks_file_is_known_by_its_columns(tmp_path, text, expected):
 
 def test_files_that_are_no_tasks_and_rows_that_do_not_fit_are_named(tmp_path):
   file = tmp_path / "dev.tsv"
-  read = lambda: list(glue.records(str(file), bad_lib.BadRows(0)))
+  read = lambda: list(
+      glue.records(str(file), bad_lib.BadRows(0, skippable=False)))
   file.write_text("index\tsentence\n0\ta test file\n")
   with pytest.raises(UserError, match="first line is of no GLUE task"):
     read()
