@@ -90,10 +90,22 @@ class Checkpoints:
               # of hosts can go on from it.
               data=ocp.args.JsonSave(data.get_state()),
           ),
-          metrics={
-              k: v for k, v in (results or {}).items() if k == self._best
-          } or None,
+          metrics=self._tracked(results or {}) or None,
       )
+
+  def _tracked(self, results: Mapping[str, float]) -> dict[str, float]:
+    return {k: v for k, v in results.items() if k == self._best}
+
+  def annotate(self, step: int, results: Mapping[str, float]) -> None:
+    """Adds what was measured later to a checkpoint that is there."""
+    if not (values := self._tracked(results)):
+      return
+    path = _metrics_file(_folder(self._workdir), step)
+    if processes.is_first():
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.write_text(json.dumps(values))
+    processes.all_true(True)  # the others wait for it
+    self._manager.reload()
 
   def _check_space(self, state: Any) -> None:
     if buckets.is_remote(self._workdir):
@@ -208,7 +220,7 @@ def best(workdir: pathlib.Path | str) -> Best | None:
   found = []
   folder = _folder(buckets.place(workdir))
   for step in _steps(folder):
-    path = folder / str(step) / "metrics" / "metrics"  # as Orbax writes them
+    path = _metrics_file(folder, step)
     if path.is_file():
       values = json.loads(path.read_text(encoding="utf-8"))
       found.append((_goodness(values), step, values))
@@ -216,6 +228,10 @@ def best(workdir: pathlib.Path | str) -> Best | None:
     return None
   _, step, values = max(found, key=lambda f: f[:2])
   return Best(step, *next(iter(values.items())))
+
+
+def _metrics_file(folder: Any, step: int) -> Any:
+  return folder / str(step) / "metrics" / "metrics"  # as Orbax writes it
 
 
 def _goodness(values: Mapping[str, float]) -> float:

@@ -71,6 +71,11 @@ def loop(
     log = StepLog(
         file, run.schedule, config.log_every, config.skip_nonfinite
     )
+    missed = evaluators.due(done) if done else []
+    if missed and processes.all_true(not file or file.stopped_at(done)):
+      results = evaluators(missed, state.params)
+      checkpoints.annotate(done, results)
+      log.finish(results)
     for number in range(done + 1, config.steps + 1):
       _record(profile, number, workdir / "profile")
       began = time.monotonic()
@@ -92,8 +97,11 @@ def loop(
       _record(profile, number, workdir / "profile", result)
       stop = preemption.reached(number)
       last = number == config.steps
+      due = evaluators.due(number)
       # Whoever sent SIGTERM does not wait for long.
-      due = [] if stop and not last else evaluators.due(number)
+      put_off = bool(due) and stop and not last
+      if put_off:  # until the training is resumed
+        due = []
       results = {}
       if due:
         began = time.monotonic()
@@ -101,7 +109,8 @@ def loop(
         log.add_held_out(results, time.monotonic() - began)
       kept = last or number % config.checkpoint.every == 0 or (
           config.checkpoint.best in results)
-      out_of_turn = stop and not kept
+      out_of_turn = put_off or (
+          stop and not kept and number % config.log_every != 0)
       kept = kept or stop
       if due or kept:
         look(write=True, stopped=out_of_turn)

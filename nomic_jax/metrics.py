@@ -25,10 +25,12 @@ class MetricsFile:
   So the file of a run that was killed twice reads like one that was not.
 
   Attributes:
+    last: the last line, or {}.
     seconds: of training until the last line.
-    unfinished: steps' numbers that the next line is to begin with: a run that
-      was stopped had written a line for them out of turn. It stays in the
-      file, should this run be killed, and `read` leaves it out.
+
+  The last line of a run that was stopped may be `unfinished`: it has the
+  numbers of its steps, which the next line begins with. It stays in the file,
+  should this run be killed, and `read` leaves it out.
   """
 
   def __init__(
@@ -42,7 +44,7 @@ class MetricsFile:
     self._trackers = trackers
     kept = _in_turn(
         row for row in _lines(path) if row["step"] <= resume_step)
-    self.unfinished = kept[-1].get("unfinished", []) if kept else []
+    self.last = kept[-1] if kept else {}
     text = "".join(json.dumps(r) + "\n" for r in kept)
     self._path = path
     if buckets.is_remote(path):
@@ -52,7 +54,7 @@ class MetricsFile:
         temporary.write_text(text)
       # Unbuffered: what did not fit the disk is not tried again on closing.
       self._file = open(path, "ab", buffering=0)
-    self.seconds = kept[-1]["seconds"] if kept else 0.0
+    self.seconds = self.last.get("seconds", 0.0)
 
   def write(self, row: dict[str, Any]) -> None:
     """Appends a line.
@@ -73,6 +75,10 @@ class MetricsFile:
       ) from e
     for tracker in self._trackers if "unfinished" not in row else ():
       tracker(row)
+
+  def stopped_at(self, step: int) -> bool:
+    """Whether the last line is of this step, and unfinished."""
+    return self.last.get("step") == step and "unfinished" in self.last
 
   def flush(self) -> None:
     """Makes sure that all lines are there, even in a bucket."""
@@ -101,8 +107,15 @@ class StepLog:
     """
     self._metrics, self._schedule, self._every = metrics, schedule, every
     self._skip_at_most = skip_at_most
-    self._rows: list[dict] = metrics.unfinished if metrics else []
-    self._real = self._slots = 0
+    last = metrics.last if metrics else {}
+    begun = last.get("unfinished", [])
+    if isinstance(begun, list):  # as versions without the other sums wrote it
+      begun = {"rows": begun, "real": 0, "slots": 0}
+    self._rows: list[dict] = begun["rows"]
+    self._real, self._slots = begun["real"], begun["slots"]
+    self._skipped = last.get("skipped", 0)
+    self._empty = last.get("empty_steps", 0)
+    self._tokens = 0  # that are text, since this process began the line
     self._flops = self._waited = 0.0
     self._taken: list[float] = []  # seconds of each step
     self._shown: dict[str, float] = {}
@@ -118,6 +131,14 @@ class StepLog:
     self._held_out = means
     self._clock += seconds
     self._before += seconds
+
+  def finish(self, results: Mapping[str, float]) -> None:
+    """Writes the line of a run that was stopped, with what it did not measure.
+    """
+    if self._metrics:
+      line = {k: v for k, v in self._metrics.last.items() if k != "unfinished"}
+      self._metrics.write(line | dict(results))
+    self._rows, self._real, self._slots = [], 0, 0
 
   def add(
       self, number: int, result: Mapping[str, Any], tokens: tuple[int, int],
@@ -135,7 +156,7 @@ class StepLog:
       flops: of the step on all devices, by formula.
       write: even if no line is due. At a checkpoint, so that no line is of
         steps before and after it: resumed runs write the same lines.
-      stopped: the line is written since the run ends here, before its turn.
+      stopped: the run ends here, and the line is not finished.
 
     Raises:
       UserError: if the loss or the gradient is not finite, more often than
@@ -143,31 +164,34 @@ class StepLog:
     """
     groups = result["group_norms"]
     row = {k: float(v) for k, v in result.items() if k != "group_norms"}
+    empty = row.pop("empty", 0) == 1
     finite = math.isfinite(row["loss"]) and math.isfinite(row["gradient_norm"])
     if not finite and row["skipped"] > self._skip_at_most:
       raise UserError(_not_finite(number, row, groups, source))
     row["data_wait"] = waited
-    if finite:
+    self._skipped = row.pop("skipped")
+    if finite and empty:
+      self._empty += 1  # counts in no mean
+    elif finite:
       self._rows.append(row)
     self._real += tokens[0] * jax.process_count()
     self._slots += tokens[1] * jax.process_count()
+    self._tokens += tokens[0] * jax.process_count()
     self._flops += flops
     self._waited += waited
     now = time.monotonic()
     self._taken.append(now - self._before)
     self._before = now
-    if self._rows and (write or number % self._every == 0):
-      self._rows[-1]["skipped"] = row["skipped"]
-      self._write(number, stopped and number % self._every != 0)
-    return {"loss": row["loss"]} | (
-        {"accuracy": row["accuracy"]} if "accuracy" in row else {}
-    ) | self._shown
+    if (self._rows or empty) and (write or number % self._every == 0):
+      self._write(number, stopped)
+    return {
+        k: row[k] for k in ("loss", "accuracy") if k in row and not empty
+    } | self._shown
 
   def _write(self, number: int, unfinished: bool) -> None:
     now = time.monotonic()
     seconds, self._clock = now - self._clock, now
     self._seconds += seconds
-    skipped = self._rows[-1]["skipped"]
     names = dict.fromkeys(k for row in self._rows for k in row)
     means = {}
     for name in names:  # some are not of every step: accuracy/SOURCE
@@ -184,15 +208,21 @@ class StepLog:
           "step": number,
           **means,
           **self._held_out,
-          "skipped": int(skipped),  # so far
-          "learning_rate": float(self._schedule(number - 1 - skipped)),
+          "skipped": int(self._skipped),  # so far
+          # So far, of batches of zero weight. Neither they nor those skipped
+          # are updates, by which the schedule goes.
+          **({"empty_steps": self._empty} if self._empty else {}),
+          "learning_rate": float(self._schedule(
+              number - 1 - self._skipped - self._empty)),
           "padding": 1 - self._real / self._slots,
           **speed,
           "compiled": self.compiling,
           "seconds": self._seconds,
-          **({"unfinished": self._rows} if unfinished else {}),
+          **({"unfinished": {
+              "rows": self._rows, "real": self._real, "slots": self._slots,
+          }} if unfinished else {}),
       })
-    self._rows, self._real, self._slots = [], 0, 0
+    self._rows, self._real, self._slots, self._tokens = [], 0, 0, 0
     self._flops, self._waited, self._taken = 0.0, 0.0, []
     self._held_out = {}
     self.compiling = False
@@ -206,7 +236,7 @@ class StepLog:
     """
     half, most = np.percentile(self._taken, (50, 90))
     speed = {
-        "tokens_per_second": self._real / seconds,
+        "tokens_per_second": self._tokens / seconds,
         "data_wait_share": self._waited / seconds,
         "step_seconds_p50": float(half),
         "step_seconds_p90": float(most),

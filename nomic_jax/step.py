@@ -56,6 +56,10 @@ def make_train_step(
   weight and gradient are added before the one division. So accumulation is
   exact however unequal their weights are.
 
+  A batch of zero weight has nothing to learn from, as the metric `empty` (1 or
+  0) says: parameters and optimizer, its count of updates included, stay as
+  they are.
+
   A loss or gradient that is not finite changes neither parameters nor
   optimiser: the step is counted in `skipped`, a metric, and it is for the
   caller to stop. `group_norms`, of the gradient of each module, say where.
@@ -72,21 +76,23 @@ def make_train_step(
 
     grads, sums = accumulate(state.params, batch, key)
     weight = sums.pop("weight")
-    weight = jnp.where(weight > 0, weight, 1.0)  # nothing to learn: no update
-    grads = jax.tree.map(lambda g: g / weight, grads)
-    metrics = jax.tree.map(lambda x: x / weight, sums)
+    divisor = jnp.where(weight > 0, weight, 1.0)
+    grads = jax.tree.map(lambda g: g / divisor, grads)
+    metrics = jax.tree.map(lambda x: x / divisor, sums)
     groups = _group_norms(grads)
     norm = jnp.sqrt(sum(n**2 for n in groups.values()))
     finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    made = finite & (weight > 0)
     params, opt_state = jax.tree.map(
-        lambda new, old: jnp.where(finite, new, old),
+        lambda new, old: jnp.where(made, new, old),
         (optax.apply_updates(state.params, updates), opt_state),
         (state.params, state.opt_state),
     )
     skipped = state.skipped + jnp.where(finite, 0, 1)
     metrics |= {
         "gradient_norm": norm, "group_norms": groups, "skipped": skipped,
+        "empty": jnp.where(weight > 0, 0, 1),
     }
     return state.replace(
         step=state.step + 1, params=params, opt_state=opt_state,

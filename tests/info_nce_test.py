@@ -124,6 +124,22 @@ def test_what_answers_an_equal_query_is_no_negative(queries, negatives):
   ) > 0.1
 
 
+@pytest.mark.parametrize("words", [1, 8])
+def test_beyond_its_bits_a_set_of_groups_is_too_large_and_never_too_small(
+    words, monkeypatch):
+  monkeypatch.setattr(streamed, "_WORDS", words)
+  rng = np.random.default_rng(0)
+  group = np.repeat(np.arange(1, 61), 2)  # 60 queries of two documents
+  identity = rng.integers(1, 90, 120)
+  answers = {g: {*identity[group == g]} for g in group}
+  exact = np.array([[i not in answers[g] for i in identity] for g in group])
+  found = np.asarray(streamed.negatives(
+      *(jnp.asarray(x, "int32") for x in (np.arange(120), identity, group))))
+  assert not (found & ~exact).any()
+  assert (found == exact).all() == (words == 8)
+  assert found.sum() > 0.9 * exact.sum()
+
+
 def test_a_query_that_is_answered_well_still_has_a_gradient():
   """Softmax − 1 at the positive would be 0 in float32."""
   q, c, positive, identity = _case()

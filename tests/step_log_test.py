@@ -40,6 +40,77 @@ def test_batches_without_sources_or_accuracy_name_none():
   assert loader.accuracy_of_source(_batch("a", "a"), {"loss": 1}) == {}
 
 
+def test_a_mixed_batch_is_of_no_source_whatever_a_host_has_of_it():
+  batch = _batch("a", "a") | {"one_source": np.zeros((1, 2), "i")}
+  assert loader.accuracy_of_source(batch, {"accuracy": 1}) == {}
+  batch["one_source"] += 1
+  assert loader.accuracy_of_source(batch, {"accuracy": 1}) == {"accuracy/a": 1}
+
+
+def _result(loss, weight):
+  return {"loss": loss, "gradient_norm": 1.0, "group_norms": {}, "skipped": 0,
+          "empty": int(not weight)}
+
+
+def test_batches_of_no_weight_count_in_no_mean(tmp_path):
+  """Nor are they updates, by which the learning rate goes."""
+  path = tmp_path / "metrics.jsonl"
+  file = metrics.MetricsFile(path, 0)
+  log = metrics.StepLog(file, lambda update: update, 2)
+  for number, (loss, weight) in enumerate(
+      [(2.0, 1.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0)], 1):
+    shown = log.add(number, _result(loss, weight), (3, 4), 0.0, "a")
+  file.close()
+  file = metrics.MetricsFile(path, 4)
+  log = metrics.StepLog(file, lambda update: update, 2)
+  for number, loss in ((5, 4.0), (6, 6.0)):
+    log.add(number, _result(loss, 1.0), (3, 4), 0.0, "a")
+  file.close()
+  rows = metrics.read(path)
+  assert [(r["step"], r.get("loss"), r["empty_steps"], r["learning_rate"])
+          for r in rows] == [(2, 2.0, 1, 0), (4, None, 3, 0), (6, 5.0, 3, 2)]
+  assert "loss" not in shown and "empty" not in rows[0]
+
+
+def test_a_stopped_runs_line_goes_on(tmp_path):
+  """The means and the padding of the next line are of all its steps."""
+  whole, stopped = tmp_path / "whole.jsonl", tmp_path / "stopped.jsonl"
+  steps = [(1, 2.0, (1, 4)), (2, 4.0, (2, 4)), (3, 9.0, (4, 4))]
+
+  def run(path, done, steps, stop=None):
+    file = metrics.MetricsFile(path, done)
+    log = metrics.StepLog(file, lambda update: update, 3)
+    for number, loss, tokens in steps:
+      log.add(number, _result(loss, 1.0), tokens, 0.0, "a",
+              write=number == stop, stopped=number == stop)
+    return file, log
+
+  run(whole, 0, steps)
+  run(stopped, 0, steps[:2], stop=2)
+  run(stopped, 2, steps[2:])
+  kept = lambda path: [
+      {k: row[k] for k in ("step", "loss", "padding", "learning_rate")}
+      for row in metrics.read(path)]
+  assert kept(whole) == kept(stopped)
+  assert kept(whole)[0]["padding"] == 1 - 7 / 12
+  # Versions that kept the rows alone wrote a list.
+  old = json.loads(stopped.read_text().splitlines()[0])
+  old["unfinished"] = old["unfinished"]["rows"]
+  stopped.write_text(json.dumps(old) + "\n")
+  run(stopped, 2, steps[2:])
+  assert metrics.read(stopped)[0]["loss"] == 5.0
+  # Where what was due at the last step was not measured, its line is whole.
+  late = tmp_path / "late.jsonl"
+  run(late, 0, steps, stop=3)
+  file, log = run(late, 3, [])
+  assert file.stopped_at(3) and not file.stopped_at(2)
+  log.finish({"eval/loss": 7.0})
+  assert kept(late) == kept(whole)
+  assert metrics.read(late)[0]["eval/loss"] == 7.0
+  run(late, 3, [(4, 1.0, (1, 4)), (5, 1.0, (1, 4)), (6, 1.0, (1, 4))])
+  assert metrics.read(late)[1]["padding"] == 0.75
+
+
 def test_speeds_are_those_of_the_devices_and_the_clock(tmp_path, monkeypatch):
   clock = [100.0]
   monkeypatch.setattr(

@@ -135,6 +135,30 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted():
     tiny.assert_close(once.params, first.params, 1e-3)
 
 
+def test_a_batch_of_no_weight_changes_nothing():
+  """With momentum and decay: they would move the parameters all the same."""
+  config = ml_collections.ConfigDict(dict(
+      learning_rate=0.3, schedule="linear", warmup="5 steps", b1=0.8, b2=0.95,
+      eps=1e-8, weight_decay=0.3, clip_norm=8.0,
+      lr_multipliers=((".*", 1.0),), decay_multipliers=optim.DECAY_RULE))
+  tx, _ = optim.make(config, 20)
+  step = tiny.jit(step_lib.make_train_step(LeastSquares(), tx))
+  good = _split(_rows(), 2)
+  nothing = good | {"weight": 0 * good["weight"]}
+  first, metrics = step(step_lib.init_state(LeastSquares(), tx, 0), good)
+  assert metrics["empty"] == 0
+  state, metrics = step(first, nothing)
+  assert metrics["empty"] == 1 and metrics["skipped"] == 0
+  assert state.step == 2
+  once, _ = step(first, good)
+  again, _ = step(state, good)
+  for a, b in ((first, state), (once, again)):
+    jax.tree.map(
+        np.testing.assert_array_equal, (a.params, a.opt_state),
+        (b.params, b.opt_state))
+  assert (once.params["kernel"] != first.params["kernel"]).any()  # control
+
+
 class Noise:
   """Shows the key that a loss is given."""
 

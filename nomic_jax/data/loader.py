@@ -132,8 +132,10 @@ def sources_in(batch: dict[str, np.ndarray]) -> str:
 def accuracy_of_source(
     batch: dict[str, np.ndarray], result: Mapping[str, Any]
 ) -> dict[str, Any]:
-  """{"accuracy/NAME": accuracy}, if a host's batch is of one source alone."""
+  """{"accuracy/NAME": accuracy}, if a batch is of one source on all hosts."""
   names = np.unique(batch.get("source", []))
+  if not np.all(batch.get("one_source", 1)):  # another host has other sources
+    return {}
   if len(names) != 1 or not names[0] or "accuracy" not in result:
     return {}
   return {f"accuracy/{names[0]}": result["accuracy"]}

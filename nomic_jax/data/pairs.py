@@ -168,7 +168,8 @@ def collate(
 
   Returns:
     ids, segment_ids, positions [B, S]; content [B, slots]; query and positive
-    [N]; candidate [N · (1 + negatives)]; see `losses.info_nce.InfoNCE`.
+    [N]; candidate [N · (1 + negatives)]; see `losses.info_nce.InfoNCE`. Of
+    each pair also its source, and one_source, whether all are of the same.
   """
   front = [prompts[r["source"]] for r in rows]
   count, wanted = len(rows), config.negatives
@@ -222,6 +223,8 @@ def collate(
       "candidate": candidate,
       "positive": positive,
       "source": np.array([r["source"] for r in rows]),
+      "one_source": np.full(
+          count, len({r["source"] for r in rows}) == 1, np.int32),
   }
 
 

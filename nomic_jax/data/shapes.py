@@ -52,4 +52,5 @@ def _pairs(config: ml_collections.ConfigDict) -> Shapes:
       "query": (1, queries),
       "candidate": (1, candidates),
       "positive": (1, queries),
+      "one_source": (1, queries),
   }

@@ -52,14 +52,18 @@ def map_blocks(f: Callable[[Any], Any], most: int, rows: Any) -> Any:
   return jax.tree.map(join, jax.lax.map(f, jax.tree.map(split, rows)))
 
 
+# Sets of queries fit into so many words of 32 bits: see `_answers`.
+_WORDS = 8
+
+
 class _Queries(NamedTuple):
-  """Queries to score: vectors [q, D], the rest int32 [q].
+  """Queries to score.
 
   Attributes:
-    vectors: what is compared.
-    positive: the place of each one's positive; -1: the query is absent.
-    identity: of the positive.
-    group: equal for equal queries.
+    vectors: [q, D].
+    positive: int32 [q], the place of each one's positive; -1: it is absent.
+    identity: int32 [q], of the positive.
+    group: uint32 [q, _WORDS], at most one bit, see `_answers`.
   """
 
   vectors: Array
@@ -69,37 +73,19 @@ class _Queries(NamedTuple):
 
 
 class _Candidates(NamedTuple):
-  """Candidates to score: vectors [c, D], the rest int32 [c].
+  """Candidates to score.
 
   Attributes:
-    vectors: what is compared.
-    place: among all candidates.
-    identity: equal for equal texts; 0: the candidate is absent.
-    first, count: where `_Answers.groups` lists the queries it answers.
+    vectors: [c, D].
+    place: int32 [c], among all candidates.
+    identity: int32 [c], equal for equal texts; 0: it is absent.
+    groups: uint32 [c, _WORDS], of the queries it answers.
   """
 
   vectors: Array
   place: Array
   identity: Array
-  first: Array
-  count: Array
-
-
-class _Answers(NamedTuple):
-  """Which candidates answer which queries, beyond each query's positive.
-
-  Attributes:
-    first, count: int32 [C]; candidate c answers the queries of the groups
-      `groups[first[c]:first[c] + count[c]]`.
-    groups: int32 [Q]. Only groups with several distinct positives are listed:
-      the others' are known by their identity.
-    most: int32 [], the largest count; 0 in most batches.
-  """
-
-  first: Array
-  count: Array
   groups: Array
-  most: Array
 
 
 def cross_entropy(
@@ -130,11 +116,10 @@ def cross_entropy(
   """
   everywhere = _whole((positive, identity, group))
   if group is None:  # a group has one positive, known by its identity
-    group = everywhere[1][everywhere[0]]
-    everywhere = *everywhere[:2], group
-  answers = _whole(_answers(*everywhere))
+    everywhere = *everywhere[:2], everywhere[1][everywhere[0]]
   return _cross_entropy(
-      queries, candidates, scale, positive, identity, group, answers)
+      queries, candidates, scale, positive, identity,
+      *_whole(_answers(*everywhere)))
 
 
 def negatives(positive: Array, identity: Array, group: Array) -> Array:
@@ -142,48 +127,72 @@ def negatives(positive: Array, identity: Array, group: Array) -> Array:
 
   For losses that hold all pairs; arguments are those of `cross_entropy`.
   """
-  answers = _answers(positive, identity, group)
+  group, groups = _answers(positive, identity, group)
   no_vectors = jnp.zeros(())
   return ~_left_out(
       _Queries(no_vectors, positive, identity[positive], group),
-      _Candidates(no_vectors, jnp.arange(len(identity)), identity,
-                  answers.first, answers.count), answers)
+      _Candidates(no_vectors, jnp.arange(len(identity)), identity, groups))
 
 
-def _answers(positive: Array, identity: Array, group: Array) -> _Answers:
-  """Lists the groups that each candidate answers; sorts, O(Q log Q)."""
-  changed = lambda x: jnp.concatenate(
-      [jnp.ones(1, bool), x[1:] != x[:-1]])
-  # Distinct pairs (group, identity of a positive), by group.
+def _answers(
+    positive: Array, identity: Array, group: Array
+) -> tuple[Array, Array]:
+  """Sets of queries as bits, in which queries and candidates meet.
+
+  A group of equal queries has a bit if it has several distinct positives; one
+  with a single positive knows it by its identity. There are bits for 256
+  groups; of more, some share a bit, and what answers the one is no negative
+  of the other either.
+
+  Returns:
+    The bit of each query, uint32 [Q, _WORDS], none if its group has no bit;
+    and those of the groups that each candidate answers, [C, _WORDS].
+  """
+  changed = lambda x: jnp.concatenate([jnp.ones(1, bool), x[1:] != x[:-1]])
+  before = lambda x: jnp.concatenate(
+      [jnp.zeros_like(x[:1]), jnp.cumsum(x, axis=0, dtype=x.dtype)])
+  find = lambda ordered, x: tuple(
+      jnp.searchsorted(ordered, x, side=side) for side in ("left", "right"))
+  # Distinct pairs of a group and the identity of a positive, by group.
   own = jnp.where(positive >= 0, identity[positive], 0)
-  group, own = jax.lax.sort((group, own), num_keys=2)
-  starts = changed(group)
+  of_pair, own = jax.lax.sort((group, own), num_keys=2)
+  starts = changed(of_pair)
   distinct = (starts | changed(own)) & (own != 0)
-  number = jnp.cumsum(starts) - 1
-  positives = jax.ops.segment_sum(
-      distinct.astype(jnp.int32), number, len(group))
-  listed = distinct & (positives[number] > 1)
-  # Those of groups with several positives, by identity; the others in front.
-  own, group = jax.lax.sort(
-      (jnp.where(listed, own, jnp.iinfo(jnp.int32).min), group), num_keys=2)
-  first = jnp.searchsorted(own, identity, side="left")
-  count = jnp.searchsorted(own, identity, side="right") - first
-  return _Answers(first, count, group, count.max())
+  first, after = find(of_pair, of_pair)
+  counts = before(distinct.astype(jnp.int32))
+  several = counts[after] - counts[first] > 1
+  number = (jnp.cumsum(several & starts) - 1) % (32 * _WORDS)
+
+  def bits(number: Array, there: Array) -> Array:
+    word, bit = jnp.divmod(number, 32)
+    bit = jnp.where(there, jnp.left_shift(1, bit).astype(jnp.uint32), 0)
+    return jnp.where(word[:, None] == jnp.arange(_WORDS), bit[:, None], 0)
+
+  at, _ = find(of_pair, group)
+  of_query = bits(number[at], several[at])
+  # The same by identity, each bit once: sums, which may wrap, unite them.
+  own, number, there = jax.lax.sort(
+      (own, number, (distinct & several).astype(jnp.int32)), num_keys=3)
+  last = jnp.concatenate([
+      (own[1:] != own[:-1]) | (number[1:] != number[:-1]), jnp.ones(1, bool)])
+  sums = before(bits(number, last & (there == 1)))
+  first, after = find(own, identity)
+  return of_query, sums[after] - sums[first]
 
 
 @jax.custom_vjp
 def _cross_entropy(
     queries: Array, candidates: Array, scale: Array, positive: Array,
-    identity: Array, group: Array, answers: _Answers,
+    identity: Array, group: Array, groups: Array,
 ) -> tuple[Array, Array]:
   loss, correct, *_ = _of_queries(
-      queries, candidates, scale, positive, identity, group, answers,
+      queries, candidates, scale, positive, identity, group, groups,
       gradient=False)
   return loss.sum(), correct
 
 
 def _forward(
-    queries: Array, candidates: Array, scale: Array, *about: Any
+    queries: Array, candidates: Array, scale: Array, *about: Array
 ) -> tuple[tuple, tuple]:
   loss, correct, total, others, d_queries = _of_queries(
       queries, candidates, scale, *about, gradient=True)
@@ -208,7 +217,7 @@ _cross_entropy.defvjp(_forward, _backward)
 
 def _of_queries(
     queries: Array, candidates: Array, scale: Array, positive: Array,
-    identity: Array, group: Array, answers: _Answers, gradient: bool,
+    identity: Array, group: Array, groups: Array, gradient: bool,
 ) -> tuple[Array, ...]:
   """All that blocks of queries give.
 
@@ -220,11 +229,10 @@ def _of_queries(
   rows = _Queries(queries, positive, identity[positive], group)
   candidates, identity = _whole((candidates, identity))
   everyone = _Candidates(
-      candidates, jnp.arange(len(candidates)), identity,
-      answers.first, answers.count)
+      candidates, jnp.arange(candidates.shape[0]), identity, groups)
 
   def score(rows: _Queries) -> tuple:
-    logits, own = _logits(scale, rows, everyone, answers)
+    logits, own = _logits(scale, rows, everyone)
     counted = rows.positive >= 0
     true = jnp.where(own, logits, 0).sum(1)
     total = jnp.where(counted, jax.nn.logsumexp(logits, axis=1), jnp.inf)
@@ -241,20 +249,18 @@ def _of_queries(
 
 def _of_candidates(
     queries: Array, candidates: Array, scale: Array, positive: Array,
-    identity: Array, group: Array, answers: _Answers, total: Array,
-    others: Array,
+    identity: Array, group: Array, groups: Array, total: Array, others: Array,
 ) -> Array:
   """Gradient by (scale · candidates), [C, D], from blocks of candidates."""
   rows = _Candidates(
-      candidates, jnp.arange(candidates.shape[0]), identity,
-      answers.first, answers.count)
-  queries, positive, group, everyones, total, others = _whole(
-      (queries, positive, group, identity, total, others))
+      candidates, jnp.arange(candidates.shape[0]), identity, groups)
+  queries, positive, everyones, total, others = _whole(
+      (queries, positive, identity, total, others))
   # Of whole sets: nothing is exchanged.
   everyone = _Queries(queries, positive, everyones[positive], group)
 
   def score(rows: _Candidates) -> Array:
-    logits, own = _logits(scale, everyone, rows, answers)
+    logits, own = _logits(scale, everyone, rows)
     # Said again inside the loop: of few queries, which are one block, the
     # partitioner would else gather these in each of its turns.
     excess, _ = _excess(logits, own, *_whole((total, others)))
@@ -264,8 +270,7 @@ def _of_candidates(
 
 
 def _logits(
-    scale: Array, queries: _Queries, candidates: _Candidates,
-    answers: _Answers,
+    scale: Array, queries: _Queries, candidates: _Candidates
 ) -> tuple[Array, Array]:
   """Logits, −inf where there is no negative; and where the positives are.
 
@@ -276,23 +281,17 @@ def _logits(
       preferred_element_type=jnp.float32,
   )
   own = queries.positive[:, None] == candidates.place
-  seen = own | ~_left_out(queries, candidates, answers)
+  seen = own | ~_left_out(queries, candidates)
   return jnp.where(seen, logits, -jnp.inf), own
 
 
-def _left_out(
-    queries: _Queries, candidates: _Candidates, answers: _Answers
-) -> Array:
+def _left_out(queries: _Queries, candidates: _Candidates) -> Array:
   """Which candidates are no negatives, bool [q, c]."""
   found = (queries.identity[:, None] == candidates.identity) | (
       candidates.identity == 0)
-
-  def also(n: Array, found: Array) -> Array:
-    answered = jnp.where(
-        n < candidates.count, answers.groups[candidates.first + n], 0)
-    return found | (queries.group[:, None] == answered)
-
-  return jax.lax.fori_loop(0, answers.most, also, found)
+  for group, groups in zip(queries.group.T, candidates.groups.T):
+    found |= (group[:, None] & groups) != 0
+  return found
 
 
 def _excess(
