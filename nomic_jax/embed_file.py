@@ -16,6 +16,7 @@ from typing import Any, Iterator
 import numpy as np
 
 import nomic_jax
+from nomic_jax import fingerprints
 from nomic_jax import places
 from nomic_jax import quantize
 from nomic_jax import text_files
@@ -67,10 +68,10 @@ def embed_file(
            "precision": precision}
   rest = text_files.read(source, column)
   stream = loaded.encode_stream(rest, **asked)  # checks what is asked
-  width, stat = dim or loaded.config.output_width, source.stat()
+  width = dim or loaded.config.output_width
   partial = _Partial(target, total, quantize.stored_as(precision, width), {
       "--model": model_fingerprint(loaded), "--input": str(source.resolve()),
-      "the size and time of --input": [stat.st_size, stat.st_mtime_ns],
+      "the size and time of --input": fingerprints.stamps(source)[0][1:],
       "--column": column, "--dtype": dtype,
       **{f"--{name}": value for name, value in asked.items()},
   })

@@ -131,6 +131,18 @@ def read_json(path: str | os.PathLike) -> Any:
   return decoding.safe_json(value)
 
 
+class _Repeated(ValueError):
+  """A key that an object has twice."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+  value = dict(pairs)
+  if len(value) < len(pairs):
+    keys = [key for key, _ in pairs]
+    raise _Repeated(repr(next(k for k in keys if keys.count(k) > 1)))
+  return value
+
+
 def parse_object(line: str, where: str) -> dict:
   """Returns the JSON object in `line`, whose texts are not yet `safe`.
 
@@ -138,7 +150,10 @@ def parse_object(line: str, where: str) -> dict:
     UserError: saying what else stands at `where`.
   """
   try:
-    value = json.loads(line.rstrip())
+    value = json.loads(line.rstrip(), object_pairs_hook=_unique)
+  except _Repeated as e:
+    raise UserError(
+        f"{where}: the key {e} stands there twice; remove one of them") from e
   except json.JSONDecodeError as e:
     raise UserError(
         f"{where}: not valid JSON ({e.msg} at column {e.colno}); expected one "

@@ -50,6 +50,17 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   p.add_argument("--document_column", default="document", help="of each row")
   p.add_argument("--negatives_column", default="negatives",
                  help="of each row, a list of texts; may be absent")
+  p.add_argument("--include", action="append", default=[], metavar="PATTERN",
+                 help="read only these files of a folder, such as '*.jsonl'; "
+                 "repeatable; without it all but those called test, dev or "
+                 "validation")
+  p.add_argument("--label_column", metavar="NAME", help=(
+      "of each row, a label or a list of them; without it, 'labels' or "
+      "'label' where they are numbers"))
+  p.add_argument("--score_column", metavar="NAME",
+                 help="of each row, a teacher's score of the document")
+  p.add_argument("--negatives_scores_column", metavar="NAME",
+                 help="of each row, a list of those of its negatives")
   p.add_argument("--classes", metavar="NAME,NAME",
                  help="what labels are called, class 0 first; or numbers")
   p.add_argument("--skip_bad", type=_count_or_share, default=0, metavar="N",

@@ -85,6 +85,9 @@ def _prepare(a: argparse.Namespace) -> None:
       classes=a.classes.split(",") if a.classes else (), skip_bad=a.skip_bad,
       overwrite=a.overwrite, beam_options=a.beam,
       whole_batches=a.whole_batches, keep_copies=a.keep_copies,
+      include=a.include, label_column=a.label_column,
+      score_column=a.score_column,
+      negatives_scores_column=a.negatives_scores_column,
   )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 import nomic_jax
 from nomic_jax import buckets
+from nomic_jax import fingerprints
 from nomic_jax import places
 from nomic_jax import text_files
 from nomic_jax import unicode_text
@@ -166,7 +167,7 @@ def _indexed(
   """
   header = {
       "model": vectors.model_fingerprint(model),
-      "corpus": _file_fingerprint(corpus),
+      "corpus": fingerprints.of_stamps(fingerprints.stamps(corpus)),
   }
   for there in (place,) if given else (place, _cached(place)):
     found = _header(there)
@@ -208,20 +209,6 @@ def _header(place: pathlib.Path) -> dict:
     return json.loads((place / "index.json").read_text())
   except (OSError, ValueError):
     return {}
-
-
-def _file_fingerprint(corpus: pathlib.Path) -> str:
-  """Returns a hash of the corpus's file names, sizes and times of change.
-
-  Not of their text: a second question must not wait for a large corpus to be
-  read.
-  """
-  files = sorted(corpus.rglob("*")) if corpus.is_dir() else [corpus]
-  files = [f for f in files if f.is_file()]
-  return vectors.text_fingerprint([
-      [str(f.relative_to(corpus)), f.stat().st_size, f.stat().st_mtime_ns]
-      for f in files
-  ])
 
 
 def _asked() -> Iterator[str]:

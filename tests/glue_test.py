@@ -48,7 +48,7 @@ CONFIG = f"--config={small_data.ROOT}/configs/glue.py"
 def test_a_tasks_file_is_known_by_its_columns(tmp_path, text, expected):
   file = tmp_path / "dev.tsv"
   file.write_text(text, encoding="utf-8")
-  rows = [v for _, v in glue.records(str(file), bad_lib.BadRows(0))]
+  rows = [v for _, v in glue.records(str(file), bad_lib.BadRows(skippable=False))]
   assert [(r.get("query", ""), r["document"], r["label"]) for r in rows] == (
       expected)
 

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: help that answers at once, and configs that all build."""
 
+import importlib
+import inspect
 import os
 import pathlib
 import re
@@ -12,6 +14,7 @@ import warnings
 import ml_collections
 from nomic_jax import command_line
 from nomic_jax import config_flags
+from nomic_jax import flags
 from nomic_jax import main
 from nomic_jax.errors import UserError
 import pytest
@@ -36,6 +39,9 @@ FLAGS = {
         "--query_column": "query", "--document_column": "document",
         "--negatives_column": "negatives", "--classes": "none",
         "--skip_bad": "0", "--overwrite": "False", "--beam": "none",
+        "--whole_batches": "1", "--keep_copies": "False", "--include": "none",
+        "--label_column": "none", "--score_column": "none",
+        "--negatives_scores_column": "none",
     },
     "tokenise": {"--input": "required", "--tokenizer": "none"},
     "train": {
@@ -82,6 +88,7 @@ FLAGS = {
     "evaluate": {
         "--model": "none", "--tasks": "required", "--data": "none",
         "--baseline": "none", "--curves": "False", "--output": "required",
+        "--dim": "none", "--max_tokens": "none",
     },
     "search": {
         "--model": "required", "--corpus": "required", "--top": "5",
@@ -131,6 +138,42 @@ def test_help_names_every_job(capsys):
   shown = _help(None, capsys)
   for job in FLAGS:
     assert f"\n    {job} " in shown or f"\n  {job} " in shown
+
+
+# The function behind each job, which Python calls as well.
+FUNCTIONS = {
+    "prepare": "data.prepare:prepare", "tokenise": "data.tokens:tokenise",
+    "sweep": "sweep:sweep", "clean": "curate.clean:clean",
+    "filter": "curate.filter:filter_pairs", "plot": "plot:plot",
+    "mine": "curate.mine:mine_negatives", "teach": "curate.teach:teach",
+    "export": "export:export", "embed": "embed_file:embed_file",
+    "evaluate": "evaluation.evaluate:evaluate", "search": "search:search",
+    "report": "evaluation.report:report", "train": "train:train",
+    "compile": "compile:check",
+}
+
+
+@pytest.mark.parametrize("job", FLAGS)
+def test_a_flag_and_its_function_have_the_same_default(job, monkeypatch):
+  parser, jobs = flags.parser()
+  assert FUNCTIONS.keys() == jobs.keys()
+  module, name = FUNCTIONS[job].split(":")
+  module = importlib.import_module(f"nomic_jax.{module}")
+  signature = inspect.signature(getattr(module, name))
+  calls = []
+  monkeypatch.setattr(module, name, lambda *a, **k: calls.append((a, k)))
+  given = [
+      f"--{a.dest}=x" if a.option_strings else "x" for a in jobs[job].actions
+      if a.required]
+  arguments = parser.parse_args([job, *given])
+  arguments.given = []
+  main._RUNS[job](arguments)
+  args, kwargs = calls[0]
+  alike = lambda x: x or None if x in ("", (), []) else x
+  for parameter, value in signature.bind(*args, **kwargs).arguments.items():
+    default = signature.parameters[parameter].default
+    if value not in ("x", ["x"]) and default is not inspect.Parameter.empty:
+      assert alike(value) == alike(default), parameter
 
 
 @pytest.mark.parametrize("job", FLAGS)

@@ -244,7 +244,7 @@ def test_complete_and_errors(tmp_path, capsys):
   for flags, message in (
       (dict(negatives=3), "negatives 2 there, 3 asked"),
       (dict(negatives=0), "negatives=0: expected at least 1"),
-      (dict(depth=3), "depth=3: expected at least .* = 7"),
+      (dict(depth=3, negatives=7), "depth=3: expected at least .* = 7"),
       (dict(margin=1.5), "margin=1.5"),
       (dict(short="radnom"), "short=radnom.*Did you mean 'random'"),
   ):

@@ -9,6 +9,7 @@ import types
 import numpy as np
 import pytest
 
+from nomic_jax import fingerprints
 from nomic_jax.curate import parts
 from nomic_jax.errors import UserError
 
@@ -39,7 +40,7 @@ def test_identity_of_a_directory(tmp_path):
 
 
 def test_identity_of_large_files_reads_both_ends(tmp_path, monkeypatch):
-  monkeypatch.setattr(parts._add_file, "__defaults__", (4, 16))
+  monkeypatch.setattr(fingerprints._add_file, "__defaults__", (4, 16))
   path = tmp_path / "file"
   names = set()
   for at in (None, 0, 15, 985, 999):

@@ -5,6 +5,7 @@
 import collections
 import gzip
 import json
+import os
 import pathlib
 import shutil
 import sysconfig
@@ -253,6 +254,47 @@ def test_it_is_not_done_twice_nor_over_something_else(tmp_path, capsys):
     with pytest.raises(UserError, match="exists and is no data directory"):
       prepare(source, tmp_path / "mine", vocab_size=80, overwrite=overwrite)
   assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+def test_a_source_that_has_changed_is_noticed(tmp_path, capsys):
+  """By names, sizes and times; a source that is gone is not asked for."""
+  folder, out = tmp_path / "in", tmp_path / "out"
+  folder.mkdir()
+  file = _jsonl(folder / "a.jsonl", _pairs(30))
+  make = lambda **more: prepare(
+      str(folder), out, vocab_size=80, **more)
+  make()
+  for change in (
+      lambda: _jsonl(file, _pairs(40)),
+      lambda: os.utime(file, (1, 1)),
+      lambda: _jsonl(folder / "b.jsonl", _pairs(3)),
+      lambda: (folder / "b.jsonl").unlink()):
+    make()  # the control
+    change()
+    with pytest.raises(UserError, match="the source has changed since .*--over"):
+      make()
+    make(overwrite=True)
+  capsys.readouterr()
+  file.rename(tmp_path / "gone.jsonl")
+  make()
+  assert "not compared with its source" in capsys.readouterr().out
+  (tmp_path / "gone.jsonl").rename(file)
+  stats = json.loads((out / "stats.json").read_text())
+  del stats["inputs"]  # as an earlier version made it
+  (out / "stats.json").write_text(json.dumps(stats))
+  _jsonl(file, _pairs(31))
+  make()
+
+
+def test_a_tokenizer_that_has_changed_is_noticed(tmp_path):
+  source = str(_jsonl(tmp_path / "in.jsonl", _pairs(30)))
+  prepare(source, tmp_path / "a", vocab_size=80)
+  words = tmp_path / "a" / "tokenizer"
+  prepare(source, tmp_path / "b", tokenizer=str(words))
+  prepare(source, tmp_path / "b", tokenizer=str(words))
+  prepare(source, tmp_path / "a", vocab_size=70, overwrite=True)
+  with pytest.raises(UserError, match="the tokenizer has changed since"):
+    prepare(source, tmp_path / "b", tokenizer=str(words))
 
 
 def test_a_tokenizer_can_be_used_again(tmp_path):

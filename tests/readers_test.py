@@ -7,6 +7,7 @@ import json
 import random
 
 import fsspec
+import numpy as np
 from nomic_jax.data import readers
 from nomic_jax.data import sources
 from nomic_jax.data import splits
@@ -154,6 +155,119 @@ def test_beir_judgements_of_no_text_and_ids_of_two(tmp_path):
     _read(folder)
   found, rows = _read(folder, skip_bad=2)
   assert ("query 0", "T text 1") in [f[:2] for f in found]
+
+
+def test_a_folder_is_read_whole_or_says_what_is_not(tmp_path, capsys):
+  parquet = pytest.importorskip("pyarrow.parquet")
+  import pyarrow
+
+  (tmp_path / "a.jsonl").write_bytes(_lines(PAIRS[:2]))
+  parquet.write_table(
+      pyarrow.Table.from_pylist(PAIRS[2:4]), tmp_path / "b.parquet")
+  for name in ("README.md", ".hidden.jsonl", "LICENSE"):
+    (tmp_path / name).write_text("x")
+  found, _ = _read(tmp_path)
+  assert _pairs(found) == PAIRS[:4]
+  assert "not read" not in capsys.readouterr().out
+  (tmp_path / "c.txt").write_text("a text\n")
+  (tmp_path / "d.csv").write_text("query,document\n")
+  for name in ("more", "empty"):
+    (tmp_path / name).mkdir()
+  (tmp_path / "more" / "e.jsonl").write_bytes(_lines(PAIRS))
+  found, _ = _read(tmp_path)
+  assert _pairs(found) == PAIRS[:4]
+  out = capsys.readouterr().out
+  assert f"{tmp_path}: not read: c.txt, d.csv, more; name one" in out
+  found, _ = _read(f"text:{tmp_path}")
+  assert [f[:2] for f in found] == [("", "a text")]
+  assert "not read: a.jsonl, b.parquet, d.csv, more" in capsys.readouterr().out
+  for include, expected in ((["*.parquet"], 2), (["a*", "b*"], 4),
+                            (["c.txt"], 1)):
+    parts = readers.find(str(tmp_path), readers.Columns(), include)
+    assert len(list(readers.Rows(parts, None, 0))) == expected
+  assert "not read" not in capsys.readouterr().out
+  with pytest.raises(UserError, match="--include=x.*: no such file in .*; it "
+                     "holds a.jsonl, b.parquet, c.txt"):
+    readers.find(str(tmp_path), readers.Columns(), ["x*"])
+  with pytest.raises(UserError, match="a.jsonl is a file"):
+    readers.find(str(tmp_path / "a.jsonl"), readers.Columns(), ["x*"])
+
+
+@pytest.mark.parametrize("name, held_out", [
+    ("test.jsonl", True), ("dev.jsonl.gz", True), ("pairs_test.jsonl", True),
+    ("validation-00000-of-00001.jsonl", True), ("Valid.jsonl", True),
+    ("eval.jsonl", True), ("val.jsonl", True), ("heldout.jsonl", True),
+    ("train_test.jsonl", False), ("latest.jsonl", False),
+    ("contest.jsonl", False), ("devices.jsonl", False),
+    ("train-00000.jsonl", False)])
+def test_files_to_evaluate_on_are_not_trained_on(
+    tmp_path, capsys, name, held_out):
+  if name != "train-00000.jsonl":
+    (tmp_path / "train-00000.jsonl").write_bytes(_lines(PAIRS[:3]))
+  (tmp_path / name.removesuffix(".gz")).write_bytes(_lines(PAIRS[3:]))
+  name = name.removesuffix(".gz")
+  found, _ = _read(tmp_path)
+  assert len(found) == (3 if held_out or name.startswith("train-0") else 6)
+  told = f"held out, not read: {name}; --include" in capsys.readouterr().out
+  assert told == held_out
+  for again in (
+      readers.find(f"{tmp_path}/{name}", readers.Columns()),
+      readers.find(str(tmp_path), readers.Columns(), [name])):
+    assert len(list(readers.Rows(again, None, 0))) == 3
+  alone = tmp_path / "alone"
+  alone.mkdir()
+  (alone / name).write_bytes(_lines(PAIRS[3:]))
+  assert len(_read(alone)[0]) == 3
+
+
+def test_labels_and_scores_are_those_that_are_asked_for(tmp_path):
+  file = tmp_path / "a.jsonl"
+  columns = {"label": "billing", "document_score": 3, "mine": 0.5, "of": [2.5],
+             "negatives": ["no"], "negatives_scores": [1]}
+  file.write_bytes(_lines([p | columns for p in PAIRS]))
+
+  def first(**options):
+    rows = readers.Rows(
+        readers.find(str(file), readers.Columns(**options)), None, 0)
+    return list(rows)[0], rows.bad
+
+  row, skipped = first()
+  assert "labels" not in row or not len(row["labels"])
+  assert np.isnan(row["score"]) and np.isnan(row["negative_scores"]).all()
+  assert skipped.left == {"column 'label' without a number (row kept)": 6}
+  row, _ = first(score="mine", negatives_scores="of", label="")
+  assert (row["score"], row["negative_scores"]) == (0.5, [2.5])
+  assert list(first(classes=("x", "billing"))[0]["labels"]) == [1]
+  assert list(first(label="mine")[0]["labels"]) == [0.5]
+  for options, message in (
+      (dict(label="label"), 'the label "billing" is not a number'),
+      (dict(classes=("x",)), "none of --classes=x"),
+      (dict(label="missing"), "no label in 'missing'"),
+      (dict(score="label"), "'label' is \"billing\"; expected the document's"),
+      (dict(negatives_scores="mine"), "expected 1 numbers, one for each")):
+    with pytest.raises(UserError, match=message):
+      first(**options)
+  file.write_bytes(_lines([{"document": "d", "label": "billing"}]))
+  with pytest.raises(UserError, match="--classes"):  # nothing but its label
+    first()
+  file.write_bytes(_lines([p | {"label": 2} for p in PAIRS]))
+  assert list(first()[0]["labels"]) == [2]
+  assert not len(first(label="")[0].get("labels", ()))
+
+
+def test_what_stands_there_twice(tmp_path):
+  (tmp_path / "a.jsonl").write_text(
+      '{"query": "a", "document": "b", "query": "c"}\n')
+  with pytest.raises(UserError, match="row 1: the key 'query' stands there tw"):
+    _read(tmp_path)
+  parquet = pytest.importorskip("pyarrow.parquet")
+  import pyarrow
+
+  table = pyarrow.table([["a"], ["b"], ["c"]],
+                        names=["query", "document", "query"])
+  parquet.write_table(table, tmp_path / "a.parquet")
+  with pytest.raises(UserError, match="two columns are called 'query'"):
+    _read(tmp_path / "a.parquet")
 
 
 def test_all_bad_rows_are_counted_in_one_run(tmp_path, monkeypatch):

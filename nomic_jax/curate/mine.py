@@ -37,7 +37,7 @@ def mine_negatives(
     input: str | os.PathLike,
     output: str | os.PathLike,
     *,
-    negatives: int = 7,
+    negatives: int = 20,
     minimum: int | None = None,
     depth: int = 100,
     skip: int = 0,

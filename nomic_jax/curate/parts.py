@@ -7,7 +7,6 @@ Pieces and outputs carry these, so work is taken up again by the same command
 only, and never mixed with that of another model or flag.
 """
 
-import hashlib
 import json
 import os
 import pathlib
@@ -16,15 +15,14 @@ from typing import Any, Callable, Mapping
 
 import numpy as np
 
-from nomic_jax import buckets
 from nomic_jax import files
+from nomic_jax import fingerprints
 from nomic_jax import places
 from nomic_jax import processes
 from nomic_jax import restarts
 from nomic_jax.errors import UserError
 
-# Written anew by a training that has nothing left to do, or by its reports.
-_NOT_CONTENT = ("logs", "metrics.jsonl", "report.html", "restarts.json")
+identity = fingerprints.of_content
 
 
 class Parts:
@@ -160,51 +158,6 @@ def _made(output: pathlib.Path) -> dict:
   made = json.loads((output / "stats.json").read_text("utf-8"))
   found = made.get("arguments")
   return found if isinstance(found, dict) else {}
-
-
-def identity(thing: Any) -> str:
-  """Returns a short hash of what a directory, file or loaded model holds.
-
-  Of large files 16 places are read, and the size; times do not count, so that
-  a copy is the same thing.
-
-  Raises:
-    UserError: if `thing` is a path with nothing there.
-  """
-  digest = hashlib.sha256()
-  if isinstance(thing, (str, os.PathLike)):
-    folder = pathlib.Path(buckets.fetch(thing))
-    if folder.is_file():
-      _add_file(digest, folder)
-    elif not folder.is_dir():
-      raise UserError(
-          f"{folder}: no such directory; look at --model and --input"
-      )
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-      name = path.relative_to(folder)
-      if name.parts[0] not in _NOT_CONTENT:
-        digest.update(f"{name} {path.stat().st_size} ".encode(
-            "utf-8", "surrogateescape"))
-        _add_file(digest, path)
-  elif hasattr(thing, "params"):
-    import jax  # Only for a model that is here already.
-    for path, leaf in jax.tree_util.tree_leaves_with_path(thing.params):
-      digest.update(f"{path} {leaf.shape} {leaf.dtype} ".encode())
-      digest.update(np.ascontiguousarray(leaf).tobytes())
-  else:
-    digest.update(type(thing).__qualname__.encode())
-  return digest.hexdigest()[:16]
-
-
-def _add_file(digest, path: pathlib.Path, places=16, piece=1 << 20) -> None:
-  size = path.stat().st_size
-  with open(path, "rb") as f:
-    if size <= places * piece:
-      digest.update(f.read())
-      return
-    for i in range(places):
-      f.seek(i * (size - piece) // (places - 1))
-      digest.update(f.read(piece))
 
 
 def _read_arguments(path: pathlib.Path) -> dict:

@@ -21,6 +21,7 @@ from typing import Iterable, Iterator, Sequence
 import numpy as np
 import tokenizers
 
+from nomic_jax import fingerprints
 from nomic_jax import places
 from nomic_jax.data import beam
 from nomic_jax.data import dataset
@@ -59,6 +60,10 @@ def prepare(
     beam_options: str | None = None,
     whole_batches: int = 1,
     keep_copies: bool = False,
+    include: Sequence[str] = (),
+    label_column: str | None = None,
+    score_column: str | None = None,
+    negatives_scores_column: str | None = None,
 ) -> dict:
   """Makes the data directory `output` and returns what stats.json holds.
 
@@ -82,12 +87,20 @@ def prepare(
     whole_batches: rows of a batch; of each file the last ones are left out
       that do not fill one, as contrastors' data loader does of each shard.
     keep_copies: keep rows that are equal in all.
+    include: patterns of the names of a folder's files, such as "*.jsonl", that
+      are read; without any, all but those called test, dev or validation.
+    label_column: where rows have a label or a list of them; None: `labels` or
+      `label`, where these are numbers or `classes` are given; "" for none.
+    score_column: where they have a teacher's score of the document.
+    negatives_scores_column: where they have a list of those of the negatives.
 
   Raises:
     UserError: on a source, row or argument that cannot be used.
   """
   columns = readers.Columns(
-      query_column, document_column, negatives_column, classes=tuple(classes))
+      query_column, document_column, negatives_column, classes=tuple(classes),
+      label=label_column, score=score_column or "",
+      negatives_scores=negatives_scores_column or "")
   _check(vocab_size, limit, held_out)
   if whole_batches < 1 or whole_batches > 1 and _is_docstrings(source):
     raise UserError(
@@ -109,14 +122,34 @@ def prepare(
     arguments["whole_batches"] = whole_batches
   if keep_copies:
     arguments["keep_copies"] = True
-  done = _already(output, arguments, overwrite)
-  if done:
+  if include:
+    arguments["include"] = list(include)
+  arguments |= {
+      f"{name}_column": column for name, column in (
+          ("label", label_column), ("score", score_column),
+          ("negatives_scores", negatives_scores_column)) if column is not None}
+  made = _already(output, arguments, overwrite)
+  try:
+    parts = [] if _is_docstrings(source) else [
+        dataclasses.replace(part, whole_batches=whole_batches)
+        for part in readers.find(source, columns, include)]
+    reused = tokenizer_lib.load(tokenizer) if tokenizer else None
+  except UserError as e:
+    if made is None:
+      raise
+    print(f"{output}: already there, made with the same arguments; not "
+          f"compared with its source ({e})")
+    return made
+  inputs = {
+      "source": _fingerprint(source, parts),
+      "tokenizer": reused and fingerprints.of_text(reused.to_str())}
+  if made is not None:
+    _check_inputs(output, made.get("inputs", {}), inputs)
     print(f"{output}: already there, made with the same arguments")
-    return done
-  reused = tokenizer_lib.load(tokenizer) if tokenizer else None
+    return made
 
   clock = _Clock()
-  rows, counts = _open(source, columns, limit, skip_bad, whole_batches)
+  rows, counts = _open(source, parts, limit, skip_bad)
   with (
       contextlib.nullcontext() if beam_options is None
       else beam.workers(rows, beam_options, output)
@@ -153,6 +186,7 @@ def prepare(
       tokenizer_lib.save(words, folder / "tokenizer")
       stats = {
           "arguments": arguments,
+          "inputs": inputs,
           "counts": counts,
           "rows": {
               name: int(np.sum(fates == fate)) for name, fate in kept.items()},
@@ -181,14 +215,11 @@ def _look(
 
 
 def _open(
-    source: str, columns: readers.Columns, limit: int | None,
-    skip_bad: int | str, whole_batches: int,
+    source: str, parts: list[readers.Part], limit: int | None,
+    skip_bad: int | str,
 ) -> tuple[Iterable[Row], dict]:
   """Returns the rows, to be read more than once, and counts for the table."""
   if not _is_docstrings(source):
-    parts = [
-        dataclasses.replace(part, whole_batches=whole_batches)
-        for part in readers.find(source, columns)]
     rows = readers.Rows(parts, limit, skip_bad)
     return rows, {"files": {}, "dropped": {}}
   folder = source.partition(":")[2]
@@ -274,6 +305,33 @@ def _check_beam(source: str, limit: int | None) -> None:
 
 def _is_docstrings(source: str) -> bool:
   return source == "docstrings" or source.startswith("docstrings:")
+
+
+def _fingerprint(source: str, parts: list[readers.Part]) -> str | None:
+  """Names, sizes and times of the source's files, hashed.
+
+  None of what has no files: the hub's, and all Python on this machine.
+  """
+  if not _is_docstrings(source):
+    found = readers.stamps(parts)
+  elif ":" in source:
+    found = fingerprints.stamps(
+        pathlib.Path(source.partition(":")[2]), "*.py")
+  else:
+    found = None
+  return None if found is None else fingerprints.of_stamps(found)
+
+
+def _check_inputs(
+    output: pathlib.Path, made: dict, inputs: dict[str, str | None]
+) -> None:
+  """Raises UserError if an input has changed since `output` was made."""
+  for name, now in inputs.items():
+    before = made.get(name)
+    if before is not None and before != now:
+      raise UserError(
+          f"{output}: the {name} has changed since this was made from it; "
+          "--overwrite makes it anew, or choose another --output")
 
 
 def _absolute(source: str) -> str:

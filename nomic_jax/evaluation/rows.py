@@ -6,7 +6,7 @@ import csv
 import itertools
 import math
 import pathlib
-from typing import Any, Iterator, Mapping
+from typing import Any, Iterator, Mapping, Sequence
 
 from nomic_jax import decoding
 from nomic_jax.errors import nearest
@@ -53,19 +53,31 @@ def read(
     raise UserError(
         f"{folder}: no {split} file; expected {split} with one of "
         f"{', '.join(SUFFIXES)} and the columns {', '.join(kinds)}")
-  rows = []
+  rows, wrong = [], []
   for number, row in each(path):
-    for column in kinds:
-      if column not in row:
-        raise UserError(
-            f"{path}, row {number}: no column '{column}'; it has "
-            f"{', '.join(map(str, row))}.{nearest(column, map(str, row))}")
-    rows.append({
-        column: _checked(row[column], kind, f"{path}, row {number}", column)
-        for column, kind in kinds.items()})
+    try:
+      rows.append(_row(row, kinds, f"{path}, row {number}"))
+    except UserError as e:
+      wrong.append(e)
+  if wrong:
+    more = len(wrong) - 1
+    raise UserError(f"{wrong[0]}" + (
+        f"; {more:,} more rows cannot be used" if more else "")) from wrong[0]
   if not rows:
     raise UserError(f"{path}: no rows in it, nothing to score")
   return path, rows
+
+
+def _row(row: dict, kinds: Mapping[str, str], where: str) -> dict[str, Any]:
+  """The columns of `kinds`, checked."""
+  for column in kinds:
+    if column not in row:
+      raise UserError(
+          f"{where}: no column '{column}'; it has "
+          f"{', '.join(map(str, row))}.{nearest(column, map(str, row))}")
+  return {
+      column: _checked(row[column], kind, where, column)
+      for column, kind in kinds.items()}
 
 
 def _checked(value: Any, kind: str, where: str, column: str) -> Any:
@@ -89,6 +101,8 @@ def _checked(value: Any, kind: str, where: str, column: str) -> Any:
 
 
 def _is_label(value: Any) -> bool:
+  if isinstance(value, float):
+    return math.isfinite(value)
   return isinstance(value, (str, int)) and value != ""
 
 
@@ -121,9 +135,13 @@ def _separated(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
         comma = first.count(",") >= first.count(";")
         # A quote without its partner would take all that follows as one cell.
         options = {"delimiter": "," if comma else ";", "strict": True}
-      for number, row in enumerate(
-          csv.DictReader(itertools.chain([first], lines), **options), 1):
-        row.pop(None, None)
+      reader = csv.DictReader(itertools.chain([first], lines), **options)
+      check_columns(path, reader.fieldnames or ())
+      for number, row in enumerate(reader, 1):
+        if any(row.pop(None, ())) or None in row.values():
+          raise UserError(
+              f"{path}, row {number}: not as many cells as the first line has "
+              f"columns, {len(reader.fieldnames)}; correct or remove this row")
         yield number, row
   except csv.Error as e:
     raise UserError(
@@ -133,12 +151,22 @@ def _separated(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
     csv.field_size_limit(limit)
 
 
+def check_columns(path: str | pathlib.Path, names: Sequence[str]) -> None:
+  """Raises UserError if two columns of a table have the same name."""
+  twice = [n for i, n in enumerate(names) if n in names[:i]]
+  if twice:
+    raise UserError(
+        f"{path}: two columns are called '{twice[0]}'; rename or remove one")
+
+
 def _parquet(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
   import pyarrow
   from pyarrow import parquet
 
   try:
-    yield from enumerate(parquet.read_table(path).to_pylist(), 1)
+    table = parquet.read_table(path)
+    check_columns(path, table.column_names)
+    yield from enumerate(table.to_pylist(), 1)
   except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as e:
     reason = " ".join(str(e).split())
     raise UserError(

@@ -8,13 +8,15 @@ no more than a few rows in memory. A new format is a new module and a line in
 the table below.
 """
 
+from concurrent import futures
 import dataclasses
 import itertools
-from typing import Iterator
+from typing import Iterator, Sequence
 
 from nomic_jax.data import dataset
 from nomic_jax.data.dataset import Row
 from nomic_jax.data.readers import beir
+from nomic_jax.data.readers import folder
 from nomic_jax.data.readers import glue
 from nomic_jax.data.readers import hub
 from nomic_jax.data.readers import jsonl
@@ -65,12 +67,15 @@ class Part:
   whole_batches: int = 1
 
 
-def find(source: str, columns: Columns) -> list[Part]:
+def find(
+    source: str, columns: Columns, include: Sequence[str] = ()
+) -> list[Part]:
   """Returns what `source`, the flag, stands for.
 
   Args:
     source: a path, or KIND:PATH where the kind is not to be guessed.
     columns: of rows that do not say themselves which are theirs.
+    include: which files of a folder, see `folder.choose`.
 
   Raises:
     UserError: if nothing is there, or nothing that can be read.
@@ -89,13 +94,28 @@ def find(source: str, columns: Columns) -> list[Part]:
     name = storage.name(found.rsplit("/", 2)[0])
     return [Part("beir", (found,), name, Columns())]
   if kind == "shards" or not kind and shards.is_published(path):
-    files = _files(path, shards.SUFFIXES, source)
+    files = _files(path, "shards", source, include)
     found = shards.columns(files[0]) if columns == Columns() else None
     return [Part("shards", files, storage.name(path), found or columns)]
-  for each in (kind,) if kind else ("jsonl", "parquet", "text"):
-    files = _files(path, _READERS[each].SUFFIXES, source, must=bool(kind))
+  if kind:
+    return [Part(kind, _files(path, kind, source, include), "", columns)]
+  return _guessed(path, source, columns, include)
+
+
+def _guessed(
+    path: str, source: str, columns: Columns, include: Sequence[str]
+) -> list[Part]:
+  """The files of a folder, or the file, that hold rows; else those of text."""
+  choices = (("jsonl", "parquet"), ("text",))
+  for kinds in [sum(choices, ())] if include else choices:
+    suffixes = [s for kind in kinds for s in _READERS[kind].SUFFIXES]
+    files = _matching(path, suffixes, source, include)
+    found = [
+        Part(kind, tuple(
+            f for f in files if f.endswith(_READERS[kind].SUFFIXES)), "",
+             columns) for kind in kinds]
     if files:
-      return [Part(each, files, "", columns)]
+      return [part for part in found if part.paths]
   if storage.list_folder(path) is None:
     raise UserError(f"--source={source}: no such file or folder; {EXPECTED}")
   raise UserError(
@@ -106,30 +126,59 @@ def _listed(name: str, bucket: str, source: str) -> tuple[str, ...]:
   """Returns the files of one data set of a specification."""
   if not bucket.endswith("/") and "*" not in bucket:
     return tuple(specification.expand(bucket))
-  folder, _, pattern = bucket.rpartition("/")
+  folder_path, _, pattern = bucket.rpartition("/")
   if pattern not in ("", "*", "shard-*", "shard-*.jsonl.gz"):
     raise UserError(
         f"{source}, data set '{name}': bucket {bucket} is not understood; "
         "expected FOLDER/, FOLDER/shard-* or FOLDER/shard-{00000..00012}"
         ".jsonl.gz")
-  return _files(folder, shards.SUFFIXES, source)
+  return _files(folder_path, "shards", source)
 
 
 def _files(
-    path: str, suffixes: tuple[str, ...], source: str, must: bool = True
+    path: str, kind: str, source: str, include: Sequence[str] = ()
+) -> tuple[str, ...]:
+  """Returns `path`, or the files in it, that are of a kind."""
+  suffixes = _READERS[kind].SUFFIXES
+  if storage.is_file(path := storage.absolute(path)):
+    return (path,)  # of any name, where its kind is said
+  found = _matching(path, suffixes, source, include)
+  if not found:
+    raise UserError(f"{path}: holds no {' or '.join(suffixes)} files")
+  return found
+
+
+def _matching(
+    path: str, suffixes: Sequence[str], source: str, include: Sequence[str]
 ) -> tuple[str, ...]:
   """Returns `path`, or the files in it, that end in one of `suffixes`."""
   path = storage.absolute(path)
   inside = storage.list_folder(path)
-  if inside is None and not storage.is_file(path):
-    raise UserError(f"--source={source}: no such file or folder; {EXPECTED}")
   if inside is None:
-    # A single file may have any name where its kind is said.
-    return (path,) if must or path.endswith(suffixes) else ()
-  found = tuple(p for p in inside if p.endswith(suffixes))
-  if must and not found:
-    raise UserError(f"{path}: holds no {' or '.join(suffixes)} files")
-  return found
+    if not storage.is_file(path):
+      raise UserError(
+          f"--source={source}: no such file or folder; {EXPECTED}")
+    if include:
+      raise UserError(f"--include: {path} is a file; give a folder")
+    return (path,) if path.endswith(tuple(suffixes)) else ()
+  if not any(p.endswith(tuple(suffixes)) for p in inside):
+    return ()
+  readable = [
+      s for kind in ("jsonl", "parquet", "text")
+      for s in _READERS[kind].SUFFIXES]
+  return tuple(folder.choose(path, inside, suffixes, readable, include))
+
+
+def stamps(parts: Sequence[Part]) -> list[list] | None:
+  """Returns `storage.stamp` of all files read; None where that is not known."""
+  if any(part.kind == "hf" for part in parts):
+    return None
+  paths = [path for part in parts for path in part.paths]
+  for part in parts:
+    if part.kind == "beir":
+      paths += beir.files(part.paths[0])
+  with futures.ThreadPoolExecutor(16) as pool:
+    return list(pool.map(storage.stamp, paths))
 
 
 class Rows:
@@ -199,6 +248,7 @@ def _usable(part: Part, path: str, bad: BadRows) -> Iterator[Row]:
         yield dataset.row(
             "", value["document"], source=source, location=f"{path}:{number}")
       else:
-        yield to_row(path, number, value, part.columns, source)
+        yield to_row(
+            path, number, value, part.columns, source, bad.left)
     except BadRow as e:
       bad.add(e)

@@ -126,6 +126,14 @@ def _pairs(path: str, bad: BadRows) -> Iterator[tuple[int, str, str]]:
       yield number, query, document
 
 
+def files(path: str) -> list[str]:
+  """Returns the files that hold the texts of a file of judgements."""
+  folder = path.rsplit("/", 2)[0]
+  there = {storage.name(p) for p in storage.list_folder(folder) or ()}
+  found = (_texts_file(folder, kind, there) for kind in ("corpus", "queries"))
+  return [file for file in found if file]
+
+
 def _texts_file(folder: str, kind: str, there: set[str]) -> str:
   for suffix in jsonl.SUFFIXES:
     if kind + suffix in there:

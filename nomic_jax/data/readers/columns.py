@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From an object with columns of any name to a row of a data directory."""
 
+import collections
 import json
 from typing import Any, NamedTuple
 
@@ -24,10 +25,14 @@ class Columns(NamedTuple):
   negatives: str = "negatives"
   objective: str = ""  # "self", "paired" or "triplet" in the published format
   classes: tuple[str, ...] = ()
+  label: str | None = None  # None: `labels` or `label`, if they are numbers
+  score: str = ""  # of a teacher, of the document
+  negatives_scores: str = ""  # likewise, a list
 
 
 def to_row(
-    file: str, number: int, value: dict, columns: Columns, source: str
+    file: str, number: int, value: dict, columns: Columns, source: str,
+    left: collections.Counter[str] | None = None,
 ) -> Row:
   """Returns the row in one object, or says what is wrong with it.
 
@@ -40,12 +45,13 @@ def to_row(
     value: the object.
     columns: where it has what; negatives may be absent but for a triplet.
     source: the name of the data set it is from.
+    left: counts what is left out of a row that is kept, by reason.
 
   Raises:
     BadRow: naming file, row and column.
   """
   _check_objective(file, number, value, columns)
-  labels = _labels(file, number, value, columns.classes)
+  labels = _labels(file, number, value, columns, left)
   if columns.query not in value and columns.document not in value:
     if "input_ids" in value:
       return dataset.row(
@@ -79,7 +85,7 @@ def to_row(
   return dataset.row(
       value.get(columns.query, ""), value[columns.document],
       negatives=negatives, source=source, location=f"{file}:{number}",
-      **_scores(value, len(negatives)), **labels)
+      **_scores(file, number, value, columns, len(negatives)), **labels)
 
 
 def _ids(file: str, number: int, value: dict) -> list[int]:
@@ -100,11 +106,25 @@ def _ids(file: str, number: int, value: dict) -> list[int]:
 
 
 def _labels(
-    file: str, number: int, value: dict, classes: tuple[str, ...]
+    file: str, number: int, value: dict, columns: Columns,
+    left: collections.Counter[str] | None,
 ) -> dict:
-  """`label` or `labels`, a list, where there are any: numbers, or classes."""
-  found = value.get("labels", value.get("label"))
+  """`labels`, a list of numbers, where there are any.
+
+  A pair needs none: a column that is called label and holds no number is
+  another thing, unless the user names it or its classes.
+  """
+  column, classes = columns.label, columns.classes
+  if column is None:
+    column = "label" if value.get("labels") is None else "labels"
+  found = value.get(column)
   if found is None:
+    if columns.label:
+      raise BadRow(
+          "label missing",
+          f"{file}, row {number}: no label in '{column}'; the row has "
+          f"{', '.join(map(repr, value)) or 'no columns'}; correct it, or "
+          "choose another column with --label_column")
     return {}
   found = found if isinstance(found, list) else [found]
   found = [
@@ -113,13 +133,17 @@ def _labels(
   wrong = [
       x for x in found if not (isinstance(x, int | float) and abs(x) < 1e30)]
   if wrong:
+    if columns.label is None and not classes and columns.query in value:
+      if left is not None:
+        left[f"column '{column}' without a number (row kept)"] += 1
+      return {}
     of = f"none of --classes={','.join(classes)}" if classes else (
         "not a number")
     raise BadRow(
         "label not a number",
         f"{file}, row {number}: the label {_shown(wrong[0])} is {of}; "
-        "expected 'label', a number, or 'labels', a list of them; number "
-        "classes from 0, or name them all, as in --classes=no,yes")
+        f"expected numbers in '{column}', or a list of them; number classes "
+        "from 0, or name them all, as in --classes=no,yes")
   return {"labels": [float(x) for x in found]}
 
 
@@ -172,13 +196,43 @@ def objectives(value: dict) -> dict:
   return found if isinstance(found, dict) else {}
 
 
-def _scores(value: dict, count: int) -> dict:
-  """The published format's scores of a teacher, where they are numbers."""
+def _scores(
+    file: str, number: int, value: dict, columns: Columns, count: int
+) -> dict:
+  """Scores of a teacher: of columns that are named, or the published format's.
+
+  The latter are read where they are numbers.
+  """
+  if columns.objective:
+    one, many = value.get("document_score"), value.get("negatives_scores")
+    found = {"score": float(one)} if _is_number(one) else {}
+    if _are_numbers(many, count):
+      found["negative_scores"] = [float(n) for n in many]
+    return found
   found = {}
-  one, many = value.get("document_score"), value.get("negatives_scores")
-  if isinstance(one, float | int):
+  if columns.score:
+    if not _is_number(one := value.get(columns.score)):
+      raise BadRow(
+          "score not a number",
+          f"{file}, row {number}: '{columns.score}' is {_shown(one)}; expected "
+          "the document's score, a number; correct it, or choose another "
+          "column with --score_column")
     found["score"] = float(one)
-  if isinstance(many, list) and len(many) == count and all(
-      isinstance(n, float | int) for n in many):
+  if columns.negatives_scores:
+    if not _are_numbers(many := value.get(columns.negatives_scores), count):
+      raise BadRow(
+          "scores not numbers",
+          f"{file}, row {number}: '{columns.negatives_scores}' is "
+          f"{_shown(many)}; expected {count} numbers, one for each negative; "
+          "correct it, or choose another column with --negatives_scores_column")
     found["negative_scores"] = [float(n) for n in many]
   return found
+
+
+def _is_number(value: Any) -> bool:
+  return isinstance(value, float | int) and not isinstance(value, bool)
+
+
+def _are_numbers(values: Any, count: int) -> bool:
+  return isinstance(values, list) and len(values) == count and all(
+      map(_is_number, values))

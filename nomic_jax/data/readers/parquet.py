@@ -7,6 +7,7 @@ from typing import Iterator
 from nomic_jax.data.readers import storage
 from nomic_jax.data.readers.bad import BadRow
 from nomic_jax.data.readers.bad import BadRows
+from nomic_jax.evaluation.rows import check_columns
 
 SUFFIXES = (".parquet",)
 
@@ -21,7 +22,9 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
   number = 0
   try:
     with storage.open_seekable(path) as stream:
-      for batch in parquet.ParquetFile(stream).iter_batches(_ROWS):
+      file = parquet.ParquetFile(stream)
+      check_columns(path, file.schema_arrow.names)
+      for batch in file.iter_batches(_ROWS):
         for value in batch.to_pylist():
           number += 1
           yield number, value

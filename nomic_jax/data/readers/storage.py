@@ -61,6 +61,25 @@ def list_folder(path: str) -> list[str] | None:
   return [join(path, each) for each in sorted(map(name, found))]
 
 
+def stamp(path: str) -> list:
+  """Returns [name, size, time or version] of a file, [name] if none is there.
+
+  They change when the file does, and are known without reading it.
+  """
+  try:
+    if not is_remote(path):
+      found = os.stat(path)
+      return [name(path), found.st_size, found.st_mtime_ns]
+    files, inside = _file_system(path)
+    found = _retried(lambda: files.info(inside), path)
+  except FileNotFoundError:
+    return [name(path)]
+  version = next((found[key] for key in (
+      "ETag", "etag", "generation", "mtime", "LastModified", "updated",
+      "created") if found.get(key)), "")
+  return [name(path), found.get("size"), str(version)]
+
+
 def open_binary(path: str) -> BinaryIO:
   """Opens a file, decompressed if its name ends in .gz or .zst.
 
