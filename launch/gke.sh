@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
-# A training on TPUs of a Google Kubernetes cluster, by xpk (pip install xpk):
+# A job on TPUs of a Google Kubernetes cluster that xpk has made (pip install
+# xpk); launch/jobset.sh does without xpk and its cluster:
 #
-#   bash launch/gke.sh train --config=... --workdir=gs://BUCKET/runs/mlm
+#   IMAGE=... bash launch/image.sh      # once for each state of the code
+#   bash launch/gke.sh train --config=... --workdir=gs://BUCKET/RUN
 #   bash launch/gke.sh list
-#   bash launch/gke.sh delete
+#   NAME=... bash launch/gke.sh wait    # until it ends; 0 if it has finished
+#   NAME=... bash launch/gke.sh logs    # of worker 0, as it grows
+#   NAME=... bash launch/gke.sh delete
 #
-# This folder is copied into an image made from IMAGE. Kubernetes starts the
-# job again when it ends before its time, up to RESTARTS times, and the job
-# goes on from its last checkpoint; --workdir must be a bucket, or on a volume
-# that all hosts mount. --dry_run, as the first argument, only prints the
-# command.
-#   CLUSTER (required)  NAME (nomic-jax)  TYPE (v5litepod-256)  SLICES (1)
-#   IMAGE (python:3.11)  RESTARTS (100)  ZONE, PROJECT (those of gcloud)
+# --workdir and --config.data.path must be seen by all hosts: gs://BUCKET/...
+# Kubernetes starts the job again unless it ends with a mistake (status 2).
+# --dry_run, as the first argument, only prints the command.
+#   CLUSTER, IMAGE (required)  NAME (a new one)  TYPE (v5litepod-256)
+#   SLICES (1)  RESTARTS (100)  ZONE, PROJECT (those of gcloud)
+#   FLAGS   more of `xpk workload create`, such as "--storage=S --priority=high"
 set -eu
 cd "$(dirname "$0")/.."
 dry_run=false
@@ -20,22 +23,38 @@ if [ $# -eq 0 ]; then
   sed -n '2,/^set -eu/{/^#/s/^# \{0,1\}//p}' "$0" >&2
   exit 2
 fi
-try() { if $dry_run; then printf '%q ' "$@"; echo; else "$@"; fi; }
+# xpk asks questions; an end of file where a person should answer is an error.
+try() {
+  if $dry_run; then printf '%q ' "$@"; echo; else "$@" < /dev/null; fi
+}
 
 where=(--cluster="${CLUSTER:?set CLUSTER to the name of a cluster}")
 [ -z "${ZONE:-}" ] || where+=(--zone="$ZONE")
 [ -z "${PROJECT:-}" ] || where+=(--project="$PROJECT")
-name=--workload="${NAME:-nomic-jax}"
 
 case $1 in
   list) try xpk workload list "${where[@]}" ;;
-  delete) try xpk workload delete "$name" "${where[@]}" ;;
+  wait) try xpk workload list "${where[@]}" \
+    --wait-for-job-completion="${NAME:?}" ;;
+  logs) try kubectl logs --follow --max-log-requests=64 --selector \
+    "jobset.sigs.k8s.io/jobset-name=${NAME:?},$(
+      )batch.kubernetes.io/job-completion-index=0" ;;
+  delete) try xpk workload delete --workload="${NAME:?}" --force \
+    "${where[@]}" ;;
   *)
-    command="pip install --quiet -e .[tpu] && . launch/tpu_flags.sh &&"
-    command+=" nomic-jax $(printf '%q ' "$@")--distributed"
-    try xpk workload create "$name" "${where[@]}" \
-      --tpu-type="${TYPE:-v5litepod-256}" --num-slices="${SLICES:-1}" \
-      --base-docker-image="${IMAGE:-python:3.11}" --script-dir=. \
-      --max-restarts="${RESTARTS:-100}" --command="bash -c $(printf %q \
-        "$command")" ;;
+    type=${TYPE:-v5litepod-256}
+    # A finished workload keeps its name for 12 hours.
+    name=${NAME:-nomic-jax-$(date +%m%d-%H%M%S)-$((RANDOM % 1000))}
+    read -ra flags <<< "${FLAGS:-}"
+    # xpk restarts on 42 and 127 to 255 by itself. 120 seconds are what the
+    # job gets between SIGTERM and SIGKILL; Spot has its own limits.
+    try xpk workload create --workload="$name" "${where[@]}" \
+      --tpu-type="$type" --num-slices="${SLICES:-1}" \
+      --docker-image="${IMAGE:?set IMAGE to what launch/image.sh has pushed}" \
+      --max-restarts="${RESTARTS:-100}" --restart-on-exit-codes=1,75 \
+      --termination-grace-period-seconds=120 \
+      --env=TYPE="$type" --env=NOMIC_JAX_LAUNCH="$name" \
+      ${flags[@]+"${flags[@]}"} \
+      --command="exec bash /nomic_jax/launch/job.sh $(printf '%q ' "$@")"
+    echo "NAME=$name" >&2 ;;
 esac

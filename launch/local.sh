@@ -6,18 +6,23 @@
 #
 # Their output comes with the number of the process in front. SIGTERM reaches
 # all of them. If one ends too early the others have GRACE seconds (default 45)
-# to say so themselves. The exit status is that of the first to fail; 75 means
-# that the same command goes on where this one stopped.
+# to say so themselves. The exit status is that of the first to fail.
 #   --dry_run    only print the commands
+#   --restart    start the job again when it was stopped or has crashed, as
+#                the other launch scripts do, as long as it gets further
 #   NOMIC_JAX    the command (default nomic-jax)
 set -eu
-processes=2 dry_run=false
+# shellcheck source=launch/restart.sh
+. "$(dirname "$0")/restart.sh"
+processes=2 dry_run=false restart=false
 while [ $# -gt 0 ]; do
   case $1 in
     --processes=*) processes=${1#*=} ;;
     --dry_run) dry_run=true ;;
+    --restart) restart=true ;;
     --) shift; break ;;
-    *) echo "local.sh: $1: expected [--processes=N] [--dry_run] -- JOB ..." >&2
+    *) echo "local.sh: $1: expected [--processes=N] [--dry_run] [--restart]" \
+         "-- JOB ..." >&2
        exit 2 ;;
   esac
   shift
@@ -25,6 +30,23 @@ done
 if [ $# -eq 0 ] || ! [ "$processes" -ge 1 ] 2> /dev/null; then
   echo "local.sh: expected --processes=N -- train --config=..." >&2
   exit 2
+fi
+
+if $restart; then
+  NOMIC_JAX_LAUNCH=local-$(date +%s)-$$
+  export NOMIC_JAX_LAUNCH
+  stopped=false
+  trap 'stopped=true; kill -TERM "$pid" 2> /dev/null || true' TERM
+  while :; do
+    bash "$0" --processes="$processes" -- "$@" &
+    pid=$! status=0
+    wait "$pid" || status=$?
+    if $stopped; then wait "$pid" && status=0 || status=$?; break; fi
+    [ "$(verdict "$status")" = again ] || break
+    echo "local.sh: status $status: starts again" >&2
+    sleep "${POLL:-5}"
+  done
+  exit "$status"
 fi
 read -ra command <<< "${NOMIC_JAX:-nomic-jax}"
 port=${PORT:-$((20000 + RANDOM % 12000))}
@@ -56,10 +78,10 @@ while [ ${#alive[@]} -gt 0 ]; do
     status=$code
     case $code in
       75) ;;  # stopped, and saved
-      2) echo "local.sh: process $number wants another command, see above; the" \
+      2) echo "local.sh: process $number ended with a mistake, see above; the" \
         "others stop" >&2 ;;
       *) echo "local.sh: process $number ended with status $code; the others" \
-        "stop. The same command goes on from the last checkpoint" >&2 ;;
+        "stop. The same command resumes from the last checkpoint" >&2 ;;
     esac
     # A process that waits for a dead one may wait for long.
     [ ${#alive[@]} -eq 0 ] || {

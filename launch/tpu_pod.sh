@@ -1,142 +1,168 @@
 #!/usr/bin/env bash
-# A slice of TPUs from Google Cloud: asked for, used, given back.
+# A slice of TPUs by Google's Cloud TPU API (v2 to v6e; TPU7x and whatever is
+# newer: launch/jobset.sh): requested, used, given back.
 #
-#   bash launch/tpu_pod.sh create       asks for it, and waits until it is there
-#   bash launch/tpu_pod.sh setup        copies this folder to every worker
+#   bash launch/tpu_pod.sh babysit train --config=... --workdir=gs://BUCKET/RUN
+#       all of the following until the job is done, again whenever the slice is
+#       taken away or the job can be restarted; then deletes the slice
+#   bash launch/tpu_pod.sh create       requests it and waits until it is there
+#   bash launch/tpu_pod.sh setup        copies this folder, installs it
 #   bash launch/tpu_pod.sh run train --config=... --workdir=...
-#                                       on all workers; returns how it ended
-#   bash launch/tpu_pod.sh logs         follows what `run` started, from anywhere
-#   bash launch/tpu_pod.sh stop         SIGTERM: saves, ends with status 75
-#   bash launch/tpu_pod.sh babysit train --config=... --workdir=...
-#                                       all of the above, and again whenever
-#                                       the slice is taken away, until done
+#       on all workers, or attaches to what runs there; returns its status
+#   bash launch/tpu_pod.sh logs         attaches to what runs there, as `run`
+#   bash launch/tpu_pod.sh logs all     the last lines of every worker
+#   bash launch/tpu_pod.sh wait         as `logs`, without the log
+#   bash launch/tpu_pod.sh status       of the slice and of every worker
+#   bash launch/tpu_pod.sh stop         SIGTERM; waits until the job has saved;
+#                                       babysit ends, too, and keeps the slice
 #   bash launch/tpu_pod.sh delete       gives it back; until then it costs
 #
-# --dry_run, as the first argument, only prints the commands. Settings, from
-# the environment:
+# First arguments: --dry_run only prints the commands, --keep has babysit keep
+# the slice. Settings, from the environment:
 #   NAME (nomic-jax)  ZONE (us-west4-a)  TYPE (v5litepod-256)  SLICES (1)
-#   VERSION (v2-alpha-tpuv5-lite)  SPOT (false)  POLL (30, seconds)
-#   BUCKET  is mounted as ~/bucket on all workers, to read data from
-# --workdir must be seen by all workers: --workdir=gs://BUCKET/runs/mlm
+#   VERSION (by TYPE)  SPOT (false)  KEEP (false)  POLL (30, seconds)
+#   EXTRA (tpu)        extras of setup.cfg to install: tpu,wandb
+#   CREATE_FLAGS       of `gcloud compute tpus queued-resources create`, such as
+#                      "--reserved --network=N --service-account=A"
+#   TRACK              alpha, for flags that only `gcloud alpha` has, such as
+#                      --autocheckpoint-enabled, --provisioning-model=flex-start
+#   SSH_FLAGS          of `gcloud compute tpus tpu-vm ssh` and scp
 set -eu
 cd "$(dirname "$0")/.."
+. launch/restart.sh
+. launch/tpu_slice.sh
 NAME=${NAME:-nomic-jax} ZONE=${ZONE:-us-west4-a} TYPE=${TYPE:-v5litepod-256}
-SLICES=${SLICES:-1} VERSION=${VERSION:-v2-alpha-tpuv5-lite} SPOT=${SPOT:-false}
-POLL=${POLL:-30} BUCKET=${BUCKET:-}
-dry_run=false
-if [ "${1:-}" = --dry_run ]; then dry_run=true; shift; fi
-
-# Runs a command, or prints it.
-try() { if $dry_run; then printf '%q ' "$@"; echo; else "$@"; fi; }
-
-queue() { try gcloud compute tpus queued-resources "$1" "$NAME" \
-  --zone="$ZONE" "${@:2}"; }
-state() { queue describe --format='value(state.state)' 2> /dev/null || true; }
-
-# The slices' names: with one it is NAME itself.
-nodes() {
-  if [ "$SLICES" -eq 1 ]; then echo "$NAME"; return; fi
-  for ((i = 0; i < SLICES; i++)); do echo "$NAME-$i"; done
-}
-
-# on WORKERS COMMAND: a shell command on workers of every slice, side by side.
-on() {
-  local node pids=() failed=0
-  for node in $(nodes); do
-    try gcloud compute tpus tpu-vm ssh "$node" --zone="$ZONE" --worker="$1" \
-      --command="$2" &
-    pids+=($!)
-  done
-  for pid in "${pids[@]}"; do wait "$pid" || failed=$?; done
-  return "$failed"
-}
-
-create() {
-  local shape=(--node-id="$NAME") more=()
-  [ "$SLICES" -eq 1 ] || shape=(--node-prefix="$NAME" --node-count="$SLICES")
-  ! $SPOT || more=(--spot)
-  local now=""
-  $dry_run || now=$(state)
-  case $now in
-    FAILED | SUSPENDED | SUSPENDING) delete; now="" ;;
+SLICES=${SLICES:-1} SPOT=${SPOT:-false} KEEP=${KEEP:-false} POLL=${POLL:-30}
+FAILURES=5 SHORT=1800  # runs in a row, shorter than these seconds, that are enough
+read -ra create_flags <<< "${CREATE_FLAGS:-}"
+read -ra ssh_flags <<< "${SSH_FLAGS:-}"
+ssh_flags+=(--zone="$ZONE" --quiet)
+dry_run=false scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+while :; do
+  case ${1:-} in
+    --dry_run) dry_run=true ;;
+    --keep) KEEP=true ;;
+    *) break ;;
   esac
-  [ -n "$now" ] || queue create --accelerator-type="$TYPE" \
-    --runtime-version="$VERSION" "${shape[@]}" ${more[@]+"${more[@]}"}
-  $dry_run && return
-  until now=$(state); [ "$now" = ACTIVE ]; do
-    case $now in
-      FAILED | SUSPENDED | "")
-        echo "tpu_pod.sh: no $TYPE in $ZONE (${now:-it is gone}); see the" \
-          "quota, or try another ZONE or SPOT=true" >&2
-        return 1 ;;
-    esac
-    echo "$NAME: $now"
-    sleep "$POLL"
-  done
-  echo "$NAME: ACTIVE"
-}
-
-setup() {
-  local archive node
-  archive=$(mktemp -d)/nomic_jax.tgz
-  git ls-files | tar czf "$archive" -T -
-  for node in $(nodes); do
-    try gcloud compute tpus tpu-vm scp "$archive" "$node:" --zone="$ZONE" \
-      --worker=all
-  done
-  rm -r "$(dirname "$archive")"
-  on all "mkdir -p nomic_jax bucket && tar xzf nomic_jax.tgz -C nomic_jax &&
-    cd nomic_jax && . launch/venv.sh && make_venv .venv tpu &&
-    { [ -z '$BUCKET' ] || mountpoint -q ~/bucket ||
-      gcsfuse --implicit-dirs '$BUCKET' ~/bucket; }"
-}
+  shift
+done
 
 run() {
-  local job
-  job="nomic-jax $(printf '%q ' "$@")--distributed"
-  # Detached, so that it outlives this connection; the status is kept.
-  on all "cd nomic_jax && . .venv/bin/activate && . launch/tpu_flags.sh &&
-    rm -f ~/job.status && { setsid bash -c $(printf %q \
-      "$job; echo \$? > ~/job.status") > ~/job.log 2>&1 < /dev/null &
-    echo \$! > ~/job.pid; }"
+  local now
+  now=$(workers) || return
+  case $now in
+    *running*) say "a job runs on $NAME already: attached to it" ;;
+    *)
+      for ((n = 1; ; n++)); do  # where it runs already it is not doubled
+        on_all "bash nomic_jax/launch/worker.sh start $TYPE '${launch:-}' \
+          $(printf '%q ' "$@")" && break
+        [ "$n" -lt 3 ] || return 69
+        sleep "$(backoff "$n")"
+      done ;;
+  esac
   logs
 }
 
-# Returns the status of the job; 75 if it was stopped and can go on.
+# logs [all]: follows worker 0 until no worker runs; returns the job's status.
 logs() {
-  # shellcheck disable=SC2016  # for the worker's shell
-  on 0 'tail -n +1 -F --pid=$(cat ~/job.pid) ~/job.log' || true
-  $dry_run && return
-  local status
-  status=$(on 0 'cat ~/job.status' 2> /dev/null | sort -n | tail -n 1)
-  return "${status:-75}"
+  [ -z "${1:-}" ] || { on_all "bash nomic_jax/launch/worker.sh tail"; return; }
+  local log=$scratch/log now
+  : > "$log"
+  while :; do
+    ${quiet:-false} || on "$(nodes | head -n 1)" 0 "bash \
+      nomic_jax/launch/worker.sh follow $(($(wc -c < "$log") + 1))" |
+      tee -a "$log" || true
+    now=$(workers) || return
+    $dry_run && return
+    case $now in *running*) sleep "$POLL" ;; *) break ;; esac
+  done
+  mv "$scratch/workers" "$scratch/ended"
+  outcome
 }
 
-# shellcheck disable=SC2016
-stop() { on all 'kill -TERM -- -$(cat ~/job.pid)'; }
+# outcome: the status of the job whose workers have `ended`, and of what else
+# than being stopped or losing another, the last lines.
+outcome() {
+  local statuses status
+  grep -q ' ended ' "$scratch/ended" || { say "no job on $NAME"; return 1; }
+  read -ra statuses <<< "$(awk '{print $2 == "ended" ? $3 : 137}' \
+    "$scratch/ended" | xargs)"
+  status=$(culprit "${statuses[@]}")
+  case $status in
+    0 | 75 | 134) ;;
+    *) on_all "bash nomic_jax/launch/worker.sh tail $status" | head -n 60 ;;
+  esac >&2
+  return "$status"
+}
 
-delete() { queue delete --force --quiet; }
+status() {
+  local now
+  now=$(state) || return
+  echo "$NAME: $now"
+  [ "$now" != ACTIVE ] || workers
+}
 
 babysit() {
-  local status failures=0
+  local failures=0 status began ran launch
+  launch=$NAME-$(date +%s)-$$
   while :; do
-    create && setup && run "$@" && status=0 || status=$?
+    ran=false status=0
+    rm -f "$scratch/ended"
+    attempt "$@" || status=$?
     $dry_run && return
-    [ "$status" -ne 0 ] || { echo "$NAME: done"; return 0; }
-    if [ "$(state)" = ACTIVE ] && [ "$status" -ne 75 ]; then
-      failures=$((failures + 1))
-      # 2: a mistake in the command, which no repetition mends.
-      if [ "$status" -eq 2 ] || [ "$failures" -ge 3 ]; then
-        echo "$NAME: gives up after status $status; see above" >&2
-        return "$status"
-      fi
+    if grep -q stopped "$scratch/ended" 2> /dev/null; then
+      say "stopped with status $status; $NAME is kept and costs money until" \
+        "\`delete\`"
+      return "$status"
     fi
-    echo "$NAME: ended with status $status; trying again in $POLL seconds" >&2
-    sleep "$POLL"
+    # The workers or gcloud do not answer: nothing is known to be over.
+    [ "$status" -ne 69 ] || return 69
+    case $(verdict "$status") in
+      done) echo "$NAME: done"; give_back; return ;;
+      again)
+        # Taken away is no failure, nor is having run for long.
+        if $ran && { [ $((SECONDS - began)) -ge "$SHORT" ] ||
+            [ "$(state)" != ACTIVE ]; }; then
+          failures=0
+        else
+          failures=$((failures + 1))
+        fi ;;
+      never) failures=$FAILURES ;;
+    esac
+    if [ "$failures" -ge "$FAILURES" ]; then
+      say "gives up after status $status; see above"
+      give_back
+      return "$status"
+    fi
+    say "ended with status $status; trying again"
+    sleep "$(backoff $((failures + 1)))"
   done
 }
 
+# attempt JOB: from whatever is there already.
+attempt() {
+  local now
+  create || return
+  now=$(workers) || return
+  case $now in *running*) ;; *) setup || return ;; esac
+  began=$SECONDS ran=true
+  run "$@"
+}
+
+# give_back: unless it is to be kept.
+give_back() {
+  if $KEEP; then say "$NAME is kept and costs money"; return; fi
+  for ((n = 1; n <= TRIES; n++)); do
+    if [ "$(state)" = GONE ] || delete; then return; fi
+    sleep "$(backoff "$n")"
+  done
+  say "$NAME could not be deleted and costs money"
+}
+
 case ${1:-} in
-  create | setup | run | logs | stop | delete | babysit) "$@" ;;
+  create | setup | run | logs | status | delete | babysit) "$@" ;;
+  wait) quiet=true logs ;;
+  stop) on_all "bash nomic_jax/launch/worker.sh stop" ;;
   *) sed -n '2,/^set -eu/{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
 esac

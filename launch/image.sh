@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Builds launch/Dockerfile and pushes it, for the other launch scripts:
+#
+#   IMAGE=us-docker.pkg.dev/PROJECT/REPOSITORY/nomic-jax:1 bash launch/image.sh
+#
+#   EXTRA (tpu)  tpu or cuda: the versions of launch/requirements-EXTRA.txt
+# A tag that is pushed again is another program to hosts that pull it later:
+# give each build its own.
+set -eu
+cd "$(dirname "$0")/.."
+: "${IMAGE:?set IMAGE to REGISTRY/NAME:TAG}"
+# The hosts of a pod are x86-64, whatever this machine is.
+docker build --platform=linux/amd64 --build-arg=EXTRA="${EXTRA:-tpu}" \
+  --file=launch/Dockerfile --tag="$IMAGE" .
+docker push "$IMAGE"

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# One process of a job, as every launch script starts it on a host:
+#
+#   bash launch/job.sh train --config=... --workdir=...
+#
+# It sets the flags for the accelerator, passes SIGTERM on, waits until the
+# process has saved, and returns its status. Settings, from the environment:
+#   TYPE             accelerator, such as v5litepod-256, tpu7x or gpu
+#   STATUS           a file for the exit status
+#   NOMIC_JAX        the command (default nomic-jax)
+#   NOMIC_JAX_LAUNCH names the launch; bounds restarts without progress
+set -eu
+here=$(dirname "$0")
+# shellcheck source=launch/gpu_flags.sh source=launch/tpu_flags.sh
+case ${TYPE:-} in
+  gpu*) . "$here/gpu_flags.sh" ;;
+  ?*) . "$here/tpu_flags.sh" ;;
+esac
+read -ra command <<< "${NOMIC_JAX:-nomic-jax}"
+
+# In the background, since bash runs a trap only when it waits by `wait`.
+"${command[@]}" "$@" --distributed &
+pid=$! signalled=false status=0
+trap 'signalled=true; kill -TERM "$pid" 2> /dev/null || true' TERM
+while :; do
+  wait "$pid" && status=0 || status=$?
+  $signalled || break
+  signalled=false
+done
+[ -z "${STATUS:-}" ] || echo "$status" > "$STATUS"
+exit "$status"

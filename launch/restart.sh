@@ -1,0 +1,43 @@
+# shellcheck shell=bash
+# Sourced by the launch scripts: what the exit statuses of a job ask for.
+# nomic_jax/processes.py says where each comes from, launch/README.md what each
+# script makes of it. How often a job is started without getting further is
+# bounded in nomic_jax/restarts.py, for all of them.
+
+# A mistake; not found or not executable; interrupted by a person; nobody reads.
+# shellcheck disable=SC2034  # for who sources this
+NEVER="2 126 127 130 141"
+
+# verdict STATUS...: "done", "again" or "never", of all processes of a job.
+verdict() {
+  local status answer="done"
+  for status in "$@"; do
+    case " $NEVER " in *" $status "*) echo never; return ;; esac
+    [ "$status" -eq 0 ] || answer=again
+  done
+  echo "$answer"
+}
+
+# culprit STATUS...: the one that says why a job ended. A process that was
+# preempted (75) or lost another (134) has only followed.
+culprit() {
+  local status rank best=0 found=0
+  for status in "$@"; do
+    case $status in
+      0) rank=0 ;;
+      75) rank=1 ;;
+      134) rank=2 ;;
+      *) rank=3 ;;
+    esac
+    case " $NEVER " in *" $status "*) rank=4 ;; esac
+    if [ "$rank" -gt "$best" ]; then best=$rank found=$status; fi
+  done
+  echo "$found"
+}
+
+# backoff N: seconds to wait before the N-th repetition, ten minutes at most.
+backoff() {
+  local n=$(($1 < 10 ? $1 - 1 : 9))
+  local seconds=$((${POLL:-30} * (1 << n)))
+  echo $((seconds < 600 ? seconds : 600))
+}

@@ -1,0 +1,162 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A folder that stands for Google's cloud, for tests of the launch scripts.
+
+`gcloud` is a stub there; its `ssh` runs commands on this machine, with a home
+of its own for each of the two workers of a slice. So what a script starts on
+a worker are real processes. `gcloud` fails as the real one does, if asked to
+by files in the folder:
+
+  state            what `describe` says, a line each time; the last is kept
+  describe-errors  what it says instead, a line each time
+  ssh-errors       a line for each connection that fails
+  cut              a line for each connection that is cut while it follows a log
+  quota            nothing is created
+"""
+
+import os
+import pathlib
+import subprocess
+
+LAUNCH = pathlib.Path(__file__).parents[1] / "launch"
+
+_GCLOUD = r"""#!/usr/bin/env bash
+echo "gcloud ${*//$'\n'/ }" >> "$CLOUD/calls"
+next() {  # the first line of a file, taken unless it is the last
+  [ -s "$1" ] || return 1
+  head -n 1 "$1"
+  [ "$(wc -l < "$1")" -le 1 ] || sed -i 1d "$1"
+}
+take() {  # likewise, the last too
+  [ -s "$CLOUD/$1" ] || return 1
+  head -n 1 "$CLOUD/$1" >&2
+  sed -i 1d "$CLOUD/$1"
+}
+for word; do
+  case $word in
+    --worker=all) workers="0 1" ;;
+    --worker=*) workers=${word#*=} ;;
+    --command=*) command=${word#*=} ;;
+    *.tgz) archive=$word ;;
+    *:) node=${word%:} ;;
+  esac
+done
+case "$*" in
+  *" describe "*)
+    ! take describe-errors || exit 1
+    next "$CLOUD/state" || { echo "ERROR: NOT_FOUND: no such thing" >&2
+      exit 1; } ;;
+  *" create "*)
+    if [ -e "$CLOUD/quota" ]; then
+      echo "ERROR: Quota limit 'TPUV5sLitepod' has been exceeded." >&2; exit 1
+    fi
+    rm -rf "$CLOUD"/home-*
+    [ -e "$CLOUD/state" ] || echo ACTIVE > "$CLOUD/state" ;;
+  *" delete "*)
+    for pid in "$CLOUD"/home-*/job/pid; do
+      kill -KILL -- "-$(cat "$pid" 2> /dev/null)" 2> /dev/null
+    done
+    rm -f "$CLOUD/state" ;;
+  *" scp "*)
+    for worker in $workers; do
+      mkdir -p "$CLOUD/home-$node-$worker"
+      cp "$archive" "$CLOUD/home-$node-$worker"
+    done ;;
+  *" ssh "*)
+    node=$5
+    [ "$(head -n 1 "$CLOUD/state")" = ACTIVE ] || exit 255
+    ! take ssh-errors || exit 255
+    cut=""
+    case $command in *" follow "*) ! take cut || cut="timeout 0.7" ;; esac
+    pids=() failed=0
+    for worker in $workers; do
+      home=$CLOUD/home-$node-$worker
+      mkdir -p "$home"
+      (cd "$home" && HOME=$home WORKER=$node-$worker \
+        $cut bash -c "$command") & pids+=($!)
+    done
+    for pid in "${pids[@]}"; do wait "$pid" || failed=$?; done
+    exit "$failed" ;;
+esac
+"""
+
+# Makes a folder that looks like a virtual environment.
+_UV = r"""#!/usr/bin/env bash
+echo "uv $*" >> "$CLOUD/calls"
+mkdir -p "${@: -1}/bin"
+cd "${@: -1}/bin"
+printf '#!/usr/bin/env bash\necho "pip $*" >> "$CLOUD/calls"\n' > python
+chmod +x python
+echo "PATH=$PWD:\$PATH" > activate
+"""
+
+# The job: writes down that it has started, and where.
+_JOB = r"""#!/usr/bin/env bash
+echo "${WORKER:-${SLURM_PROCID:-}} $*" >> "$CLOUD/starts"
+. "$CLOUD/job"
+"""
+
+
+class Cloud:
+  """A cloud with nothing in it."""
+
+  def __init__(self, folder: pathlib.Path):
+    self.folder = folder
+    (folder / "bin").mkdir()
+    for name, text in (
+        ("gcloud", _GCLOUD), ("uv", _UV), ("nomic-jax", _JOB)):
+      self.stub(name, text)
+    self.job("exit 0")
+
+  def stub(self, name: str, text: str) -> None:
+    """Puts a program on the scripts' PATH."""
+    path = self.folder / "bin" / name
+    path.write_text(text)
+    path.chmod(0o755)
+
+  def records(self, name: str, then: str = "") -> None:
+    """Likewise one that writes down its arguments."""
+    self.stub(name, f'#!/usr/bin/env bash\necho "{name} $*" >> '
+              f'"$CLOUD/calls"\n{then}')
+
+  def job(self, text: str) -> None:
+    """What `nomic-jax` does from now on, in bash."""
+    self.write("job", text)
+
+  def write(self, name: str, text: str) -> None:
+    (self.folder / name).write_text(text + "\n")
+
+  def read(self, name: str) -> list[str]:
+    """Lines of a file, none if it is not there."""
+    path = self.folder / name
+    return path.read_text().splitlines() if path.exists() else []
+
+  def environment(self, **settings: str) -> dict[str, str]:
+    return os.environ | {
+        "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
+        "CLOUD": str(self.folder), "POLL": "0"} | settings
+
+  def run(
+      self, script: str, *arguments: str, **settings: str
+  ) -> tuple[subprocess.CompletedProcess, list[str]]:
+    """How a launch script ended, and its calls that change something."""
+    done = subprocess.run(
+        ["bash", str(LAUNCH / script), *arguments], text=True,
+        env=self.environment(**settings), capture_output=True, timeout=60)
+    return done, self.calls()
+
+  def start(
+      self, script: str, *arguments: str, **settings: str
+  ) -> subprocess.Popen:
+    """A launch script that runs on."""
+    return subprocess.Popen(
+        ["bash", str(LAUNCH / script), *arguments], text=True,
+        env=self.environment(**settings), stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT)
+
+  def calls(self) -> list[str]:
+    """Calls since the last time that change something."""
+    found = self.read("calls")
+    (self.folder / "calls").unlink(missing_ok=True)
+    return [c for c in found if " describe " not in c
+            and "worker.sh state" not in c]
