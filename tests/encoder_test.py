@@ -13,6 +13,7 @@ from nomic_jax.data.pack import pack
 from nomic_jax.errors import UserError
 from nomic_jax.kernels import reference
 from nomic_jax.model.config import EncoderConfig
+from nomic_jax.losses.info_nce import InfoNCE
 from nomic_jax.model.encoder import Encoder
 
 NOMIC = EncoderConfig(
@@ -214,6 +215,35 @@ def test_dropout_is_drawn_from_the_key():
   np.testing.assert_array_equal(one, again)
   assert np.abs(one - two).max() > 1e-2
   assert np.abs(one - still).max() > 1e-2
+
+
+def test_a_rows_dropout_is_its_own():
+  """Of a key for each row: the same alone, in another place, in any company."""
+  encoder = Encoder(NOMIC, dropout=0.5)
+  params = _params(NOMIC)
+  tokens, _ = _tokens(_texts(), 16, 4)
+  keys = jax.random.split(jax.random.key(0), len(tokens["ids"]))
+  whole = encoder.embed(params, tokens, 4, keys)
+  order = np.arange(len(keys))[::-1]
+  turned = encoder.embed(
+      params, {k: v[order] for k, v in tokens.items()}, 4, keys[order])
+  np.testing.assert_allclose(turned, whole[order], atol=1e-5)
+  for i, key in enumerate(keys):
+    row = {k: v[i:i + 1] for k, v in tokens.items()}
+    alone = encoder.embed(params, row, 4, key)
+    np.testing.assert_allclose(alone, whole[i:i + 1], atol=1e-5)
+  assert np.abs(alone - encoder.embed(params, row, 4, keys[0])).max() > 1e-2
+  # The kernel is asked for all rows at once, and not for one after another.
+  loss = InfoNCE(Encoder(
+      dataclasses.replace(NOMIC, width=128, heads=2), dropout=0.5,
+      attention="pallas_tpu"))
+  row = np.zeros((8, 128), np.int32)
+  batch = dict.fromkeys(("ids", "segment_ids", "positions"), row) | {
+      "content": row[:, :4], "query": row[:, 0], "candidate": row[:, 0],
+      "positive": row[:, 0]}
+  text = str(jax.make_jaxpr(lambda p, b: loss(p, b, jax.random.key(0)))(
+      tiny.shapes(loss), batch))
+  assert "grid=(8, " in text and "grid=(1, " not in text
 
 
 def test_unknown_pooling_is_named():

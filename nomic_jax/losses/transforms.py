@@ -80,13 +80,10 @@ def chunked(embed: Callable[..., Array], tokens: int) -> Callable[..., Array]:
           lambda t: embed(params, t, slots), n_of(tokens["ids"]), tokens)
       return partition.by_rows(own)(params, tokens)
 
-    def embed_row(params, row, key):
-      return embed(params, jax.tree.map(lambda x: x[None], row), slots, key)[0]
-
     def own(params, rows):
-      each = jax.vmap(embed_row, in_axes=(None, 0, 0))
       return map_chunks(
-          lambda x: each(params, *x), n_of(rows[0]["ids"]), rows)
+          lambda x: embed(params, x[0], slots, x[1]), n_of(rows[0]["ids"]),
+          rows)
 
     keys = jax.random.split(rng, tokens["ids"].shape[0])
     return partition.by_rows(own)(params, (tokens, keys))

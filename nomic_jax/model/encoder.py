@@ -126,7 +126,7 @@ class Encoder:
     )
     # Kernels have nothing to say about parameters, and their devices.
     plain = dataclasses.replace(self, attention="reference")
-    return plain._trunk().init(rng, tokens)["params"]
+    return _Trunk(plain).init(rng, tokens)["params"]
 
   def apply(
       self, params: Params, tokens: Tokens, rng: Array | None = None
@@ -137,12 +137,11 @@ class Encoder:
       params: the encoder's tree.
       tokens: `ids`, `segment_ids` (0 is padding), `positions` and `types`
         (optional: BERT's token types), [B, S].
-      rng: for dropout; None computes without it.
+      rng: for dropout: a key for all rows, or [B] of them, from which each
+        row draws its own masks, whatever rows are beside it; None computes
+        without dropout.
     """
-    rngs = {} if rng is None else {"dropout": rng}
-    return self._trunk(train=rng is not None).apply(
-        {"params": params}, tokens, rngs=rngs
-    )
+    return _Trunk(self).apply({"params": params}, tokens, rng)
 
   def embed(
       self, params: Params, tokens: Tokens, slots: int,
@@ -169,18 +168,37 @@ class Encoder:
     a = self.attention
     return Attention(a) if isinstance(a, str) else a
 
-  def _trunk(self, train: bool = False) -> "_Trunk":
-    return _Trunk(self, dropout=self.dropout if train else 0.0)
+
+def _fold(key: Array, number: int | Array) -> Array:
+  """`jax.random.fold_in` of one key, or of each of [B]."""
+  fold = jax.random.fold_in
+  return fold(key, number) if not key.ndim else jax.vmap(
+      fold, (0, None))(key, number)
+
+
+def _drop(rate: float, key: Array, x: Array, shape: Any = None) -> Array:
+  """Dropout; only its mask is drawn row by row, if there is a key for each.
+
+  Args:
+    rate: share of the elements that become 0.
+    key: one key, or a key for each row.
+    x: float [...].
+    shape: (B, ...) of x with the rows apart; None: it is that.
+  """
+  shape = shape or x.shape
+  draw = lambda key, shape: jax.random.bernoulli(key, 1 - rate, shape)
+  kept = draw(key, shape) if not key.ndim else jax.vmap(
+      lambda key: draw(key, shape[1:]))(key)
+  return jnp.where(kept.reshape(x.shape), x / (1 - rate), 0).astype(x.dtype)
 
 
 class _Trunk(nn.Module):
   """Embeddings and the stack of blocks."""
 
   encoder: Encoder
-  dropout: float
 
   @nn.compact
-  def __call__(self, tokens: Tokens) -> Array:
+  def __call__(self, tokens: Tokens, key: Array | None = None) -> Array:
     c, dtype = self.encoder.config, self.encoder.dtype
     ids, segment_ids = tokens["ids"], tokens["segment_ids"]
     positions = tokens["positions"]
@@ -196,9 +214,14 @@ class _Trunk(nn.Module):
     else:
       angles = rotary.tables(
           c, positions, segment_ids, self.encoder.ntk_length)
-    x = nn.Dropout(self.dropout, deterministic=not self.dropout)(
-        norm(c, "norm")(x)
-    ).astype(dtype)
+    rate = self.encoder.dropout
+    x = norm(c, "norm")(x)
+    keys = None  # of each layer
+    if key is not None and rate:
+      x = _drop(rate, _fold(key, c.layers + 1), x)
+      keys = jax.vmap(functools.partial(_fold, key))(
+          jnp.arange(1, c.layers + 1))
+    x = x.astype(dtype)
     rows = self.encoder.attends.prepare(segment_ids, angles, x.dtype)
 
     block = _Block
@@ -208,16 +231,16 @@ class _Trunk(nn.Module):
     stack = nn.scan(
         block,
         variable_axes={"params": 0},
-        split_rngs={"params": True, "dropout": True},
-        in_axes=(nn.broadcast,),
+        split_rngs={"params": True},
+        in_axes=(nn.broadcast, 0),
         length=c.layers,
         unroll=self.encoder.unroll,
         metadata_params={nn.PARTITION_NAME: "layers"},
     )
     # Blocks see tokens as one axis: XLA multiplies plain matrices faster, on
     # CPU almost twice as fast backward as with rows and tokens apart.
-    x, _ = stack(self.encoder, self.dropout, name="layers")(
-        x.reshape(-1, c.width), rows
+    x, _ = stack(self.encoder, name="layers")(
+        x.reshape(-1, c.width), rows, keys
     )
     x = x.reshape(*ids.shape, c.width)
     if c.pooler:
@@ -235,23 +258,29 @@ class _Block(nn.Module):
   """One post-norm transformer block: the body of the scan."""
 
   encoder: Encoder
-  dropout: float
 
   @nn.compact
-  def __call__(self, x: Array, rows: Any) -> tuple:
+  def __call__(self, x: Array, rows: Any, key: Array | None) -> tuple:
     c, dtype = self.encoder.config, self.encoder.dtype
-    drop = nn.Dropout(self.dropout, deterministic=not self.dropout)
+    count = jax.tree.leaves(rows)[0].shape[0]
+
+    def drop(y: Array, number: int) -> Array:
+      if key is None:
+        return y
+      shape = count, y.shape[0] // count, c.width
+      return _drop(self.encoder.dropout, _fold(key, number), y, shape)
+
     linear = lambda features, axes, bias, name: dense(
         c, features, axes, bias, dtype, name
     )
 
     y = linear(3 * c.width, ("embed", "heads"), c.qkv_bias, "qkv")(x)
-    y = y.reshape(jax.tree.leaves(rows)[0].shape[0], -1, 3 * c.width)
+    y = y.reshape(count, -1, 3 * c.width)
     if c.position == "rotary":
       y = rotary.pairs_apart(c, y)
     y = self.encoder.attends(y, rows, c.heads).reshape(x.shape)
     y = linear(c.width, ("heads", "embed"), c.qkv_bias, "out")(y)
-    x = AddNorm(c.norm_eps, name="norm1")(x, drop(y))
+    x = AddNorm(c.norm_eps, name="norm1")(x, drop(y, 1))
 
     act = ACTIVATIONS[c.activation]
     y = linear(c.mlp_width, ("embed", "mlp"), c.mlp_in_bias, "up")(x)
@@ -262,7 +291,7 @@ class _Block(nn.Module):
     else:
       y = act(y)
     y = linear(c.width, ("mlp", "embed"), c.mlp_out_bias, "down")(y)
-    return AddNorm(c.norm_eps, name="norm2")(x, drop(y)), None
+    return AddNorm(c.norm_eps, name="norm2")(x, drop(y, 2)), None
 
 
 def _table(
