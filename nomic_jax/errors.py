@@ -14,6 +14,14 @@ class UserError(Exception):
   """
 
 
+class Diverged(UserError):
+  """A training whose loss or gradient is not finite at `step`."""
+
+  def __init__(self, message: str, step: int):
+    super().__init__(message)
+    self.step = step
+
+
 class Stopped(Exception):
   """Ended before its time through no fault of its own; can go on.
 

@@ -18,7 +18,8 @@ from nomic_jax import buckets
 from nomic_jax.errors import UserError
 
 # What is added to a directory and does not change what it holds.
-_NOT_CONTENT = ("logs", "metrics.jsonl", "report.html", "restarts.json")
+_NOT_CONTENT = ("logs", "metrics.jsonl", "report.html", "restarts.json",
+                "diverged.json")
 _TOKENS = "tokens"  # of a data directory, made from its texts
 
 

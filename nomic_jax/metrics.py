@@ -15,6 +15,7 @@ import numpy as np
 
 from nomic_jax import buckets
 from nomic_jax import flops as flops_lib
+from nomic_jax.errors import Diverged
 from nomic_jax.errors import UserError
 from nomic_jax.files import replacing
 
@@ -159,7 +160,7 @@ class StepLog:
       stopped: the run ends here, and the line is not finished.
 
     Raises:
-      UserError: if the loss or the gradient is not finite, more often than
+      Diverged: if the loss or the gradient is not finite, more often than
         is allowed.
     """
     groups = result["group_norms"]
@@ -167,7 +168,7 @@ class StepLog:
     empty = row.pop("empty", 0) == 1
     finite = math.isfinite(row["loss"]) and math.isfinite(row["gradient_norm"])
     if not finite and row["skipped"] > self._skip_at_most:
-      raise UserError(_not_finite(number, row, groups, source))
+      raise Diverged(_not_finite(number, row, groups, source), number)
     row["data_wait"] = waited
     self._skipped = row.pop("skipped")
     if finite and empty:

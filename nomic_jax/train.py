@@ -36,6 +36,7 @@ from nomic_jax.checkpoint import Checkpoints
 from nomic_jax.checkpoint import latest_step
 from nomic_jax.data import loader
 from nomic_jax.data import tokenizer as tokenizer_lib
+from nomic_jax.errors import Diverged
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
 from nomic_jax.evaluators import Evaluators
@@ -48,6 +49,10 @@ from nomic_jax.model.pooling import check_pooling
 from nomic_jax.start import find_start
 from nomic_jax.start import merged
 from nomic_jax.start import Start
+
+
+# In a work directory: the step at which its training diverged.
+DIVERGED = "diverged.json"
 
 
 class Run(NamedTuple):
@@ -92,7 +97,15 @@ def train(
       buckets.errors(place, unreachable=Stopped),
       processes.Preemption() as preemption,
   ):
-    _train(config, place, _steps(profile), preemption)
+    mark = place / DIVERGED
+    try:
+      _train(config, place, _steps(profile), preemption)
+    except Diverged as e:
+      if processes.is_first():
+        mark.write_text(json.dumps({"step": e.step}))
+      raise
+    if processes.is_first() and mark.exists():
+      mark.unlink()  # of an earlier attempt
 
 
 def _train(

@@ -121,6 +121,7 @@ def test_loss_that_is_not_finite(place, capsys):
   assert "Lower config.optimizer.learning_rate" in line
   assert step > 1, "the test needs a checkpoint before"
   assert checkpoint.latest_step(workdir) == step - 1
+  assert (workdir / "diverged.json").read_text() == f'{{"step": {step}}}'
   rows = metrics.read(workdir / "metrics.jsonl")
   assert [r["step"] for r in rows] == [*range(1, step)]
   assert all(np.isfinite(r["loss"]) for r in rows)

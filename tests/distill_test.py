@@ -3,6 +3,7 @@
 """Distillation against the plain formulas in PyTorch, float64."""
 
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,8 @@ import torch
 
 from nomic_jax.curate.teach import teach
 from nomic_jax.data import dataset
+from nomic_jax.data import teacher
+from nomic_jax.data import tokens
 from nomic_jax.errors import UserError
 from nomic_jax.losses import ranking
 from nomic_jax.losses.distill import Distill
@@ -217,6 +220,16 @@ def test_a_student_learns_from_the_files_of_a_teacher(tmp_path, capsys):
   rows = [json.loads(line) for line in
           (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
   assert rows[-1]["loss"] < rows[0]["loss"] - 0.1
+  copy = shutil.copytree(data, tmp_path / "copy")
+  tokens.tokenise(copy)  # the same texts
+  assert teacher.load(folder, "train", len(texts), copy)
+  other = tmp_path / "other_data"
+  dataset.write(other, {"train": reversed(texts)}, stats={},
+                tokenizer=data / "tokenizer")
+  assert main(small_data.train(
+      "distill", other, tmp_path / "new", f"data.teacher={folder}",
+      "encoder.projection=16")) == 2
+  assert "its vectors are of other data than" in capsys.readouterr().err
   np.save(folder / "train-query.npy", found[:10])
   assert train("other") == 2
   assert "holds [10, 16] numbers" in capsys.readouterr().err

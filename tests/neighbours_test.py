@@ -93,6 +93,19 @@ def test_smaller_stores_and_their_recall(store, least, error):
   assert neighbours.recall(queries, documents, rows) == pytest.approx(hits)
   assert neighbours.recall(queries, documents, exact) == 1
   # Of every third query alone, by hand.
+  held, index = [], neighbours.Index
+
+  class Index(index):
+
+    def __init__(self, documents, **options):
+      held.append(len(documents))
+      super().__init__(documents, **options)
+
+  with pytest.MonkeyPatch.context() as small:
+    small.setattr(neighbours, "_RECALL_BLOCK", 64)
+    small.setattr(neighbours, "Index", Index)
+    assert neighbours.recall(queries, documents, rows) == pytest.approx(hits)
+  assert sum(held) == len(documents) and max(held) == 64
   some = neighbours.recall(queries[:48], documents, rows[:48], 16)
   assert some == pytest.approx(np.mean([
       len({*rows[i]} & {*exact[i]}) / 10 for i in range(0, 48, 3)]))

@@ -3,11 +3,15 @@
 """A sweep trains every point once, with that point's values."""
 
 import json
+import pathlib
+import subprocess
 import shutil
 
 import pytest
 
+from nomic_jax import config_flags
 from nomic_jax import sweep
+from nomic_jax.errors import Diverged
 from nomic_jax.errors import UserError
 from nomic_jax.main import main
 
@@ -89,6 +93,101 @@ def test_points_that_differ_in_a_seed_are_one_line(
       ["0.2600", "3.0", "0.25", "3:", "0.2500", "0.2900"]]
   assert main([*command, "--median=othre"]) == 2
   assert "Did you mean 'other'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_a_point_that_diverges_is_a_line_of_the_table(
+    tmp_path, monkeypatch, capsys, parallel):
+  config = tmp_path / "some.py"
+  config.write_text(CONFIG.replace("(0.5, 0.25)", "(0.5, 1e30, -1.0, 0.25)"))
+  trained = []
+
+  def train(config, workdir):
+    trained.append(config.rate)
+    if config.rate < 0:
+      raise UserError("no such rate")
+    folder = pathlib.Path(workdir)
+    folder.mkdir(parents=True, exist_ok=True)
+    line = {"step": 1, "loss": config.rate, "seconds": 60.0}
+    (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    if config.rate > 1:
+      (folder / "diverged.json").write_text('{"step": 3}')
+      raise Diverged("step 3: loss is nan", 3)
+
+  def run(command, **kwargs):
+    *flags, workdir = command[4:]
+    try:
+      train(config_flags.load(flags), workdir.removeprefix("--workdir="))
+    except UserError as e:
+      kwargs["stderr"].write(f"nomic-jax: error: {e}\n")
+      return subprocess.CompletedProcess(command, 2)
+    return subprocess.CompletedProcess(command, 0)
+
+  monkeypatch.setattr("nomic_jax.train.train", train)
+  monkeypatch.setattr(subprocess, "run", run)
+  command = ["sweep", f"--config={config}", f"--workdir={tmp_path}/runs",
+             f"--parallel={parallel}"]
+  for again in (False, True):
+    trained.clear()
+    assert main(command) == 2
+    out, err = capsys.readouterr()
+    assert sorted(trained) == [-1.0, 0.25, 0.5, *([] if again else [1e30])]
+    lines = [line.split("  ") for line in out.splitlines()]
+    table = [[cell.strip() for cell in line if cell.strip()] for line in lines]
+    start = table.index(["loss", "minutes", "rate"])
+    assert table[start + 1:start + 4] == [
+        ["0.2500", "1.0", "0.25"], ["0.5000", "1.0", "0.5"],
+        ["diverged at step 3", "1.0", "1e+30"]]
+    assert "1 of 4 points failed: rate=-1.0; " in err
+    if parallel == 1:
+      assert "no such rate" in err
+    assert ("diverged at step 3 before, not trained again" in out) == again
+
+
+def test_a_metric_that_some_points_lack(tmp_path, monkeypatch, capsys):
+  config = tmp_path / "some.py"
+  config.write_text(CONFIG)
+
+  def train(config, workdir):
+    folder = pathlib.Path(workdir)
+    folder.mkdir(parents=True, exist_ok=True)
+    line = {"step": 1, "loss": 1.0, "seconds": 60.0}
+    line |= {"eval/loss": 2.0} if config.rate == 0.25 else {}
+    (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+
+  monkeypatch.setattr("nomic_jax.train.train", train)
+  assert not main(["sweep", f"--config={config}", f"--workdir={tmp_path}/runs",
+                   "--metric=eval/loss"])
+  table = capsys.readouterr().out.splitlines()
+  assert table[1].split() == ["2.0000", "1.0", "0.25"]
+  assert table[2].split() == ["no", "eval/loss", "1.0", "0.5"]
+
+
+def test_names_of_points_are_those_of_folders(tmp_path, capsys):
+  config = tmp_path / "some.py"
+  config.write_text(CONFIG.partition("def sweep")[0] + """
+def sweep(add):
+  add(init_from="model")
+  add(init_from="./model")
+  add(init_from=".-model")
+  add(rules="(('.*/word/.*', 0.1), ('[a-z]?', 1.0))")
+  add(text="\u00e9" * 200)
+  add(text="\u00e9" * 201)
+  add(**{"a.rate": 1, "b.rate": 2})
+  add(**{"b.rate": 1, "a.rate": 2})
+  add(init_from="model")
+""")
+  assert not main(["sweep", f"--config={config}", "--workdir=x", "--list"])
+  out = capsys.readouterr().out.splitlines()
+  assert "trained once" in out[0]
+  names = out[1:]
+  assert len(set(names)) == len(names) == 8
+  assert names[0] == "init_from=model" and names[2] == "init_from=.-model"
+  for name in names:
+    (tmp_path / name).mkdir()
+    (tmp_path / f"{name}.log").touch()
+    assert len(f".{name}.12345678.tmp".encode()) < 255
+    assert not set(name) & set("/*?[]")
 
 
 def test_points_side_by_side(tmp_path, capsys):

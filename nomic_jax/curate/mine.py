@@ -233,7 +233,8 @@ def _mine(
         continue
       part = slice(chunk.start, chunk.stop)
       scores, rows = index.search(queries[part], depth, progress=progress)
-      if flags.store != "float32" and np.isnan(recall):
+      if flags.store != "float32" and np.isnan(recall) and (
+          processes.is_first()):  # who writes it
         recall = neighbours.recall(queries[part], documents, rows)
       chosen, scores = select.choose(
           scores, rows, texts.forbidden(chunk.start, rows), limit[part],

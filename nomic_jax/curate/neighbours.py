@@ -19,6 +19,7 @@ from nomic_jax.errors import UserError
 from nomic_jax.progress import Progress
 
 STORES = ("float32", "bfloat16", "int8")
+_RECALL_BLOCK = 1 << 17  # documents held in float32 to report recall
 
 
 class _Sizes(NamedTuple):
@@ -174,16 +175,30 @@ def recall(
 ) -> float:
   """The share of a sample's true nearest neighbours that are in `found`.
 
+  Documents pass by in blocks, so that no more of them than one block is held
+  in float32.
+
   Args:
     queries: [Q, D].
-    documents: [C, D].
+    documents: [C, D], an array or what can be sliced like one.
     found: [Q, k] row numbers, such as an int8 index gives.
     sample: how many queries, evenly spaced.
   """
-  count = min(sample, len(queries))
+  count, k = min(sample, len(queries)), found.shape[1]
   at = np.arange(count) * len(queries) // max(count, 1)
-  _, exact = Index(documents, local=True).search(queries[at], found.shape[1])
-  hits = [np.isin(f, e).mean() for f, e in zip(found[at], exact)]
+  asked = queries[at]
+  scores = np.zeros((count, 0), np.float32)
+  rows = np.zeros((count, 0), np.int64)
+  for start in range(0, len(documents), _RECALL_BLOCK):
+    block = documents[start:start + _RECALL_BLOCK]
+    near, local = Index(block, local=True).search(asked, min(k, len(block)))
+    scores = np.concatenate([scores, near], axis=1)
+    rows = np.concatenate([rows, local + start], axis=1)
+    # Stable: of equal scores those with the lower row come first.
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    scores = np.take_along_axis(scores, best, axis=1)
+    rows = np.take_along_axis(rows, best, axis=1)
+  hits = [np.isin(f, e).mean() for f, e in zip(found[at], rows)]
   return float(np.mean(hits))
 
 

@@ -86,7 +86,8 @@ def batches(
   )
   vectors = {}
   if config.get("teacher"):
-    vectors = teacher.load(config.teacher, config.split, len(source))
+    vectors = teacher.load(
+        config.teacher, config.split, len(source), config.path)
   load = _Load(source, tokenizer, config, seed, rows, vectors, (host, hosts))
   dataset = (
       grain.MapDataset.range(2**40)  # as good as endless

@@ -7,6 +7,8 @@ import pathlib
 
 import numpy as np
 
+from nomic_jax import files
+from nomic_jax import fingerprints
 from nomic_jax.errors import UserError
 
 
@@ -18,9 +20,16 @@ def paths(folder: str | os.PathLike, split: str) -> dict[str, pathlib.Path]:
 
 
 def load(
-    folder: str | os.PathLike, split: str, rows: int
+    folder: str | os.PathLike, split: str, rows: int,
+    data: str | os.PathLike,
 ) -> dict[str, np.ndarray]:
   """Opens teacher_query and teacher_document, [rows, T] each, mapped.
+
+  Args:
+    folder: that `nomic-jax teach` made.
+    split: of the data directory.
+    rows: of the split.
+    data: the data directory, whose texts the vectors must be of.
 
   Raises:
     UserError: if a file is missing, unfinished or of other data.
@@ -40,4 +49,22 @@ def load(
           "this data"
       )
     vectors[f"teacher_{side}"] = found
+  _check_data(folder, split, data)
   return vectors
+
+
+def _check_data(
+    folder: str | os.PathLike, split: str, data: str | os.PathLike
+) -> None:
+  """Compares what `teach` says its vectors are of; others say nothing."""
+  told = [path.with_suffix(".json") for path in paths(folder, split).values()]
+  made = {path: files.read_json(path) for path in told if path.is_file()}
+  if not made:
+    return
+  known = [  # earlier versions counted the tokens in
+      fingerprints.of_content(data, tokens) for tokens in (False, True)]
+  for path, arguments in made.items():
+    if arguments.get("split") != split or arguments.get("input") not in known:
+      raise UserError(
+          f"{path}: its vectors are of other data than {data}, split "
+          f"'{split}'; make them again with nomic-jax teach")
