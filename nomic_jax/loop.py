@@ -105,8 +105,13 @@ def loop(
       results = {}
       if due:
         began = time.monotonic()
-        results = evaluators(due, state.params)
-        log.add_held_out(results, time.monotonic() - began)
+        try:
+          results = evaluators(
+              due, state.params, *([] if last else [preemption.check]))
+          log.add_held_out(results, time.monotonic() - began)
+        except processes.Interrupted:
+          stop = put_off = True
+          due = []
       kept = last or number % config.checkpoint.every == 0 or (
           config.checkpoint.best in results)
       out_of_turn = put_off or (

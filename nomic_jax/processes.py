@@ -199,10 +199,12 @@ def agree(settings: dict[str, Any]) -> None:
 def _code() -> dict[str, str]:
   """A hash for each source file of the package, and versions that matter."""
   root = pathlib.Path(__file__).parent
-  versions = {
-      name: importlib.metadata.version(name)
-      for name in ("jax", "flax", "optax", "grain")
-  }
+  versions = {}
+  for name in (
+      "jax", "jaxlib", "libtpu", "jax-cuda12-plugin", "flax", "optax", "grain",
+      "orbax-checkpoint", "tensorstore", "numpy", "tokenizers"):
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      versions[name] = importlib.metadata.version(name)
   return versions | {
       f"nomic_jax/{path.relative_to(root)}":
           hashlib.blake2b(path.read_bytes(), digest_size=4).hexdigest()
@@ -231,6 +233,10 @@ class Preempted(Stopped):
   """Stopped by SIGTERM in all processes at the same step, and saved."""
 
 
+class Interrupted(Exception):
+  """SIGTERM was heard in the middle of something that can be put off."""
+
+
 class Preemption:
   """SIGTERM as a step after which every process saves and ends.
 
@@ -242,6 +248,7 @@ class Preemption:
 
   def __init__(self):
     self._told = self._heard = False
+    self._asked = 0
 
   def __enter__(self) -> "Preemption":
     if jax.process_count() == 1:
@@ -267,9 +274,23 @@ class Preemption:
 
   def reached(self, step: int) -> bool:
     """Whether to stop after `step`; to be asked after each one."""
+    del step  # every process asks equally often
+    return self._ask()
+
+  def check(self) -> None:
+    """To be called now and then, equally often in every process, within a step.
+
+    Raises:
+      Interrupted: if it is to stop; `reached` will not say so any more.
+    """
+    if self._ask():
+      raise Interrupted
+
+  def _ask(self) -> bool:
     if jax.process_count() == 1:
       return self._told
-    return multihost_utils.reached_preemption_sync_point(step)
+    self._asked += 1
+    return multihost_utils.reached_preemption_sync_point(self._asked)
 
 
 def _set_sigterm(handler: int | None) -> int | None:

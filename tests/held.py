@@ -4,6 +4,7 @@
 
     python tests/held.py STEP JOB ...     after this step, until SIGTERM
     python tests/held.py slow JOB ...     a quarter of a second after each step
+    python tests/held.py evaluation JOB   in the first evaluation, until SIGTERM
     python tests/held.py rename JOB ...   with a checkpoint written but unnamed
 """
 
@@ -45,6 +46,18 @@ def _slow() -> None:
   processes.Preemption = Preemption
 
 
+def _evaluation() -> None:
+  class Preemption(processes.Preemption):
+
+    def check(self) -> None:
+      print("evaluates", flush=True)
+      while not self._told:
+        _wait()
+      super().check()
+
+  processes.Preemption = Preemption
+
+
 def _unnamed() -> None:
   def wrapped(rename):
     def held(source, *more, **options):
@@ -58,6 +71,6 @@ def _unnamed() -> None:
 
 if __name__ == "__main__":
   moment = sys.argv.pop(1)
-  kinds = {"slow": _slow, "rename": _unnamed}
+  kinds = {"slow": _slow, "rename": _unnamed, "evaluation": _evaluation}
   kinds[moment]() if moment in kinds else _after(int(moment))
   sys.exit(main.main())

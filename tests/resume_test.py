@@ -188,6 +188,21 @@ def test_stopped_twice_by_sigterm_the_curve_shows_nothing(place, whole):
   assert lines == expected[2]
 
 
+def test_stopped_in_an_evaluation_it_is_made_on_resume(place, whole):
+  workdir = place / "stopped-evaluating"
+  training = _start(place, "contrastive", workdir, held="evaluation")
+  training.read_line("evaluates")
+  training.terminate()
+  status, _, err = training.finish()
+  assert status == 75 and checkpoint.latest_step(workdir) == EVERY, err
+  assert checkpoint.best(workdir) is None
+  _train(place, "contrastive", workdir)
+  params, *rest = _outcome(workdir)
+  expected, *others = _outcome(whole("contrastive"))
+  assert _same(params, expected) and rest == others
+  assert checkpoint.best(workdir) == checkpoint.best(whole("contrastive"))
+
+
 def test_stopped_by_sigterm_and_its_last_checkpoint_truncated(place, whole):
   workdir = place / "stopped"
   command = small_data.train(

@@ -102,6 +102,11 @@ class Process:
       time.sleep(0.0005)
     return self._process.poll() is None
 
+  def read_line(self, line: str) -> None:
+    """Waits until it prints a line."""
+    while (found := self._process.stdout.readline()) != line + "\n":
+      assert found, "it has ended"
+
   def kill(self) -> None:
     self._process.kill()
     self._process.communicate()

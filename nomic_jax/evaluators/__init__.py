@@ -12,7 +12,7 @@ parameters where they lie: nothing is copied, and a block of rows takes less
 than a step on as many. A new kind is a new file here and a line in `_KINDS`.
 """
 
-from typing import Any, Protocol, Sequence
+from typing import Any, Callable, Protocol, Sequence
 
 from jax.experimental import multihost_utils
 import ml_collections
@@ -24,6 +24,10 @@ from nomic_jax.errors import UserError
 from nomic_jax.evaluators.labels import Labels
 from nomic_jax.evaluators.loss import HeldOutLoss
 from nomic_jax.evaluators.retrieval import Retrieval
+
+
+def _nothing() -> None:
+  pass
 
 
 class Evaluator(Protocol):
@@ -52,8 +56,15 @@ class Evaluator(Protocol):
       UserError: if the data is missing or does not fit.
     """
 
-  def __call__(self, params: Any) -> dict[str, float]:
-    """Measures a training's parameters; all processes call it at once."""
+  def __call__(
+      self, params: Any, check: Callable[[], None] = _nothing
+  ) -> dict[str, float]:
+    """Measures a training's parameters; all processes call it at once.
+
+    Args:
+      params: of the training.
+      check: called before each batch; what it raises ends the measurement.
+    """
 
 
 _KINDS = {"labels": Labels, "loss": HeldOutLoss, "retrieval": Retrieval}
@@ -99,11 +110,14 @@ class Evaluators:
         if step % every == 0 or step == self._last
     ]
 
-  def __call__(self, names: Sequence[str], params: Any) -> dict[str, float]:
+  def __call__(
+      self, names: Sequence[str], params: Any,
+      check: Callable[[], None] = _nothing,
+  ) -> dict[str, float]:
     """{"NAME/METRIC": number} of those named, the same in every process."""
     found = {
         f"{name}/{metric}": value for name in names
-        for metric, value in self._called[name](params).items()
+        for metric, value in self._called[name](params, check).items()
     }
     # What decides which checkpoint is kept must not differ by a rounding.
     values = multihost_utils.broadcast_one_to_all(

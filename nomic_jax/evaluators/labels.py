@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Labels predicted for every row of a split: what GLUE is scored by."""
 
-from typing import Any
+from typing import Any, Callable
 
 import jax
 import ml_collections
@@ -95,10 +95,13 @@ class Labels:
     batch, _ = next(self._batches())
     jax.eval_shape(self._predict, run.state.params, batch)
 
-  def __call__(self, params: Any) -> dict[str, float]:
+  def __call__(
+      self, params: Any, check: Callable[[], None] = lambda: None
+  ) -> dict[str, float]:
     """The metrics over all rows; NaN where predictions are no numbers."""
     found, expected = [], []
     for batch, labels in self._batches():
+      check()
       logits = np.asarray(self._predict(params, batch))
       counted = ~np.isnan(labels)
       found.append(logits[counted])

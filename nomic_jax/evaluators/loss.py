@@ -3,7 +3,7 @@
 """The loss on a split that is not trained on."""
 
 import math
-from typing import Any
+from typing import Any, Callable
 
 import jax
 import ml_collections
@@ -40,11 +40,15 @@ class HeldOutLoss:
     self.metrics = [name for name in sums if name != "weight"] + (
         ["perplexity"] if self._perplexity else [])
 
-  def __call__(self, params: Any) -> dict[str, float]:
+  def __call__(
+      self, params: Any, check: Callable[[], None] = lambda: None
+  ) -> dict[str, float]:
     """The loss, what else it logs, and its perplexity."""
     self._data.set_state(self._first)
+    check()
     sums = self._measure(params, self._next())
     for _ in range(self._batches - 1):
+      check()
       more = self._measure(params, self._next())
       sums = jax.tree.map(lambda a, b: a + b, sums, more)
     sums = jax.device_get(sums)

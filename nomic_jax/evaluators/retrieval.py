@@ -4,7 +4,7 @@
 
 import itertools
 import pathlib
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 import jax
 import ml_collections
@@ -87,12 +87,14 @@ class Retrieval:
         params["encoder"], jax.tree.map(lambda x: x[0], batch), self._slots))
     jax.eval_shape(self._embed, run.state.params, self._block([[1]], [[0]]))
 
-  def __call__(self, params: Any) -> dict[str, float]:
+  def __call__(
+      self, params: Any, check: Callable[[], None] = lambda: None
+  ) -> dict[str, float]:
     """The mean over tasks of each metric, and each task's if several."""
     found = {}
     for task, queries, documents in self._tasks:
-      queries = self._vectors(params, queries)
-      documents = self._vectors(params, documents)
+      queries = self._vectors(params, queries, check)
+      documents = self._vectors(params, documents, check)
       if not (np.isfinite(queries).all() and np.isfinite(documents).all()):
         found[task.name] = dict.fromkeys(retrieval.METRICS, float("nan"))
         continue
@@ -113,7 +115,10 @@ class Retrieval:
       }
     return means
 
-  def _vectors(self, params: Any, texts: Sequence[Sequence[int]]) -> np.ndarray:
+  def _vectors(
+      self, params: Any, texts: Sequence[Sequence[int]],
+      check: Callable[[], None],
+  ) -> np.ndarray:
     """Unit vectors [N, D] of token ids."""
     rows = [members for _, members in pack.best_fit(
         [len(t) for t in texts], lambda _: self._length,
@@ -122,6 +127,7 @@ class Retrieval:
     # While one block is computed the next one is packed.
     for start in itertools.chain(range(0, len(rows), self._rows), (None,)):
       after = None
+      check()
       if start is not None:
         part = rows[start:start + self._rows]
         after = part, self._embed(params, self._block(texts, part))
