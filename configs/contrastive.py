@@ -17,7 +17,8 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   size = common.size_of(arg)
   c = common.base(size)
   common.pairs(c)
-  c.steps = 14_316  # one epoch of 234,553,344 pairs
+  # One epoch of 234,553,344 pairs, as launch/paper.sh prepares them.
+  c.steps = 14_316
   c.optimizer.learning_rate = 2e-4
   c.optimizer.schedule = "inverse_sqrt"
   c.optimizer.warmup = "700 steps"

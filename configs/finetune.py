@@ -21,7 +21,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   size, variant = common.size_and_variant(arg, ("v1.5", "ablated"))
   c = common.base(size)
   common.pairs(c)
-  c.steps = 6_612  # one epoch of 1,692,672 rows
+  c.steps = 6_612  # one epoch of 1,692,672 rows, by launch/paper.sh
   c.data.batch_size, c.data.row_length, c.data.slots = 256, 512, 64
   c.data.query_length = c.data.document_length = 512
   c.data.rows_multiple = 64

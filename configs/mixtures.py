@@ -7,6 +7,9 @@ As data for `specification`, which makes the .yaml file that
 
     python configs/mixtures.py pretrain s3://my-bucket > pretrain.yaml
 
+With --check=BATCH it says instead how many rows and batches the data there has,
+by its counts.json, beside the paper's.
+
 pretrain, finetune and ablated are the paper's. Their rows, of which
 contrastors' data loader uses whole batches of each shard alone, add up to the
 paper's totals, and each source's are a multiple of the batch (16,384 pairs, 256
@@ -15,9 +18,13 @@ triplets). `nomic-jax prepare` reads all rows of the shards unless told
 rows their sources have is not published, so theirs is 0.
 """
 
+import argparse
 import json
+import pathlib
 import sys
-from typing import NamedTuple
+from typing import Iterator, NamedTuple
+
+import numpy as np
 
 
 class Prompts(NamedTuple):
@@ -249,20 +256,24 @@ MIXTURES = {
 }
 
 
-def specification(mixture: Mixture, root: str = "s3://") -> dict:
+def specification(
+    mixture: Mixture, root: str = "s3://", shards: int = 0
+) -> dict:
   """What the .yaml file of a mixture says; see `readers.specification`.
 
   Args:
     mixture: one of the above.
     root: what stands before the buckets' names, a folder or another store.
+    shards: of each source only the first so many; 0: all.
   """
   root = root if root.endswith("/") else root + "/"
   entries = []
   for d in mixture.datasets:
+    last = min(d.shards, shards or d.shards) - 1
     entries.append({
         "name": d.name,
         "bucket": f"{root}{d.bucket or mixture.bucket}/{d.folder}/shard-"
-        f"{{00000..{d.shards - 1:05d}}}.jsonl.gz",
+        f"{{00000..{last:05d}}}.jsonl.gz",
         "objective": {
             "type": mixture.objective, "columns": list(d.columns)},
         "query_prefix": d.prompts.query,
@@ -272,9 +283,76 @@ def specification(mixture: Mixture, root: str = "s3://") -> dict:
   return {"datasets": entries}
 
 
-if __name__ == "__main__":
-  if len(sys.argv) not in (2, 3) or sys.argv[1] not in MIXTURES:
-    sys.exit(f"usage: mixtures.py {'|'.join(MIXTURES)} [ROOT]")
+def check(
+    mixture: Mixture, root: str, batch: int, shards: int = 0
+) -> Iterator[str]:
+  """Yields the lines of a table: what the data has, and what the paper says.
+
+  Args:
+    mixture: one of the above.
+    root: see `specification`.
+    batch: rows of a batch. Of a shard only whole batches count.
+    shards: see `specification`.
+  """
+  from nomic_jax.data.readers import shards as published
+  from nomic_jax.data.readers import specification as yaml
+
+  line = "{:<36}{:>14}{:>14}{:>9}{:>14}".format
+  yield line("", "rows", "in batches", "batches", "paper's rows")
+  total = np.zeros(4, int)
+  unknown = []
+  entries = specification(mixture, root, shards)["datasets"]
+  for d, entry in zip(mixture.datasets, entries):
+    paths = yaml.expand(entry["bucket"])
+    known = published.counts(paths[0].rpartition("/")[0])
+    rows = [known.get(path.rpartition("/")[2]) for path in paths]
+    if None in rows:
+      unknown.append(d.name)
+      yield line(d.name, *["?"] * 3, f"{d.rows:,}")
+      continue
+    found = sum(rows), sum(n // batch * batch for n in rows), sum(
+        n // batch for n in rows), d.rows
+    total += found
+    differs = "" if found[1] == d.rows else f"  {found[1] - d.rows:+,}"
+    yield line(d.name, *(f"{n:,}" for n in found)) + differs
+  yield line("all", *(f"{n:,}" for n in total))
+  wanted = sum(d.rows for d in mixture.datasets)
+  yield (f"steps of one epoch: {total[2]:,}; the paper's: {wanted // batch:,}"
+         f" ({wanted:,} rows)")
+  if unknown:
+    yield ("not known, for want of a counts.json that names all shards: "
+           + ", ".join(unknown))
+
+
+def _main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+  parser.add_argument("mixture", choices=MIXTURES)
+  parser.add_argument("root", nargs="?", default="s3://",
+                      help="what stands before the buckets' names")
+  parser.add_argument("--shards", type=int, default=0,
+                      help="of each source only the first so many; 0: all")
+  parser.add_argument("--output", help=".yaml to write instead of printing it")
+  parser.add_argument("--check", type=int, metavar="BATCH", help=(
+      "count what is there, in batches of so many rows"))
+  a = parser.parse_args()
+  mixture = MIXTURES[a.mixture]
+  if a.check:
+    from nomic_jax.errors import UserError
+
+    try:
+      for line in check(mixture, a.root, a.check, a.shards):
+        print(line, flush=True)
+    except UserError as e:
+      sys.exit(f"mixtures.py: error: {e}")
+    return
   # JSON is yaml too.
-  print(json.dumps(specification(MIXTURES[sys.argv[1]], *sys.argv[2:]),
-                   indent=1))
+  text = json.dumps(specification(mixture, a.root, a.shards), indent=1)
+  if a.output:
+    pathlib.Path(a.output).parent.mkdir(parents=True, exist_ok=True)
+    pathlib.Path(a.output).write_text(text + "\n", encoding="utf-8")
+  else:
+    print(text)
+
+
+if __name__ == "__main__":
+  _main()

@@ -52,16 +52,32 @@ def rows_in(path: str) -> int | None:
   """
   folder, name = path.rsplit("/", 1) if "/" in path else (".", path)
   for file in (_COUNTS, _OFFSETS):
-    where = storage.join(folder, file)
-    if not storage.is_file(where):
-      continue
-    table = _read_json(where)
-    # Keys are paths in the bucket they were made in.
-    table = table.get("count_per_file", table)
-    for key, value in table.items() if isinstance(table, dict) else ():
-      if storage.name(key) == name:
-        return len(value) if isinstance(value, dict) else int(value)
+    found = _counted(storage.join(folder, file))
+    if name in found:
+      return found[name]
   return None
+
+
+def counts(folder: str) -> dict[str, int]:
+  """Returns how many rows each shard of a folder has, as far as it says.
+
+  Raises:
+    UserError: if counts.json or offsets.json.gz is damaged.
+  """
+  return _counted(storage.join(folder, _COUNTS)) or _counted(
+      storage.join(folder, _OFFSETS))
+
+
+def _counted(path: str) -> dict[str, int]:
+  """Rows by the name of the shard; {} if there is no such file."""
+  if not storage.is_file(path):
+    return {}
+  table = _read_json(path)
+  # Keys are paths in the bucket they were made in.
+  table = table.get("count_per_file", table)
+  return {
+      storage.name(key): len(value) if isinstance(value, dict) else int(value)
+      for key, value in table.items()} if isinstance(table, dict) else {}
 
 
 def _read_json(path: str) -> dict:

@@ -1,0 +1,189 @@
+#!/usr/bin/env bash
+# The trainings of Nomic Embed (arXiv 2402.01613) from the published data, as
+# the few commands that one would type. What is finished is skipped when this is
+# run again.
+#
+#   bash launch/paper.sh STAGE [--dry_run | --check]
+#
+# STAGE is one of these, or `all`, which is all of them in this order:
+#   mlm            nomic-bert-2048            4.1
+#   pretrain       v1-unsupervised            4.2
+#   finetune       v1                         4.3
+#   finetune-v1.5  v1.5, from v1-unsupervised
+#   ablated        v1-ablated                 appendix
+#   glue           the eight tasks            5.1
+#   evaluate       MTEB, LoCo, Jina           5.2, 5.3
+# --dry_run prints the commands. --check prints, before anything is trained, the
+# rows, batches and steps that the data has beside those of the paper.
+#
+#   RUN=DIR        where all of it goes (default runs/paper)
+#   DATA=ROOT      what stands before the buckets' names: a folder with copies,
+#                  or s3:// (default) with the AWS_ENDPOINT_URL and the keys
+#                  that contrastors' README, "Data Access", tells how to get
+#   TEXT=SOURCE    of the MLM: rows of 2,048 token ids, or of text
+#   TOKENIZER=PATH bert-base-uncased's (default: that name on the hub)
+#   GLUE=DIR       folder of the tasks' folders (CoLA, SST-2, ...) of .tsv files
+#   EVAL=DIR       folder with copies of the evaluation data (default: the hub)
+#   RECIPE=NAME    published (default) or recommended, see nomic_jax/recipes.py
+#   LENGTHS=paper  2,048 and 512 tokens; or code: 32 and 256, as contrastors'
+#   TRAIN=COMMAND  what starts a training (default: nomic-jax train), such as
+#                  'bash launch/tpu_pod.sh babysit train'; RUN must be a bucket
+#   SIZE=miniature small models and batches, to try the script itself; then
+#                  SHARDS=1, the first of each source, TASKS=... and DIMS=...
+set -eu
+cd "$(dirname "$0")/.."
+stages="mlm pretrain finetune finetune-v1.5 ablated glue evaluate"
+stage=${1:-} mode=${2:-run}
+if [[ " $stages all " != *" $stage "* || -z $stage || $# -gt 2 ||
+      " run --dry_run --check " != *" $mode "* ]]; then
+  echo "paper.sh: expected ${stages// /|}|all [--dry_run | --check]" >&2
+  exit 2
+fi
+
+run=${RUN:-runs/paper}
+data=${DATA:-s3://}
+tokenizer=${TOKENIZER:-bert-base-uncased}
+text=${TEXT:-hf:nomic-ai/bert-pretokenized-2048-wiki-2023}
+size=${SIZE:-paper}
+recipe=--config.recipe=${RECIPE:-published}
+long=loco@2048,loco@4096,loco@8192,jina@128,jina@512,jina@8191
+tasks=${TASKS:-mteb-en-v1,$long}
+dims=${DIMS:-768,512,256,128,64}
+read -ra train <<< "${TRAIN:-nomic-jax train}"
+case $size in
+  paper) pairs=16384 triplets=256 ;;
+  miniature) pairs=16 triplets=8 ;;
+  *) echo "paper.sh: SIZE=$size: expected paper or miniature" >&2; exit 2 ;;
+esac
+case ${LENGTHS:-paper} in
+  paper) lengths=() ;;
+  code) lengths=(--config.data.query_length=32
+                 --config.data.document_length=256) ;;
+  *) echo "paper.sh: LENGTHS=$LENGTHS: expected paper or code" >&2; exit 2 ;;
+esac
+
+# Runs a command, or prints it as one would type it.
+run() {
+  if [ "$mode" = --dry_run ]; then
+    printf '%q ' "$@" | sed 's/ $//'
+    echo
+  else
+    "$@"
+  fi
+}
+
+# prepared MIXTURE BATCH: the data directory $run/MIXTURE. No row is held out,
+# and each shard gives whole batches, as contrastors' loader reads it.
+prepared() {
+  if [ "$mode" = --check ]; then
+    python configs/mixtures.py "$1" "$data" --shards="${SHARDS:-0}" \
+      --check="$2"
+    return
+  fi
+  run python configs/mixtures.py "$1" "$data" --shards="${SHARDS:-0}" \
+    --output="$run/$1.yaml"
+  run nomic-jax prepare --source="$run/$1.yaml" --output="$run/data/$1" \
+    --tokenizer="$tokenizer" --held_out=0 --whole_batches="$2" --keep_copies
+}
+
+# contrastive FILE.py:[VARIANT,] INIT_FROM MIXTURE NAME: trains and exports.
+contrastive() {
+  [ "$mode" != --check ] || return 0
+  run "${train[@]}" --config="configs/$1$size" "$recipe" \
+    --workdir="$run/$4" --config.init_from="$run/$2" \
+    --config.data.path="$run/data/$3" "${lengths[@]}"
+  run nomic-jax export --workdir="$run/$4" --output="$run/models/$4"
+}
+
+mlm() {
+  if [ "$mode" = --check ]; then
+    echo "mlm: prepare counts $text; the paper's 100,000 steps read 160 epochs," \
+      "409,600,000 rows of 2,048 tokens"
+    return
+  fi
+  # 1 % of the rows is for the loss after each epoch.
+  run nomic-jax prepare --source="$text" --output="$run/data/text" \
+    --tokenizer="$tokenizer" --held_out=0.01 --keep_copies
+  run "${train[@]}" --config="configs/mlm.py:$size" "$recipe" \
+    --workdir="$run/mlm" --config.data.path="$run/data/text"
+}
+
+pretrain() {
+  prepared pretrain "$pairs"
+  contrastive contrastive.py: mlm pretrain nomic-embed-text-v1-unsupervised
+}
+
+finetune() {
+  prepared finetune "$triplets"
+  contrastive finetune.py: nomic-embed-text-v1-unsupervised finetune \
+    nomic-embed-text-v1
+}
+
+finetune-v1.5() {
+  prepared finetune "$triplets"
+  contrastive finetune.py:v1.5, nomic-embed-text-v1-unsupervised finetune \
+    nomic-embed-text-v1.5
+}
+
+ablated() {
+  prepared ablated "$triplets"
+  contrastive finetune.py:ablated, nomic-embed-text-v1-unsupervised ablated \
+    nomic-embed-text-v1-ablated
+}
+
+# swept TASK FOLDER METRIC START [DEV...]: its dev files are the first and, of
+# MNLI, a second.
+swept() {
+  local task=$1 folder=${GLUE:-GLUE}/$2 metric=$3 start=$4 evaluators=() file
+  shift 4
+  local parts=(train "${@:-dev}") names=(train dev mismatched)
+  for i in "${!parts[@]}"; do
+    file=$run/data/glue/$task/${names[i]}
+    run nomic-jax prepare --source="glue:$folder/${parts[i]}.tsv" \
+      --output="$file" --tokenizer="$tokenizer" --held_out=0 --keep_copies
+    [ "$i" = 0 ] || evaluators+=(
+      "--config.evaluators.${names[i]}.data.path=$file")
+  done
+  # The checkpoint's dropout is nomic-bert-2048's; ours says the paper's 0.
+  run nomic-jax sweep --config="configs/glue.py:$task" "$recipe" \
+    --workdir="$run/glue/$task" --config.init_from="$start" \
+    --config.compute.dropout=0.1 \
+    --config.data.path="$run/data/glue/$task/train" "${evaluators[@]}" \
+    --metric="dev/$metric" --median=seed
+}
+
+glue() {
+  [ "$mode" != --check ] || return 0
+  swept mnli MNLI accuracy "$run/mlm" dev_matched dev_mismatched
+  swept cola CoLA matthews "$run/mlm"
+  swept sst2 SST-2 accuracy "$run/mlm"
+  swept qqp QQP accuracy "$run/mlm"
+  swept qnli QNLI accuracy "$run/mlm"
+  # From MNLI, of whose grid this is one point.
+  local mnli=$run/glue/mnli/batch_size=16,learning_rate=2e-05,seed=42
+  swept mrpc MRPC accuracy "$mnli"
+  swept stsb STS-B pearson "$mnli"
+  swept rte RTE accuracy "$mnli"
+}
+
+evaluate() {
+  [ "$mode" != --check ] || return 0
+  local places=()
+  [ -z "${EVAL:-}" ] || places=(--data="$EVAL")
+  run nomic-jax evaluate --tasks="$tasks" "${places[@]}" \
+    --model="$run/models/nomic-embed-text-v1-unsupervised" \
+    --model="$run/models/nomic-embed-text-v1-ablated" \
+    --model="$run/models/nomic-embed-text-v1" --output="$run/v1.json"
+  run nomic-jax evaluate --tasks="${tasks%%,*}" "${places[@]}" \
+    --model="$run/models/nomic-embed-text-v1.5" --dim="$dims" \
+    --output="$run/v1.5.json"
+}
+
+if [ "$stage" = all ]; then
+  for stage in $stages; do
+    [ "$mode" != run ] || echo "== $stage"
+    "$stage"
+  done
+else
+  "$stage"
+fi
