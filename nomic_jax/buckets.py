@@ -13,10 +13,11 @@ import functools
 import logging
 import os
 import pathlib
+import random
 import shutil
 import tempfile
 import time
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
@@ -26,6 +27,8 @@ COMMITTED = "commit_success.txt"  # Orbax's, the last of a checkpoint's files
 
 _MARKER = "config.json"  # the last of a directory's files
 _WRITE_EVERY = 10.0  # seconds, less often than a store minds
+_AT_START = 30.0  # a wrong address is soon told
+_PATIENCE, _FIRST_WAIT, _LONGEST_WAIT = 300.0, 1.0, 60.0  # seconds
 # Of a work directory, what no reader of models and curves looks at.
 _UNREAD = ("damaged", "logs", "profile")
 
@@ -65,12 +68,12 @@ def place(path: str | os.PathLike) -> Any:
 
 def reach(path: Any) -> None:
   """Raises what `errors` explains if the bucket is not there to be read."""
-  files, inside = _files(path)
+  system, inside = files(path)
   try:
-    files.ls(inside)
+    patiently(lambda: system.ls(inside), _AT_START)
   except FileNotFoundError:  # nothing there yet, or no such bucket
     try:
-      files.ls(inside.partition("/")[0])
+      patiently(lambda: system.ls(inside.partition("/")[0]), _AT_START)
     except FileNotFoundError as e:
       raise UserError(
           f"{path}: there is no bucket {inside.partition('/')[0]}; make it, or "
@@ -137,6 +140,9 @@ _KINDS = {
         "aiohttp.", "EndpointConnectionError", "gcsfs.retry.HttpError",
         "TransportError", "ConnectTimeout", "ReadTimeout", "UNAVAILABLE",
         "DEADLINE_EXCEEDED", "ConnectionError", "ServiceUnavailable",
+        "SlowDown", "reduce your request rate", "Too Many Requests", ", 429",
+        ", 500", ", 502", ", 503", ", 504", "HTTP 429", "HTTP 503",
+        "TimeoutError", "InternalError", "[Errno 16]",
     ),
 }
 
@@ -153,6 +159,30 @@ def refused(error: BaseException | None) -> tuple[str, str] | None:
       if any(word in f"{name}: {e}" for word in words):
         return kind, " ".join(str(e).split())[:200] or name
   return None
+
+
+def patiently(ask: Callable[[], Any], seconds: float | None = None) -> Any:
+  """Returns what `ask` does, asking again while the bucket does not answer.
+
+  That is: 429, 5xx, a broken connection, no answer in time. Waits are longer
+  each time and random, so that the hosts of a pod do not all come back at once.
+
+  Raises:
+    Exception: the last one after `seconds`, by default five minutes; any other
+      at once.
+  """
+  began, wait = time.monotonic(), _FIRST_WAIT
+  seconds = _PATIENCE if seconds is None else seconds
+  while True:
+    try:
+      return ask()
+    except Exception as e:
+      kind, _ = refused(e) or ("", "")
+      left = began + seconds - time.monotonic()
+      if kind != "unreachable" or left <= 0:
+        raise
+      time.sleep(min(wait * random.uniform(0.5, 1.5), left))
+      wait = min(2 * wait, _LONGEST_WAIT)
 
 
 class Appended:
@@ -189,20 +219,21 @@ def upload(made: pathlib.Path, path: str | os.PathLike) -> None:
   """Copies a file or folder; a folder's config.json last."""
   to = place(path)
   if made.is_file():
-    to.write_bytes(made.read_bytes())
+    patiently(lambda: to.write_bytes(made.read_bytes()))
     return
   files = [p for p in sorted(made.rglob("*")) if p.is_file()]
   for file in sorted(files, key=lambda p: p == made / _MARKER):
-    (to / str(file.relative_to(made))).write_bytes(file.read_bytes())
+    target = to / str(file.relative_to(made))
+    patiently(lambda: target.write_bytes(file.read_bytes()))
 
 
 def move(path: Any, to: Any) -> None:
   """Copies a folder's objects and removes them; what was at `to` stays."""
-  files, old = _files(path)
-  _, new = _files(to)
-  for name in files.find(old):
-    files.copy(name, new + name[len(old):])
-  files.rm(old, recursive=True)
+  system, old = files(path)
+  _, new = files(to)
+  for name in system.find(old):
+    system.copy(name, new + name[len(old):])
+  system.rm(old, recursive=True)
 
 
 def whole_steps(folder: Any) -> list[int]:
@@ -243,10 +274,10 @@ def _fetch(path: str, checkpoints: bool) -> str:
         f"{path}: no such checkpoint; those that are whole are "
         f"{', '.join(map(str, steps)) or 'none'}"
     )
-  files, inside = _files(root)
+  system, inside = files(root)
   here = near(root)
   found = []
-  for name in files.find(inside):
+  for name in patiently(lambda: system.find(inside)):
     parts = pathlib.PurePosixPath(name[len(inside):]).parts[1:]
     if parts[0] == "checkpoints":
       if checkpoints and parts[1] == str(step):
@@ -255,7 +286,8 @@ def _fetch(path: str, checkpoints: bool) -> str:
       found.append((name, here.joinpath(*parts)))
   if not found:
     raise UserError(f"{path}: there is nothing in that place of the bucket")
-  files.get([name for name, _ in found], [str(to) for _, to in found])
+  patiently(lambda: system.get(
+      [name for name, _ in found], [str(to) for _, to in found]))
   return str(here if root is address else here / "checkpoints" / str(step))
 
 
@@ -269,9 +301,9 @@ def near(path: Any) -> pathlib.Path:
   return pathlib.Path(folder) / path.name
 
 
-def _files(path: Any) -> tuple[Any, str]:
+def files(path: Any) -> tuple[Any, str]:
   """The file system of an address, and the path in it."""
   import fsspec
 
-  files, inside = fsspec.core.url_to_fs(str(path))
-  return files, inside.rstrip("/")
+  system, inside = fsspec.core.url_to_fs(str(path))
+  return system, inside.rstrip("/")

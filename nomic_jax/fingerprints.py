@@ -15,6 +15,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from nomic_jax import buckets
+from nomic_jax.data import staging
 from nomic_jax.errors import UserError
 
 # What is added to a directory and does not change what it holds.
@@ -39,7 +40,12 @@ def of_content(thing: Any, tokens: bool = False) -> str:
   """
   digest = hashlib.sha256()
   if isinstance(thing, (str, os.PathLike)):
-    _add_place(digest, pathlib.Path(buckets.fetch(thing)), tokens)
+    if staging.holds(thing, "dataset_info.json"):
+      wanted = lambda name: tokens or not name.startswith(f"{_TOKENS}/")
+      place = staging.local(thing, wanted)
+    else:
+      place = buckets.fetch(thing)
+    _add_place(digest, pathlib.Path(place), tokens)
   elif hasattr(thing, "params"):
     import jax  # Only for a model that is here already.
     for path, leaf in jax.tree_util.tree_leaves_with_path(thing.params):

@@ -35,6 +35,7 @@ from nomic_jax.checkpoint import best
 from nomic_jax.checkpoint import Checkpoints
 from nomic_jax.checkpoint import latest_step
 from nomic_jax.data import loader
+from nomic_jax.data import staging
 from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.errors import Diverged
 from nomic_jax.errors import Stopped
@@ -113,8 +114,9 @@ def _train(
     preemption: processes.Preemption,
 ) -> None:
   place = workdir if buckets.is_remote(workdir) else workdir.absolute()
-  processes.agree({"--workdir": str(place)} | (
-      work_directory.flat(json.loads(config.to_json()))))
+  processes.agree({
+      "--workdir": str(place), "data": staging.state(config.data.path),
+  } | work_directory.flat(json.loads(config.to_json())))
   work_directory.check(workdir, config)
   done = latest_step(workdir) or 0
   if done >= config.steps:

@@ -7,8 +7,6 @@ import os
 import pathlib
 from typing import Iterable, Iterator, Mapping
 
-import tensorflow_datasets as tfds
-
 from nomic_jax.data import dataset
 from nomic_jax.data import sources
 from nomic_jax.errors import UserError
@@ -20,7 +18,8 @@ def check_places(input: str | os.PathLike, output: str | os.PathLike) -> None:
   """Raises UserError for what would otherwise fail only after hours."""
   dataset.check_name(output)
   dataset.tokenizer_path(input)
-  if pathlib.Path(input).resolve() == pathlib.Path(output).resolve():
+  if (pathlib.Path(input).resolve() == pathlib.Path(output).resolve()
+      or str(input).rstrip("/") == str(output).rstrip("/")):
     raise UserError(
         f"{output}: --output is the same as --input; choose another, the "
         "input is left as it is"
@@ -54,18 +53,16 @@ def write(
         f"{output}: not written, every pair of {input} was dropped; look at "
         "the reasons above and at whether the model is a trained one"
     )
-  names = tfds.builder_from_directory(input).info.splits
   splits = {
       name: _all(dataset.open_split(input, name))
-      for name in names
-      if name != "train" and names[name].num_examples
+      for name in dataset.splits(input) if name != "train"
   }
   dataset.write(
       output,
       {"train": _counted(train, kept), **splits},
       stats=stats,
       tokenizer=dataset.tokenizer_path(input),
-      prompts=sources.read(input).prompts,
+      prompts=sources.read(dataset.index(input)).prompts,
       others=others,
   )
   written = len(dataset.open_split(output, "train"))

@@ -23,8 +23,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from nomic_jax import decoding
+from nomic_jax import buckets
 from nomic_jax import files
 from nomic_jax.data import sources as sources_lib
+from nomic_jax.data import staging
 from nomic_jax.data.records import damaged
 from nomic_jax.data.records import encode
 from nomic_jax.data.records import Row
@@ -241,29 +243,38 @@ def _build(builder: Pairs) -> None:
 
 
 def open_split(
-    path: str | os.PathLike, split: str, ids: bool = False
+    path: str | os.PathLike, split: str, ids: bool = False,
+    first: int | None = None,
 ) -> Source:
   """Opens one split of a data directory for random access.
 
   Args:
-    path: the data directory.
+    path: the data directory; of one in a bucket a copy is opened.
     split: name of the split.
     ids: whether rows of token ids, without texts, can be used.
+    first: copy only the files that hold so many of the first rows; no others
+      may be read.
 
   Raises:
     UserError: if `path` is no data directory, has no such split or no rows in
       it, or one of its record files is missing or damaged; or if its rows are
       token ids and cannot be used.
   """
-  path = pathlib.Path(path)
+  remote, path = path, index(path)
   found = _info(path).splits
   if split not in found:
     raise UserError(
         f"{path}: no split '{split}'; it has {', '.join(sorted(found))}."
         + nearest(split, found)
     )
-  shards = found[split].file_instructions
-  for shard in shards:
+  shards = needed = found[split].file_instructions
+  if buckets.is_remote(remote):
+    if first is not None:
+      before = np.cumsum([0] + [shard.take for shard in shards])
+      needed = [s for s, rows in zip(shards, before) if rows < first]
+    names = {os.path.basename(shard.filename) for shard in needed}
+    staging.local(remote, names.__contains__)
+  for shard in needed:
     _check(shard)
   if not sum(shard.take for shard in shards):
     raise UserError(f"{path}: split '{split}' has no rows; make it again")
@@ -283,6 +294,12 @@ def open_split(
         "reads them"
     )
   return source
+
+
+def index(path: str | os.PathLike) -> pathlib.Path:
+  """Returns the directory with all but the records and tokens of `path`."""
+  return pathlib.Path(staging.local(path, lambda name: not (
+      name.startswith("tokens/") or ".array_record" in name)))
 
 
 def _info(path: pathlib.Path) -> tfds.core.DatasetInfo:
@@ -309,7 +326,7 @@ def splits(path: str | os.PathLike) -> list[str]:
     UserError: if `path` is no data directory.
   """
   return sorted(
-      name for name, split in _info(pathlib.Path(path)).splits.items()
+      name for name, split in _info(index(path)).splits.items()
       if split.num_examples)
 
 
@@ -333,7 +350,7 @@ def tokenizer_path(path: str | os.PathLike) -> pathlib.Path:
   Raises:
     UserError: if there is none.
   """
-  folder = pathlib.Path(path) / "tokenizer"
+  folder = index(path) / "tokenizer"
   if not (folder / "tokenizer.json").is_file():
     raise UserError(
         f"{path}: no tokenizer/tokenizer.json in it; expected a data directory "

@@ -9,6 +9,7 @@ import numpy as np
 
 from nomic_jax import files
 from nomic_jax import fingerprints
+from nomic_jax.data import staging
 from nomic_jax.errors import UserError
 
 
@@ -35,6 +36,7 @@ def load(
     UserError: if a file is missing, unfinished or of other data.
   """
   vectors = {}
+  folder = staging.local(folder, lambda name: name.startswith(f"{split}-"))
   for side, path in paths(folder, split).items():
     if not path.is_file():
       raise UserError(

@@ -23,14 +23,17 @@ from typing import Any, Sequence
 import numpy as np
 import tokenizers
 
+from nomic_jax import buckets
 from nomic_jax import files
 from nomic_jax import places
 from nomic_jax.data import dataset
+from nomic_jax.data import staging
 from nomic_jax.data import special_tokens
 from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.errors import UserError
 from nomic_jax.progress import Progress
 
+_KINDS = ("ids", "ends", "rows")  # files of a split
 _ROWS = 1024  # tokenised together
 _COMPARED = 50  # rows compared with their texts on opening
 
@@ -45,7 +48,7 @@ def tokenise(path: str | os.PathLike, tokenizer: str | None = None) -> None:
   Raises:
     UserError: if that is no data directory, or the place cannot be written.
   """
-  path = pathlib.Path(path)
+  path = buckets.place(path)
   words = tokenizer_lib.load(tokenizer or dataset.tokenizer_path(path))
   splits = dataset.splits(path)
   places.check_writable(path / "tokens")
@@ -75,7 +78,7 @@ def _write(
   with contextlib.ExitStack() as stack:
     ids, ends, rows = (
         stack.enter_context(open(folder / f"{source.name}.{kind}", "wb"))
-        for kind in ("ids", "ends", "rows"))
+        for kind in _KINDS)
     progress = stack.enter_context(
         Progress(len(source), "rows", f"tokenise {source.name}"))
     for start in range(0, len(source), _ROWS):
@@ -149,7 +152,7 @@ class Source:
   def _files(self) -> tuple[memoryview, np.ndarray, np.ndarray]:
     if self._open is None:
       maps = []
-      for kind in ("ids", "ends", "rows"):
+      for kind in _KINDS:
         with open(self._path / f"{self.name}.{kind}", "rb") as file:
           empty = not os.fstat(file.fileno()).st_size
           maps.append(memoryview(b"") if empty else memoryview(
@@ -176,8 +179,9 @@ def open_split(
     UserError: if there are none, they are of another tokenizer, or are not
       those of the texts beside them.
   """
-  texts = dataset.open_split(path, split)
-  folder = pathlib.Path(path) / "tokens"
+  texts = dataset.open_split(path, split, first=_COMPARED)
+  folder = pathlib.Path(staging.local(path, lambda name: name in (
+      "tokens/about.json", *(f"tokens/{split}.{k}" for k in _KINDS)))) / "tokens"
   hint = f"run nomic-jax tokenise --input={path} with this model's tokenizer"
   try:
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
