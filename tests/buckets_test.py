@@ -2,17 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A work directory in a bucket: it goes on and ends with the same bits.
 
-The bucket is a folder that answers like one; and, where s3fs and moto are
-installed, moto's S3 server.
+The buckets are those of remote.py.
 """
 
-import importlib
 import pathlib
 
 from etils.epath import backend
 import fsspec
-from fsspec.implementations.dirfs import DirFileSystem
-from fsspec.implementations.local import LocalFileSystem
 import jax
 from nomic_jax import buckets
 from nomic_jax import checkpoint
@@ -33,6 +29,10 @@ from orbax.checkpoint._src.serialization import tensorstore_utils
 import pytest
 import tensorstore
 
+from remote import bucket_fixture  # noqa: F401
+from remote import emulator_fixture  # noqa: F401
+from remote import folder_as_bucket
+from remote import moto_fixture  # noqa: F401
 import small_data
 
 STEPS, EVERY = 8, 2
@@ -45,61 +45,6 @@ def _place(tmp_path_factory):
   folder = tmp_path_factory.mktemp("buckets")
   small_data.make(folder)
   return folder
-
-
-def _folder_as_bucket(root, monkeypatch):
-  class Folder(DirFileSystem):
-    """s3:// as folders of `root`."""
-
-    protocol = "s3"
-    cachable = False
-
-    def __init__(self, **options):
-      super().__init__(str(root), LocalFileSystem(auto_mkdir=True))
-
-  registry = importlib.import_module("fsspec.registry")
-  monkeypatch.setitem(registry._registry, "s3", Folder)
-  ask = tensorstore_utils.build_kvstore_tspec
-  here = lambda place, *more, **options: ask(
-      place.replace("s3://", f"{root}/"), *more, **options)
-  here.knows_s3 = True
-  monkeypatch.setattr(tensorstore_utils, "build_kvstore_tspec", here)
-  (root / "bucket").mkdir()
-
-
-@pytest.fixture(name="moto", scope="module")
-def _moto():
-  """The address of a server, if there is one; it lives as long as s3fs."""
-  try:
-    import moto.server
-    import s3fs  # noqa: F401
-  except ImportError:
-    yield None
-    return
-  server = moto.server.ThreadedMotoServer(port=0)
-  server.start()
-  yield "http://{}:{}".format(*server.get_host_and_port())
-  server.stop()
-
-
-@pytest.fixture(name="bucket", params=["folder", "moto"])
-def _bucket(request, moto, tmp_path, monkeypatch):
-  forget = backend.fsspec_backend._get_filesystem.cache_clear
-  forget()
-  buckets._fetch.cache_clear()
-  if request.param == "folder":
-    _folder_as_bucket(tmp_path, monkeypatch)
-  elif moto is None:
-    pytest.skip("needs s3fs and moto[server]")
-  else:
-    for name, value in {
-        "AWS_ENDPOINT_URL": moto, "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
-    }.items():
-      monkeypatch.setenv(name, value)
-    fsspec.filesystem("s3").makedirs("bucket", exist_ok=True)
-  yield "s3://bucket"
-  forget()
 
 
 def _train(place, workdir):
@@ -240,7 +185,7 @@ def test_other_errors_are_as_they_were():
 def test_mistakes(monkeypatch, tmp_path):
   with pytest.raises(UserError, match="expected a folder, gs://BUCKET/PATH or"):
     buckets.place("ftp://host/run")
-  _folder_as_bucket(tmp_path, monkeypatch)
+  folder_as_bucket(tmp_path, monkeypatch)
   with pytest.raises(UserError, match="config.log.tensorboard: event files"):
     trackers.make(ml_collections.ConfigDict(
         {"log": {"tensorboard": True, "wandb": ""}}), "s3://bucket/a", 0)

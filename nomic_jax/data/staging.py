@@ -188,7 +188,7 @@ def _copy(
   try:
     with Progress(
         total // _MB, "MB", f"copy {path}", start=sum(here.values()) // _MB
-    ) as progress:
+    ) if total >= _MB else contextlib.nullcontext() as progress:
       done = shown = sum(here.values())
       for file, piece in _pieces(path, missing, here):
         part = folder / (file.name + _PART)
@@ -198,7 +198,8 @@ def _copy(
           out.flush()
           os.fsync(out.fileno())  # its length says how much of it is good
         done += len(piece)
-        progress.update((done - shown) // _MB)
+        if progress:
+          progress.update((done - shown) // _MB)
         shown += (done - shown) // _MB * _MB
         if _size(part) >= file.size:
           part.rename(folder / file.name)
