@@ -167,6 +167,7 @@ def bucket_fixture(request, moto, emulator, tmp_path, monkeypatch):
       pytest.skip("needs s3fs and moto[server]")
     for name, value in s3_environment(moto).items():
       monkeypatch.setenv(name, value)
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
     fsspec.filesystem("s3").makedirs("bucket", exist_ok=True)
   else:
     if emulator is None:
@@ -175,7 +176,7 @@ def bucket_fixture(request, moto, emulator, tmp_path, monkeypatch):
       monkeypatch.setenv(name, value)
     fsspec.config.conf.setdefault("gs", {})["token"] = "anon"
     fsspec.config.conf.setdefault("gcs", {})["token"] = "anon"
-    fsspec.filesystem("gs").clear_instance_cache()
+    fsspec.get_filesystem_class("gs").clear_instance_cache()
     try:
       fsspec.filesystem("gs").mkdir("bucket")
     except Exception:  # it is there, of the test before
