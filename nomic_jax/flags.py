@@ -42,6 +42,11 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
                  help="tokens of the WordPiece tokenizer trained on the text")
   p.add_argument("--tokenizer", type=_path,
                  help="use this tokenizer, do not train one")
+  p.add_argument("--strip_accents", action="store_true", help=(
+      "train it without nonspacing marks: cafe for café; not for languages "
+      "whose marks are letters, such as Japanese, Hindi and Thai"))
+  p.add_argument("--allow_unk", action="store_true", help=(
+      "accept a tokenizer to which more than 5 %% of the texts are unknown"))
   p.add_argument("--held_out", type=float, default=0.07,
                  help="share of the rows kept for evaluation (split test)")
   p.add_argument("--limit", type=int, help="read no more rows than this")

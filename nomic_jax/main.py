@@ -88,6 +88,7 @@ def _prepare(a: argparse.Namespace) -> None:
       include=a.include, label_column=a.label_column,
       score_column=a.score_column,
       negatives_scores_column=a.negatives_scores_column,
+      strip_accents=a.strip_accents, allow_unk=a.allow_unk,
   )
 
 

@@ -42,6 +42,7 @@ FLAGS = {
         "--whole_batches": "1", "--keep_copies": "False", "--include": "none",
         "--label_column": "none", "--score_column": "none",
         "--negatives_scores_column": "none",
+        "--strip_accents": "False", "--allow_unk": "False",
     },
     "tokenise": {"--input": "required", "--tokenizer": "none"},
     "train": {

@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import pathlib
+import random
 import shutil
 import sysconfig
 
@@ -319,3 +320,78 @@ def test_groups_are_held_out_whole_and_stably():
   assert len(chosen ^ splits.choose_groups(more, 0.07)) <= 4
   assert splits.choose_groups({"a": 9, "b": 8}, 0.01) == {"b"}
   assert splits.choose_groups(sizes, 0.0) == set()
+
+
+def _unspaced(folder, first, count, length):
+  """Rows in a script without spaces; texts of `length` characters."""
+  draw = random.Random(0)
+  characters = [chr(first + i) for i in range(count)]
+  weight = [1 / (i + 10) for i in range(count)]
+  texts = ["".join(draw.choices(characters, weight, k=length))
+           for _ in range(300)]
+  return _jsonl(folder / "in.jsonl", [
+      {"query": text[:30], "document": text} for text in texts])
+
+
+@pytest.mark.parametrize("first, count, length", [
+    (0x4E00, 3000, 100), (0x0E01, 46, 120), (0x3042, 80, 250)])
+def test_scripts_without_spaces_have_tokens(
+    tmp_path, capsys, first, count, length):
+  source = _unspaced(tmp_path, first, count, length)
+  stats = prepare(str(source), tmp_path / "out", vocab_size=3500)
+  for side in ("query", "document"):
+    assert stats["tokens"][side]["unk"] < 1e-3
+    assert stats["tokens"][side]["lost"] == 0
+  assert stats["tokens"]["document"]["mean"] > length / 8
+  assert "[UNK] per document" in capsys.readouterr().out
+  words = tokenizer_lib.load(tmp_path / "out" / "tokenizer")
+  characters = set("".join(
+      json.loads(line)["document"] for line in source.open()))
+  known = [c for c in characters if words.token_to_id(c) is not None]
+  assert len(known) >= 0.98 * len(characters)
+
+
+def test_a_tokenizer_that_does_not_know_the_texts_is_refused(tmp_path, capsys):
+  source = _unspaced(tmp_path, 0x0E01, 46, 120)
+  tokenizer_lib.save(tiny.words(), tmp_path / "english")
+  command = ["prepare", f"--source={source}", f"--output={tmp_path}/out",
+             f"--tokenizer={tmp_path}/english"]
+  assert main(command) == 2
+  told = capsys.readouterr().err.splitlines()[-1]
+  assert "100.00% of the query tokens are [UNK]" in told
+  assert "--allow_unk" in told and not (tmp_path / "out").exists()
+  assert main([*command, "--allow_unk"]) == 0
+  assert "100.00% of the texts are mostly unknown" in capsys.readouterr().out
+  # A few unknown words are told and no more.
+  rows = [
+      {"query": f"alpha {word}", "document": f"beta {word} delta " * 9 + "ไทย"}
+      for word in tiny.WORDS]
+  _jsonl(source, rows)
+  stats = prepare(str(source), tmp_path / "few", held_out=0,
+                  tokenizer=f"{tmp_path}/english")
+  assert stats["tokens"]["document"]["unk"] == pytest.approx(1 / 28)
+  assert stats["tokens"]["document"]["lost"] == 0
+  with pytest.raises(UserError, match="--vocab_size=12: too small"):
+    prepare(str(source), tmp_path / "less", vocab_size=12)
+  prepare(str(source), tmp_path / "less", vocab_size=12, allow_unk=True)
+
+
+def test_accents_are_stripped_where_asked(tmp_path):
+  source = _jsonl(tmp_path / "in.jsonl", [
+      {"query": f"café {i}", "document": f"un thé {i}"} for i in range(9)])
+  for name, options, kept in (("no", {}, True), (
+      "yes", {"strip_accents": True}, False)):
+    prepare(str(source), tmp_path / name, vocab_size=60, **options)
+    words = tokenizer_lib.load(tmp_path / name / "tokenizer")
+    assert (words.encode("café").ids != words.encode("cafe").ids) == kept
+  with pytest.raises(UserError, match="made with other arguments"):
+    prepare(str(source), tmp_path / "no", vocab_size=60, strip_accents=True)
+
+
+def test_of_a_long_text_the_beginning_is_trained_on(monkeypatch):
+  seen = []
+  monkeypatch.setattr(tokenizer_lib, "_LONGEST", 500)
+  monkeypatch.setattr(
+      tokenizer_lib, "_alphabet", lambda texts, *_: seen.extend(texts) or ["a"])
+  tokenizer_lib.train(["a " * 5000, "a"], 50)
+  assert [len(text) for text in seen] == [500, 1]

@@ -148,6 +148,19 @@ def test_text_without_a_query_is_the_document_alone():
       sorted(expected))
 
 
+def test_unknown_words_are_not_to_be_predicted():
+  """A text that the tokenizer does not know would be learnt at once."""
+  unknown = TOKENIZER.token_to_id("[UNK]")
+  rows = [r | {"document": "ไทย ".join(r["document"].split(" "))}
+          for r in tiny.rows()]
+  seen = labels = 0
+  for batch in tiny.take(_text(rows), 12):
+    seen += np.sum(batch["ids"] == unknown)
+    labels += np.sum(batch["labels"] >= 0)
+    assert not (batch["labels"] == unknown).any()
+  assert seen > 50 and labels > 50
+
+
 def test_sizes_of_text_batches_that_do_not_fit_are_named():
   with pytest.raises(UserError, match="5 rows do not divide.*try 4"):
     _text(batch_size=5)

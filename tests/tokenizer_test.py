@@ -11,6 +11,7 @@ import sys
 import unicodedata
 
 from nomic_jax.data import tokenizer as tokenizer_lib
+from nomic_jax.data import words as words_lib
 from nomic_jax.errors import UserError
 import pytest
 
@@ -50,12 +51,12 @@ def test_pieces_are_the_longest_that_fit(words):
 
 
 def _split(text: str) -> list[str]:
-  text = "".join(
-      c for c in unicodedata.normalize("NFD", text.lower())
-      if unicodedata.category(c) != "Mn")
+  text = unicodedata.normalize("NFC", text).lower()
   spaced = "".join(
       f" {c} " if _alone(c) else " " if c.isspace() else c for c in text)
-  return spaced.split()
+  return [
+      word[i:i + 100] for word in spaced.split()
+      for i in range(0, len(word), 100)]
 
 
 def _alone(c: str) -> bool:
@@ -66,7 +67,7 @@ def _alone(c: str) -> bool:
 
 def _greedy(word: str, vocab: dict[str, int]) -> list[int]:
   ids, start = [], 0
-  while start < len(word) <= 100:
+  while start < len(word):
     for end in range(len(word), start, -1):
       piece = ("##" if start else "") + word[start:end]
       if piece in vocab:
@@ -76,6 +77,67 @@ def _greedy(word: str, vocab: dict[str, int]) -> list[int]:
     else:
       return [vocab["[UNK]"]]
   return ids or [vocab["[UNK]"]]
+
+
+# Characters of scripts by name, of which texts of any length are drawn.
+_SCRIPTS = {
+    "Han": [chr(0x4E00 + i) for i in range(3000)],
+    "kana": [chr(0x3042 + i) for i in range(80)],
+    "Thai": [chr(0x0E01 + i) for i in range(46)],
+    "Devanagari": [chr(0x0905 + i) for i in range(70)] + [" "] * 10,
+    "Hangul": [chr(0xAC00 + 7 * i) for i in range(600)] + [" "] * 100,
+    "Greek": list("αβγδεζηθάέήίώϋ ") + ["\u0301"],
+}
+
+
+@pytest.mark.parametrize("script", _SCRIPTS)
+def test_any_script_is_kept(script, tmp_path):
+  """Nothing is unknown, and nothing changes but case and composition."""
+  draw = random.Random(0)
+  weight = [1 / (i + 10) for i in range(len(_SCRIPTS[script]))]
+  texts = ["".join(draw.choices(_SCRIPTS[script], weight, k=250))
+           for _ in range(200)]
+  words = tokenizer_lib.train(texts, 4000)
+  found = [words.encode(text, add_special_tokens=False) for text in texts]
+  unknown = sum(e.ids.count(words.token_to_id("[UNK]")) for e in found)
+  assert unknown <= 1e-3 * sum(len(e.ids) for e in found)
+  kept = "".join(
+      token.removeprefix("##") for e in found for token in e.tokens
+      if token != "[UNK]")
+  expected = "".join(
+      unicodedata.normalize("NFC", text).replace(" ", "") for text in texts)
+  assert len(expected) * 0.999 <= len(kept) <= len(expected)
+  assert set(kept) <= set(expected)
+  transformers = pytest.importorskip("transformers")
+  tokenizer_lib.save(words, tmp_path)
+  theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+  assert theirs(texts[0])["input_ids"] == words.encode(texts[0]).ids
+  same = words_lib.remembering(words).encode_ids(texts[:5])
+  assert [ids.tolist() for ids in same] == [
+      words.encode(text).ids for text in texts[:5]]
+
+
+@pytest.mark.parametrize("strip, expected", [
+    (False, ["かぎ", "パンダ", "कुल", "ไม้", "má", "straße"]),
+    (True, ["かき", "ハンタ", "कल", "ไม", "ma", "straße"]),
+])
+def test_marks_are_stripped_where_asked(strip, expected):
+  words = tokenizer_lib.train(_TEXTS, 700, strip_accents=strip)
+  assert [words.normalizer.normalize_str(text) for text in (
+      "かぎ", "パンダ", "कुल", "ไม้", "ma\u0301", "STRASSE".replace("SS", "ẞ")
+  )] == expected
+
+
+def test_rare_characters_do_not_take_up_the_vocabulary():
+  rare = "".join(map(chr, range(0x4E00, 0x4E00 + 500)))
+  words = tokenizer_lib.train([*_TEXTS * 100, rare], 700)
+  kept = sum(words.token_to_id(c) is not None for c in rare)
+  assert kept < 200
+  assert {"return", "the", "string"} <= set(words.get_vocab())
+  # As many as fit, the commonest first.
+  words = tokenizer_lib.train([rare + rare[200:]], 400, cover=0)
+  assert [c for c in rare if words.token_to_id(c) is not None] == (
+      [*rare[:94], *rare[200:]])
 
 
 def test_training_again_gives_the_same_file(words, tmp_path):

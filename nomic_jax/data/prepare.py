@@ -16,7 +16,7 @@ import json
 import os
 import pathlib
 import time
-from typing import Iterable, Iterator, Sequence
+from typing import Any, Iterable, Iterator, Sequence
 
 import numpy as np
 import tokenizers
@@ -64,6 +64,8 @@ def prepare(
     label_column: str | None = None,
     score_column: str | None = None,
     negatives_scores_column: str | None = None,
+    strip_accents: bool = False,
+    allow_unk: bool = False,
 ) -> dict:
   """Makes the data directory `output` and returns what stats.json holds.
 
@@ -93,6 +95,9 @@ def prepare(
       `label`, where these are numbers or `classes` are given; "" for none.
     score_column: where they have a teacher's score of the document.
     negatives_scores_column: where they have a list of those of the negatives.
+    strip_accents: the tokenizer to train drops nonspacing marks: café is cafe,
+      but also Japanese が is か and Hindi कुल is कल.
+    allow_unk: accept a tokenizer to which more than 5 % is unknown.
 
   Raises:
     UserError: on a source, row or argument that cannot be used.
@@ -128,6 +133,8 @@ def prepare(
       f"{name}_column": column for name, column in (
           ("label", label_column), ("score", score_column),
           ("negatives_scores", negatives_scores_column)) if column is not None}
+  if strip_accents:
+    arguments["strip_accents"] = True
   made = _already(output, arguments, overwrite)
   try:
     parts = [] if _is_docstrings(source) else [
@@ -181,7 +188,11 @@ def prepare(
         prompts=rows.prompts() if isinstance(rows, readers.Rows) else {})
     with dataset.building(output, build) as folder:
       clock.lap("write")
-      words, lengths, histogram = _look(folder, reused, vocab_size)
+      words, lengths, histogram = _look(
+          folder, reused, vocab_size, strip_accents=strip_accents,
+          cover=0.0 if allow_unk else 0.95)
+      if not allow_unk:
+        statistics.check_known(lengths, source)
       clock.lap("tokenizer")
       tokenizer_lib.save(words, folder / "tokenizer")
       stats = {
@@ -204,12 +215,13 @@ def prepare(
 
 
 def _look(
-    folder: pathlib.Path, reused: tokenizers.Tokenizer | None, vocab_size: int
+    folder: pathlib.Path, reused: tokenizers.Tokenizer | None,
+    vocab_size: int, **options: Any,
 ) -> tuple[tokenizers.Tokenizer, dict, str]:
   """Returns the tokenizer, and how long texts are: figures and a drawing."""
   train = dataset.open_split(folder, "train", ids=True)
   words = reused or tokenizer_lib.train(
-      _texts(_spaced(train, _TRAINED)), vocab_size)
+      _texts(_spaced(train, _TRAINED)), vocab_size, **options)
   return words, *statistics.token_lengths(
       words, list(_spaced(train, _MEASURED)))
 

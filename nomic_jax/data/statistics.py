@@ -1,6 +1,7 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a data set is like: how long its texts are, what became of its rows."""
+"""What a data set is like: how long its texts are, how much of them the
+tokenizer does not know, what became of its rows."""
 
 import statistics
 from typing import Sequence
@@ -8,11 +9,17 @@ from typing import Sequence
 import numpy as np
 import tokenizers
 
+from nomic_jax.data import special_tokens
 from nomic_jax.data.dataset import Row
+from nomic_jax.errors import UserError
 
 # Characters of a text that are tokenised to tell its length; a book would
 # take minutes and fall into the last bar all the same.
 _MOST_CHARACTERS = 100_000
+
+# The share of unknown tokens, or of texts that are mostly unknown, beyond which
+# a model learns from what is left of the texts rather than from them.
+_MOST_UNKNOWN = 0.05
 
 # More sources than this, such as packages, are in stats.json alone.
 _SHOWN = 40
@@ -28,21 +35,28 @@ def token_lengths(
     rows: some of the data, enough to tell.
 
   Returns:
-    {"query": {"mean", "p95"}, "document": {...}} in tokens, special ones
-    included, without texts that are empty in all rows; and an SVG drawing.
+    {"query": {"mean", "p95", "unk", "lost"}, "document": {...}}, without texts
+    that are empty in all rows; and an SVG drawing. The first two count tokens,
+    special ones included; `unk` is the share of the others that are unknown,
+    and `lost` the share of texts of which most are, or that have none.
   """
   figures, drawings = {}, []
+  special = special_tokens.of(words)
   for name in ("query", "document"):
     texts = [row[name][:_MOST_CHARACTERS] for row in rows if row[name]]
-    sizes = [len(e.ids) for e in words.encode_batch_fast(texts)]
+    ids = [e.ids for e in words.encode_batch_fast(texts)]
     if name == "document":
-      sizes += [len(row["ids"]) for row in rows if row["ids"]]
-    if not sizes:
+      ids += [row["ids"] for row in rows if row["ids"]]
+    if not ids:
       continue
-    sizes.sort()
+    sizes = sorted(map(len, ids))
+    ends = len(special.head) + len(special.tail)
+    unknown = [(each.count(special.unk), len(each) - ends) for each in ids]
     figures[name] = {
         "mean": round(statistics.fmean(sizes), 1),
         "p95": sizes[int(0.95 * (len(sizes) - 1))],
+        "unk": sum(n for n, _ in unknown) / max(sum(k for _, k in unknown), 1),
+        "lost": statistics.fmean(2 * n >= k for n, k in unknown),
     }
     drawings.append(_histogram(f"tokens per {name}", sizes, len(drawings)))
   height = 150 * len(drawings)
@@ -71,6 +85,29 @@ def _histogram(title: str, sizes: Sequence[int], place: int) -> str:
   return "".join(parts)
 
 
+def check_known(figures: dict, where: str) -> None:
+  """Refuses a tokenizer that does not know the texts.
+
+  Args:
+    figures: of `token_lengths`.
+    where: names the data.
+
+  Raises:
+    UserError: if more than 5 % of the tokens of a side are unknown, or 5 % of
+      its texts mostly so.
+  """
+  for name, n in figures.items():
+    if max(n["unk"], n["lost"]) > _MOST_UNKNOWN:
+      raise UserError(
+          f"{where}: {_unknown(name, n)}; choose a larger --vocab_size, or a "
+          "--tokenizer of these languages, or --allow_unk to train on the rest")
+
+
+def _unknown(name: str, n: dict) -> str:
+  return (f"{n['unk']:.2%} of the {name} tokens are [UNK], and {n['lost']:.2%} "
+          f"of the {name} texts mostly so")
+
+
 def print_table(stats: dict, seconds: dict[str, float]) -> None:
   """Prints what stats.json holds, and how long each part of the job took."""
   files, dropped = stats["counts"]["files"], stats["counts"]["dropped"]
@@ -85,6 +122,9 @@ def print_table(stats: dict, seconds: dict[str, float]) -> None:
   lines += [
       (f"tokens per {name}", f"{n['mean']:.0f} on average, 95 % up to "
        f"{n['p95']}") for name, n in stats["tokens"].items()]
+  lines += [
+      (f"[UNK] per {name}", f"{n['unk']:.2%} of the tokens; {n['lost']:.2%} of "
+       "the texts are mostly unknown") for name, n in stats["tokens"].items()]
   lines.append(("vocabulary", f"{stats['vocab_size']:,} tokens"))
   lines.append(("seconds", ", ".join(
       f"{name} {n:.1f}" for name, n in seconds.items())))

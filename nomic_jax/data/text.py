@@ -64,7 +64,10 @@ def batches(
     )
   special = special_tokens.of(tokenizer)
   mask_id = special.require("mask", "masked-language-model training")
-  specials = np.array([special.fill, *special.head, *special.tail])
+  specials = np.array(sorted({
+      special.fill, *special.head, *special.tail,
+      # To predict that a word is unknown is no task.
+      *([] if special.unk is None else [special.unk])}))
   vocabulary = special_tokens.vocabulary_rows(tokenizer)
   share = config.batch_size // parts
   mine = slice(host * share, (host + 1) * share)

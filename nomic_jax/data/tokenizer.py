@@ -2,6 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A lower-case WordPiece tokenizer, as BERT's: trained, loaded and saved.
 
+Unlike BERT's it serves every script: characters are composed (NFC) and keep
+their marks, as many of them as the texts need are in the vocabulary, and a
+long run without spaces is cut rather than unknown.
+
 The same object and the same files as the `tokenizers` library's, so that
 PyTorch users open them with `transformers.AutoTokenizer`.
 """
@@ -11,6 +15,7 @@ import json
 import os
 import pathlib
 from typing import Iterable
+import unicodedata
 
 import tokenizers
 
@@ -29,36 +34,46 @@ _BESIDE = ("tokenizer_config.json", "special_tokens_map.json")
 # Where an identifier's words meet: getItem, HTTPServer.
 APART = "(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
 
-# Rarer characters become [UNK] rather than take up the vocabulary.
-_ALPHABET = 200
+# The vocabulary has the commonest characters: those that together make up this
+# share of the texts, and this many in any case. Rarer ones become [UNK] rather
+# than take up the vocabulary.
+_COVER, _ALPHABET = 0.9999, 200
+# Of a text this many characters are trained on.
+_LONGEST = 1_000_000
+# WordPiece takes a longer word as unknown; so words are cut into pieces of
+# this many characters, which only writing without spaces has.
+_WORD = 100
+PIECES = f".{{1,{_WORD}}}"
 
 
-def train(texts: Iterable[str], vocab_size: int) -> tokenizers.Tokenizer:
+def train(
+    texts: Iterable[str], vocab_size: int, *, strip_accents: bool = False,
+    cover: float = 0.95,
+) -> tokenizers.Tokenizer:
   """Trains WordPiece on `texts`; the same texts give the same vocabulary.
 
   Args:
-    texts: any number of texts; kept in memory while training.
+    texts: any number of texts, of which the first million characters each are
+      kept in memory while training.
     vocab_size: the most tokens, special ones ([PAD]=0 … [MASK]=4) included.
+    strip_accents: drop nonspacing marks, as uncased BERT does: café becomes
+      cafe, but also Japanese か is then が, and Hindi कुल is कल.
+    cover: the least share of the texts' characters that the vocabulary must
+      have.
 
   Raises:
-    UserError: if `vocab_size` leaves no room beside the characters.
+    UserError: if `vocab_size` has no room for that.
   """
-  texts = list(texts)
+  texts = [text[:_LONGEST] for text in texts]
   special = list(SPECIAL_TOKENS.values())
-  letters = _alphabet(texts)
+  normalizer = _normalizer(strip_accents)
+  letters = _alphabet(texts, vocab_size, normalizer, cover)
   # The library's trainer numbers "##x" pieces, and picks among equally rare
   # letters, in the order of a randomly seeded hash table, and settles ties
   # between merges by those numbers: two runs differ. So the letters are given
   # to it, and the pieces pose as special tokens to be numbered in this order.
-  pieces = ["##" + letter for letter in letters if _joins(letter)]
-  fixed = len(special) + len(pieces) + len(letters)
-  if vocab_size <= fixed:
-    raise UserError(
-        f"--vocab_size={vocab_size}: too small, the special tokens and the "
-        f"characters of these texts alone take {fixed}; 8192 is usual for a "
-        "small corpus"
-    )
-  tokenizer = _wordpiece(None)
+  pieces = ["##" + letter for letter in letters if _joins(letter, normalizer)]
+  tokenizer = _wordpiece(None, normalizer)
   tokenizer.train_from_iterator(
       texts,
       tokenizers.trainers.WordPieceTrainer(
@@ -67,30 +82,59 @@ def train(texts: Iterable[str], vocab_size: int) -> tokenizers.Tokenizer:
           show_progress=False, continuing_subword_prefix="##",
       ),
   )
-  return _wordpiece(tokenizer.get_vocab())
+  return _wordpiece(tokenizer.get_vocab(), normalizer)
 
 
-def _alphabet(texts: list[str]) -> list[str]:
-  """Returns the commonest characters as the model will see them, in order."""
+def _alphabet(
+    texts: list[str], vocab_size: int,
+    normalizer: tokenizers.normalizers.Normalizer, cover: float,
+) -> list[str]:
+  """Returns the commonest characters as the model will see them, in order.
+
+  Args:
+    texts: where they are counted.
+    vocab_size: as of `train`.
+    normalizer: makes of a text what the model sees.
+    cover: as of `train`.
+
+  Raises:
+    UserError: if the characters that fit are a smaller share than `cover`.
+  """
   raw, seen = collections.Counter(), collections.Counter()
   for text in texts:
-    raw.update(text)
-  normalize = _normalizer().normalize_str
+    raw.update(unicodedata.normalize("NFC", text))
   for character, count in raw.items():
-    for normalized in normalize(character):
+    for normalized in normalizer.normalize_str(character):
       if not normalized.isspace():
         seen[normalized] += count
-  common = sorted(seen, key=lambda c: (-seen[c], c))[:_ALPHABET]
-  return sorted(common)
+  found, taken, total = [], 0, seen.total()
+  room = vocab_size - len(SPECIAL_TOKENS)
+  for letter in sorted(seen, key=lambda c: (-seen[c], c)):
+    tokens = 1 + _joins(letter, normalizer)
+    if len(found) >= _ALPHABET and taken >= _COVER * total or (
+        tokens >= room):
+      break
+    found.append(letter)
+    taken += seen[letter]
+    room -= tokens
+  if not found or taken < cover * total:
+    raise UserError(
+        f"--vocab_size={vocab_size}: too small, it has room for {len(found):,} of the "
+        f"{len(seen):,} characters of these texts, which are "
+        f"{taken / max(total, 1):.0%} of what is written; 8192 is usual for a "
+        "small corpus")
+  return sorted(found)
 
 
-def _joins(letter: str) -> bool:
+def _joins(
+    letter: str, normalizer: tokenizers.normalizers.Normalizer
+) -> bool:
   """Whether `letter` can continue a word, not being a word of its own."""
-  word = _normalizer().normalize_str(f"a{letter}a")
+  word = normalizer.normalize_str(f"a{letter}a")
   return len(_pre_tokenizer().pre_tokenize_str(word)) == 1
 
 
-def _normalizer() -> tokenizers.normalizers.Normalizer:
+def _normalizer(strip_accents: bool) -> tokenizers.normalizers.Normalizer:
   """BERT's, after taking identifiers apart: addItem reads as add item.
 
   Otherwise a word inside an identifier would be another token ("##item") than
@@ -98,20 +142,30 @@ def _normalizer() -> tokenizers.normalizers.Normalizer:
   """
   return tokenizers.normalizers.Sequence([
       tokenizers.normalizers.Replace(tokenizers.Regex(APART), " "),
-      tokenizers.normalizers.BertNormalizer(lowercase=True),
+      tokenizers.normalizers.NFC(),
+      tokenizers.normalizers.BertNormalizer(
+          lowercase=True, strip_accents=strip_accents),
   ])
 
 
 def _pre_tokenizer() -> tokenizers.pre_tokenizers.PreTokenizer:
-  return tokenizers.pre_tokenizers.BertPreTokenizer()
+  """BERT's, and long words in pieces."""
+  return tokenizers.pre_tokenizers.Sequence([
+      tokenizers.pre_tokenizers.BertPreTokenizer(),
+      tokenizers.pre_tokenizers.Split(
+          tokenizers.Regex(PIECES), "isolated"),
+  ])
 
 
-def _wordpiece(vocab: dict[str, int] | None) -> tokenizers.Tokenizer:
+def _wordpiece(
+    vocab: dict[str, int] | None,
+    normalizer: tokenizers.normalizers.Normalizer,
+) -> tokenizers.Tokenizer:
   """Returns BERT's pipeline around a vocabulary, or around none yet."""
   tokenizer = tokenizers.Tokenizer(
       tokenizers.models.WordPiece(
-          vocab, unk_token="[UNK]", max_input_chars_per_word=100))
-  tokenizer.normalizer = _normalizer()
+          vocab, unk_token="[UNK]", max_input_chars_per_word=_WORD))
+  tokenizer.normalizer = normalizer
   tokenizer.pre_tokenizer = _pre_tokenizer()
   tokenizer.decoder = tokenizers.decoders.WordPiece(prefix="##")
   if vocab is not None:

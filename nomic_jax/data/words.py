@@ -91,9 +91,10 @@ def remembering(
   last = steps[-1] or {}
   plain = (
       parts["model"]["type"] == "WordPiece"
-      and (parts["pre_tokenizer"] or {}).get("type") == "BertPreTokenizer"
+      and _cuts(parts["pre_tokenizer"] or {})
       and last.get("type") == "BertNormalizer" and last.get("clean_text")
-      and (len(steps) == 1 or len(steps) == 2 and _takes_apart(steps[0]))
+      and (len(steps) == 1 or _takes_apart(steps[0])
+           and steps[1:-1] in ([], [{"type": "NFC"}]))
       and not (parts["truncation"] or parts["padding"])
   )
   if not plain:
@@ -106,3 +107,12 @@ def remembering(
 def _takes_apart(step: dict) -> bool:
   return (step.get("type"), step.get("pattern"), step.get("content")) == (
       "Replace", {"Regex": tokenizer_lib.APART}, " ")
+
+
+def _cuts(step: dict) -> bool:
+  """Whether it is BERT's pre-tokenizer, alone or with long words in pieces."""
+  first, *rest = step.get("pretokenizers", [step])
+  return first.get("type") == "BertPreTokenizer" and (not rest or [
+      (s.get("type"), s.get("pattern"), s.get("behavior"), s.get("invert"))
+      for s in rest] == [
+          ("Split", {"Regex": tokenizer_lib.PIECES}, "Isolated", False)])
