@@ -125,7 +125,7 @@ def read_json(path: str | os.PathLike) -> Any:
   except OSError as e:
     raise UserError(f"cannot read {path}: {e.strerror or e}") from e
   try:
-    value = json.loads(decoding.decode(data, f"{path}"))
+    value = json.loads(decoding.decode(data, f"{path}: not valid JSON"))
   except (ValueError, RecursionError) as e:
     raise UserError(f"{path}: not valid JSON ({e}); copy it again") from e
   return decoding.safe_json(value)
