@@ -10,6 +10,7 @@ import sysconfig
 
 from nomic_jax.data import definitions
 from nomic_jax.data import docstrings
+from nomic_jax.evaluation import needle
 from nomic_jax.data import summary
 from nomic_jax.errors import UserError
 import pytest
@@ -207,3 +208,30 @@ def test_the_interpreters_own_folders_are_found():
   roots = docstrings.installed()
   assert (roots[0] / "ast.py").is_file()
   assert any((root / "pytest" / "__init__.py").is_file() for root in roots)
+
+
+def test_what_needle_asks_for_is_not_trained_on(tmp_path, monkeypatch):
+  """Neither from its module nor from a copy of it in a package."""
+  def module(*names):
+    return "".join(
+        f"def {n}(value):\n"
+        f'  """Return what {n} makes of its value."""\n'
+        f"  return [{', '.join(map(str, range(80)))}, {n!r}]\n\n"
+        for n in names)
+
+  library, packages = tmp_path / "lib", tmp_path / "lib" / "site-packages"
+  packages.mkdir(parents=True)
+  (library / "long.py").write_text(module(*"abcdef"))
+  (library / "short.py").write_text(module("g"))
+  (packages / "aaa.py").write_text(module("a", *"hijklm"))
+  monkeypatch.setattr(docstrings, "EVALUATED_BYTES", 2000)
+  monkeypatch.setattr(docstrings, "installed", lambda: [library, packages])
+  monkeypatch.setattr(
+      docstrings.sysconfig, "get_paths", lambda: {"stdlib": str(library)})
+  found = docstrings.read()
+  asked = needle.read(library, 2000).queries
+  trained = [row["query"] for row in found.rows]
+  assert asked and not {*asked} & {*trained}
+  assert [q.split()[2] for q in trained] == [*"ghijklm"]
+  assert found.dropped == {"kept for evaluation": 6, "duplicate summary": 1}
+  assert len(docstrings.read(library).rows) == 7  # where it is asked for

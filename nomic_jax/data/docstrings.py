@@ -29,6 +29,10 @@ from nomic_jax.progress import Progress
 # Larger files are tables that some program wrote.
 FILE_BYTES = 1_500_000
 
+# The standard library's modules of this size and more are what the task
+# `needle` of nomic-jax evaluate asks for, so no model is trained on them.
+EVALUATED_BYTES = 28_672
+
 VENDORED = frozenset({
     "_vendor", "_vendored", "vendor", "vendored", "third_party", "extern",
     "externals", "_extern", "_external", "_externals", "_distutils", "_bundled",
@@ -69,6 +73,9 @@ class Docstrings(NamedTuple):
 def read(folder: pathlib.Path | None = None) -> Docstrings:
   """Reads every Python file of this interpreter, or of `folder`.
 
+  Of the interpreter's, what `needle` asks for is left out, and so are copies
+  of it in other files.
+
   Args:
     folder: its modules and packages are read instead of the standard library
       and the installed packages.
@@ -84,6 +91,9 @@ def read(folder: pathlib.Path | None = None) -> Docstrings:
           "or modules"
       )
   found, files = _list_files(roots)
+  evaluated = set() if folder else _evaluated(found)
+  # First, so that it is the others that are copies.
+  found.sort(key=lambda file: file[0] not in evaluated)
   if not found:
     raise UserError(
         f"{', '.join(map(str, roots))}: no Python files to read; expected a "
@@ -97,6 +107,8 @@ def read(folder: pathlib.Path | None = None) -> Docstrings:
       files[fate] += 1
       for pair in pairs:
         reason = pair.reason or keep.reason_to_drop(pair)
+        if not reason and path in evaluated:
+          reason = "kept for evaluation"
         if reason:
           dropped[reason] += 1
           continue
@@ -115,6 +127,16 @@ def installed() -> list[pathlib.Path]:
     if path.is_dir():
       roots.setdefault(path.resolve())
   return list(roots)
+
+
+def _evaluated(found: list[tuple[pathlib.Path, str]]) -> set[pathlib.Path]:
+  """Returns the long modules of the standard library."""
+  stdlib = pathlib.Path(sysconfig.get_paths()["stdlib"]).resolve()
+  return {
+      path for path, _ in found
+      if path.is_relative_to(stdlib)
+      and not SKIPPED & set(path.relative_to(stdlib).parts)
+      and path.is_file() and path.stat().st_size >= EVALUATED_BYTES}
 
 
 @contextlib.contextmanager

@@ -3,8 +3,8 @@
 """A sentence to be found in long documents, from Python's own modules.
 
 Needs no data: documents are the beginnings of the standard library's long
-modules, and a query is the first sentence of one docstring in one of them, at
-a known depth. What a model does not read it cannot find, so the scores by
+modules, which `prepare --source=docstrings` leaves out, and a query is the
+first sentence of one docstring in one of them, at a known depth. What a model does not read it cannot find, so the scores by
 depth tell how far it reads, and how well that far in.
 """
 
@@ -25,7 +25,7 @@ from nomic_jax.evaluation.retrieval import RetrievalTask
 from nomic_jax.evaluation.task import Outcome
 
 # About 8,192 tokens, of three and a half characters each in code.
-CHARACTERS = 28_672
+CHARACTERS = docstrings.EVALUATED_BYTES
 _PARTS = 4
 
 
