@@ -9,7 +9,9 @@ line that names the key, the nearest one there is, and what was expected.
 import ast
 import difflib
 import importlib.util
+import os
 import pathlib
+import re
 import sys
 import traceback
 from types import ModuleType
@@ -20,14 +22,13 @@ import ml_collections
 from ml_collections import config_flags
 
 from nomic_jax import places
+from nomic_jax import ranges
 from nomic_jax import recipes
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 
-# Whole numbers that may be 0; every other one counts what there must be.
-_MAY_BE_ZERO = {"seed", "negatives", "projection", "skip_nonfinite",
-                "type_vocab_size", "workers", "keep_every", "classes",
-                "chunk_tokens"}
+_LISTS = ("a list of numbers such as (256,64), or of words such as "
+          "('qkv','out')")
 
 
 def load(arguments: Sequence[str]) -> ml_collections.ConfigDict:
@@ -62,6 +63,7 @@ def load(arguments: Sequence[str]) -> ml_collections.ConfigDict:
   recipes.apply(config, [
       a.partition("=")[2] for a in overrides
       if a.startswith("--config.recipe=")])
+  overrides = _extend(config, overrides)
   for override in overrides:
     _check(override, config, path)
   values = flags.FlagValues()
@@ -74,12 +76,15 @@ def load(arguments: Sequence[str]) -> ml_collections.ConfigDict:
   except (flags.Error, TypeError, ValueError) as e:
     raise UserError(str(e).strip().splitlines()[0]) from e
   _expand(config)
-  _check_counts(config)
+  ranges.check(config)
   return config.lock()
 
 
 def module(path: str) -> ModuleType:
   """Imports a config file; its folder is on the path, so `common` is found.
+
+  What it imports from there is its own: another folder may have a `common`
+  of another kind.
 
   Raises:
     UserError: if there is no such file, or it is no config.
@@ -92,8 +97,10 @@ def module(path: str) -> ModuleType:
         f"{nearest(path, there)}"
     )
   folder = str(file.parent.absolute())
-  if folder not in sys.path:
-    sys.path.insert(0, folder)
+  known, loaded_before = set(map(os.path.abspath, sys.path)), set(sys.modules)
+  if folder in sys.path:
+    sys.path.remove(folder)
+  sys.path.insert(0, folder)
   spec = importlib.util.spec_from_file_location(file.stem, file)
   loaded = importlib.util.module_from_spec(spec)
   try:
@@ -104,6 +111,13 @@ def module(path: str) -> ModuleType:
     ) from e
   except Exception as e:
     raise mistake(e, path) from e
+  finally:
+    for name in set(sys.modules) - loaded_before:
+      place = getattr(sys.modules[name], "__file__", None)
+      place = os.path.dirname(os.path.abspath(place)) if place else ""
+      if "." not in name and (place == folder or place and (
+          place not in known and place in map(os.path.abspath, sys.path))):
+        del sys.modules[name]
   if not hasattr(loaded, "get_config"):
     raise UserError(f"--config: {path} has no function get_config(arg)")
   return loaded
@@ -127,6 +141,59 @@ def keys_of(config: ml_collections.ConfigDict, prefix: str = "") -> Iterator:
       yield from keys_of(value, f"{prefix}{name}.")
     else:
       yield prefix + name
+
+
+def _extend(
+    config: ml_collections.ConfigDict, overrides: Sequence[str]
+) -> list[str]:
+  """Adds keys that a config leaves open; returns the overrides still to apply.
+
+  A group without keys takes numbers by any name, such as
+  data.source_weights.NAME=2. An evaluator's data takes the keys of the
+  training's, from which it differs in those it has.
+  """
+  left, opened = [], [*_open_groups(config)]
+  for override in overrides:
+    key, equals, value = override.removeprefix("--config.").partition("=")
+    group, _, name = key.rpartition(".")
+    if equals and re.fullmatch(r"evaluators\.\w+\.data", group):
+      node = _find(config, group)
+      if isinstance(node, ml_collections.ConfigDict) and name not in node and (
+          name in config.data):
+        node[name] = config.data[name]
+    for group in opened:
+      name = key.removeprefix(f"{group}.")
+      if equals and name != key:
+        try:
+          _find(config, group)[name] = float(value)
+        except ValueError:
+          raise UserError(
+              f"--config.{key}: '{value}' is not a number; expected such as "
+              f"--config.{group}.NAME=2") from None
+        break
+    else:
+      left.append(override)
+  return left
+
+
+def _open_groups(
+    config: ml_collections.ConfigDict, prefix: str = ""
+) -> Iterator[str]:
+  """Dotted names of the groups that a config file left empty."""
+  for name, value in config.items():
+    if isinstance(value, ml_collections.ConfigDict):
+      yield from _open_groups(value, f"{prefix}{name}.")
+      if not any(True for _ in keys_of(value)):
+        yield prefix + name
+
+
+def _find(config: ml_collections.ConfigDict, key: str) -> Any:
+  """The value of a dotted key, or None."""
+  for part in key.split("."):
+    if part not in config:
+      return None
+    config = config[part]
+  return config
 
 
 def _check(
@@ -155,10 +222,15 @@ def _check(
       if not _holds_pairs(ast.literal_eval(value)):
         raise ValueError
     elif isinstance(node, tuple) and value.strip("()"):
-      list(map(float, value.strip("()").rstrip(",").split(",")))
+      found = ast.literal_eval(value)
+      found = found if isinstance(found, tuple) else (found,)
+      kinds = (str,) if node and isinstance(node[0], str) else (
+          (int, float) if node else (int, float, str))
+      if not all(isinstance(x, kinds) for x in found):
+        raise ValueError
   except (ValueError, SyntaxError):
     names = {int: "a whole number", float: "a number", bool: "true or false",
-             tuple: "a list of numbers such as (256,64)"}
+             tuple: _LISTS}
     expected = names[type(node)]
     if _holds_pairs(node):
       expected = "a list such as \"(('.*/word/.*',0.1),('.*',1.0))\""
@@ -171,21 +243,6 @@ def _holds_pairs(value: Any) -> bool:
   """Whether it is ((regex, value), ...), as the optimiser takes them."""
   return isinstance(value, tuple) and len(value) > 0 and all(
       isinstance(pair, tuple) and len(pair) == 2 for pair in value)
-
-
-def _check_counts(config: ml_collections.ConfigDict) -> None:
-  """Complains about a whole number that is too small for what it counts."""
-  for key in keys_of(config):
-    value = _value(config, key)
-    least = int(not _MAY_BE_ZERO & {key, key.rsplit(".")[-1]})
-    if key.startswith("evaluators.") and key.endswith(".every"):
-      least = 0
-    elif key.startswith("mesh."):  # sizes, and -1 for what is left
-      least = -1
-    if type(value) is int and value < least:
-      raise UserError(
-          f"--config.{key}: {value} is too small; expected {least} or more"
-      )
 
 
 def _expand(config: ml_collections.ConfigDict) -> None:

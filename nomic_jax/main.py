@@ -103,7 +103,8 @@ def _train(a: argparse.Namespace) -> None:
   from nomic_jax.train import train
 
   with joined(a.distributed, saves=True):
-    train(a.config, a.workdir, a.profile or "")
+    train(a.config, a.workdir, a.profile or "",
+          extend=any(f.startswith("--config.steps=") for f in a.given))
 
 
 def _compile(a: argparse.Namespace) -> None:

@@ -79,7 +79,8 @@ class Run(NamedTuple):
 
 
 def train(
-    config: ml_collections.ConfigDict, workdir: str, profile: str = ""
+    config: ml_collections.ConfigDict, workdir: str, profile: str = "",
+    extend: bool = False,
 ) -> None:
   """Trains to `config.steps`, going on from the work directory's checkpoint.
 
@@ -87,6 +88,7 @@ def train(
     config: of the training.
     workdir: where its checkpoints and logs are: a folder, gs:// or s3://.
     profile: FIRST:LAST, steps to record under `workdir`/profile.
+    extend: whether `config.steps` may be more than the work directory's.
 
   Raises:
     UserError: for whatever the user can mend; see the message.
@@ -100,7 +102,7 @@ def train(
   ):
     mark = place / DIVERGED
     try:
-      _train(config, place, _steps(profile), preemption)
+      _train(config, place, _steps(profile), preemption, extend)
     except Diverged as e:
       if processes.is_first():
         mark.write_text(json.dumps({"step": e.step}))
@@ -111,13 +113,13 @@ def train(
 
 def _train(
     config: ml_collections.ConfigDict, workdir: pathlib.Path, recorded: range,
-    preemption: processes.Preemption,
+    preemption: processes.Preemption, extend: bool,
 ) -> None:
   place = workdir if buckets.is_remote(workdir) else workdir.absolute()
   processes.agree({
       "--workdir": str(place), "data": staging.state(config.data.path),
   } | work_directory.flat(json.loads(config.to_json())))
-  work_directory.check(workdir, config)
+  work_directory.check(workdir, config, extend)
   done = latest_step(workdir) or 0
   if done >= config.steps:
     print(f"{workdir}: already trained to step {done}")
@@ -213,6 +215,7 @@ def setup(
     UserError: for whatever in the config does not fit.
   """
   _check_lengths(config.data, architecture)
+  _check_classes(config)
   mesh = partition.make_mesh(config.mesh, devices)
   encoder = make_encoder(config, architecture, mesh)
   loss = optim.freeze(
@@ -256,6 +259,24 @@ def _per_step(data: ml_collections.ConfigDict) -> dict[str, int]:
     rows = data.batch_size
     return {"examples": rows, "tokens": rows * data.row_length}
   return {"examples": data.batch_size}
+
+
+def _check_classes(config: ml_collections.ConfigDict) -> None:
+  """A label beyond the classifier's would make the loss NaN."""
+  if config.data.kind != "labels" or config.loss.name != "classification":
+    return
+  classes, labels = config.data.classes, config.loss.labels
+  if config.loss.kind == "regression":
+    if classes:
+      raise UserError(
+          f"config.data.classes is {classes}, and a regression takes any "
+          "numbers; set it to 0"
+      )
+  elif classes != labels:
+    raise UserError(
+        f"config.data.classes is {classes} and config.loss.labels {labels}; "
+        "give both alike"
+    )
 
 
 def _check_lengths(

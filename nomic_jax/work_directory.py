@@ -9,6 +9,7 @@ bucket they appear one by one, the config last.
 
 import dataclasses
 import json
+import os
 import pathlib
 from typing import Any
 
@@ -16,7 +17,9 @@ import ml_collections
 
 from nomic_jax import buckets
 from nomic_jax import places
+from nomic_jax import processes
 from nomic_jax.checkpoint import latest_step
+from nomic_jax.data import dataset
 from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.errors import UserError
 from nomic_jax.files import replacing
@@ -34,11 +37,30 @@ _SINCE = {
 }
 
 
-def check(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
+_FINGERPRINTS = "data.json"
+# What changes no number: where things lie, how a step is computed (but for
+# rounding), what is measured, logged and kept.
+_FREE = (
+    "config.mesh.", "config.log.", "config.evaluators.", "config.checkpoint.",
+    "config.log_every", "config.data.workers", "config.compute.attention",
+    "config.compute.remat", "config.compute.unroll",
+)
+_DATA = ("config.data.path", "config.data.teacher")  # of equal content
+
+
+def check(
+    workdir: pathlib.Path, config: ml_collections.ConfigDict,
+    extend: bool = False,
+) -> None:
   """Refuses a directory of something else; one that is not there yet is fine.
 
-  The mesh may be another, and what is logged where: neither says what is
-  computed.
+  What changes no number may differ: the mesh, what is measured, logged and
+  kept, and the place of the data.
+
+  Args:
+    workdir: the directory.
+    config: of the training.
+    extend: whether `steps` may be more than they were.
 
   Raises:
     UserError: if it is of another config, naming what differs, or of none, or
@@ -55,29 +77,74 @@ def check(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
         "an encoder.json); choose another --workdir")
     if not buckets.is_remote(workdir):
       places.check_folder(workdir, refusal)
-    elif workdir.exists() and any(
-        p.name not in ("tokenizer", "encoder.json") for p in workdir.iterdir()):
+    elif workdir.exists() and {p.name for p in workdir.iterdir()} - {
+        "tokenizer", "encoder.json", _FINGERPRINTS}:
       raise UserError(refusal)
     return
   new = flat(json.loads(config.to_json()))
   old = {k: v for k, v in _SINCE.items() if k in new} | flat(
       json.loads(path.read_text(encoding="utf-8")))
+  begun = latest_step(workdir) is not None
   differing = sorted(
-      k for k in old.keys() | new.keys()
-      if old.get(k) != new.get(k)
-      and not k.startswith(("config.mesh.", "config.log."))
-  )
+      k for k in old.keys() | new.keys() if old.get(k) != new.get(k)
+      and not k.startswith(_FREE)
+      and not (k == "config.init_from" and begun)  # it is not read again
+      and not (k in _DATA and _same_data(workdir, k, old.get(k), new.get(k))))
+  # The metrics kept beside checkpoints are compared with each other.
+  best = "config.checkpoint.best"
+  if begun and old.get(best) and new.get(best) not in ("", old[best]):
+    differing.append(best)
+  steps = "config.steps"
+  if differing == [steps] and extend and new[steps] > old[steps]:
+    _extend(path, old[steps], new[steps])
+    return
   if differing:
     shown = "; ".join(
         f"{k} was {old.get(k)!r} and is now {new.get(k)!r}"
         for k in differing
     )
+    longer = steps in differing and new[steps] > old[steps]
     raise UserError(
         f"{workdir} belongs to another config: {shown}. Give the same config "
         "to go on there, or another --workdir" + (
-            "" if latest_step(workdir) else
-            ", or remove it: it holds no checkpoint yet")
+            "" if begun else ", or remove it: it holds no checkpoint yet") + (
+            f"; --config.steps={new[steps]} as a flag makes the training "
+            "longer" if longer and not extend else "")
     )
+
+
+def _extend(path: pathlib.Path, before: int, after: int) -> None:
+  """Notes in config.json that the training is longer now."""
+  if processes.is_first():
+    values = json.loads(path.read_text(encoding="utf-8")) | {"steps": after}
+    _write(path, values)
+    print(f"{path.parent}: longer than before, {after} steps and not {before}; "
+          f"its schedule is from here on that of {after} steps")
+
+
+def _write(path: Any, values: dict) -> None:
+  text = json.dumps(values, indent=2, sort_keys=True) + "\n"
+  if buckets.is_remote(path):
+    path.write_text(text)
+    return
+  with replacing(path) as temporary:
+    temporary.write_text(text, encoding="utf-8")
+
+
+def _same_data(workdir: Any, key: str, before: Any, now: Any) -> bool:
+  """Whether a place holds the data that a training began with.
+
+  Its fingerprint was kept; directories of older versions have none, and are
+  compared with what is still in the old place.
+  """
+  if not before or not now:
+    return False
+  if os.path.realpath(before) == os.path.realpath(now):
+    return True
+  kept = workdir / _FINGERPRINTS
+  known = json.loads(kept.read_text()) if kept.is_file() else {
+      key: dataset.fingerprint(before)}
+  return known.get(key) == dataset.fingerprint(now) is not None
 
 
 def claim(
@@ -92,6 +159,9 @@ def claim(
   with replacing(workdir) as temporary:
     temporary.mkdir()
     tokenizer_lib.save(tokenizer_lib.load(tokenizer), temporary / "tokenizer")
+    data = {f"config.data.{k}": config.data.get(k) for k in ("path", "teacher")}
+    (temporary / _FINGERPRINTS).write_text(json.dumps({
+        k: dataset.fingerprint(place) for k, place in data.items() if place}))
     for name, value in (
         ("encoder", dataclasses.asdict(encoder)),
         ("config", json.loads(config.to_json())),

@@ -277,6 +277,40 @@ def test_overrides_that_are_mistakes(override, message):
   assert "\n" not in str(caught.value)
 
 
+def test_options_of_others_may_be_any_number(tmp_path):
+  """An objective of one's own checks its own; words are given as numbers are.
+  """
+  (tmp_path / "common.py").write_text(
+      "def get(c):\n  c.loss.frozen_layers = 0\n  c.loss.ignore_index = -100\n"
+      "  c.loss.targets = ('qkv',)\n  return c\n")
+  (tmp_path / "own.py").write_text(
+      "import common, ml_collections\ndef get_config(arg=None):\n"
+      "  c = ml_collections.ConfigDict(dict(seed=0, loss={}, data={}))\n"
+      "  return common.get(c)\n")
+  _load("contrastive", "miniature")  # of another folder, whose common differs
+  own = f"--config={tmp_path}/own.py"
+  config = config_flags.load([own, "--config.loss.targets=('qkv','out')"])
+  assert config.loss.targets == ("qkv", "out")
+  assert (config.loss.frozen_layers, config.loss.ignore_index) == (0, -100)
+  with pytest.raises(UserError, match="'\\(1,2\\)' is not a list of numbers"):
+    config_flags.load([own, "--config.loss.targets=(1,2)"])
+  _load("contrastive", "miniature")  # and its own common is found again
+
+
+def test_keys_that_a_config_leaves_open():
+  config = _load(
+      "contrastive", "miniature", "--config.data.source_weights.pairs=2",
+      "--config.data.source_weights.others=0.5",
+      "--config.evaluators.eval.data.batch_size=4")
+  assert config.data.source_weights.to_dict() == {"pairs": 2.0, "others": 0.5}
+  assert config.evaluators.eval.data.batch_size == 4
+  assert config.data.batch_size == 16
+  for override in ("data.source_weights.pairs=many",
+                   "evaluators.eval.data.batch_sise=4"):
+    with pytest.raises(UserError, match=override.partition("=")[0]):
+      _load("contrastive", "miniature", f"--config.{override}")
+
+
 def test_config_reaches_the_job_in_both_spellings(monkeypatch):
   seen = []
   monkeypatch.setitem(

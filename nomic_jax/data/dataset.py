@@ -9,6 +9,7 @@ ordinary TFDS dataset: `tfds.builder_from_directory(DIR)` opens it too.
 
 import contextlib
 import functools
+import hashlib
 import io
 import itertools
 import json
@@ -36,6 +37,7 @@ from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.progress import Progress
 
+_SMALL = 1 << 20  # bytes of a file that a fingerprint reads
 _SHARD = 128 << 20  # bytes of records in a file, before compression
 
 
@@ -300,6 +302,25 @@ def index(path: str | os.PathLike) -> pathlib.Path:
   """Returns the directory with all but the records and tokens of `path`."""
   return pathlib.Path(staging.local(path, lambda name: not (
       name.startswith("tokens/") or ".array_record" in name)))
+
+
+def fingerprint(path: str | os.PathLike) -> str | None:
+  """A hash of a folder of data, wherever it lies; None if there is none.
+
+  Of the names and sizes of its files, and of what the small ones hold: records
+  are not read, nor are tokens, which are made of them.
+  """
+  sizes = {
+      name: size for name, size in staging.sizes(path).items()
+      if not name.startswith("tokens/")}
+  if not sizes:
+    return None
+  folder, digest = index(path), hashlib.sha256()
+  for name, size in sorted(sizes.items()):
+    digest.update(f"{name} {size}\n".encode())
+    if name.endswith(".json") and size < _SMALL:
+      digest.update((folder / name).read_bytes())
+  return digest.hexdigest()
 
 
 def _info(path: pathlib.Path) -> tfds.core.DatasetInfo:

@@ -95,6 +95,17 @@ def state(path: str | os.PathLike) -> str:
     return _key(_listed(path))
 
 
+def sizes(path: str | os.PathLike) -> dict[str, int]:
+  """Bytes of the files of a folder, remote or local, by name; {} if none."""
+  if buckets.is_remote(path):
+    with buckets.errors(path, unreachable=Stopped):
+      return {f.name: f.size for f in _listed(path)}
+  folder = pathlib.Path(path)
+  return {
+      str(p.relative_to(folder)): p.stat().st_size
+      for p in folder.rglob("*") if p.is_file()}
+
+
 def holds(path: str | os.PathLike, name: str) -> bool:
   """Whether an address is a folder with a file of this name."""
   if not buckets.is_remote(path):

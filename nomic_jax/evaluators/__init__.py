@@ -19,6 +19,7 @@ import ml_collections
 import numpy as np
 import tokenizers
 
+from nomic_jax import ranges
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.evaluators.labels import Labels
@@ -87,6 +88,7 @@ class Evaluators:
             f"expected one of {', '.join(_KINDS)}."
             + nearest(options.kind, _KINDS)
         )
+      ranges.at_least(f"config.evaluators.{name}", options, every=0, batches=0)
       if options.every:
         self._every[name] = options.every
         try:

@@ -7,6 +7,7 @@ from jax import Array
 import jax.numpy as jnp
 import optax
 
+from nomic_jax import ranges
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.losses import transforms
@@ -42,6 +43,7 @@ class Classification:
           f"config.loss.kind: no classification '{kind}'; expected one of "
           f"{', '.join(KINDS)}.{nearest(kind, KINDS)}"
       )
+    ranges.at_least("config.loss", {"labels": labels}, labels=1)
     self._encoder, self._kind, self._labels = encoder, kind, labels
     # The head has a pooler of its own, of the first token.
     first = encoder.with_pooling("cls")

@@ -7,6 +7,7 @@ import jax
 from jax import Array
 import jax.numpy as jnp
 
+from nomic_jax import ranges
 from nomic_jax.losses import transforms
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.heads import MLMHead
@@ -27,6 +28,7 @@ class MLM:
   perplexity = True  # exp(loss) is one
 
   def __init__(self, encoder: Encoder, *, chunks: int = 1):
+    ranges.at_least("config.loss", {"chunks": chunks}, chunks=1)
     self._encoder, self._chunks = encoder, chunks
     # A draw of dropout is one for all rows.
     self.by_row = not encoder.dropout

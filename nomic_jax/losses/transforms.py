@@ -14,6 +14,7 @@ from jax import Array
 import jax.numpy as jnp
 
 from nomic_jax import partition
+from nomic_jax import ranges
 from nomic_jax.errors import UserError
 from nomic_jax.model.pooling import normalize
 
@@ -71,6 +72,7 @@ def chunked(embed: Callable[..., Array], tokens: int) -> Callable[..., Array]:
     embed: see `Encoder.embed`.
     tokens: the most token slots of a chunk, of one device; 0: all of them.
   """
+  ranges.at_least("config.loss", {"chunk_tokens": tokens}, chunk_tokens=0)
   most = tokens
 
   def embed_chunks(params, tokens, slots, rng=None):

@@ -1,0 +1,91 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A training is resumed where nothing that changes its numbers differs."""
+
+import json
+import re
+import shutil
+
+from nomic_jax import config_flags
+from nomic_jax import work_directory
+from nomic_jax.errors import UserError
+from nomic_jax.model.config import EncoderConfig
+import pytest
+import small_data
+
+
+@pytest.fixture(name="place", scope="module")
+def _place(tmp_path_factory):
+  place = tmp_path_factory.mktemp("work")
+  data = small_data.make(place)
+  config = _config(place, "data.path=" + str(data))
+  work_directory.claim(
+      place / "run", config, EncoderConfig(), data / "tokenizer")
+  (place / "run/checkpoints/3").mkdir(parents=True)
+  (place / "run/checkpoints/3/_CHECKPOINT_METADATA").write_text("{}")
+  shutil.copytree(data, place / "moved")
+  shutil.copytree(data, place / "other")
+  (place / "other/sources.json").write_text('{"runs": {}, "prompts": {}}')
+  return place
+
+
+def _config(place, *overrides):
+  return config_flags.load([
+      small_data.config("contrastive"), f"--config.data.path={place}/pairs",
+      *(f"--config.{o}" for o in overrides)])
+
+
+@pytest.mark.parametrize("override", [
+    "data.path=pairs", "data.path={place}/moved", "checkpoint.keep=1",
+    "checkpoint.every=50", "checkpoint.best=eval/loss", "log_every=5",
+    "data.workers=2", "compute.attention=reference", "compute.remat=full",
+    "evaluators.eval.every=3", "evaluators.eval.data.batch_size=4",
+    "mesh.fsdp=2", "log.tensorboard=true", "init_from=elsewhere"])
+def test_what_changes_no_number_may_differ(place, override, monkeypatch):
+  monkeypatch.chdir(place)
+  work_directory.check(
+      place / "run", _config(place, override.format(place=place)))
+
+
+@pytest.mark.parametrize("override", [
+    "data.path={place}/other", "data.path={place}/none", "seed=1",
+    "data.batch_size=8", "optimizer.learning_rate=1", "steps=12",
+    "data.source_weights.pairs=2", "compute.dtype=bfloat16"])
+def test_the_rest_is_refused_with_the_difference(place, override):
+  override = override.format(place=place)
+  key, _, value = override.partition("=")
+  pattern = f"belongs to another config: config.{key} was .* is now '?{value}"
+  with pytest.raises(UserError, match=re.escape(pattern).replace(
+      r"\.\*", ".*").replace(r"'\?", "'?")):
+    work_directory.check(place / "run", _config(place, override))
+
+
+def test_a_training_may_be_made_longer(place, capsys):
+  shutil.copytree(place / "run", place / "longer")
+  check = lambda steps, **more: work_directory.check(
+      place / "longer", _config(place, f"steps={steps}"), **more)
+  with pytest.raises(UserError, match="--config.steps=12 as a flag makes"):
+    check(12)
+  check(12, extend=True)
+  assert "12 steps and not 6; its schedule" in capsys.readouterr().out
+  check(12)  # resumes
+  with pytest.raises(UserError, match="steps was 12 and is now 6"):
+    check(6, extend=True)
+
+
+def test_directories_of_older_versions_are_resumed(place, monkeypatch):
+  """Without keys that came later, and without a fingerprint of the data."""
+  shutil.copytree(place / "run", place / "old")
+  (place / "old/data.json").unlink()
+  path = place / "old/config.json"
+  values = json.loads(path.read_text())
+  del values["recipe"]
+  values["data"]["path"] = "pairs"
+  path.write_text(json.dumps(values))
+  monkeypatch.chdir(place)
+  for data in ("pairs", "moved"):
+    work_directory.check(
+        place / "old", _config(place, f"data.path={place}/{data}"))
+  with pytest.raises(UserError, match="data.path was 'pairs'"):
+    work_directory.check(
+        place / "old", _config(place, f"data.path={place}/other"))
