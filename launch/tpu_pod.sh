@@ -37,6 +37,11 @@ FAILURES=5 SHORT=1800  # runs in a row, shorter than these seconds, that are eno
 read -ra create_flags <<< "${CREATE_FLAGS:-}"
 read -ra ssh_flags <<< "${SSH_FLAGS:-}"
 ssh_flags+=(--zone="$ZONE" --quiet)
+if [ -n "${BUCKET:-}" ]; then
+  say "BUCKET is no longer mounted; name it where it is read, such as" \
+    "--config.data.path=gs://$BUCKET/DATA"
+  exit 2
+fi
 dry_run=false scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 while :; do

@@ -17,6 +17,8 @@ by files in the folder:
 import os
 import pathlib
 import subprocess
+import time
+from typing import Callable
 
 LAUNCH = pathlib.Path(__file__).parents[1] / "launch"
 
@@ -97,6 +99,15 @@ echo "${WORKER:-${SLURM_PROCID:-}} $*" >> "$CLOUD/starts"
 """
 
 
+def wait_until(true: Callable[[], bool]) -> bool:
+  """Waits, a few minutes at most, until it is."""
+  for _ in range(4000):
+    if true():
+      return True
+    time.sleep(0.05)
+  return False
+
+
 class Cloud:
   """A cloud with nothing in it."""
 
@@ -137,12 +148,12 @@ class Cloud:
         "CLOUD": str(self.folder), "POLL": "0"} | settings
 
   def run(
-      self, script: str, *arguments: str, **settings: str
+      self, script: str, *arguments: str, timeout: float = 60, **settings: str
   ) -> tuple[subprocess.CompletedProcess, list[str]]:
     """How a launch script ended, and its calls that change something."""
     done = subprocess.run(
         ["bash", str(LAUNCH / script), *arguments], text=True,
-        env=self.environment(**settings), capture_output=True, timeout=60)
+        env=self.environment(**settings), capture_output=True, timeout=timeout)
     return done, self.calls()
 
   def start(

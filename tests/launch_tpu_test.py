@@ -41,14 +41,6 @@ def _started(cloud):
   return collections.Counter(line.split()[0] for line in cloud.read("starts"))
 
 
-def _wait_until(true):
-  for _ in range(600):
-    if true():
-      return
-    time.sleep(0.05)
-  raise AssertionError("it does not come")
-
-
 ONCE = {"nomic-jax-0": 1, "nomic-jax-1": 1}
 TWICE = {"nomic-jax-0": 2, "nomic-jax-1": 2}
 
@@ -154,7 +146,7 @@ def test_a_cut_connection_attaches_to_the_living_job_again(slice_):
 def test_a_second_start_attaches_and_a_second_setup_is_refused(slice_):
   slice_.job("sleep 2")
   first = slice_.start("tpu_pod.sh", "run", *TRAIN)
-  _wait_until(lambda: len(slice_.read("starts")) == 2)
+  assert cloud_lib.wait_until(lambda: len(slice_.read("starts")) == 2)
   done, _ = slice_.run("tpu_pod.sh", "setup")
   assert done.returncode == 2 and "a job runs" in done.stderr
   done, _ = slice_.run("tpu_pod.sh", "run", *TRAIN)
@@ -174,7 +166,7 @@ while :; do sleep 0.05; done
 def test_stop_waits_for_the_save_and_ends_babysit(slice_):
   slice_.job(SAVES)
   babysit = slice_.start("tpu_pod.sh", "babysit", *TRAIN)
-  _wait_until(lambda: len(slice_.read("starts")) == 2)
+  assert cloud_lib.wait_until(lambda: len(slice_.read("starts")) == 2)
   time.sleep(0.2)  # until the trap is set
   done, _ = slice_.run("tpu_pod.sh", "stop")
   assert sorted(done.stdout.splitlines()) == [
@@ -255,11 +247,17 @@ def test_a_worker_that_was_restarted_counts_as_killed(slice_):
   slice_.job("sleep 30")
   running = slice_.start("tpu_pod.sh", "run", *TRAIN)
   homes = [slice_.folder / f"home-nomic-jax-{w}" for w in range(2)]
-  _wait_until(lambda: len(slice_.read("starts")) == 2)
+  assert cloud_lib.wait_until(lambda: len(slice_.read("starts")) == 2)
   for home in homes:
     os.killpg(int((home / "job" / "pid").read_text()), signal.SIGKILL)
   out, _ = running.communicate(timeout=30)
   assert running.returncode == 137, out
+
+
+def test_a_bucket_is_no_longer_mounted(cloud):
+  done, calls = cloud.run("tpu_pod.sh", "babysit", *TRAIN, BUCKET="b")
+  assert done.returncode == 2 and not calls
+  assert "--config.data.path=gs://b/DATA" in done.stderr
 
 
 def test_outside_a_checkout_nothing_is_copied(cloud):
