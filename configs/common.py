@@ -6,6 +6,7 @@ import difflib
 from typing import Sequence
 
 import ml_collections
+from ml_collections.config_dict import placeholder
 
 SIZES = ("paper", "quickstart", "miniature")
 
@@ -72,10 +73,11 @@ def base(size: str) -> ml_collections.ConfigDict:
 
   # The architecture of fresh weights. With init_from only pooling, pooled_norm
   # and projection count, and as rotary max_length; the rest is the model's.
+  # None: the model's own, and of fresh weights mean, no norm, no projection.
   c.encoder = ml_collections.ConfigDict(ENCODERS[size])
-  c.encoder.pooling = "mean"
-  c.encoder.pooled_norm = False
-  c.encoder.projection = 0  # width of a linear layer after pooling; 0: none
+  c.encoder.pooling = placeholder(str)
+  c.encoder.pooled_norm = placeholder(bool)
+  c.encoder.projection = placeholder(int)  # width of a layer after pooling
 
   c.compute = ml_collections.ConfigDict()
   # auto: bfloat16 where the hardware multiplies it, float32 elsewhere.
@@ -160,19 +162,23 @@ def pairs(c: ml_collections.ConfigDict) -> None:
   c.data.query_length = 2048  # tokens; the rest is cut
   c.data.document_length = 2048
   c.data.token_dropout = 0.0
-  c.data.query_prompt = "search_query: "
-  c.data.document_prompt = "search_document: "
+  # None: the model's own, perhaps none; of fresh weights "search_query: " and
+  # "search_document: ".
+  c.data.query_prompt = placeholder(str)
+  c.data.document_prompt = placeholder(str)
   c.data.negatives = 0  # hard negatives for each query
   c.data.sample_negatives = True  # others each epoch; false: the first ones
   c.data.workers = 0  # processes that make batches; 0: two threads
 
   # Search in held-out pairs, or in what nomic-jax evaluate takes as --tasks
-  # and --data, such as tasks=nanobeir.
+  # and --data, such as tasks=nanobeir. Lengths and prompts that are None are
+  # those of the model as it is served, so that nomic-jax evaluate agrees.
   c.evaluators.retrieval = ml_collections.ConfigDict(
       dict(kind="retrieval", every=0, tasks="", data=""))
-  for name in ("query_length", "document_length",
-               "query_prompt", "document_prompt"):
-    c.evaluators.retrieval[name] = c.data.get_ref(name)
+  for name in ("query_length", "document_length"):
+    c.evaluators.retrieval[name] = placeholder(int)
+  for name in ("query_prompt", "document_prompt"):
+    c.evaluators.retrieval[name] = placeholder(str)
 
   c.loss = ml_collections.ConfigDict()
   c.loss.name = "info_nce"

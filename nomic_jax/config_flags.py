@@ -212,12 +212,15 @@ def _check(
   if not equals:
     raise UserError(f"{override}: expected --config.{key}=VALUE")
   node = _value(config, key)
+  group, _, leaf = key.rpartition(".")
+  # Of None, which leaves a field to the model, the type is kept beside it.
+  kind = (_value(config, group) if group else config).get_type(leaf)
   try:
-    if isinstance(node, bool):
+    if kind is bool:
       if value.lower() not in ("true", "false", "1", "0"):
         raise ValueError
-    elif isinstance(node, (int, float)):
-      type(node)(value)
+    elif kind in (int, float):
+      kind(value)
     elif _holds_pairs(node):
       if not _holds_pairs(ast.literal_eval(value)):
         raise ValueError
@@ -231,7 +234,7 @@ def _check(
   except (ValueError, SyntaxError):
     names = {int: "a whole number", float: "a number", bool: "true or false",
              tuple: _LISTS}
-    expected = names[type(node)]
+    expected = names[kind]
     if _holds_pairs(node):
       expected = "a list such as \"(('.*/word/.*',0.1),('.*',1.0))\""
     raise UserError(

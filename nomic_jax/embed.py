@@ -5,6 +5,7 @@
 import collections
 from concurrent import futures
 import contextlib
+import copy
 import dataclasses
 import functools
 import os
@@ -18,6 +19,7 @@ import tokenizers
 from nomic_jax import decoding
 from nomic_jax import quantize
 from nomic_jax.data import special_tokens
+from nomic_jax.data import tokenizer_settings
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.inference import Block
@@ -55,6 +57,9 @@ class Model:
     max_tokens: longer texts are cut to this.
     dtype: of activations and matmuls.
     matryoshka_dims: the dims it was trained for, if its files say so.
+    default_prompt: name of the prompt of texts for which none is named.
+    similarity: how its vectors are compared, see `usage.SIMILARITIES`.
+    normalize: whether its vectors have length 1 unless asked otherwise.
   """
 
   def __init__(
@@ -63,14 +68,19 @@ class Model:
       max_tokens: int | None = None, dtype: str = "float32",
       devices: Sequence[jax.Device] | None = None,
       matryoshka_dims: Sequence[int] = (),
+      default_prompt: str | None = None, similarity: str = "cosine",
+      normalize: bool = True,
   ):
     check_one_vector(config)
+    special_tokens.check_rows(tokenizer, config.vocab_size, "the tokenizer")
     self.config, self.tokenizer = config, tokenizer
     self._special = special_tokens.of(tokenizer)
     self.prompts = prompts
     self.max_tokens = max_tokens or config.max_length
     self.dtype = dtype
     self.matryoshka_dims = tuple(matryoshka_dims)
+    self.default_prompt, self.similarity = default_prompt, similarity
+    self.normalize = normalize
     self._embedder = Embedder(config, params, dtype, devices, self.max_tokens)
 
   @property
@@ -86,11 +96,18 @@ class Model:
     from nomic_jax.hub import model_directory
 
     files = model_directory.read_model(path)
+    if files.other:
+      raise UserError(
+          f"{path}: {files.other} and no embedding model, so its vectors mean "
+          "nothing; give one that embeds, or train it on with config.init_from"
+      )
+    words = tokenizer.load(files.tokenizer_path)
+    special_tokens.check_rows(
+        words, files.config.vocab_size, files.tokenizer_path.parent)
+    tokenizer_settings.warn_of_no_ends(words, files.tokenizer_path.parent)
     return cls(
-        files.config, files.params, tokenizer.load(files.tokenizer_path),
-        files.prompts, files.max_tokens, dtype,
-        matryoshka_dims=matryoshka.read(path),
-    )
+        files.config, files.params, words, dtype=dtype,
+        matryoshka_dims=matryoshka.read(path), **files.usage.to_json())
 
   def reading(self, tokens: int) -> "Model":
     """The same model, cutting texts to `tokens` and no earlier.
@@ -115,11 +132,19 @@ class Model:
           max_length=max(tokens, config.max_length))
     return Model(
         config, self.params, self.tokenizer, self.prompts, tokens, self.dtype,
-        matryoshka_dims=self.matryoshka_dims)
+        matryoshka_dims=self.matryoshka_dims,
+        default_prompt=self.default_prompt, similarity=self.similarity,
+        normalize=self.normalize)
+
+  def without_default_prompt(self) -> "Model":
+    """The same model, putting nothing before texts unless a prompt is named."""
+    other = copy.copy(self)
+    other.default_prompt = None
+    return other
 
   def encode(
       self, texts: Sequence[str], prompt: str | None = None,
-      dim: int | None = None, normalize: bool = True,
+      dim: int | None = None, normalize: bool | None = None,
       show_progress: bool = False, precision: str = "float32",
   ) -> np.ndarray:
     """Embeds texts; a text's vector does not depend on the others.
@@ -127,11 +152,12 @@ class Model:
     Args:
       texts: what to embed. One longer than `max_tokens` is cut to its first
         tokens and its end mark; one warning says how many were.
-      prompt: name of a prompt to put in front of each text.
+      prompt: name of a prompt to put in front of each text; None is the
+        model's default prompt, if it has one.
       dim: keep this many dimensions (Matryoshka); None keeps all. Any number
         up to the width will do; a warning tells when the model's files name
         the dims it was trained for and this is none of them.
-      normalize: to length 1, after cutting.
+      normalize: to length 1, after cutting; None is as the model's files say.
       show_progress: a bar, or lines in a log.
       precision: of the result, which is computed in `dtype` all the same.
         "float32"; "int8", each vector times 127 / its largest |x|, rounded,
@@ -167,7 +193,7 @@ class Model:
 
   def encode_stream(
       self, texts: Iterable[str], prompt: str | None = None,
-      dim: int | None = None, normalize: bool = True,
+      dim: int | None = None, normalize: bool | None = None,
       precision: str = "float32",
   ) -> Iterator[Vectors]:
     """Embeds any number of texts, which are taken as they are needed.
@@ -207,9 +233,11 @@ class Model:
 
   def _stream(
       self, texts: Iterable[str], prompt: str | None, dim: int | None,
-      normalize: bool, precision: str,
+      normalize: bool | None, precision: str,
   ) -> Iterator[Vectors]:
-    front = self.prompts[prompt] if prompt else ""
+    name = self.default_prompt if prompt is None else prompt
+    front = self.prompts[name] if name else ""
+    normalize = self.normalize if normalize is None else normalize
     with futures.ThreadPoolExecutor(1) as worker:
       # A window is tokenised and packed while the one before is embedded.
       coming = collections.deque()

@@ -32,7 +32,7 @@ _GROUP = 16384  # rows of a parquet row group
 def embed_file(
     model: str, input: str, output: str, *,  # pylint: disable=redefined-builtin
     column: str = "text", prompt: str | None = None, dim: int | None = None,
-    normalize: bool = True, precision: str = "float32", dtype: str = "float32",
+    normalize: bool | None = None, precision: str = "float32", dtype: str = "float32",
 ) -> None:
   """Embeds every text of a file; goes on where a killed run was.
 
@@ -44,7 +44,7 @@ def embed_file(
     column: of the rows of `input`, unless it is .txt.
     prompt: name of the prompt to put in front of each.
     dim: dimensions to keep.
-    normalize: to length 1.
+    normalize: to length 1; None: as the model's files say.
     precision: float32, int8 or binary, as of `Model.encode`.
     dtype: float32 or bfloat16, to compute in.
 
@@ -64,6 +64,8 @@ def embed_file(
   if not total:
     raise UserError(f"{source}: there are no texts in it")
   loaded = nomic_jax.load(model, dtype)
+  if normalize is None:
+    normalize = loaded.normalize
   asked = {"prompt": prompt, "dim": dim, "normalize": normalize,
            "precision": precision}
   rest = text_files.read(source, column)

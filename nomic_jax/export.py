@@ -13,7 +13,6 @@ from nomic_jax import checkpoint
 from nomic_jax import losses
 from nomic_jax import places
 from nomic_jax import step as step_lib
-from nomic_jax.data.prompts import PROMPTS
 from nomic_jax.errors import UserError
 from nomic_jax.hub import matryoshka
 from nomic_jax.hub import model_directory
@@ -53,9 +52,8 @@ def export(
     source, dims = "the untrained model", ()
   model_directory.write_model(
       output, model.config, model.params, model.tokenizer_path,
-      model.prompts, mlm_head=model.mlm_head,
-      max_tokens=model.max_tokens,
-      classification_head=model.classification_head, matryoshka_dims=dims,
+      mlm_head=model.mlm_head, classification_head=model.classification_head,
+      matryoshka_dims=dims, **model.usage.to_json(),
   )
   opens = "for transformers and sentence-transformers"
   if not (is_classic(model.config) or is_native(model.config)):
@@ -105,8 +103,10 @@ def _untrained(
 ) -> model_directory.ModelFiles:
   from nomic_jax import train  # the same start as a training's
   from nomic_jax.start import merged
+  from nomic_jax.start import resolve
 
   start = train.find_start(config)
+  config, usage = resolve(config, start)
   encoder = train.make_encoder(config, start.config)
   loss = losses.make(config.loss, encoder)
   params = meta.unbox(loss.init(step_lib.params_key(config.seed)))
@@ -116,6 +116,6 @@ def _untrained(
       params=jax.device_get(params["encoder"]),
       mlm_head=jax.device_get(params.get("mlm_head")),
       tokenizer_path=start.tokenizer,
-      prompts=dict(PROMPTS),
+      usage=usage,
       classification_head=jax.device_get(params.get("classification_head")),
   )

@@ -249,7 +249,8 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   p.add_argument("--prompt", help="such as search_query")
   p.add_argument("--dim", type=int, help="keep this many dimensions")
   p.add_argument("--normalize", action=argparse.BooleanOptionalAction,
-                 default=True, help="vectors to length 1")
+                 default=None, help="vectors to length 1, or not; without "
+                 "either, as the model's files say")
   p.add_argument("--precision", choices=("float32", "int8", "binary"),
                  default="float32", help="of the vectors written")
   p.add_argument("--dtype", choices=("float32", "bfloat16"),

@@ -25,6 +25,7 @@ from nomic_jax import unicode_text
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import vectors
 from nomic_jax.evaluation.task import title
+from nomic_jax.model.usage import ranking_options
 from nomic_jax.files import read_jsonl, replacing
 
 
@@ -64,12 +65,13 @@ def search(
     )
   loaded = nomic_jax.load(model)
   place = pathlib.Path(index) if index else _default_index(model, corpus)
+  options = ranking_options(loaded)
   documents, shown = _indexed(
       loaded, pathlib.Path(corpus), place, bool(index))
   nearest = neighbours.Index(documents)
   typed = not questions and sys.stdin.isatty()
   for question in questions or _asked():
-    query = vectors.encode(loaded, [question], "search_query")
+    query = vectors.encode(loaded, [question], "search_query", **options)
     scores, hits = nearest.search(query, min(top, len(documents)))
     if not typed:
       print(f"\n? {question}")
@@ -185,7 +187,8 @@ def _indexed(
   if not texts:
     raise UserError(f"--corpus={corpus}: no texts in it, nothing to search")
   made = vectors.encode(
-      model, list(texts), "search_document", show_progress=True)
+      model, list(texts), "search_document", show_progress=True,
+      **ranking_options(model))
   shown = [(location, title(text)) for text, location in texts.items()]
   if place is None:
     print("no index is kept; --index=DIR names a place for one",

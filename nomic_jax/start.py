@@ -9,11 +9,18 @@ from typing import Any, NamedTuple
 
 import ml_collections
 
+from nomic_jax import work_directory
 from nomic_jax.data import dataset
 from nomic_jax.data import special_tokens
 from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.errors import UserError
 from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model.usage import check_ranked
+from nomic_jax.model.usage import Usage
+
+# Fields of config.encoder that count for a loaded model, too, unless None.
+OWN = ("pooling", "pooled_norm", "projection")
+_COSINE = ("info_nce", "distill")  # losses that compare by cosine
 
 
 class Start(NamedTuple):
@@ -22,6 +29,7 @@ class Start(NamedTuple):
   config: EncoderConfig
   tokenizer: pathlib.Path  # a tokenizer.json, or a folder with one
   params: dict | None  # None: fresh
+  usage: Usage = Usage()  # of the model that is trained
 
 
 def find_start(config: ml_collections.ConfigDict) -> Start:
@@ -47,9 +55,78 @@ def find_start(config: ml_collections.ConfigDict) -> Start:
   rows = special_tokens.vocabulary_rows(tokenizer)
   padded = -(-rows // 64) * 64  # reference: pad_vocab_size_multiple
   pad = special_tokens.of(tokenizer).fill
-  return Start(
-      EncoderConfig(vocab_size=padded, pad_token_id=pad, **config.encoder),
-      folder, None)
+  encoder = EncoderConfig(
+      vocab_size=padded, pad_token_id=pad, **config.encoder)
+  return Start(encoder, folder, None, work_directory.fresh_usage())
+
+
+def resolve(
+    config: ml_collections.ConfigDict, start: Start
+) -> tuple[ml_collections.ConfigDict, Usage]:
+  """Puts in what the config leaves to the model.
+
+  A config that says None of a prompt or of an evaluator's lengths asks for the
+  model's own, so that what is trained, measured and served is the same.
+
+  Returns:
+    The config, and the usage of the model that is trained.
+  """
+  config = config.copy_and_resolve_references()
+  usage = start.usage
+  if config.loss.name in _COSINE:
+    usage = dataclasses.replace(usage, similarity="cosine")
+  with config.unlocked():
+    if "query_prompt" in config.data:
+      for side in ("query", "document"):
+        if config.data[f"{side}_prompt"] is None:
+          config.data[f"{side}_prompt"] = usage.prompt(side)
+      sides = config.data.query_prompt, config.data.document_prompt
+      fresh = start.params is None and usage == work_directory.fresh_usage()
+      usage = work_directory.fresh_usage(*sides) if fresh else (
+          usage.with_prompts(*sides))
+    own = {
+        **{f"{side}_prompt": usage.prompt(side)
+           for side in ("query", "document")},
+        **{f"{side}_length": usage.max_tokens or start.config.max_length
+           for side in ("query", "document")},
+    }
+    for options in config.evaluators.values():
+      for name, value in own.items():
+        if name in options and options[name] is None:
+          options[name] = value
+      if usage.similarity != "cosine" and options.kind == "retrieval":
+        options.similarity = check_ranked(usage)
+  return config, usage
+
+
+def describe(config: ml_collections.ConfigDict, start: Start) -> str:
+  """One line: what a loaded model brings, and what the config changes in it."""
+  _, usage = resolve(config, start)
+  prompts = ", ".join(
+      f"{side} prompt {usage.prompt(side)!r}" for side in (
+          "query", "document")) if any(
+              usage.prompt(side) for side in ("query", "document")) else (
+                  "no prompts")
+  encoder, changed = start.config, []
+  for name in OWN:
+    value = config.encoder.get(name)
+    if value is not None:
+      changed.append(f"config.encoder.{name}={value}")
+  for side in ("query", "document"):
+    asked = config.data.get(f"{side}_prompt")
+    if asked is not None and asked != start.usage.prompt(side):
+      changed.append(f"config.data.{side}_prompt={asked!r} in place of "
+                     f"{start.usage.prompt(side)!r}")
+  if usage.similarity != start.usage.similarity:
+    changed.append(f"similarity {usage.similarity} in place of "
+                   f"{start.usage.similarity}, by which this loss compares")
+  return (
+      f"{config.init_from}: pooling {encoder.pooling}"
+      + (", pooled norm" if encoder.pooled_norm else "")
+      + (f", projection to {encoder.projection}" if encoder.projection else "")
+      + f", {prompts}, at most {usage.max_tokens or encoder.max_length} tokens"
+      + (f"; from the config: {', '.join(changed)}" if changed else
+         "; all the model's own"))
 
 
 def merged(fresh: dict, loaded: dict, path: str = "params") -> dict:
@@ -82,10 +159,14 @@ def _loaded(config: ml_collections.ConfigDict) -> Start:
   model = model_directory.read_model(config.init_from)
   if config.get("init_as"):
     model = _converted(config, model)
-  own = ("pooling", "pooled_norm", "projection")
-  changes = {k: v for k, v in config.encoder.items() if k in own}
-  changes["projection"] = (
-      changes.get("projection") or model.config.projection)
+  changes = {
+      name: config.encoder[name] for name in OWN
+      if config.encoder.get(name) is not None}
+  if model.config.output_layers and changes.keys() - {"pooling"}:
+    raise UserError(
+        f"config.encoder.{min(changes.keys() - {'pooling'})}: the model of "
+        "config.init_from has layers of its own after pooling; leave it out"
+    )
   # A pooler is of use to a classifier alone, which trains it on.
   encoder = dict(model.params)
   params = {"encoder": encoder}
@@ -96,7 +177,10 @@ def _loaded(config: ml_collections.ConfigDict) -> Start:
       params[name] = getattr(model, name)
   _fit_classifier(config, params.get("classification_head", {}))
   architecture = dataclasses.replace(model.config, pooler=False, **changes)
-  return Start(architecture, model.tokenizer_path, params)
+  usage = dataclasses.replace(model.usage, max_tokens=min(
+      model.usage.max_tokens or architecture.max_length,
+      architecture.max_length))
+  return Start(architecture, model.tokenizer_path, params, usage)
 
 
 def _fit_classifier(config: ml_collections.ConfigDict, head: dict) -> None:

@@ -35,8 +35,10 @@ from nomic_jax.checkpoint import best
 from nomic_jax.checkpoint import Checkpoints
 from nomic_jax.checkpoint import latest_step
 from nomic_jax.data import loader
+from nomic_jax.data import special_tokens
 from nomic_jax.data import staging
 from nomic_jax.data import tokenizer as tokenizer_lib
+from nomic_jax.data import tokenizer_settings
 from nomic_jax.errors import Diverged
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
@@ -47,8 +49,10 @@ from nomic_jax.model import dtypes
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.pooling import check_pooling
+from nomic_jax.start import describe
 from nomic_jax.start import find_start
 from nomic_jax.start import merged
+from nomic_jax.start import resolve
 from nomic_jax.start import Start
 
 
@@ -125,17 +129,29 @@ def _train(
     print(f"{workdir}: already trained to step {done}")
     return
   # What a training starts from may be gone by the time it goes on.
-  start = Start(*work_directory.read(workdir), None) if done else (
-      find_start(config))
+  if done:
+    encoder, folder, usage = work_directory.read(workdir)
+    start = Start(encoder, folder, None, usage)
+  else:
+    start = find_start(config)
+    if start.params is not None and processes.is_first():
+      print(describe(config, start), flush=True)
+  given = config
+  config, usage = resolve(config, start)
   run = setup(config, start.config, jax.devices())
   tokenizer = tokenizer_lib.load(start.tokenizer)
+  special_tokens.check_rows(
+      tokenizer, start.config.vocab_size, start.tokenizer)
+  if not done and processes.is_first():
+    tokenizer_settings.warn_of_no_ends(tokenizer, start.tokenizer)
   data = loader.make(config.data, tokenizer, config.seed)
   evaluators = Evaluators(config, tokenizer, run)
   if processes.all_true(not (workdir / "config.json").is_file()):
     merged(run.state.params, start.params or {})  # or says what does not fit
     _rehearse(config, run, data)
     if processes.is_first():
-      work_directory.claim(workdir, config, start.config, start.tokenizer)
+      work_directory.claim(
+          workdir, given, start.config, start.tokenizer, usage)
     processes.all_true(True)  # the others wait for it
   restarts.count(workdir, done)
   with contextlib.closing(

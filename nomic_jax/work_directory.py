@@ -1,8 +1,8 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a training's directory is of: its config, encoder and tokenizer.
+"""What a training's directory is of: its config, encoder, tokenizer and usage.
 
-It appears with all three at once, before the first step, so that whatever
+It appears with all of them at once, before the first step, so that whatever
 stops a training leaves a directory that the same command takes up again. In a
 bucket they appear one by one, the config last.
 """
@@ -21,9 +21,11 @@ from nomic_jax import processes
 from nomic_jax.checkpoint import latest_step
 from nomic_jax.data import dataset
 from nomic_jax.data import tokenizer as tokenizer_lib
+from nomic_jax.data.prompts import PROMPTS
 from nomic_jax.errors import UserError
 from nomic_jax.files import replacing
 from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model.usage import Usage
 
 
 # Keys that configs have had for a while, with what was so before: a training
@@ -78,7 +80,7 @@ def check(
     if not buckets.is_remote(workdir):
       places.check_folder(workdir, refusal)
     elif workdir.exists() and {p.name for p in workdir.iterdir()} - {
-        "tokenizer", "encoder.json", _FINGERPRINTS}:
+        "tokenizer", "encoder.json", "usage.json", _FINGERPRINTS}:
       raise UserError(refusal)
     return
   new = flat(json.loads(config.to_json()))
@@ -88,6 +90,8 @@ def check(
   differing = sorted(
       k for k in old.keys() | new.keys() if old.get(k) != new.get(k)
       and not k.startswith(_FREE)
+      # None asks for the model's own, which is what the directory has.
+      and not (k in new and new[k] is None)
       and not (k == "config.init_from" and begun)  # it is not read again
       and not (k in _DATA and _same_data(workdir, k, old.get(k), new.get(k))))
   # The metrics kept beside checkpoints are compared with each other.
@@ -149,9 +153,16 @@ def _same_data(workdir: Any, key: str, before: Any, now: Any) -> bool:
 
 def claim(
     workdir: pathlib.Path, config: ml_collections.ConfigDict,
-    encoder: EncoderConfig, tokenizer: pathlib.Path,
+    encoder: EncoderConfig, tokenizer: pathlib.Path, usage: Usage = Usage(),
 ) -> None:
   """Makes the directory, whole or not at all.
+
+  Args:
+    workdir: the directory.
+    config: of the training.
+    encoder: the architecture.
+    tokenizer: a tokenizer.json, or a folder with one.
+    usage: how the model that is trained is to be used.
 
   Raises:
     UserError: if it cannot be written.
@@ -164,17 +175,56 @@ def claim(
         k: dataset.fingerprint(place) for k, place in data.items() if place}))
     for name, value in (
         ("encoder", dataclasses.asdict(encoder)),
+        ("usage", usage.to_json()),
         ("config", json.loads(config.to_json())),
     ):
       text = json.dumps(value, indent=2, sort_keys=True) + "\n"
       (temporary / f"{name}.json").write_text(text, encoding="utf-8")
 
 
-def read(workdir: pathlib.Path) -> tuple[EncoderConfig, pathlib.Path]:
-  """Encoder and tokenizer, as the directory keeps them."""
+def read(
+    workdir: pathlib.Path
+) -> tuple[EncoderConfig, pathlib.Path, Usage]:
+  """Encoder, tokenizer and usage, as the directory keeps them."""
   workdir = pathlib.Path(buckets.fetch(workdir, checkpoints=False))
   fields = json.loads((workdir / "encoder.json").read_text(encoding="utf-8"))
-  return EncoderConfig(**fields), workdir / "tokenizer"
+  return EncoderConfig(**fields), workdir / "tokenizer", read_usage(workdir)
+
+
+def read_usage(workdir: pathlib.Path) -> Usage:
+  """How the model of a work directory on this disk is to be used.
+
+  A directory that was made before this was kept has the prompts of its config.
+
+  Raises:
+    UserError: for a damaged file.
+  """
+  path = workdir / "usage.json"
+  if path.is_file():
+    try:
+      return Usage(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as e:
+      raise UserError(f"{path}: damaged ({e}); copy it again") from e
+  path = workdir / "config.json"
+  data = json.loads(path.read_text(encoding="utf-8")).get("data", {}) if (
+      path.is_file()) else {}
+  return fresh_usage(data.get("query_prompt"), data.get("document_prompt"))
+
+
+def fresh_usage(
+    query: str | None = None, document: str | None = None
+) -> Usage:
+  """That of a model trained from fresh weights.
+
+  Its prompts are the paper's, or with others than the paper's for queries or
+  documents those two alone, since it is trained with no further ones.
+  """
+  usage = Usage(dict(PROMPTS))
+  sides = [
+      usage.prompt(side) if prompt is None else prompt
+      for side, prompt in (("query", query), ("document", document))]
+  trained = usage.with_prompts(*sides)
+  return usage if trained == usage else Usage().with_prompts(*sides)
 
 
 def flat(tree: dict, prefix: str = "config") -> dict[str, Any]:

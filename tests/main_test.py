@@ -84,7 +84,7 @@ FLAGS = {
     "embed": {
         "--model": "required", "--input": "required", "--output": "required",
         "--column": "text", "--prompt": "none", "--dim": "none",
-        "--normalize": "True", "--precision": "float32", "--dtype": "float32",
+        "--normalize": "none", "--precision": "float32", "--dtype": "float32",
     },
     "evaluate": {
         "--model": "none", "--tasks": "required", "--data": "none",

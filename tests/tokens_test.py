@@ -13,6 +13,7 @@ from nomic_jax.data import tokens
 from nomic_jax.errors import UserError
 import numpy as np
 import pytest
+import tokenizers
 
 import tiny
 
@@ -104,3 +105,42 @@ def test_mistakes_are_named(place):
   with pytest.raises(UserError, match="not the tokens of the texts there"):
     tokens.open_split(place / "data", "train", WORDS)
   ids.write_bytes(content)
+
+
+def test_joined_texts_must_have_the_ids_of_their_parts(tmp_path):
+  """Of a byte-level tokenizer, a text's ids depend on what is before it."""
+  words = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token="[UNK]"))
+  words.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(
+      add_prefix_space=False)
+  words.train_from_iterator(
+      [f"search : {r['query']}\n{r['document']}" for r in tiny.rows()],
+      tokenizers.trainers.BpeTrainer(
+          vocab_size=400, show_progress=False, special_tokens=["[UNK]"],
+          initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet()))
+  tokenizer_lib.save(words, tmp_path / "words")
+  dataset.write(
+      tmp_path / "data", {"train": [
+          dataset.row(r["query"], r["document"], source=r["source"])
+          for r in tiny.rows()]}, stats={}, tokenizer=tmp_path / "words")
+  tokens.tokenise(tmp_path / "data")
+  opened = lambda joined: tokens.open_split(
+      tmp_path / "data", "train", words, joined)
+  assert len(opened(lambda row: iter(())))  # control: each by itself is as stored
+  with pytest.raises(UserError, match="other ids to 'search : query 0"):
+    opened(tokens.joins_prompts("search : ", ""))
+  with pytest.raises(UserError, match="other ids to 'query 0"):
+    opened(tokens.joins_lines)
+  assert len(opened(tokens.joins_prompts("", "")))
+  config = ml_collections.ConfigDict(dict(
+      kind="pairs", path=str(tmp_path / "data"), split="train",
+      tokenised=True, query_prompt="search : ", document_prompt=""))
+  with pytest.raises(UserError, match="set config.data.tokenised to false"):
+    loader.make(config, words, 3)
+
+
+def test_a_prompt_that_runs_into_the_text_is_found_out(place):
+  opened = lambda *prompts: tokens.open_split(
+      place / "data", "train", WORDS, tokens.joins_prompts(*prompts))
+  assert len(opened("search : ", "item:"))
+  with pytest.raises(UserError, match="set config.data.tokenised to false"):
+    opened("search", "")

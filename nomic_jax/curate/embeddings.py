@@ -15,6 +15,7 @@ import numpy as np
 
 from nomic_jax import files
 from nomic_jax.errors import UserError
+from nomic_jax.model.usage import ranking_options
 from nomic_jax.progress import Progress
 
 PIECE = 4096  # Texts in a piece; what a kill can cost.
@@ -78,7 +79,8 @@ def embed(
   """Embeds `texts` into pieces in `folder`, those that are not there yet.
 
   Args:
-    model: has `encode(texts) -> [N, D]`.
+    model: has `encode(texts) -> [N, D]`, vectors whose inner products are
+      the model's similarity.
     texts: a sequence that gives lists of texts for slices.
     prompt: what is put before each text.
     folder: of the pieces; made if it is not there.
@@ -90,6 +92,9 @@ def embed(
     UserError: if a vector is not finite, or the pieces are of another width.
   """
   folder.mkdir(parents=True, exist_ok=True)
+  options = ranking_options(model)
+  if getattr(model, "default_prompt", None):
+    model = model.without_default_prompt()  # `prompt` is put there
   starts = range(0, len(texts), PIECE)[share[0]::share[1]]
   missing = [s for s in starts if not _path(folder, s // PIECE).is_file()]
   if not missing:
@@ -102,7 +107,7 @@ def embed(
       with warnings.catch_warnings():
         # Of texts that are cut, every piece would tell anew.
         warnings.filterwarnings("ignore", ".* texts had more than")
-        vectors = np.asarray(model.encode(part), np.float32)
+        vectors = np.asarray(model.encode(part, **options), np.float32)
       _check_finite(vectors, lambda i: where(start + i))
       _check_width(vectors, folder)
       with files.replacing(_path(folder, start // PIECE)) as temporary:

@@ -31,7 +31,8 @@ from nomic_jax.unicode_text import blank
 OUTCOMES = ("kept", "not among nearest", "similarity", rewrite.EMPTY)
 _KEPT, _RANK, _SIMILARITY, _EMPTY = range(len(OUTCOMES))
 # Scores closer than this tie: float32 sums of the same products, made in
-# another order, differ by about as much for unit vectors.
+# another order, differ by about as much for unit vectors, and in proportion for
+# longer ones.
 _TIE = 1e-6
 _RECALL_QUERIES = 256  # of the first chunk, where the store is not exact
 
@@ -235,7 +236,8 @@ def _behind(
     is_own: [N, k], whether that document is the pair's own.
     margin: as in `filter_pairs`.
   """
-  near = own >= best[:, -1] - max(margin or 0, _TIE)
+  tie = _TIE * np.maximum(np.abs(best[:, -1]), 1)
+  near = own >= best[:, -1] - np.maximum(margin or 0, tie)
   return ~is_own.any(axis=1) & ~near
 
 

@@ -16,6 +16,7 @@ from nomic_jax.curate import parts
 from nomic_jax.data import dataset
 from nomic_jax.data import teacher
 from nomic_jax.errors import UserError
+from nomic_jax.model.usage import check_ranked
 
 
 def teach(
@@ -45,6 +46,12 @@ def teach(
       "job": "teach", "model": parts.identity(model),
       "input": parts.identity(input), "split": split, "dtype": dtype}
   model = embeddings.load(model, dtype)
+  if check_ranked(model) != "cosine":
+    raise UserError(
+        "similarity_fn_name: this model compares by inner products, and a "
+        "student learns the cosines of its teacher's vectors; expected "
+        "'cosine'"
+    )
   for side, path in teacher.paths(output, split).items():
     told = path.with_suffix(".json")
     if path.is_file():

@@ -23,8 +23,9 @@ def batches(
   """Endless batches for `losses.classification`, for one host's devices.
 
   A row whose query and document both hold text is a pair, of which the
-  tokenizer may give the second text another type (`types`; BERT's do). Every epoch has another order, a function of (seed,
-  epoch); global batches are cut from it, of which a host takes its share.
+  tokenizer may give the second text another type (`types`; BERT's do). Every
+  epoch has another order, a function of (seed, epoch); global batches are cut
+  from it, of which a host takes its share.
 
   Args:
     source: rows with query, document and labels.

@@ -3,7 +3,7 @@
 """From a data directory to global arrays on the mesh."""
 
 import math
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping
 
 import grain
 import jax
@@ -15,6 +15,7 @@ import tokenizers
 from nomic_jax.data import dataset
 from nomic_jax.data import labels
 from nomic_jax.data import pairs
+from nomic_jax.data import prompts as prompts_lib
 from nomic_jax.data import text
 from nomic_jax.data import tokens
 from nomic_jax.errors import nearest
@@ -46,7 +47,8 @@ def make(
         f"{', '.join(_KINDS)}.{nearest(config.kind, _KINDS)}"
     )
   if config.get("tokenised"):
-    source = tokens.open_split(config.path, config.split, tokenizer)
+    source = tokens.open_split(
+        config.path, config.split, tokenizer, _joined(config))
   else:
     source = dataset.open_split(
         config.path, config.split, ids=config.kind == "text")
@@ -57,6 +59,17 @@ def make(
           jax.process_count(),
       )
   )
+
+
+def _joined(config: ml_collections.ConfigDict) -> Callable:
+  """The texts that a kind of batch joins, see `tokens.open_split`."""
+  if config.kind == "text":
+    return tokens.joins_lines
+  own = dataset.open_split(config.path, config.split).prompts
+  default = {side: prompts_lib.of(config, side)
+             for side in ("query", "document")}
+  return lambda row: tokens.joins_prompts(
+      **own.get(row["source"], default))(row)
 
 
 def _check_texts(

@@ -21,6 +21,7 @@ import numpy as np
 import tokenizers
 
 from nomic_jax.data import order
+from nomic_jax.data import prompts as prompts_lib
 from nomic_jax.data import sources
 from nomic_jax.data import special_tokens
 from nomic_jax.data import teacher
@@ -120,8 +121,8 @@ class _Load:
     self._seed, self._rows, self._place = seed, rows, place
     self._vectors = vectors
     encode = getattr(source, "encode", lambda text: text)
-    default = {"query": encode(config.query_prompt),
-               "document": encode(config.document_prompt)}
+    default = {side: encode(prompts_lib.of(config, side))
+               for side in ("query", "document")}
     self._prompts = collections.defaultdict(
         functools.partial(dict, default), getattr(source, "prompts", {}))
 
@@ -187,7 +188,7 @@ def collate(
         candidates[at] = f["document"] + text
   documents = list(dict.fromkeys(candidates.values()))
   special = special or special_tokens.of(tokenizer)
-  if dtype is None:
+  if dtype is None and isinstance(queries[0], bytes):
     dtype = tokens_lib.dtype_of(tokenizer)
   encode = functools.partial(
       _encode, tokenizer, special, dtype, dropout=config.token_dropout,
@@ -276,7 +277,7 @@ class _Text(NamedTuple):
 
 def _encode(
     tokenizer: tokenizers.Tokenizer, special: special_tokens.SpecialTokens,
-    dtype: np.dtype, texts: list[str] | list[bytes], length: int,
+    dtype: np.dtype | None, texts: list[str] | list[bytes], length: int,
     dropout: float, draw: tuple[int, int],
 ) -> list[_Text]:
   """Token ids, cut to `length`; the special ones around a text are kept."""

@@ -20,16 +20,13 @@ import unicodedata
 import tokenizers
 
 from nomic_jax.data import special_tokens
+from nomic_jax.data import tokenizer_settings
 from nomic_jax.errors import UserError
-from nomic_jax.hub.keys import read_json
 
 SPECIAL_TOKENS = {
     "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]",
     "sep_token": "[SEP]", "mask_token": "[MASK]",
 }
-
-# Files beside a tokenizer.json that declare roles of its tokens.
-_BESIDE = ("tokenizer_config.json", "special_tokens_map.json")
 
 # Where an identifier's words meet: getItem, HTTPServer.
 APART = "(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
@@ -182,8 +179,8 @@ def load(path: str | os.PathLike) -> tokenizers.Tokenizer:
   """Loads a tokenizer.json, or the one in a folder.
 
   A limit or padding stored in the file is taken off: how long a text may be
-  is the model's to say, and rows are packed, not padded. Which tokens the
-  files beside it declare is kept for `special_tokens.of`.
+  is the model's to say, and rows are packed, not padded. What the files
+  beside it ask for is done, see `tokenizer_settings`.
 
   Raises:
     UserError: if there is none or it is no tokenizer.
@@ -203,11 +200,8 @@ def load(path: str | os.PathLike) -> tokenizers.Tokenizer:
         f"{file}: not a tokenizer.json of the tokenizers library ({reason}); "
         "copy it again or make it with nomic-jax prepare"
     ) from e
-  files = [
-      read_json(file.with_name(name)) for name in _BESIDE
-      if file.name == "tokenizer.json" and file.with_name(name).is_file()]
-  tokenizer.declared_tokens = special_tokens.declared_in(
-      *files, tokenizer.padding or {})
+  if file.name == "tokenizer.json":
+    tokenizer_settings.apply(tokenizer, file.parent)
   tokenizer.no_truncation()
   tokenizer.no_padding()
   return tokenizer

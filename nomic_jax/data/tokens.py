@@ -8,8 +8,9 @@ of all texts one after another, where each text ends, and the number of texts
 reading is a copy of the bytes that are wanted.
 
 Ids are without special tokens and prompts, which are put around them when a
-batch is made: tokenizers that split at spaces give the same ids, and `open`
-compares.
+batch is made. So a tokenizer must give a text the same ids alone and after a
+prompt, as those that split at spaces do and byte-level ones do not;
+`open_split` compares, and refuses the others.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ import json
 import mmap
 import os
 import pathlib
-from typing import Any, Sequence
+from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
 import tokenizers
@@ -170,14 +171,46 @@ def _by_row(of: dataset.Source) -> tuple[list[str], np.ndarray]:
   return [name for name, _ in runs], np.cumsum(lengths) - lengths
 
 
+# Texts that begin in other ways than most, for what follows a prompt.
+_BEGINNINGS = ("a", "A", "7", "?", "\u00e9", "\u4e2d", " a", "\u0301a", "##a")
+
+
+# Of a row: texts, and the parts whose ids stand for each.
+Joined = Callable[[dict], Iterator[tuple[str, Sequence[str]]]]
+
+
+def joins_prompts(query: str, document: str) -> Joined:
+  """The texts that contrastive training joins, for `open_split`."""
+  def joined(row: dict) -> Iterator[tuple[str, Sequence[str]]]:
+    for prompt, text in ((query, row["query"]), (document, row["document"])):
+      for after in (text, *_BEGINNINGS):
+        yield prompt + after, (prompt, after)
+
+  return joined
+
+
+def joins_lines(row: dict) -> Iterator[tuple[str, Sequence[str]]]:
+  """The texts that masked-language-model training joins."""
+  if row["query"]:
+    yield f"{row['query']}\n{row['document']}", (row["query"], row["document"])
+
+
 def open_split(
-    path: str | os.PathLike, split: str, words: tokenizers.Tokenizer
+    path: str | os.PathLike, split: str, words: tokenizers.Tokenizer,
+    joined: Joined = lambda row: iter(()),
 ) -> Source:
   """Opens the tokens of one split of a data directory.
 
+  Args:
+    path: the data directory.
+    split: of it.
+    words: the tokenizer of the model.
+    joined: yields, for a row with its texts, those that are made of several
+      and the parts whose ids, one after another, must be theirs.
+
   Raises:
-    UserError: if there are none, they are of another tokenizer, or are not
-      those of the texts beside them.
+    UserError: if there are none, they are of another tokenizer, are not those
+      of the texts beside them, or the tokenizer gives joined texts other ids.
   """
   texts = dataset.open_split(path, split, first=_COMPARED)
   folder = pathlib.Path(staging.local(path, lambda name: name in (
@@ -198,8 +231,10 @@ def open_split(
   source = Source(folder, texts, dtype, encode)
   try:
     same = len(source) == len(texts)
-    for i in range(min(len(texts), _COMPARED)) if same else ():
+    compared = min(len(texts), _COMPARED) if same else 0
+    for i in (n * len(texts) // compared for n in range(compared)):
       row, at = texts[i], source[i]
+      _check_joined(row, joined, encode)
       same &= at["query"] == encode(row["query"]) and (
           at["document"] == encode(row["document"])
           and len(at["negatives"]) == len(row["negatives"]))
@@ -208,6 +243,18 @@ def open_split(
   if not same:
     raise UserError(f"{folder}: not the tokens of the texts there; {hint}")
   return source
+
+
+def _check_joined(row: dict, joined: Joined, encode: Any) -> None:
+  """Refuses a tokenizer for which joined ids are not those of joined texts."""
+  for text, parts in joined(row):
+    if b"".join(map(encode, parts)) != encode(text):
+      raise UserError(
+          "config.data.tokenised: this tokenizer gives other ids to "
+          f"{text[:40]!r} than to its parts one after another, so "
+          "the model would be trained on other ids than it is served; set "
+          "config.data.tokenised to false"
+      )
 
 
 class Encoder:

@@ -8,7 +8,8 @@
 
 Prompts are the paper's, by the type of a task: "search_query" and
 "search_document" for retrieval, "clustering", and "classification" for all
-else. Vectors have length 1, but not for classification.
+else. Vectors have length 1, but not for classification, nor those of a model
+that compares by inner products.
 """
 
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 
 import nomic_jax
 from nomic_jax.evaluation import systems
+from nomic_jax.model.usage import check_ranked
 
 # What the paper cut texts to, in tokens, for all of MTEB.
 MAX_TOKENS = 512
@@ -43,10 +45,13 @@ class MtebModel:
     else:
       self._system, name = systems.Dense(nomic_jax.load(model_name)), (
           str(model_name).rstrip("/").rpartition("/")[2])
+    self._similarity = check_ranked(self._system.model)
     self.mteb_model_meta = model_meta.ModelMeta.create_empty({
         "name": f"nomic_jax/{name}", "revision": revision or "local",
         "framework": ["JAX"], "modalities": ["text"],
-        "similarity_fn_name": model_meta.ScoringFunction.COSINE})
+        "similarity_fn_name": {
+            "cosine": model_meta.ScoringFunction.COSINE,
+            "dot": model_meta.ScoringFunction.DOT_PRODUCT}[self._similarity]})
 
   def encode(
       self, inputs: Any, *, task_metadata: Any, hf_split: str, hf_subset: str,
@@ -59,20 +64,25 @@ class MtebModel:
     with self._system.limited(MAX_TOKENS):
       return self._system.encode(
           texts, prompt_of(kind, prompt_type),
-          normalize=not kind.endswith("Classification")
-          or kind == "PairClassification")
+          normalize=self._similarity == "cosine" and (
+              not kind.endswith("Classification")
+              or kind == "PairClassification"))
 
   def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
-    """Cosines [N, M] of all with all, as mteb's own models give them."""
+    """Similarities [N, M] of all with all, as mteb's own models give them."""
     from mteb import similarity_functions
 
-    return similarity_functions.cos_sim(embeddings1, embeddings2)
+    of = {"cosine": similarity_functions.cos_sim,
+          "dot": similarity_functions.dot_score}[self._similarity]
+    return of(embeddings1, embeddings2)
 
   def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
-    """Cosines [N] of each with its partner."""
+    """Similarities [N] of each with its partner."""
     from mteb import similarity_functions
 
-    return similarity_functions.pairwise_cos_sim(embeddings1, embeddings2)
+    of = {"cosine": similarity_functions.pairwise_cos_sim,
+          "dot": similarity_functions.pairwise_dot_score}[self._similarity]
+    return of(embeddings1, embeddings2)
 
 
 def prompt_of(kind: str, prompt_type: Any = None) -> str:

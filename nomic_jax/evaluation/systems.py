@@ -11,6 +11,7 @@ import numpy as np
 from nomic_jax import quantize
 from nomic_jax.evaluation import bm25
 from nomic_jax.evaluation import vectors
+from nomic_jax.model.usage import check_ranked
 
 # Names of the prompts of queries and of documents.
 SEARCH = ("search_query", "search_document")
@@ -18,7 +19,11 @@ _REMEMBERED = 100_000  # texts whose vectors are kept while a task runs
 
 
 class Dense:
-  """A model: texts are as near as their vectors' inner product says."""
+  """A model: texts are as near as their vectors' inner product says.
+
+  The vectors have length 1, so that it is a cosine, unless the model compares
+  by inner products itself.
+  """
 
   def __init__(self, model):
     """`model` is a `nomic_jax.embed.Model`."""
@@ -110,17 +115,25 @@ class Dense:
     """Returns (scores, indices) [Q, min(k, documents)], best first."""
     from nomic_jax.curate import neighbours
 
-    found = self.encode(documents, prompts[1])
-    asked = self.encode(queries, prompts[0])
+    found, asked = self._both(documents, queries, prompts)
     return neighbours.top_k(asked, found, min(k, len(found)))
+
+  def _both(
+      self, documents: Sequence[str], queries: Sequence[str],
+      prompts: tuple[str, str],
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors of documents and queries, whose products are the scores."""
+    # Of quantised vectors the lengths are lost.
+    unit = check_ranked(self.model) == "cosine" or self.precision != "float32"
+    return (self.encode(documents, prompts[1], normalize=unit),
+            self.encode(queries, prompts[0], normalize=unit))
 
   def compare(
       self, queries: Sequence[str], documents: Sequence[str],
       candidates: Sequence[Sequence[int]], prompts: tuple[str, str] = SEARCH,
   ) -> list[np.ndarray]:
     """Returns for each query the scores of its own candidates, in order."""
-    found = self.encode(documents, prompts[1])
-    asked = self.encode(queries, prompts[0])
+    found, asked = self._both(documents, queries, prompts)
     return [found[some] @ one for some, one in zip(candidates, asked)]
 
 

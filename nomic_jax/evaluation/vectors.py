@@ -18,6 +18,9 @@ def encode(
 ) -> np.ndarray:
   """Embeds texts; a model that has no such prompt is given none.
 
+  As in sentence-transformers, a model's default prompt stands before texts of
+  any kind that has no prompt, but for queries and documents.
+
   Args:
     model: a `nomic_jax.embed.Model`.
     texts: N texts.
@@ -30,11 +33,13 @@ def encode(
   Raises:
     UserError: if a vector is not finite; the message shows its text.
   """
-  vectors = model.encode(
-      texts,
-      prompt=prompt if prompt in model.prompts else None,
-      **options,
-  )
+  if prompt not in model.prompts:
+    if prompt.startswith("search_") and getattr(model, "default_prompt", None):
+      model = model.without_default_prompt()
+    prompt = None
+  if not getattr(model, "normalize", True):
+    options.setdefault("normalize", True)
+  vectors = model.encode(texts, prompt=prompt, **options)
   bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
   if len(bad):
     raise UserError(
@@ -50,6 +55,9 @@ def model_fingerprint(model) -> str:
   limit = getattr(model, "max_tokens", None)
   digest = hashlib.sha256(f"{_FORMAT} {model.config} {limit}".encode())
   digest.update(json.dumps(model.prompts, sort_keys=True).encode())
+  used = [getattr(model, name, usual) for name, usual in (
+      ("default_prompt", None), ("similarity", "cosine"), ("normalize", True))]
+  digest.update(json.dumps(used).encode())
   digest.update(model.tokenizer.to_str().encode())
   for path, leaf in _leaves(model.params):
     leaf = np.ascontiguousarray(leaf)

@@ -28,7 +28,7 @@ _TOKENS_PER_SLOT, _MOST_SLOTS = 4, 128
 
 
 class Retrieval:
-  """Scores of exact search, by the cosine of vectors, over a few tasks.
+  """Scores of exact search, by the model's similarity, over a few tasks.
 
   Texts are tokenised once. They are packed into rows of one length, so that
   one program is compiled; a block of rows is embedded like a chunk of
@@ -56,6 +56,7 @@ class Retrieval:
       )
     special = special_tokens.of(tokenizer)
     self._pad = special.fill
+    self._unit = options.get("similarity", "cosine") == "cosine"
     self._mesh, self._length = run.mesh, longest
     parts = np.prod([run.mesh.shape[a] for a in partition.ROW_AXES])
     self._rows = int(parts) * max(_BLOCK_TOKENS // longest, 1)
@@ -119,7 +120,7 @@ class Retrieval:
       self, params: Any, texts: Sequence[Sequence[int]],
       check: Callable[[], None],
   ) -> np.ndarray:
-    """Unit vectors [N, D] of token ids."""
+    """Vectors [N, D] of token ids, whose products are the similarity."""
     rows = [members for _, members in pack.best_fit(
         [len(t) for t in texts], lambda _: self._length,
         lambda _: self._slots)]
@@ -138,6 +139,8 @@ class Retrieval:
         for members, of_row in zip(part, found):
           vectors[members] = of_row[:len(members)]
       before = after
+    if not self._unit:
+      return vectors
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.maximum(lengths, 1e-12)
 

@@ -2,10 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Foreign JSON files, read key by key with the types they must have."""
 
-from typing import Any, Mapping
+from typing import Any, Collection, Mapping
 
+from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.files import read_json  # noqa: F401, as keys.read_json
+
+
+ANY = None  # of `Keys.only`: whatever its value, the key is read or harmless
 
 
 class Keys:
@@ -18,6 +22,31 @@ class Keys:
 
   def __contains__(self, key: str) -> bool:
     return self._values.get(key) is not None
+
+  def any(self, key: str) -> Any:
+    """The value, whatever its type; None if absent."""
+    return self._values.get(key)
+
+  def only(self, known: Mapping[str, Collection[Any] | None]) -> None:
+    """Refuses keys that are unknown, or hold what is not supported.
+
+    Args:
+      known: the values that a key may have, or ANY.
+
+    Raises:
+      UserError: naming the key.
+    """
+    for key, value in self._values.items():
+      if key not in known:
+        raise UserError(
+            f"{self.where}: unknown key '{key}', which may change what the "
+            f"model computes.{nearest(key, known)} Remove it if it does not"
+        )
+      if known[key] is not ANY and value not in known[key]:
+        wanted = " or ".join(map(repr, known[key]))
+        raise UserError(
+            f"{self.where}: {key}={value!r} is not supported; expected {wanted}"
+        )
 
   def get(self, key: str, kind: type, *default: Any) -> Any:
     """The value, or the default if absent or null; required without one."""

@@ -57,5 +57,6 @@ def from_bert(model: ModelFiles, **positions: Any) -> ModelFiles:
           c, vocab_size=vocab_size, position="rotary",
           **{name: defaults[name] for name in FIELDS} | positions,
       ),
-      params=params, mlm_head=head, max_tokens=None,
+      params=params, mlm_head=head,
+      usage=dataclasses.replace(model.usage, max_tokens=None),
   )

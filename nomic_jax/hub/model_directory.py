@@ -6,6 +6,7 @@ Weights are safetensors and never pickles, since opening a pickle runs it.
 """
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -24,6 +25,7 @@ from nomic_jax.hub import config as config_json
 from nomic_jax.hub import config_out
 from nomic_jax.hub import convert
 from nomic_jax.hub import matryoshka
+from nomic_jax.hub import modules
 from nomic_jax.hub import names as table
 from nomic_jax.hub import sentence_transformers
 from nomic_jax.hub import tokenizer as tokenizer_files
@@ -31,12 +33,16 @@ from nomic_jax.hub.keys import read_json
 from nomic_jax.hub.weights import WEIGHTS
 from nomic_jax.hub.weights import open_tensors
 from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model.usage import Usage
 
 Params = dict[str, Any]
 
 _HUB_NAME = r"(?!\.)[\w.-]+(/[\w.-]+)?"
+# Files of a hub model; modules.json names the folders with further weights.
 HUB_FILES = ("*.json", "*.txt", WEIGHTS, "model-*.safetensors",
              "*LayerNorm/model.safetensors", "*Dense/model.safetensors")
+# How the names of classes end whose weights give embeddings.
+_EMBEDDERS = ("Model", "ForMaskedLM", "ForPreTraining", "BiEncoder")
 
 
 class ModelFiles(NamedTuple):
@@ -47,19 +53,29 @@ class ModelFiles(NamedTuple):
     params: the encoder's tree, float32 numpy arrays.
     mlm_head: the MLM head's tree, if it is stored.
     tokenizer_path: a tokenizer.json.
-    prompts: name -> text put before a text.
-    max_tokens: the longest text, special tokens included; longer ones are
-      to be cut. None: `config.max_length`.
+    usage: prompts, lengths and similarity.
     classification_head: the classifier's tree, if it is stored.
+    other: what its files say that it is, such as
+      BertForSequenceClassification, if that is no embedding model.
   """
 
   config: EncoderConfig
   params: Params
   mlm_head: Params | None
   tokenizer_path: pathlib.Path
-  prompts: dict[str, str]
-  max_tokens: int | None = None
+  usage: Usage
   classification_head: Params | None = None
+  other: str = ""
+
+  @property
+  def prompts(self) -> Mapping[str, str]:
+    """Name -> text put before a text."""
+    return self.usage.prompts
+
+  @property
+  def max_tokens(self) -> int | None:
+    """The longest text; None: `config.max_length`."""
+    return self.usage.max_tokens
 
 
 def read_model(path: str | os.PathLike) -> ModelFiles:
@@ -74,10 +90,7 @@ def read_model(path: str | os.PathLike) -> ModelFiles:
   Raises:
     UserError: saying which file, key or tensor is wrong.
   """
-  path = buckets.fetch(path)
-  directory = pathlib.Path(path)
-  if not directory.exists() and re.fullmatch(_HUB_NAME, str(path)):
-    directory = _download(str(path))
+  directory = find(path)
   if (directory / "checkpoints").is_dir():
     return _read_work_directory(directory)
   workdir = matryoshka.training_of(directory)
@@ -92,6 +105,22 @@ def read_model(path: str | os.PathLike) -> ModelFiles:
   return _read_model_directory(directory)
 
 
+def find(path: str | os.PathLike) -> pathlib.Path:
+  """Where a model lies on this disk, of all that may name one.
+
+  Args:
+    path: a directory, one in a bucket, or a hub name: see `read_model`.
+
+  Raises:
+    UserError: if a hub model is neither in the cache nor to be had.
+  """
+  path = buckets.fetch(path)
+  directory = pathlib.Path(path)
+  if not directory.exists() and re.fullmatch(_HUB_NAME, str(path)):
+    return _download(str(path))
+  return directory
+
+
 def write_model(
     output: str | os.PathLike,
     config: EncoderConfig,
@@ -102,6 +131,7 @@ def write_model(
     max_tokens: int | None = None,
     classification_head: Params | None = None,
     matryoshka_dims: Sequence[int] = (),
+    **usage: Any,
 ) -> None:
   """Writes a model directory, whole or not at all.
 
@@ -117,6 +147,7 @@ def write_model(
     classification_head: the classifier's tree; its pooler takes the place of
       the encoder's.
     matryoshka_dims: where its vectors may be cut, if it was trained so.
+    **usage: other fields of a `Usage`.
 
   Raises:
     UserError: if the trees do not fit the config, it cannot be written in a
@@ -134,10 +165,9 @@ def write_model(
   if matryoshka_dims:
     values[matryoshka.KEY] = sorted(matryoshka_dims)
   tensors = convert.to_published(config, trees)
-  projection = {
-      name: tensors.pop(f"proj.{name}") for name in ("weight", "bias")
-      if config.projection
-  }
+  after = {
+      name: tensors.pop(name) for name in list(tensors)
+      if name.startswith(("proj.", "output_"))}
   with files.replacing(output) as directory:
     directory.mkdir()
     safetensors.numpy.save_file(
@@ -147,47 +177,71 @@ def write_model(
     tokenizer_files.write(
         directory, tokenizer, max_tokens, config.pad_token_id)
     sentence_transformers.write(
-        directory, config, prompts, max_tokens, projection)
+        directory, config, Usage(prompts, max_tokens=max_tokens, **usage),
+        after)
 
 
 def _read_model_directory(directory: pathlib.Path) -> ModelFiles:
   where = directory / "config.json"
   values = read_json(where)
-  wrapper = sentence_transformers.read(directory)
-  output = {"pooling": wrapper.pooling, "pooled_norm": wrapper.pooled_norm}
+  if (directory / "adapter_config.json").is_file():
+    raise UserError(
+        f"{directory}: adapter_config.json, an adapter (PEFT) that is not "
+        "merged into the weights, is not supported; merge_and_unload() it")
+  other = _other(values)
   trained_there = bi_encoder.is_one(values)
   if trained_there:
     output = bi_encoder.output(directory, values)
+    tensors_after: Mapping[str, Any] = {}
+    usage, says_prompts = Usage(), False
     values, where = bi_encoder.trunk_config(directory, values)
-  config = config_json.from_json(values, str(where))
+    config = config_json.from_json(values, str(where))
+  else:
+    config = config_json.from_json(values, str(where))
+    wrapper = sentence_transformers.read(directory, config.width)
+    usage, says_prompts = wrapper.usage, wrapper.says_prompts
+    tensors_after = wrapper.output.tensors
+    output = {
+        "pooling": wrapper.output.pooling,
+        "pooled_norm": wrapper.output.pooled_norm,
+        "output_layers": wrapper.output.layers}
   config = dataclasses.replace(config, **output)
-  max_tokens = wrapper.max_tokens or tokenizer_files.longest_text(
+  max_tokens = usage.max_tokens or tokenizer_files.longest_text(
       directory) or config.max_length
   if config.position == "rotary":  # no table of positions sets a limit
     longest = max(max_tokens, config.max_length)
     config = dataclasses.replace(config, max_length=longest)
   with open_tensors(directory) as tensors:
-    tensors |= wrapper.projection
+    tensors |= tensors_after
     config = convert.with_modules(config, tensors)
     if trained_there:  # its vocabulary may be padded where the trunk's is not
       config = dataclasses.replace(
           config, vocab_size=convert.vocabulary(tensors, str(directory)))
     trees = convert.from_tensors(config, tensors, str(directory))
-  prompts = wrapper.prompts
-  if prompts is None:  # v1 and v1.5 name theirs only in the model card
-    nomic = values.get("model_type") == "nomic_bert"
-    prompts = PROMPTS if nomic else {}
+  # v1 and v1.5 name their prompts only in the model card.
+  if not says_prompts and values.get("model_type") == "nomic_bert":
+    usage = dataclasses.replace(usage, prompts=dict(PROMPTS))
+  usage = dataclasses.replace(
+      usage, max_tokens=min(max_tokens, config.max_length))
   return ModelFiles(
       config, trees["encoder"], trees.get("mlm_head"),
-      tokenizer_files.find(directory), dict(prompts),
-      min(max_tokens, config.max_length), trees.get("classification_head"),
-  )
+      tokenizer_files.find(directory), usage,
+      trees.get("classification_head"), other)
+
+
+def _other(values: Any) -> str:
+  """What a config.json says it is of, if of no encoder alone."""
+  names = values.get("architectures") if isinstance(values, dict) else None
+  names = names if isinstance(names, list) else []
+  wrong = [n for n in names if not str(n).endswith(_EMBEDDERS)]
+  return str(wrong[0]) if wrong else ""
 
 
 def _read_work_directory(
     directory: pathlib.Path, step: int | None = None
 ) -> ModelFiles:
   from nomic_jax import checkpoint  # brings in JAX and Orbax
+  from nomic_jax import work_directory
 
   where = directory / "encoder.json"
   values = read_json(where)
@@ -204,11 +258,14 @@ def _read_work_directory(
   saved = checkpoint.restore_params(directory, step)
   trees = {name: saved[name] for name in table.TREES if name in saved}
   convert.check_trees(config, trees, str(directory))
+  head, usage = trees.get("classification_head"), (
+      work_directory.read_usage(directory))
   return ModelFiles(
       config, trees["encoder"], trees.get("mlm_head"),
-      tokenizer_files.find(directory / "tokenizer"), dict(PROMPTS),
-      config.max_length, trees.get("classification_head"),
-  )
+      tokenizer_files.find(directory / "tokenizer"),
+      dataclasses.replace(usage, max_tokens=min(
+          usage.max_tokens or config.max_length, config.max_length)), head,
+      "a classifier" if head is not None else "")
 
 
 def _download(name: str) -> pathlib.Path:
@@ -217,8 +274,12 @@ def _download(name: str) -> pathlib.Path:
   from huggingface_hub import constants
 
   try:
-    return pathlib.Path(
-        huggingface_hub.snapshot_download(name, allow_patterns=HUB_FILES))
+    fetch = functools.partial(huggingface_hub.snapshot_download, name)
+    found = pathlib.Path(fetch(allow_patterns=HUB_FILES))
+    if (found / modules.FILE).is_file():
+      found = pathlib.Path(fetch(allow_patterns=[
+          *HUB_FILES, *(f"{folder}/*" for folder in modules.folders(found))]))
+    return found
   except (OSError, ValueError) as e:  # the hub's own errors are among these
     if constants.HF_HUB_OFFLINE:
       why = "is not in the cache, and HF_HUB_OFFLINE=1 forbids to download it"

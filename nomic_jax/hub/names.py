@@ -11,6 +11,7 @@ from typing import Iterator, NamedTuple
 
 from nomic_jax.errors import UserError
 from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model.config import output_name
 
 # Ours: (published, transformers' nomic_bert, HF BERT). Several names: the
 # tensor is split evenly along its outputs. None: no such module there.
@@ -54,7 +55,8 @@ ENCODER = {
         "encoder.layer.{}.output.LayerNorm",
     ),
     "pooler": ("pooler.dense",) * 3,
-    # contrastors' BiEncoder; written as a module of sentence-transformers.
+    # contrastors' BiEncoder; written as a module of sentence-transformers, as
+    # the layers of `EncoderConfig.output_layers` are under their own names.
     "projection": ("proj",) * 3,
 }
 PLAIN_UP = (
@@ -138,6 +140,14 @@ def encoder_shapes(config: EncoderConfig) -> dict[str, tuple[int, ...]]:
     shapes |= dense("pooler", c.width, c.width, True)
   if c.projection:
     shapes |= dense("projection", c.width, c.projection, True)
+  width = c.projection or c.width
+  for i, layer in enumerate(c.output_layers):
+    if layer.kind == "dense":
+      shapes |= dense(output_name(i), width, layer.width, layer.bias)
+    elif layer.kind == "norm":
+      shapes |= {f"{output_name(i)}/{leaf}": (layer.width,)
+                 for leaf in ("scale", "bias")}
+    width = layer.width
   return shapes
 
 
@@ -181,7 +191,7 @@ def slots(
   for path, shape in tree_shapes(config, mlm_head, labels).items():
     tree, _, rest = path.partition("/")
     module, _, leaf = rest.rpartition("/")
-    names = TREES[tree][module][layout]
+    names = TREES[tree].get(module, (module,) * 3)[layout]
     if module == "layers/up" and not config.gated:
       names = PLAIN_UP[layout]
     if names is None:

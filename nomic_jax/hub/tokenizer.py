@@ -66,6 +66,13 @@ def write(
     source = pathlib.Path(tokenizer)
     source = find(source) if source.is_dir() else source
     values, tokenizer = read_json(source), tokenizer_lib.load(source)
+    plain = tokenizers.Tokenizer.from_file(str(source))
+    plain.no_truncation()
+    plain.no_padding()
+    if plain.to_str() != tokenizer.to_str():
+      # Files beside it changed it: the change itself is written, so that it
+      # does not depend on who reads them.
+      values, source = json.loads(tokenizer.to_str()), None
   # How texts are cut and padded is the reader's affair; some published files
   # carry the settings of the last run that saved them.
   values |= {"truncation": None, "padding": None}

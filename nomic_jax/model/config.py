@@ -10,6 +10,24 @@ GATED = ("swiglu", "geglu", "glu")
 
 
 @dataclasses.dataclass(frozen=True)
+class OutputLayer:
+  """A layer after pooling; see `output_layers`.
+
+  Attributes:
+    kind: dense, norm (a LayerNorm with scale and bias) or normalize (to
+      length 1, without parameters).
+    width: of what it returns.
+    bias: whether a dense layer adds one.
+    activation: of a dense layer, a name in `output_layers.ACTIVATIONS`.
+  """
+
+  kind: str
+  width: int
+  bias: bool = True
+  activation: str = "identity"
+
+
+@dataclasses.dataclass(frozen=True)
 class EncoderConfig:
   """The architecture of a NomicBERT or classic BERT encoder.
 
@@ -48,8 +66,16 @@ class EncoderConfig:
   # compute.dropout=-1; not part of what the model computes.
   dropout: float = dataclasses.field(default=0.0, repr=False)
   head_dropout: float = dataclasses.field(default=0.0, repr=False)
+  output_layers: tuple[OutputLayer, ...] = ()  # further ones, after those
 
   def __post_init__(self):
+    for field in dataclasses.fields(self):  # None in a config: the default
+      if getattr(self, field.name) is None:
+        object.__setattr__(self, field.name, field.default)
+    layers = tuple(  # from JSON they come as dicts
+        x if isinstance(x, OutputLayer) else OutputLayer(**x)
+        for x in self.output_layers)
+    object.__setattr__(self, "output_layers", layers)
     odd = self.position == "rotary" and self.head_width % 2
     if self.width % self.heads or odd:
       raise UserError(
@@ -65,8 +91,14 @@ class EncoderConfig:
   @property
   def output_width(self) -> int:
     """Dimensions of an embedding."""
-    return self.projection or self.width
+    widths = [layer.width for layer in self.output_layers]
+    return widths[-1] if widths else self.projection or self.width
 
   @property
   def head_width(self) -> int:
     return self.width // self.heads
+
+
+def output_name(i: int) -> str:
+  """Of the parameters of output layer `i` in the encoder's tree."""
+  return f"output_{i}"

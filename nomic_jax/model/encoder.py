@@ -20,9 +20,11 @@ from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.kernels.attention import Attention
 from nomic_jax.model import matmul
+from nomic_jax.model import output_layers
 from nomic_jax.model import pooling
 from nomic_jax.model import rotary
 from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model.config import output_name
 from nomic_jax.model.norm import AddNorm
 
 Params = dict[str, Any]
@@ -114,7 +116,8 @@ class Encoder:
   def with_pooling(self, pooling: str) -> "Encoder":
     """The same encoder, pooled so and neither normed nor projected."""
     return dataclasses.replace(self, config=dataclasses.replace(
-        self.config, pooling=pooling, pooled_norm=False, projection=0))
+        self.config, pooling=pooling, pooled_norm=False, projection=0,
+        output_layers=()))
 
   def init(self, rng: Array) -> Params:
     """Fresh parameters, each boxed with the logical names of its axes.
@@ -154,13 +157,13 @@ class Encoder:
     """
     hidden = self.apply(params, tokens, rng)
     pooled = pooling.pool(self.config, hidden, tokens["segment_ids"], slots)
-    if not self.config.projection:
-      return pooled
-    layer = params["projection"]
-    return layer["bias"] + jnp.einsum(
-        "bsd,dp->bsp", pooled, layer["kernel"],
-        precision=jax.lax.Precision.HIGHEST,
-    )
+    if self.config.projection:
+      layer = params["projection"]
+      pooled = layer["bias"] + jnp.einsum(
+          "bsd,dp->bsp", pooled, layer["kernel"],
+          precision=jax.lax.Precision.HIGHEST,
+      )
+    return output_layers.apply(self.config.output_layers, params, pooled)
 
   @property
   def attends(self) -> Attention:
@@ -251,6 +254,13 @@ class _Trunk(nn.Module):
     if c.projection:  # applied by `embed`, to what is pooled
       dense(c, c.projection, ("embed", "projected"), True, dtype,
             "projection")(x[:, 0])
+    y = jnp.zeros((1, c.projection or c.width), dtype)  # for shapes alone
+    for i, layer in enumerate(c.output_layers):
+      if layer.kind == "dense":
+        y = dense(c, layer.width, ("embed", "projected"), layer.bias, dtype,
+                  output_name(i))(y)
+      elif layer.kind == "norm":
+        y = norm(c, output_name(i))(y)
     return x.astype(jnp.float32)
 
 

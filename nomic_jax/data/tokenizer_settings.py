@@ -1,0 +1,122 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the files beside a tokenizer.json ask for, done to the tokenizer.
+
+transformers and sentence-transformers change a tokenizer as they open it.
+Whoever reads tokenizer.json alone would give a text other ids.
+"""
+
+import json
+import pathlib
+from typing import Any
+import warnings
+
+import tokenizers
+from tokenizers import normalizers
+from tokenizers import processors
+
+from nomic_jax.data import special_tokens
+from nomic_jax.errors import UserError
+from nomic_jax.hub.keys import Keys
+from nomic_jax.hub.keys import read_json
+
+SETTINGS = "tokenizer_config.json"
+TOKENS = "special_tokens_map.json"
+LENGTHS = "sentence_bert_config.json"
+# Classes of transformers that make BERT's normalizer of these keys' values,
+# whatever tokenizer.json holds; and what a missing key stands for.
+_BERTS = ("Bert", "DistilBert", "Electra", "MobileBert")
+_CLASSES = tuple(
+    f"{name}Tokenizer{end}" for name in _BERTS for end in ("", "Fast"))
+_KEYS = {
+    "do_lower_case": ("lowercase", True),
+    "strip_accents": ("strip_accents", None),
+    "tokenize_chinese_chars": ("handle_chinese_chars", True),
+}
+
+
+def apply(tokenizer: tokenizers.Tokenizer, folder: pathlib.Path) -> None:
+  """Changes a tokenizer as the files beside its tokenizer.json ask for.
+
+  Sets `declared_tokens`, too, which `special_tokens.of` reads.
+
+  Args:
+    tokenizer: as read from the tokenizer.json in `folder`.
+    folder: where the other files are, if there are any.
+
+  Raises:
+    UserError: for a file that cannot be read, or what cannot be done.
+  """
+  settings, tokens, lengths = (
+      _read(folder / name) for name in (SETTINGS, TOKENS, LENGTHS))
+  tokenizer.declared_tokens = special_tokens.declared_in(
+      settings, tokens, tokenizer.padding or {})
+  if settings.get("tokenizer_class") in _CLASSES:
+    _as_bert(tokenizer, Keys(settings, str(folder / SETTINGS)))
+  if Keys(lengths, str(folder / LENGTHS)).get("do_lower_case", bool, False):
+    _prepend(tokenizer, normalizers.Lowercase())
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+  values = read_json(path) if path.is_file() else {}
+  if not isinstance(values, dict):
+    raise UserError(f"{path}: expected a JSON object; copy it again")
+  return values
+
+
+def _as_bert(tokenizer: tokenizers.Tokenizer, keys: Keys) -> None:
+  """Does what transformers' BertTokenizer does to a tokenizer.json."""
+  wanted = {
+      ours: keys.get(theirs, bool, default)
+      for theirs, (ours, default) in _KEYS.items()}
+  parts = json.loads(tokenizer.to_str())["normalizer"] or {}
+  steps = parts.get("normalizers", [parts])
+  found = [s for s in steps if s.get("type") == "BertNormalizer"]
+  if len(found) == 1:
+    if any(found[0].get(name) != value for name, value in wanted.items()):
+      tokenizer.normalizer = normalizers.Sequence([
+          normalizers.BertNormalizer(
+              clean_text=step["clean_text"], **wanted)
+          if step is found[0] else _normalizer(step) for step in steps])
+  elif wanted["lowercase"] and "Lowercase" not in str(steps):
+    _prepend(tokenizer, normalizers.Lowercase())
+  if tokenizer.post_processor is None:
+    _add_ends(tokenizer)
+
+
+def _normalizer(step: dict[str, Any]) -> normalizers.Normalizer:
+  """A normalizer of its JSON."""
+  bare = tokenizers.Tokenizer(tokenizers.models.WordLevel({}, unk_token=""))
+  values = json.loads(bare.to_str()) | {"normalizer": step}
+  return tokenizers.Tokenizer.from_str(json.dumps(values)).normalizer
+
+
+def _add_ends(tokenizer: tokenizers.Tokenizer) -> None:
+  """Puts BERT's tokens around a text, [CLS] and [SEP] by any name."""
+  declared = tokenizer.declared_tokens
+  head, tail = (
+      declared.get(f"{role}_token", usual)
+      for role, usual in (("cls", "[CLS]"), ("sep", "[SEP]")))
+  ids = [(t, tokenizer.token_to_id(t)) for t in (head, tail)]
+  if all(i is not None for _, i in ids):
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{head} $A {tail}", pair=f"{head} $A {tail} $B:1 {tail}:1",
+        special_tokens=ids)
+
+
+def _prepend(
+    tokenizer: tokenizers.Tokenizer, step: normalizers.Normalizer
+) -> None:
+  before = tokenizer.normalizer
+  tokenizer.normalizer = step if before is None else (
+      normalizers.Sequence([step, before]))
+
+
+def warn_of_no_ends(tokenizer: tokenizers.Tokenizer, where: Any) -> None:
+  """Warns if a model's tokenizer puts no special tokens around a text."""
+  special = special_tokens.of(tokenizer)
+  if not special.head and not special.tail:
+    warnings.warn(
+        f"{where}: tokenizer.json has no post-processor that adds special "
+        "tokens, so texts are read without any, an empty one as no token",
+        stacklevel=3)

@@ -1,0 +1,361 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""sentence-transformers' modules.json: what follows the encoder, in order.
+
+Each module has a folder with its settings and perhaps its tensors. A module,
+an order or a setting that is not computed here is an error that names it:
+vectors that differ without a word are worse.
+"""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any, Mapping
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from nomic_jax.errors import UserError
+from nomic_jax.hub.keys import ANY
+from nomic_jax.hub.keys import Keys
+from nomic_jax.hub.keys import read_json
+from nomic_jax.hub.weights import WEIGHTS
+from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model.config import output_name
+from nomic_jax.model.config import OutputLayer
+
+FILE = "modules.json"
+# Ours: sentence-transformers' switch in 1_Pooling/config.json, and its newer
+# single name.
+POOLING = {
+    "cls": ("pooling_mode_cls_token", "cls"),
+    "max": ("pooling_mode_max_tokens", "max"),
+    "mean": ("pooling_mode_mean_tokens", "mean"),
+    "sqrt": ("pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens"),
+    "weighted": ("pooling_mode_weightedmean_tokens", "weightedmean"),
+    "last": ("pooling_mode_lasttoken", "lasttoken"),
+}
+SUPPORTED = ("mean", "cls", "last")
+OWN = "sentence_transformers."
+WRITTEN = OWN + "models."
+TORCH = "torch.nn.modules."
+# Ours: torch's.
+ACTIVATIONS = {
+    "identity": TORCH + "linear.Identity",
+    "tanh": TORCH + "activation.Tanh",
+    "relu": TORCH + "activation.ReLU",
+    "gelu": TORCH + "activation.GELU",
+    "sigmoid": TORCH + "activation.Sigmoid",
+    "silu": TORCH + "activation.SiLU",
+}
+# What a module reads and writes among the features; others are computed of
+# something else than the pooled vector.
+_VECTOR = {
+    "module_input_name": (None, "sentence_embedding"),
+    "module_output_name": (None, "sentence_embedding"),
+}
+_POOLING_KEYS = {
+    "word_embedding_dimension": ANY, "embedding_dimension": ANY,
+    "pooling_mode": ANY, "include_prompt": ANY,
+    **{key: ANY for key, _ in POOLING.values()},
+}
+_DENSE_KEYS = {
+    "in_features": ANY, "out_features": ANY, "bias": ANY,
+    "activation_function": ANY, "use_residual": ANY, **_VECTOR,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+  """What follows the encoder, in the order in which it is computed.
+
+  Attributes:
+    pooling: of the encoder's tokens.
+    pooled_norm: whether a LayerNorm without weights follows.
+    layers: what follows those, but a single linear layer.
+    tensors: by the names of `convert`: of a linear layer `proj.weight` and
+      `proj.bias`, of layer i `output_i.weight` and so on.
+    normalize: whether vectors have length 1 in the end.
+  """
+
+  pooling: str
+  pooled_norm: bool = False
+  layers: tuple[OutputLayer, ...] = ()
+  tensors: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+  normalize: bool = False
+
+
+def write(
+    directory: pathlib.Path, config: EncoderConfig,
+    tensors: Mapping[str, np.ndarray], normalize: bool,
+) -> None:
+  """Writes modules.json, and each module's folder.
+
+  Args:
+    directory: of the model.
+    config: whose pooled norm becomes a LayerNorm of ones and zeros and whose
+      projection a Dense module, which compute the same.
+    tensors: see `Output`.
+    normalize: whether vectors have length 1.
+
+  Raises:
+    UserError: for layers after vectors that are not pooled.
+  """
+  width = config.width
+  modules: list[tuple[str, dict, dict]] = [("Transformer", {}, {})]
+  if config.pooling == "none":
+    if config.pooled_norm or config.projection or config.output_layers:
+      raise UserError(
+          "config.encoder: sentence-transformers has no norm or projection "
+          "without pooling; choose a pooling"
+      )
+    _write(directory, modules)
+    return
+  modes = {key: ours == config.pooling for ours, (key, _) in POOLING.items()}
+  modules.append(("Pooling", {
+      "word_embedding_dimension": width, **modes, "include_prompt": True}, {}))
+  if config.pooled_norm:
+    modules.append(_norm({
+        "norm.weight": np.ones(width, np.float32),
+        "norm.bias": np.zeros(width, np.float32)}))
+  if config.projection:
+    modules.append(_dense("identity", tensors, "proj"))
+  for i, layer in enumerate(config.output_layers):
+    if layer.kind == "dense":
+      modules.append(_dense(layer.activation, tensors, output_name(i)))
+    elif layer.kind == "norm":
+      modules.append(_norm({
+          f"norm.{leaf}": tensors[f"{output_name(i)}.{leaf}"]
+          for leaf in ("weight", "bias")}))
+    else:
+      modules.append(("Normalize", {}, {}))
+  if normalize:
+    modules.append(("Normalize", {}, {}))
+  _write(directory, modules)
+
+
+def _norm(tensors: dict[str, np.ndarray]) -> tuple[str, dict, dict]:
+  return "LayerNorm", {"dimension": len(tensors["norm.bias"])}, tensors
+
+
+def _dense(
+    activation: str, tensors: Mapping[str, np.ndarray], name: str
+) -> tuple[str, dict, dict]:
+  found = {
+      f"linear.{leaf}": tensors[f"{name}.{leaf}"]
+      for leaf in ("weight", "bias") if f"{name}.{leaf}" in tensors}
+  out_features, in_features = found["linear.weight"].shape
+  return "Dense", {
+      "in_features": in_features, "out_features": out_features,
+      "bias": "linear.bias" in found,
+      "activation_function": ACTIVATIONS[activation]}, found
+
+
+def _write(
+    directory: pathlib.Path, modules: list[tuple[str, dict, dict]]
+) -> None:
+  listed = []
+  for i, (kind, settings, tensors) in enumerate(modules):
+    path = f"{i}_{kind}" if i else ""  # the encoder is the directory itself
+    place = directory / path
+    place.mkdir(exist_ok=True)
+    listed.append(
+        {"idx": i, "name": str(i), "path": path, "type": WRITTEN + kind})
+    if settings:
+      dump(place / "config.json", settings)
+    if tensors:
+      safetensors.numpy.save_file(
+          tensors, place / WEIGHTS, metadata={"format": "pt"})
+  dump(directory / FILE, listed)
+
+
+def read(directory: pathlib.Path, width: int) -> Output:
+  """Reads modules.json and the folders that it names.
+
+  Args:
+    directory: of the model.
+    width: of the encoder.
+
+  Raises:
+    UserError: for a module, an order or a setting that is not supported.
+  """
+  kinds = _listed(directory / FILE)
+  output, folders = Output("none"), kinds[1:]
+  if folders and folders[0][0] == "Pooling":
+    output = Output(_read_pooling(folders[0][1], width))
+    folders = folders[1:]
+  elif folders:
+    raise UserError(
+        f"{directory / FILE}: module '{folders[0][0]}' right after the "
+        "Transformer is not supported; expected Pooling there"
+    )
+  layers: list[tuple[OutputLayer, dict[str, np.ndarray]]] = []
+  for kind, folder in folders:
+    if kind == "Dense":
+      layers.append(_read_dense(folder, width))
+    elif kind == "LayerNorm":
+      layers.append(_read_norm(folder, width))
+    elif kind == "Normalize":
+      _check_settings(folder, _VECTOR)
+      layers.append((OutputLayer("normalize", width), {}))
+    width = layers[-1][0].width if layers else width
+  return _in_order(output, layers)
+
+
+def _in_order(
+    output: Output, layers: list[tuple[OutputLayer, dict[str, np.ndarray]]]
+) -> Output:
+  """The layers as an Output, in its simple terms as far as they reach."""
+  layers = list(layers)
+  normalize = False
+  while layers and layers[-1][0].kind == "normalize":
+    normalize = True
+    layers.pop()
+  pooled_norm = bool(layers) and layers[0][0].kind == "norm" and (
+      not (layers[0][1]["weight"] - 1).any() and not layers[0][1]["bias"].any())
+  if pooled_norm:
+    layers.pop(0)
+  tensors = {}
+  if len(layers) == 1 and layers[0][0] == OutputLayer(
+      "dense", layers[0][0].width):
+    tensors = {f"proj.{leaf}": x for leaf, x in layers.pop()[1].items()}
+  for i, (_, found) in enumerate(layers):
+    tensors |= {f"{output_name(i)}.{leaf}": x for leaf, x in found.items()}
+  return dataclasses.replace(
+      output, pooled_norm=pooled_norm, layers=tuple(x for x, _ in layers),
+      tensors=tensors, normalize=normalize)
+
+
+def folders(directory: pathlib.Path) -> list[str]:
+  """The folders beside the encoder that modules.json names."""
+  found = [folder for _, folder in _listed(directory / FILE)]
+  return [str(f.relative_to(directory)) for f in found if f != directory]
+
+
+def _listed(path: pathlib.Path) -> list[tuple[str, pathlib.Path]]:
+  """(kind, folder) of every module; the first is the encoder."""
+  listed = read_json(path)
+  if not isinstance(listed, list):
+    raise UserError(f"{path}: expected a JSON array of modules")
+  found = []
+  for module in listed:
+    keys = Keys(module, str(path))
+    keys.only({"idx": ANY, "name": ANY, "path": ANY, "type": ANY,
+               "kwargs": (None, [])})
+    kind = keys.get("type", str)
+    short = kind.rpartition(".")[2]
+    if not kind.startswith(OWN) or short not in (
+        "Transformer", "Pooling", "LayerNorm", "Dense", "Normalize",
+        "Dropout"):
+      raise UserError(
+          f"{path}: module '{short}' is not supported ({kind}); expected "
+          f"Transformer, Pooling, LayerNorm, Dense and Normalize of {OWN[:-1]}"
+      )
+    place = keys.get("path", str)
+    if pathlib.PurePath(place).is_absolute() or ".." in place.split("/"):
+      raise UserError(f"{path}: path '{place}'; expected a folder beside it")
+    found.append((short, path.parent / place))
+  names = [module.get("name") for module in listed]
+  if len(set(names)) < len(names):
+    raise UserError(
+        f"{path}: two modules have the same name; expected another for each")
+  where = [i for i, (kind, _) in enumerate(found) if kind == "Transformer"]
+  if where != [0] or found[0][1] != path.parent:
+    raise UserError(
+        f"{path}: expected one Transformer, first and with the path '', so "
+        "that the encoder's files are beside this one"
+    )
+  return [f for f in found if f[0] != "Dropout"]  # off when texts are embedded
+
+
+def _read_pooling(folder: pathlib.Path, width: int) -> str:
+  keys = _check_settings(folder, _POOLING_KEYS)
+  if "pooling_mode" in keys:
+    name = keys.any("pooling_mode")
+    names = name if isinstance(name, list) else [name]
+    chosen = [ours for ours, (_, new) in POOLING.items() if new in names]
+  else:
+    chosen = [
+        ours for ours, (key, _) in POOLING.items()
+        if keys.get(key, bool, False)
+    ]
+  if len(chosen) != 1 or chosen[0] not in SUPPORTED:
+    raise UserError(
+        f"{keys.where}: pooling by {' and '.join(chosen) or 'an unknown mode'} "
+        f"is not supported; expected exactly one of {', '.join(SUPPORTED)}"
+    )
+  if not keys.get("include_prompt", bool, True):
+    raise UserError(
+        f"{keys.where}: include_prompt=false is not supported; expected "
+        "prompts to be pooled with their text"
+    )
+  for key in ("word_embedding_dimension", "embedding_dimension"):
+    if keys.get(key, int, width) != width:
+      raise UserError(
+          f"{keys.where}: {key} is {keys.get(key, int)} and the encoder "
+          f"{width} wide; copy the model again"
+      )
+  return chosen[0]
+
+
+def _read_norm(
+    folder: pathlib.Path, width: int
+) -> tuple[OutputLayer, dict[str, np.ndarray]]:
+  _check_settings(folder, {"dimension": ANY})
+  tensors = _tensors(folder, {
+      "norm.weight": (width,), "norm.bias": (width,)})
+  return OutputLayer("norm", width), tensors
+
+
+def _read_dense(
+    folder: pathlib.Path, width: int
+) -> tuple[OutputLayer, dict[str, np.ndarray]]:
+  keys = _check_settings(folder, _DENSE_KEYS)
+  activation = keys.get("activation_function", str, ACTIVATIONS["tanh"])
+  ours = [
+      name for name, theirs in ACTIVATIONS.items()
+      if theirs.rpartition(".")[2] == activation.rpartition(".")[2]]
+  if not ours or not activation.startswith("torch.nn."):
+    raise UserError(
+        f"{keys.where}: activation_function '{activation}' is not supported; "
+        f"expected one of {', '.join(ACTIVATIONS.values())}"
+    )
+  if keys.get("use_residual", bool, False):
+    raise UserError(f"{keys.where}: use_residual=true is not supported")
+  out = keys.get("out_features", int)
+  bias = keys.get("bias", bool, True)
+  shapes = {"linear.weight": (out, width)} | (
+      {"linear.bias": (out,)} if bias else {})
+  return OutputLayer("dense", out, bias, ours[0]), _tensors(folder, shapes)
+
+
+def _check_settings(folder: pathlib.Path, known: Mapping[str, Any]) -> Keys:
+  """A module's config.json, which only some have; see `Keys.only`."""
+  path = folder / "config.json"
+  values = read_json(path) if path.is_file() or known is not _VECTOR else {}
+  keys = Keys(values, str(path))
+  keys.only(known)
+  return keys
+
+
+def _tensors(
+    folder: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, np.ndarray]:
+  """A module's tensors in float32, by the ends of their names."""
+  path = folder / WEIGHTS
+  try:
+    found = safetensors.numpy.load_file(path)
+  except (OSError, safetensors.SafetensorError) as e:
+    raise UserError(f"cannot read {path}: {e}") from e
+  there = {name: x.shape for name, x in found.items()}
+  if there != dict(shapes):
+    raise UserError(
+        f"{path}: holds {there}, expected {dict(shapes)}; copy the model again")
+  return {
+      name.rpartition(".")[2]: x.astype(np.float32)
+      for name, x in found.items()}
+
+
+def dump(path: pathlib.Path, values: Any) -> None:
+  path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
