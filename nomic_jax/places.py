@@ -136,9 +136,9 @@ def check_folder(
   """
   if buckets.is_remote(path):
     return
-  path = real(path)
-  settle(path)
-  if not is_vacant(path) and not (path.is_dir() and known(path)):
+  target = real(path)
+  settle(target)
+  if not is_vacant(target) and not (target.is_dir() and known(target)):
     raise UserError(refusal)
   check_writable(path)
 
@@ -170,7 +170,7 @@ def check_writable(path: str | os.PathLike) -> None:
   except OSError as e:
     why = e.strerror or e
     if not folder.is_dir():
-      why = f"{folder} is a file"
+      why = f"{os.path.relpath(folder)} is a file"
     raise UserError(
         f"cannot write {path}: {why}; choose another place") from e
 

@@ -8,6 +8,7 @@ from typing import Iterator
 from nomic_jax import decoding
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
+from nomic_jax.evaluation.rows import check_columns
 from nomic_jax.files import read_jsonl
 
 KINDS = (".txt", ".jsonl", ".jsonl.gz", ".parquet")
@@ -55,6 +56,7 @@ def _parquet(path: pathlib.Path, column: str) -> Iterator[str]:
   try:
     with parquet.ParquetFile(path) as file:
       names = file.schema_arrow.names
+      check_columns(path, names)
       if column not in names:
         raise _no_text(path, 1, column, names)
       number = 0

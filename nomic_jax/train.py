@@ -27,6 +27,7 @@ from nomic_jax import flops
 from nomic_jax import losses
 from nomic_jax import optim
 from nomic_jax import partition
+from nomic_jax import places
 from nomic_jax import processes
 from nomic_jax import restarts
 from nomic_jax import step as step_lib
@@ -128,6 +129,8 @@ def _train(
   if done >= config.steps:
     print(f"{workdir}: already trained to step {done}")
     return
+  if not buckets.is_remote(workdir):
+    places.check_writable(workdir / "checkpoints")
   # What a training starts from may be gone by the time it goes on.
   if done:
     encoder, folder, usage = work_directory.read(workdir)

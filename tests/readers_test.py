@@ -234,7 +234,7 @@ def test_labels_and_scores_are_those_that_are_asked_for(tmp_path):
   row, skipped = first()
   assert "labels" not in row or not len(row["labels"])
   assert np.isnan(row["score"]) and np.isnan(row["negative_scores"]).all()
-  assert skipped.left == {"column 'label' without a number (row kept)": 6}
+  assert skipped.left == {"text labels (rows kept)": 6}
   row, _ = first(score="mine", negatives_scores="of", label="")
   assert (row["score"], row["negative_scores"]) == (0.5, [2.5])
   assert list(first(classes=("x", "billing"))[0]["labels"]) == [1]

@@ -99,6 +99,11 @@ def test_mistakes_are_named(place):
     _batches(place, tokenised=True)
   about.write_text(kept)
   assert json.loads(kept)["dtype"] == "uint16"
+  about.write_text(kept.replace("array_record-00000", "array_record-00001"))
+  assert about.read_text() != kept
+  with pytest.raises(UserError, match="not the tokens of the texts there"):
+    tokens.open_split(place / "data", "train", WORDS)
+  about.write_text(kept)
   ids = place / "data" / "tokens" / "train.ids"
   content = ids.read_bytes()
   ids.write_bytes(content[:20] + b"\1\2\3\4" + content[24:])

@@ -57,8 +57,17 @@ def tokenise(path: str | os.PathLike, tokenizer: str | None = None) -> None:
     folder.mkdir()
     for split in splits:
       _write(dataset.open_split(path, split), words, folder)
-    about = {"tokenizer": _identity(words), "dtype": dtype_of(words).name}
+    about = {
+        "tokenizer": _identity(words), "dtype": dtype_of(words).name,
+        "records": _records(path)}
     (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
+
+
+def _records(path: pathlib.Path) -> list[list]:
+  """Names and sizes of a data directory's record files; not times, so that
+  a copy is the same."""
+  return sorted([p.name, p.stat().st_size]
+                for p in path.glob("*.array_record-*"))
 
 
 def _identity(words: tokenizers.Tokenizer) -> str:
@@ -230,7 +239,9 @@ def open_split(
   encode = Encoder(words, dtype)
   source = Source(folder, texts, dtype, encode)
   try:
-    same = len(source) == len(texts)
+    # Earlier versions did not say of which records the ids are.
+    same = len(source) == len(texts) and about.get(
+        "records") in (None, _records(pathlib.Path(path)))
     compared = min(len(texts), _COMPARED) if same else 0
     for i in (n * len(texts) // compared for n in range(compared)):
       row, at = texts[i], source[i]

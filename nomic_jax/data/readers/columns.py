@@ -135,7 +135,7 @@ def _labels(
   if wrong:
     if columns.label is None and not classes and columns.query in value:
       if left is not None:
-        left[f"column '{column}' without a number (row kept)"] += 1
+        left["text labels (rows kept)"] += 1
       return {}
     of = f"none of --classes={','.join(classes)}" if classes else (
         "not a number")

@@ -12,6 +12,7 @@ from nomic_jax.data.readers import jsonl
 from nomic_jax.data.readers.bad import BadRow
 from nomic_jax.data.readers.bad import BadRows
 from nomic_jax.errors import UserError
+from nomic_jax.evaluation.rows import check_columns
 
 SUFFIXES = (".tsv", ".txt")
 
@@ -83,6 +84,7 @@ def _columns(path: str, cells: list[str]) -> tuple[tuple[str, ...], _Task]:
   """Names of the columns, and the task, by a file's first line."""
   for task in _TASKS:
     if {*task} - {""} <= {*cells}:
+      check_columns(path, cells)
       return tuple(cells), task
   if len(cells) == len(_COLA) and cells[1] in ("0", "1"):
     return _COLA, _Task("label", "", "sentence")

@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from nomic_jax import decoding
+from nomic_jax import places
 from nomic_jax.data.readers import shards
 from nomic_jax.data.readers import storage
 from nomic_jax.data.readers.columns import Columns
@@ -72,7 +73,8 @@ def entry(
         f"{where}: objective is {objective!r:.80}; expected a type (self, "
         "paired or triplet) and its 1, 2 or 3 columns"
     ) from e
-  return value["name"], value["bucket"], columns, prompts(value)
+  bucket = places.expanded(value["bucket"])
+  return value["name"], bucket, columns, prompts(value)
 
 
 def prompts(value: dict) -> dict[str, str] | None:
