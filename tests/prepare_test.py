@@ -247,6 +247,10 @@ def test_it_is_not_done_twice_nor_over_something_else(tmp_path, capsys):
   assert (out / "stats.json").stat().st_mtime_ns == before
   with pytest.raises(UserError, match="vocab_size was 80 and is now 90"):
     prepare(source, out, vocab_size=90)
+  prepare(source, out, vocab_size=80, include=(), overwrite=True,
+          label_column="")
+  with pytest.raises(UserError, match="label_column was '' and is now None"):
+    prepare(source, out, vocab_size=80)
   prepare(source, out, vocab_size=60, overwrite=True)
   assert tokenizer_lib.load(out / "tokenizer").get_vocab_size() == 60
   (tmp_path / "mine").mkdir()

@@ -26,13 +26,13 @@ from nomic_jax import places
 from nomic_jax.data import beam
 from nomic_jax.data import dataset
 from nomic_jax.data import docstrings
+from nomic_jax.data import earlier
 from nomic_jax.data import readers
 from nomic_jax.data import sources as sources_lib
 from nomic_jax.data import splits as splits_lib
 from nomic_jax.data import statistics
 from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.data.dataset import Row
-from nomic_jax.data.readers import storage
 from nomic_jax.errors import UserError
 
 # The share of the rows that is held out where none is given.
@@ -107,7 +107,7 @@ def prepare(
       label=label_column, score=score_column or "",
       negatives_scores=negatives_scores_column or "")
   _check(vocab_size, limit, held_out)
-  if whole_batches < 1 or whole_batches > 1 and _is_docstrings(source):
+  if whole_batches < 1 or whole_batches > 1 and earlier.is_docstrings(source):
     raise UserError(
         f"--whole_batches={whole_batches}: expected the rows of a batch, 1 or "
         "more, and a source of files")
@@ -116,7 +116,7 @@ def prepare(
   output = pathlib.Path(output)
   dataset.check_name(output)
   arguments = {
-      "source": _absolute(source), "limit": limit, "held_out": held_out,
+      "source": earlier.absolute(source), "limit": limit, "held_out": held_out,
       "tokenizer": os.path.abspath(tokenizer) if tokenizer else None,
       "vocab_size": None if tokenizer else vocab_size,
       "columns": list(columns[:3]), "classes": list(classes),
@@ -135,9 +135,9 @@ def prepare(
           ("negatives_scores", negatives_scores_column)) if column is not None}
   if strip_accents:
     arguments["strip_accents"] = True
-  made = _already(output, arguments, overwrite)
+  made = earlier.already(output, arguments, overwrite)
   try:
-    parts = [] if _is_docstrings(source) else [
+    parts = [] if earlier.is_docstrings(source) else [
         dataclasses.replace(part, whole_batches=whole_batches)
         for part in readers.find(source, columns, include)]
     reused = tokenizer_lib.load(tokenizer) if tokenizer else None
@@ -148,10 +148,10 @@ def prepare(
           f"compared with its source ({e})")
     return made
   inputs = {
-      "source": _fingerprint(source, parts),
+      "source": earlier.fingerprint(source, parts),
       "tokenizer": reused and fingerprints.of_text(reused.to_str())}
   if made is not None:
-    _check_inputs(output, made.get("inputs", {}), inputs)
+    earlier.check_inputs(output, made.get("inputs", {}), inputs)
     print(f"{output}: already there, made with the same arguments")
     return made
 
@@ -169,7 +169,7 @@ def prepare(
           f"{source}: no rows to make a data set of; expected text, see the "
           "counts of what was dropped: " + json.dumps(counts)
       )
-    if _is_docstrings(source):
+    if earlier.is_docstrings(source):
       # `_x` often holds the code of `x`: one package in two places.
       fates = splits_lib.by_name(
           [row["source"].strip("_") for row in rows], held_out)
@@ -203,7 +203,7 @@ def prepare(
               name: int(np.sum(fates == fate)) for name, fate in kept.items()},
           "held_out": sorted(
               {n for n, _ in sources_lib.read(folder).runs.get("test", ())}
-          ) if _is_docstrings(source) else [],
+          ) if earlier.is_docstrings(source) else [],
           "sources": dict(survey.sources.most_common()),
           "tokens": lengths,
           "vocab_size": words.get_vocab_size(),
@@ -231,7 +231,7 @@ def _open(
     skip_bad: int | str,
 ) -> tuple[Iterable[Row], dict]:
   """Returns the rows, to be read more than once, and counts for the table."""
-  if not _is_docstrings(source):
+  if not earlier.is_docstrings(source):
     rows = readers.Rows(parts, limit, skip_bad)
     return rows, {"files": {}, "dropped": {}}
   folder = source.partition(":")[2]
@@ -305,7 +305,7 @@ def _check_ids(
 
 
 def _check_beam(source: str, limit: int | None) -> None:
-  if _is_docstrings(source):
+  if earlier.is_docstrings(source):
     raise UserError(
         f"--source={source} is read on this machine; leave out --beam, or "
         "choose files as source")
@@ -313,82 +313,6 @@ def _check_beam(source: str, limit: int | None) -> None:
     raise UserError(
         f"--limit={limit}: --beam reads files in no order, so there are no "
         "first rows; leave out one of the two")
-
-
-def _is_docstrings(source: str) -> bool:
-  return source == "docstrings" or source.startswith("docstrings:")
-
-
-def _fingerprint(source: str, parts: list[readers.Part]) -> str | None:
-  """Names, sizes and times of the source's files, hashed.
-
-  None of what has no files: the hub's, and all Python on this machine.
-  """
-  if not _is_docstrings(source):
-    found = readers.stamps(parts)
-  elif ":" in source:
-    found = fingerprints.stamps(
-        pathlib.Path(source.partition(":")[2]), "*.py")
-  else:
-    found = None
-  return None if found is None else fingerprints.of_stamps(found)
-
-
-def _check_inputs(
-    output: pathlib.Path, made: dict, inputs: dict[str, str | None]
-) -> None:
-  """Raises UserError if an input has changed since `output` was made."""
-  for name, now in inputs.items():
-    before = made.get(name)
-    if before is not None and before != now:
-      raise UserError(
-          f"{output}: the {name} has changed since this was made from it; "
-          "--overwrite makes it anew, or choose another --output")
-
-
-def _absolute(source: str) -> str:
-  """Returns `source` as it reads from any working directory."""
-  if source == "docstrings":
-    return source
-  if _is_docstrings(source):
-    return "docstrings:" + os.path.abspath(source.split(":", 1)[1])
-  kind, colon, path = source.partition(":")
-  if colon and not path.startswith("//"):
-    exists = os.path.exists(path)
-    return f"{kind}:{os.path.abspath(path)}" if exists else source
-  return storage.absolute(source)
-
-
-def _already(
-    output: pathlib.Path, arguments: dict, overwrite: bool
-) -> dict | None:
-  """Returns the stats of `output` if it is what is asked for.
-
-  Raises:
-    UserError: if something else is there, or nothing can be written.
-  """
-  places.check_folder(
-      output, f"{output}: exists and is no data directory; choose another "
-      "--output, nothing there was touched", _is_data)
-  if overwrite or places.is_vacant(output):
-    return None
-  made = json.loads((output / "stats.json").read_text(encoding="utf-8"))
-  before = made.get("arguments", {})
-  different = [
-      f"{key} was {before.get(key)!r} and is now {arguments[key]!r}"
-      for key in arguments if before.get(key) != arguments[key]
-  ]
-  if different:
-    raise UserError(
-        f"{output}: made with other arguments ({', '.join(different)}); choose "
-        "another --output, or --overwrite to replace it"
-    )
-  return made
-
-
-def _is_data(path: pathlib.Path) -> bool:
-  return all((path / name).is_file()
-             for name in ("stats.json", "dataset_info.json"))
 
 
 def _texts(rows: Iterable[Row]) -> Iterator[str]:

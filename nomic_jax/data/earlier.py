@@ -1,0 +1,90 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What `prepare` finds at its output: nothing, the same, or a stale one."""
+
+import json
+import os
+import pathlib
+
+from nomic_jax import fingerprints
+from nomic_jax import places
+from nomic_jax.data import readers
+from nomic_jax.data.readers import storage
+from nomic_jax.errors import UserError
+
+
+def is_docstrings(source: str) -> bool:
+  return source == "docstrings" or source.startswith("docstrings:")
+
+
+def absolute(source: str) -> str:
+  """Returns `source` as it reads from any working directory."""
+  if source == "docstrings":
+    return source
+  if is_docstrings(source):
+    return "docstrings:" + os.path.abspath(source.split(":", 1)[1])
+  kind, colon, path = source.partition(":")
+  if colon and not path.startswith("//"):
+    exists = os.path.exists(path)
+    return f"{kind}:{os.path.abspath(path)}" if exists else source
+  return storage.absolute(source)
+
+
+def already(
+    output: pathlib.Path, arguments: dict, overwrite: bool
+) -> dict | None:
+  """Returns the stats of `output` if it is what is asked for.
+
+  Raises:
+    UserError: if something else is there, or nothing can be written.
+  """
+  places.check_folder(
+      output, f"{output}: exists and is no data directory; choose another "
+      "--output, nothing there was touched", _is_data)
+  if overwrite or places.is_vacant(output):
+    return None
+  made = json.loads((output / "stats.json").read_text(encoding="utf-8"))
+  before = made.get("arguments", {})
+  different = [
+      f"{key} was {before.get(key)!r} and is now {arguments.get(key)!r}"
+      for key in {**before, **arguments}
+      if before.get(key) != arguments.get(key)
+  ]
+  if different:
+    raise UserError(
+        f"{output}: made with other arguments ({', '.join(different)}); choose "
+        "another --output, or --overwrite to replace it"
+    )
+  return made
+
+
+def _is_data(path: pathlib.Path) -> bool:
+  return all((path / name).is_file()
+             for name in ("stats.json", "dataset_info.json"))
+
+
+def fingerprint(source: str, parts: list[readers.Part]) -> str | None:
+  """Names, sizes and times of the source's files, hashed.
+
+  None of what has no files: the hub's, and all Python on this machine.
+  """
+  if not is_docstrings(source):
+    found = readers.stamps(parts)
+  elif ":" in source:
+    found = fingerprints.stamps(
+        pathlib.Path(source.partition(":")[2]), "*.py")
+  else:
+    found = None
+  return None if found is None else fingerprints.of_stamps(found)
+
+
+def check_inputs(
+    output: pathlib.Path, made: dict, inputs: dict[str, str | None]
+) -> None:
+  """Raises UserError if an input has changed since `output` was made."""
+  for name, now in inputs.items():
+    before = made.get(name)
+    if before is not None and before != now:
+      raise UserError(
+          f"{output}: the {name} has changed since this was made from it; "
+          "--overwrite makes it anew, or choose another --output")
