@@ -54,7 +54,7 @@ while :; do
 done
 
 run() {
-  local now
+  local now n
   now=$(workers) || return
   case $now in
     *running*) say "a job runs on $NAME already: attached to it" ;;
@@ -62,7 +62,7 @@ run() {
       for ((n = 1; ; n++)); do  # where it runs already it is not doubled
         on_all "bash nomic_jax/launch/worker.sh start $TYPE '${launch:-}' \
           $(printf '%q ' "$@")" && break
-        [ "$n" -lt 3 ] || return 69
+        [ "$n" -lt 3 ] || return
         sleep "$(backoff "$n")"
       done ;;
   esac
@@ -132,7 +132,8 @@ babysit() {
           failures=0
         else
           failures=$((failures + 1))
-        fi ;;
+        fi
+        [ "$status" -ne 70 ] || delete || true ;;  # another one is requested
       never) failures=$FAILURES ;;
     esac
     if [ "$failures" -ge "$FAILURES" ]; then
@@ -157,6 +158,7 @@ attempt() {
 
 # give_back: unless it is to be kept.
 give_back() {
+  local n
   if $KEEP; then say "$NAME is kept and costs money"; return; fi
   for ((n = 1; n <= TRIES; n++)); do
     if [ "$(state)" = GONE ] || delete; then return; fi

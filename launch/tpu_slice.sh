@@ -35,6 +35,7 @@ on_all() {
 # state: of the slice; GONE only if Google says so. Whatever else gcloud fails
 # with, credentials or the network, may pass.
 state() {
+  local n
   for ((n = 1; ; n++)); do
     queue describe --format='value(state.state)' 2> "$scratch/errors" && return
     if grep -q NOT_FOUND "$scratch/errors"; then echo GONE; return; fi
@@ -47,9 +48,10 @@ state() {
   done
 }
 
-# workers: a line for each, of worker.sh. 75 if the slice was taken away.
+# workers: a line for each, of worker.sh. 75 if the slice was taken away, 70 if
+# one does not answer and the job has ended on the others, 69 if it may run on.
 workers() {
-  local now
+  local now n
   ! $dry_run || return 0
   for ((n = 1; ; n++)); do
     on_all "bash nomic_jax/launch/worker.sh state 2> /dev/null ||
@@ -58,6 +60,11 @@ workers() {
     now=$(state) || return
     [ "$now" = ACTIVE ] || { say "$NAME: $now"; return 75; }
     if [ "$n" -ge "$TRIES" ]; then
+      if grep -q ' ended ' "$scratch/workers" &&
+          ! grep -q ' running' "$scratch/workers"; then
+        say "a worker does not answer, and the job has ended on the others"
+        return 70
+      fi
       say "the workers do not answer. A job may run there; $NAME is kept and" \
         "costs money"
       return 69
@@ -110,7 +117,8 @@ setup() {
   }
   now=$(workers) || return
   case $now in *running*) say "a job runs; \`stop\` it first"; return 2 ;; esac
-  git ls-files -z --cached --others --exclude-standard |
+  # Once: babysit restarts the code that it has started.
+  [ -f "$archive" ] || git ls-files -z --cached --others --exclude-standard |
     while IFS= read -r -d '' file; do
       if [ -e "$file" ]; then printf '%s\0' "$file"; fi
     done | tar czf "$archive" --null -T - || return

@@ -12,10 +12,12 @@ by files in the folder:
   ssh-errors       a line for each connection that fails
   cut              a line for each connection that is cut while it follows a log
   quota            nothing is created
+  lost             the name of a worker that does not answer
 """
 
 import os
 import pathlib
+import shutil
 import subprocess
 import time
 from typing import Callable
@@ -52,7 +54,7 @@ case "$*" in
     if [ -e "$CLOUD/quota" ]; then
       echo "ERROR: Quota limit 'TPUV5sLitepod' has been exceeded." >&2; exit 1
     fi
-    rm -rf "$CLOUD"/home-*
+    rm -rf "$CLOUD"/home-* "$CLOUD/lost"
     [ -e "$CLOUD/state" ] || echo ACTIVE > "$CLOUD/state" ;;
   *" delete "*)
     for pid in "$CLOUD"/home-*/job/pid; do
@@ -72,6 +74,8 @@ case "$*" in
     case $command in *" follow "*) ! take cut || cut="timeout 0.7" ;; esac
     pids=() failed=0
     for worker in $workers; do
+      [ "$node-$worker" != "$(cat "$CLOUD/lost" 2> /dev/null)" ] || {
+        (exit 255) & pids+=($!); continue; }
       home=$CLOUD/home-$node-$worker
       mkdir -p "$home"
       (cd "$home" && HOME=$home WORKER=$node-$worker \
@@ -113,6 +117,12 @@ class Cloud:
 
   def __init__(self, folder: pathlib.Path):
     self.folder = folder
+    self.checkout = folder / "checkout"  # with little to copy to workers
+    shutil.copytree(LAUNCH, self.checkout / "launch")
+    shutil.copy(LAUNCH.parent / "setup.cfg", self.checkout)
+    for command in ("init --quiet", "add ."):
+      subprocess.run(
+          ["git", *command.split()], cwd=self.checkout, check=True)
     (folder / "bin").mkdir()
     for name, text in (
         ("gcloud", _GCLOUD), ("uv", _UV), ("nomic-jax", _JOB)):
@@ -152,8 +162,9 @@ class Cloud:
   ) -> tuple[subprocess.CompletedProcess, list[str]]:
     """How a launch script ended, and its calls that change something."""
     done = subprocess.run(
-        ["bash", str(LAUNCH / script), *arguments], text=True,
-        env=self.environment(**settings), capture_output=True, timeout=timeout)
+        ["bash", self.checkout / "launch" / script, *arguments], text=True,
+        cwd=self.checkout, env=self.environment(**settings),
+        capture_output=True, timeout=timeout)
     return done, self.calls()
 
   def start(
@@ -161,9 +172,9 @@ class Cloud:
   ) -> subprocess.Popen:
     """A launch script that runs on."""
     return subprocess.Popen(
-        ["bash", str(LAUNCH / script), *arguments], text=True,
-        env=self.environment(**settings), stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT)
+        ["bash", self.checkout / "launch" / script, *arguments], text=True,
+        cwd=self.checkout, env=self.environment(**settings),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
   def calls(self) -> list[str]:
     """Calls since the last time that change something."""

@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 import cloud as cloud_lib
-import small_data
 
-LAUNCH = small_data.ROOT / "launch"
+LAUNCH = cloud_lib.LAUNCH
+ROOT = LAUNCH.parent
 SCRIPTS = sorted([*LAUNCH.glob("*.sh"), *LAUNCH.glob("*.sbatch")])
 TRAIN = ("train", "--config=configs/mlm.py", "--workdir=a b")
 
@@ -113,7 +113,7 @@ def test_slurm_requeues_by_the_statuses_of_all_tasks(
   assert done.returncode == status, done.stderr
   assert calls[1:] == ["scontrol requeue 7"] * requeued
   assert len(cloud.read("starts")) == len(ends.split())
-  assert not list(small_data.ROOT.glob(".slurm-7"))
+  assert not (cloud.checkout / ".slurm-7").exists()
   for flag in ("--kill-on-bad-exit=0", "--cpus-per-task=8", "--gpu-bind=none"):
     assert flag in calls[0].split()
 
@@ -265,7 +265,7 @@ def test_the_lock_files_are_what_setup_cfg_asks_for(extra, also):
   import configparser
 
   config = configparser.ConfigParser()
-  config.read(small_data.ROOT / "setup.cfg")
+  config.read(ROOT / "setup.cfg")
   extras = config["options.extras_require"]
   wanted = "\n".join([
       config["options"]["install_requires"], extras[extra], extras[also]])
@@ -343,7 +343,7 @@ def test_an_old_python_is_replaced_by_that_of_uv(cloud, old):
     case $1 in -c) exit {int(old)} ;; *) uv "python3 $@" ;; esac""")
   done = subprocess.run(
       ["bash", "-c", f'. {LAUNCH}/venv.sh; make_venv "$CLOUD/v" x'], text=True,
-      capture_output=True, cwd=small_data.ROOT, env=cloud.environment())
+      capture_output=True, cwd=ROOT, env=cloud.environment())
   assert done.returncode == 0, done.stderr
   made, installed = cloud.calls()
   assert made.split()[1:] == (
@@ -356,7 +356,7 @@ def test_an_old_python_is_replaced_by_that_of_uv(cloud, old):
     not shutil.which("shellcheck"), reason="shellcheck is not installed")
 def test_shellcheck_finds_nothing():
   done = subprocess.run(
-      ["shellcheck", "-x", *map(str, SCRIPTS)], cwd=small_data.ROOT,
+      ["shellcheck", "-x", *map(str, SCRIPTS)], cwd=ROOT,
       capture_output=True, text=True)
   assert done.returncode == 0, done.stdout
 

@@ -243,6 +243,33 @@ def test_workers_that_do_not_answer_are_asked_again_and_never_given_up(slice_):
   assert "a job may run there" in done.stderr.lower()
 
 
+def test_a_slice_with_a_lost_worker_is_replaced(slice_):
+  """Only if the job has ended on the others: else it may run on."""
+  slice_.job("""
+    [ "$(grep -c "^$WORKER " "$CLOUD/starts")" -le 1 ] || exit 0
+    sleep 0.5
+    [ "$WORKER" = nomic-jax-0 ] || echo nomic-jax-1 > "$CLOUD/lost"
+    exit 134""")
+  done, calls = slice_.run("tpu_pod.sh", "babysit", *TRAIN)
+  assert done.returncode == 0, done.stderr
+  assert "a worker does not answer, and the job has ended" in done.stderr
+  assert [v for v in _verbs(calls) if v in ("create", "delete")] == [
+      "delete", "create", "delete"]
+
+
+def test_babysit_restarts_the_code_it_has_started(slice_):
+  slice_.job("""
+    [ ! -e "$CLOUD/checkout/added" ] || exit 0
+    touch "$CLOUD/checkout/added"
+    sleep 0.5
+    exit 75""")
+  done, _ = slice_.run("tpu_pod.sh", "--keep", "babysit", *TRAIN)
+  assert done.returncode == 0, done.stderr
+  assert not list(slice_.folder.glob("home-*/nomic_jax/added"))
+  done, _ = slice_.run("tpu_pod.sh", "setup")
+  assert len(list(slice_.folder.glob("home-*/nomic_jax/added"))) == 2
+
+
 def test_a_worker_that_was_restarted_counts_as_killed(slice_):
   slice_.job("sleep 30")
   running = slice_.start("tpu_pod.sh", "run", *TRAIN)
@@ -263,6 +290,7 @@ def test_a_bucket_is_no_longer_mounted(cloud):
 def test_outside_a_checkout_nothing_is_copied(cloud):
   copy = cloud.folder / "elsewhere"
   shutil.copytree(cloud_lib.LAUNCH, copy / "launch")
+  (copy / ".git").write_text("gitdir: nowhere")  # not that of a parent
   cloud.write("state", "ACTIVE")
   done, calls = cloud.run(str(copy / "launch" / "tpu_pod.sh"), "setup")
   assert done.returncode == 2 and not calls
