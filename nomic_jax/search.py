@@ -105,18 +105,11 @@ def read_corpus(path: pathlib.Path) -> Iterator[tuple[str, str]]:
 def _read_splits(path: pathlib.Path) -> Iterator[tuple[str, str]]:
   from nomic_jax.data import dataset  # TFDS: slow to import
 
-  missing = []
-  for split in ("train", "test"):
-    try:
-      source = dataset.open_split(path, split)
-    except UserError as e:
-      missing.append(e)
-      continue
+  for split in sorted(dataset.splits(path), key=lambda name: name != "train"):
+    source = dataset.open_split(path, split)
     for i in range(len(source)):
       row = source[i]
       yield row["document"], row["location"]
-  if len(missing) == 2:
-    raise missing[0]
 
 
 def _default_index(model: str, corpus: str) -> pathlib.Path:

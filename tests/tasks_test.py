@@ -349,6 +349,26 @@ def test_ids_of_two_texts(tmp_path, capsys, file, equal, other, message):
     tasks.find([str(folder)])
 
 
+@pytest.mark.parametrize("content, message", [
+    ("text,label,text\na,1,b\n", "two columns are called 'text'"),
+    ("text,label\na,1\nb, c,2\n", "row 2: not as many cells as .* columns, 2"),
+    ("text,label\na\n", "row 1: not as many cells"),
+    ("text,label\na,\nb,1\nc,\nd,\n",
+     "row 1: 'label' is not a label; .*; 2 more rows cannot be used")])
+def test_tables_that_are_not_whole(tmp_path, content, message):
+  folder = tmp_path / "set"
+  folder.mkdir()
+  (folder / "test.csv").write_text(content)
+  with pytest.raises(UserError, match=message):
+    tasks.find([f"clustering:{folder}"])
+  (folder / "test.jsonl").write_text(
+      '{"text": "a", "label": 1.0}\n{"text": "b", "label": 2.5}\n')
+  with pytest.raises(UserError, match="holds test.jsonl and test.csv; expected"):
+    tasks.find([str(folder)])
+  (folder / "test.csv").unlink()
+  tasks.find([str(folder)])  # a label may be a number of any kind
+
+
 def test_an_empty_corpus_and_no_judgements(tmp_path):
   folder = beir(tmp_path / "set")
   (folder / "qrels" / "test.tsv").rename(folder / "qrels" / "dev.tsv")

@@ -21,9 +21,18 @@ TEXTS, LABELS = "a list of texts", "a list of labels"
 
 
 def file(folder: pathlib.Path, split: str) -> pathlib.Path | None:
-  """Returns the file of a split, or None."""
-  paths = (folder / f"{split}{suffix}" for suffix in SUFFIXES)
-  return next((path for path in paths if path.is_file()), None)
+  """Returns the file of a split, or None.
+
+  Raises:
+    UserError: if there are two.
+  """
+  paths = [folder / f"{split}{suffix}" for suffix in SUFFIXES]
+  found = [path for path in paths if path.is_file()]
+  if len(found) > 1:
+    raise UserError(
+        f"{folder}: holds {' and '.join(p.name for p in found)}; expected one "
+        "of them")
+  return found[0] if found else None
 
 
 def columns(path: pathlib.Path | None) -> list[str]:
