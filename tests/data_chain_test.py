@@ -319,6 +319,43 @@ def test_a_document_of_two_queries_does_not_make_them_one():
   assert float(loss) == pytest.approx(2 * np.log(2), rel=1e-4)  # of 2 and 3
 
 
+@pytest.mark.parametrize("batch_size, batches, pairs_each", [
+    (8, 3, 8), (16, 2, 16), (32, 1, 32), (64, 1, 32)])
+def test_in_one_pass_every_row_comes_once(batch_size, batches, pairs_each):
+  """Whatever the batch's size; what fills up the last one does not count."""
+  config = ml_collections.ConfigDict(dict(
+      batch_size=batch_size, one_source=True, token_dropout=0.0, row_length=32,
+      slots=4, rows_multiple=16, query_length=16, document_length=32,
+      query_prompt="search : ", document_prompt="item : ", negatives=2))
+  take = lambda host, hosts: list(pairs.one_pass(
+      tiny.rows(), TOKENIZER, config, 3, host, hosts))
+  alone = take(0, 1)
+  assert len(alone) == batches
+  seen, losses = [], []
+  for batch, *parts in zip(alone, take(0, 2), take(1, 2), strict=True):
+    batch, together = _global([batch]), _global(parts)
+    for key in batch:
+      np.testing.assert_array_equal(together[key], batch[key])
+    counted = np.flatnonzero(batch["query"] >= 0)
+    assert len(batch["query"]) == pairs_each
+    assert len(batch["candidate"]) == 3 * pairs_each
+    query = batch["query"][counted]
+    read = _read(batch | {"query": np.maximum(batch["query"], 0)})
+    seen += [_number(read[i]) for i in counted]
+    del batch["source"]
+    if batch_size != 16 or len(counted) == batch_size:
+      continue
+    table = np.random.default_rng(0).normal(size=(batch["content"].size, 4))
+    ask = lambda batch: InfoNCE(tiny.Vectors(), bidirectional=True)(
+        {"encoder": {"table": table.astype("f")}}, batch, None)
+    total, weight, _ = ask(batch)
+    assert weight == len(counted)
+    short = batch | {
+        "query": query, "positive": batch["positive"][counted]}
+    assert float(ask(short)[0]) == pytest.approx(float(total), rel=1e-4)
+  assert sorted(seen) == list(range(ROWS))
+
+
 def test_long_texts_are_cut_and_keep_their_end():
   source = tiny.rows(8, negatives=lambda i: 0)
   for row in source:

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a data directory to global arrays on the mesh."""
 
+import itertools
 import math
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Iterator, Mapping
 
 import grain
 import jax
@@ -12,6 +13,7 @@ import ml_collections
 import numpy as np
 import tokenizers
 
+from nomic_jax import ranges
 from nomic_jax.data import dataset
 from nomic_jax.data import labels
 from nomic_jax.data import pairs
@@ -41,6 +43,61 @@ def make(
   Raises:
     UserError: for an unknown kind, missing data, or sizes that do not fit.
   """
+  return iter(_open(config, tokenizer)(
+      _KINDS[config.kind], seed, jax.process_index(), jax.process_count()))
+
+
+def held_out(
+    config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer,
+    seed: int, most: int,
+) -> Callable[[], Iterator[dict[str, np.ndarray]]]:
+  """What gives the same batches, at most so many, whenever it is called.
+
+  Of pairs and of labels each row comes once. Text is packed across its
+  documents, and where there is little of it, it comes again with other masks.
+
+  Arguments and errors are those of `make`, but a batch may be larger than the
+  split.
+  """
+  opened = _open(config, tokenizer)
+  place = jax.process_index(), jax.process_count()
+  if config.kind == "pairs":
+    found = opened(pairs.one_pass, seed, *place)
+    return lambda: itertools.islice(iter(found), most)
+  if config.kind == "labels":
+    shuffled = lambda source, *more: labels.one_pass(
+        _Shuffled(source, seed), *more)
+    return lambda: (batch for batch, _ in itertools.islice(
+        opened(shuffled, *place), most))
+  endless = iter(opened(_KINDS[config.kind], seed, *place))
+  first = endless.get_state()
+
+  def again() -> Iterator[dict[str, np.ndarray]]:
+    endless.set_state(first)
+    return itertools.islice(endless, most)
+
+  return again
+
+
+class _Shuffled:
+  """Rows in another order, since the first of a file may be all alike."""
+
+  def __init__(self, source: dataset.Source, seed: int):
+    self._source = source
+    self._order = np.random.default_rng(seed).permutation(len(source))
+
+  def __len__(self) -> int:
+    return len(self._source)
+
+  def __getitem__(self, index: int) -> dict:
+    return self._source[int(self._order[index])]
+
+
+def _open(
+    config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer
+) -> Callable[..., Any]:
+  """The data of a config, as the first arguments of what makes batches."""
+  ranges.check_data(config)
   if config.kind not in _KINDS:
     raise UserError(
         f"config.data.kind: no kind '{config.kind}'; expected one of "
@@ -53,12 +110,7 @@ def make(
     source = dataset.open_split(
         config.path, config.split, ids=config.kind == "text")
   _check_texts(source, config)
-  return iter(
-      _KINDS[config.kind](
-          source, tokenizer, config, seed, jax.process_index(),
-          jax.process_count(),
-      )
-  )
+  return lambda f, *more: f(source, tokenizer, config, *more)
 
 
 def _joined(config: ml_collections.ConfigDict) -> Callable:

@@ -83,7 +83,12 @@ class EveryRow:
     # Where all sizes are multiples of a batch, no batch is of two sources.
     step = math.gcd(self._size, *self._sizes.tolist())
     places += step * rng.integers(self._total // step)
-    places %= self._total
+    return self._at(places % self._total, epoch, rng)
+
+  def _at(
+      self, places: np.ndarray, epoch: int, rng: np.random.Generator
+  ) -> np.ndarray:
+    """Rows at places of an epoch, in which `rng` puts the sources in order."""
     order = rng.permutation(len(self._sizes))
     ends = np.cumsum(self._sizes[order])
     which = np.searchsorted(ends, places, side="right")
@@ -95,6 +100,22 @@ class EveryRow:
       numbers[here] = starts[source] + permute(
           places[here] - (ends[i] - size), size, self._seed, epoch, 1, source)
     return self._layout.row_of(numbers)
+
+
+class Once(EveryRow):
+  """All rows once: batches of an epoch, then one of the rows that are left."""
+
+  def __len__(self) -> int:
+    return -(-self._total // self._size)
+
+  def rows(self, number: int) -> np.ndarray:
+    """Rows of batch `number`, int64 [size], or fewer in the last."""
+    whole = self._total // self._size
+    if number < whole:
+      number = int(permute(np.array([number]), whole, self._seed, 0, 0)[0])
+    places = np.arange(
+        number * self._size, min((number + 1) * self._size, self._total))
+    return self._at(places, 0, np.random.default_rng((self._seed, 0)))
 
 
 class Stored:

@@ -43,8 +43,8 @@ def batches(
       `dataset.Source` or `tokens.Source` also knows its sources' prompts.
     tokenizer: adds the special tokens itself.
     config: batch_size (pairs, all hosts); one_source, source_alpha,
-      source_weights and order (see `order.make`); row_length, slots (texts in a row;
-      a batch's rows may have another length, see `pack.row_shape`),
+      source_weights and order (see `order.make`); row_length, slots (texts in
+      a row; a batch's rows may have another length, see `pack.row_shape`),
       rows_multiple (rows of all hosts are made up to a multiple of it);
       query_length, document_length (tokens, special ones included; the rest
       is cut); token_dropout (share of tokens left out at random, others each
@@ -66,30 +66,19 @@ def batches(
     UserError: if the batch is larger than the data or not divisible.
   """
   size = config.batch_size
-  for name in ("batch_size", "rows_multiple"):
-    if config[name] % hosts:
-      raise UserError(
-          f"config.data.{name}: {config[name]} "
-          f"{'pairs' if name == 'batch_size' else 'rows'} do not divide over "
-          f"{hosts} hosts; try {max(config[name] // hosts, 1) * hosts}"
-      )
+  _check_hosts(config, hosts)
   if size > len(source):
     raise UserError(
         f"config.data.batch_size: {size} is more than the {len(source)} rows "
         "of the data; every query of a batch must be another one"
     )
-  runs = getattr(source, "runs", None) or [[r["source"], 1] for r in source]
   rows = order.make(
-      sources.layout(runs), size, seed, one_source=config.one_source,
+      _layout(source), size, seed, one_source=config.one_source,
       alpha=config.get("source_alpha", 1.0),
       weights=config.get("source_weights", {}),
       order=config.get("order", "shuffled"),
   )
-  vectors = {}
-  if config.get("teacher"):
-    vectors = teacher.load(
-        config.teacher, config.split, len(source), config.path)
-  load = _Load(source, tokenizer, config, seed, rows, vectors, (host, hosts))
+  load = _Load(source, tokenizer, config, seed, rows, (host, hosts))
   dataset = (
       grain.MapDataset.range(2**40)  # as good as endless
       .map(load)
@@ -104,13 +93,61 @@ def batches(
   return dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
 
 
+def one_pass(
+    source: Sequence[dict], tokenizer: tokenizers.Tokenizer,
+    config: ml_collections.ConfigDict, seed: int, host: int, hosts: int,
+) -> grain.IterDataset:
+  """Batches in which each row comes once, for what is measured.
+
+  The last has what is left and is filled up with queries of -1, which do not
+  count; of fewer rows than a batch has, all are smaller. With a teacher, whose
+  losses count all rows, what is left is left out.
+
+  Arguments, batches and errors are those of `batches`, but a batch may be
+  larger than the data.
+  """
+  _check_hosts(config, hosts)
+  multiple = config.rows_multiple
+  size = min(config.batch_size, -(-len(source) // multiple) * multiple)
+  if config.get("teacher") and size > len(source):
+    size = len(source) // multiple * multiple
+    if not size:
+      raise UserError(
+          f"{config.path}: split '{config.split}' has {len(source)} rows, "
+          f"fewer than config.data.rows_multiple={multiple}; lower that")
+  rows = order.Once(_layout(source), size, seed, config.one_source)
+  load = _Load(source, tokenizer, config, seed, rows, (host, hosts))
+  count = len(source) // size if config.get("teacher") else len(rows)
+  return (
+      grain.MapDataset.range(count)
+      .map(functools.partial(load, size=size))
+      .to_iter_dataset(grain.ReadOptions(num_threads=2,
+                                         prefetch_buffer_size=4))
+  )
+
+
+def _check_hosts(config: ml_collections.ConfigDict, hosts: int) -> None:
+  for name in ("batch_size", "rows_multiple"):
+    if config[name] % hosts:
+      raise UserError(
+          f"config.data.{name}: {config[name]} "
+          f"{'pairs' if name == 'batch_size' else 'rows'} do not divide over "
+          f"{hosts} hosts; try {max(config[name] // hosts, 1) * hosts}"
+      )
+
+
+def _layout(source: Sequence[dict]) -> sources.Layout:
+  runs = getattr(source, "runs", None) or [[r["source"], 1] for r in source]
+  return sources.layout(runs)
+
+
 _FEW_CORES = 4
 
 
 class _Load:
   """Makes batch `number`; can be sent to a process of its own."""
 
-  def __init__(self, source, tokenizer, config, seed, rows, vectors, place):
+  def __init__(self, source, tokenizer, config, seed, rows, place):
     # The library's threads are many times faster where cores are many and this
     # is the only process; a core for itself is better used by remembering.
     if config.get("workers", 0) or (os.cpu_count() or 1) <= _FEW_CORES:
@@ -119,14 +156,17 @@ class _Load:
     self._special = special_tokens.of(tokenizer)
     self._dtype = getattr(source, "dtype", None)
     self._seed, self._rows, self._place = seed, rows, place
-    self._vectors = vectors
+    self._vectors = teacher.load(
+        config.teacher, config.split, len(source), config.path,
+    ) if config.get("teacher") else {}
     encode = getattr(source, "encode", lambda text: text)
     default = {side: encode(prompts_lib.of(config, side))
                for side in ("query", "document")}
     self._prompts = collections.defaultdict(
         functools.partial(dict, default), getattr(source, "prompts", {}))
 
-  def __call__(self, number: int) -> dict[str, np.ndarray]:
+  def __call__(self, number: int, size: int = 0) -> dict[str, np.ndarray]:
+    """Batch `number`, filled up to `size` pairs."""
     number = int(number)
     indices = self._rows.rows(number).tolist()
     many = getattr(self._source, "__getitems__", None)
@@ -136,11 +176,33 @@ class _Load:
         self._prompts, self._special, self._dtype)
     batch |= {
         k: v[indices].astype(np.float32) for k, v in self._vectors.items()}
+    if len(rows) < size:
+      batch = _filled(batch, size)
     host, hosts = self._place
     return {
         k: v[len(v) // hosts * host:len(v) // hosts * (host + 1)][None]
         for k, v in batch.items()
     }
+
+
+def _filled(
+    batch: dict[str, np.ndarray], size: int
+) -> dict[str, np.ndarray]:
+  """A batch filled up to `size` pairs with queries and candidates of -1."""
+  count = len(batch["query"])
+  filled = dict(batch)
+  more = size - count
+  for name, absent in (
+      ("query", -1), ("positive", 0), ("source", batch["source"][0]),
+      ("one_source", batch["one_source"][0])):
+    filled[name] = np.append(batch[name], [absent] * more).astype(
+        batch[name].dtype)
+  # Positives, then each query's negatives.
+  own, others = batch["candidate"][:count], batch["candidate"][count:]
+  filled["candidate"] = np.concatenate([
+      own, np.full(more, -1, np.int32), others,
+      np.full(more * len(others) // count, -1, np.int32)])
+  return filled
 
 
 def collate(

@@ -88,7 +88,7 @@ class Evaluators:
             f"expected one of {', '.join(_KINDS)}."
             + nearest(options.kind, _KINDS)
         )
-      ranges.at_least(f"config.evaluators.{name}", options, every=0, batches=0)
+      ranges.at_least(f"config.evaluators.{name}", options, every=0, batches=1)
       if options.every:
         self._every[name] = options.every
         try:

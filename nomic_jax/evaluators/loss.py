@@ -3,7 +3,7 @@
 """The loss on a split that is not trained on."""
 
 import math
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 import jax
 import ml_collections
@@ -15,7 +15,10 @@ from nomic_jax.data import loader
 
 
 class HeldOutLoss:
-  """Means over the same few batches whenever it is called.
+  """Means over the same batches whenever it is called.
+
+  Of pairs and labels each row of the split comes once, or the rows of the first
+  batches do; a split may be smaller than a batch. See `loader.held_out`.
 
   They are those of `config.data`, changed as the options' `data` says: another
   split, say, or for masked language modelling 15 % of the tokens. The loss is
@@ -27,15 +30,16 @@ class HeldOutLoss:
       config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer,
       run: Any,
   ):
-    """See `Evaluator`. Options: `data`; `batches`, how many of them."""
+    """See `Evaluator`. Options: `data`; `batches`, the most of them."""
     fields = config.data.copy_and_resolve_references()
     with fields.unlocked():
       fields.update(options.data)
-    self._batches, self._mesh = options.batches, run.mesh
-    self._data = loader.make(fields, tokenizer, config.seed)
-    self._first = self._data.get_state()
+    self._sharding = partition.batch_sharding(run.mesh)
+    self._data = loader.held_out(
+        fields, tokenizer, config.seed, options.batches)
     self._measure = run.on_mesh(step_lib.make_measure(run.loss))
-    sums = jax.eval_shape(self._measure, run.state.params, self._next())
+    sums = jax.eval_shape(
+        self._measure, run.state.params, next(self._batches()))
     self._perplexity = getattr(run.loss, "perplexity", False)
     self.metrics = [name for name in sums if name != "weight"] + (
         ["perplexity"] if self._perplexity else [])
@@ -44,13 +48,12 @@ class HeldOutLoss:
       self, params: Any, check: Callable[[], None] = lambda: None
   ) -> dict[str, float]:
     """The loss, what else it logs, and its perplexity."""
-    self._data.set_state(self._first)
-    check()
-    sums = self._measure(params, self._next())
-    for _ in range(self._batches - 1):
+    sums = None
+    for batch in self._batches():
       check()
-      more = self._measure(params, self._next())
-      sums = jax.tree.map(lambda a, b: a + b, sums, more)
+      more = self._measure(params, batch)
+      sums = more if sums is None else jax.tree.map(
+          lambda a, b: a + b, sums, more)
     sums = jax.device_get(sums)
     weight = float(sums.pop("weight")) or 1.0
     means = {k: float(v) / weight for k, v in sums.items()}
@@ -59,6 +62,6 @@ class HeldOutLoss:
       means["perplexity"] = math.exp(min(means["loss"], 700.0))
     return means
 
-  def _next(self) -> dict[str, jax.Array]:
-    sharding = partition.batch_sharding(self._mesh)
-    return loader.to_devices(next(self._data), sharding)
+  def _batches(self) -> Iterator[dict[str, jax.Array]]:
+    for batch in self._data():
+      yield loader.to_devices(batch, self._sharding)
