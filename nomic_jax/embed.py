@@ -40,10 +40,12 @@ class Vectors(NamedTuple):
   Attributes:
     vectors: [N, columns], as `encode` returns them.
     cut: how many of the N were longer than `max_tokens`.
+    broken: which of the N have a vector that is not finite.
   """
 
   vectors: np.ndarray
   cut: int
+  broken: np.ndarray
 
 
 class Model:
@@ -160,7 +162,7 @@ class Model:
       normalize: to length 1, after cutting; None is as the model's files say.
       show_progress: a bar, or lines in a log.
       precision: of the result, which is computed in `dtype` all the same.
-        "float32"; "int8", each vector times 127 / its largest |x|, rounded,
+        "float32", where what is not finite stays so; "int8", each vector times 127 / its largest |x|, rounded,
         with nothing calibrated: compare by cosine; "binary", the bits x > 0,
         eight to an int8 as sentence-transformers has them. See
         `nomic_jax.quantize.quantize`.
@@ -182,6 +184,11 @@ class Model:
       progress = Progress(len(texts), "texts", "embedding")
     with progress as shown:
       for part in self._stream(texts, prompt, dim, normalize, precision):
+        if len(part.broken) and precision != "float32":
+          raise UserError(
+              f"encode: the embedding of text {done + part.broken[0]} is not "
+              f"finite, which {precision} cannot express; look at that text "
+              "and at the weights")
         out[done:done + len(part.vectors)] = part.vectors
         done += len(part.vectors)
         cut += part.cut
@@ -248,8 +255,10 @@ class Model:
       while coming:
         yield self._finish(coming.popleft(), dim, normalize, precision)
 
-  def _prepare(self, texts: list[str]) -> tuple[list[Block], int, int]:
-    """Blocks of a window, how many texts it has and how many were cut."""
+  def _prepare(
+      self, texts: list[str]
+  ) -> tuple[list[Block], list[Sequence[int]], int]:
+    """Blocks of a window, its texts' ids and how many were cut."""
     texts = list(map(decoding.safe, texts))  # as the tokenizer takes them
     limit, cut = self.max_tokens, 0
     ids = [e.ids for e in self.tokenizer.encode_batch_fast(texts)]
@@ -257,18 +266,31 @@ class Model:
       if len(tokens) > limit:
         ids[n] = self._special.cut(tokens, limit)
         cut += 1
-    return self._embedder.plan(ids), len(ids), cut
+    return self._embedder.plan(ids), ids, cut
 
   def _finish(
       self, prepared: futures.Future, dim: int | None, normalize: bool,
       precision: str,
   ) -> Vectors:
-    blocks, count, cut = prepared.result()
-    vectors = self._embedder.run(blocks, count)[:, :dim]
+    blocks, ids, cut = prepared.result()
+    vectors = self._embedder.run(blocks, len(ids))
+    # Attention may carry a NaN to the other texts of a row: each is embedded
+    # alone to find whose it is.
+    for i in _broken(vectors):
+      vectors[i] = self._embedder.run(self._embedder.plan([ids[i]]), 1)[0]
+    vectors = vectors[:, :dim]
+    broken = _broken(vectors)
     if normalize:
       length = np.linalg.norm(vectors, axis=1, keepdims=True)
       vectors = vectors / np.maximum(length, 1e-12)
-    return Vectors(quantize.quantize(vectors, precision), cut)
+    if precision != "float32":  # where a NaN would be some number
+      vectors[broken] = 0
+    return Vectors(quantize.quantize(vectors, precision), cut, broken)
+
+
+def _broken(vectors: np.ndarray) -> np.ndarray:
+  """Rows that are not finite."""
+  return np.flatnonzero(~np.isfinite(vectors).all(axis=1))
 
 
 def _check_texts(texts: Sequence[str]) -> None:

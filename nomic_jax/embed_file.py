@@ -81,6 +81,11 @@ def embed_file(
     pass
   with Progress(total, "texts", "embedding", start=partial.done) as progress:
     for part in stream:
+      if len(part.broken):
+        raise UserError(
+            f"{source}: the embedding of text {partial.done + part.broken[0] + 1}"
+            " is not finite (NaN or infinity), and no output was written; look "
+            "at that text, and whether the model's weights are finite")
       partial.add(part.vectors, part.cut)
       progress.update(len(part.vectors))
   if partial.cut:

@@ -14,6 +14,7 @@ from nomic_jax.errors import UserError
 from nomic_jax.kernels import reference
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.losses.info_nce import InfoNCE
+from nomic_jax.model import pooling
 from nomic_jax.model.encoder import Encoder
 
 NOMIC = EncoderConfig(
@@ -251,3 +252,16 @@ def test_unknown_pooling_is_named():
   tokens, _ = _tokens(_texts(), 16, 4)
   with pytest.raises(UserError, match="pooling 'max'"):
     Encoder(config).embed(_params(NOMIC), tokens, 4)
+
+
+@pytest.mark.parametrize("name", ["mean", "cls", "last"])
+def test_a_text_that_is_not_finite_spoils_no_other(name):
+  config = dataclasses.replace(NOMIC, pooling=name)
+  segments = np.array([[1, 1, 1, 2, 2, 0, 0, 0]])
+  hidden = np.random.default_rng(0).normal(size=(1, 8, 4)).astype("f")
+  whole = np.asarray(pooling.pool(config, hidden, segments, 3))
+  hidden[0, :3, 1] = np.nan
+  hidden[0, 6] = np.inf  # padding
+  spoilt = np.asarray(pooling.pool(config, hidden, segments, 3))
+  assert np.isnan(spoilt[0, 0]).all()
+  np.testing.assert_array_equal(spoilt[0, 1:], whole[0, 1:])

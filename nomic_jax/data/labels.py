@@ -177,6 +177,8 @@ def _labels(row: Row, config: ml_collections.ConfigDict) -> np.ndarray:
         f"{place}: {len(labels)} labels, more than config.data.labels="
         f"{config.labels}; raise that or correct the row"
     )
+  if not np.isfinite(labels).all():
+    raise UserError(f"{place}: a label is not finite; expected numbers")
   wrong = [x for x in labels if classes and x not in range(classes)]
   if wrong:
     raise UserError(

@@ -174,8 +174,14 @@ class _Load:
     batch = collate(
         rows, (self._seed, number), self._tokenizer, self._config,
         self._prompts, self._special, self._dtype)
-    batch |= {
-        k: v[indices].astype(np.float32) for k, v in self._vectors.items()}
+    for name, vectors in self._vectors.items():
+      batch[name] = vectors[indices].astype(np.float32)
+      bad = np.flatnonzero(~np.isfinite(batch[name]).all(1))
+      if len(bad):
+        raise UserError(
+            f"{self._config.teacher}: {name}: the vector of row "
+            f"{indices[bad[0]]} is not finite; make the teacher's vectors again"
+        )
     if len(rows) < size:
       batch = _filled(batch, size)
     host, hosts = self._place

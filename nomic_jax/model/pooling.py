@@ -18,6 +18,8 @@ def pool(
 ) -> Array:
   """Pools each segment of each row.
 
+  A segment with a NaN or infinity pools to NaN, and no other one does.
+
   Args:
     config: its `pooling` is mean, cls (first token), last (last token) or
       none (every token's vector); with `pooled_norm` a LayerNorm without
@@ -42,10 +44,14 @@ def pool(
     after = jnp.pad(segment_ids, ((0, 0), (0, 1)))[:, 1:]
     member &= (segment_ids != after)[:, :, None]
   weight = member.astype(hidden.dtype)
+  finite = jnp.isfinite(hidden)
+  spoilt = (member & ~finite.all(-1)[:, :, None]).any(1)
   # A sum over tokens as a matmul: no scatter, and rows stay on their device.
   total = jnp.einsum(
-      "bsk,bsd->bkd", weight, hidden, precision=jax.lax.Precision.HIGHEST
+      "bsk,bsd->bkd", weight, jnp.where(finite, hidden, 0),
+      precision=jax.lax.Precision.HIGHEST
   )
+  total = jnp.where(spoilt[:, :, None], jnp.nan, total)
   pooled = total / jnp.maximum(weight.sum(1), 1.0)[:, :, None]
   return norm(pooled)
 
