@@ -21,7 +21,7 @@ read -ra command <<< "${NOMIC_JAX:-nomic-jax}"
 # In the background, since bash runs a trap only when it waits by `wait`.
 "${command[@]}" "$@" --distributed &
 pid=$! signalled=false status=0
-trap 'signalled=true; kill -TERM "$pid" 2> /dev/null || true' TERM
+trap 'signalled=true; kill -TERM "$pid" 2> /dev/null || true' TERM INT
 while :; do
   wait "$pid" && status=0 || status=$?
   $signalled || break

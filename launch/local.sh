@@ -9,7 +9,8 @@
 # to say so themselves. The exit status is that of the first to fail.
 #   --dry_run    only print the commands
 #   --restart    start the job again when it was stopped or has crashed, as
-#                the other launch scripts do, as long as it gets further
+#                the other launch scripts do, as long as it gets further;
+#                RESTARTS times at most (100)
 #   NOMIC_JAX    the command (default nomic-jax)
 set -eu
 # shellcheck source=launch/restart.sh
@@ -36,13 +37,14 @@ if $restart; then
   NOMIC_JAX_LAUNCH=local-$(date +%s)-$$
   export NOMIC_JAX_LAUNCH
   stopped=false
-  trap 'stopped=true; kill -TERM "$pid" 2> /dev/null || true' TERM
-  while :; do
+  trap 'stopped=true; kill -TERM "$pid" 2> /dev/null || true' TERM INT
+  for ((n = 0; ; n++)); do
     bash "$0" --processes="$processes" -- "$@" &
     pid=$! status=0
     wait "$pid" || status=$?
     if $stopped; then wait "$pid" && status=0 || status=$?; break; fi
     [ "$(verdict "$status")" = again ] || break
+    [ "$n" -lt "${RESTARTS:-100}" ] || break
     echo "local.sh: status $status: starts again" >&2
     sleep "${POLL:-5}"
   done

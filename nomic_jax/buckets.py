@@ -114,7 +114,8 @@ def errors(
 
 _NEEDS = {
     ("credentials", "gs"): "no valid credentials for {}: run gcloud auth "
-    "application-default login, or set GOOGLE_APPLICATION_CREDENTIALS",
+    "application-default login, or set GOOGLE_APPLICATION_CREDENTIALS; a host "
+    "of Google Cloud takes a service account with roles/storage.objectUser",
     ("credentials", "s3"): "no valid credentials for {}: set AWS_ACCESS_KEY_ID "
     "and AWS_SECRET_ACCESS_KEY, or run aws configure",
     ("denied", "gs"): "permission denied in {}: reading takes "

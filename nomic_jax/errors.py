@@ -34,7 +34,7 @@ RESUME = 75  # EX_TEMPFAIL of sysexits.h: run the same command again
 
 def status(error: BaseException) -> int:
   """The exit status of the command line for an error; see `processes`."""
-  if isinstance(error, UserError):
+  if isinstance(error, (UserError, ModuleNotFoundError)):
     return 2
   if isinstance(error, Stopped):
     return RESUME

@@ -326,6 +326,13 @@ def test_the_local_launcher_restarts_if_asked(cloud, ends, status):
   assert len(set(cloud.read("launches"))) == 1
 
 
+def test_the_local_launcher_restarts_so_often_and_no_more(cloud):
+  cloud.job("exit 1")
+  done, _ = cloud.run(
+      "local.sh", "--processes=1", "--restart", "--", *TRAIN, RESTARTS="2")
+  assert done.returncode == 1 and len(cloud.read("starts")) == 3
+
+
 def test_the_local_launcher_stops_when_it_is_told(cloud):
   cloud.job("trap 'sleep 0.5; echo saved; exit 75' TERM; echo up\n"
             "while :; do sleep 0.05; done")

@@ -114,7 +114,8 @@ def test_sigterm_is_heard_once_there_is_something_to_save():
 
 def test_statuses_say_whether_to_start_again():
   for error, status in (
-      (errors.UserError(""), 2), (errors.Stopped(""), 75),
+      (errors.UserError(""), 2), (ModuleNotFoundError(""), 2),
+      (errors.Stopped(""), 75),
       (processes.Preempted(""), 75), (KeyboardInterrupt(), 130),
       (ValueError(), 1)):
     assert errors.status(error) == status
