@@ -65,6 +65,16 @@ def fold(text: str) -> str:
   return unicodedata.normalize("NFKC", _IGNORED.sub("", text))
 
 
+def same(text: str) -> str:
+  """Returns what is equal for texts that differ in case, accents or spaces."""
+  text = fold(text)
+  if not text.isascii():
+    text = "".join(
+        c for c in unicodedata.normalize("NFKD", text)
+        if not unicodedata.combining(c))
+  return " ".join(text.split())
+
+
 def words(text: str) -> list[str]:
   """Splits into folded words; punctuation is left out.
 

@@ -16,8 +16,10 @@ from nomic_jax.data import splits
 from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.data import tokens
 from nomic_jax.data.prepare import prepare
+from nomic_jax.evaluation import retrieval
 from nomic_jax.errors import UserError
 from nomic_jax.main import main
+import numpy as np
 import pytest
 import tiny
 
@@ -399,3 +401,17 @@ def test_of_a_long_text_the_beginning_is_trained_on(monkeypatch):
       tokenizer_lib, "_alphabet", lambda texts, *_: seen.extend(texts) or ["a"])
   tokenizer_lib.train(["a " * 5000, "a"], 50)
   assert [len(text) for text in seen] == [500, 1]
+
+
+def test_texts_equal_but_for_case_accents_and_spaces_are_held_out_together():
+  rows = [dataset.row(f"query {i}", f"document {i}") for i in range(40)]
+  rows += [dataset.row(f"Query  {i}", f"another {i}") for i in range(20)]
+  rows += [dataset.row(f"other {i}", f"D\u00f3cument {i}") for i in range(20)]
+  found = splits.fates(splits.survey(rows), 0.3)
+  assert not (found == splits.COPY).any()
+  assert 0.2 < (found == splits.TEST).mean() < 0.4
+  np.testing.assert_array_equal(found[40:60], found[:20])
+  np.testing.assert_array_equal(found[60:], found[:20])
+  assert retrieval.relevance(
+      ["A lamp", "a  l\u00e1mp", "river"], ["x", "y", "X"]) == [
+          [0, 1, 2], [0, 1, 2], [0, 2]]

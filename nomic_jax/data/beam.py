@@ -94,7 +94,7 @@ class Workers:
     survey = functools.partial(_survey, self._folder, self._rows.skip_bad)
     _run(self._flags, self._folder, survey, self._files)
     bad = self._rows.bad = BadRows(self._rows.skip_bad)
-    hashes, first, largest = [np.zeros((3, 0), np.uint64)], 0, -1
+    hashes, first, largest = [np.zeros((5, 0), np.uint64)], 0, -1
     sources: collections.Counter[str] = collections.Counter()
     for i, file in enumerate(self._files):
       notes = json.loads(_notes(self._folder, i).read_text())
@@ -203,11 +203,13 @@ class _Noted(BadRows):
 
 
 def _survey(folder: pathlib.Path, allowed: int | str, file: _File) -> None:
-  bad, found = _Noted(allowed), np.zeros((3, 0), np.uint64)
+  bad, found = _Noted(allowed), np.zeros((5, 0), np.uint64)
   largest, error = -1, ""
   try:
     survey = splits_lib.survey(readers.rows_of(file.part, file.path, bad))
-    found = np.stack([survey.queries, survey.documents, survey.rows])
+    found = np.stack([
+        survey.queries, survey.documents, survey.rows, survey.same_queries,
+        survey.same_documents])
     largest = survey.largest_id
   except BadRow:
     pass  # One too many: noted.

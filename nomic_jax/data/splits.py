@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which rows are held out, so that no text is in train and in test.
 
+Texts that differ in case, accents or spaces are one here.
+
 Rows that share something, a text or a package, are a group, and groups are
-held out whole. Of each row three 64-bit hashes are kept, not its texts.
+held out whole. Of each row five 64-bit hashes are kept, not its texts.
 """
 
 import array
@@ -16,6 +18,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from nomic_jax import unicode_text
 from nomic_jax.data.dataset import Row
 from nomic_jax.errors import UserError
 
@@ -33,6 +36,8 @@ class Survey(NamedTuple):
     queries: uint64 [n], hashes; of the document where there is no query.
     documents: uint64 [n], likewise.
     rows: uint64 [n], of all that a training reads of a row.
+    same_queries, same_documents: uint64 [n], equal also for texts that differ
+      in case, accents or spaces; see `unicode_text.same`.
     sources: how many rows of each source.
     largest_id: of rows that are token ids; -1 if there are none.
   """
@@ -40,13 +45,16 @@ class Survey(NamedTuple):
   queries: np.ndarray
   documents: np.ndarray
   rows: np.ndarray
+  same_queries: np.ndarray
+  same_documents: np.ndarray
   sources: collections.Counter[str]
   largest_id: int
 
 
 def survey(rows: Iterable[Row]) -> Survey:
   """Reads rows, once."""
-  queries, documents, wholes = (array.array("Q") for _ in range(3))
+  queries, documents, wholes, same_queries, same_documents = (
+      array.array("Q") for _ in range(5))
   sources: collections.Counter[str] = collections.Counter()
   largest = -1
   for row in rows:
@@ -56,12 +64,19 @@ def survey(rows: Iterable[Row]) -> Survey:
     # Plain text has no query, and so none in common.
     queries.append(_hash(row["query"]) if row["query"] else document)
     documents.append(document)
+    same = document
+    if row["document"]:
+      same = _hash(unicode_text.same(row["document"]))
+    same_documents.append(same)
+    same_queries.append(
+        _hash(unicode_text.same(row["query"])) if row["query"] else same)
     rest = [row["negatives"], row["labels"]]
     wholes.append(_hash(_joined(rest)) if any(rest) else 0)
   pairs = np.frombuffer(queries, np.uint64), np.frombuffer(documents, np.uint64)
   return Survey(
-      *pairs, _pair_hash(*pairs) + np.frombuffer(wholes, np.uint64), sources,
-      largest)
+      *pairs, _pair_hash(*pairs) + np.frombuffer(wholes, np.uint64),
+      np.frombuffer(same_queries, np.uint64),
+      np.frombuffer(same_documents, np.uint64), sources, largest)
 
 
 def fates(
@@ -89,7 +104,8 @@ def fates(
     fate[order[1:][pair & plain[order[1:]]]] = COPY
   if held_out:
     texts, at = np.unique(
-        np.concatenate([queries, documents]), return_inverse=True)
+        np.concatenate([found.same_queries, found.same_documents]),
+        return_inverse=True)
     edges = sparse.coo_array(
         (np.ones(rows, np.int8), (at[:rows], at[rows:])),
         shape=(len(texts), len(texts)))
@@ -97,8 +113,8 @@ def fates(
     # A group is known by the least hash of its texts, in whatever order the
     # rows come; being a hash, it is also the order of the draw.
     names = np.full(count, np.iinfo(np.uint64).max, np.uint64)
-    np.minimum.at(names, group, texts)
     group_of = group[at[:rows]]
+    np.minimum.at(names, group_of, np.minimum(queries, documents))
     sizes = np.bincount(group_of[fate != COPY], minlength=count)
     chosen = np.zeros(count, bool)
     chosen[_choose(np.argsort(names), sizes, held_out)] = True

@@ -12,6 +12,7 @@ from typing import Callable, ClassVar, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from nomic_jax import unicode_text
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import maps
 from nomic_jax.evaluation import vectors
@@ -143,7 +144,8 @@ def relevance(
 
   Query i is answered by document i; a copy of a document answers what the
   document answers, and a repeated query has the answers of all its rows, so
-  that no ranking is punished for telling apart what nobody can.
+  that no ranking is punished for telling apart what nobody can. Texts that
+  differ in case, accents or spaces are copies.
 
   Args:
     queries: N texts.
@@ -151,6 +153,8 @@ def relevance(
   """
   copies = collections.defaultdict(list)
   answers = collections.defaultdict(set)
+  queries, documents = (
+      list(map(unicode_text.same, texts)) for texts in (queries, documents))
   for i, (query, document) in enumerate(zip(queries, documents, strict=True)):
     copies[document].append(i)
     answers[query].add(document)
