@@ -12,6 +12,7 @@ import math
 from typing import Any, Mapping
 
 import jax
+import numpy as np
 
 from nomic_jax.model.config import EncoderConfig
 
@@ -50,6 +51,9 @@ def of_encoder(c: EncoderConfig, tokens: int, length: int) -> float:
 def of_step(c: EncoderConfig, shapes: Mapping[str, tuple[int, ...]]) -> float:
   """Forward and backward of a whole batch over all its micro-batches.
 
+  Of shapes alone: each row is taken to be one text that fills it, which is the
+  most a batch can need. `of_batch` counts what a batch needs.
+
   Args:
     c: the encoder's architecture.
     shapes: of the batch's arrays; `masked` adds the vocabulary's matmul,
@@ -67,8 +71,32 @@ def of_step(c: EncoderConfig, shapes: Mapping[str, tuple[int, ...]]) -> float:
 
 
 def of_batch(c: EncoderConfig, batch: Mapping[str, Any]) -> float:
-  """`of_step` of a global batch, of which each host holds as many rows."""
+  """Forward and backward of a global batch, of which a host has its share.
+
+  What its texts need: attention is within a text, padding needs nothing, and
+  only labels that are there meet the vocabulary. The other hosts' shares are
+  taken to need as much.
+  """
   hosts = jax.process_count()
-  shapes = {k: (len(x), hosts * x.shape[1], *x.shape[2:])
-            for k, x in batch.items()}
-  return of_step(c, shapes)
+  segment_ids = batch["segment_ids"].reshape(-1, batch["segment_ids"].shape[-1])
+  lengths = _lengths(segment_ids)
+  forward = sum(
+      of_encoder(c, int(length * count), int(length))
+      for length, count in zip(*np.unique(lengths, return_counts=True)))
+  if "masked" in batch:
+    head = c.width**2 + c.width * c.vocab_size
+    forward += 2.0 * int((batch["labels"] >= 0).sum()) * head
+  forward *= hosts
+  if "candidate" in batch:
+    queries, candidates = (
+        hosts * int((batch[k] >= 0).sum()) for k in ("query", "candidate"))
+    forward += 2.0 * queries * candidates * c.width
+  return 3 * forward
+
+
+def _lengths(segment_ids: np.ndarray) -> np.ndarray:
+  """Tokens of each text of rows [B, S]."""
+  texts = segment_ids.astype(np.int64)
+  texts += np.arange(len(texts))[:, None] * (texts.max(initial=0) + 1)
+  _, lengths = np.unique(texts[segment_ids > 0], return_counts=True)
+  return lengths

@@ -9,8 +9,10 @@ import jax
 import numpy as np
 import pytest
 
+from nomic_jax import flops
 from nomic_jax import metrics
 from nomic_jax.data import loader
+from nomic_jax.model.config import EncoderConfig
 
 
 def _batch(*names):
@@ -150,3 +152,21 @@ def test_speeds_are_those_of_the_devices_and_the_clock(tmp_path, monkeypatch):
   # Four steps of a second's work for one device: 8 seconds, two devices.
   assert second["mfu"] == pytest.approx(0.25)
   assert shown == {"loss": 1.0, "tokens/s": 15.0, "mfu": second["mfu"]}
+
+
+def test_operations_are_those_that_the_texts_need():
+  """Attention within a text, no padding, no absent candidates or labels."""
+  c = EncoderConfig(vocab_size=96, width=16, layers=2, heads=2, mlp_width=32)
+  segments = np.array([[[1] * 5 + [2] * 3 + [0] * 8, [1] * 16]], "i")
+  batch = {
+      "ids": segments, "segment_ids": segments,
+      "query": np.array([[0, -1]]), "candidate": np.array([[1, 2, -1]])}
+  texts = sum(flops.of_encoder(c, n, n) for n in (5, 3, 16))
+  assert flops.of_batch(c, batch) == pytest.approx(3 * (texts + 2 * 2 * 16))
+  full = np.ones((1, 2, 16), "i")
+  labels = np.array([[[1, 2, -1], [3, -1, -1]]])
+  mlm = {"ids": full, "segment_ids": full, "masked": labels, "labels": labels}
+  assert flops.of_batch(c, mlm) == pytest.approx(
+      3 * (2 * flops.of_encoder(c, 16, 16) + 2 * 3 * (16**2 + 16 * 96)))
+  assert flops.of_step(c, {k: v.shape for k, v in mlm.items()}) > (
+      flops.of_batch(c, mlm))
