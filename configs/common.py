@@ -106,8 +106,9 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.data.tokenised = False  # True: nomic-jax tokenise was run there
 
   # What is measured every so many steps (0: never) and after the last, see
-  # nomic_jax/evaluators/. eval: the loss on batches of a split that is not
-  # trained on; `data` says what differs from the training's.
+  # nomic_jax/evaluators/. eval: the loss on a split that is not trained on,
+  # each row once, in at most `batches`; `data` says what differs from the
+  # training's.
   c.evaluators = ml_collections.ConfigDict()
   c.evaluators.eval = ml_collections.ConfigDict(dict(
       kind="loss", every=0, batches=8, data=dict(split="test"),

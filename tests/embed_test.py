@@ -12,6 +12,7 @@ import pytest
 import sentence_transformers
 
 import nomic_jax
+from nomic_jax import embed_file
 from nomic_jax import inference
 from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.embed import Model
@@ -370,3 +371,26 @@ def test_a_kernel_gives_the_same_vectors(params, monkeypatch):
   monkeypatch.setattr(inference.attention, "choose", choose)
   np.testing.assert_allclose(vectors(), expected, atol=2e-6)
   assert asked["forward_only"] and asked["longest"] == 64
+
+
+def test_a_vector_that_is_not_finite_is_its_texts_alone(
+    model, params, tmp_path, monkeypatch):
+  """The others of its row are as they are without it; nothing is written."""
+  texts = ["alpha beta", "iota", "gamma delta"]
+  (iota,) = model.tokenizer.encode("iota", add_special_tokens=False).ids
+  table = np.array(params["word"]["embedding"])
+  table[iota] = np.nan
+  spoilt = Model(
+      CONFIG, {**params, "word": {"embedding": table}}, model.tokenizer,
+      PROMPTS)
+  found, whole = spoilt.encode(texts), model.encode(texts)
+  np.testing.assert_array_equal(
+      np.isnan(found).all(1), [False, True, False])
+  np.testing.assert_allclose(found[::2], whole[::2], atol=1e-5)
+  with pytest.raises(UserError, match="of text 1 is not finite, which int8"):
+    spoilt.encode(texts, precision="int8")
+  (tmp_path / "t.txt").write_text("\n".join(texts))
+  monkeypatch.setattr(nomic_jax, "load", lambda *_: spoilt)
+  with pytest.raises(UserError, match="t.txt: the embedding of text 2 is not"):
+    embed_file.embed_file("m", str(tmp_path / "t.txt"), str(tmp_path / "v.npy"))
+  assert not (tmp_path / "v.npy").exists()
