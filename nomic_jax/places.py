@@ -123,6 +123,7 @@ def beside(path: pathlib.Path, suffix: str, hidden: bool = False) -> (
 def check_folder(
     path: str | os.PathLike, refusal: str,
     known: Callable[[pathlib.Path], bool] = lambda path: False,
+    keep: bool = False,
 ) -> None:
   """Checks that a directory can be written at `path`.
 
@@ -130,6 +131,7 @@ def check_folder(
     path: of the output.
     refusal: what to say of something else that stands there.
     known: whether an earlier output stands at a path.
+    keep: whether that is left as it is, and so need not be writable.
 
   Raises:
     UserError: `refusal`, or that the place cannot be written.
@@ -138,8 +140,11 @@ def check_folder(
     return
   target = real(path)
   settle(target)
-  if not is_vacant(target) and not (target.is_dir() and known(target)):
-    raise UserError(refusal)
+  if not is_vacant(target):
+    if not (target.is_dir() and known(target)):
+      raise UserError(refusal)
+    if keep:
+      return
   check_writable(path)
 
 

@@ -271,6 +271,20 @@ def test_jobs_fill_an_empty_directory_and_a_new_volume(made, tmp_path, capsys):
   assert _names(other) == ["thesis.txt"]
 
 
+def test_a_finished_output_need_not_be_writable(
+    made, monkeypatch, capsys):
+  def refuse(*args, **kwargs):
+    raise PermissionError(13, "Permission denied")
+
+  monkeypatch.setattr(places.tempfile, "TemporaryFile", refuse)
+  command = ["prepare", f"--source={made}/pairs.jsonl", "--vocab_size=150",
+             "--held_out=0.1", f"--output={made}/pairs"]
+  assert main.main(command) == 0
+  assert "already there" in capsys.readouterr().out
+  assert main.main([*command, "--overwrite"]) == 2
+  assert "Permission denied" in capsys.readouterr().err
+
+
 def test_the_current_directory_resumes(made, tmp_path, monkeypatch):
   """What an interrupted job leaves lies within, and does not hide it."""
   monkeypatch.chdir(tmp_path)

@@ -128,7 +128,7 @@ def finished(
   places.check_folder(
       output, f"{output}: already there and not made by nomic-jax "
       f"{arguments['job']}; choose another --output or remove it",
-      lambda path: _made(path).get("job") == arguments["job"])
+      lambda path: _made(path).get("job") == arguments["job"], keep=True)
   output = pathlib.Path(output)
   if places.is_vacant(output):
     return None

@@ -40,7 +40,8 @@ def already(
   """
   places.check_folder(
       output, f"{output}: exists and is no data directory; choose another "
-      "--output, nothing there was touched", _is_data)
+      "--output, nothing there was touched", _is_data,
+      keep=not overwrite)
   if overwrite or places.is_vacant(output):
     return None
   made = json.loads((output / "stats.json").read_text(encoding="utf-8"))
