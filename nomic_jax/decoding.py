@@ -9,6 +9,7 @@ spell and UTF-8 cannot, becomes U+FFFD where a text enters, in `safe`.
 """
 
 import codecs
+import os
 import re
 from typing import Any, BinaryIO, Iterator
 
@@ -77,6 +78,19 @@ def lines(
       yield from enumerate(line.splitlines(), 1)
     else:
       yield number, line.rstrip(b"\r\n")
+
+
+def check_name(path: str | os.PathLike, what: str) -> None:
+  """Raises UserError if `what` cannot be at `path`, which is not UTF-8.
+
+  The libraries that write records and checkpoints take no such name.
+  """
+  name = os.fspath(path)
+  name = name if "://" in name else os.path.abspath(name)
+  if safe(name) != name:
+    raise UserError(
+        f"{safe(name)}: this path is not UTF-8, so {what} cannot be there; "
+        "rename the folder, or choose another")
 
 
 def safe(text: str) -> str:

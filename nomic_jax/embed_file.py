@@ -173,7 +173,9 @@ def _write_parquet(
   element = pa.from_numpy_dtype(vectors.dtype)
   schema = pa.schema({
       column: pa.string(), "embedding": pa.list_(element, vectors.shape[1])})
-  with parquet.ParquetWriter(path, schema) as writer:
+  # Opened here, since its name need not be UTF-8.
+  with (path.open("wb") as stream,
+        parquet.ParquetWriter(stream, schema) as writer):
     for start in range(0, len(vectors), _GROUP):
       part = np.array(vectors[start:start + _GROUP])
       rows = [text for _, text in zip(range(len(part)), texts)]

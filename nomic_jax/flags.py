@@ -141,7 +141,8 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   p.add_argument("--input", type=_path, required=True, help="data directory")
   p.add_argument("--output", type=_path, required=True,
                  help="data directory to make")
-  p.add_argument("--min_words", type=int, help="fewest words of a document")
+  p.add_argument("--min_words", type=int, help=(
+      "fewest words of a document; in scripts without spaces, characters"))
   p.add_argument("--max_words", type=int, help="most words of a document")
   p.add_argument("--languages", type=_listed, default=[], metavar="CODE,...",
                  help="keep only texts in these, such as en")

@@ -54,7 +54,8 @@ def _parquet(path: pathlib.Path, column: str) -> Iterator[str]:
   from pyarrow import parquet
 
   try:
-    with parquet.ParquetFile(path) as file:
+    # Opened here, since its name need not be UTF-8.
+    with path.open("rb") as stream, parquet.ParquetFile(stream) as file:
       names = file.schema_arrow.names
       check_columns(path, names)
       if column not in names:

@@ -16,6 +16,7 @@ from typing import Any
 import ml_collections
 
 from nomic_jax import buckets
+from nomic_jax import decoding
 from nomic_jax import places
 from nomic_jax import processes
 from nomic_jax.checkpoint import latest_step
@@ -71,6 +72,7 @@ def check(
   if buckets.is_remote(workdir):
     buckets.reach(workdir)
   else:
+    decoding.check_name(workdir, "a work directory")
     places.settle(workdir)
   path = workdir / "config.json"
   if not (path.is_file() and (workdir / "encoder.json").is_file()):

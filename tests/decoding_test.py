@@ -18,6 +18,7 @@ from nomic_jax import text_files
 from nomic_jax.curate import others
 from nomic_jax.curate.contamination import Evaluation
 from nomic_jax.data import dataset
+from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.data.prepare import prepare
 from nomic_jax.data.readers import beir as beir_reader
 from nomic_jax.data.readers import Columns
@@ -29,8 +30,11 @@ from nomic_jax.evaluation import rows
 from nomic_jax.evaluation import tasks
 from nomic_jax.evaluation.evaluate import evaluate
 from nomic_jax.hub import keys
+import pyarrow as pa
+from pyarrow import parquet as pq
 import pytest
 import small_data
+import tiny
 
 BOM = codecs.BOM_UTF8
 
@@ -264,6 +268,23 @@ def test_names_that_are_not_utf8(tmp_path):
   with pytest.raises(UserError, match="this path is not UTF-8") as error:
     prepare(str(source), tmp_path / f"{name}.out", vocab_size=150)
   str(error.value).encode()
+
+
+def test_a_model_in_a_folder_whose_name_is_not_utf8(tmp_path):
+  folder = tmp_path / os.fsdecode(b"\xe9")
+  tokenizer_lib.save(tiny.words(), folder)
+  assert tokenizer_lib.load(folder).to_str() == tiny.words().to_str()
+  (folder / "tokenizer.json").write_bytes(
+      BOM + (folder / "tokenizer.json").read_bytes())
+  assert tokenizer_lib.load(folder).to_str() == tiny.words().to_str()
+  (folder / "c.jsonl").write_text('{"text": "a"}\n')
+  assert list(text_files.read(folder / "c.jsonl", "text")) == ["a"]
+  pq.write_table(pa.table({"text": ["a"]}), tmp_path / "c.parquet")
+  (tmp_path / "c.parquet").rename(folder / "c.parquet")
+  assert list(text_files.read(folder / "c.parquet", "text")) == ["a"]
+  with pytest.raises(UserError, match="so a work directory cannot be there"):
+    decoding.check_name(folder / "w", "a work directory")
+  decoding.check_name(tmp_path / "é", "a work directory")
 
 
 def test_a_terminal_that_shows_ascii(tmp_path):

@@ -7,6 +7,7 @@ import os
 import pathlib
 from typing import Iterable, Iterator, Mapping
 
+from nomic_jax import decoding
 from nomic_jax.data import dataset
 from nomic_jax.data import sources
 from nomic_jax.errors import UserError
@@ -16,7 +17,7 @@ EMPTY = "empty text"  # The outcome of a row that cannot be used.
 
 def check_places(input: str | os.PathLike, output: str | os.PathLike) -> None:
   """Raises UserError for what would otherwise fail only after hours."""
-  dataset.check_name(output)
+  decoding.check_name(output, "a data directory")
   dataset.tokenizer_path(input)
   if (pathlib.Path(input).resolve() == pathlib.Path(output).resolve()
       or str(input).rstrip("/") == str(output).rstrip("/")):

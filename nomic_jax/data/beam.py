@@ -26,6 +26,7 @@ import uuid
 import numpy as np
 import tensorflow_datasets as tfds
 
+from nomic_jax import decoding
 from nomic_jax import places
 from nomic_jax.data import dataset
 from nomic_jax.data import readers
@@ -346,4 +347,4 @@ def _do(
     function(value)
   except UserError as e:  # Raised here it would be tried again, and again.
     with _appearing(folder / f"{number:09}.error") as path:
-      path.write_text(str(e), encoding="utf-8")
+      path.write_text(decoding.safe(str(e)), encoding="utf-8")

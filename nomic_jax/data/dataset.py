@@ -175,15 +175,6 @@ def write(
     complete(folder, stats, others or {})
 
 
-def check_name(path: str | os.PathLike) -> None:
-  """Raises UserError for a path that is not UTF-8: record files take none."""
-  name = os.fspath(path)
-  if decoding.safe(name) != name:
-    raise UserError(
-        f"{decoding.safe(name)}: this path is not UTF-8, and a data directory "
-        "cannot be there; rename the folder, or choose another")
-
-
 @contextlib.contextmanager
 def building(
     output: str | os.PathLike, builder: Callable[..., Pairs]
@@ -197,7 +188,7 @@ def building(
   Raises:
     UserError: see `write`.
   """
-  check_name(output)
+  decoding.check_name(output, "a data directory")
   with files.replacing(output) as folder:
     folder.mkdir()
     pairs = builder(data_dir=folder / "work")
@@ -324,7 +315,7 @@ def fingerprint(path: str | os.PathLike) -> str | None:
 
 
 def _info(path: pathlib.Path) -> tfds.core.DatasetInfo:
-  check_name(path)
+  decoding.check_name(path, "a data directory")
   if not (path / "dataset_info.json").is_file():
     raise UserError(
         f"{path}: no data directory (it has no dataset_info.json); expected "

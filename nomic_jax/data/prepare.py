@@ -21,6 +21,7 @@ from typing import Any, Iterable, Iterator, Sequence
 import numpy as np
 import tokenizers
 
+from nomic_jax import decoding
 from nomic_jax import fingerprints
 from nomic_jax import places
 from nomic_jax.data import beam
@@ -114,7 +115,7 @@ def prepare(
   if beam_options is not None:
     _check_beam(source, limit)
   output = pathlib.Path(output)
-  dataset.check_name(output)
+  decoding.check_name(output, "a data directory")
   arguments = {
       "source": earlier.absolute(source), "limit": limit, "held_out": held_out,
       "tokenizer": os.path.abspath(tokenizer) if tokenizer else None,

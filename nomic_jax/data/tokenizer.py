@@ -19,6 +19,7 @@ import unicodedata
 
 import tokenizers
 
+from nomic_jax import decoding
 from nomic_jax.data import special_tokens
 from nomic_jax.data import tokenizer_settings
 from nomic_jax.errors import UserError
@@ -193,7 +194,9 @@ def load(path: str | os.PathLike) -> tokenizers.Tokenizer:
         "library, or a folder that holds one"
     )
   try:
-    tokenizer = tokenizers.Tokenizer.from_file(str(file))
+    # Not from_file, which takes no path that is not UTF-8.
+    tokenizer = tokenizers.Tokenizer.from_str(
+        decoding.decode(file.read_bytes(), "its bytes"))
   except Exception as e:  # The library raises bare Exception.
     reason = " ".join(str(e).split())
     raise UserError(
@@ -214,7 +217,8 @@ def save(tokenizer: tokenizers.Tokenizer, folder: str | os.PathLike) -> None:
   """
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
-  tokenizer.save(str(folder / "tokenizer.json"))
+  (folder / "tokenizer.json").write_text(
+      tokenizer.to_str(pretty=True), encoding="utf-8")
   roles = special_tokens.settings(tokenizer)
   config = {
       "tokenizer_class": "PreTrainedTokenizerFast",

@@ -81,7 +81,7 @@ def read(
     by_file[path].append((int(line), row["query"]))
   documents, locations, wanted = [], [], []
   for path, sentences in sorted(by_file.items()):
-    text = pathlib.Path(path).read_text(encoding="utf-8")
+    text = pathlib.Path(path).read_text(encoding="utf-8-sig")
     if len(text) < characters:
       continue
     text = text[:characters]

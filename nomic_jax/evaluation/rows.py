@@ -173,7 +173,8 @@ def _parquet(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
   from pyarrow import parquet
 
   try:
-    table = parquet.read_table(path)
+    with path.open("rb") as stream:  # its name need not be UTF-8
+      table = parquet.read_table(stream)
     check_columns(path, table.column_names)
     yield from enumerate(table.to_pylist(), 1)
   except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as e:
