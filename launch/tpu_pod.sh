@@ -33,7 +33,7 @@ cd "$(dirname "$0")/.."
 . launch/tpu_slice.sh
 NAME=${NAME:-nomic-jax} ZONE=${ZONE:-us-west4-a} TYPE=${TYPE:-v5litepod-256}
 SLICES=${SLICES:-1} SPOT=${SPOT:-false} KEEP=${KEEP:-false} POLL=${POLL:-30}
-FAILURES=5 SHORT=1800  # runs in a row, shorter than these seconds, that are enough
+FAILURES=5 SHORT=1800  # babysit gives up after so many runs, so short, in a row
 read -ra create_flags <<< "${CREATE_FLAGS:-}"
 read -ra ssh_flags <<< "${SSH_FLAGS:-}"
 ssh_flags+=(--zone="$ZONE" --quiet)
@@ -109,12 +109,13 @@ status() {
 }
 
 babysit() {
-  local failures=0 status began ran launch
+  local failures=0 status began ran launch first=true
   launch=$NAME-$(date +%s)-$$
   while :; do
     ran=false status=0
     rm -f "$scratch/ended"
     attempt "$@" || status=$?
+    first=false
     $dry_run && return
     if grep -q stopped "$scratch/ended" 2> /dev/null; then
       say "stopped with status $status; $NAME is kept and costs money until" \
@@ -151,7 +152,12 @@ attempt() {
   local now
   create || return
   now=$(workers) || return
-  case $now in *running*) ;; *) setup || return ;; esac
+  # Stopped between two attempts; before the first one it is of long ago.
+  if ! $first && [[ $now == *stopped* && $now != *running* ]]; then
+    mv "$scratch/workers" "$scratch/ended"
+    return 75
+  fi
+  [[ $now == *running* ]] || setup || return
   began=$SECONDS ran=true
   run "$@"
 }

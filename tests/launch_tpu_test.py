@@ -181,6 +181,21 @@ def test_stop_waits_for_the_save_and_ends_babysit(slice_):
   assert done.returncode == 0, done.stderr
 
 
+def test_stop_between_two_attempts_ends_babysit(slice_):
+  slice_.job("exit 134")
+  babysit = slice_.start("tpu_pod.sh", "babysit", *TRAIN, POLL="2")
+  while "trying again" not in babysit.stdout.readline():
+    assert babysit.poll() is None
+  done, _ = slice_.run("tpu_pod.sh", "stop")
+  assert "nomic-jax-0 ended 134 stopped" in done.stdout
+  out, _ = babysit.communicate(timeout=30)
+  assert babysit.returncode == 75 and "nomic-jax is kept" in out
+  assert _started(slice_) == ONCE
+  slice_.job("exit 0")
+  done, _ = slice_.run("tpu_pod.sh", "babysit", *TRAIN)  # anew
+  assert done.returncode == 0 and _started(slice_) == TWICE
+
+
 def test_babysit_recreates_a_slice_that_vanishes(slice_):
   slice_.job("""
     [ "$(wc -l < "$CLOUD/starts")" -le 2 ] || exit 0
