@@ -3,6 +3,7 @@
 """Checkpoints of a work directory: state and data iterator, saved as one."""
 
 import contextlib
+import gc
 import json
 import logging
 import math
@@ -41,7 +42,14 @@ class Checkpoints:
     """Keeps the last `keep`; those whose step `keep_every` divides (0: none);
     and of those saved with the figure `best`, if it is named, the best one.
     """
-    _hush()
+    with contextlib.ExitStack() as stack:
+      stack.enter_context(_hushed())
+      self._open(workdir, keep, keep_every, best)
+      self._hushed = stack.pop_all()  # until it is closed
+
+  def _open(
+      self, workdir: pathlib.Path, keep: int, keep_every: int, best: str
+  ) -> None:
     if str(workdir).startswith("s3://"):
       orbax_s3.teach()
     self._workdir, self._best = workdir, best
@@ -184,7 +192,7 @@ class Checkpoints:
 
   def close(self) -> None:
     """Waits until everything is on disk."""
-    with _disk_errors(self._workdir):
+    with self._hushed, _disk_errors(self._workdir):
       self._manager.close()
 
 
@@ -253,7 +261,11 @@ def restore_params(
   Raises:
     UserError: if there is no checkpoint, or it is damaged.
   """
-  _hush()
+  with _hushed():
+    return _restore_params(workdir, step)
+
+
+def _restore_params(workdir: pathlib.Path | str, step: int | None) -> dict:
   folder = _folder(buckets.place(workdir))
   step = latest_step(workdir) if step is None else step
   if step is None:
@@ -286,25 +298,37 @@ def _folder(workdir: pathlib.Path) -> pathlib.Path:
   return folder if buckets.is_remote(workdir) else folder.absolute()
 
 
-def _hush() -> None:
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
   """Silences what Orbax and asyncio say beside the exception they raise.
 
   Orbax tells every step it takes, and one failed read or write comes out four
   ways more: in two logs, as a warning, and from the reads or writes beside it,
-  which find their event loop gone.
+  which find their event loop gone. All is as it was on leaving.
   """
-  absl_logging.set_verbosity(absl_logging.FATAL)
-  logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-  warnings.filterwarnings("ignore", "coroutine .* was never awaited")
+  asyncio_logger = logging.getLogger("asyncio")
+  verbosity, level = absl_logging.get_verbosity(), asyncio_logger.level
   before = sys.unraisablehook
-  if getattr(before, "__name__", "") == "without_closed_loops":
-    return
 
   def without_closed_loops(unraisable: Any) -> None:
     if str(unraisable.exc_value) != "Event loop is closed":
       before(unraisable)
 
-  sys.unraisablehook = without_closed_loops
+  with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited")
+    absl_logging.set_verbosity(absl_logging.FATAL)
+    asyncio_logger.setLevel(logging.CRITICAL)
+    sys.unraisablehook = without_closed_loops
+    try:
+      yield
+    except BaseException:
+      gc.collect()  # what was left unfinished speaks up now, not later
+      raise
+    finally:
+      absl_logging.set_verbosity(verbosity)
+      asyncio_logger.setLevel(level)
+      if sys.unraisablehook is without_closed_loops:
+        sys.unraisablehook = before
 
 
 _FULL = ("No space left", "File too large", "Disk quota", "Read-only file",

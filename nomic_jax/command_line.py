@@ -8,7 +8,9 @@ argparse knows a job's own flags; --config and --config.KEY pass through it to
 
 import argparse
 import contextlib
+import functools
 import io
+import os
 import sys
 from typing import Iterator, Sequence
 import warnings
@@ -50,6 +52,18 @@ def print_anything() -> None:
   for stream in (sys.stdout, sys.stderr):
     if isinstance(stream, io.TextIOWrapper):
       stream.reconfigure(errors="replace")
+
+
+@functools.cache
+def keep_compilations() -> None:
+  """Turns on JAX's persistent compilation cache, in a folder of the user's."""
+  import jax
+
+  if jax.config.jax_compilation_cache_dir is None:
+    base = os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
+    jax.config.update(
+        "jax_compilation_cache_dir", os.path.join(base, "nomic_jax", "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 @contextlib.contextmanager

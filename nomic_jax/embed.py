@@ -7,8 +7,6 @@ from concurrent import futures
 import contextlib
 import copy
 import dataclasses
-import functools
-import os
 from typing import Iterable, Iterator, NamedTuple, Sequence
 import warnings
 
@@ -20,6 +18,7 @@ from nomic_jax import decoding
 from nomic_jax import quantize
 from nomic_jax.data import special_tokens
 from nomic_jax.data import tokenizer_settings
+from nomic_jax.data.shorten import shorten
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.inference import Block
@@ -92,12 +91,13 @@ class Model:
   @classmethod
   def load(cls, path: str, dtype: str = "float32") -> "Model":
     """Reads a model directory or a work directory."""
-    _keep_compilations()
     from nomic_jax.data import tokenizer
+    from nomic_jax.hub import fetch
     from nomic_jax.hub import matryoshka
     from nomic_jax.hub import model_directory
 
-    files = model_directory.read_model(path)
+    place = fetch.find(path)
+    files = model_directory.read_model(place)
     if files.other:
       raise UserError(
           f"{path}: {files.other} and no embedding model, so its vectors mean "
@@ -109,7 +109,7 @@ class Model:
     tokenizer_settings.warn_of_no_ends(words, files.tokenizer_path.parent)
     return cls(
         files.config, files.params, words, dtype=dtype,
-        matryoshka_dims=matryoshka.read(path), **files.usage.to_json())
+        matryoshka_dims=matryoshka.read(place), **files.usage.to_json())
 
   def reading(self, tokens: int) -> "Model":
     """The same model, cutting texts to `tokens` and no earlier.
@@ -226,6 +226,7 @@ class Model:
           f"{', '.join(self.prompts) or 'none'}."
           f"{nearest(prompt, self.prompts)}"
       )
+    self._embedder.check_process()
     width, dims = self.config.output_width, self.matryoshka_dims
     if dim is not None and not 0 < dim <= width:
       raise UserError(f"encode: dim {dim} is not between 1 and {width}")
@@ -261,6 +262,7 @@ class Model:
     """Blocks of a window, its texts' ids and how many were cut."""
     texts = list(map(decoding.safe, texts))  # as the tokenizer takes them
     limit, cut = self.max_tokens, 0
+    texts = shorten(self.tokenizer, texts, limit)
     ids = [e.ids for e in self.tokenizer.encode_batch_fast(texts)]
     for n, tokens in enumerate(ids):
       if len(tokens) > limit:
@@ -315,14 +317,3 @@ def _windows(texts: Iterable[str], front: str) -> Iterator[list[str]]:
       window, characters = [], 0
   if window:
     yield window
-
-
-@functools.cache
-def _keep_compilations() -> None:
-  """JAX's persistent compilation cache, in a folder of the user's."""
-  if jax.config.jax_compilation_cache_dir is None:
-    base = os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
-    jax.config.update(
-        "jax_compilation_cache_dir", os.path.join(base, "nomic_jax", "xla")
-    )
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

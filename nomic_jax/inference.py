@@ -8,7 +8,9 @@ are shared out over the devices, each of which holds the whole model.
 """
 
 import collections
+import functools
 import itertools
+import os
 from typing import Any, NamedTuple, Sequence
 
 import jax
@@ -35,6 +37,12 @@ _SHORTEST_ROW = 64
 _LONG_ROW = 512
 _TOKENS_PER_SLOT = 4
 _MOST_SLOTS = 128
+
+
+@functools.cache
+def _home() -> int:
+  """The process that first put a model on devices; forked ones inherit it."""
+  return os.getpid()
 
 
 class Block(NamedTuple):
@@ -79,6 +87,8 @@ class Embedder:
     if dtype not in DTYPES:
       raise UserError(
           f"dtype '{dtype}' is unknown; expected {' or '.join(DTYPES)}")
+    self._process = _home()
+    self.check_process()
     devices = list(devices or jax.local_devices())
     self._devices = len(devices)
     self._block_tokens = _BLOCK_TOKENS.get(
@@ -103,6 +113,20 @@ class Embedder:
         partition.in_mesh(encoder.embed, mesh), static_argnums=2,
         in_shardings=(everywhere, shared), out_shardings=shared,
     )
+
+  def check_process(self) -> None:
+    """Refuses to wait for threads of JAX that a fork left behind.
+
+    Raises:
+      UserError: in a process forked from the one that first loaded a model.
+    """
+    if os.getpid() != self._process:
+      raise UserError(
+          "this process was forked from one that had loaded a model, and JAX's "
+          "threads do not come along; start it with "
+          "multiprocessing.get_context('spawn'), or load models in the workers "
+          "alone"
+      )
 
   def plan(self, ids: Sequence[Sequence[int]]) -> list[Block]:
     """Packs texts, each at most `longest` tokens, into blocks."""

@@ -27,6 +27,10 @@ _EXTRAS = {
 }
 
 
+# Jobs that load a model, and so compile the same programs again and again.
+_EMBED = ("embed", "evaluate", "search", "filter", "mine", "teach")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs one job; returns the exit status."""
   argv = list(sys.argv[1:] if argv is None else argv)
@@ -42,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
       arguments.given = rest
       arguments.config = config_flags.load(rest)
+    if arguments.command in _EMBED:
+      command_line.keep_compilations()
     with command_line.warnings_in_a_line():
       _RUNS[arguments.command](arguments)
     sys.stdout.flush()

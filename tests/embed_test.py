@@ -394,3 +394,35 @@ def test_a_vector_that_is_not_finite_is_its_texts_alone(
   with pytest.raises(UserError, match="t.txt: the embedding of text 2 is not"):
     embed_file.embed_file("m", str(tmp_path / "t.txt"), str(tmp_path / "v.npy"))
   assert not (tmp_path / "v.npy").exists()
+
+
+def test_a_forked_process_is_told_and_does_not_hang(model, monkeypatch):
+  monkeypatch.setattr(inference.os, "getpid", lambda: -1)  # as a child has
+  with pytest.raises(UserError, match="forked .*get_context.'spawn'"):
+    model.encode(["alpha"])
+  with pytest.raises(UserError, match="or load models in the workers alone"):
+    Embedder(CONFIG, model.params)
+
+
+def test_a_very_long_text_is_not_tokenised_in_full(model, monkeypatch):
+  text = "alpha beta " * 20_000
+  expected = model.encode([text[:5000]])
+  taken = []
+  monkeypatch.setattr(model, "tokenizer", _Watched(model.tokenizer, taken))
+  np.testing.assert_array_equal(model.encode([text]), expected)
+  assert 0 < sum(taken) < 10_000
+
+
+class _Watched:
+  """A tokenizer that notes how many characters it is given."""
+
+  def __init__(self, tokenizer, taken):
+    self._tokenizer, self._taken = tokenizer, taken
+
+  def encode(self, text, **options):
+    self._taken.append(len(text))
+    return self._tokenizer.encode(text, **options)
+
+  def encode_batch_fast(self, texts):
+    self._taken.extend(map(len, texts))
+    return self._tokenizer.encode_batch_fast(texts)

@@ -4,10 +4,15 @@
 
 import dataclasses
 import json
+import logging
 import pathlib
 import shutil
+import sys
+import warnings
 
+from absl import logging as absl_logging
 import huggingface_hub
+import huggingface_hub.utils
 from huggingface_hub import constants
 import jax
 import numpy as np
@@ -17,8 +22,12 @@ import torch
 
 import hub_random
 from nomic_jax import checkpoint
+from nomic_jax.curate import embeddings
+from nomic_jax.curate import parts
+from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.data.prompts import PROMPTS
 from nomic_jax.errors import UserError
+from nomic_jax.evaluation import paths
 from nomic_jax.hub import model_directory
 from nomic_jax.model.config import EncoderConfig
 
@@ -323,3 +332,35 @@ def test_the_hub_out_of_reach(monkeypatch):
   monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
   with pytest.raises(UserError, match=r"could not be downloaded \(no route\)"):
     model_directory.read_model("some/model")
+
+
+def test_a_hub_name_stands_wherever_a_directory_may(directory, hub, tmp_path):
+  hub("some/model", directory)
+  where, = paths.named_paths(["some/model"], "--model", hub=True).values()
+  assert (where / "config.json").is_file()
+  ids = tokenizer_lib.load("some/model").encode("a b").ids
+  assert ids == tokenizer_lib.load(directory).encode("a b").ids
+  found = embeddings.place("some/model")
+  assert parts.identity(found) == parts.identity(where)
+  model = object()
+  assert embeddings.place(model) is model
+  with pytest.raises(UserError, match="as a hub model it is not in the cache"):
+    tokenizer_lib.load("some/other")
+
+
+def test_reading_a_training_leaves_the_process_as_it_was(tmp_path):
+  """Neither what is logged nor what is warned of, also if it fails."""
+  state = lambda: (
+      absl_logging.get_verbosity(), logging.getLogger("asyncio").level,
+      list(warnings.filters), sys.unraisablehook,
+      jax.config.jax_compilation_cache_dir)
+  before = state()
+  with checkpoint._hushed():
+    assert state() != before  # control
+  assert state() == before
+  with pytest.raises(UserError, match="no checkpoint under"):
+    checkpoint.restore_params(tmp_path)
+  saved = checkpoint.Checkpoints(tmp_path / "run", keep=1)
+  assert state() != before
+  saved.close()
+  assert state() == before

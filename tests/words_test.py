@@ -65,6 +65,7 @@ def test_it_remembers_and_forgets_and_travels(monkeypatch):
         tokenizers.normalizers.Replace(tokenizers.Regex("(?<= )a"), " "),
         tokenizers.normalizers.BertNormalizer()])),
     lambda t: t.enable_truncation(4),
+    lambda t: t.add_tokens(["FooBar"]),  # also found in foobar and FOOBAR
 ])
 def test_other_tokenizers_are_left_alone(change):
   other = tokenizers.Tokenizer.from_str(OURS.to_str())

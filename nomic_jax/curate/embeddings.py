@@ -15,6 +15,7 @@ import numpy as np
 
 from nomic_jax import files
 from nomic_jax.errors import UserError
+from nomic_jax.hub import fetch
 from nomic_jax.model.usage import ranking_options
 from nomic_jax.progress import Progress
 
@@ -27,6 +28,13 @@ def load(model: Any, dtype: str = "float32") -> Any:
     import nomic_jax  # Late, since it brings the encoder with it.
     return nomic_jax.load(os.fspath(model), dtype)
   return model
+
+
+def place(model: Any) -> Any:
+  """Returns a model that is a path or a hub name as where it lies here."""
+  if not isinstance(model, (str, os.PathLike)):
+    return model
+  return os.fspath(fetch.find(model))
 
 
 class Store:

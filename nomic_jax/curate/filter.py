@@ -94,6 +94,7 @@ def filter_pairs(
   """
   _check(k, chunk_size, margin, store, minimum_similarity)
   rewrite.check_places(input, output)
+  model = embeddings.place(model)
   arguments = {
       "job": "filter", "model": parts.identity(model),
       "input": parts.identity(input), "k": k, "chunk_size": chunk_size,

@@ -95,6 +95,7 @@ def mine_negatives(
       negatives, minimum, depth, skip, margin, short, seed, chunk_size, store)
   mining_flags.check(flags)
   rewrite.check_places(input, output)
+  model = embeddings.place(model)
   others_lib.check(corpus)
   arguments = {
       "job": "mine", "model": parts.identity(model),

@@ -42,6 +42,7 @@ def teach(
       output, f"{output}: a file stands there; give a folder as --output",
       lambda path: True)
   source = dataset.open_split(input, split)
+  model = embeddings.place(model)
   arguments = {
       "job": "teach", "model": parts.identity(model),
       "input": parts.identity(input), "split": split, "dtype": dtype}

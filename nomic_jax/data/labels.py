@@ -13,6 +13,7 @@ import tokenizers
 from nomic_jax.data import special_tokens
 from nomic_jax.data.dataset import Row
 from nomic_jax.data.pack import pack
+from nomic_jax.data.shorten import shorten
 from nomic_jax.errors import UserError
 
 
@@ -148,6 +149,9 @@ def _collate(
   """Texts and labels of rows to arrays; see `batches`."""
   texts = [tuple(filter(None, (r["query"], r["document"]))) for r in rows]
   texts = [pair if len(pair) == 2 else pair[0] for pair in texts]
+  # Of a pair it depends on both lengths which text loses its end.
+  texts = [t if isinstance(t, tuple) else shorten(
+      tokenizer, [t], config.text_length)[0] for t in texts]
   encoded = tokenizer.encode_batch_fast(texts)
   pack_rows = functools.partial(
       pack, row_length=config.row_length, slots=config.slots,

@@ -29,6 +29,7 @@ from nomic_jax.data import tokens as tokens_lib
 from nomic_jax.data import words
 from nomic_jax.data.pack import pack
 from nomic_jax.data.pack import row_shape
+from nomic_jax.data.shorten import shorten
 from nomic_jax.errors import UserError
 
 
@@ -350,6 +351,11 @@ def _encode(
 ) -> list[_Text]:
   """Token ids, cut to `length`; the special ones around a text are kept."""
   ends = len(special.head), len(special.tail)
+  if texts and isinstance(texts[0], str):
+    # Of what dropout leaves, there must still be enough.
+    texts = shorten(
+        tokenizer, texts,
+        2 * int(length / (1 - dropout)) + 64 if dropout else length)
   if texts and isinstance(texts[0], bytes):
     head, tail = (
         np.array(ids, dtype).tobytes() for ids in (special.head, special.tail))

@@ -118,7 +118,8 @@ def prepare(
   decoding.check_name(output, "a data directory")
   arguments = {
       "source": earlier.absolute(source), "limit": limit, "held_out": held_out,
-      "tokenizer": os.path.abspath(tokenizer) if tokenizer else None,
+      "tokenizer": os.path.abspath(tokenizer) if tokenizer and (
+          os.path.exists(tokenizer)) else tokenizer,
       "vocab_size": None if tokenizer else vocab_size,
       "columns": list(columns[:3]), "classes": list(classes),
       "skip_bad": skip_bad,

@@ -23,6 +23,7 @@ from nomic_jax import decoding
 from nomic_jax.data import special_tokens
 from nomic_jax.data import tokenizer_settings
 from nomic_jax.errors import UserError
+from nomic_jax.hub import fetch
 
 SPECIAL_TOKENS = {
     "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]",
@@ -177,7 +178,7 @@ def _wordpiece(
 
 
 def load(path: str | os.PathLike) -> tokenizers.Tokenizer:
-  """Loads a tokenizer.json, or the one in a folder.
+  """Loads a tokenizer.json, or the one in a folder or of a hub model.
 
   A limit or padding stored in the file is taken off: how long a text may be
   is the model's to say, and rows are packed, not padded. What the files
@@ -187,6 +188,8 @@ def load(path: str | os.PathLike) -> tokenizers.Tokenizer:
     UserError: if there is none or it is no tokenizer.
   """
   path = pathlib.Path(path)
+  if fetch.is_hub_name(path) and path.suffix != ".json":
+    path = fetch.find(path, fetch.TOKENIZER_FILES)
   file = path / "tokenizer.json" if path.is_dir() else path
   if not file.is_file():
     raise UserError(

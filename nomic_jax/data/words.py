@@ -96,6 +96,9 @@ def remembering(
       and (len(steps) == 1 or _takes_apart(steps[0])
            and steps[1:-1] in ([], [{"type": "NFC"}]))
       and not (parts["truncation"] or parts["padding"])
+      # Added tokens that are looked for in what is normalised, `_special`
+      # would miss.
+      and not any(t["normalized"] for t in parts["added_tokens"])
   )
   if not plain:
     return tokenizer

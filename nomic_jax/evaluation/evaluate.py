@@ -69,7 +69,8 @@ def evaluate(
       twice, an empty task, a dimension that a model does not have, embeddings
       that are not finite.
   """
-  places = paths.named_paths(models, "--model", reserved=[*bm25.BASELINES])
+  places = paths.named_paths(
+      models, "--model", reserved=[*bm25.BASELINES], hub=True)
   cuts_of = {n: {f"{n}@{dim}": dim for dim in dims} or {n: None}
              for n in places}
   # The name of a model stands for it at each of the dimensions.

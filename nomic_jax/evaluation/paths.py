@@ -7,15 +7,17 @@ from typing import Sequence
 
 from nomic_jax import buckets
 from nomic_jax.errors import UserError
+from nomic_jax.hub import fetch
 
 
 def named_paths(
     specs: Sequence[str], flag: str, reserved: Sequence[str] = (),
-    checkpoints: bool = True,
+    checkpoints: bool = True, hub: bool = False,
 ) -> dict[str, pathlib.Path]:
   """Reads "PATH" (named by its last part) and "NAME=PATH", in order.
 
-  What lies in a bucket is fetched, if `checkpoints` with the newest of them.
+  What lies in a bucket is fetched, if `checkpoints` with the newest of them,
+  and if `hub` a model that is named as on the hub.
 
   Raises:
     UserError: if a path does not exist or a name stands for two things.
@@ -26,6 +28,8 @@ def named_paths(
     if not equals or "/" in name or pathlib.Path(spec).exists():
       path = spec
       name = pathlib.Path(spec).resolve().name
+    if hub and fetch.is_hub_name(path):
+      path = str(fetch.find(path))
     path = buckets.fetch(path, checkpoints)
     if not path or not pathlib.Path(path).exists():
       raise UserError(

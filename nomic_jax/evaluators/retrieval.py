@@ -17,6 +17,7 @@ from nomic_jax.curate import neighbours
 from nomic_jax.data import loader
 from nomic_jax.data import pack
 from nomic_jax.data import special_tokens
+from nomic_jax.data.shorten import shorten
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import retrieval
 from nomic_jax.evaluation import tasks as tasks_lib
@@ -64,7 +65,8 @@ class Retrieval:
     prompts = options.query_prompt, options.document_prompt
 
     def encode(texts, prompt, length):
-      found = tokenizer.encode_batch_fast([prompt + t for t in texts])
+      found = tokenizer.encode_batch_fast(
+          shorten(tokenizer, [prompt + t for t in texts], length))
       return [special.cut(np.array(e.ids, np.int32), length) for e in found]
 
     self._tasks = []

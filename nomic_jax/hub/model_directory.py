@@ -6,16 +6,13 @@ Weights are safetensors and never pickles, since opening a pickle runs it.
 """
 
 import dataclasses
-import functools
 import json
 import os
 import pathlib
-import re
 from typing import Any, Mapping, NamedTuple, Sequence
 
 import safetensors.numpy
 
-from nomic_jax import buckets
 from nomic_jax import files
 from nomic_jax.data.prompts import PROMPTS
 from nomic_jax.errors import UserError
@@ -24,12 +21,13 @@ from nomic_jax.hub import bi_encoder
 from nomic_jax.hub import config as config_json
 from nomic_jax.hub import config_out
 from nomic_jax.hub import convert
+from nomic_jax.hub import fetch
 from nomic_jax.hub import matryoshka
-from nomic_jax.hub import modules
 from nomic_jax.hub import names as table
 from nomic_jax.hub import sentence_transformers
 from nomic_jax.hub import tokenizer as tokenizer_files
 from nomic_jax.hub.keys import read_json
+from nomic_jax.hub.fetch import HUB_FILES  # noqa: F401, as ours
 from nomic_jax.hub.weights import WEIGHTS
 from nomic_jax.hub.weights import open_tensors
 from nomic_jax.model.config import EncoderConfig
@@ -37,10 +35,6 @@ from nomic_jax.model.usage import Usage
 
 Params = dict[str, Any]
 
-_HUB_NAME = r"(?!\.)[\w.-]+(/[\w.-]+)?"
-# Files of a hub model; modules.json names the folders with further weights.
-HUB_FILES = ("*.json", "*.txt", WEIGHTS, "model-*.safetensors",
-             "*LayerNorm/model.safetensors", "*Dense/model.safetensors")
 # How the names of classes end whose weights give embeddings.
 _EMBEDDERS = ("Model", "ForMaskedLM", "ForPreTraining", "BiEncoder")
 
@@ -90,7 +84,7 @@ def read_model(path: str | os.PathLike) -> ModelFiles:
   Raises:
     UserError: saying which file, key or tensor is wrong.
   """
-  directory = find(path)
+  directory = fetch.find(path)
   if (directory / "checkpoints").is_dir():
     return _read_work_directory(directory)
   workdir = matryoshka.training_of(directory)
@@ -100,25 +94,9 @@ def read_model(path: str | os.PathLike) -> ModelFiles:
     raise UserError(
         f"{directory}: not a model, as there is no config.json in it; expected "
         "a model directory, a training work directory or a hub name such as "
-        "nomic-ai/nomic-embed-text-v1.5" + _hint(directory)
+        "nomic-ai/nomic-embed-text-v1.5" + fetch.hint(directory)
     )
   return _read_model_directory(directory)
-
-
-def find(path: str | os.PathLike) -> pathlib.Path:
-  """Where a model lies on this disk, of all that may name one.
-
-  Args:
-    path: a directory, one in a bucket, or a hub name: see `read_model`.
-
-  Raises:
-    UserError: if a hub model is neither in the cache nor to be had.
-  """
-  path = buckets.fetch(path)
-  directory = pathlib.Path(path)
-  if not directory.exists() and re.fullmatch(_HUB_NAME, str(path)):
-    return _download(str(path))
-  return directory
 
 
 def write_model(
@@ -266,34 +244,3 @@ def _read_work_directory(
       dataclasses.replace(usage, max_tokens=min(
           usage.max_tokens or config.max_length, config.max_length)), head,
       "a classifier" if head is not None else "")
-
-
-def _download(name: str) -> pathlib.Path:
-  """A hub model's files in the local cache."""
-  import huggingface_hub
-  from huggingface_hub import constants
-
-  try:
-    fetch = functools.partial(huggingface_hub.snapshot_download, name)
-    found = pathlib.Path(fetch(allow_patterns=HUB_FILES))
-    if (found / modules.FILE).is_file():
-      found = pathlib.Path(fetch(allow_patterns=[
-          *HUB_FILES, *(f"{folder}/*" for folder in modules.folders(found))]))
-    return found
-  except (OSError, ValueError) as e:  # the hub's own errors are among these
-    if constants.HF_HUB_OFFLINE:
-      why = "is not in the cache, and HF_HUB_OFFLINE=1 forbids to download it"
-    else:
-      why = f"could not be downloaded ({str(e).strip().splitlines()[0]})"
-    raise UserError(
-        f"{name}: there is no such directory, and as a hub model it {why}; "
-        "give a directory, or mend the name or the connection"
-        + _hint(pathlib.Path(name))
-    ) from e
-
-
-def _hint(directory: pathlib.Path) -> str:
-  """What else may have been meant by a directory that is not there."""
-  if directory.exists() or not directory.parent.is_dir():
-    return ""
-  return nearest(directory.name, [p.name for p in directory.parent.iterdir()])
