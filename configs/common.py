@@ -132,12 +132,16 @@ def base(size: str) -> ml_collections.ConfigDict:
       (r"(.*/)?(kernel|embedding)", 1.0), (".*", 0.0))
 
   # Besides metrics.jsonl: event files under WORKDIR/logs, a W&B project.
-  c.log = ml_collections.ConfigDict(dict(tensorboard=False, wandb=""))
+  # A step that takes longer than hang_minutes (0: any) makes each process print
+  # where its threads are, on standard error, and goes on.
+  c.log = ml_collections.ConfigDict(
+      dict(tensorboard=False, wandb="", hang_minutes=30.0))
 
-  # keep: the last so many; keep_every: and every so many steps, for good;
+  # A checkpoint is saved at the first logged step after so many minutes, and
+  # every so many steps (0 each: never). keep: the last so many; keep_every: and every so many steps, for good;
   # best: and the best by this figure of an evaluator, such as eval/loss.
   c.checkpoint = ml_collections.ConfigDict(
-      dict(every=100, keep=2, keep_every=0, best="")
+      dict(minutes=10.0, every=0, keep=2, keep_every=0, best="")
   )
   return c
 

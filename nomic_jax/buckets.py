@@ -26,11 +26,10 @@ SCHEMES = ("gs", "s3")
 COMMITTED = "commit_success.txt"  # Orbax's, the last of a checkpoint's files
 
 _MARKER = "config.json"  # the last of a directory's files
-_WRITE_EVERY = 10.0  # seconds, less often than a store minds
 _AT_START = 30.0  # a wrong address is soon told
 _PATIENCE, _FIRST_WAIT, _LONGEST_WAIT = 300.0, 1.0, 60.0  # seconds
 # Of a work directory, what no reader of models and curves looks at.
-_UNREAD = ("damaged", "logs", "profile")
+_UNREAD = ("compiled", "damaged", "logs", "profile")
 
 
 def is_remote(path: str | os.PathLike) -> bool:
@@ -184,27 +183,6 @@ def patiently(ask: Callable[[], Any], seconds: float | None = None) -> Any:
         raise
       time.sleep(min(wait * random.uniform(0.5, 1.5), left))
       wait = min(2 * wait, _LONGEST_WAIT)
-
-
-class Appended:
-  """An object that grows line by line: written whole, now and then."""
-
-  def __init__(self, path: Any, data: bytes):
-    self._path, self._data = path, data
-    self.flush()
-
-  def write(self, line: bytes) -> int:
-    self._data += line
-    if time.monotonic() > self._written + _WRITE_EVERY:
-      self.flush()
-    return len(line)
-
-  def flush(self) -> None:
-    self._path.write_bytes(self._data)
-    self._written = time.monotonic()
-
-  def close(self) -> None:
-    self.flush()
 
 
 @contextlib.contextmanager

@@ -19,8 +19,8 @@ from nomic_jax.data import staging
 from nomic_jax.errors import UserError
 
 # What is added to a directory and does not change what it holds.
-_NOT_CONTENT = ("logs", "metrics.jsonl", "report.html", "restarts.json",
-                "diverged.json")
+_NOT_CONTENT = ("compiled", "logs", "metrics.jsonl", "report.html",
+                "restarts.json", "diverged.json")
 _TOKENS = "tokens"  # of a data directory, made from its texts
 
 

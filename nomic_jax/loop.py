@@ -7,7 +7,9 @@ devices never wait for the host.
 """
 
 import contextlib
+import faulthandler
 import pathlib
+import sys
 import time
 from typing import Any
 
@@ -22,6 +24,7 @@ from nomic_jax import trackers
 from nomic_jax.checkpoint import Checkpoints
 from nomic_jax.data import loader
 from nomic_jax.evaluators import Evaluators
+from nomic_jax.goodput import Goodput
 from nomic_jax.metrics import MetricsFile
 from nomic_jax.metrics import StepLog
 from nomic_jax.progress import Progress
@@ -31,7 +34,7 @@ def loop(
     config: ml_collections.ConfigDict, workdir: pathlib.Path, run: Any,
     state: step_lib.TrainState, data: Any, checkpoints: Checkpoints,
     evaluators: Evaluators, preemption: processes.Preemption,
-    profile: range = range(0),
+    profile: range = range(0), since: float | None = None,
 ) -> None:
   """From the state's step to the last, logging and saving on the way.
 
@@ -45,6 +48,7 @@ def loop(
     evaluators: what is measured every so many steps.
     preemption: which the loop listens to from its first step on.
     profile: steps to record under `workdir`/profile, for xprof or Perfetto.
+    since: `time.time()` when this process began with the training.
 
   Raises:
     Preempted: on SIGTERM, with a checkpoint to go on from.
@@ -67,25 +71,32 @@ def loop(
           config.steps, "steps", workdir.name, start=done,
           log_every=10.0 if processes.is_first() else float("inf"),
       ) as progress,
+      _Watch(config.log.get("hang_minutes", 0.0)) as watch,
   ):
+    spent = Goodput(file.last if file else {}, since or time.time())
     log = StepLog(
-        file, run.schedule, config.log_every, config.skip_nonfinite
+        file, run.schedule, config.log_every, config.skip_nonfinite, spent.row
     )
+    saved = time.monotonic()
     missed = evaluators.due(done) if done else []
     if missed and processes.all_true(not file or file.stopped_at(done)):
       results = evaluators(missed, state.params)
       checkpoints.annotate(done, results)
       log.finish(results)
     for number in range(done + 1, config.steps + 1):
+      watch.rearm()
       _record(profile, number, workdir / "profile")
       began = time.monotonic()
       batch = next(data)
       waited = time.monotonic() - began
+      spent.add("input", waited)
       shape = batch["ids"].shape
-      if shape not in shapes:
+      new = shape not in shapes
+      if new:
         shapes.add(shape)
         log.compiling = True
-      state, result = run.step(state, loader.to_devices(batch, sharding))
+      with spent.of("compile") if new else contextlib.nullcontext():
+        state, result = run.step(state, loader.to_devices(batch, sharding))
       preemption.listen()  # compiled, and the state is worth saving
       if before is not None:
         look()
@@ -112,8 +123,10 @@ def loop(
         except processes.Interrupted:
           stop = put_off = True
           due = []
-      kept = last or number % config.checkpoint.every == 0 or (
-          config.checkpoint.best in results)
+        spent.add("evaluation", time.monotonic() - began)
+      every = config.checkpoint.every
+      kept = bool(last or every and number % every == 0 or (
+          config.checkpoint.best in results) or _due(config, number, saved))
       out_of_turn = put_off or (
           stop and not kept and number % config.log_every != 0)
       kept = kept or stop
@@ -121,15 +134,57 @@ def loop(
         look(write=True, stopped=out_of_turn)
         before = None
       if kept:  # and finite, or look would have said so
-        if file:
-          file.flush()  # no checkpoint without the lines of its steps
-        checkpoints.save(number, state, data, results)
+        with spent.of("checkpoint"):
+          if file:
+            file.flush()  # no checkpoint without the lines of its steps
+          checkpoints.save(number, state, data, results)
+        saved = time.monotonic()
       if stop and not last:
         checkpoints.close()  # waits for what is being written
         raise processes.Preempted(
             f"SIGTERM: saved step {number} of {config.steps} under {workdir}; "
             "the same command goes on from there"
         )
+
+
+    if processes.is_first():
+      print(spent)
+
+
+def _due(
+    config: ml_collections.ConfigDict, number: int, saved: float
+) -> bool:
+  """Whether a checkpoint is due by time; asked by every process.
+
+  Process 0's clock decides. It is asked at logged steps alone: the others are
+  told by a collective, and the line is written at its turn, so that a training
+  has the same lines whenever it was saved.
+  """
+  minutes = config.checkpoint.get("minutes", 0.0)
+  if not minutes or number % config.log_every:
+    return False
+  late = time.monotonic() - saved >= 60 * minutes
+  return processes.first_says(late)
+
+
+class _Watch:
+  """Prints where all threads are whenever a step takes too long."""
+
+  def __init__(self, minutes: float):
+    self._seconds = 60 * minutes
+
+  def __enter__(self) -> "_Watch":
+    return self
+
+  def rearm(self) -> None:
+    """To be called at every step."""
+    if self._seconds:
+      faulthandler.dump_traceback_later(
+          self._seconds, repeat=True, file=sys.__stderr__)
+
+  def __exit__(self, *error) -> None:
+    if self._seconds:
+      faulthandler.cancel_dump_traceback_later()
 
 
 def _record(

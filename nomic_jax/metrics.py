@@ -13,6 +13,7 @@ from typing import Any, Callable, Iterable, Mapping, Sequence
 import jax
 import numpy as np
 
+from nomic_jax import appended
 from nomic_jax import buckets
 from nomic_jax import flops as flops_lib
 from nomic_jax.errors import Diverged
@@ -49,7 +50,7 @@ class MetricsFile:
     text = "".join(json.dumps(r) + "\n" for r in kept)
     self._path = path
     if buckets.is_remote(path):
-      self._file = buckets.Appended(path, text.encode())
+      self._file = appended.Appended(path, text.encode())
     else:
       with replacing(path) as temporary:
         temporary.write_text(text)
@@ -101,11 +102,14 @@ class StepLog:
   def __init__(
       self, metrics: MetricsFile | None, schedule: Callable[[int], float],
       every: int, skip_at_most: int = 0,
+      clocks: Callable[[], dict[str, float]] = dict,
   ):
     """Logs every so many steps; `skip_at_most` may be not finite.
 
-    Of several processes one has `metrics` to write to; all check.
+    Of several processes one has `metrics` to write to; all check. Lines end
+    with what `clocks` returns.
     """
+    self._clocks = clocks
     self._metrics, self._schedule, self._every = metrics, schedule, every
     self._skip_at_most = skip_at_most
     last = metrics.last if metrics else {}
@@ -138,7 +142,7 @@ class StepLog:
     """
     if self._metrics:
       line = {k: v for k, v in self._metrics.last.items() if k != "unfinished"}
-      self._metrics.write(line | dict(results))
+      self._metrics.write(line | dict(results) | self._clocks())
     self._rows, self._real, self._slots = [], 0, 0
 
   def add(
@@ -219,6 +223,7 @@ class StepLog:
           **speed,
           "compiled": self.compiling,
           "seconds": self._seconds,
+          **self._clocks(),
           **({"unfinished": {
               "rows": self._rows, "real": self._real, "slots": self._slots,
           }} if unfinished else {}),

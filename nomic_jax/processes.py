@@ -229,6 +229,13 @@ def all_true(mine: bool) -> bool:
   return bool(multihost_utils.process_allgather(np.bool_(mine)).all())
 
 
+def first_says(mine: bool) -> bool:
+  """What `mine` is in process 0; all must ask."""
+  if jax.process_count() == 1:
+    return mine
+  return bool(multihost_utils.broadcast_one_to_all(np.bool_(mine)))
+
+
 class Preempted(Stopped):
   """Stopped by SIGTERM in all processes at the same step, and saved."""
 

@@ -13,7 +13,8 @@ from nomic_jax.errors import UserError
 
 _LEAST = {
     "": dict(seed=0, steps=1, log_every=1, skip_nonfinite=0),
-    "checkpoint": dict(every=1, keep=1, keep_every=0),
+    "checkpoint": dict(every=0, minutes=0, keep=1, keep_every=0),
+    "log": dict(hang_minutes=0),
     "compute": dict(unroll=1),
     "encoder": dict(
         width=1, layers=1, heads=1, mlp_width=1, max_length=1, projection=0,

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import json
 import pathlib
+import time
 from typing import Any, Callable, NamedTuple
 
 from flax.linen import meta
@@ -23,6 +24,7 @@ import numpy as np
 import optax
 
 from nomic_jax import buckets
+from nomic_jax import compiled_programs
 from nomic_jax import flops
 from nomic_jax import losses
 from nomic_jax import optim
@@ -120,6 +122,7 @@ def _train(
     config: ml_collections.ConfigDict, workdir: pathlib.Path, recorded: range,
     preemption: processes.Preemption, extend: bool,
 ) -> None:
+  began = time.time()
   place = workdir if buckets.is_remote(workdir) else workdir.absolute()
   processes.agree({
       "--workdir": str(place), "data": staging.state(config.data.path),
@@ -157,11 +160,12 @@ def _train(
           workdir, given, start.config, start.tokenizer, usage)
     processes.all_true(True)  # the others wait for it
   restarts.count(workdir, done)
-  with contextlib.closing(
-      Checkpoints(
+  with (
+      compiled_programs.kept(place),
+      contextlib.closing(Checkpoints(
           workdir, config.checkpoint.keep, config.checkpoint.keep_every,
-          config.checkpoint.best)
-  ) as checkpoints:
+          config.checkpoint.best)) as checkpoints,
+  ):
     if done:
       state = checkpoints.restore(run.state, data)
       if processes.is_first():
@@ -173,7 +177,7 @@ def _train(
         state = _with_params(state, start.params, run)
     loop(
         config, workdir, run, state, data, checkpoints, evaluators,
-        preemption, recorded)
+        preemption, recorded, began)
   if (kept := best(workdir)) and processes.is_first():
     print(f"{workdir}: {kept.metric} was best, {kept.value:.4g}, at step "
           f"{kept.step}: {workdir}/checkpoints/{kept.step}")

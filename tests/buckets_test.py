@@ -6,10 +6,12 @@ The buckets are those of remote.py.
 """
 
 import pathlib
+import threading
 
 from etils.epath import backend
 import fsspec
 import jax
+from nomic_jax import appended
 from nomic_jax import buckets
 from nomic_jax import checkpoint
 from nomic_jax import config_flags
@@ -60,8 +62,8 @@ def _losses(workdir):
 def test_a_training_in_a_bucket_goes_on(
     bucket, place, capsys, monkeypatch):
   # Killed, it would not close the file of its lines.
-  monkeypatch.setattr(buckets.Appended, "close", lambda self: None)
-  monkeypatch.setattr(buckets, "_WRITE_EVERY", 1e9)
+  monkeypatch.setattr(appended.Appended, "close", lambda self: None)
+  monkeypatch.setattr(appended, "_WRITE_EVERY", 1e9)
   run = f"{bucket}/runs/a"
   _train(place, run)
   folder = buckets.place(run) / "checkpoints"
@@ -115,22 +117,41 @@ def test_a_claim_that_was_cut_short_is_made_again(bucket, place):
     work_directory.check(run, config)
 
 
-def test_lines_are_written_now_and_then_and_before_a_checkpoint(
-    tmp_path, monkeypatch):
-  now = [0.0]
-  monkeypatch.setattr(buckets.time, "monotonic", lambda: now[0])
-  path = tmp_path / "metrics.jsonl"
-  log = buckets.Appended(path, b"one\n")
+def test_lines_are_uploaded_by_and_by_and_before_a_checkpoint(monkeypatch):
+  monkeypatch.setattr(appended, "_WRITE_EVERY", 1e9)
+  monkeypatch.setattr(buckets, "_FIRST_WAIT", 0.001)
+  failures, written = [], threading.Event()
+
+  class Path:
+    data = b""
+
+    def write_bytes(self, data):
+      if failures:
+        raise failures.pop()
+      self.data = data
+      written.set()
+
+  path = Path()
+  log = appended.Appended(path, b"one\n")
   assert log.write(b"two\n") == 4
-  assert path.read_bytes() == b"one\n"
+  assert path.data == b"one\n"  # no step waits
+  failures[:] = [TimeoutError(), OSError("HTTP 429: slow down")]
   log.flush()
-  assert path.read_bytes() == b"one\ntwo\n"
-  now[0] = 60
-  log.write(b"three\n")
-  assert path.read_bytes().endswith(b"three\n")
+  assert path.data == b"one\ntwo\n" and not failures
+  # A refused upload ends nothing: it is done again.
+  monkeypatch.setattr(appended, "_WRITE_EVERY", 0.001)
+  log = appended.Appended(path, b"")
+  failures[:] = [PermissionError("Access Denied")] * 3
+  written.clear()
   log.write(b"four\n")
+  assert written.wait(30) and path.data == b"four\n"
+  failures[:] = [PermissionError("Access Denied")] * 10**6
+  log.write(b"five\n")
+  with pytest.raises(PermissionError):
+    log.flush()
+  failures.clear()
   log.close()
-  assert path.read_bytes().endswith(b"three\nfour\n")
+  assert path.data == b"four\nfive\n"
 
 
 def test_a_directory_is_whole_when_its_config_is_there(bucket, monkeypatch):

@@ -10,6 +10,7 @@ import time
 import jax
 from nomic_jax import checkpoint
 from nomic_jax import config_flags
+from nomic_jax import goodput
 from nomic_jax import metrics
 from nomic_jax import train
 from nomic_jax.errors import UserError
@@ -39,7 +40,8 @@ KINDS = {
 # Differ from run to run, and may.
 CLOCKS = {
     "seconds", "tokens_per_second", "data_wait", "data_wait_share", "compiled",
-    "step_seconds_p50", "step_seconds_p90", "step_seconds_max",
+    "step_seconds_p50", "step_seconds_p90", "step_seconds_max", "clock",
+    *(f"time/{cause}" for cause in goodput.CAUSES),
 }
 
 
