@@ -120,6 +120,16 @@ def test_both_families_of_keys_are_written():
     (dict(model_type="xlm-roberta"), "'xlm-roberta' is not supported; expect"),
     (dict(model_type="nomic_bert", vocab_size=96, rope_parameters=dict(
         rope_type="yarn")), "rope_type 'yarn' is not supported"),
+    (dict(model_type="nomic_bert", rope_parameters=dict(
+        rope_theta=1e3, partial_rotary_factor=0.5)),
+     "partial_rotary_factor=0.5 is not supported"),
+    (dict(model_type="nomic_bert", hidden_size=64, num_attention_heads=4,
+          head_dim=32), "head_dim=32 is not supported"),
+    (dict(model_type="bert", hidden_size=64, embedding_size=32),
+     "embedding_size=32 is not supported; expected that of hidden_size, 64"),
+    (dict(model_type="bert", pruned_heads={"0": [1]}), "pruned_heads="),
+    (dict(model_type="bert", quantization_config={"bits": 4}),
+     "quantization_config="),
     ([], "expected a JSON object"),
 ])
 def test_what_is_not_supported_is_named(values, message):

@@ -12,6 +12,7 @@ native keys say 8192 trained positions, its code says 2048.
 from typing import Any, Mapping
 
 from nomic_jax.errors import UserError
+from nomic_jax.hub.keys import ANY
 from nomic_jax.hub.keys import Keys
 from nomic_jax.model.config import EncoderConfig
 
@@ -44,6 +45,9 @@ REQUIRED = {
     "rotary_emb_scale_base": (None,),
     "tie_word_embeddings": (True,),
     "position_embedding_type": (None, "absolute"),
+    "is_encoder_decoder": (False,),
+    "pruned_heads": (None, {}),
+    "quantization_config": (None,),
 }
 
 
@@ -104,6 +108,14 @@ def from_json(values: Mapping[str, Any], where: str) -> EncoderConfig:
           f"{where}: {key}={values[key]!r} is not supported; expected "
           f"{allowed[-1]!r}"
       )
+  for key, same in (
+      ("embedding_size", "hidden_size"),
+      ("num_key_value_heads", "num_attention_heads")):
+    if keys.any(key) not in (None, keys.any(same)):
+      raise UserError(
+          f"{where}: {key}={values[key]!r} is not supported; expected that of "
+          f"{same}, {keys.any(same)!r}"
+      )
   if published:
     return _from_published(keys)
   return _from_bert(keys) if kind == "bert" else _from_native(keys)
@@ -152,11 +164,21 @@ def _from_native(keys: Keys) -> EncoderConfig:
   get = keys.get
   rope = get("rope_parameters", dict, get("rope_scaling", dict, {}))
   rope = Keys(rope, f"{keys.where}: rope_parameters")
+  rope.only({
+      "rope_type": ANY, "type": ANY, "rope_theta": ANY, "factor": ANY,
+      "partial_rotary_factor": (None, 1, 1.0),
+      "original_max_position_embeddings": ANY})
   kind = rope.get("rope_type", str, rope.get("type", str, "default"))
   if kind not in ("default", "dynamic"):
     raise UserError(
         f"{rope.where}: rope_type '{kind}' is not supported; expected default "
         "or dynamic"
+    )
+  width, heads = get("hidden_size", int), get("num_attention_heads", int)
+  if keys.get("head_dim", int, width // heads) * heads != width:
+    raise UserError(
+        f"{keys.where}: head_dim={keys.any('head_dim')} is not supported; "
+        f"expected hidden_size / num_attention_heads, {width // heads}"
     )
   trained = get("max_position_embeddings", int, 2048)
   factor = rope.get("factor", float) if kind == "dynamic" else None
