@@ -14,13 +14,9 @@ ENCODERS = {
     # nomic-bert-2048: Nomic Embed, section 3.
     "paper": dict(width=768, layers=12, heads=12, mlp_width=3072),
     # Learns in minutes on two cores.
-    "quickstart": dict(
-        width=384, layers=1, heads=6, mlp_width=384, max_length=64
-    ),
+    "quickstart": dict(width=384, layers=1, heads=6, mlp_width=384),
     # For the tests.
-    "miniature": dict(
-        width=64, layers=2, heads=2, mlp_width=128, max_length=64
-    ),
+    "miniature": dict(width=64, layers=2, heads=2, mlp_width=128),
 }
 
 
@@ -69,15 +65,24 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.log_every = 10
   c.skip_nonfinite = 0  # steps to leave out, at most, before it is an error
   c.init_from = ""  # a model or work directory; empty: fresh weights
-  c.init_as = ""  # or "rotary": a BERT becomes a long-context model
+  # Or "rotary": a BERT becomes a long-context model; "selection": a smaller
+  # encoder starts from some of a larger one's weights.
+  c.init_as = ""
 
-  # The architecture of fresh weights. With init_from only pooling, pooled_norm
-  # and projection count, and as rotary max_length; the rest is the model's.
-  # None: the model's own, and of fresh weights mean, no norm, no projection.
+  # The architecture of fresh weights. With init_from only what may be None
+  # counts, and by selection the sizes; the rest is the model's.
+  # None: the model's own, and of fresh weights mean, no norm, no projection, as
+  # many tokens as it is trained on, and what EncoderConfig says.
   c.encoder = ml_collections.ConfigDict(ENCODERS[size])
   c.encoder.pooling = placeholder(str)
   c.encoder.pooled_norm = placeholder(bool)
   c.encoder.projection = placeholder(int)  # width of a layer after pooling
+  c.encoder.max_length = placeholder(int)  # tokens read when it is used
+  c.encoder.rotary_base = placeholder(float)
+  c.encoder.rotary_factor = placeholder(float)  # of dynamic NTK; 0: none
+  # What the files will say of dropout; see compute.dropout.
+  c.encoder.dropout = placeholder(float)
+  c.encoder.head_dropout = placeholder(float)
 
   c.compute = ml_collections.ConfigDict()
   # auto: bfloat16 where the hardware multiplies it, float32 elsewhere.

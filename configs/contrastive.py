@@ -25,6 +25,8 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   if size == "paper":
     # Layers in a loop would copy what they keep.
     c.compute.unroll = c.encoder.layers
+    # What v1's files say: texts of up to 8,192 tokens, by dynamic NTK.
+    c.encoder.max_length, c.encoder.rotary_factor = 8192, 2.0
   if size == "quickstart":
     c.steps = 240
     c.data.batch_size, c.data.row_length, c.data.slots = 192, 64, 8

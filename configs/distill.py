@@ -10,8 +10,9 @@ nomic-jax train --config=configs/distill.py --workdir=runs/student \
 similarities alone and does without.
 
 :kd and :mse are contrastors' two recipes (distill.yaml and
-contrastive_finetune_distill.yaml): its student, which pools the first token,
-and its loss. The teacher of kd is Snowflake's arctic-embed-m-v1.5, whose prompt
+contrastive_finetune_distill.yaml): its student, which pools the first token and
+starts from every other layer of --config.init_from=TEACHER, and its loss. The
+teacher of kd is Snowflake's arctic-embed-m-v1.5, whose prompt
 stands before queries alone; that of mse nomic-embed-text-v2-moe, whose experts
 this project does not read, so give another. A size may follow, as in
 :kd,miniature.
@@ -56,6 +57,9 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     c.loss.kind = variant
     c.loss.temperature = {"kd": 0.2, "mse": 1.0}[variant]
     c.encoder.pooling = "cls"
+    # Every other layer of the teacher, which init_from names.
+    c.init_as = "selection"
+    c.encoder.layers //= 2
   if variant == "kd":
     c.encoder.projection = 0
     c.data.query_prompt = (

@@ -31,6 +31,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   c.optimizer.warmup = "400 steps"
   if size == "paper":
     c.compute.unroll = c.encoder.layers  # see contrastive.py
+    c.encoder.max_length, c.encoder.rotary_factor = 8192, 2.0
   if size == "quickstart":
     c.steps = 80
     c.data.batch_size, c.data.row_length, c.data.slots = 96, 64, 8
@@ -54,6 +55,8 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     c.checkpoint.every = 2
   if variant == "v1.5":
     c.encoder.pooled_norm = True
+    if size == "paper":
+      c.encoder.rotary_factor = 0.0  # as its files say, unlike v1's
     width = c.encoder.width
     c.loss.matryoshka_dims = tuple(
         d for d in (64, 128, 256, 512, 768) if d <= width

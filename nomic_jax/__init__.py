@@ -10,13 +10,15 @@ the MLP, Q queries, C candidates, A micro-batches.
 __version__ = "0.1.0"
 
 
-def load(path: str, dtype: str = "float32"):
+def load(path: str, dtype: str = "float32", pooled_norm: bool = False):
   """Opens a model directory or a work directory for `encode`.
 
   Args:
     path: the directory, or a hub name.
     dtype: of activations and matmuls; "bfloat16" is about twice as fast, and
       vectors then differ by about 1e-2.
+    pooled_norm: apply a LayerNorm to the pooled vector although the files name
+      none: nomic-embed-text-v1.5 as published needs it below 768 dimensions.
 
   Returns:
     A `nomic_jax.embed.Model`.
@@ -26,4 +28,4 @@ def load(path: str, dtype: str = "float32"):
   """
   from nomic_jax.embed import Model  # JAX is imported when it is needed
 
-  return Model.load(path, dtype)
+  return Model.load(path, dtype, pooled_norm)

@@ -89,8 +89,10 @@ class Model:
     return self._embedder.params
 
   @classmethod
-  def load(cls, path: str, dtype: str = "float32") -> "Model":
-    """Reads a model directory or a work directory."""
+  def load(
+      cls, path: str, dtype: str = "float32", pooled_norm: bool = False
+  ) -> "Model":
+    """Reads a model directory or a work directory; see `nomic_jax.load`."""
     from nomic_jax.data import tokenizer
     from nomic_jax.hub import fetch
     from nomic_jax.hub import matryoshka
@@ -103,6 +105,11 @@ class Model:
           f"{path}: {files.other} and no embedding model, so its vectors mean "
           "nothing; give one that embeds, or train it on with config.init_from"
       )
+    if pooled_norm and not files.config.pooled_norm:
+      print(f"{path}: its files name no LayerNorm of the pooled vector; there "
+            "is one all the same, as --pooled_norm says")
+      files = files._replace(
+          config=dataclasses.replace(files.config, pooled_norm=True))
     words = tokenizer.load(files.tokenizer_path)
     special_tokens.check_rows(
         words, files.config.vocab_size, files.tokenizer_path.parent)

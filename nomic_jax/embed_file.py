@@ -32,7 +32,8 @@ _GROUP = 16384  # rows of a parquet row group
 def embed_file(
     model: str, input: str, output: str, *,  # pylint: disable=redefined-builtin
     column: str = "text", prompt: str | None = None, dim: int | None = None,
-    normalize: bool | None = None, precision: str = "float32", dtype: str = "float32",
+    normalize: bool | None = None, precision: str = "float32",
+    dtype: str = "float32", pooled_norm: bool = False,
 ) -> None:
   """Embeds every text of a file; goes on where a killed run was.
 
@@ -63,7 +64,7 @@ def embed_file(
   total = sum(1 for _ in text_files.read(source, column))
   if not total:
     raise UserError(f"{source}: there are no texts in it")
-  loaded = nomic_jax.load(model, dtype)
+  loaded = nomic_jax.load(model, dtype, pooled_norm)
   if normalize is None:
     normalize = loaded.normalize
   asked = {"prompt": prompt, "dim": dim, "normalize": normalize,

@@ -256,6 +256,9 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
                  default="float32", help="of the vectors written")
   p.add_argument("--dtype", choices=("float32", "bfloat16"),
                  default="float32", help="to compute in; bfloat16 is faster")
+  p.add_argument("--pooled_norm", action="store_true", help=(
+      "apply a LayerNorm to the pooled vector although the model's files name "
+      "none, as nomic-embed-text-v1.5's as published"))
 
   p = job("evaluate", "Scores of models on tasks, as a table.")
   p.add_argument("--model", type=_path, action="append", default=[],
@@ -273,6 +276,9 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   p.add_argument("--max_tokens", type=int, help=(
       "cut texts to so many tokens, such as 512 as MTEB's tasks always do; "
       "tasks whose name says a length keep theirs"))
+  p.add_argument("--pooled_norm", action="store_true", help=(
+      "apply a LayerNorm to the pooled vector although the model's files name "
+      "none, as nomic-embed-text-v1.5's as published"))
   p.add_argument("--curves", action="store_true", help=(
       "also with fewer dimensions, and as int8 and binary; makes a .png"))
   p.add_argument("--output", type=_path, required=True, help=(

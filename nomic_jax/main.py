@@ -194,6 +194,7 @@ def _embed(a: argparse.Namespace) -> None:
   embed_file(
       a.model, a.input, a.output, column=a.column, prompt=a.prompt, dim=a.dim,
       normalize=a.normalize, precision=a.precision, dtype=a.dtype,
+      pooled_norm=a.pooled_norm,
   )
 
 
@@ -202,7 +203,8 @@ def _evaluate(a: argparse.Namespace) -> None:
 
   evaluate(
       a.model, a.tasks, a.output, baselines=a.baseline, data=a.data,
-      with_curves=a.curves, dims=a.dim, max_tokens=a.max_tokens)
+      with_curves=a.curves, dims=a.dim, max_tokens=a.max_tokens,
+      pooled_norm=a.pooled_norm)
 
 
 def _search(a: argparse.Namespace) -> None:

@@ -52,6 +52,12 @@ DIFFERENCES = (
         "each token is masked with a chance of 30 %",
         "exactly 30 % of a row fill a fixed shape"),
     Difference(
+        "evaluators.eval.every", ("mlm",), 625,
+        "the MLM's loss and perplexity are measured after each of 160 epochs, "
+        "on 1 % of the rows (here after 1/160 of the steps, on 8 batches of "
+        "what `prepare --held_out=0.01` keeps)",
+        "not all data has rows held out"),
+    Difference(
         "optimizer.gradient_scale", ("info_nce",), GPUS,
         "the gradient is W times that of the mean over the batch on W GPUs, "
         "which the clip and Adam's eps see: as if both were divided by W (8 "
@@ -109,9 +115,6 @@ KEPT = (
      "by a text's own length; `compute.ntk_length=batch` is the other"),
     ("trainings last epochs", "steps, the paper's; order.py says what an epoch "
      "is"),
-    ("the MLM is evaluated after each epoch on 1 % of the rows",
-     "`evaluators.eval.every`, on batches of the held-out split; `prepare "
-     "--held_out=0.01`"),
     ("an epoch of GLUE ends with a batch that is not full",
      "what is left over is other rows in each epoch; steps are 10 epochs' rows "
      "divided by the batch"),

@@ -14,12 +14,15 @@ from nomic_jax.data import dataset
 from nomic_jax.data import special_tokens
 from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.errors import UserError
+from nomic_jax.model import selection
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.usage import check_ranked
 from nomic_jax.model.usage import Usage
 
 # Fields of config.encoder that count for a loaded model, too, unless None.
-OWN = ("pooling", "pooled_norm", "projection")
+_ROTARY = ("max_length", "rotary_base", "rotary_factor")  # of such positions
+_AFTER = ("pooled_norm", "projection")
+OWN = ("pooling", *_AFTER, *_ROTARY, "dropout", "head_dropout")
 _COSINE = ("info_nce", "distill")  # losses that compare by cosine
 
 
@@ -56,8 +59,18 @@ def find_start(config: ml_collections.ConfigDict) -> Start:
   padded = -(-rows // 64) * 64  # reference: pad_vocab_size_multiple
   pad = special_tokens.of(tokenizer).fill
   encoder = EncoderConfig(
-      vocab_size=padded, pad_token_id=pad, **config.encoder)
+      vocab_size=padded, pad_token_id=pad,
+      **dict(config.encoder) | {"max_length": _longest(config)})
   return Start(encoder, folder, None, work_directory.fresh_usage())
+
+
+def _longest(config: ml_collections.ConfigDict) -> int:
+  """Tokens that a new encoder reads: as many as it is trained on, if unsaid."""
+  lengths = {
+      "text": ("row_length",), "labels": ("text_length",),
+  }.get(config.data.kind, ("query_length", "document_length"))
+  return config.encoder.get("max_length") or max(
+      config.data[name] for name in lengths)
 
 
 def resolve(
@@ -161,10 +174,11 @@ def _loaded(config: ml_collections.ConfigDict) -> Start:
     model = _converted(config, model)
   changes = {
       name: config.encoder[name] for name in OWN
-      if config.encoder.get(name) is not None}
-  if model.config.output_layers and changes.keys() - {"pooling"}:
+      if config.encoder.get(name) is not None
+      and (model.config.position == "rotary" or name not in _ROTARY)}
+  if model.config.output_layers and changes.keys() & {*_AFTER}:
     raise UserError(
-        f"config.encoder.{min(changes.keys() - {'pooling'})}: the model of "
+        f"config.encoder.{min(changes.keys() & {*_AFTER})}: the model of "
         "config.init_from has layers of its own after pooling; leave it out"
     )
   # A pooler is of use to a classifier alone, which trains it on.
@@ -178,8 +192,8 @@ def _loaded(config: ml_collections.ConfigDict) -> Start:
   _fit_classifier(config, params.get("classification_head", {}))
   architecture = dataclasses.replace(model.config, pooler=False, **changes)
   usage = dataclasses.replace(model.usage, max_tokens=min(
-      model.usage.max_tokens or architecture.max_length,
-      architecture.max_length))
+      "max_length" not in changes and model.usage.max_tokens
+      or architecture.max_length, architecture.max_length))
   return Start(architecture, model.tokenizer_path, params, usage)
 
 
@@ -198,11 +212,18 @@ def _converted(config: ml_collections.ConfigDict, model: Any) -> Any:
   """The loaded model as `config.init_as` wants it."""
   from nomic_jax.hub import long_context
 
+  if config.init_as == "selection":
+    sizes = {k: config.encoder[k] for k in selection.SIZES}
+    smaller, params = selection.select(model.config, model.params, **sizes)
+    return model._replace(
+        config=smaller, params=params, mlm_head=None, classification_head=None)
   if config.init_as != "rotary":
     raise UserError(
         f"config.init_as: '{config.init_as}' is unknown; expected 'rotary', "
-        "which turns a BERT into a long-context model, or nothing"
+        "which turns a BERT into a long-context model, 'selection', which "
+        "makes a smaller encoder of it, or nothing"
     )
   return long_context.from_bert(model, **{
-      k: v for k, v in config.encoder.items() if k in long_context.FIELDS
-  })
+      k: v for k, v in config.encoder.items()
+      if k in long_context.FIELDS and v is not None
+  } | {"max_length": _longest(config)})

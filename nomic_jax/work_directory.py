@@ -95,6 +95,8 @@ def check(
       # None asks for the model's own, which is what the directory has.
       and not (k in new and new[k] is None)
       and not (k == "config.init_from" and begun)  # it is not read again
+      # Nor is this; a field of a later version has no say in what is there.
+      and not (k.startswith("config.encoder.") and k not in old and begun)
       and not (k in _DATA and _same_data(workdir, k, old.get(k), new.get(k))))
   # The metrics kept beside checkpoints are compared with each other.
   best = "config.checkpoint.best"

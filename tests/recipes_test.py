@@ -5,12 +5,14 @@
 import dataclasses
 import json
 
+import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import optax
 import pytest
 
+import nomic_jax
 from nomic_jax import config_flags
 from nomic_jax import optim
 from nomic_jax import recipes
@@ -20,8 +22,12 @@ from nomic_jax.data import pairs
 from nomic_jax.data import sources
 from nomic_jax.data import text
 from nomic_jax.errors import UserError
+from nomic_jax.hub import config as hub_config
+from nomic_jax.hub import config_out
+from nomic_jax.hub import model_directory
 from nomic_jax.losses.classification import Classification
 from nomic_jax.model.encoder import Encoder
+from nomic_jax.start import find_start
 from nomic_jax import work_directory
 from nomic_jax.work_directory import flat
 import small_data
@@ -191,5 +197,73 @@ def test_dropout_may_be_the_models_own():
     train.make_encoder(config, own)
   # What it says of dropout is no part of what a model is recognised by.
   assert repr(own) == repr(tiny.CONFIG)
+  assert own == tiny.CONFIG
   head = Classification(Encoder(own, head_dropout=0.2), labels=2)._head
   assert head.dropout == 0.2
+
+
+def test_dropout_crosses_over_with_the_files():
+  published = {"n_embd": 8, "n_layer": 1, "n_head": 1, "vocab_size": 9,
+               "n_inner": 256, "activation_function": "swiglu",
+               "rotary_emb_fraction": 1.0}
+  read = lambda values: hub_config.from_json(values, "config.json")
+  dropouts = lambda c: (c.dropout, c.head_dropout)
+  assert dropouts(read(published)) == (0.1, 0.1)  # GPT2Config's default
+  own = read(published | {"resid_pdrop": 0.3, "embd_pdrop": 0.2})
+  assert dropouts(own) == (0.3, 0.2)
+  assert dropouts(read(config_out.to_json(own))) == (0.3, 0.2)
+  own = read(published | {"resid_pdrop": 0.0, "embd_pdrop": 0.2,
+                          "classifier_dropout": 0.4})
+  assert dropouts(own) == (0.0, 0.4)
+  bert = {"model_type": "bert", "hidden_size": 8, "num_hidden_layers": 1,
+          "num_attention_heads": 1, "intermediate_size": 8, "vocab_size": 9}
+  assert dropouts(read(bert)) == (0.1, 0.1)
+  native = bert | {"model_type": "nomic_bert"}
+  assert dropouts(read(native)) == (0.0, 0.0)
+
+
+def test_a_pooled_norm_may_be_told_where_files_do_not(tmp_path, capsys):
+  encoder = Encoder(dataclasses.replace(tiny.CONFIG, vocab_size=192))
+  rng = np.random.default_rng(0)
+  params = jax.tree.map(
+      lambda x: x + 0.3 * rng.normal(size=x.shape).astype(np.float32),
+      tiny.params(encoder))
+  model_directory.write_model(
+      tmp_path / "model", encoder.config, params, tiny.words(), {})
+  plain = nomic_jax.load(tmp_path / "model")
+  told = nomic_jax.load(tmp_path / "model", pooled_norm=True)
+  assert "name no LayerNorm of the pooled vector" in capsys.readouterr().out
+  whole = plain.encode(["alpha beta"], normalize=False)[0]
+  normed = (whole - whole.mean()) / np.sqrt(whole.var() + 1e-5)
+  expected = normed[:4] / np.linalg.norm(normed[:4])
+  np.testing.assert_allclose(
+      told.encode(["alpha beta"], dim=4)[0], expected, atol=1e-5)
+  assert not np.allclose(
+      plain.encode(["alpha beta"], dim=4)[0], expected, atol=1e-3)
+
+
+def test_what_is_set_of_positions_is_kept_and_exported(tmp_path):
+  data = small_data.make(tmp_path)
+  config = dataclasses.replace(
+      tiny.CONFIG, vocab_size=192, max_length=32, rotary_base=500.0)
+  model_directory.write_model(
+      tmp_path / "model", config, tiny.params(Encoder(config)),
+      data / "tokenizer", {})
+  start = lambda *flags: find_start(_config(
+      "contrastive.py:miniature", f"--config.data.path={data}", *flags))
+  from_model = f"--config.init_from={tmp_path}/model"
+  kept = start(from_model)
+  assert (kept.config.max_length, kept.config.rotary_base) == (32, 500.0)
+  assert kept.config.rotary_factor is None
+  made = start(from_model, "--config.encoder.rotary_factor=2",
+               "--config.encoder.max_length=128")
+  assert (made.config.rotary_factor, made.config.max_length) == (2.0, 128)
+  assert (made.config.rotary_base, made.usage.max_tokens) == (500.0, 128)
+  written = config_out.to_json(made.config)
+  assert written["rotary_scaling_factor"] == 2.0
+  assert written["n_positions"] == 128
+  fresh = start("--config.encoder.rotary_base=10000")
+  assert fresh.config.rotary_base == 10_000 and fresh.config.max_length == 64
+  paper = _config("contrastive.py").encoder
+  assert (paper.rotary_factor, paper.max_length) == (2.0, 8192)
+  assert _config("finetune.py:v1.5").encoder.rotary_factor == 0

@@ -3,11 +3,12 @@
 """`nomic-jax evaluate`: how well each system does on each task."""
 
 import contextlib
+import functools
 import importlib
 import json
 import math
 import pathlib
-from typing import Mapping, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 import nomic_jax
 from nomic_jax import decoding
@@ -41,6 +42,7 @@ def evaluate(
     with_curves: bool = False,
     dims: Sequence[int] = (),
     max_tokens: int | None = None,
+    pooled_norm: bool = False,
 ) -> dict:
   """Scores models on tasks, prints tables and writes them to files.
 
@@ -60,6 +62,7 @@ def evaluate(
     dims: score each model with its vectors cut to each of these, as NAME@DIM.
     max_tokens: cut texts to so many tokens, if a model would read more; tasks
       that say how much of a text is read keep their own.
+    pooled_norm: of all models, see `nomic_jax.load`.
 
   Returns:
     What is written to `output`.
@@ -99,7 +102,10 @@ def evaluate(
     raise UserError(
         f"--max_tokens={max_tokens}: expected {_FEWEST_TOKENS} or more, of "
         "which two mark the ends of a text")
-  _check_dims(dims, places)
+  # The flag alone is passed on, so that a stand-in need not know it.
+  load = functools.partial(
+      nomic_jax.load, **{"pooled_norm": True} if pooled_norm else {})
+  _check_dims(dims, places, load)
   if with_curves:
     importlib.import_module("matplotlib")  # better missing now than later
   read = tasks_lib.find(tasks, pathlib.Path(data) if data else None)
@@ -137,7 +143,7 @@ def evaluate(
       score(name, None, systems.Lexical(name), False)
   for name, path in places.items():
     print(f"{name}: {path}")
-    system = systems.Dense(nomic_jax.load(path))
+    system = systems.Dense(load(path))
     with (system.limited(max_tokens) if max_tokens
           else contextlib.nullcontext()):
       score(name, str(path), system, with_curves)
@@ -211,11 +217,12 @@ def _result(
 
 
 def _check_dims(
-    dims: Sequence[int], places: Mapping[str, pathlib.Path]
+    dims: Sequence[int], places: Mapping[str, pathlib.Path],
+    load: Callable[[pathlib.Path], Any],
 ) -> None:
   """Says before the long work which dimension a model does not have."""
   for name, path in places.items() if dims else ():
-    width = nomic_jax.load(path).config.output_width
+    width = load(path).config.output_width
     wrong = [dim for dim in dims if not 0 < dim <= width]
     if wrong:
       raise UserError(

@@ -156,6 +156,11 @@ def _from_published(keys: Keys) -> EncoderConfig:
       norm_eps=get("layer_norm_epsilon", float, 1e-5),
       initializer_range=get("initializer_range", float, 0.02),
       pad_token_id=get("pad_token_id", int, 0),
+      # Of the embeddings, resid_pdrop is the reference's, and embd_pdrop the
+      # classifier's.
+      dropout=get("resid_pdrop", float, 0.1),
+      head_dropout=get(
+          "classifier_dropout", float, get("embd_pdrop", float, 0.1)),
   )
 
 
@@ -208,12 +213,13 @@ def _from_bert(keys: Keys) -> EncoderConfig:
       position="learned",
       activation=keys.activation("hidden_act", names, "gelu"),
       qkv_bias=True, mlp_in_bias=True, mlp_out_bias=True,
-      **_common(keys),
+      **_common(keys, dropout=0.1),
   )
 
 
-def _common(keys: Keys) -> dict[str, Any]:
+def _common(keys: Keys, dropout: float = 0.0) -> dict[str, Any]:
   """The keys on which transformers' two classes agree."""
+  dropout = keys.get("hidden_dropout_prob", float, dropout)
   return dict(
       width=keys.get("hidden_size", int),
       layers=keys.get("num_hidden_layers", int),
@@ -222,4 +228,6 @@ def _common(keys: Keys) -> dict[str, Any]:
       norm_eps=keys.get("layer_norm_eps", float, 1e-12),
       initializer_range=keys.get("initializer_range", float, 0.02),
       pad_token_id=keys.get("pad_token_id", int, 0),
+      dropout=dropout,
+      head_dropout=keys.get("classifier_dropout", float, dropout),
   )

@@ -71,8 +71,9 @@ def _to_bert(c: EncoderConfig) -> dict[str, Any]:
   return _sizes(c) | {
       "model_type": "bert",
       "hidden_act": BERT_ACTIVATIONS[c.activation],
-      "hidden_dropout_prob": 0.1,
-      "attention_probs_dropout_prob": 0.1,
+      "hidden_dropout_prob": c.dropout,
+      "attention_probs_dropout_prob": c.dropout,  # in BERT's files the same
+      "classifier_dropout": c.head_dropout,
       "max_position_embeddings": c.max_length,
       "position_embedding_type": "absolute",
   }
@@ -88,8 +89,9 @@ def _to_native(c: EncoderConfig) -> dict[str, Any]:
       # tensors out and answer with noise; this makes it stop and say why.
       "hidden_act": NATIVE_ACTIVATIONS[c.activation] if is_native(c) else (
           "not an architecture of transformers' NomicBertModel"),
-      "hidden_dropout_prob": 0.0,
+      "hidden_dropout_prob": c.dropout,
       "attention_probs_dropout_prob": 0.0,
+      "classifier_dropout": c.head_dropout,
       # Dynamic NTK sets in beyond this, so it is what was trained on.
       "max_position_embeddings": c.trained_length,
       "head_dim": c.head_width,
@@ -135,8 +137,8 @@ def _to_published(c: EncoderConfig) -> dict[str, Any]:
       "mlp_fc2_bias": c.mlp_out_bias,
       "layer_norm_epsilon": c.norm_eps,
       "attn_pdrop": 0.0,
-      "embd_pdrop": 0.0,
-      "resid_pdrop": 0.0,
+      "embd_pdrop": c.head_dropout,
+      "resid_pdrop": c.dropout,
       "pad_vocab_size_multiple": 1,  # vocab_size is the padded one
       "prenorm": False,
       "parallel_block": False,

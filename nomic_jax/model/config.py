@@ -9,6 +9,11 @@ from nomic_jax.errors import UserError
 GATED = ("swiglu", "geglu", "glu")
 
 
+def _unseen(default: float) -> float:
+  """A field that does not tell one architecture from another."""
+  return dataclasses.field(default=default, repr=False, compare=False)
+
+
 @dataclasses.dataclass(frozen=True)
 class OutputLayer:
   """A layer after pooling; see `output_layers`.
@@ -64,14 +69,16 @@ class EncoderConfig:
   pooler: bool = False  # BERT's tanh(dense(first token)) weights
   # What the model's files say of dropout, for trainings that ask for it with
   # compute.dropout=-1; not part of what the model computes.
-  dropout: float = dataclasses.field(default=0.0, repr=False)
-  head_dropout: float = dataclasses.field(default=0.0, repr=False)
+  dropout: float = _unseen(0.0)
+  head_dropout: float = _unseen(0.0)
   output_layers: tuple[OutputLayer, ...] = ()  # further ones, after those
 
   def __post_init__(self):
     for field in dataclasses.fields(self):  # None in a config: the default
       if getattr(self, field.name) is None:
         object.__setattr__(self, field.name, field.default)
+    if not self.rotary_factor:  # 0 says none, too
+      object.__setattr__(self, "rotary_factor", None)
     layers = tuple(  # from JSON they come as dicts
         x if isinstance(x, OutputLayer) else OutputLayer(**x)
         for x in self.output_layers)
