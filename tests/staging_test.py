@@ -7,6 +7,7 @@ import pathlib
 import threading
 
 import fsspec
+from nomic_jax import appended
 from nomic_jax import buckets
 from nomic_jax import main
 from nomic_jax import metrics
@@ -224,3 +225,23 @@ def test_filter_reads_data_in_a_bucket(folder, place, tmp_path):
   with pytest.raises(UserError, match="--output is the same"):
     from nomic_jax.curate import rewrite
     rewrite.check_places(data, data + "/")
+
+
+def test_a_real_server_that_is_busy_or_slow(bucket, moto, emulator, tmp_path):
+  """429, 503 and late answers to reads and writes of its own client."""
+  server = {"s3": moto, "gs": emulator}[bucket[:2]]
+  if (buckets.files(bucket)[0].protocol == "s3" or server is None):
+    pytest.skip("needs a server")  # this one is a folder
+  with buckets.uploading(f"{bucket}/data/busy") as made:
+    made.mkdir()
+    (made / "a").write_bytes(b"1" * 1000)
+  server.refused, server.faults = 0, [503, 0, 429, 0.5, 503]
+  copy = pathlib.Path(staging.local(f"{bucket}/data/busy"))
+  assert (copy / "a").read_bytes() == b"1" * 1000
+  server.faults += [429, 0.5, 503]
+  log = appended.Appended(buckets.place(f"{bucket}/lines.jsonl"), b"one\n")
+  log.write(b"two\n")
+  log.close()
+  server.faults.clear()
+  assert buckets.place(f"{bucket}/lines.jsonl").read_bytes() == b"one\ntwo\n"
+  assert server.refused >= 3
