@@ -6,7 +6,7 @@
 #   worker.sh state            one line: HOST none | running | ended STATUS, and
 #                              "stopped" if `stop` was asked for
 #   worker.sh follow BYTE      the job's log from there until it ends
-#   worker.sh tail [STATUS]    the last lines of its log, if it ended with STATUS
+#   worker.sh tail [STATUS]    last lines of its log, if it ended with STATUS
 #   worker.sh stop             SIGTERM, and waits until the job has saved
 set -eu
 cd "$(dirname "$0")/.."

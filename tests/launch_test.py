@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The launch scripts but for tpu_pod.sh, against stubs that can fail."""
 
+import configparser
 import importlib.util
 import pathlib
 import re
@@ -73,7 +74,8 @@ def test_a_job_is_told_of_sigterm_and_waited_for(cloud, ignores):
     ("v5litepod-256", "--xla_tpu_scoped_vmem"), ("v4-8", ""), ("", ""),
     ("gpu", "latency_hiding_scheduler=true 0.9")])
 def test_flags_go_with_the_accelerator(cloud, kind, flags):
-  cloud.job('echo "$LIBTPU_INIT_ARGS $XLA_FLAGS $XLA_PYTHON_CLIENT_MEM_FRACTION"')
+  cloud.job('echo "$LIBTPU_INIT_ARGS $XLA_FLAGS" '
+            '"$XLA_PYTHON_CLIENT_MEM_FRACTION"')
   out = cloud.run("job.sh", "train", TYPE=kind, XLA_FLAGS="")[0].stdout
   assert flags in " ".join(out.split()) and bool(flags) == bool(out.strip())
 
@@ -147,9 +149,11 @@ def _manifest(cloud, *arguments, **settings):
 
 
 @pytest.mark.parametrize("kind, accelerator, hosts, chips", [
-    ("tpu7x:4x4x4", "tpu7x", 16, 4), ("v5e:16x16", "tpu-v5-lite-podslice", 64, 4),
-    ("v5e:2x4", "tpu-v5-lite-podslice", 1, 8), ("v6e:1x1", "tpu-v6e-slice", 1, 1),
-    ("v5p:2x2x2", "tpu-v5p-slice", 2, 4), ("v4:2x2x1", "tpu-v4-podslice", 1, 4)])
+    ("tpu7x:4x4x4", "tpu7x", 16, 4),
+    ("v5e:16x16", "tpu-v5-lite-podslice", 64, 4),
+    ("v5e:2x4", "tpu-v5-lite-podslice", 1, 8),
+    ("v6e:1x1", "tpu-v6e-slice", 1, 1), ("v5p:2x2x2", "tpu-v5p-slice", 2, 4),
+    ("v4:2x2x1", "tpu-v4-podslice", 1, 4)])
 def test_a_jobset_for_each_tpu(cloud, kind, accelerator, hosts, chips):
   _, job, pod = _manifest(cloud, "train", TYPE=kind)
   assert pod["nodeSelector"] == {
@@ -195,7 +199,8 @@ def _never(status):
   return status in _never.final
 
 
-@pytest.mark.parametrize("kind", ["v5e:4x4x4", "v9:1x1", "v5p:4x4", "v5e", "gpu"])
+@pytest.mark.parametrize(
+    "kind", ["v5e:4x4x4", "v9:1x1", "v5p:4x4", "v5e", "gpu"])
 def test_a_jobset_of_no_such_tpu_is_refused(cloud, kind):
   done, _ = cloud.run("jobset.sh", "train", IMAGE="i", TYPE=kind)
   assert done.returncode == 2 and not done.stdout
@@ -260,15 +265,15 @@ def test_skypilot_restarts_on_what_the_others_do():
     assert subprocess.run(["bash", "-n", "-c", task[name]]).returncode == 0
 
 
-@pytest.mark.parametrize("extra, also", [("tpu", "buckets"), ("cuda", "buckets")])
-def test_the_lock_files_are_what_setup_cfg_asks_for(extra, also):
-  import configparser
-
+@pytest.mark.parametrize("extra", ["tpu", "cuda"])
+def test_the_lock_files_are_what_setup_cfg_asks_for(extra):
+  """If not: launch/requirements-*.txt say by which command they are made."""
   config = configparser.ConfigParser()
   config.read(ROOT / "setup.cfg")
   extras = config["options.extras_require"]
   wanted = "\n".join([
-      config["options"]["install_requires"], extras[extra], extras[also]])
+      config["options"]["install_requires"], extras[extra],
+      extras["buckets"]])
   locked = dict(
       line.split("==") for line in
       (LAUNCH / f"requirements-{extra}.txt").read_text().splitlines()
@@ -289,7 +294,8 @@ def test_a_dry_run_prints_and_calls_nothing(cloud, script, verb, expected):
   for name in ("srun", "xpk", "nomic-jax"):
     cloud.records(name)
   arguments = (verb, *TRAIN) if verb else TRAIN
-  done, calls = cloud.run(script, "--dry_run", *arguments, CLUSTER="c", IMAGE="i")
+  done, calls = cloud.run(
+      script, "--dry_run", *arguments, CLUSTER="c", IMAGE="i")
   assert done.returncode == 0 and not calls, done.stderr
   assert len(done.stdout.splitlines()) == expected, done.stdout
   # As a person would type them.

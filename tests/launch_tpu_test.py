@@ -31,8 +31,9 @@ def _slice(cloud):
 
 def _verbs(calls):
   """Of each call the word that says what it is about."""
-  words = (" create ", " delete ", " scp ", "worker.sh setup", "worker.sh start",
-           "worker.sh follow", "worker.sh stop", "worker.sh tail", "pip ", "uv ")
+  words = (" create ", " delete ", " scp ", "worker.sh setup",
+           "worker.sh start", "worker.sh follow", "worker.sh stop",
+           "worker.sh tail", "pip ", "uv ")
   return [next((w for w in words if w in c), c).split()[-1] for c in calls]
 
 

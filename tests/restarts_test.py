@@ -98,7 +98,8 @@ def test_a_process_that_fails_keeps_its_own_status(tmp_path):
 def test_a_peer_that_does_not_come_ends_with_a_line(tmp_path):
   (status,), (said,) = _ends(tmp_path, "late", 2)
   assert status == 75, said
-  assert said.startswith("nomic-jax: stopped: after 1 seconds not all processes")
+  assert said.startswith(
+      "nomic-jax: stopped: after 1 seconds not all processes have joined")
   assert len(said.splitlines()) == 1
 
 
