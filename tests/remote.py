@@ -160,6 +160,7 @@ def bucket_fixture(request, moto, emulator, tmp_path, monkeypatch):
   forget()
   buckets._fetch.cache_clear()
   address = "s3://bucket"
+  monkeypatch.setenv("NOMIC_JAX_CACHE", str(tmp_path / "cache"))
   if request.param == "folder":
     folder_as_bucket(tmp_path, monkeypatch)
   elif request.param == "moto":
@@ -195,4 +196,5 @@ def gcs_environment(proxy):
   return {"STORAGE_EMULATOR_HOST": proxy.url,
           "TENSORSTORE_GCS_HTTP_URL": proxy.url,
           "GOOGLE_AUTH_TOKEN_FOR_TESTING": "token",
-          "NO_GCE_CHECK": "true"}
+          "NO_GCE_CHECK": "true", "FSSPEC_GS_TOKEN": "anon",
+          "FSSPEC_GCS_TOKEN": "anon"}
