@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The job behind `nomic-jax export`: a training to a model directory."""
 
+import functools
 import pathlib
 
 from flax.linen import meta
@@ -11,6 +12,7 @@ import ml_collections
 from nomic_jax import buckets
 from nomic_jax import checkpoint
 from nomic_jax import losses
+from nomic_jax import manifest
 from nomic_jax import places
 from nomic_jax import step as step_lib
 from nomic_jax.errors import UserError
@@ -53,7 +55,9 @@ def export(
   model_directory.write_model(
       output, model.config, model.params, model.tokenizer_path,
       mlm_head=model.mlm_head, classification_head=model.classification_head,
-      matryoshka_dims=dims, **model.usage.to_json(),
+      matryoshka_dims=dims, manifest=functools.partial(
+          manifest.of_model, source if workdir is not None else None),
+      **model.usage.to_json(),
   )
   opens = "for transformers and sentence-transformers"
   if not (is_classic(model.config) or is_native(model.config)):

@@ -239,6 +239,11 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   command_line.add_config_help(
       p, " instead of --workdir, exports its untrained model")
 
+  p = job("verify", "Compares what a model came of with what is there now.")
+  p.add_argument("directory", metavar="DIR", help=(
+      "work directory or exported model, with the reproduce.json that both "
+      "have"))
+
   p = job("embed", "Vectors of a file's texts; resumes.")
   p.add_argument("--model", type=_path, required=True,
                  help="model or work directory")

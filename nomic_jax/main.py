@@ -188,6 +188,12 @@ def _export(a: argparse.Namespace) -> None:
   export(a.workdir, a.output, a.config, a.step)
 
 
+def _verify(a: argparse.Namespace) -> None:
+  from nomic_jax.manifest import verify
+
+  verify(a.directory)
+
+
 def _embed(a: argparse.Namespace) -> None:
   from nomic_jax.embed_file import embed_file
 
@@ -224,8 +230,8 @@ _RUNS = {
     "prepare": _prepare, "tokenise": _tokenise, "train": _train,
     "compile": _compile, "sweep": _sweep, "plot": _plot, "clean": _clean,
     "filter": _filter, "mine": _mine, "teach": _teach, "export": _export,
-    "embed": _embed, "evaluate": _evaluate, "search": _search,
-    "report": _report,
+    "verify": _verify, "embed": _embed, "evaluate": _evaluate,
+    "search": _search, "report": _report,
 }
 
 

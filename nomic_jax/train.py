@@ -27,6 +27,7 @@ from nomic_jax import buckets
 from nomic_jax import compiled_programs
 from nomic_jax import flops
 from nomic_jax import losses
+from nomic_jax import manifest
 from nomic_jax import optim
 from nomic_jax import partition
 from nomic_jax import places
@@ -157,7 +158,8 @@ def _train(
     _rehearse(config, run, data)
     if processes.is_first():
       work_directory.claim(
-          workdir, given, start.config, start.tokenizer, usage)
+          workdir, given, start.config, start.tokenizer, usage,
+          manifest.of_training(given, start.tokenizer))
     processes.all_true(True)  # the others wait for it
   restarts.count(workdir, done)
   with (

@@ -82,7 +82,8 @@ def check(
     if not buckets.is_remote(workdir):
       places.check_folder(workdir, refusal)
     elif workdir.exists() and {p.name for p in workdir.iterdir()} - {
-        "tokenizer", "encoder.json", "usage.json", _FINGERPRINTS}:
+        "tokenizer", "encoder.json", "usage.json", "reproduce.json",
+        _FINGERPRINTS}:
       raise UserError(refusal)
     return
   new = flat(json.loads(config.to_json()))
@@ -158,6 +159,7 @@ def _same_data(workdir: Any, key: str, before: Any, now: Any) -> bool:
 def claim(
     workdir: pathlib.Path, config: ml_collections.ConfigDict,
     encoder: EncoderConfig, tokenizer: pathlib.Path, usage: Usage = Usage(),
+    manifest: dict | None = None,
 ) -> None:
   """Makes the directory, whole or not at all.
 
@@ -167,6 +169,7 @@ def claim(
     encoder: the architecture.
     tokenizer: a tokenizer.json, or a folder with one.
     usage: how the model that is trained is to be used.
+    manifest: see `manifest.of_training`.
 
   Raises:
     UserError: if it cannot be written.
@@ -180,6 +183,7 @@ def claim(
     for name, value in (
         ("encoder", dataclasses.asdict(encoder)),
         ("usage", usage.to_json()),
+        ("reproduce", manifest or {}),
         ("config", json.loads(config.to_json())),
     ):
       text = json.dumps(value, indent=2, sort_keys=True) + "\n"

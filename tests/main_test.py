@@ -82,11 +82,13 @@ FLAGS = {
         "--config.KEY=VALUE": "",
     },
     "embed": {
+        "--pooled_norm": "False",
         "--model": "required", "--input": "required", "--output": "required",
         "--column": "text", "--prompt": "none", "--dim": "none",
         "--normalize": "none", "--precision": "float32", "--dtype": "float32",
     },
     "evaluate": {
+        "--pooled_norm": "False",
         "--model": "none", "--tasks": "required", "--data": "none",
         "--baseline": "none", "--curves": "False", "--output": "required",
         "--dim": "none", "--max_tokens": "none",
@@ -97,6 +99,7 @@ FLAGS = {
     },
     "plot": {"--output": "required", "--metric": "none"},
     "report": {"--workdir": "none", "--scores": "none", "--output": "required"},
+    "verify": {},
 }
 
 # Modules that take more than a moment, and that no --help needs.
@@ -150,7 +153,7 @@ FUNCTIONS = {
     "export": "export:export", "embed": "embed_file:embed_file",
     "evaluate": "evaluation.evaluate:evaluate", "search": "search:search",
     "report": "evaluation.report:report", "train": "train:train",
-    "compile": "compile:check",
+    "compile": "compile:check", "verify": "manifest:verify",
 }
 
 

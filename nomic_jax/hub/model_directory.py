@@ -9,7 +9,7 @@ import dataclasses
 import json
 import os
 import pathlib
-from typing import Any, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 import safetensors.numpy
 
@@ -109,6 +109,7 @@ def write_model(
     max_tokens: int | None = None,
     classification_head: Params | None = None,
     matryoshka_dims: Sequence[int] = (),
+    manifest: Callable[[pathlib.Path], dict] | None = None,
     **usage: Any,
 ) -> None:
   """Writes a model directory, whole or not at all.
@@ -125,6 +126,8 @@ def write_model(
     classification_head: the classifier's tree; its pooler takes the place of
       the encoder's.
     matryoshka_dims: where its vectors may be cut, if it was trained so.
+    manifest: makes what reproduce.json will hold of the directory with the
+      weights; see `nomic_jax.manifest`.
     **usage: other fields of a `Usage`.
 
   Raises:
@@ -152,6 +155,10 @@ def write_model(
         tensors, directory / WEIGHTS, metadata={"format": "pt"})
     (directory / "config.json").write_text(
         json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    if manifest:
+      (directory / "reproduce.json").write_text(
+          json.dumps(manifest(directory), indent=2, sort_keys=True) + "\n",
+          encoding="utf-8")
     tokenizer_files.write(
         directory, tokenizer, max_tokens, config.pad_token_id)
     sentence_transformers.write(
