@@ -38,6 +38,7 @@ _GIB = 2**30
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
+@places.expanding("output")
 def check(
     config: ml_collections.ConfigDict, name: str, num_slices: int = 1,
     output: str | None = None,

@@ -29,6 +29,7 @@ _OUTPUTS = (".npy", ".parquet")
 _GROUP = 16384  # rows of a parquet row group
 
 
+@places.expanding("model", "input", "output")
 def embed_file(
     model: str, input: str, output: str, *,  # pylint: disable=redefined-builtin
     column: str = "text", prompt: str | None = None, dim: int | None = None,

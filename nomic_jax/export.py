@@ -22,6 +22,7 @@ from nomic_jax.hub.config import is_classic
 from nomic_jax.hub.config import is_native
 
 
+@places.expanding("workdir", "output")
 def export(
     workdir: str | None, output: str,
     config: ml_collections.ConfigDict | None = None,

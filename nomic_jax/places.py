@@ -10,16 +10,20 @@ the current directory, or one whose parent is read-only. `fill` moves the
 contents in and `settle` completes that after a kill.
 """
 
+import functools
+import inspect
 import os
 import pathlib
 import re
 import shutil
 import tempfile
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
 import uuid
 
 from nomic_jax import buckets
 from nomic_jax.errors import UserError
+
+_Function = TypeVar("_Function", bound=Callable)
 
 # What file systems and desktops keep in a directory that is otherwise empty.
 _SYSTEM = frozenset((
@@ -44,6 +48,41 @@ def expanded(path: str) -> str:
 def _named(path: str) -> tuple[str, str]:
   """Splits "NAME=PATH" and "KIND:PATH" into what is in front and the path."""
   return re.fullmatch(r"([^/~]*[=:])?(.*)", path, re.S).groups("")
+
+
+def expanding(*names: str) -> Callable[[_Function], _Function]:
+  """Decorates a function that takes paths from outside: a leading ~ expands.
+
+  Args:
+    *names: of its parameters that are paths, lists of paths or None; other
+      objects, such as a model that is loaded, are passed on unchanged.
+  """
+  def decorated(function: _Function) -> _Function:
+    signature = inspect.signature(function)
+    if unknown := set(names) - signature.parameters.keys():
+      raise TypeError(f"{function.__name__} has no parameters {unknown}")
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+      bound = signature.bind(*args, **kwargs)
+      for name in bound.arguments.keys() & set(names):
+        bound.arguments[name] = _expanded(bound.arguments[name])
+      return function(*bound.args, **bound.kwargs)
+
+    call.paths = names
+    return call
+
+  return decorated
+
+
+def _expanded(value: Any) -> Any:
+  if isinstance(value, str):
+    return expanded(value)
+  if isinstance(value, pathlib.PurePath):
+    return type(value)(expanded(str(value)))
+  if isinstance(value, (list, tuple)):
+    return [_expanded(each) for each in value]
+  return value
 
 
 def listed(text: str) -> list[str]:

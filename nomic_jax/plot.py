@@ -20,6 +20,7 @@ _POINTS = 400  # of a curve that is drawn in full; longer ones are averaged
 _DPI = 130
 
 
+@places.expanding("workdirs", "output")
 def plot(
     workdirs: Sequence[str], output: str, chosen: Sequence[str] = ()
 ) -> None:

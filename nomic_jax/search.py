@@ -29,6 +29,7 @@ from nomic_jax.model.usage import ranking_options
 from nomic_jax.files import read_jsonl, replacing
 
 
+@places.expanding("model", "corpus", "index")
 def search(
     model: str,
     corpus: str,

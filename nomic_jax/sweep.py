@@ -55,6 +55,7 @@ def points(arguments: Sequence[str]) -> list[dict[str, Any]]:
   return found
 
 
+@places.expanding("workdir")
 def sweep(
     arguments: Sequence[str], workdir: str, *, only_list: bool = False,
     commands: str | None = None, parallel: int = 1, metric: str = "loss",

@@ -86,6 +86,7 @@ class Run(NamedTuple):
     )
 
 
+@places.expanding("workdir")
 def train(
     config: ml_collections.ConfigDict, workdir: str, profile: str = "",
     extend: bool = False,

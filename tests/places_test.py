@@ -2,16 +2,36 @@
 # SPDX-License-Identifier: Apache-2.0
 """Outputs on links, volumes and mount points, and where none can be."""
 
+import inspect
 import os
 import pathlib
 import subprocess
 
 import pytest
 
+import nomic_jax
+from nomic_jax import compile as compile_lib
+from nomic_jax import embed_file
+from nomic_jax import export
 from nomic_jax import flags
 from nomic_jax import main
 from nomic_jax import places
+from nomic_jax import plot
+from nomic_jax import search
+from nomic_jax import sweep
+from nomic_jax import train
+from nomic_jax.curate import clean
+from nomic_jax.curate import filter as filter_lib
+from nomic_jax.curate import mine
+from nomic_jax.curate import teach
+from nomic_jax.data import dataset
+from nomic_jax.data import prepare
+from nomic_jax.data import tokens
 from nomic_jax.errors import UserError
+from nomic_jax.evaluation import evaluate
+from nomic_jax.evaluation import report
+from nomic_jax.evaluation import tasks
+from nomic_jax.hub import fetch
 from nomic_jax.files import replacing
 
 import small_data
@@ -181,6 +201,31 @@ def test_every_flag_that_takes_a_path_expands_the_home(monkeypatch):
       found = parser.parse_args([name, *required, f"{flag}~/x"])
       assert getattr(found, action.dest) in ("/home/me/x", ["/home/me/x"]), (
           name, action.dest)
+
+
+def test_every_job_called_from_python_expands_the_home(monkeypatch):
+  """Each of its parameters that a flag calls a path, and what opens one."""
+  monkeypatch.setenv("HOME", "/home/me")
+  given, named = {}, {"path", "models", "specs", *_PATHS}
+  for function in (
+      clean.clean, compile_lib.check, dataset.open_split, embed_file.embed_file,
+      evaluate.evaluate, export.export, filter_lib.filter_pairs,
+      mine.mine_negatives, fetch.find, plot.plot, prepare.prepare,
+      report.report, search.search, sweep.sweep, tasks.find, teach.teach,
+      tokens.open_split, tokens.tokenise, train.train):
+    taken = named & inspect.signature(function).parameters.keys()
+    assert taken <= set(function.paths), function
+  take = places.expanding("path", "others")(
+      lambda path, others=(), name="": given.update(
+          path=path, others=others, name=name))
+  take("~/x", others=["~/y", pathlib.Path("~/z"), None, 3], name="~/n")
+  assert given == {
+      "path": "/home/me/x", "name": "~/n",
+      "others": ["/home/me/y", pathlib.Path("/home/me/z"), None, 3]}
+  with pytest.raises(UserError, match="^/home/me/x: not a model"):
+    nomic_jax.load("~/x")
+  with pytest.raises(TypeError, match="no parameters"):
+    places.expanding("pth")(nomic_jax.load)
 
 
 def test_a_config_expands_the_home(made, monkeypatch, capsys):

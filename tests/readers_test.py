@@ -13,6 +13,7 @@ from nomic_jax.data import sources
 from nomic_jax.data import splits
 from nomic_jax.data.prepare import prepare
 from nomic_jax.data.readers import bad
+from nomic_jax.data.readers import beir
 from nomic_jax.data.readers import jsonl
 from nomic_jax.data.readers import specification
 from nomic_jax.data.readers import storage
@@ -135,13 +136,14 @@ def test_beir(tmp_path):
   assert rows.bad.left == {"text missing": 1}
 
 
-def test_beir_judgements_of_no_text_and_ids_of_two(tmp_path):
+def test_beir_judgements_of_no_text_and_ids_of_two(tmp_path, capsys):
   folder = _beir(tmp_path / "nano")
   train = folder / "qrels" / "train.tsv"
   with open(train, "a") as file:
     file.write("q0\tgone\t1\nq9\td1\t1\nq0\td1\t1\n")
   found, rows = _read(folder)  # none of these is a bad row
-  assert len(found) == 3 and rows.bad.left == {"text missing": 2}
+  assert len(found) == 3 and rows.bad.left == {
+      "text missing": 2, "judgement repeated": 1}
   assert not rows.bad.counts
   with open(train, "a") as file:
     file.write("q1\td3\t1\n")
@@ -155,6 +157,14 @@ def test_beir_judgements_of_no_text_and_ids_of_two(tmp_path):
     _read(folder)
   found, rows = _read(folder, skip_bad=2)
   assert ("query 0", "T text 1") in [f[:2] for f in found]
+  assert rows.bad.left["corpus row repeated"] == 1
+  list(beir.judged(str(_beir(tmp_path / "twin") / "qrels" / "train.tsv")))
+  assert "repeated" not in capsys.readouterr().out
+  twin = tmp_path / "twin" / "queries.jsonl"
+  twin.write_bytes(2 * twin.read_bytes())
+  texts = list(beir.judged(str(tmp_path / "twin" / "qrels" / "train.tsv")))
+  assert len(texts) == 4
+  assert "2 times queries row repeated; such rows" in capsys.readouterr().out
 
 
 def test_a_folder_is_read_whole_or_says_what_is_not(tmp_path, capsys):

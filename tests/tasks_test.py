@@ -409,3 +409,13 @@ def test_classes_must_be_two_and_a_kind_can_be_told(tmp_path):
     tasks.find([str(folder)])
   task, = tasks.find([f"topics=clustering:{folder}"])
   assert (task.name, task.kind) == ("topics", "clustering")
+
+
+def test_folders_of_one_name_need_another(tmp_path):
+  one, two = (str(beir(tmp_path / name / "set")) for name in "ab")
+  for spec in (two, f"set={two}"):
+    with pytest.raises(UserError, match=(
+        f"--tasks={spec}: the name 'set' is taken; choose another, as in "
+        f"--tasks=NAME={two}$")):
+      tasks.find([one, spec])
+  assert [t.name for t in tasks.find([one, f"NAME={two}"])] == ["set", "NAME"]

@@ -15,6 +15,7 @@ from typing import Callable, NamedTuple, Sequence
 
 import numpy as np
 
+from nomic_jax import places
 from nomic_jax import unicode_text
 from nomic_jax.curate import contamination
 from nomic_jax.curate import duplicates
@@ -38,6 +39,7 @@ class Fate(NamedTuple):
 Rule = Callable[[int, dataset.Row], Fate | None]
 
 
+@places.expanding("input", "output", "against")
 def clean(
     input: str | os.PathLike,
     output: str | os.PathLike,

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
+from nomic_jax import places
 from nomic_jax import processes
 from nomic_jax.curate import embeddings
 from nomic_jax.curate import groups
@@ -46,6 +47,7 @@ class Chunk(NamedTuple):
   prompts: groups.Prompts
 
 
+@places.expanding("model", "input", "output")
 def filter_pairs(
     model: Any,
     input: str | os.PathLike,

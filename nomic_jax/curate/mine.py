@@ -15,6 +15,7 @@ from typing import Any, Sequence
 
 import numpy as np
 
+from nomic_jax import places
 from nomic_jax import processes
 from nomic_jax.curate import corpus as corpora
 from nomic_jax.curate import embeddings
@@ -32,6 +33,7 @@ from nomic_jax.errors import UserError
 from nomic_jax.progress import Progress
 
 
+@places.expanding("model", "input", "output", "corpus")
 def mine_negatives(
     model: Any,
     input: str | os.PathLike,

@@ -19,6 +19,7 @@ from nomic_jax.errors import UserError
 from nomic_jax.model.usage import check_ranked
 
 
+@places.expanding("model", "input", "output")
 def teach(
     model: Any, input: str | os.PathLike, output: str | os.PathLike,
     split: str = "train", dtype: str = "float32",

@@ -26,6 +26,7 @@ import tensorflow_datasets as tfds
 from nomic_jax import decoding
 from nomic_jax import buckets
 from nomic_jax import files
+from nomic_jax import places
 from nomic_jax.data import sources as sources_lib
 from nomic_jax.data import staging
 from nomic_jax.data.records import damaged
@@ -235,6 +236,7 @@ def _build(builder: Pairs) -> None:
     raise OSError(reason[1]) from e
 
 
+@places.expanding("path")
 def open_split(
     path: str | os.PathLike, split: str, ids: bool = False,
     first: int | None = None,
@@ -289,12 +291,14 @@ def open_split(
   return source
 
 
+@places.expanding("path")
 def index(path: str | os.PathLike) -> pathlib.Path:
   """Returns the directory with all but the records and tokens of `path`."""
   return pathlib.Path(staging.local(path, lambda name: not (
       name.startswith("tokens/") or ".array_record" in name)))
 
 
+@places.expanding("path")
 def fingerprint(path: str | os.PathLike) -> str | None:
   """A hash of a folder of data, wherever it lies; None if there is none.
 

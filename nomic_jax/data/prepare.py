@@ -45,6 +45,7 @@ _TRAINED = 200_000
 _MEASURED = 2_000
 
 
+@places.expanding("source", "output", "tokenizer")
 def prepare(
     source: str,
     output: str | os.PathLike,

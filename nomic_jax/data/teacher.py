@@ -9,6 +9,7 @@ import numpy as np
 
 from nomic_jax import files
 from nomic_jax import fingerprints
+from nomic_jax import places
 from nomic_jax.data import staging
 from nomic_jax.errors import UserError
 
@@ -20,6 +21,7 @@ def paths(folder: str | os.PathLike, split: str) -> dict[str, pathlib.Path]:
       side: folder / f"{split}-{side}.npy" for side in ("query", "document")}
 
 
+@places.expanding("folder")
 def load(
     folder: str | os.PathLike, split: str, rows: int,
     data: str | os.PathLike,

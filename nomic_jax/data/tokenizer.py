@@ -20,6 +20,7 @@ import unicodedata
 import tokenizers
 
 from nomic_jax import decoding
+from nomic_jax import places
 from nomic_jax.data import special_tokens
 from nomic_jax.data import tokenizer_settings
 from nomic_jax.errors import UserError
@@ -177,6 +178,7 @@ def _wordpiece(
   return tokenizer
 
 
+@places.expanding("path")
 def load(path: str | os.PathLike) -> tokenizers.Tokenizer:
   """Loads a tokenizer.json, or the one in a folder or of a hub model.
 
@@ -213,6 +215,7 @@ def load(path: str | os.PathLike) -> tokenizers.Tokenizer:
   return tokenizer
 
 
+@places.expanding("folder")
 def save(tokenizer: tokenizers.Tokenizer, folder: str | os.PathLike) -> None:
   """Writes the files that `transformers.AutoTokenizer` opens to `folder`.
 

@@ -39,6 +39,7 @@ _ROWS = 1024  # tokenised together
 _COMPARED = 50  # rows compared with their texts on opening
 
 
+@places.expanding("path", "tokenizer")
 def tokenise(path: str | os.PathLike, tokenizer: str | None = None) -> None:
   """Makes the tokens of a data directory, all its splits.
 
@@ -204,6 +205,7 @@ def joins_lines(row: dict) -> Iterator[tuple[str, Sequence[str]]]:
     yield f"{row['query']}\n{row['document']}", (row["query"], row["document"])
 
 
+@places.expanding("path")
 def open_split(
     path: str | os.PathLike, split: str, words: tokenizers.Tokenizer,
     joined: Joined = lambda row: iter(()),

@@ -33,6 +33,7 @@ from nomic_jax.files import replacing
 _FEWEST_TOKENS = 3
 
 
+@places_lib.expanding("models", "tasks", "output", "data")
 def evaluate(
     models: Sequence[str],
     tasks: Sequence[str],

@@ -37,8 +37,7 @@ def named_paths(
       )
     if name in paths or name in reserved:
       raise UserError(
-          f"{flag}={spec}: the name '{name}' is taken; give another as "
-          "NAME=PATH"
-      )
+          f"{flag}={spec}: the name '{name}' is taken; choose another, as in "
+          f"{flag}=NAME={spec.removeprefix(f'{name}=')}")
     paths[name] = pathlib.Path(path)
   return paths

@@ -21,6 +21,7 @@ from nomic_jax.evaluation.paths import named_paths
 from nomic_jax.files import replacing
 
 
+@places.expanding("workdirs", "scores", "output")
 def report(
     workdirs: Sequence[str], scores: str | None, output: str
 ) -> None:

@@ -10,6 +10,7 @@ import pathlib
 from typing import Callable, NamedTuple, Sequence
 
 from nomic_jax import buckets
+from nomic_jax import places
 from nomic_jax.data import staging
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
@@ -87,6 +88,7 @@ FOLDERS = {
 }
 
 
+@places.expanding("specs", "data")
 def find(
     specs: Sequence[str], data: pathlib.Path | None = None
 ) -> list[Task]:
@@ -110,10 +112,10 @@ def find(
       found = [_folder(spec)]
     for task in found:
       if task.name in tasks:
+        path = spec.removeprefix(f"{task.name}=")
         raise UserError(
-            f"--tasks={spec}: the name '{task.name}' is taken; give another "
-            "as NAME=PATH"
-        )
+            f"--tasks={spec}: the name '{task.name}' is taken; choose another, "
+            f"as in --tasks=NAME={path}")
       tasks[task.name] = task
   return list(tasks.values())
 

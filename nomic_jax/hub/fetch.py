@@ -9,6 +9,7 @@ import re
 from typing import Sequence
 
 from nomic_jax import buckets
+from nomic_jax import places
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.hub import modules
@@ -28,6 +29,7 @@ def is_hub_name(path: str | os.PathLike) -> bool:
       not os.path.exists(path))
 
 
+@places.expanding("path")
 def find(
     path: str | os.PathLike, patterns: Sequence[str] = HUB_FILES
 ) -> pathlib.Path:

@@ -14,6 +14,7 @@ from typing import Any, Callable, Mapping, NamedTuple, Sequence
 import safetensors.numpy
 
 from nomic_jax import files
+from nomic_jax import places
 from nomic_jax.data.prompts import PROMPTS
 from nomic_jax.errors import UserError
 from nomic_jax.errors import nearest
@@ -99,6 +100,7 @@ def read_model(path: str | os.PathLike) -> ModelFiles:
   return _read_model_directory(directory)
 
 
+@places.expanding("output", "tokenizer")
 def write_model(
     output: str | os.PathLike,
     config: EncoderConfig,

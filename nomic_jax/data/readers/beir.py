@@ -3,7 +3,8 @@
 """BEIR folders: corpus.jsonl, queries.jsonl and qrels/*.tsv.
 
 Each judgement above 0 is a pair. Only texts that some judgement names are
-kept in memory. The judgements are those to train on, qrels/train.tsv, unless
+kept in memory. An id stands for one text, and a pair has one grade: equal rows
+count once and are counted as repeated, different ones are bad rows. The judgements are those to train on, qrels/train.tsv, unless
 another file is named: testing on what was trained on tells nothing.
 """
 
@@ -59,12 +60,15 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
 def judged(path: str) -> Iterator[str]:
   """Yields every query and document that judgements above 0 name.
 
-  Prints how many of the texts are not there.
+  Prints how many of the texts are not there, and how many rows repeat.
 
   Raises:
     UserError: at the first row that cannot be used.
   """
-  pairs, texts = _read(path, BadRows(skippable=False))
+  bad = BadRows(skippable=False)
+  pairs, texts = _read(path, bad)
+  for what, rows in bad.left.items():
+    print(f"{path}: {rows:,} times {what}; such rows count once")
   missing = 0
   for at, kind in ((1, "queries"), (2, "corpus")):
     yield from texts[kind].values()
@@ -122,7 +126,9 @@ def _pairs(path: str, bad: BadRows) -> Iterator[tuple[int, str, str]]:
           "judgement contradicted",
           f"{path}, rows {first} and {number}: two grades of query '{query}' "
           f"and document '{document}'; remove one of them"))
-    elif grade > 0 and first == number:
+    elif first != number:
+      bad.left["judgement repeated"] += 1
+    elif grade > 0:
       yield number, query, document
 
 
@@ -161,12 +167,15 @@ def _texts(
     text = _titled(value)
     if text is None:
       bad.add(_no_string(file, number))
-    elif texts.setdefault(name, text) != text:
+    elif name not in texts:
+      texts[name], rows[name] = text, number
+    elif texts[name] == text:
+      bad.left[f"{kind} row repeated"] += 1
+    else:
       bad.add(BadRow(
           "id repeated",
           f"{file}, rows {rows[name]} and {number}: both have the _id "
           f"'{name}' and differ; remove one of them"))
-    rows.setdefault(name, number)
   return texts
 
 
