@@ -22,6 +22,15 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16"),
 )
 
+# How files of other kinds begin; none of these is text.
+_OTHERS = {
+    b"\x1f\x8b": "gzip-compressed, whose name has to end in .gz",
+    b"\x28\xb5\x2f\xfd": "zstd-compressed, whose name has to end in .zst",
+    b"PAR1": "a parquet file, whose name has to end in .parquet",
+    b"PK\x03\x04": "a zip archive or an Excel workbook; unpack it, or save it "
+                   "as text",
+}
+
 
 def decode(data: bytes, where: str) -> str:
   """Decodes UTF-8, without a byte-order mark in front.
@@ -43,6 +52,9 @@ def decode(data: bytes, where: str) -> str:
   try:
     return data.decode("utf-8-sig")
   except UnicodeDecodeError as e:
+    for start, name in _OTHERS.items():
+      if data.startswith(start):
+        raise UserError(f"{where}: not UTF-8 but {name}") from e
     raise _not_utf8(
         where, f"not UTF-8 at byte {e.start} (0x{data[e.start]:02x}; perhaps "
         "Latin-1 or Windows-1252)", "WINDOWS-1252") from e
@@ -52,6 +64,24 @@ def _not_utf8(where: str, found: str, encoding: str) -> UserError:
   return UserError(
       f"{where}: {found}; convert the file to UTF-8, as with iconv -f "
       f"{encoding} -t UTF-8")
+
+
+def damaged(
+    path: str | os.PathLike, number: int, kind: str, error: Exception
+) -> str:
+  """Says why a file cannot be decompressed.
+
+  Args:
+    path: the file.
+    number: of the row that could not be read.
+    kind: of its compression, "gzip" or "zstd".
+    error: as raised.
+  """
+  if number == 1 and re.search("Not a gzipped file|Unknown frame", str(error)):
+    return (f"{path}: not {kind}-compressed, though its name says so; rename "
+            f"it if it is plain text, or copy it again ({error})")
+  return (f"{path}, row {number}: the {kind} stream is damaged or cut short "
+          f"({error}); copy the file again")
 
 
 def lines(

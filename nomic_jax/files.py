@@ -105,10 +105,7 @@ def read_jsonl(path: str | os.PathLike) -> Iterator[tuple[int, dict]]:
         if not unicode_text.blank(line):
           yield number, decoding.safe_json(parse_object(line, where))
   except (EOFError, gzip.BadGzipFile, zlib.error) as e:
-    raise UserError(
-        f"{path}, row {number + 1}: the gzip stream is damaged or cut short "
-        f"({e}); copy the file again"
-    ) from e
+    raise UserError(decoding.damaged(path, number + 1, "gzip", e)) from e
   except OSError as e:
     raise UserError(
         f"{path}, row {number + 1}: cannot be read: {e.strerror}") from e
@@ -129,6 +126,12 @@ def read_json(path: str | os.PathLike) -> Any:
   except (ValueError, RecursionError) as e:
     raise UserError(f"{path}: not valid JSON ({e}); copy it again") from e
   return decoding.safe_json(value)
+
+
+def _mend_array(line: str) -> str:
+  """How to mend a file whose rows are the elements of one JSON array."""
+  return ("; jq -c '.[]' makes such lines of an array"
+          if line.startswith("[") else "")
 
 
 class _Repeated(ValueError):
@@ -157,7 +160,7 @@ def parse_object(line: str, where: str) -> dict:
   except json.JSONDecodeError as e:
     raise UserError(
         f"{where}: not valid JSON ({e.msg} at column {e.colno}); expected one "
-        "object per line"
+        f"object per line{_mend_array(line)}"
     ) from e
   except (ValueError, RecursionError) as e:  # huge numbers, deep nesting
     raise UserError(
@@ -166,5 +169,6 @@ def parse_object(line: str, where: str) -> dict:
     ) from e
   if not isinstance(value, dict):
     raise UserError(
-        f"{where}: expected a JSON object, found {type(value).__name__}")
+        f"{where}: expected a JSON object, found {type(value).__name__}"
+        f"{_mend_array(line)}")
   return value

@@ -15,6 +15,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from nomic_jax import buckets
+from nomic_jax import places as places_lib
 from nomic_jax.data import staging
 from nomic_jax.errors import UserError
 
@@ -67,7 +68,7 @@ def _add_place(digest, folder: pathlib.Path, tokens: bool) -> None:
     skipped += (_TOKENS,)
   for path in sorted(p for p in folder.rglob("*") if p.is_file()):
     name = path.relative_to(folder)
-    if name.parts[0] not in skipped:
+    if name.parts[0] not in skipped and not places_lib.is_system(str(name)):
       digest.update(f"{name} {path.stat().st_size} ".encode(
           "utf-8", "surrogateescape"))
       _add_file(digest, path)
@@ -99,7 +100,8 @@ def stamps(path: pathlib.Path, pattern: str = "*") -> list[list]:
   files = sorted(path.rglob(pattern)) if path.is_dir() else [path]
   return [
       [str(f.relative_to(path)), f.stat().st_size, f.stat().st_mtime_ns]
-      for f in files if f.is_file()]
+      for f in files
+      if f.is_file() and not places_lib.is_system(str(f.relative_to(path)))]
 
 
 def of_stamps(found: Sequence[list]) -> str:

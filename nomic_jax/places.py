@@ -25,10 +25,12 @@ from nomic_jax.errors import UserError
 
 _Function = TypeVar("_Function", bound=Callable)
 
-# What file systems and desktops keep in a directory that is otherwise empty.
-_SYSTEM = frozenset((
-    "lost+found", ".snapshot", ".snapshots", ".zfs", ".DS_Store", ".Trashes",
-    ".fseventsd", ".Spotlight-V100", "System Volume Information"))
+# What file systems, desktops and NAS devices keep in anybody's directories.
+_SYSTEM = re.compile(
+    r"lost\+found|\.snapshots?|\.zfs|System Volume Information|\$RECYCLE\.BIN|"
+    r"Thumbs\.db|desktop\.ini|\.DS_Store|\.Trash(es|-\d+)|\.fseventsd|"
+    r"\.Spotlight-V100|\.TemporaryItems|\.AppleDouble|__MACOSX|\._.*|"
+    r"\.directory|@eaDir|#recycle|\.nfs[0-9a-f]+", re.I)
 # What names of this project's own begin with, inside a directory being filled.
 _OWN = ".nomic_jax."
 # Files that make a directory what it is; they are moved in last.
@@ -113,9 +115,18 @@ def is_vacant(path: Any) -> bool:
   return path.is_dir() and not _contents(path)
 
 
+def is_system(name: str) -> bool:
+  """Whether a relative path is of a file system's, desktop's or NAS's own.
+
+  Such files come and go by themselves: they are no part of what a directory
+  holds, neither when it is read nor when it is compared.
+  """
+  return any(map(_SYSTEM.fullmatch, name.split("/")))
+
+
 def _contents(folder: Any) -> list[Any]:
   return [p for p in folder.iterdir()
-          if p.name not in _SYSTEM and not p.name.startswith(_OWN)]
+          if not is_system(p.name) and not p.name.startswith(_OWN)]
 
 
 def is_fixed(path: pathlib.Path) -> bool:
@@ -126,7 +137,7 @@ def is_fixed(path: pathlib.Path) -> bool:
     return True
   return path.is_dir() and (
       pathlib.Path.cwd().is_relative_to(path)
-      or any(p.name in _SYSTEM for p in path.iterdir())
+      or any(is_system(p.name) for p in path.iterdir())
       or not os.access(path.parent, os.W_OK | os.X_OK))
 
 

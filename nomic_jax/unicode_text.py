@@ -29,9 +29,9 @@ _RUN = regex.compile(
     rf"(?V1)(?P<run>(?:(?={_UNSPACED})\X)+)|(?:(?!{_UNSPACED}).)+")
 _LETTERS = regex.compile(r"[\p{L}\p{M}]+")
 _CLUSTER = regex.compile(r"\X")
-# Joiners, soft hyphens, marks of direction: in a word, and not of it. U+200B
-# is a space of no width.
-_IGNORED = regex.compile(r"(?V1)[\p{Cf}\p{Variation_Selector}--\u200b]+")
+# Joiners, soft hyphens, marks of direction, and the tatweel, which stretches
+# an Arabic word: in a word, and not of it. U+200B is a space of no width.
+_IGNORED = regex.compile(r"(?V1)[\p{Cf}\p{Variation_Selector}\u0640--\u200b]+")
 _ASCII_WORD = re.compile(r"[a-z0-9]+")
 _ASCII_BLANK = "".join(map(chr, (*range(33), 127)))
 # Besides white space and controls: what is not displayed (the Hangul fillers,

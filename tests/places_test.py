@@ -5,6 +5,7 @@
 import inspect
 import os
 import pathlib
+import shutil
 import subprocess
 
 import pytest
@@ -13,6 +14,7 @@ import nomic_jax
 from nomic_jax import compile as compile_lib
 from nomic_jax import embed_file
 from nomic_jax import export
+from nomic_jax import fingerprints
 from nomic_jax import flags
 from nomic_jax import main
 from nomic_jax import places
@@ -167,6 +169,24 @@ def _temporary(path, contents):
   for name, text in contents.items():
     (temporary / name).write_text(text)
   return temporary
+
+
+def test_what_desktops_and_nas_devices_leave_is_no_content(made, tmp_path):
+  data, out = tmp_path / "data", tmp_path / "out"
+  shutil.copytree(made / "pairs", data)
+  before = dataset.fingerprint(data), fingerprints.of_content(data)
+  out.mkdir()
+  for folder in (data, out):
+    for name in (".DS_Store", "._stats.json", "Thumbs.db", "@eaDir/x.json"):
+      (folder / name).parent.mkdir(exist_ok=True)
+      (folder / name).write_text("x")
+  assert before == (dataset.fingerprint(data), fingerprints.of_content(data))
+  assert fingerprints.stamps(out) == [] and places.is_vacant(out)
+  _write(out, a="1")
+  assert (out / "a").is_file() and (out / "Thumbs.db").is_file()
+  (data / "more.json").write_text("x")  # the control
+  assert before != (dataset.fingerprint(data), fingerprints.of_content(data))
+  assert not places.is_system("sources.json")
 
 
 @pytest.mark.parametrize("path, expected", [

@@ -405,6 +405,29 @@ def test_mistakes_in_a_specification(tmp_path, changes, message):
     _read(_specification(tmp_path, **changes))
 
 
+@pytest.mark.parametrize("name, content, message", [
+    ("a.jsonl.gz", _lines(PAIRS), "not gzip-compressed, though its name"),
+    ("a.jsonl.zst", _lines(PAIRS), "not zstd-compressed, though its name"),
+    ("a.jsonl", gzip.compress(_lines(PAIRS)),
+     "row 1: not UTF-8 but gzip-compressed, whose name has to end in .gz"),
+    ("a.txt", b"PK\x03\x04\xff\n", "row 1: not UTF-8 but .* an Excel workbook"),
+])
+def test_a_file_that_is_not_what_its_name_says(
+    tmp_path, name, content, message):
+  (tmp_path / name).write_bytes(content)
+  with pytest.raises(UserError, match=f"{name}.*: {message}".replace(
+      ": row 1", ", row 1")):
+    _read(tmp_path)
+
+
+def test_a_file_of_another_kind_is_not_missing(tmp_path):
+  (tmp_path / "a.csv").write_text("query,document\n")
+  with pytest.raises(UserError, match="a.csv: not a kind of file that is read"):
+    _read(tmp_path / "a.csv")
+  with pytest.raises(UserError, match="b.csv: no such file or folder"):
+    _read(tmp_path / "b.csv")
+
+
 def test_braces_are_written_out():
   assert specification.expand("a/{x,y}-{08..11}") == [
       f"a/{c}-{n}" for c in "xy" for n in ("08", "09", "10", "11")]

@@ -33,6 +33,10 @@ def test_words(text, expected):
   assert unicode_text.words(text) == expected.split()
 
 
+def test_a_stretched_arabic_word_is_that_word():
+  assert unicode_text.words("بـــحر") == unicode_text.words("بحر") == ["بحر"]
+
+
 def test_terms_are_words_and_pairs_of_neighbours():
   assert unicode_text.terms("茶の湯 tea 茶") == [
       "茶", "の", "湯", "茶の", "の湯", "tea", "茶"]

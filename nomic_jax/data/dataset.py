@@ -307,7 +307,7 @@ def fingerprint(path: str | os.PathLike) -> str | None:
   """
   sizes = {
       name: size for name, size in staging.sizes(path).items()
-      if not name.startswith("tokens/")}
+      if not name.startswith("tokens/") and not places.is_system(name)}
   if not sizes:
     return None
   folder, digest = index(path), hashlib.sha256()

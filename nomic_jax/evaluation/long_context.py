@@ -154,8 +154,8 @@ def _of_dataset(
     folder: pathlib.Path, name: str, *columns: str
 ) -> Iterator[tuple[int, dict[str, Any]]]:
   """(Number, row) of a LoCoV1 repository that are of one of its data sets."""
-  files = sorted(p for p in folder.rglob("*") if p.suffix in (
-      ".parquet", ".jsonl"))
+  files = sorted(
+      p for p in folder.rglob("[!.]*") if p.suffix in (".parquet", ".jsonl"))
   for path in files:
     for number, row in rows.each(path):
       if row.get("dataset") != name:

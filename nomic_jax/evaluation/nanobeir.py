@@ -69,7 +69,7 @@ def _rows(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
   """Yields (row number over all files, row)."""
   count = 0
-  for path in sorted(folder.glob("*.parquet")):
+  for path in sorted(folder.glob("[!.]*.parquet")):
     for number, row in rows.each(path):
       wrong = [c for c in columns if not isinstance(row.get(c), str)]
       if wrong:

@@ -117,7 +117,8 @@ def _guessed(
     if files:
       return [part for part in found if part.paths]
   if storage.list_folder(path) is None:
-    raise UserError(f"--source={source}: no such file or folder; {EXPECTED}")
+    raise UserError(f"--source={source}: not a kind of file that is read; "
+                    f"{EXPECTED}")
   raise UserError(
       f"{path}: holds no .jsonl, .parquet or .txt files; {EXPECTED}")
 

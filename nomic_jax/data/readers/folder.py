@@ -12,6 +12,7 @@ import fnmatch
 import re
 from typing import Sequence
 
+from nomic_jax import places
 from nomic_jax.data.readers import storage
 from nomic_jax.errors import UserError
 
@@ -77,7 +78,8 @@ def is_held_out(name: str) -> bool:
 
 def _is_data(path: str, readable: Sequence[str]) -> bool:
   """Whether something that is not read may hold data."""
-  if _IGNORED.fullmatch(storage.name(path)):
+  name = storage.name(path)
+  if _IGNORED.fullmatch(name) or places.is_system(name):
     return False
   inside = storage.list_folder(path)
   return inside is None or any(p.endswith(tuple(readable)) for p in inside)

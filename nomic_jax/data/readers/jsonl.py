@@ -62,9 +62,7 @@ def lines(path: str, bad: BadRows) -> Iterator[tuple[int, str]]:
   except (EOFError, gzip.BadGzipFile, zlib.error) as e:
     kind = "zstd" if path.endswith(".zst") else "gzip"
     bad.add(BadRow(
-        f"{kind} damaged",
-        f"{path}, row {number + 1}: the {kind} stream is damaged or cut short "
-        f"({e}); copy the file again"))
+        f"{kind} damaged", decoding.damaged(path, number + 1, kind, e)))
   except OSError as e:
     raise UserError(
         f"{path}, row {number + 1}: cannot be read: {e.strerror or e}") from e
