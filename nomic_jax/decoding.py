@@ -26,7 +26,7 @@ _MARKS = (
 _OTHERS = {
     b"\x1f\x8b": "gzip-compressed, whose name has to end in .gz",
     b"\x28\xb5\x2f\xfd": "zstd-compressed, whose name has to end in .zst",
-    b"PAR1": "a parquet file, whose name has to end in .parquet",
+    b"PAR1\x15": "a parquet file, whose name has to end in .parquet",
     b"PK\x03\x04": "a zip archive or an Excel workbook; unpack it, or save it "
                    "as text",
 }
@@ -45,6 +45,9 @@ def decode(data: bytes, where: str) -> str:
   for mark, name in _MARKS:
     if data.startswith(mark):
       raise _not_utf8(where, f"{name}, not UTF-8", name)
+  for start, name in _OTHERS.items():
+    if data.startswith(start):
+      raise UserError(f"{where}: not UTF-8 but {name}")
   # Every second byte of English in UTF-16 is NUL, which UTF-8 allows.
   if len(data) > 2 and 3 * data.count(0) > len(data):
     raise _not_utf8(
@@ -52,9 +55,6 @@ def decode(data: bytes, where: str) -> str:
   try:
     return data.decode("utf-8-sig")
   except UnicodeDecodeError as e:
-    for start, name in _OTHERS.items():
-      if data.startswith(start):
-        raise UserError(f"{where}: not UTF-8 but {name}") from e
     raise _not_utf8(
         where, f"not UTF-8 at byte {e.start} (0x{data[e.start]:02x}; perhaps "
         "Latin-1 or Windows-1252)", "WINDOWS-1252") from e

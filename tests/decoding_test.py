@@ -69,6 +69,9 @@ def test_other_encodings_are_named(encoding, message):
   with pytest.raises(UserError, match=message):
     decoding.decode("café au lait".encode(encoding), "f, row 1")
   assert decoding.decode(BOM + "café".encode(), "f") == "café"
+  with pytest.raises(UserError, match="^f: not UTF-8 but .* an Excel workbook"):
+    decoding.decode(b"PK\x03\x04" + bytes(20), "f")
+  assert decoding.decode(b"PAR1 PK", "f") == "PAR1 PK"
 
 
 def _beir(folder):
@@ -168,6 +171,8 @@ READERS = {
         '{"sentence1": "c", "sentence2": "d\\u2028\u2028", "score": 0}\n')),
     "csv": _table("test.csv", 'sentence1,sentence2,score\na,"b\nc",4\nd,e,0\n'),
     "csv;": _table("test.csv", "sentence1;sentence2;score\na,a;b;4\nd;e;0\n"),
+    "csv tab": _table("test.csv", "sentence1\tsentence2\tscore\na,a\tb\t4\n"
+                      "d\te\t0\n\t\t\n"),
     "tsv": _table("test.tsv", 'sentence1\tsentence2\tscore\na\t"b\t4\nd\te\t0\n'),
 }
 

@@ -127,9 +127,9 @@ def each(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
 def _separated(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
   """Reads a table whose first line names the columns.
 
-  Cells of a .csv are separated by commas, or by semicolons if these are more
-  in its first line, and may be quoted; those of a .tsv by tabs, and quotes are
-  part of the text.
+  Cells of a .csv are separated by commas, semicolons or tabs, whichever its
+  first line has most of, and may be quoted; those of a .tsv by tabs, and quotes
+  are part of the text. Rows of empty cells, as spreadsheets append, are skipped.
   """
   limit = csv.field_size_limit(_LONGEST_CELL)  # of the process
   number = 0
@@ -141,9 +141,8 @@ def _separated(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
       first = next(lines, "")
       options = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
       if path.suffix == ".csv":
-        comma = first.count(",") >= first.count(";")
         # A quote without its partner would take all that follows as one cell.
-        options = {"delimiter": "," if comma else ";", "strict": True}
+        options = {"delimiter": max(",;\t", key=first.count), "strict": True}
       reader = csv.DictReader(itertools.chain([first], lines), **options)
       check_columns(path, reader.fieldnames or ())
       for number, row in enumerate(reader, 1):
@@ -151,7 +150,8 @@ def _separated(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
           raise UserError(
               f"{path}, row {number}: not as many cells as the first line has "
               f"columns, {len(reader.fieldnames)}; correct or remove this row")
-        yield number, row
+        if any(row.values()):
+          yield number, row
   except csv.Error as e:
     raise UserError(
         f"{path}, row {number + 1}: not a table ({e}); correct the file"
