@@ -18,6 +18,7 @@ from nomic_jax.data.readers import jsonl
 from nomic_jax.data.readers import specification
 from nomic_jax.data.readers import storage
 from nomic_jax.errors import UserError
+from nomic_jax.evaluation import tasks
 import pytest
 
 PAIRS = [{"query": f"question {i}", "document": f"answer {i} \u00fc"}
@@ -134,6 +135,19 @@ def test_beir(tmp_path):
   assert len(found) == 1
   assert rows.bad.counts == {"judgement malformed": 1}
   assert rows.bad.left == {"text missing": 1}
+
+
+def test_a_beir_folder_of_two_corpora(tmp_path):
+  folder = _beir(tmp_path / "nano")
+  corpus = folder / "corpus.jsonl"
+  packed = folder / "corpus.jsonl.gz"
+  packed.write_bytes(gzip.compress(corpus.read_bytes()))
+  for read in (_read, lambda path: tasks.find([f"{path}/qrels/train.tsv"])):
+    with pytest.raises(UserError, match=(
+        "nano: holds corpus.jsonl and corpus.jsonl.gz; expected one of them")):
+      read(folder)
+  corpus.unlink()
+  assert len(_read(folder)[0]) == 3
 
 
 def test_beir_judgements_of_no_text_and_ids_of_two(tmp_path, capsys):

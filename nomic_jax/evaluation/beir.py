@@ -46,9 +46,13 @@ def read(path: pathlib.Path, name: str) -> RetrievalTask:
 
 def _texts(folder: pathlib.Path, kind: str) -> dict[str, tuple[str, str]]:
   """Returns by id each text with its title in front, and without."""
-  file = folder / f"{kind}.jsonl"
-  if not file.is_file() and (folder / f"{kind}.jsonl.gz").is_file():
-    file = folder / f"{kind}.jsonl.gz"
+  files = [folder / f"{kind}.jsonl", folder / f"{kind}.jsonl.gz"]
+  found = [file for file in files if file.is_file()]
+  if len(found) > 1:
+    raise UserError(
+        f"{folder}: holds {' and '.join(p.name for p in found)}; expected one "
+        "of them")
+  file = (found or files)[0]
   texts = judged_lib.unique(_records(file), str(file), "_id")
   if not texts:
     raise UserError(f"{file}: no texts in it, nothing to search")

@@ -141,10 +141,11 @@ def files(path: str) -> list[str]:
 
 
 def _texts_file(folder: str, kind: str, there: set[str]) -> str:
-  for suffix in jsonl.SUFFIXES:
-    if kind + suffix in there:
-      return storage.join(folder, kind + suffix)
-  return ""
+  found = [kind + suffix for suffix in jsonl.SUFFIXES if kind + suffix in there]
+  if len(found) > 1:
+    raise UserError(
+        f"{folder}: holds {' and '.join(found)}; expected one of them")
+  return storage.join(folder, found[0]) if found else ""
 
 
 def _texts(
