@@ -271,6 +271,11 @@ def test_labels_and_scores_are_those_that_are_asked_for(tmp_path):
       (dict(negatives_scores="mine"), "expected 1 numbers, one for each")):
     with pytest.raises(UserError, match=message):
       first(**options)
+  for value in (float("nan"), float("inf"), 10**400):
+    for name, values in (("score", value), ("negatives_scores", [value])):
+      file.write_bytes(_lines([PAIRS[0] | columns | {"mine": values}]))
+      with pytest.raises(UserError, match="row 1: 'mine' holds .* finite"):
+        first(**{name: "mine"})
   file.write_bytes(_lines([{"document": "d", "label": "billing"}]))
   with pytest.raises(UserError, match="--classes"):  # nothing but its label
     first()
@@ -342,6 +347,10 @@ def test_the_published_format(tmp_path, kind, columns, expected):
   assert row["score"] == 0.5
   if kind == "triplet":
     assert row["negative_scores"] == [1, 0.25]
+  bad_score = rows[:1] + [rows[1] | {"document_score": float("nan")}]
+  _published(tmp_path / "reddit_full", bad_score)
+  with pytest.raises(UserError, match="row 2: 'document_score' holds NaN"):
+    _read(shard.parent)
   rows[2]["metadata"]["objective"][kind] = [["body", "title"]]
   _published(tmp_path / "reddit_full", rows)
   with pytest.raises(UserError, match="row 3: metadata.objective does not lis"):

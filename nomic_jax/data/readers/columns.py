@@ -12,6 +12,8 @@ from nomic_jax.data import dataset
 from nomic_jax.data.dataset import Row
 from nomic_jax.data.readers.bad import BadRow
 
+_TOO_LARGE = 1e30  # labels and scores are float32
+
 
 class Columns(NamedTuple):
   """Where an object has its texts; `objective` is checked where rows tell.
@@ -131,7 +133,8 @@ def _labels(
       classes.index(x) if isinstance(x, str) and x in classes else x
       for x in found]
   wrong = [
-      x for x in found if not (isinstance(x, int | float) and abs(x) < 1e30)]
+      x for x in found
+      if not (isinstance(x, int | float) and abs(x) < _TOO_LARGE)]
   if wrong:
     if columns.label is None and not classes and columns.query in value:
       if left is not None:
@@ -201,13 +204,17 @@ def _scores(
 ) -> dict:
   """Scores of a teacher: of columns that are named, or the published format's.
 
-  The latter are read where they are numbers.
+  The latter are read where they are numbers. A number that is not finite is
+  refused: NaN marks a random negative of `mine`, and no teacher gives it.
   """
   if columns.objective:
     one, many = value.get("document_score"), value.get("negatives_scores")
-    found = {"score": float(one)} if _is_number(one) else {}
+    found = {}
+    if _is_number(one):
+      found["score"] = _finite(file, number, "document_score", one)
     if _are_numbers(many, count):
-      found["negative_scores"] = [float(n) for n in many]
+      found["negative_scores"] = [
+          _finite(file, number, "negatives_scores", n) for n in many]
     return found
   found = {}
   if columns.score:
@@ -217,7 +224,7 @@ def _scores(
           f"{file}, row {number}: '{columns.score}' is {_shown(one)}; expected "
           "the document's score, a number; correct it, or choose another "
           "column with --score_column")
-    found["score"] = float(one)
+    found["score"] = _finite(file, number, columns.score, one)
   if columns.negatives_scores:
     if not _are_numbers(many := value.get(columns.negatives_scores), count):
       raise BadRow(
@@ -225,8 +232,18 @@ def _scores(
           f"{file}, row {number}: '{columns.negatives_scores}' is "
           f"{_shown(many)}; expected {count} numbers, one for each negative; "
           "correct it, or choose another column with --negatives_scores_column")
-    found["negative_scores"] = [float(n) for n in many]
+    found["negative_scores"] = [
+        _finite(file, number, columns.negatives_scores, n) for n in many]
   return found
+
+
+def _finite(file: str, number: int, column: str, value: float) -> float:
+  if not abs(value) < _TOO_LARGE:
+    raise BadRow(
+        "score not finite",
+        f"{file}, row {number}: '{column}' holds {_shown(value)}; expected "
+        "finite numbers; correct it, or leave the row out with --skip_bad")
+  return float(value)
 
 
 def _is_number(value: Any) -> bool:
