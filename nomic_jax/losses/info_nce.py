@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from nomic_jax.errors import UserError
 from nomic_jax.losses import transforms
 from nomic_jax.losses.streamed import cross_entropy
+from nomic_jax.losses.streamed import whole
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.pooling import check_one_vector
 
@@ -32,7 +33,9 @@ class InfoNCE:
     positive [N] int32: index of each query's positive among the candidates.
 
   A candidate that equals a query's positive, or answers an equal query of the
-  batch, is no negative of it.
+  batch, is no negative of it. Equal texts are one negative: `data.pairs` lists
+  a candidate once, and where documents are asked for their queries, a query
+  that comes twice is scored once.
 
   Attributes:
     temperature: softmax temperature, or where a trainable one starts.
@@ -100,10 +103,12 @@ class InfoNCE:
       )
       if self._bidirectional:
         # Queries and their positives change places, and so does what says
-        # which of them are the same.
-        own = jnp.where(counted, jnp.arange(len(positive)), -1)
+        # which of them are the same. Of equal queries the first is there.
+        first = _first_of_equal(group)
+        own = jnp.where(counted, first, -1)
+        once = jnp.where(first == jnp.arange(len(first)), group, 0)
         back, _ = cross_entropy(
-            candidates[positive], queries, scale, own, group,
+            candidates[positive], queries, scale, own, once,
             identity[positive],
         )
         loss = (loss + back) / 2
@@ -112,3 +117,10 @@ class InfoNCE:
     loss, correct = self._widths(ask, pooled[query], pooled[candidate])
     weight = counted.sum().astype(jnp.float32)
     return loss, weight, {"accuracy": correct}
+
+
+def _first_of_equal(values: Array) -> Array:
+  """Where the value in each place comes first, int32 [N]."""
+  _, first, number = jnp.unique(
+      whole(values), return_index=True, return_inverse=True, size=len(values))
+  return first[number].astype(jnp.int32)

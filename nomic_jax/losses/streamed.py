@@ -114,12 +114,12 @@ def cross_entropy(
     The sum over queries, and for each [Q] whether its positive scores highest
     (1.0 or 0.0), which has no gradient.
   """
-  everywhere = _whole((positive, identity, group))
+  everywhere = whole((positive, identity, group))
   if group is None:  # a group has one positive, known by its identity
     everywhere = *everywhere[:2], everywhere[1][everywhere[0]]
   return _cross_entropy(
       queries, candidates, scale, positive, identity,
-      *_whole(_answers(*everywhere)))
+      *whole(_answers(*everywhere)))
 
 
 def negatives(positive: Array, identity: Array, group: Array) -> Array:
@@ -227,7 +227,7 @@ def _of_queries(
     by (scale · queries) [Q, D].
   """
   rows = _Queries(queries, positive, identity[positive], group)
-  candidates, identity = _whole((candidates, identity))
+  candidates, identity = whole((candidates, identity))
   everyone = _Candidates(
       candidates, jnp.arange(candidates.shape[0]), identity, groups)
 
@@ -254,7 +254,7 @@ def _of_candidates(
   """Gradient by (scale · candidates), [C, D], from blocks of candidates."""
   rows = _Candidates(
       candidates, jnp.arange(candidates.shape[0]), identity, groups)
-  queries, positive, everyones, total, others = _whole(
+  queries, positive, everyones, total, others = whole(
       (queries, positive, identity, total, others))
   # Of whole sets: nothing is exchanged.
   everyone = _Queries(queries, positive, everyones[positive], group)
@@ -263,7 +263,7 @@ def _of_candidates(
     logits, own = _logits(scale, everyone, rows)
     # Said again inside the loop: of few queries, which are one block, the
     # partitioner would else gather these in each of its turns.
-    excess, _ = _excess(logits, own, *_whole((total, others)))
+    excess, _ = _excess(logits, own, *whole((total, others)))
     return jnp.matmul(excess.T, queries, precision=_EXACT)
 
   return map_blocks(score, _rows(queries), rows)
@@ -313,7 +313,7 @@ def _rows(vectors: Array) -> int:
   return max(vectors.shape[1], 8)
 
 
-def _whole(arrays: Any) -> Any:
+def whole(arrays: Any) -> Any:
   """The arrays, all of them on every device of the mesh that is set, if any.
 
   Left to itself the partitioner gathers a piece in each turn of the loop.
