@@ -17,6 +17,7 @@ import numpy as np
 
 import nomic_jax
 from nomic_jax import fingerprints
+from nomic_jax import finite
 from nomic_jax import places
 from nomic_jax import quantize
 from nomic_jax import text_files
@@ -86,8 +87,8 @@ def embed_file(
       if len(part.broken):
         raise UserError(
             f"{source}: the embedding of text {partial.done + part.broken[0] + 1}"
-            " is not finite (NaN or infinity), and no output was written; look "
-            "at that text, and whether the model's weights are finite")
+            " is not finite (NaN or infinity), and no output was written; "
+            f"{finite.about(model)}")
       partial.add(part.vectors, part.cut)
       progress.update(len(part.vectors))
   if partial.cut:

@@ -272,8 +272,8 @@ def _not_finite(
     where += f" and {len(bad) - 3} more of {len(groups)} groups"
   return (
       f"step {number}: {name} is {row[name]} on a batch of {source}{where}; "
-      "the last checkpoint is from before. Lower "
-      "config.optimizer.learning_rate or look at the data of this step, then "
+      "the last checkpoint is from before. Check the metrics of the steps "
+      "before, config.optimizer.learning_rate and the data of this step, then "
       "start in a new --workdir; config.skip_nonfinite=N leaves out up to N "
       "such steps"
   )

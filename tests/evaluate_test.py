@@ -212,6 +212,7 @@ def test_mistakes_are_one_line(place):
     evaluate([good], [data], output=path / "scores.txt")
   models["good"].params["weights"][1] = np.nan
   output = path / "never.json"
-  with pytest.raises(UserError, match="not finite"):
+  with pytest.raises(UserError, match=(
+      "not finite, .* parameters weights are not finite")):
     evaluate([good], [data], output=output)
   assert not output.exists()

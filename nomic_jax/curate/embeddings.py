@@ -14,6 +14,7 @@ import warnings
 import numpy as np
 
 from nomic_jax import files
+from nomic_jax import finite
 from nomic_jax.errors import UserError
 from nomic_jax.hub import fetch
 from nomic_jax.model.usage import ranking_options
@@ -116,7 +117,7 @@ def embed(
         # Of texts that are cut, every piece would tell anew.
         warnings.filterwarnings("ignore", ".* texts had more than")
         vectors = np.asarray(model.encode(part, **options), np.float32)
-      _check_finite(vectors, lambda i: where(start + i))
+      _check_finite(model, vectors, lambda i: where(start + i))
       _check_width(vectors, folder)
       with files.replacing(_path(folder, start // PIECE)) as temporary:
         with open(temporary, "wb") as f:
@@ -135,12 +136,14 @@ def _check_width(vectors: np.ndarray, folder: pathlib.Path) -> None:
     return
 
 
-def _check_finite(vectors: np.ndarray, where: Callable[[int], str]) -> None:
+def _check_finite(
+    model: Any, vectors: np.ndarray, where: Callable[[int], str]
+) -> None:
   bad = ~np.isfinite(vectors).all(axis=1)
   if bad.any():
     raise UserError(
         f"{where(int(bad.argmax()))}: its embedding is not finite (NaN or "
-        "infinity); look at this text, and whether the model was trained well"
+        f"infinity); {finite.about(model)}"
     )
 
 

@@ -8,6 +8,7 @@ from typing import Iterable, Sequence
 
 import numpy as np
 
+from nomic_jax import finite
 from nomic_jax.errors import UserError
 
 _FORMAT = 1  # of fingerprints; raise it when equal weights embed differently
@@ -44,8 +45,7 @@ def encode(
   if len(bad):
     raise UserError(
         f"{len(bad)} of {len(texts)} embeddings are not finite, the first is "
-        f"that of {texts[bad[0]][:40]!r}; the weights are damaged or the "
-        "training diverged, take an earlier checkpoint"
+        f"that of {texts[bad[0]][:40]!r}; {finite.about(model)}"
     )
   return vectors
 

@@ -1,0 +1,38 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is known about a model whose vector is not finite (NaN or infinity).
+
+Messages state what was found and what to check. They name no cause: damaged
+files, a training that diverged and a text that overflows look alike.
+"""
+
+from typing import Any, Iterator
+
+import numpy as np
+
+
+def about(model: Any) -> str:
+  """Says which of a model's parameters are not finite, and what to check.
+
+  Args:
+    model: with `params`, nested dicts of arrays; without, it says less.
+  """
+  params = getattr(model, "params", None)
+  if params is None:
+    return "check this text and the model's parameters"
+  bad = [name for name, array in _leaves(params)
+         if not np.isfinite(np.asarray(array)).all()]
+  if not bad:
+    return "all parameters of the model are finite; check this text"
+  more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+  return (
+      f"the model's parameters {', '.join(bad[:3])}{more} are not finite; use "
+      "another checkpoint, or compare the file with the one it was copied from")
+
+
+def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+  if not isinstance(tree, dict):
+    yield path, tree
+    return
+  for key in sorted(tree):
+    yield from _leaves(tree[key], f"{path}/{key}" if path else key)
