@@ -14,6 +14,7 @@ import pytest
 
 from nomic_jax import checkpoint
 from nomic_jax import config_flags
+from nomic_jax import processes
 from nomic_jax.data import loader
 from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.evaluation import evaluate
@@ -134,6 +135,30 @@ def test_search_while_training_scores_as_evaluate_does(place, capsys):
   assert main(["export", f"--workdir={workdir}", "--step=3",
                f"--output={place}/none"]) == 2
   assert "expected latest, best or one of 2, 4" in capsys.readouterr().err
+
+
+def test_stopped_where_it_would_evaluate_the_lines_are_the_same(
+    place, monkeypatch):
+  """SIGTERM at a step of an evaluation, and between two lines."""
+
+  def lines(name, *stops):
+    for stop in (*stops, None):
+      monkeypatch.setattr(
+          processes.Preemption, "reached", lambda self, step: step == stop)
+      assert main(small_data.train(
+          "mlm", place / "pairs", place / name, "steps=6", "log_every=3",
+          "checkpoint.every=4", "evaluators.eval.every=2",
+          "evaluators.eval.batches=1")) == (0 if stop is None else 75)
+    return {
+        step: {k: row.get(k) for k in (
+            "loss", "padding", "eval/loss", "gradient_norm", "unfinished")}
+        for step, row in _lines(place / name).items()
+        if "unfinished" not in row}
+
+  whole = lines("whole")
+  assert [s for s, row in whole.items() if row["eval/loss"]] == [2, 4, 6]
+  assert lines("at2and4", 2, 4) == whole
+  assert lines("at5", 5) == whole
 
 
 def _steps(folder):
