@@ -15,6 +15,7 @@ import numpy as np
 import tokenizers
 
 from nomic_jax import decoding
+from nomic_jax import finite
 from nomic_jax import quantize
 from nomic_jax.data import special_tokens
 from nomic_jax.data import tokenizer_settings
@@ -194,8 +195,8 @@ class Model:
         if len(part.broken) and precision != "float32":
           raise UserError(
               f"encode: the embedding of text {done + part.broken[0]} is not "
-              f"finite, which {precision} cannot express; look at that text "
-              "and at the weights")
+              f"finite, which {precision} cannot express; "
+              f"{finite.about(self)}")
         out[done:done + len(part.vectors)] = part.vectors
         done += len(part.vectors)
         cut += part.cut
@@ -262,6 +263,21 @@ class Model:
           yield self._finish(coming.popleft(), dim, normalize, precision)
       while coming:
         yield self._finish(coming.popleft(), dim, normalize, precision)
+
+  def identities(self, texts: Sequence[str]) -> list[bytes]:
+    """Of each text, equal where the encoder is given equal tokens.
+
+    No default prompt is put in front: `texts` have theirs already.
+    """
+    found = []
+    for window in _windows(texts, ""):
+      texts = shorten(
+          self.tokenizer, list(map(decoding.safe, window)), self.max_tokens)
+      found += [
+          np.asarray(self._special.cut(e.ids, self.max_tokens),
+                     np.int32).tobytes()
+          for e in self.tokenizer.encode_batch_fast(texts)]
+    return found
 
   def _prepare(
       self, texts: list[str]

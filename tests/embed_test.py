@@ -373,6 +373,14 @@ def test_a_kernel_gives_the_same_vectors(params, monkeypatch):
   assert asked["forward_only"] and asked["longest"] == 64
 
 
+def test_identities_are_those_of_the_tokens_that_are_read(model):
+  long = "alpha beta " * model.max_tokens
+  one, other, third, fourth = model.identities(
+      ["Alpha  beta", "alpha beta", long, long + "gamma"])
+  assert one == other != third == fourth
+  assert model.identities(["alpha gamma"]) != [one]
+
+
 def test_a_vector_that_is_not_finite_is_its_texts_alone(
     model, params, tmp_path, monkeypatch):
   """The others of its row are as they are without it; nothing is written."""
@@ -387,11 +395,13 @@ def test_a_vector_that_is_not_finite_is_its_texts_alone(
   np.testing.assert_array_equal(
       np.isnan(found).all(1), [False, True, False])
   np.testing.assert_allclose(found[::2], whole[::2], atol=1e-5)
-  with pytest.raises(UserError, match="of text 1 is not finite, which int8"):
+  with pytest.raises(UserError, match=(
+      "of text 1 is not finite, which int8 .* parameters word/embedding are")):
     spoilt.encode(texts, precision="int8")
   (tmp_path / "t.txt").write_text("\n".join(texts))
   monkeypatch.setattr(nomic_jax, "load", lambda *_: spoilt)
-  with pytest.raises(UserError, match="t.txt: the embedding of text 2 is not"):
+  with pytest.raises(UserError, match=(
+      "t.txt: the embedding of text 2 is not .* parameters word/embedding are")):
     embed_file.embed_file("m", str(tmp_path / "t.txt"), str(tmp_path / "v.npy"))
   assert not (tmp_path / "v.npy").exists()
 

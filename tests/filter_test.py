@@ -114,6 +114,30 @@ def test_same_document_thrice_does_not_drop_itself(tmp_path):
   assert naive.tolist() == [True] * 14 + [False]
 
 
+@pytest.mark.parametrize("tells", [True, False])
+def test_what_the_encoder_cannot_tell_apart_is_one_document(tmp_path, tells):
+
+  class Uncased(BagOfWords):
+
+    def _one(self, text):
+      return super()._one(text.lower())
+
+    if tells:
+      identities = staticmethod(lambda texts: [t.lower() for t in texts])
+
+  rows = [
+      dataset.row("red green blue", "red green grey"),
+      dataset.row("far away", "Red Green Blue"),
+      dataset.row("far off", "RED green blue"),
+      dataset.row("quite far", "red GREEN blue"),
+  ]
+  data = _directory(tmp_path / "in", rows)
+  filter_lib.filter_pairs(Uncased(), data, tmp_path / "out", k=2)
+  # Behind one document that is nearer, or behind three.
+  kept = [r["query"] for r in _rows(tmp_path / "out")]
+  assert ("red green blue" in kept) == tells
+
+
 def test_a_tie_with_the_last_is_inside(tmp_path):
   rows = [
       dataset.row("one two", "one two"),
@@ -280,6 +304,10 @@ def test_clear_errors(tmp_path):
   data = _directory(tmp_path / "in", _good(6))
   with pytest.raises(UserError, match="train, row 3, document: .* not finite"):
     filter_lib.filter_pairs(NotANumber(), data, tmp_path / "out")
+  with pytest.raises(UserError, match="all parameters .* finite; check this t"):
+    model = NotANumber()
+    model.params = {"a": np.zeros(2)}
+    filter_lib.filter_pairs(model, data, tmp_path / "again")
   with pytest.raises(UserError, match="same as --input"):
     filter_lib.filter_pairs(BagOfWords(), data, data)
   with pytest.raises(UserError, match="no such directory"):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from nomic_jax import flags
+from nomic_jax.curate import corpus as corpus_lib
 from nomic_jax.curate import mine
 from nomic_jax.data import dataset
 from nomic_jax.errors import UserError
@@ -313,6 +314,46 @@ def test_within_source(tmp_path):
   got, _ = _mined(tmp_path, rows, negatives=2, margin=None, within_source=True)
   assert got[0]["negatives"] == ["d@2", "d@4"]
   assert got[1]["negatives"] == ["d@3", "d@5"]
+
+
+def test_an_answer_in_other_letters_is_an_answer(tmp_path):
+  """Case, accents and spaces change the vector, not what answers what."""
+  rows = [
+      dataset.row("réf@0", "answer@10"),
+      dataset.row("REF@3", "second@20"),  # another answer to the first
+      dataset.row("other@100", "ANSWER@11"),
+      dataset.row("more@120", "near@25"),
+      dataset.row("most@140", "Near@26"),
+      dataset.row("last@160", "ref@12"),  # the query's own text
+      dataset.row("z@170", "far@60"),
+  ]
+  for row in rows:  # the number is a vector, not a word
+    for side in ("query", "document"):
+      row[side] = row[side].replace("@", " @ ")
+
+  class Words(Angles):
+
+    def encode(self, texts):
+      return super().encode([t.replace(" @ ", "@") for t in texts])
+
+  by_angle = str.maketrans("", "", "0123456789")
+  with pytest.MonkeyPatch.context() as patch:
+    same = corpus_lib.unicode_text.same
+    patch.setattr(corpus_lib.unicode_text, "same",
+                  lambda text: same(text.translate(by_angle)))
+    data = _directory(tmp_path / "in", rows)
+    mine.mine_negatives(Words(), data, tmp_path / "out", negatives=2,
+                        margin=0.9, short="keep", depth=7)
+    mine.mine_negatives(Words(), data, tmp_path / "drawn", negatives=2, depth=0)
+  got = {r["query"]: r for r in _rows(tmp_path / "out")}
+  # 0.9 of the least similar answer, at 20 degrees; REF's own would let in 26.
+  assert got["réf @ 0"]["negatives"] == ["far @ 60"]
+  assert got["REF @ 3"]["negatives"] == ["far @ 60"]
+  assert got["réf @ 0"]["score"] == pytest.approx(_cos(10), abs=1e-6)
+  assert got["REF @ 3"]["score"] == pytest.approx(_cos(17), abs=1e-6)
+  for row in _rows(tmp_path / "drawn")[:2]:
+    names = {t.split()[0].lower() for t in row["negatives"]}
+    assert names == {"near", "far"}
 
 
 def test_further_corpora_are_candidates_too(tmp_path):

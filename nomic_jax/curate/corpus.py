@@ -4,6 +4,11 @@
 
 Texts stay in the file: each is known by a 128-bit hash while numbers are given
 out, and by the row it was first seen in afterwards.
+
+A text has a vector of its own, and so has each way of writing it, but what
+answers a query answers it in any writing: texts that are equal up to case,
+accents and spaces (`unicode_text.same`) are of one class, and what is allowed
+as a negative is decided by classes.
 """
 
 import hashlib
@@ -11,9 +16,9 @@ from typing import Sequence
 
 import numpy as np
 
+from nomic_jax import unicode_text
 from nomic_jax.data import dataset
 from nomic_jax.progress import Progress
-from nomic_jax.unicode_text import blank
 
 # Where in a row, or that it is one of the texts given besides; from 0 on, that
 # negative.
@@ -21,7 +26,7 @@ _OTHER, _QUERY, _DOCUMENT = -3, -2, -1
 
 
 class Corpus:
-  """Numbers for the queries and documents of rows, equal texts as one.
+  """Numbers for the queries and documents of rows, identical texts as one.
 
   Attributes:
     rows: [n] int64, the rows.
@@ -30,6 +35,9 @@ class Corpus:
       included.
     query_of: [n] int64, each row's query; -1 if a text of the row is empty.
     document_of: [n] int64, likewise.
+    query_class: [queries] int64, equal for queries and documents that are the
+      same up to case, accents and spaces.
+    document_class: [documents] int64, likewise.
   """
 
   def __init__(
@@ -39,59 +47,61 @@ class Corpus:
     """Reads `rows` of `source` and `others`, further documents, once."""
     numbers: tuple[dict, dict] = ({}, {})
     firsts: tuple[list, list] = ([], [])
+    class_of: tuple[list, list] = ([], [])
+    classes: dict[bytes, int] = {}
     self.rows = rows
     self.query_of = np.full(len(rows), -1, np.int64)
     self.document_of = np.full(len(rows), -1, np.int64)
 
     def number(kind: int, text: str, row: int, slot: int) -> int:
-      key = hashlib.blake2b(text.encode(), digest_size=16).digest()
-      found = numbers[kind].setdefault(key, len(numbers[kind]))
+      found = numbers[kind].setdefault(_hash(text), len(numbers[kind]))
       if found == len(firsts[kind]):
         firsts[kind].append((row, slot))
+        class_of[kind].append(classes.setdefault(
+            _hash(unicode_text.same(text)), len(classes)))
       return found
 
     with Progress(len(rows) + len(others), "rows", label) as progress:
       for n, i in enumerate(rows.tolist()):
         row = source[i]
-        if not (blank(row["query"]) or blank(row["document"])):
+        if not any(unicode_text.blank(row[c]) for c in ("query", "document")):
           self.query_of[n] = number(0, row["query"], i, _QUERY)
           self.document_of[n] = number(1, row["document"], i, _DOCUMENT)
         for slot, text in enumerate(row["negatives"]):
-          if not blank(text):
+          if not unicode_text.blank(text):
             number(1, text, i, slot)
         progress.update()
       for i in range(len(others)):
-        if not blank(text := others[i]):
+        if not unicode_text.blank(text := others[i]):
           number(1, text, i, _OTHER)
         progress.update()
     self.queries = Texts(source, others, firsts[0])
     self.documents = Texts(source, others, firsts[1])
-    self._same = np.full(len(numbers[0]), -1, np.int64)
-    for key, query in numbers[0].items():
-      self._same[query] = numbers[1].get(key, -1)
-    self._index_pairs()
-
-  def _index_pairs(self) -> None:
+    self.query_class, self.document_class = (
+        np.array(x, np.int64) for x in class_of)
     full = self.query_of >= 0
-    pairs = np.stack([self.query_of[full], self.document_of[full]], axis=1)
+    pairs = np.stack([
+        self.query_class[self.query_of[full]],
+        self.document_class[self.document_of[full]]], axis=1)
+    # Of classes: each query's positives, by query.
     self._pairs = np.unique(pairs.reshape(-1, 2), axis=0)
-    self._starts = np.searchsorted(
-        self._pairs[:, 0], np.arange(len(self.queries) + 1))
-
-  def positives(self, query: int) -> list[int]:
-    """The documents of all rows that have this query."""
-    at = slice(self._starts[query], self._starts[query + 1])
-    return self._pairs[at, 1].tolist()
+    self._size = len(classes)
 
   def most_positives(self) -> int:
-    return int(np.diff(self._starts).max(initial=0))
+    """The most positives, by class, of a query."""
+    _, counts = np.unique(self._pairs[:, 0], return_counts=True)
+    return int(counts.max(initial=0))
 
   def never(self, query: int) -> set[int]:
-    """Documents that may not be negatives: positives, the query's own text."""
-    return {*self.positives(query), int(self._same[query])}
+    """Classes that may not be negatives: positives, the query's own text."""
+    own = int(self.query_class[query])
+    start, stop = np.searchsorted(self._pairs[:, 0], (own, own + 1))
+    return {*self._pairs[start:stop, 1].tolist(), own}
 
   def forbidden(self, first_query: int, documents: np.ndarray) -> np.ndarray:
-    """Which of `documents` [Q, n] are in `never` of its row's query.
+    """Which of `documents` [Q, n] may not be negatives of its row's query.
+
+    Those whose class is in `never`, and all but the first of a class.
 
     Args:
       first_query: the number of the first row's query; others follow.
@@ -100,13 +110,25 @@ class Corpus:
     Returns:
       [Q, n] bool.
     """
-    stop = first_query + len(documents)
-    size = len(self.documents) + 1
-    pairs = self._pairs[self._starts[first_query]:self._starts[stop]]
-    keys = pairs[:, 0] * size + pairs[:, 1]
-    queries = np.arange(first_query, stop)[:, None]
-    return np.isin(queries * size + documents, keys) | (
-        documents == self._same[first_query:stop, None])
+    asked = self.query_class[first_query:first_query + len(documents), None]
+    of = self.document_class[documents]
+    order = np.argsort(of, axis=1, kind="stable")
+    of_sorted = np.take_along_axis(of, order, axis=1)
+    again = np.zeros(of.shape, bool)
+    np.put_along_axis(
+        again, order[:, 1:], of_sorted[:, 1:] == of_sorted[:, :-1], axis=1)
+    return again | (of == asked) | self._answers(asked, of)
+
+  def _answers(self, queries: np.ndarray, documents: np.ndarray) -> np.ndarray:
+    """Which classes of documents [Q, n] answer those of queries [Q, 1]."""
+    keys = self._pairs[:, 0] * self._size + self._pairs[:, 1]  # rising
+    asked = queries * self._size + documents
+    at = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
+    return keys[at] == asked
+
+
+def _hash(text: str) -> bytes:
+  return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
 class Texts:

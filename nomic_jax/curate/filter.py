@@ -3,8 +3,10 @@
 """Consistency filter: keep pairs whose document its own query finds.
 
 Within a chunk of rows, a pair stays if its document is among the k nearest of
-its query (arXiv 2402.01613, section on consistency filtering). Documents with
-the same text are one document, and one that ties with the k-th is inside.
+its query (arXiv 2402.01613, section on consistency filtering). Documents that
+are the same to the encoder, which compares here, are one document: equal tokens
+after lower-casing and truncation, where the model has `identities`, else equal
+texts. One that ties with the k-th is inside.
 Chunks are independent: each is decided, kept and never decided again, and
 processes take every so many of them.
 """
@@ -172,8 +174,10 @@ def _decide_chunk(
   folders = []
 
   def embedded(column: str, prompt: str) -> tuple[Any, np.ndarray, np.ndarray]:
-    texts, first, of = _distinct([pairs[i][column] for i in full])
-    folder = done.path(f"{chunk.name}-{column}")
+    texts, first, of = _distinct(
+        [pairs[i][column] for i in full], model, prompt)
+    # Their number tells other ways of telling texts apart, of other versions.
+    folder = done.path(f"{chunk.name}-{column}-{len(texts)}")
     folders.append(folder.name)
     embeddings.embed(
         model, texts, prompt, folder,
@@ -209,13 +213,20 @@ def _decide_chunk(
 
 
 def _distinct(
-    texts: Sequence[str],
+    texts: Sequence[str], model: Any, prompt: str
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
-  """Returns distinct texts, where each was first, and each text's number."""
+  """Returns distinct texts, where each was first, and each text's number.
+
+  Not `unicode_text.same`: a cased model gives "Polish" and "polish" different
+  vectors, and `score` is that of the pair's own.
+  """
+  keys = texts
+  if hasattr(model, "identities"):
+    keys = model.identities([prompt + text for text in texts])
   number = {}
-  of = np.array([number.setdefault(t, len(number)) for t in texts], np.int64)
+  of = np.array([number.setdefault(k, len(number)) for k in keys], np.int64)
   _, first = np.unique(of, return_index=True)
-  return list(number), first, of
+  return [texts[i] for i in first], first, of
 
 
 def _search(

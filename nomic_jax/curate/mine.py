@@ -3,8 +3,9 @@
 """Hard negatives: for each query, similar documents that do not answer it.
 
 Candidates are the documents of all of `train`, negatives that rows have
-already, and further corpora. Equal texts are one document, so a positive's twin
-is no negative. A candidate nearly as similar as the positive is more likely an
+already, and further corpora. Texts that differ in case, accents or spaces are
+one document (see `corpus`), so a positive's twin is no negative, and no
+document is a query's negative twice. A candidate nearly as similar as the positive is more likely an
 unlabelled answer than a negative; the percentage margin leaves it out
 (arXiv 2407.15831). Sources that are no retrieval get random negatives, as the
 paper's do (arXiv 2402.01613, section 4.3), and need no embedding.
@@ -187,11 +188,12 @@ def _check_size(
   # A query's own text may be a document too.
   texts = group.texts
   least = flags.minimum + texts.most_positives() + 1
-  if not len(texts.queries) or len(texts.documents) >= least:
+  distinct = len(np.unique(texts.document_class))
+  if not len(texts.queries) or distinct >= least:
     return
   if group.is_random or flags.short == "random":
     raise UserError(
-        f"{where}: {len(texts.documents)} distinct documents are too few for "
+        f"{where}: {distinct} distinct documents are too few for "
         f"{flags.minimum} negatives per query; expected {least}, give more "
         "data or lower negatives"
     )

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nomic_jax import unicode_text
 from nomic_jax.curate import corpus as corpora
 from nomic_jax.curate import groups
 from nomic_jax.curate import mining_flags
@@ -146,7 +147,8 @@ class MinedRows:
     kept = row["negatives"][:self._flags.negatives]
     told = row["negative_scores"][:len(kept)]
     told += [float("nan")] * (len(kept) - len(told))
-    more = [t for t in texts if t not in kept]
+    there = set(map(unicode_text.same, kept))
+    more = [t for t in texts if unicode_text.same(t) not in there]
     more = more[:max(self._flags.minimum - len(kept), 0)]
     return {
         **row, "negatives": kept + more,

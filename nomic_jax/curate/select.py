@@ -17,11 +17,14 @@ def limits(
     corpus: the pairs.
     margin: share of the least similar positive; None for no limit.
   """
-  least = np.full(len(corpus.queries), np.inf, np.float32)
+  of = corpus.query_class
   if margin is None:
-    return least
+    return np.full(len(of), np.inf, np.float32)
+  # What answers one writing of a query answers the others.
+  least = np.full(of.max(initial=-1) + 1, np.inf, np.float32)
   full = corpus.query_of >= 0
-  np.minimum.at(least, corpus.query_of[full], own[full])
+  np.minimum.at(least, of[corpus.query_of[full]], own[full])
+  least = least[of]
   # A share of the size, so that a limit below zero is also the stricter.
   return least - (1 - margin) * np.abs(least)
 
@@ -69,10 +72,11 @@ def fill(rows: np.ndarray, corpus: Corpus, seed: int) -> None:
   count = len(corpus.documents)
   for i in np.flatnonzero((rows < 0).any(axis=1)).tolist():
     rng = np.random.default_rng((seed, i))
-    taken = corpus.never(i) | set(rows[i].tolist())
+    of = corpus.document_class
+    taken = corpus.never(i) | set(of[rows[i][rows[i] >= 0]].tolist())
     for j in np.flatnonzero(rows[i] < 0).tolist():
       drawn = int(rng.integers(count))
-      while drawn in taken:
+      while int(of[drawn]) in taken:
         drawn = int(rng.integers(count))
-      taken.add(drawn)
+      taken.add(int(of[drawn]))
       rows[i, j] = drawn
