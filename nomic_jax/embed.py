@@ -98,6 +98,7 @@ class Model:
     from nomic_jax.hub import fetch
     from nomic_jax.hub import matryoshka
     from nomic_jax.hub import model_directory
+    from nomic_jax.hub import sentence_transformers
 
     place = fetch.find(path)
     files = model_directory.read_model(place)
@@ -106,6 +107,8 @@ class Model:
           f"{path}: {files.other} and no embedding model, so its vectors mean "
           "nothing; give one that embeds, or train it on with config.init_from"
       )
+    if not files.says_pooling:
+      sentence_transformers.warn_of_pooling(path)
     if pooled_norm and not files.config.pooled_norm:
       print(f"{path}: its files name no LayerNorm of the pooled vector; there "
             "is one all the same, as --pooled_norm says")

@@ -168,8 +168,13 @@ def merged(fresh: dict, loaded: dict, path: str = "params") -> dict:
 def _loaded(config: ml_collections.ConfigDict) -> Start:
   """The model of `config.init_from`, with what the config changes in it."""
   from nomic_jax.hub import model_directory  # reads torch's layouts
+  from nomic_jax.hub import sentence_transformers
 
   model = model_directory.read_model(config.init_from)
+  # Only losses of pairs pool; a classifier reads the first token.
+  if not model.says_pooling and config.encoder.get("pooling") is None and (
+      config.data.kind not in ("text", "labels")):
+    sentence_transformers.warn_of_pooling(config.init_from)
   if config.get("init_as"):
     model = _converted(config, model)
   changes = {

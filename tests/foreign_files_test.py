@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import sentence_transformers
+import tokenizers
 from tokenizers import normalizers
+import transformers
 
 import hub_random
 import nomic_jax
@@ -204,6 +206,7 @@ LOWER = {"tokenizer_class": "BertTokenizerFast"}
     ("sentence_bert_config.json", {"do_lower_case": True}),
     ("tokenizer_config.json", LOWER | {"do_lower_case": True}),
     ("tokenizer_config.json", LOWER),  # theirs is True where nothing is said
+    ("tokenizer_config.json", {"tokenizer_class": None}),  # BERT's, of a BERT
     ("tokenizer_config.json", LOWER | {
         "do_lower_case": False, "strip_accents": True}),
     ("tokenizer_config.json", {"do_lower_case": True}),  # of no such class
@@ -225,6 +228,76 @@ def test_texts_are_changed_as_the_files_beside_say(
   tokenizer_lib.save(tokenizer_lib.load(copy), tmp_path / "saved")
   assert [e.ids for e in tokenizer_lib.load(tmp_path / "saved").encode_batch(
       TEXTS)] == [e.ids for e in tokenizer_lib.load(copy).encode_batch(TEXTS)]
+
+
+@pytest.mark.parametrize("name, asked, spaced", [
+    ("RobertaTokenizerFast", {"add_prefix_space": True}, True),
+    ("RobertaTokenizer", {}, False),
+    ("PreTrainedTokenizerFast", {}, True),  # as tokenizer.json has it
+])
+def test_a_space_before_the_first_word_is_as_the_files_say(
+    tmp_path, name, asked, spaced):
+  tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+  tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(
+      add_prefix_space=not asked)
+  tokenizer.train_from_iterator(TEXTS, tokenizers.trainers.BpeTrainer(
+      vocab_size=300, show_progress=False,
+      initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet()))
+  tokenizer.save(str(tmp_path / "tokenizer.json"))
+  _edit(tmp_path / "config.json", model_type="bert")
+  _edit(tmp_path / "tokenizer_config.json", tokenizer_class=name, **asked)
+  ours = tokenizer_lib.load(tmp_path).encode(TEXTS[0]).tokens
+  theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+  assert ours == [t for t in theirs.tokenize(TEXTS[0])]
+  assert ours[0].startswith("Ġ") == spaced
+
+
+def test_tokens_that_only_the_settings_add_are_added(copy):
+  before = nomic_jax.load(str(copy)).encode(TEXTS)
+  _edit(copy / "tokenizer_config.json", added_tokens_decoder={
+      "5": {"content": "o", "lstrip": False, "rstrip": False,
+            "normalized": False, "single_word": False, "special": False}})
+  ours = tokenizer_lib.load(copy).encode(TEXTS[0])
+  theirs = transformers.AutoTokenizer.from_pretrained(copy)
+  assert ours.ids == theirs(TEXTS[0])["input_ids"]
+  assert np.abs(_assert_same(copy) - before).max() > 1e-3
+
+
+def test_token_types_are_refused(copy):
+  tokenizer = tokenizers.Tokenizer.from_file(str(copy / "tokenizer.json"))
+  tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+      single="[CLS]:1 $A:1 [SEP]:1", special_tokens=[
+          (t, tokenizer.token_to_id(t)) for t in ("[CLS]", "[SEP]")])
+  tokenizer.save(str(copy / "tokenizer.json"))
+  with pytest.raises(UserError, match="token types other than 0"):
+    nomic_jax.load(str(copy))
+
+
+@pytest.mark.parametrize("kind, path", [
+    ("Router", ""), ("StaticEmbedding", ""), ("Transformer", "0_Transformer")])
+def test_a_folder_without_an_encoder_beside_its_modules_is_named(
+    tmp_path, kind, path):
+  (tmp_path / "modules.json").write_text(json.dumps([
+      {"idx": 0, "name": "0", "path": path, "type": OLD + kind}]))
+  if path:
+    (tmp_path / path).mkdir()
+    (tmp_path / path / "config.json").write_text("{}")
+  with pytest.raises(UserError, match="modules.json: .*" + kind):
+    nomic_jax.load(str(tmp_path))
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_truncation_of_the_start_is_refused(copy, beside):
+  if beside:
+    _edit(copy / "tokenizer_config.json", truncation_side="left")
+  else:
+    _edit(copy / "tokenizer.json", truncation={
+        "direction": "Left", "max_length": 9, "stride": 0,
+        "strategy": "LongestFirst"})
+  with pytest.raises(UserError, match="truncation_side='left'"):
+    nomic_jax.load(str(copy))
+  _edit(copy / "tokenizer_config.json", truncation_side="right")
+  _assert_same(copy)
 
 
 def test_a_missing_post_processor_is_told(copy):

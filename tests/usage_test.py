@@ -5,6 +5,7 @@
 import dataclasses
 import json
 import shutil
+import warnings
 
 import nomic_jax
 from nomic_jax import config_flags
@@ -109,12 +110,33 @@ def test_what_the_config_changes_is_told_and_leaves(place, capsys):
   assert files.usage.prompts["title"] == "title: "
 
 
-def _resolved(place, *overrides):
+def _resolved(place, *overrides, name="contrastive"):
   config = config_flags.load([
-      small_data.config("contrastive"), f"--config.data.path={place}/pairs",
+      small_data.config(name), f"--config.data.path={place}/pairs",
       *small_data.TINY, *(f"--config.{o}" for o in overrides)])
   start = start_lib.find_start(config)
   return *start_lib.resolve(config, start), start
+
+
+def test_pooling_is_a_guess_only_where_vectors_are_pooled(place, tmp_path):
+  bare = tmp_path / "bare"
+  shutil.copytree(place / "model", bare)
+  (bare / "modules.json").unlink()
+  guess = rf"^{bare}: no modules.json .* mean pooling is a guess"
+  with pytest.warns(UserWarning, match=guess):
+    _resolved(place, f"init_from={bare}")
+  with warnings.catch_warnings():
+    warnings.simplefilter("error")
+    _resolved(place, f"init_from={bare}", "encoder.pooling=cls")
+    _resolved(place, f"init_from={bare}", name="mlm")
+
+
+def test_prompts_of_all_tasks_arrive_from_a_stage_before(place):
+  """Those of classification and clustering, too, that sources may have."""
+  _, usage, _ = _resolved(place, f"init_from={place}/model")
+  assert PROMPTS.items() <= usage.prompts.items()
+  _, usage, _ = _resolved(place, f"init_from={place}/model", name="finetune")
+  assert PROMPTS.items() <= usage.prompts.items()
 
 
 def test_a_model_without_prompts_is_trained_without(place):

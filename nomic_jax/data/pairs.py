@@ -89,7 +89,9 @@ def batches(
   workers = config.get("workers", 0)
   if not workers:
     return dataset
-  if not flags.FLAGS.is_parsed():  # Grain asks for flags of its own.
+  # Grain's processes alone read flags of absl's, and raise an error where the
+  # program has not parsed any.
+  if not flags.FLAGS.is_parsed():
     flags.FLAGS.mark_as_parsed()
   return dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
 

@@ -202,6 +202,10 @@ def _ends(
           "tokenizer.json: its post-processor changes a text's tokens; "
           "expected one that puts the same tokens before and after each text"
       )
+    if any(found.type_ids):
+      raise UserError(
+          "tokenizer.json: its post-processor gives a text token types other "
+          "than 0, which is not supported; expected 0 alone")
     return tuple(found.ids[:at]), tuple(found.ids[at + len(plain):])
   raise UserError("tokenizer.json: no text has a token; expected a vocabulary")
 

@@ -26,6 +26,7 @@ from nomic_jax.model.pooling import check_one_vector
 
 _BLOCK_TOKENS = 8192  # of one device
 _TOKENS_PER_SLOT, _MOST_SLOTS = 4, 128
+_ROW_TOKENS = 512  # of a row at least, if the model reads as many
 
 
 class Retrieval:
@@ -58,10 +59,7 @@ class Retrieval:
     special = special_tokens.of(tokenizer)
     self._pad = special.fill
     self._unit = options.get("similarity", "cosine") == "cosine"
-    self._mesh, self._length = run.mesh, longest
-    parts = np.prod([run.mesh.shape[a] for a in partition.ROW_AXES])
-    self._rows = int(parts) * max(_BLOCK_TOKENS // longest, 1)
-    self._slots = min(max(longest // _TOKENS_PER_SLOT, 1), _MOST_SLOTS)
+    self._mesh = run.mesh
     prompts = options.query_prompt, options.document_prompt
 
     def encode(texts, prompt, length):
@@ -80,6 +78,11 @@ class Retrieval:
               (task.queries, task.documents), prompts, lengths)
       ]
       self._tasks.append((task, *sides))
+    self._length = _row_length(longest, max(
+        len(t) for _, *sides in self._tasks for side in sides for t in side))
+    parts = np.prod([run.mesh.shape[a] for a in partition.ROW_AXES])
+    self._rows = int(parts) * max(_BLOCK_TOKENS // self._length, 1)
+    self._slots = min(max(self._length // _TOKENS_PER_SLOT, 1), _MOST_SLOTS)
     self.metrics = [*retrieval.METRICS]
     if len(self._tasks) > 1:
       self.metrics += [
@@ -160,3 +163,13 @@ class Retrieval:
         },
         partition.batch_sharding(self._mesh),
     )
+
+
+def _row_length(most: int, longest: int) -> int:
+  """Tokens of a row: no more than texts need, since attention costs S².
+
+  Args:
+    most: tokens that the model reads of a text.
+    longest: tokens of the longest text there is.
+  """
+  return min(most, max(_ROW_TOKENS, 1 << (longest - 1).bit_length()))

@@ -24,6 +24,7 @@ from nomic_jax.hub import config_out
 from nomic_jax.hub import convert
 from nomic_jax.hub import fetch
 from nomic_jax.hub import matryoshka
+from nomic_jax.hub import modules
 from nomic_jax.hub import names as table
 from nomic_jax.hub import sentence_transformers
 from nomic_jax.hub import tokenizer as tokenizer_files
@@ -52,6 +53,8 @@ class ModelFiles(NamedTuple):
     classification_head: the classifier's tree, if it is stored.
     other: what its files say that it is, such as
       BertForSequenceClassification, if that is no embedding model.
+    says_pooling: whether its files say how tokens are pooled; if not, it is
+      the mean.
   """
 
   config: EncoderConfig
@@ -61,6 +64,7 @@ class ModelFiles(NamedTuple):
   usage: Usage
   classification_head: Params | None = None
   other: str = ""
+  says_pooling: bool = True
 
   @property
   def prompts(self) -> Mapping[str, str]:
@@ -92,6 +96,8 @@ def read_model(path: str | os.PathLike) -> ModelFiles:
   if workdir != directory:
     return _read_work_directory(workdir, int(directory.name))
   if not (directory / "config.json").is_file():
+    if (directory / modules.FILE).is_file():
+      modules.folders(directory)  # refuses modules that are not supported
     raise UserError(
         f"{directory}: not a model, as there is no config.json in it; expected "
         "a model directory, a training work directory or a hub name such as "
@@ -180,13 +186,14 @@ def _read_model_directory(directory: pathlib.Path) -> ModelFiles:
   if trained_there:
     output = bi_encoder.output(directory, values)
     tensors_after: Mapping[str, Any] = {}
-    usage, says_prompts = Usage(), False
+    usage, says_prompts, says_pooling = Usage(), False, True
     values, where = bi_encoder.trunk_config(directory, values)
     config = config_json.from_json(values, str(where))
   else:
     config = config_json.from_json(values, str(where))
     wrapper = sentence_transformers.read(directory, config.width)
     usage, says_prompts = wrapper.usage, wrapper.says_prompts
+    says_pooling = wrapper.says_pooling
     tensors_after = wrapper.output.tensors
     output = {
         "pooling": wrapper.output.pooling,
@@ -213,7 +220,7 @@ def _read_model_directory(directory: pathlib.Path) -> ModelFiles:
   return ModelFiles(
       config, trees["encoder"], trees.get("mlm_head"),
       tokenizer_files.find(directory), usage,
-      trees.get("classification_head"), other)
+      trees.get("classification_head"), other, says_pooling)
 
 
 def _other(values: Any) -> str:

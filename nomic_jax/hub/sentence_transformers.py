@@ -67,11 +67,13 @@ class Wrapper:
     output: what follows the encoder.
     usage: prompts, lengths, similarity.
     says_prompts: whether the files say which prompts there are.
+    says_pooling: whether they say how tokens are pooled.
   """
 
   output: Output
   usage: Usage
   says_prompts: bool
+  says_pooling: bool = True
 
 
 def write(
@@ -103,7 +105,8 @@ def write(
 def read(directory: pathlib.Path, width: int) -> Wrapper:
   """Reads these files.
 
-  Without modules.json, mean pooling is assumed, with a warning.
+  Without modules.json, pooling is the mean, as in sentence-transformers. That
+  is a guess, of which `warn_of_pooling` warns where vectors are pooled.
 
   Args:
     directory: of the model.
@@ -114,16 +117,18 @@ def read(directory: pathlib.Path, width: int) -> Wrapper:
   """
   max_tokens = _read_lengths(directory)
   usage, says_prompts = _read_settings(directory)
-  if (directory / modules.FILE).is_file():
-    output = modules.read(directory, width)
-  else:
-    warnings.warn(
-        f"{directory}: no {modules.FILE} says how tokens are pooled; mean "
-        "pooling is a guess, as in sentence-transformers", stacklevel=2)
-    output = Output("mean")
+  says_pooling = (directory / modules.FILE).is_file()
+  output = modules.read(directory, width) if says_pooling else Output("mean")
   usage = dataclasses.replace(
       usage, max_tokens=max_tokens, normalize=output.normalize)
-  return Wrapper(output, usage, says_prompts)
+  return Wrapper(output, usage, says_prompts, says_pooling)
+
+
+def warn_of_pooling(where: Any) -> None:
+  """Warns that the files of a model do not say how tokens are pooled."""
+  warnings.warn(
+      f"{where}: no {modules.FILE} says how tokens are pooled; mean pooling is "
+      "a guess, as in sentence-transformers", stacklevel=3)
 
 
 def _read_lengths(directory: pathlib.Path) -> int | None:
