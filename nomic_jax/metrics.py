@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """metrics.jsonl: one line of figures per logged step, in order of steps."""
 
-import errno
 import json
 import math
 import os
@@ -65,9 +64,9 @@ class MetricsFile:
       UserError: if the disk is full.
     """
     try:
-      line = (json.dumps(row) + "\n").encode()
-      if self._file.write(line) < len(line):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+      rest = (json.dumps(row) + "\n").encode()
+      while rest:  # a write cut short says why only when it is repeated
+        rest = rest[self._file.write(rest):]
     except OSError as e:
       if buckets.is_remote(self._path):
         raise

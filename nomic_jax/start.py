@@ -11,6 +11,7 @@ import ml_collections
 
 from nomic_jax import work_directory
 from nomic_jax.data import dataset
+from nomic_jax.data import loader
 from nomic_jax.data import special_tokens
 from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.errors import UserError
@@ -66,11 +67,8 @@ def find_start(config: ml_collections.ConfigDict) -> Start:
 
 def _longest(config: ml_collections.ConfigDict) -> int:
   """Tokens that a new encoder reads: as many as it is trained on, if unsaid."""
-  lengths = {
-      "text": ("row_length",), "labels": ("text_length",),
-  }.get(config.data.kind, ("query_length", "document_length"))
   return config.encoder.get("max_length") or max(
-      config.data[name] for name in lengths)
+      loader.text_lengths(config.data).values())
 
 
 def resolve(

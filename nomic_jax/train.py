@@ -309,13 +309,11 @@ def _check_lengths(
     data: ml_collections.ConfigDict, architecture: EncoderConfig
 ) -> None:
   """Learned positions end, and looking beyond the end would go unnoticed."""
-  names = {"text": ("row_length",), "labels": ("text_length",)}.get(
-      data.kind, ("query_length", "document_length"))
-  for name in names:
+  for name, length in loader.text_lengths(data).items():
     if architecture.position == "learned" and (
-        data[name] > architecture.max_length):
+        length > architecture.max_length):
       raise UserError(
-          f"config.data.{name}: {data[name]} tokens are more than the "
+          f"config.data.{name}: {length} tokens are more than the "
           f"{architecture.max_length} positions of this model; lower it"
       )
 

@@ -53,7 +53,7 @@ def test_files_may_not_grow(place):
   workdir = place / "quota"
   training = _start(place, workdir, "slow")
   assert training.wait_for(lambda: checkpoint.latest_step(workdir))
-  resource.prlimit(training.pid, resource.RLIMIT_FSIZE, (4096, 4096))
+  resource.prlimit(training.pid, resource.RLIMIT_FSIZE, (12288, 12288))
   status, _, err = training.finish()
   assert status == 2
   line = small_data.complaint(err)

@@ -93,16 +93,32 @@ class _Shuffled:
     return self._source[int(self._order[index])]
 
 
-def _open(
-    config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer
-) -> Callable[..., Any]:
-  """The data of a config, as the first arguments of what makes batches."""
-  ranges.check_data(config)
+def text_lengths(config: ml_collections.ConfigDict) -> dict[str, int]:
+  """Returns the options that limit the tokens of a text, by name.
+
+  Raises:
+    UserError: for a kind of data that does not exist.
+  """
+  _check_kind(config)
+  names = {"text": ("row_length",), "labels": ("text_length",)}.get(
+      config.kind, ("query_length", "document_length"))
+  return {name: config[name] for name in names}
+
+
+def _check_kind(config: ml_collections.ConfigDict) -> None:
   if config.kind not in _KINDS:
     raise UserError(
         f"config.data.kind: no kind '{config.kind}'; expected one of "
         f"{', '.join(_KINDS)}.{nearest(config.kind, _KINDS)}"
     )
+
+
+def _open(
+    config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer
+) -> Callable[..., Any]:
+  """The data of a config, as the first arguments of what makes batches."""
+  ranges.check_data(config)
+  _check_kind(config)
   if config.get("tokenised"):
     source = tokens.open_split(
         config.path, config.split, tokenizer, _joined(config))
