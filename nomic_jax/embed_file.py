@@ -62,6 +62,7 @@ def embed_file(
         f"{' or '.join(_OUTPUTS)}"
     )
   places.check_file(output)
+  places.check_apart(output, input)
   # Reads all of it before the long work, which is then not in vain.
   total = sum(1 for _ in text_files.read(source, column))
   if not total:

@@ -43,6 +43,7 @@ def export(
   """
   if (workdir is None) == (config is None):
     raise UserError("export: give either --workdir or --config, not both")
+  places.check_apart(output, workdir)
   places.check_folder(
       output, f"{output}: already there and not an exported model; choose "
       "another --output or remove it", _is_export)

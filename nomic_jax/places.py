@@ -213,6 +213,18 @@ def check_file(path: str | os.PathLike) -> None:
   check_writable(path)
 
 
+def check_apart(output: str, *inputs: str | os.PathLike | None) -> None:
+  """Checks that writing `output` does not replace an input.
+
+  Raises:
+    UserError: if it is one of `inputs`.
+  """
+  if any(each and not buckets.is_remote(each) and real(each) == real(output)
+         for each in inputs if not buckets.is_remote(output)):
+    raise UserError(
+        f"--output={output}: this is also the input; choose another place")
+
+
 def check_writable(path: str | os.PathLike) -> None:
   """Raises UserError unless a file can be made where `path` will be."""
   target = real(path)

@@ -18,6 +18,7 @@ import numpy as np
 
 import nomic_jax
 from nomic_jax import buckets
+from nomic_jax import decoding
 from nomic_jax import fingerprints
 from nomic_jax import places
 from nomic_jax import text_files
@@ -209,15 +210,12 @@ def _header(place: pathlib.Path) -> dict:
 
 
 def _asked() -> Iterator[str]:
-  """Yields questions from standard input."""
+  """Yields questions from a terminal, or from a file, which is UTF-8."""
   if not sys.stdin.isatty():
-    try:
-      yield from filter(None, (
-          line.removeprefix("\ufeff").strip() for line in sys.stdin))
-    except UnicodeDecodeError as e:
-      raise UserError(
-          f"standard input: not {e.encoding} at byte {e.start}; give the "
-          "questions in the terminal's encoding") from e
+    for number, data in decoding.lines(sys.stdin.buffer):
+      line = decoding.decode(data, f"standard input, row {number}").strip()
+      if not unicode_text.blank(line):
+        yield line
     return
   while True:
     try:

@@ -189,6 +189,20 @@ def test_what_desktops_and_nas_devices_leave_is_no_content(made, tmp_path):
   assert not places.is_system("sources.json")
 
 
+def test_an_output_is_not_its_input(made, tmp_path, capsys):
+  vectors, link = tmp_path / "a.parquet", tmp_path / "b.parquet"
+  vectors.write_text("kept")
+  link.symlink_to(vectors)
+  for job in (
+      ["embed", f"--model={made}/model", f"--input={vectors}",
+       f"--output={link}"],
+      ["export", f"--workdir={made}/model", f"--output={made}/./model"],
+      ["report", f"--scores={vectors}", f"--output={vectors}"]):
+    assert main.main(job) == 2
+    assert "this is also the input" in capsys.readouterr().err, job[0]
+  assert vectors.read_text() == "kept"
+
+
 @pytest.mark.parametrize("path, expected", [
     ("~", "/home/me"), ("~/x", "/home/me/x"), ("name=~/x", "name=/home/me/x"),
     ("sts:~/x", "sts:/home/me/x"), ("n=sts:~/x", "n=sts:/home/me/x"),

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The search job: what is printed, and when the index is made again."""
 
+import io
 import json
+import sys
 import types
 
 import numpy as np
@@ -111,3 +113,18 @@ def test_mistakes_are_one_line(tmp_path, model, name, text, message):
   with pytest.raises(UserError, match=message):
     search_lib.search(f"{tmp_path}/model", tmp_path / name, ["red"])
   assert not (tmp_path / "model.index").exists()
+
+
+def test_piped_questions_are_utf8_whatever_the_terminal_is(
+    tmp_path, model, capsys, monkeypatch):
+  corpus = tmp_path / "corpus.txt"
+  corpus.write_text("a blue thing\nthe red one\n")
+  def ask(data):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(
+        io.BytesIO(data), encoding="ascii"))
+    search_lib.search(f"{tmp_path}/model", corpus, top=1)
+    return capsys.readouterr().out
+  asked = ask("\ufeff漢 red?\r\n\u3000\nblue".encode())
+  assert asked.count("\n? ") == 2 and "? 漢 red?\n" in asked
+  with pytest.raises(UserError, match="standard input, row 2: not UTF-8 at"):
+    ask(b"red\ncaf\xe9\n")

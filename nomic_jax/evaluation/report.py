@@ -38,6 +38,7 @@ def report(
       kind.
   """
   places.check_file(output)
+  places.check_apart(output, scores)
   stages = [
       _read_stage(name, path)
       for name, path in named_paths(
