@@ -173,10 +173,10 @@ class Model:
       normalize: to length 1, after cutting; None is as the model's files say.
       show_progress: a bar, or lines in a log.
       precision: of the result, which is computed in `dtype` all the same.
-        "float32", where what is not finite stays so; "int8", each vector times 127 / its largest |x|, rounded,
-        with nothing calibrated: compare by cosine; "binary", the bits x > 0,
-        eight to an int8 as sentence-transformers has them. See
-        `nomic_jax.quantize.quantize`.
+        "float32", where what is not finite stays so; "int8", each vector
+        times 127 / its largest |x|, rounded, with nothing calibrated: compare
+        by cosine; "binary", the bits x > 0, eight to an int8 as
+        sentence-transformers has them. See `nomic_jax.quantize.quantize`.
 
     Returns:
       float32 or int8 [N, dim]; int8 [N, dim / 8] if binary.

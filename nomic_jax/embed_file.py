@@ -87,8 +87,9 @@ def embed_file(
     for part in stream:
       if len(part.broken):
         raise UserError(
-            f"{source}: the embedding of text {partial.done + part.broken[0] + 1}"
-            " is not finite (NaN or infinity), and no output was written; "
+            f"{source}: the embedding of text "
+            f"{partial.done + part.broken[0] + 1} is not finite (NaN or "
+            "infinity), and no output was written; "
             f"{finite.about(model)}")
       partial.add(part.vectors, part.cut)
       progress.update(len(part.vectors))

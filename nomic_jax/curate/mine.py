@@ -5,10 +5,11 @@
 Candidates are the documents of all of `train`, negatives that rows have
 already, and further corpora. Texts that differ in case, accents or spaces are
 one document (see `corpus`), so a positive's twin is no negative, and no
-document is a query's negative twice. A candidate nearly as similar as the positive is more likely an
-unlabelled answer than a negative; the percentage margin leaves it out
-(arXiv 2407.15831). Sources that are no retrieval get random negatives, as the
-paper's do (arXiv 2402.01613, section 4.3), and need no embedding.
+document is a query's negative twice. A candidate nearly as similar as the
+positive is more likely an unlabelled answer than a negative; the percentage
+margin leaves it out (arXiv 2407.15831). Sources that are no retrieval get
+random negatives, as the paper's do (arXiv 2402.01613, section 4.3), and need no
+embedding.
 """
 
 import os
