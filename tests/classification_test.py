@@ -154,12 +154,16 @@ def test_the_second_text_of_a_pair_is_told_by_its_type():
 
 
 def test_labels_that_do_not_fit_are_named():
+  """On opening the data, and not when their batch comes."""
   with pytest.raises(UserError, match="file:.*label 3; expected .* 0 to 2"):
-    tiny.take(_batches(classes=3), 3)
-  rows = _rows()
-  rows[5]["labels"] = [1.0, 2.0]
-  with pytest.raises(UserError, match="file:5: 2 labels, more than"):
-    tiny.take(_batches(rows), 3)
+    _batches(classes=3)
+  for labels, complaint in (
+      ([1.0, 2.0], "2 labels, more than"), ([-1.0], "label -1; expected"),
+      ([0.5], "label 0.5; expected"), ([np.nan], "not finite")):
+    rows = _rows()
+    rows[-1]["labels"] = labels
+    with pytest.raises(UserError, match=f"file:11: .*{complaint}"):
+      _batches(rows)
   with pytest.raises(UserError, match="tokenised: .* set it to false"):
     _batches(tokenised=True)
   with pytest.raises(UserError, match="batch_size: 13 is more than the 12"):

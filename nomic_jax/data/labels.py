@@ -16,6 +16,8 @@ from nomic_jax.data.pack import pack
 from nomic_jax.data.shorten import shorten
 from nomic_jax.errors import UserError
 
+_TOGETHER = 1024  # rows read at once
+
 
 def batches(
     source: Sequence[Row], tokenizer: tokenizers.Tokenizer,
@@ -45,8 +47,8 @@ def batches(
     A dataset of dicts of arrays with a leading micro-batch axis of 1.
 
   Raises:
-    UserError: if the data is tokenised, or the batch is larger than it or not
-      divisible; from the iterator, for labels that do not fit, naming the row.
+    UserError: if the data is tokenised, the batch is larger than it or not
+      divisible, or any label does not fit, naming the row.
   """
   if config.get("tokenised"):
     raise UserError(
@@ -62,6 +64,7 @@ def batches(
         f"config.data.batch_size: {size} is more than the {len(source)} rows "
         "of the data"
     )
+  _check_labels(source, config)
   order_of = functools.lru_cache(2)(
       lambda epoch: np.random.default_rng((seed, epoch)).permutation(
           len(source)))
@@ -99,6 +102,17 @@ def one_pass(
     rows += [{**rows[-1], "labels": []}] * (config.batch_size - len(rows))
     batch = _collate(rows, tokenizer, config, fill)
     yield _share(batch, host, hosts), batch["labels"]
+
+
+def _check_labels(
+    source: Sequence[Row], config: ml_collections.ConfigDict
+) -> None:
+  """Reads all rows, so that a wrong label does not wait for its batch."""
+  many = getattr(source, "__getitems__", None) or (
+      lambda rows: [source[i] for i in rows])
+  for start in range(0, len(source), _TOGETHER):
+    for row in many(range(start, min(start + _TOGETHER, len(source)))):
+      _labels(row, config)
 
 
 def _check_hosts(config: ml_collections.ConfigDict, hosts: int) -> None:
