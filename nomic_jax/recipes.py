@@ -127,6 +127,11 @@ KEPT = (
     ("false negatives are sought within a data set",
      "`filter --within_source` and `mine --within_source`; without it all "
      "sources are compared"),
+    ("a source without an entry of prefixes gets `query: ` and `passage: `",
+     "the prompts of the model that is trained; every published source has an "
+     "entry"),
+    ("the published shards come with counts and offsets, made by a script",
+     "`prepare` reads counts.json and writes data directories only"),
 )
 
 
