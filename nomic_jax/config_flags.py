@@ -215,6 +215,12 @@ def _check(
   group, _, leaf = key.rpartition(".")
   # Of None, which leaves a field to the model, the type is kept beside it.
   kind = (_value(config, group) if group else config).get_type(leaf)
+  if kind is type(None):
+    raise UserError(
+        f"--config.{key}: the file has None and no type, so a flag cannot set "
+        "it; write ml_collections.config_dict.placeholder(int), say, in the "
+        "file"
+    )
   try:
     if kind is bool:
       if value.lower() not in ("true", "false", "1", "0"):

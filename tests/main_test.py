@@ -285,7 +285,7 @@ def test_options_of_others_may_be_any_number(tmp_path):
   """
   (tmp_path / "common.py").write_text(
       "def get(c):\n  c.loss.frozen_layers = 0\n  c.loss.ignore_index = -100\n"
-      "  c.loss.targets = ('qkv',)\n  return c\n")
+      "  c.loss.targets = ('qkv',)\n  c.loss.bare = None\n  return c\n")
   (tmp_path / "own.py").write_text(
       "import common, ml_collections\ndef get_config(arg=None):\n"
       "  c = ml_collections.ConfigDict(dict(seed=0, loss={}, data={}))\n"
@@ -297,6 +297,8 @@ def test_options_of_others_may_be_any_number(tmp_path):
   assert (config.loss.frozen_layers, config.loss.ignore_index) == (0, -100)
   with pytest.raises(UserError, match="'\\(1,2\\)' is not a list of numbers"):
     config_flags.load([own, "--config.loss.targets=(1,2)"])
+  with pytest.raises(UserError, match="loss.bare: the file has None and no"):
+    config_flags.load([own, "--config.loss.bare=1"])
   _load("contrastive", "miniature")  # and its own common is found again
 
 
