@@ -239,3 +239,27 @@ def test_orbax_knows_s3(monkeypatch):
   tensorstore.KvStore.Spec(base)
   assert ask("gs://bucket/run/4")["base"]["driver"].startswith("gcs")
   assert "s3" not in str(ask("/run/4"))
+
+
+def test_killed_with_data_and_training_in_the_bucket(bucket, place):
+  """A real process; it ends with the bits of one that nothing stopped."""
+  if buckets.files(bucket)[0].protocol == "s3":
+    pytest.skip("needs a server: this bucket is a folder of this process")
+  data, run = f"{bucket}/data/pairs", f"{bucket}/runs/killed"
+  buckets.upload(place / "pairs", data)
+  start = lambda data, run, held="": small_data.Process(
+      small_data.train("mlm", data, run, *FLAGS), place / "compiled", held)
+  killed = start(data, run, held=str(EVERY + 1))
+  whole = start(place / "pairs", place / f"whole-{bucket[:2]}")
+  folder = buckets.place(run) / "checkpoints"
+  assert killed.wait_for(lambda: buckets.whole_steps(folder) == [EVERY])
+  killed.kill()
+  assert whole.finish()[0] == 0
+  status, out, err = start(data, run).finish()
+  assert status == 0, err
+  assert f"goes on after step {EVERY} of {STEPS}" in out
+  assert len(_losses(run)) == STEPS
+  assert _losses(run) == _losses(place / f"whole-{bucket[:2]}")
+  assert jax.tree.all(jax.tree.map(
+      np.array_equal, read_model(run).params,
+      read_model(place / f"whole-{bucket[:2]}").params))
