@@ -103,7 +103,8 @@ def joined(distributed: bool, saves: bool = False) -> Iterator[None]:
   except Preempted:
     jax.distributed.shutdown()
     raise
-  except jax.errors.JaxRuntimeError as e:
+  # JAX has both types for a collective that a lost peer breaks.
+  except (jax.errors.JaxRuntimeError, ValueError) as e:
     if not _is_loss(str(e)):
       atexit.register(_leave, errors.status(e))
       raise

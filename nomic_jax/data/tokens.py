@@ -241,9 +241,11 @@ def open_split(
   encode = Encoder(words, dtype)
   source = Source(folder, texts, dtype, encode)
   try:
-    # Earlier versions did not say of which records the ids are.
-    same = len(source) == len(texts) and about.get(
-        "records") in (None, _records(pathlib.Path(path)))
+    # Earlier versions did not say of which records the ids are. A copy of a
+    # remote directory has only the records that are compared.
+    there, known = _records(folder.parent), about.get("records")
+    same = len(source) == len(texts) and (known is None or known == there or (
+        buckets.is_remote(path) and all(r in known for r in there)))
     compared = min(len(texts), _COMPARED) if same else 0
     for i in (n * len(texts) // compared for n in range(compared)):
       row, at = texts[i], source[i]
