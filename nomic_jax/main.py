@@ -6,6 +6,7 @@ Nothing heavy is imported before a job starts, so --help answers at once.
 """
 
 import argparse
+import logging
 import os
 import select
 import sys
@@ -35,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   """Runs one job; returns the exit status."""
   argv = list(sys.argv[1:] if argv is None else argv)
   command_line.print_anything()
+  # A failed checkpoint is one line of ours; asyncio logs its exception again
+  # whenever it is collected, perhaps after the training has ended.
+  logging.getLogger("asyncio").setLevel(logging.CRITICAL)
   try:
     parser, jobs = flags.parser()
     command_line.check_flags(argv, jobs)

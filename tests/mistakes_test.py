@@ -234,7 +234,7 @@ def test_training_places(made, workdir, data, pattern, capsys):
     ("export --workdir={0}/trained --output={0}/foreign",
      "foreign: already there and not an exported model"),
     ("export --workdir={0}/trained --output={0}/trained",
-     "trained: already there and not an exported model"),
+     "trained: this is also the input"),
     ("embed --model={0}/model --input={0}/text.txt --output={0}/new.txt",
      "--output=.*new.txt: expected a name that ends in .npy or .parquet"),
     ("embed --model={0}/model --input={0}/none.txt --output={0}/new.npy",
