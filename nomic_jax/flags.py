@@ -239,7 +239,8 @@ def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   command_line.add_config_help(
       p, " instead of --workdir, exports its untrained model")
 
-  p = job("verify", "Compares what a model came of with what is there now.")
+  p = job("verify",
+          "Compares the recorded data, config and versions with those of now.")
   p.add_argument("directory", metavar="DIR", help=(
       "work directory or exported model, with the reproduce.json that both "
       "have"))
