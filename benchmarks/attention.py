@@ -7,10 +7,10 @@
 
 Compiles our kernels and jax's flash_attention and splash_attention for rows of
 one text and of eight (`--texts`), bfloat16, heads of 64, and counts the bundles
-that a head takes (see nomic_jax/kernels/bundles.py). jax's mask by segment, and
+that a head takes (see nomic_jax/aot/bundles.py). jax's mask by segment, and
 skip nothing. What lies around a kernel is not counted: jax's want [B, H, S, d],
 so transposes. jax's take the best of some block sizes, ours those of its table,
-which `python -m nomic_jax.kernels.tune` wrote.
+which `python -m nomic_jax.aot.tune` wrote.
 """
 
 import argparse
@@ -31,8 +31,8 @@ from jax.experimental.pallas.ops.tpu import splash_attention  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
+from nomic_jax.aot import bundles  # noqa: E402
 from nomic_jax.kernels import blocks  # noqa: E402
-from nomic_jax.kernels import bundles  # noqa: E402
 from nomic_jax.kernels import common  # noqa: E402
 from nomic_jax.kernels.attention import Attention  # noqa: E402
 

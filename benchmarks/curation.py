@@ -23,10 +23,10 @@ import sys
 import time
 
 import nomic_jax
-from nomic_jax import files
 from nomic_jax.curate import filter as filter_lib
 from nomic_jax.curate import mine
 from nomic_jax.data import dataset
+from nomic_jax.storage import files
 import numpy as np
 
 _PIECE = 512

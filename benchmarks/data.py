@@ -24,9 +24,9 @@ import numpy as np
 
 from nomic_jax.data import dataset
 from nomic_jax.data import loader
-from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.data import tokens
 from nomic_jax.data.prepare import prepare
+from nomic_jax.text import tokenizer as tokenizer_lib
 
 _WORDS = 6000
 _STEP = 16_384  # pairs of a step in the paper

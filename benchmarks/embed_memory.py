@@ -17,8 +17,8 @@ import sys
 import tempfile
 import time
 
-from nomic_jax import embed_file
-from nomic_jax import progress
+from nomic_jax.jobs import embed as embed_file
+from nomic_jax.storage import progress
 
 WORDS = "find the value of this list and return it as a new string or none"
 

@@ -27,12 +27,12 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
-from nomic_jax import flops  # noqa: E402
-from nomic_jax import hlo  # noqa: E402
-from nomic_jax import topology  # noqa: E402
+from nomic_jax.aot import bundles  # noqa: E402
+from nomic_jax.aot import hlo  # noqa: E402
+from nomic_jax.aot import topology  # noqa: E402
 from nomic_jax.kernels import blocks  # noqa: E402
-from nomic_jax.kernels import bundles  # noqa: E402
 from nomic_jax.kernels.attention import Attention  # noqa: E402
+from nomic_jax.model import flops  # noqa: E402
 from nomic_jax.model.config import EncoderConfig  # noqa: E402
 from nomic_jax.model.encoder import Encoder  # noqa: E402
 

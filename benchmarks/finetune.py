@@ -27,12 +27,12 @@ import torch
 import transformers
 
 import nomic_jax
-from nomic_jax import config_flags
 from nomic_jax import train
+from nomic_jax.cli import config_flags
 from nomic_jax.data import dataset
 from nomic_jax.data import pack as pack_lib
-from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.hub import model_directory
+from nomic_jax.text import tokenizer as tokenizer_lib
 
 ROOT = pathlib.Path(__file__).parents[1]
 TEMPERATURE, TURN, PILOT = 0.05, 10, 6

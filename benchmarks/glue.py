@@ -19,11 +19,11 @@ import numpy as np
 import torch
 import transformers
 
-from nomic_jax import config_flags
-from nomic_jax import metrics
 from nomic_jax import train
+from nomic_jax.cli import config_flags
 from nomic_jax.data import dataset
 from nomic_jax.evaluators import labels
+from nomic_jax.run import metrics
 
 ROOT = pathlib.Path(__file__).parents[1]
 BATCH = 32

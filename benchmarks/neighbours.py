@@ -24,10 +24,10 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 import numpy as np
 
-from nomic_jax import hlo
-from nomic_jax import topology
-from nomic_jax.curate import block_search
-from nomic_jax.curate import neighbours
+from nomic_jax.aot import hlo
+from nomic_jax.aot import topology
+from nomic_jax.search import block_search
+from nomic_jax.search import neighbours
 
 _CHUNKS, _CHUNK, _WIDTH = 235, 1_000_000, 768  # arXiv 2402.01613
 _TURN = 2_048  # queries of one before the other has its turn

@@ -19,7 +19,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 
-from nomic_jax import topology  # noqa: E402
+from nomic_jax.aot import topology  # noqa: E402
 
 # Tokens x in x out: of nomic-bert-2048's layers, then wider ones.
 SHAPES = (

@@ -59,7 +59,7 @@ def base(size: str) -> ml_collections.ConfigDict:
   c = ml_collections.ConfigDict()
   c.seed = 42
   c.steps = 0
-  # recommended, or published: see nomic_jax/recipes.py. It comes before all
+  # recommended, or published: see nomic_jax/cli/recipes.py. It comes before all
   # other flags, which may change what it sets.
   c.recipe = "recommended"
   c.log_every = 10

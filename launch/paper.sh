@@ -24,7 +24,7 @@
 #   TOKENIZER=PATH bert-base-uncased's (default: that name on the hub)
 #   GLUE=DIR       folder of the tasks' folders (CoLA, SST-2, ...) of .tsv files
 #   EVAL=DIR       folder with copies of the evaluation data (default: the hub)
-#   RECIPE=NAME    published (default) or recommended, see nomic_jax/recipes.py
+#   RECIPE=NAME    published (default) or recommended, see nomic_jax/cli/recipes.py
 #   LENGTHS=paper  2,048 and 512 tokens; or code: 32 and 256, as contrastors'
 #   TRAIN=COMMAND  what starts a training (default: nomic-jax train), such as
 #                  'bash launch/tpu_pod.sh babysit train'; RUN must be a bucket

@@ -21,11 +21,11 @@ def load(path: str, dtype: str = "float32", pooled_norm: bool = False):
       none: nomic-embed-text-v1.5 as published needs it below 768 dimensions.
 
   Returns:
-    A `nomic_jax.embed.Model`.
+    A `nomic_jax.embed.model.Model`.
 
   Raises:
     nomic_jax.errors.UserError: naming what is missing or does not fit.
   """
-  from nomic_jax.embed import Model  # JAX is imported when it is needed
+  from nomic_jax.embed.model import Model  # JAX is imported when it is needed
 
   return Model.load(path, dtype, pooled_norm)

@@ -16,18 +16,18 @@ from typing import Any
 import jax
 import ml_collections
 
-from nomic_jax import buckets
-from nomic_jax import partition
-from nomic_jax import processes
 from nomic_jax import step as step_lib
-from nomic_jax import trackers
-from nomic_jax.checkpoint import Checkpoints
 from nomic_jax.data import loader
 from nomic_jax.evaluators import Evaluators
-from nomic_jax.goodput import Goodput
-from nomic_jax.metrics import MetricsFile
-from nomic_jax.metrics import StepLog
-from nomic_jax.progress import Progress
+from nomic_jax.mesh import partition
+from nomic_jax.mesh import processes
+from nomic_jax.run import trackers
+from nomic_jax.run.checkpoint import Checkpoints
+from nomic_jax.run.goodput import Goodput
+from nomic_jax.run.metrics import MetricsFile
+from nomic_jax.run.metrics import StepLog
+from nomic_jax.storage import buckets
+from nomic_jax.storage.progress import Progress
 
 
 def loop(

@@ -12,8 +12,8 @@ import select
 import sys
 from typing import Sequence
 
-from nomic_jax import command_line
-from nomic_jax import flags
+from nomic_jax.cli import command_line
+from nomic_jax.cli import flags
 from nomic_jax.errors import RESUME
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     rest = command_line.joined(rest)
     command_line.check_rest(rest, arguments.command)
     if rest or jobs[arguments.command].config == "required":
-      from nomic_jax import config_flags
+      from nomic_jax.cli import config_flags
 
       arguments.given = rest
       arguments.config = config_flags.load(rest)
@@ -109,7 +109,7 @@ def _tokenise(a: argparse.Namespace) -> None:
 
 
 def _train(a: argparse.Namespace) -> None:
-  from nomic_jax.processes import joined
+  from nomic_jax.mesh.processes import joined
   from nomic_jax.train import train
 
   with joined(a.distributed, saves=True):
@@ -118,13 +118,13 @@ def _train(a: argparse.Namespace) -> None:
 
 
 def _compile(a: argparse.Namespace) -> None:
-  from nomic_jax.compile import check
+  from nomic_jax.jobs.compile import check
 
   check(a.config, a.topology, a.num_slices, a.output)
 
 
 def _sweep(a: argparse.Namespace) -> None:
-  from nomic_jax.sweep import sweep
+  from nomic_jax.jobs.sweep import sweep
 
   sweep(
       a.given, a.workdir, only_list=a.list, commands=a.commands,
@@ -144,14 +144,14 @@ def _clean(a: argparse.Namespace) -> None:
 
 
 def _plot(a: argparse.Namespace) -> None:
-  from nomic_jax.plot import plot
+  from nomic_jax.report.plot import plot
 
   plot(a.workdirs, a.output, a.metric)
 
 
 def _filter(a: argparse.Namespace) -> None:
   from nomic_jax.curate.filter import filter_pairs
-  from nomic_jax.processes import joined
+  from nomic_jax.mesh.processes import joined
 
   with joined(a.distributed):
     filter_pairs(
@@ -163,7 +163,7 @@ def _filter(a: argparse.Namespace) -> None:
 
 def _mine(a: argparse.Namespace) -> None:
   from nomic_jax.curate.mine import mine_negatives
-  from nomic_jax.processes import joined
+  from nomic_jax.mesh.processes import joined
 
   with joined(a.distributed):
     mine_negatives(
@@ -187,19 +187,19 @@ def _teach(a: argparse.Namespace) -> None:
 
 
 def _export(a: argparse.Namespace) -> None:
-  from nomic_jax.export import export
+  from nomic_jax.jobs.export import export
 
   export(a.workdir, a.output, a.config, a.step)
 
 
 def _verify(a: argparse.Namespace) -> None:
-  from nomic_jax.manifest import verify
+  from nomic_jax.run.manifest import verify
 
   verify(a.directory)
 
 
 def _embed(a: argparse.Namespace) -> None:
-  from nomic_jax.embed_file import embed_file
+  from nomic_jax.jobs.embed import embed_file
 
   embed_file(
       a.model, a.input, a.output, column=a.column, prompt=a.prompt, dim=a.dim,
@@ -209,7 +209,7 @@ def _embed(a: argparse.Namespace) -> None:
 
 
 def _evaluate(a: argparse.Namespace) -> None:
-  from nomic_jax.evaluation.evaluate import evaluate
+  from nomic_jax.jobs.evaluate import evaluate
 
   evaluate(
       a.model, a.tasks, a.output, baselines=a.baseline, data=a.data,
@@ -218,13 +218,13 @@ def _evaluate(a: argparse.Namespace) -> None:
 
 
 def _search(a: argparse.Namespace) -> None:
-  from nomic_jax.search import search
+  from nomic_jax.jobs.search import search
 
   search(a.model, a.corpus, a.questions, top=a.top, index=a.index)
 
 
 def _report(a: argparse.Namespace) -> None:
-  from nomic_jax.evaluation.report import report
+  from nomic_jax.jobs.report import report
 
   report(a.workdir, a.scores, a.output)
 

@@ -11,8 +11,8 @@ from jax import Array
 import jax.numpy as jnp
 import optax
 
-from nomic_jax import partition
 from nomic_jax.losses import Loss
+from nomic_jax.mesh import partition
 
 Batch = dict[str, Array]
 Metrics = dict[str, Array]

@@ -23,41 +23,41 @@ import ml_collections
 import numpy as np
 import optax
 
-from nomic_jax import buckets
-from nomic_jax import compiled_programs
-from nomic_jax import flops
 from nomic_jax import losses
-from nomic_jax import manifest
-from nomic_jax import optim
-from nomic_jax import partition
-from nomic_jax import places
-from nomic_jax import processes
-from nomic_jax import restarts
 from nomic_jax import step as step_lib
-from nomic_jax import work_directory
-from nomic_jax.checkpoint import best
-from nomic_jax.checkpoint import Checkpoints
-from nomic_jax.checkpoint import latest_step
 from nomic_jax.data import loader
-from nomic_jax.data import special_tokens
-from nomic_jax.data import staging
-from nomic_jax.data import tokenizer as tokenizer_lib
-from nomic_jax.data import tokenizer_settings
 from nomic_jax.errors import Diverged
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
 from nomic_jax.evaluators import Evaluators
 from nomic_jax.kernels import attention
 from nomic_jax.loop import loop
+from nomic_jax.mesh import partition
+from nomic_jax.mesh import processes
+from nomic_jax.mesh import restarts
 from nomic_jax.model import dtypes
+from nomic_jax.model import flops
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.pooling import check_pooling
-from nomic_jax.start import describe
-from nomic_jax.start import find_start
-from nomic_jax.start import merged
-from nomic_jax.start import resolve
-from nomic_jax.start import Start
+from nomic_jax.run import compiled_programs
+from nomic_jax.run import manifest
+from nomic_jax.run import optim
+from nomic_jax.run import work_directory
+from nomic_jax.run.checkpoint import best
+from nomic_jax.run.checkpoint import Checkpoints
+from nomic_jax.run.checkpoint import latest_step
+from nomic_jax.run.start import describe
+from nomic_jax.run.start import find_start
+from nomic_jax.run.start import merged
+from nomic_jax.run.start import resolve
+from nomic_jax.run.start import Start
+from nomic_jax.storage import buckets
+from nomic_jax.storage import places
+from nomic_jax.storage import staging
+from nomic_jax.text import special_tokens
+from nomic_jax.text import tokenizer as tokenizer_lib
+from nomic_jax.text import tokenizer_settings
 
 
 # In a work directory: the step at which its training diverged.

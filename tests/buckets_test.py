@@ -11,20 +11,20 @@ import threading
 from etils.epath import backend
 import fsspec
 import jax
-from nomic_jax import appended
-from nomic_jax import buckets
-from nomic_jax import checkpoint
-from nomic_jax import config_flags
 from nomic_jax import main
-from nomic_jax import metrics
-from nomic_jax import orbax_s3
-from nomic_jax import trackers
-from nomic_jax import work_directory
+from nomic_jax.cli import config_flags
 from nomic_jax.data import dataset
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
 from nomic_jax.hub.model_directory import read_model
 from nomic_jax.model.config import EncoderConfig
+from nomic_jax.run import checkpoint
+from nomic_jax.run import metrics
+from nomic_jax.run import trackers
+from nomic_jax.run import work_directory
+from nomic_jax.storage import appended
+from nomic_jax.storage import buckets
+from nomic_jax.storage import orbax_s3
 import ml_collections
 import numpy as np
 from orbax.checkpoint._src.serialization import tensorstore_utils

@@ -12,15 +12,15 @@ import subprocess
 import sys
 
 import jax
-from nomic_jax import compile as compile_lib
-from nomic_jax import config_flags
 from nomic_jax import main
-from nomic_jax import partition
-from nomic_jax import topology
+from nomic_jax.aot import topology
+from nomic_jax.cli import config_flags
 from nomic_jax.data import pairs
 from nomic_jax.data import shapes
 from nomic_jax.data import text
 from nomic_jax.errors import UserError
+from nomic_jax.jobs import compile as compile_lib
+from nomic_jax.mesh import partition
 from nomic_jax.model.config import EncoderConfig
 import numpy as np
 import pytest

@@ -21,8 +21,10 @@ import pytest
 _DRIVER = """
 import contextlib, json, math, os, shutil, signal, sys, traceback
 import numpy as np
-from nomic_jax import files
-from nomic_jax.curate import embeddings, filter, mine, neighbours
+from nomic_jax.curate import filter, mine
+from nomic_jax.embed import store as embeddings
+from nomic_jax.search import neighbours
+from nomic_jax.storage import files
 
 job, data, out = sys.argv[1:]
 embeddings.PIECE = 4

@@ -17,8 +17,9 @@ ROOT = pathlib.Path(__file__).parents[1]
 _DRIVER = """
 import json, sys
 import jax, numpy as np
-from nomic_jax.curate import embeddings, filter, mine
-from nomic_jax.processes import joined
+from nomic_jax.curate import filter, mine
+from nomic_jax.embed import store as embeddings
+from nomic_jax.mesh.processes import joined
 
 place = sys.argv[1]
 embeddings.PIECE = 4

@@ -7,11 +7,11 @@ import types
 import numpy as np
 import pytest
 
-from nomic_jax import quantize
+from nomic_jax.embed import quantize
 from nomic_jax.evaluation import curves
 from nomic_jax.evaluation import systems
-from nomic_jax.evaluation import tables
 from nomic_jax.evaluation.pairs import StsTask
+from nomic_jax.report import tables
 
 
 class Model:

@@ -11,14 +11,9 @@ import pathlib
 import subprocess
 import sys
 
-from nomic_jax import decoding
-from nomic_jax import files
-from nomic_jax import search
-from nomic_jax import text_files
 from nomic_jax.curate import others
 from nomic_jax.curate.contamination import Evaluation
 from nomic_jax.data import dataset
-from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.data.prepare import prepare
 from nomic_jax.data.readers import beir as beir_reader
 from nomic_jax.data.readers import Columns
@@ -26,10 +21,15 @@ from nomic_jax.data.readers import find
 from nomic_jax.data.readers import Rows
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import beir
-from nomic_jax.evaluation import rows
 from nomic_jax.evaluation import tasks
-from nomic_jax.evaluation.evaluate import evaluate
-from nomic_jax.hub import keys
+from nomic_jax.search import corpus
+from nomic_jax.jobs.evaluate import evaluate
+from nomic_jax.storage import decoding
+from nomic_jax.storage import files
+from nomic_jax.storage import keys
+from nomic_jax.storage import rows
+from nomic_jax.storage import text_files
+from nomic_jax.text import tokenizer as tokenizer_lib
 import pyarrow as pa
 from pyarrow import parquet as pq
 import pytest
@@ -105,12 +105,12 @@ def _table(name, content):
 
 def _corpus(folder):
   (folder / "c.jsonl").write_text('{"text": "copper \\ud83d river"}\n')
-  return [text for text, _ in search.read_corpus(folder / "c.jsonl")]
+  return [text for text, _ in corpus.read(folder / "c.jsonl")]
 
 
 def _lines_of_text(folder):
   (folder / "c.txt").write_text("a river\na river\n")
-  texts = [text for text, _ in search.read_corpus(folder / "c.txt")]
+  texts = [text for text, _ in corpus.read(folder / "c.txt")]
   assert len(set(texts)) == 1
   return texts + list(text_files.read(folder / "c.txt", "text"))
 

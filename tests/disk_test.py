@@ -11,10 +11,10 @@ import subprocess
 
 import grain
 import jax
-from nomic_jax import checkpoint
 from nomic_jax import main
-from nomic_jax import metrics
 from nomic_jax.errors import UserError
+from nomic_jax.run import checkpoint
+from nomic_jax.run import metrics
 import numpy as np
 import pytest
 

@@ -117,9 +117,9 @@ def test_killed_it_goes_on_and_another_command_does_not(
   """In a process of its own, that is killed without a word."""
   # Small windows, so that there are many marks to be killed between; and slow
   # ones, so that it is killed in time.
-  code = ("import nomic_jax.embed, pathlib, sys, time\n"
+  code = ("import nomic_jax.embed.model, pathlib, sys, time\n"
           "from nomic_jax.main import main\n"
-          "nomic_jax.embed._WINDOW, replace = 16, pathlib.Path.replace\n"
+          "nomic_jax.embed.model._WINDOW, replace = 16, pathlib.Path.replace\n"
           "pathlib.Path.replace = (\n"
           "    lambda *paths: time.sleep(0.05) or replace(*paths))\n"
           "sys.exit(main())")

@@ -5,7 +5,7 @@
 import numpy as np
 import pytest
 
-from nomic_jax.curate import embeddings
+from nomic_jax.embed import store as embeddings
 from nomic_jax.errors import UserError
 
 

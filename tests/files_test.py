@@ -10,9 +10,9 @@ import pathlib
 import pytest
 
 from nomic_jax.errors import UserError
-from nomic_jax.files import read_jsonl
-from nomic_jax.files import replacing
-from nomic_jax import metrics
+from nomic_jax.run import metrics
+from nomic_jax.storage.files import read_jsonl
+from nomic_jax.storage.files import replacing
 
 
 def _tree(folder):

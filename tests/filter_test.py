@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from nomic_jax.curate import filter as filter_lib
-from nomic_jax.curate import neighbours
 from nomic_jax.data import dataset
 from nomic_jax.errors import UserError
+from nomic_jax.search import neighbours
 
 
 class BagOfWords:

@@ -20,8 +20,6 @@ import numpy as np
 import optax
 import pytest
 
-from nomic_jax import optim
-from nomic_jax import partition
 from nomic_jax import step as step_lib
 from nomic_jax import train
 from nomic_jax.errors import UserError
@@ -30,8 +28,10 @@ from nomic_jax.kernels.attention import Attention
 from nomic_jax.kernels.attention import choose
 from nomic_jax.kernels.specs import Spec
 from nomic_jax.losses.mlm import MLM
+from nomic_jax.mesh import partition
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
+from nomic_jax.run import optim
 import tiny
 
 ENCODER = EncoderConfig(

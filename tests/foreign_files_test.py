@@ -15,15 +15,15 @@ import transformers
 
 import hub_random
 import nomic_jax
-from nomic_jax import search
-from nomic_jax.curate import embeddings
 from nomic_jax.curate import teach
-from nomic_jax.data import tokenizer as tokenizer_lib
-from nomic_jax.data.prompts import PROMPTS
+from nomic_jax.embed import store as embeddings
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import systems
 from nomic_jax.hub import model_directory
+from nomic_jax.jobs import search
 from nomic_jax.model.config import EncoderConfig
+from nomic_jax.text import tokenizer as tokenizer_lib
+from nomic_jax.text.prompts import PROMPTS
 
 TEXTS = ["the quick brown fox", "a dog", "lazy dogs and the fox again", "émile",
          "EMILE the DOG"]

@@ -13,17 +13,17 @@ import transformers
 
 import small_data
 import tiny
-from nomic_jax import config_flags
 from nomic_jax import main
+from nomic_jax.cli import config_flags
 from nomic_jax.data import dataset
-from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.errors import UserError
 from nomic_jax.hub import long_context
 from nomic_jax.hub import model_directory
 from nomic_jax.losses.classification import Classification
 from nomic_jax.model.encoder import Encoder
-from nomic_jax.start import find_start
-from nomic_jax.start import merged
+from nomic_jax.run.start import find_start
+from nomic_jax.run.start import merged
+from nomic_jax.text import tokenizer as tokenizer_lib
 
 
 @pytest.fixture(name="place", scope="module")

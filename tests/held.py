@@ -13,7 +13,7 @@ import sys
 import time
 
 from nomic_jax import main
-from nomic_jax import processes
+from nomic_jax.mesh import processes
 
 
 _BEGAN = time.monotonic()

@@ -7,10 +7,10 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
-from nomic_jax import flops
-from nomic_jax import hlo
+from nomic_jax.aot import hlo
 from nomic_jax.losses.info_nce import InfoNCE
 from nomic_jax.losses.mlm import MLM
+from nomic_jax.model import flops
 from nomic_jax.model.encoder import Encoder
 import pytest
 

@@ -21,15 +21,16 @@ import safetensors.torch
 import torch
 
 import hub_random
-from nomic_jax import checkpoint
-from nomic_jax.curate import embeddings
 from nomic_jax.curate import parts
-from nomic_jax.data import tokenizer as tokenizer_lib
-from nomic_jax.data.prompts import PROMPTS
+from nomic_jax.embed import store as embeddings
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import paths
+from nomic_jax.hub import fetch
 from nomic_jax.hub import model_directory
 from nomic_jax.model.config import EncoderConfig
+from nomic_jax.run import checkpoint
+from nomic_jax.text import tokenizer as tokenizer_lib
+from nomic_jax.text.prompts import PROMPTS
 
 CONFIG = EncoderConfig(
     vocab_size=96, width=64, layers=2, heads=4, mlp_width=256, max_length=128)
@@ -242,7 +243,7 @@ def test_what_is_fetched_from_the_hub():
       ["config.json", "1_Pooling/config.json", "model.safetensors",
        "model-00001-of-00002.safetensors", "pytorch_model.bin",
        "2_Dense/model.safetensors", "onnx/model.onnx", "vocab.txt"],
-      allow_patterns=model_directory.HUB_FILES))
+      allow_patterns=fetch.HUB_FILES))
   assert fetched == [
       "config.json", "1_Pooling/config.json", "model.safetensors",
       "model-00001-of-00002.safetensors", "2_Dense/model.safetensors",

@@ -12,13 +12,13 @@ import transformers
 
 import hub_random
 import nomic_jax
-from nomic_jax.data import tokenizer as tokenizer_lib
-from nomic_jax.data.prompts import PROMPTS
 from nomic_jax.errors import UserError
 from nomic_jax.hub import model_directory
 from nomic_jax.hub import sentence_transformers as wrapper
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
+from nomic_jax.text import tokenizer as tokenizer_lib
+from nomic_jax.text.prompts import PROMPTS
 
 TEXTS = [
     "the quick brown fox jumps over the lazy dog",

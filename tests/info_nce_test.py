@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from nomic_jax import losses
-from nomic_jax import partition
 from nomic_jax.errors import UserError
 from nomic_jax.losses import streamed
 from nomic_jax.losses import transforms
 from nomic_jax.losses.info_nce import InfoNCE
 from nomic_jax.losses.streamed import cross_entropy
+from nomic_jax.mesh import partition
 from nomic_jax.model.encoder import Encoder
 import tiny
 

@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 
-from nomic_jax import checkpoint
-from nomic_jax import metrics
+from nomic_jax.run import checkpoint
+from nomic_jax.run import metrics
 import pytest
 
 import cloud as cloud_lib

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from nomic_jax import embed
+from nomic_jax.embed import model as embed
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import needle
 from nomic_jax.evaluation import systems

@@ -12,10 +12,10 @@ import sys
 import warnings
 
 import ml_collections
-from nomic_jax import command_line
-from nomic_jax import config_flags
-from nomic_jax import flags
 from nomic_jax import main
+from nomic_jax.cli import command_line
+from nomic_jax.cli import config_flags
+from nomic_jax.cli import flags
 from nomic_jax.errors import UserError
 import pytest
 
@@ -127,7 +127,7 @@ for job in [], *([j] for j in {list(FLAGS)}):
     assert e.code == 0
 assert main(["tran"]) == 2
 print("loaded:", *(m for m in {HEAVY} if m in sys.modules))
-from nomic_jax import config_flags
+from nomic_jax.cli import config_flags
 print("control:", *(m for m in {HEAVY} if m in sys.modules))
 """
   done = subprocess.run(
@@ -147,13 +147,13 @@ def test_help_names_every_job(capsys):
 # The function behind each job, which Python calls as well.
 FUNCTIONS = {
     "prepare": "data.prepare:prepare", "tokenise": "data.tokens:tokenise",
-    "sweep": "sweep:sweep", "clean": "curate.clean:clean",
-    "filter": "curate.filter:filter_pairs", "plot": "plot:plot",
+    "sweep": "jobs.sweep:sweep", "clean": "curate.clean:clean",
+    "filter": "curate.filter:filter_pairs", "plot": "report.plot:plot",
     "mine": "curate.mine:mine_negatives", "teach": "curate.teach:teach",
-    "export": "export:export", "embed": "embed_file:embed_file",
-    "evaluate": "evaluation.evaluate:evaluate", "search": "search:search",
-    "report": "evaluation.report:report", "train": "train:train",
-    "compile": "compile:check", "verify": "manifest:verify",
+    "export": "jobs.export:export", "embed": "jobs.embed:embed_file",
+    "evaluate": "jobs.evaluate:evaluate", "search": "jobs.search:search",
+    "report": "jobs.report:report", "train": "train:train",
+    "compile": "jobs.compile:check", "verify": "run.manifest:verify",
 }
 
 

@@ -9,9 +9,9 @@ import jax
 import numpy as np
 import pytest
 
-from nomic_jax import checkpoint
-from nomic_jax import manifest
 from nomic_jax.main import main
+from nomic_jax.run import checkpoint
+from nomic_jax.run import manifest
 import small_data
 
 

@@ -18,12 +18,12 @@ import ml_collections
 import numpy as np
 import pytest
 
-from nomic_jax import optim
-from nomic_jax import partition
 from nomic_jax import train
 from nomic_jax.data import loader
 from nomic_jax.losses import transforms
+from nomic_jax.mesh import partition
 from nomic_jax.model.encoder import Encoder
+from nomic_jax.run import optim
 import tiny
 
 # name -> (config.loss, dropout, batch [A, ...])

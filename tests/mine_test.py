@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from nomic_jax import flags
+from nomic_jax.cli import flags
 from nomic_jax.curate import corpus as corpus_lib
 from nomic_jax.curate import mine
 from nomic_jax.data import dataset

@@ -10,11 +10,11 @@ import subprocess
 import sys
 import types
 
-from nomic_jax import config_flags
+from nomic_jax.cli import config_flags
 from nomic_jax.data import readers
-from nomic_jax.data.prompts import PROMPTS
 from nomic_jax.data.readers import specification
 from nomic_jax.errors import UserError
+from nomic_jax.text.prompts import PROMPTS
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]

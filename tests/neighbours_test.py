@@ -10,8 +10,8 @@ import sys
 import numpy as np
 import pytest
 
-from nomic_jax.curate import neighbours
 from nomic_jax.errors import UserError
+from nomic_jax.search import neighbours
 
 
 def _brute_force(queries, documents, k):
@@ -153,7 +153,7 @@ def test_impossible_arguments():
 
 _EIGHT = """
 import sys, jax, numpy as np
-from nomic_jax.curate import neighbours
+from nomic_jax.search import neighbours
 assert len(jax.local_devices()) == 8, jax.local_devices()
 x = np.load(sys.argv[1])
 scores, rows = neighbours.top_k(

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nomic_jax import checkpoint
-from nomic_jax import config_flags
 from nomic_jax import losses
-from nomic_jax import metrics
 from nomic_jax import train
+from nomic_jax.cli import config_flags
 from nomic_jax.data import loader
-from nomic_jax.data import tokenizer
 from nomic_jax.errors import UserError
+from nomic_jax.run import checkpoint
+from nomic_jax.run import metrics
+from nomic_jax.text import tokenizer
 import small_data
 
 BAD = (3, 5)  # steps

@@ -11,12 +11,12 @@ import ml_collections
 import numpy as np
 import pytest
 
-from nomic_jax import optim
-from nomic_jax import schedules
 from nomic_jax.errors import UserError
 from nomic_jax.losses.info_nce import InfoNCE
 from nomic_jax.losses.mlm import MLM
 from nomic_jax.model.encoder import Encoder
+from nomic_jax.run import optim
+from nomic_jax.run import schedules
 import tiny
 
 ALL = ((".*", 1.0),)
@@ -231,7 +231,7 @@ def test_boxed_parameters_match_alike():
 
 
 def test_the_decay_rule_is_that_of_the_configs():
-  from nomic_jax import config_flags
+  from nomic_jax.cli import config_flags
   import small_data
 
   config = config_flags.load([small_data.config("mlm")])

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 import nomic_jax
-from nomic_jax import config_flags
-from nomic_jax import flags
+from nomic_jax.cli import config_flags
+from nomic_jax.cli import flags
 from nomic_jax.data import dataset
-from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.hub import model_directory
+from nomic_jax.text import tokenizer as tokenizer_lib
 import small_data
 import tiny
 

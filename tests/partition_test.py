@@ -14,15 +14,15 @@ import numpy as np
 import optax
 import pytest
 
-from nomic_jax import config_flags
-from nomic_jax import partition
 from nomic_jax import step as step_lib
 from nomic_jax import train
-from nomic_jax.checkpoint import Checkpoints
+from nomic_jax.cli import config_flags
 from nomic_jax.data import loader
 from nomic_jax.errors import UserError
 from nomic_jax.losses.mlm import MLM
+from nomic_jax.mesh import partition
 from nomic_jax.model.encoder import Encoder
+from nomic_jax.run.checkpoint import Checkpoints
 import small_data
 import tiny
 

@@ -9,9 +9,9 @@ import types
 import numpy as np
 import pytest
 
-from nomic_jax import fingerprints
 from nomic_jax.curate import parts
 from nomic_jax.errors import UserError
+from nomic_jax.storage import fingerprints
 
 
 def _folder(path):

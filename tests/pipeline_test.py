@@ -14,9 +14,9 @@ import json
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 import nomic_jax
-from nomic_jax import checkpoint
-from nomic_jax import metrics
 from nomic_jax.data import dataset
+from nomic_jax.run import checkpoint
+from nomic_jax.run import metrics
 import numpy as np
 import pytest
 

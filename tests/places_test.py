@@ -11,17 +11,9 @@ import subprocess
 import pytest
 
 import nomic_jax
-from nomic_jax import compile as compile_lib
-from nomic_jax import embed_file
-from nomic_jax import export
-from nomic_jax import fingerprints
-from nomic_jax import flags
 from nomic_jax import main
-from nomic_jax import places
-from nomic_jax import plot
-from nomic_jax import search
-from nomic_jax import sweep
 from nomic_jax import train
+from nomic_jax.cli import flags
 from nomic_jax.curate import clean
 from nomic_jax.curate import filter as filter_lib
 from nomic_jax.curate import mine
@@ -30,11 +22,19 @@ from nomic_jax.data import dataset
 from nomic_jax.data import prepare
 from nomic_jax.data import tokens
 from nomic_jax.errors import UserError
-from nomic_jax.evaluation import evaluate
-from nomic_jax.evaluation import report
 from nomic_jax.evaluation import tasks
-from nomic_jax.hub import fetch
-from nomic_jax.files import replacing
+from nomic_jax.jobs import compile as compile_lib
+from nomic_jax.jobs import embed as embed_file
+from nomic_jax.jobs import evaluate
+from nomic_jax.jobs import export
+from nomic_jax.jobs import report
+from nomic_jax.jobs import search
+from nomic_jax.jobs import sweep
+from nomic_jax.report import plot
+from nomic_jax.storage import fingerprints
+from nomic_jax.storage import hub_cache
+from nomic_jax.storage import places
+from nomic_jax.storage.files import replacing
 
 import small_data
 
@@ -244,7 +244,7 @@ def test_every_job_called_from_python_expands_the_home(monkeypatch):
   for function in (
       clean.clean, compile_lib.check, dataset.open_split, embed_file.embed_file,
       evaluate.evaluate, export.export, filter_lib.filter_pairs,
-      mine.mine_negatives, fetch.find, plot.plot, prepare.prepare,
+      mine.mine_negatives, hub_cache.find, plot.plot, prepare.prepare,
       report.report, search.search, sweep.sweep, tasks.find, teach.teach,
       tokens.open_split, tokens.tokenise, train.train):
     taken = named & inspect.signature(function).parameters.keys()
@@ -308,7 +308,7 @@ def test_a_place_that_cannot_be_written_is_found_before_the_work(
   monkeypatch.setattr("nomic_jax.data.splits.survey", never)
   monkeypatch.setattr("nomic_jax.curate.clean._pass", never)
   monkeypatch.setattr("nomic_jax.evaluation.tasks.find", never)
-  monkeypatch.setattr("nomic_jax.topology.devices", never)
+  monkeypatch.setattr("nomic_jax.aot.topology.devices", never)
   name = job.partition(" ")[0]
   suffix = {"embed": ".npy", "evaluate": ".json", "report": ".html",
             "plot": ".png", "compile": ".json"}.get(name, "")
@@ -396,6 +396,6 @@ def test_search_answers_where_no_index_can_be_kept(
   assert main.main(command) == 0
   out, err = capsys.readouterr()
   assert "a river" in out and "no index is kept" in err
-  monkeypatch.setattr("nomic_jax.evaluation.vectors.encode", None)
+  monkeypatch.setattr("nomic_jax.embed.vectors.encode", None)
   assert main.main([*command, f"--index={made}/file/i"]) == 2
   assert "cannot write" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from nomic_jax import main
-from nomic_jax import plot
+from nomic_jax.report import plot
 
 pytest.importorskip("matplotlib")
 

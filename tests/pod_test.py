@@ -7,12 +7,12 @@ import json
 import time
 
 import jax
-from nomic_jax import checkpoint
-from nomic_jax import compiled_programs
-from nomic_jax import goodput
 from nomic_jax import loop
 from nomic_jax import main
-from nomic_jax import metrics
+from nomic_jax.run import checkpoint
+from nomic_jax.run import compiled_programs
+from nomic_jax.run import goodput
+from nomic_jax.run import metrics
 import pytest
 
 import small_data

@@ -13,12 +13,12 @@ import sysconfig
 
 from nomic_jax.data import dataset
 from nomic_jax.data import splits
-from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.data import tokens
 from nomic_jax.data.prepare import prepare
-from nomic_jax.evaluation import retrieval
 from nomic_jax.errors import UserError
+from nomic_jax.evaluation import retrieval
 from nomic_jax.main import main
+from nomic_jax.text import tokenizer as tokenizer_lib
 import numpy as np
 import pytest
 import tiny

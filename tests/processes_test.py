@@ -13,8 +13,8 @@ import time
 import grain
 import jax
 import jax.numpy as jnp
-from nomic_jax import checkpoint
-from nomic_jax import metrics
+from nomic_jax.run import checkpoint
+from nomic_jax.run import metrics
 import numpy as np
 import pytest
 

@@ -13,10 +13,9 @@ import optax
 import pytest
 
 import nomic_jax
-from nomic_jax import config_flags
-from nomic_jax import optim
-from nomic_jax import recipes
 from nomic_jax import train
+from nomic_jax.cli import config_flags
+from nomic_jax.cli import recipes
 from nomic_jax.data import order
 from nomic_jax.data import pairs
 from nomic_jax.data import sources
@@ -27,9 +26,10 @@ from nomic_jax.hub import config_out
 from nomic_jax.hub import model_directory
 from nomic_jax.losses.classification import Classification
 from nomic_jax.model.encoder import Encoder
-from nomic_jax.start import find_start
-from nomic_jax import work_directory
-from nomic_jax.work_directory import flat
+from nomic_jax.run import optim
+from nomic_jax.run import work_directory
+from nomic_jax.run.start import find_start
+from nomic_jax.run.work_directory import flat
 import small_data
 import tiny
 

@@ -17,7 +17,7 @@ from etils.epath import backend
 import fsspec
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
-from nomic_jax import buckets
+from nomic_jax.storage import buckets
 from orbax.checkpoint._src.serialization import tensorstore_utils
 import pytest
 

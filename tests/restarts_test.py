@@ -12,14 +12,15 @@ import pytest
 
 import small_data
 from nomic_jax import errors
-from nomic_jax import processes
-from nomic_jax import restarts
+from nomic_jax.mesh import processes
+from nomic_jax.mesh import restarts
 
 # A job that ends as its first argument says; it is told its own signals.
 _JOB = """
 import os, signal, sys, time
 import jax
-from nomic_jax import errors, processes
+from nomic_jax import errors
+from nomic_jax.mesh import processes
 
 way = sys.argv[1]
 if way == "late":

@@ -8,12 +8,12 @@ import shutil
 import time
 
 import jax
-from nomic_jax import checkpoint
-from nomic_jax import config_flags
-from nomic_jax import goodput
-from nomic_jax import metrics
 from nomic_jax import train
+from nomic_jax.cli import config_flags
 from nomic_jax.errors import UserError
+from nomic_jax.run import checkpoint
+from nomic_jax.run import goodput
+from nomic_jax.run import metrics
 import numpy as np
 import pytest
 

@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from nomic_jax.evaluation import bm25
 from nomic_jax.evaluation import retrieval
+from nomic_jax.search import bm25
 
 
 def _by_loop(ranking, relevant):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import nomic_jax
-from nomic_jax import search as search_lib
 from nomic_jax.errors import UserError
+from nomic_jax.jobs import search as search_lib
 
 
 class FakeModel:

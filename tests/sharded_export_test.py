@@ -15,9 +15,9 @@ import safetensors.numpy
 
 import hub_random
 from nomic_jax import main
-from nomic_jax.checkpoint import Checkpoints
 from nomic_jax.hub import convert
 from nomic_jax.model.config import EncoderConfig
+from nomic_jax.run.checkpoint import Checkpoints
 
 CONFIG = EncoderConfig(
     vocab_size=96, width=64, layers=2, heads=4, mlp_width=256, max_length=128)

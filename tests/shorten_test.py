@@ -4,7 +4,7 @@
 
 import random
 
-from nomic_jax.data.shorten import shorten
+from nomic_jax.text.shorten import shorten
 import pytest
 import tokenizers
 from tokenizers import models

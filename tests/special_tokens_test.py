@@ -6,11 +6,11 @@ import json
 
 from nomic_jax.data import labels
 from nomic_jax.data import pairs
-from nomic_jax.data import special_tokens
 from nomic_jax.data import text
-from nomic_jax.data import tokenizer as tokenizer_lib
-from nomic_jax.data import words
 from nomic_jax.errors import UserError
+from nomic_jax.text import special_tokens
+from nomic_jax.text import tokenizer as tokenizer_lib
+from nomic_jax.text import words
 import ml_collections
 import numpy as np
 import pytest

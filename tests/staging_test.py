@@ -7,16 +7,16 @@ import pathlib
 import threading
 
 import fsspec
-from nomic_jax import appended
-from nomic_jax import buckets
 from nomic_jax import main
-from nomic_jax import metrics
 from nomic_jax.data import dataset
-from nomic_jax.data import staging
-from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.data import tokens
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
+from nomic_jax.run import metrics
+from nomic_jax.storage import appended
+from nomic_jax.storage import buckets
+from nomic_jax.storage import staging
+from nomic_jax.text import tokenizer as tokenizer_lib
 import pytest
 
 from remote import bucket_fixture  # noqa: F401

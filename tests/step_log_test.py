@@ -9,10 +9,10 @@ import jax
 import numpy as np
 import pytest
 
-from nomic_jax import flops
-from nomic_jax import metrics
 from nomic_jax.data import loader
+from nomic_jax.model import flops
 from nomic_jax.model.config import EncoderConfig
+from nomic_jax.run import metrics
 
 
 def _batch(*names):

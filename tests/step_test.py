@@ -10,8 +10,8 @@ import optax
 import pytest
 import torch
 
-from nomic_jax import optim
 from nomic_jax import step as step_lib
+from nomic_jax.run import optim
 import tiny
 
 

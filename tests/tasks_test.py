@@ -12,10 +12,10 @@ from scipy import stats
 from sklearn import metrics
 
 from nomic_jax.errors import UserError
-from nomic_jax.evaluation import bm25
 from nomic_jax.evaluation import compare
 from nomic_jax.evaluation import systems
 from nomic_jax.evaluation import tasks
+from nomic_jax.search import bm25
 
 
 class Random:

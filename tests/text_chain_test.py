@@ -9,10 +9,10 @@ import ml_collections
 import numpy as np
 import pytest
 
-from nomic_jax import partition
 from nomic_jax.data import loader
 from nomic_jax.data import text
 from nomic_jax.errors import UserError
+from nomic_jax.mesh import partition
 import tiny
 
 TOKENIZER = tiny.words()

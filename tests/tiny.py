@@ -10,9 +10,9 @@ import jax
 import numpy as np
 import tokenizers
 
-from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.data.pack import pack
 from nomic_jax.model.config import EncoderConfig
+from nomic_jax.text import tokenizer as tokenizer_lib
 
 CONFIG = EncoderConfig(
     vocab_size=96, width=16, layers=2, heads=2, mlp_width=32, max_length=64

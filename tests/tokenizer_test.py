@@ -10,9 +10,9 @@ import subprocess
 import sys
 import unicodedata
 
-from nomic_jax.data import tokenizer as tokenizer_lib
-from nomic_jax.data import words as words_lib
 from nomic_jax.errors import UserError
+from nomic_jax.text import tokenizer as tokenizer_lib
+from nomic_jax.text import words as words_lib
 import pytest
 
 _TEXTS = [inspect.getdoc(f) or "" for f in vars(str).values()] + [

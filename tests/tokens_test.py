@@ -8,9 +8,9 @@ import pickle
 import ml_collections
 from nomic_jax.data import dataset
 from nomic_jax.data import loader
-from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.data import tokens
 from nomic_jax.errors import UserError
+from nomic_jax.text import tokenizer as tokenizer_lib
 import numpy as np
 import pytest
 import tokenizers

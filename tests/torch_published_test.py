@@ -19,13 +19,13 @@ import torch
 from torch.nn import functional
 import transformers
 
-from nomic_jax import config_flags
 from nomic_jax import train
+from nomic_jax.cli import config_flags
 from nomic_jax.data import loader
-from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.data.prepare import prepare
 from nomic_jax.hub import convert
-from nomic_jax.start import find_start
+from nomic_jax.run.start import find_start
+from nomic_jax.text import tokenizer as tokenizer_lib
 import small_data
 import tiny
 

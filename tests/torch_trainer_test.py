@@ -10,11 +10,11 @@ import torch
 import transformers
 
 import hub_random
-from nomic_jax import optim
 from nomic_jax import train
 from nomic_jax.data.pack import pack
 from nomic_jax.hub import convert
 from nomic_jax.hub import model_directory
+from nomic_jax.run import optim
 import tiny
 
 STEPS, WARMUP, NEGATIVES, QUERIES = 30, 5, 2, 6

@@ -10,8 +10,8 @@ import ml_collections
 import pytest
 
 from nomic_jax import main
-from nomic_jax import metrics
-from nomic_jax import trackers
+from nomic_jax.run import metrics
+from nomic_jax.run import trackers
 
 import small_data
 

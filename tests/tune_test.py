@@ -10,11 +10,11 @@ import sys
 import jax
 import pytest
 
-from nomic_jax import topology
+from nomic_jax.aot import bundles
+from nomic_jax.aot import topology
+from nomic_jax.aot import tune
 from nomic_jax.errors import UserError
 from nomic_jax.kernels import blocks
-from nomic_jax.kernels import bundles
-from nomic_jax.kernels import tune
 from nomic_jax.kernels.attention import Attention
 
 KIND = dict(kernel="pallas_gpu", device="NVIDIA X", dtype="bfloat16")
@@ -134,7 +134,7 @@ def test_the_command_says_what_it_takes():
 
 def _command(*flags):
   return subprocess.run(
-      [sys.executable, "-m", "nomic_jax.kernels.tune", *flags],
+      [sys.executable, "-m", "nomic_jax.aot.tune", *flags],
       capture_output=True, text=True, check=False)
 
 

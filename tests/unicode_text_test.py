@@ -7,8 +7,8 @@ import unicodedata
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
-from nomic_jax import unicode_text
-from nomic_jax.evaluation import bm25
+from nomic_jax.search import bm25
+from nomic_jax.storage import unicode_text
 import pytest
 
 

@@ -8,14 +8,14 @@ import shutil
 import warnings
 
 import nomic_jax
-from nomic_jax import config_flags
-from nomic_jax import start as start_lib
-from nomic_jax import work_directory
-from nomic_jax.data.prompts import PROMPTS
-from nomic_jax.evaluation import evaluate
+from nomic_jax.cli import config_flags
 from nomic_jax.hub import model_directory
+from nomic_jax.jobs import evaluate
 from nomic_jax.main import main
 from nomic_jax.model.usage import Usage
+from nomic_jax.run import start as start_lib
+from nomic_jax.run import work_directory
+from nomic_jax.text.prompts import PROMPTS
 import pytest
 
 import small_data

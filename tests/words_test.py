@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import pytest
 import tokenizers
 
-from nomic_jax.data import words
+from nomic_jax.text import words
 import tiny
 
 OURS = tiny.words()

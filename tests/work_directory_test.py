@@ -6,10 +6,10 @@ import json
 import re
 import shutil
 
-from nomic_jax import config_flags
-from nomic_jax import work_directory
+from nomic_jax.cli import config_flags
 from nomic_jax.errors import UserError
 from nomic_jax.model.config import EncoderConfig
+from nomic_jax.run import work_directory
 import pytest
 import small_data
 

@@ -15,8 +15,6 @@ from typing import Callable, NamedTuple, Sequence
 
 import numpy as np
 
-from nomic_jax import places
-from nomic_jax import unicode_text
 from nomic_jax.curate import contamination
 from nomic_jax.curate import duplicates
 from nomic_jax.curate import parts
@@ -24,7 +22,9 @@ from nomic_jax.curate import quality
 from nomic_jax.curate import rewrite
 from nomic_jax.data import dataset
 from nomic_jax.errors import UserError
-from nomic_jax.progress import Progress
+from nomic_jax.storage import places
+from nomic_jax.storage import unicode_text
+from nomic_jax.storage.progress import Progress
 
 _HEAD = 1000  # characters by which a language is told
 

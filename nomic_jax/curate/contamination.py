@@ -11,12 +11,12 @@ import collections
 import pathlib
 from typing import Iterator, NamedTuple
 
-from nomic_jax import decoding
-from nomic_jax import search
-from nomic_jax import unicode_text
 from nomic_jax.data import dataset
 from nomic_jax.data.readers import beir
 from nomic_jax.errors import UserError
+from nomic_jax.search import corpus
+from nomic_jax.storage import decoding
+from nomic_jax.storage import unicode_text
 
 
 class Match(NamedTuple):
@@ -101,7 +101,7 @@ def _read(path: str) -> Iterator[str]:
         f"--against={path}: no such file or folder; expected a data "
         "directory, a BEIR folder, .jsonl or .txt")
   if not place.is_dir():
-    for text, _ in search.read_corpus(place):
+    for text, _ in corpus.read(place):
       yield text
   elif beir.is_beir(path):
     yield from beir.judged(f"{path.rstrip('/')}/qrels/test.tsv")

@@ -16,9 +16,9 @@ from typing import Sequence
 
 import numpy as np
 
-from nomic_jax import unicode_text
 from nomic_jax.data import dataset
-from nomic_jax.progress import Progress
+from nomic_jax.storage import unicode_text
+from nomic_jax.storage.progress import Progress
 
 # Where in a row, or that it is one of the texts given besides; from 0 on, that
 # negative.

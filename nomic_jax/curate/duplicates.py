@@ -10,8 +10,8 @@ banding (rensa), and candidates are checked; queries are compared directly.
 import hashlib
 from typing import Callable
 
-from nomic_jax import unicode_text
 from nomic_jax.curate import quality
+from nomic_jax.storage import unicode_text
 
 _PERMUTATIONS = 128
 _FOUND = 0.95  # probability that a document at the threshold is a candidate

@@ -17,18 +17,18 @@ from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
-from nomic_jax import places
-from nomic_jax import processes
-from nomic_jax.curate import embeddings
 from nomic_jax.curate import groups
-from nomic_jax.curate import neighbours
 from nomic_jax.curate import parts
 from nomic_jax.curate import rewrite
 from nomic_jax.curate import similarity_report
 from nomic_jax.data import dataset
+from nomic_jax.embed import store as embeddings
 from nomic_jax.errors import UserError
-from nomic_jax.progress import Progress
-from nomic_jax.unicode_text import blank
+from nomic_jax.mesh import processes
+from nomic_jax.search import neighbours
+from nomic_jax.storage import places
+from nomic_jax.storage.progress import Progress
+from nomic_jax.storage.unicode_text import blank
 
 # What can happen to a row; a decision is a place in this list.
 OUTCOMES = ("kept", "not among nearest", "similarity", rewrite.EMPTY)

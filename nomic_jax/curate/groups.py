@@ -14,7 +14,7 @@ from typing import Any, Callable, Mapping, NamedTuple
 import numpy as np
 
 from nomic_jax.data import dataset
-from nomic_jax.data.prompts import PROMPTS
+from nomic_jax.text.prompts import PROMPTS
 
 
 class Prompts(NamedTuple):

@@ -17,22 +17,22 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from nomic_jax import places
-from nomic_jax import processes
 from nomic_jax.curate import corpus as corpora
-from nomic_jax.curate import embeddings
 from nomic_jax.curate import groups
 from nomic_jax.curate import mined_rows
 from nomic_jax.curate import mining_flags
-from nomic_jax.curate import neighbours
 from nomic_jax.curate import others as others_lib
 from nomic_jax.curate import parts
 from nomic_jax.curate import rewrite
 from nomic_jax.curate import select
 from nomic_jax.data import dataset
+from nomic_jax.embed import store as embeddings
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
-from nomic_jax.progress import Progress
+from nomic_jax.mesh import processes
+from nomic_jax.search import neighbours
+from nomic_jax.storage import places
+from nomic_jax.storage.progress import Progress
 
 
 @places.expanding("model", "input", "output", "corpus")

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nomic_jax import unicode_text
 from nomic_jax.curate import corpus as corpora
 from nomic_jax.curate import groups
 from nomic_jax.curate import mining_flags
@@ -14,6 +13,7 @@ from nomic_jax.curate import parts
 from nomic_jax.curate import rewrite
 from nomic_jax.curate import select
 from nomic_jax.data import dataset
+from nomic_jax.storage import unicode_text
 
 
 class Group(NamedTuple):

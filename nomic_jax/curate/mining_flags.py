@@ -4,9 +4,9 @@
 
 from typing import NamedTuple
 
-from nomic_jax.curate import neighbours
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
+from nomic_jax.search import neighbours
 
 SHORT = ("random", "drop", "keep")
 

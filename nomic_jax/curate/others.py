@@ -11,12 +11,12 @@ from typing import Iterator, Sequence
 
 import numpy as np
 
-from nomic_jax import decoding
-from nomic_jax import files
-from nomic_jax import search
 from nomic_jax.data import dataset
 from nomic_jax.data.readers import beir
 from nomic_jax.errors import UserError
+from nomic_jax.search import corpus
+from nomic_jax.storage import decoding
+from nomic_jax.storage import files
 
 _EXPECTED = "expected a BEIR folder, a data directory, .jsonl or .txt"
 
@@ -65,7 +65,7 @@ def check(paths: Sequence[str]) -> None:
 
 def _read(path: str) -> Iterator[str]:
   if not pathlib.Path(path).is_dir():
-    for text, _ in search.read_corpus(pathlib.Path(path)):
+    for text, _ in corpus.read(pathlib.Path(path)):
       yield text
   elif beir.is_beir(path):
     yield from beir.corpus(path)

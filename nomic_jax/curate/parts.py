@@ -15,12 +15,12 @@ from typing import Any, Callable, Mapping
 
 import numpy as np
 
-from nomic_jax import files
-from nomic_jax import fingerprints
-from nomic_jax import places
-from nomic_jax import processes
-from nomic_jax import restarts
 from nomic_jax.errors import UserError
+from nomic_jax.mesh import processes
+from nomic_jax.mesh import restarts
+from nomic_jax.storage import files
+from nomic_jax.storage import fingerprints
+from nomic_jax.storage import places
 
 identity = fingerprints.of_content
 

@@ -11,7 +11,7 @@ import collections
 import re
 from typing import NamedTuple
 
-from nomic_jax import unicode_text
+from nomic_jax.storage import unicode_text
 
 _FEWEST_LETTERS = 0.4  # with their marks, of the characters that are not spaces
 _MOST_REPEATED = 0.3  # of a document's characters, in lines seen before

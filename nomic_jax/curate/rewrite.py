@@ -7,10 +7,10 @@ import os
 import pathlib
 from typing import Iterable, Iterator, Mapping
 
-from nomic_jax import decoding
 from nomic_jax.data import dataset
 from nomic_jax.data import sources
 from nomic_jax.errors import UserError
+from nomic_jax.storage import decoding
 
 EMPTY = "empty text"  # The outcome of a row that cannot be used.
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from nomic_jax import files
-from nomic_jax import places
-from nomic_jax.curate import embeddings
 from nomic_jax.curate import groups
 from nomic_jax.curate import parts
 from nomic_jax.data import dataset
 from nomic_jax.data import teacher
+from nomic_jax.embed import store as embeddings
 from nomic_jax.errors import UserError
 from nomic_jax.model.usage import check_ranked
+from nomic_jax.storage import files
+from nomic_jax.storage import places
 
 
 @places.expanding("model", "input", "output")

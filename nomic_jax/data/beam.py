@@ -26,8 +26,6 @@ import uuid
 import numpy as np
 import tensorflow_datasets as tfds
 
-from nomic_jax import decoding
-from nomic_jax import places
 from nomic_jax.data import dataset
 from nomic_jax.data import readers
 from nomic_jax.data import records
@@ -35,6 +33,8 @@ from nomic_jax.data import splits as splits_lib
 from nomic_jax.data.readers.bad import BadRow
 from nomic_jax.data.readers.bad import BadRows
 from nomic_jax.errors import UserError
+from nomic_jax.storage import decoding
+from nomic_jax.storage import places
 
 # The most shards of a split; with fewer files, one of each.
 _SHARDS = 1024

@@ -23,12 +23,7 @@ from array_record.python import array_record_module
 import numpy as np
 import tensorflow_datasets as tfds
 
-from nomic_jax import decoding
-from nomic_jax import buckets
-from nomic_jax import files
-from nomic_jax import places
 from nomic_jax.data import sources as sources_lib
-from nomic_jax.data import staging
 from nomic_jax.data.records import damaged
 from nomic_jax.data.records import encode
 from nomic_jax.data.records import Row
@@ -36,7 +31,12 @@ from nomic_jax.data.records import row  # noqa: F401, as dataset.row
 from nomic_jax.data.records import Source
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
-from nomic_jax.progress import Progress
+from nomic_jax.storage import buckets
+from nomic_jax.storage import decoding
+from nomic_jax.storage import files
+from nomic_jax.storage import places
+from nomic_jax.storage import staging
+from nomic_jax.storage.progress import Progress
 
 _SMALL = 1 << 20  # bytes of a file that a fingerprint reads
 _SHARD = 128 << 20  # bytes of records in a file, before compression

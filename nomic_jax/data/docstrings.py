@@ -24,7 +24,7 @@ from nomic_jax.data.dataset import Row
 from nomic_jax.data.dataset import row
 from nomic_jax.data.definitions import Pair
 from nomic_jax.errors import UserError
-from nomic_jax.progress import Progress
+from nomic_jax.storage.progress import Progress
 
 # Larger files are tables that some program wrote.
 FILE_BYTES = 1_500_000

@@ -6,11 +6,11 @@ import json
 import os
 import pathlib
 
-from nomic_jax import fingerprints
-from nomic_jax import places
 from nomic_jax.data import readers
 from nomic_jax.data.readers import storage
 from nomic_jax.errors import UserError
+from nomic_jax.storage import fingerprints
+from nomic_jax.storage import places
 
 
 def is_docstrings(source: str) -> bool:

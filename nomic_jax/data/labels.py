@@ -10,11 +10,11 @@ import ml_collections
 import numpy as np
 import tokenizers
 
-from nomic_jax.data import special_tokens
 from nomic_jax.data.dataset import Row
 from nomic_jax.data.pack import pack
-from nomic_jax.data.shorten import shorten
 from nomic_jax.errors import UserError
+from nomic_jax.text import special_tokens
+from nomic_jax.text.shorten import shorten
 
 _TOGETHER = 1024  # rows read at once
 

@@ -13,15 +13,15 @@ import ml_collections
 import numpy as np
 import tokenizers
 
-from nomic_jax import ranges
+from nomic_jax.cli import ranges
 from nomic_jax.data import dataset
 from nomic_jax.data import labels
 from nomic_jax.data import pairs
-from nomic_jax.data import prompts as prompts_lib
 from nomic_jax.data import text
 from nomic_jax.data import tokens
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
+from nomic_jax.text import prompts as prompts_lib
 
 _KINDS = {
     "text": text.batches, "pairs": pairs.batches, "labels": labels.batches,

@@ -21,16 +21,16 @@ import numpy as np
 import tokenizers
 
 from nomic_jax.data import order
-from nomic_jax.data import prompts as prompts_lib
 from nomic_jax.data import sources
-from nomic_jax.data import special_tokens
 from nomic_jax.data import teacher
 from nomic_jax.data import tokens as tokens_lib
-from nomic_jax.data import words
 from nomic_jax.data.pack import pack
 from nomic_jax.data.pack import row_shape
-from nomic_jax.data.shorten import shorten
 from nomic_jax.errors import UserError
+from nomic_jax.text import prompts as prompts_lib
+from nomic_jax.text import special_tokens
+from nomic_jax.text import words
+from nomic_jax.text.shorten import shorten
 
 
 def batches(

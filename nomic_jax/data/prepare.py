@@ -21,9 +21,6 @@ from typing import Any, Iterable, Iterator, Sequence
 import numpy as np
 import tokenizers
 
-from nomic_jax import decoding
-from nomic_jax import fingerprints
-from nomic_jax import places
 from nomic_jax.data import beam
 from nomic_jax.data import dataset
 from nomic_jax.data import docstrings
@@ -32,9 +29,12 @@ from nomic_jax.data import readers
 from nomic_jax.data import sources as sources_lib
 from nomic_jax.data import splits as splits_lib
 from nomic_jax.data import statistics
-from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.data.dataset import Row
 from nomic_jax.errors import UserError
+from nomic_jax.storage import decoding
+from nomic_jax.storage import fingerprints
+from nomic_jax.storage import places
+from nomic_jax.text import tokenizer as tokenizer_lib
 
 # The share of the rows that is held out where none is given.
 HELD_OUT = 0.07

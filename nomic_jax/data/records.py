@@ -7,8 +7,8 @@ from typing import Any, Sequence, TypedDict
 from array_record.python import array_record_data_source
 from tensorflow_datasets.proto import tf_example_pb2
 
-from nomic_jax import decoding
 from nomic_jax.errors import UserError
+from nomic_jax.storage import decoding
 
 
 class Row(TypedDict):

@@ -18,9 +18,9 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from nomic_jax import unicode_text
 from nomic_jax.data.dataset import Row
 from nomic_jax.errors import UserError
+from nomic_jax.storage import unicode_text
 
 # No group may take more of the held-out rows than this, while smaller ones are
 # left to choose from: one large package would make the test all about itself.

@@ -9,9 +9,9 @@ from typing import Sequence
 import numpy as np
 import tokenizers
 
-from nomic_jax.data import special_tokens
 from nomic_jax.data.dataset import Row
 from nomic_jax.errors import UserError
+from nomic_jax.text import special_tokens
 
 # Characters of a text that are tokenised to tell its length; a book would
 # take minutes and fall into the last bar all the same.

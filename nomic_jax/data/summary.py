@@ -5,7 +5,7 @@
 import inspect
 import re
 
-from nomic_jax import unicode_text
+from nomic_jax.storage import unicode_text
 
 _SIGNATURE = re.compile(r"[\w.]+\(.*\)(\s*->.*)?:?")
 _STOP = re.compile(

@@ -7,11 +7,11 @@ import pathlib
 
 import numpy as np
 
-from nomic_jax import files
-from nomic_jax import fingerprints
-from nomic_jax import places
-from nomic_jax.data import staging
 from nomic_jax.errors import UserError
+from nomic_jax.storage import files
+from nomic_jax.storage import fingerprints
+from nomic_jax.storage import places
+from nomic_jax.storage import staging
 
 
 def paths(folder: str | os.PathLike, split: str) -> dict[str, pathlib.Path]:

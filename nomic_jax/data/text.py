@@ -11,9 +11,9 @@ import numpy as np
 import tokenizers
 
 from nomic_jax.data import order
-from nomic_jax.data import special_tokens
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
+from nomic_jax.text import special_tokens
 
 MASK_DRAWS = ("exact", "independent")
 

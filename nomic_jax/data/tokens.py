@@ -24,15 +24,15 @@ from typing import Any, Callable, Iterator, Sequence
 import numpy as np
 import tokenizers
 
-from nomic_jax import buckets
-from nomic_jax import files
-from nomic_jax import places
 from nomic_jax.data import dataset
-from nomic_jax.data import staging
-from nomic_jax.data import special_tokens
-from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.errors import UserError
-from nomic_jax.progress import Progress
+from nomic_jax.storage import buckets
+from nomic_jax.storage import files
+from nomic_jax.storage import places
+from nomic_jax.storage import staging
+from nomic_jax.storage.progress import Progress
+from nomic_jax.text import special_tokens
+from nomic_jax.text import tokenizer as tokenizer_lib
 
 _KINDS = ("ids", "ends", "rows")  # files of a split
 _ROWS = 1024  # tokenised together

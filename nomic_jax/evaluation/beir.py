@@ -9,12 +9,12 @@ name (Thakur et al. 2021).
 import pathlib
 from typing import Iterator
 
-from nomic_jax import decoding
-from nomic_jax import unicode_text
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import judged as judged_lib
 from nomic_jax.evaluation.retrieval import RetrievalTask
-from nomic_jax.files import read_jsonl
+from nomic_jax.storage import decoding
+from nomic_jax.storage import unicode_text
+from nomic_jax.storage.files import read_jsonl
 
 
 def known(path: pathlib.Path) -> bool:

@@ -16,12 +16,12 @@ import warnings
 
 import numpy as np
 
+from nomic_jax.storage import fingerprints
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import maps
-from nomic_jax.evaluation import rows
-from nomic_jax.evaluation import vectors
 from nomic_jax.evaluation.task import Outcome
 from nomic_jax.evaluation.task import Task
+from nomic_jax.storage import rows
 
 _WORST = 20
 _PROMPT = "classification"
@@ -51,7 +51,7 @@ class ClassificationTask(Task):
     return f"{len(self.test):,} texts, {len(self._classes()):,} classes"
 
   def fingerprint(self) -> str:
-    return vectors.text_fingerprint(
+    return fingerprints.of_values(
         self.kind, self.train, self.test, self.experiments, self.per_class,
         _PROMPT)
 

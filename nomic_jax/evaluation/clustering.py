@@ -13,12 +13,12 @@ from typing import ClassVar, Hashable, Sequence
 
 import numpy as np
 
+from nomic_jax.storage import fingerprints
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import maps
-from nomic_jax.evaluation import rows
-from nomic_jax.evaluation import vectors
 from nomic_jax.evaluation.task import Outcome
 from nomic_jax.evaluation.task import Task
+from nomic_jax.storage import rows
 
 _PROMPT = "clustering"
 _SEED = 42  # MTEB's
@@ -44,7 +44,7 @@ class ClusteringTask(Task):
     return f"{texts:,} texts{sets}"
 
   def fingerprint(self) -> str:
-    return vectors.text_fingerprint(self.kind, self.sets, _PROMPT)
+    return fingerprints.of_values(self.kind, self.sets, _PROMPT)
 
   def run(self, system) -> Outcome:
     from sklearn import cluster

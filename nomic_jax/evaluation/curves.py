@@ -6,7 +6,7 @@ import math
 import pathlib
 from typing import Sequence
 
-from nomic_jax import quantize
+from nomic_jax.embed import quantize
 from nomic_jax.evaluation import systems
 from nomic_jax.evaluation.task import Task
 

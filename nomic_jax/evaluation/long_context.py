@@ -21,19 +21,19 @@ from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
 
-from nomic_jax import files
+from nomic_jax.storage import fingerprints
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import beir
 from nomic_jax.evaluation import clustering
 from nomic_jax.evaluation import judged
 from nomic_jax.evaluation import needle
-from nomic_jax.evaluation import rows
 from nomic_jax.evaluation import systems
-from nomic_jax.evaluation import vectors
 from nomic_jax.evaluation.retrieval import relevance
 from nomic_jax.evaluation.retrieval import RetrievalTask
 from nomic_jax.evaluation.task import Outcome
 from nomic_jax.evaluation.task import Task
+from nomic_jax.storage import files
+from nomic_jax.storage import rows
 
 SCROLLS = ("summ_screen_fd", "gov_report", "qmsum")
 LOCO_V1 = (
@@ -74,7 +74,7 @@ class AtLength(Task):
     return f"{self.task.size}, up to {self.tokens:,} tokens"
 
   def fingerprint(self) -> str:
-    return vectors.text_fingerprint(self.task.fingerprint(), self.tokens)
+    return fingerprints.of_values(self.task.fingerprint(), self.tokens)
 
   def run(self, system) -> Outcome:
     if isinstance(system, systems.Dense):  # BM25 reads all

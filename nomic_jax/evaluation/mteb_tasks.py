@@ -17,8 +17,8 @@ import warnings
 
 import numpy as np
 
+from nomic_jax.storage import fingerprints
 from nomic_jax.errors import UserError
-from nomic_jax.evaluation import vectors
 from nomic_jax.evaluation.task import Outcome
 from nomic_jax.evaluation.task import Task
 
@@ -86,7 +86,7 @@ class MtebTask(Task):
   def fingerprint(self) -> str:
     import mteb
 
-    return vectors.text_fingerprint(
+    return fingerprints.of_values(
         self.kind, self.name, self.path, mteb.__version__, self.metrics)
 
   def run(self, system) -> Outcome:

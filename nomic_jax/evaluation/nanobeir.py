@@ -13,8 +13,8 @@ from typing import Any, Callable, Iterator, Sequence
 
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import judged
-from nomic_jax.evaluation import rows
 from nomic_jax.evaluation.retrieval import RetrievalTask
+from nomic_jax.storage import rows
 
 SUITE = "nanobeir"
 NAMES = (

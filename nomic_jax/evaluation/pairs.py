@@ -13,11 +13,11 @@ import warnings
 
 import numpy as np
 
+from nomic_jax.storage import fingerprints
 from nomic_jax.errors import UserError
-from nomic_jax.evaluation import rows
-from nomic_jax.evaluation import vectors
 from nomic_jax.evaluation.task import Outcome
 from nomic_jax.evaluation.task import Task
+from nomic_jax.storage import rows
 
 _WORST = 20
 _TEXTS = {"sentence1": rows.TEXT, "sentence2": rows.TEXT}
@@ -40,7 +40,7 @@ class _Pairs(Task):
     return f"{len(self.gold):,} pairs"
 
   def fingerprint(self) -> str:
-    return vectors.text_fingerprint(
+    return fingerprints.of_values(
         self.kind, self.first, self.second, list(self.gold), _PROMPT)
 
   def run(self, system) -> Outcome:

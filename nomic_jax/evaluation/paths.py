@@ -5,9 +5,10 @@
 import pathlib
 from typing import Sequence
 
-from nomic_jax import buckets
 from nomic_jax.errors import UserError
 from nomic_jax.hub import fetch
+from nomic_jax.storage import buckets
+from nomic_jax.storage import hub_cache
 
 
 def named_paths(
@@ -28,7 +29,7 @@ def named_paths(
     if not equals or "/" in name or pathlib.Path(spec).exists():
       path = spec
       name = pathlib.Path(spec).resolve().name
-    if hub and fetch.is_hub_name(path):
+    if hub and hub_cache.is_hub_name(path):
       path = str(fetch.find(path))
     path = buckets.fetch(path, checkpoints)
     if not path or not pathlib.Path(path).exists():

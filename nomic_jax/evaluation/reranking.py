@@ -8,13 +8,13 @@ from typing import ClassVar, Sequence
 
 import numpy as np
 
+from nomic_jax.storage import fingerprints
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import retrieval
-from nomic_jax.evaluation import rows
-from nomic_jax.evaluation import vectors
 from nomic_jax.evaluation.task import Outcome
 from nomic_jax.evaluation.task import Task
 from nomic_jax.evaluation.task import title
+from nomic_jax.storage import rows
 
 _PROMPTS = ("classification", "classification")  # of the paper
 
@@ -40,7 +40,7 @@ class RerankingTask(Task):
     return f"{len(self.queries):,} queries, {candidates:,} candidates"
 
   def fingerprint(self) -> str:
-    return vectors.text_fingerprint(
+    return fingerprints.of_values(
         self.kind, self.queries, self.positives, self.negatives, _PROMPTS)
 
   def run(self, system) -> Outcome:

@@ -8,10 +8,11 @@ from typing import Iterator, Sequence
 
 import numpy as np
 
-from nomic_jax import quantize
-from nomic_jax.evaluation import bm25
-from nomic_jax.evaluation import vectors
+from nomic_jax.embed import quantize
+from nomic_jax.embed import vectors
+from nomic_jax.storage import fingerprints
 from nomic_jax.model.usage import check_ranked
+from nomic_jax.search import bm25
 
 # Names of the prompts of queries and of documents.
 SEARCH = ("search_query", "search_document")
@@ -26,13 +27,13 @@ class Dense:
   """
 
   def __init__(self, model):
-    """`model` is a `nomic_jax.embed.Model`."""
+    """`model` is a `nomic_jax.embed.model.Model`."""
     self.model = model
     self.dim, self.precision = None, "float32"
     self._remembered = None
 
   def fingerprint(self) -> str:
-    return vectors.text_fingerprint(
+    return fingerprints.of_values(
         vectors.model_fingerprint(self.model), self.dim, self.precision)
 
   def at(self, dim: int | None, precision: str = "float32") -> "Dense":
@@ -113,7 +114,7 @@ class Dense:
       prompts: tuple[str, str] = SEARCH,
   ) -> tuple[np.ndarray, np.ndarray]:
     """Returns (scores, indices) [Q, min(k, documents)], best first."""
-    from nomic_jax.curate import neighbours
+    from nomic_jax.search import neighbours
 
     found, asked = self._both(documents, queries, prompts)
     return neighbours.top_k(asked, found, min(k, len(found)))

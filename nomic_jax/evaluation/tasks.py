@@ -9,9 +9,6 @@ and a function that makes it. A kind of folder is a line of FOLDERS.
 import pathlib
 from typing import Callable, NamedTuple, Sequence
 
-from nomic_jax import buckets
-from nomic_jax import places
-from nomic_jax.data import staging
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import beir
@@ -23,8 +20,11 @@ from nomic_jax.evaluation import nanobeir
 from nomic_jax.evaluation import pairs
 from nomic_jax.evaluation import reranking
 from nomic_jax.evaluation import retrieval
-from nomic_jax.evaluation import rows
 from nomic_jax.evaluation.task import Task
+from nomic_jax.storage import buckets
+from nomic_jax.storage import places
+from nomic_jax.storage import rows
+from nomic_jax.storage import staging
 
 # By name, a function that makes the tasks; it is given the folder of --data,
 # where their data may lie, or None.

@@ -19,7 +19,7 @@ import ml_collections
 import numpy as np
 import tokenizers
 
-from nomic_jax import ranges
+from nomic_jax.cli import ranges
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.evaluators.labels import Labels

@@ -9,12 +9,12 @@ import ml_collections
 import numpy as np
 import tokenizers
 
-from nomic_jax import partition
 from nomic_jax.data import dataset
 from nomic_jax.data import labels as labels_lib
 from nomic_jax.data import loader
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
+from nomic_jax.mesh import partition
 
 
 def _accuracy(expected: np.ndarray, found: np.ndarray) -> float:

@@ -9,9 +9,9 @@ import jax
 import ml_collections
 import tokenizers
 
-from nomic_jax import partition
 from nomic_jax import step as step_lib
 from nomic_jax.data import loader
+from nomic_jax.mesh import partition
 
 
 class HeldOutLoss:

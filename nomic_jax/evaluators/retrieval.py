@@ -11,18 +11,18 @@ import ml_collections
 import numpy as np
 import tokenizers
 
-from nomic_jax import partition
-from nomic_jax import places
-from nomic_jax.curate import neighbours
 from nomic_jax.data import loader
 from nomic_jax.data import pack
-from nomic_jax.data import special_tokens
-from nomic_jax.data.shorten import shorten
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import retrieval
 from nomic_jax.evaluation import tasks as tasks_lib
 from nomic_jax.losses import transforms
+from nomic_jax.mesh import partition
 from nomic_jax.model.pooling import check_one_vector
+from nomic_jax.search import neighbours
+from nomic_jax.storage import places
+from nomic_jax.text import special_tokens
+from nomic_jax.text.shorten import shorten
 
 _BLOCK_TOKENS = 8192  # of one device
 _TOKENS_PER_SLOT, _MOST_SLOTS = 4, 128

@@ -10,9 +10,9 @@ import pathlib
 from typing import Any
 
 from nomic_jax.errors import UserError
-from nomic_jax.hub.keys import Keys
-from nomic_jax.hub.keys import read_json
 from nomic_jax.model.pooling import POOLINGS
+from nomic_jax.storage.keys import Keys
+from nomic_jax.storage.keys import read_json
 
 TRUNK = "trunk_config.json"
 

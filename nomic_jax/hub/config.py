@@ -12,9 +12,9 @@ native keys say 8192 trained positions, its code says 2048.
 from typing import Any, Mapping
 
 from nomic_jax.errors import UserError
-from nomic_jax.hub.keys import ANY
-from nomic_jax.hub.keys import Keys
 from nomic_jax.model.config import EncoderConfig
+from nomic_jax.storage.keys import ANY
+from nomic_jax.storage.keys import Keys
 
 # Ours -> what transformers calls the activation: plain MLPs (BERT) ...
 BERT_ACTIVATIONS = {

@@ -10,9 +10,9 @@ import os
 import pathlib
 from typing import Any
 
-from nomic_jax import buckets
 from nomic_jax.errors import UserError
-from nomic_jax.hub.keys import read_json
+from nomic_jax.storage import buckets
+from nomic_jax.storage.keys import read_json
 
 KEY = "matryoshka_dimensions"
 

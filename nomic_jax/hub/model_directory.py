@@ -13,11 +13,8 @@ from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 import safetensors.numpy
 
-from nomic_jax import files
-from nomic_jax import places
-from nomic_jax.data.prompts import PROMPTS
-from nomic_jax.errors import UserError
 from nomic_jax.errors import nearest
+from nomic_jax.errors import UserError
 from nomic_jax.hub import bi_encoder
 from nomic_jax.hub import config as config_json
 from nomic_jax.hub import config_out
@@ -28,12 +25,15 @@ from nomic_jax.hub import modules
 from nomic_jax.hub import names as table
 from nomic_jax.hub import sentence_transformers
 from nomic_jax.hub import tokenizer as tokenizer_files
-from nomic_jax.hub.keys import read_json
-from nomic_jax.hub.fetch import HUB_FILES  # noqa: F401, as ours
-from nomic_jax.hub.weights import WEIGHTS
 from nomic_jax.hub.weights import open_tensors
+from nomic_jax.hub.weights import WEIGHTS
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.usage import Usage
+from nomic_jax.storage import files
+from nomic_jax.storage import hub_cache
+from nomic_jax.storage import places
+from nomic_jax.storage.keys import read_json
+from nomic_jax.text.prompts import PROMPTS
 
 Params = dict[str, Any]
 
@@ -101,7 +101,7 @@ def read_model(path: str | os.PathLike) -> ModelFiles:
     raise UserError(
         f"{directory}: not a model, as there is no config.json in it; expected "
         "a model directory, a training work directory or a hub name such as "
-        "nomic-ai/nomic-embed-text-v1.5" + fetch.hint(directory)
+        "nomic-ai/nomic-embed-text-v1.5" + hub_cache.hint(directory)
     )
   return _read_model_directory(directory)
 
@@ -135,7 +135,7 @@ def write_model(
       the encoder's.
     matryoshka_dims: where its vectors may be cut, if it was trained so.
     manifest: makes what reproduce.json will hold of the directory with the
-      weights; see `nomic_jax.manifest`.
+      weights; see `nomic_jax.run.manifest`.
     **usage: other fields of a `Usage`.
 
   Raises:
@@ -234,8 +234,8 @@ def _other(values: Any) -> str:
 def _read_work_directory(
     directory: pathlib.Path, step: int | None = None
 ) -> ModelFiles:
-  from nomic_jax import checkpoint  # brings in JAX and Orbax
-  from nomic_jax import work_directory
+  from nomic_jax.run import checkpoint  # brings in JAX and Orbax
+  from nomic_jax.run import work_directory
 
   where = directory / "encoder.json"
   values = read_json(where)

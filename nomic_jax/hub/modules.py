@@ -17,13 +17,13 @@ import safetensors
 import safetensors.numpy
 
 from nomic_jax.errors import UserError
-from nomic_jax.hub.keys import ANY
-from nomic_jax.hub.keys import Keys
-from nomic_jax.hub.keys import read_json
 from nomic_jax.hub.weights import WEIGHTS
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.config import output_name
 from nomic_jax.model.config import OutputLayer
+from nomic_jax.storage.keys import ANY
+from nomic_jax.storage.keys import Keys
+from nomic_jax.storage.keys import read_json
 
 FILE = "modules.json"
 # Ours: sentence-transformers' switch in 1_Pooling/config.json, and its newer

@@ -15,14 +15,14 @@ import warnings
 
 from nomic_jax.errors import UserError
 from nomic_jax.hub import modules
-from nomic_jax.hub.keys import ANY
-from nomic_jax.hub.keys import Keys
-from nomic_jax.hub.keys import read_json
 from nomic_jax.hub.modules import Output
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.usage import SIMILARITIES
 from nomic_jax.model.usage import Usage
 from nomic_jax.model.usage import with_aliases
+from nomic_jax.storage.keys import ANY
+from nomic_jax.storage.keys import Keys
+from nomic_jax.storage.keys import read_json
 
 LENGTHS = "sentence_bert_config.json"
 _OLD_LENGTHS = tuple(

@@ -9,10 +9,10 @@ from typing import Any
 
 import tokenizers
 
-from nomic_jax.data import special_tokens
-from nomic_jax.data import tokenizer as tokenizer_lib
 from nomic_jax.errors import UserError
-from nomic_jax.hub.keys import read_json
+from nomic_jax.storage.keys import read_json
+from nomic_jax.text import special_tokens
+from nomic_jax.text import tokenizer as tokenizer_lib
 
 NAME = "tokenizer.json"
 SETTINGS = "tokenizer_config.json"

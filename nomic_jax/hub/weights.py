@@ -14,7 +14,7 @@ import numpy as np
 import safetensors
 
 from nomic_jax.errors import UserError
-from nomic_jax.hub.keys import read_json
+from nomic_jax.storage.keys import read_json
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How large the blocks of a kernel are, by device and length of a row.
 
-blocks.json is what `python -m nomic_jax.kernels.tune` wrote: every pair of
+blocks.json is what `python -m nomic_jax.aot.tune` wrote: every pair of
 sizes that it tried, with what it cost or why it failed.
 """
 

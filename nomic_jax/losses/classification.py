@@ -7,7 +7,7 @@ from jax import Array
 import jax.numpy as jnp
 import optax
 
-from nomic_jax import ranges
+from nomic_jax.cli import ranges
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.losses import transforms

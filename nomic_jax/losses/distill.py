@@ -14,13 +14,13 @@ from jax import Array
 import jax
 import jax.numpy as jnp
 
-from nomic_jax import partition
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.losses import ranking
 from nomic_jax.losses import transforms
 from nomic_jax.losses.streamed import cross_entropy
 from nomic_jax.losses.streamed import map_blocks
+from nomic_jax.mesh import partition
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.pooling import check_one_vector
 from nomic_jax.model.pooling import normalize

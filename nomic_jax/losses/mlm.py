@@ -7,7 +7,7 @@ import jax
 from jax import Array
 import jax.numpy as jnp
 
-from nomic_jax import ranges
+from nomic_jax.cli import ranges
 from nomic_jax.losses import transforms
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.heads import MLMHead

@@ -13,9 +13,9 @@ import jax
 from jax import Array
 import jax.numpy as jnp
 
-from nomic_jax import partition
-from nomic_jax import ranges
+from nomic_jax.cli import ranges
 from nomic_jax.errors import UserError
+from nomic_jax.mesh import partition
 from nomic_jax.model.pooling import normalize
 
 

@@ -96,7 +96,7 @@ def check_ranked(model: Any) -> str:
   """The similarity by which a model's vectors are ranked: cosine or dot.
 
   Args:
-    model: a `nomic_jax.embed.Model`, or one without a `similarity`: cosine.
+    model: a `nomic_jax.embed.model.Model`, or one without a `similarity`: cosine.
 
   Raises:
     UserError: for a similarity that is not a product of vectors.

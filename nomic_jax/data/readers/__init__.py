@@ -30,7 +30,7 @@ from nomic_jax.data.readers.bad import BadRows
 from nomic_jax.data.readers.columns import Columns
 from nomic_jax.data.readers.columns import to_row
 from nomic_jax.errors import UserError
-from nomic_jax.progress import Progress
+from nomic_jax.storage.progress import Progress
 
 _READERS = {
     "beir": beir, "glue": glue, "hf": hub, "jsonl": jsonl, "parquet": parquet,

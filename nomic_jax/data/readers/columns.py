@@ -6,11 +6,11 @@ import collections
 import json
 from typing import Any, NamedTuple
 
-from nomic_jax import decoding
-from nomic_jax import unicode_text
 from nomic_jax.data import dataset
 from nomic_jax.data.dataset import Row
 from nomic_jax.data.readers.bad import BadRow
+from nomic_jax.storage import decoding
+from nomic_jax.storage import unicode_text
 
 _TOO_LARGE = 1e30  # labels and scores are float32
 

@@ -12,9 +12,9 @@ import fnmatch
 import re
 from typing import Sequence
 
-from nomic_jax import places
 from nomic_jax.data.readers import storage
 from nomic_jax.errors import UserError
+from nomic_jax.storage import places
 
 _HELD_OUT = frozenset((
     "test", "tests", "dev", "valid", "val", "validation", "eval", "evaluation",

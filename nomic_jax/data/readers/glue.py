@@ -12,7 +12,7 @@ from nomic_jax.data.readers import jsonl
 from nomic_jax.data.readers.bad import BadRow
 from nomic_jax.data.readers.bad import BadRows
 from nomic_jax.errors import UserError
-from nomic_jax.evaluation.rows import check_columns
+from nomic_jax.storage.rows import check_columns
 
 SUFFIXES = (".tsv", ".txt")
 

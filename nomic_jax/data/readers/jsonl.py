@@ -6,13 +6,13 @@ import gzip
 from typing import Iterator
 import zlib
 
-from nomic_jax import decoding
-from nomic_jax import files
-from nomic_jax import unicode_text
 from nomic_jax.data.readers import storage
 from nomic_jax.data.readers.bad import BadRow
 from nomic_jax.data.readers.bad import BadRows
 from nomic_jax.errors import UserError
+from nomic_jax.storage import decoding
+from nomic_jax.storage import files
+from nomic_jax.storage import unicode_text
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 

@@ -7,7 +7,7 @@ from typing import Iterator
 from nomic_jax.data.readers import storage
 from nomic_jax.data.readers.bad import BadRow
 from nomic_jax.data.readers.bad import BadRows
-from nomic_jax.evaluation.rows import check_columns
+from nomic_jax.storage.rows import check_columns
 
 SUFFIXES = (".parquet",)
 

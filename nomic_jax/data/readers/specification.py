@@ -18,13 +18,13 @@ from typing import Any
 
 import yaml
 
-from nomic_jax import decoding
-from nomic_jax import places
 from nomic_jax.data.readers import shards
 from nomic_jax.data.readers import storage
 from nomic_jax.data.readers.columns import Columns
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
+from nomic_jax.storage import decoding
+from nomic_jax.storage import places
 
 _KEYS = ("name", "bucket", "objective", "query_prefix", "document_prefix",
          "query_only", "weight", "kd_loss")

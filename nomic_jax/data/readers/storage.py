@@ -13,8 +13,8 @@ import os
 import time
 from typing import Any, BinaryIO, Callable
 
-from nomic_jax import buckets
 from nomic_jax.errors import UserError
+from nomic_jax.storage import buckets
 
 _TRIES = 6
 _FIRST_WAIT = 1.0  # seconds, then twice as long each time

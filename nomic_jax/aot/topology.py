@@ -1,0 +1,196 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""TPU slices and GPU hosts that are not there, as devices to compile for.
+
+libtpu knows every slice there is and compiles for it on any machine; so does
+JAX's CUDA plugin for a GPU that it is told of.
+"""
+
+import dataclasses
+import importlib.util
+import math
+import os
+
+import jax
+from jax.experimental import topologies
+import numpy as np
+
+from nomic_jax.errors import nearest
+from nomic_jax.errors import UserError
+from nomic_jax.model import flops
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+  """What a chip can do, as published.
+
+  Attributes:
+    memory: bytes of a device.
+    peak: bfloat16 FLOP/s of a device.
+    clock: Hz; peak / (2 · multipliers of its matrix units). None where times
+      cannot be estimated: `unestimated` says why.
+    links: bytes/s to its neighbours, both directions, all axes.
+    kernels: by name the instruction bundles of an attention kernel for one
+      head, 64 wide, in a row of `LENGTHS` tokens that is one text, in bfloat16
+      with the blocks of nomic_jax/kernels/blocks.json. A bundle takes a cycle,
+      or more where it waits for memory.
+    cores: that share the rows.
+    devices: that JAX makes of a chip.
+    memory_share: of the memory, what JAX takes unless the environment says
+      otherwise; None: all of it.
+    unestimated: why there are no times.
+  """
+
+  memory: int
+  peak: float
+  clock: float | None = None
+  links: float = math.nan
+  kernels: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+  cores: int = 1
+  devices: int = 1
+  memory_share: float | None = None
+  unestimated: str = ""
+
+  def kernel_cycles(self, kernel: str, length: int) -> float:
+    """Of an attention kernel, a head and a row of `length` tokens.
+
+    Between two of `LENGTHS` it grows as a power of the length, and beyond the
+    longest as its square. Shorter rows are padded to the shortest.
+    """
+    counts = self.kernels[kernel]
+    cycles = math.exp(np.interp(
+        math.log(length), np.log(LENGTHS), np.log(counts)))
+    return cycles * max(length / LENGTHS[-1], 1) ** 2 / self.cores
+
+
+LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192)
+
+_GIB = 2**30
+_GPU = dict(memory_share=0.75, unestimated="XLA counts no cycles for GPUs")
+CHIPS = {
+    "v5e": Chip(
+        16 * _GIB, flops.PEAKS["TPU v5 lite"], 1.5e9, 1.8e11, dict(
+            flash_forward=(274, 538, 1178, 4526, 15864, 56884, 219464),
+            flash_backward=(464, 868, 2174, 8232, 29926, 106790, 416262))),
+    "v5p": Chip(
+        95 * _GIB, flops.PEAKS["TPU v5"], 1.75e9, 5.4e11, dict(
+            flash_forward=(340, 612, 1249, 4630, 16074, 56590, 217692),
+            flash_backward=(550, 959, 2268, 8186, 29480, 104559, 407073)),
+        cores=2),
+    "v6e": Chip(
+        32 * _GIB, flops.PEAKS["TPU v6 lite"], 1.75e9, 3.6e11, dict(
+            flash_forward=(245, 432, 902, 2534, 9506, 35200, 135152),
+            flash_backward=(398, 710, 1571, 4762, 17392, 65324, 253120))),
+    "tpu7x": Chip(
+        96 * _GIB, flops.PEAKS["TPU7x"], devices=2,
+        unestimated="the clock of this chip is not published"),
+    "h100": Chip(84_978_434_048, flops.PEAKS["NVIDIA H100"], **_GPU),
+    "h200": Chip(150_754_820_096, flops.PEAKS["NVIDIA H200"], **_GPU),
+}
+_FLAT = ("2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
+_SOLID = ("2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8",
+          "8x8x8", "8x8x16", "8x16x16")
+# Of GPUs: how many, eight in a host.
+_GPUS = tuple(str(2**i) for i in range(10))
+SLICES = {"v5e": _FLAT, "v5p": _SOLID, "v6e": _FLAT,
+          "tpu7x": _SOLID,
+          "h100": _GPUS, "h200": _GPUS}
+
+# What XLA must know of a Hopper GPU, as the driver would tell it.
+_HOPPER = """
+gpu_device_info {{
+  cuda_compute_capability {{ major: 9 }}
+  core_count: 132 fpus_per_core: 128 clock_rate_ghz: 1.98
+  threads_per_warp: 32 threads_per_block_limit: 1024
+  threads_per_core_limit: 2048 block_dim_limit_x: 2147483647
+  block_dim_limit_y: 65535 block_dim_limit_z: 65535
+  registers_per_core_limit: 65536 registers_per_block_limit: 65536
+  shared_memory_per_core: 233472 shared_memory_per_block: 49152
+  shared_memory_per_block_optin: 232448 l2_cache_size: 52428800
+  memory_bandwidth: {bandwidth} device_memory_size: {memory}
+}}
+platform_name: "CUDA"
+dnn_version_info {{ major: 9 minor: 8 }}
+device_description_str: "{name}"
+"""
+_TARGETS = {
+    "h100": _HOPPER.format(
+        name="NVIDIA H100 80GB HBM3", bandwidth=3_352_320_000_000,
+        memory=CHIPS["h100"].memory),
+    "h200": _HOPPER.format(
+        name="NVIDIA H200", bandwidth=4_800_000_000_000,
+        memory=CHIPS["h200"].memory),
+}
+
+# What libtpu asks the machine about, where there is no TPU to answer.
+_ENVIRONMENT = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-16",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # else a lock file stops a second one
+}
+
+
+def devices(name: str, num_slices: int = 1) -> list[jax.Device]:
+  """Devices of `num_slices` slices of the topology, to compile for.
+
+  Raises:
+    UserError: for a topology that does not exist, or without what compiles
+      for it.
+  """
+  chip, _, shape = name.partition(":")
+  if chip not in SLICES or shape not in SLICES[chip]:
+    raise UserError(
+        f"--topology: no '{name}'; expected one of " + "; ".join(
+            f"{c}:{'|'.join(s)}" for c, s in SLICES.items())
+        + "." + nearest(name, [f"{c}:{s}" for c in SLICES for s in SLICES[c]])
+    )
+  if num_slices < 1:
+    raise UserError(f"--num_slices: {num_slices}; expected 1 or more")
+  if chip in _TARGETS:
+    return _gpus(chip, int(shape), num_slices)
+  if not importlib.util.find_spec("libtpu"):
+    raise UserError(
+        "libtpu is not installed, which compiles for TPUs on any Linux "
+        "machine; pip install 'nomic_jax[tpu-aot]' brings it"
+    )
+  for variable, value in _ENVIRONMENT.items():
+    os.environ.setdefault(variable, value)
+  # Two slices are asked for by a field that one slice does not take.
+  more = {"num_slices": num_slices} if num_slices > 1 else {}
+  return list(topologies.get_topology_desc(
+      platform="tpu", topology_name=name, **more).devices)
+
+
+def _gpus(chip: str, count: int, num_slices: int) -> list[jax.Device]:
+  if num_slices > 1:
+    raise UserError(
+        f"--num_slices: {num_slices}; GPUs have no slices, give --topology="
+        f"{chip}:N all of them")
+  if not any(importlib.util.find_spec(f"jax_plugins.{name}")
+             for name in ("xla_cuda12", "xla_cuda13")
+             if importlib.util.find_spec("jax_plugins")):
+    raise UserError(
+        "JAX's CUDA plugin is not installed, which compiles for GPUs on any "
+        "Linux machine; pip install 'nomic_jax[gpu-aot]' brings it"
+    )
+  # The plugin is looked for when JAX starts, and refuses to be there without
+  # a driver unless another platform was asked for.
+  jax.config.update("jax_platforms", "cpu")
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # says so at length
+  jax.local_devices()
+  return list(topologies.get_topology_desc(
+      platform="cuda", topology_name=chip, target_config=_TARGETS[chip],
+      topology=f"1x{max(count // 8, 1)}x{min(count, 8)}").devices)
+
+
+def usable(chip: Chip) -> int:
+  """Bytes of a device's memory that JAX takes: of a GPU's three quarters.
+
+  XLA_PYTHON_CLIENT_MEM_FRACTION is another share, here as in training.
+  """
+  if chip.memory_share is None:
+    return chip.memory
+  share = float(os.environ.get(
+      "XLA_PYTHON_CLIENT_MEM_FRACTION", chip.memory_share))
+  return int(share * chip.memory)

@@ -1,0 +1,233 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Finds the block sizes of attention for a device and adds them to blocks.json.
+
+    python -m nomic_jax.aot.tune                     # the device here
+    python -m nomic_jax.aot.tune --chips=v5e,v6e     # TPUs not there
+
+Compiles each pair of sizes for heads 64 wide. On the device it is timed; for
+TPUs that are not there it costs the bundles that the compiler lists (`pip
+install nomic_jax[tpu-aot]`). Rows are in equal shares one text and eight texts,
+since large blocks are quick and small ones skip more. A pair that fails is
+kept, with why.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import time
+from typing import Any, Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nomic_jax.aot import bundles
+from nomic_jax.aot import topology
+from nomic_jax.errors import UserError
+from nomic_jax.kernels import blocks
+from nomic_jax.kernels import common
+from nomic_jax.kernels.attention import Attention
+from nomic_jax.storage.files import replacing
+
+Record = dict[str, Any]
+
+_SIZES = {
+    "pallas_tpu": (128, 256, 512, 1024, 2048),
+    "pallas_gpu": (16, 32, 64, 128),
+}
+_HEADS = 12
+_WIDTH = 64
+_RUNS = 20
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(
+      description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+  parser.add_argument(
+      "--chips", default="", help="TPUs to compile for, such as v5e,v6e")
+  parser.add_argument(
+      "--lengths", default="512,2048,8192", help="tokens in a row")
+  parser.add_argument("--dtype", default="bfloat16")
+  parser.add_argument("--output", default=str(blocks.TABLE))
+  flags = parser.parse_args()
+  chips = [c for c in flags.chips.split(",") if c]
+  lengths = [int(n) for n in flags.lengths.split(",")]
+  for chip in chips:
+    if chip not in topology.SLICES:
+      raise SystemExit(
+          f"--chips: no '{chip}'; expected of {', '.join(topology.SLICES)}")
+  try:
+    if chips:
+      folder = bundles.start()
+      for chip in chips:
+        device = topology.devices(f"{chip}:{topology.SLICES[chip][0]}")[0]
+        for length in lengths:
+          add(flags.output, list(listed(device, length, flags.dtype, folder)))
+    else:
+      device = jax.local_devices()[0]
+      for length in lengths:
+        add(flags.output, list(timed(device, length, flags.dtype)))
+  except UserError as e:
+    raise SystemExit(str(e)) from None
+
+
+def pairs(kernel: str, length: int) -> Iterator[tuple[int, int]]:
+  """Sizes to try for rows of `length` tokens, a multiple of the largest."""
+  sizes = [n for n in _SIZES[kernel] if length % n == 0]
+  for first, second in itertools.product(sizes, sizes):
+    # On TPU small ones are too little work in long rows, and too large ones
+    # take minutes to compile or do not fit.
+    if kernel == "pallas_gpu" or (
+        min(first, second) >= min(length // 8, 256)
+        and first * second <= 2**20):
+      yield first, second
+
+
+def listed(
+    device: Any, length: int, dtype: str, folder: str
+) -> Iterator[Record]:
+  """Costs of a TPU's kernels for rows of `length` tokens, in bundles a head."""
+  for pair in pairs("pallas_tpu", length):
+    sizes = (*pair, *pair)
+    attention = Attention(
+        "pallas_tpu", device=device.device_kind, blocks=sizes)
+    try:
+      # So many that they do not fit in VMEM: see `bundles.of_flash_tpu`.
+      text = _compiled(
+          attention, device, length, dtype, _HEADS, 2**16 // length).as_text()
+      found = bundles.of_flash_tpu(
+          dict(bundles.kernels(text, folder)), length, sizes,
+          visits(length, sizes))
+    except Exception as e:  # a result like others: there was no room for it
+      found = e
+    for way in ("forward", "backward"):
+      cost = getattr(found, way, None)
+      yield _record(attention, length, dtype, way, pair, "bundles a head",
+                    found if cost is None else round(cost * _WIDTH / 128))
+
+
+def segment_ids(rows: int, length: int) -> np.ndarray:
+  """int32 [rows, S]: one text a row, eight in every other."""
+  ids = np.ones((rows, length), np.int32)
+  ids[1::2] = 1 + np.arange(length) * 8 // length
+  return ids
+
+
+def visits(
+    length: int, sizes: tuple[int, int, int, int]
+) -> tuple[float, float]:
+  """Pairs of blocks that a row looks at, forward and backward."""
+  queries, keys, back_queries, back_keys = sizes
+  count = lambda *pair: float(np.diff(
+      common.ranges(segment_ids(2, length), *pair, None), axis=1).sum() / 2)
+  return count(queries, keys), count(back_keys, back_queries)
+
+
+def timed(device: Any, length: int, dtype: str) -> Iterator[Record]:
+  """Costs of this device's kernels, in microseconds a head."""
+  kernel = {"tpu": "pallas_tpu", "gpu": "pallas_gpu"}.get(device.platform)
+  if kernel is None:
+    raise UserError(
+        f"there is no kernel for {device.platform}; give --chips to tune for "
+        "TPUs that are not there"
+    )
+  rows = max(2**15 // length, 2)
+  for pair in pairs(kernel, length):
+    attention = Attention(
+        kernel, device=device.device_kind, blocks=(*pair, *pair))
+    both, forward = (
+        _seconds(attention, device, length, dtype, rows, gradient)
+        for gradient in (True, False))
+    for way, cost in (("forward", forward), ("backward", both)):
+      if way == "backward" and isinstance(forward, float) and (
+          isinstance(both, float)):
+        cost = both - forward
+      if isinstance(cost, float):
+        cost = round(cost * 1e6 / (rows * _HEADS), 3)
+      yield _record(
+          attention, length, dtype, way, pair, "microseconds a head", cost)
+
+
+def _seconds(attention, device, length, dtype, rows, gradient):
+  """The median of some runs; what went wrong if it does not run."""
+  try:
+    run = _compiled(
+        attention, device, length, dtype, _HEADS, rows, gradient)
+    args = [
+        jnp.ones(s.shape, s.dtype)
+        for s in _shapes(length, dtype, _HEADS, rows)]
+    args[1] = segment_ids(rows, length)
+    args = jax.device_put(args, device)
+    jax.block_until_ready(run(*args))
+    took = []
+    for _ in range(_RUNS):
+      began = time.perf_counter()
+      jax.block_until_ready(run(*args))
+      took.append(time.perf_counter() - began)
+    return float(np.median(took))
+  except Exception as e:
+    return e
+
+
+def _shapes(length, dtype, heads, rows):
+  angle = jax.ShapeDtypeStruct((rows, length, _WIDTH // 2), jnp.float32)
+  return (
+      jax.ShapeDtypeStruct((rows, length, 3 * heads * _WIDTH), dtype),
+      jax.ShapeDtypeStruct((rows, length), jnp.int32), angle, angle)
+
+
+def _compiled(attention, device, length, dtype, heads, rows, gradient=True):
+  def run(qkv, ids, cos, sin):
+    prepared = attention.prepare(ids, (cos, sin), qkv.dtype)
+    attend = lambda x: attention(x, prepared, heads)
+    if not gradient:
+      return attend(qkv)
+    out, back = jax.vjp(attend, qkv)
+    return back(out)
+
+  at = jax.sharding.SingleDeviceSharding(device)
+  args = [
+      jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=at)
+      for s in _shapes(length, dtype, heads, rows)
+  ]
+  with jax.set_mesh(jax.sharding.Mesh(np.array([device]), ("x",))):
+    return jax.jit(run).lower(*args).compile()
+
+
+def _record(attention, length, dtype, way, pair, unit, result) -> Record:
+  record = {
+      "kernel": attention.implementation, "device": attention.device,
+      "dtype": dtype, "length": length, "pass": way, "blocks": pair}
+  if isinstance(result, Exception):
+    lines = str(result).splitlines() or [""]
+    return record | {"failed": f"{type(result).__name__}: {lines[0][:160]}"}
+  return record | {"cost": result, "unit": unit}
+
+
+def add(path: str, records: list[Record]) -> None:
+  """Puts records into the table, in place of those of the same kind."""
+  kind = lambda r: (r["kernel"], r["device"], r["dtype"], r["length"])
+  table = []
+  if os.path.exists(path):
+    with open(path) as f:
+      table = json.load(f)
+  new = {kind(r) for r in records}
+  table = [r for r in table if kind(r) not in new] + records
+  lines = ",\n".join(json.dumps(r) for r in table)
+  with replacing(path) as temporary:
+    temporary.write_text(f"[\n{lines}\n]\n")
+  best = {}
+  for r in records:
+    if "cost" in r and r["cost"] < best.get(r["pass"], {"cost": float("inf")})[
+        "cost"]:
+      best[r["pass"]] = r
+  for r in best.values():
+    print(f"{r['device']}, {r['length']} tokens, {r['pass']}: blocks of "
+          f"{r['blocks'][0]} and {r['blocks'][1]}, {r['cost']} {r['unit']}",
+          flush=True)
+
+
+if __name__ == "__main__":
+  main()

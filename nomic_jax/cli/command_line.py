@@ -1,0 +1,140 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""How the command reads its arguments, whatever the jobs are.
+
+argparse knows a job's own flags; --config and --config.KEY pass through it to
+`config_flags`, and everything else that is left over is a mistake.
+"""
+
+import argparse
+import contextlib
+import functools
+import io
+import os
+import sys
+from typing import Iterator, Sequence
+import warnings
+
+from nomic_jax.errors import nearest
+from nomic_jax.errors import UserError
+from nomic_jax.storage import places
+
+
+class Parser(argparse.ArgumentParser):
+  """Complains in one line, like everything else here."""
+
+  config = "none"  # does the job take --config: none, optional or required
+
+  @property
+  def actions(self) -> Sequence[argparse.Action]:
+    return self._actions
+
+  def error(self, message: str) -> None:
+    raise UserError(f"{message}. See {self.prog} --help")
+
+
+class Formatter(argparse.ArgumentDefaultsHelpFormatter):
+  """Says of each flag what holds without it, or that it must be given."""
+
+  def _get_help_string(self, action: argparse.Action) -> str:
+    if action.required:
+      return f"{action.help} (required)"
+    if action.option_strings and action.default in (None, []):
+      return f"{action.help} (default: none)"
+    return super()._get_help_string(action)
+
+
+def print_anything() -> None:
+  """Prints "?" for what a terminal or file of another encoding cannot show.
+
+  A name, a title or a dash must not end a job whose work is done.
+  """
+  for stream in (sys.stdout, sys.stderr):
+    if isinstance(stream, io.TextIOWrapper):
+      stream.reconfigure(errors="replace")
+
+
+@functools.cache
+def keep_compilations() -> None:
+  """Turns on JAX's persistent compilation cache, in a folder of the user's."""
+  import jax
+
+  if jax.config.jax_compilation_cache_dir is None:
+    base = os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
+    jax.config.update(
+        "jax_compilation_cache_dir", os.path.join(base, "nomic_jax", "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+@contextlib.contextmanager
+def warnings_in_a_line() -> Iterator[None]:
+  """Shows a UserWarning without the place in the code it comes from."""
+  usual = warnings.formatwarning
+
+  def formatted(message, category, *place):
+    if category is UserWarning:
+      return f"nomic-jax: warning: {message}\n"
+    return usual(message, category, *place)
+
+  warnings.formatwarning = formatted
+  try:
+    yield
+  finally:
+    warnings.formatwarning = usual
+
+
+def check_flags(argv: Sequence[str], jobs: dict[str, Parser]) -> None:
+  """Names the nearest flag for one that a job does not have."""
+  if not argv or argv[0].startswith("-"):
+    return
+  if argv[0] not in jobs:
+    raise UserError(
+        f"no job '{argv[0]}'; expected one of {', '.join(jobs)}."
+        f"{nearest(argv[0], jobs)}"
+    )
+  job = jobs[argv[0]]
+  known = [flag for action in job.actions for flag in action.option_strings]
+  for argument in argv[1:]:
+    flag = argument.split("=")[0]
+    configures = flag == "--config" or flag.startswith("--config.")
+    if not flag.startswith("--") or flag in known or (
+        configures and job.config != "none"):
+      continue
+    raise UserError(
+        f"{flag}: {argv[0]} has no such flag.{nearest(flag, known)} See "
+        f"nomic-jax {argv[0]} --help"
+    )
+
+
+def check_rest(arguments: Sequence[str], job: str) -> None:
+  """What argparse left over may configure, and nothing else."""
+  for argument in arguments:
+    if not argument.startswith("--config"):
+      raise UserError(
+          f"{argument}: {job} takes no such argument. See nomic-jax {job} "
+          "--help"
+      )
+
+
+def joined(arguments: list[str]) -> list[str]:
+  """--config X as --config=X, so that both spellings work, and ~ expanded."""
+  whole: list[str] = []
+  for a in arguments:
+    if whole and whole[-1].startswith("--config") and "=" not in whole[-1]:
+      whole[-1] += "=" + a
+    else:
+      whole.append(a)
+  return [places.expanded(a) if a.startswith("--config=") else a
+          for a in whole]
+
+
+def add_config_help(parser: argparse.ArgumentParser, more: str = "") -> None:
+  """Shows the flags that `config_flags` parses, which argparse passes on."""
+  group = parser.add_argument_group("config")
+  group.add_argument("--config=FILE.py[:ARG]", dest="_", metavar="",
+                     default=argparse.SUPPRESS, help=(
+                         "get_config(ARG) of this file, such as "
+                         "configs/mlm.py:quickstart" + more))
+  group.add_argument("--config.KEY=VALUE", dest="_", metavar="",
+                     default=argparse.SUPPRESS,
+                     help="sets one field, such as config.optimizer.b2")

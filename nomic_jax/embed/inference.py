@@ -1,0 +1,223 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Texts as token ids to pooled vectors, on all devices of this process.
+
+Texts are packed into rows of a few lengths, rows into blocks of a few sizes,
+so that little is padding and few programs are compiled. The rows of a block
+are shared out over the devices, each of which holds the whole model.
+"""
+
+import collections
+import functools
+import itertools
+import os
+from typing import Any, NamedTuple, Sequence
+
+import jax
+from jax.sharding import Mesh
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec
+import numpy as np
+
+from nomic_jax.data import pack
+from nomic_jax.errors import UserError
+from nomic_jax.kernels import attention
+from nomic_jax.mesh import partition
+from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model.encoder import Encoder
+
+DTYPES = ("float32", "bfloat16")
+# A block's tokens on one device: enough to keep it busy, few enough that the
+# scores of attention stay small, and on a CPU that activations stay in its
+# cache: 8,192 tokens take a quarter longer there.
+_BLOCK_TOKENS = {"cpu": 1024}
+_MOST_BLOCK_TOKENS = 8192
+_FEW = 4  # what does not fill a block goes in blocks this much smaller
+_SHORTEST_ROW = 64
+_LONG_ROW = 512
+_TOKENS_PER_SLOT = 4
+_MOST_SLOTS = 128
+
+
+@functools.cache
+def _home() -> int:
+  """The process that first put a model on devices; forked ones inherit it."""
+  return os.getpid()
+
+
+class Block(NamedTuple):
+  """Rows that are embedded together.
+
+  Attributes:
+    tokens: the encoder's, int32 [B, S].
+    slots: the most texts in a row.
+    texts: [K] which texts these are.
+    slot_of: [K] where among the B * slots vectors each of them is.
+  """
+
+  tokens: dict[str, np.ndarray]
+  slots: int
+  texts: np.ndarray
+  slot_of: np.ndarray
+
+
+class Embedder:
+  """An encoder laid out over devices.
+
+  Attributes:
+    params: its parameters, on every device.
+  """
+
+  def __init__(
+      self, config: EncoderConfig, params: dict, dtype: str = "float32",
+      devices: Sequence[Any] | None = None, longest: int | None = None,
+  ):
+    """Puts the parameters on the devices.
+
+    Args:
+      config: the architecture.
+      params: the encoder's parameters.
+      dtype: of activations and matmuls; bfloat16 also stores the matrices so.
+      devices: all local ones if None.
+      longest: no text has more tokens; `config.max_length` if None.
+
+    Raises:
+      UserError: for an unknown dtype.
+    """
+    if dtype not in DTYPES:
+      raise UserError(
+          f"dtype '{dtype}' is unknown; expected {' or '.join(DTYPES)}")
+    self._process = _home()
+    self.check_process()
+    devices = list(devices or jax.local_devices())
+    self._devices = len(devices)
+    self._block_tokens = _BLOCK_TOKENS.get(
+        devices[0].platform, _MOST_BLOCK_TOKENS)
+    self._on_cpu = devices[0].platform == "cpu"
+    self._width, self._pad = config.output_width, config.pad_token_id
+    self._longest = max(longest or config.max_length, _SHORTEST_ROW)
+    mesh = Mesh(np.array(devices), ("rows",))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    shared = NamedSharding(mesh, PartitionSpec("rows"))
+    self.params = jax.device_put(_matrices_as(params, dtype), everywhere)
+    attends = attention.choose(
+        "auto", mesh, ("rows",), config.heads, config.head_width,
+        forward_only=True, longest=self._longest, dtype=dtype,
+        say=lambda line: None)
+    # On CPU a scan in bfloat16 would keep float32 copies of all layers.
+    unroll = dtype == "bfloat16" and self._on_cpu
+    encoder = Encoder(
+        config, dtype=dtype, attention=attends,
+        unroll=config.layers if unroll else 1)
+    self._embed = jax.jit(
+        partition.in_mesh(encoder.embed, mesh), static_argnums=2,
+        in_shardings=(everywhere, shared), out_shardings=shared,
+    )
+
+  def check_process(self) -> None:
+    """Refuses to wait for threads of JAX that a fork left behind.
+
+    Raises:
+      UserError: in a process forked from the one that first loaded a model.
+    """
+    if os.getpid() != self._process:
+      raise UserError(
+          "this process was forked from one that had loaded a model, and JAX's "
+          "threads do not come along; start it with "
+          "multiprocessing.get_context('spawn'), or load models in the workers "
+          "alone"
+      )
+
+  def plan(self, ids: Sequence[Sequence[int]]) -> list[Block]:
+    """Packs texts, each at most `longest` tokens, into blocks."""
+    rows = pack.best_fit([len(i) for i in ids], self._row_length, _slots)
+    by_length = collections.defaultdict(list)
+    for length, texts in rows:
+      by_length[length].append(texts)
+    blocks = []
+    for length, rows in sorted(by_length.items()):
+      many = max(self._block_tokens // length, 1)
+      few = max(many // _FEW, 1)
+      start = 0
+      for size in _split(-(-len(rows) // self._devices), (many, few, 1)):
+        count = size * self._devices
+        part = rows[start:start + count]
+        blocks.append(self._block(ids, part, count, length))
+        start += count
+    return blocks
+
+  def run(self, blocks: Sequence[Block], count: int) -> np.ndarray:
+    """Pooled vectors of the `count` texts in `blocks`, float32 [count, D]."""
+    width = self._width
+    out = np.zeros((count, width), np.float32)
+    waiting = collections.deque()
+    # One block is queued behind another, and no more: CPU would compute all
+    # that is queued at once, in as much memory.
+    for block in itertools.chain(blocks, (None,)):
+      if block:
+        pooled = self._embed(self.params, block.tokens, block.slots)
+        waiting.append((block, pooled))
+      if waiting and (len(waiting) > 1 or not block):
+        done, pooled = waiting.popleft()
+        out[done.texts] = np.asarray(pooled).reshape(-1, width)[done.slot_of]
+    return out
+
+  def _row_length(self, tokens: int) -> int:
+    """64, 128, 192, 256, 384, 512, ... or `longest`, whichever fits first.
+
+    On a CPU, where long rows take long, 512 is followed by 576, 640, ...
+    1,024, 1,152, ...: less padding, for more shapes to compile.
+    """
+    length = _SHORTEST_ROW
+    while length < tokens:
+      length *= 2
+    if length > 2 * _SHORTEST_ROW:
+      step = length // (16 if self._on_cpu and length > _LONG_ROW else 4)
+      length = -(-tokens // step) * step
+    return min(length, self._longest)
+
+  def _block(
+      self, ids: Sequence, rows: Sequence, count: int, length: int
+  ) -> Block:
+    packed = pack.fill(ids, rows, count, length, self._pad)
+    slots = _slots(length)
+    tokens = {
+        "ids": packed.ids, "segment_ids": packed.segment_ids,
+        "positions": packed.positions,
+    }
+    slot_of = [
+        r * slots + k for r, texts in enumerate(rows)
+        for k in range(len(texts))
+    ]
+    texts = np.fromiter(itertools.chain.from_iterable(rows), np.int64)
+    return Block(tokens, slots, texts, np.array(slot_of, np.int64))
+
+
+def _slots(row_length: int) -> int:
+  return min(row_length // _TOKENS_PER_SLOT, _MOST_SLOTS)
+
+
+def _split(rows: int, sizes: Sequence[int]) -> list[int]:
+  """Sizes of the blocks, out of `sizes` (falling, the last 1), for `rows`.
+
+  A block may stay a quarter empty, and a small one more, since several
+  smaller ones take longer.
+  """
+  blocks = []
+  for size, spare in zip(sizes, (4 / 3, 4, 1)):
+    while rows >= size or rows * spare > size:
+      blocks.append(size)
+      rows = max(rows - size, 0)
+  return blocks
+
+
+def _matrices_as(params: dict, dtype: str) -> dict:
+  """The matrices of the layers in a dtype; all else as given."""
+  if dtype == "float32":
+    return params
+
+  def cast(path, leaf):
+    return leaf.astype(dtype) if path[-1].key == "kernel" else leaf
+
+  layers = jax.tree_util.tree_map_with_path(cast, params["layers"])
+  return params | {"layers": layers}

@@ -1,0 +1,345 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Texts to vectors with a trained model."""
+
+import collections
+from concurrent import futures
+import contextlib
+import copy
+import dataclasses
+from typing import Iterable, Iterator, NamedTuple, Sequence
+import warnings
+
+import jax
+import numpy as np
+import tokenizers
+
+from nomic_jax.embed import finite
+from nomic_jax.embed import quantize
+from nomic_jax.embed.inference import Block
+from nomic_jax.embed.inference import Embedder
+from nomic_jax.errors import nearest
+from nomic_jax.errors import UserError
+from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model.pooling import check_one_vector
+from nomic_jax.storage import decoding
+from nomic_jax.storage.progress import Progress
+from nomic_jax.text import special_tokens
+from nomic_jax.text import tokenizer_settings
+from nomic_jax.text.shorten import shorten
+
+# Texts tokenised, packed and embedded together: this many, or fewer if they
+# are long.
+_WINDOW = 4096
+_WINDOW_CHARACTERS = 1_000_000
+
+
+class Vectors(NamedTuple):
+  """What became of the next texts.
+
+  Attributes:
+    vectors: [N, columns], as `encode` returns them.
+    cut: how many of the N were longer than `max_tokens`.
+    broken: which of the N have a vector that is not finite.
+  """
+
+  vectors: np.ndarray
+  cut: int
+  broken: np.ndarray
+
+
+class Model:
+  """An encoder with its weights, tokenizer and prompts.
+
+  Attributes:
+    config: the architecture.
+    params: the encoder's parameters.
+    tokenizer: a `tokenizers.Tokenizer`.
+    prompts: text put in front, by name.
+    max_tokens: longer texts are cut to this.
+    dtype: of activations and matmuls.
+    matryoshka_dims: the dims it was trained for, if its files say so.
+    default_prompt: name of the prompt of texts for which none is named.
+    similarity: how its vectors are compared, see `usage.SIMILARITIES`.
+    normalize: whether its vectors have length 1 unless asked otherwise.
+  """
+
+  def __init__(
+      self, config: EncoderConfig, params: dict,
+      tokenizer: tokenizers.Tokenizer, prompts: dict[str, str],
+      max_tokens: int | None = None, dtype: str = "float32",
+      devices: Sequence[jax.Device] | None = None,
+      matryoshka_dims: Sequence[int] = (),
+      default_prompt: str | None = None, similarity: str = "cosine",
+      normalize: bool = True,
+  ):
+    check_one_vector(config)
+    special_tokens.check_rows(tokenizer, config.vocab_size, "the tokenizer")
+    self.config, self.tokenizer = config, tokenizer
+    self._special = special_tokens.of(tokenizer)
+    self.prompts = prompts
+    self.max_tokens = max_tokens or config.max_length
+    self.dtype = dtype
+    self.matryoshka_dims = tuple(matryoshka_dims)
+    self.default_prompt, self.similarity = default_prompt, similarity
+    self.normalize = normalize
+    self._embedder = Embedder(config, params, dtype, devices, self.max_tokens)
+
+  @property
+  def params(self) -> dict:
+    return self._embedder.params
+
+  @classmethod
+  def load(
+      cls, path: str, dtype: str = "float32", pooled_norm: bool = False
+  ) -> "Model":
+    """Reads a model directory or a work directory; see `nomic_jax.load`."""
+    from nomic_jax.text import tokenizer
+    from nomic_jax.hub import fetch
+    from nomic_jax.hub import matryoshka
+    from nomic_jax.hub import model_directory
+    from nomic_jax.hub import sentence_transformers
+
+    place = fetch.find(path)
+    files = model_directory.read_model(place)
+    if files.other:
+      raise UserError(
+          f"{path}: {files.other} and no embedding model, so its vectors mean "
+          "nothing; give one that embeds, or train it on with config.init_from"
+      )
+    if not files.says_pooling:
+      sentence_transformers.warn_of_pooling(path)
+    if pooled_norm and not files.config.pooled_norm:
+      print(f"{path}: its files name no LayerNorm of the pooled vector; there "
+            "is one all the same, as --pooled_norm says")
+      files = files._replace(
+          config=dataclasses.replace(files.config, pooled_norm=True))
+    words = tokenizer.load(files.tokenizer_path)
+    special_tokens.check_rows(
+        words, files.config.vocab_size, files.tokenizer_path.parent)
+    tokenizer_settings.warn_of_no_ends(words, files.tokenizer_path.parent)
+    return cls(
+        files.config, files.params, words, dtype=dtype,
+        matryoshka_dims=matryoshka.read(place), **files.usage.to_json())
+
+  def reading(self, tokens: int) -> "Model":
+    """The same model, cutting texts to `tokens` and no earlier.
+
+    Rotary positions beyond those trained on are scaled by dynamic NTK with a
+    factor of 2 where the model's files name none (Nomic Embed, section 3).
+
+    Raises:
+      UserError: if its positions are learned, and end before.
+    """
+    config = self.config
+    if config.position == "learned" and tokens > config.max_length:
+      raise UserError(
+          f"texts of {tokens:,} tokens: this model has {config.max_length:,} "
+          "learned positions; give one with rotary positions"
+      )
+    if config.position == "rotary":
+      factor = config.rotary_factor or (
+          2.0 if tokens > config.trained_length else None)
+      config = dataclasses.replace(
+          config, rotary_factor=factor,
+          max_length=max(tokens, config.max_length))
+    return Model(
+        config, self.params, self.tokenizer, self.prompts, tokens, self.dtype,
+        matryoshka_dims=self.matryoshka_dims,
+        default_prompt=self.default_prompt, similarity=self.similarity,
+        normalize=self.normalize)
+
+  def without_default_prompt(self) -> "Model":
+    """The same model, putting nothing before texts unless a prompt is named."""
+    other = copy.copy(self)
+    other.default_prompt = None
+    return other
+
+  def encode(
+      self, texts: Sequence[str], prompt: str | None = None,
+      dim: int | None = None, normalize: bool | None = None,
+      show_progress: bool = False, precision: str = "float32",
+  ) -> np.ndarray:
+    """Embeds texts; a text's vector does not depend on the others.
+
+    Args:
+      texts: what to embed. One longer than `max_tokens` is cut to its first
+        tokens and its end mark; one warning says how many were.
+      prompt: name of a prompt to put in front of each text; None is the
+        model's default prompt, if it has one.
+      dim: keep this many dimensions (Matryoshka); None keeps all. Any number
+        up to the width will do; a warning tells when the model's files name
+        the dims it was trained for and this is none of them.
+      normalize: to length 1, after cutting; None is as the model's files say.
+      show_progress: a bar, or lines in a log.
+      precision: of the result, which is computed in `dtype` all the same.
+        "float32", where what is not finite stays so; "int8", each vector
+        times 127 / its largest |x|, rounded, with nothing calibrated: compare
+        by cosine; "binary", the bits x > 0, eight to an int8 as
+        sentence-transformers has them. See `nomic_jax.embed.quantize.quantize`.
+
+    Returns:
+      float32 or int8 [N, dim]; int8 [N, dim / 8] if binary.
+
+    Raises:
+      UserError: for an unknown prompt or precision, a wrong dim, or something
+        that is not a str.
+    """
+    _check_texts(texts)
+    width = self._check(prompt, dim, precision)
+    dtype, columns = quantize.stored_as(precision, width)
+    out = np.zeros((len(texts), columns), dtype)
+    done = cut = 0
+    progress = contextlib.nullcontext()
+    if show_progress:
+      progress = Progress(len(texts), "texts", "embedding")
+    with progress as shown:
+      for part in self._stream(texts, prompt, dim, normalize, precision):
+        if len(part.broken) and precision != "float32":
+          raise UserError(
+              f"encode: the embedding of text {done + part.broken[0]} is not "
+              f"finite, which {precision} cannot express; "
+              f"{finite.about(self)}")
+        out[done:done + len(part.vectors)] = part.vectors
+        done += len(part.vectors)
+        cut += part.cut
+        if shown:
+          shown.update(len(part.vectors))
+    if cut:
+      warnings.warn(self.cut_message(cut, len(texts)), stacklevel=2)
+    return out
+
+  def encode_stream(
+      self, texts: Iterable[str], prompt: str | None = None,
+      dim: int | None = None, normalize: bool | None = None,
+      precision: str = "float32",
+  ) -> Iterator[Vectors]:
+    """Embeds any number of texts, which are taken as they are needed.
+
+    Arguments and errors are those of `encode`; the texts must be str. Yields
+    the vectors of a few thousand texts at a time, in order.
+    """
+    self._check(prompt, dim, precision)
+    return self._stream(texts, prompt, dim, normalize, precision)
+
+  def cut_message(self, cut: int, total: int) -> str:
+    """One line that says how many texts were cut."""
+    return (
+        f"{cut:,} of {total:,} texts had more than {self.max_tokens:,} tokens, "
+        "and what is beyond was left out"
+    )
+
+  def _check(self, prompt: str | None, dim: int | None, precision: str) -> int:
+    """Checks what is asked of `encode`; returns the width of its vectors."""
+    if prompt is not None and prompt not in self.prompts:
+      raise UserError(
+          f"encode: no prompt '{prompt}'; this model has "
+          f"{', '.join(self.prompts) or 'none'}."
+          f"{nearest(prompt, self.prompts)}"
+      )
+    self._embedder.check_process()
+    width, dims = self.config.output_width, self.matryoshka_dims
+    if dim is not None and not 0 < dim <= width:
+      raise UserError(f"encode: dim {dim} is not between 1 and {width}")
+    if dims and dim not in (None, width, *dims):
+      warnings.warn(
+          f"dim {dim} is none of those the model was trained for, "
+          f"{', '.join(map(str, dims))}; the next one up is better",
+          stacklevel=3,
+      )
+    quantize.check(precision, dim or width)
+    return dim or width
+
+  def _stream(
+      self, texts: Iterable[str], prompt: str | None, dim: int | None,
+      normalize: bool | None, precision: str,
+  ) -> Iterator[Vectors]:
+    name = self.default_prompt if prompt is None else prompt
+    front = self.prompts[name] if name else ""
+    normalize = self.normalize if normalize is None else normalize
+    with futures.ThreadPoolExecutor(1) as worker:
+      # A window is tokenised and packed while the one before is embedded.
+      coming = collections.deque()
+      for window in _windows(texts, front):
+        coming.append(worker.submit(self._prepare, window))
+        if len(coming) > 1:
+          yield self._finish(coming.popleft(), dim, normalize, precision)
+      while coming:
+        yield self._finish(coming.popleft(), dim, normalize, precision)
+
+  def identities(self, texts: Sequence[str]) -> list[bytes]:
+    """Of each text, equal where the encoder is given equal tokens.
+
+    No default prompt is put in front: `texts` have theirs already.
+    """
+    found = []
+    for window in _windows(texts, ""):
+      texts = shorten(
+          self.tokenizer, list(map(decoding.safe, window)), self.max_tokens)
+      found += [
+          np.asarray(self._special.cut(e.ids, self.max_tokens),
+                     np.int32).tobytes()
+          for e in self.tokenizer.encode_batch_fast(texts)]
+    return found
+
+  def _prepare(
+      self, texts: list[str]
+  ) -> tuple[list[Block], list[Sequence[int]], int]:
+    """Blocks of a window, its texts' ids and how many were cut."""
+    texts = list(map(decoding.safe, texts))  # as the tokenizer takes them
+    limit, cut = self.max_tokens, 0
+    texts = shorten(self.tokenizer, texts, limit)
+    ids = [e.ids for e in self.tokenizer.encode_batch_fast(texts)]
+    for n, tokens in enumerate(ids):
+      if len(tokens) > limit:
+        ids[n] = self._special.cut(tokens, limit)
+        cut += 1
+    return self._embedder.plan(ids), ids, cut
+
+  def _finish(
+      self, prepared: futures.Future, dim: int | None, normalize: bool,
+      precision: str,
+  ) -> Vectors:
+    blocks, ids, cut = prepared.result()
+    vectors = self._embedder.run(blocks, len(ids))
+    # Attention may carry a NaN to the other texts of a row: each is embedded
+    # alone to find whose it is.
+    for i in _broken(vectors):
+      vectors[i] = self._embedder.run(self._embedder.plan([ids[i]]), 1)[0]
+    vectors = vectors[:, :dim]
+    broken = _broken(vectors)
+    if normalize:
+      length = np.linalg.norm(vectors, axis=1, keepdims=True)
+      vectors = vectors / np.maximum(length, 1e-12)
+    if precision != "float32":  # where a NaN would be some number
+      vectors[broken] = 0
+    return Vectors(quantize.quantize(vectors, precision), cut, broken)
+
+
+def _broken(vectors: np.ndarray) -> np.ndarray:
+  """Rows that are not finite."""
+  return np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+  if isinstance(texts, str) or not hasattr(texts, "__len__"):
+    found = type(texts).__name__
+    raise UserError(f"encode: expected a list of texts, found one {found}")
+  for i, text in enumerate(texts):
+    if not isinstance(text, str):
+      raise UserError(
+          f"encode: text {i} is {type(text).__name__}, expected str"
+      )
+
+
+def _windows(texts: Iterable[str], front: str) -> Iterator[list[str]]:
+  """Yields lists of the next texts with what is put in front of them."""
+  window, characters = [], 0
+  for text in texts:
+    window.append(front + text)
+    characters += len(text)
+    if len(window) == _WINDOW or characters >= _WINDOW_CHARACTERS:
+      yield window
+      window, characters = [], 0
+  if window:
+    yield window

@@ -1,0 +1,74 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Vectors of texts, checked, and fingerprints of what they depend on."""
+
+import hashlib
+import json
+from typing import Sequence
+
+import numpy as np
+
+from nomic_jax.embed import finite
+from nomic_jax.errors import UserError
+from nomic_jax.storage.fingerprints import FORMAT
+
+
+def encode(
+    model, texts: Sequence[str], prompt: str, **options
+) -> np.ndarray:
+  """Embeds texts; a model that has no such prompt is given none.
+
+  As in sentence-transformers, a model's default prompt stands before texts of
+  any kind that has no prompt, but for queries and documents.
+
+  Args:
+    model: a `nomic_jax.embed.model.Model`.
+    texts: N texts.
+    prompt: name of the prompt, such as "search_query".
+    **options: of the model's `encode`, such as show_progress or normalize.
+
+  Returns:
+    [N, D] float32 vectors, of length 1 unless normalize is False.
+
+  Raises:
+    UserError: if a vector is not finite; the message shows its text.
+  """
+  if prompt not in model.prompts:
+    if prompt.startswith("search_") and getattr(model, "default_prompt", None):
+      model = model.without_default_prompt()
+    prompt = None
+  if not getattr(model, "normalize", True):
+    options.setdefault("normalize", True)
+  vectors = model.encode(texts, prompt=prompt, **options)
+  bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+  if len(bad):
+    raise UserError(
+        f"{len(bad)} of {len(texts)} embeddings are not finite, the first is "
+        f"that of {texts[bad[0]][:40]!r}; {finite.about(model)}"
+    )
+  return vectors
+
+
+def model_fingerprint(model) -> str:
+  """Returns a hash of all that decides a model's vectors."""
+  limit = getattr(model, "max_tokens", None)
+  digest = hashlib.sha256(f"{FORMAT} {model.config} {limit}".encode())
+  digest.update(json.dumps(model.prompts, sort_keys=True).encode())
+  used = [getattr(model, name, usual) for name, usual in (
+      ("default_prompt", None), ("similarity", "cosine"), ("normalize", True))]
+  digest.update(json.dumps(used).encode())
+  digest.update(model.tokenizer.to_str().encode())
+  for path, leaf in _leaves(model.params):
+    leaf = np.ascontiguousarray(leaf)
+    digest.update(f"{path} {leaf.dtype} {leaf.shape}".encode())
+    digest.update(leaf.view(np.uint8).data)
+  return digest.hexdigest()[:32]
+
+
+def _leaves(tree, path=""):
+  """Yields (path, array) of nested dicts, in the order of sorted keys."""
+  if isinstance(tree, dict):
+    for key in sorted(tree):
+      yield from _leaves(tree[key], f"{path}/{key}")
+  else:
+    yield path, tree

@@ -1,0 +1,309 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The job behind `nomic-jax compile`: does it fit, and what would it cost.
+
+The step that `train` would run is compiled for TPUs or GPUs that need not be
+there. What the compiler then knows (memory, collectives) is told as it is;
+times are estimates from its cycle counts and say so. For GPUs it counts none.
+"""
+
+import contextlib
+import copy
+import json
+import math
+import re
+import time
+from typing import Any, Iterator
+
+import jax
+from jax.experimental.compilation_cache import compilation_cache
+import jax.numpy as jnp
+import ml_collections
+
+from nomic_jax import train
+from nomic_jax.aot import hlo
+from nomic_jax.aot import topology
+from nomic_jax.data import shapes
+from nomic_jax.errors import UserError
+from nomic_jax.mesh import partition
+from nomic_jax.model import flops
+from nomic_jax.model.config import EncoderConfig
+from nomic_jax.run import start
+from nomic_jax.storage import places
+from nomic_jax.storage.files import replacing
+
+Report = dict[str, Any]
+
+_GIB = 2**30
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+@places.expanding("output")
+def check(
+    config: ml_collections.ConfigDict, name: str, num_slices: int = 1,
+    output: str | None = None,
+) -> Report:
+  """Compiles the step of `config` for a topology, prints and returns a report.
+
+  Args:
+    config: of a training; without `data.path` the encoder is the config's.
+    name: of the topology, such as v5e:16x16.
+    num_slices: slices of that topology, joined by the data centre's network.
+    output: a .json to write the report to.
+
+  Raises:
+    UserError: for a topology that does not exist, a batch that does not
+      divide over it, or a missing compiler.
+  """
+  if output:
+    places.check_file(output)
+  devices = topology.devices(name, num_slices)
+  encoder = EncoderConfig(**config.encoder)
+  if config.data.path:
+    encoder = start.find_start(config).config
+  check_batch(config, devices)
+  chip = topology.CHIPS[name.split(":")[0]]
+  report = {"topology": name, "slices": num_slices,
+            "chips": len(devices) // chip.devices}
+  report |= one(config, encoder, devices, chip)
+  print(table(report))
+  if not report["fits"]:
+    report["smaller"] = smaller = _search(config, encoder, devices, name)
+    print(_advice(smaller))
+  if output:
+    with replacing(output) as temporary:
+      temporary.write_text(json.dumps(report, indent=2) + "\n")
+  return report
+
+
+def check_batch(
+    config: ml_collections.ConfigDict, devices: list[jax.Device]
+) -> None:
+  """Raises UserError, with sizes that work, for one that does not divide."""
+  mesh = partition.make_mesh(config.mesh, devices)
+  parts = mesh.shape["data"] * mesh.shape["fsdp"]
+  hosts = _hosts(devices)
+  micro = config.data.get("micro_batches", 1)
+  step = micro * math.lcm(parts, hosts)
+  size = config.data.batch_size
+  if size % step:
+    near = sorted({max(size // step, 1) * step, (size // step + 1) * step})
+    raise UserError(
+        f"config.data.batch_size: {size} does not divide over {parts} devices"
+        + (f" x {micro} micro-batches" if micro > 1 else "")
+        + f"; multiples of {step} do, such as {' or '.join(map(str, near))}"
+    )
+  rows = shapes.of(config.data)["ids"][1]
+  if rows % parts:
+    raise UserError(
+        f"config.data.rows_multiple: {rows} rows do not divide over {parts} "
+        f"devices; multiples of {parts} do"
+    )
+
+
+def _hosts(devices: list[jax.Device]) -> int:
+  return len({d.process_index for d in devices})
+
+
+def one(
+    config: ml_collections.ConfigDict, encoder: EncoderConfig,
+    devices: list[jax.Device], chip: topology.Chip,
+) -> Report:
+  """Compiles once; see `table` for what is reported."""
+  run = train.setup(config, encoder, devices)
+  sizes = shapes.of(config.data)
+  sharding = partition.batch_sharding(run.mesh)
+  batch = {
+      k: jax.ShapeDtypeStruct(s, jnp.int32, sharding=sharding)
+      for k, s in sizes.items()
+  }
+  report = {
+      "mesh": dict(run.mesh.shape),
+      "rows": sizes["ids"],
+      "parameters": sum(x.size for x in jax.tree.leaves(run.state.params)),
+      "flops": flops.of_step(encoder, sizes),
+  }
+  began = time.monotonic()
+  try:
+    with jax.set_mesh(run.mesh), _without_cache():
+      compiled = run.step.lower(run.state, batch).compile()
+  except jax.errors.JaxRuntimeError as e:
+    if "RESOURCE_EXHAUSTED" not in str(e):
+      raise
+    return report | {"fits": False, "memory": _exceeded(str(e), chip)}
+  memory = compiled.memory_analysis()
+  summary = hlo.summarise(compiled.as_text())
+  # For TPUs less than arguments and temporaries, some of which lie in VMEM.
+  peak = memory.peak_memory_in_bytes or (
+      memory.argument_size_in_bytes + memory.output_size_in_bytes
+      - memory.alias_size_in_bytes + memory.temp_size_in_bytes)
+  report |= {
+      "compile_seconds": time.monotonic() - began,
+      "fits": peak <= topology.usable(chip),
+      "memory": {
+          "chip": topology.usable(chip),
+          "peak": peak,
+          "arguments": memory.argument_size_in_bytes,
+          "temporaries": memory.temp_size_in_bytes,
+      },
+      "cycles": summary.cycles,
+      "kernels": [k._asdict() for k in summary.kernels],
+      "unknown_loops": summary.unknown_loops,
+      "collectives": [c._asdict() for c in summary.collectives],
+  }
+  if chip.clock is None:
+    return report | {"unestimated": chip.unestimated}
+  return report | {
+      "estimate": estimate(report, config.steps, len(devices), chip)}
+
+
+@contextlib.contextmanager
+def _without_cache() -> Iterator[None]:
+  """JAX's cache of compiled programs reads back only those it can run."""
+  before = jax.config.jax_enable_compilation_cache
+  jax.config.update("jax_enable_compilation_cache", False)
+  compilation_cache.reset_cache()  # whether it is used is asked only once
+  try:
+    yield
+  finally:
+    jax.config.update("jax_enable_compilation_cache", before)
+    compilation_cache.reset_cache()
+
+
+def _exceeded(message: str, chip: topology.Chip) -> Report:
+  """Peak memory out of what the compiler says when it is too much."""
+  memory = {"chip": topology.usable(chip)}
+  found = re.search(
+      r"(?:Used |temporaries \()([\d.]+)([KMGT])", message)
+  if found:
+    memory["peak"] = int(float(found[1]) * _UNITS[found[2]])
+  return memory
+
+
+def estimate(
+    report: Report, steps: int, chips: int, chip: topology.Chip
+) -> Report:
+  """Seconds of a step by cause, MFU, and what the whole stage takes.
+
+  Nothing overlaps. Kernels carry no cycles: attention takes the bundles of
+  `chip.kernels`, all tokens of a row being one text. Collectives move their
+  bytes over the slice's links at full rate, an all-reduce twice.
+  """
+  seconds = {k: v / chip.clock for k, v in report["cycles"].items()}
+  for kernel in report["kernels"]:
+    rows, length, columns = kernel["shape"]
+    # The backward's result is the gradient of q, k and v.
+    heads = columns / 64 / (3 if kernel["name"] == "flash_backward" else 1)
+    cycles = chip.kernel_cycles(kernel["name"], length)
+    seconds["attention"] += kernel["count"] * rows * heads * cycles / chip.clock
+  seconds["collectives"] = sum(
+      c["bytes"] * (2 if c["kind"] == "all-reduce" else 1)
+      for c in report["collectives"]
+  ) / chip.links
+  total = sum(seconds.values())
+  hours = steps * total / 3600
+  return {
+      "seconds": seconds,
+      "step_seconds": total,
+      "mfu": report["flops"] / (total * chips * chip.peak),
+      "steps": steps,
+      "hours": hours,
+      "chip_hours": hours * chips,
+  }
+
+
+def _search(
+    config: ml_collections.ConfigDict, encoder: EncoderConfig,
+    devices: list[jax.Device], name: str,
+) -> Report | None:
+  """The largest chunk or micro-batch that fits; else the largest batch."""
+  chip = topology.CHIPS[name.split(":")[0]]
+  for field, value in _smaller(config, devices):
+    trial = copy.deepcopy(config).unlock()
+    for key, number in zip(field, value):
+      group, _, leaf = key.partition(".")
+      trial[group][leaf] = number
+    flags = " ".join(
+        f"--config.{k}={v}" for k, v in zip(field, value))
+    print(f"trying {flags} ...", flush=True)
+    report = one(trial.lock(), encoder, devices, chip)
+    if report["fits"]:
+      return {"flags": flags} | report
+  return None
+
+
+def _smaller(config: ml_collections.ConfigDict, devices: list[jax.Device]):
+  """Yields (fields, values) to try, from the least to the greatest change.
+
+  A micro-batch of one row a device is as small as MLM gets. A contrastive
+  batch can be halved beyond that, but is then another training.
+  """
+  mesh = partition.make_mesh(config.mesh, devices)
+  parts = mesh.shape["data"] * mesh.shape["fsdp"]
+  hosts = _hosts(devices)
+  if config.data.kind == "text":
+    micro, rows = config.data.micro_batches, config.data.batch_size // parts
+    while rows % (2 * micro) == 0:
+      micro *= 2
+      yield ("data.micro_batches",), (micro,)
+    return
+  _, rows, length = shapes.of(config.data)["ids"]
+  tokens = min(config.loss.chunk_tokens or math.inf, rows // parts * length)
+  while (tokens := tokens // 2) >= length:
+    yield ("loss.chunk_tokens",), (tokens,)
+  data = copy.deepcopy(config.data).unlock()
+  while data.batch_size % (2 * math.lcm(parts, hosts)) == 0:
+    data.batch_size //= 2
+    yield ("data.batch_size", "loss.chunk_tokens"), (data.batch_size, length)
+
+
+def _advice(smaller: Report | None) -> str:
+  if not smaller:
+    return "No chunk and no batch fits this topology."
+  return f"With {smaller['flags']} it fits:\n" + table(smaller)
+
+
+def table(report: Report) -> str:
+  """A report for people."""
+  memory = report["memory"]
+  gib = lambda key: f"{memory[key] / _GIB:.2f} GiB"
+  peak = memory.get("peak")
+  lines = [
+      ("mesh", ", ".join(f"{k} {v}" for k, v in report["mesh"].items())),
+      ("rows", "{} micro-batches of {:,} rows of {:,} tokens".format(
+          *report["rows"])),
+      ("parameters", f"{report['parameters']:,}"),
+      ("fits", "yes" if report["fits"] else "NO"),
+      ("peak memory", f"{gib('peak')} of {gib('chip')} a chip, "
+       f"{peak / memory['chip']:.0%}" if peak else "unknown"),
+  ]
+  if "topology" in report:
+    slices = f"{report['slices']} x " if report["slices"] > 1 else ""
+    lines.insert(0, ("topology", f"{slices}{report['topology']}, "
+                     f"{report['chips']} chips"))
+  if "collectives" in report:
+    lines += [
+        ("arguments", gib("arguments")),
+        ("temporaries", gib("temporaries")),
+        ("operations", f"{report['flops'] / 1e12:,.1f} TFLOP a step"),
+        *((f"{kind}, {'IN A LOOP' if inside else 'outside loops'}",
+           f"{count:,} a step, {size / 2**20:,.1f} MiB")
+          for kind, inside, count, size in (
+              c.values() for c in report["collectives"])),
+    ]
+  if guess := report.get("estimate"):
+    lines += [
+        *((f"{cause} (estimate)", f"{seconds * 1e3:,.1f} ms")
+          for cause, seconds in guess["seconds"].items()),
+        ("step (estimate)", f"{guess['step_seconds']:.3f} s, "
+         f"MFU {guess['mfu']:.0%}"),
+        ("stage (estimate)", f"{guess['steps']:,} steps: "
+         f"{guess['hours']:,.1f} hours, {guess['chip_hours']:,.0f} chip-hours"),
+    ]
+  elif report["fits"]:
+    lines.append(("times", f"not estimated: {report['unestimated']}"))
+  if report.get("unknown_loops"):
+    lines.append(("warning", f"{report['unknown_loops']} loops of unknown "
+                  "length were counted once"))
+  width = max(len(k) for k, _ in lines)
+  return "\n".join(f"{k:{width}}  {v}" for k, v in lines)

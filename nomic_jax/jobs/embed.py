@@ -1,0 +1,190 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The job behind `nomic-jax embed`: a file of texts to a file of vectors.
+
+Neither need fit in memory. Vectors are written to .OUTPUT.partial/ as they
+come, with a mark of how far they are good; the same command goes on there
+after it was killed.
+"""
+
+import json
+import pathlib
+import shutil
+import sys
+from typing import Any, Iterator
+
+import numpy as np
+
+import nomic_jax
+from nomic_jax.embed import finite
+from nomic_jax.embed import quantize
+from nomic_jax.embed.vectors import model_fingerprint
+from nomic_jax.errors import UserError
+from nomic_jax.storage import fingerprints
+from nomic_jax.storage import places
+from nomic_jax.storage import text_files
+from nomic_jax.storage.files import replacing
+from nomic_jax.storage.progress import Progress
+
+_OUTPUTS = (".npy", ".parquet")
+_GROUP = 16384  # rows of a parquet row group
+
+
+@places.expanding("model", "input", "output")
+def embed_file(
+    model: str, input: str, output: str, *,  # pylint: disable=redefined-builtin
+    column: str = "text", prompt: str | None = None, dim: int | None = None,
+    normalize: bool | None = None, precision: str = "float32",
+    dtype: str = "float32", pooled_norm: bool = False,
+) -> None:
+  """Embeds every text of a file; goes on where a killed run was.
+
+  Args:
+    model: model or work directory.
+    input: .txt, a text on each line; .jsonl, .jsonl.gz or .parquet.
+    output: .npy to make, [N, columns], row i for text i; or .parquet, with
+      the texts in `column` and their vectors in `embedding`.
+    column: of the rows of `input`, unless it is .txt.
+    prompt: name of the prompt to put in front of each.
+    dim: dimensions to keep.
+    normalize: to length 1; None: as the model's files say.
+    precision: float32, int8 or binary, as of `Model.encode`.
+    dtype: float32 or bfloat16, to compute in.
+
+  Raises:
+    UserError: for a malformed input, naming file and row; for an output begun
+      by another command.
+  """
+  target, source = places.real(output), pathlib.Path(input)
+  if target.suffix not in _OUTPUTS:
+    raise UserError(
+        f"--output={output}: expected a name that ends in "
+        f"{' or '.join(_OUTPUTS)}"
+    )
+  places.check_file(output)
+  places.check_apart(output, input)
+  # Reads all of it before the long work, which is then not in vain.
+  total = sum(1 for _ in text_files.read(source, column))
+  if not total:
+    raise UserError(f"{source}: there are no texts in it")
+  loaded = nomic_jax.load(model, dtype, pooled_norm)
+  if normalize is None:
+    normalize = loaded.normalize
+  asked = {"prompt": prompt, "dim": dim, "normalize": normalize,
+           "precision": precision}
+  rest = text_files.read(source, column)
+  stream = loaded.encode_stream(rest, **asked)  # checks what is asked
+  width = dim or loaded.config.output_width
+  partial = _Partial(target, total, quantize.stored_as(precision, width), {
+      "--model": model_fingerprint(loaded), "--input": str(source.resolve()),
+      "the size and time of --input": fingerprints.stamps(source)[0][1:],
+      "--column": column, "--dtype": dtype,
+      **{f"--{name}": value for name, value in asked.items()},
+  })
+  for _ in zip(range(partial.done), rest):
+    pass
+  with Progress(total, "texts", "embedding", start=partial.done) as progress:
+    for part in stream:
+      if len(part.broken):
+        raise UserError(
+            f"{source}: the embedding of text "
+            f"{partial.done + part.broken[0] + 1} is not finite (NaN or "
+            "infinity), and no output was written; "
+            f"{finite.about(loaded)}")
+      partial.add(part.vectors, part.cut)
+      progress.update(len(part.vectors))
+  if partial.cut:
+    print(loaded.cut_message(partial.cut, total), file=sys.stderr)
+  partial.finish(text_files.read(source, column), column)
+  print(f"{output}: {total:,} vectors of {width}")
+
+
+class _Partial:
+  """The vectors so far.
+
+  Attributes:
+    done: how many.
+    cut: how many of their texts were cut.
+  """
+
+  def __init__(
+      self, target: pathlib.Path, total: int, stored_as: tuple[np.dtype, int],
+      command: dict[str, Any],
+  ):
+    self._target, self._command = target, command
+    self._folder = target.with_name(f".{target.name}.partial")
+    self._vectors = self._folder / "vectors.npy"
+    self._mark = self._folder / "done.json"
+    self.done = self.cut = 0
+    if self._mark.is_file():
+      self._resume()
+      return
+    try:
+      self._folder.mkdir(parents=True, exist_ok=True)
+      dtype, columns = stored_as
+      np.lib.format.open_memmap(self._vectors, "w+", dtype, (total, columns))
+    except OSError as e:
+      raise UserError(
+          f"cannot write {self._folder}: {e.strerror or e}; free some space or "
+          "choose another --output"
+      ) from e
+    self._write_mark()
+
+  def add(self, vectors: np.ndarray, cut: int) -> None:
+    """Keeps the vectors of the next texts, also if killed from here on."""
+    # Mapped anew each time, so that what is written does not stay in memory.
+    store = np.load(self._vectors, mmap_mode="r+")
+    store[self.done:self.done + len(vectors)] = vectors
+    store.flush()
+    self.done += len(vectors)
+    self.cut += cut
+    self._write_mark()
+
+  def finish(self, texts: Iterator[str], column: str) -> None:
+    """Makes the output."""
+    if self._target.suffix == ".parquet":
+      with replacing(self._target) as temporary:
+        vectors = np.load(self._vectors, mmap_mode="r")
+        _write_parquet(temporary, texts, column, vectors)
+    elif self._vectors.exists():  # else killed right here, all being done
+      self._vectors.replace(self._target)
+    shutil.rmtree(self._folder)
+
+  def _resume(self) -> None:
+    state = json.loads(self._mark.read_text())
+    changed = [
+        name for name, value in self._command.items()
+        if state["command"].get(name) != value
+    ]
+    if changed:
+      raise UserError(
+          f"{self._folder}: begun with other {', '.join(changed)}; run that "
+          "command again, or remove the folder to start anew"
+      )
+    self.done, self.cut = state["done"], state["cut"]
+
+  def _write_mark(self) -> None:
+    state = {"command": self._command, "done": self.done, "cut": self.cut}
+    with replacing(self._mark) as temporary:
+      temporary.write_text(json.dumps(state))
+
+
+def _write_parquet(
+    path: pathlib.Path, texts: Iterator[str], column: str, vectors: np.ndarray
+) -> None:
+  import pyarrow as pa
+  from pyarrow import parquet
+
+  element = pa.from_numpy_dtype(vectors.dtype)
+  schema = pa.schema({
+      column: pa.string(), "embedding": pa.list_(element, vectors.shape[1])})
+  # Opened here, since its name need not be UTF-8.
+  with (path.open("wb") as stream,
+        parquet.ParquetWriter(stream, schema) as writer):
+    for start in range(0, len(vectors), _GROUP):
+      part = np.array(vectors[start:start + _GROUP])
+      rows = [text for _, text in zip(range(len(part)), texts)]
+      embedding = pa.FixedSizeListArray.from_arrays(
+          pa.array(part.reshape(-1)), part.shape[1])
+      writer.write_table(pa.table(
+          [pa.array(rows, pa.string()), embedding], schema))

@@ -1,0 +1,259 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`nomic-jax evaluate`: how well each system does on each task."""
+
+import contextlib
+import functools
+import importlib
+import json
+import math
+import pathlib
+from typing import Any, Callable, Mapping, Sequence
+
+import nomic_jax
+from nomic_jax.storage import fingerprints
+from nomic_jax.errors import UserError, nearest
+from nomic_jax.evaluation import compare
+from nomic_jax.evaluation import curves
+from nomic_jax.evaluation import maps
+from nomic_jax.evaluation import paths
+from nomic_jax.evaluation import published
+from nomic_jax.evaluation import systems
+from nomic_jax.evaluation import tasks as tasks_lib
+from nomic_jax.evaluation.task import Task
+from nomic_jax.jobs import report
+from nomic_jax.report import tables
+from nomic_jax.search import bm25
+from nomic_jax.storage import decoding
+from nomic_jax.storage import places as places_lib
+from nomic_jax.storage.files import replacing
+
+
+# Of a text: where it starts, where it ends, and something between.
+_FEWEST_TOKENS = 3
+
+
+@places_lib.expanding("models", "tasks", "output", "data")
+def evaluate(
+    models: Sequence[str],
+    tasks: Sequence[str],
+    output: str | None = None,
+    baselines: Sequence[str] = (),
+    data: str | None = None,
+    with_curves: bool = False,
+    dims: Sequence[int] = (),
+    max_tokens: int | None = None,
+    pooled_norm: bool = False,
+) -> dict:
+  """Scores models on tasks, prints tables and writes them to files.
+
+  What `output` already holds for the same weights and the same task is kept
+  rather than computed again, also after an interruption; BM25 is quick and
+  always computed.
+
+  Args:
+    models: model or work directories, each "PATH" or "NAME=PATH".
+    tasks: what `tasks.find` takes: names, folders.
+    output: .json file for the scores and each system's worst items; beside
+      it, with its name, the tables as .md and a page as .html.
+    baselines: what to compare with: of bm25.BASELINES, or names of models.
+    data: folder where the data of tasks given by name may lie.
+    with_curves: also score with fewer dimensions and bits, which makes a
+      .png beside `output`.
+    dims: score each model with its vectors cut to each of these, as NAME@DIM.
+    max_tokens: cut texts to so many tokens, if a model would read more; tasks
+      that say how much of a text is read keep their own.
+    pooled_norm: of all models, see `nomic_jax.load`.
+
+  Returns:
+    What is written to `output`.
+
+  Raises:
+    UserError: for an unknown baseline or task, a missing model, a name used
+      twice, an empty task, a dimension that a model does not have, embeddings
+      that are not finite.
+  """
+  places = paths.named_paths(
+      models, "--model", reserved=[*bm25.BASELINES], hub=True)
+  cuts_of = {n: {f"{n}@{dim}": dim for dim in dims} or {n: None}
+             for n in places}
+  # The name of a model stands for it at each of the dimensions.
+  baselines = [b for name in baselines for b in cuts_of.get(name, [name])]
+  choices = [*bm25.BASELINES, *(cut for cuts in cuts_of.values()
+                                for cut in cuts)]
+  for name in baselines:
+    if name not in choices:
+      raise UserError(
+          f"--baseline={name}: unknown; expected one of "
+          f"{', '.join(choices)}.{nearest(name, choices)}"
+      )
+  if not any(tasks) or not (places or baselines):
+    raise UserError(
+        "nothing to evaluate: give --tasks=DIR and --model=DIR or "
+        "--baseline=bm25"
+    )
+  if output and not str(output).endswith(".json"):
+    raise UserError(
+        f"--output={output}: expected a name that ends in .json")
+  if output:
+    places_lib.check_file(output)
+  if data and not pathlib.Path(data).is_dir():
+    raise UserError(f"--data={data}: no such folder")
+  if max_tokens is not None and max_tokens < _FEWEST_TOKENS:
+    raise UserError(
+        f"--max_tokens={max_tokens}: expected {_FEWEST_TOKENS} or more, of "
+        "which two mark the ends of a text")
+  # The flag alone is passed on, so that a stand-in need not know it.
+  load = functools.partial(
+      nomic_jax.load, **{"pooled_norm": True} if pooled_norm else {})
+  _check_dims(dims, places, load)
+  if with_curves:
+    importlib.import_module("matplotlib")  # better missing now than later
+  read = tasks_lib.find(tasks, pathlib.Path(data) if data else None)
+  prints = {t.name: t.fingerprint() for t in read}
+  known = _known(output)
+  results = []
+
+  def score(name, path, system, curves_too):
+    cuts = cuts_of.get(name, {name: None})
+    added = [{"name": n, "path": path, "tasks": {}} for n in cuts]
+    results.extend(added)
+    fingerprint = {
+        n: (system.at(dim) if dim else system).fingerprint()
+        for n, dim in cuts.items()}
+    for task in read:
+      if isinstance(system, systems.Lexical) and not task.lexical:
+        continue
+      # Texts are embedded once for all dimensions. What mteb holds of a task
+      # is large, so that vectors are kept only if they are needed again.
+      keep = path and (task.kind != "mteb" or len(cuts) > 1)
+      with system.remembering() if keep else contextlib.nullcontext():
+        for result, (each, dim) in zip(added, cuts.items()):
+          key = fingerprints.of_values(
+              fingerprint[each], prints[task.name], task.metrics,
+              compare.DRAWS)
+          result["tasks"][task.name] = _result(
+              each, system.at(dim) if dim else system, task, key, known,
+              curves_too and task.kind != "mteb" and result is added[0])
+      if output:
+        with replacing(_partial(output)) as temporary:
+          temporary.write_text(json.dumps({"models": results}))
+
+  for name in baselines:
+    if name in bm25.BASELINES:
+      score(name, None, systems.Lexical(name), False)
+  for name, path in places.items():
+    print(f"{name}: {path}")
+    system = systems.Dense(load(path))
+    with (system.limited(max_tokens) if max_tokens
+          else contextlib.nullcontext()):
+      score(name, str(path), system, with_curves)
+  written = {
+      "tasks": {
+          t.name: {
+              "kind": t.kind, "path": t.path, "size": t.size,
+              "metrics": list(t.metrics), "group": t.group,
+              "published": {**published.of(t.name), **t.published},
+              "fingerprint": prints[t.name],
+          } for t in read
+      },
+      "baselines": list(baselines),
+      "models": results,
+  }
+  if output:
+    _write(pathlib.Path(output), written)
+    _partial(output).unlink(missing_ok=True)
+  print("\n".join(tables.text(written)))
+  return written
+
+
+def _write(output: pathlib.Path, results: dict) -> None:
+  """Writes the .json, and what is made of it for people."""
+  with replacing(output) as temporary:
+    temporary.write_text(json.dumps(results) + "\n")
+  with replacing(output.with_suffix(".md")) as temporary:
+    temporary.write_text(
+        decoding.safe(tables.markdown(results)), encoding="utf-8")
+  if any("curve" in result for model in results["models"]
+         for result in model["tasks"].values()):
+    with replacing(output.with_suffix(".png")) as temporary:
+      curves.draw(results, temporary)
+  report.report([], str(output), str(output.with_suffix(".html")))
+
+
+def _partial(output: str) -> pathlib.Path:
+  """Where results are kept until all are there."""
+  return pathlib.Path(output).with_suffix(".partial.json")
+
+
+def _known(output: str | None) -> dict[str, dict]:
+  """Returns results per fingerprint of system and task in earlier files."""
+  found = {}
+  for path in (pathlib.Path(output), _partial(output)) if output else ():
+    try:
+      found |= {
+          result["fingerprint"]: result
+          for model in json.loads(path.read_text())["models"]
+          for result in model["tasks"].values()
+      }
+    except (OSError, ValueError, KeyError, TypeError):
+      pass  # no earlier file, or not one of ours: compute all
+  return found
+
+
+def _result(
+    name: str, system: systems.Dense | systems.Lexical, task: Task, key: str,
+    known: dict[str, dict], with_curves: bool,
+) -> dict:
+  """Runs a task, or takes what is known, as JSON."""
+  lexical = isinstance(system, systems.Lexical)
+  if key in known and not lexical and (
+      not with_curves or "curve" in known[key]):
+    print(f"{name} on {task.name}: already in the output file, kept")
+    return known[key]
+  found = {"fingerprint": key} | _scored(name, system, task)
+  if with_curves:
+    found["curve"] = curves.curve(task, system)
+  return found
+
+
+def _check_dims(
+    dims: Sequence[int], places: Mapping[str, pathlib.Path],
+    load: Callable[[pathlib.Path], Any],
+) -> None:
+  """Says before the long work which dimension a model does not have."""
+  for name, path in places.items() if dims else ():
+    width = load(path).config.output_width
+    wrong = [dim for dim in dims if not 0 < dim <= width]
+    if wrong:
+      raise UserError(
+          f"--dim={wrong[0]}: {name} has vectors of {width} dimensions; "
+          f"expected numbers from 1 to {width}")
+
+
+def _scored(
+    name: str, system: systems.Dense | systems.Lexical, task: Task
+) -> dict:
+  """Runs one task; returns what is written of it."""
+  outcome = task.run(system)
+  scores = task.scores(outcome.items)
+  for metric, value in scores.items():
+    if not math.isfinite(value):
+      print(f"{name} on {task.name}: no {metric}, since all is alike to it")
+  drawn = compare.draws(task, outcome.items)
+  main = scores[task.metrics[0]]
+  found = {
+      "scores": {m: _number(v) for m, v in scores.items()},
+      "interval": [_number(v) for v in compare.interval(main, drawn)],
+      "draws": [_number(round(v, 6)) for v in drawn.tolist()],
+      "worst": list(outcome.worst),
+  }
+  if outcome.vectors is not None:
+    found["map"] = {
+        "points": maps.project(outcome.vectors), "labels": outcome.labels}
+  return found
+
+
+def _number(value: float) -> float | None:
+  """JSON knows no NaN."""
+  return value if math.isfinite(value) else None

@@ -1,0 +1,127 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The job behind `nomic-jax export`: a training to a model directory."""
+
+import functools
+import pathlib
+
+from flax.linen import meta
+import jax
+import ml_collections
+
+from nomic_jax import losses
+from nomic_jax import step as step_lib
+from nomic_jax.errors import UserError
+from nomic_jax.hub import matryoshka
+from nomic_jax.hub import model_directory
+from nomic_jax.hub.config import is_classic
+from nomic_jax.hub.config import is_native
+from nomic_jax.run import checkpoint
+from nomic_jax.run import manifest
+from nomic_jax.storage import buckets
+from nomic_jax.storage import places
+
+
+@places.expanding("workdir", "output")
+def export(
+    workdir: str | None, output: str,
+    config: ml_collections.ConfigDict | None = None,
+    step: str = "latest",
+) -> None:
+  """Writes a checkpoint, or a config's untrained model.
+
+  Args:
+    workdir: of a training; None takes `config` instead.
+    output: model directory to make.
+    config: of a training that has not begun: its first parameters, as a
+      baseline to compare with.
+    step: of the checkpoint; "latest", or "best" by `config.checkpoint.best`.
+
+  Raises:
+    UserError: if not exactly one of workdir and config is given, the work
+      directory has no checkpoint, or `output` is something else.
+  """
+  if (workdir is None) == (config is None):
+    raise UserError("export: give either --workdir or --config, not both")
+  places.check_apart(output, workdir)
+  places.check_folder(
+      output, f"{output}: already there and not an exported model; choose "
+      "another --output or remove it", _is_export)
+  if workdir is not None:
+    source = _checkpoint(workdir, step)
+    model = model_directory.read_model(source)
+    dims = matryoshka.read(source)
+  else:
+    model = _untrained(config)
+    source, dims = "the untrained model", ()
+  model_directory.write_model(
+      output, model.config, model.params, model.tokenizer_path,
+      mlm_head=model.mlm_head, classification_head=model.classification_head,
+      matryoshka_dims=dims, manifest=functools.partial(
+          manifest.of_model, source if workdir is not None else None),
+      **model.usage.to_json(),
+  )
+  opens = "for transformers and sentence-transformers"
+  if not (is_classic(model.config) or is_native(model.config)):
+    opens = (
+        "for nomic_jax alone: transformers has no class for this architecture")
+  print(f"{output}: {source}, {opens}")
+
+
+def _checkpoint(workdir: str, step: str) -> str:
+  """The path of a work directory's checkpoint; its own for the latest."""
+  with buckets.errors(workdir):
+    return _of_step(workdir, step)
+
+
+def _of_step(workdir: str, step: str) -> str:
+  folder = buckets.place(workdir) / "checkpoints"
+  if step == "latest" or not folder.is_dir():
+    return workdir  # or whoever reads it says that it is none
+  if step == "best":
+    best = checkpoint.best(workdir)
+    if best is None:
+      raise UserError(
+          f"--step=best: none of {workdir} was saved with a figure to compare; "
+          "train with --config.checkpoint.best=EVALUATOR/METRIC"
+      )
+    print(f"{workdir}: {best.metric} was best, {best.value:.4g}, at step "
+          f"{best.step}")
+    step = str(best.step)
+  path = folder / step
+  if not (step.isdigit() and path.is_dir()):
+    kept = sorted(int(p.name) for p in folder.glob("*")
+                  if p.name.isdigit())
+    raise UserError(
+        f"--step={step}: {workdir} has no such checkpoint; expected latest, "
+        f"best or one of {', '.join(map(str, kept)) or 'none that is there'}"
+    )
+  return str(path)
+
+
+def _is_export(path: pathlib.Path) -> bool:
+  return all((path / name).is_file()
+             for name in ("model.safetensors", "modules.json"))
+
+
+def _untrained(
+    config: ml_collections.ConfigDict,
+) -> model_directory.ModelFiles:
+  from nomic_jax import train  # the same start as a training's
+  from nomic_jax.run.start import merged
+  from nomic_jax.run.start import resolve
+
+  start = train.find_start(config)
+  config, usage = resolve(config, start)
+  encoder = train.make_encoder(config, start.config)
+  loss = losses.make(config.loss, encoder)
+  params = meta.unbox(loss.init(step_lib.params_key(config.seed)))
+  params = merged(params, start.params or {})
+  return model_directory.ModelFiles(
+      config=start.config,
+      params=jax.device_get(params["encoder"]),
+      mlm_head=jax.device_get(params.get("mlm_head")),
+      tokenizer_path=start.tokenizer,
+      usage=usage,
+      classification_head=jax.device_get(params.get("classification_head")),
+  )

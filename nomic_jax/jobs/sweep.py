@@ -1,0 +1,290 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The job behind `nomic-jax sweep`: a config's sweep(add), point by point."""
+
+import concurrent.futures
+import hashlib
+import importlib.util
+import json
+import pathlib
+import re
+import shlex
+import statistics
+import subprocess
+import sys
+from typing import Any, NamedTuple, Sequence
+
+from nomic_jax.cli import config_flags
+from nomic_jax.errors import Diverged
+from nomic_jax.errors import nearest
+from nomic_jax.errors import UserError
+from nomic_jax.report import plot
+from nomic_jax.run import metrics
+from nomic_jax.storage import buckets
+from nomic_jax.storage import places
+
+# Bytes of a point's name; what is added to it must fit into 255.
+_LONGEST = 180
+_DIVERGED = "diverged.json"  # train's, which brings JAX with it
+
+
+def points(arguments: Sequence[str]) -> list[dict[str, Any]]:
+  """What sweep(add) of the config file adds: {key: value} for each point.
+
+  Raises:
+    UserError: if the file has no sweep, or it adds nothing.
+  """
+  given = next(a for a in arguments if a.startswith("--config="))
+  path = given.removeprefix("--config=").partition(":")[0]
+  loaded = config_flags.module(path)
+  found: list[dict[str, Any]] = []
+
+  def add(**point):
+    found.append(point)
+
+  if hasattr(loaded, "sweep"):
+    try:
+      loaded.sweep(add)
+    except Exception as e:
+      raise config_flags.mistake(e, path) from e
+  if not found:
+    raise UserError(
+        f"--config: {path} has no sweep(add) that adds points; expected a "
+        "function that calls add(**{'optimizer.learning_rate': 1e-4})"
+    )
+  return found
+
+
+@places.expanding("workdir")
+def sweep(
+    arguments: Sequence[str], workdir: str, *, only_list: bool = False,
+    commands: str | None = None, parallel: int = 1, metric: str = "loss",
+    median: str = "",
+) -> None:
+  """Trains every point in its own folder of `workdir`, then compares them.
+
+  A point that is finished is skipped, and one that was stopped goes on.
+
+  Args:
+    arguments: --config and --config.KEY=VALUE, which hold for every point
+      unless the point sets that key itself.
+    workdir: folder of the points' work directories.
+    only_list: print the points and train none.
+    commands: print the command of each point and train none, with this in
+      front, such as a launch script; {n} in it is the point's number.
+    parallel: how many to train at a time; above 1 each is a process of its
+      own, whose output is in the file `log` beside its work directory.
+    metric: of metrics.jsonl, to compare the points by: in a table, and in
+      `workdir`/sweep.png if matplotlib is installed.
+    median: a key that varies, such as seed: points that differ in it alone
+      are one line, with the median of their figures.
+
+  Raises:
+    UserError: if points cannot be trained (the others are), or none has such
+      a metric. A point that diverges is a line of the table.
+  """
+  named = _named(points(arguments), arguments)
+  keys = list(dict.fromkeys(k for point in named for k in point.values))
+  if median and (median not in keys or len(keys) < 2):
+    raise UserError(
+        f"--median={median}: expected one of several keys that vary, which are "
+        f"{', '.join(keys)}.{nearest(median, keys)}"
+    )
+  if only_list:
+    print("\n".join(point.name for point in named))
+    return
+  folder = buckets.place(workdir)
+  if commands is not None:
+    for number, point in enumerate(named, 1):
+      command = shlex.join(
+          ["train", *point.flags, f"--workdir={folder / point.name}"])
+      print(f"{commands.replace('{n}', str(number))} {command}".strip())
+    return
+  places.check_folder(
+      folder, f"{workdir}: a file stands there; give a folder as --workdir",
+      lambda path: True)
+  if parallel > 1 and buckets.is_remote(folder):
+    raise UserError(
+        f"--parallel={parallel}: the points' logs grow, which objects in a "
+        f"bucket ({folder}) do not; give --parallel=1, or --commands to train "
+        "them elsewhere"
+    )
+  with buckets.errors(folder):
+    left = [p for p in named if not _told_diverged(p.name, folder)]
+  failed = (_train_side_by_side(left, folder, parallel) if parallel > 1
+            else _train_in_turn(left, folder))
+  with buckets.errors(folder):
+    # Of a point that failed for another reason there is nothing to compare.
+    compared = [p for p in named if p.name not in failed]
+    if compared:
+      _compare(compared, keys, folder, metric, median)
+  if failed:
+    why = f"their .log files under {folder} say why" if parallel > 1 else (
+        f"the first because of: {next(iter(failed.values()))}")
+    raise UserError(
+        f"{len(failed)} of {len(named)} points failed: {', '.join(failed)}; "
+        f"{why}. Run the same command to go on with them")
+
+
+class _Point(NamedTuple):
+  """One training: its folder's name, what varies, and its config's flags."""
+
+  name: str
+  values: dict[str, Any]
+  flags: list[str]
+
+
+def _named(
+    found: Sequence[dict[str, Any]], arguments: Sequence[str]
+) -> list[_Point]:
+  """Points with names that are different and fit to be those of folders."""
+  named: dict[str, _Point] = {}
+  for values in found:
+    if any(values == point.values for point in named.values()):
+      print(f"{values} is there twice and is trained once")
+      continue
+    plain = ",".join(
+        f"{k.rpartition('.')[2]}={v}" for k, v in values.items())
+    name = re.sub(r"[/\\*?\[\]\x00-\x1f]", "-", plain)
+    if name != plain or len(name.encode()) > _LONGEST or name in named:
+      digest = hashlib.sha256(repr(values).encode()).hexdigest()[:8]
+      short = name.encode()[:_LONGEST].decode(errors="ignore")
+      name = f"{short},{digest}"
+    named[name] = _Point(name, values, [
+        *arguments, *(f"--config.{k}={v}" for k, v in values.items())])
+  return list(named.values())
+
+
+def _diverged(place: Any) -> int | None:
+  """The step at which the training in a work directory diverged, or None."""
+  try:
+    return json.loads((place / _DIVERGED).read_text())["step"]
+  except FileNotFoundError:
+    return None
+
+
+def _told_diverged(name: str, folder: Any) -> bool:
+  step = _diverged(folder / name)
+  if step is not None:
+    print(f"{name}: diverged at step {step} before, not trained again; remove "
+          f"{folder / name} to do so", flush=True)
+  return step is not None
+
+
+def _train_in_turn(named: Sequence[_Point], folder: Any) -> dict[str, str]:
+  """Trains one after the other; returns why some have failed."""
+  from nomic_jax.train import train  # JAX, when there is something to train
+
+  failed = {}
+  for point in named:
+    try:
+      train(config_flags.load(point.flags), str(folder / point.name))
+    except UserError as e:
+      print(f"{point.name}: {e}", flush=True)
+      if not isinstance(e, Diverged):
+        failed[point.name] = str(e)
+  return failed
+
+
+def _train_side_by_side(
+    named: Sequence[_Point], folder: pathlib.Path, parallel: int
+) -> dict[str, str]:
+  """Trains each in a process; returns, when all have ended, why some failed."""
+  folder.mkdir(parents=True, exist_ok=True)
+
+  def train(point: _Point) -> tuple[str, str]:
+    command = [sys.executable, "-m", "nomic_jax.main", "train", *point.flags,
+               f"--workdir={folder / point.name}"]
+    log = folder / f"{point.name}.log"
+    with open(log, "a", encoding="utf-8") as file:
+      status = subprocess.run(command, stdout=file, stderr=file).returncode
+    said = (log.read_text("utf-8", "replace").splitlines() or [""])[-1]
+    print(f"{point.name}: " + (
+        f"status {status}, see {log}: {said}" if status else "done"),
+          flush=True)
+    failed = status and _diverged(folder / point.name) is None
+    return point.name, said if failed else ""
+
+  with concurrent.futures.ThreadPoolExecutor(parallel) as pool:
+    return {name: said for name, said in pool.map(train, named) if said}
+
+
+class _Result(NamedTuple):
+  """A line of the table.
+
+  Attributes:
+    value: of the metric; None: there is none.
+    shown: what stands in its place.
+    minutes: of training.
+    varied: what varies, by key.
+  """
+
+  value: float | None
+  shown: str
+  minutes: float
+  varied: dict[str, Any]
+
+
+def _compare(
+    named: Sequence[_Point], keys: list[str], folder: Any, metric: str,
+    median: str,
+) -> None:
+  """Prints a table of the metric against what varied, the best first.
+
+  Raises:
+    UserError: if no point has such a metric.
+  """
+  results, known = [], {}
+  for name, values, _ in named:
+    rows = metrics.read(folder / name / "metrics.jsonl") or [{}]
+    last, step = rows[-1], _diverged(folder / name)
+    known |= last
+    value = last.get(metric) if step is None else None
+    shown = f"no {metric}" if step is None else f"diverged at step {step}"
+    results.append(_Result(
+        value, shown if value is None else f"{value:.4f}",
+        last.get("seconds", 0) / 60, {k: values.get(k, "–") for k in keys}))
+  if metric not in known and known:
+    raise UserError(
+        f"--metric: {folder / named[0].name}/metrics.jsonl has no '{metric}'; "
+        f"it has {', '.join(known)}.{nearest(metric, known)}"
+    )
+  if median:
+    results = _medians(results, median)
+  sign = 1 if metrics.lower_is_better(metric) else -1
+  results.sort(key=lambda r: (
+      r.value is None, sign * (r.value or 0), r.minutes))
+  heads = [f"{k}: from to" if k == median else k for k in keys]
+  table = [[metric, "minutes", *heads]] + [
+      [r.shown, f"{r.minutes:.1f}", *map(str, r.varied.values())]
+      for r in results]
+  widths = [max(map(len, column)) for column in zip(*table)]
+  for row in table:
+    print("  ".join(f"{x:>{w}}" for x, w in zip(row, widths)))
+  drawn = [r for r in results if r.value is not None]
+  if drawn and importlib.util.find_spec("matplotlib"):
+    plot.points(
+        [r.value for r in drawn],
+        [{k: v for k, v in r.varied.items() if k != median} for r in drawn],
+        metric, folder / "sweep.png")
+
+
+def _medians(results: list[_Result], key: str) -> list[_Result]:
+  """Results that differ in a key, and in what was measured, as one."""
+  alike: dict[tuple, list[_Result]] = {}
+  for result in results:
+    rest = (str(v) for k, v in result.varied.items() if k != key)
+    alike.setdefault(tuple(rest), []).append(result)
+  found = []
+  for same in alike.values():
+    values = [r.value for r in same if r.value is not None]
+    value = statistics.median(values) if values else None
+    between = f"{len(values)}:"
+    if values:
+      between += f" {min(values):.4f} {max(values):.4f}"
+    between = ", ".join(
+        [between, *(r.shown for r in same if r.value is None)])
+    found.append(_Result(
+        value, "–" if value is None else f"{value:.4f}",
+        sum(r.minutes for r in same), same[0].varied | {key: between}))
+  return found

@@ -1,0 +1,66 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Restarts of a job, bounded by its progress.
+
+A launch script restarts a job that was preempted or has crashed, however
+often that takes. A job that always fails at the same place would run for
+ever, at the price of a pod. Therefore each start that a launch script makes
+is counted beside the job's output, and one that finds no more progress than
+the `_MOST` starts before it ends with a mistake (status 2), which no launch
+script repeats.
+"""
+
+import json
+import os
+import pathlib
+
+from jax.experimental import multihost_utils
+import numpy as np
+
+from nomic_jax.errors import UserError
+from nomic_jax.mesh import processes
+from nomic_jax.storage import files
+
+_MOST = 5  # starts with the same progress
+
+
+def count(folder: pathlib.Path, progress: int) -> None:
+  """Counts a start in `folder`/restarts.json; all processes call it.
+
+  Nothing is counted unless NOMIC_JAX_LAUNCH is set. It names the launch: a
+  new one by a person, who may have mended something, counts from one again.
+
+  Args:
+    folder: the job's, which is there.
+    progress: steps saved, or pieces finished. Any change is progress.
+
+  Raises:
+    UserError: in every process, if there have been too many.
+  """
+  launch = os.environ.get("NOMIC_JAX_LAUNCH", "")
+  if not launch:
+    return
+  path = folder / "restarts.json"
+  starts = 0
+  if processes.is_first():
+    before = _read(path)
+    same = (before.get("launch"), before.get("progress")) == (launch, progress)
+    starts = before.get("starts", 0) + 1 if same else 1
+    with files.replacing(path) as temporary:
+      temporary.write_text(json.dumps(
+          {"launch": launch, "progress": progress, "starts": starts}) + "\n")
+  starts = int(multihost_utils.broadcast_one_to_all(np.int32(starts)))
+  if starts > _MOST:
+    raise UserError(
+        f"{folder}: started {_MOST} times at {progress} without getting "
+        "further (a training counts saved steps); the log says how each start "
+        "ended. Mend that and launch the job again"
+    )
+
+
+def _read(path: pathlib.Path) -> dict:
+  try:
+    found = json.loads(path.read_text(encoding="utf-8"))
+  except (FileNotFoundError, ValueError):  # the first start, or a torn write
+    return {}
+  return found if isinstance(found, dict) else {}

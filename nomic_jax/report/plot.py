@@ -1,0 +1,168 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The job behind `nomic-jax plot`, and a sweep's picture: PNGs by matplotlib.
+"""
+
+import pathlib
+from typing import Any, Sequence
+
+from nomic_jax.errors import nearest
+from nomic_jax.errors import UserError
+from nomic_jax.run import metrics
+from nomic_jax.storage import buckets
+from nomic_jax.storage import places
+from nomic_jax.storage.files import replacing
+
+# Drawn if no others are asked for, as far as a run has them.
+DEFAULT = ("loss", "accuracy", "eval/loss", "gradient_norm", "learning_rate",
+           "tokens_per_second", "mfu", "data_wait_share")
+_POINTS = 400  # of a curve that is drawn in full; longer ones are averaged
+_DPI = 130
+
+
+@places.expanding("workdirs", "output")
+def plot(
+    workdirs: Sequence[str], output: str, chosen: Sequence[str] = ()
+) -> None:
+  """Draws each metric of several trainings into one picture.
+
+  Args:
+    workdirs: of trainings, each "PATH" or "NAME=PATH".
+    output: the .png to write.
+    chosen: metrics of metrics.jsonl to draw; none: those of DEFAULT.
+
+  Raises:
+    UserError: for a folder without metrics, or a metric that no run has.
+  """
+  check(output)
+  runs = dict(_read(spec) for spec in workdirs)
+  if len(runs) < len(workdirs):
+    raise UserError(
+        "two work directories have the same name; give each as NAME=PATH")
+  known = list(dict.fromkeys(
+      k for rows in runs.values() for row in rows for k, v in row.items()
+      if isinstance(v, (int, float)) and k != "step"))
+  for name in chosen:
+    if name not in known:
+      raise UserError(
+          f"--metric: no run has '{name}'; they have {', '.join(known)}."
+          f"{nearest(name, known)}"
+      )
+  names = list(chosen) or [n for n in DEFAULT if n in known]
+  columns = min(len(names), 3)
+  figure, panels = _panels(-(-len(names) // columns), columns)
+  for panel, name in zip(panels, names):
+    for number, (run, rows) in enumerate(runs.items()):
+      steps, values = _curve(rows, name)
+      panel.plot(steps, values, color=f"C{number}", linewidth=1.3, label=run,
+                 marker="o" if len(steps) == 1 else None)
+    panel.set_title(name, fontsize=10)
+    panel.set_xlabel("step", fontsize=9)
+  for panel in panels[len(names):]:
+    panel.remove()
+  handles = [panels[0].plot([], [], color=f"C{n}", label=run)[0]
+             for n, run in enumerate(runs)]
+  figure.legend(handles=handles, loc="outside upper center", fontsize=9,
+                ncols=min(len(runs), 3), frameon=False)
+  _save(figure, output)
+
+
+def points(
+    values: Sequence[float], varied: Sequence[dict[str, Any]], metric: str,
+    output: pathlib.Path,
+) -> None:
+  """Draws a metric against each setting that varied between points.
+
+  Args:
+    values: of the metric, one for each point.
+    varied: the settings of each point; all have the same ones.
+    metric: its name.
+    output: the .png to write.
+  """
+  names = list(varied[0])
+  figure, panels = _panels(1, len(names))
+  for panel, name in zip(panels, names):
+    others = [
+        ", ".join(f"{_short(k)}={v}" for k, v in point.items() if k != name)
+        for point in varied
+    ]
+    numbers = all(isinstance(p[name], (int, float)) for p in varied)
+    place = (lambda v: v) if numbers else str
+    for other in dict.fromkeys(others):
+      line = [(place(p[name]), v)
+              for p, v, o in zip(varied, values, others) if o == other]
+      if numbers:
+        line.sort()
+      panel.plot(*zip(*line), marker="o", linewidth=1.3, label=other)
+    if numbers and _spans(p[name] for p in varied):
+      panel.set_xscale("log")
+    if numbers:  # the points themselves, and no powers of ten
+      ticks = sorted({p[name] for p in varied})
+      panel.set_xticks(ticks, [f"{t:g}" for t in ticks])
+      panel.set_xticks([], minor=True)
+    panel.set_xlabel(name, fontsize=9)
+    panel.set_ylabel(metric, fontsize=9)
+    if any(others):
+      panel.legend(fontsize=8, frameon=False)
+  _save(figure, output)
+
+
+def _panels(rows: int, columns: int) -> tuple[Any, list]:
+  """A figure, which no window needs, and its panels."""
+  from matplotlib.figure import Figure
+
+  figure = Figure((1 + 4.2 * columns, 0.6 + 2.9 * rows), layout="constrained")
+  panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+  for panel in panels:
+    panel.grid(alpha=0.25)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.tick_params(labelsize=8)
+  return figure, panels
+
+
+def _save(figure: Any, output: str | pathlib.Path) -> None:
+  with replacing(output) as temporary:
+    figure.savefig(temporary, format="png", dpi=_DPI)
+  print(f"{output}: {len(figure.axes)} charts")
+
+
+def check(output: str) -> None:
+  """Raises UserError unless it names a .png that can be written."""
+  if pathlib.Path(output).suffix != ".png":
+    raise UserError(f"--output={output}: expected the name of a .png")
+  places.check_file(output)
+
+
+def _read(spec: str) -> tuple[str, list[dict]]:
+  """Name and rows of "PATH" or "NAME=PATH"; a path may hold a = itself."""
+  name, _, place = spec.partition("=")
+  if pathlib.Path(spec).is_dir() or not place or "://" in name:
+    name, place = "", spec
+  path = pathlib.Path(buckets.fetch(place, checkpoints=False))
+  rows = metrics.read(path / "metrics.jsonl")
+  if not rows:
+    raise UserError(
+        f"{path}: no metrics.jsonl with a line in it; expected the work "
+        "directory of a training, as PATH or NAME=PATH"
+    )
+  return name or path.name, rows
+
+
+def _curve(rows: list[dict], name: str) -> tuple[list[float], list[float]]:
+  """Steps and values; means of neighbours where there are very many."""
+  pairs = [(r["step"], r[name]) for r in rows
+           if isinstance(r.get(name), (int, float))]
+  width = -(-len(pairs) // _POINTS)
+  groups = [pairs[i:i + width] for i in range(0, len(pairs), width or 1)]
+  return ([g[-1][0] for g in groups],
+          [sum(v for _, v in g) / len(g) for g in groups])
+
+
+def _short(key: str) -> str:
+  return key.rpartition(".")[2]
+
+
+def _spans(values: Any) -> bool:
+  """Whether positive numbers differ so much that a logarithm serves better."""
+  values = list(values)
+  return min(values) > 0 and max(values) >= 4 * min(values)

@@ -1,0 +1,158 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a report shows of scores: tables, bars, maps and the worst answers."""
+
+import base64
+import io
+
+from nomic_jax.report import charts
+from nomic_jax.report import tables
+from nomic_jax.report.page import escape
+from nomic_jax.report.page import table
+
+_EXAMPLES = 8  # worst items shown
+_CHARTS = 3  # metrics drawn of a task
+
+
+def scores(results: dict) -> list[str]:
+  """Returns the table of all tasks, then charts and numbers of each."""
+  parts = ["<h2>Scores on held-out text</h2>"]
+  if len(results["tasks"]) > 1:
+    parts += _shown(tables.overall(results))
+  found = {t.title: t for t in tables.tables(results)}
+  for task, about in results["tasks"].items():
+    if about.get("kind") == "mteb":
+      continue
+    against = tables.reference(results, task)
+    parts.append(
+        f"<h3>{escape(task)}</h3><p>{escape(about['size'])}. "
+        f"{_headline(results, task, against)}</p>"
+        '<div class="charts thirds">')
+    for metric in about["metrics"][:_CHARTS]:
+      rows = [(m["name"], m["tasks"][task]["scores"][metric])
+              for m in results["models"] if task in m["tasks"]]
+      intervals = {
+          m["name"]: m["tasks"][task]["interval"] for m in results["models"]
+          if task in m["tasks"] and metric == about["metrics"][0]}
+      parts.append(charts.bars(
+          metric, rows, _baselines(results), against, intervals))
+    parts.append("</div>")
+    parts += _shown(found[f"{task}: {about['size']}"])
+  return parts + _curves(results, found) + _maps(results)
+
+
+def worst(results: dict) -> list[str]:
+  """Shows what the best model gets most wrong, for each task."""
+  parts = []
+  for task in results["tasks"]:
+    best = _best(results, task)
+    shown = best["tasks"][task]["worst"][:_EXAMPLES] if best else ()
+    if not shown:
+      continue
+    ranked = "retrieved" in shown[0]
+    note = ("Queries whose answer came last or not at all, the most confident "
+            "mistakes first." if ranked else
+            "Where it is farthest from what people said.")
+    parts.append(
+        f"<h2>Where {escape(best['name'])} is most wrong on {escape(task)}"
+        f'</h2><p class="note">{note}</p>')
+    parts += map(_ranked if ranked else _judged, shown)
+  return parts
+
+
+def _shown(found: tables.Table) -> list[str]:
+  rows = [[f"<b>{escape(cell)}</b>" if "*" in cell else escape(cell)
+           for cell in row] for row in found.rows]
+  note = f'<p class="note">{escape(found.note)}</p>' if found.note else ""
+  return [table(found.head, rows), note]
+
+
+def _baselines(results: dict) -> list[str]:
+  """Whatever the models are compared with; BM25 is never anything else."""
+  return [m["name"] for m in results["models"] if m["path"] is None] + list(
+      results.get("baselines", ()))
+
+
+def _best(results: dict, task: str) -> dict | None:
+  """The model, not BM25, with the highest main score."""
+  found = tables.main_scores(results, task)
+  models = [m for m in results["models"]
+            if m["path"] is not None and found.get(m["name"]) is not None]
+  return max(models, key=lambda m: found[m["name"]], default=None)
+
+
+def _headline(results: dict, task: str, against: str | None) -> str:
+  """Says which model is best and how far from the baseline it is."""
+  best = _best(results, task)
+  if best is None:
+    return ""
+  metric = results["tasks"][task]["metrics"][0]
+  value = tables.main_scores(results, task)[best["name"]]
+  text = f"Best: <b>{escape(best['name'])}</b>, {metric} {value:.3f}"
+  gap = tables.difference(results, task, best["name"])
+  if gap is None:
+    return text + "."
+  side = "above" if gap.value >= 0 else "below"
+  sure = "significant" if gap.significant else "not significant"
+  return (f"{text}, {abs(gap.value):.3f} {side} {escape(against)} (the dashed "
+          f"line; {sure}).")
+
+
+def _curves(results: dict, found: dict[str, tables.Table]) -> list[str]:
+  titles = [title for title in found if title.endswith("by dimensions")]
+  if not titles:
+    return []
+  from nomic_jax.evaluation import curves
+
+  picture = io.BytesIO()
+  curves.draw(results, picture)
+  data = base64.b64encode(picture.getvalue()).decode()
+  parts = ["<h2>Fewer dimensions, fewer bits</h2>",
+           '<img class="curves" alt="score by dimensions" '
+           f'src="data:image/png;base64,{data}">']
+  for title in titles:
+    parts += [f"<p>{escape(title)}</p>", *_shown(found[title])]
+  return parts
+
+
+def _maps(results: dict) -> list[str]:
+  parts = []
+  for task in results["tasks"]:
+    best = _best(results, task)
+    found = best["tasks"][task].get("map") if best else None
+    if found:
+      parts += [
+          charts.scatter(f"{task}: {method} of {best['name']}", points,
+                         found["labels"])
+          for method, points in found["points"].items()]
+  if not parts:
+    return []
+  return ["<h2>Maps of the vectors</h2>", '<p class="note">A point is a text; '
+          "hold the pointer over it to read it.</p>",
+          '<div class="charts halves">', *parts, "</div>"]
+
+
+def _ranked(item: dict) -> str:
+  place = f"at rank {item['rank']}" if item["rank"] else (
+      "not among the first 100")
+  hits = "".join(
+      f"<li value=\"{i}\"><span class=\"score\">{hit['score']:.3f}</span> "
+      f"{_hit(hit)}</li>" for i, hit in enumerate(item["retrieved"], 1))
+  return (f"<div class=\"query\"><p class=\"asked\">{escape(item['query'])}</p>"
+          f"<p><span class=\"tag\">answer {place}:</span> "
+          f"{_hit(item['answer'])}</p><ol>{hits}</ol></div>")
+
+
+def _judged(item: dict) -> str:
+  texts = "".join(
+      f"<p class=\"asked\">{escape(text[:300])}</p>" for text in item["texts"])
+  return (f"<div class=\"query\">{texts}<p><span class=\"tag\">expected"
+          f"</span> {escape(item['expected'])} <span class=\"tag\">found"
+          f"</span> {escape(item['found'])}</p></div>")
+
+
+def _hit(hit: dict) -> str:
+  text = f"<code>{escape(hit['title'])}</code>"
+  if hit["location"]:
+    text += f' <span class="place">{escape(hit["location"])}</span>'
+  return text

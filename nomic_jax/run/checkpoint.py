@@ -1,0 +1,373 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints of a work directory: state and data iterator, saved as one."""
+
+import contextlib
+import gc
+import json
+import logging
+import math
+import pathlib
+import shutil
+import sys
+from typing import Any, Iterator, Mapping, NamedTuple
+import warnings
+
+from absl import logging as absl_logging
+import grain
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+from nomic_jax.errors import UserError
+from nomic_jax.mesh import processes
+from nomic_jax.run import metrics
+from nomic_jax.storage import buckets
+from nomic_jax.storage import orbax_s3
+
+
+class Checkpoints:
+  """Orbax's manager over `workdir`/checkpoints.
+
+  A checkpoint is written beside the others and renamed when it is complete,
+  in a bucket marked by a last file, so a process killed at any moment leaves
+  the last whole one to go on from.
+  """
+
+  def __init__(
+      self, workdir: pathlib.Path, keep: int, keep_every: int = 0,
+      best: str = "",
+  ):
+    """Keeps the last `keep`; those whose step `keep_every` divides (0: none);
+    and of those saved with the figure `best`, if it is named, the best one.
+    """
+    with contextlib.ExitStack() as stack:
+      stack.enter_context(_hushed())
+      self._open(workdir, keep, keep_every, best)
+      self._hushed = stack.pop_all()  # until it is closed
+
+  def _open(
+      self, workdir: pathlib.Path, keep: int, keep_every: int, best: str
+  ) -> None:
+    if str(workdir).startswith("s3://"):
+      orbax_s3.teach()
+    self._workdir, self._best = workdir, best
+    kept = [preservation_policy.LatestN(keep)]
+    if keep_every:
+      kept.append(preservation_policy.EveryNSteps(keep_every))
+    if best:
+      kept.append(preservation_policy.BestN(
+          get_metric_fn=_goodness, n=1, keep_checkpoints_without_metrics=False))
+    with _disk_errors(workdir):
+      self._manager = ocp.CheckpointManager(
+          _folder(workdir),
+          options=ocp.CheckpointManagerOptions(
+              preservation_policy=preservation_policy.AnyPreservationPolicy(
+                  kept),
+              best_fn=_goodness if best else None,  # or it writes no figures
+              create=True,
+              atomicity_options=_atomicity(workdir),
+              cleanup_tmp_directories=True,  # what a kill or a full disk left
+          ),
+      )
+
+  def save(
+      self, step: int, state: Any, data: grain.DatasetIterator,
+      results: Mapping[str, float] | None = None,
+  ) -> None:
+    """Starts writing; the state may be donated as soon as this returns.
+
+    Args:
+      step: of the state.
+      state: arrays.
+      data: whose state goes with it.
+      results: what was measured at this step.
+
+    Raises:
+      UserError: if there is no space for it, or the save before ran out of it.
+    """
+    with _disk_errors(self._workdir):
+      self._manager.wait_until_finished()
+      self._check_space(state)
+      self._manager.save(
+          step,
+          args=ocp.args.Composite(
+              state=ocp.args.StandardSave(state),
+              # One for all hosts, since batches are global: another number
+              # of hosts can go on from it.
+              data=ocp.args.JsonSave(data.get_state()),
+          ),
+          metrics=self._tracked(results or {}) or None,
+      )
+
+  def _tracked(self, results: Mapping[str, float]) -> dict[str, float]:
+    return {k: v for k, v in results.items() if k == self._best}
+
+  def annotate(self, step: int, results: Mapping[str, float]) -> None:
+    """Adds what was measured later to a checkpoint that is there."""
+    if not (values := self._tracked(results)):
+      return
+    path = _metrics_file(_folder(self._workdir), step)
+    if processes.is_first():
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.write_text(json.dumps(values))
+    processes.all_true(True)  # the others wait for it
+    self._manager.reload()
+
+  def _check_space(self, state: Any) -> None:
+    if buckets.is_remote(self._workdir):
+      return
+    needed = sum(x.nbytes for x in jax.tree.leaves(state))
+    needed //= jax.process_count()
+    free = shutil.disk_usage(self._workdir).free
+    if free < needed:
+      raise UserError(
+          f"{self._workdir}: a checkpoint takes {needed / 1e6:,.1f} MB and the "
+          f"disk has {free / 1e6:,.1f} MB left; the checkpoints before it are "
+          "whole: make room and run the same command to go on from the last "
+          "one"
+      )
+
+  def restore(self, like: Any, data: grain.DatasetIterator) -> Any:
+    """The newest state, in the shapes and shardings of `like`; winds `data`.
+
+    A damaged checkpoint is moved aside with a warning, and the one before it
+    taken.
+
+    Raises:
+      UserError: if all are damaged.
+    """
+    first = None
+    damaged = []
+    for step in sorted(self._manager.all_steps(), reverse=True):
+      state, error = None, None
+      try:
+        state = self._restore(step, like, data)
+      except UserError as e:
+        error = e
+      if processes.all_true(error is None):
+        for bad in damaged:
+          self._move_aside(bad, step)
+        return state
+      damaged.append(step)
+      first = first or error or UserError(
+          f"{_folder(self._workdir) / str(step)}: another process cannot read "
+          "its part"
+      )
+    raise first
+
+  def _restore(
+      self, step: int, like: Any, data: grain.DatasetIterator
+  ) -> Any:
+    with _damage(_folder(self._workdir) / str(step)):
+      restored = self._manager.restore(
+          step,
+          args=ocp.args.Composite(
+              state=ocp.args.StandardRestore(like),
+              data=ocp.args.JsonRestore(),
+          ),
+      )
+    data.set_state(restored.data)
+    return restored.state
+
+  def _move_aside(self, step: int, taken: int) -> None:
+    """Clears the way for the checkpoint that will be written at this step."""
+    to = self._workdir / "damaged" / str(step)
+    bad = _folder(self._workdir) / str(step)
+    if processes.is_first():
+      if buckets.is_remote(bad):
+        buckets.move(bad, to)
+      else:
+        shutil.rmtree(to, ignore_errors=True)
+        to.parent.mkdir(exist_ok=True)
+        bad.rename(to)
+      print(
+          f"nomic-jax: warning: the checkpoint of step {step} cannot be read; "
+          f"it was moved to {to}, and the training goes on from step {taken}",
+          file=sys.stderr,
+      )
+    processes.all_true(True)  # nobody looks before it has moved
+    self._manager.reload()
+
+  def close(self) -> None:
+    """Waits until everything is on disk."""
+    with self._hushed, _disk_errors(self._workdir):
+      self._manager.close()
+
+
+def latest_step(workdir: pathlib.Path | str) -> int | None:
+  """The step of the newest whole checkpoint, if there is one."""
+  return max(_steps(_folder(buckets.place(workdir))), default=None)
+
+
+def _steps(folder: Any) -> list[int]:
+  """Of the checkpoints that are whole."""
+  if buckets.is_remote(folder):
+    return buckets.whole_steps(folder)
+  return ocp.utils.checkpoint_steps(folder) if folder.is_dir() else []
+
+
+def _atomicity(workdir: Any) -> ocp.options.AtomicityOptions:
+  """Objects cannot be renamed: a file that is written last commits them."""
+  modes = ocp.options.AtomicityMode
+  return ocp.options.AtomicityOptions(
+      mode=modes.COMMIT_FILE if buckets.is_remote(workdir) else modes.AUTO)
+
+
+class Best(NamedTuple):
+  """The checkpoint with the best of the figures that are saved beside some."""
+
+  step: int
+  metric: str
+  value: float
+
+
+def best(workdir: pathlib.Path | str) -> Best | None:
+  """The best checkpoint of a training with `config.checkpoint.best`."""
+  found = []
+  folder = _folder(buckets.place(workdir))
+  for step in _steps(folder):
+    path = _metrics_file(folder, step)
+    if path.is_file():
+      values = json.loads(path.read_text(encoding="utf-8"))
+      found.append((_goodness(values), step, values))
+  if not found:
+    return None
+  _, step, values = max(found, key=lambda f: f[:2])
+  return Best(step, *next(iter(values.items())))
+
+
+def _metrics_file(folder: Any, step: int) -> Any:
+  return folder / str(step) / "metrics" / "metrics"  # as Orbax writes it
+
+
+def _goodness(values: Mapping[str, float]) -> float:
+  """The one figure saved with a checkpoint, so that more is better."""
+  (name, value), = values.items()
+  if math.isnan(value):
+    return -math.inf
+  return -value if metrics.lower_is_better(name) else value
+
+
+def restore_params(
+    workdir: pathlib.Path | str, step: int | None = None
+) -> dict:
+  """Parameters of a work directory, the newest or those of a step.
+
+  Returns:
+    The tree, of numpy arrays.
+
+  Raises:
+    UserError: if there is no checkpoint, or it is damaged.
+  """
+  with _hushed():
+    return _restore_params(workdir, step)
+
+
+def _restore_params(workdir: pathlib.Path | str, step: int | None) -> dict:
+  folder = _folder(buckets.place(workdir))
+  step = latest_step(workdir) if step is None else step
+  if step is None:
+    raise UserError(
+        f"{workdir}: no checkpoint under {folder}; expected the work directory "
+        "of a training that has saved at least once"
+    )
+  path = folder / str(step)
+  handler = ocp.CompositeCheckpointHandler(
+      state=ocp.PyTreeCheckpointHandler(),
+      data=ocp.JsonCheckpointHandler(),
+  )
+  with _damage(path), ocp.Checkpointer(handler) as reader:
+    tree = reader.metadata(path).item_metadata["state"].tree["params"]
+    shapes = jax.tree.map(
+        lambda m: np.empty(m.shape, m.dtype), {"params": tree}
+    )
+    as_numpy = jax.tree.map(
+        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes
+    )
+    args = ocp.args.PyTreeRestore(
+        item=shapes, restore_args=as_numpy, partial_restore=True
+    )
+    found = reader.restore(path, args=ocp.args.Composite(state=args))
+    return found.state["params"]
+
+
+def _folder(workdir: pathlib.Path) -> pathlib.Path:
+  folder = workdir / "checkpoints"
+  return folder if buckets.is_remote(workdir) else folder.absolute()
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+  """Silences what Orbax and asyncio say beside the exception they raise.
+
+  Orbax tells every step it takes, and one failed read or write comes out four
+  ways more: in two logs, as a warning, and from the reads or writes beside it,
+  which find their event loop gone. All is as it was on leaving.
+  """
+  asyncio_logger = logging.getLogger("asyncio")
+  verbosity, level = absl_logging.get_verbosity(), asyncio_logger.level
+  before = sys.unraisablehook
+
+  def without_closed_loops(unraisable: Any) -> None:
+    if str(unraisable.exc_value) != "Event loop is closed":
+      before(unraisable)
+
+  with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited")
+    absl_logging.set_verbosity(absl_logging.FATAL)
+    asyncio_logger.setLevel(logging.CRITICAL)
+    sys.unraisablehook = without_closed_loops
+    try:
+      yield
+    except BaseException:
+      gc.collect()  # what was left unfinished speaks up now, not later
+      raise
+    finally:
+      absl_logging.set_verbosity(verbosity)
+      asyncio_logger.setLevel(level)
+      if sys.unraisablehook is without_closed_loops:
+        sys.unraisablehook = before
+
+
+_FULL = ("No space left", "File too large", "Disk quota", "Read-only file",
+         "Permission denied")
+
+
+@contextlib.contextmanager
+def _disk_errors(workdir: pathlib.Path) -> Iterator[None]:
+  """Turns a full or unwritable disk into one line."""
+  try:
+    yield
+  except Exception as error:
+    if buckets.is_remote(workdir):
+      raise
+    e = error
+    while e is not None:
+      for reason in _FULL:
+        if reason in str(e):
+          raise UserError(
+              f"{workdir}: cannot write a checkpoint: {reason}; those before "
+              "it are whole: mend that and run the same command to go on from "
+              "the last one"
+          ) from error
+      e = e.__cause__ or e.__context__
+    raise
+
+
+@contextlib.contextmanager
+def _damage(path: pathlib.Path) -> Iterator[None]:
+  """Turns what Orbax makes of a damaged checkpoint into one line."""
+  try:
+    yield
+  except MemoryError:
+    raise
+  except Exception as e:  # Its types are many, and none its own.
+    if buckets.is_remote(path) and buckets.refused(e):
+      raise
+    reason = " ".join(str(e).split())
+    raise UserError(
+        f"{path}: cannot be read ({reason:.200}); copy it again or, if it is "
+        "damaged, move it away to go on from the checkpoint before it"
+    ) from e

@@ -1,0 +1,209 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""AdamW from config, told apart by the parameters' paths.
+
+What differs between parameters is given as ((regex, value), ...): the first
+pattern that matches the whole of a path such as encoder/layers/qkv/kernel
+decides, every path must be matched, and every pattern must match some path.
+"""
+
+import re
+from typing import Any, Callable, Sequence
+
+from flax.linen import meta
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+from nomic_jax.errors import UserError
+from nomic_jax.run import schedules
+
+Rules = Sequence[tuple[str, Any]]
+
+# Matrices and tables; no bias, norm or scale. The reference decides by rank;
+# here by name, since stacked layers give every vector a second axis.
+DECAY_RULE = ((r"(.*/)?(kernel|embedding)", 1.0), (".*", 0.0))
+
+
+def make(
+    config: ml_collections.ConfigDict, total_steps: int,
+    per_step: dict[str, int] | None = None,
+) -> tuple[optax.GradientTransformation, optax.Schedule]:
+  """AdamW after a clip by the global norm (Loshchilov & Hutter 2019).
+
+  Args:
+    config: learning_rate; b1, b2, eps; weight_decay; clip_norm (0: none);
+      gradient_scale (optional): clip and Adam do as if the gradient were so
+      many times as large, which is to divide clip_norm and eps by it;
+      schedule: a name, or a list of (regex, name); warmup, cooldown: see
+      `schedules`; lr_multipliers and decay_multipliers: lists of (regex,
+      number) for learning_rate and weight_decay. A parameter whose learning
+      rate is multiplied by 0 is frozen: it has no moments and does not decay.
+    total_steps: of the training.
+    per_step: see `schedules.steps_of`.
+
+  Returns:
+    The transformation, whose `init` raises UserError for patterns that do not
+    fit the parameters; and the schedule of the last pattern, for logging.
+  """
+  if config.clip_norm < 0:
+    raise UserError(
+        f"config.optimizer.clip_norm: {config.clip_norm} would turn the "
+        "gradient around; expected a number above 0, or 0 for no clipping"
+    )
+  scale_of_all = config.get("gradient_scale", 1.0)
+  if scale_of_all <= 0:
+    raise UserError(
+        f"config.optimizer.gradient_scale: {scale_of_all} is not above 0; 1 "
+        "is the gradient of the mean over the batch"
+    )
+  names = config.schedule
+  if isinstance(names, str):
+    names = ((".*", names),)
+  rates = {
+      name: schedules.make(name, config, total_steps, per_step)
+      for name in dict.fromkeys(name for _, name in names)
+  }
+
+  def multipliers(params) -> tuple:
+    return tuple(
+        match(field, rules, params) for field, rules in (
+            ("lr_multipliers", config.lr_multipliers),
+            ("decay_multipliers", config.decay_multipliers),
+            ("schedule", names),
+        )
+    )
+
+  def init(params) -> optax.ScaleByScheduleState:
+    multipliers(params)  # complains
+    return optax.ScaleByScheduleState(jnp.zeros((), jnp.int32))
+
+  def update(updates, state, params):
+    now = {name: rate(state.count) for name, rate in rates.items()}
+
+    def scale(u, p, faster, decay, name):
+      if not faster:
+        return jnp.zeros_like(p)
+      if decay:
+        u += config.weight_decay * decay * p
+      return -now[name] * faster * u
+
+    updates = jax.tree.map(scale, updates, params, *multipliers(params))
+    return updates, optax.ScaleByScheduleState(state.count + 1)
+
+  adam = optax.scale_by_adam(
+      config.b1, config.b2, config.eps / scale_of_all)
+  if frozen_by(config.lr_multipliers):
+    adam = optax.masked(adam, lambda p: trainable(config.lr_multipliers, p))
+  clip = config.clip_norm / scale_of_all
+  return optax.chain(
+      optax.clip_by_global_norm(clip) if clip else optax.identity(),
+      adam, optax.GradientTransformation(init, update),
+  ), rates[names[-1][1]]
+
+
+def freeze(loss: Any, rules: Rules) -> Any:
+  """The loss, with a gradient of zero for what `rules` multiply by 0.
+
+  So that frozen parameters cost no backward pass and are not in the norm that
+  clips. Without such rules it is the loss itself.
+  """
+  return _Frozen(loss, rules) if frozen_by(rules) else loss
+
+
+class _Frozen:
+  """See `freeze`."""
+
+  def __init__(self, loss: Any, rules: Rules):
+    self._loss, self._rules = loss, rules
+    self.init = loss.init
+    self.by_row = getattr(loss, "by_row", False)
+
+  def __call__(self, params, batch, rng) -> tuple:
+    params = jax.tree.map(
+        lambda p, moves: p if moves else jax.lax.stop_gradient(p),
+        params, trainable(self._rules, params),
+    )
+    return self._loss(params, batch, rng)
+
+
+def frozen_by(rules: Rules) -> bool:
+  """Whether these lr_multipliers freeze anything."""
+  pairs = _compiled("config.optimizer.lr_multipliers", rules)
+  return any(value == 0 for _, value in pairs)
+
+
+def trainable(rules: Rules, params: Any) -> Any:
+  """Tree of whether a parameter is trained under these lr_multipliers."""
+  return jax.tree.map(bool, match("lr_multipliers", rules, params))
+
+
+def match(field: str, rules: Rules, params: Any) -> Any:
+  """Tree of the value that the first matching pattern gives each parameter.
+
+  Args:
+    field: of config.optimizer, for messages.
+    rules: (regex, value) in order.
+    params: arrays, or arrays boxed with the names of their axes; a box counts
+      as one leaf.
+
+  Raises:
+    UserError: for a parameter that nothing matches, a pattern that matches
+      nothing, and what is no list of such pairs.
+  """
+  where = f"config.optimizer.{field}"
+  patterns = _compiled(where, rules)
+  used = set()
+
+  def value(path, _):
+    path = jax.tree_util.keystr(path, simple=True, separator="/")
+    hits = [i for i, (p, _) in enumerate(patterns) if p.fullmatch(path)]
+    if not hits:
+      raise UserError(
+          f"{where}: no pattern matches the parameter '{path}'; end the list "
+          "with ('.*', VALUE) for all others"
+      )
+    used.update(hits)
+    return patterns[hits[0]][1]
+
+  tree = jax.tree_util.tree_map_with_path(
+      value, params, is_leaf=lambda x: isinstance(x, meta.AxisMetadata)
+  )
+  for i, (pattern, _) in enumerate(patterns):
+    if i not in used:
+      raise UserError(
+          f"{where}: the pattern '{pattern.pattern}' matches no parameter; it "
+          "must match a whole path, such as "
+          f"'{next(iter(paths(params)), '')}'"
+      )
+  return tree
+
+
+def paths(params: Any) -> list[str]:
+  """Paths of all parameters, such as encoder/word/embedding."""
+  return [
+      jax.tree_util.keystr(path, simple=True, separator="/")
+      for path, _ in jax.tree_util.tree_leaves_with_path(
+          params, is_leaf=lambda x: isinstance(x, meta.AxisMetadata))
+  ]
+
+
+def _compiled(where: str, rules: Rules) -> list[tuple[re.Pattern, Any]]:
+  kind: Callable[[Any], bool] = lambda v: isinstance(v, str)
+  expected = "a schedule's name"
+  if not where.endswith("schedule"):
+    kind = lambda v: type(v) in (int, float) and v >= 0
+    expected = "a number, 0 or more"
+  try:
+    pairs = [(re.compile(pattern), value) for pattern, value in rules]
+  except (TypeError, ValueError, re.error) as e:
+    raise UserError(
+        f"{where}: {rules!r} is no list of (regex, value): {e}"
+    ) from e
+  for pattern, value in pairs:
+    if not kind(value):
+      raise UserError(
+          f"{where}: {value!r} for '{pattern.pattern}'; expected {expected}"
+      )
+  return pairs

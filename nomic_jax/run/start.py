@@ -1,0 +1,232 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a training starts from: fresh weights, a model, or a BERT made rotary.
+"""
+
+import dataclasses
+import pathlib
+from typing import Any, NamedTuple
+
+import ml_collections
+
+from nomic_jax.data import dataset
+from nomic_jax.data import loader
+from nomic_jax.errors import UserError
+from nomic_jax.model import selection
+from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model.usage import check_ranked
+from nomic_jax.model.usage import Usage
+from nomic_jax.run import work_directory
+from nomic_jax.text import special_tokens
+from nomic_jax.text import tokenizer as tokenizer_lib
+
+# Fields of config.encoder that count for a loaded model, too, unless None.
+_ROTARY = ("max_length", "rotary_base", "rotary_factor")  # of such positions
+_AFTER = ("pooled_norm", "projection")
+OWN = ("pooling", *_AFTER, *_ROTARY, "dropout", "head_dropout")
+_COSINE = ("info_nce", "distill")  # losses that compare by cosine
+
+
+class Start(NamedTuple):
+  """What a training starts from."""
+
+  config: EncoderConfig
+  tokenizer: pathlib.Path  # a tokenizer.json, or a folder with one
+  params: dict | None  # None: fresh
+  usage: Usage = Usage()  # of the model that is trained
+
+
+def find_start(config: ml_collections.ConfigDict) -> Start:
+  """Encoder, tokenizer and weights that a training starts from.
+
+  With `config.init_from` they are those of a model or work directory; without
+  it the tokenizer is the data's and the encoder is `config.encoder`, fresh.
+  """
+  if not config.data.path:
+    raise UserError(
+        "config.data.path is empty; give --config.data.path=DIR, a data "
+        "directory made by nomic-jax prepare"
+    )
+  if config.get("init_as") and not config.init_from:
+    raise UserError(
+        f"config.init_as: '{config.init_as}' says what becomes of a loaded "
+        "model; give --config.init_from=DIR too"
+    )
+  if config.init_from:
+    return _loaded(config)
+  folder = dataset.tokenizer_path(config.data.path)
+  tokenizer = tokenizer_lib.load(folder)
+  rows = special_tokens.vocabulary_rows(tokenizer)
+  padded = -(-rows // 64) * 64  # reference: pad_vocab_size_multiple
+  pad = special_tokens.of(tokenizer).fill
+  encoder = EncoderConfig(
+      vocab_size=padded, pad_token_id=pad,
+      **dict(config.encoder) | {"max_length": _longest(config)})
+  return Start(encoder, folder, None, work_directory.fresh_usage())
+
+
+def _longest(config: ml_collections.ConfigDict) -> int:
+  """Tokens that a new encoder reads: as many as it is trained on, if unsaid."""
+  return config.encoder.get("max_length") or max(
+      loader.text_lengths(config.data).values())
+
+
+def resolve(
+    config: ml_collections.ConfigDict, start: Start
+) -> tuple[ml_collections.ConfigDict, Usage]:
+  """Puts in what the config leaves to the model.
+
+  A config that says None of a prompt or of an evaluator's lengths asks for the
+  model's own, so that what is trained, measured and served is the same.
+
+  Returns:
+    The config, and the usage of the model that is trained.
+  """
+  config = config.copy_and_resolve_references()
+  usage = start.usage
+  if config.loss.name in _COSINE:
+    usage = dataclasses.replace(usage, similarity="cosine")
+  with config.unlocked():
+    if "query_prompt" in config.data:
+      for side in ("query", "document"):
+        if config.data[f"{side}_prompt"] is None:
+          config.data[f"{side}_prompt"] = usage.prompt(side)
+      sides = config.data.query_prompt, config.data.document_prompt
+      fresh = start.params is None and usage == work_directory.fresh_usage()
+      usage = work_directory.fresh_usage(*sides) if fresh else (
+          usage.with_prompts(*sides))
+    own = {
+        **{f"{side}_prompt": usage.prompt(side)
+           for side in ("query", "document")},
+        **{f"{side}_length": usage.max_tokens or start.config.max_length
+           for side in ("query", "document")},
+    }
+    for options in config.evaluators.values():
+      for name, value in own.items():
+        if name in options and options[name] is None:
+          options[name] = value
+      if usage.similarity != "cosine" and options.kind == "retrieval":
+        options.similarity = check_ranked(usage)
+  return config, usage
+
+
+def describe(config: ml_collections.ConfigDict, start: Start) -> str:
+  """One line: what a loaded model brings, and what the config changes in it."""
+  _, usage = resolve(config, start)
+  prompts = ", ".join(
+      f"{side} prompt {usage.prompt(side)!r}" for side in (
+          "query", "document")) if any(
+              usage.prompt(side) for side in ("query", "document")) else (
+                  "no prompts")
+  encoder, changed = start.config, []
+  for name in OWN:
+    value = config.encoder.get(name)
+    if value is not None:
+      changed.append(f"config.encoder.{name}={value}")
+  for side in ("query", "document"):
+    asked = config.data.get(f"{side}_prompt")
+    if asked is not None and asked != start.usage.prompt(side):
+      changed.append(f"config.data.{side}_prompt={asked!r} in place of "
+                     f"{start.usage.prompt(side)!r}")
+  if usage.similarity != start.usage.similarity:
+    changed.append(f"similarity {usage.similarity} in place of "
+                   f"{start.usage.similarity}, by which this loss compares")
+  return (
+      f"{config.init_from}: pooling {encoder.pooling}"
+      + (", pooled norm" if encoder.pooled_norm else "")
+      + (f", projection to {encoder.projection}" if encoder.projection else "")
+      + f", {prompts}, at most {usage.max_tokens or encoder.max_length} tokens"
+      + (f"; from the config: {', '.join(changed)}" if changed else
+         "; all the model's own"))
+
+
+def merged(fresh: dict, loaded: dict, path: str = "params") -> dict:
+  """The tree `fresh` with the leaves that `loaded` has in their place.
+
+  What else is in `loaded`, such as a head of another objective, is left out.
+
+  Raises:
+    UserError: naming an array of another shape.
+  """
+  tree = dict(fresh)
+  for name in (name for name in fresh if name in loaded):
+    old, new, where = fresh[name], loaded[name], f"{path}/{name}"
+    if isinstance(old, dict):
+      tree[name] = merged(old, new, where)
+    elif old.shape == new.shape:
+      tree[name] = new
+    else:
+      raise UserError(
+          f"config.init_from: {where} is {list(new.shape)} there and "
+          f"{list(old.shape)} by this config; give it the model's sizes"
+      )
+  return tree
+
+
+def _loaded(config: ml_collections.ConfigDict) -> Start:
+  """The model of `config.init_from`, with what the config changes in it."""
+  from nomic_jax.hub import model_directory  # reads torch's layouts
+  from nomic_jax.hub import sentence_transformers
+
+  model = model_directory.read_model(config.init_from)
+  # Only losses of pairs pool; a classifier reads the first token.
+  if not model.says_pooling and config.encoder.get("pooling") is None and (
+      config.data.kind not in ("text", "labels")):
+    sentence_transformers.warn_of_pooling(config.init_from)
+  if config.get("init_as"):
+    model = _converted(config, model)
+  changes = {
+      name: config.encoder[name] for name in OWN
+      if config.encoder.get(name) is not None
+      and (model.config.position == "rotary" or name not in _ROTARY)}
+  if model.config.output_layers and changes.keys() & {*_AFTER}:
+    raise UserError(
+        f"config.encoder.{min(changes.keys() & {*_AFTER})}: the model of "
+        "config.init_from has layers of its own after pooling; leave it out"
+    )
+  # A pooler is of use to a classifier alone, which trains it on.
+  encoder = dict(model.params)
+  params = {"encoder": encoder}
+  if "pooler" in encoder:
+    params["classification_head"] = {"pooler": encoder.pop("pooler")}
+  for name in ("mlm_head", "classification_head"):
+    if getattr(model, name) is not None:
+      params[name] = getattr(model, name)
+  _fit_classifier(config, params.get("classification_head", {}))
+  architecture = dataclasses.replace(model.config, pooler=False, **changes)
+  usage = dataclasses.replace(model.usage, max_tokens=min(
+      "max_length" not in changes and model.usage.max_tokens
+      or architecture.max_length, architecture.max_length))
+  return Start(architecture, model.tokenizer_path, params, usage)
+
+
+def _fit_classifier(config: ml_collections.ConfigDict, head: dict) -> None:
+  """Leaves out a classifier of other labels: from MNLI's to RTE's, say."""
+  if "classifier" not in head:
+    return
+  there, wanted = head["classifier"]["bias"].size, config.loss.get("labels")
+  if wanted not in (None, there):
+    del head["classifier"]
+    print(f"config.init_from: its classifier has {there} labels and "
+          f"config.loss {wanted}, so a fresh one takes its place")
+
+
+def _converted(config: ml_collections.ConfigDict, model: Any) -> Any:
+  """The loaded model as `config.init_as` wants it."""
+  from nomic_jax.hub import long_context
+
+  if config.init_as == "selection":
+    sizes = {k: config.encoder[k] for k in selection.SIZES}
+    smaller, params = selection.select(model.config, model.params, **sizes)
+    return model._replace(
+        config=smaller, params=params, mlm_head=None, classification_head=None)
+  if config.init_as != "rotary":
+    raise UserError(
+        f"config.init_as: '{config.init_as}' is unknown; expected 'rotary', "
+        "which turns a BERT into a long-context model, 'selection', which "
+        "makes a smaller encoder of it, or nothing"
+    )
+  return long_context.from_bert(model, **{
+      k: v for k, v in config.encoder.items()
+      if k in long_context.FIELDS and v is not None
+  } | {"max_length": _longest(config)})

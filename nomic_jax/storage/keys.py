@@ -1,0 +1,75 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Foreign JSON files, read key by key with the types they must have."""
+
+from typing import Any, Collection, Mapping
+
+from nomic_jax.errors import nearest
+from nomic_jax.errors import UserError
+from nomic_jax.storage.files import read_json  # noqa: F401, as keys.read_json
+
+
+ANY = None  # of `Keys.only`: whatever its value, the key is read or harmless
+
+
+class Keys:
+  """A config.json's keys, read with their types."""
+
+  def __init__(self, values: Mapping[str, Any], where: str):
+    if not isinstance(values, Mapping):
+      raise UserError(f"{where}: expected a JSON object")
+    self._values, self.where = values, where
+
+  def __contains__(self, key: str) -> bool:
+    return self._values.get(key) is not None
+
+  def any(self, key: str) -> Any:
+    """The value, whatever its type; None if absent."""
+    return self._values.get(key)
+
+  def only(self, known: Mapping[str, Collection[Any] | None]) -> None:
+    """Refuses keys that are unknown, or hold what is not supported.
+
+    Args:
+      known: the values that a key may have, or ANY.
+
+    Raises:
+      UserError: naming the key.
+    """
+    for key, value in self._values.items():
+      if key not in known:
+        raise UserError(
+            f"{self.where}: unknown key '{key}', which may change what the "
+            f"model computes.{nearest(key, known)} Remove it if it does not"
+        )
+      if known[key] is not ANY and value not in known[key]:
+        wanted = " or ".join(map(repr, known[key]))
+        raise UserError(
+            f"{self.where}: {key}={value!r} is not supported; expected {wanted}"
+        )
+
+  def get(self, key: str, kind: type, *default: Any) -> Any:
+    """The value, or the default if absent or null; required without one."""
+    value = self._values.get(key)
+    if value is None:
+      if not default:
+        raise UserError(f"{self.where}: key '{key}' is missing")
+      return default[0]
+    if kind is float and type(value) is int:
+      return float(value)
+    if type(value) is not kind:
+      raise UserError(
+          f"{self.where}: {key}={value!r} is a {type(value).__name__}; "
+          f"expected {kind.__name__}"
+      )
+    return value
+
+  def activation(self, key: str, table: Mapping[str, str], default: str) -> str:
+    """Our name of an activation, by a table from the file's names."""
+    value = self.get(key, str, default)
+    if value not in table:
+      raise UserError(
+          f"{self.where}: {key}='{value}' is not supported; expected one of "
+          + ", ".join(table)
+      )
+    return table[value]

@@ -1,0 +1,276 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where outputs go: one rule for every job, applied before its work starts.
+
+A leading ~ is the home directory. Links are followed and stay links. A place
+is vacant if nothing is there or a directory that holds nothing of the user's:
+an empty one, or a new volume. Most directories are exchanged for the finished
+one by a rename. One that cannot be renamed is filled instead: a mount point,
+the current directory, or one whose parent is read-only. `fill` moves the
+contents in and `settle` completes that after a kill.
+"""
+
+import functools
+import inspect
+import os
+import pathlib
+import re
+import shutil
+import tempfile
+from typing import Any, Callable, TypeVar
+import uuid
+
+from nomic_jax.errors import UserError
+from nomic_jax.storage import buckets
+
+_Function = TypeVar("_Function", bound=Callable)
+
+# What file systems, desktops and NAS devices keep in anybody's directories.
+_SYSTEM = re.compile(
+    r"lost\+found|\.snapshots?|\.zfs|System Volume Information|\$RECYCLE\.BIN|"
+    r"Thumbs\.db|desktop\.ini|\.DS_Store|\.Trash(es|-\d+)|\.fseventsd|"
+    r"\.Spotlight-V100|\.TemporaryItems|\.AppleDouble|__MACOSX|\._.*|"
+    r"\.directory|@eaDir|#recycle|\.nfs[0-9a-f]+", re.I)
+# What names of this project's own begin with, inside a directory being filled.
+_OWN = ".nomic_jax."
+# Files that make a directory what it is; they are moved in last.
+_LAST = frozenset((
+    "config.json", "dataset_info.json", "index.json", "about.json"))
+
+
+def expanded(path: str) -> str:
+  """Returns `path` with a leading ~ expanded, also that of "NAME=~/PATH".
+
+  Addresses (gs://...), and whatever has no such ~, are returned unchanged.
+  """
+  prefix, rest = _named(path)
+  return prefix + os.path.expanduser(rest)
+
+
+def _named(path: str) -> tuple[str, str]:
+  """Splits "NAME=PATH" and "KIND:PATH" into what is in front and the path."""
+  return re.fullmatch(r"([^/~]*[=:])?(.*)", path, re.S).groups("")
+
+
+def expanding(*names: str) -> Callable[[_Function], _Function]:
+  """Decorates a function that takes paths from outside: a leading ~ expands.
+
+  Args:
+    *names: of its parameters that are paths, lists of paths or None; other
+      objects, such as a model that is loaded, are passed on unchanged.
+  """
+  def decorated(function: _Function) -> _Function:
+    signature = inspect.signature(function)
+    if unknown := set(names) - signature.parameters.keys():
+      raise TypeError(f"{function.__name__} has no parameters {unknown}")
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+      bound = signature.bind(*args, **kwargs)
+      for name in bound.arguments.keys() & set(names):
+        bound.arguments[name] = _expanded(bound.arguments[name])
+      return function(*bound.args, **bound.kwargs)
+
+    call.paths = names
+    return call
+
+  return decorated
+
+
+def _expanded(value: Any) -> Any:
+  if isinstance(value, str):
+    return expanded(value)
+  if isinstance(value, pathlib.PurePath):
+    return type(value)(expanded(str(value)))
+  if isinstance(value, (list, tuple)):
+    return [_expanded(each) for each in value]
+  return value
+
+
+def listed(text: str) -> list[str]:
+  """Splits `text` at its commas, except those of a path that exists."""
+  parts, found = text.split(","), []
+  while parts:
+    size = next(n for n in range(len(parts), 0, -1)
+                if n == 1 or _exists(",".join(parts[:n])))
+    found.append(expanded(",".join(parts[:size])))
+    parts = parts[size:]
+  return [path for path in found if path]
+
+
+def _exists(path: str) -> bool:
+  path = expanded(path)
+  return os.path.exists(path) or os.path.exists(_named(path)[1])
+
+
+def real(path: str | os.PathLike) -> pathlib.Path:
+  """Returns the absolute path that a local `path` leads to."""
+  return pathlib.Path(os.path.realpath(os.path.expanduser(path)))
+
+
+def is_vacant(path: Any) -> bool:
+  """Whether nothing of the user's stands at `path`, which may be remote."""
+  if not path.exists():
+    return True
+  return path.is_dir() and not _contents(path)
+
+
+def is_system(name: str) -> bool:
+  """Whether a relative path is of a file system's, desktop's or NAS's own.
+
+  Such files come and go by themselves: they are no part of what a directory
+  holds, neither when it is read nor when it is compared.
+  """
+  return any(map(_SYSTEM.fullmatch, name.split("/")))
+
+
+def _contents(folder: Any) -> list[Any]:
+  return [p for p in folder.iterdir()
+          if not is_system(p.name) and not p.name.startswith(_OWN)]
+
+
+def is_fixed(path: pathlib.Path) -> bool:
+  """Whether what stands at a `real` path cannot be exchanged by a rename."""
+  if not path.exists():
+    return False
+  if os.path.ismount(path) or str(path) in _mounts():
+    return True
+  return path.is_dir() and (
+      pathlib.Path.cwd().is_relative_to(path)
+      or any(is_system(p.name) for p in path.iterdir())
+      or not os.access(path.parent, os.W_OK | os.X_OK))
+
+
+def _mounts() -> set[str]:
+  """Mount points; os.path.ismount misses those bound to the same device."""
+  try:
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as f:
+      fields = [line.split()[4] for line in f]
+  except (OSError, IndexError):
+    return set()
+  octal = lambda found: chr(int(found[1], 8))
+  return {re.sub(r"\\([0-7]{3})", octal, path) for path in fields}
+
+
+def beside(path: pathlib.Path, suffix: str, hidden: bool = False) -> (
+    pathlib.Path):
+  """Returns where to keep what belongs to the output at a `real` path.
+
+  Args:
+    path: the output.
+    suffix: added to its name, such as ".parts".
+    hidden: with a dot in front.
+
+  Returns:
+    A path on the same file system: a sibling, or in a directory that is
+    filled, a path inside it that `is_vacant` ignores.
+  """
+  if path.is_dir() and is_fixed(path):
+    return path / f"{_OWN}{suffix.lstrip('.')}"
+  return path.with_name(f"{'.' * hidden}{path.name}{suffix}")
+
+
+def check_folder(
+    path: str | os.PathLike, refusal: str,
+    known: Callable[[pathlib.Path], bool] = lambda path: False,
+    keep: bool = False,
+) -> None:
+  """Checks that a directory can be written at `path`.
+
+  Args:
+    path: of the output.
+    refusal: what to say of something else that stands there.
+    known: whether an earlier output stands at a path.
+    keep: whether that is left as it is, and so need not be writable.
+
+  Raises:
+    UserError: `refusal`, or that the place cannot be written.
+  """
+  if buckets.is_remote(path):
+    return
+  target = real(path)
+  settle(target)
+  if not is_vacant(target):
+    if not (target.is_dir() and known(target)):
+      raise UserError(refusal)
+    if keep:
+      return
+  check_writable(path)
+
+
+def check_file(path: str | os.PathLike) -> None:
+  """Checks that a file can be written at `path`.
+
+  Raises:
+    UserError: if a directory stands there, or the place cannot be written.
+  """
+  if buckets.is_remote(path):
+    return
+  if real(path).is_dir():
+    raise UserError(
+        f"cannot write {path}: a directory stands there; give the name of a "
+        "file")
+  check_writable(path)
+
+
+def check_apart(output: str, *inputs: str | os.PathLike | None) -> None:
+  """Checks that writing `output` does not replace an input.
+
+  Raises:
+    UserError: if it is one of `inputs`.
+  """
+  if any(each and not buckets.is_remote(each) and real(each) == real(output)
+         for each in inputs if not buckets.is_remote(output)):
+    raise UserError(
+        f"--output={output}: this is also the input; choose another place")
+
+
+def check_writable(path: str | os.PathLike) -> None:
+  """Raises UserError unless a file can be made where `path` will be."""
+  target = real(path)
+  folder = target if target.is_dir() and is_fixed(target) else target.parent
+  while not folder.exists() and folder != folder.parent:
+    folder = folder.parent
+  try:
+    with tempfile.TemporaryFile(dir=folder):
+      pass
+  except OSError as e:
+    why = e.strerror or e
+    if not folder.is_dir():
+      why = f"{os.path.relpath(folder)} is a file"
+    raise UserError(
+        f"cannot write {path}: {why}; choose another place") from e
+
+
+def fill(temporary: pathlib.Path, path: pathlib.Path) -> None:
+  """Moves what is in `temporary` into `path`, in place of what is there.
+
+  Args:
+    temporary: a directory, as of `beside`.
+    path: a directory that `is_fixed`.
+  """
+  old = path / f"{_OWN}{uuid.uuid4().hex[:8]}.old"
+  old.mkdir()
+  try:
+    for entry in _contents(path):
+      entry.rename(old / entry.name)
+    temporary.rename(old.with_suffix(".new"))  # from here on it is the output
+  finally:
+    settle(path)
+
+
+def settle(path: pathlib.Path) -> None:
+  """Completes a `fill` that was killed, or undoes it if it had just begun."""
+  if not path.is_dir():
+    return
+  for new in path.glob(f"{_OWN}*.new"):
+    _move(new, path)
+    shutil.rmtree(new.with_suffix(".old"), ignore_errors=True)
+  for old in path.glob(f"{_OWN}*.old"):
+    _move(old, path)
+
+
+def _move(folder: pathlib.Path, to: pathlib.Path) -> None:
+  for entry in sorted(folder.iterdir(), key=lambda p: p.name in _LAST):
+    entry.rename(to / entry.name)
+  folder.rmdir()

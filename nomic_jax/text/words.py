@@ -1,0 +1,121 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""WordPiece of ASCII text, each word's ids remembered.
+
+The `tokenizers` library splits every word anew, most of the time that a batch
+takes from text. Words repeat: taken from a table, a text costs a seventh of
+that on one core. The library still makes the table, and does alone what is not
+plain: other characters, control characters, special tokens that stand in a
+text, and tokenizers other than BERT's.
+"""
+
+import json
+import re
+from typing import Any, Sequence
+
+import numpy as np
+import tokenizers
+
+from nomic_jax.text import special_tokens
+from nomic_jax.text import tokenizer as tokenizer_lib
+
+# BERT's: letters and digits together, each other visible character alone.
+_WORD = re.compile(r"[A-Za-z0-9]+|[!-/:-@\[-`{-~]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_MOST = 200_000  # words remembered, some tens of MB
+_PROBE = "Where's the getItem2 of a_list[0], (e.g. HTTPServer)? 3.14\n\tYes!"
+
+
+class Words:
+  """A tokenizer that remembers; all else that is asked of it, it passes on."""
+
+  def __init__(self, tokenizer: tokenizers.Tokenizer):
+    self._tokenizer = tokenizer
+    self._special = re.compile("|".join(map(re.escape, sorted(
+        t.content for t in tokenizer.get_added_tokens_decoder().values()
+    ))) or r"(?!)")
+    special = special_tokens.of(tokenizer)
+    self._head, self._tail = _bytes(special.head), _bytes(special.tail)
+    self._known: dict[str, bytes] = _Table(tokenizer)
+
+  def __getattr__(self, name: str) -> Any:
+    if name == "_tokenizer":  # while it is unpickled
+      raise AttributeError(name)
+    return getattr(self._tokenizer, name)
+
+  def __reduce__(self):
+    return Words, (self._tokenizer,)
+
+  def encode_ids(self, texts: Sequence[str]) -> list[np.ndarray]:
+    """What `encode_batch_fast` gives, int32 ids with the special ones."""
+    if len(self._known) > _MOST:
+      self._known.clear()
+    return [np.frombuffer(self._ids(text), np.int32) for text in texts]
+
+  def _ids(self, text: str) -> bytes:
+    if not text.isascii() or (
+        not text.isprintable() and _CONTROL.search(text)) or (
+            self._special.search(text)):
+      return _bytes(self._tokenizer.encode(text).ids)
+    words = map(self._known.__getitem__, _WORD.findall(text))
+    return self._head + b"".join(words) + self._tail
+
+
+def _bytes(ids: Sequence[int]) -> bytes:
+  return np.array(ids, np.int32).tobytes()
+
+
+class _Table(dict):
+  """Ids by word as it is written; one that is missing the library splits.
+
+  What it does to a plain text before, lower case and identifiers taken apart,
+  it does to each word by itself.
+  """
+
+  def __init__(self, tokenizer: tokenizers.Tokenizer):
+    super().__init__()
+    self._tokenizer = tokenizer
+
+  def __missing__(self, word: str) -> bytes:
+    ids = _bytes(self._tokenizer.encode(word, add_special_tokens=False).ids)
+    self[word] = ids
+    return ids
+
+
+def remembering(
+    tokenizer: tokenizers.Tokenizer,
+) -> "Words | tokenizers.Tokenizer":
+  """The tokenizer as one that remembers words, or as it is if it cannot."""
+  parts = json.loads(tokenizer.to_str())
+  steps = (parts["normalizer"] or {}).get("normalizers", [parts["normalizer"]])
+  last = steps[-1] or {}
+  plain = (
+      parts["model"]["type"] == "WordPiece"
+      and _cuts(parts["pre_tokenizer"] or {})
+      and last.get("type") == "BertNormalizer" and last.get("clean_text")
+      and (len(steps) == 1 or _takes_apart(steps[0])
+           and steps[1:-1] in ([], [{"type": "NFC"}]))
+      and not (parts["truncation"] or parts["padding"])
+      # Added tokens that are looked for in what is normalised, `_special`
+      # would miss.
+      and not any(t["normalized"] for t in parts["added_tokens"])
+  )
+  if not plain:
+    return tokenizer
+  words = Words(tokenizer)
+  same = words.encode_ids([_PROBE])[0].tolist() == tokenizer.encode(_PROBE).ids
+  return words if same else tokenizer
+
+
+def _takes_apart(step: dict) -> bool:
+  return (step.get("type"), step.get("pattern"), step.get("content")) == (
+      "Replace", {"Regex": tokenizer_lib.APART}, " ")
+
+
+def _cuts(step: dict) -> bool:
+  """Whether it is BERT's pre-tokenizer, alone or with long words in pieces."""
+  first, *rest = step.get("pretokenizers", [step])
+  return first.get("type") == "BertPreTokenizer" and (not rest or [
+      (s.get("type"), s.get("pattern"), s.get("behavior"), s.get("invert"))
+      for s in rest] == [
+          ("Split", {"Regex": tokenizer_lib.PIECES}, "Isolated", False)])
