@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The README's page about adding an objective, run as it stands."""
+"""The page about adding an objective, run as it stands."""
 
 import itertools
 import pathlib
@@ -20,7 +20,8 @@ from nomic_jax import step as step_lib
 from nomic_jax.model.encoder import Encoder
 import tiny
 
-README = pathlib.Path(__file__).parents[1] / "README.md"
+README = (pathlib.Path(__file__).parents[1] / "nomic_jax" / "losses" /
+          "README.md")
 
 
 def _example():

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The two recipes differ in what is listed, and the list is README's."""
+"""The two recipes differ in what is listed, and the list is that of configs/README.md."""
 
 import dataclasses
 import json
@@ -88,8 +88,8 @@ def test_a_training_goes_on_that_began_before_there_were_recipes(tmp_path):
         "mlm.py", "--config.recipe=published"))
 
 
-def test_readme_has_the_table():
-  assert recipes.markdown() in (small_data.ROOT / "README.md").read_text()
+def test_the_page_on_training_has_the_table():
+  assert recipes.markdown() in (small_data.ROOT / "configs" / "README.md").read_text()
 
 
 def test_the_clip_and_adam_see_the_gradient_so_many_times_as_large():

@@ -6,7 +6,7 @@
 update and the data of contrastors, the code behind Nomic Embed, to the letter
 where that is known: for who wants the published models again. DIFFERENCES says
 all that sets the two apart, and KEPT what differs from contrastors in both;
-the table in README is made of them by `python -m nomic_jax.cli.recipes`.
+the table in configs/README.md is made of them by `python -m nomic_jax.cli.recipes`.
 """
 
 from typing import Any, NamedTuple, Sequence
@@ -170,7 +170,7 @@ def of_loss(name: str) -> list[Difference]:
 
 
 def markdown() -> str:
-  """The table of README."""
+  """The table of configs/README.md."""
   lines = ["| contrastors | here, and why |", "|---|---|"]
   lines += [
       f"| {d.what} | `published`: so, by `{d.field}={d.published}`; "
