@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-from nomic_jax.jobs import embed as embed_file
+from nomic_jax.embed import file as embed_file
 from nomic_jax.storage import progress
 
 WORDS = "find the value of this list and return it as a new string or none"

@@ -118,13 +118,13 @@ def _train(a: argparse.Namespace) -> None:
 
 
 def _compile(a: argparse.Namespace) -> None:
-  from nomic_jax.jobs.compile import check
+  from nomic_jax.aot.check import check
 
   check(a.config, a.topology, a.num_slices, a.output)
 
 
 def _sweep(a: argparse.Namespace) -> None:
-  from nomic_jax.jobs.sweep import sweep
+  from nomic_jax.sweep import sweep
 
   sweep(
       a.given, a.workdir, only_list=a.list, commands=a.commands,
@@ -187,7 +187,7 @@ def _teach(a: argparse.Namespace) -> None:
 
 
 def _export(a: argparse.Namespace) -> None:
-  from nomic_jax.jobs.export import export
+  from nomic_jax.run.export import export
 
   export(a.workdir, a.output, a.config, a.step)
 
@@ -199,7 +199,7 @@ def _verify(a: argparse.Namespace) -> None:
 
 
 def _embed(a: argparse.Namespace) -> None:
-  from nomic_jax.jobs.embed import embed_file
+  from nomic_jax.embed.file import embed_file
 
   embed_file(
       a.model, a.input, a.output, column=a.column, prompt=a.prompt, dim=a.dim,
@@ -209,7 +209,7 @@ def _embed(a: argparse.Namespace) -> None:
 
 
 def _evaluate(a: argparse.Namespace) -> None:
-  from nomic_jax.jobs.evaluate import evaluate
+  from nomic_jax.report.evaluate import evaluate
 
   evaluate(
       a.model, a.tasks, a.output, baselines=a.baseline, data=a.data,
@@ -218,13 +218,13 @@ def _evaluate(a: argparse.Namespace) -> None:
 
 
 def _search(a: argparse.Namespace) -> None:
-  from nomic_jax.jobs.search import search
+  from nomic_jax.search.answer import search
 
   search(a.model, a.corpus, a.questions, top=a.top, index=a.index)
 
 
 def _report(a: argparse.Namespace) -> None:
-  from nomic_jax.jobs.report import report
+  from nomic_jax.report.report import report
 
   report(a.workdir, a.scores, a.output)
 

@@ -13,13 +13,14 @@ import sys
 
 import jax
 from nomic_jax import main
+from nomic_jax.aot import check as compile_lib
+from nomic_jax.aot import cost
 from nomic_jax.aot import topology
 from nomic_jax.cli import config_flags
 from nomic_jax.data import pairs
 from nomic_jax.data import shapes
 from nomic_jax.data import text
 from nomic_jax.errors import UserError
-from nomic_jax.jobs import compile as compile_lib
 from nomic_jax.mesh import partition
 from nomic_jax.model.config import EncoderConfig
 import numpy as np
@@ -91,7 +92,7 @@ def test_a_report_of_a_step_on_this_machine():
       {"kind": "all-reduce", "in_loop": False, "count": 1, "bytes": 90 * 10**9},
       {"kind": "all-gather", "in_loop": True, "count": 9, "bytes": 180 * 10**9},
   ]
-  guess = compile_lib.estimate(report, config.steps, 8, CHIP)
+  guess = cost.estimate(report, config.steps, 8, CHIP)
   assert guess["step_seconds"] == pytest.approx(5.0)
   assert guess["hours"] == pytest.approx(5.0)
   assert guess["chip_hours"] == pytest.approx(40.0)
@@ -100,7 +101,7 @@ def test_a_report_of_a_step_on_this_machine():
   report["kernels"] = [
       {"name": "flash_forward", "shape": (2, 2048, 128), "count": 3},
       {"name": "flash_backward", "shape": (2, 2048, 384), "count": 1}]
-  slower = compile_lib.estimate(report, config.steps, 8, CHIP)
+  slower = cost.estimate(report, config.steps, 8, CHIP)
   assert slower["seconds"]["attention"] == pytest.approx(
       4 * (3 * 15864 + 29926) / 1.5e9)
   # Between those that were counted, beyond them, and on two cores.
@@ -111,7 +112,7 @@ def test_a_report_of_a_step_on_this_machine():
   assert topology.CHIPS["v5p"].kernel_cycles(
       "flash_backward", 8192) == pytest.approx(407073 / 2)
   report["estimate"] = guess
-  lines = compile_lib.table(report).splitlines()
+  lines = cost.table(report).splitlines()
   assert any("all-gather, IN A LOOP" in x for x in lines)
   assert any("step (estimate)" in x and "5.000 s" in x for x in lines)
 
@@ -123,7 +124,7 @@ def test_too_much_memory_is_told_with_how_much():
        "exceeds available HBM (15.75G).", 72.12),
       ("RESOURCE_EXHAUSTED", None),
   ):
-    memory = compile_lib._exceeded(message, CHIP)
+    memory = cost.exceeded(message, CHIP)
     assert memory.get("peak") == (gib and int(gib * 2**30))
 
 

@@ -22,8 +22,8 @@ from nomic_jax.data.readers import Rows
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import beir
 from nomic_jax.evaluation import tasks
+from nomic_jax.report.evaluate import evaluate
 from nomic_jax.search import corpus
-from nomic_jax.jobs.evaluate import evaluate
 from nomic_jax.storage import decoding
 from nomic_jax.storage import files
 from nomic_jax.storage import keys

@@ -12,13 +12,13 @@ import pytest
 import sentence_transformers
 
 import nomic_jax
+from nomic_jax.embed import file as embed_file
 from nomic_jax.embed import inference
 from nomic_jax.embed.inference import Embedder
 from nomic_jax.embed.model import Model
 from nomic_jax.errors import UserError
 from nomic_jax.hub import matryoshka
 from nomic_jax.hub import model_directory
-from nomic_jax.jobs import embed as embed_file
 from nomic_jax.kernels.attention import Attention
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.text import tokenizer as tokenizer_lib

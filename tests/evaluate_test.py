@@ -12,8 +12,8 @@ import nomic_jax
 from nomic_jax.data import dataset
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import mteb_tasks
-from nomic_jax.jobs.evaluate import evaluate
 from nomic_jax.report import tables
+from nomic_jax.report.evaluate import evaluate
 
 WORDS = ("red", "green", "blue", "round", "square", "large")
 

@@ -15,11 +15,11 @@ import pytest
 from nomic_jax.cli import config_flags
 from nomic_jax.data import loader
 from nomic_jax.hub import model_directory
-from nomic_jax.jobs import evaluate
 from nomic_jax.losses.mlm import MLM
 from nomic_jax.main import main
 from nomic_jax.mesh import processes
 from nomic_jax.model.encoder import Encoder
+from nomic_jax.report import evaluate
 from nomic_jax.run import checkpoint
 from nomic_jax.text import tokenizer as tokenizer_lib
 import small_data

@@ -20,8 +20,8 @@ from nomic_jax.embed import store as embeddings
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import systems
 from nomic_jax.hub import model_directory
-from nomic_jax.jobs import search
 from nomic_jax.model.config import EncoderConfig
+from nomic_jax.search import answer as search
 from nomic_jax.text import tokenizer as tokenizer_lib
 from nomic_jax.text.prompts import PROMPTS
 

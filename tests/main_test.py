@@ -147,13 +147,13 @@ def test_help_names_every_job(capsys):
 # The function behind each job, which Python calls as well.
 FUNCTIONS = {
     "prepare": "data.prepare:prepare", "tokenise": "data.tokens:tokenise",
-    "sweep": "jobs.sweep:sweep", "clean": "curate.clean:clean",
+    "sweep": "sweep:sweep", "clean": "curate.clean:clean",
     "filter": "curate.filter:filter_pairs", "plot": "report.plot:plot",
     "mine": "curate.mine:mine_negatives", "teach": "curate.teach:teach",
-    "export": "jobs.export:export", "embed": "jobs.embed:embed_file",
-    "evaluate": "jobs.evaluate:evaluate", "search": "jobs.search:search",
-    "report": "jobs.report:report", "train": "train:train",
-    "compile": "jobs.compile:check", "verify": "run.manifest:verify",
+    "export": "run.export:export", "embed": "embed.file:embed_file",
+    "evaluate": "report.evaluate:evaluate", "search": "search.answer:search",
+    "report": "report.report:report", "train": "train:train",
+    "compile": "aot.check:check", "verify": "run.manifest:verify",
 }
 
 

@@ -12,7 +12,9 @@ import pytest
 
 import nomic_jax
 from nomic_jax import main
+from nomic_jax import sweep
 from nomic_jax import train
+from nomic_jax.aot import check as compile_lib
 from nomic_jax.cli import flags
 from nomic_jax.curate import clean
 from nomic_jax.curate import filter as filter_lib
@@ -21,16 +23,14 @@ from nomic_jax.curate import teach
 from nomic_jax.data import dataset
 from nomic_jax.data import prepare
 from nomic_jax.data import tokens
+from nomic_jax.embed import file as embed_file
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import tasks
-from nomic_jax.jobs import compile as compile_lib
-from nomic_jax.jobs import embed as embed_file
-from nomic_jax.jobs import evaluate
-from nomic_jax.jobs import export
-from nomic_jax.jobs import report
-from nomic_jax.jobs import search
-from nomic_jax.jobs import sweep
+from nomic_jax.report import evaluate
 from nomic_jax.report import plot
+from nomic_jax.report import report
+from nomic_jax.run import export
+from nomic_jax.search import answer as search
 from nomic_jax.storage import fingerprints
 from nomic_jax.storage import hub_cache
 from nomic_jax.storage import places

@@ -10,8 +10,8 @@ import xml.etree.ElementTree
 import pytest
 
 from nomic_jax.errors import UserError
-from nomic_jax.jobs.report import report
 from nomic_jax.report import charts
+from nomic_jax.report.report import report
 
 HIT = {"title": "zip.open(name)", "location": "zip.py:3"}
 

@@ -12,7 +12,7 @@ import pytest
 
 import nomic_jax
 from nomic_jax.errors import UserError
-from nomic_jax.jobs import search as search_lib
+from nomic_jax.search import answer as search_lib
 
 
 class FakeModel:

@@ -9,10 +9,10 @@ import shutil
 
 import pytest
 
+from nomic_jax import sweep
 from nomic_jax.cli import config_flags
 from nomic_jax.errors import Diverged
 from nomic_jax.errors import UserError
-from nomic_jax.jobs import sweep
 from nomic_jax.main import main
 
 import plot_test

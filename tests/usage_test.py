@@ -10,9 +10,9 @@ import warnings
 import nomic_jax
 from nomic_jax.cli import config_flags
 from nomic_jax.hub import model_directory
-from nomic_jax.jobs import evaluate
 from nomic_jax.main import main
 from nomic_jax.model.usage import Usage
+from nomic_jax.report import evaluate
 from nomic_jax.run import start as start_lib
 from nomic_jax.run import work_directory
 from nomic_jax.text.prompts import PROMPTS

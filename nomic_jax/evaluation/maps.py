@@ -8,7 +8,7 @@ from typing import Hashable, Sequence
 
 import numpy as np
 
-from nomic_jax.evaluation.task import title
+from nomic_jax.storage import unicode_text
 
 _TEXTS = 400
 _GROUPS = 8
@@ -66,5 +66,5 @@ def points(
     made[group] = iter(system.encode(some, prompts[group]))
   return {
       "vectors": np.stack([next(made[group]) for group in groups]),
-      "labels": [{"text": title(text)[:80], "group": str(group)}
+      "labels": [{"text": unicode_text.title(text)[:80], "group": str(group)}
                  for text, group in zip(texts, groups)]}

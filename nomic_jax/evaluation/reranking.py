@@ -13,8 +13,8 @@ from nomic_jax.errors import UserError
 from nomic_jax.evaluation import retrieval
 from nomic_jax.evaluation.task import Outcome
 from nomic_jax.evaluation.task import Task
-from nomic_jax.evaluation.task import title
 from nomic_jax.storage import rows
+from nomic_jax.storage import unicode_text
 
 _PROMPTS = ("classification", "classification")  # of the paper
 
@@ -68,7 +68,7 @@ class RerankingTask(Task):
     items = np.stack([measured[m] for m in self.metrics], 1)
     worst = retrieval.worst(
         self.queries, lambda q, c: {
-            "title": title(candidates[q][c]), "location": ""},
+            "title": unicode_text.title(candidates[q][c]), "location": ""},
         scores, rankings, relevant)
     return Outcome(items, worst)
 

@@ -12,13 +12,13 @@ from typing import Callable, ClassVar, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from nomic_jax.storage import fingerprints
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import maps
 from nomic_jax.evaluation.task import Outcome
 from nomic_jax.evaluation.task import Task
-from nomic_jax.evaluation.task import title
+from nomic_jax.storage import fingerprints
 from nomic_jax.storage import unicode_text
+from nomic_jax.storage.unicode_text import title
 
 METRICS = ("nDCG@10", "MRR@10", "recall@100", "MAP@100", "recall@10")
 DEPTH = 100  # documents kept per query: what the deepest metric reads

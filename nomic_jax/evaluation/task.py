@@ -83,8 +83,3 @@ class Task(abc.ABC):
   def main(self, items: np.ndarray) -> float:
     """The first of `scores`; overridden where alone it is quicker."""
     return self.scores(items)[self.metrics[0]]
-
-
-def title(text: str) -> str:
-  """Returns the first line that is not blank, at most 200 long."""
-  return next((s.strip() for s in text.splitlines() if s.strip()), "")[:200]

@@ -107,3 +107,8 @@ def _split(text: str, pairs: bool) -> list[str]:
       if pairs:
         found += map("".join, zip(characters, characters[1:]))
   return found
+
+
+def title(text: str) -> str:
+  """Returns the first line that is not blank, at most 200 long."""
+  return next((s.strip() for s in text.splitlines() if s.strip()), "")[:200]

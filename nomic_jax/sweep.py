@@ -1,15 +1,13 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The job behind `nomic-jax sweep`: a config's sweep(add), point by point."""
+"""Trains every point that a config's sweep(add) adds, and compares them."""
 
 import concurrent.futures
 import hashlib
-import importlib.util
 import json
 import pathlib
 import re
 import shlex
-import statistics
 import subprocess
 import sys
 from typing import Any, NamedTuple, Sequence
@@ -18,8 +16,7 @@ from nomic_jax.cli import config_flags
 from nomic_jax.errors import Diverged
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
-from nomic_jax.report import plot
-from nomic_jax.run import metrics
+from nomic_jax.report import sweeps
 from nomic_jax.storage import buckets
 from nomic_jax.storage import places
 
@@ -115,9 +112,12 @@ def sweep(
             else _train_in_turn(left, folder))
   with buckets.errors(folder):
     # Of a point that failed for another reason there is nothing to compare.
-    compared = [p for p in named if p.name not in failed]
+    compared = {p.name: p.values for p in named if p.name not in failed}
+    steps = {name: _diverged(folder / name) for name in compared}
     if compared:
-      _compare(compared, keys, folder, metric, median)
+      sweeps.compare(
+          compared, {k: v for k, v in steps.items() if v is not None}, folder,
+          metric, median)
   if failed:
     why = f"their .log files under {folder} say why" if parallel > 1 else (
         f"the first because of: {next(iter(failed.values()))}")
@@ -207,84 +207,3 @@ def _train_side_by_side(
 
   with concurrent.futures.ThreadPoolExecutor(parallel) as pool:
     return {name: said for name, said in pool.map(train, named) if said}
-
-
-class _Result(NamedTuple):
-  """A line of the table.
-
-  Attributes:
-    value: of the metric; None: there is none.
-    shown: what stands in its place.
-    minutes: of training.
-    varied: what varies, by key.
-  """
-
-  value: float | None
-  shown: str
-  minutes: float
-  varied: dict[str, Any]
-
-
-def _compare(
-    named: Sequence[_Point], keys: list[str], folder: Any, metric: str,
-    median: str,
-) -> None:
-  """Prints a table of the metric against what varied, the best first.
-
-  Raises:
-    UserError: if no point has such a metric.
-  """
-  results, known = [], {}
-  for name, values, _ in named:
-    rows = metrics.read(folder / name / "metrics.jsonl") or [{}]
-    last, step = rows[-1], _diverged(folder / name)
-    known |= last
-    value = last.get(metric) if step is None else None
-    shown = f"no {metric}" if step is None else f"diverged at step {step}"
-    results.append(_Result(
-        value, shown if value is None else f"{value:.4f}",
-        last.get("seconds", 0) / 60, {k: values.get(k, "–") for k in keys}))
-  if metric not in known and known:
-    raise UserError(
-        f"--metric: {folder / named[0].name}/metrics.jsonl has no '{metric}'; "
-        f"it has {', '.join(known)}.{nearest(metric, known)}"
-    )
-  if median:
-    results = _medians(results, median)
-  sign = 1 if metrics.lower_is_better(metric) else -1
-  results.sort(key=lambda r: (
-      r.value is None, sign * (r.value or 0), r.minutes))
-  heads = [f"{k}: from to" if k == median else k for k in keys]
-  table = [[metric, "minutes", *heads]] + [
-      [r.shown, f"{r.minutes:.1f}", *map(str, r.varied.values())]
-      for r in results]
-  widths = [max(map(len, column)) for column in zip(*table)]
-  for row in table:
-    print("  ".join(f"{x:>{w}}" for x, w in zip(row, widths)))
-  drawn = [r for r in results if r.value is not None]
-  if drawn and importlib.util.find_spec("matplotlib"):
-    plot.points(
-        [r.value for r in drawn],
-        [{k: v for k, v in r.varied.items() if k != median} for r in drawn],
-        metric, folder / "sweep.png")
-
-
-def _medians(results: list[_Result], key: str) -> list[_Result]:
-  """Results that differ in a key, and in what was measured, as one."""
-  alike: dict[tuple, list[_Result]] = {}
-  for result in results:
-    rest = (str(v) for k, v in result.varied.items() if k != key)
-    alike.setdefault(tuple(rest), []).append(result)
-  found = []
-  for same in alike.values():
-    values = [r.value for r in same if r.value is not None]
-    value = statistics.median(values) if values else None
-    between = f"{len(values)}:"
-    if values:
-      between += f" {min(values):.4f} {max(values):.4f}"
-    between = ", ".join(
-        [between, *(r.shown for r in same if r.value is None)])
-    found.append(_Result(
-        value, "–" if value is None else f"{value:.4f}",
-        sum(r.minutes for r in same), same[0].varied | {key: between}))
-  return found

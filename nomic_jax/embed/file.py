@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The job behind `nomic-jax embed`: a file of texts to a file of vectors.
+"""Embeds a file of texts into a file of vectors.
 
 Neither need fit in memory. Vectors are written to .OUTPUT.partial/ as they
 come, with a mark of how far they are good; the same command goes on there

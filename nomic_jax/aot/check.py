@@ -1,19 +1,17 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The job behind `nomic-jax compile`: does it fit, and what would it cost.
+"""Compiles the step that `train` would run, for chips that need not be there.
 
-The step that `train` would run is compiled for TPUs or GPUs that need not be
-there. What the compiler then knows (memory, collectives) is told as it is;
-times are estimates from its cycle counts and say so. For GPUs it counts none.
+What the compiler then knows (memory, collectives) is reported as it is; times
+are estimates from its cycle counts and say so. For GPUs it counts none.
 """
 
 import contextlib
 import copy
 import json
 import math
-import re
 import time
-from typing import Any, Iterator
+from typing import Iterator
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
@@ -21,6 +19,7 @@ import jax.numpy as jnp
 import ml_collections
 
 from nomic_jax import train
+from nomic_jax.aot import cost
 from nomic_jax.aot import hlo
 from nomic_jax.aot import topology
 from nomic_jax.data import shapes
@@ -32,17 +31,12 @@ from nomic_jax.run import start
 from nomic_jax.storage import places
 from nomic_jax.storage.files import replacing
 
-Report = dict[str, Any]
-
-_GIB = 2**30
-_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-
 
 @places.expanding("output")
 def check(
     config: ml_collections.ConfigDict, name: str, num_slices: int = 1,
     output: str | None = None,
-) -> Report:
+) -> cost.Report:
   """Compiles the step of `config` for a topology, prints and returns a report.
 
   Args:
@@ -66,7 +60,7 @@ def check(
   report = {"topology": name, "slices": num_slices,
             "chips": len(devices) // chip.devices}
   report |= one(config, encoder, devices, chip)
-  print(table(report))
+  print(cost.table(report))
   if not report["fits"]:
     report["smaller"] = smaller = _search(config, encoder, devices, name)
     print(_advice(smaller))
@@ -108,7 +102,7 @@ def _hosts(devices: list[jax.Device]) -> int:
 def one(
     config: ml_collections.ConfigDict, encoder: EncoderConfig,
     devices: list[jax.Device], chip: topology.Chip,
-) -> Report:
+) -> cost.Report:
   """Compiles once; see `table` for what is reported."""
   run = train.setup(config, encoder, devices)
   sizes = shapes.of(config.data)
@@ -130,7 +124,7 @@ def one(
   except jax.errors.JaxRuntimeError as e:
     if "RESOURCE_EXHAUSTED" not in str(e):
       raise
-    return report | {"fits": False, "memory": _exceeded(str(e), chip)}
+    return report | {"fits": False, "memory": cost.exceeded(str(e), chip)}
   memory = compiled.memory_analysis()
   summary = hlo.summarise(compiled.as_text())
   # For TPUs less than arguments and temporaries, some of which lie in VMEM.
@@ -154,7 +148,7 @@ def one(
   if chip.clock is None:
     return report | {"unestimated": chip.unestimated}
   return report | {
-      "estimate": estimate(report, config.steps, len(devices), chip)}
+      "estimate": cost.estimate(report, config.steps, len(devices), chip)}
 
 
 @contextlib.contextmanager
@@ -170,52 +164,10 @@ def _without_cache() -> Iterator[None]:
     compilation_cache.reset_cache()
 
 
-def _exceeded(message: str, chip: topology.Chip) -> Report:
-  """Peak memory out of what the compiler says when it is too much."""
-  memory = {"chip": topology.usable(chip)}
-  found = re.search(
-      r"(?:Used |temporaries \()([\d.]+)([KMGT])", message)
-  if found:
-    memory["peak"] = int(float(found[1]) * _UNITS[found[2]])
-  return memory
-
-
-def estimate(
-    report: Report, steps: int, chips: int, chip: topology.Chip
-) -> Report:
-  """Seconds of a step by cause, MFU, and what the whole stage takes.
-
-  Nothing overlaps. Kernels carry no cycles: attention takes the bundles of
-  `chip.kernels`, all tokens of a row being one text. Collectives move their
-  bytes over the slice's links at full rate, an all-reduce twice.
-  """
-  seconds = {k: v / chip.clock for k, v in report["cycles"].items()}
-  for kernel in report["kernels"]:
-    rows, length, columns = kernel["shape"]
-    # The backward's result is the gradient of q, k and v.
-    heads = columns / 64 / (3 if kernel["name"] == "flash_backward" else 1)
-    cycles = chip.kernel_cycles(kernel["name"], length)
-    seconds["attention"] += kernel["count"] * rows * heads * cycles / chip.clock
-  seconds["collectives"] = sum(
-      c["bytes"] * (2 if c["kind"] == "all-reduce" else 1)
-      for c in report["collectives"]
-  ) / chip.links
-  total = sum(seconds.values())
-  hours = steps * total / 3600
-  return {
-      "seconds": seconds,
-      "step_seconds": total,
-      "mfu": report["flops"] / (total * chips * chip.peak),
-      "steps": steps,
-      "hours": hours,
-      "chip_hours": hours * chips,
-  }
-
-
 def _search(
     config: ml_collections.ConfigDict, encoder: EncoderConfig,
     devices: list[jax.Device], name: str,
-) -> Report | None:
+) -> cost.Report | None:
   """The largest chunk or micro-batch that fits; else the largest batch."""
   chip = topology.CHIPS[name.split(":")[0]]
   for field, value in _smaller(config, devices):
@@ -257,53 +209,7 @@ def _smaller(config: ml_collections.ConfigDict, devices: list[jax.Device]):
     yield ("data.batch_size", "loss.chunk_tokens"), (data.batch_size, length)
 
 
-def _advice(smaller: Report | None) -> str:
+def _advice(smaller: cost.Report | None) -> str:
   if not smaller:
     return "No chunk and no batch fits this topology."
-  return f"With {smaller['flags']} it fits:\n" + table(smaller)
-
-
-def table(report: Report) -> str:
-  """A report for people."""
-  memory = report["memory"]
-  gib = lambda key: f"{memory[key] / _GIB:.2f} GiB"
-  peak = memory.get("peak")
-  lines = [
-      ("mesh", ", ".join(f"{k} {v}" for k, v in report["mesh"].items())),
-      ("rows", "{} micro-batches of {:,} rows of {:,} tokens".format(
-          *report["rows"])),
-      ("parameters", f"{report['parameters']:,}"),
-      ("fits", "yes" if report["fits"] else "NO"),
-      ("peak memory", f"{gib('peak')} of {gib('chip')} a chip, "
-       f"{peak / memory['chip']:.0%}" if peak else "unknown"),
-  ]
-  if "topology" in report:
-    slices = f"{report['slices']} x " if report["slices"] > 1 else ""
-    lines.insert(0, ("topology", f"{slices}{report['topology']}, "
-                     f"{report['chips']} chips"))
-  if "collectives" in report:
-    lines += [
-        ("arguments", gib("arguments")),
-        ("temporaries", gib("temporaries")),
-        ("operations", f"{report['flops'] / 1e12:,.1f} TFLOP a step"),
-        *((f"{kind}, {'IN A LOOP' if inside else 'outside loops'}",
-           f"{count:,} a step, {size / 2**20:,.1f} MiB")
-          for kind, inside, count, size in (
-              c.values() for c in report["collectives"])),
-    ]
-  if guess := report.get("estimate"):
-    lines += [
-        *((f"{cause} (estimate)", f"{seconds * 1e3:,.1f} ms")
-          for cause, seconds in guess["seconds"].items()),
-        ("step (estimate)", f"{guess['step_seconds']:.3f} s, "
-         f"MFU {guess['mfu']:.0%}"),
-        ("stage (estimate)", f"{guess['steps']:,} steps: "
-         f"{guess['hours']:,.1f} hours, {guess['chip_hours']:,.0f} chip-hours"),
-    ]
-  elif report["fits"]:
-    lines.append(("times", f"not estimated: {report['unestimated']}"))
-  if report.get("unknown_loops"):
-    lines.append(("warning", f"{report['unknown_loops']} loops of unknown "
-                  "length were counted once"))
-  width = max(len(k) for k, _ in lines)
-  return "\n".join(f"{k:{width}}  {v}" for k, v in lines)
+  return f"With {smaller['flags']} it fits:\n" + cost.table(smaller)

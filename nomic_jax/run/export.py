@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The job behind `nomic-jax export`: a training to a model directory."""
+"""Exports a training to a model directory."""
 
 import functools
 import pathlib

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`nomic-jax report`: trainings and scores as one HTML file to hand around.
+"""Reports trainings and scores in one HTML file to hand around.
 
 The page needs nothing but itself: charts are inline SVG, and it is readable on
 a light and on a dark screen.

@@ -1,33 +1,31 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`nomic-jax evaluate`: how well each system does on each task."""
+"""Scores systems on tasks, and writes what people read of that."""
 
 import contextlib
 import functools
 import importlib
 import json
-import math
 import pathlib
 from typing import Any, Callable, Mapping, Sequence
 
 import nomic_jax
-from nomic_jax.storage import fingerprints
-from nomic_jax.errors import UserError, nearest
+from nomic_jax.errors import nearest
+from nomic_jax.errors import UserError
 from nomic_jax.evaluation import compare
 from nomic_jax.evaluation import curves
-from nomic_jax.evaluation import maps
 from nomic_jax.evaluation import paths
 from nomic_jax.evaluation import published
+from nomic_jax.evaluation import scoring
 from nomic_jax.evaluation import systems
 from nomic_jax.evaluation import tasks as tasks_lib
-from nomic_jax.evaluation.task import Task
-from nomic_jax.jobs import report
+from nomic_jax.report import report
 from nomic_jax.report import tables
 from nomic_jax.search import bm25
 from nomic_jax.storage import decoding
+from nomic_jax.storage import fingerprints
 from nomic_jax.storage import places as places_lib
 from nomic_jax.storage.files import replacing
-
 
 # Of a text: where it starts, where it ends, and something between.
 _FEWEST_TOKENS = 3
@@ -132,7 +130,7 @@ def evaluate(
           key = fingerprints.of_values(
               fingerprint[each], prints[task.name], task.metrics,
               compare.DRAWS)
-          result["tasks"][task.name] = _result(
+          result["tasks"][task.name] = scoring.result(
               each, system.at(dim) if dim else system, task, key, known,
               curves_too and task.kind != "mteb" and result is added[0])
       if output:
@@ -201,22 +199,6 @@ def _known(output: str | None) -> dict[str, dict]:
   return found
 
 
-def _result(
-    name: str, system: systems.Dense | systems.Lexical, task: Task, key: str,
-    known: dict[str, dict], with_curves: bool,
-) -> dict:
-  """Runs a task, or takes what is known, as JSON."""
-  lexical = isinstance(system, systems.Lexical)
-  if key in known and not lexical and (
-      not with_curves or "curve" in known[key]):
-    print(f"{name} on {task.name}: already in the output file, kept")
-    return known[key]
-  found = {"fingerprint": key} | _scored(name, system, task)
-  if with_curves:
-    found["curve"] = curves.curve(task, system)
-  return found
-
-
 def _check_dims(
     dims: Sequence[int], places: Mapping[str, pathlib.Path],
     load: Callable[[pathlib.Path], Any],
@@ -229,31 +211,3 @@ def _check_dims(
       raise UserError(
           f"--dim={wrong[0]}: {name} has vectors of {width} dimensions; "
           f"expected numbers from 1 to {width}")
-
-
-def _scored(
-    name: str, system: systems.Dense | systems.Lexical, task: Task
-) -> dict:
-  """Runs one task; returns what is written of it."""
-  outcome = task.run(system)
-  scores = task.scores(outcome.items)
-  for metric, value in scores.items():
-    if not math.isfinite(value):
-      print(f"{name} on {task.name}: no {metric}, since all is alike to it")
-  drawn = compare.draws(task, outcome.items)
-  main = scores[task.metrics[0]]
-  found = {
-      "scores": {m: _number(v) for m, v in scores.items()},
-      "interval": [_number(v) for v in compare.interval(main, drawn)],
-      "draws": [_number(round(v, 6)) for v in drawn.tolist()],
-      "worst": list(outcome.worst),
-  }
-  if outcome.vectors is not None:
-    found["map"] = {
-        "points": maps.project(outcome.vectors), "labels": outcome.labels}
-  return found
-
-
-def _number(value: float) -> float | None:
-  """JSON knows no NaN."""
-  return value if math.isfinite(value) else None

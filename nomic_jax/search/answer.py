@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`nomic-jax search`: questions answered from a corpus, best documents first.
+"""Answers questions from a corpus, the best documents first.
 
 The corpus's vectors are kept in an index directory, so that only the first
 question waits for them. The index knows which weights and which files it was
@@ -19,7 +19,6 @@ import numpy as np
 import nomic_jax
 from nomic_jax.embed import vectors
 from nomic_jax.errors import UserError
-from nomic_jax.evaluation.task import title
 from nomic_jax.model.usage import ranking_options
 from nomic_jax.search import corpus as corpus_lib
 from nomic_jax.search import neighbours
@@ -150,7 +149,8 @@ def _indexed(
   made = vectors.encode(
       model, list(texts), "search_document", show_progress=True,
       **ranking_options(model))
-  shown = [(location, title(text)) for text, location in texts.items()]
+  shown = [(location, unicode_text.title(text))
+           for text, location in texts.items()]
   if place is None:
     print("no index is kept; --index=DIR names a place for one",
           file=sys.stderr)

@@ -1,0 +1,103 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The points of a sweep side by side: a table, and a picture of it."""
+
+import importlib.util
+import statistics
+from typing import Any, Mapping, NamedTuple
+
+from nomic_jax.errors import nearest
+from nomic_jax.errors import UserError
+from nomic_jax.report import plot
+from nomic_jax.run import metrics
+
+
+class _Result(NamedTuple):
+  """A line of the table.
+
+  Attributes:
+    value: of the metric; None: there is none.
+    shown: what stands in its place.
+    minutes: of training.
+    varied: what varies, by key.
+  """
+
+  value: float | None
+  shown: str
+  minutes: float
+  varied: dict[str, Any]
+
+
+def compare(
+    points: Mapping[str, dict[str, Any]], diverged: Mapping[str, int],
+    folder: Any, metric: str, median: str,
+) -> None:
+  """Prints a table of a metric against what varied, the best point first.
+
+  Args:
+    points: what varied, by the name of the point's folder.
+    diverged: the step at which a point diverged, for those that did.
+    folder: of the points' work directories; gets `sweep.png` where matplotlib
+      is installed.
+    metric: of metrics.jsonl.
+    median: a key that varied: points that differ in it alone are one line;
+      "" for none.
+
+  Raises:
+    UserError: if no point has such a metric.
+  """
+  keys = list(dict.fromkeys(k for values in points.values() for k in values))
+  results, known = [], {}
+  for name, values in points.items():
+    rows = metrics.read(folder / name / "metrics.jsonl") or [{}]
+    last, step = rows[-1], diverged.get(name)
+    known |= last
+    value = last.get(metric) if step is None else None
+    shown = f"no {metric}" if step is None else f"diverged at step {step}"
+    results.append(_Result(
+        value, shown if value is None else f"{value:.4f}",
+        last.get("seconds", 0) / 60, {k: values.get(k, "–") for k in keys}))
+  if metric not in known and known:
+    raise UserError(
+        f"--metric: {folder / next(iter(points))}/metrics.jsonl has no "
+        f"'{metric}'; it has {', '.join(known)}.{nearest(metric, known)}"
+    )
+  if median:
+    results = _medians(results, median)
+  sign = 1 if metrics.lower_is_better(metric) else -1
+  results.sort(key=lambda r: (
+      r.value is None, sign * (r.value or 0), r.minutes))
+  heads = [f"{k}: from to" if k == median else k for k in keys]
+  table = [[metric, "minutes", *heads]] + [
+      [r.shown, f"{r.minutes:.1f}", *map(str, r.varied.values())]
+      for r in results]
+  widths = [max(map(len, column)) for column in zip(*table)]
+  for row in table:
+    print("  ".join(f"{x:>{w}}" for x, w in zip(row, widths)))
+  drawn = [r for r in results if r.value is not None]
+  if drawn and importlib.util.find_spec("matplotlib"):
+    plot.points(
+        [r.value for r in drawn],
+        [{k: v for k, v in r.varied.items() if k != median} for r in drawn],
+        metric, folder / "sweep.png")
+
+
+def _medians(results: list[_Result], key: str) -> list[_Result]:
+  """Results that differ in a key, and in what was measured, as one."""
+  alike: dict[tuple, list[_Result]] = {}
+  for result in results:
+    rest = (str(v) for k, v in result.varied.items() if k != key)
+    alike.setdefault(tuple(rest), []).append(result)
+  found = []
+  for same in alike.values():
+    values = [r.value for r in same if r.value is not None]
+    value = statistics.median(values) if values else None
+    between = f"{len(values)}:"
+    if values:
+      between += f" {min(values):.4f} {max(values):.4f}"
+    between = ", ".join(
+        [between, *(r.shown for r in same if r.value is None)])
+    found.append(_Result(
+        value, "–" if value is None else f"{value:.4f}",
+        sum(r.minutes for r in same), same[0].varied | {key: between}))
+  return found
