@@ -9,9 +9,11 @@ import pathlib
 import re
 import subprocess
 import sys
+from typing import Annotated, Literal, Sequence
 import warnings
 
 import ml_collections
+from nomic_jax import jobs
 from nomic_jax import main
 from nomic_jax.cli import command_line
 from nomic_jax.cli import config_flags
@@ -99,6 +101,10 @@ FLAGS = {
     },
     "plot": {"--output": "required", "--metric": "none"},
     "report": {"--workdir": "none", "--scores": "none", "--output": "required"},
+    "teach": {
+        "--model": "required", "--input": "required", "--output": "required",
+        "--split": "train", "--dtype": "float32",
+    },
     "verify": {},
 }
 
@@ -159,19 +165,21 @@ FUNCTIONS = {
 
 @pytest.mark.parametrize("job", FLAGS)
 def test_a_flag_and_its_function_have_the_same_default(job, monkeypatch):
-  parser, jobs = flags.parser()
-  assert FUNCTIONS.keys() == jobs.keys()
+  parser, known = jobs.parser()
+  assert FUNCTIONS.keys() == known.keys() == FLAGS.keys()
   module, name = FUNCTIONS[job].split(":")
   module = importlib.import_module(f"nomic_jax.{module}")
   signature = inspect.signature(getattr(module, name))
   calls = []
   monkeypatch.setattr(module, name, lambda *a, **k: calls.append((a, k)))
   given = [
-      f"--{a.dest}=x" if a.option_strings else "x" for a in jobs[job].actions
+      f"--{a.dest}=x" if a.option_strings else "x" for a in known[job].actions
       if a.required]
-  arguments = parser.parse_args([job, *given])
-  arguments.given = []
-  main._RUNS[job](arguments)
+  values = vars(parser.parse_args([job, *given]))
+  assert values.pop("command") == job
+  if known[job].takes_config and job != "export":  # where it is optional
+    values["config"] = [f"--config={ROOT}/configs/mlm.py:miniature"]
+  known[job].run(**values)
   args, kwargs = calls[0]
   alike = lambda x: x or None if x in ("", (), []) else x
   for parameter, value in signature.bind(*args, **kwargs).arguments.items():
@@ -193,6 +201,72 @@ def test_help_names_every_flag_with_its_default(job, capsys):
     found[flag] = end[1] if end else ""
   found.pop("-h")
   assert found == FLAGS[job]
+
+
+def test_every_file_of_jobs_is_a_job_that_documents_its_flags():
+  files = {p.stem for p in pathlib.Path(jobs.__file__).parent.glob("*.py")}
+  assert files - {"__init__"} == set(jobs.NAMES)
+  for name, job in jobs.parser()[1].items():
+    text, helps = flags.documented(job.run)
+    assert job.run.__name__ == name and text.endswith(".")
+    assert helps.keys() == inspect.signature(job.run).parameters.keys()
+    assert all(helps.values()), f"{name}: a flag without a help"
+
+
+def _job(
+    places: Sequence[flags.Path] = (),
+    *,
+    size: int,
+    kind: Literal["a", "b"] = "a",
+    names: flags.Names | None = None,
+    each: Annotated[Sequence[float], flags.Flag("SHARE")] = (),
+    most: Annotated[int | str, flags.Flag("N", lambda t: t.strip("%"))] = 3,
+    launch: Annotated[str | None, flags.Flag(bare="")] = None,
+    fast: bool = False,
+    safe: bool = True,
+) -> None:
+  """Does a thing. And 5 % more.
+
+  This is not for --help.
+
+  Args:
+    places: where, and
+      what for
+    size: in %
+    each: of them
+  """
+
+
+@pytest.mark.parametrize("line, expected", [
+    ("--size=2", {"size": 2}),
+    ("x ~/y --size 2", {"places": ["x", "/home/me/y"], "size": 2}),
+    ("--size=2 --kind=b --names=a,b, --names=c",
+     {"size": 2, "kind": "b", "names": ["a", "b", "c"]}),
+    ("--size=2 --each=1 --each=.5", {"size": 2, "each": [1.0, 0.5]}),
+    ("--size=2 --most=7% --launch", {"size": 2, "most": "7", "launch": ""}),
+    ("--size=2 --launch=x --fast --no-safe",
+     {"size": 2, "launch": "x", "fast": True, "safe": False}),
+    ("--kind=a", "the following arguments are required: --size"),
+    ("--size=2 --kind=c", "--kind: invalid choice: 'c'"),
+    ("--size=two", "--size: invalid int value: 'two'"),
+    ("--size=2 --each=x", "--each: invalid float value: 'x'"),
+])
+def test_a_signature_is_flags(line, expected, monkeypatch):
+  monkeypatch.setenv("HOME", "/home/me")
+  parser, known = flags.parser([_job])
+  if isinstance(expected, str):
+    with pytest.raises(UserError, match=expected):
+      parser.parse_args(["_job", *line.split()])
+    return
+  found = vars(parser.parse_args(["_job", *line.split()]))
+  assert found.pop("command") == "_job"
+  usual = {n: p.default for n, p in inspect.signature(_job).parameters.items()}
+  usual |= {"places": [], "each": []}
+  assert found == usual | expected
+  assert known["_job"].run is _job and not known["_job"].takes_config
+  assert flags.documented(_job) == ("Does a thing. And 5 %% more.", dict(
+      dict.fromkeys(usual, ""), places="where, and what for", size="in %%",
+      each="of them"))
 
 
 def test_a_warning_is_one_line():
@@ -318,8 +392,8 @@ def test_keys_that_a_config_leaves_open():
 
 def test_config_reaches_the_job_in_both_spellings(monkeypatch):
   seen = []
-  monkeypatch.setitem(
-      main._RUNS, "train", lambda a: seen.append((a.workdir, a.config)))
+  monkeypatch.setattr("nomic_jax.train.train", (
+      lambda config, workdir, *_, **__: seen.append((workdir, config))))
   config = f"{ROOT}/configs/mlm.py:miniature"
   for line in (
       ["--workdir=w", f"--config={config}", "--config.steps=9"],
@@ -344,9 +418,9 @@ def test_a_reader_that_has_had_enough_is_no_error():
 
 
 def test_a_connection_that_broke_is_one(monkeypatch):
-  def broken(arguments):
+  def broken(*arguments):
     raise BrokenPipeError("a bucket's")
 
-  monkeypatch.setitem(main._RUNS, "plot", broken)
+  monkeypatch.setattr("nomic_jax.report.plot.plot", broken)
   with pytest.raises(BrokenPipeError, match="bucket"):
     main.main(["plot", "x", "--output=o"])

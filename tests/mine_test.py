@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from nomic_jax.cli import flags
+from nomic_jax import jobs
 from nomic_jax.curate import corpus as corpus_lib
 from nomic_jax.curate import mine
 from nomic_jax.data import dataset
@@ -101,7 +101,8 @@ def test_margin_is_a_share_of_the_least_similar_positive(tmp_path):
 
 def test_the_command_takes_no_margin_as_none():
   command = ["mine", "--model=m", "--input=i", "--output=o"]
-  margin = lambda *more: flags.parser()[0].parse_args([*command, *more]).margin
+  parser, _ = jobs.parser()
+  margin = lambda *more: parser.parse_args([*command, *more]).margin
   assert (margin(), margin("--margin=0.9"), margin("--margin=none")) == (
       0.95, 0.9, None)
 

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 import nomic_jax
+from nomic_jax import jobs
 from nomic_jax.cli import config_flags
-from nomic_jax.cli import flags
 from nomic_jax.data import dataset
 from nomic_jax.hub import model_directory
 from nomic_jax.text import tokenizer as tokenizer_lib
@@ -49,7 +49,7 @@ def _commands(*arguments, **settings):
 def test_every_command_of_every_stage_is_one_that_there_is():
   all_of_them = _commands("all")
   assert all_of_them == [c for stage in STAGES for c in _commands(stage)]
-  parser, _ = flags.parser()
+  parser, _ = jobs.parser()
   steps = {}
   for command in all_of_them:
     if command[0] != "nomic-jax":

@@ -11,11 +11,11 @@ import subprocess
 import pytest
 
 import nomic_jax
+from nomic_jax import jobs
 from nomic_jax import main
 from nomic_jax import sweep
 from nomic_jax import train
 from nomic_jax.aot import check as compile_lib
-from nomic_jax.cli import flags
 from nomic_jax.curate import clean
 from nomic_jax.curate import filter as filter_lib
 from nomic_jax.curate import mine
@@ -223,8 +223,8 @@ _PATHS = {
 
 def test_every_flag_that_takes_a_path_expands_the_home(monkeypatch):
   monkeypatch.setenv("HOME", "/home/me")
-  parser, jobs = flags.parser()
-  for name, job in jobs.items():
+  parser, known = jobs.parser()
+  for name, job in known.items():
     for action in job.actions:
       if action.dest not in _PATHS:
         continue
@@ -283,7 +283,7 @@ def test_paths_with_commas(tmp_path, monkeypatch):
   assert places.listed(f"{c},x={a_b}") == [c, f"x={a_b}"]
   assert places.listed("~/a,b,sts:~/a,b") == [a_b, f"sts:{a_b}"]
   assert places.listed("a,b") == ["a", "b"]
-  parser, _ = flags.parser()
+  parser, _ = jobs.parser()
   given = ["evaluate", "--output=x", f"--tasks={a_b},{c}", "--tasks=d,e"]
   assert parser.parse_args(given).tasks == [a_b, c, "d", "e"]
   assert parser.parse_args(["clean", "--input=a", "--output=b"]).against == []

@@ -12,7 +12,7 @@ import functools
 import io
 import os
 import sys
-from typing import Iterator, Sequence
+from typing import Callable, Iterator, Sequence
 import warnings
 
 from nomic_jax.errors import nearest
@@ -23,7 +23,8 @@ from nomic_jax.storage import places
 class Parser(argparse.ArgumentParser):
   """Complains in one line, like everything else here."""
 
-  config = "none"  # does the job take --config: none, optional or required
+  takes_config = False  # whether the job has --config
+  run: Callable[..., None]  # the job
 
   @property
   def actions(self) -> Sequence[argparse.Action]:
@@ -37,9 +38,11 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter):
   """Says of each flag what holds without it, or that it must be given."""
 
   def _get_help_string(self, action: argparse.Action) -> str:
+    if not action.option_strings and action.nargs == "*":
+      return action.help
     if action.required:
       return f"{action.help} (required)"
-    if action.option_strings and action.default in (None, []):
+    if action.default in (None, []):
       return f"{action.help} (default: none)"
     return super()._get_help_string(action)
 
@@ -98,7 +101,7 @@ def check_flags(argv: Sequence[str], jobs: dict[str, Parser]) -> None:
     flag = argument.split("=")[0]
     configures = flag == "--config" or flag.startswith("--config.")
     if not flag.startswith("--") or flag in known or (
-        configures and job.config != "none"):
+        configures and job.takes_config):
       continue
     raise UserError(
         f"{flag}: {argv[0]} has no such flag.{nearest(flag, known)} See "
@@ -128,13 +131,11 @@ def joined(arguments: list[str]) -> list[str]:
           for a in whole]
 
 
-def add_config_help(parser: argparse.ArgumentParser, more: str = "") -> None:
+def add_config_help(parser: argparse.ArgumentParser, text: str) -> None:
   """Shows the flags that `config_flags` parses, which argparse passes on."""
   group = parser.add_argument_group("config")
   group.add_argument("--config=FILE.py[:ARG]", dest="_", metavar="",
-                     default=argparse.SUPPRESS, help=(
-                         "get_config(ARG) of this file, such as "
-                         "configs/mlm.py:quickstart" + more))
+                     default=argparse.SUPPRESS, help=text)
   group.add_argument("--config.KEY=VALUE", dest="_", metavar="",
                      default=argparse.SUPPRESS,
                      help="sets one field, such as config.optimizer.b2")

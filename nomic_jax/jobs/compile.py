@@ -1,0 +1,28 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`nomic-jax compile`."""
+
+from nomic_jax.cli.flags import ConfigFlags
+from nomic_jax.cli.flags import Path
+
+
+def compile(  # pylint: disable=redefined-builtin
+    *,
+    topology: str,
+    num_slices: int = 1,
+    output: Path | None = None,
+    config: ConfigFlags,
+) -> None:
+  """Reports whether a training fits a pod, and its cost; needs no pod.
+
+  Args:
+    topology: slice of TPU chips or number of GPUs to compile for, such as
+      v5e:16x16 or h100:8
+    num_slices: of that topology
+    output: .json to write the report to
+    config: get_config(ARG) of this file, such as configs/mlm.py:quickstart
+  """
+  from nomic_jax.aot import check
+  from nomic_jax.cli import config_flags
+
+  check.check(config_flags.load(config), topology, num_slices, output)

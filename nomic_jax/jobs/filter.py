@@ -1,0 +1,55 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`nomic-jax filter`."""
+
+from typing import Annotated, Literal
+
+from nomic_jax.cli.flags import Flag
+from nomic_jax.cli.flags import Path
+
+
+def filter(  # pylint: disable=redefined-builtin
+    *,
+    model: Path,
+    input: Path,  # pylint: disable=redefined-builtin
+    output: Path,
+    within_source: bool = False,
+    query_prompt: Annotated[str | None, Flag("TEXT")] = None,
+    document_prompt: Annotated[str | None, Flag("TEXT")] = None,
+    dtype: Literal["float32", "bfloat16"] = "float32",
+    store: Literal["float32", "bfloat16", "int8"] = "float32",
+    distributed: bool = False,
+    k: int = 2,
+    chunk_size: int = 1_000_000,
+    minimum_similarity: float | None = None,
+    margin: float | None = None,
+) -> None:
+  """Keeps pairs that the model finds consistent.
+
+  Args:
+    model: model or work directory
+    input: data directory
+    output: data directory to make
+    within_source: compare only rows of the same source
+    query_prompt: put before each query; without it the source's own if the
+      model knows it, else the model's
+    document_prompt: put before each document, likewise
+    dtype: that the model computes in
+    store: of the vectors searched; others take less memory and miss some; the
+      job reports how many
+    distributed: one of several processes that share a disk and the work
+    k: the document must be among the query's k nearest; 0: only the similarity
+      counts
+    chunk_size: rows that are compared with each other
+    minimum_similarity: also drop pairs whose cosine is below this
+    margin: also keep a pair this close, in cosine, to the k-th
+  """
+  from nomic_jax.curate import filter as filtering
+  from nomic_jax.mesh import processes
+
+  with processes.joined(distributed):
+    filtering.filter_pairs(
+        model, input, output, k=k, chunk_size=chunk_size,
+        minimum_similarity=minimum_similarity, margin=margin,
+        within_source=within_source, query_prompt=query_prompt,
+        document_prompt=document_prompt, dtype=dtype, store=store)

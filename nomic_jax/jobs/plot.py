@@ -1,0 +1,26 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`nomic-jax plot`."""
+
+from typing import Annotated, Sequence
+
+from nomic_jax.cli.flags import Flag
+from nomic_jax.cli.flags import Path
+
+
+def plot(
+    workdirs: Annotated[Sequence[Path], Flag("WORKDIR")],
+    *,
+    output: Path,
+    metric: Sequence[str] = (),
+) -> None:
+  """Plots the curves of trainings side by side in one PNG.
+
+  Args:
+    workdirs: [NAME=]DIR of a training; here, gs:// or s3://
+    output: .png to make
+    metric: of metrics.jsonl; repeatable; without it the usual ones
+  """
+  from nomic_jax.report import plot as curves
+
+  curves.plot(workdirs, output, metric)

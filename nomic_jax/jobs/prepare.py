@@ -1,0 +1,87 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`nomic-jax prepare`."""
+
+from typing import Annotated, Sequence
+
+from nomic_jax.cli.flags import Flag
+from nomic_jax.cli.flags import Path
+
+
+def _rows_or_share(text: str) -> int | str:
+  return int(text) if text.isdigit() else text
+
+
+def _classes(text: str) -> list[str]:
+  return text.split(",") if text else []
+
+
+def prepare(
+    *,
+    source: Path,
+    output: Path,
+    vocab_size: int = 8192,
+    tokenizer: Path | None = None,
+    strip_accents: bool = False,
+    allow_unk: bool = False,
+    held_out: float = 0.07,
+    limit: int | None = None,
+    query_column: str = "query",
+    document_column: str = "document",
+    negatives_column: str = "negatives",
+    include: Annotated[Sequence[str], Flag("PATTERN")] = (),
+    label_column: Annotated[str | None, Flag("NAME")] = None,
+    score_column: Annotated[str | None, Flag("NAME")] = None,
+    negatives_scores_column: Annotated[str | None, Flag("NAME")] = None,
+    classes: Annotated[Sequence[str], Flag("NAME,...", _classes)] = (),
+    skip_bad: Annotated[int | str, Flag("N", _rows_or_share)] = 0,
+    whole_batches: Annotated[int, Flag("ROWS")] = 1,
+    keep_copies: bool = False,
+    overwrite: bool = False,
+    beam: Annotated[str | None, Flag("FLAGS")] = None,
+) -> None:
+  """Converts text to a data directory with a tokenizer.
+
+  Args:
+    source: 'docstrings' (of the Python installed here), 'docstrings:FOLDER'; a
+      .jsonl(.gz/.zst), .parquet or .txt file or a folder of them; a BEIR
+      folder; a .yaml specification of data sets; hf:OWNER/NAME; in a bucket:
+      gs://... or s3://...
+    output: data directory to make
+    vocab_size: tokens of the WordPiece tokenizer trained on the text
+    tokenizer: use this folder or tokenizer.json instead of training one
+    strip_accents: train the tokenizer without nonspacing marks: cafe for café;
+      not for languages whose marks are letters, such as Japanese, Hindi and
+      Thai
+    allow_unk: accept a tokenizer to which more than 5 % of the texts are
+      unknown
+    held_out: share of the rows kept for evaluation (split test)
+    limit: read no more rows than this
+    query_column: of each row; --query_column= if rows are text alone
+    document_column: of each row
+    negatives_column: of each row, a list of texts; may be absent
+    include: read only these files of a folder, such as '*.jsonl'; repeatable;
+      without it all but those called test, dev or validation
+    label_column: of each row, a label or a list of them; without it, 'labels'
+      or 'label' where they are numbers
+    score_column: of each row, a teacher's score of the document
+    negatives_scores_column: of each row, a list of the scores of its negatives
+    classes: names of the labels, class 0 first; or numbers
+    skip_bad: drop and count up to N rows, or N% of the rows, that cannot be
+      used
+    whole_batches: leave out the last rows of each file that do not fill a
+      batch of this size, as contrastors does of each shard
+    keep_copies: keep rows that equal an earlier one in all columns
+    overwrite: replace an output made with other flags
+    beam: let the workers of Apache Beam do it, with these flags of Beam's own,
+      such as --beam='--runner=DirectRunner --direct_num_workers=8
+      --direct_running_mode=multi_processing'; they must see the files and the
+      folder of the output
+  """
+  from nomic_jax.data import prepare as data
+
+  data.prepare(
+      source, output, vocab_size, tokenizer, limit, held_out, query_column,
+      document_column, negatives_column, classes, skip_bad, overwrite, beam,
+      whole_batches, keep_copies, include, label_column, score_column,
+      negatives_scores_column, strip_accents, allow_unk)

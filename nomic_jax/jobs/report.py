@@ -1,0 +1,25 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`nomic-jax report`."""
+
+from typing import Sequence
+
+from nomic_jax.cli.flags import Path
+
+
+def report(
+    *,
+    workdir: Sequence[Path] = (),
+    scores: Path | None = None,
+    output: Path,
+) -> None:
+  """Shows curves and scores of trainings in one page.
+
+  Args:
+    workdir: [NAME=]DIR of a training; repeatable, in order
+    scores: .json made by evaluate
+    output: .html to make
+  """
+  from nomic_jax.report import report as page
+
+  page.report(workdir, scores, output)

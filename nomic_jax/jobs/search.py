@@ -1,0 +1,30 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`nomic-jax search`."""
+
+from typing import Annotated, Sequence
+
+from nomic_jax.cli.flags import Flag
+from nomic_jax.cli.flags import Path
+
+
+def search(
+    questions: Annotated[Sequence[str], Flag("QUESTION")] = (),
+    *,
+    model: Path,
+    corpus: Path,
+    top: int = 5,
+    index: Path | None = None,
+) -> None:
+  """Answers questions from a corpus.
+
+  Args:
+    questions: what to ask; without any, reads them from the terminal
+    model: model or work directory
+    corpus: data directory, .jsonl or .txt
+    top: hits for a question
+    index: where the corpus's vectors are kept; without it, beside the model
+  """
+  from nomic_jax.search import answer
+
+  answer.search(model, corpus, questions, top, index)

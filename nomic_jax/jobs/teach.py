@@ -1,0 +1,29 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`nomic-jax teach`."""
+
+from typing import Literal
+
+from nomic_jax.cli.flags import Path
+
+
+def teach(
+    *,
+    model: Path,
+    input: Path,  # pylint: disable=redefined-builtin
+    output: Path,
+    split: str = "train",
+    dtype: Literal["float32", "bfloat16"] = "float32",
+) -> None:
+  """Writes a model's vectors of a data directory, to distil.
+
+  Args:
+    model: model or work directory
+    input: data directory
+    output: folder of .npy to make
+    split: of the data directory
+    dtype: that the model computes in
+  """
+  from nomic_jax.curate import teach as teaching
+
+  teaching.teach(model, input, output, split, dtype)

@@ -1,0 +1,21 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`nomic-jax tokenise`."""
+
+from nomic_jax.cli.flags import Path
+
+
+def tokenise(
+    *,
+    input: Path,  # pylint: disable=redefined-builtin
+    tokenizer: Path | None = None,
+) -> None:
+  """Stores token ids beside the texts, which are then faster to read.
+
+  Args:
+    input: data directory to add to
+    tokenizer: of the model to train; without it, the data directory's
+  """
+  from nomic_jax.data import tokens
+
+  tokens.tokenise(input, tokenizer)

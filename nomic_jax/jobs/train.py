@@ -1,0 +1,37 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`nomic-jax train`."""
+
+from typing import Annotated
+
+from nomic_jax.cli.flags import ConfigFlags
+from nomic_jax.cli.flags import Flag
+from nomic_jax.cli.flags import Path
+
+
+def train(
+    *,
+    workdir: Path,
+    profile: Annotated[str | None, Flag("FIRST:LAST")] = None,
+    distributed: bool = False,
+    config: ConfigFlags,
+) -> None:
+  """Trains what a config describes; resumes.
+
+  Args:
+    workdir: checkpoints and logs; the same command resumes there; a folder,
+      gs://BUCKET/PATH or s3://BUCKET/PATH
+    profile: steps to record under WORKDIR/profile, for xprof or Perfetto
+    distributed: one of several processes that train together: a pod, Slurm, or
+      launch/local.sh
+    config: get_config(ARG) of this file, such as configs/mlm.py:quickstart
+  """
+  from nomic_jax import train as trainer
+  from nomic_jax.cli import config_flags
+  from nomic_jax.mesh import processes
+
+  chosen = config_flags.load(config)
+  with processes.joined(distributed, saves=True):
+    trainer.train(
+        chosen, workdir, profile or "",
+        extend=any(flag.startswith("--config.steps=") for flag in config))
