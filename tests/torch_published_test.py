@@ -42,7 +42,8 @@ RECIPES = {
             transformers.get_linear_schedule_with_warmup),
     "contrastive": (1e-3, 4, (0.9, 0.999), 1e-8, 0.01, 1.0,
                     transformers.get_inverse_sqrt_schedule),
-    "finetune": (1e-3, 4, (0.9, 0.999), 1e-8, 0.01, 12.0,
+    # An eps that counts, so that what it is divided by does, too.
+    "finetune": (1e-3, 4, (0.9, 0.999), 3e-3, 0.01, 12.0,
                  transformers.get_linear_schedule_with_warmup),
 }
 
@@ -111,6 +112,7 @@ def _config(stage, model, data):
                    "loss.chunk_tokens=0"],
   }[stage]
   if stage != "mlm":
+    more += [f"optimizer.eps={RECIPES[stage][3]}"]
     more += [f"optimizer.clip_norm={RECIPES[stage][5]}"]
     more += [f"data.{side}_length={n}" for side, n in LENGTHS.items()]
     more += [f"optimizer.gradient_scale={RANKS}"]
@@ -146,8 +148,9 @@ def _train_here(config):
 class _Torch:
   """The trainer: model, optimiser and schedule."""
 
-  def __init__(self, model, stage):
-    rate, warmup, betas, eps, decay, self.clip, schedule = RECIPES[stage]
+  def __init__(self, model, stage, clip_factor=1, eps_factor=1):
+    rate, warmup, betas, eps, decay, clip, schedule = RECIPES[stage]
+    self.clip, eps = clip * clip_factor, eps * eps_factor
     self.model = transformers.NomicBertForMaskedLM.from_pretrained(model).eval()
     for name, parameter in self.model.named_parameters():
       # nomic-bert-2048 has no biases there; without MLM no head is trained.
@@ -294,3 +297,10 @@ def test_twenty_steps_are_contrastors(stage, model, tmp_path):
   tiny.assert_close(params, tree(trainer.model.state_dict()), 1e-3)
   with pytest.raises(AssertionError):  # Control: they went far.
     tiny.assert_close(params, tree(start), 0.05)
+  # Control: a clip or an eps that is not divided by W is seen.
+  for factors in {"mlm": [], "contrastive": [(RANKS, 1)],
+                  "finetune": [(RANKS, 1), (1, RANKS)]}[stage]:
+    other = _Torch(model, stage, *factors)
+    _of_pairs(other, batches, model, tmp_path / "shards")
+    with pytest.raises(AssertionError):
+      tiny.assert_close(params, tree(other.model.state_dict()), 5e-3)
