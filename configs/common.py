@@ -41,6 +41,9 @@ def size_and_variant(
   for part in (arg or "paper").split(","):
     if part in SIZES:
       size = part
+    elif part in variants and variant:
+      raise ValueError(
+          f"--config=...:{arg}: '{variant}' and '{part}'; expected one of them")
     elif part in variants:
       variant = part
     else:

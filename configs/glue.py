@@ -15,7 +15,8 @@ The tasks are TASKS. The paper starts rte, stsb and mrpc from what mnli gave:
 --config.init_from=runs/mnli/... MNLI has two dev files: give the mismatched
 one with --config.evaluators.mismatched.data.path, or skip it with
 --config.evaluators.mismatched.every=0. Of hub data sets (nyu-mll/glue),
-prepare the .parquet files with --query_column and --document_column.
+prepare the .parquet files with --query_column and --document_column. A size
+may follow the task, as in :cola,miniature.
 """
 
 import common
@@ -37,12 +38,14 @@ EPOCHS = 10
 
 
 def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
-  """`arg` is a task."""
-  if arg not in TASKS:
+  """`arg` is a task; a size may follow."""
+  parts = (arg or "").split(",")
+  if not set(parts) & TASKS.keys():
     raise ValueError(
         f"--config=...:{arg}: no such task; expected one of {', '.join(TASKS)}")
-  rows, classes, metrics = TASKS[arg]
-  c = common.base("paper")
+  size, task = common.size_and_variant(arg, tuple(TASKS))
+  rows, classes, metrics = TASKS[task]
+  c = common.base(size)
   common.labels(c)
   # That of the checkpoint, as contrastors does: 0.1 of nomic-bert-2048.
   c.compute.dropout = -1.0
@@ -54,19 +57,32 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   # The batch size may be overridden, and the epochs stay.
   batch = c.data.get_ref("batch_size")
   c.steps = EPOCHS * rows // batch
-  for name in ("dev", "mismatched") if arg == "mnli" else ("dev",):
+  for name in ("dev", "mismatched") if task == "mnli" else ("dev",):
     c.evaluators[name] = ml_collections.ConfigDict(dict(
         kind="labels", every=0, metrics=metrics,
         data=dict(path="", split="train"),
     ))
     c.evaluators[name].every = rows // batch  # an epoch
+  if size != "paper":
+    c.data.row_length = c.data.text_length = 64
+  if size == "miniature":
+    c.steps = 4
+    c.log_every = 1
+    c.optimizer.warmup = "1 steps"
+    for name in c.evaluators:
+      if name != "eval":
+        c.evaluators[name].every = 2
   return c
 
 
-def sweep(add) -> None:
+def sweep(add, arg: str) -> None:
   """The paper's grid; --median=seed makes one of the runs of five seeds."""
-  for batch_size in (16, 32):
-    for rate in (1e-5, 2e-5, 3e-5):
-      for seed in (42, 19, 17, 717, 10536):
+  batch_sizes, rates = (16, 32), (1e-5, 2e-5, 3e-5)
+  seeds = 42, 19, 17, 717, 10536
+  if common.size_and_variant(arg, tuple(TASKS))[0] == "miniature":
+    batch_sizes, rates, seeds = (16,), (2e-5,), (42,)
+  for batch_size in batch_sizes:
+    for rate in rates:
+      for seed in seeds:
         add(**{"data.batch_size": batch_size,
                "optimizer.learning_rate": rate, "seed": seed})

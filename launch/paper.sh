@@ -51,8 +51,8 @@ tasks=${TASKS:-mteb-en-v1,$long}
 dims=${DIMS:-768,512,256,128,64}
 read -ra train <<< "${TRAIN:-nomic-jax train}"
 case $size in
-  paper) pairs=16384 triplets=256 ;;
-  miniature) pairs=16 triplets=8 ;;
+  paper) pairs=16384 triplets=256 sized= ;;
+  miniature) pairs=16 triplets=8 sized=,miniature ;;
   *) echo "paper.sh: SIZE=$size: expected paper or miniature" >&2; exit 2 ;;
 esac
 case ${LENGTHS:-paper} in
@@ -145,7 +145,7 @@ swept() {
       "--config.evaluators.${names[i]}.data.path=$file")
   done
   # The checkpoint's dropout is nomic-bert-2048's; ours says the paper's 0.
-  run nomic-jax sweep --config="configs/glue.py:$task" "$recipe" \
+  run nomic-jax sweep --config="configs/glue.py:$task$sized" "$recipe" \
     --workdir="$run/glue/$task" --config.init_from="$start" \
     --config.compute.dropout=0.1 \
     --config.data.path="$run/data/glue/$task/train" "${evaluators[@]}" \

@@ -4,6 +4,7 @@
 
 import concurrent.futures
 import hashlib
+import inspect
 import json
 import pathlib
 import re
@@ -28,11 +29,13 @@ _DIVERGED = "diverged.json"  # train's, which brings JAX with it
 def points(arguments: Sequence[str]) -> list[dict[str, Any]]:
   """What sweep(add) of the config file adds: {key: value} for each point.
 
+  A sweep(add, arg) also gets what follows the colon of --config=FILE.py:ARG.
+
   Raises:
     UserError: if the file has no sweep, or it adds nothing.
   """
   given = next(a for a in arguments if a.startswith("--config="))
-  path = given.removeprefix("--config=").partition(":")[0]
+  path, _, arg = given.removeprefix("--config=").partition(":")
   loaded = config_flags.module(path)
   found: list[dict[str, Any]] = []
 
@@ -40,8 +43,9 @@ def points(arguments: Sequence[str]) -> list[dict[str, Any]]:
     found.append(point)
 
   if hasattr(loaded, "sweep"):
+    takes_arg = len(inspect.signature(loaded.sweep).parameters) > 1
     try:
-      loaded.sweep(add)
+      loaded.sweep(add, *([arg] if takes_arg else []))
     except Exception as e:
       raise config_flags.mistake(e, path) from e
   if not found:

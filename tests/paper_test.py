@@ -29,6 +29,22 @@ MIXTURES = types.SimpleNamespace(
     **runpy.run_path(str(small_data.ROOT / "configs" / "mixtures.py")))
 STAGES = ("mlm", "pretrain", "finetune", "finetune-v1.5", "ablated", "glue",
           "evaluate")
+# task: columns of its files, CoLA's having no names; labels.
+GLUE = {
+    "MNLI": (("gold_label", "sentence1", "sentence2"),
+             ("entailment", "neutral", "contradiction")),
+    "CoLA": ((), "01"),
+    "SST-2": (("label", "sentence"), "01"),
+    "QQP": (("is_duplicate", "question1", "question2"), "01"),
+    "QNLI": (("label", "question", "sentence"),
+             ("entailment", "not_entailment")),
+    "MRPC": (("Quality", "#1 String", "#2 String"), "01"),
+    "STS-B": (("score", "sentence1", "sentence2"), ("0.5", "2.25", "4")),
+    "RTE": (("label", "sentence1", "sentence2"),
+            ("entailment", "not_entailment")),
+}
+# Those that are trained: each kind of loss, and both of what they start from.
+SWEPT = ("mnli", "cola", "stsb", "rte")
 PATH = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
@@ -108,6 +124,23 @@ def _shards(root, mixture, rows):
     (folder / "counts.json").write_text(json.dumps({name: rows}))
 
 
+def _glue(folder, rows):
+  """The .tsv files of the eight tasks."""
+  draw = np.random.default_rng(8)
+  for task, (columns, labels) in GLUE.items():
+    (folder / task).mkdir(parents=True)
+    for part in ("train", *(("dev_matched", "dev_mismatched")
+                            if task == "MNLI" else ("dev",))):
+      lines = ["\t".join(columns)] if columns else []
+      for i in range(rows):
+        texts = [" ".join(draw.choice(tiny.WORDS, 4)) for _ in range(2)]
+        label = labels[i % len(labels)]
+        lines.append("\t".join(
+            (label, *texts)[:len(columns)] if columns
+            else ("x", label, "", texts[0])))
+      (folder / task / f"{part}.tsv").write_text("\n".join(lines) + "\n")
+
+
 @pytest.fixture(name="place", scope="module")
 def _place(tmp_path_factory):
   place = tmp_path_factory.mktemp("paper")
@@ -122,6 +155,7 @@ def _place(tmp_path_factory):
     rows.append(json.dumps({"input_ids": (ids * 2)[:64],
                             "attention_mask": [1] * 64}))
   (place / "text.jsonl").write_text("\n".join(rows))
+  _glue(place / "glue", 18)
   return place
 
 
@@ -129,6 +163,7 @@ def _settings(place):
   return dict(
       SIZE="miniature", SHARDS="1", RUN=f"{place}/run", DATA=f"{place}/data",
       TOKENIZER=f"{place}/words", TEXT=f"{place}/text.jsonl",
+      GLUE=f"{place}/glue",
       TASKS=f"pairs={place}/eval", DIMS="16,8")
 
 
@@ -157,8 +192,24 @@ for command in json.load(sys.stdin):
 """
 
 
+def _check_task(folder, run):
+  """A task of GLUE was trained from what the paper says, and scored."""
+  point, = (p for p in folder.iterdir() if p.is_dir())
+  name = folder.name
+  config = json.loads((point / "config.json").read_text())
+  assert config["compute"]["dropout"] == 0.1 and config["steps"] == 4
+  assert config["init_from"] == str(
+      run / "glue/mnli" / point.name if name in ("stsb", "rte")
+      else run / "mlm")
+  lines = (point / "metrics.jsonl").read_text().splitlines()
+  last = json.loads(lines[-1])
+  metric = {"cola": "matthews", "stsb": "pearson"}.get(name, "accuracy")
+  assert last["step"] == 4 and -1 <= last[f"dev/{metric}"] <= 1
+  assert ("mismatched/accuracy" in last) == (name == "mnli")
+
+
 def test_all_of_it_in_miniature(place):
-  """From shards as published to v1 and v1.5, scored."""
+  """From shards as published to v1 and v1.5, scored, and GLUE beside."""
   dataset.write(place / "eval", {"test": [
       dataset.row(f"alpha beta {i}", f"gamma {i} delta") for i in range(9)]},
       stats={})
@@ -166,7 +217,8 @@ def test_all_of_it_in_miniature(place):
   for command in _commands("all", **_settings(place)):
     if command[0] == "python":  # writes a .yaml
       _paper_python(command[1:])
-    elif "glue" not in " ".join(command):
+    elif command[1] != "sweep" or any(
+        f"glue.py:{task}," in command[2] for task in SWEPT):
       more = small_data.TINY if command[1] == "train" else []
       if "v1.5," in command[2]:
         more = [*more, "--config.loss.matryoshka_dims=(8,16)"]
@@ -175,6 +227,9 @@ def test_all_of_it_in_miniature(place):
       [sys.executable, "-c", _RUN], input=json.dumps(commands), text=True,
       capture_output=True, timeout=500, env=os.environ | {
           "XLA_FLAGS": "--xla_backend_optimization_level=0",
+          # Tasks and seeds share programs.
+          "JAX_COMPILATION_CACHE_DIR": f"{place}/compiled",
+          "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
           "PYTHONPATH": str(small_data.ROOT)})
   assert done.returncode == 0, done.stderr[-2000:]
   run = place / "run"
@@ -200,5 +255,9 @@ def test_all_of_it_in_miniature(place):
       "nomic-embed-text-v1", "nomic-embed-text-v1.5@16",
       "nomic-embed-text-v1.5@8"]
   assert all(0 <= score <= 1 for score in scores.values())
+  for task in SWEPT:
+    _check_task(run / "glue" / task, run)
+  prepared = sorted(p.name for p in (run / "data/glue").iterdir())
+  assert prepared == sorted(t.lower().replace("-", "") for t in GLUE)
   model = nomic_jax.load(run / "models/nomic-embed-text-v1.5")
   assert model.encode(["alpha"], dim=8).shape == (1, 8)
