@@ -183,6 +183,8 @@ def test_the_recipe_is_the_papers(capsys):
       [epoch, epoch])  # matched and mismatched
   assert main(["train", f"{CONFIG}:mnil", "--workdir=x"]) == 2
   assert "no such task; expected one of cola" in capsys.readouterr().err
+  assert main(["train", f"{CONFIG}:rte,cola", "--workdir=x"]) == 2
+  assert "'rte' and 'cola'; expected one" in capsys.readouterr().err
 
 
 def test_a_classifier_of_other_labels_is_left_out_and_said(capsys):

@@ -59,6 +59,12 @@ def test_points_are_trained_with_their_values(tmp_path, monkeypatch, capsys):
 
   assert not main(["sweep", *flags, "--workdir=x", "--list"])
   assert capsys.readouterr().out.split() == ["rate=0.5", "rate=0.25"]
+  config.write_text(CONFIG.replace("sweep(add)", "sweep(add, arg)").replace(
+      "(0.5, 0.25)", "(float(arg),)"))
+  assert not main([
+      "sweep", f"--config={config}:0.75", "--workdir=x", "--list"])
+  assert capsys.readouterr().out.split() == ["rate=0.75"]
+  config.write_text(CONFIG)
   assert not main(["sweep", *flags, "--workdir=x y", "--commands"])
   assert capsys.readouterr().out.splitlines()[0] == (
       f"train --config={config} --config.other=3 --config.rate=0.5 "
