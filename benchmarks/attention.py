@@ -34,7 +34,10 @@ import numpy as np  # noqa: E402
 from nomic_jax.aot import bundles  # noqa: E402
 from nomic_jax.kernels import blocks  # noqa: E402
 from nomic_jax.kernels import common  # noqa: E402
-from nomic_jax.kernels.attention import Attention  # noqa: E402
+from nomic_jax.kernels.attention import Backend  # noqa: E402
+from nomic_jax.kernels.layout import Call  # noqa: E402
+from nomic_jax.kernels.layout import Layout  # noqa: E402
+from nomic_jax.kernels.layout import Reach  # noqa: E402
 
 _LISTINGS = bundles.start()
 # Heads times tokens: so many that they do not fit in VMEM, as in training.
@@ -117,18 +120,21 @@ def _ours(length, block):
   sizes, rows = [], _SIZE // (_HEADS * length)
 
   def attend(device, qkv):
-    a = Attention("pallas_tpu", device=device.device_kind)
-    sizes[:] = blocks.find("pallas_tpu", a, length, qkv.dtype)
+    layout = Layout(_HEADS, _HEADS, 64)
+    sizes[:] = blocks.find(
+        "pallas_tpu", Call(layout, device=device.device_kind), length,
+        qkv.dtype)
+    a = Backend("pallas_tpu", device=device.device_kind)
     angle = jnp.ones((rows, length, 32))
     prepared = a.prepare(
-        jnp.ones((rows, length), jnp.int32), (angle, angle), qkv.dtype)
-    return a(qkv, prepared, _HEADS)
+        jnp.ones((rows, length), jnp.int32), (angle, angle), qkv.dtype, layout)
+    return a.attend(qkv, prepared, layout)
 
   def count(kernels, texts):
     queries, keys, back_queries, back_keys = sizes
     ids = 1 + np.arange(length)[None] * texts // length
     visits = [
-        float(np.diff(common.ranges(ids, *pair, None), axis=1).sum())
+        float(np.diff(common.ranges(ids, *pair, Reach()), axis=1).sum())
         for pair in ((queries, keys), (back_keys, back_queries))]
     found = bundles.of_flash_tpu(kernels, length, tuple(sizes), visits)
     return found.forward / 2, found.backward / 2, (  # two share lanes

@@ -23,9 +23,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from nomic_jax.kernels import reference
-from nomic_jax.kernels.attention import Attention
+from nomic_jax.kernels.attention import Backend
+from nomic_jax.kernels.layout import Layout
 
 HEADS, WIDTH, TOKENS, TEXTS = 12, 64, 32_768, 8
+LAYOUT = Layout(HEADS, HEADS, WIDTH)
 # What another way of rounding to bfloat16 may do to values of about 1, and to
 # gradients relative to the largest.
 TOLERANCE = 0.03
@@ -144,9 +146,10 @@ def _jax(attend: Callable, qkv) -> dict[str, Callable[[], Any]]:
 
 
 def _ours(name: str, qkv, ids, angles):
-  attention = Attention(name, device=jax.devices()[0].device_kind)
-  rows = jax.jit(lambda: attention.prepare(ids, angles, qkv.dtype))()
-  return _jax(lambda x: attention(x, rows, HEADS), qkv)
+  backend = Backend(name, device=jax.devices()[0].device_kind)
+  rows = jax.jit(
+      lambda: backend.prepare(ids, angles, qkv.dtype, LAYOUT))()
+  return _jax(lambda x: backend.attend(x, rows, LAYOUT), qkv)
 
 
 def _heads(f: Callable, qkv, angles):

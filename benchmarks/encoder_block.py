@@ -31,10 +31,12 @@ from nomic_jax.aot import bundles  # noqa: E402
 from nomic_jax.aot import hlo  # noqa: E402
 from nomic_jax.aot import topology  # noqa: E402
 from nomic_jax.kernels import blocks  # noqa: E402
-from nomic_jax.kernels.attention import Attention  # noqa: E402
+from nomic_jax.kernels.attention import Backend  # noqa: E402
+from nomic_jax.kernels.layout import Call  # noqa: E402
 from nomic_jax.model import flops  # noqa: E402
 from nomic_jax.model.config import EncoderConfig  # noqa: E402
 from nomic_jax.model.encoder import Encoder  # noqa: E402
+from nomic_jax.model.encoder import layout  # noqa: E402
 
 _LISTINGS = bundles.start()
 _CAUSES = ("matmul, at peak", "matmul, beyond", "attention", "norms",
@@ -52,7 +54,7 @@ def main() -> None:
                       "embeddings and their gradient are counted too")
   flags = parser.parse_args()
   device = topology.devices(f"{flags.chip}:2x2")[0]
-  attention = Attention("pallas_tpu", device=device.device_kind)
+  attention = Backend("pallas_tpu", device=device.device_kind)
   encoder = Encoder(EncoderConfig(), dtype="bfloat16", attention=attention,
                     remat=flags.remat, unroll=flags.unroll)
   compiled = _compile(encoder, device, flags.rows, flags.length)
@@ -69,7 +71,8 @@ def main() -> None:
   cycles["matmul, at peak"] = peak
   cycles["matmul, beyond"] = cycles.pop("matmul") - peak
 
-  sizes = blocks.find("pallas_tpu", attention, flags.length, "bfloat16")
+  call = Call(layout(c), device=device.device_kind)
+  sizes = blocks.find("pallas_tpu", call, flags.length, "bfloat16")
   found = bundles.of_flash_tpu(
       dict(bundles.kernels(text, _LISTINGS)), flags.length, sizes)
   runs = _kernel_runs(text, unrolled)

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Errors a person can cause, told in one line; a stack trace is for bugs."""
 
+import contextlib
 import difflib
-from typing import Iterable
+from typing import Iterable, Iterator
 
 
 class UserError(Exception):
@@ -12,6 +13,20 @@ class UserError(Exception):
   The message is one line that says what was wrong, where, what was expected
   and how to mend it. The command line prints it without a stack trace.
   """
+
+
+@contextlib.contextmanager
+def about(place: str) -> Iterator[None]:
+  """Prefixes a UserError raised within with the flag, key or file at fault.
+
+  A room that computes raises the fact alone; the one that knows where the
+  value was written names the place.
+  """
+  try:
+    yield
+  except UserError as e:
+    e.args = (f"{place}: {e}", *e.args[1:])
+    raise
 
 
 class Diverged(UserError):

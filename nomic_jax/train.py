@@ -26,6 +26,7 @@ import optax
 from nomic_jax import losses
 from nomic_jax import step as step_lib
 from nomic_jax.data import loader
+from nomic_jax.errors import about
 from nomic_jax.errors import Diverged
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
@@ -39,6 +40,7 @@ from nomic_jax.model import dtypes
 from nomic_jax.model import flops
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
+from nomic_jax.model.encoder import layout
 from nomic_jax.model.pooling import check_pooling
 from nomic_jax.run import compiled_programs
 from nomic_jax.run import manifest
@@ -206,9 +208,10 @@ def make_encoder(
   Without a mesh its attention is the plain one, which runs anywhere.
   """
   compute = config.compute.to_dict()
-  compute["attention"] = "reference" if mesh is None else attention.choose(
-      compute["attention"], mesh, partition.ROW_AXES, architecture.heads,
-      architecture.head_width)
+  with about("config.compute.attention"):
+    compute["attention"] = "reference" if mesh is None else attention.choose(
+        compute["attention"], mesh, partition.ROW_AXES,
+        [(layout(architecture), None, False)])
   check_pooling(architecture.pooling)
   platform = jax.default_backend() if mesh is None else (
       mesh.devices.flat[0].platform)

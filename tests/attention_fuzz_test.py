@@ -14,60 +14,38 @@ from hypothesis import strategies as st
 import jax
 import numpy as np
 
-from nomic_jax.kernels.attention import Attention
+from attention_cases import exact
+from nomic_jax.kernels.attention import Backend
+from nomic_jax.kernels.layout import Layout
 import tiny
 
-HEADS, WIDTH = 2, 64
-# Implementation, tokens in a row, blocks, window.
+PAIR = Layout(2, 2, 64)
+# Implementation, tokens in a row, blocks, layout, window, causal.
 SHAPES = (
-    ("pallas_tpu", 384, (128, 128, 128, 128), None),
-    ("pallas_tpu", 250, (128, 128, 256, 128), 40),
-    ("pallas_tpu", 500, (128, 256, 128, 256), None),  # keys in parts
-    ("pallas_tpu", 250, (256, 256, 256, 256), 40),  # one block, all parts
-    ("pallas_gpu", 128, (32, 64, 64, 32), None),
-    ("pallas_gpu", 250, (64, 32, 32, 64), 40),
+    ("pallas_tpu", 384, (128, 128, 128, 128), PAIR, None, False),
+    ("pallas_tpu", 250, (128, 128, 256, 128), PAIR, 40, False),
+    # Keys in parts.
+    ("pallas_tpu", 500, (128, 256, 128, 256), PAIR, None, True),
+    # One block, all parts.
+    ("pallas_tpu", 250, (256, 256, 256, 256), PAIR, 40, False),
+    ("pallas_gpu", 128, (32, 64, 64, 32), PAIR, None, False),
+    ("pallas_gpu", 250, (64, 32, 32, 64), PAIR, 40, True),
 )
 
 
 @functools.cache
 def compiled(shape):
-  kernel, _, blocks, window = shape
-  attention = Attention(kernel, blocks=blocks, window=window, interpret=True)
+  kernel, _, blocks, *asked = shape
+  backend = Backend(kernel, blocks=blocks, interpret=True)
 
   @tiny.jit
   def both(qkv, weight, ids, angle):
-    rows = attention.prepare(ids, (jax.numpy.cos(angle),
-                                   jax.numpy.sin(angle)), qkv.dtype)
-    out, back = jax.vjp(lambda x: attention(x, rows, HEADS), qkv)
+    angles = jax.numpy.cos(angle), jax.numpy.sin(angle)
+    rows = backend.prepare(ids, angles, qkv.dtype, *asked)
+    out, back = jax.vjp(lambda x: backend.attend(x, rows, *asked), qkv)
     return out, back(weight)[0]
 
   return both
-
-
-def exact(qkv, weight, ids, angle, window):
-  """Attention and the gradient of its weighted sum, written out in float64."""
-  qkv, weight, angle = (np.asarray(x, "d") for x in (qkv, weight, angle))
-  q, k, v = qkv.reshape(len(ids), 3, HEADS, WIDTH).transpose(1, 2, 0, 3)
-  do = weight.reshape(len(ids), HEADS, WIDTH).transpose(1, 0, 2)
-  turn = np.exp(1j * angle)
-  to_complex = lambda x: x[..., :WIDTH // 2] + 1j * x[..., WIDTH // 2:]
-  to_real = lambda z: np.concatenate([z.real, z.imag], -1)
-  q, k = (to_real(to_complex(x) * turn) for x in (q, k))
-  seen = (ids[:, None] == ids) & (ids > 0)
-  if window is not None:
-    at = np.arange(len(ids))
-    seen &= abs(at[:, None] - at) <= window
-  scores = np.where(seen, q @ k.swapaxes(1, 2) / WIDTH**0.5, -np.inf)
-  top = scores.max(-1, keepdims=True, initial=-1e30)
-  p = np.exp(scores - top)
-  p /= np.maximum(p.sum(-1, keepdims=True), 1e-300)
-  out = p @ v
-  ds = p * (do @ v.swapaxes(1, 2) - (do * out).sum(-1, keepdims=True))
-  ds /= WIDTH**0.5
-  dq, dk = (to_real(to_complex(x) / turn)
-            for x in (ds @ k, ds.swapaxes(1, 2) @ q))
-  flat = lambda *x: np.stack(x).transpose(2, 0, 1, 3).reshape(len(ids), -1)
-  return flat(out), flat(dq, dk, p.swapaxes(1, 2) @ do)
 
 
 # A row as runs of an id: any order, again after others, padding anywhere.
@@ -77,16 +55,18 @@ RUNS = st.lists(
 
 
 def check(shape, runs, seed, size):
-  _, length, _, window = shape
+  _, length, _, layout, *reach = shape
   ids = [i for i, n in runs for _ in range(n)] + [0] * length
   ids = np.array(ids[:length], np.int32)
   rng = np.random.default_rng(seed)
   normal = lambda *shape: rng.normal(size=shape).astype("f")
-  qkv = size * normal(length, 3 * HEADS * WIDTH)
-  args = qkv, normal(length, HEADS * WIDTH), ids, 9 * normal(
-      length, WIDTH // 2)
-  actual = compiled(shape)(*(x[None] for x in args))
-  for a, e in zip(actual, exact(*args, window)):
+  qkv = size * normal(length, layout.columns)
+  weight = normal(length, layout.heads * layout.width)
+  angle = 9 * normal(length, layout.width // 2)
+  actual = compiled(shape)(*(x[None] for x in (qkv, weight, ids, angle)))
+  expected = exact(
+      qkv, weight, ids, np.exp(1j * angle.astype("d")), layout, *reach)
+  for a, e in zip(actual, expected):
     a = np.asarray(a[0])
     assert not a[ids == 0].any()
     # Scores grow with the square of `size`, and so do their roundings.

@@ -19,7 +19,7 @@ from nomic_jax.embed.model import Model
 from nomic_jax.errors import UserError
 from nomic_jax.hub import matryoshka
 from nomic_jax.hub import model_directory
-from nomic_jax.kernels.attention import Attention
+from nomic_jax.kernels.attention import Backend
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.text import tokenizer as tokenizer_lib
 import tiny
@@ -359,7 +359,7 @@ def test_a_kernel_gives_the_same_vectors(params, monkeypatch):
 
   def choose(name, mesh, rows_over, *heads, **more):
     asked.update(more)
-    return Attention("pallas_tpu", rows_over=rows_over, interpret=True)
+    return Backend("pallas_tpu", rows_over=rows_over, interpret=True)
 
   texts = [[5, 6, 7], [8] * 40, [9, 10] * 25] * 20
 

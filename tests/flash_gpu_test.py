@@ -13,28 +13,33 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from attention_cases import CASES
 from nomic_jax.errors import UserError
 from nomic_jax.kernels import blocks
-from nomic_jax.kernels.attention import Attention
+from nomic_jax.kernels.attention import Backend
 from nomic_jax.kernels.attention import choose
-from nomic_jax.kernels.specs import SPECS
+from nomic_jax.kernels.layout import Call
+from nomic_jax.kernels.layout import Layout
 import tiny
 
+PLAIN = Layout(12, 12, 64)
 TRITON = "__gpu$xla.gpu.triton"
 
 
-def _lowered(attention, length, width, dtype, rotary=True):
+def _lowered(kernel, layout, length, dtype, rotary=True, **reach):
   """StableHLO of forward and gradient, for CUDA, without a GPU."""
   shape = jax.ShapeDtypeStruct
 
   def both(qkv, ids, *angles):
-    rows = attention.prepare(ids, angles or None, qkv.dtype)
-    out, back = jax.vjp(lambda x: attention(x, rows, 4), qkv)
+    rows = backend.prepare(ids, angles or None, qkv.dtype, layout, **reach)
+    out, back = jax.vjp(
+        lambda x: backend.attend(x, rows, layout, **reach), qkv)
     return back(out)[0]
 
-  angles = [shape((2, length, width // 2), jnp.float32)] * 2 * rotary
+  backend = Backend(kernel)
+  angles = [shape((2, length, layout.width // 2), jnp.float32)] * 2 * rotary
   return jax.jit(both).trace(
-      shape((2, length, 12 * width), dtype), shape((2, length), jnp.int32),
+      shape((2, length, layout.columns), dtype), shape((2, length), jnp.int32),
       *angles).lower(lowering_platforms=("cuda",)).as_text()
 
 
@@ -43,8 +48,8 @@ def _lowered(attention, length, width, dtype, rotary=True):
     (200, 64, "float32", None, True), (200, 128, "float32", None, False),
 ])
 def test_lowers_to_triton(length, width, dtype, window, rotary):
-  attention = Attention("pallas_gpu", window=window)
-  text = _lowered(attention, length, width, dtype, rotary)
+  text = _lowered("pallas_gpu", Layout(4, 4, width), length, dtype, rotary,
+                  window=window)
   assert text.count(f"@{TRITON}(") == 2
   # Nothing of the size of all scores, and no operand moved around a kernel.
   sizes = [
@@ -58,35 +63,37 @@ def test_lowers_to_cudnn(monkeypatch):
   # All that is asked of a library that only a GPU's machine has.
   monkeypatch.setattr(
       fused_attention_stablehlo, "check_cudnn_version", lambda: 91000)
-  text = _lowered(Attention("cudnn"), 2048, 64, "bfloat16")
+  text = _lowered("cudnn", Layout(4, 4, 64), 2048, "bfloat16")
   assert re.findall(r"@(__cudnn\$\w+)\(", text) == [
       "__cudnn$fmhaScaleBiasSoftmax", "__cudnn$fmhaScaleBiasSoftmaxBackward"]
 
 
-@pytest.mark.parametrize("name", ["packed", "padded", "window"])
+@pytest.mark.parametrize("name", ["packed", "padded", "window", "shared"])
 def test_cudnn_is_given_what_the_plain_path_computes(monkeypatch, name):
   """Its arguments, with XLA in its place: a GPU's machine has cuDNN."""
   monkeypatch.setattr(
       jax.nn, "dot_product_attention",
       lambda *a, implementation, f=jax.nn.dot_product_attention: f(
           *a, implementation={"cudnn": "xla"}[implementation]))
-  spec = SPECS[name]
-  qkv = jnp.asarray(spec.qkv(), "bfloat16")
+  case = CASES[name]
+  qkv = jnp.asarray(case.qkv(), "bfloat16")
 
   def compute(implementation):
-    attention = Attention(implementation, window=spec.window)
+    backend = Backend(implementation)
 
     @tiny.jit
     def both(qkv):
-      rows = attention.prepare(spec.segment_ids(), spec.angles(), qkv.dtype)
-      out, back = jax.vjp(lambda x: attention(x, rows, spec.heads), qkv)
+      rows = backend.prepare(
+          case.segment_ids(), case.angles(), qkv.dtype, *case.asked)
+      out, back = jax.vjp(
+          lambda x: backend.attend(x, rows, *case.asked), qkv)
       return out, back(out)[0]
 
     return [np.asarray(x, "f") for x in both(qkv)]
 
   for a, e in zip(compute("cudnn"), compute("reference")):
     assert abs(a - e).max() < 2e-2 * abs(e).max()
-    assert not a[spec.segment_ids() == 0].any()
+    assert not a[case.segment_ids() == 0].any()
 
 
 def _mesh(kind, platform="gpu", **more):
@@ -103,70 +110,70 @@ MI300 = _mesh("AMD Instinct MI300X", compute_capability="gfx942")
 
 def test_auto_takes_the_kernel_from_ampere_on():
   said = []
-  pick = functools.partial(choose, rows_over=("data",), say=said.append)
-  found = pick("auto", A100, heads=12, width=64)
+  needs = lambda width: [(Layout(12, 12, width), None, False)]
+  pick = functools.partial(
+      choose, rows_over=("data",), needs=needs(64), say=said.append)
+  found = pick("auto", A100)
   assert (found.implementation, found.rows_over) == ("pallas_gpu", ("data",))
-  assert pick("cudnn", A100, heads=12, width=64).implementation == "cudnn"
+  assert pick("cudnn", A100).implementation == "cudnn"
   for mesh, width in ((V100, 64), (MI300, 64), (A100, 32)):
-    found = pick("auto", mesh, heads=12, width=width)
+    found = pick("auto", mesh, needs=needs(width), quiet=width == 32)
     assert (found.implementation, found.rows_over) == ("reference", ())
   assert said == [
       "attention: pallas_gpu, for NVIDIA A100-SXM4-80GB",
-      "attention: pallas_gpu needs an NVIDIA GPU of compute capability 8.0 "
-      "(Ampere) or later, not a Tesla V100-SXM2-16GB",
-      "attention: reference, for Tesla V100-SXM2-16GB",
-      "attention: pallas_gpu needs an NVIDIA GPU of compute capability 8.0 "
-      "(Ampere) or later, not a AMD Instinct MI300X",
-      "attention: reference, for AMD Instinct MI300X",
-      "attention: pallas_gpu has no layout for 12 heads of 32",
-      "attention: reference, for NVIDIA A100-SXM4-80GB",
+      "attention: reference, since pallas_gpu needs an NVIDIA GPU of compute "
+      "capability 8.0 (Ampere) or later, not a Tesla V100-SXM2-16GB",
+      "attention: reference, since pallas_gpu needs an NVIDIA GPU of compute "
+      "capability 8.0 (Ampere) or later, not a AMD Instinct MI300X",
+      "attention: reference, since pallas_gpu has no layout for 12 heads of "
+      "32; expected a width of 64 or 128",
   ]
   for name in ("pallas_gpu", "cudnn"):
     with pytest.raises(UserError, match=f"{name} needs .* not a Tesla V100"):
-      pick(name, V100, heads=12, width=64)
+      pick(name, V100)
     with pytest.raises(UserError, match=f"{name} runs on gpu, .* are cpu; "):
-      pick(name, _mesh("cpu", "cpu"), heads=12, width=64)
+      pick(name, _mesh("cpu", "cpu"))
 
 
 def test_auto_takes_what_has_room():
   mesh = _mesh("TPU v4", "tpu")
   pick = functools.partial(
-      choose, "auto", mesh, ("data",), 12, 64, dtype="bfloat16",
-      say=lambda line: None)
+      choose, "auto", mesh, ("data",), [(PLAIN, None, False)],
+      dtype="bfloat16", say=lambda line: None)
   assert pick(longest=2304).implementation == "pallas_tpu"
   assert pick(longest=4096).implementation == "reference"
   # Without a gradient there is room for more, and the kernel says the same.
   found = pick(longest=4096, forward_only=True)
   assert found.implementation == "pallas_tpu"
   ids = np.ones((1, 4096), np.int32)
-  dataclasses.replace(found, rows_over=()).prepare(ids, None, "bfloat16")
+  dataclasses.replace(found, rows_over=()).prepare(
+      ids, None, "bfloat16", PLAIN)
   with pytest.raises(UserError, match="room for rows of 2304 tokens on a TPU"):
     dataclasses.replace(found, forward_only=False).prepare(
-        ids, None, "bfloat16")
+        ids, None, "bfloat16", PLAIN)
   assert pick(longest=8192, forward_only=True).implementation == "reference"
 
 
 def test_wrong_use_names_the_mend():
   ids = np.ones((2, 250), np.int32)
-  gpu = Attention("pallas_gpu", interpret=True)
-  cudnn = Attention("cudnn")
-  with pytest.raises(UserError, match="float32 or bfloat16, not float16; set"):
-    gpu.prepare(ids, None, "float16")
-  with pytest.raises(UserError, match="in bfloat16, not float32; set compute"):
-    cudnn.prepare(ids, None, "float32")
-  with pytest.raises(UserError, match="rows of 255 tokens; make them even"):
-    cudnn.prepare(np.ones((2, 255), np.int32), None, "bfloat16")
-  for attention, width, expected in (
+  gpu = Backend("pallas_gpu", interpret=True)
+  cudnn = Backend("cudnn")
+  with pytest.raises(UserError, match="float32 or bfloat16, not float16; use"):
+    gpu.prepare(ids, None, "float16", PLAIN)
+  with pytest.raises(UserError, match="in bfloat16, not float32; use refer"):
+    cudnn.prepare(ids, None, "float32", PLAIN)
+  with pytest.raises(UserError, match="rows of 255 tokens; expected even ones"):
+    cudnn.prepare(np.ones((2, 255), np.int32), None, "bfloat16", PLAIN)
+  for backend, width, expected in (
       (gpu, 32, "pallas_gpu has no layout for 2 heads of 32; expected a width"),
       (cudnn, 136, "no heads of 136; expected a multiple of 8 up to 128")):
-    qkv = np.zeros((2, 250, 6 * width), "f")
     with pytest.raises(UserError, match=expected):
-      attention(qkv, attention.prepare(ids, None, "bfloat16"), 2)
+      backend.prepare(ids, None, "bfloat16", Layout(2, 2, width))
   for block in (48, 8, 512):
     with pytest.raises(UserError, match=f"block of {block} tokens does not "
                        "divide rows of 256 .* multiple of 64.* power of two"):
       dataclasses.replace(gpu, blocks=(64, block, 64, 64)).prepare(
-          ids, None, "float32")
+          ids, None, "float32", PLAIN)
 
 
 def test_blocks_divide_every_row():
@@ -174,8 +181,8 @@ def test_blocks_divide_every_row():
     for device in ("", "NVIDIA H100 80GB HBM3", "TPU v5 lite", "TPU v6 lite"):
       for dtype in ("float32", "bfloat16"):
         for length in (1, 64, 200, 512, 2048, 2112, 8192):
-          options = Attention(kernel, device=device)
-          found = blocks.find(kernel, options, length, dtype)
+          call = Call(PLAIN, device=device)
+          found = blocks.find(kernel, call, length, dtype)
           whole = length + -length % blocks.MULTIPLE[kernel]
           for block in found:
             blocks.check(kernel, block, whole)

@@ -20,13 +20,15 @@ import numpy as np
 import optax
 import pytest
 
+from attention_cases import Case
 from nomic_jax import step as step_lib
 from nomic_jax import train
 from nomic_jax.errors import UserError
 from nomic_jax.kernels import common
-from nomic_jax.kernels.attention import Attention
+from nomic_jax.kernels.attention import Backend
 from nomic_jax.kernels.attention import choose
-from nomic_jax.kernels.specs import Spec
+from nomic_jax.kernels.layout import Layout
+from nomic_jax.kernels.layout import Reach
 from nomic_jax.losses.mlm import MLM
 from nomic_jax.mesh import partition
 from nomic_jax.model.config import EncoderConfig
@@ -34,39 +36,49 @@ from nomic_jax.model.encoder import Encoder
 from nomic_jax.run import optim
 import tiny
 
+NEEDS = [(Layout(2, 2, 64), None, False)]
 ENCODER = EncoderConfig(
     vocab_size=96, width=128, layers=2, heads=2, mlp_width=128, max_length=64)
 
 
-@pytest.mark.parametrize("window", [None, 0, 130])
-def test_ranges_leave_out_exactly_what_nobody_sees(window):
+@pytest.mark.parametrize("of_keys", [False, True])
+@pytest.mark.parametrize("window, causal", [
+    (None, False), (0, False), (130, False), (None, True), (130, True)])
+def test_ranges_leave_out_exactly_what_nobody_sees(window, causal, of_keys):
   ids = np.sort(np.random.default_rng(0).integers(0, 9, (20, 1024)))[:, ::-1]
   ids = np.where(ids > 0, ids.max() + 1 - ids, 0).astype(np.int32)
   seen = (ids[:, :, None] == ids[:, None]) & (ids[:, :, None] > 0)
+  at = np.arange(1024)
   if window is not None:
-    at = np.arange(1024)
     seen &= abs(at[:, None] - at) <= window
+  if causal:
+    seen &= at <= at[:, None]
+  if of_keys:
+    seen = seen.swapaxes(1, 2)
   blocks = seen.reshape(20, 4, 256, 8, 128).any((2, 4)).reshape(80, 8)
-  ranges = np.asarray(common.ranges(ids, 256, 128, window))
+  ranges = np.asarray(common.ranges(
+      ids, 256, 128, Reach.of(window, causal), of_keys=of_keys))
   for row, a, b in zip(blocks, ranges[:, 0].ravel(), ranges[:, 1].ravel()):
     assert not row[:a].any() and not row[b:].any()
-    if window is None:  # nothing in between is visited in vain, either
+    if window is None and not causal:  # nothing in between is visited in vain, either
       assert row[a:b].all() and (b > a) == row.any()
   assert (ranges[:, 1] - ranges[:, 0]).mean() < 5  # of 8
 
 
 def test_interpreted_for_races():
-  spec = Spec(((150, 50), (256,)), 256, heads=4)
-  attention = Attention(
+  case = Case(((150, 50), (256,)), 256, heads=4)
+  backend = Backend(
       "pallas_tpu", interpret=pltpu.InterpretParams(detect_races=True),
       blocks=(128, 128, 128, 128))
 
   @tiny.jit
   def gradient(qkv):
-    rows = attention.prepare(spec.segment_ids(), spec.angles(), "float32")
-    return jax.grad(lambda x: attention(x, rows, spec.heads).sum())(qkv)
+    rows = backend.prepare(
+        case.segment_ids(), case.angles(), "float32", *case.asked)
+    return jax.grad(
+        lambda x: backend.attend(x, rows, *case.asked).sum())(qkv)
 
-  assert np.isfinite(gradient(spec.qkv())).all()
+  assert np.isfinite(gradient(case.qkv())).all()
   assert interpret_pallas_call.races.races_found is False
 
 
@@ -74,7 +86,7 @@ def test_a_step_on_a_mesh_equals_the_plain_one():
   batch = jax.tree.map(lambda x: x[None], tiny.mlm_batch(8, 16))
   params = {}
   for kind in ("reference", "pallas_tpu"):
-    loss = MLM(Encoder(ENCODER, attention=Attention(
+    loss = MLM(Encoder(ENCODER, attention=Backend(
         kind, rows_over=partition.ROW_AXES if kind == "pallas_tpu" else (),
         interpret=True)))
     tx = optax.sgd(1.0)
@@ -97,30 +109,32 @@ def test_a_step_on_a_mesh_equals_the_plain_one():
 def test_wrong_use_names_the_mend():
   cpu = Mesh(np.array(jax.devices()[:1]).reshape(1, 1, 1), partition.AXES)
   with pytest.raises(UserError, match="Did you mean 'reference'"):
-    choose("refrence", cpu, partition.ROW_AXES, 2, 64)
+    choose("refrence", cpu, partition.ROW_AXES, NEEDS)
   with pytest.raises(UserError, match="pallas_tpu runs on tpu, .* are cpu; "):
-    choose("pallas_tpu", cpu, partition.ROW_AXES, 2, 64)
-  ids, qkv = np.ones((2, 256), np.int32), np.zeros((2, 256, 288), "f")
-  attention = Attention("pallas_tpu", interpret=True)
-  rows = attention.prepare(ids, None, "float32")
+    choose("pallas_tpu", cpu, partition.ROW_AXES, NEEDS)
+  ids, qkv = np.ones((2, 256), np.int32), np.zeros((2, 256, 384), "f")
+  backend = Backend("pallas_tpu", interpret=True)
+  (layout, *_), = NEEDS
+  rows = backend.prepare(ids, None, "float32", layout)
   with pytest.raises(UserError, match="no layout for 3 heads of 32"):
-    attention(qkv, rows, 3)
+    backend.prepare(ids, None, "float32", Layout(3, 3, 32))
   with pytest.raises(UserError, match="float32 or bfloat16, not float16"):
-    attention.prepare(ids, None, "float16")
+    backend.prepare(ids, None, "float16", layout)
   with pytest.raises(UserError, match="block of 384 .* not divide rows of 256"):
-    dataclasses.replace(attention, blocks=(384,) * 4).prepare(ids, None, "f4")
+    dataclasses.replace(backend, blocks=(384,) * 4).prepare(
+        ids, None, "f4", layout)
   with pytest.raises(UserError, match="rows of 2304 .* a TPU v4, not 4096"):
-    dataclasses.replace(attention, device="TPU v4").prepare(
-        np.ones((1, 4096), np.int32), None, "bfloat16")
+    dataclasses.replace(backend, device="TPU v4").prepare(
+        np.ones((1, 4096), np.int32), None, "bfloat16", layout)
   mesh = Mesh(np.array(jax.devices()).reshape(4, 2, 1), partition.AXES)
-  attention = dataclasses.replace(attention, rows_over=partition.ROW_AXES)
-  with pytest.raises(UserError, match="cannot lay 2 rows over 8 devices"):
-    partition.in_mesh(lambda: attention(qkv[..., :192], rows, 1), mesh)()
+  backend = dataclasses.replace(backend, rows_over=partition.ROW_AXES)
+  with pytest.raises(UserError, match="cannot divide 2 rows among 8 devices"):
+    partition.in_mesh(lambda: backend.attend(qkv, rows, layout), mesh)()
 
 
 def test_auto_is_the_plain_path_on_cpu(capsys):
   cpu = Mesh(np.array(jax.devices()[:1]).reshape(1, 1, 1), partition.AXES)
-  chosen = choose("auto", cpu, partition.ROW_AXES, 2, 64)
+  chosen = choose("auto", cpu, partition.ROW_AXES, NEEDS)
   assert chosen.implementation == "reference"
   assert "attention: reference, for cpu" in capsys.readouterr().out
 
@@ -143,14 +157,15 @@ def _topology():
 ])
 def test_compiles_for_the_chip(topology, chip, length, dtype):
   device = topology(chip)[0]
-  attention = Attention("pallas_tpu", device=device.device_kind)
+  layout = Layout(12, 12, 64)
+  backend = Backend("pallas_tpu", device=device.device_kind)
   shape = functools.partial(
       jax.ShapeDtypeStruct,
       sharding=jax.sharding.SingleDeviceSharding(device))
 
   def both(qkv, ids, cos, sin):
-    rows = attention.prepare(ids, (cos, sin), qkv.dtype)
-    out, back = jax.vjp(lambda x: attention(x, rows, 12), qkv)
+    rows = backend.prepare(ids, (cos, sin), qkv.dtype, layout)
+    out, back = jax.vjp(lambda x: backend.attend(x, rows, layout), qkv)
     return back(out)[0]
 
   angle = shape((2, length, 32), jnp.float32)

@@ -15,7 +15,8 @@ from nomic_jax.aot import topology
 from nomic_jax.aot import tune
 from nomic_jax.errors import UserError
 from nomic_jax.kernels import blocks
-from nomic_jax.kernels.attention import Attention
+from nomic_jax.kernels.layout import Call
+from nomic_jax.kernels.layout import Layout
 
 KIND = dict(kernel="pallas_gpu", device="NVIDIA X", dtype="bfloat16")
 
@@ -41,14 +42,15 @@ def test_the_cheapest_of_the_next_longer_length_is_taken(
   assert len(json.loads(path.read_text())) == 5  # the first three are replaced
   monkeypatch.setattr(blocks, "TABLE", path)
   blocks._table.cache_clear()
-  options = Attention("pallas_gpu", device="NVIDIA X")
-  find = lambda length: blocks.find("pallas_gpu", options, length, "bfloat16")
+  layout = Layout(12, 12, 64)
+  call = Call(layout, device="NVIDIA X")
+  find = lambda length: blocks.find("pallas_gpu", call, length, "bfloat16")
   try:
     default = (128, 32, 32, 32)
     assert find(256) == find(512) == (32, 32, *default[2:])
     assert find(513) == (64, 64, *default[2:])  # 576 tokens: what divides them
     assert find(1024) == find(8192) == (128, 64, *default[2:])
-    other = Attention("pallas_gpu", device="NVIDIA Y")
+    other = Call(layout, device="NVIDIA Y")
     assert blocks.find("pallas_gpu", other, 512, "bfloat16") == default
   finally:
     blocks._table.cache_clear()

@@ -28,7 +28,9 @@ from nomic_jax.aot import topology
 from nomic_jax.errors import UserError
 from nomic_jax.kernels import blocks
 from nomic_jax.kernels import common
-from nomic_jax.kernels.attention import Attention
+from nomic_jax.kernels.attention import Backend
+from nomic_jax.kernels.layout import Layout
+from nomic_jax.kernels.layout import Reach
 from nomic_jax.storage.files import replacing
 
 Record = dict[str, Any]
@@ -91,12 +93,12 @@ def listed(
   """Costs of a TPU's kernels for rows of `length` tokens, in bundles a head."""
   for pair in pairs("pallas_tpu", length):
     sizes = (*pair, *pair)
-    attention = Attention(
+    backend = Backend(
         "pallas_tpu", device=device.device_kind, blocks=sizes)
     try:
       # So many that they do not fit in VMEM: see `bundles.of_flash_tpu`.
       text = _compiled(
-          attention, device, length, dtype, _HEADS, 2**16 // length).as_text()
+          backend, device, length, dtype, _HEADS, 2**16 // length).as_text()
       found = bundles.of_flash_tpu(
           dict(bundles.kernels(text, folder)), length, sizes,
           visits(length, sizes))
@@ -104,7 +106,7 @@ def listed(
       found = e
     for way in ("forward", "backward"):
       cost = getattr(found, way, None)
-      yield _record(attention, length, dtype, way, pair, "bundles a head",
+      yield _record(backend, length, dtype, way, pair, "bundles a head",
                     found if cost is None else round(cost * _WIDTH / 128))
 
 
@@ -121,7 +123,7 @@ def visits(
   """Pairs of blocks that a row looks at, forward and backward."""
   queries, keys, back_queries, back_keys = sizes
   count = lambda *pair: float(np.diff(
-      common.ranges(segment_ids(2, length), *pair, None), axis=1).sum() / 2)
+      common.ranges(segment_ids(2, length), *pair, Reach()), axis=1).sum() / 2)
   return count(queries, keys), count(back_keys, back_queries)
 
 
@@ -135,10 +137,10 @@ def timed(device: Any, length: int, dtype: str) -> Iterator[Record]:
     )
   rows = max(2**15 // length, 2)
   for pair in pairs(kernel, length):
-    attention = Attention(
+    backend = Backend(
         kernel, device=device.device_kind, blocks=(*pair, *pair))
     both, forward = (
-        _seconds(attention, device, length, dtype, rows, gradient)
+        _seconds(backend, device, length, dtype, rows, gradient)
         for gradient in (True, False))
     for way, cost in (("forward", forward), ("backward", both)):
       if way == "backward" and isinstance(forward, float) and (
@@ -147,14 +149,14 @@ def timed(device: Any, length: int, dtype: str) -> Iterator[Record]:
       if isinstance(cost, float):
         cost = round(cost * 1e6 / (rows * _HEADS), 3)
       yield _record(
-          attention, length, dtype, way, pair, "microseconds a head", cost)
+          backend, length, dtype, way, pair, "microseconds a head", cost)
 
 
-def _seconds(attention, device, length, dtype, rows, gradient):
+def _seconds(backend, device, length, dtype, rows, gradient):
   """The median of some runs; what went wrong if it does not run."""
   try:
     run = _compiled(
-        attention, device, length, dtype, _HEADS, rows, gradient)
+        backend, device, length, dtype, _HEADS, rows, gradient)
     args = [
         jnp.ones(s.shape, s.dtype)
         for s in _shapes(length, dtype, _HEADS, rows)]
@@ -178,10 +180,11 @@ def _shapes(length, dtype, heads, rows):
       jax.ShapeDtypeStruct((rows, length), jnp.int32), angle, angle)
 
 
-def _compiled(attention, device, length, dtype, heads, rows, gradient=True):
+def _compiled(backend, device, length, dtype, heads, rows, gradient=True):
   def run(qkv, ids, cos, sin):
-    prepared = attention.prepare(ids, (cos, sin), qkv.dtype)
-    attend = lambda x: attention(x, prepared, heads)
+    layout = Layout(heads, heads, _WIDTH)
+    prepared = backend.prepare(ids, (cos, sin), qkv.dtype, layout)
+    attend = lambda x: backend.attend(x, prepared, layout)
     if not gradient:
       return attend(qkv)
     out, back = jax.vjp(attend, qkv)
@@ -196,9 +199,9 @@ def _compiled(attention, device, length, dtype, heads, rows, gradient=True):
     return jax.jit(run).lower(*args).compile()
 
 
-def _record(attention, length, dtype, way, pair, unit, result) -> Record:
+def _record(backend, length, dtype, way, pair, unit, result) -> Record:
   record = {
-      "kernel": attention.implementation, "device": attention.device,
+      "kernel": backend.implementation, "device": backend.device,
       "dtype": dtype, "length": length, "pass": way, "blocks": pair}
   if isinstance(result, Exception):
     lines = str(result).splitlines() or [""]

@@ -25,6 +25,7 @@ from nomic_jax.kernels import attention
 from nomic_jax.mesh import partition
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
+from nomic_jax.model.encoder import layout
 
 DTYPES = ("float32", "bfloat16")
 # A block's tokens on one device: enough to keep it busy, few enough that the
@@ -101,9 +102,9 @@ class Embedder:
     shared = NamedSharding(mesh, PartitionSpec("rows"))
     self.params = jax.device_put(_matrices_as(params, dtype), everywhere)
     attends = attention.choose(
-        "auto", mesh, ("rows",), config.heads, config.head_width,
+        "auto", mesh, ("rows",), [(layout(config), None, False)],
         forward_only=True, longest=self._longest, dtype=dtype,
-        say=lambda line: None)
+        quiet=True)
     # On CPU a scan in bfloat16 would keep float32 copies of all layers.
     unroll = dtype == "bfloat16" and self._on_cpu
     encoder = Encoder(

@@ -1,15 +1,15 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Attention over packed rows: one API, one table of implementations.
+"""Attention over packed rows: one interface, one table of implementations.
 
-Letters in shapes, here and everywhere: B rows, S tokens in a row, H heads,
-d width of a head, D width of the model.
+Letters in shapes, here and everywhere: B rows, S tokens in a row, H heads of
+queries, K heads of keys and values, d width of a head, D width of the model.
 """
 
 import dataclasses
 import functools
 import math
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 import jax
 from jax import Array
@@ -19,24 +19,25 @@ from jax.sharding import PartitionSpec
 
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
-from nomic_jax.kernels import blocks
 from nomic_jax.kernels import cudnn
 from nomic_jax.kernels import flash_gpu
 from nomic_jax.kernels import flash_tpu
 from nomic_jax.kernels import reference
+from nomic_jax.kernels.layout import Call
+from nomic_jax.kernels.layout import Layout
+from nomic_jax.kernels.layout import Reach
 
-# An implementation is a module with two functions, and `fits` if it is a
-# kernel:
-#   prepare(options, segment_ids, angles, dtype) -> rows, a tree of arrays
-#   attend(options, qkv, rows, heads) -> out
-#   fits(heads, d) -> whether it has a layout for such heads
+# An implementation is a module with three functions of a `Call`:
+#   lacks(call, length, dtype) -> why it cannot, or ""
+#   prepare(call, segment_ids, angles, dtype) -> rows, a tree of arrays
+#   attend(call, qkv, rows) -> out
 _IMPLEMENTATIONS = {
     "reference": reference,
     "pallas_tpu": flash_tpu,
     "pallas_gpu": flash_gpu,
     "cudnn": cudnn,
 }
-# What a kernel was written for; the others run anywhere.
+# The platform that a kernel is written for; the others run on any.
 _PLATFORMS = {"pallas_tpu": "tpu", "pallas_gpu": "gpu", "cudnn": "gpu"}
 # On GPUs ours and not cuDNN, which computes all of a packed row's blocks, keeps
 # an S x S bias, and has no float32.
@@ -45,79 +46,66 @@ _AMPERE = 8.0
 
 
 def choose(
-    name: str, mesh: Mesh, rows_over: tuple[str, ...], heads: int, width: int,
-    *, forward_only: bool = False, longest: int = 0, dtype: Any = "float32",
-    say: Callable[[str], Any] = print,
-) -> "Attention":
-  """Attention for the devices of a mesh; what `auto` becomes is printed.
+    name: str, mesh: Mesh, rows_over: tuple[str, ...],
+    needs: Sequence[tuple[Layout, int | None, bool]], *,
+    forward_only: bool = False, longest: int = 0, dtype: Any = None,
+    say: Callable[[str], Any] = print, quiet: bool = False,
+) -> "Backend":
+  """The backend for the devices of a mesh; reports what `auto` becomes.
 
   Args:
-    name: an implementation, or auto for the one made for these devices.
+    name: an implementation, or auto for the kernel written for these devices
+      if it can compute all of `needs`, else reference.
     mesh: where it is to run; AOT devices will do.
-    rows_over: the axes of the mesh over which rows of tokens lie.
-    heads: H.
-    width: d, of a head.
-    forward_only: whether nobody will ask for gradients.
-    longest: most tokens in a row: `auto` takes no kernel that lacks the room.
-    dtype: of qkv.
+    rows_over: the axes of the mesh over which rows of tokens are sharded.
+    needs: layout, window and causal of each attention of the architecture.
+    forward_only: whether no gradient is computed.
+    longest: most tokens in a row; 0 if not known.
+    dtype: of qkv; None if not known.
     say: what to print with.
+    quiet: whether to report only a kernel that cannot be used.
 
   Raises:
-    UserError: for a name that is unknown or does not run there.
+    UserError: for a name that is unknown, or an implementation that does not
+      run there or lacks one of `needs`.
   """
   device = mesh.devices.flat[0]
   known = ("auto", *_IMPLEMENTATIONS)
   if name not in known:
     raise UserError(
-        f"config.compute.attention: no implementation '{name}'; expected one "
-        f"of {', '.join(known)}.{nearest(name, known)}"
+        f"no implementation '{name}'; expected one of {', '.join(known)}."
+        f"{nearest(name, known)}"
     )
   chosen = _AUTO.get(device.platform, "reference") if name == "auto" else name
-  attention = Attention(
+  backend = Backend(
       chosen, device=device.device_kind, forward_only=forward_only)
-  if name == "auto" and (why := _lacks(
-      attention, device, heads, width, longest, dtype)):
-    say(f"attention: {chosen} {why}")
-    chosen, attention = "reference", Attention(device=device.device_kind)
   platform = _PLATFORMS.get(chosen, device.platform)
   if platform != device.platform:
     raise UserError(
-        f"config.compute.attention: {chosen} runs on {platform}, and these "
-        f"devices are {device.platform}; set it to auto or reference"
+        f"{chosen} runs on {platform}, and these devices are "
+        f"{device.platform}; expected auto or reference"
     )
-  if why := _too_old(chosen, device):
-    raise UserError(
-        f"config.compute.attention: {chosen} {why}; set it to reference")
+  why = _too_old(chosen, device) or next(filter(None, (
+      backend.lacks(*need, length=longest, dtype=dtype) for need in needs)), "")
+  if why and name != "auto":
+    raise UserError(f"{chosen} {why}; expected auto or reference")
+  if why:
+    say(f"attention: reference, since {chosen} {why}")
+    return Backend(device=device.device_kind)
   kernel = chosen in _PLATFORMS
   whole = math.prod(mesh.shape[a] for a in rows_over)
   if kernel and whole != mesh.size:
     raise UserError(
-        f"config.compute.attention: {chosen} would repeat its work on devices "
-        "that share rows; set config.mesh.tensor=1, or it to reference"
+        f"{chosen} would repeat its work on the {mesh.size // whole} devices "
+        "that share rows; expected reference, or a mesh that shards rows alone"
     )
-  if name == "auto":
+  if name == "auto" and not quiet:
     say(f"attention: {chosen}, for {device.device_kind}")
-  return dataclasses.replace(attention, rows_over=rows_over if kernel else ())
-
-
-def _lacks(
-    attention: "Attention", device: Any, heads: int, width: int, longest: int,
-    dtype: Any,
-) -> str:
-  """Why a kernel cannot be used there; nothing if it can."""
-  kernel = _IMPLEMENTATIONS[attention.implementation]
-  if kernel is reference:
-    return ""
-  if not kernel.fits(heads, width):
-    return f"has no layout for {heads} heads of {width}"
-  room = blocks.tpu_room(attention, jnp.dtype(dtype).itemsize)
-  if longest > room:
-    return f"has room for rows of {room} tokens, not {longest}"
-  return _too_old(attention.implementation, device)
+  return dataclasses.replace(backend, rows_over=rows_over if kernel else ())
 
 
 def _too_old(chosen: str, device: Any) -> str:
-  """Why a GPU is none that the kernels run on; nothing if it is."""
+  """Why a GPU is none that the kernels run on; "" if it is."""
   if _PLATFORMS.get(chosen) != "gpu":
     return ""
   capability = getattr(device, "compute_capability", "")
@@ -132,46 +120,69 @@ def _too_old(chosen: str, device: Any) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Attention:
-  """Bidirectional softmax attention within each segment of each row.
+class Backend:
+  """How softmax attention within each segment of each row is computed.
 
-    rows = attention.prepare(segment_ids, angles, qkv.dtype)  # once
-    out = attention(qkv, rows, heads)  # in each layer
+  What is computed belongs to the architecture and is static: a `Layout`,
+  `window` (how many tokens to either side a token sees; None: its whole text)
+  and `causal` (whether it sees no token after itself).
+
+    rows = backend.prepare(segment_ids, angles, dtype, layout, window, causal)
+    out = backend.attend(qkv, rows, layout, window, causal)  # in each layer
 
   Attributes:
     implementation: a name in this module's table, `auto` excepted.
-    window: how many places to either side a token sees; None: all.
     device: `jax.Device.device_kind` of where it runs.
     blocks: tokens in a kernel's blocks, two sizes forward and two backward;
       None: see `nomic_jax.kernels.blocks`.
-    forward_only: whether nobody will ask for gradients, so that a kernel
-      needs no room for them.
-    rows_over: axes of the mesh in context over which rows lie. A kernel runs
-      on each device's own, since XLA cannot divide it.
+    forward_only: whether no gradient is computed, so that a kernel needs no
+      room for it.
+    rows_over: axes of the mesh in context over which rows are sharded. A
+      kernel runs on each device's own, since XLA cannot partition it.
     interpret: run a kernel as Python on the CPU: True, or Pallas' parameters
       to do so.
   """
 
   implementation: str = "reference"
-  window: int | None = None
   device: str = ""
   blocks: tuple[int, int, int, int] | None = None
   forward_only: bool = False
   rows_over: tuple[str, ...] = ()
   interpret: Any = False
 
+  def lacks(
+      self, layout: Layout, window: int | None = None, causal: bool = False,
+      *, length: int = 0, dtype: Any = None,
+  ) -> str:
+    """Why it cannot compute this, as a predicate ("has no ..."); "" if it can.
+
+    Args:
+      layout: of the columns of qkv.
+      window: see the class.
+      causal: see the class.
+      length: most tokens in a row; 0 if not known.
+      dtype: of qkv; None if not known.
+    """
+    return _IMPLEMENTATIONS[self.implementation].lacks(
+        self._call(layout, window, causal), length,
+        None if dtype is None else jnp.dtype(dtype))
+
   def prepare(
-      self, segment_ids: Array, angles: tuple[Array, Array] | None, dtype: Any
+      self, segment_ids: Array, angles: tuple[Array, Array] | None, dtype: Any,
+      layout: Layout, window: int | None = None, causal: bool = False,
   ) -> Any:
-    """What all layers share, computed once for them.
+    """What all layers of a kind share, computed once for them.
 
     Args:
       segment_ids: int32 [B, S]; tokens attend to tokens of the same id, and 0
         is padding, whose output is zero.
       angles: cos and sin, float32 [B, S, d/2], of the angles by which
-        dimensions (i, i + d/2) of queries and keys are turned (rotary
-        position embedding); None does not turn.
+        dimensions (i, i + d/2) of queries and keys are rotated (rotary
+        position embedding); None does not rotate.
       dtype: of qkv.
+      layout: of the columns of qkv.
+      window: see the class.
+      causal: see the class.
 
     Returns:
       A tree of arrays with leading axis B.
@@ -187,29 +198,50 @@ class Attention:
           "packing has ones, and zeros where it is padded"
       )
     if angles is not None and any(
-        a.ndim != 3 or a.shape[:2] != segment_ids.shape for a in angles):
+        a.shape != (*segment_ids.shape, layout.width // 2) for a in angles):
       raise ValueError(
-          f"angles must be two [B, S, d/2] with [B, S] = {segment_ids.shape}: "
-          f"got {[a.shape for a in angles]}"
+          "angles must be two [B, S, d/2] = "
+          f"{(*segment_ids.shape, layout.width // 2)}: got "
+          f"{[a.shape for a in angles]}"
       )
+    if why := self.lacks(
+        layout, window, causal, length=segment_ids.shape[1], dtype=dtype):
+      raise UserError(
+          f"attention: {self.implementation} {why}; use reference instead")
     return _IMPLEMENTATIONS[self.implementation].prepare(
-        self, segment_ids, angles, jnp.dtype(dtype))
+        self._call(layout, window, causal), segment_ids, angles,
+        jnp.dtype(dtype))
 
-  def __call__(self, qkv: Array, rows: Any, heads: int) -> Array:
-    """[B, S, 3 H d], all of q, then k, then v, to [B, S, H d].
+  def attend(
+      self, qkv: Array, rows: Any, layout: Layout, window: int | None = None,
+      causal: bool = False,
+  ) -> Array:
+    """[B, S, (H + 2 K) d] to [B, S, H d].
 
     Scores are scaled by 1/sqrt(d); softmax is float32.
+
+    Args:
+      qkv: queries, keys and values as `layout` says.
+      rows: of `prepare`, for the same layout, window and causal.
+      layout: of the columns of qkv.
+      window: see the class.
+      causal: see the class.
     """
-    if qkv.ndim != 3 or qkv.shape[-1] % (3 * heads):
+    if qkv.ndim != 3 or qkv.shape[-1] != layout.columns:
       raise ValueError(
-          f"qkv must be [B, S, 3 H d] with H = {heads}: got {qkv.shape}"
-      )
+          f"qkv must be [B, S, {layout.columns}], of {layout}: got {qkv.shape}")
     attend = functools.partial(
-        _IMPLEMENTATIONS[self.implementation].attend, self, heads=heads)
+        _IMPLEMENTATIONS[self.implementation].attend,
+        self._call(layout, window, causal))
     if self.rows_over:
       attend = self._on_own_rows(attend, qkv.shape[0])
     with jax.named_scope(f"attention_{self.implementation}"):
       return attend(qkv, rows)
+
+  def _call(self, layout: Layout, window: int | None, causal: bool) -> Call:
+    return Call(
+        layout, Reach.of(window, causal), self.device, self.blocks,
+        self.forward_only, self.interpret)
 
   def _on_own_rows(self, attend: Any, count: int) -> Any:
     """`attend` by each device for its rows, where it is not so already."""
@@ -221,9 +253,9 @@ class Attention:
     devices = math.prod(mesh.shape[a] for a in axes)
     if count % devices:
       raise UserError(
-          f"compute.attention: {self.implementation} cannot lay {count} rows "
-          f"over {devices} devices; give it a multiple (config.data."
-          "rows_multiple or batch_size; config.loss.chunks)"
+          f"attention: {self.implementation} cannot divide {count} rows among "
+          f"{devices} devices; use batches, and chunks of them, with a "
+          f"multiple of {devices} rows"
       )
     spec = PartitionSpec(axes)
     return jax.shard_map(

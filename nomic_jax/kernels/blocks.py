@@ -16,6 +16,7 @@ from jax.experimental.pallas import tpu as pltpu
 import jax.numpy as jnp
 
 from nomic_jax.errors import UserError
+from nomic_jax.kernels.layout import Call
 
 TABLE = pathlib.Path(__file__).with_name("blocks.json")
 # Rows are rounded up to this many tokens.
@@ -36,13 +37,13 @@ _VMEM = {"TPU v4": 16, "TPU v5 lite": 100, "TPU v5": 62, "TPU v6": 100,
 
 
 def find(
-    kernel: str, options: Any, length: int, dtype: Any
+    kernel: str, call: Call, length: int, dtype: Any
 ) -> tuple[int, ...]:
   """Tokens in a block: two sizes forward, then two backward.
 
   Args:
     kernel: an implementation.
-    options: its `Attention`; `blocks` there are taken as they are.
+    call: `blocks` there are taken as they are.
     length: S, before it is rounded up to a multiple of `MULTIPLE`.
     dtype: of the operands.
 
@@ -50,17 +51,17 @@ def find(
     UserError: for blocks given that do not divide the row.
   """
   length += -length % MULTIPLE[kernel]
-  if options.blocks is not None:
-    for block in options.blocks:
+  if call.blocks is not None:
+    for block in call.blocks:
       check(kernel, block, length)
-    return options.blocks
+    return call.blocks
   dtype = jnp.dtype(dtype).name
   default = next(
       sizes for k, device, dtypes, sizes in _DEFAULT
-      if k == kernel and options.device.startswith(device) and dtype in dtypes)
+      if k == kernel and call.device.startswith(device) and dtype in dtypes)
   wanted = (
-      *(tuned(kernel, options.device, length, dtype, "forward") or default[:2]),
-      *(tuned(kernel, options.device, length, dtype, "backward")
+      *(tuned(kernel, call.device, length, dtype, "forward") or default[:2]),
+      *(tuned(kernel, call.device, length, dtype, "backward")
         or default[2:]),
   )
   return tuple(_divisor(kernel, length, size) for size in wanted)
@@ -102,38 +103,28 @@ def _table() -> list[dict[str, Any]]:
   return json.loads(TABLE.read_text()) if TABLE.exists() else []
 
 
-def tpu_params(options: Any, semantics: tuple[str, ...]) -> Any:
-  """How Mosaic is to compile for `options.device`."""
-  size = _vmem(options.device)
+def tpu_params(call: Call, semantics: tuple[str, ...]) -> Any:
+  """How Mosaic is to compile for `call.device`."""
+  size = _vmem(call.device)
   return pltpu.CompilerParams(
       dimension_semantics=semantics,
       vmem_limit_bytes=size << 20 if size else None,
   )
 
 
-def tpu_tile(options: Any) -> int:
+def tpu_tile(call: Call) -> int:
   """Rows and columns of the device's matrix unit."""
-  return 256 if options.device.startswith(("TPU v6", "TPU7")) else 128
+  return 256 if call.device.startswith(("TPU v6", "TPU7")) else 128
 
 
-def check_tpu_memory(options: Any, length: int, itemsize: int) -> None:
-  """Raises UserError if a row of `length` tokens does not fit in VMEM."""
-  room = tpu_room(options, itemsize)
-  if length > room:
-    raise UserError(
-        f"compute.attention: pallas_tpu has room for rows of {room} tokens on "
-        f"a {options.device}, not {length}; shorten them or set it to reference"
-    )
-
-
-def tpu_room(options: Any, itemsize: int) -> float:
+def tpu_room(call: Call, itemsize: int) -> float:
   """Most tokens in a row that fit in VMEM; infinite if that is not known."""
-  size = _vmem(options.device)
-  if size is None or options.implementation != "pallas_tpu":
+  size = _vmem(call.device)
+  if size is None:
     return math.inf
   # Blocks of 128 lanes and the table in the inputs' type, float32 lines, and
   # what the compiler spills.
-  lanes, lines, spilled = (7, 0, 6) if options.forward_only else (
+  lanes, lines, spilled = (7, 0, 6) if call.forward_only else (
       19, 608, 2 * itemsize)
   each = (lanes * 128 + 160) * itemsize + lines
   return ((size - spilled << 20) + 2**20 - 1) // each // 128 * 128

@@ -11,7 +11,7 @@ columns as they lie in memory, the form that XLA's CPU backend multiplies fast.
 
 import functools
 import math
-from typing import Any
+from typing import Callable
 
 import jax
 from jax import Array
@@ -19,6 +19,7 @@ from jax.ad_checkpoint import checkpoint_name
 import jax.numpy as jnp
 
 from nomic_jax.kernels import common
+from nomic_jax.kernels.layout import Reach
 
 # Tokens of a block at most, of queries and of keys. Smaller ones skip more of
 # rows of short texts; XLA shares the work of larger ones out over more cores.
@@ -33,16 +34,18 @@ _product = functools.partial(
 
 
 def attend(
-    q: Array, k: Array, v: Array, segment_ids: Array, window: int | None
+    q: Array, k: Array, v: Array, segment_ids: Array, reach: Reach
 ) -> Array:
   """Softmax attention within segments; a block's scores are [B, H, n, n].
 
   n is 512, or less where that divides a row with less to spare.
 
   Args:
-    q, k, v: [B, S, H, d], queries and keys turned and q scaled.
+    q: [B, S, H, d], rotated and scaled.
+    k: [B, S, K, d], rotated.
+    v: [B, S, K, d].
     segment_ids: int32 [B, S].
-    window: how many places to either side are seen; None: all.
+    reach: of a token.
 
   Returns:
     [B, S, H, d] in the dtype of v; anything finite where there is padding.
@@ -50,42 +53,44 @@ def attend(
   length = q.shape[1]
   size = math.ceil(length / math.ceil(length / _BLOCK) / 16) * 16
   q, k, v, ids = (common.padded(x, size) for x in (q, k, v, segment_ids))
-  return _attend(window, size, q, k, v, ids)[:, :length]
+  return _attend(reach, size, q, k, v, ids)[:, :length]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _attend(
-    window: int | None, size: int, q: Array, k: Array, v: Array, ids: Array
+    reach: Reach, size: int, q: Array, k: Array, v: Array, ids: Array
 ) -> Array:
-  return _forward(window, size, q, k, v, ids)[0]
+  return _forward(reach, size, q, k, v, ids)[0]
 
 
-def _attend_fwd(window: int | None, size: int, *arrays: Array) -> tuple:
+def _attend_fwd(reach: Reach, size: int, *arrays: Array) -> tuple:
   # Named, so that rematerialisation may keep them: see model/encoder.py.
   out, lse = checkpoint_name(
-      _forward(window, size, *arrays), "attention")
+      _forward(reach, size, *arrays), "attention")
   return out, (*arrays, out, lse)
 
 
 def _forward(
-    window: int | None, size: int, q: Array, k: Array, v: Array, ids: Array
+    reach: Reach, size: int, q: Array, k: Array, v: Array, ids: Array
 ) -> tuple[Array, Array]:
-  """Output [B, S, H, d] and each query's log of summed exp, [S/n, B, H, n]."""
+  """Output [B, S, H, d], and each query's log of summed exp [S/n, B, K, G n].
+  """
   longest = lambda x: jnp.linalg.norm(x.astype(jnp.float32), axis=-1).max()
   safe = longest(q) * longest(k) < _SAFE
-  sweep = functools.partial(_sweep, window, size)
+  sweep = functools.partial(_sweep, reach, size)
   return jax.lax.cond(
       safe, functools.partial(sweep, False), functools.partial(sweep, True),
       q, k, v, ids)
 
 
 def _sweep(
-    window: int | None, size: int, online: bool,
+    reach: Reach, size: int, online: bool,
     q: Array, k: Array, v: Array, ids: Array,
 ) -> tuple[Array, Array]:
   """`_forward`; `online` subtracts the largest score so far from all."""
   keys, values = _turned(_blocks(k, size)), _blocks(v, size)
-  scores = _scores(window, size, ids)
+  group = q.shape[2] // k.shape[2]
+  scores = _scores(reach, size, ids, group)
 
   def block(of_block):
     at, first, after, queries = of_block
@@ -110,18 +115,19 @@ def _sweep(
     total = jnp.maximum(total, 1e-37)  # padding alone: no block was visited
     return (out / total).astype(v.dtype), (top + jnp.log(total))[..., 0]
 
-  out, lse = jax.lax.map(block, (*_visits(ids, size, window), _blocks(q, size)))
-  return _rows(out), lse
+  out, lse = jax.lax.map(
+      block, (*_visits(ids, size, reach), _blocks(q, size, group)))
+  return _rows(out, group), lse
 
 
 def _attend_bwd(
-    window: int | None, size: int, saved: tuple, gradient: Array
+    reach: Reach, size: int, saved: tuple, gradient: Array
 ) -> tuple:
   q, k, v, ids, out, lse = saved
-  dtype = q.dtype
+  dtype, group = q.dtype, q.shape[2] // k.shape[2]
   keys, values = _blocks(k, size), _blocks(v, size)
   turned_keys = _turned(keys)
-  scores = _scores(window, size, ids)
+  scores = _scores(reach, size, ids, group, turned=True)
 
   def block(carry, of_block):
     at, first, after, q, lse, out, do = of_block
@@ -130,7 +136,7 @@ def _attend_bwd(
 
     def step(j, carry):
       dq, dk, dv = carry
-      weights = jnp.exp(scores(j, at, keys[j], turned) - lse)
+      weights = jnp.exp(scores(at, j, keys[j], turned) - lse)
       dv = dv.at[j].add(
           _product("bhkq,bhqd->bhkd", weights.astype(dtype), do))
       ds = _product("bhkd,bhdq->bhkq", values[j], turned_do)
@@ -144,57 +150,68 @@ def _attend_bwd(
 
   zeros = jnp.zeros(keys.shape, jnp.float32)
   blocks = (
-      *_visits(ids, size, window), _blocks(q, size), lse, _blocks(out, size),
-      _blocks(gradient, size))
+      *_visits(ids, size, reach), _blocks(q, size, group), lse,
+      *(_blocks(x, size, group) for x in (out, gradient)))
   (dk, dv), dq = jax.lax.scan(block, (zeros, zeros), blocks)
   return (
-      _rows(_turned(dq)), _rows(dk.astype(dtype)), _rows(dv.astype(dtype)),
-      common.no_gradient(ids))
+      _rows(_turned(dq), group), _rows(dk.astype(dtype)),
+      _rows(dv.astype(dtype)), common.no_gradient(ids))
 
 
 _attend.defvjp(_attend_fwd, _attend_bwd)
 
 
-def _scores(window: int | None, size: int, ids: Array) -> Any:
-  """A function to the scores of blocks i and j, float32 [B, H, n, n].
+def _scores(
+    reach: Reach, size: int, ids: Array, group: int, turned: bool = False
+) -> Callable[[Array, Array, Array, Array], Array]:
+  """A function to the scores of a block of queries and one of keys.
 
-  It takes i, j, block i [B, H, n, d] and block j, turned, [B, H, d, n].
+  It takes their numbers, the queries [B, K, G n, d] and the keys
+  [B, K, d, n], and returns float32 [B, K, G n, n]. If turned, it takes the
+  keys [B, K, n, d] and then the queries [B, K, d, G n], and returns
+  [B, K, n, G n].
   """
   ids = jnp.moveaxis(ids.reshape(ids.shape[0], -1, size), 1, 0)
   places = jnp.arange(size)
 
-  def scores(i, j, of_i, of_j):
-    seen = ids[i][:, :, None] == ids[j][:, None]
-    if window is not None:
-      apart = (i - j) * size + places[:, None] - places
-      seen &= jnp.abs(apart) <= window
-    s = _product("bhid,bhdj->bhij", of_i, of_j)
+  def scores(query, key, a, b):
+    seen = ids[query][:, :, None] == ids[key][:, None]
+    seen &= reach.sees(
+        (query * size + places)[:, None], key * size + places)
+    seen = jnp.tile(seen, (1, group, 1))
+    seen = _turned(seen) if turned else seen
+    s = _product("bhid,bhdj->bhij", a, b)
     return jnp.where(seen[:, None], s, common.LOWEST)
 
   return scores
 
 
 def _visits(
-    ids: Array, size: int, window: int | None
+    ids: Array, size: int, reach: Reach
 ) -> tuple[Array, Array, Array]:
   """Each block of queries, the first of its keys and one after the last."""
-  first, after = common.ranges(ids, size, size, window).swapaxes(0, 1)
+  first, after = common.ranges(ids, size, size, reach).swapaxes(0, 1)
   count = first.shape[1]
   # All rows at once go from the first of any of them to the last of any.
   first = jnp.where(after > 0, first, count).min(0)
   return jnp.arange(count), first, after.max(0)
 
 
-def _blocks(x: Array, size: int) -> Array:
-  """[B, S, H, d] to [S / n, B, H, n, d]."""
-  x = x.reshape(x.shape[0], -1, size, *x.shape[2:])
-  return x.transpose(1, 0, 3, 2, 4)
+def _blocks(x: Array, size: int, group: int = 1) -> Array:
+  """[B, S, G K, d] to [S / n, B, K, G n, d]: a group's heads lie one after
+  the other, as if they were more tokens."""
+  batch, length, heads, d = x.shape
+  x = x.reshape(batch, -1, size, heads // group, group, d)
+  return x.transpose(1, 0, 3, 4, 2, 5).reshape(
+      length // size, batch, heads // group, -1, d)
 
 
-def _rows(x: Array) -> Array:
+def _rows(x: Array, group: int = 1) -> Array:
   """The way back from `_blocks`."""
-  x = x.transpose(1, 0, 3, 2, 4)
-  return x.reshape(x.shape[0], -1, *x.shape[3:])
+  count, batch, heads, _, d = x.shape
+  x = x.reshape(count, batch, heads, group, -1, d)
+  return x.transpose(1, 0, 4, 2, 3, 5).reshape(
+      batch, -1, heads * group, d)
 
 
 def _turned(x: Array) -> Array:

@@ -9,20 +9,24 @@ from jax import Array
 import jax.numpy as jnp
 import numpy as np
 
-from nomic_jax.errors import UserError
+from nomic_jax.kernels.layout import Reach
 
 LOWEST = -1e30  # of a score, and not -inf, whose differences are NaN
 NOBODY = 2**16  # above all segment ids
 
 
-def ranges(ids: Array, own: int, other: int, window: int | None) -> Array:
+def ranges(
+    ids: Array, own: int, other: int, reach: Reach, *, of_keys: bool = False
+) -> Array:
   """Which blocks of `other` tokens a block of `own` tokens has to look at.
 
   Args:
     ids: int32 [B, S]; `own` and `other` divide S.
     own: tokens in a block that looks.
     other: tokens in a block that is looked at.
-    window: places to either side that are seen; None: all.
+    reach: of a query.
+    of_keys: whether keys look for the queries that see them, and not queries
+      for the keys that they see.
 
   Returns:
     int32 [B, 2, S/own], the first block and one after the last; both 0 where
@@ -36,15 +40,17 @@ def ranges(ids: Array, own: int, other: int, window: int | None) -> Array:
   meet = (low[:, :, None] <= other_high[:, None]) & (
       other_low[:, None] <= high[:, :, None])
   meet &= (high > 0)[:, :, None] & (other_high > 0)[:, None]
-  if window is not None:
-    start = jnp.arange(meet.shape[1])[:, None] * own
-    other_start = jnp.arange(meet.shape[2]) * other
-    meet &= start - window < other_start + other
-    meet &= other_start - window < start + own
+  start = jnp.arange(meet.shape[1])[:, None] * own
+  other_start = jnp.arange(meet.shape[2]) * other
+  before, after = (reach.ahead, reach.back) if of_keys else reach
+  if before is not None:
+    meet &= start - before < other_start + other
+  if after is not None:
+    meet &= other_start - after < start + own
   at = jnp.arange(meet.shape[2])
   first = jnp.where(meet, at, meet.shape[2]).min(-1)
-  after = jnp.where(meet, at + 1, 0).max(-1)
-  return jnp.stack([jnp.minimum(first, after), after], axis=1).astype(jnp.int32)
+  end = jnp.where(meet, at + 1, 0).max(-1)
+  return jnp.stack([jnp.minimum(first, end), end], axis=1).astype(jnp.int32)
 
 
 def matmul(dtype: Any, a: Array, b: Array, contract: Any) -> Array:
@@ -70,11 +76,8 @@ def no_gradient(rows: Any) -> Any:
   )
 
 
-def check_dtype(kernel: str, dtype: Any, *known: str) -> None:
-  """Raises UserError for a dtype that a kernel does not compute in."""
-  if jnp.dtype(dtype).name not in known:
-    raise UserError(
-        f"compute.attention: {kernel} computes in {' or '.join(known)}, not "
-        f"{jnp.dtype(dtype).name}; set compute.dtype to that, or "
-        "compute.attention to reference"
-    )
+def lacks_dtype(dtype: Any, *known: str) -> str:
+  """Why a kernel cannot compute in a dtype; "" if it can or it is None."""
+  if dtype is None or dtype.name in known:
+    return ""
+  return f"computes in {' or '.join(known)}, not {dtype.name}"

@@ -13,51 +13,33 @@ import jax
 from jax import Array
 import jax.numpy as jnp
 
-from nomic_jax.errors import UserError
 from nomic_jax.kernels import common
 from nomic_jax.kernels import reference
+from nomic_jax.kernels.layout import Call
 
 _FAR = -(2.0 ** 15)  # far below any score, and exact in bfloat16
 
 
-def prepare(options: Any, segment_ids: Array, angles: Any, dtype: Any) -> Any:
+def lacks(call: Call, length: int, dtype: Any) -> str:
+  """See `nomic_jax.kernels.attention`."""
+  d = call.layout.width
+  if d % 8 or d > 128:  # on Ampere too
+    return f"has no heads of {d}; expected a multiple of 8 up to 128"
+  if length % 2 and not call.forward_only:
+    return f"has no gradient for rows of {length} tokens; expected even ones"
+  return common.lacks_dtype(dtype, "bfloat16")
+
+
+def prepare(call: Call, segment_ids: Array, angles: Any, dtype: Any) -> Any:
   """What all layers share; see `nomic_jax.kernels.attention`."""
-  common.check_dtype("cudnn", dtype, "bfloat16")
-  length = segment_ids.shape[1]
-  if length % 2:
-    raise UserError(
-        f"compute.attention: cudnn has no gradient for rows of {length} "
-        "tokens; make them even, or set it to pallas_gpu"
-    )
-  at = jnp.arange(length)[None]
-  seen = reference.mask(segment_ids, segment_ids, at, at, options.window)
+  seen = reference.mask(segment_ids, call.reach)
   return segment_ids, angles, jnp.where(seen, 0, _FAR).astype(dtype)[:, None]
 
 
-def fits(heads: int, d: int) -> bool:
-  """Whether cuDNN has heads of that width, on Ampere too."""
-  del heads
-  return d % 8 == 0 and d <= 128
-
-
-def attend(options: Any, qkv: Array, rows: Any, heads: int) -> Array:
-  """See `nomic_jax.kernels.attention`.
-
-  Raises:
-    UserError: for heads of a width that cuDNN lacks.
-  """
-  del options
+def attend(call: Call, qkv: Array, rows: Any) -> Array:
+  """See `nomic_jax.kernels.attention`."""
   segment_ids, angles, bias = rows
-  d = qkv.shape[-1] // (3 * heads)
-  if not fits(heads, d):
-    raise UserError(
-        f"compute.attention: cudnn has no heads of {d}; expected a multiple "
-        "of 8 up to 128; set it to reference"
-    )
-  q, k, v = (
-      part.reshape(*segment_ids.shape, heads, d)
-      for part in jnp.split(qkv, 3, axis=-1)
-  )
+  q, k, v = call.layout.split(qkv)
   if angles is not None:
     q, k = reference.rotate(q, *angles), reference.rotate(k, *angles)
   out = jax.nn.dot_product_attention(q, k, v, bias, implementation="cudnn")

@@ -19,73 +19,64 @@ from jax.experimental.pallas import triton as plgpu
 import jax.numpy as jnp
 import numpy as np
 
-from nomic_jax.errors import UserError
 from nomic_jax.kernels import blocks
 from nomic_jax.kernels import common
 from nomic_jax.kernels import flash_gpu_backward
 from nomic_jax.kernels import gpu_rows
 from nomic_jax.kernels.gpu_rows import Rows
+from nomic_jax.kernels.layout import Call
 
 
-def prepare(options: Any, segment_ids: Array, angles: Any, dtype: Any) -> Rows:
+def lacks(call: Call, length: int, dtype: Any) -> str:
+  """See `nomic_jax.kernels.attention`."""
+  del length
+  if call.layout.width not in (64, 128) or call.layout.group > 1:
+    return f"has no layout for {call.layout}; expected a width of 64 or 128"
+  return common.lacks_dtype(dtype, "float32", "bfloat16")
+
+
+def prepare(call: Call, segment_ids: Array, angles: Any, dtype: Any) -> Rows:
   """What all layers share; see `nomic_jax.kernels.attention`."""
-  common.check_dtype("pallas_gpu", dtype, "float32", "bfloat16")
-  sizes = blocks.find(
-      "pallas_gpu", options, segment_ids.shape[1], dtype)
+  sizes = blocks.find("pallas_gpu", call, segment_ids.shape[1], dtype)
   return gpu_rows.make(
       segment_ids, angles, dtype, sizes, blocks.MULTIPLE["pallas_gpu"],
-      options.window)
+      call.reach)
 
 
-def fits(heads: int, d: int) -> bool:
-  """Whether the kernel has heads of that width."""
-  del heads
-  return d in (64, 128)
-
-
-def attend(options: Any, qkv: Array, rows: Rows, heads: int) -> Array:
-  """See `nomic_jax.kernels.attention`.
-
-  Raises:
-    UserError: for heads of another width than 64 or 128.
-  """
-  batch, length, columns = qkv.shape
-  d = columns // (3 * heads)
-  if not fits(heads, d):
-    raise UserError(
-        f"compute.attention: pallas_gpu has no layout for {heads} heads of "
-        f"{d}; expected a width of 64 or 128; set it to reference"
-    )
+def attend(call: Call, qkv: Array, rows: Rows) -> Array:
+  """See `nomic_jax.kernels.attention`."""
+  batch, length, _ = qkv.shape
+  heads, d = call.layout.heads, call.layout.width
   qkv = common.padded(qkv, blocks.MULTIPLE["pallas_gpu"])
-  out = _attend(options, qkv.reshape(batch, -1, 3, heads, d), rows)
+  out = _attend(call, qkv.reshape(batch, -1, 3, heads, d), rows)
   return out[:, :length].reshape(batch, length, heads * d)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _attend(options: Any, qkv: Array, rows: Rows) -> Array:
-  return forward(options, qkv, rows)[0]
+def _attend(call: Call, qkv: Array, rows: Rows) -> Array:
+  return forward(call, qkv, rows)[0]
 
 
-def _attend_fwd(options: Any, qkv: Array, rows: Rows) -> Any:
+def _attend_fwd(call: Call, qkv: Array, rows: Rows) -> Any:
   # Named, so that rematerialisation may keep them: see model/encoder.py.
-  out, lse = checkpoint_name(forward(options, qkv, rows), "attention")
+  out, lse = checkpoint_name(forward(call, qkv, rows), "attention")
   return out, (qkv, rows, out, lse)
 
 
-def _attend_bwd(options: Any, saved: Any, gradient: Array) -> Any:
+def _attend_bwd(call: Call, saved: Any, gradient: Array) -> Any:
   qkv, rows, out, lse = saved
-  grad = flash_gpu_backward.backward(options, qkv, rows, out, lse, gradient)
+  grad = flash_gpu_backward.backward(call, qkv, rows, out, lse, gradient)
   return grad, common.no_gradient(rows)
 
 
 _attend.defvjp(_attend_fwd, _attend_bwd)
 
 
-def forward(options: Any, qkv: Array, rows: Rows) -> tuple[Array, Array]:
+def forward(call: Call, qkv: Array, rows: Rows) -> tuple[Array, Array]:
   """Output, and what the backward pass recomputes the weights from.
 
   Args:
-    options: an `Attention`.
+    call: static.
     qkv: [B, S, 3, H, d], S a multiple of the blocks.
     rows: of the batch.
 
@@ -94,11 +85,11 @@ def forward(options: Any, qkv: Array, rows: Rows) -> tuple[Array, Array]:
     float32 [B, H, S]; 1e30 where there is padding.
   """
   batch, length, _, heads, d = qkv.shape
-  queries, keys, *_ = blocks.find("pallas_gpu", options, length, qkv.dtype)
+  queries, keys, *_ = blocks.find("pallas_gpu", call, length, qkv.dtype)
   tables, table_specs = gpu_rows.specs(rows, rows.forward)
   return pl.pallas_call(
       functools.partial(
-          _kernel, queries=queries, keys=keys, window=options.window,
+          _kernel, queries=queries, keys=keys, reach=call.reach,
           rotary=rows.cos is not None,
       ),
       grid=(length // queries, heads, batch),
@@ -118,12 +109,12 @@ def forward(options: Any, qkv: Array, rows: Rows) -> tuple[Array, Array]:
       ],
       compiler_params=plgpu.CompilerParams(
           num_warps=4 if d == 64 else 8, num_stages=2),
-      interpret=options.interpret,
+      interpret=call.interpret,
       name="flash_forward",
   )(qkv, *tables)
 
 
-def _kernel(qkv, ranges, ids, *refs, queries, keys, window, rotary):
+def _kernel(qkv, ranges, ids, *refs, queries, keys, reach, rotary):
   """One block of queries of a head."""
   *angles, out_ref, lse_ref = refs
   assert len(angles) == 2 * rotary
@@ -138,7 +129,7 @@ def _kernel(qkv, ranges, ids, *refs, queries, keys, window, rotary):
     at = pl.ds(j * keys, keys)
     k = gpu_rows.halves(qkv, gpu_rows.K, at, angles)
     scores = jnp.where(
-        gpu_rows.seen(own_ids, ids[at], i * queries, j * keys, window),
+        gpu_rows.seen(own_ids, ids[at], i * queries, j * keys, reach),
         gpu_rows.scores(dtype, q, k), common.LOWEST)
     new = jnp.maximum(most, scores.max(axis=1))
     # All 1 before the first key that is seen; `fade` is then 0.

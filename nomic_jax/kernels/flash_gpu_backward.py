@@ -22,16 +22,17 @@ from nomic_jax.kernels import blocks
 from nomic_jax.kernels import common
 from nomic_jax.kernels import gpu_rows
 from nomic_jax.kernels.gpu_rows import Rows
+from nomic_jax.kernels.layout import Call
 
 
 def backward(
-    options: Any, qkv: Array, rows: Rows, out: Array, lse: Array,
+    call: Call, qkv: Array, rows: Rows, out: Array, lse: Array,
     gradient: Array,
 ) -> Array:
   """The gradient of qkv [B, S, 3, H, d], in its dtype.
 
   Args:
-    options: an `Attention`.
+    call: static.
     qkv: [B, S, 3, H, d], S a multiple of the blocks.
     rows: of the batch.
     out: [B, S, H, d], the output.
@@ -39,17 +40,18 @@ def backward(
     gradient: of the output.
   """
   batch, length, _, heads, d = qkv.shape
-  *_, own, visited = blocks.find("pallas_gpu", options, length, qkv.dtype)
+  *_, own, visited = blocks.find("pallas_gpu", call, length, qkv.dtype)
   delta = jnp.einsum(
       "bshd,bshd->bhs", out, gradient, preferred_element_type=jnp.float32,
       precision=jax.lax.Precision.HIGHEST)
-  tables, table_specs = gpu_rows.specs(rows, rows.backward)
+  tables, table_specs = gpu_rows.specs(
+      rows, rows.queries, rows.keys)
   packed = lambda size, at: pl.BlockSpec(
       (None, size, 3, None, d), lambda i, h, b: (b, at(i), 0, h, 0))
   line = pl.BlockSpec((None, None, length), lambda i, h, b: (b, h, 0))
   return pl.pallas_call(
       functools.partial(
-          _kernel, own=own, visited=visited, window=options.window,
+          _kernel, own=own, visited=visited, reach=call.reach,
           rotary=rows.cos is not None,
       ),
       grid=(length // own, heads, batch),
@@ -63,13 +65,13 @@ def backward(
       out_shape=jax.ShapeDtypeStruct(qkv.shape, qkv.dtype),
       compiler_params=plgpu.CompilerParams(
           num_warps=4 if d == 64 else 8, num_stages=2),
-      interpret=options.interpret,
+      interpret=call.interpret,
       name="flash_backward",
   )(qkv, gradient, lse, delta, *tables)
 
 
-def _kernel(qkv, gradient, lse, delta, ranges, ids, *refs, own, visited, window,
-            rotary):
+def _kernel(qkv, gradient, lse, delta, query_ranges, key_ranges, ids, *refs,
+            own, visited, reach, rotary):
   """One block of tokens of a head."""
   *angles, result = refs
   assert len(angles) == 2 * rotary
@@ -85,9 +87,10 @@ def _kernel(qkv, gradient, lse, delta, ranges, ids, *refs, own, visited, window,
   keys = lambda at: [x.astype(dtype) for x in halves(gpu_rows.K, at)]
   zeros = lambda *width: jnp.zeros((own, *width), jnp.float32)
 
-  def weights(j, a, b, logarithm):
+  def weights(j, a, b, logarithm, of_keys=False):
     at = pl.ds(j * visited, visited)
-    together = gpu_rows.seen(own_ids, ids[at], i * own, j * visited, window)
+    together = gpu_rows.seen(
+        own_ids, ids[at], i * own, j * visited, reach, of_keys=of_keys)
     scores = gpu_rows.scores(dtype, a, b)
     return jnp.exp2(jnp.where(together, scores, common.LOWEST) - logarithm)
 
@@ -105,7 +108,7 @@ def _kernel(qkv, gradient, lse, delta, ranges, ids, *refs, own, visited, window,
     grad_v, *grad_k = carry
     at = pl.ds(j * visited, visited)
     q, do = queries(at), gradient[at, :]
-    p = weights(j, k, q, lse[at][None, :])
+    p = weights(j, k, q, lse[at][None, :], of_keys=True)
     grad_v += dot(p.astype(dtype), do, ((1,), (0,)))
     dp = dot(v, do, ((1,), (1,)))
     ds = (p * (dp - delta[at][None, :])).astype(dtype)
@@ -113,7 +116,7 @@ def _kernel(qkv, gradient, lse, delta, ranges, ids, *refs, own, visited, window,
         g + dot(ds, x, ((1,), (0,))) for g, x in zip(grad_k, q))
 
   grad_v, *grad_k = jax.lax.fori_loop(
-      ranges[0, i], ranges[1, i], visit_queries,
+      query_ranges[0, i], query_ranges[1, i], visit_queries,
       (zeros(d), zeros(half), zeros(half)))
   write(gpu_rows.V, 0, grad_v)
   for n, x in enumerate(turned_back([g * np.log(2.0) for g in grad_k])):
@@ -130,6 +133,7 @@ def _kernel(qkv, gradient, lse, delta, ranges, ids, *refs, own, visited, window,
     return tuple(g + dot(ds, x, ((1,), (0,))) for g, x in zip(carry, k))
 
   grad_q = jax.lax.fori_loop(
-      ranges[0, i], ranges[1, i], visit_keys, (zeros(half), zeros(half)))
+      key_ranges[0, i], key_ranges[1, i], visit_keys,
+      (zeros(half), zeros(half)))
   for n, x in enumerate(turned_back([g * scale for g in grad_q])):
     write(gpu_rows.Q, n * half, x)

@@ -21,63 +21,58 @@ from jax.experimental.pallas import tpu as pltpu
 import jax.numpy as jnp
 import numpy as np
 
-from nomic_jax.errors import UserError
 from nomic_jax.kernels import blocks
 from nomic_jax.kernels import common
 from nomic_jax.kernels import flash_tpu_backward
 from nomic_jax.kernels import tpu_rows
+from nomic_jax.kernels.layout import Call
 from nomic_jax.kernels.tpu_rows import LANES
 from nomic_jax.kernels.tpu_rows import Rows
 
 
-def prepare(options: Any, segment_ids: Array, angles: Any, dtype: Any) -> Rows:
+def lacks(call: Call, length: int, dtype: Any) -> str:
+  """See `nomic_jax.kernels.attention`."""
+  layout = call.layout
+  if layout.width not in (64, 128) or layout.group > 1 or (
+      layout.heads * layout.width % LANES):
+    return (
+        f"has no layout for {layout}; expected an even number of 64, or any "
+        "of 128")
+  room = blocks.tpu_room(call, dtype.itemsize if dtype else 4)
+  if length > room:
+    return (
+        f"has room for rows of {room} tokens on a {call.device}, not {length}")
+  return common.lacks_dtype(dtype, "float32", "bfloat16")
+
+
+def prepare(call: Call, segment_ids: Array, angles: Any, dtype: Any) -> Rows:
   """What all layers share; see `nomic_jax.kernels.attention`."""
-  common.check_dtype("pallas_tpu", dtype, "float32", "bfloat16")
-  blocks.check_tpu_memory(options, segment_ids.shape[1], dtype.itemsize)
-  sizes = blocks.find(
-      "pallas_tpu", options, segment_ids.shape[1], dtype)
-  return tpu_rows.make(segment_ids, angles, dtype, sizes, options.window)
+  sizes = blocks.find("pallas_tpu", call, segment_ids.shape[1], dtype)
+  return tpu_rows.make(segment_ids, angles, dtype, sizes, call.reach)
 
 
-def fits(heads: int, d: int) -> bool:
-  """Whether heads of that width fill 128 lanes."""
-  return d in (64, 128) and heads * d % LANES == 0
-
-
-def attend(options: Any, qkv: Array, rows: Rows, heads: int) -> Array:
-  """See `nomic_jax.kernels.attention`.
-
-  Raises:
-    UserError: for heads that do not fill 128 lanes.
-  """
-  d = qkv.shape[-1] // (3 * heads)
-  if not fits(heads, d):
-    raise UserError(
-        f"compute.attention: pallas_tpu has no layout for {heads} heads of "
-        f"{d}; expected an even number of 64, or any of 128; set it to "
-        "reference"
-    )
+def attend(call: Call, qkv: Array, rows: Rows) -> Array:
+  """See `nomic_jax.kernels.attention`."""
   length, whole = qkv.shape[1], rows.table.shape[-1]
   qkv = jnp.pad(qkv, ((0, 0), (0, whole - length), (0, 0)))
-  out = _attend(options, d, qkv, rows)
-  return out[:, :length]
+  return _attend(call, qkv, rows)[:, :length]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _attend(options: Any, d: int, qkv: Array, rows: Rows) -> Array:
-  return forward(options, d, qkv, rows)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _attend(call: Call, qkv: Array, rows: Rows) -> Array:
+  return forward(call, qkv, rows)[0]
 
 
-def _attend_fwd(options: Any, d: int, qkv: Array, rows: Rows) -> Any:
+def _attend_fwd(call: Call, qkv: Array, rows: Rows) -> Any:
   # Named, so that rematerialisation may keep them: see model/encoder.py.
-  out, lse = checkpoint_name(forward(options, d, qkv, rows), "attention")
+  out, lse = checkpoint_name(forward(call, qkv, rows), "attention")
   return out, (qkv, rows, out, lse)
 
 
-def _attend_bwd(options: Any, d: int, saved: Any, gradient: Array) -> Any:
+def _attend_bwd(call: Call, saved: Any, gradient: Array) -> Any:
   qkv, rows, out, lse = saved
   grad = flash_tpu_backward.backward(
-      options, d, qkv, rows, out, lse, gradient
+      call, qkv, rows, out, lse, gradient
   )
   return grad, common.no_gradient(rows)
 
@@ -86,13 +81,12 @@ _attend.defvjp(_attend_fwd, _attend_bwd)
 
 
 def forward(
-    options: Any, d: int, qkv: Array, rows: Rows
+    call: Call, qkv: Array, rows: Rows
 ) -> tuple[Array, Array]:
   """Output, and what the backward pass recomputes the weights from.
 
   Args:
-    options: an `Attention`.
-    d: width of a head.
+    call: static.
     qkv: [B, S, 3 H d], S a multiple of 128.
     rows: of the batch.
 
@@ -101,17 +95,18 @@ def forward(
     float32 [B, H d / 128, 128 / d, S]; 1e30 where there is padding.
   """
   batch, length, columns = qkv.shape
+  d = call.layout.width
   groups = columns // (3 * LANES)
   heads = LANES // d
   count = rows.forward.shape[-1]
   block = length // count
-  keys = blocks.find("pallas_tpu", options, length, qkv.dtype)[1]
+  keys = blocks.find("pallas_tpu", call, length, qkv.dtype)[1]
   row = lambda column: pl.BlockSpec(
       (1, length, LANES), lambda b, g, i, *_: (b, 0, column(g)))
   part = pl.BlockSpec((1, block, LANES), lambda b, g, i, *_: (b, i, g))
   kernel = functools.partial(
       _kernel, d=d, block=block, keys=keys,
-      part=math.gcd(keys, blocks.tpu_tile(options)), window=options.window)
+      part=math.gcd(keys, blocks.tpu_tile(call)), reach=call.reach)
   return pl.pallas_call(
       kernel,
       grid_spec=pltpu.PrefetchScalarGridSpec(
@@ -137,14 +132,14 @@ def forward(
           jax.ShapeDtypeStruct((batch, groups, heads, length), jnp.float32),
       ],
       compiler_params=blocks.tpu_params(
-          options, ("parallel", "arbitrary", "arbitrary")),
-      interpret=options.interpret,
+          call, ("parallel", "arbitrary", "arbitrary")),
+      interpret=call.interpret,
       name="flash_forward",
   )(tpu_rows.prefetched(rows.forward), qkv, qkv, qkv, rows.table)
 
 
 def _kernel(ranges, q_ref, k_ref, v_ref, table, out_ref, lse_ref, key_scratch,
-            value_scratch, total, *, d, block, keys, part, window):
+            value_scratch, total, *, d, block, keys, part, reach):
   """One block of queries of the heads in 128 lanes."""
   b, i = pl.program_id(0), pl.program_id(2)
   heads, length = LANES // d, k_ref.shape[1]
@@ -180,8 +175,7 @@ def _kernel(ranges, q_ref, k_ref, v_ref, table, out_ref, lse_ref, key_scratch,
   def score(start, h):
     at = pl.ds(pl.multiple_of(start, LANES), part)
     x = dot(key_scratch[h, at, :], queries[h], ((1,), (0,)))
-    return x if window is None else tpu_rows.windowed(
-        x, start, i * block, window)
+    return tpu_rows.limited(x, start, i * block, reach)
 
   def visit(j, carry):
     carry = list(carry)

@@ -21,6 +21,7 @@ import numpy as np
 from nomic_jax.kernels import blocks
 from nomic_jax.kernels import common
 from nomic_jax.kernels import tpu_rows
+from nomic_jax.kernels.layout import Call
 from nomic_jax.kernels.tpu_rows import LANES
 from nomic_jax.kernels.tpu_rows import Rows
 
@@ -28,14 +29,13 @@ _LN2 = float(np.log(2.0))
 
 
 def backward(
-    options: Any, d: int, qkv: Array, rows: Rows, out: Array, lse: Array,
+    call: Call, qkv: Array, rows: Rows, out: Array, lse: Array,
     gradient: Array,
 ) -> Array:
   """The gradient of qkv [B, S, 3 H d], in its layout and dtype.
 
   Args:
-    options: an `Attention`.
-    d: width of a head.
+    call: static.
     qkv: [B, S, 3 H d], S a multiple of 128.
     rows: of the batch.
     out: [B, S, H d], the output.
@@ -43,14 +43,15 @@ def backward(
     gradient: of the output.
   """
   batch, length, columns = qkv.shape
+  d = call.layout.width
   groups, heads = columns // (3 * LANES), LANES // d
-  *_, queries, keys = blocks.find("pallas_tpu", options, length, qkv.dtype)
+  *_, queries, keys = blocks.find("pallas_tpu", call, length, qkv.dtype)
   row = lambda column: pl.BlockSpec(
       (1, length, LANES), lambda b, g, *_: (b, 0, column(g)))
   own = lambda g: g
   return pl.pallas_call(
       functools.partial(
-          _kernel, d=d, queries=queries, keys=keys, window=options.window),
+          _kernel, d=d, queries=queries, keys=keys, reach=call.reach),
       grid_spec=pltpu.PrefetchScalarGridSpec(
           num_scalar_prefetch=1,
           grid=(batch, groups),
@@ -75,15 +76,15 @@ def backward(
           ],
       ),
       out_shape=jax.ShapeDtypeStruct(qkv.shape, qkv.dtype),
-      compiler_params=blocks.tpu_params(options, ("parallel", "arbitrary")),
-      interpret=options.interpret,
+      compiler_params=blocks.tpu_params(call, ("parallel", "arbitrary")),
+      interpret=call.interpret,
       name="flash_backward",
   )(tpu_rows.prefetched(rows.backward), qkv, qkv, qkv, out, gradient, lse,
     rows.table)
 
 
 def _kernel(ranges, q_ref, k_ref, v_ref, out_ref, gradient_ref, lse_ref, table,
-            result, *scratch, d, queries, keys, window):
+            result, *scratch, d, queries, keys, reach):
   """A row of the heads in 128 lanes."""
   *scratch, grads, arrived = scratch
   row, group, groups = pl.program_id(0), pl.program_id(1), pl.num_programs(1)
@@ -108,7 +109,7 @@ def _kernel(ranges, q_ref, k_ref, v_ref, out_ref, gradient_ref, lse_ref, table,
       functools.partial(
           _block_of_keys, row=row, ranges=ranges, v_ref=v_ref,
           lse_ref=lse_ref, table=table, scratch=scratch, grads=grads, d=d,
-          queries=queries, keys=keys, window=window,
+          queries=queries, keys=keys, reach=reach,
       ), 0)
   _finish_queries(grads, table, scratch[4], d)
   for copy in copies:
@@ -150,7 +151,7 @@ def _prepare(q_ref, k_ref, out_ref, gradient_ref, table, scratch, d):
 
 def _block_of_keys(
     j, _, *, row, ranges, v_ref, lse_ref, table, scratch, grads, d, queries,
-    keys, window):
+    keys, reach):
   """Gradients of a block of keys and values, and what it adds to queries'."""
   q_codes, k_codes, upright, delta, grad_q, sums = scratch
   dtype, heads = v_ref.dtype, LANES // d
@@ -170,8 +171,7 @@ def _block_of_keys(
     for h in range(heads):
       q = q_codes[h, :, to]
       scores = dot(k_codes[h, at, :], q, ((1,), (0,)))
-      if window is not None:
-        scores = tpu_rows.windowed(scores, start, query, window)
+      scores = tpu_rows.limited(scores, start, query, reach)
       p = jnp.exp2(scores - lse_ref[0, 0, h:h + 1, to])
       dp = dot(values[h], upright[1, :, to], ((1,), (0,)))
       ds = (p * (dp - delta[h:h + 1, to])).astype(dtype)

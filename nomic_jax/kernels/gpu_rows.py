@@ -15,6 +15,7 @@ from jax.experimental import pallas as pl
 import jax.numpy as jnp
 
 from nomic_jax.kernels import common
+from nomic_jax.kernels.layout import Reach
 
 Halves = tuple[Array, Array]  # [n, d/2] each
 Q, K, V = range(3)  # places in qkv [S, 3, d]
@@ -27,12 +28,13 @@ class Rows(NamedTuple):
   cos: Array | None  # [B, S, d/2]
   sin: Array | None  # [B, S, d/2]
   forward: Array  # int32 [B, 2, S/q]: see `common.ranges`
-  backward: Array  # int32 [B, 2, S/own]
+  keys: Array  # int32 [B, 2, S/own], of keys that own queries see, backward
+  queries: Array  # int32 [B, 2, S/own], of queries that see own keys
 
 
 def make(
     segment_ids: Array, angles: tuple[Array, Array] | None, dtype: Any,
-    blocks: tuple[int, int, int, int], multiple: int, window: int | None,
+    blocks: tuple[int, int, int, int], multiple: int, reach: Reach,
 ) -> Rows:
   """See `Rows`.
 
@@ -42,21 +44,24 @@ def make(
     dtype: of queries and keys.
     blocks: of queries and keys forward, of own and visited tokens backward.
     multiple: of tokens that a row is padded to; blocks divide it.
-    window: see `nomic_jax.kernels.attention.Attention`.
+    reach: of a token.
   """
   ids = common.padded(segment_ids, multiple)
   cos, sin = (None, None) if angles is None else (
       common.padded(a, multiple).astype(dtype) for a in angles)
   queries, keys, own, visited = blocks
   return Rows(
-      ids, cos, sin, common.ranges(ids, queries, keys, window),
-      common.ranges(ids, own, visited, window),
+      ids, cos, sin, common.ranges(ids, queries, keys, reach),
+      common.ranges(ids, own, visited, reach),
+      common.ranges(ids, own, visited, reach, of_keys=True),
   )
 
 
-def specs(rows: Rows, ranges: Array) -> tuple[list[Array], list[pl.BlockSpec]]:
+def specs(
+    rows: Rows, *ranges: Array
+) -> tuple[list[Array], list[pl.BlockSpec]]:
   """Ranges, ids and angles as operands; a program sees all of its row's."""
-  operands = [x for x in (ranges, *rows[:3]) if x is not None]
+  operands = [x for x in (*ranges, *rows[:3]) if x is not None]
 
   def whole(x):
     rest = (0,) * (x.ndim - 1)
@@ -98,21 +103,23 @@ def scores(dtype: Any, a: Halves, b: Halves) -> Array:
 
 
 def seen(
-    own_ids: Array, other_ids: Array, own: Any, other: Any, window: int | None
+    own_ids: Array, other_ids: Array, own: Any, other: Any, reach: Reach, *,
+    of_keys: bool = False,
 ) -> Array:
-  """Which pairs see each other, bool [n, m].
+  """Which queries see which keys, bool [n, m].
 
   Args:
     own_ids: int32 [n].
     other_ids: int32 [m].
     own: place of the first of the n in the row.
     other: of the first of the m.
-    window: places to either side that are seen; None: all.
+    reach: of a query.
+    of_keys: whether the n are keys and the m are queries.
   """
   together = own_ids[:, None] == other_ids[None, :]
-  if window is not None:
-    place = lambda axis: jax.lax.broadcasted_iota(
-        jnp.int32, together.shape, axis)
-    away = (place(0) + own) - (place(1) + other)
-    together &= (away <= window) & (away >= -window)
-  return together
+  if not reach.limited:
+    return together
+  a, b = (
+      start + jax.lax.broadcasted_iota(jnp.int32, together.shape, axis)
+      for axis, start in enumerate((own, other)))
+  return together & (reach.sees(b, a) if of_keys else reach.sees(a, b))

@@ -9,45 +9,55 @@ from jax import Array
 import jax.numpy as jnp
 
 from nomic_jax.kernels import blockwise
+from nomic_jax.kernels.layout import Call
+from nomic_jax.kernels.layout import Reach
 
 # Longer rows go block by block: at 8,192 tokens and 12 heads all scores
 # together are 3 GB, and on a CPU 1,024 tokens at once take twice as long.
 _LONG = 512
 
 
-def prepare(options: Any, segment_ids: Array, angles: Any, dtype: Any) -> Any:
+def lacks(call: Call, length: int, dtype: Any) -> str:
+  """Nothing; see `nomic_jax.kernels.attention`."""
+  del call, length, dtype
+  return ""
+
+
+def prepare(call: Call, segment_ids: Array, angles: Any, dtype: Any) -> Any:
   """What all layers share: here just the arguments."""
-  del options, dtype
+  del call, dtype
   return segment_ids, angles
 
 
-def attend(options: Any, qkv: Array, rows: Any, heads: int) -> Array:
+def attend(call: Call, qkv: Array, rows: Any) -> Array:
   """See `nomic_jax.kernels.attention`.
 
   Holds [B, H, S, S] scores, of long rows a block of them. Scores and softmax
   are float32 whatever the inputs are.
   """
   segment_ids, angles = rows
-  shape = (*segment_ids.shape, heads, -1)
-  q, k, v = (part.reshape(shape) for part in jnp.split(qkv, 3, axis=-1))
+  q, k, v = call.layout.split(qkv)
   if angles is not None:
     q, k = rotate(q, *angles), rotate(k, *angles)
   if segment_ids.shape[1] > _LONG:
     q *= q.shape[-1] ** -0.5
-    out = blockwise.attend(q, k, v, segment_ids, options.window)
+    out = blockwise.attend(q, k, v, segment_ids, call.reach)
   else:
-    at = jnp.arange(segment_ids.shape[1])[None]
-    seen = mask(segment_ids, segment_ids, at, at, options.window)
-    out = softmax_attention(q, k, v, seen)
+    out = softmax_attention(q, k, v, mask(segment_ids, call.reach))
   out = jnp.where((segment_ids > 0)[:, :, None, None], out, 0)
   return out.reshape(*segment_ids.shape, -1)
 
 
 def softmax_attention(q: Array, k: Array, v: Array, seen: Array) -> Array:
-  """Of q [B, Q, H, d]; k and v [B, S, H, d]; seen bool [B, Q, S]."""
+  """Of q [B, S, H, d]; k and v [B, S, K, d]; seen bool [B, S, S]."""
   # Heads before tokens, and the division last and of the few numbers: the way
-  # that XLA's CPU backend computes quickest, by far.
+  # that XLA's CPU backend computes quickest, by far. The queries of the heads
+  # that share keys lie one after the other, as if they were more tokens.
+  batch, length, heads, d = q.shape
+  shared = (batch, k.shape[2], -1, d)
   q, k, v = (x.swapaxes(1, 2) for x in (q, k, v))
+  q = q.reshape(shared)
+  seen = jnp.tile(seen, (1, heads // k.shape[1], 1))
   scores = jnp.einsum(
       "bhqd,bhkd->bhqk", q * q.shape[-1] ** -0.5, k,
       preferred_element_type=jnp.float32,
@@ -62,30 +72,23 @@ def softmax_attention(q: Array, k: Array, v: Array, seen: Array) -> Array:
       preferred_element_type=jnp.float32,
   )
   out /= weights.sum(-1, keepdims=True)
-  return out.astype(v.dtype).swapaxes(1, 2)
+  out = out.astype(v.dtype).reshape(batch, heads, length, d)
+  return out.swapaxes(1, 2)
 
 
-def mask(
-    ids: Array, key_ids: Array, places: Array, key_places: Array,
-    window: int | None,
-) -> Array:
-  """Which key a query sees, bool [B, Q, S]; padding sees its own.
+def mask(ids: Array, reach: Reach) -> Array:
+  """Which key a query sees, bool [B, S, S]; padding sees padding.
 
   Args:
-    ids: segments of the queries, int32 [B, Q].
-    key_ids: of the keys, [B, S].
-    places: of the queries in their row, [1, Q].
-    key_places: of the keys, [1, S].
-    window: how many places to either side are seen; None: all.
+    ids: segments, int32 [B, S].
+    reach: of a token.
   """
-  seen = ids[:, :, None] == key_ids[:, None]
-  if window is not None:
-    seen &= jnp.abs(places[:, :, None] - key_places[:, None]) <= window
-  return seen
+  at = jnp.arange(ids.shape[1])
+  return (ids[:, :, None] == ids[:, None]) & reach.sees(at[:, None], at)
 
 
 def rotate(x: Array, cos: Array, sin: Array) -> Array:
-  """Turns the pairs (i, i + d/2) of x [B, S, H, d] by angles [B, S, d/2]."""
+  """Rotates the pairs (i, i + d/2) of x [B, S, H, d] by [B, S, d/2]."""
   cos, sin = (t[:, :, None].astype(x.dtype) for t in (cos, sin))
   a, b = jnp.split(x, 2, axis=-1)
   return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)

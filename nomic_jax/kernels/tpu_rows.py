@@ -16,6 +16,7 @@ from jax.experimental import pallas as pl
 import jax.numpy as jnp
 
 from nomic_jax.kernels import common
+from nomic_jax.kernels.layout import Reach
 
 LANES = 128
 BITS = 16  # of a segment id
@@ -40,7 +41,7 @@ class Rows(NamedTuple):
 
 def make(
     segment_ids: Array, angles: tuple[Array, Array] | None, dtype: Any,
-    blocks: tuple[int, int, int, int], window: int | None,
+    blocks: tuple[int, int, int, int], reach: Reach,
 ) -> Rows:
   """See `Rows`.
 
@@ -49,7 +50,7 @@ def make(
     angles: cos and sin, [B, S, d/2], or None.
     dtype: of queries and keys.
     blocks: of queries and keys forward, of queries and keys backward.
-    window: see `nomic_jax.kernels.attention.Attention`.
+    reach: of a token.
   """
   ids = common.padded(segment_ids, LANES)
   bits = (ids[:, None] >> jnp.arange(BITS)[:, None]) & 1
@@ -61,8 +62,8 @@ def make(
   q, k, back_q, back_k = blocks
   # One array for all layers, not made anew in each.
   return jax.lax.optimization_barrier(Rows(
-      table, common.ranges(ids, q, k, window),
-      common.ranges(ids, back_k, back_q, window),
+      table, common.ranges(ids, q, k, reach),
+      common.ranges(ids, back_k, back_q, reach, of_keys=True),
   ))
 
 
@@ -132,11 +133,13 @@ def key_codes(table: Array, width: int) -> Array:
   return (FAR * codes.astype(jnp.float32) - FAR).astype(codes.dtype)
 
 
-def windowed(scores: Array, key: Any, query: Any, window: int) -> Array:
-  """Scores [keys, queries] from those places on, without the far ones."""
+def limited(scores: Array, key: Any, query: Any, reach: Reach) -> Array:
+  """Scores [keys, queries] from those places on, without those out of reach."""
+  if not reach.limited:
+    return scores
   place = lambda axis: jax.lax.broadcasted_iota(jnp.int32, scores.shape, axis)
-  far = jnp.abs(place(0) - place(1) + (key - query)) > window
-  return jnp.where(far, -FAR, scores)
+  return jnp.where(
+      reach.sees(place(1) - place(0), key - query), scores, -FAR)
 
 
 def head_of(shape: tuple[int, int], width: int) -> Array:

@@ -18,7 +18,8 @@ import jax.numpy as jnp
 
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
-from nomic_jax.kernels.attention import Attention
+from nomic_jax.kernels.attention import Backend
+from nomic_jax.kernels.layout import Layout
 from nomic_jax.model import matmul
 from nomic_jax.model import output_layers
 from nomic_jax.model import pooling
@@ -94,7 +95,7 @@ class Encoder:
 
   config: EncoderConfig
   dtype: str = "float32"
-  attention: Attention | str = "reference"
+  attention: Backend | str = "reference"
   remat: str | bool = "none"
   unroll: int = 1
   dropout: float = 0.0
@@ -166,10 +167,15 @@ class Encoder:
     return output_layers.apply(self.config.output_layers, params, pooled)
 
   @property
-  def attends(self) -> Attention:
+  def attends(self) -> Backend:
     """How attention is computed."""
     a = self.attention
-    return Attention(a) if isinstance(a, str) else a
+    return Backend(a) if isinstance(a, str) else a
+
+
+def layout(c: EncoderConfig) -> Layout:
+  """Of the fused projection of q, k and v."""
+  return Layout(c.heads, c.heads, c.head_width)
 
 
 def _fold(key: Array, number: int | Array) -> Array:
@@ -225,7 +231,8 @@ class _Trunk(nn.Module):
       keys = jax.vmap(functools.partial(_fold, key))(
           jnp.arange(1, c.layers + 1))
     x = x.astype(dtype)
-    rows = self.encoder.attends.prepare(segment_ids, angles, x.dtype)
+    rows = self.encoder.attends.prepare(
+        segment_ids, angles, x.dtype, layout(c))
 
     block = _Block
     if self.encoder.remat != "none":
@@ -288,7 +295,7 @@ class _Block(nn.Module):
     y = y.reshape(count, -1, 3 * c.width)
     if c.position == "rotary":
       y = rotary.pairs_apart(c, y)
-    y = self.encoder.attends(y, rows, c.heads).reshape(x.shape)
+    y = self.encoder.attends.attend(y, rows, layout(c)).reshape(x.shape)
     y = linear(c.width, ("heads", "embed"), c.qkv_bias, "out")(y)
     x = AddNorm(c.norm_eps, name="norm1")(x, drop(y, 1))
 

@@ -1,0 +1,106 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What an implementation of attention is asked to compute, as static data."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+from jax import Array
+
+from nomic_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """The columns of a fused projection [B, S, (H + 2 K) d]: q, then k, then v.
+
+  Attributes:
+    heads: H, of queries.
+    kv_heads: K, of keys and values, a divisor of H: query head h reads key
+      and value head h // (H / K).
+    width: d, of a head.
+  """
+
+  heads: int
+  kv_heads: int
+  width: int
+
+  def __post_init__(self):
+    if min(self.heads, self.kv_heads, self.width) < 1 or (
+        self.heads % self.kv_heads):
+      raise UserError(
+          f"{self.heads} query heads cannot share {self.kv_heads} key and "
+          f"value heads (of width {self.width}); expected a multiple"
+      )
+
+  def __str__(self) -> str:
+    shared = "" if self.group == 1 else f" ({self.kv_heads} of keys and values)"
+    return f"{self.heads} heads{shared} of {self.width}"
+
+  @property
+  def group(self) -> int:
+    """Query heads for each head of keys and values."""
+    return self.heads // self.kv_heads
+
+  @property
+  def columns(self) -> int:
+    """Of q, k and v together."""
+    return (self.heads + 2 * self.kv_heads) * self.width
+
+  def split(self, qkv: Array) -> tuple[Array, Array, Array]:
+    """q [B, S, H, d], k and v [B, S, K, d] of qkv [B, S, (H + 2 K) d]."""
+    x = qkv.reshape(*qkv.shape[:2], -1, self.width)
+    end = self.heads + self.kv_heads
+    return x[:, :, :self.heads], x[:, :, self.heads:end], x[:, :, end:]
+
+
+class Reach(NamedTuple):
+  """How far a token sees in its row; None is as far as its text goes."""
+
+  back: int | None = None
+  ahead: int | None = None
+
+  @classmethod
+  def of(cls, window: int | None, causal: bool) -> "Reach":
+    """At most `window` tokens to either side; if causal, none after it."""
+    return cls(window, 0 if causal else window)
+
+  @property
+  def limited(self) -> bool:
+    """Whether there are tokens of a text that do not see each other."""
+    return self != (None, None)
+
+  def sees(self, query: Any, key: Any) -> Any:
+    """Whether a query at a place in the row sees a key at another.
+
+    Args:
+      query: integers, the places of queries.
+      key: the places of keys; the two broadcast.
+    """
+    distance, seen = query - key, True
+    if self.back is not None:
+      seen = distance <= self.back
+    if self.ahead is not None:
+      seen &= distance >= -self.ahead
+    return seen
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+  """A layout and reach with how to compute them: static in all kernels.
+
+  Attributes:
+    layout: of the columns of qkv.
+    reach: of a token.
+    device: `jax.Device.device_kind` of where it runs.
+    blocks: see `nomic_jax.kernels.attention.Backend`, as the two below.
+    forward_only: whether no gradient is computed.
+    interpret: as in `pallas_call`.
+  """
+
+  layout: Layout
+  reach: Reach = Reach()
+  device: str = ""
+  blocks: tuple[int, int, int, int] | None = None
+  forward_only: bool = False
+  interpret: Any = False
