@@ -25,10 +25,9 @@ from nomic_jax.evaluation import tasks
 from nomic_jax.report.evaluate import evaluate
 from nomic_jax.search import corpus
 from nomic_jax.storage import decoding
-from nomic_jax.storage import files
+from nomic_jax.storage import formats
 from nomic_jax.storage import keys
 from nomic_jax.storage import rows
-from nomic_jax.storage import text_files
 from nomic_jax.text import tokenizer as tokenizer_lib
 import pyarrow as pa
 from pyarrow import parquet as pq
@@ -112,12 +111,12 @@ def _lines_of_text(folder):
   (folder / "c.txt").write_text("a river\na river\n")
   texts = [text for text, _ in corpus.read(folder / "c.txt")]
   assert len(set(texts)) == 1
-  return texts + list(text_files.read(folder / "c.txt", "text"))
+  return texts + list(formats.texts(folder / "c.txt", "text"))
 
 
 def _column(folder):
   (folder / "c.jsonl").write_text('{"text": "copper \\ud83d river"}\n')
-  return list(text_files.read(folder / "c.jsonl", "text"))
+  return list(formats.texts(folder / "c.jsonl", "text"))
 
 
 def _against(folder):
@@ -248,7 +247,7 @@ def test_empty_files(tmp_path, data):
     with pytest.raises(UserError, match=f"{name}: no rows in it"):
       list(Rows(find(str(tmp_path / name), Columns()), None, 0))
   (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(data))
-  assert not list(files.read_jsonl(tmp_path / "a.jsonl.gz"))
+  assert not list(formats.each(tmp_path / "a.jsonl.gz"))
 
 
 def test_lines_that_look_blank_are_left_out(tmp_path):
@@ -283,10 +282,10 @@ def test_a_model_in_a_folder_whose_name_is_not_utf8(tmp_path):
       BOM + (folder / "tokenizer.json").read_bytes())
   assert tokenizer_lib.load(folder).to_str() == tiny.words().to_str()
   (folder / "c.jsonl").write_text('{"text": "a"}\n')
-  assert list(text_files.read(folder / "c.jsonl", "text")) == ["a"]
+  assert list(formats.texts(folder / "c.jsonl", "text")) == ["a"]
   pq.write_table(pa.table({"text": ["a"]}), tmp_path / "c.parquet")
   (tmp_path / "c.parquet").rename(folder / "c.parquet")
-  assert list(text_files.read(folder / "c.parquet", "text")) == ["a"]
+  assert list(formats.texts(folder / "c.parquet", "text")) == ["a"]
   with pytest.raises(UserError, match="so a work directory cannot be there"):
     decoding.check_name(folder / "w", "a work directory")
   decoding.check_name(tmp_path / "é", "a work directory")

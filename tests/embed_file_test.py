@@ -177,7 +177,7 @@ def test_killed_after_the_last_step_it_ends(folder, expected):
     ("a.txt", b"alpha\n\xff\n", "row 2: not UTF-8 at byte 0"),
     ("a.jsonl", b'{"text": "a"}\n{"text": null}', "row 2: no text in column"),
     ("a.jsonl", b'{"txt": "a"}', "name another with --column. Did you mean"),
-    ("a.parquet", b"PAR1", "damaged or no parquet file"),
+    ("a.parquet", b"PAR1", "row 1: not a whole parquet file"),
 ])
 def test_a_bad_file_is_named_before_the_work(
     tmp_path, name, content, message, capfd):

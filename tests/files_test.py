@@ -11,7 +11,7 @@ import pytest
 
 from nomic_jax.errors import UserError
 from nomic_jax.run import metrics
-from nomic_jax.storage.files import read_jsonl
+from nomic_jax.storage import formats
 from nomic_jax.storage.files import replacing
 
 
@@ -126,10 +126,10 @@ def test_rows_are_numbered_by_line(tmp_path, name):
   opened = gzip.open if name.endswith("gz") else open
   with opened(path, "wb") as f:
     f.write(GOOD.encode())
-  assert list(read_jsonl(path)) == [(1, {"a": 1}), (3, {"a": "é\ufffd"})]
+  assert list(formats.each(path)) == [(1, {"a": 1}), (3, {"a": "é\ufffd"})]
   with opened(path, "wb") as f:
     f.write(b'{"a": 1}')  # without an end of line
-  assert list(read_jsonl(str(path))) == [(1, {"a": 1})]
+  assert list(formats.each(str(path))) == [(1, {"a": 1})]
 
 
 @pytest.mark.parametrize("line, message", [
@@ -146,7 +146,7 @@ def test_rows_are_numbered_by_line(tmp_path, name):
 def test_a_bad_row_is_named(tmp_path, line, message):
   path = tmp_path / "rows.jsonl"
   path.write_bytes(b'{"a": 1}\n' + line + b'\n{"a": 3}\n')
-  rows = read_jsonl(path)
+  rows = formats.each(path)
   assert next(rows) == (1, {"a": 1})
   with pytest.raises(UserError, match=message) as error:
     next(rows)
@@ -162,18 +162,18 @@ def test_a_damaged_gzip_is_named(tmp_path):
   path.write_bytes(whole[:len(whole) // 2])
   read = []
   with pytest.raises(UserError, match=r"row \d+: the gzip stream is damaged"):
-    for number, _ in read_jsonl(path):
+    for number, _ in formats.each(path):
       read.append(number)
   assert 100 < len(read) < 4000 and read == list(range(1, len(read) + 1))
   path.write_bytes(lines)
   with pytest.raises(UserError, match="gz: not gzip-compressed, though its"):
-    list(read_jsonl(path))
+    list(formats.each(path))
 
 
 def test_a_missing_file_is_named(tmp_path):
   for path in (tmp_path / "none.jsonl", tmp_path):
     with pytest.raises(UserError, match=f"{path}: no such file"):
-      next(read_jsonl(path))
+      next(formats.each(path))
 
 
 def _write(path, resume, steps):

@@ -13,7 +13,6 @@ from nomic_jax.cli import config_flags
 from nomic_jax.data import dataset
 from nomic_jax.data import labels as labels_data
 from nomic_jax.data.prepare import prepare
-from nomic_jax.data.readers import bad as bad_lib
 from nomic_jax.data.readers import glue
 from nomic_jax.errors import UserError
 from nomic_jax.evaluators import labels
@@ -22,6 +21,7 @@ from nomic_jax.losses.classification import Classification
 from nomic_jax.main import main
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.run import start
+from nomic_jax.storage import bad as bad_lib
 from nomic_jax.text import tokenizer as tokenizer_lib
 import small_data
 import tiny

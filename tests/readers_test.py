@@ -12,13 +12,15 @@ from nomic_jax.data import readers
 from nomic_jax.data import sources
 from nomic_jax.data import splits
 from nomic_jax.data.prepare import prepare
-from nomic_jax.data.readers import bad
 from nomic_jax.data.readers import beir
-from nomic_jax.data.readers import jsonl
+from nomic_jax.data.readers import reader
 from nomic_jax.data.readers import specification
-from nomic_jax.data.readers import storage
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import tasks
+from nomic_jax.storage import bad
+from nomic_jax.storage import formats
+from nomic_jax.storage import streams
+from nomic_jax.storage.bad import BadRow
 import pytest
 
 PAIRS = [{"query": f"question {i}", "document": f"answer {i} \u00fc"}
@@ -102,6 +104,46 @@ def test_text(tmp_path):
   (tmp_path / "a.txt").write_bytes(b"one\n\xff\n")
   with pytest.raises(UserError, match="a.txt, row 2: not UTF-8 at byte 0"):
     _read(tmp_path)
+
+
+def _tabs(path, bad):
+  """A format: a line is a query, a tab and its document."""
+  for number, line in formats.written(path, bad):
+    cells = line.split("\t")
+    if len(cells) == 2:
+      yield number, dict(zip(("query", "document"), cells))
+    else:
+      bad.add(BadRow("no pair", f"{path}, row {number}: no pair"))
+
+
+def test_a_format_is_one_function_and_one_line(tmp_path, monkeypatch, capsys):
+  lines = "".join(f"{p['query']}\t{p['document']}\n" for p in PAIRS[2:])
+  (tmp_path / "b.tabs.gz").write_bytes(gzip.compress(lines.encode()))
+  with pytest.raises(UserError, match="b.tabs.gz: not a kind of file that is"):
+    _read(tmp_path / "b.tabs.gz")
+  monkeypatch.setitem(  # the line
+      readers.ROWS, "tabs", reader.Files("tabs", (".tabs", ".tabs.gz"), _tabs))
+  assert _pairs(_read(tmp_path / "b.tabs.gz")[0]) == PAIRS[2:]
+  (tmp_path / "a.jsonl").write_bytes(_lines(PAIRS[:2]))
+  assert _pairs(_read(tmp_path)[0]) == PAIRS
+  assert "not read" not in capsys.readouterr().out
+  assert _pairs(_read(f"tabs:{tmp_path}")[0]) == PAIRS[2:]
+  assert "not read: a.jsonl" in capsys.readouterr().out
+  (tmp_path / "x").write_text("a\tb\nc\n")
+  with pytest.raises(UserError, match="x, row 2: no pair"):
+    _read(f"tabs:{tmp_path}/x")
+  assert _read(f"tabs:{tmp_path}/x", skip_bad=1)[1].bad.counts == {"no pair": 1}
+  with pytest.raises(UserError, match="expected 'docstrings', .*, .tabs, .*"):
+    _read(tmp_path / "missing.tabs")
+
+
+def test_a_folder_named_like_a_file_and_patterns_of_a_file(tmp_path):
+  folder = tmp_path / "part.jsonl"  # as Spark writes them
+  folder.mkdir()
+  (folder / "00000.jsonl").write_bytes(_lines(PAIRS))
+  assert _pairs(_read(folder)[0]) == PAIRS
+  with pytest.raises(UserError, match="00000.jsonl is a file"):
+    readers.find(f"jsonl:{folder}/00000.jsonl", readers.Columns(), ["x*"])
 
 
 def _beir(folder):
@@ -480,7 +522,7 @@ BROKEN = {
 @pytest.mark.parametrize("reason", BROKEN)
 def test_damage_stops_the_job_or_is_counted(tmp_path, reason, monkeypatch):
   name, content, message = BROKEN[reason]
-  monkeypatch.setattr(jsonl, "_MOST_BYTES", 500)
+  monkeypatch.setattr(formats, "_MOST_BYTES", 500)
   (tmp_path / name).write_bytes(content)
   (tmp_path / "z.jsonl").write_bytes(_lines(PAIRS))
   with pytest.raises(UserError, match=message) as error:
@@ -545,7 +587,7 @@ def _bucket(monkeypatch):
       lambda self, path, mode="rb", **kw: _Flaky(
           original(self, path, mode, **kw), failures) if mode == "rb"
       else original(self, path, mode, **kw))
-  monkeypatch.setattr(storage.time, "sleep", waits.append)
+  monkeypatch.setattr(streams.time, "sleep", waits.append)
   yield files, failures, waits
   files.rm("/", recursive=True)
 

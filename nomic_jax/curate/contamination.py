@@ -103,7 +103,7 @@ def _read(path: str) -> Iterator[str]:
   if not place.is_dir():
     for text, _ in corpus.read(place):
       yield text
-  elif beir.is_beir(path):
+  elif beir.known(path):
     yield from beir.judged(f"{path.rstrip('/')}/qrels/test.tsv")
   else:
     names = [name for name in dataset.splits(path) if name != "train"]

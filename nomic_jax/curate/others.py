@@ -7,12 +7,10 @@ read again, from whatever they came.
 """
 
 import pathlib
-from typing import Iterator, Sequence
+from typing import Sequence
 
 import numpy as np
 
-from nomic_jax.data import dataset
-from nomic_jax.data.readers import beir
 from nomic_jax.errors import UserError
 from nomic_jax.search import corpus
 from nomic_jax.storage import decoding
@@ -50,7 +48,8 @@ def copy(paths: Sequence[str], folder: pathlib.Path) -> None:
     ends, end = [], 0
     with open(temporary / "texts", "wb") as out:
       for path in paths:
-        for text in _read(path):
+        # What is held out is no negative to train with.
+        for text, _ in corpus.read(pathlib.Path(path), ["train"]):
           end += out.write(decoding.safe(text).encode())
           ends.append(end)
     np.save(temporary / "ends.npy", np.array(ends, np.int64))
@@ -61,16 +60,3 @@ def check(paths: Sequence[str]) -> None:
   for path in paths:
     if not pathlib.Path(path).exists():
       raise UserError(f"--corpus={path}: no such file or folder; {_EXPECTED}")
-
-
-def _read(path: str) -> Iterator[str]:
-  if not pathlib.Path(path).is_dir():
-    for text, _ in corpus.read(pathlib.Path(path)):
-      yield text
-  elif beir.is_beir(path):
-    yield from beir.corpus(path)
-  else:
-    # What is held out is no negative to train with.
-    source = dataset.open_split(path, "train")
-    for i in range(len(source)):
-      yield source[i]["document"]

@@ -30,9 +30,9 @@ from nomic_jax.data import dataset
 from nomic_jax.data import readers
 from nomic_jax.data import records
 from nomic_jax.data import splits as splits_lib
-from nomic_jax.data.readers.bad import BadRow
-from nomic_jax.data.readers.bad import BadRows
 from nomic_jax.errors import UserError
+from nomic_jax.storage.bad import BadRow
+from nomic_jax.storage.bad import BadRows
 from nomic_jax.storage import decoding
 from nomic_jax.storage import places
 

@@ -7,10 +7,10 @@ import os
 import pathlib
 
 from nomic_jax.data import readers
-from nomic_jax.data.readers import storage
 from nomic_jax.errors import UserError
 from nomic_jax.storage import fingerprints
 from nomic_jax.storage import places
+from nomic_jax.storage import streams
 
 
 def is_docstrings(source: str) -> bool:
@@ -27,7 +27,7 @@ def absolute(source: str) -> str:
   if colon and not path.startswith("//"):
     exists = os.path.exists(path)
     return f"{kind}:{os.path.abspath(path)}" if exists else source
-  return storage.absolute(source)
+  return streams.absolute(source)
 
 
 def already(

@@ -21,8 +21,8 @@ from nomic_jax.embed import quantize
 from nomic_jax.embed.vectors import model_fingerprint
 from nomic_jax.errors import UserError
 from nomic_jax.storage import fingerprints
+from nomic_jax.storage import formats
 from nomic_jax.storage import places
-from nomic_jax.storage import text_files
 from nomic_jax.storage.files import replacing
 from nomic_jax.storage.progress import Progress
 
@@ -64,7 +64,7 @@ def embed_file(
   places.check_file(output)
   places.check_apart(output, input)
   # Reads all of it before the long work, which is then not in vain.
-  total = sum(1 for _ in text_files.read(source, column))
+  total = sum(1 for _ in formats.texts(source, column))
   if not total:
     raise UserError(f"{source}: there are no texts in it")
   loaded = nomic_jax.load(model, dtype, pooled_norm)
@@ -72,7 +72,7 @@ def embed_file(
     normalize = loaded.normalize
   asked = {"prompt": prompt, "dim": dim, "normalize": normalize,
            "precision": precision}
-  rest = text_files.read(source, column)
+  rest = formats.texts(source, column)
   stream = loaded.encode_stream(rest, **asked)  # checks what is asked
   width = dim or loaded.config.output_width
   partial = _Partial(target, total, quantize.stored_as(precision, width), {
@@ -95,7 +95,7 @@ def embed_file(
       progress.update(len(part.vectors))
   if partial.cut:
     print(loaded.cut_message(partial.cut, total), file=sys.stderr)
-  partial.finish(text_files.read(source, column), column)
+  partial.finish(formats.texts(source, column), column)
   print(f"{output}: {total:,} vectors of {width}")
 
 

@@ -9,12 +9,12 @@ name (Thakur et al. 2021).
 import pathlib
 from typing import Iterator
 
+from nomic_jax.data.readers import beir
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import judged as judged_lib
 from nomic_jax.evaluation.retrieval import RetrievalTask
 from nomic_jax.storage import decoding
-from nomic_jax.storage import unicode_text
-from nomic_jax.storage.files import read_jsonl
+from nomic_jax.storage.bad import BadRows
 
 
 def known(path: pathlib.Path) -> bool:
@@ -44,34 +44,15 @@ def read(path: pathlib.Path, name: str) -> RetrievalTask:
       str(judged), path=str(path))
 
 
-def _texts(folder: pathlib.Path, kind: str) -> dict[str, tuple[str, str]]:
-  """Returns by id each text with its title in front, and without."""
-  files = [folder / f"{kind}.jsonl", folder / f"{kind}.jsonl.gz"]
-  found = [file for file in files if file.is_file()]
-  if len(found) > 1:
-    raise UserError(
-        f"{folder}: holds {' and '.join(p.name for p in found)}; expected one "
-        "of them")
-  file = (found or files)[0]
-  texts = judged_lib.unique(_records(file), str(file), "_id")
+def _texts(folder: pathlib.Path, kind: str) -> dict[str, beir.Text]:
+  file = beir.file_of(str(folder), kind)
+  rows = (
+      (row, decoding.safe(key), beir.Text(*map(decoding.safe, text)))
+      for row, key, text in beir.texts(file, BadRows(skippable=False)))
+  texts = judged_lib.unique(rows, file, "_id")
   if not texts:
     raise UserError(f"{file}: no texts in it, nothing to search")
   return texts
-
-
-def _records(
-    file: pathlib.Path
-) -> Iterator[tuple[int, str, tuple[str, str]]]:
-  """Yields (row, id, what `_texts` says of it)."""
-  for row, value in read_jsonl(file):
-    key, text, title = (value.get(k) for k in ("_id", "text", "title"))
-    title = title or ""
-    if not isinstance(key, (str, int)) or not isinstance(text, str) or (
-        not isinstance(title, str)):
-      raise UserError(
-          f"{file}, row {row}: expected an '_id', a 'text' and perhaps a "
-          "'title'; correct or remove this row")
-    yield row, str(key), (f"{title} {text}".strip(), text)
 
 
 def _judgements(
@@ -83,20 +64,10 @@ def _judgements(
     raise UserError(
         f"{path}: no such file; there are {', '.join(there) or 'none'}, give "
         f"one of them as --tasks={path.parent}/NAME.tsv")
-  with path.open("rb") as stream:
-    for row, data in decoding.lines(stream):
-      line = decoding.decode(data, f"{path}, row {row}")
-      if unicode_text.blank(line):
-        continue
-      try:
-        query, document, grade = line.split("\t")
-        if row == 1 and query == "query-id":
-          continue
-        number = float(grade)
-        if number % 1:  # also of nan and inf
-          raise ValueError
-        yield row, (query, document), int(number)
-      except ValueError as e:
-        raise UserError(
-            f"{path}, row {row}: expected query-id, corpus-id and a whole "
-            "number, separated by tabs; correct or remove this row") from e
+  for row, pair, grade in beir.judgements(
+      str(path), BadRows(skippable=False)):
+    if grade % 1:  # also of nan and inf
+      raise UserError(
+          f"{path}, row {row}: the grade is {grade:g}; expected a whole number; "
+          "correct or remove this row")
+    yield row, pair, int(grade)

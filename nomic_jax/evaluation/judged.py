@@ -13,6 +13,7 @@ from typing import Any, Hashable, Iterable, Mapping
 
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation.retrieval import RetrievalTask
+from nomic_jax.storage import bad as bad_lib
 
 
 def unique(
@@ -28,22 +29,13 @@ def unique(
   Raises:
     UserError: naming both rows, if a key has two values.
   """
-  found: dict[Any, Any] = {}
-  numbers, repeated = [], 0
-  for number, key, value in rows:
-    if key not in found:
-      found[key] = value
-      numbers.append(number)
-    elif found[key] == value:
-      repeated += 1
-    else:
-      first = numbers[list(found).index(key)]
-      shown = " and ".join(map(str, key)) if isinstance(key, tuple) else key
-      raise UserError(
-          f"{where}, rows {first} and {number}: both have the {kind} "
-          f"'{shown}' and differ; remove one of them")
-  if repeated:
-    print(f"{where}: {repeated:,} rows repeat an earlier one and count once")
+  bad = bad_lib.BadRows(skippable=False)
+  found = {
+      key: value for _, key, value in bad_lib.unique(
+          rows, where, "row", bad_lib.both_have(kind), bad)}
+  if bad.left.total():
+    print(f"{where}: {bad.left.total():,} rows repeat an earlier one and count "
+          "once")
   return found
 
 

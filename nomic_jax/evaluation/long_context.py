@@ -33,6 +33,7 @@ from nomic_jax.evaluation.retrieval import RetrievalTask
 from nomic_jax.evaluation.task import Outcome
 from nomic_jax.evaluation.task import Task
 from nomic_jax.storage import files
+from nomic_jax.storage import formats
 from nomic_jax.storage import rows
 
 SCROLLS = ("summ_screen_fd", "gov_report", "qmsum")
@@ -157,7 +158,7 @@ def _of_dataset(
   files = sorted(
       p for p in folder.rglob("[!.]*") if p.suffix in (".parquet", ".jsonl"))
   for path in files:
-    for number, row in rows.each(path):
+    for number, row in formats.each(path):
       if row.get("dataset") != name:
         continue
       missing = [c for c in columns if not row.get(c)]

@@ -14,7 +14,7 @@ from typing import Any, Callable, Iterator, Sequence
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import judged
 from nomic_jax.evaluation.retrieval import RetrievalTask
-from nomic_jax.storage import rows
+from nomic_jax.storage import formats
 
 SUITE = "nanobeir"
 NAMES = (
@@ -70,7 +70,7 @@ def _rows(
   """Yields (row number over all files, row)."""
   count = 0
   for path in sorted(folder.glob("[!.]*.parquet")):
-    for number, row in rows.each(path):
+    for number, row in formats.each(path):
       wrong = [c for c in columns if not isinstance(row.get(c), str)]
       if wrong:
         raise UserError(

@@ -1,42 +1,51 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The documents of a corpus: a data directory, .jsonl, .jsonl.gz or .txt."""
+"""The documents of a corpus, whatever holds them."""
 
 import pathlib
-from typing import Iterator
+from typing import Iterator, Sequence
 
 from nomic_jax.data import dataset
+from nomic_jax.data.readers import beir
 from nomic_jax.errors import UserError
-from nomic_jax.storage import text_files
-from nomic_jax.storage.files import read_jsonl
+from nomic_jax.storage import formats
 
 
-def read(path: pathlib.Path) -> Iterator[tuple[str, str]]:
-  """Yields (text, location) of a data directory, .jsonl or .txt file."""
-  if path.is_dir():
-    yield from _read_splits(path)
-  elif path.name.endswith((".jsonl", ".jsonl.gz")):
-    for number, row in read_jsonl(path):
+def read(
+    path: pathlib.Path, splits: Sequence[str] | None = None
+) -> Iterator[tuple[str, str]]:
+  """Yields (text, location) of each document.
+
+  Args:
+    path: a data directory, a BEIR folder, .jsonl with "document" or "text" and
+      perhaps "location", or .txt with a text on each line.
+    splits: of a data directory; None: all, train first.
+
+  Raises:
+    UserError: naming file and row.
+  """
+  if beir.known(str(path)):
+    for number, text in enumerate(beir.corpus(str(path)), 1):
+      yield text, f"{path}:{number}"
+  elif path.is_dir():
+    for split in splits or sorted(
+        dataset.splits(path), key=lambda name: name != "train"):
+      source = dataset.open_split(path, split)
+      for row in map(source.__getitem__, range(len(source))):
+        yield row["document"], row["location"]
+  elif path.name.endswith((*formats.TEXT, *formats.JSONL)):
+    for number, row in formats.each(path):
       text = row.get("document", row.get("text"))
       if not isinstance(text, str):
         raise UserError(
             f"{path}, row {number}: no text; expected a string \"document\" "
             f"or \"text\", found the keys {', '.join(map(repr, row))}"
         )
+      if path.name.endswith(formats.TEXT):
+        text = text.strip()
       yield text, str(row.get("location") or f"{path}:{number}")
-  elif path.suffix == ".txt":
-    for number, line in enumerate(text_files.read(path, "text"), 1):
-      yield line.strip(), f"{path}:{number}"
   else:
     raise UserError(
         f"--corpus={path}: unknown kind of file; expected a data directory, "
-        ".jsonl, .jsonl.gz or .txt"
+        "a BEIR folder, .jsonl, .jsonl.gz or .txt"
     )
-
-
-def _read_splits(path: pathlib.Path) -> Iterator[tuple[str, str]]:
-  for split in sorted(dataset.splits(path), key=lambda name: name != "train"):
-    source = dataset.open_split(path, split)
-    for i in range(len(source)):
-      row = source[i]
-      yield row["document"], row["location"]

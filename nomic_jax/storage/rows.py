@@ -2,19 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows of a small table: .jsonl, .csv, .tsv or parquet, checked."""
 
-import csv
-import itertools
 import math
 import pathlib
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any, Mapping
 
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
-from nomic_jax.storage import decoding
-from nomic_jax.storage.files import read_jsonl
+from nomic_jax.storage import formats
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".tsv", ".parquet")
-_LONGEST_CELL = 2**31 - 1  # characters; the most on every platform
 # What a column holds: how it is made of what a file has, and its name.
 TEXT, NUMBER, LABEL = "a text", "a finite number", "a label"
 TEXTS, LABELS = "a list of texts", "a list of labels"
@@ -37,7 +33,7 @@ def file(folder: pathlib.Path, split: str) -> pathlib.Path | None:
 
 def columns(path: pathlib.Path | None) -> list[str]:
   """Returns the names of the first row's columns; [] of no or no row."""
-  for _, row in each(path) if path else ():
+  for _, row in formats.each(path) if path else ():
     return list(row)
   return []
 
@@ -63,7 +59,7 @@ def read(
         f"{folder}: no {split} file; expected {split} with one of "
         f"{', '.join(SUFFIXES)} and the columns {', '.join(kinds)}")
   rows, wrong = [], []
-  for number, row in each(path):
+  for number, row in formats.each(path):
     try:
       rows.append(_row(row, kinds, f"{path}, row {number}"))
     except UserError as e:
@@ -113,71 +109,3 @@ def _is_label(value: Any) -> bool:
   if isinstance(value, float):
     return math.isfinite(value)
   return isinstance(value, (str, int)) and value != ""
-
-
-def each(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
-  """Yields (row number from 1, row)."""
-  if path.suffix == ".parquet":
-    return _parquet(path)
-  if path.suffix in (".csv", ".tsv"):
-    return _separated(path)
-  return read_jsonl(path)
-
-
-def _separated(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
-  """Reads a table whose first line names the columns.
-
-  Cells of a .csv are separated by commas, semicolons or tabs, whichever its
-  first line has most of, and may be quoted; those of a .tsv by tabs, and quotes
-  are part of the text. Rows of empty cells, as spreadsheets append, are skipped.
-  """
-  limit = csv.field_size_limit(_LONGEST_CELL)  # of the process
-  number = 0
-  try:
-    with path.open("rb") as stream:
-      lines = (
-          decoding.decode(line, f"{path}, line {n}") + "\n"
-          for n, line in decoding.lines(stream))
-      first = next(lines, "")
-      options = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
-      if path.suffix == ".csv":
-        # A quote without its partner would take all that follows as one cell.
-        options = {"delimiter": max(",;\t", key=first.count), "strict": True}
-      reader = csv.DictReader(itertools.chain([first], lines), **options)
-      check_columns(path, reader.fieldnames or ())
-      for number, row in enumerate(reader, 1):
-        if any(row.pop(None, ())) or None in row.values():
-          raise UserError(
-              f"{path}, row {number}: not as many cells as the first line has "
-              f"columns, {len(reader.fieldnames)}; correct or remove this row")
-        if any(row.values()):
-          yield number, row
-  except csv.Error as e:
-    raise UserError(
-        f"{path}, row {number + 1}: not a table ({e}); correct the file"
-    ) from e
-  finally:
-    csv.field_size_limit(limit)
-
-
-def check_columns(path: str | pathlib.Path, names: Sequence[str]) -> None:
-  """Raises UserError if two columns of a table have the same name."""
-  twice = [n for i, n in enumerate(names) if n in names[:i]]
-  if twice:
-    raise UserError(
-        f"{path}: two columns are called '{twice[0]}'; rename or remove one")
-
-
-def _parquet(path: pathlib.Path) -> Iterator[tuple[int, dict]]:
-  import pyarrow
-  from pyarrow import parquet
-
-  try:
-    with path.open("rb") as stream:  # its name need not be UTF-8
-      table = parquet.read_table(stream)
-    check_columns(path, table.column_names)
-    yield from enumerate(table.to_pylist(), 1)
-  except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as e:
-    reason = " ".join(str(e).split())
-    raise UserError(
-        f"{path}: damaged or no parquet file ({reason}); copy it again") from e

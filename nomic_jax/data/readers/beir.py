@@ -2,43 +2,59 @@
 # SPDX-License-Identifier: Apache-2.0
 """BEIR folders: corpus.jsonl, queries.jsonl and qrels/*.tsv.
 
-Each judgement above 0 is a pair. Only texts that some judgement names are
-kept in memory. An id stands for one text, and a pair has one grade: equal rows
-count once and are counted as repeated, different ones are bad rows. The judgements are those to train on, qrels/train.tsv, unless
-another file is named: testing on what was trained on tells nothing.
+An id stands for one text, and a pair has one grade: equal rows count once,
+different ones are bad rows. `evaluation.beir` reads the same folders with
+`texts` and `judgements`. As a source of pairs each judgement above 0 is one,
+and only texts that some judgement names are kept in memory. The judgements are
+those to train on, qrels/train.tsv, unless another file is named: testing on
+what was trained on tells nothing.
 """
 
-from typing import Iterator
+from typing import Collection, Iterator, NamedTuple
 
-from nomic_jax.data.readers import jsonl
-from nomic_jax.data.readers import storage
-from nomic_jax.data.readers.bad import BadRow
-from nomic_jax.data.readers.bad import BadRows
+from nomic_jax.data.readers.columns import Columns
+from nomic_jax.data.readers.reader import Asked
+from nomic_jax.data.readers.reader import Part
 from nomic_jax.errors import UserError
+from nomic_jax.storage.bad import BadRow
+from nomic_jax.storage.bad import BadRows
+from nomic_jax.storage.bad import both_have
+from nomic_jax.storage.bad import unique
+from nomic_jax.storage import formats
+from nomic_jax.storage import streams
+
+SUFFIXES = ()  # a folder, or the .tsv of its judgements
 
 
-def is_beir(folder: str) -> bool:
-  found = {storage.name(p) for p in storage.list_folder(folder) or ()}
-  return "qrels" in found and _texts_file(folder, "corpus", found) != ""
+class Text(NamedTuple):
+  """A text with its title in front, and without."""
+
+  titled: str
+  text: str
 
 
-def judgements(path: str) -> str:
-  """Returns the .tsv file to read, of a BEIR folder or one named in it.
+def known(path: str) -> bool:
+  found = {streams.name(p) for p in streams.list_folder(path) or ()}
+  return "qrels" in found and any(f"corpus{s}" in found for s in formats.JSONL)
 
-  Raises:
-    UserError: if it is missing.
-  """
-  if path.endswith(".tsv"):
-    return path
-  found = storage.join(path, "qrels", "train.tsv")
-  if storage.is_file(found):
-    return found
-  others = storage.list_folder(storage.join(path, "qrels")) or ()
-  raise UserError(
-      f"{path}: no qrels/train.tsv; expected a BEIR folder, or one of its "
-      f"other judgements as --source=beir:{path}/qrels/NAME.tsv; there are "
-      f"{', '.join(map(storage.name, others)) or 'none'}"
-  )
+
+def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
+  del asked  # its columns are those of rows
+  path, = paths
+  judged = streams.absolute(path)
+  if not path.endswith(".tsv"):
+    judged = streams.join(judged, "qrels", "train.tsv")
+  if not path.endswith(".tsv") and not streams.is_file(judged):
+    others = streams.list_folder(streams.join(path, "qrels")) or ()
+    raise UserError(
+        f"{path}: no qrels/train.tsv; expected a BEIR folder, or one of its "
+        f"other judgements as --source=beir:{path}/qrels/NAME.tsv; there are "
+        f"{', '.join(map(streams.name, others)) or 'none'}"
+    )
+  folder = judged.rsplit("/", 2)[0]
+  return [Part(
+      "beir", (judged,), streams.name(folder), Columns(),
+      beside=(file_of(folder, "corpus"), file_of(folder, "queries")))]
 
 
 def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
@@ -46,13 +62,10 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
 
   A judgement of a text that is not there makes no pair; it is counted.
   """
-  pairs, texts = _read(path, bad)
+  pairs, (queries, documents) = _read(path, bad)
   for number, query, document in pairs:
-    if query in texts["queries"] and document in texts["corpus"]:
-      yield number, {
-          "query": texts["queries"][query],
-          "document": texts["corpus"][document],
-      }
+    if query in queries and document in documents:
+      yield number, {"query": queries[query], "document": documents[document]}
     else:
       bad.left["text missing"] += 1
 
@@ -66,28 +79,16 @@ def judged(path: str) -> Iterator[str]:
     UserError: at the first row that cannot be used.
   """
   bad = BadRows(skippable=False)
-  pairs, texts = _read(path, bad)
+  pairs, found = _read(path, bad)
   for what, rows in bad.left.items():
     print(f"{path}: {rows:,} times {what}; such rows count once")
   missing = 0
-  for at, kind in ((1, "queries"), (2, "corpus")):
-    yield from texts[kind].values()
-    missing += len({pair[at] for pair in pairs} - texts[kind].keys())
+  for at, there in enumerate(found, 1):
+    yield from there.values()
+    missing += len({pair[at] for pair in pairs} - there.keys())
   if missing:
     print(f"{path}: {missing:,} of the texts judged are not there, and are "
           "left out")
-
-
-def _read(
-    path: str, bad: BadRows
-) -> tuple[list[tuple[int, str, str]], dict[str, dict[str, str]]]:
-  """Returns the pairs of `_pairs`, and their texts by kind and id."""
-  folder = path.rsplit("/", 2)[0]
-  pairs = list(_pairs(path, bad))
-  there = {storage.name(p) for p in storage.list_folder(folder) or ()}
-  return pairs, {
-      kind: _texts(folder, kind, there, {pair[at] for pair in pairs}, bad)
-      for at, kind in ((1, "queries"), (2, "corpus"))}
 
 
 def corpus(folder: str) -> Iterator[str]:
@@ -96,99 +97,97 @@ def corpus(folder: str) -> Iterator[str]:
   Raises:
     UserError: at the first that has no text.
   """
-  there = {storage.name(p) for p in storage.list_folder(folder) or ()}
-  file = _texts_file(folder, "corpus", there)
-  for number, value in jsonl.records(file, BadRows(skippable=False)):
-    text = _titled(value)
+  bad, file = BadRows(skippable=False), file_of(folder, "corpus")
+  for number, value in formats.jsonl(file, bad):
+    text = _text(value)
     if text is None:
-      raise _no_string(file, number)
-    yield text
+      raise _no_text(file, number)
+    yield text.titled
 
 
-def _pairs(path: str, bad: BadRows) -> Iterator[tuple[int, str, str]]:
-  """Yields (line number, query, document) of each judgement above 0."""
-  before: dict[tuple[str, str], tuple[int, float]] = {}
-  for number, line in jsonl.lines(path, bad):
+def _read(path: str, bad: BadRows) -> tuple[
+    list[tuple[int, str, str]], list[dict[str, str]]]:
+  """Returns (line number, query, document) of judgements above 0, and the
+  titled texts of these queries and documents by id."""
+  folder = path.rsplit("/", 2)[0]
+  rows = unique(
+      judgements(path, bad), path, "judgement",
+      lambda pair: "two grades of query '{}' and document '{}'".format(*pair),
+      bad)
+  pairs = [(number, *pair) for number, pair, grade in rows if grade > 0]
+  found = []
+  for at, kind in enumerate(("queries", "corpus"), 1):
+    file = file_of(folder, kind)
+    some = texts(file, bad, {pair[at] for pair in pairs})
+    found.append({
+        name: text.titled for _, name, text in unique(
+            some, file, f"{kind} row", both_have("_id"), bad)})
+  return pairs, found
+
+
+def judgements(
+    path: str, bad: BadRows
+) -> Iterator[tuple[int, tuple[str, str], float]]:
+  """Yields (line number, (query, document), grade)."""
+  for number, line in formats.written(path, bad):
     try:
-      query, document, score = line.split("\t")
+      query, document, grade = line.split("\t")
       if number == 1 and query == "query-id":
         continue
-      grade = float(score)
+      yield number, (query, document), float(grade)
     except ValueError:  # a wrong number of columns, no number
       bad.add(BadRow(
           "judgement malformed",
           f"{path}, row {number}: expected query-id, corpus-id and a number, "
-          "separated by tabs"))
-      continue
-    first, other = before.setdefault((query, document), (number, grade))
-    if other != grade:
-      bad.add(BadRow(
-          "judgement contradicted",
-          f"{path}, rows {first} and {number}: two grades of query '{query}' "
-          f"and document '{document}'; remove one of them"))
-    elif first != number:
-      bad.left["judgement repeated"] += 1
-    elif grade > 0:
-      yield number, query, document
+          "separated by tabs; correct or remove this row"))
 
 
-def files(path: str) -> list[str]:
-  """Returns the files that hold the texts of a file of judgements."""
-  folder = path.rsplit("/", 2)[0]
-  there = {storage.name(p) for p in storage.list_folder(folder) or ()}
-  found = (_texts_file(folder, kind, there) for kind in ("corpus", "queries"))
-  return [file for file in found if file]
+def file_of(folder: str, kind: str) -> str:
+  """Returns the file of a folder's texts; `kind` is corpus or queries.
 
-
-def _texts_file(folder: str, kind: str, there: set[str]) -> str:
-  found = [kind + suffix for suffix in jsonl.SUFFIXES if kind + suffix in there]
+  Raises:
+    UserError: if there is none, or there are two.
+  """
+  there = {streams.name(p) for p in streams.list_folder(folder) or ()}
+  found = [kind + suffix for suffix in formats.JSONL if kind + suffix in there]
   if len(found) > 1:
     raise UserError(
         f"{folder}: holds {' and '.join(found)}; expected one of them")
-  return storage.join(folder, found[0]) if found else ""
-
-
-def _texts(
-    folder: str, kind: str, there: set[str], wanted: set[str], bad: BadRows
-) -> dict[str, str]:
-  """Returns the texts of the `wanted` ids, with their titles in front."""
-  file = _texts_file(folder, kind, there)
-  if not file:
+  if not found:
     raise UserError(
         f"{folder}: no {kind}.jsonl; expected a BEIR folder with corpus.jsonl, "
         "queries.jsonl and qrels")
-  texts: dict[str, str] = {}
-  rows: dict[str, int] = {}
-  for number, value in jsonl.records(file, bad):
-    name = value.get("_id")
-    if isinstance(name, int):
-      name = str(name)
-    if name not in wanted:
+  return streams.join(folder, found[0])
+
+
+def texts(
+    file: str, bad: BadRows, wanted: Collection[str] | None = None
+) -> Iterator[tuple[int, str, Text]]:
+  """Yields (line number, id, text); of the ids `wanted` alone if given."""
+  for number, value in formats.jsonl(file, bad):
+    name, text = value.get("_id"), _text(value)
+    name = str(name) if isinstance(name, int) else name
+    if wanted is not None and name not in wanted:
       continue
-    text = _titled(value)
-    if text is None:
-      bad.add(_no_string(file, number))
-    elif name not in texts:
-      texts[name], rows[name] = text, number
-    elif texts[name] == text:
-      bad.left[f"{kind} row repeated"] += 1
-    else:
+    if not isinstance(name, str):
       bad.add(BadRow(
-          "id repeated",
-          f"{file}, rows {rows[name]} and {number}: both have the _id "
-          f"'{name}' and differ; remove one of them"))
-  return texts
+          "no id",
+          f"{file}, row {number}: expected an '_id', a 'text' and perhaps a "
+          "'title'; correct or remove this row"))
+    elif text is None:
+      bad.add(_no_text(file, number))
+    else:
+      yield number, name, text
 
 
-def _titled(value: dict) -> str | None:
-  """Title and text of a line as one; None if they are no strings."""
+def _text(value: dict) -> Text | None:
   text, title = value.get("text"), value.get("title") or ""
   if not isinstance(text, str) or not isinstance(title, str):
     return None
-  return f"{title} {text}".strip()
+  return Text(f"{title} {text}".strip(), text)
 
 
-def _no_string(file: str, number: int) -> BadRow:
+def _no_text(file: str, number: int) -> BadRow:
   return BadRow(
       "not a string",
       f"{file}, row {number}: 'text' or 'title' is no string; correct it")

@@ -6,9 +6,9 @@ import collections
 import json
 from typing import Any, NamedTuple
 
-from nomic_jax.data import dataset
-from nomic_jax.data.dataset import Row
-from nomic_jax.data.readers.bad import BadRow
+from nomic_jax.data import records
+from nomic_jax.data.records import Row
+from nomic_jax.storage.bad import BadRow
 from nomic_jax.storage import decoding
 from nomic_jax.storage import unicode_text
 
@@ -56,7 +56,7 @@ def to_row(
   labels = _labels(file, number, value, columns, left)
   if columns.query not in value and columns.document not in value:
     if "input_ids" in value:
-      return dataset.row(
+      return records.row(
           "", "", ids=_ids(file, number, value), source=source,
           location=f"{file}:{number}")
     if "text" in value and columns[:2] == Columns()[:2]:
@@ -84,7 +84,7 @@ def to_row(
         f"{file}, row {number}: '{columns.negatives}' is not a list of strings "
         "that are not empty; correct it, or choose another column with "
         "--negatives_column")
-  return dataset.row(
+  return records.row(
       value.get(columns.query, ""), value[columns.document],
       negatives=negatives, source=source, location=f"{file}:{number}",
       **_scores(file, number, value, columns, len(negatives)), **labels)

@@ -12,9 +12,10 @@ import fnmatch
 import re
 from typing import Sequence
 
-from nomic_jax.data.readers import storage
+from nomic_jax.data.readers.reader import Asked
 from nomic_jax.errors import UserError
 from nomic_jax.storage import places
+from nomic_jax.storage import streams
 
 _HELD_OUT = frozenset((
     "test", "tests", "dev", "valid", "val", "validation", "eval", "evaluation",
@@ -25,49 +26,66 @@ _IGNORED = re.compile(r"[._].*|(readme|licen[cs]e|notice|citation)\b.*|.*\.md|"
                       r"counts\.json|offsets\.json\.gz", re.I)
 
 
+def files(path: str, asked: Asked, suffixes: Sequence[str]) -> tuple[str, ...]:
+  """As `choose`, or raises a UserError for a folder without such files."""
+  found = choose(path, asked, suffixes)
+  if not found:
+    raise UserError(f"{path}: holds no {' or '.join(suffixes)} files")
+  return found
+
+
 def choose(
-    folder: str, inside: Sequence[str], suffixes: Sequence[str],
-    readable: Sequence[str], include: Sequence[str] = (),
-) -> list[str]:
+    path: str, asked: Asked, suffixes: Sequence[str]
+) -> tuple[str, ...]:
   """Returns the files of a folder that are read, and prints which are not.
 
   Args:
-    folder: its path.
-    inside: the paths in it.
+    path: of the folder, or of one file, which may have any name.
+    asked: whose `include` are patterns of names, such as "*.jsonl"; without
+      any, all files but those held out.
     suffixes: of the files that are read.
-    readable: of files that could be read as some kind.
-    include: patterns of names, such as "*.jsonl"; without any, all files but
-      those held out.
 
   Raises:
-    UserError: if a pattern matches no file that can be read.
+    UserError: if there is nothing, or a pattern matches no file that can be
+      read.
   """
+  path = streams.absolute(path)
+  inside = streams.list_folder(path)
+  if inside is None:
+    if not streams.is_file(path):
+      raise UserError(f"--source={asked.source}: no such file or folder; "
+                      f"{asked.expected}")
+    if asked.include:
+      raise UserError(f"--include: {path} is a file; give a folder")
+    return (path,)
   found = [p for p in inside if p.endswith(tuple(suffixes))
-           and not storage.name(p).startswith(".")]
-  if include:
-    return _included(folder, found, include)
-  train = [p for p in found if not is_held_out(storage.name(p))]
+           and not streams.name(p).startswith(".")]
+  if not found:
+    return ()
+  if asked.include:
+    return _included(path, found, asked.include)
+  train = [p for p in found if not is_held_out(streams.name(p))]
   held_out = [p for p in found if p not in train] if train else []
-  others = [p for p in inside if p not in found and _is_data(p, readable)]
+  others = [p for p in inside if p not in found and _is_data(p, asked.readable)]
   if others:
-    print(f"{folder}: not read: {_listed(others)}; name one with --source, or "
+    print(f"{path}: not read: {_listed(others)}; name one with --source, or "
           "choose files with --include")
   if held_out:
-    print(f"{folder}: held out, not read: {_listed(held_out)}; --include="
+    print(f"{path}: held out, not read: {_listed(held_out)}; --include="
           "PATTERN reads files of any name")
-  return train or found
+  return tuple(train or found)
 
 
 def _included(
     folder: str, found: Sequence[str], include: Sequence[str]
-) -> list[str]:
+) -> tuple[str, ...]:
   for pattern in include:
-    if not any(fnmatch.fnmatchcase(storage.name(p), pattern) for p in found):
+    if not any(fnmatch.fnmatchcase(streams.name(p), pattern) for p in found):
       raise UserError(
           f"--include={pattern}: no such file in {folder}; it holds "
           f"{_listed(found) if found else 'none that can be read'}")
-  return [p for p in found if any(
-      fnmatch.fnmatchcase(storage.name(p), pattern) for pattern in include)]
+  return tuple(p for p in found if any(
+      fnmatch.fnmatchcase(streams.name(p), pattern) for pattern in include))
 
 
 def is_held_out(name: str) -> bool:
@@ -78,14 +96,14 @@ def is_held_out(name: str) -> bool:
 
 def _is_data(path: str, readable: Sequence[str]) -> bool:
   """Whether something that is not read may hold data."""
-  name = storage.name(path)
+  name = streams.name(path)
   if _IGNORED.fullmatch(name) or places.is_system(name):
     return False
-  inside = storage.list_folder(path)
+  inside = streams.list_folder(path)
   return inside is None or any(p.endswith(tuple(readable)) for p in inside)
 
 
 def _listed(paths: Sequence[str]) -> str:
-  names = [storage.name(p) for p in paths[:_SHOWN]]
+  names = [streams.name(p) for p in paths[:_SHOWN]]
   more = len(paths) - len(names)
   return ", ".join(names) + (f" and {more:,} more" if more else "")

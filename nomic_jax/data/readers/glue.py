@@ -8,11 +8,12 @@ or, of CoLA, which has none, by their number.
 
 from typing import Iterator, NamedTuple
 
-from nomic_jax.data.readers import jsonl
-from nomic_jax.data.readers.bad import BadRow
-from nomic_jax.data.readers.bad import BadRows
+from nomic_jax.data.readers.reader import Asked
+from nomic_jax.data.readers.reader import Part
 from nomic_jax.errors import UserError
-from nomic_jax.storage.rows import check_columns
+from nomic_jax.storage.bad import BadRow
+from nomic_jax.storage.bad import BadRows
+from nomic_jax.storage import formats
 
 SUFFIXES = (".tsv", ".txt")
 
@@ -44,6 +45,15 @@ _TASKS = (
 _COLA = ("source", "label", "mark", "sentence")
 
 
+def known(path: str) -> bool:
+  del path  # only glue: says so
+  return False
+
+
+def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
+  return [Part("glue", paths, "", asked.columns)]
+
+
 def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
   """Yields (line number, {"query" of a pair, "document", "label"}).
 
@@ -52,7 +62,7 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
       has no labels, are not.
   """
   columns: tuple[str, ...] = ()
-  for number, line in jsonl.lines(path, bad):
+  for number, line in formats.written(path, bad):
     cells = line.split("\t")
     if not columns:
       columns, task = _columns(path, cells)
@@ -84,7 +94,7 @@ def _columns(path: str, cells: list[str]) -> tuple[tuple[str, ...], _Task]:
   """Names of the columns, and the task, by a file's first line."""
   for task in _TASKS:
     if {*task} - {""} <= {*cells}:
-      check_columns(path, cells)
+      formats.check_columns(path, cells)
       return tuple(cells), task
   if len(cells) == len(_COLA) and cells[1] in ("0", "1"):
     return _COLA, _Task("label", "", "sentence")

@@ -7,8 +7,21 @@ Read as a stream, so nothing but what is being read is on disk or in memory.
 
 from typing import Iterator
 
-from nomic_jax.data.readers.bad import BadRows
+from nomic_jax.data.readers.reader import Asked
+from nomic_jax.data.readers.reader import Part
 from nomic_jax.errors import UserError
+from nomic_jax.storage.bad import BadRows
+
+SUFFIXES = ()
+
+
+def known(path: str) -> bool:
+  del path  # only hf: says so
+  return False
+
+
+def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
+  return [Part("hf", paths, asked.path, asked.columns, beside=None)]
 
 
 def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:

@@ -14,27 +14,36 @@ from typing import Iterator
 import zlib
 
 from nomic_jax.data.readers import columns as columns_lib
-from nomic_jax.data.readers import jsonl
-from nomic_jax.data.readers import storage
-from nomic_jax.data.readers.bad import BadRow
-from nomic_jax.data.readers.bad import BadRows
+from nomic_jax.data.readers.reader import Asked
+from nomic_jax.data.readers.reader import Part
 from nomic_jax.errors import UserError
+from nomic_jax.storage.bad import BadRow
+from nomic_jax.storage.bad import BadRows
+from nomic_jax.storage import formats
+from nomic_jax.storage import streams
 
-SUFFIXES = jsonl.SUFFIXES
+SUFFIXES = formats.JSONL
 
 _COUNTS, _OFFSETS = "counts.json", "offsets.json.gz"
 
 
-def is_published(folder: str) -> bool:
-  return any(storage.name(p) in (_COUNTS, _OFFSETS)
-             for p in storage.list_folder(folder) or ())
+def known(path: str) -> bool:
+  return any(streams.name(p) in (_COUNTS, _OFFSETS)
+             for p in streams.list_folder(path) or ())
+
+
+def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
+  found = asked.columns
+  if found == columns_lib.Columns():
+    found = columns(paths[0]) or found
+  return [Part("shards", paths, streams.name(asked.path), found)]
 
 
 def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
   """Yields (row number from 1, object); then compares their number."""
   expected = rows_in(path)
   number, skipped = 0, bad.skipped
-  for number, value in jsonl.records(path, bad):
+  for number, value in formats.jsonl(path, bad):
     yield number, value
   if expected is None or bad.skipped > skipped or number == expected:
     return
@@ -52,7 +61,7 @@ def rows_in(path: str) -> int | None:
   """
   folder, name = path.rsplit("/", 1) if "/" in path else (".", path)
   for file in (_COUNTS, _OFFSETS):
-    found = _counted(storage.join(folder, file))
+    found = _counted(streams.join(folder, file))
     if name in found:
       return found[name]
   return None
@@ -64,25 +73,25 @@ def counts(folder: str) -> dict[str, int]:
   Raises:
     UserError: if counts.json or offsets.json.gz is damaged.
   """
-  return _counted(storage.join(folder, _COUNTS)) or _counted(
-      storage.join(folder, _OFFSETS))
+  return _counted(streams.join(folder, _COUNTS)) or _counted(
+      streams.join(folder, _OFFSETS))
 
 
 def _counted(path: str) -> dict[str, int]:
   """Rows by the name of the shard; {} if there is no such file."""
-  if not storage.is_file(path):
+  if not streams.is_file(path):
     return {}
   table = _read_json(path)
   # Keys are paths in the bucket they were made in.
   table = table.get("count_per_file", table)
   return {
-      storage.name(key): len(value) if isinstance(value, dict) else int(value)
+      streams.name(key): len(value) if isinstance(value, dict) else int(value)
       for key, value in table.items()} if isinstance(table, dict) else {}
 
 
 def _read_json(path: str) -> dict:
   try:
-    with storage.open_binary(path) as stream:
+    with streams.open_binary(path) as stream:
       value = json.loads(stream.read())
     if not isinstance(value, dict):
       raise ValueError(f"a {type(value).__name__} and no object")
@@ -93,7 +102,7 @@ def _read_json(path: str) -> dict:
 
 def columns(path: str) -> columns_lib.Columns | None:
   """Returns the columns that a shard's first good row lists, if one set."""
-  for _, value in jsonl.records(path, BadRows(100)):
+  for _, value in formats.jsonl(path, BadRows(100)):
     listed = columns_lib.objectives(value)
     found = [
         (kind, [each] if isinstance(each, str) else each)

@@ -14,30 +14,71 @@ have none. `weight` and `kd_loss` are read over, as where they come from.
 """
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
-from nomic_jax.data.readers import shards
-from nomic_jax.data.readers import storage
 from nomic_jax.data.readers.columns import Columns
+from nomic_jax.data.readers import folder
+from nomic_jax.data.readers.reader import Asked
+from nomic_jax.data.readers.reader import Part
+from nomic_jax.data.readers import shards
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.storage import decoding
 from nomic_jax.storage import places
+from nomic_jax.storage import streams
 
 _KEYS = ("name", "bucket", "objective", "query_prefix", "document_prefix",
          "query_only", "weight", "kd_loss")
 
 
-def read(path: str) -> list[tuple[str, str, Columns, dict[str, str] | None]]:
-  """Returns (name, bucket, columns, prompts or None) of each data set.
+SUFFIXES = ()
+records = shards.records  # the format of the data sets that a file lists
+
+
+class Entry(NamedTuple):
+  """A data set; `prompts` is None where they are not said."""
+
+  name: str
+  bucket: str
+  columns: Columns
+  prompts: dict[str, str] | None
+
+
+def known(path: str) -> bool:
+  return path.endswith((".yaml", ".yml"))
+
+
+def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
+  path, = paths
+  return [
+      Part("shards", _files(e, asked), e.name, e.columns, e.prompts)
+      for e in read(path)]
+
+
+def _files(found: Entry, asked: Asked) -> tuple[str, ...]:
+  """Returns the files of one data set."""
+  bucket = found.bucket
+  if not bucket.endswith("/") and "*" not in bucket:
+    return tuple(expand(bucket))
+  path, _, pattern = bucket.rpartition("/")
+  if pattern not in ("", "*", "shard-*", "shard-*.jsonl.gz"):
+    raise UserError(
+        f"{asked.source}, data set '{found.name}': bucket {bucket} is not "
+        "understood; expected FOLDER/, FOLDER/shard-* or "
+        "FOLDER/shard-{00000..00012}.jsonl.gz")
+  return folder.files(path, asked._replace(include=()), shards.SUFFIXES)
+
+
+def read(path: str) -> list[Entry]:
+  """Returns the data sets that a file lists.
 
   Raises:
     UserError: naming the entry and key that cannot be used.
   """
   try:
-    with storage.open_binary(path) as stream:
+    with streams.open_binary(path) as stream:
       listed = decoding.safe_json(yaml.safe_load(stream))
   except FileNotFoundError as e:
     raise UserError(f"--source={path}: no such file") from e
@@ -51,10 +92,8 @@ def read(path: str) -> list[tuple[str, str, Columns, dict[str, str] | None]]:
   return [entry(e, f"{path}, data set {i}") for i, e in enumerate(entries, 1)]
 
 
-def entry(
-    value: Any, where: str
-) -> tuple[str, str, Columns, dict[str, str] | None]:
-  """Returns one data set's (name, bucket, columns, prompts or None)."""
+def entry(value: Any, where: str) -> Entry:
+  """Returns one data set."""
   if not isinstance(value, dict):
     raise UserError(f"{where}: expected keys and values, found {value!r:.60}")
   for key in value:
@@ -74,7 +113,7 @@ def entry(
         "paired or triplet) and its 1, 2 or 3 columns"
     ) from e
   bucket = places.expanded(value["bucket"])
-  return value["name"], bucket, columns, prompts(value)
+  return Entry(value["name"], bucket, columns, prompts(value))
 
 
 def prompts(value: dict) -> dict[str, str] | None:

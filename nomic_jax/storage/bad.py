@@ -9,6 +9,7 @@ been read: one run tells how many rows are bad and shows the first of them.
 
 import collections
 import re
+from typing import Any, Callable, Hashable, Iterable, Iterator
 
 from nomic_jax.errors import UserError
 
@@ -30,6 +31,7 @@ class BadRows:
   """Counts bad rows by reason, up to as many as may be skipped.
 
   Attributes:
+    skippable: whether rows can be skipped; if not, the first stops the job.
     counts: how many there were, by reason.
     left: how many good rows were left out by a rule, by reason.
   """
@@ -42,7 +44,7 @@ class BadRows:
       skippable: whether the job has --skip_bad; if not, the first stops it.
     """
     self._allowed, self._share = parse(allowed)
-    self._skippable = skippable
+    self.skippable = skippable
     self.counts: collections.Counter[str] = collections.Counter()
     self.left: collections.Counter[str] = collections.Counter()
     self._first: list[BadRow] = []
@@ -59,7 +61,7 @@ class BadRows:
       BadRow: `row` itself if the job skips none; all so far if there are so
         many that reading on would tell no more.
     """
-    if not self._skippable:
+    if not self.skippable:
       raise row
     self.counts[row.reason] += 1
     if len(self._first) < _SHOWN:
@@ -106,3 +108,38 @@ def parse(allowed: int | str) -> tuple[int, float | None]:
         f"--skip_bad={allowed}: expected the most rows to skip, or a share of "
         "all rows such as 2%")
   return (int(found[1]), None) if found[1] else (0, float(found[2]) / 100)
+
+
+def both_have(kind: str) -> Callable[[Any], str]:
+  """Returns what says of a key that two rows of it differ, for `unique`."""
+  return lambda key: "both have the {} '{}' and differ".format(
+      kind, " and ".join(key) if isinstance(key, tuple) else key)
+
+
+def unique(
+    rows: Iterable[tuple[int, Hashable, Any]], where: str, what: str,
+    told: Callable[[Any], str], bad: BadRows,
+) -> Iterator[tuple[int, Any, Any]]:
+  """Yields the first (row number, key, value) of each key.
+
+  An equal row counts as repeated in `bad.left`; one with another value is bad.
+
+  Args:
+    rows: in order.
+    where: the file, for messages.
+    what: a row is, to count it by.
+    told: says of a key what is wrong with two values of it.
+    bad: counts the others.
+  """
+  found: dict[Hashable, tuple[int, Any]] = {}
+  for number, key, value in rows:
+    first, other = found.setdefault(key, (number, value))
+    if other != value:
+      bad.add(BadRow(
+          f"{what} contradicted",
+          f"{where}, rows {first} and {number}: {told(key)}; remove one of "
+          "them"))
+    elif first != number:
+      bad.left[f"{what} repeated"] += 1
+    else:
+      yield number, key, value

@@ -93,7 +93,8 @@ def open_binary(path: str) -> BinaryIO:
     raw = open(path, "rb", buffering=0)
   stream = io.BufferedReader(raw, 1 << 20)
   if path.endswith(".gz"):
-    return io.BufferedReader(gzip.GzipFile(fileobj=stream), 1 << 18)
+    # Not buffered again: of a stream cut short the lines before it are read.
+    return gzip.GzipFile(fileobj=stream)
   if path.endswith(".zst"):
     return io.BufferedReader(_Zstandard(stream), 1 << 18)
   return stream

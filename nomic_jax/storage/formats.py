@@ -1,0 +1,253 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of files of every format, wherever they are and however long.
+
+Each reader yields (row number from 1, value), hands a row that cannot be used
+to `bad`, and holds a few rows in memory. `each` and `texts` read a file whose
+format its name tells, and stop at the first bad row.
+"""
+
+import csv
+import gzip
+import itertools
+import json
+import os
+from typing import Any, Iterator, Sequence
+import zlib
+
+from nomic_jax.errors import nearest
+from nomic_jax.errors import UserError
+from nomic_jax.storage.bad import BadRow
+from nomic_jax.storage.bad import BadRows
+from nomic_jax.storage import decoding
+from nomic_jax.storage import streams
+from nomic_jax.storage import unicode_text
+
+JSONL = (".jsonl", ".jsonl.gz", ".jsonl.zst")
+TEXT = (".txt", ".txt.gz", ".txt.zst")
+PARQUET = (".parquet",)
+TEXTS = (*TEXT, *JSONL, *PARQUET)  # what `texts` reads
+_EXPECTED = "expected .txt, .jsonl, both also with .gz or .zst, or .parquet"
+
+# A longer line is no row of texts but a file that lost its line ends; reading
+# it whole could take all memory.
+_MOST_BYTES = 32 << 20
+_ROWS = 4096  # of a parquet file, read at a time
+_LONGEST_CELL = 2**31 - 1  # characters; the most on every platform
+
+
+def each(
+    path: str | os.PathLike, columns: Sequence[str] | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+  """Yields (row number from 1, row); texts are `decoding.safe`.
+
+  Args:
+    path: of a file in any of the formats here. A line of .txt is
+      {"text": line}, an empty one too.
+    columns: of .parquet, read these alone if they are there.
+
+  Raises:
+    UserError: naming file and row, for what is missing, damaged or no row.
+  """
+  path, bad = os.fspath(path), BadRows(skippable=False)
+  if not streams.is_file(path):
+    raise UserError(f"{path}: no such file; {_EXPECTED}")
+  if path.endswith(PARQUET):
+    rows = parquet(path, bad, columns)
+  elif path.endswith((".csv", ".tsv")):
+    rows = separated(path, bad)
+  elif path.endswith(TEXT):
+    rows = ((number, {"text": line}) for number, line in lines(path, bad))
+  else:
+    rows = jsonl(path, bad)
+  for number, row in rows:
+    yield number, decoding.safe_json(row)
+
+
+def texts(path: str | os.PathLike, column: str) -> Iterator[str]:
+  """Yields the texts of a file of one of TEXTS.
+
+  Args:
+    path: .txt has a text on every line, empty ones too.
+    column: of .jsonl and .parquet rows.
+
+  Raises:
+    UserError: naming file and row, for what is missing, damaged or no text.
+  """
+  if not os.fspath(path).endswith(TEXTS):
+    raise UserError(f"{path}: unknown kind of file; {_EXPECTED}")
+  column = "text" if os.fspath(path).endswith(TEXT) else column
+  for number, row in each(path, [column]):
+    if not isinstance(row.get(column), str):
+      mend = "give every row a string"
+      if column not in row:
+        mend = f"name another with --column.{nearest(column, row)}"
+      raise UserError(
+          f"{path}, row {number}: no text in column '{column}'; its columns "
+          f"are {', '.join(row)}; {mend}")
+    yield row[column]
+
+
+def lines(
+    path: str, bad: BadRows, unit: str = "row"
+) -> Iterator[tuple[int, str]]:
+  """Yields (number from 1, line without its end); blank ones too.
+
+  Lines that are not UTF-8, or too long where rows can be skipped, go to `bad`.
+  """
+  number = 0
+  most = _MOST_BYTES if bad.skippable else None
+  try:
+    with streams.open_binary(path) as stream:
+      for number, data in decoding.lines(stream, most):
+        if data is None:
+          bad.add(BadRow(
+              "row too long",
+              f"{path}, row {number}: longer than {_MOST_BYTES >> 20} MiB; "
+              "expected one object of texts per line"))
+          continue
+        try:
+          line = decoding.decode(data, f"{path}, {unit} {number}")
+        except UserError as e:
+          bad.add(BadRow("not UTF-8", str(e)))
+          continue
+        yield number, line
+  except FileNotFoundError:
+    bad.add(_missing(path))
+  except (EOFError, gzip.BadGzipFile, zlib.error) as e:
+    kind = "zstd" if path.endswith(".zst") else "gzip"
+    bad.add(BadRow(
+        f"{kind} damaged", decoding.damaged(path, number + 1, kind, e)))
+  except OSError as e:
+    raise UserError(
+        f"{path}, row {number + 1}: cannot be read: {e.strerror or e}") from e
+
+
+def written(path: str, bad: BadRows) -> Iterator[tuple[int, str]]:
+  """As `lines`, without blank ones."""
+  return (
+      (n, line) for n, line in lines(path, bad) if not unicode_text.blank(line))
+
+
+def text(path: str, bad: BadRows) -> Iterator[tuple[int, dict[str, str]]]:
+  """Yields (line number, {"document": line}), for masked language modelling."""
+  return ((n, {"document": line.strip()}) for n, line in written(path, bad))
+
+
+def jsonl(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
+  """Yields (line number, object), whose texts are not yet `decoding.safe`."""
+  for number, line in written(path, bad):
+    try:
+      yield number, _parse(line, f"{path}, row {number}")
+    except BadRow as e:
+      bad.add(e)
+
+
+def parquet(
+    path: str, bad: BadRows, columns: Sequence[str] | None = None
+) -> Iterator[tuple[int, dict]]:
+  """Yields (row number, columns), of `columns` alone if they are there."""
+  import pyarrow
+  from pyarrow import parquet as pq
+
+  number = 0
+  try:
+    # Opened here, since its name need not be UTF-8.
+    with streams.open_seekable(path) as stream, pq.ParquetFile(stream) as file:
+      names = file.schema_arrow.names
+      check_columns(path, names)
+      wanted = [name for name in columns or () if name in names] or None
+      for batch in file.iter_batches(_ROWS, columns=wanted):
+        for value in batch.to_pylist():
+          number += 1
+          yield number, value
+  except FileNotFoundError:
+    bad.add(_missing(path))
+  except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as e:
+    bad.add(BadRow(
+        "parquet damaged",
+        f"{path}, row {number + 1}: not a whole parquet file "
+        f"({' '.join(str(e).split())}); copy it again"))
+
+
+def separated(path: str, bad: BadRows) -> Iterator[tuple[int, dict[str, str]]]:
+  """Yields (row number, cells by column) of a table with a line of names.
+
+  Cells of a .csv are separated by commas, semicolons or tabs, whichever its
+  first line has most of, and may be quoted; those of a .tsv by tabs, and quotes
+  are part of the text. Rows of empty cells, as spreadsheets append, are skipped.
+  """
+  limit = csv.field_size_limit(_LONGEST_CELL)  # of the process
+  number = 0
+  try:
+    rest = (line + "\n" for _, line in lines(path, bad, "line"))
+    first = next(rest, "")
+    options = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+    if path.endswith(".csv"):
+      # A quote without its partner would take all that follows as one cell.
+      options = {"delimiter": max(",;\t", key=first.count), "strict": True}
+    reader = csv.DictReader(itertools.chain([first], rest), **options)
+    check_columns(path, reader.fieldnames or ())
+    for number, row in enumerate(reader, 1):
+      if any(row.pop(None, ())) or None in row.values():
+        bad.add(BadRow(
+            "number of cells",
+            f"{path}, row {number}: not as many cells as the first line has "
+            f"columns, {len(reader.fieldnames)}; correct or remove this row"))
+      elif any(row.values()):
+        yield number, row
+  except csv.Error as e:
+    bad.add(BadRow(
+        "not a table",
+        f"{path}, row {number + 1}: not a table ({e}); correct the file"))
+  finally:
+    csv.field_size_limit(limit)
+
+
+def check_columns(path: str, names: Sequence[str]) -> None:
+  """Raises UserError if two columns of a table have the same name."""
+  twice = [n for i, n in enumerate(names) if n in names[:i]]
+  if twice:
+    raise UserError(
+        f"{path}: two columns are called '{twice[0]}'; rename or remove one")
+
+
+def _missing(path: str) -> BadRow:
+  return BadRow(
+      "file missing",
+      f"{path}: no such file; it was listed, so copy it again")
+
+
+class _Repeated(ValueError):
+  """A key that an object has twice."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+  value = dict(pairs)
+  if len(value) < len(pairs):
+    keys = [key for key, _ in pairs]
+    raise _Repeated(repr(next(k for k in keys if keys.count(k) > 1)))
+  return value
+
+
+def _parse(line: str, where: str) -> dict:
+  """Returns the JSON object in `line`, or raises a BadRow."""
+  array = "; jq -c '.[]' makes such lines of an array" if (
+      line.startswith("[")) else ""
+  try:
+    value = json.loads(line.rstrip(), object_pairs_hook=_unique)
+  except _Repeated as e:
+    problem = f"the key {e} stands there twice; remove one of them"
+  except json.JSONDecodeError as e:
+    problem = (f"not valid JSON ({e.msg} at column {e.colno}); expected one "
+               f"object per line{array}")
+  except (ValueError, RecursionError) as e:  # huge numbers, deep nesting
+    problem = (f"JSON beyond what Python reads ({e}); expected one object of "
+               "texts and numbers per line")
+  else:
+    if isinstance(value, dict):
+      return value
+    raise BadRow("not an object", (
+        f"{where}: expected a JSON object, found {type(value).__name__}"
+        f"{array}"))
+  raise BadRow("not JSON", f"{where}: {problem}")
