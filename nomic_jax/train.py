@@ -155,6 +155,9 @@ def _train(
   if not done and processes.is_first():
     tokenizer_settings.warn_of_no_ends(tokenizer, start.tokenizer)
   data = loader.make(config.data, tokenizer, config.seed)
+  advice = loader.advice(config.data, jax.process_count())
+  if advice and processes.is_first():
+    print(advice, flush=True)
   evaluators = Evaluators(config, tokenizer, run)
   if processes.all_true(not (workdir / "config.json").is_file()):
     merged(run.state.params, start.params or {})  # or says what does not fit

@@ -171,8 +171,16 @@ def test_rows_of_token_ids_are_for_masked_language_modelling(tmp_path):
   assert [r["ids"] for r in source] == [i[:-1] for i in ids]
   with pytest.raises(UserError, match="token ids and hold no texts"):
     dataset.open_split(tmp_path / "out", "train")
+  tokens.tokenise(tmp_path / "out")
+  ahead = tokens.open_split(tmp_path / "out", "train", words, ids=True)
+  assert ahead.packed and [
+      np.frombuffer(r["document"], ahead.dtype).tolist() for r in ahead
+  ] == [i[:-1] for i in ids]
   with pytest.raises(UserError, match="token ids and hold no texts"):
-    tokens.tokenise(tmp_path / "out")
+    tokens.open_split(tmp_path / "out", "train", words)
+  tokenizer_lib.save(tokenizer_lib.train(["ab"], 10), tmp_path / "fewer")
+  with pytest.raises(UserError, match="token id 10 is beyond the 10 of"):
+    tokens.tokenise(tmp_path / "out", tmp_path / "fewer")
   _jsonl(tmp_path / "in.jsonl", [{"input_ids": [2, 10**6, 3]}])
   with pytest.raises(UserError, match="token id 1000000 is beyond"):
     prepare(f"{tmp_path}/in.jsonl", tmp_path / "x", held_out=0,

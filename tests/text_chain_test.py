@@ -3,13 +3,17 @@
 """MLM batches lose no token; and batches become global arrays."""
 
 import itertools
+import json
 
+import grain
 import jax
 import ml_collections
 import numpy as np
 import pytest
+import tokenizers
 
 from nomic_jax.data import loader
+from nomic_jax.data import order
 from nomic_jax.data import text
 from nomic_jax.errors import UserError
 from nomic_jax.mesh import partition
@@ -79,6 +83,58 @@ def test_segments_are_documents_and_rows_are_full():
 
 def test_text_goes_on_from_a_saved_state_with_the_same_bits():
   tiny.assert_resumes(_text)
+
+
+class _ConcatThenSplit:
+  """Batches of whole rows by Grain's own packing of blocks of 64 documents.
+
+  The chain of earlier versions, whose states are in their checkpoints.
+  """
+
+  def __init__(self, source, rows, length, seed):
+    def block(number):
+      epochs, places = np.divmod(number * 64 + np.arange(64), len(source))
+      ids = [
+          TOKENIZER.encode(f"{r['query']}\n{r['document']}").ids
+          for e, p in zip(epochs, places)
+          for r in [source[order.permute(p[None], len(source), seed, e)[0]]]]
+      starts = [[1] + [0] * (len(i) - 1) for i in ids]
+      return {"ids": np.concatenate(ids), "starts": np.concatenate(starts)}
+
+    cut = grain.experimental.ConcatThenSplitIterDataset(
+        grain.MapDataset.range(2**40).map(block).to_iter_dataset(
+            grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)),
+        length_struct={"ids": length, "starts": length})
+    self._batches, self._number = iter(cut.batch(rows)), 0
+
+  def __next__(self):
+    self._number += 1
+    return next(self._batches)
+
+  def get_state(self):
+    return {"parent": self._batches.get_state(), "index_for_rng": self._number}
+
+
+@pytest.mark.parametrize("length", [7, 24, 600])
+def test_rows_are_grains_and_its_saved_states_resume(length):
+  """600 tokens are more than a block of documents, 7 less than a document."""
+  grains = _ConcatThenSplit(tiny.rows(), 4, length, seed=3)
+  make = lambda: _text(row_length=length)
+  iterator, differ = make(), 0
+  for _ in range(7):
+    state = json.loads(json.dumps(grains.get_state()))
+    resumed = make()
+    resumed.set_state(state)
+    batch, again, packed = next(iterator), next(resumed), next(grains)
+    found = list(_rows_of([batch]))
+    np.testing.assert_array_equal([r[0] for r in found], packed["ids"])
+    np.testing.assert_array_equal(
+        [r[1] for r in found], text.segments_of(packed["starts"])[0])
+    for key in batch:
+      np.testing.assert_array_equal(again[key], batch[key])
+    assert resumed.get_state() == iterator.get_state()
+    differ += (batch["ids"] != next(resumed)["ids"]).any()
+  assert differ == 7  # control
 
 
 def test_text_goes_on_with_another_number_of_hosts():
@@ -169,6 +225,21 @@ def test_sizes_of_text_batches_that_do_not_fit_are_named():
   for rate in (0.0, 1.0, 30):
     with pytest.raises(UserError, match=f"mask_rate: {rate} is no share"):
       _text(mask_rate=rate)
+
+
+def test_documents_without_a_token_are_passed_over():
+  bare = tokenizers.Tokenizer(tokenizers.models.WordLevel(
+      {"a": 0, "[MASK]": 1, "[PAD]": 2, "[UNK]": 3}, unk_token="[UNK]"))
+  bare.add_special_tokens(["[MASK]", "[PAD]", "[UNK]"])
+  config = ml_collections.ConfigDict(dict(
+      batch_size=2, micro_batches=1, row_length=4, mask_rate=0.3))
+  rows = lambda *texts: [{"query": "", "document": t} for t in texts]
+  make = lambda source: iter(text.batches(source, bare, config, 0, 0, 1))
+  iterator = make(rows("", "a", ""))
+  for _ in range(30):
+    assert {int(i) for ids, *_ in _rows_of([next(iterator)]) for i in ids} == {0}
+  with pytest.raises(UserError, match="none of its texts has a token"):
+    next(make(rows("", "")))
 
 
 def test_unknown_kinds_are_named():

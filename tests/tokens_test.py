@@ -8,6 +8,7 @@ import pickle
 import ml_collections
 from nomic_jax.data import dataset
 from nomic_jax.data import loader
+from nomic_jax.data import text
 from nomic_jax.data import tokens
 from nomic_jax.errors import UserError
 from nomic_jax.text import tokenizer as tokenizer_lib
@@ -63,6 +64,73 @@ def test_batches_are_the_same(place, kind):
       same = [np.equal.outer(c, c) for c in same]
       np.testing.assert_array_equal(*same)
   assert (ahead[0]["ids"] != ahead[1]["ids"]).any()  # control
+
+
+def _host(place, host=0, hosts=1):
+  config = ml_collections.ConfigDict(dict(
+      batch_size=32, micro_batches=2, row_length=16, mask_rate=0.3))
+  source = tokens.open_split(place / "data", "train", WORDS)
+  return source, iter(text.batches(source, WORDS, config, 3, host, hosts))
+
+
+def test_text_resumes_on_another_number_of_hosts(place):
+  tiny.assert_resumes_on_other_hosts(lambda *at: _host(place, *at)[1])
+
+
+def test_a_host_reads_only_the_documents_of_its_rows(place, monkeypatch):
+  """Of all others it looks up lengths."""
+  read = []
+  between = tokens.Source.between
+
+  def counting(self, bounds):
+    read.extend(map(tuple, bounds.tolist()))
+    return between(self, bounds)
+
+  monkeypatch.setattr(tokens.Source, "between", counting)
+  count = {}
+  for hosts in (1, 8):
+    count[hosts] = []
+    for host in range(hosts):
+      read.clear()
+      tiny.take(_host(place, host, hosts)[1], 4)
+      count[hosts].append(len(read))
+  # 4 batches of 2 micro-batches, whose first and last documents are cut.
+  assert max(count[8]) <= count[1][0] / 8 * 1.5 + 4 * 2 * 2
+  assert sum(count[8]) >= count[1][0] > 100
+
+
+def test_bounds_are_those_of_query_and_document(place):
+  source = tokens.open_split(place / "data", "train", WORDS)
+  indices = np.array([0, 23, 7, 3])
+  bounds = source.bounds(indices)
+  rows = source.__getitems__(indices)
+  assert list(source.between(bounds)) == [
+      r["query"] + r["document"] for r in rows]
+  assert (bounds[:, 1] - bounds[:, 0]).tolist() == [
+      len(r["query"] + r["document"]) // source.dtype.itemsize for r in rows]
+
+
+def test_rows_of_token_ids_are_the_same_ahead(tmp_path):
+  start = WORDS.token_to_id("[CLS]")
+  rng = np.random.default_rng(0)
+  rows = [
+      dataset.row("", "", ids=np.where(
+          rng.random(24) < 0.1, start, rng.integers(5, 100, 24)).tolist())
+      for _ in range(20)]
+  tokenizer_lib.save(WORDS, tmp_path / "words")
+  dataset.write(
+      tmp_path / "data", {"train": rows}, stats={},
+      tokenizer=tmp_path / "words")
+  tokens.tokenise(tmp_path / "data")
+  ways = [
+      _batches(tmp_path, kind="text", tokenised=t, row_length=24, negatives=0)
+      for t in (False, True)]
+  for apart, ahead in zip(*ways, strict=True):
+    for key in apart:
+      np.testing.assert_array_equal(apart[key], ahead[key])
+  assert {b["segment_ids"].max() > 2 for b in ways[1]} == {True}  # [CLS] within
+  with pytest.raises(UserError, match="token ids and hold no texts"):
+    _batches(tmp_path, tokenised=True, negatives=0)
 
 
 def test_dropout_leaves_tokens_out(place):

@@ -285,8 +285,7 @@ def open_split(
   if not ids and source[0]["ids"]:
     raise UserError(
         f"{path}: its rows are token ids and hold no texts; only masked "
-        "language modelling (configs/mlm.py, without config.data.tokenised) "
-        "reads them"
+        "language modelling (configs/mlm.py) reads them"
     )
   return source
 

@@ -47,6 +47,16 @@ def make(
       _KINDS[config.kind], seed, jax.process_index(), jax.process_count()))
 
 
+def advice(config: ml_collections.ConfigDict, hosts: int) -> str:
+  """What would make input faster on so many hosts, in a line; "" if nothing."""
+  if config.kind != "text" or config.get("tokenised") or hosts == 1:
+    return ""
+  return (
+      f"config.data.tokenised is false: each of {hosts} hosts reads and "
+      "tokenises all texts of a batch to find its own rows; run nomic-jax "
+      f"tokenise --input={config.path} and set it to true")
+
+
 def held_out(
     config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer,
     seed: int, most: int,
@@ -119,12 +129,12 @@ def _open(
   """The data of a config, as the first arguments of what makes batches."""
   ranges.check_data(config)
   _check_kind(config)
+  ids = config.kind == "text"  # no other kind can use rows without texts
   if config.get("tokenised"):
     source = tokens.open_split(
-        config.path, config.split, tokenizer, _joined(config))
+        config.path, config.split, tokenizer, _joined(config), ids)
   else:
-    source = dataset.open_split(
-        config.path, config.split, ids=config.kind == "text")
+    source = dataset.open_split(config.path, config.split, ids)
   _check_texts(source, config)
   return lambda f, *more: f(source, tokenizer, config, *more)
 

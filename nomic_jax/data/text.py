@@ -2,22 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Masked-language-model batches: documents packed and masked (Grain chain)."""
 
+import functools
 from typing import Sequence
 
 import grain
-import grain.experimental
 import ml_collections
 import numpy as np
 import tokenizers
 
-from nomic_jax.data import order
+from nomic_jax.data import stream
+from nomic_jax.data import tokens
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.text import special_tokens
 
 MASK_DRAWS = ("exact", "independent")
-
-_TOGETHER = 64  # documents tokenised at once
 
 
 def batches(
@@ -26,11 +25,12 @@ def batches(
 ) -> grain.IterDataset:
   """Endless batches for `losses.mlm.MLM`, for one host's devices.
 
-  Whole documents with their special tokens, one after another; one that does not fit
-  the rest of a row goes on in the next row as a segment of its own, so no
-  token is dropped and none is padding. Tokens attend within their document.
-  Every host packs all rows and keeps its share, so that any number of hosts
-  sees the same global batches.
+  Whole documents with their special tokens follow one another; one that does
+  not fit into a row continues in the next as a segment of its own, so no token
+  is dropped and none is padding. Tokens attend within their document. Every
+  host computes where all rows begin and makes its own, so any number of hosts
+  gives the same global batches (see `stream.py`). Lengths are known before the
+  texts are read only if `source` was tokenised ahead.
 
   Args:
     source: rows with query and document; the text is the two, one under the
@@ -70,8 +70,6 @@ def batches(
       *([] if special.unk is None else [special.unk])}))
   vocabulary = special_tokens.vocabulary_rows(tokenizer)
   share = config.batch_size // parts
-  mine = slice(host * share, (host + 1) * share)
-
   draw = config.get("mask_draw", "exact")
   if draw not in MASK_DRAWS:
     raise UserError(
@@ -79,16 +77,20 @@ def batches(
         f"{', '.join(MASK_DRAWS)}.{nearest(draw, MASK_DRAWS)}"
     )
 
+  # Rows of a batch that this host feeds, of each micro-batch its share.
+  size = config.batch_size // config.micro_batches
+  mine = [range(m * size + host * share, m * size + (host + 1) * share)
+          for m in range(config.micro_batches)]
+  numbers = np.concatenate(mine).tolist()
+
   def finish(batch: dict, rng: np.random.Generator) -> dict:
-    key = int(rng.integers(2**62))  # one for all hosts, which keep part of it
-    split = lambda x: x.reshape(config.micro_batches, -1, *x.shape[1:])[:, mine]
-    numbers = split(np.arange(config.batch_size)).ravel()
+    key = int(rng.integers(2**62))  # one for all hosts
     rows = [
         mask_tokens(
-            batch["ids"][n], np.random.default_rng((key, n)), config.mask_rate,
-            mask_id, vocabulary, specials, draw)
-        for n in numbers.tolist()]
-    segments = segments_of(batch["starts"][numbers])
+            ids, np.random.default_rng((key, n)), config.mask_rate, mask_id,
+            vocabulary, specials, draw)
+        for ids, n in zip(batch["ids"], numbers)]
+    segments = segments_of(batch["starts"])
     if not config.get("document_boundaries", True):
       segments = np.ones_like(segments[0]), np.broadcast_to(
           np.arange(config.row_length, dtype=np.int32), segments[0].shape)
@@ -97,64 +99,68 @@ def batches(
     shape = (config.micro_batches, share)
     return {k: v.reshape(*shape, *v.shape[1:]) for k, v in arrays.items()}
 
-  documents = (
-      grain.MapDataset.range(2**40)  # as good as endless
-      .map(_Documents(source, tokenizer, seed))
-      .to_iter_dataset(grain.ReadOptions(num_threads=2,
-                                         prefetch_buffer_size=8))
-  )
-  rows = grain.experimental.ConcatThenSplitIterDataset(
-      documents,
-      length_struct={"ids": config.row_length, "starts": config.row_length})
-  return (
-      rows.map(lambda row: {k: row[k] for k in ("ids", "starts")})
-      .batch(config.batch_size, drop_remainder=True)
-      .seed(seed % 2**32).random_map(finish)
-  )
+  read = _ahead if isinstance(source, tokens.Source) else _now
+  rows = stream.Rows(stream.Cut(
+      functools.partial(read, source, tokenizer, special), len(source), seed,
+      config.batch_size, config.row_length, mine))
+  return rows.seed(seed % 2**32).random_map(finish)
 
 
-class _Documents:
-  """Makes the tokens of some documents, block after block of all epochs."""
+def _ahead(
+    source: tokens.Source, tokenizer: tokenizers.Tokenizer,
+    special: special_tokens.SpecialTokens, indices: np.ndarray,
+) -> stream.Block:
+  """Documents whose tokens were made ahead: lengths without their tokens."""
+  del tokenizer
+  ends = ((), ()) if source.packed else (special.head, special.tail)
+  head, tail = (np.array(ids, source.dtype).tobytes() for ids in ends)
+  bounds = source.bounds(indices)
+  lengths = bounds[:, 1] - bounds[:, 0] + sum(map(len, ends))
 
-  def __init__(
-      self, source: Sequence[dict], tokenizer: tokenizers.Tokenizer, seed: int
-  ):
-    self._source, self._tokenizer, self._seed = source, tokenizer, seed
-    self._special = special_tokens.of(tokenizer)
+  def read(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+    ids = np.frombuffer(
+        b"".join(head + text + tail for text in source.between(
+            bounds[first:last])), source.dtype)
+    return ids, _starts(lengths[first:last], ids, source.packed, special)
 
-  def __call__(self, block: int) -> dict[str, np.ndarray]:
-    """ids of block's documents in a row, and 1 in `starts` where one starts."""
-    epochs, places = np.divmod(
-        int(block) * _TOGETHER + np.arange(_TOGETHER), len(self._source))
-    indices = np.concatenate([
-        order.permute(places[epochs == e], len(self._source), self._seed, e)
-        for e in np.unique(epochs).tolist()]).tolist()
-    many = getattr(self._source, "__getitems__", None)
-    rows = many(indices) if many else [self._source[i] for i in indices]
-    if isinstance(rows[0]["document"], bytes):
-      ids = self._around([r["query"] + r["document"] for r in rows])
-    else:
-      texts = [
-          f"{r['query']}\n{r['document']}" if r["query"] else r["document"]
-          for r in rows]
-      # Many at once: the library spreads them over all cores.
-      ids = [
-          r.get("ids") or e.ids for r, e in
-          zip(rows, self._tokenizer.encode_batch_fast(texts))]
-    joined = np.concatenate(ids, dtype=np.int32)
-    starts = np.zeros(len(joined), np.int8)
-    if any(r.get("ids") for r in rows) and self._special.head:
-      starts[joined == self._special.head[0]] = 1
-    starts[np.cumsum([0] + [len(i) for i in ids[:-1]])] = 1
-    return {"ids": joined, "starts": starts}
+  return stream.Block(lengths, read)
 
-  def _around(self, texts: list[bytes]) -> list[np.ndarray]:
-    """ids of texts that are tokenised already, special ones around them."""
-    dtype = self._source.dtype
-    head, tail = (
-        np.array(ids, dtype).tobytes()
-        for ids in (self._special.head, self._special.tail))
-    return [np.frombuffer(head + t + tail, dtype) for t in texts]
+
+def _now(
+    source: Sequence[dict], tokenizer: tokenizers.Tokenizer,
+    special: special_tokens.SpecialTokens, indices: np.ndarray,
+) -> stream.Block:
+  """Documents tokenised now, or rows of ids: to know a length is to read it."""
+  many = getattr(source, "__getitems__", None)
+  rows = many(indices.tolist()) if many else [source[i] for i in indices]
+  texts = [
+      f"{r['query']}\n{r['document']}" if r["query"] else r["document"]
+      for r in rows]
+  # Many at once: the library spreads them over all cores.
+  ids = [
+      np.array(r.get("ids") or e.ids, np.int32)
+      for r, e in zip(rows, tokenizer.encode_batch_fast(texts))]
+  lengths = np.array([len(i) for i in ids], np.int64)
+  packed = bool(rows[0].get("ids"))
+
+  def read(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+    found = np.concatenate(ids[first:last])
+    return found, _starts(lengths[first:last], found, packed, special)
+
+  return stream.Block(lengths, read)
+
+
+def _starts(
+    lengths: np.ndarray, ids: np.ndarray, packed: bool,
+    special: special_tokens.SpecialTokens,
+) -> np.ndarray:
+  """int8, 1 where a document starts: at each row's first token, and, in rows
+  that came as ids and may hold several, at each [CLS]."""
+  starts = np.zeros(len(ids), np.int8)
+  starts[(np.cumsum(lengths) - lengths)[lengths > 0]] = 1
+  if packed and special.head:
+    starts[ids == special.head[0]] = 1
+  return starts
 
 
 def segments_of(starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

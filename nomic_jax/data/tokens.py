@@ -56,11 +56,15 @@ def tokenise(path: str | os.PathLike, tokenizer: str | None = None) -> None:
   places.check_writable(path / "tokens")
   with files.replacing(path / "tokens") as folder:
     folder.mkdir()
+    packed = []
     for split in splits:
-      _write(dataset.open_split(path, split), words, folder)
+      source = dataset.open_split(path, split, ids=True)
+      if source[0]["ids"]:
+        packed.append(split)
+      _write(source, words, folder)
     about = {
         "tokenizer": _identity(words), "dtype": dtype_of(words).name,
-        "records": _records(path)}
+        "records": _records(path), "packed": packed}
     (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
 
 
@@ -86,6 +90,7 @@ def _write(
 ) -> None:
   """Writes the three files of one split."""
   dtype, texts_before, end = dtype_of(words), 0, 0
+  vocabulary = special_tokens.vocabulary_rows(words)
   with contextlib.ExitStack() as stack:
     ids, ends, rows = (
         stack.enter_context(open(folder / f"{source.name}.{kind}", "wb"))
@@ -101,11 +106,19 @@ def _write(
       encoded = [
           e.ids for e in words.encode_batch_fast(
               texts, add_special_tokens=False)]
+      firsts = np.cumsum([0] + [2 + len(r["negatives"]) for r in block])
+      for r, first in zip(block, firsts):
+        if r["ids"]:  # of no text; they are stored as its document's
+          if max(r["ids"]) >= vocabulary:
+            raise UserError(
+                f"{source!r}: token id {max(r['ids'])} is beyond the "
+                f"{vocabulary} of the tokenizer; give --tokenizer the one that "
+                "made the ids")
+          encoded[first + 1] = r["ids"]
       lengths = np.array([len(i) for i in encoded], np.int64)
       ids.write(np.concatenate(encoded).astype(dtype).tobytes())
       ends.write((end + np.cumsum(lengths)).tobytes())
-      counts = np.array([2 + len(r["negatives"]) for r in block], np.int64)
-      rows.write((texts_before + np.cumsum(counts)).tobytes())
+      rows.write((texts_before + firsts[1:]).tobytes())
       end += int(lengths.sum())
       texts_before += len(texts)
       progress.update(len(block))
@@ -118,13 +131,16 @@ class Source:
     runs: see `sources.Sources`.
     prompts: likewise, the prompts' ids as bytes.
     dtype: of the ids.
+    packed: whether rows came as token ids, with special ones and perhaps of
+      several documents, so that none are put around them.
   """
 
   def __init__(
       self, path: pathlib.Path, of: dataset.Source, dtype: np.dtype,
-      encode: Any,
+      encode: Any, packed: bool = False,
   ):
     self.name, self.runs, self.dtype = of.name, of.runs, dtype
+    self.packed = packed
     self.encode = encode
     self.prompts = {
         name: {side: encode(text) for side, text in each.items()}
@@ -159,6 +175,27 @@ class Source:
 
   def __getitem__(self, index: int) -> dict:
     return self.__getitems__([index])[0]
+
+  def bounds(self, indices: np.ndarray) -> np.ndarray:
+    """Returns where the ids of rows begin and end, without reading them.
+
+    Args:
+      indices: int64 [N], of rows; a row's query and document count together.
+
+    Returns:
+      int64 [N, 2], for `between`; what is between two bounds is their number.
+    """
+    _, ends, rows = self._files()
+    # Texts of a row follow one another: query, document, negatives.
+    queries = np.where(indices > 0, rows[np.maximum(indices - 1, 0)], 0)
+    begins = np.where(queries > 0, ends[np.maximum(queries - 1, 0)], 0)
+    return np.stack([begins, ends[queries + 1]], axis=1)
+
+  def between(self, bounds: np.ndarray) -> Iterator[bytes]:
+    """Yields the bytes of the ids between each of `bounds`, int64 [N, 2]."""
+    ids = self._files()[0]
+    for begin, end in (bounds * self.dtype.itemsize).tolist():
+      yield bytes(ids[begin:end])
 
   def _files(self) -> tuple[memoryview, np.ndarray, np.ndarray]:
     if self._open is None:
@@ -208,7 +245,7 @@ def joins_lines(row: dict) -> Iterator[tuple[str, Sequence[str]]]:
 @places.expanding("path")
 def open_split(
     path: str | os.PathLike, split: str, words: tokenizers.Tokenizer,
-    joined: Joined = lambda row: iter(()),
+    joined: Joined = lambda row: iter(()), ids: bool = False,
 ) -> Source:
   """Opens the tokens of one split of a data directory.
 
@@ -218,12 +255,13 @@ def open_split(
     words: the tokenizer of the model.
     joined: yields, for a row with its texts, those that are made of several
       and the parts whose ids, one after another, must be theirs.
+    ids: whether rows that came as token ids, without texts, can be used.
 
   Raises:
     UserError: if there are none, they are of another tokenizer, are not those
       of the texts beside them, or the tokenizer gives joined texts other ids.
   """
-  texts = dataset.open_split(path, split, first=_COMPARED)
+  texts = dataset.open_split(path, split, ids, first=_COMPARED)
   folder = pathlib.Path(staging.local(path, lambda name: name in (
       "tokens/about.json", *(f"tokens/{split}.{k}" for k in _KINDS)))) / "tokens"
   hint = f"run nomic-jax tokenise --input={path} with this model's tokenizer"
@@ -239,7 +277,8 @@ def open_split(
   if about.get("tokenizer") != _identity(words) or dtype != dtype_of(words):
     raise UserError(f"{folder}: made with another tokenizer; {hint}")
   encode = Encoder(words, dtype)
-  source = Source(folder, texts, dtype, encode)
+  source = Source(
+      folder, texts, dtype, encode, split in about.get("packed", []))
   try:
     # Earlier versions did not say of which records the ids are. A copy of a
     # remote directory has only the records that are compared.
@@ -249,6 +288,9 @@ def open_split(
     compared = min(len(texts), _COMPARED) if same else 0
     for i in (n * len(texts) // compared for n in range(compared)):
       row, at = texts[i], source[i]
+      if row["ids"]:
+        same &= at["document"] == np.array(row["ids"], dtype).tobytes()
+        continue
       _check_joined(row, joined, encode)
       same &= at["query"] == encode(row["query"]) and (
           at["document"] == encode(row["document"])

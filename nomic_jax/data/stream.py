@@ -1,0 +1,170 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The endless stream of documents that rows of text are cut from.
+
+Documents follow one another in a shuffled order, epoch after epoch, and rows
+are cut from their tokens at fixed distances. The lengths of the documents alone
+tell which of them a row holds: every host computes the same cuts, and reads
+only the documents that overlap the rows it feeds.
+"""
+
+from typing import Any, Callable, NamedTuple, Sequence
+
+import grain
+import numpy as np
+
+from nomic_jax.data import order
+from nomic_jax.errors import UserError
+
+_FEWEST, _MOST = 64, 4096  # documents in a block
+# Documents in a block of the chain before this one, whose states count blocks.
+_OLD_BLOCK = 64
+
+
+class Block(NamedTuple):
+  """Some consecutive documents of the stream.
+
+  Attributes:
+    lengths: int64 [N], tokens of each document, special ones included.
+    read: (first, last) -> the tokens of documents first, ..., last - 1, one
+      after another, int [T], and int8 [T], 1 where a document starts.
+  """
+
+  lengths: np.ndarray
+  read: Callable[[int, int], tuple[np.ndarray, np.ndarray]]
+
+
+class Cut(NamedTuple):
+  """What rows are cut from, and which of them are wanted.
+
+  Attributes:
+    block_of: from numbers of rows of the data, int64 [N], to their block.
+    documents: how many the data has.
+    seed: of their order.
+    rows: of a batch.
+    length: tokens of a row.
+    wanted: those of a batch's rows that are returned.
+  """
+
+  block_of: Callable[[np.ndarray], Block]
+  documents: int
+  seed: int
+  rows: int
+  length: int
+  wanted: Sequence[range]
+
+
+class Rows(grain.IterDataset):
+  """Endless batches of rows: {"ids": int32 [K, S], "starts": int8 [K, S]}.
+
+  K rows are wanted, of S tokens; `starts` is 1 where a document starts. A batch
+  is cut where the one before it ended: no token is dropped, none is padding.
+  """
+
+  def __init__(self, cut: Cut):
+    super().__init__()
+    self._cut = cut
+
+  def __iter__(self) -> grain.DatasetIterator:
+    return _Iterator(self._cut)
+
+
+class _Iterator(grain.DatasetIterator):
+  """State: the document that holds the last token returned, and how many of its
+  tokens were returned. It does not depend on how documents fell into blocks.
+  """
+
+  def __init__(self, cut: Cut):
+    super().__init__()
+    self._cut = cut
+    self.set_state({"document": 0, "token": 0})
+
+  def get_state(self) -> dict[str, int]:
+    return dict(self._state)
+
+  def set_state(self, state: dict[str, Any]) -> None:
+    if "parent_state" in state:
+      state = _from_concat_then_split(state, self._cut.length)
+    self._state = dict(state)
+    self._number = state["document"]  # of the first document of the blocks
+    self._begin = state["token"]  # tokens in the blocks before the next batch
+    self._blocks: list[Block] = []
+
+  def __next__(self) -> dict[str, np.ndarray]:
+    length = self._cut.length
+    size = self._cut.rows * length
+    ends = np.cumsum(self._lengths_up_to(self._begin + size))
+    parts = [
+        self._tokens(ends, self._begin + r.start * length, len(r) * length)
+        for r in self._cut.wanted]
+    ids, starts = (
+        np.concatenate(p).reshape(-1, length) for p in zip(*parts))
+    self._begin += size
+    last = int(np.searchsorted(ends, self._begin))
+    self._state = {
+        "document": self._number + last,
+        "token": self._begin - (int(ends[last - 1]) if last else 0)}
+    while self._blocks and len(self._blocks[0].lengths) <= last:
+      done = self._blocks.pop(0).lengths
+      last -= len(done)
+      self._number += len(done)
+      self._begin -= int(done.sum())
+    return {"ids": ids, "starts": starts}
+
+  def _lengths_up_to(self, tokens: int) -> np.ndarray:
+    """Lengths of the blocks' documents, after adding blocks until they hold
+    so many tokens."""
+    lengths = [b.lengths for b in self._blocks]
+    held, number = sum(int(n.sum()) for n in lengths), self._number + sum(
+        map(len, lengths))
+    while held < tokens:
+      mean = max(float(lengths[-1].mean()), 1.0) if lengths else tokens
+      count = int(np.clip((tokens - held) / mean * 1.02, _FEWEST, _MOST))
+      block = self._cut.block_of(self._indices(number, count))
+      self._blocks.append(block)
+      lengths.append(block.lengths)
+      held, number = held + int(block.lengths.sum()), number + count
+      if not held and number - self._number > self._cut.documents:
+        raise UserError(
+            "config.data.path: none of its texts has a token; prepare other "
+            "data, or look at the tokenizer")
+    return np.concatenate(lengths)
+
+  def _indices(self, number: int, count: int) -> np.ndarray:
+    """Rows of the data that documents `number`, number + 1, ... are."""
+    size, seed = self._cut.documents, self._cut.seed
+    epochs, places = np.divmod(number + np.arange(count), size)
+    return np.concatenate([
+        order.permute(places[epochs == e], size, seed, e)
+        for e in np.unique(epochs).tolist()])
+
+  def _tokens(
+      self, ends: np.ndarray, begin: int, count: int
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """`count` tokens of the blocks from token `begin` on, and their starts."""
+    first = int(np.searchsorted(ends, begin, side="right"))
+    last = int(np.searchsorted(ends, begin + count)) + 1
+    found, before = [], 0
+    for block in self._blocks:
+      size = len(block.lengths)
+      here = max(first - before, 0), min(last - before, size)
+      if here[0] < here[1]:
+        found.append(block.read(*here))
+      before += size
+    skipped = begin - (int(ends[first - 1]) if first else 0)
+    return tuple(
+        np.concatenate(x)[skipped:skipped + count].astype(dtype)
+        for x, dtype in zip(zip(*found), (np.int32, np.int8)))
+
+
+def _from_concat_then_split(state: dict[str, Any], length: int) -> dict:
+  """The state that Grain's ConcatThenSplitIterDataset saved, as one of ours.
+
+  Its elements were blocks of documents. It kept the block that it was in, the
+  part of it that was left, and the rows returned since.
+  """
+  token = max(state["remainder_slices"]["ids"][0], 0)
+  returned = state["elements_from_buffer_after_checkpoint"]
+  return {
+      "document": state["parent_state"]["next_index"] * _OLD_BLOCK,
+      "token": token + returned * length}
