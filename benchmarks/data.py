@@ -24,6 +24,7 @@ import numpy as np
 
 from nomic_jax.data import dataset
 from nomic_jax.data import loader
+from nomic_jax.data import text
 from nomic_jax.data import tokens
 from nomic_jax.data.prepare import prepare
 from nomic_jax.text import tokenizer as tokenizer_lib
@@ -40,6 +41,9 @@ def main() -> None:
   parser.add_argument("--batch", type=int, default=4096)
   parser.add_argument("--document_tokens", type=float, default=90)
   parser.add_argument("--memory_only", action="store_true")
+  parser.add_argument(
+      "--hosts", default="1,16,64",
+      help="of which one makes its rows of masked-language-model batches")
   a = parser.parse_args()
   raw = a.folder / f"raw-{a.rows}"
   if not raw.is_dir():
@@ -61,7 +65,25 @@ def main() -> None:
     for workers in (0, 1, 2):
       if not a.memory_only or not workers:
         _ours(data, words, a.batch, tokenised, workers, base)
+  for hosts in map(int, filter(None, a.hosts.split(","))):
+    _rows_of_text(data, words, hosts)
   print(f"peak memory of this process: {_peak():,.0f} MB")
+
+
+def _rows_of_text(data, words, hosts: int) -> None:
+  """CPU seconds of a host for its share of a batch of configs/mlm.py."""
+  config = ml_collections.ConfigDict(dict(
+      batch_size=4096, micro_batches=4, row_length=2048, mask_rate=0.3))
+  for name, source, count in (
+      ("tokenised ahead", tokens.open_split(data, "train", words), 8),
+      ("on the fly", dataset.open_split(data, "train"), 1)):
+    batches = iter(text.batches(source, words, config, 0, 0, hosts))
+    next(batches)
+    began = _cpu()
+    for _ in range(count):
+      next(batches)
+    print(f"4,096 x 2,048 tokens, one of {hosts} hosts, {name}: "
+          f"{(_cpu() - began) / count:.3f} CPU-seconds a step", flush=True)
 
 
 def _make(folder: pathlib.Path, rows: int, document: float) -> None:

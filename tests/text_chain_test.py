@@ -242,6 +242,16 @@ def test_documents_without_a_token_are_passed_over():
     next(make(rows("", "")))
 
 
+def test_several_hosts_are_advised_to_tokenise_ahead():
+  config = lambda **c: ml_collections.ConfigDict(
+      dict(kind="text", path="gs://b/data", tokenised=False) | c)
+  told = loader.advice(config(), 64)
+  assert "each of 64 hosts" in told and "--input=gs://b/data" in told
+  assert not loader.advice(config(), 1)
+  assert not loader.advice(config(tokenised=True), 64)
+  assert not loader.advice(config(kind="pairs"), 64)
+
+
 def test_unknown_kinds_are_named():
   config = ml_collections.ConfigDict(dict(kind="pair"))
   with pytest.raises(UserError, match="no kind 'pair'.*mean 'pairs'"):
