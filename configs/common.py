@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the three trainings share: one shape of config, sizes by name."""
 
-import difflib
 from typing import Sequence
 
 import ml_collections
 from ml_collections.config_dict import placeholder
+from nomic_jax.errors import one_of
 
 SIZES = ("paper", "quickstart", "miniature")
 
@@ -39,21 +39,14 @@ def size_and_variant(
   """
   size, variant = "paper", ""
   for part in (arg or "paper").split(","):
+    one_of(part, (*SIZES, *variants), f"--config=...:{arg}: no such size")
     if part in SIZES:
       size = part
-    elif part in variants and variant:
+    elif variant:
       raise ValueError(
           f"--config=...:{arg}: '{variant}' and '{part}'; expected one of them")
-    elif part in variants:
-      variant = part
     else:
-      known = (*SIZES, *variants)
-      near = difflib.get_close_matches(part, known, n=1)
-      hint = f" Did you mean '{near[0]}'?" if near else ""
-      raise ValueError(
-          f"--config=...:{arg}: no such size; expected one of "
-          f"{', '.join(known)}.{hint}"
-      )
+      variant = part
   return size, variant
 
 

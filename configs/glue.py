@@ -21,6 +21,7 @@ may follow the task, as in :cola,miniature.
 
 import common
 import ml_collections
+from nomic_jax.errors import one_of
 
 # task: rows to train on, classes (0: a number), and its metrics; the first is
 # the one that the paper reports.
@@ -39,10 +40,8 @@ EPOCHS = 10
 
 def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   """`arg` is a task; a size may follow."""
-  parts = (arg or "").split(",")
-  if not set(parts) & TASKS.keys():
-    raise ValueError(
-        f"--config=...:{arg}: no such task; expected one of {', '.join(TASKS)}")
+  if not set((arg or "").split(",")) & TASKS.keys():
+    one_of(arg, TASKS, f"--config=...:{arg}: no such task")
   size, task = common.size_and_variant(arg, tuple(TASKS))
   rows, classes, metrics = TASKS[task]
   c = common.base(size)

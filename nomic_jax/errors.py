@@ -4,7 +4,7 @@
 
 import contextlib
 import difflib
-from typing import Iterable, Iterator
+from typing import Collection, Iterable, Iterator
 
 
 class UserError(Exception):
@@ -54,6 +54,27 @@ def status(error: BaseException) -> int:
   if isinstance(error, Stopped):
     return RESUME
   return 130 if isinstance(error, KeyboardInterrupt) else 1
+
+
+def one_of(
+    name: object, names: Collection[str], what: str,
+    expected: str = "expected one of",
+) -> None:
+  """Raises UserError, with the nearest name, unless `name` is in `names`.
+
+  Args:
+    name: what was given.
+    names: those there are, in the order in which to list them.
+    what: where it was given and what is wrong: "config.loss.name: no loss 'x'".
+    expected: what stands in front of the list.
+  """
+  if name in names:
+    return
+  listed = list(map(str, names))
+  more = f" and {len(listed) - 20} more" if len(listed) > 20 else ""
+  raise UserError(
+      f"{what}; {expected} {', '.join(listed[:20]) or 'none'}{more}."
+      f"{nearest(str(name), listed)}")
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

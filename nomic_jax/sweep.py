@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Sequence
 
 from nomic_jax.cli import config_flags
 from nomic_jax.errors import Diverged
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.report import sweeps
 from nomic_jax.storage import buckets
@@ -86,11 +86,11 @@ def sweep(
   """
   named = _named(points(arguments), arguments)
   keys = list(dict.fromkeys(k for point in named for k in point.values))
-  if median and (median not in keys or len(keys) < 2):
-    raise UserError(
-        f"--median={median}: expected one of several keys that vary, which are "
-        f"{', '.join(keys)}.{nearest(median, keys)}"
-    )
+  if median:
+    one_of(median, keys, f"--median={median}: no key that varies")
+    if len(keys) == 1:
+      raise UserError(
+          f"--median={median}: the only key that varies; expected another too")
   if only_list:
     print("\n".join(point.name for point in named))
     return

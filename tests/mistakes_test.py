@@ -5,6 +5,7 @@
 import re
 import shutil
 
+from nomic_jax import errors
 from nomic_jax import main
 from nomic_jax.data.prepare import prepare
 import numpy as np
@@ -12,6 +13,20 @@ import pytest
 import safetensors.numpy
 
 import small_data
+
+
+def test_one_of_names_what_there_is_and_the_nearest():
+  errors.one_of("a", {"a": 1}, "never said")
+  for given, names, message in (
+      ("onee", ["one", "two"],
+       "x: no 'onee'; expected one of one, two. Did you mean 'one'?"),
+      ("q", ["one"], "x: no 'q'; expected one of one."),
+      ("q", [], "x: no 'q'; expected one of none."),
+      (30, [f"n{i}" for i in range(23)], "x: no '30'; expected one of " + (
+          ", ".join(f"n{i}" for i in range(20)) + " and 3 more."))):
+    with pytest.raises(errors.UserError) as caught:
+      errors.one_of(given, names, f"x: no '{given}'")
+    assert str(caught.value).startswith(message)
 
 
 @pytest.fixture(name="made", scope="module")

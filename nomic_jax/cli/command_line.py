@@ -16,6 +16,7 @@ from typing import Callable, Iterator, Sequence
 import warnings
 
 from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.storage import places
 
@@ -90,11 +91,7 @@ def check_flags(argv: Sequence[str], jobs: dict[str, Parser]) -> None:
   """Names the nearest flag for one that a job does not have."""
   if not argv or argv[0].startswith("-"):
     return
-  if argv[0] not in jobs:
-    raise UserError(
-        f"no job '{argv[0]}'; expected one of {', '.join(jobs)}."
-        f"{nearest(argv[0], jobs)}"
-    )
+  one_of(argv[0], jobs, f"no job '{argv[0]}'")
   job = jobs[argv[0]]
   known = [flag for action in job.actions for flag in action.option_strings]
   for argument in argv[1:]:

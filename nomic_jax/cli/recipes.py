@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Sequence
 
 import ml_collections
 
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 
 RECIPES = ("recommended", "published")
@@ -146,10 +146,7 @@ def apply(config: ml_collections.ConfigDict, asked: Sequence[str]) -> None:
     UserError: for an unknown recipe, or a config without one of the fields.
   """
   recipe = [config.get("recipe", RECIPES[0]), *asked][-1]
-  if recipe not in RECIPES:
-    raise UserError(
-        f"--config.recipe={recipe}: no such recipe; expected one of "
-        f"{', '.join(RECIPES)}.{nearest(recipe, RECIPES)}")
+  one_of(recipe, RECIPES, f"--config.recipe={recipe}: no such recipe")
   if recipe != "published":
     return
   for difference in of_loss(config.loss.name):

@@ -27,7 +27,7 @@ from nomic_jax.curate import rewrite
 from nomic_jax.curate import select
 from nomic_jax.data import dataset
 from nomic_jax.embed import store as embeddings
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.mesh import processes
 from nomic_jax.search import neighbours
@@ -146,10 +146,8 @@ def _random(
         name for name in names
         if not groups.is_retrieval(source.prompts.get(name, {})))
   for name in asked:
-    if name not in names:
-      raise UserError(
-          f"--random_sources: the data has no source '{name}'; it has "
-          f"{', '.join(names[:20])}.{nearest(name, names)}")
+    one_of(name, names, f"--random_sources: the data has no source '{name}'",
+           "it has")
   return frozenset(asked)
 
 

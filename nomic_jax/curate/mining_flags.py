@@ -4,7 +4,7 @@
 
 from typing import NamedTuple
 
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.search import neighbours
 
@@ -46,8 +46,5 @@ def check(flags: Flags) -> None:
     raise UserError(
         f"margin={flags.margin}: expected a share of the positive's "
         "similarity, above 0 and up to 1")
-  if flags.short not in SHORT:
-    raise UserError(
-        f"short={flags.short}: expected one of {', '.join(SHORT)}."
-        + nearest(flags.short, SHORT))
+  one_of(flags.short, SHORT, f"short={flags.short}: unknown")
   neighbours.check_store(flags.store)

@@ -29,7 +29,7 @@ from nomic_jax.data.records import encode
 from nomic_jax.data.records import Row
 from nomic_jax.data.records import row  # noqa: F401, as dataset.row
 from nomic_jax.data.records import Source
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.storage import buckets
 from nomic_jax.storage import decoding
@@ -257,11 +257,7 @@ def open_split(
   """
   remote, path = path, index(path)
   found = _info(path).splits
-  if split not in found:
-    raise UserError(
-        f"{path}: no split '{split}'; it has {', '.join(sorted(found))}."
-        + nearest(split, found)
-    )
+  one_of(split, sorted(found), f"{path}: no split '{split}'", "it has")
   shards = needed = found[split].file_instructions
   if buckets.is_remote(remote):
     if first is not None:

@@ -19,7 +19,7 @@ from nomic_jax.data import labels
 from nomic_jax.data import pairs
 from nomic_jax.data import text
 from nomic_jax.data import tokens
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.text import prompts as prompts_lib
 
@@ -116,11 +116,7 @@ def text_lengths(config: ml_collections.ConfigDict) -> dict[str, int]:
 
 
 def _check_kind(config: ml_collections.ConfigDict) -> None:
-  if config.kind not in _KINDS:
-    raise UserError(
-        f"config.data.kind: no kind '{config.kind}'; expected one of "
-        f"{', '.join(_KINDS)}.{nearest(config.kind, _KINDS)}"
-    )
+  one_of(config.kind, _KINDS, f"config.data.kind: no kind '{config.kind}'")
 
 
 def _open(

@@ -13,7 +13,7 @@ from typing import Any, Callable, Mapping
 import numpy as np
 
 from nomic_jax.data.sources import Layout
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 
 _ROUNDS = 6
@@ -241,15 +241,11 @@ def make(
   Raises:
     UserError: if that is not possible.
   """
-  if order not in ORDERS:
-    raise UserError(
-        f"config.data.order: no order '{order}'; expected "
-        f"{' or '.join(ORDERS)}.{nearest(order, ORDERS)}")
+  one_of(order, ORDERS, f"config.data.order: no order '{order}'")
   for name in weights:
-    if name not in layout.names:
-      raise UserError(
-          f"config.data.source_weights: no source '{name}' in the data; it has "
-          f"{', '.join(layout.names[:20])}.{nearest(name, layout.names)}")
+    one_of(name, layout.names,
+           f"config.data.source_weights: no source '{name}' in the data",
+           "it has")
   if alpha == 1 and not weights:
     kind = Stored if order == "stored" else EveryRow
     return kind(layout, size, seed, one_source)

@@ -12,7 +12,7 @@ import tokenizers
 
 from nomic_jax.data import stream
 from nomic_jax.data import tokens
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.text import special_tokens
 
@@ -71,11 +71,7 @@ def batches(
   vocabulary = special_tokens.vocabulary_rows(tokenizer)
   share = config.batch_size // parts
   draw = config.get("mask_draw", "exact")
-  if draw not in MASK_DRAWS:
-    raise UserError(
-        f"config.data.mask_draw: '{draw}' is unknown; expected one of "
-        f"{', '.join(MASK_DRAWS)}.{nearest(draw, MASK_DRAWS)}"
-    )
+  one_of(draw, MASK_DRAWS, f"config.data.mask_draw: '{draw}' is unknown")
 
   # Rows of a batch that this host feeds, of each micro-batch its share.
   size = config.batch_size // config.micro_batches

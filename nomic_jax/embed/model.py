@@ -18,7 +18,7 @@ from nomic_jax.embed import finite
 from nomic_jax.embed import quantize
 from nomic_jax.embed.inference import Block
 from nomic_jax.embed.inference import Embedder
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.pooling import check_one_vector
@@ -231,12 +231,9 @@ class Model:
 
   def _check(self, prompt: str | None, dim: int | None, precision: str) -> int:
     """Checks what is asked of `encode`; returns the width of its vectors."""
-    if prompt is not None and prompt not in self.prompts:
-      raise UserError(
-          f"encode: no prompt '{prompt}'; this model has "
-          f"{', '.join(self.prompts) or 'none'}."
-          f"{nearest(prompt, self.prompts)}"
-      )
+    if prompt is not None:
+      one_of(prompt, self.prompts, f"encode: no prompt '{prompt}'",
+             "this model has")
     self._embedder.check_process()
     width, dims = self.config.output_width, self.matryoshka_dims
     if dim is not None and not 0 < dim <= width:

@@ -4,7 +4,7 @@
 
 import numpy as np
 
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 
 PRECISIONS = ("float32", "int8", "binary")
@@ -12,11 +12,7 @@ PRECISIONS = ("float32", "int8", "binary")
 
 def check(precision: str, width: int) -> None:
   """Raises UserError for an unknown precision, or one that does not fit."""
-  if precision not in PRECISIONS:
-    raise UserError(
-        f"precision '{precision}' is unknown; expected one of "
-        f"{', '.join(PRECISIONS)}.{nearest(precision, PRECISIONS)}"
-    )
+  one_of(precision, PRECISIONS, f"precision '{precision}' is unknown")
   if precision == "binary" and width % 8:
     raise UserError(
         f"precision 'binary' packs 8 dimensions in a byte, and {width} is not "

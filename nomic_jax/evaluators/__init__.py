@@ -20,7 +20,7 @@ import numpy as np
 import tokenizers
 
 from nomic_jax.cli import ranges
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.evaluators.labels import Labels
 from nomic_jax.evaluators.loss import HeldOutLoss
@@ -82,12 +82,8 @@ class Evaluators:
     self._last = config.steps
     self._every, self._called = {}, {}
     for name, options in config.evaluators.items():
-      if options.kind not in _KINDS:
-        raise UserError(
-            f"config.evaluators.{name}.kind: no kind '{options.kind}'; "
-            f"expected one of {', '.join(_KINDS)}."
-            + nearest(options.kind, _KINDS)
-        )
+      one_of(options.kind, _KINDS,
+             f"config.evaluators.{name}.kind: no kind '{options.kind}'")
       ranges.at_least(f"config.evaluators.{name}", options, every=0, batches=1)
       if options.every:
         self._every[name] = options.every
@@ -98,12 +94,10 @@ class Evaluators:
           raise UserError(f"config.evaluators.{name}: {e}") from e
     self._best = config.checkpoint.best
     names = [f"{n}/{m}" for n, e in self._called.items() for m in e.metrics]
-    if self._best and self._best not in names:
-      raise UserError(
-          f"config.checkpoint.best: nothing measures '{self._best}'; expected "
-          f"one of {', '.join(names) or 'an evaluator that runs'} (set "
-          "config.evaluators.NAME.every)." + nearest(self._best, names)
-      )
+    if self._best:
+      one_of(self._best, names,
+             f"config.checkpoint.best: nothing measures '{self._best}'",
+             "expected, where config.evaluators.NAME.every is set, one of")
 
   def due(self, step: int) -> list[str]:
     """Names of those that come after this step."""

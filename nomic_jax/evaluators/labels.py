@@ -12,7 +12,7 @@ import tokenizers
 from nomic_jax.data import dataset
 from nomic_jax.data import labels as labels_lib
 from nomic_jax.data import loader
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.mesh import partition
 
@@ -71,11 +71,7 @@ class Labels:
     self.metrics = options.metrics.split(",")
     regression = config.loss.kind == "regression"
     for name in self.metrics:
-      if name not in METRICS:
-        raise UserError(
-            f"metrics: no metric '{name}'; expected one of "
-            f"{', '.join(METRICS)}.{nearest(name, METRICS)}"
-        )
+      one_of(name, METRICS, f"metrics: no metric '{name}'")
       if (name in _OF_NUMBERS) != regression:
         raise UserError(
             f"metrics: '{name}' does not compare what a loss of kind "

@@ -9,6 +9,7 @@ architecture the trunk has; that model's config.json is needed too.
 import pathlib
 from typing import Any
 
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.model.pooling import POOLINGS
 from nomic_jax.storage.keys import Keys
@@ -59,9 +60,6 @@ def output(directory: pathlib.Path, values: dict[str, Any]) -> dict[str, Any]:
   """
   keys = Keys(values, str(directory / "config.json"))
   pooling = keys.get("pooling", str, "last")  # contrastors' default
-  if pooling not in POOLINGS:
-    raise UserError(
-        f"{keys.where}: pooling '{pooling}' is not supported; expected one of "
-        + ", ".join(POOLINGS)
-    )
+  one_of(pooling, POOLINGS,
+         f"{keys.where}: pooling '{pooling}' is not supported")
   return {"pooling": pooling, "pooled_norm": keys.get("hamming", bool, False)}

@@ -4,7 +4,7 @@
 
 from typing import Any, Mapping
 
-from nomic_jax.errors import UserError
+from nomic_jax.errors import one_of
 from nomic_jax.hub.config import BERT_ACTIVATIONS
 from nomic_jax.hub.config import NATIVE_ACTIVATIONS
 from nomic_jax.hub.config import PUBLISHED_ACTIVATIONS
@@ -44,12 +44,11 @@ def to_json(
     head["architectures"] = ["Bert" + head["architectures"]]
     return head | _to_bert(config)
   head["architectures"] = ["NomicBert" + head["architectures"]]
-  if PUBLISHED_ACTIVATIONS.get(config.activation) != config.activation:
-    raise UserError(
-        f"activation '{config.activation}' cannot be written in the published "
-        "NomicBERT format; expected one of "
-        + ", ".join(sorted(set(PUBLISHED_ACTIVATIONS.values())))
-    )
+  one_of(
+      config.activation, [ours for theirs, ours in PUBLISHED_ACTIVATIONS.items()
+                          if ours == theirs],
+      f"activation '{config.activation}' cannot be written in the published "
+      "NomicBERT format")
   return head | _to_published(config) | _to_native(config)
 
 

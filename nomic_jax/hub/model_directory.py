@@ -13,7 +13,7 @@ from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 import safetensors.numpy
 
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.hub import bi_encoder
 from nomic_jax.hub import config as config_json
@@ -243,11 +243,7 @@ def _read_work_directory(
   if not isinstance(values, dict):
     raise UserError(f"{where}: expected a JSON object")
   for name in values:
-    if name not in fields:
-      raise UserError(
-          f"{where}: unknown key '{name}'.{nearest(name, fields)} Expected the "
-          "fields of an EncoderConfig"
-      )
+    one_of(name, fields, f"{where}: unknown key '{name}'")
   config = EncoderConfig(**values)
   saved = checkpoint.restore_params(directory, step)
   trees = {name: saved[name] for name in table.TREES if name in saved}

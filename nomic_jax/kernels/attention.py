@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec
 
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.kernels import cudnn
 from nomic_jax.kernels import flash_gpu
@@ -70,12 +70,7 @@ def choose(
       run there or lacks one of `needs`.
   """
   device = mesh.devices.flat[0]
-  known = ("auto", *_IMPLEMENTATIONS)
-  if name not in known:
-    raise UserError(
-        f"no implementation '{name}'; expected one of {', '.join(known)}."
-        f"{nearest(name, known)}"
-    )
+  one_of(name, ("auto", *_IMPLEMENTATIONS), f"no implementation '{name}'")
   chosen = _AUTO.get(device.platform, "reference") if name == "auto" else name
   backend = Backend(
       chosen, device=device.device_kind, forward_only=forward_only)

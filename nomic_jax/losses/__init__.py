@@ -29,8 +29,7 @@ from typing import Any, Protocol
 from jax import Array
 import ml_collections
 
-from nomic_jax.errors import nearest
-from nomic_jax.errors import UserError
+from nomic_jax.errors import one_of
 from nomic_jax.losses.classification import Classification
 from nomic_jax.losses.distill import Distill
 from nomic_jax.losses.info_nce import InfoNCE
@@ -66,16 +65,9 @@ def make(config: ml_collections.ConfigDict, encoder: Encoder) -> Loss:
   """
   options = config.to_dict()
   name = options.pop("name")
-  if name not in _LOSSES:
-    raise UserError(
-        f"config.loss.name: no loss '{name}'; expected one of "
-        f"{', '.join(_LOSSES)}.{nearest(name, _LOSSES)}"
-    )
+  one_of(name, _LOSSES, f"config.loss.name: no loss '{name}'")
   known = [*inspect.signature(_LOSSES[name]).parameters][1:]
   for option in options:
-    if option not in known:
-      raise UserError(
-          f"config.loss.{option}: the loss {name} has no such argument; it has "
-          f"{', '.join(known)}.{nearest(option, known)}"
-      )
+    one_of(option, known, f"config.loss.{option}: the loss {name} has no such "
+           "argument", "it has")
   return _LOSSES[name](encoder, **options)

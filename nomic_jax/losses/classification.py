@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from nomic_jax.cli import ranges
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.losses import transforms
 from nomic_jax.model.encoder import Encoder
@@ -38,11 +38,7 @@ class Classification:
       self, encoder: Encoder, *, kind: str = "single", labels: int = 2,
       chunk_tokens: int = 0,
   ):
-    if kind not in KINDS:
-      raise UserError(
-          f"config.loss.kind: no classification '{kind}'; expected one of "
-          f"{', '.join(KINDS)}.{nearest(kind, KINDS)}"
-      )
+    one_of(kind, KINDS, f"config.loss.kind: no classification '{kind}'")
     ranges.at_least("config.loss", {"labels": labels}, labels=1)
     self._encoder, self._kind, self._labels = encoder, kind, labels
     # The head has a pooler of its own, of the first token.

@@ -14,7 +14,7 @@ from jax import Array
 import jax
 import jax.numpy as jnp
 
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.losses import ranking
 from nomic_jax.losses import transforms
@@ -62,11 +62,7 @@ class Distill:
         "mse": self._mse, "kd": self._kd, "towers": self._towers,
         "relational": self._relational,
     }
-    if kind not in kinds:
-      raise UserError(
-          f"config.loss.kind: no distillation '{kind}'; expected one of "
-          f"{', '.join(kinds)}.{nearest(kind, kinds)}"
-      )
+    one_of(kind, kinds, f"config.loss.kind: no distillation '{kind}'")
     if temperature <= 0:
       raise UserError(
           f"config.loss.temperature: {temperature} is not above 0; 1 is usual"

@@ -15,7 +15,7 @@ from jax.sharding import PartitionSpec
 import ml_collections
 import numpy as np
 
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 
 AXES = ("data", "fsdp", "tensor")
@@ -90,11 +90,7 @@ def state_shardings(mesh: Mesh, rules: str, boxed: Any) -> Any:
     boxed: the state; under `opt_state` the optimiser's rules hold, elsewhere
       the parameters'.
   """
-  if rules not in RULES:
-    raise UserError(
-        f"config.mesh.rules: no rules '{rules}'; expected one of "
-        f"{', '.join(RULES)}.{nearest(rules, RULES)}"
-    )
+  one_of(rules, RULES, f"config.mesh.rules: no rules '{rules}'")
 
   def place(path, leaf) -> Any:
     of_optimizer = getattr(path[0], "name", "") == "opt_state" if path else (

@@ -5,8 +5,7 @@
 import pathlib
 import re
 
-from nomic_jax.errors import nearest
-from nomic_jax.errors import UserError
+from nomic_jax.errors import one_of
 
 DTYPES = ("float32", "bfloat16")
 
@@ -32,12 +31,7 @@ def choose(name: str, platform: str) -> str:
     chosen = "bfloat16" if fast else "float32"
     print(f"dtype: {chosen}, for this {platform}")
     return chosen
-  if name not in DTYPES:
-    known = ("auto", *DTYPES)
-    raise UserError(
-        f"config.compute.dtype: '{name}' is unknown; expected one of "
-        f"{', '.join(known)}.{nearest(name, known)}"
-    )
+  one_of(name, ("auto", *DTYPES), f"config.compute.dtype: '{name}' is unknown")
   return name
 
 

@@ -6,7 +6,7 @@ import jax
 from jax import Array
 import jax.numpy as jnp
 
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.model.config import EncoderConfig
 
@@ -58,11 +58,7 @@ def pool(
 
 def check_pooling(name: str) -> str:
   """Returns `name`, or raises UserError listing the poolings."""
-  if name not in POOLINGS:
-    raise UserError(
-        f"config.encoder: pooling '{name}' is unknown; expected one of "
-        f"{', '.join(POOLINGS)}.{nearest(name, POOLINGS)}"
-    )
+  one_of(name, POOLINGS, f"config.encoder: pooling '{name}' is unknown")
   return name
 
 

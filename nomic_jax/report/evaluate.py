@@ -10,7 +10,7 @@ import pathlib
 from typing import Any, Callable, Mapping, Sequence
 
 import nomic_jax
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import compare
 from nomic_jax.evaluation import curves
@@ -80,11 +80,7 @@ def evaluate(
   choices = [*bm25.BASELINES, *(cut for cuts in cuts_of.values()
                                 for cut in cuts)]
   for name in baselines:
-    if name not in choices:
-      raise UserError(
-          f"--baseline={name}: unknown; expected one of "
-          f"{', '.join(choices)}.{nearest(name, choices)}"
-      )
+    one_of(name, choices, f"--baseline={name}: unknown")
   if not any(tasks) or not (places or baselines):
     raise UserError(
         "nothing to evaluate: give --tasks=DIR and --model=DIR or "

@@ -6,7 +6,7 @@
 import pathlib
 from typing import Any, Sequence
 
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.run import metrics
 from nomic_jax.storage import buckets
@@ -43,11 +43,7 @@ def plot(
       k for rows in runs.values() for row in rows for k, v in row.items()
       if isinstance(v, (int, float)) and k != "step"))
   for name in chosen:
-    if name not in known:
-      raise UserError(
-          f"--metric: no run has '{name}'; they have {', '.join(known)}."
-          f"{nearest(name, known)}"
-      )
+    one_of(name, known, f"--metric: no run has '{name}'", "they have")
   names = list(chosen) or [n for n in DEFAULT if n in known]
   columns = min(len(names), 3)
   figure, panels = _panels(-(-len(names) // columns), columns)

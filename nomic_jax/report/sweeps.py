@@ -6,8 +6,7 @@ import importlib.util
 import statistics
 from typing import Any, Mapping, NamedTuple
 
-from nomic_jax.errors import nearest
-from nomic_jax.errors import UserError
+from nomic_jax.errors import one_of
 from nomic_jax.report import plot
 from nomic_jax.run import metrics
 
@@ -57,11 +56,9 @@ def compare(
     results.append(_Result(
         value, shown if value is None else f"{value:.4f}",
         last.get("seconds", 0) / 60, {k: values.get(k, "–") for k in keys}))
-  if metric not in known and known:
-    raise UserError(
-        f"--metric: {folder / next(iter(points))}/metrics.jsonl has no "
-        f"'{metric}'; it has {', '.join(known)}.{nearest(metric, known)}"
-    )
+  if known:
+    one_of(metric, known, f"--metric: {folder / next(iter(points))}/"
+           f"metrics.jsonl has no '{metric}'", "it has")
   if median:
     results = _medians(results, median)
   sign = 1 if metrics.lower_is_better(metric) else -1

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 
 SCHEDULES = ("linear", "cosine", "inverse_sqrt", "constant", "wsd")
@@ -38,11 +38,7 @@ def make(
     UserError: for an unknown name, or a warmup as long as the training.
   """
   peak = config.learning_rate
-  if name not in SCHEDULES:
-    raise UserError(
-        f"config.optimizer.schedule: no schedule '{name}'; expected one of "
-        f"{', '.join(SCHEDULES)}.{nearest(name, SCHEDULES)}"
-    )
+  one_of(name, SCHEDULES, f"config.optimizer.schedule: no schedule '{name}'")
   warmup = steps_of("warmup", config.warmup, total_steps, per_step)
   if not 0 <= warmup < total_steps:
     raise UserError(
@@ -104,11 +100,8 @@ def steps_of(
     return round(number / 100 * total_steps)
   if unit == "steps":
     return round(number)
-  if unit not in _UNITS:
-    raise UserError(
-        f"config.optimizer.{field}: '{amount}' has an unknown unit; expected "
-        f"one of {', '.join(_UNITS)}.{nearest(unit, _UNITS)}"
-    )
+  one_of(unit, _UNITS,
+         f"config.optimizer.{field}: '{amount}' has an unknown unit")
   if unit not in (per_step or {}):
     raise UserError(
         f"config.optimizer.{field}: '{amount}', but how many {unit} a step "

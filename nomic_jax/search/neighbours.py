@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 import numpy as np
 
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.search import block_search
 from nomic_jax.storage.progress import Progress
@@ -72,10 +72,7 @@ def top_k(
 
 
 def check_store(store: str) -> None:
-  if store not in STORES:
-    raise UserError(
-        f"store={store}: expected one of {', '.join(STORES)}."
-        + nearest(store, STORES))
+  one_of(store, STORES, f"store={store}: unknown")
 
 
 class Index:

@@ -5,6 +5,7 @@
 from typing import Any, Collection, Mapping
 
 from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.storage.files import read_json  # noqa: F401, as keys.read_json
 
@@ -67,9 +68,5 @@ class Keys:
   def activation(self, key: str, table: Mapping[str, str], default: str) -> str:
     """Our name of an activation, by a table from the file's names."""
     value = self.get(key, str, default)
-    if value not in table:
-      raise UserError(
-          f"{self.where}: {key}='{value}' is not supported; expected one of "
-          + ", ".join(table)
-      )
+    one_of(value, table, f"{self.where}: {key}='{value}' is not supported")
     return table[value]

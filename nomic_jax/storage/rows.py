@@ -6,7 +6,7 @@ import math
 import pathlib
 from typing import Any, Mapping
 
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.storage import formats
 
@@ -76,10 +76,7 @@ def read(
 def _row(row: dict, kinds: Mapping[str, str], where: str) -> dict[str, Any]:
   """The columns of `kinds`, checked."""
   for column in kinds:
-    if column not in row:
-      raise UserError(
-          f"{where}: no column '{column}'; it has "
-          f"{', '.join(map(str, row))}.{nearest(column, map(str, row))}")
+    one_of(column, row, f"{where}: no column '{column}'", "it has")
   return {
       column: _checked(row[column], kind, where, column)
       for column, kind in kinds.items()}

@@ -23,7 +23,7 @@ from nomic_jax.data.readers import folder
 from nomic_jax.data.readers.reader import Asked
 from nomic_jax.data.readers.reader import Part
 from nomic_jax.data.readers import shards
-from nomic_jax.errors import nearest
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.storage import decoding
 from nomic_jax.storage import places
@@ -97,10 +97,7 @@ def entry(value: Any, where: str) -> Entry:
   if not isinstance(value, dict):
     raise UserError(f"{where}: expected keys and values, found {value!r:.60}")
   for key in value:
-    if key not in _KEYS:
-      raise UserError(
-          f"{where}: no such key '{key}'; expected {', '.join(_KEYS)}."
-          + nearest(str(key), _KEYS))
+    one_of(key, _KEYS, f"{where}: no such key '{key}'")
   for key in ("name", "bucket"):
     if not isinstance(value.get(key), str) or not value[key]:
       raise UserError(f"{where}: '{key}' is missing or no text")
