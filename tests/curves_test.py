@@ -12,6 +12,7 @@ from nomic_jax.evaluation import curves
 from nomic_jax.evaluation import systems
 from nomic_jax.evaluation.pairs import StsTask
 from nomic_jax.report import tables
+from nomic_jax.storage import drawing
 
 
 class Model:
@@ -86,7 +87,7 @@ def test_reading_less_keeps_the_cut_and_what_is_remembered():
     assert system.model.calls, "the whole text has another vector"
 
 
-def test_a_curve_falls_with_what_is_left_out(tmp_path):
+def test_a_curve_falls_with_what_is_left_out():
   rng = np.random.default_rng(0)
   first, second = (rng.permutation(TEXTS).tolist() for _ in range(2))
   a, b = (systems.Dense(Model()).encode(t, "") for t in (first, second))
@@ -109,9 +110,12 @@ def test_a_curve_falls_with_what_is_left_out(tmp_path):
   assert table.head == ["", "64", "32", "16"] and len(table.rows) == 3
   assert table.rows[2] == ["a, binary", *(
       f"{found['binary', dim]:.3f}" for dim in (64, 32, 16))]
-  pytest.importorskip("matplotlib")
-  curves.draw(results, tmp_path / "curves")
-  assert (tmp_path / "curves").read_bytes()[:4] == b"\x89PNG"
+  figure = curves.draw(results)
+  drawn = {line.get_label(): line.get_xydata().tolist()
+           for line in figure.axes[0].get_lines()}
+  assert drawn["a, int8"] == [
+      [dim, found["int8", dim]] for dim in (64, 32, 16)]
+  assert drawing.png(figure)[:4] == b"\x89PNG"
 
 
 @pytest.mark.parametrize("width, trained, expected", [

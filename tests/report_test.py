@@ -7,10 +7,12 @@ import json
 import math
 import xml.etree.ElementTree
 
+import matplotlib.colors
 import pytest
 
 from nomic_jax.errors import UserError
 from nomic_jax.report import charts
+from nomic_jax.storage import drawing
 from nomic_jax.report.report import report
 
 HIT = {"title": "zip.open(name)", "location": "zip.py:3"}
@@ -98,51 +100,86 @@ def test_mistakes_are_one_line(place):
   assert not (place / "r.html").exists()
 
 
+@pytest.fixture(name="drawn")
+def _drawn(monkeypatch):
+  """Draws and returns (panel, titles, the element of the page)."""
+  seen = []
+  inline = drawing.inline
+
+  def spy(figure, label, titles):
+    seen.append((figure.axes[0], titles))
+    return inline(figure, label, titles)
+
+  def draw(chart, *arguments, **options):
+    text = chart(*arguments, **options)
+    return *seen.pop(), xml.etree.ElementTree.fromstring(text)
+
+  monkeypatch.setattr(drawing, "inline", spy)
+  return draw
+
+
+def _titles(svg):
+  return [e.text for e in svg.iter() if e.tag.rpartition("}")[2] == "title"]
+
+
 @pytest.mark.parametrize("values", [
     [3.0], [2.0, 2.0], [0.0, 0.0, 0.0], [5.0, math.nan, 4.0, 3.5, math.inf],
     [math.nan], [1e-9, 5e4],
 ])
-def test_curves_of_odd_values_are_drawn(values):
-  svg = xml.etree.ElementTree.fromstring(
-      charts.curve(range(len(values)), values, "loss & <co>"))
-  for line in svg.iter("polyline"):
-    for point in line.get("points").split():
-      assert all(0 <= float(c) <= 460 for c in point.split(","))
-  drawn = sum(len(p.get("points").split()) for p in svg.iter("polyline"))
-  assert drawn == sum(map(math.isfinite, values))
+def test_curves_of_odd_values_are_drawn(drawn, values):
+  panel, _, svg = drawn(
+      charts.curve, range(len(values)), values, "loss & <co>")
+  line, = panel.get_lines()
+  points = [(x, y) for x, y in zip(*line.get_data()) if math.isfinite(y)]
+  assert points == [
+      (i, v) for i, v in enumerate(values) if math.isfinite(v)]
+  for point in panel.transData.transform(points):  # within the panel
+    assert panel.bbox.padded(1).contains(*point)
+  assert svg.get("aria-label") == "loss & <co>"
 
 
-def test_bars_grey_every_baseline_and_mark_the_strongest():
+def test_bars_grey_every_baseline_and_mark_the_strongest(drawn):
   rows = [("bm25", 0.4), ("bm25-tuned", 0.5), ("ours", 0.6), ("none", None)]
-  svg = xml.etree.ElementTree.fromstring(charts.bars(
-      "nDCG@10", rows, ["bm25", "bm25-tuned"], "bm25-tuned",
-      {"ours": (0.5, 0.7), "none": (None, None)}))
-  bars = {b.find("title").text.split(":")[0]: b for b in svg.iter("rect")}
-  assert {n: b.get("class") for n, b in bars.items()} == {
-      "bm25": "bar plain", "bm25-tuned": "bar plain", "ours": "bar",
-      "none": "bar"}
-  mark, = [b for b in svg.iter("line") if b.get("class") == "mark"]
-  tuned = bars["bm25-tuned"]
-  assert float(mark.get("x1")) == pytest.approx(
-      float(tuned.get("x")) + float(tuned.get("width")), abs=0.1)
-  span, = [b for b in svg.iter("line") if b.get("class") == "range"]
-  assert float(span.get("x1")) < float(bars["ours"].get("x")) + float(
-      bars["ours"].get("width")) < float(span.get("x2"))
-  assert [t.text for t in svg.iter("text")][-1] == "–"
+  panel, titles, svg = drawn(
+      charts.bars, "nDCG@10", rows, ["bm25", "bm25-tuned"], "bm25-tuned",
+      {"ours": (0.5, 0.7), "none": (None, None)})
+  assert _titles(svg) == ["bm25: 0.4000", "bm25-tuned: 0.5000",
+                          "ours: 0.6000", "none: –"]
+  bars = {titles[b.get_gid()].split(":")[0]: b for b in panel.patches}
+  color = lambda b: matplotlib.colors.to_hex(b.get_facecolor())
+  assert {n: color(b) for n, b in bars.items()} == {
+      n: drawing.COLORS[c] for n, c in (
+          ("bm25", "plain"), ("bm25-tuned", "plain"), ("ours", "main"),
+          ("none", "main"))}
+  mark, = [x for x in panel.lines if x.get_linestyle() == "--"]
+  assert mark.get_xdata()[0] == bars["bm25-tuned"].get_width() == 0.5
+  span, = [x for x in panel.lines if x.get_linestyle() == "-"]
+  assert span.get_xydata().tolist() == [[0.5, 2], [0.7, 2]]
+  assert bars["ours"].get_width() == 0.6
+  assert panel.texts[-1].get_text() == "–"
+  assert bars["bm25"].get_window_extent().y0 > (
+      bars["ours"].get_window_extent().y0), "from top to bottom"
 
 
-def test_points_of_a_map_are_within_it_and_have_their_texts():
+def test_points_of_a_map_are_within_it_and_have_their_texts(drawn):
   points = [[-1, -1], [1, 1], [0, 0.5]]
   labels = [{"text": f"a <{i}>", "group": "xy"[i % 2]} for i in range(3)]
-  svg = xml.etree.ElementTree.fromstring(
-      charts.scatter("map", points, labels))
-  dots = [c for c in svg.iter("circle") if c.find("title") is not None]
-  assert [d.find("title").text for d in dots] == ["x: a <0>", "y: a <1>",
-                                                  "x: a <2>"]
-  assert dots[0].get("class") == dots[2].get("class") != dots[1].get("class")
-  for dot in dots:
-    assert 0 < float(dot.get("cx")) < 420 and 0 < float(dot.get("cy")) < 430
-  assert float(dots[0].get("cy")) > float(dots[1].get("cy")), "y goes up"
+  panel, titles, svg = drawn(charts.scatter, "map", points, labels)
+  dots = [x for x in panel.lines if x.get_gid()]
+  assert [titles[d.get_gid()] for d in dots] == _titles(svg) == [
+      "x: a <0>", "y: a <1>", "x: a <2>"]
+  assert [[*d.get_xdata(), *d.get_ydata()] for d in dots] == points
+  assert dots[0].get_color() == dots[2].get_color() != dots[1].get_color()
+  for point in panel.transData.transform(points):
+    assert panel.bbox.contains(*point)
+
+
+def test_a_chart_takes_its_colours_from_the_page_and_clips_nothing(drawn):
+  page = charts.curve([1, 2], [1.0, 2.0], "x", smooth=[1.0, 1.5])
+  assert "var(--pale)" in page and "var(--main)" in page
+  assert not any(color in page for color in drawing.COLORS.values())
+  assert "clip" not in page and "font-family: sans-serif" in page
+  assert page == charts.curve([1, 2], [1.0, 2.0], "x", smooth=[1.0, 1.5])
 
 
 def test_running_mean_by_hand():

@@ -3,7 +3,6 @@
 """What the filter kept and dropped: shares, similarities, examples to read."""
 
 import importlib.util
-import io
 from typing import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from nomic_jax.curate import groups
 from nomic_jax.curate import rewrite
 from nomic_jax.data import dataset
+from nomic_jax.storage import drawing
 
 _WRITTEN = 20  # Examples of either kind in report.md.
 _PANELS = 12  # Histograms: of all rows, and of the largest sources.
@@ -72,38 +72,28 @@ class Report:
 
   def _drawing(self) -> bytes:
     """A PNG: histograms of the similarities of all rows and of sources."""
-    from matplotlib import figure
-
     names, number = groups.sources_of(self._source)
     sizes = np.bincount(number, minlength=len(names))
-    panels = [("all", slice(None))]
+    shown = [("all", slice(None))]
     if len(names) > 1:
-      panels += [
+      shown += [
           (names[i] or "(no source)", number == i)
           for i in np.argsort(-sizes)[:_PANELS - 1] if sizes[i] >= _FEW]
-    columns = min(len(panels), 3)
-    lines = -(-len(panels) // columns)
-    drawing = figure.Figure((4.2 * columns, 2.6 * lines), layout="constrained")
+    figure, panels = drawing.panels(*drawing.grid(len(shown)), height=2.6)
     there = np.isfinite(self._score)
     edges = np.linspace(
         np.min(self._score[there], initial=0),
         np.max(self._score[there], initial=1), 51)
-    for i, (name, at) in enumerate(panels, 1):
+    for panel, (name, at) in zip(panels, shown):
       score, kept = self._score[at], self._decision[at] == 0
-      axes = drawing.add_subplot(lines, columns, i)
-      axes.hist(
+      panel.hist(
           [score[there[at] & kept], score[there[at] & ~kept]], edges,
-          stacked=True, color=["#2f6fde", "#e08a3c"],
-          label=["kept", "dropped"])
-      axes.set_title(
-          f"{rewrite.short(name, 28)}: {kept.mean():.1%} of {len(kept):,} kept",
-          fontsize=9)
-      axes.tick_params(labelsize=8)
-      axes.spines[["top", "right"]].set_visible(False)
-      if i == 1:
-        axes.legend(fontsize=8, frameon=False)
-    drawing.supxlabel("cosine of query and document", fontsize=9)
-    drawing.supylabel("pairs", fontsize=9)
-    out = io.BytesIO()
-    drawing.savefig(out, format="png", dpi=110)
-    return out.getvalue()
+          stacked=True, color=drawing.CYCLE[:2], label=["kept", "dropped"])
+      panel.set_title(
+          f"{rewrite.short(name, 28)}: {kept.mean():.1%} of {len(kept):,} kept")
+    panels[0].legend(frameon=False)
+    for panel in panels[len(shown):]:
+      panel.remove()
+    figure.supxlabel("cosine of query and document", fontsize=9)
+    figure.supylabel("pairs", fontsize=9)
+    return drawing.png(figure)

@@ -191,7 +191,7 @@ def prepare(
         prompts=rows.prompts() if isinstance(rows, readers.Rows) else {})
     with dataset.building(output, build) as folder:
       clock.lap("write")
-      words, lengths, histogram = _look(
+      words, lengths, sizes = _look(
           folder, reused, vocab_size, strip_accents=strip_accents,
           cover=0.0 if allow_unk else 0.95)
       if not allow_unk:
@@ -211,7 +211,7 @@ def prepare(
           "tokens": lengths,
           "vocab_size": words.get_vocab_size(),
       }
-      dataset.complete(folder, stats, {"lengths.svg": histogram})
+      dataset.complete(folder, stats, {"lengths.svg": statistics.draw(sizes)})
   statistics.print_table(stats, clock.seconds)
   print(f"wrote {output}; lengths.svg in it draws the lengths")
   return stats
@@ -220,8 +220,8 @@ def prepare(
 def _look(
     folder: pathlib.Path, reused: tokenizers.Tokenizer | None,
     vocab_size: int, **options: Any,
-) -> tuple[tokenizers.Tokenizer, dict, str]:
-  """Returns the tokenizer, and how long texts are: figures and a drawing."""
+) -> tuple[tokenizers.Tokenizer, dict, dict]:
+  """Returns the tokenizer, and how long texts are, see `token_lengths`."""
   train = dataset.open_split(folder, "train", ids=True)
   words = reused or tokenizer_lib.train(
       _texts(_spaced(train, _TRAINED)), vocab_size, **options)

@@ -4,13 +4,14 @@
 tokenizer does not know, what became of its rows."""
 
 import statistics
-from typing import Sequence
+from typing import Mapping, Sequence
 
 import numpy as np
 import tokenizers
 
 from nomic_jax.data.dataset import Row
 from nomic_jax.errors import UserError
+from nomic_jax.storage import drawing
 from nomic_jax.text import special_tokens
 
 # Characters of a text that are tokenised to tell its length; a book would
@@ -27,8 +28,8 @@ _SHOWN = 40
 
 def token_lengths(
     words: tokenizers.Tokenizer, rows: Sequence[Row]
-) -> tuple[dict, str]:
-  """Returns figures of queries and documents, and their histograms as SVG.
+) -> tuple[dict, dict[str, list[int]]]:
+  """Returns figures of queries and documents, and the lengths of all.
 
   Args:
     words: the tokenizer.
@@ -36,11 +37,11 @@ def token_lengths(
 
   Returns:
     {"query": {"mean", "p95", "unk", "lost"}, "document": {...}}, without texts
-    that are empty in all rows; and an SVG drawing. The first two count tokens,
+    that are empty in all rows; and the tokens of each text. The first two count tokens,
     special ones included; `unk` is the share of the others that are unknown,
     and `lost` the share of texts of which most are, or that have none.
   """
-  figures, drawings = {}, []
+  figures, lengths = {}, {}
   special = special_tokens.of(words)
   for name in ("query", "document"):
     texts = [row[name][:_MOST_CHARACTERS] for row in rows if row[name]]
@@ -58,31 +59,33 @@ def token_lengths(
         "unk": sum(n for n, _ in unknown) / max(sum(k for _, k in unknown), 1),
         "lost": statistics.fmean(2 * n >= k for n, k in unknown),
     }
-    drawings.append(_histogram(f"tokens per {name}", sizes, len(drawings)))
-  height = 150 * len(drawings)
-  svg = (
-      f'<svg xmlns="http://www.w3.org/2000/svg" width="480" height="{height}" '
-      'font-family="sans-serif" font-size="11">\n'
-      '<rect width="100%" height="100%" fill="white"/>\n'
-      + "".join(drawings) + "</svg>\n")
-  return figures, svg
+    lengths[name] = sizes
+  return figures, lengths
 
 
-def _histogram(title: str, sizes: Sequence[int], place: int) -> str:
-  """Draws shares of texts by length, each bar twice as long as the last."""
-  edges = 2 ** np.arange(0, max(int(sizes[-1]).bit_length(), 3) + 1)
-  shares = np.histogram(sizes, edges)[0] / len(sizes)
-  width, top, height = 440 / len(shares), 150 * place + 30, 90
-  parts = [f'<text x="20" y="{top - 12}" font-weight="bold">{title}</text>\n']
-  for i, share in enumerate(shares.tolist()):
-    x, bar = 20 + i * width, height * share / max(shares.max(), 1e-9)
-    label = f"{share:.0%}" if share else ""
-    parts.append(
-        f'<rect x="{x:.1f}" y="{top + height - bar:.1f}" '
-        f'width="{width - 3:.1f}" height="{bar:.1f}" fill="#2f6fde"/>'
-        f'<text x="{x:.1f}" y="{top + height - bar - 2:.1f}">{label}</text>'
-        f'<text x="{x:.1f}" y="{top + height + 14}">{edges[i]}</text>\n')
-  return "".join(parts)
+def draw(sizes: Mapping[str, Sequence[int]]) -> str:
+  """Draws shares of texts by length, each bar twice as long as the last.
+
+  Args:
+    sizes: tokens of the texts by what these are.
+
+  Returns:
+    SVG.
+  """
+  figure, panels = drawing.panels(len(sizes), 1, 6.6, 2.1)
+  for panel, (name, lengths) in zip(panels, sizes.items()):
+    edges = 2 ** np.arange(0, max(max(lengths).bit_length(), 3) + 1)
+    shares = np.histogram(lengths, edges)[0] / len(lengths)
+    bars = panel.bar(
+        range(len(shares)), shares, color=drawing.COLORS["main"], align="edge",
+        width=0.94)
+    panel.bar_label(
+        bars, [f"{s:.0%}" if s else "" for s in shares], fontsize=8)
+    panel.set_xticks(range(len(shares)), map(str, edges[:-1]), ha="left")
+    panel.set_yticks([])
+    panel.spines["left"].set_visible(False)
+    panel.set_title(f"tokens per {name}", loc="left", fontweight="bold")
+  return drawing.svg(figure)
 
 
 def check_known(figures: dict, where: str) -> None:

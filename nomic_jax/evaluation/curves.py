@@ -3,12 +3,12 @@
 """How much of a score is left with fewer dimensions and fewer bits."""
 
 import math
-import pathlib
-from typing import Sequence
+from typing import Any, Sequence
 
 from nomic_jax.embed import quantize
 from nomic_jax.evaluation import systems
 from nomic_jax.evaluation.task import Task
+from nomic_jax.storage import drawing
 
 _SMALLEST = 64  # dimension of the paper's curve, for models as wide
 
@@ -51,18 +51,11 @@ def curve(task: Task, system: systems.Dense) -> list[dict]:
   return found
 
 
-def draw(results: dict, path: pathlib.Path) -> None:
-  """Writes a PNG of all curves: a panel per task, a colour per model."""
-  from matplotlib import figure
-  from matplotlib import ticker
-
+def draw(results: dict) -> Any:
+  """Returns a figure of all curves: a panel per task, a colour per model."""
   names = [t for t in results["tasks"]
            if any("curve" in m["tasks"].get(t, {}) for m in results["models"])]
-  columns = min(len(names), 3)
-  rows = -(-len(names) // columns)
-  picture = figure.Figure(
-      figsize=(4.6 * columns, 3.6 * rows), layout="constrained", dpi=140)
-  panels = picture.subplots(rows, columns, squeeze=False).flat
+  figure, panels = drawing.panels(*drawing.grid(len(names)), 4.6, 3.6)
   styles = dict(zip(quantize.PRECISIONS, ("o-", "s--", "^:")))
   for panel, name in zip(panels, names):
     seen = set()
@@ -76,16 +69,14 @@ def draw(results: dict, path: pathlib.Path) -> None:
         if points:
           panel.plot(
               [p["dim"] for p in points], [p["score"] for p in points], style,
-              color=f"C{number}", markersize=4,
+              color=drawing.CYCLE[number % len(drawing.CYCLE)], markersize=4,
               label=f"{model['name']}, {precision}")
     panel.set_xscale("log", base=2)
-    panel.set_xticks(sorted(seen))
-    panel.xaxis.set_major_formatter(ticker.ScalarFormatter())
-    panel.xaxis.set_minor_locator(ticker.NullLocator())
+    panel.set_xticks(sorted(seen), map(str, sorted(seen)))
+    panel.set_xticks([], minor=True)
     panel.set(title=name, xlabel="dimensions",
               ylabel=results["tasks"][name]["metrics"][0])
-    panel.grid(alpha=0.3)
-    panel.legend(fontsize=7)
-  for panel in list(panels)[len(names):]:
-    panel.set_visible(False)
-  picture.savefig(path, format="png")
+    panel.legend(fontsize=7, frameon=False)
+  for panel in panels[len(names):]:
+    panel.remove()
+  return figure

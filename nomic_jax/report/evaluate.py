@@ -4,7 +4,6 @@
 
 import contextlib
 import functools
-import importlib
 import json
 import pathlib
 from typing import Any, Callable, Mapping, Sequence
@@ -23,6 +22,7 @@ from nomic_jax.report import report
 from nomic_jax.report import tables
 from nomic_jax.search import bm25
 from nomic_jax.storage import decoding
+from nomic_jax.storage import drawing
 from nomic_jax.storage import fingerprints
 from nomic_jax.storage import places as places_lib
 from nomic_jax.storage.files import replacing
@@ -101,8 +101,6 @@ def evaluate(
   load = functools.partial(
       nomic_jax.load, **{"pooled_norm": True} if pooled_norm else {})
   _check_dims(dims, places, load)
-  if with_curves:
-    importlib.import_module("matplotlib")  # better missing now than later
   read = tasks_lib.find(tasks, pathlib.Path(data) if data else None)
   prints = {t.name: t.fingerprint() for t in read}
   known = _known(output)
@@ -171,7 +169,7 @@ def _write(output: pathlib.Path, results: dict) -> None:
   if any("curve" in result for model in results["models"]
          for result in model["tasks"].values()):
     with replacing(output.with_suffix(".png")) as temporary:
-      curves.draw(results, temporary)
+      temporary.write_bytes(drawing.png(curves.draw(results)))
   report.report([], str(output), str(output.with_suffix(".html")))
 
 

@@ -1,7 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The job behind `nomic-jax plot`, and a sweep's picture: PNGs by matplotlib.
-"""
+"""The job behind `nomic-jax plot`, and a sweep's picture, as PNGs."""
 
 import pathlib
 from typing import Any, Sequence
@@ -10,6 +9,7 @@ from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.run import metrics
 from nomic_jax.storage import buckets
+from nomic_jax.storage import drawing
 from nomic_jax.storage import places
 from nomic_jax.storage.files import replacing
 
@@ -17,7 +17,6 @@ from nomic_jax.storage.files import replacing
 DEFAULT = ("loss", "accuracy", "eval/loss", "gradient_norm", "learning_rate",
            "tokens_per_second", "mfu", "data_wait_share")
 _POINTS = 400  # of a curve that is drawn in full; longer ones are averaged
-_DPI = 130
 
 
 @places.expanding("workdirs", "output")
@@ -45,15 +44,13 @@ def plot(
   for name in chosen:
     one_of(name, known, f"--metric: no run has '{name}'", "they have")
   names = list(chosen) or [n for n in DEFAULT if n in known]
-  columns = min(len(names), 3)
-  figure, panels = _panels(-(-len(names) // columns), columns)
+  figure, panels = drawing.panels(*drawing.grid(len(names)))
   for panel, name in zip(panels, names):
     for number, (run, rows) in enumerate(runs.items()):
       steps, values = _curve(rows, name)
-      panel.plot(steps, values, color=f"C{number}", linewidth=1.3, label=run,
+      panel.plot(steps, values, color=f"C{number}", label=run,
                  marker="o" if len(steps) == 1 else None)
-    panel.set_title(name, fontsize=10)
-    panel.set_xlabel("step", fontsize=9)
+    panel.set(title=name, xlabel="step")
   for panel in panels[len(names):]:
     panel.remove()
   handles = [panels[0].plot([], [], color=f"C{n}", label=run)[0]
@@ -76,7 +73,7 @@ def points(
     output: the .png to write.
   """
   names = list(varied[0])
-  figure, panels = _panels(1, len(names))
+  figure, panels = drawing.panels(1, len(names))
   for panel, name in zip(panels, names):
     others = [
         ", ".join(f"{_short(k)}={v}" for k, v in point.items() if k != name)
@@ -89,36 +86,22 @@ def points(
               for p, v, o in zip(varied, values, others) if o == other]
       if numbers:
         line.sort()
-      panel.plot(*zip(*line), marker="o", linewidth=1.3, label=other)
+      panel.plot(*zip(*line), marker="o", label=other)
     if numbers and _spans(p[name] for p in varied):
       panel.set_xscale("log")
     if numbers:  # the points themselves, and no powers of ten
       ticks = sorted({p[name] for p in varied})
       panel.set_xticks(ticks, [f"{t:g}" for t in ticks])
       panel.set_xticks([], minor=True)
-    panel.set_xlabel(name, fontsize=9)
-    panel.set_ylabel(metric, fontsize=9)
+    panel.set(xlabel=name, ylabel=metric)
     if any(others):
-      panel.legend(fontsize=8, frameon=False)
+      panel.legend(frameon=False)
   _save(figure, output)
-
-
-def _panels(rows: int, columns: int) -> tuple[Any, list]:
-  """A figure, which no window needs, and its panels."""
-  from matplotlib.figure import Figure
-
-  figure = Figure((1 + 4.2 * columns, 0.6 + 2.9 * rows), layout="constrained")
-  panels = list(figure.subplots(rows, columns, squeeze=False).flat)
-  for panel in panels:
-    panel.grid(alpha=0.25)
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.tick_params(labelsize=8)
-  return figure, panels
 
 
 def _save(figure: Any, output: str | pathlib.Path) -> None:
   with replacing(output) as temporary:
-    figure.savefig(temporary, format="png", dpi=_DPI)
+    temporary.write_bytes(drawing.png(figure))
   print(f"{output}: {len(figure.axes)} charts")
 
 

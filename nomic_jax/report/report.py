@@ -132,7 +132,7 @@ def _figure(stage: dict) -> str:
     steps, values = _series(stage["rows"], key)
     if steps:
       label = key.replace("_", " ")
-      parts.append(charts.curve(steps, values, label, height=110))
+      parts.append(charts.curve(steps, values, label, height=1.55))
   return "".join(parts) + "</figure>"
 
 

@@ -2,13 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a report shows of scores: tables, bars, maps and the worst answers."""
 
-import base64
-import io
-
 from nomic_jax.report import charts
 from nomic_jax.report import tables
 from nomic_jax.report.page import escape
 from nomic_jax.report.page import table
+from nomic_jax.storage import drawing
 
 _EXAMPLES = 8  # worst items shown
 _CHARTS = 3  # metrics drawn of a task
@@ -104,12 +102,8 @@ def _curves(results: dict, found: dict[str, tables.Table]) -> list[str]:
     return []
   from nomic_jax.evaluation import curves
 
-  picture = io.BytesIO()
-  curves.draw(results, picture)
-  data = base64.b64encode(picture.getvalue()).decode()
-  parts = ["<h2>Fewer dimensions, fewer bits</h2>",
-           '<img class="curves" alt="score by dimensions" '
-           f'src="data:image/png;base64,{data}">']
+  parts = ["<h2>Fewer dimensions, fewer bits</h2>", drawing.inline(
+      curves.draw(results), "score by dimensions", {})]
   for title in titles:
     parts += [f"<p>{escape(title)}</p>", *_shown(found[title])]
   return parts

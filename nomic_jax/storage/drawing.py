@@ -1,0 +1,111 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Every picture is a matplotlib figure: a PNG file, or SVG inside a page.
+
+In SVG that is part of a page, colours are variables of the page's style sheet,
+so that one drawing serves a light and a dark screen, and shapes have a title
+that shows on hovering: matplotlib writes an artist's gid as an id.
+"""
+
+import html
+import io
+import re
+from typing import Any, Mapping
+
+# By name in a page's style sheet, as a PNG has them.
+COLORS = {
+    "ink": "#1d2433", "soft": "#5b6475", "rule": "#e3e6ec", "main": "#2f6fde",
+    "pale": "#9fbdf2", "plain": "#9aa3b2", "mark": "#b3541e",
+}
+# Of groups side by side; the first and the last are of the above.
+CYCLE = ("#2f6fde", "#e0813a", "#3a9e5c", "#c34b6b", "#8a63d2", "#2aa7b8",
+         "#a08a2c", "#9aa3b2")
+_DPI = 130
+_STYLE = {
+    "axes.edgecolor": COLORS["soft"], "axes.labelcolor": COLORS["soft"],
+    "axes.labelsize": 9, "axes.spines.right": False, "axes.spines.top": False,
+    "axes.titlesize": 10, "grid.color": COLORS["rule"], "legend.fontsize": 8,
+    "legend.frameon": False, "lines.linewidth": 1.3,
+    "svg.fonttype": "none", "svg.hashsalt": "nomic_jax",
+    "text.color": COLORS["ink"], "xtick.color": COLORS["soft"],
+    "xtick.labelsize": 8, "ytick.color": COLORS["soft"], "ytick.labelsize": 8,
+}
+
+
+def panels(
+    rows: int, columns: int, width: float = 4.2, height: float = 2.9,
+    **options: Any,
+) -> tuple[Any, list]:
+  """Returns a figure, which needs no window, and its panels in a list.
+
+  Args:
+    rows: of panels.
+    columns: likewise.
+    width: of a panel, in inches.
+    height: likewise.
+    **options: of a matplotlib Figure.
+  """
+  import matplotlib
+  from matplotlib.figure import Figure
+
+  with matplotlib.rc_context(_STYLE):
+    figure = Figure(
+        (width * columns, height * rows), layout="constrained", **options)
+    found = list(figure.subplots(rows, columns, squeeze=False).flat)
+  for panel in found:
+    panel.grid()
+    panel.set_axisbelow(True)
+  return figure, found
+
+
+def grid(count: int, most: int = 3) -> tuple[int, int]:
+  """Returns the rows and columns that hold `count` panels."""
+  columns = min(count, most)
+  return -(-count // columns), columns
+
+
+def png(figure: Any) -> bytes:
+  """Returns the figure as a PNG."""
+  out = io.BytesIO()
+  figure.savefig(out, format="png", dpi=_DPI)
+  return out.getvalue()
+
+
+def svg(figure: Any) -> str:
+  """Returns the figure as a file of SVG that opens alone."""
+  import matplotlib
+
+  out = io.StringIO()
+  with matplotlib.rc_context(_STYLE):
+    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+  # Whatever sans serif there is will do.
+  return re.sub(r"'DejaVu Sans',[^;\"]*", "sans-serif", out.getvalue())
+
+
+def inline(figure: Any, label: str, titles: Mapping[str, str]) -> str:
+  """Returns the figure as an element of a page of HTML.
+
+  Args:
+    figure: to draw; nothing in it is clipped.
+    label: says what it shows.
+    titles: text that shows on hovering, by the gid of an artist.
+  """
+  for artist in figure.findobj():
+    artist.set_clip_on(False)  # clips refer to ids of other parts of a page
+  for patch in (figure.patch, *(axes.patch for axes in figure.axes)):
+    patch.set_visible(False)
+  text = svg(figure)
+  text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg"):],
+                flags=re.DOTALL)
+  size = re.search(r'viewBox="[^"]*"', text)[0]
+  text = re.sub(
+      r"<svg[^>]*>", '<svg xmlns:xlink="http://www.w3.org/1999/xlink" '
+      f'{size} role="img" aria-label="{html.escape(label)}">', text, count=1)
+  for name, color in COLORS.items():
+    text = text.replace(color, f"var(--{name})")
+  for gid, title in titles.items():
+    text = text.replace(
+        f'<g id="{gid}">', f"<g><title>{html.escape(title)}</title>")
+  # What is left of ids are hashes of marks that are drawn several times.
+  text = re.sub(r' id="(?!m[0-9a-f]{10}")[^"]*"', "", text)
+  return re.sub(r"\s*\n\s*", " ", text).strip()
