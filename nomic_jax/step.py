@@ -48,7 +48,8 @@ def params_key(seed: int) -> Array:
 
 
 def make_train_step(
-    loss: Loss, tx: optax.GradientTransformation
+    loss: Loss, tx: optax.GradientTransformation,
+    box: Callable[[Any], Any] = lambda params: params,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
   """Returns step(state, batch) -> (state, metrics), pure.
 
@@ -63,6 +64,12 @@ def make_train_step(
   A loss or gradient that is not finite changes neither parameters nor
   optimiser: the step is counted in `skipped`, a metric, and it is for the
   caller to stop. `group_norms`, of the gradient of each module, say where.
+
+  Args:
+    loss: what to minimise.
+    tx: the optimiser.
+    box: applied to the parameters that the loss is given: see
+      `partition.sharded`.
   """
 
   accumulate = functools.partial(_accumulate, loss)
@@ -74,7 +81,8 @@ def make_train_step(
         jax.random.wrap_key_data(state.key), state.step
     )
 
-    grads, sums = accumulate(state.params, batch, key)
+    grads, sums = accumulate(box(state.params), batch, key)
+    grads = partition.stored(grads)
     weight = sums.pop("weight")
     divisor = jnp.where(weight > 0, weight, 1.0)
     grads = jax.tree.map(lambda g: g / divisor, grads)
@@ -108,14 +116,16 @@ def make_measure(loss: Loss) -> Callable[[Any, Batch], Metrics]:
   Without a gradient. `loss` should be of an encoder without dropout.
   """
 
-  def measure(params: Any, batch: Batch) -> Metrics:
+  def sums_of(params: Any, batch: Batch, key: Array) -> Metrics:
     def one(micro):
-      total, weight, sums = loss(params, micro, jax.random.key(0))
+      total, weight, sums = loss(params, micro, key)
       return {"loss": total, "weight": weight, **sums}
 
     return jax.tree.map(lambda x: x.sum(0), jax.lax.map(one, batch))
 
-  return measure
+  if getattr(loss, "by_row", False):
+    sums_of = partition.summed_by_rows(sums_of, gradient=False)
+  return lambda params, batch: sums_of(params, batch, jax.random.key(0))
 
 
 def _accumulate(

@@ -76,14 +76,16 @@ class Run(NamedTuple):
   loss: losses.Loss
   state: Any  # shapes and shardings of the state
   schedule: optax.Schedule
+  box: Callable[[Any], Any]  # parameters as the loss takes them
   flops: Callable[[Any], float]  # of a step, from a host's batch
 
   def on_mesh(self, f: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     """f(params, batch), jitted as the step is; results on every device."""
-    params = jax.tree.map(lambda s: s.sharding, self.state.params)
+    at = jax.tree.map(lambda s: s.sharding, self.state.params)
     return jax.jit(
-        partition.in_mesh(f, self.mesh),
-        in_shardings=(params, partition.batch_sharding(self.mesh)),
+        partition.in_mesh(
+            lambda params, batch: f(self.box(params), batch), self.mesh),
+        in_shardings=(at, partition.batch_sharding(self.mesh)),
         out_shardings=NamedSharding(self.mesh, PartitionSpec()),
     )
 
@@ -229,7 +231,12 @@ def make_encoder(
     )
   else:
     compute["head_dropout"] = compute["dropout"]
-  return Encoder(architecture, **compute)
+  encoder = Encoder(architecture, **compute)
+  if encoder.remat == "none" and mesh is not None and (
+      partition.shards_parameters(mesh, config.mesh.rules)):
+    # Kept for the backward pass, all layers' would lie whole on every device.
+    return dataclasses.replace(encoder, remat="gathered")
+  return encoder
 
 
 def setup(
@@ -267,8 +274,11 @@ def setup(
       lambda s, at: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=at),
       meta.unbox(boxed), shardings,
   )
+  box = partition.sharded(
+      shardings.params,
+      lambda path: encoder.dtype if dtypes.is_multiplied(path) else None)
   step = jax.jit(
-      partition.in_mesh(step_lib.make_train_step(loss, tx), mesh),
+      partition.in_mesh(step_lib.make_train_step(loss, tx, box), mesh),
       in_shardings=(shardings, partition.batch_sharding(mesh)),
       out_shardings=(shardings, None),
       donate_argnums=0,
@@ -281,6 +291,7 @@ def setup(
       loss=losses.make(config.loss, sure),
       state=shapes,
       schedule=schedule,
+      box=box,
       flops=functools.partial(flops.of_batch, architecture),
   )
 

@@ -136,3 +136,18 @@ def test_operations_by_formula_are_what_xla_counts(loss, batch):
   shapes = {k: (1, *v.shape) for k, v in batch.items()}
   # XLA also counts what is no product, and no gradient of the first input.
   assert flops.of_step(config, shapes) == pytest.approx(expected, rel=0.08)
+
+
+def test_a_collective_in_several_fusions_counts_once():
+  part = "%part (p: f32[8]) -> f32[16] {{\n  %p = f32[8]{{0}} parameter(0)\n" \
+      "  ROOT %g = f32[16]{{0}} all-gather(%p), channel_id=1{}\n}}\n"
+  entry = "ENTRY %main (x: f32[8]) -> f32[16] {\n" \
+      "  %x = f32[8]{0} parameter(0)\n" \
+      "  %start = f32[16]{0} fusion(%x), calls=%part\n" \
+      "  ROOT %done = f32[16]{0} fusion(%x), calls=%part\n}\n"
+  chain = ', frontend_attributes={chain_id="3"}'
+  counts = [
+      [(c.count, c.bytes) for c in hlo.summarise(
+          part.format(attribute) + entry).collectives]
+      for attribute in (chain, "")]
+  assert counts == [[(1, 64)], [(2, 128)]]

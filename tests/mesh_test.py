@@ -43,6 +43,7 @@ LOSSES = {
 PROCESSES = ("mlm", "info_nce", "classification", "distill")
 MESHES = [
     ("mlm", "replicated", 8, 1, 1), ("mlm", "fsdp", 2, 2, 2),
+    ("mlm", "fsdp", 1, 8, 1),
     ("info_nce", "fsdp", 1, 2, 1), ("info_nce", "replicated", 8, 1, 1),
     ("classification", "replicated", 8, 1, 1),
     ("distill", "replicated", 8, 1, 1), ("kd", "replicated", 8, 1, 1),
@@ -139,6 +140,10 @@ def test_every_mesh_takes_the_same_steps(
   if data == 8:
     in_loops, largest = _collectives(program)
     assert in_loops == [] and 0 < largest < _activations(name) / 2
+  if fsdp == 8:
+    in_loops, _ = _collectives(program)
+    assert any(line.startswith("all-gather") for line in in_loops)
+    assert not _of_all_layers(program)
 
 
 def test_the_two_steps_did_something(alone):
@@ -156,6 +161,11 @@ def _activations(name):
   """Numbers in one layer's activations of a micro-batch, on all devices."""
   rows, length = LOSSES[name][2]()["ids"].shape
   return rows * length * tiny.CONFIG.width / (2 if name == "mlm" else 1)
+
+
+def _of_all_layers(program):
+  """Collectives of matrices of the MLP of both layers at once."""
+  return re.findall(rf"f32\[2,(?:16,32|32,16)\]\S* (?:{KINDS})", program)
 
 
 KINDS = "all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute"
@@ -206,6 +216,14 @@ def test_collectives_in_loops_and_of_activations_are_seen(
       run.step.lower(run.state, batch).compile(tiny.FAST).as_text())
   assert any("all-reduce" in line for line in in_loops)
   assert (largest >= _activations(name) / 2) == (encoder is _Whole)
+
+
+def test_parameters_that_are_no_shards_are_gathered_at_once(monkeypatch):
+  """Control: of what the partitioner gathers, the stacks of layers are seen."""
+  monkeypatch.setattr(partition, "sharded", lambda *_: lambda params: params)
+  run, batch = _setup("mlm", "fsdp", 1, 8, 1)
+  assert _of_all_layers(
+      run.step.lower(run.state, batch).compile(tiny.FAST).as_text())
 
 
 def test_two_processes_of_two_devices_take_the_same_steps(alone, tmp_path):

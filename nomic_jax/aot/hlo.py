@@ -107,6 +107,7 @@ def summarise(text: str) -> Summary:
   unknown = 0
   kernels: collections.Counter = collections.Counter()
   collectives: dict[tuple[str, bool], tuple[int, int]] = {}
+  seen = set()
   for step in _walk(program, entry):
     instruction = step.instruction
     cycles[_cause(program, instruction)] += step.times * instruction.cycles
@@ -114,7 +115,12 @@ def summarise(text: str) -> Summary:
       name = re.sub(r"[.\d]+$", "", instruction.name)
       kernels[name, _shape(instruction.result)] += step.times
     unknown += step.unknown
-    for kind, size in _collectives(program, step.computation, instruction):
+    for kind, size, chain in _collectives(
+        program, step.computation, instruction):
+      # A chain starts, goes on and is done in several fusions, beside matmuls.
+      if chain and (step.path, chain) in seen:
+        continue
+      seen.add((step.path, chain))
       key = kind, step.in_loop
       count, total = collectives.get(key, (0, 0))
       collectives[key] = count + step.times, total + step.times * size
@@ -154,26 +160,31 @@ class _Step(NamedTuple):
   computation: list[Instruction]
   times: int
   in_loop: bool
+  path: tuple[str, ...]  # the calls that led there
   unknown: bool = False
 
 
 def _walk(
     program: dict[str, list[Instruction]], name: str, times: int = 1,
-    in_loop: bool = False,
+    in_loop: bool = False, path: tuple[str, ...] = (),
 ) -> Iterator[_Step]:
   """Every instruction that is scheduled, and how often."""
   for i in program.get(name, []):
     trips, inside = 1, in_loop
     if i.opcode == "while":
       trips, inside = _trips(program, i), True
-    yield _Step(i, program[name], times, in_loop, not trips)
+    yield _Step(i, program[name], times, in_loop, path, not trips)
     if i.opcode in _CALLS:
+      # What is started apart is done, or waited for, where it was called.
+      below = path if i.opcode in _STARTS else (*path, i.name)
       for called in i.called:
-        yield from _walk(program, called, times * (trips or 1), inside)
+        yield from _walk(
+            program, called, times * (trips or 1), inside, below)
 
 
 # A call-start is what TPU7x gives its sparse cores to do, such as an all-reduce.
-_CALLS = ("while", "call", "conditional", "async-start", "call-start")
+_STARTS = ("async-start", "call-start")
+_CALLS = ("while", "call", "conditional", *_STARTS)
 
 
 def _trips(program: dict[str, list[Instruction]], loop: Instruction) -> int:
@@ -216,8 +227,13 @@ def _inside(
 def _collectives(
     program: dict[str, list[Instruction]], computation: list[Instruction],
     instruction: Instruction,
-) -> Iterator[tuple[str, int]]:
-  """Kind and bytes of what an instruction, or a fusion's part, exchanges."""
+) -> Iterator[tuple[str, int, str]]:
+  """What an instruction, or a fusion's part, exchanges.
+
+  Yields:
+    Kind, bytes and, of a collective that is written several times, what
+    its parts have in common, or "".
+  """
   if instruction.opcode == "fusion":
     for called in instruction.called:
       for i in program.get(called, []):
@@ -232,7 +248,9 @@ def _collectives(
   made = size_of(instruction.result)
   if instruction.opcode.endswith("-start") and kind != "all-reduce":
     made -= taken  # a pair of what it takes and what it makes
-  yield kind, max(taken, made)
+  chain = re.search(
+      r"(channel_id=\d+),.*(chain_id=\"\d+\")", instruction.rest)
+  yield kind, max(taken, made), " ".join(chain.groups()) if chain else ""
 
 
 def size_of(result: str) -> int:

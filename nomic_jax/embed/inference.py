@@ -23,6 +23,7 @@ from nomic_jax.data import pack
 from nomic_jax.errors import UserError
 from nomic_jax.kernels import attention
 from nomic_jax.mesh import partition
+from nomic_jax.model import dtypes
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.encoder import layout
@@ -217,8 +218,6 @@ def _matrices_as(params: dict, dtype: str) -> dict:
   if dtype == "float32":
     return params
 
-  def cast(path, leaf):
-    return leaf.astype(dtype) if path[-1].key == "kernel" else leaf
-
-  layers = jax.tree_util.tree_map_with_path(cast, params["layers"])
-  return params | {"layers": layers}
+  return jax.tree_util.tree_map_with_path(
+      lambda path, leaf: leaf.astype(dtype) if dtypes.is_multiplied(path)
+      else leaf, params)

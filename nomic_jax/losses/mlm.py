@@ -46,12 +46,14 @@ class MLM:
     tokens = {k: batch[k] for k in ("ids", "segment_ids", "positions")}
     hidden = self._encoder.apply(params["encoder"], tokens, rng)
     chosen = jnp.take_along_axis(hidden, batch["masked"][:, :, None], axis=1)
-    table = params["encoder"]["word"]["embedding"]
+    # Once for all chunks.
+    head = meta.unbox(params["mlm_head"])
+    table = meta.unbox(params["encoder"]["word"]["embedding"])
 
     def score(rows):
       chosen, labels = rows
       flat = chosen.reshape(-1, chosen.shape[-1])
-      logits = self._head.apply({"params": params["mlm_head"]}, flat, table)
+      logits = self._head.apply({"params": head}, flat, table)
       logits = logits.reshape(*labels.shape, -1)
       true = jnp.take_along_axis(
           logits, jnp.maximum(labels, 0)[:, :, None], axis=-1

@@ -4,6 +4,7 @@
 
 import pathlib
 import re
+from typing import Any
 
 from nomic_jax.errors import one_of
 
@@ -33,6 +34,15 @@ def choose(name: str, platform: str) -> str:
     return chosen
   one_of(name, ("auto", *DTYPES), f"config.compute.dtype: '{name}' is unknown")
   return name
+
+
+def is_multiplied(path: tuple[Any, ...]) -> bool:
+  """Whether a parameter is a matrix of the stack of layers.
+
+  Those are multiplied in the dtype to compute in, and in no other.
+  """
+  keys = [getattr(key, "key", None) for key in path]
+  return "layers" in keys and keys[-1] == "kernel"
 
 
 def _cpu_multiplies_bfloat16(

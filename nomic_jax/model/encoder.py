@@ -12,6 +12,7 @@ import functools
 from typing import Any
 
 from flax import linen as nn
+from flax.linen import meta
 import jax
 from jax import Array
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.kernels.attention import Backend
 from nomic_jax.kernels.layout import Layout
+from nomic_jax.mesh import partition
 from nomic_jax.model import matmul
 from nomic_jax.model import output_layers
 from nomic_jax.model import pooling
@@ -66,6 +68,8 @@ def _keep(products: Any, *names: str) -> Any:
 REMAT = {
     "none": _POLICIES.everything_saveable,
     "full": _POLICIES.nothing_saveable,
+    "gathered": _POLICIES.save_anything_except_these_names(
+        partition.GATHERED),
     "attention": _POLICIES.save_only_these_names("attention"),
     "dots": _keep(_POLICIES.dots_saveable, "product", "attention"),
     "weight_dots": _keep(
@@ -83,9 +87,10 @@ class Encoder:
       float32.
     attention: how to compute it, or the name of an implementation.
     remat: what of a layer the backward pass recomputes, a name in REMAT:
-      none, full (only a layer's input is kept), attention (and what comes of
-      attention), dots (matmuls are kept) or weight_dots (those with weights
-      are kept, attention is not). True and False are full and none.
+      none, gathered (parameters that lie over several devices), full (only a
+      layer's input is kept), attention (and what comes of attention), dots
+      (matmuls are kept) or weight_dots (those with weights are kept, attention
+      is not). True and False are full and none.
     unroll: layers per iteration of the scan; `config.layers` unrolls all.
     dropout: after the embeddings and on each residual branch.
     head_dropout: of a classifier on top, before its last layer.
@@ -159,7 +164,7 @@ class Encoder:
     hidden = self.apply(params, tokens, rng)
     pooled = pooling.pool(self.config, hidden, tokens["segment_ids"], slots)
     if self.config.projection:
-      layer = params["projection"]
+      layer = meta.unbox(params["projection"])
       pooled = layer["bias"] + jnp.einsum(
           "bsd,dp->bsp", pooled, layer["kernel"],
           precision=jax.lax.Precision.HIGHEST,

@@ -10,6 +10,7 @@ layer, is `EncoderConfig.pooled_norm` and `EncoderConfig.projection`.
 
 from typing import Any
 
+from flax.linen import meta
 import jax
 from jax import Array
 import jax.numpy as jnp
@@ -41,7 +42,7 @@ def apply(
     [..., width of the last layer].
   """
   for i, layer in enumerate(layers):
-    p = params.get(output_name(i), {})
+    p = meta.unbox(params.get(output_name(i), {}))
     if layer.kind == "normalize":
       square = (x**2).sum(-1, keepdims=True)
       x = x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
