@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nomic_jax.embed import quantize
+from nomic_jax.embed.embedding_model import EmbeddingModel
 from nomic_jax.evaluation import curves
 from nomic_jax.evaluation import systems
 from nomic_jax.evaluation.pairs import StsTask
@@ -15,7 +16,7 @@ from nomic_jax.report import tables
 from nomic_jax.storage import drawing
 
 
-class Model:
+class Model(EmbeddingModel):
   """Vectors drawn by text, of any length."""
 
   config = types.SimpleNamespace(output_width=64)

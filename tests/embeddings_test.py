@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from nomic_jax.embed import store as embeddings
+from nomic_jax.embed.embedding_model import EmbeddingModel
 from nomic_jax.errors import UserError
 
 
-class Lengths:
+class Lengths(EmbeddingModel):
 
   def __init__(self, width=3):
     self.width, self.seen = width, []
 
-  def encode(self, texts):
+  def encode(self, texts, **options):
     self.seen += texts
     return np.array([[len(t)] * self.width for t in texts], np.float32)
 

@@ -10,6 +10,7 @@ import pytest
 
 import nomic_jax
 from nomic_jax.data import dataset
+from nomic_jax.embed.embedding_model import EmbeddingModel
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import mteb_tasks
 from nomic_jax.report import tables
@@ -18,7 +19,7 @@ from nomic_jax.report.evaluate import evaluate
 WORDS = ("red", "green", "blue", "round", "square", "large")
 
 
-class FakeModel:
+class FakeModel(EmbeddingModel):
   """Embeds a text as the counts of some words."""
 
   config, max_tokens = types.SimpleNamespace(output_width=6), 99

@@ -13,6 +13,7 @@ import types
 import numpy as np
 import pytest
 
+from nomic_jax.embed.embedding_model import EmbeddingModel
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import mteb_model
 from nomic_jax.evaluation import mteb_tasks
@@ -27,7 +28,7 @@ mteb_types = pytest.importorskip("mteb.types")
 WORDS = "river stone cloud engine paper violin market winter".split()
 
 
-class Letters:
+class Letters(EmbeddingModel):
   """Counts letters and pairs of them, so that likeness is plausible."""
 
   config, max_tokens = "letters", 8192

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 import nomic_jax
+from nomic_jax.embed.embedding_model import EmbeddingModel
 from nomic_jax.errors import UserError
 from nomic_jax.search import answer as search_lib
 
 
-class FakeModel:
+class FakeModel(EmbeddingModel):
   """Embeds a text by which of two words it has."""
 
   config = "fake"
@@ -26,7 +27,7 @@ class FakeModel:
     self.params = {"weights": np.ones(2, np.float32)}
     self.calls = []
 
-  def encode(self, texts, prompt=None, show_progress=False):
+  def encode(self, texts, prompt=None, normalize=True, show_progress=False):
     self.calls.append((prompt, len(texts)))
     return np.array(
         [["red" in t, "blue" in t] for t in texts], np.float32)

@@ -5,8 +5,8 @@
 Within a chunk of rows, a pair stays if its document is among the k nearest of
 its query (arXiv 2402.01613, section on consistency filtering). Documents that
 are the same to the encoder, which compares here, are one document: equal tokens
-after lower-casing and truncation, where the model has `identities`, else equal
-texts. One that ties with the k-th is inside.
+after lower-casing and truncation, as far as the model tells (`identities`).
+One that ties with the k-th is inside.
 Chunks are independent: each is decided, kept and never decided again, and
 processes take every so many of them.
 """
@@ -23,6 +23,7 @@ from nomic_jax.curate import rewrite
 from nomic_jax.curate import similarity_report
 from nomic_jax.data import dataset
 from nomic_jax.embed import store as embeddings
+from nomic_jax.embed.embedding_model import EmbeddingModel
 from nomic_jax.errors import UserError
 from nomic_jax.mesh import processes
 from nomic_jax.search import neighbours
@@ -51,7 +52,7 @@ class Chunk(NamedTuple):
 
 @places.expanding("model", "input", "output")
 def filter_pairs(
-    model: Any,
+    model: embeddings.Given,
     input: str | os.PathLike,
     output: str | os.PathLike,
     *,
@@ -112,7 +113,7 @@ def filter_pairs(
   # Before anything is written, in case it cannot be read.
   model = embeddings.load(model, dtype)
   chunks = _chunks(chunk_size, groups.split(
-      source, getattr(model, "prompts", {}), query_prompt=query_prompt,
+      source, model.prompts, query_prompt=query_prompt,
       document_prompt=document_prompt,
       kind=lambda name: name if within_source else ""))
   done = parts.shared(output, arguments)
@@ -150,7 +151,7 @@ def _chunks(size: int, split: Sequence[groups.Group]) -> list[Chunk]:
 
 
 def _decide_chunk(
-    model: Any,
+    model: EmbeddingModel,
     source: dataset.Source,
     chunk: Chunk,
     done: parts.Parts,
@@ -213,16 +214,14 @@ def _decide_chunk(
 
 
 def _distinct(
-    texts: Sequence[str], model: Any, prompt: str
+    texts: Sequence[str], model: EmbeddingModel, prompt: str
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
   """Returns distinct texts, where each was first, and each text's number.
 
   Not `unicode_text.same`: a cased model gives "Polish" and "polish" different
   vectors, and `score` is that of the pair's own.
   """
-  keys = texts
-  if hasattr(model, "identities"):
-    keys = model.identities([prompt + text for text in texts])
+  keys = model.identities([prompt + text for text in texts])
   number = {}
   of = np.array([number.setdefault(k, len(number)) for k in keys], np.int64)
   _, first = np.unique(of, return_index=True)

@@ -13,7 +13,7 @@ embedding.
 """
 
 import os
-from typing import Any, Sequence
+from typing import Sequence
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from nomic_jax.curate import rewrite
 from nomic_jax.curate import select
 from nomic_jax.data import dataset
 from nomic_jax.embed import store as embeddings
+from nomic_jax.embed.embedding_model import EmbeddingModel
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.mesh import processes
@@ -37,7 +38,7 @@ from nomic_jax.storage.progress import Progress
 
 @places.expanding("model", "input", "output", "corpus")
 def mine_negatives(
-    model: Any,
+    model: embeddings.Given,
     input: str | os.PathLike,
     output: str | os.PathLike,
     *,
@@ -115,7 +116,7 @@ def mine_negatives(
   random = _random(source, random_sources)
   model = embeddings.load(model, dtype)  # before anything is written
   split = groups.split(
-      source, getattr(model, "prompts", {}), query_prompt=query_prompt,
+      source, model.prompts, query_prompt=query_prompt,
       document_prompt=document_prompt,
       kind=lambda name: (name in random, name if within_source else ""))
   done = parts.shared(output, arguments)
@@ -199,8 +200,8 @@ def _check_size(
 
 
 def _mine(
-    model: Any, group: mined_rows.Group, prompts: groups.Prompts, input: str,
-    done: parts.Parts, flags: mining_flags.Flags,
+    model: EmbeddingModel, group: mined_rows.Group, prompts: groups.Prompts,
+    input: str, done: parts.Parts, flags: mining_flags.Flags,
 ) -> None:
   """Finds each query's negatives, in chunks of queries kept in `done`."""
   texts, name = group.texts, group.name

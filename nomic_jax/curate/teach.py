@@ -4,7 +4,7 @@
 
 import json
 import os
-from typing import Any
+from typing import Mapping
 
 import numpy as np
 
@@ -14,14 +14,15 @@ from nomic_jax.data import dataset
 from nomic_jax.data import teacher
 from nomic_jax.embed import store as embeddings
 from nomic_jax.errors import UserError
-from nomic_jax.model.usage import check_ranked
 from nomic_jax.storage import files
 from nomic_jax.storage import places
 
 
 @places.expanding("model", "input", "output")
 def teach(
-    model: Any, input: str | os.PathLike, output: str | os.PathLike,
+    model: embeddings.Given,
+    input: str | os.PathLike,
+    output: str | os.PathLike,
     split: str = "train", dtype: str = "float32",
 ) -> None:
   """Embeds every query and document of a split, for losses.distill.
@@ -48,7 +49,7 @@ def teach(
       "job": "teach", "model": parts.identity(model),
       "input": parts.identity(input), "split": split, "dtype": dtype}
   model = embeddings.load(model, dtype)
-  if check_ranked(model) != "cosine":
+  if not model.by_cosine:
     raise UserError(
         "similarity_fn_name: this model compares by inner products, and a "
         "student learns the cosines of its teacher's vectors; expected "
@@ -64,7 +65,7 @@ def teach(
       print(f"{path}: already complete, left as it is")
       continue
     done = parts.Parts(path, arguments)
-    texts = _Column(source, side, getattr(model, "prompts", {}))
+    texts = _Column(source, side, model.prompts)
     embeddings.embed(
         model, texts, "", done.path("vectors"), label=f"{side} embeddings",
         where=lambda i, side=side: f"{input}, split {split}, row {i}, {side}")
@@ -87,7 +88,8 @@ def _join(vectors: embeddings.Store, path, step: int = 65536) -> None:
 class _Column:
   """One column of the rows, with its prompts, read when it is asked for."""
 
-  def __init__(self, source: dataset.Source, name: str, known: dict):
+  def __init__(self, source: dataset.Source, name: str,
+      known: Mapping[str, str]):
     self._source, self._name = source, name
     self._prompt = {
         of: getattr(groups.prompts_of(own, known), name)

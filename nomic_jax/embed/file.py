@@ -90,7 +90,7 @@ def embed_file(
             f"{source}: the embedding of text "
             f"{partial.done + part.broken[0] + 1} is not finite (NaN or "
             "infinity), and no output was written; "
-            f"{finite.about(loaded)}")
+            f"{finite.about(loaded.params)}")
       partial.add(part.vectors, part.cut)
       progress.update(len(part.vectors))
   if partial.cut:

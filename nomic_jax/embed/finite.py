@@ -6,18 +6,17 @@ Messages state what was found and what to check. They name no cause: damaged
 files, a training that diverged and a text that overflows look alike.
 """
 
-from typing import Any, Iterator
+from typing import Any, Iterator, Mapping
 
 import numpy as np
 
 
-def about(model: Any) -> str:
+def about(params: Mapping[str, Any] | None) -> str:
   """Says which of a model's parameters are not finite, and what to check.
 
   Args:
-    model: with `params`, nested dicts of arrays; without, it says less.
+    params: nested dicts of arrays; None: not known.
   """
-  params = getattr(model, "params", None)
   if params is None:
     return "check this text and the model's parameters"
   bad = [name for name, array in _leaves(params)

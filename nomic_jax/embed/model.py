@@ -5,7 +5,6 @@
 import collections
 from concurrent import futures
 import contextlib
-import copy
 import dataclasses
 from typing import Iterable, Iterator, NamedTuple, Sequence
 import warnings
@@ -16,6 +15,7 @@ import tokenizers
 
 from nomic_jax.embed import finite
 from nomic_jax.embed import quantize
+from nomic_jax.embed.embedding_model import EmbeddingModel
 from nomic_jax.embed.inference import Block
 from nomic_jax.embed.inference import Embedder
 from nomic_jax.errors import one_of
@@ -48,7 +48,7 @@ class Vectors(NamedTuple):
   broken: np.ndarray
 
 
-class Model:
+class Model(EmbeddingModel):
   """An encoder with its weights, tokenizer and prompts.
 
   Attributes:
@@ -149,12 +149,6 @@ class Model:
         default_prompt=self.default_prompt, similarity=self.similarity,
         normalize=self.normalize)
 
-  def without_default_prompt(self) -> "Model":
-    """The same model, putting nothing before texts unless a prompt is named."""
-    other = copy.copy(self)
-    other.default_prompt = None
-    return other
-
   def encode(
       self, texts: Sequence[str], prompt: str | None = None,
       dim: int | None = None, normalize: bool | None = None,
@@ -199,7 +193,7 @@ class Model:
           raise UserError(
               f"encode: the embedding of text {done + part.broken[0]} is not "
               f"finite, which {precision} cannot express; "
-              f"{finite.about(self)}")
+              f"{finite.about(self.params)}")
         out[done:done + len(part.vectors)] = part.vectors
         done += len(part.vectors)
         cut += part.cut
@@ -265,10 +259,6 @@ class Model:
         yield self._finish(coming.popleft(), dim, normalize, precision)
 
   def identities(self, texts: Sequence[str]) -> list[bytes]:
-    """Of each text, equal where the encoder is given equal tokens.
-
-    No default prompt is put in front: `texts` have theirs already.
-    """
     found = []
     for window in _windows(texts, ""):
       texts = shorten(

@@ -8,30 +8,34 @@ that is missing, and processes share the pieces out without asking each other.
 
 import os
 import pathlib
-from typing import Any, Callable, Sequence
+from typing import Callable, Sequence
 import warnings
 
 import numpy as np
 
 from nomic_jax.embed import finite
+from nomic_jax.embed.embedding_model import adapted
+from nomic_jax.embed.embedding_model import EmbeddingModel
 from nomic_jax.errors import UserError
 from nomic_jax.hub import fetch
-from nomic_jax.model.usage import ranking_options
 from nomic_jax.storage import files
 from nomic_jax.storage.progress import Progress
 
 PIECE = 4096  # Texts in a piece; what a kill can cost.
 
+# A model or work directory, or a model; see `embedding_model.adapted`.
+Given = str | os.PathLike | EmbeddingModel
 
-def load(model: Any, dtype: str = "float32") -> Any:
-  """Returns `model`, loaded to compute in `dtype` if it is a path."""
+
+def load(model: Given, dtype: str = "float32") -> EmbeddingModel:
+  """Returns a model, loaded to compute in `dtype` if it is a path."""
   if isinstance(model, (str, os.PathLike)):
     import nomic_jax  # Late, since it brings the encoder with it.
-    return nomic_jax.load(os.fspath(model), dtype)
-  return model
+    model = nomic_jax.load(os.fspath(model), dtype)
+  return adapted(model)
 
 
-def place(model: Any) -> Any:
+def place(model: Given) -> Given:
   """Returns a model that is a path or a hub name as where it lies here."""
   if not isinstance(model, (str, os.PathLike)):
     return model
@@ -76,7 +80,7 @@ def _path(folder: pathlib.Path, piece: int) -> pathlib.Path:
 
 
 def embed(
-    model: Any,
+    model: EmbeddingModel,
     texts: Sequence[str],
     prompt: str,
     folder: pathlib.Path,
@@ -88,8 +92,7 @@ def embed(
   """Embeds `texts` into pieces in `folder`, those that are not there yet.
 
   Args:
-    model: has `encode(texts) -> [N, D]`, vectors whose inner products are
-      the model's similarity.
+    model: which embeds them, so that inner products are its similarity.
     texts: a sequence that gives lists of texts for slices.
     prompt: what is put before each text.
     folder: of the pieces; made if it is not there.
@@ -101,9 +104,8 @@ def embed(
     UserError: if a vector is not finite, or the pieces are of another width.
   """
   folder.mkdir(parents=True, exist_ok=True)
-  options = ranking_options(model)
-  if getattr(model, "default_prompt", None):
-    model = model.without_default_prompt()  # `prompt` is put there
+  unit = model.by_cosine
+  model = model.without_default_prompt()  # `prompt` is put there
   starts = range(0, len(texts), PIECE)[share[0]::share[1]]
   missing = [s for s in starts if not _path(folder, s // PIECE).is_file()]
   if not missing:
@@ -116,7 +118,7 @@ def embed(
       with warnings.catch_warnings():
         # Of texts that are cut, every piece would tell anew.
         warnings.filterwarnings("ignore", ".* texts had more than")
-        vectors = np.asarray(model.encode(part, **options), np.float32)
+        vectors = np.asarray(model.encode(part, normalize=unit), np.float32)
       _check_finite(model, vectors, lambda i: where(start + i))
       _check_width(vectors, folder)
       with files.replacing(_path(folder, start // PIECE)) as temporary:
@@ -137,13 +139,13 @@ def _check_width(vectors: np.ndarray, folder: pathlib.Path) -> None:
 
 
 def _check_finite(
-    model: Any, vectors: np.ndarray, where: Callable[[int], str]
+    model: EmbeddingModel, vectors: np.ndarray, where: Callable[[int], str]
 ) -> None:
   bad = ~np.isfinite(vectors).all(axis=1)
   if bad.any():
     raise UserError(
         f"{where(int(bad.argmax()))}: its embedding is not finite (NaN or "
-        f"infinity); {finite.about(model)}"
+        f"infinity); {finite.about(model.params)}"
     )
 
 

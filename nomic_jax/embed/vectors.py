@@ -9,12 +9,14 @@ from typing import Sequence
 import numpy as np
 
 from nomic_jax.embed import finite
+from nomic_jax.embed.embedding_model import EmbeddingModel
+from nomic_jax.embed.model import Model
 from nomic_jax.errors import UserError
 from nomic_jax.storage.fingerprints import FORMAT
 
 
 def encode(
-    model, texts: Sequence[str], prompt: str, **options
+    model: EmbeddingModel, texts: Sequence[str], prompt: str, **options
 ) -> np.ndarray:
   """Embeds texts; a model that has no such prompt is given none.
 
@@ -22,7 +24,7 @@ def encode(
   any kind that has no prompt, but for queries and documents.
 
   Args:
-    model: a `nomic_jax.embed.model.Model`.
+    model: which embeds them.
     texts: N texts.
     prompt: name of the prompt, such as "search_query".
     **options: of the model's `encode`, such as show_progress or normalize.
@@ -34,28 +36,26 @@ def encode(
     UserError: if a vector is not finite; the message shows its text.
   """
   if prompt not in model.prompts:
-    if prompt.startswith("search_") and getattr(model, "default_prompt", None):
+    if prompt.startswith("search_") and model.default_prompt:
       model = model.without_default_prompt()
     prompt = None
-  if not getattr(model, "normalize", True):
-    options.setdefault("normalize", True)
+  options.setdefault("normalize", True)
   vectors = model.encode(texts, prompt=prompt, **options)
   bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
   if len(bad):
     raise UserError(
         f"{len(bad)} of {len(texts)} embeddings are not finite, the first is "
-        f"that of {texts[bad[0]][:40]!r}; {finite.about(model)}"
+        f"that of {texts[bad[0]][:40]!r}; {finite.about(model.params)}"
     )
   return vectors
 
 
-def model_fingerprint(model) -> str:
+def model_fingerprint(model: Model) -> str:
   """Returns a hash of all that decides a model's vectors."""
-  limit = getattr(model, "max_tokens", None)
-  digest = hashlib.sha256(f"{FORMAT} {model.config} {limit}".encode())
+  digest = hashlib.sha256(
+      f"{FORMAT} {model.config} {model.max_tokens}".encode())
   digest.update(json.dumps(model.prompts, sort_keys=True).encode())
-  used = [getattr(model, name, usual) for name, usual in (
-      ("default_prompt", None), ("similarity", "cosine"), ("normalize", True))]
+  used = model.default_prompt, model.similarity, model.normalize
   digest.update(json.dumps(used).encode())
   digest.update(model.tokenizer.to_str().encode())
   for path, leaf in _leaves(model.params):

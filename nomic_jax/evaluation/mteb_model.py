@@ -45,7 +45,7 @@ class MtebModel:
     else:
       self._system, name = systems.Dense(nomic_jax.load(model_name)), (
           str(model_name).rstrip("/").rpartition("/")[2])
-    self._similarity = check_ranked(self._system.model)
+    self._similarity = check_ranked(self._system.model.similarity)
     self.mteb_model_meta = model_meta.ModelMeta.create_empty({
         "name": f"nomic_jax/{name}", "revision": revision or "local",
         "framework": ["JAX"], "modalities": ["text"],

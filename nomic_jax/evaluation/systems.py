@@ -10,9 +10,9 @@ import numpy as np
 
 from nomic_jax.embed import quantize
 from nomic_jax.embed import vectors
-from nomic_jax.storage import fingerprints
-from nomic_jax.model.usage import check_ranked
+from nomic_jax.embed.model import Model
 from nomic_jax.search import bm25
+from nomic_jax.storage import fingerprints
 
 # Names of the prompts of queries and of documents.
 SEARCH = ("search_query", "search_document")
@@ -26,8 +26,7 @@ class Dense:
   by inner products itself.
   """
 
-  def __init__(self, model):
-    """`model` is a `nomic_jax.embed.model.Model`."""
+  def __init__(self, model: Model):
     self.model = model
     self.dim, self.precision = None, "float32"
     self._remembered = None
@@ -125,7 +124,7 @@ class Dense:
   ) -> tuple[np.ndarray, np.ndarray]:
     """Vectors of documents and queries, whose products are the scores."""
     # Of quantised vectors the lengths are lost.
-    unit = check_ranked(self.model) == "cosine" or self.precision != "float32"
+    unit = self.model.by_cosine or self.precision != "float32"
     return (self.encode(documents, prompts[1], normalize=unit),
             self.encode(queries, prompts[0], normalize=unit))
 

@@ -92,16 +92,12 @@ def with_sides(
   return with_aliases(kept | {name: sides[name] for name in changed})
 
 
-def check_ranked(model: Any) -> str:
-  """The similarity by which a model's vectors are ranked: cosine or dot.
-
-  Args:
-    model: a `nomic_jax.embed.model.Model`, or one without a `similarity`: cosine.
+def check_ranked(similarity: str) -> str:
+  """Returns `similarity`, by which vectors are ranked: cosine or dot.
 
   Raises:
-    UserError: for a similarity that is not a product of vectors.
+    UserError: for one that is not a product of vectors.
   """
-  similarity = getattr(model, "similarity", "cosine")
   if similarity not in _RANKED:
     raise UserError(
         f"similarity_fn_name: this model compares by '{similarity}', which is "
@@ -109,16 +105,3 @@ def check_ranked(model: Any) -> str:
         f"{' or '.join(_RANKED)}"
     )
   return similarity
-
-
-def ranking_options(model: Any) -> dict[str, bool]:
-  """Options of `Model.encode` by which products are the model's similarity.
-
-  Args:
-    model: see `check_ranked`; one without a `similarity` takes no options.
-
-  Raises:
-    UserError: see `check_ranked`.
-  """
-  unit = check_ranked(model) == "cosine"
-  return {"normalize": unit} if hasattr(model, "similarity") else {}

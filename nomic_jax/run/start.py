@@ -106,7 +106,7 @@ def resolve(
         if name in options and options[name] is None:
           options[name] = value
       if usage.similarity != "cosine" and options.kind == "retrieval":
-        options.similarity = check_ranked(usage)
+        options.similarity = check_ranked(usage.similarity)
   return config, usage
 
 

@@ -18,8 +18,8 @@ import numpy as np
 
 import nomic_jax
 from nomic_jax.embed import vectors
+from nomic_jax.embed.model import Model
 from nomic_jax.errors import UserError
-from nomic_jax.model.usage import ranking_options
 from nomic_jax.search import corpus as corpus_lib
 from nomic_jax.search import neighbours
 from nomic_jax.storage import buckets
@@ -65,13 +65,14 @@ def search(
     )
   loaded = nomic_jax.load(model)
   place = pathlib.Path(index) if index else _default_index(model, corpus)
-  options = ranking_options(loaded)
+  unit = loaded.by_cosine  # or an error, before the long work
   documents, shown = _indexed(
       loaded, pathlib.Path(corpus), place, bool(index))
   nearest = neighbours.Index(documents)
   typed = not questions and sys.stdin.isatty()
   for question in questions or _asked():
-    query = vectors.encode(loaded, [question], "search_query", **options)
+    query = vectors.encode(
+        loaded, [question], "search_query", normalize=unit)
     scores, hits = nearest.search(query, min(top, len(documents)))
     if not typed:
       print(f"\n? {question}")
@@ -119,7 +120,7 @@ def _place(place: pathlib.Path, given: bool) -> pathlib.Path | None:
 
 
 def _indexed(
-    model, corpus: pathlib.Path, place: pathlib.Path, given: bool
+    model: Model, corpus: pathlib.Path, place: pathlib.Path, given: bool
 ) -> tuple[np.ndarray, list[tuple[str, str]]]:
   """Returns vectors [C, D] and (location, title) of C texts, from the index.
 
@@ -148,7 +149,7 @@ def _indexed(
     raise UserError(f"--corpus={corpus}: no texts in it, nothing to search")
   made = vectors.encode(
       model, list(texts), "search_document", show_progress=True,
-      **ranking_options(model))
+      normalize=model.by_cosine)
   shown = [(location, unicode_text.title(text))
            for text, location in texts.items()]
   if place is None:

@@ -49,7 +49,7 @@ def of_content(thing: Any, tokens: bool = False) -> str:
     else:
       place = buckets.fetch(thing)
     _add_place(digest, pathlib.Path(place), tokens)
-  elif hasattr(thing, "params"):
+  elif getattr(thing, "params", None) is not None:
     import jax  # Only for a model that is here already.
     for path, leaf in jax.tree_util.tree_leaves_with_path(thing.params):
       digest.update(f"{path} {leaf.shape} {leaf.dtype} ".encode())
