@@ -152,7 +152,7 @@ def _onnx(encoder, int8: bool):
 
     def __init__(self, path: str):
       super().__init__()
-      self.config = encoder.config
+      self.architecture = encoder.architecture
       self._run = onnxruntime.InferenceSession(
           path, providers=["CPUExecutionProvider"]).run
 

@@ -36,7 +36,6 @@ from nomic_jax.kernels.layout import Call  # noqa: E402
 from nomic_jax.model import flops  # noqa: E402
 from nomic_jax.model.config import EncoderConfig  # noqa: E402
 from nomic_jax.model.encoder import Encoder  # noqa: E402
-from nomic_jax.model.encoder import layout  # noqa: E402
 
 _LISTINGS = bundles.start()
 _CAUSES = ("matmul, at peak", "matmul, beyond", "attention", "norms",
@@ -55,15 +54,16 @@ def main() -> None:
   flags = parser.parse_args()
   device = topology.devices(f"{flags.chip}:2x2")[0]
   attention = Backend("pallas_tpu", device=device.device_kind)
-  encoder = Encoder(EncoderConfig(), dtype="bfloat16", attention=attention,
-                    remat=flags.remat, unroll=flags.unroll)
+  encoder = Encoder(
+      EncoderConfig().architecture, dtype="bfloat16", attention=attention,
+      remat=flags.remat, unroll=flags.unroll)
   compiled = _compile(encoder, device, flags.rows, flags.length)
   text = compiled.as_text()
-  unrolled = flags.unroll >= encoder.config.layers
+  unrolled = flags.unroll >= len(encoder.architecture.layers)
   cycles = _by_cause(text, unrolled)
 
   passes = 4 if flags.remat == "full" else 3
-  c, tokens = encoder.config, flags.rows * flags.length
+  c, tokens = encoder.architecture, flags.rows * flags.length
   products = flops.of_encoder(c, tokens, flags.length) - flops.of_attention(
       c, tokens, flags.length)
   chip = topology.CHIPS[flags.chip]
@@ -71,12 +71,12 @@ def main() -> None:
   cycles["matmul, at peak"] = peak
   cycles["matmul, beyond"] = cycles.pop("matmul") - peak
 
-  call = Call(layout(c), device=device.device_kind)
+  call = Call(c.layers[0].attention.layout, device=device.device_kind)
   sizes = blocks.find("pallas_tpu", call, flags.length, "bfloat16")
   found = bundles.of_flash_tpu(
       dict(bundles.kernels(text, _LISTINGS)), flags.length, sizes)
   runs = _kernel_runs(text, unrolled)
-  pairs = flags.rows * c.heads // 2
+  pairs = flags.rows * c.layers[0].attention.heads // 2
   cycles["attention"] += pairs * (
       runs["flash_forward"] * found.forward
       + runs["flash_backward"] * found.backward)
@@ -108,7 +108,7 @@ def _compile(encoder, device, rows, length):
       k: jax.ShapeDtypeStruct((rows, length), jnp.int32, sharding=at)
       for k in ("ids", "segment_ids", "positions")}
   weight = jax.ShapeDtypeStruct(
-      (rows, length, encoder.config.width), jnp.float32, sharding=at)
+      (rows, length, encoder.architecture.width), jnp.float32, sharding=at)
 
   def gradient(params, tokens, weight):
     return jax.grad(

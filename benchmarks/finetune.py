@@ -138,7 +138,7 @@ class Ours:
     config = config_flags.load([
         f"--config={ROOT}/configs/finetune.py", f"--config.steps={a.steps}",
         f"--config.compute.dtype={dtype}", "--config.compute.remat=none",
-        f"--config.compute.unroll={self._files.config.layers}",
+        f"--config.compute.unroll={self._files.architecture.layers}",
         f"--config.loss.temperature={TEMPERATURE}",
         f"--config.data.batch_size={a.batch}",
         f"--config.data.query_length={a.length}",
@@ -147,7 +147,7 @@ class Ours:
         "--config.optimizer.warmup=10%",
         "--config.optimizer.weight_decay=0", "--config.mesh.data=1",
     ])
-    run = train.setup(config, self._files.config, jax.devices()[:1])
+    run = train.setup(config, self._files.architecture, jax.devices()[:1])
     # A copy, since the step donates its state.
     params = jax.tree.map(jax.numpy.array, self._files.params)
     self._state = run.init().replace(params={"encoder": params})
@@ -167,7 +167,7 @@ class Ours:
   def save(self, folder: str) -> None:
     f = self._files
     model_directory.write_model(
-        folder, f.config, jax.device_get(self._state.params["encoder"]),
+        folder, f.architecture, jax.device_get(self._state.params["encoder"]),
         tokenizer_lib.load(f.tokenizer_path), {})
 
   def _pack(self, batch: Batch) -> dict[str, np.ndarray]:

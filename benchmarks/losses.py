@@ -93,7 +93,7 @@ def info_nce() -> None:
 def gradcache(rows: int = 256, length: int = 128) -> None:
   """A loss of 12 layers, 256 rows of 128 tokens in 4 texts each."""
   shape = jax.ShapeDtypeStruct
-  encoder = Encoder(EncoderConfig())
+  encoder = Encoder(EncoderConfig().architecture)
   tokens = shape((rows, length), "int32")
   batch = dict.fromkeys(("ids", "segment_ids", "positions"), tokens) | {
       "content": shape((rows, 4), "int32"),
@@ -119,7 +119,7 @@ def gradcache(rows: int = 256, length: int = 128) -> None:
 class _Given:
   """An encoder whose parameters are its hidden states."""
 
-  config, dtype, dropout = EncoderConfig(), "float32", 0.0
+  architecture, dtype, dropout = EncoderConfig().architecture, "float32", 0.0
 
   def apply(self, params, tokens, rng):
     del tokens, rng
@@ -133,8 +133,9 @@ def mlm(rows: int = 4096, length: int = 2048) -> None:
   batch = dict.fromkeys(
       ("ids", "segment_ids", "positions"), shape((rows, length), "int32")
   ) | dict.fromkeys(("masked", "labels"), shape((rows, places), "int32"))
-  params = jax.eval_shape(
-      lambda: meta.unbox(MLM(Encoder(_Given.config)).init(jax.random.key(0))))
+  architecture = _Given.architecture
+  params = jax.eval_shape(lambda: meta.unbox(
+      MLM(Encoder(architecture)).init(jax.random.key(0))))
   params["encoder"] = {
       "word": params["encoder"]["word"],
       "hidden": shape((rows, length, WIDTH), "float32")}
@@ -144,7 +145,7 @@ def mlm(rows: int = 4096, length: int = 2048) -> None:
     loss = MLM(_Given(), chunks=chunks)
     f = jax.value_and_grad(lambda p, b: loss(p, b, jax.random.key(0))[0])
     used = megabytes(jax.jit(f).lower(params, batch).compile()) / 1e3
-    print(f"| {rows:,} x {length:,} tokens, {_Given.config.vocab_size:,} words "
+    print(f"| {rows:,} x {length:,} tokens, {architecture.vocab_size:,} words "
           f"| {chunks} | {used:,.1f} |", flush=True)
 
 

@@ -38,9 +38,8 @@ from nomic_jax.mesh import processes
 from nomic_jax.mesh import restarts
 from nomic_jax.model import dtypes
 from nomic_jax.model import flops
-from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.encoder import Encoder
-from nomic_jax.model.encoder import layout
 from nomic_jax.model.pooling import check_pooling
 from nomic_jax.run import compiled_programs
 from nomic_jax.run import manifest
@@ -150,10 +149,10 @@ def _train(
       print(describe(config, start), flush=True)
   given = config
   config, usage = resolve(config, start)
-  run = setup(config, start.config, jax.devices())
+  run = setup(config, start.architecture, jax.devices())
   tokenizer = tokenizer_lib.load(start.tokenizer)
   special_tokens.check_rows(
-      tokenizer, start.config.vocab_size, start.tokenizer)
+      tokenizer, start.architecture.vocab_size, start.tokenizer)
   if not done and processes.is_first():
     tokenizer_settings.warn_of_no_ends(tokenizer, start.tokenizer)
   data = loader.make(config.data, tokenizer, config.seed)
@@ -166,7 +165,7 @@ def _train(
     _rehearse(config, run, data)
     if processes.is_first():
       work_directory.claim(
-          workdir, given, start.config, start.tokenizer, usage,
+          workdir, given, start.architecture, start.tokenizer, usage,
           manifest.of_training(given, start.tokenizer))
     processes.all_true(True)  # the others wait for it
   restarts.count(workdir, done)
@@ -205,7 +204,7 @@ def _steps(text: str) -> range:
 
 
 def make_encoder(
-    config: ml_collections.ConfigDict, architecture: EncoderConfig,
+    config: ml_collections.ConfigDict, architecture: Architecture,
     mesh: Mesh | None = None,
 ) -> Encoder:
   """The encoder, computed on `mesh` as `config.compute` says.
@@ -216,8 +215,8 @@ def make_encoder(
   with about("config.compute.attention"):
     compute["attention"] = "reference" if mesh is None else attention.choose(
         compute["attention"], mesh, partition.ROW_AXES,
-        [(layout(architecture), None, False)])
-  check_pooling(architecture.pooling)
+        architecture.needs)
+  check_pooling(architecture.head.pooling)
   platform = jax.default_backend() if mesh is None else (
       mesh.devices.flat[0].platform)
   compute["dtype"] = dtypes.choose(compute["dtype"], platform)
@@ -240,7 +239,7 @@ def make_encoder(
 
 
 def setup(
-    config: ml_collections.ConfigDict, architecture: EncoderConfig,
+    config: ml_collections.ConfigDict, architecture: Architecture,
     devices: list[jax.Device],
 ) -> Run:
   """Loss, optimiser and the jitted step with all its shardings.
@@ -323,12 +322,11 @@ def _check_classes(config: ml_collections.ConfigDict) -> None:
 
 
 def _check_lengths(
-    data: ml_collections.ConfigDict, architecture: EncoderConfig
+    data: ml_collections.ConfigDict, architecture: Architecture
 ) -> None:
   """Learned positions end, and looking beyond the end would go unnoticed."""
   for name, length in loader.text_lengths(data).items():
-    if architecture.position == "learned" and (
-        length > architecture.max_length):
+    if not architecture.rotary and length > architecture.max_length:
       raise UserError(
           f"config.data.{name}: {length} tokens are more than the "
           f"{architecture.max_length} positions of this model; lower it"

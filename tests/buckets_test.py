@@ -16,12 +16,12 @@ from nomic_jax.cli import config_flags
 from nomic_jax.data import dataset
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
-from nomic_jax.hub.model_directory import read_model
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.run import checkpoint
 from nomic_jax.run import metrics
 from nomic_jax.run import trackers
 from nomic_jax.run import work_directory
+from nomic_jax.run.models import read_model
 from nomic_jax.storage import appended
 from nomic_jax.storage import buckets
 from nomic_jax.storage import orbax_s3
@@ -106,7 +106,7 @@ def test_a_claim_that_was_cut_short_is_made_again(bucket, place):
   work_directory.check(run, config)
   (run / "encoder.json").write_text("{}")
   work_directory.check(run, config)
-  encoder = EncoderConfig(**config.encoder, vocab_size=64)
+  encoder = EncoderConfig(**config.encoder, vocab_size=64).architecture
   work_directory.claim(
       run, config, encoder, dataset.tokenizer_path(place / "pairs"))
   work_directory.check(run, config)

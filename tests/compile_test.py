@@ -75,7 +75,8 @@ def test_shapes_are_those_of_real_batches(name, batches, hosts):
 def test_a_report_of_a_step_on_this_machine():
   config = _config("mlm", "data.micro_batches=2", "steps=3600")
   report = compile_lib.one(
-      config, EncoderConfig(**config.encoder), jax.devices(), CHIP)
+      config, EncoderConfig(**config.encoder).architecture, jax.devices(),
+      CHIP)
   assert report["fits"] and report["rows"] == (2, 8, 64)
   assert report["mesh"] == {"data": 8, "fsdp": 1, "tensor": 1}
   parameters = report["parameters"]

@@ -125,7 +125,7 @@ def test_in_chunks_the_gradient_is_the_formulas_taken_back_once(kind):
       "ids": rng.integers(1, 96, (N, 9)).astype(np.int32),
       "segment_ids": np.tile(np.repeat(np.arange(1, 4, dtype="i"), 3), (N, 1)),
       "positions": np.tile(np.arange(9, dtype="i") % 3, (N, 1))}
-  encoder = Encoder(tiny.CONFIG)
+  encoder = Encoder(tiny.ARCHITECTURE)
   params = jax.tree.map(lambda x: 5 * x, tiny.params(encoder))
   tokens = {k: batch[k] for k in ("ids", "segment_ids", "positions")}
   embed = lambda p: encoder.embed(p, tokens, 3).reshape(-1, 16)

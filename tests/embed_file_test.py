@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of texts to files of vectors, also when killed on the way."""
 
+import dataclasses
 import gzip
 import json
 import os
@@ -36,7 +37,7 @@ TEXTS = [
 def _folder(tmp_path_factory):
   """A model directory and the texts in every kind of file."""
   folder = tmp_path_factory.mktemp("embed_file")
-  config = tiny.CONFIG.__class__(**{**vars(tiny.CONFIG), "vocab_size": 200})
+  config = dataclasses.replace(tiny.ARCHITECTURE, vocab_size=200)
   params = jax.tree.map(lambda x: 5 * x, tiny.params(Encoder(config)))
   model_directory.write_model(
       folder / "model", config, jax.device_get(params), tiny.words(), PROMPTS)

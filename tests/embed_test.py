@@ -25,18 +25,19 @@ from nomic_jax.text import tokenizer as tokenizer_lib
 import tiny
 
 CONFIG = dataclasses.replace(tiny.CONFIG, vocab_size=200, max_length=100)
+ARCHITECTURE = CONFIG.architecture
 PROMPTS = {"search_query": "search : ", "search_document": "item : "}
 
 
 @pytest.fixture(name="params", scope="module")
 def _params():
   # Larger than fresh ones, so that different texts are far apart.
-  return jax.tree.map(lambda x: 5 * x, tiny.params(Encoder(CONFIG)))
+  return jax.tree.map(lambda x: 5 * x, tiny.params(Encoder(ARCHITECTURE)))
 
 
 @pytest.fixture(name="model", scope="module")
 def _model(params):
-  return Model(CONFIG, params, tiny.words(), PROMPTS)
+  return Model(ARCHITECTURE, params, tiny.words(), PROMPTS)
 
 
 def _texts(count=40, seed=0, longest=90):
@@ -46,7 +47,7 @@ def _texts(count=40, seed=0, longest=90):
   return [" ".join(rng.choice(tiny.WORDS, n)) for n in lengths]
 
 
-_embed = tiny.jit(lambda p, t: Encoder(CONFIG).embed(p, t, 1)[0, 0])
+_embed = tiny.jit(lambda p, t: Encoder(ARCHITECTURE).embed(p, t, 1)[0, 0])
 
 
 def _by_hand(model, text, limit=100):
@@ -125,7 +126,7 @@ def test_prompts_are_put_in_front(model):
       model.encode(texts, prompt=asked)
   with pytest.raises(UserError, match="Did you mean 'search_query'"):
     model.encode(texts, prompt="search_qery")
-  bare = Model(CONFIG, model.params, model.tokenizer, {})
+  bare = Model(ARCHITECTURE, model.params, model.tokenizer, {})
   with pytest.raises(UserError, match="this model has none"):
     bare.encode(texts, prompt="search_query")
 
@@ -154,7 +155,8 @@ def test_long_texts_are_cut_keep_their_end_and_are_counted(model, params):
   cut = _by_hand(model, text)
   for vector in vectors[[0, 2]]:
     np.testing.assert_allclose(vector, cut / np.linalg.norm(cut), atol=2e-6)
-  short = Model(CONFIG, params, model.tokenizer, PROMPTS, max_tokens=20)
+  short = Model(
+      ARCHITECTURE, params, model.tokenizer, PROMPTS, max_tokens=20)
   with pytest.warns(UserWarning, match="1 of 1 texts .* more than 20 tokens"):
     vector = short.encode([text])[0]
   cut = _by_hand(model, text, limit=20)
@@ -167,7 +169,8 @@ def test_long_texts_are_cut_keep_their_end_and_are_counted(model, params):
 
 def test_a_dim_the_model_was_not_trained_for_is_told(model, params):
   taught = Model(
-      CONFIG, params, model.tokenizer, PROMPTS, matryoshka_dims=(4, 8))
+      ARCHITECTURE, params, model.tokenizer, PROMPTS,
+      matryoshka_dims=(4, 8))
   with pytest.warns(UserWarning, match="dim 5 is none .* for, 4, 8;"):
     vectors = taught.encode(["alpha"], dim=5)
   np.testing.assert_allclose(
@@ -181,7 +184,7 @@ def test_a_dim_the_model_was_not_trained_for_is_told(model, params):
 def test_dims_travel_with_a_model(model, params, tmp_path):
   for place, dims in (("one", (8, 4)), ("two", ())):
     model_directory.write_model(
-        tmp_path / place, CONFIG, params, model.tokenizer, PROMPTS,
+        tmp_path / place, ARCHITECTURE, params, model.tokenizer, PROMPTS,
         matryoshka_dims=dims)
     opened = nomic_jax.load(tmp_path / place)
     assert opened.matryoshka_dims == tuple(sorted(dims))
@@ -228,7 +231,8 @@ def test_precisions(model):
 
 
 def test_bfloat16_is_close(model, params):
-  half = Model(CONFIG, params, model.tokenizer, PROMPTS, dtype="bfloat16")
+  half = Model(
+      ARCHITECTURE, params, model.tokenizer, PROMPTS, dtype="bfloat16")
   assert half.params["layers"]["qkv"]["kernel"].dtype == "bfloat16"
   assert half.params["layers"]["norm1"]["scale"].dtype == "float32"
   texts = _texts(20)
@@ -237,13 +241,14 @@ def test_bfloat16_is_close(model, params):
   np.testing.assert_allclose(vectors, exact, atol=0.05)
   assert np.abs(vectors - exact).max() > 1e-4  # control
   with pytest.raises(UserError, match="dtype 'float16' is unknown"):
-    Model(CONFIG, params, model.tokenizer, PROMPTS, dtype="float16")
+    Model(
+        ARCHITECTURE, params, model.tokenizer, PROMPTS, dtype="float16")
 
 
 def test_one_device_and_eight_give_the_same(model, params):
   leaf = jax.tree.leaves(model.params)[0]
   assert len(leaf.sharding.device_set) == 8
-  one = Model(CONFIG, params, model.tokenizer, PROMPTS,
+  one = Model(ARCHITECTURE, params, model.tokenizer, PROMPTS,
               devices=jax.local_devices()[:1])
   texts = _texts(300, longest=60)
   np.testing.assert_allclose(
@@ -251,7 +256,7 @@ def test_one_device_and_eight_give_the_same(model, params):
 
 
 def test_rows_are_shared_out_over_the_devices(params):
-  embedder = Embedder(CONFIG, params)
+  embedder = Embedder(ARCHITECTURE, params)
   block, = embedder.plan([[5, 6, 7]] * 64)
   rows = block.tokens["ids"].shape[0]
   pooled = embedder._embed(embedder.params, block.tokens, block.slots)
@@ -262,7 +267,7 @@ def test_rows_are_shared_out_over_the_devices(params):
 def test_blocks_hold_every_text_once_in_few_shapes_with_little_padding():
   rng = np.random.default_rng(0)
   config = dataclasses.replace(CONFIG, max_length=512)
-  embedder = Embedder(config, {}, devices=jax.local_devices()[:1])
+  embedder = Embedder(config.architecture, {}, devices=jax.local_devices()[:1])
   documents = np.clip(rng.lognormal(4, 0.8, 2000).astype(int), 2, 512)
   for lengths in (documents, np.clip(documents // 6, 2, None)):
     ids = [[1 + n % 9] * length for n, length in enumerate(lengths)]
@@ -286,7 +291,7 @@ def test_blocks_hold_every_text_once_in_few_shapes_with_little_padding():
 @pytest.mark.parametrize("on_cpu, steps", [(True, 8), (False, 2)])
 def test_rows_are_little_longer_than_a_long_text(on_cpu, steps):
   embedder = Embedder(
-      dataclasses.replace(CONFIG, max_length=8192), {},
+      dataclasses.replace(ARCHITECTURE, max_length=8192), {},
       devices=jax.local_devices()[:1])
   embedder._on_cpu = on_cpu
   lengths = [embedder._row_length(n) for n in range(1, 8193)]
@@ -300,7 +305,7 @@ def test_rows_are_little_longer_than_a_long_text(on_cpu, steps):
 def test_a_vector_is_its_own_in_a_row_of_8192_tokens_too():
   """Beyond 2,048 dynamic NTK turns each text by its own length."""
   config = dataclasses.replace(
-      CONFIG, heads=1, max_length=8192, rotary_factor=2.0)
+      CONFIG, heads=1, max_length=8192, rotary_factor=2.0).architecture
   params = jax.tree.map(lambda x: 5 * x, tiny.params(Encoder(config)))
   one = jax.local_devices()[:1]
   embedder = Embedder(config, params, devices=one)
@@ -317,7 +322,7 @@ def test_a_vector_is_its_own_in_a_row_of_8192_tokens_too():
   np.testing.assert_allclose(together, alone, rtol=0, atol=2e-6)
   # Control: what is turned otherwise is seen.
   plain = Embedder(
-      dataclasses.replace(config, rotary_factor=None), params, devices=one)
+      config.with_rope(factor=None), params, devices=one)
   assert np.abs(embed(plain, texts[:1]) - alone[0]).max() > 1e-4
 
 
@@ -345,7 +350,7 @@ def test_settings_in_a_tokenizer_file_are_left_aside(model, params, tmp_path):
   stored.enable_padding(length=50)
   stored.enable_truncation(8)
   stored.save(str(tmp_path / "tokenizer.json"))
-  opened = Model(CONFIG, params, tokenizer_lib.load(tmp_path), PROMPTS)
+  opened = Model(ARCHITECTURE, params, tokenizer_lib.load(tmp_path), PROMPTS)
   texts = _texts(5)
   np.testing.assert_allclose(
       opened.encode(texts), model.encode(texts), atol=2e-6)
@@ -354,7 +359,7 @@ def test_settings_in_a_tokenizer_file_are_left_aside(model, params, tmp_path):
 def test_a_kernel_gives_the_same_vectors(params, monkeypatch):
   """On all devices, each its own rows, as `auto` has it on TPU and GPU."""
   config = dataclasses.replace(CONFIG, width=128)
-  params = tiny.params(Encoder(config))
+  params = tiny.params(Encoder(config.architecture))
   asked = {}
 
   def choose(name, mesh, rows_over, *heads, **more):
@@ -364,7 +369,7 @@ def test_a_kernel_gives_the_same_vectors(params, monkeypatch):
   texts = [[5, 6, 7], [8] * 40, [9, 10] * 25] * 20
 
   def vectors():
-    embedder = Embedder(config, params, longest=64)
+    embedder = Embedder(config.architecture, params, longest=64)
     return embedder.run(embedder.plan(texts), len(texts))
 
   expected = vectors()
@@ -389,7 +394,7 @@ def test_a_vector_that_is_not_finite_is_its_texts_alone(
   table = np.array(params["word"]["embedding"])
   table[iota] = np.nan
   spoilt = Model(
-      CONFIG, {**params, "word": {"embedding": table}}, model.tokenizer,
+      ARCHITECTURE, {**params, "word": {"embedding": table}}, model.tokenizer,
       PROMPTS)
   found, whole = spoilt.encode(texts), model.encode(texts)
   np.testing.assert_array_equal(
@@ -411,7 +416,7 @@ def test_a_forked_process_is_told_and_does_not_hang(model, monkeypatch):
   with pytest.raises(UserError, match="forked .*get_context.'spawn'"):
     model.encode(["alpha"])
   with pytest.raises(UserError, match="or load models in the workers alone"):
-    Embedder(CONFIG, model.params)
+    Embedder(ARCHITECTURE, model.params)
 
 
 def test_a_very_long_text_is_not_tokenised_in_full(model, monkeypatch):

@@ -13,9 +13,10 @@ import pytest
 import torch
 import transformers
 
+import hub_random
 import tiny
-from nomic_jax.hub import config as config_json
-from nomic_jax.hub import convert
+from nomic_jax import families
+from nomic_jax.families import tensors as tensors_lib
 from nomic_jax.losses.mlm import MLM
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.heads import ClassificationHead
@@ -64,7 +65,8 @@ def test_hidden_states(name):
   expected = _hidden(model, tokens)
   got = _apply(Encoder(config, ntk_length="batch"), trees, tokens)
   np.testing.assert_allclose(got[real], expected[real], rtol=0, atol=1e-5)
-  if max(lengths) <= config.trained_length:  # then the rules are one
+  # Then the rules are one.
+  if not config.rope or max(lengths) <= config.rope.trained_length:
     got = _apply(Encoder(config), trees, tokens)
     np.testing.assert_allclose(got[real], expected[real], rtol=0, atol=1e-5)
 
@@ -177,9 +179,8 @@ def _model(family: str, head: str, changes: dict | None = None):
       if name in _absent(family):
         parameter.zero_()
   tensors = {k: v.numpy() for k, v in model.state_dict().items()}
-  config = config_json.from_json(model.config.to_dict(), "config.json")
-  config = convert.with_modules(config, tensors)
-  return model, config, convert.from_tensors(config, tensors)
+  config = families.read(model.config.to_dict(), "config.json")
+  return model, *tensors_lib.read(families.of(config), config, tensors)
 
 
 def _absent(family: str) -> tuple[str, ...]:
@@ -191,7 +192,7 @@ def _absent(family: str) -> tuple[str, ...]:
 
 def _gradients(model, config):
   family = type(model).__name__.partition("For")[0]
-  return convert.from_tensors(config, {
+  return hub_random.read(config, {
       name: parameter.grad.numpy()
       for name, parameter in model.named_parameters()
       if name not in _absent(family)

@@ -12,9 +12,11 @@ import tiny
 from nomic_jax.data.pack import pack
 from nomic_jax.errors import UserError
 from nomic_jax.kernels import reference
-from nomic_jax.model.config import EncoderConfig
 from nomic_jax.losses.info_nce import InfoNCE
 from nomic_jax.model import pooling
+from nomic_jax.model import rotary
+from nomic_jax.model.architecture import Rope
+from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
 
 NOMIC = EncoderConfig(
@@ -44,7 +46,7 @@ word/embedding
 
 
 def _params(config):
-  return tiny.params(Encoder(config))
+  return tiny.params(Encoder(config.architecture))
 
 
 def _tokens(texts, row_length, slots):
@@ -72,7 +74,8 @@ def test_parameter_paths_are_frozen(config, expected):
 
 
 def test_paper_model_has_the_published_number_of_parameters():
-  shapes = jax.eval_shape(Encoder(EncoderConfig()).init, jax.random.key(0))
+  shapes = jax.eval_shape(
+      Encoder(EncoderConfig().architecture).init, jax.random.key(0))
   count = sum(x.size for x in jax.tree.leaves(shapes))
   assert count == 136_731_648  # reference.md 1.7, nomic-embed-text-v1
 
@@ -85,7 +88,7 @@ def test_a_text_alone_equals_a_text_in_company(base, pooling):
   """Packed, a row each beside a longer one, alone: one vector."""
   config = dataclasses.replace(base, pooling=pooling)
   params = _params(config)
-  embed = tiny.jit(Encoder(config).embed, static_argnums=2)
+  embed = tiny.jit(Encoder(config.architecture).embed, static_argnums=2)
   texts = _texts()
   tokens, slot_of = _tokens(texts, 16, 4)
   assert tokens["segment_ids"].max() > 1  # rows do hold several
@@ -102,10 +105,10 @@ def test_a_text_alone_equals_a_text_in_company(base, pooling):
 
 
 def test_dynamic_ntk_depends_on_a_texts_own_length():
-  encoder, params = Encoder(NTK), _params(NTK)
+  encoder, params = Encoder(NTK.architecture), _params(NTK)
   texts = _texts()
   tokens, slot_of = _tokens(texts, 16, 4)
-  plain = Encoder(NOMIC).embed(params, tokens, 4).reshape(-1, 32)
+  plain = Encoder(NOMIC.architecture).embed(params, tokens, 4).reshape(-1, 32)
   scaled = encoder.embed(params, tokens, 4).reshape(-1, 32)
   for text, slot in zip(texts, slot_of):
     difference = np.abs(plain[slot] - scaled[slot]).max()
@@ -116,15 +119,11 @@ def test_dynamic_ntk_depends_on_a_texts_own_length():
 
 
 def test_ntk_base_has_the_published_value():
-  from nomic_jax.model import rotary
 
-  config = dataclasses.replace(
-      NOMIC, width=64, heads=1, rotary_factor=2.0, trained_length=2048,
-      rotary_base=1000.0,
-  )
+  rope = Rope(1000.0, factor=2.0, trained_length=2048)
   length = 4096  # reference.md 1.2: base 3108.22
   positions = np.arange(length, dtype=np.int32)[None]
-  cos, sin = rotary.tables(config, positions, np.ones_like(positions))
+  cos, sin = rotary.tables(rope, 64, positions, np.ones_like(positions))
   angle = np.arctan2(sin[0, 1], cos[0, 1])  # of position 1
   expected = 3108.22 ** -(np.arange(0, 64, 2) / 64)
   np.testing.assert_allclose(angle, expected, rtol=1e-5)
@@ -141,7 +140,7 @@ def test_remat_and_unroll_change_nothing(base, options):
   tokens, _ = _tokens(_texts(), 16, 4)
 
   def value_and_grad(**options):
-    encoder = Encoder(base, **options)
+    encoder = Encoder(base.architecture, **options)
     f = lambda p: (encoder.embed(p, tokens, 4) ** 2).sum()
     return tiny.jit(jax.value_and_grad(f))(params)
 
@@ -159,7 +158,7 @@ def test_rematerialisations_keep_less_and_less(dtype, monkeypatch):
   tokens, _ = _tokens(_texts(), 16, 4)
 
   def kept(remat):
-    encoder = Encoder(NOMIC, remat=remat, dtype=dtype)
+    encoder = Encoder(NOMIC.architecture, remat=remat, dtype=dtype)
     f = lambda p: encoder.apply(p, tokens).sum()
     residuals = jax.eval_shape(lambda p: jax.vjp(f, p)[1], params)
     return sum(x.size for x in jax.tree.leaves(residuals))
@@ -174,10 +173,10 @@ def test_without_pooling_each_token_has_its_vector():
   config = dataclasses.replace(NOMIC, pooling="none")
   params = _params(config)
   tokens, _ = _tokens(_texts(), 16, 4)
-  matrix = Encoder(config).embed(params, tokens, 4)
+  matrix = Encoder(config.architecture).embed(params, tokens, 4)
   real = tokens["segment_ids"] > 0
   assert matrix.shape == (*real.shape, 32) and not matrix[~real].any()
-  hidden = Encoder(config).apply(params, tokens)
+  hidden = Encoder(config.architecture).apply(params, tokens)
   np.testing.assert_array_equal(matrix[real], hidden[real])
 
 
@@ -187,9 +186,10 @@ def test_projection_follows_the_norm():
   tokens, slot_of = _tokens(_texts(), 16, 4)
   params["projection"]["bias"] = np.arange(24, dtype="f")
   assert config.output_width == 24
-  vectors = Encoder(config).embed(params, tokens, 4).reshape(-1, 24)
+  encoder = Encoder(config.architecture)
+  vectors = encoder.embed(params, tokens, 4).reshape(-1, 24)
   plain = dataclasses.replace(NOMIC, pooled_norm=True)
-  normed = Encoder(plain).embed(params, tokens, 4).reshape(-1, 32)
+  normed = Encoder(plain.architecture).embed(params, tokens, 4).reshape(-1, 32)
   np.testing.assert_allclose(
       vectors[slot_of],
       np.float64(normed[slot_of]) @ params["projection"]["kernel"]
@@ -202,11 +202,11 @@ def test_projection_follows_the_norm():
 ])
 def test_unknown_options_are_named(options, message):
   with pytest.raises(UserError, match=message):
-    Encoder(NOMIC, **options)
+    Encoder(NOMIC.architecture, **options)
 
 
 def test_dropout_is_drawn_from_the_key():
-  encoder = Encoder(NOMIC, dropout=0.5)
+  encoder = Encoder(NOMIC.architecture, dropout=0.5)
   params = _params(NOMIC)
   tokens, _ = _tokens(_texts(), 16, 4)
   still = encoder.embed(params, tokens, 4)
@@ -220,7 +220,7 @@ def test_dropout_is_drawn_from_the_key():
 
 def test_a_rows_dropout_is_its_own():
   """Of a key for each row: the same alone, in another place, in any company."""
-  encoder = Encoder(NOMIC, dropout=0.5)
+  encoder = Encoder(NOMIC.architecture, dropout=0.5)
   params = _params(NOMIC)
   tokens, _ = _tokens(_texts(), 16, 4)
   keys = jax.random.split(jax.random.key(0), len(tokens["ids"]))
@@ -236,7 +236,7 @@ def test_a_rows_dropout_is_its_own():
   assert np.abs(alone - encoder.embed(params, row, 4, keys[0])).max() > 1e-2
   # The kernel is asked for all rows at once, and not for one after another.
   loss = InfoNCE(Encoder(
-      dataclasses.replace(NOMIC, width=128, heads=2), dropout=0.5,
+      dataclasses.replace(NOMIC, width=128, heads=2).architecture, dropout=0.5,
       attention="pallas_tpu"))
   row = np.zeros((8, 128), np.int32)
   batch = dict.fromkeys(("ids", "segment_ids", "positions"), row) | {
@@ -251,17 +251,16 @@ def test_unknown_pooling_is_named():
   config = dataclasses.replace(NOMIC, pooling="max")
   tokens, _ = _tokens(_texts(), 16, 4)
   with pytest.raises(UserError, match="pooling 'max'"):
-    Encoder(config).embed(_params(NOMIC), tokens, 4)
+    Encoder(config.architecture).embed(_params(NOMIC), tokens, 4)
 
 
 @pytest.mark.parametrize("name", ["mean", "cls", "last"])
 def test_a_text_that_is_not_finite_spoils_no_other(name):
-  config = dataclasses.replace(NOMIC, pooling=name)
   segments = np.array([[1, 1, 1, 2, 2, 0, 0, 0]])
   hidden = np.random.default_rng(0).normal(size=(1, 8, 4)).astype("f")
-  whole = np.asarray(pooling.pool(config, hidden, segments, 3))
+  whole = np.asarray(pooling.pool(name, hidden, segments, 3))
   hidden[0, :3, 1] = np.nan
   hidden[0, 6] = np.inf  # padding
-  spoilt = np.asarray(pooling.pool(config, hidden, segments, 3))
+  spoilt = np.asarray(pooling.pool(name, hidden, segments, 3))
   assert np.isnan(spoilt[0, 0]).all()
   np.testing.assert_array_equal(spoilt[0, 1:], whole[0, 1:])

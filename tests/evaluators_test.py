@@ -14,13 +14,13 @@ import pytest
 
 from nomic_jax.cli import config_flags
 from nomic_jax.data import loader
-from nomic_jax.hub import model_directory
 from nomic_jax.losses.mlm import MLM
 from nomic_jax.main import main
 from nomic_jax.mesh import processes
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.report import evaluate
 from nomic_jax.run import checkpoint
+from nomic_jax.run import models
 from nomic_jax.text import tokenizer as tokenizer_lib
 import small_data
 import tiny
@@ -40,7 +40,7 @@ def _mean(model, config, **changes):
     data.update(dict(split="test", mask_rate=0.15) | changes)
   tokenizer = tokenizer_lib.load(model.tokenizer_path)
   params = {"encoder": model.params, "mlm_head": model.mlm_head}
-  loss = tiny.jit(MLM(Encoder(model.config)))
+  loss = tiny.jit(MLM(Encoder(model.architecture)))
   total = weight = 0.0
   for batch in tiny.take(loader.make(data, tokenizer, config.seed), 2):
     for part in range(2):
@@ -65,7 +65,7 @@ def test_the_loss_on_the_held_out_split_is_logged(place):
   assert 0 <= last["eval/accuracy"] <= 1
 
   config = config_flags.load([a for a in arguments if "--config" in a])
-  model = model_directory.read_model(place / "run")
+  model = models.read_model(place / "run")
   expected = _mean(model, config)
   assert last["eval/loss"] == pytest.approx(expected, rel=1e-5)
   for changes in (dict(split="train"), dict(mask_rate=0.3)):  # controls
@@ -129,7 +129,7 @@ def test_search_while_training_scores_as_evaluate_does(place, capsys):
                f"--output={place}/best"]) == 0
   assert f"at step {best}" in capsys.readouterr().out
   exported, saved = (
-      model_directory.read_model(p)
+      models.read_model(p)
       for p in (place / "best", workdir / f"checkpoints/{best}"))
   tiny.assert_close(exported.params, saved.params, 1e-7)
   assert main(["export", f"--workdir={workdir}", "--step=3",

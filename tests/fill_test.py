@@ -94,7 +94,7 @@ def test_the_loss_is_that_of_padded_rows():
   assert len(batches[0]["ids"]) < len(batches[1]["ids"]) / 2
   loss = losses.make(
       ml_collections.ConfigDict(dict(name="info_nce", temperature=0.1)),
-      Encoder(tiny.CONFIG))
+      Encoder(tiny.ARCHITECTURE))
   params = tiny.params(loss)
 
   def value(params, batch):

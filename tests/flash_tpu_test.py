@@ -38,7 +38,8 @@ import tiny
 
 NEEDS = [(Layout(2, 2, 64), None, False)]
 ENCODER = EncoderConfig(
-    vocab_size=96, width=128, layers=2, heads=2, mlp_width=128, max_length=64)
+    vocab_size=96, width=128, layers=2, heads=2, mlp_width=128, max_length=64
+).architecture
 
 
 @pytest.mark.parametrize("of_keys", [False, True])

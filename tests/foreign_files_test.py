@@ -44,7 +44,8 @@ def _plain(tmp_path_factory):
   config = EncoderConfig(
       vocab_size=tokenizer.get_vocab_size(), width=WIDTH, layers=1, heads=2,
       mlp_width=64, max_length=32, position="learned", activation="gelu",
-      qkv_bias=True, mlp_in_bias=True, mlp_out_bias=True)
+      qkv_bias=True, mlp_in_bias=True, mlp_out_bias=True
+  ).architecture
   model_directory.write_model(
       place / "model", config, hub_random.trees(config)["encoder"], tokenizer,
       PROMPTS)
@@ -125,7 +126,8 @@ def test_modules_in_any_order(copy, tmp_path, modules):
   # What was read is written again, and still the same.
   files = model_directory.read_model(copy)
   model_directory.write_model(
-      tmp_path / "again", files.config, files.params, files.tokenizer_path,
+      tmp_path / "again", files.architecture, files.params,
+      files.tokenizer_path,
       **files.usage.to_json())
   np.testing.assert_allclose(
       _assert_same(tmp_path / "again"), ours, rtol=0, atol=1e-6)
@@ -221,7 +223,8 @@ def test_texts_are_changed_as_the_files_beside_say(
   # It leaves with the tokenizer, whoever reads it.
   files = model_directory.read_model(copy)
   model_directory.write_model(
-      tmp_path / "again", files.config, files.params, files.tokenizer_path,
+      tmp_path / "again", files.architecture, files.params,
+      files.tokenizer_path,
       **files.usage.to_json())
   np.testing.assert_allclose(
       _assert_same(tmp_path / "again"), ours, rtol=0, atol=1e-6)

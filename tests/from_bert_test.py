@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training that starts from a BERT: as it is, or made rotary."""
 
-import dataclasses
 import json
 import shutil
 
@@ -21,6 +20,8 @@ from nomic_jax.hub import long_context
 from nomic_jax.hub import model_directory
 from nomic_jax.losses.classification import Classification
 from nomic_jax.model.encoder import Encoder
+from nomic_jax.model.head import Module
+from nomic_jax.run import models
 from nomic_jax.run.start import find_start
 from nomic_jax.run.start import merged
 from nomic_jax.text import tokenizer as tokenizer_lib
@@ -41,9 +42,10 @@ def _place(tmp_path_factory):
   torch.nn.init.normal_(model.cls.predictions.bias)
   model.save_pretrained(place / "bert")
   shutil.copy(folder / "tokenizer.json", place / "bert")
-  bert = model_directory.read_model(place / "bert")
+  bert = models.read_model(place / "bert")
   model_directory.write_model(
-      place / "projected", dataclasses.replace(bert.config, projection=8),
+      place / "projected",
+      bert.architecture.with_head(modules=(Module("dense", 8),)),
       bert.params | {"projection": {
           "kernel": np.ones((16, 8), "f"), "bias": np.ones(8, "f")}},
       bert.tokenizer_path, {})
@@ -51,16 +53,18 @@ def _place(tmp_path_factory):
 
 
 def test_a_rotary_bert_is_the_bert_without_positions(place):
-  bert = model_directory.read_model(place / "bert")
+  bert = models.read_model(place / "bert")
   made = long_context.from_bert(bert, max_length=4096)
-  words = bert.config.vocab_size
-  assert made.config.position == "rotary" and made.config.max_length == 4096
-  assert made.config.vocab_size % 64 == 0
-  assert 0 < made.config.vocab_size - words < 64
+  words = bert.architecture.vocab_size
+  assert made.architecture.rotary and made.architecture.rope
+  assert made.architecture.max_length == 4096
+  assert made.architecture.vocab_size % 64 == 0
+  assert 0 < made.architecture.vocab_size - words < 64
   table = made.params["word"]["embedding"]
   np.testing.assert_array_equal(
       table[:words], bert.params["word"]["embedding"])
-  assert table.shape[0] == made.config.vocab_size and not table[words:].any()
+  assert table.shape[0] == made.architecture.vocab_size
+  assert not table[words:].any()
   bias = made.mlm_head["bias"]
   np.testing.assert_array_equal(bias[:words], bert.mlm_head["bias"])
   assert (bias[words:] == -100).all()
@@ -74,7 +78,7 @@ def test_a_rotary_bert_is_the_bert_without_positions(place):
 @pytest.mark.parametrize("config", ["mlm", "contrastive"])
 @pytest.mark.parametrize("rotary", [False, True])
 def test_a_training_from_a_bert(place, tmp_path, capsys, config, rotary):
-  bert = model_directory.read_model(place / "bert")
+  bert = models.read_model(place / "bert")
   # Rows longer than the table of positions are for the rotary model alone.
   length = 96 if rotary else 64
   lengths = ["data.row_length"] if config == "mlm" else [
@@ -86,10 +90,12 @@ def test_a_training_from_a_bert(place, tmp_path, capsys, config, rotary):
       *["init_as=rotary"] * rotary, "encoder.max_length=256")) == 0
   line = json.loads((work / "metrics.jsonl").read_text().splitlines()[0])
   assert np.isfinite(line["loss"])
-  trained = model_directory.read_model(work)
-  assert trained.config.activation == "gelu" and trained.config.qkv_bias
-  assert trained.config.position == ("rotary" if rotary else "learned")
-  assert trained.config.max_length == (256 if rotary else 64)
+  trained = models.read_model(work)
+  assert trained.architecture.layers[0].mlp.activation == "gelu"
+  assert trained.architecture.layers[0].attention.bias
+  architecture = trained.architecture
+  assert architecture.rotary == bool(architecture.rope) == rotary
+  assert trained.architecture.max_length == (256 if rotary else 64)
   assert "pooler" not in trained.params
   for tree, old in (
       (trained.params["layers"]["up"], bert.params["layers"]["up"]),
@@ -106,12 +112,12 @@ def test_a_training_from_a_bert(place, tmp_path, capsys, config, rotary):
 
 
 def test_a_classifier_trains_berts_pooler_on(place):
-  bert = model_directory.read_model(place / "bert")
+  bert = models.read_model(place / "bert")
   start = find_start(config_flags.load([
       small_data.config("contrastive"),
       f"--config.data.path={place}/pairs", f"--config.init_from={place}/bert"]))
-  assert bert.config.pooler and not start.config.pooler
-  fresh = tiny.shapes(Classification(Encoder(start.config), labels=3))
+  assert bert.architecture.pooler and not start.architecture.pooler
+  fresh = tiny.shapes(Classification(Encoder(start.architecture), labels=3))
   tree = merged(fresh, start.params)
   head = tree["classification_head"]
   np.testing.assert_array_equal(

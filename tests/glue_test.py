@@ -16,10 +16,10 @@ from nomic_jax.data.prepare import prepare
 from nomic_jax.data.readers import glue
 from nomic_jax.errors import UserError
 from nomic_jax.evaluators import labels
-from nomic_jax.hub import model_directory
 from nomic_jax.losses.classification import Classification
 from nomic_jax.main import main
 from nomic_jax.model.encoder import Encoder
+from nomic_jax.run import models
 from nomic_jax.run import start
 from nomic_jax.storage import bad as bad_lib
 from nomic_jax.text import tokenizer as tokenizer_lib
@@ -112,9 +112,9 @@ def test_a_task_is_learnt_and_every_dev_row_is_scored_once(tmp_path):
   last = json.loads(
       (tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1])
 
-  files = model_directory.read_model(tmp_path / "run")
+  files = models.read_model(tmp_path / "run")
   tokenizer = tokenizer_lib.load(files.tokenizer_path)
-  loss = Classification(Encoder(files.config), labels=2)
+  loss = Classification(Encoder(files.architecture), labels=2)
   params = {"encoder": files.params,
             "classification_head": files.classification_head}
   predict = tiny.jit(loss.predict)

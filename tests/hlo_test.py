@@ -128,7 +128,8 @@ def test_a_collective_in_a_loop_of_a_real_program():
 def test_operations_by_formula_are_what_xla_counts(loss, batch):
   """On one layer, which XLA's count of a loop's body gets right."""
   config = dataclasses.replace(
-      tiny.CONFIG, width=256, layers=1, mlp_width=512, vocab_size=512)
+      tiny.CONFIG, width=256, layers=1, mlp_width=512, vocab_size=512
+  ).architecture
   loss, batch = loss(Encoder(config)), jax.tree.map(jnp.asarray, batch())
   total = lambda params: loss(params, batch, jax.random.key(0))[0]
   compiled = jax.jit(jax.grad(total)).lower(tiny.shapes(loss)).compile()

@@ -2,14 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """config.json in the conventions of the models that are out there."""
 
-import dataclasses
-
 import pytest
 import transformers
 
+from nomic_jax import families
 from nomic_jax.errors import UserError
-from nomic_jax.hub import config as config_json
-from nomic_jax.hub import config_out
 from nomic_jax.model.config import EncoderConfig
 
 # What the released files hold, from their model pages.
@@ -60,24 +57,25 @@ XLM_2048 = BERT_2048 | dict(
          mlp_out_bias=True, norm_eps=1e-5)),
 ])
 def test_released_conventions(values, expected):
-  assert config_json.from_json(values, "config.json") == expected
+  assert families.read(values, "config.json") == expected.architecture
 
 
 def test_transformers_defaults_are_ours():
   native = transformers.NomicBertConfig()
-  assert config_json.from_json(native.to_dict(), "") == EncoderConfig(
-      max_length=2048)
+  assert families.read(native.to_dict(), "") == EncoderConfig(
+      max_length=2048).architecture
   bert = transformers.BertConfig()
-  assert config_json.from_json(bert.to_dict(), "") == EncoderConfig(
+  assert families.read(bert.to_dict(), "") == EncoderConfig(
       vocab_size=30522, max_length=512, position="learned",
-      activation="gelu", qkv_bias=True, mlp_in_bias=True, mlp_out_bias=True)
+      activation="gelu", qkv_bias=True, mlp_in_bias=True,
+      mlp_out_bias=True).architecture
 
 
 def test_dynamic_ntk_of_a_native_file():
   native = transformers.NomicBertConfig(rope_parameters=dict(
       rope_type="dynamic", factor=2.0, rope_theta=5000.0))
-  assert config_json.from_json(native.to_dict(), "") == EncoderConfig(
-      rotary_base=5000.0, rotary_factor=2.0, max_length=4096)
+  assert families.read(native.to_dict(), "") == EncoderConfig(
+      rotary_base=5000.0, rotary_factor=2.0, max_length=4096).architecture
 
 
 @pytest.mark.parametrize("changes", [
@@ -92,13 +90,14 @@ def test_dynamic_ntk_of_a_native_file():
     dict(position="learned", mlp_width=300),  # neither BERT nor native
 ])
 def test_a_config_survives_the_way_out_and_in(changes):
-  config = dataclasses.replace(EncoderConfig(), **changes)
-  written = config_out.to_json(config)
-  assert config_json.from_json(written, "config.json") == config
+  architecture = EncoderConfig(**changes).architecture
+  written = families.to_json(architecture)
+  assert families.read(written, "config.json") == architecture
 
 
 def test_both_families_of_keys_are_written():
-  written = config_out.to_json(EncoderConfig(rotary_factor=2.0, width=384))
+  written = families.to_json(
+      EncoderConfig(rotary_factor=2.0, width=384).architecture)
   assert written["n_embd"] == written["hidden_size"] == 384
   # Where transformers' dynamic NTK sets in.
   assert written["max_position_embeddings"] == 2048
@@ -134,10 +133,10 @@ def test_both_families_of_keys_are_written():
 ])
 def test_what_is_not_supported_is_named(values, message):
   with pytest.raises(UserError, match=message) as error:
-    config_json.from_json(values, "config.json")
+    families.read(values, "config.json")
   assert str(error.value).startswith("config.json: ")
 
 
 def test_an_activation_without_a_published_name_is_not_written():
   with pytest.raises(UserError, match="'relu' cannot be written"):
-    config_out.to_json(EncoderConfig(activation="relu"))
+    families.to_json(EncoderConfig(activation="relu").architecture)

@@ -27,13 +27,17 @@ from nomic_jax.errors import UserError
 from nomic_jax.evaluation import paths
 from nomic_jax.hub import fetch
 from nomic_jax.hub import model_directory
+from nomic_jax.model import architecture_json
 from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model.head import Head
 from nomic_jax.run import checkpoint
+from nomic_jax.run import models
 from nomic_jax.text import tokenizer as tokenizer_lib
 from nomic_jax.text.prompts import PROMPTS
 
-CONFIG = EncoderConfig(
+SIZES = dict(
     vocab_size=96, width=64, layers=2, heads=4, mlp_width=256, max_length=128)
+CONFIG = EncoderConfig(**SIZES).architecture
 
 
 @pytest.fixture
@@ -58,7 +62,7 @@ def _same(a, b):
 ])
 @pytest.mark.parametrize("heads", [(False, 0), (True, 0), (False, 3)])
 def test_what_was_written_is_read(tmp_path, changes, heads):
-  config = dataclasses.replace(CONFIG, **changes)
+  config = EncoderConfig(**SIZES | changes).architecture
   if heads[1]:
     config = dataclasses.replace(config, pooler=False)
   trees = hub_random.trees(config, *heads)
@@ -67,7 +71,7 @@ def test_what_was_written_is_read(tmp_path, changes, heads):
       PROMPTS, mlm_head=trees.get("mlm_head"),
       classification_head=trees.get("classification_head"))
   files = model_directory.read_model(tmp_path / "model")
-  assert files.config == config
+  assert files.architecture == config
   _same(files.params, trees["encoder"])
   _same(files.mlm_head, trees.get("mlm_head"))
   _same(files.classification_head, trees.get("classification_head"))
@@ -82,14 +86,15 @@ def test_a_classifier_brings_its_own_pooler(tmp_path):
       tmp_path / "model", config, encoder, hub_random.tokenizer(), PROMPTS,
       classification_head=head)
   files = model_directory.read_model(tmp_path / "model")
-  assert not files.config.pooler and "pooler" not in files.params
+  assert not files.architecture.pooler and "pooler" not in files.params
   _same(files.classification_head, head)
 
 
 def test_read_and_written_again_is_the_same_bytes(directory, tmp_path):
   files = model_directory.read_model(directory)
   model_directory.write_model(
-      tmp_path / "again", files.config, files.params, files.tokenizer_path,
+      tmp_path / "again", files.architecture, files.params,
+      files.tokenizer_path,
       files.prompts)
   listed = sorted(p.relative_to(directory) for p in directory.rglob("*"))
   assert listed == sorted(
@@ -129,26 +134,29 @@ def test_a_failed_write_leaves_what_was_there(directory):
   assert [p.name for p in directory.parent.iterdir()] == ["model"]
 
 
-def test_a_work_directory(tmp_path, monkeypatch):
+@pytest.mark.parametrize("form", ["flat", "nested"])  # flat: version 0.1.0
+def test_a_work_directory(tmp_path, monkeypatch, form):
   trees = hub_random.trees(CONFIG, with_head=True)
   work = tmp_path / "work"
   (work / "checkpoints").mkdir(parents=True)
   (work / "tokenizer").mkdir()
   hub_random.tokenizer().save(str(work / "tokenizer" / "tokenizer.json"))
   encoder = work / "encoder.json"
-  encoder.write_text(json.dumps(dataclasses.asdict(CONFIG)))
+  old = SIZES | dict(pooling="mean", output_layers=[], rotary_factor=None)
+  encoder.write_text(json.dumps(old if form == "flat" else (
+      architecture_json.to_json(CONFIG))))
   monkeypatch.setattr(
       checkpoint, "restore_params", lambda path, step="": trees)
-  files = model_directory.read_model(work)
-  assert files.config == CONFIG and files.prompts == PROMPTS
+  files = models.read_model(work)
+  assert files.architecture == CONFIG and files.prompts == PROMPTS
   assert files.params is trees["encoder"]
   assert files.mlm_head is trees["mlm_head"]
-  encoder.write_text(json.dumps(dataclasses.asdict(CONFIG) | {"mlp_width": 1}))
-  with pytest.raises(UserError, match=r"work: .*misshapen encoder/layers/up"):
-    model_directory.read_model(work)
+  encoder.write_text(json.dumps(SIZES | {"mlp_width": 1}))
+  with pytest.raises(UserError, match=r"work: .*misshapen .*encoder/layers/up"):
+    models.read_model(work)
   encoder.write_text('{"widht": 64}')
   with pytest.raises(UserError, match="'widht'. Did you mean 'width'"):
-    model_directory.read_model(work)
+    models.read_model(work)
 
 
 def _shard(directory: pathlib.Path) -> pathlib.Path:
@@ -271,7 +279,7 @@ def hub(tmp_path, monkeypatch):
 def test_a_hub_model_in_the_cache(directory, hub, name):
   hub(name, directory)
   files = model_directory.read_model(name)
-  assert files.config == CONFIG
+  assert files.architecture == CONFIG
   _same(files.params, model_directory.read_model(directory).params)
 
 
@@ -304,8 +312,8 @@ def test_a_training_checkpoint_of_contrastors(directory, hub, place):
       model_directory.read_model(directory)
     return
   files = model_directory.read_model(directory)
-  assert files.config == dataclasses.replace(
-      CONFIG, vocab_size=128, pooling="cls", pooled_norm=True, projection=24)
+  assert files.architecture == dataclasses.replace(
+      CONFIG, vocab_size=128, head=Head("cls").simple(64, True, 24))
   _same(files.params["layers"], expected["layers"])
   assert files.params["projection"]["kernel"].shape == (64, 24)
   config.write_text(config.read_text().replace('"cls"', '"map"'))

@@ -13,22 +13,21 @@ import torch
 import transformers
 
 import hub_random
+from nomic_jax import families
 from nomic_jax.errors import UserError
-from nomic_jax.hub import config as config_json
-from nomic_jax.hub import convert
-from nomic_jax.hub import names
+from nomic_jax.families import tensors
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.heads import ClassificationHead
 from nomic_jax.model.heads import MLMHead
 
-NOMIC = EncoderConfig(
+SIZES = dict(
     vocab_size=96, width=64, layers=2, heads=4, mlp_width=256, max_length=128)
-GELU = dataclasses.replace(
-    NOMIC, activation="gelu", qkv_bias=True, mlp_in_bias=True,
-    mlp_out_bias=True, type_vocab_size=1)
-BERT = dataclasses.replace(
-    GELU, position="learned", type_vocab_size=2, pooler=True)
+BIASED = SIZES | dict(
+    activation="gelu", qkv_bias=True, mlp_in_bias=True, mlp_out_bias=True)
+NOMIC = EncoderConfig(**SIZES).architecture
+GELU = EncoderConfig(**BIASED, type_vocab_size=1).architecture
+BERT = EncoderConfig(**BIASED, position="learned", pooler=True).architecture
 
 
 def _equal(a, b):
@@ -51,39 +50,44 @@ def _transformers_model(cls, config_cls, **changes):
 
 
 @pytest.mark.parametrize("config", [
-    NOMIC, GELU, BERT, dataclasses.replace(NOMIC, projection=24)])
-def test_the_table_has_exactly_the_models_parameters(config):
+    NOMIC, GELU, BERT, dataclasses.replace(
+        NOMIC, head=NOMIC.head.simple(64, True, 24))])
+def test_every_parameter_has_a_name_in_the_files(config):
+  config = dataclasses.replace(config, pooler=False)  # the classifier's
   key = jax.random.key(0)
   hidden, table = np.zeros((1, 64), "f"), np.zeros((96, 64), "f")
-  trees = {
+  expected = meta.unbox({
       "encoder": jax.eval_shape(Encoder(config).init, key),
       "mlm_head": jax.eval_shape(
           MLMHead(config).init, key, hidden, table)["params"],
       "classification_head": jax.eval_shape(
           ClassificationHead(config, 3).init, key, hidden)["params"],
-  }
-  found = {
-      "/".join(key.key for key in path): leaf.shape
-      for path, leaf in jax.tree_util.tree_leaves_with_path(meta.unbox(trees))
-  }
-  assert found == names.tree_shapes(config, True, 3)
+  })
+  trees = hub_random.trees(config, True, 3)
+  jax.tree.map(lambda x, y: np.testing.assert_equal(x.shape, y.shape),
+               trees, expected)
+  tensors = hub_random.write(config, trees)
+  # What follows pooling has files of its own.
+  expected["encoder"].pop("projection", None)
+  assert sum(t.size for t in tensors.values()) == sum(
+      x.size for x in jax.tree.leaves(expected))
 
 
 @pytest.mark.parametrize("config", [NOMIC, GELU, BERT])
-@pytest.mark.parametrize("prefix", names.PREFIXES)
+@pytest.mark.parametrize("prefix", families.table()[0].prefixes)
 def test_a_tree_survives_the_way_out_and_in(config, prefix):
   trees = hub_random.trees(config, True)
-  tensors = convert.to_published(config, trees)
+  tensors = hub_random.write(config, trees)
   tensors = {
       name if name.startswith("cls.") else prefix + name: tensor
       for name, tensor in tensors.items()
   }
-  _equal(convert.from_tensors(config, tensors), trees)
+  _equal(hub_random.read(config, tensors), trees)
 
 
 def test_published_names_are_those_of_the_published_models():
-  config = dataclasses.replace(NOMIC, layers=12)
-  tensors = convert.to_published(config, hub_random.trees(config))
+  config = dataclasses.replace(NOMIC, layers=NOMIC.layers * 6)
+  tensors = hub_random.write(config, hub_random.trees(config))
   assert len(tensors) == 112  # nomic-embed-text-v1.5's model.safetensors
   assert tensors["encoder.layers.11.attn.Wqkv.weight"].shape == (192, 64)
   assert tensors["encoder.layers.0.mlp.fc2.weight"].shape == (64, 256)
@@ -102,8 +106,8 @@ def test_transformers_nomic_files_come_back_byte_for_byte(
     model.save_pretrained(tmp_path / "native", save_original_format=False)
     read = load_file(tmp_path / "native" / "model.safetensors")
     assert "layers.1.self_attn.k_proj.weight" in read
-  config = config_json.from_json(model.config.to_dict(), "config.json")
-  ours = convert.to_published(config, convert.from_tensors(config, read))
+  config = families.read(model.config.to_dict(), "config.json")
+  ours = hub_random.write(config, hub_random.read(config, read))
   assert ours.keys() == theirs.keys()
   for name, tensor in ours.items():
     assert tensor.tobytes() == theirs[name].numpy().tobytes(), name
@@ -116,8 +120,8 @@ def test_transformers_nomic_mlm_files_come_back_byte_for_byte(tmp_path):
   torch.nn.init.zeros_(model.cls.predictions.transform.dense.bias)
   model.save_pretrained(tmp_path)
   theirs = load_file(tmp_path / "model.safetensors")
-  config = config_json.from_json(model.config.to_dict(), "config.json")
-  ours = convert.to_published(config, convert.from_tensors(config, theirs))
+  config = families.read(model.config.to_dict(), "config.json")
+  ours = hub_random.write(config, hub_random.read(config, theirs))
   lost = {
       name.removeprefix("nomic_bert.") for name in theirs} - ours.keys()
   # The head's zero biases, which the published model does not have.
@@ -135,9 +139,9 @@ def test_bert_files_come_back_byte_for_byte(tmp_path, cls):
   model = _transformers_model(cls, transformers.BertConfig)
   model.save_pretrained(tmp_path)
   theirs = load_file(tmp_path / "model.safetensors")
-  config = config_json.from_json(model.config.to_dict(), "config.json")
-  config = convert.with_modules(config, theirs)
-  ours = convert.to_published(config, convert.from_tensors(config, theirs))
+  config = families.read(model.config.to_dict(), "config.json")
+  config, trees = tensors.read(families.of(config), config, theirs)
+  ours = hub_random.write(config, trees)
   theirs = {name.removeprefix("bert."): t for name, t in theirs.items()}
   assert {n for n in theirs.keys() - ours.keys()} <= {
       "cls.seq_relationship.weight", "cls.seq_relationship.bias"}
@@ -148,7 +152,7 @@ def test_bert_files_come_back_byte_for_byte(tmp_path, cls):
 
 def test_old_spellings_buffers_and_tied_copies_are_understood():
   trees = hub_random.trees(BERT, True)
-  tensors = convert.to_published(BERT, trees)
+  tensors = hub_random.write(BERT, trees)
   old = {
       name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
           "LayerNorm.bias", "LayerNorm.beta"): tensor
@@ -160,21 +164,21 @@ def test_old_spellings_buffers_and_tied_copies_are_understood():
   old["cls.predictions.decoder.weight"] = old[
       "embeddings.word_embeddings.weight"]
   old["cls.predictions.decoder.bias"] = old["cls.predictions.bias"]
-  _equal(convert.from_tensors(BERT, old), trees)
+  _equal(hub_random.read(BERT, old), trees)
   old["cls.predictions.decoder.weight"] = old[
       "cls.predictions.decoder.weight"] + 1
   with pytest.raises(UserError, match="differs from.*untied"):
-    convert.from_tensors(BERT, old)
+    hub_random.read(BERT, old)
 
 
 def test_half_precision_becomes_float32():
   trees = hub_random.trees(NOMIC)
   halves = {
       name: tensor.astype(np.float16)
-      for name, tensor in convert.to_published(NOMIC, trees).items()
+      for name, tensor in hub_random.write(NOMIC, trees).items()
   }
   kernel = lambda trees: trees["encoder"]["layers"]["out"]["kernel"]
-  again = kernel(convert.from_tensors(NOMIC, halves))
+  again = kernel(hub_random.read(NOMIC, halves))
   assert again.dtype == np.float32
   np.testing.assert_allclose(again, kernel(trees), rtol=1e-3, atol=1e-6)
 
@@ -185,8 +189,8 @@ def test_arrays_on_devices_are_exported():
   spec = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(None, "d"))
   placed = jax.tree.map(
       lambda x: jax.device_put(x, spec) if x.ndim > 1 else x, trees)
-  tensors = convert.to_published(NOMIC, placed)
-  for name, tensor in convert.to_published(NOMIC, trees).items():
+  tensors = hub_random.write(NOMIC, placed)
+  for name, tensor in hub_random.write(NOMIC, trees).items():
     np.testing.assert_array_equal(tensors[name], tensor)
 
 
@@ -196,7 +200,7 @@ def test_arrays_on_devices_are_exported():
     (lambda t: t.update({"selector.attn.Wq.weight": np.zeros((2, 2))}),
      r"unexpected selector\.attn\.Wq\.weight"),
     (lambda t: t.update({"classifier.weight": np.zeros((3, 64))}),
-     r"missing pooler\.dense\.weight.*classifier\.bias"),
+     r"missing classifier\.bias.*pooler\.dense\.weight"),
     (lambda t: t.update({"emb_ln.bias": np.zeros(32)}),
      r"misshapen emb_ln\.bias \(expected \[64\], found \[32\]\)"),
     (lambda t: t.pop("embeddings.word_embeddings.weight"),
@@ -204,17 +208,17 @@ def test_arrays_on_devices_are_exported():
     (lambda t: t.update({"encoder.layers.1.mlp.experts.mlp.w1": np.zeros(1)}),
      "experts are not supported yet"),
     (lambda t: t.update({"cls.predictions.bias": np.ones(96)}),
-     r"missing cls\.predictions\.transform\.dense\.weight.*"
+     r"missing .*cls\.predictions\.transform\.dense\.weight.*"
      r"unexpected cls\.predictions\.bias"),
     (lambda t: t.update(  # as if the MLP were not the config's
         {n.replace("fc11", "fc1"): t.pop(n) for n in list(t) if "fc11" in n}),
      r"missing .*fc11\.weight.*unexpected .*fc1\.weight"),
 ])
 def test_every_wrong_tensor_is_named(change, message):
-  tensors = convert.to_published(NOMIC, hub_random.trees(NOMIC))
+  tensors = hub_random.write(NOMIC, hub_random.trees(NOMIC))
   change(tensors)
   with pytest.raises(UserError, match=message) as error:
-    convert.from_tensors(NOMIC, tensors, "DIR")
+    hub_random.read(NOMIC, tensors, "DIR")
   assert str(error.value).startswith("DIR: ") and "\n" not in str(error.value)
 
 
@@ -222,4 +226,4 @@ def test_a_tree_that_does_not_fit_is_not_exported():
   trees = hub_random.trees(NOMIC)
   del trees["encoder"]["layers"]["gate"]
   with pytest.raises(UserError, match="missing encoder/layers/gate/kernel"):
-    convert.to_published(NOMIC, trees)
+    hub_random.write(NOMIC, trees)

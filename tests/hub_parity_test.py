@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models that cross over, in both directions, compute the same numbers."""
 
-import dataclasses
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -20,6 +18,8 @@ from nomic_jax.model.heads import MLMHead
 SIZES = dict(
     vocab_size=96, hidden_size=64, num_hidden_layers=2, num_attention_heads=4,
     intermediate_size=256, max_position_embeddings=64)
+OURS = dict(
+    vocab_size=96, width=64, layers=2, heads=4, mlp_width=256, max_length=64)
 MODELS = {
     "nomic": (transformers.NomicBertModel, transformers.NomicBertConfig, {}),
     "nomic geglu": (
@@ -62,7 +62,7 @@ def test_from_transformers(tmp_path, kind):
   heads = {"mlm_head": files.mlm_head,
            "classification_head": files.classification_head}
   trees = {"encoder": files.params} | {k: v for k, v in heads.items() if v}
-  _agree(kind, model, files.config, trees)
+  _agree(kind, model, files.architecture, trees)
 
 
 def test_to_transformers(tmp_path, kind):
@@ -110,14 +110,14 @@ def test_a_wrong_kernel_would_be_seen(tmp_path):
     dict(position="learned"),
 ])
 def test_transformers_refuses_what_it_would_get_wrong(tmp_path, changes):
-  config = dataclasses.replace(_ours("nomic")[0], **changes)
+  config = EncoderConfig(**OURS | changes).architecture
   params = hub_random.trees(config)["encoder"]
   model_directory.write_model(
       tmp_path / "model", config, params, hub_random.tokenizer(), {})
   with pytest.raises(KeyError, match="not an architecture of transformers"):
     transformers.AutoModel.from_pretrained(tmp_path / "model")
   files = model_directory.read_model(tmp_path / "model")
-  assert files.config == config
+  assert files.architecture == config
   np.testing.assert_array_equal(
       files.params["layers"]["out"]["kernel"],
       params["layers"]["out"]["kernel"])
@@ -140,18 +140,17 @@ def _transformers_model(kind):
 
 def _ours(kind):
   """A random model of ours that transformers should open as `kind`."""
-  sizes = dict(vocab_size=96, width=64, layers=2, heads=4, mlp_width=256,
-               max_length=64)
   if "bert" in kind:
     config = EncoderConfig(
-        **sizes, position="learned", qkv_bias=True, mlp_in_bias=True,
+        **OURS, position="learned", qkv_bias=True, mlp_in_bias=True,
         mlp_out_bias=True, activation="relu" if "relu" in kind else "gelu")
   elif "dynamic" in kind:
-    config = EncoderConfig(**sizes, rotary_factor=2.0, trained_length=16)
+    config = EncoderConfig(**OURS, rotary_factor=2.0, trained_length=16)
   else:
     config = EncoderConfig(
-        **sizes, activation="geglu" if "geglu" in kind else "swiglu")
+        **OURS, activation="geglu" if "geglu" in kind else "swiglu")
   labels = 3 if "classifier" in kind else 0
+  config = config.architecture
   return config, hub_random.trees(config, "mlm" in kind, labels)
 
 

@@ -2,15 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random models and a tokenizer for the tests of `nomic_jax.hub`."""
 
+from typing import Any, Mapping
+
+from flax import traverse_util
 import numpy as np
 import tokenizers
 
-from nomic_jax.hub import names
-from nomic_jax.model.config import EncoderConfig
+from nomic_jax import families
+from nomic_jax.families import tensors as tensors_lib
+from nomic_jax.model import trees as trees_lib
+from nomic_jax.model.architecture import Architecture
 
 
 def trees(
-    config: EncoderConfig, with_head: bool = False, labels: int = 0
+    architecture: Architecture, with_head: bool = False, labels: int = 0
 ) -> dict:
   """Random parameters, with biases and norms that are not 0 and 1.
 
@@ -21,14 +26,24 @@ def trees(
     {'encoder': ..., and 'mlm_head' and 'classification_head' if asked for}.
   """
   rng = np.random.default_rng(1)
-  tree = {}
-  for path, shape in names.tree_shapes(config, with_head, labels).items():
-    *parents, leaf = path.split("/")
-    node = tree
-    for parent in parents:
-      node = node.setdefault(parent, {})
-    node[leaf] = (leaf == "scale") + rng.normal(0, 0.1, shape).astype("f")
-  return tree
+  shapes = trees_lib.shapes(architecture, with_head, labels)
+  return traverse_util.unflatten_dict({
+      path: path.endswith("scale") + rng.normal(0, 0.1, shape).astype("f")
+      for path, shape in shapes.items()}, sep="/")
+
+
+def read(
+    architecture: Architecture, tensors: Mapping[str, Any],
+    where: str = "tensors",
+) -> dict:
+  """The trees in a file's tensors."""
+  family = families.of(architecture)
+  return tensors_lib.read(family, architecture, tensors, where)[1]
+
+
+def write(architecture: Architecture, trees: dict) -> dict[str, np.ndarray]:
+  """A file's tensors."""
+  return tensors_lib.write(families.of(architecture), architecture, trees)
 
 
 def tokenizer() -> tokenizers.Tokenizer:

@@ -17,6 +17,8 @@ from nomic_jax.hub import model_directory
 from nomic_jax.hub import sentence_transformers as wrapper
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
+from nomic_jax.model.head import Head
+from nomic_jax.model.head import Module
 from nomic_jax.text import tokenizer as tokenizer_lib
 from nomic_jax.text.prompts import PROMPTS
 
@@ -43,7 +45,7 @@ def directory(tmp_path, tokenizer):
   """Writes a random model and gives its place."""
   def write(prompts=PROMPTS, max_tokens=None, written=None, **config):
     config = EncoderConfig(
-        vocab_size=tokenizer.get_vocab_size(), **NOMIC | config)
+        vocab_size=tokenizer.get_vocab_size(), **NOMIC | config).architecture
     model_directory.write_model(
         tmp_path / "model", config, hub_random.trees(config)["encoder"],
         written or tokenizer, prompts, max_tokens=max_tokens)
@@ -151,8 +153,9 @@ def test_what_was_written_is_read(directory):
       pooling="last", pooled_norm=True, max_tokens=24,
       prompts=PROMPTS | {"title": "title: "})
   files = model_directory.read_model(path)
-  assert files.config.pooling == "last" and files.config.pooled_norm
-  assert files.max_tokens == 24 and files.config.max_length == 32
+  assert files.architecture.head == Head(
+      "last", (Module("norm", 64, affine=False),))
+  assert files.max_tokens == 24 and files.architecture.max_length == 32
   assert files.prompts.items() >= (PROMPTS | {"title": "title: "}).items()
   theirs = sentence_transformers.SentenceTransformer(str(path), device="cpu")
   assert theirs.max_seq_length == 24
@@ -233,9 +236,9 @@ def test_vectors_of_tokens(directory):
   theirs = sentence_transformers.SentenceTransformer(str(path), device="cpu")
   expected = theirs.encode(TEXTS[0], output_value="token_embeddings").numpy()
   files = model_directory.read_model(path)
-  assert files.config.pooling == "none"
+  assert files.architecture.head == Head("none")
   ids = theirs.tokenizer(TEXTS[0])["input_ids"]
-  matrix = Encoder(files.config).embed(files.params, {
+  matrix = Encoder(files.architecture).embed(files.params, {
       "ids": np.array([ids]), "segment_ids": np.ones((1, len(ids)), np.int32),
       "positions": np.arange(len(ids))[None]}, 1)
   np.testing.assert_allclose(matrix[0], expected, rtol=0, atol=1e-5)

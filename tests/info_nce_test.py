@@ -227,10 +227,10 @@ def test_matryoshka_weights_are_one_by_default():
 
 def test_matryoshka_widths_that_do_not_fit_are_named():
   with pytest.raises(UserError, match="1 values for 2 .*matryoshka_dims"):
-    InfoNCE(Encoder(tiny.CONFIG), matryoshka_dims=(8, 4),
+    InfoNCE(Encoder(tiny.ARCHITECTURE), matryoshka_dims=(8, 4),
             matryoshka_weights=(1.0,))
   for dim in (0, 17):
-    loss = InfoNCE(Encoder(tiny.CONFIG), matryoshka_dims=(8, dim))
+    loss = InfoNCE(Encoder(tiny.ARCHITECTURE), matryoshka_dims=(8, dim))
     with pytest.raises(UserError, match=f"matryoshka_dims: {dim} is no"):
       jax.eval_shape(
           loss, tiny.shapes(loss), tiny.pair_batch(), jax.random.key(0))
@@ -238,7 +238,8 @@ def test_matryoshka_widths_that_do_not_fit_are_named():
 
 # As v1.5: a LayerNorm before the widths are cut.
 NORMED = Encoder(
-    dataclasses.replace(tiny.CONFIG, pooled_norm=True), dropout=0.3)
+    dataclasses.replace(tiny.CONFIG, pooled_norm=True).architecture,
+    dropout=0.3)
 
 
 def _loss(chunks):
@@ -272,7 +273,7 @@ def test_chunks_change_nothing_and_the_gradient_is_gradcaches(trained):
   other = in_two(trained, batch, jax.random.key(1))
   assert abs(other / loss - 1) > 1e-3
   plain = InfoNCE(
-      Encoder(tiny.CONFIG, dropout=0.3), matryoshka_dims=(8, 16),
+      Encoder(tiny.ARCHITECTURE, dropout=0.3), matryoshka_dims=(8, 16),
       trainable_temperature=True)
   assert abs(tiny.jit(plain)(trained, batch, key)[0] / loss - 1) > 1e-3
   near = np.where(np.arange(24) % 8 < 4, batch["candidate"], -1)
@@ -367,10 +368,10 @@ def test_both_directions_count_half_each():
 
 
 def test_a_trained_temperature_is_clamped(trained):
-  loss = InfoNCE(Encoder(tiny.CONFIG), trainable_temperature=True)
+  loss = InfoNCE(Encoder(tiny.ARCHITECTURE), trainable_temperature=True)
   batch = jax.tree.map(jnp.asarray, tiny.pair_batch())
   assert trained["log_scale"] == pytest.approx(math.log(50))
-  assert "log_scale" not in tiny.shapes(InfoNCE(Encoder(tiny.CONFIG)))
+  assert "log_scale" not in tiny.shapes(InfoNCE(Encoder(tiny.ARCHITECTURE)))
   f = tiny.jit(lambda s: loss(
       {**trained, "log_scale": s}, batch, jax.random.key(0))[0])
   at_limit = float(f(math.log(100.0)))
@@ -379,7 +380,7 @@ def test_a_trained_temperature_is_clamped(trained):
 
 
 def test_arguments_that_do_not_fit_are_named():
-  encoder = Encoder(tiny.CONFIG)
+  encoder = Encoder(tiny.ARCHITECTURE)
   make = lambda **options: losses.make(
       ml_collections.ConfigDict(options), encoder)
   assert isinstance(make(name="info_nce", chunk_tokens=64), InfoNCE)

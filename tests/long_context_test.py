@@ -147,7 +147,8 @@ def test_jinas_sets_are_folders_and_what_is_missing_is_named(tmp_path):
 
 def test_a_model_reads_as_far_as_it_is_told_with_ntk_beyond_its_training():
   config = dataclasses.replace(
-      tiny.CONFIG, vocab_size=256, trained_length=16, max_length=16)
+      tiny.CONFIG, vocab_size=256, trained_length=16, max_length=16
+  ).architecture
   params = tiny.params(Encoder(config))
   params["layers"]["qkv"]["kernel"] *= 50  # or all tokens are attended alike
   model = embed.Model(config, params, tiny.words(), {})
@@ -155,7 +156,7 @@ def test_a_model_reads_as_far_as_it_is_told_with_ntk_beyond_its_training():
   short = " ".join((tiny.WORDS * 3)[:10])
   encode = lambda m, t: m.encode([t])[0]
   further = model.reading(64)
-  assert further.config.rotary_factor == 2 and further.max_tokens == 64
+  assert further.architecture.rope.factor == 2 and further.max_tokens == 64
   np.testing.assert_allclose(  # NTK changes nothing within what was trained
       encode(further, short), encode(model, short), atol=1e-6)
   with pytest.warns(UserWarning, match="more than 16 tokens"):
@@ -164,7 +165,9 @@ def test_a_model_reads_as_far_as_it_is_told_with_ntk_beyond_its_training():
       dataclasses.replace(config, max_length=64), model.params,
       model.tokenizer, {})
   assert np.abs(encode(plain, text) - encode(further, text)).max() > 1e-5
-  table = dataclasses.replace(config, position="learned")
+  table = dataclasses.replace(
+      tiny.CONFIG, vocab_size=256, max_length=16, position="learned"
+  ).architecture
   with pytest.raises(UserError, match="16 learned positions"):
     embed.Model(table, tiny.params(Encoder(table)), tiny.words(), {}).reading(
         17)

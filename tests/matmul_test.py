@@ -90,10 +90,10 @@ def test_on_cpu_no_product_of_bfloat16_is_widened():
 
 
 def test_a_loss_in_bfloat16_is_that_of_float32_to_its_precision():
-  params, batch = tiny.params(MLM(Encoder(tiny.CONFIG))), tiny.mlm_batch()
+  params, batch = tiny.params(MLM(Encoder(tiny.ARCHITECTURE))), tiny.mlm_batch()
   (loss, grads), (exact, expected) = (
       tiny.jit(jax.value_and_grad(
-          lambda p, e=Encoder(tiny.CONFIG, dtype=dtype): (
+          lambda p, e=Encoder(tiny.ARCHITECTURE, dtype=dtype): (
               MLM(e)(p, batch, jax.random.key(0))[0])))(params)
       for dtype in ("bfloat16", "float32"))
   assert loss != exact

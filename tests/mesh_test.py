@@ -81,7 +81,7 @@ def _setup(name, rules="replicated", *sizes):
                      b1=0.9, b2=0.99, eps=1.0, weight_decay=0.01,
                      clip_norm=0.0, lr_multipliers=((".*", 1.0),),
                      decay_multipliers=optim.DECAY_RULE)))
-  run = train.setup(config, tiny.CONFIG, jax.devices()[:math.prod(sizes)])
+  run = train.setup(config, tiny.ARCHITECTURE, jax.devices()[:math.prod(sizes)])
   micro_batches = 2 if name == "mlm" else 1
   batch = jax.tree.map(
       lambda x: x.reshape(micro_batches, -1, *x.shape[1:]), batch())

@@ -58,7 +58,8 @@ def _read(model, folder):
   model.save_pretrained(folder)
   (folder / "tokenizer.json").write_text(hub_random.tokenizer().to_str())
   files = model_directory.read_model(folder)
-  return files.config, {"encoder": files.params, "mlm_head": files.mlm_head}
+  return files.architecture, {
+      "encoder": files.params, "mlm_head": files.mlm_head}
 
 
 def _mean(config, chunks):
@@ -84,7 +85,7 @@ def test_loss_and_gradients_are_pytorchs(pair, tmp_path):
       attention_mask=torch.tensor(batch["segment_ids"]),
       labels=torch.tensor(labels))
   theirs.loss.backward()
-  chunks = 4 if config.gated else 1
+  chunks = 4 if config.layers[0].mlp.gated else 1
   compiled = tiny.jit(jax.value_and_grad(_mean(config, chunks), has_aux=True))
   (loss, metrics), grads = compiled(params, batch)
   np.testing.assert_allclose(loss, theirs.loss.item(), rtol=1e-4)
@@ -106,17 +107,18 @@ def test_loss_and_gradients_are_pytorchs(pair, tmp_path):
 
 
 def test_chunks_change_nothing():
-  loss = MLM(Encoder(tiny.CONFIG))
+  loss = MLM(Encoder(tiny.ARCHITECTURE))
   params, batch = tiny.params(loss), tiny.mlm_batch()
   whole, *parts = (
-      tiny.jit(_mean(tiny.CONFIG, n))(params, batch) for n in (1, 2, 8))
+      tiny.jit(_mean(tiny.ARCHITECTURE, n))(params, batch) for n in (1, 2, 8))
   for part in parts:  # gradients: against PyTorch, also in chunks
     tiny.assert_close(part, whole, 1e-6)
 
 
 def test_chunks_keep_the_logits_from_existing_at_once():
   """Of 64 rows x 4 places x 16384 tokens, one chunk's and its gradient's."""
-  config = dataclasses.replace(tiny.CONFIG, vocab_size=16384, layers=1)
+  config = dataclasses.replace(tiny.CONFIG, vocab_size=16384, layers=1
+  ).architecture
   batch = jax.eval_shape(lambda: tiny.mlm_batch(64))
 
   def temporaries(n):
@@ -131,7 +133,7 @@ def test_chunks_keep_the_logits_from_existing_at_once():
 
 
 def test_weight_counts_the_labels_and_nothing_else_matters():
-  loss = MLM(Encoder(tiny.CONFIG))
+  loss = MLM(Encoder(tiny.ARCHITECTURE))
   params, batch = tiny.params(loss), tiny.mlm_batch()
   run = tiny.jit(lambda b: loss(params, b, jax.random.key(0)))
   total, weight, _ = run(batch)

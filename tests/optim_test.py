@@ -201,7 +201,7 @@ def test_what_decays_is_what_the_reference_decays():
   config = dataclasses.replace(
       tiny.CONFIG, position="learned", activation="gelu", qkv_bias=True,
       mlp_in_bias=True, mlp_out_bias=True, pooler=True)
-  encoder = Encoder(config)
+  encoder = Encoder(config.architecture)
   with_scale = InfoNCE(encoder, trainable_temperature=True)
   tree = tiny.shapes(MLM(encoder)) | {
       "log_scale": tiny.shapes(with_scale)["log_scale"]}
@@ -221,7 +221,7 @@ def test_what_decays_is_what_the_reference_decays():
 
 
 def test_boxed_parameters_match_alike():
-  loss = MLM(Encoder(tiny.CONFIG))
+  loss = MLM(Encoder(tiny.ARCHITECTURE))
   boxed = jax.eval_shape(loss.init, jax.random.key(0))
   assert optim.paths(boxed) == optim.paths(tiny.shapes(loss))
   values = [

@@ -19,7 +19,7 @@ import nomic_jax
 from nomic_jax import jobs
 from nomic_jax.cli import config_flags
 from nomic_jax.data import dataset
-from nomic_jax.hub import model_directory
+from nomic_jax.run import models
 from nomic_jax.text import tokenizer as tokenizer_lib
 import small_data
 import tiny
@@ -240,8 +240,8 @@ def test_all_of_it_in_miniature(place):
       ("nomic-embed-text-v1", 4, None), ("nomic-embed-text-v1.5", 4, (16, 32))):
     config = json.loads((run / name / "config.json").read_text())
     assert config["recipe"] == "published" and config["steps"] == steps
-    model = model_directory.read_model(run / "models" / name)
-    assert model.config.pooled_norm == bool(dropped)
+    model = models.read_model(run / "models" / name)
+    assert model.architecture.head.pooled_norm == bool(dropped)
   lines = (run / "nomic-embed-text-v1-unsupervised/metrics.jsonl").read_text()
   sources = [k for line in lines.splitlines() for k in json.loads(line)
              if k.startswith("accuracy/")]

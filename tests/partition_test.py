@@ -58,7 +58,7 @@ def test_mesh_sizes_that_do_not_fit_are_shown(asked):
 
 @pytest.fixture(name="init", scope="module")
 def _init():
-  config = dataclasses.replace(tiny.CONFIG, vocab_size=98)
+  config = dataclasses.replace(tiny.ARCHITECTURE, vocab_size=98)
   loss, tx = MLM(Encoder(config)), optax.adam(1.0)
   return lambda: step_lib.init_state(loss, tx, 0)
 
@@ -165,7 +165,7 @@ def test_a_checkpoint_goes_on_on_another_mesh(tmp_path):
     config = config_flags.load([small_data.config("mlm")]).unlock()
     config.mesh.update(
         dict(zip(("data", "fsdp", "tensor"), sizes)), rules=rules)
-    return train.setup(config, tiny.CONFIG, jax.devices())
+    return train.setup(config, tiny.ARCHITECTURE, jax.devices())
 
   def losses(run, state, count):
     at = partition.batch_sharding(run.mesh)

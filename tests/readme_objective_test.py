@@ -46,7 +46,7 @@ def test_the_objective_of_the_readme_trains(monkeypatch):
   loss = losses.make(
       ml_collections.ConfigDict(
           eval(f"dict({config})") | dict(chunk_tokens=64)),
-      Encoder(tiny.CONFIG))
+      Encoder(tiny.ARCHITECTURE))
   tx = optax.adam(3e-3)
   state = tiny.jit(
       lambda: meta.unbox(step_lib.init_state(loss, tx, 0)))()
@@ -63,7 +63,7 @@ def test_the_objective_of_the_readme_trains(monkeypatch):
 def _plain(params, batch):
   """The loss of the first step, as the paper writes it."""
   tokens = {k: batch[k] for k in ("ids", "segment_ids", "positions")}
-  embed = tiny.jit(lambda p, t: Encoder(tiny.CONFIG).embed(p, t, 8))
+  embed = tiny.jit(lambda p, t: Encoder(tiny.ARCHITECTURE).embed(p, t, 8))
   pooled = embed(params["encoder"], tokens)
   pooled = np.asarray(pooled, "d").reshape(-1, 16)
   pooled /= np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)

@@ -13,6 +13,7 @@ import optax
 import pytest
 
 import nomic_jax
+from nomic_jax import families
 from nomic_jax import train
 from nomic_jax.cli import config_flags
 from nomic_jax.cli import recipes
@@ -21,8 +22,6 @@ from nomic_jax.data import pairs
 from nomic_jax.data import sources
 from nomic_jax.data import text
 from nomic_jax.errors import UserError
-from nomic_jax.hub import config as hub_config
-from nomic_jax.hub import config_out
 from nomic_jax.hub import model_directory
 from nomic_jax.losses.classification import Classification
 from nomic_jax.model.encoder import Encoder
@@ -186,7 +185,8 @@ def test_each_token_may_be_masked_by_itself():
 def test_dropout_may_be_the_models_own():
   config = ml_collections.ConfigDict(dict(compute=dict(
       dtype="float32", attention="reference", dropout=-1.0)))
-  own = dataclasses.replace(tiny.CONFIG, dropout=0.1, head_dropout=0.2)
+  own = dataclasses.replace(
+      tiny.ARCHITECTURE, dropout=0.1, head_dropout=0.2)
   encoder = train.make_encoder(config, own)
   assert (encoder.dropout, encoder.head_dropout) == (0.1, 0.2)
   config.compute.dropout = 0.3
@@ -196,8 +196,8 @@ def test_dropout_may_be_the_models_own():
   with pytest.raises(UserError, match="or -1 for what the model's files say"):
     train.make_encoder(config, own)
   # What it says of dropout is no part of what a model is recognised by.
-  assert repr(own) == repr(tiny.CONFIG)
-  assert own == tiny.CONFIG
+  assert repr(own) == repr(tiny.ARCHITECTURE)
+  assert own == tiny.ARCHITECTURE
   head = Classification(Encoder(own, head_dropout=0.2), labels=2)._head
   assert head.dropout == 0.2
 
@@ -206,12 +206,12 @@ def test_dropout_crosses_over_with_the_files():
   published = {"n_embd": 8, "n_layer": 1, "n_head": 1, "vocab_size": 9,
                "n_inner": 256, "activation_function": "swiglu",
                "rotary_emb_fraction": 1.0}
-  read = lambda values: hub_config.from_json(values, "config.json")
+  read = lambda values: families.read(values, "config.json")
   dropouts = lambda c: (c.dropout, c.head_dropout)
   assert dropouts(read(published)) == (0.1, 0.1)  # GPT2Config's default
   own = read(published | {"resid_pdrop": 0.3, "embd_pdrop": 0.2})
   assert dropouts(own) == (0.3, 0.2)
-  assert dropouts(read(config_out.to_json(own))) == (0.3, 0.2)
+  assert dropouts(read(families.to_json(own))) == (0.3, 0.2)
   own = read(published | {"resid_pdrop": 0.0, "embd_pdrop": 0.2,
                           "classifier_dropout": 0.4})
   assert dropouts(own) == (0.0, 0.4)
@@ -223,13 +223,13 @@ def test_dropout_crosses_over_with_the_files():
 
 
 def test_a_pooled_norm_may_be_told_where_files_do_not(tmp_path, capsys):
-  encoder = Encoder(dataclasses.replace(tiny.CONFIG, vocab_size=192))
+  encoder = Encoder(dataclasses.replace(tiny.ARCHITECTURE, vocab_size=192))
   rng = np.random.default_rng(0)
   params = jax.tree.map(
       lambda x: x + 0.3 * rng.normal(size=x.shape).astype(np.float32),
       tiny.params(encoder))
   model_directory.write_model(
-      tmp_path / "model", encoder.config, params, tiny.words(), {})
+      tmp_path / "model", encoder.architecture, params, tiny.words(), {})
   plain = nomic_jax.load(tmp_path / "model")
   told = nomic_jax.load(tmp_path / "model", pooled_norm=True)
   assert "name no LayerNorm of the pooled vector" in capsys.readouterr().out
@@ -245,7 +245,8 @@ def test_a_pooled_norm_may_be_told_where_files_do_not(tmp_path, capsys):
 def test_what_is_set_of_positions_is_kept_and_exported(tmp_path):
   data = small_data.make(tmp_path)
   config = dataclasses.replace(
-      tiny.CONFIG, vocab_size=192, max_length=32, rotary_base=500.0)
+      tiny.CONFIG, vocab_size=192, max_length=32, rotary_base=500.0
+  ).architecture
   model_directory.write_model(
       tmp_path / "model", config, tiny.params(Encoder(config)),
       data / "tokenizer", {})
@@ -253,17 +254,20 @@ def test_what_is_set_of_positions_is_kept_and_exported(tmp_path):
       "contrastive.py:miniature", f"--config.data.path={data}", *flags))
   from_model = f"--config.init_from={tmp_path}/model"
   kept = start(from_model)
-  assert (kept.config.max_length, kept.config.rotary_base) == (32, 500.0)
-  assert kept.config.rotary_factor is None
+  assert (kept.architecture.max_length, kept.architecture.rope.base) == (
+      32, 500.0)
+  assert kept.architecture.rope.factor is None
   made = start(from_model, "--config.encoder.rotary_factor=2",
                "--config.encoder.max_length=128")
-  assert (made.config.rotary_factor, made.config.max_length) == (2.0, 128)
-  assert (made.config.rotary_base, made.usage.max_tokens) == (500.0, 128)
-  written = config_out.to_json(made.config)
+  assert (made.architecture.rope.factor, made.architecture.max_length) == (
+      2.0, 128)
+  assert (made.architecture.rope.base, made.usage.max_tokens) == (500.0, 128)
+  written = families.to_json(made.architecture)
   assert written["rotary_scaling_factor"] == 2.0
   assert written["n_positions"] == 128
   fresh = start("--config.encoder.rotary_base=10000")
-  assert fresh.config.rotary_base == 10_000 and fresh.config.max_length == 64
+  assert fresh.architecture.rope.base == 10_000
+  assert fresh.architecture.max_length == 64
   paper = _config("contrastive.py").encoder
   assert (paper.rotary_factor, paper.max_length) == (2.0, 8192)
   assert _config("finetune.py:v1.5").encoder.rotary_factor == 0

@@ -3,7 +3,6 @@
 """A checkpoint that lies over eight devices leaves without meeting on one."""
 
 import contextlib
-import dataclasses
 import json
 
 import grain
@@ -15,12 +14,13 @@ import safetensors.numpy
 
 import hub_random
 from nomic_jax import main
-from nomic_jax.hub import convert
+from nomic_jax.model import architecture_json
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.run.checkpoint import Checkpoints
 
 CONFIG = EncoderConfig(
-    vocab_size=96, width=64, layers=2, heads=4, mlp_width=256, max_length=128)
+    vocab_size=96, width=64, layers=2, heads=4, mlp_width=256, max_length=128
+).architecture
 
 
 def test_a_sharded_checkpoint_is_exported_on_the_host(tmp_path, monkeypatch):
@@ -43,7 +43,7 @@ def test_a_sharded_checkpoint_is_exported_on_the_host(tmp_path, monkeypatch):
   # With every tensor in hand, not one array of this export is on a device.
   assert seen == [([], {np.ndarray})]
   written = safetensors.numpy.load_file(output / "model.safetensors")
-  expected = convert.to_published(CONFIG, trees)
+  expected = hub_random.write(CONFIG, trees)
   assert written.keys() == expected.keys()
   for name, tensor in expected.items():
     assert written[name].tobytes() == tensor.tobytes(), name
@@ -71,7 +71,8 @@ def _work_directory(work, trees):
   with contextlib.closing(Checkpoints(work, 1)) as checkpoints:
     data = iter(grain.MapDataset.range(4).to_iter_dataset())
     checkpoints.save(3, state, data)
-  (work / "encoder.json").write_text(json.dumps(dataclasses.asdict(CONFIG)))
+  (work / "encoder.json").write_text(json.dumps(
+      architecture_json.to_json(CONFIG)))
   (work / "tokenizer").mkdir()
   hub_random.tokenizer().save(str(work / "tokenizer" / "tokenizer.json"))
   return work

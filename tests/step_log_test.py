@@ -156,7 +156,8 @@ def test_speeds_are_those_of_the_devices_and_the_clock(tmp_path, monkeypatch):
 
 def test_operations_are_those_that_the_texts_need():
   """Attention within a text, no padding, no absent candidates or labels."""
-  c = EncoderConfig(vocab_size=96, width=16, layers=2, heads=2, mlp_width=32)
+  c = EncoderConfig(vocab_size=96, width=16, layers=2, heads=2, mlp_width=32
+  ).architecture
   segments = np.array([[[1] * 5 + [2] * 3 + [0] * 8, [1] * 16]], "i")
   batch = {
       "ids": segments, "segment_ids": segments,

@@ -17,6 +17,7 @@ from nomic_jax.text import tokenizer as tokenizer_lib
 CONFIG = EncoderConfig(
     vocab_size=96, width=16, layers=2, heads=2, mlp_width=32, max_length=64
 )
+ARCHITECTURE = CONFIG.architecture
 
 WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa".split()
 # Compiling costs far more than running here, so it is told not to try hard.
@@ -178,7 +179,8 @@ def assert_close(actual, expected, relative: float, message: str = ""):
 class Vectors:
   """An encoder whose parameters are its embeddings, [texts, D]."""
 
-  dropout, head_dropout, dtype, config = 0.0, 0.0, "float32", CONFIG
+  dropout, head_dropout, dtype = 0.0, 0.0, "float32"
+  architecture = ARCHITECTURE
 
   def with_pooling(self, pooling: str):
     del pooling

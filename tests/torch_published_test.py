@@ -23,10 +23,10 @@ from nomic_jax import train
 from nomic_jax.cli import config_flags
 from nomic_jax.data import loader
 from nomic_jax.data.prepare import prepare
-from nomic_jax.hub import convert
 from nomic_jax.run.start import find_start
 from nomic_jax.text import tokenizer as tokenizer_lib
 import small_data
+import hub_random
 import tiny
 
 RANKS, STEPS, BATCH = 4, 20, 8
@@ -127,7 +127,7 @@ def _config(stage, model, data):
 def _train_here(config):
   """Losses, parameters, the architecture, and the batches of ours."""
   start = find_start(config)
-  run = train.setup(config, start.config, jax.devices()[:1])
+  run = train.setup(config, start.architecture, jax.devices()[:1])
   data = loader.make(
       config.data, tokenizer_lib.load(start.tokenizer), config.seed)
   state = train._with_params(
@@ -142,7 +142,7 @@ def _train_here(config):
       compiled[shape] = run.step.lower(run.state, arrays).compile(tiny.FAST)
     state, metrics = compiled[shape](state, arrays)
     losses.append(float(metrics["loss"]))
-  return losses, jax.device_get(state.params), start.config, batches
+  return losses, jax.device_get(state.params), start.architecture, batches
 
 
 class _Torch:
@@ -288,7 +288,7 @@ def test_twenty_steps_are_contrastors(stage, model, tmp_path):
   np.testing.assert_allclose(losses, expected, rtol=1e-4)
 
   def tree(tensors):
-    trees = convert.from_tensors(
+    trees = hub_random.read(
         architecture, {k: v.numpy() for k, v in tensors.items()
                        if not (k.startswith("cls") and k.endswith("bias")
                                and "layer_norm" not in k)})

@@ -12,7 +12,6 @@ import transformers
 import hub_random
 from nomic_jax import train
 from nomic_jax.data.pack import pack
-from nomic_jax.hub import convert
 from nomic_jax.hub import model_directory
 from nomic_jax.run import optim
 import tiny
@@ -148,7 +147,7 @@ def _train_here(folder, name):
           learning_rate=RATE, schedule="linear", warmup=f"{WARMUP} steps",
           b1=0.9, b2=0.98, eps=EPS, weight_decay=DECAY, clip_norm=CLIP[name],
           lr_multipliers=((".*", 1.0),), decay_multipliers=optim.DECAY_RULE)))
-  run = train.setup(config, files.config, jax.devices()[:1])
+  run = train.setup(config, files.architecture, jax.devices()[:1])
   start = {"encoder": files.params, "mlm_head": files.mlm_head}
   state = run.init.lower().compile(tiny.FAST)()
   state = state.replace(params=jax.device_put(
@@ -160,7 +159,7 @@ def _train_here(folder, name):
     state, metrics = step(state, batch)
     losses.append(float(metrics["loss"]))
     norms.append(float(metrics["gradient_norm"]))
-  return files.config, losses, norms, jax.device_get(state.params)
+  return files.architecture, losses, norms, jax.device_get(state.params)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -173,7 +172,7 @@ def test_thirty_steps_are_those_of_torch(folder, name):
   np.testing.assert_allclose(norms, expected_norms, rtol=1e-3)
 
   def tree(tensors):
-    trees = convert.from_tensors(
+    trees = hub_random.read(
         config, {k: v.numpy() for k, v in tensors.items()})
     return {k: trees[k] for k in params}
 

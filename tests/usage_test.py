@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a model is used travels with it: in, through a training, and out."""
 
-import dataclasses
 import json
 import shutil
 import warnings
@@ -11,8 +10,10 @@ import nomic_jax
 from nomic_jax.cli import config_flags
 from nomic_jax.hub import model_directory
 from nomic_jax.main import main
+from nomic_jax.model.head import Module
 from nomic_jax.model.usage import Usage
 from nomic_jax.report import evaluate
+from nomic_jax.run import models
 from nomic_jax.run import start as start_lib
 from nomic_jax.run import work_directory
 from nomic_jax.text.prompts import PROMPTS
@@ -30,9 +31,10 @@ def _place(tmp_path_factory):
                f"--config.data.path={data}", *small_data.TINY,
                f"--output={place}/model"]) == 0
   own = place / "own"
-  files = model_directory.read_model(place / "model")
+  files = models.read_model(place / "model")
   model_directory.write_model(
-      own, dataclasses.replace(files.config, pooling="cls", pooled_norm=True),
+      own, files.architecture.with_head(pooling="cls", modules=(
+          Module("norm", files.architecture.width, affine=False),)),
       files.params, files.tokenizer_path,
       prompts={"query": "query: ", "passage": "passage: ", "title": "title: "},
       max_tokens=20, default_prompt="title")
@@ -82,8 +84,9 @@ def test_what_the_start_model_brings_stays(place, capsys):
       "prompt 'passage: ', at most 20 tokens; all the model's own")
   assert main(["export", f"--workdir={run}", f"--output={place}/out"]) == 0
   for path in (run, place / "out"):
-    files = model_directory.read_model(path)
-    assert (files.config.pooling, files.config.pooled_norm) == ("cls", True)
+    files = models.read_model(path)
+    head = files.architecture.head
+    assert (head.pooling, head.pooled_norm) == ("cls", True)
     assert files.usage.prompts["query"] == "query: "
     assert files.usage.prompts["search_document"] == "passage: "
     assert files.usage.prompts["title"] == "title: "
@@ -103,8 +106,9 @@ def test_what_the_config_changes_is_told_and_leaves(place, capsys):
   assert line.endswith(
       "; from the config: config.encoder.pooling=mean, config.encoder."
       "pooled_norm=False, config.data.query_prompt='' in place of 'query: '")
-  files = model_directory.read_model(run)
-  assert (files.config.pooling, files.config.pooled_norm) == ("mean", False)
+  files = models.read_model(run)
+  head = files.architecture.head
+  assert (head.pooling, head.pooled_norm) == ("mean", False)
   assert files.usage.prompt("query") == ""
   assert files.usage.prompt("document") == "passage: "
   assert files.usage.prompts["title"] == "title: "

@@ -20,7 +20,7 @@ def _place(tmp_path_factory):
   data = small_data.make(place)
   config = _config(place, "data.path=" + str(data))
   work_directory.claim(
-      place / "run", config, EncoderConfig(), data / "tokenizer")
+      place / "run", config, EncoderConfig().architecture, data / "tokenizer")
   (place / "run/checkpoints/3").mkdir(parents=True)
   (place / "run/checkpoints/3/_CHECKPOINT_METADATA").write_text("{}")
   shutil.copytree(data, place / "moved")

@@ -26,6 +26,7 @@ from nomic_jax.data import shapes
 from nomic_jax.errors import UserError
 from nomic_jax.mesh import partition
 from nomic_jax.model import flops
+from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.run import start
 from nomic_jax.storage import places
@@ -52,9 +53,9 @@ def check(
   if output:
     places.check_file(output)
   devices = topology.devices(name, num_slices)
-  encoder = EncoderConfig(**config.encoder)
+  encoder = EncoderConfig(**config.encoder).architecture
   if config.data.path:
-    encoder = start.find_start(config).config
+    encoder = start.find_start(config).architecture
   check_batch(config, devices)
   chip = topology.CHIPS[name.split(":")[0]]
   report = {"topology": name, "slices": num_slices,
@@ -100,7 +101,7 @@ def _hosts(devices: list[jax.Device]) -> int:
 
 
 def one(
-    config: ml_collections.ConfigDict, encoder: EncoderConfig,
+    config: ml_collections.ConfigDict, encoder: Architecture,
     devices: list[jax.Device], chip: topology.Chip,
 ) -> cost.Report:
   """Compiles once; see `table` for what is reported."""
@@ -165,7 +166,7 @@ def _without_cache() -> Iterator[None]:
 
 
 def _search(
-    config: ml_collections.ConfigDict, encoder: EncoderConfig,
+    config: ml_collections.ConfigDict, encoder: Architecture,
     devices: list[jax.Device], name: str,
 ) -> cost.Report | None:
   """The largest chunk or micro-batch that fits; else the largest batch."""

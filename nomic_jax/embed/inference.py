@@ -24,9 +24,8 @@ from nomic_jax.errors import UserError
 from nomic_jax.kernels import attention
 from nomic_jax.mesh import partition
 from nomic_jax.model import dtypes
-from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.encoder import Encoder
-from nomic_jax.model.encoder import layout
 
 DTYPES = ("float32", "bfloat16")
 # A block's tokens on one device: enough to keep it busy, few enough that the
@@ -71,17 +70,17 @@ class Embedder:
   """
 
   def __init__(
-      self, config: EncoderConfig, params: dict, dtype: str = "float32",
+      self, architecture: Architecture, params: dict, dtype: str = "float32",
       devices: Sequence[Any] | None = None, longest: int | None = None,
   ):
     """Puts the parameters on the devices.
 
     Args:
-      config: the architecture.
+      architecture: of the encoder.
       params: the encoder's parameters.
       dtype: of activations and matmuls; bfloat16 also stores the matrices so.
       devices: all local ones if None.
-      longest: no text has more tokens; `config.max_length` if None.
+      longest: no text has more tokens; `architecture.max_length` if None.
 
     Raises:
       UserError: for an unknown dtype.
@@ -96,21 +95,22 @@ class Embedder:
     self._block_tokens = _BLOCK_TOKENS.get(
         devices[0].platform, _MOST_BLOCK_TOKENS)
     self._on_cpu = devices[0].platform == "cpu"
-    self._width, self._pad = config.output_width, config.pad_token_id
-    self._longest = max(longest or config.max_length, _SHORTEST_ROW)
+    a = architecture
+    self._width, self._pad = a.output_width, a.pad_token_id
+    self._longest = max(longest or a.max_length, _SHORTEST_ROW)
     mesh = Mesh(np.array(devices), ("rows",))
     everywhere = NamedSharding(mesh, PartitionSpec())
     shared = NamedSharding(mesh, PartitionSpec("rows"))
     self.params = jax.device_put(_matrices_as(params, dtype), everywhere)
     attends = attention.choose(
-        "auto", mesh, ("rows",), [(layout(config), None, False)],
+        "auto", mesh, ("rows",), a.needs,
         forward_only=True, longest=self._longest, dtype=dtype,
         quiet=True)
     # On CPU a scan in bfloat16 would keep float32 copies of all layers.
     unroll = dtype == "bfloat16" and self._on_cpu
     encoder = Encoder(
-        config, dtype=dtype, attention=attends,
-        unroll=config.layers if unroll else 1)
+        a, dtype=dtype, attention=attends,
+        unroll=len(a.layers) if unroll else 1)
     self._embed = jax.jit(
         partition.in_mesh(encoder.embed, mesh), static_argnums=2,
         in_shardings=(everywhere, shared), out_shardings=shared,

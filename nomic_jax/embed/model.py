@@ -20,11 +20,16 @@ from nomic_jax.embed.inference import Block
 from nomic_jax.embed.inference import Embedder
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
-from nomic_jax.model.config import EncoderConfig
-from nomic_jax.model.pooling import check_one_vector
+from nomic_jax.hub import fetch
+from nomic_jax.hub import matryoshka
+from nomic_jax.hub import sentence_transformers
+from nomic_jax.model.architecture import Architecture
+from nomic_jax.model.head import Module
+from nomic_jax.run import models
 from nomic_jax.storage import decoding
 from nomic_jax.storage.progress import Progress
 from nomic_jax.text import special_tokens
+from nomic_jax.text import tokenizer as tokenizer_lib
 from nomic_jax.text import tokenizer_settings
 from nomic_jax.text.shorten import shorten
 
@@ -52,7 +57,7 @@ class Model(EmbeddingModel):
   """An encoder with its weights, tokenizer and prompts.
 
   Attributes:
-    config: the architecture.
+    architecture: what the model computes.
     params: the encoder's parameters.
     tokenizer: a `tokenizers.Tokenizer`.
     prompts: text put in front, by name.
@@ -65,7 +70,7 @@ class Model(EmbeddingModel):
   """
 
   def __init__(
-      self, config: EncoderConfig, params: dict,
+      self, architecture: Architecture, params: dict,
       tokenizer: tokenizers.Tokenizer, prompts: dict[str, str],
       max_tokens: int | None = None, dtype: str = "float32",
       devices: Sequence[jax.Device] | None = None,
@@ -73,17 +78,18 @@ class Model(EmbeddingModel):
       default_prompt: str | None = None, similarity: str = "cosine",
       normalize: bool = True,
   ):
-    check_one_vector(config)
-    special_tokens.check_rows(tokenizer, config.vocab_size, "the tokenizer")
-    self.config, self.tokenizer = config, tokenizer
+    a = architecture
+    a.head.check_one_vector()
+    special_tokens.check_rows(tokenizer, a.vocab_size, "the tokenizer")
+    self.architecture, self.tokenizer = a, tokenizer
     self._special = special_tokens.of(tokenizer)
     self.prompts = prompts
-    self.max_tokens = max_tokens or config.max_length
+    self.max_tokens = max_tokens or a.max_length
     self.dtype = dtype
     self.matryoshka_dims = tuple(matryoshka_dims)
     self.default_prompt, self.similarity = default_prompt, similarity
     self.normalize = normalize
-    self._embedder = Embedder(config, params, dtype, devices, self.max_tokens)
+    self._embedder = Embedder(a, params, dtype, devices, self.max_tokens)
 
   @property
   def params(self) -> dict:
@@ -94,14 +100,8 @@ class Model(EmbeddingModel):
       cls, path: str, dtype: str = "float32", pooled_norm: bool = False
   ) -> "Model":
     """Reads a model directory or a work directory; see `nomic_jax.load`."""
-    from nomic_jax.text import tokenizer
-    from nomic_jax.hub import fetch
-    from nomic_jax.hub import matryoshka
-    from nomic_jax.hub import model_directory
-    from nomic_jax.hub import sentence_transformers
-
     place = fetch.find(path)
-    files = model_directory.read_model(place)
+    files = models.read_model(place)
     if files.other:
       raise UserError(
           f"{path}: {files.other} and no embedding model, so its vectors mean "
@@ -109,17 +109,18 @@ class Model(EmbeddingModel):
       )
     if not files.says_pooling:
       sentence_transformers.warn_of_pooling(path)
-    if pooled_norm and not files.config.pooled_norm:
+    a = files.architecture
+    if pooled_norm and not a.head.pooled_norm:
       print(f"{path}: its files name no LayerNorm of the pooled vector; there "
             "is one all the same, as --pooled_norm says")
-      files = files._replace(
-          config=dataclasses.replace(files.config, pooled_norm=True))
-    words = tokenizer.load(files.tokenizer_path)
+      norm = Module("norm", a.width, affine=False)
+      a = a.with_head(modules=(norm, *a.head.modules))
+    words = tokenizer_lib.load(files.tokenizer_path)
     special_tokens.check_rows(
-        words, files.config.vocab_size, files.tokenizer_path.parent)
+        words, a.vocab_size, files.tokenizer_path.parent)
     tokenizer_settings.warn_of_no_ends(words, files.tokenizer_path.parent)
     return cls(
-        files.config, files.params, words, dtype=dtype,
+        a, files.params, words, dtype=dtype,
         matryoshka_dims=matryoshka.read(place), **files.usage.to_json())
 
   def reading(self, tokens: int) -> "Model":
@@ -131,20 +132,19 @@ class Model(EmbeddingModel):
     Raises:
       UserError: if its positions are learned, and end before.
     """
-    config = self.config
-    if config.position == "learned" and tokens > config.max_length:
+    a = self.architecture
+    if not a.rotary and tokens > a.max_length:
       raise UserError(
-          f"texts of {tokens:,} tokens: this model has {config.max_length:,} "
+          f"texts of {tokens:,} tokens: this model has {a.max_length:,} "
           "learned positions; give one with rotary positions"
       )
-    if config.position == "rotary":
-      factor = config.rotary_factor or (
-          2.0 if tokens > config.trained_length else None)
-      config = dataclasses.replace(
-          config, rotary_factor=factor,
-          max_length=max(tokens, config.max_length))
+    if a.rotary:
+      factor = a.rope.factor or (
+          2.0 if tokens > a.rope.trained_length else None)
+      a = dataclasses.replace(
+          a.with_rope(factor=factor), max_length=max(tokens, a.max_length))
     return Model(
-        config, self.params, self.tokenizer, self.prompts, tokens, self.dtype,
+        a, self.params, self.tokenizer, self.prompts, tokens, self.dtype,
         matryoshka_dims=self.matryoshka_dims,
         default_prompt=self.default_prompt, similarity=self.similarity,
         normalize=self.normalize)
@@ -229,7 +229,7 @@ class Model(EmbeddingModel):
       one_of(prompt, self.prompts, f"encode: no prompt '{prompt}'",
              "this model has")
     self._embedder.check_process()
-    width, dims = self.config.output_width, self.matryoshka_dims
+    width, dims = self.architecture.output_width, self.matryoshka_dims
     if dim is not None and not 0 < dim <= width:
       raise UserError(f"encode: dim {dim} is not between 1 and {width}")
     if dims and dim not in (None, width, *dims):

@@ -53,7 +53,7 @@ def encode(
 def model_fingerprint(model: Model) -> str:
   """Returns a hash of all that decides a model's vectors."""
   digest = hashlib.sha256(
-      f"{FORMAT} {model.config} {model.max_tokens}".encode())
+      f"{FORMAT} {model.architecture} {model.max_tokens}".encode())
   digest.update(json.dumps(model.prompts, sort_keys=True).encode())
   used = model.default_prompt, model.similarity, model.normalize
   digest.update(json.dumps(used).encode())

@@ -18,7 +18,6 @@ from nomic_jax.evaluation import retrieval
 from nomic_jax.evaluation import tasks as tasks_lib
 from nomic_jax.losses import transforms
 from nomic_jax.mesh import partition
-from nomic_jax.model.pooling import check_one_vector
 from nomic_jax.search import neighbours
 from nomic_jax.storage import places
 from nomic_jax.text import special_tokens
@@ -48,10 +47,11 @@ class Retrieval:
     `data`, where named ones are looked for; `query_length` and
     `document_length` in tokens; `query_prompt` and `document_prompt`.
     """
-    check_one_vector(run.encoder.config)
+    architecture = run.encoder.architecture
+    architecture.head.check_one_vector()
     lengths = options.query_length, options.document_length
-    longest, limit = max(lengths), run.encoder.config.max_length
-    if run.encoder.config.position == "learned" and longest > limit:
+    longest, limit = max(lengths), architecture.max_length
+    if not architecture.rotary and longest > limit:
       raise UserError(
           f"texts of {longest} tokens, and this model has {limit} "
           "positions; lower query_length and document_length"

@@ -9,8 +9,11 @@ architecture the trunk has; that model's config.json is needed too.
 import pathlib
 from typing import Any
 
+import numpy as np
+
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
+from nomic_jax.model.head import Head
 from nomic_jax.model.pooling import POOLINGS
 from nomic_jax.storage.keys import Keys
 from nomic_jax.storage.keys import read_json
@@ -52,8 +55,17 @@ def trunk_config(
   return read_json(path), path
 
 
-def output(directory: pathlib.Path, values: dict[str, Any]) -> dict[str, Any]:
-  """The fields of an EncoderConfig that say how vectors are made.
+def head(
+    directory: pathlib.Path, values: dict[str, Any], width: int,
+    tensors: dict[str, Any],
+) -> tuple[Head, dict[str, Any]]:
+  """How vectors are made, and the parameters of it.
+
+  Args:
+    directory: of the checkpoint.
+    values: of its config.json.
+    width: of the trunk.
+    tensors: of its file; those of the projection are taken out.
 
   Raises:
     UserError: for a pooling that this project does not have.
@@ -62,4 +74,12 @@ def output(directory: pathlib.Path, values: dict[str, Any]) -> dict[str, Any]:
   pooling = keys.get("pooling", str, "last")  # contrastors' default
   one_of(pooling, POOLINGS,
          f"{keys.where}: pooling '{pooling}' is not supported")
-  return {"pooling": pooling, "pooled_norm": keys.get("hamming", bool, False)}
+  found = {
+      leaf: tensors.pop(f"proj.{name}") for leaf, name in (
+          ("kernel", "weight"), ("bias", "bias")) if f"proj.{name}" in tensors}
+  projection = found["kernel"].shape[0] if "kernel" in found else 0
+  made = Head(pooling).simple(
+      width, keys.get("hamming", bool, False), projection)
+  return made, {"projection": {
+      name: np.asarray(x, np.float32).T for name, x in found.items()}
+  } if projection else {}

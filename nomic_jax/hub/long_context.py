@@ -16,11 +16,14 @@ import numpy as np
 
 from nomic_jax.errors import UserError
 from nomic_jax.hub.model_directory import ModelFiles
+from nomic_jax.model.architecture import Architecture
+from nomic_jax.model.architecture import Rope
 
 MULTIPLE = 64  # of the vocabulary; what matrix units divide best
-# Keys of a config's encoder that say how positions are told.
-FIELDS = ("max_length", "trained_length", "rotary_base", "rotary_fraction",
-          "rotary_factor")
+# Keys of a config's encoder that say how positions are told -> of a Rope.
+_ROPE = {"trained_length": "trained_length", "rotary_base": "base",
+         "rotary_fraction": "fraction", "rotary_factor": "factor"}
+FIELDS = ("max_length", *_ROPE)
 
 
 def from_bert(model: ModelFiles, **positions: Any) -> ModelFiles:
@@ -31,20 +34,22 @@ def from_bert(model: ModelFiles, **positions: Any) -> ModelFiles:
 
   Args:
     model: of a learned position table.
-    **positions: any of FIELDS, in place of an EncoderConfig's defaults.
+    **positions: any of FIELDS, in place of the defaults.
 
   Raises:
     UserError: if the model is rotary already.
   """
-  c = model.config
-  if c.position == "rotary":
+  a = model.architecture
+  if a.rotary:
     raise UserError(
         "config.init_as: 'rotary' turns a BERT into a rotary model, and this "
         "one is rotary already; leave init_as empty to train it on as it is"
     )
-  vocab_size = -(-c.vocab_size // MULTIPLE) * MULTIPLE
-  new = vocab_size - c.vocab_size
-  defaults = {f.name: f.default for f in dataclasses.fields(c)}
+  vocab_size = -(-a.vocab_size // MULTIPLE) * MULTIPLE
+  new = vocab_size - a.vocab_size
+  rope = Rope(**{
+      ours: positions.pop(name) for name, ours in _ROPE.items()
+      if name in positions})
   params = {k: v for k, v in model.params.items() if k != "position"}
   table = params["word"]["embedding"]
   params["word"] = {"embedding": np.pad(table, ((0, new), (0, 0)))}
@@ -53,10 +58,13 @@ def from_bert(model: ModelFiles, **positions: Any) -> ModelFiles:
     bias = np.pad(head["bias"], (0, new), constant_values=-100.0)
     head = head | {"bias": bias}
   return model._replace(
-      config=dataclasses.replace(
-          c, vocab_size=vocab_size, position="rotary",
-          **{name: defaults[name] for name in FIELDS} | positions,
-      ),
+      architecture=dataclasses.replace(
+          a.each_layer(lambda layer: dataclasses.replace(
+              layer, attention=dataclasses.replace(
+                  layer.attention, rope=rope))),
+          vocab_size=vocab_size,
+          max_length=positions.get("max_length", Architecture.max_length),
+          embedding=dataclasses.replace(a.embedding, positions=0)),
       params=params, mlm_head=head,
       usage=dataclasses.replace(model.usage, max_tokens=None),
   )

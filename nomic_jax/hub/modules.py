@@ -7,7 +7,6 @@ an order or a setting that is not computed here is an error that names it:
 vectors that differ without a word are worse.
 """
 
-import dataclasses
 import json
 import pathlib
 from typing import Any, Mapping
@@ -18,12 +17,14 @@ import safetensors.numpy
 
 from nomic_jax.errors import UserError
 from nomic_jax.hub.weights import WEIGHTS
-from nomic_jax.model.config import EncoderConfig
-from nomic_jax.model.config import output_name
-from nomic_jax.model.config import OutputLayer
+from nomic_jax.model.head import Head
+from nomic_jax.model.head import Module
 from nomic_jax.storage.keys import ANY
 from nomic_jax.storage.keys import Keys
 from nomic_jax.storage.keys import read_json
+
+# Of a module in our tree, such as kernel and bias.
+Params = dict[str, np.ndarray]
 
 FILE = "modules.json"
 # Ours: sentence-transformers' switch in 1_Pooling/config.json, and its newer
@@ -66,90 +67,57 @@ _DENSE_KEYS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Output:
-  """What follows the encoder, in the order in which it is computed.
-
-  Attributes:
-    pooling: of the encoder's tokens.
-    pooled_norm: whether a LayerNorm without weights follows.
-    layers: what follows those, but a single linear layer.
-    tensors: by the names of `convert`: of a linear layer `proj.weight` and
-      `proj.bias`, of layer i `output_i.weight` and so on.
-    normalize: whether vectors have length 1 in the end.
-  """
-
-  pooling: str
-  pooled_norm: bool = False
-  layers: tuple[OutputLayer, ...] = ()
-  tensors: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
-  normalize: bool = False
-
-
 def write(
-    directory: pathlib.Path, config: EncoderConfig,
-    tensors: Mapping[str, np.ndarray], normalize: bool,
+    directory: pathlib.Path, head: Head, width: int,
+    params: Mapping[str, Params], normalize: bool,
 ) -> None:
   """Writes modules.json, and each module's folder.
 
   Args:
     directory: of the model.
-    config: whose pooled norm becomes a LayerNorm of ones and zeros and whose
-      projection a Dense module, which compute the same.
-    tensors: see `Output`.
+    head: what follows the encoder; its LayerNorm without parameters becomes
+      one of ones and zeros, which computes the same.
+    width: of the encoder.
+    params: of the head's modules, by its names.
     normalize: whether vectors have length 1.
 
   Raises:
-    UserError: for layers after vectors that are not pooled.
+    UserError: for modules after vectors that are not pooled.
   """
-  width = config.width
   modules: list[tuple[str, dict, dict]] = [("Transformer", {}, {})]
-  if config.pooling == "none":
-    if config.pooled_norm or config.projection or config.output_layers:
-      raise UserError(
-          "config.encoder: sentence-transformers has no norm or projection "
-          "without pooling; choose a pooling"
-      )
-    _write(directory, modules)
-    return
-  modes = {key: ours == config.pooling for ours, (key, _) in POOLING.items()}
-  modules.append(("Pooling", {
-      "word_embedding_dimension": width, **modes, "include_prompt": True}, {}))
-  if config.pooled_norm:
-    modules.append(_norm({
-        "norm.weight": np.ones(width, np.float32),
-        "norm.bias": np.zeros(width, np.float32)}))
-  if config.projection:
-    modules.append(_dense("identity", tensors, "proj"))
-  for i, layer in enumerate(config.output_layers):
-    if layer.kind == "dense":
-      modules.append(_dense(layer.activation, tensors, output_name(i)))
-    elif layer.kind == "norm":
-      modules.append(_norm({
-          f"norm.{leaf}": tensors[f"{output_name(i)}.{leaf}"]
-          for leaf in ("weight", "bias")}))
+  if head.pooling != "none":
+    modes = {key: ours == head.pooling for ours, (key, _) in POOLING.items()}
+    modules.append(("Pooling", {
+        "word_embedding_dimension": width, **modes, "include_prompt": True},
+        {}))
+  elif head.modules:
+    raise UserError(
+        "config.encoder: sentence-transformers has no norm or projection "
+        "without pooling; choose a pooling")
+  for name, module in zip(head.names, head.modules, strict=True):
+    own = {k: np.asarray(v, np.float32)
+           for k, v in params.get(name, {}).items()}
+    if module.kind == "dense":
+      modules.append(_dense(module, own))
+    elif module.kind == "norm":
+      modules.append(("LayerNorm", {"dimension": module.width}, {
+          "norm.weight": own.get("scale", np.ones(module.width, np.float32)),
+          "norm.bias": own.get("bias", np.zeros(module.width, np.float32))}))
     else:
       modules.append(("Normalize", {}, {}))
-  if normalize:
+  if normalize and head.pooling != "none":
     modules.append(("Normalize", {}, {}))
   _write(directory, modules)
 
 
-def _norm(tensors: dict[str, np.ndarray]) -> tuple[str, dict, dict]:
-  return "LayerNorm", {"dimension": len(tensors["norm.bias"])}, tensors
-
-
-def _dense(
-    activation: str, tensors: Mapping[str, np.ndarray], name: str
-) -> tuple[str, dict, dict]:
-  found = {
-      f"linear.{leaf}": tensors[f"{name}.{leaf}"]
-      for leaf in ("weight", "bias") if f"{name}.{leaf}" in tensors}
-  out_features, in_features = found["linear.weight"].shape
+def _dense(module: Module, params: Params) -> tuple[str, dict, dict]:
+  kernel = params["kernel"]
+  tensors = {"linear.weight": np.ascontiguousarray(kernel.T)} | (
+      {"linear.bias": params["bias"]} if module.bias else {})
   return "Dense", {
-      "in_features": in_features, "out_features": out_features,
-      "bias": "linear.bias" in found,
-      "activation_function": ACTIVATIONS[activation]}, found
+      "in_features": kernel.shape[0], "out_features": module.width,
+      "bias": module.bias,
+      "activation_function": ACTIVATIONS[module.activation]}, tensors
 
 
 def _write(
@@ -170,61 +138,61 @@ def _write(
   dump(directory / FILE, listed)
 
 
-def read(directory: pathlib.Path, width: int) -> Output:
+def read(
+    directory: pathlib.Path, width: int
+) -> tuple[Head, dict[str, Params], bool]:
   """Reads modules.json and the folders that it names.
 
   Args:
     directory: of the model.
     width: of the encoder.
 
+  Returns:
+    The head, the parameters of its modules, and whether vectors have length 1
+    in the end.
+
   Raises:
     UserError: for a module, an order or a setting that is not supported.
   """
-  kinds = _listed(directory / FILE)
-  output, folders = Output("none"), kinds[1:]
-  if folders and folders[0][0] == "Pooling":
-    output = Output(_read_pooling(folders[0][1], width))
-    folders = folders[1:]
-  elif folders:
+  found = _listed(directory / FILE)[1:]
+  pooling = "none"
+  if found and found[0][0] == "Pooling":
+    pooling = _read_pooling(found.pop(0)[1], width)
+  elif found:
     raise UserError(
-        f"{directory / FILE}: module '{folders[0][0]}' right after the "
+        f"{directory / FILE}: module '{found[0][0]}' right after the "
         "Transformer is not supported; expected Pooling there"
     )
-  layers: list[tuple[OutputLayer, dict[str, np.ndarray]]] = []
-  for kind, folder in folders:
+  modules: list[tuple[Module, Params]] = []
+  for kind, folder in found:
     if kind == "Dense":
-      layers.append(_read_dense(folder, width))
+      modules.append(_read_dense(folder, width))
     elif kind == "LayerNorm":
-      layers.append(_read_norm(folder, width))
+      modules.append(_read_norm(folder, width))
     elif kind == "Normalize":
       _check_settings(folder, _VECTOR)
-      layers.append((OutputLayer("normalize", width), {}))
-    width = layers[-1][0].width if layers else width
-  return _in_order(output, layers)
-
-
-def _in_order(
-    output: Output, layers: list[tuple[OutputLayer, dict[str, np.ndarray]]]
-) -> Output:
-  """The layers as an Output, in its simple terms as far as they reach."""
-  layers = list(layers)
+      modules.append((Module("normalize", width), {}))
+    else:
+      raise UserError(
+          f"{directory / FILE}: a second {kind} is not supported; expected "
+          "LayerNorm, Dense and Normalize after the first")
+    width = modules[-1][0].width
   normalize = False
-  while layers and layers[-1][0].kind == "normalize":
+  while modules and modules[-1][0].kind == "normalize":
     normalize = True
-    layers.pop()
-  pooled_norm = bool(layers) and layers[0][0].kind == "norm" and (
-      not (layers[0][1]["weight"] - 1).any() and not layers[0][1]["bias"].any())
-  if pooled_norm:
-    layers.pop(0)
-  tensors = {}
-  if len(layers) == 1 and layers[0][0] == OutputLayer(
-      "dense", layers[0][0].width):
-    tensors = {f"proj.{leaf}": x for leaf, x in layers.pop()[1].items()}
-  for i, (_, found) in enumerate(layers):
-    tensors |= {f"{output_name(i)}.{leaf}": x for leaf, x in found.items()}
-  return dataclasses.replace(
-      output, pooled_norm=pooled_norm, layers=tuple(x for x, _ in layers),
-      tensors=tensors, normalize=normalize)
+    modules.pop()
+  if modules and modules[0][0].kind == "norm" and _changes_nothing(
+      modules[0][1]):
+    modules[0] = Module("norm", modules[0][0].width, affine=False), {}
+  head = Head(pooling, tuple(module for module, _ in modules))
+  return head, {
+      name: params for name, (_, params) in zip(
+          head.names, modules, strict=True) if params}, normalize
+
+
+def _changes_nothing(norm: Params) -> bool:
+  """Whether a LayerNorm's scale is 1 and its bias 0."""
+  return not (norm["scale"] - 1).any() and not norm["bias"].any()
 
 
 def folders(directory: pathlib.Path) -> list[str]:
@@ -301,16 +269,17 @@ def _read_pooling(folder: pathlib.Path, width: int) -> str:
 
 def _read_norm(
     folder: pathlib.Path, width: int
-) -> tuple[OutputLayer, dict[str, np.ndarray]]:
+) -> tuple[Module, Params]:
   _check_settings(folder, {"dimension": ANY})
   tensors = _tensors(folder, {
       "norm.weight": (width,), "norm.bias": (width,)})
-  return OutputLayer("norm", width), tensors
+  return Module("norm", width), {
+      "scale": tensors["weight"], "bias": tensors["bias"]}
 
 
 def _read_dense(
     folder: pathlib.Path, width: int
-) -> tuple[OutputLayer, dict[str, np.ndarray]]:
+) -> tuple[Module, Params]:
   keys = _check_settings(folder, _DENSE_KEYS)
   activation = keys.get("activation_function", str, ACTIVATIONS["tanh"])
   ours = [
@@ -327,7 +296,9 @@ def _read_dense(
   bias = keys.get("bias", bool, True)
   shapes = {"linear.weight": (out, width)} | (
       {"linear.bias": (out,)} if bias else {})
-  return OutputLayer("dense", out, bias, ours[0]), _tensors(folder, shapes)
+  tensors = _tensors(folder, shapes)
+  params = {"kernel": np.ascontiguousarray(tensors.pop("weight").T)}
+  return Module("dense", out, bias, ours[0]), params | tensors
 
 
 def _check_settings(folder: pathlib.Path, known: Mapping[str, Any]) -> Keys:

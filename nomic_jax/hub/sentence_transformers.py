@@ -15,8 +15,7 @@ import warnings
 
 from nomic_jax.errors import UserError
 from nomic_jax.hub import modules
-from nomic_jax.hub.modules import Output
-from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model.head import Head
 from nomic_jax.model.usage import SIMILARITIES
 from nomic_jax.model.usage import Usage
 from nomic_jax.model.usage import with_aliases
@@ -64,34 +63,37 @@ class Wrapper:
   """What a directory's files say beside the encoder.
 
   Attributes:
-    output: what follows the encoder.
+    head: what follows the encoder.
+    params: of the head's modules, by its names.
     usage: prompts, lengths, similarity.
     says_prompts: whether the files say which prompts there are.
     says_pooling: whether they say how tokens are pooled.
   """
 
-  output: Output
+  head: Head
+  params: Mapping[str, Any]
   usage: Usage
   says_prompts: bool
   says_pooling: bool = True
 
 
 def write(
-    directory: pathlib.Path, config: EncoderConfig, usage: Usage,
-    tensors: Mapping[str, Any],
+    directory: pathlib.Path, head: Head, width: int,
+    params: Mapping[str, Any], usage: Usage,
 ) -> None:
   """Writes these files into a model directory.
 
   Args:
     directory: of the model.
-    config: the architecture.
+    head: what follows the encoder.
+    width: of the encoder.
+    params: of the head's modules, by its names.
     usage: how it is to be used; max_tokens must be a number.
-    tensors: of what follows the encoder, see `modules.Output`.
 
   Raises:
     UserError: for a norm or projection of vectors that are not pooled.
   """
-  modules.write(directory, config, tensors, usage.normalize)
+  modules.write(directory, head, width, params, usage.normalize)
   modules.dump(
       directory / LENGTHS,
       {"max_seq_length": usage.max_tokens, "do_lower_case": False})
@@ -118,10 +120,11 @@ def read(directory: pathlib.Path, width: int) -> Wrapper:
   max_tokens = _read_lengths(directory)
   usage, says_prompts = _read_settings(directory)
   says_pooling = (directory / modules.FILE).is_file()
-  output = modules.read(directory, width) if says_pooling else Output("mean")
+  head, params, normalize = modules.read(directory, width) if (
+      says_pooling) else (Head(), {}, False)
   usage = dataclasses.replace(
-      usage, max_tokens=max_tokens, normalize=output.normalize)
-  return Wrapper(output, usage, says_prompts, says_pooling)
+      usage, max_tokens=max_tokens, normalize=normalize)
+  return Wrapper(head, params, usage, says_prompts, says_pooling)
 
 
 def warn_of_pooling(where: Any) -> None:

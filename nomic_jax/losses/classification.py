@@ -45,12 +45,12 @@ class Classification:
     first = encoder.with_pooling("cls")
     self._embed = transforms.chunked(first.embed, chunk_tokens)
     self._head = ClassificationHead(
-        encoder.config, labels, encoder.dtype, encoder.head_dropout
+        encoder.architecture, labels, encoder.dtype, encoder.head_dropout
     )
 
   def init(self, rng: Array) -> dict:
     encoder_rng, head_rng = jax.random.split(rng)
-    first = jnp.zeros((1, self._encoder.config.width))
+    first = jnp.zeros((1, self._encoder.architecture.width))
     return {
         "encoder": self._encoder.init(encoder_rng),
         "classification_head": self._head.init(head_rng, first)["params"],

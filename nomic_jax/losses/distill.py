@@ -22,7 +22,6 @@ from nomic_jax.losses.streamed import cross_entropy
 from nomic_jax.losses.streamed import map_blocks
 from nomic_jax.mesh import partition
 from nomic_jax.model.encoder import Encoder
-from nomic_jax.model.pooling import check_one_vector
 from nomic_jax.model.pooling import normalize
 
 # Parts of the relational loss count so much (Stella; Zhang et al. 2024).
@@ -67,7 +66,7 @@ class Distill:
       raise UserError(
           f"config.loss.temperature: {temperature} is not above 0; 1 is usual"
       )
-    check_one_vector(encoder.config)
+    encoder.architecture.head.check_one_vector()
     self._kind, self._mean = kind, kinds[kind]
     self._encoder, self._temperature = encoder, temperature
     self._embed = transforms.chunked(encoder.embed, chunk_tokens)

@@ -18,7 +18,6 @@ from nomic_jax.losses import transforms
 from nomic_jax.losses.streamed import cross_entropy
 from nomic_jax.losses.streamed import whole
 from nomic_jax.model.encoder import Encoder
-from nomic_jax.model.pooling import check_one_vector
 
 
 class InfoNCE:
@@ -57,7 +56,7 @@ class InfoNCE:
           f"config.loss.temperature: {temperature} is not above 0; 0.02 is "
           "usual"
       )
-    check_one_vector(encoder.config)
+    encoder.architecture.head.check_one_vector()
     self._encoder = encoder
     self._temperature, self._trainable = temperature, trainable_temperature
     self._embed = transforms.chunked(encoder.embed, chunk_tokens)

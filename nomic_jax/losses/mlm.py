@@ -32,13 +32,13 @@ class MLM:
     self._encoder, self._chunks = encoder, chunks
     # A draw of dropout is one for all rows.
     self.by_row = not encoder.dropout
-    self._head = MLMHead(encoder.config, encoder.dtype)
+    self._head = MLMHead(encoder.architecture, encoder.dtype)
 
   def init(self, rng: Array) -> dict:
     encoder_rng, head_rng = jax.random.split(rng)
     params = self._encoder.init(encoder_rng)
     table = meta.unbox(params)["word"]["embedding"]
-    hidden = jnp.zeros((1, self._encoder.config.width))
+    hidden = jnp.zeros((1, self._encoder.architecture.width))
     head = self._head.init(head_rng, hidden, table)["params"]
     return {"encoder": params, "mlm_head": head}
 

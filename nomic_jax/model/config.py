@@ -1,45 +1,31 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What an encoder is: the numbers that fix its parameters and its output."""
+"""The keys of config.encoder, and the architecture they make."""
 
 import dataclasses
+import functools
 
 from nomic_jax.errors import UserError
+from nomic_jax.model.architecture import Architecture
+from nomic_jax.model.architecture import Attention
+from nomic_jax.model.architecture import Embedding
+from nomic_jax.model.architecture import Layer
+from nomic_jax.model.architecture import MLP
+from nomic_jax.model.architecture import Norm
+from nomic_jax.model.architecture import Prediction
+from nomic_jax.model.architecture import Rope
+from nomic_jax.model.head import Head
+from nomic_jax.model.head import Module
 
-GATED = ("swiglu", "geglu", "glu")
-
-
-def _unseen(default: float) -> float:
-  """A field that does not tell one architecture from another."""
-  return dataclasses.field(default=default, repr=False, compare=False)
-
-
-@dataclasses.dataclass(frozen=True)
-class OutputLayer:
-  """A layer after pooling; see `output_layers`.
-
-  Attributes:
-    kind: dense, norm (a LayerNorm with scale and bias) or normalize (to
-      length 1, without parameters).
-    width: of what it returns.
-    bias: whether a dense layer adds one.
-    activation: of a dense layer, a name in `output_layers.ACTIVATIONS`.
-  """
-
-  kind: str
-  width: int
-  bias: bool = True
-  activation: str = "identity"
+# Gated activations -> the gate's function.
+GATED = {"swiglu": "silu", "geglu": "gelu", "glu": "sigmoid"}
 
 
 @dataclasses.dataclass(frozen=True)
 class EncoderConfig:
-  """The architecture of a NomicBERT or classic BERT encoder.
+  """The numbers of a NomicBERT or classic BERT encoder.
 
-  Everything here travels with the weights (a model directory, a work
-  directory). How to compute it (dtype, attention kernel, rematerialisation)
-  belongs to `Encoder`, since it changes from machine to machine.
-
+  They are the keys of config.encoder; `architecture` is what they make.
   Defaults are nomic-bert-2048's (Nomic Embed, section 3; its config.json).
   """
 
@@ -67,11 +53,10 @@ class EncoderConfig:
   pooled_norm: bool = False  # v1.5: LayerNorm, no affine, of the pooled vector
   projection: int = 0  # width of a linear layer after those; 0: no layer
   pooler: bool = False  # BERT's tanh(dense(first token)) weights
-  # What the model's files say of dropout, for trainings that ask for it with
-  # compute.dropout=-1; not part of what the model computes.
-  dropout: float = _unseen(0.0)
-  head_dropout: float = _unseen(0.0)
-  output_layers: tuple[OutputLayer, ...] = ()  # further ones, after those
+  # For trainings with compute.dropout=-1; no part of what the model computes.
+  dropout: float = 0.0
+  head_dropout: float = 0.0
+  output_layers: tuple[Module, ...] = ()  # further ones, after those
 
   def __post_init__(self):
     for field in dataclasses.fields(self):  # None in a config: the default
@@ -80,10 +65,10 @@ class EncoderConfig:
     if not self.rotary_factor:  # 0 says none, too
       object.__setattr__(self, "rotary_factor", None)
     layers = tuple(  # from JSON they come as dicts
-        x if isinstance(x, OutputLayer) else OutputLayer(**x)
+        x if isinstance(x, Module) else Module(**x)
         for x in self.output_layers)
     object.__setattr__(self, "output_layers", layers)
-    odd = self.position == "rotary" and self.head_width % 2
+    odd = self.position == "rotary" and self.width // self.heads % 2
     if self.width % self.heads or odd:
       raise UserError(
           f"config.encoder: a width of {self.width} does not divide into "
@@ -91,21 +76,42 @@ class EncoderConfig:
           "or heads"
       )
 
-  @property
-  def gated(self) -> bool:
-    return self.activation in GATED
-
-  @property
-  def output_width(self) -> int:
-    """Dimensions of an embedding."""
-    widths = [layer.width for layer in self.output_layers]
-    return widths[-1] if widths else self.projection or self.width
-
-  @property
-  def head_width(self) -> int:
-    return self.width // self.heads
-
-
-def output_name(i: int) -> str:
-  """Of the parameters of output layer `i` in the encoder's tree."""
-  return f"output_{i}"
+  @functools.cached_property
+  def architecture(self) -> Architecture:
+    """What these numbers make."""
+    norm = Norm(self.norm_eps)
+    rope = Rope(
+        self.rotary_base, self.rotary_fraction, self.rotary_interleaved,
+        self.rotary_factor, self.trained_length)
+    rotary = self.position == "rotary"
+    activation = GATED.get(self.activation, self.activation)
+    layer = Layer(
+        Attention(
+            heads=self.heads, kv_heads=self.heads,
+            width=self.width // self.heads, rope=rope if rotary else None, bias=self.qkv_bias),
+        MLP(self.mlp_width, activation, self.activation in GATED,
+            self.mlp_in_bias, self.mlp_out_bias),
+        norm)
+    modules = self.output_layers
+    if self.projection:
+      modules = (Module("dense", self.projection), *modules)
+    if self.pooled_norm:
+      modules = (Module("norm", self.width, affine=False), *modules)
+    return Architecture(
+        vocab_size=self.vocab_size,
+        width=self.width,
+        embedding=Embedding(
+            self.type_vocab_size, 0 if rotary else self.max_length, norm=norm),
+        layers=(layer,) * self.layers,
+        # The head's activation is the encoder's, SiLU where that is swiglu,
+        # and GELU where it is gated otherwise.
+        prediction=Prediction(
+            "gelu" if activation == "sigmoid" else activation,
+            self.mlp_in_bias, norm),
+        max_length=self.max_length,
+        pad_token_id=self.pad_token_id,
+        initializer_range=self.initializer_range,
+        pooler=self.pooler,
+        head=Head(self.pooling, modules),
+        dropout=self.dropout,
+        head_dropout=self.head_dropout)

@@ -41,8 +41,8 @@ def is_multiplied(path: tuple[Any, ...]) -> bool:
 
   Those are multiplied in the dtype to compute in, and in no other.
   """
-  keys = [getattr(key, "key", None) for key in path]
-  return "layers" in keys and keys[-1] == "kernel"
+  keys = [str(getattr(key, "key", "")) for key in path]
+  return keys[-1] == "kernel" and any(k.startswith("layers") for k in keys)
 
 
 def _cpu_multiplies_bfloat16(

@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The encoder: NomicBERT, and classic BERT, from one config (linen).
+"""The encoder: embeddings, a stack of blocks and a head (linen).
 
-Post-norm blocks: x = LN1(x + Attention(x)); x = LN2(x + MLP(x)), without a
-final norm (Nomic Embed, section 3). Layers are stacked on a leading axis and
-scanned, so that a compiled step does not grow with depth.
+Everything comes from an `Architecture`. Its layers are grouped into units that
+repeat; a unit's parameters are stacked on a leading axis and scanned, so that
+a compiled step does not grow with depth.
 """
 
 import dataclasses
@@ -12,49 +12,25 @@ import functools
 from typing import Any
 
 from flax import linen as nn
-from flax.linen import meta
 import jax
 from jax import Array
 import jax.numpy as jnp
 
-from nomic_jax.errors import nearest
-from nomic_jax.errors import UserError
+from nomic_jax.errors import one_of
 from nomic_jax.kernels.attention import Backend
-from nomic_jax.kernels.layout import Layout
 from nomic_jax.mesh import partition
+from nomic_jax.model import architecture as spec
+from nomic_jax.model import layers
 from nomic_jax.model import matmul
-from nomic_jax.model import output_layers
-from nomic_jax.model import pooling
 from nomic_jax.model import rotary
-from nomic_jax.model.config import EncoderConfig
-from nomic_jax.model.config import output_name
+from nomic_jax.model.architecture import Architecture
+from nomic_jax.model.head import Head
 from nomic_jax.model.norm import AddNorm
 
 Params = dict[str, Any]
 # ids, segment_ids, positions and, where not all are 0, types: int32 [B, S]
 Tokens = dict[str, Array]
 
-
-@functools.partial(jax.checkpoint, prevent_cse=False)
-def _gelu(x: Array) -> Array:
-  """The exact GELU, in float32, by erf; the backward pass keeps x alone.
-
-  jax.nn's is by erfc, which takes longer, and rounds every step to the dtype.
-  """
-  y = x.astype(jnp.float32)
-  return (y * (0.5 + 0.5 * jax.lax.erf(y * 0.5**0.5))).astype(x.dtype)
-
-
-ACTIVATIONS = {
-    "swiglu": jax.nn.silu,
-    "geglu": _gelu,
-    "glu": jax.nn.sigmoid,
-    "gelu": _gelu,
-    "gelu_tanh": functools.partial(jax.nn.gelu, approximate=True),
-    "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
-    "relu": jax.nn.relu,
-    "silu": jax.nn.silu,
-}
 _POLICIES = jax.checkpoint_policies
 
 
@@ -82,7 +58,7 @@ class Encoder:
   """An architecture and the way to compute it; pure functions of params.
 
   Attributes:
-    config: the architecture.
+    architecture: what to compute.
     dtype: of activations and matmuls; parameters, norms and softmax stay
       float32.
     attention: how to compute it, or the name of an implementation.
@@ -91,14 +67,14 @@ class Encoder:
       layer's input is kept), attention (and what comes of attention), dots
       (matmuls are kept) or weight_dots (those with weights are kept, attention
       is not). True and False are full and none.
-    unroll: layers per iteration of the scan; `config.layers` unrolls all.
+    unroll: layers per iteration of a scan; as many as there are unrolls all.
     dropout: after the embeddings and on each residual branch.
     head_dropout: of a classifier on top, before its last layer.
     ntk_length: "text" scales dynamic NTK by a text's own length, "batch" by
       the longest of the batch, as the reference does.
   """
 
-  config: EncoderConfig
+  architecture: Architecture
   dtype: str = "float32"
   attention: Backend | str = "reference"
   remat: str | bool = "none"
@@ -113,17 +89,12 @@ class Encoder:
     object.__setattr__(self, "remat", remat)
     for field, known in (("remat", REMAT), ("ntk_length", ("text", "batch"))):
       value = getattr(self, field)
-      if value not in known:
-        raise UserError(
-            f"config.compute.{field}: '{value}' is unknown; expected one of "
-            f"{', '.join(known)}.{nearest(value, known)}"
-        )
+      one_of(value, known, f"config.compute.{field}: '{value}' is unknown")
 
   def with_pooling(self, pooling: str) -> "Encoder":
-    """The same encoder, pooled so and neither normed nor projected."""
-    return dataclasses.replace(self, config=dataclasses.replace(
-        self.config, pooling=pooling, pooled_norm=False, projection=0,
-        output_layers=()))
+    """The same encoder with this pooling and nothing after it."""
+    return dataclasses.replace(self, architecture=dataclasses.replace(
+        self.architecture, head=Head(pooling)))
 
   def init(self, rng: Array) -> Params:
     """Fresh parameters, each boxed with the logical names of its axes.
@@ -135,7 +106,9 @@ class Encoder:
     )
     # Kernels have nothing to say about parameters, and their devices.
     plain = dataclasses.replace(self, attention="reference")
-    return _Trunk(plain).init(rng, tokens)["params"]
+    a = self.architecture
+    return _Trunk(plain).init(rng, tokens)["params"] | (
+        a.head.init(rng, a.width, a.initializer_range))
 
   def apply(
       self, params: Params, tokens: Tokens, rng: Array | None = None
@@ -159,28 +132,17 @@ class Encoder:
     """One vector per text, not normalised: float32 [B, slots, output_width].
 
     Slot i of a row is its segment i + 1; slots without a text mean nothing.
-    With `config.pooling` none, one vector per token: [B, S, output_width].
+    With pooling none, one vector per token: [B, S, output_width].
     """
     hidden = self.apply(params, tokens, rng)
-    pooled = pooling.pool(self.config, hidden, tokens["segment_ids"], slots)
-    if self.config.projection:
-      layer = meta.unbox(params["projection"])
-      pooled = layer["bias"] + jnp.einsum(
-          "bsd,dp->bsp", pooled, layer["kernel"],
-          precision=jax.lax.Precision.HIGHEST,
-      )
-    return output_layers.apply(self.config.output_layers, params, pooled)
+    return self.architecture.head.apply(
+        params, hidden, tokens["segment_ids"], slots)
 
   @property
   def attends(self) -> Backend:
     """How attention is computed."""
     a = self.attention
     return Backend(a) if isinstance(a, str) else a
-
-
-def layout(c: EncoderConfig) -> Layout:
-  """Of the fused projection of q, k and v."""
-  return Layout(c.heads, c.heads, c.head_width)
 
 
 def _fold(key: Array, number: int | Array) -> Array:
@@ -213,140 +175,171 @@ class _Trunk(nn.Module):
 
   @nn.compact
   def __call__(self, tokens: Tokens, key: Array | None = None) -> Array:
-    c, dtype = self.encoder.config, self.encoder.dtype
-    ids, segment_ids = tokens["ids"], tokens["segment_ids"]
-    positions = tokens["positions"]
-    table = functools.partial(_table, c)
-    x = table(c.vocab_size, "word", "vocab", c.pad_token_id)(ids)
-    if c.type_vocab_size:
-      types = tokens.get("types", jnp.zeros_like(ids))
-      last = c.type_vocab_size - 1  # a model may know but one
-      x += table(c.type_vocab_size, "type")(jnp.minimum(types, last))
-    angles = None
-    if c.position == "learned":
-      x += table(c.max_length, "position")(positions)
-    else:
-      angles = rotary.tables(
-          c, positions, segment_ids, self.encoder.ntk_length)
-    rate = self.encoder.dropout
-    x = norm(c, "norm")(x)
+    a, dtype = self.encoder.architecture, self.encoder.dtype
+    ids = tokens["ids"]
+    x = self._embed(tokens)
+    rate, count = self.encoder.dropout, len(a.layers)
     keys = None  # of each layer
     if key is not None and rate:
-      x = _drop(rate, _fold(key, c.layers + 1), x)
+      x = _drop(rate, _fold(key, count + 1), x)
       keys = jax.vmap(functools.partial(_fold, key))(
-          jnp.arange(1, c.layers + 1))
+          jnp.arange(1, count + 1))
     x = x.astype(dtype)
-    rows = self.encoder.attends.prepare(
-        segment_ids, angles, x.dtype, layout(c))
+    rows = self._rows(tokens, x.dtype)
+    # Blocks see tokens as one axis: XLA multiplies plain matrices faster, on
+    # CPU almost twice as fast backward as with rows and tokens apart.
+    x = x.reshape(-1, a.width)
+    for run in a.runs:
+      x = self._scan(run, x, rows, keys)
+    x = x.reshape(*ids.shape, a.width)
+    if a.final_norm:
+      x = layers.norm(a.final_norm, "final_norm")(x)
+    if a.pooler:
+      # Held for checkpoints and classification; embeddings do not use it.
+      layers.dense(a.width, ("embed", "embed_out"), True, a.initializer_range,
+                   dtype, "pooler")(x[:, 0])
+    return x.astype(jnp.float32)
 
-    block = _Block
+  def _embed(self, tokens: Tokens) -> Array:
+    """First hidden states, float32 [B, S, D]."""
+    a = self.encoder.architecture
+    e = a.embedding
+    table = lambda rows, *args: layers.table(
+        rows, a.width, a.initializer_range, *args)
+    x = table(a.vocab_size, "word", "vocab", a.pad_token_id)(tokens["ids"])
+    if e.types:
+      types = tokens.get("types", jnp.zeros_like(tokens["ids"]))
+      # A model may know but one.
+      x += table(e.types, "type")(jnp.minimum(types, e.types - 1))
+    if e.positions:
+      x += table(e.positions, "position")(
+          tokens["positions"] + e.first_position)
+    return layers.norm(e.norm, "norm")(x) if e.norm else x
+
+  def _rows(self, tokens: Tokens, dtype: Any) -> tuple[Any, ...]:
+    """What attention needs of a batch, for each of `attentions`."""
+    ids, rows = tokens["segment_ids"], []
+    for attention in self.encoder.architecture.attentions:
+      angles = None
+      if attention.rope:
+        angles = rotary.tables(
+            attention.rope, attention.width, tokens["positions"], ids,
+            self.encoder.ntk_length)
+      rows.append(self.encoder.attends.prepare(
+          ids, angles, dtype, *attention.need))
+    return tuple(rows)
+
+  def _scan(
+      self, run: spec.Run, x: Array, rows: tuple, keys: Array | None
+  ) -> Array:
+    """The layers of a run; the body of the scan is one unit."""
+    size = len(run.unit)
+    body = _Block if size == 1 else _Unit
     if self.encoder.remat != "none":
-      block = nn.remat(
-          block, prevent_cse=False, policy=REMAT[self.encoder.remat])
+      body = nn.remat(
+          body, prevent_cse=False, policy=REMAT[self.encoder.remat])
     stack = nn.scan(
-        block,
+        body,
         variable_axes={"params": 0},
         split_rngs={"params": True},
         in_axes=(nn.broadcast, 0),
-        length=c.layers,
-        unroll=self.encoder.unroll,
+        length=run.repeats,
+        unroll=max(self.encoder.unroll // size, 1),
         metadata_params={nn.PARTITION_NAME: "layers"},
     )
-    # Blocks see tokens as one axis: XLA multiplies plain matrices faster, on
-    # CPU almost twice as fast backward as with rows and tokens apart.
-    x, _ = stack(self.encoder, name="layers")(
-        x.reshape(-1, c.width), rows, keys
-    )
-    x = x.reshape(*ids.shape, c.width)
-    if c.pooler:
-      # Held for checkpoints and classification; embeddings do not use it.
-      dense(c, c.width, ("embed", "embed_out"), True, dtype, "pooler")(
-          x[:, 0]
-      )
-    if c.projection:  # applied by `embed`, to what is pooled
-      dense(c, c.projection, ("embed", "projected"), True, dtype,
-            "projection")(x[:, 0])
-    y = jnp.zeros((1, c.projection or c.width), dtype)  # for shapes alone
-    for i, layer in enumerate(c.output_layers):
-      if layer.kind == "dense":
-        y = dense(c, layer.width, ("embed", "projected"), layer.bias, dtype,
-                  output_name(i))(y)
-      elif layer.kind == "norm":
-        y = norm(c, output_name(i))(y)
-    return x.astype(jnp.float32)
+    if keys is not None:
+      keys = keys[run.start:run.start + run.repeats * size]
+      keys = keys.reshape(run.repeats, size, *keys.shape[1:])
+    return stack(self.encoder, run.unit, name=run.name)(x, rows, keys)[0]
+
+
+class _Unit(nn.Module):
+  """Several blocks in order."""
+
+  encoder: Encoder
+  layers: tuple[spec.Layer, ...]
+
+  @nn.compact
+  def __call__(self, x: Array, rows: tuple, keys: Array | None) -> tuple:
+    for i, layer in enumerate(self.layers):
+      key = None if keys is None else keys[i:i + 1]
+      block = _Block(self.encoder, (layer,), name=f"layer_{i}")
+      x, _ = block(x, rows, key)
+    return x, None
 
 
 class _Block(nn.Module):
-  """One post-norm transformer block: the body of the scan."""
+  """One transformer block, as its `Layer` says.
+
+  Attributes:
+    encoder: how to compute it.
+    layers: the one layer.
+  """
 
   encoder: Encoder
+  layers: tuple[spec.Layer]
 
   @nn.compact
-  def __call__(self, x: Array, rows: Any, key: Array | None) -> tuple:
-    c, dtype = self.encoder.config, self.encoder.dtype
-    count = jax.tree.leaves(rows)[0].shape[0]
+  def __call__(self, x: Array, rows: tuple, keys: Array | None) -> tuple:
+    layer, = self.layers
+    attentions = self.encoder.architecture.attentions
+    own = rows[attentions.index(layer.attention)]
+    count = jax.tree.leaves(own)[0].shape[0]
 
     def drop(y: Array, number: int) -> Array:
-      if key is None:
+      if keys is None:
         return y
-      shape = count, y.shape[0] // count, c.width
-      return _drop(self.encoder.dropout, _fold(key, number), y, shape)
+      shape = count, y.shape[0] // count, y.shape[-1]
+      return _drop(self.encoder.dropout, _fold(keys[0], number), y, shape)
 
-    linear = lambda features, axes, bias, name: dense(
-        c, features, axes, bias, dtype, name
-    )
+    parts = (
+        lambda y: self._attention(
+            layer.attention, y.reshape(count, -1, y.shape[-1]), own),
+        lambda y: self._mlp(layer.mlp, y))
+    for number, part in enumerate(parts, 1):
+      normed = AddNorm(
+          **dataclasses.asdict(layer.norm), name=f"norm{number}")
+      if layer.order == "pre":
+        x += drop(part(normed(x)), number)
+      else:
+        x = normed(x, drop(part(x), number))
+    return x, None
 
-    y = linear(3 * c.width, ("embed", "heads"), c.qkv_bias, "qkv")(x)
-    y = y.reshape(count, -1, 3 * c.width)
-    if c.position == "rotary":
-      y = rotary.pairs_apart(c, y)
-    y = self.encoder.attends.attend(y, rows, layout(c)).reshape(x.shape)
-    y = linear(c.width, ("heads", "embed"), c.qkv_bias, "out")(y)
-    x = AddNorm(c.norm_eps, name="norm1")(x, drop(y, 1))
+  def _dense(
+      self, features: int, axes: tuple[str, str], bias: bool, name: str
+  ) -> matmul.Linear:
+    stddev = self.encoder.architecture.initializer_range
+    return layers.dense(
+        features, axes, bias, stddev, self.encoder.dtype, name)
 
-    act = ACTIVATIONS[c.activation]
-    y = linear(c.mlp_width, ("embed", "mlp"), c.mlp_in_bias, "up")(x)
-    if c.gated:
-      y *= act(
-          linear(c.mlp_width, ("embed", "mlp"), c.mlp_in_bias, "gate")(x)
-      )
+  def _attention(self, a: spec.Attention, x: Array, rows: Any) -> Array:
+    """[B, S, D] to [B S, D]."""
+    columns = a.layout.columns
+    qkv = self._dense(columns, ("embed", "heads"), a.bias, "qkv")(
+        x.reshape(-1, x.shape[-1])).reshape(*x.shape[:2], columns)
+    if a.qk_norm:
+      qkv = self._normed_heads(a, qkv)
+    if a.rope:
+      qkv = rotary.pairs_apart(a, qkv)
+    y = self.encoder.attends.attend(qkv, rows, *a.need)
+    return self._dense(x.shape[-1], ("heads", "embed"), a.bias, "out")(
+        y.reshape(-1, y.shape[-1]))
+
+  def _normed_heads(self, a: spec.Attention, qkv: Array) -> Array:
+    """Each head of the queries and of the keys, normed."""
+    ends = [a.heads * a.width, (a.heads + a.kv_heads) * a.width]
+    q, k, v = jnp.split(qkv, ends, axis=-1)
+    q, k = (
+        AddNorm(**dataclasses.asdict(a.qk_norm), axis="head", name=name)(
+            y.reshape(*y.shape[:2], -1, a.width)).reshape(y.shape)
+        for y, name in ((q, "q_norm"), (k, "k_norm")))
+    return jnp.concatenate([q, k, v], axis=-1)
+
+  def _mlp(self, m: spec.MLP, x: Array) -> Array:
+    act = layers.ACTIVATIONS[m.activation]
+    y = self._dense(m.width, ("embed", "mlp"), m.in_bias, "up")(x)
+    if m.gated:
+      y *= act(self._dense(m.width, ("embed", "mlp"), m.in_bias, "gate")(x))
     else:
       y = act(y)
-    y = linear(c.width, ("mlp", "embed"), c.mlp_out_bias, "down")(y)
-    return AddNorm(c.norm_eps, name="norm2")(x, drop(y, 2)), None
-
-
-def _table(
-    c: EncoderConfig, rows: int, name: str, axis: str = "rows",
-    zero_row: int | None = None,
-) -> nn.Embed:
-  def init(rng, shape, dtype):
-    values = c.initializer_range * jax.random.normal(rng, shape, dtype)
-    return values if zero_row is None else values.at[zero_row].set(0)
-
-  init = nn.with_logical_partitioning(init, (axis, "embed"))
-  return nn.Embed(rows, c.width, embedding_init=init, name=name)
-
-
-def dense(
-    c: EncoderConfig, features: int, axes: tuple[str, str], bias: bool,
-    dtype: str, name: str,
-) -> matmul.Linear:
-  """A linear layer with BERT's initialisation and named axes."""
-  init = nn.initializers.normal(c.initializer_range)
-  zeros = nn.with_logical_partitioning(nn.initializers.zeros, axes[1:])
-  return matmul.Linear(
-      features, dtype, nn.with_logical_partitioning(init, axes),
-      zeros if bias else None, name=name,
-  )
-
-
-def norm(c: EncoderConfig, name: str) -> nn.LayerNorm:
-  """A float32 LayerNorm with scale and bias."""
-  one = nn.with_logical_partitioning(nn.initializers.ones, ("embed",))
-  zero = nn.with_logical_partitioning(nn.initializers.zeros, ("embed",))
-  # The two-pass variance is what PyTorch computes; the fast one loses digits.
-  return nn.LayerNorm(
-      epsilon=c.norm_eps, dtype=jnp.float32, use_fast_variance=False,
-      scale_init=one, bias_init=zero, name=name,
-  )
+    return self._dense(x.shape[-1], ("mlp", "embed"), m.out_bias, "down")(y)

@@ -14,7 +14,8 @@ from typing import Any, Mapping
 import jax
 import numpy as np
 
-from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model.architecture import Architecture
+from nomic_jax.model.architecture import Attention
 
 # bfloat16 FLOP/s of a device as its maker publishes them, without sparsity, by
 # the start of `jax.Device.device_kind`; the first that fits counts.
@@ -37,18 +38,32 @@ def peak_of(device_kind: str) -> float | None:
       (v for k, v in PEAKS.items() if device_kind.startswith(k)), None)
 
 
-def of_attention(c: EncoderConfig, tokens: int, length: int) -> float:
+def _seen(attention: Attention, length: int) -> float:
+  """How many tokens of a text of `length` one sees, on average."""
+  window = min(attention.window or length - 1, length - 1)
+  one_side = window - window * (window + 1) / (2 * length)
+  return 1 + one_side * (1 if attention.causal else 2)
+
+
+def of_attention(a: Architecture, tokens: int, length: int) -> float:
   """Forward, scores and their product with the values, all layers."""
-  return 4.0 * c.layers * c.width * tokens * length
+  return 4.0 * tokens * sum(
+      layer.attention.heads * layer.attention.width
+      * _seen(layer.attention, length) for layer in a.layers)
 
 
-def of_encoder(c: EncoderConfig, tokens: int, length: int) -> float:
-  """Forward, for `tokens` in rows of `length` that attend to all of a row."""
-  block = 4 * c.width**2 + (3 if c.gated else 2) * c.width * c.mlp_width
-  return 2.0 * c.layers * block * tokens + of_attention(c, tokens, length)
+def of_encoder(a: Architecture, tokens: int, length: int) -> float:
+  """Forward, for `tokens` in texts of `length`."""
+  matrices = 0
+  for layer in a.layers:
+    heads = 2 * (layer.attention.heads + layer.attention.kv_heads)
+    matrices += a.width * (
+        heads * layer.attention.width
+        + (3 if layer.mlp.gated else 2) * layer.mlp.width)
+  return 2.0 * matrices * tokens + of_attention(a, tokens, length)
 
 
-def of_step(c: EncoderConfig, shapes: Mapping[str, tuple[int, ...]]) -> float:
+def of_step(c: Architecture, shapes: Mapping[str, tuple[int, ...]]) -> float:
   """Forward and backward of a whole batch over all its micro-batches.
 
   Of shapes alone: each row is taken to be one text that fills it, which is the
@@ -70,7 +85,7 @@ def of_step(c: EncoderConfig, shapes: Mapping[str, tuple[int, ...]]) -> float:
   return 3 * forward
 
 
-def of_batch(c: EncoderConfig, batch: Mapping[str, Any]) -> float:
+def of_batch(c: Architecture, batch: Mapping[str, Any]) -> float:
   """Forward and backward of a global batch, of which a host has its share.
 
   What its texts need: attention is within a text, padding needs nothing, and

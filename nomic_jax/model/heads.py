@@ -6,39 +6,35 @@ from flax import linen as nn
 from jax import Array
 import jax.numpy as jnp
 
-from nomic_jax.model import encoder
-from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model import layers
+from nomic_jax.model.architecture import Architecture
 
 
 class MLMHead(nn.Module):
-  """BERT's masked-language-model head, tied to the word embedding.
+  """The masked-language-model head, tied to the word embedding.
 
-  dense D→D, activation, LayerNorm, decoder. The activation is the encoder's,
-  SiLU where that is swiglu, and GELU where it is gated otherwise.
-  Dense and decoder have a bias iff `config.mlp_in_bias`, as published.
+  dense D→D, activation, norm, decoder: see `architecture.Prediction`.
   """
 
-  config: EncoderConfig
+  architecture: Architecture
   dtype: str = "float32"
 
   @nn.compact
   def __call__(self, hidden: Array, word_embedding: Array) -> Array:
     """[N, D] hidden states and the [V, D] table to float32 [N, V] logits."""
-    c = self.config
-    gated = {"swiglu": "silu", "geglu": "gelu", "glu": "gelu"}
-    act = encoder.ACTIVATIONS[gated.get(c.activation, c.activation)]
-    dense = encoder.dense(
-        c, c.width, ("embed", "embed_out"), c.mlp_in_bias, self.dtype,
-        "transform",
-    )
-    x = encoder.norm(c, "norm")(act(dense(hidden)))
+    a = self.architecture
+    p = a.prediction
+    x = layers.dense(
+        a.width, ("embed", "embed_out"), p.bias, a.initializer_range,
+        self.dtype, "transform")(hidden)
+    x = layers.norm(p.norm, "norm")(layers.ACTIVATIONS[p.activation](x))
     logits = jnp.einsum(
         "nd,vd->nv", x.astype(self.dtype), word_embedding.astype(self.dtype),
         preferred_element_type=jnp.float32,
     )
-    if c.mlp_in_bias:
+    if p.bias:
       init = nn.with_logical_partitioning(nn.initializers.zeros, ("vocab",))
-      logits += self.param("bias", init, (c.vocab_size,))
+      logits += self.param("bias", init, (a.vocab_size,))
     return logits
 
 
@@ -58,13 +54,13 @@ class ClassificationHead(nn.Module):
   and with dropout, `rngs={"dropout": key}` and `train=True`.
 
   Attributes:
-    config: of the encoder.
+    architecture: of the encoder.
     labels: classes; 1 for a regression.
     dtype: of the matmuls.
     dropout: between pooler and classifier, when training.
   """
 
-  config: EncoderConfig
+  architecture: Architecture
   labels: int
   dtype: str = "float32"
   dropout: float = 0.0
@@ -72,10 +68,10 @@ class ClassificationHead(nn.Module):
   @nn.compact
   def __call__(self, first: Array, train: bool = False) -> Array:
     """[..., D] hidden states of first tokens to float32 [..., labels]."""
-    dense = lambda features, axes, name: encoder.dense(
-        self.config, features, axes, True, self.dtype, name
-    )
-    width = self.config.width
+    a = self.architecture
+    width = a.width
+    dense = lambda features, axes, name: layers.dense(
+        features, axes, True, a.initializer_range, self.dtype, name)
     x = jnp.tanh(dense(width, ("embed", "embed_out"), "pooler")(first))
     x = nn.Dropout(self.dropout, deterministic=not train)(x)
     x = dense(self.labels, ("embed", "labels"), "classifier")(x)

@@ -1,10 +1,11 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""LayerNorm of a residual sum, which keeps little for its gradient.
+"""LayerNorm and RMSNorm, and of a residual sum one that keeps little.
 
 Left to differentiation, the sum and what is made of it are kept in float32,
-and written and read as such; so the gradient (Ba et al. 2016) is written out.
-Kept are the sum, in its own dtype, and two numbers per token.
+and written and read as such; so the gradient (Ba et al. 2016; Zhang and
+Sennrich 2019) is written out. Kept are the sum, in its own dtype, and one or
+two numbers per token.
 """
 
 import functools
@@ -17,44 +18,66 @@ import jax.numpy as jnp
 
 
 class AddNorm(nn.Module):
-  """LayerNorm(x + y), [..., D], in the dtype of x; computed in float32."""
+  """Norm(x + y), [..., D], in the dtype of x; computed in float32.
+
+  Attributes:
+    eps, kind, bias: as in `architecture.Norm`.
+    axis: logical name of the last axis.
+  """
 
   eps: float
+  kind: str = "layer"
+  bias: bool = True
+  axis: str = "embed"
 
   @nn.compact
-  def __call__(self, x: Array, y: Array) -> Array:
+  def __call__(self, x: Array, y: Array | None = None) -> Array:
     own = lambda name, init: self.param(
-        name, nn.with_logical_partitioning(init, ("embed",)), x.shape[-1:])
+        name, nn.with_logical_partitioning(init, (self.axis,)), x.shape[-1:])
+    centred = self.kind == "layer"
     scale = own("scale", nn.initializers.ones)
-    bias = own("bias", nn.initializers.zeros)
-    return _norm(self.eps, x + y, scale, bias)
+    bias = own("bias", nn.initializers.zeros) if centred and self.bias else None
+    return _norm(self.eps, centred, x if y is None else x + y, scale, bias)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _norm(eps: float, x: Array, scale: Array, bias: Array) -> Array:
-  return _forward(eps, x, scale, bias)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _norm(
+    eps: float, centred: bool, x: Array, scale: Array, bias: Array | None
+) -> Array:
+  return _forward(eps, centred, x, scale, bias)[0]
 
 
-def _forward(eps: float, x: Array, scale: Array, bias: Array) -> tuple:
+def _forward(
+    eps: float, centred: bool, x: Array, scale: Array, bias: Array | None
+) -> tuple:
   wide = x.astype(jnp.float32)
-  mean = wide.mean(-1, keepdims=True)
+  mean = wide.mean(-1, keepdims=True) if centred else None
+  if centred:
+    wide = wide - mean
   # The two-pass variance is what PyTorch computes; the fast one loses digits.
-  variance = jnp.square(wide - mean).mean(-1, keepdims=True)
-  narrow = jax.lax.rsqrt(variance + eps)
-  out = (wide - mean) * (narrow * scale) + bias
-  return out.astype(x.dtype), (x, mean, narrow, scale)
+  narrow = jax.lax.rsqrt(jnp.square(wide).mean(-1, keepdims=True) + eps)
+  out = wide * (narrow * scale)
+  if bias is not None:
+    out += bias
+  shifted = None if bias is None else ()  # whether, without keeping it
+  return out.astype(x.dtype), (x, mean, narrow, scale, shifted)
 
 
-def _backward(eps: float, kept: tuple, gradient: Array) -> tuple[Any, ...]:
+def _backward(
+    eps: float, centred: bool, kept: tuple, gradient: Array
+) -> tuple[Any, ...]:
   del eps
-  x, mean, narrow, scale = kept
-  unit = (x.astype(jnp.float32) - mean) * narrow
+  x, mean, narrow, scale, shifted = kept
+  wide = x.astype(jnp.float32)
+  unit = (wide - mean if centred else wide) * narrow
   gradient = gradient.astype(jnp.float32)
   own = gradient * scale
-  dx = narrow * (own - own.mean(-1, keepdims=True)
-                 - unit * (own * unit).mean(-1, keepdims=True))
+  across = own - own.mean(-1, keepdims=True) if centred else own
+  dx = narrow * (across - unit * (own * unit).mean(-1, keepdims=True))
   tokens = tuple(range(x.ndim - 1))
-  return dx.astype(x.dtype), (gradient * unit).sum(tokens), gradient.sum(tokens)
+  return (
+      dx.astype(x.dtype), (gradient * unit).sum(tokens),
+      None if shifted is None else gradient.sum(tokens))
 
 
 _norm.defvjp(_forward, _backward)

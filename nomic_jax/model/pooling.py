@@ -7,23 +7,20 @@ from jax import Array
 import jax.numpy as jnp
 
 from nomic_jax.errors import one_of
-from nomic_jax.errors import UserError
-from nomic_jax.model.config import EncoderConfig
 
 POOLINGS = ("mean", "cls", "last", "none")
 
 
 def pool(
-    config: EncoderConfig, hidden: Array, segment_ids: Array, slots: int
+    name: str, hidden: Array, segment_ids: Array, slots: int
 ) -> Array:
   """Pools each segment of each row.
 
   A segment with a NaN or infinity pools to NaN, and no other one does.
 
   Args:
-    config: its `pooling` is mean, cls (first token), last (last token) or
-      none (every token's vector); with `pooled_norm` a LayerNorm without
-      parameters follows (v1.5).
+    name: mean, cls (first token), last (last token) or none (every token's
+      vector).
     hidden: float32 [B, S, D].
     segment_ids: int32 [B, S]; texts are 1..slots, each contiguous.
     slots: the most texts a row may hold.
@@ -32,15 +29,14 @@ def pool(
     float32 [B, slots, D]; zeros where a row has no such segment. Without
     pooling [B, S, D], the row's tokens as they lie; zeros at padding.
   """
-  check_pooling(config.pooling)
-  norm = plain_layer_norm if config.pooled_norm else lambda x: x
-  if config.pooling == "none":
-    return jnp.where((segment_ids > 0)[:, :, None], norm(hidden), 0)
+  check_pooling(name)
+  if name == "none":
+    return jnp.where((segment_ids > 0)[:, :, None], hidden, 0)
   member = segment_ids[:, :, None] == jnp.arange(1, slots + 1)
-  if config.pooling == "cls":
+  if name == "cls":
     before = jnp.pad(segment_ids, ((0, 0), (1, 0)))[:, :-1]
     member &= (segment_ids != before)[:, :, None]
-  elif config.pooling == "last":
+  elif name == "last":
     after = jnp.pad(segment_ids, ((0, 0), (0, 1)))[:, 1:]
     member &= (segment_ids != after)[:, :, None]
   weight = member.astype(hidden.dtype)
@@ -52,24 +48,13 @@ def pool(
       precision=jax.lax.Precision.HIGHEST
   )
   total = jnp.where(spoilt[:, :, None], jnp.nan, total)
-  pooled = total / jnp.maximum(weight.sum(1), 1.0)[:, :, None]
-  return norm(pooled)
+  return total / jnp.maximum(weight.sum(1), 1.0)[:, :, None]
 
 
 def check_pooling(name: str) -> str:
   """Returns `name`, or raises UserError listing the poolings."""
   one_of(name, POOLINGS, f"config.encoder: pooling '{name}' is unknown")
   return name
-
-
-def check_one_vector(config: EncoderConfig) -> None:
-  """Raises UserError unless the encoder gives each text one vector."""
-  if config.pooling == "none":
-    raise UserError(
-        "config.encoder.pooling: 'none' gives a vector for each token, and "
-        "one for each text is wanted; choose one of "
-        + ", ".join(p for p in POOLINGS if p != "none")
-    )
 
 
 def plain_layer_norm(x: Array, eps: float = 1e-5) -> Array:

@@ -8,67 +8,118 @@ axis evenly spaced elements, of the layers evenly spaced ones.
 """
 
 import dataclasses
+from typing import Sequence
 
-from flax.linen import meta
+from flax import traverse_util
 import jax
 import numpy as np
 
 from nomic_jax.errors import UserError
-from nomic_jax.model.config import EncoderConfig
-from nomic_jax.model.encoder import Encoder
+from nomic_jax.model import trees
+from nomic_jax.model.architecture import Architecture
+from nomic_jax.model.architecture import Attention
+from nomic_jax.model.head import Head
 
 SIZES = ("width", "layers", "heads", "mlp_width")
 
 
 def select(
-    config: EncoderConfig, params: dict, **sizes: int
-) -> tuple[EncoderConfig, dict]:
+    architecture: Architecture, params: dict, *, width: int | None = None,
+    layers: int | None = None, heads: int | None = None,
+    mlp_width: int | None = None,
+) -> tuple[Architecture, dict]:
   """Returns a smaller encoder and its parameters.
 
   Args:
-    config: of the larger one.
+    architecture: of the larger one.
     params: its tree of arrays.
-    **sizes: those of SIZES that the smaller one has.
+    width, layers, heads, mlp_width: of the smaller one, with as many heads per
+      group of keys and values; None: as large.
 
   Raises:
     UserError: if one of the sizes is larger than it was.
   """
+  a, first = architecture, architecture.layers[0]
+  there = dict(width=a.width, layers=len(a.layers),
+               heads=first.attention.heads, mlp_width=first.mlp.width)
+  sizes = dict(width=width, layers=layers, heads=heads, mlp_width=mlp_width)
   for name, size in sizes.items():
-    if size > getattr(config, name):
+    sizes[name] = there[name] if size is None else size
+    if sizes[name] > there[name]:
       raise UserError(
-          f"config.encoder.{name}: {size} is more than the "
-          f"{getattr(config, name)} of the model of config.init_from, from "
-          "which init_as=selection selects; lower it")
+          f"config.encoder.{name}: {size} is more than the {there[name]} of "
+          "the model of config.init_from, from which init_as=selection "
+          "selects; lower it")
+  chosen = evenly(len(a.layers), sizes["layers"])
   smaller = dataclasses.replace(
-      config, pooler=False, projection=0, output_layers=(), **sizes)
-  shapes = meta.unbox(
-      jax.eval_shape(Encoder(smaller).init, jax.random.key(0)))
-  parts = {"qkv": 3}  # side by side on the last axis
+      a, width=sizes["width"], pooler=False, head=Head(a.head.pooling),
+      layers=tuple(
+          dataclasses.replace(
+              layer, attention=_fewer_heads(layer.attention, sizes),
+              mlp=dataclasses.replace(layer.mlp, width=sizes["mlp_width"]))
+          for layer in (a.layers[i] for i in chosen)))
+  wanted = {  # arrays of the right shapes that take no memory
+      path: np.broadcast_to(np.float32(0), shape)
+      for path, shape in trees.shapes(smaller).items()}
+  wanted = traverse_util.unflatten_dict(wanted, sep="/")["encoder"]
+  old, new = trees.unstacked(a, params), trees.unstacked(smaller, wanted)
+  found = trees.stacked(smaller, [
+      _picked(old[i], layer, *(
+          _sections(x.layers[n].attention) for x, n in ((a, i), (smaller, at))))
+      for at, (i, layer) in enumerate(zip(chosen, new, strict=True))])
+  return smaller, {
+      name: found[name] if name in found else _picked(params[name], part)
+      for name, part in wanted.items()}
 
-  def pick(path, shape):
-    names = [key.key for key in path]
-    found = params
-    for name in names:
-      found = found[name]
-    found = np.asarray(found)
-    for axis, size in enumerate(shape.shape):
-      count = parts.get(names[-2], 1) if axis == len(shape.shape) - 1 else 1
-      found = np.take(
-          found, evenly(found.shape[axis], size, count), axis)
-    return found
 
-  return smaller, jax.tree_util.tree_map_with_path(pick, shapes)
+def _fewer_heads(a: Attention, sizes: dict[str, int]) -> Attention:
+  heads = sizes["heads"]
+  return dataclasses.replace(
+      a, heads=heads, kv_heads=max(a.kv_heads * heads // a.heads, 1),
+      width=sizes["width"] // heads)
 
 
-def evenly(there: int, wanted: int, parts: int = 1) -> np.ndarray:
+def _sections(a: Attention) -> list[int]:
+  """Widths of the queries, keys and values, side by side on the last axis."""
+  return [a.heads * a.width] + 2 * [a.kv_heads * a.width]
+
+
+def _picked(
+    old: dict, new: dict, old_parts: Sequence[int] = (),
+    new_parts: Sequence[int] = (),
+) -> dict:
+  """Of every array of `old` as much as `new` has, evenly spaced.
+
+  Args:
+    old: a tree, which may have more arrays.
+    new: a tree of arrays with the wanted shapes.
+    old_parts, new_parts: sections of the last axis of `qkv`.
+  """
+
+  def pick(path, like):
+    x = old
+    for key in path:
+      x = x[key.key]
+    x = np.asarray(x)
+    for axis, size in enumerate(like.shape):
+      at = evenly(x.shape[axis], size)
+      if path[0].key == "qkv" and axis == like.ndim - 1:
+        starts = np.cumsum([0, *old_parts])
+        at = np.concatenate([
+            start + evenly(*parts)
+            for start, *parts in zip(starts, old_parts, new_parts)])
+      x = np.take(x, at, axis)
+    return x
+
+  return jax.tree_util.tree_map_with_path(pick, new)
+
+
+def evenly(there: int, wanted: int) -> np.ndarray:
   """Places of `wanted` evenly spaced elements of `there`, int64 [wanted].
 
   Every n-th, if that is whole; else as near to it as can be, first and last
-  included. Of several parts that lie side by side each gives as many.
+  included.
   """
-  there, wanted = there // parts, wanted // parts
   if there % wanted == 0:
-    one = np.arange(wanted) * (there // wanted)
-  else:
-    one = np.rint(np.linspace(0, there - 1, wanted)).astype(np.int64)
-  return (np.arange(parts)[:, None] * there + one).ravel()
+    return np.arange(wanted) * (there // wanted)
+  return np.rint(np.linspace(0, there - 1, wanted)).astype(np.int64)

@@ -9,15 +9,19 @@ from flax.linen import meta
 import jax
 import ml_collections
 
+from nomic_jax import families
 from nomic_jax import losses
 from nomic_jax import step as step_lib
+from nomic_jax import train
 from nomic_jax.errors import UserError
 from nomic_jax.hub import matryoshka
 from nomic_jax.hub import model_directory
-from nomic_jax.hub.config import is_classic
-from nomic_jax.hub.config import is_native
 from nomic_jax.run import checkpoint
 from nomic_jax.run import manifest
+from nomic_jax.run import models
+from nomic_jax.run.start import find_start
+from nomic_jax.run.start import merged
+from nomic_jax.run.start import resolve
 from nomic_jax.storage import buckets
 from nomic_jax.storage import places
 
@@ -49,20 +53,20 @@ def export(
       "another --output or remove it", _is_export)
   if workdir is not None:
     source = _checkpoint(workdir, step)
-    model = model_directory.read_model(source)
+    model = models.read_model(source)
     dims = matryoshka.read(source)
   else:
     model = _untrained(config)
     source, dims = "the untrained model", ()
   model_directory.write_model(
-      output, model.config, model.params, model.tokenizer_path,
+      output, model.architecture, model.params, model.tokenizer_path,
       mlm_head=model.mlm_head, classification_head=model.classification_head,
       matryoshka_dims=dims, manifest=functools.partial(
           manifest.of_model, source if workdir is not None else None),
       **model.usage.to_json(),
   )
   opens = "for transformers and sentence-transformers"
-  if not (is_classic(model.config) or is_native(model.config)):
+  if not families.of(model.architecture).opens(model.architecture):
     opens = (
         "for nomic_jax alone: transformers has no class for this architecture")
   print(f"{output}: {source}, {opens}")
@@ -107,18 +111,14 @@ def _is_export(path: pathlib.Path) -> bool:
 def _untrained(
     config: ml_collections.ConfigDict,
 ) -> model_directory.ModelFiles:
-  from nomic_jax import train  # the same start as a training's
-  from nomic_jax.run.start import merged
-  from nomic_jax.run.start import resolve
-
-  start = train.find_start(config)
+  start = find_start(config)
   config, usage = resolve(config, start)
-  encoder = train.make_encoder(config, start.config)
+  encoder = train.make_encoder(config, start.architecture)
   loss = losses.make(config.loss, encoder)
   params = meta.unbox(loss.init(step_lib.params_key(config.seed)))
   params = merged(params, start.params or {})
   return model_directory.ModelFiles(
-      config=start.config,
+      architecture=start.architecture,
       params=jax.device_get(params["encoder"]),
       mlm_head=jax.device_get(params.get("mlm_head")),
       tokenizer_path=start.tokenizer,

@@ -5,32 +5,37 @@
 
 import dataclasses
 import pathlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import ml_collections
 
 from nomic_jax.data import dataset
 from nomic_jax.data import loader
 from nomic_jax.errors import UserError
+from nomic_jax.hub import long_context
+from nomic_jax.hub import sentence_transformers
+from nomic_jax.hub.model_directory import ModelFiles
 from nomic_jax.model import selection
+from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.usage import check_ranked
 from nomic_jax.model.usage import Usage
+from nomic_jax.run import models
 from nomic_jax.run import work_directory
 from nomic_jax.text import special_tokens
 from nomic_jax.text import tokenizer as tokenizer_lib
 
 # Fields of config.encoder that count for a loaded model, too, unless None.
-_ROTARY = ("max_length", "rotary_base", "rotary_factor")  # of such positions
-_AFTER = ("pooled_norm", "projection")
-OWN = ("pooling", *_AFTER, *_ROTARY, "dropout", "head_dropout")
+_ROPE = {"rotary_base": "base", "rotary_factor": "factor"}
+OWN = ("pooling", "pooled_norm", "projection", "max_length", *_ROPE, "dropout",
+       "head_dropout")
 _COSINE = ("info_nce", "distill")  # losses that compare by cosine
 
 
 class Start(NamedTuple):
   """What a training starts from."""
 
-  config: EncoderConfig
+  architecture: Architecture
   tokenizer: pathlib.Path  # a tokenizer.json, or a folder with one
   params: dict | None  # None: fresh
   usage: Usage = Usage()  # of the model that is trained
@@ -59,10 +64,10 @@ def find_start(config: ml_collections.ConfigDict) -> Start:
   rows = special_tokens.vocabulary_rows(tokenizer)
   padded = -(-rows // 64) * 64  # reference: pad_vocab_size_multiple
   pad = special_tokens.of(tokenizer).fill
-  encoder = EncoderConfig(
+  architecture = EncoderConfig(
       vocab_size=padded, pad_token_id=pad,
-      **dict(config.encoder) | {"max_length": _longest(config)})
-  return Start(encoder, folder, None, work_directory.fresh_usage())
+      **dict(config.encoder) | {"max_length": _longest(config)}).architecture
+  return Start(architecture, folder, None, work_directory.fresh_usage())
 
 
 def _longest(config: ml_collections.ConfigDict) -> int:
@@ -98,7 +103,7 @@ def resolve(
     own = {
         **{f"{side}_prompt": usage.prompt(side)
            for side in ("query", "document")},
-        **{f"{side}_length": usage.max_tokens or start.config.max_length
+        **{f"{side}_length": usage.max_tokens or start.architecture.max_length
            for side in ("query", "document")},
     }
     for options in config.evaluators.values():
@@ -118,7 +123,7 @@ def describe(config: ml_collections.ConfigDict, start: Start) -> str:
           "query", "document")) if any(
               usage.prompt(side) for side in ("query", "document")) else (
                   "no prompts")
-  encoder, changed = start.config, []
+  a, changed = start.architecture, []
   for name in OWN:
     value = config.encoder.get(name)
     if value is not None:
@@ -132,10 +137,10 @@ def describe(config: ml_collections.ConfigDict, start: Start) -> str:
     changed.append(f"similarity {usage.similarity} in place of "
                    f"{start.usage.similarity}, by which this loss compares")
   return (
-      f"{config.init_from}: pooling {encoder.pooling}"
-      + (", pooled norm" if encoder.pooled_norm else "")
-      + (f", projection to {encoder.projection}" if encoder.projection else "")
-      + f", {prompts}, at most {usage.max_tokens or encoder.max_length} tokens"
+      f"{config.init_from}: pooling {a.head.pooling}"
+      + (", pooled norm" if a.head.pooled_norm else "")
+      + (f", projection to {a.head.projection}" if a.head.projection else "")
+      + f", {prompts}, at most {usage.max_tokens or a.max_length} tokens"
       + (f"; from the config: {', '.join(changed)}" if changed else
          "; all the model's own"))
 
@@ -165,25 +170,13 @@ def merged(fresh: dict, loaded: dict, path: str = "params") -> dict:
 
 def _loaded(config: ml_collections.ConfigDict) -> Start:
   """The model of `config.init_from`, with what the config changes in it."""
-  from nomic_jax.hub import model_directory  # reads torch's layouts
-  from nomic_jax.hub import sentence_transformers
-
-  model = model_directory.read_model(config.init_from)
+  model = models.read_model(config.init_from)
   # Only losses of pairs pool; a classifier reads the first token.
   if not model.says_pooling and config.encoder.get("pooling") is None and (
       config.data.kind not in ("text", "labels")):
     sentence_transformers.warn_of_pooling(config.init_from)
   if config.get("init_as"):
     model = _converted(config, model)
-  changes = {
-      name: config.encoder[name] for name in OWN
-      if config.encoder.get(name) is not None
-      and (model.config.position == "rotary" or name not in _ROTARY)}
-  if model.config.output_layers and changes.keys() & {*_AFTER}:
-    raise UserError(
-        f"config.encoder.{min(changes.keys() & {*_AFTER})}: the model of "
-        "config.init_from has layers of its own after pooling; leave it out"
-    )
   # A pooler is of use to a classifier alone, which trains it on.
   encoder = dict(model.params)
   params = {"encoder": encoder}
@@ -193,11 +186,30 @@ def _loaded(config: ml_collections.ConfigDict) -> Start:
     if getattr(model, name) is not None:
       params[name] = getattr(model, name)
   _fit_classifier(config, params.get("classification_head", {}))
-  architecture = dataclasses.replace(model.config, pooler=False, **changes)
+  a = _changed(model.architecture, config.encoder)
+  own = a.max_length == model.architecture.max_length
   usage = dataclasses.replace(model.usage, max_tokens=min(
-      "max_length" not in changes and model.usage.max_tokens
-      or architecture.max_length, architecture.max_length))
-  return Start(architecture, model.tokenizer_path, params, usage)
+      own and model.usage.max_tokens or a.max_length, a.max_length))
+  return Start(a, model.tokenizer_path, params, usage)
+
+
+def _changed(
+    a: Architecture, config: ml_collections.ConfigDict
+) -> Architecture:
+  """A loaded model's architecture with what config.encoder says of OWN."""
+  asked = {k: config[k] for k in OWN if config.get(k) is not None}
+  head = dataclasses.replace(
+      a.head, pooling=asked.get("pooling", a.head.pooling))
+  fields = ["dropout", "head_dropout"]
+  if a.rotary:
+    a = a.with_rope(**{
+        ours: asked[k] or None for k, ours in _ROPE.items() if k in asked})
+    fields.append("max_length")
+  return dataclasses.replace(
+      a, pooler=False,
+      head=head.simple(
+          a.width, asked.get("pooled_norm"), asked.get("projection")),
+      **{k: asked[k] for k in fields if k in asked})
 
 
 def _fit_classifier(config: ml_collections.ConfigDict, head: dict) -> None:
@@ -211,15 +223,17 @@ def _fit_classifier(config: ml_collections.ConfigDict, head: dict) -> None:
           f"config.loss {wanted}, so a fresh one takes its place")
 
 
-def _converted(config: ml_collections.ConfigDict, model: Any) -> Any:
+def _converted(
+    config: ml_collections.ConfigDict, model: ModelFiles
+) -> ModelFiles:
   """The loaded model as `config.init_as` wants it."""
-  from nomic_jax.hub import long_context
-
   if config.init_as == "selection":
     sizes = {k: config.encoder[k] for k in selection.SIZES}
-    smaller, params = selection.select(model.config, model.params, **sizes)
+    smaller, params = selection.select(
+        model.architecture, model.params, **sizes)
     return model._replace(
-        config=smaller, params=params, mlm_head=None, classification_head=None)
+        architecture=smaller, params=params, mlm_head=None,
+        classification_head=None)
   if config.init_as != "rotary":
     raise UserError(
         f"config.init_as: '{config.init_as}' is unknown; expected 'rotary', "

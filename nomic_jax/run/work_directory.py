@@ -7,7 +7,6 @@ stops a training leaves a directory that the same command takes up again. In a
 bucket they appear one by one, the config last.
 """
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -18,12 +17,14 @@ import ml_collections
 from nomic_jax.data import dataset
 from nomic_jax.errors import UserError
 from nomic_jax.mesh import processes
-from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model import architecture_json
+from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.usage import Usage
 from nomic_jax.run.checkpoint import latest_step
 from nomic_jax.storage import buckets
 from nomic_jax.storage import decoding
 from nomic_jax.storage import places
+from nomic_jax.storage.files import read_json
 from nomic_jax.storage.files import replacing
 from nomic_jax.text import tokenizer as tokenizer_lib
 from nomic_jax.text.prompts import PROMPTS
@@ -158,7 +159,7 @@ def _same_data(workdir: Any, key: str, before: Any, now: Any) -> bool:
 
 def claim(
     workdir: pathlib.Path, config: ml_collections.ConfigDict,
-    encoder: EncoderConfig, tokenizer: pathlib.Path, usage: Usage = Usage(),
+    encoder: Architecture, tokenizer: pathlib.Path, usage: Usage = Usage(),
     manifest: dict | None = None,
 ) -> None:
   """Makes the directory, whole or not at all.
@@ -181,7 +182,7 @@ def claim(
     (temporary / _FINGERPRINTS).write_text(json.dumps({
         k: dataset.fingerprint(place) for k, place in data.items() if place}))
     for name, value in (
-        ("encoder", dataclasses.asdict(encoder)),
+        ("encoder", architecture_json.to_json(encoder)),
         ("usage", usage.to_json()),
         ("reproduce", manifest or {}),
         ("config", json.loads(config.to_json())),
@@ -192,11 +193,20 @@ def claim(
 
 def read(
     workdir: pathlib.Path
-) -> tuple[EncoderConfig, pathlib.Path, Usage]:
+) -> tuple[Architecture, pathlib.Path, Usage]:
   """Encoder, tokenizer and usage, as the directory keeps them."""
   workdir = pathlib.Path(buckets.fetch(workdir, checkpoints=False))
-  fields = json.loads((workdir / "encoder.json").read_text(encoding="utf-8"))
-  return EncoderConfig(**fields), workdir / "tokenizer", read_usage(workdir)
+  return read_architecture(workdir), workdir / "tokenizer", read_usage(workdir)
+
+
+def read_architecture(workdir: pathlib.Path) -> Architecture:
+  """The architecture of the model of a work directory on this disk.
+
+  Raises:
+    UserError: for a damaged file.
+  """
+  path = workdir / "encoder.json"
+  return architecture_json.from_json(read_json(path), str(path))
 
 
 def read_usage(workdir: pathlib.Path) -> Usage:

@@ -28,6 +28,10 @@ class Keys:
     """The value, whatever its type; None if absent."""
     return self._values.get(key)
 
+  def with_defaults(self, **values: Any) -> "Keys":
+    """The same, with values for the keys that are absent."""
+    return Keys(values | dict(self._values), self.where)
+
   def only(self, known: Mapping[str, Collection[Any] | None]) -> None:
     """Refuses keys that are unknown, or hold what is not supported.
 
@@ -64,6 +68,13 @@ class Keys:
           f"expected {kind.__name__}"
       )
     return value
+
+  def same(self, key: str, other: str) -> None:
+    """Raises UserError if both are there and hold different values."""
+    if self.any(key) not in (None, self.any(other)):
+      raise UserError(
+          f"{self.where}: {key}={self.any(key)!r} is not supported; expected "
+          f"that of {other}, {self.any(other)!r}")
 
   def activation(self, key: str, table: Mapping[str, str], default: str) -> str:
     """Our name of an activation, by a table from the file's names."""

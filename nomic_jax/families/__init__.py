@@ -1,0 +1,95 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Families of encoders. A new one is a file here and its name in NAMES."""
+
+import functools
+import importlib
+from typing import Any, Mapping
+
+from nomic_jax.errors import UserError
+from nomic_jax.families.family import Family
+from nomic_jax.model.architecture import Architecture
+
+NAMES = ("nomic_bert", "bert")
+
+
+@functools.cache
+def table() -> tuple[Family, ...]:
+  """All families."""
+  return tuple(
+      importlib.import_module(f"{__name__}.{name}").FAMILY for name in NAMES)
+
+
+def of_json(values: Mapping[str, Any], where: str) -> Family:
+  """The family that a config.json is of.
+
+  Raises:
+    UserError: if it is of none.
+  """
+  if not isinstance(values, Mapping):
+    raise UserError(f"{where}: expected a JSON object")
+  for family in table():
+    if family.reads(values) if family.reads else (
+        values.get("model_type") == family.name):
+      return family
+  raise UserError(
+      f"{where}: model_type '{values.get('model_type')}' is not supported; "
+      f"expected {' or '.join(f.name for f in table())}")
+
+
+def read(values: Mapping[str, Any], where: str) -> Architecture:
+  """The architecture of a config.json.
+
+  Args:
+    values: the file's contents.
+    where: the file, for messages.
+
+  Raises:
+    UserError: naming the key, for what is not supported, missing or wrong.
+  """
+  return of_json(values, where).read(values, where)
+
+
+def of(architecture: Architecture) -> Family:
+  """The family as whose files an architecture is written.
+
+  One whose class in transformers computes it is preferred, and then its own.
+
+  Raises:
+    UserError: if no family's config.json can express it.
+  """
+  order = sorted(table(), key=lambda f: f.name != architecture.family)
+  lacks = {f.name: f.lacks(architecture) for f in order}
+  able = [f for f in order if not lacks[f.name]]
+  for family in able:
+    if family.opens(architecture):
+      return family
+  if able:
+    return able[0]
+  raise UserError(lacks[order[0].name])
+
+
+def to_json(
+    architecture: Architecture, heads: tuple[bool, int] = (False, 0)
+) -> dict[str, Any]:
+  """The config.json of a model directory.
+
+  Args:
+    architecture: what is written.
+    heads: whether there is an MLM head, and the labels of a classifier, which
+      name the class that transformers opens.
+
+  Raises:
+    UserError: if no family's config.json can express it.
+  """
+  family = of(architecture)
+  mlm_head, labels = heads
+  tree = "classification_head" if labels else (
+      "mlm_head" if mlm_head else "encoder")
+  if tree not in family.classes:
+    raise UserError(f"{family.name}: its files have no {tree}")
+  named = [f"LABEL_{i}" for i in range(labels)]
+  return {"architectures": [family.classes[tree]]} | ({
+      "id2label": {str(i): name for i, name in enumerate(named)},
+      "label2id": {name: i for i, name in enumerate(named)},
+  } if labels else {}) | family.to_json(architecture)

@@ -1,0 +1,248 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Tensors of a PyTorch file to a model's trees and back, one at a time.
+
+A tree stacks its layers and keeps kernels [in, out]; the files have a tensor
+per layer, [out, in], and may split the query, key and value projections. A
+`Layout` names them; shapes are the modules' own.
+"""
+
+import dataclasses
+import re
+from typing import Any, Collection, Iterator, Mapping, NamedTuple
+
+import numpy as np
+
+from nomic_jax.errors import UserError
+from nomic_jax.families.family import Family
+from nomic_jax.families.family import Layout
+from nomic_jax.model import trees as trees_lib
+from nomic_jax.model.architecture import Architecture
+from nomic_jax.model.head import Head
+from nomic_jax.model.trees import Trees
+
+_LEAVES = {
+    "kernel": "weight", "embedding": "weight", "scale": "weight",
+    "bias": "bias",
+}
+_OLD_LEAVES = {".gamma": ".weight", ".beta": ".bias"}  # TensorFlow's BERT
+
+
+class _Slot(NamedTuple):
+  """One tensor of a file and where it lives in the trees."""
+
+  name: str
+  shape: tuple[int, ...]  # in the file
+  path: str  # in the trees
+  index: tuple  # of the tree's array, giving the tensor, maybe transposed
+  transposed: bool
+
+
+def write(
+    family: Family, architecture: Architecture, trees: Trees
+) -> dict[str, np.ndarray]:
+  """A file's tensors, by the family's first layout.
+
+  Names have no prefix, and the decoder's copy of the word embedding is left
+  out: transformers ties it, and so opens the file with and without a head.
+  What follows pooling is not among them, since it has files of its own.
+
+  Args:
+    family: whose file it is.
+    architecture: of the encoder.
+    trees: `encoder`, and `mlm_head` or `classification_head` if there are;
+      of numpy or JAX arrays.
+
+  Returns:
+    name -> float32 array.
+
+  Raises:
+    UserError: if the trees do not fit the architecture.
+  """
+  arrays = trees_lib.arrays(architecture, trees)
+  host, tensors = {}, {}
+  for slot in _slots(
+      _trunk(architecture), family.layouts[0], *trees_lib.heads(trees)):
+    if slot.path not in host:  # fetched once, and one at a time
+      host = {slot.path: np.asarray(arrays[slot.path], np.float32)}
+    tensor = host[slot.path][slot.index]
+    if slot.transposed:
+      tensor = tensor.T
+    tensors[slot.name] = np.ascontiguousarray(tensor)
+  return tensors
+
+
+def read(
+    family: Family, architecture: Architecture, tensors: Mapping[str, Any],
+    where: str = "tensors",
+) -> tuple[Architecture, dict[str, trees_lib.Params]]:
+  """The trees in a file, as float32.
+
+  Args:
+    family: whose file it is.
+    architecture: by its config.json; what follows pooling is not looked for.
+    tensors: name -> array, in any of the family's layouts, with any of its
+      prefixes. Each needs a `shape` at once and its values (`np.asarray`) only
+      when used.
+    where: the file or directory, for messages.
+
+  Returns:
+    The architecture, with a pooler if there is one that is no part of a
+    classifier; and the trees by the names of `trees.TREES`.
+
+  Raises:
+    UserError: naming every tensor that is missing, unexpected or misshapen.
+  """
+  layout, names = _named(family, tensors, where)
+  classifier = layout.heads.get("classification_head", {}).get("classifier")
+  classifier = names.get(f"{classifier}.weight")
+  labels = tensors[classifier].shape[0] if classifier else 0
+  pooler = layout.encoder.get("pooler")
+  architecture = dataclasses.replace(
+      architecture, pooler=f"{pooler}.weight" in names and not labels)
+  with_head = any(name.startswith(layout.mlm_prefix) for name in names)
+  trunk = _trunk(architecture)
+  slots = list(_slots(trunk, layout, with_head, labels, where))
+  wanted = {slot.name: slot.shape for slot in slots}
+  _settle_tied(layout, names, wanted, tensors, where)
+  _drop_ignored(layout, names, wanted, tensors)
+  trees_lib.check(wanted, names, tensors, where)
+
+  trees = {}
+  shapes = trees_lib.shapes(trunk, with_head, labels)
+  for slot in slots:
+    *parents, leaf = slot.path.split("/")
+    node = trees
+    for parent in parents:
+      node = node.setdefault(parent, {})
+    if leaf not in node:
+      node[leaf] = np.empty(shapes[slot.path], np.float32)
+    values = np.asarray(tensors[names[slot.name]])
+    node[leaf][slot.index] = values.T if slot.transposed else values
+  return architecture, trees
+
+
+def vocabulary(
+    family: Family, tensors: Mapping[str, Any], where: str
+) -> int:
+  """Rows of a file's table of word embeddings."""
+  layout, names = _named(family, tensors, where)
+  return tensors[names[layout.word]].shape[0]
+
+
+def _trunk(architecture: Architecture) -> Architecture:
+  """Without what follows pooling."""
+  return dataclasses.replace(architecture, head=Head())
+
+
+def _named(
+    family: Family, tensors: Mapping[str, Any], where: str
+) -> tuple[Layout, dict[str, str]]:
+  """The layout; and names without prefix, of today's leaves, to the file's."""
+  for pattern, why in family.layouts[0].refused.items():
+    for name in tensors:
+      if re.fullmatch(pattern, name):
+        raise UserError(f"{where}: '{name}' {why}")
+  word = family.layouts[0].word
+  prefix = next((p for p in family.prefixes if p + word in tensors), None)
+  if prefix is None:
+    raise UserError(
+        f"{where}: no '{word}', with or without one of the prefixes "
+        f"{', '.join(family.prefixes[1:])}; found {trees_lib.few(tensors)}; "
+        f"expected the weights of a {family.name} model")
+  names = {}
+  for name in tensors:
+    short = name.removeprefix(prefix)
+    for old, new in _OLD_LEAVES.items():
+      if short.endswith(old):
+        short = short.removesuffix(old) + new
+    names[short] = name
+  layout = next(
+      (x for x in family.layouts if any(map(x.begins, names))),
+      family.layouts[0])
+  return layout, names
+
+
+def _slots(
+    architecture: Architecture, layout: Layout, mlm_head: bool, labels: int,
+    where: str = "the parameters",
+) -> Iterator[_Slot]:
+  """Every tensor a file of this architecture and layout has."""
+  units = {
+      run.path(i): (layer, range(
+          run.start + i, run.start + run.repeats * len(run.unit),
+          len(run.unit)))
+      for run in architecture.runs for i, layer in enumerate(run.unit)}
+  shapes = trees_lib.shapes(architecture, mlm_head, labels)
+  for path, shape in shapes.items():
+    tree, _, rest = path.partition("/")
+    module, _, leaf = rest.rpartition("/")
+    place, _, part = module.rpartition("/")
+    if tree == "encoder" and place in units:
+      layer, numbers = units[place]
+      names = layout.layer | layout.plain if not layer.mlp.gated else (
+          layout.layer)
+      names = names.get(part)
+    else:
+      layer, numbers, part = None, (None,), module
+      names = (layout.encoder if tree == "encoder" else
+               layout.heads.get(tree, {})).get(part)
+    if not names:
+      raise UserError(
+          f"{where}: the files of this family have no name for {path}, so "
+          "the weights are another architecture's; mend config.json")
+    names = (names,) if isinstance(names, str) else names
+    widths = [shape[-1]]
+    if len(names) > 1:
+      a = layer.attention
+      widths = [a.heads * a.width] + 2 * [a.kv_heads * a.width]
+    inner = shape[1 if layer else 0:-1]
+    for i, number in enumerate(numbers):
+      index, start = (i,) if layer else (), 0
+      for name, width in zip(names, widths, strict=True):
+        torch_shape = (*inner, width)
+        yield _Slot(
+            name=f"{name.format(number)}.{_LEAVES[leaf]}",
+            shape=torch_shape[::-1] if leaf == "kernel" else torch_shape,
+            path=path,
+            index=(*index, ..., slice(start, start + width)),
+            transposed=leaf == "kernel",
+        )
+        start += width
+
+
+def _settle_tied(
+    layout: Layout, names: dict[str, str], wanted: Collection[str],
+    tensors: Mapping[str, Any], where: str,
+) -> None:
+  """Leaves of each tied pair the one that is wanted; both must be equal."""
+  for copy, original in layout.tied.items():
+    if copy not in names:
+      copy, original = original, copy
+    if original in names and copy in names:
+      a, b = (np.asarray(tensors[names[n]]) for n in (copy, original))
+      if not np.array_equal(a, b):
+        raise UserError(
+            f"{where}: '{names[copy]}' differs from '{names[original]}'; "
+            "expected them to be tied, an untied decoder is not supported"
+        )
+      names.pop(copy if original in wanted else original)
+    elif copy in names and copy not in wanted and original in wanted:
+      names[original] = names.pop(copy)
+
+
+def _drop_ignored(
+    layout: Layout, names: dict[str, str], wanted: Collection[str],
+    tensors: Mapping[str, Any],
+) -> None:
+  """Drops what may be ignored, and head biases that are all zero.
+
+  transformers' NomicBertForMaskedLM always has biases in its head, zero
+  unless it was trained; the published head has none.
+  """
+  for name in [name for name in names if name not in wanted]:
+    if any(re.fullmatch(pattern, name) for pattern in layout.ignored):
+      del names[name]
+    elif name.startswith(layout.mlm_prefix) and name.endswith(".bias"):
+      if not np.any(np.asarray(tensors[names[name]])):
+        del names[name]

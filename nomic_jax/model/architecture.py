@@ -1,0 +1,292 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a model computes, as data: what every layer is and how many there are.
+
+An `Architecture` determines the parameters and the output, and travels with
+the weights. How it is computed (dtype, attention kernel, rematerialisation)
+belongs to `Encoder`, since that changes from machine to machine. All classes
+are frozen and hashable, so that equal layers are found by comparing them.
+"""
+
+import dataclasses
+import functools
+from typing import Callable
+
+from nomic_jax.errors import UserError
+from nomic_jax.kernels.layout import Layout
+from nomic_jax.model.head import Head
+
+ORDERS = ("post", "pre")
+
+
+def _unseen(default: float) -> float:
+  """A field that does not distinguish one architecture from another."""
+  return dataclasses.field(default=default, repr=False, compare=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Norm:
+  """A LayerNorm over the width, or an RMSNorm.
+
+  Attributes:
+    eps: added to the variance.
+    kind: "layer", or "rms": neither centred nor shifted.
+    bias: whether a LayerNorm has one beside its scale.
+  """
+
+  eps: float = 1e-12
+  kind: str = "layer"
+  bias: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Rope:
+  """Rotary position embedding (Su et al. 2021).
+
+  Attributes:
+    base: of the geometric series of wavelengths (theta).
+    fraction: share of a head's dimensions that are rotated.
+    interleaved: whether pairs are (0, 1), (2, 3), ... instead of (i, i + d/2).
+    factor: of dynamic NTK scaling beyond `trained_length`; None: no scaling.
+    trained_length: tokens of the longest text trained on.
+  """
+
+  base: float = 1000.0
+  fraction: float = 1.0
+  interleaved: bool = False
+  factor: float | None = None
+  trained_length: int = 2048
+
+
+@dataclasses.dataclass(frozen=True)
+class Attention:
+  """Softmax attention within each text.
+
+  Attributes:
+    heads: number of query heads.
+    kv_heads: number of key and value heads, which divides `heads`.
+    width: dimensions of a head.
+    window: how many tokens to either side are seen; None: all.
+    causal: whether later tokens are hidden.
+    rope: rotates queries and keys; None: not rotated.
+    qk_norm: of each head's queries and keys, before they are rotated.
+    bias: whether the projections have one.
+  """
+
+  heads: int
+  kv_heads: int
+  width: int
+  window: int | None = None
+  causal: bool = False
+  rope: Rope | None = None
+  qk_norm: Norm | None = None
+  bias: bool = False
+
+  def __post_init__(self):
+    Layout(self.heads, self.kv_heads, self.width)  # or says what is wrong
+    if self.rope and self.width % 2:
+      raise UserError(
+          f"heads {self.width} wide cannot be rotated; expected no odd width")
+
+  @property
+  def layout(self) -> Layout:
+    """The columns of queries, keys and values side by side."""
+    return Layout(self.heads, self.kv_heads, self.width)
+
+  @property
+  def need(self) -> tuple[Layout, int | None, bool]:
+    """What an implementation of attention is asked to compute."""
+    return self.layout, self.window, self.causal
+
+
+@dataclasses.dataclass(frozen=True)
+class MLP:
+  """down(activation(up(x))), or down(up(x) * activation(gate(x))) if gated."""
+
+  width: int
+  activation: str
+  gated: bool = False
+  in_bias: bool = False
+  out_bias: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+  """Attention and an MLP, each with a norm and a residual connection.
+
+  Attributes:
+    attention, mlp, norm: the parts; both norms are alike.
+    order: "post": x = norm(x + f(x)); "pre": x = x + f(norm(x)).
+  """
+
+  attention: Attention
+  mlp: MLP
+  norm: Norm
+  order: str = "post"
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedding:
+  """The sum of a token's embeddings, normalised.
+
+  Attributes:
+    types: rows of the token-type table; 0: no such table.
+    positions: rows of the table of learned positions; 0: no such table.
+    first_position: row of a text's first token.
+    norm: of the sum; None: no norm.
+  """
+
+  types: int = 0
+  positions: int = 0
+  first_position: int = 0
+  norm: Norm | None = Norm()
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+  """The masked-language-model head: norm(activation(dense(x))) · words.
+
+  Attributes:
+    activation: a name in `encoder.ACTIVATIONS`.
+    bias: whether the dense layer and the logits have one.
+    norm: before the product with the word embedding.
+  """
+
+  activation: str
+  bias: bool
+  norm: Norm
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+  """A text encoder.
+
+  Attributes:
+    vocab_size: rows of the word embedding.
+    width: of the hidden states.
+    embedding: from tokens to the first hidden states.
+    layers: the blocks, in order.
+    prediction: what its masked-language-model head is.
+    final_norm: of the last hidden states; None: no norm.
+    max_length: tokens of the longest text that it reads.
+    pad_token_id: of padding.
+    initializer_range: standard deviation of fresh matrices and tables.
+    pooler: whether the weights include BERT's tanh(dense(first token)), which
+      embeddings do not use.
+    head: from hidden states to vectors.
+    dropout, head_dropout: what the model's files state, for trainings that
+      ask for it with compute.dropout=-1.
+    family: name of the module of `nomic_jax.families` whose files it is from.
+  """
+
+  vocab_size: int
+  width: int
+  embedding: Embedding
+  layers: tuple[Layer, ...]
+  prediction: Prediction
+  final_norm: Norm | None = None
+  max_length: int = 8192
+  pad_token_id: int = 0
+  initializer_range: float = 0.02
+  pooler: bool = False
+  head: Head = Head()
+  dropout: float = _unseen(0.0)
+  head_dropout: float = _unseen(0.0)
+  family: str = _unseen("")
+
+  @property
+  def attentions(self) -> tuple[Attention, ...]:
+    """The distinct kinds of attention, in order of appearance."""
+    return tuple(dict.fromkeys(layer.attention for layer in self.layers))
+
+  @property
+  def needs(self) -> tuple[tuple[Layout, int | None, bool], ...]:
+    """What is asked of an implementation of attention, each once."""
+    return tuple(dict.fromkeys(a.need for a in self.attentions))
+
+  @property
+  def rotary(self) -> bool:
+    """Whether no table of positions limits the length of a text."""
+    return not self.embedding.positions
+
+  @property
+  def rope(self) -> Rope | None:
+    """The first layer's; None without rotary positions."""
+    return self.layers[0].attention.rope
+
+  @property
+  def output_width(self) -> int:
+    """Dimensions of an embedding."""
+    return self.head.output_width(self.width)
+
+  @property
+  def runs(self) -> tuple["Run", ...]:
+    return runs(self.layers)
+
+  def each_layer(
+      self, change: Callable[[Layer], Layer]
+  ) -> "Architecture":
+    """The same with every layer replaced by `change` of it."""
+    return dataclasses.replace(self, layers=tuple(map(change, self.layers)))
+
+  def with_rope(self, **changes: object) -> "Architecture":
+    """The same with these fields of every `Rope` replaced."""
+
+    def change(layer: Layer) -> Layer:
+      a = layer.attention
+      if a.rope is None:
+        return layer
+      return dataclasses.replace(layer, attention=dataclasses.replace(
+          a, rope=dataclasses.replace(a.rope, **changes)))
+
+    return self.each_layer(change)
+
+  def with_head(self, **changes: object) -> "Architecture":
+    """The same with these fields of the head replaced."""
+    return dataclasses.replace(
+        self, head=dataclasses.replace(self.head, **changes))
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """Consecutive layers that repeat a unit: one scan.
+
+  Attributes:
+    name: of its parameters in the tree, "layers" if it is the only run.
+    unit: the layers of a unit, in order.
+    repeats: how many units.
+    start: index of its first layer in the architecture.
+  """
+
+  name: str
+  unit: tuple[Layer, ...]
+  repeats: int
+  start: int
+
+  def path(self, i: int) -> str:
+    """Of layer i of the unit in the tree; stacked over the repeats."""
+    return self.name if len(self.unit) == 1 else f"{self.name}/layer_{i}"
+
+
+@functools.lru_cache
+def runs(layers: tuple[Layer, ...]) -> tuple[Run, ...]:
+  """Groups layers into units that repeat, so that few are compiled.
+
+  At each place the unit whose repetition covers most layers is chosen, and of
+  equally good ones the shortest; what does not repeat is a unit by itself.
+  For example one global layer, then (local, local, global) seven times.
+  """
+  found, start = [], 0
+  while start < len(layers):
+    unit, repeats = 1, 1
+    for size in range(1, (len(layers) - start) // 2 + 1):
+      count = 1
+      while layers[start + count * size:][:size] == layers[start:][:size]:
+        count += 1
+      if count > 1 and count * size > unit * repeats:
+        unit, repeats = size, count
+    found.append((layers[start:start + unit], repeats, start))
+    start += unit * repeats
+  names = ["layers"] if len(found) == 1 else [
+      f"layers_{i}" for i in range(len(found))]
+  return tuple(Run(n, *run) for n, run in zip(names, found, strict=True))

@@ -1,0 +1,65 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""An `Architecture` as JSON, as a work directory keeps it in encoder.json."""
+
+import dataclasses
+import typing
+from typing import Any
+
+from nomic_jax.errors import one_of
+from nomic_jax.errors import UserError
+from nomic_jax.model.architecture import Architecture
+from nomic_jax.model.architecture import Layer
+from nomic_jax.model.config import EncoderConfig
+
+
+def to_json(architecture: Architecture) -> dict[str, Any]:
+  """Nested dicts; layers are listed as units and how often they repeat."""
+  values = dataclasses.asdict(architecture)
+  values["layers"] = [
+      {"unit": [dataclasses.asdict(layer) for layer in run.unit],
+       "repeats": run.repeats} for run in architecture.runs]
+  return values
+
+
+def from_json(values: Any, where: str) -> Architecture:
+  """The inverse of `to_json`; also of the fields of an `EncoderConfig`.
+
+  Those are what the work directories of version 0.1.0 keep.
+
+  Args:
+    values: contents of the file.
+    where: the file, for messages.
+
+  Raises:
+    UserError: naming an unknown or missing key.
+  """
+  if not isinstance(values, dict):
+    raise UserError(f"{where}: expected a JSON object")
+  if not isinstance(values.get("layers"), list):
+    return _decode(EncoderConfig, values, where).architecture
+  layers = []
+  for run in values["layers"]:
+    unit = [_decode(Layer, layer, where) for layer in run["unit"]]
+    layers += unit * run["repeats"]
+  rest = values | {"layers": ()}
+  return dataclasses.replace(
+      _decode(Architecture, rest, where), layers=tuple(layers))
+
+
+def _decode(kind: Any, value: Any, where: str) -> Any:
+  """A value of the annotated type `kind`."""
+  if dataclasses.is_dataclass(kind):
+    known = typing.get_type_hints(kind)
+    for name in value:
+      one_of(name, known, f"{where}: unknown key '{name}'")
+    try:
+      return kind(**{k: _decode(known[k], v, where) for k, v in value.items()})
+    except TypeError as e:
+      raise UserError(f"{where}: {e}; copy it again") from e
+  of = [x for x in typing.get_args(kind) if x not in (type(None), ...)]
+  if not of or value is None:
+    return value
+  if typing.get_origin(kind) is tuple:
+    return tuple(_decode(of[0], x, where) for x in value)
+  return _decode(of[0], value, where)

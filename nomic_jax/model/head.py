@@ -1,0 +1,173 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""From hidden states to what is compared: pooling, and modules in order.
+
+The modules are those of sentence-transformers that follow its Pooling: Dense
+layers with their activations, LayerNorms, and vectors normalised before
+further layers.
+"""
+
+import dataclasses
+from typing import Any
+
+from flax import linen as nn
+import jax
+from jax import Array
+import jax.numpy as jnp
+
+from nomic_jax.errors import UserError
+from nomic_jax.model import layers
+from nomic_jax.model import pooling
+from nomic_jax.model.norm import AddNorm
+
+Params = dict[str, Any]
+
+ACTIVATIONS = {
+    "identity": lambda x: x,
+    "tanh": jnp.tanh,
+    "relu": jax.nn.relu,
+    "gelu": lambda x: jax.nn.gelu(x, approximate=False),
+    "sigmoid": jax.nn.sigmoid,
+    "silu": jax.nn.silu,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Module:
+  """One module after pooling.
+
+  Attributes:
+    kind: dense, norm (LayerNorm) or normalize (to length 1).
+    width: of what it returns.
+    bias: whether a dense layer has one.
+    activation: of a dense layer, a name in ACTIVATIONS.
+    affine: whether a norm has a scale and a bias.
+  """
+
+  kind: str
+  width: int
+  bias: bool = True
+  activation: str = "identity"
+  affine: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+  """One vector per text, or with pooling "none" one per token.
+
+  Attributes:
+    pooling: a name in `pooling.POOLINGS`.
+    modules: what follows it, in order.
+  """
+
+  pooling: str = "mean"
+  modules: tuple[Module, ...] = ()
+
+  def output_width(self, width: int) -> int:
+    """Dimensions of a vector, given those of a hidden state."""
+    return self.modules[-1].width if self.modules else width
+
+  @property
+  def pooled_norm(self) -> bool:
+    """Whether it begins with a LayerNorm without parameters (v1.5)."""
+    return bool(self.modules) and self.modules[0].kind == "norm" and (
+        not self.modules[0].affine)
+
+  @property
+  def rest(self) -> tuple[Module, ...]:
+    """The modules after that norm."""
+    return self.modules[self.pooled_norm:]
+
+  @property
+  def projection(self) -> int:
+    """Width of the one linear layer after that norm, 0 if there is none."""
+    if len(self.rest) != 1:
+      return 0
+    width = self.rest[0].width
+    return width if self.rest[0] == Module("dense", width) else 0
+
+  def simple(
+      self, width: int, pooled_norm: bool | None, projection: int | None
+  ) -> "Head":
+    """The same with these in place of its own; None keeps its own.
+
+    Raises:
+      UserError: if it has modules that cannot be said so.
+    """
+    if pooled_norm is None and projection is None:
+      return self
+    if self.rest and not self.projection:
+      name = "projection" if pooled_norm is None else "pooled_norm"
+      raise UserError(
+          f"config.encoder.{name}: the model of config.init_from has layers of "
+          "its own after pooling; leave it out")
+    if pooled_norm is None:
+      pooled_norm = self.pooled_norm
+    if projection is None:
+      projection = self.projection
+    norm = (Module("norm", width, affine=False),) * pooled_norm
+    dense = (Module("dense", projection),) if projection else ()
+    return dataclasses.replace(self, modules=norm + dense)
+
+  @property
+  def names(self) -> tuple[str, ...]:
+    """Of the modules' parameters in the encoder's tree."""
+    before = ("",) * self.pooled_norm
+    if self.projection:
+      return (*before, "projection")
+    return (*before, *(f"output_{i}" for i in range(len(self.rest))))
+
+  def init(self, rng: Array, width: int, stddev: float) -> Params:
+    """Fresh parameters, boxed with the logical names of their axes."""
+    vector = jnp.zeros((1, width))
+    return _Modules(self, stddev).init(rng, vector).get("params", {})
+
+  def apply(
+      self, params: Params, hidden: Array, segment_ids: Array, slots: int
+  ) -> Array:
+    """Float32 vectors [B, slots, output width], see `pooling.pool`.
+
+    Args:
+      params: the encoder's tree, or at least what `init` makes.
+      hidden: float32 [B, S, D].
+      segment_ids: int32 [B, S].
+      slots: the most texts in a row.
+    """
+    vectors = pooling.pool(self.pooling, hidden, segment_ids, slots)
+    own = {name: params[name] for name in self.names if name in params}
+    vectors = _Modules(self, 0.0).apply({"params": own}, vectors)
+    if self.pooling == "none" and self.modules:  # zeros at padding, as pooled
+      vectors = jnp.where((segment_ids > 0)[:, :, None], vectors, 0)
+    return vectors
+
+  def check_one_vector(self) -> None:
+    """Raises UserError unless each text has one vector."""
+    if self.pooling == "none":
+      raise UserError(
+          "config.encoder.pooling: 'none' gives a vector for each token, and "
+          "one for each text is wanted; choose one of "
+          + ", ".join(p for p in pooling.POOLINGS if p != "none"))
+
+
+class _Modules(nn.Module):
+  """A head's modules, in float32."""
+
+  head: Head
+  stddev: float  # of fresh kernels
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    for name, module in zip(self.head.names, self.head.modules, strict=True):
+      if module.kind == "normalize":
+        x = pooling.normalize(x)
+      elif module.kind == "norm" and module.affine:
+        x = AddNorm(1e-5, name=name)(x)
+      elif module.kind == "norm":
+        x = pooling.plain_layer_norm(x)
+      else:
+        with jax.default_matmul_precision("highest"):
+          x = layers.dense(
+              module.width, ("embed", "projected"), module.bias, self.stddev,
+              "float32", name)(x)
+        x = ACTIVATIONS[module.activation](x)
+    return x

@@ -1,0 +1,80 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Layers with BERT's initialisation and named axes, and their activations."""
+
+import functools
+from typing import Any
+
+from flax import linen as nn
+import jax
+from jax import Array
+import jax.numpy as jnp
+
+from nomic_jax.model import matmul
+
+
+@functools.partial(jax.checkpoint, prevent_cse=False)
+def _gelu(x: Array) -> Array:
+  """The exact GELU, in float32, by erf; the backward pass keeps x alone.
+
+  jax.nn's is by erfc, which takes longer, and rounds every step to the dtype.
+  """
+  y = x.astype(jnp.float32)
+  return (y * (0.5 + 0.5 * jax.lax.erf(y * 0.5**0.5))).astype(x.dtype)
+
+
+ACTIVATIONS = {
+    "gelu": _gelu,
+    "gelu_tanh": functools.partial(jax.nn.gelu, approximate=True),
+    "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
+    "relu": jax.nn.relu,
+    "silu": jax.nn.silu,
+    "sigmoid": jax.nn.sigmoid,
+}
+
+
+def dense(
+    features: int, axes: tuple[str, str], bias: bool, stddev: float,
+    dtype: Any, name: str,
+) -> matmul.Linear:
+  """A linear layer.
+
+  Args:
+    features: width of the result.
+    axes: logical names of the kernel's axes.
+    bias: whether there is one.
+    stddev: of the fresh kernel.
+    dtype: to compute in.
+    name: of its parameters.
+  """
+  init = nn.initializers.normal(stddev)
+  zeros = nn.with_logical_partitioning(nn.initializers.zeros, axes[1:])
+  return matmul.Linear(
+      features, dtype, nn.with_logical_partitioning(init, axes),
+      zeros if bias else None, name=name)
+
+
+def table(
+    rows: int, width: int, stddev: float, name: str, axis: str = "rows",
+    zero_row: int | None = None,
+) -> nn.Embed:
+  """A table of embeddings; row `zero_row` is zeros when fresh."""
+  def init(rng, shape, dtype):
+    values = stddev * jax.random.normal(rng, shape, dtype)
+    return values if zero_row is None else values.at[zero_row].set(0)
+
+  init = nn.with_logical_partitioning(init, (axis, "embed"))
+  return nn.Embed(rows, width, embedding_init=init, name=name)
+
+
+def norm(n: Any, name: str) -> nn.Module:
+  """A float32 norm, given an `architecture.Norm`."""
+  # The two-pass variance is what PyTorch computes; the fast one loses digits.
+  common = dict(
+      epsilon=n.eps, dtype=jnp.float32, use_fast_variance=False, name=name,
+      scale_init=nn.with_logical_partitioning(
+          nn.initializers.ones, ("embed",)))
+  if n.kind == "rms":
+    return nn.RMSNorm(**common)
+  zero = nn.with_logical_partitioning(nn.initializers.zeros, ("embed",))
+  return nn.LayerNorm(use_bias=n.bias, bias_init=zero, **common)

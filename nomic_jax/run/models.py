@@ -1,0 +1,55 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A model wherever it is: a model directory, on the hub, or in a training."""
+
+import dataclasses
+import os
+import pathlib
+
+from nomic_jax.hub import fetch
+from nomic_jax.hub import matryoshka
+from nomic_jax.hub import model_directory
+from nomic_jax.hub import tokenizer
+from nomic_jax.hub.model_directory import ModelFiles
+from nomic_jax.model import trees as trees_lib
+from nomic_jax.run import checkpoint
+from nomic_jax.run import work_directory
+
+
+def read_model(path: str | os.PathLike) -> ModelFiles:
+  """Reads a model directory, a training work directory or a hub model.
+
+  Args:
+    path: a directory, of a work directory also its checkpoints/STEP; or a hub
+      name such as nomic-ai/nomic-embed-text-v1.5 or bert-base-uncased, which
+      is downloaded into huggingface_hub's cache (HF_HOME) and, with
+      HF_HUB_OFFLINE=1, only looked up there.
+
+  Raises:
+    UserError: saying which file, key or tensor is wrong.
+  """
+  directory = fetch.find(path)
+  if (directory / "checkpoints").is_dir():
+    return _of_training(directory)
+  workdir = matryoshka.training_of(directory)
+  if workdir != directory:
+    return _of_training(workdir, int(directory.name))
+  return model_directory.read_model(directory)
+
+
+def _of_training(
+    directory: pathlib.Path, step: int | None = None
+) -> ModelFiles:
+  """The model of a work directory, by default of its latest checkpoint."""
+  a = work_directory.read_architecture(directory)
+  saved = checkpoint.restore_params(directory, step)
+  trees = {name: saved[name] for name in trees_lib.TREES if name in saved}
+  trees_lib.arrays(a, trees, str(directory))  # or says what does not fit
+  usage = work_directory.read_usage(directory)
+  head = trees.get("classification_head")
+  return ModelFiles(
+      a, trees["encoder"], trees.get("mlm_head"),
+      tokenizer.find(directory / "tokenizer"),
+      dataclasses.replace(usage, max_tokens=min(
+          usage.max_tokens or a.max_length, a.max_length)), head,
+      "a classifier" if head is not None else "")

@@ -1,0 +1,78 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The page on adding a family: its code is run as it stands."""
+
+import pathlib
+import re
+import sys
+import types
+
+import pytest
+import torch
+
+import hub_random
+from nomic_jax import families
+from nomic_jax.errors import UserError
+from nomic_jax.hub import model_directory
+
+PAGE = pathlib.Path(families.__file__).parent / "README.md"
+
+
+@pytest.fixture(name="blocks")
+def _blocks(monkeypatch):
+  """The page's family, in its place; gives its code and its check."""
+  family, line, check = re.findall(
+      r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"),
+      flags=re.MULTILINE | re.DOTALL)
+  module = types.ModuleType("nomic_jax.families.electra")
+  exec(compile(family, "families/electra.py", "exec"), module.__dict__)
+  monkeypatch.setitem(sys.modules, module.__name__, module)
+  names = {}
+  exec(line, names)
+  monkeypatch.setattr(families, "NAMES", names["NAMES"])
+  families.table.cache_clear()
+  yield family, check
+  monkeypatch.undo()
+  families.table.cache_clear()
+
+
+def _run(check, folder):
+  torch.manual_seed(0)
+  exec(compile(check, "check", "exec"), {
+      "folder": folder, "tokenizer": hub_random.tokenizer()})
+
+
+def test_the_page_adds_a_family(blocks, tmp_path):
+  family, check = blocks
+  assert len(family.splitlines()) < 100
+  _run(check, tmp_path)
+  architecture = model_directory.read_model(tmp_path / "ours").architecture
+  assert architecture.family == "electra"
+  assert families.of(architecture).name == "electra"
+
+
+def test_the_check_would_see_a_wrong_name(blocks, tmp_path):
+  """Negative control: queries and keys under each other's names are alike,
+  keys and values are not."""
+  _, check = blocks
+  layout, = families.table()[-1].layouts
+  q, k, v = layout.layer["qkv"]
+  layout.layer["qkv"] = (q, v, k)
+  try:
+    with pytest.raises(AssertionError):
+      _run(check, tmp_path)
+  finally:
+    layout.layer["qkv"] = (q, k, v)
+
+
+def test_what_the_example_does_not_compute_is_named(blocks):
+  del blocks
+  for values in ({"hidden_size": 256}, {
+      "hidden_size": 256, "embedding_size": 128}):
+    with pytest.raises(UserError, match="embedding_size=128 is not supported"):
+      families.read(values | {"model_type": "electra"}, "config.json")
+
+
+def test_without_the_line_there_is_no_such_family():
+  with pytest.raises(UserError, match="'electra' is not supported"):
+    families.read({"model_type": "electra"}, "config.json")
