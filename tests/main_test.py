@@ -369,11 +369,44 @@ def test_options_of_others_may_be_any_number(tmp_path):
   config = config_flags.load([own, "--config.loss.targets=('qkv','out')"])
   assert config.loss.targets == ("qkv", "out")
   assert (config.loss.frozen_layers, config.loss.ignore_index) == (0, -100)
-  with pytest.raises(UserError, match="'\\(1,2\\)' is not a list of numbers"):
-    config_flags.load([own, "--config.loss.targets=(1,2)"])
+  for text, words in (
+      ("qkv,out", ("qkv", "out")), ("(qkv, out)", ("qkv", "out")),
+      ("qkv", ("qkv",)), ("a-b,c.d/e", ("a-b", "c.d/e")),
+      ("'a,b','c'", ("a,b", "c")), ("", ()), ("()", ())):
+    config = config_flags.load([own, f"--config.loss.targets={text}"])
+    assert config.loss.targets == words
+  for text in ("(1,2)", "a,,b", "(a", "[a]", "'a',b"):
+    with pytest.raises(UserError, match=re.escape(
+        f"'{text}' is not a list of numbers")):
+      config_flags.load([own, f"--config.loss.targets={text}"])
   with pytest.raises(UserError, match="loss.bare: the file has None and no"):
     config_flags.load([own, "--config.loss.bare=1"])
   _load("contrastive", "miniature")  # and its own common is found again
+
+
+def test_a_config_file_imports_what_lies_beside_it_and_leaves_no_trace(
+    tmp_path):
+  """Modules and packages, at once or late, of folders that differ."""
+  for number in (1, 2):
+    folder = tmp_path / str(number)
+    (folder / "parts" / "more").mkdir(parents=True)
+    (folder / "common.py").write_text(f"A = {number}\n")
+    for package in ("parts", "parts/more"):
+      (folder / package / "__init__.py").write_text(f"B = {number}\n")
+    (folder / "late.py").write_text(f"C = {number}\n")
+    (folder / "config.py").write_text(
+        "import common, parts.more, ml_collections\n"
+        "def get_config(arg=None):\n  import late\n"
+        "  return ml_collections.ConfigDict(dict(seed=0, found=(\n"
+        "      common.A, parts.B, parts.more.B, late.C)))\n"
+        "def sweep(add):\n  import late\n  add(seed=late.C)\n")
+  path, points = list(sys.path), []
+  for number in (1, 2, 1):
+    file = tmp_path / str(number) / "config.py"
+    assert config_flags.load([f"--config={file}"]).found == (number,) * 4
+    config_flags.module(str(file)).sweep(lambda seed: points.append(seed))
+  assert points == [1, 2, 1] and sys.path == path
+  assert not {"common", "parts", "parts.more", "late"} & sys.modules.keys()
 
 
 def test_keys_that_a_config_leaves_open():

@@ -7,6 +7,7 @@ line that names the key, the nearest one there is, and what was expected.
 """
 
 import ast
+import contextlib
 import difflib
 import importlib.util
 import os
@@ -64,8 +65,7 @@ def load(arguments: Sequence[str]) -> ml_collections.ConfigDict:
       a.partition("=")[2] for a in overrides
       if a.startswith("--config.recipe=")])
   overrides = _extend(config, overrides)
-  for override in overrides:
-    _check(override, config, path)
+  overrides = [_checked(override, config, path) for override in overrides]
   values = flags.FlagValues()
   argv = ["nomic-jax", *overrides]
   config_flags.DEFINE_config_dict(
@@ -81,10 +81,7 @@ def load(arguments: Sequence[str]) -> ml_collections.ConfigDict:
 
 
 def module(path: str) -> ModuleType:
-  """Imports a config file; its folder is on the path, so `common` is found.
-
-  What it imports from there is its own: another folder may have a `common`
-  of another kind.
+  """Imports a config file, which may import what lies in its folder.
 
   Raises:
     UserError: if there is no such file, or it is no config.
@@ -96,31 +93,52 @@ def module(path: str) -> ModuleType:
         f"--config: no file {path}; expected a Python file with get_config."
         f"{nearest(path, there)}"
     )
-  folder = str(file.parent.absolute())
-  known, loaded_before = set(map(os.path.abspath, sys.path)), set(sys.modules)
-  if folder in sys.path:
-    sys.path.remove(folder)
-  sys.path.insert(0, folder)
+  isolated = _importing_from(str(file.parent.absolute()))
   spec = importlib.util.spec_from_file_location(file.stem, file)
   loaded = importlib.util.module_from_spec(spec)
   try:
-    spec.loader.exec_module(loaded)
+    isolated(spec.loader.exec_module)(loaded)
   except SyntaxError as e:
     raise UserError(
         f"--config: {e.filename}, line {e.lineno}: {e.msg}; mend the file"
     ) from e
   except Exception as e:
     raise mistake(e, path) from e
-  finally:
-    for name in set(sys.modules) - loaded_before:
-      place = getattr(sys.modules[name], "__file__", None)
-      place = os.path.dirname(os.path.abspath(place)) if place else ""
-      if "." not in name and (place == folder or place and (
-          place not in known and place in map(os.path.abspath, sys.path))):
-        del sys.modules[name]
   if not hasattr(loaded, "get_config"):
     raise UserError(f"--config: {path} has no function get_config(arg)")
+  for name in ("get_config", "sweep"):  # which may import, too
+    if hasattr(loaded, name):
+      setattr(loaded, name, isolated(getattr(loaded, name)))
   return loaded
+
+
+@contextlib.contextmanager
+def _importing_from(folder: str) -> Iterator[None]:
+  """Has `folder` on the path, and forgets what was imported from there.
+
+  Another folder may have a `common` of another kind. Likewise for folders that
+  a config file puts on the path.
+  """
+  path, before = list(sys.path), set(sys.modules)
+  sys.path.insert(0, folder)
+  try:
+    yield
+  finally:
+    added = {folder} | set(map(os.path.abspath, sys.path)) - set(
+        map(os.path.abspath, path))
+    sys.path[:] = path
+    fresh = [name for name in sys.modules if name not in before]
+    own = {name for name in fresh if "." not in name
+           and _home(sys.modules[name]) in added}
+    for name in fresh:
+      if name.partition(".")[0] in own:
+        del sys.modules[name]
+
+
+def _home(module: ModuleType) -> str:
+  """The folder from which a module or a package is imported."""
+  places = [*getattr(module, "__path__", ()), getattr(module, "__file__", "")]
+  return os.path.dirname(os.path.abspath(places[0])) if places[0] else ""
 
 
 def mistake(error: Exception, file: str) -> UserError:
@@ -196,10 +214,14 @@ def _find(config: ml_collections.ConfigDict, key: str) -> Any:
   return config
 
 
-def _check(
+def _checked(
     override: str, config: ml_collections.ConfigDict, path: str
-) -> None:
-  """Complains about an unknown key, or a value that is not of its type."""
+) -> str:
+  """Returns an override as ml_collections reads it.
+
+  Raises:
+    UserError: for an unknown key, or a value that is not of its type.
+  """
   key, equals, value = override.removeprefix("--config.").partition("=")
   known = list(keys_of(config))
   if key not in known:
@@ -211,10 +233,10 @@ def _check(
     raise UserError(f"--config.{key}: the config has no such key. {hint}")
   if not equals:
     raise UserError(f"{override}: expected --config.{key}=VALUE")
-  node = _value(config, key)
+  node = _find(config, key)
   group, _, leaf = key.rpartition(".")
   # Of None, which leaves a field to the model, the type is kept beside it.
-  kind = (_value(config, group) if group else config).get_type(leaf)
+  kind = (_find(config, group) if group else config).get_type(leaf)
   if kind is type(None):
     raise UserError(
         f"--config.{key}: the file has None and no type, so a flag cannot set "
@@ -230,13 +252,8 @@ def _check(
     elif _holds_pairs(node):
       if not _holds_pairs(ast.literal_eval(value)):
         raise ValueError
-    elif isinstance(node, tuple) and value.strip("()"):
-      found = ast.literal_eval(value)
-      found = found if isinstance(found, tuple) else (found,)
-      kinds = (str,) if node and isinstance(node[0], str) else (
-          (int, float) if node else (int, float, str))
-      if not all(isinstance(x, kinds) for x in found):
-        raise ValueError
+    elif isinstance(node, tuple):
+      return f"--config.{key}={_list(value, node)!r}"
   except (ValueError, SyntaxError):
     names = {int: "a whole number", float: "a number", bool: "true or false",
              tuple: _LISTS}
@@ -246,6 +263,35 @@ def _check(
     raise UserError(
         f"--config.{key}: '{value}' is not {expected} (the file has {node!r})"
     ) from None
+  return override
+
+
+def _list(text: str, like: tuple) -> tuple:
+  """Reads numbers, or words: 256,64 or ('qkv','out').
+
+  Args:
+    text: what to read; "" is an empty list.
+    like: of numbers; of words, which then need no quotes; or empty, which says
+      nothing of the kind.
+
+  Raises:
+    ValueError, SyntaxError: if it is neither, or not of that kind.
+  """
+  words = bool(like) and isinstance(like[0], str)
+  bare = re.fullmatch(r"(\()?([^'\"()\[\]]*)(?(1)\))", text)
+  try:
+    found = ast.literal_eval(text.strip() or "()")
+  except (ValueError, SyntaxError):
+    if not (words and bare):
+      raise
+    found = tuple(map(str.strip, bare[2].split(",")))
+    if not all(found):
+      raise
+  found = found if isinstance(found, tuple) else (found,)
+  kinds = (str,) if words else (int, float) if like else (int, float, str)
+  if not all(isinstance(x, kinds) for x in found):
+    raise ValueError
+  return found
 
 
 def _holds_pairs(value: Any) -> bool:
@@ -261,9 +307,3 @@ def _expand(config: ml_collections.ConfigDict) -> None:
       _expand(value)
     elif isinstance(value, str) and value.startswith("~/"):
       config[key] = places.expanded(value)
-
-
-def _value(config: ml_collections.ConfigDict, key: str) -> Any:
-  for part in key.split("."):
-    config = config[part]
-  return config
