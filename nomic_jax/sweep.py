@@ -66,19 +66,7 @@ def sweep(
 
   A point that is finished is skipped, and one that was stopped goes on.
 
-  Args:
-    arguments: --config and --config.KEY=VALUE, which hold for every point
-      unless the point sets that key itself.
-    workdir: folder of the points' work directories.
-    only_list: print the points and train none.
-    commands: print the command of each point and train none, with this in
-      front, such as a launch script; {n} in it is the point's number.
-    parallel: how many to train at a time; above 1 each is a process of its
-      own, whose output is in the file `log` beside its work directory.
-    metric: of metrics.jsonl, to compare the points by: in a table, and in
-      `workdir`/sweep.png if matplotlib is installed.
-    median: a key that varies, such as seed: points that differ in it alone
-      are one line, with the median of their figures.
+  Arguments are the flags of `nomic-jax sweep`, described in jobs/sweep.py.
 
   Raises:
     UserError: if points cannot be trained (the others are), or none has such

@@ -57,18 +57,7 @@ def clean(
   Always dropped are copies (texts that differ at most in case and
   punctuation), and what `quality.fault` finds.
 
-  Args:
-    input: data directory; `train` is cleaned, other splits are copied.
-    output: data directory; removed.jsonl in it tells of each row that was
-      dropped, why, and what shows it.
-    min_words: fewest words of a document.
-    max_words: most words of a document.
-    languages: codes such as en; keep only texts in one of them.
-    near: also drop pairs whose texts are this near, as Jaccard similarity of
-      words and runs of words, to those of an earlier pair.
-    against: evaluation sets; see `contamination.Evaluation`.
-    ngram: likewise.
-    overlap: likewise.
+  Arguments are the flags of `nomic-jax clean`, described in jobs/clean.py.
 
   Returns:
     What stats.json holds: arguments, rows, sources.

@@ -73,23 +73,9 @@ def filter_pairs(
   that was done; where `output` is complete, it says so and returns. As one of
   several processes that share a disk, it takes its share of the chunks.
 
-  Args:
-    model: a directory, or an object whose `encode` returns unit vectors.
-    input: data directory; `train` is filtered, other splits are copied.
-    output: data directory to write; `score` is the cosine of each pair.
-    k: how many nearest documents of its query a pair's document may be in;
-      0: any, and only the similarity counts.
-    chunk_size: most rows that compete with each other; the chunks of rows
-      with the same prompts are of equal size, so that the last is no easier
-      than the others.
-    minimum_similarity: also drop pairs whose cosine is below this.
-    margin: also keep pairs whose cosine is at most this below the k-th's.
-    within_source: let only rows of the same source compete.
-    query_prompt: put before all queries; see `groups.prompts_of` for None.
-    document_prompt: put before all documents, likewise.
-    dtype: float32 or bfloat16, that a model given by path computes in.
-    store: of the documents searched, see `neighbours.Index`.
-    examples: how many dropped and how many kept pairs to print.
+  Arguments are the flags of `nomic-jax filter`, described in jobs/filter.py. The
+  model may also be an object, see `embedding_model.adapted`. As many as
+  `examples` of the dropped and of the kept pairs are printed.
 
   Returns:
     What stats.json holds: arguments, rows, sources, similarity.

@@ -64,30 +64,9 @@ def mine_negatives(
   Resumes and completes as `filter.filter_pairs` does. Several processes share
   out the embedding, and hold the documents searched together.
 
-  Args:
-    model: a directory, or an object whose `encode` returns unit vectors.
-    input: data directory; `train` gets negatives, other splits are copied.
-    output: data directory; `score` becomes the pair's cosine, and
-      `negative_scores` those of its negatives, NaN for random ones.
-    negatives: most negatives per pair.
-    minimum: a pair with fewer is too short of them; None: `negatives`.
-    depth: nearest documents looked at; with 0 all negatives are random.
-    skip: pass over this many of the nearest that are not positives.
-    margin: leave out a candidate more similar than this share of the query's
-      least similar positive; None for no limit.
-    short: what becomes of a pair with fewer than `minimum`: "random" fills up
-      to it with random documents, "drop" drops it, "keep" keeps it.
-    seed: of the random documents.
-    corpus: further documents to mine from; see `others.copy`.
-    random_sources: those whose rows keep the negatives they have and get
-      random ones besides; None: whose prompts are not those of retrieval.
-    within_source: negatives of a row are from its own source (or `corpus`).
-    query_prompt: put before all queries; see `groups.prompts_of` for None.
-    document_prompt: put before all documents, likewise.
-    dtype: float32 or bfloat16, that a model given by path computes in.
-    store: of the documents searched, see `neighbours.Index`.
-    chunk_size: queries searched between two marks to resume from.
-    examples: how many pairs to print.
+  Arguments are the flags of `nomic-jax mine`, described in jobs/mine.py. The
+  model may also be an object, see `embedding_model.adapted`. As many as
+  `examples` of the pairs are printed.
 
   Returns:
     What stats.json holds: arguments, rows, sources, negatives, similarity.

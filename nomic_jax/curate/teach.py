@@ -29,13 +29,8 @@ def teach(
 
   Killed half way, the same call goes on where it was.
 
-  Args:
-    model: the teacher: a model or work directory, or a loaded model.
-    input: data directory.
-    output: folder for SPLIT-query.npy and SPLIT-document.npy, float32 [N, D],
-      each with a .json that says what it is of.
-    split: of the data directory.
-    dtype: float32 or bfloat16, that a model given by path computes in.
+  Arguments are the flags of `nomic-jax teach`, described in jobs/teach.py. The
+  model may also be an object, see `embedding_model.adapted`.
 
   Raises:
     UserError: if model, data or split is not there, or a vector not finite.

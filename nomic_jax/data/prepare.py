@@ -71,35 +71,7 @@ def prepare(
 ) -> dict:
   """Makes the data directory `output` and returns what stats.json holds.
 
-  Args:
-    source: "docstrings", all Python on this machine; "docstrings:FOLDER", the
-      Python in a folder; or what `readers.find` understands.
-    output: the data directory; appears when it is complete.
-    vocab_size: tokens of the tokenizer to train.
-    tokenizer: a folder or tokenizer.json to use instead of training one.
-    limit: the most rows: the first ones, or evenly spaced ones of docstrings.
-    held_out: share of the rows for the split `test`; 0 makes no such split.
-    query_column: where rows have the query, a string.
-    document_column: where they have the document that answers it, a string.
-    negatives_column: where they may have wrong answers, a list of strings.
-    classes: what labels are called that are strings; the first is class 0.
-    skip_bad: how many rows that cannot be used are dropped and counted, or
-      what share, such as "2%"; if there are more, the job stops and tells how
-      many and which come first.
-    overwrite: make it anew even if a data directory is there.
-    beam_options: flags of Apache Beam, to have its workers do it.
-    whole_batches: rows of a batch; of each file the last ones are left out
-      that do not fill one, as contrastors' data loader does of each shard.
-    keep_copies: keep rows that are equal in all.
-    include: patterns of the names of a folder's files, such as "*.jsonl", that
-      are read; without any, all but those called test, dev or validation.
-    label_column: where rows have a label or a list of them; None: `labels` or
-      `label`, where these are numbers or `classes` are given; "" for none.
-    score_column: where they have a teacher's score of the document.
-    negatives_scores_column: where they have a list of those of the negatives.
-    strip_accents: the tokenizer to train drops nonspacing marks: café is cafe,
-      but also Japanese が is か and Hindi कुल is कल.
-    allow_unk: accept a tokenizer to which more than 5 % is unknown.
+  Arguments are the flags of `nomic-jax prepare`, described in jobs/prepare.py.
 
   Raises:
     UserError: on a source, row or argument that cannot be used.

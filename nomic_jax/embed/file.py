@@ -39,17 +39,7 @@ def embed_file(
 ) -> None:
   """Embeds every text of a file; goes on where a killed run was.
 
-  Args:
-    model: model or work directory.
-    input: .txt, a text on each line; .jsonl, .jsonl.gz or .parquet.
-    output: .npy to make, [N, columns], row i for text i; or .parquet, with
-      the texts in `column` and their vectors in `embedding`.
-    column: of the rows of `input`, unless it is .txt.
-    prompt: name of the prompt to put in front of each.
-    dim: dimensions to keep.
-    normalize: to length 1; None: as the model's files say.
-    precision: float32, int8 or binary, as of `Model.encode`.
-    dtype: float32 or bfloat16, to compute in.
+  Arguments are the flags of `nomic-jax embed`, described in jobs/embed.py.
 
   Raises:
     UserError: for a malformed input, naming file and row; for an output begun

@@ -25,14 +25,15 @@ def clean(
   """Drops copies, junk, and texts of evaluation sets.
 
   Args:
-    input: data directory
-    output: data directory to make
+    input: data directory; its split train is cleaned, others are copied
+    output: data directory to make; its removed.jsonl says of each row dropped
+      why, and what shows it
     min_words: fewest words of a document; in scripts without spaces,
       characters
     max_words: most words of a document
     languages: keep only texts in these, such as en
-    near: also drop pairs of this Jaccard similarity to an earlier one, such as
-      0.8
+    near: also drop pairs of this Jaccard similarity (of words and runs of
+      words) to an earlier one, such as 0.8
     against: drop rows that hold a text of these evaluation sets: data
       directories (splits but train), BEIR folders (test), .jsonl or .txt;
       repeatable

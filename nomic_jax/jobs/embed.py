@@ -25,7 +25,8 @@ def embed(
   Args:
     model: model or work directory
     input: .txt, .jsonl, .jsonl.gz or .parquet
-    output: .npy, or .parquet with the texts beside the vectors
+    output: .npy to make, row i for text i; or .parquet, with the vectors as
+      `embedding` beside the texts
     column: of jsonl or parquet rows
     prompt: name of the prompt before each text, such as search_query
     dim: keep this many dimensions

@@ -30,8 +30,8 @@ def evaluate(
     data: folder with the data of tasks given by name
     baseline: what the others are to beat: bm25, bm25-tuned or the NAME of a
       --model; repeatable, the strongest counts
-    dim: score each model with its vectors cut to these dimensions, such as
-      768,512,256,128,64
+    dim: score each model with its vectors cut to each of these dimensions, such
+      as 768,512,256,128,64, as NAME@DIM
     max_tokens: truncate texts to so many tokens, such as 512 as MTEB's tasks
       always do; tasks whose name says a length keep theirs
     pooled_norm: apply a LayerNorm to the pooled vector although the model's

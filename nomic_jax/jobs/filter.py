@@ -28,8 +28,8 @@ def filter(  # pylint: disable=redefined-builtin
 
   Args:
     model: model or work directory
-    input: data directory
-    output: data directory to make
+    input: data directory; its split train is filtered, others are copied
+    output: data directory to make; `score` is the cosine of each pair
     within_source: compare only rows of the same source
     query_prompt: put before each query; without it the source's own if the
       model knows it, else the model's
@@ -40,7 +40,8 @@ def filter(  # pylint: disable=redefined-builtin
     distributed: one of several processes that share a disk and the work
     k: the document must be among the query's k nearest; 0: only the similarity
       counts
-    chunk_size: rows that are compared with each other
+    chunk_size: most rows that are compared with each other; chunks are of equal
+      size
     minimum_similarity: also drop pairs whose cosine is below this
     margin: also keep a pair this close, in cosine, to the k-th
   """

@@ -40,8 +40,9 @@ def mine(
 
   Args:
     model: model or work directory
-    input: data directory
-    output: data directory to make
+    input: data directory; its split train gets negatives, others are copied
+    output: data directory to make; `score` is the cosine of each pair and
+      `negative_scores` those of its negatives, NaN for random ones
     within_source: compare only rows of the same source
     query_prompt: put before each query; without it the source's own if the
       model knows it, else the model's
@@ -55,14 +56,14 @@ def mine(
       --negatives
     short: fill a pair that is short up to the minimum, drop it, or keep it as
       it is
-    depth: nearest documents looked at for each query
-    margin: no negative scores above this share of the positive; none: whatever
-      it scores
-    skip: leave out this many of the nearest
+    depth: nearest documents looked at for each query; 0: random negatives only
+    margin: no negative scores above this share of the positive, of several the
+      least similar; none: whatever it scores
+    skip: leave out this many of the nearest that are not positives
     corpus: also mine from these: a BEIR folder, a data directory, .jsonl or
       .txt; repeatable
-    random_sources: these get random negatives; without it, those with prompts
-      for classification or clustering
+    random_sources: their rows keep the negatives they have and get random ones;
+      without it, those with prompts for classification or clustering
     seed: of random negatives
     chunk_size: queries between two marks to resume from
   """

@@ -47,7 +47,7 @@ def prepare(
       .jsonl(.gz/.zst), .parquet or .txt file or a folder of them; a BEIR
       folder; a .yaml specification of data sets; hf:OWNER/NAME; in a bucket:
       gs://... or s3://...
-    output: data directory to make
+    output: data directory to make; appears when it is complete
     vocab_size: tokens of the WordPiece tokenizer trained on the text
     tokenizer: use this folder or tokenizer.json instead of training one
     strip_accents: train the tokenizer without nonspacing marks: cafe for café;
@@ -55,20 +55,22 @@ def prepare(
       Thai
     allow_unk: accept a tokenizer to which more than 5 % of the texts are
       unknown
-    held_out: share of the rows kept for evaluation (split test)
-    limit: read no more rows than this
+    held_out: share of the rows kept for evaluation (split test); 0: no such
+      split
+    limit: read no more rows than this: the first ones, or evenly spaced ones
+      of docstrings
     query_column: of each row; --query_column= if rows are text alone
     document_column: of each row
     negatives_column: of each row, a list of texts; may be absent
     include: read only these files of a folder, such as '*.jsonl'; repeatable;
       without it all but those called test, dev or validation
     label_column: of each row, a label or a list of them; without it, 'labels'
-      or 'label' where they are numbers
+      or 'label' where they are numbers or --classes is given
     score_column: of each row, a teacher's score of the document
     negatives_scores_column: of each row, a list of the scores of its negatives
     classes: names of the labels, class 0 first; or numbers
     skip_bad: drop and count up to N rows, or N% of the rows, that cannot be
-      used
+      used; if there are more, the job stops and reports the first
     whole_batches: leave out the last rows of each file that do not fill a
       batch of this size, as contrastors does of each shard
     keep_copies: keep rows that equal an earlier one in all columns

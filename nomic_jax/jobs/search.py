@@ -19,11 +19,14 @@ def search(
   """Answers questions from a corpus.
 
   Args:
-    questions: what to ask; without any, reads them from the terminal
+    questions: what to ask; without any, reads them from the terminal or from
+      standard input
     model: model or work directory
-    corpus: data directory, .jsonl or .txt
+    corpus: data directory, .jsonl(.gz) with `document` or `text` and perhaps
+      `location`, or .txt with a text on each line
     top: hits for a question
-    index: where the corpus's vectors are kept; without it, beside the model
+    index: where the corpus's vectors are kept; without it, in MODEL.index/, or
+      where that cannot be written in ~/.cache/nomic_jax
   """
   from nomic_jax.search import answer
 

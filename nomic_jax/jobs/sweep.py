@@ -27,8 +27,10 @@ def sweep(
     commands: only print a training for each point, after LAUNCH, such as
       'sbatch launch/slurm.sbatch' or 'NAME=point-{n} bash launch/tpu_pod.sh
       babysit'
-    parallel: points to train at a time, each in a process
-    metric: of metrics.jsonl, to compare the points by
+    parallel: points to train at a time, each in a process with a .log beside
+      its work directory
+    metric: of metrics.jsonl, to compare the points by, in a table and, with
+      matplotlib installed, in WORKDIR/sweep.png
     median: a key that varies, such as seed: one line for points that differ in
       it alone, with their median
     config: get_config(ARG) of this file, such as configs/mlm.py:quickstart

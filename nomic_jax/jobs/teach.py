@@ -20,7 +20,8 @@ def teach(
   Args:
     model: model or work directory
     input: data directory
-    output: folder of .npy to make
+    output: folder to make, of SPLIT-query.npy and SPLIT-document.npy, float32
+      [N, D]
     split: of the data directory
     dtype: that the model computes in
   """

@@ -49,19 +49,9 @@ def evaluate(
   rather than computed again, also after an interruption; BM25 is quick and
   always computed.
 
-  Args:
-    models: model or work directories, each "PATH" or "NAME=PATH".
-    tasks: what `tasks.find` takes: names, folders.
-    output: .json file for the scores and each system's worst items; beside
-      it, with its name, the tables as .md and a page as .html.
-    baselines: what to compare with: of bm25.BASELINES, or names of models.
-    data: folder where the data of tasks given by name may lie.
-    with_curves: also score with fewer dimensions and bits, which makes a
-      .png beside `output`.
-    dims: score each model with its vectors cut to each of these, as NAME@DIM.
-    max_tokens: cut texts to so many tokens, if a model would read more; tasks
-      that say how much of a text is read keep their own.
-    pooled_norm: of all models, see `nomic_jax.load`.
+  Arguments are the flags of `nomic-jax evaluate`, described in jobs/evaluate.py,
+  in the plural where they may be repeated. Without `output`, nothing is
+  written.
 
   Returns:
     What is written to `output`.

@@ -40,17 +40,7 @@ def search(
 ) -> None:
   """Prints the documents nearest to each question.
 
-  Args:
-    model: model directory or training work directory.
-    corpus: a data directory (all its splits), a .jsonl or .jsonl.gz file with
-      "document" or "text" and perhaps "location", or a .txt file with one
-      text per line.
-    questions: what is asked; without any they are read from standard input,
-      on a terminal until an empty line.
-    top: documents shown per question.
-    index: directory of the corpus's vectors; None: beside the model, in
-      MODEL.index/, or where that cannot be written in ~/.cache/nomic_jax; of a
-      model in a bucket, here.
+  Arguments are the flags of `nomic-jax search`, described in jobs/search.py.
 
   Raises:
     UserError: if the corpus is missing, empty or of another kind, or `index`
