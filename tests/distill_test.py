@@ -20,6 +20,7 @@ from nomic_jax.losses import ranking
 from nomic_jax.losses.distill import Distill
 from nomic_jax.main import main
 from nomic_jax.model.encoder import Encoder
+from nomic_jax.run import manifest
 import small_data
 import tiny
 
@@ -215,6 +216,13 @@ def test_a_student_learns_from_the_files_of_a_teacher(tmp_path, capsys):
   assert "already complete" in capsys.readouterr().out
   with pytest.raises(UserError, match="of another model or data"):
     teach(Teacher(), data, folder, dtype="bfloat16")
+  teach(Teacher(), data, folder, split="test")
+  told = manifest.read(folder)
+  assert told["job"] == "teach" and told["rows"] == {"train": 54, "test": 6}
+  assert {*told["inputs"]} == {
+      f"{split}: {name}" for split in ("train", "test")
+      for name in ("input", "model")}
+  assert main(["verify", str(folder)]) == 0
   assert train("run", "encoder.projection=16", "steps=8",
                "loss.chunk_tokens=64", "data.rows_multiple=32") == 0
   rows = [json.loads(line) for line in

@@ -159,7 +159,7 @@ FUNCTIONS = {
     "export": "run.export:export", "embed": "embed.file:embed_file",
     "evaluate": "report.evaluate:evaluate", "search": "search.answer:search",
     "report": "report.report:report", "train": "train:train",
-    "compile": "aot.check:check", "verify": "run.manifest:verify",
+    "compile": "aot.check:check", "verify": "run.verify:verify",
 }
 
 

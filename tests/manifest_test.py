@@ -3,15 +3,27 @@
 """A model tells its history; the same training gives the same bits."""
 
 import json
+import os
 import shutil
 
 import jax
 import numpy as np
 import pytest
 
+from nomic_jax.curate.clean import clean
+from nomic_jax.curate.filter import filter_pairs
+from nomic_jax.curate.mine import mine_negatives
+from nomic_jax.data import dataset
+from nomic_jax.data import tokens
+from nomic_jax.data.prepare import prepare
 from nomic_jax.main import main
 from nomic_jax.run import checkpoint
 from nomic_jax.run import manifest
+from nomic_jax.run.verify import verify
+from nomic_jax.storage import buckets
+from remote import bucket_fixture  # noqa: F401
+from remote import emulator_fixture  # noqa: F401
+from remote import moto_fixture  # noqa: F401
 import small_data
 
 
@@ -53,6 +65,15 @@ def test_a_model_tells_its_whole_history(place):
   parent = training["parent"]["manifest"]
   assert parent["config"]["data"]["kind"] == "text" and not parent["parent"]
   assert parent == manifest.read(place / "mlm")
+  assert model["training"]["step"] == 2
+  # Down to the source of the data.
+  prepared = training["data"]["config.data.path"]["manifest"]
+  assert prepared == parent["data"]["config.data.path"]["manifest"]
+  assert prepared["job"] == "prepare"
+  assert prepared["arguments"]["held_out"] == 0.1
+  assert prepared["rows"] == {"train": 54, "test": 6}
+  assert prepared["inputs"]["source"]["path"] == f"{place}/pairs.jsonl"
+  assert "devices" not in prepared  # none has a say
 
 
 def test_verify_finds_what_differs(place, tmp_path, capsys):
@@ -78,3 +99,152 @@ def test_verify_finds_what_differs(place, tmp_path, capsys):
   assert "1 of these differ" in said.err
   assert main(["verify", str(tmp_path)]) == 2
   assert "no reproduce.json" in capsys.readouterr().err
+
+
+class _Letters:
+  """Embeds a text by its letters."""
+
+  config = prompts = None
+
+  def __init__(self):
+    self.params = {"w": np.random.default_rng(0).normal(size=(256, 8))}
+
+  def encode(self, texts, *args, **kwargs):
+    made = np.stack([self.params["w"][list(t.encode())].sum(0) for t in texts])
+    return (made / np.linalg.norm(made, axis=1, keepdims=True)).astype("f4")
+
+
+@pytest.fixture(name="data")
+def _data(tmp_path):
+  """pairs, made of pairs.jsonl, and what was made of it in turn."""
+  small_data.make(tmp_path)
+  (tmp_path / "others.txt").write_text("about something else\n")
+  at = lambda name: tmp_path / name
+  clean(at("pairs"), at("clean"), against=[str(at("others.txt"))])
+  model = _Letters()
+  model.prompts = {}
+  filter_pairs(model, at("clean"), at("kept"), k=40)
+  mine_negatives(model, at("kept"), at("mined"), negatives=2, margin=None,
+                 corpus=[str(at("others.txt"))])
+  return tmp_path
+
+
+def test_data_tells_its_history_too(data, capsys):
+  mined = manifest.read(data / "mined")
+  jobs = [mined]
+  while "input" in jobs[-1]["inputs"]:
+    jobs.append(jobs[-1]["inputs"]["input"]["manifest"])
+  assert [j["job"] for j in jobs] == ["mine", "filter", "clean", "prepare"]
+  for job, name in zip(jobs, ("mined", "kept", "clean", "pairs")):
+    stats = json.loads((data / name / "stats.json").read_text())
+    assert job["arguments"] == stats["arguments"]
+    assert job["rows"] == stats["rows"]
+  assert {*mined["inputs"]} == {"input", "model", "corpus[0]"}
+  assert mined["inputs"]["model"]["path"] is None  # an object
+  assert {*jobs[2]["inputs"]} == {"input", "against[0]"}
+  verify(data / "mined")
+  said = capsys.readouterr().out
+  for line in (
+      "files: the same", "records: the same",
+      f"input: input {data}/clean: the same",
+      f"input: input: input: source {data}/pairs.jsonl: the same",
+      f"corpus[0] {data}/others.txt: the same",
+      "model (an object in memory): cannot be compared"):
+    assert line in said, line
+  assert main(["verify", f"{data}/mined"]) == 0
+
+
+def _differing(data, capsys):
+  """What verify says differs in the history of mined."""
+  capsys.readouterr()
+  status = main(["verify", f"{data}/mined"])
+  lines = capsys.readouterr().out.splitlines()
+  found = [line.partition(": was ")[0] for line in lines if ": was " in line]
+  assert bool(found) == (status == 2)
+  return found
+
+
+def test_what_differs_in_data_is_found_and_a_copy_is_the_same(data, capsys):
+  source = data / "pairs.jsonl"
+  text = source.read_text()
+  os.utime(source, (1, 1))  # as a copy has another time
+  assert _differing(data, capsys) == []
+  source.write_text(text + text.splitlines()[0] + "\n")
+  assert _differing(data, capsys) == [
+      f"input: input: input: source {source}"]
+  source.write_text(text)
+
+  records = next((data / "clean").glob("*train*.array_record*"))
+  held = records.read_bytes()
+  records.write_bytes(held[:-1] + bytes([held[-1] ^ 1]))
+  assert _differing(data, capsys) == ["input: input: records"]
+  records.write_bytes(held[:-1])
+  assert _differing(data, capsys) == [
+      f"input: input {data}/clean", "input: input: records"]
+  shutil.rmtree(data / "clean")  # what is gone is no difference
+  assert _differing(data, capsys) == []
+
+  records = next((data / "mined").glob("*test*.array_record*"))
+  records.write_bytes(records.read_bytes() * 2)
+  assert _differing(data, capsys) == ["files", "records"]
+
+
+def test_the_same_rows_have_the_same_fingerprint_anywhere(tmp_path):
+  here = small_data.make(tmp_path)
+  prepare(f"{tmp_path}/pairs.jsonl", tmp_path / "there", vocab_size=150,
+          held_out=0.1)
+  one, two = manifest.read(here), manifest.read(tmp_path / "there")
+  assert one == two
+  prepare(f"{tmp_path}/pairs.jsonl", tmp_path / "other", vocab_size=150,
+          held_out=0.1, limit=59)
+  assert manifest.read(tmp_path / "other")["records"] != one["records"]
+  # How it was made is no part of what it is.
+  assert one["fingerprint"] == dataset.fingerprint(here)
+  (here / "reproduce.json").unlink()
+  assert one["fingerprint"] == dataset.fingerprint(here)
+  assert main(["verify", str(here)]) == 2  # as one of an earlier version
+
+
+def test_tokens_of_other_records_are_found(data, capsys):
+  tokens.tokenise(data / "mined")
+  assert _differing(data, capsys) == []
+  about = data / "mined" / "tokens" / "about.json"
+  values = json.loads(about.read_text())
+  values["records"][0][1] += 1
+  about.write_text(json.dumps(values))
+  assert _differing(data, capsys) == ["records that tokens/ was made of"]
+
+
+def test_directories_in_a_bucket_are_verified_there(
+    place, bucket, capsys, monkeypatch):
+  for name in ("pairs", "tuned", "model"):
+    buckets.upload(place / name, f"{bucket}/{name}")
+  # A history that lies in the bucket as well.
+  written = f"{bucket}/model/reproduce.json"
+  values = json.loads(buckets.place(written).read_text().replace(
+      f'"{place}/', f'"{bucket}/'))
+  put = lambda: buckets.place(written).write_text(json.dumps(values))
+  put()
+  copied = []
+  fetch = buckets._fetch
+  monkeypatch.setattr(buckets, "_fetch", lambda path, checkpoints: (
+      copied.append(checkpoints), fetch(path, checkpoints))[1])
+
+  def said(path, status=0):
+    assert main(["verify", path]) == status
+    return capsys.readouterr().out
+
+  lines = said(f"{bucket}/model", 2)
+  assert "weights: the same" in lines
+  assert f"training: config.data.path {bucket}/pairs: the same" in lines
+  # The work directory there tells of places here.
+  assert f"training {bucket}/tuned: was" in lines
+  assert f"training: parent {bucket}/mlm: cannot be compared: nothing" in lines
+  assert "files: the same" in said(f"{bucket}/pairs")
+  assert f"config.data.path {place}/pairs: the same" in said(f"{bucket}/tuned")
+  assert copied and not any(copied)  # no checkpoint
+  values["weights"] = "0"
+  put()
+  assert "weights: was 0" in said(f"{bucket}/model", 2)
+  assert main(["verify", f"{bucket}/none"]) == 2
+  assert "no reproduce.json in it" in capsys.readouterr().err

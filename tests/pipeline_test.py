@@ -69,6 +69,15 @@ def test_prepare_holds_out_whole_packages(place, printed):
   assert (place / "pairs" / "tokenizer" / "tokenizer.json").is_file()
 
 
+def test_a_model_tells_its_history_down_to_the_text(place, printed):
+  said, _ = miniature.run(["verify", f"{place}/model"])
+  assert ": was " not in said and "cannot be compared" not in said
+  lines = [line.removesuffix(": the same") for line in said.splitlines()]
+  for name in ("mined", "kept", "filtered", "mlm", "python"):
+    assert any(line.endswith(f"{place}/{name}") for line in lines), name
+  assert len(lines) == len(set(lines)) < 40  # each thing once
+
+
 @pytest.mark.parametrize("stage", miniature.STAGES)
 def test_training_leaves_a_work_directory(place, printed, stage):
   workdir = place / stage

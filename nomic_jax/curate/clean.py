@@ -101,7 +101,8 @@ def clean(
     print("\n".join(rewrite.table(by_source)))
     rewrite.write(
         input, output, (source[i] for i in kept.tolist()), stats=stats,
-        others={"removed.jsonl": removed})
+        others={"removed.jsonl": removed},
+        inputs={f"against[{i}]": path for i, path in enumerate(against)})
   print(f"{output}/removed.jsonl tells of each row that was dropped and why")
   return stats
 

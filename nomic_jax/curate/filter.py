@@ -97,7 +97,7 @@ def filter_pairs(
     return stats
   source = dataset.open_split(input, "train")
   # Before anything is written, in case it cannot be read.
-  model = embeddings.load(model, dtype)
+  place, model = model, embeddings.load(model, dtype)
   chunks = _chunks(chunk_size, groups.split(
       source, model.prompts, query_prompt=query_prompt,
       document_prompt=document_prompt,
@@ -110,7 +110,7 @@ def filter_pairs(
           minimum_similarity=minimum_similarity, margin=margin, store=store)
   processes.meet("filter")
   return parts.finish(done, lambda: _write(
-      source, input, output, done, chunks, arguments, examples))
+      source, input, output, done, chunks, arguments, examples, place))
 
 
 def _check(k, chunk_size, margin, store, minimum_similarity) -> None:
@@ -248,6 +248,7 @@ def _write(
     chunks: Sequence[Chunk],
     arguments: dict,
     examples: int,
+    model: Any,
 ) -> dict:
   """Writes the output and returns its stats."""
   decision = np.full(len(source), len(OUTCOMES), np.uint8)  # decided: below
@@ -284,5 +285,6 @@ def _write(
   print("\n".join(report.examples(examples)))
   train = ({**source[i], "score": float(score[i])} for i in kept.tolist())
   rewrite.write(
-      input, output, train, stats=stats, others=report.files())
+      input, output, train, stats=stats, others=report.files(),
+      inputs={"model": model})
   return stats

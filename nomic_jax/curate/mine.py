@@ -93,6 +93,8 @@ def mine_negatives(
     return stats
   source = dataset.open_split(input, "train")
   random = _random(source, random_sources)
+  read = {"model": model} | {
+      f"corpus[{i}]": path for i, path in enumerate(corpus)}
   model = embeddings.load(model, dtype)  # before anything is written
   split = groups.split(
       source, model.prompts, query_prompt=query_prompt,
@@ -109,7 +111,7 @@ def mine_negatives(
     if len(group.texts.queries) and not group.is_random:
       _mine(model, group, of.prompts, os.fspath(input), done, flags)
   return parts.finish(done, lambda: _write(
-      source, found, input, output, done, flags, arguments, examples))
+      source, found, input, output, done, flags, arguments, examples, read))
 
 
 def _random(
@@ -232,7 +234,7 @@ def _mine(
 
 def _write(
     source, found, input, output, done, flags: mining_flags.Flags, arguments,
-    examples,
+    examples, inputs,
 ) -> dict:
   """Writes the output and returns its stats."""
   rows = mined_rows.MinedRows(source, found, done, flags)
@@ -254,7 +256,9 @@ def _write(
   print("\n".join(rewrite.table(rows.by_source)))
   for i in np.random.default_rng(0).permutation(rows.kept)[:examples].tolist():
     _print_example(rows.row(i))
-  rewrite.write(input, output, map(rows.row, rows.kept.tolist()), stats=stats)
+  rewrite.write(
+      input, output, map(rows.row, rows.kept.tolist()), stats=stats,
+      inputs=inputs)
   return stats
 
 

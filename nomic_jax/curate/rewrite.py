@@ -3,13 +3,15 @@
 """A data directory made from another: `train` rewritten, the rest copied."""
 
 import collections
+import functools
 import os
 import pathlib
-from typing import Iterable, Iterator, Mapping
+from typing import Any, Iterable, Iterator, Mapping
 
 from nomic_jax.data import dataset
 from nomic_jax.data import sources
 from nomic_jax.errors import UserError
+from nomic_jax.run import manifest
 from nomic_jax.storage import decoding
 
 EMPTY = "empty text"  # The outcome of a row that cannot be used.
@@ -34,6 +36,7 @@ def write(
     *,
     stats: dict,
     others: Mapping[str, str | bytes | pathlib.Path] | None = None,
+    inputs: Mapping[str, Any] | None = None,
 ) -> None:
   """Writes `output`: these `train` rows, other splits and tokenizer of `input`.
 
@@ -44,6 +47,7 @@ def write(
     stats: what stats.json will hold; its `rows` say how many rows there must
       be, otherwise nothing is written.
     others: further files, by name.
+    inputs: what else `train` was made from, such as the model, by name.
 
   Raises:
     UserError: if there are no rows, or the place cannot be written.
@@ -65,6 +69,10 @@ def write(
       tokenizer=dataset.tokenizer_path(input),
       prompts=sources.read(dataset.index(input)).prompts,
       others=others,
+      manifest=functools.partial(
+          manifest.of_data, stats["arguments"], stats["rows"], {
+              name: manifest.of_input(place)
+              for name, place in {"input": input, **(inputs or {})}.items()}),
   )
   written = len(dataset.open_split(output, "train"))
   if written != kept:

@@ -4,7 +4,8 @@
 
 import json
 import os
-from typing import Mapping
+import pathlib
+from typing import Any, Mapping
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from nomic_jax.data import dataset
 from nomic_jax.data import teacher
 from nomic_jax.embed import store as embeddings
 from nomic_jax.errors import UserError
+from nomic_jax.run import manifest
 from nomic_jax.storage import files
 from nomic_jax.storage import places
 
@@ -43,7 +45,7 @@ def teach(
   arguments = {
       "job": "teach", "model": parts.identity(model),
       "input": parts.identity(input), "split": split, "dtype": dtype}
-  model = embeddings.load(model, dtype)
+  place, model = model, embeddings.load(model, dtype)
   if not model.by_cosine:
     raise UserError(
         "similarity_fn_name: this model compares by inner products, and a "
@@ -71,6 +73,26 @@ def teach(
       _join(vectors, temporary)
     done.remove()
     print(f"{path}: {vectors.shape[0]:,} vectors of {vectors.shape[1]}")
+  _tell(pathlib.Path(output), split, arguments, len(source), {
+      f"{split}: model": place, f"{split}: input": input})
+
+
+def _tell(
+    folder: pathlib.Path, split: str, arguments: dict, rows: int,
+    inputs: dict[str, Any],
+) -> None:
+  """Adds a split to the manifest of the folder."""
+  told = manifest.read(folder) or {"arguments": {}, "rows": {}, "inputs": {}}
+  if told["arguments"].get(split) == arguments:
+    return
+  values = manifest.of_data(
+      told["arguments"] | {"job": "teach", split: arguments},
+      told["rows"] | {split: rows},
+      told["inputs"] | {
+          name: manifest.of_input(place) for name, place in inputs.items()},
+      folder, devices=True)
+  with files.replacing(folder / manifest.FILE) as temporary:
+    temporary.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
 
 
 def _join(vectors: embeddings.Store, path, step: int = 65536) -> None:

@@ -38,6 +38,7 @@ from nomic_jax.storage import places
 from nomic_jax.storage import staging
 from nomic_jax.storage.progress import Progress
 
+_MANIFEST = "reproduce.json"
 _SMALL = 1 << 20  # bytes of a file that a fingerprint reads
 _SHARD = 128 << 20  # bytes of records in a file, before compression
 
@@ -155,6 +156,7 @@ def write(
     tokenizer: pathlib.Path | None = None,
     prompts: Mapping[str, dict[str, str]] | None = None,
     others: Mapping[str, str | bytes | pathlib.Path] | None = None,
+    manifest: Callable[[pathlib.Path], dict] | None = None,
 ) -> None:
   """Writes the data directory `output`, which appears when it is complete.
 
@@ -165,6 +167,8 @@ def write(
     tokenizer: a directory with tokenizer.json, copied to `output`/tokenizer.
     prompts: see `sources.Sources`.
     others: further files, by name: text, bytes, or a file to copy.
+    manifest: makes what reproduce.json will hold of the directory with all
+      else in it; see `nomic_jax.run.manifest`.
 
   Raises:
     UserError: if a split has no rows, or the place cannot be written.
@@ -173,7 +177,7 @@ def write(
   with building(output, build) as folder:
     if tokenizer is not None:
       shutil.copytree(tokenizer, folder / "tokenizer")
-    complete(folder, stats, others or {})
+    complete(folder, stats, others or {}, manifest)
 
 
 @contextlib.contextmanager
@@ -205,6 +209,7 @@ def building(
 def complete(
     folder: pathlib.Path, stats: dict,
     others: Mapping[str, str | bytes | pathlib.Path],
+    manifest: Callable[[pathlib.Path], dict] | None = None,
 ) -> None:
   """Adds stats.json and other files, see `write`, to what is being built."""
   text = json.dumps(stats, indent=2, sort_keys=True, ensure_ascii=False)
@@ -215,6 +220,9 @@ def complete(
       # The arguments may name a file whose name is not UTF-8: as JSON has it.
       content = content.encode("utf-8", "backslashreplace")
     (folder / name).write_bytes(content)
+  if manifest:
+    (folder / _MANIFEST).write_text(
+        json.dumps(manifest(folder), indent=2, sort_keys=True) + "\n")
 
 
 def _build(builder: Pairs) -> None:
@@ -298,11 +306,13 @@ def fingerprint(path: str | os.PathLike) -> str | None:
   """A hash of a folder of data, wherever it lies; None if there is none.
 
   Of the names and sizes of its files, and of what the small ones hold: records
-  are not read, nor are tokens, which are made of them.
+  are not read, nor are tokens, which are made of them, nor is what the
+  manifest tells of how they were made.
   """
   sizes = {
       name: size for name, size in staging.sizes(path).items()
-      if not name.startswith("tokens/") and not places.is_system(name)}
+      if not name.startswith("tokens/") and not places.is_system(name)
+      and name != _MANIFEST}
   if not sizes:
     return None
   folder, digest = index(path), hashlib.sha256()

@@ -5,6 +5,7 @@
 import json
 import os
 import pathlib
+from typing import Sequence
 
 from nomic_jax.data import readers
 from nomic_jax.errors import UserError
@@ -64,19 +65,34 @@ def _is_data(path: pathlib.Path) -> bool:
              for name in ("stats.json", "dataset_info.json"))
 
 
-def fingerprint(source: str, parts: list[readers.Part]) -> str | None:
-  """Names, sizes and times of the source's files, hashed.
+def stamps(source: str, parts: list[readers.Part]) -> list[list] | None:
+  """[name, size, time or version] of each of the source's files.
 
   None of what has no files: the hub's, and all Python on this machine.
   """
   if not is_docstrings(source):
-    found = readers.stamps(parts)
-  elif ":" in source:
-    found = fingerprints.stamps(
+    return readers.stamps(parts)
+  if ":" in source:
+    return fingerprints.stamps(
         pathlib.Path(source.partition(":")[2]), "*.py")
-  else:
-    found = None
-  return None if found is None else fingerprints.of_stamps(found)
+  return None
+
+
+def of_files(found: list[list] | None) -> str | None:
+  """A fingerprint of `stamps` that a copy of the files has, too."""
+  return None if found is None else fingerprints.of_stamps(
+      [stamp[:2] for stamp in found])
+
+
+def of_source(source: str, include: Sequence[str] = ()) -> str | None:
+  """`of_files` of a source as it is now; see `prepare` for the arguments.
+
+  Raises:
+    UserError: if it is not there.
+  """
+  parts = [] if is_docstrings(source) else readers.find(
+      source, readers.Columns(), include)
+  return of_files(stamps(source, parts))
 
 
 def check_inputs(

@@ -31,6 +31,7 @@ from nomic_jax.data import splits as splits_lib
 from nomic_jax.data import statistics
 from nomic_jax.data.dataset import Row
 from nomic_jax.errors import UserError
+from nomic_jax.run import manifest
 from nomic_jax.storage import decoding
 from nomic_jax.storage import fingerprints
 from nomic_jax.storage import places
@@ -122,8 +123,9 @@ def prepare(
     print(f"{output}: already there, made with the same arguments; not "
           f"compared with its source ({e})")
     return made
+  files = earlier.stamps(source, parts)
   inputs = {
-      "source": earlier.fingerprint(source, parts),
+      "source": None if files is None else fingerprints.of_stamps(files),
       "tokenizer": reused and fingerprints.of_text(reused.to_str())}
   if made is not None:
     earlier.check_inputs(output, made.get("inputs", {}), inputs)
@@ -183,7 +185,16 @@ def prepare(
           "tokens": lengths,
           "vocab_size": words.get_vocab_size(),
       }
-      dataset.complete(folder, stats, {"lengths.svg": statistics.draw(sizes)})
+      made_of = {
+          "source": {"path": arguments["source"],
+                     "fingerprint": earlier.of_files(files)},
+          "tokenizer": tokenizer and {
+              "path": arguments["tokenizer"],
+              "fingerprint": inputs["tokenizer"]}}
+      dataset.complete(
+          folder, stats, {"lengths.svg": statistics.draw(sizes)},
+          functools.partial(
+              manifest.of_data, arguments, stats["rows"], made_of))
   statistics.print_table(stats, clock.seconds)
   print(f"wrote {output}; lengths.svg in it draws the lengths")
   return stats

@@ -64,11 +64,11 @@ def tokenise(path: str | os.PathLike, tokenizer: str | None = None) -> None:
       _write(source, words, folder)
     about = {
         "tokenizer": _identity(words), "dtype": dtype_of(words).name,
-        "records": _records(path), "packed": packed}
+        "records": records(path), "packed": packed}
     (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
 
 
-def _records(path: pathlib.Path) -> list[list]:
+def records(path: pathlib.Path) -> list[list]:
   """Names and sizes of a data directory's record files; not times, so that
   a copy is the same."""
   return sorted([p.name, p.stat().st_size]
@@ -282,7 +282,7 @@ def open_split(
   try:
     # Earlier versions did not say of which records the ids are. A copy of a
     # remote directory has only the records that are compared.
-    there, known = _records(folder.parent), about.get("records")
+    there, known = records(folder.parent), about.get("records")
     same = len(source) == len(texts) and (known is None or known == there or (
         buckets.is_remote(path) and all(r in known for r in there)))
     compared = min(len(texts), _COMPARED) if same else 0

@@ -12,9 +12,9 @@ def verify(directory: Annotated[Path, Flag("DIR")]) -> None:
   """Compares the recorded data, config and versions with those of now.
 
   Args:
-    directory: work directory or exported model, with the reproduce.json that
-      both have
+    directory: work, model or data directory, with the reproduce.json that
+      each has; its inputs, and theirs, are compared too
   """
-  from nomic_jax.run import manifest
+  from nomic_jax.run import verify
 
-  manifest.verify(directory)
+  verify.verify(directory)

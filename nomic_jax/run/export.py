@@ -52,17 +52,17 @@ def export(
       output, f"{output}: already there and not an exported model; choose "
       "another --output or remove it", _is_export)
   if workdir is not None:
-    source = _checkpoint(workdir, step)
+    source, taken = _checkpoint(workdir, step)
     model = models.read_model(source)
     dims = matryoshka.read(source)
   else:
     model = _untrained(config)
-    source, dims = "the untrained model", ()
+    source, taken, dims = "the untrained model", None, ()
   model_directory.write_model(
       output, model.architecture, model.params, model.tokenizer_path,
       mlm_head=model.mlm_head, classification_head=model.classification_head,
       matryoshka_dims=dims, manifest=functools.partial(
-          manifest.of_model, source if workdir is not None else None),
+          manifest.of_model, source if workdir is not None else None, taken),
       **model.usage.to_json(),
   )
   opens = "for transformers and sentence-transformers"
@@ -72,10 +72,17 @@ def export(
   print(f"{output}: {source}, {opens}")
 
 
-def _checkpoint(workdir: str, step: str) -> str:
-  """The path of a work directory's checkpoint; its own for the latest."""
+def _checkpoint(workdir: str, step: str) -> tuple[str, int | None]:
+  """A checkpoint's path, that of its work directory for the latest; its step.
+
+  The step is None where there is none, which who reads it reports.
+  """
   with buckets.errors(workdir):
-    return _of_step(workdir, step)
+    path = _of_step(workdir, step)
+    place = buckets.place(path)
+    if matryoshka.training_of(place) != place:
+      return path, int(place.name)
+    return path, checkpoint.latest_step(place)
 
 
 def _of_step(workdir: str, step: str) -> str:

@@ -1,12 +1,13 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""reproduce.json: what a model came of, so that it can be made again.
+"""reproduce.json: what a directory was made of, so that it can be made again.
 
-Every work directory and every exported model has one. It holds what decides
-the numbers of a training: config, fingerprints of data and tokenizer, version
-and hash of the code, versions of the libraries, devices; and the manifest of
-the model that it started from, so that a model tells its whole history.
-`nomic-jax verify` computes again what can be, and prints what differs.
+Every directory that a job makes has one: work directories, exported models,
+data directories and the folders of teachers' vectors. It records what
+determines the content: config or arguments, fingerprints of all inputs, hash
+of the code, versions of the libraries, devices. It embeds the manifests of
+the inputs, so that a model tells its whole history, down to the source of its
+data. `nomic-jax verify` compares it with what is there now.
 """
 
 import hashlib
@@ -15,23 +16,24 @@ import json
 import os
 import pathlib
 import platform
-from typing import Any, Iterator
+from typing import Any, Mapping
 
-import jax
 import ml_collections
 
 import nomic_jax
 from nomic_jax.data import dataset
-from nomic_jax.errors import UserError
-from nomic_jax.hub import fetch
 from nomic_jax.hub import matryoshka
 from nomic_jax.hub.weights import WEIGHTS
 from nomic_jax.storage import buckets
 from nomic_jax.storage import fingerprints
+from nomic_jax.storage import hub_cache
+from nomic_jax.storage import staging
+from nomic_jax.storage import streams
 from nomic_jax.storage.keys import read_json
 from nomic_jax.text import tokenizer as tokenizer_lib
 
 FILE = "reproduce.json"
+_RECORDS = ("*.array_record-*", "*.npy")
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain",
               "array-record", "numpy", "tokenizers")
 
@@ -49,121 +51,153 @@ def of_training(
   for name in ("path", "teacher"):
     if place := config.data.get(name):
       data[f"config.data.{name}"] = {
-          "path": str(place), "fingerprint": dataset.fingerprint(place),
-          "rows": _rows(place)}
+          "path": _absolute(place), "fingerprint": dataset.fingerprint(place),
+          "rows": _rows(place), "manifest": read(place)}
   return {
       "config": json.loads(config.to_json()),
       "data": data,
-      "tokenizer": _of_tokenizer(tokenizer),
+      "tokenizer": of_tokenizer(tokenizer),
       "parent": config.init_from and {
-          "path": str(config.init_from),
+          "path": _absolute(config.init_from),
           "manifest": read(config.init_from)},
   } | environment()
 
 
-def environment() -> dict[str, Any]:
-  """What of this machine has a say: code, libraries, devices."""
-  devices = jax.devices()
-  return {
-      "code": {"nomic_jax": nomic_jax.__version__, "hash": _of_code()},
-      "libraries": {"python": platform.python_version()} | {
-          name: _version(name) for name in _LIBRARIES},
-      "devices": {
-          "platform": devices[0].platform, "kind": devices[0].device_kind,
-          "count": len(devices), "processes": jax.process_count()},
-  }
-
-
 def of_model(
-    source: str | os.PathLike | None, directory: pathlib.Path
+    source: str | os.PathLike | None, step: int | None,
+    directory: pathlib.Path,
 ) -> dict:
   """The manifest of a model directory that is being written.
 
   Args:
-    source: the work directory or checkpoint that it is of; None: of none.
+    source: the work directory or checkpoint that it is exported from, if any.
+    step: of that checkpoint.
     directory: with the weights.
   """
   return {
-      "weights": _of_file(directory / WEIGHTS),
+      "weights": of_file(directory / WEIGHTS),
       "training": source and {
-          "path": str(source), "manifest": read(source)},
+          "path": _absolute(source), "step": step, "manifest": read(source)},
   }
 
 
-def read(path: str | os.PathLike) -> dict | None:
-  """The manifest in a model or work directory; None where there is none."""
-  place = pathlib.Path(buckets.fetch(fetch.find(path), checkpoints=False))
-  found = matryoshka.training_of(place) / FILE
-  return read_json(found) if found.is_file() else None
+def of_data(
+    arguments: Mapping[str, Any], rows: Mapping[str, Any],
+    inputs: Mapping[str, dict | None], directory: pathlib.Path,
+    devices: bool | None = None,
+) -> dict:
+  """The manifest of a data directory, or of vectors, that is being written.
 
-
-def verify(path: str) -> None:
-  """Prints what differs from the manifest in a model or work directory.
-
-  Raises:
-    UserError: if there is none, or what is there now would give other numbers:
-      another tokenizer, data or weights. Another machine is printed alone.
+  Args:
+    arguments: of the job, as its stats.json has them.
+    rows: how many there are, as its stats.json has them.
+    inputs: what the job read, see `of_input`; None are left out.
+    directory: with all of its other files.
+    devices: whether they have a say; None: if there is an input "model".
   """
-  values = read(path)
-  if values is None:
-    raise UserError(
-        f"{path}: no {FILE} in it; expected a work directory or an exported "
-        "model, made by this version or a later one")
-  wrong = 0
-  for what, before, now, decides in _compared(pathlib.Path(path), values):
-    if now is None:
-      print(f"{what}: cannot be compared, it is not there any more")
-    elif before == now:
-      print(f"{what}: the same")
-    else:
-      wrong += decides
-      print(f"{what}: was {before}, is {now}")
-  if wrong:
-    raise UserError(
-        f"{path}: {wrong} of these differ and decide the numbers; see above")
+  inputs = {name: value for name, value in inputs.items() if value}
+  return {
+      "job": arguments.get("job", "prepare"),
+      "arguments": dict(arguments),
+      "rows": dict(rows),
+      "fingerprint": dataset.fingerprint(directory),
+      "records": of_records(directory),
+      "inputs": inputs,
+  } | environment("model" in inputs if devices is None else devices)
 
 
-def _compared(
-    place: pathlib.Path, values: dict, depth: str = ""
-) -> Iterator[tuple[str, Any, Any, bool]]:
-  """(what, as it was, as it is or None, whether it decides), of all history."""
-  if "weights" in values:
-    yield (f"{depth}weights", values["weights"], _of_file(place / WEIGHTS),
-           True)
-  if "tokenizer" in values and (place / "tokenizer").is_dir():
-    yield (f"{depth}tokenizer", values["tokenizer"],
-           _of_tokenizer(place / "tokenizer"), True)
-  for name, about in values.get("data", {}).items():
-    there = os.path.exists(about["path"])
-    yield (f"{depth}{name} {about['path']}", about["fingerprint"],
-           dataset.fingerprint(about["path"]) if there else None, True)
-  for group, now in environment().items() if "config" in values else ():
-    for name, before in values[group].items():
-      if before != now.get(name):
-        yield f"{depth}{group}: {name}", before, str(now.get(name)), False
-  for name in ("training", "parent"):
-    before = values.get(name)
-    if before and before["manifest"]:
-      where = pathlib.Path(before["path"])
-      now = read(where) if where.exists() else None
-      yield (f"{depth}{name} {where}", _of_values(before["manifest"]),
-             now and _of_values(now), True)
-      yield from _compared(where, before["manifest"], f"{depth}{name}: ")
+def of_input(place: Any) -> dict:
+  """Where an input lies, a fingerprint of it, and its own manifest.
+
+  Args:
+    place: a data directory, a model, a corpus; or an object in memory, of
+      which there is a fingerprint alone.
+  """
+  if not isinstance(place, (str, os.PathLike)):
+    return {"path": None, "fingerprint": fingerprints.of_content(place)}
+  return {"path": _absolute(place), "fingerprint": of_place(place),
+          "manifest": read(place)}
 
 
-def _of_values(values: dict) -> str:
-  return fingerprints.of_text(json.dumps(values, sort_keys=True))
+def of_place(place: str | os.PathLike) -> str | None:
+  """A fingerprint of a directory or file; None if nothing is there.
+
+  Of a data directory it is the one that trainings compare, which reads no
+  records.
+  """
+  if _is_data(place):
+    return dataset.fingerprint(place)
+  if not buckets.place(place).exists():
+    return None
+  return fingerprints.of_content(place)
 
 
-def _of_tokenizer(path: str | os.PathLike) -> str:
+def of_records(directory: pathlib.Path) -> str | None:
+  """A fingerprint of the rows of a data directory, or of vectors, alone.
+
+  The same source and arguments give the same one wherever the output lies. A
+  row records where it was read, so a source that lies elsewhere gives another.
+  """
+  files = sorted(p for pattern in _RECORDS for p in directory.glob(pattern))
+  return fingerprints.of_text(" ".join(
+      f"{p.name} {fingerprints.of_content(p)}" for p in files)) if files else (
+          None)
+
+
+def of_tokenizer(path: str | os.PathLike) -> str:
   return fingerprints.of_text(tokenizer_lib.load(path).to_str())
 
 
-def _of_file(path: pathlib.Path) -> str | None:
+def of_file(path: pathlib.Path) -> str | None:
   if not path.is_file():
     return None
   with open(path, "rb") as stream:
     return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def environment(devices: bool = True) -> dict[str, Any]:
+  """The code, the libraries and, if they have a say, the devices."""
+  found = {
+      "code": {"nomic_jax": nomic_jax.__version__, "hash": _of_code()},
+      "libraries": {"python": platform.python_version()} | {
+          name: _version(name) for name in _LIBRARIES},
+  }
+  if devices:
+    import jax  # Jobs that do not compute start without it.
+
+    there = jax.devices()
+    found["devices"] = {
+        "platform": there[0].platform, "kind": there[0].device_kind,
+        "count": len(there), "processes": jax.process_count()}
+  return found
+
+
+def read(path: str | os.PathLike) -> dict | None:
+  """The manifest of a directory, here, in a bucket or on the hub, if any.
+
+  Of a directory in a bucket this file alone is read.
+  """
+  place = buckets.place(path)
+  if not buckets.is_remote(path):
+    place = hub_cache.find(path, (FILE,))
+  file = matryoshka.training_of(place) / FILE
+  with buckets.errors(path):
+    if not file.is_file():
+      return None
+    values = json.loads(buckets.patiently(file.read_text)) if (
+        buckets.is_remote(path)) else read_json(file)
+  return values or None
+
+
+def _is_data(path: str | os.PathLike) -> bool:
+  name = "dataset_info.json"
+  return staging.holds(path, name) or (pathlib.Path(path) / name).is_file()
+
+
+def _absolute(path: str | os.PathLike) -> str:
+  """Names on the hub and addresses stay as they are."""
+  path = os.fspath(path)
+  return streams.absolute(path) if os.path.exists(path) else path
 
 
 def _of_code() -> str:
@@ -176,7 +210,7 @@ def _of_code() -> str:
 
 
 def _rows(place: str) -> dict | None:
-  stats = pathlib.Path(place) / "stats.json"
+  stats = dataset.index(place) / "stats.json"
   found = read_json(stats) if stats.is_file() else {}
   return found.get("rows") if isinstance(found, dict) else None
 

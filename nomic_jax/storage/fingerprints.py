@@ -24,7 +24,8 @@ FORMAT = 1  # raise it when equal weights or texts give other results
 # What is added to a directory and does not change what it holds.
 _NOT_CONTENT = ("compiled", "logs", "metrics.jsonl", "report.html",
                 "restarts.json", "diverged.json")
-_TOKENS = "tokens"  # of a data directory, made from its texts
+# Of a data directory: made from its texts, and how it was made.
+_TOKENS, _MANIFEST = "tokens", "reproduce.json"
 
 
 def of_content(thing: Any, tokens: bool = False) -> str:
@@ -66,8 +67,8 @@ def _add_place(digest, folder: pathlib.Path, tokens: bool) -> None:
     raise UserError(
         f"{folder}: no such directory; look at --model and --input")
   skipped = _NOT_CONTENT
-  if not tokens and (folder / "dataset_info.json").is_file():
-    skipped += (_TOKENS,)
+  if (folder / "dataset_info.json").is_file():
+    skipped += (_MANIFEST,) if tokens else (_MANIFEST, _TOKENS)
   for path in sorted(p for p in folder.rglob("*") if p.is_file()):
     name = path.relative_to(folder)
     if name.parts[0] not in skipped and not places_lib.is_system(str(name)):
