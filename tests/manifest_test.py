@@ -16,6 +16,7 @@ from nomic_jax.curate.mine import mine_negatives
 from nomic_jax.data import dataset
 from nomic_jax.data import tokens
 from nomic_jax.data.prepare import prepare
+from nomic_jax.embed.embedding_model import EmbeddingModel
 from nomic_jax.main import main
 from nomic_jax.run import checkpoint
 from nomic_jax.run import manifest
@@ -101,13 +102,10 @@ def test_verify_finds_what_differs(place, tmp_path, capsys):
   assert "no reproduce.json" in capsys.readouterr().err
 
 
-class _Letters:
+class _Letters(EmbeddingModel):
   """Embeds a text by its letters."""
 
-  config = prompts = None
-
-  def __init__(self):
-    self.params = {"w": np.random.default_rng(0).normal(size=(256, 8))}
+  params = {"w": np.random.default_rng(0).normal(size=(256, 8))}
 
   def encode(self, texts, *args, **kwargs):
     made = np.stack([self.params["w"][list(t.encode())].sum(0) for t in texts])
@@ -122,7 +120,6 @@ def _data(tmp_path):
   at = lambda name: tmp_path / name
   clean(at("pairs"), at("clean"), against=[str(at("others.txt"))])
   model = _Letters()
-  model.prompts = {}
   filter_pairs(model, at("clean"), at("kept"), k=40)
   mine_negatives(model, at("kept"), at("mined"), negatives=2, margin=None,
                  corpus=[str(at("others.txt"))])
