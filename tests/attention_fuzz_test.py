@@ -30,6 +30,9 @@ SHAPES = (
     ("pallas_tpu", 250, (256, 256, 256, 256), PAIR, 40, False),
     ("pallas_gpu", 128, (32, 64, 64, 32), PAIR, None, False),
     ("pallas_gpu", 250, (64, 32, 32, 64), PAIR, 40, True),
+    ("pallas_tpu", 384, (128, 256, 128, 128), Layout(6, 2, 64), 150, True),
+    ("pallas_tpu", 250, (128, 128, 128, 128), Layout(2, 1, 128), None, True),
+    ("pallas_gpu", 250, (32, 64, 64, 32), Layout(6, 2, 64), None, True),
 )
 
 
@@ -79,7 +82,7 @@ CASES = dict(
     size=st.sampled_from([0.1, 1, 3]))
 
 test_random_rows = settings(
-    max_examples=24, derandomize=True, deadline=None, database=None,
+    max_examples=27, derandomize=True, deadline=None, database=None,
 )(given(**CASES)(check))
 
 if __name__ == "__main__":

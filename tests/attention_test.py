@@ -24,26 +24,29 @@ from nomic_jax.kernels.layout import Reach
 import tiny
 
 # bfloat16 has 8 bits: 2^-8 of the largest value, and a few roundings of it.
-ROUNDED = [("packed", "bfloat16", 2e-2), ("wide", "bfloat16", 2e-2),
-           ("grouped", "bfloat16", 2e-2)]
+TOLERANCE = {"float32": 3e-6, "bfloat16": 2e-2}
 
 
 class Implementation:
   """What each subclass must compute, forward and gradient, or refuse.
 
   Attributes:
-    backend: the implementation.
+    implementation: its name.
+    device: the kind that it is to be for.
+    dtype: of the inputs.
     lacking: the cases that it refuses.
   """
 
-  backend: Backend
+  implementation: str
+  device: str = ""
+  dtype: str = "float32"
   lacking: tuple[str, ...] = ()
 
   def compute(self, case, qkv, weight, **blocks):
     """Output and gradient, float64."""
     backend = Backend(
-        self.backend, **blocks,
-        interpret=self.backend != "reference")
+        self.implementation, self.device, **blocks,
+        interpret=self.implementation.startswith("pallas"))
 
     @tiny.jit
     def both(qkv, weight):
@@ -57,13 +60,18 @@ class Implementation:
     assert out.dtype == gradient.dtype == qkv.dtype
     return np.asarray(out, "d"), np.asarray(gradient, "d")
 
-  @pytest.mark.parametrize("name, dtype, tolerance", [
-      *((name, "float32", 3e-6) for name in CASES), *ROUNDED])
-  def test_forward_and_gradient_equal_float64(self, name, dtype, tolerance):
-    case = CASES[name]
-    lacks = Backend(self.backend).lacks(
+  @pytest.mark.parametrize("name", CASES)
+  def test_forward_and_gradient_equal_float64(self, name):
+    self.check(CASES[name], self.dtype, name in self.lacking)
+
+  @pytest.mark.parametrize("name", ["packed", "wide", "grouped"])
+  def test_bfloat16_differs_from_float64_by_its_rounding(self, name):
+    self.check(CASES[name], "bfloat16", name in self.lacking)
+
+  def check(self, case, dtype, lacking):
+    lacks = Backend(self.implementation, self.device).lacks(
         *case.asked, length=case.length, dtype=dtype)
-    assert bool(lacks) == (name in self.lacking), lacks
+    assert bool(lacks) == lacking, lacks
     if lacks:
       with pytest.raises(UserError, match=re.escape(lacks)):
         self.compute(case, case.qkv(), case.weight())
@@ -74,28 +82,30 @@ class Implementation:
     actual = self.compute(case, qkv, weight)
     for what, a, e in zip(("out", "gradient"), actual, expected):
       error = np.abs(a - e).max() / np.abs(e).max()
-      assert error < tolerance, (what, error)
+      assert error < TOLERANCE[dtype], (what, error)
       assert not a[case.segment_ids() == 0].any()  # zeros, not NaN
 
   def test_texts_in_a_row_do_not_see_each_other(self):
     case = CASES["packed"]
     qkv, weight = case.qkv(), case.weight()
-    before, _ = self.compute(case, qkv, weight)
+    compute = lambda: self.compute(
+        case, jnp.asarray(qkv, self.dtype), jnp.asarray(weight, self.dtype))
+    before, _ = compute()
     qkv[0, 100:160] += 1  # the second text
-    after, _ = self.compute(case, qkv, weight)
+    after, _ = compute()
     changed = (before != after).any(-1)[0]
     np.testing.assert_array_equal(
         np.flatnonzero(changed), np.arange(100, 160))
 
 
 class TestReference(Implementation):
-  backend = "reference"
+  implementation = "reference"
 
 
 class TestBlockwise(Implementation):
   """What the reference does with long rows."""
 
-  backend = "reference"
+  implementation = "reference"
   safe = blockwise._SAFE
 
   def compute(self, case, qkv, weight, **blocks):
@@ -111,8 +121,7 @@ class TestOnline(TestBlockwise):
 
 
 class TestPallasTPU(Implementation):
-  backend = "pallas_tpu"
-  lacking = ("grouped", "shared", "wide pairs", "broad", "broad shared")
+  implementation = "pallas_tpu"
 
   def compute(self, case, qkv, weight, **blocks):
     # XLA for CPUs makes of one block 128 wide a product that it cannot compute.
@@ -122,8 +131,32 @@ class TestPallasTPU(Implementation):
 
 
 class TestPallasGPU(Implementation):
-  backend = "pallas_gpu"
-  lacking = ("grouped", "shared", "wide pairs", "broad", "broad shared")
+  implementation = "pallas_gpu"
+
+
+class TestCuDNN(Implementation):
+  """Its arguments, with XLA in its place: only a GPU's machine has cuDNN."""
+
+  implementation = "cudnn"
+  device = "NVIDIA H100 80GB HBM3"
+  dtype = "bfloat16"
+
+  def compute(self, case, qkv, weight, **blocks):
+    xla = jax.nn.dot_product_attention
+    with mock.patch.object(
+        jax.nn, "dot_product_attention",
+        lambda *a, implementation: xla(
+            *a, implementation={"cudnn": "xla"}[implementation])):
+      return super().compute(case, qkv, weight, **blocks)
+
+
+class TestCuDNNBeforeHopper(TestCuDNN):
+  device = "NVIDIA A100-SXM4-80GB"
+  lacking = ("broad", "broad shared")
+
+  @pytest.mark.parametrize("name", ["broad", "broad shared"])
+  def test_forward_and_gradient_equal_float64(self, name):
+    super().test_forward_and_gradient_equal_float64(name)
 
 
 @pytest.mark.parametrize("name", CASES)

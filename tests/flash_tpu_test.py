@@ -151,32 +151,45 @@ def _topology():
       platform="tpu", topology_name=name).devices
 
 
-@pytest.mark.parametrize("chip, length, dtype", [
-    ("v4:2x2x1", 2304, "bfloat16"), ("v5e:2x2", 8192, "bfloat16"),
-    ("v5p:2x2x1", 8192, "bfloat16"), ("v6e:2x2", 8192, "bfloat16"),
-    ("tpu7x:2x2x1", 8192, "bfloat16"), ("v5e:2x2", 200, "float32"),
+PLAIN = Layout(12, 12, 64), None, False
+
+
+@pytest.mark.parametrize("chip, length, dtype, asked", [
+    ("v4:2x2x1", 2304, "bfloat16", PLAIN),
+    ("v5e:2x2", 8192, "bfloat16", PLAIN),
+    ("v5p:2x2x1", 8192, "bfloat16", PLAIN),
+    ("v6e:2x2", 8192, "bfloat16", PLAIN),
+    ("tpu7x:2x2x1", 8192, "bfloat16", PLAIN),
+    ("v5e:2x2", 200, "float32", PLAIN),
+    ("v5e:2x2", 512, "bfloat16", (Layout(12, 4, 64), 64, False)),
+    ("v6e:2x2", 512, "bfloat16", (Layout(12, 4, 64), None, True)),
+    ("v5e:2x2", 512, "bfloat16", (Layout(4, 1, 64), None, True)),
+    ("v6e:2x2", 512, "bfloat16", (Layout(4, 2, 128), 64, True)),
+    ("v5e:2x2", 512, "bfloat16", (Layout(4, 1, 256), None, True)),
+    ("v6e:2x2", 512, "bfloat16", (Layout(4, 1, 256), 256, False)),
 ])
-def test_compiles_for_the_chip(topology, chip, length, dtype):
+def test_compiles_for_the_chip(topology, chip, length, dtype, asked):
   device = topology(chip)[0]
-  layout = Layout(12, 12, 64)
+  layout, *_ = asked
   backend = Backend("pallas_tpu", device=device.device_kind)
   shape = functools.partial(
       jax.ShapeDtypeStruct,
       sharding=jax.sharding.SingleDeviceSharding(device))
 
   def both(qkv, ids, cos, sin):
-    rows = backend.prepare(ids, (cos, sin), qkv.dtype, layout)
-    out, back = jax.vjp(lambda x: backend.attend(x, rows, layout), qkv)
+    rows = backend.prepare(ids, (cos, sin), qkv.dtype, *asked)
+    out, back = jax.vjp(lambda x: backend.attend(x, rows, *asked), qkv)
     return back(out)[0]
 
-  angle = shape((2, length, 32), jnp.float32)
+  angle = shape((2, length, layout.width // 2), jnp.float32)
   text = jax.jit(both).lower(
-      shape((2, length, 3 * 768), dtype), shape((2, length), jnp.int32),
+      shape((2, length, layout.columns), dtype), shape((2, length), jnp.int32),
       angle, angle).compile().as_text()
   assert text.count('custom_call_target="tpu_custom_call"') == 2
-  if length % 128 == 0:  # the kernels read and write arrays as they lie
-    assert not re.search(rf"\[2,{length},(2304|768)\]\S* (copy|transpose)\(",
-                         text)
+  if length % 128 == 0 and layout != Layout(4, 1, 64):  # the kernels read and write arrays as they lie
+    widths = rf"{layout.columns}|{layout.heads * layout.width}"
+    assert not re.search(
+        rf"\[2,{length},({widths})\]\S* (copy|transpose)\(", text)
 
 
 def test_the_train_step_has_the_kernels(topology, capsys):

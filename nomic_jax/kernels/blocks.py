@@ -64,6 +64,8 @@ def find(
       *(tuned(kernel, call.device, length, dtype, "backward")
         or default[2:]),
   )
+  if kernel == "pallas_gpu" and call.layout.width > 128:
+    wanted = [max(size // 2, 16) for size in wanted]  # for want of registers
   return tuple(_divisor(kernel, length, size) for size in wanted)
 
 
@@ -122,11 +124,14 @@ def tpu_room(call: Call, itemsize: int) -> float:
   size = _vmem(call.device)
   if size is None:
     return math.inf
-  # Blocks of 128 lanes and the table in the inputs' type, float32 lines, and
-  # what the compiler spills.
-  lanes, lines, spilled = (7, 0, 6) if call.forward_only else (
-      19, 608, 2 * itemsize)
-  each = (lanes * 128 + 160) * itemsize + lines
+  # Blocks of 128 lanes, or as wide as a head, and the table in the inputs'
+  # type, float32 lines, and what the compiler spills.
+  wide = max(call.layout.width, 128)
+  blocks, lines, spilled = (7, 0, 6) if call.forward_only else (
+      19, 4 * wide + 96, 2 * itemsize)
+  if call.layout.group > 1 and not call.forward_only:
+    blocks, lines = blocks + 1, lines + 8 * wide  # sums over the group
+  each = (blocks * wide + 32 + wide) * itemsize + lines
   return ((size - spilled << 20) + 2**20 - 1) // each // 128 * 128
 
 

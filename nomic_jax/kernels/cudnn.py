@@ -17,14 +17,16 @@ from nomic_jax.kernels import common
 from nomic_jax.kernels import reference
 from nomic_jax.kernels.layout import Call
 
+_HOPPER_ON = ("NVIDIA H", "NVIDIA B", "NVIDIA GB", "NVIDIA GH")
 _FAR = -(2.0 ** 15)  # far below any score, and exact in bfloat16
 
 
 def lacks(call: Call, length: int, dtype: Any) -> str:
   """See `nomic_jax.kernels.attention`."""
   d = call.layout.width
-  if d % 8 or d > 128:  # on Ampere too
-    return f"has no heads of {d}; expected a multiple of 8 up to 128"
+  widest = 256 if call.device.startswith(_HOPPER_ON) else 128
+  if d % 8 or d > widest:
+    return f"has no heads of {d}; expected a multiple of 8 up to {widest}"
   if length % 2 and not call.forward_only:
     return f"has no gradient for rows of {length} tokens; expected even ones"
   return common.lacks_dtype(dtype, "bfloat16")

@@ -30,8 +30,9 @@ from nomic_jax.kernels.layout import Call
 def lacks(call: Call, length: int, dtype: Any) -> str:
   """See `nomic_jax.kernels.attention`."""
   del length
-  if call.layout.width not in (64, 128) or call.layout.group > 1:
-    return f"has no layout for {call.layout}; expected a width of 64 or 128"
+  if call.layout.width not in (64, 128, 256):
+    return (
+        f"has no layout for {call.layout}; expected a width of 64, 128 or 256")
   return common.lacks_dtype(dtype, "float32", "bfloat16")
 
 
@@ -46,10 +47,9 @@ def prepare(call: Call, segment_ids: Array, angles: Any, dtype: Any) -> Rows:
 def attend(call: Call, qkv: Array, rows: Rows) -> Array:
   """See `nomic_jax.kernels.attention`."""
   batch, length, _ = qkv.shape
-  heads, d = call.layout.heads, call.layout.width
   qkv = common.padded(qkv, blocks.MULTIPLE["pallas_gpu"])
-  out = _attend(call, qkv.reshape(batch, -1, 3, heads, d), rows)
-  return out[:, :length].reshape(batch, length, heads * d)
+  qkv = qkv.reshape(*qkv.shape[:2], -1, call.layout.width)
+  return _attend(call, qkv, rows)[:, :length].reshape(batch, length, -1)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -77,16 +77,21 @@ def forward(call: Call, qkv: Array, rows: Rows) -> tuple[Array, Array]:
 
   Args:
     call: static.
-    qkv: [B, S, 3, H, d], S a multiple of the blocks.
+    qkv: [B, S, H + 2 K, d], S a multiple of the blocks.
     rows: of the batch.
 
   Returns:
     [B, S, H, d], and the logarithm to base 2 of each query's sum of 2^score,
     float32 [B, H, S]; 1e30 where there is padding.
   """
-  batch, length, _, heads, d = qkv.shape
+  batch, length, _, d = qkv.shape
+  heads, kv_heads = call.layout.heads, call.layout.kv_heads
   queries, keys, *_ = blocks.find("pallas_gpu", call, length, qkv.dtype)
   tables, table_specs = gpu_rows.specs(rows, rows.forward)
+  row = lambda first, share: pl.BlockSpec(
+      (None, length, 1, d),
+      lambda i, h, b: (b, 0, first + jax.lax.div(h, share), 0))
+  share = call.layout.group
   return pl.pallas_call(
       functools.partial(
           _kernel, queries=queries, keys=keys, reach=call.reach,
@@ -94,8 +99,7 @@ def forward(call: Call, qkv: Array, rows: Rows) -> tuple[Array, Array]:
       ),
       grid=(length // queries, heads, batch),
       in_specs=[
-          pl.BlockSpec(
-              (None, length, 3, None, d), lambda i, h, b: (b, 0, 0, h, 0)),
+          row(0, 1), row(heads, share), row(heads + kv_heads, share),
           *table_specs,
       ],
       out_specs=[
@@ -111,23 +115,24 @@ def forward(call: Call, qkv: Array, rows: Rows) -> tuple[Array, Array]:
           num_warps=4 if d == 64 else 8, num_stages=2),
       interpret=call.interpret,
       name="flash_forward",
-  )(qkv, *tables)
+  )(qkv, qkv, qkv, *tables)
 
 
-def _kernel(qkv, ranges, ids, *refs, queries, keys, reach, rotary):
+def _kernel(q_ref, k_ref, v_ref, ranges, ids, *refs, queries, keys, reach,
+            rotary):
   """One block of queries of a head."""
   *angles, out_ref, lse_ref = refs
   assert len(angles) == 2 * rotary
-  i, dtype, d = pl.program_id(0), qkv.dtype, qkv.shape[-1]
+  i, dtype, d = pl.program_id(0), q_ref.dtype, q_ref.shape[-1]
   here = pl.ds(i * queries, queries)
   scale = d ** -0.5 * np.log2(np.e)
-  q = [x * scale for x in gpu_rows.halves(qkv, gpu_rows.Q, here, angles)]
+  q = [x * scale for x in gpu_rows.halves(q_ref, 0, here, angles)]
   own_ids = ids[here]
 
   def visit(j, carry):
     total, most, weight = carry
     at = pl.ds(j * keys, keys)
-    k = gpu_rows.halves(qkv, gpu_rows.K, at, angles)
+    k = gpu_rows.halves(k_ref, 0, at, angles)
     scores = jnp.where(
         gpu_rows.seen(own_ids, ids[at], i * queries, j * keys, reach),
         gpu_rows.scores(dtype, q, k), common.LOWEST)
@@ -136,7 +141,7 @@ def _kernel(qkv, ranges, ids, *refs, queries, keys, reach, rotary):
     p = jnp.exp2(scores - new[:, None])
     fade = jnp.exp2(most - new)
     total = total * fade[:, None] + common.matmul(
-        dtype, p.astype(dtype), qkv[at, gpu_rows.V, :], ((1,), (0,)))
+        dtype, p.astype(dtype), v_ref[at, 0, :], ((1,), (0,)))
     return total, new, weight * fade + p.sum(axis=1)
 
   total, most, weight = jax.lax.fori_loop(

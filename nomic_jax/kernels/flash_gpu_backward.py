@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Flash attention on NVIDIA GPUs, backward (Pallas, Triton).
 
-One kernel: a program has a block of tokens of one head and computes the
-gradients of its keys and values from the queries that see them, then that of
-its queries from the keys that they see. Weights are recomputed in both, which
+One kernel: a program has a block of tokens of one head of keys and values. It
+computes their gradients from the queries that see them, of all heads that share
+them, then those of its queries from the keys that they see. Weights are recomputed in both, which
 spares atomic additions and with them an order that changes from run to run.
 """
 
@@ -29,63 +29,65 @@ def backward(
     call: Call, qkv: Array, rows: Rows, out: Array, lse: Array,
     gradient: Array,
 ) -> Array:
-  """The gradient of qkv [B, S, 3, H, d], in its dtype.
+  """The gradient of qkv [B, S, H + 2 K, d], in its dtype.
 
   Args:
     call: static.
-    qkv: [B, S, 3, H, d], S a multiple of the blocks.
+    qkv: [B, S, H + 2 K, d], S a multiple of the blocks.
     rows: of the batch.
     out: [B, S, H, d], the output.
     lse: as `flash_gpu.forward` returns it.
     gradient: of the output.
   """
-  batch, length, _, heads, d = qkv.shape
+  batch, length, _, d = qkv.shape
+  layout = call.layout
   *_, own, visited = blocks.find("pallas_gpu", call, length, qkv.dtype)
   delta = jnp.einsum(
       "bshd,bshd->bhs", out, gradient, preferred_element_type=jnp.float32,
       precision=jax.lax.Precision.HIGHEST)
-  tables, table_specs = gpu_rows.specs(
-      rows, rows.queries, rows.keys)
-  packed = lambda size, at: pl.BlockSpec(
-      (None, size, 3, None, d), lambda i, h, b: (b, at(i), 0, h, 0))
-  line = pl.BlockSpec((None, None, length), lambda i, h, b: (b, h, 0))
+  tables, table_specs = gpu_rows.specs(rows, rows.queries, rows.keys)
+  line = pl.BlockSpec((None, layout.group, length), lambda i, h, b: (b, h, 0))
+  row, *_ = specs = gpu_rows.heads(layout, length)
   return pl.pallas_call(
       functools.partial(
-          _kernel, own=own, visited=visited, reach=call.reach,
+          _kernel, layout=layout, own=own, visited=visited, reach=call.reach,
           rotary=rows.cos is not None,
       ),
-      grid=(length // own, heads, batch),
-      in_specs=[
-          packed(length, lambda i: 0),
-          pl.BlockSpec(
-              (None, length, None, d), lambda i, h, b: (b, 0, h, 0)),
-          line, line, *table_specs,
-      ],
-      out_specs=packed(own, lambda i: i),
+      grid=(length // own, layout.kv_heads, batch),
+      in_specs=[*specs, row, line, line, *table_specs],
+      # All heads, of which a program writes its own.
+      out_specs=pl.BlockSpec(
+          (None, own, *qkv.shape[2:]), lambda i, h, b: (b, i, 0, 0)),
       out_shape=jax.ShapeDtypeStruct(qkv.shape, qkv.dtype),
       compiler_params=plgpu.CompilerParams(
           num_warps=4 if d == 64 else 8, num_stages=2),
       interpret=call.interpret,
       name="flash_backward",
-  )(qkv, gradient, lse, delta, *tables)
+  )(qkv, qkv, qkv, gradient, lse, delta, *tables)
 
 
-def _kernel(qkv, gradient, lse, delta, query_ranges, key_ranges, ids, *refs,
-            own, visited, reach, rotary):
-  """One block of tokens of a head."""
+def _kernel(q_ref, k_ref, v_ref, gradient, lse, delta, query_ranges, key_ranges,
+            ids, *refs, layout, own, visited, reach, rotary):
+  """One block of tokens of a head of keys and values and its queries."""
   *angles, result = refs
   assert len(angles) == 2 * rotary
-  i, dtype, d = pl.program_id(0), qkv.dtype, qkv.shape[-1]
+  i, head, dtype = pl.program_id(0), pl.program_id(1), q_ref.dtype
+  d, group = layout.width, layout.group
   half, scale = d // 2, d ** -0.5
   here = pl.ds(i * own, own)
   own_ids = ids[here]
   dot = functools.partial(common.matmul, dtype)
-  halves = functools.partial(gpu_rows.halves, qkv, angles=angles)
-  queries = lambda at: [
+  queries = lambda g, at: [
       (x * (scale * np.log2(np.e))).astype(dtype)
-      for x in halves(gpu_rows.Q, at)]
-  keys = lambda at: [x.astype(dtype) for x in halves(gpu_rows.K, at)]
+      for x in gpu_rows.halves(q_ref, g, at, angles)]
+  keys = lambda at: [
+      x.astype(dtype) for x in gpu_rows.halves(k_ref, 0, at, angles)]
   zeros = lambda *width: jnp.zeros((own, *width), jnp.float32)
+
+  def each(visit, start):
+    """`visit` with each of the query heads."""
+    return visit(0, start) if group == 1 else jax.lax.fori_loop(
+        0, group, visit, start)
 
   def weights(j, a, b, logarithm, of_keys=False):
     at = pl.ds(j * visited, visited)
@@ -99,41 +101,46 @@ def _kernel(qkv, gradient, lse, delta, query_ranges, key_ranges, ids, *refs,
         None, 0.0)
     return gpu_rows.turn(*x, cos, -sin)
 
-  def write(part, start, x):
-    result[:, part, pl.ds(start, x.shape[1])] = x.astype(dtype)
+  def write(to, start, x):
+    result[:, to, pl.ds(start, x.shape[1])] = x.astype(dtype)
 
-  k, v = keys(here), qkv[here, gpu_rows.V, :]
+  k, v = keys(here), v_ref[here, 0, :]
 
-  def visit_queries(j, carry):
-    grad_v, *grad_k = carry
-    at = pl.ds(j * visited, visited)
-    q, do = queries(at), gradient[at, :]
-    p = weights(j, k, q, lse[at][None, :], of_keys=True)
-    grad_v += dot(p.astype(dtype), do, ((1,), (0,)))
-    dp = dot(v, do, ((1,), (1,)))
-    ds = (p * (dp - delta[at][None, :])).astype(dtype)
-    return grad_v, *(
-        g + dot(ds, x, ((1,), (0,))) for g, x in zip(grad_k, q))
+  def from_queries(g, carry):
+    def visit(j, carry):
+      grad_v, *grad_k = carry
+      at = pl.ds(j * visited, visited)
+      q, do = queries(g, at), gradient[at, g, :]
+      p = weights(j, k, q, lse[g, at][None, :], of_keys=True)
+      grad_v += dot(p.astype(dtype), do, ((1,), (0,)))
+      dp = dot(v, do, ((1,), (1,)))
+      ds = (p * (dp - delta[g, at][None, :])).astype(dtype)
+      return grad_v, *(
+          grad + dot(ds, x, ((1,), (0,))) for grad, x in zip(grad_k, q))
 
-  grad_v, *grad_k = jax.lax.fori_loop(
-      query_ranges[0, i], query_ranges[1, i], visit_queries,
-      (zeros(d), zeros(half), zeros(half)))
-  write(gpu_rows.V, 0, grad_v)
+    return jax.lax.fori_loop(
+        query_ranges[0, i], query_ranges[1, i], visit, carry)
+
+  grad_v, *grad_k = each(from_queries, (zeros(d), zeros(half), zeros(half)))
+  write(layout.heads + layout.kv_heads + head, 0, grad_v)
   for n, x in enumerate(turned_back([g * np.log(2.0) for g in grad_k])):
-    write(gpu_rows.K, n * half, x)
+    write(layout.heads + head, n * half, x)
 
-  q, do = queries(here), gradient[here, :]
-  logarithm, own_delta = lse[here][:, None], delta[here][:, None]
+  def from_keys(g, carry):
+    q, do = queries(g, here), gradient[here, g, :]
+    logarithm, own_delta = lse[g, here][:, None], delta[g, here][:, None]
 
-  def visit_keys(j, carry):
-    at = pl.ds(j * visited, visited)
-    k, v = keys(at), qkv[at, gpu_rows.V, :]
-    p = weights(j, q, k, logarithm)
-    ds = (p * (dot(do, v, ((1,), (1,))) - own_delta)).astype(dtype)
-    return tuple(g + dot(ds, x, ((1,), (0,))) for g, x in zip(carry, k))
+    def visit(j, carry):
+      at = pl.ds(j * visited, visited)
+      k, v = keys(at), v_ref[at, 0, :]
+      p = weights(j, q, k, logarithm)
+      ds = (p * (dot(do, v, ((1,), (1,))) - own_delta)).astype(dtype)
+      return tuple(grad + dot(ds, x, ((1,), (0,))) for grad, x in zip(carry, k))
 
-  grad_q = jax.lax.fori_loop(
-      key_ranges[0, i], key_ranges[1, i], visit_keys,
-      (zeros(half), zeros(half)))
-  for n, x in enumerate(turned_back([g * scale for g in grad_q])):
-    write(gpu_rows.Q, n * half, x)
+    grad_q = jax.lax.fori_loop(
+        key_ranges[0, i], key_ranges[1, i], visit, (zeros(half), zeros(half)))
+    for n, x in enumerate(turned_back([x * scale for x in grad_q])):
+      write(head * group + g, n * half, x)
+    return carry
+
+  each(from_keys, 0)

@@ -3,12 +3,13 @@
 """Flash attention on TPU, forward, from the packed projection (Pallas).
 
 Online softmax after FlashAttention (arXiv 2205.14135). A step of the grid is
-a block of queries of the heads that share 128 lanes; their keys and values
+a block of queries of the heads in a block of lanes; their keys and values
 lie in VMEM for the whole row, turned once. Scores are held transposed, [keys,
 queries], so that a query's maximum and sum run over sublanes, where they are
 cheap. Key blocks in which no text of the queries lies are not visited.
 """
 
+import dataclasses
 import functools
 import math
 from typing import Any
@@ -33,11 +34,10 @@ from nomic_jax.kernels.tpu_rows import Rows
 def lacks(call: Call, length: int, dtype: Any) -> str:
   """See `nomic_jax.kernels.attention`."""
   layout = call.layout
-  if layout.width not in (64, 128) or layout.group > 1 or (
-      layout.heads * layout.width % LANES):
+  if layout.width not in (64, 128, 256) or layout.heads * layout.width % LANES:
     return (
         f"has no layout for {layout}; expected an even number of 64, or any "
-        "of 128")
+        "of 128 or 256")
   room = blocks.tpu_room(call, dtype.itemsize if dtype else 4)
   if length > room:
     return (
@@ -53,9 +53,15 @@ def prepare(call: Call, segment_ids: Array, angles: Any, dtype: Any) -> Rows:
 
 def attend(call: Call, qkv: Array, rows: Rows) -> Array:
   """See `nomic_jax.kernels.attention`."""
-  length, whole = qkv.shape[1], rows.table.shape[-1]
-  qkv = jnp.pad(qkv, ((0, 0), (0, whole - length), (0, 0)))
-  return _attend(call, qkv, rows)[:, :length]
+  length, layout = qkv.shape[1], call.layout
+  if layout.kv_heads * layout.width % LANES:
+    # An odd number of 64: twice as many, so that they fill their lanes.
+    q, k, v = layout.split(qkv)
+    k, v = (jnp.repeat(x, 2, axis=2) for x in (k, v))
+    qkv = jnp.concatenate([q, k, v], 2).reshape(*qkv.shape[:2], -1)
+    call = dataclasses.replace(call, layout=dataclasses.replace(
+        layout, kv_heads=2 * layout.kv_heads))
+  return _attend(call, common.padded(qkv, LANES), rows)[:, :length]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -87,33 +93,36 @@ def forward(
 
   Args:
     call: static.
-    qkv: [B, S, 3 H d], S a multiple of 128.
+    qkv: [B, S, (H + 2 K) d], S a multiple of 128.
     rows: of the batch.
 
   Returns:
     [B, S, H d], and the logarithm to base 2 of each query's sum of 2^score,
-    float32 [B, H d / 128, 128 / d, S]; 1e30 where there is padding.
+    float32 [B, H d / L, L / d, S]; 1e30 where there is padding.
   """
-  batch, length, columns = qkv.shape
-  d = call.layout.width
-  groups = columns // (3 * LANES)
-  heads = LANES // d
+  batch, length, _ = qkv.shape
+  d, group = call.layout.width, call.layout.group
+  lanes = tpu_rows.lanes(d)
+  heads = lanes // d
+  q_blocks, kv_blocks = (
+      n // heads for n in (call.layout.heads, call.layout.kv_heads))
   count = rows.forward.shape[-1]
   block = length // count
   keys = blocks.find("pallas_tpu", call, length, qkv.dtype)[1]
-  row = lambda column: pl.BlockSpec(
-      (1, length, LANES), lambda b, g, i, *_: (b, 0, column(g)))
-  part = pl.BlockSpec((1, block, LANES), lambda b, g, i, *_: (b, i, g))
+  row = lambda first: pl.BlockSpec(
+      (1, length, lanes),
+      lambda b, g, i, *_: (b, 0, first + jax.lax.div(g, group)))
+  part = pl.BlockSpec((1, block, lanes), lambda b, g, i, *_: (b, i, g))
   kernel = functools.partial(
-      _kernel, d=d, block=block, keys=keys,
+      _kernel, layout=call.layout, block=block, keys=keys,
       part=math.gcd(keys, blocks.tpu_tile(call)), reach=call.reach)
   return pl.pallas_call(
       kernel,
       grid_spec=pltpu.PrefetchScalarGridSpec(
           num_scalar_prefetch=1,
-          grid=(batch, groups, count),
+          grid=(batch, q_blocks, count),
           in_specs=[
-              part, row(lambda g: groups + g), row(lambda g: 2 * groups + g),
+              part, row(q_blocks), row(q_blocks + kv_blocks),
               tpu_rows.spec(rows),
           ],
           out_specs=[
@@ -122,14 +131,14 @@ def forward(
                   (1, 1, heads, block), lambda b, g, i, *_: (b, g, 0, i)),
           ],
           scratch_shapes=[
-              pltpu.VMEM((heads, length, 2 * d), qkv.dtype),
-              pltpu.VMEM((LANES, length), qkv.dtype),
-              pltpu.VMEM((LANES, block), jnp.float32),
+              pltpu.VMEM((heads, length, tpu_rows.coded(d)), qkv.dtype),
+              pltpu.VMEM((lanes, length), qkv.dtype),
+              pltpu.VMEM((lanes, block), jnp.float32),
           ],
       ),
       out_shape=[
-          jax.ShapeDtypeStruct((batch, length, columns // 3), qkv.dtype),
-          jax.ShapeDtypeStruct((batch, groups, heads, length), jnp.float32),
+          jax.ShapeDtypeStruct((batch, length, q_blocks * lanes), qkv.dtype),
+          jax.ShapeDtypeStruct((batch, q_blocks, heads, length), jnp.float32),
       ],
       compiler_params=blocks.tpu_params(
           call, ("parallel", "arbitrary", "arbitrary")),
@@ -139,11 +148,11 @@ def forward(
 
 
 def _kernel(ranges, q_ref, k_ref, v_ref, table, out_ref, lse_ref, key_scratch,
-            value_scratch, total, *, d, block, keys, part, reach):
-  """One block of queries of the heads in 128 lanes."""
-  b, i = pl.program_id(0), pl.program_id(2)
-  heads, length = LANES // d, k_ref.shape[1]
-  dtype = q_ref.dtype
+            value_scratch, total, *, layout, block, keys, part, reach):
+  """One block of queries of the heads in a block of lanes."""
+  b, g, i = (pl.program_id(axis) for axis in range(3))
+  d, dtype, length = layout.width, q_ref.dtype, k_ref.shape[1]
+  heads = k_ref.shape[2] // d
   dot = functools.partial(common.matmul, dtype)
 
   @pl.when(i == 0)
@@ -154,11 +163,12 @@ def _kernel(ranges, q_ref, k_ref, v_ref, table, out_ref, lse_ref, key_scratch,
       at = pl.ds(pl.multiple_of(j * step, LANES), step)
       own = table[0, :, at]
       k = tpu_rows.turn(k_ref[0, at, :].T, own, d)
+      k = tpu_rows.shared(k, g, layout)
       codes = tpu_rows.key_codes(own, d)
       for h in range(heads):
         key_scratch[h, at, :] = jnp.concatenate(
             [k[h * d:(h + 1) * d].astype(dtype), codes]).T
-      value_scratch[:, at] = v_ref[0, at, :].T
+      value_scratch[:, at] = tpu_rows.shared(v_ref[0, at, :].T, g, layout)
       return 0
 
     jax.lax.fori_loop(0, length // step, keep, 0)

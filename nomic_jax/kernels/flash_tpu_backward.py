@@ -3,9 +3,10 @@
 """Flash attention on TPU, backward (Pallas).
 
 One kernel for the gradients of queries, keys and values, so that a weight is
-recomputed once and not twice. A step of the grid is a row of the heads that
-share 128 lanes, which lies in VMEM, and copies its gradients into their
-columns of one array. Matrices are transposed, [keys, queries], as forward.
+recomputed once and not twice. A step of the grid is a row of the heads in a
+block of lanes, which lies in VMEM, and copies its gradients into their columns
+of one array. Those of keys and values that several steps share are summed in
+VMEM. Matrices are transposed, [keys, queries], as forward.
 """
 
 import functools
@@ -32,46 +33,55 @@ def backward(
     call: Call, qkv: Array, rows: Rows, out: Array, lse: Array,
     gradient: Array,
 ) -> Array:
-  """The gradient of qkv [B, S, 3 H d], in its layout and dtype.
+  """The gradient of qkv [B, S, (H + 2 K) d], in its layout and dtype.
 
   Args:
     call: static.
-    qkv: [B, S, 3 H d], S a multiple of 128.
+    qkv: [B, S, (H + 2 K) d], S a multiple of 128.
     rows: of the batch.
     out: [B, S, H d], the output.
     lse: as `flash_tpu.forward` returns it.
     gradient: of the output.
   """
-  batch, length, columns = qkv.shape
-  d = call.layout.width
-  groups, heads = columns // (3 * LANES), LANES // d
+  batch, length, _ = qkv.shape
+  layout, d = call.layout, call.layout.width
+  lanes = tpu_rows.lanes(d)
+  heads = lanes // d
+  q_blocks, kv_blocks = layout.heads // heads, layout.kv_heads // heads
   *_, queries, keys = blocks.find("pallas_tpu", call, length, qkv.dtype)
   row = lambda column: pl.BlockSpec(
-      (1, length, LANES), lambda b, g, *_: (b, 0, column(g)))
+      (1, length, lanes), lambda b, g, *_: (b, 0, column(g)))
   own = lambda g: g
+  shared = lambda first: lambda g: first + jax.lax.div(g, layout.group)
+  # Of a block of keys and values: of some tokens, or of all while the blocks
+  # of queries that share it add to it.
+  summed = keys if layout.group == 1 else length
+  apart = layout.group > 1 and heads > 1
   return pl.pallas_call(
       functools.partial(
-          _kernel, d=d, queries=queries, keys=keys, reach=call.reach),
+          _kernel, layout=layout, queries=queries, keys=keys,
+          reach=call.reach),
       grid_spec=pltpu.PrefetchScalarGridSpec(
           num_scalar_prefetch=1,
-          grid=(batch, groups),
+          grid=(batch, q_blocks),
           in_specs=[
-              row(own), row(lambda g: groups + g),
-              row(lambda g: 2 * groups + g),
-              row(own), row(own),
+              row(own), row(shared(q_blocks)),
+              row(shared(q_blocks + kv_blocks)), row(own), row(own),
               pl.BlockSpec(
                   (1, 1, heads, length), lambda b, g, *_: (b, g, 0, 0)),
               tpu_rows.spec(rows),
           ],
           out_specs=pl.BlockSpec(memory_space=pl.ANY),
           scratch_shapes=[
-              pltpu.VMEM((heads, 2 * d, length), qkv.dtype),  # queries, codes
-              pltpu.VMEM((heads, length, 2 * d), qkv.dtype),  # keys, codes
-              pltpu.VMEM((2, LANES, length), qkv.dtype),  # keys, do by lane
+              pltpu.VMEM((heads, tpu_rows.coded(d), length), qkv.dtype),  # q
+              pltpu.VMEM((heads, length, tpu_rows.coded(d)), qkv.dtype),  # k
+              pltpu.VMEM((2, lanes, length), qkv.dtype),  # keys, do by lane
               pltpu.VMEM((8, length), jnp.float32),  # output · its gradient
-              pltpu.VMEM((LANES, length), jnp.float32),  # of queries
-              pltpu.VMEM((2, LANES, keys), jnp.float32),  # of a block's k, v
-              pltpu.VMEM((3, length, LANES), qkv.dtype),  # of q, k, v
+              pltpu.VMEM((lanes, length), jnp.float32),  # of queries
+              pltpu.VMEM((2, lanes, summed), jnp.float32),  # of keys, values
+              # Values in the lanes of the queries that read them.
+              *[pltpu.VMEM((1, length, lanes), qkv.dtype)] * apart,
+              pltpu.VMEM((3, length, lanes), qkv.dtype),  # of q, k, v
               pltpu.SemaphoreType.DMA((3,)),
           ],
       ),
@@ -84,48 +94,64 @@ def backward(
 
 
 def _kernel(ranges, q_ref, k_ref, v_ref, out_ref, gradient_ref, lse_ref, table,
-            result, *scratch, d, queries, keys, reach):
-  """A row of the heads in 128 lanes."""
+            result, *scratch, layout, queries, keys, reach):
+  """A row of the heads in a block of lanes."""
   *scratch, grads, arrived = scratch
-  row, group, groups = pl.program_id(0), pl.program_id(1), pl.num_programs(1)
+  row, g, q_blocks = pl.program_id(0), pl.program_id(1), pl.num_programs(1)
+  lanes, group = q_ref.shape[2], layout.group
+  kv_blocks = layout.kv_heads * layout.width // lanes
+  place = jax.lax.rem(g, group)
+  columns = [g, *(
+      q_blocks + n * kv_blocks + jax.lax.div(g, group) for n in range(2))]
   # Into its columns of one array, where an output of the grid has one block.
   copies = [
       pltpu.make_async_copy(
           grads.at[n],
           result.at[row, :, pl.ds(
-              pl.multiple_of((n * groups + group) * LANES, LANES), LANES)],
+              pl.multiple_of(column * lanes, LANES), lanes)],
           arrived.at[n])
-      for n in range(3)
+      for n, column in enumerate(columns)
   ]
-  _prepare(q_ref, k_ref, out_ref, gradient_ref, table, scratch, d)
-
-  @pl.when(group > 0)
-  def _():
-    for copy in copies:  # the group's before this one
-      copy.wait()
-
+  # Queries' gradients each time; those of keys and values once all queries
+  # that share them are done.
+  own, shared = (copies, []) if group == 1 else (copies[:1], copies[1:])
+  wait, start = (lambda copy: copy.wait()), (lambda copy: copy.start())
+  values = _prepare(
+      q_ref, k_ref, v_ref, out_ref, gradient_ref, table, scratch, layout)
+  _each(own, wait, g > 0)  # for the step before this one
+  _each(shared, wait, (g > 0) & (place == 0))
   jax.lax.fori_loop(
       0, k_ref.shape[1] // keys,
       functools.partial(
-          _block_of_keys, row=row, ranges=ranges, v_ref=v_ref,
-          lse_ref=lse_ref, table=table, scratch=scratch, grads=grads, d=d,
-          queries=queries, keys=keys, reach=reach,
+          _block_of_keys, row=row, place=place, ranges=ranges, values=values,
+          lse_ref=lse_ref, table=table, scratch=scratch, grads=grads,
+          layout=layout, queries=queries, keys=keys, reach=reach,
       ), 0)
-  _finish_queries(grads, table, scratch[4], d)
-  for copy in copies:
-    copy.start()
+  _finish_queries(grads, table, scratch[4], layout.width)
+  _each(own, start, None)
+  _each(shared, start, place == group - 1)
+  _each(copies, wait, g == q_blocks - 1)
 
-  @pl.when(group == groups - 1)
-  def _():
+
+def _each(copies, do, condition):
+  """`do` of each of the copies, on a condition."""
+  if condition is None:
     for copy in copies:
-      copy.wait()
+      do(copy)
+  elif copies:
+    pl.when(condition)(lambda: _each(copies, do, None))
 
 
-def _prepare(q_ref, k_ref, out_ref, gradient_ref, table, scratch, d):
-  """Turns queries and keys; sums output times gradient over each head."""
-  q_codes, k_codes, upright, delta, grad_q, _ = scratch
-  dtype, heads, length = q_ref.dtype, LANES // d, q_ref.shape[1]
-  size = tpu_rows.step(length)
+def _prepare(
+    q_ref, k_ref, v_ref, out_ref, gradient_ref, table, scratch, layout):
+  """Rotates queries and keys; sums output times gradient over each head.
+
+  Returns:
+    A reference to the values, in the lanes of the queries that read them.
+  """
+  q_codes, k_codes, upright, delta, grad_q, _, *values = scratch
+  d, dtype, length = layout.width, q_ref.dtype, q_ref.shape[1]
+  size, block = tpu_rows.step(length), pl.program_id(1)
 
   def step(j, _):
     at = pl.ds(pl.multiple_of(j * size, LANES), size)
@@ -133,37 +159,50 @@ def _prepare(q_ref, k_ref, out_ref, gradient_ref, table, scratch, d):
     q, k, out, gradient = (
         ref[0, at, :].T for ref in (q_ref, k_ref, out_ref, gradient_ref))
     q = (tpu_rows.turn(q, own, d) * (d ** -0.5 / _LN2)).astype(dtype)
-    k = tpu_rows.turn(k, own, d).astype(dtype)
+    k = tpu_rows.shared(tpu_rows.turn(k, own, d), block, layout).astype(dtype)
     upright[0, :, at], upright[1, :, at] = k, gradient
     products = out.astype(jnp.float32) * gradient.astype(jnp.float32)
-    for h in range(heads):
+    for h in range(len(q) // d):
       rows = slice(h * d, (h + 1) * d)
       q_codes[h, :, at] = jnp.concatenate(
           [q[rows], tpu_rows.query_codes(own, d)])
       k_codes[h, at, :] = jnp.concatenate(
           [k[rows], tpu_rows.key_codes(own, d)]).T
       delta[h:h + 1, at] = products[rows].sum(0, keepdims=True)
-    grad_q[:, at] = jnp.zeros((LANES, size), jnp.float32)
+    for ref in values:
+      ref[0, at, :] = tpu_rows.shared(v_ref[0, at, :].T, block, layout).T
+    grad_q[:, at] = jnp.zeros((len(q), size), jnp.float32)
     return 0
 
   jax.lax.fori_loop(0, length // size, step, 0)
+  return values[0] if values else v_ref
 
 
 def _block_of_keys(
-    j, _, *, row, ranges, v_ref, lse_ref, table, scratch, grads, d, queries,
-    keys, reach):
+    j, _, *, row, place, ranges, values, lse_ref, table, scratch, grads, layout,
+    queries, keys, reach):
   """Gradients of a block of keys and values, and what it adds to queries'."""
-  q_codes, k_codes, upright, delta, grad_q, sums = scratch
-  dtype, heads = v_ref.dtype, LANES // d
+  q_codes, k_codes, upright, delta, grad_q, sums, *_ = scratch
+  d, group, dtype = layout.width, layout.group, q_codes.dtype
+  heads = len(q_codes)
   dot = functools.partial(common.matmul, dtype)
   start = pl.multiple_of(j * keys, LANES)
   at = pl.ds(start, keys)
-  head = tpu_rows.head_of((keys, LANES), d)
-  v = v_ref[0, at, :]
-  values = [
-      jnp.where(head == h, v, jnp.zeros_like(v)) for h in range(heads)
-  ]
-  sums[...] = jnp.zeros_like(sums)
+  v = values[0, at, :]
+  head = tpu_rows.head_of(v.shape, d)
+  of_head = [jnp.where(head == h, v, jnp.zeros_like(v)) for h in range(heads)]
+  # Which of `sums`: of these keys alone, or of all.
+  summed = slice(None) if group == 1 else at
+
+  def clear():
+    sums[:, :, summed] = jnp.zeros((*upright.shape[:2], keys), jnp.float32)
+
+  def own_sum(h):
+    """Rows of the head of keys that query head h reads."""
+    if group == 1 or heads == 1:
+      return slice(h * d, (h + 1) * d)
+    second = jax.lax.convert_element_type(2 * place + h >= group, jnp.int32)
+    return pl.ds(pl.multiple_of(second * d, d), d)
 
   def visit(i, _):
     query = pl.multiple_of(i * queries, LANES)
@@ -173,26 +212,31 @@ def _block_of_keys(
       scores = dot(k_codes[h, at, :], q, ((1,), (0,)))
       scores = tpu_rows.limited(scores, start, query, reach)
       p = jnp.exp2(scores - lse_ref[0, 0, h:h + 1, to])
-      dp = dot(values[h], upright[1, :, to], ((1,), (0,)))
+      dp = dot(of_head[h], upright[1, :, to], ((1,), (0,)))
       ds = (p * (dp - delta[h:h + 1, to])).astype(dtype)
       # All three transposed, [d, tokens]: a head is then as many rows as it
       # is wide, where lanes would be computed for both heads.
-      own = slice(h * d, (h + 1) * d)
+      own, shared = slice(h * d, (h + 1) * d), own_sum(h)
       grad_q[own, to] += dot(upright[0, own, at], ds, ((1,), (0,)))
-      sums[0, own, :] += dot(q[:d], ds, ((1,), (1,)))
-      sums[1, own, :] += dot(
+      sums[0, shared, summed] += dot(q[:d], ds, ((1,), (1,)))
+      sums[1, shared, summed] += dot(
           upright[1, own, to], p.astype(dtype), ((1,), (1,)))
     return 0
 
+  def write():
+    grad_k = tpu_rows.turn(
+        sums[0, :, summed] * _LN2, table[0, :, at], d, back=True)
+    grads[1, at, :] = grad_k.astype(dtype).T
+    grads[2, at, :] = sums[1, :, summed].astype(dtype).T
+
+  clear() if group == 1 else pl.when(place == 0)(clear)
   if queries == q_codes.shape[2]:  # all: straight on, as forward
     visit(0, 0)
   else:
-    blocks_of_keys = v_ref.shape[1] // keys
+    blocks_of_keys = k_codes.shape[1] // keys
     jax.lax.fori_loop(
         *tpu_rows.visits(ranges, row, j, blocks_of_keys), visit, 0)
-  grad_k = tpu_rows.turn(sums[0] * _LN2, table[0, :, at], d, back=True)
-  grads[1, at, :] = grad_k.astype(dtype).T
-  grads[2, at, :] = sums[1].astype(dtype).T
+  write() if group == 1 else pl.when(place == group - 1)(write)
   return 0
 
 

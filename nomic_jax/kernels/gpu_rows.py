@@ -15,10 +15,10 @@ from jax.experimental import pallas as pl
 import jax.numpy as jnp
 
 from nomic_jax.kernels import common
+from nomic_jax.kernels.layout import Layout
 from nomic_jax.kernels.layout import Reach
 
 Halves = tuple[Array, Array]  # [n, d/2] each
-Q, K, V = range(3)  # places in qkv [S, 3, d]
 
 
 class Rows(NamedTuple):
@@ -70,18 +70,33 @@ def specs(
   return operands, [whole(x) for x in operands]
 
 
-def halves(ref: Any, part: int, at: Any, angles: Any) -> Halves:
-  """A block of queries or keys, turned: float32.
+def heads(
+    layout: Layout, length: int
+) -> tuple[pl.BlockSpec, pl.BlockSpec, pl.BlockSpec]:
+  """Rows of q, k and v in [B, S, H + 2 K, d], by the head of keys and values.
+
+  All query heads that share it: [S, H / K, d], and [S, 1, d].
+  """
+  whole = lambda count, first: pl.BlockSpec(
+      (None, length, count, layout.width),
+      lambda i, h, b: (b, 0, first + h, 0))
+  keys = layout.heads
+  return (
+      whole(layout.group, 0), whole(1, keys), whole(1, keys + layout.kv_heads))
+
+
+def halves(ref: Any, head: Any, at: Any, angles: Any) -> Halves:
+  """A block of queries or keys, rotated: float32.
 
   Args:
-    ref: [S, 3, d], of one head.
-    part: Q or K.
+    ref: [S, heads, d].
+    head: which.
     at: which tokens.
     angles: references to cos and sin [S, d/2], or nothing.
   """
   half = ref.shape[-1] // 2
   a, b = (
-      ref[at, part, pl.ds(start, half)].astype(jnp.float32)
+      ref[at, head, pl.ds(start, half)].astype(jnp.float32)
       for start in (0, half)
   )
   return turn(a, b, *(t[at, :].astype(jnp.float32) for t in angles))

@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the TPU kernels know of the rows, and how they turn a block of them.
 
-A kernel reads and writes blocks [tokens, 128 lanes], which hold two heads of
-64 or one of 128, so that no operand is copied or transposed around it. Within,
-a block lies transposed, [128, tokens]: the halves of a head are then rows of
-their own, and turning them takes products and sums alone.
+A kernel reads and writes blocks [tokens, L lanes], which hold two heads of 64,
+one of 128 or one of 256, so that no operand is copied or transposed around it.
+Within, a block lies transposed, [L, tokens]: the halves of a head are then rows
+of their own, and rotating them takes products and sums alone. G blocks of
+queries, one after the other, read the same block of keys and of values, if G
+query heads share a head of them.
 """
 
 from typing import Any, NamedTuple
@@ -16,6 +18,7 @@ from jax.experimental import pallas as pl
 import jax.numpy as jnp
 
 from nomic_jax.kernels import common
+from nomic_jax.kernels.layout import Layout
 from nomic_jax.kernels.layout import Reach
 
 LANES = 128
@@ -79,6 +82,32 @@ def spec(rows: Rows) -> pl.BlockSpec:
   )
 
 
+def lanes(width: int) -> int:
+  """L, of a block of heads of that width."""
+  return max(width, LANES)
+
+
+def coded(width: int) -> int:
+  """Rows of a head and the codes beside it."""
+  return width + min(width, LANES)
+
+
+def shared(x: Array, block: Any, layout: Layout) -> Array:
+  """A block of keys or values, each query head's in its place: [L, n].
+
+  Args:
+    x: [L, n], of which G blocks of queries read.
+    block: number of the block of queries.
+    layout: of the heads.
+  """
+  d, group = layout.width, layout.group
+  if group == 1 or d >= LANES:
+    return x
+  first = 2 * jax.lax.rem(block, group)
+  return jnp.concatenate([
+      jnp.where(first + h >= group, x[d:], x[:d]) for h in range(2)])
+
+
 def prefetched(ranges: Array) -> Array:
   """Ranges as scalars: SMEM would pad each row of the batch to 1 KiB."""
   return ranges.swapaxes(1, 2).reshape(-1)
@@ -99,13 +128,13 @@ def turn(x: Array, table: Array, width: int, back: bool = False) -> Array:
   """Turns the heads in a block by its tokens' angles, or back.
 
   Args:
-    x: [128, n].
+    x: [L, n].
     table: [:, n], of `Rows`; without angles nothing is turned.
     width: of a head.
     back: whether by the negative angles.
 
   Returns:
-    float32 [128, n].
+    float32 [L, n].
   """
   x = x.astype(jnp.float32)
   if table.shape[0] == 2 * BITS:
@@ -122,7 +151,8 @@ def turn(x: Array, table: Array, width: int, back: bool = False) -> Array:
 def query_codes(table: Array, width: int) -> Array:
   """The rows beside a head of queries, [64 or 128, n]; see `Rows`."""
   codes = table[:2 * BITS]
-  idle = jnp.zeros((width - 2 * BITS, codes.shape[1]), codes.dtype)
+  idle = jnp.zeros((coded(width) - width - 2 * BITS, codes.shape[1]),
+                   codes.dtype)
   return jnp.concatenate([codes, idle])
 
 
