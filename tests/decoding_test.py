@@ -11,7 +11,7 @@ import pathlib
 import subprocess
 import sys
 
-from nomic_jax.curate import others
+from nomic_jax.curate import corpus as corpora
 from nomic_jax.curate.contamination import Evaluation
 from nomic_jax.data import dataset
 from nomic_jax.data.prepare import prepare
@@ -132,8 +132,8 @@ def _against_beir(folder):
 
 
 def _mined(folder):
-  others.copy([str(_beir(folder / "beir"))], folder / "others")
-  return list(others.Others(folder / "others"))
+  corpora.copy([str(_beir(folder / "beir"))], folder / "others")
+  return list(corpora.Others(folder / "others"))
 
 
 def _beir_reader(folder):

@@ -20,8 +20,6 @@ import numpy as np
 from nomic_jax.curate import corpus as corpora
 from nomic_jax.curate import groups
 from nomic_jax.curate import mined_rows
-from nomic_jax.curate import mining_flags
-from nomic_jax.curate import others as others_lib
 from nomic_jax.curate import parts
 from nomic_jax.curate import rewrite
 from nomic_jax.curate import select
@@ -75,12 +73,12 @@ def mine_negatives(
     UserError: bad arguments, too few documents, an embedding not finite.
   """
   minimum = negatives if minimum is None else minimum
-  flags = mining_flags.Flags(
+  flags = select.Flags(
       negatives, minimum, depth, skip, margin, short, seed, chunk_size, store)
-  mining_flags.check(flags)
+  select.check(flags)
   rewrite.check_places(input, output)
   model = embeddings.place(model)
-  others_lib.check(corpus)
+  corpora.check(corpus)
   arguments = {
       "job": "mine", "model": parts.identity(model),
       "input": parts.identity(input), **flags._asdict(),
@@ -136,7 +134,7 @@ def _random(
 def _read(
     source: dataset.Source, split: Sequence[groups.Group],
     corpus: Sequence[str], input: str, done: parts.Parts,
-    flags: mining_flags.Flags,
+    flags: select.Flags,
 ) -> list[mined_rows.Group]:
   """Numbers the texts of each group.
 
@@ -144,9 +142,9 @@ def _read(
     UserError: if there are too few.
   """
   if processes.is_first():
-    others_lib.copy(corpus, done.path("corpus"))
+    corpora.copy(corpus, done.path("corpus"))
   processes.meet("corpus")
-  others = others_lib.Others(done.path("corpus"))
+  others = corpora.Others(done.path("corpus"))
   found = []
   for i, (of_random_source, name), rows, _ in (
       (i, *group) for i, group in enumerate(split)):
@@ -164,7 +162,7 @@ def _read(
 
 
 def _check_size(
-    group: mined_rows.Group, flags: mining_flags.Flags, where: str
+    group: mined_rows.Group, flags: select.Flags, where: str
 ) -> None:
   # A query's own text may be a document too.
   texts = group.texts
@@ -182,7 +180,7 @@ def _check_size(
 
 def _mine(
     model: EmbeddingModel, group: mined_rows.Group, prompts: groups.Prompts,
-    input: str, done: parts.Parts, flags: mining_flags.Flags,
+    input: str, done: parts.Parts, flags: select.Flags,
 ) -> None:
   """Finds each query's negatives, in chunks of queries kept in `done`."""
   texts, name = group.texts, group.name
@@ -233,7 +231,7 @@ def _mine(
 
 
 def _write(
-    source, found, input, output, done, flags: mining_flags.Flags, arguments,
+    source, found, input, output, done, flags: select.Flags, arguments,
     examples, inputs,
 ) -> dict:
   """Writes the output and returns its stats."""

@@ -8,7 +8,6 @@ import numpy as np
 
 from nomic_jax.curate import corpus as corpora
 from nomic_jax.curate import groups
-from nomic_jax.curate import mining_flags
 from nomic_jax.curate import parts
 from nomic_jax.curate import rewrite
 from nomic_jax.curate import select
@@ -60,7 +59,7 @@ class MinedRows:
 
   def __init__(
       self, source: dataset.Source, found: list[Group], done: parts.Parts,
-      flags: mining_flags.Flags,
+      flags: select.Flags,
   ):
     self._source, self._found, self._flags = source, found, flags
     self._group = np.zeros(len(source), np.int32)
