@@ -281,8 +281,22 @@ def near(path: Any) -> pathlib.Path:
 
 
 def files(path: Any) -> tuple[Any, str]:
-  """The file system of an address, and the path in it."""
+  """Returns the file system of an address, and the path in it.
+
+  Raises:
+    UserError: for an address of no kind, or without what reads it.
+  """
   import fsspec
 
-  system, inside = fsspec.core.url_to_fs(str(path))
+  try:
+    system, inside = fsspec.core.url_to_fs(str(path))
+  except ImportError as e:
+    raise UserError(
+        f"{path}: {' '.join(str(e).split())}; pip install 'nomic_jax[buckets]' "
+        "brings what reads and writes buckets"
+    ) from e
+  except ValueError as e:
+    raise UserError(
+        f"{path}: {e}; expected a path, gs://BUCKET/... or s3://BUCKET/..."
+    ) from e
   return system, inside.rstrip("/")

@@ -23,13 +23,9 @@ _FINAL = (FileNotFoundError, IsADirectoryError, UserError, ImportError,
           MemoryError)
 
 
-def is_remote(path: str) -> bool:
-  return "://" in path
-
-
 def absolute(path: str) -> str:
   """Returns `path` as it reads from any working directory."""
-  return path if is_remote(path) else os.path.abspath(path)
+  return path if buckets.is_remote(path) else os.path.abspath(path)
 
 
 def name(path: str) -> str:
@@ -42,19 +38,19 @@ def join(folder: str, *parts: str) -> str:
 
 
 def is_file(path: str) -> bool:
-  if not is_remote(path):
+  if not buckets.is_remote(path):
     return os.path.isfile(path)
-  files, inside = _file_system(path)
+  files, inside = buckets.files(path)
   return _retried(lambda: files.isfile(inside), path)
 
 
 def list_folder(path: str) -> list[str] | None:
   """Returns the paths in a folder, sorted; None if there is no such folder."""
-  if not is_remote(path):
+  if not buckets.is_remote(path):
     if not os.path.isdir(path):
       return None
     return [join(path, each) for each in sorted(os.listdir(path))]
-  files, inside = _file_system(path)
+  files, inside = buckets.files(path)
   if not _retried(lambda: files.isdir(inside), path):
     return None
   found = _retried(lambda: files.ls(inside, detail=False), path)
@@ -67,10 +63,10 @@ def stamp(path: str) -> list:
   They change when the file does, and are known without reading it.
   """
   try:
-    if not is_remote(path):
+    if not buckets.is_remote(path):
       found = os.stat(path)
       return [name(path), found.st_size, found.st_mtime_ns]
-    files, inside = _file_system(path)
+    files, inside = buckets.files(path)
     found = _retried(lambda: files.info(inside), path)
   except FileNotFoundError:
     return [name(path)]
@@ -87,7 +83,7 @@ def open_binary(path: str) -> BinaryIO:
     FileNotFoundError: if there is none.
     UserError: if a bucket does not answer, or an extra is not installed.
   """
-  if is_remote(path):
+  if buckets.is_remote(path):
     raw = _Remote(path)
   else:
     raw = open(path, "rb", buffering=0)
@@ -102,24 +98,8 @@ def open_binary(path: str) -> BinaryIO:
 
 def open_seekable(path: str) -> BinaryIO:
   """Opens a file for random access, as it is; otherwise as `open_binary`."""
-  return open(path, "rb") if not is_remote(path) else io.BufferedReader(
+  return open(path, "rb") if not buckets.is_remote(path) else io.BufferedReader(
       _Remote(path), 1 << 20)
-
-
-def _file_system(path: str) -> tuple[Any, str]:
-  import fsspec
-
-  try:
-    return fsspec.core.url_to_fs(path)
-  except ImportError as e:
-    raise UserError(
-        f"{path}: {' '.join(str(e).split())}; pip install 'nomic_jax[data]' "
-        "brings what reads buckets"
-    ) from e
-  except ValueError as e:
-    raise UserError(
-        f"{path}: {e}; expected a path, gs://BUCKET/... or s3://BUCKET/..."
-    ) from e
 
 
 def _retried(ask: Callable[[], Any], path: str) -> Any:
@@ -155,7 +135,7 @@ class _Remote(io.RawIOBase):
     self._file = _retried(self._open, path)
 
   def _open(self) -> BinaryIO:
-    files, inside = _file_system(self._path)
+    files, inside = buckets.files(self._path)
     file = files.open(inside, "rb")
     if self._at:
       file.seek(self._at)
@@ -172,7 +152,7 @@ class _Remote(io.RawIOBase):
 
   def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
     if whence == io.SEEK_END:
-      files, inside = _file_system(self._path)
+      files, inside = buckets.files(self._path)
       offset += _retried(lambda: files.size(inside), self._path)
     elif whence == io.SEEK_CUR:
       offset += self._at
