@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from nomic_jax.data import pairs
+from nomic_jax.data import records
 from nomic_jax.errors import UserError
 from nomic_jax.losses.info_nce import InfoNCE
 import tiny
@@ -218,12 +219,11 @@ def test_the_first_negatives_may_be_taken():
 
 
 def test_prompts_of_a_source_stand_before_its_texts():
-  class Source(list):
-    prompts = {"b": {"query": "kappa : ", "document": ""}}
-
+  source = records.Listed(
+      tiny.rows(), {"b": {"query": "kappa : ", "document": ""}})
   seen = set()
   for query, positive, negatives in itertools.chain.from_iterable(
-      _read(_global([b])) for b in tiny.take(_pairs(Source(tiny.rows())), 3)):
+      _read(_global([b])) for b in tiny.take(_pairs(source), 3)):
     own = query.startswith("kappa : query ")
     assert own or query.startswith("search : query ")
     for text in (positive, *negatives):

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 
+from nomic_jax.data import builder
 from nomic_jax.data import dataset
 from nomic_jax.data import records
 from nomic_jax.errors import UserError
@@ -76,7 +77,7 @@ def test_it_is_an_ordinary_tfds_dataset(written):
 
 def test_a_record_is_what_tfds_makes_of_the_row():
   parse = tf_example_pb2.Example.FromString
-  tfds_writes = dataset.features().serialize_example
+  tfds_writes = builder.features().serialize_example
   rows = [*_rows(3), dataset.row("", "é\n中", location="a:1", labels=[1.0])]
   for row in rows:  # NaN is not itself: as text.
     assert str(parse(records.encode(row))) == str(parse(tfds_writes(row)))
@@ -85,7 +86,7 @@ def test_a_record_is_what_tfds_makes_of_the_row():
 
 def test_many_rows_fill_several_files(tmp_path, monkeypatch):
   size = len(records.encode(_rows(1)[0]))
-  monkeypatch.setattr(dataset, "_SHARD", 10 * size)
+  monkeypatch.setattr(builder, "_SHARD", 10 * size)
   dataset.write(tmp_path / "out", {"train": iter(_rows(40))}, stats={})
   names = sorted(p.name for p in (tmp_path / "out").glob("pairs-*"))
   assert 2 < len(names) <= 40

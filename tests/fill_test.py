@@ -7,7 +7,7 @@ import collections
 import jax
 import ml_collections
 from nomic_jax import losses
-from nomic_jax.data import pairs
+from nomic_jax.data import collate
 from nomic_jax.data.pack import pack
 from nomic_jax.model.encoder import Encoder
 import numpy as np
@@ -40,7 +40,7 @@ def _rows(count, negatives=0, longest=508, document=88):
 
 def _collate(rows, **changes):
   prompts = collections.defaultdict(lambda: {"query": b"", "document": b""})
-  return pairs.collate(rows, (0, 0), WORDS, _config(**changes), prompts)
+  return collate.collate(rows, (0, 0), WORDS, _config(**changes), prompts)
 
 
 def test_nine_slots_of_ten_hold_text_and_none_is_lost():

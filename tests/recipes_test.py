@@ -17,8 +17,8 @@ from nomic_jax import families
 from nomic_jax import train
 from nomic_jax.cli import config_flags
 from nomic_jax.cli import recipes
+from nomic_jax.data import collate
 from nomic_jax.data import order
-from nomic_jax.data import pairs
 from nomic_jax.data import sources
 from nomic_jax.data import text
 from nomic_jax.errors import UserError
@@ -146,7 +146,7 @@ def test_copies_are_texts_of_their_own():
       negatives=1, query_length=8, document_length=8, token_dropout=0.0,
       row_length=8, slots=2, rows_multiple=1)
   prompts = {"": {"query": "", "document": ""}}
-  made = lambda merge: pairs.collate(
+  made = lambda merge: collate.collate(
       rows, (0, 0), tokenizer,
       ml_collections.ConfigDict(options | dict(merge_copies=merge)), prompts)
   merged, apart = made(True), made(False)

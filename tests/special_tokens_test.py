@@ -4,6 +4,7 @@
 
 import json
 
+from nomic_jax.data import collate
 from nomic_jax.data import labels
 from nomic_jax.data import pairs
 from nomic_jax.data import text
@@ -124,7 +125,7 @@ def test_a_cut_keeps_only_what_the_template_adds(template):
   rows = [{"query": "alpha", "document": "beta " * 20 + "gamma",
            "negatives": [], "source": ""}]
   prompts = {"": {"query": "", "document": ""}}
-  batch = pairs.collate(rows, (0, 0), made, _config(negatives=0), prompts)
+  batch = collate.collate(rows, (0, 0), made, _config(negatives=0), prompts)
   head, tail = ENDS[template]
   beta = made.encode("beta", add_special_tokens=False).ids * 8
   expected = [*head, *beta[len(head) + len(tail):], *tail]
@@ -138,7 +139,7 @@ def test_no_special_tokens_and_dropout_is_no_error():
   rows = [{"query": "\u200b", "document": "beta", "negatives": [],
            "source": ""}]
   prompts = {"": {"query": "", "document": ""}}
-  batch = pairs.collate(
+  batch = collate.collate(
       rows, (0, 0), made, _config(negatives=0, token_dropout=0.1), prompts)
   assert (batch["segment_ids"] > 0).sum() <= 1
 

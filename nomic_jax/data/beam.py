@@ -26,7 +26,7 @@ import uuid
 import numpy as np
 import tensorflow_datasets as tfds
 
-from nomic_jax.data import dataset
+from nomic_jax.data import builder
 from nomic_jax.data import readers
 from nomic_jax.data import records
 from nomic_jax.data import splits as splits_lib
@@ -116,7 +116,7 @@ class Workers:
 
   def builder(
       self, fates: np.ndarray, kept: Mapping[str, int]
-  ) -> Callable[..., dataset.Pairs]:
+  ) -> Callable[..., builder.Pairs]:
     """Returns what makes the builder that has its shards written.
 
     Args:
@@ -153,10 +153,10 @@ class Workers:
             for f in self._files] for name, fate in kept.items()})
 
 
-class _Shards(dataset.Pairs, skip_registration=True):
+class _Shards(builder.Pairs, skip_registration=True):
   """The TFDS builder, its record files written by others."""
 
-  name = dataset.Pairs.name
+  name = builder.Pairs.name
 
   def __init__(
       self, *, fill: Callable[[dict[str, list[str]]], None],
@@ -266,7 +266,7 @@ def _appearing(path: pathlib.Path) -> Iterator[pathlib.Path]:
 def _records(path: str) -> Iterator[Callable[[bytes], None]]:
   with (
       _appearing(pathlib.Path(path)) as temporary,
-      dataset.record_file(temporary) as write,
+      builder.record_file(temporary) as write,
   ):
     yield write
 

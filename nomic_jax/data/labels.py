@@ -10,8 +10,11 @@ import ml_collections
 import numpy as np
 import tokenizers
 
-from nomic_jax.data.dataset import Row
+from nomic_jax.data import hosts as hosts_lib
 from nomic_jax.data.pack import pack
+from nomic_jax.data.records import Row
+from nomic_jax.data.records import Rows
+from nomic_jax.data.records import rows_of
 from nomic_jax.errors import UserError
 from nomic_jax.text import special_tokens
 from nomic_jax.text.shorten import shorten
@@ -20,7 +23,7 @@ _TOGETHER = 1024  # rows read at once
 
 
 def batches(
-    source: Sequence[Row], tokenizer: tokenizers.Tokenizer,
+    source: Rows | Sequence[Row], tokenizer: tokenizers.Tokenizer,
     config: ml_collections.ConfigDict, seed: int, host: int, hosts: int,
 ) -> grain.IterDataset:
   """Endless batches for `losses.classification`, for one host's devices.
@@ -55,10 +58,10 @@ def batches(
         "config.data.tokenised: rows with labels are read as texts, a pair of "
         "them at once; set it to false"
     )
-  size = config.batch_size
+  source, size = rows_of(source), config.batch_size
   fill = special_tokens.of(tokenizer).fill
   tokenizer = _truncating(tokenizer, config)
-  _check_hosts(config, hosts)
+  hosts_lib.check(config, hosts)
   if size > len(source):
     raise UserError(
         f"config.data.batch_size: {size} is more than the {len(source)} rows "
@@ -73,19 +76,14 @@ def batches(
     epoch, at = divmod(int(number), len(source) // size)
     order = order_of(epoch)[at * size:(at + 1) * size]
     batch = _collate(
-        [source[int(i)] for i in order], tokenizer, config, fill)
-    return _share(batch, host, hosts)
+        source.__getitems__(order.tolist()), tokenizer, config, fill)
+    return hosts_lib.share(batch, host, hosts)
 
-  return (
-      grain.MapDataset.range(2**40)  # as good as endless
-      .map(load)
-      .to_iter_dataset(grain.ReadOptions(num_threads=2,
-                                         prefetch_buffer_size=4))
-  )
+  return hosts_lib.stream(load)
 
 
 def one_pass(
-    source: Sequence[Row], tokenizer: tokenizers.Tokenizer,
+    source: Rows | Sequence[Row], tokenizer: tokenizers.Tokenizer,
     config: ml_collections.ConfigDict, host: int, hosts: int,
 ) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
   """All rows in order, once; the last batch filled up with rows of no label.
@@ -95,33 +93,21 @@ def one_pass(
   """
   fill = special_tokens.of(tokenizer).fill
   tokenizer = _truncating(tokenizer, config)
-  _check_hosts(config, hosts)
+  hosts_lib.check(config, hosts)
   for start in range(0, len(source), config.batch_size):
     stop = min(start + config.batch_size, len(source))
     rows = [source[i] for i in range(start, stop)]
     rows += [{**rows[-1], "labels": []}] * (config.batch_size - len(rows))
     batch = _collate(rows, tokenizer, config, fill)
-    yield _share(batch, host, hosts), batch["labels"]
+    yield hosts_lib.share(batch, host, hosts), batch["labels"]
 
 
-def _check_labels(
-    source: Sequence[Row], config: ml_collections.ConfigDict
-) -> None:
+def _check_labels(source: Rows, config: ml_collections.ConfigDict) -> None:
   """Reads all rows, so that a wrong label does not wait for its batch."""
-  many = getattr(source, "__getitems__", None) or (
-      lambda rows: [source[i] for i in rows])
   for start in range(0, len(source), _TOGETHER):
-    for row in many(range(start, min(start + _TOGETHER, len(source)))):
+    for row in source.__getitems__(
+        range(start, min(start + _TOGETHER, len(source)))):
       _labels(row, config)
-
-
-def _check_hosts(config: ml_collections.ConfigDict, hosts: int) -> None:
-  for name in ("batch_size", "rows_multiple"):
-    if config[name] % hosts:
-      raise UserError(
-          f"config.data.{name}: {config[name]} rows do not divide over {hosts} "
-          f"hosts; try {max(config[name] // hosts, 1) * hosts}"
-      )
 
 
 def _truncating(
@@ -144,16 +130,6 @@ def _truncating(
   copy = tokenizers.Tokenizer.from_str(tokenizer.to_str())
   copy.enable_truncation(config.text_length, strategy="longest_first")
   return copy
-
-
-def _share(
-    batch: dict[str, np.ndarray], host: int, hosts: int
-) -> dict[str, np.ndarray]:
-  """What a host keeps of the whole batch, which every host makes."""
-  return {
-      k: v[len(v) // hosts * host:len(v) // hosts * (host + 1)][None]
-      for k, v in batch.items()
-  }
 
 
 def _collate(

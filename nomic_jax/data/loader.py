@@ -4,7 +4,7 @@
 
 import itertools
 import math
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Callable, Iterator, Mapping, Sequence
 
 import grain
 import jax
@@ -17,6 +17,7 @@ from nomic_jax.cli import ranges
 from nomic_jax.data import dataset
 from nomic_jax.data import labels
 from nomic_jax.data import pairs
+from nomic_jax.data import records
 from nomic_jax.data import text
 from nomic_jax.data import tokens
 from nomic_jax.errors import one_of
@@ -89,7 +90,7 @@ def held_out(
   return again
 
 
-class _Shuffled:
+class _Shuffled(records.Rows):
   """Rows in another order, since the first of a file may be all alike."""
 
   def __init__(self, source: dataset.Source, seed: int):
@@ -99,8 +100,8 @@ class _Shuffled:
   def __len__(self) -> int:
     return len(self._source)
 
-  def __getitem__(self, index: int) -> dict:
-    return self._source[int(self._order[index])]
+  def __getitems__(self, indices: Sequence[int]) -> list[records.Row]:
+    return self._source.__getitems__(self._order[list(indices)].tolist())
 
 
 def text_lengths(config: ml_collections.ConfigDict) -> dict[str, int]:

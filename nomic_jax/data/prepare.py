@@ -22,6 +22,7 @@ import numpy as np
 import tokenizers
 
 from nomic_jax.data import beam
+from nomic_jax.data import builder
 from nomic_jax.data import dataset
 from nomic_jax.data import docstrings
 from nomic_jax.data import earlier
@@ -29,7 +30,8 @@ from nomic_jax.data import readers
 from nomic_jax.data import sources as sources_lib
 from nomic_jax.data import splits as splits_lib
 from nomic_jax.data import statistics
-from nomic_jax.data.dataset import Row
+from nomic_jax.data.records import Row
+from nomic_jax.data.records import rows_of
 from nomic_jax.errors import UserError
 from nomic_jax.run import manifest
 from nomic_jax.storage import decoding
@@ -160,10 +162,10 @@ def prepare(
       del kept["test"]
     clock.lap("read")
     build = workers.builder(fates, kept) if workers else functools.partial(
-        dataset.Pairs,
+        builder.Pairs,
         splits={name: _Chosen(rows, fates, kept[name]) for name in kept},
         prompts=rows.prompts() if isinstance(rows, readers.Rows) else {})
-    with dataset.building(output, build) as folder:
+    with builder.building(output, build) as folder:
       clock.lap("write")
       words, lengths, sizes = _look(
           folder, reused, vocab_size, strip_accents=strip_accents,
@@ -191,7 +193,7 @@ def prepare(
           "tokenizer": tokenizer and {
               "path": arguments["tokenizer"],
               "fingerprint": inputs["tokenizer"]}}
-      dataset.complete(
+      builder.complete(
           folder, stats, {"lengths.svg": statistics.draw(sizes)},
           functools.partial(
               manifest.of_data, arguments, stats["rows"], made_of))
@@ -310,7 +312,7 @@ def _texts(rows: Iterable[Row]) -> Iterator[str]:
 def _spaced(rows: Sequence[Row], most: int) -> Iterator[Row]:
   """Yields all of `rows`, or `most` of them that are evenly spaced."""
   count = min(len(rows), most)
-  many = getattr(rows, "__getitems__", lambda at: [rows[i] for i in at])
+  rows = rows_of(rows)
   for start in range(0, count, 1000):
     stop = min(start + 1000, count)
-    yield from many([i * len(rows) // count for i in range(start, stop)])
+    yield from rows.__getitems__([i * len(rows) // count for i in range(start, stop)])

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows, and random access to those of a data directory's record files."""
 
-from typing import Any, Sequence, TypedDict
+from typing import Any, Mapping, Sequence, TypedDict
 
 from array_record.python import array_record_data_source
+import numpy as np
 from tensorflow_datasets.proto import tf_example_pb2
 
+from nomic_jax.data import sources
 from nomic_jax.errors import UserError
 from nomic_jax.storage import decoding
 
@@ -43,7 +45,61 @@ def row(query: str, document: str, **others: Any) -> Row:
       {"query": query, "document": document, **defaults, **others}))
 
 
-class Source:
+class Rows:
+  """What batches are made of: rows by number, several of them at once.
+
+  Attributes:
+    runs: see `sources.Sources`; [] where it is not known.
+    prompts: likewise.
+    dtype: of token ids, where texts are the bytes of these; else None.
+  """
+
+  runs: Sequence[Sequence] = ()
+  prompts: Mapping[str, dict[str, Any]] = {}
+  dtype: np.dtype | None = None
+
+  def __len__(self) -> int:
+    raise NotImplementedError
+
+  def __getitem__(self, index: int) -> Any:
+    return self.__getitems__([index])[0]
+
+  def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+    """Returns rows in the order of `indices`."""
+    raise NotImplementedError
+
+  def layout(self) -> sources.Layout:
+    """Returns which rows are of which source; reads them if `runs` is empty."""
+    return sources.layout(self.runs or [
+        [self[i]["source"], 1] for i in range(len(self))])
+
+  def encode(self, text: str) -> str | bytes:
+    """Returns a text as the rows have theirs."""
+    return text
+
+
+class Listed(Rows):
+  """Rows that are in memory."""
+
+  def __init__(
+      self, rows: Sequence[Row],
+      prompts: Mapping[str, dict[str, str]] | None = None,
+  ):
+    self._rows, self.prompts = rows, prompts or {}
+
+  def __len__(self) -> int:
+    return len(self._rows)
+
+  def __getitems__(self, indices: Sequence[int]) -> list[Row]:
+    return [self._rows[i] for i in indices]
+
+
+def rows_of(source: Rows | Sequence[Row]) -> Rows:
+  """Returns `source` itself, or a sequence of rows as `Rows`."""
+  return source if isinstance(source, Rows) else Listed(source)
+
+
+class Source(Rows):
   """Random access to the rows of one split; can be pickled and shared.
 
   Decodes the record's protocol buffer itself: TFDS's own decoding, by way of
@@ -98,7 +154,7 @@ class Source:
 def encode(row: Row) -> bytes:
   """The serialised tf.train.Example that a record holds.
 
-  What TFDS makes of `dataset.features`, in less than a tenth of the time.
+  What TFDS makes of `builder.features`, in less than a tenth of the time.
   """
   example = tf_example_pb2.Example()
   feature = example.features.feature

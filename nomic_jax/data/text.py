@@ -12,6 +12,7 @@ import tokenizers
 
 from nomic_jax.data import stream
 from nomic_jax.data import tokens
+from nomic_jax.data.records import rows_of
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.text import special_tokens
@@ -127,8 +128,7 @@ def _now(
     special: special_tokens.SpecialTokens, indices: np.ndarray,
 ) -> stream.Block:
   """Documents tokenised now, or rows of ids: to know a length is to read it."""
-  many = getattr(source, "__getitems__", None)
-  rows = many(indices.tolist()) if many else [source[i] for i in indices]
+  rows = rows_of(source).__getitems__(indices.tolist())
   texts = [
       f"{r['query']}\n{r['document']}" if r["query"] else r["document"]
       for r in rows]

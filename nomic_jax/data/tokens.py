@@ -25,6 +25,7 @@ import numpy as np
 import tokenizers
 
 from nomic_jax.data import dataset
+from nomic_jax.data.records import Rows
 from nomic_jax.errors import UserError
 from nomic_jax.storage import buckets
 from nomic_jax.storage import files
@@ -124,7 +125,7 @@ def _write(
       progress.update(len(block))
 
 
-class Source:
+class Source(Rows):
   """Rows as `dataset.Source` has them, but each text as the bytes of its ids.
 
   Attributes:
@@ -172,9 +173,6 @@ class Source:
           "query": query, "document": document, "negatives": negatives,
           "source": self._names[r]})
     return found
-
-  def __getitem__(self, index: int) -> dict:
-    return self.__getitems__([index])[0]
 
   def bounds(self, indices: np.ndarray) -> np.ndarray:
     """Returns where the ids of rows begin and end, without reading them.
