@@ -73,8 +73,8 @@ def filter_pairs(
   that was done; where `output` is complete, it says so and returns. As one of
   several processes that share a disk, it takes its share of the chunks.
 
-  Arguments are the flags of `nomic-jax filter`, described in jobs/filter.py. The
-  model may also be an object, see `embedding_model.adapted`. As many as
+  Arguments are the flags of `nomic-jax filter`, described in jobs/filter.py.
+  The model may also be an object, see `embedding_model.adapted`. As many as
   `examples` of the dropped and of the kept pairs are printed.
 
   Returns:

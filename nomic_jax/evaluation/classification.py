@@ -16,11 +16,12 @@ import warnings
 
 import numpy as np
 
-from nomic_jax.storage import fingerprints
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import maps
+from nomic_jax.evaluation.systems import System
 from nomic_jax.evaluation.task import Outcome
 from nomic_jax.evaluation.task import Task
+from nomic_jax.storage import fingerprints
 from nomic_jax.storage import rows
 
 _WORST = 20
@@ -55,7 +56,7 @@ class ClassificationTask(Task):
         self.kind, self.train, self.test, self.experiments, self.per_class,
         _PROMPT)
 
-  def run(self, system) -> Outcome:
+  def run(self, system: System) -> Outcome:
     from sklearn import exceptions
     from sklearn import linear_model
 

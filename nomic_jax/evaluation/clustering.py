@@ -13,11 +13,12 @@ from typing import ClassVar, Hashable, Sequence
 
 import numpy as np
 
-from nomic_jax.storage import fingerprints
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import maps
+from nomic_jax.evaluation.systems import System
 from nomic_jax.evaluation.task import Outcome
 from nomic_jax.evaluation.task import Task
+from nomic_jax.storage import fingerprints
 from nomic_jax.storage import rows
 
 _PROMPT = "clustering"
@@ -46,7 +47,7 @@ class ClusteringTask(Task):
   def fingerprint(self) -> str:
     return fingerprints.of_values(self.kind, self.sets, _PROMPT)
 
-  def run(self, system) -> Outcome:
+  def run(self, system: System) -> Outcome:
     from sklearn import cluster
 
     found = system.encode([t for texts, _ in self.sets for t in texts], _PROMPT)

@@ -21,7 +21,6 @@ from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
 
-from nomic_jax.storage import fingerprints
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import beir
 from nomic_jax.evaluation import clustering
@@ -30,9 +29,11 @@ from nomic_jax.evaluation import needle
 from nomic_jax.evaluation import systems
 from nomic_jax.evaluation.retrieval import relevance
 from nomic_jax.evaluation.retrieval import RetrievalTask
+from nomic_jax.evaluation.systems import System
 from nomic_jax.evaluation.task import Outcome
 from nomic_jax.evaluation.task import Task
 from nomic_jax.storage import files
+from nomic_jax.storage import fingerprints
 from nomic_jax.storage import formats
 from nomic_jax.storage import rows
 
@@ -77,7 +78,7 @@ class AtLength(Task):
   def fingerprint(self) -> str:
     return fingerprints.of_values(self.task.fingerprint(), self.tokens)
 
-  def run(self, system) -> Outcome:
+  def run(self, system: System) -> Outcome:
     if isinstance(system, systems.Dense):  # BM25 reads all
       system = system.reading(self.tokens)
     return self.task.run(system)

@@ -8,6 +8,7 @@ from typing import Hashable, Sequence
 
 import numpy as np
 
+from nomic_jax.evaluation import systems
 from nomic_jax.storage import unicode_text
 
 _TEXTS = 400
@@ -47,7 +48,7 @@ def chosen(labels: Sequence[Hashable]) -> list[int]:
 
 
 def points(
-    system, texts: Sequence[str], groups: Sequence[Hashable],
+    system: systems.System, texts: Sequence[str], groups: Sequence[Hashable],
     prompts: dict[Hashable, str],
 ) -> dict:
   """Returns `Outcome`'s vectors and labels of some texts.
@@ -58,7 +59,7 @@ def points(
     groups: of each; a group's points share a colour.
     prompts: of each group.
   """
-  if len(texts) < 3 or not hasattr(system, "encode"):
+  if len(texts) < 3 or isinstance(system, systems.Lexical):
     return {}
   made = {}
   for group in dict.fromkeys(groups):

@@ -17,10 +17,11 @@ import warnings
 
 import numpy as np
 
-from nomic_jax.storage import fingerprints
 from nomic_jax.errors import UserError
+from nomic_jax.evaluation.systems import System
 from nomic_jax.evaluation.task import Outcome
 from nomic_jax.evaluation.task import Task
+from nomic_jax.storage import fingerprints
 
 SUITE = "mteb-en-v1"
 # By mteb's type of task; what is averaged together.
@@ -89,7 +90,7 @@ class MtebTask(Task):
     return fingerprints.of_values(
         self.kind, self.name, self.path, mteb.__version__, self.metrics)
 
-  def run(self, system) -> Outcome:
+  def run(self, system: System) -> Outcome:
     import mteb
     from nomic_jax.evaluation.mteb_model import MtebModel
 

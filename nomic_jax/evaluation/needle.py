@@ -22,6 +22,7 @@ from nomic_jax.data import summary
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation.retrieval import METRICS
 from nomic_jax.evaluation.retrieval import RetrievalTask
+from nomic_jax.evaluation.systems import System
 from nomic_jax.evaluation.task import Outcome
 
 # About 8,192 tokens, of three and a half characters each in code.
@@ -43,7 +44,7 @@ class Needle(RetrievalTask):
   metrics: ClassVar[tuple[str, ...]] = METRICS + tuple(
       f"quarter {part + 1}" for part in range(_PARTS))
 
-  def run(self, system) -> Outcome:
+  def run(self, system: System) -> Outcome:
     """Items are [queries, metrics]; NaN in the other quarters' columns."""
     plain = RetrievalTask(
         self.name, self.queries, self.documents, self.locations, self.relevant)

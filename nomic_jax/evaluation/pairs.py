@@ -13,10 +13,11 @@ import warnings
 
 import numpy as np
 
-from nomic_jax.storage import fingerprints
 from nomic_jax.errors import UserError
+from nomic_jax.evaluation.systems import System
 from nomic_jax.evaluation.task import Outcome
 from nomic_jax.evaluation.task import Task
+from nomic_jax.storage import fingerprints
 from nomic_jax.storage import rows
 
 _WORST = 20
@@ -43,7 +44,7 @@ class _Pairs(Task):
     return fingerprints.of_values(
         self.kind, self.first, self.second, list(self.gold), _PROMPT)
 
-  def run(self, system) -> Outcome:
+  def run(self, system: System) -> Outcome:
     count = len(self.first)
     # In one call: a text that many pairs share is embedded once.
     found = system.encode([*self.first, *self.second], _PROMPT)

@@ -8,11 +8,12 @@ from typing import ClassVar, Sequence
 
 import numpy as np
 
-from nomic_jax.storage import fingerprints
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import retrieval
+from nomic_jax.evaluation.systems import System
 from nomic_jax.evaluation.task import Outcome
 from nomic_jax.evaluation.task import Task
+from nomic_jax.storage import fingerprints
 from nomic_jax.storage import rows
 from nomic_jax.storage import unicode_text
 
@@ -43,7 +44,7 @@ class RerankingTask(Task):
     return fingerprints.of_values(
         self.kind, self.queries, self.positives, self.negatives, _PROMPTS)
 
-  def run(self, system) -> Outcome:
+  def run(self, system: System) -> Outcome:
     # Negatives first: of candidates that tie, the good one comes last.
     candidates = [
         [*bad, *good] for bad, good in zip(self.negatives, self.positives)]

@@ -14,6 +14,7 @@ import numpy as np
 
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import maps
+from nomic_jax.evaluation.systems import System
 from nomic_jax.evaluation.task import Outcome
 from nomic_jax.evaluation.task import Task
 from nomic_jax.storage import fingerprints
@@ -68,7 +69,7 @@ class RetrievalTask(Task):
         self.kind, self.queries, self.documents, self.locations, judged,
         list(self.itself), self.prompts)
 
-  def run(self, system) -> Outcome:
+  def run(self, system: System) -> Outcome:
     """Items are [queries, metrics]."""
     scores, rankings = system.search(
         self.queries, self.documents, DEPTH + bool(len(self.itself)),
@@ -83,7 +84,7 @@ class RetrievalTask(Task):
             rankings, self.relevant),
         **self._map(system))
 
-  def _map(self, system) -> dict:
+  def _map(self, system: System) -> dict:
     """Some queries and the best answer of each, where it is there."""
     asked = [q for q, answers in enumerate(self.relevant)
              if _best(answers) < len(self.documents)][:_MAPPED]

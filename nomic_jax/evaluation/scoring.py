@@ -12,7 +12,7 @@ from nomic_jax.evaluation.task import Task
 
 
 def result(
-    name: str, system: systems.Dense | systems.Lexical, task: Task, key: str,
+    name: str, system: systems.System, task: Task, key: str,
     known: dict[str, dict], with_curves: bool,
 ) -> dict:
   """Runs a task, or takes what is known, as JSON."""
@@ -28,7 +28,7 @@ def result(
 
 
 def _scored(
-    name: str, system: systems.Dense | systems.Lexical, task: Task
+    name: str, system: systems.System, task: Task
 ) -> dict:
   """Runs one task; returns what is written of it."""
   outcome = task.run(system)

@@ -163,3 +163,6 @@ class Lexical:
     index = bm25.Bm25(documents, self.name)
     return [index.scores(query)[some]
             for query, some in zip(queries, candidates)]
+
+
+System = Dense | Lexical

@@ -17,6 +17,8 @@ from typing import Any, ClassVar, Mapping, Sequence
 
 import numpy as np
 
+from nomic_jax.evaluation.systems import System
+
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
@@ -69,7 +71,7 @@ class Task(abc.ABC):
     """A hash of all that decides the scores besides the system."""
 
   @abc.abstractmethod
-  def run(self, system) -> Outcome:
+  def run(self, system: System) -> Outcome:
     """Runs a system.
 
     Raises:

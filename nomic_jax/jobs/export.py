@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`nomic-jax export`."""
 
+import functools
+
 from nomic_jax.cli.flags import ConfigFlags
 from nomic_jax.cli.flags import Path
 
@@ -23,8 +25,36 @@ def export(
     config: get_config(ARG) of this file, such as configs/mlm.py:quickstart
       instead of --workdir, exports its untrained model
   """
-  from nomic_jax.cli import config_flags
   from nomic_jax.run import export as exporting
 
-  untrained = config_flags.load(config) if config else None
+  untrained = functools.partial(_untrained, config) if config else None
   exporting.export(workdir, output, untrained, step)
+
+
+def _untrained(given: ConfigFlags):
+  """Returns the `ModelFiles` with which the training of a config would begin.
+  """
+  from flax.linen import meta
+  import jax
+  from nomic_jax import losses
+  from nomic_jax import step
+  from nomic_jax import train
+  from nomic_jax.cli import config_flags
+  from nomic_jax.hub import model_directory
+  from nomic_jax.run import start as start_lib
+
+  config = config_flags.load(given)
+  start = start_lib.find_start(config)
+  config, usage = start_lib.resolve(config, start)
+  loss = losses.make(
+      config.loss, train.make_encoder(config, start.architecture))
+  params = meta.unbox(loss.init(step.params_key(config.seed)))
+  params = jax.device_get(start_lib.merged(params, start.params or {}))
+  return model_directory.ModelFiles(
+      architecture=start.architecture,
+      params=params["encoder"],
+      mlm_head=params.get("mlm_head"),
+      tokenizer_path=start.tokenizer,
+      usage=usage,
+      classification_head=params.get("classification_head"),
+  )

@@ -49,9 +49,9 @@ def evaluate(
   rather than computed again, also after an interruption; BM25 is quick and
   always computed.
 
-  Arguments are the flags of `nomic-jax evaluate`, described in jobs/evaluate.py,
-  in the plural where they may be repeated. Without `output`, nothing is
-  written.
+  Arguments are the flags of `nomic-jax evaluate`, described in
+  jobs/evaluate.py, in the plural where they may be repeated. Without `output`,
+  nothing is written.
 
   Returns:
     What is written to `output`.

@@ -4,24 +4,15 @@
 
 import functools
 import pathlib
-
-from flax.linen import meta
-import jax
-import ml_collections
+from typing import Callable
 
 from nomic_jax import families
-from nomic_jax import losses
-from nomic_jax import step as step_lib
-from nomic_jax import train
 from nomic_jax.errors import UserError
 from nomic_jax.hub import matryoshka
 from nomic_jax.hub import model_directory
 from nomic_jax.run import checkpoint
 from nomic_jax.run import manifest
 from nomic_jax.run import models
-from nomic_jax.run.start import find_start
-from nomic_jax.run.start import merged
-from nomic_jax.run.start import resolve
 from nomic_jax.storage import buckets
 from nomic_jax.storage import places
 
@@ -29,23 +20,23 @@ from nomic_jax.storage import places
 @places.expanding("workdir", "output")
 def export(
     workdir: str | None, output: str,
-    config: ml_collections.ConfigDict | None = None,
+    untrained: Callable[[], model_directory.ModelFiles] | None = None,
     step: str = "latest",
 ) -> None:
-  """Writes a checkpoint, or a config's untrained model.
+  """Writes a checkpoint, or a model that was not trained.
 
   Args:
-    workdir: of a training; None takes `config` instead.
+    workdir: of a training; None takes `untrained` instead.
     output: model directory to make.
-    config: of a training that has not begun: its first parameters, as a
-      baseline to compare with.
+    untrained: makes the model, such as that of a config whose training has
+      not begun, as a baseline to compare with.
     step: of the checkpoint; "latest", or "best" by `config.checkpoint.best`.
 
   Raises:
-    UserError: if not exactly one of workdir and config is given, the work
+    UserError: if not exactly one of workdir and untrained is given, the work
       directory has no checkpoint, or `output` is something else.
   """
-  if (workdir is None) == (config is None):
+  if (workdir is None) == (untrained is None):
     raise UserError("export: give either --workdir or --config, not both")
   places.check_apart(output, workdir)
   places.check_folder(
@@ -56,7 +47,7 @@ def export(
     model = models.read_model(source)
     dims = matryoshka.read(source)
   else:
-    model = _untrained(config)
+    model = untrained()
     source, taken, dims = "the untrained model", None, ()
   model_directory.write_model(
       output, model.architecture, model.params, model.tokenizer_path,
@@ -113,22 +104,3 @@ def _of_step(workdir: str, step: str) -> str:
 def _is_export(path: pathlib.Path) -> bool:
   return all((path / name).is_file()
              for name in ("model.safetensors", "modules.json"))
-
-
-def _untrained(
-    config: ml_collections.ConfigDict,
-) -> model_directory.ModelFiles:
-  start = find_start(config)
-  config, usage = resolve(config, start)
-  encoder = train.make_encoder(config, start.architecture)
-  loss = losses.make(config.loss, encoder)
-  params = meta.unbox(loss.init(step_lib.params_key(config.seed)))
-  params = merged(params, start.params or {})
-  return model_directory.ModelFiles(
-      architecture=start.architecture,
-      params=jax.device_get(params["encoder"]),
-      mlm_head=jax.device_get(params.get("mlm_head")),
-      tokenizer_path=start.tokenizer,
-      usage=usage,
-      classification_head=jax.device_get(params.get("classification_head")),
-  )
