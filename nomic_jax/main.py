@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 141
   except KeyboardInterrupt:
-    print("nomic-jax: interrupted; run the same command to go on",
+    print("nomic-jax: interrupted; run the same command to resume",
           file=sys.stderr)
     return 130
   return 0

@@ -237,6 +237,22 @@ def _job(
   """
 
 
+def _many(*, names: list[str] = ()) -> None:
+  """Does others."""
+
+
+def _typeless(*, names: dict[str, int]) -> None:
+  """Does nothing."""
+
+
+def test_a_list_may_be_repeated_and_a_type_that_is_none_is_refused():
+  parser, _ = flags.parser([_many])
+  assert parser.parse_args(["_many", "--names=a", "--names=b"]).names == [
+      "a", "b"]
+  with pytest.raises(TypeError, match="names: dict.*: not the type of a flag"):
+    flags.parser([_typeless])
+
+
 @pytest.mark.parametrize("line, expected", [
     ("--size=2", {"size": 2}),
     ("x ~/y --size 2", {"places": ["x", "/home/me/y"], "size": 2}),

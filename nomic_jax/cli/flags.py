@@ -8,7 +8,7 @@ it is --NAME=VALUE, required if it has no default. Its annotation says the rest:
 
   bool: --NAME; if the default is not False, also --no-NAME.
   Literal["a", "b"]: one of these.
-  Sequence[T]: may be repeated.
+  Sequence[T] or list[T]: may be repeated.
   T | None: as T.
   Annotated[T, Flag(...)]: what the type alone does not say, as in Path below.
   ConfigFlags: --config and --config.KEY=VALUE, for `config_flags.load`.
@@ -18,6 +18,7 @@ import argparse
 import collections.abc
 import inspect
 import re
+import types
 import typing
 from typing import Annotated, Any, Callable, NamedTuple, Sequence
 
@@ -107,14 +108,17 @@ def _argument(
   """Arguments of `add_argument` for a parameter."""
   flag, many, choices = Flag(), None, None
   while inner := typing.get_args(hint):
-    if typing.get_origin(hint) is Annotated:
+    origin = typing.get_origin(hint)
+    if origin is Annotated:
       for further in reversed(inner[1:]):  # what is outermost counts
         flag = Flag(*(new if old is None else old
                       for old, new in zip(flag, further)))
-    elif typing.get_origin(hint) is collections.abc.Sequence:
+    elif origin in (collections.abc.Sequence, list):
       many = "extend" if flag.parse else "append"
-    elif typing.get_origin(hint) is typing.Literal:
+    elif origin is typing.Literal:
       choices, inner = inner, (type(inner[0]),)
+    elif origin not in (typing.Union, types.UnionType):
+      raise TypeError(f"{parameter}: not the type of a flag; see {__name__}")
     hint = inner[0]  # of a union, too: None stands last
   required = parameter.default is parameter.empty
   default = None if required else parameter.default
