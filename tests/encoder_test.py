@@ -185,7 +185,7 @@ def test_projection_follows_the_norm():
   params = _params(config)
   tokens, slot_of = _tokens(_texts(), 16, 4)
   params["projection"]["bias"] = np.arange(24, dtype="f")
-  assert config.output_width == 24
+  assert config.architecture.output_width == 24
   encoder = Encoder(config.architecture)
   vectors = encoder.embed(params, tokens, 4).reshape(-1, 24)
   plain = dataclasses.replace(NOMIC, pooled_norm=True)
