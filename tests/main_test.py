@@ -9,6 +9,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import textwrap
 from typing import Annotated, Literal, Sequence
 import warnings
 
@@ -283,6 +284,27 @@ def test_a_signature_is_flags(line, expected, monkeypatch):
   assert flags.documented(_job) == ("Does a thing. And 5 %% more.", dict(
       dict.fromkeys(usual, ""), places="where, and what for", size="in %%",
       each="of them"))
+
+
+def test_the_command_of_the_readme(tmp_path, monkeypatch, capsys):
+  """The page adds one with one file and one name; it must do what it says."""
+  page = (pathlib.Path(jobs.__file__).parent / "README.md").read_text()
+  _, code, shown = re.split(r"complete:\n|\nIts signature", page)
+  (tmp_path / "words.py").write_text(textwrap.dedent(code))
+  monkeypatch.setattr(jobs, "__path__", [*jobs.__path__, str(tmp_path)])
+  monkeypatch.setattr(jobs, "NAMES", (*jobs.NAMES, "words"))
+  monkeypatch.delitem(sys.modules, "nomic_jax.jobs.words", raising=False)
+  try:
+    usage = re.search(r"usage: (.|\n)*?\n\n", shown)[0]
+    assert " ".join(usage.split()) in " ".join(_help("words", capsys).split())
+    texts = tmp_path / "texts.txt"
+    texts.write_text("a river\na lamp by night\n")
+    assert main.main(["words", str(texts), "--least=3"]) == 0
+    assert capsys.readouterr().out == f"{texts}: 4 words\n"
+    assert main.main(["words", str(texts), "--unit=word"]) == 2
+    assert "invalid choice: 'word'" in capsys.readouterr().err
+  finally:
+    del sys.modules["nomic_jax.jobs.words"]
 
 
 def test_a_warning_is_one_line():
