@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a report shows of scores: tables, bars, maps and the worst answers."""
 
+from nomic_jax.evaluation import curves
 from nomic_jax.report import charts
 from nomic_jax.report import tables
 from nomic_jax.report.page import escape
@@ -100,8 +101,6 @@ def _curves(results: dict, found: dict[str, tables.Table]) -> list[str]:
   titles = [title for title in found if title.endswith("by dimensions")]
   if not titles:
     return []
-  from nomic_jax.evaluation import curves
-
   parts = ["<h2>Fewer dimensions, fewer bits</h2>", drawing.inline(
       curves.draw(results), "score by dimensions", {})]
   for title in titles:

@@ -207,49 +207,33 @@ def _scores(
   The latter are read where they are numbers. A number that is not finite is
   refused: NaN marks a random negative of `mine`, and no teacher gives it.
   """
-  if columns.objective:
-    one, many = value.get("document_score"), value.get("negatives_scores")
-    found = {}
-    if _is_number(one):
-      found["score"] = _finite(file, number, "document_score", one)
-    if _are_numbers(many, count):
-      found["negative_scores"] = [
-          _finite(file, number, "negatives_scores", n) for n in many]
-    return found
-  found = {}
-  if columns.score:
-    if not _is_number(one := value.get(columns.score)):
+  is_number = lambda x: isinstance(x, float | int) and not isinstance(x, bool)
+  are_numbers = lambda x: (
+      isinstance(x, list) and len(x) == count and all(map(is_number, x)))
+  scores = {}
+  for feature, column, published, good, reason, wanted in (
+      ("score", columns.score, "document_score", is_number,
+       "score not a number", "the document's score, a number"),
+      ("negative_scores", columns.negatives_scores, "negatives_scores",
+       are_numbers, "scores not numbers",
+       f"{count} numbers, one for each negative")):
+    flag = "score" if feature == "score" else published
+    column = published if columns.objective else column
+    found = value.get(column)
+    if not column or columns.objective and not good(found):
+      continue
+    if not good(found):
       raise BadRow(
-          "score not a number",
-          f"{file}, row {number}: '{columns.score}' is {_shown(one)}; expected "
-          "the document's score, a number; correct it, or choose another "
-          "column with --score_column")
-    found["score"] = _finite(file, number, columns.score, one)
-  if columns.negatives_scores:
-    if not _are_numbers(many := value.get(columns.negatives_scores), count):
-      raise BadRow(
-          "scores not numbers",
-          f"{file}, row {number}: '{columns.negatives_scores}' is "
-          f"{_shown(many)}; expected {count} numbers, one for each negative; "
-          "correct it, or choose another column with --negatives_scores_column")
-    found["negative_scores"] = [
-        _finite(file, number, columns.negatives_scores, n) for n in many]
-  return found
-
-
-def _finite(file: str, number: int, column: str, value: float) -> float:
-  if not abs(value) < _TOO_LARGE:
-    raise BadRow(
-        "score not finite",
-        f"{file}, row {number}: '{column}' holds {_shown(value)}; expected "
-        "finite numbers; correct it, or leave the row out with --skip_bad")
-  return float(value)
-
-
-def _is_number(value: Any) -> bool:
-  return isinstance(value, float | int) and not isinstance(value, bool)
-
-
-def _are_numbers(values: Any, count: int) -> bool:
-  return isinstance(values, list) and len(values) == count and all(
-      map(_is_number, values))
+          reason,
+          f"{file}, row {number}: '{column}' is {_shown(found)}; expected "
+          f"{wanted}; correct it, or choose another column with "
+          f"--{flag}_column")
+    for each in found if isinstance(found, list) else [found]:
+      if not abs(each) < _TOO_LARGE:
+        raise BadRow(
+            "score not finite",
+            f"{file}, row {number}: '{column}' holds {_shown(each)}; expected "
+            "finite numbers; correct it, or leave the row out with --skip_bad")
+    scores[feature] = (
+        list(map(float, found)) if isinstance(found, list) else float(found))
+  return scores
