@@ -24,7 +24,7 @@ def embed(
 
   Args:
     model: model or work directory
-    input: .txt, .jsonl, .jsonl.gz or .parquet
+    input: .txt or .jsonl, both also with .gz or .zst, or .parquet
     output: .npy to make, row i for text i; or .parquet, with the vectors as
       `embedding` beside the texts
     column: of jsonl or parquet rows

@@ -44,9 +44,9 @@ def prepare(
 
   Args:
     source: 'docstrings' (of the Python installed here), 'docstrings:FOLDER'; a
-      .jsonl(.gz/.zst), .parquet or .txt file or a folder of them; a BEIR
-      folder; a .yaml specification of data sets; hf:OWNER/NAME; in a bucket:
-      gs://... or s3://...
+      .jsonl or .txt file, both also with .gz or .zst, a .parquet file, or a
+      folder of them; a BEIR folder; a .yaml specification of data sets;
+      glue:FILE.tsv; hf:OWNER/NAME; in a bucket: gs://... or s3://...
     output: data directory to make; appears when it is complete
     vocab_size: tokens of the WordPiece tokenizer trained on the text
     tokenizer: use this folder or tokenizer.json instead of training one

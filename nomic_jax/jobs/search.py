@@ -22,8 +22,9 @@ def search(
     questions: what to ask; without any, reads them from the terminal or from
       standard input
     model: model or work directory
-    corpus: data directory, .jsonl(.gz) with `document` or `text` and perhaps
-      `location`, or .txt with a text on each line
+    corpus: data directory, BEIR folder, .jsonl with `document` or `text` and
+      perhaps `location`, or .txt with a text on each line, both also with .gz
+      or .zst
     top: hits for a question
     index: where the corpus's vectors are kept; without it, in MODEL.index/, or
       where that cannot be written in ~/.cache/nomic_jax
