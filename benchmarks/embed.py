@@ -181,7 +181,7 @@ def _write_random(folder: str, tokenizer: str) -> None:
   """A NomicBERT for long texts that both libraries open."""
   config = EncoderConfig(
       vocab_size=30528, width=384, layers=6, heads=6, mlp_width=1536,
-      max_length=8192, trained_length=8192)
+      max_length=8192, trained_length=8192).architecture
   params = meta.unbox(jax.jit(Encoder(config).init)(jax.random.key(0)))
   model_directory.write_model(
       folder, config, jax.device_get(params), pathlib.Path(tokenizer), {})

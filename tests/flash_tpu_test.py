@@ -61,7 +61,8 @@ def test_ranges_leave_out_exactly_what_nobody_sees(window, causal, of_keys):
       ids, 256, 128, Reach.of(window, causal), of_keys=of_keys))
   for row, a, b in zip(blocks, ranges[:, 0].ravel(), ranges[:, 1].ravel()):
     assert not row[:a].any() and not row[b:].any()
-    if window is None and not causal:  # nothing in between is visited in vain, either
+    # Nothing in between is visited in vain, either.
+    if window is None and not causal:
       assert row[a:b].all() and (b > a) == row.any()
   assert (ranges[:, 1] - ranges[:, 0]).mean() < 5  # of 8
 
@@ -186,7 +187,8 @@ def test_compiles_for_the_chip(topology, chip, length, dtype, asked):
       shape((2, length, layout.columns), dtype), shape((2, length), jnp.int32),
       angle, angle).compile().as_text()
   assert text.count('custom_call_target="tpu_custom_call"') == 2
-  if length % 128 == 0 and layout != Layout(4, 1, 64):  # the kernels read and write arrays as they lie
+  # The kernels read and write arrays as they lie; one head of 64 is doubled.
+  if length % 128 == 0 and layout != Layout(4, 1, 64):
     widths = rf"{layout.columns}|{layout.heads * layout.width}"
     assert not re.search(
         rf"\[2,{length},({widths})\]\S* (copy|transpose)\(", text)

@@ -4,8 +4,9 @@
 
 One kernel: a program has a block of tokens of one head of keys and values. It
 computes their gradients from the queries that see them, of all heads that share
-them, then those of its queries from the keys that they see. Weights are recomputed in both, which
-spares atomic additions and with them an order that changes from run to run.
+them, then those of its queries from the keys that they see. Weights are
+recomputed in both, which spares atomic additions and with them an order that
+changes from run to run.
 """
 
 import functools

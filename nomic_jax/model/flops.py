@@ -40,7 +40,9 @@ def peak_of(device_kind: str) -> float | None:
 
 def _seen(attention: Attention, length: int) -> float:
   """How many tokens of a text of `length` one sees, on average."""
-  window = min(attention.window or length - 1, length - 1)
+  window = length - 1
+  if attention.window is not None:
+    window = min(attention.window, window)
   one_side = window - window * (window + 1) / (2 * length)
   return 1 + one_side * (1 if attention.causal else 2)
 

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Checks and times what runs on one GPU, in at most eight minutes:
+#
+#   bash benchmarks/gpu.sh [FOLDER]    # results also as FOLDER/PART.txt
+#   TINY=1 bash benchmarks/gpu.sh      # small sizes: tries the path on a CPU
+#
+# In the order printed: every kernel against float64; attention beside cuDNN,
+# PyTorch and jax's Pallas kernel; steps of nomic-bert-2048; embedding beside
+# sentence-transformers. Each part is a process with a time limit of its own:
+# one that fails or hangs costs the others nothing, and what it printed stays.
+#
+# Wheels in $WHEELS (.whl by default) are installed first, in a folder of their
+# own. Where JAX, Flax, Optax, Orbax, PyTorch and sentence-transformers are
+# installed, one is missing: pip download --no-deps -d .whl ml_collections
+set -u
+cd "$(dirname "$0")/.." || exit
+out=${1:-${OUT:-gpu_results}}
+wheels=${WHEELS:-.whl}
+python=${PYTHON:-python3}
+mkdir -p "$out"
+export PYTHONPATH=$PWD:$PWD/tests${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1
+export HF_HUB_OFFLINE=1 TF_CPP_MIN_LOG_LEVEL=2 TOKENIZERS_PARALLELISM=true
+# PyTorch and JAX share the GPU.
+export XLA_PYTHON_CLIENT_MEM_FRACTION=${XLA_PYTHON_CLIENT_MEM_FRACTION:-0.7}
+if compgen -G "$wheels/*.whl" >/dev/null; then
+  site=$(mktemp -d)
+  "$python" -m pip install -q --no-index --no-deps --no-compile \
+    --target "$site" "$wheels"/*.whl || exit
+  export PYTHONPATH=$PYTHONPATH:$site
+fi
+tiny=() sizes=()
+if [ -n "${TINY:-}" ]; then
+  tiny=(--tiny)
+  sizes=(--lengths=128 --tokens=256 --rounds=1 "--systems=reference,torch")
+fi
+
+# part NAME SECONDS COMMAND...
+part() {
+  local name=$1 limit=$2 began=$SECONDS code
+  shift 2
+  printf '\n## %s\n\n' "$name"
+  timeout -k 5 "$limit" "$@" 2>"$out/$name.err" | tee "$out/$name.txt"
+  code=${PIPESTATUS[0]}
+  if [ "$code" -ne 0 ]; then
+    failed+=" $name"
+    printf '%s ended with %s after %ss of %ss:\n' \
+      "$name" "$code" $((SECONDS - began)) "$limit" | tee -a "$out/$name.txt"
+    tail -n 3 "$out/$name.err" | cut -c 1-300 | tee -a "$out/$name.txt"
+  fi
+}
+
+failed=
+part machine 30 "$python" -c '
+import sys, jax
+print(f"Python {sys.version.split()[0]}, jax {jax.__version__}, "
+      f"{jax.devices()[0].device_kind}")'
+part check 110 "$python" benchmarks/gpu.py check "${tiny[@]}"
+part attention 110 "$python" benchmarks/attention_gpu.py "${sizes[@]}"
+part mlm 75 "$python" benchmarks/gpu.py mlm "${tiny[@]}"
+part contrastive 65 "$python" benchmarks/gpu.py contrastive "${tiny[@]}"
+part embed 90 "$python" benchmarks/gpu.py embed "${tiny[@]}"
+printf '\n%s seconds; failed:%s\n' "$SECONDS" "${failed:- none}" |
+  tee "$out/summary.txt"
+[ -z "$failed" ]
