@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from nomic_jax import families
 from nomic_jax.data.pack import pack
 from nomic_jax.errors import UserError
 from nomic_jax.model import architecture as spec
@@ -262,10 +263,21 @@ def test_an_architecture_survives_json(name):
   again = architecture_json.from_json(values, "encoder.json")
   assert again == a and hash(again) == hash(a)
   assert (again.family, again.dropout) == ("bert", 0.1)
+  for damage in ({"unit": 5, "repeats": 1}, {"repeats": 1}):
+    with pytest.raises(UserError, match="encoder.json: .*copy it again"):
+      architecture_json.from_json(values | {"layers": [damage]}, "encoder.json")
   layer = values["layers"][0]["unit"][0]
   layer["attention"]["widow"] = layer["attention"].pop("window")
   with pytest.raises(UserError, match="encoder.json: unknown key 'widow'"):
     architecture_json.from_json(values, "encoder.json")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_no_familys_files_can_express_is_not_written(name):
+  with pytest.raises(UserError, match=(
+      "config.json cannot express its .*layers|activation .* cannot be written")):
+    families.to_json(dataclasses.replace(
+        CASES[name], prediction=Prediction("gelu", False, Norm())))
 
 
 def test_a_selection_of_units_takes_each_layer_from_one():

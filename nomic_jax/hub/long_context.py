@@ -64,7 +64,8 @@ def from_bert(model: ModelFiles, **positions: Any) -> ModelFiles:
                   layer.attention, rope=rope))),
           vocab_size=vocab_size,
           max_length=positions.get("max_length", Architecture.max_length),
-          embedding=dataclasses.replace(a.embedding, positions=0)),
+          embedding=dataclasses.replace(
+              a.embedding, positions=0, first_position=0)),
       params=params, mlm_head=head,
       usage=dataclasses.replace(model.usage, max_tokens=None),
   )

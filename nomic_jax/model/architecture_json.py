@@ -38,22 +38,27 @@ def from_json(values: Any, where: str) -> Architecture:
     raise UserError(f"{where}: expected a JSON object")
   if not isinstance(values.get("layers"), list):
     return _decode(EncoderConfig, values, where).architecture
-  layers = []
-  for run in values["layers"]:
-    unit = [_decode(Layer, layer, where) for layer in run["unit"]]
-    layers += unit * run["repeats"]
-  rest = values | {"layers": ()}
+  runs = [_decode(_Run, run, where) for run in values["layers"]]
+  rest = _decode(Architecture, values | {"layers": ()}, where)
   return dataclasses.replace(
-      _decode(Architecture, rest, where), layers=tuple(layers))
+      rest, layers=sum((run.unit * run.repeats for run in runs), ()))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+  """What the file holds of an `architecture.Run`."""
+
+  unit: tuple[Layer, ...]
+  repeats: int
 
 
 def _decode(kind: Any, value: Any, where: str) -> Any:
   """A value of the annotated type `kind`."""
   if dataclasses.is_dataclass(kind):
     known = typing.get_type_hints(kind)
-    for name in value:
-      one_of(name, known, f"{where}: unknown key '{name}'")
     try:
+      for name in value:
+        one_of(name, known, f"{where}: unknown key '{name}'")
       return kind(**{k: _decode(known[k], v, where) for k, v in value.items()})
     except TypeError as e:
       raise UserError(f"{where}: {e}; copy it again") from e
