@@ -12,6 +12,9 @@ import types
 
 import numpy as np
 import pytest
+from scipy import stats
+
+import nomic_jax
 
 from nomic_jax.embed.embedding_model import EmbeddingModel
 from nomic_jax.errors import UserError
@@ -20,6 +23,7 @@ from nomic_jax.evaluation import mteb_tasks
 from nomic_jax.evaluation import published
 from nomic_jax.evaluation import systems
 from nomic_jax.evaluation import tasks
+from nomic_jax.report import evaluate
 
 mteb = pytest.importorskip("mteb")
 mteb_models = pytest.importorskip("mteb.models")
@@ -31,7 +35,8 @@ WORDS = "river stone cloud engine paper violin market winter".split()
 class Letters(EmbeddingModel):
   """Counts letters and pairs of them, so that likeness is plausible."""
 
-  config, max_tokens = "letters", 8192
+  architecture, max_tokens = types.SimpleNamespace(output_width=24), 8192
+  matryoshka_dims = (8, 16)
   prompts = {name: f"{name}: " for name in (
       "search_query", "search_document", "classification", "clustering")}
   tokenizer = types.SimpleNamespace(to_str=lambda: "")
@@ -170,6 +175,42 @@ def test_our_score_is_mtebs(made, name, prompts):
   assert set(their_model.asked) == {(prompt, 512) for prompt in prompts}
   assert set(our_model.asked) == {(prompt, 8192) for prompt in prompts}
   assert their_model.max_tokens == 8192
+
+
+def test_tasks_of_mteb_are_scored_at_each_dimension_and_as_bits(
+    made, tmp_path, monkeypatch):
+  pytest.importorskip("matplotlib")
+  theirs, _ = made
+  model = Letters()
+  monkeypatch.setattr(nomic_jax, "load", lambda path: model)
+  (tmp_path / "letters").mkdir()
+  written = evaluate.evaluate(
+      [str(tmp_path / "letters")], ["STSBenchmark"], str(tmp_path / "s.json"),
+      data=str(theirs), dims=[24, 16, 8], with_curves=True)
+  rows = [json.loads(line) for line in
+          (theirs / "STSBenchmark/test.jsonl").read_text().splitlines()]
+  a, b = (Letters().encode([row[side] for row in rows], normalize=False)
+          for side in ("sentence1", "sentence2"))
+
+  def expected(dim, change=lambda x: x):
+    x, y = change(a[:, :dim]), change(b[:, :dim])
+    cosines = (x * y).sum(1) / np.linalg.norm(x, axis=1) / (
+        np.linalg.norm(y, axis=1))
+    return stats.spearmanr(cosines, [r["score"] for r in rows]).statistic
+
+  found = {m["name"]: m["tasks"]["STSBenchmark"] for m in written["models"]}
+  assert [*found] == ["letters@24", "letters@16", "letters@8"]
+  scores = [t["scores"]["cosine_spearman"] for t in found.values()]
+  assert scores == pytest.approx([expected(d) for d in (24, 16, 8)], abs=1e-4)
+  assert len({round(s, 6) for s in scores}) == 3  # they do differ
+  curve = {(p["precision"], p["dim"]): p["score"]
+           for p in found["letters@24"]["curve"]}
+  for dim in (24, 16, 8):
+    assert curve["float32", dim] == pytest.approx(expected(dim), abs=1e-4)
+    # Of so few bits many are equally near, which rounding orders.
+    assert curve["binary", dim] == pytest.approx(
+        expected(dim, lambda x: np.where(x > 0, 1.0, -1.0)), abs=0.02)
+  assert set(model.asked) == {("classification", 512)}
 
 
 @pytest.mark.parametrize("kind, normal", [

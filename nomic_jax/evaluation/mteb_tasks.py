@@ -7,6 +7,7 @@ Hugging Face hub, then on the hub. A folder's copy has the name of the task or
 of the repository and holds what the repository does.
 """
 
+import copy
 import dataclasses
 import functools
 import logging
@@ -99,8 +100,10 @@ class MtebTask(Task):
     with warnings.catch_warnings():
       warnings.filterwarnings("ignore", ".* is superseded by ")
       try:
+        # Of a task that has run mteb forgets the folder with its data.
         result = mteb.evaluate(
-            MtebModel(system), self.task, cache=None, show_progress_bar=False,
+            MtebModel(system), copy.deepcopy(self.task), cache=None,
+            show_progress_bar=False,
             encode_kwargs={"show_progress_bar": False}).task_results[0]
       except (ValueError, KeyError, OSError) as e:
         reason = " ".join(str(e).split())[:200]

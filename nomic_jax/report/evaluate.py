@@ -108,7 +108,7 @@ def evaluate(
         continue
       # Texts are embedded once for all dimensions. What mteb holds of a task
       # is large, so that vectors are kept only if they are needed again.
-      keep = path and (task.kind != "mteb" or len(cuts) > 1)
+      keep = path and (task.kind != "mteb" or len(cuts) > 1 or curves_too)
       with system.remembering() if keep else contextlib.nullcontext():
         for result, (each, dim) in zip(added, cuts.items()):
           key = fingerprints.of_values(
@@ -116,7 +116,7 @@ def evaluate(
               compare.DRAWS)
           result["tasks"][task.name] = scoring.result(
               each, system.at(dim) if dim else system, task, key, known,
-              curves_too and task.kind != "mteb" and result is added[0])
+              curves_too and result is added[0])
       if output:
         with replacing(_partial(output)) as temporary:
           temporary.write_text(json.dumps({"models": results}))
