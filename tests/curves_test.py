@@ -19,7 +19,7 @@ from nomic_jax.storage import drawing
 class Model(EmbeddingModel):
   """Vectors drawn by text, of any length."""
 
-  config = types.SimpleNamespace(output_width=64)
+  width = 64
   prompts, params, matryoshka_dims, max_tokens = {}, {}, (), 99
   tokenizer = types.SimpleNamespace(to_str=lambda: "")
 

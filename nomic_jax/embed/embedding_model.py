@@ -23,6 +23,7 @@ class EmbeddingModel(abc.ABC):
     max_tokens: longer texts are truncated to this; None: not known.
     similarity: how its vectors are compared, see `usage.SIMILARITIES`.
     normalize: whether its vectors have length 1 unless asked otherwise.
+    width: dimensions of a vector; None: not known.
     params: its parameters, nested dicts of arrays; None: not known.
   """
 
@@ -31,6 +32,7 @@ class EmbeddingModel(abc.ABC):
   max_tokens: int | None = None
   similarity: str = "cosine"
   normalize: bool = True
+  width: int | None = None
   params: Mapping[str, Any] | None = None
 
   @abc.abstractmethod

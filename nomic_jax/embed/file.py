@@ -64,7 +64,7 @@ def embed_file(
            "precision": precision}
   rest = formats.texts(source, column)
   stream = loaded.encode_stream(rest, **asked)  # checks what is asked
-  width = dim or loaded.architecture.output_width
+  width = dim or loaded.width
   partial = _Partial(target, total, quantize.stored_as(precision, width), {
       "--model": model_fingerprint(loaded), "--input": str(source.resolve()),
       "the size and time of --input": fingerprints.stamps(source)[0][1:],

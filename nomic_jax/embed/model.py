@@ -92,6 +92,10 @@ class Model(EmbeddingModel):
     self._embedder = Embedder(a, params, dtype, devices, self.max_tokens)
 
   @property
+  def width(self) -> int:
+    return self.architecture.output_width
+
+  @property
   def params(self) -> dict:
     return self._embedder.params
 
@@ -229,7 +233,7 @@ class Model(EmbeddingModel):
       one_of(prompt, self.prompts, f"encode: no prompt '{prompt}'",
              "this model has")
     self._embedder.check_process()
-    width, dims = self.architecture.output_width, self.matryoshka_dims
+    width, dims = self.width, self.matryoshka_dims
     if dim is not None and not 0 < dim <= width:
       raise UserError(f"encode: dim {dim} is not between 1 and {width}")
     if dims and dim not in (None, width, *dims):

@@ -38,7 +38,7 @@ def curve(task: Task, system: systems.Dense) -> list[dict]:
   model = system.model
   found = []
   for precision in quantize.PRECISIONS:
-    for dim in dims(model.architecture.output_width, model.matryoshka_dims):
+    for dim in dims(model.width, model.matryoshka_dims):
       if precision == "binary" and dim % 8:
         continue
       dtype, columns = quantize.stored_as(precision, dim)

@@ -189,7 +189,7 @@ def _check_dims(
 ) -> None:
   """Says before the long work which dimension a model does not have."""
   for name, path in places.items() if dims else ():
-    width = load(path).architecture.output_width
+    width = load(path).width
     wrong = [dim for dim in dims if not 0 < dim <= width]
     if wrong:
       raise UserError(
