@@ -182,6 +182,19 @@ def test_a_chart_takes_its_colours_from_the_page_and_clips_nothing(drawn):
   assert page == charts.curve([1, 2], [1.0, 2.0], "x", smooth=[1.0, 1.5])
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["$a$b", r"$\frac{", "é 漢字", "a\udce9", "<&>"])
+def test_names_of_any_characters_are_drawn_as_they_are(drawn, name):
+  shown = name.replace("\udce9", "\ufffd")
+  _, _, svg = drawn(charts.bars, name, [(name, 0.5)], against=name)
+  texts = [e.text for e in svg.iter() if e.tag.rpartition("}")[2] == "text"]
+  assert texts.count(shown) == 2  # the title and the bar's
+  labels = [{"text": "x", "group": name}] * 3
+  _, _, svg = drawn(charts.scatter, name, [(0, 0)] * 3, labels)
+  texts = [e.text for e in svg.iter() if e.tag.rpartition("}")[2] == "text"]
+  assert texts.count(shown) == 2
+
+
 def test_running_mean_by_hand():
   means = charts.running_mean([0.0, 3.0, 6.0, math.nan, 2.0], 3)
   assert means[:3] == [1.5, 3.0, 4.5]

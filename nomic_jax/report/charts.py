@@ -5,6 +5,7 @@
 import math
 from typing import Mapping, Sequence
 
+from nomic_jax.storage import decoding
 from nomic_jax.storage import drawing
 
 _COLORS = drawing.COLORS
@@ -133,4 +134,5 @@ def running_mean(values: Sequence[float], window: int) -> list[float]:
 
 
 def _short(text: str, most: int) -> str:
+  text = decoding.safe(text)
   return text if len(text) <= most else text[:most - 1] + "…"

@@ -11,6 +11,9 @@ import html
 import io
 import re
 from typing import Any, Mapping
+import warnings
+
+from nomic_jax.storage import decoding
 
 # By name in a page's style sheet, as a PNG has them.
 COLORS = {
@@ -27,7 +30,8 @@ _STYLE = {
     "axes.titlesize": 10, "grid.color": COLORS["rule"], "legend.fontsize": 8,
     "legend.frameon": False, "lines.linewidth": 1.3,
     "svg.fonttype": "none", "svg.hashsalt": "nomic_jax",
-    "text.color": COLORS["ink"], "xtick.color": COLORS["soft"],
+    "text.color": COLORS["ink"], "text.parse_math": False,
+    "xtick.color": COLORS["soft"],
     "xtick.labelsize": 8, "ytick.color": COLORS["soft"], "ytick.labelsize": 8,
 }
 
@@ -64,22 +68,33 @@ def grid(count: int, most: int = 3) -> tuple[int, int]:
   return -(-count // columns), columns
 
 
+def _save(figure: Any, **options: Any) -> bytes:
+  import matplotlib
+  from matplotlib.text import Text
+
+  for text in figure.findobj(Text):  # people's names, in which a $ is a $
+    text.set_parse_math(False)
+    text.set_text(decoding.safe(text.get_text()))
+  out = io.BytesIO()
+  with matplotlib.rc_context(_STYLE):
+    figure.savefig(out, **options)
+  return out.getvalue()
+
+
 def png(figure: Any) -> bytes:
   """Returns the figure as a PNG."""
-  out = io.BytesIO()
-  figure.savefig(out, format="png", dpi=_DPI)
-  return out.getvalue()
+  return _save(figure, format="png", dpi=_DPI)
 
 
 def svg(figure: Any) -> str:
   """Returns the figure as a file of SVG that opens alone."""
-  import matplotlib
-
-  out = io.StringIO()
-  with matplotlib.rc_context(_STYLE):
-    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+  with warnings.catch_warnings():
+    # Of letters that its own fonts lack; what opens the file has others.
+    warnings.filterwarnings("ignore", "Glyph .* missing")
+    text = _save(figure, format="svg", metadata={
+        "Date": None, "Creator": None}).decode()
   # Whatever sans serif there is will do.
-  return re.sub(r"'DejaVu Sans',[^;\"]*", "sans-serif", out.getvalue())
+  return re.sub(r"'DejaVu Sans',[^;\"]*", "sans-serif", text)
 
 
 def inline(figure: Any, label: str, titles: Mapping[str, str]) -> str:
@@ -108,4 +123,4 @@ def inline(figure: Any, label: str, titles: Mapping[str, str]) -> str:
         f'<g id="{gid}">', f"<g><title>{html.escape(title)}</title>")
   # What is left of ids are hashes of marks that are drawn several times.
   text = re.sub(r' id="(?!m[0-9a-f]{10}")[^"]*"', "", text)
-  return re.sub(r"\s*\n\s*", " ", text).strip()
+  return decoding.safe(re.sub(r"\s*\n\s*", " ", text).strip())
