@@ -64,8 +64,8 @@ def check(tiny: bool) -> Iterator[str]:
   wrong = []
   yield "| kernel | dtype | case | output is off by | gradient | |"
   yield "|---|---|---|---|---|---|"
-  for dtype in TOLERANCE:
-    for kernel in kernels:
+  for kernel in kernels:
+    for dtype in TOLERANCE:
       for name in names:
         *cells, verdict = _checked(kernel, dtype, name)
         yield f"| {' | '.join([kernel, dtype, name, *cells, verdict])} |"

@@ -4,7 +4,7 @@
 #
 # Checks and times what runs on one GPU, in at most eight minutes:
 #
-#   bash benchmarks/gpu.sh [FOLDER]    # results also as FOLDER/PART.txt
+#   bash benchmarks/gpu.sh [FOLDER]    # also into FOLDER/results.txt
 #   TINY=1 bash benchmarks/gpu.sh      # small sizes: tries the path on a CPU
 #
 # In the order printed: every kernel against float64; attention beside cuDNN,
@@ -21,6 +21,9 @@ out=${1:-${OUT:-gpu_results}}
 wheels=${WHEELS:-.whl}
 python=${PYTHON:-python3}
 mkdir -p "$out"
+results=$out/results.txt errors=$out/errors.txt
+: >"$results"
+: >"$errors"
 export PYTHONPATH=$PWD:$PWD/tests${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1
 export HF_HUB_OFFLINE=1 TF_CPP_MIN_LOG_LEVEL=2 TOKENIZERS_PARALLELISM=true
 # PyTorch and JAX share the GPU.
@@ -31,7 +34,7 @@ if compgen -G "$wheels/*.whl" >/dev/null; then
     --target "$site" "$wheels"/*.whl || exit
   export PYTHONPATH=$PYTHONPATH:$site
 fi
-tiny=() sizes=()
+tiny=() sizes=("--lengths=2048,8192,512" "--systems=ours,cudnn,jax pallas,torch")
 if [ -n "${TINY:-}" ]; then
   tiny=(--tiny)
   sizes=(--lengths=128 --tokens=256 --rounds=1 "--systems=reference,torch")
@@ -41,27 +44,29 @@ fi
 part() {
   local name=$1 limit=$2 began=$SECONDS code
   shift 2
-  printf '\n## %s\n\n' "$name"
-  timeout -k 5 "$limit" "$@" 2>"$out/$name.err" | tee "$out/$name.txt"
+  printf '\n## %s\n\n' "$name" | tee -a "$results" "$errors"
+  timeout -k 5 "$limit" "$@" 2>>"$errors" | tee -a "$results"
   code=${PIPESTATUS[0]}
   if [ "$code" -ne 0 ]; then
     failed+=" $name"
-    printf '%s ended with %s after %ss of %ss:\n' \
-      "$name" "$code" $((SECONDS - began)) "$limit" | tee -a "$out/$name.txt"
-    tail -n 3 "$out/$name.err" | cut -c 1-300 | tee -a "$out/$name.txt"
+    {
+      printf '%s ended with %s after %s of %s seconds:\n' \
+        "$name" "$code" $((SECONDS - began)) "$limit"
+      tail -n 3 "$errors" | cut -c 1-300
+    } | tee -a "$results"
   fi
 }
 
 failed=
-part machine 30 "$python" -c '
+part machine 20 "$python" -c '
 import sys, jax
 print(f"Python {sys.version.split()[0]}, jax {jax.__version__}, "
       f"{jax.devices()[0].device_kind}")'
-part check 110 "$python" benchmarks/gpu.py check "${tiny[@]}"
+part check 125 "$python" benchmarks/gpu.py check "${tiny[@]}"
 part attention 110 "$python" benchmarks/attention_gpu.py "${sizes[@]}"
 part mlm 75 "$python" benchmarks/gpu.py mlm "${tiny[@]}"
-part contrastive 65 "$python" benchmarks/gpu.py contrastive "${tiny[@]}"
-part embed 90 "$python" benchmarks/gpu.py embed "${tiny[@]}"
+part contrastive 60 "$python" benchmarks/gpu.py contrastive "${tiny[@]}"
+part embed 85 "$python" benchmarks/gpu.py embed "${tiny[@]}"
 printf '\n%s seconds; failed:%s\n' "$SECONDS" "${failed:- none}" |
-  tee "$out/summary.txt"
+  tee -a "$results"
 [ -z "$failed" ]

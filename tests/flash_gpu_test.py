@@ -10,6 +10,8 @@ import types
 import jax
 from jax._src.cudnn import fused_attention_stablehlo
 import jax.numpy as jnp
+from jax.sharding import AbstractDevice
+from jax.sharding import AbstractMesh
 import numpy as np
 import pytest
 
@@ -35,10 +37,15 @@ def _lowered(kernel, layout, length, dtype, rotary=True, **reach):
     return back(out)[0]
 
   backend = Backend(kernel)
+  # From JAX 0.11 on, Triton asks which GPU it is.
+  gpu = AbstractMesh((1,), ("x",), abstract_device=AbstractDevice(
+      "NVIDIA H200", None, "gpu"))
   angles = [shape((2, length, layout.width // 2), jnp.float32)] * 2 * rotary
-  return jax.jit(both).trace(
-      shape((2, length, layout.columns), dtype), shape((2, length), jnp.int32),
-      *angles).lower(lowering_platforms=("cuda",)).as_text()
+  with jax.sharding.use_abstract_mesh(gpu):
+    return jax.jit(both).trace(
+        shape((2, length, layout.columns), dtype),
+        shape((2, length), jnp.int32), *angles,
+    ).lower(lowering_platforms=("cuda",)).as_text()
 
 
 @pytest.mark.parametrize("length, heads, dtype, rotary, reach", [
