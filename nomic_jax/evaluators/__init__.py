@@ -97,7 +97,7 @@ class Evaluators:
     if self._best:
       one_of(self._best, names,
              f"config.checkpoint.best: nothing measures '{self._best}'",
-             "expected, where config.evaluators.NAME.every is set, one of")
+             "set config.evaluators.NAME.every to run one; expected one of")
 
   def due(self, step: int) -> list[str]:
     """Names of those that come after this step."""
