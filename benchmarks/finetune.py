@@ -30,6 +30,7 @@ import nomic_jax
 from nomic_jax import train
 from nomic_jax.cli import config_flags
 from nomic_jax.data import dataset
+from nomic_jax.data import loader
 from nomic_jax.data import pack as pack_lib
 from nomic_jax.hub import model_directory
 from nomic_jax.text import tokenizer as tokenizer_lib
@@ -187,7 +188,7 @@ class Ours:
         "query": packed.slot_of[:count], "candidate": packed.slot_of[count:],
         "positive": np.arange(count, dtype=np.int32),
     }
-    return {k: v[None] for k, v in arrays.items()}
+    return loader.nested({k: v[None] for k, v in arrays.items()})
 
 
 class Theirs:

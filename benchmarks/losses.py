@@ -21,6 +21,7 @@ import numpy as np
 from nomic_jax.losses.info_nce import InfoNCE
 from nomic_jax.losses.mlm import MLM
 from nomic_jax.losses.streamed import cross_entropy
+from nomic_jax.losses.streamed import dot
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
 
@@ -44,7 +45,7 @@ def chunked(q, c, scale, own, identity, chunks=32):
 
 def streamed(q, c, scale, own, identity):
   """nomic_jax.losses.streamed.cross_entropy."""
-  return cross_entropy(q, c, scale, own, identity)[0]
+  return cross_entropy(dot, q, c, scale, own, identity)[0]
 
 
 def compiled(f: Callable, queries: int, candidates: int):

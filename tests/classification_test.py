@@ -57,7 +57,8 @@ def test_loss_and_gradients_are_pytorchs(kind):
   row = np.zeros((3, 2), np.int32)
   text = np.array([4, 0, 3, 5, 1], np.int32)  # slot 2 is empty
   batch = {
-      "ids": row, "segment_ids": row, "positions": row, "content": row,
+      "inputs": {"ids": row, "segment_ids": row, "positions": row},
+      "content": row,
       "text": text, "labels": np.array(LABELS[kind], np.float32)}
 
   def mean(params, batch):

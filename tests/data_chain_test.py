@@ -10,6 +10,7 @@ import ml_collections
 import numpy as np
 import pytest
 
+from nomic_jax.data import loader
 from nomic_jax.data import pairs
 from nomic_jax.data import records
 from nomic_jax.errors import UserError
@@ -301,7 +302,8 @@ def test_documents_that_answer_an_equal_query_are_no_negatives():
   table[:, 0] = 1  # all texts alike: each negative counts
   loss = lambda b: float(InfoNCE(tiny.Vectors(), bidirectional=b)(
       {"encoder": {"table": table}},
-      {k: v for k, v in batch.items() if k != "source"}, None)[0])
+      loader.nested({k: v for k, v in batch.items() if k != "source"}),
+      None)[0])
   # Each of three rows sees its own document and that of query 2, which sees
   # four documents; the other way about each sees two queries, as equal ones
   # count once.
@@ -317,7 +319,8 @@ def test_a_document_of_two_queries_does_not_make_them_one():
   batch = _global([next(_pairs(rows, batch_size=4, negatives=0))])
   batch.pop("source")
   table = np.ones((batch["content"].size, 2), "f")
-  loss, *_ = InfoNCE(tiny.Vectors())({"encoder": {"table": table}}, batch, None)
+  loss, *_ = InfoNCE(tiny.Vectors())(
+      {"encoder": {"table": table}}, loader.nested(batch), None)
   assert float(loss) == pytest.approx(2 * np.log(2), rel=1e-4)  # of 2 and 3
 
 
@@ -349,7 +352,7 @@ def test_in_one_pass_every_row_comes_once(batch_size, batches, pairs_each):
       continue
     table = np.random.default_rng(0).normal(size=(batch["content"].size, 4))
     ask = lambda batch: InfoNCE(tiny.Vectors(), bidirectional=True)(
-        {"encoder": {"table": table.astype("f")}}, batch, None)
+        {"encoder": {"table": table.astype("f")}}, loader.nested(batch), None)
     total, weight, _ = ask(batch)
     assert weight == len(counted)
     short = batch | {

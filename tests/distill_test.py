@@ -34,7 +34,7 @@ def _batch(width=D):
   content = np.arange(1, 3 * N + 1, dtype=np.int32)
   content[N + 4] = content[N + 1]  # two documents are one text
   return {
-      "ids": row, "segment_ids": row, "positions": row,
+      "inputs": {"ids": row, "segment_ids": row, "positions": row},
       "content": content.reshape(N, 3),
       "query": np.arange(N, dtype=np.int32),
       "candidate": np.arange(N, 3 * N, dtype=np.int32),
@@ -122,13 +122,13 @@ def test_loss_and_gradient_are_the_formulas(kind):
 def test_in_chunks_the_gradient_is_the_formulas_taken_back_once(kind):
   """GradCache with an encoder: torch's by the vectors, then one vjp."""
   rng = np.random.default_rng(0)
-  batch = _batch(width=16) | {
+  tokens = {
       "ids": rng.integers(1, 96, (N, 9)).astype(np.int32),
       "segment_ids": np.tile(np.repeat(np.arange(1, 4, dtype="i"), 3), (N, 1)),
       "positions": np.tile(np.arange(9, dtype="i") % 3, (N, 1))}
+  batch = _batch(width=16) | {"inputs": tokens}
   encoder = Encoder(tiny.ARCHITECTURE)
   params = jax.tree.map(lambda x: 5 * x, tiny.params(encoder))
-  tokens = {k: batch[k] for k in ("ids", "segment_ids", "positions")}
   embed = lambda p: encoder.embed(p, tokens, 3).reshape(-1, 16)
   table = tiny.jit(embed)(params)
   value, by_vector = _expected(kind, 0.3, np.asarray(table), batch)

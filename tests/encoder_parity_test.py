@@ -105,12 +105,13 @@ def test_own_length_is_the_reference_without_company():
 def test_gradients_of_masked_language_modelling(family):
   model, config, trees = _model(family, "ForMaskedLM")
   batch = tiny.mlm_batch()
-  real = batch["segment_ids"] > 0
+  tokens = batch["inputs"]
+  real = tokens["segment_ids"] > 0
   labels = np.full(real.shape, -100)
   for row, (places, true) in enumerate(zip(batch["masked"], batch["labels"])):
     labels[row, places[true >= 0]] = true[true >= 0]
   loss = model(
-      input_ids=torch.tensor(batch["ids"], dtype=torch.long),
+      input_ids=torch.tensor(tokens["ids"], dtype=torch.long),
       attention_mask=torch.tensor(real),
       labels=torch.tensor(labels)).loss
   loss.backward()

@@ -239,7 +239,8 @@ def test_a_rows_dropout_is_its_own():
       dataclasses.replace(NOMIC, width=128, heads=2).architecture, dropout=0.5,
       attention="pallas_tpu"))
   row = np.zeros((8, 128), np.int32)
-  batch = dict.fromkeys(("ids", "segment_ids", "positions"), row) | {
+  batch = {
+      "inputs": dict.fromkeys(("ids", "segment_ids", "positions"), row),
       "content": row[:, :4], "query": row[:, 0], "candidate": row[:, 0],
       "positive": row[:, 0]}
   text = str(jax.make_jaxpr(lambda p, b: loss(p, b, jax.random.key(0)))(

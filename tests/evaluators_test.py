@@ -45,7 +45,7 @@ def _mean(model, config, **changes):
   for batch in tiny.take(loader.make(data, tokenizer, config.seed), 2):
     for part in range(2):
       micro = {k: v[part] for k, v in batch.items()}
-      sums = loss(params, micro, jax.random.key(5))
+      sums = loss(params, loader.nested(micro), jax.random.key(5))
       total, weight = total + float(sums[0]), weight + float(sums[1])
   return total / weight
 

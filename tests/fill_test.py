@@ -8,6 +8,7 @@ import jax
 import ml_collections
 from nomic_jax import losses
 from nomic_jax.data import collate
+from nomic_jax.data import loader
 from nomic_jax.data.pack import pack
 from nomic_jax.model.encoder import Encoder
 import numpy as np
@@ -98,7 +99,7 @@ def test_the_loss_is_that_of_padded_rows():
   params = tiny.params(loss)
 
   def value(params, batch):
-    total, weight, _ = loss(params, batch, jax.random.key(0))
+    total, weight, _ = loss(params, loader.nested(batch), jax.random.key(0))
     return total / weight
 
   step = tiny.jit(jax.value_and_grad(value))

@@ -23,6 +23,7 @@ import pytest
 from attention_cases import Case
 from nomic_jax import step as step_lib
 from nomic_jax import train
+from nomic_jax.data import loader
 from nomic_jax.errors import UserError
 from nomic_jax.kernels import common
 from nomic_jax.kernels.attention import Backend
@@ -208,10 +209,10 @@ def test_the_train_step_has_the_kernels(topology, capsys):
                      decay_multipliers=optim.DECAY_RULE)))
   run = train.setup(config, ENCODER, topology("v5e:2x2"))
   assert "attention: pallas_tpu, for TPU v5 lite" in capsys.readouterr().out
-  batch = {
+  batch = loader.nested({
       k: jax.ShapeDtypeStruct((1, 8, 20 if k in ("masked", "labels") else 256),
                               jnp.int32)
-      for k in ("ids", "segment_ids", "positions", "masked", "labels")}
+      for k in ("ids", "segment_ids", "positions", "masked", "labels")})
   text = run.step.lower(run.state, batch).compile().as_text()
   # Of a device's own 2 rows, by each of 4 devices.
   calls = re.findall(r"%(flash_[a-z]+)\S* = \(?bf16\[2,256,.*tpu_custom", text)

@@ -12,6 +12,7 @@ import pytest
 from nomic_jax.cli import config_flags
 from nomic_jax.data import dataset
 from nomic_jax.data import labels as labels_data
+from nomic_jax.data import loader
 from nomic_jax.data.prepare import prepare
 from nomic_jax.data.readers import glue
 from nomic_jax.errors import UserError
@@ -123,10 +124,10 @@ def test_a_task_is_learnt_and_every_dev_row_is_scored_once(tmp_path):
     ids = np.zeros((1, 32), np.int32)
     tokens = tokenizer.encode(row["document"]).ids
     ids[0, :len(tokens)] = tokens
-    batch = {
+    batch = loader.nested({
         "ids": ids, "segment_ids": (np.arange(32) < len(tokens))[None] * 1,
         "positions": np.arange(32)[None], "content": np.ones((1, 1)),
-        "text": np.zeros(1, np.int32)}
+        "text": np.zeros(1, np.int32)})
     logits = predict(params, jax.tree.map(np.asarray, batch))
     right.append(int(logits.argmax()) == row["labels"][0])
   assert len(right) == 13

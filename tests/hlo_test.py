@@ -134,7 +134,9 @@ def test_operations_by_formula_are_what_xla_counts(loss, batch):
   total = lambda params: loss(params, batch, jax.random.key(0))[0]
   compiled = jax.jit(jax.grad(total)).lower(tiny.shapes(loss)).compile()
   expected = compiled.cost_analysis()["flops"]
-  shapes = {k: (1, *v.shape) for k, v in batch.items()}
+  flat = batch["inputs"] | batch
+  del flat["inputs"]
+  shapes = {k: (1, *v.shape) for k, v in flat.items()}
   # XLA also counts what is no product, and no gradient of the first input.
   assert flops.of_step(config, shapes) == pytest.approx(expected, rel=0.08)
 

@@ -18,6 +18,7 @@ from nomic_jax.losses import streamed
 from nomic_jax.losses import transforms
 from nomic_jax.losses.info_nce import InfoNCE
 from nomic_jax.losses.streamed import cross_entropy
+from nomic_jax.losses.streamed import dot
 from nomic_jax.mesh import partition
 from nomic_jax.model.encoder import Encoder
 import tiny
@@ -76,7 +77,7 @@ def _brute(q, c, positive, identity, scale, group=None):
 
 def _ours(q, c, positive, identity, scale, group=None):
   def f(q, c, scale):
-    loss, correct = cross_entropy(q, c, scale, positive, identity, group)
+    loss, correct = cross_entropy(dot, q, c, scale, positive, identity, group)
     return loss, correct.sum()
 
   positive, identity = jnp.asarray(positive), jnp.asarray(identity)
@@ -174,6 +175,48 @@ def test_logits_that_are_large_do_not_overflow():
                     expected[0][0], 1e-4)
 
 
+def _max_sim(queries, candidates):
+  """Late interaction: each token of a query with its best of the candidate."""
+  scores = jnp.einsum(
+      "qid,cjd->qcij", queries["vectors"], candidates["vectors"])
+  return (queries["weights"][:, None] * scores.max(-1)).sum(-1)
+
+
+def test_the_gradient_of_any_score_is_its_own():
+  """A score of two trees, 3 and 4 tokens a text, against jax.grad in float64.
+  """
+  _, _, positive, identity = _case(37, 37, 1)
+  rng = np.random.default_rng(0)
+  draw = lambda *shape: 0.3 * rng.normal(size=shape)
+  queries = {"vectors": draw(37, 3, 5), "weights": rng.random((37, 3))}
+  candidates = {"vectors": draw(len(identity), 4, 5)}
+
+  def plain(queries, candidates, scale):
+    same = identity[positive][:, None] == identity
+    own = np.arange(len(identity)) == positive[:, None]
+    counted = positive >= 0
+    seen = own | (~same & (identity != 0))
+    logits = jnp.where(seen, scale * _max_sim(queries, candidates), -jnp.inf)
+    loss = jax.nn.logsumexp(logits, 1) - jnp.where(own, logits, 0).sum(1)
+    return jnp.where(counted, loss, 0).sum()
+
+  streamed = lambda *x: cross_entropy(
+      _max_sim, *x, jnp.asarray(positive), jnp.asarray(identity))[0]
+  with jax.enable_x64(True):
+    expected = jax.jit(jax.value_and_grad(plain, (0, 1, 2)))(
+        queries, candidates, SCALE)
+  single = jax.tree.map(lambda x: x.astype("f"), (queries, candidates))
+  actual = tiny.jit(jax.value_and_grad(streamed, (0, 1, 2)))(
+      *single, jnp.float32(SCALE))
+  tiny.assert_close(actual, jax.tree.map(np.asarray, expected), 1e-5)
+  # Control: of dot products of the tokens' sums it is another.
+  summed = lambda q, c: dot(q["vectors"].sum(1), c["vectors"].sum(1))
+  other = tiny.jit(lambda *x: cross_entropy(
+      summed, *x, jnp.float32(SCALE), jnp.asarray(positive),
+      jnp.asarray(identity))[0])(*single)
+  assert abs(other / actual[0] - 1) > 1e-2
+
+
 def test_each_width_is_cut_and_normalised_again():
   q, c, positive, identity = _case()
   q, c = 3 * q, 0.5 * c  # not normalised
@@ -181,7 +224,7 @@ def test_each_width_is_cut_and_normalised_again():
   widths = transforms.matryoshka(dims, weights)
 
   def score(q, c):
-    loss, correct = cross_entropy(q, c, SCALE, positive, identity)
+    loss, correct = cross_entropy(dot, q, c, SCALE, positive, identity)
     return loss, correct.sum()
 
   (loss, right), grads = tiny.jit(jax.value_and_grad(
@@ -244,7 +287,7 @@ NORMED = Encoder(
 
 def _loss(chunks):
   """Everything at once: dropout, two widths, a trained temperature."""
-  rows, length = tiny.pair_batch()["ids"].shape
+  rows, length = tiny.pair_batch()["inputs"]["ids"].shape
   return InfoNCE(
       NORMED, chunk_tokens=rows // chunks * length,
       matryoshka_dims=(8, 16), trainable_temperature=True)
@@ -284,12 +327,12 @@ def test_chunks_change_nothing_and_the_gradient_is_gradcaches(trained):
 def _by_hand(params, batch, key):
   """GradCache: embed, differentiate the loop by the vectors, go back once."""
   encoder = NORMED
-  tokens = {k: batch[k] for k in ("ids", "segment_ids", "positions")}
+  tokens = batch["inputs"]
 
   def embed(params):
     one = lambda row, key: encoder.embed(
         params, {k: v[None] for k, v in row.items()}, 8, key)
-    keys = jax.random.split(key, len(batch["ids"]))
+    keys = jax.random.split(key, len(tokens["ids"]))
     return jax.vmap(one)(tokens, keys).reshape(-1, 16)
 
   pooled = np.asarray(tiny.jit(embed)(params["encoder"]))
@@ -315,7 +358,8 @@ def test_both_directions_count_half_each():
   q, c, own, identity = _case()
   table, slot = np.concatenate([3 * q, c]), np.arange(8, 32, dtype="i")
   row = np.zeros((4, 8), np.int32)
-  batch = dict.fromkeys(("ids", "segment_ids", "positions"), row) | {
+  batch = {
+      "inputs": dict.fromkeys(("ids", "segment_ids", "positions"), row),
       "content": np.concatenate([row[0], identity]).reshape(4, 8),
       "query": np.arange(8, dtype="i"), "candidate": slot, "positive": own}
 
@@ -442,7 +486,7 @@ def test_memory_grows_with_the_vectors_and_not_with_their_pairs():
   x = np.ones((4096, 16), "f")
 
   def streamed(x):
-    return cross_entropy(x, x, 50.0, own, own + 1)[0]
+    return cross_entropy(dot, x, x, 50.0, own, own + 1)[0]
 
   def plain(x):
     logits = 50 * x @ x.T
@@ -479,10 +523,10 @@ def _collectives(f):
 
 
 def test_on_a_mesh_vectors_travel_once_and_logits_never(monkeypatch):
-  found = _collectives(lambda *x: cross_entropy(*x))
+  found = _collectives(lambda *x: cross_entropy(dot, *x))
   assert found and not any(inside for inside, _ in found)
   assert max(size for _, size in found) <= 512 * 16
   # Control: the partitioner's own choice.
   monkeypatch.setattr(streamed, "whole", lambda arrays: arrays)
-  found = _collectives(lambda *x: cross_entropy(*x))
+  found = _collectives(lambda *x: cross_entropy(dot, *x))
   assert any(inside for inside, _ in found)

@@ -53,8 +53,7 @@ MESHES = [
 def _labelled():
   batch = tiny.pair_batch(rows=16)
   labels = np.arange(8, dtype="f")[:, None] % 2
-  return {k: batch[k] for k in (
-      "ids", "segment_ids", "positions", "content")} | {
+  return {k: batch[k] for k in ("inputs", "content")} | {
           "text": batch["query"], "labels": labels}
 
 
@@ -85,6 +84,7 @@ def _setup(name, rules="replicated", *sizes):
   micro_batches = 2 if name == "mlm" else 1
   batch = jax.tree.map(
       lambda x: x.reshape(micro_batches, -1, *x.shape[1:]), batch())
+  batch = batch.pop("inputs") | batch
   # Each process has its rows.
   share = lambda x: np.split(x, jax.process_count(), 1)[jax.process_index()]
   batch = loader.to_devices(
@@ -159,7 +159,7 @@ def test_the_two_steps_did_something(alone):
 
 def _activations(name):
   """Numbers in one layer's activations of a micro-batch, on all devices."""
-  rows, length = LOSSES[name][2]()["ids"].shape
+  rows, length = LOSSES[name][2]()["inputs"]["ids"].shape
   return rows * length * tiny.CONFIG.width / (2 if name == "mlm" else 1)
 
 

@@ -75,14 +75,15 @@ def _mean(config, chunks):
 def test_loss_and_gradients_are_pytorchs(pair, tmp_path):
   model, config, params, _ = pair
   batch = tiny.mlm_batch()
-  labels = np.full(batch["ids"].shape, -100)
+  tokens = batch["inputs"]
+  labels = np.full(tokens["ids"].shape, -100)
   for row in range(len(labels)):
     known = batch["labels"][row] >= 0
     labels[row, batch["masked"][row, known]] = batch["labels"][row, known]
   model.zero_grad()
   theirs = model(
-      input_ids=torch.tensor(batch["ids"]).long(),
-      attention_mask=torch.tensor(batch["segment_ids"]),
+      input_ids=torch.tensor(tokens["ids"]).long(),
+      attention_mask=torch.tensor(tokens["segment_ids"]),
       labels=torch.tensor(labels))
   theirs.loss.backward()
   chunks = 4 if config.layers[0].mlp.gated else 1

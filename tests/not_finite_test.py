@@ -35,7 +35,7 @@ class _Poisoned:
 
   def __call__(self, params, batch, rng):
     total, *others = self._loss(params, batch, rng)
-    bad = jnp.isin(batch["ids"].sum(), jnp.array(self._sums))
+    bad = jnp.isin(batch["inputs"]["ids"].sum(), jnp.array(self._sums))
     kernel = params["encoder"]["layers"]["out"]["kernel"]
     return total + jnp.where(bad, jnp.nan, 0.0) * kernel.sum(), *others
 

@@ -159,7 +159,8 @@ def test_slices_lie_along_data():
 
 def test_a_checkpoint_goes_on_on_another_mesh(tmp_path):
   data = lambda: iter(grain.MapDataset.range(3).to_iter_dataset())
-  batch = {k: v[None] for k, v in tiny.mlm_batch().items()}
+  batch = jax.tree.map(lambda x: x[None], tiny.mlm_batch())
+  batch = batch.pop("inputs") | batch
 
   def run(rules, *sizes):
     config = config_flags.load([small_data.config("mlm")]).unlock()

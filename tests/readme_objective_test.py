@@ -54,7 +54,7 @@ def test_the_objective_of_the_readme_trains(monkeypatch):
   batch, seen = tiny.pair_batch(), []
   expected = _plain(jax.device_get(state.params), batch)
   for _ in range(30):
-    state, metrics = step(state, {k: v[None] for k, v in batch.items()})
+    state, metrics = step(state, jax.tree.map(lambda x: x[None], batch))
     seen.append(float(metrics["loss"]))
   assert seen[0] == pytest.approx(expected, rel=1e-5)
   assert seen[-1] < 0.7 * seen[0]
@@ -62,7 +62,7 @@ def test_the_objective_of_the_readme_trains(monkeypatch):
 
 def _plain(params, batch):
   """The loss of the first step, as the paper writes it."""
-  tokens = {k: batch[k] for k in ("ids", "segment_ids", "positions")}
+  tokens = batch["inputs"]
   embed = tiny.jit(lambda p, t: Encoder(tiny.ARCHITECTURE).embed(p, t, 8))
   pooled = embed(params["encoder"], tokens)
   pooled = np.asarray(pooled, "d").reshape(-1, 16)

@@ -267,7 +267,7 @@ def _sharding(data, fsdp, tensor):
 def test_batches_become_global_arrays():
   batch = {"ids": np.arange(2 * 4 * 3).reshape(2, 4, 3)}
   for sizes in ((4, 1, 2), (2, 2, 2), (1, 1, 8)):  # tensor splits no rows
-    array = loader.to_devices(batch, _sharding(*sizes))["ids"]
+    array = loader.to_devices(batch, _sharding(*sizes))["inputs"]["ids"]
     np.testing.assert_array_equal(array, batch["ids"])
   assert array.sharding.num_devices == 8
   with pytest.raises(UserError, match="4 rows, which do not divide over 8"):

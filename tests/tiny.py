@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import tokenizers
 
+from nomic_jax.data import loader
 from nomic_jax.data.pack import pack
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.text import tokenizer as tokenizer_lib
@@ -52,12 +53,12 @@ def pair_batch(queries: int = 8, negatives: int = 2, rows: int = 8) -> dict:
   seen = {}
   for text, slot in zip(texts, packed.slot_of):
     content[slot] = seen.setdefault(tuple(text), len(seen) + 1)
-  return {
+  return loader.nested({
       "ids": packed.ids, "segment_ids": packed.segment_ids,
       "positions": packed.positions, "content": content.reshape(-1, 8),
       "query": packed.slot_of[:queries], "candidate": candidate,
       "positive": np.arange(queries, dtype=np.int32),
-  }
+  })
 
 
 def mlm_batch(
@@ -74,11 +75,11 @@ def mlm_batch(
     count = row % (places + 1)
     masked[row, :count] = rng.choice(lengths[row], count, replace=False)
     labels[row, :count] = rng.integers(0, 96, count)
-  return {
+  return loader.nested({
       "ids": np.where(real, ids, 0), "segment_ids": real.astype(np.int32),
       "positions": np.tile(np.arange(length, dtype=np.int32), (rows, 1)),
       "masked": masked, "labels": labels,
-  }
+  })
 
 
 def words() -> tokenizers.Tokenizer:

@@ -136,8 +136,9 @@ def _train_here(config):
   for _ in range(STEPS):
     batch = next(data)
     batches.append(batch)
-    arrays = {k: v for k, v in batch.items() if k != "source"}
-    shape = arrays["ids"].shape
+    arrays = loader.nested(
+        {k: v for k, v in batch.items() if k != "source"})
+    shape = arrays["inputs"]["ids"].shape
     if shape not in compiled:
       compiled[shape] = run.step.lower(run.state, arrays).compile(tiny.FAST)
     state, metrics = compiled[shape](state, arrays)

@@ -11,6 +11,7 @@ import transformers
 
 import hub_random
 from nomic_jax import train
+from nomic_jax.data import loader
 from nomic_jax.data.pack import pack
 from nomic_jax.hub import model_directory
 from nomic_jax.run import optim
@@ -61,14 +62,14 @@ def _packed(texts):
       "query": packed.slot_of[:QUERIES], "candidate": packed.slot_of[QUERIES:],
       "positive": np.arange(QUERIES, dtype=np.int32),
   }
-  return {k: v[None] for k, v in batch.items()}
+  return loader.nested({k: v[None] for k, v in batch.items()})
 
 
 def _masked():
   """Batches for MLM, in two micro-batches of unequal weight."""
   return [
-      {k: v.reshape(2, 4, *v.shape[1:]) for k, v in
-       tiny.mlm_batch(seed=i).items()} for i in range(STEPS)
+      jax.tree.map(lambda v: v.reshape(2, 4, *v.shape[1:]),
+                   tiny.mlm_batch(seed=i)) for i in range(STEPS)
   ]
 
 
@@ -86,7 +87,9 @@ def _torch_info_nce(model, texts):
 
 
 def _torch_mlm(model, batch):
-  rows = {k: torch.tensor(v.reshape(8, -1)).long() for k, v in batch.items()}
+  flat = batch["inputs"] | batch
+  del flat["inputs"]
+  rows = {k: torch.tensor(v.reshape(8, -1)).long() for k, v in flat.items()}
   labels = torch.full_like(rows["ids"], -100)
   for row in range(8):
     for at, label in zip(rows["masked"][row], rows["labels"][row]):

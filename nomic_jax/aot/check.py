@@ -22,6 +22,7 @@ from nomic_jax import train
 from nomic_jax.aot import cost
 from nomic_jax.aot import hlo
 from nomic_jax.aot import topology
+from nomic_jax.data import loader
 from nomic_jax.data import shapes
 from nomic_jax.errors import UserError
 from nomic_jax.mesh import partition
@@ -108,10 +109,10 @@ def one(
   run = train.setup(config, encoder, devices)
   sizes = shapes.of(config.data)
   sharding = partition.batch_sharding(run.mesh)
-  batch = {
+  batch = loader.nested({
       k: jax.ShapeDtypeStruct(s, jnp.int32, sharding=sharding)
       for k, s in sizes.items()
-  }
+  })
   report = {
       "mesh": dict(run.mesh.shape),
       "rows": sizes["ids"],

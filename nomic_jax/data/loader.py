@@ -170,7 +170,8 @@ def to_devices(
 ) -> dict[str, jax.Array]:
   """Joins the hosts' batches into global arrays, rows over the devices.
 
-  Names of sources, which are text, stay behind.
+  Names of sources, which are text, stay behind. The result is nested, see
+  `nested`.
 
   Raises:
     UserError: see `check_rows`.
@@ -179,10 +180,24 @@ def to_devices(
   for name, array in batch.items():
     rows = array.shape[1] * jax.process_count()
     check_rows(rows, sharding, f"a batch's {name}")
-  return {
+  return nested({
       k: jax.make_array_from_process_local_data(sharding, v)
       for k, v in batch.items()
-  }
+  })
+
+
+INPUTS = ("ids", "segment_ids", "positions", "types")
+
+
+def nested(batch: Mapping[str, Any]) -> dict[str, Any]:
+  """A batch as a loss takes it: what the encoder reads under `inputs`.
+
+  Args:
+    batch: arrays, or shapes, by name, as data chains make them.
+  """
+  inputs = {k: v for k, v in batch.items() if k in INPUTS}
+  return {"inputs": inputs} | {
+      k: v for k, v in batch.items() if k not in INPUTS}
 
 
 def check_rows(

@@ -90,7 +90,8 @@ class Retrieval:
           for m in retrieval.METRICS]
     embed = transforms.chunked(run.encoder.embed, 1)
     self._embed = run.on_mesh(lambda params, batch: embed(
-        params["encoder"], jax.tree.map(lambda x: x[0], batch), self._slots))
+        params["encoder"], jax.tree.map(lambda x: x[0], batch["inputs"]),
+        self._slots))
     jax.eval_shape(self._embed, run.state.params, self._block([[1]], [[0]]))
 
   def __call__(

@@ -10,7 +10,7 @@ import optax
 from nomic_jax.cli import ranges
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
-from nomic_jax.losses import transforms
+from nomic_jax.losses import texts
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.heads import ClassificationHead
 
@@ -20,9 +20,7 @@ KINDS = ("single", "multi", "regression")
 class Classification:
   """Cross-entropy of labels, or squared error of numbers.
 
-  Batch: packed rows of texts (`ids`, `segment_ids`, `positions` and, of pairs,
-      `types` [B, S]) and
-    content [B, K] int32: only its shape is used, K texts a row;
+  Batch: that of `texts.Embedding`, where of `content` only the shape is used;
     text [N] int32: which slot (row · K + slot) holds each text;
     labels [N, M] float32: classes or numbers, NaN where a text has fewer. A
       text without any label does not count.
@@ -43,7 +41,7 @@ class Classification:
     self._encoder, self._kind, self._labels = encoder, kind, labels
     # The head has a pooler of its own, of the first token.
     first = encoder.with_pooling("cls")
-    self._embed = transforms.chunked(first.embed, chunk_tokens)
+    self._texts = texts.Embedding(first, chunk_tokens)
     self._head = ClassificationHead(
         encoder.architecture, labels, encoder.dtype, encoder.head_dropout
     )
@@ -61,14 +59,10 @@ class Classification:
     return self._logits(params, batch, None)
 
   def _logits(self, params: dict, batch: dict, rng: Array | None) -> Array:
-    tokens = {
-        k: batch[k] for k in ("ids", "segment_ids", "positions", "types")
-        if k in batch}
     encoder_rng, head_rng = (None, None) if rng is None else (
         jax.random.split(rng))
-    first = self._embed(
-        params["encoder"], tokens, batch["content"].shape[1], encoder_rng)
-    first = first.reshape(-1, first.shape[-1])[batch["text"]]
+    slots = self._texts(params["encoder"], batch, encoder_rng)
+    first = slots.vectors[batch["text"]]
     return self._head.apply(
         {"params": params["classification_head"]}, first, rng is not None,
         rngs={} if rng is None else {"dropout": head_rng},

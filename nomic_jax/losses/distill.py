@@ -17,8 +17,9 @@ import jax.numpy as jnp
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.losses import ranking
-from nomic_jax.losses import transforms
+from nomic_jax.losses import texts
 from nomic_jax.losses.streamed import cross_entropy
+from nomic_jax.losses.streamed import dot
 from nomic_jax.losses.streamed import map_blocks
 from nomic_jax.mesh import partition
 from nomic_jax.model.encoder import Encoder
@@ -69,27 +70,22 @@ class Distill:
     encoder.architecture.head.check_one_vector()
     self._kind, self._mean = kind, kinds[kind]
     self._encoder, self._temperature = encoder, temperature
-    self._embed = transforms.chunked(encoder.embed, chunk_tokens)
+    self._texts = texts.Embedding(encoder, chunk_tokens)
 
   def init(self, rng: Array) -> dict:
     return {"encoder": self._encoder.init(rng)}
 
   def __call__(self, params: dict, batch: dict, rng: Array) -> tuple:
-    tokens = {k: batch[k] for k in ("ids", "segment_ids", "positions")}
-    content = batch["content"]
-    vectors = self._embed(
-        params["encoder"], tokens, content.shape[1],
-        rng if self._encoder.dropout else None,
-    )
-    vectors = vectors.reshape(-1, vectors.shape[-1])
-    slots = (batch["query"], batch["candidate"][batch["positive"]])
-    student = tuple(normalize(vectors[slot]) for slot in slots)
+    slots = self._texts(params["encoder"], batch, rng)
+    sides = [slots.at(side) for side in (
+        batch["query"], batch["candidate"][batch["positive"]])]
+    student = tuple(normalize(side.vectors) for side in sides)
     teacher = tuple(
         normalize(batch[f"teacher_{side}"]) for side in ("query", "document")
     )
     self._check_width(student[0].shape[1], teacher[0].shape[1])
-    identity = tuple(content.reshape(-1)[slot] for slot in slots)
-    weight = jnp.float32(len(slots[0]))
+    identity = tuple(side.identity for side in sides)
+    weight = jnp.float32(len(student[0]))
     mean, parts = self._mean(student, teacher, identity)
     return weight * mean, weight, {k: weight * v for k, v in parts.items()}
 
@@ -158,5 +154,5 @@ def _contrast(
   """Mean InfoNCE of a's rows against b's; `identity` of the texts of both."""
   own = jnp.arange(len(a), dtype=jnp.int32)
   total, _ = cross_entropy(
-      a, b, jnp.float32(1 / temperature), own, identity[1], identity[0])
+      dot, a, b, jnp.float32(1 / temperature), own, identity[1], identity[0])
   return total / len(a)

@@ -14,8 +14,10 @@ from jax import Array
 import jax.numpy as jnp
 
 from nomic_jax.errors import UserError
+from nomic_jax.losses import texts
 from nomic_jax.losses import transforms
 from nomic_jax.losses.streamed import cross_entropy
+from nomic_jax.losses.streamed import dot
 from nomic_jax.losses.streamed import whole
 from nomic_jax.model.encoder import Encoder
 
@@ -23,9 +25,7 @@ from nomic_jax.model.encoder import Encoder
 class InfoNCE:
   """Each query against every candidate of the global batch.
 
-  Batch: packed rows of texts (`ids`, `segment_ids`, `positions` [B, S]) and
-    content [B, K] int32: identity of the text in each slot, 0 where empty,
-      equal for texts that are the same to the encoder;
+  Batch: that of `texts.Embedding`, and
     query [N], candidate [C] int32: which slot (row · K + slot) holds a text;
       -1 is absent: a candidate of a row with fewer negatives than others, or
       a query that fills up a batch and does not count;
@@ -58,8 +58,8 @@ class InfoNCE:
       )
     encoder.architecture.head.check_one_vector()
     self._encoder = encoder
+    self._texts = texts.Embedding(encoder, chunk_tokens)
     self._temperature, self._trainable = temperature, trainable_temperature
-    self._embed = transforms.chunked(encoder.embed, chunk_tokens)
     self._bidirectional = bidirectional
     self._widths = transforms.matryoshka(matryoshka_dims, matryoshka_weights)
 
@@ -71,22 +71,9 @@ class InfoNCE:
     return params
 
   def __call__(self, params: dict, batch: dict, rng: Array) -> tuple:
-    tokens = {k: batch[k] for k in ("ids", "segment_ids", "positions")}
-    content = batch["content"]
-    pooled = self._embed(
-        params["encoder"], tokens, content.shape[1],
-        rng if self._encoder.dropout else None,
-    )
-    pooled = pooled.reshape(-1, pooled.shape[-1])
-    content = content.reshape(-1)
-
-    def texts(slots: Array) -> tuple[Array, Array]:
-      """Slots that can be read, and the identity of what is in them."""
-      there = jnp.maximum(slots, 0)
-      return there, jnp.where(slots >= 0, content[there], 0)
-
-    query, group = texts(batch["query"])
-    candidate, identity = texts(batch["candidate"])
+    slots = self._texts(params["encoder"], batch, rng)
+    queries, group = slots.at(batch["query"])
+    candidates, identity = slots.at(batch["candidate"])
     counted = batch["query"] >= 0
     # Without an identity, a query equals no other.
     alone = jnp.where(counted, -1 - jnp.arange(len(group)), 0)
@@ -98,7 +85,7 @@ class InfoNCE:
 
     def ask(queries, candidates):
       loss, correct = cross_entropy(
-          queries, candidates, scale, positive, identity, group
+          dot, queries, candidates, scale, positive, identity, group
       )
       if self._bidirectional:
         # Queries and their positives change places, and so does what says
@@ -107,13 +94,13 @@ class InfoNCE:
         own = jnp.where(counted, first, -1)
         once = jnp.where(first == jnp.arange(len(first)), group, 0)
         back, _ = cross_entropy(
-            candidates[positive], queries, scale, own, once,
+            dot, candidates[positive], queries, scale, own, once,
             identity[positive],
         )
         loss = (loss + back) / 2
       return loss, correct.sum()
 
-    loss, correct = self._widths(ask, pooled[query], pooled[candidate])
+    loss, correct = self._widths(ask, queries, candidates)
     weight = counted.sum().astype(jnp.float32)
     return loss, weight, {"accuracy": correct}
 

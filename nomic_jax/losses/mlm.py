@@ -16,8 +16,8 @@ from nomic_jax.model.heads import MLMHead
 class MLM:
   """Cross-entropy of the masked tokens, and of no others.
 
-  Batch: the `tokens` fields with masked ids [B, S]; `masked` int32 [B, M],
-  the places to predict; `labels` int32 [B, M], the true ids, -1 for none.
+  Batch: `inputs`, what the encoder takes, with masked ids [B, S]; `masked`
+  int32 [B, M], the places to predict; `labels` int32 [B, M], the true ids, -1 for none.
   Only those M hidden states of a row meet the vocabulary.
 
   Attributes:
@@ -43,8 +43,7 @@ class MLM:
     return {"encoder": params, "mlm_head": head}
 
   def __call__(self, params: dict, batch: dict, rng: Array) -> tuple:
-    tokens = {k: batch[k] for k in ("ids", "segment_ids", "positions")}
-    hidden = self._encoder.apply(params["encoder"], tokens, rng)
+    hidden = self._encoder.apply(params["encoder"], batch["inputs"], rng)
     chosen = jnp.take_along_axis(hidden, batch["masked"][:, :, None], axis=1)
     # Once for all chunks.
     head = meta.unbox(params["mlm_head"])

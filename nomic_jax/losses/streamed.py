@@ -1,7 +1,8 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Cross-entropy over all pairs of two sets of vectors, without the pairs.
+"""Cross-entropy over all pairs of two sets of texts, without the pairs.
 
+How a pair is scored is a function, and its gradient that function's own.
 [Q, C] logits never exist. The loss and, if it is differentiated, both
 gradients are computed block by block in one go: blocks of queries give the
 loss and the queries' gradient, blocks of candidates the candidates'. A block
@@ -11,6 +12,7 @@ for the loop: a single pass that adds up the candidates' gradient would need
 one in every block.
 """
 
+import functools
 from typing import Any, Callable, NamedTuple
 
 import jax
@@ -56,17 +58,29 @@ def map_blocks(f: Callable[[Any], Any], most: int, rows: Any) -> Any:
 _WORDS = 8
 
 
+# [q, ...] queries and [c, ...] candidates, trees of float arrays, to float32
+# scores [q, c].
+Score = Callable[[Any, Any], Array]
+
+
+def dot(queries: Array, candidates: Array) -> Array:
+  """Dot products of [q, D] and [c, D]: a `Score`."""
+  return jnp.einsum(
+      "qd,cd->qc", queries, candidates, precision=_EXACT,
+      preferred_element_type=jnp.float32)
+
+
 class _Queries(NamedTuple):
   """Queries to score.
 
   Attributes:
-    vectors: [q, D].
+    vectors: [q, ...], a tree.
     positive: int32 [q], the place of each one's positive; -1: it is absent.
     identity: int32 [q], of the positive.
     group: uint32 [q, _WORDS], at most one bit, see `_answers`.
   """
 
-  vectors: Array
+  vectors: Any
   positive: Array
   identity: Array
   group: Array
@@ -76,23 +90,25 @@ class _Candidates(NamedTuple):
   """Candidates to score.
 
   Attributes:
-    vectors: [c, D].
+    vectors: [c, ...], a tree.
     place: int32 [c], among all candidates.
     identity: int32 [c], equal for equal texts; 0: it is absent.
     groups: uint32 [c, _WORDS], of the queries it answers.
   """
 
-  vectors: Array
+  vectors: Any
   place: Array
   identity: Array
   groups: Array
 
 
 def cross_entropy(
-    queries: Array, candidates: Array, scale: Array, positive: Array,
-    identity: Array, group: Array | None = None,
+    score: Score, queries: Any, candidates: Any, scale: Array,
+    positive: Array, identity: Array, group: Array | None = None,
 ) -> tuple[Array, Array]:
   """Per query, logsumexp(logits) − logit of the positive.
+
+  A logit is `scale` times the score of a query and a candidate.
 
   A candidate is a negative of a query unless it equals the query's positive or
   is the positive of an equal query.
@@ -101,8 +117,11 @@ def cross_entropy(
   than a log-softmax read at the positive.
 
   Args:
-    queries: float32 [Q, D].
-    candidates: float32 [C, D].
+    score: differentiable, and of each pair by itself: it is asked for blocks
+      of queries with all candidates, and the other way round.
+    queries: float32 [Q, D], or what else `score` takes: a tree of float arrays
+      [Q, ...], such as a vector and a weight for each token.
+    candidates: the same of [C, ...].
     scale: float32 [], inverse temperature.
     positive: int32 [Q], the candidate that answers each query; -1 for absent
       queries, whose loss is 0.
@@ -118,7 +137,7 @@ def cross_entropy(
   if group is None:  # a group has one positive, known by its identity
     everywhere = *everywhere[:2], everywhere[1][everywhere[0]]
   return _cross_entropy(
-      queries, candidates, scale, positive, identity,
+      score, queries, candidates, scale, positive, identity,
       *whole(_answers(*everywhere)))
 
 
@@ -180,34 +199,35 @@ def _answers(
   return of_query, sums[after] - sums[first]
 
 
-@jax.custom_vjp
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _cross_entropy(
-    queries: Array, candidates: Array, scale: Array, positive: Array,
-    identity: Array, group: Array, groups: Array,
+    score: Score, queries: Any, candidates: Any, scale: Array,
+    positive: Array, identity: Array, group: Array, groups: Array,
 ) -> tuple[Array, Array]:
   loss, correct, *_ = _of_queries(
-      queries, candidates, scale, positive, identity, group, groups,
+      score, queries, candidates, scale, positive, identity, group, groups,
       gradient=False)
   return loss.sum(), correct
 
 
 def _forward(
-    queries: Array, candidates: Array, scale: Array, *about: Array
+    score: Score, queries: Any, candidates: Any, scale: Array, *about: Array
 ) -> tuple[tuple, tuple]:
-  loss, correct, total, others, d_queries = _of_queries(
-      queries, candidates, scale, *about, gradient=True)
-  d_scale = (d_queries * queries).sum()
+  loss, correct, total, others, d_scale, d_queries = _of_queries(
+      score, queries, candidates, scale, *about, gradient=True)
   d_candidates = _of_candidates(
-      queries, candidates, scale, *about, total, others)
-  return (loss.sum(), correct), (scale, d_queries, d_candidates, d_scale)
+      score, queries, candidates, scale, *about, total, others)
+  return (loss.sum(), correct), (
+      scale, d_queries, d_candidates, d_scale.sum())
 
 
-def _backward(saved: tuple, cotangent: tuple) -> tuple:
+def _backward(score: Score, saved: tuple, cotangent: tuple) -> tuple:
+  del score
   scale, d_queries, d_candidates, d_scale = saved
   by_logit = cotangent[0]
-  by_vector = by_logit * scale
+  by_score = lambda tree: jax.tree.map(lambda x: by_logit * scale * x, tree)
   return (
-      by_vector * d_queries, by_vector * d_candidates, by_logit * d_scale,
+      by_score(d_queries), by_score(d_candidates), by_logit * d_scale,
       None, None, None, None,
   )
 
@@ -216,23 +236,26 @@ _cross_entropy.defvjp(_forward, _backward)
 
 
 def _of_queries(
-    queries: Array, candidates: Array, scale: Array, positive: Array,
-    identity: Array, group: Array, groups: Array, gradient: bool,
-) -> tuple[Array, ...]:
+    score: Score, queries: Any, candidates: Any, scale: Array,
+    positive: Array, identity: Array, group: Array, groups: Array,
+    gradient: bool,
+) -> tuple[Any, ...]:
   """All that blocks of queries give.
 
   Returns:
     Loss [Q]; correct [Q]; and with `gradient`: log of the softmax's
     denominator [Q]; the share of it that is not the positive's [Q]; gradient
-    by (scale · queries) [Q, D].
+    by the scale [Q], and by (scale · queries) [Q, ...].
   """
   rows = _Queries(queries, positive, identity[positive], group)
   candidates, identity = whole((candidates, identity))
   everyone = _Candidates(
-      candidates, jnp.arange(candidates.shape[0]), identity, groups)
+      candidates, jnp.arange(len(identity)), identity, groups)
 
-  def score(rows: _Queries) -> tuple:
-    logits, own = _logits(scale, rows, everyone)
+  def of_block(rows: _Queries) -> tuple:
+    scores, back = jax.vjp(
+        lambda queries: score(queries, candidates), rows.vectors)
+    logits, own = _logits(scale * scores, rows, everyone)
     counted = rows.positive >= 0
     true = jnp.where(own, logits, 0).sum(1)
     total = jnp.where(counted, jax.nn.logsumexp(logits, axis=1), jnp.inf)
@@ -241,45 +264,44 @@ def _of_queries(
     if not gradient:
       return loss, correct
     excess, others = _excess(logits, own, total)
-    d_q = jnp.matmul(excess, candidates, precision=_EXACT)
-    return loss, correct, total, others, d_q
+    return (loss, correct, total, others, (excess * scores).sum(1),
+            *back(excess))
 
-  return map_blocks(score, _rows(queries), rows)
+  return map_blocks(of_block, _rows(queries), rows)
 
 
 def _of_candidates(
-    queries: Array, candidates: Array, scale: Array, positive: Array,
-    identity: Array, group: Array, groups: Array, total: Array, others: Array,
-) -> Array:
-  """Gradient by (scale · candidates), [C, D], from blocks of candidates."""
+    score: Score, queries: Any, candidates: Any, scale: Array,
+    positive: Array, identity: Array, group: Array, groups: Array,
+    total: Array, others: Array,
+) -> Any:
+  """Gradient by (scale · candidates), [C, ...], from blocks of candidates."""
   rows = _Candidates(
-      candidates, jnp.arange(candidates.shape[0]), identity, groups)
+      candidates, jnp.arange(len(identity)), identity, groups)
   queries, positive, everyones, total, others = whole(
       (queries, positive, identity, total, others))
   # Of whole sets: nothing is exchanged.
   everyone = _Queries(queries, positive, everyones[positive], group)
 
-  def score(rows: _Candidates) -> Array:
-    logits, own = _logits(scale, everyone, rows)
+  def of_block(rows: _Candidates) -> Any:
+    scores, back = jax.vjp(
+        lambda candidates: score(queries, candidates), rows.vectors)
+    logits, own = _logits(scale * scores, everyone, rows)
     # Said again inside the loop: of few queries, which are one block, the
     # partitioner would else gather these in each of its turns.
     excess, _ = _excess(logits, own, *whole((total, others)))
-    return jnp.matmul(excess.T, queries, precision=_EXACT)
+    return back(excess)[0]
 
-  return map_blocks(score, _rows(queries), rows)
+  return map_blocks(of_block, _rows(queries), rows)
 
 
 def _logits(
-    scale: Array, queries: _Queries, candidates: _Candidates
+    logits: Array, queries: _Queries, candidates: _Candidates
 ) -> tuple[Array, Array]:
   """Logits, −inf where there is no negative; and where the positives are.
 
-  Both are [q, c]; one of the two sets is a block.
+  All are [q, c]; one of the two sets is a block.
   """
-  logits = scale * jnp.einsum(
-      "qd,cd->qc", queries.vectors, candidates.vectors, precision=_EXACT,
-      preferred_element_type=jnp.float32,
-  )
   own = queries.positive[:, None] == candidates.place
   seen = own | ~_left_out(queries, candidates)
   return jnp.where(seen, logits, -jnp.inf), own
@@ -308,9 +330,9 @@ def _excess(
   return jnp.where(own, -others[:, None], share), others
 
 
-def _rows(vectors: Array) -> int:
+def _rows(vectors: Any) -> int:
   """Rows of a block, so that its logits take no more than the other set."""
-  return max(vectors.shape[1], 8)
+  return max(sum(x[0].size for x in jax.tree.leaves(vectors)), 8)
 
 
 def whole(arrays: Any) -> Any:

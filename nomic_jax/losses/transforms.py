@@ -75,22 +75,28 @@ def chunked(embed: Callable[..., Array], tokens: int) -> Callable[..., Array]:
   ranges.at_least("config.loss", {"chunk_tokens": tokens}, chunk_tokens=0)
   most = tokens
 
-  def embed_chunks(params, tokens, slots, rng=None):
-    n_of = lambda ids: chunks_of(*ids.shape, most)  # of a device's own rows
+  def embed_chunks(params, inputs, slots, rng=None):
+    # Of a device's own rows.
+    n_of = lambda inputs: chunks_of(*_rows(inputs), most)
     if rng is None:
-      own = lambda params, tokens: map_chunks(
-          lambda t: embed(params, t, slots), n_of(tokens["ids"]), tokens)
-      return partition.by_rows(own)(params, tokens)
+      own = lambda params, inputs: map_chunks(
+          lambda x: embed(params, x, slots), n_of(inputs), inputs)
+      return partition.by_rows(own)(params, inputs)
 
     def own(params, rows):
       return map_chunks(
-          lambda x: embed(params, x[0], slots, x[1]), n_of(rows[0]["ids"]),
-          rows)
+          lambda x: embed(params, x[0], slots, x[1]), n_of(rows[0]), rows)
 
-    keys = jax.random.split(rng, tokens["ids"].shape[0])
-    return partition.by_rows(own)(params, (tokens, keys))
+    keys = jax.random.split(rng, _rows(inputs)[0])
+    return partition.by_rows(own)(params, (inputs, keys))
 
   return embed_chunks
+
+
+def _rows(inputs: Any) -> tuple[int, int]:
+  """How many rows an encoder's inputs have, and how long they are."""
+  rows, length = jax.tree.leaves(inputs)[0].shape[:2]
+  return rows, length
 
 
 def matryoshka(
