@@ -3,7 +3,6 @@
 """Where a TPU's time goes in the encoder's blocks, by the compiler's estimates.
 
     pip install -e .[tpu-aot]
-    . launch/tpu_flags.sh
     PYTHONPATH=. python benchmarks/encoder_block.py [--chip=v5e] [--rows=4]
 
 Compiles forward and gradient of nomic-bert-2048's 12 blocks, bfloat16, one

@@ -3,7 +3,6 @@
 r"""What the paper's three trainings would take on slices of TPUs.
 
   pip install -e .[tpu-aot]
-  . launch/tpu_flags.sh
   python benchmarks/pods.py --output=pods [--config.KEY=VALUE ...]
 
 One `nomic-jax compile` after another, each in a process of its own and a few

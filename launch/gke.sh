@@ -53,7 +53,7 @@ case $1 in
       --docker-image="${IMAGE:?set IMAGE to what launch/image.sh has pushed}" \
       --max-restarts="${RESTARTS:-100}" --restart-on-exit-codes=1,75 \
       --termination-grace-period-seconds=120 \
-      --env=TYPE="$type" --env=NOMIC_JAX_LAUNCH="$name" \
+      --env=NOMIC_JAX_LAUNCH="$name" \
       ${flags[@]+"${flags[@]}"} \
       --command="exec bash /nomic_jax/launch/job.sh $(printf '%q ' "$@")"
     echo "NAME=$name" >&2 ;;

@@ -3,19 +3,12 @@
 #
 #   bash launch/job.sh train --config=... --workdir=...
 #
-# It sets the flags for the accelerator, passes SIGTERM on, waits until the
-# process has saved, and returns its status. Settings, from the environment:
-#   TYPE             accelerator, such as v5litepod-256, tpu7x or gpu
+# It passes SIGTERM on, waits until the process has saved, and returns its
+# status. Settings, from the environment:
 #   STATUS           a file for the exit status
 #   NOMIC_JAX        the command (default nomic-jax)
 #   NOMIC_JAX_LAUNCH names the launch; bounds restarts without progress
 set -eu
-here=$(dirname "$0")
-# shellcheck source=launch/gpu_flags.sh source=launch/tpu_flags.sh
-case ${TYPE:-} in
-  gpu*) . "$here/gpu_flags.sh" ;;
-  ?*) . "$here/tpu_flags.sh" ;;
-esac
 read -ra command <<< "${NOMIC_JAX:-nomic-jax}"
 
 # In the background, since bash runs a trap only when it waits by `wait`.

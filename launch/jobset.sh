@@ -111,7 +111,6 @@ spec:
               command: ["bash", "launch/job.sh"$(quoted "$@")]
               workingDir: /nomic_jax
               env:
-              - {name: TYPE, value: "$TYPE"}
               - {name: NOMIC_JAX_LAUNCH, value: "$name"}
               ports:
               - {containerPort: 8471}  # between TPU hosts

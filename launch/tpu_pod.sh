@@ -60,7 +60,7 @@ run() {
     *running*) say "a job runs on $NAME already: attached to it" ;;
     *)
       for ((n = 1; ; n++)); do  # where it runs already it is not doubled
-        on_all "bash nomic_jax/launch/worker.sh start $TYPE '${launch:-}' \
+        on_all "bash nomic_jax/launch/worker.sh start '${launch:-}' \
           $(printf '%q ' "$@")" && break
         [ "$n" -lt 3 ] || return
         sleep "$(backoff "$n")"

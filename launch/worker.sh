@@ -2,7 +2,7 @@
 # What tpu_pod.sh does on each worker of a slice, by ssh:
 #
 #   worker.sh setup EXTRA      a Python, and nomic_jax with the locked versions
-#   worker.sh start TYPE LAUNCH JOB ...   unless a job is alive
+#   worker.sh start LAUNCH JOB ...   unless a job is alive
 #   worker.sh state            one line: HOST none | running | ended STATUS, and
 #                              "stopped" if `stop` was asked for
 #   worker.sh follow BYTE      the job's log from there until it ends
@@ -44,8 +44,8 @@ case ${1:-} in
       # shellcheck disable=SC1091  # made by setup
       . "$HOME/venv/bin/activate"
       # A session of its own outlives the connection.
-      TYPE=$2 NOMIC_JAX_LAUNCH=$3 STATUS=$job/status \
-        setsid bash launch/job.sh "${@:4}" > "$job/log" 2>&1 < /dev/null &
+      NOMIC_JAX_LAUNCH=$2 STATUS=$job/status \
+        setsid bash launch/job.sh "${@:3}" > "$job/log" 2>&1 < /dev/null &
       echo $! > "$job/pid"
     fi ;;
   state) state ;;

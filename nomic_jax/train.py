@@ -33,6 +33,7 @@ from nomic_jax.errors import UserError
 from nomic_jax.evaluators import Evaluators
 from nomic_jax.kernels import attention
 from nomic_jax.loop import loop
+from nomic_jax.mesh import compiler_flags
 from nomic_jax.mesh import partition
 from nomic_jax.mesh import processes
 from nomic_jax.mesh import restarts
@@ -107,6 +108,8 @@ def train(
     Stopped: on SIGTERM, with a checkpoint to go on from, or when a bucket does
       not answer.
   """
+  # Before the backend starts.
+  compiler_flags.set_for(compiler_flags.chip_here())
   place = buckets.place(workdir)
   with (
       buckets.errors(place, unreachable=Stopped),

@@ -257,7 +257,7 @@ def test_a_stage_compiles_for_gpus(name, tmp_path):
   assert "times" in done.stdout and "not estimated" in done.stdout
   report = json.loads(output.read_text())
   assert report["fits"] and report["chips"] == 16
-  assert report["memory"]["chip"] == int(0.75 * 84_978_434_048)
+  assert report["memory"]["chip"] == int(0.9 * 84_978_434_048)
   assert 3 * 4 * report["parameters"] < report["memory"]["peak"] < 2**30
   assert "estimate" not in report
   collectives = report["collectives"]
@@ -311,14 +311,3 @@ def test_a_step_compiles_for_tpu7x(tmp_path, capsys):
   assert report["memory"]["chip"] == 96 * 2**30
   exchanged = sum(c["bytes"] for c in report["collectives"])
   assert exchanged >= 4 * report["parameters"]
-
-
-@pytest.mark.parametrize("kind, limit", [
-    ("", 32768), ("v5litepod-256", 32768), ("v6e:8x8", 32768), ("v4-8", None)])
-def test_flags_of_the_compiler_go_by_the_type_of_the_slice(kind, limit):
-  done = subprocess.run(
-      ["bash", "-euc", '. launch/tpu_flags.sh; echo "$LIBTPU_INIT_ARGS"'],
-      cwd=small_data.ROOT, capture_output=True, text=True, check=True,
-      env={"TYPE": kind, "LIBTPU_INIT_ARGS": "--mine"})
-  flags = [f"--xla_tpu_scoped_vmem_limit_kib={limit}"] if limit else []
-  assert done.stdout.split() == [*flags, "--mine"]

@@ -70,16 +70,6 @@ def test_a_job_is_told_of_sigterm_and_waited_for(cloud, ignores):
   assert cloud.read("status") == ["75"]
 
 
-@pytest.mark.parametrize("kind, flags", [
-    ("v5litepod-256", "--xla_tpu_scoped_vmem"), ("v4-8", ""), ("", ""),
-    ("gpu", "latency_hiding_scheduler=true 0.9")])
-def test_flags_go_with_the_accelerator(cloud, kind, flags):
-  cloud.job('echo "$LIBTPU_INIT_ARGS $XLA_FLAGS" '
-            '"$XLA_PYTHON_CLIENT_MEM_FRACTION"')
-  out = cloud.run("job.sh", "train", TYPE=kind, XLA_FLAGS="")[0].stdout
-  assert flags in " ".join(out.split()) and bool(flags) == bool(out.strip())
-
-
 # Slurm: a task for each status, of which srun returns the highest.
 SRUN = """
 while [ "$1" != bash ]; do shift; done

@@ -17,6 +17,7 @@ import numpy as np
 
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
+from nomic_jax.mesh import compiler_flags
 from nomic_jax.model import flops
 
 
@@ -36,7 +37,7 @@ class Chip:
       or more where it waits for memory.
     cores: that share the rows.
     devices: that JAX makes of a chip.
-    memory_share: of the memory, what JAX takes unless the environment says
+    memory_share: of the memory, what a job takes unless the environment says
       otherwise; None: all of it.
     unestimated: why there are no times.
   """
@@ -66,7 +67,9 @@ class Chip:
 LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192)
 
 _GIB = 2**30
-_GPU = dict(memory_share=0.75, unestimated="XLA counts no cycles for GPUs")
+_GPU = dict(
+    memory_share=compiler_flags.GPU_MEMORY_SHARE,
+    unestimated="XLA counts no cycles for GPUs")
 CHIPS = {
     "v5e": Chip(
         16 * _GIB, flops.PEAKS["TPU v5 lite"], 1.5e9, 1.8e11, dict(
@@ -147,6 +150,7 @@ def devices(name: str, num_slices: int = 1) -> list[jax.Device]:
     )
   if num_slices < 1:
     raise UserError(f"--num_slices: {num_slices}; expected 1 or more")
+  compiler_flags.set_for("gpu" if chip in _TARGETS else chip)
   if chip in _TARGETS:
     return _gpus(chip, int(shape), num_slices)
   if not importlib.util.find_spec("libtpu"):
@@ -185,12 +189,12 @@ def _gpus(chip: str, count: int, num_slices: int) -> list[jax.Device]:
 
 
 def usable(chip: Chip) -> int:
-  """Bytes of a device's memory that JAX takes: of a GPU's three quarters.
+  """Bytes of a device's memory that a job takes: of a GPU's nine tenths.
 
   XLA_PYTHON_CLIENT_MEM_FRACTION is another share, here as in training.
   """
   if chip.memory_share is None:
     return chip.memory
   share = float(os.environ.get(
-      "XLA_PYTHON_CLIENT_MEM_FRACTION", chip.memory_share))
+      compiler_flags.MEMORY_FRACTION, chip.memory_share))
   return int(share * chip.memory)
