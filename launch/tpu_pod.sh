@@ -72,15 +72,20 @@ run() {
 # logs [all]: follows worker 0 until no worker runs; returns the job's status.
 logs() {
   [ -z "${1:-}" ] || { on_all "bash nomic_jax/launch/worker.sh tail"; return; }
-  local log=$scratch/log now
+  local log=$scratch/log cut=$scratch/cut last=false now
   : > "$log"
   while :; do
-    ${quiet:-false} || on "$(nodes | head -n 1)" 0 "bash \
-      nomic_jax/launch/worker.sh follow $(($(wc -c < "$log") + 1))" |
-      tee -a "$log" || true
+    rm -f "$cut"
+    ${quiet:-false} || { on "$(nodes | head -n 1)" 0 "bash \
+      nomic_jax/launch/worker.sh follow $(($(wc -c < "$log") + 1))" ||
+      touch "$cut"; } | tee -a "$log" || true
     now=$(workers) || return
     $dry_run && return
-    case $now in *running*) sleep "$POLL" ;; *) break ;; esac
+    case $now in
+      *running*) sleep "$POLL" ;;
+      # The connection may have been cut just before the last lines.
+      *) if $last || [ ! -e "$cut" ]; then break; else last=true; fi ;;
+    esac
   done
   mv "$scratch/workers" "$scratch/ended"
   outcome

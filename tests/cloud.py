@@ -11,6 +11,8 @@ by files in the folder:
   describe-errors  what it says instead, a line each time
   ssh-errors       a line for each connection that fails
   cut              a line for each connection that is cut while it follows a log
+  late             whether a job runs is answered only once it has ended;
+                   `asked` is there from the question on
   quota            nothing is created
   lost             the name of a worker that does not answer
 """
@@ -78,6 +80,12 @@ case "$*" in
         (exit 255) & pids+=($!); continue; }
       home=$CLOUD/home-$node-$worker
       mkdir -p "$home"
+      case $command in *"worker.sh state"*)
+        if [ -e "$CLOUD/late" ] && [ -f "$home/job/pid" ]; then
+          touch "$CLOUD/asked"
+          until [ -f "$home/job/status" ]; do sleep 0.05; done
+        fi ;;
+      esac
       (cd "$home" && HOME=$home WORKER=$node-$worker \
         $cut bash -c "$command") & pids+=($!)
     done

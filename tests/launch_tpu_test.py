@@ -144,6 +144,17 @@ def test_a_cut_connection_attaches_to_the_living_job_again(slice_):
   assert _verbs(calls)[-1] == "delete"
 
 
+def test_the_last_lines_arrive_though_the_job_ends_while_cut_off(slice_):
+  slice_.job('echo first; until [ -e "$CLOUD/asked" ]; do sleep 0.05; done\n'
+             "echo last")
+  slice_.write("cut", "once")
+  slice_.write("late", "")
+  done, _ = slice_.run("tpu_pod.sh", "babysit", *TRAIN)
+  assert done.returncode == 0, done.stderr
+  assert [x for x in done.stdout.splitlines() if x in ("first", "last")] == [
+      "first", "last"]
+
+
 def test_a_second_start_attaches_and_a_second_setup_is_refused(slice_):
   slice_.job("sleep 2")
   first = slice_.start("tpu_pod.sh", "run", *TRAIN)
