@@ -5,18 +5,25 @@
 import json
 import pathlib
 import threading
+import types
 
 import fsspec
+import nomic_jax
 from nomic_jax import main
+from nomic_jax.curate.contamination import Evaluation
 from nomic_jax.data import dataset
 from nomic_jax.data import tokens
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
+from nomic_jax.report import evaluate
 from nomic_jax.run import metrics
+from nomic_jax.search import answer
+from nomic_jax.search import corpus as corpus_lib
 from nomic_jax.storage import appended
 from nomic_jax.storage import buckets
 from nomic_jax.storage import staging
 from nomic_jax.text import tokenizer as tokenizer_lib
+import numpy as np
 import pytest
 
 from remote import bucket_fixture  # noqa: F401
@@ -225,6 +232,54 @@ def test_filter_reads_data_in_a_bucket(folder, place, tmp_path):
   with pytest.raises(UserError, match="--output is the same"):
     from nomic_jax.curate import rewrite
     rewrite.check_places(data, data + "/")
+
+
+def test_evaluation_sets_in_a_bucket_are_kept_out(bucket, place, tmp_path):
+  """A data directory and a single file, copied without what is not read."""
+  held_out = dataset.open_split(place / "pairs", "test")
+  texts = tmp_path / "texts.txt"
+  texts.write_text(dataset.open_split(place / "pairs", "train")[0]["document"])
+  for name, near in (("pairs", place / "pairs"), ("texts.txt", texts)):
+    far = f"{bucket}/against/{name}"
+    if near.is_dir():
+      buckets.upload(near, far)
+    else:
+      buckets.place(far).write_text(near.read_text())
+    assert Evaluation([far], 4, 0.5).texts == [
+        (text, far) for text, _ in Evaluation([str(near)], 4, 0.5).texts]
+  found = Evaluation([f"{bucket}/against/pairs"], 4, 0.5)
+  assert found.find(held_out[0]["query"], "").origin.startswith(bucket)
+  assert not [
+      p for p in tmp_path.glob("cache/pairs-*/**/*-train.array_record*")]
+  with pytest.raises(UserError, match="nothing in that place of the bucket"):
+    Evaluation([f"{bucket}/against/none"], 4, 0.5)
+
+
+def test_a_corpus_and_data_of_tasks_in_a_bucket(bucket, place, monkeypatch):
+  asked = []
+  monkeypatch.setattr(
+      nomic_jax, "load", lambda path: asked.append(path) or
+      types.SimpleNamespace(by_cosine=True))
+  monkeypatch.setattr(
+      answer, "_indexed", lambda model, corpus, index, given: asked.append(
+          (sorted(text for text, _ in corpus_lib.read(corpus)), index.name)) or
+      (np.zeros((1, 2), np.float32), [("", "")]))
+  monkeypatch.setattr(answer.vectors, "encode", lambda *_, **__: np.zeros((1, 2)))
+  buckets.upload(place / "pairs", f"{bucket}/corpora/pairs")
+  buckets.place(f"{bucket}/corpora/two.txt").write_text("one\ntwo\n")
+  for name in ("pairs", "two.txt"):
+    answer.search("model", f"{bucket}/corpora/{name}", ["what?"])
+  expected = sorted(t for t, _ in corpus_lib.read(place / "pairs"))
+  (all_of_pairs, index), (lines, _) = asked[1::2]
+  assert all_of_pairs == expected and lines == ["one", "two"]
+  assert index.startswith("pairs-")  # by its address, not by the copy's
+  found = []
+  monkeypatch.setattr(
+      evaluate.tasks_lib, "find", lambda names, data: found.append(data) or 1/0)
+  with pytest.raises(ZeroDivisionError):
+    evaluate.evaluate(
+        [], ["nanobeir"], baselines=["bm25"], data=f"{bucket}/corpora")
+  assert sorted(p.name for p in found[0].iterdir()) == ["pairs", "two.txt"]
 
 
 def test_a_real_server_that_is_busy_or_slow(bucket, moto, emulator, tmp_path):

@@ -23,6 +23,7 @@ from nomic_jax.curate import rewrite
 from nomic_jax.data import dataset
 from nomic_jax.errors import UserError
 from nomic_jax.storage import places
+from nomic_jax.storage import staging
 from nomic_jax.storage import unicode_text
 from nomic_jax.storage.progress import Progress
 
@@ -71,7 +72,9 @@ def clean(
       "job": "clean", "input": parts.identity(input), "min_words": min_words,
       "max_words": max_words, "languages": sorted(languages), "near": near,
       "against": [
-          parts.identity(p) if os.path.exists(p) else p for p in against],
+          parts.identity(p) if os.path.exists(p) else p for p in (
+              staging.file_or_folder(a, dataset.is_held_out)
+              for a in against)],
       "ngram": ngram, "overlap": overlap,
   }
   if (stats := parts.finished(output, arguments)) is not None:

@@ -16,6 +16,7 @@ from nomic_jax.data.readers import beir
 from nomic_jax.errors import UserError
 from nomic_jax.search import corpus
 from nomic_jax.storage import decoding
+from nomic_jax.storage import staging
 from nomic_jax.storage import unicode_text
 
 
@@ -94,11 +95,12 @@ class Evaluation:
     return Match(*self.texts[best], share)
 
 
-def _read(path: str) -> Iterator[str]:
+def _read(address: str) -> Iterator[str]:
+  path = staging.file_or_folder(address, dataset.is_held_out)
   place = pathlib.Path(path)
   if not place.exists():
     raise UserError(
-        f"--against={path}: no such file or folder; expected a data "
+        f"--against={address}: no such file or folder; expected a data "
         "directory, a BEIR folder, .jsonl or .txt")
   if not place.is_dir():
     for text, _ in corpus.read(place):
@@ -109,7 +111,7 @@ def _read(path: str) -> Iterator[str]:
     names = [name for name in dataset.splits(path) if name != "train"]
     if not names:
       raise UserError(
-          f"--against={path}: has no split but train, so nothing to be "
+          f"--against={address}: has no split but train, so nothing to be "
           "evaluated on; prepare it with --held_out")
     for name in names:
       source = dataset.open_split(path, name)

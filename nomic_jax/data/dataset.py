@@ -90,6 +90,12 @@ def index(path: str | os.PathLike) -> pathlib.Path:
       name.startswith("tokens/") or ".array_record" in name)))
 
 
+def is_held_out(name: str) -> bool:
+  """Whether a file of a data directory is needed to read its splits but train;
+  also of any other folder, of which all files are."""
+  return not (name.startswith("tokens/") or "-train.array_record" in name)
+
+
 @places.expanding("path")
 def fingerprint(path: str | os.PathLike) -> str | None:
   """A hash of a folder of data, wherever it lies; None if there is none.

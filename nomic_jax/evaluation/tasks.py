@@ -9,6 +9,7 @@ and a function that makes it. A kind of folder is a line of FOLDERS.
 import pathlib
 from typing import Callable, NamedTuple, Sequence
 
+from nomic_jax.data import dataset
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import beir
@@ -120,11 +121,6 @@ def find(
   return list(tasks.values())
 
 
-def _held_out(name: str) -> bool:
-  """Whether a file of a folder may be of a task: not a data directory's train."""
-  return not (name.startswith("tokens/") or "-train.array_record" in name)
-
-
 def _groups() -> list[str]:
   """The names worth telling: of groups, not of each data set of MTEB."""
   sets = {n for names in mteb_tasks.SETS.values() for n in names}
@@ -142,7 +138,7 @@ def _folder(spec: str) -> Task:
     place = rest
   if buckets.is_remote(place):
     name = name or place.rstrip("/").rpartition("/")[2]
-    place = staging.local(place, _held_out)
+    place = staging.local(place, dataset.is_held_out)
   path = pathlib.Path(place)
   if not place or not path.exists():
     raise UserError(

@@ -35,8 +35,8 @@ def clean(
     near: also drop pairs of this Jaccard similarity (of words and runs of
       words) to an earlier one, such as 0.8
     against: drop rows that hold a text of these evaluation sets: data
-      directories (splits but train), BEIR folders (test), .jsonl or .txt;
-      repeatable
+      directories (splits but train), BEIR folders (test), .jsonl or .txt, here
+      or in a bucket; repeatable
     ngram: words in a run by which texts are compared to those
     overlap: share of an evaluation text's runs that must be found
   """

@@ -27,7 +27,7 @@ def evaluate(
   Args:
     model: [NAME=]DIR of a model or a training; repeatable
     tasks: names or [NAME=]FOLDER; repeatable
-    data: folder with the data of tasks given by name
+    data: folder with the data of tasks given by name, here or in a bucket
     baseline: what the others are to beat: bm25, bm25-tuned or the NAME of a
       --model; repeatable, the strongest counts
     dim: score each model with its vectors cut to each of these dimensions, such

@@ -24,7 +24,7 @@ def search(
     model: model or work directory
     corpus: data directory, BEIR folder, .jsonl with `document` or `text` and
       perhaps `location`, or .txt with a text on each line, both also with .gz
-      or .zst
+      or .zst; here or in a bucket
     top: hits for a question
     index: where the corpus's vectors are kept; without it, in MODEL.index/, or
       where that cannot be written in ~/.cache/nomic_jax

@@ -25,6 +25,7 @@ from nomic_jax.storage import decoding
 from nomic_jax.storage import drawing
 from nomic_jax.storage import fingerprints
 from nomic_jax.storage import places as places_lib
+from nomic_jax.storage import staging
 from nomic_jax.storage.files import replacing
 
 # Of a text: where it starts, where it ends, and something between.
@@ -81,6 +82,8 @@ def evaluate(
         f"--output={output}: expected a name that ends in .json")
   if output:
     places_lib.check_file(output)
+  if data:
+    data = staging.local(data)
   if data and not pathlib.Path(data).is_dir():
     raise UserError(f"--data={data}: no such folder")
   if max_tokens is not None and max_tokens < _FEWEST_TOKENS:

@@ -26,6 +26,7 @@ from nomic_jax.storage import buckets
 from nomic_jax.storage import decoding
 from nomic_jax.storage import fingerprints
 from nomic_jax.storage import places
+from nomic_jax.storage import staging
 from nomic_jax.storage import unicode_text
 from nomic_jax.storage.files import replacing
 
@@ -48,7 +49,9 @@ def search(
   """
   if top < 1:
     raise UserError(f"--top={top}: expected at least 1")
-  if not pathlib.Path(corpus).exists():
+  here = staging.file_or_folder(
+      corpus, lambda name: not name.startswith("tokens/"))
+  if not pathlib.Path(here).exists():
     raise UserError(
         f"--corpus={corpus}: no such file or directory; expected a data "
         "directory, .jsonl, .jsonl.gz or .txt"
@@ -57,7 +60,7 @@ def search(
   place = pathlib.Path(index) if index else _default_index(model, corpus)
   unit = loaded.by_cosine  # or an error, before the long work
   documents, shown = _indexed(
-      loaded, pathlib.Path(corpus), place, bool(index))
+      loaded, pathlib.Path(here), place, bool(index))
   nearest = neighbours.Index(documents)
   typed = not questions and sys.stdin.isatty()
   for question in questions or _asked():
@@ -75,9 +78,11 @@ def _default_index(model: str, corpus: str) -> pathlib.Path:
   if buckets.is_remote(model):  # here, by the model's name
     model = model.rstrip("/").rpartition("/")[2]
   home = pathlib.Path(model).resolve()
-  corpus = pathlib.Path(corpus).resolve()
-  key = fingerprints.of_values(str(corpus))[:8]
-  return home.with_name(home.name + ".index") / f"{corpus.stem}-{key}"
+  if not buckets.is_remote(corpus):
+    corpus = os.path.realpath(corpus)
+  key = fingerprints.of_values(corpus)[:8]
+  stem = pathlib.Path(corpus).stem
+  return home.with_name(home.name + ".index") / f"{stem}-{key}"
 
 
 def _cached(place: pathlib.Path) -> pathlib.Path:

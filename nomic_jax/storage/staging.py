@@ -87,6 +87,19 @@ def local(
   return str(folder)
 
 
+def file_or_folder(
+    path: str | os.PathLike, wanted: Callable[[str], bool] = lambda name: True
+) -> str:
+  """As `local`, of one file as well as of a folder."""
+  if buckets.is_remote(path):
+    with buckets.errors(path, unreachable=Stopped):
+      place = buckets.place(path)
+      if buckets.patiently(place.is_file):
+        return os.path.join(
+            local(str(path).rpartition("/")[0], place.name.__eq__), place.name)
+  return local(path, wanted)
+
+
 def state(path: str | os.PathLike) -> str:
   """Returns what differs whenever a remote folder does; "" for a local one."""
   if not buckets.is_remote(path):
