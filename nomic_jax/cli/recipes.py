@@ -89,6 +89,8 @@ KEPT = (
      "are the code's"),
     ("the yaml's pre-training schedule is cosine; the paper's inverse square "
      "root", "the paper's; `optimizer.schedule=cosine` is the yaml's"),
+    ("mlm.yaml has a rotary base of 500,000; the released nomic-bert-2048 has "
+     "1,000", "1,000; `encoder.rotary_base=500000` is the yaml's"),
     ("a row's mean MLM loss is of its GPU's tokens, then GPUs are averaged",
      "the mean over all masked tokens of the batch"),
     ("MLM rows are made once, of 1,000 consecutive documents each time",
@@ -96,6 +98,11 @@ KEPT = (
      "come as `input_ids`, as published, stay as they are"),
     ("shards come in random order, each from its start",
      "batches of `data.order=stored` come in random order"),
+    ("a shard that is listed and not there is left out",
+     "an error that names it"),
+    ("NanoBEIR is measured during contrastive trainings where the yaml asks "
+     "for it", "`evaluators.retrieval.tasks=nanobeir`, off by default, since "
+     "it needs data; it changes no weight"),
     ("logits of InfoNCE are bfloat16, which at 1/0.02 has steps of 0.25",
      "float32"),
     ("a row with fewer hard negatives than the others shifts the labels of all "
