@@ -26,6 +26,7 @@ import optax
 from nomic_jax import losses
 from nomic_jax import step as step_lib
 from nomic_jax.data import loader
+from nomic_jax.data import manifest
 from nomic_jax.errors import about
 from nomic_jax.errors import Diverged
 from nomic_jax.errors import Stopped
@@ -43,7 +44,6 @@ from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.pooling import check_pooling
 from nomic_jax.run import compiled_programs
-from nomic_jax.run import manifest
 from nomic_jax.run import optim
 from nomic_jax.run import work_directory
 from nomic_jax.run.checkpoint import best

@@ -13,6 +13,7 @@ import torch
 
 from nomic_jax.curate.teach import teach
 from nomic_jax.data import dataset
+from nomic_jax.data import manifest
 from nomic_jax.data import teacher
 from nomic_jax.data import tokens
 from nomic_jax.errors import UserError
@@ -20,7 +21,6 @@ from nomic_jax.losses import ranking
 from nomic_jax.losses.distill import Distill
 from nomic_jax.main import main
 from nomic_jax.model.encoder import Encoder
-from nomic_jax.run import manifest
 import small_data
 import tiny
 

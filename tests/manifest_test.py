@@ -14,12 +14,12 @@ from nomic_jax.curate.clean import clean
 from nomic_jax.curate.filter import filter_pairs
 from nomic_jax.curate.mine import mine_negatives
 from nomic_jax.data import dataset
+from nomic_jax.data import manifest
 from nomic_jax.data import tokens
 from nomic_jax.data.prepare import prepare
 from nomic_jax.embed.embedding_model import EmbeddingModel
 from nomic_jax.main import main
 from nomic_jax.run import checkpoint
-from nomic_jax.run import manifest
 from nomic_jax.run.verify import verify
 from nomic_jax.storage import buckets
 from remote import bucket_fixture  # noqa: F401

@@ -9,9 +9,9 @@ import pathlib
 from typing import Any, Iterable, Iterator, Mapping
 
 from nomic_jax.data import dataset
+from nomic_jax.data import manifest
 from nomic_jax.data import sources
 from nomic_jax.errors import UserError
-from nomic_jax.run import manifest
 from nomic_jax.storage import decoding
 
 EMPTY = "empty text"  # The outcome of a row that cannot be used.

@@ -12,10 +12,10 @@ import numpy as np
 from nomic_jax.curate import groups
 from nomic_jax.curate import parts
 from nomic_jax.data import dataset
+from nomic_jax.data import manifest
 from nomic_jax.data import teacher
 from nomic_jax.embed import store as embeddings
 from nomic_jax.errors import UserError
-from nomic_jax.run import manifest
 from nomic_jax.storage import files
 from nomic_jax.storage import places
 

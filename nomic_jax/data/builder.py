@@ -154,7 +154,7 @@ def write(
     prompts: see `sources.Sources`.
     others: further files, by name: text, bytes, or a file to copy.
     manifest: makes what reproduce.json will hold of the directory with all
-      else in it; see `nomic_jax.run.manifest`.
+      else in it; see `nomic_jax.data.manifest`.
 
   Raises:
     UserError: if a split has no rows, or the place cannot be written.

@@ -26,6 +26,7 @@ from nomic_jax.data import builder
 from nomic_jax.data import dataset
 from nomic_jax.data import docstrings
 from nomic_jax.data import earlier
+from nomic_jax.data import manifest
 from nomic_jax.data import readers
 from nomic_jax.data import sources as sources_lib
 from nomic_jax.data import splits as splits_lib
@@ -33,7 +34,6 @@ from nomic_jax.data import statistics
 from nomic_jax.data.records import Row
 from nomic_jax.data.records import rows_of
 from nomic_jax.errors import UserError
-from nomic_jax.run import manifest
 from nomic_jax.storage import decoding
 from nomic_jax.storage import fingerprints
 from nomic_jax.storage import places

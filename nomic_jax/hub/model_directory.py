@@ -124,7 +124,7 @@ def write_model(
       the encoder's.
     matryoshka_dims: where its vectors may be cut, if it was trained so.
     manifest: makes what reproduce.json will hold of the directory with the
-      weights; see `nomic_jax.run.manifest`.
+      weights; see `nomic_jax.data.manifest`.
     **usage: other fields of a `Usage`.
 
   Raises:

@@ -10,7 +10,6 @@ changes from run to run.
 """
 
 import functools
-from typing import Any
 
 import jax
 from jax import Array

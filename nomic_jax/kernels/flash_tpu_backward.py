@@ -10,7 +10,6 @@ VMEM. Matrices are transposed, [keys, queries], as forward.
 """
 
 import functools
-from typing import Any
 
 import jax
 from jax import Array

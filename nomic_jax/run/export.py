@@ -7,11 +7,11 @@ import pathlib
 from typing import Callable
 
 from nomic_jax import families
+from nomic_jax.data import manifest
 from nomic_jax.errors import UserError
 from nomic_jax.hub import matryoshka
 from nomic_jax.hub import model_directory
 from nomic_jax.run import checkpoint
-from nomic_jax.run import manifest
 from nomic_jax.run import models
 from nomic_jax.storage import buckets
 from nomic_jax.storage import places

@@ -4,7 +4,6 @@
 
 import json
 import math
-import os
 import pathlib
 import time
 from typing import Any, Callable, Iterable, Mapping, Sequence

@@ -14,11 +14,11 @@ from typing import Any, Callable, Iterator, NamedTuple
 
 from nomic_jax.data import dataset
 from nomic_jax.data import earlier
+from nomic_jax.data import manifest
 from nomic_jax.data import tokens
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
 from nomic_jax.hub.weights import WEIGHTS
-from nomic_jax.run import manifest
 from nomic_jax.storage import buckets
 from nomic_jax.storage import fingerprints
 from nomic_jax.storage import places
