@@ -30,7 +30,7 @@ SHAPES = (
     ("pallas_tpu", 250, (256, 256, 256, 256), PAIR, 40, False),
     ("pallas_gpu", 128, (32, 64, 64, 32), PAIR, None, False),
     ("pallas_gpu", 250, (64, 32, 32, 64), PAIR, 40, True),
-    ("pallas_tpu", 384, (128, 256, 128, 128), Layout(6, 2, 64), 150, True),
+    ("pallas_tpu", 500, (128, 256, 128, 128), Layout(6, 2, 64), 150, True),
     ("pallas_tpu", 250, (128, 128, 128, 128), Layout(2, 1, 128), None, True),
     ("pallas_gpu", 250, (32, 64, 64, 32), Layout(6, 2, 64), None, True),
 )
