@@ -118,6 +118,26 @@ def test_loss_and_gradient_are_the_formulas(kind):
   assert abs(_expected(kind, 0.3, table, batch)[0] / value - 1) > 1e-3
 
 
+@pytest.mark.parametrize("kind", ["mse", "kd", "towers", "relational"])
+def test_what_fills_up_a_held_out_batch_does_not_count(kind):
+  batch, params = _batch(), {"encoder": {"table": np.random.default_rng(
+      1).normal(size=(3 * N, D)).astype("f")}}
+  loss = Distill(tiny.Vectors(), kind=kind, temperature=0.3)
+  of = tiny.jit(jax.value_and_grad(
+      lambda p, b: loss(p, b, jax.random.key(0))[0]))
+  weight = lambda b: float(loss(params, b, jax.random.key(0))[1])
+  filled = batch | {
+      "query": np.r_[batch["query"], [-1] * 3].astype(np.int32),
+      "positive": np.r_[batch["positive"], [0] * 3].astype(np.int32),
+      **{name: np.r_[batch[name], np.full((3, D), 5.0, "f")]
+         for name in ("teacher_query", "teacher_document")}}
+  tiny.assert_close(of(params, filled), of(params, batch), 1e-5)
+  assert weight(filled) == weight(batch) == N
+  filled["query"][-1] = 0  # control: now it is a query
+  assert weight(filled) == N + 1
+  assert abs(float(of(params, filled)[0] / of(params, batch)[0]) - 1) > 1e-3
+
+
 @pytest.mark.parametrize("kind", ["kd", "relational"])
 def test_in_chunks_the_gradient_is_the_formulas_taken_back_once(kind):
   """GradCache with an encoder: torch's by the vectors, then one vjp."""

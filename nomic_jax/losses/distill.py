@@ -28,6 +28,7 @@ from nomic_jax.model.pooling import normalize
 # Parts of the relational loss count so much (Stella; Zhang et al. 2024).
 _COSINE, _SIMILARITY, _RANKING, _MARGIN = 10.0, 200.0, 20.0, 0.015
 _KD, _KD_TEMPERATURE = 1000.0, 0.02
+_ABSENT = -1e30  # a logit whose softmax is 0, without the NaN of infinities
 
 
 class Distill:
@@ -77,7 +78,8 @@ class Distill:
 
   def __call__(self, params: dict, batch: dict, rng: Array) -> tuple:
     slots = self._texts(params["encoder"], batch, rng)
-    sides = [slots.at(side) for side in (
+    counted = batch["query"] >= 0  # others fill up the batch
+    sides = [slots.at(jnp.where(counted, side, -1)) for side in (
         batch["query"], batch["candidate"][batch["positive"]])]
     student = tuple(normalize(side.vectors) for side in sides)
     teacher = tuple(
@@ -85,8 +87,8 @@ class Distill:
     )
     self._check_width(student[0].shape[1], teacher[0].shape[1])
     identity = tuple(side.identity for side in sides)
-    weight = jnp.float32(len(student[0]))
-    mean, parts = self._mean(student, teacher, identity)
+    weight = counted.sum().astype(jnp.float32)
+    mean, parts = self._mean(student, teacher, identity, counted)
     return weight * mean, weight, {k: weight * v for k, v in parts.items()}
 
   def _check_width(self, ours: int, theirs: int) -> None:
@@ -97,51 +99,60 @@ class Distill:
           "config.loss.kind=kd, which compares similarities alone"
       )
 
-  def _mse(self, student, teacher, identity):
+  def _mse(self, student, teacher, identity, counted):
     del identity
-    return sum(((s - t)**2).mean() for s, t in zip(student, teacher)), {}
+    return sum(_mean(((s - t)**2).mean(1), counted)
+               for s, t in zip(student, teacher)), {}
 
-  def _kd(self, student, teacher, identity):
+  def _kd(self, student, teacher, identity, counted):
     (q, d), (tq, td) = student, teacher
 
-    def divergence(documents, queries):
+    def divergence(documents, there, queries):
       student, target = (
-          jax.nn.log_softmax(_products(a, b) / self._temperature, axis=1)
+          jax.nn.log_softmax(jnp.where(
+              there, _products(a, b) / self._temperature, _ABSENT), axis=1)
           for a, b in zip(queries, documents))
       return (jnp.exp(target) * (target - student)).sum(1)
 
-    def in_blocks(documents, queries):
-      block = jax.checkpoint(functools.partial(divergence, documents))
+    def in_blocks(everywhere, queries):
+      block = jax.checkpoint(functools.partial(divergence, *everywhere))
       return map_blocks(block, max(q.shape[1], 8), queries)
 
     # Each device its own queries: the documents are gathered, and their
     # gradient is added up over the devices, once and not in every block.
-    kl = partition.by_rows(in_blocks)((d, td), (q, tq)).mean()
-    nce = _contrast(q, d, identity, _KD_TEMPERATURE)
+    rows = partition.by_rows(in_blocks)(((d, td), counted), (q, tq))
+    kl = _mean(rows, counted)
+    nce = _contrast(q, d, identity, _KD_TEMPERATURE, counted)
     return _KD * kl + nce, {"kl": kl, "info_nce": nce}
 
-  def _towers(self, student, teacher, identity):
+  def _towers(self, student, teacher, identity, counted):
     (q, d), (tq, td), t = student, teacher, self._temperature
     terms = {
-        "query_document": _contrast(q, d, identity, t),
-        "query": _contrast(q, tq, identity[:1] * 2, t),
-        "document": _contrast(d, td, identity[1:] * 2, t),
-        "query_teacher_document": _contrast(q, td, identity, t),
+        "query_document": _contrast(q, d, identity, t, counted),
+        "query": _contrast(q, tq, identity[:1] * 2, t, counted),
+        "document": _contrast(d, td, identity[1:] * 2, t, counted),
+        "query_teacher_document": _contrast(q, td, identity, t, counted),
     }
     return sum(terms.values()) / len(terms), terms
 
-  def _relational(self, student, teacher, identity):
+  def _relational(self, student, teacher, identity, counted):
     del identity
     parts = dict.fromkeys(("cosine", "similarity", "ranking"), 0.0)
+    pairs = counted[:, None] & counted
+    upper = jnp.triu_indices(len(counted), 1)
     for s, t in zip(student, teacher):
-      parts["cosine"] += _COSINE * (1 - (s * t).sum(1).mean())
+      parts["cosine"] += _COSINE * (1 - _mean((s * t).sum(1), counted))
       ours, theirs = _products(s, s), _products(t, t)
-      parts["similarity"] += _SIMILARITY * ((ours - theirs)**2).mean()
-      upper = jnp.triu_indices(len(s), 1)
+      parts["similarity"] += _SIMILARITY * _mean((ours - theirs)**2, pairs)
       parts["ranking"] += _RANKING * ranking.margin_loss(
-          ours[upper], theirs[upper], _MARGIN
-      )
+          ours[upper], theirs[upper], _MARGIN, pairs[upper])
     return sum(parts.values()), parts
+
+
+def _mean(values: Array, counted: Array) -> Array:
+  """Mean of the values that count; 0 if none does."""
+  total = jnp.where(counted, values, 0).sum()
+  return total / jnp.maximum(counted.sum(), 1)
 
 
 def _products(a: Array, b: Array) -> Array:
@@ -149,10 +160,11 @@ def _products(a: Array, b: Array) -> Array:
 
 
 def _contrast(
-    a: Array, b: Array, identity: tuple[Array, Array], temperature: float
+    a: Array, b: Array, identity: tuple[Array, Array], temperature: float,
+    counted: Array,
 ) -> Array:
   """Mean InfoNCE of a's rows against b's; `identity` of the texts of both."""
-  own = jnp.arange(len(a), dtype=jnp.int32)
+  own = jnp.where(counted, jnp.arange(len(a), dtype=jnp.int32), -1)
   total, _ = cross_entropy(
       dot, a, b, jnp.float32(1 / temperature), own, identity[1], identity[0])
-  return total / len(a)
+  return total / jnp.maximum(counted.sum(), 1)

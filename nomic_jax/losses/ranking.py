@@ -7,7 +7,9 @@ from jax import Array
 import jax.numpy as jnp
 
 
-def margin_loss(scores: Array, target: Array, margin: float) -> Array:
+def margin_loss(
+    scores: Array, target: Array, margin: float, counted: Array | None = None
+) -> Array:
   """Mean over pairs of relu(margin − (higher − lower)).
 
   Higher and lower are the two scores in the order of `target`; of a tie the
@@ -19,15 +21,22 @@ def margin_loss(scores: Array, target: Array, margin: float) -> Array:
     scores: float32 [M], M >= 2, differentiated.
     target: float32 [M], whose order the scores are to have.
     margin: above 0.
+    counted: bool [M], which scores count; None: all.
 
   Returns:
     float32 [].
   """
-  size = len(scores)
-  scores = scores[jnp.argsort(target, stable=True)]
-  lower, higher = _active(jax.lax.stop_gradient(scores), margin)
-  pairs = size * (size - 1) / 2
-  return (((lower - higher) * scores).sum() + margin * lower.sum()) / pairs
+  if counted is None:
+    counted = jnp.ones(len(scores), bool)
+  order = jnp.argsort(jnp.where(counted, target, jnp.inf), stable=True)
+  scores, counted = scores[order], counted[order]
+  # Infinite scores at the end break no margin.
+  lower, higher = _active(
+      jnp.where(counted, jax.lax.stop_gradient(scores), jnp.inf), margin)
+  total = jnp.where(counted, (lower - higher) * scores, 0).sum()
+  size = counted.sum().astype(jnp.float32)
+  pairs = jnp.maximum(size * (size - 1) / 2, 1)
+  return (total + margin * lower.sum()) / pairs
 
 
 def _active(scores: Array, margin: float) -> tuple[Array, Array]:
@@ -42,7 +51,7 @@ def _active(scores: Array, margin: float) -> tuple[Array, Array]:
   size = len(scores)
   rounds = max(size - 1, 1).bit_length()
   total = 2**rounds
-  # What is made up stands last and is infinite: it breaks no margin.
+  # Padding is infinite and sorts last, so it breaks no margin.
   scores = jnp.pad(scores, (0, total - size), constant_values=jnp.inf)
   place = jnp.arange(total, dtype=jnp.int32)
 
