@@ -143,7 +143,7 @@ def test_rare_characters_do_not_take_up_the_vocabulary():
 def test_training_again_gives_the_same_file(words, tmp_path):
   """In other processes, since the library's hash tables are seeded in each."""
   program = (
-      "import json, sys; from nomic_jax.data import tokenizer\n"
+      "import json, sys; from nomic_jax.text import tokenizer\n"
       "texts = json.load(open(sys.argv[1]))\n"
       "tokenizer.save(tokenizer.train(texts, 700), sys.argv[2])\n")
   (tmp_path / "texts.json").write_text(json.dumps(_TEXTS))

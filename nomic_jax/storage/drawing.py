@@ -113,9 +113,10 @@ def inline(figure: Any, label: str, titles: Mapping[str, str]) -> str:
   text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg"):],
                 flags=re.DOTALL)
   size = re.search(r'viewBox="[^"]*"', text)[0]
-  text = re.sub(
-      r"<svg[^>]*>", '<svg xmlns:xlink="http://www.w3.org/1999/xlink" '
-      f'{size} role="img" aria-label="{html.escape(label)}">', text, count=1)
+  start = ('<svg xmlns:xlink="http://www.w3.org/1999/xlink" '
+           f'{size} role="img" aria-label="{html.escape(label)}">')
+  # A function, since a backslash in a replacement is an escape.
+  text = re.sub(r"<svg[^>]*>", lambda _: start, text, count=1)
   for name, color in COLORS.items():
     text = text.replace(color, f"var(--{name})")
   for gid, title in titles.items():
