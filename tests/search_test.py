@@ -19,7 +19,7 @@ from nomic_jax.search import answer as search_lib
 class FakeModel(EmbeddingModel):
   """Embeds a text by which of two words it has."""
 
-  config = "fake"
+  architecture = "fake"
   prompts = {"search_query": "q: ", "search_document": "d: "}
   tokenizer = types.SimpleNamespace(to_str=lambda: "tokenizer")
 
