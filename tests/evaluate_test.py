@@ -22,7 +22,7 @@ WORDS = ("red", "green", "blue", "round", "square", "large")
 class FakeModel(EmbeddingModel):
   """Embeds a text as the counts of some words."""
 
-  config, max_tokens = types.SimpleNamespace(output_width=6), 99
+  architecture, width, max_tokens = "words", 6, 99
   matryoshka_dims = ()
   prompts = {"search_query": "q: ", "search_document": "d: "}
   tokenizer = types.SimpleNamespace(to_str=lambda: "tokenizer")

@@ -35,7 +35,7 @@ WORDS = "river stone cloud engine paper violin market winter".split()
 class Letters(EmbeddingModel):
   """Counts letters and pairs of them, so that likeness is plausible."""
 
-  architecture, max_tokens = types.SimpleNamespace(output_width=24), 8192
+  architecture, width, max_tokens = "letters", 24, 8192
   matryoshka_dims = (8, 16)
   prompts = {name: f"{name}: " for name in (
       "search_query", "search_document", "classification", "clustering")}
