@@ -190,7 +190,14 @@ def program(
       attention, device=jax.devices()[0].device_kind))
   loss, tx = make(encoder), optax.adamw(1e-4)
   init = lambda: meta.unbox(step_lib.init_state(loss, tx, 0))
-  return init, step_lib.make_train_step(loss, tx)
+  step = step_lib.make_train_step(loss, tx)
+
+  def nested(state, batch):  # as data.loader does, which needs Grain
+    inputs = {k: batch[k] for k in ("ids", "segment_ids", "positions")}
+    rest = {k: v for k, v in batch.items() if k not in inputs}
+    return step(state, {"inputs": inputs} | rest)
+
+  return init, nested
 
 
 def _time_steps(model, make, batch, name) -> tuple[float, float, float]:
