@@ -96,6 +96,8 @@ def test_cycles_kernels_and_collectives_are_counted_as_often_as_they_run():
 def test_attention_is_told_from_other_products_by_its_scope():
   cycles = hlo.summarise(_program("layers/attention_reference/dot")).cycles
   assert cycles["matmul"] == 0 and cycles["attention"] == 6 * 3 * 100
+  cycles = hlo.summarise(_program("layers/Block._attention/qkv/dot")).cycles
+  assert cycles["attention"] == 0 and cycles["matmul"] == 6 * 3 * 100
 
 
 def test_a_collective_in_a_loop_of_a_real_program():

@@ -204,7 +204,9 @@ def _cause(
 ) -> str:
   """What an instruction's time is spent on."""
   scope = re.search(r'op_name="([^"]*)"', instruction.rest)
-  if scope and "attention" in scope[1]:
+  # The scope of an implementation, as attention_pallas_tpu; the module's
+  # method `_attention` has projections in it too.
+  if scope and re.search(r"\battention_\w", scope[1]):
     return "attention"
   for i in (instruction, *_inside(program, instruction)):
     if i.opcode in ("dot", "convolution"):
