@@ -20,9 +20,12 @@ import os
 import re
 
 os.environ |= dict(
-    TPU_SKIP_MDS_QUERY="1", TPU_WORKER_HOSTNAMES="localhost",
-    TPU_ACCELERATOR_TYPE="v5litepod-16", JAX_PLATFORMS="cpu",
-    ALLOW_MULTIPLE_LIBTPU_LOAD="1")
+  TPU_SKIP_MDS_QUERY="1",
+  TPU_WORKER_HOSTNAMES="localhost",
+  TPU_ACCELERATOR_TYPE="v5litepod-16",
+  JAX_PLATFORMS="cpu",
+  ALLOW_MULTIPLE_LIBTPU_LOAD="1",
+)
 
 import jax  # noqa: E402
 from jax.experimental import topologies  # noqa: E402
@@ -44,8 +47,7 @@ _LISTINGS = bundles.start()
 # Copies from there would be among the bundles.
 _SIZE = 2**20
 _HEADS = 16
-_BLOCKS = (
-    (256, 256), (512, 512), (1024, 512), (512, 1024), (1024, 1024))
+_BLOCKS = ((256, 256), (512, 512), (1024, 512), (512, 1024), (1024, 1024))
 
 
 def main() -> None:
@@ -57,20 +59,32 @@ def main() -> None:
   names = list(SYSTEMS)
   print("Thousands of bundles a head (blocks), ours over the better of jax's:")
   for line in (
-      ["chip", "tokens", "texts", *(
-          f"{way}: {n}" if n == "ours" else n
-          for way in ("forward", "backward") for n in (*names, "ratio"))],
-      ["---"] * 11):
+    [
+      "chip",
+      "tokens",
+      "texts",
+      *(
+        f"{way}: {n}" if n == "ours" else n
+        for way in ("forward", "backward")
+        for n in (*names, "ratio")
+      ),
+    ],
+    ["---"] * 11,
+  ):
     print("| " + " | ".join(line) + " |")
   for chip, length, texts in itertools.product(
-      flags.chips.split(","), map(int, flags.lengths.split(",")),
-      map(int, flags.texts.split(","))):
+    flags.chips.split(","),
+    map(int, flags.lengths.split(",")),
+    map(int, flags.texts.split(",")),
+  ):
     best = [_best(make, chip, length, texts) for make in SYSTEMS.values()]
     line = [chip.partition(":")[0], f"{length:,}", str(texts)]
     for way in (0, 1):
       ours, *others = (b[way] for b in best)
-      line += [f"{cycles / 1e3:.2f} ({block[0]}/{block[1]})"
-               for cycles, block in (ours, *others)]
+      line += [
+        f"{cycles / 1e3:.2f} ({block[0]}/{block[1]})"
+        for cycles, block in (ours, *others)
+      ]
       line.append(f"{ours[0] / min(cycles for cycles, _ in others):.2f}")
     print("| " + " | ".join(line) + " |", flush=True)
 
@@ -83,7 +97,8 @@ def _best(make, chip, length, texts):
     if length % max(block) == 0 and (make is not _ours or not tried):
       kernels, count = _kernels(make, chip, length, block)
       forward, backward, *sizes = (
-          count(kernels, texts) if kernels else (float("inf"),) * 2)
+        count(kernels, texts) if kernels else (float("inf"),) * 2
+      )
       tried.append((forward, backward, sizes[0] if sizes else (block, block)))
   return [min((t[n], t[2][n]) for t in tried) for n in (0, 1)]
 
@@ -96,14 +111,18 @@ def _kernels(make, chip, length, block):
     text = _compile(function, shapes, chip, length)
     return dict(bundles.kernels(text, _LISTINGS)), count
   except Exception as e:  # a failure is a result: blocks too large for VMEM
-    print(f"  {chip} {length} {block}: {type(e).__name__} "
-          f"{str(e).splitlines()[0][:150]}", flush=True)
+    print(
+      f"  {chip} {length} {block}: {type(e).__name__} "
+      f"{str(e).splitlines()[0][:150]}",
+      flush=True,
+    )
     return None, None
 
 
 def _compile(function, shapes, chip, length):
   device = topologies.get_topology_desc(
-      platform="tpu", topology_name=chip).devices[0]
+    platform="tpu", topology_name=chip
+  ).devices[0]
   at = jax.sharding.SingleDeviceSharding(device)
   args = [jax.ShapeDtypeStruct(s, t, sharding=at) for s, t in shapes]
 
@@ -122,23 +141,31 @@ def _ours(length, block):
   def attend(device, qkv):
     layout = Layout(_HEADS, _HEADS, 64)
     sizes[:] = blocks.find(
-        "pallas_tpu", Call(layout, device=device.device_kind), length,
-        qkv.dtype)
+      "pallas_tpu", Call(layout, device=device.device_kind), length, qkv.dtype
+    )
     a = Backend("pallas_tpu", device=device.device_kind)
     angle = jnp.ones((rows, length, 32))
     prepared = a.prepare(
-        jnp.ones((rows, length), jnp.int32), (angle, angle), qkv.dtype, layout)
+      jnp.ones((rows, length), jnp.int32), (angle, angle), qkv.dtype, layout
+    )
     return a.attend(qkv, prepared, layout)
 
   def count(kernels, texts):
     queries, keys, back_queries, back_keys = sizes
     ids = 1 + np.arange(length)[None] * texts // length
     visits = [
-        float(np.diff(common.ranges(ids, *pair, Reach()), axis=1).sum())
-        for pair in ((queries, keys), (back_keys, back_queries))]
+      float(np.diff(common.ranges(ids, *pair, Reach()), axis=1).sum())
+      for pair in ((queries, keys), (back_keys, back_queries))
+    ]
     found = bundles.of_flash_tpu(kernels, length, tuple(sizes), visits)
-    return found.forward / 2, found.backward / 2, (  # two share lanes
-        tuple(sizes[:2]), tuple(sizes[2:]))
+    return (
+      found.forward / 2,
+      found.backward / 2,
+      (  # two share lanes
+        tuple(sizes[:2]),
+        tuple(sizes[2:]),
+      ),
+    )
 
   return attend, [((rows, length, 3 * _HEADS * 64), jnp.bfloat16)], count
 
@@ -154,7 +181,7 @@ def _flat(kernels, names, length, block):
   rows, columns = (length // b for b in block)
   cycles = 0
   for k in own:
-    grid, = kernels[k].inner
+    (grid,) = kernels[k].inner
     cycles += grid.longest * rows * columns
     cycles += (grid.bundles - grid.longest) * min(rows, columns)
   return cycles
@@ -163,19 +190,33 @@ def _flat(kernels, names, length, block):
 def _flash(length, block):
   q, k = block
   sizes = flash_attention.BlockSizes(
-      block_q=q, block_k_major=k, block_k=k, block_b=1, block_q_major_dkv=q,
-      block_k_major_dkv=k, block_k_dkv=k, block_q_dkv=q, block_k_major_dq=k,
-      block_k_dq=k, block_q_dq=q)
+    block_q=q,
+    block_k_major=k,
+    block_k=k,
+    block_b=1,
+    block_q_major_dkv=q,
+    block_k_major_dkv=k,
+    block_k_dkv=k,
+    block_q_dkv=q,
+    block_k_major_dq=k,
+    block_k_dq=k,
+    block_q_dq=q,
+  )
 
   def attend(device, q, k, v):
     ids = jnp.ones((1, length), jnp.int32)
     return flash_attention.flash_attention(
-        q, k, v, segment_ids=flash_attention.SegmentIds(ids, ids),
-        block_sizes=sizes)
+      q,
+      k,
+      v,
+      segment_ids=flash_attention.SegmentIds(ids, ids),
+      block_sizes=sizes,
+    )
 
   count = lambda kernels, texts: (
-      _flat(kernels, "^(?!.*(dkv|dq|bwd)).*$", length, block),
-      _flat(kernels, "dkv|dq|bwd", length, block))
+    _flat(kernels, "^(?!.*(dkv|dq|bwd)).*$", length, block),
+    _flat(kernels, "dkv|dq|bwd", length, block),
+  )
   return attend, [((1, _SIZE // length, length, 64), jnp.bfloat16)] * 3, count
 
 
@@ -183,20 +224,29 @@ def _splash(length, block):
   q, k = block
   module = splash_attention
   sizes = module.BlockSizes(
-      block_q=q, block_kv=k, block_kv_compute=k, block_q_dkv=q,
-      block_kv_dkv=k, block_kv_dkv_compute=k, use_fused_bwd_kernel=True)
+    block_q=q,
+    block_kv=k,
+    block_kv_compute=k,
+    block_q_dkv=q,
+    block_kv_dkv=k,
+    block_kv_dkv_compute=k,
+    use_fused_bwd_kernel=True,
+  )
   mask = module.MultiHeadMask(
-      [module.FullMask((length, length))] * (_SIZE // length))
+    [module.FullMask((length, length))] * (_SIZE // length)
+  )
   kernel = module.make_splash_mha(
-      mask, block_sizes=sizes, head_shards=1, q_seq_shards=1)
+    mask, block_sizes=sizes, head_shards=1, q_seq_shards=1
+  )
 
   def attend(device, q, k, v):
     ids = jnp.ones((length,), jnp.int32)
     return kernel(q, k, v, segment_ids=module.SegmentIds(ids, ids))
 
   count = lambda kernels, texts: (
-      _flat(kernels, "fwd", length, block),
-      _flat(kernels, "bwd|dkv|dq", length, block))
+    _flat(kernels, "fwd", length, block),
+    _flat(kernels, "bwd|dkv|dq", length, block),
+  )
   return attend, [((_SIZE // length, length, 64), jnp.bfloat16)] * 3, count
 
 

@@ -14,9 +14,10 @@ its row. Elsewhere than on a GPU only `reference` and `torch` run.
 """
 
 import argparse
+from collections.abc import Callable
 import functools
 import time
-from typing import Any, Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,10 +42,14 @@ def main() -> None:
   parser.add_argument("--rounds", type=int, default=20)
   parser.add_argument("--rotary", action="store_true")
   a = parser.parse_args()
-  print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}; the last "
-        "columns are the system's time over ours\n")
-  print("| tokens | rows | system | forward, ms | TFLOP/s | with gradient, ms "
-        "| TFLOP/s | off by | over ours, forward | with gradient |")
+  print(
+    f"{jax.devices()[0].device_kind}, jax {jax.__version__}; the last "
+    "columns are the system's time over ours\n"
+  )
+  print(
+    "| tokens | rows | system | forward, ms | TFLOP/s | with gradient, ms "
+    "| TFLOP/s | off by | over ours, forward | with gradient |"
+  )
   print("|---|---|---|---|---|---|---|---|---|---|")
   for length in map(int, a.lengths.split(",")):
     for texts in (1, TEXTS):
@@ -76,23 +81,29 @@ def _compare(a: argparse.Namespace, length: int, texts: int) -> None:
     forward, both = took[name]
     ours = took.get("ours", (float("nan"),) * 2)
     print(
-        f"{start}| {name} | {forward * 1e3:.3f} | {flops / forward / 1e12:.1f} "
-        f"| {both * 1e3:.3f} | {3.5 * flops / both / 1e12:.1f} | "
-        f"{off[name]:.0e}{'' if off[name] < TOLERANCE else ' (wrong)'} | "
-        f"{forward / ours[0]:.2f}× | {both / ours[1]:.2f}× |", flush=True)
+      f"{start}| {name} | {forward * 1e3:.3f} | {flops / forward / 1e12:.1f} "
+      f"| {both * 1e3:.3f} | {3.5 * flops / both / 1e12:.1f} | "
+      f"{off[name]:.0e}{'' if off[name] < TOLERANCE else ' (wrong)'} | "
+      f"{forward / ours[0]:.2f}× | {both / ours[1]:.2f}× |",
+      flush=True,
+    )
 
 
 def _inputs(rows: int, length: int, texts: int, rotary: bool):
   """qkv bfloat16 [B, S, 3 H d], segments [B, S], angles or None."""
   qkv = jax.random.normal(
-      jax.random.key(0), (rows, length, 3 * HEADS * WIDTH), jnp.bfloat16)
+    jax.random.key(0), (rows, length, 3 * HEADS * WIDTH), jnp.bfloat16
+  )
   ids = jnp.tile(1 + jnp.arange(length) * texts // length, (rows, 1))
   if not rotary:
     return qkv, ids, None
   speed = 1000.0 ** -(jnp.arange(0, WIDTH, 2) / WIDTH)
   turn = (jnp.arange(length) % (length // texts))[:, None] * speed
-  return qkv, ids, tuple(
-      jnp.tile(f(turn)[None], (rows, 1, 1)) for f in (jnp.cos, jnp.sin))
+  return (
+    qkv,
+    ids,
+    tuple(jnp.tile(f(turn)[None], (rows, 1, 1)) for f in (jnp.cos, jnp.sin)),
+  )
 
 
 def _exact(qkv, ids, angles) -> dict[str, Callable[[], Any]]:
@@ -100,21 +111,24 @@ def _exact(qkv, ids, angles) -> dict[str, Callable[[], Any]]:
   one = jax.tree.map(lambda x: x[:1], (qkv.astype(jnp.float32), ids, angles))
   with jax.default_matmul_precision("highest"):
     return jax.tree.map(
-        lambda f: functools.partial(jax.block_until_ready, f()),
-        _ours("reference", *one))
+      lambda f: functools.partial(jax.block_until_ready, f()),
+      _ours("reference", *one),
+    )
 
 
 def _results(runs) -> tuple[np.ndarray, np.ndarray]:
   """The first row's output, and its gradient of half the squares' sum."""
   return tuple(
-      np.asarray(runs[way](), np.float32)[0] for way in ("forward", "both"))
+    np.asarray(runs[way](), np.float32)[0] for way in ("forward", "both")
+  )
 
 
 def _off(runs, wanted) -> float:
   """Largest difference, relative to the largest number."""
   return max(
-      float(abs(got - true).max() / abs(true).max())
-      for got, true in zip(_results(runs), wanted))
+    float(abs(got - true).max() / abs(true).max())
+    for got, true in zip(_results(runs), wanted)
+  )
 
 
 def _turns(runs, rounds: int) -> dict[str, tuple[float, float]]:
@@ -127,37 +141,40 @@ def _turns(runs, rounds: int) -> dict[str, tuple[float, float]]:
         ways[way]()
         if turn > 1:  # the first two warm up
           took[name][n].append(time.perf_counter() - began)
-  return {
-      name: tuple(map(np.median, times)) for name, times in took.items()}
+  return {name: tuple(map(np.median, times)) for name, times in took.items()}
 
 
 def _jax(attend: Callable, qkv) -> dict[str, Callable[[], Any]]:
   """Of attend: qkv [B, S, 3 H d] to [B, S, H d]."""
+
   def both(x):
     out, back = jax.vjp(attend, x)
     return back(out)[0]
 
   compiled = {
-      way: jax.jit(f).lower(qkv).compile()
-      for way, f in (("forward", attend), ("both", both))}
+    way: jax.jit(f).lower(qkv).compile()
+    for way, f in (("forward", attend), ("both", both))
+  }
   return {
-      way: lambda f=f: jax.block_until_ready(f(qkv))
-      for way, f in compiled.items()}
+    way: lambda f=f: jax.block_until_ready(f(qkv))
+    for way, f in compiled.items()
+  }
 
 
 def _ours(name: str, qkv, ids, angles):
   backend = Backend(name, device=jax.devices()[0].device_kind)
-  rows = jax.jit(
-      lambda: backend.prepare(ids, angles, qkv.dtype, LAYOUT))()
+  rows = jax.jit(lambda: backend.prepare(ids, angles, qkv.dtype, LAYOUT))()
   return _jax(lambda x: backend.attend(x, rows, LAYOUT), qkv)
 
 
 def _heads(f: Callable, qkv, angles):
   """Of f: q, k, v [B, S, H, d] to the like of q."""
+
   def attend(x):
     q, k, v = (
-        part.reshape(*x.shape[:2], HEADS, WIDTH)
-        for part in jnp.split(x, 3, axis=-1))
+      part.reshape(*x.shape[:2], HEADS, WIDTH)
+      for part in jnp.split(x, 3, axis=-1)
+    )
     if angles is not None:
       q, k = (reference.rotate(part, *angles) for part in (q, k))
     return f(q, k, v).reshape(*x.shape[:2], -1)
@@ -169,9 +186,10 @@ def _cudnn(qkv, ids, angles):
   """Full rows need no bias, and so get none."""
   if bool((ids == 1).all()):
     return _heads(
-        functools.partial(
-            jax.nn.dot_product_attention, implementation="cudnn"),
-        qkv, angles)
+      functools.partial(jax.nn.dot_product_attention, implementation="cudnn"),
+      qkv,
+      angles,
+    )
   return _ours("cudnn", qkv, ids, angles)
 
 
@@ -179,8 +197,10 @@ def _jax_pallas(qkv, ids, angles):
   from jax.experimental.pallas.ops.gpu import attention
 
   return _heads(
-      lambda q, k, v: attention.mha(q, k, v, ids, sm_scale=WIDTH**-0.5),
-      qkv, angles)
+    lambda q, k, v: attention.mha(q, k, v, ids, sm_scale=WIDTH**-0.5),
+    qkv,
+    angles,
+  )
 
 
 def _tokamax(qkv, ids, angles):
@@ -189,8 +209,10 @@ def _tokamax(qkv, ids, angles):
   packed = not bool((ids == 1).all())
   mask = (ids[:, None, :, None] == ids[:, None, None]) if packed else None
   return _heads(
-      lambda q, k, v: tokamax.dot_product_attention(q, k, v, mask=mask),
-      qkv, angles)
+    lambda q, k, v: tokamax.dot_product_attention(q, k, v, mask=mask),
+    qkv,
+    angles,
+  )
 
 
 def _torch(qkv, ids, angles):
@@ -202,10 +224,14 @@ def _torch(qkv, ids, angles):
   texts = int(ids.max())
   rows, length = ids.shape
   move = lambda x: torch.tensor(
-      np.asarray(x, np.float32), device="cuda" if cuda else "cpu")
+    np.asarray(x, np.float32), device="cuda" if cuda else "cpu"
+  )
   x = move(qkv).to(torch.bfloat16).requires_grad_()
-  turns = None if angles is None else [
-      move(t)[:, :, None].to(torch.bfloat16) for t in angles]
+  turns = (
+    None
+    if angles is None
+    else [move(t)[:, :, None].to(torch.bfloat16) for t in angles]
+  )
 
   def rotate(part):
     cos, sin = turns
@@ -217,8 +243,9 @@ def _torch(qkv, ids, angles):
     if turns:
       q, k = rotate(q), rotate(k)
     q, k, v = (
-        part.reshape(rows * texts, -1, HEADS, WIDTH).transpose(1, 2)
-        for part in (q, k, v))
+      part.reshape(rows * texts, -1, HEADS, WIDTH).transpose(1, 2)
+      for part in (q, k, v)
+    )
     out = functional.scaled_dot_product_attention(q, k, v)
     return out.transpose(1, 2).reshape(rows, length, -1)
 
@@ -237,8 +264,9 @@ def _torch(qkv, ids, angles):
     return _Array(out)
 
   return {
-      way: functools.partial(run, f)
-      for way, f in (("forward", forward), ("both", both))}
+    way: functools.partial(run, f)
+    for way, f in (("forward", forward), ("both", both))
+  }
 
 
 class _Array:
@@ -252,12 +280,12 @@ class _Array:
 
 
 SYSTEMS = {
-    "ours": functools.partial(_ours, "pallas_gpu"),
-    "cudnn": _cudnn,
-    "jax pallas": _jax_pallas,
-    "tokamax": _tokamax,
-    "torch": _torch,
-    "reference": functools.partial(_ours, "reference"),
+  "ours": functools.partial(_ours, "pallas_gpu"),
+  "cudnn": _cudnn,
+  "jax pallas": _jax_pallas,
+  "tokamax": _tokamax,
+  "torch": _torch,
+  "reference": functools.partial(_ours, "reference"),
 }
 
 

@@ -42,21 +42,29 @@ def main() -> None:
   parser.add_argument("--document_tokens", type=float, default=90)
   parser.add_argument("--memory_only", action="store_true")
   parser.add_argument(
-      "--hosts", default="1,16,64",
-      help="of which one makes its rows of masked-language-model batches")
+    "--hosts",
+    default="1,16,64",
+    help="of which one makes its rows of masked-language-model batches",
+  )
   a = parser.parse_args()
   raw = a.folder / f"raw-{a.rows}"
   if not raw.is_dir():
     _make(raw, a.rows, a.document_tokens)
   data = a.folder / f"data-{a.rows}"
   if not data.is_dir():
-    _timed("prepare (jsonl.gz to ArrayRecord)", a.rows, 0, lambda: prepare(
-        str(raw), data, vocab_size=8192, held_out=0.01))
+    _timed(
+      "prepare (jsonl.gz to ArrayRecord)",
+      a.rows,
+      0,
+      lambda: prepare(str(raw), data, vocab_size=8192, held_out=0.01),
+    )
     print(f"  peak memory of prepare: {_peak():,.0f} MB")
     _timed("tokenise", a.rows, 0, lambda: tokens.tokenise(data))
   words = tokenizer_lib.load(data / "tokenizer")
-  print(f"{'':44}{'pairs/s':>10}{'pairs/CPU-s':>13}{'tokens/CPU-s':>14}"
-        f"{'real':>7}{'ratio':>7}")
+  print(
+    f"{'':44}{'pairs/s':>10}{'pairs/CPU-s':>13}{'tokens/CPU-s':>14}"
+    f"{'real':>7}{'ratio':>7}"
+  )
   base = None
   if not a.memory_only:
     base = _reference(raw, words, a.batch)
@@ -72,27 +80,37 @@ def main() -> None:
 
 def _rows_of_text(data, words, hosts: int) -> None:
   """CPU seconds of a host for its share of a batch of configs/mlm.py."""
-  config = ml_collections.ConfigDict(dict(
-      batch_size=4096, micro_batches=4, row_length=2048, mask_rate=0.3))
+  config = ml_collections.ConfigDict(
+    dict(batch_size=4096, micro_batches=4, row_length=2048, mask_rate=0.3)
+  )
   for name, source, count in (
-      ("tokenised ahead", tokens.open_split(data, "train", words), 8),
-      ("on the fly", dataset.open_split(data, "train"), 1)):
+    ("tokenised ahead", tokens.open_split(data, "train", words), 8),
+    ("on the fly", dataset.open_split(data, "train"), 1),
+  ):
     batches = iter(text.batches(source, words, config, 0, 0, hosts))
     next(batches)
     began = _cpu()
     for _ in range(count):
       next(batches)
-    print(f"4,096 x 2,048 tokens, one of {hosts} hosts, {name}: "
-          f"{(_cpu() - began) / count:.3f} CPU-seconds a step", flush=True)
+    print(
+      f"4,096 x 2,048 tokens, one of {hosts} hosts, {name}: "
+      f"{(_cpu() - began) / count:.3f} CPU-seconds a step",
+      flush=True,
+    )
 
 
 def _make(folder: pathlib.Path, rows: int, document: float) -> None:
   """Writes shards of pairs; a word is about a token."""
   rng = np.random.default_rng(0)
   letters = np.array(list("etaoinshrdlucmfwypvbgk"))
-  words = np.array(sorted({
-      "".join(rng.choice(letters, rng.integers(2, 7)))
-      for _ in range(2 * _WORDS)})[:_WORDS])
+  words = np.array(
+    sorted(
+      {
+        "".join(rng.choice(letters, rng.integers(2, 7)))
+        for _ in range(2 * _WORDS)
+      }
+    )[:_WORDS]
+  )
   rng.shuffle(words)
   share = 1 / (np.arange(_WORDS) + 10)
   share /= share.sum()
@@ -107,16 +125,23 @@ def _make(folder: pathlib.Path, rows: int, document: float) -> None:
   for at in range(0, rows, 100_000):
     count = min(100_000, rows - at)
     sizes = lengths(12, 0.5, count), lengths(document, 0.9, count)
-    text = words[rng.choice(
-        len(words), int(sum(s.sum() for s in sizes)), p=share)].tolist()
+    text = words[
+      rng.choice(len(words), int(sum(s.sum() for s in sizes)), p=share)
+    ].tolist()
     path = making / f"shard-{at // 100_000:05}.jsonl.gz"
     end = 0
     with gzip.open(path, "wt", compresslevel=1) as file:
       for q, d in zip(*sizes):
         start, middle, end = end, end + q, end + q + d
-        file.write(json.dumps({
-            "query": " ".join(text[start:middle]),
-            "document": " ".join(text[middle:end])}) + "\n")
+        file.write(
+          json.dumps(
+            {
+              "query": " ".join(text[start:middle]),
+              "document": " ".join(text[middle:end]),
+            }
+          )
+          + "\n"
+        )
   making.rename(folder)
 
 
@@ -139,10 +164,13 @@ def _timed(name, rows, tokens_in_rows, run, base=None, slots=0) -> float:
     rows, tokens_in_rows, slots, *more = result
     cpu += more[0] if more else 0
   rate = rows / cpu
-  print(f"{name:44}{rows / wall:10,.0f}{rate:13,.0f}"
-        f"{tokens_in_rows / cpu:14,.0f}"
-        + (f"{tokens_in_rows / slots:7.1%}" if slots else f"{'':7}")
-        + (f"{rate / base:7.1f}" if base else ""), flush=True)
+  print(
+    f"{name:44}{rows / wall:10,.0f}{rate:13,.0f}"
+    f"{tokens_in_rows / cpu:14,.0f}"
+    + (f"{tokens_in_rows / slots:7.1%}" if slots else f"{'':7}")
+    + (f"{rate / base:7.1f}" if base else ""),
+    flush=True,
+  )
   return rate
 
 
@@ -151,8 +179,13 @@ def _reference(raw, words, size) -> float:
   import transformers
 
   tokenizer = transformers.PreTrainedTokenizerFast(
-      tokenizer_object=words, pad_token="[PAD]", cls_token="[CLS]",
-      sep_token="[SEP]", mask_token="[MASK]", unk_token="[UNK]")
+    tokenizer_object=words,
+    pad_token="[PAD]",
+    cls_token="[CLS]",
+    sep_token="[SEP]",
+    mask_token="[MASK]",
+    unk_token="[UNK]",
+  )
 
   def run():
     pairs = real = slots = 0
@@ -163,10 +196,16 @@ def _reference(raw, words, size) -> float:
         if len(batch) < size:
           continue
         for name, prompt in (
-            ("query", "search_query: "), ("document", "search_document: ")):
+          ("query", "search_query: "),
+          ("document", "search_document: "),
+        ):
           out = tokenizer(
-              [prompt + row[name] for row in batch], padding="max_length",
-              truncation=True, max_length=_LENGTH[name], return_tensors="pt")
+            [prompt + row[name] for row in batch],
+            padding="max_length",
+            truncation=True,
+            max_length=_LENGTH[name],
+            return_tensors="pt",
+          )
           real += int(out["attention_mask"].sum())
           slots += out["attention_mask"].numel()
         pairs += size
@@ -187,16 +226,26 @@ def _datasets(raw, words, size, base) -> None:
   import transformers
 
   tokenizer = transformers.PreTrainedTokenizerFast(
-      tokenizer_object=words, pad_token="[PAD]", cls_token="[CLS]",
-      sep_token="[SEP]", mask_token="[MASK]", unk_token="[UNK]")
+    tokenizer_object=words,
+    pad_token="[PAD]",
+    cls_token="[CLS]",
+    sep_token="[SEP]",
+    mask_token="[MASK]",
+    unk_token="[UNK]",
+  )
 
   def tokenise(rows):
     found = {}
     for name, prompt in (
-        ("query", "search_query: "), ("document", "search_document: ")):
+      ("query", "search_query: "),
+      ("document", "search_document: "),
+    ):
       out = tokenizer(
-          [prompt + text for text in rows[name]], padding="max_length",
-          truncation=True, max_length=_LENGTH[name])
+        [prompt + text for text in rows[name]],
+        padding="max_length",
+        truncation=True,
+        max_length=_LENGTH[name],
+      )
       found |= {f"{name}_{k}": v for k, v in out.items()}
     return found
 
@@ -204,9 +253,14 @@ def _datasets(raw, words, size, base) -> None:
     pairs = real = slots = 0
     first = str(sorted(raw.iterdir())[0])
     rows = datasets.load_dataset(
-        "json", data_files=first, split="train", streaming=True)
-    rows = rows.map(tokenise, batched=True, batch_size=size,
-                    remove_columns=["query", "document"]).with_format("numpy")
+      "json", data_files=first, split="train", streaming=True
+    )
+    rows = rows.map(
+      tokenise,
+      batched=True,
+      batch_size=size,
+      remove_columns=["query", "document"],
+    ).with_format("numpy")
     for batch in rows.iter(size):
       pairs += len(batch["query_input_ids"])
       for name in ("query", "document"):
@@ -220,12 +274,26 @@ def _datasets(raw, words, size, base) -> None:
 
 
 def _ours(data, words, size, tokenised, workers, base) -> None:
-  config = ml_collections.ConfigDict(dict(
-      kind="pairs", path=str(data), split="train", tokenised=tokenised,
-      batch_size=size, one_source=True, token_dropout=0.0, row_length=512,
-      slots=64, rows_multiple=64, query_length=512, document_length=512,
-      query_prompt="search_query: ", document_prompt="search_document: ",
-      negatives=0, workers=workers))
+  config = ml_collections.ConfigDict(
+    dict(
+      kind="pairs",
+      path=str(data),
+      split="train",
+      tokenised=tokenised,
+      batch_size=size,
+      one_source=True,
+      token_dropout=0.0,
+      row_length=512,
+      slots=64,
+      rows_multiple=64,
+      query_length=512,
+      document_length=512,
+      query_prompt="search_query: ",
+      document_prompt="search_document: ",
+      negatives=0,
+      workers=workers,
+    )
+  )
   total = len(dataset.open_split(data, "train")) // size
 
   def run():

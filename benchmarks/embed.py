@@ -38,9 +38,14 @@ from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
 
 SYSTEMS = (
-    "nomic_jax float32", "nomic_jax bfloat16", "torch float32",
-    "onednn float32", "onnx float32", "torch bfloat16", "torch int8",
-    "onnx int8",
+  "nomic_jax float32",
+  "nomic_jax bfloat16",
+  "torch float32",
+  "onednn float32",
+  "onnx float32",
+  "torch bfloat16",
+  "torch int8",
+  "onnx int8",
 )
 
 
@@ -50,8 +55,9 @@ def main() -> None:
   parser.add_argument("--sets", default="queries,documents,mix,long,pages")
   parser.add_argument("--systems", default=",".join(SYSTEMS))
   parser.add_argument("--rounds", type=int, default=3)
-  parser.add_argument("--scale", type=float, default=1.0,
-                      help="share of the texts taken")
+  parser.add_argument(
+    "--scale", type=float, default=1.0, help="share of the texts taken"
+  )
   a = parser.parse_args()
   systems = a.systems.split(",")
   rows = []
@@ -69,10 +75,11 @@ def main() -> None:
       loaded = {s: _load(s, folder) for s in systems if "onnx" not in s}
       words = " ".join(sets["documents"] * 4).split()
       if "long" in asked:
-        rows.append(_compare(
-            "one of 8,192 tokens", loaded, [" ".join(words)], a.rounds))
+        rows.append(
+          _compare("one of 8,192 tokens", loaded, [" ".join(words)], a.rounds)
+        )
       if "pages" in asked:
-        pages = [" ".join(words[i:i + 1000]) for i in range(0, 8000, 1000)]
+        pages = [" ".join(words[i : i + 1000]) for i in range(0, 8000, 1000)]
         rows.append(_compare("of some 1,600 tokens", loaded, pages, a.rounds))
   _print(rows, systems)
 
@@ -99,7 +106,7 @@ def _texts(scale: float) -> dict[str, list[str]]:
   draw.shuffle(queries)
   draw.shuffle(documents)
   many, few = int(1024 * scale), int(256 * scale)
-  mix = queries[many:2 * many] + documents[few:2 * few]
+  mix = queries[many : 2 * many] + documents[few : 2 * few]
   draw.shuffle(mix)
   return {"queries": queries[:many], "documents": documents[:few], "mix": mix}
 
@@ -114,8 +121,10 @@ def _load(system: str, path: str):
 
   kwargs = {"dtype": torch.bfloat16} if dtype == "bfloat16" else {}
   model = sentence_transformers.SentenceTransformer(
-      path, device="cuda" if jax.default_backend() == "gpu" else "cpu",
-      model_kwargs=kwargs)
+    path,
+    device="cuda" if jax.default_backend() == "gpu" else "cpu",
+    model_kwargs=kwargs,
+  )
   if library == "onednn":
     from torch.utils import mkldnn
 
@@ -126,7 +135,8 @@ def _load(system: str, path: str):
     with warnings.catch_warnings():
       warnings.simplefilter("ignore")
       torch.ao.quantization.quantize_dynamic(
-          model[0].model, {torch.nn.Linear}, inplace=True)
+        model[0].model, {torch.nn.Linear}, inplace=True
+      )
   return lambda texts: model.encode(texts, normalize_embeddings=True)
 
 
@@ -140,7 +150,6 @@ def _onnx(encoder, int8: bool):
   names = ("input_ids", "attention_mask", "token_type_ids")
 
   class Hidden(torch.nn.Module):
-
     def __init__(self):
       super().__init__()
       self.encoder = encoder.eval()
@@ -149,30 +158,34 @@ def _onnx(encoder, int8: bool):
       return self.encoder(**dict(zip(names, arrays))).last_hidden_state
 
   class Session(torch.nn.Module):
-
     def __init__(self, path: str):
       super().__init__()
       self.architecture = encoder.architecture
       self._run = onnxruntime.InferenceSession(
-          path, providers=["CPUExecutionProvider"]).run
+        path, providers=["CPUExecutionProvider"]
+      ).run
 
     def forward(self, input_ids, attention_mask, **_):
       zeros = torch.zeros_like(input_ids)
       arrays = (input_ids, attention_mask, zeros)
-      hidden, = self._run(
-          None, {k: v.numpy() for k, v in zip(names, arrays)})
+      (hidden,) = self._run(None, {k: v.numpy() for k, v in zip(names, arrays)})
       return BaseModelOutput(last_hidden_state=torch.from_numpy(hidden))
 
   with tempfile.TemporaryDirectory() as folder:
     path = f"{folder}/model.onnx"
     ones = torch.ones(2, 8, dtype=torch.long)
     torch.onnx.export(
-        Hidden(), (ones,) * 3, path, input_names=list(names), dynamo=False,
-        dynamic_axes={n: {0: "rows", 1: "tokens"} for n in names})
+      Hidden(),
+      (ones,) * 3,
+      path,
+      input_names=list(names),
+      dynamo=False,
+      dynamic_axes={n: {0: "rows", 1: "tokens"} for n in names},
+    )
     if int8:
       quantization.quantize_dynamic(
-          path, f"{folder}/int8.onnx",
-          weight_type=quantization.QuantType.QInt8)
+        path, f"{folder}/int8.onnx", weight_type=quantization.QuantType.QInt8
+      )
       path = f"{folder}/int8.onnx"
     return Session(path)
 
@@ -180,11 +193,18 @@ def _onnx(encoder, int8: bool):
 def _write_random(folder: str, tokenizer: str) -> None:
   """A NomicBERT for long texts that both libraries open."""
   config = EncoderConfig(
-      vocab_size=30528, width=384, layers=6, heads=6, mlp_width=1536,
-      max_length=8192, trained_length=8192).architecture
+    vocab_size=30528,
+    width=384,
+    layers=6,
+    heads=6,
+    mlp_width=1536,
+    max_length=8192,
+    trained_length=8192,
+  ).architecture
   params = meta.unbox(jax.jit(Encoder(config).init)(jax.random.key(0)))
   model_directory.write_model(
-      folder, config, jax.device_get(params), pathlib.Path(tokenizer), {})
+    folder, config, jax.device_get(params), pathlib.Path(tokenizer), {}
+  )
 
 
 def _compare(name: str, systems: dict, texts: list[str], rounds: int) -> dict:
@@ -207,12 +227,15 @@ def _print(rows: list[dict], systems: list[str]) -> None:
   print("|---" * (len(systems) + 3) + "|")
   for row in rows:
     rate = {s: row["texts"] / t for s, t in row["seconds"].items()}
-    cells = [f"{rate[s]:.3g}/s ({row['apart'][s]:.0e})" if s in rate else ""
-             for s in systems]
+    cells = [
+      f"{rate[s]:.3g}/s ({row['apart'][s]:.0e})" if s in rate else ""
+      for s in systems
+    ]
     for dtype in ("float32", "bfloat16"):
       ours = rate.get(f"nomic_jax {dtype}", 0)
-      theirs = max(rate.get(f"{t} {dtype}", 0)
-                   for t in ("torch", "onednn", "onnx"))
+      theirs = max(
+        rate.get(f"{t} {dtype}", 0) for t in ("torch", "onednn", "onnx")
+      )
       cells.append(f"{ours / theirs:.2f}×" if ours and theirs else "")
     print(f"| {row['name']} ({row['texts']:,}) | " + " | ".join(cells) + " |")
 

@@ -33,7 +33,7 @@ def main() -> None:
     source = pathlib.Path(folder) / "texts.txt"
     with open(source, "w", encoding="utf-8") as file:
       for i in range(a.texts):
-        some = words[i % 7:i % 7 + 1 + i % 9]
+        some = words[i % 7 : i % 7 + 1 + i % 9]
         file.write(f"{' '.join(some)} {i}\n")
     embed_file.Progress = _Watch
     embed_file.embed_file(a.model, str(source), f"{folder}/vectors.npy")
@@ -53,11 +53,16 @@ class _Watch(progress.Progress):
     while self._done * 10 >= self._total * (self._tenths + 1):
       self._tenths += 1
       status = pathlib.Path("/proc/self/status").read_text("utf-8")
-      held = {k: int(v) // 1000
-              for k, v in re.findall(r"(Rss\w+):\s+(\d+) kB", status)}
+      held = {
+        k: int(v) // 1000
+        for k, v in re.findall(r"(Rss\w+):\s+(\d+) kB", status)
+      }
       seconds = time.monotonic() - self._start_time
-      print(f"{self._done:>10,} texts  {seconds:6.1f} s  {held}",
-            file=sys.stdout, flush=True)
+      print(
+        f"{self._done:>10,} texts  {seconds:6.1f} s  {held}",
+        file=sys.stdout,
+        flush=True,
+      )
 
 
 if __name__ == "__main__":

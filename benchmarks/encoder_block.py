@@ -37,8 +37,14 @@ from nomic_jax.model.config import EncoderConfig  # noqa: E402
 from nomic_jax.model.encoder import Encoder  # noqa: E402
 
 _LISTINGS = bundles.start()
-_CAUSES = ("matmul, at peak", "matmul, beyond", "attention", "norms",
-           "kept for the gradient", "other")
+_CAUSES = (
+  "matmul, at peak",
+  "matmul, beyond",
+  "attention",
+  "norms",
+  "kept for the gradient",
+  "other",
+)
 
 
 def main() -> None:
@@ -47,15 +53,23 @@ def main() -> None:
   parser.add_argument("--rows", type=int, default=4)
   parser.add_argument("--length", type=int, default=2048)
   parser.add_argument("--remat", default="none", help="of config.compute")
-  parser.add_argument("--unroll", type=int, default=12,
-                      help="layers in an iteration; all: no loop, so that "
-                      "embeddings and their gradient are counted too")
+  parser.add_argument(
+    "--unroll",
+    type=int,
+    default=12,
+    help="layers in an iteration; all: no loop, so that "
+    "embeddings and their gradient are counted too",
+  )
   flags = parser.parse_args()
   device = topology.devices(f"{flags.chip}:2x2")[0]
   attention = Backend("pallas_tpu", device=device.device_kind)
   encoder = Encoder(
-      EncoderConfig().architecture, dtype="bfloat16", attention=attention,
-      remat=flags.remat, unroll=flags.unroll)
+    EncoderConfig().architecture,
+    dtype="bfloat16",
+    attention=attention,
+    remat=flags.remat,
+    unroll=flags.unroll,
+  )
   compiled = _compile(encoder, device, flags.rows, flags.length)
   text = compiled.as_text()
   unrolled = flags.unroll >= len(encoder.architecture.layers)
@@ -64,7 +78,8 @@ def main() -> None:
   passes = 4 if flags.remat == "full" else 3
   c, tokens = encoder.architecture, flags.rows * flags.length
   products = flops.of_encoder(c, tokens, flags.length) - flops.of_attention(
-      c, tokens, flags.length)
+    c, tokens, flags.length
+  )
   chip = topology.CHIPS[flags.chip]
   peak = passes * products / (chip.peak / chip.clock)
   cycles["matmul, at peak"] = peak
@@ -73,45 +88,55 @@ def main() -> None:
   call = Call(c.layers[0].attention.layout, device=device.device_kind)
   sizes = blocks.find("pallas_tpu", call, flags.length, "bfloat16")
   found = bundles.of_flash_tpu(
-      dict(bundles.kernels(text, _LISTINGS)), flags.length, sizes)
+    dict(bundles.kernels(text, _LISTINGS)), flags.length, sizes
+  )
   runs = _kernel_runs(text, unrolled)
   pairs = flags.rows * c.layers[0].attention.heads // 2
   cycles["attention"] += pairs * (
-      runs["flash_forward"] * found.forward
-      + runs["flash_backward"] * found.backward)
+    runs["flash_forward"] * found.forward
+    + runs["flash_backward"] * found.backward
+  )
 
   total = sum(cycles.values())
-  print(f"{flags.chip}, {flags.rows} rows of {flags.length}, remat "
-        f"{flags.remat}, unroll {flags.unroll}, temporaries "
-        f"{compiled.memory_analysis().temp_size_in_bytes / 2**30:.1f} GiB")
+  print(
+    f"{flags.chip}, {flags.rows} rows of {flags.length}, remat "
+    f"{flags.remat}, unroll {flags.unroll}, temporaries "
+    f"{compiled.memory_analysis().temp_size_in_bytes / 2**30:.1f} GiB"
+  )
   print("| cause | Mcycles | share |")
   print("|---|---|---|")
   for cause in _CAUSES:
-    print(f"| {cause} | {cycles[cause] / 1e6:.1f} | "
-          f"{cycles[cause] / total:.1%} |")
+    print(
+      f"| {cause} | {cycles[cause] / 1e6:.1f} | {cycles[cause] / total:.1%} |"
+    )
   rest = total - cycles["attention"] - peak
   print(f"| all | {total / 1e6:.1f} | |")
-  print(f"| neither matmul nor attention | {rest / 1e6:.1f} | "
-        f"{rest / total:.1%} |")
+  print(
+    f"| neither matmul nor attention | {rest / 1e6:.1f} | {rest / total:.1%} |"
+  )
   fusions = total - cycles["attention"] - peak - cycles["matmul, beyond"]
-  print(f"| of it outside fusions with a product | {fusions / 1e6:.1f} | "
-        f"{fusions / total:.1%} |")
+  print(
+    f"| of it outside fusions with a product | {fusions / 1e6:.1f} | "
+    f"{fusions / total:.1%} |"
+  )
 
 
 def _compile(encoder, device, rows, length):
   at = jax.sharding.SingleDeviceSharding(device)
   shape = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=at)
-  params = jax.tree.map(shape, meta.unbox(
-      jax.eval_shape(encoder.init, jax.random.key(0))))
+  params = jax.tree.map(
+    shape, meta.unbox(jax.eval_shape(encoder.init, jax.random.key(0)))
+  )
   tokens = {
-      k: jax.ShapeDtypeStruct((rows, length), jnp.int32, sharding=at)
-      for k in ("ids", "segment_ids", "positions")}
+    k: jax.ShapeDtypeStruct((rows, length), jnp.int32, sharding=at)
+    for k in ("ids", "segment_ids", "positions")
+  }
   weight = jax.ShapeDtypeStruct(
-      (rows, length, encoder.architecture.width), jnp.float32, sharding=at)
+    (rows, length, encoder.architecture.width), jnp.float32, sharding=at
+  )
 
   def gradient(params, tokens, weight):
-    return jax.grad(
-        lambda p: (encoder.apply(p, tokens) * weight).sum())(params)
+    return jax.grad(lambda p: (encoder.apply(p, tokens) * weight).sum())(params)
 
   with jax.set_mesh(jax.sharding.Mesh(np.array([device]), ("x",))):
     return jax.jit(gradient).lower(params, tokens, weight).compile()
@@ -120,7 +145,7 @@ def _compile(encoder, device, rows, length):
 def _steps(text, unrolled):
   """What the loops over layers run, or all."""
   program, entry = hlo.parse(text)
-  for step in hlo._walk(program, entry):  # pylint: disable=protected-access
+  for step in hlo._walk(program, entry):
     if step.in_loop or unrolled:
       yield program, step.instruction, step.times
 
@@ -128,14 +153,15 @@ def _steps(text, unrolled):
 def _by_cause(text, unrolled):
   cycles = collections.Counter(dict.fromkeys(_CAUSES, 0))
   for program, i, times in _steps(text, unrolled):
-    cause = hlo._cause(program, i)  # pylint: disable=protected-access
+    cause = hlo._cause(program, i)
     if cause == "other":
       scope = re.search(r'op_name="([^"]*)"', i.rest)
       scope = scope[1] if scope else ""
       if re.search(r"dynamic_(update_)?(index|slice)", scope):
         cause = "kept for the gradient"
-      elif "norm" in scope or "layers/convert" in scope or (
-          "layers/add" in scope):
+      elif (
+        "norm" in scope or "layers/convert" in scope or ("layers/add" in scope)
+      ):
         cause = "norms"
     cycles[cause] += times * i.cycles
   return cycles

@@ -38,14 +38,17 @@ def main() -> None:
   parser.add_argument("--rounds", type=int, default=1)
   parser.add_argument("--tasks", default=",".join(NAMES))
   a = parser.parse_args()
-  mteb.evaluate  # imported when it is first named
+  _ = mteb.evaluate  # imported when it is first named
   ours = systems.Dense(nomic_jax.load(a.model))
   theirs = sentence_transformers.SentenceTransformer(a.model, device="cpu")
   theirs = sentence_transformers.SentenceTransformer(
-      modules=[m for m in theirs if "Normalize" not in type(m).__name__],
-      device="cpu")
-  print("| task | nomic_jax | mteb | seconds | mteb's seconds | ratio |\n"
-        "|---|---|---|---|---|---|")
+    modules=[m for m in theirs if "Normalize" not in type(m).__name__],
+    device="cpu",
+  )
+  print(
+    "| task | nomic_jax | mteb | seconds | mteb's seconds | ratio |\n"
+    "|---|---|---|---|---|---|"
+  )
   with tempfile.TemporaryDirectory() as folder:
     folder = pathlib.Path(folder)
     _write(folder, a.data)
@@ -56,34 +59,49 @@ def main() -> None:
       mteb_tasks.locate(their_task, folder)
       for _ in range(a.rounds):
         began = time.perf_counter()
-        other = mteb.evaluate(
-            theirs, their_task, cache=None, show_progress_bar=False,
-            encode_kwargs={"show_progress_bar": False}
-        ).task_results[0].get_score()
+        other = (
+          mteb.evaluate(
+            theirs,
+            their_task,
+            cache=None,
+            show_progress_bar=False,
+            encode_kwargs={"show_progress_bar": False},
+          )
+          .task_results[0]
+          .get_score()
+        )
         best[1] = min(best[1], time.perf_counter() - began)
         began = time.perf_counter()
-        task, = tasks_lib.find([str(folder / name)])
+        (task,) = tasks_lib.find([str(folder / name)])
         with ours.remembering():
           items = task.run(ours).items
         score = task.main(items)
         low, high = compare.interval(score, compare.draws(task, items))
         best[0] = min(best[0], time.perf_counter() - began)
-      print(f"| {name}, {task.size} | {100 * score:.2f} ({100 * low:.1f} to "
-            f"{100 * high:.1f}) | {100 * other:.2f} | {best[0]:.1f} | "
-            f"{best[1]:.1f} | {best[1] / best[0]:.2f}× |", flush=True)
+      print(
+        f"| {name}, {task.size} | {100 * score:.2f} ({100 * low:.1f} to "
+        f"{100 * high:.1f}) | {100 * other:.2f} | {best[0]:.1f} | "
+        f"{best[1]:.1f} | {best[1] / best[0]:.2f}× |",
+        flush=True,
+      )
 
 
 def _write(folder: pathlib.Path, data: pathlib.Path) -> None:
   """The rows as repositories of the hub have them."""
   with (data / "stsb-test.csv").open(encoding="utf-8", newline="") as file:
-    rows = [{"sentence1": x, "sentence2": y, "score": float(s)}
-            for x, y, s in csv.reader(file)]
+    rows = [
+      {"sentence1": x, "sentence2": y, "score": float(s)}
+      for x, y, s in csv.reader(file)
+    ]
   _write_rows(folder / NAMES[0] / "test.jsonl", rows)
   for split in ("train", "test"):
     with (data / f"banking77-{split}.csv").open(
-        encoding="utf-8", newline="") as file:
-      rows = [{"text": row["text"], "label": row["category"]}
-              for row in csv.DictReader(file)]
+      encoding="utf-8", newline=""
+    ) as file:
+      rows = [
+        {"text": row["text"], "label": row["category"]}
+        for row in csv.DictReader(file)
+      ]
     _write_rows(folder / NAMES[1] / f"{split}.jsonl", rows)
 
 

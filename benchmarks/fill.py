@@ -30,26 +30,30 @@ def share(texts: list[int], length: int, slots: int, multiple: int) -> tuple:
 
 
 def main() -> None:
-  print("document  longest  rows in    rows x length    full: median  least  "
-        "rows of 2,048, 64 texts")
+  print(
+    "document  longest  rows in    rows x length    full: median  least  "
+    "rows of 2,048, 64 texts"
+  )
   for mean in (40, 90, 250):
     for longest in (512, 2048):
       for multiple in (64, 256):
         shapes, full, before = collections.Counter(), [], []
         for seed in range(BATCHES):
           rng = np.random.default_rng(seed)
-          texts = np.concatenate([
-              lengths(rng, 12, 0.5, longest), lengths(rng, mean, 0.9, longest)
-          ]).tolist()
+          texts = np.concatenate(
+            [lengths(rng, 12, 0.5, longest), lengths(rng, mean, 0.9, longest)]
+          ).tolist()
           length, slots = pack.row_shape(texts, ROW, SLOTS, multiple)
           rows, real = share(texts, length, slots, multiple)
           shapes[rows, length] += 1
           full.append(real)
           before.append(share(texts, ROW, 64, multiple)[1])
         (rows, length), _ = shapes.most_common(1)[0]
-        print(f"{mean:8}  {longest:7,}  {multiple:7}  {rows:7,} x {length:5,}"
-              f"  {np.median(full):12.1%} {min(full):6.1%}"
-              f"   {np.median(before):7.1%}")
+        print(
+          f"{mean:8}  {longest:7,}  {multiple:7}  {rows:7,} x {length:5,}"
+          f"  {np.median(full):12.1%} {min(full):6.1%}"
+          f"   {np.median(before):7.1%}"
+        )
 
 
 if __name__ == "__main__":

@@ -13,11 +13,11 @@ before and after. --model is a directory such as that of all-MiniLM-L6-v2.
 """
 
 import argparse
+from collections.abc import Iterator
 import contextlib
 import pathlib
 import tempfile
 import time
-from typing import Iterator
 
 import jax
 import numpy as np
@@ -53,14 +53,14 @@ def main() -> None:
   # The second of two equal steps is not compiled again.
   jax.config.update("jax_compilation_cache_dir", tempfile.mkdtemp())
   batches = list(_batches(a.data, a.steps, a.batch))
-  test = _pairs(a.data, "test")[:a.held_out]
+  test = _pairs(a.data, "test")[: a.held_out]
 
   sides = {
-      "nomic_jax float32": lambda: Ours(a, batches, "float32"),
-      "nomic_jax bfloat16": lambda: Ours(a, batches, "bfloat16"),
-      "sentence-transformers float32": lambda: Theirs(a, "float32"),
-      "sentence-transformers autocast": lambda: Theirs(a, "autocast"),
-      "sentence-transformers bfloat16 products": lambda: Theirs(a, "products"),
+    "nomic_jax float32": lambda: Ours(a, batches, "float32"),
+    "nomic_jax bfloat16": lambda: Ours(a, batches, "bfloat16"),
+    "sentence-transformers float32": lambda: Theirs(a, "float32"),
+    "sentence-transformers autocast": lambda: Theirs(a, "autocast"),
+    "sentence-transformers bfloat16 products": lambda: Theirs(a, "products"),
   }
   seconds = {}
   print(f"| setting | seconds a step of {a.batch} pairs |\n|---|---|")
@@ -70,28 +70,34 @@ def main() -> None:
     seconds[name] = float(np.median(each[1:]))
     print(f"| {name} | {seconds[name]:.3f} |", flush=True)
   best = [
-      min((n for n in sides if n.startswith(side)), key=seconds.get)
-      for side in ("nomic_jax", "sentence")
+    min((n for n in sides if n.startswith(side)), key=seconds.get)
+    for side in ("nomic_jax", "sentence")
   ]
   trained = {name: sides[name]() for name in best}
   total = dict.fromkeys(best, 0.0)
   for start in range(0, a.steps, TURN):
     for name, side in trained.items():
-      total[name] += _timed(side, batches[start:start + TURN])
+      total[name] += _timed(side, batches[start : start + TURN])
 
-  print(f"\n| {a.steps} steps | seconds | pairs/s | last loss | held-out "
-        f"nDCG@10 |\n|---|---|---|---|---|")
+  print(
+    f"\n| {a.steps} steps | seconds | pairs/s | last loss | held-out "
+    f"nDCG@10 |\n|---|---|---|---|---|"
+  )
   print(f"| before | | | | {_ndcg(a.model, test, a.length):.4f} |")
   for name, side in trained.items():
     with tempfile.TemporaryDirectory() as folder:
       side.save(f"{folder}/model")
       score = _ndcg(f"{folder}/model", test, a.length)
     loss = np.mean(side.losses[-TURN:])
-    print(f"| {name} | {total[name]:.1f} | "
-          f"{a.steps * a.batch / total[name]:.1f} | {loss:.4f} | "
-          f"{score:.4f} |")
-  print(f"\nsentence-transformers / nomic_jax, seconds: "
-        f"{total[best[1]] / total[best[0]]:.2f}")
+    print(
+      f"| {name} | {total[name]:.1f} | "
+      f"{a.steps * a.batch / total[name]:.1f} | {loss:.4f} | "
+      f"{score:.4f} |"
+    )
+  print(
+    f"\nsentence-transformers / nomic_jax, seconds: "
+    f"{total[best[1]] / total[best[0]]:.2f}"
+  )
 
 
 def _pairs(data: str, split: str) -> Batch:
@@ -136,9 +142,12 @@ class Ours:
     self._tokenizer = tokenizer_lib.load(self._files.tokenizer_path)
     self._length, self._rows = a.length, 1
     self._rows = max(len(self._pack(b)["ids"][0]) for b in batches)
-    config = config_flags.load([
-        f"--config={ROOT}/configs/finetune.py", f"--config.steps={a.steps}",
-        f"--config.compute.dtype={dtype}", "--config.compute.remat=none",
+    config = config_flags.load(
+      [
+        f"--config={ROOT}/configs/finetune.py",
+        f"--config.steps={a.steps}",
+        f"--config.compute.dtype={dtype}",
+        "--config.compute.remat=none",
         f"--config.compute.unroll={self._files.architecture.layers}",
         f"--config.loss.temperature={TEMPERATURE}",
         f"--config.data.batch_size={a.batch}",
@@ -146,8 +155,10 @@ class Ours:
         f"--config.data.document_length={a.length}",
         f"--config.optimizer.learning_rate={a.rate}",
         "--config.optimizer.warmup=10%",
-        "--config.optimizer.weight_decay=0", "--config.mesh.data=1",
-    ])
+        "--config.optimizer.weight_decay=0",
+        "--config.mesh.data=1",
+      ]
+    )
     run = train.setup(config, self._files.architecture, jax.devices()[:1])
     # A copy, since the step donates its state.
     params = jax.tree.map(jax.numpy.array, self._files.params)
@@ -168,25 +179,33 @@ class Ours:
   def save(self, folder: str) -> None:
     f = self._files
     model_directory.write_model(
-        folder, f.architecture, jax.device_get(self._state.params["encoder"]),
-        tokenizer_lib.load(f.tokenizer_path), {})
+      folder,
+      f.architecture,
+      jax.device_get(self._state.params["encoder"]),
+      tokenizer_lib.load(f.tokenizer_path),
+      {},
+    )
 
   def _pack(self, batch: Batch) -> dict[str, np.ndarray]:
     texts = [text for side in zip(*batch) for text in side]
     ids = [e.ids for e in self._tokenizer.encode_batch_fast(texts)]
     longest = self._length
-    ids = [i if len(i) <= longest else i[:longest - 1] + i[-1:] for i in ids]
+    ids = [i if len(i) <= longest else i[: longest - 1] + i[-1:] for i in ids]
     packed = pack_lib.pack(ids, longest, 8, self._rows)
     known: dict[str, int] = {}
     content = np.zeros(packed.ids.shape[0] * 8, np.int32)
     content[packed.slot_of] = [
-        known.setdefault(text, len(known) + 1) for text in texts]
+      known.setdefault(text, len(known) + 1) for text in texts
+    ]
     count = len(batch)
     arrays = {
-        "ids": packed.ids, "segment_ids": packed.segment_ids,
-        "positions": packed.positions, "content": content.reshape(-1, 8),
-        "query": packed.slot_of[:count], "candidate": packed.slot_of[count:],
-        "positive": np.arange(count, dtype=np.int32),
+      "ids": packed.ids,
+      "segment_ids": packed.segment_ids,
+      "positions": packed.positions,
+      "content": content.reshape(-1, 8),
+      "query": packed.slot_of[:count],
+      "candidate": packed.slot_of[count:],
+      "positive": np.arange(count, dtype=np.int32),
     }
     return loader.nested({k: v[None] for k, v in arrays.items()})
 
@@ -196,21 +215,26 @@ class Theirs:
 
   def __init__(self, a, precision: str):
     torch.set_float32_matmul_precision(
-        "medium" if precision == "products" else "highest")
+      "medium" if precision == "products" else "highest"
+    )
     self._autocast = precision == "autocast"
     self._model = sentence_transformers.SentenceTransformer(
-        a.model, device="cpu")
+      a.model, device="cpu"
+    )
     self._model.max_seq_length = a.length
     self._model.train()
     for module in self._model.modules():  # as in ours
       if isinstance(module, torch.nn.Dropout):
         module.p = 0.0
     self._loss = torch_losses.MultipleNegativesRankingLoss(
-        self._model, scale=1 / TEMPERATURE)
+      self._model, scale=1 / TEMPERATURE
+    )
     self._optimizer = torch.optim.AdamW(
-        self._model.parameters(), lr=a.rate, weight_decay=0.0)
+      self._model.parameters(), lr=a.rate, weight_decay=0.0
+    )
     self._schedule = transformers.get_linear_schedule_with_warmup(
-        self._optimizer, round(a.steps / 10), a.steps)
+      self._optimizer, round(a.steps / 10), a.steps
+    )
     self.losses: list[float] = []
 
   def step(self, batch: Batch) -> None:

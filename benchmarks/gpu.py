@@ -6,7 +6,7 @@
 
 Parts:
   check: every kernel of this platform against float64, forward and gradient,
-    on the shapes of tests/attention_cases.py. Elsewhere than on a GPU the
+    on the shapes of tests/support/attention_cases.py. Without a GPU, the
     GPU's Pallas kernel is interpreted.
   mlm, contrastive: a training step of nomic-bert-2048 in bfloat16, by each
     implementation of attention that runs here: tokens per second and MFU.
@@ -17,18 +17,20 @@ TensorFlow Datasets.
 """
 
 import argparse
+from collections.abc import Callable
+from collections.abc import Iterator
 import pathlib
 import tempfile
 import time
-from typing import Any, Callable, Iterator
+from typing import Any
 
 from flax.linen import meta
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from support import attention_cases
 
-import attention_cases
 from nomic_jax import step as step_lib
 from nomic_jax.data.pack import pack
 from nomic_jax.kernels.attention import Backend
@@ -49,7 +51,8 @@ _STEPS = 10
 
 def main() -> None:
   parser = argparse.ArgumentParser(
-      description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+  )
   parser.add_argument("part", choices=PARTS)
   parser.add_argument("--tiny", action="store_true", help="small sizes")
   flags = parser.parse_args()
@@ -78,7 +81,8 @@ def _checked(kernel: str, dtype: str, name: str) -> tuple[str, str, str]:
   """Errors of output and gradient, and what to think of them."""
   case = attention_cases.CASES[name]
   backend = Backend(
-      kernel, device=jax.devices()[0].device_kind, interpret=not _on_gpu())
+    kernel, device=jax.devices()[0].device_kind, interpret=not _on_gpu()
+  )
   if why := backend.lacks(*case.asked, length=case.length, dtype=dtype):
     return why, "", "refused"
   qkv, weight = (jnp.asarray(x, dtype) for x in (case.qkv(), case.weight()))
@@ -86,7 +90,8 @@ def _checked(kernel: str, dtype: str, name: str) -> tuple[str, str, str]:
   @jax.jit
   def both(qkv, weight):
     rows = backend.prepare(
-        case.segment_ids(), case.angles(), qkv.dtype, *case.asked)
+      case.segment_ids(), case.angles(), qkv.dtype, *case.asked
+    )
     out, back = jax.vjp(lambda x: backend.attend(x, rows, *case.asked), qkv)
     return out, back(weight)[0]
 
@@ -95,10 +100,12 @@ def _checked(kernel: str, dtype: str, name: str) -> tuple[str, str, str]:
   except Exception as e:  # a result like others
     return f"{type(e).__name__}: {str(e).splitlines()[0][:100]}", "", "FAILED"
   expected = attention_cases.exact_of(
-      case, *(np.asarray(x, "d") for x in (qkv, weight)))
+    case, *(np.asarray(x, "d") for x in (qkv, weight))
+  )
   errors = [
-      float(np.abs(np.asarray(a, "d") - e).max() / np.abs(e).max())
-      for a, e in zip(actual, expected)]
+    float(np.abs(np.asarray(a, "d") - e).max() / np.abs(e).max())
+    for a, e in zip(actual, expected)
+  ]
   padding = np.asarray(actual[0], "d")[case.segment_ids() == 0]
   right = max(errors) < TOLERANCE[dtype] and not padding.any()
   return *(f"{e:.1e}" for e in errors), "right" if right else "WRONG"
@@ -121,15 +128,24 @@ def mlm_step(tiny: bool) -> Step:
   rng = np.random.default_rng(0)
   shape, places = (1, rows, length), int(0.3 * length)
   ids = rng.integers(5, model.vocab_size, shape)
-  masked = np.sort(rng.permuted(
-      np.broadcast_to(np.arange(length), shape), axis=-1)[..., :places], -1)
+  masked = np.sort(
+    rng.permuted(np.broadcast_to(np.arange(length), shape), axis=-1)[
+      ..., :places
+    ],
+    -1,
+  )
   batch = dict(
-      ids=ids, segment_ids=np.ones(shape), masked=masked,
-      positions=np.broadcast_to(np.arange(length), shape),
-      labels=np.take_along_axis(ids, masked, -1))
+    ids=ids,
+    segment_ids=np.ones(shape),
+    masked=masked,
+    positions=np.broadcast_to(np.arange(length), shape),
+    labels=np.take_along_axis(ids, masked, -1),
+  )
   return (
-      model, lambda encoder: MLM(encoder, chunks=1 if tiny else 8),
-      {k: np.asarray(v, np.int32) for k, v in batch.items()})
+    model,
+    lambda encoder: MLM(encoder, chunks=1 if tiny else 8),
+    {k: np.asarray(v, np.int32) for k, v in batch.items()},
+  )
 
 
 def contrastive_step(tiny: bool) -> Step:
@@ -138,56 +154,74 @@ def contrastive_step(tiny: bool) -> Step:
   model = EncoderConfig(**TINY if tiny else {}).architecture
   rng = np.random.default_rng(0)
   texts = [
-      rng.integers(5, model.vocab_size, n)
-      for low, high in ((8, 64), (64, 448))
-      for n in rng.integers(low, high, pairs)]
+    rng.integers(5, model.vocab_size, n)
+    for low, high in ((8, 64), (64, 448))
+    for n in rng.integers(low, high, pairs)
+  ]
   slots = 32
   packed = pack(texts, length, slots)
   content = np.zeros(len(packed.ids) * slots)
   content[packed.slot_of] = 1 + np.arange(len(texts))
   batch = dict(
-      ids=packed.ids, segment_ids=packed.segment_ids,
-      positions=packed.positions, content=content.reshape(-1, slots),
-      query=packed.slot_of[:pairs], candidate=packed.slot_of[pairs:],
-      positive=np.arange(pairs))
+    ids=packed.ids,
+    segment_ids=packed.segment_ids,
+    positions=packed.positions,
+    content=content.reshape(-1, slots),
+    query=packed.slot_of[:pairs],
+    candidate=packed.slot_of[pairs:],
+    positive=np.arange(pairs),
+  )
   return (
-      model, InfoNCE,
-      {k: np.asarray(v, np.int32)[None] for k, v in batch.items()})
+    model,
+    InfoNCE,
+    {k: np.asarray(v, np.int32)[None] for k, v in batch.items()},
+  )
 
 
 def _steps(
-    model: Architecture, make: Callable[[Encoder], Any], batch: dict
+  model: Architecture, make: Callable[[Encoder], Any], batch: dict
 ) -> Iterator[str]:
   tokens = int((batch["segment_ids"] > 0).sum())
   work = flops.of_batch(model, batch)
   peak = flops.peak_of(jax.devices()[0].device_kind)
   first = None
   length = batch["ids"].shape[-1]
-  yield (f"{len(model.layers)} layers {model.width} wide, {tokens:,} tokens "
-         f"in rows of {length:,}, {work / 1e12:.1f} TFLOP a step")
-  yield ("| attention | first step, s | ms a step | tokens/s | MFU | "
-         "over the first | loss |")
+  yield (
+    f"{len(model.layers)} layers {model.width} wide, {tokens:,} tokens "
+    f"in rows of {length:,}, {work / 1e12:.1f} TFLOP a step"
+  )
+  yield (
+    "| attention | first step, s | ms a step | tokens/s | MFU | "
+    "over the first | loss |"
+  )
   yield "|---|---|---|---|---|---|---|"
-  for name in ("pallas_gpu", "cudnn", "reference") if _on_gpu() else (
-      "reference",):
+  for name in (
+    ("pallas_gpu", "cudnn", "reference") if _on_gpu() else ("reference",)
+  ):
     try:
       took, began, loss = _time_steps(model, make, batch, name)
     except Exception as e:  # a result like others
-      yield (f"| {name} | {type(e).__name__}: "
-             f"{str(e).splitlines()[0][:100]} |||||")
+      yield (
+        f"| {name} | {type(e).__name__}: {str(e).splitlines()[0][:100]} |||||"
+      )
       continue
     first = first or took
     share = f"{work / took / peak:.1%}" if peak else "no known peak"
-    yield (f"| {name} | {began:.1f} | {took * 1e3:.1f} | {tokens / took:,.0f} "
-           f"| {share} | {first / took:.2f}× | {loss:.4f} |")
+    yield (
+      f"| {name} | {began:.1f} | {took * 1e3:.1f} | {tokens / took:,.0f} "
+      f"| {share} | {first / took:.2f}× | {loss:.4f} |"
+    )
 
 
 def program(
-    model: Architecture, make: Callable[[Encoder], Any], attention: str
+  model: Architecture, make: Callable[[Encoder], Any], attention: str
 ) -> tuple[Callable, Callable]:
   """Functions to a training's first state, and of a state and a batch."""
-  encoder = Encoder(model, dtype="bfloat16", attention=Backend(
-      attention, device=jax.devices()[0].device_kind))
+  encoder = Encoder(
+    model,
+    dtype="bfloat16",
+    attention=Backend(attention, device=jax.devices()[0].device_kind),
+  )
   loss, tx = make(encoder), optax.adamw(1e-4)
   init = lambda: meta.unbox(step_lib.init_state(loss, tx, 0))
   step = step_lib.make_train_step(loss, tx)
@@ -215,46 +249,60 @@ def _time_steps(model, make, batch, name) -> tuple[float, float, float]:
   for _ in range(_STEPS):
     state, metrics = step(state, batch)
   jax.block_until_ready(state)
-  return (
-      (time.perf_counter() - start) / _STEPS, began, float(metrics["loss"]))
+  return ((time.perf_counter() - start) / _STEPS, began, float(metrics["loss"]))
 
 
 def embed(tiny: bool) -> Iterator[str]:
   """A line for each library and precision, by sets of texts."""
   import embed as texts_of  # benchmarks/embed.py
 
+  import nomic_jax
   from nomic_jax.hub import model_directory
   from nomic_jax.text import tokenizer as tokenizer_lib
-  import nomic_jax
 
   sets = texts_of._texts(0.02 if tiny else 4.0)
   tokenizer = tokenizer_lib.train(
-      sets["documents"][:2000], 512 if tiny else 8192, cover=0.5)
+    sets["documents"][:2000], 512 if tiny else 8192, cover=0.5
+  )
   model = EncoderConfig(
-      **(TINY if tiny else {}) | dict(
-          vocab_size=tokenizer.get_vocab_size(), max_length=512,
-          position="learned", activation="gelu", qkv_bias=True,
-          mlp_in_bias=True, mlp_out_bias=True, pooler=True)).architecture
-  params = jax.device_get(meta.unbox(
-      jax.jit(Encoder(model).init)(jax.random.key(0))))
+    **(TINY if tiny else {})
+    | dict(
+      vocab_size=tokenizer.get_vocab_size(),
+      max_length=512,
+      position="learned",
+      activation="gelu",
+      qkv_bias=True,
+      mlp_in_bias=True,
+      mlp_out_bias=True,
+      pooler=True,
+    )
+  ).architecture
+  params = jax.device_get(
+    meta.unbox(jax.jit(Encoder(model).init)(jax.random.key(0)))
+  )
   with tempfile.TemporaryDirectory() as folder:
     path = str(pathlib.Path(folder) / "model")
     model_directory.write_model(path, model, params, tokenizer, {})
     systems = {
-        f"nomic_jax {dtype}": (
-            lambda dtype=dtype: nomic_jax.load(path, dtype).encode)
-        for dtype in ("float32", "bfloat16")}
+      f"nomic_jax {dtype}": (
+        lambda dtype=dtype: nomic_jax.load(path, dtype).encode
+      )
+      for dtype in ("float32", "bfloat16")
+    }
     for dtype in ("float16", "bfloat16", "float32"):
-      systems[f"sentence-transformers {dtype}"] = (
-          lambda dtype=dtype: _sentence_transformers(path, dtype))
+      systems[f"sentence-transformers {dtype}"] = lambda dtype=dtype: (
+        _sentence_transformers(path, dtype)
+      )
     loaded = {}
     for name, load in systems.items():
       try:
         loaded[name] = load()
       except Exception as e:  # a result like others
         yield f"{name}: {type(e).__name__}: {str(e).splitlines()[0][:100]}"
-    yield ("| texts | library | texts/s | of sentence-transformers' fastest | "
-           "vectors differ from the first by |")
+    yield (
+      "| texts | library | texts/s | of sentence-transformers' fastest | "
+      "vectors differ from the first by |"
+    )
     yield "|---|---|---|---|---|"
     for name, texts in sets.items():
       yield from _embedded(f"{name} ({len(texts):,})", loaded, texts)
@@ -265,10 +313,13 @@ def _sentence_transformers(path: str, dtype: str) -> Callable:
   import torch
 
   model = sentence_transformers.SentenceTransformer(
-      path, device="cuda" if _on_gpu() else "cpu",
-      model_kwargs={"dtype": getattr(torch, dtype)})
+    path,
+    device="cuda" if _on_gpu() else "cpu",
+    model_kwargs={"dtype": getattr(torch, dtype)},
+  )
   return lambda texts: model.encode(
-      texts, normalize_embeddings=True, batch_size=256)
+    texts, normalize_embeddings=True, batch_size=256
+  )
 
 
 def _embedded(name: str, systems: dict, texts: list[str]) -> Iterator[str]:
@@ -280,13 +331,16 @@ def _embedded(name: str, systems: dict, texts: list[str]) -> Iterator[str]:
       vectors[system] = np.asarray(encode(texts), np.float32)
       if turn:  # the first compiles
         best[system] = min(best[system], time.perf_counter() - start)
-  theirs = min((t for s, t in best.items() if "transformers" in s),
-               default=float("nan"))
+  theirs = min(
+    (t for s, t in best.items() if "transformers" in s), default=float("nan")
+  )
   reference = vectors[next(iter(vectors))]
   for system, took in best.items():
     apart = float(np.abs(vectors[system] - reference).max())
-    yield (f"| {name} | {system} | {len(texts) / took:,.0f} | "
-           f"{theirs / took:.2f}× | {apart:.0e} |")
+    yield (
+      f"| {name} | {system} | {len(texts) / took:,.0f} | "
+      f"{theirs / took:.2f}× | {apart:.0e} |"
+    )
 
 
 def _on_gpu() -> bool:

@@ -9,9 +9,9 @@ Memory is what value and gradient take beside arguments and results
 (XLA's memory_analysis). Vectors are float32 [Q, 768] and [C, 768].
 """
 
+from collections.abc import Callable
 import sys
 import time
-from typing import Callable
 
 from flax.linen import meta
 import jax
@@ -50,10 +50,17 @@ def streamed(q, c, scale, own, identity):
 
 def compiled(f: Callable, queries: int, candidates: int):
   shape = jax.ShapeDtypeStruct
-  return jax.jit(jax.value_and_grad(f, (0, 1, 2))).lower(
-      shape((queries, WIDTH), "float32"), shape((candidates, WIDTH), "float32"),
-      shape((), "float32"), shape((queries,), "int32"),
-      shape((candidates,), "int32")).compile()
+  return (
+    jax.jit(jax.value_and_grad(f, (0, 1, 2)))
+    .lower(
+      shape((queries, WIDTH), "float32"),
+      shape((candidates, WIDTH), "float32"),
+      shape((), "float32"),
+      shape((queries,), "int32"),
+      shape((candidates,), "int32"),
+    )
+    .compile()
+  )
 
 
 def megabytes(program) -> float:
@@ -63,8 +70,9 @@ def megabytes(program) -> float:
 def seconds(program, queries: int, candidates: int) -> float:
   rng = np.random.default_rng(0)
   q, c = (
-      rng.normal(size=(n, WIDTH)).astype("f") / WIDTH**0.5
-      for n in (queries, candidates))
+    rng.normal(size=(n, WIDTH)).astype("f") / WIDTH**0.5
+    for n in (queries, candidates)
+  )
   own = np.arange(queries, dtype="i")
   identity = np.arange(1, candidates + 1, dtype="i")
   began = time.monotonic()
@@ -87,8 +95,11 @@ def info_nce() -> None:
     if timed and queries < 131072:  # the last would take half an hour
       took = f"{seconds(program, queries, candidates):.1f}"
     ratio = f"{used / first:.3f}" if candidates == 16384 else "–"
-    print(f"| {f.__name__} | {queries:,} | {candidates:,} | {used:,.0f} | "
-          f"{ratio} | {took} |", flush=True)
+    print(
+      f"| {f.__name__} | {queries:,} | {candidates:,} | {used:,.0f} | "
+      f"{ratio} | {took} |",
+      flush=True,
+    )
 
 
 def gradcache(rows: int = 256, length: int = 128) -> None:
@@ -97,15 +108,17 @@ def gradcache(rows: int = 256, length: int = 128) -> None:
   encoder = Encoder(EncoderConfig().architecture)
   tokens = shape((rows, length), "int32")
   batch = dict.fromkeys(("ids", "segment_ids", "positions"), tokens) | {
-      "content": shape((rows, 4), "int32"),
-      "query": shape((2 * rows,), "int32"),
-      "candidate": shape((2 * rows,), "int32"),
-      "positive": shape((2 * rows,), "int32"),
+    "content": shape((rows, 4), "int32"),
+    "query": shape((2 * rows,), "int32"),
+    "candidate": shape((2 * rows,), "int32"),
+    "positive": shape((2 * rows,), "int32"),
   }
   params = jax.eval_shape(
-      lambda: meta.unbox(InfoNCE(encoder).init(jax.random.key(0))))
-  print("\n| GradCache, value and gradient, nomic-bert-2048 | chunks | MB "
-        "| × |")
+    lambda: meta.unbox(InfoNCE(encoder).init(jax.random.key(0)))
+  )
+  print(
+    "\n| GradCache, value and gradient, nomic-bert-2048 | chunks | MB | × |"
+  )
   print("|---|---|---|---|")
   first = None
   for chunks in (1, 8, 64):
@@ -113,8 +126,11 @@ def gradcache(rows: int = 256, length: int = 128) -> None:
     f = jax.grad(lambda p, b: loss(p, b, jax.random.key(0))[0])
     used = megabytes(jax.jit(f).lower(params, batch).compile())
     first = first or used
-    print(f"| {rows} x {length} tokens | {chunks} | {used:,.0f} | "
-          f"{used / first:.3f} |", flush=True)
+    print(
+      f"| {rows} x {length} tokens | {chunks} | {used:,.0f} | "
+      f"{used / first:.3f} |",
+      flush=True,
+    )
 
 
 class _Given:
@@ -132,22 +148,27 @@ def mlm(rows: int = 4096, length: int = 2048) -> None:
   shape = jax.ShapeDtypeStruct
   places = -(-length * 3 // 10)
   batch = dict.fromkeys(
-      ("ids", "segment_ids", "positions"), shape((rows, length), "int32")
+    ("ids", "segment_ids", "positions"), shape((rows, length), "int32")
   ) | dict.fromkeys(("masked", "labels"), shape((rows, places), "int32"))
   architecture = _Given.architecture
-  params = jax.eval_shape(lambda: meta.unbox(
-      MLM(Encoder(architecture)).init(jax.random.key(0))))
+  params = jax.eval_shape(
+    lambda: meta.unbox(MLM(Encoder(architecture)).init(jax.random.key(0)))
+  )
   params["encoder"] = {
-      "word": params["encoder"]["word"],
-      "hidden": shape((rows, length, WIDTH), "float32")}
+    "word": params["encoder"]["word"],
+    "hidden": shape((rows, length, WIDTH), "float32"),
+  }
   print("\n| MLM, value and gradient, without the encoder | chunks | GB |")
   print("|---|---|---|")
   for chunks in (1, 64, 512, 4096):
     loss = MLM(_Given(), chunks=chunks)
     f = jax.value_and_grad(lambda p, b: loss(p, b, jax.random.key(0))[0])
     used = megabytes(jax.jit(f).lower(params, batch).compile()) / 1e3
-    print(f"| {rows:,} x {length:,} tokens, {architecture.vocab_size:,} words "
-          f"| {chunks} | {used:,.1f} |", flush=True)
+    print(
+      f"| {rows:,} x {length:,} tokens, {architecture.vocab_size:,} words "
+      f"| {chunks} | {used:,.1f} |",
+      flush=True,
+    )
 
 
 if __name__ == "__main__":

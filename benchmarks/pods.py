@@ -20,24 +20,39 @@ import sys
 
 # (topology, slices, chips)
 SLICES = (
-    ("v5e:16x16", 1, 256), ("v5e:8x8", 1, 64), ("v5p:2x4x4", 1, 32),
-    ("v6e:8x8", 1, 64), ("v5e:8x8", 2, 128),
+  ("v5e:16x16", 1, 256),
+  ("v5e:8x8", 1, 64),
+  ("v5p:2x4x4", 1, 32),
+  ("v6e:8x8", 1, 64),
+  ("v5e:8x8", 2, 128),
 )
 STAGES = ("mlm", "contrastive", "finetune")
 HEAD = (
-    "stage", "slices", "chips", "memory a chip", "of it", "step", "MFU",
-    "hours", "chip-hours", "exchanged in loops", "and once",
+  "stage",
+  "slices",
+  "chips",
+  "memory a chip",
+  "of it",
+  "step",
+  "MFU",
+  "hours",
+  "chip-hours",
+  "exchanged in loops",
+  "and once",
 )
 
 
 def command(stage: str, topology: str, slices: int, chips: int) -> list[str]:
   """Arguments of nomic-jax."""
   divided = {  # four rows a chip at a time; rows over all chips
-      "mlm": f"--config.data.micro_batches={1024 // chips}",
+    "mlm": f"--config.data.micro_batches={1024 // chips}"
   }.get(stage, f"--config.data.rows_multiple={chips}")
   return [
-      "compile", f"--config=configs/{stage}.py", f"--topology={topology}",
-      f"--num_slices={slices}", divided,
+    "compile",
+    f"--config=configs/{stage}.py",
+    f"--topology={topology}",
+    f"--num_slices={slices}",
+    divided,
   ]
 
 
@@ -47,20 +62,26 @@ def line(stage: str, report: dict) -> list[str]:
   memory = report["memory"]
   peak = memory.get("peak", math.nan)
   shown = [
-      stage, at, str(report["chips"]), f"{peak / 2**30:.1f} GiB",
-      f"{peak / memory['chip']:.0%}",
+    stage,
+    at,
+    str(report["chips"]),
+    f"{peak / 2**30:.1f} GiB",
+    f"{peak / memory['chip']:.0%}",
   ]
   if not report["fits"]:
     return [*shown, "does not fit", *[""] * (len(HEAD) - 6)]
   guess = report["estimate"]
   moved = [
-      sum(c["bytes"] for c in report["collectives"] if c["in_loop"] == inside)
-      for inside in (True, False)
+    sum(c["bytes"] for c in report["collectives"] if c["in_loop"] == inside)
+    for inside in (True, False)
   ]
   return [
-      *shown, f"{guess['step_seconds']:.2f} s", f"{guess['mfu']:.0%}",
-      f"{guess['hours']:.1f}", f"{guess['chip_hours']:,.0f}",
-      *(f"{m / 2**20:,.0f} MiB" for m in moved),
+    *shown,
+    f"{guess['step_seconds']:.2f} s",
+    f"{guess['mfu']:.0%}",
+    f"{guess['hours']:.1f}",
+    f"{guess['chip_hours']:,.0f}",
+    *(f"{m / 2**20:,.0f} MiB" for m in moved),
   ]
 
 
@@ -81,8 +102,17 @@ def main() -> None:
         arguments = command(stage, *at)
         print("nomic-jax", *arguments, *flags, flush=True)
         subprocess.run(
-            [sys.executable, "-m", "nomic_jax.main", *arguments, *flags,
-             f"--output={file}"], timeout=a.timeout, check=False)
+          [
+            sys.executable,
+            "-m",
+            "nomic_jax.main",
+            *arguments,
+            *flags,
+            f"--output={file}",
+          ],
+          timeout=a.timeout,
+          check=False,
+        )
       if file.exists():
         table.append(line(stage, json.loads(file.read_text())))
   for number, row in enumerate(table):

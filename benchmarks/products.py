@@ -19,13 +19,17 @@ NUMBERS = (((1,), (0,)), ((), ()))
 
 def main() -> None:
   ways = {
-      "float32": ("float32", lax.dot_general),
-      "bfloat16, left to JAX": ("bfloat16", lambda x, w, numbers: (
-          lax.dot_general(x, w.astype(x.dtype), numbers))),
-      "bfloat16, `model/matmul.py`": ("bfloat16", matmul.dot_general),
+    "float32": ("float32", lax.dot_general),
+    "bfloat16, left to JAX": (
+      "bfloat16",
+      lambda x, w, numbers: lax.dot_general(x, w.astype(x.dtype), numbers),
+    ),
+    "bfloat16, `model/matmul.py`": ("bfloat16", matmul.dot_general),
   }
-  print("| tokens x in x out, GFLOP/s | " + " | ".join(ways) + " | ratio of "
-        "the last to float32 |\n|---" + "|---" * (len(ways) + 1) + "|")
+  print(
+    "| tokens x in x out, GFLOP/s | " + " | ".join(ways) + " | ratio of "
+    "the last to float32 |\n|---" + "|---" * (len(ways) + 1) + "|"
+  )
   for tokens, width, out in SHAPES:
     operations = 2 * tokens * width * out / 1e9
     kernel = jnp.ones((width, out))
@@ -36,13 +40,20 @@ def main() -> None:
         if forward:
           f = jax.jit(lambda x, w, dy, p=product: p(x, w, NUMBERS))
         else:
-          f = jax.jit(lambda x, w, dy, p=product: jax.vjp(
-              lambda x, w: p(x, w, NUMBERS), x, w)[1](dy))
-        found.append((1 if forward else 2) * operations / _seconds(
-            f, x, kernel, dy))
-      print(f"| {tokens} x {width} x {out}, {part} | "
-            + " | ".join(f"{v:.0f}" for v in found)
-            + f" | {found[-1] / found[0]:.2f} |", flush=True)
+          f = jax.jit(
+            lambda x, w, dy, p=product: jax.vjp(
+              lambda x, w: p(x, w, NUMBERS), x, w
+            )[1](dy)
+          )
+        found.append(
+          (1 if forward else 2) * operations / _seconds(f, x, kernel, dy)
+        )
+      print(
+        f"| {tokens} x {width} x {out}, {part} | "
+        + " | ".join(f"{v:.0f}" for v in found)
+        + f" | {found[-1] / found[0]:.2f} |",
+        flush=True,
+      )
 
 
 def _seconds(f, *args, times: int = 20) -> float:

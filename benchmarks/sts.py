@@ -25,25 +25,31 @@ def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument("--model", required=True)
   parser.add_argument("--data", required=True, type=pathlib.Path)
-  parser.add_argument("--prompt", help="name of a prompt, such as "
-                      "classification for Nomic Embed; default none")
+  parser.add_argument(
+    "--prompt",
+    help="name of a prompt, such as "
+    "classification for Nomic Embed; default none",
+  )
   a = parser.parse_args()
   ours = nomic_jax.load(a.model)
   theirs = sentence_transformers.SentenceTransformer(a.model, device="cpu")
-  print("| test | pairs | nomic_jax | sentence-transformers | largest "
-        "difference of a vector |\n|---|---|---|---|---|")
+  print(
+    "| test | pairs | nomic_jax | sentence-transformers | largest "
+    "difference of a vector |\n|---|---|---|---|---|"
+  )
   for name, pairs in {
-      "STS benchmark": _stsb(a.data / "stsb-test.csv"),
-      "SICK": _sick(a.data / "sick_test.tsv"),
+    "STS benchmark": _stsb(a.data / "stsb-test.csv"),
+    "SICK": _sick(a.data / "sick_test.tsv"),
   }.items():
     texts = [text for pair in pairs for text in pair[:2]]
     gold = [pair[2] for pair in pairs]
     x = ours.encode(texts, prompt=a.prompt)
-    y = theirs.encode(
-        texts, prompt_name=a.prompt, normalize_embeddings=True)
-    print(f"| {name} | {len(pairs):,} | {_spearman(x, gold):.2f} | "
-          f"{_spearman(y, gold):.2f} | {np.abs(x - y).max():.1e} |",
-          flush=True)
+    y = theirs.encode(texts, prompt_name=a.prompt, normalize_embeddings=True)
+    print(
+      f"| {name} | {len(pairs):,} | {_spearman(x, gold):.2f} | "
+      f"{_spearman(y, gold):.2f} | {np.abs(x - y).max():.1e} |",
+      flush=True,
+    )
 
 
 def _spearman(vectors: np.ndarray, gold: list[float]) -> float:
@@ -60,8 +66,10 @@ def _stsb(path: pathlib.Path) -> list[tuple[str, str, float]]:
 def _sick(path: pathlib.Path) -> list[tuple[str, str, float]]:
   with path.open(encoding="utf-8") as file:
     rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-    return [(r["sentence_A"], r["sentence_B"], float(r["relatedness_score"]))
-            for r in rows]
+    return [
+      (r["sentence_A"], r["sentence_B"], float(r["relatedness_score"]))
+      for r in rows
+    ]
 
 
 if __name__ == "__main__":

@@ -2,21 +2,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the three trainings share: one shape of config, sizes by name."""
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import ml_collections
 from ml_collections.config_dict import placeholder
+
 from nomic_jax.errors import one_of
 
 SIZES = ("paper", "quickstart", "miniature")
 
 ENCODERS = {
-    # nomic-bert-2048: Nomic Embed, section 3.
-    "paper": dict(width=768, layers=12, heads=12, mlp_width=3072),
-    # Learns in minutes on two cores.
-    "quickstart": dict(width=384, layers=1, heads=6, mlp_width=384),
-    # For the tests.
-    "miniature": dict(width=64, layers=2, heads=2, mlp_width=128),
+  # nomic-bert-2048: Nomic Embed, section 3.
+  "paper": dict(width=768, layers=12, heads=12, mlp_width=3072),
+  # Learns in minutes on two cores.
+  "quickstart": dict(width=384, layers=1, heads=6, mlp_width=384),
+  # For the tests.
+  "miniature": dict(width=64, layers=2, heads=2, mlp_width=128),
 }
 
 
@@ -26,7 +27,7 @@ def size_of(arg: str | None) -> str:
 
 
 def size_and_variant(
-    arg: str | None, variants: Sequence[str]
+  arg: str | None, variants: Sequence[str]
 ) -> tuple[str, str]:
   """What follows the colon of --config=FILE.py:VARIANT,SIZE.
 
@@ -44,7 +45,8 @@ def size_and_variant(
       size = part
     elif variant:
       raise ValueError(
-          f"--config=...:{arg}: '{variant}' and '{part}'; expected one of them")
+        f"--config=...:{arg}: '{variant}' and '{part}'; expected one of them"
+      )
     else:
       variant = part
   return size, variant
@@ -83,7 +85,10 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.compute = ml_collections.ConfigDict()
   # auto: bfloat16 where the hardware multiplies it, float32 elsewhere.
   c.compute.dtype = {
-      "paper": "bfloat16", "quickstart": "auto", "miniature": "float32"}[size]
+    "paper": "bfloat16",
+    "quickstart": "auto",
+    "miniature": "float32",
+  }[size]
   c.compute.attention = "auto"  # see nomic_jax/kernels/attention.py
   # Of a layer, the backward pass recomputes: none; full, all of it; attention,
   # all but that; dots, what is no matmul; weight_dots, besides that attention.
@@ -97,9 +102,9 @@ def base(size: str) -> ml_collections.ConfigDict:
 
   # -1: all that is left. data and fsdp both split the batch. More than
   # unsharded_limit of the parameters whole on every device is an error.
-  c.mesh = ml_collections.ConfigDict(dict(
-      data=-1, fsdp=1, tensor=1, rules="replicated", unsharded_limit=1.0,
-  ))
+  c.mesh = ml_collections.ConfigDict(
+    dict(data=-1, fsdp=1, tensor=1, rules="replicated", unsharded_limit=1.0)
+  )
 
   c.data = ml_collections.ConfigDict()
   c.data.path = ""  # a data directory: nomic-jax prepare
@@ -111,9 +116,9 @@ def base(size: str) -> ml_collections.ConfigDict:
   # each row once, in at most `batches`; `data` says what differs from the
   # training's.
   c.evaluators = ml_collections.ConfigDict()
-  c.evaluators.eval = ml_collections.ConfigDict(dict(
-      kind="loss", every=0, batches=8, data=dict(split="test"),
-  ))
+  c.evaluators.eval = ml_collections.ConfigDict(
+    dict(kind="loss", every=0, batches=8, data=dict(split="test"))
+  )
 
   c.optimizer = ml_collections.ConfigDict()
   c.optimizer.b1 = 0.9
@@ -130,19 +135,23 @@ def base(size: str) -> ml_collections.ConfigDict:
   # may be such a list too.
   c.optimizer.lr_multipliers = ((".*", 1.0),)
   c.optimizer.decay_multipliers = (
-      (r"(.*/)?(kernel|embedding)", 1.0), (".*", 0.0))
+    (r"(.*/)?(kernel|embedding)", 1.0),
+    (".*", 0.0),
+  )
 
   # Besides metrics.jsonl: event files under WORKDIR/logs, a W&B project.
   # A step that takes longer than hang_minutes (0: any) makes each process print
   # where its threads are, on standard error, and goes on.
   c.log = ml_collections.ConfigDict(
-      dict(tensorboard=False, wandb="", hang_minutes=30.0))
+    dict(tensorboard=False, wandb="", hang_minutes=30.0)
+  )
 
   # A checkpoint is saved at the first logged step after so many minutes, and
-  # every so many steps (0 each: never). keep: the last so many; keep_every: and every so many steps, for good;
-  # best: and the best by this figure of an evaluator, such as eval/loss.
+  # every so many steps (0 each: never). Kept are the last `keep`, one every
+  # `keep_every` steps, and the `best` by this figure of an evaluator, such as
+  # eval/loss.
   c.checkpoint = ml_collections.ConfigDict(
-      dict(minutes=10.0, every=0, keep=2, keep_every=0, best="")
+    dict(minutes=10.0, every=0, keep=2, keep_every=0, best="")
   )
   return c
 
@@ -180,7 +189,8 @@ def pairs(c: ml_collections.ConfigDict) -> None:
   # and --data, such as tasks=nanobeir. Lengths and prompts that are None are
   # those of the model as it is served, so that nomic-jax evaluate agrees.
   c.evaluators.retrieval = ml_collections.ConfigDict(
-      dict(kind="retrieval", every=0, tasks="", data=""))
+    dict(kind="retrieval", every=0, tasks="", data="")
+  )
   for name in ("query_length", "document_length"):
     c.evaluators.retrieval[name] = placeholder(int)
   for name in ("query_prompt", "document_prompt"):
@@ -210,7 +220,7 @@ def labels(c: ml_collections.ConfigDict) -> None:
   c.data.labels = 1
   c.data.classes = 2
   c.loss = ml_collections.ConfigDict(
-      dict(name="classification", kind="single", labels=2, chunk_tokens=0)
+    dict(name="classification", kind="single", labels=2, chunk_tokens=0)
   )
   c.optimizer.learning_rate = 2e-5
   c.optimizer.schedule = "linear"

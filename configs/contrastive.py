@@ -57,5 +57,4 @@ def sweep(add) -> None:
   """Temperature against learning rate."""
   for temperature in (0.01, 0.02, 0.05):
     for rate in (1e-4, 2e-4, 4e-4):
-      add(**{"loss.temperature": temperature,
-             "optimizer.learning_rate": rate})
+      add(**{"loss.temperature": temperature, "optimizer.learning_rate": rate})

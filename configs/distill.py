@@ -34,8 +34,9 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   c.data.rows_multiple = 64
   c.data.teacher = ""  # a folder made by nomic-jax teach
   c.loss = ml_collections.ConfigDict(
-      dict(name="distill", kind="relational", temperature=1.0,
-           chunk_tokens=16_384)
+    dict(
+      name="distill", kind="relational", temperature=1.0, chunk_tokens=16_384
+    )
   )
   c.optimizer.learning_rate = 2e-4
   c.optimizer.schedule = "linear"
@@ -63,7 +64,8 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   if variant == "kd":
     c.encoder.projection = 0
     c.data.query_prompt = (
-        "Represent this sentence for searching relevant passages: ")
+      "Represent this sentence for searching relevant passages: "
+    )
     c.data.document_prompt = ""
   elif variant == "mse" and size == "paper":
     c.steps = 4_022  # one epoch of 1,029,632 rows, v2's fine-tuning set

@@ -1,7 +1,8 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
 """What each field of the configs means: `python configs/fields.py` prints the
-table of configs/README.md, with the defaults of the configs as they are."""
+table of configs/README.md, with the defaults of the configs as they are.
+"""
 
 import importlib
 import pathlib
@@ -13,149 +14,147 @@ CONFIGS = ("mlm", "contrastive", "finetune", "distill", "classify", "glue")
 _ARGUMENT = {"glue": "mrpc"}  # the others have a default
 
 MEANINGS = {
-    "seed": "of initial weights, data order, masks and dropout",
-    "steps": "updates of the parameters",
-    "recipe": "recommended or published, see Differences from contrastors; "
-              "put it before other flags, which may change what it sets",
-    "log_every": "steps between two lines of metrics.jsonl",
-    "skip_nonfinite": "steps with a loss or gradient that is not finite to "
-                      "skip before it is an error",
-    "init_from": "model or work directory, or Hub name, to start from; empty: "
-                 "fresh weights",
-    "init_as": "rotary: a BERT becomes a long-context model; selection: "
-               "initialise a smaller encoder from some of a larger one's "
-               "weights",
-    "encoder.width": "hidden size of fresh weights",
-    "encoder.layers": "number of layers",
-    "encoder.heads": "attention heads",
-    "encoder.mlp_width": "inner width of the MLP",
-    "encoder.pooling": "mean, cls or last; None: the model's own, mean for "
-                       "fresh weights",
-    "encoder.pooled_norm": "a LayerNorm of the pooled vector, as in v1.5; "
-                           "None: the model's own",
-    "encoder.projection": "width of a linear layer after pooling, 0: none; "
-                          "None: the model's own",
-    "encoder.max_length": "longest text in tokens when the model is used; "
-                          "None: the model's own, for fresh weights the "
-                          "training's",
-    "encoder.rotary_base": "base of rotary embeddings; None: the model's own",
-    "encoder.rotary_factor": "factor of dynamic NTK scaling, 0: none; None: "
-                             "the model's own",
-    "encoder.dropout": "what config.json of the export says; None: the "
-                       "model's own",
-    "encoder.head_dropout": "likewise, of the classification head",
-    "compute.dtype": "of activations and products: bfloat16, float32, or auto "
-                     "(bfloat16 where the hardware multiplies it)",
-    "compute.attention": "implementation of attention, or auto",
-    "compute.remat": "what the backward pass recomputes within a layer: none; "
-                     "full, everything; attention, all but attention; dots, "
-                     "all but matrix products; weight_dots, that and "
-                     "attention's products",
-    "compute.unroll": "layers in an iteration of the scan over layers",
-    "compute.dropout": "rate in training; -1: what the files of init_from say",
-    "compute.ntk_length": "dynamic NTK scales by the length of each text, or "
-                          "of the longest in the batch (batch, the "
-                          "reference's rule)",
-    "mesh.data": "devices along this axis; -1: all that remain",
-    "mesh.fsdp": "devices along this axis, which splits the batch too",
-    "mesh.tensor": "devices that split a layer",
-    "mesh.rules": "replicated, zero1 (shards optimizer state) or fsdp "
-                  "(parameters too)",
-    "mesh.unsharded_limit": "share of the parameters that may be whole on each "
-                            "device before it is an error",
-    "data.path": "data directory, made by nomic-jax prepare",
-    "data.split": "of the data directory",
-    "data.tokenised": "read the token ids that nomic-jax tokenise wrote",
-    "data.kind": "chain that makes batches: text, pairs or labels",
-    "data.batch_size": "rows (text), pairs, or texts (labels) of a global "
-                       "batch, over all devices",
-    "data.micro_batches": "parts of a batch whose gradients are accumulated",
-    "data.row_length": "tokens of a packed row",
-    "data.slots": "most texts in a packed row",
-    "data.rows_multiple": "the number of rows is rounded up to a multiple of "
-                          "this: few shapes to compile, and rows divide over "
-                          "devices",
-    "data.mask_rate": "share of the tokens masked",
-    "data.mask_draw": "exact: that share of each row; independent: each token "
-                      "with that probability",
-    "data.document_boundaries": "tokens attend within their document; False: "
-                                "within their row",
-    "data.query_length": "tokens of a query; the rest is truncated",
-    "data.document_length": "tokens of a document; the rest is truncated",
-    "data.text_length": "tokens of a labelled text or pair",
-    "data.query_prompt": "text put before queries; None: the model's own, for "
-                         "fresh weights \"search_query: \"",
-    "data.document_prompt": "text put before documents; None: the model's "
-                            "own, for fresh weights \"search_document: \"",
-    "data.one_source": "a batch is from one source (section 4.2)",
-    "data.source_alpha": "a source's share is rows ** source_alpha times its "
-                         "weight; 1 without weights: each row once per epoch",
-    "data.source_weights": "source -> weight",
-    "data.order": "shuffled, or stored: batches of rows in the order of the "
-                  "data",
-    "data.merge_copies": "equal texts are one candidate, and no negative of "
-                         "their own query",
-    "data.negatives": "hard negatives per query",
-    "data.sample_negatives": "draw other negatives in each epoch; False: the "
-                             "first ones",
-    "data.token_dropout": "share of the tokens left out of a text",
-    "data.workers": "processes that make batches; 0: two threads",
-    "data.teacher": "folder made by nomic-jax teach",
-    "data.labels": "most labels of a text",
-    "data.classes": "number of classes; 0: numbers",
-    "loss.name": "the objective, see nomic_jax/losses",
-    "loss.chunks": "parts in which the vocabulary's logits are computed",
-    "loss.temperature": "similarities are divided by it",
-    "loss.trainable_temperature": "learn the temperature",
-    "loss.bidirectional": "average with the loss of documents to queries",
-    "loss.chunk_tokens": "GradCache: tokens a device embeds at a time where a "
-                         "batch has more; 0: all at once",
-    "loss.matryoshka_dims": "dimensions to which vectors may be truncated",
-    "loss.matryoshka_weights": "of each dimension's loss; empty: all 1",
-    "loss.kind": "of distillation: relational, mse, kd or towers; of "
-                 "classification: single, multi or regression",
-    "loss.labels": "outputs of the classifier",
-    "optimizer.learning_rate": "peak of the schedule",
-    "optimizer.schedule": "linear, cosine, inverse_sqrt, wsd or constant; or "
-                          "a list of (regular expression, schedule)",
-    "optimizer.warmup": "\"N steps\", \"P%\", \"N examples\" or \"N tokens\"",
-    "optimizer.cooldown": "of the schedule wsd: its decay to zero",
-    "optimizer.b1": "AdamW's decay of the first moment",
-    "optimizer.b2": "AdamW's decay of the second moment",
-    "optimizer.eps": "AdamW's epsilon",
-    "optimizer.weight_decay": "decoupled weight decay",
-    "optimizer.clip_norm": "largest global norm of the gradient; 0: no "
-                           "clipping",
-    "optimizer.gradient_scale": "clip_norm and eps see the gradient times "
-                                "this; 8 reproduces contrastors on 8 GPUs",
-    "optimizer.lr_multipliers": "(regular expression, factor) over parameter "
-                                "paths, the first match applies; 0 freezes",
-    "optimizer.decay_multipliers": "likewise, of the weight decay",
-    "evaluators.NAME.kind": "loss, retrieval or labels",
-    "evaluators.NAME.every": "steps between evaluations, also after the last; "
-                             "0: never",
-    "evaluators.NAME.batches": "most batches of the loss",
-    "evaluators.NAME.metrics": "of labels: accuracy, f1, matthews, pearson, "
-                               "spearman",
-    "evaluators.NAME.data": "of retrieval: folder with the tasks' data; of "
-                            "others: fields of config.data that differ from "
-                            "the training's",
-    "evaluators.NAME.tasks": "what nomic-jax evaluate takes as --tasks; "
-                             "empty: the held-out pairs",
-    "evaluators.NAME.query_length": "None: the model's longest text",
-    "evaluators.NAME.document_length": "None: the model's longest text",
-    "evaluators.NAME.query_prompt": "None: the model's own",
-    "evaluators.NAME.document_prompt": "None: the model's own",
-    "log.tensorboard": "write event files to WORKDIR/logs",
-    "log.wandb": "project of Weights & Biases to log to",
-    "log.hang_minutes": "minutes of a step after which the stacks of all "
-                        "threads are printed; 0: never",
-    "checkpoint.minutes": "save at the first logged step after so many "
-                          "minutes; 0: not by time",
-    "checkpoint.every": "save every so many steps; 0: not by steps",
-    "checkpoint.keep": "checkpoints kept, the latest",
-    "checkpoint.keep_every": "also keep every so many steps, for good",
-    "checkpoint.best": "also keep the best by this figure, such as eval/loss",
+  "seed": "of initial weights, data order, masks and dropout",
+  "steps": "updates of the parameters",
+  "recipe": "recommended or published, see Differences from contrastors; "
+  "put it before other flags, which may change what it sets",
+  "log_every": "steps between two lines of metrics.jsonl",
+  "skip_nonfinite": "steps with a loss or gradient that is not finite to "
+  "skip before it is an error",
+  "init_from": "model or work directory, or Hub name, to start from; empty: "
+  "fresh weights",
+  "init_as": "rotary: a BERT becomes a long-context model; selection: "
+  "initialise a smaller encoder from some of a larger one's "
+  "weights",
+  "encoder.width": "hidden size of fresh weights",
+  "encoder.layers": "number of layers",
+  "encoder.heads": "attention heads",
+  "encoder.mlp_width": "inner width of the MLP",
+  "encoder.pooling": "mean, cls or last; None: the model's own, mean for "
+  "fresh weights",
+  "encoder.pooled_norm": "a LayerNorm of the pooled vector, as in v1.5; "
+  "None: the model's own",
+  "encoder.projection": "width of a linear layer after pooling, 0: none; "
+  "None: the model's own",
+  "encoder.max_length": "longest text in tokens when the model is used; "
+  "None: the model's own, for fresh weights the "
+  "training's",
+  "encoder.rotary_base": "base of rotary embeddings; None: the model's own",
+  "encoder.rotary_factor": "factor of dynamic NTK scaling, 0: none; None: "
+  "the model's own",
+  "encoder.dropout": "what config.json of the export says; None: the "
+  "model's own",
+  "encoder.head_dropout": "likewise, of the classification head",
+  "compute.dtype": "of activations and products: bfloat16, float32, or auto "
+  "(bfloat16 where the hardware multiplies it)",
+  "compute.attention": "implementation of attention, or auto",
+  "compute.remat": "what the backward pass recomputes within a layer: none; "
+  "full, everything; attention, all but attention; dots, "
+  "all but matrix products; weight_dots, that and "
+  "attention's products",
+  "compute.unroll": "layers in an iteration of the scan over layers",
+  "compute.dropout": "rate in training; -1: what the files of init_from say",
+  "compute.ntk_length": "dynamic NTK scales by the length of each text, or "
+  "of the longest in the batch (batch, the "
+  "reference's rule)",
+  "mesh.data": "devices along this axis; -1: all that remain",
+  "mesh.fsdp": "devices along this axis, which splits the batch too",
+  "mesh.tensor": "devices that split a layer",
+  "mesh.rules": "replicated, zero1 (shards optimizer state) or fsdp "
+  "(parameters too)",
+  "mesh.unsharded_limit": "share of the parameters that may be whole on each "
+  "device before it is an error",
+  "data.path": "data directory, made by nomic-jax prepare",
+  "data.split": "of the data directory",
+  "data.tokenised": "read the token ids that nomic-jax tokenise wrote",
+  "data.kind": "chain that makes batches: text, pairs or labels",
+  "data.batch_size": "rows (text), pairs, or texts (labels) of a global "
+  "batch, over all devices",
+  "data.micro_batches": "parts of a batch whose gradients are accumulated",
+  "data.row_length": "tokens of a packed row",
+  "data.slots": "most texts in a packed row",
+  "data.rows_multiple": "the number of rows is rounded up to a multiple of "
+  "this: few shapes to compile, and rows divide over "
+  "devices",
+  "data.mask_rate": "share of the tokens masked",
+  "data.mask_draw": "exact: that share of each row; independent: each token "
+  "with that probability",
+  "data.document_boundaries": "tokens attend within their document; False: "
+  "within their row",
+  "data.query_length": "tokens of a query; the rest is truncated",
+  "data.document_length": "tokens of a document; the rest is truncated",
+  "data.text_length": "tokens of a labelled text or pair",
+  "data.query_prompt": "text put before queries; None: the model's own, for "
+  'fresh weights "search_query: "',
+  "data.document_prompt": "text put before documents; None: the model's "
+  'own, for fresh weights "search_document: "',
+  "data.one_source": "a batch is from one source (section 4.2)",
+  "data.source_alpha": "a source's share is rows ** source_alpha times its "
+  "weight; 1 without weights: each row once per epoch",
+  "data.source_weights": "source -> weight",
+  "data.order": "shuffled, or stored: batches of rows in the order of the data",
+  "data.merge_copies": "equal texts are one candidate, and no negative of "
+  "their own query",
+  "data.negatives": "hard negatives per query",
+  "data.sample_negatives": "draw other negatives in each epoch; False: the "
+  "first ones",
+  "data.token_dropout": "share of the tokens left out of a text",
+  "data.workers": "processes that make batches; 0: two threads",
+  "data.teacher": "folder made by nomic-jax teach",
+  "data.labels": "most labels of a text",
+  "data.classes": "number of classes; 0: numbers",
+  "loss.name": "the objective, see nomic_jax/losses",
+  "loss.chunks": "parts in which the vocabulary's logits are computed",
+  "loss.temperature": "similarities are divided by it",
+  "loss.trainable_temperature": "learn the temperature",
+  "loss.bidirectional": "average with the loss of documents to queries",
+  "loss.chunk_tokens": "GradCache: tokens a device embeds at a time where a "
+  "batch has more; 0: all at once",
+  "loss.matryoshka_dims": "dimensions to which vectors may be truncated",
+  "loss.matryoshka_weights": "of each dimension's loss; empty: all 1",
+  "loss.kind": "of distillation: relational, mse, kd or towers; of "
+  "classification: single, multi or regression",
+  "loss.labels": "outputs of the classifier",
+  "optimizer.learning_rate": "peak of the schedule",
+  "optimizer.schedule": "linear, cosine, inverse_sqrt, wsd or constant; or "
+  "a list of (regular expression, schedule)",
+  "optimizer.warmup": '"N steps", "P%", "N examples" or "N tokens"',
+  "optimizer.cooldown": "of the schedule wsd: its decay to zero",
+  "optimizer.b1": "AdamW's decay of the first moment",
+  "optimizer.b2": "AdamW's decay of the second moment",
+  "optimizer.eps": "AdamW's epsilon",
+  "optimizer.weight_decay": "decoupled weight decay",
+  "optimizer.clip_norm": "largest global norm of the gradient; 0: no clipping",
+  "optimizer.gradient_scale": "clip_norm and eps see the gradient times "
+  "this; 8 reproduces contrastors on 8 GPUs",
+  "optimizer.lr_multipliers": "(regular expression, factor) over parameter "
+  "paths, the first match applies; 0 freezes",
+  "optimizer.decay_multipliers": "likewise, of the weight decay",
+  "evaluators.NAME.kind": "loss, retrieval or labels",
+  "evaluators.NAME.every": "steps between evaluations, also after the last; "
+  "0: never",
+  "evaluators.NAME.batches": "most batches of the loss",
+  "evaluators.NAME.metrics": "of labels: accuracy, f1, matthews, pearson, "
+  "spearman",
+  "evaluators.NAME.data": "of retrieval: folder with the tasks' data; of "
+  "others: fields of config.data that differ from "
+  "the training's",
+  "evaluators.NAME.tasks": "what nomic-jax evaluate takes as --tasks; "
+  "empty: the held-out pairs",
+  "evaluators.NAME.query_length": "None: the model's longest text",
+  "evaluators.NAME.document_length": "None: the model's longest text",
+  "evaluators.NAME.query_prompt": "None: the model's own",
+  "evaluators.NAME.document_prompt": "None: the model's own",
+  "log.tensorboard": "write event files to WORKDIR/logs",
+  "log.wandb": "project of Weights & Biases to log to",
+  "log.hang_minutes": "minutes of a step after which the stacks of all "
+  "threads are printed; 0: never",
+  "checkpoint.minutes": "save at the first logged step after so many "
+  "minutes; 0: not by time",
+  "checkpoint.every": "save every so many steps; 0: not by steps",
+  "checkpoint.keep": "checkpoints kept, the latest",
+  "checkpoint.keep_every": "also keep every so many steps, for good",
+  "checkpoint.best": "also keep the best by this figure, such as eval/loss",
 }
 
 
@@ -204,7 +203,8 @@ def markdown() -> str:
       text = next(iter(configs_of))
     else:
       text = "; ".join(
-          f"{value} {', '.join(names)}" for value, names in configs_of.items())
+        f"{value} {', '.join(names)}" for value, names in configs_of.items()
+      )
     if field.startswith("evaluators."):
       text = f"{'.'.join(field.split('.')[1:])}: {text}"
     rows.setdefault(general(field), []).append(text)

@@ -58,9 +58,11 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     if size == "paper":
       c.encoder.rotary_factor = 0.0  # as its files say, unlike v1's
     width = c.encoder.width
-    c.loss.matryoshka_dims = tuple(
-        d for d in (64, 128, 256, 512, 768) if d <= width
-    ) if size == "paper" else (width // 4, width // 2, width)
+    c.loss.matryoshka_dims = (
+      tuple(d for d in (64, 128, 256, 512, 768) if d <= width)
+      if size == "paper"
+      else (width // 4, width // 2, width)
+    )
   elif variant == "ablated" and size == "paper":
     c.steps = 4_119  # one epoch of 1,054,464 rows
   return c

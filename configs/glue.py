@@ -21,19 +21,20 @@ may follow the task, as in :cola,miniature.
 
 import common
 import ml_collections
+
 from nomic_jax.errors import one_of
 
 # task: rows to train on, classes (0: a number), and its metrics; the first is
 # the one that the paper reports.
 TASKS = {
-    "cola": (8_551, 2, "matthews,accuracy"),
-    "mnli": (392_702, 3, "accuracy"),
-    "mrpc": (3_668, 2, "accuracy,f1"),
-    "qnli": (104_743, 2, "accuracy"),
-    "qqp": (363_846, 2, "accuracy,f1"),
-    "rte": (2_490, 2, "accuracy"),
-    "sst2": (67_349, 2, "accuracy"),
-    "stsb": (5_749, 0, "pearson,spearman"),
+  "cola": (8_551, 2, "matthews,accuracy"),
+  "mnli": (392_702, 3, "accuracy"),
+  "mrpc": (3_668, 2, "accuracy,f1"),
+  "qnli": (104_743, 2, "accuracy"),
+  "qqp": (363_846, 2, "accuracy,f1"),
+  "rte": (2_490, 2, "accuracy"),
+  "sst2": (67_349, 2, "accuracy"),
+  "stsb": (5_749, 0, "pearson,spearman"),
 }
 EPOCHS = 10
 
@@ -57,10 +58,14 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   batch = c.data.get_ref("batch_size")
   c.steps = EPOCHS * rows // batch
   for name in ("dev", "mismatched") if task == "mnli" else ("dev",):
-    c.evaluators[name] = ml_collections.ConfigDict(dict(
-        kind="labels", every=0, metrics=metrics,
+    c.evaluators[name] = ml_collections.ConfigDict(
+      dict(
+        kind="labels",
+        every=0,
+        metrics=metrics,
         data=dict(path="", split="train"),
-    ))
+      )
+    )
     c.evaluators[name].every = rows // batch  # an epoch
   if size != "paper":
     c.data.row_length = c.data.text_length = 64
@@ -83,5 +88,10 @@ def sweep(add, arg: str) -> None:
   for batch_size in batch_sizes:
     for rate in rates:
       for seed in seeds:
-        add(**{"data.batch_size": batch_size,
-               "optimizer.learning_rate": rate, "seed": seed})
+        add(
+          **{
+            "data.batch_size": batch_size,
+            "optimizer.learning_rate": rate,
+            "seed": seed,
+          }
+        )

@@ -19,10 +19,11 @@ rows their sources have is not published, so theirs is 0.
 """
 
 import argparse
+from collections.abc import Iterator
 import json
 import pathlib
 import sys
-from typing import Iterator, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,7 +38,8 @@ class Prompts(NamedTuple):
 
 # The prompt of Snowflake's Arctic models, of which distill is the student.
 ARCTIC = Prompts(
-    "Represent this sentence for searching relevant passages", "", True)
+  "Represent this sentence for searching relevant passages", "", True
+)
 
 # The conventions by which MTEB's kinds of task are asked as well.
 RETRIEVAL = Prompts("search_query", "search_document")
@@ -47,10 +49,13 @@ CLASSIFICATION_QUERY_ONLY = Prompts("classification", "classification", True)
 CLUSTERING_QUERY_ONLY = Prompts("clustering", "clustering", True)
 
 MTEB = {
-    "Classification": CLASSIFICATION, "PairClassification": CLASSIFICATION,
-    "Reranking": CLASSIFICATION, "STS": CLASSIFICATION,
-    "Summarization": CLASSIFICATION, "Clustering": CLUSTERING,
-    "Retrieval": RETRIEVAL,
+  "Classification": CLASSIFICATION,
+  "PairClassification": CLASSIFICATION,
+  "Reranking": CLASSIFICATION,
+  "STS": CLASSIFICATION,
+  "Summarization": CLASSIFICATION,
+  "Clustering": CLUSTERING,
+  "Retrieval": RETRIEVAL,
 }
 
 
@@ -77,187 +82,358 @@ class Mixture(NamedTuple):
   datasets: tuple[Dataset, ...]
 
 
-PRETRAIN = Mixture("contrastive-index-filtered", "paired", (
+PRETRAIN = Mixture(
+  "contrastive-index-filtered",
+  "paired",
+  (
     Dataset(
-        "reddit_title_body", "reddit_full", 667,
-        CLUSTERING, ("title", "body"), 64_978_944),
+      "reddit_title_body",
+      "reddit_full",
+      667,
+      CLUSTERING,
+      ("title", "body"),
+      64_978_944,
+    ),
     Dataset(
-        "amazon_reviews", "amazon_reviews_full", 394,
-        CLASSIFICATION, ("query", "document"), 38_682_624),
+      "amazon_reviews",
+      "amazon_reviews_full",
+      394,
+      CLASSIFICATION,
+      ("query", "document"),
+      38_682_624,
+    ),
     Dataset(
-        "paq", "paq_full", 539,
-        RETRIEVAL, ("query", "document"), 52_953_088),
+      "paq", "paq_full", 539, RETRIEVAL, ("query", "document"), 52_953_088
+    ),
     Dataset(
-        "s2orc_citation_titles", "s2orc_citation_title_full", 78,
-        CLUSTERING, ("query", "pos"), 7_585_792),
+      "s2orc_citation_titles",
+      "s2orc_citation_title_full",
+      78,
+      CLUSTERING,
+      ("query", "pos"),
+      7_585_792,
+    ),
     Dataset(
-        "s2orc_title_abstract", "s2orc_title_abstract_full", 361,
-        CLUSTERING, ("query", "document"), 35_438_592),
+      "s2orc_title_abstract",
+      "s2orc_title_abstract_full",
+      361,
+      CLUSTERING,
+      ("query", "document"),
+      35_438_592,
+    ),
     Dataset(
-        "s2orc_abstract_citation", "s2orc_abstract_citation_full", 77,
-        CLUSTERING, ("query", "pos"), 7_503_872),
+      "s2orc_abstract_citation",
+      "s2orc_abstract_citation_full",
+      77,
+      CLUSTERING,
+      ("query", "pos"),
+      7_503_872,
+    ),
     Dataset(
-        "s2orc_abstract_body", "s2orc_abstract_body_index_filtered", 72,
-        CLUSTERING, ("query", "document"), 6_389_760, "contrastive"),
+      "s2orc_abstract_body",
+      "s2orc_abstract_body_index_filtered",
+      72,
+      CLUSTERING,
+      ("query", "document"),
+      6_389_760,
+      "contrastive",
+    ),
     Dataset(
-        "wikianswers", "wikianswers_full", 101,
-        CLASSIFICATION, ("query", "document"), 9_912_320),
+      "wikianswers",
+      "wikianswers_full",
+      101,
+      CLASSIFICATION,
+      ("query", "document"),
+      9_912_320,
+    ),
     Dataset(
-        "wikipedia", "wiki_title_body_full", 62,
-        CLASSIFICATION, ("title", "text"), 6_078_464),
+      "wikipedia",
+      "wiki_title_body_full",
+      62,
+      CLASSIFICATION,
+      ("title", "text"),
+      6_078_464,
+    ),
     Dataset(
-        "gooaq", "gooaq_full", 13,
-        RETRIEVAL, ("query", "document"), 1_245_184),
+      "gooaq", "gooaq_full", 13, RETRIEVAL, ("query", "document"), 1_245_184
+    ),
     Dataset(
-        "codesearch", "codesearch_full", 9,
-        CLUSTERING, ("query", "document"), 835_584),
+      "codesearch",
+      "codesearch_full",
+      9,
+      CLUSTERING,
+      ("query", "document"),
+      835_584,
+    ),
     Dataset(
-        "yahoo_title_answer", "yahoo_title_answer_full", 3,
-        RETRIEVAL, ("query", "document"), 262_144),
+      "yahoo_title_answer",
+      "yahoo_title_answer_full",
+      3,
+      RETRIEVAL,
+      ("query", "document"),
+      262_144,
+    ),
     Dataset(
-        "agnews", "agnews_full", 5,
-        CLASSIFICATION, ("query", "document"), 409_600),
+      "agnews", "agnews_full", 5, CLASSIFICATION, ("query", "document"), 409_600
+    ),
     Dataset(
-        "amazonqa", "amazon_qa_full", 3,
-        RETRIEVAL, ("query", "pos"), 212_992),
+      "amazonqa", "amazon_qa_full", 3, RETRIEVAL, ("query", "pos"), 212_992
+    ),
     Dataset(
-        "yahoo_qa", "yahoo_qa_full", 2,
-        RETRIEVAL, ("query", "document"), 131_072),
+      "yahoo_qa", "yahoo_qa_full", 2, RETRIEVAL, ("query", "document"), 131_072
+    ),
     Dataset(
-        "yahoo_title_question", "yahoo_title_question_full", 3,
-        RETRIEVAL, ("query", "document"), 196_608),
+      "yahoo_title_question",
+      "yahoo_title_question_full",
+      3,
+      RETRIEVAL,
+      ("query", "document"),
+      196_608,
+    ),
     Dataset(
-        "ccnews", "ccnews_full", 4,
-        CLASSIFICATION, ("query", "document"), 344_064),
+      "ccnews", "ccnews_full", 4, CLASSIFICATION, ("query", "document"), 344_064
+    ),
     Dataset(
-        "npr", "npr_full", 4,
-        CLASSIFICATION, ("query", "document"), 344_064),
+      "npr", "npr_full", 4, CLASSIFICATION, ("query", "document"), 344_064
+    ),
+    Dataset("eli5", "eli5_full", 2, RETRIEVAL, ("query", "document"), 98_304),
     Dataset(
-        "eli5", "eli5_full", 2,
-        RETRIEVAL, ("query", "document"), 98_304),
+      "cnn", "cnn_full", 3, CLASSIFICATION, ("query", "document"), 278_528
+    ),
     Dataset(
-        "cnn", "cnn_full", 3,
-        CLASSIFICATION, ("query", "document"), 278_528),
+      "stackexchange_duplicate_questions",
+      "stackexchange_question_question_full",
+      1,
+      CLUSTERING,
+      ("query", "document"),
+      65_536,
+    ),
     Dataset(
-        "stackexchange_duplicate_questions",
-        "stackexchange_question_question_full", 1,
-        CLUSTERING, ("query", "document"), 65_536),
+      "stackexchange_title_body",
+      "stackexchange_title_body_full",
+      1,
+      CLUSTERING,
+      ("query", "document"),
+      65_536,
+    ),
     Dataset(
-        "stackexchange_title_body", "stackexchange_title_body_full", 1,
-        CLUSTERING, ("query", "document"), 65_536),
+      "stackexchange_body_body",
+      "stackexchange_body_body_full",
+      1,
+      CLUSTERING,
+      ("query", "document"),
+      65_536,
+    ),
     Dataset(
-        "stackexchange_body_body", "stackexchange_body_body_full", 1,
-        CLUSTERING, ("query", "document"), 65_536),
+      "sentence_compression",
+      "sentence_compression_full",
+      2,
+      CLASSIFICATION,
+      ("query", "document"),
+      163_840,
+    ),
     Dataset(
-        "sentence_compression", "sentence_compression_full", 2,
-        CLASSIFICATION, ("query", "document"), 163_840),
+      "wikihow",
+      "wikihow_full",
+      1,
+      CLASSIFICATION,
+      ("query", "document"),
+      81_920,
+    ),
     Dataset(
-        "wikihow", "wikihow_full", 1,
-        CLASSIFICATION, ("query", "document"), 81_920),
+      "altlex", "altlex_full", 1, CLASSIFICATION, ("query", "document"), 98_304
+    ),
     Dataset(
-        "altlex", "altlex_full", 1,
-        CLASSIFICATION, ("query", "document"), 98_304),
+      "quora", "quora_full", 1, CLASSIFICATION, ("query", "document"), 32_768
+    ),
     Dataset(
-        "quora", "quora_full", 1,
-        CLASSIFICATION, ("query", "document"), 32_768),
-    Dataset(
-        "simplewiki", "simplewiki_full", 1,
-        CLASSIFICATION, ("query", "document"), 81_920),
-    Dataset(
-        "squad", "squad_full", 1,
-        RETRIEVAL, ("query", "document"), 16_384),
-))
+      "simplewiki",
+      "simplewiki_full",
+      1,
+      CLASSIFICATION,
+      ("query", "document"),
+      81_920,
+    ),
+    Dataset("squad", "squad_full", 1, RETRIEVAL, ("query", "document"), 16_384),
+  ),
+)
 
-FINETUNE = Mixture("contrastive", "triplet", (
+FINETUNE = Mixture(
+  "contrastive",
+  "triplet",
+  (
     Dataset(
-        "msmarco", "msmarco_distillation_simlm_rescored_reranked_min15", 5,
-        RETRIEVAL, ("query", "document", "negatives"), 484_864),
+      "msmarco",
+      "msmarco_distillation_simlm_rescored_reranked_min15",
+      5,
+      RETRIEVAL,
+      ("query", "document", "negatives"),
+      484_864,
+    ),
     Dataset(
-        "nq_triples", "nq_cocondensor_hn_mine_reranked_min15", 1,
-        RETRIEVAL, ("query", "document", "negatives"), 69_888),
+      "nq_triples",
+      "nq_cocondensor_hn_mine_reranked_min15",
+      1,
+      RETRIEVAL,
+      ("query", "document", "negatives"),
+      69_888,
+    ),
     Dataset(
-        "nli_triplets", "nli_simcse_50negs_fixed", 3,
-        CLASSIFICATION, ("query", "document", "negatives"), 275_200),
+      "nli_triplets",
+      "nli_simcse_50negs_fixed",
+      3,
+      CLASSIFICATION,
+      ("query", "document", "negatives"),
+      275_200,
+    ),
     Dataset(
-        "reddit", "reddit_triples", 2,
-        CLUSTERING_QUERY_ONLY, ("query", "document", "negatives"), 199_680),
+      "reddit",
+      "reddit_triples",
+      2,
+      CLUSTERING_QUERY_ONLY,
+      ("query", "document", "negatives"),
+      199_680,
+    ),
     Dataset(
-        "medi_wiki", "medi_sts_wiki_rephrasal", 1,
-        CLASSIFICATION_QUERY_ONLY, ("query", "pos", "neg"), 24_832),
+      "medi_wiki",
+      "medi_sts_wiki_rephrasal",
+      1,
+      CLASSIFICATION_QUERY_ONLY,
+      ("query", "pos", "neg"),
+      24_832,
+    ),
     Dataset(
-        "medi_stackexchange", "medi_sts_stackexchange_dupe", 1,
-        CLASSIFICATION_QUERY_ONLY, ("query", "pos", "neg"), 100_352),
+      "medi_stackexchange",
+      "medi_sts_stackexchange_dupe",
+      1,
+      CLASSIFICATION_QUERY_ONLY,
+      ("query", "pos", "neg"),
+      100_352,
+    ),
     Dataset(
-        "medi_flickr", "medi_sts_flickr_sampled", 1,
-        CLASSIFICATION_QUERY_ONLY, ("query", "pos", "neg"), 50_944),
+      "medi_flickr",
+      "medi_sts_flickr_sampled",
+      1,
+      CLASSIFICATION_QUERY_ONLY,
+      ("query", "pos", "neg"),
+      50_944,
+    ),
     Dataset(
-        "medi_supernli", "medi_supernli_sampled", 1,
-        CLASSIFICATION_QUERY_ONLY, ("query", "pos", "neg"), 177_408),
+      "medi_supernli",
+      "medi_supernli_sampled",
+      1,
+      CLASSIFICATION_QUERY_ONLY,
+      ("query", "pos", "neg"),
+      177_408,
+    ),
     Dataset(
-        "hotpot", "hotpotqa_hn_mine_shuffled", 2,
-        RETRIEVAL, ("query", "document", "negatives"), 169_728),
+      "hotpot",
+      "hotpotqa_hn_mine_shuffled",
+      2,
+      RETRIEVAL,
+      ("query", "document", "negatives"),
+      169_728,
+    ),
     Dataset(
-        "fever", "fever_hn_mine", 2,
-        RETRIEVAL, ("query", "document", "negatives"), 139_776),
-))
+      "fever",
+      "fever_hn_mine",
+      2,
+      RETRIEVAL,
+      ("query", "document", "negatives"),
+      139_776,
+    ),
+  ),
+)
 
 _OF_FINETUNE = {d.name: d for d in FINETUNE.datasets}
 
 # Symmetric prompts where FINETUNE has none before documents. The paper says
 # that v1-ablated has no data of MEDI; the published list keeps medi_wiki.
-ABLATED = Mixture("contrastive", "triplet", (
+ABLATED = Mixture(
+  "contrastive",
+  "triplet",
+  (
     _OF_FINETUNE["msmarco"],
     _OF_FINETUNE["nq_triples"],
     _OF_FINETUNE["nli_triplets"],
     _OF_FINETUNE["reddit"]._replace(prompts=CLUSTERING),
     _OF_FINETUNE["medi_wiki"]._replace(prompts=CLASSIFICATION),
-))
+  ),
+)
 
 
 def _mined(
-    names: dict[str, str], bucket: str, prompts: Prompts
+  names: dict[str, str], bucket: str, prompts: Prompts
 ) -> dict[str, Dataset]:
   """Five shards each of (query, pos, neg), by name: their folder."""
   return {
-      name: Dataset(
-          name, folder, 5, prompts, ("query", "pos", "neg"), 0, bucket)
-      for name, folder in names.items()}
+    name: Dataset(name, folder, 5, prompts, ("query", "pos", "neg"), 0, bucket)
+    for name, folder in names.items()
+  }
 
 
 _BGE = _mined(
-    {"msmarco": "msmarco", "nq_triples": "nq", "hotpot": "hotpotqa",
-     "fever": "fever"},
-    "bge-m3-bge-m3-filtered", RETRIEVAL)
-BGE = Mixture("contrastive", "triplet", (
+  {
+    "msmarco": "msmarco",
+    "nq_triples": "nq",
+    "hotpot": "hotpotqa",
+    "fever": "fever",
+  },
+  "bge-m3-bge-m3-filtered",
+  RETRIEVAL,
+)
+BGE = Mixture(
+  "contrastive",
+  "triplet",
+  (
     _BGE["msmarco"],
     _BGE["nq_triples"],
     _OF_FINETUNE["nli_triplets"],
     _OF_FINETUNE["reddit"]._replace(prompts=CLUSTERING),
-    *(_OF_FINETUNE[f"medi_{name}"]._replace(prompts=CLASSIFICATION)
-      for name in ("wiki", "stackexchange", "flickr", "supernli")),
+    *(
+      _OF_FINETUNE[f"medi_{name}"]._replace(prompts=CLASSIFICATION)
+      for name in ("wiki", "stackexchange", "flickr", "supernli")
+    ),
     _BGE["hotpot"],
     _BGE["fever"],
-))
+  ),
+)
 
 # Mined with Stella, at 95 % of the positive's similarity.
-DISTILL = Mixture("beir-stella", "triplet", (
+DISTILL = Mixture(
+  "beir-stella",
+  "triplet",
+  (
     *_mined(
-        {"fever": "fever_95.0pct", "hotpot": "hotpotqa_95.0pct",
-         "msmarco": "msmarco_95.0pct", "nq": "nq_95.0pct"},
-        "beir-stella", ARCTIC).values(),
-    *_mined({"stack": "stackexchange-title-body_95.0pct"},
-            "stackexchange-title-body-stella", ARCTIC).values(),
+      {
+        "fever": "fever_95.0pct",
+        "hotpot": "hotpotqa_95.0pct",
+        "msmarco": "msmarco_95.0pct",
+        "nq": "nq_95.0pct",
+      },
+      "beir-stella",
+      ARCTIC,
+    ).values(),
+    *_mined(
+      {"stack": "stackexchange-title-body_95.0pct"},
+      "stackexchange-title-body-stella",
+      ARCTIC,
+    ).values(),
     *_mined({"squad": "squad_95.0pct"}, "squad-stella", ARCTIC).values(),
-))
+  ),
+)
 
 MIXTURES = {
-    "pretrain": PRETRAIN, "finetune": FINETUNE, "ablated": ABLATED,
-    "bge": BGE, "distill": DISTILL,
+  "pretrain": PRETRAIN,
+  "finetune": FINETUNE,
+  "ablated": ABLATED,
+  "bge": BGE,
+  "distill": DISTILL,
 }
 
 
 def specification(
-    mixture: Mixture, root: str = "s3://", shards: int = 0
+  mixture: Mixture, root: str = "s3://", shards: int = 0
 ) -> dict:
   """What the .yaml file of a mixture says; see `readers.specification`.
 
@@ -270,21 +446,22 @@ def specification(
   entries = []
   for d in mixture.datasets:
     last = min(d.shards, shards or d.shards) - 1
-    entries.append({
+    entries.append(
+      {
         "name": d.name,
         "bucket": f"{root}{d.bucket or mixture.bucket}/{d.folder}/shard-"
         f"{{00000..{last:05d}}}.jsonl.gz",
-        "objective": {
-            "type": mixture.objective, "columns": list(d.columns)},
+        "objective": {"type": mixture.objective, "columns": list(d.columns)},
         "query_prefix": d.prompts.query,
         "document_prefix": d.prompts.document,
         "query_only": d.prompts.query_only,
-    })
+      }
+    )
   return {"datasets": entries}
 
 
 def check(
-    mixture: Mixture, root: str, batch: int, shards: int = 0
+  mixture: Mixture, root: str, batch: int, shards: int = 0
 ) -> Iterator[str]:
   """Yields the lines of a table: what the data has, and what the paper says.
 
@@ -310,30 +487,50 @@ def check(
       unknown.append(d.name)
       yield line(d.name, *["?"] * 3, f"{d.rows:,}")
       continue
-    found = sum(rows), sum(n // batch * batch for n in rows), sum(
-        n // batch for n in rows), d.rows
+    found = (
+      sum(rows),
+      sum(n // batch * batch for n in rows),
+      sum(n // batch for n in rows),
+      d.rows,
+    )
     total += found
     differs = "" if found[1] == d.rows else f"  {found[1] - d.rows:+,}"
     yield line(d.name, *(f"{n:,}" for n in found)) + differs
   yield line("all", *(f"{n:,}" for n in total))
   wanted = sum(d.rows for d in mixture.datasets)
-  yield (f"steps of one epoch: {total[2]:,}; the paper's: {wanted // batch:,}"
-         f" ({wanted:,} rows)")
+  yield (
+    f"steps of one epoch: {total[2]:,}; the paper's: {wanted // batch:,}"
+    f" ({wanted:,} rows)"
+  )
   if unknown:
-    yield ("not known, for want of a counts.json that names all shards: "
-           + ", ".join(unknown))
+    yield (
+      "not known, for want of a counts.json that names all shards: "
+      + ", ".join(unknown)
+    )
 
 
 def _main() -> None:
   parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
   parser.add_argument("mixture", choices=MIXTURES)
-  parser.add_argument("root", nargs="?", default="s3://",
-                      help="what stands before the buckets' names")
-  parser.add_argument("--shards", type=int, default=0,
-                      help="of each source only the first so many; 0: all")
+  parser.add_argument(
+    "root",
+    nargs="?",
+    default="s3://",
+    help="what stands before the buckets' names",
+  )
+  parser.add_argument(
+    "--shards",
+    type=int,
+    default=0,
+    help="of each source only the first so many; 0: all",
+  )
   parser.add_argument("--output", help=".yaml to write instead of printing it")
-  parser.add_argument("--check", type=int, metavar="BATCH", help=(
-      "count what is there, in batches of so many rows"))
+  parser.add_argument(
+    "--check",
+    type=int,
+    metavar="BATCH",
+    help=("count what is there, in batches of so many rows"),
+  )
   a = parser.parse_args()
   mixture = MIXTURES[a.mixture]
   if a.check:

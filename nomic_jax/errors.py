@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Errors a person can cause, told in one line; a stack trace is for bugs."""
 
+from collections.abc import Collection
+from collections.abc import Iterable
+from collections.abc import Iterator
 import contextlib
 import difflib
-from typing import Collection, Iterable, Iterator
 
 
 class UserError(Exception):
@@ -57,8 +59,10 @@ def status(error: BaseException) -> int:
 
 
 def one_of(
-    name: object, names: Collection[str], what: str,
-    expected: str = "expected one of",
+  name: object,
+  names: Collection[str],
+  what: str,
+  expected: str = "expected one of",
 ) -> None:
   """Raises UserError, with the nearest name, unless `name` is in `names`.
 
@@ -73,8 +77,9 @@ def one_of(
   listed = list(map(str, names))
   more = f" and {len(listed) - 20} more" if len(listed) > 20 else ""
   raise UserError(
-      f"{what}; {expected} {', '.join(listed[:20]) or 'none'}{more}."
-      f"{nearest(str(name), listed)}")
+    f"{what}; {expected} {', '.join(listed[:20]) or 'none'}{more}."
+    f"{nearest(str(name), listed)}"
+  )
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

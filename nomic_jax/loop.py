@@ -31,10 +31,16 @@ from nomic_jax.storage.progress import Progress
 
 
 def loop(
-    config: ml_collections.ConfigDict, workdir: pathlib.Path, run: Any,
-    state: step_lib.TrainState, data: Any, checkpoints: Checkpoints,
-    evaluators: Evaluators, preemption: processes.Preemption,
-    profile: range = range(0), since: float | None = None,
+  config: ml_collections.ConfigDict,
+  workdir: pathlib.Path,
+  run: Any,
+  state: step_lib.TrainState,
+  data: Any,
+  checkpoints: Checkpoints,
+  evaluators: Evaluators,
+  preemption: processes.Preemption,
+  profile: range = range(0),
+  since: float | None = None,
 ) -> None:
   """From the state's step to the last, logging and saving on the way.
 
@@ -62,20 +68,23 @@ def loop(
   def look(write: bool = False, stopped: bool = False) -> None:
     number, result, *about = before
     progress.update(
-        1, **log.add(number, jax.device_get(result), *about, write, stopped)
+      1, **log.add(number, jax.device_get(result), *about, write, stopped)
     )
 
   with (
-      _metrics_file(config, workdir, done) as file,
-      Progress(
-          config.steps, "steps", workdir.name, start=done,
-          log_every=10.0 if processes.is_first() else float("inf"),
-      ) as progress,
-      _Watch(config.log.get("hang_minutes", 0.0)) as watch,
+    _metrics_file(config, workdir, done) as file,
+    Progress(
+      config.steps,
+      "steps",
+      workdir.name,
+      start=done,
+      log_every=10.0 if processes.is_first() else float("inf"),
+    ) as progress,
+    _Watch(config.log.get("hang_minutes", 0.0)) as watch,
   ):
     spent = Goodput(file.last if file else {}, since or time.time())
     log = StepLog(
-        file, run.schedule, config.log_every, config.skip_nonfinite, spent.row
+      file, run.schedule, config.log_every, config.skip_nonfinite, spent.row
     )
     saved = time.monotonic()
     missed = evaluators.due(done) if done else []
@@ -102,8 +111,12 @@ def loop(
         look()
       result = dict(result) | loader.accuracy_of_source(batch, result)
       before = (
-          number, result, loader.tokens_in(batch), waited,
-          loader.sources_in(batch) or config.data.path, run.flops(batch),
+        number,
+        result,
+        loader.tokens_in(batch),
+        waited,
+        loader.sources_in(batch) or config.data.path,
+        run.flops(batch),
       )
       _record(profile, number, workdir / "profile", result)
       stop = preemption.reached(number)
@@ -118,17 +131,24 @@ def loop(
         began = time.monotonic()
         try:
           results = evaluators(
-              due, state.params, *([] if last else [preemption.check]))
+            due, state.params, *([] if last else [preemption.check])
+          )
           log.add_held_out(results, time.monotonic() - began)
         except processes.Interrupted:
           stop = put_off = True
           due = []
         spent.add("evaluation", time.monotonic() - began)
       every = config.checkpoint.every
-      kept = bool(last or every and number % every == 0 or (
-          config.checkpoint.best in results) or _due(config, number, saved))
+      kept = bool(
+        last
+        or every
+        and number % every == 0
+        or (config.checkpoint.best in results)
+        or _due(config, number, saved)
+      )
       out_of_turn = put_off or (
-          stop and not kept and number % config.log_every != 0)
+        stop and not kept and number % config.log_every != 0
+      )
       kept = kept or stop
       if due or kept:
         look(write=True, stopped=out_of_turn)
@@ -142,18 +162,15 @@ def loop(
       if stop and not last:
         checkpoints.close()  # waits for what is being written
         raise processes.Preempted(
-            f"SIGTERM: saved step {number} of {config.steps} under {workdir}; "
-            "the same command goes on from there"
+          f"SIGTERM: saved step {number} of {config.steps} under {workdir}; "
+          "the same command goes on from there"
         )
-
 
     if processes.is_first():
       print(spent)
 
 
-def _due(
-    config: ml_collections.ConfigDict, number: int, saved: float
-) -> bool:
+def _due(config: ml_collections.ConfigDict, number: int, saved: float) -> bool:
   """Whether a checkpoint is due by time; asked by every process.
 
   Process 0's clock decides. It is asked at logged steps alone: the others are
@@ -180,7 +197,8 @@ class _Watch:
     """To be called at every step."""
     if self._seconds:
       faulthandler.dump_traceback_later(
-          self._seconds, repeat=True, file=sys.__stderr__)
+        self._seconds, repeat=True, file=sys.__stderr__
+      )
 
   def __exit__(self, *error) -> None:
     if self._seconds:
@@ -188,7 +206,7 @@ class _Watch:
 
 
 def _record(
-    profile: range, number: int, folder: pathlib.Path, result: Any = None
+  profile: range, number: int, folder: pathlib.Path, result: Any = None
 ) -> None:
   """Starts before the first step of `profile` and stops after its last."""
   if profile and result is None and number == profile[0]:
@@ -201,10 +219,13 @@ def _record(
 
 
 def _metrics_file(
-    config: ml_collections.ConfigDict, workdir: pathlib.Path, done: int
+  config: ml_collections.ConfigDict, workdir: pathlib.Path, done: int
 ) -> Any:
   """The file that one of the processes writes; None for the others."""
   if not processes.is_first():
     return contextlib.nullcontext()
-  return contextlib.closing(MetricsFile(
-      workdir / "metrics.jsonl", done, trackers.make(config, workdir, done)))
+  return contextlib.closing(
+    MetricsFile(
+      workdir / "metrics.jsonl", done, trackers.make(config, workdir, done)
+    )
+  )

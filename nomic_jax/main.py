@@ -1,13 +1,12 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The `nomic-jax` command: reads arguments, runs one of `jobs`, reports errors.
-"""
+"""The `nomic-jax` command: parses arguments, runs a job, reports errors."""
 
+from collections.abc import Sequence
 import logging
 import os
 import select
 import sys
-from typing import Sequence
 
 from nomic_jax import jobs
 from nomic_jax.cli import command_line
@@ -16,13 +15,19 @@ from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
 from nomic_jax.mesh import compiler_flags
 
-
 # Modules that only some jobs need, and the extra of setup.cfg they come with.
 _EXTRAS = {
-    "bm25s": "eval", "pytrec_eval": "eval", "sklearn": "eval",
-    "datasets": "data", "zstandard": "data", "mteb": "mteb",
-    "rensa": "curate", "py3langid": "curate",
-    "matplotlib": "plot", "tensorboardX": "tensorboard", "wandb": "wandb",
+  "bm25s": "eval",
+  "pytrec_eval": "eval",
+  "sklearn": "eval",
+  "datasets": "data",
+  "zstandard": "data",
+  "mteb": "mteb",
+  "rensa": "curate",
+  "py3langid": "curate",
+  "matplotlib": "plot",
+  "tensorboardX": "tensorboard",
+  "wandb": "wandb",
 }
 
 
@@ -60,8 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     missing = (e.name or "").partition(".")[0]
     if missing not in _EXTRAS:
       raise
-    print(f"nomic-jax: error: {missing} is not installed; pip install "
-          f"'nomic_jax[{_EXTRAS[missing]}]' brings it", file=sys.stderr)
+    print(
+      f"nomic-jax: error: {missing} is not installed; pip install "
+      f"'nomic_jax[{_EXTRAS[missing]}]' brings it",
+      file=sys.stderr,
+    )
     return 2
   except BrokenPipeError:
     output = select.poll()
@@ -72,8 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 141
   except KeyboardInterrupt:
-    print("nomic-jax: interrupted; run the same command to resume",
-          file=sys.stderr)
+    print(
+      "nomic-jax: interrupted; run the same command to resume", file=sys.stderr
+    )
     return 130
   return 0
 

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one train step: every objective, on every mesh, goes through here."""
 
+from collections.abc import Callable
 import functools
-from typing import Any, Callable
+from typing import Any
 
 from flax import struct
 import jax
@@ -29,16 +30,16 @@ class TrainState(struct.PyTreeNode):
 
 
 def init_state(
-    loss: Loss, tx: optax.GradientTransformation, seed: int
+  loss: Loss, tx: optax.GradientTransformation, seed: int
 ) -> TrainState:
   """A fresh state, its parameters boxed with logical axis names."""
   params = loss.init(params_key(seed))
   return TrainState(
-      step=jnp.int32(0),
-      params=params,
-      opt_state=tx.init(params),
-      key=jax.random.key_data(jax.random.key(seed)),
-      skipped=jnp.int32(0),
+    step=jnp.int32(0),
+    params=params,
+    opt_state=tx.init(params),
+    key=jax.random.key_data(jax.random.key(seed)),
+    skipped=jnp.int32(0),
   )
 
 
@@ -48,8 +49,9 @@ def params_key(seed: int) -> Array:
 
 
 def make_train_step(
-    loss: Loss, tx: optax.GradientTransformation,
-    box: Callable[[Any], Any] = lambda params: params,
+  loss: Loss,
+  tx: optax.GradientTransformation,
+  box: Callable[[Any], Any] = lambda params: params,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
   """Returns step(state, batch) -> (state, metrics), pure.
 
@@ -71,15 +73,12 @@ def make_train_step(
     box: applied to the parameters that the loss is given: see
       `partition.sharded`.
   """
-
   accumulate = functools.partial(_accumulate, loss)
   if getattr(loss, "by_row", False):
     accumulate = partition.summed_by_rows(accumulate)
 
   def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-    key = jax.random.fold_in(
-        jax.random.wrap_key_data(state.key), state.step
-    )
+    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
 
     grads, sums = accumulate(box(state.params), batch, key)
     grads = partition.stored(grads)
@@ -93,18 +92,19 @@ def make_train_step(
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     made = finite & (weight > 0)
     params, opt_state = jax.tree.map(
-        lambda new, old: jnp.where(made, new, old),
-        (optax.apply_updates(state.params, updates), opt_state),
-        (state.params, state.opt_state),
+      lambda new, old: jnp.where(made, new, old),
+      (optax.apply_updates(state.params, updates), opt_state),
+      (state.params, state.opt_state),
     )
     skipped = state.skipped + jnp.where(finite, 0, 1)
     metrics |= {
-        "gradient_norm": norm, "group_norms": groups, "skipped": skipped,
-        "empty": jnp.where(weight > 0, 0, 1),
+      "gradient_norm": norm,
+      "group_norms": groups,
+      "skipped": skipped,
+      "empty": jnp.where(weight > 0, 0, 1),
     }
     return state.replace(
-        step=state.step + 1, params=params, opt_state=opt_state,
-        skipped=skipped,
+      step=state.step + 1, params=params, opt_state=opt_state, skipped=skipped
     ), metrics
 
   return step
@@ -129,7 +129,7 @@ def make_measure(loss: Loss) -> Callable[[Any, Batch], Metrics]:
 
 
 def _accumulate(
-    loss: Loss, params: Any, batch: Batch, key: Array
+  loss: Loss, params: Any, batch: Batch, key: Array
 ) -> tuple[Any, Metrics]:
   """Gradient, and sums of loss, weight and metrics, of all micro-batches."""
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains every point that a config's sweep(add) adds, and compares them."""
 
+from collections.abc import Sequence
 import concurrent.futures
 import hashlib
 import inspect
@@ -11,7 +12,8 @@ import re
 import shlex
 import subprocess
 import sys
-from typing import Any, NamedTuple, Sequence
+from typing import Any
+from typing import NamedTuple
 
 from nomic_jax.cli import config_flags
 from nomic_jax.errors import Diverged
@@ -50,17 +52,22 @@ def points(arguments: Sequence[str]) -> list[dict[str, Any]]:
       raise config_flags.mistake(e, path) from e
   if not found:
     raise UserError(
-        f"--config: {path} has no sweep(add) that adds points; expected a "
-        "function that calls add(**{'optimizer.learning_rate': 1e-4})"
+      f"--config: {path} has no sweep(add) that adds points; expected a "
+      "function that calls add(**{'optimizer.learning_rate': 1e-4})"
     )
   return found
 
 
 @places.expanding("workdir")
 def sweep(
-    arguments: Sequence[str], workdir: str, *, only_list: bool = False,
-    commands: str | None = None, parallel: int = 1, metric: str = "loss",
-    median: str = "",
+  arguments: Sequence[str],
+  workdir: str,
+  *,
+  only_list: bool = False,
+  commands: str | None = None,
+  parallel: int = 1,
+  metric: str = "loss",
+  median: str = "",
 ) -> None:
   """Trains every point in its own folder of `workdir`, then compares them.
 
@@ -78,7 +85,8 @@ def sweep(
     one_of(median, keys, f"--median={median}: no key that varies")
     if len(keys) == 1:
       raise UserError(
-          f"--median={median}: the only key that varies; expected another too")
+        f"--median={median}: the only key that varies; expected another too"
+      )
   if only_list:
     print("\n".join(point.name for point in named))
     return
@@ -86,36 +94,50 @@ def sweep(
   if commands is not None:
     for number, point in enumerate(named, 1):
       command = shlex.join(
-          ["train", *point.flags, f"--workdir={folder / point.name}"])
+        ["train", *point.flags, f"--workdir={folder / point.name}"]
+      )
       print(f"{commands.replace('{n}', str(number))} {command}".strip())
     return
   places.check_folder(
-      folder, f"{workdir}: a file stands there; give a folder as --workdir",
-      lambda path: True)
+    folder,
+    f"{workdir}: a file stands there; give a folder as --workdir",
+    lambda path: True,
+  )
   if parallel > 1 and buckets.is_remote(folder):
     raise UserError(
-        f"--parallel={parallel}: the points' logs grow, which objects in a "
-        f"bucket ({folder}) do not; give --parallel=1, or --commands to train "
-        "them elsewhere"
+      f"--parallel={parallel}: the points' logs grow, which objects in a "
+      f"bucket ({folder}) do not; give --parallel=1, or --commands to train "
+      "them elsewhere"
     )
   with buckets.errors(folder):
     left = [p for p in named if not _told_diverged(p.name, folder)]
-  failed = (_train_side_by_side(left, folder, parallel) if parallel > 1
-            else _train_in_turn(left, folder))
+  failed = (
+    _train_side_by_side(left, folder, parallel)
+    if parallel > 1
+    else _train_in_turn(left, folder)
+  )
   with buckets.errors(folder):
     # Of a point that failed for another reason there is nothing to compare.
     compared = {p.name: p.values for p in named if p.name not in failed}
     steps = {name: _diverged(folder / name) for name in compared}
     if compared:
       sweeps.compare(
-          compared, {k: v for k, v in steps.items() if v is not None}, folder,
-          metric, median)
+        compared,
+        {k: v for k, v in steps.items() if v is not None},
+        folder,
+        metric,
+        median,
+      )
   if failed:
-    why = f"their .log files under {folder} say why" if parallel > 1 else (
-        f"the first because of: {next(iter(failed.values()))}")
+    why = (
+      f"their .log files under {folder} say why"
+      if parallel > 1
+      else (f"the first because of: {next(iter(failed.values()))}")
+    )
     raise UserError(
-        f"{len(failed)} of {len(named)} points failed: {', '.join(failed)}; "
-        f"{why}. Run the same command to go on with them")
+      f"{len(failed)} of {len(named)} points failed: {', '.join(failed)}; "
+      f"{why}. Run the same command to go on with them"
+    )
 
 
 class _Point(NamedTuple):
@@ -127,7 +149,7 @@ class _Point(NamedTuple):
 
 
 def _named(
-    found: Sequence[dict[str, Any]], arguments: Sequence[str]
+  found: Sequence[dict[str, Any]], arguments: Sequence[str]
 ) -> list[_Point]:
   """Points with names that are different and fit to be those of folders."""
   named: dict[str, _Point] = {}
@@ -135,15 +157,17 @@ def _named(
     if any(values == point.values for point in named.values()):
       print(f"{values} is there twice and is trained once")
       continue
-    plain = ",".join(
-        f"{k.rpartition('.')[2]}={v}" for k, v in values.items())
+    plain = ",".join(f"{k.rpartition('.')[2]}={v}" for k, v in values.items())
     name = re.sub(r"[/\\*?\[\]\x00-\x1f]", "-", plain)
     if name != plain or len(name.encode()) > _LONGEST or name in named:
       digest = hashlib.sha256(repr(values).encode()).hexdigest()[:8]
       short = name.encode()[:_LONGEST].decode(errors="ignore")
       name = f"{short},{digest}"
-    named[name] = _Point(name, values, [
-        *arguments, *(f"--config.{k}={v}" for k, v in values.items())])
+    named[name] = _Point(
+      name,
+      values,
+      [*arguments, *(f"--config.{k}={v}" for k, v in values.items())],
+    )
   return list(named.values())
 
 
@@ -158,8 +182,11 @@ def _diverged(place: Any) -> int | None:
 def _told_diverged(name: str, folder: Any) -> bool:
   step = _diverged(folder / name)
   if step is not None:
-    print(f"{name}: diverged at step {step} before, not trained again; remove "
-          f"{folder / name} to do so", flush=True)
+    print(
+      f"{name}: diverged at step {step} before, not trained again; remove "
+      f"{folder / name} to do so",
+      flush=True,
+    )
   return step is not None
 
 
@@ -179,21 +206,29 @@ def _train_in_turn(named: Sequence[_Point], folder: Any) -> dict[str, str]:
 
 
 def _train_side_by_side(
-    named: Sequence[_Point], folder: pathlib.Path, parallel: int
+  named: Sequence[_Point], folder: pathlib.Path, parallel: int
 ) -> dict[str, str]:
   """Trains each in a process; returns, when all have ended, why some failed."""
   folder.mkdir(parents=True, exist_ok=True)
 
   def train(point: _Point) -> tuple[str, str]:
-    command = [sys.executable, "-m", "nomic_jax.main", "train", *point.flags,
-               f"--workdir={folder / point.name}"]
+    command = [
+      sys.executable,
+      "-m",
+      "nomic_jax.main",
+      "train",
+      *point.flags,
+      f"--workdir={folder / point.name}",
+    ]
     log = folder / f"{point.name}.log"
     with open(log, "a", encoding="utf-8") as file:
       status = subprocess.run(command, stdout=file, stderr=file).returncode
     said = (log.read_text("utf-8", "replace").splitlines() or [""])[-1]
-    print(f"{point.name}: " + (
-        f"status {status}, see {log}: {said}" if status else "done"),
-          flush=True)
+    print(
+      f"{point.name}: "
+      + (f"status {status}, see {log}: {said}" if status else "done"),
+      flush=True,
+    )
     failed = status and _diverged(folder / point.name) is None
     return point.name, said if failed else ""
 

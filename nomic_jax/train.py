@@ -6,13 +6,15 @@ setup() fixes shapes and shardings before a byte is allocated; train() finds
 what to start from and hands both to the loop.
 """
 
+from collections.abc import Callable
 import contextlib
 import dataclasses
 import functools
 import json
 import pathlib
 import time
-from typing import Any, Callable, NamedTuple
+from typing import Any
+from typing import NamedTuple
 
 from flax.linen import meta
 import jax
@@ -61,7 +63,6 @@ from nomic_jax.text import special_tokens
 from nomic_jax.text import tokenizer as tokenizer_lib
 from nomic_jax.text import tokenizer_settings
 
-
 # In a work directory: the step at which its training diverged.
 DIVERGED = "diverged.json"
 
@@ -83,17 +84,20 @@ class Run(NamedTuple):
     """f(params, batch), jitted as the step is; results on every device."""
     at = jax.tree.map(lambda s: s.sharding, self.state.params)
     return jax.jit(
-        partition.in_mesh(
-            lambda params, batch: f(self.box(params), batch), self.mesh),
-        in_shardings=(at, partition.batch_sharding(self.mesh)),
-        out_shardings=NamedSharding(self.mesh, PartitionSpec()),
+      partition.in_mesh(
+        lambda params, batch: f(self.box(params), batch), self.mesh
+      ),
+      in_shardings=(at, partition.batch_sharding(self.mesh)),
+      out_shardings=NamedSharding(self.mesh, PartitionSpec()),
     )
 
 
 @places.expanding("workdir")
 def train(
-    config: ml_collections.ConfigDict, workdir: str, profile: str = "",
-    extend: bool = False,
+  config: ml_collections.ConfigDict,
+  workdir: str,
+  profile: str = "",
+  extend: bool = False,
 ) -> None:
   """Trains to `config.steps`, going on from the work directory's checkpoint.
 
@@ -112,8 +116,8 @@ def train(
   compiler_flags.set_for(compiler_flags.chip_here())
   place = buckets.place(workdir)
   with (
-      buckets.errors(place, unreachable=Stopped),
-      processes.Preemption() as preemption,
+    buckets.errors(place, unreachable=Stopped),
+    processes.Preemption() as preemption,
   ):
     mark = place / DIVERGED
     try:
@@ -127,14 +131,18 @@ def train(
 
 
 def _train(
-    config: ml_collections.ConfigDict, workdir: pathlib.Path, recorded: range,
-    preemption: processes.Preemption, extend: bool,
+  config: ml_collections.ConfigDict,
+  workdir: pathlib.Path,
+  recorded: range,
+  preemption: processes.Preemption,
+  extend: bool,
 ) -> None:
   began = time.time()
   place = workdir if buckets.is_remote(workdir) else workdir.absolute()
-  processes.agree({
-      "--workdir": str(place), "data": staging.state(config.data.path),
-  } | work_directory.flat(json.loads(config.to_json())))
+  processes.agree(
+    {"--workdir": str(place), "data": staging.state(config.data.path)}
+    | work_directory.flat(json.loads(config.to_json()))
+  )
   work_directory.check(workdir, config, extend)
   done = latest_step(workdir) or 0
   if done >= config.steps:
@@ -155,7 +163,8 @@ def _train(
   run = setup(config, start.architecture, jax.devices())
   tokenizer = tokenizer_lib.load(start.tokenizer)
   special_tokens.check_rows(
-      tokenizer, start.architecture.vocab_size, start.tokenizer)
+    tokenizer, start.architecture.vocab_size, start.tokenizer
+  )
   if not done and processes.is_first():
     tokenizer_settings.warn_of_no_ends(tokenizer, start.tokenizer)
   data = loader.make(config.data, tokenizer, config.seed)
@@ -168,47 +177,72 @@ def _train(
     _rehearse(config, run, data)
     if processes.is_first():
       work_directory.claim(
-          workdir, given, start.architecture, start.tokenizer, usage,
-          manifest.of_training(given, start.tokenizer))
+        workdir,
+        given,
+        start.architecture,
+        start.tokenizer,
+        usage,
+        manifest.of_training(given, start.tokenizer),
+      )
     processes.all_true(True)  # the others wait for it
   restarts.count(workdir, done)
   with (
-      compiled_programs.kept(place),
-      contextlib.closing(Checkpoints(
-          workdir, config.checkpoint.keep, config.checkpoint.keep_every,
-          config.checkpoint.best)) as checkpoints,
+    compiled_programs.kept(place),
+    contextlib.closing(
+      Checkpoints(
+        workdir,
+        config.checkpoint.keep,
+        config.checkpoint.keep_every,
+        config.checkpoint.best,
+      )
+    ) as checkpoints,
   ):
     if done:
       state = checkpoints.restore(run.state, data)
       if processes.is_first():
-        print(f"{workdir}: goes on after step {int(state.step)} of "
-              f"{config.steps}", flush=True)
+        print(
+          f"{workdir}: goes on after step {int(state.step)} of {config.steps}",
+          flush=True,
+        )
     else:
       state = run.init()
       if start.params is not None:
         state = _with_params(state, start.params, run)
     loop(
-        config, workdir, run, state, data, checkpoints, evaluators,
-        preemption, recorded, began)
+      config,
+      workdir,
+      run,
+      state,
+      data,
+      checkpoints,
+      evaluators,
+      preemption,
+      recorded,
+      began,
+    )
   if (kept := best(workdir)) and processes.is_first():
-    print(f"{workdir}: {kept.metric} was best, {kept.value:.4g}, at step "
-          f"{kept.step}: {workdir}/checkpoints/{kept.step}")
+    print(
+      f"{workdir}: {kept.metric} was best, {kept.value:.4g}, at step "
+      f"{kept.step}: {workdir}/checkpoints/{kept.step}"
+    )
 
 
 def _steps(text: str) -> range:
-  """"FIRST:LAST" as the steps from one to the other; "" as none."""
+  """Returns the steps of "FIRST:LAST", both included; of "" none."""
   if not text:
     return range(0)
   first, _, last = text.partition(":")
   if first.isdigit() and last.isdigit() and 0 < int(first) <= int(last):
     return range(int(first), int(last) + 1)
   raise UserError(
-      f"--profile: '{text}'; expected FIRST:LAST, steps from 1, such as 10:12")
+    f"--profile: '{text}'; expected FIRST:LAST, steps from 1, such as 10:12"
+  )
 
 
 def make_encoder(
-    config: ml_collections.ConfigDict, architecture: Architecture,
-    mesh: Mesh | None = None,
+  config: ml_collections.ConfigDict,
+  architecture: Architecture,
+  mesh: Mesh | None = None,
 ) -> Encoder:
   """The encoder, computed on `mesh` as `config.compute` says.
 
@@ -216,34 +250,44 @@ def make_encoder(
   """
   compute = config.compute.to_dict()
   with about("config.compute.attention"):
-    compute["attention"] = "reference" if mesh is None else attention.choose(
-        compute["attention"], mesh, partition.ROW_AXES,
-        architecture.needs)
+    compute["attention"] = (
+      "reference"
+      if mesh is None
+      else attention.choose(
+        compute["attention"], mesh, partition.ROW_AXES, architecture.needs
+      )
+    )
   check_pooling(architecture.head.pooling)
-  platform = jax.default_backend() if mesh is None else (
-      mesh.devices.flat[0].platform)
+  platform = (
+    jax.default_backend() if mesh is None else (mesh.devices.flat[0].platform)
+  )
   compute["dtype"] = dtypes.choose(compute["dtype"], platform)
   if compute["dropout"] == -1:
-    compute |= {name: getattr(architecture, name)
-                for name in ("dropout", "head_dropout")}
+    compute |= {
+      name: getattr(architecture, name) for name in ("dropout", "head_dropout")
+    }
   elif not 0 <= compute["dropout"] < 1:
     raise UserError(
-        f"config.compute.dropout: {compute['dropout']} is no share; expected a "
-        "number from 0 to below 1, or -1 for what the model's files say"
+      f"config.compute.dropout: {compute['dropout']} is no share; expected a "
+      "number from 0 to below 1, or -1 for what the model's files say"
     )
   else:
     compute["head_dropout"] = compute["dropout"]
   encoder = Encoder(architecture, **compute)
-  if encoder.remat == "none" and mesh is not None and (
-      partition.shards_parameters(mesh, config.mesh.rules)):
+  if (
+    encoder.remat == "none"
+    and mesh is not None
+    and (partition.shards_parameters(mesh, config.mesh.rules))
+  ):
     # Kept for the backward pass, all layers' would lie whole on every device.
     return dataclasses.replace(encoder, remat="gathered")
   return encoder
 
 
 def setup(
-    config: ml_collections.ConfigDict, architecture: Architecture,
-    devices: list[jax.Device],
+  config: ml_collections.ConfigDict,
+  architecture: Architecture,
+  devices: list[jax.Device],
 ) -> Run:
   """Loss, optimiser and the jitted step with all its shardings.
 
@@ -260,41 +304,44 @@ def setup(
   mesh = partition.make_mesh(config.mesh, devices)
   encoder = make_encoder(config, architecture, mesh)
   loss = optim.freeze(
-      losses.make(config.loss, encoder), config.optimizer.lr_multipliers
+    losses.make(config.loss, encoder), config.optimizer.lr_multipliers
   )
   sure = dataclasses.replace(encoder, dropout=0.0, head_dropout=0.0)
   tx, schedule = optim.make(
-      config.optimizer, config.steps, _per_step(config.data)
+    config.optimizer, config.steps, _per_step(config.data)
   )
 
   init = functools.partial(step_lib.init_state, loss, tx, config.seed)
   boxed = jax.eval_shape(init)
   shardings = partition.state_shardings(mesh, config.mesh.rules, boxed)
   partition.check_unsharded(
-      config.mesh.unsharded_limit, meta.unbox(boxed).params, shardings.params)
+    config.mesh.unsharded_limit, meta.unbox(boxed).params, shardings.params
+  )
   shapes = jax.tree.map(
-      lambda s, at: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=at),
-      meta.unbox(boxed), shardings,
+    lambda s, at: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=at),
+    meta.unbox(boxed),
+    shardings,
   )
   box = partition.sharded(
-      shardings.params,
-      lambda path: encoder.dtype if dtypes.is_multiplied(path) else None)
+    shardings.params,
+    lambda path: encoder.dtype if dtypes.is_multiplied(path) else None,
+  )
   step = jax.jit(
-      partition.in_mesh(step_lib.make_train_step(loss, tx, box), mesh),
-      in_shardings=(shardings, partition.batch_sharding(mesh)),
-      out_shardings=(shardings, None),
-      donate_argnums=0,
+    partition.in_mesh(step_lib.make_train_step(loss, tx, box), mesh),
+    in_shardings=(shardings, partition.batch_sharding(mesh)),
+    out_shardings=(shardings, None),
+    donate_argnums=0,
   )
   return Run(
-      mesh=mesh,
-      init=jax.jit(lambda: meta.unbox(init()), out_shardings=shardings),
-      step=step,
-      encoder=sure,
-      loss=losses.make(config.loss, sure),
-      state=shapes,
-      schedule=schedule,
-      box=box,
-      flops=functools.partial(flops.of_batch, architecture),
+    mesh=mesh,
+    init=jax.jit(lambda: meta.unbox(init()), out_shardings=shardings),
+    step=step,
+    encoder=sure,
+    loss=losses.make(config.loss, sure),
+    state=shapes,
+    schedule=schedule,
+    box=box,
+    flops=functools.partial(flops.of_batch, architecture),
   )
 
 
@@ -314,31 +361,29 @@ def _check_classes(config: ml_collections.ConfigDict) -> None:
   if config.loss.kind == "regression":
     if classes:
       raise UserError(
-          f"config.data.classes is {classes}, and a regression takes any "
-          "numbers; set it to 0"
+        f"config.data.classes is {classes}, and a regression takes any "
+        "numbers; set it to 0"
       )
   elif classes != labels:
     raise UserError(
-        f"config.data.classes is {classes} and config.loss.labels {labels}; "
-        "give both alike"
+      f"config.data.classes is {classes} and config.loss.labels {labels}; "
+      "give both alike"
     )
 
 
 def _check_lengths(
-    data: ml_collections.ConfigDict, architecture: Architecture
+  data: ml_collections.ConfigDict, architecture: Architecture
 ) -> None:
   """Learned positions end, and looking beyond the end would go unnoticed."""
   for name, length in loader.text_lengths(data).items():
     if not architecture.rotary and length > architecture.max_length:
       raise UserError(
-          f"config.data.{name}: {length} tokens are more than the "
-          f"{architecture.max_length} positions of this model; lower it"
+        f"config.data.{name}: {length} tokens are more than the "
+        f"{architecture.max_length} positions of this model; lower it"
       )
 
 
-def _rehearse(
-    config: ml_collections.ConfigDict, run: Run, data: Any
-) -> None:
+def _rehearse(config: ml_collections.ConfigDict, run: Run, data: Any) -> None:
   """Traces the step with the first batch, before anything is written.
 
   Raises:
@@ -353,7 +398,7 @@ def _rehearse(
 
 
 def _with_params(
-    state: step_lib.TrainState, params: dict, run: Run
+  state: step_lib.TrainState, params: dict, run: Run
 ) -> step_lib.TrainState:
   """The state with loaded parameters in place of fresh ones of that name."""
 
@@ -364,5 +409,6 @@ def _with_params(
     return jax.device_put(np.array(chosen, fresh.dtype), shape.sharding)
 
   shapes = run.state.params
-  return state.replace(params=jax.tree.map(
-      place, state.params, merged(shapes, params), shapes))
+  return state.replace(
+    params=jax.tree.map(place, state.params, merged(shapes, params), shapes)
+  )

@@ -8,6 +8,7 @@ import math
 import jax
 import numpy as np
 import pytest
+from support import tiny
 
 from nomic_jax import families
 from nomic_jax.data.pack import pack
@@ -28,43 +29,71 @@ from nomic_jax.model.architecture import Rope
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.head import Head
 from nomic_jax.model.head import Module
-import tiny
 
 WIDTH = 24
 NORM = Norm(1e-5, bias=False)
 GLOBAL = Layer(
-    Attention(heads=2, kv_heads=2, width=8, rope=Rope(100.0)),
-    MLP(16, "gelu", gated=True), NORM, order="pre")
-LOCAL = dataclasses.replace(GLOBAL, attention=dataclasses.replace(
-    GLOBAL.attention, window=2, rope=Rope(10.0, fraction=0.5)))
+  Attention(heads=2, kv_heads=2, width=8, rope=Rope(100.0)),
+  MLP(16, "gelu", gated=True),
+  NORM,
+  order="pre",
+)
+LOCAL = dataclasses.replace(
+  GLOBAL,
+  attention=dataclasses.replace(
+    GLOBAL.attention, window=2, rope=Rope(10.0, fraction=0.5)
+  ),
+)
 POST = dataclasses.replace(
-    LOCAL, norm=Norm(1e-5), order="post",
-    mlp=MLP(16, "silu", in_bias=True, out_bias=True))
+  LOCAL,
+  norm=Norm(1e-5),
+  order="post",
+  mlp=MLP(16, "silu", in_bias=True, out_bias=True),
+)
 CAUSAL = dataclasses.replace(
-    GLOBAL, norm=Norm(1e-6, "rms"), attention=Attention(
-        heads=4, kv_heads=2, width=8, causal=True, bias=True,
-        rope=Rope(50.0, interleaved=True), qk_norm=Norm(1e-6, "rms")))
-BOTH = dataclasses.replace(CAUSAL, attention=dataclasses.replace(
-    CAUSAL.attention, window=3))
+  GLOBAL,
+  norm=Norm(1e-6, "rms"),
+  attention=Attention(
+    heads=4,
+    kv_heads=2,
+    width=8,
+    causal=True,
+    bias=True,
+    rope=Rope(50.0, interleaved=True),
+    qk_norm=Norm(1e-6, "rms"),
+  ),
+)
+BOTH = dataclasses.replace(
+  CAUSAL, attention=dataclasses.replace(CAUSAL.attention, window=3)
+)
 
 
 def _architecture(layers, **fields):
-  return Architecture(**dict(
-      vocab_size=96, width=WIDTH, layers=tuple(layers), final_norm=NORM,
+  return Architecture(
+    **dict(
+      vocab_size=96,
+      width=WIDTH,
+      layers=tuple(layers),
+      final_norm=NORM,
       embedding=Embedding(types=1, norm=Norm(1e-5)),
-      prediction=Prediction("gelu", True, NORM)) | fields)
+      prediction=Prediction("gelu", True, NORM),
+    )
+    | fields
+  )
 
 
 # One global layer, then (local, local, global) twice: two runs, one of units.
 MIXED = _architecture([GLOBAL, *2 * [LOCAL, LOCAL, CAUSAL]])
 CASES = {
-    "pre": _architecture([GLOBAL] * 2),
-    "post, window": _architecture([POST] * 2, final_norm=None),
-    "causal, grouped heads, RMSNorm": _architecture(
-        [CAUSAL] * 2, final_norm=Norm(1e-6, "rms")),
-    "causal, window": _architecture(
-        [BOTH], embedding=Embedding(positions=40, first_position=2, norm=None)),
-    "units": MIXED,
+  "pre": _architecture([GLOBAL] * 2),
+  "post, window": _architecture([POST] * 2, final_norm=None),
+  "causal, grouped heads, RMSNorm": _architecture(
+    [CAUSAL] * 2, final_norm=Norm(1e-6, "rms")
+  ),
+  "causal, window": _architecture(
+    [BOTH], embedding=Embedding(positions=40, first_position=2, norm=None)
+  ),
+  "units": MIXED,
 }
 
 
@@ -72,18 +101,23 @@ def _random(architecture):
   """Parameters of which none is 0 or 1, large enough to be seen."""
   rng = np.random.default_rng(0)
   return jax.tree.map(
-      lambda x: x + rng.normal(0, 0.3, x.shape).astype("f"),
-      tiny.params(Encoder(architecture)))
+    lambda x: x + rng.normal(0, 0.3, x.shape).astype("f"),
+    tiny.params(Encoder(architecture)),
+  )
 
 
 def _packed(texts, length, slots):
   packed = pack(texts, length, slots)
-  return {"ids": packed.ids, "segment_ids": packed.segment_ids,
-          "positions": packed.positions}, packed.slot_of
+  return {
+    "ids": packed.ids,
+    "segment_ids": packed.segment_ids,
+    "positions": packed.positions,
+  }, packed.slot_of
 
 
-TEXTS = [list(np.random.default_rng(n).integers(1, 96, n))
-         for n in (9, 3, 14, 1, 7)]
+TEXTS = [
+  list(np.random.default_rng(n).integers(1, 96, n)) for n in (9, 3, 14, 1, 7)
+]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -99,16 +133,26 @@ def test_a_packed_text_is_what_is_computed_of_it_alone_in_float64(name):
     np.testing.assert_allclose(vector, expected, rtol=0, atol=2e-5)
 
 
-@pytest.mark.parametrize("change", [
-    {"window": None}, {"window": 3}, {"causal": True}, {"kv_heads": 1},
-    {"rope": None}])
+@pytest.mark.parametrize(
+  "change",
+  [
+    {"window": None},
+    {"window": 3},
+    {"causal": True},
+    {"kv_heads": 1},
+    {"rope": None},
+  ],
+)
 def test_the_comparison_sees_what_attention_is_asked_for(change):
   """Negative control of the test above."""
   a = _architecture([POST], final_norm=None)
   params = _random(a)
   text = np.array(TEXTS[2])
-  other = a.each_layer(lambda x: dataclasses.replace(
-      x, attention=dataclasses.replace(x.attention, **change)))
+  other = a.each_layer(
+    lambda x: dataclasses.replace(
+      x, attention=dataclasses.replace(x.attention, **change)
+    )
+  )
   if "kv_heads" in change:
     with pytest.raises(ValueError, match="columns|reshape|shape"):
       _float64(other, params, text)
@@ -129,8 +173,10 @@ def _float64(a, params, ids):
   if e.norm:
     x = _normed(e.norm, params["norm"], x)
   for layer, p in zip(a.layers, trees.unstacked(a, params), strict=True):
-    parts = (lambda y: _attention(layer.attention, p, y),
-             lambda y: _mlp(layer.mlp, p, y))
+    parts = (
+      lambda y: _attention(layer.attention, p, y),
+      lambda y: _mlp(layer.mlp, p, y),
+    )
     for part, norm in zip(parts, (p["norm1"], p["norm2"])):
       if layer.order == "pre":
         x = x + part(_normed(layer.norm, norm, x))
@@ -154,8 +200,9 @@ def _mlp(mlp, p, x):
   gelu = np.vectorize(lambda v: v / 2 * (1 + math.erf(v / 2**0.5)))
   act = {"gelu": gelu, "silu": lambda v: v / (1 + np.exp(-v))}[mlp.activation]
   up = _linear(p["up"], x)
-  return _linear(p["down"], up * act(_linear(p["gate"], x)) if mlp.gated
-                 else act(up))
+  return _linear(
+    p["down"], up * act(_linear(p["gate"], x)) if mlp.gated else act(up)
+  )
 
 
 def _attention(a, p, x):
@@ -170,12 +217,16 @@ def _attention(a, p, x):
   for h in range(a.heads):
     g = h // (a.heads // a.kv_heads)
     for i in range(len(x)):
-      seen = [j for j in range(len(x))
-              if (a.window is None or abs(i - j) <= a.window)
-              and not (a.causal and j > i)]
+      seen = [
+        j
+        for j in range(len(x))
+        if (a.window is None or abs(i - j) <= a.window)
+        and not (a.causal and j > i)
+      ]
       query = _rotated(a, q[i, h], i)
-      scores = np.array([
-          query @ _rotated(a, k[j, g], j) for j in seen]) / a.width**0.5
+      scores = (
+        np.array([query @ _rotated(a, k[j, g], j) for j in seen]) / a.width**0.5
+      )
       weights = np.exp(scores - scores.max())
       out[i, h] = weights / weights.sum() @ v[seen, g]
   return _linear(p["out"], out.reshape(len(x), -1))
@@ -190,23 +241,30 @@ def _rotated(a, x, place):
     one, two = (2 * i, 2 * i + 1) if a.rope.interleaved else (i, i + r // 2)
     angle = place * a.rope.base ** (-2 * i / r)
     x[[one, two]] = (
-        x[one] * np.cos(angle) - x[two] * np.sin(angle),
-        x[two] * np.cos(angle) + x[one] * np.sin(angle))
+      x[one] * np.cos(angle) - x[two] * np.sin(angle),
+      x[two] * np.cos(angle) + x[one] * np.sin(angle),
+    )
   return x
 
 
-@pytest.mark.parametrize("layers, expected", [
-    ("aaaa", [("a", 4)]), ("a", [("a", 1)]), ("abab", [("ab", 2)]),
+@pytest.mark.parametrize(
+  "layers, expected",
+  [
+    ("aaaa", [("a", 4)]),
+    ("a", [("a", 1)]),
+    ("abab", [("ab", 2)]),
     ("gllgllgllg", [("gll", 3), ("g", 1)]),
     ("GllgllgllgLLg", [("G", 1), ("llg", 3), ("L", 2), ("g", 1)]),
     ("abcc", [("a", 1), ("b", 1), ("c", 2)]),
-])
+  ],
+)
 def test_layers_are_grouped_into_units_that_repeat(layers, expected):
   runs = spec.runs(tuple(layers))
   assert [("".join(r.unit), r.repeats) for r in runs] == expected
   assert "".join("".join(r.unit) * r.repeats for r in runs) == layers
   assert [r.start for r in runs] == np.cumsum(
-      [0, *(len(u) * n for u, n in expected)])[:-1].tolist()
+    [0, *(len(u) * n for u, n in expected)]
+  )[:-1].tolist()
   assert (runs[0].name == "layers") == (len(runs) == 1)
 
 
@@ -220,15 +278,18 @@ def test_parameters_of_units_are_stacked_under_their_own_names():
   params = _random(MIXED)
   parts = trees.unstacked(MIXED, params)
   np.testing.assert_array_equal(
-      parts[5]["qkv"]["kernel"],
-      params["layers_1"]["layer_1"]["qkv"]["kernel"][1])
+    parts[5]["qkv"]["kernel"], params["layers_1"]["layer_1"]["qkv"]["kernel"][1]
+  )
   again = trees.stacked(MIXED, parts)
-  jax.tree.map(np.testing.assert_array_equal, again,
-               {name: params[name] for name in again})
+  jax.tree.map(
+    np.testing.assert_array_equal, again, {name: params[name] for name in again}
+  )
 
 
-@pytest.mark.parametrize("options", [
-    {"remat": "full"}, {"remat": "attention", "unroll": 6}, {"unroll": 99}])
+@pytest.mark.parametrize(
+  "options",
+  [{"remat": "full"}, {"remat": "attention", "unroll": 6}, {"unroll": 99}],
+)
 def test_remat_and_unroll_change_nothing(options):
   params = _random(MIXED)
   tokens, _ = _packed(TEXTS, 17, 4)
@@ -247,7 +308,8 @@ def test_every_layer_draws_its_own_dropout():
   encoder = Encoder(MIXED, dropout=0.5)
   tokens, _ = _packed(TEXTS, 17, 4)
   one, again, other = (
-      encoder.apply(params, tokens, jax.random.key(n)) for n in (1, 1, 2))
+    encoder.apply(params, tokens, jax.random.key(n)) for n in (1, 1, 2)
+  )
   np.testing.assert_array_equal(one, again)
   real = tokens["segment_ids"] > 0
   assert np.abs(one - other)[real].max() > 1e-2
@@ -256,9 +318,17 @@ def test_every_layer_draws_its_own_dropout():
 @pytest.mark.parametrize("name", CASES)
 def test_an_architecture_survives_json(name):
   a = dataclasses.replace(
-      CASES[name], family="bert", dropout=0.1,
-      head=Head("cls", (Module("norm", WIDTH, affine=False),
-                        Module("dense", 8, activation="tanh"))))
+    CASES[name],
+    family="bert",
+    dropout=0.1,
+    head=Head(
+      "cls",
+      (
+        Module("norm", WIDTH, affine=False),
+        Module("dense", 8, activation="tanh"),
+      ),
+    ),
+  )
   values = architecture_json.to_json(a)
   again = architecture_json.from_json(values, "encoder.json")
   assert again == a and hash(again) == hash(a)
@@ -274,45 +344,73 @@ def test_an_architecture_survives_json(name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_what_no_familys_files_can_express_is_not_written(name):
-  with pytest.raises(UserError, match=(
-      "config.json cannot express its .*layers|activation .* cannot be written")):
-    families.to_json(dataclasses.replace(
-        CASES[name], prediction=Prediction("gelu", False, Norm())))
+  with pytest.raises(
+    UserError,
+    match=(
+      "config.json cannot express its .*layers|activation .* cannot be written"
+    ),
+  ):
+    families.to_json(
+      dataclasses.replace(
+        CASES[name], prediction=Prediction("gelu", False, Norm())
+      )
+    )
 
 
 def test_a_selection_of_units_takes_each_layer_from_one():
   params = _random(MIXED)
   smaller, picked = selection.select(MIXED, params, layers=4, width=12)
   assert [layer.attention.window for layer in smaller.layers] == [
-      None, 2, 2, None]
+    None,
+    2,
+    2,
+    None,
+  ]
   assert smaller.width == 12 and smaller.layers[0].attention.width == 6
   old, new = trees.unstacked(MIXED, params), trees.unstacked(smaller, picked)
   np.testing.assert_array_equal(
-      new[3]["down"]["kernel"], old[6]["down"]["kernel"][:, ::2])
-  shapes = {path.removeprefix("encoder/"): shape
-            for path, shape in trees.shapes(smaller).items()}
+    new[3]["down"]["kernel"], old[6]["down"]["kernel"][:, ::2]
+  )
+  shapes = {
+    path.removeprefix("encoder/"): shape
+    for path, shape in trees.shapes(smaller).items()
+  }
   for path, x in jax.tree_util.tree_leaves_with_path(picked):
     path = jax.tree_util.keystr(path, simple=True, separator="/")
     assert shapes.pop(path) == x.shape
   assert not shapes
 
 
-@pytest.mark.parametrize("window, causal", [
-    (None, False), (2, False), (2, True), (None, True), (50, False)])
+@pytest.mark.parametrize(
+  "window, causal",
+  [(None, False), (2, False), (2, True), (None, True), (50, False)],
+)
 def test_operations_count_the_pairs_of_tokens_that_see_each_other(
-    window, causal):
-  layer = dataclasses.replace(GLOBAL, attention=dataclasses.replace(
-      GLOBAL.attention, window=window, causal=causal))
+  window, causal
+):
+  layer = dataclasses.replace(
+    GLOBAL,
+    attention=dataclasses.replace(
+      GLOBAL.attention, window=window, causal=causal
+    ),
+  )
   length = 9
   pairs = sum(
-      abs(i - j) <= (window or length) and not (causal and j > i)
-      for i in range(length) for j in range(length))
+    abs(i - j) <= (window or length) and not (causal and j > i)
+    for i in range(length)
+    for j in range(length)
+  )
   found = flops.of_attention(_architecture([layer]), length, length)
   assert found == pytest.approx(4 * 16 * pairs, rel=1e-12)
 
 
-@pytest.mark.parametrize("change, message", [
-    (dict(kv_heads=3), "4 query heads cannot share 3"), (dict(rope=Rope(), width=7), "odd")])
+@pytest.mark.parametrize(
+  "change, message",
+  [
+    (dict(kv_heads=3), "4 query heads cannot share 3"),
+    (dict(rope=Rope(), width=7), "odd"),
+  ],
+)
 def test_impossible_heads_are_named(change, message):
   with pytest.raises(UserError, match=message):
     dataclasses.replace(CAUSAL.attention, **change)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kernels, run as Python, on rows laid out at random, against float64.
 
-    PYTHONPATH=. python tests/attention_fuzz_test.py 3000   # more of them
+PYTHONPATH=. python tests/attention_fuzz_test.py 3000   # more of them
 """
 
 import functools
@@ -13,26 +13,26 @@ from hypothesis import settings
 from hypothesis import strategies as st
 import jax
 import numpy as np
+from support import tiny
+from support.attention_cases import exact
 
-from attention_cases import exact
 from nomic_jax.kernels.attention import Backend
 from nomic_jax.kernels.layout import Layout
-import tiny
 
 PAIR = Layout(2, 2, 64)
 # Implementation, tokens in a row, blocks, layout, window, causal.
 SHAPES = (
-    ("pallas_tpu", 384, (128, 128, 128, 128), PAIR, None, False),
-    ("pallas_tpu", 250, (128, 128, 256, 128), PAIR, 40, False),
-    # Keys in parts.
-    ("pallas_tpu", 500, (128, 256, 128, 256), PAIR, None, True),
-    # One block, all parts.
-    ("pallas_tpu", 250, (256, 256, 256, 256), PAIR, 40, False),
-    ("pallas_gpu", 128, (32, 64, 64, 32), PAIR, None, False),
-    ("pallas_gpu", 250, (64, 32, 32, 64), PAIR, 40, True),
-    ("pallas_tpu", 500, (128, 256, 128, 128), Layout(6, 2, 64), 150, True),
-    ("pallas_tpu", 250, (128, 128, 128, 128), Layout(2, 1, 128), None, True),
-    ("pallas_gpu", 250, (32, 64, 64, 32), Layout(6, 2, 64), None, True),
+  ("pallas_tpu", 384, (128, 128, 128, 128), PAIR, None, False),
+  ("pallas_tpu", 250, (128, 128, 256, 128), PAIR, 40, False),
+  # Keys in parts.
+  ("pallas_tpu", 500, (128, 256, 128, 256), PAIR, None, True),
+  # One block, all parts.
+  ("pallas_tpu", 250, (256, 256, 256, 256), PAIR, 40, False),
+  ("pallas_gpu", 128, (32, 64, 64, 32), PAIR, None, False),
+  ("pallas_gpu", 250, (64, 32, 32, 64), PAIR, 40, True),
+  ("pallas_tpu", 500, (128, 256, 128, 128), Layout(6, 2, 64), 150, True),
+  ("pallas_tpu", 250, (128, 128, 128, 128), Layout(2, 1, 128), None, True),
+  ("pallas_gpu", 250, (32, 64, 64, 32), Layout(6, 2, 64), None, True),
 )
 
 
@@ -53,8 +53,9 @@ def compiled(shape):
 
 # A row as runs of an id: any order, again after others, padding anywhere.
 RUNS = st.lists(
-    st.tuples(st.integers(0, 3) | st.integers(0, 65535), st.integers(1, 200)),
-    max_size=12)
+  st.tuples(st.integers(0, 3) | st.integers(0, 65535), st.integers(1, 200)),
+  max_size=12,
+)
 
 
 def check(shape, runs, seed, size):
@@ -68,7 +69,8 @@ def check(shape, runs, seed, size):
   angle = 9 * normal(length, layout.width // 2)
   actual = compiled(shape)(*(x[None] for x in (qkv, weight, ids, angle)))
   expected = exact(
-      qkv, weight, ids, np.exp(1j * angle.astype("d")), layout, *reach)
+    qkv, weight, ids, np.exp(1j * angle.astype("d")), layout, *reach
+  )
   for a, e in zip(actual, expected):
     a = np.asarray(a[0])
     assert not a[ids == 0].any()
@@ -78,13 +80,17 @@ def check(shape, runs, seed, size):
 
 
 CASES = dict(
-    shape=st.sampled_from(SHAPES), runs=RUNS, seed=st.integers(0, 9999),
-    size=st.sampled_from([0.1, 1, 3]))
+  shape=st.sampled_from(SHAPES),
+  runs=RUNS,
+  seed=st.integers(0, 9999),
+  size=st.sampled_from([0.1, 1, 3]),
+)
 
 test_random_rows = settings(
-    max_examples=27, derandomize=True, deadline=None, database=None,
+  max_examples=27, derandomize=True, deadline=None, database=None
 )(given(**CASES)(check))
 
 if __name__ == "__main__":
   settings(max_examples=int(sys.argv[1]), deadline=None, database=None)(
-      given(**CASES)(check))()
+    given(**CASES)(check)
+  )()

@@ -11,17 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import tiny
+from support.attention_cases import CASES
+from support.attention_cases import exact_of
 import torch
 
-from attention_cases import CASES
-from attention_cases import exact_of
 from nomic_jax.errors import UserError
 from nomic_jax.kernels import blockwise
 from nomic_jax.kernels import reference
 from nomic_jax.kernels.attention import Backend
 from nomic_jax.kernels.layout import Layout
 from nomic_jax.kernels.layout import Reach
-import tiny
 
 # bfloat16 has 8 bits: 2^-8 of the largest value, and a few roundings of it.
 TOLERANCE = {"float32": 3e-6, "bfloat16": 2e-2}
@@ -45,15 +45,18 @@ class Implementation:
   def compute(self, case, qkv, weight, **blocks):
     """Output and gradient, float64."""
     backend = Backend(
-        self.implementation, self.device, **blocks,
-        interpret=self.implementation.startswith("pallas"))
+      self.implementation,
+      self.device,
+      **blocks,
+      interpret=self.implementation.startswith("pallas"),
+    )
 
     @tiny.jit
     def both(qkv, weight):
       rows = backend.prepare(
-          case.segment_ids(), case.angles(), qkv.dtype, *case.asked)
-      out, back = jax.vjp(
-          lambda x: backend.attend(x, rows, *case.asked), qkv)
+        case.segment_ids(), case.angles(), qkv.dtype, *case.asked
+      )
+      out, back = jax.vjp(lambda x: backend.attend(x, rows, *case.asked), qkv)
       return out, back(weight)[0]
 
     out, gradient = both(qkv, weight)
@@ -70,14 +73,14 @@ class Implementation:
 
   def check(self, case, dtype, lacking):
     lacks = Backend(self.implementation, self.device).lacks(
-        *case.asked, length=case.length, dtype=dtype)
+      *case.asked, length=case.length, dtype=dtype
+    )
     assert bool(lacks) == lacking, lacks
     if lacks:
       with pytest.raises(UserError, match=re.escape(lacks)):
         self.compute(case, case.qkv(), case.weight())
       return
-    qkv, weight = (
-        jnp.asarray(x, dtype) for x in (case.qkv(), case.weight()))
+    qkv, weight = (jnp.asarray(x, dtype) for x in (case.qkv(), case.weight()))
     expected = exact_of(case, np.asarray(qkv, "d"), np.asarray(weight, "d"))
     actual = self.compute(case, qkv, weight)
     for what, a, e in zip(("out", "gradient"), actual, expected):
@@ -89,13 +92,13 @@ class Implementation:
     case = CASES["packed"]
     qkv, weight = case.qkv(), case.weight()
     compute = lambda: self.compute(
-        case, jnp.asarray(qkv, self.dtype), jnp.asarray(weight, self.dtype))
+      case, jnp.asarray(qkv, self.dtype), jnp.asarray(weight, self.dtype)
+    )
     before, _ = compute()
     qkv[0, 100:160] += 1  # the second text
     after, _ = compute()
     changed = (before != after).any(-1)[0]
-    np.testing.assert_array_equal(
-        np.flatnonzero(changed), np.arange(100, 160))
+    np.testing.assert_array_equal(np.flatnonzero(changed), np.arange(100, 160))
 
 
 class TestReference(Implementation):
@@ -109,8 +112,10 @@ class TestBlockwise(Implementation):
   safe = blockwise._SAFE
 
   def compute(self, case, qkv, weight, **blocks):
-    with mock.patch.multiple(reference, _LONG=0), \
-         mock.patch.multiple(blockwise, _BLOCK=64, _SAFE=self.safe):
+    with (
+      mock.patch.multiple(reference, _LONG=0),
+      mock.patch.multiple(blockwise, _BLOCK=64, _SAFE=self.safe),
+    ):
       return super().compute(case, qkv, weight, **blocks)
 
 
@@ -144,9 +149,12 @@ class TestCuDNN(Implementation):
   def compute(self, case, qkv, weight, **blocks):
     xla = jax.nn.dot_product_attention
     with mock.patch.object(
-        jax.nn, "dot_product_attention",
-        lambda *a, implementation: xla(
-            *a, implementation={"cudnn": "xla"}[implementation])):
+      jax.nn,
+      "dot_product_attention",
+      lambda *a, implementation: xla(
+        *a, implementation={"cudnn": "xla"}[implementation]
+      ),
+    ):
       return super().compute(case, qkv, weight, **blocks)
 
 
@@ -165,8 +173,7 @@ def test_float64_equals_pytorch(name):
   ids, weight = torch.tensor(case.segment_ids()), torch.tensor(case.weight())
   qkv = torch.tensor(case.qkv(), dtype=torch.float64, requires_grad=True)
   heads = qkv.unflatten(-1, (-1, case.width)).transpose(1, 2)
-  q, k, v = heads.split(
-      [case.heads, *[case.layout.kv_heads] * 2], dim=1)
+  q, k, v = heads.split([case.heads, *[case.layout.kv_heads] * 2], dim=1)
   if case.rotary:
     cos, sin = (torch.tensor(t).double()[:, None] for t in case.angles())
 
@@ -183,7 +190,8 @@ def test_float64_equals_pytorch(name):
   if case.causal:
     seen &= away >= 0
   out = torch.nn.functional.scaled_dot_product_attention(
-      q, k, v, attn_mask=seen[:, None], enable_gqa=True)
+    q, k, v, attn_mask=seen[:, None], enable_gqa=True
+  )
   out = (out * (ids > 0)[:, None, :, None]).transpose(1, 2).flatten(2)
   (out * weight).sum().backward()
   for a, e in zip(exact_of(case, case.qkv(), case.weight()), (out, qkv.grad)):
@@ -212,8 +220,7 @@ def test_long_rows_hold_no_square_of_scores(monkeypatch):
     rows = case.segment_ids(), case.angles()
 
     def gradient(qkv):
-      out, back = jax.vjp(
-          lambda x: Backend().attend(x, rows, *case.asked), qkv)
+      out, back = jax.vjp(lambda x: Backend().attend(x, rows, *case.asked), qkv)
       return out, back(weight)
 
     program = str(jax.make_jaxpr(gradient)(qkv))
@@ -226,12 +233,16 @@ def test_long_rows_hold_no_square_of_scores(monkeypatch):
   assert largest() == qkv.size < square
 
 
-@pytest.mark.parametrize("causal, spoilt", [
+@pytest.mark.parametrize(
+  "causal, spoilt",
+  [
     # The third text begins in the third block, whose second text sees it too.
-    (False, range(128, 256)), (True, range(192, 256))])
+    (False, range(128, 256)),
+    (True, range(192, 256)),
+  ],
+)
 def test_long_rows_visit_only_blocks_that_see_each_other(causal, spoilt):
-  """A key that is not a number spoils the blocks that look at it, by 0 x NaN.
-  """
+  """A key that is NaN spoils the blocks that look at it, by 0 x NaN."""
   ids = np.repeat([[1, 2, 3]], (100, 60, 96), 1).astype(np.int32)
   q = np.ones((1, 256, 1, 8), "f")
   v = q.copy()
@@ -239,7 +250,8 @@ def test_long_rows_visit_only_blocks_that_see_each_other(causal, spoilt):
   with mock.patch.multiple(blockwise, _BLOCK=64):
     out = blockwise.attend(q, q, v, ids, Reach.of(None, causal))
   np.testing.assert_array_equal(
-      np.flatnonzero(np.isnan(out).any((0, 2, 3))), spoilt)
+    np.flatnonzero(np.isnan(out).any((0, 2, 3))), spoilt
+  )
 
 
 def test_wrong_use_names_the_mend():

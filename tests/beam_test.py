@@ -8,16 +8,19 @@ import os
 import random
 import sys
 
+import pytest
+
 from nomic_jax.data import beam
 from nomic_jax.data import dataset
 from nomic_jax.data.prepare import prepare
 from nomic_jax.errors import UserError
-import pytest
 
 pytest.importorskip("apache_beam")
 
-TWO = ("--runner=DirectRunner --direct_num_workers=2 "
-       "--direct_running_mode=multi_processing")
+TWO = (
+  "--runner=DirectRunner --direct_num_workers=2 "
+  "--direct_running_mode=multi_processing"
+)
 
 
 @pytest.fixture(name="source")
@@ -28,9 +31,13 @@ def _source(tmp_path):
   folder.mkdir()
   for name in "abcde":
     rows = [
-        {"query": f"question {draw.randrange(250)}",
-         "document": f"answer {draw.randrange(250)}", "negatives": ["no"]}
-        for _ in range(40 + 10 * (name == "c"))]
+      {
+        "query": f"question {draw.randrange(250)}",
+        "document": f"answer {draw.randrange(250)}",
+        "negatives": ["no"],
+      }
+      for _ in range(40 + 10 * (name == "c"))
+    ]
     if name in "bd":
       rows[20] = {"query": name}
     if name != "a":
@@ -49,19 +56,27 @@ def _compare(one, many):
   for split in ("train", "test"):
     assert _rows(one, split) == _rows(many, split) != []
   left, right = (
-      {p.name for p in x.iterdir() if ".array_record" not in p.name}
-      for x in (one, many))
+    {p.name for p in x.iterdir() if ".array_record" not in p.name}
+    for x in (one, many)
+  )
   assert left == right
-  for name in ("stats.json", "sources.json", "lengths.svg", "features.json",
-               "tokenizer/tokenizer.json"):
+  for name in (
+    "stats.json",
+    "sources.json",
+    "lengths.svg",
+    "features.json",
+    "tokenizer/tokenizer.json",
+  ):
     assert (one / name).read_bytes() == (many / name).read_bytes()
 
 
 def test_two_workers(source, tmp_path):
   wanted = {"vocab_size": 80, "held_out": 0.2, "skip_bad": 2}
   stats = prepare(source, tmp_path / "one", **wanted)
-  assert stats["counts"]["dropped"] == {
-      "column missing": 2, "duplicate row": 3} and stats["rows"]["test"] > 30
+  assert (
+    stats["counts"]["dropped"] == {"column missing": 2, "duplicate row": 3}
+    and stats["rows"]["test"] > 30
+  )
   assert prepare(source, tmp_path / "two", beam_options=TWO, **wanted) == stats
   _compare(tmp_path / "one", tmp_path / "two")
   assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "one", "two"]
@@ -81,30 +96,41 @@ def test_two_workers_are_two_processes(tmp_path):
 def test_several_files_to_a_shard(source, tmp_path, monkeypatch):
   monkeypatch.setattr(beam, "_SHARDS", 3)
   prepare(source, tmp_path / "one", vocab_size=80, skip_bad=2)
-  prepare(source, tmp_path / "many", vocab_size=80, skip_bad=2,
-          beam_options="")
+  prepare(source, tmp_path / "many", vocab_size=80, skip_bad=2, beam_options="")
   _compare(tmp_path / "one", tmp_path / "many")
   assert len(list((tmp_path / "many").glob("*train.array_record*"))) == 3
 
 
 def test_plain_text_and_parquet(tmp_path):
-  from pyarrow import parquet
   import pyarrow
+  from pyarrow import parquet
 
   for name in "abc":
     folder = tmp_path / "text"
     folder.mkdir(exist_ok=True)
     (folder / f"{name}.txt").write_text(
-        "".join(f"line {i} of {name}\n" for i in range(20)))
+      "".join(f"line {i} of {name}\n" for i in range(20))
+    )
     folder = tmp_path / "parquet"
     folder.mkdir(exist_ok=True)
-    parquet.write_table(pyarrow.Table.from_pylist([
-        {"query": f"{name}{i}", "document": f"text {i}", "labels": [1.0, 2.0]}
-        for i in range(20)]), folder / f"{name}.parquet")
+    parquet.write_table(
+      pyarrow.Table.from_pylist(
+        [
+          {"query": f"{name}{i}", "document": f"text {i}", "labels": [1.0, 2.0]}
+          for i in range(20)
+        ]
+      ),
+      folder / f"{name}.parquet",
+    )
   for kind in ("text", "parquet"):
     for output, flags in (("one", None), ("many", "")):
-      prepare(str(tmp_path / kind), tmp_path / kind / output, vocab_size=80,
-              held_out=0.2, beam_options=flags)
+      prepare(
+        str(tmp_path / kind),
+        tmp_path / kind / output,
+        vocab_size=80,
+        held_out=0.2,
+        beam_options=flags,
+      )
     _compare(tmp_path / kind / "one", tmp_path / kind / "many")
 
 
@@ -120,7 +146,8 @@ def test_bad_rows_stop_it_where_one_machine_stops(source, tmp_path, skip_bad):
 
 
 def test_a_source_that_changes_and_one_that_cannot_be_read(
-    source, tmp_path, monkeypatch):
+  source, tmp_path, monkeypatch
+):
   run = beam._run
 
   def run_and_change(*args):
@@ -140,18 +167,26 @@ def test_a_source_that_changes_and_one_that_cannot_be_read(
 
 def test_mistakes_are_named(source, tmp_path, monkeypatch):
   for flags, message in {
-      "--direct_running_mode=x": "invalid choice: 'x'",
-      "--runner=Spork": "--beam='--runner=Spork': Unexpected pipeline runner",
-      '"': "No closing quotation"}.items():
+    "--direct_running_mode=x": "invalid choice: 'x'",
+    "--runner=Spork": "--beam='--runner=Spork': Unexpected pipeline runner",
+    '"': "No closing quotation",
+  }.items():
     with pytest.raises(UserError, match=message) as error:
       prepare(source, tmp_path / "out", beam_options=flags)
     assert "\n" not in str(error.value)
   for given, message in (
-      ({"source": "docstrings"}, "--source=docstrings is read on this machine"),
-      ({"limit": 9}, "--limit=9: --beam reads files in no order")):
+    ({"source": "docstrings"}, "--source=docstrings is read on this machine"),
+    ({"limit": 9}, "--limit=9: --beam reads files in no order"),
+  ):
     with pytest.raises(UserError, match=message):
-      prepare(**{"source": source, "output": tmp_path / "out",
-                 "beam_options": "", **given})
+      prepare(
+        **{
+          "source": source,
+          "output": tmp_path / "out",
+          "beam_options": "",
+          **given,
+        }
+      )
   monkeypatch.setitem(sys.modules, "apache_beam", None)
   with pytest.raises(UserError, match=r"pip install 'nomic_jax\[beam\]'"):
     prepare(source, tmp_path / "out", beam_options="")

@@ -11,6 +11,17 @@ import threading
 from etils.epath import backend
 import fsspec
 import jax
+import ml_collections
+import numpy as np
+from orbax.checkpoint._src.serialization import tensorstore_utils
+import pytest
+from support import small_data
+from support.remote import bucket_fixture  # noqa: F401
+from support.remote import emulator_fixture  # noqa: F401
+from support.remote import folder_as_bucket
+from support.remote import moto_fixture  # noqa: F401
+import tensorstore
+
 from nomic_jax import main
 from nomic_jax.cli import config_flags
 from nomic_jax.data import dataset
@@ -25,21 +36,15 @@ from nomic_jax.run.models import read_model
 from nomic_jax.storage import appended
 from nomic_jax.storage import buckets
 from nomic_jax.storage import orbax_s3
-import ml_collections
-import numpy as np
-from orbax.checkpoint._src.serialization import tensorstore_utils
-import pytest
-import tensorstore
-
-from remote import bucket_fixture  # noqa: F401
-from remote import emulator_fixture  # noqa: F401
-from remote import folder_as_bucket
-from remote import moto_fixture  # noqa: F401
-import small_data
 
 STEPS, EVERY = 8, 2
-FLAGS = [f"steps={STEPS}", f"checkpoint.every={EVERY}", "checkpoint.keep=3",
-         "log_every=1", "data.row_length=48"]
+FLAGS = [
+  f"steps={STEPS}",
+  f"checkpoint.every={EVERY}",
+  "checkpoint.keep=3",
+  "log_every=1",
+  "data.row_length=48",
+]
 
 
 @pytest.fixture(name="place", scope="module")
@@ -59,8 +64,7 @@ def _losses(workdir):
   return [(row["step"], row["loss"]) for row in metrics.read(path)]
 
 
-def test_a_training_in_a_bucket_goes_on(
-    bucket, place, capsys, monkeypatch):
+def test_a_training_in_a_bucket_goes_on(bucket, place, capsys, monkeypatch):
   # Killed, it would not close the file of its lines.
   monkeypatch.setattr(appended.Appended, "close", lambda self: None)
   monkeypatch.setattr(appended, "_WRITE_EVERY", 1e9)
@@ -88,8 +92,9 @@ def test_a_training_in_a_bucket_goes_on(
   assert _losses(run) == losses
   buckets._fetch.cache_clear()
   same, early = (
-      jax.tree.all(jax.tree.map(np.array_equal, whole, read_model(w).params))
-      for w in (run, f"{run}/checkpoints/4"))
+    jax.tree.all(jax.tree.map(np.array_equal, whole, read_model(w).params))
+    for w in (run, f"{run}/checkpoints/4")
+  )
   assert same and not early
   with pytest.raises(UserError, match="those that are whole are 4, 6, 8"):
     read_model(f"{run}/checkpoints/2")
@@ -108,7 +113,8 @@ def test_a_claim_that_was_cut_short_is_made_again(bucket, place):
   work_directory.check(run, config)
   encoder = EncoderConfig(**config.encoder, vocab_size=64).architecture
   work_directory.claim(
-      run, config, encoder, dataset.tokenizer_path(place / "pairs"))
+    run, config, encoder, dataset.tokenizer_path(place / "pairs")
+  )
   work_directory.check(run, config)
   assert work_directory.read(run)[0] == encoder
   (run / "config.json").unlink()
@@ -171,20 +177,45 @@ def test_a_directory_is_whole_when_its_config_is_there(bucket, monkeypatch):
 
 
 # As gcsfs, s3fs, botocore and tensorstore put it.
-@pytest.mark.parametrize("error, scheme, words", [
-    (OSError("Forbidden: b/bucket/o\nno storage.objects.list access"), "gs",
-     "permission denied in gs://bucket: reading takes roles/storage.objectV"),
-    (PermissionError("Access Denied"), "s3",
-     "permission denied in s3://bucket: reading takes s3:ListBucket"),
-    (ValueError('PERMISSION_DENIED: Error opening "zarr" driver'), "s3",
-     "permission denied in s3://bucket"),
-    (RuntimeError("Anonymous caller does not have storage.objects.list access, "
-                  "401"), "gs", "gcloud auth application-default login"),
-    (type("NoCredentialsError", (Exception,), {})(
-        "Unable to locate credentials"), "s3", "set AWS_ACCESS_KEY_ID"),
-    (type("EndpointConnectionError", (Exception,), {})(
-        "Could not connect"), "s3", "does not answer (Could not connect)"),
-])
+@pytest.mark.parametrize(
+  "error, scheme, words",
+  [
+    (
+      OSError("Forbidden: b/bucket/o\nno storage.objects.list access"),
+      "gs",
+      "permission denied in gs://bucket: reading takes roles/storage.objectV",
+    ),
+    (
+      PermissionError("Access Denied"),
+      "s3",
+      "permission denied in s3://bucket: reading takes s3:ListBucket",
+    ),
+    (
+      ValueError('PERMISSION_DENIED: Error opening "zarr" driver'),
+      "s3",
+      "permission denied in s3://bucket",
+    ),
+    (
+      RuntimeError(
+        "Anonymous caller does not have storage.objects.list access, 401"
+      ),
+      "gs",
+      "gcloud auth application-default login",
+    ),
+    (
+      type("NoCredentialsError", (Exception,), {})(
+        "Unable to locate credentials"
+      ),
+      "s3",
+      "set AWS_ACCESS_KEY_ID",
+    ),
+    (
+      type("EndpointConnectionError", (Exception,), {})("Could not connect"),
+      "s3",
+      "does not answer (Could not connect)",
+    ),
+  ],
+)
 def test_what_a_bucket_refuses_is_one_line(error, scheme, words):
   with pytest.raises(UserError) as told, buckets.errors(f"{scheme}://bucket/a"):
     try:
@@ -196,7 +227,9 @@ def test_what_a_bucket_refuses_is_one_line(error, scheme, words):
 
 def test_other_errors_are_as_they_were():
   for path, error in (
-      ("s3://bucket/a", KeyError("x")), ("runs/a", PermissionError("x"))):
+    ("s3://bucket/a", KeyError("x")),
+    ("runs/a", PermissionError("x")),
+  ):
     with pytest.raises(type(error)), buckets.errors(path):
       raise error
   with pytest.raises(Stopped), buckets.errors("s3://b/a", unreachable=Stopped):
@@ -208,8 +241,11 @@ def test_mistakes(monkeypatch, tmp_path):
     buckets.place("ftp://host/run")
   folder_as_bucket(tmp_path, monkeypatch)
   with pytest.raises(UserError, match="config.log.tensorboard: event files"):
-    trackers.make(ml_collections.ConfigDict(
-        {"log": {"tensorboard": True, "wandb": ""}}), "s3://bucket/a", 0)
+    trackers.make(
+      ml_collections.ConfigDict({"log": {"tensorboard": True, "wandb": ""}}),
+      "s3://bucket/a",
+      0,
+    )
 
   def missing(scheme):
     raise ImportError("Install s3fs to access S3")
@@ -224,8 +260,13 @@ def test_orbax_knows_s3(monkeypatch):
   ask = tensorstore_utils.build_kvstore_tspec
   orbax_s3.teach()
   assert ask is tensorstore_utils.build_kvstore_tspec
-  for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION",
-               "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID"):
+  for name in (
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ACCESS_KEY_ID",
+  ):
     monkeypatch.delenv(name, raising=False)
   spec = ask("s3://bucket/run/4", "params")
   assert spec["base"] == {"driver": "s3", "bucket": "bucket", "path": "run/4"}
@@ -248,7 +289,8 @@ def test_killed_with_data_and_training_in_the_bucket(bucket, place):
   data, run = f"{bucket}/data/pairs", f"{bucket}/runs/killed"
   buckets.upload(place / "pairs", data)
   start = lambda data, run, held="": small_data.Process(
-      small_data.train("mlm", data, run, *FLAGS), place / "compiled", held)
+    small_data.train("mlm", data, run, *FLAGS), place / "compiled", held
+  )
   killed = start(data, run, held=str(EVERY + 1))
   whole = start(place / "pairs", place / f"whole-{bucket[:2]}")
   folder = buckets.place(run) / "checkpoints"
@@ -260,6 +302,10 @@ def test_killed_with_data_and_training_in_the_bucket(bucket, place):
   assert f"goes on after step {EVERY} of {STEPS}" in out
   assert len(_losses(run)) == STEPS
   assert _losses(run) == _losses(place / f"whole-{bucket[:2]}")
-  assert jax.tree.all(jax.tree.map(
-      np.array_equal, read_model(run).params,
-      read_model(place / f"whole-{bucket[:2]}").params))
+  assert jax.tree.all(
+    jax.tree.map(
+      np.array_equal,
+      read_model(run).params,
+      read_model(place / f"whole-{bucket[:2]}").params,
+    )
+  )

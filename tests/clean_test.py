@@ -5,12 +5,13 @@
 import json
 import random
 
+import pytest
+
 from nomic_jax.curate import duplicates
 from nomic_jax.curate import quality
 from nomic_jax.curate.clean import clean
 from nomic_jax.data import dataset
 from nomic_jax.errors import UserError
-import pytest
 
 _NO_LIMITS = quality.Limits(None, None)
 
@@ -30,11 +31,18 @@ def _clean(tmp_path, rows, name="out", **flags):
     _directory(data, rows)
   stats = clean(data, tmp_path / name, **flags)
   source = dataset.open_split(tmp_path / name, "train")
-  removed = [json.loads(line) for line in open(
-      tmp_path / name / "removed.jsonl", encoding="utf-8")]
+  removed = [
+    json.loads(line)
+    for line in open(tmp_path / name / "removed.jsonl", encoding="utf-8")
+  ]
   rows = stats["rows"]
-  assert rows["input"] == rows["kept"] + len(removed) == (
-      rows["kept"] + sum(rows["dropped"].values()) + sum(rows["bad"].values()))
+  assert (
+    rows["input"]
+    == rows["kept"] + len(removed)
+    == (
+      rows["kept"] + sum(rows["dropped"].values()) + sum(rows["bad"].values())
+    )
+  )
   return [source[i] for i in range(len(source))], removed, stats
 
 
@@ -45,23 +53,29 @@ def _words(seed, count):
 
 def test_copies_and_empty_texts(tmp_path):
   rows = [
-      dataset.row("One, two", "three four"),
-      dataset.row("one two", "Three  four!", location="f:2"),  # A copy.
-      dataset.row("another", "three four"),  # Another question about it.
-      dataset.row("one two", "five"),
-      dataset.row("x", " \n"),
-      dataset.row("", "text alone"), dataset.row("", "Text, alone"),
+    dataset.row("One, two", "three four"),
+    dataset.row("one two", "Three  four!", location="f:2"),  # A copy.
+    dataset.row("another", "three four"),  # Another question about it.
+    dataset.row("one two", "five"),
+    dataset.row("x", " \n"),
+    dataset.row("", "text alone"),
+    dataset.row("", "Text, alone"),
   ]
   kept, removed, stats = _clean(tmp_path, rows)
   assert [r["query"] for r in kept] == ["One, two", "another", "one two", ""]
   assert [(r["row"], r["reason"], r["detail"]) for r in removed] == [
-      (1, "copy", "of row 0"), (4, "empty text", ""), (6, "copy", "of row 5")]
+    (1, "copy", "of row 0"),
+    (4, "empty text", ""),
+    (6, "copy", "of row 5"),
+  ]
   assert removed[0]["location"] == "f:2"
   assert stats["rows"]["bad"] == {"empty text": 1}
   assert clean(tmp_path / "in", tmp_path / "out") == stats  # Complete.
 
 
-@pytest.mark.parametrize("query,document,reason", [
+@pytest.mark.parametrize(
+  "query,document,reason",
+  [
     ("what is it", "It is a perfectly ordinary sentence.", ""),
     ("what is it", "What is it?", "query is the document"),
     ("q", "0x1f, 0x2e; 12 ++ -- 4711 {}", "few letters"),
@@ -70,7 +84,8 @@ def test_copies_and_empty_texts(tmp_path):
     ("q", "one\ntwo\nthree\nfour\none", ""),
     ("q", "Please enable JavaScript to view this page.", "boilerplate"),
     ("q", "Please enable JavaScript. " + "Long prose on the web. " * 60, ""),
-])
+  ],
+)
 def test_rules(query, document, reason):
   assert quality.fault(query, document, _NO_LIMITS) == reason
 
@@ -78,7 +93,11 @@ def test_rules(query, document, reason):
 def test_lengths():
   fault = lambda n: quality.fault("q", "word " * n, quality.Limits(3, 5))
   assert [fault(n) for n in (2, 3, 5, 6)] == [
-      "document too short", "", "", "document too long"]
+    "document too short",
+    "",
+    "",
+    "document too long",
+  ]
 
 
 def test_near_duplicates(tmp_path):
@@ -87,15 +106,16 @@ def test_near_duplicates(tmp_path):
   changed = words[:100] + ["other"] + words[101:]  # Jaccard about 0.97
   far = words[:100] + _words(1, 100)  # about 0.33
   rows = [
-      dataset.row("the question", " ".join(words)),
-      dataset.row("The question?", " ".join(changed)),
-      dataset.row("something else asked", " ".join(changed)),
-      dataset.row("the question", " ".join(far)),
-      dataset.row("the question", "short text"),
+    dataset.row("the question", " ".join(words)),
+    dataset.row("The question?", " ".join(changed)),
+    dataset.row("something else asked", " ".join(changed)),
+    dataset.row("the question", " ".join(far)),
+    dataset.row("the question", "short text"),
   ]
   kept, removed, _ = _clean(tmp_path, rows, near=0.8)
   assert [(r["row"], r["reason"], r["detail"]) for r in removed] == [
-      (1, "near-duplicate", "of row 0")]
+    (1, "near-duplicate", "of row 0")
+  ]
   assert len(kept) == 4
   assert len(_clean(tmp_path, rows, "all")[0]) == 5  # Not asked for.
 
@@ -115,8 +135,9 @@ def test_near_duplicates_are_those_of_all_pairs(tmp_path):
   firsts, wrong = [], 0
   for i, text in enumerate(texts):
     shingles = set(duplicates.shingles(text))
-    best = max((
-        len(shingles & s) / len(shingles | s) for _, s in firsts), default=0)
+    best = max(
+      (len(shingles & s) / len(shingles | s) for _, s in firsts), default=0
+    )
     found = near.earlier(i, "", text)
     if abs(best - 0.7) > 0.12:  # 128 hashes tell it to about 0.04
       wrong += (best > 0.7) != (found is not None)
@@ -135,12 +156,19 @@ def test_bands_find_what_is_at_the_threshold(threshold):
 def test_languages(tmp_path):
   pytest.importorskip("py3langid")
   rows = [
-      dataset.row("how do I reset my password", "Open the settings, choose "
-                  "security and follow the link that we send you."),
-      dataset.row("wie setze ich mein Passwort zurück", "Öffnen Sie die "
-                  "Einstellungen und folgen Sie dem Link in der Nachricht."),
-      dataset.row("comment changer mon mot de passe", "Ouvrez les paramètres "
-                  "et suivez le lien que nous vous avons envoyé."),
+    dataset.row(
+      "how do I reset my password",
+      "Open the settings, choose "
+      "security and follow the link that we send you.",
+    ),
+    dataset.row(
+      "wie setze ich mein Passwort zurück",
+      "Öffnen Sie die Einstellungen und folgen Sie dem Link in der Nachricht.",
+    ),
+    dataset.row(
+      "comment changer mon mot de passe",
+      "Ouvrez les paramètres et suivez le lien que nous vous avons envoyé.",
+    ),
   ]
   kept, removed, _ = _clean(tmp_path, rows, languages=["en", "fr"])
   assert [r["query"][:4] for r in kept] == ["how ", "comm"]
@@ -156,47 +184,64 @@ def test_what_is_evaluated_on_goes(tmp_path):
   against = _directory(tmp_path / "evaluation", [dataset.row("x", "y z")], test)
   fresh = " ".join(_words(8, 60))
   rows = [
-      dataset.row("a", f"{fresh} {', '.join(passage).upper()} {fresh}"),
-      dataset.row("b", " ".join(passage[:30]) + " " + fresh),  # 23 of 33 runs.
-      dataset.row("c", " ".join(passage[:15]) + " " + fresh),  # 8 of 33 runs.
-      dataset.row(" ".join(passage[:20]), " ".join(passage[:20]) + " it"),
-      dataset.row("Who wrote it?", fresh),  # The query, which is short.
-      dataset.row("who wrote it then", fresh + " who wrote it"),
-      dataset.row("x", "y z"),  # Of the split train, which is not evaluated.
+    dataset.row("a", f"{fresh} {', '.join(passage).upper()} {fresh}"),
+    dataset.row("b", " ".join(passage[:30]) + " " + fresh),  # 23 of 33 runs.
+    dataset.row("c", " ".join(passage[:15]) + " " + fresh),  # 8 of 33 runs.
+    dataset.row(" ".join(passage[:20]), " ".join(passage[:20]) + " it"),
+    dataset.row("Who wrote it?", fresh),  # The query, which is short.
+    dataset.row("who wrote it then", fresh + " who wrote it"),
+    dataset.row("x", "y z"),  # Of the split train, which is not evaluated.
   ]
   kept, removed, _ = _clean(tmp_path, rows, against=[str(against)])
   # The fourth has 13 of 33 runs, in the query and again in the document.
   assert [r["query"] for r in kept] == [
-      "c", rows[3]["query"], "who wrote it then", "x"]
+    "c",
+    rows[3]["query"],
+    "who wrote it then",
+    "x",
+  ]
   assert [r["detail"].split(" of")[0] for r in removed] == [
-      "100%", "70%", "100%"]
+    "100%",
+    "70%",
+    "100%",
+  ]
   assert " ".join(passage)[:100] in removed[0]["detail"]
   kept, _, _ = _clean(
-      tmp_path, rows, "strict", against=[str(against)], overlap=0.2)
+    tmp_path, rows, "strict", against=[str(against)], overlap=0.2
+  )
   assert [r["query"] for r in kept] == ["who wrote it then", "x"]
 
   beir = tmp_path / "beir"
   (beir / "qrels").mkdir(parents=True)
   (beir / "qrels/test.tsv").write_text(
-      "q1\td1\t1\nq1\td2\t0\nq1\tgone\t1\ngone\td1\t1\n")
+    "q1\td1\t1\nq1\td2\t0\nq1\tgone\t1\ngone\td1\t1\n"
+  )
   (beir / "queries.jsonl").write_text('{"_id": "q1", "text": "unrelated"}\n')
-  (beir / "corpus.jsonl").write_text("".join(
+  (beir / "corpus.jsonl").write_text(
+    "".join(
       json.dumps({"_id": n, "text": t}) + "\n"
-      for n, t in (("d1", " ".join(passage)), ("d2", fresh))))
+      for n, t in (("d1", " ".join(passage)), ("d2", fresh))
+    )
+  )
   kept, _, _ = _clean(tmp_path, rows, "without", against=[str(beir)])
   assert [r["query"] for r in kept] == [
-      "c", rows[3]["query"], "Who wrote it?", "who wrote it then", "x"]
+    "c",
+    rows[3]["query"],
+    "Who wrote it?",
+    "who wrote it then",
+    "x",
+  ]
 
 
 def test_errors(tmp_path):
   data = _directory(tmp_path / "in", [dataset.row("a", "")])
   for flags, message in (
-      (dict(near=1.5), "near=1.5: expected a share"),
-      (dict(overlap=0), "overlap=0: expected a share"),
-      (dict(min_words=0), "min_words=0"),
-      (dict(against=["none"]), "--against=none: no such file"),
-      (dict(against=[str(data)]), "no split but train"),
-      (dict(), "every pair .* was dropped"),
+    (dict(near=1.5), "near=1.5: expected a share"),
+    (dict(overlap=0), "overlap=0: expected a share"),
+    (dict(min_words=0), "min_words=0"),
+    (dict(against=["none"]), "--against=none: no such file"),
+    (dict(against=[str(data)]), "no split but train"),
+    (dict(), "every pair .* was dropped"),
   ):
     with pytest.raises(UserError, match=message):
       clean(data, tmp_path / "out", **flags)
@@ -205,10 +250,10 @@ def test_errors(tmp_path):
 
 # Characters of scripts that put no spaces between words.
 _SCRIPTS = {
-    "Han": [chr(0x4E00 + i) for i in range(3000)],
-    "kana": [chr(0x3042 + i) for i in range(80)],
-    "Thai": [chr(0x0E01 + i) for i in range(46)],
-    "Khmer": [chr(0x1780 + i) for i in range(35)],
+  "Han": [chr(0x4E00 + i) for i in range(3000)],
+  "kana": [chr(0x3042 + i) for i in range(80)],
+  "Thai": [chr(0x0E01 + i) for i in range(46)],
+  "Khmer": [chr(0x1780 + i) for i in range(35)],
 }
 
 
@@ -219,15 +264,18 @@ def test_scripts_without_spaces(tmp_path, script):
   rng = random.Random(0)
   draw = lambda n: "".join(rng.choices(_SCRIPTS[script], k=n))
   texts = [draw(60) for _ in range(80)]
-  near = [f"{t[:30]}{'x' if script == 'kana' else 'ๆ'}{t[31:]}"
-          for t in texts[:50]]
+  near = [
+    f"{t[:30]}{'x' if script == 'kana' else 'ๆ'}{t[31:]}" for t in texts[:50]
+  ]
   rows = [dataset.row(t[5:17], t) for t in texts + near]
   kept, removed, _ = _clean(tmp_path, rows, near=0.8)
   assert [r["detail"] for r in removed] == [f"of row {i}" for i in range(50)]
   (tmp_path / "e.txt").write_text(
-      "".join(t[10:50] + "\n" for t in texts[:40]), encoding="utf-8")
+    "".join(t[10:50] + "\n" for t in texts[:40]), encoding="utf-8"
+  )
   kept, removed, _ = _clean(
-      tmp_path, rows, "c2", against=[str(tmp_path / "e.txt")])
+    tmp_path, rows, "c2", against=[str(tmp_path / "e.txt")]
+  )
   assert [r["row"] for r in removed] == [*range(40), *range(80, 120)]
   assert len(_clean(tmp_path, rows, "c3", min_words=50, max_words=61)[0]) == 130
   with pytest.raises(UserError):
@@ -235,21 +283,40 @@ def test_scripts_without_spaces(tmp_path, script):
 
 
 def test_marks_and_symbols_tell_texts_apart(tmp_path):
-  rows = [dataset.row("q", text) for text in (
-      "कुल", "किल", "कल",  # total, nail, tomorrow: but for a vowel sign
-      "かぎ", "かき", "so good 😀", "so good 😡",
-      "Cafe\u0301 au lait", "café au lait", "Café au\u00a0LAIT!",  # one text
-      "日本 の茶", "日本の茶",  # one text
-  )]
+  rows = [
+    dataset.row("q", text)
+    for text in (
+      "कुल",
+      "किल",
+      "कल",  # total, nail, tomorrow: but for a vowel sign
+      "かぎ",
+      "かき",
+      "so good 😀",
+      "so good 😡",
+      "Cafe\u0301 au lait",
+      "café au lait",
+      "Café au\u00a0LAIT!",  # one text
+      "日本 の茶",
+      "日本の茶",  # one text
+    )
+  ]
   kept, removed, _ = _clean(tmp_path, rows)
   assert [(r["row"], r["detail"]) for r in removed] == [
-      (8, "of row 7"), (9, "of row 7"), (11, "of row 10")]
+    (8, "of row 7"),
+    (9, "of row 7"),
+    (11, "of row 10"),
+  ]
 
 
-@pytest.mark.parametrize("text", [
-    "មនុស្សទាំងអស់កើតមកមានសេរីភាព", "மனிதப் பிறவியினர் சகலரும்",
-    "सभी मनुष्यों को गौरव और अधिकारों", "လူတိုင်းသည် တူညီ လွတ်လပ်သော",
+@pytest.mark.parametrize(
+  "text",
+  [
+    "មនុស្សទាំងអស់កើតមកមានសេរីភាព",
+    "மனிதப் பிறவியினர் சகலரும்",
+    "सभी मनुष्यों को गौरव और अधिकारों",
+    "လူတိုင်းသည် တူညီ လွတ်လပ်သော",
     "כָּל בְּנֵי אָדָם נוֹלְדוּ בְּנֵי חוֹרִין",
-])
+  ],
+)
 def test_vowel_signs_are_of_letters(text):
   assert quality.fault("q", text, _NO_LIMITS) == ""

@@ -12,6 +12,11 @@ import subprocess
 import sys
 
 import jax
+import numpy as np
+import pytest
+from support import small_data
+from support import tiny
+
 from nomic_jax import main
 from nomic_jax.aot import check as compile_lib
 from nomic_jax.aot import cost
@@ -23,40 +28,45 @@ from nomic_jax.data import text
 from nomic_jax.errors import UserError
 from nomic_jax.mesh import partition
 from nomic_jax.model.config import EncoderConfig
-import numpy as np
-import pytest
-
-import small_data
-import tiny
 
 CHIP = topology.CHIPS["v5e"]
 needs_libtpu = pytest.mark.skipif(
-    not importlib.util.find_spec("libtpu"),
-    reason="libtpu is not installed: pip install -e .[tpu-aot]")
+  not importlib.util.find_spec("libtpu"),
+  reason="libtpu is not installed: pip install -e .[tpu-aot]",
+)
 
 
 def _config(name, *overrides):
-  return config_flags.load([
-      small_data.config(name), *small_data.TINY,
-      *(f"--config.{o}" for o in overrides)])
+  return config_flags.load(
+    [
+      small_data.config(name),
+      *small_data.TINY,
+      *(f"--config.{o}" for o in overrides),
+    ]
+  )
 
 
 @pytest.mark.parametrize("hosts", [1, 2])
-@pytest.mark.parametrize("name, batches", [
-    ("mlm", text.batches), ("contrastive", pairs.batches),
+@pytest.mark.parametrize(
+  "name, batches",
+  [
+    ("mlm", text.batches),
+    ("contrastive", pairs.batches),
     ("finetune", pairs.batches),
-])
+  ],
+)
 def test_shapes_are_those_of_real_batches(name, batches, hosts):
   data = _config(name).data.unlock()
   data.one_source = False
   source, tokenizer = tiny.rows(), tiny.words()
   made = [
-      next(iter(batches(source, tokenizer, data, 0, host, hosts)))
-      for host in range(hosts)
+    next(iter(batches(source, tokenizer, data, 0, host, hosts)))
+    for host in range(hosts)
   ]
   joined = {
-      k: (v.shape[0], hosts * v.shape[1], *v.shape[2:])
-      for k, v in made[0].items() if k != "source"  # stays on the host
+    k: (v.shape[0], hosts * v.shape[1], *v.shape[2:])
+    for k, v in made[0].items()
+    if k != "source"  # stays on the host
   }
   told = shapes.of(data)
   assert told.keys() == joined.keys()
@@ -75,13 +85,14 @@ def test_shapes_are_those_of_real_batches(name, batches, hosts):
 def test_a_report_of_a_step_on_this_machine():
   config = _config("mlm", "data.micro_batches=2", "steps=3600")
   report = compile_lib.one(
-      config, EncoderConfig(**config.encoder).architecture, jax.devices(),
-      CHIP)
+    config, EncoderConfig(**config.encoder).architecture, jax.devices(), CHIP
+  )
   assert report["fits"] and report["rows"] == (2, 8, 64)
   assert report["mesh"] == {"data": 8, "fsdp": 1, "tensor": 1}
   parameters = report["parameters"]
   gradients = sum(
-      c["bytes"] for c in report["collectives"] if c["kind"] == "all-reduce")
+    c["bytes"] for c in report["collectives"] if c["kind"] == "all-reduce"
+  )
   assert gradients >= 4 * parameters
   memory = report["memory"]
   assert memory["arguments"] >= 3 * 4 * parameters  # Adam's two moments
@@ -90,8 +101,8 @@ def test_a_report_of_a_step_on_this_machine():
   report["cycles"] = {"matmul": 3e9, "attention": 0, "other": 1.5e9}
   report["kernels"] = []
   report["collectives"] = [  # a second each at 1.8e11 bytes a second
-      {"kind": "all-reduce", "in_loop": False, "count": 1, "bytes": 90 * 10**9},
-      {"kind": "all-gather", "in_loop": True, "count": 9, "bytes": 180 * 10**9},
+    {"kind": "all-reduce", "in_loop": False, "count": 1, "bytes": 90 * 10**9},
+    {"kind": "all-gather", "in_loop": True, "count": 9, "bytes": 180 * 10**9},
   ]
   guess = cost.estimate(report, config.steps, 8, CHIP)
   assert guess["step_seconds"] == pytest.approx(5.0)
@@ -100,18 +111,22 @@ def test_a_report_of_a_step_on_this_machine():
   assert guess["mfu"] == pytest.approx(report["flops"] / 5 / 8 / 197e12)
   # Two rows of 2,048 tokens, two heads: the bundles that are counted there.
   report["kernels"] = [
-      {"name": "flash_forward", "shape": (2, 2048, 128), "count": 3},
-      {"name": "flash_backward", "shape": (2, 2048, 384), "count": 1}]
+    {"name": "flash_forward", "shape": (2, 2048, 128), "count": 3},
+    {"name": "flash_backward", "shape": (2, 2048, 384), "count": 1},
+  ]
   slower = cost.estimate(report, config.steps, 8, CHIP)
   assert slower["seconds"]["attention"] == pytest.approx(
-      4 * (3 * 15864 + 29926) / 1.5e9)
+    4 * (3 * 15864 + 29926) / 1.5e9
+  )
   # Between those that were counted, beyond them, and on two cores.
   assert CHIP.kernel_cycles("flash_forward", 2**10.5) == pytest.approx(
-      (4526 * 15864) ** 0.5, rel=1e-3)
+    (4526 * 15864) ** 0.5, rel=1e-3
+  )
   assert CHIP.kernel_cycles("flash_forward", 2**14) == pytest.approx(4 * 219464)
   assert CHIP.kernel_cycles("flash_forward", 64) == pytest.approx(274)
   assert topology.CHIPS["v5p"].kernel_cycles(
-      "flash_backward", 8192) == pytest.approx(407073 / 2)
+    "flash_backward", 8192
+  ) == pytest.approx(407073 / 2)
   report["estimate"] = guess
   lines = cost.table(report).splitlines()
   assert any("all-gather, IN A LOOP" in x for x in lines)
@@ -120,32 +135,49 @@ def test_a_report_of_a_step_on_this_machine():
 
 def test_too_much_memory_is_told_with_how_much():
   for message, gib in (
-      ("RESOURCE_EXHAUSTED: Used 19.20G of 15.75G hbm.", 19.2),
-      ("RESOURCE_EXHAUSTED: total memory required for HLO temporaries (72.12G) "
-       "exceeds available HBM (15.75G).", 72.12),
-      ("RESOURCE_EXHAUSTED", None),
+    ("RESOURCE_EXHAUSTED: Used 19.20G of 15.75G hbm.", 19.2),
+    (
+      "RESOURCE_EXHAUSTED: total memory required for HLO temporaries (72.12G) "
+      "exceeds available HBM (15.75G).",
+      72.12,
+    ),
+    ("RESOURCE_EXHAUSTED", None),
   ):
     memory = cost.exceeded(message, CHIP)
     assert memory.get("peak") == (gib and int(gib * 2**30))
 
 
-@pytest.mark.parametrize("name, overrides, expected", [
-    ("mlm", ["data.batch_size=64", "data.micro_batches=2"], [
-        {"data.micro_batches": 4}, {"data.micro_batches": 8}]),
+@pytest.mark.parametrize(
+  "name, overrides, expected",
+  [
+    (
+      "mlm",
+      ["data.batch_size=64", "data.micro_batches=2"],
+      [{"data.micro_batches": 4}, {"data.micro_batches": 8}],
+    ),
     # 32 rows of two queries each and 64 of a document: 12 of 64 a device.
-    ("contrastive", ["data.batch_size=64", "data.rows_multiple=8",
-                     "loss.chunk_tokens=0"], [
-        {"loss.chunk_tokens": 384}, {"loss.chunk_tokens": 192},
+    (
+      "contrastive",
+      ["data.batch_size=64", "data.rows_multiple=8", "loss.chunk_tokens=0"],
+      [
+        {"loss.chunk_tokens": 384},
+        {"loss.chunk_tokens": 192},
         {"loss.chunk_tokens": 96},
         {"data.batch_size": 32, "loss.chunk_tokens": 64},
         {"data.batch_size": 16, "loss.chunk_tokens": 64},
-        {"data.batch_size": 8, "loss.chunk_tokens": 64}]),
-])
+        {"data.batch_size": 8, "loss.chunk_tokens": 64},
+      ],
+    ),
+  ],
+)
 def test_the_search_goes_from_the_least_change_to_the_greatest(
-    name, overrides, expected):
+  name, overrides, expected
+):
   tried = [
-      dict(zip(fields, values)) for fields, values in compile_lib._smaller(
-          _config(name, *overrides), jax.devices())
+    dict(zip(fields, values))
+    for fields, values in compile_lib._smaller(
+      _config(name, *overrides), jax.devices()
+    )
   ]
   assert tried == expected
 
@@ -164,17 +196,30 @@ def test_a_search_finds_what_fits(monkeypatch):
   assert compile_lib._search(config, None, jax.devices(), "v5e:2x4") is None
 
 
-@pytest.mark.parametrize("name, overrides, message", [
-    ("mlm", ["data.batch_size=20"],
-     "batch_size: 20 does not divide over 8 devices x 2 micro-batches; "
-     "multiples of 16 do, such as 16 or 32"),
-    ("contrastive", ["data.batch_size=3"],
-     "3 does not divide over 8 devices; multiples of 8 do, such as 8$"),
-    ("contrastive", ["data.rows_multiple=5"],
-     "rows_multiple: .* rows do not divide over 8 devices; multiples of 8"),
-])
+@pytest.mark.parametrize(
+  "name, overrides, message",
+  [
+    (
+      "mlm",
+      ["data.batch_size=20"],
+      "batch_size: 20 does not divide over 8 devices x 2 micro-batches; "
+      "multiples of 16 do, such as 16 or 32",
+    ),
+    (
+      "contrastive",
+      ["data.batch_size=3"],
+      "3 does not divide over 8 devices; multiples of 8 do, such as 8$",
+    ),
+    (
+      "contrastive",
+      ["data.rows_multiple=5"],
+      "rows_multiple: .* rows do not divide over 8 devices; multiples of 8",
+    ),
+  ],
+)
 def test_a_batch_that_does_not_divide_names_numbers_that_do(
-    name, overrides, message):
+  name, overrides, message
+):
   with pytest.raises(UserError, match=message):
     compile_lib.check_batch(_config(name, *overrides), jax.devices())
 
@@ -185,20 +230,25 @@ def _complaint(capsys, *flags):
 
 
 def test_a_topology_that_does_not_exist_lists_those_that_do(
-    capsys, monkeypatch):
+  capsys, monkeypatch
+):
   line = _complaint(capsys, "--topology=v5e:16x15")
   assert "v5e:2x2|2x4|4x4|4x8|8x8|8x16|16x16" in line
   assert line.endswith("Did you mean 'v5e:16x16'?")
   assert "Did you mean 'h100:8'?" in _complaint(capsys, "--topology=h100:7")
   assert "--num_slices: 2; GPUs have no slices" in _complaint(
-      capsys, "--topology=h100:8", "--num_slices=2")
+    capsys, "--topology=h100:8", "--num_slices=2"
+  )
   assert "--num_slices: 0" in _complaint(
-      capsys, "--topology=v5e:2x2", "--num_slices=0")
+    capsys, "--topology=v5e:2x2", "--num_slices=0"
+  )
   monkeypatch.setattr(topology.importlib.util, "find_spec", lambda name: None)
   assert "pip install 'nomic_jax[tpu-aot]'" in _complaint(
-      capsys, "--topology=v5e:2x2")
+    capsys, "--topology=v5e:2x2"
+  )
   assert "pip install 'nomic_jax[gpu-aot]'" in _complaint(
-      capsys, "--topology=h100:8")
+    capsys, "--topology=h100:8"
+  )
 
 
 @needs_libtpu
@@ -206,17 +256,28 @@ def test_a_topology_that_does_not_exist_lists_those_that_do(
 def test_a_stage_compiles_for_a_slice(name, tmp_path, capsys, recwarn):
   """Two layers of it, with the kernels, in micro-batches or chunks."""
   output = tmp_path / "report.json"
-  flags = ["--config.encoder.width=128", "--config.encoder.heads=2",
-           "--config.encoder.layers=2", "--config.compute.dtype=bfloat16",
-           "--config.data.row_length=128", "--config.compute.remat=full"]
+  flags = [
+    "--config.encoder.width=128",
+    "--config.encoder.heads=2",
+    "--config.encoder.layers=2",
+    "--config.compute.dtype=bfloat16",
+    "--config.data.row_length=128",
+    "--config.compute.remat=full",
+  ]
   if name != "mlm":
     flags.append("--config.loss.chunk_tokens=128")
   if name == "finetune":  # queries are one block of the loss, documents more
     flags += ["--config.data.batch_size=64", "--config.data.negatives=7"]
   with _kept(tmp_path / "compiled"):
-    assert not main.main([
-        "compile", small_data.config(name), "--topology=v5e:2x2", *flags,
-        f"--output={output}"])
+    assert not main.main(
+      [
+        "compile",
+        small_data.config(name),
+        "--topology=v5e:2x2",
+        *flags,
+        f"--output={output}",
+      ]
+    )
   assert not [w for w in recwarn if "cache" in str(w.message)]
   assert not list((tmp_path / "compiled").glob("jit_step*"))
   report = json.loads(output.read_text())
@@ -244,14 +305,26 @@ def test_a_stage_compiles_for_gpus(name, tmp_path):
     pytest.skip("pip install -e .[gpu-aot] brings what compiles for GPUs")
   output = tmp_path / "report.json"
   # A process of its own: JAX looks for the plugin when it starts.
-  done = subprocess.run([
-      sys.executable, "-m", "nomic_jax.main", "compile",
-      small_data.config(name), "--topology=h100:16",
-      "--config.encoder.width=128", "--config.encoder.heads=2",
-      "--config.compute.dtype=bfloat16", "--config.data.row_length=128",
-      "--config.data.batch_size=32", f"--output={output}",
+  done = subprocess.run(
+    [
+      sys.executable,
+      "-m",
+      "nomic_jax.main",
+      "compile",
+      small_data.config(name),
+      "--topology=h100:16",
+      "--config.encoder.width=128",
+      "--config.encoder.heads=2",
+      "--config.compute.dtype=bfloat16",
+      "--config.data.row_length=128",
+      "--config.data.batch_size=32",
+      f"--output={output}",
       *(["--config.data.rows_multiple=16"] if name != "mlm" else []),
-  ], capture_output=True, text=True, check=False)
+    ],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
   assert done.returncode == 0, done.stderr
   assert "attention: pallas_gpu" in done.stdout
   assert "times" in done.stdout and "not estimated" in done.stdout
@@ -266,15 +339,19 @@ def test_a_stage_compiles_for_gpus(name, tmp_path):
 
 
 def _has_cuda_plugin():
-  return bool(importlib.util.find_spec("jax_plugins") and
-              importlib.util.find_spec("jax_plugins.xla_cuda12"))
+  return bool(
+    importlib.util.find_spec("jax_plugins")
+    and importlib.util.find_spec("jax_plugins.xla_cuda12")
+  )
 
 
 @contextlib.contextmanager
 def _kept(folder):
   """JAX keeps compiled programs in a folder, as `nomic_jax.load` lets it."""
-  names = {"jax_compilation_cache_dir": str(folder),
-           "jax_persistent_cache_min_compile_time_secs": 0.0}
+  names = {
+    "jax_compilation_cache_dir": str(folder),
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+  }
   before = {name: getattr(jax.config, name) for name in names}
   for name, value in names.items():
     jax.config.update(name, value)
@@ -297,12 +374,20 @@ def test_two_slices_are_two_slices():
 def test_a_step_compiles_for_tpu7x(tmp_path, capsys):
   """A chip is two devices, and its sparse cores add up the gradients."""
   output = tmp_path / "report.json"
-  assert not main.main([
-      "compile", small_data.config("mlm"), "--topology=tpu7x:2x2x1",
-      "--config.encoder.width=128", "--config.encoder.heads=2",
-      "--config.encoder.layers=1", "--config.compute.dtype=bfloat16",
-      "--config.data.row_length=128", "--config.data.batch_size=16",
-      f"--output={output}"])
+  assert not main.main(
+    [
+      "compile",
+      small_data.config("mlm"),
+      "--topology=tpu7x:2x2x1",
+      "--config.encoder.width=128",
+      "--config.encoder.heads=2",
+      "--config.encoder.layers=1",
+      "--config.compute.dtype=bfloat16",
+      "--config.data.row_length=128",
+      "--config.data.batch_size=16",
+      f"--output={output}",
+    ]
+  )
   printed = capsys.readouterr().out
   assert "pallas_tpu, for TPU7x" in printed and "4 chips" in printed
   assert "not estimated: the clock of this chip" in printed

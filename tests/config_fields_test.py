@@ -6,7 +6,7 @@ import importlib
 import sys
 
 import pytest
-import small_data
+from support import small_data
 
 
 @pytest.fixture(name="fields")

@@ -13,8 +13,9 @@ import pathlib
 import subprocess
 import sys
 
-from nomic_jax.data import dataset
 import pytest
+
+from nomic_jax.data import dataset
 
 # Runs a job in forked processes, each killed at one more place, until one
 # lives to the end; tells on standard output what was done.
@@ -92,9 +93,11 @@ for kill_at in [*range(1, 40), math.inf]:
 """
 
 _ROWS = [
-    dataset.row(f"q@{i * 7 % 360}", f"d@{(i * 7 + (i % 5) ** 3) % 360}",
-                source="ab"[i % 2])
-    for i in range(20)] + [dataset.row("", "d@9"), dataset.row("q@1", " ")]
+  dataset.row(
+    f"q@{i * 7 % 360}", f"d@{(i * 7 + (i % 5) ** 3) % 360}", source="ab"[i % 2]
+  )
+  for i in range(20)
+] + [dataset.row("", "d@9"), dataset.row("q@1", " ")]
 
 
 def _directory(path):
@@ -108,14 +111,25 @@ def _directory(path):
 def _run(job, data, out, code=_DRIVER):
   root = pathlib.Path(__file__).parents[1]
   done = subprocess.run(
-      [sys.executable, "-c", code, job, data, out], stdout=subprocess.PIPE,
-      stderr=subprocess.PIPE, text=True, timeout=300,
-      env=os.environ | {
-          "PYTHONPATH": str(root), "OPENBLAS_NUM_THREADS": "1",
-          "OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""})
+    [sys.executable, "-c", code, job, data, out],
+    capture_output=True,
+    text=True,
+    timeout=300,
+    env=os.environ
+    | {
+      "PYTHONPATH": str(root),
+      "OPENBLAS_NUM_THREADS": "1",
+      "OMP_NUM_THREADS": "1",
+      "JAX_PLATFORMS": "cpu",
+      "XLA_FLAGS": "",
+    },
+  )
   assert done.returncode == 0, done.stderr[-2000:]
-  return [json.loads(line) for line in done.stdout.splitlines()
-          if line.startswith("[")]
+  return [
+    json.loads(line)
+    for line in done.stdout.splitlines()
+    if line.startswith("[")
+  ]
 
 
 def _rows(path):
@@ -149,7 +163,8 @@ def test_killed_everywhere_nothing_is_lost_or_done_twice(tmp_path, job):
   rows = stats["rows"]
   assert rows["bad"] == {"empty text": 2} and rows["input"] == len(_ROWS)
   assert rows["input"] == (
-      rows["kept"] + sum(rows["dropped"].values()) + sum(rows["bad"].values()))
+    rows["kept"] + sum(rows["dropped"].values()) + sum(rows["bad"].values())
+  )
   assert rows["kept"] == _rows(tmp_path / "out").count("'location'")
   left = [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")]
   assert sorted(left) == ["in", "out", "tokenizer", "whole"]

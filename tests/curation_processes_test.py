@@ -57,17 +57,21 @@ def test_two_processes_do_what_one_does(tmp_path):
   tokenizer.mkdir()
   (tokenizer / "tokenizer.json").write_text("{}")
   rows = [
-      dataset.row(f"q@{i * 7 % 360}", f"d@{(i * 7 + (i % 5) ** 3) % 360}")
-      for i in range(23)]
-  dataset.write(
-      tmp_path / "in", {"train": rows}, stats={}, tokenizer=tokenizer)
+    dataset.row(f"q@{i * 7 % 360}", f"d@{(i * 7 + (i % 5) ** 3) % 360}")
+    for i in range(23)
+  ]
+  dataset.write(tmp_path / "in", {"train": rows}, stats={}, tokenizer=tokenizer)
   driver = tmp_path / "driver.py"
   driver.write_text(_DRIVER)
   environment = os.environ | {
-      "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "",
-      "NOMIC_JAX": f"{sys.executable} {driver}"}
+    "PYTHONPATH": str(ROOT),
+    "JAX_PLATFORMS": "cpu",
+    "XLA_FLAGS": "",
+    "NOMIC_JAX": f"{sys.executable} {driver}",
+  }
   run = lambda *command: subprocess.run(
-      command, cwd=ROOT, env=environment, check=True, timeout=300)
+    command, cwd=ROOT, env=environment, check=True, timeout=300
+  )
   run(sys.executable, driver, tmp_path)
   run("bash", "launch/local.sh", "--processes=2", "--", tmp_path)
   for job in ("filtered", "mined"):

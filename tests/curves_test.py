@@ -29,9 +29,12 @@ class Model(EmbeddingModel):
   def encode(self, texts, prompt=None, normalize=True, show_progress=False):
     self.calls.append(list(texts))
     assert not normalize
-    return np.stack([
+    return np.stack(
+      [
         3 * np.random.default_rng(list(t.encode())).normal(size=64) + len(t)
-        for t in texts]).astype(np.float32)
+        for t in texts
+      ]
+    ).astype(np.float32)
 
 
 TEXTS = [f"text {i}" + "x" * (i % 5) for i in range(30)]
@@ -41,9 +44,11 @@ def test_vectors_are_cut_before_they_are_of_length_one():
   plain = Model().encode(TEXTS, normalize=False)[:, :16]
   found = systems.Dense(Model()).at(16).encode(TEXTS, "")
   np.testing.assert_allclose(
-      found, plain / np.linalg.norm(plain, axis=1, keepdims=True), atol=1e-6)
+    found, plain / np.linalg.norm(plain, axis=1, keepdims=True), atol=1e-6
+  )
   np.testing.assert_array_equal(
-      systems.Dense(Model()).at(16).encode(TEXTS, "", normalize=False), plain)
+    systems.Dense(Model()).at(16).encode(TEXTS, "", normalize=False), plain
+  )
 
 
 def test_int8_is_compared_by_cosine_and_binary_by_hamming_distance():
@@ -66,7 +71,8 @@ def test_texts_are_embedded_once_while_they_are_remembered():
   assert system.model.calls == [TEXTS[:20], TEXTS[20:25]]
   np.testing.assert_array_equal(whole[20:], whole[:3])
   np.testing.assert_array_equal(
-      some, Model().encode(TEXTS[15:25], normalize=False)[:, :16])
+    some, Model().encode(TEXTS[15:25], normalize=False)[:, :16]
+  )
   system.encode(TEXTS[:2], "")
   assert len(system.model.calls) == 3, "nothing is remembered afterwards"
 
@@ -104,25 +110,33 @@ def test_a_curve_falls_with_what_is_left_out():
   sizes = {(p["precision"], p["dim"]): p["bytes"] for p in points}
   assert [sizes[p, 64] for p in quantize.PRECISIONS] == [256, 64, 8]
   results = {
-      "tasks": {"sts": {"metrics": ["Spearman"]}},
-      "models": [{
-          "name": "a", "path": "p", "tasks": {"sts": {"curve": points}}}]}
-  table, = tables._of_curves(results)
+    "tasks": {"sts": {"metrics": ["Spearman"]}},
+    "models": [{"name": "a", "path": "p", "tasks": {"sts": {"curve": points}}}],
+  }
+  (table,) = tables._of_curves(results)
   assert table.head == ["", "64", "32", "16"] and len(table.rows) == 3
-  assert table.rows[2] == ["a, binary", *(
-      f"{found['binary', dim]:.3f}" for dim in (64, 32, 16))]
+  assert table.rows[2] == [
+    "a, binary",
+    *(f"{found['binary', dim]:.3f}" for dim in (64, 32, 16)),
+  ]
   figure = curves.draw(results)
-  drawn = {line.get_label(): line.get_xydata().tolist()
-           for line in figure.axes[0].get_lines()}
-  assert drawn["a, int8"] == [
-      [dim, found["int8", dim]] for dim in (64, 32, 16)]
+  drawn = {
+    line.get_label(): line.get_xydata().tolist()
+    for line in figure.axes[0].get_lines()
+  }
+  assert drawn["a, int8"] == [[dim, found["int8", dim]] for dim in (64, 32, 16)]
   assert drawing.png(figure)[:4] == b"\x89PNG"
 
 
-@pytest.mark.parametrize("width, trained, expected", [
-    (768, (), [768, 384, 192, 96]), (768, (512, 256, 128, 64), [
-        768, 512, 256, 128, 64]), (384, (), [384, 192, 96]),
-    (16, (), [16, 8]), (30, (), [30]),
-])
+@pytest.mark.parametrize(
+  "width, trained, expected",
+  [
+    (768, (), [768, 384, 192, 96]),
+    (768, (512, 256, 128, 64), [768, 512, 256, 128, 64]),
+    (384, (), [384, 192, 96]),
+    (16, (), [16, 8]),
+    (30, (), [30]),
+  ],
+)
 def test_dimensions_to_try(width, trained, expected):
   assert curves.dims(width, trained) == expected

@@ -9,13 +9,13 @@ import json
 import ml_collections
 import numpy as np
 import pytest
+from support import tiny
 
 from nomic_jax.data import loader
 from nomic_jax.data import pairs
 from nomic_jax.data import records
 from nomic_jax.errors import UserError
 from nomic_jax.losses.info_nce import InfoNCE
-import tiny
 
 TOKENIZER = tiny.words()
 CLS, SEP = (TOKENIZER.token_to_id(t) for t in ("[CLS]", "[SEP]"))
@@ -23,20 +23,32 @@ ROWS = 24
 
 
 def _pairs(source=None, host=0, hosts=1, seed=3, **changes):
-  config = ml_collections.ConfigDict(dict(
-      batch_size=8, one_source=False, token_dropout=0.0, row_length=32,
-      slots=4, rows_multiple=16, query_length=16, document_length=32,
-      query_prompt="search : ", document_prompt="item : ", negatives=2,
-  ) | changes)
-  return iter(pairs.batches(
-      source or tiny.rows(), TOKENIZER, config, seed, host, hosts))
+  config = ml_collections.ConfigDict(
+    dict(
+      batch_size=8,
+      one_source=False,
+      token_dropout=0.0,
+      row_length=32,
+      slots=4,
+      rows_multiple=16,
+      query_length=16,
+      document_length=32,
+      query_prompt="search : ",
+      document_prompt="item : ",
+      negatives=2,
+    )
+    | changes
+  )
+  return iter(
+    pairs.batches(source or tiny.rows(), TOKENIZER, config, seed, host, hosts)
+  )
 
 
 def _global(host_batches):
   """What `loader.to_devices` makes of the hosts' batches."""
   return {
-      k: np.concatenate([b[k] for b in host_batches], axis=1)[0]
-      for k in host_batches[0]
+    k: np.concatenate([b[k] for b in host_batches], axis=1)[0]
+    for k in host_batches[0]
   }
 
 
@@ -54,8 +66,13 @@ def _read(batch, slots=4):
   read = []
   for i, query in enumerate(batch["query"]):
     positive = batch["candidate"][batch["positive"][i]]
-    read.append((text_in(query), text_in(positive),
-                 [text_in(slot) for slot in negatives[i] if slot >= 0]))
+    read.append(
+      (
+        text_in(query),
+        text_in(positive),
+        [text_in(slot) for slot in negatives[i] if slot >= 0],
+      )
+    )
   return read
 
 
@@ -71,10 +88,20 @@ def _number(read):
   return number
 
 
-@pytest.mark.parametrize("change", [
-    {}, {"one_source": True}, {"token_dropout": 0.3},
-    {"one_source": True, "source_alpha": 0.5, "batch_size": 4,
-     "source_weights": {"c": 0}}])
+@pytest.mark.parametrize(
+  "change",
+  [
+    {},
+    {"one_source": True},
+    {"token_dropout": 0.3},
+    {
+      "one_source": True,
+      "source_alpha": 0.5,
+      "batch_size": 4,
+      "source_weights": {"c": 0},
+    },
+  ],
+)
 def test_any_number_of_hosts_gives_the_same_arrays(change):
   make = lambda h, hosts: tiny.take(_pairs(host=h, hosts=hosts, **change), 7)
   alone = [_global([b]) for b in make(0, 1)]
@@ -105,21 +132,29 @@ def test_every_row_comes_once_an_epoch_in_another_order():
   # Whom a row meets is chance: no batch is a run of neighbours.
   for batch in np.sort(np.reshape(order, (-1, 8)), axis=1):
     assert np.diff(batch).max() > 1 and len({*np.diff(batch)}) > 1
-  other = [_number(r) for b in tiny.take(_pairs(seed=4), 3)
-           for r in _read(_global([b]))]
+  other = [
+    _number(r)
+    for b in tiny.take(_pairs(seed=4), 3)
+    for r in _read(_global([b]))
+  ]
   assert other != first
 
 
 def test_token_dropout_leaves_out_others_each_time_and_alike_on_hosts():
   drop = dict(token_dropout=0.3, document_length=31)
   flat = lambda b: sorted(
-      tuple(r[g == n]) for r, g in zip(b["ids"][0], b["segment_ids"][0])
-      for n in range(1, g.max() + 1))
+    tuple(r[g == n])
+    for r, g in zip(b["ids"][0], b["segment_ids"][0])
+    for n in range(1, g.max() + 1)
+  )
   whole = [flat(b) for b in tiny.take(_pairs(), 3)]
   alone = [flat(b) for b in tiny.take(_pairs(**drop), 6)]
   halves = [
-      flat(a) + flat(b) for a, b in zip(*(
-          tiny.take(_pairs(host=h, hosts=2, **drop), 6) for h in (0, 1)))]
+    flat(a) + flat(b)
+    for a, b in zip(
+      *(tiny.take(_pairs(host=h, hosts=2, **drop), 6) for h in (0, 1))
+    )
+  ]
   assert [sorted(h) for h in halves] == alone
   assert set(alone[0]) != set(alone[3])
   size = lambda batches: sum(len(t) - 2 for b in batches for t in b)
@@ -133,8 +168,8 @@ def test_what_does_not_fill_a_batch_is_other_rows_each_epoch():
   iterator = _pairs(tiny.rows(20))
   for _ in range(20):  # epochs of two batches of 8
     seen = [
-        _number(r) for b in tiny.take(iterator, 2)
-        for r in _read(_global([b]))]
+      _number(r) for b in tiny.take(iterator, 2) for r in _read(_global([b]))
+    ]
     assert len(set(seen)) == 16
     left += set(range(20)) - set(seen)
   assert len(left) == 80 and len(set(left)) > 15
@@ -143,8 +178,9 @@ def test_what_does_not_fill_a_batch_is_other_rows_each_epoch():
 def _mixed(batches):
   """How many batches hold rows of more than one source."""
   return sum(
-      len({tiny.source_of(_number(r)) for r in _read(_global([b]))}) > 1
-      for b in batches)
+    len({tiny.source_of(_number(r)) for r in _read(_global([b]))}) > 1
+    for b in batches
+  )
 
 
 def test_batches_are_of_one_source_but_where_sources_meet():
@@ -160,8 +196,7 @@ def test_batches_are_of_one_source_but_where_sources_meet():
   assert _mixed(tiny.take(_pairs(batch_size=3), 8)) >= 5  # control
   # Sources come in turns and not one after another: their batches are mixed.
   sources = [[tiny.source_of(n) for n in order[::3]] for order in orders]
-  assert any(
-      sum(a != b for a, b in itertools.pairwise(s)) > 3 for s in sources)
+  assert any(sum(a != b for a, b in itertools.pairwise(s)) > 3 for s in sources)
 
 
 def test_pairs_go_on_from_a_saved_state_with_the_same_bits():
@@ -170,9 +205,9 @@ def test_pairs_go_on_from_a_saved_state_with_the_same_bits():
 
 def test_pairs_go_on_with_another_number_of_hosts():
   tiny.assert_resumes_on_other_hosts(
-      lambda h, hosts: _pairs(
-          host=h, hosts=hosts, one_source=True, batch_size=8),
-      counts=(1, 2, 8))
+    lambda h, hosts: _pairs(host=h, hosts=hosts, one_source=True, batch_size=8),
+    counts=(1, 2, 8),
+  )
 
 
 def test_pairs_made_in_a_process_are_the_same_and_go_on():
@@ -206,14 +241,16 @@ def test_every_batch_draws_negatives_of_its_own():
   """Which of six each query gets, by its place in the batch."""
   iterator = _pairs(tiny.rows(negatives=lambda i: 6), negatives=1)
   draws = [
-      tuple(int(negatives[0].split()[3]) for *_, negatives in
-            _read(_global([b]))) for b in tiny.take(iterator, 6)]
+    tuple(int(negatives[0].split()[3]) for *_, negatives in _read(_global([b])))
+    for b in tiny.take(iterator, 6)
+  ]
   assert len(set(draws)) == 6
 
 
 def test_the_first_negatives_may_be_taken():
-  iterator = _pairs(tiny.rows(negatives=lambda i: 6), negatives=2,
-                    sample_negatives=False)
+  iterator = _pairs(
+    tiny.rows(negatives=lambda i: 6), negatives=2, sample_negatives=False
+  )
   for _ in range(6):
     for *_, negatives in _read(_global([next(iterator)])):
       assert [int(n.split()[3]) for n in negatives] == [0, 1]
@@ -221,10 +258,12 @@ def test_the_first_negatives_may_be_taken():
 
 def test_prompts_of_a_source_stand_before_its_texts():
   source = records.Listed(
-      tiny.rows(), {"b": {"query": "kappa : ", "document": ""}})
+    tiny.rows(), {"b": {"query": "kappa : ", "document": ""}}
+  )
   seen = set()
   for query, positive, negatives in itertools.chain.from_iterable(
-      _read(_global([b])) for b in tiny.take(_pairs(source), 3)):
+    _read(_global([b])) for b in tiny.take(_pairs(source), 3)
+  ):
     own = query.startswith("kappa : query ")
     assert own or query.startswith("search : query ")
     for text in (positive, *negatives):
@@ -268,8 +307,12 @@ def test_a_text_is_a_candidate_once_in_a_batch():
 
 
 def _row(query, document, *negatives):
-  return {"query": query, "document": document, "negatives": [*negatives],
-          "source": ""}
+  return {
+    "query": query,
+    "document": document,
+    "negatives": [*negatives],
+    "source": "",
+  }
 
 
 @pytest.mark.parametrize("change", [{}, {"token_dropout": 0.5}])
@@ -277,10 +320,12 @@ def test_texts_of_equal_tokens_are_the_same(change):
   """Upper case, spaces, and what is cut; in the other direction, too."""
   long = "alpha " * 30
   rows = [
-      _row("query 1", "Alpha  Beta"), _row("QUERY 1", "alpha beta"),
-      _row("query 2", long + "gamma", "kappa"),
-      _row("query 3", long + "delta", long + "eta"),
-      _row("query 4", "zeta iota", "ZETA iota", "theta")]
+    _row("query 1", "Alpha  Beta"),
+    _row("QUERY 1", "alpha beta"),
+    _row("query 2", long + "gamma", "kappa"),
+    _row("query 3", long + "delta", long + "eta"),
+    _row("query 4", "zeta iota", "ZETA iota", "theta"),
+  ]
   batch = _global([next(_pairs(rows, batch_size=5, **change))])
   found = {}
   for i, query in enumerate(batch["query"]):
@@ -294,16 +339,22 @@ def test_texts_of_equal_tokens_are_the_same(change):
 
 def test_documents_that_answer_an_equal_query_are_no_negatives():
   rows = [
-      _row("query 1", "alpha", "gamma"), _row("query 1", "beta"),
-      _row("Query 1", "gamma"), _row("query 2", "delta", "Delta")]
+    _row("query 1", "alpha", "gamma"),
+    _row("query 1", "beta"),
+    _row("Query 1", "gamma"),
+    _row("query 2", "delta", "Delta"),
+  ]
   batch = _global([next(_pairs(rows, batch_size=4))])
   content = batch["content"].ravel()
   table = np.zeros((len(content), 2), "f")
   table[:, 0] = 1  # all texts alike: each negative counts
-  loss = lambda b: float(InfoNCE(tiny.Vectors(), bidirectional=b)(
+  loss = lambda b: float(
+    InfoNCE(tiny.Vectors(), bidirectional=b)(
       {"encoder": {"table": table}},
       loader.nested({k: v for k, v in batch.items() if k != "source"}),
-      None)[0])
+      None,
+    )[0]
+  )
   # Each of three rows sees its own document and that of query 2, which sees
   # four documents; the other way about each sees two queries, as equal ones
   # count once.
@@ -314,29 +365,48 @@ def test_documents_that_answer_an_equal_query_are_no_negatives():
 
 def test_a_document_of_two_queries_does_not_make_them_one():
   """What answers the one is still a negative of the other."""
-  rows = [_row("query 1", "alpha"), _row("query 1", "beta"),
-          _row("query 2", "alpha"), _row("query 3", "beta")]
+  rows = [
+    _row("query 1", "alpha"),
+    _row("query 1", "beta"),
+    _row("query 2", "alpha"),
+    _row("query 3", "beta"),
+  ]
   batch = _global([next(_pairs(rows, batch_size=4, negatives=0))])
   batch.pop("source")
   table = np.ones((batch["content"].size, 2), "f")
   loss, *_ = InfoNCE(tiny.Vectors())(
-      {"encoder": {"table": table}}, loader.nested(batch), None)
+    {"encoder": {"table": table}}, loader.nested(batch), None
+  )
   assert float(loss) == pytest.approx(2 * np.log(2), rel=1e-4)  # of 2 and 3
 
 
-@pytest.mark.parametrize("batch_size, batches, pairs_each", [
-    (8, 3, 8), (16, 2, 16), (32, 1, 32), (64, 1, 32)])
+@pytest.mark.parametrize(
+  "batch_size, batches, pairs_each",
+  [(8, 3, 8), (16, 2, 16), (32, 1, 32), (64, 1, 32)],
+)
 def test_in_one_pass_every_row_comes_once(batch_size, batches, pairs_each):
   """Whatever the batch's size; what fills up the last one does not count."""
-  config = ml_collections.ConfigDict(dict(
-      batch_size=batch_size, one_source=True, token_dropout=0.0, row_length=32,
-      slots=4, rows_multiple=16, query_length=16, document_length=32,
-      query_prompt="search : ", document_prompt="item : ", negatives=2))
-  take = lambda host, hosts: list(pairs.one_pass(
-      tiny.rows(), TOKENIZER, config, 3, host, hosts))
+  config = ml_collections.ConfigDict(
+    dict(
+      batch_size=batch_size,
+      one_source=True,
+      token_dropout=0.0,
+      row_length=32,
+      slots=4,
+      rows_multiple=16,
+      query_length=16,
+      document_length=32,
+      query_prompt="search : ",
+      document_prompt="item : ",
+      negatives=2,
+    )
+  )
+  take = lambda host, hosts: list(
+    pairs.one_pass(tiny.rows(), TOKENIZER, config, 3, host, hosts)
+  )
   alone = take(0, 1)
   assert len(alone) == batches
-  seen, losses = [], []
+  seen = []
   for batch, *parts in zip(alone, take(0, 2), take(1, 2), strict=True):
     batch, together = _global([batch]), _global(parts)
     for key in batch:
@@ -352,11 +422,11 @@ def test_in_one_pass_every_row_comes_once(batch_size, batches, pairs_each):
       continue
     table = np.random.default_rng(0).normal(size=(batch["content"].size, 4))
     ask = lambda batch: InfoNCE(tiny.Vectors(), bidirectional=True)(
-        {"encoder": {"table": table.astype("f")}}, loader.nested(batch), None)
+      {"encoder": {"table": table.astype("f")}}, loader.nested(batch), None
+    )
     total, weight, _ = ask(batch)
     assert weight == len(counted)
-    short = batch | {
-        "query": query, "positive": batch["positive"][counted]}
+    short = batch | {"query": query, "positive": batch["positive"][counted]}
     assert float(ask(short)[0]) == pytest.approx(float(total), rel=1e-4)
   assert sorted(seen) == list(range(ROWS))
 

@@ -8,34 +8,44 @@ import shutil
 import subprocess
 import sys
 
-from nomic_jax.data import builder
-from nomic_jax.data import dataset
-from nomic_jax.data import records
-from nomic_jax.errors import UserError
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.proto import tf_example_pb2
 
+from nomic_jax.data import builder
+from nomic_jax.data import dataset
+from nomic_jax.data import records
+from nomic_jax.errors import UserError
+
 
 def _rows(n: int) -> list[dataset.Row]:
   return [
-      dataset.row(
-          f"query {i}", f"document {i}\nwith ünïcode \U0001f600 {i * i}",
-          negatives=[f"wrong {j}" for j in range(i % 3)], source="s",
-          location=f"/a/b.py:{i}", score=0.1 if i % 2 else math.nan,
-          negative_scores=[j / 3 for j in range(i % 3)])
-      for i in range(n)
+    dataset.row(
+      f"query {i}",
+      f"document {i}\nwith ünïcode \U0001f600 {i * i}",
+      negatives=[f"wrong {j}" for j in range(i % 3)],
+      source="s",
+      location=f"/a/b.py:{i}",
+      score=0.1 if i % 2 else math.nan,
+      negative_scores=[j / 3 for j in range(i % 3)],
+    )
+    for i in range(n)
   ]
 
 
 def _same(read: dict, written: dict) -> bool:
   numbers = np.array_equal(
-      np.float32([written["score"], *written["negative_scores"]]),
-      np.float32([read["score"], *read["negative_scores"]]), equal_nan=True)
+    np.float32([written["score"], *written["negative_scores"]]),
+    np.float32([read["score"], *read["negative_scores"]]),
+    equal_nan=True,
+  )
   texts = set(written) - {"score", "negative_scores"}
-  return set(read) == set(written) and numbers and all(
-      read[k] == written[k] for k in texts)
+  return (
+    set(read) == set(written)
+    and numbers
+    and all(read[k] == written[k] for k in texts)
+  )
 
 
 @pytest.fixture(name="written", scope="module")
@@ -44,8 +54,11 @@ def _written(tmp_path_factory):
   (folder / "words").mkdir()
   (folder / "words" / "tokenizer.json").write_text("{}")
   dataset.write(
-      folder / "out", {"train": iter(_rows(40)), "test": _rows(7)},
-      stats={"read": 47}, tokenizer=folder / "words")
+    folder / "out",
+    {"train": iter(_rows(40)), "test": _rows(7)},
+    stats={"read": 47},
+    tokenizer=folder / "words",
+  )
   return folder / "out"
 
 
@@ -63,7 +76,7 @@ def test_rows_come_back_in_order(written):
   assert pickle.loads(pickle.dumps(train))[39]["query"] == "query 39"
   for index in (40, -1):
     with pytest.raises(IndexError):
-      train[index]  # pylint: disable=pointless-statement
+      train[index]
 
 
 def test_it_is_an_ordinary_tfds_dataset(written):
@@ -100,10 +113,14 @@ def test_many_rows_fill_several_files(tmp_path, monkeypatch):
 def test_nothing_but_the_directory_is_left(written):
   assert sorted(p.name for p in written.parent.iterdir()) == ["out", "words"]
   assert sorted(p.name for p in written.iterdir()) == [
-      "dataset_info.json", "features.json",
-      "pairs-test.array_record-00000-of-00001",
-      "pairs-train.array_record-00000-of-00001", "sources.json", "stats.json",
-      "tokenizer"]
+    "dataset_info.json",
+    "features.json",
+    "pairs-test.array_record-00000-of-00001",
+    "pairs-train.array_record-00000-of-00001",
+    "sources.json",
+    "stats.json",
+    "tokenizer",
+  ]
   assert dataset.tokenizer_path(written) == written / "tokenizer"
 
 
@@ -133,7 +150,7 @@ def test_what_is_missing_is_named(written, tmp_path):
 def test_a_damaged_file_is_named(written, tmp_path):
   file = _copy(written, tmp_path) / "pairs-train.array_record-00000-of-00001"
   data = file.read_bytes()
-  for damaged in (data[:len(data) - 1000], b"", b"hello" * 99):
+  for damaged in (data[: len(data) - 1000], b"", b"hello" * 99):
     file.write_bytes(damaged)
     with pytest.raises(UserError, match="pairs-train.*damaged.*40 rows"):
       dataset.open_split(file.parent, "train")
@@ -141,20 +158,24 @@ def test_a_damaged_file_is_named(written, tmp_path):
   source = dataset.open_split(file.parent, "train")
   with pytest.raises(UserError, match=r"pairs-train.*damaged.*row \d+"):
     for i in range(len(source)):
-      source[i]  # pylint: disable=pointless-statement
+      source[i]
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
   program = (
-      "import os, resource, sys\n"
-      "from nomic_jax.data import dataset\n"
-      "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
-      "rows = [dataset.row(f'q{i}', os.urandom(500).hex())"
-      " for i in range(1000)]\n"
-      "dataset.write(sys.argv[1], {'train': rows}, stats={})\n")
+    "import os, resource, sys\n"
+    "from nomic_jax.data import dataset\n"
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
+    "rows = [dataset.row(f'q{i}', os.urandom(500).hex())"
+    " for i in range(1000)]\n"
+    "dataset.write(sys.argv[1], {'train': rows}, stats={})\n"
+  )
   result = subprocess.run(
-      [sys.executable, "-c", program, tmp_path / "out"], check=False,
-      capture_output=True, text=True)
+    [sys.executable, "-c", program, tmp_path / "out"],
+    check=False,
+    capture_output=True,
+    text=True,
+  )
   last = result.stderr.strip().split("\n")[-1]
   assert f"UserError: cannot write {tmp_path}/out: File too large" in last
   assert not list(tmp_path.iterdir())

@@ -11,6 +11,12 @@ import pathlib
 import subprocess
 import sys
 
+import pyarrow as pa
+from pyarrow import parquet as pq
+import pytest
+from support import small_data
+from support import tiny
+
 from nomic_jax.curate import corpus as corpora
 from nomic_jax.curate.contamination import Evaluation
 from nomic_jax.data import dataset
@@ -29,22 +35,25 @@ from nomic_jax.storage import formats
 from nomic_jax.storage import keys
 from nomic_jax.storage import rows
 from nomic_jax.text import tokenizer as tokenizer_lib
-import pyarrow as pa
-from pyarrow import parquet as pq
-import pytest
-import small_data
-import tiny
 
 BOM = codecs.BOM_UTF8
 
 
-@pytest.mark.parametrize("data, expected", [
-    (b"a\nb\n", "a b"), (b"a\r\nb\r\n", "a b"), (b"a\rb\r", "a b"),
-    (b"a\n\nb", "a  b"), (b"a", "a"), (b"", ""), (b"\n", ""),
+@pytest.mark.parametrize(
+  "data, expected",
+  [
+    (b"a\nb\n", "a b"),
+    (b"a\r\nb\r\n", "a b"),
+    (b"a\rb\r", "a b"),
+    (b"a\n\nb", "a  b"),
+    (b"a", "a"),
+    (b"", ""),
+    (b"\n", ""),
     ("a\u2028\x85b\x0b\x0c\x1cc\nd".encode(), "a\u2028\x85b\x0b\x0c\x1cc d"),
     (b"a\rb\nc", "a\rb c"),  # CR inside a file whose lines end in LF
     (b"a\0\nb", "a\0 b"),
-])
+  ],
+)
 def test_lines(data, expected):
   found = [text.decode() for _, text in decoding.lines(io.BytesIO(data))]
   assert " ".join(found) == expected
@@ -55,15 +64,22 @@ def test_lines(data, expected):
 def test_a_line_that_is_too_long_is_passed_over():
   stream = io.BytesIO(b"12345\n123\n123456789012\nx")
   assert list(decoding.lines(stream, 6)) == [
-      (1, b"12345"), (2, b"123"), (3, None), (4, b"x")]
+    (1, b"12345"),
+    (2, b"123"),
+    (3, None),
+    (4, b"x"),
+  ]
 
 
-@pytest.mark.parametrize("encoding, message", [
+@pytest.mark.parametrize(
+  "encoding, message",
+  [
     ("utf-16", "f, row 1: UTF-16, not UTF-8; convert .* iconv -f UTF-16"),
     ("utf-16-le", "f, row 1: mostly NUL bytes, as UTF-16"),
     ("utf-32", "f, row 1: UTF-32, not UTF-8"),
     ("latin-1", r"f, row 1: not UTF-8 at byte 3 \(0xe9; perhaps Latin-1"),
-])
+  ],
+)
 def test_other_encodings_are_named(encoding, message):
   with pytest.raises(UserError, match=message):
     decoding.decode("café au lait".encode(encoding), "f, row 1")
@@ -76,13 +92,16 @@ def test_other_encodings_are_named(encoding, message):
 def _beir(folder):
   (folder / "qrels").mkdir(parents=True)
   (folder / "corpus.jsonl").write_text(
-      '{"_id": "d1", "text": "a river of copper"}\n'
-      '{"_id": "d2", "text": "a lamp in the garden"}\n')
+    '{"_id": "d1", "text": "a river of copper"}\n'
+    '{"_id": "d2", "text": "a lamp in the garden"}\n'
+  )
   (folder / "queries.jsonl").write_text(
-      '{"_id": "q1", "text": "copper \\ud83d river"}\n'
-      '{"_id": "q2", "text": "garden lamp"}\n')
+    '{"_id": "q1", "text": "copper \\ud83d river"}\n'
+    '{"_id": "q2", "text": "garden lamp"}\n'
+  )
   (folder / "qrels" / "test.tsv").write_text(
-      "query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\td2\t1\n")
+    "query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\td2\t1\n"
+  )
   return folder
 
 
@@ -95,10 +114,14 @@ def _task(folder):
 def _table(name, content):
   def read(folder):
     (folder / name).write_text(content, encoding="utf-8")
-    _, found = rows.read(folder, "test", {
-        "sentence1": rows.TEXT, "sentence2": rows.TEXT, "score": rows.NUMBER})
+    _, found = rows.read(
+      folder,
+      "test",
+      {"sentence1": rows.TEXT, "sentence2": rows.TEXT, "score": rows.NUMBER},
+    )
     assert [r["score"] for r in found] == [4, 0]
     return [t for r in found for t in (r["sentence1"], r["sentence2"])]
+
   return read
 
 
@@ -127,8 +150,9 @@ def _against(folder):
 
 
 def _against_beir(folder):
-  return [text for text, _ in
-          Evaluation([str(_beir(folder / "beir"))], 8, 0.5).texts]
+  return [
+    text for text, _ in Evaluation([str(_beir(folder / "beir"))], 8, 0.5).texts
+  ]
 
 
 def _mined(folder):
@@ -143,16 +167,20 @@ def _beir_reader(folder):
 
 def _prepared(folder):
   (folder / "s.jsonl").write_text(
-      '{"query": "copper river", "document": "a river"}\n' * 2)
-  return [r[k] for r in Rows(
-      find(str(folder / "s.jsonl"), Columns()), None, 0)
-          for k in ("query", "document")]
+    '{"query": "copper river", "document": "a river"}\n' * 2
+  )
+  return [
+    r[k]
+    for r in Rows(find(str(folder / "s.jsonl"), Columns()), None, 0)
+    for k in ("query", "document")
+  ]
 
 
 def _prepared_text(folder):
   (folder / "s.txt").write_text("copper river\na river\n")
-  return [r["document"] for r in Rows(
-      find(str(folder / "s.txt"), Columns()), None, 0)]
+  return [
+    r["document"] for r in Rows(find(str(folder / "s.txt"), Columns()), None, 0)
+  ]
 
 
 def _json(folder):
@@ -161,25 +189,39 @@ def _json(folder):
 
 
 READERS = {
-    "beir": _task, "corpus": _corpus, "text": _lines_of_text,
-    "column": _column, "against": _against, "against_beir": _against_beir,
-    "mined": _mined, "beir_reader": _beir_reader, "prepared": _prepared,
-    "prepared_text": _prepared_text, "json": _json,
-    "jsonl": _table("test.jsonl", (
-        '{"sentence1": "a \\ud83d", "sentence2": "b", "score": 4}\n'
-        '{"sentence1": "c", "sentence2": "d\\u2028\u2028", "score": 0}\n')),
-    "csv": _table("test.csv", 'sentence1,sentence2,score\na,"b\nc",4\nd,e,0\n'),
-    "csv;": _table("test.csv", "sentence1;sentence2;score\na,a;b;4\nd;e;0\n"),
-    "csv tab": _table("test.csv", "sentence1\tsentence2\tscore\na,a\tb\t4\n"
-                      "d\te\t0\n\t\t\n"),
-    "tsv": _table("test.tsv", 'sentence1\tsentence2\tscore\na\t"b\t4\nd\te\t0\n'),
+  "beir": _task,
+  "corpus": _corpus,
+  "text": _lines_of_text,
+  "column": _column,
+  "against": _against,
+  "against_beir": _against_beir,
+  "mined": _mined,
+  "beir_reader": _beir_reader,
+  "prepared": _prepared,
+  "prepared_text": _prepared_text,
+  "json": _json,
+  "jsonl": _table(
+    "test.jsonl",
+    (
+      '{"sentence1": "a \\ud83d", "sentence2": "b", "score": 4}\n'
+      '{"sentence1": "c", "sentence2": "d\\u2028\u2028", "score": 0}\n'
+    ),
+  ),
+  "csv": _table("test.csv", 'sentence1,sentence2,score\na,"b\nc",4\nd,e,0\n'),
+  "csv;": _table("test.csv", "sentence1;sentence2;score\na,a;b;4\nd;e;0\n"),
+  "csv tab": _table(
+    "test.csv", "sentence1\tsentence2\tscore\na,a\tb\t4\nd\te\t0\n\t\t\n"
+  ),
+  "tsv": _table("test.tsv", 'sentence1\tsentence2\tscore\na\t"b\t4\nd\te\t0\n'),
 }
 
 
 def _with_every_file(monkeypatch, change):
   """Lets what is written as text appear on disk with other bytes."""
+
   def write(path, text, encoding="utf-8"):
     path.write_bytes(change(text.encode(encoding)))
+
   monkeypatch.setattr(pathlib.Path, "write_text", write)
 
 
@@ -191,14 +233,18 @@ def test_what_is_read_can_be_written(tmp_path, name):
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_byte_order_mark_and_other_line_ends_change_nothing(
-    tmp_path, monkeypatch, name):
+  tmp_path, monkeypatch, name
+):
   plain = tmp_path / "plain"
   plain.mkdir()
   expected = READERS[name](plain)
-  for i, change in enumerate((
+  for i, change in enumerate(
+    (
       lambda data: BOM + data,
       lambda data: data.replace(b"\n", b"\r\n"),
-      lambda data: BOM + data.rstrip(b"\n").replace(b"\n", b"\r"))):
+      lambda data: BOM + data.rstrip(b"\n").replace(b"\n", b"\r"),
+    )
+  ):
     with monkeypatch.context() as patch:
       _with_every_file(patch, change)
       (tmp_path / str(i)).mkdir()
@@ -208,27 +254,34 @@ def test_a_byte_order_mark_and_other_line_ends_change_nothing(
 @pytest.mark.parametrize("name", READERS)
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
 def test_another_encoding_is_one_line_with_file_and_row(
-    tmp_path, monkeypatch, name, encoding):
+  tmp_path, monkeypatch, name, encoding
+):
   if encoding == "utf-16":
     change = lambda data: data.decode().encode("utf-16")
   else:
     change = lambda data: data.replace(b"river", b"r\xefver").replace(
-        b"d", b"\xed")
+      b"d", b"\xed"
+    )
   _with_every_file(monkeypatch, change)
   with pytest.raises(UserError, match=rf"{tmp_path}.*UTF-8") as error:
     READERS[name](tmp_path)
   assert "\n" not in str(error.value)
-  assert name == "json" or ", row " in str(error.value) or (
-      ", line " in str(error.value))
+  assert (
+    name == "json"
+    or ", row " in str(error.value)
+    or (", line " in str(error.value))
+  )
 
 
 def test_long_cells_and_a_quote_without_its_partner(tmp_path):
   (tmp_path / "test.csv").write_text(
-      "sentence1,sentence2,score\n" + "a " * 70_000 + ",b,1\nc,d,2\n")
+    "sentence1,sentence2,score\n" + "a " * 70_000 + ",b,1\nc,d,2\n"
+  )
   found = tasks.find([str(tmp_path)])[0]
   assert len(found.first[0]) == 140_000 and found.first[1] == "c"
   (tmp_path / "test.csv").write_text(
-      'sentence1,sentence2,score\na,b,1\n"c,d,2\ne,f,3\n')
+    'sentence1,sentence2,score\na,b,1\n"c,d,2\ne,f,3\n'
+  )
   with pytest.raises(UserError, match="test.csv, row 2: not a table"):
     rows.read(tmp_path, "test", {"sentence1": rows.TEXT})
 
@@ -279,7 +332,8 @@ def test_a_model_in_a_folder_whose_name_is_not_utf8(tmp_path):
   tokenizer_lib.save(tiny.words(), folder)
   assert tokenizer_lib.load(folder).to_str() == tiny.words().to_str()
   (folder / "tokenizer.json").write_bytes(
-      BOM + (folder / "tokenizer.json").read_bytes())
+    BOM + (folder / "tokenizer.json").read_bytes()
+  )
   assert tokenizer_lib.load(folder).to_str() == tiny.words().to_str()
   (folder / "c.jsonl").write_text('{"text": "a"}\n')
   assert list(formats.texts(folder / "c.jsonl", "text")) == ["a"]
@@ -296,9 +350,20 @@ def test_a_terminal_that_shows_ascii(tmp_path):
   name = os.fsdecode(b"\xe9")
   task = _beir(tmp_path / "beir").rename(tmp_path / name)
   ran = subprocess.run(
-      [sys.executable, "-m", "nomic_jax.main", "evaluate", "--baseline=bm25",
-       f"--tasks=–{name}={task}", f"--output={tmp_path}/b.json"
-       ], env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True)
+    [
+      sys.executable,
+      "-m",
+      "nomic_jax.main",
+      "evaluate",
+      "--baseline=bm25",
+      f"--tasks=–{name}={task}",
+      f"--output={tmp_path}/b.json",
+    ],
+    env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    capture_output=True,
+  )
   assert ran.returncode == 0, ran.stderr
-  assert b"bm25" in ran.stdout and json.loads(
-      (tmp_path / "b.json").read_bytes())["models"]
+  assert (
+    b"bm25" in ran.stdout
+    and json.loads((tmp_path / "b.json").read_bytes())["models"]
+  )

@@ -11,14 +11,14 @@ import subprocess
 
 import grain
 import jax
+import numpy as np
+import pytest
+from support import small_data
+
 from nomic_jax import main
 from nomic_jax.errors import UserError
 from nomic_jax.run import checkpoint
 from nomic_jax.run import metrics
-import numpy as np
-import pytest
-
-import small_data
 
 
 @pytest.fixture(name="place", scope="module")
@@ -31,7 +31,8 @@ def _place(tmp_path_factory):
 def _start(place, workdir, held=""):
   """A process that trains 40 steps, with a checkpoint every 4."""
   command = small_data.train(
-      "mlm", place / "pairs", workdir, "steps=40", "checkpoint.every=4")
+    "mlm", place / "pairs", workdir, "steps=40", "checkpoint.every=4"
+  )
   return small_data.Process(command, place / "compiled", held)
 
 
@@ -67,9 +68,15 @@ def _disk(tmp_path):
   """A small file system of its own."""
   disk = tmp_path / "disk"
   disk.mkdir()
-  mounted = os.geteuid() == 0 and subprocess.run(
+  mounted = (
+    os.geteuid() == 0
+    and subprocess.run(
       ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)],
-      capture_output=True, check=False).returncode == 0
+      capture_output=True,
+      check=False,
+    ).returncode
+    == 0
+  )
   if not mounted:
     pytest.skip("no file system can be mounted here")
   yield disk
@@ -93,14 +100,16 @@ def test_full_disk(place, disk):
 
 
 def test_too_little_room_is_seen_before_a_checkpoint_is_begun(
-    tmp_path, monkeypatch):
+  tmp_path, monkeypatch
+):
   data = iter(grain.MapDataset.range(9).to_iter_dataset())
   state = {"x": jax.numpy.ones(1_000_000)}
   with contextlib.closing(checkpoint.Checkpoints(tmp_path, keep=2)) as saved:
     saved.save(1, state, data)
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(
-        shutil, "disk_usage", lambda path: usage._replace(free=3_900_000))
+      shutil, "disk_usage", lambda path: usage._replace(free=3_900_000)
+    )
     with pytest.raises(UserError, match="takes 4.0 MB and .* has 3.9 MB left"):
       saved.save(2, state, data)
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["1"]
@@ -112,8 +121,12 @@ def test_too_little_room_is_seen_before_a_checkpoint_is_begun(
 def test_loss_that_is_not_finite(place, capsys):
   workdir = place / "diverges"
   command = small_data.train(
-      "mlm", place / "pairs", workdir, "optimizer.learning_rate=1e30",
-      "checkpoint.every=1")
+    "mlm",
+    place / "pairs",
+    workdir,
+    "optimizer.learning_rate=1e30",
+    "checkpoint.every=1",
+  )
   assert main.main(command) == 2
   line = small_data.complaint(capsys.readouterr().err)
   found = re.match(r"step (\d+): (loss|gradient_norm) is (nan|inf)", line)

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import small_data
+from support import tiny
 import torch
 
 from nomic_jax.curate.teach import teach
@@ -21,8 +23,6 @@ from nomic_jax.losses import ranking
 from nomic_jax.losses.distill import Distill
 from nomic_jax.main import main
 from nomic_jax.model.encoder import Encoder
-import small_data
-import tiny
 
 N, D = 9, 6  # vectors 6 wide are scored in blocks of at most 8
 
@@ -34,13 +34,13 @@ def _batch(width=D):
   content = np.arange(1, 3 * N + 1, dtype=np.int32)
   content[N + 4] = content[N + 1]  # two documents are one text
   return {
-      "inputs": {"ids": row, "segment_ids": row, "positions": row},
-      "content": content.reshape(N, 3),
-      "query": np.arange(N, dtype=np.int32),
-      "candidate": np.arange(N, 3 * N, dtype=np.int32),
-      "positive": np.arange(N, dtype=np.int32),
-      "teacher_query": rng.normal(size=(N, width)).astype("f"),
-      "teacher_document": rng.normal(size=(N, width)).astype("f"),
+    "inputs": {"ids": row, "segment_ids": row, "positions": row},
+    "content": content.reshape(N, 3),
+    "query": np.arange(N, dtype=np.int32),
+    "candidate": np.arange(N, 3 * N, dtype=np.int32),
+    "positive": np.arange(N, dtype=np.int32),
+    "teacher_query": rng.normal(size=(N, width)).astype("f"),
+    "teacher_document": rng.normal(size=(N, width)).astype("f"),
   }
 
 
@@ -48,12 +48,14 @@ def _expected(kind, temperature, table, batch):
   """Loss and its gradient by the vectors: the reference's words in torch."""
   table = torch.tensor(table, dtype=torch.float64, requires_grad=True)
   unit = torch.nn.functional.normalize
-  q, d = unit(table[:N]), unit(table[N:2 * N])
+  q, d = unit(table[:N]), unit(table[N : 2 * N])
   tq, td = (
-      unit(torch.tensor(batch[f"teacher_{side}"]).double())
-      for side in ("query", "document"))
+    unit(torch.tensor(batch[f"teacher_{side}"]).double())
+    for side in ("query", "document")
+  )
   loss = {"mse": _mse, "kd": _kd, "towers": _towers, "relational": _relational}[
-      kind](q, d, tq, td, temperature)
+    kind
+  ](q, d, tq, td, temperature)
   loss.backward()
   return loss.item(), table.grad.numpy()
 
@@ -66,19 +68,25 @@ def _contrast(a, b, temperature, copies=False):
 
 
 def _mse(q, d, tq, td, _):
-  return ((q - tq)**2).mean() + ((d - td)**2).mean()
+  return ((q - tq) ** 2).mean() + ((d - td) ** 2).mean()
 
 
 def _kd(q, d, tq, td, temperature):
   kl = torch.nn.functional.kl_div(
-      torch.log_softmax(q @ d.T / temperature, 1),
-      torch.softmax(tq @ td.T / temperature, 1), reduction="batchmean")
+    torch.log_softmax(q @ d.T / temperature, 1),
+    torch.softmax(tq @ td.T / temperature, 1),
+    reduction="batchmean",
+  )
   return 1000 * kl + _contrast(q, d, 0.02, copies=True)
 
 
 def _towers(q, d, tq, td, t):
-  return (_contrast(q, d, t, True) + _contrast(q, tq, t)
-          + _contrast(d, td, t, True) + _contrast(q, td, t, True)) / 4
+  return (
+    _contrast(q, d, t, True)
+    + _contrast(q, tq, t)
+    + _contrast(d, td, t, True)
+    + _contrast(q, td, t, True)
+  ) / 4
 
 
 def _differences(x):
@@ -92,7 +100,7 @@ def _relational(q, d, tq, td, _):
   total = 0
   for s, t in ((q, tq), (d, td)):
     total += 10 * (1 - (s * t).sum(1).mean())
-    total += 200 * ((s @ s.T - t @ t.T)**2).mean()
+    total += 200 * ((s @ s.T - t @ t.T) ** 2).mean()
     sign = torch.where(_differences(t) < 0, 1.0, -1.0)
     total += 20 * torch.relu(_differences(s) * sign + 0.015).mean()
   return total
@@ -102,8 +110,9 @@ def _relational(q, d, tq, td, _):
 def test_loss_and_gradient_are_the_formulas(kind):
   batch = _batch()
   table = np.random.default_rng(1).normal(size=(3 * N, D)).astype("f")
-  table[:2 * N] += 2 * np.concatenate(
-      [batch["teacher_query"], batch["teacher_document"]])
+  table[: 2 * N] += 2 * np.concatenate(
+    [batch["teacher_query"], batch["teacher_document"]]
+  )
   loss = Distill(tiny.Vectors(), kind=kind, temperature=0.3)
 
   def mean(params, batch):
@@ -111,7 +120,8 @@ def test_loss_and_gradient_are_the_formulas(kind):
     return total / weight
 
   value, grads = tiny.jit(jax.value_and_grad(mean))(
-      {"encoder": {"table": table}}, batch)
+    {"encoder": {"table": table}}, batch
+  )
   expected = _expected(kind, 0.3, table, batch)
   tiny.assert_close((value, grads["encoder"]["table"]), expected, 1e-5)
   batch["teacher_query"][0] *= -1  # control
@@ -120,17 +130,27 @@ def test_loss_and_gradient_are_the_formulas(kind):
 
 @pytest.mark.parametrize("kind", ["mse", "kd", "towers", "relational"])
 def test_what_fills_up_a_held_out_batch_does_not_count(kind):
-  batch, params = _batch(), {"encoder": {"table": np.random.default_rng(
-      1).normal(size=(3 * N, D)).astype("f")}}
+  batch, params = (
+    _batch(),
+    {
+      "encoder": {
+        "table": np.random.default_rng(1).normal(size=(3 * N, D)).astype("f")
+      }
+    },
+  )
   loss = Distill(tiny.Vectors(), kind=kind, temperature=0.3)
-  of = tiny.jit(jax.value_and_grad(
-      lambda p, b: loss(p, b, jax.random.key(0))[0]))
+  of = tiny.jit(
+    jax.value_and_grad(lambda p, b: loss(p, b, jax.random.key(0))[0])
+  )
   weight = lambda b: float(loss(params, b, jax.random.key(0))[1])
   filled = batch | {
-      "query": np.r_[batch["query"], [-1] * 3].astype(np.int32),
-      "positive": np.r_[batch["positive"], [0] * 3].astype(np.int32),
-      **{name: np.r_[batch[name], np.full((3, D), 5.0, "f")]
-         for name in ("teacher_query", "teacher_document")}}
+    "query": np.r_[batch["query"], [-1] * 3].astype(np.int32),
+    "positive": np.r_[batch["positive"], [0] * 3].astype(np.int32),
+    **{
+      name: np.r_[batch[name], np.full((3, D), 5.0, "f")]
+      for name in ("teacher_query", "teacher_document")
+    },
+  }
   tiny.assert_close(of(params, filled), of(params, batch), 1e-5)
   assert weight(filled) == weight(batch) == N
   filled["query"][-1] = 0  # control: now it is a query
@@ -143,9 +163,10 @@ def test_in_chunks_the_gradient_is_the_formulas_taken_back_once(kind):
   """GradCache with an encoder: torch's by the vectors, then one vjp."""
   rng = np.random.default_rng(0)
   tokens = {
-      "ids": rng.integers(1, 96, (N, 9)).astype(np.int32),
-      "segment_ids": np.tile(np.repeat(np.arange(1, 4, dtype="i"), 3), (N, 1)),
-      "positions": np.tile(np.arange(9, dtype="i") % 3, (N, 1))}
+    "ids": rng.integers(1, 96, (N, 9)).astype(np.int32),
+    "segment_ids": np.tile(np.repeat(np.arange(1, 4, dtype="i"), 3), (N, 1)),
+    "positions": np.tile(np.arange(9, dtype="i") % 3, (N, 1)),
+  }
   batch = _batch(width=16) | {"inputs": tokens}
   encoder = Encoder(tiny.ARCHITECTURE)
   params = jax.tree.map(lambda x: 5 * x, tiny.params(encoder))
@@ -160,8 +181,7 @@ def test_in_chunks_the_gradient_is_the_formulas_taken_back_once(kind):
     total, weight, _ = loss(params, batch, jax.random.key(0))
     return total / weight
 
-  actual, grads = tiny.jit(jax.value_and_grad(mean))(
-      {"encoder": params}, batch)
+  actual, grads = tiny.jit(jax.value_and_grad(mean))({"encoder": params}, batch)
   assert actual == pytest.approx(value, rel=1e-5)
   tiny.assert_close(grads["encoder"], expected, 1e-4)
 
@@ -181,8 +201,9 @@ def test_the_margin_loss_is_that_of_every_pair(size):
         total += value
         grad[[i, j]] += -sign, sign
   pairs = size * (size - 1) / 2
-  actual = tiny.jit(jax.value_and_grad(
-      lambda s: ranking.margin_loss(s, target, 0.015)))(scores)
+  actual = tiny.jit(
+    jax.value_and_grad(lambda s: ranking.margin_loss(s, target, 0.015))
+  )(scores)
   tiny.assert_close(actual, (total / pairs, grad / pairs), 1e-5)
 
 
@@ -201,7 +222,8 @@ def test_arguments_that_do_not_fit_are_named():
   batch = jax.tree.map(jnp.asarray, _batch(width=4))
   params = {"encoder": {"table": jnp.ones((3 * N, D))}}
   trace = lambda kind: jax.eval_shape(
-      Distill(tiny.Vectors(), kind=kind), params, batch, jax.random.key(0))
+    Distill(tiny.Vectors(), kind=kind), params, batch, jax.random.key(0)
+  )
   with pytest.raises(UserError, match="4 wide and the student's 6.*projection"):
     trace("relational")
   trace("kd")
@@ -221,8 +243,11 @@ def test_a_student_learns_from_the_files_of_a_teacher(tmp_path, capsys):
   """Teach, train; and the vectors are of the rows that they are used for."""
   data = small_data.make(tmp_path)
   folder = tmp_path / "vectors"
-  train = lambda name, *more: main(small_data.train(
-      "distill", data, tmp_path / name, f"data.teacher={folder}", *more))
+  train = lambda name, *more: main(
+    small_data.train(
+      "distill", data, tmp_path / name, f"data.teacher={folder}", *more
+    )
+  )
   assert train("early", "encoder.projection=16") == 2
   assert "nomic-jax teach makes it" in capsys.readouterr().err
   teach(Teacher(), data, folder)
@@ -230,7 +255,8 @@ def test_a_student_learns_from_the_files_of_a_teacher(tmp_path, capsys):
   for side, prompt in (("query", ""), ("document", "document: ")):
     found = np.load(folder / f"train-{side}.npy")
     np.testing.assert_array_equal(
-        found, Teacher().encode([prompt + t[side] for t in texts]))
+      found, Teacher().encode([prompt + t[side] for t in texts])
+    )
   assert {p.suffix for p in folder.iterdir()} == {".npy", ".json"}
   teach(Teacher(), data, folder)
   assert "already complete" in capsys.readouterr().out
@@ -240,23 +266,45 @@ def test_a_student_learns_from_the_files_of_a_teacher(tmp_path, capsys):
   told = manifest.read(folder)
   assert told["job"] == "teach" and told["rows"] == {"train": 54, "test": 6}
   assert {*told["inputs"]} == {
-      f"{split}: {name}" for split in ("train", "test")
-      for name in ("input", "model")}
+    f"{split}: {name}"
+    for split in ("train", "test")
+    for name in ("input", "model")
+  }
   assert main(["verify", str(folder)]) == 0
-  assert train("run", "encoder.projection=16", "steps=8",
-               "loss.chunk_tokens=64", "data.rows_multiple=32") == 0
-  rows = [json.loads(line) for line in
-          (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+  assert (
+    train(
+      "run",
+      "encoder.projection=16",
+      "steps=8",
+      "loss.chunk_tokens=64",
+      "data.rows_multiple=32",
+    )
+    == 0
+  )
+  rows = [
+    json.loads(line)
+    for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+  ]
   assert rows[-1]["loss"] < rows[0]["loss"] - 0.1
   copy = shutil.copytree(data, tmp_path / "copy")
   tokens.tokenise(copy)  # the same texts
   assert teacher.load(folder, "train", len(texts), copy)
   other = tmp_path / "other_data"
-  dataset.write(other, {"train": reversed(texts)}, stats={},
-                tokenizer=data / "tokenizer")
-  assert main(small_data.train(
-      "distill", other, tmp_path / "new", f"data.teacher={folder}",
-      "encoder.projection=16")) == 2
+  dataset.write(
+    other, {"train": reversed(texts)}, stats={}, tokenizer=data / "tokenizer"
+  )
+  assert (
+    main(
+      small_data.train(
+        "distill",
+        other,
+        tmp_path / "new",
+        f"data.teacher={folder}",
+        "encoder.projection=16",
+      )
+    )
+    == 2
+  )
   assert "its vectors are of other data than" in capsys.readouterr().err
   np.save(folder / "train-query.npy", found[:10])
   assert train("other") == 2

@@ -8,12 +8,15 @@ from nomic_jax.errors import UserError
 from nomic_jax.model import dtypes
 
 
-@pytest.mark.parametrize("flags, expected", [
+@pytest.mark.parametrize(
+  "flags, expected",
+  [
     ("flags\t\t: fpu avx512f avx512_bf16 avx512_fp16", True),
     ("flags\t\t: fpu amx_bf16 amx_tile", True),
     ("Features\t: fp asimd i8mm bf16 dgh", True),
     ("flags\t\t: fpu avx2 avx512f avx512_fp16", False),
-])
+  ],
+)
 def test_a_cpu_is_asked_for_its_instructions(tmp_path, flags, expected):
   file = tmp_path / "cpuinfo"
   file.write_text(f"processor\t: 0\n{flags}\n")

@@ -18,18 +18,18 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 import pytest
+from support import small_data
+from support import tiny
 
 import nomic_jax
 from nomic_jax import main
 from nomic_jax.hub import model_directory
 from nomic_jax.model.encoder import Encoder
-import small_data
-import tiny
 
 PROMPTS = {"search_query": "search : "}
 TEXTS = [
-    " ".join(np.random.default_rng(i).choice(tiny.WORDS, i % 19))
-    for i in range(1500)
+  " ".join(np.random.default_rng(i).choice(tiny.WORDS, i % 19))
+  for i in range(1500)
 ]
 
 
@@ -40,15 +40,19 @@ def _folder(tmp_path_factory):
   config = dataclasses.replace(tiny.ARCHITECTURE, vocab_size=200)
   params = jax.tree.map(lambda x: 5 * x, tiny.params(Encoder(config)))
   model_directory.write_model(
-      folder / "model", config, jax.device_get(params), tiny.words(), PROMPTS)
+    folder / "model", config, jax.device_get(params), tiny.words(), PROMPTS
+  )
   (folder / "texts.txt").write_text("\n".join(TEXTS))
-  lines = "\n".join(json.dumps({"id": i, "text": t})
-                    for i, t in enumerate(TEXTS)).encode()
+  lines = "\n".join(
+    json.dumps({"id": i, "text": t}) for i, t in enumerate(TEXTS)
+  ).encode()
   (folder / "texts.jsonl").write_bytes(lines)
   (folder / "texts.jsonl.gz").write_bytes(gzip.compress(lines))
   parquet.write_table(
-      pa.table({"id": range(len(TEXTS)), "text": TEXTS}),
-      folder / "texts.parquet", row_group_size=100)
+    pa.table({"id": range(len(TEXTS)), "text": TEXTS}),
+    folder / "texts.parquet",
+    row_group_size=100,
+  )
   return folder
 
 
@@ -64,8 +68,15 @@ def _run(folder, *flags):
 @pytest.mark.parametrize("kind", ["txt", "jsonl", "jsonl.gz", "parquet"])
 def test_every_kind_of_file_gives_the_same(folder, expected, kind, capfd):
   output = folder / f"{kind}.npy"
-  assert _run(folder, f"--input={folder}/texts.{kind}", f"--output={output}",
-              "--prompt=search_query") == 0
+  assert (
+    _run(
+      folder,
+      f"--input={folder}/texts.{kind}",
+      f"--output={output}",
+      "--prompt=search_query",
+    )
+    == 0
+  )
   np.testing.assert_allclose(np.load(output), expected, atol=2e-6)
   out, err = capfd.readouterr()
   assert f"{output}: 1,500 vectors of 16" in out
@@ -75,34 +86,50 @@ def test_every_kind_of_file_gives_the_same(folder, expected, kind, capfd):
 
 def test_parquet_out_has_the_texts_beside(folder):
   flags = ["--dim=8", "--no-normalize", "--precision=int8"]
-  assert _run(folder, f"--input={folder}/texts.jsonl",
-              f"--output={folder}/new.parquet", *flags) == 0
+  assert (
+    _run(
+      folder,
+      f"--input={folder}/texts.jsonl",
+      f"--output={folder}/new.parquet",
+      *flags,
+    )
+    == 0
+  )
   table = parquet.read_table(folder / "new.parquet")
   assert table.column("text").to_pylist() == TEXTS
   vectors = np.array(table.column("embedding").to_pylist(), np.int8)
   model = nomic_jax.load(folder / "model")
   np.testing.assert_array_equal(
-      vectors[:50], model.encode(TEXTS[:50], dim=8, precision="int8"))
+    vectors[:50], model.encode(TEXTS[:50], dim=8, precision="int8")
+  )
 
 
 def test_what_json_may_hold_and_parquet_may_not(folder):
   (folder / "odd.jsonl").write_text(
-      '{"text": "alpha\\ud800"}\n{"text": "\\u0000beta"}\n{"text": ""}')
-  assert _run(folder, f"--input={folder}/odd.jsonl",
-              f"--output={folder}/odd.parquet") == 0
+    '{"text": "alpha\\ud800"}\n{"text": "\\u0000beta"}\n{"text": ""}'
+  )
+  assert (
+    _run(
+      folder, f"--input={folder}/odd.jsonl", f"--output={folder}/odd.parquet"
+    )
+    == 0
+  )
   table = parquet.read_table(folder / "odd.parquet")
   assert table.column("text").to_pylist() == ["alpha\ufffd", "\0beta", ""]
   np.testing.assert_allclose(
-      np.array(table.column("embedding").to_pylist(), np.float32),
-      nomic_jax.load(folder / "model").encode(["alpha\ufffd", "beta", ""]),
-      atol=2e-6)
+    np.array(table.column("embedding").to_pylist(), np.float32),
+    nomic_jax.load(folder / "model").encode(["alpha\ufffd", "beta", ""]),
+    atol=2e-6,
+  )
 
 
 def test_cut_texts_are_counted_in_one_line(folder, capfd):
   long = " ".join(["alpha"] * 100)
   (folder / "long.txt").write_text(f"{long}\nbeta\r\n{long}\n\n")
-  assert _run(folder, f"--input={folder}/long.txt",
-              f"--output={folder}/long.npy") == 0
+  assert (
+    _run(folder, f"--input={folder}/long.txt", f"--output={folder}/long.npy")
+    == 0
+  )
   err = capfd.readouterr().err
   assert err.count("2 of 4 texts had more than 64 tokens") == 1
   assert "Warning" not in err
@@ -110,26 +137,35 @@ def test_cut_texts_are_counted_in_one_line(folder, capfd):
   assert vectors.shape == (4, 16)
   model = nomic_jax.load(folder / "model")
   np.testing.assert_allclose(
-      vectors[[1, 3]], model.encode(["beta", ""]), atol=2e-6)
+    vectors[[1, 3]], model.encode(["beta", ""]), atol=2e-6
+  )
 
 
 def test_killed_it_goes_on_and_another_command_does_not(
-    folder, expected, capfd):
+  folder, expected, capfd
+):
   """In a process of its own, that is killed without a word."""
   # Small windows, so that there are many marks to be killed between; and slow
   # ones, so that it is killed in time.
-  code = ("import nomic_jax.embed.model, pathlib, sys, time\n"
-          "from nomic_jax.main import main\n"
-          "nomic_jax.embed.model._WINDOW, replace = 16, pathlib.Path.replace\n"
-          "pathlib.Path.replace = (\n"
-          "    lambda *paths: time.sleep(0.05) or replace(*paths))\n"
-          "sys.exit(main())")
+  code = (
+    "import nomic_jax.embed.model, pathlib, sys, time\n"
+    "from nomic_jax.main import main\n"
+    "nomic_jax.embed.model._WINDOW, replace = 16, pathlib.Path.replace\n"
+    "pathlib.Path.replace = (\n"
+    "    lambda *paths: time.sleep(0.05) or replace(*paths))\n"
+    "sys.exit(main())"
+  )
   output = folder / "killed.npy"
-  flags = [f"--input={folder}/texts.jsonl", f"--output={output}",
-           "--prompt=search_query"]
+  flags = [
+    f"--input={folder}/texts.jsonl",
+    f"--output={output}",
+    "--prompt=search_query",
+  ]
   process = subprocess.Popen(
-      [sys.executable, "-c", code, "embed", f"--model={folder}/model", *flags],
-      cwd=small_data.ROOT, stderr=subprocess.DEVNULL)
+    [sys.executable, "-c", code, "embed", f"--model={folder}/model", *flags],
+    cwd=small_data.ROOT,
+    stderr=subprocess.DEVNULL,
+  )
   mark = folder / ".killed.npy.partial" / "done.json"
   limit = time.monotonic() + 100
   while not mark.exists() or json.loads(mark.read_text())["done"] < 64:
@@ -158,12 +194,17 @@ def test_killed_after_the_last_step_it_ends(folder, expected):
   """The vectors are in place, and what they were made in is still there."""
   output = folder / "last.npy"
   flags = [f"--input={folder}/texts.txt", f"--output={output}"]
-  code = ("import os, shutil, sys\n"
-          "shutil.rmtree = lambda path: os._exit(9)\n"
-          "from nomic_jax.main import main; sys.exit(main())")
+  code = (
+    "import os, shutil, sys\n"
+    "shutil.rmtree = lambda path: os._exit(9)\n"
+    "from nomic_jax.main import main; sys.exit(main())"
+  )
   killed = subprocess.run(
-      [sys.executable, "-c", code, "embed", f"--model={folder}/model", *flags],
-      cwd=small_data.ROOT, stderr=subprocess.DEVNULL, check=False)
+    [sys.executable, "-c", code, "embed", f"--model={folder}/model", *flags],
+    cwd=small_data.ROOT,
+    stderr=subprocess.DEVNULL,
+    check=False,
+  )
   assert killed.returncode == 9
   before = os.stat(output).st_ino
   assert _run(folder, *flags) == 0
@@ -172,20 +213,32 @@ def test_killed_after_the_last_step_it_ends(folder, expected):
   assert np.abs(np.load(output) - expected).max() > 0.01  # no prompt
 
 
-@pytest.mark.parametrize("name, content, message", [
+@pytest.mark.parametrize(
+  "name, content, message",
+  [
     ("a.csv", b"alpha", "unknown kind of file; expected .txt, .jsonl"),
     ("a.txt", b"", "there are no texts in it"),
     ("a.txt", b"alpha\n\xff\n", "row 2: not UTF-8 at byte 0"),
     ("a.jsonl", b'{"text": "a"}\n{"text": null}', "row 2: no text in column"),
     ("a.jsonl", b'{"txt": "a"}', "name another with --column. Did you mean"),
     ("a.parquet", b"PAR1", "row 1: not a whole parquet file"),
-])
+  ],
+)
 def test_a_bad_file_is_named_before_the_work(
-    tmp_path, name, content, message, capfd):
+  tmp_path, name, content, message, capfd
+):
   (tmp_path / name).write_bytes(content)
-  assert main.main([
-      "embed", "--model=none", f"--input={tmp_path / name}",
-      f"--output={tmp_path}/new.npy"]) == 2
+  assert (
+    main.main(
+      [
+        "embed",
+        "--model=none",
+        f"--input={tmp_path / name}",
+        f"--output={tmp_path}/new.npy",
+      ]
+    )
+    == 2
+  )
   err = capfd.readouterr().err
   assert message in err and name in err and err.count("\n") == 1
   assert [p.name for p in pathlib.Path(tmp_path).iterdir()] == [name]
@@ -194,10 +247,19 @@ def test_a_bad_file_is_named_before_the_work(
 def test_parquet_rows_without_a_text(tmp_path, capfd):
   parquet.write_table(pa.table({"text": ["a", None]}), tmp_path / "a.parquet")
   for flags, message in (
-      ([], "row 2: no text in column 'text'"),
-      (["--column=texts"], "columns are text; name another with --column"),
+    ([], "row 2: no text in column 'text'"),
+    (["--column=texts"], "columns are text; name another with --column"),
   ):
-    assert main.main([
-        "embed", "--model=none", f"--input={tmp_path}/a.parquet",
-        f"--output={tmp_path}/new.npy", *flags]) == 2
+    assert (
+      main.main(
+        [
+          "embed",
+          "--model=none",
+          f"--input={tmp_path}/a.parquet",
+          f"--output={tmp_path}/new.npy",
+          *flags,
+        ]
+      )
+      == 2
+    )
     assert message in capfd.readouterr().err

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 import sentence_transformers
+from support import tiny
 
 import nomic_jax
 from nomic_jax.embed import file as embed_file
@@ -22,7 +23,6 @@ from nomic_jax.hub import model_directory
 from nomic_jax.kernels.attention import Backend
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.text import tokenizer as tokenizer_lib
-import tiny
 
 CONFIG = dataclasses.replace(tiny.CONFIG, vocab_size=200, max_length=100)
 ARCHITECTURE = CONFIG.architecture
@@ -53,13 +53,15 @@ _embed = tiny.jit(lambda p, t: Encoder(ARCHITECTURE).embed(p, t, 1)[0, 0])
 def _by_hand(model, text, limit=100):
   """The encoder on this text alone, in a row of 100 tokens."""
   ids = model.tokenizer.encode(text).ids
-  ids = ids if len(ids) <= limit else ids[:limit - 1] + ids[-1:]
+  ids = ids if len(ids) <= limit else ids[: limit - 1] + ids[-1:]
   row = np.zeros((1, 100), np.int32)
-  row[0, :len(ids)] = ids
+  row[0, : len(ids)] = ids
   positions = np.arange(100, dtype=np.int32)[None]
   tokens = {
-      "ids": row, "segment_ids": (positions < len(ids)).astype(np.int32),
-      "positions": positions}
+    "ids": row,
+    "segment_ids": (positions < len(ids)).astype(np.int32),
+    "positions": positions,
+  }
   return np.asarray(_embed(model.params, tokens))
 
 
@@ -69,10 +71,12 @@ def test_alone_in_company_and_in_any_order(model):
   assert together.shape == (40, 16) and together.dtype == np.float32
   for i in (0, 1, 7, 20):
     np.testing.assert_allclose(
-        model.encode([texts[i]])[0], together[i], atol=2e-6)
+      model.encode([texts[i]])[0], together[i], atol=2e-6
+    )
     by_hand = _by_hand(model, texts[i])
     np.testing.assert_allclose(
-        together[i], by_hand / np.linalg.norm(by_hand), atol=2e-6)
+      together[i], by_hand / np.linalg.norm(by_hand), atol=2e-6
+    )
   order = np.random.default_rng(1).permutation(40)
   shuffled = model.encode([texts[i] for i in order])
   np.testing.assert_allclose(shuffled, together[order], atol=2e-6)
@@ -83,8 +87,7 @@ def test_more_texts_than_a_block_holds(model):
   texts = _texts(1100, longest=20)
   many = model.encode(texts)
   for i in (0, 1, 500, 1098, 1099):
-    np.testing.assert_allclose(
-        model.encode([texts[i]])[0], many[i], atol=2e-6)
+    np.testing.assert_allclose(model.encode([texts[i]])[0], many[i], atol=2e-6)
   np.testing.assert_allclose(np.linalg.norm(many, axis=1), 1, atol=1e-6)
 
 
@@ -96,17 +99,21 @@ def test_nothing_gives_no_vectors_and_an_empty_text_gives_one(model):
   np.testing.assert_allclose(blank, empty, atol=2e-6)
   assert np.abs(empty - other).max() > 0.01
   np.testing.assert_allclose(
-      model.encode(("alpha",)), model.encode(np.array(["alpha"])), atol=2e-6)
+    model.encode(("alpha",)), model.encode(np.array(["alpha"])), atol=2e-6
+  )
 
 
-@pytest.mark.parametrize("wrong, message", [
+@pytest.mark.parametrize(
+  "wrong, message",
+  [
     ("alpha", "expected a list of texts, found one str"),
     (None, "expected a list of texts, found one NoneType"),
     (["alpha", None], "text 1 is NoneType, expected str"),
     ([3], "text 0 is int"),
     ([["alpha"]], "text 0 is list"),
     ([b"alpha"], "text 0 is bytes"),
-])
+  ],
+)
 def test_what_is_no_list_of_texts_is_named(model, wrong, message):
   with pytest.raises(UserError, match=message):
     model.encode(wrong)
@@ -118,11 +125,16 @@ def test_prompts_are_put_in_front(model):
   by_hand = model.encode(["search : " + t for t in texts])
   np.testing.assert_allclose(prompted, by_hand, atol=2e-6)
   assert np.abs(prompted - model.encode(texts)).max() > 0.01
-  assert np.abs(
-      prompted - model.encode(texts, prompt="search_document")).max() > 0.01
+  assert (
+    np.abs(prompted - model.encode(texts, prompt="search_document")).max()
+    > 0.01
+  )
   for asked in ("search_qery", ""):
-    with pytest.raises(UserError, match=f"no prompt '{asked}'; this model has "
-                       "search_query, search_document"):
+    with pytest.raises(
+      UserError,
+      match=f"no prompt '{asked}'; this model has "
+      "search_query, search_document",
+    ):
       model.encode(texts, prompt=asked)
   with pytest.raises(UserError, match="Did you mean 'search_query'"):
     model.encode(texts, prompt="search_qery")
@@ -140,7 +152,8 @@ def test_dimensions_are_cut_before_normalising(model):
   np.testing.assert_allclose(cut, expected, atol=2e-6)
   assert cut.flags["C_CONTIGUOUS"]
   np.testing.assert_array_equal(
-      model.encode(texts, dim=5, normalize=False), raw[:, :5])
+    model.encode(texts, dim=5, normalize=False), raw[:, :5]
+  )
   for dim in (0, -1, 17):
     with pytest.raises(UserError, match=f"dim {dim} is not between 1 and 16"):
       model.encode(texts, dim=dim)
@@ -150,13 +163,12 @@ def test_long_texts_are_cut_keep_their_end_and_are_counted(model, params):
   text = " ".join(np.random.default_rng(0).choice(tiny.WORDS, 100_000))
   with pytest.warns(UserWarning) as warned:
     vectors = model.encode([text, "alpha", text])
-  message, = [str(w.message) for w in warned]
+  (message,) = [str(w.message) for w in warned]
   assert message.startswith("2 of 3 texts had more than 100 tokens")
   cut = _by_hand(model, text)
   for vector in vectors[[0, 2]]:
     np.testing.assert_allclose(vector, cut / np.linalg.norm(cut), atol=2e-6)
-  short = Model(
-      ARCHITECTURE, params, model.tokenizer, PROMPTS, max_tokens=20)
+  short = Model(ARCHITECTURE, params, model.tokenizer, PROMPTS, max_tokens=20)
   with pytest.warns(UserWarning, match="1 of 1 texts .* more than 20 tokens"):
     vector = short.encode([text])[0]
   cut = _by_hand(model, text, limit=20)
@@ -169,12 +181,11 @@ def test_long_texts_are_cut_keep_their_end_and_are_counted(model, params):
 
 def test_a_dim_the_model_was_not_trained_for_is_told(model, params):
   taught = Model(
-      ARCHITECTURE, params, model.tokenizer, PROMPTS,
-      matryoshka_dims=(4, 8))
+    ARCHITECTURE, params, model.tokenizer, PROMPTS, matryoshka_dims=(4, 8)
+  )
   with pytest.warns(UserWarning, match="dim 5 is none .* for, 4, 8;"):
     vectors = taught.encode(["alpha"], dim=5)
-  np.testing.assert_allclose(
-      vectors, model.encode(["alpha"], dim=5), atol=2e-6)
+  np.testing.assert_allclose(vectors, model.encode(["alpha"], dim=5), atol=2e-6)
   with warnings.catch_warnings():
     warnings.simplefilter("error")
     for dim in (None, 4, 8, 16):
@@ -184,18 +195,26 @@ def test_a_dim_the_model_was_not_trained_for_is_told(model, params):
 def test_dims_travel_with_a_model(model, params, tmp_path):
   for place, dims in (("one", (8, 4)), ("two", ())):
     model_directory.write_model(
-        tmp_path / place, ARCHITECTURE, params, model.tokenizer, PROMPTS,
-        matryoshka_dims=dims)
+      tmp_path / place,
+      ARCHITECTURE,
+      params,
+      model.tokenizer,
+      PROMPTS,
+      matryoshka_dims=dims,
+    )
     opened = nomic_jax.load(tmp_path / place)
     assert opened.matryoshka_dims == tuple(sorted(dims))
 
 
-@pytest.mark.parametrize("content, dims", [
+@pytest.mark.parametrize(
+  "content, dims",
+  [
     ({"matryoshka_dimensions": [8, 4]}, (4, 8)),
     ({"loss": {"matryoshka_dims": [16, 4]}}, (4, 16)),
     ({"loss": {"matryoshka_dims": []}}, ()),
     ({}, ()),
-])
+  ],
+)
 def test_dims_are_read_from_models_and_trainings(tmp_path, content, dims):
   assert matryoshka.read(tmp_path) == ()
   (tmp_path / "config.json").write_text(json.dumps(content))
@@ -215,14 +234,16 @@ def test_precisions(model):
   np.testing.assert_allclose(back, exact, atol=0.01)
   assert np.abs(back - exact).max() > 1e-5  # control
   np.testing.assert_array_equal(  # whatever the company
-      model.encode(texts[3:4], dim=8, precision="int8"), small[3:4])
+    model.encode(texts[3:4], dim=8, precision="int8"), small[3:4]
+  )
   theirs = sentence_transformers.util.quantization.quantize_embeddings
   bits = model.encode(texts, precision="binary")
   assert bits.dtype == np.int8 and bits.shape == (20, 2)
   full = model.encode(texts)
   np.testing.assert_array_equal(bits, theirs(full, "binary"))
   np.testing.assert_array_equal(
-      bits.view(np.uint8) ^ 128, theirs(full, "ubinary"))
+    bits.view(np.uint8) ^ 128, theirs(full, "ubinary")
+  )
   assert model.encode([], precision="binary").shape == (0, 2)
   with pytest.raises(UserError, match="'int9' is unknown.* mean 'int8'"):
     model.encode(texts, precision="int9")
@@ -231,8 +252,7 @@ def test_precisions(model):
 
 
 def test_bfloat16_is_close(model, params):
-  half = Model(
-      ARCHITECTURE, params, model.tokenizer, PROMPTS, dtype="bfloat16")
+  half = Model(ARCHITECTURE, params, model.tokenizer, PROMPTS, dtype="bfloat16")
   assert half.params["layers"]["qkv"]["kernel"].dtype == "bfloat16"
   assert half.params["layers"]["norm1"]["scale"].dtype == "float32"
   texts = _texts(20)
@@ -241,23 +261,26 @@ def test_bfloat16_is_close(model, params):
   np.testing.assert_allclose(vectors, exact, atol=0.05)
   assert np.abs(vectors - exact).max() > 1e-4  # control
   with pytest.raises(UserError, match="dtype 'float16' is unknown"):
-    Model(
-        ARCHITECTURE, params, model.tokenizer, PROMPTS, dtype="float16")
+    Model(ARCHITECTURE, params, model.tokenizer, PROMPTS, dtype="float16")
 
 
 def test_one_device_and_eight_give_the_same(model, params):
   leaf = jax.tree.leaves(model.params)[0]
   assert len(leaf.sharding.device_set) == 8
-  one = Model(ARCHITECTURE, params, model.tokenizer, PROMPTS,
-              devices=jax.local_devices()[:1])
+  one = Model(
+    ARCHITECTURE,
+    params,
+    model.tokenizer,
+    PROMPTS,
+    devices=jax.local_devices()[:1],
+  )
   texts = _texts(300, longest=60)
-  np.testing.assert_allclose(
-      one.encode(texts), model.encode(texts), atol=2e-6)
+  np.testing.assert_allclose(one.encode(texts), model.encode(texts), atol=2e-6)
 
 
 def test_rows_are_shared_out_over_the_devices(params):
   embedder = Embedder(ARCHITECTURE, params)
-  block, = embedder.plan([[5, 6, 7]] * 64)
+  (block,) = embedder.plan([[5, 6, 7]] * 64)
   rows = block.tokens["ids"].shape[0]
   pooled = embedder._embed(embedder.params, block.tokens, block.slots)
   shards = [s.data.shape[0] for s in pooled.addressable_shards]
@@ -284,28 +307,39 @@ def test_blocks_hold_every_text_once_in_few_shapes_with_little_padding():
         row, segment = slot // b.slots, slot % b.slots + 1
         at = b.tokens["segment_ids"][row] == segment
         assert b.tokens["ids"][row][at].tolist() == ids[text]
-  one, = embedder.plan([[1, 2]])
+  (one,) = embedder.plan([[1, 2]])
   assert one.tokens["ids"].shape == (1, 64)
 
 
 @pytest.mark.parametrize("on_cpu, steps", [(True, 8), (False, 2)])
 def test_rows_are_little_longer_than_a_long_text(on_cpu, steps):
   embedder = Embedder(
-      dataclasses.replace(ARCHITECTURE, max_length=8192), {},
-      devices=jax.local_devices()[:1])
+    dataclasses.replace(ARCHITECTURE, max_length=8192),
+    {},
+    devices=jax.local_devices()[:1],
+  )
   embedder._on_cpu = on_cpu
   lengths = [embedder._row_length(n) for n in range(1, 8193)]
-  assert all(n <= row < n + max(64, n / (steps if n > 512 else 2) + 1)
-             for n, row in enumerate(lengths, 1))
+  assert all(
+    n <= row < n + max(64, n / (steps if n > 512 else 2) + 1)
+    for n, row in enumerate(lengths, 1)
+  )
   assert len({n for n in lengths if n > 512}) == 4 * steps
   assert sorted({n for n in lengths if n <= 512}) == [
-      64, 128, 192, 256, 384, 512]
+    64,
+    128,
+    192,
+    256,
+    384,
+    512,
+  ]
 
 
 def test_a_vector_is_its_own_in_a_row_of_8192_tokens_too():
   """Beyond 2,048 dynamic NTK turns each text by its own length."""
   config = dataclasses.replace(
-      CONFIG, heads=1, max_length=8192, rotary_factor=2.0).architecture
+    CONFIG, heads=1, max_length=8192, rotary_factor=2.0
+  ).architecture
   params = jax.tree.map(lambda x: 5 * x, tiny.params(Encoder(config)))
   one = jax.local_devices()[:1]
   embedder = Embedder(config, params, devices=one)
@@ -321,8 +355,7 @@ def test_a_vector_is_its_own_in_a_row_of_8192_tokens_too():
   alone = np.concatenate([embed(embedder, [text]) for text in texts])
   np.testing.assert_allclose(together, alone, rtol=0, atol=2e-6)
   # Control: what is turned otherwise is seen.
-  plain = Embedder(
-      config.with_rope(factor=None), params, devices=one)
+  plain = Embedder(config.with_rope(factor=None), params, devices=one)
   assert np.abs(embed(plain, texts[:1]) - alone[0]).max() > 1e-4
 
 
@@ -339,13 +372,14 @@ def test_any_str_is_a_text(model):
   vectors = model.encode(odd)
   assert np.isfinite(vectors).all()
   np.testing.assert_allclose(
-      vectors[[0, 2, 3]], model.encode(["alpha\ufffdbeta", "alphabeta", ""]),
-      atol=2e-6)
+    vectors[[0, 2, 3]],
+    model.encode(["alpha\ufffdbeta", "alphabeta", ""]),
+    atol=2e-6,
+  )
 
 
 def test_settings_in_a_tokenizer_file_are_left_aside(model, params, tmp_path):
-  """Published files may cut to 8 tokens or pad to 50, as their last run did.
-  """
+  """Published files may cut to 8 tokens or pad to 50, as their last run did."""
   stored = tiny.words()
   stored.enable_padding(length=50)
   stored.enable_truncation(8)
@@ -353,7 +387,8 @@ def test_settings_in_a_tokenizer_file_are_left_aside(model, params, tmp_path):
   opened = Model(ARCHITECTURE, params, tokenizer_lib.load(tmp_path), PROMPTS)
   texts = _texts(5)
   np.testing.assert_allclose(
-      opened.encode(texts), model.encode(texts), atol=2e-6)
+    opened.encode(texts), model.encode(texts), atol=2e-6
+  )
 
 
 def test_a_kernel_gives_the_same_vectors(params, monkeypatch):
@@ -381,32 +416,44 @@ def test_a_kernel_gives_the_same_vectors(params, monkeypatch):
 def test_identities_are_those_of_the_tokens_that_are_read(model):
   long = "alpha beta " * model.max_tokens
   one, other, third, fourth = model.identities(
-      ["Alpha  beta", "alpha beta", long, long + "gamma"])
+    ["Alpha  beta", "alpha beta", long, long + "gamma"]
+  )
   assert one == other != third == fourth
   assert model.identities(["alpha gamma"]) != [one]
 
 
 def test_a_vector_that_is_not_finite_is_its_texts_alone(
-    model, params, tmp_path, monkeypatch):
+  model, params, tmp_path, monkeypatch
+):
   """The others of its row are as they are without it; nothing is written."""
   texts = ["alpha beta", "iota", "gamma delta"]
   (iota,) = model.tokenizer.encode("iota", add_special_tokens=False).ids
   table = np.array(params["word"]["embedding"])
   table[iota] = np.nan
   spoilt = Model(
-      ARCHITECTURE, {**params, "word": {"embedding": table}}, model.tokenizer,
-      PROMPTS)
+    ARCHITECTURE,
+    {**params, "word": {"embedding": table}},
+    model.tokenizer,
+    PROMPTS,
+  )
   found, whole = spoilt.encode(texts), model.encode(texts)
-  np.testing.assert_array_equal(
-      np.isnan(found).all(1), [False, True, False])
+  np.testing.assert_array_equal(np.isnan(found).all(1), [False, True, False])
   np.testing.assert_allclose(found[::2], whole[::2], atol=1e-5)
-  with pytest.raises(UserError, match=(
-      "of text 1 is not finite, which int8 .* parameters word/embedding are")):
+  with pytest.raises(
+    UserError,
+    match=(
+      "of text 1 is not finite, which int8 .* parameters word/embedding are"
+    ),
+  ):
     spoilt.encode(texts, precision="int8")
   (tmp_path / "t.txt").write_text("\n".join(texts))
   monkeypatch.setattr(nomic_jax, "load", lambda *_: spoilt)
-  with pytest.raises(UserError, match=(
-      "t.txt: the embedding of text 2 is not .* parameters word/embedding are")):
+  with pytest.raises(
+    UserError,
+    match=(
+      "t.txt: the embedding of text 2 is not .* parameters word/embedding are"
+    ),
+  ):
     embed_file.embed_file("m", str(tmp_path / "t.txt"), str(tmp_path / "v.npy"))
   assert not (tmp_path / "v.npy").exists()
 

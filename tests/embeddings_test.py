@@ -11,7 +11,6 @@ from nomic_jax.errors import UserError
 
 
 class Lengths(EmbeddingModel):
-
   def __init__(self, width=3):
     self.width, self.seen = width, []
 
@@ -21,8 +20,7 @@ class Lengths(EmbeddingModel):
 
 
 def _embed(model, texts, folder, share=(0, 1)):
-  embeddings.embed(model, texts, ">", folder, label="x", where=str,
-                   share=share)
+  embeddings.embed(model, texts, ">", folder, label="x", where=str, share=share)
 
 
 @pytest.mark.parametrize("count", [1, 4, 5, 11])

@@ -7,8 +7,8 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from support import tiny
 
-import tiny
 from nomic_jax.data.pack import pack
 from nomic_jax.errors import UserError
 from nomic_jax.kernels import reference
@@ -20,11 +20,16 @@ from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
 
 NOMIC = EncoderConfig(
-    vocab_size=96, width=32, layers=2, heads=2, mlp_width=64, max_length=64
+  vocab_size=96, width=32, layers=2, heads=2, mlp_width=64, max_length=64
 )
 BERT = dataclasses.replace(
-    NOMIC, position="learned", activation="gelu", qkv_bias=True,
-    mlp_in_bias=True, mlp_out_bias=True, pooler=True,
+  NOMIC,
+  position="learned",
+  activation="gelu",
+  qkv_bias=True,
+  mlp_in_bias=True,
+  mlp_out_bias=True,
+  pooler=True,
 )
 # Of _texts, the longest and one more are beyond the trained length.
 NTK = dataclasses.replace(NOMIC, rotary_factor=2.0, trained_length=8)
@@ -52,8 +57,9 @@ def _params(config):
 def _tokens(texts, row_length, slots):
   packed = pack(texts, row_length, slots)
   tokens = {
-      "ids": packed.ids, "segment_ids": packed.segment_ids,
-      "positions": packed.positions,
+    "ids": packed.ids,
+    "segment_ids": packed.segment_ids,
+    "positions": packed.positions,
   }
   return tokens, packed.slot_of
 
@@ -64,26 +70,34 @@ def _texts(seed=0, lengths=(7, 3, 12, 1, 9, 5)):
 
 
 @pytest.mark.parametrize(
-    "config, expected", [(NOMIC, NOMIC_PATHS), (BERT, BERT_PATHS)]
+  "config, expected", [(NOMIC, NOMIC_PATHS), (BERT, BERT_PATHS)]
 )
 def test_parameter_paths_are_frozen(config, expected):
   leaves = jax.tree_util.tree_leaves_with_path(_params(config))
-  paths = [jax.tree_util.keystr(p, simple=True, separator="/")
-           for p, _ in leaves]
+  paths = [
+    jax.tree_util.keystr(p, simple=True, separator="/") for p, _ in leaves
+  ]
   assert sorted(paths) == expected
 
 
 def test_paper_model_has_the_published_number_of_parameters():
   shapes = jax.eval_shape(
-      Encoder(EncoderConfig().architecture).init, jax.random.key(0))
+    Encoder(EncoderConfig().architecture).init, jax.random.key(0)
+  )
   count = sum(x.size for x in jax.tree.leaves(shapes))
   assert count == 136_731_648  # reference.md 1.7, nomic-embed-text-v1
 
 
-@pytest.mark.parametrize("base, pooling", [
-    (NOMIC, "mean"), (NOMIC, "cls"), (NOMIC, "last"), (BERT, "mean"),
+@pytest.mark.parametrize(
+  "base, pooling",
+  [
+    (NOMIC, "mean"),
+    (NOMIC, "cls"),
+    (NOMIC, "last"),
+    (BERT, "mean"),
     (NTK, "mean"),
-])
+  ],
+)
 def test_a_text_alone_equals_a_text_in_company(base, pooling):
   """Packed, a row each beside a longer one, alone: one vector."""
   config = dataclasses.replace(base, pooling=pooling)
@@ -129,12 +143,19 @@ def test_ntk_base_has_the_published_value():
   np.testing.assert_allclose(angle, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("base, options", [
-    (NOMIC, {"remat": "full"}), (NOMIC, {"remat": "dots"}),
-    (NOMIC, {"remat": "weight_dots"}), (NOMIC, {"remat": "attention"}),
-    (BERT, {"remat": True}), (BERT, {"remat": "attention", "unroll": 2}),
-    (BERT, {"unroll": 2}), (NOMIC, {"unroll": 99}),
-])
+@pytest.mark.parametrize(
+  "base, options",
+  [
+    (NOMIC, {"remat": "full"}),
+    (NOMIC, {"remat": "dots"}),
+    (NOMIC, {"remat": "weight_dots"}),
+    (NOMIC, {"remat": "attention"}),
+    (BERT, {"remat": True}),
+    (BERT, {"remat": "attention", "unroll": 2}),
+    (BERT, {"unroll": 2}),
+    (NOMIC, {"unroll": 99}),
+  ],
+)
 def test_remat_and_unroll_change_nothing(base, options):
   params = _params(base)
   tokens, _ = _tokens(_texts(), 16, 4)
@@ -145,8 +166,9 @@ def test_remat_and_unroll_change_nothing(base, options):
     return tiny.jit(jax.value_and_grad(f))(params)
 
   jax.tree.map(
-      lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
-      value_and_grad(), value_and_grad(**options),
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+    value_and_grad(),
+    value_and_grad(**options),
   )
 
 
@@ -164,7 +186,8 @@ def test_rematerialisations_keep_less_and_less(dtype, monkeypatch):
     return sum(x.size for x in jax.tree.leaves(residuals))
 
   sizes = [
-      kept(x) for x in ("none", "dots", "weight_dots", "attention", "full")]
+    kept(x) for x in ("none", "dots", "weight_dots", "attention", "full")
+  ]
   assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 5
   assert kept(True) == kept("full") and kept(False) == kept("none")
 
@@ -191,15 +214,21 @@ def test_projection_follows_the_norm():
   plain = dataclasses.replace(NOMIC, pooled_norm=True)
   normed = Encoder(plain.architecture).embed(params, tokens, 4).reshape(-1, 32)
   np.testing.assert_allclose(
-      vectors[slot_of],
-      np.float64(normed[slot_of]) @ params["projection"]["kernel"]
-      + np.arange(24), rtol=0, atol=1e-5)
+    vectors[slot_of],
+    np.float64(normed[slot_of]) @ params["projection"]["kernel"]
+    + np.arange(24),
+    rtol=0,
+    atol=1e-5,
+  )
 
 
-@pytest.mark.parametrize("options, message", [
+@pytest.mark.parametrize(
+  "options, message",
+  [
     ({"remat": "dotz"}, "compute.remat: 'dotz'.*Did you mean 'dots'"),
     ({"ntk_length": "row"}, "compute.ntk_length: 'row'"),
-])
+  ],
+)
 def test_unknown_options_are_named(options, message):
   with pytest.raises(UserError, match=message):
     Encoder(NOMIC.architecture, **options)
@@ -211,7 +240,7 @@ def test_dropout_is_drawn_from_the_key():
   tokens, _ = _tokens(_texts(), 16, 4)
   still = encoder.embed(params, tokens, 4)
   one, again, two = (
-      encoder.embed(params, tokens, 4, jax.random.key(n)) for n in (1, 1, 2)
+    encoder.embed(params, tokens, 4, jax.random.key(n)) for n in (1, 1, 2)
   )
   np.testing.assert_array_equal(one, again)
   assert np.abs(one - two).max() > 1e-2
@@ -227,24 +256,35 @@ def test_a_rows_dropout_is_its_own():
   whole = encoder.embed(params, tokens, 4, keys)
   order = np.arange(len(keys))[::-1]
   turned = encoder.embed(
-      params, {k: v[order] for k, v in tokens.items()}, 4, keys[order])
+    params, {k: v[order] for k, v in tokens.items()}, 4, keys[order]
+  )
   np.testing.assert_allclose(turned, whole[order], atol=1e-5)
   for i, key in enumerate(keys):
-    row = {k: v[i:i + 1] for k, v in tokens.items()}
+    row = {k: v[i : i + 1] for k, v in tokens.items()}
     alone = encoder.embed(params, row, 4, key)
-    np.testing.assert_allclose(alone, whole[i:i + 1], atol=1e-5)
+    np.testing.assert_allclose(alone, whole[i : i + 1], atol=1e-5)
   assert np.abs(alone - encoder.embed(params, row, 4, keys[0])).max() > 1e-2
   # The kernel is asked for all rows at once, and not for one after another.
-  loss = InfoNCE(Encoder(
-      dataclasses.replace(NOMIC, width=128, heads=2).architecture, dropout=0.5,
-      attention="pallas_tpu"))
+  loss = InfoNCE(
+    Encoder(
+      dataclasses.replace(NOMIC, width=128, heads=2).architecture,
+      dropout=0.5,
+      attention="pallas_tpu",
+    )
+  )
   row = np.zeros((8, 128), np.int32)
   batch = {
-      "inputs": dict.fromkeys(("ids", "segment_ids", "positions"), row),
-      "content": row[:, :4], "query": row[:, 0], "candidate": row[:, 0],
-      "positive": row[:, 0]}
-  text = str(jax.make_jaxpr(lambda p, b: loss(p, b, jax.random.key(0)))(
-      tiny.shapes(loss), batch))
+    "inputs": dict.fromkeys(("ids", "segment_ids", "positions"), row),
+    "content": row[:, :4],
+    "query": row[:, 0],
+    "candidate": row[:, 0],
+    "positive": row[:, 0],
+  }
+  text = str(
+    jax.make_jaxpr(lambda p, b: loss(p, b, jax.random.key(0)))(
+      tiny.shapes(loss), batch
+    )
+  )
   assert "grid=(8, " in text and "grid=(1, " not in text
 
 

@@ -31,11 +31,11 @@ class FakeModel(EmbeddingModel):
     self.params = {"weights": np.array(weights, np.float32)}
     self.calls = []
 
-  def encode(
-      self, texts, prompt=None, show_progress=False, normalize=True):
+  def encode(self, texts, prompt=None, show_progress=False, normalize=True):
     self.calls.append((prompt, len(texts)))
     counts = np.array(
-        [[text.split().count(word) for word in WORDS] for text in texts])
+      [[text.split().count(word) for word in WORDS] for text in texts]
+    )
     vectors = counts * self.params["weights"]
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (vectors / np.maximum(length, 1e-9)).astype(np.float32)
@@ -45,17 +45,26 @@ class FakeModel(EmbeddingModel):
 def _place(tmp_path, monkeypatch):
   """A data directory and two models, one that knows words and one that does
   not tell them apart."""
-  pairs = [("red round", "a red round thing"), ("blue", "the blue one"),
-           ("large", "quite large"), ("green square", "green and square")]
-  dataset.write(tmp_path / "data", {"test": [
-      dataset.row(q, d, location=f"things.py:{i}")
-      for i, (q, d) in enumerate(pairs)
-  ]}, stats={})
+  pairs = [
+    ("red round", "a red round thing"),
+    ("blue", "the blue one"),
+    ("large", "quite large"),
+    ("green square", "green and square"),
+  ]
+  dataset.write(
+    tmp_path / "data",
+    {
+      "test": [
+        dataset.row(q, d, location=f"things.py:{i}")
+        for i, (q, d) in enumerate(pairs)
+      ]
+    },
+    stats={},
+  )
   models = {"good": FakeModel(), "blind": FakeModel((1, 0, 0, 0, 0, 0))}
   for name in models:
     (tmp_path / name).mkdir()
-  monkeypatch.setattr(
-      nomic_jax, "load", lambda path: models[path.name])
+  monkeypatch.setattr(nomic_jax, "load", lambda path: models[path.name])
   return tmp_path, models
 
 
@@ -63,11 +72,13 @@ def test_table_and_json(place, capsys):
   path, models = place
   output = path / "out.json"
   evaluate(
-      models=[f"{path}/good", f"poor={path}/blind"], tasks=[f"{path}/data"],
-      output=output, baselines=["bm25"],
+    models=[f"{path}/good", f"poor={path}/blind"],
+    tasks=[f"{path}/data"],
+    output=output,
+    baselines=["bm25"],
   )
   lines = capsys.readouterr().out.splitlines()
-  table = lines[lines.index("data: 4 queries, 4 documents") + 1:]
+  table = lines[lines.index("data: 4 queries, 4 documents") + 1 :]
   rows = {line.split()[0]: line.split()[1:] for line in table[1:4]}
   assert list(rows) == ["bm25", "good", "poor"]
   assert rows["good"][:5] == ["1.000"] * 5
@@ -78,7 +89,8 @@ def test_table_and_json(place, capsys):
   written = json.loads(output.read_text())
   poor = written["models"][2]["tasks"]["data"]
   assert poor["scores"]["MRR@10"] == pytest.approx(
-      (1 + 1 / 2 + 1 / 3 + 1 / 4) / 4)  # ties fall to the lower index
+    (1 + 1 / 2 + 1 / 3 + 1 / 4) / 4
+  )  # ties fall to the lower index
   assert written["models"][1]["tasks"]["data"]["worst"] == []
   assert {w["rank"] for w in poor["worst"]} == {2, 3, 4}
   assert models["good"].calls == [("search_document", 4), ("search_query", 4)]
@@ -86,16 +98,26 @@ def test_table_and_json(place, capsys):
 
 def test_each_dimension_is_scored_and_texts_are_embedded_once(place, capsys):
   path, models = place
-  job = dict(models=[f"{path}/good"], tasks=[f"{path}/data"],
-             baselines=["good"], output=path / "dims.json")
+  job = dict(
+    models=[f"{path}/good"],
+    tasks=[f"{path}/data"],
+    baselines=["good"],
+    output=path / "dims.json",
+  )
   written = evaluate(**job, dims=[6, 2])
   assert models["good"].calls == [("search_document", 4), ("search_query", 4)]
   assert written["baselines"] == ["good@6", "good@2"]
-  found = {m["name"]: m["tasks"]["data"]["scores"]["nDCG@10"]
-           for m in written["models"]}
+  found = {
+    m["name"]: m["tasks"]["data"]["scores"]["nDCG@10"]
+    for m in written["models"]
+  }
   # Two dimensions tell red and green, and neither blue nor large.
-  assert found == {"good@6": 1.0, "good@2": pytest.approx(
-      (1 + 1 + 1 / np.log2(3) + 1 / np.log2(4)) / 4, abs=0.2)}
+  assert found == {
+    "good@6": 1.0,
+    "good@2": pytest.approx(
+      (1 + 1 + 1 / np.log2(3) + 1 / np.log2(4)) / 4, abs=0.2
+    ),
+  }
   assert found["good@2"] < 1
   whole = evaluate(**job)["models"][0]["tasks"]["data"]["scores"]["nDCG@10"]
   assert whole == found["good@6"]
@@ -108,10 +130,10 @@ def test_texts_are_cut_for_local_folders_too(place):
   seen = []
   model = models["good"]
   usual = model.encode
-  model.encode = lambda *a, **k: seen.append(model.max_tokens) or usual(
-      *a, **k)
-  job = dict(models=[f"{path}/good"], tasks=[f"{path}/data"],
-             output=path / "cut.json")
+  model.encode = lambda *a, **k: seen.append(model.max_tokens) or usual(*a, **k)
+  job = dict(
+    models=[f"{path}/good"], tasks=[f"{path}/data"], output=path / "cut.json"
+  )
   evaluate(**job, max_tokens=12)
   evaluate(**job, max_tokens=500)  # more than it reads: another fingerprint
   assert seen == [12, 12, 99, 99] and model.max_tokens == 99
@@ -122,7 +144,8 @@ def test_texts_are_cut_for_local_folders_too(place):
 def test_known_results_are_kept_until_the_weights_change(place):
   path, models = place
   job = dict(
-      models=[f"{path}/good"], tasks=[f"{path}/data"], output=path / "o.json")
+    models=[f"{path}/good"], tasks=[f"{path}/data"], output=path / "o.json"
+  )
   first = evaluate(**job)
   models["good"].calls.clear()
   assert evaluate(**job) == json.loads(json.dumps(first))
@@ -134,8 +157,11 @@ def test_known_results_are_kept_until_the_weights_change(place):
 
 def test_an_interrupted_evaluation_goes_on(place):
   path, models = place
-  job = dict(models=[f"{path}/good", f"{path}/blind"],
-             tasks=[f"{path}/data"], output=path / "o.json")
+  job = dict(
+    models=[f"{path}/good", f"{path}/blind"],
+    tasks=[f"{path}/data"],
+    output=path / "o.json",
+  )
   models["blind"].params["weights"][0] = np.nan
   with pytest.raises(UserError, match="not finite"):
     evaluate(**job)
@@ -145,20 +171,27 @@ def test_an_interrupted_evaluation_goes_on(place):
   evaluate(**job)
   assert not models["good"].calls and models["blind"].calls
   assert sorted(p.name for p in path.glob("o.*")) == [
-      "o.html", "o.json", "o.md"]
+    "o.html",
+    "o.json",
+    "o.md",
+  ]
 
 
 def test_several_tasks_are_one_table_beside_what_is_published(place, capsys):
   path, models = place
-  rows = [{"sentence1": "red", "sentence2": f"{word} red", "score": s}
-          for s, word in enumerate(("blue large", "blue", "round", "red"))]
+  rows = [
+    {"sentence1": "red", "sentence2": f"{word} red", "score": s}
+    for s, word in enumerate(("blue large", "blue", "round", "red"))
+  ]
   (path / "sts").mkdir()
   (path / "sts" / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
   output = path / "out.json"
   evaluate(
-      models=[f"{path}/good", f"{path}/blind"],
-      tasks=[f"{path}/data", f"{path}/sts"], output=output,
-      baselines=["bm25", "blind"])
+    models=[f"{path}/good", f"{path}/blind"],
+    tasks=[f"{path}/data", f"{path}/sts"],
+    output=output,
+    baselines=["bm25", "blind"],
+  )
   lines = capsys.readouterr().out.splitlines()
   assert "blind on sts: no Spearman, since all is alike to it" in lines
   at = lines.index("All tasks: main scores in per cent")
@@ -179,16 +212,36 @@ def test_several_tasks_are_one_table_beside_what_is_published(place, capsys):
 def test_published_scores_stand_beside_whole_groups():
   names = mteb_tasks.SETS["STS"]
   results = {
-      "tasks": {n: {"kind": "mteb", "metrics": ["s"], "size": "", "published":
-                    {}, "group": "mteb-en-v1/STS"} for n in names},
-      "models": [{"name": "ours", "path": "p", "tasks": {
-          n: {"scores": {"s": 0.8}, "interval": [None, None],
-              "draws": [None, None]} for n in names}}]}
-  table, = tables.tables(results)
+    "tasks": {
+      n: {
+        "kind": "mteb",
+        "metrics": ["s"],
+        "size": "",
+        "published": {},
+        "group": "mteb-en-v1/STS",
+      }
+      for n in names
+    },
+    "models": [
+      {
+        "name": "ours",
+        "path": "p",
+        "tasks": {
+          n: {
+            "scores": {"s": 0.8},
+            "interval": [None, None],
+            "draws": [None, None],
+          }
+          for n in names
+        },
+      }
+    ],
+  }
+  (table,) = tables.tables(results)
   assert table.head[:3] == ["", "ours", "nomic-embed-text-v1 (published)"]
   assert table.rows[-1][:3] == ["mteb-en-v1/STS, mean of 10", "80.0 ", "82.1"]
   del results["tasks"]["STS12"], results["models"][0]["tasks"]["STS12"]
-  table, = tables.tables(results)
+  (table,) = tables.tables(results)
   assert len(table.rows) == 9 and len(table.head) == 2
 
 
@@ -213,7 +266,8 @@ def test_mistakes_are_one_line(place):
     evaluate([good], [data], output=path / "scores.txt")
   models["good"].params["weights"][1] = np.nan
   output = path / "never.json"
-  with pytest.raises(UserError, match=(
-      "not finite, .* parameters weights are not finite")):
+  with pytest.raises(
+    UserError, match=("not finite, .* parameters weights are not finite")
+  ):
     evaluate([good], [data], output=output)
   assert not output.exists()

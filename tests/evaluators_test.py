@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 import pytest
+from support import small_data
+from support import tiny
 
 from nomic_jax.cli import config_flags
 from nomic_jax.data import loader
@@ -22,8 +24,6 @@ from nomic_jax.report import evaluate
 from nomic_jax.run import checkpoint
 from nomic_jax.run import models
 from nomic_jax.text import tokenizer as tokenizer_lib
-import small_data
-import tiny
 
 
 @pytest.fixture(name="place", scope="module")
@@ -52,13 +52,21 @@ def _mean(model, config, **changes):
 
 def test_the_loss_on_the_held_out_split_is_logged(place):
   arguments = small_data.train(
-      "mlm", place / "pairs", place / "run", "steps=5",
-      "checkpoint.every=4", "evaluators.eval.every=5",
-      "evaluators.eval.batches=2", "log_every=100", "compute.dropout=0.5")
+    "mlm",
+    place / "pairs",
+    place / "run",
+    "steps=5",
+    "checkpoint.every=4",
+    "evaluators.eval.every=5",
+    "evaluators.eval.batches=2",
+    "log_every=100",
+    "compute.dropout=0.5",
+  )
   assert main(arguments) == 0
   before, last = [
-      json.loads(line) for line in
-      (place / "run/metrics.jsonl").read_text().splitlines()]
+    json.loads(line)
+    for line in (place / "run/metrics.jsonl").read_text().splitlines()
+  ]
   assert (before["step"], last["step"]) == (4, 5)
   assert not any(key.startswith("eval/") for key in before)
   assert last["eval/perplexity"] == pytest.approx(math.exp(last["eval/loss"]))
@@ -79,30 +87,46 @@ def _lines(workdir):
 
 def _write_nano(folder):
   """A repository of NanoBEIR; one query is itself a document."""
-  texts = [f"{a} and {b}" for a in small_data.WORDS[:5]
-           for b in small_data.WORDS[5:9]]
+  texts = [
+    f"{a} and {b}" for a in small_data.WORDS[:5] for b in small_data.WORDS[5:9]
+  ]
   parts = {
-      "corpus": [{"_id": f"d{i}", "text": t} for i, t in enumerate(texts)],
-      "queries": [{"_id": "d3", "text": texts[3]},
-                  {"_id": "q1", "text": "silver lamp"}],
-      "qrels": [{"query-id": q, "corpus-id": d} for q, d in (
-          ("d3", "d4"), ("q1", "d8"), ("q1", "d9"))]}
+    "corpus": [{"_id": f"d{i}", "text": t} for i, t in enumerate(texts)],
+    "queries": [
+      {"_id": "d3", "text": texts[3]},
+      {"_id": "q1", "text": "silver lamp"},
+    ],
+    "qrels": [
+      {"query-id": q, "corpus-id": d}
+      for q, d in (("d3", "d4"), ("q1", "d8"), ("q1", "d9"))
+    ],
+  }
   for part, rows in parts.items():
     (folder / part).mkdir(parents=True)
     parquet.write_table(
-        pa.Table.from_pylist(rows), folder / part / "train-0.parquet")
+      pa.Table.from_pylist(rows), folder / part / "train-0.parquet"
+    )
 
 
 def test_search_while_training_scores_as_evaluate_does(place, capsys):
   data, workdir = place / "pairs", place / "search"
   arguments = small_data.train(
-      "contrastive", data, workdir, "steps=4", "checkpoint.every=2",
-      "checkpoint.best=retrieval/MRR@10", "checkpoint.keep=9",
-      "evaluators.retrieval.every=2", "evaluators.eval.every=3",
-      "evaluators.eval.data.split=train", "data.query_length=64",
-      "mesh.fsdp=2", "mesh.rules=fsdp",
-      f"evaluators.retrieval.data={place}",
-      f"evaluators.retrieval.tasks={data},nanobeir/SciFact")
+    "contrastive",
+    data,
+    workdir,
+    "steps=4",
+    "checkpoint.every=2",
+    "checkpoint.best=retrieval/MRR@10",
+    "checkpoint.keep=9",
+    "evaluators.retrieval.every=2",
+    "evaluators.eval.every=3",
+    "evaluators.eval.data.split=train",
+    "data.query_length=64",
+    "mesh.fsdp=2",
+    "mesh.rules=fsdp",
+    f"evaluators.retrieval.data={place}",
+    f"evaluators.retrieval.tasks={data},nanobeir/SciFact",
+  )
   _write_nano(place / "NanoSciFact")
   assert main(arguments) == 0
   lines = _lines(workdir)
@@ -110,50 +134,80 @@ def test_search_while_training_scores_as_evaluate_does(place, capsys):
   scores = {}
   for step in (2, 4):
     saved = evaluate.evaluate(
-        [f"{workdir}/checkpoints/{step}"], [f"{data}", "nanobeir/SciFact"],
-        data=str(place))["models"][0]["tasks"]
+      [f"{workdir}/checkpoints/{step}"],
+      [f"{data}", "nanobeir/SciFact"],
+      data=str(place),
+    )["models"][0]["tasks"]
     names = ("pairs", "nanobeir/SciFact")
-    for metric, value in saved["pairs"]["scores"].items():
+    for metric in saved["pairs"]["scores"]:
       both = [saved[name]["scores"][metric] for name in names]
       for name, one in zip(names, both):
         assert lines[step][f"retrieval/{name}/{metric}"] == pytest.approx(one)
-      assert lines[step][f"retrieval/{metric}"] == pytest.approx(
-          np.mean(both))
-    scores[step] = {"MRR@10": lines[step]["retrieval/MRR@10"],
-                    "each": saved["pairs"]["scores"]}
+      assert lines[step][f"retrieval/{metric}"] == pytest.approx(np.mean(both))
+    scores[step] = {
+      "MRR@10": lines[step]["retrieval/MRR@10"],
+      "each": saved["pairs"]["scores"],
+    }
   assert scores[2] != scores[4]  # control
 
   best = max((2, 4), key=lambda s: (scores[s]["MRR@10"], s))
   capsys.readouterr()
-  assert main(["export", f"--workdir={workdir}", "--step=best",
-               f"--output={place}/best"]) == 0
+  assert (
+    main(
+      [
+        "export",
+        f"--workdir={workdir}",
+        "--step=best",
+        f"--output={place}/best",
+      ]
+    )
+    == 0
+  )
   assert f"at step {best}" in capsys.readouterr().out
   exported, saved = (
-      models.read_model(p)
-      for p in (place / "best", workdir / f"checkpoints/{best}"))
+    models.read_model(p)
+    for p in (place / "best", workdir / f"checkpoints/{best}")
+  )
   tiny.assert_close(exported.params, saved.params, 1e-7)
-  assert main(["export", f"--workdir={workdir}", "--step=3",
-               f"--output={place}/none"]) == 2
+  assert (
+    main(
+      ["export", f"--workdir={workdir}", "--step=3", f"--output={place}/none"]
+    )
+    == 2
+  )
   assert "expected latest, best or one of 2, 4" in capsys.readouterr().err
 
 
 def test_stopped_where_it_would_evaluate_the_lines_are_the_same(
-    place, monkeypatch):
+  place, monkeypatch
+):
   """SIGTERM at a step of an evaluation, and between two lines."""
 
   def lines(name, *stops):
     for stop in (*stops, None):
       monkeypatch.setattr(
-          processes.Preemption, "reached", lambda self, step: step == stop)
-      assert main(small_data.train(
-          "mlm", place / "pairs", place / name, "steps=6", "log_every=3",
-          "checkpoint.every=4", "evaluators.eval.every=2",
-          "evaluators.eval.batches=1")) == (0 if stop is None else 75)
+        processes.Preemption, "reached", lambda self, step: step == stop
+      )
+      assert main(
+        small_data.train(
+          "mlm",
+          place / "pairs",
+          place / name,
+          "steps=6",
+          "log_every=3",
+          "checkpoint.every=4",
+          "evaluators.eval.every=2",
+          "evaluators.eval.batches=1",
+        )
+      ) == (0 if stop is None else 75)
     return {
-        step: {k: row.get(k) for k in (
-            "loss", "padding", "eval/loss", "gradient_norm", "unfinished")}
-        for step, row in _lines(place / name).items()
-        if "unfinished" not in row}
+      step: {
+        k: row.get(k)
+        for k in ("loss", "padding", "eval/loss", "gradient_norm", "unfinished")
+      }
+      for step, row in _lines(place / name).items()
+      if "unfinished" not in row
+    }
 
   whole = lines("whole")
   assert [s for s, row in whole.items() if row["eval/loss"]] == [2, 4, 6]
@@ -165,8 +219,10 @@ def _steps(folder):
   return {int(p.name) for p in (folder / "checkpoints").iterdir()}
 
 
-@pytest.mark.parametrize("metric, order", [
-    ("search/nDCG@10", (0.3, 0.9, 0.5)), ("eval/loss", (3.0, 1.0, 2.0))])
+@pytest.mark.parametrize(
+  "metric, order",
+  [("search/nDCG@10", (0.3, 0.9, 0.5)), ("eval/loss", (3.0, 1.0, 2.0))],
+)
 def test_the_best_checkpoint_is_kept_over_restarts(tmp_path, metric, order):
   class Data:  # as far as a checkpoint knows it
     get_state = staticmethod(lambda: {})
@@ -188,18 +244,27 @@ def test_the_best_checkpoint_is_kept_over_restarts(tmp_path, metric, order):
   assert _steps(tmp_path) == {6, 7}
 
 
-@pytest.mark.parametrize("overrides, expected", [
-    (["evaluators.eval.every=1", "evaluators.eval.data.split=tset"],
-     "mean 'test'"),
+@pytest.mark.parametrize(
+  "overrides, expected",
+  [
+    (
+      ["evaluators.eval.every=1", "evaluators.eval.data.split=tset"],
+      "mean 'test'",
+    ),
     (["evaluators.eval.kind=los"], "no kind 'los'.*mean 'loss'"),
-    (["checkpoint.best=eval/los", "evaluators.eval.every=1"],
-     "nothing measures 'eval/los'; .*eval/accuracy.*mean 'eval/loss'"),
+    (
+      ["checkpoint.best=eval/los", "evaluators.eval.every=1"],
+      "nothing measures 'eval/los'; .*eval/accuracy.*mean 'eval/loss'",
+    ),
     (["checkpoint.best=eval/loss"], r"set config.evaluators.NAME.every"),
-])
+  ],
+)
 def test_an_evaluation_that_cannot_be_is_an_error_at_the_start(
-    place, capsys, overrides, expected):
+  place, capsys, overrides, expected
+):
   arguments = small_data.train(
-      "mlm", place / "pairs", place / "wrong", *overrides)
+    "mlm", place / "pairs", place / "wrong", *overrides
+  )
   assert main(arguments) == 2
   assert re.search(expected, small_data.complaint(capsys.readouterr().err))
   assert not (place / "wrong").exists()

@@ -8,9 +8,9 @@ import sys
 import types
 
 import pytest
+from support import hub_random
 import torch
 
-import hub_random
 from nomic_jax import families
 from nomic_jax.errors import UserError
 from nomic_jax.hub import model_directory
@@ -22,8 +22,10 @@ PAGE = pathlib.Path(families.__file__).parent / "README.md"
 def _blocks(monkeypatch):
   """The page's family, in its place; gives its code and its check."""
   family, line, check = re.findall(
-      r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"),
-      flags=re.MULTILINE | re.DOTALL)
+    r"^```python\n(.*?)^```",
+    PAGE.read_text(encoding="utf-8"),
+    flags=re.MULTILINE | re.DOTALL,
+  )
   module = types.ModuleType("nomic_jax.families.electra")
   exec(compile(family, "families/electra.py", "exec"), module.__dict__)
   monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -38,8 +40,10 @@ def _blocks(monkeypatch):
 
 def _run(check, folder):
   torch.manual_seed(0)
-  exec(compile(check, "check", "exec"), {
-      "folder": folder, "tokenizer": hub_random.tokenizer()})
+  exec(
+    compile(check, "check", "exec"),
+    {"folder": folder, "tokenizer": hub_random.tokenizer()},
+  )
 
 
 def test_the_page_adds_a_family(blocks, tmp_path):
@@ -55,7 +59,7 @@ def test_the_check_would_see_a_wrong_name(blocks, tmp_path):
   """Negative control: queries and keys under each other's names are alike,
   keys and values are not."""
   _, check = blocks
-  layout, = families.table()[-1].layouts
+  (layout,) = families.table()[-1].layouts
   q, k, v = layout.layer["qkv"]
   layout.layer["qkv"] = (q, v, k)
   try:
@@ -67,8 +71,10 @@ def test_the_check_would_see_a_wrong_name(blocks, tmp_path):
 
 def test_what_the_example_does_not_compute_is_named(blocks):
   del blocks
-  for values in ({"hidden_size": 256}, {
-      "hidden_size": 256, "embedding_size": 128}):
+  for values in (
+    {"hidden_size": 256},
+    {"hidden_size": 256, "embedding_size": 128},
+  ):
     with pytest.raises(UserError, match="embedding_size=128 is not supported"):
       families.read(values | {"model_type": "electra"}, "config.json")
 

@@ -17,8 +17,8 @@ from nomic_jax.storage.files import replacing
 
 def _tree(folder):
   return {
-      str(p.relative_to(folder)): p.read_text() if p.is_file() else None
-      for p in folder.rglob("*")
+    str(p.relative_to(folder)): p.read_text() if p.is_file() else None
+    for p in folder.rglob("*")
   }
 
 
@@ -42,16 +42,23 @@ def test_a_directory_takes_the_place_of_another(tmp_path):
       for name, text in content.items():
         (temporary / name).write_text(text)
     assert _tree(tmp_path) == {
-        "folder": None, **{f"folder/{k}": v for k, v in content.items()}}
+      "folder": None,
+      **{f"folder/{k}": v for k, v in content.items()},
+    }
 
 
 class _Stop(Exception):
   pass
 
 
-@pytest.mark.parametrize("error, raised", [
-    (_Stop(), _Stop), (KeyboardInterrupt(), KeyboardInterrupt),
-    (OSError(errno.ENOSPC, "No space left on device"), UserError)])
+@pytest.mark.parametrize(
+  "error, raised",
+  [
+    (_Stop(), _Stop),
+    (KeyboardInterrupt(), KeyboardInterrupt),
+    (OSError(errno.ENOSPC, "No space left on device"), UserError),
+  ],
+)
 @pytest.mark.parametrize("before", ["nothing", "file", "directory"])
 def test_an_error_leaves_what_was_there(tmp_path, before, error, raised):
   path = tmp_path / "output"
@@ -90,8 +97,7 @@ def test_a_directory_whose_successor_is_missing_stays(tmp_path):
   assert _tree(tmp_path) == there
 
 
-def test_a_rename_that_fails_puts_the_old_directory_back(
-    tmp_path, monkeypatch):
+def test_a_rename_that_fails_puts_the_old_directory_back(tmp_path, monkeypatch):
   path = tmp_path / "folder"
   path.mkdir()
   (path / "a").write_text("old")
@@ -132,7 +138,9 @@ def test_rows_are_numbered_by_line(tmp_path, name):
   assert list(formats.each(str(path))) == [(1, {"a": 1})]
 
 
-@pytest.mark.parametrize("line, message", [
+@pytest.mark.parametrize(
+  "line, message",
+  [
     (b'{"a": ', "row 2: not valid JSON .*column 6"),
     (b"not json", "row 2: not valid JSON"),
     (b"[1, 2]", "row 2: expected a JSON object, found list; jq -c"),
@@ -142,7 +150,8 @@ def test_rows_are_numbered_by_line(tmp_path, name):
     (b'{"a": "caf\xe9"}', "row 2: not UTF-8 at byte 10"),
     (b"[" * 200_000, "row 2: JSON beyond what Python reads"),
     (b'{"a": ' + b"9" * 5000 + b"}", "row 2: JSON beyond what Python reads"),
-])
+  ],
+)
 def test_a_bad_row_is_named(tmp_path, line, message):
   path = tmp_path / "rows.jsonl"
   path.write_bytes(b'{"a": 1}\n' + line + b'\n{"a": 3}\n')
@@ -157,9 +166,10 @@ def test_a_bad_row_is_named(tmp_path, line, message):
 def test_a_damaged_gzip_is_named(tmp_path):
   path = tmp_path / "rows.jsonl.gz"
   lines = b"".join(
-      json.dumps({"a": str(i) * 7}).encode() + b"\n" for i in range(5000))
+    json.dumps({"a": str(i) * 7}).encode() + b"\n" for i in range(5000)
+  )
   whole = gzip.compress(lines)
-  path.write_bytes(whole[:len(whole) // 2])
+  path.write_bytes(whole[: len(whole) // 2])
   read = []
   with pytest.raises(UserError, match=r"row \d+: the gzip stream is damaged"):
     for number, _ in formats.each(path):
@@ -209,7 +219,8 @@ def test_lines_are_on_disk_as_they_are_written(tmp_path):
 
 
 @pytest.mark.skipif(
-    not pathlib.Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+  not pathlib.Path("/dev/full").exists(), reason="needs Linux's /dev/full"
+)
 def test_a_full_disk_is_one_line(tmp_path):
   file = metrics.MetricsFile(tmp_path / "metrics.jsonl", 0)
   file.close()

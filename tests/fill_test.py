@@ -6,22 +6,31 @@ import collections
 
 import jax
 import ml_collections
+import numpy as np
+from support import tiny
+
 from nomic_jax import losses
 from nomic_jax.data import collate
 from nomic_jax.data import loader
 from nomic_jax.data.pack import pack
 from nomic_jax.model.encoder import Encoder
-import numpy as np
-
-import tiny
 
 WORDS = tiny.words()
 
 
 def _config(**changes):
-  return ml_collections.ConfigDict(dict(
-      row_length=512, slots=64, rows_multiple=16, query_length=512,
-      document_length=512, token_dropout=0.0, negatives=0) | changes)
+  return ml_collections.ConfigDict(
+    dict(
+      row_length=512,
+      slots=64,
+      rows_multiple=16,
+      query_length=512,
+      document_length=512,
+      token_dropout=0.0,
+      negatives=0,
+    )
+    | changes
+  )
 
 
 def _rows(count, negatives=0, longest=508, document=88):
@@ -29,14 +38,20 @@ def _rows(count, negatives=0, longest=508, document=88):
   rng = np.random.default_rng(1)
 
   def text(mean, sigma):
-    length = int(np.clip(
-        rng.lognormal(np.log(mean) - sigma**2 / 2, sigma), 1, longest))
+    length = int(
+      np.clip(rng.lognormal(np.log(mean) - sigma**2 / 2, sigma), 1, longest)
+    )
     return rng.integers(5, 96, length).astype(np.uint16).tobytes()
 
   return [
-      {"query": text(10, 0.5), "document": text(document, 0.9), "source": "s",
-       "negatives": [text(document, 0.9) for _ in range(negatives)]}
-      for _ in range(count)]
+    {
+      "query": text(10, 0.5),
+      "document": text(document, 0.9),
+      "source": "s",
+      "negatives": [text(document, 0.9) for _ in range(negatives)],
+    }
+    for _ in range(count)
+  ]
 
 
 def _collate(rows, **changes):
@@ -47,10 +62,11 @@ def _collate(rows, **changes):
 def test_nine_slots_of_ten_hold_text_and_none_is_lost():
   rows = _rows(1024)
   batch = _collate(rows)
-  real = (batch["segment_ids"] > 0)
+  real = batch["segment_ids"] > 0
   assert real.mean() > 0.9
-  sent = sum(len(r[side]) // 2 + 2 for r in rows
-             for side in ("query", "document"))
+  sent = sum(
+    len(r[side]) // 2 + 2 for r in rows for side in ("query", "document")
+  )
   copies = len(rows) - (batch["candidate"] >= 0).sum()
   assert real.sum() == sent and not copies
   padded = 2 * len(rows) * 512
@@ -59,8 +75,13 @@ def test_nine_slots_of_ten_hold_text_and_none_is_lost():
 
 def test_rows_are_as_long_as_leaves_least_empty():
   rows = _rows(4096)
-  shape = dict(row_length=2048, slots=256, query_length=2048,
-               document_length=2048, rows_multiple=64)
+  shape = dict(
+    row_length=2048,
+    slots=256,
+    query_length=2048,
+    document_length=2048,
+    rows_multiple=64,
+  )
   batch = _collate(rows, **shape)
   length, slots = batch["ids"].shape[1], batch["content"].shape[1]
   assert 512 <= length < 2048 and slots == 256 * length // 2048
@@ -89,13 +110,22 @@ def test_the_loss_is_that_of_padded_rows():
   rows = _rows(8, negatives=2, longest=24, document=7)
   rows[5]["document"] = rows[2]["document"]
   batches = [
-      _collate(rows, row_length=32, slots=slots, negatives=2,
-               rows_multiple=multiple, query_length=30, document_length=30)
-      for slots, multiple in ((8, 4), (1, 2))]
+    _collate(
+      rows,
+      row_length=32,
+      slots=slots,
+      negatives=2,
+      rows_multiple=multiple,
+      query_length=30,
+      document_length=30,
+    )
+    for slots, multiple in ((8, 4), (1, 2))
+  ]
   assert len(batches[0]["ids"]) < len(batches[1]["ids"]) / 2
   loss = losses.make(
-      ml_collections.ConfigDict(dict(name="info_nce", temperature=0.1)),
-      Encoder(tiny.ARCHITECTURE))
+    ml_collections.ConfigDict(dict(name="info_nce", temperature=0.1)),
+    Encoder(tiny.ARCHITECTURE),
+  )
   params = tiny.params(loss)
 
   def value(params, batch):

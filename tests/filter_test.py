@@ -62,9 +62,13 @@ def _rows(path, split="train"):
 
 def _good(n):
   return [
-      dataset.row(f"apple{i} pear{i} plum{i}", f"apple{i} pear{i} fig{i}",
-                  source="ab"[i % 2], location=f"file.py:{i}")
-      for i in range(n)
+    dataset.row(
+      f"apple{i} pear{i} plum{i}",
+      f"apple{i} pear{i} fig{i}",
+      source="ab"[i % 2],
+      location=f"file.py:{i}",
+    )
+    for i in range(n)
   ]
 
 
@@ -73,25 +77,33 @@ def test_drops_shuffled_pairs_and_counts_every_row(tmp_path, capsys):
   for i in range(0, 8, 2):  # Swap documents: eight pairs are wrong now.
     a, b = rows[i]["document"], rows[i + 1]["document"]
     rows[i], rows[i + 1] = (
-        {**rows[i], "document": b}, {**rows[i + 1], "document": a})
+      {**rows[i], "document": b},
+      {**rows[i + 1], "document": a},
+    )
   data = _directory(tmp_path / "in", rows, test=_good(3))
   stats = filter_lib.filter_pairs(BagOfWords(), data, tmp_path / "out", k=1)
   kept = _rows(tmp_path / "out")
   assert [r["query"] for r in kept] == [r["query"] for r in rows[8:]]
   assert [r["location"] for r in kept] == [r["location"] for r in rows[8:]]
   assert stats["rows"] == {
-      "input": 40, "kept": 32, "dropped": {"not among nearest": 8}, "bad": {}}
+    "input": 40,
+    "kept": 32,
+    "dropped": {"not among nearest": 8},
+    "bad": {},
+  }
   assert stats["sources"]["a"] == {"kept": 16, "not among nearest": 4}
   assert json.loads((tmp_path / "out/stats.json").read_text()) == stats
   assert [r["query"] for r in _rows(tmp_path / "out", "test")] == [
-      r["query"] for r in _good(3)]
+    r["query"] for r in _good(3)
+  ]
   assert (tmp_path / "out/tokenizer/tokenizer.json").is_file()
   assert not (tmp_path / "out.parts").exists()
   model = BagOfWords()
   q = model.encode(["Q: " + r["query"] for r in kept])
   d = model.encode(["D: " + r["document"] for r in kept])
   np.testing.assert_allclose(
-      [r["score"] for r in kept], (q * d).sum(1), atol=1e-6)
+    [r["score"] for r in kept], (q * d).sum(1), atol=1e-6
+  )
   printed = capsys.readouterr().out
   assert "32 of 40 pairs kept" in printed
   assert "dropped (not among nearest)" in printed
@@ -100,8 +112,10 @@ def test_drops_shuffled_pairs_and_counts_every_row(tmp_path, capsys):
 def test_same_document_thrice_does_not_drop_itself(tmp_path):
   rows = _good(12)
   common = "red green blue grey"
-  rows += [dataset.row(q, common) for q in (
-      "red green blue", "green blue grey", "blue grey red")]
+  rows += [
+    dataset.row(q, common)
+    for q in ("red green blue", "green blue grey", "blue grey red")
+  ]
   data = _directory(tmp_path / "in", rows)
   filter_lib.filter_pairs(BagOfWords(), data, tmp_path / "out", k=2)
   assert len(_rows(tmp_path / "out")) == 15
@@ -118,7 +132,6 @@ def test_same_document_thrice_does_not_drop_itself(tmp_path):
 def test_what_the_encoder_cannot_tell_apart_is_one_document(tmp_path, tells):
 
   class Uncased(BagOfWords):
-
     def _one(self, text):
       return super()._one(text.lower())
 
@@ -126,10 +139,10 @@ def test_what_the_encoder_cannot_tell_apart_is_one_document(tmp_path, tells):
       identities = staticmethod(lambda texts: [t.lower() for t in texts])
 
   rows = [
-      dataset.row("red green blue", "red green grey"),
-      dataset.row("far away", "Red Green Blue"),
-      dataset.row("far off", "RED green blue"),
-      dataset.row("quite far", "red GREEN blue"),
+    dataset.row("red green blue", "red green grey"),
+    dataset.row("far away", "Red Green Blue"),
+    dataset.row("far off", "RED green blue"),
+    dataset.row("quite far", "red GREEN blue"),
   ]
   data = _directory(tmp_path / "in", rows)
   filter_lib.filter_pairs(Uncased(), data, tmp_path / "out", k=2)
@@ -140,15 +153,17 @@ def test_what_the_encoder_cannot_tell_apart_is_one_document(tmp_path, tells):
 
 def test_a_tie_with_the_last_is_inside(tmp_path):
   rows = [
-      dataset.row("one two", "one two"),
-      dataset.row("one two", "two one"),  # Another text, the same vector.
-      dataset.row("far away", "three"),
+    dataset.row("one two", "one two"),
+    dataset.row("one two", "two one"),  # Another text, the same vector.
+    dataset.row("far away", "three"),
   ]
   data = _directory(tmp_path / "in", rows)
   stats = filter_lib.filter_pairs(BagOfWords(), data, tmp_path / "out", k=1)
   assert stats["sources"][""]["kept"] >= 2
   assert [r["document"] for r in _rows(tmp_path / "out")][:2] == [
-      "one two", "two one"]
+    "one two",
+    "two one",
+  ]
 
 
 def test_a_tie_is_wider_than_rounding_and_no_more():
@@ -174,9 +189,14 @@ def test_rows_are_conserved_whatever_the_chunks(tmp_path, size, chunks):
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(filter_lib.parts.Parts, "save", record)
     stats = filter_lib.filter_pairs(
-        BagOfWords(), data, tmp_path / "out", chunk_size=size)
+      BagOfWords(), data, tmp_path / "out", chunk_size=size
+    )
   assert stats["rows"] == {
-      "input": 11, "kept": 10, "dropped": {}, "bad": {"empty text": 1}}
+    "input": 11,
+    "kept": 10,
+    "dropped": {},
+    "bad": {"empty text": 1},
+  }
   sizes = [n for _, n in names]
   assert len(sizes) == chunks and sum(sizes) == 11
   assert max(sizes) <= size and max(sizes) - min(sizes) <= 1
@@ -184,15 +204,16 @@ def test_rows_are_conserved_whatever_the_chunks(tmp_path, size, chunks):
 
 def test_similarity_and_margin(tmp_path):
   rows = [
-      dataset.row("a b c d", "a b c d"),
-      dataset.row("e f g h", "e f x y"),  # Weak.
-      dataset.row("a b c z", "a b m n"),  # Second to "a b c d", 0.25 behind.
+    dataset.row("a b c d", "a b c d"),
+    dataset.row("e f g h", "e f x y"),  # Weak.
+    dataset.row("a b c z", "a b m n"),  # Second to "a b c d", 0.25 behind.
   ]
   data = _directory(tmp_path / "in", rows)
 
   def kept(name, k=1, **flags):
     filter_lib.filter_pairs(
-        BagOfWords(4096), data, tmp_path / name, k=k, **flags)
+      BagOfWords(4096), data, tmp_path / name, k=k, **flags
+    )
     return [r["query"] for r in _rows(tmp_path / name)]
 
   assert len(kept("two", k=2)) == 3
@@ -206,14 +227,14 @@ def test_similarity_and_margin(tmp_path):
 
 @pytest.mark.parametrize("fail_after", [1, 7, 8, 25, 40, 44])
 def test_killed_then_resumed_embeds_nothing_twice(
-    tmp_path, monkeypatch, fail_after):
+  tmp_path, monkeypatch, fail_after
+):
   monkeypatch.setattr(filter_lib.embeddings, "PIECE", 4)
   rows = _good(24)
   rows[3]["document"] = rows[20]["document"]
   data = _directory(tmp_path / "in", rows)
   whole = BagOfWords()
-  want = filter_lib.filter_pairs(
-      whole, data, tmp_path / "whole", chunk_size=8)
+  want = filter_lib.filter_pairs(whole, data, tmp_path / "whole", chunk_size=8)
   killed, resumed = BagOfWords(fail_after=fail_after), BagOfWords()
   with pytest.raises(KeyboardInterrupt):
     filter_lib.filter_pairs(killed, data, tmp_path / "out", chunk_size=8)
@@ -225,12 +246,15 @@ def test_killed_then_resumed_embeds_nothing_twice(
   assert not (tmp_path / "out.parts").exists()
 
 
-@pytest.mark.parametrize("place,name", [
+@pytest.mark.parametrize(
+  "place,name",
+  [
     (filter_lib.parts.Parts, "save"),
     (filter_lib.parts.Parts, "discard"),
     (filter_lib.rewrite, "write"),
     (filter_lib.parts.Parts, "remove"),
-])
+  ],
+)
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_killed_around_a_step(tmp_path, monkeypatch, place, name, when):
   data = _directory(tmp_path / "in", _good(16))
@@ -249,7 +273,10 @@ def test_killed_around_a_step(tmp_path, monkeypatch, place, name, when):
   assert stats["rows"]["kept"] == len(_rows(tmp_path / "out")) == 16
   assert len(model.seen) == len(set(model.seen)) == 32
   assert sorted(p.name for p in tmp_path.iterdir()) == [
-      "in", "out", "tokenizer"]
+    "in",
+    "out",
+    "tokenizer",
+  ]
 
 
 def test_complete_or_other_arguments(tmp_path, capsys):
@@ -267,14 +294,14 @@ def test_complete_or_other_arguments(tmp_path, capsys):
   with pytest.raises(UserError, match="not made by nomic-jax filter"):
     filter_lib.filter_pairs(again, data, other)
   with pytest.raises(KeyboardInterrupt):
-    filter_lib.filter_pairs(
-        BagOfWords(fail_after=0), data, tmp_path / "late")
+    filter_lib.filter_pairs(BagOfWords(fail_after=0), data, tmp_path / "late")
   with pytest.raises(UserError, match="interrupted job.*k 2 there, 3 asked"):
     filter_lib.filter_pairs(again, data, tmp_path / "late", k=3)
 
 
 def test_model_by_path_is_loaded_only_if_there_is_something_to_do(
-    tmp_path, monkeypatch):
+  tmp_path, monkeypatch
+):
   data = _directory(tmp_path / "in", _good(6))
   (tmp_path / "model").mkdir()
   loads = []
@@ -286,16 +313,17 @@ def test_model_by_path_is_loaded_only_if_there_is_something_to_do(
   monkeypatch.setattr("nomic_jax.load", load)
   for _ in range(2):
     filter_lib.filter_pairs(
-        tmp_path / "model", data, tmp_path / "out", chunk_size=2)
+      tmp_path / "model", data, tmp_path / "out", chunk_size=2
+    )
   assert loads == [(str(tmp_path / "model"), "float32")]
   (tmp_path / "model/config.json").write_text("{}")
   with pytest.raises(UserError, match="its model held other things"):
     filter_lib.filter_pairs(
-        tmp_path / "model", data, tmp_path / "out", chunk_size=2)
+      tmp_path / "model", data, tmp_path / "out", chunk_size=2
+    )
 
 
 class NotANumber(BagOfWords):
-
   def _one(self, text):
     return super()._one(text) * (np.nan if "fig3" in text else 1)
 
@@ -312,14 +340,16 @@ def test_clear_errors(tmp_path):
     filter_lib.filter_pairs(BagOfWords(), data, data)
   with pytest.raises(UserError, match="no such directory"):
     filter_lib.filter_pairs(
-        str(tmp_path / "model"), data, tmp_path / "elsewhere")
+      str(tmp_path / "model"), data, tmp_path / "elsewhere"
+    )
   with pytest.raises(UserError, match="k=0"):
     filter_lib.filter_pairs(BagOfWords(), data, tmp_path / "elsewhere", k=0)
   with pytest.raises(UserError, match="k=-1"):
     filter_lib.filter_pairs(BagOfWords(), data, tmp_path / "elsewhere", k=-1)
   with pytest.raises(UserError, match="every pair .* was dropped"):
     filter_lib.filter_pairs(
-        BagOfWords(), data, tmp_path / "none", minimum_similarity=2.0)
+      BagOfWords(), data, tmp_path / "none", minimum_similarity=2.0
+    )
   assert not (tmp_path / "none").exists()
 
 
@@ -338,9 +368,15 @@ class Numbers:
 
 def _mixed(path):
   """Two sources; each query is nearest to a document of the other one."""
-  rows = [dataset.row(f"{q}", f"{d}", source=s) for q, d, s in (
-      (10, 14, "search"), (12, 10, "clusters"), (80, 84, "search"),
-      (82, 80, "clusters"))]
+  rows = [
+    dataset.row(f"{q}", f"{d}", source=s)
+    for q, d, s in (
+      (10, 14, "search"),
+      (12, 10, "clusters"),
+      (80, 84, "search"),
+      (82, 80, "clusters"),
+    )
+  ]
   _directory(path, rows)
   written = json.loads((path / "sources.json").read_text())
   written["prompts"] = {"clusters": {"query": "c: ", "document": "c: "}}
@@ -351,9 +387,11 @@ def _mixed(path):
 def test_each_source_has_its_prompts_and_competes_under_them(tmp_path):
   data = _mixed(tmp_path / "in")
   run = lambda name, model, **flags: filter_lib.filter_pairs(
-      model, data, tmp_path / name, k=1, **flags)["rows"]["kept"]
+    model, data, tmp_path / name, k=1, **flags
+  )["rows"]["kept"]
   knows = Numbers(
-      {"search_query": "q: ", "search_document": "d: ", "clustering": "c: "})
+    {"search_query": "q: ", "search_document": "d: ", "clustering": "c: "}
+  )
   assert run("known", knows) == 4 and knows.seen == {"q: ", "d: ", "c: "}
   stranger = Numbers({"search_query": "query: "})
   # All are asked with the model's own prompt, and compete: 14 loses to 10.
@@ -371,12 +409,13 @@ def test_each_source_has_its_prompts_and_competes_under_them(tmp_path):
 def test_report(tmp_path, monkeypatch, capsys):
   rows = _good(70)
   rows[0], rows[1] = (
-      {**rows[0], "document": rows[1]["document"]},
-      {**rows[1], "document": rows[0]["document"]})
+    {**rows[0], "document": rows[1]["document"]},
+    {**rows[1], "document": rows[0]["document"]},
+  )
   data = _directory(tmp_path / "in", rows)
   monkeypatch.setattr(
-      filter_lib.similarity_report.importlib.util, "find_spec",
-      lambda name: None)
+    filter_lib.similarity_report.importlib.util, "find_spec", lambda name: None
+  )
   filter_lib.filter_pairs(BagOfWords(), data, tmp_path / "out", k=1)
   report = (tmp_path / "out/report.md").read_text()
   assert re.search(r"\n  a +35 +34 +97.1%  not among nearest 1\n", report)
@@ -395,7 +434,8 @@ def test_report(tmp_path, monkeypatch, capsys):
 def test_a_smaller_store_tells_its_recall(tmp_path):
   data = _directory(tmp_path / "in", _good(40))
   stats = filter_lib.filter_pairs(
-      BagOfWords(), data, tmp_path / "out", store="int8")
+    BagOfWords(), data, tmp_path / "out", store="int8"
+  )
   assert stats["rows"]["kept"] == 40 and 0.7 < stats["recall"] <= 1
   with pytest.raises(UserError, match="store=int9.*Did you mean 'int8'"):
     filter_lib.filter_pairs(BagOfWords(), data, tmp_path / "no", store="int9")

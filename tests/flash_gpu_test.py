@@ -32,38 +32,47 @@ def _lowered(kernel, layout, length, dtype, rotary=True, **reach):
 
   def both(qkv, ids, *angles):
     rows = backend.prepare(ids, angles or None, qkv.dtype, layout, **reach)
-    out, back = jax.vjp(
-        lambda x: backend.attend(x, rows, layout, **reach), qkv)
+    out, back = jax.vjp(lambda x: backend.attend(x, rows, layout, **reach), qkv)
     return back(out)[0]
 
   backend = Backend(kernel)
   # From JAX 0.11 on, Triton asks which GPU it is.
-  gpu = AbstractMesh((1,), ("x",), abstract_device=AbstractDevice(
-      "NVIDIA H200", None, "gpu"))
+  gpu = AbstractMesh(
+    (1,), ("x",), abstract_device=AbstractDevice("NVIDIA H200", None, "gpu")
+  )
   angles = [shape((2, length, layout.width // 2), jnp.float32)] * 2 * rotary
   with jax.sharding.use_abstract_mesh(gpu):
-    return jax.jit(both).trace(
+    return (
+      jax.jit(both)
+      .trace(
         shape((2, length, layout.columns), dtype),
-        shape((2, length), jnp.int32), *angles,
-    ).lower(lowering_platforms=("cuda",)).as_text()
+        shape((2, length), jnp.int32),
+        *angles,
+      )
+      .lower(lowering_platforms=("cuda",))
+      .as_text()
+    )
 
 
-@pytest.mark.parametrize("length, heads, dtype, rotary, reach", [
+@pytest.mark.parametrize(
+  "length, heads, dtype, rotary, reach",
+  [
     (2048, (4, 4, 64), "bfloat16", True, {}),
     (8192, (4, 4, 128), "bfloat16", True, dict(window=128)),
     (200, (4, 4, 64), "float32", True, {}),
     (200, (4, 4, 128), "float32", False, {}),
     (4096, (12, 4, 64), "bfloat16", True, dict(causal=True)),
     (4096, (4, 1, 256), "bfloat16", True, dict(window=256, causal=True)),
-])
+  ],
+)
 def test_lowers_to_triton(length, heads, dtype, rotary, reach):
-  text = _lowered(
-      "pallas_gpu", Layout(*heads), length, dtype, rotary, **reach)
+  text = _lowered("pallas_gpu", Layout(*heads), length, dtype, rotary, **reach)
   assert text.count(f"@{TRITON}(") == 2
   # Nothing of the size of all scores, and no operand moved around a kernel.
   sizes = [
-      int(np.prod([int(n) for n in dims.split("x")]))
-      for dims in re.findall(r"tensor<([\dx]+)x[a-z]", text)]
+    int(np.prod([int(n) for n in dims.split("x")]))
+    for dims in re.findall(r"tensor<([\dx]+)x[a-z]", text)
+  ]
   assert max(sizes) < length * length or length == 200
   assert "stablehlo.transpose" not in text
 
@@ -71,17 +80,20 @@ def test_lowers_to_triton(length, heads, dtype, rotary, reach):
 def test_lowers_to_cudnn(monkeypatch):
   # All that is asked of a library that only a GPU's machine has.
   monkeypatch.setattr(
-      fused_attention_stablehlo, "check_cudnn_version", lambda: 91000)
+    fused_attention_stablehlo, "check_cudnn_version", lambda: 91000
+  )
   text = _lowered("cudnn", Layout(4, 4, 64), 2048, "bfloat16")
   assert re.findall(r"@(__cudnn\$\w+)\(", text) == [
-      "__cudnn$fmhaScaleBiasSoftmax", "__cudnn$fmhaScaleBiasSoftmaxBackward"]
+    "__cudnn$fmhaScaleBiasSoftmax",
+    "__cudnn$fmhaScaleBiasSoftmaxBackward",
+  ]
 
 
 def _mesh(kind, platform="gpu", **more):
-  device = types.SimpleNamespace(
-      platform=platform, device_kind=kind, **more)
+  device = types.SimpleNamespace(platform=platform, device_kind=kind, **more)
   return types.SimpleNamespace(
-      devices=np.array([device]), shape={"data": 1}, size=1)
+    devices=np.array([device]), shape={"data": 1}, size=1
+  )
 
 
 A100 = _mesh("NVIDIA A100-SXM4-80GB", compute_capability="8.0")
@@ -93,7 +105,8 @@ def test_auto_takes_the_kernel_from_ampere_on():
   said = []
   needs = lambda width: [(Layout(12, 12, width), None, False)]
   pick = functools.partial(
-      choose, rows_over=("data",), needs=needs(64), say=said.append)
+    choose, rows_over=("data",), needs=needs(64), say=said.append
+  )
   found = pick("auto", A100)
   assert (found.implementation, found.rows_over) == ("pallas_gpu", ("data",))
   assert pick("cudnn", A100).implementation == "cudnn"
@@ -101,13 +114,13 @@ def test_auto_takes_the_kernel_from_ampere_on():
     found = pick("auto", mesh, needs=needs(width), quiet=width == 32)
     assert (found.implementation, found.rows_over) == ("reference", ())
   assert said == [
-      "attention: pallas_gpu, for NVIDIA A100-SXM4-80GB",
-      "attention: reference, since pallas_gpu needs an NVIDIA GPU of compute "
-      "capability 8.0 (Ampere) or later, not a Tesla V100-SXM2-16GB",
-      "attention: reference, since pallas_gpu needs an NVIDIA GPU of compute "
-      "capability 8.0 (Ampere) or later, not a AMD Instinct MI300X",
-      "attention: reference, since pallas_gpu has no layout for 12 heads of "
-      "32; expected a width of 64, 128 or 256",
+    "attention: pallas_gpu, for NVIDIA A100-SXM4-80GB",
+    "attention: reference, since pallas_gpu needs an NVIDIA GPU of compute "
+    "capability 8.0 (Ampere) or later, not a Tesla V100-SXM2-16GB",
+    "attention: reference, since pallas_gpu needs an NVIDIA GPU of compute "
+    "capability 8.0 (Ampere) or later, not a AMD Instinct MI300X",
+    "attention: reference, since pallas_gpu has no layout for 12 heads of "
+    "32; expected a width of 64, 128 or 256",
   ]
   for name in ("pallas_gpu", "cudnn"):
     with pytest.raises(UserError, match=f"{name} needs .* not a Tesla V100"):
@@ -119,19 +132,25 @@ def test_auto_takes_the_kernel_from_ampere_on():
 def test_auto_takes_what_has_room():
   mesh = _mesh("TPU v4", "tpu")
   pick = functools.partial(
-      choose, "auto", mesh, ("data",), [(PLAIN, None, False)],
-      dtype="bfloat16", say=lambda line: None)
+    choose,
+    "auto",
+    mesh,
+    ("data",),
+    [(PLAIN, None, False)],
+    dtype="bfloat16",
+    say=lambda line: None,
+  )
   assert pick(longest=2304).implementation == "pallas_tpu"
   assert pick(longest=4096).implementation == "reference"
   # Without a gradient there is room for more, and the kernel says the same.
   found = pick(longest=4096, forward_only=True)
   assert found.implementation == "pallas_tpu"
   ids = np.ones((1, 4096), np.int32)
-  dataclasses.replace(found, rows_over=()).prepare(
-      ids, None, "bfloat16", PLAIN)
+  dataclasses.replace(found, rows_over=()).prepare(ids, None, "bfloat16", PLAIN)
   with pytest.raises(UserError, match="room for rows of 2304 tokens on a TPU"):
     dataclasses.replace(found, forward_only=False).prepare(
-        ids, None, "bfloat16", PLAIN)
+      ids, None, "bfloat16", PLAIN
+    )
   assert pick(longest=8192, forward_only=True).implementation == "reference"
 
 
@@ -146,15 +165,20 @@ def test_wrong_use_names_the_mend():
   with pytest.raises(UserError, match="rows of 255 tokens; expected even ones"):
     cudnn.prepare(np.ones((2, 255), np.int32), None, "bfloat16", PLAIN)
   for backend, width, expected in (
-      (gpu, 32, "pallas_gpu has no layout for 2 heads of 32; expected a width"),
-      (cudnn, 136, "no heads of 136; expected a multiple of 8 up to 128")):
+    (gpu, 32, "pallas_gpu has no layout for 2 heads of 32; expected a width"),
+    (cudnn, 136, "no heads of 136; expected a multiple of 8 up to 128"),
+  ):
     with pytest.raises(UserError, match=expected):
       backend.prepare(ids, None, "bfloat16", Layout(2, 2, width))
   for block in (48, 8, 512):
-    with pytest.raises(UserError, match=f"block of {block} tokens does not "
-                       "divide rows of 256 .* multiple of 64.* power of two"):
+    with pytest.raises(
+      UserError,
+      match=f"block of {block} tokens does not "
+      "divide rows of 256 .* multiple of 64.* power of two",
+    ):
       dataclasses.replace(gpu, blocks=(64, block, 64, 64)).prepare(
-          ids, None, "float32", PLAIN)
+        ids, None, "float32", PLAIN
+      )
 
 
 def test_blocks_divide_every_row():

@@ -19,8 +19,9 @@ import ml_collections
 import numpy as np
 import optax
 import pytest
+from support import tiny
+from support.attention_cases import Case
 
-from attention_cases import Case
 from nomic_jax import step as step_lib
 from nomic_jax import train
 from nomic_jax.data import loader
@@ -35,17 +36,18 @@ from nomic_jax.mesh import partition
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.run import optim
-import tiny
 
 NEEDS = [(Layout(2, 2, 64), None, False)]
 ENCODER = EncoderConfig(
-    vocab_size=96, width=128, layers=2, heads=2, mlp_width=128, max_length=64
+  vocab_size=96, width=128, layers=2, heads=2, mlp_width=128, max_length=64
 ).architecture
 
 
 @pytest.mark.parametrize("of_keys", [False, True])
-@pytest.mark.parametrize("window, causal", [
-    (None, False), (0, False), (130, False), (None, True), (130, True)])
+@pytest.mark.parametrize(
+  "window, causal",
+  [(None, False), (0, False), (130, False), (None, True), (130, True)],
+)
 def test_ranges_leave_out_exactly_what_nobody_sees(window, causal, of_keys):
   ids = np.sort(np.random.default_rng(0).integers(0, 9, (20, 1024)))[:, ::-1]
   ids = np.where(ids > 0, ids.max() + 1 - ids, 0).astype(np.int32)
@@ -58,8 +60,9 @@ def test_ranges_leave_out_exactly_what_nobody_sees(window, causal, of_keys):
   if of_keys:
     seen = seen.swapaxes(1, 2)
   blocks = seen.reshape(20, 4, 256, 8, 128).any((2, 4)).reshape(80, 8)
-  ranges = np.asarray(common.ranges(
-      ids, 256, 128, Reach.of(window, causal), of_keys=of_keys))
+  ranges = np.asarray(
+    common.ranges(ids, 256, 128, Reach.of(window, causal), of_keys=of_keys)
+  )
   for row, a, b in zip(blocks, ranges[:, 0].ravel(), ranges[:, 1].ravel()):
     assert not row[:a].any() and not row[b:].any()
     # Nothing in between is visited in vain, either.
@@ -71,15 +74,17 @@ def test_ranges_leave_out_exactly_what_nobody_sees(window, causal, of_keys):
 def test_interpreted_for_races():
   case = Case(((150, 50), (256,)), 256, heads=4)
   backend = Backend(
-      "pallas_tpu", interpret=pltpu.InterpretParams(detect_races=True),
-      blocks=(128, 128, 128, 128))
+    "pallas_tpu",
+    interpret=pltpu.InterpretParams(detect_races=True),
+    blocks=(128, 128, 128, 128),
+  )
 
   @tiny.jit
   def gradient(qkv):
     rows = backend.prepare(
-        case.segment_ids(), case.angles(), "float32", *case.asked)
-    return jax.grad(
-        lambda x: backend.attend(x, rows, *case.asked).sum())(qkv)
+      case.segment_ids(), case.angles(), "float32", *case.asked
+    )
+    return jax.grad(lambda x: backend.attend(x, rows, *case.asked).sum())(qkv)
 
   assert np.isfinite(gradient(case.qkv())).all()
   assert interpret_pallas_call.races.races_found is False
@@ -89,21 +94,30 @@ def test_a_step_on_a_mesh_equals_the_plain_one():
   batch = jax.tree.map(lambda x: x[None], tiny.mlm_batch(8, 16))
   params = {}
   for kind in ("reference", "pallas_tpu"):
-    loss = MLM(Encoder(ENCODER, attention=Backend(
-        kind, rows_over=partition.ROW_AXES if kind == "pallas_tpu" else (),
-        interpret=True)))
+    loss = MLM(
+      Encoder(
+        ENCODER,
+        attention=Backend(
+          kind,
+          rows_over=partition.ROW_AXES if kind == "pallas_tpu" else (),
+          interpret=True,
+        ),
+      )
+    )
     tx = optax.sgd(1.0)
     mesh = partition.make_mesh(
-        ml_collections.ConfigDict(dict(data=4, fsdp=2, tensor=1)),
-        jax.devices())
-    state = meta.unbox(jax.eval_shape(
-        lambda: step_lib.init_state(loss, tx, 0)))
+      ml_collections.ConfigDict(dict(data=4, fsdp=2, tensor=1)), jax.devices()
+    )
+    state = meta.unbox(jax.eval_shape(lambda: step_lib.init_state(loss, tx, 0)))
     state = tiny.jit(lambda: meta.unbox(step_lib.init_state(loss, tx, 0)))()
     step = tiny.jit(
-        partition.in_mesh(step_lib.make_train_step(loss, tx), mesh),
-        in_shardings=(None, partition.batch_sharding(mesh)))
-    params[kind] = jax.device_get(step(state, batch)[0].params), (
-        jax.device_get(state.params))
+      partition.in_mesh(step_lib.make_train_step(loss, tx), mesh),
+      in_shardings=(None, partition.batch_sharding(mesh)),
+    )
+    params[kind] = (
+      jax.device_get(step(state, batch)[0].params),
+      (jax.device_get(state.params)),
+    )
   tiny.assert_close(params["pallas_tpu"][0], params["reference"][0], 1e-5)
   with pytest.raises(AssertionError):  # control: it did learn
     tiny.assert_close(*params["reference"], 1e-5)
@@ -117,7 +131,7 @@ def test_wrong_use_names_the_mend():
     choose("pallas_tpu", cpu, partition.ROW_AXES, NEEDS)
   ids, qkv = np.ones((2, 256), np.int32), np.zeros((2, 256, 384), "f")
   backend = Backend("pallas_tpu", interpret=True)
-  (layout, *_), = NEEDS
+  ((layout, *_),) = NEEDS
   rows = backend.prepare(ids, None, "float32", layout)
   with pytest.raises(UserError, match="no layout for 3 heads of 32"):
     backend.prepare(ids, None, "float32", Layout(3, 3, 32))
@@ -125,10 +139,12 @@ def test_wrong_use_names_the_mend():
     backend.prepare(ids, None, "float16", layout)
   with pytest.raises(UserError, match="block of 384 .* not divide rows of 256"):
     dataclasses.replace(backend, blocks=(384,) * 4).prepare(
-        ids, None, "f4", layout)
+      ids, None, "f4", layout
+    )
   with pytest.raises(UserError, match="rows of 2304 .* a TPU v4, not 4096"):
     dataclasses.replace(backend, device="TPU v4").prepare(
-        np.ones((1, 4096), np.int32), None, "bfloat16", layout)
+      np.ones((1, 4096), np.int32), None, "bfloat16", layout
+    )
   mesh = Mesh(np.array(jax.devices()).reshape(4, 2, 1), partition.AXES)
   backend = dataclasses.replace(backend, rows_over=partition.ROW_AXES)
   with pytest.raises(UserError, match="cannot divide 2 rows among 8 devices"):
@@ -147,16 +163,22 @@ def _topology():
   if importlib.util.find_spec("libtpu") is None:
     pytest.skip("no libtpu, the compiler for TPUs: pip install .[tpu-aot]")
   os.environ |= dict(
-      TPU_SKIP_MDS_QUERY="1", TPU_WORKER_HOSTNAMES="localhost",
-      TPU_ACCELERATOR_TYPE="v5litepod-16", ALLOW_MULTIPLE_LIBTPU_LOAD="1")
-  return lambda name: topologies.get_topology_desc(
-      platform="tpu", topology_name=name).devices
+    TPU_SKIP_MDS_QUERY="1",
+    TPU_WORKER_HOSTNAMES="localhost",
+    TPU_ACCELERATOR_TYPE="v5litepod-16",
+    ALLOW_MULTIPLE_LIBTPU_LOAD="1",
+  )
+  return lambda name: (
+    topologies.get_topology_desc(platform="tpu", topology_name=name).devices
+  )
 
 
 PLAIN = Layout(12, 12, 64), None, False
 
 
-@pytest.mark.parametrize("chip, length, dtype, asked", [
+@pytest.mark.parametrize(
+  "chip, length, dtype, asked",
+  [
     ("v4:2x2x1", 2304, "bfloat16", PLAIN),
     ("v5e:2x2", 8192, "bfloat16", PLAIN),
     ("v5p:2x2x1", 8192, "bfloat16", PLAIN),
@@ -169,14 +191,15 @@ PLAIN = Layout(12, 12, 64), None, False
     ("v6e:2x2", 512, "bfloat16", (Layout(4, 2, 128), 64, True)),
     ("v5e:2x2", 512, "bfloat16", (Layout(4, 1, 256), None, True)),
     ("v6e:2x2", 512, "bfloat16", (Layout(4, 1, 256), 256, False)),
-])
+  ],
+)
 def test_compiles_for_the_chip(topology, chip, length, dtype, asked):
   device = topology(chip)[0]
   layout, *_ = asked
   backend = Backend("pallas_tpu", device=device.device_kind)
   shape = functools.partial(
-      jax.ShapeDtypeStruct,
-      sharding=jax.sharding.SingleDeviceSharding(device))
+    jax.ShapeDtypeStruct, sharding=jax.sharding.SingleDeviceSharding(device)
+  )
 
   def both(qkv, ids, cos, sin):
     rows = backend.prepare(ids, (cos, sin), qkv.dtype, *asked)
@@ -184,35 +207,63 @@ def test_compiles_for_the_chip(topology, chip, length, dtype, asked):
     return back(out)[0]
 
   angle = shape((2, length, layout.width // 2), jnp.float32)
-  text = jax.jit(both).lower(
-      shape((2, length, layout.columns), dtype), shape((2, length), jnp.int32),
-      angle, angle).compile().as_text()
+  text = (
+    jax.jit(both)
+    .lower(
+      shape((2, length, layout.columns), dtype),
+      shape((2, length), jnp.int32),
+      angle,
+      angle,
+    )
+    .compile()
+    .as_text()
+  )
   assert text.count('custom_call_target="tpu_custom_call"') == 2
   # The kernels read and write arrays as they lie; one head of 64 is doubled.
   if length % 128 == 0 and layout != Layout(4, 1, 64):
     widths = rf"{layout.columns}|{layout.heads * layout.width}"
     assert not re.search(
-        rf"\[2,{length},({widths})\]\S* (copy|transpose)\(", text)
+      rf"\[2,{length},({widths})\]\S* (copy|transpose)\(", text
+    )
 
 
 def test_the_train_step_has_the_kernels(topology, capsys):
-  config = ml_collections.ConfigDict(dict(
-      seed=0, steps=10, loss=dict(name="mlm", chunks=1),
+  config = ml_collections.ConfigDict(
+    dict(
+      seed=0,
+      steps=10,
+      loss=dict(name="mlm", chunks=1),
       data=dict(kind="text", row_length=256, batch_size=8),
-      compute=dict(dtype="bfloat16", attention="auto", remat=True, unroll=1,
-                   dropout=0.0),
-      mesh=dict(data=-1, fsdp=1, tensor=1, rules="replicated",
-                unsharded_limit=1.0),
-      optimizer=dict(learning_rate=1.0, schedule="constant", warmup="0",
-                     b1=0.9, b2=0.99, eps=1.0, weight_decay=0.01,
-                     clip_norm=0.0, lr_multipliers=((".*", 1.0),),
-                     decay_multipliers=optim.DECAY_RULE)))
+      compute=dict(
+        dtype="bfloat16", attention="auto", remat=True, unroll=1, dropout=0.0
+      ),
+      mesh=dict(
+        data=-1, fsdp=1, tensor=1, rules="replicated", unsharded_limit=1.0
+      ),
+      optimizer=dict(
+        learning_rate=1.0,
+        schedule="constant",
+        warmup="0",
+        b1=0.9,
+        b2=0.99,
+        eps=1.0,
+        weight_decay=0.01,
+        clip_norm=0.0,
+        lr_multipliers=((".*", 1.0),),
+        decay_multipliers=optim.DECAY_RULE,
+      ),
+    )
+  )
   run = train.setup(config, ENCODER, topology("v5e:2x2"))
   assert "attention: pallas_tpu, for TPU v5 lite" in capsys.readouterr().out
-  batch = loader.nested({
-      k: jax.ShapeDtypeStruct((1, 8, 20 if k in ("masked", "labels") else 256),
-                              jnp.int32)
-      for k in ("ids", "segment_ids", "positions", "masked", "labels")})
+  batch = loader.nested(
+    {
+      k: jax.ShapeDtypeStruct(
+        (1, 8, 20 if k in ("masked", "labels") else 256), jnp.int32
+      )
+      for k in ("ids", "segment_ids", "positions", "masked", "labels")
+    }
+  )
   text = run.step.lower(run.state, batch).compile().as_text()
   # Of a device's own 2 rows, by each of 4 devices.
   calls = re.findall(r"%(flash_[a-z]+)\S* = \(?bf16\[2,256,.*tpu_custom", text)

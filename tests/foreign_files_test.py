@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import sentence_transformers
+from support import hub_random
 import tokenizers
 from tokenizers import normalizers
 import transformers
 
-import hub_random
 import nomic_jax
 from nomic_jax.curate import teach
 from nomic_jax.embed import store as embeddings
@@ -25,8 +25,13 @@ from nomic_jax.search import answer as search
 from nomic_jax.text import tokenizer as tokenizer_lib
 from nomic_jax.text.prompts import PROMPTS
 
-TEXTS = ["the quick brown fox", "a dog", "lazy dogs and the fox again", "émile",
-         "EMILE the DOG"]
+TEXTS = [
+  "the quick brown fox",
+  "a dog",
+  "lazy dogs and the fox again",
+  "émile",
+  "EMILE the DOG",
+]
 WIDTH = 32
 OLD = "sentence_transformers.models."
 NEW = "sentence_transformers.sentence_transformer.modules."
@@ -37,18 +42,31 @@ def _plain(tmp_path_factory):
   """A BERT of random weights, with prompts, and a tokenizer with capitals."""
   place = tmp_path_factory.mktemp("foreign")
   tokenizer = tokenizer_lib.train(
-      [t.lower() for t in TEXTS] + ["emile Émile émile DOG THE E M I L É é"],
-      150)
+    [t.lower() for t in TEXTS] + ["emile Émile émile DOG THE E M I L É é"], 150
+  )
   tokenizer.normalizer = normalizers.BertNormalizer(
-      lowercase=False, strip_accents=False)
+    lowercase=False, strip_accents=False
+  )
   config = EncoderConfig(
-      vocab_size=tokenizer.get_vocab_size(), width=WIDTH, layers=1, heads=2,
-      mlp_width=64, max_length=32, position="learned", activation="gelu",
-      qkv_bias=True, mlp_in_bias=True, mlp_out_bias=True
+    vocab_size=tokenizer.get_vocab_size(),
+    width=WIDTH,
+    layers=1,
+    heads=2,
+    mlp_width=64,
+    max_length=32,
+    position="learned",
+    activation="gelu",
+    qkv_bias=True,
+    mlp_in_bias=True,
+    mlp_out_bias=True,
   ).architecture
   model_directory.write_model(
-      place / "model", config, hub_random.trees(config)["encoder"], tokenizer,
-      PROMPTS)
+    place / "model",
+    config,
+    hub_random.trees(config)["encoder"],
+    tokenizer,
+    PROMPTS,
+  )
   return place / "model"
 
 
@@ -81,16 +99,26 @@ def _dense(inputs, outputs, activation="linear.Identity", bias=True):
   tensors = {"linear.weight": _RNG.normal(0, 0.3, (outputs, inputs))}
   if bias:
     tensors["linear.bias"] = _RNG.normal(0, 1, outputs)
-  return ("Dense", {
-      "in_features": inputs, "out_features": outputs, "bias": bias,
-      "activation_function": f"torch.nn.modules.{activation}"}, tensors)
+  return (
+    "Dense",
+    {
+      "in_features": inputs,
+      "out_features": outputs,
+      "bias": bias,
+      "activation_function": f"torch.nn.modules.{activation}",
+    },
+    tensors,
+  )
 
 
 def _norm(width, weights=True):
   scale = 1 + weights * _RNG.normal(0, 0.5, width)
   shift = weights * _RNG.normal(0, 0.5, width)
-  return "LayerNorm", {"dimension": width}, {
-      "norm.weight": scale, "norm.bias": shift}
+  return (
+    "LayerNorm",
+    {"dimension": width},
+    {"norm.weight": scale, "norm.bias": shift},
+  )
 
 
 NORMALIZE = ("Normalize", {}, {})
@@ -105,32 +133,43 @@ def _after(path, modules, prefix=OLD):
     (folder / "config.json").write_text(json.dumps(settings))
     if tensors:
       safetensors.numpy.save_file(
-          {k: v.astype("f") for k, v in tensors.items()},
-          folder / "model.safetensors")
-    listed.append({"idx": i, "name": str(i), "path": folder.name,
-                   "type": prefix + kind})
+        {k: v.astype("f") for k, v in tensors.items()},
+        folder / "model.safetensors",
+      )
+    listed.append(
+      {"idx": i, "name": str(i), "path": folder.name, "type": prefix + kind}
+    )
   (path / "modules.json").write_text(json.dumps(listed))
 
 
-@pytest.mark.parametrize("modules", [
-    (), (NORMALIZE, _dense(WIDTH, 16)), (_dense(WIDTH, 16), NORMALIZE),
+@pytest.mark.parametrize(
+  "modules",
+  [
+    (),
+    (NORMALIZE, _dense(WIDTH, 16)),
+    (_dense(WIDTH, 16), NORMALIZE),
     (_dense(WIDTH, 16), _dense(16, 8, bias=False), NORMALIZE),
     (_dense(WIDTH, 24, "activation.Tanh"), _norm(24)),
     (_norm(WIDTH, False), _dense(WIDTH, 8, "activation.GELU")),
     (_norm(WIDTH), NORMALIZE, ("Dropout", {"dropout": 0.5}, {})),
     (_norm(WIDTH, False), NORMALIZE, _norm(WIDTH), NORMALIZE),
-])
+  ],
+)
 def test_modules_in_any_order(copy, tmp_path, modules):
   _after(copy, modules)
   ours = _assert_same(copy)
   # What was read is written again, and still the same.
   files = model_directory.read_model(copy)
   model_directory.write_model(
-      tmp_path / "again", files.architecture, files.params,
-      files.tokenizer_path,
-      **files.usage.to_json())
+    tmp_path / "again",
+    files.architecture,
+    files.params,
+    files.tokenizer_path,
+    **files.usage.to_json(),
+  )
   np.testing.assert_allclose(
-      _assert_same(tmp_path / "again"), ours, rtol=0, atol=1e-6)
+    _assert_same(tmp_path / "again"), ours, rtol=0, atol=1e-6
+  )
 
 
 def test_vectors_are_as_long_as_theirs(copy):
@@ -151,18 +190,22 @@ def test_dot_products_rank_where_the_files_say_so(copy, tmp_path, capsys):
   _edit(copy / "config_sentence_transformers.json", similarity_fn_name="dot")
   theirs, model = _theirs(copy), nomic_jax.load(str(copy))
   expected = theirs.similarity(
-      theirs.encode_query(TEXTS), theirs.encode_document(TEXTS)).numpy()
+    theirs.encode_query(TEXTS), theirs.encode_document(TEXTS)
+  ).numpy()
   scores, rows = systems.Dense(model).search(TEXTS, TEXTS, len(TEXTS))
   np.testing.assert_allclose(
-      scores, np.take_along_axis(expected, rows, 1), rtol=1e-4)
+    scores, np.take_along_axis(expected, rows, 1), rtol=1e-4
+  )
   assert (np.diff(scores, axis=1) <= 0).all()
   cosine = theirs.encode_document(TEXTS, normalize_embeddings=True)
   assert (rows[:, 0] != (theirs.encode_query(TEXTS) @ cosine.T).argmax(1)).any()
-  embeddings.embed(
-      model, TEXTS, "", tmp_path / "pieces", label="", where=str)
+  embeddings.embed(model, TEXTS, "", tmp_path / "pieces", label="", where=str)
   np.testing.assert_allclose(
-      embeddings.Store(tmp_path / "pieces", len(TEXTS))[:],
-      theirs.encode(TEXTS), rtol=0, atol=1e-4)
+    embeddings.Store(tmp_path / "pieces", len(TEXTS))[:],
+    theirs.encode(TEXTS),
+    rtol=0,
+    atol=1e-4,
+  )
   corpus = tmp_path / "corpus.txt"
   corpus.write_text("\n".join(TEXTS) + "\n")
   search.search(str(copy), str(corpus), [TEXTS[0]], index=str(tmp_path / "i"))
@@ -170,14 +213,17 @@ def test_dot_products_rank_where_the_files_say_so(copy, tmp_path, capsys):
   assert f"\n  {best:5.3f}  " in capsys.readouterr().out
   with pytest.raises(UserError, match="learns the cosines of its teacher"):
     from nomic_jax.data import dataset
-    dataset.write(tmp_path / "data", {"train": [dataset.row("a", "b")]},
-                  stats={})
+
+    dataset.write(
+      tmp_path / "data", {"train": [dataset.row("a", "b")]}, stats={}
+    )
     teach.teach(model, tmp_path / "data", tmp_path / "taught")
 
 
 def test_other_similarities_embed_and_are_not_ranked(copy):
-  _edit(copy / "config_sentence_transformers.json",
-        similarity_fn_name="euclidean")
+  _edit(
+    copy / "config_sentence_transformers.json", similarity_fn_name="euclidean"
+  )
   _assert_same(copy)
   model = nomic_jax.load(str(copy))
   with pytest.raises(UserError, match="compares by 'euclidean'"):
@@ -185,36 +231,52 @@ def test_other_similarities_embed_and_are_not_ranked(copy):
 
 
 def test_a_default_prompt_stands_before_what_names_none(copy, tmp_path):
-  _edit(copy / "config_sentence_transformers.json",
-        prompts={"title": "the title "}, default_prompt_name="title")
+  _edit(
+    copy / "config_sentence_transformers.json",
+    prompts={"title": "the title "},
+    default_prompt_name="title",
+  )
   ours = _assert_same(copy)
   model, theirs = nomic_jax.load(str(copy)), _theirs(copy)
   assert np.abs(ours - theirs.encode(TEXTS, prompt="")).max() > 1e-3
   # Queries have none, as theirs: "query" is "" there unless the files name it.
   np.testing.assert_allclose(
-      systems.Dense(model).encode(TEXTS, "search_query"),
-      theirs.encode_query(TEXTS), rtol=0, atol=1e-5)
+    systems.Dense(model).encode(TEXTS, "search_query"),
+    theirs.encode_query(TEXTS),
+    rtol=0,
+    atol=1e-5,
+  )
   embeddings.embed(
-      model, TEXTS, "own ", tmp_path / "pieces", label="", where=str)
+    model, TEXTS, "own ", tmp_path / "pieces", label="", where=str
+  )
   np.testing.assert_allclose(
-      embeddings.Store(tmp_path / "pieces", len(TEXTS))[:],
-      theirs.encode(TEXTS, prompt="own "), rtol=0, atol=1e-5)
+    embeddings.Store(tmp_path / "pieces", len(TEXTS))[:],
+    theirs.encode(TEXTS, prompt="own "),
+    rtol=0,
+    atol=1e-5,
+  )
 
 
 LOWER = {"tokenizer_class": "BertTokenizerFast"}
 
 
-@pytest.mark.parametrize("name, changes", [
+@pytest.mark.parametrize(
+  "name, changes",
+  [
     ("sentence_bert_config.json", {"do_lower_case": True}),
     ("tokenizer_config.json", LOWER | {"do_lower_case": True}),
     ("tokenizer_config.json", LOWER),  # theirs is True where nothing is said
     ("tokenizer_config.json", {"tokenizer_class": None}),  # BERT's, of a BERT
-    ("tokenizer_config.json", LOWER | {
-        "do_lower_case": False, "strip_accents": True}),
+    (
+      "tokenizer_config.json",
+      LOWER | {"do_lower_case": False, "strip_accents": True},
+    ),
     ("tokenizer_config.json", {"do_lower_case": True}),  # of no such class
-])
+  ],
+)
 def test_texts_are_changed_as_the_files_beside_say(
-    copy, tmp_path, name, changes):
+  copy, tmp_path, name, changes
+):
   before = nomic_jax.load(str(copy)).encode(TEXTS)
   _edit(copy / name, **changes)
   ours = _assert_same(copy)
@@ -223,29 +285,44 @@ def test_texts_are_changed_as_the_files_beside_say(
   # It leaves with the tokenizer, whoever reads it.
   files = model_directory.read_model(copy)
   model_directory.write_model(
-      tmp_path / "again", files.architecture, files.params,
-      files.tokenizer_path,
-      **files.usage.to_json())
+    tmp_path / "again",
+    files.architecture,
+    files.params,
+    files.tokenizer_path,
+    **files.usage.to_json(),
+  )
   np.testing.assert_allclose(
-      _assert_same(tmp_path / "again"), ours, rtol=0, atol=1e-6)
+    _assert_same(tmp_path / "again"), ours, rtol=0, atol=1e-6
+  )
   tokenizer_lib.save(tokenizer_lib.load(copy), tmp_path / "saved")
-  assert [e.ids for e in tokenizer_lib.load(tmp_path / "saved").encode_batch(
-      TEXTS)] == [e.ids for e in tokenizer_lib.load(copy).encode_batch(TEXTS)]
+  assert [
+    e.ids for e in tokenizer_lib.load(tmp_path / "saved").encode_batch(TEXTS)
+  ] == [e.ids for e in tokenizer_lib.load(copy).encode_batch(TEXTS)]
 
 
-@pytest.mark.parametrize("name, asked, spaced", [
+@pytest.mark.parametrize(
+  "name, asked, spaced",
+  [
     ("RobertaTokenizerFast", {"add_prefix_space": True}, True),
     ("RobertaTokenizer", {}, False),
     ("PreTrainedTokenizerFast", {}, True),  # as tokenizer.json has it
-])
+  ],
+)
 def test_a_space_before_the_first_word_is_as_the_files_say(
-    tmp_path, name, asked, spaced):
+  tmp_path, name, asked, spaced
+):
   tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
   tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(
-      add_prefix_space=not asked)
-  tokenizer.train_from_iterator(TEXTS, tokenizers.trainers.BpeTrainer(
-      vocab_size=300, show_progress=False,
-      initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet()))
+    add_prefix_space=not asked
+  )
+  tokenizer.train_from_iterator(
+    TEXTS,
+    tokenizers.trainers.BpeTrainer(
+      vocab_size=300,
+      show_progress=False,
+      initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+    ),
+  )
   tokenizer.save(str(tmp_path / "tokenizer.json"))
   _edit(tmp_path / "config.json", model_type="bert")
   _edit(tmp_path / "tokenizer_config.json", tokenizer_class=name, **asked)
@@ -257,9 +334,19 @@ def test_a_space_before_the_first_word_is_as_the_files_say(
 
 def test_tokens_that_only_the_settings_add_are_added(copy):
   before = nomic_jax.load(str(copy)).encode(TEXTS)
-  _edit(copy / "tokenizer_config.json", added_tokens_decoder={
-      "5": {"content": "o", "lstrip": False, "rstrip": False,
-            "normalized": False, "single_word": False, "special": False}})
+  _edit(
+    copy / "tokenizer_config.json",
+    added_tokens_decoder={
+      "5": {
+        "content": "o",
+        "lstrip": False,
+        "rstrip": False,
+        "normalized": False,
+        "single_word": False,
+        "special": False,
+      }
+    },
+  )
   ours = tokenizer_lib.load(copy).encode(TEXTS[0])
   theirs = transformers.AutoTokenizer.from_pretrained(copy)
   assert ours.ids == theirs(TEXTS[0])["input_ids"]
@@ -269,19 +356,24 @@ def test_tokens_that_only_the_settings_add_are_added(copy):
 def test_token_types_are_refused(copy):
   tokenizer = tokenizers.Tokenizer.from_file(str(copy / "tokenizer.json"))
   tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
-      single="[CLS]:1 $A:1 [SEP]:1", special_tokens=[
-          (t, tokenizer.token_to_id(t)) for t in ("[CLS]", "[SEP]")])
+    single="[CLS]:1 $A:1 [SEP]:1",
+    special_tokens=[(t, tokenizer.token_to_id(t)) for t in ("[CLS]", "[SEP]")],
+  )
   tokenizer.save(str(copy / "tokenizer.json"))
   with pytest.raises(UserError, match="token types other than 0"):
     nomic_jax.load(str(copy))
 
 
-@pytest.mark.parametrize("kind, path", [
-    ("Router", ""), ("StaticEmbedding", ""), ("Transformer", "0_Transformer")])
+@pytest.mark.parametrize(
+  "kind, path",
+  [("Router", ""), ("StaticEmbedding", ""), ("Transformer", "0_Transformer")],
+)
 def test_a_folder_without_an_encoder_beside_its_modules_is_named(
-    tmp_path, kind, path):
-  (tmp_path / "modules.json").write_text(json.dumps([
-      {"idx": 0, "name": "0", "path": path, "type": OLD + kind}]))
+  tmp_path, kind, path
+):
+  (tmp_path / "modules.json").write_text(
+    json.dumps([{"idx": 0, "name": "0", "path": path, "type": OLD + kind}])
+  )
   if path:
     (tmp_path / path).mkdir()
     (tmp_path / path / "config.json").write_text("{}")
@@ -294,9 +386,15 @@ def test_truncation_of_the_start_is_refused(copy, beside):
   if beside:
     _edit(copy / "tokenizer_config.json", truncation_side="left")
   else:
-    _edit(copy / "tokenizer.json", truncation={
-        "direction": "Left", "max_length": 9, "stride": 0,
-        "strategy": "LongestFirst"})
+    _edit(
+      copy / "tokenizer.json",
+      truncation={
+        "direction": "Left",
+        "max_length": 9,
+        "stride": 0,
+        "strategy": "LongestFirst",
+      },
+    )
   with pytest.raises(UserError, match="truncation_side='left'"):
     nomic_jax.load(str(copy))
   _edit(copy / "tokenizer_config.json", truncation_side="right")
@@ -308,11 +406,15 @@ def test_a_missing_post_processor_is_told(copy):
   with pytest.warns(UserWarning, match="no post-processor that adds special"):
     model = nomic_jax.load(str(copy))
   np.testing.assert_allclose(
-      model.encode(TEXTS), _theirs(copy).encode(TEXTS), rtol=0, atol=1e-5)
+    model.encode(TEXTS), _theirs(copy).encode(TEXTS), rtol=0, atol=1e-5
+  )
   assert not model.encode([""]).any()
   # transformers' own class adds them without being asked.
-  _edit(copy / "tokenizer_config.json", tokenizer_class="BertTokenizer",
-        do_lower_case=False)
+  _edit(
+    copy / "tokenizer_config.json",
+    tokenizer_class="BertTokenizer",
+    do_lower_case=False,
+  )
   _assert_same(copy)
 
 
@@ -323,37 +425,82 @@ def test_a_missing_modules_json_is_told(copy):
     _assert_same(copy)
 
 
-@pytest.mark.parametrize("name, changes, message", [
-    ("config_sentence_transformers.json", {"truncate_dim": 8},
-     "truncate_dim=8 is not supported; expected None"),
-    ("config_sentence_transformers.json", {"model_type": "SparseEncoder"},
-     "model_type='SparseEncoder' is not supported"),
-    ("config_sentence_transformers.json", {"similarity_fn_name": "maxsim"},
-     "similarity_fn_name='maxsim' is not supported"),
-    ("config_sentence_transformers.json", {"sparsity": 1},
-     "unknown key 'sparsity'"),
-    ("sentence_bert_config.json", {"max_seq_lenght": 8},
-     "unknown key 'max_seq_lenght'.* Did you mean 'max_seq_length'"),
-    ("sentence_bert_config.json", {"query_length": 8},
-     "query_length=8 is not supported"),
-    ("sentence_bert_config.json", {"transformer_task": "fill-mask"},
-     "transformer_task='fill-mask' is not supported"),
-    ("sentence_bert_config.json", {"tokenizer_args": {"add_eos": True}},
-     "tokenizer_args: unknown key 'add_eos'"),
-    ("sentence_bert_config.json", {"modality_config": {"image": {}}},
-     "modality_config is "),
-    ("1_Pooling/config.json", {"pooling_mode_first": True},
-     "unknown key 'pooling_mode_first'"),
-    ("1_Pooling/config.json", {"word_embedding_dimension": 64},
-     "word_embedding_dimension is 64 and the encoder 32 wide"),
-    ("1_Pooling/config.json", {"pooling_mode": ["cls", "mean"]},
-     "pooling by cls and mean is not supported"),
-    ("config.json", {"architectures": ["BertForSequenceClassification"]},
-     "BertForSequenceClassification and no embedding model"),
-    ("config.json", {"architectures": ["HF_ColBERT"]},
-     "HF_ColBERT and no embedding model"),
+@pytest.mark.parametrize(
+  "name, changes, message",
+  [
+    (
+      "config_sentence_transformers.json",
+      {"truncate_dim": 8},
+      "truncate_dim=8 is not supported; expected None",
+    ),
+    (
+      "config_sentence_transformers.json",
+      {"model_type": "SparseEncoder"},
+      "model_type='SparseEncoder' is not supported",
+    ),
+    (
+      "config_sentence_transformers.json",
+      {"similarity_fn_name": "maxsim"},
+      "similarity_fn_name='maxsim' is not supported",
+    ),
+    (
+      "config_sentence_transformers.json",
+      {"sparsity": 1},
+      "unknown key 'sparsity'",
+    ),
+    (
+      "sentence_bert_config.json",
+      {"max_seq_lenght": 8},
+      "unknown key 'max_seq_lenght'.* Did you mean 'max_seq_length'",
+    ),
+    (
+      "sentence_bert_config.json",
+      {"query_length": 8},
+      "query_length=8 is not supported",
+    ),
+    (
+      "sentence_bert_config.json",
+      {"transformer_task": "fill-mask"},
+      "transformer_task='fill-mask' is not supported",
+    ),
+    (
+      "sentence_bert_config.json",
+      {"tokenizer_args": {"add_eos": True}},
+      "tokenizer_args: unknown key 'add_eos'",
+    ),
+    (
+      "sentence_bert_config.json",
+      {"modality_config": {"image": {}}},
+      "modality_config is ",
+    ),
+    (
+      "1_Pooling/config.json",
+      {"pooling_mode_first": True},
+      "unknown key 'pooling_mode_first'",
+    ),
+    (
+      "1_Pooling/config.json",
+      {"word_embedding_dimension": 64},
+      "word_embedding_dimension is 64 and the encoder 32 wide",
+    ),
+    (
+      "1_Pooling/config.json",
+      {"pooling_mode": ["cls", "mean"]},
+      "pooling by cls and mean is not supported",
+    ),
+    (
+      "config.json",
+      {"architectures": ["BertForSequenceClassification"]},
+      "BertForSequenceClassification and no embedding model",
+    ),
+    (
+      "config.json",
+      {"architectures": ["HF_ColBERT"]},
+      "HF_ColBERT and no embedding model",
+    ),
     ("adapter_config.json", {}, "adapter_config.json, an adapter"),
-])
+  ],
+)
 def test_what_is_not_computed_is_refused(copy, name, changes, message):
   _edit(copy / name, **changes)
   with pytest.raises(UserError, match=message) as error:
@@ -361,14 +508,23 @@ def test_what_is_not_computed_is_refused(copy, name, changes, message):
   assert str(copy) in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("change, message", [
-    (lambda m: m.insert(1, {"path": "w", "type": OLD + "WordEmbeddings"}),
-     "module 'WordEmbeddings' is not supported"),
-    (lambda m: m[1].update(type=(
-        "sentence_transformers.sparse_encoder.modules.SpladePooling")),
-     "module 'SpladePooling' is not supported"),
-    (lambda m: m[1].update(type="pylate.models.Pooling"),
-     r"module 'Pooling' is not supported \(pylate.models.Pooling\)"),
+@pytest.mark.parametrize(
+  "change, message",
+  [
+    (
+      lambda m: m.insert(1, {"path": "w", "type": OLD + "WordEmbeddings"}),
+      "module 'WordEmbeddings' is not supported",
+    ),
+    (
+      lambda m: m[1].update(
+        type=("sentence_transformers.sparse_encoder.modules.SpladePooling")
+      ),
+      "module 'SpladePooling' is not supported",
+    ),
+    (
+      lambda m: m[1].update(type="pylate.models.Pooling"),
+      r"module 'Pooling' is not supported \(pylate.models.Pooling\)",
+    ),
     (lambda m: m[2].update(kwargs=["task"]), "kwargs=.'task'. is not suppor"),
     (lambda m: m[2].update(only_query=True), "unknown key 'only_query'"),
     (lambda m: m.reverse(), "expected one Transformer, first"),
@@ -376,12 +532,14 @@ def test_what_is_not_computed_is_refused(copy, name, changes, message):
     (lambda m: m[0].update(path="0_Transformer"), "expected one Transformer"),
     (lambda m: m[2].update(path="../x"), "expected a folder beside it"),
     (lambda m: m[2].update(name="0"), "two modules have the same name"),
-])
+  ],
+)
 def test_modules_that_are_not_computed_are_refused(copy, change, message):
   listed = json.loads((copy / "modules.json").read_text())
   change(listed)
-  (copy / "modules.json").write_text(json.dumps(
-      [{"idx": i, "name": f"n{i}"} | x for i, x in enumerate(listed)]))
+  (copy / "modules.json").write_text(
+    json.dumps([{"idx": i, "name": f"n{i}"} | x for i, x in enumerate(listed)])
+  )
   with pytest.raises(UserError, match=message) as error:
     nomic_jax.load(str(copy))
   assert str(copy) in str(error.value)
@@ -400,6 +558,10 @@ def test_ids_beyond_the_table_are_refused(copy):
   rows = words.get_vocab_size()
   words.add_tokens([f"zz{i}" for i in range(3)])
   words.save(str(copy / "tokenizer.json"))
-  with pytest.raises(UserError, match=(
-      f"tokenizer.json has id {rows + 2}, the model {rows} rows; was resize")):
+  with pytest.raises(
+    UserError,
+    match=(
+      f"tokenizer.json has id {rows + 2}, the model {rows} rows; was resize"
+    ),
+  ):
     nomic_jax.load(str(copy))

@@ -7,11 +7,11 @@ import shutil
 
 import numpy as np
 import pytest
+from support import small_data
+from support import tiny
 import torch
 import transformers
 
-import small_data
-import tiny
 from nomic_jax import main
 from nomic_jax.cli import config_flags
 from nomic_jax.data import dataset
@@ -35,20 +35,30 @@ def _place(tmp_path_factory):
   words = tokenizer_lib.load(folder).get_vocab_size()
   assert words % 64
   torch.manual_seed(0)
-  model = transformers.BertForPreTraining(transformers.BertConfig(
-      vocab_size=words, hidden_size=16, num_hidden_layers=1,
-      num_attention_heads=2, intermediate_size=16,
-      max_position_embeddings=64))
+  model = transformers.BertForPreTraining(
+    transformers.BertConfig(
+      vocab_size=words,
+      hidden_size=16,
+      num_hidden_layers=1,
+      num_attention_heads=2,
+      intermediate_size=16,
+      max_position_embeddings=64,
+    )
+  )
   torch.nn.init.normal_(model.cls.predictions.bias)
   model.save_pretrained(place / "bert")
   shutil.copy(folder / "tokenizer.json", place / "bert")
   bert = models.read_model(place / "bert")
   model_directory.write_model(
-      place / "projected",
-      bert.architecture.with_head(modules=(Module("dense", 8),)),
-      bert.params | {"projection": {
-          "kernel": np.ones((16, 8), "f"), "bias": np.ones(8, "f")}},
-      bert.tokenizer_path, {})
+    place / "projected",
+    bert.architecture.with_head(modules=(Module("dense", 8),)),
+    bert.params
+    | {
+      "projection": {"kernel": np.ones((16, 8), "f"), "bias": np.ones(8, "f")}
+    },
+    bert.tokenizer_path,
+    {},
+  )
   return place
 
 
@@ -61,8 +71,7 @@ def test_a_rotary_bert_is_the_bert_without_positions(place):
   assert made.architecture.vocab_size % 64 == 0
   assert 0 < made.architecture.vocab_size - words < 64
   table = made.params["word"]["embedding"]
-  np.testing.assert_array_equal(
-      table[:words], bert.params["word"]["embedding"])
+  np.testing.assert_array_equal(table[:words], bert.params["word"]["embedding"])
   assert table.shape[0] == made.architecture.vocab_size
   assert not table[words:].any()
   bias = made.mlm_head["bias"]
@@ -81,13 +90,28 @@ def test_a_training_from_a_bert(place, tmp_path, capsys, config, rotary):
   bert = models.read_model(place / "bert")
   # Rows longer than the table of positions are for the rotary model alone.
   length = 96 if rotary else 64
-  lengths = ["data.row_length"] if config == "mlm" else [
-      "data.row_length", "data.document_length"]
+  lengths = (
+    ["data.row_length"]
+    if config == "mlm"
+    else ["data.row_length", "data.document_length"]
+  )
   work = tmp_path / "work"
-  assert main.main(small_data.train(
-      config, place / "pairs", work, f"init_from={place}/bert", "steps=1",
-      "optimizer.warmup=0", *(f"{name}={length}" for name in lengths),
-      *["init_as=rotary"] * rotary, "encoder.max_length=256")) == 0
+  assert (
+    main.main(
+      small_data.train(
+        config,
+        place / "pairs",
+        work,
+        f"init_from={place}/bert",
+        "steps=1",
+        "optimizer.warmup=0",
+        *(f"{name}={length}" for name in lengths),
+        *["init_as=rotary"] * rotary,
+        "encoder.max_length=256",
+      )
+    )
+    == 0
+  )
   line = json.loads((work / "metrics.jsonl").read_text().splitlines()[0])
   assert np.isfinite(line["loss"])
   trained = models.read_model(work)
@@ -98,47 +122,76 @@ def test_a_training_from_a_bert(place, tmp_path, capsys, config, rotary):
   assert trained.architecture.max_length == (256 if rotary else 64)
   assert "pooler" not in trained.params
   for tree, old in (
-      (trained.params["layers"]["up"], bert.params["layers"]["up"]),
-      (trained.mlm_head and trained.mlm_head["transform"],
-       bert.mlm_head["transform"])):
+    (trained.params["layers"]["up"], bert.params["layers"]["up"]),
+    (
+      trained.mlm_head and trained.mlm_head["transform"],
+      bert.mlm_head["transform"],
+    ),
+  ):
     if config == "mlm" or tree:  # one step of AdamW away, and not further
       moved = np.abs(tree["kernel"] - old["kernel"])
       assert 0 < moved.max() < 3e-3
   assert (trained.mlm_head is None) == (config == "contrastive")
   capsys.readouterr()
-  assert main.main(
-      ["export", f"--workdir={work}", f"--output={tmp_path}/model"]) == 0
+  assert (
+    main.main(["export", f"--workdir={work}", f"--output={tmp_path}/model"])
+    == 0
+  )
   assert ("for nomic_jax alone" in capsys.readouterr().out) == rotary
 
 
 def test_a_classifier_trains_berts_pooler_on(place):
   bert = models.read_model(place / "bert")
-  start = find_start(config_flags.load([
-      small_data.config("contrastive"),
-      f"--config.data.path={place}/pairs", f"--config.init_from={place}/bert"]))
+  start = find_start(
+    config_flags.load(
+      [
+        small_data.config("contrastive"),
+        f"--config.data.path={place}/pairs",
+        f"--config.init_from={place}/bert",
+      ]
+    )
+  )
   assert bert.architecture.pooler and not start.architecture.pooler
   fresh = tiny.shapes(Classification(Encoder(start.architecture), labels=3))
   tree = merged(fresh, start.params)
   head = tree["classification_head"]
   np.testing.assert_array_equal(
-      head["pooler"]["kernel"], bert.params["pooler"]["kernel"])
+    head["pooler"]["kernel"], bert.params["pooler"]["kernel"]
+  )
   assert head["classifier"] is fresh["classification_head"]["classifier"]
-  assert tree["encoder"]["word"]["embedding"] is (
-      start.params["encoder"]["word"]["embedding"])
+  assert (
+    tree["encoder"]["word"]["embedding"]
+    is (start.params["encoder"]["word"]["embedding"])
+  )
   assert "mlm_head" in start.params and "mlm_head" not in tree
 
 
-@pytest.mark.parametrize("overrides, message", [
+@pytest.mark.parametrize(
+  "overrides, message",
+  [
     (["init_from={place}/bert", "init_as=rotery"], "'rotery' is unknown"),
     (["init_as=rotary"], "init_as: 'rotary' says what becomes of a loaded"),
-    (["init_from={place}/bert", "data.row_length=96"],
-     "96 tokens are more than the 64 positions"),
-    (["init_from={place}/projected", "encoder.projection=4"],
-     "params/encoder/projection/bias is [8] there and [4] by this config"),
-])
+    (
+      ["init_from={place}/bert", "data.row_length=96"],
+      "96 tokens are more than the 64 positions",
+    ),
+    (
+      ["init_from={place}/projected", "encoder.projection=4"],
+      "params/encoder/projection/bias is [8] there and [4] by this config",
+    ),
+  ],
+)
 def test_mistakes(place, tmp_path, capsys, overrides, message):
-  assert main.main(small_data.train(
-      "mlm", place / "pairs", tmp_path / "work",
-      *(o.format(place=place) for o in overrides))) == 2
+  assert (
+    main.main(
+      small_data.train(
+        "mlm",
+        place / "pairs",
+        tmp_path / "work",
+        *(o.format(place=place) for o in overrides),
+      )
+    )
+    == 2
+  )
   assert message in small_data.complaint(capsys.readouterr().err)
   assert not (tmp_path / "work").exists()

@@ -6,14 +6,14 @@ import importlib.util
 
 import jax
 import pytest
-
-import small_data
+from support import small_data
 
 
 @pytest.fixture(name="gpu", scope="module")
 def _gpu():
   spec = importlib.util.spec_from_file_location(
-      "gpu_benchmark", small_data.ROOT / "benchmarks" / "gpu.py")
+    "gpu_benchmark", small_data.ROOT / "benchmarks" / "gpu.py"
+  )
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
   return module
@@ -27,5 +27,6 @@ def test_a_step_is_a_program(gpu, name, attention):
   start = jax.eval_shape(init)
   end, metrics = jax.eval_shape(step, start, batch)
   assert jax.tree.map(lambda x: x.shape, end) == jax.tree.map(
-      lambda x: x.shape, start)
+    lambda x: x.shape, start
+  )
   assert metrics["loss"].shape == ()

@@ -7,14 +7,14 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
+import pytest
+from support import tiny
+
 from nomic_jax.aot import hlo
 from nomic_jax.losses.info_nce import InfoNCE
 from nomic_jax.losses.mlm import MLM
 from nomic_jax.model import flops
 from nomic_jax.model.encoder import Encoder
-import pytest
-
-import tiny
 
 TURNS = 'backend_config={"known_trip_count":{"n":"5"}}'
 CYCLES = 'backend_config={"window_config":{"estimated_cycles":"%d"}}'
@@ -74,7 +74,8 @@ ENTRY %main (m: f32[8,16]) -> f32[2,16] {
 
 def _program(scope):
   text = PROGRAM.replace("TURNS5", TURNS).replace(
-      "METADATA", f'metadata={{op_name="jit(step)/{scope}"}}')
+    "METADATA", f'metadata={{op_name="jit(step)/{scope}"}}'
+  )
   for cycles in (100, 7, 11):
     text = text.replace(f"CYCLES{cycles}", CYCLES % cycles)
   return text
@@ -84,12 +85,15 @@ def test_cycles_kernels_and_collectives_are_counted_as_often_as_they_run():
   summary = hlo.summarise(_program("mul"))
   turns = 5 + 1  # and one of a loop whose length is not told
   assert summary.cycles == {
-      "matmul": turns * 3 * 100, "attention": 0, "other": turns * 7 + 11}
+    "matmul": turns * 3 * 100,
+    "attention": 0,
+    "other": turns * 7 + 11,
+  }
   assert summary.kernels == [hlo.Kernel("k", (8, 16), turns * 3)]
   assert summary.unknown_loops == 1
   assert summary.collectives == [
-      hlo.Collective("all-gather", True, turns, turns * 32 * 16 * 2),
-      hlo.Collective("all-reduce", False, 1, 8 * 16 * 4),
+    hlo.Collective("all-gather", True, turns, turns * 32 * 16 * 2),
+    hlo.Collective("all-reduce", False, 1, 8 * 16 * 4),
   ]
 
 
@@ -114,8 +118,9 @@ def test_a_collective_in_a_loop_of_a_real_program():
   def found(f):
     whole = jax.NamedSharding(mesh, P())
     step = jax.jit(jax.grad(f), in_shardings=(whole, rows))
-    lowered = step.lower(*(
-        jax.ShapeDtypeStruct(s, jnp.float32) for s in ((16, 16), (64, 16))))
+    lowered = step.lower(
+      *(jax.ShapeDtypeStruct(s, jnp.float32) for s in ((16, 16), (64, 16)))
+    )
     return hlo.summarise(lowered.compile().as_text()).collectives
 
   size = 16 * 16 * 4
@@ -123,14 +128,17 @@ def test_a_collective_in_a_loop_of_a_real_program():
   assert found(at_the_end) == [hlo.Collective("all-reduce", False, 1, size)]
 
 
-@pytest.mark.parametrize("loss, batch", [
+@pytest.mark.parametrize(
+  "loss, batch",
+  [
     (MLM, lambda: tiny.mlm_batch(8, 64, 20)),
     (InfoNCE, lambda: tiny.pair_batch(64, 2, 16)),
-])
+  ],
+)
 def test_operations_by_formula_are_what_xla_counts(loss, batch):
   """On one layer, which XLA's count of a loop's body gets right."""
   config = dataclasses.replace(
-      tiny.CONFIG, width=256, layers=1, mlp_width=512, vocab_size=512
+    tiny.CONFIG, width=256, layers=1, mlp_width=512, vocab_size=512
   ).architecture
   loss, batch = loss(Encoder(config)), jax.tree.map(jnp.asarray, batch())
   total = lambda params: loss(params, batch, jax.random.key(0))[0]
@@ -144,15 +152,22 @@ def test_operations_by_formula_are_what_xla_counts(loss, batch):
 
 
 def test_a_collective_in_several_fusions_counts_once():
-  part = "%part (p: f32[8]) -> f32[16] {{\n  %p = f32[8]{{0}} parameter(0)\n" \
-      "  ROOT %g = f32[16]{{0}} all-gather(%p), channel_id=1{}\n}}\n"
-  entry = "ENTRY %main (x: f32[8]) -> f32[16] {\n" \
-      "  %x = f32[8]{0} parameter(0)\n" \
-      "  %start = f32[16]{0} fusion(%x), calls=%part\n" \
-      "  ROOT %done = f32[16]{0} fusion(%x), calls=%part\n}\n"
+  part = (
+    "%part (p: f32[8]) -> f32[16] {{\n  %p = f32[8]{{0}} parameter(0)\n"
+    "  ROOT %g = f32[16]{{0}} all-gather(%p), channel_id=1{}\n}}\n"
+  )
+  entry = (
+    "ENTRY %main (x: f32[8]) -> f32[16] {\n"
+    "  %x = f32[8]{0} parameter(0)\n"
+    "  %start = f32[16]{0} fusion(%x), calls=%part\n"
+    "  ROOT %done = f32[16]{0} fusion(%x), calls=%part\n}\n"
+  )
   chain = ', frontend_attributes={chain_id="3"}'
   counts = [
-      [(c.count, c.bytes) for c in hlo.summarise(
-          part.format(attribute) + entry).collectives]
-      for attribute in (chain, "")]
+    [
+      (c.count, c.bytes)
+      for c in hlo.summarise(part.format(attribute) + entry).collectives
+    ]
+    for attribute in (chain, "")
+  ]
   assert counts == [[(1, 64)], [(2, 128)]]

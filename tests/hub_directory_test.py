@@ -12,15 +12,15 @@ import warnings
 
 from absl import logging as absl_logging
 import huggingface_hub
-import huggingface_hub.utils
 from huggingface_hub import constants
+import huggingface_hub.utils
 import jax
 import numpy as np
 import pytest
 import safetensors.torch
+from support import hub_random
 import torch
 
-import hub_random
 from nomic_jax.curate import parts
 from nomic_jax.embed import store as embeddings
 from nomic_jax.errors import UserError
@@ -36,7 +36,8 @@ from nomic_jax.text import tokenizer as tokenizer_lib
 from nomic_jax.text.prompts import PROMPTS
 
 SIZES = dict(
-    vocab_size=96, width=64, layers=2, heads=4, mlp_width=256, max_length=128)
+  vocab_size=96, width=64, layers=2, heads=4, mlp_width=256, max_length=128
+)
 CONFIG = EncoderConfig(**SIZES).architecture
 
 
@@ -44,8 +45,12 @@ CONFIG = EncoderConfig(**SIZES).architecture
 def directory(tmp_path):
   """A good model directory."""
   model_directory.write_model(
-      tmp_path / "model", CONFIG, hub_random.trees(CONFIG)["encoder"],
-      hub_random.tokenizer(), PROMPTS)
+    tmp_path / "model",
+    CONFIG,
+    hub_random.trees(CONFIG)["encoder"],
+    hub_random.tokenizer(),
+    PROMPTS,
+  )
   return tmp_path / "model"
 
 
@@ -54,12 +59,24 @@ def _same(a, b):
   jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
-@pytest.mark.parametrize("changes", [
-    {}, dict(pooler=True), dict(pooling="cls", pooled_norm=True),
-    dict(pooled_norm=True, projection=24), dict(pooling="none"),
-    dict(position="learned", activation="gelu", qkv_bias=True,
-         mlp_in_bias=True, mlp_out_bias=True, pooler=True),
-])
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {},
+    dict(pooler=True),
+    dict(pooling="cls", pooled_norm=True),
+    dict(pooled_norm=True, projection=24),
+    dict(pooling="none"),
+    dict(
+      position="learned",
+      activation="gelu",
+      qkv_bias=True,
+      mlp_in_bias=True,
+      mlp_out_bias=True,
+      pooler=True,
+    ),
+  ],
+)
 @pytest.mark.parametrize("heads", [(False, 0), (True, 0), (False, 3)])
 def test_what_was_written_is_read(tmp_path, changes, heads):
   config = EncoderConfig(**SIZES | changes).architecture
@@ -67,9 +84,14 @@ def test_what_was_written_is_read(tmp_path, changes, heads):
     config = dataclasses.replace(config, pooler=False)
   trees = hub_random.trees(config, *heads)
   model_directory.write_model(
-      tmp_path / "model", config, trees["encoder"], hub_random.tokenizer(),
-      PROMPTS, mlm_head=trees.get("mlm_head"),
-      classification_head=trees.get("classification_head"))
+    tmp_path / "model",
+    config,
+    trees["encoder"],
+    hub_random.tokenizer(),
+    PROMPTS,
+    mlm_head=trees.get("mlm_head"),
+    classification_head=trees.get("classification_head"),
+  )
   files = model_directory.read_model(tmp_path / "model")
   assert files.architecture == config
   _same(files.params, trees["encoder"])
@@ -83,8 +105,13 @@ def test_a_classifier_brings_its_own_pooler(tmp_path):
   encoder = hub_random.trees(config)["encoder"]
   head = hub_random.trees(CONFIG, labels=2)["classification_head"]
   model_directory.write_model(
-      tmp_path / "model", config, encoder, hub_random.tokenizer(), PROMPTS,
-      classification_head=head)
+    tmp_path / "model",
+    config,
+    encoder,
+    hub_random.tokenizer(),
+    PROMPTS,
+    classification_head=head,
+  )
   files = model_directory.read_model(tmp_path / "model")
   assert not files.architecture.pooler and "pooler" not in files.params
   _same(files.classification_head, head)
@@ -93,17 +120,21 @@ def test_a_classifier_brings_its_own_pooler(tmp_path):
 def test_read_and_written_again_is_the_same_bytes(directory, tmp_path):
   files = model_directory.read_model(directory)
   model_directory.write_model(
-      tmp_path / "again", files.architecture, files.params,
-      files.tokenizer_path,
-      files.prompts)
+    tmp_path / "again",
+    files.architecture,
+    files.params,
+    files.tokenizer_path,
+    files.prompts,
+  )
   listed = sorted(p.relative_to(directory) for p in directory.rglob("*"))
   assert listed == sorted(
-      p.relative_to(tmp_path / "again")
-      for p in (tmp_path / "again").rglob("*"))
+    p.relative_to(tmp_path / "again") for p in (tmp_path / "again").rglob("*")
+  )
   for name in listed:
     if (directory / name).is_file():
       assert (tmp_path / "again" / name).read_bytes() == (
-          directory / name).read_bytes(), name
+        directory / name
+      ).read_bytes(), name
 
 
 def test_shards(directory):
@@ -116,20 +147,29 @@ def test_bfloat16(directory):
   file = directory / "model.safetensors"
   tensors = safetensors.torch.load_file(file)
   safetensors.torch.save_file(
-      {name: t.to(torch.bfloat16) for name, t in tensors.items()}, file)
+    {name: t.to(torch.bfloat16) for name, t in tensors.items()}, file
+  )
   table = model_directory.read_model(directory).params["word"]["embedding"]
   assert table.dtype == np.float32
   np.testing.assert_array_equal(
-      table, tensors["embeddings.word_embeddings.weight"].to(
-          torch.bfloat16).float().numpy())
+    table,
+    tensors["embeddings.word_embeddings.weight"]
+    .to(torch.bfloat16)
+    .float()
+    .numpy(),
+  )
 
 
 def test_a_failed_write_leaves_what_was_there(directory):
   before = (directory / "model.safetensors").read_bytes()
   with pytest.raises(UserError, match="no tokenizer.json|cannot read"):
     model_directory.write_model(
-        directory, CONFIG, hub_random.trees(CONFIG)["encoder"],
-        directory.parent / "nothing", PROMPTS)
+      directory,
+      CONFIG,
+      hub_random.trees(CONFIG)["encoder"],
+      directory.parent / "nothing",
+      PROMPTS,
+    )
   assert (directory / "model.safetensors").read_bytes() == before
   assert [p.name for p in directory.parent.iterdir()] == ["model"]
 
@@ -143,10 +183,10 @@ def test_a_work_directory(tmp_path, monkeypatch, form):
   hub_random.tokenizer().save(str(work / "tokenizer" / "tokenizer.json"))
   encoder = work / "encoder.json"
   old = SIZES | dict(pooling="mean", output_layers=[], rotary_factor=None)
-  encoder.write_text(json.dumps(old if form == "flat" else (
-      architecture_json.to_json(CONFIG))))
-  monkeypatch.setattr(
-      checkpoint, "restore_params", lambda path, step="": trees)
+  encoder.write_text(
+    json.dumps(old if form == "flat" else (architecture_json.to_json(CONFIG)))
+  )
+  monkeypatch.setattr(checkpoint, "restore_params", lambda path, step="": trees)
   files = models.read_model(work)
   assert files.architecture == CONFIG and files.prompts == PROMPTS
   assert files.params is trees["encoder"]
@@ -165,13 +205,14 @@ def _shard(directory: pathlib.Path) -> pathlib.Path:
   tensors = safetensors.torch.load_file(file)
   file.unlink()
   placed = {
-      name: f"model-0000{1 + i % 2}-of-00002.safetensors"
-      for i, name in enumerate(tensors)
+    name: f"model-0000{1 + i % 2}-of-00002.safetensors"
+    for i, name in enumerate(tensors)
   }
   for shard in set(placed.values()):
     safetensors.torch.save_file(
-        {n: t for n, t in tensors.items() if placed[n] == shard},
-        directory / shard)
+      {n: t for n, t in tensors.items() if placed[n] == shard},
+      directory / shard,
+    )
   index = directory / "model.safetensors.index.json"
   index.write_text(json.dumps({"metadata": {}, "weight_map": placed}))
   return index
@@ -213,27 +254,46 @@ def _index(change):
   return apply
 
 
-@pytest.mark.parametrize("damage, message", [
+@pytest.mark.parametrize(
+  "damage, message",
+  [
     (_remove("config.json"), "not a model, as there is no config.json"),
     (_remove("model.safetensors"), "no weights; expected model.safetensors"),
     (_remove("tokenizer.json"), "no tokenizer.json"),
-    (_only_pickle,
-     r"only pickled weights \(pytorch_model.bin\), .*never.*AutoModel"),
+    (
+      _only_pickle,
+      r"only pickled weights \(pytorch_model.bin\), .*never.*AutoModel",
+    ),
     (_cut, "model.safetensors: damaged or cut short"),
-    (_without_a_tensor,
-     r"missing emb_ln.bias; misshapen emb_ln.weight \(expected \[64\], "
-     r"found \[32\]\)"),
+    (
+      _without_a_tensor,
+      r"missing emb_ln.bias; misshapen emb_ln.weight \(expected \[64\], "
+      r"found \[32\]\)",
+    ),
     (_without_a_shard, "model-00002-of-00002.safetensors: no such file"),
-    (_index(lambda v: v["weight_map"].update(
-        other="model-00001-of-00002.safetensors")), "no tensor 'other'"),
-    (_index(lambda v: v["weight_map"].update(other="../x.safetensors")),
-     "'other' is in '../x.safetensors'; expected a file beside"),
+    (
+      _index(
+        lambda v: v["weight_map"].update(
+          other="model-00001-of-00002.safetensors"
+        )
+      ),
+      "no tensor 'other'",
+    ),
+    (
+      _index(lambda v: v["weight_map"].update(other="../x.safetensors")),
+      "'other' is in '../x.safetensors'; expected a file beside",
+    ),
     (_index(lambda v: v.pop("weight_map")), "no 'weight_map'"),
-    (lambda d: (d / "config.json").write_text("{"),
-     "config.json: not valid JSON"),
-    (lambda d: (d / "config.json").write_bytes(b"\xff{}"),
-     "config.json: not valid JSON"),
-])
+    (
+      lambda d: (d / "config.json").write_text("{"),
+      "config.json: not valid JSON",
+    ),
+    (
+      lambda d: (d / "config.json").write_bytes(b"\xff{}"),
+      "config.json: not valid JSON",
+    ),
+  ],
+)
 def test_a_broken_directory_says_what_is_wrong(directory, damage, message):
   damage(directory)
   with pytest.raises(UserError, match=message) as error:
@@ -247,15 +307,29 @@ def test_a_mistyped_directory(directory):
 
 
 def test_what_is_fetched_from_the_hub():
-  fetched = list(huggingface_hub.utils.filter_repo_objects(
-      ["config.json", "1_Pooling/config.json", "model.safetensors",
-       "model-00001-of-00002.safetensors", "pytorch_model.bin",
-       "2_Dense/model.safetensors", "onnx/model.onnx", "vocab.txt"],
-      allow_patterns=fetch.HUB_FILES))
+  fetched = list(
+    huggingface_hub.utils.filter_repo_objects(
+      [
+        "config.json",
+        "1_Pooling/config.json",
+        "model.safetensors",
+        "model-00001-of-00002.safetensors",
+        "pytorch_model.bin",
+        "2_Dense/model.safetensors",
+        "onnx/model.onnx",
+        "vocab.txt",
+      ],
+      allow_patterns=fetch.HUB_FILES,
+    )
+  )
   assert fetched == [
-      "config.json", "1_Pooling/config.json", "model.safetensors",
-      "model-00001-of-00002.safetensors", "2_Dense/model.safetensors",
-      "vocab.txt"]
+    "config.json",
+    "1_Pooling/config.json",
+    "model.safetensors",
+    "model-00001-of-00002.safetensors",
+    "2_Dense/model.safetensors",
+    "vocab.txt",
+  ]
 
 
 @pytest.fixture
@@ -293,16 +367,25 @@ def test_a_training_checkpoint_of_contrastors(directory, hub, place):
   config.rename(trunk / "config.json")
   file = directory / "model.safetensors"
   tensors = {
-      f"trunk.{k}": v for k, v in safetensors.torch.load_file(file).items()}
+    f"trunk.{k}": v for k, v in safetensors.torch.load_file(file).items()
+  }
   # BiEncoder pads the vocabulary by a setting of its own.
   word = "trunk.embeddings.word_embeddings.weight"
   tensors[word] = torch.cat([tensors[word], torch.zeros(32, 64)])
   tensors |= {"proj.weight": torch.ones(24, 64), "proj.bias": torch.ones(24)}
   safetensors.torch.save_file(tensors, file)
   (directory / "modules.json").unlink()
-  config.write_text(json.dumps(dict(
-      model_name=str(trunk) if place == "directory" else "some/trunk",
-      projection_dim=24, pooling="cls", hamming=True, logit_scale=50)))
+  config.write_text(
+    json.dumps(
+      dict(
+        model_name=str(trunk) if place == "directory" else "some/trunk",
+        projection_dim=24,
+        pooling="cls",
+        hamming=True,
+        logit_scale=50,
+      )
+    )
+  )
   if place == "hub":
     hub("some/trunk", trunk)
   elif place == "beside":
@@ -313,7 +396,8 @@ def test_a_training_checkpoint_of_contrastors(directory, hub, place):
     return
   files = model_directory.read_model(directory)
   assert files.architecture == dataclasses.replace(
-      CONFIG, vocab_size=128, head=Head("cls").simple(64, True, 24))
+    CONFIG, vocab_size=128, head=Head("cls").simple(64, True, 24)
+  )
   _same(files.params["layers"], expected["layers"])
   assert files.params["projection"]["kernel"].shape == (64, 24)
   config.write_text(config.read_text().replace('"cls"', '"map"'))
@@ -345,7 +429,7 @@ def test_the_hub_out_of_reach(monkeypatch):
 
 def test_a_hub_name_stands_wherever_a_directory_may(directory, hub, tmp_path):
   hub("some/model", directory)
-  where, = paths.named_paths(["some/model"], "--model", hub=True).values()
+  (where,) = paths.named_paths(["some/model"], "--model", hub=True).values()
   assert (where / "config.json").is_file()
   ids = tokenizer_lib.load("some/model").encode("a b").ids
   assert ids == tokenizer_lib.load(directory).encode("a b").ids
@@ -360,9 +444,12 @@ def test_a_hub_name_stands_wherever_a_directory_may(directory, hub, tmp_path):
 def test_reading_a_training_leaves_the_process_as_it_was(tmp_path):
   """Neither what is logged nor what is warned of, also if it fails."""
   state = lambda: (
-      absl_logging.get_verbosity(), logging.getLogger("asyncio").level,
-      list(warnings.filters), sys.unraisablehook,
-      jax.config.jax_compilation_cache_dir)
+    absl_logging.get_verbosity(),
+    logging.getLogger("asyncio").level,
+    list(warnings.filters),
+    sys.unraisablehook,
+    jax.config.jax_compilation_cache_dir,
+  )
   before = state()
   with checkpoint._hushed():
     assert state() != before  # control

@@ -9,10 +9,10 @@ import jax
 import numpy as np
 import pytest
 from safetensors.torch import load_file
+from support import hub_random
 import torch
 import transformers
 
-import hub_random
 from nomic_jax import families
 from nomic_jax.errors import UserError
 from nomic_jax.families import tensors
@@ -22,9 +22,11 @@ from nomic_jax.model.heads import ClassificationHead
 from nomic_jax.model.heads import MLMHead
 
 SIZES = dict(
-    vocab_size=96, width=64, layers=2, heads=4, mlp_width=256, max_length=128)
+  vocab_size=96, width=64, layers=2, heads=4, mlp_width=256, max_length=128
+)
 BIASED = SIZES | dict(
-    activation="gelu", qkv_bias=True, mlp_in_bias=True, mlp_out_bias=True)
+  activation="gelu", qkv_bias=True, mlp_in_bias=True, mlp_out_bias=True
+)
 NOMIC = EncoderConfig(**SIZES).architecture
 GELU = EncoderConfig(**BIASED, type_vocab_size=1).architecture
 BERT = EncoderConfig(**BIASED, position="learned", pooler=True).architecture
@@ -38,10 +40,17 @@ def _equal(a, b):
 
 def _transformers_model(cls, config_cls, **changes):
   torch.manual_seed(0)
-  config = config_cls(**dict(
-      vocab_size=96, hidden_size=64, num_hidden_layers=2,
-      num_attention_heads=4, intermediate_size=256,
-      max_position_embeddings=128) | changes)
+  config = config_cls(
+    **dict(
+      vocab_size=96,
+      hidden_size=64,
+      num_hidden_layers=2,
+      num_attention_heads=4,
+      intermediate_size=256,
+      max_position_embeddings=128,
+    )
+    | changes
+  )
   model = cls(config)
   with torch.no_grad():
     for parameter in model.parameters():
@@ -49,28 +58,40 @@ def _transformers_model(cls, config_cls, **changes):
   return model
 
 
-@pytest.mark.parametrize("config", [
-    NOMIC, GELU, BERT, dataclasses.replace(
-        NOMIC, head=NOMIC.head.simple(64, True, 24))])
+@pytest.mark.parametrize(
+  "config",
+  [
+    NOMIC,
+    GELU,
+    BERT,
+    dataclasses.replace(NOMIC, head=NOMIC.head.simple(64, True, 24)),
+  ],
+)
 def test_every_parameter_has_a_name_in_the_files(config):
   config = dataclasses.replace(config, pooler=False)  # the classifier's
   key = jax.random.key(0)
   hidden, table = np.zeros((1, 64), "f"), np.zeros((96, 64), "f")
-  expected = meta.unbox({
+  expected = meta.unbox(
+    {
       "encoder": jax.eval_shape(Encoder(config).init, key),
-      "mlm_head": jax.eval_shape(
-          MLMHead(config).init, key, hidden, table)["params"],
+      "mlm_head": jax.eval_shape(MLMHead(config).init, key, hidden, table)[
+        "params"
+      ],
       "classification_head": jax.eval_shape(
-          ClassificationHead(config, 3).init, key, hidden)["params"],
-  })
+        ClassificationHead(config, 3).init, key, hidden
+      )["params"],
+    }
+  )
   trees = hub_random.trees(config, True, 3)
-  jax.tree.map(lambda x, y: np.testing.assert_equal(x.shape, y.shape),
-               trees, expected)
+  jax.tree.map(
+    lambda x, y: np.testing.assert_equal(x.shape, y.shape), trees, expected
+  )
   tensors = hub_random.write(config, trees)
   # What follows pooling has files of its own.
   expected["encoder"].pop("projection", None)
   assert sum(t.size for t in tensors.values()) == sum(
-      x.size for x in jax.tree.leaves(expected))
+    x.size for x in jax.tree.leaves(expected)
+  )
 
 
 @pytest.mark.parametrize("config", [NOMIC, GELU, BERT])
@@ -79,8 +100,8 @@ def test_a_tree_survives_the_way_out_and_in(config, prefix):
   trees = hub_random.trees(config, True)
   tensors = hub_random.write(config, trees)
   tensors = {
-      name if name.startswith("cls.") else prefix + name: tensor
-      for name, tensor in tensors.items()
+    name if name.startswith("cls.") else prefix + name: tensor
+    for name, tensor in tensors.items()
   }
   _equal(hub_random.read(config, tensors), trees)
 
@@ -95,10 +116,12 @@ def test_published_names_are_those_of_the_published_models():
 
 @pytest.mark.parametrize("native_names", [False, True])
 def test_transformers_nomic_files_come_back_byte_for_byte(
-    tmp_path, native_names):
+  tmp_path, native_names
+):
   """transformers saves published names itself, so it is the judge."""
   model = _transformers_model(
-      transformers.NomicBertModel, transformers.NomicBertConfig)
+    transformers.NomicBertModel, transformers.NomicBertConfig
+  )
   model.save_pretrained(tmp_path / "theirs")
   theirs = load_file(tmp_path / "theirs" / "model.safetensors")
   read = theirs
@@ -115,26 +138,33 @@ def test_transformers_nomic_files_come_back_byte_for_byte(
 
 def test_transformers_nomic_mlm_files_come_back_byte_for_byte(tmp_path):
   model = _transformers_model(
-      transformers.NomicBertForMaskedLM, transformers.NomicBertConfig)
+    transformers.NomicBertForMaskedLM, transformers.NomicBertConfig
+  )
   torch.nn.init.zeros_(model.cls.predictions.bias)
   torch.nn.init.zeros_(model.cls.predictions.transform.dense.bias)
   model.save_pretrained(tmp_path)
   theirs = load_file(tmp_path / "model.safetensors")
   config = families.read(model.config.to_dict(), "config.json")
   ours = hub_random.write(config, hub_random.read(config, theirs))
-  lost = {
-      name.removeprefix("nomic_bert.") for name in theirs} - ours.keys()
+  lost = {name.removeprefix("nomic_bert.") for name in theirs} - ours.keys()
   # The head's zero biases, which the published model does not have.
   assert lost == {
-      "cls.predictions.bias", "cls.predictions.transform.dense.bias"}
+    "cls.predictions.bias",
+    "cls.predictions.transform.dense.bias",
+  }
   for name, tensor in ours.items():
     named = name if name in theirs else "nomic_bert." + name
     assert tensor.tobytes() == theirs[named].numpy().tobytes(), name
 
 
 @pytest.mark.parametrize(
-    "cls", [transformers.BertModel, transformers.BertForPreTraining,
-            transformers.BertForSequenceClassification])
+  "cls",
+  [
+    transformers.BertModel,
+    transformers.BertForPreTraining,
+    transformers.BertForSequenceClassification,
+  ],
+)
 def test_bert_files_come_back_byte_for_byte(tmp_path, cls):
   model = _transformers_model(cls, transformers.BertConfig)
   model.save_pretrained(tmp_path)
@@ -144,7 +174,9 @@ def test_bert_files_come_back_byte_for_byte(tmp_path, cls):
   ours = hub_random.write(config, trees)
   theirs = {name.removeprefix("bert."): t for name, t in theirs.items()}
   assert {n for n in theirs.keys() - ours.keys()} <= {
-      "cls.seq_relationship.weight", "cls.seq_relationship.bias"}
+    "cls.seq_relationship.weight",
+    "cls.seq_relationship.bias",
+  }
   assert ours.keys() <= theirs.keys() and "pooler.dense.weight" in ours
   for name, tensor in ours.items():
     assert tensor.tobytes() == theirs[name].numpy().tobytes(), name
@@ -154,19 +186,22 @@ def test_old_spellings_buffers_and_tied_copies_are_understood():
   trees = hub_random.trees(BERT, True)
   tensors = hub_random.write(BERT, trees)
   old = {
-      name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
-          "LayerNorm.bias", "LayerNorm.beta"): tensor
-      for name, tensor in tensors.items()
+    name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+      "LayerNorm.bias", "LayerNorm.beta"
+    ): tensor
+    for name, tensor in tensors.items()
   }
   assert old.keys() != tensors.keys()
   old["embeddings.position_ids"] = np.arange(128)[None]
   old["cls.seq_relationship.weight"] = np.zeros((2, 64))
   old["cls.predictions.decoder.weight"] = old[
-      "embeddings.word_embeddings.weight"]
+    "embeddings.word_embeddings.weight"
+  ]
   old["cls.predictions.decoder.bias"] = old["cls.predictions.bias"]
   _equal(hub_random.read(BERT, old), trees)
-  old["cls.predictions.decoder.weight"] = old[
-      "cls.predictions.decoder.weight"] + 1
+  old["cls.predictions.decoder.weight"] = (
+    old["cls.predictions.decoder.weight"] + 1
+  )
   with pytest.raises(UserError, match="differs from.*untied"):
     hub_random.read(BERT, old)
 
@@ -174,8 +209,8 @@ def test_old_spellings_buffers_and_tied_copies_are_understood():
 def test_half_precision_becomes_float32():
   trees = hub_random.trees(NOMIC)
   halves = {
-      name: tensor.astype(np.float16)
-      for name, tensor in hub_random.write(NOMIC, trees).items()
+    name: tensor.astype(np.float16)
+    for name, tensor in hub_random.write(NOMIC, trees).items()
   }
   kernel = lambda trees: trees["encoder"]["layers"]["out"]["kernel"]
   again = kernel(hub_random.read(NOMIC, halves))
@@ -188,32 +223,53 @@ def test_arrays_on_devices_are_exported():
   mesh = jax.sharding.Mesh(np.array(jax.devices()), ("d",))
   spec = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(None, "d"))
   placed = jax.tree.map(
-      lambda x: jax.device_put(x, spec) if x.ndim > 1 else x, trees)
+    lambda x: jax.device_put(x, spec) if x.ndim > 1 else x, trees
+  )
   tensors = hub_random.write(NOMIC, placed)
   for name, tensor in hub_random.write(NOMIC, trees).items():
     np.testing.assert_array_equal(tensors[name], tensor)
 
 
-@pytest.mark.parametrize("change, message", [
-    (lambda t: t.pop("encoder.layers.1.norm2.bias"),
-     r"missing encoder\.layers\.1\.norm2\.bias"),
-    (lambda t: t.update({"selector.attn.Wq.weight": np.zeros((2, 2))}),
-     r"unexpected selector\.attn\.Wq\.weight"),
-    (lambda t: t.update({"classifier.weight": np.zeros((3, 64))}),
-     r"missing classifier\.bias.*pooler\.dense\.weight"),
-    (lambda t: t.update({"emb_ln.bias": np.zeros(32)}),
-     r"misshapen emb_ln\.bias \(expected \[64\], found \[32\]\)"),
-    (lambda t: t.pop("embeddings.word_embeddings.weight"),
-     r"no 'embeddings\.word_embeddings\.weight'.*trunk\."),
-    (lambda t: t.update({"encoder.layers.1.mlp.experts.mlp.w1": np.zeros(1)}),
-     "experts are not supported yet"),
-    (lambda t: t.update({"cls.predictions.bias": np.ones(96)}),
-     r"missing .*cls\.predictions\.transform\.dense\.weight.*"
-     r"unexpected cls\.predictions\.bias"),
-    (lambda t: t.update(  # as if the MLP were not the config's
-        {n.replace("fc11", "fc1"): t.pop(n) for n in list(t) if "fc11" in n}),
-     r"missing .*fc11\.weight.*unexpected .*fc1\.weight"),
-])
+@pytest.mark.parametrize(
+  "change, message",
+  [
+    (
+      lambda t: t.pop("encoder.layers.1.norm2.bias"),
+      r"missing encoder\.layers\.1\.norm2\.bias",
+    ),
+    (
+      lambda t: t.update({"selector.attn.Wq.weight": np.zeros((2, 2))}),
+      r"unexpected selector\.attn\.Wq\.weight",
+    ),
+    (
+      lambda t: t.update({"classifier.weight": np.zeros((3, 64))}),
+      r"missing classifier\.bias.*pooler\.dense\.weight",
+    ),
+    (
+      lambda t: t.update({"emb_ln.bias": np.zeros(32)}),
+      r"misshapen emb_ln\.bias \(expected \[64\], found \[32\]\)",
+    ),
+    (
+      lambda t: t.pop("embeddings.word_embeddings.weight"),
+      r"no 'embeddings\.word_embeddings\.weight'.*trunk\.",
+    ),
+    (
+      lambda t: t.update({"encoder.layers.1.mlp.experts.mlp.w1": np.zeros(1)}),
+      "experts are not supported yet",
+    ),
+    (
+      lambda t: t.update({"cls.predictions.bias": np.ones(96)}),
+      r"missing .*cls\.predictions\.transform\.dense\.weight.*"
+      r"unexpected cls\.predictions\.bias",
+    ),
+    (
+      lambda t: t.update(  # as if the MLP were not the config's
+        {n.replace("fc11", "fc1"): t.pop(n) for n in list(t) if "fc11" in n}
+      ),
+      r"missing .*fc11\.weight.*unexpected .*fc1\.weight",
+    ),
+  ],
+)
 def test_every_wrong_tensor_is_named(change, message):
   tensors = hub_random.write(NOMIC, hub_random.trees(NOMIC))
   change(tensors)

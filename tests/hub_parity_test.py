@@ -5,10 +5,10 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import hub_random
 import torch
 import transformers
 
-import hub_random
 from nomic_jax.hub import model_directory
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
@@ -16,32 +16,53 @@ from nomic_jax.model.heads import ClassificationHead
 from nomic_jax.model.heads import MLMHead
 
 SIZES = dict(
-    vocab_size=96, hidden_size=64, num_hidden_layers=2, num_attention_heads=4,
-    intermediate_size=256, max_position_embeddings=64)
+  vocab_size=96,
+  hidden_size=64,
+  num_hidden_layers=2,
+  num_attention_heads=4,
+  intermediate_size=256,
+  max_position_embeddings=64,
+)
 OURS = dict(
-    vocab_size=96, width=64, layers=2, heads=4, mlp_width=256, max_length=64)
+  vocab_size=96, width=64, layers=2, heads=4, mlp_width=256, max_length=64
+)
 MODELS = {
-    "nomic": (transformers.NomicBertModel, transformers.NomicBertConfig, {}),
-    "nomic geglu": (
-        transformers.NomicBertModel, transformers.NomicBertConfig,
-        dict(hidden_act="gelu", layer_norm_eps=1e-5)),
-    "nomic dynamic": (
-        transformers.NomicBertModel, transformers.NomicBertConfig,
-        dict(max_position_embeddings=16, rope_parameters=dict(
-            rope_type="dynamic", factor=2.0, rope_theta=1000.0))),
-    "nomic mlm": (
-        transformers.NomicBertForMaskedLM, transformers.NomicBertConfig, {}),
-    "nomic classifier": (
-        transformers.NomicBertForSequenceClassification,
-        transformers.NomicBertConfig, dict(num_labels=3)),
-    "bert classifier": (
-        transformers.BertForSequenceClassification, transformers.BertConfig,
-        dict(num_labels=3)),
-    "bert": (transformers.BertModel, transformers.BertConfig, {}),
-    "bert relu": (
-        transformers.BertModel, transformers.BertConfig,
-        dict(hidden_act="relu", type_vocab_size=1)),
-    "bert mlm": (transformers.BertForMaskedLM, transformers.BertConfig, {}),
+  "nomic": (transformers.NomicBertModel, transformers.NomicBertConfig, {}),
+  "nomic geglu": (
+    transformers.NomicBertModel,
+    transformers.NomicBertConfig,
+    dict(hidden_act="gelu", layer_norm_eps=1e-5),
+  ),
+  "nomic dynamic": (
+    transformers.NomicBertModel,
+    transformers.NomicBertConfig,
+    dict(
+      max_position_embeddings=16,
+      rope_parameters=dict(rope_type="dynamic", factor=2.0, rope_theta=1000.0),
+    ),
+  ),
+  "nomic mlm": (
+    transformers.NomicBertForMaskedLM,
+    transformers.NomicBertConfig,
+    {},
+  ),
+  "nomic classifier": (
+    transformers.NomicBertForSequenceClassification,
+    transformers.NomicBertConfig,
+    dict(num_labels=3),
+  ),
+  "bert classifier": (
+    transformers.BertForSequenceClassification,
+    transformers.BertConfig,
+    dict(num_labels=3),
+  ),
+  "bert": (transformers.BertModel, transformers.BertConfig, {}),
+  "bert relu": (
+    transformers.BertModel,
+    transformers.BertConfig,
+    dict(hidden_act="relu", type_vocab_size=1),
+  ),
+  "bert mlm": (transformers.BertForMaskedLM, transformers.BertConfig, {}),
 }
 # Every text this long: dynamic NTK goes by the text's own length here and by
 # the batch's in transformers, which agree when all are the longest.
@@ -59,8 +80,10 @@ def test_from_transformers(tmp_path, kind):
   model.save_pretrained(tmp_path)
   (tmp_path / "tokenizer.json").write_text(hub_random.tokenizer().to_str())
   files = model_directory.read_model(tmp_path)
-  heads = {"mlm_head": files.mlm_head,
-           "classification_head": files.classification_head}
+  heads = {
+    "mlm_head": files.mlm_head,
+    "classification_head": files.classification_head,
+  }
   trees = {"encoder": files.params} | {k: v for k, v in heads.items() if v}
   _agree(kind, model, files.architecture, trees)
 
@@ -68,16 +91,25 @@ def test_from_transformers(tmp_path, kind):
 def test_to_transformers(tmp_path, kind):
   config, trees = _ours(kind)
   _write(tmp_path / "model", config, trees)
-  auto = transformers.AutoModelForMaskedLM if "mlm" in kind else (
+  auto = (
+    transformers.AutoModelForMaskedLM
+    if "mlm" in kind
+    else (
       transformers.AutoModelForSequenceClassification
-      if "classifier" in kind else transformers.AutoModel)
+      if "classifier" in kind
+      else transformers.AutoModel
+    )
+  )
   model, report = auto.from_pretrained(
-      tmp_path / "model", output_loading_info=True)
+    tmp_path / "model", output_loading_info=True
+  )
   assert type(model) is MODELS[kind][0]
   missing = set(report["missing_keys"]) - {
-      "pooler.dense.weight", "pooler.dense.bias",  # BertModel always has one
-      "cls.predictions.bias", "cls.predictions.decoder.bias",
-      "cls.predictions.transform.dense.bias",  # zero: nomic's has no biases
+    "pooler.dense.weight",
+    "pooler.dense.bias",  # BertModel always has one
+    "cls.predictions.bias",
+    "cls.predictions.decoder.bias",
+    "cls.predictions.transform.dense.bias",  # zero: nomic's has no biases
   }
   assert not missing and not report["unexpected_keys"]
   _agree(kind, model, config, trees)
@@ -102,25 +134,28 @@ def test_a_wrong_kernel_would_be_seen(tmp_path):
     _agree("nomic", model, config, trees)
 
 
-@pytest.mark.parametrize("changes", [
-    dict(activation="gelu", qkv_bias=True, mlp_in_bias=True,
-         mlp_out_bias=True),
+@pytest.mark.parametrize(
+  "changes",
+  [
+    dict(activation="gelu", qkv_bias=True, mlp_in_bias=True, mlp_out_bias=True),
     dict(rotary_fraction=0.5),
     dict(rotary_interleaved=True),
     dict(position="learned"),
-])
+  ],
+)
 def test_transformers_refuses_what_it_would_get_wrong(tmp_path, changes):
   config = EncoderConfig(**OURS | changes).architecture
   params = hub_random.trees(config)["encoder"]
   model_directory.write_model(
-      tmp_path / "model", config, params, hub_random.tokenizer(), {})
+    tmp_path / "model", config, params, hub_random.tokenizer(), {}
+  )
   with pytest.raises(KeyError, match="not an architecture of transformers"):
     transformers.AutoModel.from_pretrained(tmp_path / "model")
   files = model_directory.read_model(tmp_path / "model")
   assert files.architecture == config
   np.testing.assert_array_equal(
-      files.params["layers"]["out"]["kernel"],
-      params["layers"]["out"]["kernel"])
+    files.params["layers"]["out"]["kernel"], params["layers"]["out"]["kernel"]
+  )
 
 
 def _transformers_model(kind):
@@ -132,8 +167,11 @@ def _transformers_model(kind):
       parameter.normal_(std=0.1)
       if "norm" in name.lower() and name.endswith("weight"):
         parameter.add_(1)
-      if kind == "nomic mlm" and "cls" in name and (
-          name.endswith("bias") and "norm" not in name):
+      if (
+        kind == "nomic mlm"
+        and "cls" in name
+        and (name.endswith("bias") and "norm" not in name)
+      ):
         parameter.zero_()  # the published head has no such biases
   return model
 
@@ -142,13 +180,19 @@ def _ours(kind):
   """A random model of ours that transformers should open as `kind`."""
   if "bert" in kind:
     config = EncoderConfig(
-        **OURS, position="learned", qkv_bias=True, mlp_in_bias=True,
-        mlp_out_bias=True, activation="relu" if "relu" in kind else "gelu")
+      **OURS,
+      position="learned",
+      qkv_bias=True,
+      mlp_in_bias=True,
+      mlp_out_bias=True,
+      activation="relu" if "relu" in kind else "gelu",
+    )
   elif "dynamic" in kind:
     config = EncoderConfig(**OURS, rotary_factor=2.0, trained_length=16)
   else:
     config = EncoderConfig(
-        **OURS, activation="geglu" if "geglu" in kind else "swiglu")
+      **OURS, activation="geglu" if "geglu" in kind else "swiglu"
+    )
   labels = 3 if "classifier" in kind else 0
   config = config.architecture
   return config, hub_random.trees(config, "mlm" in kind, labels)
@@ -156,9 +200,14 @@ def _ours(kind):
 
 def _write(directory, config, trees):
   model_directory.write_model(
-      directory, config, trees["encoder"], hub_random.tokenizer(), {},
-      mlm_head=trees.get("mlm_head"),
-      classification_head=trees.get("classification_head"))
+    directory,
+    config,
+    trees["encoder"],
+    hub_random.tokenizer(),
+    {},
+    mlm_head=trees.get("mlm_head"),
+    classification_head=trees.get("classification_head"),
+  )
 
 
 def _agree(kind, model, config, trees, atol=1e-5):
@@ -169,26 +218,39 @@ def _agree(kind, model, config, trees, atol=1e-5):
   mask = np.arange(32) < lengths[:, None]
   with torch.no_grad():
     outputs = model.eval()(
-        input_ids=torch.tensor(ids * mask), attention_mask=torch.tensor(mask),
-        output_hidden_states=True)
-  hidden = Encoder(config).apply(trees["encoder"], {
+      input_ids=torch.tensor(ids * mask),
+      attention_mask=torch.tensor(mask),
+      output_hidden_states=True,
+    )
+  hidden = Encoder(config).apply(
+    trees["encoder"],
+    {
       "ids": (ids * mask).astype(np.int32),
       "segment_ids": mask.astype(np.int32),
       "positions": np.tile(np.arange(32, dtype=np.int32), (4, 1)),
-  })
+    },
+  )
   np.testing.assert_allclose(
-      np.asarray(hidden)[mask], outputs.hidden_states[-1].numpy()[mask],
-      rtol=0, atol=atol)
+    np.asarray(hidden)[mask],
+    outputs.hidden_states[-1].numpy()[mask],
+    rtol=0,
+    atol=atol,
+  )
   assert ("mlm_head" in trees) == ("mlm" in kind)
   assert ("classification_head" in trees) == ("classifier" in kind)
   if "mlm_head" in trees:
     logits = MLMHead(config).apply(
-        {"params": trees["mlm_head"]}, jnp.asarray(hidden)[mask],
-        trees["encoder"]["word"]["embedding"])
+      {"params": trees["mlm_head"]},
+      jnp.asarray(hidden)[mask],
+      trees["encoder"]["word"]["embedding"],
+    )
     np.testing.assert_allclose(
-        logits, outputs.logits.numpy()[mask], rtol=0, atol=atol)
+      logits, outputs.logits.numpy()[mask], rtol=0, atol=atol
+    )
   if "classification_head" in trees:
     logits = ClassificationHead(config, 3).apply(
-        {"params": trees["classification_head"]}, hidden[:, 0])
+      {"params": trees["classification_head"]}, hidden[:, 0]
+    )
     np.testing.assert_allclose(
-        logits, outputs.logits.numpy(), rtol=0, atol=atol)
+      logits, outputs.logits.numpy(), rtol=0, atol=atol
+    )

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import pytest
+from support import tiny
 
 from nomic_jax import losses
 from nomic_jax.errors import UserError
@@ -21,7 +22,6 @@ from nomic_jax.losses.streamed import cross_entropy
 from nomic_jax.losses.streamed import dot
 from nomic_jax.mesh import partition
 from nomic_jax.model.encoder import Encoder
-import tiny
 
 SCALE = 50.0
 
@@ -42,16 +42,23 @@ def _case(seed=0, queries=8, negatives=2, width=16):
   c[3] = c[0]
   c[-3:] = c[2]  # would score high, were they there
   positive = np.arange(queries)
-  return (q.astype("f"), c.astype("f"), positive.astype("i"),
-          identity.astype("i"))
+  return (
+    q.astype("f"),
+    c.astype("f"),
+    positive.astype("i"),
+    identity.astype("i"),
+  )
 
 
 def _brute(q, c, positive, identity, scale, group=None):
   """Loss, queries answered right, and gradients: one number at a time."""
   group = np.arange(len(q)) if group is None else group
   answers = {  # texts, by query
-      g: {identity[p] for p, other in zip(positive, group)
-          if p >= 0 and other == g} for g in group}
+    g: {
+      identity[p] for p, other in zip(positive, group) if p >= 0 and other == g
+    }
+    for g in group
+  }
   q, c = q.astype("d"), c.astype("d")
   loss, right, d_scale = 0.0, 0, 0.0
   d_q, d_c = np.zeros_like(q), np.zeros_like(c)
@@ -59,8 +66,10 @@ def _brute(q, c, positive, identity, scale, group=None):
     if answer < 0:
       continue
     seen = [
-        j for j in range(len(c)) if j == answer or (
-            identity[j] != 0 and identity[j] not in answers[group[i]])
+      j
+      for j in range(len(c))
+      if j == answer
+      or (identity[j] != 0 and identity[j] not in answers[group[i]])
     ]
     dots = {j: float(q[i] @ c[j]) for j in seen}
     top = max(dots.values())
@@ -83,7 +92,8 @@ def _ours(q, c, positive, identity, scale, group=None):
   positive, identity = jnp.asarray(positive), jnp.asarray(identity)
   group = None if group is None else jnp.asarray(group)
   return tiny.jit(jax.value_and_grad(f, (0, 1, 2), has_aux=True))(
-      q, c, jnp.float32(scale))
+    q, c, jnp.float32(scale)
+  )
 
 
 # Vectors 16 wide are scored in blocks of at most 16 rows: one block of queries
@@ -100,12 +110,12 @@ def test_value_and_gradients_are_those_of_a_loop_in_float64(queries, negatives):
 
 @pytest.mark.parametrize("queries, negatives", [(8, 2), (37, 1), (64, 1)])
 def test_what_answers_an_equal_query_is_no_negative(queries, negatives):
-  """Few distinct texts: queries of several answers, answers of several queries.
-  """
+  """Few distinct texts: several answers of a query, several queries of one."""
   q, c, positive, identity = _case(queries, queries, negatives)
   rng = np.random.default_rng(queries)
   identity = np.where(
-      identity > 0, rng.integers(1, queries, len(identity)), 0).astype("i")
+    identity > 0, rng.integers(1, queries, len(identity)), 0
+  ).astype("i")
   group = rng.integers(1, queries // 2, queries).astype("i")
   positive[[1, -1]], group[[1, -1]] = -1, 0  # absent
   expected = _brute(q, c, positive, identity, SCALE, group)
@@ -114,28 +124,34 @@ def test_what_answers_an_equal_query_is_no_negative(queries, negatives):
   assert not np.asarray(actual[1][0])[[1, -1]].any()  # no gradient either
   answers = [{identity[p] for p in positive[group == g]} for g in group]
   np.testing.assert_array_equal(
-      streamed.negatives(*map(jnp.asarray, (positive, identity, group)))[2:-1],
-      [[i != 0 and i not in a for i in identity] for a in answers[2:-1]])
+    streamed.negatives(*map(jnp.asarray, (positive, identity, group)))[2:-1],
+    [[i != 0 and i not in a for i in identity] for a in answers[2:-1]],
+  )
   # Controls: equal queries with several answers, all in one group, are not.
   alone = _brute(q, c, positive, identity, SCALE)
   assert abs(alone[0][0] - expected[0][0]) > 0.1
   joined = np.where(group > 0, 1, 0)
-  assert abs(
-      _brute(q, c, positive, identity, SCALE, joined)[0][0] - expected[0][0]
-  ) > 0.1
+  assert (
+    abs(_brute(q, c, positive, identity, SCALE, joined)[0][0] - expected[0][0])
+    > 0.1
+  )
 
 
 @pytest.mark.parametrize("words", [1, 8])
 def test_beyond_its_bits_a_set_of_groups_is_too_large_and_never_too_small(
-    words, monkeypatch):
+  words, monkeypatch
+):
   monkeypatch.setattr(streamed, "_WORDS", words)
   rng = np.random.default_rng(0)
   group = np.repeat(np.arange(1, 61), 2)  # 60 queries of two documents
   identity = rng.integers(1, 90, 120)
   answers = {g: {*identity[group == g]} for g in group}
   exact = np.array([[i not in answers[g] for i in identity] for g in group])
-  found = np.asarray(streamed.negatives(
-      *(jnp.asarray(x, "int32") for x in (np.arange(120), identity, group))))
+  found = np.asarray(
+    streamed.negatives(
+      *(jnp.asarray(x, "int32") for x in (np.arange(120), identity, group))
+    )
+  )
   assert not (found & ~exact).any()
   assert (found == exact).all() == (words == 8)
   assert found.sum() > 0.9 * exact.sum()
@@ -147,7 +163,7 @@ def test_a_query_that_is_answered_well_still_has_a_gradient():
   c[:8] = q  # every answer is its query
   c[8:] -= q[0]  # and nothing else is near the first
   c[8:] /= np.linalg.norm(c[8:], axis=1, keepdims=True)
-  keep = np.r_[0, 8:len(c)]
+  keep = np.r_[0, 8 : len(c)]
   case = q[:1], c[keep], positive[:1], identity[keep] + 1
   (_, (d_q, d_c, d_scale)), (_, expected) = _ours(*case, 12), _brute(*case, 12)
   assert 1e-10 < np.abs(expected[0]).max() < 1e-6
@@ -171,20 +187,21 @@ def test_copies_and_absent_candidates_would_be_seen():
 def test_logits_that_are_large_do_not_overflow():
   q, c, positive, identity = _case()
   expected = _brute(q, c, positive, identity, 1e4)
-  tiny.assert_close(_ours(q, c, positive, identity, 1e4)[0][0],
-                    expected[0][0], 1e-4)
+  tiny.assert_close(
+    _ours(q, c, positive, identity, 1e4)[0][0], expected[0][0], 1e-4
+  )
 
 
 def _max_sim(queries, candidates):
   """Late interaction: each token of a query with its best of the candidate."""
   scores = jnp.einsum(
-      "qid,cjd->qcij", queries["vectors"], candidates["vectors"])
+    "qid,cjd->qcij", queries["vectors"], candidates["vectors"]
+  )
   return (queries["weights"][:, None] * scores.max(-1)).sum(-1)
 
 
 def test_the_gradient_of_any_score_is_its_own():
-  """A score of two trees, 3 and 4 tokens a text, against jax.grad in float64.
-  """
+  """A score of two trees, 3 and 4 tokens a text, against float64."""
   _, _, positive, identity = _case(37, 37, 1)
   rng = np.random.default_rng(0)
   draw = lambda *shape: 0.3 * rng.normal(size=shape)
@@ -201,19 +218,28 @@ def test_the_gradient_of_any_score_is_its_own():
     return jnp.where(counted, loss, 0).sum()
 
   streamed = lambda *x: cross_entropy(
-      _max_sim, *x, jnp.asarray(positive), jnp.asarray(identity))[0]
+    _max_sim, *x, jnp.asarray(positive), jnp.asarray(identity)
+  )[0]
   with jax.enable_x64(True):
     expected = jax.jit(jax.value_and_grad(plain, (0, 1, 2)))(
-        queries, candidates, SCALE)
+      queries, candidates, SCALE
+    )
   single = jax.tree.map(lambda x: x.astype("f"), (queries, candidates))
   actual = tiny.jit(jax.value_and_grad(streamed, (0, 1, 2)))(
-      *single, jnp.float32(SCALE))
+    *single, jnp.float32(SCALE)
+  )
   tiny.assert_close(actual, jax.tree.map(np.asarray, expected), 1e-5)
   # Control: of dot products of the tokens' sums it is another.
   summed = lambda q, c: dot(q["vectors"].sum(1), c["vectors"].sum(1))
-  other = tiny.jit(lambda *x: cross_entropy(
-      summed, *x, jnp.float32(SCALE), jnp.asarray(positive),
-      jnp.asarray(identity))[0])(*single)
+  other = tiny.jit(
+    lambda *x: cross_entropy(
+      summed,
+      *x,
+      jnp.float32(SCALE),
+      jnp.asarray(positive),
+      jnp.asarray(identity),
+    )[0]
+  )(*single)
   assert abs(other / actual[0] - 1) > 1e-2
 
 
@@ -227,19 +253,25 @@ def test_each_width_is_cut_and_normalised_again():
     loss, correct = cross_entropy(dot, q, c, SCALE, positive, identity)
     return loss, correct.sum()
 
-  (loss, right), grads = tiny.jit(jax.value_and_grad(
-      lambda q, c: widths(score, q, c), (0, 1), has_aux=True))(q, c)
+  (loss, right), grads = tiny.jit(
+    jax.value_and_grad(lambda q, c: widths(score, q, c), (0, 1), has_aux=True)
+  )(q, c)
 
   total, rights, d_q, d_c, plain = 0.0, [], 0 * q, 0 * c, 0.0
   for dim, weight in zip(dims, weights):
     (value, correct), (g_q, g_c, _) = _brute(
-        _unit(q[:, :dim]), _unit(c[:, :dim]), positive, identity, SCALE)
+      _unit(q[:, :dim]), _unit(c[:, :dim]), positive, identity, SCALE
+    )
     total += weight * value
     rights.append(correct)
     d_q[:, :dim] += weight * _through_unit(q[:, :dim], g_q)
     d_c[:, :dim] += weight * _through_unit(c[:, :dim], g_c)
-    plain += weight * _brute(
-        _unit(q)[:, :dim], _unit(c)[:, :dim], positive, identity, SCALE)[0][0]
+    plain += (
+      weight
+      * _brute(_unit(q)[:, :dim], _unit(c)[:, :dim], positive, identity, SCALE)[
+        0
+      ][0]
+    )
   tiny.assert_close((loss, grads), (total, (d_q, d_c)), 1e-5)
   assert right == pytest.approx(np.mean(rights))
   assert len(set(rights)) > 1
@@ -259,10 +291,10 @@ def _through_unit(x, g):
 
 def test_matryoshka_weights_are_one_by_default():
   q, c, *_ = _case()
-  score = lambda q, c: (((q - c[:8])**2).sum(), q[0, 0])
+  score = lambda q, c: (((q - c[:8]) ** 2).sum(), q[0, 0])
   values = [
-      transforms.matryoshka(*options)(score, q, c)[0]
-      for options in (((4, 16), ()), ((4,), ()), ((16,), (1,)), ((), ()))
+    transforms.matryoshka(*options)(score, q, c)[0]
+    for options in (((4, 16), ()), ((4,), ()), ((16,), (1,)), ((), ()))
   ]
   assert float(values[0]) == pytest.approx(float(values[1] + values[2]))
   assert values[3] == values[2]
@@ -270,27 +302,34 @@ def test_matryoshka_weights_are_one_by_default():
 
 def test_matryoshka_widths_that_do_not_fit_are_named():
   with pytest.raises(UserError, match="1 values for 2 .*matryoshka_dims"):
-    InfoNCE(Encoder(tiny.ARCHITECTURE), matryoshka_dims=(8, 4),
-            matryoshka_weights=(1.0,))
+    InfoNCE(
+      Encoder(tiny.ARCHITECTURE),
+      matryoshka_dims=(8, 4),
+      matryoshka_weights=(1.0,),
+    )
   for dim in (0, 17):
     loss = InfoNCE(Encoder(tiny.ARCHITECTURE), matryoshka_dims=(8, dim))
     with pytest.raises(UserError, match=f"matryoshka_dims: {dim} is no"):
       jax.eval_shape(
-          loss, tiny.shapes(loss), tiny.pair_batch(), jax.random.key(0))
+        loss, tiny.shapes(loss), tiny.pair_batch(), jax.random.key(0)
+      )
 
 
 # As v1.5: a LayerNorm before the widths are cut.
 NORMED = Encoder(
-    dataclasses.replace(tiny.CONFIG, pooled_norm=True).architecture,
-    dropout=0.3)
+  dataclasses.replace(tiny.CONFIG, pooled_norm=True).architecture, dropout=0.3
+)
 
 
 def _loss(chunks):
   """Everything at once: dropout, two widths, a trained temperature."""
   rows, length = tiny.pair_batch()["inputs"]["ids"].shape
   return InfoNCE(
-      NORMED, chunk_tokens=rows // chunks * length,
-      matryoshka_dims=(8, 16), trainable_temperature=True)
+    NORMED,
+    chunk_tokens=rows // chunks * length,
+    matryoshka_dims=(8, 16),
+    trainable_temperature=True,
+  )
 
 
 @pytest.fixture(name="trained", scope="module")
@@ -298,8 +337,9 @@ def _trained():
   rng = np.random.default_rng(0)
   # Of fresh weights the last LayerNorm leaves nothing to do for another.
   moved = jax.tree.map(
-      lambda x: x + 0.1 * rng.normal(size=x.shape).astype("f"),
-      tiny.params(_loss(1)))
+    lambda x: x + 0.1 * rng.normal(size=x.shape).astype("f"),
+    tiny.params(_loss(1)),
+  )
   return moved | {"log_scale": np.float32(math.log(SCALE))}
 
 
@@ -311,13 +351,16 @@ def test_chunks_change_nothing_and_the_gradient_is_gradcaches(trained):
   tiny.assert_close((loss, grads), _by_hand(trained, batch, key), 1e-4)
   in_two = tiny.jit(f(2))
   assert float(in_two(trained, batch, key)) == pytest.approx(
-      float(loss), rel=1e-6)
+    float(loss), rel=1e-6
+  )
   # Controls: other masks, no LayerNorm, half of the negatives: another loss.
   other = in_two(trained, batch, jax.random.key(1))
   assert abs(other / loss - 1) > 1e-3
   plain = InfoNCE(
-      Encoder(tiny.ARCHITECTURE, dropout=0.3), matryoshka_dims=(8, 16),
-      trainable_temperature=True)
+    Encoder(tiny.ARCHITECTURE, dropout=0.3),
+    matryoshka_dims=(8, 16),
+    trainable_temperature=True,
+  )
   assert abs(tiny.jit(plain)(trained, batch, key)[0] / loss - 1) > 1e-3
   near = np.where(np.arange(24) % 8 < 4, batch["candidate"], -1)
   fewer = in_two(trained, {**batch, "candidate": near}, key)
@@ -331,26 +374,31 @@ def _by_hand(params, batch, key):
 
   def embed(params):
     one = lambda row, key: encoder.embed(
-        params, {k: v[None] for k, v in row.items()}, 8, key)
+      params, {k: v[None] for k, v in row.items()}, 8, key
+    )
     keys = jax.random.split(key, len(tokens["ids"]))
     return jax.vmap(one)(tokens, keys).reshape(-1, 16)
 
   pooled = np.asarray(tiny.jit(embed)(params["encoder"]))
   q_slot, c_slot = batch["query"], np.maximum(batch["candidate"], 0)
   identity = np.where(
-      batch["candidate"] < 0, 0, batch["content"].reshape(-1)[c_slot])
+    batch["candidate"] < 0, 0, batch["content"].reshape(-1)[c_slot]
+  )
   total, d_pooled, d_log_scale = 0.0, np.zeros_like(pooled), 0.0
   for dim in (8, 16):
     q, c = pooled[q_slot, :dim], pooled[c_slot, :dim]
     (loss, _), (d_q, d_c, d_scale) = _brute(
-        _unit(q), _unit(c), batch["positive"], identity, SCALE)
+      _unit(q), _unit(c), batch["positive"], identity, SCALE
+    )
     total += loss
     d_log_scale += d_scale * SCALE  # scale = exp(log_scale)
     np.add.at(d_pooled[:, :dim], q_slot, _through_unit(q, d_q))
     np.add.at(d_pooled[:, :dim], c_slot, _through_unit(c, d_c))
   back = tiny.jit(lambda p, d: jax.vjp(embed, p)[1](d)[0])
   return total, {
-      "encoder": back(params["encoder"], d_pooled), "log_scale": d_log_scale}
+    "encoder": back(params["encoder"], d_pooled),
+    "log_scale": d_log_scale,
+  }
 
 
 def test_both_directions_count_half_each():
@@ -359,32 +407,40 @@ def test_both_directions_count_half_each():
   table, slot = np.concatenate([3 * q, c]), np.arange(8, 32, dtype="i")
   row = np.zeros((4, 8), np.int32)
   batch = {
-      "inputs": dict.fromkeys(("ids", "segment_ids", "positions"), row),
-      "content": np.concatenate([row[0], identity]).reshape(4, 8),
-      "query": np.arange(8, dtype="i"), "candidate": slot, "positive": own}
+    "inputs": dict.fromkeys(("ids", "segment_ids", "positions"), row),
+    "content": np.concatenate([row[0], identity]).reshape(4, 8),
+    "query": np.arange(8, dtype="i"),
+    "candidate": slot,
+    "positive": own,
+  }
 
   def ask(bidirectional):
     loss = InfoNCE(
-        tiny.Vectors(), temperature=1 / SCALE, bidirectional=bidirectional)
+      tiny.Vectors(), temperature=1 / SCALE, bidirectional=bidirectional
+    )
 
     def total(params, batch):
       total, *rest = loss(params, batch, jax.random.key(0))
       return total, rest
 
     return tiny.jit(jax.value_and_grad(total, has_aux=True))(
-        {"encoder": {"table": table}}, batch)
+      {"encoder": {"table": table}}, batch
+    )
 
   (total, (weight, sums)), grads = ask(True)
   unit = _unit(table)
   q, c = unit[:8], unit[8:]
   (there, right), (d_q, d_c, _) = _brute(q, c, own, identity, SCALE)
   (back, _), (d_own, d_queries, _) = _brute(
-      c[own], q, np.arange(8), identity[own], SCALE)
+    c[own], q, np.arange(8), identity[own], SCALE
+  )
   d_c[own] += d_own
   by_vector = np.concatenate([d_q + d_queries, d_c]) / 2
   tiny.assert_close(
-      (total, grads["encoder"]["table"]),
-      ((there + back) / 2, _through_unit(table, by_vector)), 1e-5)
+    (total, grads["encoder"]["table"]),
+    ((there + back) / 2, _through_unit(table, by_vector)),
+    1e-5,
+  )
   assert (weight, sums["accuracy"]) == (8, right)
   assert abs(there - back) > 0.1
   # Queries 2 and 5 are the same: neither is the other's negative, nor is what
@@ -400,12 +456,15 @@ def test_both_directions_count_half_each():
   once, first = np.where(answers < 0, 0, group), np.array(answers)
   once[5], first[5] = 0, 2
   (back, _), (d_own, d_queries, _) = _brute(
-      c[own], q, first, once, SCALE, identity[own])
+    c[own], q, first, once, SCALE, identity[own]
+  )
   d_c[own] += d_own
   by_vector = np.concatenate([d_q + d_queries, d_c]) / 2
   tiny.assert_close(
-      (total, grads["encoder"]["table"]),
-      ((there + back) / 2, _through_unit(table, by_vector)), 1e-5)
+    (total, grads["encoder"]["table"]),
+    ((there + back) / 2, _through_unit(table, by_vector)),
+    1e-5,
+  )
   assert weight == 7
   with pytest.raises(AssertionError):  # control
     tiny.assert_close(ask(False)[1], grads, 1e-2)
@@ -416,8 +475,9 @@ def test_a_trained_temperature_is_clamped(trained):
   batch = jax.tree.map(jnp.asarray, tiny.pair_batch())
   assert trained["log_scale"] == pytest.approx(math.log(50))
   assert "log_scale" not in tiny.shapes(InfoNCE(Encoder(tiny.ARCHITECTURE)))
-  f = tiny.jit(lambda s: loss(
-      {**trained, "log_scale": s}, batch, jax.random.key(0))[0])
+  f = tiny.jit(
+    lambda s: loss({**trained, "log_scale": s}, batch, jax.random.key(0))[0]
+  )
   at_limit = float(f(math.log(100.0)))
   assert float(f(6.0)) == pytest.approx(at_limit, rel=1e-6)
   assert abs(f(4.0) - at_limit) > 1e-3
@@ -426,21 +486,31 @@ def test_a_trained_temperature_is_clamped(trained):
 def test_arguments_that_do_not_fit_are_named():
   encoder = Encoder(tiny.ARCHITECTURE)
   make = lambda **options: losses.make(
-      ml_collections.ConfigDict(options), encoder)
+    ml_collections.ConfigDict(options), encoder
+  )
   assert isinstance(make(name="info_nce", chunk_tokens=64), InfoNCE)
   for options, message in (
-      (dict(name="infonce"), "no loss 'infonce'.*mean 'info_nce'"),
-      (dict(name="info_nce", temprature=1.0), "temprature.*'temperature'"),
-      (dict(name="info_nce", temperature=0.0), "temperature: 0.0 is not above"),
+    (dict(name="infonce"), "no loss 'infonce'.*mean 'info_nce'"),
+    (dict(name="info_nce", temprature=1.0), "temprature.*'temperature'"),
+    (dict(name="info_nce", temperature=0.0), "temperature: 0.0 is not above"),
   ):
     with pytest.raises(UserError, match=message):
       make(**options)
 
 
-@pytest.mark.parametrize("rows, length, tokens, chunks", [
-    (128, 2048, 16_384, 16), (8, 2048, 16_384, 1), (9, 2048, 16_384, 3),
-    (13, 512, 16_384, 1), (13, 2048, 16_384, 13), (3, 8192, 4096, 3),
-    (1, 512, 100, 1), (128, 2048, 0, 1)])
+@pytest.mark.parametrize(
+  "rows, length, tokens, chunks",
+  [
+    (128, 2048, 16_384, 16),
+    (8, 2048, 16_384, 1),
+    (9, 2048, 16_384, 3),
+    (13, 512, 16_384, 1),
+    (13, 2048, 16_384, 13),
+    (3, 8192, 4096, 3),
+    (1, 512, 100, 1),
+    (128, 2048, 0, 1),
+  ],
+)
 def test_a_chunk_has_so_many_tokens_at_most(rows, length, tokens, chunks):
   assert transforms.chunks_of(rows, length, tokens) == chunks
   x = {"ids": np.zeros((rows, length), np.int32)}
@@ -470,7 +540,8 @@ def test_chunks_take_the_memory_of_one_and_the_embeddings():
 
   def f(n):
     return lambda p, x: (
-        transforms.chunked(embed, x.size // n)(p, {"ids": x}, 1)**2).sum()
+      transforms.chunked(embed, x.size // n)(p, {"ids": x}, 1) ** 2
+    ).sum()
 
   params = {"up": np.ones((8, 512), "f"), "down": np.ones((512, 8), "f")}
   wide, vectors = 1024 * 512 * 4, x.nbytes
@@ -478,7 +549,8 @@ def test_chunks_take_the_memory_of_one_and_the_embeddings():
   weights = sum(p.nbytes for p in params.values())
   for n in (16, 64):
     assert _temporaries(f(n), params, x) < (
-        4 * wide / n + 8 * vectors + 3 * weights)
+      4 * wide / n + 8 * vectors + 3 * weights
+    )
 
 
 def test_memory_grows_with_the_vectors_and_not_with_their_pairs():
@@ -500,25 +572,35 @@ def test_memory_grows_with_the_vectors_and_not_with_their_pairs():
 def _collectives(f):
   """Collectives of f's gradient over 8 devices: (inside a loop, elements)."""
   mesh = jax.make_mesh(
-      (8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    (8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,)
+  )
   rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
   x = jax.ShapeDtypeStruct((512, 16), "float32", sharding=rows)
   own = jax.ShapeDtypeStruct((512,), "int32", sharding=rows)
   grad = jax.grad(f, (0, 1, 2), has_aux=True)
   scale = jax.ShapeDtypeStruct((), "float32")
-  compiled = tiny.jit(partition.in_mesh(grad, mesh)).lower(
-      x, x, scale, own, own, own).compile()
+  compiled = (
+    tiny.jit(partition.in_mesh(grad, mesh))
+    .lower(x, x, scale, own, own, own)
+    .compile()
+  )
   found, entry = [], False
   for line in compiled.as_text().splitlines():
     if not line.startswith(" "):
       entry = line.startswith("ENTRY")
     match = re.search(
-        r"= (.*?) (all-gather|all-reduce|reduce-scatter|all-to-all|"
-        r"collective-permute)(-start)?\(", line)
+      r"= (.*?) (all-gather|all-reduce|reduce-scatter|all-to-all|"
+      r"collective-permute)(-start)?\(",
+      line,
+    )
     if match:
       sizes = re.findall(r"\[([\d,]*)\]", match[1])
-      found.append((not entry, max(
-          math.prod(map(int, filter(None, s.split(",")))) for s in sizes)))
+      found.append(
+        (
+          not entry,
+          max(math.prod(map(int, filter(None, s.split(",")))) for s in sizes),
+        )
+      )
   return found
 
 

@@ -13,9 +13,8 @@ import sys
 from packaging import requirements
 from packaging import version
 import pytest
+from support import cloud as cloud_lib
 import yaml
-
-import cloud as cloud_lib
 
 LAUNCH = cloud_lib.LAUNCH
 ROOT = LAUNCH.parent
@@ -30,18 +29,30 @@ def _cloud(tmp_path):
 
 def _restart_sh(command):
   done = subprocess.run(
-      ["bash", "-c", f". {LAUNCH}/restart.sh; {command}"], text=True,
-      capture_output=True, check=True)
+    ["bash", "-c", f". {LAUNCH}/restart.sh; {command}"],
+    text=True,
+    capture_output=True,
+    check=True,
+  )
   return done.stdout.strip()
 
 
-@pytest.mark.parametrize("statuses, verdict, culprit", [
-    ("0 0", "done", "0"), ("75 75", "again", "75"), ("0 134", "again", "134"),
-    ("134 137 75", "again", "137"), ("134 1 134", "again", "1"),
-    ("139", "again", "139"), ("143 75", "again", "143"),
-    ("134 75", "again", "134"), ("137 2 134", "never", "2"),
-    ("0 127", "never", "127"), ("130 75", "never", "130"),
-])
+@pytest.mark.parametrize(
+  "statuses, verdict, culprit",
+  [
+    ("0 0", "done", "0"),
+    ("75 75", "again", "75"),
+    ("0 134", "again", "134"),
+    ("134 137 75", "again", "137"),
+    ("134 1 134", "again", "1"),
+    ("139", "again", "139"),
+    ("143 75", "again", "143"),
+    ("134 75", "again", "134"),
+    ("137 2 134", "never", "2"),
+    ("0 127", "never", "127"),
+    ("130 75", "never", "130"),
+  ],
+)
 def test_the_contract(statuses, verdict, culprit):
   assert _restart_sh(f"verdict {statuses}") == verdict
   assert _restart_sh(f"culprit {statuses}") == culprit
@@ -49,17 +60,23 @@ def test_the_contract(statuses, verdict, culprit):
 
 
 def test_backoff_grows_to_ten_minutes():
-  assert _restart_sh(
-      "for n in 1 2 5 6 40; do backoff $n; done").split() == [
-          "30", "60", "480", "600", "600"]
+  assert _restart_sh("for n in 1 2 5 6 40; do backoff $n; done").split() == [
+    "30",
+    "60",
+    "480",
+    "600",
+    "600",
+  ]
   assert _restart_sh("POLL=0; backoff 7") == "0"
 
 
 @pytest.mark.parametrize("ignores", [False, True])
 def test_a_job_is_told_of_sigterm_and_waited_for(cloud, ignores):
   """Also if it is the only process of a container that has one."""
-  cloud.job("trap 'sleep 0.5; echo saved; exit 75' TERM; echo up\n"
-            "while :; do sleep 0.05; done")
+  cloud.job(
+    "trap 'sleep 0.5; echo saved; exit 75' TERM; echo up\n"
+    "while :; do sleep 0.05; done"
+  )
   job = cloud.start("job.sh", "train", STATUS=str(cloud.folder / "status"))
   assert job.stdout.readline() == "up\n"
   job.terminate()
@@ -90,17 +107,30 @@ def _slurm(cloud, ends, **settings):
   cloud.records("scontrol")
   cloud.job("exit $STATUS_OF_TASK")
   return cloud.run(
-      "slurm.sbatch", *TRAIN, SLURM_JOB_ID="7", NOMIC_JAX="nomic-jax",
-      ENDS=ends, **settings)
+    "slurm.sbatch",
+    *TRAIN,
+    SLURM_JOB_ID="7",
+    NOMIC_JAX="nomic-jax",
+    ENDS=ends,
+    **settings,
+  )
 
 
-@pytest.mark.parametrize("ends, status, requeued", [
-    ("0 0", 0, False), ("75 75", 75, True), ("134 75 75", 134, True),
-    ("134 137", 137, True), ("1 134", 1, True), ("2 134 75", 2, False),
+@pytest.mark.parametrize(
+  "ends, status, requeued",
+  [
+    ("0 0", 0, False),
+    ("75 75", 75, True),
+    ("134 75 75", 134, True),
+    ("134 137", 137, True),
+    ("1 134", 1, True),
+    ("2 134 75", 2, False),
     ("0 0 134", 134, True),
-])
+  ],
+)
 def test_slurm_requeues_by_the_statuses_of_all_tasks(
-    cloud, ends, status, requeued):
+  cloud, ends, status, requeued
+):
   done, calls = _slurm(cloud, ends)
   assert done.returncode == status, done.stderr
   assert calls[1:] == ["scontrol requeue 7"] * requeued
@@ -125,8 +155,11 @@ def test_slurm_in_a_container_and_elsewhere(cloud):
   assert "--container-image=docker://i --container-workdir=" in calls[0]
   assert "--cpus-per-task=3 " in calls[0]
   done = subprocess.run(
-      ["bash", LAUNCH / "slurm.sbatch", *TRAIN], cwd=cloud.folder, text=True,
-      capture_output=True)
+    ["bash", LAUNCH / "slurm.sbatch", *TRAIN],
+    cwd=cloud.folder,
+    text=True,
+    capture_output=True,
+  )
   assert done.returncode == 2 and "run sbatch in the folder" in done.stderr
 
 
@@ -138,48 +171,67 @@ def _manifest(cloud, *arguments, **settings):
   return found, job, job["template"]["spec"]
 
 
-@pytest.mark.parametrize("kind, accelerator, hosts, chips", [
+@pytest.mark.parametrize(
+  "kind, accelerator, hosts, chips",
+  [
     ("tpu7x:4x4x4", "tpu7x", 16, 4),
     ("v5e:16x16", "tpu-v5-lite-podslice", 64, 4),
     ("v5e:2x4", "tpu-v5-lite-podslice", 1, 8),
-    ("v6e:1x1", "tpu-v6e-slice", 1, 1), ("v5p:2x2x2", "tpu-v5p-slice", 2, 4),
-    ("v4:2x2x1", "tpu-v4-podslice", 1, 4)])
+    ("v6e:1x1", "tpu-v6e-slice", 1, 1),
+    ("v5p:2x2x2", "tpu-v5p-slice", 2, 4),
+    ("v4:2x2x1", "tpu-v4-podslice", 1, 4),
+  ],
+)
 def test_a_jobset_for_each_tpu(cloud, kind, accelerator, hosts, chips):
   _, job, pod = _manifest(cloud, "train", TYPE=kind)
   assert pod["nodeSelector"] == {
-      "cloud.google.com/gke-tpu-accelerator": accelerator,
-      "cloud.google.com/gke-tpu-topology": kind.partition(":")[2]}
+    "cloud.google.com/gke-tpu-accelerator": accelerator,
+    "cloud.google.com/gke-tpu-topology": kind.partition(":")[2],
+  }
   assert job["parallelism"] == job["completions"] == hosts
   resources = pod["containers"][0]["resources"]
-  assert resources["limits"] == resources["requests"] == {
-      "google.com/tpu": chips}
+  assert (
+    resources["limits"] == resources["requests"] == {"google.com/tpu": chips}
+  )
 
 
 def test_a_jobset_keeps_the_contract(cloud):
-  odd = ["--config.a=x \"y\" \\z", "--config.b=$(HOME)", "--config.c=('a',1)"]
+  odd = ['--config.a=x "y" \\z', "--config.b=$(HOME)", "--config.c=('a',1)"]
   found, job, pod = _manifest(
-      cloud, "train", *odd, TYPE="v5e:4x4", SPOT="true", QUEUE="q",
-      SERVICE_ACCOUNT="s", SLICES="2")
+    cloud,
+    "train",
+    *odd,
+    TYPE="v5e:4x4",
+    SPOT="true",
+    QUEUE="q",
+    SERVICE_ACCOUNT="s",
+    SLICES="2",
+  )
   assert found["metadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "q"}
   assert found["spec"]["failurePolicy"]["rules"] == [
-      {"action": "FailJobSet", "onJobFailureReasons": ["PodFailurePolicy"]}]
+    {"action": "FailJobSet", "onJobFailureReasons": ["PodFailurePolicy"]}
+  ]
   assert found["spec"]["replicatedJobs"][0]["replicas"] == 2
   (rule,) = job["podFailurePolicy"]["rules"]
   final = rule["onExitCodes"]["values"]
   assert rule["onExitCodes"]["operator"] == "In" and final == sorted(final)
   for status in range(1, 256):
-    assert (_never(status) == (status in final)), status
+    assert _never(status) == (status in final), status
   assert job["backoffLimit"] == 0 and pod["restartPolicy"] == "Never"
   assert pod["terminationGracePeriodSeconds"] == 120
   assert pod["serviceAccountName"] == "s"
   assert pod["nodeSelector"]["cloud.google.com/gke-spot"] == "true"
   (container,) = pod["containers"]
   assert container["command"] == ["bash", "launch/job.sh", "train"] + [
-      word.replace("$", "$$") for word in odd]
+    word.replace("$", "$$") for word in odd
+  ]
   assert {"name": "NOMIC_JAX_LAUNCH", "value": found["metadata"]["name"]} in (
-      container["env"])
-  assert found["metadata"]["name"] != _manifest(cloud, "train")[0]["metadata"][
-      "name"]
+    container["env"]
+  )
+  assert (
+    found["metadata"]["name"]
+    != _manifest(cloud, "train")[0]["metadata"]["name"]
+  )
 
 
 def _never(status):
@@ -190,7 +242,8 @@ def _never(status):
 
 
 @pytest.mark.parametrize(
-    "kind", ["v5e:4x4x4", "v9:1x1", "v5p:4x4", "v5e", "gpu"])
+  "kind", ["v5e:4x4x4", "v9:1x1", "v5p:4x4", "v5e", "gpu"]
+)
 def test_a_jobset_of_no_such_tpu_is_refused(cloud, kind):
   done, _ = cloud.run("jobset.sh", "train", IMAGE="i", TYPE=kind)
   assert done.returncode == 2 and not done.stdout
@@ -198,16 +251,18 @@ def test_a_jobset_of_no_such_tpu_is_refused(cloud, kind):
 
 
 def test_gke_hands_the_job_to_xpk(cloud):
-  cloud.records("xpk", '[ ! -t 0 ] && ! read -r && exit ${XPK:-0}\n')
+  cloud.records("xpk", "[ ! -t 0 ] && ! read -r && exit ${XPK:-0}\n")
   settings = {"CLUSTER": "c", "IMAGE": "i"}
   done, calls = cloud.run(
-      "gke.sh", *TRAIN, SLICES="2", FLAGS="--storage=s", **settings)
+    "gke.sh", *TRAIN, SLICES="2", FLAGS="--storage=s", **settings
+  )
   assert done.returncode == 0, done.stderr
   (call,), name = calls, done.stderr.strip().removeprefix("NAME=")
   assert re.fullmatch("[a-z]([-a-z0-9]*[a-z0-9])?", name) and len(name) < 40
   assert call.startswith(
-      f"xpk workload create --workload={name} --cluster=c "
-      "--tpu-type=v5litepod-256 --num-slices=2 --docker-image=i ")
+    f"xpk workload create --workload={name} --cluster=c "
+    "--tpu-type=v5litepod-256 --num-slices=2 --docker-image=i "
+  )
   assert "--restart-on-exit-codes=1,75 " in call and "--storage=s" in call
   assert "--termination-grace-period-seconds=120" in call
   assert f"--env=NOMIC_JAX_LAUNCH={name}" in call
@@ -223,27 +278,38 @@ def test_gke_hands_the_job_to_xpk(cloud):
 
 
 @pytest.mark.skipif(
-    not importlib.util.find_spec("xpk"), reason="xpk is not installed")
+  not importlib.util.find_spec("xpk"), reason="xpk is not installed"
+)
 def test_what_xpk_makes_of_it_keeps_the_contract(cloud):
-  cloud.stub("xpk", f"#!/usr/bin/env bash\nexec {sys.executable} -m xpk.main "
-             '"$@"')
+  cloud.stub(
+    "xpk", f'#!/usr/bin/env bash\nexec {sys.executable} -m xpk.main "$@"'
+  )
   path = cloud.folder / "manifest.yaml"
   done, _ = cloud.run(
-      "gke.sh", *TRAIN, CLUSTER="c", IMAGE="r.dev/p/r/i:1", ZONE="us-west4-a",
-      PROJECT="p", FLAGS=f"--dry-run --output-manifest-file={path}",
-      HOME=str(cloud.folder))
+    "gke.sh",
+    *TRAIN,
+    CLUSTER="c",
+    IMAGE="r.dev/p/r/i:1",
+    ZONE="us-west4-a",
+    PROJECT="p",
+    FLAGS=f"--dry-run --output-manifest-file={path}",
+    HOME=str(cloud.folder),
+  )
   assert done.returncode == 0, done.stdout + done.stderr
   found = yaml.safe_load(path.read_text())
   job = found["spec"]["replicatedJobs"][0]["template"]["spec"]
   (rule,) = job["podFailurePolicy"]["rules"]
   again = rule["onExitCodes"]["values"]
   assert rule["action"] == "FailJob" and (
-      rule["onExitCodes"]["operator"] == "NotIn")
+    rule["onExitCodes"]["operator"] == "NotIn"
+  )
   assert {1, 75, 134, 137, 139, 143} <= set(again) and 2 not in again
   pod = job["template"]["spec"]
   assert pod["terminationGracePeriodSeconds"] == 120
-  assert "exec bash /nomic_jax/launch/job.sh train" in (
-      pod["containers"][0]["command"][-1])
+  assert (
+    "exec bash /nomic_jax/launch/job.sh train"
+    in (pod["containers"][0]["command"][-1])
+  )
 
 
 def test_skypilot_restarts_on_what_the_others_do():
@@ -261,13 +327,14 @@ def test_the_lock_files_are_what_setup_cfg_asks_for(extra):
   config = configparser.ConfigParser()
   config.read(ROOT / "setup.cfg")
   extras = config["options.extras_require"]
-  wanted = "\n".join([
-      config["options"]["install_requires"], extras[extra],
-      extras["buckets"]])
+  wanted = "\n".join(
+    [config["options"]["install_requires"], extras[extra], extras["buckets"]]
+  )
   locked = dict(
-      line.split("==") for line in
-      (LAUNCH / f"requirements-{extra}.txt").read_text().splitlines()
-      if not line.startswith("#"))
+    line.split("==")
+    for line in (LAUNCH / f"requirements-{extra}.txt").read_text().splitlines()
+    if not line.startswith("#")
+  )
   for line in wanted.split("\n"):
     if line and not line.startswith("nomic_jax"):
       one = requirements.Requirement(line)
@@ -276,25 +343,37 @@ def test_the_lock_files_are_what_setup_cfg_asks_for(extra):
   assert "libtpu" in locked or "jax-cuda12-plugin" in locked
 
 
-@pytest.mark.parametrize("script, verb, expected", [
-    ("tpu_pod.sh", "babysit", 5), ("tpu_pod.sh", "stop", 1),
-    ("gke.sh", None, 1), ("slurm.sbatch", None, 1), ("local.sh", "--", 2),
-])
+@pytest.mark.parametrize(
+  "script, verb, expected",
+  [
+    ("tpu_pod.sh", "babysit", 5),
+    ("tpu_pod.sh", "stop", 1),
+    ("gke.sh", None, 1),
+    ("slurm.sbatch", None, 1),
+    ("local.sh", "--", 2),
+  ],
+)
 def test_a_dry_run_prints_and_calls_nothing(cloud, script, verb, expected):
   for name in ("srun", "xpk", "nomic-jax"):
     cloud.records(name)
   arguments = (verb, *TRAIN) if verb else TRAIN
   done, calls = cloud.run(
-      script, "--dry_run", *arguments, CLUSTER="c", IMAGE="i")
+    script, "--dry_run", *arguments, CLUSTER="c", IMAGE="i"
+  )
   assert done.returncode == 0 and not calls, done.stderr
   assert len(done.stdout.splitlines()) == expected, done.stdout
   # As a person would type them.
   assert {line.split()[0] for line in done.stdout.splitlines()} <= {
-      "gcloud", "xpk", "srun", "env"}
+    "gcloud",
+    "xpk",
+    "srun",
+    "env",
+  }
 
 
-@pytest.mark.parametrize("script", [
-    "tpu_pod.sh", "gke.sh", "jobset.sh", "slurm.sbatch", "local.sh"])
+@pytest.mark.parametrize(
+  "script", ["tpu_pod.sh", "gke.sh", "jobset.sh", "slurm.sbatch", "local.sh"]
+)
 def test_without_arguments_a_script_says_what_it_wants(cloud, script):
   done, calls = cloud.run(script)
   assert done.returncode == 2 and not calls
@@ -308,8 +387,10 @@ def test_the_local_launcher_returns_what_a_process_ended_with(cloud):
   assert "process 1 ended with status 9; the others stop" in done.stderr
 
 
-@pytest.mark.parametrize("ends, status", [
-    ("134 75 0", 0), ("137 2 0", 2), ("1 0", 0), ("143 130 0", 130)])
+@pytest.mark.parametrize(
+  "ends, status",
+  [("134 75 0", 0), ("137 2 0", 2), ("1 0", 0), ("143 130 0", 130)],
+)
 def test_the_local_launcher_restarts_if_asked(cloud, ends, status):
   cloud.job(f"""
     ends=({ends})
@@ -325,13 +406,16 @@ def test_the_local_launcher_restarts_if_asked(cloud, ends, status):
 def test_the_local_launcher_restarts_so_often_and_no_more(cloud):
   cloud.job("exit 1")
   done, _ = cloud.run(
-      "local.sh", "--processes=1", "--restart", "--", *TRAIN, RESTARTS="2")
+    "local.sh", "--processes=1", "--restart", "--", *TRAIN, RESTARTS="2"
+  )
   assert done.returncode == 1 and len(cloud.read("starts")) == 3
 
 
 def test_the_local_launcher_stops_when_it_is_told(cloud):
-  cloud.job("trap 'sleep 0.5; echo saved; exit 75' TERM; echo up\n"
-            "while :; do sleep 0.05; done")
+  cloud.job(
+    "trap 'sleep 0.5; echo saved; exit 75' TERM; echo up\n"
+    "while :; do sleep 0.05; done"
+  )
   launcher = cloud.start("local.sh", "--processes=1", "--restart", "--", *TRAIN)
   assert launcher.stdout.readline() == "[0] up\n"
   launcher.terminate()
@@ -342,25 +426,38 @@ def test_the_local_launcher_stops_when_it_is_told(cloud):
 
 @pytest.mark.parametrize("old", [False, True])
 def test_an_old_python_is_replaced_by_that_of_uv(cloud, old):
-  cloud.stub("python3", f"""#!/usr/bin/env bash
-    case $1 in -c) exit {int(old)} ;; *) uv "python3 $@" ;; esac""")
+  cloud.stub(
+    "python3",
+    f"""#!/usr/bin/env bash
+    case $1 in -c) exit {int(old)} ;; *) uv "python3 $@" ;; esac""",
+  )
   done = subprocess.run(
-      ["bash", "-c", f'. {LAUNCH}/venv.sh; make_venv "$CLOUD/v" x'], text=True,
-      capture_output=True, cwd=ROOT, env=cloud.environment())
+    ["bash", "-c", f'. {LAUNCH}/venv.sh; make_venv "$CLOUD/v" x'],
+    text=True,
+    capture_output=True,
+    cwd=ROOT,
+    env=cloud.environment(),
+  )
   assert done.returncode == 0, done.stderr
   made, installed = cloud.calls()
   assert made.split()[1:] == (
-      ["venv", "--quiet", "--seed", "--python", "3.12"] if old else
-      ["python3", "-m", "venv"]) + [f"{cloud.folder}/v"]
+    ["venv", "--quiet", "--seed", "--python", "3.12"]
+    if old
+    else ["python3", "-m", "venv"]
+  ) + [f"{cloud.folder}/v"]
   assert installed.endswith(" -e .[x]")
 
 
 @pytest.mark.skipif(
-    not shutil.which("shellcheck"), reason="shellcheck is not installed")
+  not shutil.which("shellcheck"), reason="shellcheck is not installed"
+)
 def test_shellcheck_finds_nothing():
   done = subprocess.run(
-      ["shellcheck", "-x", *map(str, SCRIPTS)], cwd=ROOT,
-      capture_output=True, text=True)
+    ["shellcheck", "-x", *map(str, SCRIPTS)],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+  )
   assert done.returncode == 0, done.stdout
 
 

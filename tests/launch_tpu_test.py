@@ -9,8 +9,7 @@ import signal
 import time
 
 import pytest
-
-import cloud as cloud_lib
+from support import cloud as cloud_lib
 
 TRAIN = ("train", "--config=configs/mlm.py", "--workdir=a b")
 
@@ -31,9 +30,18 @@ def _slice(cloud):
 
 def _verbs(calls):
   """Of each call the word that says what it is about."""
-  words = (" create ", " delete ", " scp ", "worker.sh setup",
-           "worker.sh start", "worker.sh follow", "worker.sh stop",
-           "worker.sh tail", "pip ", "uv ")
+  words = (
+    " create ",
+    " delete ",
+    " scp ",
+    "worker.sh setup",
+    "worker.sh start",
+    "worker.sh follow",
+    "worker.sh stop",
+    "worker.sh tail",
+    "pip ",
+    "uv ",
+  )
   return [next((w for w in words if w in c), c).split()[-1] for c in calls]
 
 
@@ -48,14 +56,19 @@ TWICE = {"nomic-jax-0": 2, "nomic-jax-1": 2}
 
 def test_a_slice_is_requested_used_and_given_back(cloud):
   done, calls = cloud.run(
-      "tpu_pod.sh", "create", SPOT="true", TRACK="alpha",
-      CREATE_FLAGS="--network=n --autocheckpoint-enabled")
+    "tpu_pod.sh",
+    "create",
+    SPOT="true",
+    TRACK="alpha",
+    CREATE_FLAGS="--network=n --autocheckpoint-enabled",
+  )
   assert done.returncode == 0, done.stderr
   assert calls == [
-      "gcloud alpha compute tpus queued-resources create nomic-jax "
-      "--zone=us-west4-a --accelerator-type=v5litepod-256 "
-      "--runtime-version=v2-alpha-tpuv5-lite --node-id=nomic-jax --spot "
-      "--network=n --autocheckpoint-enabled"]
+    "gcloud alpha compute tpus queued-resources create nomic-jax "
+    "--zone=us-west4-a --accelerator-type=v5litepod-256 "
+    "--runtime-version=v2-alpha-tpuv5-lite --node-id=nomic-jax --spot "
+    "--network=n --autocheckpoint-enabled"
+  ]
   done, calls = cloud.run("tpu_pod.sh", "create")  # there already
   assert done.returncode == 0 and not calls and "ACTIVE" in done.stdout
   stale = cloud.folder / "home-nomic-jax-1" / "nomic_jax" / "deleted.py"
@@ -65,25 +78,38 @@ def test_a_slice_is_requested_used_and_given_back(cloud):
   assert done.returncode == 0, done.stderr
   assert sorted(_verbs(calls)) == ["pip", "pip", "scp", "setup", "uv", "uv"]
   assert any("--python 3.12" in c for c in calls)
-  assert any("--constraint=launch/requirements-tpu.txt -e .[tpu,wandb]" in c
-             for c in calls)
+  assert any(
+    "--constraint=launch/requirements-tpu.txt -e .[tpu,wandb]" in c
+    for c in calls
+  )
   assert not stale.exists() and (stale.parent / "setup.cfg").is_file()
   done, calls = cloud.run("tpu_pod.sh", "run", *TRAIN)
   assert done.returncode == 0, done.stderr
   assert sorted(cloud.read("starts")) == [
-      f"nomic-jax-{w} train --config=configs/mlm.py --workdir=a b --distributed"
-      for w in range(2)]
+    f"nomic-jax-{w} train --config=configs/mlm.py --workdir=a b --distributed"
+    for w in range(2)
+  ]
   done, _ = cloud.run("tpu_pod.sh", "status")
   assert sorted(done.stdout.splitlines()) == [
-      "nomic-jax-0 ended 0", "nomic-jax-1 ended 0", "nomic-jax: ACTIVE"]
+    "nomic-jax-0 ended 0",
+    "nomic-jax-1 ended 0",
+    "nomic-jax: ACTIVE",
+  ]
   done, calls = cloud.run("tpu_pod.sh", "delete")
   assert _verbs(calls) == ["delete"]
 
 
-@pytest.mark.parametrize("kind, version", [
-    ("v4-32", "tpu-ubuntu2204-base"), ("v5litepod-16", "v2-alpha-tpuv5-lite"),
-    ("v5p-8", "v2-alpha-tpuv5"), ("v6e-64", "v2-alpha-tpuv6e"),
-    ("tpu7x-64", None), ("v9-4", None)])
+@pytest.mark.parametrize(
+  "kind, version",
+  [
+    ("v4-32", "tpu-ubuntu2204-base"),
+    ("v5litepod-16", "v2-alpha-tpuv5-lite"),
+    ("v5p-8", "v2-alpha-tpuv5"),
+    ("v6e-64", "v2-alpha-tpuv6e"),
+    ("tpu7x-64", None),
+    ("v9-4", None),
+  ],
+)
 def test_the_runtime_goes_with_the_tpu(cloud, kind, version):
   done, calls = cloud.run("tpu_pod.sh", "create", TYPE=kind)
   if version:
@@ -100,8 +126,12 @@ def test_two_slices_run_one_job(cloud):
   cloud.run("tpu_pod.sh", "setup", **settings)
   done, _ = cloud.run("tpu_pod.sh", "run", *TRAIN, **settings)
   assert done.returncode == 0, done.stderr
-  assert _started(cloud) == {"two-0-0": 1, "two-0-1": 1, "two-1-0": 1,
-                             "two-1-1": 1}
+  assert _started(cloud) == {
+    "two-0-0": 1,
+    "two-0-1": 1,
+    "two-1-0": 1,
+    "two-1-1": 1,
+  }
 
 
 def test_without_quota_it_says_so_and_ends(cloud):
@@ -121,8 +151,10 @@ def test_without_quota_it_says_so_and_ends(cloud):
 
 def test_what_gcloud_fails_with_is_not_taken_for_gone(cloud):
   cloud.write("state", "ACCEPTED\nACTIVE")
-  cloud.write("describe-errors", "ERROR: Reauthentication failed.\n"
-              "ERROR: Connection reset by peer")
+  cloud.write(
+    "describe-errors",
+    "ERROR: Reauthentication failed.\nERROR: Connection reset by peer",
+  )
   done, calls = cloud.run("tpu_pod.sh", "create")
   assert done.returncode == 0 and not calls
   assert "Reauthentication failed" in done.stderr
@@ -145,14 +177,17 @@ def test_a_cut_connection_attaches_to_the_living_job_again(slice_):
 
 
 def test_the_last_lines_arrive_though_the_job_ends_while_cut_off(slice_):
-  slice_.job('echo first; until [ -e "$CLOUD/asked" ]; do sleep 0.05; done\n'
-             "echo last")
+  slice_.job(
+    'echo first; until [ -e "$CLOUD/asked" ]; do sleep 0.05; done\necho last'
+  )
   slice_.write("cut", "once")
   slice_.write("late", "")
   done, _ = slice_.run("tpu_pod.sh", "babysit", *TRAIN)
   assert done.returncode == 0, done.stderr
   assert [x for x in done.stdout.splitlines() if x in ("first", "last")] == [
-      "first", "last"]
+    "first",
+    "last",
+  ]
 
 
 def test_a_second_start_attaches_and_a_second_setup_is_refused(slice_):
@@ -182,7 +217,8 @@ def test_stop_waits_for_the_save_and_ends_babysit(slice_):
   time.sleep(0.2)  # until the trap is set
   done, _ = slice_.run("tpu_pod.sh", "stop")
   assert sorted(done.stdout.splitlines()) == [
-      f"nomic-jax-{w} ended 75 stopped" for w in range(2)]
+    f"nomic-jax-{w} ended 75 stopped" for w in range(2)
+  ]
   out, _ = babysit.communicate(timeout=30)
   assert babysit.returncode == 75
   assert "saved" in out and "stopped with status 75; nomic-jax is kept" in out
@@ -218,19 +254,26 @@ def test_babysit_recreates_a_slice_that_vanishes(slice_):
   done, calls = slice_.run("tpu_pod.sh", "babysit", *TRAIN)
   assert done.returncode == 0, done.stderr
   assert [v for v in _verbs(calls) if v in ("create", "delete")] == [
-      "delete", "create", "delete"]
+    "delete",
+    "create",
+    "delete",
+  ]
   assert "nomic-jax: SUSPENDED" in done.stderr
   assert _started(slice_) == TWICE
 
 
-@pytest.mark.parametrize("ends, attempts, gives_up", [
+@pytest.mark.parametrize(
+  "ends, attempts, gives_up",
+  [
     ("2 134", 1, True),  # a mistake on one worker, which the other lost
     ("134 2", 1, True),
     ("134 137, 75 75, 1 134, 143 143, 0 134", 5, True),
     ("134 137, 75 75, 1 134, 0 0", 4, False),
-])
+  ],
+)
 def test_babysit_obeys_the_statuses_of_all_workers(
-    slice_, ends, attempts, gives_up):
+  slice_, ends, attempts, gives_up
+):
   table = [pair.split() for pair in ends.split(", ")]
   for number, pair in enumerate(table, 1):
     for worker, status in enumerate(pair):
@@ -281,7 +324,10 @@ def test_a_slice_with_a_lost_worker_is_replaced(slice_):
   assert done.returncode == 0, done.stderr
   assert "a worker does not answer, and the job has ended" in done.stderr
   assert [v for v in _verbs(calls) if v in ("create", "delete")] == [
-      "delete", "create", "delete"]
+    "delete",
+    "create",
+    "delete",
+  ]
 
 
 def test_babysit_restarts_the_code_it_has_started(slice_):

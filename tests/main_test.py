@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: help that answers at once, and configs that all build."""
 
+from collections.abc import Sequence
 import importlib
 import inspect
 import os
@@ -10,109 +11,187 @@ import re
 import subprocess
 import sys
 import textwrap
-from typing import Annotated, Literal, Sequence
+from typing import Annotated
+from typing import Literal
 import warnings
 
 import ml_collections
+import pytest
+
 from nomic_jax import jobs
 from nomic_jax import main
 from nomic_jax.cli import command_line
 from nomic_jax.cli import config_flags
 from nomic_jax.cli import flags
 from nomic_jax.errors import UserError
-import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 CONFIGS = sorted(
-    p.stem for p in (ROOT / "configs").glob("*.py") if p.stem not in (
-        "common", "fields", "glue", "mixtures"))  # glue takes a task, no size
+  p.stem
+  for p in (ROOT / "configs").glob("*.py")
+  if p.stem not in ("common", "fields", "glue", "mixtures")
+)  # glue takes a task, no size
 SIZES = ("paper", "quickstart", "miniature")
 
 CURATION = {
-    "--within_source": "False", "--query_prompt": "none",
-    "--document_prompt": "none", "--dtype": "float32", "--store": "float32",
-    "--distributed": "False",
+  "--within_source": "False",
+  "--query_prompt": "none",
+  "--document_prompt": "none",
+  "--dtype": "float32",
+  "--store": "float32",
+  "--distributed": "False",
 }
 
 # What --help promises: each job's flags and what they are without being given.
 FLAGS = {
-    "prepare": {
-        "--source": "required", "--output": "required", "--vocab_size": "8192",
-        "--tokenizer": "none", "--held_out": "0.07", "--limit": "none",
-        "--query_column": "query", "--document_column": "document",
-        "--negatives_column": "negatives", "--classes": "none",
-        "--skip_bad": "0", "--overwrite": "False", "--beam": "none",
-        "--whole_batches": "1", "--keep_copies": "False", "--include": "none",
-        "--label_column": "none", "--score_column": "none",
-        "--negatives_scores_column": "none",
-        "--strip_accents": "False", "--allow_unk": "False",
-    },
-    "tokenise": {"--input": "required", "--tokenizer": "none"},
-    "train": {
-        "--workdir": "required", "--profile": "none", "--distributed": "False",
-        "--config=FILE.py[:ARG]": "", "--config.KEY=VALUE": "",
-    },
-    "compile": {
-        "--topology": "required", "--num_slices": "1", "--output": "none",
-        "--config=FILE.py[:ARG]": "", "--config.KEY=VALUE": "",
-    },
-    "sweep": {
-        "--workdir": "required", "--list": "False", "--commands": "none",
-        "--parallel": "1", "--metric": "loss", "--median": "none",
-        "--config=FILE.py[:ARG]": "", "--config.KEY=VALUE": "",
-    },
-    "clean": {
-        "--input": "required", "--output": "required", "--min_words": "none",
-        "--max_words": "none", "--languages": "none", "--near": "none",
-        "--against": "none", "--ngram": "8", "--overlap": "0.5",
-    },
-    "filter": {
-        "--model": "required", "--input": "required", "--output": "required",
-        "--k": "2",
-        "--chunk_size": "1000000", "--minimum_similarity": "none",
-        "--margin": "none", **CURATION,
-    },
-    "mine": {
-        "--model": "required", "--input": "required", "--output": "required",
-        "--negatives": "20", "--minimum": "none",
-        "--depth": "100", "--margin": "0.95", "--skip": "0",
-        "--short": "random", "--seed": "0", "--corpus": "none",
-        "--random_sources": "none", "--chunk_size": "65536", **CURATION,
-    },
-    "export": {
-        "--workdir": "none", "--step": "latest", "--output": "required",
-        "--config=FILE.py[:ARG]": "",
-        "--config.KEY=VALUE": "",
-    },
-    "embed": {
-        "--pooled_norm": "False",
-        "--model": "required", "--input": "required", "--output": "required",
-        "--column": "text", "--prompt": "none", "--dim": "none",
-        "--normalize": "none", "--precision": "float32", "--dtype": "float32",
-    },
-    "evaluate": {
-        "--pooled_norm": "False",
-        "--model": "none", "--tasks": "required", "--data": "none",
-        "--baseline": "none", "--curves": "False", "--output": "required",
-        "--dim": "none", "--max_tokens": "none",
-    },
-    "search": {
-        "--model": "required", "--corpus": "required", "--top": "5",
-        "--index": "none",
-    },
-    "plot": {"--output": "required", "--metric": "none"},
-    "report": {"--workdir": "none", "--scores": "none", "--output": "required"},
-    "teach": {
-        "--model": "required", "--input": "required", "--output": "required",
-        "--split": "train", "--dtype": "float32",
-    },
-    "verify": {},
+  "prepare": {
+    "--source": "required",
+    "--output": "required",
+    "--vocab_size": "8192",
+    "--tokenizer": "none",
+    "--held_out": "0.07",
+    "--limit": "none",
+    "--query_column": "query",
+    "--document_column": "document",
+    "--negatives_column": "negatives",
+    "--classes": "none",
+    "--skip_bad": "0",
+    "--overwrite": "False",
+    "--beam": "none",
+    "--whole_batches": "1",
+    "--keep_copies": "False",
+    "--include": "none",
+    "--label_column": "none",
+    "--score_column": "none",
+    "--negatives_scores_column": "none",
+    "--strip_accents": "False",
+    "--allow_unk": "False",
+  },
+  "tokenise": {"--input": "required", "--tokenizer": "none"},
+  "train": {
+    "--workdir": "required",
+    "--profile": "none",
+    "--distributed": "False",
+    "--config=FILE.py[:ARG]": "",
+    "--config.KEY=VALUE": "",
+  },
+  "compile": {
+    "--topology": "required",
+    "--num_slices": "1",
+    "--output": "none",
+    "--config=FILE.py[:ARG]": "",
+    "--config.KEY=VALUE": "",
+  },
+  "sweep": {
+    "--workdir": "required",
+    "--list": "False",
+    "--commands": "none",
+    "--parallel": "1",
+    "--metric": "loss",
+    "--median": "none",
+    "--config=FILE.py[:ARG]": "",
+    "--config.KEY=VALUE": "",
+  },
+  "clean": {
+    "--input": "required",
+    "--output": "required",
+    "--min_words": "none",
+    "--max_words": "none",
+    "--languages": "none",
+    "--near": "none",
+    "--against": "none",
+    "--ngram": "8",
+    "--overlap": "0.5",
+  },
+  "filter": {
+    "--model": "required",
+    "--input": "required",
+    "--output": "required",
+    "--k": "2",
+    "--chunk_size": "1000000",
+    "--minimum_similarity": "none",
+    "--margin": "none",
+    **CURATION,
+  },
+  "mine": {
+    "--model": "required",
+    "--input": "required",
+    "--output": "required",
+    "--negatives": "20",
+    "--minimum": "none",
+    "--depth": "100",
+    "--margin": "0.95",
+    "--skip": "0",
+    "--short": "random",
+    "--seed": "0",
+    "--corpus": "none",
+    "--random_sources": "none",
+    "--chunk_size": "65536",
+    **CURATION,
+  },
+  "export": {
+    "--workdir": "none",
+    "--step": "latest",
+    "--output": "required",
+    "--config=FILE.py[:ARG]": "",
+    "--config.KEY=VALUE": "",
+  },
+  "embed": {
+    "--pooled_norm": "False",
+    "--model": "required",
+    "--input": "required",
+    "--output": "required",
+    "--column": "text",
+    "--prompt": "none",
+    "--dim": "none",
+    "--normalize": "none",
+    "--precision": "float32",
+    "--dtype": "float32",
+  },
+  "evaluate": {
+    "--pooled_norm": "False",
+    "--model": "none",
+    "--tasks": "required",
+    "--data": "none",
+    "--baseline": "none",
+    "--curves": "False",
+    "--output": "required",
+    "--dim": "none",
+    "--max_tokens": "none",
+  },
+  "search": {
+    "--model": "required",
+    "--corpus": "required",
+    "--top": "5",
+    "--index": "none",
+  },
+  "plot": {"--output": "required", "--metric": "none"},
+  "report": {"--workdir": "none", "--scores": "none", "--output": "required"},
+  "teach": {
+    "--model": "required",
+    "--input": "required",
+    "--output": "required",
+    "--split": "train",
+    "--dtype": "float32",
+  },
+  "verify": {},
 }
 
 # Modules that take more than a moment, and that no --help needs.
 HEAVY = (
-    "jax", "jaxlib", "flax", "optax", "orbax", "grain", "tensorflow_datasets",
-    "tokenizers", "ml_collections", "absl", "numpy", "matplotlib", "torch",
+  "jax",
+  "jaxlib",
+  "flax",
+  "optax",
+  "orbax",
+  "grain",
+  "tensorflow_datasets",
+  "tokenizers",
+  "ml_collections",
+  "absl",
+  "numpy",
+  "matplotlib",
+  "torch",
 )
 
 
@@ -138,8 +217,12 @@ from nomic_jax.cli import config_flags
 print("control:", *(m for m in {HEAVY} if m in sys.modules))
 """
   done = subprocess.run(
-      [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
-      check=True)
+    [sys.executable, "-c", code],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=True,
+  )
   loaded, control = done.stdout.splitlines()[-2:]
   assert loaded == "loaded:"
   assert "ml_collections" in control, "the test sees what is imported"
@@ -153,14 +236,22 @@ def test_help_names_every_job(capsys):
 
 # The function behind each job, which Python calls as well.
 FUNCTIONS = {
-    "prepare": "data.prepare:prepare", "tokenise": "data.tokens:tokenise",
-    "sweep": "sweep:sweep", "clean": "curate.clean:clean",
-    "filter": "curate.filter:filter_pairs", "plot": "report.plot:plot",
-    "mine": "curate.mine:mine_negatives", "teach": "curate.teach:teach",
-    "export": "run.export:export", "embed": "embed.file:embed_file",
-    "evaluate": "report.evaluate:evaluate", "search": "search.answer:search",
-    "report": "report.report:report", "train": "train:train",
-    "compile": "aot.check:check", "verify": "run.verify:verify",
+  "prepare": "data.prepare:prepare",
+  "tokenise": "data.tokens:tokenise",
+  "sweep": "sweep:sweep",
+  "clean": "curate.clean:clean",
+  "filter": "curate.filter:filter_pairs",
+  "plot": "report.plot:plot",
+  "mine": "curate.mine:mine_negatives",
+  "teach": "curate.teach:teach",
+  "export": "run.export:export",
+  "embed": "embed.file:embed_file",
+  "evaluate": "report.evaluate:evaluate",
+  "search": "search.answer:search",
+  "report": "report.report:report",
+  "train": "train:train",
+  "compile": "aot.check:check",
+  "verify": "run.verify:verify",
 }
 
 
@@ -174,8 +265,10 @@ def test_a_flag_and_its_function_have_the_same_default(job, monkeypatch):
   calls = []
   monkeypatch.setattr(module, name, lambda *a, **k: calls.append((a, k)))
   given = [
-      f"--{a.dest}=x" if a.option_strings else "x" for a in known[job].actions
-      if a.required]
+    f"--{a.dest}=x" if a.option_strings else "x"
+    for a in known[job].actions
+    if a.required
+  ]
   values = vars(parser.parse_args([job, *given]))
   assert values.pop("command") == job
   if known[job].takes_config and job != "export":  # where it is optional
@@ -192,7 +285,7 @@ def test_a_flag_and_its_function_have_the_same_default(job, monkeypatch):
 @pytest.mark.parametrize("job", FLAGS)
 def test_help_names_every_flag_with_its_default(job, capsys):
   shown = _help(job, capsys)
-  shown = shown[shown.index("options:"):].replace("\n\nconfig:", "")
+  shown = shown[shown.index("options:") :].replace("\n\nconfig:", "")
   options = shown.split("\n  -")[1:]
   found = {}
   for option in options:
@@ -215,16 +308,16 @@ def test_every_file_of_jobs_is_a_job_that_documents_its_flags():
 
 
 def _job(
-    places: Sequence[flags.Path] = (),
-    *,
-    size: int,
-    kind: Literal["a", "b"] = "a",
-    names: flags.Names | None = None,
-    each: Annotated[Sequence[float], flags.Flag("SHARE")] = (),
-    most: Annotated[int | str, flags.Flag("N", lambda t: t.strip("%"))] = 3,
-    launch: Annotated[str | None, flags.Flag(bare="")] = None,
-    fast: bool = False,
-    safe: bool = True,
+  places: Sequence[flags.Path] = (),
+  *,
+  size: int,
+  kind: Literal["a", "b"] = "a",
+  names: flags.Names | None = None,
+  each: Annotated[Sequence[float], flags.Flag("SHARE")] = (),
+  most: Annotated[int | str, flags.Flag("N", lambda t: t.strip("%"))] = 3,
+  launch: Annotated[str | None, flags.Flag(bare="")] = None,
+  fast: bool = False,
+  safe: bool = True,
 ) -> None:
   """Does a thing. And 5 % more.
 
@@ -249,25 +342,34 @@ def _typeless(*, names: dict[str, int]) -> None:
 def test_a_list_may_be_repeated_and_a_type_that_is_none_is_refused():
   parser, _ = flags.parser([_many])
   assert parser.parse_args(["_many", "--names=a", "--names=b"]).names == [
-      "a", "b"]
+    "a",
+    "b",
+  ]
   with pytest.raises(TypeError, match="names: dict.*: not the type of a flag"):
     flags.parser([_typeless])
 
 
-@pytest.mark.parametrize("line, expected", [
+@pytest.mark.parametrize(
+  "line, expected",
+  [
     ("--size=2", {"size": 2}),
     ("x ~/y --size 2", {"places": ["x", "/home/me/y"], "size": 2}),
-    ("--size=2 --kind=b --names=a,b, --names=c",
-     {"size": 2, "kind": "b", "names": ["a", "b", "c"]}),
+    (
+      "--size=2 --kind=b --names=a,b, --names=c",
+      {"size": 2, "kind": "b", "names": ["a", "b", "c"]},
+    ),
     ("--size=2 --each=1 --each=.5", {"size": 2, "each": [1.0, 0.5]}),
     ("--size=2 --most=7% --launch", {"size": 2, "most": "7", "launch": ""}),
-    ("--size=2 --launch=x --fast --no-safe",
-     {"size": 2, "launch": "x", "fast": True, "safe": False}),
+    (
+      "--size=2 --launch=x --fast --no-safe",
+      {"size": 2, "launch": "x", "fast": True, "safe": False},
+    ),
     ("--kind=a", "the following arguments are required: --size"),
     ("--size=2 --kind=c", "--kind: invalid choice: 'c'"),
     ("--size=two", "--size: invalid int value: 'two'"),
     ("--size=2 --each=x", "--each: invalid float value: 'x'"),
-])
+  ],
+)
 def test_a_signature_is_flags(line, expected, monkeypatch):
   monkeypatch.setenv("HOME", "/home/me")
   parser, known = flags.parser([_job])
@@ -281,9 +383,15 @@ def test_a_signature_is_flags(line, expected, monkeypatch):
   usual |= {"places": [], "each": []}
   assert found == usual | expected
   assert known["_job"].run is _job and not known["_job"].takes_config
-  assert flags.documented(_job) == ("Does a thing. And 5 %% more.", dict(
-      dict.fromkeys(usual, ""), places="where, and what for", size="in %%",
-      each="of them"))
+  assert flags.documented(_job) == (
+    "Does a thing. And 5 %% more.",
+    dict(
+      dict.fromkeys(usual, ""),
+      places="where, and what for",
+      size="in %%",
+      each="of them",
+    ),
+  )
 
 
 def test_the_command_of_the_readme(tmp_path, monkeypatch, capsys):
@@ -318,7 +426,8 @@ def test_a_warning_is_one_line():
 
 def _load(name, size, *overrides):
   return config_flags.load(
-      [f"--config={ROOT}/configs/{name}.py:{size}", *overrides])
+    [f"--config={ROOT}/configs/{name}.py:{size}", *overrides]
+  )
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -328,7 +437,8 @@ def test_every_config_builds_and_sweeps_over_keys_it_has(name, size):
   assert config.is_locked and config.steps > 0
   points = []
   config_flags.module(f"{ROOT}/configs/{name}.py").sweep(
-      lambda **keys: points.append(keys))
+    lambda **keys: points.append(keys)
+  )
   assert len(points) > 1
   for point in points:
     swept = _load(name, size, *(f"--config.{k}={v}" for k, v in point.items()))
@@ -350,12 +460,17 @@ def test_paper_is_the_size_without_a_name():
   assert plain.to_dict() != _load("mlm", "miniature").to_dict()
 
 
-@pytest.mark.parametrize("key, text, value", [
+@pytest.mark.parametrize(
+  "key, text, value",
+  [
     ("steps", "7", 7),
     ("mesh.data", "-1", -1),
     ("optimizer.warmup", "0", "0"),
-    ("optimizer.lr_multipliers", "(('.*/word/.*',0),('.*',1.0))",
-     ((".*/word/.*", 0), (".*", 1.0))),
+    (
+      "optimizer.lr_multipliers",
+      "(('.*/word/.*',0),('.*',1.0))",
+      ((".*/word/.*", 0), (".*", 1.0)),
+    ),
     ("optimizer.learning_rate", "3e-4", 3e-4),
     ("optimizer.learning_rate", "1", 1.0),
     ("compute.remat", "dots", "dots"),
@@ -365,14 +480,17 @@ def test_paper_is_the_size_without_a_name():
     ("loss.matryoshka_weights", "1.0,0.5", (1.0, 0.5)),
     ("data.path", "a b/c=d", "a b/c=d"),
     ("init_from", "", ""),
-])
+  ],
+)
 def test_overrides_of_each_type(key, text, value):
   config = _load("contrastive", "miniature", f"--config.{key}={text}")
   assert _at(config, key) == value
   assert type(_at(config, key)) is type(value)
 
 
-@pytest.mark.parametrize("override, message", [
+@pytest.mark.parametrize(
+  "override, message",
+  [
     ("optimizer.learning_rat=1", "Did you mean 'optimizer.learning_rate'"),
     ("warmup=1", "Did you mean 'optimizer.warmup'"),
     ("qqqqq=1", "contrastive.py says which there are"),
@@ -385,7 +503,8 @@ def test_overrides_of_each_type(key, text, value):
     ("loss.matryoshka_dims=wide", "not a list of numbers such as"),
     ("optimizer.lr_multipliers=.*", "is not a list such as"),
     ("steps", "expected --config.steps=VALUE"),
-])
+  ],
+)
 def test_overrides_that_are_mistakes(override, message):
   with pytest.raises(UserError, match=message) as caught:
     _load("contrastive", "miniature", f"--config.{override}")
@@ -393,29 +512,36 @@ def test_overrides_that_are_mistakes(override, message):
 
 
 def test_options_of_others_may_be_any_number(tmp_path):
-  """An objective of one's own checks its own; words are given as numbers are.
-  """
+  """A user's objective checks its own options; strings work as numbers do."""
   (tmp_path / "common.py").write_text(
-      "def get(c):\n  c.loss.frozen_layers = 0\n  c.loss.ignore_index = -100\n"
-      "  c.loss.targets = ('qkv',)\n  c.loss.bare = None\n  return c\n")
+    "def get(c):\n  c.loss.frozen_layers = 0\n  c.loss.ignore_index = -100\n"
+    "  c.loss.targets = ('qkv',)\n  c.loss.bare = None\n  return c\n"
+  )
   (tmp_path / "own.py").write_text(
-      "import common, ml_collections\ndef get_config(arg=None):\n"
-      "  c = ml_collections.ConfigDict(dict(seed=0, loss={}, data={}))\n"
-      "  return common.get(c)\n")
+    "import common, ml_collections\ndef get_config(arg=None):\n"
+    "  c = ml_collections.ConfigDict(dict(seed=0, loss={}, data={}))\n"
+    "  return common.get(c)\n"
+  )
   _load("contrastive", "miniature")  # of another folder, whose common differs
   own = f"--config={tmp_path}/own.py"
   config = config_flags.load([own, "--config.loss.targets=('qkv','out')"])
   assert config.loss.targets == ("qkv", "out")
   assert (config.loss.frozen_layers, config.loss.ignore_index) == (0, -100)
   for text, words in (
-      ("qkv,out", ("qkv", "out")), ("(qkv, out)", ("qkv", "out")),
-      ("qkv", ("qkv",)), ("a-b,c.d/e", ("a-b", "c.d/e")),
-      ("'a,b','c'", ("a,b", "c")), ("", ()), ("()", ())):
+    ("qkv,out", ("qkv", "out")),
+    ("(qkv, out)", ("qkv", "out")),
+    ("qkv", ("qkv",)),
+    ("a-b,c.d/e", ("a-b", "c.d/e")),
+    ("'a,b','c'", ("a,b", "c")),
+    ("", ()),
+    ("()", ()),
+  ):
     config = config_flags.load([own, f"--config.loss.targets={text}"])
     assert config.loss.targets == words
   for text in ("(1,2)", "a,,b", "(a", "[a]", "'a',b"):
-    with pytest.raises(UserError, match=re.escape(
-        f"'{text}' is not a list of numbers")):
+    with pytest.raises(
+      UserError, match=re.escape(f"'{text}' is not a list of numbers")
+    ):
       config_flags.load([own, f"--config.loss.targets={text}"])
   with pytest.raises(UserError, match="loss.bare: the file has None and no"):
     config_flags.load([own, "--config.loss.bare=1"])
@@ -423,7 +549,8 @@ def test_options_of_others_may_be_any_number(tmp_path):
 
 
 def test_a_config_file_imports_what_lies_beside_it_and_leaves_no_trace(
-    tmp_path):
+  tmp_path,
+):
   """Modules and packages, at once or late, of folders that differ."""
   for number in (1, 2):
     folder = tmp_path / str(number)
@@ -433,11 +560,12 @@ def test_a_config_file_imports_what_lies_beside_it_and_leaves_no_trace(
       (folder / package / "__init__.py").write_text(f"B = {number}\n")
     (folder / "late.py").write_text(f"C = {number}\n")
     (folder / "config.py").write_text(
-        "import common, parts.more, ml_collections\n"
-        "def get_config(arg=None):\n  import late\n"
-        "  return ml_collections.ConfigDict(dict(seed=0, found=(\n"
-        "      common.A, parts.B, parts.more.B, late.C)))\n"
-        "def sweep(add):\n  import late\n  add(seed=late.C)\n")
+      "import common, parts.more, ml_collections\n"
+      "def get_config(arg=None):\n  import late\n"
+      "  return ml_collections.ConfigDict(dict(seed=0, found=(\n"
+      "      common.A, parts.B, parts.more.B, late.C)))\n"
+      "def sweep(add):\n  import late\n  add(seed=late.C)\n"
+    )
   path, points = list(sys.path), []
   for number in (1, 2, 1):
     file = tmp_path / str(number) / "config.py"
@@ -449,26 +577,33 @@ def test_a_config_file_imports_what_lies_beside_it_and_leaves_no_trace(
 
 def test_keys_that_a_config_leaves_open():
   config = _load(
-      "contrastive", "miniature", "--config.data.source_weights.pairs=2",
-      "--config.data.source_weights.others=0.5",
-      "--config.evaluators.eval.data.batch_size=4")
+    "contrastive",
+    "miniature",
+    "--config.data.source_weights.pairs=2",
+    "--config.data.source_weights.others=0.5",
+    "--config.evaluators.eval.data.batch_size=4",
+  )
   assert config.data.source_weights.to_dict() == {"pairs": 2.0, "others": 0.5}
   assert config.evaluators.eval.data.batch_size == 4
   assert config.data.batch_size == 16
-  for override in ("data.source_weights.pairs=many",
-                   "evaluators.eval.data.batch_sise=4"):
+  for override in (
+    "data.source_weights.pairs=many",
+    "evaluators.eval.data.batch_sise=4",
+  ):
     with pytest.raises(UserError, match=override.partition("=")[0]):
       _load("contrastive", "miniature", f"--config.{override}")
 
 
 def test_config_reaches_the_job_in_both_spellings(monkeypatch):
   seen = []
-  monkeypatch.setattr("nomic_jax.train.train", (
-      lambda config, workdir, *_, **__: seen.append((workdir, config))))
+  monkeypatch.setattr(
+    "nomic_jax.train.train",
+    (lambda config, workdir, *_, **__: seen.append((workdir, config))),
+  )
   config = f"{ROOT}/configs/mlm.py:miniature"
   for line in (
-      ["--workdir=w", f"--config={config}", "--config.steps=9"],
-      ["--workdir", "w", "--config", config, "--config.steps", "9"],
+    ["--workdir=w", f"--config={config}", "--config.steps=9"],
+    ["--workdir", "w", "--config", config, "--config.steps", "9"],
   ):
     assert main.main(["train", *line]) == 0
   for workdir, chosen in seen:
@@ -481,9 +616,20 @@ def test_a_reader_that_has_had_enough_is_no_error():
   end, start = os.pipe()
   os.close(end)
   run = subprocess.run(
-      [sys.executable, "-m", "nomic_jax.main", "sweep", "--list",
-       "--workdir=w", f"--config={ROOT}/configs/contrastive.py:miniature"],
-      stdout=start, stderr=subprocess.PIPE, text=True, check=False)
+    [
+      sys.executable,
+      "-m",
+      "nomic_jax.main",
+      "sweep",
+      "--list",
+      "--workdir=w",
+      f"--config={ROOT}/configs/contrastive.py:miniature",
+    ],
+    stdout=start,
+    stderr=subprocess.PIPE,
+    text=True,
+    check=False,
+  )
   os.close(start)
   assert (run.returncode, run.stderr) == (141, "")
 

@@ -9,6 +9,10 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from support import small_data
+from support.remote import bucket_fixture  # noqa: F401
+from support.remote import emulator_fixture  # noqa: F401
+from support.remote import moto_fixture  # noqa: F401
 
 from nomic_jax.curate.clean import clean
 from nomic_jax.curate.filter import filter_pairs
@@ -22,32 +26,35 @@ from nomic_jax.main import main
 from nomic_jax.run import checkpoint
 from nomic_jax.run.verify import verify
 from nomic_jax.storage import buckets
-from remote import bucket_fixture  # noqa: F401
-from remote import emulator_fixture  # noqa: F401
-from remote import moto_fixture  # noqa: F401
-import small_data
 
 
 @pytest.fixture(name="place", scope="module")
 def _place(tmp_path_factory):
   place = tmp_path_factory.mktemp("runs")
   data = small_data.make(place)
-  train = lambda config, name, *flags: main(small_data.train(
-      config, data, place / name, "steps=2", "optimizer.warmup=1 steps",
-      *flags))
+  train = lambda config, name, *flags: main(
+    small_data.train(
+      config, data, place / name, "steps=2", "optimizer.warmup=1 steps", *flags
+    )
+  )
   assert train("mlm", "mlm", "data.micro_batches=1") == 0
   assert train("mlm", "again", "data.micro_batches=1") == 0
-  assert train("contrastive", "tuned", f"init_from={place}/mlm",
-               "loss.chunk_tokens=0") == 0
-  assert main(["export", f"--workdir={place}/tuned",
-               f"--output={place}/model"]) == 0
+  assert (
+    train(
+      "contrastive", "tuned", f"init_from={place}/mlm", "loss.chunk_tokens=0"
+    )
+    == 0
+  )
+  assert (
+    main(["export", f"--workdir={place}/tuned", f"--output={place}/model"]) == 0
+  )
   return place
 
 
 def test_same_seed_and_mesh_give_the_same_bits(place):
   one, two = (
-      checkpoint.restore_params(place / name, None)
-      for name in ("mlm", "again"))
+    checkpoint.restore_params(place / name, None) for name in ("mlm", "again")
+  )
   assert jax.tree.structure(one) == jax.tree.structure(two)
   for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two)):
     assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
@@ -60,7 +67,9 @@ def test_a_model_tells_its_whole_history(place):
   training = model["training"]["manifest"]
   assert training["config"]["data"]["kind"] == "pairs"
   assert training["data"]["config.data.path"]["rows"] == {
-      "train": 54, "test": 6}
+    "train": 54,
+    "test": 6,
+  }
   assert training["devices"]["count"] == 8
   assert training["libraries"]["jax"] == jax.__version__
   parent = training["parent"]["manifest"]
@@ -78,8 +87,10 @@ def test_a_model_tells_its_whole_history(place):
 
 
 def test_verify_finds_what_differs(place, tmp_path, capsys):
-  verify = lambda: (main(["verify", str(tmp_path / "model")]),
-                    capsys.readouterr())
+  verify = lambda: (
+    main(["verify", str(tmp_path / "model")]),
+    capsys.readouterr(),
+  )
   shutil.copytree(place / "model", tmp_path / "model")
   status, said = verify()
   assert status == 0, said
@@ -121,8 +132,14 @@ def _data(tmp_path):
   clean(at("pairs"), at("clean"), against=[str(at("others.txt"))])
   model = _Letters()
   filter_pairs(model, at("clean"), at("kept"), k=40)
-  mine_negatives(model, at("kept"), at("mined"), negatives=2, margin=None,
-                 corpus=[str(at("others.txt"))])
+  mine_negatives(
+    model,
+    at("kept"),
+    at("mined"),
+    negatives=2,
+    margin=None,
+    corpus=[str(at("others.txt"))],
+  )
   return tmp_path
 
 
@@ -142,11 +159,13 @@ def test_data_tells_its_history_too(data, capsys):
   verify(data / "mined")
   said = capsys.readouterr().out
   for line in (
-      "files: the same", "records: the same",
-      f"input: input {data}/clean: the same",
-      f"input: input: input: source {data}/pairs.jsonl: the same",
-      f"corpus[0] {data}/others.txt: the same",
-      "model (an object in memory): cannot be compared"):
+    "files: the same",
+    "records: the same",
+    f"input: input {data}/clean: the same",
+    f"input: input: input: source {data}/pairs.jsonl: the same",
+    f"corpus[0] {data}/others.txt: the same",
+    "model (an object in memory): cannot be compared",
+  ):
     assert line in said, line
   assert main(["verify", f"{data}/mined"]) == 0
 
@@ -167,8 +186,7 @@ def test_what_differs_in_data_is_found_and_a_copy_is_the_same(data, capsys):
   os.utime(source, (1, 1))  # as a copy has another time
   assert _differing(data, capsys) == []
   source.write_text(text + text.splitlines()[0] + "\n")
-  assert _differing(data, capsys) == [
-      f"input: input: input: source {source}"]
+  assert _differing(data, capsys) == [f"input: input: input: source {source}"]
   source.write_text(text)
 
   records = next((data / "clean").glob("*train*.array_record*"))
@@ -177,7 +195,9 @@ def test_what_differs_in_data_is_found_and_a_copy_is_the_same(data, capsys):
   assert _differing(data, capsys) == ["input: input: records"]
   records.write_bytes(held[:-1])
   assert _differing(data, capsys) == [
-      f"input: input {data}/clean", "input: input: records"]
+    f"input: input {data}/clean",
+    "input: input: records",
+  ]
   shutil.rmtree(data / "clean")  # what is gone is no difference
   assert _differing(data, capsys) == []
 
@@ -188,12 +208,18 @@ def test_what_differs_in_data_is_found_and_a_copy_is_the_same(data, capsys):
 
 def test_the_same_rows_have_the_same_fingerprint_anywhere(tmp_path):
   here = small_data.make(tmp_path)
-  prepare(f"{tmp_path}/pairs.jsonl", tmp_path / "there", vocab_size=150,
-          held_out=0.1)
+  prepare(
+    f"{tmp_path}/pairs.jsonl", tmp_path / "there", vocab_size=150, held_out=0.1
+  )
   one, two = manifest.read(here), manifest.read(tmp_path / "there")
   assert one == two
-  prepare(f"{tmp_path}/pairs.jsonl", tmp_path / "other", vocab_size=150,
-          held_out=0.1, limit=59)
+  prepare(
+    f"{tmp_path}/pairs.jsonl",
+    tmp_path / "other",
+    vocab_size=150,
+    held_out=0.1,
+    limit=59,
+  )
   assert manifest.read(tmp_path / "other")["records"] != one["records"]
   # How it was made is no part of what it is.
   assert one["fingerprint"] == dataset.fingerprint(here)
@@ -213,19 +239,27 @@ def test_tokens_of_other_records_are_found(data, capsys):
 
 
 def test_directories_in_a_bucket_are_verified_there(
-    place, bucket, capsys, monkeypatch):
+  place, bucket, capsys, monkeypatch
+):
   for name in ("pairs", "tuned", "model"):
     buckets.upload(place / name, f"{bucket}/{name}")
   # A history that lies in the bucket as well.
   written = f"{bucket}/model/reproduce.json"
-  values = json.loads(buckets.place(written).read_text().replace(
-      f'"{place}/', f'"{bucket}/'))
+  values = json.loads(
+    buckets.place(written).read_text().replace(f'"{place}/', f'"{bucket}/')
+  )
   put = lambda: buckets.place(written).write_text(json.dumps(values))
   put()
   copied = []
   fetch = buckets._fetch
-  monkeypatch.setattr(buckets, "_fetch", lambda path, checkpoints: (
-      copied.append(checkpoints), fetch(path, checkpoints))[1])
+  monkeypatch.setattr(
+    buckets,
+    "_fetch",
+    lambda path, checkpoints: (
+      copied.append(checkpoints),
+      fetch(path, checkpoints),
+    )[1],
+  )
 
   def said(path, status=0):
     assert main(["verify", path]) == status

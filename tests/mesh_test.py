@@ -17,6 +17,7 @@ import jax
 import ml_collections
 import numpy as np
 import pytest
+from support import tiny
 
 from nomic_jax import train
 from nomic_jax.data import loader
@@ -24,29 +25,34 @@ from nomic_jax.losses import transforms
 from nomic_jax.mesh import partition
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.run import optim
-import tiny
 
 # name -> (config.loss, dropout, batch [A, ...])
 LOSSES = {
-    "mlm": (dict(name="mlm", chunks=2), 0.0, lambda: tiny.mlm_batch(64)),
-    "info_nce": (
-        dict(name="info_nce", chunk_tokens=16, trainable_temperature=True), 0.0,
-        lambda: tiny.pair_batch(rows=16)),
-    "classification": (
-        dict(name="classification", chunk_tokens=16), 0.2, lambda: _labelled()),
-    "distill": (dict(name="distill", kind="relational"), 0.0,
-                lambda: _taught()),
-    # More queries on each device than vectors are wide: in blocks.
-    "kd": (dict(name="distill", kind="kd"), 0.0,
-           lambda: _taught(256, rows=256)),
+  "mlm": (dict(name="mlm", chunks=2), 0.0, lambda: tiny.mlm_batch(64)),
+  "info_nce": (
+    dict(name="info_nce", chunk_tokens=16, trainable_temperature=True),
+    0.0,
+    lambda: tiny.pair_batch(rows=16),
+  ),
+  "classification": (
+    dict(name="classification", chunk_tokens=16),
+    0.2,
+    lambda: _labelled(),
+  ),
+  "distill": (dict(name="distill", kind="relational"), 0.0, lambda: _taught()),
+  # More queries on each device than vectors are wide: in blocks.
+  "kd": (dict(name="distill", kind="kd"), 0.0, lambda: _taught(256, rows=256)),
 }
 PROCESSES = ("mlm", "info_nce", "classification", "distill")
 MESHES = [
-    ("mlm", "replicated", 8, 1, 1), ("mlm", "fsdp", 2, 2, 2),
-    ("mlm", "fsdp", 1, 8, 1),
-    ("info_nce", "fsdp", 1, 2, 1), ("info_nce", "replicated", 8, 1, 1),
-    ("classification", "replicated", 8, 1, 1),
-    ("distill", "replicated", 8, 1, 1), ("kd", "replicated", 8, 1, 1),
+  ("mlm", "replicated", 8, 1, 1),
+  ("mlm", "fsdp", 2, 2, 2),
+  ("mlm", "fsdp", 1, 8, 1),
+  ("info_nce", "fsdp", 1, 2, 1),
+  ("info_nce", "replicated", 8, 1, 1),
+  ("classification", "replicated", 8, 1, 1),
+  ("distill", "replicated", 8, 1, 1),
+  ("kd", "replicated", 8, 1, 1),
 ]
 
 
@@ -54,41 +60,66 @@ def _labelled():
   batch = tiny.pair_batch(rows=16)
   labels = np.arange(8, dtype="f")[:, None] % 2
   return {k: batch[k] for k in ("inputs", "content")} | {
-          "text": batch["query"], "labels": labels}
+    "text": batch["query"],
+    "labels": labels,
+  }
 
 
 def _taught(queries=8, rows=16):
   draw = np.random.default_rng(0).normal
   return tiny.pair_batch(queries, rows=rows) | {
-      f"teacher_{side}": draw(size=(queries, 16)).astype("f")
-      for side in ("query", "document")}
+    f"teacher_{side}": draw(size=(queries, 16)).astype("f")
+    for side in ("query", "document")
+  }
 
 
 def _setup(name, rules="replicated", *sizes):
   """The step that `nomic-jax train` runs, and a batch for it."""
   loss, dropout, batch = LOSSES[name]
   sizes = sizes or (1, 1, 1)
-  config = ml_collections.ConfigDict(dict(
-      seed=0, steps=10, loss=loss,
+  config = ml_collections.ConfigDict(
+    dict(
+      seed=0,
+      steps=10,
+      loss=loss,
       data=dict(kind="text", row_length=16, batch_size=64),
-      compute=dict(dtype="float32", attention="reference", remat=False,
-                   unroll=1, dropout=dropout),
+      compute=dict(
+        dtype="float32",
+        attention="reference",
+        remat=False,
+        unroll=1,
+        dropout=dropout,
+      ),
       mesh=dict(zip(partition.AXES, sizes), rules=rules, unsharded_limit=1.0),
       # With eps = 1 an update is nearly the gradient, not its sign, so that
       # one of 1e-9 ± 1e-9 does no harm.
-      optimizer=dict(learning_rate=1.0, schedule="constant", warmup="0",
-                     b1=0.9, b2=0.99, eps=1.0, weight_decay=0.01,
-                     clip_norm=0.0, lr_multipliers=((".*", 1.0),),
-                     decay_multipliers=optim.DECAY_RULE)))
-  run = train.setup(config, tiny.ARCHITECTURE, jax.devices()[:math.prod(sizes)])
+      optimizer=dict(
+        learning_rate=1.0,
+        schedule="constant",
+        warmup="0",
+        b1=0.9,
+        b2=0.99,
+        eps=1.0,
+        weight_decay=0.01,
+        clip_norm=0.0,
+        lr_multipliers=((".*", 1.0),),
+        decay_multipliers=optim.DECAY_RULE,
+      ),
+    )
+  )
+  run = train.setup(
+    config, tiny.ARCHITECTURE, jax.devices()[: math.prod(sizes)]
+  )
   micro_batches = 2 if name == "mlm" else 1
   batch = jax.tree.map(
-      lambda x: x.reshape(micro_batches, -1, *x.shape[1:]), batch())
+    lambda x: x.reshape(micro_batches, -1, *x.shape[1:]), batch()
+  )
   batch = batch.pop("inputs") | batch
   # Each process has its rows.
   share = lambda x: np.split(x, jax.process_count(), 1)[jax.process_index()]
   batch = loader.to_devices(
-      jax.tree.map(share, batch), partition.batch_sharding(run.mesh))
+    jax.tree.map(share, batch), partition.batch_sharding(run.mesh)
+  )
   return run, batch
 
 
@@ -106,8 +137,7 @@ def _two_steps(name, start=None, rules="replicated", *sizes):
     state = fresh()
   else:
     start = start or jax.device_get(fresh())
-    state = jax.device_put(
-        start, jax.tree.map(lambda s: s.sharding, run.state))
+    state = jax.device_put(start, jax.tree.map(lambda s: s.sharding, run.state))
   seen = []
   for _ in range(2):
     before = state
@@ -118,7 +148,8 @@ def _two_steps(name, start=None, rules="replicated", *sizes):
     # The state is donated: no second copy of it lives on.
     assert all(x.is_deleted() for x in jax.tree.leaves(before))
   share = partition.unsharded_share(
-      state.params, jax.tree.map(lambda x: x.sharding, state.params))
+    state.params, jax.tree.map(lambda x: x.sharding, state.params)
+  )
   params = jax.device_get(state.params)
   return start, seen, params, share, step.as_text()
 
@@ -131,10 +162,12 @@ def _alone():
 
 @pytest.mark.parametrize("name, rules, data, fsdp, tensor", MESHES)
 def test_every_mesh_takes_the_same_steps(
-    alone, name, rules, data, fsdp, tensor):
+  alone, name, rules, data, fsdp, tensor
+):
   start, seen, params, *_ = alone[name]
   _, *actual, share, program = _two_steps(
-      name, start, rules, data, fsdp, tensor)
+    name, start, rules, data, fsdp, tensor
+  )
   assert (share < 0.1) == (rules == "fsdp")
   tiny.assert_close(actual, [seen, params], 1e-5)
   if data == 8:
@@ -153,7 +186,8 @@ def test_the_two_steps_did_something(alone):
     with pytest.raises(AssertionError):
       tiny.assert_close(params, start.params, 1e-2)
     moved = jax.tree.map(
-        lambda a, b: np.abs(a - b).max() > 1e-4, params, start.params)
+      lambda a, b: np.abs(a - b).max() > 1e-4, params, start.params
+    )
     assert all(jax.tree.leaves(moved))
 
 
@@ -176,17 +210,19 @@ def _collectives(program):
   parts = re.split(r"^(?:ENTRY )?%(\S+) \(.*\{$", program, flags=re.M)
   parts = dict(zip(parts[1::2], parts[2::2]))
   called = {
-      name: set(re.findall(r"(?:body|condition|calls|to_apply)=%([^\s,]+)",
-                           text)) for name, text in parts.items()}
+    name: set(re.findall(r"(?:body|condition|calls|to_apply)=%([^\s,]+)", text))
+    for name, text in parts.items()
+  }
   looped = set(re.findall(r"body=%([^\s,]+)", program))
   while more := {c for name in looped for c in called[name]} - looped:
     looped |= more
   in_loops, largest = [], 0
   for name, text in parts.items():
-    for shapes, kind in re.findall(
-        rf" = (.*?) ({KINDS})(?:-start)?\(", text):
-      sizes = [math.prod(map(int, filter(None, dims.split(","))))
-               for dims in re.findall(r"\w+\[([\d,]*)\]", shapes)]
+    for shapes, kind in re.findall(rf" = (.*?) ({KINDS})(?:-start)?\(", text):
+      sizes = [
+        math.prod(map(int, filter(None, dims.split(","))))
+        for dims in re.findall(r"\w+\[([\d,]*)\]", shapes)
+      ]
       largest = max(largest, *sizes)
       if name in looped:
         in_loops.append(f"{kind} {shapes}")
@@ -198,22 +234,28 @@ class _Whole(Encoder):
 
   def apply(self, *args):
     return jax.lax.with_sharding_constraint(
-        super().apply(*args), jax.sharding.PartitionSpec())
+      super().apply(*args), jax.sharding.PartitionSpec()
+    )
 
 
-@pytest.mark.parametrize("name, encoder", [
-    ("mlm", Encoder), ("info_nce", _Whole)])
+@pytest.mark.parametrize(
+  "name, encoder", [("mlm", Encoder), ("info_nce", _Whole)]
+)
 def test_collectives_in_loops_and_of_activations_are_seen(
-    monkeypatch, name, encoder):
+  monkeypatch, name, encoder
+):
   """Controls: steps that leave it to the partitioner."""
   monkeypatch.setattr(partition, "_rows_are_spread", lambda: False)
   monkeypatch.setattr(transforms, "chunks_of", lambda *_: 2)
   monkeypatch.setattr(
-      train, "make_encoder", lambda config, architecture, mesh: (
-          encoder(architecture)))
+    train,
+    "make_encoder",
+    lambda config, architecture, mesh: encoder(architecture),
+  )
   run, batch = _setup(name, "replicated", 8, 1, 1)
   in_loops, largest = _collectives(
-      run.step.lower(run.state, batch).compile(tiny.FAST).as_text())
+    run.step.lower(run.state, batch).compile(tiny.FAST).as_text()
+  )
   assert any("all-reduce" in line for line in in_loops)
   assert (largest >= _activations(name) / 2) == (encoder is _Whole)
 
@@ -223,19 +265,24 @@ def test_parameters_that_are_no_shards_are_gathered_at_once(monkeypatch):
   monkeypatch.setattr(partition, "sharded", lambda *_: lambda params: params)
   run, batch = _setup("mlm", "fsdp", 1, 8, 1)
   assert _of_all_layers(
-      run.step.lower(run.state, batch).compile(tiny.FAST).as_text())
+    run.step.lower(run.state, batch).compile(tiny.FAST).as_text()
+  )
 
 
 def test_two_processes_of_two_devices_take_the_same_steps(alone, tmp_path):
   port = 20000 + os.getpid() % 12000
   running = [
-      subprocess.Popen(
-          [sys.executable, __file__, str(port), str(number), str(tmp_path)],
-          env=os.environ | {
-              "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-              "PYTHONPATH": str(pathlib.Path(train.__file__).parents[1]),
-          }, stderr=subprocess.PIPE, text=True)
-      for number in range(2)
+    subprocess.Popen(
+      [sys.executable, __file__, str(port), str(number), str(tmp_path)],
+      env=os.environ
+      | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "PYTHONPATH": str(pathlib.Path(train.__file__).parents[1]),
+      },
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for number in range(2)
   ]
   for process in running:
     _, err = process.communicate(timeout=300)

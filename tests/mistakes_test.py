@@ -5,25 +5,33 @@
 import re
 import shutil
 
-from nomic_jax import errors
-from nomic_jax import main
-from nomic_jax.data.prepare import prepare
 import numpy as np
 import pytest
 import safetensors.numpy
+from support import small_data
 
-import small_data
+from nomic_jax import errors
+from nomic_jax import main
+from nomic_jax.data.prepare import prepare
 
 
 def test_one_of_names_what_there_is_and_the_nearest():
   errors.one_of("a", {"a": 1}, "never said")
   for given, names, message in (
-      ("onee", ["one", "two"],
-       "x: no 'onee'; expected one of one, two. Did you mean 'one'?"),
-      ("q", ["one"], "x: no 'q'; expected one of one."),
-      ("q", [], "x: no 'q'; expected one of none."),
-      (30, [f"n{i}" for i in range(23)], "x: no '30'; expected one of " + (
-          ", ".join(f"n{i}" for i in range(20)) + " and 3 more."))):
+    (
+      "onee",
+      ["one", "two"],
+      "x: no 'onee'; expected one of one, two. Did you mean 'one'?",
+    ),
+    ("q", ["one"], "x: no 'q'; expected one of one."),
+    ("q", [], "x: no 'q'; expected one of none."),
+    (
+      30,
+      [f"n{i}" for i in range(23)],
+      "x: no '30'; expected one of "
+      + (", ".join(f"n{i}" for i in range(20)) + " and 3 more."),
+    ),
+  ):
     with pytest.raises(errors.UserError) as caught:
       errors.one_of(given, names, f"x: no '{given}'")
     assert str(caught.value).startswith(message)
@@ -54,12 +62,14 @@ def _made(tmp_path_factory):
   (place / "other.py").write_text("steps = 3\n")
   (place / "imports.py").write_text("import os\nimport comon\n")
   (place / "raises.py").write_text(
-      "import ml_collections\n\ndef get_config(arg):\n"
-      "  c = ml_collections.ConfigDict({'steps': 1})\n  c.stepz.x = 2\n")
+    "import ml_collections\n\ndef get_config(arg):\n"
+    "  c = ml_collections.ConfigDict({'steps': 1})\n  c.stepz.x = 2\n"
+  )
   (place / "no_arg.py").write_text("def get_config():\n  return {}\n")
   (place / "adds.py").write_text(
-      "import ml_collections\n\ndef get_config(arg):\n"
-      "  return ml_collections.ConfigDict()\n\ndef sweep(add):\n  add({})\n")
+    "import ml_collections\n\ndef get_config(arg):\n"
+    "  return ml_collections.ConfigDict()\n\ndef sweep(add):\n  add({})\n"
+  )
   (place / "no_config.py").write_text("def get_config(arg):\n  return {}\n")
   return place
 
@@ -67,7 +77,7 @@ def _made(tmp_path_factory):
 def _break_records(place):
   """Turns bits in the middle of the records, as a bad disk would."""
   shutil.copytree(place / "pairs", place / "corrupt")
-  file, = (place / "corrupt").glob("*-train.array_record*")
+  (file,) = (place / "corrupt").glob("*-train.array_record*")
   content = bytearray(file.read_bytes())
   records = content.index(bytes(1000))  # then padding, to the end of a block
   for i in range(records // 2, records // 2 + 400):
@@ -77,9 +87,10 @@ def _break_records(place):
 
 def _break_tensors(place):
   for name, change in {
-      "missing": lambda t: t.pop("encoder.layers.0.mlp.fc2.weight"),
-      "misshapen": lambda t: t.update({
-          "encoder.layers.0.mlp.fc2.weight": np.zeros((3, 4), np.float32)}),
+    "missing": lambda t: t.pop("encoder.layers.0.mlp.fc2.weight"),
+    "misshapen": lambda t: t.update(
+      {"encoder.layers.0.mlp.fc2.weight": np.zeros((3, 4), np.float32)}
+    ),
   }.items():
     shutil.copytree(place / "model", place / name)
     file = place / name / "model.safetensors"
@@ -90,8 +101,9 @@ def _break_tensors(place):
 
 def _listing(place):
   return {
-      str(p): p.stat().st_mtime_ns for p in place.rglob("*")
-      if "__pycache__" not in p.parts
+    str(p): p.stat().st_mtime_ns
+    for p in place.rglob("*")
+    if "__pycache__" not in p.parts
   }
 
 
@@ -104,51 +116,85 @@ def _assert_mistake(place, command, pattern, capsys):
   assert _listing(place) == before
 
 
-@pytest.mark.parametrize("command, pattern", [
+@pytest.mark.parametrize(
+  "command, pattern",
+  [
     ([], "required: JOB. See nomic-jax --help"),
     (["trian"], "no job 'trian'; expected one of .* Did you mean 'train'"),
     (["prepare"], "required: --source, --output. See nomic-jax prepare"),
     (["prepare", "--sorce=x"], "--sorce: .* Did you mean '--source'"),
     (["prepare", "x", "--source=a", "--output=b"], "^x: prepare takes no such"),
-    (["prepare", "--source=a", "--output=b", "--config.steps=1"],
-     "--config.steps: prepare has no such flag"),
-    (["mine", "--model=a", "--input=b", "--output=c", "--short=some"],
-     "--short: invalid choice: 'some'"),
-    (["filter", "--model=a", "--input=b", "--output=c", "--k=two"],
-     "--k: invalid int value: 'two'"),
+    (
+      ["prepare", "--source=a", "--output=b", "--config.steps=1"],
+      "--config.steps: prepare has no such flag",
+    ),
+    (
+      ["mine", "--model=a", "--input=b", "--output=c", "--short=some"],
+      "--short: invalid choice: 'some'",
+    ),
+    (
+      ["filter", "--model=a", "--input=b", "--output=c", "--k=two"],
+      "--k: invalid int value: 'two'",
+    ),
     (["train", "--workdir=w"], "expected one --config=FILE.py"),
     (["train", small_data.config("mlm")], "required: --workdir"),
-    (["train", "x", small_data.config("mlm"), "--workdir=w"],
-     "^x: train takes no such argument"),
-    (["train", "--workdir=w", "--config=configs/mml.py"],
-     "no file configs/mml.py.* Did you mean 'configs/mlm.py'"),
-    (["train", "--workdir=w", "--config={place}/other.py"],
-     "other.py has no function get_config"),
-    (["train", "--workdir=w", "--config={place}/syntax.py"],
-     r"syntax.py, line 2: '\(' was never closed; mend the file"),
-    (["train", "--workdir=w", "--config={place}/imports.py"],
-     "imports.py, line 2: ModuleNotFoundError: No module named 'comon'; mend"),
-    (["train", "--workdir=w", "--config={place}/raises.py"],
-     "raises.py, line 5: AttributeError: .*stepz.*; mend the file"),
-    (["train", "--workdir=w", "--config={place}/no_arg.py"],
-     r"no_arg.py: TypeError: get_config\(\) takes 0 .*; mend the file"),
-    (["train", "--workdir=w", "--config={place}/no_config.py"],
-     "no_config.py: get_config returned a dict; expected an ml_collections"),
-    (["sweep", "--workdir=w", "--list", "--config={place}/adds.py"],
-     r"adds.py, line 7: TypeError: .*add\(\) takes 0 .*; mend the file"),
-    (["train", "--workdir=w", small_data.config("mlm") + "s"],
-     ":miniatures: no such size; expected one of paper, .* 'miniature'"),
+    (
+      ["train", "x", small_data.config("mlm"), "--workdir=w"],
+      "^x: train takes no such argument",
+    ),
+    (
+      ["train", "--workdir=w", "--config=configs/mml.py"],
+      "no file configs/mml.py.* Did you mean 'configs/mlm.py'",
+    ),
+    (
+      ["train", "--workdir=w", "--config={place}/other.py"],
+      "other.py has no function get_config",
+    ),
+    (
+      ["train", "--workdir=w", "--config={place}/syntax.py"],
+      r"syntax.py, line 2: '\(' was never closed; mend the file",
+    ),
+    (
+      ["train", "--workdir=w", "--config={place}/imports.py"],
+      "imports.py, line 2: ModuleNotFoundError: No module named 'comon'; mend",
+    ),
+    (
+      ["train", "--workdir=w", "--config={place}/raises.py"],
+      "raises.py, line 5: AttributeError: .*stepz.*; mend the file",
+    ),
+    (
+      ["train", "--workdir=w", "--config={place}/no_arg.py"],
+      r"no_arg.py: TypeError: get_config\(\) takes 0 .*; mend the file",
+    ),
+    (
+      ["train", "--workdir=w", "--config={place}/no_config.py"],
+      "no_config.py: get_config returned a dict; expected an ml_collections",
+    ),
+    (
+      ["sweep", "--workdir=w", "--list", "--config={place}/adds.py"],
+      r"adds.py, line 7: TypeError: .*add\(\) takes 0 .*; mend the file",
+    ),
+    (
+      ["train", "--workdir=w", small_data.config("mlm") + "s"],
+      ":miniatures: no such size; expected one of paper, .* 'miniature'",
+    ),
     (["export", "--output=o"], "give either --workdir or --config"),
-])
+  ],
+)
 def test_command_line(made, command, pattern, capsys, monkeypatch):
   monkeypatch.chdir(small_data.ROOT)
   command = [part.format(place=made) for part in command]
   _assert_mistake(made, command, pattern, capsys)
 
 
-@pytest.mark.parametrize("name, overrides, pattern", [
-    ("mlm", ["optimizer.learning_rat=1"],
-     "no such key. Did you mean 'optimizer.learning_rate'"),
+@pytest.mark.parametrize(
+  "name, overrides, pattern",
+  [
+    (
+      "mlm",
+      ["optimizer.learning_rat=1"],
+      "no such key. Did you mean 'optimizer.learning_rate'",
+    ),
     ("mlm", ["steps=many"], "--config.steps: 'many' is not a whole number"),
     ("mlm", ["steps=0"], "--config.steps: 0 is too small; expected 1 or more"),
     ("mlm", ["data.path="], "config.data.path is empty; give --config.data.pa"),
@@ -157,51 +203,94 @@ def test_command_line(made, command, pattern, capsys, monkeypatch):
     ("mlm", ["data.mask_rate=30"], "config.data.mask_rate: 30.0 is no share"),
     ("mlm", ["data.batch_size=15"], "config.data.batch_size: 15 rows .*try 14"),
     ("mlm", ["data.batch_size=12"], "6 rows, .* not divide over 8 devices"),
-    ("contrastive", ["data.rows_multiple=4"],
-     "rows_multiple has 4 rows, which do not divide over 8 devices"),
-    ("contrastive", ["data.batch_size=64"],
-     "config.data.batch_size: 64 is more than the 54 rows of the data"),
-    ("contrastive", ["data.row_length=16"],
-     "a text of [0-9]+ tokens does not fit rows of 16; raise data.row_length"),
-    ("finetune", [], "config.data.negatives: 2 for each query, but the rows .*"
-     "pairs have none; add them with nomic-jax mine, or set it to 0"),
+    (
+      "contrastive",
+      ["data.rows_multiple=4"],
+      "rows_multiple has 4 rows, which do not divide over 8 devices",
+    ),
+    (
+      "contrastive",
+      ["data.batch_size=64"],
+      "config.data.batch_size: 64 is more than the 54 rows of the data",
+    ),
+    (
+      "contrastive",
+      ["data.row_length=16"],
+      "a text of [0-9]+ tokens does not fit rows of 16; raise data.row_length",
+    ),
+    (
+      "finetune",
+      [],
+      "config.data.negatives: 2 for each query, but the rows .*"
+      "pairs have none; add them with nomic-jax mine, or set it to 0",
+    ),
     ("contrastive", ["loss.chunks=3"], "chunks.* Did you mean .*chunk_tok"),
     ("contrastive", ["loss.chunk_tokens=-1"], "chunk_tokens.*-1"),
     ("mlm", ["loss.name=mml"], "no loss 'mml'; .* Did you mean 'mlm'"),
-    ("contrastive", ["loss.name=mlm"],
-     "config.loss.[a-z]+: the loss mlm has no such argument; it has chunks"),
+    (
+      "contrastive",
+      ["loss.name=mlm"],
+      "config.loss.[a-z]+: the loss mlm has no such argument; it has chunks",
+    ),
     ("contrastive", ["loss.temperature=0"], "config.loss.temperature: 0.0"),
-    ("contrastive", ["loss.matryoshka_dims=(32,)"],
-     "config.loss.matryoshka_dims: 32 is no .* encoder's width 16"),
-    ("contrastive", ["loss.matryoshka_dims=(8,4)", "loss.matryoshka_weights=1"],
-     "config.loss.matryoshka_weights has 1 values for 2"),
-    ("mlm", ["mesh.data=3"],
-     r"config.mesh \(data=3, fsdp=1, tensor=1\) does not fit 8 devices"),
+    (
+      "contrastive",
+      ["loss.matryoshka_dims=(32,)"],
+      "config.loss.matryoshka_dims: 32 is no .* encoder's width 16",
+    ),
+    (
+      "contrastive",
+      ["loss.matryoshka_dims=(8,4)", "loss.matryoshka_weights=1"],
+      "config.loss.matryoshka_weights has 1 values for 2",
+    ),
+    (
+      "mlm",
+      ["mesh.data=3"],
+      r"config.mesh \(data=3, fsdp=1, tensor=1\) does not fit 8 devices",
+    ),
     ("mlm", ["mesh.rules=fdsp"], "config.mesh.rules: .* Did you mean 'fsdp'"),
     ("mlm", ["compute.attention=flash"], "no implementation 'flash'"),
     ("mlm", ["compute.dtype=float23"], "config.compute.dtype: .* 'float32'"),
     ("mlm", ["compute.dropout=1"], "config.compute.dropout: 1.0 is no share"),
     ("mlm", ["encoder.heads=3"], "a width of 16 does not divide into 3 heads"),
-    ("mlm", ["encoder.pooling=average"],
-     "config.encoder: pooling 'average' is unknown; expected one of mean"),
-    ("mlm", ["optimizer.schedule=cosin"],
-     "config.optimizer.schedule: no schedule 'cosin'; .* 'cosine'"),
-    ("mlm", ["optimizer.warmup=6"],
-     "warmup: '6' is 6 steps, which do not fit a training of 6; .* 0 to 5"),
+    (
+      "mlm",
+      ["encoder.pooling=average"],
+      "config.encoder: pooling 'average' is unknown; expected one of mean",
+    ),
+    (
+      "mlm",
+      ["optimizer.schedule=cosin"],
+      "config.optimizer.schedule: no schedule 'cosin'; .* 'cosine'",
+    ),
+    (
+      "mlm",
+      ["optimizer.warmup=6"],
+      "warmup: '6' is 6 steps, which do not fit a training of 6; .* 0 to 5",
+    ),
     ("mlm", ["optimizer.clip_norm=-1"], "config.optimizer.clip_norm: -1.0"),
-    ("contrastive", ["init_from={place}/traned"], "traned: not a model.* Did "
-     "you mean 'trained'"),
+    (
+      "contrastive",
+      ["init_from={place}/traned"],
+      "traned: not a model.* Did you mean 'trained'",
+    ),
     ("contrastive", ["init_from={place}/nothing"], "nothing: not a model"),
-    ("contrastive", ["init_from={place}/missing"],
-     "/missing: the tensors .* missing encoder.layers.0.mlp.fc2.weight"),
-])
+    (
+      "contrastive",
+      ["init_from={place}/missing"],
+      "/missing: the tensors .* missing encoder.layers.0.mlp.fc2.weight",
+    ),
+  ],
+)
 def test_training_config(made, name, overrides, pattern, capsys):
   overrides = [o.format(place=made) for o in overrides]
   command = small_data.train(name, made / "pairs", made / "new", *overrides)
   _assert_mistake(made, command, pattern, capsys)
 
 
-@pytest.mark.parametrize("workdir, data, pattern", [
+@pytest.mark.parametrize(
+  "workdir, data, pattern",
+  [
     ("new", "nowhere", "nowhere: no tokenizer.* made by nomic-jax prepare"),
     ("new", "nothing", "nothing: no tokenizer/tokenizer.json in it"),
     # Found by a thread of the reader, long after the data were opened.
@@ -209,77 +298,149 @@ def test_training_config(made, name, overrides, pattern, capsys):
     ("foreign", "pairs", "foreign is there and not a work directory"),
     ("model", "pairs", "model is there and not a work directory"),
     ("text.txt", "pairs", "text.txt is there and not a work directory"),
-    ("trained", "pairs", "trained belongs to another config: config.steps was "
-     "3 and is now 6. Give the same config to go on there, or another"),
-])
+    (
+      "trained",
+      "pairs",
+      "trained belongs to another config: config.steps was "
+      "3 and is now 6. Give the same config to go on there, or another",
+    ),
+  ],
+)
 def test_training_places(made, workdir, data, pattern, capsys):
   command = small_data.train("mlm", made / data, made / workdir)
   _assert_mistake(made, command, pattern, capsys)
 
 
-@pytest.mark.parametrize("command, pattern", [
-    ("prepare --source={0}/none.jsonl --output={0}/new",
-     "--source=.*none.jsonl: no such file or folder; expected 'docstrings'"),
-    ("prepare --source={0}/empty.jsonl --output={0}/new",
-     "empty.jsonl: no rows in it; or skip such rows with --skip_bad=N"),
-    ("prepare --source={0}/malformed.jsonl --output={0}/new",
-     "malformed.jsonl, row 3: not valid JSON"),
-    ("prepare --source=docstrings:{0}/nothing --output={0}/new",
-     "nothing: no Python files to read"),
-    ("prepare --source={0}/pairs.jsonl --output={0}/foreign",
-     "foreign: exists and is no data directory; choose another --output"),
-    ("prepare --source={0}/pairs.jsonl --output={0}/pairs",
-     "pairs: made with other arguments .*vocab_size was 150 and is now 8192"),
-    ("filter --model={0}/trained --input={0}/none --output={0}/new",
-     "none: no tokenizer/tokenizer.json in it; expected a data directory"),
-    ("filter --model={0}/nothing --input={0}/pairs --output={0}/new",
-     "nothing: not a model, as there is no config.json"),
-    ("filter --model={0}/missing --input={0}/pairs --output={0}/new",
-     "missing: the tensors do not fit the config: missing encoder.layers.0"),
-    ("filter --model={0}/trained --input={0}/pairs --output={0}/pairs",
-     "--output is the same as --input"),
-    ("mine --model={0}/misshapen --input={0}/pairs --output={0}/new "
-     "--negatives=3",
-     r"misshapen .*fc2.weight \(expected \[16, 16\], found \[3, 4\]\)"),
-    ("mine --model={0}/trained --input={0}/pairs --output={0}/new "
-     "--negatives=60", "54 distinct documents are too few for 60 negatives"),
-    ("mine --model={0}/trained --input={0}/pairs --output={0}/foreign "
-     "--negatives=3", "foreign: already there and not made by nomic-jax mine"),
+@pytest.mark.parametrize(
+  "command, pattern",
+  [
+    (
+      "prepare --source={0}/none.jsonl --output={0}/new",
+      "--source=.*none.jsonl: no such file or folder; expected 'docstrings'",
+    ),
+    (
+      "prepare --source={0}/empty.jsonl --output={0}/new",
+      "empty.jsonl: no rows in it; or skip such rows with --skip_bad=N",
+    ),
+    (
+      "prepare --source={0}/malformed.jsonl --output={0}/new",
+      "malformed.jsonl, row 3: not valid JSON",
+    ),
+    (
+      "prepare --source=docstrings:{0}/nothing --output={0}/new",
+      "nothing: no Python files to read",
+    ),
+    (
+      "prepare --source={0}/pairs.jsonl --output={0}/foreign",
+      "foreign: exists and is no data directory; choose another --output",
+    ),
+    (
+      "prepare --source={0}/pairs.jsonl --output={0}/pairs",
+      "pairs: made with other arguments .*vocab_size was 150 and is now 8192",
+    ),
+    (
+      "filter --model={0}/trained --input={0}/none --output={0}/new",
+      "none: no tokenizer/tokenizer.json in it; expected a data directory",
+    ),
+    (
+      "filter --model={0}/nothing --input={0}/pairs --output={0}/new",
+      "nothing: not a model, as there is no config.json",
+    ),
+    (
+      "filter --model={0}/missing --input={0}/pairs --output={0}/new",
+      "missing: the tensors do not fit the config: missing encoder.layers.0",
+    ),
+    (
+      "filter --model={0}/trained --input={0}/pairs --output={0}/pairs",
+      "--output is the same as --input",
+    ),
+    (
+      "mine --model={0}/misshapen --input={0}/pairs --output={0}/new "
+      "--negatives=3",
+      r"misshapen .*fc2.weight \(expected \[16, 16\], found \[3, 4\]\)",
+    ),
+    (
+      "mine --model={0}/trained --input={0}/pairs --output={0}/new "
+      "--negatives=60",
+      "54 distinct documents are too few for 60 negatives",
+    ),
+    (
+      "mine --model={0}/trained --input={0}/pairs --output={0}/foreign "
+      "--negatives=3",
+      "foreign: already there and not made by nomic-jax mine",
+    ),
     ("export --workdir={0}/none --output={0}/new", "none: not a model"),
-    ("export --workdir={0}/trained --output={0}/foreign",
-     "foreign: already there and not an exported model"),
-    ("export --workdir={0}/trained --output={0}/trained",
-     "trained: this is also the input"),
-    ("embed --model={0}/model --input={0}/text.txt --output={0}/new.txt",
-     "--output=.*new.txt: expected a name that ends in .npy or .parquet"),
-    ("embed --model={0}/model --input={0}/none.txt --output={0}/new.npy",
-     "none.txt: no such file; expected .txt, .jsonl"),
-    ("embed --model={0}/model --input={0}/empty.jsonl --output={0}/new.npy",
-     "empty.jsonl: there are no texts in it"),
-    ("embed --model={0}/model --input={0}/malformed.jsonl --output={0}/new.npy "
-     "--column=query", "malformed.jsonl, row 3: not valid JSON"),
-    ("embed --model={0}/model --input={0}/pairs.jsonl --output={0}/new.npy",
-     "row 1: no text in column 'text'; .* query, document; name .* --column"),
-    ("embed --model={0}/model --input={0}/text.txt --output={0}/new.npy "
-     "--prompt=search_qury", "no prompt 'search_qury'.* 'search_query'"),
-    ("embed --model={0}/model --input={0}/text.txt --output={0}/new.npy "
-     "--dim=17", "dim 17 is not between 1 and 16"),
+    (
+      "export --workdir={0}/trained --output={0}/foreign",
+      "foreign: already there and not an exported model",
+    ),
+    (
+      "export --workdir={0}/trained --output={0}/trained",
+      "trained: this is also the input",
+    ),
+    (
+      "embed --model={0}/model --input={0}/text.txt --output={0}/new.txt",
+      "--output=.*new.txt: expected a name that ends in .npy or .parquet",
+    ),
+    (
+      "embed --model={0}/model --input={0}/none.txt --output={0}/new.npy",
+      "none.txt: no such file; expected .txt, .jsonl",
+    ),
+    (
+      "embed --model={0}/model --input={0}/empty.jsonl --output={0}/new.npy",
+      "empty.jsonl: there are no texts in it",
+    ),
+    (
+      "embed --model={0}/model --input={0}/malformed.jsonl "
+      "--output={0}/new.npy --column=query",
+      "malformed.jsonl, row 3: not valid JSON",
+    ),
+    (
+      "embed --model={0}/model --input={0}/pairs.jsonl --output={0}/new.npy",
+      "row 1: no text in column 'text'; .* query, document; name .* --column",
+    ),
+    (
+      "embed --model={0}/model --input={0}/text.txt --output={0}/new.npy "
+      "--prompt=search_qury",
+      "no prompt 'search_qury'.* 'search_query'",
+    ),
+    (
+      "embed --model={0}/model --input={0}/text.txt --output={0}/new.npy "
+      "--dim=17",
+      "dim 17 is not between 1 and 16",
+    ),
     ("evaluate --tasks={0}/pairs --output={0}/new.json", "nothing to evaluate"),
-    ("evaluate --tasks={0}/no_test --output={0}/new.json --baseline=bm25",
-     "no_test: no split 'test'; it has train"),
-    ("evaluate --tasks={0}/pairs --output={0}/new.json --baseline=bm52",
-     "--baseline=bm52: unknown; expected one of bm25"),
-    ("evaluate --tasks={0}/pairs --output={0}/new.json --model=a={0}/misshapen",
-     "misshapen: the tensors do not fit the config"),
-    ("search --model={0}/model --corpus={0}/empty.txt river",
-     "empty.txt: no texts in it, nothing to search"),
-    ("search --model={0}/model --corpus={0}/malformed.jsonl river",
-     "malformed.jsonl, row 3: not valid JSON"),
-    ("report --workdir={0}/nothing --output={0}/new.html",
-     "nothing: neither metrics.jsonl nor config.json in it"),
-    ("report --scores={0}/pairs.jsonl --output={0}/new.html",
-     "--scores=.*: not a file of nomic-jax evaluate"),
-])
+    (
+      "evaluate --tasks={0}/no_test --output={0}/new.json --baseline=bm25",
+      "no_test: no split 'test'; it has train",
+    ),
+    (
+      "evaluate --tasks={0}/pairs --output={0}/new.json --baseline=bm52",
+      "--baseline=bm52: unknown; expected one of bm25",
+    ),
+    (
+      "evaluate --tasks={0}/pairs --output={0}/new.json "
+      "--model=a={0}/misshapen",
+      "misshapen: the tensors do not fit the config",
+    ),
+    (
+      "search --model={0}/model --corpus={0}/empty.txt river",
+      "empty.txt: no texts in it, nothing to search",
+    ),
+    (
+      "search --model={0}/model --corpus={0}/malformed.jsonl river",
+      "malformed.jsonl, row 3: not valid JSON",
+    ),
+    (
+      "report --workdir={0}/nothing --output={0}/new.html",
+      "nothing: neither metrics.jsonl nor config.json in it",
+    ),
+    (
+      "report --scores={0}/pairs.jsonl --output={0}/new.html",
+      "--scores=.*: not a file of nomic-jax evaluate",
+    ),
+  ],
+)
 def test_other_jobs(made, command, pattern, capsys):
   _assert_mistake(made, command.format(made).split(), pattern, capsys)
 

@@ -7,34 +7,48 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from support import hub_random
+from support import tiny
 import torch
 import transformers
 
-import hub_random
 from nomic_jax.data.text import mask_tokens
 from nomic_jax.hub import model_directory
 from nomic_jax.losses.mlm import MLM
 from nomic_jax.model.encoder import Encoder
-import tiny
 
 SIZES = dict(
-    vocab_size=96, hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
-    intermediate_size=64, max_position_embeddings=64)
+  vocab_size=96,
+  hidden_size=32,
+  num_hidden_layers=2,
+  num_attention_heads=2,
+  intermediate_size=64,
+  max_position_embeddings=64,
+)
 MODELS = {
-    "bert": (transformers.BertForMaskedLM, transformers.BertConfig, {}),
-    "bert relu": (
-        transformers.BertForMaskedLM, transformers.BertConfig,
-        dict(hidden_act="relu")),
-    "nomic": (
-        transformers.NomicBertForMaskedLM, transformers.NomicBertConfig, {}),
-    "nomic geglu": (
-        transformers.NomicBertForMaskedLM, transformers.NomicBertConfig,
-        dict(hidden_act="gelu")),
+  "bert": (transformers.BertForMaskedLM, transformers.BertConfig, {}),
+  "bert relu": (
+    transformers.BertForMaskedLM,
+    transformers.BertConfig,
+    dict(hidden_act="relu"),
+  ),
+  "nomic": (
+    transformers.NomicBertForMaskedLM,
+    transformers.NomicBertConfig,
+    {},
+  ),
+  "nomic geglu": (
+    transformers.NomicBertForMaskedLM,
+    transformers.NomicBertConfig,
+    dict(hidden_act="gelu"),
+  ),
 }
 # Biases that the published Nomic head, and ours, does not have.
 ABSENT = (
-    "cls.predictions.bias", "cls.predictions.decoder.bias",
-    "cls.predictions.transform.dense.bias")
+  "cls.predictions.bias",
+  "cls.predictions.decoder.bias",
+  "cls.predictions.transform.dense.bias",
+)
 
 
 @pytest.fixture(name="pair", scope="module", params=MODELS)
@@ -59,7 +73,9 @@ def _read(model, folder):
   (folder / "tokenizer.json").write_text(hub_random.tokenizer().to_str())
   files = model_directory.read_model(folder)
   return files.architecture, {
-      "encoder": files.params, "mlm_head": files.mlm_head}
+    "encoder": files.params,
+    "mlm_head": files.mlm_head,
+  }
 
 
 def _mean(config, chunks):
@@ -82,9 +98,10 @@ def test_loss_and_gradients_are_pytorchs(pair, tmp_path):
     labels[row, batch["masked"][row, known]] = batch["labels"][row, known]
   model.zero_grad()
   theirs = model(
-      input_ids=torch.tensor(tokens["ids"]).long(),
-      attention_mask=torch.tensor(tokens["segment_ids"]),
-      labels=torch.tensor(labels))
+    input_ids=torch.tensor(tokens["ids"]).long(),
+    attention_mask=torch.tensor(tokens["segment_ids"]),
+    labels=torch.tensor(labels),
+  )
   theirs.loss.backward()
   chunks = 4 if config.layers[0].mlp.gated else 1
   compiled = tiny.jit(jax.value_and_grad(_mean(config, chunks), has_aux=True))
@@ -111,14 +128,16 @@ def test_chunks_change_nothing():
   loss = MLM(Encoder(tiny.ARCHITECTURE))
   params, batch = tiny.params(loss), tiny.mlm_batch()
   whole, *parts = (
-      tiny.jit(_mean(tiny.ARCHITECTURE, n))(params, batch) for n in (1, 2, 8))
+    tiny.jit(_mean(tiny.ARCHITECTURE, n))(params, batch) for n in (1, 2, 8)
+  )
   for part in parts:  # gradients: against PyTorch, also in chunks
     tiny.assert_close(part, whole, 1e-6)
 
 
 def test_chunks_keep_the_logits_from_existing_at_once():
   """Of 64 rows x 4 places x 16384 tokens, one chunk's and its gradient's."""
-  config = dataclasses.replace(tiny.CONFIG, vocab_size=16384, layers=1
+  config = dataclasses.replace(
+    tiny.CONFIG, vocab_size=16384, layers=1
   ).architecture
   batch = jax.eval_shape(lambda: tiny.mlm_batch(64))
 
@@ -159,8 +178,8 @@ def _rows(count=200, length=128):
 
 def _mask(ids, rate=0.3):
   return [
-      mask_tokens(row, np.random.default_rng(i), rate, MASK, VOCABULARY,
-                  SPECIAL) for i, row in enumerate(ids)
+    mask_tokens(row, np.random.default_rng(i), rate, MASK, VOCABULARY, SPECIAL)
+    for i, row in enumerate(ids)
   ]
 
 
@@ -228,12 +247,19 @@ def test_the_check_sees_wrong_masking():
 def test_masks_are_drawn_from_the_generator():
   row = _rows(1)[0]
   draw = lambda seed: mask_tokens(
-      row, np.random.default_rng(seed), 0.3, MASK, VOCABULARY, SPECIAL)
+    row, np.random.default_rng(seed), 0.3, MASK, VOCABULARY, SPECIAL
+  )
   np.testing.assert_array_equal(draw(1)["ids"], draw(1)["ids"])
   assert (draw(1)["masked"] != draw(2)["masked"]).any()
 
 
 def test_a_row_of_special_tokens_has_nothing_to_predict():
-  out = mask_tokens(np.array([2, 3, 0, 0], np.int32), np.random.default_rng(0),
-                    0.5, MASK, VOCABULARY, SPECIAL)
+  out = mask_tokens(
+    np.array([2, 3, 0, 0], np.int32),
+    np.random.default_rng(0),
+    0.5,
+    MASK,
+    VOCABULARY,
+    SPECIAL,
+  )
   assert (out["labels"] == -1).all() and list(out["ids"]) == [2, 3, 0, 0]

@@ -30,7 +30,9 @@ def _whole(rng, *shape):
   return rng.integers(-2, 3, shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("q,c,d,k,query_block,document_block", [
+@pytest.mark.parametrize(
+  "q,c,d,k,query_block,document_block",
+  [
     (1, 1, 1, 1, None, None),
     (5, 3, 7, 3, None, None),
     (37, 1000, 16, 2, 8, 64),
@@ -38,14 +40,18 @@ def _whole(rng, *shape):
     (70, 333, 8, 40, None, 33),
     (16, 97, 4, 97, 16, 32),
     (300, 130, 5, 7, None, None),
-])
+  ],
+)
 @pytest.mark.parametrize("make", [_unit, _whole])
 def test_equals_brute_force(make, q, c, d, k, query_block, document_block):
   rng = np.random.default_rng(0)
   queries, documents = make(rng, q, d), make(rng, c, d)
   scores, rows = neighbours.top_k(
-      queries, documents, k,
-      query_block=query_block, document_block=document_block,
+    queries,
+    documents,
+    k,
+    query_block=query_block,
+    document_block=document_block,
   )
   want_scores, want_rows = _brute_force(queries, documents, k)
   assert scores.dtype == np.float32 and rows.dtype == np.int32
@@ -54,7 +60,8 @@ def test_equals_brute_force(make, q, c, d, k, query_block, document_block):
     np.testing.assert_array_equal(rows, want_rows)
   else:  # Rounding may swap neighbours closer than it.
     picked = np.take_along_axis(
-        queries.astype(np.float64) @ documents.T, rows, axis=1)
+      queries.astype(np.float64) @ documents.T, rows, axis=1
+    )
     np.testing.assert_allclose(picked, want_scores, atol=1e-6)
 
 
@@ -76,19 +83,20 @@ def test_index_is_searched_again():
   for seed in range(2):
     queries = _whole(np.random.default_rng(seed), 11, 6)
     _, rows = index.search(queries, 4)
-    np.testing.assert_array_equal(
-        rows, _brute_force(queries, documents, 4)[1])
+    np.testing.assert_array_equal(rows, _brute_force(queries, documents, 4)[1])
 
 
-@pytest.mark.parametrize("store,least,error", [
-    ("bfloat16", 0.9, 8e-3), ("int8", 0.85, 2e-2)])
+@pytest.mark.parametrize(
+  "store,least,error", [("bfloat16", 0.9, 8e-3), ("int8", 0.85, 2e-2)]
+)
 def test_smaller_stores_and_their_recall(store, least, error):
   rng = np.random.default_rng(3)
   queries, documents = _unit(rng, 50, 64), _unit(rng, 2000, 64)
   scores, rows = neighbours.top_k(queries, documents, 10, store=store)
   exact_scores, exact = _brute_force(queries, documents, 10)
-  hits = np.mean([
-      len({*a} & {*b}) / 10 for a, b in zip(rows.tolist(), exact.tolist())])
+  hits = np.mean(
+    [len({*a} & {*b}) / 10 for a, b in zip(rows.tolist(), exact.tolist())]
+  )
   assert least < hits < 1, "it should be good, and not exact"
   assert neighbours.recall(queries, documents, rows) == pytest.approx(hits)
   assert neighbours.recall(queries, documents, exact) == 1
@@ -96,7 +104,6 @@ def test_smaller_stores_and_their_recall(store, least, error):
   held, index = [], neighbours.Index
 
   class Index(index):
-
     def __init__(self, documents, **options):
       held.append(len(documents))
       super().__init__(documents, **options)
@@ -107,8 +114,9 @@ def test_smaller_stores_and_their_recall(store, least, error):
     assert neighbours.recall(queries, documents, rows) == pytest.approx(hits)
   assert sum(held) == len(documents) and max(held) == 64
   some = neighbours.recall(queries[:48], documents, rows[:48], 16)
-  assert some == pytest.approx(np.mean([
-      len({*rows[i]} & {*exact[i]}) / 10 for i in range(0, 48, 3)]))
+  assert some == pytest.approx(
+    np.mean([len({*rows[i]} & {*exact[i]}) / 10 for i in range(0, 48, 3)])
+  )
   np.testing.assert_allclose(scores, exact_scores, atol=error)
 
 
@@ -172,10 +180,10 @@ def test_eight_devices_equal_one(tmp_path):
   flags = "--xla_force_host_platform_device_count=8"
   root = str(pathlib.Path(neighbours.__file__).parents[2])
   subprocess.run(
-      [sys.executable, "-c", _EIGHT, tmp_path / "in.npz", tmp_path / "out.npz"],
-      check=True,
-      env=os.environ | {
-          "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": root},
+    [sys.executable, "-c", _EIGHT, tmp_path / "in.npz", tmp_path / "out.npz"],
+    check=True,
+    env=os.environ
+    | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": root},
   )
   eight = np.load(tmp_path / "out.npz")
   scores, rows = neighbours.top_k(queries, documents, k)

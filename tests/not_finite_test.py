@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import small_data
 
 from nomic_jax import losses
 from nomic_jax import train
@@ -17,12 +18,14 @@ from nomic_jax.errors import UserError
 from nomic_jax.run import checkpoint
 from nomic_jax.run import metrics
 from nomic_jax.text import tokenizer
-import small_data
 
 BAD = (3, 5)  # steps
 FLAGS = (
-    "steps=6", "checkpoint.every=2", "loss.chunk_tokens=0",
-    "data.batch_size=8", "data.rows_multiple=16",
+  "steps=6",
+  "checkpoint.every=2",
+  "loss.chunk_tokens=0",
+  "data.batch_size=8",
+  "data.rows_multiple=16",
 )
 
 
@@ -49,17 +52,23 @@ def _run(tmp_path_factory):
   def run(skip):
     workdir = place / f"skip{skip}"
     _, *arguments = small_data.train(
-        "contrastive", data, workdir, *FLAGS, f"skip_nonfinite={skip}")
+      "contrastive", data, workdir, *FLAGS, f"skip_nonfinite={skip}"
+    )
     config = config_flags.load(
-        [a for a in arguments if a.startswith("--config")])
+      [a for a in arguments if a.startswith("--config")]
+    )
     batches = loader.make(
-        config.data, tokenizer.load(data / "tokenizer"), config.seed)
+      config.data, tokenizer.load(data / "tokenizer"), config.seed
+    )
     sums = [int(b["ids"].sum()) for b in itertools.islice(batches, 6)]
     assert len(set(sums)) == 6
     make = losses.make
     with pytest.MonkeyPatch.context() as patch:
-      patch.setattr(losses, "make", lambda *a: _Poisoned(
-          make(*a), [sums[step - 1] for step in BAD]))
+      patch.setattr(
+        losses,
+        "make",
+        lambda *a: _Poisoned(make(*a), [sums[step - 1] for step in BAD]),
+      )
       try:
         train.train(config, workdir)
       except UserError as e:
@@ -83,16 +92,26 @@ def test_as_many_as_allowed_are_left_out(run):
   assert not message and checkpoint.latest_step(workdir) == 6
   rows = metrics.read(workdir / "metrics.jsonl")
   assert [(r["step"], r["skipped"]) for r in rows] == [
-      (1, 0), (2, 0), (4, 1), (6, 2)]
+    (1, 0),
+    (2, 0),
+    (4, 1),
+    (6, 2),
+  ]
   assert all(np.isfinite(r["loss"]) for r in rows)
 
 
 def test_one_more_than_allowed_is_an_error(tmp_path):
   file = metrics.MetricsFile(tmp_path / "metrics.jsonl", 0)
   log = metrics.StepLog(file, lambda step: 1.0, 1, skip_at_most=1)
-  result = {"loss": 1.0, "gradient_norm": float("inf"),
-            "group_norms": {"a": 1.0, "b": float("inf")}}
+  result = {
+    "loss": 1.0,
+    "gradient_norm": float("inf"),
+    "group_norms": {"a": 1.0, "b": float("inf")},
+  }
   log.add(1, result | {"skipped": 1}, (1, 1), 0.0, "here")
-  with pytest.raises(UserError, match="step 2: gradient_norm is inf on a "
-                     "batch of here, the gradient not finite in b; the last"):
+  with pytest.raises(
+    UserError,
+    match="step 2: gradient_norm is inf on a "
+    "batch of here, the gradient not finite in b; the last",
+  ):
     log.add(2, result | {"skipped": 2}, (1, 1), 0.0, "here")

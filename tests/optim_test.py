@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import pytest
+from support import tiny
 
 from nomic_jax.errors import UserError
 from nomic_jax.losses.info_nce import InfoNCE
@@ -17,29 +18,43 @@ from nomic_jax.losses.mlm import MLM
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.run import optim
 from nomic_jax.run import schedules
-import tiny
 
 ALL = ((".*", 1.0),)
 
 
 def _config(**changes):
-  return ml_collections.ConfigDict(dict(
-      learning_rate=2.0, schedule="linear", warmup="10 steps", b1=0.9, b2=0.99,
-      eps=1e-8, weight_decay=0.1, clip_norm=0.0, cooldown="40 steps",
-      lr_multipliers=ALL, decay_multipliers=optim.DECAY_RULE) | changes)
+  return ml_collections.ConfigDict(
+    dict(
+      learning_rate=2.0,
+      schedule="linear",
+      warmup="10 steps",
+      b1=0.9,
+      b2=0.99,
+      eps=1e-8,
+      weight_decay=0.1,
+      clip_norm=0.0,
+      cooldown="40 steps",
+      lr_multipliers=ALL,
+      decay_multipliers=optim.DECAY_RULE,
+    )
+    | changes
+  )
 
 
 def _rate(name, total, **changes):
   return schedules.make(name, _config(**changes), total)
 
 
-@pytest.mark.parametrize("name, formula", [
+@pytest.mark.parametrize(
+  "name, formula",
+  [
     ("linear", lambda t: 2 * (110 - t) / 100),
     ("cosine", lambda t: 1 + math.cos(math.pi * (t - 10) / 100)),
     ("inverse_sqrt", lambda t: 2 * math.sqrt(10 / t)),
     ("constant", lambda t: 2.0),
     ("wsd", lambda t: 2.0 if t <= 70 else 2 * (110 - t) / 40),
-])
+  ],
+)
 def test_schedule_rises_in_a_line_and_follows_its_formula(name, formula):
   rate = _rate(name, 110)
   for step in (0, 1, 5, 9):
@@ -62,10 +77,19 @@ def test_without_warmup_a_schedule_starts_at_its_peak(name):
   assert np.isfinite(rate(1)) and rate(1) <= 2.0
 
 
-@pytest.mark.parametrize("amount, steps", [
-    ("700 steps", 700), ("1 step", 1), ("700", 700), ("0", 0), ("6%", 120),
-    ("0.5 %", 10), ("1e4 examples", 100), ("4.2e5 tokens", 105),
-])
+@pytest.mark.parametrize(
+  "amount, steps",
+  [
+    ("700 steps", 700),
+    ("1 step", 1),
+    ("700", 700),
+    ("0", 0),
+    ("6%", 120),
+    ("0.5 %", 10),
+    ("1e4 examples", 100),
+    ("4.2e5 tokens", 105),
+  ],
+)
 def test_lengths_of_training_in_steps(amount, steps):
   per_step = {"examples": 100, "tokens": 4000}
   assert schedules.steps_of("warmup", amount, 2000, per_step) == steps
@@ -83,42 +107,51 @@ def test_values_that_do_not_fit_are_named():
     with pytest.raises(UserError, match=f"cooldown: '{cooldown}' is.*the 100 "):
       optim.make(_config(schedule="wsd", cooldown=cooldown), 110)
   for warmup, message in (
-      ("soon", "'soon' is no length of training"),
-      ("", "'' is no length of training"),
-      ("1-2 steps", "is no length"),
-      ("3 tokans", "unknown unit; .* Did you mean 'tokens'"),
-      ("3 tokens", "how many tokens a step of this data has is not fixed"),
+    ("soon", "'soon' is no length of training"),
+    ("", "'' is no length of training"),
+    ("1-2 steps", "is no length"),
+    ("3 tokans", "unknown unit; .* Did you mean 'tokens'"),
+    ("3 tokens", "how many tokens a step of this data has is not fixed"),
   ):
     with pytest.raises(UserError, match=f"config.optimizer.warmup.*{message}"):
       optim.make(_config(warmup=warmup), 110, {"examples": 3})
 
 
 PARAMS = {
-    "encoder": {"word": {"embedding": jnp.ones((3, 2))},
-                "norm": {"scale": jnp.ones(2)}},
-    "head": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)},
+  "encoder": {
+    "word": {"embedding": jnp.ones((3, 2))},
+    "norm": {"scale": jnp.ones(2)},
+  },
+  "head": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)},
 }
 
 
 def test_the_first_pattern_that_matches_a_whole_path_decides():
   tree = optim.match(
-      "lr_multipliers",
-      ((".*/norm/.*", 2), ("encoder/.*", 3.0), (".*/kernel", 4), (".*", 5)),
-      PARAMS)
+    "lr_multipliers",
+    ((".*/norm/.*", 2), ("encoder/.*", 3.0), (".*/kernel", 4), (".*", 5)),
+    PARAMS,
+  )
   assert tree == {
-      "encoder": {"word": {"embedding": 3.0}, "norm": {"scale": 2}},
-      "head": {"kernel": 4, "bias": 5}}
+    "encoder": {"word": {"embedding": 3.0}, "norm": {"scale": 2}},
+    "head": {"kernel": 4, "bias": 5},
+  }
 
 
-@pytest.mark.parametrize("rules, message", [
-    (((".*kernel", 1), ("encoder/.*", 1)),
-     r"no pattern matches the parameter 'head/bias'; end .* \('\.\*', VALUE\)"),
+@pytest.mark.parametrize(
+  "rules, message",
+  [
+    (
+      ((".*kernel", 1), ("encoder/.*", 1)),
+      r"no pattern matches the parameter 'head/bias'; end .* \('\.\*', VALUE\)",
+    ),
     ((("head", 1), (".*", 1)), "the pattern 'head' matches no parameter"),
     (((".*(", 1),), "is no list of"),
     (((".*", -1.0),), "-1.0 for '.*'; expected a number, 0 or more"),
     (((".*", "x"),), "'x' for '.*'; expected a number"),
     ((".*", 1.0), "is no list of"),
-])
+  ],
+)
 def test_patterns_that_do_not_fit_the_parameters(rules, message):
   for field in ("lr_multipliers", "decay_multipliers"):
     with pytest.raises(UserError, match=f"optimizer.{field}: .*{message}") as e:
@@ -133,9 +166,11 @@ def _updates(config, grads=1.0, step=0):
   def run():
     state = tx.init(PARAMS)
     state = jax.tree.map(
-        lambda x: x + step if x.dtype == jnp.int32 else x, state)
+      lambda x: x + step if x.dtype == jnp.int32 else x, state
+    )
     return tx.update(
-        jax.tree.map(lambda p: jnp.full_like(p, grads), PARAMS), state, PARAMS)
+      jax.tree.map(lambda p: jnp.full_like(p, grads), PARAMS), state, PARAMS
+    )
 
   updates, state = tiny.jit(run)()
   return jax.tree.map(lambda x: float(x.ravel()[0]), updates), state
@@ -143,9 +178,10 @@ def _updates(config, grads=1.0, step=0):
 
 def test_rates_decay_and_schedules_by_path():
   rules = dict(
-      lr_multipliers=(("head/.*", 0.5), (".*", 1.0)),
-      decay_multipliers=(("head/kernel", 10.0), (".*", 0.0)),
-      schedule=(("encoder/.*", "constant"), (".*", "linear")))
+    lr_multipliers=(("head/.*", 0.5), (".*", 1.0)),
+    decay_multipliers=(("head/kernel", 10.0), (".*", 0.0)),
+    schedule=(("encoder/.*", "constant"), (".*", "linear")),
+  )
   updates, _ = _updates(_config(**rules), grads=0.0, step=60)
   assert updates["head"]["kernel"] == pytest.approx(-0.5 * 1.0 * (0.1 * 10))
   assert updates["head"]["bias"] == updates["encoder"]["norm"]["scale"] == 0
@@ -199,12 +235,19 @@ def _decays(tree):
 def test_what_decays_is_what_the_reference_decays():
   """There: two axes or more in one layer's parameter, and no bias."""
   config = dataclasses.replace(
-      tiny.CONFIG, position="learned", activation="gelu", qkv_bias=True,
-      mlp_in_bias=True, mlp_out_bias=True, pooler=True)
+    tiny.CONFIG,
+    position="learned",
+    activation="gelu",
+    qkv_bias=True,
+    mlp_in_bias=True,
+    mlp_out_bias=True,
+    pooler=True,
+  )
   encoder = Encoder(config.architecture)
   with_scale = InfoNCE(encoder, trainable_temperature=True)
   tree = tiny.shapes(MLM(encoder)) | {
-      "log_scale": tiny.shapes(with_scale)["log_scale"]}
+    "log_scale": tiny.shapes(with_scale)["log_scale"]
+  }
   decayed, updates = _decays(tree)
   expected, by_rank = set(), set()
   for name, update in updates.items():
@@ -225,14 +268,16 @@ def test_boxed_parameters_match_alike():
   boxed = jax.eval_shape(loss.init, jax.random.key(0))
   assert optim.paths(boxed) == optim.paths(tiny.shapes(loss))
   values = [
-      jax.tree.leaves(optim.match("decay_multipliers", optim.DECAY_RULE, tree))
-      for tree in (boxed, tiny.shapes(loss))]
+    jax.tree.leaves(optim.match("decay_multipliers", optim.DECAY_RULE, tree))
+    for tree in (boxed, tiny.shapes(loss))
+  ]
   assert values[0] == values[1] and {*values[0]} == {0.0, 1.0}
 
 
 def test_the_decay_rule_is_that_of_the_configs():
+  from support import small_data
+
   from nomic_jax.cli import config_flags
-  import small_data
 
   config = config_flags.load([small_data.config("mlm")])
   assert config.optimizer.decay_multipliers == optim.DECAY_RULE
@@ -247,4 +292,5 @@ def test_clipping_is_by_the_norm_of_all_gradients_together():
     _, state = tx.update(grads, tx.init(params), params)
     moments = [s for s in state if hasattr(s, "mu")][0].mu
     tiny.assert_close(
-        moments, jax.tree.map(lambda g: 0.1 * factor * g, grads), 1e-5)
+      moments, jax.tree.map(lambda g: 0.1 * factor * g, grads), 1e-5
+    )

@@ -5,11 +5,12 @@
 import collections
 import pickle
 
+import numpy as np
+import pytest
+
 from nomic_jax.data import order
 from nomic_jax.data import sources
 from nomic_jax.errors import UserError
-import numpy as np
-import pytest
 
 RUNS = [["a", 40], ["b", 9], ["a", 31], ["c", 20], ["b", 5]]
 NAMES = [name for name, length in RUNS for _ in range(length)]
@@ -17,8 +18,13 @@ NAMES = [name for name, length in RUNS for _ in range(length)]
 
 def _make(size=8, seed=1, one_source=True, alpha=1.0, weights=None):
   return order.make(
-      sources.layout(RUNS), size, seed, one_source=one_source, alpha=alpha,
-      weights=weights or {})
+    sources.layout(RUNS),
+    size,
+    seed,
+    one_source=one_source,
+    alpha=alpha,
+    weights=weights or {},
+  )
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 24, 1000, 65_537])
@@ -35,10 +41,11 @@ def test_a_shuffle_looks_random():
   """Chi-squared over who lands where, neighbours, and moves, for many keys."""
   size, keys = 20, 1500
   drawn = np.stack(
-      [order.permute(np.arange(size), size, 3, k) for k in range(keys)])
+    [order.permute(np.arange(size), size, 3, k) for k in range(keys)]
+  )
   for pairs in (
-      (np.tile(np.arange(size), keys), drawn.ravel()),  # place to value
-      (drawn[:, :-1].ravel(), drawn[:, 1:].ravel()),  # neighbour to neighbour
+    (np.tile(np.arange(size), keys), drawn.ravel()),  # place to value
+    (drawn[:, :-1].ravel(), drawn[:, 1:].ravel()),  # neighbour to neighbour
   ):
     counts = np.zeros((size, size))
     np.add.at(counts, pairs, 1)
@@ -63,19 +70,25 @@ def test_rows_are_found_by_source():
 def test_an_epoch_is_every_row_once(one_source):
   made = _make(size=5, one_source=one_source)
   epochs = [
-      np.concatenate([made.rows(n) for n in range(e, e + 21)])
-      for e in (0, 21, 42)]
+    np.concatenate([made.rows(n) for n in range(e, e + 21)])
+    for e in (0, 21, 42)
+  ]
   for rows in epochs:
     assert sorted(rows) == list(range(105))
   assert (epochs[0] != epochs[1]).any() and (epochs[1] != epochs[2]).any()
-  mixed = sum(
-      len({NAMES[r] for r in made.rows(n)}) > 1 for n in range(21))
+  mixed = sum(len({NAMES[r] for r in made.rows(n)}) > 1 for n in range(21))
   assert mixed <= 3 if one_source else mixed > 10
 
 
-@pytest.mark.parametrize("alpha, weights", [
-    (0.5, {}), (0.0, {"a": 1, "b": 2, "c": 1}), (1.0, {"c": 0}),
-    (0.0, {"a": 0.9, "b": 0.002, "c": 0.098})])
+@pytest.mark.parametrize(
+  "alpha, weights",
+  [
+    (0.5, {}),
+    (0.0, {"a": 1, "b": 2, "c": 1}),
+    (1.0, {"c": 0}),
+    (0.0, {"a": 0.9, "b": 0.002, "c": 0.098}),
+  ],
+)
 def test_shares_of_sources_are_exact(alpha, weights):
   made = _make(alpha=alpha, weights=weights)
   sizes = {"a": 71, "b": 14, "c": 20}
@@ -84,7 +97,7 @@ def test_shares_of_sources_are_exact(alpha, weights):
   count, seen = collections.Counter(), collections.defaultdict(list)
   for number in range(2 * made.cycle):
     rows = made.rows(number)
-    source, = {NAMES[r] for r in rows}
+    (source,) = {NAMES[r] for r in rows}
     assert len(set(rows)) == 8
     count[source] += 1
     seen[source].append(rows)
@@ -93,7 +106,7 @@ def test_shares_of_sources_are_exact(alpha, weights):
   # Within a source an epoch has no row twice, and the next ones other rows.
   per_epoch = 71 // 8
   for start in range(0, len(seen["a"]) - per_epoch, per_epoch):
-    epoch = np.concatenate(seen["a"][start:start + per_epoch])
+    epoch = np.concatenate(seen["a"][start : start + per_epoch])
     assert len(set(epoch)) == len(epoch) == 64
   assert len({int(r) for rows in seen["a"] for r in rows}) == 71
 
@@ -120,8 +133,9 @@ def test_mistakes_are_named():
 def test_a_large_data_set_starts_at_once():
   """231M rows: only the runs are in memory."""
   runs = [[f"s{i}", 8_000_000] for i in range(29)]
-  made = order.make(sources.layout(runs), 16_384, 0, one_source=True,
-                    alpha=1.0, weights={})
+  made = order.make(
+    sources.layout(runs), 16_384, 0, one_source=True, alpha=1.0, weights={}
+  )
   rows = made.rows(10_000)
   assert len(set(rows.tolist())) == 16_384
   assert len(set((rows // 8_000_000).tolist())) <= 2

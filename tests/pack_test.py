@@ -53,8 +53,9 @@ def test_a_text_longer_than_a_row_is_an_error():
     pack([[1] * 9], 8, 2)
 
 
-@pytest.mark.parametrize("mean,longest", [
-    (40, 512), (40, 2048), (90, 2048), (250, 2048)])
+@pytest.mark.parametrize(
+  "mean,longest", [(40, 512), (40, 2048), (90, 2048), (250, 2048)]
+)
 def test_a_batch_fills_its_rows_whatever_its_lengths(mean, longest):
   rng = np.random.default_rng(mean)
   drawn = rng.lognormal(np.log(mean) - 0.4, 0.9, 16_384)

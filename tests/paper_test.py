@@ -14,6 +14,8 @@ import types
 
 import numpy as np
 import pytest
+from support import small_data
+from support import tiny
 
 import nomic_jax
 from nomic_jax import jobs
@@ -21,27 +23,36 @@ from nomic_jax.cli import config_flags
 from nomic_jax.data import dataset
 from nomic_jax.run import models
 from nomic_jax.text import tokenizer as tokenizer_lib
-import small_data
-import tiny
 
 SCRIPT = small_data.ROOT / "launch" / "paper.sh"
 MIXTURES = types.SimpleNamespace(
-    **runpy.run_path(str(small_data.ROOT / "configs" / "mixtures.py")))
-STAGES = ("mlm", "pretrain", "finetune", "finetune-v1.5", "ablated", "glue",
-          "evaluate")
+  **runpy.run_path(str(small_data.ROOT / "configs" / "mixtures.py"))
+)
+STAGES = (
+  "mlm",
+  "pretrain",
+  "finetune",
+  "finetune-v1.5",
+  "ablated",
+  "glue",
+  "evaluate",
+)
 # task: columns of its files, CoLA's having no names; labels.
 GLUE = {
-    "MNLI": (("gold_label", "sentence1", "sentence2"),
-             ("entailment", "neutral", "contradiction")),
-    "CoLA": ((), "01"),
-    "SST-2": (("label", "sentence"), "01"),
-    "QQP": (("is_duplicate", "question1", "question2"), "01"),
-    "QNLI": (("label", "question", "sentence"),
-             ("entailment", "not_entailment")),
-    "MRPC": (("Quality", "#1 String", "#2 String"), "01"),
-    "STS-B": (("score", "sentence1", "sentence2"), ("0.5", "2.25", "4")),
-    "RTE": (("label", "sentence1", "sentence2"),
-            ("entailment", "not_entailment")),
+  "MNLI": (
+    ("gold_label", "sentence1", "sentence2"),
+    ("entailment", "neutral", "contradiction"),
+  ),
+  "CoLA": ((), "01"),
+  "SST-2": (("label", "sentence"), "01"),
+  "QQP": (("is_duplicate", "question1", "question2"), "01"),
+  "QNLI": (("label", "question", "sentence"), ("entailment", "not_entailment")),
+  "MRPC": (("Quality", "#1 String", "#2 String"), "01"),
+  "STS-B": (("score", "sentence1", "sentence2"), ("0.5", "2.25", "4")),
+  "RTE": (
+    ("label", "sentence1", "sentence2"),
+    ("entailment", "not_entailment"),
+  ),
 }
 # Those that are trained: each kind of loss, and both of what they start from.
 SWEPT = ("mnli", "cola", "stsb", "rte")
@@ -51,9 +62,17 @@ PATH = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
 def _paper(*arguments, **settings):
   """Runs the script; what it is told by variables of its own alone."""
   return subprocess.run(
-      ["bash", str(SCRIPT), *arguments], text=True, capture_output=True,
-      timeout=120, env={"PATH": PATH, "PYTHONPATH": str(small_data.ROOT),
-                        "HOME": os.environ.get("HOME", "/")} | settings)
+    ["bash", str(SCRIPT), *arguments],
+    text=True,
+    capture_output=True,
+    timeout=120,
+    env={
+      "PATH": PATH,
+      "PYTHONPATH": str(small_data.ROOT),
+      "HOME": os.environ.get("HOME", "/"),
+    }
+    | settings,
+  )
 
 
 def _commands(*arguments, **settings):
@@ -78,28 +97,52 @@ def test_every_command_of_every_stage_is_one_that_there_is():
       assert config.recipe == "published"
       steps[parsed.workdir.rpartition("/")[2]] = config.steps
   assert steps == {
-      "mlm": 100_000, "nomic-embed-text-v1-unsupervised": 14_316,
-      "nomic-embed-text-v1": 6_612, "nomic-embed-text-v1.5": 6_612,
-      "nomic-embed-text-v1-ablated": 4_119, "mnli": 245_438, "cola": 5_344,
-      "sst2": 42_093, "qqp": 227_403, "qnli": 65_464, "mrpc": 2_292,
-      "stsb": 3_593, "rte": 1_556}
+    "mlm": 100_000,
+    "nomic-embed-text-v1-unsupervised": 14_316,
+    "nomic-embed-text-v1": 6_612,
+    "nomic-embed-text-v1.5": 6_612,
+    "nomic-embed-text-v1-ablated": 4_119,
+    "mnli": 245_438,
+    "cola": 5_344,
+    "sst2": 42_093,
+    "qqp": 227_403,
+    "qnli": 65_464,
+    "mrpc": 2_292,
+    "stsb": 3_593,
+    "rte": 1_556,
+  }
 
 
 def test_settings_reach_the_commands():
-  train = next(c for c in _commands(
-      "pretrain", LENGTHS="code", RECIPE="recommended", RUN="gs://b/paper",
-      TRAIN="bash launch/tpu_pod.sh babysit train") if "bash" in c)
+  train = next(
+    c
+    for c in _commands(
+      "pretrain",
+      LENGTHS="code",
+      RECIPE="recommended",
+      RUN="gs://b/paper",
+      TRAIN="bash launch/tpu_pod.sh babysit train",
+    )
+    if "bash" in c
+  )
   assert train[:4] == ["bash", "launch/tpu_pod.sh", "babysit", "train"]
-  assert {"--config.data.query_length=32", "--config.data.document_length=256",
-          "--config.recipe=recommended"} <= {*train}
+  assert {
+    "--config.data.query_length=32",
+    "--config.data.document_length=256",
+    "--config.recipe=recommended",
+  } <= {*train}
   done = _paper("pretrian")
   assert done.returncode == 2 and "expected mlm|pretrain" in done.stderr
   assert _paper("mlm", LENGTHS="long").returncode == 2
 
 
 def _paper_python(command):
-  subprocess.run([sys.executable, *command], check=True, cwd=small_data.ROOT,
-                 env=os.environ | {"PYTHONPATH": str(small_data.ROOT)})
+  subprocess.run(
+    [sys.executable, *command],
+    check=True,
+    cwd=small_data.ROOT,
+    env=os.environ | {"PYTHONPATH": str(small_data.ROOT)},
+  )
 
 
 def _shards(root, mixture, rows):
@@ -111,16 +154,30 @@ def _shards(root, mixture, rows):
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
     for i in range(rows):
-      values = [f"{text(3)} {i % 9}", f"{text(6)} {i % 9}",
-                [text(4) for _ in range(i % 4 + 1)]]
-      lines.append(json.dumps(
+      values = [
+        f"{text(3)} {i % 9}",
+        f"{text(6)} {i % 9}",
+        [text(4) for _ in range(i % 4 + 1)],
+      ]
+      lines.append(
+        json.dumps(
           dict(zip(d.columns, values))
-          | {"metadata": {"objective": {
-              "self": [], "paired": [], "triplet": [],
-              mixture.objective: [list(d.columns)]}}}))
+          | {
+            "metadata": {
+              "objective": {
+                "self": [],
+                "paired": [],
+                "triplet": [],
+                mixture.objective: [list(d.columns)],
+              }
+            }
+          }
+        )
+      )
     name = f"{d.folder}/shard-00000.jsonl.gz"
     (folder / "shard-00000.jsonl.gz").write_bytes(
-        gzip.compress("\n".join(lines).encode(), 1))
+      gzip.compress("\n".join(lines).encode(), 1)
+    )
     (folder / "counts.json").write_text(json.dumps({name: rows}))
 
 
@@ -129,15 +186,21 @@ def _glue(folder, rows):
   draw = np.random.default_rng(8)
   for task, (columns, labels) in GLUE.items():
     (folder / task).mkdir(parents=True)
-    for part in ("train", *(("dev_matched", "dev_mismatched")
-                            if task == "MNLI" else ("dev",))):
+    for part in (
+      "train",
+      *(("dev_matched", "dev_mismatched") if task == "MNLI" else ("dev",)),
+    ):
       lines = ["\t".join(columns)] if columns else []
       for i in range(rows):
         texts = [" ".join(draw.choice(tiny.WORDS, 4)) for _ in range(2)]
         label = labels[i % len(labels)]
-        lines.append("\t".join(
-            (label, *texts)[:len(columns)] if columns
-            else ("x", label, "", texts[0])))
+        lines.append(
+          "\t".join(
+            (label, *texts)[: len(columns)]
+            if columns
+            else ("x", label, "", texts[0])
+          )
+        )
       (folder / task / f"{part}.tsv").write_text("\n".join(lines) + "\n")
 
 
@@ -152,8 +215,9 @@ def _place(tmp_path_factory):
   rows = []
   for _ in range(60):
     ids = words.encode(" ".join(draw.choice(tiny.WORDS, 40))).ids
-    rows.append(json.dumps({"input_ids": (ids * 2)[:64],
-                            "attention_mask": [1] * 64}))
+    rows.append(
+      json.dumps({"input_ids": (ids * 2)[:64], "attention_mask": [1] * 64})
+    )
   (place / "text.jsonl").write_text("\n".join(rows))
   _glue(place / "glue", 18)
   return place
@@ -161,17 +225,24 @@ def _place(tmp_path_factory):
 
 def _settings(place):
   return dict(
-      SIZE="miniature", SHARDS="1", RUN=f"{place}/run", DATA=f"{place}/data",
-      TOKENIZER=f"{place}/words", TEXT=f"{place}/text.jsonl",
-      GLUE=f"{place}/glue",
-      TASKS=f"pairs={place}/eval", DIMS="16,8")
+    SIZE="miniature",
+    SHARDS="1",
+    RUN=f"{place}/run",
+    DATA=f"{place}/data",
+    TOKENIZER=f"{place}/words",
+    TEXT=f"{place}/text.jsonl",
+    GLUE=f"{place}/glue",
+    TASKS=f"pairs={place}/eval",
+    DIMS="16,8",
+  )
 
 
 def test_counts_are_told_source_by_source(place):
   done = _paper("finetune", "--check", **_settings(place))
   assert done.returncode == 0, done.stderr
-  lines = {line.split()[0]: line.split()[1:]
-           for line in done.stdout.splitlines()}
+  lines = {
+    line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()
+  }
   assert lines["nq_triples"] == ["17", "16", "2", "69,888", "-69,872"]
   assert lines["all"] == ["170", "160", "20", "1,692,672"]
   assert "one epoch: 20; the paper's: 211,584" in done.stdout
@@ -194,13 +265,13 @@ for command in json.load(sys.stdin):
 
 def _check_task(folder, run):
   """A task of GLUE was trained from what the paper says, and scored."""
-  point, = (p for p in folder.iterdir() if p.is_dir())
+  (point,) = (p for p in folder.iterdir() if p.is_dir())
   name = folder.name
   config = json.loads((point / "config.json").read_text())
   assert config["compute"]["dropout"] == 0.1 and config["steps"] == 4
   assert config["init_from"] == str(
-      run / "glue/mnli" / point.name if name in ("stsb", "rte")
-      else run / "mlm")
+    run / "glue/mnli" / point.name if name in ("stsb", "rte") else run / "mlm"
+  )
   lines = (point / "metrics.jsonl").read_text().splitlines()
   last = json.loads(lines[-1])
   metric = {"cola": "matthews", "stsb": "pearson"}.get(name, "accuracy")
@@ -210,50 +281,74 @@ def _check_task(folder, run):
 
 def test_all_of_it_in_miniature(place):
   """From shards as published to v1 and v1.5, scored, and GLUE beside."""
-  dataset.write(place / "eval", {"test": [
-      dataset.row(f"alpha beta {i}", f"gamma {i} delta") for i in range(9)]},
-      stats={})
+  dataset.write(
+    place / "eval",
+    {
+      "test": [
+        dataset.row(f"alpha beta {i}", f"gamma {i} delta") for i in range(9)
+      ]
+    },
+    stats={},
+  )
   commands = []
   for command in _commands("all", **_settings(place)):
     if command[0] == "python":  # writes a .yaml
       _paper_python(command[1:])
     elif command[1] != "sweep" or any(
-        f"glue.py:{task}," in command[2] for task in SWEPT):
+      f"glue.py:{task}," in command[2] for task in SWEPT
+    ):
       more = small_data.TINY if command[1] == "train" else []
       if "v1.5," in command[2]:
         more = [*more, "--config.loss.matryoshka_dims=(8,16)"]
       commands.append([*command[1:], *more])
   done = subprocess.run(
-      [sys.executable, "-c", _RUN], input=json.dumps(commands), text=True,
-      capture_output=True, timeout=500, env=os.environ | {
-          "XLA_FLAGS": "--xla_backend_optimization_level=0",
-          # Tasks and seeds share programs.
-          "JAX_COMPILATION_CACHE_DIR": f"{place}/compiled",
-          "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-          "PYTHONPATH": str(small_data.ROOT)})
+    [sys.executable, "-c", _RUN],
+    input=json.dumps(commands),
+    text=True,
+    capture_output=True,
+    timeout=500,
+    env=os.environ
+    | {
+      "XLA_FLAGS": "--xla_backend_optimization_level=0",
+      # Tasks and seeds share programs.
+      "JAX_COMPILATION_CACHE_DIR": f"{place}/compiled",
+      "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+      "PYTHONPATH": str(small_data.ROOT),
+    },
+  )
   assert done.returncode == 0, done.stderr[-2000:]
   run = place / "run"
   stats = json.loads((run / "data/pretrain/stats.json").read_text())
   assert stats["rows"] == {"train": 16 * 29}
   assert stats["counts"]["dropped"]["rest below a batch"] == 3 * 29
   for name, steps, dropped in (
-      ("nomic-embed-text-v1", 4, None), ("nomic-embed-text-v1.5", 4, (16, 32))):
+    ("nomic-embed-text-v1", 4, None),
+    ("nomic-embed-text-v1.5", 4, (16, 32)),
+  ):
     config = json.loads((run / name / "config.json").read_text())
     assert config["recipe"] == "published" and config["steps"] == steps
     model = models.read_model(run / "models" / name)
     assert model.architecture.head.pooled_norm == bool(dropped)
   lines = (run / "nomic-embed-text-v1-unsupervised/metrics.jsonl").read_text()
-  sources = [k for line in lines.splitlines() for k in json.loads(line)
-             if k.startswith("accuracy/")]
+  sources = [
+    k
+    for line in lines.splitlines()
+    for k in json.loads(line)
+    if k.startswith("accuracy/")
+  ]
   assert len(sources) == 6  # each batch is of one source
   scores = {
-      m["name"]: m["tasks"]["pairs"]["scores"]["nDCG@10"]
-      for name in ("v1", "v1.5")
-      for m in json.loads((run / f"{name}.json").read_text())["models"]}
+    m["name"]: m["tasks"]["pairs"]["scores"]["nDCG@10"]
+    for name in ("v1", "v1.5")
+    for m in json.loads((run / f"{name}.json").read_text())["models"]
+  }
   assert [*scores] == [
-      "nomic-embed-text-v1-unsupervised", "nomic-embed-text-v1-ablated",
-      "nomic-embed-text-v1", "nomic-embed-text-v1.5@16",
-      "nomic-embed-text-v1.5@8"]
+    "nomic-embed-text-v1-unsupervised",
+    "nomic-embed-text-v1-ablated",
+    "nomic-embed-text-v1",
+    "nomic-embed-text-v1.5@16",
+    "nomic-embed-text-v1.5@8",
+  ]
   assert all(0 <= score <= 1 for score in scores.values())
   for task in SWEPT:
     _check_task(run / "glue" / task, run)

@@ -13,6 +13,8 @@ import ml_collections
 import numpy as np
 import optax
 import pytest
+from support import small_data
+from support import tiny
 
 from nomic_jax import step as step_lib
 from nomic_jax import train
@@ -23,23 +25,25 @@ from nomic_jax.losses.mlm import MLM
 from nomic_jax.mesh import partition
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.run.checkpoint import Checkpoints
-import small_data
-import tiny
 
 
 def _mesh(data, fsdp, tensor, devices=8):
   config = ml_collections.ConfigDict(
-      dict(data=data, fsdp=fsdp, tensor=tensor, rules="fsdp"))
+    dict(data=data, fsdp=fsdp, tensor=tensor, rules="fsdp")
+  )
   return partition.make_mesh(config, jax.devices()[:devices])
 
 
-@pytest.mark.parametrize("asked, devices, sizes", [
+@pytest.mark.parametrize(
+  "asked, devices, sizes",
+  [
     ((-1, 1, 1), 8, (8, 1, 1)),
     ((2, -1, 2), 8, (2, 2, 2)),
     ((1, 4, 2), 8, (1, 4, 2)),
     ((2, 2, -1), 4, (2, 2, 1)),
     ((-1, 1, 1), 1, (1, 1, 1)),
-])
+  ],
+)
 def test_mesh_sizes(asked, devices, sizes):
   mesh = _mesh(*asked, devices)
   assert tuple(mesh.shape.values()) == sizes
@@ -47,10 +51,21 @@ def test_mesh_sizes(asked, devices, sizes):
   assert set(mesh.devices.flat) == set(jax.devices()[:devices])
 
 
-@pytest.mark.parametrize("asked", [
-    (3, 1, 1), (-1, 3, 1), (-1, -1, 8), (-1, -1, 1), (0, 1, 1), (-1, 0, 1),
-    (16, 1, 1), (1, 1, 1), (-2, -4, 1), (-1, 16, 1),
-])
+@pytest.mark.parametrize(
+  "asked",
+  [
+    (3, 1, 1),
+    (-1, 3, 1),
+    (-1, -1, 8),
+    (-1, -1, 1),
+    (0, 1, 1),
+    (-1, 0, 1),
+    (16, 1, 1),
+    (1, 1, 1),
+    (-2, -4, 1),
+    (-1, 16, 1),
+  ],
+)
 def test_mesh_sizes_that_do_not_fit_are_shown(asked):
   with pytest.raises(UserError, match=f"data={asked[0]}, fsdp={asked[1]}.*8 "):
     _mesh(*asked)
@@ -69,24 +84,29 @@ def test_arrays_lie_where_the_rules_say(init):
   state = tiny.jit(lambda: meta.unbox(init()), out_shardings=shardings)()
   layers = state.params["encoder"]["layers"]
   for array, spec, shard in (
-      (layers["qkv"]["kernel"], P(None, "fsdp", "tensor"), (2, 8, 24)),
-      (layers["out"]["kernel"], P(None, "tensor", "fsdp"), (2, 8, 8)),
-      (layers["up"]["kernel"], P(None, "fsdp", "tensor"), (2, 8, 16)),
-      (layers["down"]["kernel"], P(None, "tensor", "fsdp"), (2, 16, 8)),
-      (layers["norm1"]["scale"], P(None, "fsdp"), (2, 8)),
-      (state.params["encoder"]["word"]["embedding"], P("tensor", "fsdp"),
-       (49, 8)),
-      (state.params["mlm_head"]["transform"]["kernel"], P("fsdp"), (8, 16)),
-      (state.step, P(), ()),
+    (layers["qkv"]["kernel"], P(None, "fsdp", "tensor"), (2, 8, 24)),
+    (layers["out"]["kernel"], P(None, "tensor", "fsdp"), (2, 8, 8)),
+    (layers["up"]["kernel"], P(None, "fsdp", "tensor"), (2, 8, 16)),
+    (layers["down"]["kernel"], P(None, "tensor", "fsdp"), (2, 16, 8)),
+    (layers["norm1"]["scale"], P(None, "fsdp"), (2, 8)),
+    (
+      state.params["encoder"]["word"]["embedding"],
+      P("tensor", "fsdp"),
+      (49, 8),
+    ),
+    (state.params["mlm_head"]["transform"]["kernel"], P("fsdp"), (8, 16)),
+    (state.step, P(), ()),
   ):
     assert array.sharding.is_equivalent_to(
-        jax.NamedSharding(mesh, spec), array.ndim)
+      jax.NamedSharding(mesh, spec), array.ndim
+    )
     assert array.addressable_shards[0].data.shape == shard
   # The optimiser's moments lie beside their parameters.
   moments = state.opt_state[0]
   for tree in (moments.mu, moments.nu):
     same = jax.tree.map(
-        lambda p, m: p.sharding == m.sharding, state.params, tree)
+      lambda p, m: p.sharding == m.sharding, state.params, tree
+    )
     assert all(jax.tree.leaves(same))
 
 
@@ -101,15 +121,20 @@ def test_replicated_rules_and_the_share_left_whole(init):
   boxed = jax.eval_shape(init)
   shapes = meta.unbox(boxed).params
   share = lambda rules, *sizes: partition.unsharded_share(
-      shapes, partition.state_shardings(_mesh(*sizes), rules, boxed).params)
+    shapes, partition.state_shardings(_mesh(*sizes), rules, boxed).params
+  )
   assert share("replicated", 2, 2, 2) == 1.0
   assert share("fsdp", 8, 1, 1) == 1.0  # one device along every axis used
   assert share("fsdp", 1, 8, 1) == 0.0  # every array has an axis of 16
   # Along tensor alone: what has neither vocab, heads nor mlp stays whole.
   whole = sum(
-      x.size for path, x in jax.tree_util.tree_leaves_with_path(shapes)
-      if not any(n in str(path) for n in (
-          "'word'", "'qkv'", "'out'", "'up'", "'gate'", "'down'")))
+    x.size
+    for path, x in jax.tree_util.tree_leaves_with_path(shapes)
+    if not any(
+      n in str(path)
+      for n in ("'word'", "'qkv'", "'out'", "'up'", "'gate'", "'down'")
+    )
+  )
   total = sum(x.size for x in jax.tree.leaves(shapes))
   assert 0 < whole < total
   assert share("fsdp", 4, 1, 2) == pytest.approx(whole / total)
@@ -117,9 +142,9 @@ def test_replicated_rules_and_the_share_left_whole(init):
 
 def test_zero1_shares_out_the_optimiser_over_two_axes(init):
   shardings = partition.state_shardings(
-      _mesh(4, 2, 1), "zero1", jax.eval_shape(init))
-  assert all(
-      s.is_fully_replicated for s in jax.tree.leaves(shardings.params))
+    _mesh(4, 2, 1), "zero1", jax.eval_shape(init)
+  )
+  assert all(s.is_fully_replicated for s in jax.tree.leaves(shardings.params))
   moments = shardings.opt_state[0].mu
   kernel = moments["encoder"]["layers"]["qkv"]["kernel"]
   assert kernel.spec == P(None, ("data", "fsdp"), None)
@@ -129,8 +154,9 @@ def test_zero1_shares_out_the_optimiser_over_two_axes(init):
 def test_more_left_whole_than_allowed_is_an_error(init):
   boxed = jax.eval_shape(init)
   shapes = meta.unbox(boxed).params
-  at = lambda rules: partition.state_shardings(
-      _mesh(1, 8, 1), rules, boxed).params
+  at = lambda rules: (
+    partition.state_shardings(_mesh(1, 8, 1), rules, boxed).params
+  )
   partition.check_unsharded(0.0, shapes, at("fsdp"))
   with pytest.raises(UserError, match="100.0% of the parameters.*5.0% may"):
     partition.check_unsharded(0.05, shapes, at("replicated"))
@@ -165,7 +191,8 @@ def test_a_checkpoint_goes_on_on_another_mesh(tmp_path):
   def run(rules, *sizes):
     config = config_flags.load([small_data.config("mlm")]).unlock()
     config.mesh.update(
-        dict(zip(("data", "fsdp", "tensor"), sizes)), rules=rules)
+      dict(zip(("data", "fsdp", "tensor"), sizes)), rules=rules
+    )
     return train.setup(config, tiny.ARCHITECTURE, jax.devices())
 
   def losses(run, state, count):
@@ -191,8 +218,7 @@ def test_a_checkpoint_goes_on_on_another_mesh(tmp_path):
 
 def test_unknown_rules_are_named(init):
   with pytest.raises(UserError, match="no rules 'fdsp'.*mean 'fsdp'"):
-    partition.state_shardings(
-        _mesh(8, 1, 1), "fdsp", jax.eval_shape(init))
+    partition.state_shardings(_mesh(8, 1, 1), "fdsp", jax.eval_shape(init))
 
 
 def test_rows_lie_over_data_and_fsdp():

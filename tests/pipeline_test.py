@@ -13,21 +13,23 @@ import json
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
+import numpy as np
+import pytest
+from support import miniature
+
 import nomic_jax
 from nomic_jax.data import dataset
 from nomic_jax.run import checkpoint
 from nomic_jax.run import metrics
-import numpy as np
-import pytest
-
-import miniature
 
 
 @pytest.fixture(name="compiled", scope="module", autouse=True)
 def _compiled(tmp_path_factory):
   """Keeps compiled programs, in a folder of the test's, as the command does."""
-  names = ("jax_compilation_cache_dir",
-           "jax_persistent_cache_min_compile_time_secs")
+  names = (
+    "jax_compilation_cache_dir",
+    "jax_persistent_cache_min_compile_time_secs",
+  )
   before = {name: getattr(jax.config, name) for name in names}
   jax.config.update(names[0], str(tmp_path_factory.mktemp("compiled")))
   jax.config.update(names[1], 0.1)
@@ -62,10 +64,13 @@ def test_prepare_holds_out_whole_packages(place, printed):
   held_out = {r["source"] for r in test}
   assert held_out and not held_out & {r["source"] for r in train}
   assert held_out | {r["source"] for r in train} == {
-      *miniature.PACKAGES, *miniature.MODULES}
+    *miniature.PACKAGES,
+    *miniature.MODULES,
+  }
   assert 0 < len(test) <= 0.1 * (len(train) + len(test))
-  assert "held out whole: " + ", ".join(sorted(held_out)) in (
-      printed["prepare"][0])
+  assert (
+    "held out whole: " + ", ".join(sorted(held_out)) in (printed["prepare"][0])
+  )
   assert (place / "pairs" / "tokenizer" / "tokenizer.json").is_file()
 
 
@@ -90,31 +95,37 @@ def test_training_leaves_a_work_directory(place, printed, stage):
   assert rows[0]["learning_rate"] == 0 < rows[1]["learning_rate"]
   assert checkpoint.latest_step(workdir) == config["steps"]
   assert _sha(workdir / "tokenizer" / "tokenizer.json") == _sha(
-      place / "pairs" / "tokenizer" / "tokenizer.json")
+    place / "pairs" / "tokenizer" / "tokenizer.json"
+  )
   assert "loss" in printed[stage][1], "progress is shown"
 
 
 def test_masked_language_modelling_learns(place, printed):
   losses = [r["loss"] for r in metrics.read(place / "mlm" / "metrics.jsonl")]
-  uniform = np.log(json.loads(
-      (place / "mlm" / "encoder.json").read_text())["vocab_size"])
+  uniform = np.log(
+    json.loads((place / "mlm" / "encoder.json").read_text())["vocab_size"]
+  )
   assert abs(losses[0] - uniform) < 0.1, "nothing is known at first"
   assert losses[-1] < losses[0] - 0.05
-  assert all(r["padding"] == 0 for r in metrics.read(
-      place / "mlm" / "metrics.jsonl"))
+  assert all(
+    r["padding"] == 0 for r in metrics.read(place / "mlm" / "metrics.jsonl")
+  )
 
 
 def test_each_stage_goes_on_from_the_one_before(place, printed):
   weights = {
-      name: np.concatenate([
-          leaf.ravel() for leaf in
-          jax.tree.leaves(nomic_jax.load(place / name).params)])
-      for name in miniature.MODELS
+    name: np.concatenate(
+      [
+        leaf.ravel()
+        for leaf in jax.tree.leaves(nomic_jax.load(place / name).params)
+      ]
+    )
+    for name in miniature.MODELS
   }
   for stage, (_, before, _) in miniature.STAGES.items():
     far = {
-        name: np.linalg.norm(weights[stage] - weights[name])
-        for name in miniature.MODELS[:miniature.MODELS.index(stage)]
+      name: np.linalg.norm(weights[stage] - weights[name])
+      for name in miniature.MODELS[: miniature.MODELS.index(stage)]
     }
     assert min(far.values()) > 0
     assert min(far, key=far.get) == (before or "untrained"), far
@@ -126,8 +137,9 @@ def test_filter_keeps_some_rows_and_all_that_is_held_out(place, printed):
   texts = {(r["query"], r["document"]) for r in rows}
   assert all((r["query"], r["document"]) in texts for r in kept)
   assert all(-1 <= r["score"] <= 1 for r in kept)
-  assert str(_rows(place / "kept", "test")) == str(_rows(
-      place / "pairs", "test"))
+  assert str(_rows(place / "kept", "test")) == str(
+    _rows(place / "pairs", "test")
+  )
   assert f"{len(kept)} of {len(rows)} pairs kept" in printed["filter"][0]
 
 
@@ -145,39 +157,47 @@ def test_mine_gives_every_row_negatives(place, printed):
 def test_export_opens_in_sentence_transformers(place, printed):
   sentence_transformers = pytest.importorskip("sentence_transformers")
   theirs = sentence_transformers.SentenceTransformer(
-      str(place / "model"), device="cpu")
+    str(place / "model"), device="cpu"
+  )
   ours = nomic_jax.load(place / "model")
   rows = _rows(place / "pairs", "test")[:12]
   longest = max(r["document"] for r in rows) * 3
   assert len(ours.tokenizer.encode(longest).ids) > ours.max_tokens
   for prompt, column in (
-      ("search_query", "query"), ("search_document", "document")):
+    ("search_query", "query"),
+    ("search_document", "document"),
+  ):
     texts = [r[column] for r in rows] + [longest, "", "Ünï-cøde 你好"]
     expected = theirs.encode(
-        texts, prompt_name=prompt, normalize_embeddings=True)
+      texts, prompt_name=prompt, normalize_embeddings=True
+    )
     np.testing.assert_allclose(
-        ours.encode(texts, prompt=prompt), expected, atol=1e-5)
+      ours.encode(texts, prompt=prompt), expected, atol=1e-5
+    )
     without = theirs.encode(texts, normalize_embeddings=True)
     assert np.abs(without - expected).max() > 1e-3, "the prompt counts"
   np.testing.assert_allclose(
-      nomic_jax.load(place / "finetune").encode(["a text"]),
-      ours.encode(["a text"]), atol=1e-6)
+    nomic_jax.load(place / "finetune").encode(["a text"]),
+    ours.encode(["a text"]),
+    atol=1e-6,
+  )
 
 
 def test_evaluate_tells_the_same_in_json_and_table(place, printed):
   scores = json.loads((place / "scores.json").read_text())
   head, *lines = printed["evaluate"][0].split("documents\n")[1].splitlines()
   metrics = scores["tasks"]["pairs"]["metrics"]
-  assert head.split()[:len(metrics)] == metrics
+  assert head.split()[: len(metrics)] == metrics
   rows = {
-      line.split()[0]: [float(n) for n in line.split()[1:len(metrics) + 1]]
-      for line in lines[:len(scores["models"])]
+    line.split()[0]: [float(n) for n in line.split()[1 : len(metrics) + 1]]
+    for line in lines[: len(scores["models"])]
   }
   assert [*rows] == ["bm25", *miniature.MODELS, "exported"]
   for model in scores["models"]:
     found = model["tasks"]["pairs"]["scores"]
     np.testing.assert_allclose(
-        rows[model["name"]], [*found.values()], atol=5e-4)
+      rows[model["name"]], [*found.values()], atol=5e-4
+    )
     assert all(0 < value <= 1 for value in found.values())
   assert rows["exported"] == rows["finetune"] != rows["untrained"]
   count = len(_rows(place / "pairs", "test"))
@@ -194,11 +214,15 @@ def test_search_shows_places_that_exist(place, printed):
     _, where, name = line.split(maxsplit=2)
     path, number = where.rsplit(":", 1)
     # Long places are cut at the front, to how many columns there are.
-    files = [f for f in (place / "python").rglob("*.py")
-             if str(f).endswith(path.lstrip("…"))]
-    codes = [f.read_text().splitlines()[int(number) - 1:] for f in files]
-    assert any(name.split(".")[-1].rstrip("…") in code[0]
-               for code in codes if code)
+    files = [
+      f
+      for f in (place / "python").rglob("*.py")
+      if str(f).endswith(path.lstrip("…"))
+    ]
+    codes = [f.read_text().splitlines()[int(number) - 1 :] for f in files]
+    assert any(
+      name.split(".")[-1].rstrip("…") in code[0] for code in codes if code
+    )
 
 
 class _Loads(html.parser.HTMLParser):
@@ -242,11 +266,11 @@ def _state(place):
 # How each command says that there is nothing left to do; of the others the
 # output is written again, byte for byte.
 DONE = {
-    "prepare": "already there, made with the same arguments",
-    **{stage: "already trained to step" for stage in miniature.STAGES},
-    "filter": "already complete with these arguments",
-    "mine": "already complete with these arguments",
-    "evaluate": "already in the output file, kept",
+  "prepare": "already there, made with the same arguments",
+  **{stage: "already trained to step" for stage in miniature.STAGES},
+  "filter": "already complete with these arguments",
+  "mine": "already complete with these arguments",
+  "evaluate": "already in the output file, kept",
 }
 
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 
 import pytest
+from support import small_data
 
 import nomic_jax
 from nomic_jax import jobs
@@ -36,17 +37,24 @@ from nomic_jax.storage import hub_cache
 from nomic_jax.storage import places
 from nomic_jax.storage.files import replacing
 
-import small_data
-
 
 @pytest.fixture(name="made", scope="module")
 def _made(tmp_path_factory):
   """Data, a model that is not trained, a file, and a BEIR folder."""
   folder = tmp_path_factory.mktemp("places")
   small_data.make(folder)
-  assert main.main([
-      "export", small_data.config("contrastive"), *small_data.TINY,
-      f"--config.data.path={folder}/pairs", f"--output={folder}/model"]) == 0
+  assert (
+    main.main(
+      [
+        "export",
+        small_data.config("contrastive"),
+        *small_data.TINY,
+        f"--config.data.path={folder}/pairs",
+        f"--output={folder}/model",
+      ]
+    )
+    == 0
+  )
   (folder / "texts.txt").write_text("a river\na lamp\n")
   (folder / "file").write_text("x")
   return folder
@@ -97,13 +105,18 @@ def _fixed(request, tmp_path, monkeypatch):
     yield path
   elif request.param == "parent":
     access = os.access
-    monkeypatch.setattr(os, "access", lambda p, mode: (
-        pathlib.Path(p) != tmp_path and access(p, mode)))
+    monkeypatch.setattr(
+      os,
+      "access",
+      lambda p, mode: pathlib.Path(p) != tmp_path and access(p, mode),
+    )
     yield path
   else:
     mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(path)]
-    if os.geteuid() or subprocess.run(
-        mount, capture_output=True, check=False).returncode:
+    if (
+      os.geteuid()
+      or subprocess.run(mount, capture_output=True, check=False).returncode
+    ):
       pytest.skip("no file system can be mounted here")
     yield path
     subprocess.run(["umount", str(path)], check=True)
@@ -132,7 +145,8 @@ def test_a_directory_that_cannot_be_renamed_is_filled(fixed, tmp_path):
 
 @pytest.mark.parametrize("kill", range(7))
 def test_a_fill_that_was_killed_is_completed_or_undone(
-    tmp_path, monkeypatch, kill):
+  tmp_path, monkeypatch, kill
+):
   """At each rename of the seven."""
   path = tmp_path / "out"
   (path / "lost+found").mkdir(parents=True)
@@ -157,10 +171,10 @@ def test_a_fill_that_was_killed_is_completed_or_undone(
   monkeypatch.undo()
   places.check_folder(path, "refused", lambda path: True)
   found = {p.name: p.read_text() for p in path.iterdir() if p.is_file()}
-  assert found == (
-      contents if kill > 2 else {"a": "old", "b": "old"})
+  assert found == (contents if kill > 2 else {"a": "old", "b": "old"})
   assert "lost+found" in _names(path) and len(_names(path)) == len(found) + (
-      1 if kill > 2 else 2)  # the temporary that would have been removed
+    1 if kill > 2 else 2
+  )  # the temporary that would have been removed
 
 
 def _temporary(path, contents):
@@ -194,21 +208,37 @@ def test_an_output_is_not_its_input(made, tmp_path, capsys):
   vectors.write_text("kept")
   link.symlink_to(vectors)
   for job in (
-      ["embed", f"--model={made}/model", f"--input={vectors}",
-       f"--output={link}"],
-      ["export", f"--workdir={made}/model", f"--output={made}/./model"],
-      ["report", f"--scores={vectors}", f"--output={vectors}"]):
+    [
+      "embed",
+      f"--model={made}/model",
+      f"--input={vectors}",
+      f"--output={link}",
+    ],
+    ["export", f"--workdir={made}/model", f"--output={made}/./model"],
+    ["report", f"--scores={vectors}", f"--output={vectors}"],
+  ):
     assert main.main(job) == 2
     assert "this is also the input" in capsys.readouterr().err, job[0]
   assert vectors.read_text() == "kept"
 
 
-@pytest.mark.parametrize("path, expected", [
-    ("~", "/home/me"), ("~/x", "/home/me/x"), ("name=~/x", "name=/home/me/x"),
-    ("sts:~/x", "sts:/home/me/x"), ("n=sts:~/x", "n=sts:/home/me/x"),
-    ("docstrings:~/x", "docstrings:/home/me/x"), ("a~/x", "a~/x"),
-    ("gs://bucket/~/x", "gs://bucket/~/x"), ("s3://b/~", "s3://b/~"),
-    ("./~/x", "./~/x"), ("owner/name", "owner/name"), ("", "")])
+@pytest.mark.parametrize(
+  "path, expected",
+  [
+    ("~", "/home/me"),
+    ("~/x", "/home/me/x"),
+    ("name=~/x", "name=/home/me/x"),
+    ("sts:~/x", "sts:/home/me/x"),
+    ("n=sts:~/x", "n=sts:/home/me/x"),
+    ("docstrings:~/x", "docstrings:/home/me/x"),
+    ("a~/x", "a~/x"),
+    ("gs://bucket/~/x", "gs://bucket/~/x"),
+    ("s3://b/~", "s3://b/~"),
+    ("./~/x", "./~/x"),
+    ("owner/name", "owner/name"),
+    ("", ""),
+  ],
+)
 def test_home(path, expected, monkeypatch):
   monkeypatch.setenv("HOME", "/home/me")
   assert places.expanded(path) == expected
@@ -216,8 +246,19 @@ def test_home(path, expected, monkeypatch):
 
 # What flags are called that take a path.
 _PATHS = {
-    "source", "output", "tokenizer", "input", "workdir", "workdirs", "model",
-    "against", "corpus", "tasks", "data", "index", "scores",
+  "source",
+  "output",
+  "tokenizer",
+  "input",
+  "workdir",
+  "workdirs",
+  "model",
+  "against",
+  "corpus",
+  "tasks",
+  "data",
+  "index",
+  "scores",
 }
 
 
@@ -229,12 +270,16 @@ def test_every_flag_that_takes_a_path_expands_the_home(monkeypatch):
       if action.dest not in _PATHS:
         continue
       required = [
-          f"--{a.dest}=x" if a.option_strings else "x" for a in job.actions
-          if a.required and a is not action]
+        f"--{a.dest}=x" if a.option_strings else "x"
+        for a in job.actions
+        if a.required and a is not action
+      ]
       flag = action.option_strings[0] + "=" if action.option_strings else ""
       found = parser.parse_args([name, *required, f"{flag}~/x"])
       assert getattr(found, action.dest) in ("/home/me/x", ["/home/me/x"]), (
-          name, action.dest)
+        name,
+        action.dest,
+      )
 
 
 def test_every_job_called_from_python_expands_the_home(monkeypatch):
@@ -242,20 +287,39 @@ def test_every_job_called_from_python_expands_the_home(monkeypatch):
   monkeypatch.setenv("HOME", "/home/me")
   given, named = {}, {"path", "models", "specs", *_PATHS}
   for function in (
-      clean.clean, compile_lib.check, dataset.open_split, embed_file.embed_file,
-      evaluate.evaluate, export.export, filter_lib.filter_pairs,
-      mine.mine_negatives, hub_cache.find, plot.plot, prepare.prepare,
-      report.report, search.search, sweep.sweep, tasks.find, teach.teach,
-      tokens.open_split, tokens.tokenise, train.train):
+    clean.clean,
+    compile_lib.check,
+    dataset.open_split,
+    embed_file.embed_file,
+    evaluate.evaluate,
+    export.export,
+    filter_lib.filter_pairs,
+    mine.mine_negatives,
+    hub_cache.find,
+    plot.plot,
+    prepare.prepare,
+    report.report,
+    search.search,
+    sweep.sweep,
+    tasks.find,
+    teach.teach,
+    tokens.open_split,
+    tokens.tokenise,
+    train.train,
+  ):
     taken = named & inspect.signature(function).parameters.keys()
     assert taken <= set(function.paths), function
   take = places.expanding("path", "others")(
-      lambda path, others=(), name="": given.update(
-          path=path, others=others, name=name))
+    lambda path, others=(), name="": given.update(
+      path=path, others=others, name=name
+    )
+  )
   take("~/x", others=["~/y", pathlib.Path("~/z"), None, 3], name="~/n")
   assert given == {
-      "path": "/home/me/x", "name": "~/n",
-      "others": ["/home/me/y", pathlib.Path("/home/me/z"), None, 3]}
+    "path": "/home/me/x",
+    "name": "~/n",
+    "others": ["/home/me/y", pathlib.Path("/home/me/z"), None, 3],
+  }
   with pytest.raises(UserError, match="^/home/me/x: not a model"):
     nomic_jax.load("~/x")
   with pytest.raises(TypeError, match="no parameters"):
@@ -264,12 +328,22 @@ def test_every_job_called_from_python_expands_the_home(monkeypatch):
 
 def test_a_config_expands_the_home(made, monkeypatch, capsys):
   monkeypatch.setenv("HOME", str(made))
-  assert main.main([
-      *small_data.train("mlm", "~/pairs", "~/run", "steps=0")]) == 2
+  assert (
+    main.main([*small_data.train("mlm", "~/pairs", "~/run", "steps=0")]) == 2
+  )
   assert "steps" in capsys.readouterr().err  # the control: read so far
-  assert main.main([
-      "export", small_data.config("mlm"), *small_data.TINY,
-      "--config.data.path=~/pairs", "--output=~/exported"]) == 0
+  assert (
+    main.main(
+      [
+        "export",
+        small_data.config("mlm"),
+        *small_data.TINY,
+        "--config.data.path=~/pairs",
+        "--output=~/exported",
+      ]
+    )
+    == 0
+  )
   assert (made / "exported" / "config.json").is_file()
   assert not pathlib.Path("~").exists()
 
@@ -289,18 +363,25 @@ def test_paths_with_commas(tmp_path, monkeypatch):
   assert parser.parse_args(["clean", "--input=a", "--output=b"]).against == []
 
 
-@pytest.mark.parametrize("job", [
-    "prepare --source={0}/pairs.jsonl", "clean --input={0}/pairs",
+@pytest.mark.parametrize(
+  "job",
+  [
+    "prepare --source={0}/pairs.jsonl",
+    "clean --input={0}/pairs",
     "filter --model={0}/model --input={0}/pairs",
     "mine --model={0}/model --input={0}/pairs --negatives=2",
     "teach --model={0}/model --input={0}/pairs",
     "embed --model={0}/model --input={0}/texts.txt",
     "evaluate --baseline=bm25 --tasks={0}/pairs",
     "export {config} {tiny} --config.data.path={0}/pairs",
-    "report --workdir={0}/none", "plot {0}/none",
-    "compile {config} {tiny} --topology=v5e:2x4"])
+    "report --workdir={0}/none",
+    "plot {0}/none",
+    "compile {config} {tiny} --topology=v5e:2x4",
+  ],
+)
 def test_a_place_that_cannot_be_written_is_found_before_the_work(
-    made, job, monkeypatch, capsys):
+  made, job, monkeypatch, capsys
+):
   def never(*args, **kwargs):
     raise AssertionError("the work has begun")
 
@@ -310,10 +391,18 @@ def test_a_place_that_cannot_be_written_is_found_before_the_work(
   monkeypatch.setattr("nomic_jax.evaluation.tasks.find", never)
   monkeypatch.setattr("nomic_jax.aot.topology.devices", never)
   name = job.partition(" ")[0]
-  suffix = {"embed": ".npy", "evaluate": ".json", "report": ".html",
-            "plot": ".png", "compile": ".json"}.get(name, "")
-  command = job.format(made, config=small_data.config("contrastive"),
-                       tiny=" ".join(small_data.TINY)).split()
+  suffix = {
+    "embed": ".npy",
+    "evaluate": ".json",
+    "report": ".html",
+    "plot": ".png",
+    "compile": ".json",
+  }.get(name, "")
+  command = job.format(
+    made,
+    config=small_data.config("contrastive"),
+    tiny=" ".join(small_data.TINY),
+  ).split()
   before = _names(made)
   assert main.main([*command, f"--output={made}/file/out{suffix}"]) == 2
   line = small_data.complaint(capsys.readouterr().err)
@@ -324,8 +413,17 @@ def test_a_place_that_cannot_be_written_is_found_before_the_work(
 
 def test_a_file_does_not_replace_a_directory(made, capsys):
   (made / "folder.json").mkdir(exist_ok=True)
-  assert main.main(["evaluate", "--baseline=bm25", f"--tasks={made}/pairs",
-                    f"--output={made}/folder.json"]) == 2
+  assert (
+    main.main(
+      [
+        "evaluate",
+        "--baseline=bm25",
+        f"--tasks={made}/pairs",
+        f"--output={made}/folder.json",
+      ]
+    )
+    == 2
+  )
   assert "a directory stands there" in capsys.readouterr().err
 
 
@@ -337,27 +435,31 @@ def test_jobs_fill_an_empty_directory_and_a_new_volume(made, tmp_path, capsys):
   link.symlink_to(tmp_path / "empty")
   for output in (link, tmp_path / "volume"):
     for again in ("", "already complete"):
-      assert main.main([
-          "clean", f"--input={made}/pairs", f"--output={output}"]) == 0
+      assert (
+        main.main(["clean", f"--input={made}/pairs", f"--output={output}"]) == 0
+      )
       assert again in capsys.readouterr().out
     assert (output / "dataset_info.json").is_file()
   assert link.is_symlink() and (tmp_path / "volume" / "lost+found").is_dir()
   other = tmp_path / "other"
   other.mkdir()
   (other / "thesis.txt").write_text("mine")
-  assert main.main([
-      "clean", f"--input={made}/pairs", f"--output={other}"]) == 2
+  assert main.main(["clean", f"--input={made}/pairs", f"--output={other}"]) == 2
   assert _names(other) == ["thesis.txt"]
 
 
-def test_a_finished_output_need_not_be_writable(
-    made, monkeypatch, capsys):
+def test_a_finished_output_need_not_be_writable(made, monkeypatch, capsys):
   def refuse(*args, **kwargs):
     raise PermissionError(13, "Permission denied")
 
   monkeypatch.setattr(places.tempfile, "TemporaryFile", refuse)
-  command = ["prepare", f"--source={made}/pairs.jsonl", "--vocab_size=150",
-             "--held_out=0.1", f"--output={made}/pairs"]
+  command = [
+    "prepare",
+    f"--source={made}/pairs.jsonl",
+    "--vocab_size=150",
+    "--held_out=0.1",
+    f"--output={made}/pairs",
+  ]
   assert main.main(command) == 0
   assert "already there" in capsys.readouterr().out
   assert main.main([*command, "--overwrite"]) == 2
@@ -367,8 +469,13 @@ def test_a_finished_output_need_not_be_writable(
 def test_the_current_directory_resumes(made, tmp_path, monkeypatch):
   """What an interrupted job leaves lies within, and does not hide it."""
   monkeypatch.chdir(tmp_path)
-  command = ["filter", f"--model={made}/model", f"--input={made}/pairs",
-             "--output=.", "--k=54"]
+  command = [
+    "filter",
+    f"--model={made}/model",
+    f"--input={made}/pairs",
+    "--output=.",
+    "--k=54",
+  ]
 
   def stop(*args):
     raise KeyboardInterrupt
@@ -383,11 +490,16 @@ def test_the_current_directory_resumes(made, tmp_path, monkeypatch):
 
 
 def test_search_answers_where_no_index_can_be_kept(
-    made, tmp_path, monkeypatch, capsys):
+  made, tmp_path, monkeypatch, capsys
+):
   (made / "model.index").write_text("no place for an index")
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-  command = ["search", f"--model={made}/model",
-             f"--corpus={made}/texts.txt", "river"]
+  command = [
+    "search",
+    f"--model={made}/model",
+    f"--corpus={made}/texts.txt",
+    "river",
+  ]
   for kept in (True, False):
     assert main.main(command) == 0
     out = capsys.readouterr().out

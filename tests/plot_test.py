@@ -23,10 +23,13 @@ def size(path):
 
 def _run(folder, factor, steps=50, **more):
   folder.mkdir(parents=True)
-  rows = [{"step": n, "loss": factor / n, "seconds": float(n), **more}
-          for n in range(1, steps + 1)]
+  rows = [
+    {"step": n, "loss": factor / n, "seconds": float(n), **more}
+    for n in range(1, steps + 1)
+  ]
   (folder / "metrics.jsonl").write_text(
-      "".join(json.dumps(r) + "\n" for r in rows))
+    "".join(json.dumps(r) + "\n" for r in rows)
+  )
   return str(folder)
 
 
@@ -40,8 +43,10 @@ def _drawn(monkeypatch):
     seen.clear()
     for axes in figure.axes:
       seen[axes.get_title() or axes.get_xlabel()] = {
-          line.get_label(): list(zip(*line.get_data()))
-          for line in axes.get_lines() if len(line.get_xdata())}
+        line.get_label(): list(zip(*line.get_data()))
+        for line in axes.get_lines()
+        if len(line.get_xdata())
+      }
     save(figure, output)
 
   monkeypatch.setattr(plot, "_save", spy)
@@ -53,44 +58,56 @@ def test_runs_side_by_side(tmp_path, drawn, capsys):
   second = _run(tmp_path / "b", 2.0)
   output = tmp_path / "plot.png"
   assert not main.main(
-      ["plot", first, f"longer={second}", f"--output={output}"])
+    ["plot", first, f"longer={second}", f"--output={output}"]
+  )
   assert capsys.readouterr().out == f"{output}: 2 charts\n"
   assert size(output)[0] > 800
   assert drawn["loss"].keys() == {"rate=0.1", "longer"}
   assert drawn["loss"]["longer"][3] == (4, 0.5)
   assert drawn["accuracy"].keys() >= {"rate=0.1"}
   assert "longer" not in drawn["accuracy"]
-  assert not main.main(["plot", first, "--metric=seconds",
-                        f"--output={output}"])
+  assert not main.main(
+    ["plot", first, "--metric=seconds", f"--output={output}"]
+  )
   assert list(drawn) == ["seconds"]
 
 
 def test_a_long_curve_is_averaged(tmp_path, drawn):
-  plot.plot([_run(tmp_path / "long", 0.0, 4000, mfu=0.25)],
-            str(tmp_path / "p.png"))
+  plot.plot(
+    [_run(tmp_path / "long", 0.0, 4000, mfu=0.25)], str(tmp_path / "p.png")
+  )
   (curve,) = drawn["mfu"].values()
   assert len(curve) == 400 and curve[-1] == (4000, 0.25)
 
 
 def test_points_of_a_sweep(tmp_path, drawn):
-  varied = [{"loss.temperature": t, "optimizer.learning_rate": r}
-            for t in (0.02, 0.05) for r in (4e-4, 1e-4)]
+  varied = [
+    {"loss.temperature": t, "optimizer.learning_rate": r}
+    for t in (0.02, 0.05)
+    for r in (4e-4, 1e-4)
+  ]
   plot.points([1.0, 2.0, 3.0, 4.0], varied, "loss", tmp_path / "s.png")
   assert drawn["optimizer.learning_rate"] == {
-      "temperature=0.02": [(1e-4, 2.0), (4e-4, 1.0)],
-      "temperature=0.05": [(1e-4, 4.0), (4e-4, 3.0)]}
+    "temperature=0.02": [(1e-4, 2.0), (4e-4, 1.0)],
+    "temperature=0.05": [(1e-4, 4.0), (4e-4, 3.0)],
+  }
   varied = [{"schedule": "cosine"}, {"schedule": "linear"}]
   plot.points([1.0, 2.0], varied, "loss", tmp_path / "s.png")
   assert len(drawn["schedule"]) == 1
 
 
-@pytest.mark.parametrize("arguments, message", [
+@pytest.mark.parametrize(
+  "arguments, message",
+  [
     (["nowhere"], "nowhere: no metrics.jsonl with a line in it"),
-    (["RUN", "--metric=los"], "no run has 'los'; they have loss, seconds. "
-     "Did you mean 'loss'?"),
+    (
+      ["RUN", "--metric=los"],
+      "no run has 'los'; they have loss, seconds. Did you mean 'loss'?",
+    ),
     (["RUN", "RUN"], "the same name; give each as NAME=PATH"),
     (["RUN", "--output=p.pdf"], "--output=p.pdf: expected the name of a .png"),
-])
+  ],
+)
 def test_what_cannot_be_drawn(tmp_path, capsys, arguments, message):
   run = _run(tmp_path / "run", 1.0)
   arguments = [a.replace("RUN", run) for a in arguments]
@@ -100,7 +117,8 @@ def test_what_cannot_be_drawn(tmp_path, capsys, arguments, message):
 
 
 def test_without_matplotlib_it_says_what_brings_it(
-    tmp_path, capsys, monkeypatch):
+  tmp_path, capsys, monkeypatch
+):
   monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
   monkeypatch.setitem(sys.modules, "matplotlib", None)
   run = _run(tmp_path / "run", 1.0)

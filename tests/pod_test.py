@@ -7,15 +7,15 @@ import json
 import time
 
 import jax
+import pytest
+from support import small_data
+
 from nomic_jax import loop
 from nomic_jax import main
 from nomic_jax.run import checkpoint
 from nomic_jax.run import compiled_programs
 from nomic_jax.run import goodput
 from nomic_jax.run import metrics
-import pytest
-
-import small_data
 
 FLAGS = ["steps=8", "log_every=2", "checkpoint.keep=9", "data.row_length=48"]
 
@@ -28,8 +28,9 @@ def _place(tmp_path_factory):
 
 
 def _train(place, run, *more):
-  return main.main(small_data.train(
-      "mlm", place / "pairs", place / run, *FLAGS, *more))
+  return main.main(
+    small_data.train("mlm", place / "pairs", place / run, *FLAGS, *more)
+  )
 
 
 def _steps(workdir):
@@ -38,13 +39,15 @@ def _steps(workdir):
 
 def _lines(workdir):
   return [
-      {k: v for k, v in row.items() if k in ("step", "loss", "learning_rate")}
-      for row in metrics.read(workdir / "metrics.jsonl")]
+    {k: v for k, v in row.items() if k in ("step", "loss", "learning_rate")}
+    for row in metrics.read(workdir / "metrics.jsonl")
+  ]
 
 
 def test_checkpoints_by_time_change_no_line(place, capsys):
-  assert not _train(place, "often", "checkpoint.minutes=1e-9",
-                    "checkpoint.every=0")
+  assert not _train(
+    place, "often", "checkpoint.minutes=1e-9", "checkpoint.every=0"
+  )
   assert not _train(place, "once", "checkpoint.every=0")
   assert _steps(place / "often") == [2, 4, 6, 8]
   assert _steps(place / "once") == [8]
@@ -86,8 +89,7 @@ def test_seconds_go_where_they_belong(monkeypatch):
   spent.add("input", 2)
   now[0] += 58
   row = spent.row()
-  assert [row[f"time/{c}"] for c in goodput.CAUSES] == [
-      56, 2, 30, 0, 0, 10, 0]
+  assert [row[f"time/{c}"] for c in goodput.CAUSES] == [56, 2, 30, 0, 0, 10, 0]
   assert row["clock"] == now[0]
   now[0] += 40  # killed, and started again
   again = goodput.Goodput(row, now[0] - 5)
@@ -95,14 +97,17 @@ def test_seconds_go_where_they_belong(monkeypatch):
   assert again.row()["time/restart"] == 40
   assert again.row()["time/step"] == 66 and again.row()["time/start"] == 10
   assert str(again) == (
-      "time: step 44.6%, input 1.4%, compile 20.3%, start 6.8%, restart 27.0% "
-      "of 0.04 hours")
+    "time: step 44.6%, input 1.4%, compile 20.3%, start 6.8%, restart 27.0% "
+    "of 0.04 hours"
+  )
 
 
 @pytest.fixture(name="no_cache")
 def _no_cache():
-  names = {"jax_compilation_cache_dir": None,
-           "jax_persistent_cache_min_compile_time_secs": 0.0}
+  names = {
+    "jax_compilation_cache_dir": None,
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+  }
   before = {name: getattr(jax.config, name) for name in names}
   compiled_programs._set(names)
   yield
@@ -110,7 +115,8 @@ def _no_cache():
 
 
 def test_compiled_programs_are_kept_with_the_training(
-    place, no_cache, monkeypatch, tmp_path):
+  place, no_cache, monkeypatch, tmp_path
+):
   assert not _train(place, "kept", "seed=7")
   folder = place / "kept" / compiled_programs.FOLDER
   kept = {p.name for p in folder.glob("jit_step*")}

@@ -11,6 +11,10 @@ import random
 import shutil
 import sysconfig
 
+import numpy as np
+import pytest
+from support import tiny
+
 from nomic_jax.data import dataset
 from nomic_jax.data import splits
 from nomic_jax.data import tokens
@@ -19,9 +23,6 @@ from nomic_jax.errors import UserError
 from nomic_jax.evaluation import retrieval
 from nomic_jax.main import main
 from nomic_jax.text import tokenizer as tokenizer_lib
-import numpy as np
-import pytest
-import tiny
 
 
 @pytest.fixture(name="python", scope="module")
@@ -49,8 +50,9 @@ def _jsonl(path, rows):
 
 def _pairs(n, start=0):
   return [
-      {"query": f"question {i}", "document": f"the answer is {i}"}
-      for i in range(start, start + n)]
+    {"query": f"question {i}", "document": f"the answer is {i}"}
+    for i in range(start, start + n)
+  ]
 
 
 def test_docstrings_of_a_folder(python, tmp_path, capsys):
@@ -66,8 +68,13 @@ def test_docstrings_of_a_folder(python, tmp_path, capsys):
   assert words.get_vocab_size() == 600
   assert json.loads((tmp_path / "out" / "stats.json").read_text()) == stats
   printed = capsys.readouterr().out
-  for part in ("dropped: duplicate", "rows: test", "tokens per document",
-               "held out whole: ", stats["held_out"][0]):
+  for part in (
+    "dropped: duplicate",
+    "rows: test",
+    "tokens per document",
+    "held out whole: ",
+    stats["held_out"][0],
+  ):
     assert part in printed
   again = prepare(f"docstrings:{python}", tmp_path / "2", vocab_size=600)
   assert again == stats
@@ -75,8 +82,13 @@ def test_docstrings_of_a_folder(python, tmp_path, capsys):
 
 
 def test_limit_spreads_over_the_packages(python, tmp_path):
-  prepare(f"docstrings:{python}", tmp_path / "out", vocab_size=400, limit=60,
-          held_out=0.2)
+  prepare(
+    f"docstrings:{python}",
+    tmp_path / "out",
+    vocab_size=400,
+    limit=60,
+    held_out=0.2,
+  )
   rows = _rows(tmp_path / "out", "train") + _rows(tmp_path / "out", "test")
   assert len(rows) == 60 and len({r["source"] for r in rows}) > 4
 
@@ -84,14 +96,22 @@ def test_limit_spreads_over_the_packages(python, tmp_path):
 def test_jsonl_files_and_columns(tmp_path):
   source = tmp_path / "in"
   source.mkdir()
-  rows = [{"q": r["query"], "d": r["document"], "n": ["no", "nay"]}
-          for r in _pairs(60)]
+  rows = [
+    {"q": r["query"], "d": r["document"], "n": ["no", "nay"]}
+    for r in _pairs(60)
+  ]
   _jsonl(source / "a.jsonl", rows[:40])
   _jsonl(source / "b.jsonl.gz", rows[30:] + [{**rows[0], "n": None}])
   (source / "notes.txt").write_text("not rows")
   stats = prepare(
-      str(source), tmp_path / "out", vocab_size=80, held_out=0.1,
-      query_column="q", document_column="d", negatives_column="n")
+    str(source),
+    tmp_path / "out",
+    vocab_size=80,
+    held_out=0.1,
+    query_column="q",
+    document_column="d",
+    negatives_column="n",
+  )
   train, test = (_rows(tmp_path / "out", s) for s in ("train", "test"))
   assert (len(train), len(test)) == (54, 6)
   assert stats["counts"]["dropped"] == {"duplicate row": 11}
@@ -104,16 +124,30 @@ def test_jsonl_files_and_columns(tmp_path):
 
 def test_only_rows_that_add_nothing_are_copies(tmp_path):
   pair = {"query": "q", "document": "d"}
-  rows = [pair | {"negatives": ["a"]}, pair | {"negatives": ["b"]}, pair,
-          pair | {"negatives": ["a"]}, {"query": "q", "document": "e"},
-          pair | {"label": 1}, pair | {"label": 0}, pair | {"label": 1}]
+  rows = [
+    pair | {"negatives": ["a"]},
+    pair | {"negatives": ["b"]},
+    pair,
+    pair | {"negatives": ["a"]},
+    {"query": "q", "document": "e"},
+    pair | {"label": 1},
+    pair | {"label": 0},
+    pair | {"label": 1},
+  ]
   _jsonl(tmp_path / "in.jsonl", rows)
 
   def made(name, **options):
-    prepare(str(tmp_path / "in.jsonl"), tmp_path / name, vocab_size=40,
-            held_out=0, **options)
-    return [int(r["location"].rpartition(":")[2])
-            for r in _rows(tmp_path / name, "train")]
+    prepare(
+      str(tmp_path / "in.jsonl"),
+      tmp_path / name,
+      vocab_size=40,
+      held_out=0,
+      **options,
+    )
+    return [
+      int(r["location"].rpartition(":")[2])
+      for r in _rows(tmp_path / name, "train")
+    ]
 
   assert made("out") == [1, 2, 5, 6, 7]
   assert made("all", keep_copies=True) == [*range(1, 9)]
@@ -124,12 +158,20 @@ def test_whole_batches_of_each_file_are_contrastors_rows(tmp_path, capsys):
   source.mkdir()
   for name, count in (("a", 11), ("b", 8), ("c", 3)):
     _jsonl(source / f"{name}.jsonl", _pairs(count, start=100 * ord(name)))
-  command = ["prepare", f"--source={source}", f"--output={tmp_path}/out",
-             "--held_out=0", "--vocab_size=80", "--whole_batches=4"]
+  command = [
+    "prepare",
+    f"--source={source}",
+    f"--output={tmp_path}/out",
+    "--held_out=0",
+    "--vocab_size=80",
+    "--whole_batches=4",
+  ]
   assert main(command) == 0
   assert "rest below a batch 6" in " ".join(capsys.readouterr().out.split())
-  rows = [(r["source"], int(r["location"].rpartition(":")[2]))
-          for r in _rows(tmp_path / "out", "train")]
+  rows = [
+    (r["source"], int(r["location"].rpartition(":")[2]))
+    for r in _rows(tmp_path / "out", "train")
+  ]
   assert rows == [(n, i) for n in "ab" for i in range(1, 9)]
   assert main([*command[:-1], "--whole_batches=0"]) == 2
   assert "expected the rows of a batch" in capsys.readouterr().err
@@ -137,12 +179,20 @@ def test_whole_batches_of_each_file_are_contrastors_rows(tmp_path, capsys):
 
 def test_rows_of_text_alone(tmp_path):
   _jsonl(tmp_path / "a.jsonl", [{"text": f"number {i}"} for i in range(4)])
-  _jsonl(tmp_path / "b.jsonl", [{"body": f"entry {i}", "n": i}
-                                for i in range(4)])
-  for name, options in (("a", {}), ("b", dict(
-      query_column="", document_column="body"))):
-    prepare(f"{tmp_path}/{name}.jsonl", tmp_path / name, vocab_size=60,
-            held_out=0, **options)
+  _jsonl(
+    tmp_path / "b.jsonl", [{"body": f"entry {i}", "n": i} for i in range(4)]
+  )
+  for name, options in (
+    ("a", {}),
+    ("b", dict(query_column="", document_column="body")),
+  ):
+    prepare(
+      f"{tmp_path}/{name}.jsonl",
+      tmp_path / name,
+      vocab_size=60,
+      held_out=0,
+      **options,
+    )
     rows = _rows(tmp_path / name, "train")
     assert [r["query"] for r in rows] == [""] * 4
     assert rows[2]["document"] in ("number 2", "entry 2")
@@ -156,13 +206,21 @@ def test_rows_of_token_ids_are_for_masked_language_modelling(tmp_path):
 
   words = tiny.words()
   ids = [[2, *range(5, 10 + i), 3, 0] for i in range(4)]
-  parquet.write_table(pyarrow.table({
-      "input_ids": ids + ids[:1], "token_type_ids": [[0] * len(i) for i in ids]
-      + [[0] * 8], "attention_mask": [[1] * (len(i) - 1) + [0] for i in ids]
-      + [[1] * 7 + [0]]}), tmp_path / "in.parquet")
+  parquet.write_table(
+    pyarrow.table(
+      {
+        "input_ids": ids + ids[:1],
+        "token_type_ids": [[0] * len(i) for i in ids] + [[0] * 8],
+        "attention_mask": [[1] * (len(i) - 1) + [0] for i in ids]
+        + [[1] * 7 + [0]],
+      }
+    ),
+    tmp_path / "in.parquet",
+  )
   tokenizer_lib.save(words, tmp_path / "words")
-  job = dict(source=f"{tmp_path}/in.parquet", output=tmp_path / "out",
-             held_out=0)
+  job = dict(
+    source=f"{tmp_path}/in.parquet", output=tmp_path / "out", held_out=0
+  )
   with pytest.raises(UserError, match="token ids; give --tokenizer"):
     prepare(**job)
   stats = prepare(**job, tokenizer=str(tmp_path / "words"))
@@ -174,7 +232,7 @@ def test_rows_of_token_ids_are_for_masked_language_modelling(tmp_path):
   tokens.tokenise(tmp_path / "out")
   ahead = tokens.open_split(tmp_path / "out", "train", words, ids=True)
   assert ahead.packed and [
-      np.frombuffer(r["document"], ahead.dtype).tolist() for r in ahead
+    np.frombuffer(r["document"], ahead.dtype).tolist() for r in ahead
   ] == [i[:-1] for i in ids]
   with pytest.raises(UserError, match="token ids and hold no texts"):
     tokens.open_split(tmp_path / "out", "train", words)
@@ -183,36 +241,55 @@ def test_rows_of_token_ids_are_for_masked_language_modelling(tmp_path):
     tokens.tokenise(tmp_path / "out", tmp_path / "fewer")
   _jsonl(tmp_path / "in.jsonl", [{"input_ids": [2, 10**6, 3]}])
   with pytest.raises(UserError, match="token id 1000000 is beyond"):
-    prepare(f"{tmp_path}/in.jsonl", tmp_path / "x", held_out=0,
-            tokenizer=str(tmp_path / "words"))
+    prepare(
+      f"{tmp_path}/in.jsonl",
+      tmp_path / "x",
+      held_out=0,
+      tokenizer=str(tmp_path / "words"),
+    )
   _jsonl(tmp_path / "in.jsonl", [{"input_ids": ["a"]}])
   with pytest.raises(UserError, match="row 1: 'input_ids' is"):
-    prepare(f"{tmp_path}/in.jsonl", tmp_path / "x", held_out=0,
-            tokenizer=str(tmp_path / "words"))
+    prepare(
+      f"{tmp_path}/in.jsonl",
+      tmp_path / "x",
+      held_out=0,
+      tokenizer=str(tmp_path / "words"),
+    )
 
 
 def test_a_text_is_never_in_both_splits(tmp_path):
   rows = [{"query": f"q{i // 3}", "document": f"d{i // 2}"} for i in range(30)]
   rows += [{"query": f"r{i % 9}", "document": f"e{i}"} for i in range(60)]
   _jsonl(tmp_path / "in.jsonl", rows)
-  prepare(str(tmp_path / "in.jsonl"), tmp_path / "out", vocab_size=80,
-          held_out=0.3)
+  prepare(
+    str(tmp_path / "in.jsonl"), tmp_path / "out", vocab_size=80, held_out=0.3
+  )
   texts = [
-      {text for r in _rows(tmp_path / "out", split)
-       for text in (r["query"], r["document"])} for split in ("train", "test")]
+    {
+      text
+      for r in _rows(tmp_path / "out", split)
+      for text in (r["query"], r["document"])
+    }
+    for split in ("train", "test")
+  ]
   assert texts[1] and not texts[0] & texts[1]
-  _jsonl(tmp_path / "one.jsonl", [
-      {"query": f"q{i}", "document": "the same"} for i in range(9)])
+  _jsonl(
+    tmp_path / "one.jsonl",
+    [{"query": f"q{i}", "document": "the same"} for i in range(9)],
+  )
   with pytest.raises(UserError, match="--held_out=0"):
     prepare(str(tmp_path / "one.jsonl"), tmp_path / "one", vocab_size=80)
-  prepare(str(tmp_path / "one.jsonl"), tmp_path / "one", vocab_size=80,
-          held_out=0)
+  prepare(
+    str(tmp_path / "one.jsonl"), tmp_path / "one", vocab_size=80, held_out=0
+  )
   assert len(_rows(tmp_path / "one", "train")) == 9
   with pytest.raises(UserError, match="no split 'test'"):
     dataset.open_split(tmp_path / "one", "test")
 
 
-@pytest.mark.parametrize("row, message", [
+@pytest.mark.parametrize(
+  "row, message",
+  [
     ({"query": "q"}, "row 3: 'document' is missing.*the row has 'query'"),
     ({"query": " ", "document": "d"}, "row 3: 'query' is empty"),
     ({"query": 5, "document": "d"}, "row 3: 'query' is 5; expected a string"),
@@ -221,7 +298,8 @@ def test_a_text_is_never_in_both_splits(tmp_path):
     ({"query": "q", "document": "d", "negatives": "n"}, "row 3: 'negatives'"),
     ({"query": "q", "document": "d", "negatives": [""]}, "row 3: 'negatives'"),
     ([1], "row 3: expected a JSON object"),
-])
+  ],
+)
 def test_a_bad_row_is_named(tmp_path, row, message):
   _jsonl(tmp_path / "in.jsonl", [*_pairs(2), row, *_pairs(3)])
   with pytest.raises(UserError, match="in.jsonl, " + message) as error:
@@ -232,8 +310,10 @@ def test_a_bad_row_is_named(tmp_path, row, message):
 
 def test_other_mistakes_are_named(tmp_path):
   for source, message in {
-      "nowhere": "nowhere: no such file", str(tmp_path): "holds no .jsonl",
-      "docstrings:" + str(tmp_path): "no Python files"}.items():
+    "nowhere": "nowhere: no such file",
+    str(tmp_path): "holds no .jsonl",
+    "docstrings:" + str(tmp_path): "no Python files",
+  }.items():
     with pytest.raises(UserError, match=message):
       prepare(source, tmp_path / "out")
   (tmp_path / "empty.jsonl").write_text("\n")
@@ -257,8 +337,9 @@ def test_it_is_not_done_twice_nor_over_something_else(tmp_path, capsys):
   assert (out / "stats.json").stat().st_mtime_ns == before
   with pytest.raises(UserError, match="vocab_size was 80 and is now 90"):
     prepare(source, out, vocab_size=90)
-  prepare(source, out, vocab_size=80, include=(), overwrite=True,
-          label_column="")
+  prepare(
+    source, out, vocab_size=80, include=(), overwrite=True, label_column=""
+  )
   with pytest.raises(UserError, match="label_column was '' and is now None"):
     prepare(source, out, vocab_size=80)
   prepare(source, out, vocab_size=60, overwrite=True)
@@ -276,17 +357,19 @@ def test_a_source_that_has_changed_is_noticed(tmp_path, capsys):
   folder, out = tmp_path / "in", tmp_path / "out"
   folder.mkdir()
   file = _jsonl(folder / "a.jsonl", _pairs(30))
-  make = lambda **more: prepare(
-      str(folder), out, vocab_size=80, **more)
+  make = lambda **more: prepare(str(folder), out, vocab_size=80, **more)
   make()
   for change in (
-      lambda: _jsonl(file, _pairs(40)),
-      lambda: os.utime(file, (1, 1)),
-      lambda: _jsonl(folder / "b.jsonl", _pairs(3)),
-      lambda: (folder / "b.jsonl").unlink()):
+    lambda: _jsonl(file, _pairs(40)),
+    lambda: os.utime(file, (1, 1)),
+    lambda: _jsonl(folder / "b.jsonl", _pairs(3)),
+    lambda: (folder / "b.jsonl").unlink(),
+  ):
     make()  # the control
     change()
-    with pytest.raises(UserError, match="the source has changed since .*--over"):
+    with pytest.raises(
+      UserError, match="the source has changed since .*--over"
+    ):
       make()
     make(overwrite=True)
   capsys.readouterr()
@@ -341,16 +424,22 @@ def _unspaced(folder, first, count, length):
   draw = random.Random(0)
   characters = [chr(first + i) for i in range(count)]
   weight = [1 / (i + 10) for i in range(count)]
-  texts = ["".join(draw.choices(characters, weight, k=length))
-           for _ in range(300)]
-  return _jsonl(folder / "in.jsonl", [
-      {"query": text[:30], "document": text} for text in texts])
+  texts = [
+    "".join(draw.choices(characters, weight, k=length)) for _ in range(300)
+  ]
+  return _jsonl(
+    folder / "in.jsonl",
+    [{"query": text[:30], "document": text} for text in texts],
+  )
 
 
-@pytest.mark.parametrize("first, count, length", [
-    (0x4E00, 3000, 100), (0x0E01, 46, 120), (0x3042, 80, 250)])
+@pytest.mark.parametrize(
+  "first, count, length",
+  [(0x4E00, 3000, 100), (0x0E01, 46, 120), (0x3042, 80, 250)],
+)
 def test_scripts_without_spaces_have_tokens(
-    tmp_path, capsys, first, count, length):
+  tmp_path, capsys, first, count, length
+):
   source = _unspaced(tmp_path, first, count, length)
   stats = prepare(str(source), tmp_path / "out", vocab_size=3500)
   for side in ("query", "document"):
@@ -359,8 +448,9 @@ def test_scripts_without_spaces_have_tokens(
   assert stats["tokens"]["document"]["mean"] > length / 8
   assert "[UNK] per document" in capsys.readouterr().out
   words = tokenizer_lib.load(tmp_path / "out" / "tokenizer")
-  characters = set("".join(
-      json.loads(line)["document"] for line in source.open()))
+  characters = set(
+    "".join(json.loads(line)["document"] for line in source.open())
+  )
   known = [c for c in characters if words.token_to_id(c) is not None]
   assert len(known) >= 0.98 * len(characters)
 
@@ -368,8 +458,12 @@ def test_scripts_without_spaces_have_tokens(
 def test_a_tokenizer_that_does_not_know_the_texts_is_refused(tmp_path, capsys):
   source = _unspaced(tmp_path, 0x0E01, 46, 120)
   tokenizer_lib.save(tiny.words(), tmp_path / "english")
-  command = ["prepare", f"--source={source}", f"--output={tmp_path}/out",
-             f"--tokenizer={tmp_path}/english"]
+  command = [
+    "prepare",
+    f"--source={source}",
+    f"--output={tmp_path}/out",
+    f"--tokenizer={tmp_path}/english",
+  ]
   assert main(command) == 2
   told = capsys.readouterr().err.splitlines()[-1]
   assert "100.00% of the query tokens are [UNK]" in told
@@ -378,11 +472,13 @@ def test_a_tokenizer_that_does_not_know_the_texts_is_refused(tmp_path, capsys):
   assert "100.00% of the texts are mostly unknown" in capsys.readouterr().out
   # A few unknown words are told and no more.
   rows = [
-      {"query": f"alpha {word}", "document": f"beta {word} delta " * 9 + "ไทย"}
-      for word in tiny.WORDS]
+    {"query": f"alpha {word}", "document": f"beta {word} delta " * 9 + "ไทย"}
+    for word in tiny.WORDS
+  ]
   _jsonl(source, rows)
-  stats = prepare(str(source), tmp_path / "few", held_out=0,
-                  tokenizer=f"{tmp_path}/english")
+  stats = prepare(
+    str(source), tmp_path / "few", held_out=0, tokenizer=f"{tmp_path}/english"
+  )
   assert stats["tokens"]["document"]["unk"] == pytest.approx(1 / 28)
   assert stats["tokens"]["document"]["lost"] == 0
   with pytest.raises(UserError, match="--vocab_size=12: too small"):
@@ -391,10 +487,14 @@ def test_a_tokenizer_that_does_not_know_the_texts_is_refused(tmp_path, capsys):
 
 
 def test_accents_are_stripped_where_asked(tmp_path):
-  source = _jsonl(tmp_path / "in.jsonl", [
-      {"query": f"café {i}", "document": f"un thé {i}"} for i in range(9)])
-  for name, options, kept in (("no", {}, True), (
-      "yes", {"strip_accents": True}, False)):
+  source = _jsonl(
+    tmp_path / "in.jsonl",
+    [{"query": f"café {i}", "document": f"un thé {i}"} for i in range(9)],
+  )
+  for name, options, kept in (
+    ("no", {}, True),
+    ("yes", {"strip_accents": True}, False),
+  ):
     prepare(str(source), tmp_path / name, vocab_size=60, **options)
     words = tokenizer_lib.load(tmp_path / name / "tokenizer")
     assert (words.encode("café").ids != words.encode("cafe").ids) == kept
@@ -406,7 +506,8 @@ def test_of_a_long_text_the_beginning_is_trained_on(monkeypatch):
   seen = []
   monkeypatch.setattr(tokenizer_lib, "_LONGEST", 500)
   monkeypatch.setattr(
-      tokenizer_lib, "_alphabet", lambda texts, *_: seen.extend(texts) or ["a"])
+    tokenizer_lib, "_alphabet", lambda texts, *_: seen.extend(texts) or ["a"]
+  )
   tokenizer_lib.train(["a " * 5000, "a"], 50)
   assert [len(text) for text in seen] == [500, 1]
 
@@ -421,5 +522,5 @@ def test_texts_equal_but_for_case_accents_and_spaces_are_held_out_together():
   np.testing.assert_array_equal(found[40:60], found[:20])
   np.testing.assert_array_equal(found[60:], found[:20])
   assert retrieval.relevance(
-      ["A lamp", "a  l\u00e1mp", "river"], ["x", "y", "X"]) == [
-          [0, 1, 2], [0, 1, 2], [0, 2]]
+    ["A lamp", "a  l\u00e1mp", "river"], ["x", "y", "X"]
+  ) == [[0, 1, 2], [0, 1, 2], [0, 2]]

@@ -13,21 +13,27 @@ import time
 import grain
 import jax
 import jax.numpy as jnp
-from nomic_jax.run import checkpoint
-from nomic_jax.run import metrics
 import numpy as np
 import pytest
+from support import small_data
+from support import tiny
 
-import small_data
-import tiny
+from nomic_jax.run import checkpoint
+from nomic_jax.run import metrics
 
 STEPS = 30
 FLAGS = [
-    f"steps={STEPS}", "log_every=1", "checkpoint.every=10",
-    "optimizer.warmup=5 steps", "data.batch_size=8", "data.rows_multiple=16",
-    "evaluators.retrieval.every=10", "evaluators.eval.every=10",
-    "evaluators.eval.data.split=train", "checkpoint.best=eval/loss",
-    "checkpoint.keep=2",
+  f"steps={STEPS}",
+  "log_every=1",
+  "checkpoint.every=10",
+  "optimizer.warmup=5 steps",
+  "data.batch_size=8",
+  "data.rows_multiple=16",
+  "evaluators.retrieval.every=10",
+  "evaluators.eval.every=10",
+  "evaluators.eval.data.split=train",
+  "checkpoint.best=eval/loss",
+  "checkpoint.keep=2",
 ]
 
 
@@ -40,28 +46,46 @@ def _place(tmp_path_factory):
 
 def _command(place, workdir, *more):
   return small_data.train(
-      "contrastive", place / "pairs", workdir, *FLAGS, *more)
+    "contrastive", place / "pairs", workdir, *FLAGS, *more
+  )
 
 
 def _environment(place, **more):
-  return os.environ | {
-      "XLA_FLAGS": "", "PYTHONPATH": str(small_data.ROOT),
+  return (
+    os.environ
+    | {
+      "XLA_FLAGS": "",
+      "PYTHONPATH": str(small_data.ROOT),
       "NOMIC_JAX": f"{sys.executable} -m nomic_jax.main",
       "JAX_COMPILATION_CACHE_DIR": str(place / "compiled"),
-      "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "GRACE": "20",
-  } | more
+      "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+      "GRACE": "20",
+    }
+    | more
+  )
 
 
 def _start(place, workdir, held="slow"):
   """Two processes, by the launcher; one group, so that none is left over."""
-  program = f"{small_data.ROOT}/tests/held.py {held}" if held else (
-      "-m nomic_jax.main")
+  program = (
+    f"{small_data.ROOT}/tests/support/held.py {held}"
+    if held
+    else ("-m nomic_jax.main")
+  )
   return subprocess.Popen(
-      ["bash", "launch/local.sh", "--processes=2", "--",
-       *_command(place, workdir)],
-      cwd=small_data.ROOT, text=True, start_new_session=True,
-      stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-      env=_environment(place, NOMIC_JAX=f"{sys.executable} {program}"),
+    [
+      "bash",
+      "launch/local.sh",
+      "--processes=2",
+      "--",
+      *_command(place, workdir),
+    ],
+    cwd=small_data.ROOT,
+    text=True,
+    start_new_session=True,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    env=_environment(place, NOMIC_JAX=f"{sys.executable} {program}"),
   )
 
 
@@ -70,7 +94,8 @@ def _second_of(group: int) -> int:
   for folder in pathlib.Path("/proc").glob("[0-9]*"):
     with contextlib.suppress(OSError):
       if os.getpgid(int(folder.name)) == group and (
-          b"JAX_PROCESS_ID=1\0" in (folder / "environ").read_bytes()):
+        b"JAX_PROCESS_ID=1\0" in (folder / "environ").read_bytes()
+      ):
         return int(folder.name)
   raise AssertionError("it has not started")
 
@@ -113,11 +138,14 @@ def test_two_processes_stopped_and_resumed_train_what_one_does(place):
     assert mine["loss"] == pytest.approx(other["loss"], rel=1e-4)
     if mine["step"] % 10 == 0:
       for name, tolerance in (
-          ("eval/loss", 1e-3), ("retrieval/nDCG@10", 0.1)):  # a swap or two
+        ("eval/loss", 1e-3),
+        ("retrieval/nDCG@10", 0.1),
+      ):  # a swap or two
         assert mine[name] == pytest.approx(other[name], abs=tolerance)
   assert rows[0][0]["loss"] != pytest.approx(rows[0][-1]["loss"], rel=1e-2)
   tiny.assert_close(
-      *(checkpoint.restore_params(place / n) for n in ("two", "one")), 1e-3)
+    *(checkpoint.restore_params(place / n) for n in ("two", "one")), 1e-3
+  )
   mine, other = (checkpoint.best(place / n) for n in ("one", "two"))
   assert mine.step == other.step
   assert mine.value == pytest.approx(other.value, rel=1e-3)
@@ -136,7 +164,8 @@ def test_the_death_of_one_ends_the_other(place):
 
 
 def test_what_one_process_cannot_read_none_goes_on_from(
-    tmp_path, monkeypatch, capsys):
+  tmp_path, monkeypatch, capsys
+):
   """As seen by a process that can read it."""
   data = lambda: iter(grain.MapDataset.range(3).to_iter_dataset())
   state = {"x": jnp.arange(4.0)}
@@ -164,17 +193,27 @@ def test_processes_that_disagree_do_not_start(place):
   running = []
   for number in range(2):
     command = _command(
-        place, place / "disagree", f"optimizer.learning_rate=0.00{1 + number}")
-    running.append(subprocess.Popen(
+      place, place / "disagree", f"optimizer.learning_rate=0.00{1 + number}"
+    )
+    running.append(
+      subprocess.Popen(
         [sys.executable, "-m", "nomic_jax.main", *command, "--distributed"],
-        cwd=small_data.ROOT, text=True, stderr=subprocess.PIPE,
+        cwd=small_data.ROOT,
+        text=True,
+        stderr=subprocess.PIPE,
         env=_environment(
-            place, JAX_COORDINATOR_ADDRESS=f"localhost:{port}",
-            JAX_NUM_PROCESSES="2", JAX_PROCESS_ID=str(number)),
-    ))
+          place,
+          JAX_COORDINATOR_ADDRESS=f"localhost:{port}",
+          JAX_NUM_PROCESSES="2",
+          JAX_PROCESS_ID=str(number),
+        ),
+      )
+    )
   for process in running:
     _, err = process.communicate(timeout=90)
     assert process.returncode == 2, err
-    assert ("the processes do not agree: config.optimizer.learning_rate is "
-            "0.001 in process 0 and 0.002 in process 1.") in err
+    assert (
+      "the processes do not agree: config.optimizer.learning_rate is "
+      "0.001 in process 0 and 0.002 in process 1."
+    ) in err
   assert not (place / "disagree").exists()

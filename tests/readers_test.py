@@ -8,6 +8,8 @@ import random
 
 import fsspec
 import numpy as np
+import pytest
+
 from nomic_jax.data import readers
 from nomic_jax.data import sources
 from nomic_jax.data import splits
@@ -21,18 +23,20 @@ from nomic_jax.storage import bad
 from nomic_jax.storage import formats
 from nomic_jax.storage import streams
 from nomic_jax.storage.bad import BadRow
-import pytest
 
-PAIRS = [{"query": f"question {i}", "document": f"answer {i} \u00fc"}
-         for i in range(6)]
+PAIRS = [
+  {"query": f"question {i}", "document": f"answer {i} \u00fc"} for i in range(6)
+]
 
 
 def _read(source, columns=readers.Columns(), skip_bad=0, limit=None):
   rows = readers.Rows(readers.find(str(source), columns), limit, skip_bad)
   found = [
-      (r["query"], r["document"], r["negatives"], r["source"]) for r in rows]
+    (r["query"], r["document"], r["negatives"], r["source"]) for r in rows
+  ]
   assert found == [
-      (r["query"], r["document"], r["negatives"], r["source"]) for r in rows]
+    (r["query"], r["document"], r["negatives"], r["source"]) for r in rows
+  ]
   return found, rows
 
 
@@ -48,15 +52,23 @@ def _published(folder, rows, name="shard-00000.jsonl.gz", count=None):
   folder.mkdir(exist_ok=True)
   (folder / name).write_bytes(gzip.compress(_lines(rows)))
   count = len(rows) if count is None else count
-  (folder / "counts.json").write_text(json.dumps(
-      {"count_per_file": {f"bucket/{folder.name}/{name}": count},
-       "total_count": count}))
+  (folder / "counts.json").write_text(
+    json.dumps(
+      {
+        "count_per_file": {f"bucket/{folder.name}/{name}": count},
+        "total_count": count,
+      }
+    )
+  )
   return folder / name
 
 
 def _objective(kind, columns):
-  return {"metadata": {"objective": {
-      "self": [], "paired": [], "triplet": [], kind: [columns]}}}
+  return {
+    "metadata": {
+      "objective": {"self": [], "paired": [], "triplet": [], kind: [columns]}
+    }
+  }
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".jsonl.zst"])
@@ -122,7 +134,8 @@ def test_a_format_is_one_function_and_one_line(tmp_path, monkeypatch, capsys):
   with pytest.raises(UserError, match="b.tabs.gz: not a kind of file that is"):
     _read(tmp_path / "b.tabs.gz")
   monkeypatch.setitem(  # the line
-      readers.ROWS, "tabs", reader.Files("tabs", (".tabs", ".tabs.gz"), _tabs))
+    readers.ROWS, "tabs", reader.Files("tabs", (".tabs", ".tabs.gz"), _tabs)
+  )
   assert _pairs(_read(tmp_path / "b.tabs.gz")[0]) == PAIRS[2:]
   (tmp_path / "a.jsonl").write_bytes(_lines(PAIRS[:2]))
   assert _pairs(_read(tmp_path)[0]) == PAIRS
@@ -148,14 +161,20 @@ def test_a_folder_named_like_a_file_and_patterns_of_a_file(tmp_path):
 
 def _beir(folder):
   (folder / "qrels").mkdir(parents=True)
-  (folder / "corpus.jsonl").write_bytes(_lines(
-      [{"_id": f"d{i}", "title": "T" * (i % 2), "text": f"text {i}"}
-       for i in range(5)]))
-  (folder / "queries.jsonl").write_bytes(_lines(
-      [{"_id": f"q{i}", "text": f"query {i}"} for i in range(3)]))
+  (folder / "corpus.jsonl").write_bytes(
+    _lines(
+      [
+        {"_id": f"d{i}", "title": "T" * (i % 2), "text": f"text {i}"}
+        for i in range(5)
+      ]
+    )
+  )
+  (folder / "queries.jsonl").write_bytes(
+    _lines([{"_id": f"q{i}", "text": f"query {i}"} for i in range(3)])
+  )
   (folder / "qrels" / "train.tsv").write_text(
-      "query-id\tcorpus-id\tscore\n"
-      "q0\td1\t1\nq0\td2\t2\nq1\td3\t0\nq2\td1\t1\n")
+    "query-id\tcorpus-id\tscore\nq0\td1\t1\nq0\td2\t2\nq1\td3\t0\nq2\td1\t1\n"
+  )
   return folder
 
 
@@ -163,7 +182,10 @@ def test_beir(tmp_path):
   folder = _beir(tmp_path / "nano")
   found, _ = _read(folder)
   assert [f[:2] for f in found] == [
-      ("query 0", "T text 1"), ("query 0", "text 2"), ("query 2", "T text 1")]
+    ("query 0", "T text 1"),
+    ("query 0", "text 2"),
+    ("query 2", "T text 1"),
+  ]
   assert {f[3] for f in found} == {"nano"}
   train = folder / "qrels" / "train.tsv"
   test = train.rename(folder / "qrels" / "test.tsv")
@@ -185,8 +207,12 @@ def test_a_beir_folder_of_two_corpora(tmp_path):
   packed = folder / "corpus.jsonl.gz"
   packed.write_bytes(gzip.compress(corpus.read_bytes()))
   for read in (_read, lambda path: tasks.find([f"{path}/qrels/train.tsv"])):
-    with pytest.raises(UserError, match=(
-        "nano: holds corpus.jsonl and corpus.jsonl.gz; expected one of them")):
+    with pytest.raises(
+      UserError,
+      match=(
+        "nano: holds corpus.jsonl and corpus.jsonl.gz; expected one of them"
+      ),
+    ):
       read(folder)
   corpus.unlink()
   assert len(_read(folder)[0]) == 3
@@ -199,17 +225,29 @@ def test_beir_judgements_of_no_text_and_ids_of_two(tmp_path, capsys):
     file.write("q0\tgone\t1\nq9\td1\t1\nq0\td1\t1\n")
   found, rows = _read(folder)  # none of these is a bad row
   assert len(found) == 3 and rows.bad.left == {
-      "text missing": 2, "judgement repeated": 1}
+    "text missing": 2,
+    "judgement repeated": 1,
+  }
   assert not rows.bad.counts
   with open(train, "a") as file:
     file.write("q1\td3\t1\n")
   with pytest.raises(UserError, match="rows 4 and 9: two grades of query 'q1'"):
     _read(folder)
   with open(folder / "corpus.jsonl", "ab") as file:
-    file.write(_lines([{"_id": "d1", "title": "T", "text": "text 1"},
-                       {"_id": "d1", "text": "another"}]))
-  with pytest.raises(UserError, match=(
-      "2 rows cannot be used .*corpus.jsonl, rows 2 and 7: both have the _id")):
+    file.write(
+      _lines(
+        [
+          {"_id": "d1", "title": "T", "text": "text 1"},
+          {"_id": "d1", "text": "another"},
+        ]
+      )
+    )
+  with pytest.raises(
+    UserError,
+    match=(
+      "2 rows cannot be used .*corpus.jsonl, rows 2 and 7: both have the _id"
+    ),
+  ):
     _read(folder)
   found, rows = _read(folder, skip_bad=2)
   assert ("query 0", "T text 1") in [f[:2] for f in found]
@@ -229,7 +267,8 @@ def test_a_folder_is_read_whole_or_says_what_is_not(tmp_path, capsys):
 
   (tmp_path / "a.jsonl").write_bytes(_lines(PAIRS[:2]))
   parquet.write_table(
-      pyarrow.Table.from_pylist(PAIRS[2:4]), tmp_path / "b.parquet")
+    pyarrow.Table.from_pylist(PAIRS[2:4]), tmp_path / "b.parquet"
+  )
   for name in ("README.md", ".hidden.jsonl", "LICENSE"):
     (tmp_path / name).write_text("x")
   found, _ = _read(tmp_path)
@@ -247,27 +286,45 @@ def test_a_folder_is_read_whole_or_says_what_is_not(tmp_path, capsys):
   found, _ = _read(f"text:{tmp_path}")
   assert [f[:2] for f in found] == [("", "a text")]
   assert "not read: a.jsonl, b.parquet, d.csv, more" in capsys.readouterr().out
-  for include, expected in ((["*.parquet"], 2), (["a*", "b*"], 4),
-                            (["c.txt"], 1)):
+  for include, expected in (
+    (["*.parquet"], 2),
+    (["a*", "b*"], 4),
+    (["c.txt"], 1),
+  ):
     parts = readers.find(str(tmp_path), readers.Columns(), include)
     assert len(list(readers.Rows(parts, None, 0))) == expected
   assert "not read" not in capsys.readouterr().out
-  with pytest.raises(UserError, match="--include=x.*: no such file in .*; it "
-                     "holds a.jsonl, b.parquet, c.txt"):
+  with pytest.raises(
+    UserError,
+    match="--include=x.*: no such file in .*; it "
+    "holds a.jsonl, b.parquet, c.txt",
+  ):
     readers.find(str(tmp_path), readers.Columns(), ["x*"])
   with pytest.raises(UserError, match="a.jsonl is a file"):
     readers.find(str(tmp_path / "a.jsonl"), readers.Columns(), ["x*"])
 
 
-@pytest.mark.parametrize("name, held_out", [
-    ("test.jsonl", True), ("dev.jsonl.gz", True), ("pairs_test.jsonl", True),
-    ("validation-00000-of-00001.jsonl", True), ("Valid.jsonl", True),
-    ("eval.jsonl", True), ("val.jsonl", True), ("heldout.jsonl", True),
-    ("train_test.jsonl", False), ("latest.jsonl", False),
-    ("contest.jsonl", False), ("devices.jsonl", False),
-    ("train-00000.jsonl", False)])
+@pytest.mark.parametrize(
+  "name, held_out",
+  [
+    ("test.jsonl", True),
+    ("dev.jsonl.gz", True),
+    ("pairs_test.jsonl", True),
+    ("validation-00000-of-00001.jsonl", True),
+    ("Valid.jsonl", True),
+    ("eval.jsonl", True),
+    ("val.jsonl", True),
+    ("heldout.jsonl", True),
+    ("train_test.jsonl", False),
+    ("latest.jsonl", False),
+    ("contest.jsonl", False),
+    ("devices.jsonl", False),
+    ("train-00000.jsonl", False),
+  ],
+)
 def test_files_to_evaluate_on_are_not_trained_on(
-    tmp_path, capsys, name, held_out):
+  tmp_path, capsys, name, held_out
+):
   if name != "train-00000.jsonl":
     (tmp_path / "train-00000.jsonl").write_bytes(_lines(PAIRS[:3]))
   (tmp_path / name.removesuffix(".gz")).write_bytes(_lines(PAIRS[3:]))
@@ -277,8 +334,9 @@ def test_files_to_evaluate_on_are_not_trained_on(
   told = f"held out, not read: {name}; --include" in capsys.readouterr().out
   assert told == held_out
   for again in (
-      readers.find(f"{tmp_path}/{name}", readers.Columns()),
-      readers.find(str(tmp_path), readers.Columns(), [name])):
+    readers.find(f"{tmp_path}/{name}", readers.Columns()),
+    readers.find(str(tmp_path), readers.Columns(), [name]),
+  ):
     assert len(list(readers.Rows(again, None, 0))) == 3
   alone = tmp_path / "alone"
   alone.mkdir()
@@ -288,13 +346,20 @@ def test_files_to_evaluate_on_are_not_trained_on(
 
 def test_labels_and_scores_are_those_that_are_asked_for(tmp_path):
   file = tmp_path / "a.jsonl"
-  columns = {"label": "billing", "document_score": 3, "mine": 0.5, "of": [2.5],
-             "negatives": ["no"], "negatives_scores": [1]}
+  columns = {
+    "label": "billing",
+    "document_score": 3,
+    "mine": 0.5,
+    "of": [2.5],
+    "negatives": ["no"],
+    "negatives_scores": [1],
+  }
   file.write_bytes(_lines([p | columns for p in PAIRS]))
 
   def first(**options):
     rows = readers.Rows(
-        readers.find(str(file), readers.Columns(**options)), None, 0)
+      readers.find(str(file), readers.Columns(**options)), None, 0
+    )
     return list(rows)[0], rows.bad
 
   row, skipped = first()
@@ -306,11 +371,12 @@ def test_labels_and_scores_are_those_that_are_asked_for(tmp_path):
   assert list(first(classes=("x", "billing"))[0]["labels"]) == [1]
   assert list(first(label="mine")[0]["labels"]) == [0.5]
   for options, message in (
-      (dict(label="label"), 'the label "billing" is not a number'),
-      (dict(classes=("x",)), "none of --classes=x"),
-      (dict(label="missing"), "no label in 'missing'"),
-      (dict(score="label"), "'label' is \"billing\"; expected the document's"),
-      (dict(negatives_scores="mine"), "expected 1 numbers, one for each")):
+    (dict(label="label"), 'the label "billing" is not a number'),
+    (dict(classes=("x",)), "none of --classes=x"),
+    (dict(label="missing"), "no label in 'missing'"),
+    (dict(score="label"), "'label' is \"billing\"; expected the document's"),
+    (dict(negatives_scores="mine"), "expected 1 numbers, one for each"),
+  ):
     with pytest.raises(UserError, match=message):
       first(**options)
   for value in (float("nan"), float("inf"), 10**400):
@@ -328,22 +394,26 @@ def test_labels_and_scores_are_those_that_are_asked_for(tmp_path):
 
 def test_what_stands_there_twice(tmp_path):
   (tmp_path / "a.jsonl").write_text(
-      '{"query": "a", "document": "b", "query": "c"}\n')
+    '{"query": "a", "document": "b", "query": "c"}\n'
+  )
   with pytest.raises(UserError, match="row 1: the key 'query' stands there tw"):
     _read(tmp_path)
   parquet = pytest.importorskip("pyarrow.parquet")
   import pyarrow
 
-  table = pyarrow.table([["a"], ["b"], ["c"]],
-                        names=["query", "document", "query"])
+  table = pyarrow.table(
+    [["a"], ["b"], ["c"]], names=["query", "document", "query"]
+  )
   parquet.write_table(table, tmp_path / "a.parquet")
   with pytest.raises(UserError, match="two columns are called 'query'"):
     _read(tmp_path / "a.parquet")
 
 
 def test_all_bad_rows_are_counted_in_one_run(tmp_path, monkeypatch):
-  lines = [json.dumps({"query": "q", "document": f"d{i}" if i % 10 else ""})
-           for i in range(100)]
+  lines = [
+    json.dumps({"query": "q", "document": f"d{i}" if i % 10 else ""})
+    for i in range(100)
+  ]
   (tmp_path / "a.jsonl").write_text("\n".join(lines))
   for allowed in (0, 9, "9%", "9.5%"):
     with pytest.raises(UserError) as error:
@@ -351,7 +421,11 @@ def test_all_bad_rows_are_counted_in_one_run(tmp_path, monkeypatch):
     text = str(error.value)
     assert "10 rows cannot be used (empty text 10)" in text
     assert [f"row {n}:" in text for n in (1, 11, 21, 31)] == [
-        True, True, True, False]
+      True,
+      True,
+      True,
+      False,
+    ]
     assert "--skip_bad=2%" in text and "\n" not in text
   for allowed in (10, "10%", "100%"):
     found, rows = _read(tmp_path, skip_bad=allowed)
@@ -373,15 +447,26 @@ def test_hub(tmp_path):
     _read(f"hf:{tmp_path}@nosplit")
 
 
-@pytest.mark.parametrize("kind, columns, expected", [
+@pytest.mark.parametrize(
+  "kind, columns, expected",
+  [
     ("paired", ["title", "body"], ("t 1", "b 1", [])),
     ("self", ["body"], ("b 1", "b 1", [])),
     ("triplet", ["title", "body", "wrong"], ("t 1", "b 1", ["w 1", "x"])),
-])
+  ],
+)
 def test_the_published_format(tmp_path, kind, columns, expected):
-  rows = [{"title": f"t {i}", "body": f"b {i}", "wrong": [f"w {i}", "x"],
-           "document_score": 0.5, "negatives_scores": [1, 0.25],
-           **_objective(kind, columns)} for i in range(4)]
+  rows = [
+    {
+      "title": f"t {i}",
+      "body": f"b {i}",
+      "wrong": [f"w {i}", "x"],
+      "document_score": 0.5,
+      "negatives_scores": [1, 0.25],
+      **_objective(kind, columns),
+    }
+    for i in range(4)
+  ]
   shard = _published(tmp_path / "reddit_full", rows)
   found, reader = _read(shard.parent)
   assert found[1] == (*expected, "reddit_full")
@@ -409,7 +494,8 @@ def test_counts_and_offsets_are_compared(tmp_path):
   (shard.parent / "counts.json").unlink()
   offsets = {f"a/paq/{shard.name}": {str(i): [i, i + 1] for i in range(5)}}
   (shard.parent / "offsets.json.gz").write_bytes(
-      gzip.compress(json.dumps(offsets).encode()))
+    gzip.compress(json.dumps(offsets).encode())
+  )
   with pytest.raises(UserError, match="offsets.json.gz beside it says 5"):
     _read(shard.parent)
   (shard.parent / "offsets.json.gz").write_bytes(b"nothing")
@@ -419,21 +505,39 @@ def test_counts_and_offsets_are_compared(tmp_path):
 
 def _specification(tmp_path, **changes):
   for name in ("paq", "reddit"):
-    rows = [{**p, "query": f"{name} {p['query']}", "neg": ["no"],
-             **_objective("triplet", ["query", "document", "neg"])}
-            for p in PAIRS]
+    rows = [
+      {
+        **p,
+        "query": f"{name} {p['query']}",
+        "neg": ["no"],
+        **_objective("triplet", ["query", "document", "neg"]),
+      }
+      for p in PAIRS
+    ]
     for shard in ("shard-00000", "shard-00001"):
       _published(tmp_path / name, rows, f"{shard}.jsonl.gz")
   entry = lambda name, **more: {
-      "name": name, "bucket": f"{tmp_path}/{name}/shard-{{00000..00001}}"
-      ".jsonl.gz", "objective": {
-          "type": "triplet", "columns": ["query", "document", "neg"]}, **more}
+    "name": name,
+    "bucket": f"{tmp_path}/{name}/shard-{{00000..00001}}.jsonl.gz",
+    "objective": {"type": "triplet", "columns": ["query", "document", "neg"]},
+    **more,
+  }
   listed = [
-      entry("paq", query_prefix="search_query",
-            document_prefix="search_document", weight=1),
-      entry("reddit", query_prefix="clustering", query_only=True),
-      entry("again", **{"bucket": f"{tmp_path}/reddit/shard-*",
-                        "query_prefix": "classification"})]
+    entry(
+      "paq",
+      query_prefix="search_query",
+      document_prefix="search_document",
+      weight=1,
+    ),
+    entry("reddit", query_prefix="clustering", query_only=True),
+    entry(
+      "again",
+      **{
+        "bucket": f"{tmp_path}/reddit/shard-*",
+        "query_prefix": "classification",
+      },
+    ),
+  ]
   listed[0].update(changes)
   (tmp_path / "data.yaml").write_text(json.dumps({"datasets": listed}))
   return tmp_path / "data.yaml"
@@ -443,11 +547,13 @@ def test_a_specification(tmp_path, capsys):
   file = _specification(tmp_path)
   found, rows = _read(file)
   assert [f[3] for f in found] == (
-      ["paq"] * 12 + ["reddit"] * 12 + ["again"] * 12)
+    ["paq"] * 12 + ["reddit"] * 12 + ["again"] * 12
+  )
   prompts = {
-      "paq": {"query": "search_query: ", "document": "search_document: "},
-      "reddit": {"query": "clustering: ", "document": ""},
-      "again": {"query": "classification: ", "document": "classification: "}}
+    "paq": {"query": "search_query: ", "document": "search_document: "},
+    "reddit": {"query": "clustering: ", "document": ""},
+    "again": {"query": "classification: ", "document": "classification: "},
+  }
   assert rows.prompts() == prompts
   prepare(str(file), tmp_path / "out", vocab_size=80, held_out=0.2)
   printed = capsys.readouterr().out
@@ -459,29 +565,40 @@ def test_a_specification(tmp_path, capsys):
   assert [name for name, _ in kept.runs["train"]] == ["paq", "reddit"]
 
 
-@pytest.mark.parametrize("changes, message", [
+@pytest.mark.parametrize(
+  "changes, message",
+  [
     ({"prefix": "x"}, "data set 1: no such key 'prefix'"),
     ({"bucket": 5}, "'bucket' is missing or no text"),
     ({"objective": {"type": "paired", "columns": ["q"]}}, "1, 2 or 3 columns"),
     ({"objective": {"type": "pairs", "columns": ["q"]}}, "objective is"),
-])
+  ],
+)
 def test_mistakes_in_a_specification(tmp_path, changes, message):
   with pytest.raises(UserError, match=message):
     _read(_specification(tmp_path, **changes))
 
 
-@pytest.mark.parametrize("name, content, message", [
+@pytest.mark.parametrize(
+  "name, content, message",
+  [
     ("a.jsonl.gz", _lines(PAIRS), "not gzip-compressed, though its name"),
     ("a.jsonl.zst", _lines(PAIRS), "not zstd-compressed, though its name"),
-    ("a.jsonl", gzip.compress(_lines(PAIRS)),
-     "row 1: not UTF-8 but gzip-compressed, whose name has to end in .gz"),
+    (
+      "a.jsonl",
+      gzip.compress(_lines(PAIRS)),
+      "row 1: not UTF-8 but gzip-compressed, whose name has to end in .gz",
+    ),
     ("a.txt", b"PK\x03\x04\xff\n", "row 1: not UTF-8 but .* an Excel workbook"),
-])
+  ],
+)
 def test_a_file_that_is_not_what_its_name_says(
-    tmp_path, name, content, message):
+  tmp_path, name, content, message
+):
   (tmp_path / name).write_bytes(content)
-  with pytest.raises(UserError, match=f"{name}.*: {message}".replace(
-      ": row 1", ", row 1")):
+  with pytest.raises(
+    UserError, match=f"{name}.*: {message}".replace(": row 1", ", row 1")
+  ):
     _read(tmp_path)
 
 
@@ -495,27 +612,39 @@ def test_a_file_of_another_kind_is_not_missing(tmp_path):
 
 def test_braces_are_written_out():
   assert specification.expand("a/{x,y}-{08..11}") == [
-      f"a/{c}-{n}" for c in "xy" for n in ("08", "09", "10", "11")]
+    f"a/{c}-{n}" for c in "xy" for n in ("08", "09", "10", "11")
+  ]
   assert specification.expand("{9..11}") == ["9", "10", "11"]
   assert specification.expand("plain") == ["plain"]
 
 
 BROKEN = {
-    "gzip damaged": ("a.jsonl.gz", gzip.compress(_lines(PAIRS) * 50)[:-20],
-                     r"row \d+: the gzip stream is damaged or cut short"),
-    "not UTF-8": ("a.jsonl", _lines(PAIRS[:1]) + b'{"query": "\xff"}\n',
-                  "row 2: not UTF-8"),
-    "not an object": ("a.jsonl", b"[1]\n", "row 1: expected a JSON object"),
-    "not JSON": ("a.jsonl", b'{"query": \n', "row 1: not valid JSON"),
-    "column missing": ("a.jsonl", b'{"query": "q"}\n', "'document' is missing"),
-    "not a string": ("a.jsonl", b'{"query": 5, "document": "d"}\n', "is 5"),
-    "empty text": ("a.jsonl", b'{"query": " ", "document": "d"}\n', "is empty"),
-    "negatives not texts": (
-        "a.jsonl", b'{"query": "q", "document": "d", "negatives": [3]}\n',
-        "not a list of strings"),
-    "row too long": ("a.jsonl", b'{"query": "' + b"x" * 999 + b'"}\n'
-                     + _lines(PAIRS[:1]), "row 1: longer than"),
-    "file without rows": ("a.jsonl", b"\n\n", "a.jsonl: no rows in it"),
+  "gzip damaged": (
+    "a.jsonl.gz",
+    gzip.compress(_lines(PAIRS) * 50)[:-20],
+    r"row \d+: the gzip stream is damaged or cut short",
+  ),
+  "not UTF-8": (
+    "a.jsonl",
+    _lines(PAIRS[:1]) + b'{"query": "\xff"}\n',
+    "row 2: not UTF-8",
+  ),
+  "not an object": ("a.jsonl", b"[1]\n", "row 1: expected a JSON object"),
+  "not JSON": ("a.jsonl", b'{"query": \n', "row 1: not valid JSON"),
+  "column missing": ("a.jsonl", b'{"query": "q"}\n', "'document' is missing"),
+  "not a string": ("a.jsonl", b'{"query": 5, "document": "d"}\n', "is 5"),
+  "empty text": ("a.jsonl", b'{"query": " ", "document": "d"}\n', "is empty"),
+  "negatives not texts": (
+    "a.jsonl",
+    b'{"query": "q", "document": "d", "negatives": [3]}\n',
+    "not a list of strings",
+  ),
+  "row too long": (
+    "a.jsonl",
+    b'{"query": "' + b"x" * 999 + b'"}\n' + _lines(PAIRS[:1]),
+    "row 1: longer than",
+  ),
+  "file without rows": ("a.jsonl", b"\n\n", "a.jsonl: no rows in it"),
 }
 
 
@@ -583,10 +712,14 @@ def _bucket(monkeypatch):
   failures, waits = [], []
   original = type(files).open
   monkeypatch.setattr(
-      type(files), "open",
-      lambda self, path, mode="rb", **kw: _Flaky(
-          original(self, path, mode, **kw), failures) if mode == "rb"
-      else original(self, path, mode, **kw))
+    type(files),
+    "open",
+    lambda self, path, mode="rb", **kw: (
+      _Flaky(original(self, path, mode, **kw), failures)
+      if mode == "rb"
+      else original(self, path, mode, **kw)
+    ),
+  )
   monkeypatch.setattr(streams.time, "sleep", waits.append)
   yield files, failures, waits
   files.rm("/", recursive=True)
@@ -601,7 +734,8 @@ def test_buckets_are_read_and_asked_again(bucket, tmp_path):
   assert _pairs(_read("memory://b/data")[0]) == expected and not waits
   failures += [False, True, False, True, True, False]
   rows = readers.Rows(
-      readers.find("memory://b/data", readers.Columns()), None, 0)
+    readers.find("memory://b/data", readers.Columns()), None, 0
+  )
   assert [{k: r[k] for k in PAIRS[0]} for r in rows] == expected
   assert waits == [1, 2, 1] and not failures  # later and later, then anew
   failures += [True] * 6
@@ -614,13 +748,17 @@ def test_buckets_are_read_and_asked_again(bucket, tmp_path):
     _read("s4://b/x")
 
 
-@pytest.mark.parametrize("error,words", [
+@pytest.mark.parametrize(
+  "error,words",
+  [
     (PermissionError("Access Denied"), "asks for other credentials"),
     (OSError("InvalidAccessKeyId: no such key"), "asks for other credentials"),
     (OSError("the line is dead"), "cannot be read, tried 6 times"),  # control
-])
+  ],
+)
 def test_a_bucket_that_refuses_is_not_asked_again(
-    bucket, monkeypatch, error, words):
+  bucket, monkeypatch, error, words
+):
   files, _, waits = bucket
 
   def refuse(*args, **kw):
@@ -643,7 +781,8 @@ def test_parquet_in_a_bucket(bucket, tmp_path):
   files.put(str(tmp_path / "x.parquet"), "/b/x.parquet")
   failures += [True, False, True]
   rows = readers.Rows(
-      readers.find("memory://b/x.parquet", readers.Columns()), None, 0)
+    readers.find("memory://b/x.parquet", readers.Columns()), None, 0
+  )
   assert [{k: r[k] for k in PAIRS[0]} for r in rows] == PAIRS * 50
   assert len(waits) == 2
 
@@ -653,27 +792,54 @@ def test_fuzz_jsonl(tmp_path):
   hypothesis = pytest.importorskip("hypothesis")
   from hypothesis import strategies as st
 
-  pieces = st.sampled_from([
-      b'{"query": "q", "document": "d"}', b"\n", b"\r\n", b"{", b"}", b'"',
-      b"[", b"]", b":", b",", b"\xff", b"\xed\xa0\x80", b"\\ud800", b"\\u0000",
-      b"null", b"NaN", b"1e999", b"-", b"\x00", b" ", b"\xef\xbb\xbf",
-      b'"negatives": [', b'"query"', b'"document"', b"[" * 3000,
-      b"9" * 5000, b'{"a":' * 3000])
+  pieces = st.sampled_from(
+    [
+      b'{"query": "q", "document": "d"}',
+      b"\n",
+      b"\r\n",
+      b"{",
+      b"}",
+      b'"',
+      b"[",
+      b"]",
+      b":",
+      b",",
+      b"\xff",
+      b"\xed\xa0\x80",
+      b"\\ud800",
+      b"\\u0000",
+      b"null",
+      b"NaN",
+      b"1e999",
+      b"-",
+      b"\x00",
+      b" ",
+      b"\xef\xbb\xbf",
+      b'"negatives": [',
+      b'"query"',
+      b'"document"',
+      b"[" * 3000,
+      b"9" * 5000,
+      b'{"a":' * 3000,
+    ]
+  )
   content = st.one_of(
-      st.lists(pieces, max_size=12).map(b"".join), st.binary(max_size=60))
+    st.lists(pieces, max_size=12).map(b"".join), st.binary(max_size=60)
+  )
 
   @hypothesis.settings(
-      max_examples=250, deadline=None, database=None, derandomize=True)
+    max_examples=250, deadline=None, database=None, derandomize=True
+  )
   @hypothesis.given(content, st.integers(0, 3), st.integers(0, 40))
   def check(content, how, cut):
     suffix = ".jsonl.gz" if how else ".jsonl"
     if how:
       content = gzip.compress(content, mtime=0)
     if how == 2:
-      content = content[:max(len(content) - cut, 0)]
+      content = content[: max(len(content) - cut, 0)]
     elif how == 3 and content:
       at = cut % len(content)
-      content = content[:at] + bytes([content[at] ^ 0x55]) + content[at + 1:]
+      content = content[:at] + bytes([content[at] ^ 0x55]) + content[at + 1 :]
     _check_fuzzed(tmp_path / f"f{suffix}", content)
 
   check()
@@ -696,11 +862,20 @@ def _check_fuzzed(file, content):
     assert str(kept) == str(strict)
 
 
-@pytest.mark.parametrize("content", [
-    b"\xef\xbb\xbf{}", b'{"query": "\x00", "document": "d"}', b"9" * 5000,
-    b'{"a":' * 100_000, b'{"query": NaN, "document": 1e999}', b"\r\n\r\n",
-    b'{"query": "\\ud800", "document": "d"}', b"\x00", b"null",
-])
+@pytest.mark.parametrize(
+  "content",
+  [
+    b"\xef\xbb\xbf{}",
+    b'{"query": "\x00", "document": "d"}',
+    b"9" * 5000,
+    b'{"a":' * 100_000,
+    b'{"query": NaN, "document": 1e999}',
+    b"\r\n\r\n",
+    b'{"query": "\\ud800", "document": "d"}',
+    b"\x00",
+    b"null",
+  ],
+)
 def test_cases_that_fuzzing_found(tmp_path, content):
   _check_fuzzed(tmp_path / "f.jsonl", content)
 
@@ -719,9 +894,13 @@ def test_random_bytes_as_parquet(tmp_path):
       content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
     file.write_bytes(content)
     try:
-      list(readers.Rows([
-          readers.Part("parquet", (str(file),), "", readers.Columns())],
-          None, 0))
+      list(
+        readers.Rows(
+          [readers.Part("parquet", (str(file),), "", readers.Columns())],
+          None,
+          0,
+        )
+      )
     except UserError as e:
       told += 1
       assert str(file) in str(e)

@@ -14,14 +14,15 @@ import ml_collections
 import numpy as np
 import optax
 import pytest
+from support import tiny
 
 from nomic_jax import losses
 from nomic_jax import step as step_lib
 from nomic_jax.model.encoder import Encoder
-import tiny
 
-README = (pathlib.Path(__file__).parents[1] / "nomic_jax" / "losses" /
-          "README.md")
+README = (
+  pathlib.Path(__file__).parents[1] / "nomic_jax" / "losses" / "README.md"
+)
 
 
 def _example():
@@ -38,18 +39,19 @@ def test_the_objective_of_the_readme_trains(monkeypatch):
   assert 20 < len(code.splitlines()) < 40
   module = types.ModuleType("sigmoid")
   exec(compile(code, "README.md", "exec"), module.__dict__)
-  name, line = re.search(r'`"(\w+)": (\w+)` in the table', README.read_text(
-      )).groups()
+  name, line = re.search(
+    r'`"(\w+)": (\w+)` in the table', README.read_text()
+  ).groups()
   monkeypatch.setitem(losses._LOSSES, name, getattr(module, line))
-  config = re.search(r"`c\.loss = dict\((.*)\)` in a config", README.read_text(
-      ))[1]
+  config = re.search(
+    r"`c\.loss = dict\((.*)\)` in a config", README.read_text()
+  )[1]
   loss = losses.make(
-      ml_collections.ConfigDict(
-          eval(f"dict({config})") | dict(chunk_tokens=64)),
-      Encoder(tiny.ARCHITECTURE))
+    ml_collections.ConfigDict(eval(f"dict({config})") | dict(chunk_tokens=64)),
+    Encoder(tiny.ARCHITECTURE),
+  )
   tx = optax.adam(3e-3)
-  state = tiny.jit(
-      lambda: meta.unbox(step_lib.init_state(loss, tx, 0)))()
+  state = tiny.jit(lambda: meta.unbox(step_lib.init_state(loss, tx, 0)))()
   step = tiny.jit(step_lib.make_train_step(loss, tx))
   batch, seen = tiny.pair_batch(), []
   expected = _plain(jax.device_get(state.params), batch)

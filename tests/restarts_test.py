@@ -9,8 +9,8 @@ import subprocess
 import sys
 
 import pytest
+from support import small_data
 
-import small_data
 from nomic_jax import errors
 from nomic_jax.mesh import processes
 from nomic_jax.mesh import restarts
@@ -58,13 +58,20 @@ def _ends(tmp_path, way, count=1):
   port = 20000 + (os.getpid() * 7 + len(way)) % 12000
   started = 1 if way == "late" else count
   running = [
-      subprocess.Popen(
-          [sys.executable, tmp_path / "job.py", way], text=True,
-          stderr=subprocess.PIPE, env=os.environ | {
-              "PYTHONPATH": str(small_data.ROOT), "XLA_FLAGS": "",
-              "JAX_COORDINATOR_ADDRESS": f"localhost:{port}",
-              "JAX_NUM_PROCESSES": str(count), "JAX_PROCESS_ID": str(number)})
-      for number in range(started)
+    subprocess.Popen(
+      [sys.executable, tmp_path / "job.py", way],
+      text=True,
+      stderr=subprocess.PIPE,
+      env=os.environ
+      | {
+        "PYTHONPATH": str(small_data.ROOT),
+        "XLA_FLAGS": "",
+        "JAX_COORDINATOR_ADDRESS": f"localhost:{port}",
+        "JAX_NUM_PROCESSES": str(count),
+        "JAX_PROCESS_ID": str(number),
+      },
+    )
+    for number in range(started)
   ]
   said = [process.communicate(timeout=90)[1] for process in running]
   return [process.returncode for process in running], said
@@ -76,7 +83,8 @@ def test_sigterm_ends_what_has_nothing_to_save(tmp_path, way):
 
 
 def test_processes_that_are_preempted_end_alike_though_one_takes_longer(
-    tmp_path):
+  tmp_path,
+):
   statuses, said = _ends(tmp_path, "train", 2)
   assert statuses == [75, 75], said
   assert all("Preempted" in text for text in said)
@@ -87,11 +95,19 @@ def test_a_process_that_fails_keeps_its_own_status(tmp_path):
   """And does not wait for those that wait for it."""
   (tmp_path / "job.py").write_text(_JOB)
   done = subprocess.run(
-      ["bash", "launch/local.sh", "--processes=2", "--", "mistake"],
-      cwd=small_data.ROOT, text=True, capture_output=True, timeout=90,
-      env=os.environ | {
-          "PYTHONPATH": str(small_data.ROOT), "XLA_FLAGS": "", "GRACE": "0",
-          "NOMIC_JAX": f"{sys.executable} {tmp_path / 'job.py'}"})
+    ["bash", "launch/local.sh", "--processes=2", "--", "mistake"],
+    cwd=small_data.ROOT,
+    text=True,
+    capture_output=True,
+    timeout=90,
+    env=os.environ
+    | {
+      "PYTHONPATH": str(small_data.ROOT),
+      "XLA_FLAGS": "",
+      "GRACE": "0",
+      "NOMIC_JAX": f"{sys.executable} {tmp_path / 'job.py'}",
+    },
+  )
   assert done.returncode == 2, done.stdout + done.stderr
   assert "[1] UserError" in done.stdout
 
@@ -100,7 +116,8 @@ def test_a_peer_that_does_not_come_ends_with_a_line(tmp_path):
   (status,), (said,) = _ends(tmp_path, "late", 2)
   assert status == 75, said
   assert said.startswith(
-      "nomic-jax: stopped: after 1 seconds not all processes have joined")
+    "nomic-jax: stopped: after 1 seconds not all processes have joined"
+  )
   assert len(said.splitlines()) == 1
 
 
@@ -116,10 +133,13 @@ def test_sigterm_is_heard_once_there_is_something_to_save():
 
 def test_statuses_say_whether_to_start_again():
   for error, status in (
-      (errors.UserError(""), 2), (ModuleNotFoundError(""), 2),
-      (errors.Stopped(""), 75),
-      (processes.Preempted(""), 75), (KeyboardInterrupt(), 130),
-      (ValueError(), 1)):
+    (errors.UserError(""), 2),
+    (ModuleNotFoundError(""), 2),
+    (errors.Stopped(""), 75),
+    (processes.Preempted(""), 75),
+    (KeyboardInterrupt(), 130),
+    (ValueError(), 1),
+  ):
     assert errors.status(error) == status
 
 

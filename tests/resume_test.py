@@ -8,40 +8,52 @@ import shutil
 import time
 
 import jax
+import numpy as np
+import pytest
+from support import small_data
+
 from nomic_jax import train
 from nomic_jax.cli import config_flags
 from nomic_jax.errors import UserError
 from nomic_jax.run import checkpoint
 from nomic_jax.run import goodput
 from nomic_jax.run import metrics
-import numpy as np
-import pytest
-
-import small_data
 
 STEPS, EVERY, LOG = 40, 8, 3
 FLAGS = [
-    f"steps={STEPS}", f"log_every={LOG}", f"checkpoint.every={EVERY}",
-    "optimizer.warmup=5 steps",
+  f"steps={STEPS}",
+  f"log_every={LOG}",
+  f"checkpoint.every={EVERY}",
+  "optimizer.warmup=5 steps",
 ]
 KINDS = {
-    # Rows of text are packed across documents: the iterator has a remainder.
-    "mlm": ["data.row_length=48"],
-    # Dropout too, so that the step's randomness must come back; and a frozen
-    # table, of which the optimiser's state has nothing.
-    "contrastive": [
-        "data.batch_size=8", "data.rows_multiple=16", "compute.dropout=0.1",
-        "optimizer.lr_multipliers=(('.*/type/.*',0),('.*',1.0))",
-        f"evaluators.eval.every={EVERY}", "evaluators.eval.batches=1",
-        "evaluators.eval.data.split=train",
-        "checkpoint.best=eval/loss",
-    ],
+  # Rows of text are packed across documents: the iterator has a remainder.
+  "mlm": ["data.row_length=48"],
+  # Dropout too, so that the step's randomness must come back; and a frozen
+  # table, of which the optimiser's state has nothing.
+  "contrastive": [
+    "data.batch_size=8",
+    "data.rows_multiple=16",
+    "compute.dropout=0.1",
+    "optimizer.lr_multipliers=(('.*/type/.*',0),('.*',1.0))",
+    f"evaluators.eval.every={EVERY}",
+    "evaluators.eval.batches=1",
+    "evaluators.eval.data.split=train",
+    "checkpoint.best=eval/loss",
+  ],
 }
 # Differ from run to run, and may.
 CLOCKS = {
-    "seconds", "tokens_per_second", "data_wait", "data_wait_share", "compiled",
-    "step_seconds_p50", "step_seconds_p90", "step_seconds_max", "clock",
-    *(f"time/{cause}" for cause in goodput.CAUSES),
+  "seconds",
+  "tokens_per_second",
+  "data_wait",
+  "data_wait_share",
+  "compiled",
+  "step_seconds_p50",
+  "step_seconds_p90",
+  "step_seconds_max",
+  "clock",
+  *(f"time/{cause}" for cause in goodput.CAUSES),
 }
 
 
@@ -54,7 +66,8 @@ def _place(tmp_path_factory):
 
 def _start(place, kind, workdir, *more, held=""):
   command = small_data.train(
-      kind, place / "pairs", workdir, *FLAGS, *KINDS[kind], *more)
+    kind, place / "pairs", workdir, *FLAGS, *KINDS[kind], *more
+  )
   return small_data.Process(command, place / "compiled", held)
 
 
@@ -69,8 +82,8 @@ def _outcome(workdir):
   """Parameters, the data iterator's state and the lines of metrics.jsonl."""
   data = workdir / "checkpoints" / str(STEPS) / "data"
   lines = [
-      {k: v for k, v in row.items() if k not in CLOCKS}
-      for row in metrics.read(workdir / "metrics.jsonl")
+    {k: v for k, v in row.items() if k not in CLOCKS}
+    for row in metrics.read(workdir / "metrics.jsonl")
   ]
   iterator = json.loads((data / "metadata").read_text())
   return checkpoint.restore_params(workdir), iterator, lines
@@ -169,8 +182,9 @@ def test_stopped_twice_by_sigterm_the_curve_shows_nothing(place, whole):
 
   def start_until(held, line):
     training = _start(place, "mlm", workdir, held=str(held))
-    assert training.wait_for(lambda: any(
-        row["step"] == line for row in metrics.read(file)))
+    assert training.wait_for(
+      lambda: any(row["step"] == line for row in metrics.read(file))
+    )
     return training
 
   def stop(training, step):
@@ -208,20 +222,27 @@ def test_stopped_in_an_evaluation_it_is_made_on_resume(place, whole):
 def test_stopped_by_sigterm_and_its_last_checkpoint_truncated(place, whole):
   workdir = place / "stopped"
   command = small_data.train(
-      "mlm", place / "pairs", workdir, *FLAGS, *KINDS["mlm"],
-      "checkpoint.keep_every=16")
+    "mlm",
+    place / "pairs",
+    workdir,
+    *FLAGS,
+    *KINDS["mlm"],
+    "checkpoint.keep_every=16",
+  )
   training = small_data.Process(command, place / "compiled", held="19")
   file = workdir / "metrics.jsonl"
-  assert training.wait_for(lambda: any(
-      row["step"] > 16 for row in metrics.read(file)))
+  assert training.wait_for(
+    lambda: any(row["step"] > 16 for row in metrics.read(file))
+  )
   training.terminate()
   status, _, err = training.finish()
   assert status == 75, err
   stopped = checkpoint.latest_step(workdir)
   assert stopped == 19
   assert err.splitlines()[-1] == (
-      f"nomic-jax: stopped: SIGTERM: saved step {stopped} of {STEPS} under "
-      f"{workdir}; the same command goes on from there")
+    f"nomic-jax: stopped: SIGTERM: saved step {stopped} of {STEPS} under "
+    f"{workdir}; the same command goes on from there"
+  )
 
   folder = workdir / "checkpoints"
   before = sorted(int(p.name) for p in folder.iterdir())[-2]
@@ -229,7 +250,8 @@ def test_stopped_by_sigterm_and_its_last_checkpoint_truncated(place, whole):
   for part in (folder / str(stopped)).rglob("d/*"):
     os.truncate(part, part.stat().st_size // 2)
   training = small_data.Process(
-      [*command, "--profile=38:39"], place / "compiled")
+    [*command, "--profile=38:39"], place / "compiled"
+  )
   status, out, err = training.finish()
   assert status == 0, err
   assert f"warning: the checkpoint of step {stopped} cannot be read" in err
@@ -259,4 +281,5 @@ def test_a_damaged_checkpoint_is_named(place, whole):
   shutil.rmtree(workdir / "checkpoints" / str(STEPS))  # as the error advises
   assert checkpoint.latest_step(workdir) == STEPS - EVERY
   assert not _same(
-      checkpoint.restore_params(workdir), _outcome(whole("mlm"))[0])
+    checkpoint.restore_params(workdir), _outcome(whole("mlm"))[0]
+  )

@@ -29,8 +29,7 @@ class FakeModel(EmbeddingModel):
 
   def encode(self, texts, prompt=None, normalize=True, show_progress=False):
     self.calls.append((prompt, len(texts)))
-    return np.array(
-        [["red" in t, "blue" in t] for t in texts], np.float32)
+    return np.array([["red" in t, "blue" in t] for t in texts], np.float32)
 
 
 @pytest.fixture(name="model")
@@ -47,11 +46,14 @@ def _write_jsonl(path, rows):
 
 def test_hits_with_their_places(tmp_path, model, capsys):
   corpus = tmp_path / "corpus.jsonl"
-  _write_jsonl(corpus, [
+  _write_jsonl(
+    corpus,
+    [
       {"document": "a blue thing\nmore", "location": "things.py:7"},
       {"text": "the red one " + "and so on " * 20},
       {"text": "a blue thing\nmore", "location": "copy.py:1"},
-  ])
+    ],
+  )
   search_lib.search(f"{tmp_path}/model", corpus, ["red", "blue"], top=2)
   out = capsys.readouterr().out
   red, blue = out.split("\n? ")[1:]
@@ -98,16 +100,20 @@ def test_another_directory_is_not_overwritten(tmp_path, model):
   (home / "letter").write_text("dear")
   with pytest.raises(UserError, match="not a search index"):
     search_lib.search(
-        f"{tmp_path}/model", tmp_path / "corpus.txt", ["red"], index=home)
+      f"{tmp_path}/model", tmp_path / "corpus.txt", ["red"], index=home
+    )
   assert (home / "letter").exists()
 
 
-@pytest.mark.parametrize("name, text, message", [
+@pytest.mark.parametrize(
+  "name, text, message",
+  [
     ("none.txt", None, "none.txt: no such file"),
     ("empty.txt", "\n\n", "no texts in it"),
     ("bad.jsonl", '{"document": "red"}\n{"body": "x"}\n', "row 2.*'body'"),
     ("sheet.csv", "red", "unknown kind of file"),
-])
+  ],
+)
 def test_mistakes_are_one_line(tmp_path, model, name, text, message):
   if text is not None:
     (tmp_path / name).write_text(text)
@@ -117,14 +123,18 @@ def test_mistakes_are_one_line(tmp_path, model, name, text, message):
 
 
 def test_piped_questions_are_utf8_whatever_the_terminal_is(
-    tmp_path, model, capsys, monkeypatch):
+  tmp_path, model, capsys, monkeypatch
+):
   corpus = tmp_path / "corpus.txt"
   corpus.write_text("a blue thing\nthe red one\n")
+
   def ask(data):
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(
-        io.BytesIO(data), encoding="ascii"))
+    monkeypatch.setattr(
+      sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="ascii")
+    )
     search_lib.search(f"{tmp_path}/model", corpus, top=1)
     return capsys.readouterr().out
+
   asked = ask("\ufeff漢 red?\r\n\u3000\nblue".encode())
   assert asked.count("\n? ") == 2 and "? 漢 red?\n" in asked
   with pytest.raises(UserError, match="standard input, row 2: not UTF-8 at"):

@@ -11,15 +11,15 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec
 import numpy as np
 import safetensors.numpy
+from support import hub_random
 
-import hub_random
 from nomic_jax import main
 from nomic_jax.model import architecture_json
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.run.checkpoint import Checkpoints
 
 CONFIG = EncoderConfig(
-    vocab_size=96, width=64, layers=2, heads=4, mlp_width=256, max_length=128
+  vocab_size=96, width=64, layers=2, heads=4, mlp_width=256, max_length=128
 ).architecture
 
 
@@ -31,15 +31,18 @@ def test_a_sharded_checkpoint_is_exported_on_the_host(tmp_path, monkeypatch):
   save_file = safetensors.numpy.save_file
 
   def spy(tensors, *args, **kwargs):
-    seen.append(([x.shape for x in jax.live_arrays() if id(x) not in before],
-                 {type(t) for t in tensors.values()}))
+    seen.append(
+      (
+        [x.shape for x in jax.live_arrays() if id(x) not in before],
+        {type(t) for t in tensors.values()},
+      )
+    )
     save_file(tensors, *args, **kwargs)
 
   monkeypatch.setattr(safetensors.numpy, "save_file", spy)
   monkeypatch.setattr(jax, "device_put", None)
   output = tmp_path / "model"
-  assert main.main(
-      ["export", f"--workdir={work}", f"--output={output}"]) == 0
+  assert main.main(["export", f"--workdir={work}", f"--output={output}"]) == 0
   # With every tensor in hand, not one array of this export is on a device.
   assert seen == [([], {np.ndarray})]
   written = safetensors.numpy.load_file(output / "model.safetensors")
@@ -52,7 +55,8 @@ def test_a_sharded_checkpoint_is_exported_on_the_host(tmp_path, monkeypatch):
 def _work_directory(work, trees):
   """A training's directory, its parameters an eighth on each device."""
   mesh = jax.make_mesh(
-      (8,), ("fsdp",), axis_types=(jax.sharding.AxisType.Auto,))
+    (8,), ("fsdp",), axis_types=(jax.sharding.AxisType.Auto,)
+  )
 
   def place(x):
     axes = ["fsdp" if size % 8 == 0 else None for size in x.shape]
@@ -62,17 +66,22 @@ def _work_directory(work, trees):
     return jax.device_put(x, NamedSharding(mesh, PartitionSpec(*axes)))
 
   placed = jax.tree.map(place, trees)
-  share = [x.addressable_shards[0].data.size / x.size
-           for x in jax.tree.leaves(placed)]
+  share = [
+    x.addressable_shards[0].data.size / x.size for x in jax.tree.leaves(placed)
+  ]
   assert set(share) == {1 / 8}
   # As a TrainState is saved: a tree of which the parameters are one branch.
-  state = {"params": placed, "step": np.int32(3),
-           "opt_state": jax.tree.map(lambda x: x + 1, placed)}
+  state = {
+    "params": placed,
+    "step": np.int32(3),
+    "opt_state": jax.tree.map(lambda x: x + 1, placed),
+  }
   with contextlib.closing(Checkpoints(work, 1)) as checkpoints:
     data = iter(grain.MapDataset.range(4).to_iter_dataset())
     checkpoints.save(3, state, data)
-  (work / "encoder.json").write_text(json.dumps(
-      architecture_json.to_json(CONFIG)))
+  (work / "encoder.json").write_text(
+    json.dumps(architecture_json.to_json(CONFIG))
+  )
   (work / "tokenizer").mkdir()
   hub_random.tokenizer().save(str(work / "tokenizer" / "tokenizer.json"))
   return work

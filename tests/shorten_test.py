@@ -4,64 +4,87 @@
 
 import random
 
-from nomic_jax.text.shorten import shorten
 import pytest
+from support import tiny
 import tokenizers
 from tokenizers import models
 from tokenizers import normalizers
 from tokenizers import pre_tokenizers
 from tokenizers import trainers
 
-import tiny
+from nomic_jax.text.shorten import shorten
 
 _TEXTS = [" ".join(tiny.WORDS) * 3, "alphabeta gammadelta 12 345,678 don't x"]
 
 
 def _byte_level(split):
   made = tokenizers.Tokenizer(models.BPE())
-  made.pre_tokenizer = pre_tokenizers.ByteLevel(
-      add_prefix_space=False) if split else None
-  made.train_from_iterator(_TEXTS, trainers.BpeTrainer(
-      vocab_size=350, show_progress=False,
-      initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+  made.pre_tokenizer = (
+    pre_tokenizers.ByteLevel(add_prefix_space=False) if split else None
+  )
+  made.train_from_iterator(
+    _TEXTS,
+    trainers.BpeTrainer(
+      vocab_size=350,
+      show_progress=False,
+      initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    ),
+  )
   return made
 
 
 def _unigram():
   made = tokenizers.Tokenizer(models.Unigram())
   made.normalizer = normalizers.NFKC()
-  made.pre_tokenizer = pre_tokenizers.Sequence([
-      pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
-  made.train_from_iterator(_TEXTS, trainers.UnigramTrainer(
-      vocab_size=60, show_progress=False, unk_token="<unk>",
-      special_tokens=["<unk>"]))
+  made.pre_tokenizer = pre_tokenizers.Sequence(
+    [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
+  )
+  made.train_from_iterator(
+    _TEXTS,
+    trainers.UnigramTrainer(
+      vocab_size=60,
+      show_progress=False,
+      unk_token="<unk>",
+      special_tokens=["<unk>"],
+    ),
+  )
   return made
 
 
 def _wordpiece(longest):
   """Words of up to `longest` characters have pieces, others are unknown."""
   vocab = tiny.words().get_vocab()
-  made = tokenizers.Tokenizer(models.WordPiece(
-      vocab, unk_token="[UNK]", max_input_chars_per_word=longest))
+  made = tokenizers.Tokenizer(
+    models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=longest)
+  )
   made.pre_tokenizer = pre_tokenizers.Whitespace()
   made.add_special_tokens(["[MASK]"])
   return made
 
 
 TOKENIZERS = {
-    "ours": tiny.words, "byte level": lambda: _byte_level(True),
-    "no words": lambda: _byte_level(False), "unigram": _unigram,
-    "long words": lambda: _wordpiece(100_000),
+  "ours": tiny.words,
+  "byte level": lambda: _byte_level(True),
+  "no words": lambda: _byte_level(False),
+  "unigram": _unigram,
+  "long words": lambda: _wordpiece(100_000),
 }
 
 
 def _random_text(rng):
   """Words, long runs of spaces, long words and a rare unknown character."""
-  piece = lambda: rng.choice([
-      lambda: rng.choice(tiny.WORDS), lambda: " " * rng.randint(1, 900),
-      lambda: "alpha" * rng.randint(1, 400), lambda: "12345" * 40,
-      lambda: "[MASK]", lambda: "\u00e9\u0301 \u4e2d\u6587", lambda: "☃",
-      lambda: "don't, getItem(x) "])()
+  piece = lambda: rng.choice(
+    [
+      lambda: rng.choice(tiny.WORDS),
+      lambda: " " * rng.randint(1, 900),
+      lambda: "alpha" * rng.randint(1, 400),
+      lambda: "12345" * 40,
+      lambda: "[MASK]",
+      lambda: "\u00e9\u0301 \u4e2d\u6587",
+      lambda: "☃",
+      lambda: "don't, getItem(x) ",
+    ]
+  )()
   joiner = rng.choice(["", " ", "\n"])
   return joiner.join(piece() for _ in range(rng.randint(1, 60)))
 
@@ -74,8 +97,8 @@ def test_the_first_tokens_are_those_of_the_whole_text(name):
     for text, short in zip(texts, shorten(tokenizer, texts, tokens)):
       assert text.startswith(short)
       ids, expected = (
-          tokenizer.encode(t, add_special_tokens=False).ids
-          for t in (short, text))
+        tokenizer.encode(t, add_special_tokens=False).ids for t in (short, text)
+      )
       assert ids[:tokens] == expected[:tokens]
       assert short == text or len(ids) > tokens
       cut += short != text
@@ -95,7 +118,7 @@ class _Counting:
 
 def test_it_costs_what_is_read():
   counting = _Counting(tiny.words())
-  short, = shorten(counting, ["alpha beta " * 1_000_000], 64)
+  (short,) = shorten(counting, ["alpha beta " * 1_000_000], 64)
   assert counting.characters < 2_000 and len(short) == 1024
   counting.characters = 0
   assert shorten(counting, ["alpha beta " * 90], 64) == ["alpha beta " * 90]

@@ -4,6 +4,13 @@
 
 import json
 
+import ml_collections
+import numpy as np
+import pytest
+from support import tiny
+import tokenizers
+from tokenizers import processors
+
 from nomic_jax.data import collate
 from nomic_jax.data import labels
 from nomic_jax.data import pairs
@@ -12,17 +19,15 @@ from nomic_jax.errors import UserError
 from nomic_jax.text import special_tokens
 from nomic_jax.text import tokenizer as tokenizer_lib
 from nomic_jax.text import words
-import ml_collections
-import numpy as np
-import pytest
-import tokenizers
-from tokenizers import processors
-
-import tiny
 
 BERT = tiny.words()
-NAMES = {"[PAD]": "<pad>", "[CLS]": "<s>", "[SEP]": "</s>", "[UNK]": "<unk>",
-         "[MASK]": "<mask>"}
+NAMES = {
+  "[PAD]": "<pad>",
+  "[CLS]": "<s>",
+  "[SEP]": "</s>",
+  "[UNK]": "<unk>",
+  "[MASK]": "<mask>",
+}
 
 
 def renamed(names: dict[str, str]) -> tokenizers.Tokenizer:
@@ -36,16 +41,20 @@ def renamed(names: dict[str, str]) -> tokenizers.Tokenizer:
 def templated(template: str) -> tokenizers.Tokenizer:
   made = tokenizers.Tokenizer.from_str(BERT.to_str())
   made.post_processor = processors.TemplateProcessing(
-      single=template, pair=template + " $B",
-      special_tokens=[(t, BERT.token_to_id(t)) for t in ("[CLS]", "[SEP]")])
+    single=template,
+    pair=template + " $B",
+    special_tokens=[(t, BERT.token_to_id(t)) for t in ("[CLS]", "[SEP]")],
+  )
   return made
 
 
 XLMR = renamed(NAMES)
 ENDS = {  # by template, the ids before and after a text
-    "[CLS] $A [SEP]": ((2,), (3,)), "[CLS] $A": ((2,), ()),
-    "$A [SEP]": ((), (3,)), "$A": ((), ()),
-    "[CLS] [CLS] $A [SEP] [SEP]": ((2, 2), (3, 3)),
+  "[CLS] $A [SEP]": ((2,), (3,)),
+  "[CLS] $A": ((2,), ()),
+  "$A [SEP]": ((), (3,)),
+  "$A": ((), ()),
+  "[CLS] [CLS] $A [SEP] [SEP]": ((2, 2), (3, 3)),
 }
 
 
@@ -62,9 +71,9 @@ def test_head_and_tail_are_what_encoding_adds(template):
     cut = special.cut(ids, length).tolist()
     assert len(cut) == min(length, len(ids))
     tail = list(special.tail)[:length]
-    assert not tail or cut[-len(tail):] == tail
-    kept = cut[:len(cut) - len(tail)]
-    assert kept == ids[:len(kept)]
+    assert not tail or cut[-len(tail) :] == tail
+    kept = cut[: len(cut) - len(tail)]
+    assert kept == ids[: len(kept)]
 
 
 def test_roles_do_not_depend_on_spelling(tmp_path):
@@ -76,36 +85,63 @@ def test_roles_do_not_depend_on_spelling(tmp_path):
   alone = special_tokens.of(renamed(odd))
   assert alone == expected._replace(pad=None, mask=None) and alone.fill == 0
   renamed(odd).save(str(tmp_path / "tokenizer.json"))
-  (tmp_path / "tokenizer_config.json").write_text(json.dumps(
-      {"pad_token": {"content": odd["[PAD]"], "lstrip": False},
-       "mask_token": "[MASK]"}))  # which it has not
-  (tmp_path / "special_tokens_map.json").write_text(json.dumps(
-      {"pad_token": odd["[MASK]"], "eos_token": odd["[SEP]"]}))
+  (tmp_path / "tokenizer_config.json").write_text(
+    json.dumps(
+      {
+        "pad_token": {"content": odd["[PAD]"], "lstrip": False},
+        "mask_token": "[MASK]",
+      }
+    )
+  )  # which it has not
+  (tmp_path / "special_tokens_map.json").write_text(
+    json.dumps({"pad_token": odd["[MASK]"], "eos_token": odd["[SEP]"]})
+  )
   found = special_tokens.of(tokenizer_lib.load(tmp_path))
   assert found == expected._replace(mask=None)  # the first file settles it
   with pytest.raises(UserError, match="MLM needs a mask token, and the tok"):
     found.require("mask", "MLM")
-  unigram = tokenizers.Tokenizer(tokenizers.models.Unigram(
-      [("a", 0.0), ("?", -1.0)], unk_id=1))
+  unigram = tokenizers.Tokenizer(
+    tokenizers.models.Unigram([("a", 0.0), ("?", -1.0)], unk_id=1)
+  )
   assert special_tokens.of(unigram).unk == 1
 
 
 def test_the_largest_id_counts_not_the_number_of_tokens():
-  gaps = tokenizers.Tokenizer(tokenizers.models.WordLevel(
-      {"a": 0, "b": 70_000}, unk_token="a"))
+  gaps = tokenizers.Tokenizer(
+    tokenizers.models.WordLevel({"a": 0, "b": 70_000}, unk_token="a")
+  )
   assert special_tokens.vocabulary_rows(gaps) == 70_001
   special_tokens.check_rows(gaps, 70_001, "here")
-  with pytest.raises(UserError, match="here: tokenizer.json has id 70000, the "
-                     "model 70000 rows; was resize_token_embeddings forg"):
+  with pytest.raises(
+    UserError,
+    match="here: tokenizer.json has id 70000, the "
+    "model 70000 rows; was resize_token_embeddings forg",
+  ):
     special_tokens.check_rows(gaps, 70_000, "here")
 
 
 def _config(**values):
-  return ml_collections.ConfigDict(dict(
-      batch_size=8, micro_batches=1, row_length=32, slots=4, rows_multiple=4,
-      query_length=8, document_length=8, text_length=8, labels=1, classes=0,
-      mask_rate=0.3, negatives=2, one_source=False, token_dropout=0.0,
-      query_prompt="search : ", document_prompt="item : ") | values)
+  return ml_collections.ConfigDict(
+    dict(
+      batch_size=8,
+      micro_batches=1,
+      row_length=32,
+      slots=4,
+      rows_multiple=4,
+      query_length=8,
+      document_length=8,
+      text_length=8,
+      labels=1,
+      classes=0,
+      mask_rate=0.3,
+      negatives=2,
+      one_source=False,
+      token_dropout=0.0,
+      query_prompt="search : ",
+      document_prompt="item : ",
+    )
+    | values
+  )
 
 
 @pytest.mark.parametrize("kind", ["pairs", "text", "labels"])
@@ -113,7 +149,8 @@ def test_trainings_do_not_depend_on_spelling(kind):
   make = {"pairs": pairs, "text": text, "labels": labels}[kind].batches
   rows = [r | {"labels": [1.0], "location": ""} for r in tiny.rows()]
   one, other = (
-      next(iter(make(rows, t, _config(), 3, 0, 1))) for t in (BERT, XLMR))
+    next(iter(make(rows, t, _config(), 3, 0, 1))) for t in (BERT, XLMR)
+  )
   assert one.keys() == other.keys()
   for key in one:
     np.testing.assert_array_equal(one[key], other[key])
@@ -122,25 +159,33 @@ def test_trainings_do_not_depend_on_spelling(kind):
 @pytest.mark.parametrize("template", ENDS)
 def test_a_cut_keeps_only_what_the_template_adds(template):
   made = templated(template)
-  rows = [{"query": "alpha", "document": "beta " * 20 + "gamma",
-           "negatives": [], "source": ""}]
+  rows = [
+    {
+      "query": "alpha",
+      "document": "beta " * 20 + "gamma",
+      "negatives": [],
+      "source": "",
+    }
+  ]
   prompts = {"": {"query": "", "document": ""}}
   batch = collate.collate(rows, (0, 0), made, _config(negatives=0), prompts)
   head, tail = ENDS[template]
   beta = made.encode("beta", add_special_tokens=False).ids * 8
-  expected = [*head, *beta[len(head) + len(tail):], *tail]
+  expected = [*head, *beta[len(head) + len(tail) :], *tail]
   assert batch["ids"][0, :8].tolist() == expected
-  found, = words.Words(made).encode_ids(["alpha beta"])
+  (found,) = words.Words(made).encode_ids(["alpha beta"])
   assert found.tolist() == made.encode("alpha beta").ids
 
 
 def test_no_special_tokens_and_dropout_is_no_error():
   made = templated("$A")
-  rows = [{"query": "\u200b", "document": "beta", "negatives": [],
-           "source": ""}]
+  rows = [
+    {"query": "\u200b", "document": "beta", "negatives": [], "source": ""}
+  ]
   prompts = {"": {"query": "", "document": ""}}
   batch = collate.collate(
-      rows, (0, 0), made, _config(negatives=0, token_dropout=0.1), prompts)
+    rows, (0, 0), made, _config(negatives=0, token_dropout=0.1), prompts
+  )
   assert (batch["segment_ids"] > 0).sum() <= 1
 
 

@@ -8,6 +8,14 @@ import threading
 import types
 
 import fsspec
+import numpy as np
+import pytest
+from support import small_data
+from support.remote import bucket_fixture  # noqa: F401
+from support.remote import emulator_fixture  # noqa: F401
+from support.remote import folder_as_bucket
+from support.remote import moto_fixture  # noqa: F401
+
 import nomic_jax
 from nomic_jax import main
 from nomic_jax.curate.contamination import Evaluation
@@ -23,14 +31,6 @@ from nomic_jax.storage import appended
 from nomic_jax.storage import buckets
 from nomic_jax.storage import staging
 from nomic_jax.text import tokenizer as tokenizer_lib
-import numpy as np
-import pytest
-
-from remote import bucket_fixture  # noqa: F401
-from remote import emulator_fixture  # noqa: F401
-from remote import folder_as_bucket
-from remote import moto_fixture  # noqa: F401
-import small_data
 
 
 @pytest.fixture(name="place", scope="module")
@@ -51,8 +51,12 @@ def _cache(tmp_path, monkeypatch):
 def _copies(cache):
   """Names of the files in the copies."""
   return sorted(
-      str(p.relative_to(folder)) for folder in cache.glob("pairs-*/*")
-      if folder.is_dir() for p in folder.rglob("*") if p.is_file())
+    str(p.relative_to(folder))
+    for folder in cache.glob("pairs-*/*")
+    if folder.is_dir()
+    for p in folder.rglob("*")
+    if p.is_file()
+  )
 
 
 def test_what_is_read_is_copied_and_no_more(bucket, place, cache):
@@ -63,8 +67,9 @@ def test_what_is_read_is_copied_and_no_more(bucket, place, cache):
   assert "dataset_info.json" in index and "tokenizer/tokenizer.json" in index
   assert not [n for n in index if "record" in n or n.startswith("tokens")]
   there, here = (
-      str([*dataset.open_split(path, "test").__getitems__(range(6))])
-      for path in (data, place / "pairs"))
+    str([*dataset.open_split(path, "test").__getitems__(range(6))])
+    for path in (data, place / "pairs")
+  )
   assert there == here
   records = [n for n in _copies(cache) if "record" in n]
   assert records and all("-test." in n for n in records)
@@ -83,16 +88,33 @@ def test_a_training_reads_and_writes_the_bucket(bucket, place, capsys):
   """From data there, with an evaluator, to the same losses as from here."""
   buckets.upload(place / "pairs", f"{bucket}/data/pairs")
   losses = []
-  for data, run in ((place / "pairs", place / f"run-{bucket[:2]}"),
-                    (f"{bucket}/data/pairs", f"{bucket}/run")):
+  for data, run in (
+    (place / "pairs", place / f"run-{bucket[:2]}"),
+    (f"{bucket}/data/pairs", f"{bucket}/run"),
+  ):
     if not buckets.place(run).exists():
-      assert main.main(small_data.train(
-          "contrastive", data, run, "steps=4", "log_every=2",
-          "data.batch_size=8", "data.rows_multiple=16", "data.tokenised=true",
-          "evaluators.retrieval.every=4")) == 0, capsys.readouterr().err
-    losses.append([
+      assert (
+        main.main(
+          small_data.train(
+            "contrastive",
+            data,
+            run,
+            "steps=4",
+            "log_every=2",
+            "data.batch_size=8",
+            "data.rows_multiple=16",
+            "data.tokenised=true",
+            "evaluators.retrieval.every=4",
+          )
+        )
+        == 0
+      ), capsys.readouterr().err
+    losses.append(
+      [
         {k: v for k, v in row.items() if k.startswith(("loss", "retrieval"))}
-        for row in metrics.read(buckets.place(run) / "metrics.jsonl")])
+        for row in metrics.read(buckets.place(run) / "metrics.jsonl")
+      ]
+    )
   assert len(losses[0][-1]) > 3
   assert losses[0] == losses[1]
 
@@ -141,9 +163,14 @@ def test_a_copy_that_was_cut_short_is_continued(folder, cache, monkeypatch):
 
 def test_a_bucket_that_is_busy_is_asked_again(folder, monkeypatch):
   _write("a", b"x" * 5000)
-  real, failures = folder.cat_file, [
-      OSError(16, "Please reduce your request rate."), TimeoutError(),
-      OSError("HTTP 503: backend")]
+  real, failures = (
+    folder.cat_file,
+    [
+      OSError(16, "Please reduce your request rate."),
+      TimeoutError(),
+      OSError("HTTP 503: backend"),
+    ],
+  )
 
   def cat_file(self, *args, **more):
     if failures:
@@ -208,8 +235,10 @@ def test_processes_of_a_machine_copy_once(folder, monkeypatch):
     return real(self, *args, **more)
 
   monkeypatch.setattr(folder, "cat_file", cat_file)
-  threads = [threading.Thread(
-      target=staging.local, args=("s3://bucket/pairs",)) for _ in range(3)]
+  threads = [
+    threading.Thread(target=staging.local, args=("s3://bucket/pairs",))
+    for _ in range(3)
+  ]
   for t in threads:
     t.start()
   for t in threads:
@@ -221,16 +250,19 @@ def test_filter_reads_data_in_a_bucket(folder, place, tmp_path):
   """As an input of curation, whose output names the address."""
   data = "s3://bucket/data/pairs"
   buckets.upload(place / "pairs", data)
-  clean = lambda path, to: main.main([
-      "clean", f"--input={path}", f"--output={tmp_path / to}"])
+  clean = lambda path, to: main.main(
+    ["clean", f"--input={path}", f"--output={tmp_path / to}"]
+  )
   assert clean(data, "far") == 0 and clean(place / "pairs", "near") == 0
   far, near = (
-      json.loads((tmp_path / n / "stats.json").read_text())
-      for n in ("far", "near"))
+    json.loads((tmp_path / n / "stats.json").read_text())
+    for n in ("far", "near")
+  )
   assert far["input"] == data and far["rows"] == near["rows"]
   assert far["arguments"] == near["arguments"]  # a copy is the same thing
   with pytest.raises(UserError, match="--output is the same"):
     from nomic_jax.curate import rewrite
+
     rewrite.check_places(data, data + "/")
 
 
@@ -246,11 +278,13 @@ def test_evaluation_sets_in_a_bucket_are_kept_out(bucket, place, tmp_path):
     else:
       buckets.place(far).write_text(near.read_text())
     assert Evaluation([far], 4, 0.5).texts == [
-        (text, far) for text, _ in Evaluation([str(near)], 4, 0.5).texts]
+      (text, far) for text, _ in Evaluation([str(near)], 4, 0.5).texts
+    ]
   found = Evaluation([f"{bucket}/against/pairs"], 4, 0.5)
   assert found.find(held_out[0]["query"], "").origin.startswith(bucket)
   assert not [
-      p for p in tmp_path.glob("cache/pairs-*/**/*-train.array_record*")]
+    p for p in tmp_path.glob("cache/pairs-*/**/*-train.array_record*")
+  ]
   with pytest.raises(UserError, match="nothing in that place of the bucket"):
     Evaluation([f"{bucket}/against/none"], 4, 0.5)
 
@@ -258,13 +292,23 @@ def test_evaluation_sets_in_a_bucket_are_kept_out(bucket, place, tmp_path):
 def test_a_corpus_and_data_of_tasks_in_a_bucket(bucket, place, monkeypatch):
   asked = []
   monkeypatch.setattr(
-      nomic_jax, "load", lambda path: asked.append(path) or
-      types.SimpleNamespace(by_cosine=True))
+    nomic_jax,
+    "load",
+    lambda path: asked.append(path) or types.SimpleNamespace(by_cosine=True),
+  )
   monkeypatch.setattr(
-      answer, "_indexed", lambda model, corpus, index, given: asked.append(
-          (sorted(text for text, _ in corpus_lib.read(corpus)), index.name)) or
-      (np.zeros((1, 2), np.float32), [("", "")]))
-  monkeypatch.setattr(answer.vectors, "encode", lambda *_, **__: np.zeros((1, 2)))
+    answer,
+    "_indexed",
+    lambda model, corpus, index, given: (
+      asked.append(
+        (sorted(text for text, _ in corpus_lib.read(corpus)), index.name)
+      )
+      or (np.zeros((1, 2), np.float32), [("", "")])
+    ),
+  )
+  monkeypatch.setattr(
+    answer.vectors, "encode", lambda *_, **__: np.zeros((1, 2))
+  )
   buckets.upload(place / "pairs", f"{bucket}/corpora/pairs")
   buckets.place(f"{bucket}/corpora/two.txt").write_text("one\ntwo\n")
   for name in ("pairs", "two.txt"):
@@ -275,17 +319,19 @@ def test_a_corpus_and_data_of_tasks_in_a_bucket(bucket, place, monkeypatch):
   assert index.startswith("pairs-")  # by its address, not by the copy's
   found = []
   monkeypatch.setattr(
-      evaluate.tasks_lib, "find", lambda names, data: found.append(data) or 1/0)
+    evaluate.tasks_lib, "find", lambda names, data: found.append(data) or 1 / 0
+  )
   with pytest.raises(ZeroDivisionError):
     evaluate.evaluate(
-        [], ["nanobeir"], baselines=["bm25"], data=f"{bucket}/corpora")
+      [], ["nanobeir"], baselines=["bm25"], data=f"{bucket}/corpora"
+    )
   assert sorted(p.name for p in found[0].iterdir()) == ["pairs", "two.txt"]
 
 
 def test_a_real_server_that_is_busy_or_slow(bucket, moto, emulator, tmp_path):
   """429, 503 and late answers to reads and writes of its own client."""
   server = {"s3": moto, "gs": emulator}[bucket[:2]]
-  if (buckets.files(bucket)[0].protocol == "s3" or server is None):
+  if buckets.files(bucket)[0].protocol == "s3" or server is None:
     pytest.skip("needs a server")  # this one is a folder
   with buckets.uploading(f"{bucket}/data/busy") as made:
     made.mkdir()

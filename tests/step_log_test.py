@@ -22,11 +22,20 @@ def _batch(*names):
 def test_accuracy_is_also_that_of_each_source(tmp_path):
   file = metrics.MetricsFile(tmp_path / "metrics.jsonl", 0)
   log = metrics.StepLog(file, lambda step: 0.5, 4)
-  steps = [(0.1, ("a", "a")), (0.2, ("b", "b")), (0.4, ("a", "b")),
-           (0.5, ("a", "a"))]
+  steps = [
+    (0.1, ("a", "a")),
+    (0.2, ("b", "b")),
+    (0.4, ("a", "b")),
+    (0.5, ("a", "a")),
+  ]
   for number, (accuracy, names) in enumerate(steps, 1):
-    result = {"loss": 1.0, "gradient_norm": 1.0, "accuracy": accuracy,
-              "group_norms": {}, "skipped": 0}
+    result = {
+      "loss": 1.0,
+      "gradient_norm": 1.0,
+      "accuracy": accuracy,
+      "group_norms": {},
+      "skipped": 0,
+    }
     result |= loader.accuracy_of_source(_batch(*names), result)
     log.add(number, result, (3, 4), 0.0, ", ".join(names))
   file.close()
@@ -50,8 +59,13 @@ def test_a_mixed_batch_is_of_no_source_whatever_a_host_has_of_it():
 
 
 def _result(loss, weight):
-  return {"loss": loss, "gradient_norm": 1.0, "group_norms": {}, "skipped": 0,
-          "empty": int(not weight)}
+  return {
+    "loss": loss,
+    "gradient_norm": 1.0,
+    "group_norms": {},
+    "skipped": 0,
+    "empty": int(not weight),
+  }
 
 
 def test_batches_of_no_weight_count_in_no_mean(tmp_path):
@@ -60,7 +74,8 @@ def test_batches_of_no_weight_count_in_no_mean(tmp_path):
   file = metrics.MetricsFile(path, 0)
   log = metrics.StepLog(file, lambda update: update, 2)
   for number, (loss, weight) in enumerate(
-      [(2.0, 1.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0)], 1):
+    [(2.0, 1.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0)], 1
+  ):
     shown = log.add(number, _result(loss, weight), (3, 4), 0.0, "a")
   file.close()
   file = metrics.MetricsFile(path, 4)
@@ -69,8 +84,10 @@ def test_batches_of_no_weight_count_in_no_mean(tmp_path):
     log.add(number, _result(loss, 1.0), (3, 4), 0.0, "a")
   file.close()
   rows = metrics.read(path)
-  assert [(r["step"], r.get("loss"), r["empty_steps"], r["learning_rate"])
-          for r in rows] == [(2, 2.0, 1, 0), (4, None, 3, 0), (6, 5.0, 3, 2)]
+  assert [
+    (r["step"], r.get("loss"), r["empty_steps"], r["learning_rate"])
+    for r in rows
+  ] == [(2, 2.0, 1, 0), (4, None, 3, 0), (6, 5.0, 3, 2)]
   assert "loss" not in shown and "empty" not in rows[0]
 
 
@@ -83,16 +100,24 @@ def test_a_stopped_runs_line_goes_on(tmp_path):
     file = metrics.MetricsFile(path, done)
     log = metrics.StepLog(file, lambda update: update, 3)
     for number, loss, tokens in steps:
-      log.add(number, _result(loss, 1.0), tokens, 0.0, "a",
-              write=number == stop, stopped=number == stop)
+      log.add(
+        number,
+        _result(loss, 1.0),
+        tokens,
+        0.0,
+        "a",
+        write=number == stop,
+        stopped=number == stop,
+      )
     return file, log
 
   run(whole, 0, steps)
   run(stopped, 0, steps[:2], stop=2)
   run(stopped, 2, steps[2:])
   kept = lambda path: [
-      {k: row[k] for k in ("step", "loss", "padding", "learning_rate")}
-      for row in metrics.read(path)]
+    {k: row[k] for k in ("step", "loss", "padding", "learning_rate")}
+    for row in metrics.read(path)
+  ]
   assert kept(whole) == kept(stopped)
   assert kept(whole)[0]["padding"] == 1 - 7 / 12
   # Versions that kept the rows alone wrote a list.
@@ -116,15 +141,20 @@ def test_a_stopped_runs_line_goes_on(tmp_path):
 def test_speeds_are_those_of_the_devices_and_the_clock(tmp_path, monkeypatch):
   clock = [100.0]
   monkeypatch.setattr(
-      metrics, "time", types.SimpleNamespace(monotonic=lambda: clock[0]))
+    metrics, "time", types.SimpleNamespace(monotonic=lambda: clock[0])
+  )
   file = metrics.MetricsFile(tmp_path / "metrics.jsonl", 0)
   log = metrics.StepLog(file, lambda step: 0.5, 4)
 
   def steps(first, flops):
     for number, seconds in enumerate((1.0, 1.0, 1.0, 5.0), first):
       clock[0] += seconds
-      result = {"loss": 1.0, "gradient_norm": 1.0, "group_norms": {},
-                "skipped": 0}
+      result = {
+        "loss": 1.0,
+        "gradient_norm": 1.0,
+        "group_norms": {},
+        "skipped": 0,
+      }
       shown = log.add(number, result, (30, 40), 0.5, "a", flops)
       if number == first:
         clock[0] += 100.0  # of an evaluation, which is nobody's
@@ -133,10 +163,12 @@ def test_speeds_are_those_of_the_devices_and_the_clock(tmp_path, monkeypatch):
 
   assert "mfu" not in steps(1, 2e12)  # a CPU has no peak that we know
   devices = [
-      types.SimpleNamespace(
-          device_kind="TPU v5 lite",
-          memory_stats=lambda held=held: {"peak_bytes_in_use": held})
-      for held in (7, 9)]
+    types.SimpleNamespace(
+      device_kind="TPU v5 lite",
+      memory_stats=lambda held=held: {"peak_bytes_in_use": held},
+    )
+    for held in (7, 9)
+  ]
   for name in ("devices", "local_devices"):
     monkeypatch.setattr(jax, name, lambda: devices)
   monkeypatch.setattr(jax, "device_count", lambda: 2)
@@ -156,18 +188,24 @@ def test_speeds_are_those_of_the_devices_and_the_clock(tmp_path, monkeypatch):
 
 def test_operations_are_those_that_the_texts_need():
   """Attention within a text, no padding, no absent candidates or labels."""
-  c = EncoderConfig(vocab_size=96, width=16, layers=2, heads=2, mlp_width=32
+  c = EncoderConfig(
+    vocab_size=96, width=16, layers=2, heads=2, mlp_width=32
   ).architecture
   segments = np.array([[[1] * 5 + [2] * 3 + [0] * 8, [1] * 16]], "i")
   batch = {
-      "ids": segments, "segment_ids": segments,
-      "query": np.array([[0, -1]]), "candidate": np.array([[1, 2, -1]])}
+    "ids": segments,
+    "segment_ids": segments,
+    "query": np.array([[0, -1]]),
+    "candidate": np.array([[1, 2, -1]]),
+  }
   texts = sum(flops.of_encoder(c, n, n) for n in (5, 3, 16))
   assert flops.of_batch(c, batch) == pytest.approx(3 * (texts + 2 * 2 * 16))
   full = np.ones((1, 2, 16), "i")
   labels = np.array([[[1, 2, -1], [3, -1, -1]]])
   mlm = {"ids": full, "segment_ids": full, "masked": labels, "labels": labels}
   assert flops.of_batch(c, mlm) == pytest.approx(
-      3 * (2 * flops.of_encoder(c, 16, 16) + 2 * 3 * (16**2 + 16 * 96)))
+    3 * (2 * flops.of_encoder(c, 16, 16) + 2 * 3 * (16**2 + 16 * 96))
+  )
   assert flops.of_step(c, {k: v.shape for k, v in mlm.items()}) > (
-      flops.of_batch(c, mlm))
+    flops.of_batch(c, mlm)
+  )

@@ -8,11 +8,11 @@ import ml_collections
 import numpy as np
 import optax
 import pytest
+from support import tiny
 import torch
 
 from nomic_jax import step as step_lib
 from nomic_jax.run import optim
-import tiny
 
 
 class LeastSquares:
@@ -36,9 +36,9 @@ def _rows(count=12, steps=()):
   rng = np.random.default_rng(0)
   shape = (*steps, count)
   return {
-      "x": rng.normal(size=(*shape, 5)).astype("f"),
-      "y": 3 * rng.normal(size=(*shape, 3)).astype("f"),
-      "weight": rng.uniform(0.02, 0.05, shape).astype("f"),
+    "x": rng.normal(size=(*shape, 5)).astype("f"),
+    "y": 3 * rng.normal(size=(*shape, 3)).astype("f"),
+    "weight": rng.uniform(0.02, 0.05, shape).astype("f"),
   }
 
 
@@ -48,7 +48,8 @@ def _first_params():
 
 def _split(batch, micro_batches):
   return jax.tree.map(
-      lambda x: x.reshape(micro_batches, -1, *x.shape[1:]), batch)
+    lambda x: x.reshape(micro_batches, -1, *x.shape[1:]), batch
+  )
 
 
 def _one_step(loss, batch):
@@ -57,7 +58,8 @@ def _one_step(loss, batch):
   state = step_lib.init_state(loss, tx, 0)
   after, metrics = tiny.jit(step_lib.make_train_step(loss, tx))(state, batch)
   return metrics, jax.tree.map(
-      lambda a, b: np.asarray(a - b), state.params, after.params)
+    lambda a, b: np.asarray(a - b), state.params, after.params
+  )
 
 
 def test_unequal_micro_batches_equal_one_batch():
@@ -72,8 +74,8 @@ def test_unequal_micro_batches_equal_one_batch():
   error = batch["x"] @ params["kernel"] + params["bias"] - batch["y"]
   weight, total = batch["weight"], batch["weight"].sum()
   expected = {
-      "kernel": 2 * batch["x"].T @ (weight[:, None] * error) / total,
-      "bias": 2 * (weight[:, None] * error).sum(0) / total,
+    "kernel": 2 * batch["x"].T @ (weight[:, None] * error) / total,
+    "bias": 2 * (weight[:, None] * error).sum(0) / total,
   }
   tiny.assert_close(whole[1], expected, 1e-5)
   metrics = whole[0]
@@ -85,20 +87,25 @@ def test_unequal_micro_batches_equal_one_batch():
 
   # Control: the mean of the micro-batches' own means is another gradient.
   means = [
-      _one_step(LeastSquares(), jax.tree.map(lambda x: x[i:i + 1], micro))[1]
-      for micro in [_split(batch, 3)] for i in (0, 2)
+    _one_step(LeastSquares(), jax.tree.map(lambda x: x[i : i + 1], micro))[1]
+    for micro in [_split(batch, 3)]
+    for i in (0, 2)
   ]
   with pytest.raises(AssertionError):
     tiny.assert_close(
-        jax.tree.map(lambda a, b: (a + b) / 2, *means), expected, 1e-2)
+      jax.tree.map(lambda a, b: (a + b) / 2, *means), expected, 1e-2
+    )
 
 
 def test_a_light_weight_is_divided_by_and_none_is_no_update():
   batch = _rows()
   batch["weight"] *= 0.1  # 0.04 in all
   heavier = {**batch, "weight": 100 * batch["weight"]}
-  tiny.assert_close(_one_step(LeastSquares(), _split(batch, 2)),
-                    _one_step(LeastSquares(), _split(heavier, 2)), 1e-5)
+  tiny.assert_close(
+    _one_step(LeastSquares(), _split(batch, 2)),
+    _one_step(LeastSquares(), _split(heavier, 2)),
+    1e-5,
+  )
   nothing = {**batch, "weight": 0 * batch["weight"]}
   metrics, grads = _one_step(LeastSquares(), _split(nothing, 2))
   assert metrics["loss"] == 0
@@ -124,23 +131,36 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted():
   again, metrics = step(state, good)
   for a, b in ((first, state), (once, again)):
     jax.tree.map(
-        np.testing.assert_array_equal, (a.params, a.opt_state),
-        (b.params, b.opt_state))
+      np.testing.assert_array_equal,
+      (a.params, a.opt_state),
+      (b.params, b.opt_state),
+    )
   assert metrics["skipped"] == 2
   norms = metrics["group_norms"]
   assert norms.keys() == {"kernel", "bias"}
   assert metrics["gradient_norm"] == pytest.approx(
-      np.hypot(norms["kernel"], norms["bias"]))
+    np.hypot(norms["kernel"], norms["bias"])
+  )
   with pytest.raises(AssertionError):  # control: a good step changes them
     tiny.assert_close(once.params, first.params, 1e-3)
 
 
 def test_a_batch_of_no_weight_changes_nothing():
   """With momentum and decay: they would move the parameters all the same."""
-  config = ml_collections.ConfigDict(dict(
-      learning_rate=0.3, schedule="linear", warmup="5 steps", b1=0.8, b2=0.95,
-      eps=1e-8, weight_decay=0.3, clip_norm=8.0,
-      lr_multipliers=((".*", 1.0),), decay_multipliers=optim.DECAY_RULE))
+  config = ml_collections.ConfigDict(
+    dict(
+      learning_rate=0.3,
+      schedule="linear",
+      warmup="5 steps",
+      b1=0.8,
+      b2=0.95,
+      eps=1e-8,
+      weight_decay=0.3,
+      clip_norm=8.0,
+      lr_multipliers=((".*", 1.0),),
+      decay_multipliers=optim.DECAY_RULE,
+    )
+  )
   tx, _ = optim.make(config, 20)
   step = tiny.jit(step_lib.make_train_step(LeastSquares(), tx))
   good = _split(_rows(), 2)
@@ -154,8 +174,10 @@ def test_a_batch_of_no_weight_changes_nothing():
   again, _ = step(state, good)
   for a, b in ((first, state), (once, again)):
     jax.tree.map(
-        np.testing.assert_array_equal, (a.params, a.opt_state),
-        (b.params, b.opt_state))
+      np.testing.assert_array_equal,
+      (a.params, a.opt_state),
+      (b.params, b.opt_state),
+    )
   assert (once.params["kernel"] != first.params["kernel"]).any()  # control
 
 
@@ -196,11 +218,17 @@ def _torch_losses(batches, decay_bias=False):
   kernel = torch.tensor(start["kernel"], requires_grad=True)
   bias = torch.tensor(start["bias"], requires_grad=True)
   optimizer = torch.optim.AdamW(
-      [dict(params=[kernel], weight_decay=0.3),
-       dict(params=[bias], weight_decay=0.3 * decay_bias)],
-      lr=0.3, betas=(0.8, 0.95), eps=1e-6)
+    [
+      dict(params=[kernel], weight_decay=0.3),
+      dict(params=[bias], weight_decay=0.3 * decay_bias),
+    ],
+    lr=0.3,
+    betas=(0.8, 0.95),
+    eps=1e-6,
+  )
   schedule = torch.optim.lr_scheduler.LambdaLR(
-      optimizer, lambda i: i / 5 if i < 5 else (20 - i) / 15)
+    optimizer, lambda i: i / 5 if i < 5 else (20 - i) / 15
+  )
   losses, norms = [], []
   for i in range(20):
     x, y, weight = (torch.tensor(batches[k][i]) for k in ("x", "y", "weight"))
@@ -218,10 +246,20 @@ def _torch_losses(batches, decay_bias=False):
 
 def _our_losses(batches, loss=LeastSquares(), clip=8.0, eps=1e-6):
   """The same 20 steps; also the final parameters."""
-  config = ml_collections.ConfigDict(dict(
-      learning_rate=0.3, schedule="linear", warmup="5 steps", b1=0.8, b2=0.95,
-      eps=eps, weight_decay=0.3, clip_norm=clip,
-      lr_multipliers=((".*", 1.0),), decay_multipliers=optim.DECAY_RULE))
+  config = ml_collections.ConfigDict(
+    dict(
+      learning_rate=0.3,
+      schedule="linear",
+      warmup="5 steps",
+      b1=0.8,
+      b2=0.95,
+      eps=eps,
+      weight_decay=0.3,
+      clip_norm=clip,
+      lr_multipliers=((".*", 1.0),),
+      decay_multipliers=optim.DECAY_RULE,
+    )
+  )
   tx, _ = optim.make(config, 20)
   state = step_lib.init_state(loss, tx, 0)
   step = tiny.jit(step_lib.make_train_step(loss, tx))

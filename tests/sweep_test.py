@@ -4,19 +4,18 @@
 
 import json
 import pathlib
-import subprocess
 import shutil
+import subprocess
 
+import plot_test
 import pytest
+from support import small_data
 
 from nomic_jax import sweep
 from nomic_jax.cli import config_flags
 from nomic_jax.errors import Diverged
 from nomic_jax.errors import UserError
 from nomic_jax.main import main
-
-import plot_test
-import small_data
 
 CONFIG = """
 import ml_collections
@@ -48,45 +47,69 @@ def test_points_are_trained_with_their_values(tmp_path, monkeypatch, capsys):
   assert seen == [(0.5, 3.0), (0.25, 3.0)]
   *table, drawn = capsys.readouterr().out.splitlines()
   assert [line.split() for line in table] == [
-      ["loss", "minutes", "rate"], ["0.2500", "1.0", "0.25"],
-      ["0.5000", "1.0", "0.5"]]
+    ["loss", "minutes", "rate"],
+    ["0.2500", "1.0", "0.25"],
+    ["0.5000", "1.0", "0.5"],
+  ]
   assert drawn == f"{tmp_path}/runs/sweep.png: 1 charts"
   assert plot_test.size(tmp_path / "runs" / "sweep.png")[0] > 400
-  assert main(["sweep", *flags, f"--workdir={tmp_path}/runs",
-               "--metric=lost"]) == 2
+  assert (
+    main(["sweep", *flags, f"--workdir={tmp_path}/runs", "--metric=lost"]) == 2
+  )
   assert "Did you mean 'loss'?" in capsys.readouterr().err
   assert seen == [(0.5, 3.0), (0.25, 3.0)] * 2
 
   assert not main(["sweep", *flags, "--workdir=x", "--list"])
   assert capsys.readouterr().out.split() == ["rate=0.5", "rate=0.25"]
-  config.write_text(CONFIG.replace("sweep(add)", "sweep(add, arg)").replace(
-      "(0.5, 0.25)", "(float(arg),)"))
-  assert not main([
-      "sweep", f"--config={config}:0.75", "--workdir=x", "--list"])
+  config.write_text(
+    CONFIG.replace("sweep(add)", "sweep(add, arg)").replace(
+      "(0.5, 0.25)", "(float(arg),)"
+    )
+  )
+  assert not main(["sweep", f"--config={config}:0.75", "--workdir=x", "--list"])
   assert capsys.readouterr().out.split() == ["rate=0.75"]
   config.write_text(CONFIG)
   assert not main(["sweep", *flags, "--workdir=x y", "--commands"])
   assert capsys.readouterr().out.splitlines()[0] == (
-      f"train --config={config} --config.other=3 --config.rate=0.5 "
-      "'--workdir=x y/rate=0.5'")
-  assert not main(["sweep", *flags, "--workdir=x",
-                   "--commands=NAME=p-{n} bash launch/tpu_pod.sh babysit"])
-  assert capsys.readouterr().out.splitlines()[1].startswith(
-      "NAME=p-2 bash launch/tpu_pod.sh babysit train --config=")
+    f"train --config={config} --config.other=3 --config.rate=0.5 "
+    "'--workdir=x y/rate=0.5'"
+  )
+  assert not main(
+    [
+      "sweep",
+      *flags,
+      "--workdir=x",
+      "--commands=NAME=p-{n} bash launch/tpu_pod.sh babysit",
+    ]
+  )
+  assert (
+    capsys.readouterr()
+    .out.splitlines()[1]
+    .startswith("NAME=p-2 bash launch/tpu_pod.sh babysit train --config=")
+  )
   assert len(seen) == 4  # none of these trains
 
 
 def test_points_that_differ_in_a_seed_are_one_line(
-    tmp_path, monkeypatch, capsys):
+  tmp_path, monkeypatch, capsys
+):
   config = tmp_path / "some.py"
-  config.write_text(CONFIG.replace("add(rate=rate)", """for seed in (1, 2, 3):
-      add(rate=rate, other=seed)"""))
+  config.write_text(
+    CONFIG.replace(
+      "add(rate=rate)",
+      """for seed in (1, 2, 3):
+      add(rate=rate, other=seed)""",
+    )
+  )
 
   def train(config, workdir):
     folder = tmp_path / "runs" / workdir.rsplit("/", 1)[1]
     folder.mkdir(parents=True)
-    line = {"step": 1, "seconds": 60.0,
-            "dev/f1": config.rate + (config.other - 1) ** 2 / 100}
+    line = {
+      "step": 1,
+      "seconds": 60.0,
+      "dev/f1": config.rate + (config.other - 1) ** 2 / 100,
+    }
     (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
 
   monkeypatch.setattr("nomic_jax.train.train", train)
@@ -95,15 +118,17 @@ def test_points_that_differ_in_a_seed_are_one_line(
   *table, drawn = capsys.readouterr().out.splitlines()
   assert drawn.endswith("sweep.png: 1 charts")
   assert [line.split() for line in table[1:]] == [
-      ["0.5100", "3.0", "0.5", "3:", "0.5000", "0.5400"],
-      ["0.2600", "3.0", "0.25", "3:", "0.2500", "0.2900"]]
+    ["0.5100", "3.0", "0.5", "3:", "0.5000", "0.5400"],
+    ["0.2600", "3.0", "0.25", "3:", "0.2500", "0.2900"],
+  ]
   assert main([*command, "--median=othre"]) == 2
   assert "Did you mean 'other'?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("parallel", [1, 2])
 def test_a_point_that_diverges_is_a_line_of_the_table(
-    tmp_path, monkeypatch, capsys, parallel):
+  tmp_path, monkeypatch, capsys, parallel
+):
   config = tmp_path / "some.py"
   config.write_text(CONFIG.replace("(0.5, 0.25)", "(0.5, 1e30, -1.0, 0.25)"))
   trained = []
@@ -131,8 +156,12 @@ def test_a_point_that_diverges_is_a_line_of_the_table(
 
   monkeypatch.setattr("nomic_jax.train.train", train)
   monkeypatch.setattr(subprocess, "run", run)
-  command = ["sweep", f"--config={config}", f"--workdir={tmp_path}/runs",
-             f"--parallel={parallel}"]
+  command = [
+    "sweep",
+    f"--config={config}",
+    f"--workdir={tmp_path}/runs",
+    f"--parallel={parallel}",
+  ]
   for again in (False, True):
     trained.clear()
     assert main(command) == 2
@@ -141,9 +170,11 @@ def test_a_point_that_diverges_is_a_line_of_the_table(
     lines = [line.split("  ") for line in out.splitlines()]
     table = [[cell.strip() for cell in line if cell.strip()] for line in lines]
     start = table.index(["loss", "minutes", "rate"])
-    assert table[start + 1:start + 4] == [
-        ["0.2500", "1.0", "0.25"], ["0.5000", "1.0", "0.5"],
-        ["diverged at step 3", "1.0", "1e+30"]]
+    assert table[start + 1 : start + 4] == [
+      ["0.2500", "1.0", "0.25"],
+      ["0.5000", "1.0", "0.5"],
+      ["diverged at step 3", "1.0", "1e+30"],
+    ]
     assert "1 of 4 points failed: rate=-1.0; " in err
     if parallel == 1:
       assert "no such rate" in err
@@ -162,8 +193,14 @@ def test_a_metric_that_some_points_lack(tmp_path, monkeypatch, capsys):
     (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
 
   monkeypatch.setattr("nomic_jax.train.train", train)
-  assert not main(["sweep", f"--config={config}", f"--workdir={tmp_path}/runs",
-                   "--metric=eval/loss"])
+  assert not main(
+    [
+      "sweep",
+      f"--config={config}",
+      f"--workdir={tmp_path}/runs",
+      "--metric=eval/loss",
+    ]
+  )
   table = capsys.readouterr().out.splitlines()
   assert table[1].split() == ["2.0000", "1.0", "0.25"]
   assert table[2].split() == ["no", "eval/loss", "1.0", "0.5"]
@@ -171,7 +208,9 @@ def test_a_metric_that_some_points_lack(tmp_path, monkeypatch, capsys):
 
 def test_names_of_points_are_those_of_folders(tmp_path, capsys):
   config = tmp_path / "some.py"
-  config.write_text(CONFIG.partition("def sweep")[0] + """
+  config.write_text(
+    CONFIG.partition("def sweep")[0]
+    + """
 def sweep(add):
   add(init_from="model")
   add(init_from="./model")
@@ -182,7 +221,8 @@ def sweep(add):
   add(**{"a.rate": 1, "b.rate": 2})
   add(**{"b.rate": 1, "a.rate": 2})
   add(init_from="model")
-""")
+"""
+  )
   assert not main(["sweep", f"--config={config}", "--workdir=x", "--list"])
   out = capsys.readouterr().out.splitlines()
   assert "trained once" in out[0]
@@ -201,16 +241,21 @@ def test_points_side_by_side(tmp_path, capsys):
   small_data.make(tmp_path)
   config = tmp_path / "config.py"
   config.write_text(
-      (small_data.ROOT / "configs" / "mlm.py").read_text().partition(
-          "def sweep")[0] + """
+    (small_data.ROOT / "configs" / "mlm.py")
+    .read_text()
+    .partition("def sweep")[0]
+    + """
 def sweep(add):
   for warmup in ("5 steps", "1 steps"):
     add(**{"optimizer.warmup": warmup})
-""")
+"""
+  )
   shutil.copy(small_data.ROOT / "configs" / "common.py", tmp_path)
   flags = [
-      f"--config={config}:miniature", "--config.steps=2", *small_data.TINY,
-      f"--config.data.path={tmp_path}/pairs",
+    f"--config={config}:miniature",
+    "--config.steps=2",
+    *small_data.TINY,
+    f"--config.data.path={tmp_path}/pairs",
   ]
   command = ["sweep", *flags, f"--workdir={tmp_path}/runs", "--parallel=2"]
   assert main(command) == 2

@@ -26,9 +26,13 @@ class Random:
 
   def encode(self, texts, prompt, normalize=True):
     self.asked.append((prompt, normalize))
-    vectors = np.stack([
+    vectors = np.stack(
+      [
         np.random.default_rng(list(text.encode())).normal(size=16)
-        + 2 * np.eye(16)[len(text) % 4] for text in texts])
+        + 2 * np.eye(16)[len(text) % 4]
+        for text in texts
+      ]
+    )
     if normalize:
       vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors.astype(np.float32)
@@ -40,8 +44,10 @@ class Random:
 
   def compare(self, queries, documents, candidates, prompts):
     found = self.encode(documents, prompts[1])
-    return [found[some] @ one for some, one in zip(
-        candidates, self.encode(queries, prompts[0]))]
+    return [
+      found[some] @ one
+      for some, one in zip(candidates, self.encode(queries, prompts[0]))
+    ]
 
 
 def write(folder, split, rows, kind="jsonl"):
@@ -60,42 +66,58 @@ def write(folder, split, rows, kind="jsonl"):
 def words(count, seed=0):
   """Different texts of different lengths."""
   rng = np.random.default_rng(seed)
-  return [f"text {seed} {i} " + "x" * n
-          for i, n in enumerate(rng.integers(0, 8, count))]
+  return [
+    f"text {seed} {i} " + "x" * n
+    for i, n in enumerate(rng.integers(0, 8, count))
+  ]
 
 
 def sts(folder, kind="jsonl"):
   gold = np.random.default_rng(1).integers(0, 6, 40)
-  return write(folder, "test", [
+  return write(
+    folder,
+    "test",
+    [
       {"sentence1": a, "sentence2": b, "score": float(g)}
-      for a, b, g in zip(words(40), words(40, 1), gold)], kind)
+      for a, b, g in zip(words(40), words(40, 1), gold)
+    ],
+    kind,
+  )
 
 
 def labelled(count, seed):
-  return [{"text": t, "label": f"class {len(t) % 4}"}
-          for t in words(count, seed)]
+  return [
+    {"text": t, "label": f"class {len(t) % 4}"} for t in words(count, seed)
+  ]
 
 
 def beir(folder):
   (folder / "qrels").mkdir(parents=True)
   documents = words(30)
-  corpus = [{"_id": f"d{i}", "title": "A" if i % 2 else "", "text": t}
-            for i, t in enumerate(documents)]
+  corpus = [
+    {"_id": f"d{i}", "title": "A" if i % 2 else "", "text": t}
+    for i, t in enumerate(documents)
+  ]
   corpus.append({"_id": "q2", "title": "B", "text": "question 2"})
   (folder / "corpus.jsonl").write_text(
-      "".join(json.dumps(row) + "\n" for row in corpus))
-  (folder / "queries.jsonl").write_text("".join(
+    "".join(json.dumps(row) + "\n" for row in corpus)
+  )
+  (folder / "queries.jsonl").write_text(
+    "".join(
       json.dumps({"_id": f"q{i}", "text": f"question {i}"}) + "\n"
-      for i in range(9)))
+      for i in range(9)
+    )
+  )
   lines = ["query-id\tcorpus-id\tscore"] + [
-      f"q{i}\td{(7 * i + j) % 30}\t{j}" for i in range(8) for j in range(3)]
+    f"q{i}\td{(7 * i + j) % 30}\t{j}" for i in range(8) for j in range(3)
+  ]
   (folder / "qrels" / "test.tsv").write_text("\n".join(lines) + "\n")
   return folder
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv"])
 def test_sts_is_scipys_correlation_of_cosines(tmp_path, kind):
-  task, = tasks.find([str(sts(tmp_path / "set", kind))])
+  (task,) = tasks.find([str(sts(tmp_path / "set", kind))])
   system = Random()
   outcome = task.run(system)
   assert (task.kind, task.size) == ("sts", "40 pairs")
@@ -103,26 +125,33 @@ def test_sts_is_scipys_correlation_of_cosines(tmp_path, kind):
   a, b = system.encode(task.first, ""), system.encode(task.second, "")
   cosine = [x @ y for x, y in zip(a, b)]
   expected = {
-      "Spearman": stats.spearmanr(cosine, task.gold).statistic,
-      "Pearson": stats.pearsonr(cosine, task.gold).statistic}
+    "Spearman": stats.spearmanr(cosine, task.gold).statistic,
+    "Pearson": stats.pearsonr(cosine, task.gold).statistic,
+  }
   assert task.scores(outcome.items) == pytest.approx(expected, abs=1e-6)
   drawn = outcome.items[[3, 3, 5, 9, 9, 11, 30]]
   assert task.main(drawn) == pytest.approx(
-      stats.spearmanr(drawn[:, 0], drawn[:, 1]).statistic)
+    stats.spearmanr(drawn[:, 0], drawn[:, 1]).statistic
+  )
   assert outcome.worst[0]["texts"][0] in task.first
 
 
 def test_a_model_blind_to_everything_has_no_correlation(tmp_path):
-  task, = tasks.find([str(sts(tmp_path / "set"))])
+  (task,) = tasks.find([str(sts(tmp_path / "set"))])
   items = np.array([[0.5, 1], [0.5, 2], [0.5, 3]])
   assert all(math.isnan(v) for v in task.scores(items).values())
 
 
 def test_pairs_are_scored_by_average_precision(tmp_path):
-  folder = write(tmp_path / "set", "test", [
+  folder = write(
+    tmp_path / "set",
+    "test",
+    [
       {"sentence1": a, "sentence2": b, "label": i % 3 == 0}
-      for i, (a, b) in enumerate(zip(words(40), words(40, 1)))])
-  task, = tasks.find([str(folder)])
+      for i, (a, b) in enumerate(zip(words(40), words(40, 1)))
+    ],
+  )
+  (task,) = tasks.find([str(folder)])
   items = task.run(Random()).items
   order = np.argsort(-items[:, 0])
   hits = items[order, 1]
@@ -133,15 +162,16 @@ def test_pairs_are_scored_by_average_precision(tmp_path):
 def test_classification_learns_from_eight_of_each_class(tmp_path):
   folder = write(tmp_path / "set", "train", labelled(120, 0))
   write(folder, "test", labelled(60, 1))
-  task, = tasks.find([str(folder)])
+  (task,) = tasks.find([str(folder)])
   system = Random()
   outcome = task.run(system)
   assert system.asked[0] == ("classification", False)
   assert outcome.items.shape == (60, 11)
   scores = task.scores(outcome.items)
   gold, *said = outcome.items.T
-  assert scores["accuracy"] == pytest.approx(np.mean(
-      [metrics.accuracy_score(gold, s) for s in said]))
+  assert scores["accuracy"] == pytest.approx(
+    np.mean([metrics.accuracy_score(gold, s) for s in said])
+  )
   assert 0.5 < scores["accuracy"] < 1, "classes are partly told apart"
   worst = outcome.worst[0]
   assert worst["expected"] == f"class {len(worst['texts'][0]) % 4}"
@@ -151,42 +181,61 @@ def test_classification_learns_from_eight_of_each_class(tmp_path):
 def test_clustering_of_one_set_or_several(tmp_path):
   rows = labelled(80, 0)
   one = write(tmp_path / "one", "test", rows)
-  sets = [{"sentences": [r["text"] for r in part],
-           "labels": [r["label"] for r in part]}
-          for part in (rows, labelled(50, 1))]
+  sets = [
+    {
+      "sentences": [r["text"] for r in part],
+      "labels": [r["label"] for r in part],
+    }
+    for part in (rows, labelled(50, 1))
+  ]
   two = write(tmp_path / "two", "test", sets)
   first, both = tasks.find([str(one), str(two)])
   assert first.kind == both.kind == "clustering"
   assert (first.size, both.size) == ("80 texts", "130 texts in 2 sets")
   items = both.run(Random()).items
-  parts = [metrics.v_measure_score(*items[items[:, 0] == n, 1:].T)
-           for n in (0, 1)]
+  parts = [
+    metrics.v_measure_score(*items[items[:, 0] == n, 1:].T) for n in (0, 1)
+  ]
   assert both.scores(items)["v-measure"] == pytest.approx(np.mean(parts))
   assert first.scores(first.run(Random()).items)["v-measure"] == parts[0] > 0.1
 
 
 def test_reranking_is_average_precision_of_candidates(tmp_path):
   texts = words(60)
-  folder = write(tmp_path / "set", "test", [
-      {"query": f"query {i}", "positive": texts[6 * i:6 * i + 2],
-       "negative": texts[6 * i + 2:6 * i + 6 - i % 2]} for i in range(9)
-  ] + [{"query": "left out", "positive": ["x"], "negative": []}])
-  task, = tasks.find([str(folder)])
+  folder = write(
+    tmp_path / "set",
+    "test",
+    [
+      {
+        "query": f"query {i}",
+        "positive": texts[6 * i : 6 * i + 2],
+        "negative": texts[6 * i + 2 : 6 * i + 6 - i % 2],
+      }
+      for i in range(9)
+    ]
+    + [{"query": "left out", "positive": ["x"], "negative": []}],
+  )
+  (task,) = tasks.find([str(folder)])
   assert task.size == "9 queries, 50 candidates"
   items = task.run(Random()).items
   for q in range(9):
     documents = [*task.positives[q], *task.negatives[q]]
-    cosine = Random().encode(documents, "") @ Random().encode(
-        [task.queries[q]], "")[0]
+    cosine = (
+      Random().encode(documents, "") @ Random().encode([task.queries[q]], "")[0]
+    )
     gold = [1, 1] + [0] * (len(documents) - 2)
     assert items[q, 0] == pytest.approx(
-        metrics.average_precision_score(gold, cosine), abs=1e-6)
+      metrics.average_precision_score(gold, cosine), abs=1e-6
+    )
 
 
 def test_candidates_that_tie_are_ranked_at_their_worst(tmp_path):
-  folder = write(tmp_path / "set", "test", [
-      {"query": "q", "positive": ["a"], "negative": ["b", "c"]}])
-  task, = tasks.find([str(folder)])
+  folder = write(
+    tmp_path / "set",
+    "test",
+    [{"query": "q", "positive": ["a"], "negative": ["b", "c"]}],
+  )
+  (task,) = tasks.find([str(folder)])
 
   class Blind:
     def compare(self, queries, documents, candidates, prompts):
@@ -205,64 +254,85 @@ def test_words_rerank_as_they_search(tmp_path, baseline):
   found = dict(zip(order[0].tolist(), scores[0].tolist()))
   assert some.tolist() == pytest.approx([0, found[1], found[0]])
   assert found[1] > found[0] > 0 and none.tolist() == [0, 0]
-  folder = write(tmp_path / "set", "test", [{
-      "query": "green kettle", "positive": documents[1:2],
-      "negative": documents[::2]}])
-  task, = tasks.find([str(folder)])
+  folder = write(
+    tmp_path / "set",
+    "test",
+    [
+      {
+        "query": "green kettle",
+        "positive": documents[1:2],
+        "negative": documents[::2],
+      }
+    ],
+  )
+  (task,) = tasks.find([str(folder)])
   assert task.lexical and task.run(system).items.tolist() == [[1, 1]]
 
 
 def test_beir_folder(tmp_path):
-  task, = tasks.find([f"toys={beir(tmp_path / 'set')}"])
+  (task,) = tasks.find([f"toys={beir(tmp_path / 'set')}"])
   assert (task.name, task.kind) == ("toys", "retrieval")
   assert task.size == "8 queries, 31 documents"
   assert task.documents[1].startswith("A text 0 1") and (
-      task.documents[0].startswith("text 0 0"))
+    task.documents[0].startswith("text 0 0")
+  )
   assert task.relevant[1] == {7: 0, 8: 1, 9: 2}
   assert list(task.itself) == [-1, -1, 30, -1, -1, -1, -1, -1]
   outcome = task.run(Random())
-  assert all(r["location"] != "q2" for worst in outcome.worst
-             if worst["query"] == "question 2" for r in worst["retrieved"])
+  assert all(
+    r["location"] != "q2"
+    for worst in outcome.worst
+    if worst["query"] == "question 2"
+    for r in worst["retrieved"]
+  )
   other = tasks.find([f"{tmp_path}/set/qrels/test.tsv"])[0]
   assert other.name == "set-test" and other.fingerprint() == task.fingerprint()
 
 
 def test_intervals_cover_the_mean_of_what_was_drawn_from(tmp_path):
-  task, = tasks.find([str(beir(tmp_path / "set"))])
+  (task,) = tasks.find([str(beir(tmp_path / "set"))])
   rng = np.random.default_rng(0)
   covered = 0
   for _ in range(40):
     items = np.repeat(rng.exponential(0.1, (50, 1)), 5, 1)
     low, high = compare.interval(
-        float(items.mean()), compare.draws(task, items))
+      float(items.mean()), compare.draws(task, items)
+    )
     covered += low < 0.1 < high
   assert 33 <= covered <= 40
   assert high - low == pytest.approx(
-      2 * 1.96 * items[:, 0].std() / 50 ** 0.5, rel=0.2)
+    2 * 1.96 * items[:, 0].std() / 50**0.5, rel=0.2
+  )
 
 
 def test_differences_are_paired(tmp_path):
-  task, = tasks.find([str(beir(tmp_path / "set"))])
+  (task,) = tasks.find([str(beir(tmp_path / "set"))])
   rng = np.random.default_rng(0)
   one = np.repeat(rng.normal(size=(200, 1)), 5, 1)
-  both = {name: (float(items.mean()), compare.draws(task, items))
-          for name, items in {"one": one, "better": one + 0.01,
-                              "same": rng.permutation(one)}.items()}
+  both = {
+    name: (float(items.mean()), compare.draws(task, items))
+    for name, items in {
+      "one": one,
+      "better": one + 0.01,
+      "same": rng.permutation(one),
+    }.items()
+  }
   gap = compare.difference(*both["better"], *both["one"])
   assert gap.value == pytest.approx(0.01) and gap.significant
   assert not compare.difference(*both["same"], *both["one"]).significant
 
 
 def test_one_query_of_many_is_not_significant(tmp_path):
-  task, = tasks.find([str(beir(tmp_path / "set"))])
+  (task,) = tasks.find([str(beir(tmp_path / "set"))])
   one, other = np.ones((20, 5)), np.ones((20, 5))
   other[3] = 0.5
   gap = compare.difference(
-      1.0, compare.draws(task, one), 0.975, compare.draws(task, other))
+    1.0, compare.draws(task, one), 0.975, compare.draws(task, other)
+  )
   assert gap.value == pytest.approx(0.025) and not gap.significant
   other[:9] = 0.5
   assert compare.difference(
-      1.0, compare.draws(task, one), 0.775, compare.draws(task, other)
+    1.0, compare.draws(task, one), 0.775, compare.draws(task, other)
   ).significant
 
 
@@ -273,10 +343,13 @@ def _spoil(folder, name, old, new):
   path.write_text(text.replace(old, new, 1))
 
 
-@pytest.mark.parametrize("file, old, new, message", [
+@pytest.mark.parametrize(
+  "file, old, new, message",
+  [
     ("qrels/test.tsv", "\t2\n", "\tgood\n", "row 4: expected query-id"),
     ("corpus.jsonl", '"_id": "d4"', '"id": "d4"', "row 5: expected an '_id'"),
-])
+  ],
+)
 def test_mistakes_in_beir_folders(tmp_path, file, old, new, message):
   folder = beir(tmp_path / "set")
   _spoil(folder, file, old, new)
@@ -296,7 +369,7 @@ def test_judgements_of_texts_that_are_not_there(tmp_path, capsys):
   folder = beir(tmp_path / "set")
   judged = folder / "qrels" / "test.tsv"
   _add(judged, "q1\tgone\t2", "q8\tgone\t1", "q99\td1\t1", "")
-  task, = tasks.find([str(folder)])
+  (task,) = tasks.find([str(folder)])
   out = capsys.readouterr().out
   assert "2 judgements name 1 documents that are not in the corpus" in out
   assert "1 judged queries are not there" in out and out.count("\n") == 2
@@ -305,43 +378,70 @@ def test_judgements_of_texts_that_are_not_there(tmp_path, capsys):
   outcome = task.run(system)
   _, rankings = system.search(task.queries, task.documents, 101)
   run = {
-      f"q{q}": {
-          task.locations[d]: -float(place) for place, d in enumerate(ranking)
-          if task.locations[d] != f"q{q}"}
-      for q, ranking in enumerate(rankings.tolist())}
+    f"q{q}": {
+      task.locations[d]: -float(place)
+      for place, d in enumerate(ranking)
+      if task.locations[d] != f"q{q}"
+    }
+    for q, ranking in enumerate(rankings.tolist())
+  }
   qrels = {}
   for line in judged.read_text().splitlines()[1:]:
     query, document, grade = line.split("\t") if line else ("q99", "", 0)
     if query != "q99":
       qrels.setdefault(query, {})[document] = int(grade)
   expected = pytrec_eval.RelevanceEvaluator(
-      qrels, {"ndcg_cut_10", "recall_100", "map_cut_100"}).evaluate(run)
-  for column, measure in ((0, "ndcg_cut_10"), (2, "recall_100"),
-                          (3, "map_cut_100")):
+    qrels, {"ndcg_cut_10", "recall_100", "map_cut_100"}
+  ).evaluate(run)
+  for column, measure in (
+    (0, "ndcg_cut_10"),
+    (2, "recall_100"),
+    (3, "map_cut_100"),
+  ):
     np.testing.assert_allclose(
-        outcome.items[:, column],
-        [expected[f"q{q}"][measure] for q in range(9)], atol=1e-6)
+      outcome.items[:, column],
+      [expected[f"q{q}"][measure] for q in range(9)],
+      atol=1e-6,
+    )
   assert outcome.items[8].max() == 0
-  assert any(w["answer"]["title"] == "(not in the corpus)"
-             for w in outcome.worst if w["query"] == "question 8")
+  assert any(
+    w["answer"]["title"] == "(not in the corpus)"
+    for w in outcome.worst
+    if w["query"] == "question 8"
+  )
   judged.write_text("q0\tgone\t1\nq99\td1\t1\n")
   with pytest.raises(UserError, match="no judgement names a query and a doc"):
     tasks.find([str(folder)])
 
 
-@pytest.mark.parametrize("file, equal, other, message", [
-    ("corpus.jsonl", '{"_id": "q2", "title": "B", "text": "question 2"}',
-     '{"_id": "q2", "text": "another"}',
-     "corpus.jsonl, rows 31 and 33: both have the _id 'q2' and differ"),
-    ("queries.jsonl", '{"_id": "q8", "text": "question 8"}',
-     '{"_id": "q0", "text": "another"}', "rows 1 and 11: both have the _id 'q0"),
-    ("qrels/test.tsv", "q1\td8\t1", "q1\td8\t0",
-     "rows 6 and 27: both have the pair 'q1 and d8' and differ")])
+@pytest.mark.parametrize(
+  "file, equal, other, message",
+  [
+    (
+      "corpus.jsonl",
+      '{"_id": "q2", "title": "B", "text": "question 2"}',
+      '{"_id": "q2", "text": "another"}',
+      "corpus.jsonl, rows 31 and 33: both have the _id 'q2' and differ",
+    ),
+    (
+      "queries.jsonl",
+      '{"_id": "q8", "text": "question 8"}',
+      '{"_id": "q0", "text": "another"}',
+      "rows 1 and 11: both have the _id 'q0",
+    ),
+    (
+      "qrels/test.tsv",
+      "q1\td8\t1",
+      "q1\td8\t0",
+      "rows 6 and 27: both have the pair 'q1 and d8' and differ",
+    ),
+  ],
+)
 def test_ids_of_two_texts(tmp_path, capsys, file, equal, other, message):
   folder = beir(tmp_path / "set")
-  before, = tasks.find([str(folder)])
+  (before,) = tasks.find([str(folder)])
   _add(folder / file, equal)
-  task, = tasks.find([str(folder)])
+  (task,) = tasks.find([str(folder)])
   assert task.fingerprint() == before.fingerprint()
   assert f"{file}: 1 rows repeat an earlier one" in capsys.readouterr().out
   _add(folder / file, other)
@@ -349,12 +449,18 @@ def test_ids_of_two_texts(tmp_path, capsys, file, equal, other, message):
     tasks.find([str(folder)])
 
 
-@pytest.mark.parametrize("content, message", [
+@pytest.mark.parametrize(
+  "content, message",
+  [
     ("text,label,text\na,1,b\n", "two columns are called 'text'"),
     ("text,label\na,1\nb, c,2\n", "row 2: not as many cells as .* columns, 2"),
     ("text,label\na\n", "row 1: not as many cells"),
-    ("text,label\na,\nb,1\nc,\nd,\n",
-     "row 1: 'label' is not a label; .*; 2 more rows cannot be used")])
+    (
+      "text,label\na,\nb,1\nc,\nd,\n",
+      "row 1: 'label' is not a label; .*; 2 more rows cannot be used",
+    ),
+  ],
+)
 def test_tables_that_are_not_whole(tmp_path, content, message):
   folder = tmp_path / "set"
   folder.mkdir()
@@ -362,8 +468,11 @@ def test_tables_that_are_not_whole(tmp_path, content, message):
   with pytest.raises(UserError, match=message):
     tasks.find([f"clustering:{folder}"])
   (folder / "test.jsonl").write_text(
-      '{"text": "a", "label": 1.0}\n{"text": "b", "label": 2.5}\n')
-  with pytest.raises(UserError, match="holds test.jsonl and test.csv; expected"):
+    '{"text": "a", "label": 1.0}\n{"text": "b", "label": 2.5}\n'
+  )
+  with pytest.raises(
+    UserError, match="holds test.jsonl and test.csv; expected"
+  ):
     tasks.find([str(folder)])
   (folder / "test.csv").unlink()
   tasks.find([str(folder)])  # a label may be a number of any kind
@@ -379,22 +488,33 @@ def test_an_empty_corpus_and_no_judgements(tmp_path):
     tasks.find([f"{folder}/qrels/dev.tsv"])
 
 
-@pytest.mark.parametrize("rows, message", [
-    ([{"sentence1": "a", "sentence2": "b", "score": math.nan}],
-     "test.jsonl, row 1: 'score' is not a finite number"),
-    ([{"sentence1": "a", "sentence2": "b", "score": 1}] * 3,
-     "the score of every pair is 1"),
+@pytest.mark.parametrize(
+  "rows, message",
+  [
+    (
+      [{"sentence1": "a", "sentence2": "b", "score": math.nan}],
+      "test.jsonl, row 1: 'score' is not a finite number",
+    ),
+    (
+      [{"sentence1": "a", "sentence2": "b", "score": 1}] * 3,
+      "the score of every pair is 1",
+    ),
     ([{"sentence1": "a", "sentence2": "b", "label": 2}], "row 1: label 2"),
-    ([{"sentence1": "a", "sentence2": "b", "label": 1}] * 3,
-     "all labels are 1; give pairs of both classes"),
-    ([{"sentence1": "a", "sentence2": None, "score": 1}],
-     "'sentence2' is not a text"),
+    (
+      [{"sentence1": "a", "sentence2": "b", "label": 1}] * 3,
+      "all labels are 1; give pairs of both classes",
+    ),
+    (
+      [{"sentence1": "a", "sentence2": None, "score": 1}],
+      "'sentence2' is not a text",
+    ),
     ([{"text": "a", "label": "x"}] * 2, "all labels are the same"),
     ([{"sentences": ["a", "b"], "labels": ["x"]}], "2 sentences and 1 labels"),
     ([{"query": "a", "positive": [], "negative": ["b"]}], "no query has"),
     ([{"question": "a"}], "has a test file with question; expected data: a"),
     ([], "has no test file with rows"),
-])
+  ],
+)
 def test_mistakes_in_tables(tmp_path, rows, message):
   with pytest.raises(UserError, match=message):
     tasks.find([str(write(tmp_path / "set", "test", rows))])
@@ -407,15 +527,19 @@ def test_classes_must_be_two_and_a_kind_can_be_told(tmp_path):
   write(folder, "train", [{"text": "a", "label": "x"}] * 3)
   with pytest.raises(UserError, match="train.jsonl: all labels are 'x'"):
     tasks.find([str(folder)])
-  task, = tasks.find([f"topics=clustering:{folder}"])
+  (task,) = tasks.find([f"topics=clustering:{folder}"])
   assert (task.name, task.kind) == ("topics", "clustering")
 
 
 def test_folders_of_one_name_need_another(tmp_path):
   one, two = (str(beir(tmp_path / name / "set")) for name in "ab")
   for spec in (two, f"set={two}"):
-    with pytest.raises(UserError, match=(
+    with pytest.raises(
+      UserError,
+      match=(
         f"--tasks={spec}: the name 'set' is taken; choose another, as in "
-        f"--tasks=NAME={two}$")):
+        f"--tasks=NAME={two}$"
+      ),
+    ):
       tasks.find([one, spec])
   assert [t.name for t in tasks.find([one, f"NAME={two}"])] == ["set", "NAME"]

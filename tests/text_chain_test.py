@@ -10,6 +10,7 @@ import jax
 import ml_collections
 import numpy as np
 import pytest
+from support import tiny
 import tokenizers
 
 from nomic_jax.data import loader
@@ -17,7 +18,6 @@ from nomic_jax.data import order
 from nomic_jax.data import text
 from nomic_jax.errors import UserError
 from nomic_jax.mesh import partition
-import tiny
 
 TOKENIZER = tiny.words()
 CLS = TOKENIZER.token_to_id("[CLS]")
@@ -25,18 +25,21 @@ ROWS = 24
 
 
 def _text(source=None, host=0, hosts=1, seed=3, **changes):
-  config = ml_collections.ConfigDict(dict(
-      batch_size=4, micro_batches=2, row_length=24, mask_rate=0.3) | changes)
-  return iter(text.batches(
-      source or tiny.rows(), TOKENIZER, config, seed, host, hosts))
+  config = ml_collections.ConfigDict(
+    dict(batch_size=4, micro_batches=2, row_length=24, mask_rate=0.3) | changes
+  )
+  return iter(
+    text.batches(source or tiny.rows(), TOKENIZER, config, seed, host, hosts)
+  )
 
 
 def _rows_of(batches):
   """(ids before masking, segments, positions) of every row in order."""
   for batch in batches:
     ids, segments, positions, masked, labels = (
-        batch[k].reshape(-1, batch[k].shape[-1]) for k in (
-            "ids", "segment_ids", "positions", "masked", "labels"))
+      batch[k].reshape(-1, batch[k].shape[-1])
+      for k in ("ids", "segment_ids", "positions", "masked", "labels")
+    )
     for row in range(len(ids)):
       known = labels[row] >= 0
       true = ids[row].copy()
@@ -54,15 +57,15 @@ def _documents(batches):
 
 def _encoded(source):
   return [
-      tuple(TOKENIZER.encode(r["query"] + "\n" + r["document"]).ids)
-      for r in source
+    tuple(TOKENIZER.encode(r["query"] + "\n" + r["document"]).ids)
+    for r in source
   ]
 
 
 def test_no_token_of_the_text_is_lost():
   expected = _encoded(tiny.rows())
   documents = _documents(tiny.take(_text(), 24))
-  first, second = documents[:ROWS], documents[ROWS:2 * ROWS]
+  first, second = documents[:ROWS], documents[ROWS : 2 * ROWS]
   assert sorted(first) == sorted(second) == sorted(expected)
   assert first != second and first != expected
 
@@ -95,16 +98,21 @@ class _ConcatThenSplit:
     def block(number):
       epochs, places = np.divmod(number * 64 + np.arange(64), len(source))
       ids = [
-          TOKENIZER.encode(f"{r['query']}\n{r['document']}").ids
-          for e, p in zip(epochs, places)
-          for r in [source[order.permute(p[None], len(source), seed, e)[0]]]]
+        TOKENIZER.encode(f"{r['query']}\n{r['document']}").ids
+        for e, p in zip(epochs, places)
+        for r in [source[order.permute(p[None], len(source), seed, e)[0]]]
+      ]
       starts = [[1] + [0] * (len(i) - 1) for i in ids]
       return {"ids": np.concatenate(ids), "starts": np.concatenate(starts)}
 
     cut = grain.experimental.ConcatThenSplitIterDataset(
-        grain.MapDataset.range(2**40).map(block).to_iter_dataset(
-            grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)),
-        length_struct={"ids": length, "starts": length})
+      grain.MapDataset.range(2**40)
+      .map(block)
+      .to_iter_dataset(
+        grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
+      ),
+      length_struct={"ids": length, "starts": length},
+    )
     self._batches, self._number = iter(cut.batch(rows)), 0
 
   def __next__(self):
@@ -129,7 +137,8 @@ def test_rows_are_grains_and_its_saved_states_resume(length):
     found = list(_rows_of([batch]))
     np.testing.assert_array_equal([r[0] for r in found], packed["ids"])
     np.testing.assert_array_equal(
-        [r[1] for r in found], text.segments_of(packed["starts"])[0])
+      [r[1] for r in found], text.segments_of(packed["starts"])[0]
+    )
     for key in batch:
       np.testing.assert_array_equal(again[key], batch[key])
     assert resumed.get_state() == iterator.get_state()
@@ -139,8 +148,8 @@ def test_rows_are_grains_and_its_saved_states_resume(length):
 
 def test_text_goes_on_with_another_number_of_hosts():
   tiny.assert_resumes_on_other_hosts(
-      lambda h, hosts: _text(batch_size=16, host=h, hosts=hosts),
-      counts=(1, 2, 8))
+    lambda h, hosts: _text(batch_size=16, host=h, hosts=hosts), counts=(1, 2, 8)
+  )
 
 
 def test_text_batches_have_micro_batches_and_room_for_the_masked():
@@ -154,12 +163,15 @@ def test_text_batches_have_micro_batches_and_room_for_the_masked():
 def test_any_number_of_hosts_gives_the_same_rows_and_masks():
   alone = tiny.take(_text(batch_size=8), 5)
   for hosts in (2, 4):
-    parts = [tiny.take(_text(batch_size=8, host=h, hosts=hosts), 5)
-             for h in range(hosts)]
+    parts = [
+      tiny.take(_text(batch_size=8, host=h, hosts=hosts), 5)
+      for h in range(hosts)
+    ]
     for one, *shares in zip(alone, *parts):
       for key in one:
         np.testing.assert_array_equal(
-            np.concatenate([s[key] for s in shares], axis=1), one[key])
+          np.concatenate([s[key] for s in shares], axis=1), one[key]
+        )
   assert (alone[0]["masked"][0, 0] != alone[0]["masked"][0, 1]).any()
   assert (alone[0]["masked"] != alone[1]["masked"]).any()
 
@@ -201,14 +213,16 @@ def test_text_without_a_query_is_the_document_alone():
     row["query"] = ""
   expected = [tuple(TOKENIZER.encode(r["document"]).ids) for r in source]
   assert sorted(_documents(tiny.take(_text(source), 14))[:ROWS]) == (
-      sorted(expected))
+    sorted(expected)
+  )
 
 
 def test_unknown_words_are_not_to_be_predicted():
   """A text that the tokenizer does not know would be learnt at once."""
   unknown = TOKENIZER.token_to_id("[UNK]")
-  rows = [r | {"document": "ไทย ".join(r["document"].split(" "))}
-          for r in tiny.rows()]
+  rows = [
+    r | {"document": "ไทย ".join(r["document"].split(" "))} for r in tiny.rows()
+  ]
   seen = labels = 0
   for batch in tiny.take(_text(rows), 12):
     seen += np.sum(batch["ids"] == unknown)
@@ -228,23 +242,30 @@ def test_sizes_of_text_batches_that_do_not_fit_are_named():
 
 
 def test_documents_without_a_token_are_passed_over():
-  bare = tokenizers.Tokenizer(tokenizers.models.WordLevel(
-      {"a": 0, "[MASK]": 1, "[PAD]": 2, "[UNK]": 3}, unk_token="[UNK]"))
+  bare = tokenizers.Tokenizer(
+    tokenizers.models.WordLevel(
+      {"a": 0, "[MASK]": 1, "[PAD]": 2, "[UNK]": 3}, unk_token="[UNK]"
+    )
+  )
   bare.add_special_tokens(["[MASK]", "[PAD]", "[UNK]"])
-  config = ml_collections.ConfigDict(dict(
-      batch_size=2, micro_batches=1, row_length=4, mask_rate=0.3))
+  config = ml_collections.ConfigDict(
+    dict(batch_size=2, micro_batches=1, row_length=4, mask_rate=0.3)
+  )
   rows = lambda *texts: [{"query": "", "document": t} for t in texts]
   make = lambda source: iter(text.batches(source, bare, config, 0, 0, 1))
   iterator = make(rows("", "a", ""))
   for _ in range(30):
-    assert {int(i) for ids, *_ in _rows_of([next(iterator)]) for i in ids} == {0}
+    assert {int(i) for ids, *_ in _rows_of([next(iterator)]) for i in ids} == {
+      0
+    }
   with pytest.raises(UserError, match="none of its texts has a token"):
     next(make(rows("", "")))
 
 
 def test_several_hosts_are_advised_to_tokenise_ahead():
   config = lambda **c: ml_collections.ConfigDict(
-      dict(kind="text", path="gs://b/data", tokenised=False) | c)
+    dict(kind="text", path="gs://b/data", tokenised=False) | c
+  )
   told = loader.advice(config(), 64)
   assert "each of 64 hosts" in told and "--input=gs://b/data" in told
   assert not loader.advice(config(), 1)
@@ -259,8 +280,7 @@ def test_unknown_kinds_are_named():
 
 
 def _sharding(data, fsdp, tensor):
-  config = ml_collections.ConfigDict(
-      dict(data=data, fsdp=fsdp, tensor=tensor))
+  config = ml_collections.ConfigDict(dict(data=data, fsdp=fsdp, tensor=tensor))
   return partition.batch_sharding(partition.make_mesh(config, jax.devices()))
 
 

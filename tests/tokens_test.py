@@ -6,17 +6,17 @@ import json
 import pickle
 
 import ml_collections
+import numpy as np
+import pytest
+from support import tiny
+import tokenizers
+
 from nomic_jax.data import dataset
 from nomic_jax.data import loader
 from nomic_jax.data import text
 from nomic_jax.data import tokens
 from nomic_jax.errors import UserError
 from nomic_jax.text import tokenizer as tokenizer_lib
-import numpy as np
-import pytest
-import tokenizers
-
-import tiny
 
 WORDS = tiny.words()
 
@@ -26,14 +26,22 @@ def _place(tmp_path_factory):
   folder = tmp_path_factory.mktemp("tokens")
   tokenizer_lib.save(WORDS, folder / "words")
   rows = [
-      dataset.row(r["query"], r["document"] + " kappa" * (i % 7),
-                  negatives=r["negatives"], source=r["source"])
-      for i, r in enumerate(tiny.rows())]
+    dataset.row(
+      r["query"],
+      r["document"] + " kappa" * (i % 7),
+      negatives=r["negatives"],
+      source=r["source"],
+    )
+    for i, r in enumerate(tiny.rows())
+  ]
   rows[3]["query"] = "?"  # all unknown to the tokenizer
   dataset.write(
-      folder / "data", {"train": rows, "test": rows[:2]}, stats={},
-      tokenizer=folder / "words",
-      prompts={"b": {"query": "kappa : ", "document": ""}})
+    folder / "data",
+    {"train": rows, "test": rows[:2]},
+    stats={},
+    tokenizer=folder / "words",
+    prompts={"b": {"query": "kappa : ", "document": ""}},
+  )
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(tokens, "_ROWS", 7)  # several blocks
     tokens.tokenise(folder / "data")
@@ -41,12 +49,27 @@ def _place(tmp_path_factory):
 
 
 def _batches(place, count=5, **changes):
-  config = ml_collections.ConfigDict(dict(
-      kind="pairs", path=str(place / "data"), split="train", batch_size=8,
-      one_source=True, token_dropout=0.0, row_length=32, slots=4,
-      rows_multiple=8, query_length=5, document_length=8, mask_rate=0.3,
-      micro_batches=2, query_prompt="search : ", document_prompt="item : ",
-      negatives=2) | changes)
+  config = ml_collections.ConfigDict(
+    dict(
+      kind="pairs",
+      path=str(place / "data"),
+      split="train",
+      batch_size=8,
+      one_source=True,
+      token_dropout=0.0,
+      row_length=32,
+      slots=4,
+      rows_multiple=8,
+      query_length=5,
+      document_length=8,
+      mask_rate=0.3,
+      micro_batches=2,
+      query_prompt="search : ",
+      document_prompt="item : ",
+      negatives=2,
+    )
+    | changes
+  )
   return tiny.take(loader.make(config, WORDS, 3), count)
 
 
@@ -67,8 +90,9 @@ def test_batches_are_the_same(place, kind):
 
 
 def _host(place, host=0, hosts=1):
-  config = ml_collections.ConfigDict(dict(
-      batch_size=32, micro_batches=2, row_length=16, mask_rate=0.3))
+  config = ml_collections.ConfigDict(
+    dict(batch_size=32, micro_batches=2, row_length=16, mask_rate=0.3)
+  )
   source = tokens.open_split(place / "data", "train", WORDS)
   return source, iter(text.batches(source, WORDS, config, 3, host, hosts))
 
@@ -105,26 +129,35 @@ def test_bounds_are_those_of_query_and_document(place):
   bounds = source.bounds(indices)
   rows = source.__getitems__(indices)
   assert list(source.between(bounds)) == [
-      r["query"] + r["document"] for r in rows]
+    r["query"] + r["document"] for r in rows
+  ]
   assert (bounds[:, 1] - bounds[:, 0]).tolist() == [
-      len(r["query"] + r["document"]) // source.dtype.itemsize for r in rows]
+    len(r["query"] + r["document"]) // source.dtype.itemsize for r in rows
+  ]
 
 
 def test_rows_of_token_ids_are_the_same_ahead(tmp_path):
   start = WORDS.token_to_id("[CLS]")
   rng = np.random.default_rng(0)
   rows = [
-      dataset.row("", "", ids=np.where(
-          rng.random(24) < 0.1, start, rng.integers(5, 100, 24)).tolist())
-      for _ in range(20)]
+    dataset.row(
+      "",
+      "",
+      ids=np.where(
+        rng.random(24) < 0.1, start, rng.integers(5, 100, 24)
+      ).tolist(),
+    )
+    for _ in range(20)
+  ]
   tokenizer_lib.save(WORDS, tmp_path / "words")
   dataset.write(
-      tmp_path / "data", {"train": rows}, stats={},
-      tokenizer=tmp_path / "words")
+    tmp_path / "data", {"train": rows}, stats={}, tokenizer=tmp_path / "words"
+  )
   tokens.tokenise(tmp_path / "data")
   ways = [
-      _batches(tmp_path, kind="text", tokenised=t, row_length=24, negatives=0)
-      for t in (False, True)]
+    _batches(tmp_path, kind="text", tokenised=t, row_length=24, negatives=0)
+    for t in (False, True)
+  ]
   for apart, ahead in zip(*ways, strict=True):
     for key in apart:
       np.testing.assert_array_equal(apart[key], ahead[key])
@@ -135,8 +168,9 @@ def test_rows_of_token_ids_are_the_same_ahead(tmp_path):
 
 def test_dropout_leaves_tokens_out(place):
   count = lambda **c: sum(
-      (b["segment_ids"] > 0).sum()
-      for b in _batches(place, tokenised=True, document_length=40, **c))
+    (b["segment_ids"] > 0).sum()
+    for b in _batches(place, tokenised=True, document_length=40, **c)
+  )
   assert 0.6 < count(token_dropout=0.3) / count() < 0.9
 
 
@@ -149,8 +183,9 @@ def test_rows_are_found_anywhere_and_elsewhere(place):
     assert row["source"] == texts[i]["source"]
     for side in ("query", "document"):
       ids = np.frombuffer(row[side], source.dtype)
-      assert list(ids) == WORDS.encode(
-          texts[i][side], add_special_tokens=False).ids
+      assert (
+        list(ids) == WORDS.encode(texts[i][side], add_special_tokens=False).ids
+      )
     assert len(row["negatives"]) == i % 5
 
 
@@ -184,36 +219,59 @@ def test_joined_texts_must_have_the_ids_of_their_parts(tmp_path):
   """Of a byte-level tokenizer, a text's ids depend on what is before it."""
   words = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token="[UNK]"))
   words.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(
-      add_prefix_space=False)
+    add_prefix_space=False
+  )
   words.train_from_iterator(
-      [f"search : {r['query']}\n{r['document']}" for r in tiny.rows()],
-      tokenizers.trainers.BpeTrainer(
-          vocab_size=400, show_progress=False, special_tokens=["[UNK]"],
-          initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet()))
+    [f"search : {r['query']}\n{r['document']}" for r in tiny.rows()],
+    tokenizers.trainers.BpeTrainer(
+      vocab_size=400,
+      show_progress=False,
+      special_tokens=["[UNK]"],
+      initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+    ),
+  )
   tokenizer_lib.save(words, tmp_path / "words")
   dataset.write(
-      tmp_path / "data", {"train": [
-          dataset.row(r["query"], r["document"], source=r["source"])
-          for r in tiny.rows()]}, stats={}, tokenizer=tmp_path / "words")
+    tmp_path / "data",
+    {
+      "train": [
+        dataset.row(r["query"], r["document"], source=r["source"])
+        for r in tiny.rows()
+      ]
+    },
+    stats={},
+    tokenizer=tmp_path / "words",
+  )
   tokens.tokenise(tmp_path / "data")
   opened = lambda joined: tokens.open_split(
-      tmp_path / "data", "train", words, joined)
-  assert len(opened(lambda row: iter(())))  # control: each by itself is as stored
+    tmp_path / "data", "train", words, joined
+  )
+  assert len(
+    opened(lambda row: iter(()))
+  )  # control: each by itself is as stored
   with pytest.raises(UserError, match="other ids to 'search : query 0"):
     opened(tokens.joins_prompts("search : ", ""))
   with pytest.raises(UserError, match="other ids to 'query 0"):
     opened(tokens.joins_lines)
   assert len(opened(tokens.joins_prompts("", "")))
-  config = ml_collections.ConfigDict(dict(
-      kind="pairs", path=str(tmp_path / "data"), split="train",
-      tokenised=True, query_prompt="search : ", document_prompt=""))
+  config = ml_collections.ConfigDict(
+    dict(
+      kind="pairs",
+      path=str(tmp_path / "data"),
+      split="train",
+      tokenised=True,
+      query_prompt="search : ",
+      document_prompt="",
+    )
+  )
   with pytest.raises(UserError, match="set config.data.tokenised to false"):
     loader.make(config, words, 3)
 
 
 def test_a_prompt_that_runs_into_the_text_is_found_out(place):
   opened = lambda *prompts: tokens.open_split(
-      place / "data", "train", WORDS, tokens.joins_prompts(*prompts))
+    place / "data", "train", WORDS, tokens.joins_prompts(*prompts)
+  )
   assert len(opened("search : ", "item:"))
   with pytest.raises(UserError, match="set config.data.tokenised to false"):
     opened("search", "")

@@ -14,6 +14,9 @@ import json
 import jax
 import numpy as np
 import pytest
+from support import hub_random
+from support import small_data
+from support import tiny
 import tokenizers
 import torch
 from torch.nn import functional
@@ -25,26 +28,44 @@ from nomic_jax.data import loader
 from nomic_jax.data.prepare import prepare
 from nomic_jax.run.start import find_start
 from nomic_jax.text import tokenizer as tokenizer_lib
-import small_data
-import hub_random
-import tiny
 
 RANKS, STEPS, BATCH = 4, 20, 8
 LENGTHS = {"query": 20, "document": 24}
 # name -> (query's prefix, document's, only on queries, rows of its shard)
 SOURCES = {
-    "alpha": ("search_query", "search_document", False, 83),
-    "beta": ("clustering", "clustering", True, 81),
+  "alpha": ("search_query", "search_document", False, 83),
+  "beta": ("clustering", "clustering", True, 81),
 }
 RECIPES = {
-    # config -> (learning rate, warmup, betas, eps, decay, clip, schedule)
-    "mlm": (2e-3, 4, (0.9, 0.98), 1e-6, 1e-5, 0.0,
-            transformers.get_linear_schedule_with_warmup),
-    "contrastive": (1e-3, 4, (0.9, 0.999), 1e-8, 0.01, 1.0,
-                    transformers.get_inverse_sqrt_schedule),
-    # An eps that counts, so that what it is divided by does, too.
-    "finetune": (1e-3, 4, (0.9, 0.999), 3e-3, 0.01, 12.0,
-                 transformers.get_linear_schedule_with_warmup),
+  # config -> (learning rate, warmup, betas, eps, decay, clip, schedule)
+  "mlm": (
+    2e-3,
+    4,
+    (0.9, 0.98),
+    1e-6,
+    1e-5,
+    0.0,
+    transformers.get_linear_schedule_with_warmup,
+  ),
+  "contrastive": (
+    1e-3,
+    4,
+    (0.9, 0.999),
+    1e-8,
+    0.01,
+    1.0,
+    transformers.get_inverse_sqrt_schedule,
+  ),
+  # An eps that counts, so that what it is divided by does, too.
+  "finetune": (
+    1e-3,
+    4,
+    (0.9, 0.999),
+    3e-3,
+    0.01,
+    12.0,
+    transformers.get_linear_schedule_with_warmup,
+  ),
 }
 
 
@@ -56,28 +77,40 @@ def _write_shards(folder, mined):
   for name, (query, document, query_only, count) in SOURCES.items():
     rows = []
     for i in range(count):
-      row = {"query": f"{i // 40} {i // 8 % 5} {text(9)}",
-             "document": text(20)}
+      row = {"query": f"{i // 40} {i // 8 % 5} {text(9)}", "document": text(20)}
       if i % 5 == 4:  # a copy of a document in the same batch
         row["document"] = rows[-1]["document"]
       if mined:
         row["negatives"] = [text(20) for _ in range(i % 3)] or [text(3)]
       columns = ["query", "document"] + ["negatives"] * mined
-      objective = {"self": [], "paired": [], "triplet": [],
-                   "triplet" if mined else "paired": [columns]}
+      objective = {
+        "self": [],
+        "paired": [],
+        "triplet": [],
+        "triplet" if mined else "paired": [columns],
+      }
       rows.append(row | {"metadata": {"objective": objective}})
     place = folder / name
     place.mkdir(parents=True)
     (place / "shard-00000.jsonl.gz").write_bytes(
-        gzip.compress("\n".join(map(json.dumps, rows)).encode()))
+      gzip.compress("\n".join(map(json.dumps, rows)).encode())
+    )
     (place / "counts.json").write_text(
-        json.dumps({f"{name}/shard-00000.jsonl.gz": count}))
-    entries.append({
-        "name": name, "bucket": f"{place}/shard-{{00000..00000}}.jsonl.gz",
-        "objective": {"type": "triplet" if mined else "paired",
-                      "columns": columns},
-        "query_prefix": query, "document_prefix": document,
-        "query_only": query_only})
+      json.dumps({f"{name}/shard-00000.jsonl.gz": count})
+    )
+    entries.append(
+      {
+        "name": name,
+        "bucket": f"{place}/shard-{{00000..00000}}.jsonl.gz",
+        "objective": {
+          "type": "triplet" if mined else "paired",
+          "columns": columns,
+        },
+        "query_prefix": query,
+        "document_prefix": document,
+        "query_only": query_only,
+      }
+    )
   (folder / "data.yaml").write_text(json.dumps({"datasets": entries}))
 
 
@@ -88,10 +121,16 @@ def _model(tmp_path_factory):
   words = tiny.words()
   tokenizer_lib.save(words, folder)
   torch.manual_seed(0)
-  model = transformers.NomicBertForMaskedLM(transformers.NomicBertConfig(
-      vocab_size=-(-words.get_vocab_size() // 64) * 64, hidden_size=32,
-      num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-      max_position_embeddings=64))
+  model = transformers.NomicBertForMaskedLM(
+    transformers.NomicBertConfig(
+      vocab_size=-(-words.get_vocab_size() // 64) * 64,
+      hidden_size=32,
+      num_hidden_layers=2,
+      num_attention_heads=2,
+      intermediate_size=64,
+      max_position_embeddings=64,
+    )
+  )
   with torch.no_grad():
     for name, parameter in model.named_parameters():
       if parameter.ndim > 1:
@@ -105,23 +144,32 @@ def _model(tmp_path_factory):
 def _config(stage, model, data):
   rate, warmup, *_ = RECIPES[stage]
   more = {
-      "mlm": ["data.batch_size=8", "data.row_length=32", "loss.chunks=1"],
-      # Few shapes, each to be compiled.
-      "contrastive": [f"data.batch_size={BATCH}", "data.rows_multiple=16"],
-      "finetune": [f"data.batch_size={BATCH}", "data.rows_multiple=32",
-                   "loss.chunk_tokens=0"],
+    "mlm": ["data.batch_size=8", "data.row_length=32", "loss.chunks=1"],
+    # Few shapes, each to be compiled.
+    "contrastive": [f"data.batch_size={BATCH}", "data.rows_multiple=16"],
+    "finetune": [
+      f"data.batch_size={BATCH}",
+      "data.rows_multiple=32",
+      "loss.chunk_tokens=0",
+    ],
   }[stage]
   if stage != "mlm":
     more += [f"optimizer.eps={RECIPES[stage][3]}"]
     more += [f"optimizer.clip_norm={RECIPES[stage][5]}"]
     more += [f"data.{side}_length={n}" for side, n in LENGTHS.items()]
     more += [f"optimizer.gradient_scale={RANKS}"]
-  return config_flags.load([
-      small_data.config(stage), "--config.recipe=published",
-      f"--config.init_from={model}", f"--config.data.path={data}",
-      f"--config.steps={STEPS}", f"--config.optimizer.learning_rate={rate}",
+  return config_flags.load(
+    [
+      small_data.config(stage),
+      "--config.recipe=published",
+      f"--config.init_from={model}",
+      f"--config.data.path={data}",
+      f"--config.steps={STEPS}",
+      f"--config.optimizer.learning_rate={rate}",
       f"--config.optimizer.warmup={warmup} steps",
-      *(f"--config.{m}" for m in more)])
+      *(f"--config.{m}" for m in more),
+    ]
+  )
 
 
 def _train_here(config):
@@ -129,15 +177,16 @@ def _train_here(config):
   start = find_start(config)
   run = train.setup(config, start.architecture, jax.devices()[:1])
   data = loader.make(
-      config.data, tokenizer_lib.load(start.tokenizer), config.seed)
+    config.data, tokenizer_lib.load(start.tokenizer), config.seed
+  )
   state = train._with_params(
-      run.init.lower().compile(tiny.FAST)(), start.params, run)
+    run.init.lower().compile(tiny.FAST)(), start.params, run
+  )
   compiled, losses, batches = {}, [], []
   for _ in range(STEPS):
     batch = next(data)
     batches.append(batch)
-    arrays = loader.nested(
-        {k: v for k, v in batch.items() if k != "source"})
+    arrays = loader.nested({k: v for k, v in batch.items() if k != "source"})
     shape = arrays["inputs"]["ids"].shape
     if shape not in compiled:
       compiled[shape] = run.step.lower(run.state, arrays).compile(tiny.FAST)
@@ -155,15 +204,25 @@ class _Torch:
     self.model = transformers.NomicBertForMaskedLM.from_pretrained(model).eval()
     for name, parameter in self.model.named_parameters():
       # nomic-bert-2048 has no biases there; without MLM no head is trained.
-      if "predictions" in name and (stage != "mlm" or (
-          name.endswith("bias") and "layer_norm" not in name)):
+      if "predictions" in name and (
+        stage != "mlm" or (name.endswith("bias") and "layer_norm" not in name)
+      ):
         parameter.requires_grad_(False)
     learnt = [p for p in self.model.parameters() if p.requires_grad]
     self.optimizer = torch.optim.AdamW(
-        [dict(params=[p for p in learnt if p.squeeze().ndim < 2],
-              weight_decay=0.0),
-         dict(params=[p for p in learnt if p.squeeze().ndim >= 2],
-              weight_decay=decay)], lr=rate, betas=betas, eps=eps)
+      [
+        dict(
+          params=[p for p in learnt if p.squeeze().ndim < 2], weight_decay=0.0
+        ),
+        dict(
+          params=[p for p in learnt if p.squeeze().ndim >= 2],
+          weight_decay=decay,
+        ),
+      ],
+      lr=rate,
+      betas=betas,
+      eps=eps,
+    )
     steps = (STEPS,) if "linear" in schedule.__name__ else ()
     self.schedule = schedule(self.optimizer, warmup, *steps)
     self.learnt, self.norms = learnt, []
@@ -173,7 +232,8 @@ class _Torch:
     loss.backward()
     if self.clip:
       self.norms.append(
-          torch.nn.utils.clip_grad_norm_(self.learnt, self.clip).item())
+        torch.nn.utils.clip_grad_norm_(self.learnt, self.clip).item()
+      )
     self.optimizer.step()
     self.schedule.step()
 
@@ -183,7 +243,8 @@ class _Torch:
     tokens = torch.tensor([i + [0] * (length - len(i)) for i in ids])
     mask = torch.tensor([[1] * len(i) + [0] * (length - len(i)) for i in ids])
     hidden = self.model.nomic_bert(
-        input_ids=tokens, attention_mask=mask).last_hidden_state
+      input_ids=tokens, attention_mask=mask
+    ).last_hidden_state
     mask = mask[:, :, None]
     return functional.normalize((hidden * mask).sum(1) / mask.sum(1))
 
@@ -191,15 +252,19 @@ class _Torch:
 def _of_mlm(trainer, batches):
   losses = []
   for batch in batches:
-    flat = {k: torch.tensor(v.reshape(-1, v.shape[-1])).long()
-            for k, v in batch.items()}
+    flat = {
+      k: torch.tensor(v.reshape(-1, v.shape[-1])).long()
+      for k, v in batch.items()
+    }
     labels = torch.full_like(flat["ids"], -100)
     for row, (places, true) in enumerate(zip(flat["masked"], flat["labels"])):
       labels[row, places[true >= 0]] = true[true >= 0]
     # All of a row attends to all of it, at positions 0, 1, 2 ...
     loss = trainer.model(
-        input_ids=flat["ids"], attention_mask=torch.ones_like(flat["ids"]),
-        labels=labels).loss
+      input_ids=flat["ids"],
+      attention_mask=torch.ones_like(flat["ids"]),
+      labels=labels,
+    ).loss
     trainer.step(loss)
     losses.append(loss.item())
   return losses
@@ -210,16 +275,24 @@ def _shards(folder):
   found = {}
   for name, (query, document, query_only, _) in SOURCES.items():
     lines = gzip.decompress(
-        (folder / name / "shard-00000.jsonl.gz").read_bytes()).splitlines()
+      (folder / name / "shard-00000.jsonl.gz").read_bytes()
+    ).splitlines()
     rows = [json.loads(line) for line in lines]
-    front = {"query": f"{query}: ",
-             "document": "" if query_only else f"{document}: "}
+    front = {
+      "query": f"{query}: ",
+      "document": "" if query_only else f"{document}: ",
+    }
     for at in range(0, len(rows) // BATCH * BATCH, BATCH):
       found[name, at] = [
-          (front["query"] + r["query"], [
-              front["document"] + text
-              for text in (r["document"], *r.get("negatives", ()))])
-          for r in rows[at:at + BATCH]]
+        (
+          front["query"] + r["query"],
+          [
+            front["document"] + text
+            for text in (r["document"], *r.get("negatives", ()))
+          ],
+        )
+        for r in rows[at : at + BATCH]
+      ]
   return found
 
 
@@ -233,8 +306,9 @@ def _of_pairs(trainer, batches, model, folder):
 
   shards = _shards(folder)
   by_query = {
-      (name, tuple(encode([rows[0][0]], LENGTHS["query"])[0])): rows
-      for (name, _), rows in shards.items()}
+    (name, tuple(encode([rows[0][0]], LENGTHS["query"])[0])): rows
+    for (name, _), rows in shards.items()
+  }
   assert len(by_query) == len(shards)
   losses, share = [], BATCH // RANKS
   for batch in batches:
@@ -245,18 +319,21 @@ def _of_pairs(trainer, batches, model, folder):
     rows = by_query.pop((batch["source"][0, 0], tuple(ids.tolist())))
     queries, documents, labels = [], [], []
     for rank in range(RANKS):
-      mine = rows[rank * share:(rank + 1) * share]
-      queries.append(trainer.embed(
-          encode([query for query, _ in mine], LENGTHS["query"])))
+      mine = rows[rank * share : (rank + 1) * share]
+      queries.append(
+        trainer.embed(encode([query for query, _ in mine], LENGTHS["query"]))
+      )
       for _, texts in mine:
         labels.append(sum(map(len, documents)))
         documents.append(trainer.embed(encode(texts, LENGTHS["document"])))
     gathered = torch.cat(documents)
     each = [
-        RANKS * functional.cross_entropy(
-            50 * q @ gathered.T,
-            torch.tensor(labels[r * share:(r + 1) * share]))
-        for r, q in enumerate(queries)]
+      RANKS
+      * functional.cross_entropy(
+        50 * q @ gathered.T, torch.tensor(labels[r * share : (r + 1) * share])
+      )
+      for r, q in enumerate(queries)
+    ]
     # Gradients of all ranks meet in what was gathered; DDP then averages.
     trainer.step(sum(each) / RANKS)
     losses.append(sum(e.item() for e in each) / RANKS / RANKS)
@@ -268,8 +345,12 @@ def test_twenty_steps_are_contrastors(stage, model, tmp_path):
   if stage == "mlm":
     source = tmp_path / "text.jsonl"
     draw = np.random.default_rng(3)
-    source.write_text("\n".join(json.dumps(
-        {"text": " ".join(draw.choice(tiny.WORDS, 25))}) for _ in range(90)))
+    source.write_text(
+      "\n".join(
+        json.dumps({"text": " ".join(draw.choice(tiny.WORDS, 25))})
+        for _ in range(90)
+      )
+    )
     options = dict(held_out=0.1)
   else:
     _write_shards(tmp_path / "shards", stage == "finetune")
@@ -290,17 +371,26 @@ def test_twenty_steps_are_contrastors(stage, model, tmp_path):
 
   def tree(tensors):
     trees = hub_random.read(
-        architecture, {k: v.numpy() for k, v in tensors.items()
-                       if not (k.startswith("cls") and k.endswith("bias")
-                               and "layer_norm" not in k)})
+      architecture,
+      {
+        k: v.numpy()
+        for k, v in tensors.items()
+        if not (
+          k.startswith("cls") and k.endswith("bias") and "layer_norm" not in k
+        )
+      },
+    )
     return {k: trees[k] for k in params}
 
   tiny.assert_close(params, tree(trainer.model.state_dict()), 1e-3)
   with pytest.raises(AssertionError):  # Control: they went far.
     tiny.assert_close(params, tree(start), 0.05)
   # Control: a clip or an eps that is not divided by W is seen.
-  for factors in {"mlm": [], "contrastive": [(RANKS, 1)],
-                  "finetune": [(RANKS, 1), (1, RANKS)]}[stage]:
+  for factors in {
+    "mlm": [],
+    "contrastive": [(RANKS, 1)],
+    "finetune": [(RANKS, 1), (1, RANKS)],
+  }[stage]:
     other = _Torch(model, stage, *factors)
     _of_pairs(other, batches, model, tmp_path / "shards")
     with pytest.raises(AssertionError):

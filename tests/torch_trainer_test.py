@@ -6,16 +6,16 @@ import jax
 import ml_collections
 import numpy as np
 import pytest
+from support import hub_random
+from support import tiny
 import torch
 import transformers
 
-import hub_random
 from nomic_jax import train
 from nomic_jax.data import loader
 from nomic_jax.data.pack import pack
 from nomic_jax.hub import model_directory
 from nomic_jax.run import optim
-import tiny
 
 STEPS, WARMUP, NEGATIVES, QUERIES = 30, 5, 2, 6
 RATE, DECAY, EPS, TEMPERATURE = 2e-3, 0.1, 1e-6, 0.05
@@ -26,9 +26,16 @@ CLIP = {"info_nce": 2.0, "mlm": 2.5}  # exceeded in some steps, not in others
 def _folder(tmp_path_factory):
   """A small BERT of random weights, its biases and norms too."""
   torch.manual_seed(0)
-  model = transformers.BertForMaskedLM(transformers.BertConfig(
-      vocab_size=96, hidden_size=32, num_hidden_layers=2,
-      num_attention_heads=2, intermediate_size=64, max_position_embeddings=32))
+  model = transformers.BertForMaskedLM(
+    transformers.BertConfig(
+      vocab_size=96,
+      hidden_size=32,
+      num_hidden_layers=2,
+      num_attention_heads=2,
+      intermediate_size=64,
+      max_position_embeddings=32,
+    )
+  )
   with torch.no_grad():
     for name, parameter in model.named_parameters():
       parameter.normal_(std=0.1)
@@ -45,8 +52,8 @@ def _pairs():
   rng = np.random.default_rng(0)
   count = QUERIES * (2 + NEGATIVES)
   return [
-      [list(rng.integers(1, 96, rng.integers(3, 11))) for _ in range(count)]
-      for _ in range(STEPS)
+    [list(rng.integers(1, 96, rng.integers(3, 11))) for _ in range(count)]
+    for _ in range(STEPS)
   ]
 
 
@@ -57,10 +64,13 @@ def _packed(texts):
   content = np.zeros(64, np.int32)
   content[packed.slot_of] = np.arange(1, len(texts) + 1)
   batch = {
-      "ids": packed.ids, "segment_ids": packed.segment_ids,
-      "positions": packed.positions, "content": content.reshape(8, 8),
-      "query": packed.slot_of[:QUERIES], "candidate": packed.slot_of[QUERIES:],
-      "positive": np.arange(QUERIES, dtype=np.int32),
+    "ids": packed.ids,
+    "segment_ids": packed.segment_ids,
+    "positions": packed.positions,
+    "content": content.reshape(8, 8),
+    "query": packed.slot_of[:QUERIES],
+    "candidate": packed.slot_of[QUERIES:],
+    "positive": np.arange(QUERIES, dtype=np.int32),
   }
   return loader.nested({k: v[None] for k, v in batch.items()})
 
@@ -68,20 +78,20 @@ def _packed(texts):
 def _masked():
   """Batches for MLM, in two micro-batches of unequal weight."""
   return [
-      jax.tree.map(lambda v: v.reshape(2, 4, *v.shape[1:]),
-                   tiny.mlm_batch(seed=i)) for i in range(STEPS)
+    jax.tree.map(
+      lambda v: v.reshape(2, 4, *v.shape[1:]), tiny.mlm_batch(seed=i)
+    )
+    for i in range(STEPS)
   ]
 
 
 def _torch_info_nce(model, texts):
   length = max(map(len, texts))
   ids = torch.tensor([t + [0] * (length - len(t)) for t in texts])
-  mask = torch.tensor(
-      [[1] * len(t) + [0] * (length - len(t)) for t in texts])
+  mask = torch.tensor([[1] * len(t) + [0] * (length - len(t)) for t in texts])
   hidden = model.bert(input_ids=ids, attention_mask=mask).last_hidden_state
   mask = mask[:, :, None]
-  vectors = torch.nn.functional.normalize(
-      (hidden * mask).sum(1) / mask.sum(1))
+  vectors = torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1))
   scores = vectors[:QUERIES] @ vectors[QUERIES:].T / TEMPERATURE
   return torch.nn.functional.cross_entropy(scores, torch.arange(QUERIES))
 
@@ -96,15 +106,18 @@ def _torch_mlm(model, batch):
       if label >= 0:
         labels[row, at] = label
   return model(
-      input_ids=rows["ids"], attention_mask=rows["segment_ids"], labels=labels
+    input_ids=rows["ids"], attention_mask=rows["segment_ids"], labels=labels
   ).loss
 
 
 OBJECTIVES = {
-    "info_nce": (
-        dict(name="info_nce", temperature=TEMPERATURE), _pairs, _packed,
-        _torch_info_nce),
-    "mlm": (dict(name="mlm"), _masked, lambda batch: batch, _torch_mlm),
+  "info_nce": (
+    dict(name="info_nce", temperature=TEMPERATURE),
+    _pairs,
+    _packed,
+    _torch_info_nce,
+  ),
+  "mlm": (dict(name="mlm"), _masked, lambda batch: batch, _torch_mlm),
 }
 
 
@@ -115,13 +128,19 @@ def _train_in_torch(folder, name, clip):
   named = dict(model.named_parameters())
   small = lambda n: n.endswith("bias") or "LayerNorm" in n
   optimizer = torch.optim.AdamW(
-      [dict(params=[p for n, p in named.items() if small(n)],
-            weight_decay=0.0),
-       dict(params=[p for n, p in named.items() if not small(n)],
-            weight_decay=DECAY)],
-      lr=RATE, betas=(0.9, 0.98), eps=EPS)
+    [
+      dict(params=[p for n, p in named.items() if small(n)], weight_decay=0.0),
+      dict(
+        params=[p for n, p in named.items() if not small(n)], weight_decay=DECAY
+      ),
+    ],
+    lr=RATE,
+    betas=(0.9, 0.98),
+    eps=EPS,
+  )
   schedule = transformers.get_linear_schedule_with_warmup(
-      optimizer, WARMUP, STEPS)
+    optimizer, WARMUP, STEPS
+  )
   losses, norms = [], []
   for batch in batches():
     loss = loss_of(model, batch)
@@ -139,22 +158,44 @@ def _train_here(folder, name):
   """Losses, gradient norms and final parameters of `nomic-jax train`'s step."""
   loss, batches, make, _ = OBJECTIVES[name]
   files = model_directory.read_model(folder)
-  config = ml_collections.ConfigDict(dict(
-      seed=0, steps=STEPS, loss=loss,
+  config = ml_collections.ConfigDict(
+    dict(
+      seed=0,
+      steps=STEPS,
+      loss=loss,
       data=dict(kind="text", row_length=32, batch_size=8),
-      compute=dict(dtype="float32", attention="reference", remat=False,
-                   unroll=1, dropout=0.0),
-      mesh=dict(data=1, fsdp=1, tensor=1, rules="replicated",
-                unsharded_limit=1.0),
+      compute=dict(
+        dtype="float32",
+        attention="reference",
+        remat=False,
+        unroll=1,
+        dropout=0.0,
+      ),
+      mesh=dict(
+        data=1, fsdp=1, tensor=1, rules="replicated", unsharded_limit=1.0
+      ),
       optimizer=dict(
-          learning_rate=RATE, schedule="linear", warmup=f"{WARMUP} steps",
-          b1=0.9, b2=0.98, eps=EPS, weight_decay=DECAY, clip_norm=CLIP[name],
-          lr_multipliers=((".*", 1.0),), decay_multipliers=optim.DECAY_RULE)))
+        learning_rate=RATE,
+        schedule="linear",
+        warmup=f"{WARMUP} steps",
+        b1=0.9,
+        b2=0.98,
+        eps=EPS,
+        weight_decay=DECAY,
+        clip_norm=CLIP[name],
+        lr_multipliers=((".*", 1.0),),
+        decay_multipliers=optim.DECAY_RULE,
+      ),
+    )
+  )
   run = train.setup(config, files.architecture, jax.devices()[:1])
   start = {"encoder": files.params, "mlm_head": files.mlm_head}
   state = run.init.lower().compile(tiny.FAST)()
-  state = state.replace(params=jax.device_put(
-      {k: start[k] for k in state.params}, run.state.step.sharding))
+  state = state.replace(
+    params=jax.device_put(
+      {k: start[k] for k in state.params}, run.state.step.sharding
+    )
+  )
   batches = [make(batch) for batch in batches()]
   step = run.step.lower(run.state, batches[0]).compile(tiny.FAST)
   losses, norms = [], []
@@ -168,20 +209,19 @@ def _train_here(folder, name):
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_thirty_steps_are_those_of_torch(folder, name):
   config, losses, norms, params = _train_here(folder, name)
-  expected, expected_norms, tensors = _train_in_torch(
-      folder, name, CLIP[name])
+  expected, expected_norms, tensors = _train_in_torch(folder, name, CLIP[name])
   assert min(expected_norms) < CLIP[name] < max(expected_norms)
   np.testing.assert_allclose(losses, expected, rtol=1e-4)
   np.testing.assert_allclose(norms, expected_norms, rtol=1e-3)
 
   def tree(tensors):
-    trees = hub_random.read(
-        config, {k: v.numpy() for k, v in tensors.items()})
+    trees = hub_random.read(config, {k: v.numpy() for k, v in tensors.items()})
     return {k: trees[k] for k in params}
 
   tiny.assert_close(params, tree(tensors), 1e-3)
-  start = tree(transformers.BertForMaskedLM.from_pretrained(
-      folder).state_dict())
+  start = tree(
+    transformers.BertForMaskedLM.from_pretrained(folder).state_dict()
+  )
   # Controls: the parameters went far, and without the clip they go elsewhere.
   with pytest.raises(AssertionError):
     tiny.assert_close(params, start, 0.05)

@@ -8,23 +8,25 @@ import types
 
 import ml_collections
 import pytest
+from support import small_data
 
 from nomic_jax import main
 from nomic_jax.run import metrics
 from nomic_jax.run import trackers
 
-import small_data
-
 
 def _config(**log):
   return ml_collections.ConfigDict(
-      dict(steps=3, log=dict(tensorboard=False, wandb="") | log))
+    dict(steps=3, log=dict(tensorboard=False, wandb="") | log)
+  )
 
 
 def _train(config, workdir, first, last):
   file = metrics.MetricsFile(
-      workdir / "metrics.jsonl", first - 1,
-      trackers.make(config, workdir, first - 1))
+    workdir / "metrics.jsonl",
+    first - 1,
+    trackers.make(config, workdir, first - 1),
+  )
   for step in range(first, last + 1):
     file.write({"step": step, "loss": first / step, "seconds": 0.0})
   file.close()
@@ -36,8 +38,9 @@ def test_tensorboard_has_every_line_once_after_a_resume(tmp_path):
   _train(config, tmp_path, 1, 4)
   _train(config, tmp_path, 3, 5)  # killed after step 4, resumed from 2
   assert _scalars(tmp_path / "logs", "loss") == {
-      row["step"]: pytest.approx(row["loss"])
-      for row in metrics.read(tmp_path / "metrics.jsonl")}
+    row["step"]: pytest.approx(row["loss"])
+    for row in metrics.read(tmp_path / "metrics.jsonl")
+  }
 
 
 def _scalars(folder, name):
@@ -49,12 +52,13 @@ def _scalars(folder, name):
     data = file.read_bytes()
     while data:
       (length,) = struct.unpack("<Q", data[:8])  # and a checksum, twice
-      event = event_pb2.Event.FromString(data[12:12 + length])
-      data = data[16 + length:]
+      event = event_pb2.Event.FromString(data[12 : 12 + length])
+      data = data[16 + length :]
       if event.session_log.status == event_pb2.SessionLog.START:
         values = {k: v for k, v in values.items() if k < event.step}
-      values |= {event.step: v.simple_value for v in event.summary.value
-                 if v.tag == name}
+      for v in event.summary.value:
+        if v.tag == name:
+          values[event.step] = v.simple_value
   return values
 
 
@@ -64,8 +68,9 @@ def test_wandb_goes_on_as_one_run(tmp_path, monkeypatch):
   def init(**settings):
     started.append(settings)
     return types.SimpleNamespace(
-        log=lambda row, step: logged.append((step, row["loss"])),
-        finish=lambda: logged.append("finished"))
+      log=lambda row, step: logged.append((step, row["loss"])),
+      finish=lambda: logged.append("finished"),
+    )
 
   monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=init))
   config = _config(wandb="mine")
@@ -81,15 +86,18 @@ def test_nothing_is_asked_of_a_package_that_is_not_wanted(tmp_path):
   assert trackers.make(_config(), tmp_path, 0) == []
 
 
-@pytest.mark.parametrize("flag, module", [
-    ("log.wandb=x", "wandb"), ("log.tensorboard=true", "tensorboardX")])
+@pytest.mark.parametrize(
+  "flag, module",
+  [("log.wandb=x", "wandb"), ("log.tensorboard=true", "tensorboardX")],
+)
 def test_a_missing_package_is_named_before_training(
-    tmp_path, capsys, monkeypatch, flag, module):
+  tmp_path, capsys, monkeypatch, flag, module
+):
   monkeypatch.setitem(sys.modules, module, None)
   small_data.make(tmp_path)
-  command = small_data.train(
-      "mlm", tmp_path / "pairs", tmp_path / "run", flag)
+  command = small_data.train("mlm", tmp_path / "pairs", tmp_path / "run", flag)
   assert main.main(command) == 2
   extra = {"tensorboardX": "tensorboard"}.get(module, module)
   assert f"{module} is not installed; pip install 'nomic_jax[{extra}]'" in (
-      capsys.readouterr().err)
+    capsys.readouterr().err
+  )

@@ -5,7 +5,7 @@
 import ast
 import re
 
-import small_data
+from support import small_data
 
 
 def _messages():
@@ -13,8 +13,9 @@ def _messages():
   for path in (small_data.ROOT / "nomic_jax").rglob("*.py"):
     for node in ast.walk(ast.parse(path.read_text())):
       if isinstance(node, ast.JoinedStr):
-        yield "".join(v.value if isinstance(v, ast.Constant) else "\0"
-                      for v in node.values)
+        yield "".join(
+          v.value if isinstance(v, ast.Constant) else "\0" for v in node.values
+        )
       elif isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield node.value
 

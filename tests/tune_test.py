@@ -23,22 +23,31 @@ KIND = dict(kernel="pallas_gpu", device="NVIDIA X", dtype="bfloat16")
 
 def _records(length, way, **costs):
   return [
-      KIND | {"length": length, "pass": way,
-              "blocks": [int(n) for n in sizes.strip("_").split("_")]}
-      | ({"cost": cost, "unit": "bundles a head"} if cost else
-         {"failed": "out of memory"})
-      for sizes, cost in costs.items()
+    KIND
+    | {
+      "length": length,
+      "pass": way,
+      "blocks": [int(n) for n in sizes.strip("_").split("_")],
+    }
+    | (
+      {"cost": cost, "unit": "bundles a head"}
+      if cost
+      else {"failed": "out of memory"}
+    )
+    for sizes, cost in costs.items()
   ]
 
 
 def test_the_cheapest_of_the_next_longer_length_is_taken(
-    tmp_path, monkeypatch, capsys):
+  tmp_path, monkeypatch, capsys
+):
   path = tmp_path / "blocks.json"
   tune.add(path, _records(512, "forward", _64_64=9.0, _128_32=7.0, _16_16=0))
   tune.add(path, _records(2048, "forward", _64_32=5.0, _128_64=4.0))
   tune.add(path, _records(512, "forward", _64_64=9.0, _32_32=8.0, _16_16=0))
   assert "512 tokens, forward: blocks of 128 and 32, 7.0 bundles a head" in (
-      capsys.readouterr().out)
+    capsys.readouterr().out
+  )
   assert len(json.loads(path.read_text())) == 5  # the first three are replaced
   monkeypatch.setattr(blocks, "TABLE", path)
   blocks._table.cache_clear()
@@ -89,27 +98,34 @@ def test_bundles_are_counted_by_loop(tmp_path):
   loop = bundles.Loop
   grid = loop(5, [loop(3, [], 3), loop(1, [], 1)], 2)
   assert list(bundles.kernels(program, str(tmp_path))) == [
-      ("flash_forward", loop(2, [grid], 1))]
+    ("flash_forward", loop(2, [grid], 1))
+  ]
 
 
 def test_what_turns_once_is_no_loop():
   loop = bundles.Loop
   program = lambda *inner: loop(9, [loop(1000, list(inner))])
   count = lambda forward, backward, *sizes: bundles.of_flash_tpu(
-      dict(flash_forward=forward, flash_backward=backward), *sizes)
+    dict(flash_forward=forward, flash_backward=backward), *sizes
+  )
   # Rows of four blocks: prepared in two turns of 512.
   assert count(
-      program(loop(10, []), loop(1, [])),
-      program(loop(10, []), loop(100, [loop(1, [])]), loop(30, [])),
-      1024, (256, 256, 256, 256)) == (4000 + 20 + 16, 1000 + 400 + 16 + 80)
+    program(loop(10, []), loop(1, [])),
+    program(loop(10, []), loop(100, [loop(1, [])]), loop(30, [])),
+    1024,
+    (256, 256, 256, 256),
+  ) == (4000 + 20 + 16, 1000 + 400 + 16 + 80)
   # One block, prepared in one turn.
   assert count(program(), program(), 512, (512,) * 4) == (1000, 1000)
   # Two blocks of queries forward, of keys backward.
   assert count(program(), program(loop(7, [])), 512, (256, 512, 512, 256)) == (
-      2000, 1014)
+    2000,
+    1014,
+  )
   # And the other way round.
-  assert count(program(loop(5, [])), program(loop(7, [])),
-               512, (512, 256, 256, 512)) == (1010, 1014)
+  assert count(
+    program(loop(5, [])), program(loop(7, [])), 512, (512, 256, 256, 512)
+  ) == (1010, 1014)
 
 
 def test_a_device_without_a_kernel_is_told_what_to_do():
@@ -136,16 +152,18 @@ def test_the_command_says_what_it_takes():
 
 def _command(*flags):
   return subprocess.run(
-      [sys.executable, "-m", "nomic_jax.aot.tune", *flags],
-      capture_output=True, text=True, check=False)
+    [sys.executable, "-m", "nomic_jax.aot.tune", *flags],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
 
 
 def test_a_tpu_that_is_not_there_is_tuned_for(tmp_path):
   if importlib.util.find_spec("libtpu") is None:
     pytest.skip("no libtpu, the compiler for TPUs: pip install .[tpu-aot]")
   path = tmp_path / "blocks.json"
-  run = _command(
-      "--chips=v5e", "--lengths=256", f"--output={path}")
+  run = _command("--chips=v5e", "--lengths=256", f"--output={path}")
   assert run.returncode == 0, run.stderr
   table = json.loads(path.read_text())
   assert len(table) == 8 and {r["device"] for r in table} == {"TPU v5 lite"}
@@ -155,4 +173,5 @@ def test_a_tpu_that_is_not_there_is_tuned_for(tmp_path):
     assert 300 < min(costs) and max(costs) < 2 * min(costs), costs
     # Which is what `nomic-jax compile` reckons with.
     assert min(costs) == pytest.approx(
-        topology.CHIPS["v5e"].kernel_cycles(f"flash_{way}", 256), rel=0.02)
+      topology.CHIPS["v5e"].kernel_cycles(f"flash_{way}", 256), rel=0.02
+    )

@@ -7,12 +7,15 @@ import unicodedata
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
-from nomic_jax.search import bm25
-from nomic_jax.storage import unicode_text
 import pytest
 
+from nomic_jax.search import bm25
+from nomic_jax.storage import unicode_text
 
-@pytest.mark.parametrize("text, expected", [
+
+@pytest.mark.parametrize(
+  "text, expected",
+  [
     ("Müller's CAFÉ, naïve", "müller s café naïve"),
     ("cafe\u0301", "café"),  # decomposed
     ("मुझे नहीं चाहिए।", "मुझे नहीं चाहिए"),
@@ -28,7 +31,8 @@ import pytest
     ("great 👍🏽 ❤\ufe0f", "great 👍 ❤"),
     ("snake_case f(x)", "snake case f x"),
     ("¡… — «»", ""),
-])
+  ],
+)
 def test_words(text, expected):
   assert unicode_text.words(text) == expected.split()
 
@@ -39,7 +43,14 @@ def test_a_stretched_arabic_word_is_that_word():
 
 def test_terms_are_words_and_pairs_of_neighbours():
   assert unicode_text.terms("茶の湯 tea 茶") == [
-      "茶", "の", "湯", "茶の", "の湯", "tea", "茶"]
+    "茶",
+    "の",
+    "湯",
+    "茶の",
+    "の湯",
+    "tea",
+    "茶",
+  ]
 
 
 @settings(max_examples=300, deadline=None)
@@ -48,30 +59,46 @@ def test_words_keep_every_letter_and_digit(one, two):
   """Whatever the script; and a space between two texts parts their words."""
   letters = lambda text: [c for c in text if unicodedata.category(c)[0] in "LN"]
   assert letters("".join(unicode_text.words(one))) == letters(
-      unicode_text.fold(one))
+    unicode_text.fold(one)
+  )
   assert unicode_text.words(f"{one} , {two}") == (
-      unicode_text.words(one) + unicode_text.words(two)) or (
-          unicodedata.combining((two or "x")[0]))
+    unicode_text.words(one) + unicode_text.words(two)
+  ) or (unicodedata.combining((two or "x")[0]))
 
 
-@pytest.mark.parametrize("text, blank", [
-    ("", True), (" \t\r\n", True), ("\u3000", True), ("\u00a0\u2003", True),
-    ("\u200b\ufeff", True), ("\x00\x1f\x7f", True), ("\u3164", True),
-    ("\ufffd \ud800", True), ("\u2028", True),
-    ("。", False), ("x", False), ("\u0301", False), (" \u3000☃", False),
-])
+@pytest.mark.parametrize(
+  "text, blank",
+  [
+    ("", True),
+    (" \t\r\n", True),
+    ("\u3000", True),
+    ("\u00a0\u2003", True),
+    ("\u200b\ufeff", True),
+    ("\x00\x1f\x7f", True),
+    ("\u3164", True),
+    ("\ufffd \ud800", True),
+    ("\u2028", True),
+    ("。", False),
+    ("x", False),
+    ("\u0301", False),
+    (" \u3000☃", False),
+  ],
+)
 def test_blank(text, blank):
   assert unicode_text.blank(text) == blank
 
 
-@pytest.mark.parametrize("text, expected", [
+@pytest.mark.parametrize(
+  "text, expected",
+  [
     ("parseHTTPHeaders(raw_bytes)", "parse http headers raw bytes"),
     ("utf8Decoder IDs", "utf 8 decoder i ds"),
     ("Müller café", "müller café"),
     ("getÄnderungId ПриветМир", "get änderung id привет мир"),
     ("मुझे", "मुझे"),
     ("東京ID2", "東 京 東京 id 2"),
-])
+  ],
+)
 def test_words_of_identifiers(text, expected):
   assert bm25.words(text) == expected.split()
 

@@ -6,6 +6,9 @@ import json
 import shutil
 import warnings
 
+import pytest
+from support import small_data
+
 import nomic_jax
 from nomic_jax.cli import config_flags
 from nomic_jax.hub import model_directory
@@ -17,9 +20,6 @@ from nomic_jax.run import models
 from nomic_jax.run import start as start_lib
 from nomic_jax.run import work_directory
 from nomic_jax.text.prompts import PROMPTS
-import pytest
-
-import small_data
 
 
 @pytest.fixture(name="place", scope="module")
@@ -27,24 +27,44 @@ def _place(tmp_path_factory):
   """A data directory, and an exported model that differs from all defaults."""
   place = tmp_path_factory.mktemp("usage")
   data = small_data.make(place)
-  assert main(["export", small_data.config("contrastive"),
-               f"--config.data.path={data}", *small_data.TINY,
-               f"--output={place}/model"]) == 0
+  assert (
+    main(
+      [
+        "export",
+        small_data.config("contrastive"),
+        f"--config.data.path={data}",
+        *small_data.TINY,
+        f"--output={place}/model",
+      ]
+    )
+    == 0
+  )
   own = place / "own"
   files = models.read_model(place / "model")
   model_directory.write_model(
-      own, files.architecture.with_head(pooling="cls", modules=(
-          Module("norm", files.architecture.width, affine=False),)),
-      files.params, files.tokenizer_path,
-      prompts={"query": "query: ", "passage": "passage: ", "title": "title: "},
-      max_tokens=20, default_prompt="title")
+    own,
+    files.architecture.with_head(
+      pooling="cls",
+      modules=(Module("norm", files.architecture.width, affine=False),),
+    ),
+    files.params,
+    files.tokenizer_path,
+    prompts={"query": "query: ", "passage": "passage: ", "title": "title: "},
+    max_tokens=20,
+    default_prompt="title",
+  )
   return place
 
 
 def _train(place, workdir, *overrides, name="contrastive"):
   command = small_data.train(
-      name, place / "pairs", place / workdir, "steps=1",
-      "optimizer.warmup=0 steps", *overrides)
+    name,
+    place / "pairs",
+    place / workdir,
+    "steps=1",
+    "optimizer.warmup=0 steps",
+    *overrides,
+  )
   assert main(command) == 0
   return place / workdir
 
@@ -57,19 +77,27 @@ def _score(path, place):
 def test_what_a_training_measures_is_what_it_exports(place):
   """With prompts and lengths that no default has."""
   run = _train(
-      place, "prompted", "data.query_prompt=number : ", "data.document_prompt=",
-      "evaluators.retrieval.every=1", "encoder.max_length=16",
-      "data.query_length=10", "data.document_length=12")
-  measured = json.loads(
-      (run / "metrics.jsonl").read_text().splitlines()[-1])["retrieval/nDCG@10"]
+    place,
+    "prompted",
+    "data.query_prompt=number : ",
+    "data.document_prompt=",
+    "evaluators.retrieval.every=1",
+    "encoder.max_length=16",
+    "data.query_length=10",
+    "data.document_length=12",
+  )
+  measured = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])[
+    "retrieval/nDCG@10"
+  ]
   out = place / "prompted-out"
   assert main(["export", f"--workdir={run}", f"--output={out}"]) == 0
   assert measured == pytest.approx(_score(run, place), abs=1e-6)
   assert measured == pytest.approx(_score(out, place), abs=1e-6)
-  settings = json.loads(
-      (out / "config_sentence_transformers.json").read_text())
+  settings = json.loads((out / "config_sentence_transformers.json").read_text())
   assert settings["prompts"] == {
-      "search_query": "number : ", "query": "number : "}
+    "search_query": "number : ",
+    "query": "number : ",
+  }
   # Control: with the paper's prompts the same weights score otherwise.
   settings["prompts"] = PROMPTS
   (out / "config_sentence_transformers.json").write_text(json.dumps(settings))
@@ -80,8 +108,9 @@ def test_what_the_start_model_brings_stays(place, capsys):
   run = _train(place, "kept", f"init_from={place}/own")
   line = capsys.readouterr().out.splitlines()[0]
   assert line == (
-      f"{place}/own: pooling cls, pooled norm, query prompt 'query: ', document "
-      "prompt 'passage: ', at most 20 tokens; all the model's own")
+    f"{place}/own: pooling cls, pooled norm, query prompt 'query: ', document "
+    "prompt 'passage: ', at most 20 tokens; all the model's own"
+  )
   assert main(["export", f"--workdir={run}", f"--output={place}/out"]) == 0
   for path in (run, place / "out"):
     files = models.read_model(path)
@@ -99,13 +128,19 @@ def test_what_the_start_model_brings_stays(place, capsys):
 
 def test_what_the_config_changes_is_told_and_leaves(place, capsys):
   run = _train(
-      place, "changed", f"init_from={place}/own", "encoder.pooling=mean",
-      "encoder.pooled_norm=false", "data.query_prompt=")
+    place,
+    "changed",
+    f"init_from={place}/own",
+    "encoder.pooling=mean",
+    "encoder.pooled_norm=false",
+    "data.query_prompt=",
+  )
   line = capsys.readouterr().out.splitlines()[0]
   assert "pooling mean, query prompt '', document prompt 'passage: '" in line
   assert line.endswith(
-      "; from the config: config.encoder.pooling=mean, config.encoder."
-      "pooled_norm=False, config.data.query_prompt='' in place of 'query: '")
+    "; from the config: config.encoder.pooling=mean, config.encoder."
+    "pooled_norm=False, config.data.query_prompt='' in place of 'query: '"
+  )
   files = models.read_model(run)
   head = files.architecture.head
   assert (head.pooling, head.pooled_norm) == ("mean", False)
@@ -115,9 +150,14 @@ def test_what_the_config_changes_is_told_and_leaves(place, capsys):
 
 
 def _resolved(place, *overrides, name="contrastive"):
-  config = config_flags.load([
-      small_data.config(name), f"--config.data.path={place}/pairs",
-      *small_data.TINY, *(f"--config.{o}" for o in overrides)])
+  config = config_flags.load(
+    [
+      small_data.config(name),
+      f"--config.data.path={place}/pairs",
+      *small_data.TINY,
+      *(f"--config.{o}" for o in overrides),
+    ]
+  )
   start = start_lib.find_start(config)
   return *start_lib.resolve(config, start), start
 
@@ -147,8 +187,9 @@ def test_a_model_without_prompts_is_trained_without(place):
   bare = place / "bare"
   shutil.copytree(place / "model", bare)
   settings = bare / "config_sentence_transformers.json"
-  settings.write_text(json.dumps(
-      json.loads(settings.read_text()) | {"prompts": {}}))
+  settings.write_text(
+    json.dumps(json.loads(settings.read_text()) | {"prompts": {}})
+  )
   config, usage, _ = _resolved(place, f"init_from={bare}")
   assert (config.data.query_prompt, config.data.document_prompt) == ("", "")
   assert config.evaluators.retrieval.query_prompt == ""
@@ -160,8 +201,7 @@ def test_fresh_weights_have_the_papers_prompts(place):
   assert config.data.query_prompt == "search_query: "
   assert config.evaluators.retrieval.document_prompt == "search_document: "
   assert usage == Usage(PROMPTS)
-  _, usage, _ = _resolved(
-      place, "data.query_prompt=", "data.document_prompt=")
+  _, usage, _ = _resolved(place, "data.query_prompt=", "data.document_prompt=")
   assert not any(usage.prompts.values())  # no other prompt was trained with
 
 
@@ -169,8 +209,9 @@ def test_a_loss_that_compares_by_cosine_says_so(place):
   dot = place / "dot"
   shutil.copytree(place / "model", dot)
   settings = dot / "config_sentence_transformers.json"
-  settings.write_text(json.dumps(
-      json.loads(settings.read_text()) | {"similarity_fn_name": "dot"}))
+  settings.write_text(
+    json.dumps(json.loads(settings.read_text()) | {"similarity_fn_name": "dot"})
+  )
   _, usage, start = _resolved(place, f"init_from={dot}")
   assert (start.usage.similarity, usage.similarity) == ("dot", "cosine")
 
@@ -179,11 +220,16 @@ def test_a_work_directory_of_before_has_its_configs_prompts(place, tmp_path):
   run = tmp_path / "old"
   run.mkdir()
   for data, expected in (
-      ({}, PROMPTS),
-      ({"query_prompt": "search_query: ",
-        "document_prompt": "search_document: "}, PROMPTS),
-      ({"query_prompt": "q: ", "document_prompt": ""},
-       {"search_query": "q: "})):
+    ({}, PROMPTS),
+    (
+      {
+        "query_prompt": "search_query: ",
+        "document_prompt": "search_document: ",
+      },
+      PROMPTS,
+    ),
+    ({"query_prompt": "q: ", "document_prompt": ""}, {"search_query": "q: "}),
+  ):
     (run / "config.json").write_text(json.dumps({"data": data}))
     found = work_directory.read_usage(run).prompts
     assert {k: found[k] for k in expected} == expected

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 import pytest
+from support import tiny
 import tokenizers
 
 from nomic_jax.text import words
-import tiny
 
 OURS = tiny.words()
 
@@ -23,22 +23,61 @@ def _bert(**options):
   return found
 
 
-KINDS = {"ours": OURS, "uncased": _bert(lowercase=True),
-         "cased": _bert(lowercase=False)}
+KINDS = {
+  "ours": OURS,
+  "uncased": _bert(lowercase=True),
+  "cased": _bert(lowercase=False),
+}
 REMEMBERING = {name: words.remembering(t) for name, t in KINDS.items()}
 # What is near the edges: punctuation, controls, marks, words of the vocabulary.
-PIECES = st.sampled_from([
-    *tiny.WORDS, "[MASK]", "[SEP]", "[CLS", "getItem", "HTTPServer", "a_b",
-    "\t", "\n", "\r\n", "\x00", "\x0b", "\x0c", "\x1f", "\x7f", " ", "  ", "é",
-    "中文", "İ", "ﬁ", "\u200b", "\u00a0", "x" * 101, "##a", "3.14", "'s", "``"])
+PIECES = st.sampled_from(
+  [
+    *tiny.WORDS,
+    "[MASK]",
+    "[SEP]",
+    "[CLS",
+    "getItem",
+    "HTTPServer",
+    "a_b",
+    "\t",
+    "\n",
+    "\r\n",
+    "\x00",
+    "\x0b",
+    "\x0c",
+    "\x1f",
+    "\x7f",
+    " ",
+    "  ",
+    "é",
+    "中文",
+    "İ",
+    "ﬁ",
+    "\u200b",
+    "\u00a0",
+    "x" * 101,
+    "##a",
+    "3.14",
+    "'s",
+    "``",
+  ]
+)
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.one_of(PIECES, st.text(max_size=8), st.text(
-    st.characters(max_codepoint=127), max_size=12)), max_size=8).map("".join))
+@given(
+  st.lists(
+    st.one_of(
+      PIECES,
+      st.text(max_size=8),
+      st.text(st.characters(max_codepoint=127), max_size=12),
+    ),
+    max_size=8,
+  ).map("".join)
+)
 def test_ids_are_the_librarys(text):
   for name, tokenizer in KINDS.items():
-    found, = REMEMBERING[name].encode_ids([text])
+    (found,) = REMEMBERING[name].encode_ids([text])
     assert found.tolist() == tokenizer.encode(text).ids, name
 
 
@@ -54,19 +93,34 @@ def test_it_remembers_and_forgets_and_travels(monkeypatch):
   assert {*found._known} == {"delta"}
 
 
-@pytest.mark.parametrize("change", [
-    lambda t: setattr(t, "pre_tokenizer",
-                      tokenizers.pre_tokenizers.Whitespace()),
+@pytest.mark.parametrize(
+  "change",
+  [
+    lambda t: setattr(
+      t, "pre_tokenizer", tokenizers.pre_tokenizers.Whitespace()
+    ),
     lambda t: setattr(t, "normalizer", tokenizers.normalizers.Lowercase()),
-    lambda t: setattr(t, "normalizer", tokenizers.normalizers.Sequence([
-        tokenizers.normalizers.NFC(),
-        tokenizers.normalizers.BertNormalizer()])),
-    lambda t: setattr(t, "normalizer", tokenizers.normalizers.Sequence([
-        tokenizers.normalizers.Replace(tokenizers.Regex("(?<= )a"), " "),
-        tokenizers.normalizers.BertNormalizer()])),
+    lambda t: setattr(
+      t,
+      "normalizer",
+      tokenizers.normalizers.Sequence(
+        [tokenizers.normalizers.NFC(), tokenizers.normalizers.BertNormalizer()]
+      ),
+    ),
+    lambda t: setattr(
+      t,
+      "normalizer",
+      tokenizers.normalizers.Sequence(
+        [
+          tokenizers.normalizers.Replace(tokenizers.Regex("(?<= )a"), " "),
+          tokenizers.normalizers.BertNormalizer(),
+        ]
+      ),
+    ),
     lambda t: t.enable_truncation(4),
     lambda t: t.add_tokens(["FooBar"]),  # also found in foobar and FOOBAR
-])
+  ],
+)
 def test_other_tokenizers_are_left_alone(change):
   other = tokenizers.Tokenizer.from_str(OURS.to_str())
   change(other)

@@ -6,12 +6,13 @@ import json
 import re
 import shutil
 
+import pytest
+from support import small_data
+
 from nomic_jax.cli import config_flags
 from nomic_jax.errors import UserError
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.run import work_directory
-import pytest
-import small_data
 
 
 @pytest.fixture(name="place", scope="module")
@@ -20,7 +21,8 @@ def _place(tmp_path_factory):
   data = small_data.make(place)
   config = _config(place, "data.path=" + str(data))
   work_directory.claim(
-      place / "run", config, EncoderConfig().architecture, data / "tokenizer")
+    place / "run", config, EncoderConfig().architecture, data / "tokenizer"
+  )
   (place / "run/checkpoints/3").mkdir(parents=True)
   (place / "run/checkpoints/3/_CHECKPOINT_METADATA").write_text("{}")
   shutil.copytree(data, place / "moved")
@@ -30,40 +32,70 @@ def _place(tmp_path_factory):
 
 
 def _config(place, *overrides):
-  return config_flags.load([
-      small_data.config("contrastive"), f"--config.data.path={place}/pairs",
-      *(f"--config.{o}" for o in overrides)])
+  return config_flags.load(
+    [
+      small_data.config("contrastive"),
+      f"--config.data.path={place}/pairs",
+      *(f"--config.{o}" for o in overrides),
+    ]
+  )
 
 
-@pytest.mark.parametrize("override", [
-    "data.path=pairs", "data.path={place}/moved", "checkpoint.keep=1",
-    "checkpoint.every=50", "checkpoint.best=eval/loss", "log_every=5",
-    "data.workers=2", "compute.attention=reference", "compute.remat=full",
-    "evaluators.eval.every=3", "evaluators.eval.data.batch_size=4",
-    "mesh.fsdp=2", "log.tensorboard=true", "init_from=elsewhere"])
+@pytest.mark.parametrize(
+  "override",
+  [
+    "data.path=pairs",
+    "data.path={place}/moved",
+    "checkpoint.keep=1",
+    "checkpoint.every=50",
+    "checkpoint.best=eval/loss",
+    "log_every=5",
+    "data.workers=2",
+    "compute.attention=reference",
+    "compute.remat=full",
+    "evaluators.eval.every=3",
+    "evaluators.eval.data.batch_size=4",
+    "mesh.fsdp=2",
+    "log.tensorboard=true",
+    "init_from=elsewhere",
+  ],
+)
 def test_what_changes_no_number_may_differ(place, override, monkeypatch):
   monkeypatch.chdir(place)
   work_directory.check(
-      place / "run", _config(place, override.format(place=place)))
+    place / "run", _config(place, override.format(place=place))
+  )
 
 
-@pytest.mark.parametrize("override", [
-    "data.path={place}/other", "data.path={place}/none", "seed=1",
-    "data.batch_size=8", "optimizer.learning_rate=1", "steps=12",
-    "data.source_weights.pairs=2", "compute.dtype=bfloat16"])
+@pytest.mark.parametrize(
+  "override",
+  [
+    "data.path={place}/other",
+    "data.path={place}/none",
+    "seed=1",
+    "data.batch_size=8",
+    "optimizer.learning_rate=1",
+    "steps=12",
+    "data.source_weights.pairs=2",
+    "compute.dtype=bfloat16",
+  ],
+)
 def test_the_rest_is_refused_with_the_difference(place, override):
   override = override.format(place=place)
   key, _, value = override.partition("=")
   pattern = f"belongs to another config: config.{key} was .* is now '?{value}"
-  with pytest.raises(UserError, match=re.escape(pattern).replace(
-      r"\.\*", ".*").replace(r"'\?", "'?")):
+  with pytest.raises(
+    UserError,
+    match=re.escape(pattern).replace(r"\.\*", ".*").replace(r"'\?", "'?"),
+  ):
     work_directory.check(place / "run", _config(place, override))
 
 
 def test_a_training_may_be_made_longer(place, capsys):
   shutil.copytree(place / "run", place / "longer")
   check = lambda steps, **more: work_directory.check(
-      place / "longer", _config(place, f"steps={steps}"), **more)
+    place / "longer", _config(place, f"steps={steps}"), **more
+  )
   with pytest.raises(UserError, match="--config.steps=12 as a flag makes"):
     check(12)
   check(12, extend=True)
@@ -85,7 +117,9 @@ def test_directories_of_older_versions_are_resumed(place, monkeypatch):
   monkeypatch.chdir(place)
   for data in ("pairs", "moved"):
     work_directory.check(
-        place / "old", _config(place, f"data.path={place}/{data}"))
+      place / "old", _config(place, f"data.path={place}/{data}")
+    )
   with pytest.raises(UserError, match="data.path was 'pairs'"):
     work_directory.check(
-        place / "old", _config(place, f"data.path={place}/other"))
+      place / "old", _config(place, f"data.path={place}/other")
+    )

@@ -8,12 +8,14 @@ Memory traffic and stalls are not in it.
 """
 
 import atexit
+from collections.abc import Iterable
+from collections.abc import Iterator
 import glob
 import os
 import re
 import shutil
 import tempfile
-from typing import Iterable, Iterator, NamedTuple
+from typing import NamedTuple
 
 from nomic_jax.kernels import tpu_rows
 
@@ -35,9 +37,10 @@ def start() -> str:
   folder = tempfile.mkdtemp(prefix="bundles")
   atexit.register(shutil.rmtree, folder, ignore_errors=True)
   os.environ["LIBTPU_INIT_ARGS"] = os.environ.get("LIBTPU_INIT_ARGS", "") + (
-      f" --xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true "
-      "--xla_jf_dump_llo_pass_label_regex=.*final.* "
-      "--xla_tpu_check_llo_types=false")
+    f" --xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true "
+    "--xla_jf_dump_llo_pass_label_regex=.*final.* "
+    "--xla_tpu_check_llo_types=false"
+  )
   return folder
 
 
@@ -66,8 +69,14 @@ def _parse(listing: Iterable[str]) -> Loop:
         # To the last bundle of that depth before another loop begins beside
         # it. Bundles of what is around it may be scheduled in between, and
         # take their cycle in each turn.
-        after = next((n for n in range(at + 1, end)
-                      if bundles[n][1] and bundles[n][0] <= depth), end)
+        after = next(
+          (
+            n
+            for n in range(at + 1, end)
+            if bundles[n][1] and bundles[n][0] <= depth
+          ),
+          end,
+        )
         while bundles[after - 1][0] < depth:
           after -= 1
         inner.append(loop(at, after))
@@ -89,8 +98,10 @@ class Costs(NamedTuple):
 
 
 def of_flash_tpu(
-    found: dict[str, Loop], length: int, blocks: tuple[int, int, int, int],
-    visits: tuple[float, float] | None = None,
+  found: dict[str, Loop],
+  length: int,
+  blocks: tuple[int, int, int, int],
+  visits: tuple[float, float] | None = None,
 ) -> Costs:
   """Of our kernels, for one row of `length` tokens.
 
@@ -104,25 +115,27 @@ def of_flash_tpu(
   """
   queries, keys, back_queries, back_keys = blocks
   if visits is None:
-    visits = (length / queries * length / keys,
-              length / back_queries * length / back_keys)
+    visits = (
+      length / queries * length / keys,
+      length / back_queries * length / back_keys,
+    )
   # What has one turn only is no loop: it is among the bundles around it. So a
   # row's preparation counts for each block of queries in rows of up to 512.
   turns = length / tpu_rows.step(length)
-  grid, = found["flash_forward"].inner
+  (grid,) = found["flash_forward"].inner
   loops = list(grid.inner)
   forward = grid.bundles * length / queries
   if keys < length:
     forward += loops.pop().bundles * visits[0]
   forward += sum(x.bundles for x in loops) * turns
 
-  grid, = found["flash_backward"].inner
+  (grid,) = found["flash_backward"].inner
   loops = list(grid.inner)
   backward = grid.bundles
   if turns > 1:
     backward += (loops.pop(0).bundles + loops.pop().bundles) * turns
   if back_keys < length:
-    around, = loops
+    (around,) = loops
     backward += around.bundles * length / back_keys
     loops = around.inner
   backward += sum(x.bundles for x in loops) * visits[1]

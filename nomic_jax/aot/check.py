@@ -6,12 +6,12 @@ What the compiler then knows (memory, collectives) is reported as it is; times
 are estimates from its cycle counts and say so. For GPUs it counts none.
 """
 
+from collections.abc import Iterator
 import contextlib
 import copy
 import json
 import math
 import time
-from typing import Iterator
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
@@ -36,8 +36,10 @@ from nomic_jax.storage.files import replacing
 
 @places.expanding("output")
 def check(
-    config: ml_collections.ConfigDict, name: str, num_slices: int = 1,
-    output: str | None = None,
+  config: ml_collections.ConfigDict,
+  name: str,
+  num_slices: int = 1,
+  output: str | None = None,
 ) -> cost.Report:
   """Compiles the step of `config` for a topology, prints and returns a report.
 
@@ -59,8 +61,11 @@ def check(
     encoder = start.find_start(config).architecture
   check_batch(config, devices)
   chip = topology.CHIPS[name.split(":")[0]]
-  report = {"topology": name, "slices": num_slices,
-            "chips": len(devices) // chip.devices}
+  report = {
+    "topology": name,
+    "slices": num_slices,
+    "chips": len(devices) // chip.devices,
+  }
   report |= one(config, encoder, devices, chip)
   print(cost.table(report))
   if not report["fits"]:
@@ -73,7 +78,7 @@ def check(
 
 
 def check_batch(
-    config: ml_collections.ConfigDict, devices: list[jax.Device]
+  config: ml_collections.ConfigDict, devices: list[jax.Device]
 ) -> None:
   """Raises UserError, with sizes that work, for one that does not divide."""
   mesh = partition.make_mesh(config.mesh, devices)
@@ -85,15 +90,15 @@ def check_batch(
   if size % step:
     near = sorted({max(size // step, 1) * step, (size // step + 1) * step})
     raise UserError(
-        f"config.data.batch_size: {size} does not divide over {parts} devices"
-        + (f" x {micro} micro-batches" if micro > 1 else "")
-        + f"; multiples of {step} do, such as {' or '.join(map(str, near))}"
+      f"config.data.batch_size: {size} does not divide over {parts} devices"
+      + (f" x {micro} micro-batches" if micro > 1 else "")
+      + f"; multiples of {step} do, such as {' or '.join(map(str, near))}"
     )
   rows = shapes.of(config.data)["ids"][1]
   if rows % parts:
     raise UserError(
-        f"config.data.rows_multiple: {rows} rows do not divide over {parts} "
-        f"devices; multiples of {parts} do"
+      f"config.data.rows_multiple: {rows} rows do not divide over {parts} "
+      f"devices; multiples of {parts} do"
     )
 
 
@@ -102,22 +107,26 @@ def _hosts(devices: list[jax.Device]) -> int:
 
 
 def one(
-    config: ml_collections.ConfigDict, encoder: Architecture,
-    devices: list[jax.Device], chip: topology.Chip,
+  config: ml_collections.ConfigDict,
+  encoder: Architecture,
+  devices: list[jax.Device],
+  chip: topology.Chip,
 ) -> cost.Report:
   """Compiles once; see `table` for what is reported."""
   run = train.setup(config, encoder, devices)
   sizes = shapes.of(config.data)
   sharding = partition.batch_sharding(run.mesh)
-  batch = loader.nested({
+  batch = loader.nested(
+    {
       k: jax.ShapeDtypeStruct(s, jnp.int32, sharding=sharding)
       for k, s in sizes.items()
-  })
+    }
+  )
   report = {
-      "mesh": dict(run.mesh.shape),
-      "rows": sizes["ids"],
-      "parameters": sum(x.size for x in jax.tree.leaves(run.state.params)),
-      "flops": flops.of_step(encoder, sizes),
+    "mesh": dict(run.mesh.shape),
+    "rows": sizes["ids"],
+    "parameters": sum(x.size for x in jax.tree.leaves(run.state.params)),
+    "flops": flops.of_step(encoder, sizes),
   }
   began = time.monotonic()
   try:
@@ -131,26 +140,30 @@ def one(
   summary = hlo.summarise(compiled.as_text())
   # For TPUs less than arguments and temporaries, some of which lie in VMEM.
   peak = memory.peak_memory_in_bytes or (
-      memory.argument_size_in_bytes + memory.output_size_in_bytes
-      - memory.alias_size_in_bytes + memory.temp_size_in_bytes)
+    memory.argument_size_in_bytes
+    + memory.output_size_in_bytes
+    - memory.alias_size_in_bytes
+    + memory.temp_size_in_bytes
+  )
   report |= {
-      "compile_seconds": time.monotonic() - began,
-      "fits": peak <= topology.usable(chip),
-      "memory": {
-          "chip": topology.usable(chip),
-          "peak": peak,
-          "arguments": memory.argument_size_in_bytes,
-          "temporaries": memory.temp_size_in_bytes,
-      },
-      "cycles": summary.cycles,
-      "kernels": [k._asdict() for k in summary.kernels],
-      "unknown_loops": summary.unknown_loops,
-      "collectives": [c._asdict() for c in summary.collectives],
+    "compile_seconds": time.monotonic() - began,
+    "fits": peak <= topology.usable(chip),
+    "memory": {
+      "chip": topology.usable(chip),
+      "peak": peak,
+      "arguments": memory.argument_size_in_bytes,
+      "temporaries": memory.temp_size_in_bytes,
+    },
+    "cycles": summary.cycles,
+    "kernels": [k._asdict() for k in summary.kernels],
+    "unknown_loops": summary.unknown_loops,
+    "collectives": [c._asdict() for c in summary.collectives],
   }
   if chip.clock is None:
     return report | {"unestimated": chip.unestimated}
   return report | {
-      "estimate": cost.estimate(report, config.steps, len(devices), chip)}
+    "estimate": cost.estimate(report, config.steps, len(devices), chip)
+  }
 
 
 @contextlib.contextmanager
@@ -167,8 +180,10 @@ def _without_cache() -> Iterator[None]:
 
 
 def _search(
-    config: ml_collections.ConfigDict, encoder: Architecture,
-    devices: list[jax.Device], name: str,
+  config: ml_collections.ConfigDict,
+  encoder: Architecture,
+  devices: list[jax.Device],
+  name: str,
 ) -> cost.Report | None:
   """The largest chunk or micro-batch that fits; else the largest batch."""
   chip = topology.CHIPS[name.split(":")[0]]
@@ -177,8 +192,7 @@ def _search(
     for key, number in zip(field, value):
       group, _, leaf = key.partition(".")
       trial[group][leaf] = number
-    flags = " ".join(
-        f"--config.{k}={v}" for k, v in zip(field, value))
+    flags = " ".join(f"--config.{k}={v}" for k, v in zip(field, value))
     print(f"trying {flags} ...", flush=True)
     report = one(trial.lock(), encoder, devices, chip)
     if report["fits"]:

@@ -16,15 +16,14 @@ _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 def exceeded(message: str, chip: topology.Chip) -> Report:
   """Peak memory out of what the compiler says when it is too much."""
   memory = {"chip": topology.usable(chip)}
-  found = re.search(
-      r"(?:Used |temporaries \()([\d.]+)([KMGT])", message)
+  found = re.search(r"(?:Used |temporaries \()([\d.]+)([KMGT])", message)
   if found:
     memory["peak"] = int(float(found[1]) * _UNITS[found[2]])
   return memory
 
 
 def estimate(
-    report: Report, steps: int, chips: int, chip: topology.Chip
+  report: Report, steps: int, chips: int, chip: topology.Chip
 ) -> Report:
   """Seconds of a step by cause, MFU, and what the whole stage takes.
 
@@ -39,19 +38,22 @@ def estimate(
     heads = columns / 64 / (3 if kernel["name"] == "flash_backward" else 1)
     cycles = chip.kernel_cycles(kernel["name"], length)
     seconds["attention"] += kernel["count"] * rows * heads * cycles / chip.clock
-  seconds["collectives"] = sum(
+  seconds["collectives"] = (
+    sum(
       c["bytes"] * (2 if c["kind"] == "all-reduce" else 1)
       for c in report["collectives"]
-  ) / chip.links
+    )
+    / chip.links
+  )
   total = sum(seconds.values())
   hours = steps * total / 3600
   return {
-      "seconds": seconds,
-      "step_seconds": total,
-      "mfu": report["flops"] / (total * chips * chip.peak),
-      "steps": steps,
-      "hours": hours,
-      "chip_hours": hours * chips,
+    "seconds": seconds,
+    "step_seconds": total,
+    "mfu": report["flops"] / (total * chips * chip.peak),
+    "steps": steps,
+    "hours": hours,
+    "chip_hours": hours * chips,
   }
 
 
@@ -61,41 +63,64 @@ def table(report: Report) -> str:
   gib = lambda key: f"{memory[key] / _GIB:.2f} GiB"
   peak = memory.get("peak")
   lines = [
-      ("mesh", ", ".join(f"{k} {v}" for k, v in report["mesh"].items())),
-      ("rows", "{} micro-batches of {:,} rows of {:,} tokens".format(
-          *report["rows"])),
-      ("parameters", f"{report['parameters']:,}"),
-      ("fits", "yes" if report["fits"] else "NO"),
-      ("peak memory", f"{gib('peak')} of {gib('chip')} a chip, "
-       f"{peak / memory['chip']:.0%}" if peak else "unknown"),
+    ("mesh", ", ".join(f"{k} {v}" for k, v in report["mesh"].items())),
+    (
+      "rows",
+      "{} micro-batches of {:,} rows of {:,} tokens".format(*report["rows"]),
+    ),
+    ("parameters", f"{report['parameters']:,}"),
+    ("fits", "yes" if report["fits"] else "NO"),
+    (
+      "peak memory",
+      f"{gib('peak')} of {gib('chip')} a chip, {peak / memory['chip']:.0%}"
+      if peak
+      else "unknown",
+    ),
   ]
   if "topology" in report:
     slices = f"{report['slices']} x " if report["slices"] > 1 else ""
-    lines.insert(0, ("topology", f"{slices}{report['topology']}, "
-                     f"{report['chips']} chips"))
+    lines.insert(
+      0, ("topology", f"{slices}{report['topology']}, {report['chips']} chips")
+    )
   if "collectives" in report:
     lines += [
-        ("arguments", gib("arguments")),
-        ("temporaries", gib("temporaries")),
-        ("operations", f"{report['flops'] / 1e12:,.1f} TFLOP a step"),
-        *((f"{kind}, {'IN A LOOP' if inside else 'outside loops'}",
-           f"{count:,} a step, {size / 2**20:,.1f} MiB")
-          for kind, inside, count, size in (
-              c.values() for c in report["collectives"])),
+      ("arguments", gib("arguments")),
+      ("temporaries", gib("temporaries")),
+      ("operations", f"{report['flops'] / 1e12:,.1f} TFLOP a step"),
+      *(
+        (
+          f"{kind}, {'IN A LOOP' if inside else 'outside loops'}",
+          f"{count:,} a step, {size / 2**20:,.1f} MiB",
+        )
+        for kind, inside, count, size in (
+          c.values() for c in report["collectives"]
+        )
+      ),
     ]
   if guess := report.get("estimate"):
     lines += [
-        *((f"{cause} (estimate)", f"{seconds * 1e3:,.1f} ms")
-          for cause, seconds in guess["seconds"].items()),
-        ("step (estimate)", f"{guess['step_seconds']:.3f} s, "
-         f"MFU {guess['mfu']:.0%}"),
-        ("stage (estimate)", f"{guess['steps']:,} steps: "
-         f"{guess['hours']:,.1f} hours, {guess['chip_hours']:,.0f} chip-hours"),
+      *(
+        (f"{cause} (estimate)", f"{seconds * 1e3:,.1f} ms")
+        for cause, seconds in guess["seconds"].items()
+      ),
+      (
+        "step (estimate)",
+        f"{guess['step_seconds']:.3f} s, MFU {guess['mfu']:.0%}",
+      ),
+      (
+        "stage (estimate)",
+        f"{guess['steps']:,} steps: "
+        f"{guess['hours']:,.1f} hours, {guess['chip_hours']:,.0f} chip-hours",
+      ),
     ]
   elif report["fits"]:
     lines.append(("times", f"not estimated: {report['unestimated']}"))
   if report.get("unknown_loops"):
-    lines.append(("warning", f"{report['unknown_loops']} loops of unknown "
-                  "length were counted once"))
+    lines.append(
+      (
+        "warning",
+        f"{report['unknown_loops']} loops of unknown length were counted once",
+      )
+    )
   width = max(len(k) for k, _ in lines)
   return "\n".join(f"{k:{width}}  {v}" for k, v in lines)

@@ -8,25 +8,44 @@ cycles beside each fusion, and how often a loop turns beside each loop.
 """
 
 import collections
+from collections.abc import Iterator
 import dataclasses
 import math
 import re
-from typing import Iterator, NamedTuple
+from typing import NamedTuple
 
 COLLECTIVES = (
-    "all-reduce", "all-gather", "reduce-scatter", "all-to-all",
-    "collective-permute", "collective-broadcast", "ragged-all-to-all",
+  "all-reduce",
+  "all-gather",
+  "reduce-scatter",
+  "all-to-all",
+  "collective-permute",
+  "collective-broadcast",
+  "ragged-all-to-all",
 )
 _BYTES = {
-    "pred": 1, "s8": 1, "u8": 1, "s16": 2, "u16": 2, "bf16": 2, "f16": 2,
-    "s32": 4, "u32": 4, "f32": 4, "s64": 8, "u64": 8, "f64": 8, "c64": 8,
+  "pred": 1,
+  "s8": 1,
+  "u8": 1,
+  "s16": 2,
+  "u16": 2,
+  "bf16": 2,
+  "f16": 2,
+  "s32": 4,
+  "u32": 4,
+  "f32": 4,
+  "s64": 8,
+  "u64": 8,
+  "f64": 8,
+  "c64": 8,
 }
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$")
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (.*)$")
 _ARRAY = re.compile(r"\b([a-z]+\d*)\[([\d,]*)\]")
 _CALLED = re.compile(
-    r"(?:calls|to_apply|body|condition|branch_computations|"
-    r"true_computation|false_computation)=(\{[^}]*\}|%?[\w.\-]+)")
+  r"(?:calls|to_apply|body|condition|branch_computations|"
+  r"true_computation|false_computation)=(\{[^}]*\}|%?[\w.\-]+)"
+)
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"?(\d+)')
 _CYCLES = re.compile(r'"estimated_cycles":"?(\d+)')
 
@@ -47,8 +66,9 @@ class Instruction(NamedTuple):
   @property
   def called(self) -> list[str]:
     return [
-        name.lstrip("%") for group in _CALLED.findall(self.rest)
-        for name in group.strip("{}").split(", ")
+      name.lstrip("%")
+      for group in _CALLED.findall(self.rest)
+      for name in group.strip("{}").split(", ")
     ]
 
 
@@ -116,7 +136,8 @@ def summarise(text: str) -> Summary:
       kernels[name, _shape(instruction.result)] += step.times
     unknown += step.unknown
     for kind, size, chain in _collectives(
-        program, step.computation, instruction):
+      program, step.computation, instruction
+    ):
       # A chain starts, goes on and is done in several fusions, beside matmuls.
       if chain and (step.path, chain) in seen:
         continue
@@ -125,8 +146,10 @@ def summarise(text: str) -> Summary:
       count, total = collectives.get(key, (0, 0))
       collectives[key] = count + step.times, total + step.times * size
   return Summary(
-      cycles, [Kernel(*k, n) for k, n in sorted(kernels.items())],
-      [Collective(*k, *v) for k, v in sorted(collectives.items())], unknown,
+    cycles,
+    [Kernel(*k, n) for k, n in sorted(kernels.items())],
+    [Collective(*k, *v) for k, v in sorted(collectives.items())],
+    unknown,
   )
 
 
@@ -151,7 +174,7 @@ def _split_type(text: str) -> tuple[str, str]:
   for at, character in enumerate(text):
     depth += (character in "({[") - (character in ")}]")
     if character == " " and not depth:
-      return text[:at], text[at + 1:]
+      return text[:at], text[at + 1 :]
   return text, ""
 
 
@@ -165,8 +188,11 @@ class _Step(NamedTuple):
 
 
 def _walk(
-    program: dict[str, list[Instruction]], name: str, times: int = 1,
-    in_loop: bool = False, path: tuple[str, ...] = (),
+  program: dict[str, list[Instruction]],
+  name: str,
+  times: int = 1,
+  in_loop: bool = False,
+  path: tuple[str, ...] = (),
 ) -> Iterator[_Step]:
   """Every instruction that is scheduled, and how often."""
   for i in program.get(name, []):
@@ -178,11 +204,10 @@ def _walk(
       # What is started apart is done, or waited for, where it was called.
       below = path if i.opcode in _STARTS else (*path, i.name)
       for called in i.called:
-        yield from _walk(
-            program, called, times * (trips or 1), inside, below)
+        yield from _walk(program, called, times * (trips or 1), inside, below)
 
 
-# A call-start is what TPU7x gives its sparse cores to do, such as an all-reduce.
+# A call-start runs on TPU7x's sparse cores, such as an all-reduce.
 _STARTS = ("async-start", "call-start")
 _CALLS = ("while", "call", "conditional", *_STARTS)
 
@@ -193,14 +218,15 @@ def _trips(program: dict[str, list[Instruction]], loop: Instruction) -> int:
     return int(found[1])
   condition = re.search(r"condition=%?([\w.\-]+)", loop.rest)
   limits = [
-      int(i.rest.split(")")[0]) for i in program.get(condition[1], [])
-      if i.opcode == "constant" and i.result.startswith("s32[]")
+    int(i.rest.split(")")[0])
+    for i in program.get(condition[1], [])
+    if i.opcode == "constant" and i.result.startswith("s32[]")
   ]
   return limits[0] if len(limits) == 1 else 0
 
 
 def _cause(
-    program: dict[str, list[Instruction]], instruction: Instruction
+  program: dict[str, list[Instruction]], instruction: Instruction
 ) -> str:
   """What an instruction's time is spent on."""
   scope = re.search(r'op_name="([^"]*)"', instruction.rest)
@@ -215,7 +241,7 @@ def _cause(
 
 
 def _inside(
-    program: dict[str, list[Instruction]], instruction: Instruction
+  program: dict[str, list[Instruction]], instruction: Instruction
 ) -> Iterator[Instruction]:
   """What a fusion is made of."""
   if instruction.opcode != "fusion":
@@ -227,8 +253,9 @@ def _inside(
 
 
 def _collectives(
-    program: dict[str, list[Instruction]], computation: list[Instruction],
-    instruction: Instruction,
+  program: dict[str, list[Instruction]],
+  computation: list[Instruction],
+  instruction: Instruction,
 ) -> Iterator[tuple[str, int, str]]:
   """What an instruction, or a fusion's part, exchanges.
 
@@ -250,16 +277,15 @@ def _collectives(
   made = size_of(instruction.result)
   if instruction.opcode.endswith("-start") and kind != "all-reduce":
     made -= taken  # a pair of what it takes and what it makes
-  chain = re.search(
-      r"(channel_id=\d+),.*(chain_id=\"\d+\")", instruction.rest)
+  chain = re.search(r"(channel_id=\d+),.*(chain_id=\"\d+\")", instruction.rest)
   yield kind, max(taken, made), " ".join(chain.groups()) if chain else ""
 
 
 def size_of(result: str) -> int:
   """Bytes of a type: an array or a tuple of them."""
   return sum(
-      _BYTES.get(kind, 0) * math.prod(_sizes(dims))
-      for kind, dims in _ARRAY.findall(result)
+    _BYTES.get(kind, 0) * math.prod(_sizes(dims))
+    for kind, dims in _ARRAY.findall(result)
   )
 
 

@@ -59,8 +59,9 @@ class Chip:
     longest as its square. Shorter rows are padded to the shortest.
     """
     counts = self.kernels[kernel]
-    cycles = math.exp(np.interp(
-        math.log(length), np.log(LENGTHS), np.log(counts)))
+    cycles = math.exp(
+      np.interp(math.log(length), np.log(LENGTHS), np.log(counts))
+    )
     return cycles * max(length / LENGTHS[-1], 1) ** 2 / self.cores
 
 
@@ -68,36 +69,73 @@ LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192)
 
 _GIB = 2**30
 _GPU = dict(
-    memory_share=compiler_flags.GPU_MEMORY_SHARE,
-    unestimated="XLA counts no cycles for GPUs")
+  memory_share=compiler_flags.GPU_MEMORY_SHARE,
+  unestimated="XLA counts no cycles for GPUs",
+)
 CHIPS = {
-    "v5e": Chip(
-        16 * _GIB, flops.PEAKS["TPU v5 lite"], 1.5e9, 1.8e11, dict(
-            flash_forward=(274, 538, 1178, 4526, 15864, 56884, 219464),
-            flash_backward=(464, 868, 2174, 8232, 29926, 106790, 416262))),
-    "v5p": Chip(
-        95 * _GIB, flops.PEAKS["TPU v5"], 1.75e9, 5.4e11, dict(
-            flash_forward=(340, 612, 1249, 4630, 16074, 56590, 217692),
-            flash_backward=(550, 959, 2268, 8186, 29480, 104559, 407073)),
-        cores=2),
-    "v6e": Chip(
-        32 * _GIB, flops.PEAKS["TPU v6 lite"], 1.75e9, 3.6e11, dict(
-            flash_forward=(245, 432, 902, 2534, 9506, 35200, 135152),
-            flash_backward=(398, 710, 1571, 4762, 17392, 65324, 253120))),
-    "tpu7x": Chip(
-        96 * _GIB, flops.PEAKS["TPU7x"], devices=2,
-        unestimated="the clock of this chip is not published"),
-    "h100": Chip(84_978_434_048, flops.PEAKS["NVIDIA H100"], **_GPU),
-    "h200": Chip(150_754_820_096, flops.PEAKS["NVIDIA H200"], **_GPU),
+  "v5e": Chip(
+    16 * _GIB,
+    flops.PEAKS["TPU v5 lite"],
+    1.5e9,
+    1.8e11,
+    dict(
+      flash_forward=(274, 538, 1178, 4526, 15864, 56884, 219464),
+      flash_backward=(464, 868, 2174, 8232, 29926, 106790, 416262),
+    ),
+  ),
+  "v5p": Chip(
+    95 * _GIB,
+    flops.PEAKS["TPU v5"],
+    1.75e9,
+    5.4e11,
+    dict(
+      flash_forward=(340, 612, 1249, 4630, 16074, 56590, 217692),
+      flash_backward=(550, 959, 2268, 8186, 29480, 104559, 407073),
+    ),
+    cores=2,
+  ),
+  "v6e": Chip(
+    32 * _GIB,
+    flops.PEAKS["TPU v6 lite"],
+    1.75e9,
+    3.6e11,
+    dict(
+      flash_forward=(245, 432, 902, 2534, 9506, 35200, 135152),
+      flash_backward=(398, 710, 1571, 4762, 17392, 65324, 253120),
+    ),
+  ),
+  "tpu7x": Chip(
+    96 * _GIB,
+    flops.PEAKS["TPU7x"],
+    devices=2,
+    unestimated="the clock of this chip is not published",
+  ),
+  "h100": Chip(84_978_434_048, flops.PEAKS["NVIDIA H100"], **_GPU),
+  "h200": Chip(150_754_820_096, flops.PEAKS["NVIDIA H200"], **_GPU),
 }
 _FLAT = ("2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
-_SOLID = ("2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8",
-          "8x8x8", "8x8x16", "8x16x16")
+_SOLID = (
+  "2x2x1",
+  "2x2x2",
+  "2x2x4",
+  "2x4x4",
+  "4x4x4",
+  "4x4x8",
+  "4x8x8",
+  "8x8x8",
+  "8x8x16",
+  "8x16x16",
+)
 # Of GPUs: how many, eight in a host.
 _GPUS = tuple(str(2**i) for i in range(10))
-SLICES = {"v5e": _FLAT, "v5p": _SOLID, "v6e": _FLAT,
-          "tpu7x": _SOLID,
-          "h100": _GPUS, "h200": _GPUS}
+SLICES = {
+  "v5e": _FLAT,
+  "v5p": _SOLID,
+  "v6e": _FLAT,
+  "tpu7x": _SOLID,
+  "h100": _GPUS,
+  "h200": _GPUS,
+}
 
 # What XLA must know of a Hopper GPU, as the driver would tell it.
 _HOPPER = """
@@ -117,20 +155,22 @@ dnn_version_info {{ major: 9 minor: 8 }}
 device_description_str: "{name}"
 """
 _TARGETS = {
-    "h100": _HOPPER.format(
-        name="NVIDIA H100 80GB HBM3", bandwidth=3_352_320_000_000,
-        memory=CHIPS["h100"].memory),
-    "h200": _HOPPER.format(
-        name="NVIDIA H200", bandwidth=4_800_000_000_000,
-        memory=CHIPS["h200"].memory),
+  "h100": _HOPPER.format(
+    name="NVIDIA H100 80GB HBM3",
+    bandwidth=3_352_320_000_000,
+    memory=CHIPS["h100"].memory,
+  ),
+  "h200": _HOPPER.format(
+    name="NVIDIA H200", bandwidth=4_800_000_000_000, memory=CHIPS["h200"].memory
+  ),
 }
 
 # What libtpu asks the machine about, where there is no TPU to answer.
 _ENVIRONMENT = {
-    "TPU_SKIP_MDS_QUERY": "1",
-    "TPU_WORKER_HOSTNAMES": "localhost",
-    "TPU_ACCELERATOR_TYPE": "v5litepod-16",
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # else a lock file stops a second one
+  "TPU_SKIP_MDS_QUERY": "1",
+  "TPU_WORKER_HOSTNAMES": "localhost",
+  "TPU_ACCELERATOR_TYPE": "v5litepod-16",
+  "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # else a lock file stops a second one
 }
 
 
@@ -144,9 +184,10 @@ def devices(name: str, num_slices: int = 1) -> list[jax.Device]:
   chip, _, shape = name.partition(":")
   if chip not in SLICES or shape not in SLICES[chip]:
     raise UserError(
-        f"--topology: no '{name}'; expected one of " + "; ".join(
-            f"{c}:{'|'.join(s)}" for c, s in SLICES.items())
-        + "." + nearest(name, [f"{c}:{s}" for c in SLICES for s in SLICES[c]])
+      f"--topology: no '{name}'; expected one of "
+      + "; ".join(f"{c}:{'|'.join(s)}" for c, s in SLICES.items())
+      + "."
+      + nearest(name, [f"{c}:{s}" for c in SLICES for s in SLICES[c]])
     )
   if num_slices < 1:
     raise UserError(f"--num_slices: {num_slices}; expected 1 or more")
@@ -155,37 +196,48 @@ def devices(name: str, num_slices: int = 1) -> list[jax.Device]:
     return _gpus(chip, int(shape), num_slices)
   if not importlib.util.find_spec("libtpu"):
     raise UserError(
-        "libtpu is not installed, which compiles for TPUs on any Linux "
-        "machine; pip install 'nomic_jax[tpu-aot]' brings it"
+      "libtpu is not installed, which compiles for TPUs on any Linux "
+      "machine; pip install 'nomic_jax[tpu-aot]' brings it"
     )
   for variable, value in _ENVIRONMENT.items():
     os.environ.setdefault(variable, value)
   # Two slices are asked for by a field that one slice does not take.
   more = {"num_slices": num_slices} if num_slices > 1 else {}
-  return list(topologies.get_topology_desc(
-      platform="tpu", topology_name=name, **more).devices)
+  return list(
+    topologies.get_topology_desc(
+      platform="tpu", topology_name=name, **more
+    ).devices
+  )
 
 
 def _gpus(chip: str, count: int, num_slices: int) -> list[jax.Device]:
   if num_slices > 1:
     raise UserError(
-        f"--num_slices: {num_slices}; GPUs have no slices, give --topology="
-        f"{chip}:N all of them")
-  if not any(importlib.util.find_spec(f"jax_plugins.{name}")
-             for name in ("xla_cuda12", "xla_cuda13")
-             if importlib.util.find_spec("jax_plugins")):
+      f"--num_slices: {num_slices}; GPUs have no slices, give --topology="
+      f"{chip}:N all of them"
+    )
+  if not any(
+    importlib.util.find_spec(f"jax_plugins.{name}")
+    for name in ("xla_cuda12", "xla_cuda13")
+    if importlib.util.find_spec("jax_plugins")
+  ):
     raise UserError(
-        "JAX's CUDA plugin is not installed, which compiles for GPUs on any "
-        "Linux machine; pip install 'nomic_jax[gpu-aot]' brings it"
+      "JAX's CUDA plugin is not installed, which compiles for GPUs on any "
+      "Linux machine; pip install 'nomic_jax[gpu-aot]' brings it"
     )
   # The plugin is looked for when JAX starts, and refuses to be there without
   # a driver unless another platform was asked for.
   jax.config.update("jax_platforms", "cpu")
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # says so at length
   jax.local_devices()
-  return list(topologies.get_topology_desc(
-      platform="cuda", topology_name=chip, target_config=_TARGETS[chip],
-      topology=f"1x{max(count // 8, 1)}x{min(count, 8)}").devices)
+  return list(
+    topologies.get_topology_desc(
+      platform="cuda",
+      topology_name=chip,
+      target_config=_TARGETS[chip],
+      topology=f"1x{max(count // 8, 1)}x{min(count, 8)}",
+    ).devices
+  )
 
 
 def usable(chip: Chip) -> int:
@@ -195,6 +247,7 @@ def usable(chip: Chip) -> int:
   """
   if chip.memory_share is None:
     return chip.memory
-  share = float(os.environ.get(
-      compiler_flags.MEMORY_FRACTION, chip.memory_share))
+  share = float(
+    os.environ.get(compiler_flags.MEMORY_FRACTION, chip.memory_share)
+  )
   return int(share * chip.memory)

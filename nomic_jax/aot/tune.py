@@ -13,11 +13,12 @@ kept, with why.
 """
 
 import argparse
+from collections.abc import Iterator
 import itertools
 import json
 import os
 import time
-from typing import Any, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,8 +37,8 @@ from nomic_jax.storage.files import replacing
 Record = dict[str, Any]
 
 _SIZES = {
-    "pallas_tpu": (128, 256, 512, 1024, 2048),
-    "pallas_gpu": (16, 32, 64, 128),
+  "pallas_tpu": (128, 256, 512, 1024, 2048),
+  "pallas_gpu": (16, 32, 64, 128),
 }
 _HEADS = 12
 _WIDTH = 64
@@ -46,11 +47,14 @@ _RUNS = 20
 
 def main() -> None:
   parser = argparse.ArgumentParser(
-      description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+  )
   parser.add_argument(
-      "--chips", default="", help="TPUs to compile for, such as v5e,v6e")
+    "--chips", default="", help="TPUs to compile for, such as v5e,v6e"
+  )
   parser.add_argument(
-      "--lengths", default="512,2048,8192", help="tokens in a row")
+    "--lengths", default="512,2048,8192", help="tokens in a row"
+  )
   parser.add_argument("--dtype", default="bfloat16")
   parser.add_argument("--output", default=str(blocks.TABLE))
   flags = parser.parse_args()
@@ -59,7 +63,8 @@ def main() -> None:
   for chip in chips:
     if chip not in topology.SLICES:
       raise SystemExit(
-          f"--chips: no '{chip}'; expected of {', '.join(topology.SLICES)}")
+        f"--chips: no '{chip}'; expected of {', '.join(topology.SLICES)}"
+      )
   try:
     if chips:
       folder = bundles.start()
@@ -82,32 +87,42 @@ def pairs(kernel: str, length: int) -> Iterator[tuple[int, int]]:
     # On TPU small ones are too little work in long rows, and too large ones
     # take minutes to compile or do not fit.
     if kernel == "pallas_gpu" or (
-        min(first, second) >= min(length // 8, 256)
-        and first * second <= 2**20):
+      min(first, second) >= min(length // 8, 256) and first * second <= 2**20
+    ):
       yield first, second
 
 
 def listed(
-    device: Any, length: int, dtype: str, folder: str
+  device: Any, length: int, dtype: str, folder: str
 ) -> Iterator[Record]:
   """Costs of a TPU's kernels for rows of `length` tokens, in bundles a head."""
   for pair in pairs("pallas_tpu", length):
     sizes = (*pair, *pair)
-    backend = Backend(
-        "pallas_tpu", device=device.device_kind, blocks=sizes)
+    backend = Backend("pallas_tpu", device=device.device_kind, blocks=sizes)
     try:
       # So many that they do not fit in VMEM: see `bundles.of_flash_tpu`.
       text = _compiled(
-          backend, device, length, dtype, _HEADS, 2**16 // length).as_text()
+        backend, device, length, dtype, _HEADS, 2**16 // length
+      ).as_text()
       found = bundles.of_flash_tpu(
-          dict(bundles.kernels(text, folder)), length, sizes,
-          visits(length, sizes))
+        dict(bundles.kernels(text, folder)),
+        length,
+        sizes,
+        visits(length, sizes),
+      )
     except Exception as e:  # a result like others: there was no room for it
       found = e
     for way in ("forward", "backward"):
       cost = getattr(found, way, None)
-      yield _record(backend, length, dtype, way, pair, "bundles a head",
-                    found if cost is None else round(cost * _WIDTH / 128))
+      yield _record(
+        backend,
+        length,
+        dtype,
+        way,
+        pair,
+        "bundles a head",
+        found if cost is None else round(cost * _WIDTH / 128),
+      )
 
 
 def segment_ids(rows: int, length: int) -> np.ndarray:
@@ -118,12 +133,14 @@ def segment_ids(rows: int, length: int) -> np.ndarray:
 
 
 def visits(
-    length: int, sizes: tuple[int, int, int, int]
+  length: int, sizes: tuple[int, int, int, int]
 ) -> tuple[float, float]:
   """Pairs of blocks that a row looks at, forward and backward."""
   queries, keys, back_queries, back_keys = sizes
-  count = lambda *pair: float(np.diff(
-      common.ranges(segment_ids(2, length), *pair, Reach()), axis=1).sum() / 2)
+  count = lambda *pair: float(
+    np.diff(common.ranges(segment_ids(2, length), *pair, Reach()), axis=1).sum()
+    / 2
+  )
   return count(queries, keys), count(back_keys, back_queries)
 
 
@@ -132,34 +149,37 @@ def timed(device: Any, length: int, dtype: str) -> Iterator[Record]:
   kernel = {"tpu": "pallas_tpu", "gpu": "pallas_gpu"}.get(device.platform)
   if kernel is None:
     raise UserError(
-        f"there is no kernel for {device.platform}; give --chips to tune for "
-        "TPUs that are not there"
+      f"there is no kernel for {device.platform}; give --chips to tune for "
+      "TPUs that are not there"
     )
   rows = max(2**15 // length, 2)
   for pair in pairs(kernel, length):
-    backend = Backend(
-        kernel, device=device.device_kind, blocks=(*pair, *pair))
+    backend = Backend(kernel, device=device.device_kind, blocks=(*pair, *pair))
     both, forward = (
-        _seconds(backend, device, length, dtype, rows, gradient)
-        for gradient in (True, False))
+      _seconds(backend, device, length, dtype, rows, gradient)
+      for gradient in (True, False)
+    )
     for way, cost in (("forward", forward), ("backward", both)):
-      if way == "backward" and isinstance(forward, float) and (
-          isinstance(both, float)):
+      if (
+        way == "backward"
+        and isinstance(forward, float)
+        and (isinstance(both, float))
+      ):
         cost = both - forward
       if isinstance(cost, float):
         cost = round(cost * 1e6 / (rows * _HEADS), 3)
       yield _record(
-          backend, length, dtype, way, pair, "microseconds a head", cost)
+        backend, length, dtype, way, pair, "microseconds a head", cost
+      )
 
 
 def _seconds(backend, device, length, dtype, rows, gradient):
   """The median of some runs; what went wrong if it does not run."""
   try:
-    run = _compiled(
-        backend, device, length, dtype, _HEADS, rows, gradient)
+    run = _compiled(backend, device, length, dtype, _HEADS, rows, gradient)
     args = [
-        jnp.ones(s.shape, s.dtype)
-        for s in _shapes(length, dtype, _HEADS, rows)]
+      jnp.ones(s.shape, s.dtype) for s in _shapes(length, dtype, _HEADS, rows)
+    ]
     args[1] = segment_ids(rows, length)
     args = jax.device_put(args, device)
     jax.block_until_ready(run(*args))
@@ -176,8 +196,11 @@ def _seconds(backend, device, length, dtype, rows, gradient):
 def _shapes(length, dtype, heads, rows):
   angle = jax.ShapeDtypeStruct((rows, length, _WIDTH // 2), jnp.float32)
   return (
-      jax.ShapeDtypeStruct((rows, length, 3 * heads * _WIDTH), dtype),
-      jax.ShapeDtypeStruct((rows, length), jnp.int32), angle, angle)
+    jax.ShapeDtypeStruct((rows, length, 3 * heads * _WIDTH), dtype),
+    jax.ShapeDtypeStruct((rows, length), jnp.int32),
+    angle,
+    angle,
+  )
 
 
 def _compiled(backend, device, length, dtype, heads, rows, gradient=True):
@@ -192,8 +215,8 @@ def _compiled(backend, device, length, dtype, heads, rows, gradient=True):
 
   at = jax.sharding.SingleDeviceSharding(device)
   args = [
-      jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=at)
-      for s in _shapes(length, dtype, heads, rows)
+    jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=at)
+    for s in _shapes(length, dtype, heads, rows)
   ]
   with jax.set_mesh(jax.sharding.Mesh(np.array([device]), ("x",))):
     return jax.jit(run).lower(*args).compile()
@@ -201,8 +224,13 @@ def _compiled(backend, device, length, dtype, heads, rows, gradient=True):
 
 def _record(backend, length, dtype, way, pair, unit, result) -> Record:
   record = {
-      "kernel": backend.implementation, "device": backend.device,
-      "dtype": dtype, "length": length, "pass": way, "blocks": pair}
+    "kernel": backend.implementation,
+    "device": backend.device,
+    "dtype": dtype,
+    "length": length,
+    "pass": way,
+    "blocks": pair,
+  }
   if isinstance(result, Exception):
     lines = str(result).splitlines() or [""]
     return record | {"failed": f"{type(result).__name__}: {lines[0][:160]}"}
@@ -223,13 +251,17 @@ def add(path: str, records: list[Record]) -> None:
     temporary.write_text(f"[\n{lines}\n]\n")
   best = {}
   for r in records:
-    if "cost" in r and r["cost"] < best.get(r["pass"], {"cost": float("inf")})[
-        "cost"]:
+    if (
+      "cost" in r
+      and r["cost"] < best.get(r["pass"], {"cost": float("inf")})["cost"]
+    ):
       best[r["pass"]] = r
   for r in best.values():
-    print(f"{r['device']}, {r['length']} tokens, {r['pass']}: blocks of "
-          f"{r['blocks'][0]} and {r['blocks'][1]}, {r['cost']} {r['unit']}",
-          flush=True)
+    print(
+      f"{r['device']}, {r['length']} tokens, {r['pass']}: blocks of "
+      f"{r['blocks'][0]} and {r['blocks'][1]}, {r['cost']} {r['unit']}",
+      flush=True,
+    )
 
 
 if __name__ == "__main__":

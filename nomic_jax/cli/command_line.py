@@ -7,12 +7,14 @@ argparse knows a job's own flags; --config and --config.KEY pass through it to
 """
 
 import argparse
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
 import contextlib
 import functools
 import io
 import os
 import sys
-from typing import Callable, Iterator, Sequence
 import warnings
 
 from nomic_jax.errors import nearest
@@ -66,7 +68,8 @@ def keep_compilations() -> None:
   if jax.config.jax_compilation_cache_dir is None:
     base = os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
     jax.config.update(
-        "jax_compilation_cache_dir", os.path.join(base, "nomic_jax", "xla"))
+      "jax_compilation_cache_dir", os.path.join(base, "nomic_jax", "xla")
+    )
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
@@ -97,12 +100,15 @@ def check_flags(argv: Sequence[str], jobs: dict[str, Parser]) -> None:
   for argument in argv[1:]:
     flag = argument.split("=")[0]
     configures = flag == "--config" or flag.startswith("--config.")
-    if not flag.startswith("--") or flag in known or (
-        configures and job.takes_config):
+    if (
+      not flag.startswith("--")
+      or flag in known
+      or (configures and job.takes_config)
+    ):
       continue
     raise UserError(
-        f"{flag}: {argv[0]} has no such flag.{nearest(flag, known)} See "
-        f"nomic-jax {argv[0]} --help"
+      f"{flag}: {argv[0]} has no such flag.{nearest(flag, known)} See "
+      f"nomic-jax {argv[0]} --help"
     )
 
 
@@ -111,8 +117,7 @@ def check_rest(arguments: Sequence[str], job: str) -> None:
   for argument in arguments:
     if not argument.startswith("--config"):
       raise UserError(
-          f"{argument}: {job} takes no such argument. See nomic-jax {job} "
-          "--help"
+        f"{argument}: {job} takes no such argument. See nomic-jax {job} --help"
       )
 
 
@@ -124,15 +129,23 @@ def joined(arguments: list[str]) -> list[str]:
       whole[-1] += "=" + a
     else:
       whole.append(a)
-  return [places.expanded(a) if a.startswith("--config=") else a
-          for a in whole]
+  return [places.expanded(a) if a.startswith("--config=") else a for a in whole]
 
 
 def add_config_help(parser: argparse.ArgumentParser, text: str) -> None:
   """Shows the flags that `config_flags` parses, which argparse passes on."""
   group = parser.add_argument_group("config")
-  group.add_argument("--config=FILE.py[:ARG]", dest="_", metavar="",
-                     default=argparse.SUPPRESS, help=text)
-  group.add_argument("--config.KEY=VALUE", dest="_", metavar="",
-                     default=argparse.SUPPRESS,
-                     help="sets one field, such as config.optimizer.b2")
+  group.add_argument(
+    "--config=FILE.py[:ARG]",
+    dest="_",
+    metavar="",
+    default=argparse.SUPPRESS,
+    help=text,
+  )
+  group.add_argument(
+    "--config.KEY=VALUE",
+    dest="_",
+    metavar="",
+    default=argparse.SUPPRESS,
+    help="sets one field, such as config.optimizer.b2",
+  )

@@ -7,6 +7,8 @@ line that names the key, the nearest one there is, and what was expected.
 """
 
 import ast
+from collections.abc import Iterator
+from collections.abc import Sequence
 import contextlib
 import difflib
 import importlib.util
@@ -16,7 +18,7 @@ import re
 import sys
 import traceback
 from types import ModuleType
-from typing import Any, Iterator, Sequence
+from typing import Any
 
 from absl import flags
 import ml_collections
@@ -28,8 +30,7 @@ from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.storage import places
 
-_LISTS = ("a list of numbers such as (256,64), or of words such as "
-          "('qkv','out')")
+_LISTS = "a list of numbers such as (256,64), or of words such as ('qkv','out')"
 
 
 def load(arguments: Sequence[str]) -> ml_collections.ConfigDict:
@@ -44,8 +45,8 @@ def load(arguments: Sequence[str]) -> ml_collections.ConfigDict:
   given = [a for a in arguments if a.startswith("--config=")]
   if len(given) != 1:
     raise UserError(
-        "expected one --config=FILE.py[:ARG], such as "
-        f"--config=configs/mlm.py:quickstart; found {len(given)}"
+      "expected one --config=FILE.py[:ARG], such as "
+      f"--config=configs/mlm.py:quickstart; found {len(given)}"
     )
   path, _, arg = given[0].removeprefix("--config=").partition(":")
   try:
@@ -58,18 +59,22 @@ def load(arguments: Sequence[str]) -> ml_collections.ConfigDict:
     raise mistake(e, path) from e
   if not isinstance(config, ml_collections.ConfigDict):
     raise UserError(
-        f"--config: {path}: get_config returned a {type(config).__name__}; "
-        "expected an ml_collections.ConfigDict")
+      f"--config: {path}: get_config returned a {type(config).__name__}; "
+      "expected an ml_collections.ConfigDict"
+    )
   overrides = [a for a in arguments if a != given[0]]
-  recipes.apply(config, [
-      a.partition("=")[2] for a in overrides
-      if a.startswith("--config.recipe=")])
+  recipes.apply(
+    config,
+    [
+      a.partition("=")[2] for a in overrides if a.startswith("--config.recipe=")
+    ],
+  )
   overrides = _extend(config, overrides)
   overrides = [_checked(override, config, path) for override in overrides]
   values = flags.FlagValues()
   argv = ["nomic-jax", *overrides]
   config_flags.DEFINE_config_dict(
-      "config", config, flag_values=values, sys_argv=argv
+    "config", config, flag_values=values, sys_argv=argv
   )
   try:
     values(argv)
@@ -90,8 +95,8 @@ def module(path: str) -> ModuleType:
   if not file.is_file():
     there = [str(f) for f in sorted(file.parent.glob("*.py"))]
     raise UserError(
-        f"--config: no file {path}; expected a Python file with get_config."
-        f"{nearest(path, there)}"
+      f"--config: no file {path}; expected a Python file with get_config."
+      f"{nearest(path, there)}"
     )
   isolated = _importing_from(str(file.parent.absolute()))
   spec = importlib.util.spec_from_file_location(file.stem, file)
@@ -100,7 +105,7 @@ def module(path: str) -> ModuleType:
     isolated(spec.loader.exec_module)(loaded)
   except SyntaxError as e:
     raise UserError(
-        f"--config: {e.filename}, line {e.lineno}: {e.msg}; mend the file"
+      f"--config: {e.filename}, line {e.lineno}: {e.msg}; mend the file"
     ) from e
   except Exception as e:
     raise mistake(e, path) from e
@@ -125,11 +130,15 @@ def _importing_from(folder: str) -> Iterator[None]:
     yield
   finally:
     added = {folder} | set(map(os.path.abspath, sys.path)) - set(
-        map(os.path.abspath, path))
+      map(os.path.abspath, path)
+    )
     sys.path[:] = path
     fresh = [name for name in sys.modules if name not in before]
-    own = {name for name in fresh if "." not in name
-           and _home(sys.modules[name]) in added}
+    own = {
+      name
+      for name in fresh
+      if "." not in name and _home(sys.modules[name]) in added
+    }
     for name in fresh:
       if name.partition(".")[0] in own:
         del sys.modules[name]
@@ -144,12 +153,16 @@ def _home(module: ModuleType) -> str:
 def mistake(error: Exception, file: str) -> UserError:
   """What a config file raised, and where in it or in those beside it."""
   folder = pathlib.Path(file).absolute().parent
-  own = [f for f in traceback.extract_tb(error.__traceback__)
-         if pathlib.Path(f.filename).absolute().parent == folder]
+  own = [
+    f
+    for f in traceback.extract_tb(error.__traceback__)
+    if pathlib.Path(f.filename).absolute().parent == folder
+  ]
   where = f"{own[-1].filename}, line {own[-1].lineno}" if own else file
   text = str(error).strip().partition("\n")[0]
   return UserError(
-      f"--config: {where}: {type(error).__name__}: {text}; mend the file")
+    f"--config: {where}: {type(error).__name__}: {text}; mend the file"
+  )
 
 
 def keys_of(config: ml_collections.ConfigDict, prefix: str = "") -> Iterator:
@@ -162,7 +175,7 @@ def keys_of(config: ml_collections.ConfigDict, prefix: str = "") -> Iterator:
 
 
 def _extend(
-    config: ml_collections.ConfigDict, overrides: Sequence[str]
+  config: ml_collections.ConfigDict, overrides: Sequence[str]
 ) -> list[str]:
   """Adds keys that a config leaves open; returns the overrides still to apply.
 
@@ -176,8 +189,11 @@ def _extend(
     group, _, name = key.rpartition(".")
     if equals and re.fullmatch(r"evaluators\.\w+\.data", group):
       node = _find(config, group)
-      if isinstance(node, ml_collections.ConfigDict) and name not in node and (
-          name in config.data):
+      if (
+        isinstance(node, ml_collections.ConfigDict)
+        and name not in node
+        and (name in config.data)
+      ):
         node[name] = config.data[name]
     for group in opened:
       name = key.removeprefix(f"{group}.")
@@ -186,8 +202,9 @@ def _extend(
           _find(config, group)[name] = float(value)
         except ValueError:
           raise UserError(
-              f"--config.{key}: '{value}' is not a number; expected such as "
-              f"--config.{group}.NAME=2") from None
+            f"--config.{key}: '{value}' is not a number; expected such as "
+            f"--config.{group}.NAME=2"
+          ) from None
         break
     else:
       left.append(override)
@@ -195,7 +212,7 @@ def _extend(
 
 
 def _open_groups(
-    config: ml_collections.ConfigDict, prefix: str = ""
+  config: ml_collections.ConfigDict, prefix: str = ""
 ) -> Iterator[str]:
   """Dotted names of the groups that a config file left empty."""
   for name, value in config.items():
@@ -215,7 +232,7 @@ def _find(config: ml_collections.ConfigDict, key: str) -> Any:
 
 
 def _checked(
-    override: str, config: ml_collections.ConfigDict, path: str
+  override: str, config: ml_collections.ConfigDict, path: str
 ) -> str:
   """Returns an override as ml_collections reads it.
 
@@ -228,8 +245,11 @@ def _checked(
     # By the last part: the group it is in is what people leave out.
     full = {k.rpartition(".")[2]: k for k in known}
     near = difflib.get_close_matches(key.rpartition(".")[2], full, 1, 0.5)
-    hint = f"Did you mean '{full[near[0]]}'?" if near else (
-        f"{path} says which there are")
+    hint = (
+      f"Did you mean '{full[near[0]]}'?"
+      if near
+      else (f"{path} says which there are")
+    )
     raise UserError(f"--config.{key}: the config has no such key. {hint}")
   if not equals:
     raise UserError(f"{override}: expected --config.{key}=VALUE")
@@ -239,9 +259,9 @@ def _checked(
   kind = (_find(config, group) if group else config).get_type(leaf)
   if kind is type(None):
     raise UserError(
-        f"--config.{key}: the file has None and no type, so a flag cannot set "
-        "it; write ml_collections.config_dict.placeholder(int), say, in the "
-        "file"
+      f"--config.{key}: the file has None and no type, so a flag cannot set "
+      "it; write ml_collections.config_dict.placeholder(int), say, in the "
+      "file"
     )
   try:
     if kind is bool:
@@ -255,13 +275,17 @@ def _checked(
     elif isinstance(node, tuple):
       return f"--config.{key}={_list(value, node)!r}"
   except (ValueError, SyntaxError):
-    names = {int: "a whole number", float: "a number", bool: "true or false",
-             tuple: _LISTS}
+    names = {
+      int: "a whole number",
+      float: "a number",
+      bool: "true or false",
+      tuple: _LISTS,
+    }
     expected = names[kind]
     if _holds_pairs(node):
       expected = "a list such as \"(('.*/word/.*',0.1),('.*',1.0))\""
     raise UserError(
-        f"--config.{key}: '{value}' is not {expected} (the file has {node!r})"
+      f"--config.{key}: '{value}' is not {expected} (the file has {node!r})"
     ) from None
   return override
 
@@ -296,8 +320,11 @@ def _list(text: str, like: tuple) -> tuple:
 
 def _holds_pairs(value: Any) -> bool:
   """Whether it is ((regex, value), ...), as the optimiser takes them."""
-  return isinstance(value, tuple) and len(value) > 0 and all(
-      isinstance(pair, tuple) and len(pair) == 2 for pair in value)
+  return (
+    isinstance(value, tuple)
+    and len(value) > 0
+    and all(isinstance(pair, tuple) and len(pair) == 2 for pair in value)
+  )
 
 
 def _expand(config: ml_collections.ConfigDict) -> None:

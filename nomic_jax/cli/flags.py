@@ -16,11 +16,15 @@ it is --NAME=VALUE, required if it has no default. Its annotation says the rest:
 
 import argparse
 import collections.abc
+from collections.abc import Callable
+from collections.abc import Sequence
 import inspect
 import re
 import types
 import typing
-from typing import Annotated, Any, Callable, NamedTuple, Sequence
+from typing import Annotated
+from typing import Any
+from typing import NamedTuple
 
 from nomic_jax.cli import command_line
 from nomic_jax.storage import places
@@ -49,7 +53,8 @@ def _numbers(text: str) -> list[int]:
     return [int(number) for number in _names(text)]
   except ValueError:
     raise argparse.ArgumentTypeError(
-        f"'{text}' is not a list of whole numbers such as 512,256") from None
+      f"'{text}' is not a list of whole numbers such as 512,256"
+    ) from None
 
 
 ConfigFlags = typing.NewType("ConfigFlags", Sequence[str])
@@ -60,16 +65,18 @@ Paths = Annotated[Sequence[str], Flag("PATH,...", places.listed)]
 
 
 def parser(
-    jobs: Sequence[Callable[..., None]],
+  jobs: Sequence[Callable[..., None]],
 ) -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   """The whole command, and the parsers of its jobs by name."""
   command = command_line.Parser(
-      prog="nomic-jax", allow_abbrev=False,
-      description="Train your own long-context text embedding model.",
-      epilog="nomic-jax JOB --help names every flag of a job.",
+    prog="nomic-jax",
+    allow_abbrev=False,
+    description="Train your own long-context text embedding model.",
+    epilog="nomic-jax JOB --help names every flag of a job.",
   )
   subparsers = command.add_subparsers(
-      dest="command", required=True, metavar="JOB", title="jobs")
+    dest="command", required=True, metavar="JOB", title="jobs"
+  )
   for job in jobs:
     _add_job(subparsers, job)
   return command, subparsers.choices
@@ -78,8 +85,12 @@ def parser(
 def _add_job(subparsers: Any, job: Callable[..., None]) -> None:
   text, helps = documented(job)
   added = subparsers.add_parser(
-      job.__name__, help=text, description=text, allow_abbrev=False,
-      formatter_class=command_line.Formatter)
+    job.__name__,
+    help=text,
+    description=text,
+    allow_abbrev=False,
+    formatter_class=command_line.Formatter,
+  )
   added.run = job
   hints = typing.get_type_hints(job, include_extras=True)
   for name, parameter in inspect.signature(job).parameters.items():
@@ -98,12 +109,15 @@ def documented(job: Callable[..., None]) -> tuple[str, dict[str, str]]:
   _, _, arguments = text.partition("\nArgs:\n")
   helps = dict.fromkeys(inspect.signature(job).parameters, "")
   return plain(text.partition("\n\n")[0]), helps | {
-      name: plain(said) for name, said in re.findall(
-          r"^  (\w+): (.*(?:\n    .*)*)", arguments, re.M)}
+    name: plain(said)
+    for name, said in re.findall(
+      r"^  (\w+): (.*(?:\n    .*)*)", arguments, re.M
+    )
+  }
 
 
 def _argument(
-    parameter: inspect.Parameter, hint: Any
+  parameter: inspect.Parameter, hint: Any
 ) -> tuple[list[str], dict[str, Any]]:
   """Arguments of `add_argument` for a parameter."""
   flag, many, choices = Flag(), None, None
@@ -111,8 +125,9 @@ def _argument(
     origin = typing.get_origin(hint)
     if origin is Annotated:
       for further in reversed(inner[1:]):  # what is outermost counts
-        flag = Flag(*(new if old is None else old
-                      for old, new in zip(flag, further)))
+        flag = Flag(
+          *(new if old is None else old for old, new in zip(flag, further))
+        )
     elif origin in (collections.abc.Sequence, list):
       many = "extend" if flag.parse else "append"
     elif origin is typing.Literal:
@@ -124,11 +139,15 @@ def _argument(
   default = None if required else parameter.default
   options = {"default": list(default) if default == () else default}
   if hint is bool:
-    options["action"] = "store_true" if default is False else (
-        argparse.BooleanOptionalAction)
+    options["action"] = (
+      "store_true" if default is False else (argparse.BooleanOptionalAction)
+    )
   else:
-    options |= {"type": flag.parse or hint, "metavar": flag.metavar,
-                "choices": choices}
+    options |= {
+      "type": flag.parse or hint,
+      "metavar": flag.metavar,
+      "choices": choices,
+    }
   if parameter.kind is not parameter.KEYWORD_ONLY:
     if many:
       options["nargs"] = "+" if required else "*"

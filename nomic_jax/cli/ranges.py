@@ -7,22 +7,39 @@ data; an objective's and an evaluator's by themselves. Options of others, which
 this table does not name, may be any number.
 """
 
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from nomic_jax.errors import UserError
 
 _LEAST = {
-    "": dict(seed=0, steps=1, log_every=1, skip_nonfinite=0),
-    "checkpoint": dict(every=0, minutes=0, keep=1, keep_every=0),
-    "log": dict(hang_minutes=0),
-    "compute": dict(unroll=1),
-    "encoder": dict(
-        width=1, layers=1, heads=1, mlp_width=1, max_length=1, projection=0,
-        type_vocab_size=0),
-    "data": dict(
-        batch_size=1, micro_batches=1, row_length=1, slots=1, rows_multiple=1,
-        query_length=1, document_length=1, text_length=1, labels=1,
-        negatives=0, classes=0, workers=0),
+  "": dict(seed=0, steps=1, log_every=1, skip_nonfinite=0),
+  "checkpoint": dict(every=0, minutes=0, keep=1, keep_every=0),
+  "log": dict(hang_minutes=0),
+  "compute": dict(unroll=1),
+  "encoder": dict(
+    width=1,
+    layers=1,
+    heads=1,
+    mlp_width=1,
+    max_length=1,
+    projection=0,
+    type_vocab_size=0,
+  ),
+  "data": dict(
+    batch_size=1,
+    micro_batches=1,
+    row_length=1,
+    slots=1,
+    rows_multiple=1,
+    query_length=1,
+    document_length=1,
+    text_length=1,
+    labels=1,
+    negatives=0,
+    classes=0,
+    workers=0,
+  ),
 }
 
 
@@ -50,4 +67,5 @@ def at_least(where: str, values: Mapping[str, Any], **least: int) -> None:
     value = values.get(name)
     if isinstance(value, int | float) and value < limit:
       raise UserError(
-          f"{where}.{name}: {value} is too small; expected {limit} or more")
+        f"{where}.{name}: {value} is too small; expected {limit} or more"
+      )

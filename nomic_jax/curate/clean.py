@@ -7,11 +7,13 @@ row that is dropped is nobody's twin. Quick next to embedding, so nothing is
 kept of an interrupted run: the output is there whole or not at all.
 """
 
+from collections.abc import Callable
+from collections.abc import Sequence
 import json
 import os
 import pathlib
 import tempfile
-from typing import Callable, NamedTuple, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,16 +44,16 @@ Rule = Callable[[int, dataset.Row], Fate | None]
 
 @places.expanding("input", "output", "against")
 def clean(
-    input: str | os.PathLike,
-    output: str | os.PathLike,
-    *,
-    min_words: int | None = None,
-    max_words: int | None = None,
-    languages: Sequence[str] = (),
-    near: float | None = None,
-    against: Sequence[str] = (),
-    ngram: int = 8,
-    overlap: float = 0.5,
+  input: str | os.PathLike,
+  output: str | os.PathLike,
+  *,
+  min_words: int | None = None,
+  max_words: int | None = None,
+  languages: Sequence[str] = (),
+  near: float | None = None,
+  against: Sequence[str] = (),
+  ngram: int = 8,
+  overlap: float = 0.5,
 ) -> dict:
   """Writes the rows of `input` that break no rule to `output`.
 
@@ -69,13 +71,18 @@ def clean(
   _check(min_words, max_words, near, ngram, overlap)
   rewrite.check_places(input, output)
   arguments = {
-      "job": "clean", "input": parts.identity(input), "min_words": min_words,
-      "max_words": max_words, "languages": sorted(languages), "near": near,
-      "against": [
-          parts.identity(p) if os.path.exists(p) else p for p in (
-              staging.file_or_folder(a, dataset.is_held_out)
-              for a in against)],
-      "ngram": ngram, "overlap": overlap,
+    "job": "clean",
+    "input": parts.identity(input),
+    "min_words": min_words,
+    "max_words": max_words,
+    "languages": sorted(languages),
+    "near": near,
+    "against": [
+      parts.identity(p) if os.path.exists(p) else p
+      for p in (staging.file_or_folder(a, dataset.is_held_out) for a in against)
+    ],
+    "ngram": ngram,
+    "overlap": overlap,
   }
   if (stats := parts.finished(output, arguments)) is not None:
     return stats
@@ -89,30 +96,36 @@ def clean(
   rules.append(_Duplicate("copy", duplicates.Exact()))
   if near is not None:
     query_of = lambda i: source[i]["query"]
-    rules.append(
-        _Duplicate("near-duplicate", duplicates.Near(near, query_of)))
+    rules.append(_Duplicate("near-duplicate", duplicates.Near(near, query_of)))
   with tempfile.TemporaryDirectory() as folder:
     removed = pathlib.Path(folder) / "removed.jsonl"
     kept, by_source = _pass(source, rules, removed)
     stats = {
-        "arguments": arguments,
-        "input": os.fspath(input),
-        "rows": rewrite.count_rows(by_source, len(source)),
-        "sources": by_source,
+      "arguments": arguments,
+      "input": os.fspath(input),
+      "rows": rewrite.count_rows(by_source, len(source)),
+      "sources": by_source,
     }
     print(f"clean: {len(kept):,} of {len(source):,} pairs kept")
     print("\n".join(rewrite.table(by_source)))
     rewrite.write(
-        input, output, (source[i] for i in kept.tolist()), stats=stats,
-        others={"removed.jsonl": removed},
-        inputs={f"against[{i}]": path for i, path in enumerate(against)})
+      input,
+      output,
+      (source[i] for i in kept.tolist()),
+      stats=stats,
+      others={"removed.jsonl": removed},
+      inputs={f"against[{i}]": path for i, path in enumerate(against)},
+    )
   print(f"{output}/removed.jsonl tells of each row that was dropped and why")
   return stats
 
 
 def _check(min_words, max_words, near, ngram, overlap) -> None:
-  for name, value in (("min_words", min_words), ("max_words", max_words),
-                      ("ngram", ngram)):
+  for name, value in (
+    ("min_words", min_words),
+    ("max_words", max_words),
+    ("ngram", ngram),
+  ):
     if value is not None and value < 1:
       raise UserError(f"{name}={value}: expected at least 1")
   for name, value in (("near", near), ("overlap", overlap)):
@@ -121,25 +134,36 @@ def _check(min_words, max_words, near, ngram, overlap) -> None:
 
 
 def _pass(
-    source: dataset.Source, rules: Sequence[Rule], removed: pathlib.Path
+  source: dataset.Source, rules: Sequence[Rule], removed: pathlib.Path
 ) -> tuple[np.ndarray, dict]:
   """Numbers of the rows kept, and counts of outcomes by source."""
   kept, sources, outcomes = [], [], []
   # A path may not be UTF-8, and is then escaped, as JSON has it.
-  with (open(removed, "w", encoding="utf-8", errors="backslashreplace") as told,
-        Progress(len(source), "rows", "clean") as progress):
+  with (
+    open(removed, "w", encoding="utf-8", errors="backslashreplace") as told,
+    Progress(len(source), "rows", "clean") as progress,
+  ):
     for i in range(len(source)):
       row = source[i]
       fate = next(filter(None, (rule(i, row) for rule in rules)), None)
       sources.append(row["source"])
       outcomes.append(fate.reason if fate else "kept")
       if fate:
-        told.write(json.dumps({
-            "row": i, "reason": fate.reason, "detail": fate.detail,
-            "source": row["source"], "location": row["location"],
-            "query": rewrite.short(row["query"], 200),
-            "document": rewrite.short(row["document"], 200),
-        }, ensure_ascii=False) + "\n")
+        told.write(
+          json.dumps(
+            {
+              "row": i,
+              "reason": fate.reason,
+              "detail": fate.detail,
+              "source": row["source"],
+              "location": row["location"],
+              "query": rewrite.short(row["query"], 200),
+              "document": rewrite.short(row["document"], 200),
+            },
+            ensure_ascii=False,
+          )
+          + "\n"
+        )
       else:
         kept.append(i)
       progress.update()
@@ -163,13 +187,15 @@ class _Language:
     from py3langid import langid  # of the extra `curate`
 
     self._identify = langid.LanguageIdentifier.from_model_file(
-        langid.MODEL_FILE, norm_probs=True)
+      langid.MODEL_FILE, norm_probs=True
+    )
     known = sorted(set(map(str, self._identify.labels)))
     for name in languages:
       if name not in known:
         raise UserError(
-            f"--languages: no language '{name}'; expected some of "
-            f"{', '.join(known)}")
+          f"--languages: no language '{name}'; expected some of "
+          f"{', '.join(known)}"
+        )
     self._languages = set(languages)
 
   def __call__(self, i: int, row: dataset.Row) -> Fate | None:
@@ -189,9 +215,10 @@ class _Contaminated:
   def __call__(self, i: int, row: dataset.Row) -> Fate | None:
     match = self._evaluation.find(row["query"], row["document"])
     return match and Fate(
-        "in an evaluation set",
-        f"{match.share:.0%} of a text of {match.origin}: "
-        f"{rewrite.short(match.text, 200)}")
+      "in an evaluation set",
+      f"{match.share:.0%} of a text of {match.origin}: "
+      f"{rewrite.short(match.text, 200)}",
+    )
 
 
 class _Duplicate:

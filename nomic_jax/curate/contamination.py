@@ -8,8 +8,9 @@ line breaks do not count.
 """
 
 import collections
+from collections.abc import Iterator
 import pathlib
-from typing import Iterator, NamedTuple
+from typing import NamedTuple
 
 from nomic_jax.data import dataset
 from nomic_jax.data.readers import beir
@@ -72,7 +73,7 @@ class Evaluation:
   def _hashes(self, words: list[str]) -> Iterator[int]:
     n = self._ngram
     for i in range(len(words) - n + 1):
-      yield hash(tuple(words[i:i + n]))
+      yield hash(tuple(words[i : i + n]))
 
   def find(self, query: str, document: str) -> Match | None:
     """The evaluation text that stands in a row most wholly, if one does."""
@@ -100,8 +101,9 @@ def _read(address: str) -> Iterator[str]:
   place = pathlib.Path(path)
   if not place.exists():
     raise UserError(
-        f"--against={address}: no such file or folder; expected a data "
-        "directory, a BEIR folder, .jsonl or .txt")
+      f"--against={address}: no such file or folder; expected a data "
+      "directory, a BEIR folder, .jsonl or .txt"
+    )
   if not place.is_dir():
     for text, _ in corpus.read(place):
       yield text
@@ -111,8 +113,9 @@ def _read(address: str) -> Iterator[str]:
     names = [name for name in dataset.splits(path) if name != "train"]
     if not names:
       raise UserError(
-          f"--against={address}: has no split but train, so nothing to be "
-          "evaluated on; prepare it with --held_out")
+        f"--against={address}: has no split but train, so nothing to be "
+        "evaluated on; prepare it with --held_out"
+      )
     for name in names:
       source = dataset.open_split(path, name)
       for i in range(len(source)):

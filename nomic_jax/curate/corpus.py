@@ -11,9 +11,9 @@ accents and spaces (`unicode_text.same`) are of one class, and what is allowed
 as a negative is decided by classes.
 """
 
+from collections.abc import Sequence
 import hashlib
 import pathlib
-from typing import Sequence
 
 import numpy as np
 
@@ -47,8 +47,11 @@ class Corpus:
   """
 
   def __init__(
-      self, source: dataset.Source, rows: np.ndarray, others: Sequence[str],
-      label: str,
+    self,
+    source: dataset.Source,
+    rows: np.ndarray,
+    others: Sequence[str],
+    label: str,
   ):
     """Reads `rows` of `source` and `others`, further documents, once."""
     numbers: tuple[dict, dict] = ({}, {})
@@ -63,8 +66,9 @@ class Corpus:
       found = numbers[kind].setdefault(_hash(text), len(numbers[kind]))
       if found == len(firsts[kind]):
         firsts[kind].append((row, slot))
-        class_of[kind].append(classes.setdefault(
-            _hash(unicode_text.same(text)), len(classes)))
+        class_of[kind].append(
+          classes.setdefault(_hash(unicode_text.same(text)), len(classes))
+        )
       return found
 
     with Progress(len(rows) + len(others), "rows", label) as progress:
@@ -84,11 +88,16 @@ class Corpus:
     self.queries = Texts(source, others, firsts[0])
     self.documents = Texts(source, others, firsts[1])
     self.query_class, self.document_class = (
-        np.array(x, np.int64) for x in class_of)
+      np.array(x, np.int64) for x in class_of
+    )
     full = self.query_of >= 0
-    pairs = np.stack([
+    pairs = np.stack(
+      [
         self.query_class[self.query_of[full]],
-        self.document_class[self.document_of[full]]], axis=1)
+        self.document_class[self.document_of[full]],
+      ],
+      axis=1,
+    )
     # Of classes: each query's positives, by query.
     self._pairs = np.unique(pairs.reshape(-1, 2), axis=0)
     self._size = len(classes)
@@ -116,13 +125,14 @@ class Corpus:
     Returns:
       [Q, n] bool.
     """
-    asked = self.query_class[first_query:first_query + len(documents), None]
+    asked = self.query_class[first_query : first_query + len(documents), None]
     of = self.document_class[documents]
     order = np.argsort(of, axis=1, kind="stable")
     of_sorted = np.take_along_axis(of, order, axis=1)
     again = np.zeros(of.shape, bool)
     np.put_along_axis(
-        again, order[:, 1:], of_sorted[:, 1:] == of_sorted[:, :-1], axis=1)
+      again, order[:, 1:], of_sorted[:, 1:] == of_sorted[:, :-1], axis=1
+    )
     return again | (of == asked) | self._answers(asked, of)
 
   def _answers(self, queries: np.ndarray, documents: np.ndarray) -> np.ndarray:
@@ -141,8 +151,10 @@ class Texts:
   """A sequence of distinct texts, read from their rows when asked for."""
 
   def __init__(
-      self, source: dataset.Source, others: Sequence[str],
-      firsts: list[tuple[int, int]],
+    self,
+    source: dataset.Source,
+    others: Sequence[str],
+    firsts: list[tuple[int, int]],
   ):
     self._source, self._others = source, others
     self._firsts = np.array(firsts, np.int64).reshape(-1, 2)
@@ -168,7 +180,8 @@ class Texts:
     if slot == _OTHER:
       return f"document {row} of --corpus"
     column = {_QUERY: "query", _DOCUMENT: "document"}.get(
-        slot, f"negative {slot}")
+      slot, f"negative {slot}"
+    )
     return f"split train, row {row}, {column}"
 
 

@@ -7,8 +7,8 @@ document are several pairs. Near-duplicate documents are found by MinHash and
 banding (rensa), and candidates are checked; queries are compared directly.
 """
 
+from collections.abc import Callable
 import hashlib
-from typing import Callable
 
 from nomic_jax.curate import quality
 from nomic_jax.storage import unicode_text
@@ -48,7 +48,8 @@ class Near:
     self._rensa = rensa
     self._threshold, self._query_of = threshold, query_of
     self._index = rensa.RMinHashLSH(
-        threshold=threshold, num_perm=_PERMUTATIONS, num_bands=bands(threshold))
+      threshold=threshold, num_perm=_PERMUTATIONS, num_bands=bands(threshold)
+    )
     self._hashes: dict[int, object] = {}
 
   def earlier(self, row: int, query: str, document: str) -> int | None:
@@ -57,8 +58,9 @@ class Near:
     hashed.update(shingles(document))
     asked = set(unicode_text.terms(query))
     for other in sorted(self._index.query(hashed))[:_MOST_CANDIDATES]:
-      if (hashed.jaccard(self._hashes[other]) >= self._threshold
-          and self._alike(asked, other)):
+      if hashed.jaccard(self._hashes[other]) >= self._threshold and self._alike(
+        asked, other
+      ):
         return other
     self._index.insert(row, hashed)
     self._hashes[row] = hashed
@@ -77,7 +79,7 @@ def bands(threshold: float) -> int:
   """
   for count in (8, 16, 32, 64):
     size = _PERMUTATIONS // count
-    if 1 - (1 - threshold ** size) ** count >= _FOUND:
+    if 1 - (1 - threshold**size) ** count >= _FOUND:
       return count
   return _PERMUTATIONS
 
@@ -88,5 +90,5 @@ def shingles(text: str) -> list[str]:
   if len(words) < _SHINGLE:
     return [" ".join(words) or text]
   return [
-      " ".join(words[i:i + _SHINGLE])
-      for i in range(len(words) - _SHINGLE + 1)]
+    " ".join(words[i : i + _SHINGLE]) for i in range(len(words) - _SHINGLE + 1)
+  ]

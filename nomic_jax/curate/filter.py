@@ -11,9 +11,11 @@ Chunks are independent: each is decided, kept and never decided again, and
 processes take every so many of them.
 """
 
+from collections.abc import Sequence
 import json
 import os
-from typing import Any, NamedTuple, Sequence
+from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -52,20 +54,20 @@ class Chunk(NamedTuple):
 
 @places.expanding("model", "input", "output")
 def filter_pairs(
-    model: embeddings.Given,
-    input: str | os.PathLike,
-    output: str | os.PathLike,
-    *,
-    k: int = 2,
-    chunk_size: int = 1_000_000,
-    minimum_similarity: float | None = None,
-    margin: float | None = None,
-    within_source: bool = False,
-    query_prompt: str | None = None,
-    document_prompt: str | None = None,
-    dtype: str = "float32",
-    store: str = "float32",
-    examples: int = 3,
+  model: embeddings.Given,
+  input: str | os.PathLike,
+  output: str | os.PathLike,
+  *,
+  k: int = 2,
+  chunk_size: int = 1_000_000,
+  minimum_similarity: float | None = None,
+  margin: float | None = None,
+  within_source: bool = False,
+  query_prompt: str | None = None,
+  document_prompt: str | None = None,
+  dtype: str = "float32",
+  store: str = "float32",
+  examples: int = 3,
 ) -> dict:
   """Writes the pairs of `input` that `model` finds consistent to `output`.
 
@@ -87,72 +89,103 @@ def filter_pairs(
   rewrite.check_places(input, output)
   model = embeddings.place(model)
   arguments = {
-      "job": "filter", "model": parts.identity(model),
-      "input": parts.identity(input), "k": k, "chunk_size": chunk_size,
-      "minimum_similarity": minimum_similarity, "margin": margin,
-      "within_source": within_source, "query_prompt": query_prompt,
-      "document_prompt": document_prompt, "dtype": dtype, "store": store,
+    "job": "filter",
+    "model": parts.identity(model),
+    "input": parts.identity(input),
+    "k": k,
+    "chunk_size": chunk_size,
+    "minimum_similarity": minimum_similarity,
+    "margin": margin,
+    "within_source": within_source,
+    "query_prompt": query_prompt,
+    "document_prompt": document_prompt,
+    "dtype": dtype,
+    "store": store,
   }
   if (stats := parts.finished(output, arguments)) is not None:
     return stats
   source = dataset.open_split(input, "train")
   # Before anything is written, in case it cannot be read.
   place, model = model, embeddings.load(model, dtype)
-  chunks = _chunks(chunk_size, groups.split(
-      source, model.prompts, query_prompt=query_prompt,
+  chunks = _chunks(
+    chunk_size,
+    groups.split(
+      source,
+      model.prompts,
+      query_prompt=query_prompt,
       document_prompt=document_prompt,
-      kind=lambda name: name if within_source else ""))
+      kind=lambda name: name if within_source else "",
+    ),
+  )
   done = parts.shared(output, arguments)
   for chunk in processes.share(chunks):
     if not done.has(chunk.name):
       _decide_chunk(
-          model, source, chunk, done, os.fspath(input), k=k,
-          minimum_similarity=minimum_similarity, margin=margin, store=store)
+        model,
+        source,
+        chunk,
+        done,
+        os.fspath(input),
+        k=k,
+        minimum_similarity=minimum_similarity,
+        margin=margin,
+        store=store,
+      )
   processes.meet("filter")
-  return parts.finish(done, lambda: _write(
-      source, input, output, done, chunks, arguments, examples, place))
+  return parts.finish(
+    done,
+    lambda: _write(
+      source, input, output, done, chunks, arguments, examples, place
+    ),
+  )
 
 
 def _check(k, chunk_size, margin, store, minimum_similarity) -> None:
   for name, value, least in (
-      ("k", k, 0), ("chunk_size", chunk_size, 1), ("margin", margin or 0, 0),
+    ("k", k, 0),
+    ("chunk_size", chunk_size, 1),
+    ("margin", margin or 0, 0),
   ):
     if value < least:
       raise UserError(f"{name}={value}: expected at least {least}")
   if not k and minimum_similarity is None:
     raise UserError(
-        "k=0: keeps every pair; give minimum_similarity too, or a larger k")
+      "k=0: keeps every pair; give minimum_similarity too, or a larger k"
+    )
   neighbours.check_store(store)
 
 
 def _chunks(size: int, split: Sequence[groups.Group]) -> list[Chunk]:
   """Chunks of at most `size` rows, those of a group of equal size."""
   cut = [
-      (group, rows) for group in split
-      for rows in np.array_split(group.rows, -(-len(group.rows) // size))]
+    (group, rows)
+    for group in split
+    for rows in np.array_split(group.rows, -(-len(group.rows) // size))
+  ]
   return [
-      Chunk(f"chunk-{i:05d}", f"chunk {i + 1} of {len(cut)}", rows,
-            group.prompts)
-      for i, (group, rows) in enumerate(cut)]
+    Chunk(f"chunk-{i:05d}", f"chunk {i + 1} of {len(cut)}", rows, group.prompts)
+    for i, (group, rows) in enumerate(cut)
+  ]
 
 
 def _decide_chunk(
-    model: EmbeddingModel,
-    source: dataset.Source,
-    chunk: Chunk,
-    done: parts.Parts,
-    input: str,
-    *,
-    k: int,
-    minimum_similarity: float | None,
-    margin: float | None,
-    store: str,
+  model: EmbeddingModel,
+  source: dataset.Source,
+  chunk: Chunk,
+  done: parts.Parts,
+  input: str,
+  *,
+  k: int,
+  minimum_similarity: float | None,
+  margin: float | None,
+  store: str,
 ) -> None:
   """Decides the rows of one chunk and keeps the decisions in `done`."""
   pairs = source.__getitems__(chunk.rows.tolist())
   full = [
-      i for i, p in enumerate(pairs)
-      if not (blank(p["query"]) or blank(p["document"]))
+    i
+    for i, p in enumerate(pairs)
+    if not (blank(p["query"]) or blank(p["document"]))
   ]
   decision = np.full(len(pairs), _EMPTY, np.uint8)
   score = np.full(len(pairs), np.nan, np.float32)
@@ -162,22 +195,26 @@ def _decide_chunk(
 
   def embedded(column: str, prompt: str) -> tuple[Any, np.ndarray, np.ndarray]:
     texts, first, of = _distinct(
-        [pairs[i][column] for i in full], model, prompt)
+      [pairs[i][column] for i in full], model, prompt
+    )
     # Their number tells other ways of telling texts apart, of other versions.
     folder = done.path(f"{chunk.name}-{column}-{len(texts)}")
     folders.append(folder.name)
     embeddings.embed(
-        model, texts, prompt, folder,
-        label=f"{chunk.label}: {column} embeddings",
-        where=lambda t: (f"{input}, split train, row "
-                         f"{chunk.rows[full[first[t]]]}, {column}"),
+      model,
+      texts,
+      prompt,
+      folder,
+      label=f"{chunk.label}: {column} embeddings",
+      where=lambda t: (
+        f"{input}, split train, row {chunk.rows[full[first[t]]]}, {column}"
+      ),
     )
     return embeddings.Store(folder, len(texts)), of, first
 
   if full:
     queries, query_of, _ = embedded("query", chunk.prompts.query)
-    documents, document_of, first = embedded(
-        "document", chunk.prompts.document)
+    documents, document_of, first = embedded("document", chunk.prompts.document)
     own = embeddings.products(queries, query_of, documents, document_of)
     score[full] = own
     behind = np.zeros(len(own), bool)
@@ -187,20 +224,33 @@ def _decide_chunk(
         recall = neighbours.recall(queries, documents, found, _RECALL_QUERIES)
       nearest[full] = chunk.rows[np.take(full, first[found[query_of, 0]])]
       behind = _behind(
-          own, best[query_of], found[query_of] == document_of[:, None], margin)
-    decision[full] = np.where(behind, _RANK, np.where(
+        own, best[query_of], found[query_of] == document_of[:, None], margin
+      )
+    decision[full] = np.where(
+      behind,
+      _RANK,
+      np.where(
         own < (-np.inf if minimum_similarity is None else minimum_similarity),
-        _SIMILARITY, _KEPT))
+        _SIMILARITY,
+        _KEPT,
+      ),
+    )
   counts = rewrite.count_sources(
-      (p["source"] for p in pairs), (OUTCOMES[d] for d in decision))
+    (p["source"] for p in pairs), (OUTCOMES[d] for d in decision)
+  )
   done.save(
-      chunk.name, decision=decision, score=score, nearest=nearest,
-      recall=np.float32(recall), counts=np.array(json.dumps(counts)))
+    chunk.name,
+    decision=decision,
+    score=score,
+    nearest=nearest,
+    recall=np.float32(recall),
+    counts=np.array(json.dumps(counts)),
+  )
   done.discard(*folders)
 
 
 def _distinct(
-    texts: Sequence[str], model: EmbeddingModel, prompt: str
+  texts: Sequence[str], model: EmbeddingModel, prompt: str
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
   """Returns distinct texts, where each was first, and each text's number.
 
@@ -215,8 +265,11 @@ def _distinct(
 
 
 def _search(
-    queries: embeddings.Store, documents: embeddings.Store, k: int, store: str,
-    label: str,
+  queries: embeddings.Store,
+  documents: embeddings.Store,
+  k: int,
+  store: str,
+  label: str,
 ) -> tuple[np.ndarray, np.ndarray]:
   index = neighbours.Index(documents, store=store, local=True)
   with Progress(len(queries), "queries", f"{label}: nearest") as progress:
@@ -224,8 +277,7 @@ def _search(
 
 
 def _behind(
-    own: np.ndarray, best: np.ndarray, is_own: np.ndarray,
-    margin: float | None,
+  own: np.ndarray, best: np.ndarray, is_own: np.ndarray, margin: float | None
 ) -> np.ndarray:
   """Which rows' documents are not among the nearest, [N] bool.
 
@@ -241,14 +293,14 @@ def _behind(
 
 
 def _write(
-    source: dataset.Source,
-    input: str | os.PathLike,
-    output: str | os.PathLike,
-    done: parts.Parts,
-    chunks: Sequence[Chunk],
-    arguments: dict,
-    examples: int,
-    model: Any,
+  source: dataset.Source,
+  input: str | os.PathLike,
+  output: str | os.PathLike,
+  done: parts.Parts,
+  chunks: Sequence[Chunk],
+  arguments: dict,
+  examples: int,
+  model: Any,
 ) -> dict:
   """Writes the output and returns its stats."""
   decision = np.full(len(source), len(OUTCOMES), np.uint8)  # decided: below
@@ -258,33 +310,44 @@ def _write(
   for chunk in chunks:
     part = done.load(chunk.name)
     for whole, name in (
-        (decision, "decision"), (score, "score"), (nearest, "nearest")):
+      (decision, "decision"),
+      (score, "score"),
+      (nearest, "nearest"),
+    ):
       whole[chunk.rows] = part[name]
     rewrite.add_counts(by_source, json.loads(str(part["counts"])))
     recalls.append(float(part["recall"]))
   kept = np.flatnonzero(decision == _KEPT)
   stats = {
-      "arguments": arguments,
-      "input": os.fspath(input),
-      "rows": rewrite.count_rows(by_source, len(source)),
-      "sources": by_source,
-      "similarity": {
-          outcome: float(np.mean(score[decision == i]))
-          for i, outcome in enumerate(OUTCOMES)
-          if i != _EMPTY and (decision == i).any()
-      },
+    "arguments": arguments,
+    "input": os.fspath(input),
+    "rows": rewrite.count_rows(by_source, len(source)),
+    "sources": by_source,
+    "similarity": {
+      outcome: float(np.mean(score[decision == i]))
+      for i, outcome in enumerate(OUTCOMES)
+      if i != _EMPTY and (decision == i).any()
+    },
   }
   if arguments["store"] != "float32":
     stats["recall"] = float(np.mean([r for r in recalls if r == r] or [1]))
-    print(f"{arguments['store']} store: {stats['recall']:.2%} of the nearest "
-          "documents of a sample of queries are those of float32")
+    print(
+      f"{arguments['store']} store: {stats['recall']:.2%} of the nearest "
+      "documents of a sample of queries are those of float32"
+    )
   report = similarity_report.Report(
-      source, score, decision, OUTCOMES, nearest, by_source)
+    source, score, decision, OUTCOMES, nearest, by_source
+  )
   print(f"filter: {len(kept):,} of {len(source):,} pairs kept")
   print("\n".join(rewrite.table(by_source)))
   print("\n".join(report.examples(examples)))
   train = ({**source[i], "score": float(score[i])} for i in kept.tolist())
   rewrite.write(
-      input, output, train, stats=stats, others=report.files(),
-      inputs={"model": model})
+    input,
+    output,
+    train,
+    stats=stats,
+    others=report.files(),
+    inputs={"model": model},
+  )
   return stats

@@ -9,7 +9,10 @@ them; a model that was trained with others, or with none, gets its own.
 """
 
 import collections
-from typing import Any, Callable, Mapping, NamedTuple
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,19 +44,18 @@ class Group(NamedTuple):
 def sources_of(source: dataset.Source) -> tuple[list[str], np.ndarray]:
   """The sources by name, and the number of each row's, int64 [rows]."""
   # Rows are read only where an older data directory does not tell.
-  runs = source.runs or [
-      [source[i]["source"], 1] for i in range(len(source))]
+  runs = source.runs or [[source[i]["source"], 1] for i in range(len(source))]
   names, number = np.unique([name for name, _ in runs], return_inverse=True)
   return names.tolist(), np.repeat(number, [length for _, length in runs])
 
 
 def split(
-    source: dataset.Source,
-    known: Mapping[str, str],
-    *,
-    query_prompt: str | None = None,
-    document_prompt: str | None = None,
-    kind: Callable[[str], Any] = lambda name: None,
+  source: dataset.Source,
+  known: Mapping[str, str],
+  *,
+  query_prompt: str | None = None,
+  document_prompt: str | None = None,
+  kind: Callable[[str], Any] = lambda name: None,
 ) -> list[Group]:
   """Returns the groups of a split's rows; every row is in one of them.
 
@@ -74,8 +76,9 @@ def split(
       prompts = prompts._replace(document=document_prompt)
     members[kind(name), prompts].append(i)
   return [
-      Group(what, np.flatnonzero(np.isin(number, numbers)), prompts)
-      for (what, prompts), numbers in members.items()]
+    Group(what, np.flatnonzero(np.isin(number, numbers)), prompts)
+    for (what, prompts), numbers in members.items()
+  ]
 
 
 def prompts_of(own: Mapping[str, str], known: Mapping[str, str]) -> Prompts:
@@ -87,11 +90,14 @@ def prompts_of(own: Mapping[str, str], known: Mapping[str, str]) -> Prompts:
   """
   if own and all(text in known.values() for text in own.values() if text):
     return Prompts(own["query"], own["document"])
-  return Prompts(known.get("search_query", ""),
-                 known.get("search_document", ""))
+  return Prompts(
+    known.get("search_query", ""), known.get("search_document", "")
+  )
 
 
 def is_retrieval(own: Mapping[str, str]) -> bool:
   """Whether a source with these prompts is one of questions and answers."""
   return own.get("query") not in (
-      PROMPTS["classification"], PROMPTS["clustering"])
+    PROMPTS["classification"],
+    PROMPTS["clustering"],
+  )

@@ -12,8 +12,8 @@ random negatives, as the paper's do (arXiv 2402.01613, section 4.3), and need no
 embedding.
 """
 
+from collections.abc import Sequence
 import os
-from typing import Sequence
 
 import numpy as np
 
@@ -36,26 +36,26 @@ from nomic_jax.storage.progress import Progress
 
 @places.expanding("model", "input", "output", "corpus")
 def mine_negatives(
-    model: embeddings.Given,
-    input: str | os.PathLike,
-    output: str | os.PathLike,
-    *,
-    negatives: int = 20,
-    minimum: int | None = None,
-    depth: int = 100,
-    skip: int = 0,
-    margin: float | None = 0.95,
-    short: str = "random",
-    seed: int = 0,
-    corpus: Sequence[str] = (),
-    random_sources: Sequence[str] | None = None,
-    within_source: bool = False,
-    query_prompt: str | None = None,
-    document_prompt: str | None = None,
-    dtype: str = "float32",
-    store: str = "float32",
-    chunk_size: int = 65_536,
-    examples: int = 3,
+  model: embeddings.Given,
+  input: str | os.PathLike,
+  output: str | os.PathLike,
+  *,
+  negatives: int = 20,
+  minimum: int | None = None,
+  depth: int = 100,
+  skip: int = 0,
+  margin: float | None = 0.95,
+  short: str = "random",
+  seed: int = 0,
+  corpus: Sequence[str] = (),
+  random_sources: Sequence[str] | None = None,
+  within_source: bool = False,
+  query_prompt: str | None = None,
+  document_prompt: str | None = None,
+  dtype: str = "float32",
+  store: str = "float32",
+  chunk_size: int = 65_536,
+  examples: int = 3,
 ) -> dict:
   """Writes the pairs of `input` with hard negatives found by `model`.
 
@@ -74,30 +74,39 @@ def mine_negatives(
   """
   minimum = negatives if minimum is None else minimum
   flags = select.Flags(
-      negatives, minimum, depth, skip, margin, short, seed, chunk_size, store)
+    negatives, minimum, depth, skip, margin, short, seed, chunk_size, store
+  )
   select.check(flags)
   rewrite.check_places(input, output)
   model = embeddings.place(model)
   corpora.check(corpus)
   arguments = {
-      "job": "mine", "model": parts.identity(model),
-      "input": parts.identity(input), **flags._asdict(),
-      "corpus": [parts.identity(path) for path in corpus],
-      "random_sources": random_sources and sorted(random_sources),
-      "within_source": within_source, "query_prompt": query_prompt,
-      "document_prompt": document_prompt, "dtype": dtype,
+    "job": "mine",
+    "model": parts.identity(model),
+    "input": parts.identity(input),
+    **flags._asdict(),
+    "corpus": [parts.identity(path) for path in corpus],
+    "random_sources": random_sources and sorted(random_sources),
+    "within_source": within_source,
+    "query_prompt": query_prompt,
+    "document_prompt": document_prompt,
+    "dtype": dtype,
   }
   if (stats := parts.finished(output, arguments)) is not None:
     return stats
   source = dataset.open_split(input, "train")
   random = _random(source, random_sources)
   read = {"model": model} | {
-      f"corpus[{i}]": path for i, path in enumerate(corpus)}
+    f"corpus[{i}]": path for i, path in enumerate(corpus)
+  }
   model = embeddings.load(model, dtype)  # before anything is written
   split = groups.split(
-      source, model.prompts, query_prompt=query_prompt,
-      document_prompt=document_prompt,
-      kind=lambda name: (name in random, name if within_source else ""))
+    source,
+    model.prompts,
+    query_prompt=query_prompt,
+    document_prompt=document_prompt,
+    kind=lambda name: (name in random, name if within_source else ""),
+  )
   done = parts.shared(output, arguments)
   try:
     found = _read(source, split, corpus, os.fspath(input), done, flags)
@@ -108,12 +117,16 @@ def mine_negatives(
   for group, of in zip(found, split):
     if len(group.texts.queries) and not group.is_random:
       _mine(model, group, of.prompts, os.fspath(input), done, flags)
-  return parts.finish(done, lambda: _write(
-      source, found, input, output, done, flags, arguments, examples, read))
+  return parts.finish(
+    done,
+    lambda: _write(
+      source, found, input, output, done, flags, arguments, examples, read
+    ),
+  )
 
 
 def _random(
-    source: dataset.Source, asked: Sequence[str] | None
+  source: dataset.Source, asked: Sequence[str] | None
 ) -> frozenset[str]:
   """The sources whose negatives are random.
 
@@ -123,18 +136,27 @@ def _random(
   names, _ = groups.sources_of(source)
   if asked is None:
     return frozenset(
-        name for name in names
-        if not groups.is_retrieval(source.prompts.get(name, {})))
+      name
+      for name in names
+      if not groups.is_retrieval(source.prompts.get(name, {}))
+    )
   for name in asked:
-    one_of(name, names, f"--random_sources: the data has no source '{name}'",
-           "it has")
+    one_of(
+      name,
+      names,
+      f"--random_sources: the data has no source '{name}'",
+      "it has",
+    )
   return frozenset(asked)
 
 
 def _read(
-    source: dataset.Source, split: Sequence[groups.Group],
-    corpus: Sequence[str], input: str, done: parts.Parts,
-    flags: select.Flags,
+  source: dataset.Source,
+  split: Sequence[groups.Group],
+  corpus: Sequence[str],
+  input: str,
+  done: parts.Parts,
+  flags: select.Flags,
 ) -> list[mined_rows.Group]:
   """Numbers the texts of each group.
 
@@ -147,13 +169,20 @@ def _read(
   others = corpora.Others(done.path("corpus"))
   found = []
   for i, (of_random_source, name), rows, _ in (
-      (i, *group) for i, group in enumerate(split)):
+    (i, *group) for i, group in enumerate(split)
+  ):
     texts = corpora.Corpus(
-        source, rows, [] if of_random_source else others,
-        f"reading {name or input}")
+      source,
+      rows,
+      [] if of_random_source else others,
+      f"reading {name or input}",
+    )
     group = mined_rows.Group(
-        texts, f"group-{i:05d}", of_random_source or not flags.depth,
-        of_random_source)
+      texts,
+      f"group-{i:05d}",
+      of_random_source or not flags.depth,
+      of_random_source,
+    )
     _check_size(group, flags, name or input)
     found.append(group)
   if not any(len(group.texts.queries) for group in found):
@@ -162,7 +191,7 @@ def _read(
 
 
 def _check_size(
-    group: mined_rows.Group, flags: select.Flags, where: str
+  group: mined_rows.Group, flags: select.Flags, where: str
 ) -> None:
   # A query's own text may be a document too.
   texts = group.texts
@@ -172,15 +201,19 @@ def _check_size(
     return
   if group.is_random or flags.short == "random":
     raise UserError(
-        f"{where}: {distinct} distinct documents are too few for "
-        f"{flags.minimum} negatives per query; expected {least}, give more "
-        "data or lower negatives"
+      f"{where}: {distinct} distinct documents are too few for "
+      f"{flags.minimum} negatives per query; expected {least}, give more "
+      "data or lower negatives"
     )
 
 
 def _mine(
-    model: EmbeddingModel, group: mined_rows.Group, prompts: groups.Prompts,
-    input: str, done: parts.Parts, flags: select.Flags,
+  model: EmbeddingModel,
+  group: mined_rows.Group,
+  prompts: groups.Prompts,
+  input: str,
+  done: parts.Parts,
+  flags: select.Flags,
 ) -> None:
   """Finds each query's negatives, in chunks of queries kept in `done`."""
   texts, name = group.texts, group.name
@@ -190,21 +223,27 @@ def _mine(
     return
   stores = []
   for side, of, prompt in (
-      ("query", texts.queries, prompts.query),
-      ("document", texts.documents, prompts.document),
+    ("query", texts.queries, prompts.query),
+    ("document", texts.documents, prompts.document),
   ):
     folder = done.path(f"{name}-{side}")
     embeddings.embed(
-        model, of, prompt, folder, label=f"{side} embeddings",
-        where=lambda i, of=of: f"{input}, {of.where(i)}",
-        share=processes.place())
+      model,
+      of,
+      prompt,
+      folder,
+      label=f"{side} embeddings",
+      where=lambda i, of=of: f"{input}, {of.where(i)}",
+      share=processes.place(),
+    )
     processes.meet(f"{name}-{side}")
     stores.append(embeddings.Store(folder, len(of)))
   queries, documents = stores
   full = texts.query_of >= 0
   own = np.full(len(full), np.nan, np.float32)
   own[full] = embeddings.products(
-      queries, texts.query_of[full], documents, texts.document_of[full])
+    queries, texts.query_of[full], documents, texts.document_of[full]
+  )
   limit = select.limits(own, texts, flags.margin)
   depth = min(flags.depth, len(documents))
   index = neighbours.Index(documents, store=flags.store)
@@ -217,12 +256,18 @@ def _mine(
         continue
       part = slice(chunk.start, chunk.stop)
       scores, rows = index.search(queries[part], depth, progress=progress)
-      if flags.store != "float32" and np.isnan(recall) and (
-          processes.is_first()):  # who writes it
+      if (
+        flags.store != "float32" and np.isnan(recall) and (processes.is_first())
+      ):  # who writes it
         recall = neighbours.recall(queries[part], documents, rows)
       chosen, scores = select.choose(
-          scores, rows, texts.forbidden(chunk.start, rows), limit[part],
-          flags.skip, flags.negatives)
+        scores,
+        rows,
+        texts.forbidden(chunk.start, rows),
+        limit[part],
+        flags.skip,
+        flags.negatives,
+      )
       if processes.is_first():
         done.save(chunk.name, rows=chosen, scores=scores)
   if processes.is_first():
@@ -231,39 +276,50 @@ def _mine(
 
 
 def _write(
-    source, found, input, output, done, flags: select.Flags, arguments,
-    examples, inputs,
+  source,
+  found,
+  input,
+  output,
+  done,
+  flags: select.Flags,
+  arguments,
+  examples,
+  inputs,
 ) -> dict:
   """Writes the output and returns its stats."""
   rows = mined_rows.MinedRows(source, found, done, flags)
   stats = {
-      "arguments": arguments,
-      "input": os.fspath(input),
-      "rows": rewrite.count_rows(rows.by_source, len(source)),
-      "sources": rows.by_source,
-      "negatives": rows.negatives,
-      "similarity": rows.similarity,
+    "arguments": arguments,
+    "input": os.fspath(input),
+    "rows": rewrite.count_rows(rows.by_source, len(source)),
+    "sources": rows.by_source,
+    "negatives": rows.negatives,
+    "similarity": rows.similarity,
   }
   if flags.store != "float32":
     stats["recall"] = rows.recall
-    print(f"{flags.store} store: {rows.recall:.2%} of the nearest documents "
-          "of a sample of queries are those of float32")
+    print(
+      f"{flags.store} store: {rows.recall:.2%} of the nearest documents "
+      "of a sample of queries are those of float32"
+    )
   kept = stats["rows"]["kept"]
-  print(f"mine: {kept:,} of {len(source):,} pairs kept, with " + ", ".join(
-      f"{n:,} {kind}" for kind, n in rows.negatives.items()) + " negatives")
+  print(
+    f"mine: {kept:,} of {len(source):,} pairs kept, with "
+    + ", ".join(f"{n:,} {kind}" for kind, n in rows.negatives.items())
+    + " negatives"
+  )
   print("\n".join(rewrite.table(rows.by_source)))
   for i in np.random.default_rng(0).permutation(rows.kept)[:examples].tolist():
     _print_example(rows.row(i))
   rewrite.write(
-      input, output, map(rows.row, rows.kept.tolist()), stats=stats,
-      inputs=inputs)
+    input, output, map(rows.row, rows.kept.tolist()), stats=stats, inputs=inputs
+  )
   return stats
 
 
 def _print_example(row: dataset.Row, most: int = 3) -> None:
   print(f"query            {rewrite.short(row['query'])}")
   print(f"  positive {row['score']:5.3f} {rewrite.short(row['document'])}")
-  for text, score in list(
-      zip(row["negatives"], row["negative_scores"]))[:most]:
+  for text, score in list(zip(row["negatives"], row["negative_scores"]))[:most]:
     told = "random" if np.isnan(score) else f"{score:6.3f}"
     print(f"  negative {told:>6}"[:18] + f" {rewrite.short(text)}")

@@ -42,8 +42,9 @@ class Chunk(NamedTuple):
 def chunks(name: str, count: int, size: int) -> list[Chunk]:
   """Chunks of at most `size` of the `count` queries of group `name`."""
   return [
-      Chunk(f"{name}-{i // size:05d}", i, min(i + size, count))
-      for i in range(0, count, size)]
+    Chunk(f"{name}-{i // size:05d}", i, min(i + size, count))
+    for i in range(0, count, size)
+  ]
 
 
 class MinedRows:
@@ -58,8 +59,11 @@ class MinedRows:
   """
 
   def __init__(
-      self, source: dataset.Source, found: list[Group], done: parts.Parts,
-      flags: select.Flags,
+    self,
+    source: dataset.Source,
+    found: list[Group],
+    done: parts.Parts,
+    flags: select.Flags,
   ):
     self._source, self._found, self._flags = source, found, flags
     self._group = np.zeros(len(source), np.int32)
@@ -75,13 +79,18 @@ class MinedRows:
       enough = (rows >= 0).sum(axis=1) >= flags.minimum
       enough |= flags.short != "drop"
       query = group.texts.query_of
-      outcome[at] = np.where(query < 0, rewrite.EMPTY, np.where(
-          enough[query] if len(enough) else True, "kept",
-          "too few negatives"))
+      outcome[at] = np.where(
+        query < 0,
+        rewrite.EMPTY,
+        np.where(
+          enough[query] if len(enough) else True, "kept", "too few negatives"
+        ),
+      )
     names, number = groups.sources_of(source)
     self.kept = np.flatnonzero(outcome == "kept")
     self.by_source = rewrite.count_sources(
-        (names[n] for n in number), outcome.tolist())
+      (names[n] for n in number), outcome.tolist()
+    )
     self.recall = _mean([np.array(recalls)])
     self._count()
 
@@ -96,12 +105,12 @@ class MinedRows:
     if count and not group.is_random:
       for chunk in chunks(group.name, count, flags.chunk_size):
         part = done.load(chunk.name)
-        rows[chunk.start:chunk.stop] = part["rows"]
-        scores[chunk.start:chunk.stop] = part["scores"]
+        rows[chunk.start : chunk.stop] = part["rows"]
+        scores[chunk.start : chunk.stop] = part["scores"]
       pairs = done.load(group.name)
       own, recall = pairs["score"], float(pairs["recall"])
     if group.is_random or flags.short == "random":
-      select.fill(rows[:, :flags.minimum], texts, flags.seed)
+      select.fill(rows[:, : flags.minimum], texts, flags.seed)
     return rows, scores, own, recall
 
   def _count(self) -> None:
@@ -141,17 +150,22 @@ class MinedRows:
     if not group.keeps:
       score = float(own[self._place[i]])
       return {
-          **row, "score": row["score"] if group.is_random else score,
-          "negatives": texts, "negative_scores": scores[q][at].tolist()}
-    kept = row["negatives"][:self._flags.negatives]
-    told = row["negative_scores"][:len(kept)]
+        **row,
+        "score": row["score"] if group.is_random else score,
+        "negatives": texts,
+        "negative_scores": scores[q][at].tolist(),
+      }
+    kept = row["negatives"][: self._flags.negatives]
+    told = row["negative_scores"][: len(kept)]
     told += [float("nan")] * (len(kept) - len(told))
     there = set(map(unicode_text.same, kept))
     more = [t for t in texts if unicode_text.same(t) not in there]
-    more = more[:max(self._flags.minimum - len(kept), 0)]
+    more = more[: max(self._flags.minimum - len(kept), 0)]
     return {
-        **row, "negatives": kept + more,
-        "negative_scores": told + [float("nan")] * len(more)}
+      **row,
+      "negatives": kept + more,
+      "negative_scores": told + [float("nan")] * len(more),
+    }
 
 
 def _mean(parts_of: list[np.ndarray]) -> float | None:

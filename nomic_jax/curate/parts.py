@@ -7,11 +7,13 @@ Pieces and outputs carry these, so work is taken up again by the same command
 only, and never mixed with that of another model or flag.
 """
 
+from collections.abc import Callable
+from collections.abc import Mapping
 import json
 import os
 import pathlib
 import shutil
-from typing import Any, Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -40,9 +42,9 @@ class Parts:
       there = _read_arguments(self._folder / "arguments.json")
       if there != dict(arguments):
         raise UserError(
-            f"{self._folder}: an interrupted job with other arguments "
-            f"({_difference(there, arguments)}); finish it with those, or "
-            "delete this folder"
+          f"{self._folder}: an interrupted job with other arguments "
+          f"({_difference(there, arguments)}); finish it with those, or "
+          "delete this folder"
         )
       return
     with files.replacing(self._folder) as temporary:
@@ -69,8 +71,8 @@ class Parts:
   def count(self) -> int:
     """How many files have been finished."""
     return sum(
-        p.is_file() and p.name != "restarts.json"
-        for p in self._folder.rglob("*"))
+      p.is_file() and p.name != "restarts.json" for p in self._folder.rglob("*")
+    )
 
   def discard(self, *names: str) -> None:
     """Removes folders given by their `path` names, where they are."""
@@ -81,9 +83,7 @@ class Parts:
     shutil.rmtree(self._folder)
 
 
-def shared(
-    output: str | os.PathLike, arguments: Mapping[str, Any]
-) -> Parts:
+def shared(output: str | os.PathLike, arguments: Mapping[str, Any]) -> Parts:
   """`Parts` of all processes of a job; the first one makes the folder."""
   if processes.is_first():
     Parts(output, arguments)
@@ -113,7 +113,7 @@ def finish(done: Parts, write: Callable[[], dict]) -> dict:
 
 
 def finished(
-    output: str | os.PathLike, arguments: Mapping[str, Any]
+  output: str | os.PathLike, arguments: Mapping[str, Any]
 ) -> dict | None:
   """Returns stats.json of `output` if a job with `arguments` has made it.
 
@@ -126,18 +126,21 @@ def finished(
     UserError: if something else stands there, or nothing can be written.
   """
   places.check_folder(
-      output, f"{output}: already there and not made by nomic-jax "
-      f"{arguments['job']}; choose another --output or remove it",
-      lambda path: _made(path).get("job") == arguments["job"], keep=True)
+    output,
+    f"{output}: already there and not made by nomic-jax "
+    f"{arguments['job']}; choose another --output or remove it",
+    lambda path: _made(path).get("job") == arguments["job"],
+    keep=True,
+  )
   output = pathlib.Path(output)
   if places.is_vacant(output):
     return None
   there = _made(output)
   if there != dict(arguments):
     raise UserError(
-        f"{output}: already made with other arguments "
-        f"({_difference(there, arguments)}); choose another --output or "
-        "remove it"
+      f"{output}: already made with other arguments "
+      f"({_difference(there, arguments)}); choose another --output or "
+      "remove it"
     )
   left = _folder(output)
   if left.is_dir():
@@ -152,8 +155,10 @@ def _folder(output: str | os.PathLike) -> pathlib.Path:
 
 def _made(output: pathlib.Path) -> dict:
   """The arguments that an output was made with, {} if it is none."""
-  if not (output / "dataset_info.json").is_file() or not (
-      output / "stats.json").is_file():
+  if (
+    not (output / "dataset_info.json").is_file()
+    or not (output / "stats.json").is_file()
+  ):
     return {}
   made = json.loads((output / "stats.json").read_text("utf-8"))
   found = made.get("arguments")

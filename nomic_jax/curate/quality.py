@@ -17,10 +17,12 @@ _FEWEST_LETTERS = 0.4  # with their marks, of the characters that are not spaces
 _MOST_REPEATED = 0.3  # of a document's characters, in lines seen before
 _SEVERAL = 4  # lines; fewer tell nothing of repetition
 _PHRASES = re.compile(
-    r"lorem ipsum|(please )?(enable|turn on) (javascript|cookies)"
-    r"|javascript is (disabled|not enabled)|your browser does not support"
-    r"|this (page|site|website) uses cookies|page not found|404 not found"
-    r"|access denied|checking your browser|are you a robot", re.IGNORECASE)
+  r"lorem ipsum|(please )?(enable|turn on) (javascript|cookies)"
+  r"|javascript is (disabled|not enabled)|your browser does not support"
+  r"|this (page|site|website) uses cookies|page not found|404 not found"
+  r"|access denied|checking your browser|are you a robot",
+  re.IGNORECASE,
+)
 _PAGE = 1000  # characters; a longer document may well speak of such a page
 
 
@@ -55,7 +57,8 @@ def _repeated(text: str) -> float:
   if len(lines) < _SEVERAL:
     return 0.0
   again = sum(
-      len(line) * (n - 1) for line, n in collections.Counter(lines).items())
+    len(line) * (n - 1) for line, n in collections.Counter(lines).items()
+  )
   return again / sum(map(len, lines))
 
 

@@ -3,10 +3,13 @@
 """A data directory made from another: `train` rewritten, the rest copied."""
 
 import collections
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
 import functools
 import os
 import pathlib
-from typing import Any, Iterable, Iterator, Mapping
+from typing import Any
 
 from nomic_jax.data import dataset
 from nomic_jax.data import manifest
@@ -21,22 +24,23 @@ def check_places(input: str | os.PathLike, output: str | os.PathLike) -> None:
   """Raises UserError for what would otherwise fail only after hours."""
   decoding.check_name(output, "a data directory")
   dataset.tokenizer_path(input)
-  if (pathlib.Path(input).resolve() == pathlib.Path(output).resolve()
-      or str(input).rstrip("/") == str(output).rstrip("/")):
+  if pathlib.Path(input).resolve() == pathlib.Path(output).resolve() or str(
+    input
+  ).rstrip("/") == str(output).rstrip("/"):
     raise UserError(
-        f"{output}: --output is the same as --input; choose another, the "
-        "input is left as it is"
+      f"{output}: --output is the same as --input; choose another, the "
+      "input is left as it is"
     )
 
 
 def write(
-    input: str | os.PathLike,
-    output: str | os.PathLike,
-    train: Iterable[dataset.Row],
-    *,
-    stats: dict,
-    others: Mapping[str, str | bytes | pathlib.Path] | None = None,
-    inputs: Mapping[str, Any] | None = None,
+  input: str | os.PathLike,
+  output: str | os.PathLike,
+  train: Iterable[dataset.Row],
+  *,
+  stats: dict,
+  others: Mapping[str, str | bytes | pathlib.Path] | None = None,
+  inputs: Mapping[str, Any] | None = None,
 ) -> None:
   """Writes `output`: these `train` rows, other splits and tokenizer of `input`.
 
@@ -55,24 +59,30 @@ def write(
   kept = stats["rows"]["kept"]
   if not kept:
     raise UserError(
-        f"{output}: not written, every pair of {input} was dropped; look at "
-        "the reasons above and at whether the model is a trained one"
+      f"{output}: not written, every pair of {input} was dropped; look at "
+      "the reasons above and at whether the model is a trained one"
     )
   splits = {
-      name: _all(dataset.open_split(input, name))
-      for name in dataset.splits(input) if name != "train"
+    name: _all(dataset.open_split(input, name))
+    for name in dataset.splits(input)
+    if name != "train"
   }
   dataset.write(
-      output,
-      {"train": _counted(train, kept), **splits},
-      stats=stats,
-      tokenizer=dataset.tokenizer_path(input),
-      prompts=sources.read(dataset.index(input)).prompts,
-      others=others,
-      manifest=functools.partial(
-          manifest.of_data, stats["arguments"], stats["rows"], {
-              name: manifest.of_input(place)
-              for name, place in {"input": input, **(inputs or {})}.items()}),
+    output,
+    {"train": _counted(train, kept), **splits},
+    stats=stats,
+    tokenizer=dataset.tokenizer_path(input),
+    prompts=sources.read(dataset.index(input)).prompts,
+    others=others,
+    manifest=functools.partial(
+      manifest.of_data,
+      stats["arguments"],
+      stats["rows"],
+      {
+        name: manifest.of_input(place)
+        for name, place in {"input": input, **(inputs or {})}.items()
+      },
+    ),
   )
   written = len(dataset.open_split(output, "train"))
   if written != kept:
@@ -85,14 +95,15 @@ def _all(source: dataset.Source) -> Iterator[dataset.Row]:
 
 def _counted(rows: Iterable, expected: int) -> Iterator:
   count = 0
-  for count, row in enumerate(rows, 1):
+  for row in rows:
+    count += 1
     yield row
   if count != expected:
     raise AssertionError(f"train has {count} rows instead of {expected}")
 
 
 def count_sources(
-    sources: Iterable[str], outcomes: Iterable[str]
+  sources: Iterable[str], outcomes: Iterable[str]
 ) -> dict[str, dict[str, int]]:
   """Returns for each source how many of its rows had each outcome."""
   counts = collections.defaultdict(collections.Counter)
@@ -102,7 +113,7 @@ def count_sources(
 
 
 def add_counts(
-    total: dict[str, dict[str, int]], more: Mapping[str, Mapping[str, int]]
+  total: dict[str, dict[str, int]], more: Mapping[str, Mapping[str, int]]
 ) -> None:
   """Adds counts as from `count_sources` to others, in place."""
   for source, counts in more.items():
@@ -112,7 +123,7 @@ def add_counts(
 
 
 def count_rows(
-    by_source: Mapping[str, Mapping[str, int]], rows: int
+  by_source: Mapping[str, Mapping[str, int]], rows: int
 ) -> dict[str, int | dict[str, int]]:
   """Returns input = kept + dropped + bad, the latter two by reason.
 
@@ -127,29 +138,38 @@ def count_rows(
     raise AssertionError(f"{total.total()} rows decided of {rows}")
   kept, bad = total.pop("kept", 0), total.pop(EMPTY, 0)
   return {
-      "input": rows, "kept": kept, "dropped": dict(sorted(total.items())),
-      "bad": {EMPTY: bad} if bad else {}}
+    "input": rows,
+    "kept": kept,
+    "dropped": dict(sorted(total.items())),
+    "bad": {EMPTY: bad} if bad else {},
+  }
 
 
 def table(
-    by_source: Mapping[str, Mapping[str, int]], most: int = 20
+  by_source: Mapping[str, Mapping[str, int]], most: int = 20
 ) -> list[str]:
   """The share of rows kept, of all and of the largest sources, as lines."""
+
   def line(name, counts):
     rows, kept = sum(counts.values()), counts.get("kept", 0)
     reasons = ", ".join(
-        f"{reason} {n:,}" for reason, n in sorted(counts.items())
-        if reason != "kept")
-    text = (f"  {name or '(no source)':32} {rows:>12,} {kept:>12,} "
-            f"{kept / max(rows, 1):7.1%}  {reasons}")
+      f"{reason} {n:,}"
+      for reason, n in sorted(counts.items())
+      if reason != "kept"
+    )
+    text = (
+      f"  {name or '(no source)':32} {rows:>12,} {kept:>12,} "
+      f"{kept / max(rows, 1):7.1%}  {reasons}"
+    )
     return text.rstrip()
 
   total = collections.Counter()
   for counts in by_source.values():
     total.update(counts)
   lines = [
-      f"  {'source':32} {'rows':>12} {'kept':>12} {'share':>7}  not kept for",
-      line("all", total)]
+    f"  {'source':32} {'rows':>12} {'kept':>12} {'share':>7}  not kept for",
+    line("all", total),
+  ]
   if len(by_source) < 2:
     return lines
   largest = sorted(by_source, key=lambda s: -sum(by_source[s].values()))
@@ -162,4 +182,4 @@ def table(
 def short(text: str, width: int = 60) -> str:
   """Returns `text` on one line of at most `width` characters."""
   text = " ".join(text.split())
-  return text if len(text) <= width else text[:width - 3] + "..."
+  return text if len(text) <= width else text[: width - 3] + "..."

@@ -31,31 +31,34 @@ class Flags(NamedTuple):
 def check(flags: Flags) -> None:
   """Raises UserError for one that cannot be."""
   for name, least in (
-      ("negatives", 1), ("minimum", 0), ("depth", 0), ("skip", 0),
-      ("chunk_size", 1),
+    ("negatives", 1),
+    ("minimum", 0),
+    ("depth", 0),
+    ("skip", 0),
+    ("chunk_size", 1),
   ):
     if (value := getattr(flags, name)) < least:
       raise UserError(f"{name}={value}: expected at least {least}")
   if flags.minimum > flags.negatives:
     raise UserError(
-        f"minimum={flags.minimum}: expected at most negatives="
-        f"{flags.negatives}")
+      f"minimum={flags.minimum}: expected at most negatives={flags.negatives}"
+    )
   least = flags.skip + flags.negatives
   if flags.depth and flags.depth < least:
     raise UserError(
-        f"depth={flags.depth}: expected at least skip + negatives = {least}, "
-        "or 0 for random negatives only")
+      f"depth={flags.depth}: expected at least skip + negatives = {least}, "
+      "or 0 for random negatives only"
+    )
   if flags.margin is not None and not 0 < flags.margin <= 1:
     raise UserError(
-        f"margin={flags.margin}: expected a share of the positive's "
-        "similarity, above 0 and up to 1")
+      f"margin={flags.margin}: expected a share of the positive's "
+      "similarity, above 0 and up to 1"
+    )
   one_of(flags.short, SHORT, f"short={flags.short}: unknown")
   neighbours.check_store(flags.store)
 
 
-def limits(
-    own: np.ndarray, corpus: Corpus, margin: float | None
-) -> np.ndarray:
+def limits(own: np.ndarray, corpus: Corpus, margin: float | None) -> np.ndarray:
   """The most similar a negative of each query may be, [queries] float32.
 
   Args:
@@ -76,12 +79,12 @@ def limits(
 
 
 def choose(
-    scores: np.ndarray,
-    rows: np.ndarray,
-    forbidden: np.ndarray,
-    limit: np.ndarray,
-    skip: int,
-    negatives: int,
+  scores: np.ndarray,
+  rows: np.ndarray,
+  forbidden: np.ndarray,
+  limit: np.ndarray,
+  skip: int,
+  negatives: int,
 ) -> tuple[np.ndarray, np.ndarray]:
   """Returns the negatives of some queries.
 
@@ -103,13 +106,17 @@ def choose(
   # A stable sort brings the allowed to the front without changing their order.
   at = np.argsort(~allowed, axis=1, kind="stable")[:, :negatives]
   allowed, scores, rows = (
-      np.take_along_axis(x, at, axis=1) for x in (allowed, scores, rows))
+    np.take_along_axis(x, at, axis=1) for x in (allowed, scores, rows)
+  )
   missing = negatives - at.shape[1]  # If depth is less.
   rows = np.pad(
-      np.where(allowed, rows, -1), ((0, 0), (0, missing)), constant_values=-1)
+    np.where(allowed, rows, -1), ((0, 0), (0, missing)), constant_values=-1
+  )
   scores = np.pad(
-      np.where(allowed, scores, np.nan), ((0, 0), (0, missing)),
-      constant_values=np.nan)
+    np.where(allowed, scores, np.nan),
+    ((0, 0), (0, missing)),
+    constant_values=np.nan,
+  )
   return rows.astype(np.int32), scores.astype(np.float32)
 
 

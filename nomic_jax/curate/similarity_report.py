@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the filter kept and dropped: shares, similarities, examples to read."""
 
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
 import importlib.util
-from typing import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -30,9 +32,13 @@ class Report:
   """
 
   def __init__(
-      self, source: dataset.Source, score: np.ndarray, decision: np.ndarray,
-      outcomes: Sequence[str], nearest: np.ndarray,
-      by_source: Mapping[str, Mapping[str, int]],
+    self,
+    source: dataset.Source,
+    score: np.ndarray,
+    decision: np.ndarray,
+    outcomes: Sequence[str],
+    nearest: np.ndarray,
+    by_source: Mapping[str, Mapping[str, int]],
   ):
     self._source, self._score, self._decision = source, score, decision
     self._outcomes, self._nearest = outcomes, nearest
@@ -40,30 +46,42 @@ class Report:
 
   def files(self) -> dict[str, str | bytes]:
     """report.md and, where matplotlib is installed, similarity.png."""
-    text = ["# Filter", "", "```", *rewrite.table(self._by_source, 1000),
-            "```", ""]
+    text = [
+      "# Filter",
+      "",
+      "```",
+      *rewrite.table(self._by_source, 1000),
+      "```",
+      "",
+    ]
     files = {}
     if importlib.util.find_spec("matplotlib"):
       files["similarity.png"] = self._drawing()
       text += ["![similarity of kept and dropped pairs](similarity.png)", ""]
     else:
-      print("similarity.png: not drawn, matplotlib is not installed; pip "
-            "install 'nomic_jax[curate]' brings it")
+      print(
+        "similarity.png: not drawn, matplotlib is not installed; pip "
+        "install 'nomic_jax[curate]' brings it"
+      )
     text += ["```", *self.examples(_WRITTEN, 300), "```", ""]
     return {"report.md": "\n".join(text), **files}
 
   def examples(self, count: int, width: int = 60) -> list[str]:
     """Lines that show up to `count` kept and as many dropped pairs."""
-    return [line for kept in (True, False)
-            for line in self._examples(kept, count, width)]
+    return [
+      line
+      for kept in (True, False)
+      for line in self._examples(kept, count, width)
+    ]
 
   def _examples(self, kept: bool, count: int, width: int) -> Iterator[str]:
     rows = np.flatnonzero((self._decision == 0) == kept)
     for i in np.random.default_rng(0).permutation(rows)[:count].tolist():
       row, outcome = self._source[i], self._outcomes[self._decision[i]]
       told = "kept" if kept else f"dropped ({outcome})"
-      yield (f"{told}, similarity {self._score[i]:.3f}: row {i} "
-             f"{row['location']}")
+      yield (
+        f"{told}, similarity {self._score[i]:.3f}: row {i} {row['location']}"
+      )
       yield f"  query     {rewrite.short(row['query'], width)}"
       yield f"  document  {rewrite.short(row['document'], width)}"
       if not kept and self._nearest[i] >= 0:
@@ -77,22 +95,31 @@ class Report:
     shown = [("all", slice(None))]
     if len(names) > 1:
       shown += [
-          (names[i] or "(no source)", number == i)
-          for i in np.argsort(-sizes)[:_PANELS - 1] if sizes[i] >= _FEW]
+        (names[i] or "(no source)", number == i)
+        for i in np.argsort(-sizes)[: _PANELS - 1]
+        if sizes[i] >= _FEW
+      ]
     figure, panels = drawing.panels(*drawing.grid(len(shown)), height=2.6)
     there = np.isfinite(self._score)
     edges = np.linspace(
-        np.min(self._score[there], initial=0),
-        np.max(self._score[there], initial=1), 51)
+      np.min(self._score[there], initial=0),
+      np.max(self._score[there], initial=1),
+      51,
+    )
     for panel, (name, at) in zip(panels, shown):
       score, kept = self._score[at], self._decision[at] == 0
       panel.hist(
-          [score[there[at] & kept], score[there[at] & ~kept]], edges,
-          stacked=True, color=drawing.CYCLE[:2], label=["kept", "dropped"])
+        [score[there[at] & kept], score[there[at] & ~kept]],
+        edges,
+        stacked=True,
+        color=drawing.CYCLE[:2],
+        label=["kept", "dropped"],
+      )
       panel.set_title(
-          f"{rewrite.short(name, 28)}: {kept.mean():.1%} of {len(kept):,} kept")
+        f"{rewrite.short(name, 28)}: {kept.mean():.1%} of {len(kept):,} kept"
+      )
     panels[0].legend(frameon=False)
-    for panel in panels[len(shown):]:
+    for panel in panels[len(shown) :]:
       panel.remove()
     figure.supxlabel("cosine of query and document", fontsize=9)
     figure.supylabel("pairs", fontsize=9)

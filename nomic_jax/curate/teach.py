@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The job behind `nomic-jax teach`: a model's vectors of a data directory."""
 
+from collections.abc import Mapping
 import json
 import os
 import pathlib
-from typing import Any, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -22,10 +23,11 @@ from nomic_jax.storage import places
 
 @places.expanding("model", "input", "output")
 def teach(
-    model: embeddings.Given,
-    input: str | os.PathLike,
-    output: str | os.PathLike,
-    split: str = "train", dtype: str = "float32",
+  model: embeddings.Given,
+  input: str | os.PathLike,
+  output: str | os.PathLike,
+  split: str = "train",
+  dtype: str = "float32",
 ) -> None:
   """Embeds every query and document of a split, for losses.distill.
 
@@ -38,34 +40,46 @@ def teach(
     UserError: if model, data or split is not there, or a vector not finite.
   """
   places.check_folder(
-      output, f"{output}: a file stands there; give a folder as --output",
-      lambda path: True)
+    output,
+    f"{output}: a file stands there; give a folder as --output",
+    lambda path: True,
+  )
   source = dataset.open_split(input, split)
   model = embeddings.place(model)
   arguments = {
-      "job": "teach", "model": parts.identity(model),
-      "input": parts.identity(input), "split": split, "dtype": dtype}
+    "job": "teach",
+    "model": parts.identity(model),
+    "input": parts.identity(input),
+    "split": split,
+    "dtype": dtype,
+  }
   place, model = model, embeddings.load(model, dtype)
   if not model.by_cosine:
     raise UserError(
-        "similarity_fn_name: this model compares by inner products, and a "
-        "student learns the cosines of its teacher's vectors; expected "
-        "'cosine'"
+      "similarity_fn_name: this model compares by inner products, and a "
+      "student learns the cosines of its teacher's vectors; expected "
+      "'cosine'"
     )
   for side, path in teacher.paths(output, split).items():
     told = path.with_suffix(".json")
     if path.is_file():
       if not told.is_file() or json.loads(told.read_text()) != arguments:
         raise UserError(
-            f"{path}: there already, and of another model or data; choose "
-            "another --output or remove it")
+          f"{path}: there already, and of another model or data; choose "
+          "another --output or remove it"
+        )
       print(f"{path}: already complete, left as it is")
       continue
     done = parts.Parts(path, arguments)
     texts = _Column(source, side, model.prompts)
     embeddings.embed(
-        model, texts, "", done.path("vectors"), label=f"{side} embeddings",
-        where=lambda i, side=side: f"{input}, split {split}, row {i}, {side}")
+      model,
+      texts,
+      "",
+      done.path("vectors"),
+      label=f"{side} embeddings",
+      where=lambda i, side=side: f"{input}, split {split}, row {i}, {side}",
+    )
     vectors = embeddings.Store(done.path("vectors"), len(texts))
     with files.replacing(told) as temporary:
       temporary.write_text(json.dumps(arguments))
@@ -73,24 +87,34 @@ def teach(
       _join(vectors, temporary)
     done.remove()
     print(f"{path}: {vectors.shape[0]:,} vectors of {vectors.shape[1]}")
-  _tell(pathlib.Path(output), split, arguments, len(source), {
-      f"{split}: model": place, f"{split}: input": input})
+  _tell(
+    pathlib.Path(output),
+    split,
+    arguments,
+    len(source),
+    {f"{split}: model": place, f"{split}: input": input},
+  )
 
 
 def _tell(
-    folder: pathlib.Path, split: str, arguments: dict, rows: int,
-    inputs: dict[str, Any],
+  folder: pathlib.Path,
+  split: str,
+  arguments: dict,
+  rows: int,
+  inputs: dict[str, Any],
 ) -> None:
   """Adds a split to the manifest of the folder."""
   told = manifest.read(folder) or {"arguments": {}, "rows": {}, "inputs": {}}
   if told["arguments"].get(split) == arguments:
     return
   values = manifest.of_data(
-      told["arguments"] | {"job": "teach", split: arguments},
-      told["rows"] | {split: rows},
-      told["inputs"] | {
-          name: manifest.of_input(place) for name, place in inputs.items()},
-      folder, devices=True)
+    told["arguments"] | {"job": "teach", split: arguments},
+    told["rows"] | {split: rows},
+    told["inputs"]
+    | {name: manifest.of_input(place) for name, place in inputs.items()},
+    folder,
+    devices=True,
+  )
   with files.replacing(folder / manifest.FILE) as temporary:
     temporary.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
 
@@ -98,19 +122,21 @@ def _tell(
 def _join(vectors: embeddings.Store, path, step: int = 65536) -> None:
   whole = np.lib.format.open_memmap(path, "w+", np.float32, vectors.shape)
   for i in range(0, len(vectors), step):
-    whole[i:i + step] = vectors[i:i + step]
+    whole[i : i + step] = vectors[i : i + step]
   whole.flush()
 
 
 class _Column:
   """One column of the rows, with its prompts, read when it is asked for."""
 
-  def __init__(self, source: dataset.Source, name: str,
-      known: Mapping[str, str]):
+  def __init__(
+    self, source: dataset.Source, name: str, known: Mapping[str, str]
+  ):
     self._source, self._name = source, name
     self._prompt = {
-        of: getattr(groups.prompts_of(own, known), name)
-        for of, own in source.prompts.items()}
+      of: getattr(groups.prompts_of(own, known), name)
+      for of, own in source.prompts.items()
+    }
     self._default = getattr(groups.prompts_of({}, known), name)
 
   def __len__(self) -> int:
@@ -119,5 +145,6 @@ class _Column:
   def __getitem__(self, at: slice) -> list[str]:
     rows = self._source.__getitems__(range(*at.indices(len(self))))
     return [
-        self._prompt.get(row["source"], self._default) + row[self._name]
-        for row in rows]
+      self._prompt.get(row["source"], self._default) + row[self._name]
+      for row in rows
+    ]

@@ -10,6 +10,10 @@ data directory is the one that `prepare` makes without Beam, in other shards.
 """
 
 import collections
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
 import contextlib
 import functools
 import io
@@ -20,7 +24,8 @@ import pathlib
 import pickle
 import shlex
 import tempfile
-from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any
+from typing import NamedTuple
 import uuid
 
 import numpy as np
@@ -31,10 +36,10 @@ from nomic_jax.data import readers
 from nomic_jax.data import records
 from nomic_jax.data import splits as splits_lib
 from nomic_jax.errors import UserError
-from nomic_jax.storage.bad import BadRow
-from nomic_jax.storage.bad import BadRows
 from nomic_jax.storage import decoding
 from nomic_jax.storage import places
+from nomic_jax.storage.bad import BadRow
+from nomic_jax.storage.bad import BadRows
 
 # The most shards of a split; with fewer files, one of each.
 _SHARDS = 1024
@@ -59,7 +64,7 @@ class _Shard(NamedTuple):
 
 @contextlib.contextmanager
 def workers(
-    rows: readers.Rows, flags: str, output: pathlib.Path
+  rows: readers.Rows, flags: str, output: pathlib.Path
 ) -> Iterator["Workers"]:
   """Yields `Workers`, with a folder beside `output` while they are needed.
 
@@ -75,7 +80,8 @@ def workers(
   near = places.beside(places.real(output), ".", hidden=True)
   near.parent.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(
-      prefix=near.name, suffix=".tmp", dir=near.parent) as folder:
+    prefix=near.name, suffix=".tmp", dir=near.parent
+  ) as folder:
     yield Workers(rows, flags, pathlib.Path(folder).absolute())
 
 
@@ -115,7 +121,7 @@ class Workers:
     return splits_lib.Survey(*np.concatenate(hashes, 1), sources, largest)
 
   def builder(
-      self, fates: np.ndarray, kept: Mapping[str, int]
+    self, fates: np.ndarray, kept: Mapping[str, int]
   ) -> Callable[..., builder.Pairs]:
     """Returns what makes the builder that has its shards written.
 
@@ -125,32 +131,51 @@ class Workers:
     """
     np.save(self._folder / "fates.npy", fates)
     total = len(fates)
-    groups = [list(g) for _, g in itertools.groupby(
-        (f for f in self._files if f.rows),
-        lambda f: f.first * _SHARDS // total)]
+    groups = [
+      list(g)
+      for _, g in itertools.groupby(
+        (f for f in self._files if f.rows), lambda f: f.first * _SHARDS // total
+      )
+    ]
     counts = {
-        name: np.array([
-            np.sum(fates[g[0].first:g[-1].first + g[-1].rows] == fate)
-            for g in groups])
-        for name, fate in kept.items()}
+      name: np.array(
+        [
+          np.sum(fates[g[0].first : g[-1].first + g[-1].rows] == fate)
+          for g in groups
+        ]
+      )
+      for name, fate in kept.items()
+    }
 
     def fill(paths: Mapping[str, Sequence[str]]) -> None:
       """Fills the files of each split, one of each group that has rows."""
       left = {name: iter(p) for name, p in paths.items()}
       shards = [
-          _Shard(group, {
-              kept[name]: next(left[name]) for name in kept if counts[name][i]})
-          for i, group in enumerate(groups)]
+        _Shard(
+          group,
+          {kept[name]: next(left[name]) for name in kept if counts[name][i]},
+        )
+        for i, group in enumerate(groups)
+      ]
       write = functools.partial(_write, self._folder, self._rows.skip_bad)
       _run(self._flags, self._folder, write, shards)
 
     return functools.partial(
-        _Shards, fill=fill, prompts=self._rows.prompts(),
-        lengths={n: c[c > 0].tolist() for n, c in counts.items()},
-        runs={name: [
-            (readers.source_of(f.part, f.path),
-             int(np.sum(fates[f.first:f.first + f.rows] == fate)))
-            for f in self._files] for name, fate in kept.items()})
+      _Shards,
+      fill=fill,
+      prompts=self._rows.prompts(),
+      lengths={n: c[c > 0].tolist() for n, c in counts.items()},
+      runs={
+        name: [
+          (
+            readers.source_of(f.part, f.path),
+            int(np.sum(fates[f.first : f.first + f.rows] == fate)),
+          )
+          for f in self._files
+        ]
+        for name, fate in kept.items()
+      },
+    )
 
 
 class _Shards(builder.Pairs, skip_registration=True):
@@ -159,9 +184,12 @@ class _Shards(builder.Pairs, skip_registration=True):
   name = builder.Pairs.name
 
   def __init__(
-      self, *, fill: Callable[[dict[str, list[str]]], None],
-      lengths: dict[str, list[int]], runs: dict[str, list[tuple[str, int]]],
-      **kwargs: Any,
+    self,
+    *,
+    fill: Callable[[dict[str, list[str]]], None],
+    lengths: dict[str, list[int]],
+    runs: dict[str, list[tuple[str, int]]],
+    **kwargs: Any,
   ):
     """Takes what writes files, and rows of each file and from each source."""
     super().__init__(splits={}, **kwargs)
@@ -174,21 +202,30 @@ class _Shards(builder.Pairs, skip_registration=True):
 
   def _write_splits(self) -> list[tfds.core.SplitInfo]:
     names = {
-        name: self._get_filename_template(split_name=name)
-        for name in self._lengths}
+      name: self._get_filename_template(split_name=name)
+      for name in self._lengths
+    }
     paths = {
-        name: [
-            os.fspath(template.sharded_filepath(
-                shard_index=i, num_shards=len(self._lengths[name])))
-            for i in range(len(self._lengths[name]))]
-        for name, template in names.items()}
+      name: [
+        os.fspath(
+          template.sharded_filepath(
+            shard_index=i, num_shards=len(self._lengths[name])
+          )
+        )
+        for i in range(len(self._lengths[name]))
+      ]
+      for name, template in names.items()
+    }
     self._fill(paths)
     return [
-        tfds.core.SplitInfo(
-            name=name, shard_lengths=self._lengths[name],
-            num_bytes=sum(map(os.path.getsize, paths[name])),
-            filename_template=template)
-        for name, template in names.items()]
+      tfds.core.SplitInfo(
+        name=name,
+        shard_lengths=self._lengths[name],
+        num_bytes=sum(map(os.path.getsize, paths[name])),
+        filename_template=template,
+      )
+      for name, template in names.items()
+    ]
 
 
 class _Noted(BadRows):
@@ -208,9 +245,15 @@ def _survey(folder: pathlib.Path, allowed: int | str, file: _File) -> None:
   largest, error = -1, ""
   try:
     survey = splits_lib.survey(readers.rows_of(file.part, file.path, bad))
-    found = np.stack([
-        survey.queries, survey.documents, survey.rows, survey.same_queries,
-        survey.same_documents])
+    found = np.stack(
+      [
+        survey.queries,
+        survey.documents,
+        survey.rows,
+        survey.same_queries,
+        survey.same_documents,
+      ]
+    )
     largest = survey.largest_id
   except BadRow:
     pass  # One too many: noted.
@@ -220,27 +263,36 @@ def _survey(folder: pathlib.Path, allowed: int | str, file: _File) -> None:
     with open(path, "wb") as stream:
       np.save(stream, found)
   with _appearing(_notes(folder, file.number)) as path:
-    path.write_text(json.dumps({
-        "bad": bad.notes, "error": error, "left": bad.left,
-        "largest_id": largest}))
+    path.write_text(
+      json.dumps(
+        {
+          "bad": bad.notes,
+          "error": error,
+          "left": bad.left,
+          "largest_id": largest,
+        }
+      )
+    )
 
 
 def _write(folder: pathlib.Path, allowed: int | str, shard: _Shard) -> None:
   fates = np.load(folder / "fates.npy", mmap_mode="r")
   with contextlib.ExitStack() as stack:
     writers = {
-        fate: stack.enter_context(_records(path))
-        for fate, path in shard.paths.items()}
+      fate: stack.enter_context(_records(path))
+      for fate, path in shard.paths.items()
+    }
     for file in shard.files:
-      number, fate = 0, fates[file.first:file.first + file.rows].tolist()
+      number, fate = 0, fates[file.first : file.first + file.rows].tolist()
       rows = readers.rows_of(file.part, file.path, BadRows(allowed))
       for number, row in enumerate(rows, 1):
         if number <= len(fate) and fate[number - 1] in writers:
           writers[fate[number - 1]](records.encode(row))
       if number != len(fate):
         raise UserError(
-            f"{file.path} changed while it was read: it had {len(fate):,} "
-            f"rows and now has {number:,}; run it again")
+          f"{file.path} changed while it was read: it had {len(fate):,} "
+          f"rows and now has {number:,}; run it again"
+        )
 
 
 def _hashes(folder: pathlib.Path, number: int) -> pathlib.Path:
@@ -265,8 +317,8 @@ def _appearing(path: pathlib.Path) -> Iterator[pathlib.Path]:
 @contextlib.contextmanager
 def _records(path: str) -> Iterator[Callable[[bytes], None]]:
   with (
-      _appearing(pathlib.Path(path)) as temporary,
-      builder.record_file(temporary) as write,
+    _appearing(pathlib.Path(path)) as temporary,
+    builder.record_file(temporary) as write,
   ):
     yield write
 
@@ -283,8 +335,9 @@ def _options(flags: str) -> Any:
     from apache_beam.runners import runner
   except ModuleNotFoundError as e:
     raise UserError(
-        f"--beam: {e.name} is not installed; pip install 'nomic_jax[beam]', on "
-        "the workers too") from e
+      f"--beam: {e.name} is not installed; pip install 'nomic_jax[beam]', on "
+      "the workers too"
+    ) from e
   said = io.StringIO()
   try:
     with contextlib.redirect_stderr(said):
@@ -304,8 +357,10 @@ def _options(flags: str) -> Any:
 
 
 def _run(
-    flags: str, folder: pathlib.Path, function: Callable[[Any], None],
-    tasks: Sequence[Any],
+  flags: str,
+  folder: pathlib.Path,
+  function: Callable[[Any], None],
+  tasks: Sequence[Any],
 ) -> None:
   """Calls `function` with each of `tasks` on some worker.
 
@@ -319,29 +374,31 @@ def _run(
   try:
     with beam.Pipeline(options=_options(flags)) as pipeline:
       _ = (
-          pipeline
-          # As bytes, since Beam has ideas of its own about named tuples.
-          | "Tasks" >> beam.Create([pickle.dumps(t) for t in enumerate(tasks)])
-          | "Spread" >> beam.Reshuffle()
-          | "Do" >> beam.Map(do)
+        pipeline
+        # As bytes, since Beam has ideas of its own about named tuples.
+        | "Tasks" >> beam.Create([pickle.dumps(t) for t in enumerate(tasks)])
+        | "Spread" >> beam.Reshuffle()
+        | "Do" >> beam.Map(do)
       )
   except Exception as e:  # Runners have errors of their own.
     reason = str(e).strip().rsplit("\n", 1)[-1]
     raise UserError(
-        f"--beam='{flags}': the pipeline failed "
-        f"({reason or type(e).__name__}); see above what Beam said, nothing "
-        "was written") from e
+      f"--beam='{flags}': the pipeline failed "
+      f"({reason or type(e).__name__}); see above what Beam said, nothing "
+      "was written"
+    ) from e
   for told in sorted(folder.glob("*.error")):
     raise UserError(told.read_text(encoding="utf-8"))
 
 
 def _do(
-    folder: pathlib.Path, function: Callable[[Any], None], task: bytes
+  folder: pathlib.Path, function: Callable[[Any], None], task: bytes
 ) -> None:
   if not folder.is_dir():
     raise UserError(
-        f"{folder}: this worker does not see the folder; --output must be "
-        "where all do")
+      f"{folder}: this worker does not see the folder; --output must be "
+      "where all do"
+    )
   number, value = pickle.loads(task)
   try:
     function(value)

@@ -2,6 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes data directories: the TFDS builder, and what stands beside records."""
 
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sized
 import contextlib
 import functools
 import io
@@ -11,7 +16,7 @@ import os
 import pathlib
 import re
 import shutil
-from typing import Any, Callable, Iterable, Iterator, Mapping, Sized
+from typing import Any
 
 from array_record.python import array_record_module
 import numpy as np
@@ -31,7 +36,8 @@ _SHARD = 128 << 20  # bytes of records in a file, before compression
 
 def features() -> tfds.features.FeaturesDict:
   """Returns how a `Row` is stored."""
-  return tfds.features.FeaturesDict({
+  return tfds.features.FeaturesDict(
+    {
       "query": tfds.features.Text(),
       "document": tfds.features.Text(),
       "negatives": tfds.features.Sequence(tfds.features.Text()),
@@ -41,7 +47,8 @@ def features() -> tfds.features.FeaturesDict:
       "negative_scores": tfds.features.Sequence(np.float32),
       "labels": tfds.features.Sequence(np.float32),
       "ids": tfds.features.Sequence(np.int64),
-  })
+    }
+  )
 
 
 class Pairs(tfds.core.dataset_builder.FileReaderBuilder):
@@ -60,8 +67,11 @@ class Pairs(tfds.core.dataset_builder.FileReaderBuilder):
   VERSION = tfds.core.Version("1.0.0")
 
   def __init__(
-      self, *, splits: Mapping[str, Iterable[Row]],
-      prompts: Mapping[str, dict[str, str]] | None = None, **kwargs: Any,
+    self,
+    *,
+    splits: Mapping[str, Iterable[Row]],
+    prompts: Mapping[str, dict[str, str]] | None = None,
+    **kwargs: Any,
   ):
     """Takes rows by split, read once and in order; prompts: see `Sources`."""
     self._rows = splits
@@ -70,35 +80,35 @@ class Pairs(tfds.core.dataset_builder.FileReaderBuilder):
 
   def _info(self) -> tfds.core.DatasetInfo:
     return self.dataset_info_from_configs(
-        description="Pairs of a query and a document, with hard negatives.",
-        features=features(),
-        disable_shuffling=True,
+      description="Pairs of a query and a document, with hard negatives.",
+      features=features(),
+      disable_shuffling=True,
     )
 
   def _download_and_prepare(
-      self, dl_manager: Any, download_config: Any = None
+    self, dl_manager: Any, download_config: Any = None
   ) -> None:
     self.info.set_splits(tfds.core.SplitDict(self._write_splits()))
 
   def _write_splits(self) -> list[tfds.core.SplitInfo]:
     return [self._write_split(*item) for item in self._rows.items()]
 
-  def _write_split(
-      self, name: str, rows: Iterable[Row]
-  ) -> tfds.core.SplitInfo:
+  def _write_split(self, name: str, rows: Iterable[Row]) -> tfds.core.SplitInfo:
     template = self._get_filename_template(split_name=name)
     note = self.sources.noting(name)
     lengths, total = [], 0
     temporary = lambda i: f"{template.filepath_prefix()}-{i}"
     with (  # It is not always known how many come.
-        Progress(len(rows), "rows", f"write {name}")
-        if isinstance(rows, Sized) else contextlib.nullcontext()
+      Progress(len(rows), "rows", f"write {name}")
+      if isinstance(rows, Sized)
+      else contextlib.nullcontext()
     ) as progress:
       rows = iter(rows)
       for first in rows:
         with record_file(temporary(len(lengths))) as write:
           number = size = 0
-          for number, each in enumerate(itertools.chain([first], rows), 1):
+          for each in itertools.chain([first], rows):
+            number += 1
             record = encode(each)
             write(record)
             size += len(record)
@@ -111,15 +121,20 @@ class Pairs(tfds.core.dataset_builder.FileReaderBuilder):
         total += size
     if not lengths:
       raise UserError(
-          f"no rows for split '{name}'; expected at least one, see how many "
-          "were dropped and why"
+        f"no rows for split '{name}'; expected at least one, see how many "
+        "were dropped and why"
       )
     for i in range(len(lengths)):  # Their names tell how many they are.
-      os.rename(temporary(i), template.sharded_filepath(
-          shard_index=i, num_shards=len(lengths)))
+      os.rename(
+        temporary(i),
+        template.sharded_filepath(shard_index=i, num_shards=len(lengths)),
+      )
     return tfds.core.SplitInfo(
-        name=name, shard_lengths=lengths, num_bytes=total,
-        filename_template=template)
+      name=name,
+      shard_lengths=lengths,
+      num_bytes=total,
+      filename_template=template,
+    )
 
 
 @contextlib.contextmanager
@@ -127,7 +142,8 @@ def record_file(path: str | os.PathLike) -> Iterator[Callable[[bytes], None]]:
   """A function that adds a record to the ArrayRecord file `path`."""
   # One record a group: training reads them in no order.
   writer = array_record_module.ArrayRecordWriter(
-      os.fspath(path), "group_size:1")
+    os.fspath(path), "group_size:1"
+  )
   try:
     yield writer.write
   finally:
@@ -135,14 +151,14 @@ def record_file(path: str | os.PathLike) -> Iterator[Callable[[bytes], None]]:
 
 
 def write(
-    output: str | os.PathLike,
-    splits: Mapping[str, Iterable[Row]],
-    *,
-    stats: dict,
-    tokenizer: pathlib.Path | None = None,
-    prompts: Mapping[str, dict[str, str]] | None = None,
-    others: Mapping[str, str | bytes | pathlib.Path] | None = None,
-    manifest: Callable[[pathlib.Path], dict] | None = None,
+  output: str | os.PathLike,
+  splits: Mapping[str, Iterable[Row]],
+  *,
+  stats: dict,
+  tokenizer: pathlib.Path | None = None,
+  prompts: Mapping[str, dict[str, str]] | None = None,
+  others: Mapping[str, str | bytes | pathlib.Path] | None = None,
+  manifest: Callable[[pathlib.Path], dict] | None = None,
 ) -> None:
   """Writes the data directory `output`, which appears when it is complete.
 
@@ -168,7 +184,7 @@ def write(
 
 @contextlib.contextmanager
 def building(
-    output: str | os.PathLike, builder: Callable[..., Pairs]
+  output: str | os.PathLike, builder: Callable[..., Pairs]
 ) -> Iterator[pathlib.Path]:
   """Yields the directory with its rows; at the end it appears as `output`.
 
@@ -188,14 +204,16 @@ def building(
       path.rename(folder / path.name)
     shutil.rmtree(folder / "work")
     (folder / sources_lib.FILE).write_text(
-        pairs.sources.to_json() + "\n", encoding="utf-8")
+      pairs.sources.to_json() + "\n", encoding="utf-8"
+    )
     yield folder
 
 
 def complete(
-    folder: pathlib.Path, stats: dict,
-    others: Mapping[str, str | bytes | pathlib.Path],
-    manifest: Callable[[pathlib.Path], dict] | None = None,
+  folder: pathlib.Path,
+  stats: dict,
+  others: Mapping[str, str | bytes | pathlib.Path],
+  manifest: Callable[[pathlib.Path], dict] | None = None,
 ) -> None:
   """Adds stats.json and other files, see `write`, to what is being built."""
   text = json.dumps(stats, indent=2, sort_keys=True, ensure_ascii=False)
@@ -208,7 +226,8 @@ def complete(
     (folder / name).write_bytes(content)
   if manifest:
     (folder / MANIFEST).write_text(
-        json.dumps(manifest(folder), indent=2, sort_keys=True) + "\n")
+      json.dumps(manifest(folder), indent=2, sort_keys=True) + "\n"
+    )
 
 
 def _build(builder: Pairs) -> None:
@@ -219,7 +238,8 @@ def _build(builder: Pairs) -> None:
   """
   tfds.disable_progress_bar()
   config = tfds.download.DownloadConfig(
-      try_download_gcs=False, compute_stats="skip")
+    try_download_gcs=False, compute_stats="skip"
+  )
   try:
     with contextlib.redirect_stdout(io.StringIO()):
       builder.download_and_prepare(download_config=config)

@@ -3,9 +3,12 @@
 """Rows of pairs to the packed arrays of one global batch."""
 
 import collections
+from collections.abc import Mapping
+from collections.abc import Sequence
 import functools
 import hashlib
-from typing import Any, Mapping, NamedTuple, Sequence
+from typing import Any
+from typing import NamedTuple
 
 import ml_collections
 import numpy as np
@@ -20,11 +23,13 @@ from nomic_jax.text.shorten import shorten
 
 
 def collate(
-    rows: Sequence[dict], draw: tuple[int, int],
-    tokenizer: tokenizers.Tokenizer, config: ml_collections.ConfigDict,
-    prompts: Mapping[str, dict[str, str]],
-    special: special_tokens.SpecialTokens | None = None,
-    dtype: np.dtype | None = None,
+  rows: Sequence[dict],
+  draw: tuple[int, int],
+  tokenizer: tokenizers.Tokenizer,
+  config: ml_collections.ConfigDict,
+  prompts: Mapping[str, dict[str, str]],
+  special: special_tokens.SpecialTokens | None = None,
+  dtype: np.dtype | None = None,
 ) -> dict[str, np.ndarray]:
   """Rows to the packed arrays of one global batch.
 
@@ -53,13 +58,15 @@ def collate(
   count, wanted = len(rows), config.negatives
   queries = [f["query"] + r["query"] for f, r in zip(front, rows)]
   candidates = {  # by their place
-      i: f["document"] + r["document"]
-      for i, (f, r) in enumerate(zip(front, rows))}
+    i: f["document"] + r["document"]
+    for i, (f, r) in enumerate(zip(front, rows))
+  }
   if wanted:
     keys = np.random.default_rng(draw).random(count)
     for i, (f, r) in enumerate(zip(front, rows)):
       chosen = _choose(
-          r["negatives"], wanted, config.get("sample_negatives", True), keys[i])
+        r["negatives"], wanted, config.get("sample_negatives", True), keys[i]
+      )
       for at, text in enumerate(chosen, count + i * wanted):
         candidates[at] = f["document"] + text
   documents = list(dict.fromkeys(candidates.values()))
@@ -67,47 +74,54 @@ def collate(
   if dtype is None and isinstance(queries[0], bytes):
     dtype = tokens_lib.dtype_of(tokenizer)
   encode = functools.partial(
-      _encode, tokenizer, special, dtype, dropout=config.token_dropout,
-      draw=draw)
+    _encode, tokenizer, special, dtype, dropout=config.token_dropout, draw=draw
+  )
   queries = encode(queries, length=config.query_length)
-  documents = dict(zip(
-      documents, encode(documents, length=config.document_length)))
+  documents = dict(
+    zip(documents, encode(documents, length=config.document_length))
+  )
   # The first candidate of each text, and which text each candidate is.
   merge = config.get("merge_copies", True)
   places: dict[bytes | int, int] = {}
   first = {
-      at: places.setdefault(documents[text].identity if merge else at, at)
-      for at, text in candidates.items()}
+    at: places.setdefault(documents[text].identity if merge else at, at)
+    for at, text in candidates.items()
+  }
   positive = np.array([first[i] for i in range(count)], np.int32)
   texts = queries + [documents[candidates[at]] for at in places.values()]
   tokens = [t.ids for t in texts]
   length, slots = row_shape(
-      [len(t) for t in tokens], config.row_length, config.slots,
-      config.rows_multiple)
-  packed = pack(
-      tokens, length, slots, config.rows_multiple, special.fill)
+    [len(t) for t in tokens],
+    config.row_length,
+    config.slots,
+    config.rows_multiple,
+  )
+  packed = pack(tokens, length, slots, config.rows_multiple, special.fill)
   candidate = np.full(count * (1 + wanted), -1, np.int32)
   candidate[list(places.values())] = packed.slot_of[count:]
   content = np.zeros(packed.ids.shape[0] * slots, np.int32)
   content[packed.slot_of] = (
-      _identities(texts, positive, list(places.values())) if merge
-      else np.arange(1, len(texts) + 1))
+    _identities(texts, positive, list(places.values()))
+    if merge
+    else np.arange(1, len(texts) + 1)
+  )
   return {
-      "ids": packed.ids,
-      "segment_ids": packed.segment_ids,
-      "positions": packed.positions,
-      "content": content.reshape(-1, slots),
-      "query": packed.slot_of[:count],
-      "candidate": candidate,
-      "positive": positive,
-      "source": np.array([r["source"] for r in rows]),
-      "one_source": np.full(
-          count, len({r["source"] for r in rows}) == 1, np.int32),
+    "ids": packed.ids,
+    "segment_ids": packed.segment_ids,
+    "positions": packed.positions,
+    "content": content.reshape(-1, slots),
+    "query": packed.slot_of[:count],
+    "candidate": candidate,
+    "positive": positive,
+    "source": np.array([r["source"] for r in rows]),
+    "one_source": np.full(
+      count, len({r["source"] for r in rows}) == 1, np.int32
+    ),
   }
 
 
 def _identities(
-    texts: Sequence["_Text"], positive: np.ndarray, places: list[int]
+  texts: Sequence["_Text"], positive: np.ndarray, places: list[int]
 ) -> list[int]:
   """Numbers texts from 1, equal ones alike.
 
@@ -124,10 +138,15 @@ def _identities(
     answered[place].add(query.identity)
   numbers: dict[Any, int] = {}
   return [
-      numbers.setdefault(key, len(numbers) + 1) for key in (
-          *(t.identity for t in texts[:len(positive)]),
-          *(frozenset(answered[place]) if place in answered else t.identity
-            for t, place in zip(texts[len(positive):], places)))]
+    numbers.setdefault(key, len(numbers) + 1)
+    for key in (
+      *(t.identity for t in texts[: len(positive)]),
+      *(
+        frozenset(answered[place]) if place in answered else t.identity
+        for t, place in zip(texts[len(positive) :], places)
+      ),
+    )
+  ]
 
 
 def _choose(negatives: list, wanted: int, sample: bool, key: float) -> list:
@@ -152,27 +171,35 @@ class _Text(NamedTuple):
 
 
 def _encode(
-    tokenizer: tokenizers.Tokenizer, special: special_tokens.SpecialTokens,
-    dtype: np.dtype | None, texts: list[str] | list[bytes], length: int,
-    dropout: float, draw: tuple[int, int],
+  tokenizer: tokenizers.Tokenizer,
+  special: special_tokens.SpecialTokens,
+  dtype: np.dtype | None,
+  texts: list[str] | list[bytes],
+  length: int,
+  dropout: float,
+  draw: tuple[int, int],
 ) -> list[_Text]:
   """Token ids, cut to `length`; the special ones around a text are kept."""
   ends = len(special.head), len(special.tail)
   if texts and isinstance(texts[0], str):
     # Of what dropout leaves, there must still be enough.
     texts = shorten(
-        tokenizer, texts,
-        2 * int(length / (1 - dropout)) + 64 if dropout else length)
+      tokenizer,
+      texts,
+      2 * int(length / (1 - dropout)) + 64 if dropout else length,
+    )
   if texts and isinstance(texts[0], bytes):
     head, tail = (
-        np.array(ids, dtype).tobytes() for ids in (special.head, special.tail))
+      np.array(ids, dtype).tobytes() for ids in (special.head, special.tail)
+    )
     room = None if dropout else max(length - sum(ends), 0) * dtype.itemsize
     encoded = [np.frombuffer(head + t[:room] + tail, dtype) for t in texts]
   elif isinstance(tokenizer, words.Words):
     encoded = tokenizer.encode_ids(texts)
   else:
     encoded = [
-        np.array(e.ids, np.int32) for e in tokenizer.encode_batch_fast(texts)]
+      np.array(e.ids, np.int32) for e in tokenizer.encode_batch_fast(texts)
+    ]
   found = []
   for ids in encoded:
     identity = special.cut(ids, length).astype(np.int32).tobytes()
@@ -181,7 +208,7 @@ def _encode(
       seed = hashlib.blake2b(identity, digest_size=4).digest()
       rng = np.random.default_rng((*draw, int.from_bytes(seed, "little")))
       kept = rng.random(len(ids)) >= dropout
-      kept[:ends[0]] = kept[len(kept) - ends[1]:] = True
+      kept[: ends[0]] = kept[len(kept) - ends[1] :] = True
       ids = ids[kept]
     found.append(_Text(special.cut(ids, length), identity))
   return found

@@ -35,8 +35,10 @@ _SMALL = 1 << 20  # bytes of a file that a fingerprint reads
 
 @places.expanding("path")
 def open_split(
-    path: str | os.PathLike, split: str, ids: bool = False,
-    first: int | None = None,
+  path: str | os.PathLike,
+  split: str,
+  ids: bool = False,
+  first: int | None = None,
 ) -> Source:
   """Opens one split of a data directory for random access.
 
@@ -71,14 +73,14 @@ def open_split(
   rows = sum(shard.take for shard in shards)
   if runs and sum(length for _, length in runs) != rows:
     raise UserError(
-        f"{path}: {sources_lib.FILE} does not tell of the {rows:,} rows of "
-        f"split '{split}'; copy the data directory again or make it anew"
+      f"{path}: {sources_lib.FILE} does not tell of the {rows:,} rows of "
+      f"split '{split}'; copy the data directory again or make it anew"
     )
   source = Source(split, shards, runs, known.prompts)
   if not ids and source[0]["ids"]:
     raise UserError(
-        f"{path}: its rows are token ids and hold no texts; only masked "
-        "language modelling (configs/mlm.py) reads them"
+      f"{path}: its rows are token ids and hold no texts; only masked "
+      "language modelling (configs/mlm.py) reads them"
     )
   return source
 
@@ -86,13 +88,18 @@ def open_split(
 @places.expanding("path")
 def index(path: str | os.PathLike) -> pathlib.Path:
   """Returns the directory with all but the records and tokens of `path`."""
-  return pathlib.Path(staging.local(path, lambda name: not (
-      name.startswith("tokens/") or ".array_record" in name)))
+  return pathlib.Path(
+    staging.local(
+      path,
+      lambda name: not (name.startswith("tokens/") or ".array_record" in name),
+    )
+  )
 
 
 def is_held_out(name: str) -> bool:
   """Whether a file of a data directory is needed to read its splits but train;
-  also of any other folder, of which all files are."""
+  also of any other folder, of which all files are.
+  """
   return not (name.startswith("tokens/") or "-train.array_record" in name)
 
 
@@ -105,9 +112,12 @@ def fingerprint(path: str | os.PathLike) -> str | None:
   manifest tells of how they were made.
   """
   sizes = {
-      name: size for name, size in staging.sizes(path).items()
-      if not name.startswith("tokens/") and not places.is_system(name)
-      and name != MANIFEST}
+    name: size
+    for name, size in staging.sizes(path).items()
+    if not name.startswith("tokens/")
+    and not places.is_system(name)
+    and name != MANIFEST
+  }
   if not sizes:
     return None
   folder, digest = index(path), hashlib.sha256()
@@ -122,16 +132,16 @@ def _info(path: pathlib.Path) -> tfds.core.DatasetInfo:
   decoding.check_name(path, "a data directory")
   if not (path / "dataset_info.json").is_file():
     raise UserError(
-        f"{path}: no data directory (it has no dataset_info.json); expected "
-        "one made by nomic-jax prepare, filter or mine"
+      f"{path}: no data directory (it has no dataset_info.json); expected "
+      "one made by nomic-jax prepare, filter or mine"
     )
   try:
     return tfds.builder_from_directory(path).info
   except Exception as e:  # Whatever the parser of a damaged file raises.
     reason = " ".join(str(e).split())
     raise UserError(
-        f"{path}: dataset_info.json or features.json is damaged ({reason}); "
-        "copy the data directory again or make it anew"
+      f"{path}: dataset_info.json or features.json is damaged ({reason}); "
+      "copy the data directory again or make it anew"
     ) from e
 
 
@@ -142,22 +152,23 @@ def splits(path: str | os.PathLike) -> list[str]:
     UserError: if `path` is no data directory.
   """
   return sorted(
-      name for name, split in _info(index(path)).splits.items()
-      if split.num_examples)
+    name
+    for name, split in _info(index(path)).splits.items()
+    if split.num_examples
+  )
 
 
 def _check(shard: Any) -> None:
   """Finds a file that is missing or cut short before training begins."""
   if not os.path.isfile(shard.filename):
     raise UserError(
-        f"{shard.filename}: missing; copy the data directory again or make it "
-        "anew"
+      f"{shard.filename}: missing; copy the data directory again or make it "
+      "anew"
     )
   reader = array_record_module.ArrayRecordReader(shard.filename)
   rows = reader.num_records() if reader.ok() else -1
   if rows != shard.examples_in_shard:
-    raise damaged(
-        shard.filename, f"{shard.examples_in_shard:,} rows expected")
+    raise damaged(shard.filename, f"{shard.examples_in_shard:,} rows expected")
 
 
 def tokenizer_path(path: str | os.PathLike) -> pathlib.Path:
@@ -169,7 +180,7 @@ def tokenizer_path(path: str | os.PathLike) -> pathlib.Path:
   folder = index(path) / "tokenizer"
   if not (folder / "tokenizer.json").is_file():
     raise UserError(
-        f"{path}: no tokenizer/tokenizer.json in it; expected a data directory "
-        "made by nomic-jax prepare, filter or mine"
+      f"{path}: no tokenizer/tokenizer.json in it; expected a data directory "
+      "made by nomic-jax prepare, filter or mine"
     )
   return folder

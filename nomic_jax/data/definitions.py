@@ -8,8 +8,10 @@ tree: faster, and with the comments its author gave it.
 
 import ast
 import bisect
+from collections.abc import Iterator
 import textwrap
-from typing import Any, Iterator, NamedTuple
+from typing import Any
+from typing import NamedTuple
 
 from nomic_jax.data import summary
 
@@ -51,8 +53,11 @@ def pairs(source: bytes, tree: ast.Module, module: str) -> Iterator[Pair]:
         continue
       pending.append((node, prefix + node.name + "."))
       text = node.body[0]
-      if isinstance(text, ast.Expr) and isinstance(
-          text.value, ast.Constant) and isinstance(text.value.value, str):
+      if (
+        isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+        and isinstance(text.value.value, str)
+      ):
         definitions.append((node, prefix + node.name))
         spans.append((_offset(starts, text), _offset(starts, text, end=True)))
   definitions.sort(key=lambda d: (d[0].lineno, d[0].col_offset))
@@ -77,8 +82,11 @@ def _offset(starts: list[int], node: ast.AST, end: bool = False) -> int:
 
 
 def _pair(
-    source: bytes, starts: list[int], spans: list[tuple[int, int]],
-    node: Any, name: str,
+  source: bytes,
+  starts: list[int],
+  spans: list[tuple[int, int]],
+  node: Any,
+  name: str,
 ) -> Pair:
   """Makes the query and the document of one definition.
 
@@ -95,11 +103,14 @@ def _pair(
     return Pair(f"summary under {MIN_WORDS} words")
   if summary.words(sentence) > MAX_WORDS:
     return Pair(f"summary over {MAX_WORDS} words")
-  head = source[_offset(starts, node):_offset(starts, docstring)]
+  head = source[_offset(starts, node) : _offset(starts, docstring)]
   head = " ".join(head.decode("utf-8").split())
   body = _body(
-      source, spans, _offset(starts, docstring, end=True),
-      _offset(starts, node, end=True))
+    source,
+    spans,
+    _offset(starts, docstring, end=True),
+    _offset(starts, node, end=True),
+  )
   head = summary.without(sentence, head)
   prose = summary.without(sentence, prose)[:PROSE_CHARACTERS].rstrip()
   body = summary.without(sentence, body)
@@ -109,17 +120,17 @@ def _pair(
 
 
 def _body(
-    source: bytes, spans: list[tuple[int, int]], start: int, end: int
+  source: bytes, spans: list[tuple[int, int]], start: int, end: int
 ) -> str:
   """Returns the code between two bytes, without docstrings or indentation."""
   pieces, size = [], 0
-  for span in spans[bisect.bisect_left(spans, (start, start)):]:
+  for span in spans[bisect.bisect_left(spans, (start, start)) :]:
     if span[0] >= end or size > 2 * DOCUMENT_CHARACTERS:
       break
-    pieces.append(source[start:span[0]])
+    pieces.append(source[start : span[0]])
     size += len(pieces[-1])
     start = span[1]
-  pieces.append(source[start:min(end, start + 3 * DOCUMENT_CHARACTERS)])
+  pieces.append(source[start : min(end, start + 3 * DOCUMENT_CHARACTERS)])
   text = b"".join(pieces).decode("utf-8", "ignore")
   lines = [line.rstrip() for line in text.split("\n")]
   return textwrap.dedent("\n".join(line for line in lines if line)).strip()

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `prepare` finds at its output: nothing, the same, or a stale one."""
 
+from collections.abc import Sequence
 import json
 import os
 import pathlib
-from typing import Sequence
 
 from nomic_jax.data import readers
 from nomic_jax.errors import UserError
@@ -32,7 +32,7 @@ def absolute(source: str) -> str:
 
 
 def already(
-    output: pathlib.Path, arguments: dict, overwrite: bool
+  output: pathlib.Path, arguments: dict, overwrite: bool
 ) -> dict | None:
   """Returns the stats of `output` if it is what is asked for.
 
@@ -40,29 +40,33 @@ def already(
     UserError: if something else is there, or nothing can be written.
   """
   places.check_folder(
-      output, f"{output}: exists and is no data directory; choose another "
-      "--output, nothing there was touched", _is_data,
-      keep=not overwrite)
+    output,
+    f"{output}: exists and is no data directory; choose another "
+    "--output, nothing there was touched",
+    _is_data,
+    keep=not overwrite,
+  )
   if overwrite or places.is_vacant(output):
     return None
   made = json.loads((output / "stats.json").read_text(encoding="utf-8"))
   before = made.get("arguments", {})
   different = [
-      f"{key} was {before.get(key)!r} and is now {arguments.get(key)!r}"
-      for key in {**before, **arguments}
-      if before.get(key) != arguments.get(key)
+    f"{key} was {before.get(key)!r} and is now {arguments.get(key)!r}"
+    for key in {**before, **arguments}
+    if before.get(key) != arguments.get(key)
   ]
   if different:
     raise UserError(
-        f"{output}: made with other arguments ({', '.join(different)}); choose "
-        "another --output, or --overwrite to replace it"
+      f"{output}: made with other arguments ({', '.join(different)}); choose "
+      "another --output, or --overwrite to replace it"
     )
   return made
 
 
 def _is_data(path: pathlib.Path) -> bool:
-  return all((path / name).is_file()
-             for name in ("stats.json", "dataset_info.json"))
+  return all(
+    (path / name).is_file() for name in ("stats.json", "dataset_info.json")
+  )
 
 
 def stamps(source: str, parts: list[readers.Part]) -> list[list] | None:
@@ -73,15 +77,17 @@ def stamps(source: str, parts: list[readers.Part]) -> list[list] | None:
   if not is_docstrings(source):
     return readers.stamps(parts)
   if ":" in source:
-    return fingerprints.stamps(
-        pathlib.Path(source.partition(":")[2]), "*.py")
+    return fingerprints.stamps(pathlib.Path(source.partition(":")[2]), "*.py")
   return None
 
 
 def of_files(found: list[list] | None) -> str | None:
   """A fingerprint of `stamps` that a copy of the files has, too."""
-  return None if found is None else fingerprints.of_stamps(
-      [stamp[:2] for stamp in found])
+  return (
+    None
+    if found is None
+    else fingerprints.of_stamps([stamp[:2] for stamp in found])
+  )
 
 
 def of_source(source: str, include: Sequence[str] = ()) -> str | None:
@@ -90,18 +96,22 @@ def of_source(source: str, include: Sequence[str] = ()) -> str | None:
   Raises:
     UserError: if it is not there.
   """
-  parts = [] if is_docstrings(source) else readers.find(
-      source, readers.Columns(), include)
+  parts = (
+    []
+    if is_docstrings(source)
+    else readers.find(source, readers.Columns(), include)
+  )
   return of_files(stamps(source, parts))
 
 
 def check_inputs(
-    output: pathlib.Path, made: dict, inputs: dict[str, str | None]
+  output: pathlib.Path, made: dict, inputs: dict[str, str | None]
 ) -> None:
   """Raises UserError if an input has changed since `output` was made."""
   for name, now in inputs.items():
     before = made.get(name)
     if before is not None and before != now:
       raise UserError(
-          f"{output}: the {name} has changed since this was made from it; "
-          "--overwrite makes it anew, or choose another --output")
+        f"{output}: the {name} has changed since this was made from it; "
+        "--overwrite makes it anew, or choose another --output"
+      )

@@ -1,8 +1,8 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What kinds of batches share that every host makes whole and keeps a part of."""
+"""Batches that every host makes whole and of which it keeps a part."""
 
-from typing import Callable
+from collections.abc import Callable
 
 import grain
 import ml_collections
@@ -15,28 +15,31 @@ _ENDLESS = 2**40  # batches
 
 
 def check(
-    config: ml_collections.ConfigDict, hosts: int, unit: str = "rows"
+  config: ml_collections.ConfigDict, hosts: int, unit: str = "rows"
 ) -> None:
   """Raises UserError unless batches, counted in `unit`, divide over hosts."""
   for name, counted in (("batch_size", unit), ("rows_multiple", "rows")):
     if config[name] % hosts:
       raise UserError(
-          f"config.data.{name}: {config[name]} {counted} do not divide over "
-          f"{hosts} hosts; try {max(config[name] // hosts, 1) * hosts}"
+        f"config.data.{name}: {config[name]} {counted} do not divide over "
+        f"{hosts} hosts; try {max(config[name] // hosts, 1) * hosts}"
       )
 
 
 def share(batch: Batch, host: int, hosts: int) -> Batch:
   """Returns a host's rows, [1, rows, ...], of a batch [all rows, ...]."""
   return {
-      k: v[len(v) // hosts * host:len(v) // hosts * (host + 1)][None]
-      for k, v in batch.items()
+    k: v[len(v) // hosts * host : len(v) // hosts * (host + 1)][None]
+    for k, v in batch.items()
   }
 
 
 def stream(
-    load: Callable[[int], Batch], count: int = _ENDLESS
+  load: Callable[[int], Batch], count: int = _ENDLESS
 ) -> grain.IterDataset:
   """Returns the batches `load` makes of 0, 1, ..., some of them ahead."""
-  return grain.MapDataset.range(count).map(load).to_iter_dataset(
-      grain.ReadOptions(num_threads=2, prefetch_buffer_size=4))
+  return (
+    grain.MapDataset.range(count)
+    .map(load)
+    .to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4))
+  )

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Texts, or pairs of texts, with labels: packed rows (Grain chain)."""
 
+from collections.abc import Iterator
+from collections.abc import Sequence
 import functools
-from typing import Iterator, Sequence
 
 import grain
 import ml_collections
@@ -23,8 +24,12 @@ _TOGETHER = 1024  # rows read at once
 
 
 def batches(
-    source: Rows | Sequence[Row], tokenizer: tokenizers.Tokenizer,
-    config: ml_collections.ConfigDict, seed: int, host: int, hosts: int,
+  source: Rows | Sequence[Row],
+  tokenizer: tokenizers.Tokenizer,
+  config: ml_collections.ConfigDict,
+  seed: int,
+  host: int,
+  hosts: int,
 ) -> grain.IterDataset:
   """Endless batches for `losses.classification`, for one host's devices.
 
@@ -55,8 +60,8 @@ def batches(
   """
   if config.get("tokenised"):
     raise UserError(
-        "config.data.tokenised: rows with labels are read as texts, a pair of "
-        "them at once; set it to false"
+      "config.data.tokenised: rows with labels are read as texts, a pair of "
+      "them at once; set it to false"
     )
   source, size = rows_of(source), config.batch_size
   fill = special_tokens.of(tokenizer).fill
@@ -64,27 +69,31 @@ def batches(
   hosts_lib.check(config, hosts)
   if size > len(source):
     raise UserError(
-        f"config.data.batch_size: {size} is more than the {len(source)} rows "
-        "of the data"
+      f"config.data.batch_size: {size} is more than the {len(source)} rows "
+      "of the data"
     )
   _check_labels(source, config)
   order_of = functools.lru_cache(2)(
-      lambda epoch: np.random.default_rng((seed, epoch)).permutation(
-          len(source)))
+    lambda epoch: np.random.default_rng((seed, epoch)).permutation(len(source))
+  )
 
   def load(number: int) -> dict:
     epoch, at = divmod(int(number), len(source) // size)
-    order = order_of(epoch)[at * size:(at + 1) * size]
+    order = order_of(epoch)[at * size : (at + 1) * size]
     batch = _collate(
-        source.__getitems__(order.tolist()), tokenizer, config, fill)
+      source.__getitems__(order.tolist()), tokenizer, config, fill
+    )
     return hosts_lib.share(batch, host, hosts)
 
   return hosts_lib.stream(load)
 
 
 def one_pass(
-    source: Rows | Sequence[Row], tokenizer: tokenizers.Tokenizer,
-    config: ml_collections.ConfigDict, host: int, hosts: int,
+  source: Rows | Sequence[Row],
+  tokenizer: tokenizers.Tokenizer,
+  config: ml_collections.ConfigDict,
+  host: int,
+  hosts: int,
 ) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
   """All rows in order, once; the last batch filled up with rows of no label.
 
@@ -106,12 +115,13 @@ def _check_labels(source: Rows, config: ml_collections.ConfigDict) -> None:
   """Reads all rows, so that a wrong label does not wait for its batch."""
   for start in range(0, len(source), _TOGETHER):
     for row in source.__getitems__(
-        range(start, min(start + _TOGETHER, len(source)))):
+      range(start, min(start + _TOGETHER, len(source)))
+    ):
       _labels(row, config)
 
 
 def _truncating(
-    tokenizer: tokenizers.Tokenizer, config: ml_collections.ConfigDict
+  tokenizer: tokenizers.Tokenizer, config: ml_collections.ConfigDict
 ) -> tokenizers.Tokenizer:
   """A copy that truncates to `text_length`, a pair longest first.
 
@@ -124,8 +134,8 @@ def _truncating(
   least = tokenizer.num_special_tokens_to_add(True) + 2
   if config.text_length < least:
     raise UserError(
-        f"config.data.text_length: {config.text_length} tokens do not hold a "
-        f"pair of texts; expected {least} or more"
+      f"config.data.text_length: {config.text_length} tokens do not hold a "
+      f"pair of texts; expected {least} or more"
     )
   copy = tokenizers.Tokenizer.from_str(tokenizer.to_str())
   copy.enable_truncation(config.text_length, strategy="longest_first")
@@ -133,32 +143,40 @@ def _truncating(
 
 
 def _collate(
-    rows: list[Row], tokenizer: tokenizers.Tokenizer,
-    config: ml_collections.ConfigDict, fill: int,
+  rows: list[Row],
+  tokenizer: tokenizers.Tokenizer,
+  config: ml_collections.ConfigDict,
+  fill: int,
 ) -> dict[str, np.ndarray]:
   """Texts and labels of rows to arrays; see `batches`."""
   texts = [tuple(filter(None, (r["query"], r["document"]))) for r in rows]
   texts = [pair if len(pair) == 2 else pair[0] for pair in texts]
   # Of a pair it depends on both lengths which text loses its end.
-  texts = [t if isinstance(t, tuple) else shorten(
-      tokenizer, [t], config.text_length)[0] for t in texts]
+  texts = [
+    t
+    if isinstance(t, tuple)
+    else shorten(tokenizer, [t], config.text_length)[0]
+    for t in texts
+  ]
   encoded = tokenizer.encode_batch_fast(texts)
   pack_rows = functools.partial(
-      pack, row_length=config.row_length, slots=config.slots,
-      rows_multiple=config.rows_multiple)
-  packed = pack_rows(
-      [e.ids for e in encoded], pad_id=fill)
+    pack,
+    row_length=config.row_length,
+    slots=config.slots,
+    rows_multiple=config.rows_multiple,
+  )
+  packed = pack_rows([e.ids for e in encoded], pad_id=fill)
   types = pack_rows([e.type_ids for e in encoded])  # in the same places
   content = np.zeros(len(packed.ids) * config.slots, np.int32)
   content[packed.slot_of] = 1
   return {
-      "ids": packed.ids,
-      "segment_ids": packed.segment_ids,
-      "positions": packed.positions,
-      "types": types.ids,
-      "content": content.reshape(-1, config.slots),
-      "text": packed.slot_of,
-      "labels": np.stack([_labels(row, config) for row in rows]),
+    "ids": packed.ids,
+    "segment_ids": packed.segment_ids,
+    "positions": packed.positions,
+    "types": types.ids,
+    "content": content.reshape(-1, config.slots),
+    "text": packed.slot_of,
+    "labels": np.stack([_labels(row, config) for row in rows]),
   }
 
 
@@ -168,19 +186,20 @@ def _labels(row: Row, config: ml_collections.ConfigDict) -> np.ndarray:
   place = row["location"] or f"the row {row['query'] or row['document']!r:.40}"
   if len(labels) > config.labels:
     raise UserError(
-        f"{place}: {len(labels)} labels, more than config.data.labels="
-        f"{config.labels}; raise that or correct the row"
+      f"{place}: {len(labels)} labels, more than config.data.labels="
+      f"{config.labels}; raise that or correct the row"
     )
   if not np.isfinite(labels).all():
     raise UserError(f"{place}: a label is not finite; expected numbers")
   wrong = [x for x in labels if classes and x not in range(classes)]
   if wrong:
     raise UserError(
-        f"{place}: label {wrong[0]:g}; expected a whole number from 0 to "
-        f"{classes - 1} (config.data.classes={classes}); correct the row or "
-        "raise config.data.classes and config.loss.labels"
+      f"{place}: label {wrong[0]:g}; expected a whole number from 0 to "
+      f"{classes - 1} (config.data.classes={classes}); correct the row or "
+      "raise config.data.classes and config.loss.labels"
     )
   return np.pad(
-      np.array(labels, np.float32), (0, config.labels - len(labels)),
-      constant_values=np.nan,
+    np.array(labels, np.float32),
+    (0, config.labels - len(labels)),
+    constant_values=np.nan,
   )

@@ -2,9 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a data directory to global arrays on the mesh."""
 
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
 import itertools
 import math
-from typing import Any, Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import grain
 import jax
@@ -25,13 +29,14 @@ from nomic_jax.errors import UserError
 from nomic_jax.text import prompts as prompts_lib
 
 _KINDS = {
-    "text": text.batches, "pairs": pairs.batches, "labels": labels.batches,
+  "text": text.batches,
+  "pairs": pairs.batches,
+  "labels": labels.batches,
 }
 
 
 def make(
-    config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer,
-    seed: int,
+  config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer, seed: int
 ) -> grain.DatasetIterator:
   """An endless iterator of this host's numpy batches; its state is saved.
 
@@ -44,8 +49,11 @@ def make(
   Raises:
     UserError: for an unknown kind, missing data, or sizes that do not fit.
   """
-  return iter(_open(config, tokenizer)(
-      _KINDS[config.kind], seed, jax.process_index(), jax.process_count()))
+  return iter(
+    _open(config, tokenizer)(
+      _KINDS[config.kind], seed, jax.process_index(), jax.process_count()
+    )
+  )
 
 
 def advice(config: ml_collections.ConfigDict, hosts: int) -> str:
@@ -53,14 +61,17 @@ def advice(config: ml_collections.ConfigDict, hosts: int) -> str:
   if config.kind != "text" or config.get("tokenised") or hosts == 1:
     return ""
   return (
-      f"config.data.tokenised is false: each of {hosts} hosts reads and "
-      "tokenises all texts of a batch to find its own rows; run nomic-jax "
-      f"tokenise --input={config.path} and set it to true")
+    f"config.data.tokenised is false: each of {hosts} hosts reads and "
+    "tokenises all texts of a batch to find its own rows; run nomic-jax "
+    f"tokenise --input={config.path} and set it to true"
+  )
 
 
 def held_out(
-    config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer,
-    seed: int, most: int,
+  config: ml_collections.ConfigDict,
+  tokenizer: tokenizers.Tokenizer,
+  seed: int,
+  most: int,
 ) -> Callable[[], Iterator[dict[str, np.ndarray]]]:
   """What gives the same batches, at most so many, whenever it is called.
 
@@ -77,9 +88,11 @@ def held_out(
     return lambda: itertools.islice(iter(found), most)
   if config.kind == "labels":
     shuffled = lambda source, *more: labels.one_pass(
-        _Shuffled(source, seed), *more)
-    return lambda: (batch for batch, _ in itertools.islice(
-        opened(shuffled, *place), most))
+      _Shuffled(source, seed), *more
+    )
+    return lambda: (
+      batch for batch, _ in itertools.islice(opened(shuffled, *place), most)
+    )
   endless = iter(opened(_KINDS[config.kind], seed, *place))
   first = endless.get_state()
 
@@ -112,7 +125,8 @@ def text_lengths(config: ml_collections.ConfigDict) -> dict[str, int]:
   """
   _check_kind(config)
   names = {"text": ("row_length",), "labels": ("text_length",)}.get(
-      config.kind, ("query_length", "document_length"))
+    config.kind, ("query_length", "document_length")
+  )
   return {name: config[name] for name in names}
 
 
@@ -121,7 +135,7 @@ def _check_kind(config: ml_collections.ConfigDict) -> None:
 
 
 def _open(
-    config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer
+  config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer
 ) -> Callable[..., Any]:
   """The data of a config, as the first arguments of what makes batches."""
   ranges.check_data(config)
@@ -129,7 +143,8 @@ def _open(
   ids = config.kind == "text"  # no other kind can use rows without texts
   if config.get("tokenised"):
     source = tokens.open_split(
-        config.path, config.split, tokenizer, _joined(config), ids)
+      config.path, config.split, tokenizer, _joined(config), ids
+    )
   else:
     source = dataset.open_split(config.path, config.split, ids)
   _check_texts(source, config)
@@ -141,32 +156,34 @@ def _joined(config: ml_collections.ConfigDict) -> Callable:
   if config.kind == "text":
     return tokens.joins_lines
   own = dataset.open_split(config.path, config.split).prompts
-  default = {side: prompts_lib.of(config, side)
-             for side in ("query", "document")}
-  return lambda row: tokens.joins_prompts(
-      **own.get(row["source"], default))(row)
+  default = {
+    side: prompts_lib.of(config, side) for side in ("query", "document")
+  }
+  return lambda row: tokens.joins_prompts(**own.get(row["source"], default))(
+    row
+  )
 
 
 def _check_texts(
-    source: dataset.Source, config: ml_collections.ConfigDict
+  source: dataset.Source, config: ml_collections.ConfigDict
 ) -> None:
   """A training without its texts would run, and be another one."""
   first = source.__getitems__(range(min(len(source), 100)))
   if config.get("negatives") and not any(row["negatives"] for row in first):
     raise UserError(
-        f"config.data.negatives: {config.negatives} for each query, but the "
-        f"rows of {config.path} have none; add them with nomic-jax mine, or "
-        "set it to 0"
+      f"config.data.negatives: {config.negatives} for each query, but the "
+      f"rows of {config.path} have none; add them with nomic-jax mine, or "
+      "set it to 0"
     )
   if config.kind == "pairs" and not any(row["query"] for row in first):
     raise UserError(
-        f"{config.path}: its rows are plain text without queries; train on "
-        "them with configs/mlm.py, or prepare pairs"
+      f"{config.path}: its rows are plain text without queries; train on "
+      "them with configs/mlm.py, or prepare pairs"
     )
 
 
 def to_devices(
-    batch: dict[str, np.ndarray], sharding: NamedSharding
+  batch: dict[str, np.ndarray], sharding: NamedSharding
 ) -> dict[str, jax.Array]:
   """Joins the hosts' batches into global arrays, rows over the devices.
 
@@ -180,10 +197,12 @@ def to_devices(
   for name, array in batch.items():
     rows = array.shape[1] * jax.process_count()
     check_rows(rows, sharding, f"a batch's {name}")
-  return nested({
+  return nested(
+    {
       k: jax.make_array_from_process_local_data(sharding, v)
       for k, v in batch.items()
-  })
+    }
+  )
 
 
 INPUTS = ("ids", "segment_ids", "positions", "types")
@@ -197,11 +216,12 @@ def nested(batch: Mapping[str, Any]) -> dict[str, Any]:
   """
   inputs = {k: v for k, v in batch.items() if k in INPUTS}
   return {"inputs": inputs} | {
-      k: v for k, v in batch.items() if k not in INPUTS}
+    k: v for k, v in batch.items() if k not in INPUTS
+  }
 
 
 def check_rows(
-    rows: int | None, sharding: NamedSharding, what: str = "rows_multiple"
+  rows: int | None, sharding: NamedSharding, what: str = "rows_multiple"
 ) -> None:
   """Raises UserError unless rows divide over the devices.
 
@@ -214,14 +234,14 @@ def check_rows(
   parts = math.prod(sharding.mesh.shape[axis] for axis in sharding.spec[1])
   if parts % hosts:
     raise UserError(
-        f"config.mesh: {parts} devices split the rows (data x fsdp), which do "
-        f"not divide over {hosts} hosts; each host reads rows of its own"
+      f"config.mesh: {parts} devices split the rows (data x fsdp), which do "
+      f"not divide over {hosts} hosts; each host reads rows of its own"
     )
   if rows is not None and rows % parts:
     raise UserError(
-        f"config.data: {what} has {rows} rows, which do not divide over "
-        f"{parts} devices; make data.batch_size and "
-        f"data.rows_multiple multiples of {parts}"
+      f"config.data: {what} has {rows} rows, which do not divide over "
+      f"{parts} devices; make data.batch_size and "
+      f"data.rows_multiple multiples of {parts}"
     )
 
 
@@ -233,7 +253,7 @@ def sources_in(batch: dict[str, np.ndarray]) -> str:
 
 
 def accuracy_of_source(
-    batch: dict[str, np.ndarray], result: Mapping[str, Any]
+  batch: dict[str, np.ndarray], result: Mapping[str, Any]
 ) -> dict[str, Any]:
   """{"accuracy/NAME": accuracy}, if a batch is of one source on all hosts."""
   names = np.unique(batch.get("source", []))

@@ -10,13 +10,14 @@ the inputs, so that a model tells its whole history, down to the source of its
 data. `nomic-jax verify` compares it with what is there now.
 """
 
+from collections.abc import Mapping
 import hashlib
 from importlib import metadata
 import json
 import os
 import pathlib
 import platform
-from typing import Any, Mapping
+from typing import Any
 
 import ml_collections
 
@@ -34,12 +35,21 @@ from nomic_jax.text import tokenizer as tokenizer_lib
 
 FILE = "reproduce.json"
 _RECORDS = ("*.array_record-*", "*.npy")
-_LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain",
-              "array-record", "numpy", "tokenizers")
+_LIBRARIES = (
+  "jax",
+  "jaxlib",
+  "flax",
+  "optax",
+  "orbax-checkpoint",
+  "grain",
+  "array-record",
+  "numpy",
+  "tokenizers",
+)
 
 
 def of_training(
-    config: ml_collections.ConfigDict, tokenizer: str | os.PathLike
+  config: ml_collections.ConfigDict, tokenizer: str | os.PathLike
 ) -> dict:
   """The manifest of a training that begins now.
 
@@ -51,21 +61,25 @@ def of_training(
   for name in ("path", "teacher"):
     if place := config.data.get(name):
       data[f"config.data.{name}"] = {
-          "path": _absolute(place), "fingerprint": dataset.fingerprint(place),
-          "rows": _rows(place), "manifest": read(place)}
+        "path": _absolute(place),
+        "fingerprint": dataset.fingerprint(place),
+        "rows": _rows(place),
+        "manifest": read(place),
+      }
   return {
-      "config": json.loads(config.to_json()),
-      "data": data,
-      "tokenizer": of_tokenizer(tokenizer),
-      "parent": config.init_from and {
-          "path": _absolute(config.init_from),
-          "manifest": read(config.init_from)},
+    "config": json.loads(config.to_json()),
+    "data": data,
+    "tokenizer": of_tokenizer(tokenizer),
+    "parent": config.init_from
+    and {
+      "path": _absolute(config.init_from),
+      "manifest": read(config.init_from),
+    },
   } | environment()
 
 
 def of_model(
-    source: str | os.PathLike | None, step: int | None,
-    directory: pathlib.Path,
+  source: str | os.PathLike | None, step: int | None, directory: pathlib.Path
 ) -> dict:
   """The manifest of a model directory that is being written.
 
@@ -75,16 +89,18 @@ def of_model(
     directory: with the weights.
   """
   return {
-      "weights": of_file(directory / WEIGHTS),
-      "training": source and {
-          "path": _absolute(source), "step": step, "manifest": read(source)},
+    "weights": of_file(directory / WEIGHTS),
+    "training": source
+    and {"path": _absolute(source), "step": step, "manifest": read(source)},
   }
 
 
 def of_data(
-    arguments: Mapping[str, Any], rows: Mapping[str, Any],
-    inputs: Mapping[str, dict | None], directory: pathlib.Path,
-    devices: bool | None = None,
+  arguments: Mapping[str, Any],
+  rows: Mapping[str, Any],
+  inputs: Mapping[str, dict | None],
+  directory: pathlib.Path,
+  devices: bool | None = None,
 ) -> dict:
   """The manifest of a data directory, or of vectors, that is being written.
 
@@ -97,12 +113,12 @@ def of_data(
   """
   inputs = {name: value for name, value in inputs.items() if value}
   return {
-      "job": arguments.get("job", "prepare"),
-      "arguments": dict(arguments),
-      "rows": dict(rows),
-      "fingerprint": dataset.fingerprint(directory),
-      "records": of_records(directory),
-      "inputs": inputs,
+    "job": arguments.get("job", "prepare"),
+    "arguments": dict(arguments),
+    "rows": dict(rows),
+    "fingerprint": dataset.fingerprint(directory),
+    "records": of_records(directory),
+    "inputs": inputs,
   } | environment("model" in inputs if devices is None else devices)
 
 
@@ -115,8 +131,11 @@ def of_input(place: Any) -> dict:
   """
   if not isinstance(place, (str, os.PathLike)):
     return {"path": None, "fingerprint": fingerprints.of_content(place)}
-  return {"path": _absolute(place), "fingerprint": of_place(place),
-          "manifest": read(place)}
+  return {
+    "path": _absolute(place),
+    "fingerprint": of_place(place),
+    "manifest": read(place),
+  }
 
 
 def of_place(place: str | os.PathLike) -> str | None:
@@ -139,9 +158,13 @@ def of_records(directory: pathlib.Path) -> str | None:
   row records where it was read, so a source that lies elsewhere gives another.
   """
   files = sorted(p for pattern in _RECORDS for p in directory.glob(pattern))
-  return fingerprints.of_text(" ".join(
-      f"{p.name} {fingerprints.of_content(p)}" for p in files)) if files else (
-          None)
+  return (
+    fingerprints.of_text(
+      " ".join(f"{p.name} {fingerprints.of_content(p)}" for p in files)
+    )
+    if files
+    else (None)
+  )
 
 
 def of_tokenizer(path: str | os.PathLike) -> str:
@@ -158,17 +181,20 @@ def of_file(path: pathlib.Path) -> str | None:
 def environment(devices: bool = True) -> dict[str, Any]:
   """The code, the libraries and, if they have a say, the devices."""
   found = {
-      "code": {"nomic_jax": nomic_jax.__version__, "hash": _of_code()},
-      "libraries": {"python": platform.python_version()} | {
-          name: _version(name) for name in _LIBRARIES},
+    "code": {"nomic_jax": nomic_jax.__version__, "hash": _of_code()},
+    "libraries": {"python": platform.python_version()}
+    | {name: _version(name) for name in _LIBRARIES},
   }
   if devices:
     import jax  # Jobs that do not compute start without it.
 
     there = jax.devices()
     found["devices"] = {
-        "platform": there[0].platform, "kind": there[0].device_kind,
-        "count": len(there), "processes": jax.process_count()}
+      "platform": there[0].platform,
+      "kind": there[0].device_kind,
+      "count": len(there),
+      "processes": jax.process_count(),
+    }
   return found
 
 
@@ -184,8 +210,11 @@ def read(path: str | os.PathLike) -> dict | None:
   with buckets.errors(path):
     if not file.is_file():
       return None
-    values = json.loads(buckets.patiently(file.read_text)) if (
-        buckets.is_remote(path)) else read_json(file)
+    values = (
+      json.loads(buckets.patiently(file.read_text))
+      if (buckets.is_remote(path))
+      else read_json(file)
+    )
   return values or None
 
 

@@ -7,8 +7,10 @@ is computed place by place. So any host knows any batch, a run goes on from a
 number, and 235 million rows start as fast as ten.
 """
 
+from collections.abc import Callable
+from collections.abc import Mapping
 import math
-from typing import Any, Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -76,8 +78,9 @@ class EveryRow:
   def rows(self, number: int) -> np.ndarray:
     """Rows of batch `number`, int64 [size]."""
     epoch, at = divmod(number, self._total // self._size)
-    at = permute(np.array([at]), self._total // self._size,
-                 self._seed, epoch, 0)
+    at = permute(
+      np.array([at]), self._total // self._size, self._seed, epoch, 0
+    )
     rng = np.random.default_rng((self._seed, epoch))
     places = at * self._size + np.arange(self._size)
     # Where all sizes are multiples of a batch, no batch is of two sources.
@@ -86,7 +89,7 @@ class EveryRow:
     return self._at(places % self._total, epoch, rng)
 
   def _at(
-      self, places: np.ndarray, epoch: int, rng: np.random.Generator
+    self, places: np.ndarray, epoch: int, rng: np.random.Generator
   ) -> np.ndarray:
     """Rows at places of an epoch, in which `rng` puts the sources in order."""
     order = rng.permutation(len(self._sizes))
@@ -98,7 +101,8 @@ class EveryRow:
       source, here = order[i], which == i
       size = int(self._sizes[source])
       numbers[here] = starts[source] + permute(
-          places[here] - (ends[i] - size), size, self._seed, epoch, 1, source)
+        places[here] - (ends[i] - size), size, self._seed, epoch, 1, source
+      )
     return self._layout.row_of(numbers)
 
 
@@ -114,7 +118,8 @@ class Once(EveryRow):
     if number < whole:
       number = int(permute(np.array([number]), whole, self._seed, 0, 0)[0])
     places = np.arange(
-        number * self._size, min((number + 1) * self._size, self._total))
+      number * self._size, min((number + 1) * self._size, self._total)
+    )
     return self._at(places, 0, np.random.default_rng((self._seed, 0)))
 
 
@@ -139,14 +144,17 @@ class Stored:
     lengths = np.diff(layout.starts, append=total)
     if one_source and (lengths % size).any():
       run = int(np.argmax(lengths % size > 0))
-      source = int(np.searchsorted(
-          np.cumsum(layout.sizes), layout.starts[run], side="right"))
+      source = int(
+        np.searchsorted(
+          np.cumsum(layout.sizes), layout.starts[run], side="right"
+        )
+      )
       raise UserError(
-          f"config.data.order: stored, but {lengths[run]:,} rows of source "
-          f"'{layout.names[source]}' stand together, no multiple of "
-          f"config.data.batch_size={size}, so that a batch would be of two "
-          f"sources; run nomic-jax prepare with --whole_batches={size} "
-          "--keep_copies --held_out=0, or set one_source to false"
+        f"config.data.order: stored, but {lengths[run]:,} rows of source "
+        f"'{layout.names[source]}' stand together, no multiple of "
+        f"config.data.batch_size={size}, so that a batch would be of two "
+        f"sources; run nomic-jax prepare with --whole_batches={size} "
+        "--keep_copies --held_out=0, or set one_source to false"
       )
 
   def rows(self, number: int) -> np.ndarray:
@@ -167,9 +175,7 @@ class Weighted:
     cycle: batches in a cycle, within which the sources' order is random.
   """
 
-  def __init__(
-      self, layout: Layout, size: int, seed: int, weights: np.ndarray
-  ):
+  def __init__(self, layout: Layout, size: int, seed: int, weights: np.ndarray):
     """Takes where rows are, rows in a batch, and a weight [S] per source."""
     self._layout, self._size, self._seed = layout, size, seed
     self._ends = np.cumsum(weights) / np.sum(weights)
@@ -188,13 +194,15 @@ class Weighted:
     places = at * self._size + np.arange(self._size)
     first = int(self._layout.sizes[:source].sum())
     return self._layout.row_of(
-        first + permute(places, rows, self._seed, epoch, 2, source))
+      first + permute(places, rows, self._seed, epoch, 2, source)
+    )
 
   def _draw(self, cycle: int) -> tuple[np.ndarray, np.ndarray]:
     """The source of each batch of a cycle, and how many of it came before."""
     before, after = (
-        np.diff(np.rint(c * self.cycle * self._ends), prepend=0).astype(int)
-        for c in (cycle, cycle + 1))
+      np.diff(np.rint(c * self.cycle * self._ends), prepend=0).astype(int)
+      for c in (cycle, cycle + 1)
+    )
     sources = np.repeat(np.arange(len(before)), after - before)
     sources = np.random.default_rng((self._seed, cycle)).permutation(sources)
     ranks = np.empty_like(sources)
@@ -224,8 +232,14 @@ class _Recent:
 
 
 def make(
-    layout: Layout, size: int, seed: int, *, one_source: bool, alpha: float,
-    weights: Mapping[str, float], order: str = "shuffled",
+  layout: Layout,
+  size: int,
+  seed: int,
+  *,
+  one_source: bool,
+  alpha: float,
+  weights: Mapping[str, float],
+  order: str = "shuffled",
 ) -> EveryRow | Stored | Weighted:
   """Returns the order that a config describes.
 
@@ -243,28 +257,35 @@ def make(
   """
   one_of(order, ORDERS, f"config.data.order: no order '{order}'")
   for name in weights:
-    one_of(name, layout.names,
-           f"config.data.source_weights: no source '{name}' in the data",
-           "it has")
+    one_of(
+      name,
+      layout.names,
+      f"config.data.source_weights: no source '{name}' in the data",
+      "it has",
+    )
   if alpha == 1 and not weights:
     kind = Stored if order == "stored" else EveryRow
     return kind(layout, size, seed, one_source)
   if order == "stored":
     raise UserError(
-        "config.data.order: stored, but source_alpha or source_weights draw "
-        "rows; set it to shuffled or leave those out")
+      "config.data.order: stored, but source_alpha or source_weights draw "
+      "rows; set it to shuffled or leave those out"
+    )
   if not one_source:
     raise UserError(
-        "config.data.one_source: false, but source_alpha or source_weights "
-        "choose the source of each batch; set it to true or leave those out")
+      "config.data.one_source: false, but source_alpha or source_weights "
+      "choose the source of each batch; set it to true or leave those out"
+    )
   factor = np.array([weights.get(name, 1.0) for name in layout.names])
   if (factor < 0).any() or not factor.any():
     raise UserError(
-        "config.data.source_weights: expected numbers from 0, not all 0")
+      "config.data.source_weights: expected numbers from 0, not all 0"
+    )
   share = factor * layout.sizes.astype(np.float64) ** alpha
   for name, rows, each in zip(layout.names, layout.sizes, share):
     if each and rows < size:
       raise UserError(
-          f"config.data.batch_size: {size} is more than the {rows} rows of "
-          f"source '{name}'; give it a weight of 0, or lower the batch size")
+        f"config.data.batch_size: {size} is more than the {rows} rows of "
+        f"source '{name}'; give it a weight of 0, or lower the batch size"
+      )
   return Weighted(layout, size, seed, share)

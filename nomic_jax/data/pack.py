@@ -3,7 +3,9 @@
 """Several texts in one row, so that little of a batch is padding."""
 
 import bisect
-from typing import Callable, NamedTuple, Sequence
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,8 +32,11 @@ class Packed(NamedTuple):
 
 
 def pack(
-    texts: Sequence[Sequence[int]], row_length: int, slots: int,
-    rows_multiple: int = 1, pad_id: int = 0,
+  texts: Sequence[Sequence[int]],
+  row_length: int,
+  slots: int,
+  rows_multiple: int = 1,
+  pad_id: int = 0,
 ) -> Packed:
   """Packs texts into as few rows as best-fit-decreasing finds.
 
@@ -49,12 +54,14 @@ def pack(
   longest = max(map(len, texts), default=0)
   if longest > row_length:
     raise UserError(
-        f"a text of {longest} tokens does not fit rows of {row_length}; raise "
-        "data.row_length or lower the text lengths"
+      f"a text of {longest} tokens does not fit rows of {row_length}; raise "
+      "data.row_length or lower the text lengths"
     )
   rows = [
-      members for _, members in best_fit(
-          [len(t) for t in texts], lambda _: row_length, lambda _: slots)
+    members
+    for _, members in best_fit(
+      [len(t) for t in texts], lambda _: row_length, lambda _: slots
+    )
   ]
   count = max(-(-len(rows) // rows_multiple), 1) * rows_multiple
   packed = fill(texts, rows, count, row_length, pad_id)
@@ -65,7 +72,7 @@ def pack(
 
 
 def row_shape(
-    lengths: Sequence[int], row_length: int, slots: int, rows_multiple: int
+  lengths: Sequence[int], row_length: int, slots: int, rows_multiple: int
 ) -> tuple[int, int]:
   """Row length and slots of a batch, so that little of it is left empty.
 
@@ -95,11 +102,15 @@ def row_shape(
     return -int(-rows // rows_multiple) * rows_multiple * length
 
   shorter = [size(8)] + [
-      (length, most) for length, most in map(size, (6, 4, 3, 2, 1))
-      if length >= longest and length % 128 == 0]
+    (length, most)
+    for length, most in map(size, (6, 4, 3, 2, 1))
+    if length >= longest and length % 128 == 0
+  ]
   longer = [
-      (length, most) for length, most in map(size, range(9, 15))
-      if length <= _LONGEST and length % 128 == 0]
+    (length, most)
+    for length, most in map(size, range(9, 15))
+    if length <= _LONGEST and length % 128 == 0
+  ]
   least = min(map(tokens, shorter))
   found = next(s for s in shorter if tokens(s) <= 1.02 * least)
   if longer and min(map(tokens, longer)) <= 0.95 * least:
@@ -108,8 +119,9 @@ def row_shape(
 
 
 def best_fit(
-    lengths: Sequence[int], row_length: Callable[[int], int],
-    slots: Callable[[int], int],
+  lengths: Sequence[int],
+  row_length: Callable[[int], int],
+  slots: Callable[[int], int],
 ) -> list[tuple[int, list[int]]]:
   """Shares out texts over rows: best fit, the longest first.
 
@@ -138,8 +150,11 @@ def best_fit(
 
 
 def fill(
-    texts: Sequence[Sequence[int]], rows: Sequence[Sequence[int]], count: int,
-    row_length: int, pad_id: int = 0,
+  texts: Sequence[Sequence[int]],
+  rows: Sequence[Sequence[int]],
+  count: int,
+  row_length: int,
+  pad_id: int = 0,
 ) -> Packed:
   """Writes out `count` rows, of which `rows` name the texts of the first.
 

@@ -9,9 +9,9 @@ number of hosts gives the same arrays. What that costs is in benchmarks/.
 """
 
 import collections
+from collections.abc import Sequence
 import functools
 import os
-from typing import Sequence
 
 from absl import flags
 import grain
@@ -33,8 +33,12 @@ from nomic_jax.text import words
 
 
 def batches(
-    source: Rows | Sequence[Row], tokenizer: tokenizers.Tokenizer,
-    config: ml_collections.ConfigDict, seed: int, host: int, hosts: int,
+  source: Rows | Sequence[Row],
+  tokenizer: tokenizers.Tokenizer,
+  config: ml_collections.ConfigDict,
+  seed: int,
+  host: int,
+  hosts: int,
 ) -> grain.IterDataset:
   """Endless batches for `losses.info_nce.InfoNCE`, for one host's devices.
 
@@ -69,14 +73,17 @@ def batches(
   hosts_lib.check(config, hosts, "pairs")
   if size > len(source):
     raise UserError(
-        f"config.data.batch_size: {size} is more than the {len(source)} rows "
-        "of the data; every query of a batch must be another one"
+      f"config.data.batch_size: {size} is more than the {len(source)} rows "
+      "of the data; every query of a batch must be another one"
     )
   rows = order.make(
-      source.layout(), size, seed, one_source=config.one_source,
-      alpha=config.get("source_alpha", 1.0),
-      weights=config.get("source_weights", {}),
-      order=config.get("order", "shuffled"),
+    source.layout(),
+    size,
+    seed,
+    one_source=config.one_source,
+    alpha=config.get("source_alpha", 1.0),
+    weights=config.get("source_weights", {}),
+    order=config.get("order", "shuffled"),
   )
   load = _Load(source, tokenizer, config, seed, rows, (host, hosts))
   dataset = hosts_lib.stream(load)
@@ -91,8 +98,12 @@ def batches(
 
 
 def one_pass(
-    source: Rows | Sequence[Row], tokenizer: tokenizers.Tokenizer,
-    config: ml_collections.ConfigDict, seed: int, host: int, hosts: int,
+  source: Rows | Sequence[Row],
+  tokenizer: tokenizers.Tokenizer,
+  config: ml_collections.ConfigDict,
+  seed: int,
+  host: int,
+  hosts: int,
 ) -> grain.IterDataset:
   """Batches in which each row comes once, for what is measured.
 
@@ -111,8 +122,9 @@ def one_pass(
     size = len(source) // multiple * multiple
     if not size:
       raise UserError(
-          f"{config.path}: split '{config.split}' has {len(source)} rows, "
-          f"fewer than config.data.rows_multiple={multiple}; lower that")
+        f"{config.path}: split '{config.split}' has {len(source)} rows, "
+        f"fewer than config.data.rows_multiple={multiple}; lower that"
+      )
   rows = order.Once(source.layout(), size, seed, config.one_source)
   load = _Load(source, tokenizer, config, seed, rows, (host, hosts))
   count = len(source) // size if config.get("teacher") else len(rows)
@@ -133,13 +145,18 @@ class _Load:
     self._source, self._tokenizer, self._config = source, tokenizer, config
     self._special = special_tokens.of(tokenizer)
     self._seed, self._rows, self._place = seed, rows, place
-    self._vectors = teacher.load(
-        config.teacher, config.split, len(source), config.path,
-    ) if config.get("teacher") else {}
-    default = {side: source.encode(prompts_lib.of(config, side))
-               for side in ("query", "document")}
+    self._vectors = (
+      teacher.load(config.teacher, config.split, len(source), config.path)
+      if config.get("teacher")
+      else {}
+    )
+    default = {
+      side: source.encode(prompts_lib.of(config, side))
+      for side in ("query", "document")
+    }
     self._prompts = collections.defaultdict(
-        functools.partial(dict, default), source.prompts)
+      functools.partial(dict, default), source.prompts
+    )
 
   def __call__(self, number: int, size: int = 0) -> dict[str, np.ndarray]:
     """Batch `number`, filled up to `size` pairs."""
@@ -147,36 +164,49 @@ class _Load:
     indices = self._rows.rows(number).tolist()
     rows = self._source.__getitems__(indices)
     batch = collate(
-        rows, (self._seed, number), self._tokenizer, self._config,
-        self._prompts, self._special, self._source.dtype)
+      rows,
+      (self._seed, number),
+      self._tokenizer,
+      self._config,
+      self._prompts,
+      self._special,
+      self._source.dtype,
+    )
     for name, vectors in self._vectors.items():
       batch[name] = vectors[indices].astype(np.float32)
       bad = np.flatnonzero(~np.isfinite(batch[name]).all(1))
       if len(bad):
         raise UserError(
-            f"{self._config.teacher}: {name}: the vector of row "
-            f"{indices[bad[0]]} is not finite; make the teacher's vectors again"
+          f"{self._config.teacher}: {name}: the vector of row "
+          f"{indices[bad[0]]} is not finite; make the teacher's vectors again"
         )
     if len(rows) < size:
       batch = _filled(batch, size)
     return hosts_lib.share(batch, *self._place)
 
 
-def _filled(
-    batch: dict[str, np.ndarray], size: int
-) -> dict[str, np.ndarray]:
+def _filled(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
   """A batch filled up to `size` pairs with queries and candidates of -1."""
   count = len(batch["query"])
   filled = dict(batch)
   more = size - count
   for name, absent in (
-      ("query", -1), ("positive", 0), ("source", batch["source"][0]),
-      ("one_source", batch["one_source"][0])):
+    ("query", -1),
+    ("positive", 0),
+    ("source", batch["source"][0]),
+    ("one_source", batch["one_source"][0]),
+  ):
     filled[name] = np.append(batch[name], [absent] * more).astype(
-        batch[name].dtype)
+      batch[name].dtype
+    )
   # Positives, then each query's negatives.
   own, others = batch["candidate"][:count], batch["candidate"][count:]
-  filled["candidate"] = np.concatenate([
-      own, np.full(more, -1, np.int32), others,
-      np.full(more * len(others) // count, -1, np.int32)])
+  filled["candidate"] = np.concatenate(
+    [
+      own,
+      np.full(more, -1, np.int32),
+      others,
+      np.full(more * len(others) // count, -1, np.int32),
+    ]
+  )
   return filled

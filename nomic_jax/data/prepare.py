@@ -9,6 +9,9 @@ once to decide the fate of each, once to write each of the two splits. With
 Apache Beam many workers do so, and the result is the same: see `beam`.
 """
 
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
 import contextlib
 import dataclasses
 import functools
@@ -16,7 +19,7 @@ import json
 import os
 import pathlib
 import time
-from typing import Any, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tokenizers
@@ -50,27 +53,27 @@ _MEASURED = 2_000
 
 @places.expanding("source", "output", "tokenizer")
 def prepare(
-    source: str,
-    output: str | os.PathLike,
-    vocab_size: int = 8192,
-    tokenizer: str | None = None,
-    limit: int | None = None,
-    held_out: float = HELD_OUT,
-    query_column: str = "query",
-    document_column: str = "document",
-    negatives_column: str = "negatives",
-    classes: Sequence[str] = (),
-    skip_bad: int | str = 0,
-    overwrite: bool = False,
-    beam_options: str | None = None,
-    whole_batches: int = 1,
-    keep_copies: bool = False,
-    include: Sequence[str] = (),
-    label_column: str | None = None,
-    score_column: str | None = None,
-    negatives_scores_column: str | None = None,
-    strip_accents: bool = False,
-    allow_unk: bool = False,
+  source: str,
+  output: str | os.PathLike,
+  vocab_size: int = 8192,
+  tokenizer: str | None = None,
+  limit: int | None = None,
+  held_out: float = HELD_OUT,
+  query_column: str = "query",
+  document_column: str = "document",
+  negatives_column: str = "negatives",
+  classes: Sequence[str] = (),
+  skip_bad: int | str = 0,
+  overwrite: bool = False,
+  beam_options: str | None = None,
+  whole_batches: int = 1,
+  keep_copies: bool = False,
+  include: Sequence[str] = (),
+  label_column: str | None = None,
+  score_column: str | None = None,
+  negatives_scores_column: str | None = None,
+  strip_accents: bool = False,
+  allow_unk: bool = False,
 ) -> dict:
   """Makes the data directory `output` and returns what stats.json holds.
 
@@ -80,25 +83,35 @@ def prepare(
     UserError: on a source, row or argument that cannot be used.
   """
   columns = readers.Columns(
-      query_column, document_column, negatives_column, classes=tuple(classes),
-      label=label_column, score=score_column or "",
-      negatives_scores=negatives_scores_column or "")
+    query_column,
+    document_column,
+    negatives_column,
+    classes=tuple(classes),
+    label=label_column,
+    score=score_column or "",
+    negatives_scores=negatives_scores_column or "",
+  )
   _check(vocab_size, limit, held_out)
   if whole_batches < 1 or whole_batches > 1 and earlier.is_docstrings(source):
     raise UserError(
-        f"--whole_batches={whole_batches}: expected the rows of a batch, 1 or "
-        "more, and a source of files")
+      f"--whole_batches={whole_batches}: expected the rows of a batch, 1 or "
+      "more, and a source of files"
+    )
   if beam_options is not None:
     _check_beam(source, limit)
   output = pathlib.Path(output)
   decoding.check_name(output, "a data directory")
   arguments = {
-      "source": earlier.absolute(source), "limit": limit, "held_out": held_out,
-      "tokenizer": os.path.abspath(tokenizer) if tokenizer and (
-          os.path.exists(tokenizer)) else tokenizer,
-      "vocab_size": None if tokenizer else vocab_size,
-      "columns": list(columns[:3]), "classes": list(classes),
-      "skip_bad": skip_bad,
+    "source": earlier.absolute(source),
+    "limit": limit,
+    "held_out": held_out,
+    "tokenizer": os.path.abspath(tokenizer)
+    if tokenizer and (os.path.exists(tokenizer))
+    else tokenizer,
+    "vocab_size": None if tokenizer else vocab_size,
+    "columns": list(columns[:3]),
+    "classes": list(classes),
+    "skip_bad": skip_bad,
   }
   # Data directories made before these flags say nothing of them.
   if whole_batches > 1:
@@ -108,27 +121,40 @@ def prepare(
   if include:
     arguments["include"] = list(include)
   arguments |= {
-      f"{name}_column": column for name, column in (
-          ("label", label_column), ("score", score_column),
-          ("negatives_scores", negatives_scores_column)) if column is not None}
+    f"{name}_column": column
+    for name, column in (
+      ("label", label_column),
+      ("score", score_column),
+      ("negatives_scores", negatives_scores_column),
+    )
+    if column is not None
+  }
   if strip_accents:
     arguments["strip_accents"] = True
   made = earlier.already(output, arguments, overwrite)
   try:
-    parts = [] if earlier.is_docstrings(source) else [
+    parts = (
+      []
+      if earlier.is_docstrings(source)
+      else [
         dataclasses.replace(part, whole_batches=whole_batches)
-        for part in readers.find(source, columns, include)]
+        for part in readers.find(source, columns, include)
+      ]
+    )
     reused = tokenizer_lib.load(tokenizer) if tokenizer else None
   except UserError as e:
     if made is None:
       raise
-    print(f"{output}: already there, made with the same arguments; not "
-          f"compared with its source ({e})")
+    print(
+      f"{output}: already there, made with the same arguments; not "
+      f"compared with its source ({e})"
+    )
     return made
   files = earlier.stamps(source, parts)
   inputs = {
-      "source": None if files is None else fingerprints.of_stamps(files),
-      "tokenizer": reused and fingerprints.of_text(reused.to_str())}
+    "source": None if files is None else fingerprints.of_stamps(files),
+    "tokenizer": reused and fingerprints.of_text(reused.to_str()),
+  }
   if made is not None:
     earlier.check_inputs(output, made.get("inputs", {}), inputs)
     print(f"{output}: already there, made with the same arguments")
@@ -137,86 +163,109 @@ def prepare(
   clock = _Clock()
   rows, counts = _open(source, parts, limit, skip_bad)
   with (
-      contextlib.nullcontext() if beam_options is None
-      else beam.workers(rows, beam_options, output)
+    contextlib.nullcontext()
+    if beam_options is None
+    else beam.workers(rows, beam_options, output)
   ) as workers:
     survey = workers.survey() if workers else splits_lib.survey(rows)
     if isinstance(rows, readers.Rows):
       counts["dropped"].update(rows.bad.counts + rows.bad.left)
     if not len(survey.queries):
       raise UserError(
-          f"{source}: no rows to make a data set of; expected text, see the "
-          "counts of what was dropped: " + json.dumps(counts)
+        f"{source}: no rows to make a data set of; expected text, see the "
+        "counts of what was dropped: " + json.dumps(counts)
       )
     if earlier.is_docstrings(source):
       # `_x` often holds the code of `x`: one package in two places.
       fates = splits_lib.by_name(
-          [row["source"].strip("_") for row in rows], held_out)
+        [row["source"].strip("_") for row in rows], held_out
+      )
     else:
       _check_ids(source, survey.largest_id, reused)
       fates = splits_lib.fates(survey, held_out, keep_copies)
-      counts["dropped"]["duplicate row"] = int(
-          np.sum(fates == splits_lib.COPY))
+      counts["dropped"]["duplicate row"] = int(np.sum(fates == splits_lib.COPY))
     kept = {"train": splits_lib.TRAIN, "test": splits_lib.TEST}
     if not (fates == splits_lib.TEST).any():
       del kept["test"]
     clock.lap("read")
-    build = workers.builder(fates, kept) if workers else functools.partial(
+    build = (
+      workers.builder(fates, kept)
+      if workers
+      else functools.partial(
         builder.Pairs,
         splits={name: _Chosen(rows, fates, kept[name]) for name in kept},
-        prompts=rows.prompts() if isinstance(rows, readers.Rows) else {})
+        prompts=rows.prompts() if isinstance(rows, readers.Rows) else {},
+      )
+    )
     with builder.building(output, build) as folder:
       clock.lap("write")
       words, lengths, sizes = _look(
-          folder, reused, vocab_size, strip_accents=strip_accents,
-          cover=0.0 if allow_unk else 0.95)
+        folder,
+        reused,
+        vocab_size,
+        strip_accents=strip_accents,
+        cover=0.0 if allow_unk else 0.95,
+      )
       if not allow_unk:
         statistics.check_known(lengths, source)
       clock.lap("tokenizer")
       tokenizer_lib.save(words, folder / "tokenizer")
       stats = {
-          "arguments": arguments,
-          "inputs": inputs,
-          "counts": counts,
-          "rows": {
-              name: int(np.sum(fates == fate)) for name, fate in kept.items()},
-          "held_out": sorted(
-              {n for n, _ in sources_lib.read(folder).runs.get("test", ())}
-          ) if earlier.is_docstrings(source) else [],
-          "sources": dict(survey.sources.most_common()),
-          "tokens": lengths,
-          "vocab_size": words.get_vocab_size(),
+        "arguments": arguments,
+        "inputs": inputs,
+        "counts": counts,
+        "rows": {
+          name: int(np.sum(fates == fate)) for name, fate in kept.items()
+        },
+        "held_out": sorted(
+          {n for n, _ in sources_lib.read(folder).runs.get("test", ())}
+        )
+        if earlier.is_docstrings(source)
+        else [],
+        "sources": dict(survey.sources.most_common()),
+        "tokens": lengths,
+        "vocab_size": words.get_vocab_size(),
       }
       made_of = {
-          "source": {"path": arguments["source"],
-                     "fingerprint": earlier.of_files(files)},
-          "tokenizer": tokenizer and {
-              "path": arguments["tokenizer"],
-              "fingerprint": inputs["tokenizer"]}}
+        "source": {
+          "path": arguments["source"],
+          "fingerprint": earlier.of_files(files),
+        },
+        "tokenizer": tokenizer
+        and {
+          "path": arguments["tokenizer"],
+          "fingerprint": inputs["tokenizer"],
+        },
+      }
       builder.complete(
-          folder, stats, {"lengths.svg": statistics.draw(sizes)},
-          functools.partial(
-              manifest.of_data, arguments, stats["rows"], made_of))
+        folder,
+        stats,
+        {"lengths.svg": statistics.draw(sizes)},
+        functools.partial(manifest.of_data, arguments, stats["rows"], made_of),
+      )
   statistics.print_table(stats, clock.seconds)
   print(f"wrote {output}; lengths.svg in it draws the lengths")
   return stats
 
 
 def _look(
-    folder: pathlib.Path, reused: tokenizers.Tokenizer | None,
-    vocab_size: int, **options: Any,
+  folder: pathlib.Path,
+  reused: tokenizers.Tokenizer | None,
+  vocab_size: int,
+  **options: Any,
 ) -> tuple[tokenizers.Tokenizer, dict, dict]:
   """Returns the tokenizer, and how long texts are, see `token_lengths`."""
   train = dataset.open_split(folder, "train", ids=True)
   words = reused or tokenizer_lib.train(
-      _texts(_spaced(train, _TRAINED)), vocab_size, **options)
+    _texts(_spaced(train, _TRAINED)), vocab_size, **options
+  )
   return words, *statistics.token_lengths(
-      words, list(_spaced(train, _MEASURED)))
+    words, list(_spaced(train, _MEASURED))
+  )
 
 
 def _open(
-    source: str, parts: list[readers.Part], limit: int | None,
-    skip_bad: int | str,
+  source: str, parts: list[readers.Part], limit: int | None, skip_bad: int | str
 ) -> tuple[Iterable[Row], dict]:
   """Returns the rows, to be read more than once, and counts for the table."""
   if not earlier.is_docstrings(source):
@@ -244,8 +293,8 @@ class _Chosen:
         yield row
     if number + 1 != len(self._fates):
       raise UserError(
-          f"the source changed while it was read: it had {len(self._fates):,} "
-          f"rows and now has {number + 1:,}; run it again"
+        f"the source changed while it was read: it had {len(self._fates):,} "
+        f"rows and now has {number + 1:,}; run it again"
       )
 
 
@@ -266,41 +315,45 @@ def _check(vocab_size: int, limit: int | None, held_out: float) -> None:
     raise UserError(f"--vocab_size={vocab_size}: expected a positive number")
   if limit is not None and limit < 2:
     raise UserError(
-        f"--limit={limit}: expected 2 rows or more, one to train on and one "
-        "to hold out"
+      f"--limit={limit}: expected 2 rows or more, one to train on and one "
+      "to hold out"
     )
   if not 0 <= held_out < 1:
     raise UserError(
-        f"--held_out={held_out}: expected a share of the rows, from 0 to "
-        "below 1, such as 0.07"
+      f"--held_out={held_out}: expected a share of the rows, from 0 to "
+      "below 1, such as 0.07"
     )
 
 
 def _check_ids(
-    source: str, largest: int, words: tokenizers.Tokenizer | None
+  source: str, largest: int, words: tokenizers.Tokenizer | None
 ) -> None:
   """Token ids mean something to the tokenizer alone that made them."""
   if largest < 0:
     return
   if words is None:
     raise UserError(
-        f"{source}: its rows are token ids; give --tokenizer, the one that "
-        "they were made with")
+      f"{source}: its rows are token ids; give --tokenizer, the one that "
+      "they were made with"
+    )
   if largest >= words.get_vocab_size():
     raise UserError(
-        f"{source}: token id {largest} is beyond the {words.get_vocab_size()} "
-        "tokens of --tokenizer; give the one that made the ids")
+      f"{source}: token id {largest} is beyond the {words.get_vocab_size()} "
+      "tokens of --tokenizer; give the one that made the ids"
+    )
 
 
 def _check_beam(source: str, limit: int | None) -> None:
   if earlier.is_docstrings(source):
     raise UserError(
-        f"--source={source} is read on this machine; leave out --beam, or "
-        "choose files as source")
+      f"--source={source} is read on this machine; leave out --beam, or "
+      "choose files as source"
+    )
   if limit is not None:
     raise UserError(
-        f"--limit={limit}: --beam reads files in no order, so there are no "
-        "first rows; leave out one of the two")
+      f"--limit={limit}: --beam reads files in no order, so there are no "
+      "first rows; leave out one of the two"
+    )
 
 
 def _texts(rows: Iterable[Row]) -> Iterator[str]:
@@ -315,4 +368,6 @@ def _spaced(rows: Sequence[Row], most: int) -> Iterator[Row]:
   rows = rows_of(rows)
   for start in range(0, count, 1000):
     stop = min(start + 1000, count)
-    yield from rows.__getitems__([i * len(rows) // count for i in range(start, stop)])
+    yield from rows.__getitems__(
+      [i * len(rows) // count for i in range(start, stop)]
+    )

@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows, and random access to those of a data directory's record files."""
 
-from typing import Any, Mapping, Sequence, TypedDict
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import TypedDict
 
 from array_record.python import array_record_data_source
 import numpy as np
@@ -35,14 +38,22 @@ def row(query: str, document: str, **others: Any) -> Row:
   Texts are made `decoding.safe`: the name of a file may not be UTF-8.
   """
   defaults = {
-      "negatives": [], "source": "", "location": "", "score": float("nan"),
-      "negative_scores": [], "labels": [], "ids": [],
+    "negatives": [],
+    "source": "",
+    "location": "",
+    "score": float("nan"),
+    "negative_scores": [],
+    "labels": [],
+    "ids": [],
   }
   unknown = set(others) - set(defaults)
   if unknown:
     raise TypeError(f"not features of a row: {sorted(unknown)}")
-  return Row(**decoding.safe_json(
-      {"query": query, "document": document, **defaults, **others}))
+  return Row(
+    **decoding.safe_json(
+      {"query": query, "document": document, **defaults, **others}
+    )
+  )
 
 
 class Rows:
@@ -70,8 +81,9 @@ class Rows:
 
   def layout(self) -> sources.Layout:
     """Returns which rows are of which source; reads them if `runs` is empty."""
-    return sources.layout(self.runs or [
-        [self[i]["source"], 1] for i in range(len(self))])
+    return sources.layout(
+      self.runs or [[self[i]["source"], 1] for i in range(len(self))]
+    )
 
   def encode(self, text: str) -> str | bytes:
     """Returns a text as the rows have theirs."""
@@ -82,8 +94,9 @@ class Listed(Rows):
   """Rows that are in memory."""
 
   def __init__(
-      self, rows: Sequence[Row],
-      prompts: Mapping[str, dict[str, str]] | None = None,
+    self,
+    rows: Sequence[Row],
+    prompts: Mapping[str, dict[str, str]] | None = None,
   ):
     self._rows, self.prompts = rows, prompts or {}
 
@@ -107,8 +120,11 @@ class Source(Rows):
   """
 
   def __init__(
-      self, name: str, shards: list, runs: list[list],
-      prompts: dict[str, dict[str, str]],
+    self,
+    name: str,
+    shards: list,
+    runs: list[list],
+    prompts: dict[str, dict[str, str]],
   ):
     """Opens `shards`, the TFDS file instructions of split `name`.
 
@@ -163,7 +179,8 @@ def encode(row: Row) -> bytes:
   feature["score"].float_list.value.append(row["score"])
   feature["negatives"].bytes_list.SetInParent()  # is there even if empty
   feature["negatives"].bytes_list.value.extend(
-      n.encode() for n in row["negatives"])
+    n.encode() for n in row["negatives"]
+  )
   for name in ("negative_scores", "labels"):
     feature[name].float_list.SetInParent()
     feature[name].float_list.value.extend(row[name])
@@ -176,15 +193,15 @@ def _decode(record: bytes) -> Row:
   """Returns the row in a serialised tf.train.Example."""
   feature = tf_example_pb2.Example.FromString(record).features.feature
   return Row(
-      query=_text(feature["query"]),
-      document=_text(feature["document"]),
-      negatives=[v.decode() for v in feature["negatives"].bytes_list.value],
-      source=_text(feature["source"]),
-      location=_text(feature["location"]),
-      score=feature["score"].float_list.value[0],
-      negative_scores=list(feature["negative_scores"].float_list.value),
-      labels=list(feature["labels"].float_list.value),
-      ids=list(feature["ids"].int64_list.value),
+    query=_text(feature["query"]),
+    document=_text(feature["document"]),
+    negatives=[v.decode() for v in feature["negatives"].bytes_list.value],
+    source=_text(feature["source"]),
+    location=_text(feature["location"]),
+    score=feature["score"].float_list.value[0],
+    negative_scores=list(feature["negative_scores"].float_list.value),
+    labels=list(feature["labels"].float_list.value),
+    ids=list(feature["ids"].int64_list.value),
   )
 
 
@@ -195,6 +212,6 @@ def _text(feature: Any) -> str:
 def damaged(file: str, what: str) -> UserError:
   """Returns the error that a file of a data directory is `what`."""
   return UserError(
-      f"{file}: damaged or cut short ({what}); copy the data directory again "
-      "or make it anew"
+    f"{file}: damaged or cut short ({what}); copy the data directory again "
+    "or make it anew"
   )

@@ -20,8 +20,8 @@ def of(config: ml_collections.ConfigDict) -> Shapes:
   """
   if config.kind not in ("text", "pairs") or config.get("teacher"):
     raise UserError(
-        "config.data: only batches of text and pairs, without a teacher, are "
-        "known before the data is; compile one of those"
+      "config.data: only batches of text and pairs, without a teacher, are "
+      "known before the data is; compile one of those"
     )
   return _text(config) if config.kind == "text" else _pairs(config)
 
@@ -31,7 +31,7 @@ def _text(config: ml_collections.ConfigDict) -> Shapes:
   rows = (micro, config.batch_size // micro)
   places = int(np.ceil(config.mask_rate * config.row_length))
   return dict.fromkeys(
-      ("ids", "segment_ids", "positions"), (*rows, config.row_length)
+    ("ids", "segment_ids", "positions"), (*rows, config.row_length)
   ) | dict.fromkeys(("masked", "labels"), (*rows, places))
 
 
@@ -39,18 +39,19 @@ def _pairs(config: ml_collections.ConfigDict) -> Shapes:
   queries = config.batch_size
   candidates = queries * (1 + config.negatives)
   rows = sum(
-      -(-texts // min(config.row_length // length, config.slots))
-      for texts, length in (
-          (queries, config.query_length),
-          (candidates, config.document_length))
+    -(-texts // min(config.row_length // length, config.slots))
+    for texts, length in (
+      (queries, config.query_length),
+      (candidates, config.document_length),
+    )
   )
   rows = -(-rows // config.rows_multiple) * config.rows_multiple
   return dict.fromkeys(
-      ("ids", "segment_ids", "positions"), (1, rows, config.row_length)
+    ("ids", "segment_ids", "positions"), (1, rows, config.row_length)
   ) | {
-      "content": (1, rows, config.slots),
-      "query": (1, queries),
-      "candidate": (1, candidates),
-      "positive": (1, queries),
-      "one_source": (1, queries),
+    "content": (1, rows, config.slots),
+    "query": (1, queries),
+    "candidate": (1, candidates),
+    "positive": (1, queries),
+    "one_source": (1, queries),
   }

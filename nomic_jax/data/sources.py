@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the rows of a data directory are from, and what their prompts are."""
 
+from collections.abc import Callable
+from collections.abc import Sequence
 import json
 import os
 import pathlib
-from typing import Callable, NamedTuple, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -55,7 +57,7 @@ def read(path: str | os.PathLike) -> Sources:
     return Sources(**json.loads(file.read_text(encoding="utf-8")))
   except (ValueError, TypeError) as e:
     raise UserError(
-        f"{file}: damaged ({e}); copy the data directory again or make it anew"
+      f"{file}: damaged ({e}); copy the data directory again or make it anew"
     ) from e
 
 

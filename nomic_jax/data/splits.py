@@ -10,9 +10,14 @@ held out whole. Of each row five 64-bit hashes are kept, not its texts.
 
 import array
 import collections
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
 import hashlib
 import json
-from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
+from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -54,7 +59,8 @@ class Survey(NamedTuple):
 def survey(rows: Iterable[Row]) -> Survey:
   """Reads rows, once."""
   queries, documents, wholes, same_queries, same_documents = (
-      array.array("Q") for _ in range(5))
+    array.array("Q") for _ in range(5)
+  )
   sources: collections.Counter[str] = collections.Counter()
   largest = -1
   for row in rows:
@@ -69,18 +75,23 @@ def survey(rows: Iterable[Row]) -> Survey:
       same = _hash(unicode_text.same(row["document"]))
     same_documents.append(same)
     same_queries.append(
-        _hash(unicode_text.same(row["query"])) if row["query"] else same)
+      _hash(unicode_text.same(row["query"])) if row["query"] else same
+    )
     rest = [row["negatives"], row["labels"]]
     wholes.append(_hash(_joined(rest)) if any(rest) else 0)
   pairs = np.frombuffer(queries, np.uint64), np.frombuffer(documents, np.uint64)
   return Survey(
-      *pairs, _pair_hash(*pairs) + np.frombuffer(wholes, np.uint64),
-      np.frombuffer(same_queries, np.uint64),
-      np.frombuffer(same_documents, np.uint64), sources, largest)
+    *pairs,
+    _pair_hash(*pairs) + np.frombuffer(wholes, np.uint64),
+    np.frombuffer(same_queries, np.uint64),
+    np.frombuffer(same_documents, np.uint64),
+    sources,
+    largest,
+  )
 
 
 def fates(
-    found: Survey, held_out: float, keep_copies: bool = False
+  found: Survey, held_out: float, keep_copies: bool = False
 ) -> np.ndarray:
   """TRAIN, TEST or COPY (of an earlier row) for each row, uint8 [n].
 
@@ -104,11 +115,13 @@ def fates(
     fate[order[1:][pair & plain[order[1:]]]] = COPY
   if held_out:
     texts, at = np.unique(
-        np.concatenate([found.same_queries, found.same_documents]),
-        return_inverse=True)
+      np.concatenate([found.same_queries, found.same_documents]),
+      return_inverse=True,
+    )
     edges = sparse.coo_array(
-        (np.ones(rows, np.int8), (at[:rows], at[rows:])),
-        shape=(len(texts), len(texts)))
+      (np.ones(rows, np.int8), (at[:rows], at[rows:])),
+      shape=(len(texts), len(texts)),
+    )
     count, group = csgraph.connected_components(edges, directed=False)
     # A group is known by the least hash of its texts, in whatever order the
     # rows come; being a hash, it is also the order of the draw.
@@ -154,7 +167,8 @@ def choose_groups(sizes: Mapping[str, int], share: float) -> set[str]:
     UserError: if there is but one group.
   """
   names = sorted(
-      sizes, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    sizes, key=lambda name: hashlib.sha256(name.encode()).hexdigest()
+  )
   order = range(len(names))
   what = lambda: repr(names[0])
   chosen = _choose(order, [sizes[n] for n in names], share, what)
@@ -162,8 +176,10 @@ def choose_groups(sizes: Mapping[str, int], share: float) -> set[str]:
 
 
 def _choose(
-    order: Sequence[int], sizes: Sequence[int], share: float,
-    what: Callable[[], str] = lambda: "through texts they share",
+  order: Sequence[int],
+  sizes: Sequence[int],
+  share: float,
+  what: Callable[[], str] = lambda: "through texts they share",
 ) -> list[int]:
   """Returns the groups of `choose_groups`, visited in `order`."""
   target = share * int(np.sum(sizes))
@@ -171,8 +187,8 @@ def _choose(
     return []
   if len(sizes) < 2:
     raise UserError(
-        f"all rows belong together ({what():.60}), so none can be held out; "
-        "use more sources, or --held_out=0 for no test split"
+      f"all rows belong together ({what():.60}), so none can be held out; "
+      "use more sources, or --held_out=0 for no test split"
     )
   chosen, total = set(), 0
   for largest in (_LARGEST_GROUP * target, target):
@@ -180,7 +196,8 @@ def _choose(
       if total == int(target):
         break
       if i not in chosen and (
-          sizes[i] <= largest and total + sizes[i] <= target):
+        sizes[i] <= largest and total + sizes[i] <= target
+      ):
         chosen.add(i)
         total += int(sizes[i])
   return sorted(chosen) or [min(map(int, order), key=lambda i: sizes[i])]

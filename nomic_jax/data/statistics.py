@@ -1,10 +1,12 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
 """What a data set is like: how long its texts are, how much of them the
-tokenizer does not know, what became of its rows."""
+tokenizer does not know, what became of its rows.
+"""
 
+from collections.abc import Mapping
+from collections.abc import Sequence
 import statistics
-from typing import Mapping, Sequence
 
 import numpy as np
 import tokenizers
@@ -27,7 +29,7 @@ _SHOWN = 40
 
 
 def token_lengths(
-    words: tokenizers.Tokenizer, rows: Sequence[Row]
+  words: tokenizers.Tokenizer, rows: Sequence[Row]
 ) -> tuple[dict, dict[str, list[int]]]:
   """Returns figures of queries and documents, and the lengths of all.
 
@@ -37,9 +39,10 @@ def token_lengths(
 
   Returns:
     {"query": {"mean", "p95", "unk", "lost"}, "document": {...}}, without texts
-    that are empty in all rows; and the tokens of each text. The first two count tokens,
-    special ones included; `unk` is the share of the others that are unknown,
-    and `lost` the share of texts of which most are, or that have none.
+    that are empty in all rows; and the tokens of each text. The first two
+    count tokens, special ones included; `unk` is the share of the others that
+    are unknown, and `lost` the share of texts of which most are, or that have
+    none.
   """
   figures, lengths = {}, {}
   special = special_tokens.of(words)
@@ -54,10 +57,10 @@ def token_lengths(
     ends = len(special.head) + len(special.tail)
     unknown = [(each.count(special.unk), len(each) - ends) for each in ids]
     figures[name] = {
-        "mean": round(statistics.fmean(sizes), 1),
-        "p95": sizes[int(0.95 * (len(sizes) - 1))],
-        "unk": sum(n for n, _ in unknown) / max(sum(k for _, k in unknown), 1),
-        "lost": statistics.fmean(2 * n >= k for n, k in unknown),
+      "mean": round(statistics.fmean(sizes), 1),
+      "p95": sizes[int(0.95 * (len(sizes) - 1))],
+      "unk": sum(n for n, _ in unknown) / max(sum(k for _, k in unknown), 1),
+      "lost": statistics.fmean(2 * n >= k for n, k in unknown),
     }
     lengths[name] = sizes
   return figures, lengths
@@ -77,10 +80,13 @@ def draw(sizes: Mapping[str, Sequence[int]]) -> str:
     edges = 2 ** np.arange(0, max(max(lengths).bit_length(), 3) + 1)
     shares = np.histogram(lengths, edges)[0] / len(lengths)
     bars = panel.bar(
-        range(len(shares)), shares, color=drawing.COLORS["main"], align="edge",
-        width=0.94)
-    panel.bar_label(
-        bars, [f"{s:.0%}" if s else "" for s in shares], fontsize=8)
+      range(len(shares)),
+      shares,
+      color=drawing.COLORS["main"],
+      align="edge",
+      width=0.94,
+    )
+    panel.bar_label(bars, [f"{s:.0%}" if s else "" for s in shares], fontsize=8)
     panel.set_xticks(range(len(shares)), map(str, edges[:-1]), ha="left")
     panel.set_yticks([])
     panel.spines["left"].set_visible(False)
@@ -102,13 +108,16 @@ def check_known(figures: dict, where: str) -> None:
   for name, n in figures.items():
     if max(n["unk"], n["lost"]) > _MOST_UNKNOWN:
       raise UserError(
-          f"{where}: {_unknown(name, n)}; choose a larger --vocab_size, or a "
-          "--tokenizer of these languages, or --allow_unk to train on the rest")
+        f"{where}: {_unknown(name, n)}; choose a larger --vocab_size, or a "
+        "--tokenizer of these languages, or --allow_unk to train on the rest"
+      )
 
 
 def _unknown(name: str, n: dict) -> str:
-  return (f"{n['unk']:.2%} of the {name} tokens are [UNK], and {n['lost']:.2%} "
-          f"of the {name} texts mostly so")
+  return (
+    f"{n['unk']:.2%} of the {name} tokens are [UNK], and {n['lost']:.2%} "
+    f"of the {name} texts mostly so"
+  )
 
 
 def print_table(stats: dict, seconds: dict[str, float]) -> None:
@@ -116,21 +125,29 @@ def print_table(stats: dict, seconds: dict[str, float]) -> None:
   files, dropped = stats["counts"]["files"], stats["counts"]["dropped"]
   lines = [(f"files: {what}", f"{n:,}") for what, n in sorted(files.items())]
   lines += [
-      (f"dropped: {what}", f"{n:,}") for what, n in sorted(dropped.items())]
+    (f"dropped: {what}", f"{n:,}") for what, n in sorted(dropped.items())
+  ]
   lines += [(f"rows: {name}", f"{n:,}") for name, n in stats["rows"].items()]
   if 1 < len(stats["sources"]) <= _SHOWN:
     lines += [
-        (f"rows read of {name}", f"{n:,}")
-        for name, n in stats["sources"].items()]
+      (f"rows read of {name}", f"{n:,}") for name, n in stats["sources"].items()
+    ]
   lines += [
-      (f"tokens per {name}", f"{n['mean']:.0f} on average, 95 % up to "
-       f"{n['p95']}") for name, n in stats["tokens"].items()]
+    (f"tokens per {name}", f"{n['mean']:.0f} on average, 95 % up to {n['p95']}")
+    for name, n in stats["tokens"].items()
+  ]
   lines += [
-      (f"[UNK] per {name}", f"{n['unk']:.2%} of the tokens; {n['lost']:.2%} of "
-       "the texts are mostly unknown") for name, n in stats["tokens"].items()]
+    (
+      f"[UNK] per {name}",
+      f"{n['unk']:.2%} of the tokens; {n['lost']:.2%} of "
+      "the texts are mostly unknown",
+    )
+    for name, n in stats["tokens"].items()
+  ]
   lines.append(("vocabulary", f"{stats['vocab_size']:,} tokens"))
-  lines.append(("seconds", ", ".join(
-      f"{name} {n:.1f}" for name, n in seconds.items())))
+  lines.append(
+    ("seconds", ", ".join(f"{name} {n:.1f}" for name, n in seconds.items()))
+  )
   for name, value in lines:
     print(f"{name:<34}{value}")
   if stats["held_out"]:

@@ -8,7 +8,10 @@ tell which of them a row holds: every host computes the same cuts, and reads
 only the documents that overlap the rows it feeds.
 """
 
-from typing import Any, Callable, NamedTuple, Sequence
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+from typing import NamedTuple
 
 import grain
 import numpy as np
@@ -95,15 +98,16 @@ class _Iterator(grain.DatasetIterator):
     size = self._cut.rows * length
     ends = np.cumsum(self._lengths_up_to(self._begin + size))
     parts = [
-        self._tokens(ends, self._begin + r.start * length, len(r) * length)
-        for r in self._cut.wanted]
-    ids, starts = (
-        np.concatenate(p).reshape(-1, length) for p in zip(*parts))
+      self._tokens(ends, self._begin + r.start * length, len(r) * length)
+      for r in self._cut.wanted
+    ]
+    ids, starts = (np.concatenate(p).reshape(-1, length) for p in zip(*parts))
     self._begin += size
     last = int(np.searchsorted(ends, self._begin))
     self._state = {
-        "document": self._number + last,
-        "token": self._begin - (int(ends[last - 1]) if last else 0)}
+      "document": self._number + last,
+      "token": self._begin - (int(ends[last - 1]) if last else 0),
+    }
     while self._blocks and len(self._blocks[0].lengths) <= last:
       done = self._blocks.pop(0).lengths
       last -= len(done)
@@ -113,10 +117,13 @@ class _Iterator(grain.DatasetIterator):
 
   def _lengths_up_to(self, tokens: int) -> np.ndarray:
     """Lengths of the blocks' documents, after adding blocks until they hold
-    so many tokens."""
+    so many tokens.
+    """
     lengths = [b.lengths for b in self._blocks]
-    held, number = sum(int(n.sum()) for n in lengths), self._number + sum(
-        map(len, lengths))
+    held, number = (
+      sum(int(n.sum()) for n in lengths),
+      self._number + sum(map(len, lengths)),
+    )
     while held < tokens:
       mean = max(float(lengths[-1].mean()), 1.0) if lengths else tokens
       count = int(np.clip((tokens - held) / mean * 1.02, _FEWEST, _MOST))
@@ -126,20 +133,24 @@ class _Iterator(grain.DatasetIterator):
       held, number = held + int(block.lengths.sum()), number + count
       if not held and number - self._number > self._cut.documents:
         raise UserError(
-            "config.data.path: none of its texts has a token; prepare other "
-            "data, or look at the tokenizer")
+          "config.data.path: none of its texts has a token; prepare other "
+          "data, or look at the tokenizer"
+        )
     return np.concatenate(lengths)
 
   def _indices(self, number: int, count: int) -> np.ndarray:
     """Rows of the data that documents `number`, number + 1, ... are."""
     size, seed = self._cut.documents, self._cut.seed
     epochs, places = np.divmod(number + np.arange(count), size)
-    return np.concatenate([
+    return np.concatenate(
+      [
         order.permute(places[epochs == e], size, seed, e)
-        for e in np.unique(epochs).tolist()])
+        for e in np.unique(epochs).tolist()
+      ]
+    )
 
   def _tokens(
-      self, ends: np.ndarray, begin: int, count: int
+    self, ends: np.ndarray, begin: int, count: int
   ) -> tuple[np.ndarray, np.ndarray]:
     """`count` tokens of the blocks from token `begin` on, and their starts."""
     first = int(np.searchsorted(ends, begin, side="right"))
@@ -153,8 +164,9 @@ class _Iterator(grain.DatasetIterator):
       before += size
     skipped = begin - (int(ends[first - 1]) if first else 0)
     return tuple(
-        np.concatenate(x)[skipped:skipped + count].astype(dtype)
-        for x, dtype in zip(zip(*found), (np.int32, np.int8)))
+      np.concatenate(x)[skipped : skipped + count].astype(dtype)
+      for x, dtype in zip(zip(*found), (np.int32, np.int8))
+    )
 
 
 def _from_concat_then_split(state: dict[str, Any], length: int) -> dict:
@@ -166,5 +178,6 @@ def _from_concat_then_split(state: dict[str, Any], length: int) -> dict:
   token = max(state["remainder_slices"]["ids"][0], 0)
   returned = state["elements_from_buffer_after_checkpoint"]
   return {
-      "document": state["parent_state"]["next_index"] * _OLD_BLOCK,
-      "token": token + returned * length}
+    "document": state["parent_state"]["next_index"] * _OLD_BLOCK,
+    "token": token + returned * length,
+  }

@@ -9,23 +9,31 @@ from nomic_jax.storage import unicode_text
 
 _SIGNATURE = re.compile(r"[\w.]+\(.*\)(\s*->.*)?:?")
 _STOP = re.compile(
-    r"(:\w+|@\w+|>>>|\.\. |[-*+] |\d+[.)] |[-=~^]{3,}|(Args|Arguments|Returns|"
-    r"Yields|Raises|Parameters?|Attributes|Notes?|Examples?|Usage)\s*:?$)")
+  r"(:\w+|@\w+|>>>|\.\. |[-*+] |\d+[.)] |[-=~^]{3,}|(Args|Arguments|Returns|"
+  r"Yields|Raises|Parameters?|Attributes|Notes?|Examples?|Usage)\s*:?$)"
+)
 _SENTENCE_END = re.compile(r"[.!?][\"')\]`]*(?=\s)")
 _ABBREVIATION = re.compile(
-    r"\b(e\.?g|i\.?e|etc|vs|cf|fig|eqs?|resp|approx|incl|al|aka|w\.r\.t|wrt)"
-    r"\.$", re.IGNORECASE)
+  r"\b(e\.?g|i\.?e|etc|vs|cf|fig|eqs?|resp|approx|incl|al|aka|w\.r\.t|wrt)"
+  r"\.$",
+  re.IGNORECASE,
+)
 _MARKUP = (
-    (re.compile(r":(?:[\w+.-]+:)?[\w+-]+:`~([^`]*?)`"),
-     lambda m: m[1].split(".")[-1]),
-    (re.compile(r":(?:[\w+.-]+:)?[\w+-]+:`!?([^`]*?)(?:\s<[^`<>]*>)?`"), r"\1"),
-    (re.compile(r"`([^`<]+?)\s*<[^`>]*>`__?"), r"\1"),
-    (re.compile(r"``([^`]+)``"), r"\1"),
-    (re.compile(r"`([^`]+)`_{0,2}"), r"\1"),
-    (re.compile(r"\b[BCILMU]\{([^{}]*)\}"), r"\1"),
-    (re.compile(
-        r"(?<![\w*])(\*{1,2})(?=[^\s*])([^*\n]+?)(?<=[^\s*,])\1(?![\w*])"),
-     r"\2"),
+  (
+    re.compile(r":(?:[\w+.-]+:)?[\w+-]+:`~([^`]*?)`"),
+    lambda m: m[1].split(".")[-1],
+  ),
+  (re.compile(r":(?:[\w+.-]+:)?[\w+-]+:`!?([^`]*?)(?:\s<[^`<>]*>)?`"), r"\1"),
+  (re.compile(r"`([^`<]+?)\s*<[^`>]*>`__?"), r"\1"),
+  (re.compile(r"``([^`]+)``"), r"\1"),
+  (re.compile(r"`([^`]+)`_{0,2}"), r"\1"),
+  (re.compile(r"\b[BCILMU]\{([^{}]*)\}"), r"\1"),
+  (
+    re.compile(
+      r"(?<![\w*])(\*{1,2})(?=[^\s*])([^*\n]+?)(?<=[^\s*,])\1(?![\w*])"
+    ),
+    r"\2",
+  ),
 )
 
 
@@ -45,8 +53,11 @@ def split(docstring: str, room: int = 2000) -> tuple[str, str]:
   while start < len(lines) and not lines[start].strip():
     start += 1
   end = start
-  while end < len(lines) and lines[end].strip() and not _STOP.match(
-      lines[end].strip()):
+  while (
+    end < len(lines)
+    and lines[end].strip()
+    and not _STOP.match(lines[end].strip())
+  ):
     end += 1
   first = " ".join(" ".join(lines[start:end]).split())
   after = "\n".join(lines[end:])
@@ -57,7 +68,7 @@ def split(docstring: str, room: int = 2000) -> tuple[str, str]:
 
 def _sentence_end(text: str) -> int:
   for match in _SENTENCE_END.finditer(text):
-    if not _ABBREVIATION.search(text[:match.start() + 1]):
+    if not _ABBREVIATION.search(text[: match.start() + 1]):
       return match.end()
   return len(text)
 
@@ -72,10 +83,13 @@ def plain(text: str) -> str:
 
 def words(text: str) -> int:
   """Counts words: runs of characters with a letter in them, or characters of
-  a script without spaces."""
+  a script without spaces.
+  """
   return sum(
-      any(c.isalpha() for c in word) for run in text.split()
-      for word in ([run] if run.isascii() else unicode_text.words(run)))
+    any(c.isalpha() for c in word)
+    for run in text.split()
+    for word in ([run] if run.isascii() else unicode_text.words(run))
+  )
 
 
 def without(sentence: str, text: str) -> str:
@@ -96,4 +110,5 @@ def squeeze(text: str) -> str:
 
 
 _NOT_ALPHANUMERIC = {
-    code: None for code in range(128) if not chr(code).isalnum()}
+  code: None for code in range(128) if not chr(code).isalnum()
+}

@@ -18,13 +18,13 @@ def paths(folder: str | os.PathLike, split: str) -> dict[str, pathlib.Path]:
   """The two files, as `nomic-jax teach` writes them: row i is of row i."""
   folder = pathlib.Path(folder)
   return {
-      side: folder / f"{split}-{side}.npy" for side in ("query", "document")}
+    side: folder / f"{split}-{side}.npy" for side in ("query", "document")
+  }
 
 
 @places.expanding("folder")
 def load(
-    folder: str | os.PathLike, split: str, rows: int,
-    data: str | os.PathLike,
+  folder: str | os.PathLike, split: str, rows: int, data: str | os.PathLike
 ) -> dict[str, np.ndarray]:
   """Opens teacher_query and teacher_document, [rows, T] each, mapped.
 
@@ -42,15 +42,15 @@ def load(
   for side, path in paths(folder, split).items():
     if not path.is_file():
       raise UserError(
-          f"config.data.teacher: no file {path}; nomic-jax teach makes it, "
-          f"with --split={split}"
+        f"config.data.teacher: no file {path}; nomic-jax teach makes it, "
+        f"with --split={split}"
       )
     found = np.load(path, mmap_mode="r")
     if found.ndim != 2 or len(found) != rows:
       raise UserError(
-          f"{path}: holds {list(found.shape)} numbers, expected a vector for "
-          f"each of the {rows} rows of split '{split}'; make it again for "
-          "this data"
+        f"{path}: holds {list(found.shape)} numbers, expected a vector for "
+        f"each of the {rows} rows of split '{split}'; make it again for "
+        "this data"
       )
     vectors[f"teacher_{side}"] = found
   _check_data(folder, split, data)
@@ -58,7 +58,7 @@ def load(
 
 
 def _check_data(
-    folder: str | os.PathLike, split: str, data: str | os.PathLike
+  folder: str | os.PathLike, split: str, data: str | os.PathLike
 ) -> None:
   """Compares what `teach` says its vectors are of; others say nothing."""
   told = [path.with_suffix(".json") for path in paths(folder, split).values()]
@@ -68,10 +68,12 @@ def _check_data(
   known = fingerprints.of_content(data)
   for path, arguments in made.items():
     same = arguments.get("split") == split and (
-        arguments.get("input") == known
-        # Earlier versions counted the token ids in.
-        or arguments.get("input") == fingerprints.of_content(data, tokens=True))
+      arguments.get("input") == known
+      # Earlier versions counted the token ids in.
+      or arguments.get("input") == fingerprints.of_content(data, tokens=True)
+    )
     if not same:
       raise UserError(
-          f"{path}: its vectors are of other data than {data}, split "
-          f"'{split}'; make them again with nomic-jax teach")
+        f"{path}: its vectors are of other data than {data}, split "
+        f"'{split}'; make them again with nomic-jax teach"
+      )

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Masked-language-model batches: documents packed and masked (Grain chain)."""
 
+from collections.abc import Sequence
 import functools
-from typing import Sequence
 
 import grain
 import ml_collections
@@ -21,8 +21,12 @@ MASK_DRAWS = ("exact", "independent")
 
 
 def batches(
-    source: Sequence[dict], tokenizer: tokenizers.Tokenizer,
-    config: ml_collections.ConfigDict, seed: int, host: int, hosts: int,
+  source: Sequence[dict],
+  tokenizer: tokenizers.Tokenizer,
+  config: ml_collections.ConfigDict,
+  seed: int,
+  host: int,
+  hosts: int,
 ) -> grain.IterDataset:
   """Endless batches for `losses.mlm.MLM`, for one host's devices.
 
@@ -54,21 +58,28 @@ def batches(
   parts = hosts * config.micro_batches
   if config.batch_size % parts:
     raise UserError(
-        f"config.data.batch_size: {config.batch_size} rows do not divide over "
-        f"{hosts} hosts x {config.micro_batches} micro-batches; try "
-        f"{max(config.batch_size // parts, 1) * parts}"
+      f"config.data.batch_size: {config.batch_size} rows do not divide over "
+      f"{hosts} hosts x {config.micro_batches} micro-batches; try "
+      f"{max(config.batch_size // parts, 1) * parts}"
     )
   if not 0 < config.mask_rate < 1:
     raise UserError(
-        f"config.data.mask_rate: {config.mask_rate} is no share of the tokens; "
-        "expected a number between 0 and 1, such as 0.3"
+      f"config.data.mask_rate: {config.mask_rate} is no share of the tokens; "
+      "expected a number between 0 and 1, such as 0.3"
     )
   special = special_tokens.of(tokenizer)
   mask_id = special.require("mask", "masked-language-model training")
-  specials = np.array(sorted({
-      special.fill, *special.head, *special.tail,
-      # To predict that a word is unknown is no task.
-      *([] if special.unk is None else [special.unk])}))
+  specials = np.array(
+    sorted(
+      {
+        special.fill,
+        *special.head,
+        *special.tail,
+        # To predict that a word is unknown is no task.
+        *([] if special.unk is None else [special.unk]),
+      }
+    )
+  )
   vocabulary = special_tokens.vocabulary_rows(tokenizer)
   share = config.batch_size // parts
   draw = config.get("mask_draw", "exact")
@@ -76,36 +87,58 @@ def batches(
 
   # Rows of a batch that this host feeds, of each micro-batch its share.
   size = config.batch_size // config.micro_batches
-  mine = [range(m * size + host * share, m * size + (host + 1) * share)
-          for m in range(config.micro_batches)]
+  mine = [
+    range(m * size + host * share, m * size + (host + 1) * share)
+    for m in range(config.micro_batches)
+  ]
   numbers = np.concatenate(mine).tolist()
 
   def finish(batch: dict, rng: np.random.Generator) -> dict:
     key = int(rng.integers(2**62))  # one for all hosts
     rows = [
-        mask_tokens(
-            ids, np.random.default_rng((key, n)), config.mask_rate, mask_id,
-            vocabulary, specials, draw)
-        for ids, n in zip(batch["ids"], numbers)]
+      mask_tokens(
+        ids,
+        np.random.default_rng((key, n)),
+        config.mask_rate,
+        mask_id,
+        vocabulary,
+        specials,
+        draw,
+      )
+      for ids, n in zip(batch["ids"], numbers)
+    ]
     segments = segments_of(batch["starts"])
     if not config.get("document_boundaries", True):
-      segments = np.ones_like(segments[0]), np.broadcast_to(
-          np.arange(config.row_length, dtype=np.int32), segments[0].shape)
+      segments = (
+        np.ones_like(segments[0]),
+        np.broadcast_to(
+          np.arange(config.row_length, dtype=np.int32), segments[0].shape
+        ),
+      )
     arrays = {k: np.stack([row[k] for row in rows]) for k in rows[0]}
     arrays["segment_ids"], arrays["positions"] = segments
     shape = (config.micro_batches, share)
     return {k: v.reshape(*shape, *v.shape[1:]) for k, v in arrays.items()}
 
   read = _ahead if isinstance(source, tokens.Source) else _now
-  rows = stream.Rows(stream.Cut(
-      functools.partial(read, source, tokenizer, special), len(source), seed,
-      config.batch_size, config.row_length, mine))
+  rows = stream.Rows(
+    stream.Cut(
+      functools.partial(read, source, tokenizer, special),
+      len(source),
+      seed,
+      config.batch_size,
+      config.row_length,
+      mine,
+    )
+  )
   return rows.seed(seed % 2**32).random_map(finish)
 
 
 def _ahead(
-    source: tokens.Source, tokenizer: tokenizers.Tokenizer,
-    special: special_tokens.SpecialTokens, indices: np.ndarray,
+  source: tokens.Source,
+  tokenizer: tokenizers.Tokenizer,
+  special: special_tokens.SpecialTokens,
+  indices: np.ndarray,
 ) -> stream.Block:
   """Documents whose tokens were made ahead: lengths without their tokens."""
   del tokenizer
@@ -116,26 +149,33 @@ def _ahead(
 
   def read(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
     ids = np.frombuffer(
-        b"".join(head + text + tail for text in source.between(
-            bounds[first:last])), source.dtype)
+      b"".join(
+        head + text + tail for text in source.between(bounds[first:last])
+      ),
+      source.dtype,
+    )
     return ids, _starts(lengths[first:last], ids, source.packed, special)
 
   return stream.Block(lengths, read)
 
 
 def _now(
-    source: Sequence[dict], tokenizer: tokenizers.Tokenizer,
-    special: special_tokens.SpecialTokens, indices: np.ndarray,
+  source: Sequence[dict],
+  tokenizer: tokenizers.Tokenizer,
+  special: special_tokens.SpecialTokens,
+  indices: np.ndarray,
 ) -> stream.Block:
   """Documents tokenised now, or rows of ids: to know a length is to read it."""
   rows = rows_of(source).__getitems__(indices.tolist())
   texts = [
-      f"{r['query']}\n{r['document']}" if r["query"] else r["document"]
-      for r in rows]
+    f"{r['query']}\n{r['document']}" if r["query"] else r["document"]
+    for r in rows
+  ]
   # Many at once: the library spreads them over all cores.
   ids = [
-      np.array(r.get("ids") or e.ids, np.int32)
-      for r, e in zip(rows, tokenizer.encode_batch_fast(texts))]
+    np.array(r.get("ids") or e.ids, np.int32)
+    for r, e in zip(rows, tokenizer.encode_batch_fast(texts))
+  ]
   lengths = np.array([len(i) for i in ids], np.int64)
   packed = bool(rows[0].get("ids"))
 
@@ -147,11 +187,14 @@ def _now(
 
 
 def _starts(
-    lengths: np.ndarray, ids: np.ndarray, packed: bool,
-    special: special_tokens.SpecialTokens,
+  lengths: np.ndarray,
+  ids: np.ndarray,
+  packed: bool,
+  special: special_tokens.SpecialTokens,
 ) -> np.ndarray:
   """int8, 1 where a document starts: at each row's first token, and, in rows
-  that came as ids and may hold several, at each [CLS]."""
+  that came as ids and may hold several, at each [CLS].
+  """
   starts = np.zeros(len(ids), np.int8)
   starts[(np.cumsum(lengths) - lengths)[lengths > 0]] = 1
   if packed and special.head:
@@ -176,8 +219,13 @@ def segments_of(starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mask_tokens(
-    ids: np.ndarray, rng: np.random.Generator, rate: float, mask_id: int,
-    vocabulary: int, specials: np.ndarray, draw: str = "exact",
+  ids: np.ndarray,
+  rng: np.random.Generator,
+  rate: float,
+  mask_id: int,
+  vocabulary: int,
+  specials: np.ndarray,
+  draw: str = "exact",
 ) -> dict[str, np.ndarray]:
   """Dynamic masking of one row: 80 % mask token, 10 % random, 10 % as it was.
 

@@ -13,13 +13,16 @@ prompt, as those that split at spaces do and byte-level ones do not;
 `open_split` compares, and refuses the others.
 """
 
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
 import contextlib
 import hashlib
 import json
 import mmap
 import os
 import pathlib
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tokenizers
@@ -64,16 +67,21 @@ def tokenise(path: str | os.PathLike, tokenizer: str | None = None) -> None:
         packed.append(split)
       _write(source, words, folder)
     about = {
-        "tokenizer": _identity(words), "dtype": dtype_of(words).name,
-        "records": records(path), "packed": packed}
+      "tokenizer": _identity(words),
+      "dtype": dtype_of(words).name,
+      "records": records(path),
+      "packed": packed,
+    }
     (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
 
 
 def records(path: pathlib.Path) -> list[list]:
   """Names and sizes of a data directory's record files; not times, so that
-  a copy is the same."""
-  return sorted([p.name, p.stat().st_size]
-                for p in path.glob("*.array_record-*"))
+  a copy is the same.
+  """
+  return sorted(
+    [p.name, p.stat().st_size] for p in path.glob("*.array_record-*")
+  )
 
 
 def _identity(words: tokenizers.Tokenizer) -> str:
@@ -87,34 +95,38 @@ def dtype_of(words: tokenizers.Tokenizer) -> np.dtype:
 
 
 def _write(
-    source: dataset.Source, words: tokenizers.Tokenizer, folder: pathlib.Path
+  source: dataset.Source, words: tokenizers.Tokenizer, folder: pathlib.Path
 ) -> None:
   """Writes the three files of one split."""
   dtype, texts_before, end = dtype_of(words), 0, 0
   vocabulary = special_tokens.vocabulary_rows(words)
   with contextlib.ExitStack() as stack:
     ids, ends, rows = (
-        stack.enter_context(open(folder / f"{source.name}.{kind}", "wb"))
-        for kind in _KINDS)
+      stack.enter_context(open(folder / f"{source.name}.{kind}", "wb"))
+      for kind in _KINDS
+    )
     progress = stack.enter_context(
-        Progress(len(source), "rows", f"tokenise {source.name}"))
+      Progress(len(source), "rows", f"tokenise {source.name}")
+    )
     for start in range(0, len(source), _ROWS):
-      block = source.__getitems__(
-          range(start, min(start + _ROWS, len(source))))
+      block = source.__getitems__(range(start, min(start + _ROWS, len(source))))
       texts = [
-          text for r in block
-          for text in (r["query"], r["document"], *r["negatives"])]
+        text
+        for r in block
+        for text in (r["query"], r["document"], *r["negatives"])
+      ]
       encoded = [
-          e.ids for e in words.encode_batch_fast(
-              texts, add_special_tokens=False)]
+        e.ids for e in words.encode_batch_fast(texts, add_special_tokens=False)
+      ]
       firsts = np.cumsum([0] + [2 + len(r["negatives"]) for r in block])
       for r, first in zip(block, firsts):
         if r["ids"]:  # of no text; they are stored as its document's
           if max(r["ids"]) >= vocabulary:
             raise UserError(
-                f"{source!r}: token id {max(r['ids'])} is beyond the "
-                f"{vocabulary} of the tokenizer; give --tokenizer the one that "
-                "made the ids")
+              f"{source!r}: token id {max(r['ids'])} is beyond the "
+              f"{vocabulary} of the tokenizer; give --tokenizer the one that "
+              "made the ids"
+            )
           encoded[first + 1] = r["ids"]
       lengths = np.array([len(i) for i in encoded], np.int64)
       ids.write(np.concatenate(encoded).astype(dtype).tobytes())
@@ -137,15 +149,20 @@ class Source(Rows):
   """
 
   def __init__(
-      self, path: pathlib.Path, of: dataset.Source, dtype: np.dtype,
-      encode: Any, packed: bool = False,
+    self,
+    path: pathlib.Path,
+    of: dataset.Source,
+    dtype: np.dtype,
+    encode: Any,
+    packed: bool = False,
   ):
     self.name, self.runs, self.dtype = of.name, of.runs, dtype
     self.packed = packed
     self.encode = encode
     self.prompts = {
-        name: {side: encode(text) for side, text in each.items()}
-        for name, each in of.prompts.items()}
+      name: {side: encode(text) for side, text in each.items()}
+      for name, each in of.prompts.items()
+    }
     self._names, self._starts = _by_row(of)
     self._path, self._open = path, None
 
@@ -164,14 +181,20 @@ class Source(Rows):
     run = np.searchsorted(self._starts, indices, side="right") - 1
     found = []
     for first, last, r in zip(firsts.tolist(), lasts.tolist(), run.tolist()):
-      bounds = ends[max(first - 1, 0):last].tolist()
+      bounds = ends[max(first - 1, 0) : last].tolist()
       if not first:
         bounds.insert(0, 0)
       query, document, *negatives = (
-          bytes(ids[a * size:b * size]) for a, b in zip(bounds, bounds[1:]))
-      found.append({
-          "query": query, "document": document, "negatives": negatives,
-          "source": self._names[r]})
+        bytes(ids[a * size : b * size]) for a, b in zip(bounds, bounds[1:])
+      )
+      found.append(
+        {
+          "query": query,
+          "document": document,
+          "negatives": negatives,
+          "source": self._names[r],
+        }
+      )
     return found
 
   def bounds(self, indices: np.ndarray) -> np.ndarray:
@@ -201,11 +224,18 @@ class Source(Rows):
       for kind in _KINDS:
         with open(self._path / f"{self.name}.{kind}", "rb") as file:
           empty = not os.fstat(file.fileno()).st_size
-          maps.append(memoryview(b"") if empty else memoryview(
-              mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+          maps.append(
+            memoryview(b"")
+            if empty
+            else memoryview(
+              mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            )
+          )
       self._open = (
-          maps[0], np.frombuffer(maps[1], np.int64),
-          np.frombuffer(maps[2], np.int64))
+        maps[0],
+        np.frombuffer(maps[1], np.int64),
+        np.frombuffer(maps[2], np.int64),
+      )
     return self._open
 
 
@@ -226,6 +256,7 @@ Joined = Callable[[dict], Iterator[tuple[str, Sequence[str]]]]
 
 def joins_prompts(query: str, document: str) -> Joined:
   """The texts that contrastive training joins, for `open_split`."""
+
   def joined(row: dict) -> Iterator[tuple[str, Sequence[str]]]:
     for prompt, text in ((query, row["query"]), (document, row["document"])):
       for after in (text, *_BEGINNINGS):
@@ -242,8 +273,11 @@ def joins_lines(row: dict) -> Iterator[tuple[str, Sequence[str]]]:
 
 @places.expanding("path")
 def open_split(
-    path: str | os.PathLike, split: str, words: tokenizers.Tokenizer,
-    joined: Joined = lambda row: iter(()), ids: bool = False,
+  path: str | os.PathLike,
+  split: str,
+  words: tokenizers.Tokenizer,
+  joined: Joined = lambda row: iter(()),
+  ids: bool = False,
 ) -> Source:
   """Opens the tokens of one split of a data directory.
 
@@ -260,29 +294,44 @@ def open_split(
       of the texts beside them, or the tokenizer gives joined texts other ids.
   """
   texts = dataset.open_split(path, split, ids, first=_COMPARED)
-  folder = pathlib.Path(staging.local(path, lambda name: name in (
-      "tokens/about.json", *(f"tokens/{split}.{k}" for k in _KINDS)))) / "tokens"
+  folder = (
+    pathlib.Path(
+      staging.local(
+        path,
+        lambda name: (
+          name
+          in ("tokens/about.json", *(f"tokens/{split}.{k}" for k in _KINDS))
+        ),
+      )
+    )
+    / "tokens"
+  )
   hint = f"run nomic-jax tokenise --input={path} with this model's tokenizer"
   try:
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
     dtype = np.dtype(about["dtype"])
   except FileNotFoundError as e:
     raise UserError(
-        f"{path}: its texts are not tokenised; {hint}, or set "
-        "config.data.tokenised to false") from e
+      f"{path}: its texts are not tokenised; {hint}, or set "
+      "config.data.tokenised to false"
+    ) from e
   except (ValueError, KeyError, TypeError) as e:
     raise UserError(f"{folder}/about.json: damaged; {hint}") from e
   if about.get("tokenizer") != _identity(words) or dtype != dtype_of(words):
     raise UserError(f"{folder}: made with another tokenizer; {hint}")
   encode = Encoder(words, dtype)
   source = Source(
-      folder, texts, dtype, encode, split in about.get("packed", []))
+    folder, texts, dtype, encode, split in about.get("packed", [])
+  )
   try:
     # Earlier versions did not say of which records the ids are. A copy of a
     # remote directory has only the records that are compared.
     there, known = records(folder.parent), about.get("records")
-    same = len(source) == len(texts) and (known is None or known == there or (
-        buckets.is_remote(path) and all(r in known for r in there)))
+    same = len(source) == len(texts) and (
+      known is None
+      or known == there
+      or (buckets.is_remote(path) and all(r in known for r in there))
+    )
     compared = min(len(texts), _COMPARED) if same else 0
     for i in (n * len(texts) // compared for n in range(compared)):
       row, at = texts[i], source[i]
@@ -291,8 +340,9 @@ def open_split(
         continue
       _check_joined(row, joined, encode)
       same &= at["query"] == encode(row["query"]) and (
-          at["document"] == encode(row["document"])
-          and len(at["negatives"]) == len(row["negatives"]))
+        at["document"] == encode(row["document"])
+        and len(at["negatives"]) == len(row["negatives"])
+      )
   except (OSError, ValueError, IndexError) as e:
     raise UserError(f"{folder}: damaged ({e}); {hint}") from e
   if not same:
@@ -305,10 +355,10 @@ def _check_joined(row: dict, joined: Joined, encode: Any) -> None:
   for text, parts in joined(row):
     if b"".join(map(encode, parts)) != encode(text):
       raise UserError(
-          "config.data.tokenised: this tokenizer gives other ids to "
-          f"{text[:40]!r} than to its parts one after another, so "
-          "the model would be trained on other ids than it is served; set "
-          "config.data.tokenised to false"
+        "config.data.tokenised: this tokenizer gives other ids to "
+        f"{text[:40]!r} than to its parts one after another, so "
+        "the model would be trained on other ids than it is served; set "
+        "config.data.tokenised to false"
       )
 
 

@@ -3,8 +3,12 @@
 """What curation, evaluation and search ask of a model: texts to vectors."""
 
 import abc
+from collections.abc import Hashable
+from collections.abc import Mapping
+from collections.abc import Sequence
 import copy
-from typing import Any, Hashable, Mapping, Self, Sequence
+from typing import Any
+from typing import Self
 
 import numpy as np
 
@@ -37,8 +41,12 @@ class EmbeddingModel(abc.ABC):
 
   @abc.abstractmethod
   def encode(
-      self, texts: Sequence[str], prompt: str | None = None, *,
-      normalize: bool | None = None, show_progress: bool = False,
+    self,
+    texts: Sequence[str],
+    prompt: str | None = None,
+    *,
+    normalize: bool | None = None,
+    show_progress: bool = False,
   ) -> np.ndarray:
     """Returns float32 [N, D]; see `embed.model.Model.encode`."""
 

@@ -7,11 +7,12 @@ come, with a mark of how far they are good; the same command goes on there
 after it was killed.
 """
 
+from collections.abc import Iterator
 import json
 import pathlib
 import shutil
 import sys
-from typing import Any, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -32,10 +33,17 @@ _GROUP = 16384  # rows of a parquet row group
 
 @places.expanding("model", "input", "output")
 def embed_file(
-    model: str, input: str, output: str, *,  # pylint: disable=redefined-builtin
-    column: str = "text", prompt: str | None = None, dim: int | None = None,
-    normalize: bool | None = None, precision: str = "float32",
-    dtype: str = "float32", pooled_norm: bool = False,
+  model: str,
+  input: str,
+  output: str,
+  *,
+  column: str = "text",
+  prompt: str | None = None,
+  dim: int | None = None,
+  normalize: bool | None = None,
+  precision: str = "float32",
+  dtype: str = "float32",
+  pooled_norm: bool = False,
 ) -> None:
   """Embeds every text of a file; goes on where a killed run was.
 
@@ -48,8 +56,7 @@ def embed_file(
   target, source = places.real(output), pathlib.Path(input)
   if target.suffix not in _OUTPUTS:
     raise UserError(
-        f"--output={output}: expected a name that ends in "
-        f"{' or '.join(_OUTPUTS)}"
+      f"--output={output}: expected a name that ends in {' or '.join(_OUTPUTS)}"
     )
   places.check_file(output)
   places.check_apart(output, input)
@@ -60,27 +67,39 @@ def embed_file(
   loaded = nomic_jax.load(model, dtype, pooled_norm)
   if normalize is None:
     normalize = loaded.normalize
-  asked = {"prompt": prompt, "dim": dim, "normalize": normalize,
-           "precision": precision}
+  asked = {
+    "prompt": prompt,
+    "dim": dim,
+    "normalize": normalize,
+    "precision": precision,
+  }
   rest = formats.texts(source, column)
   stream = loaded.encode_stream(rest, **asked)  # checks what is asked
   width = dim or loaded.width
-  partial = _Partial(target, total, quantize.stored_as(precision, width), {
-      "--model": model_fingerprint(loaded), "--input": str(source.resolve()),
+  partial = _Partial(
+    target,
+    total,
+    quantize.stored_as(precision, width),
+    {
+      "--model": model_fingerprint(loaded),
+      "--input": str(source.resolve()),
       "the size and time of --input": fingerprints.stamps(source)[0][1:],
-      "--column": column, "--dtype": dtype,
+      "--column": column,
+      "--dtype": dtype,
       **{f"--{name}": value for name, value in asked.items()},
-  })
+    },
+  )
   for _ in zip(range(partial.done), rest):
     pass
   with Progress(total, "texts", "embedding", start=partial.done) as progress:
     for part in stream:
       if len(part.broken):
         raise UserError(
-            f"{source}: the embedding of text "
-            f"{partial.done + part.broken[0] + 1} is not finite (NaN or "
-            "infinity), and no output was written; "
-            f"{finite.about(loaded.params)}")
+          f"{source}: the embedding of text "
+          f"{partial.done + part.broken[0] + 1} is not finite (NaN or "
+          "infinity), and no output was written; "
+          f"{finite.about(loaded.params)}"
+        )
       partial.add(part.vectors, part.cut)
       progress.update(len(part.vectors))
   if partial.cut:
@@ -98,8 +117,11 @@ class _Partial:
   """
 
   def __init__(
-      self, target: pathlib.Path, total: int, stored_as: tuple[np.dtype, int],
-      command: dict[str, Any],
+    self,
+    target: pathlib.Path,
+    total: int,
+    stored_as: tuple[np.dtype, int],
+    command: dict[str, Any],
   ):
     self._target, self._command = target, command
     self._folder = target.with_name(f".{target.name}.partial")
@@ -115,8 +137,8 @@ class _Partial:
       np.lib.format.open_memmap(self._vectors, "w+", dtype, (total, columns))
     except OSError as e:
       raise UserError(
-          f"cannot write {self._folder}: {e.strerror or e}; free some space or "
-          "choose another --output"
+        f"cannot write {self._folder}: {e.strerror or e}; free some space or "
+        "choose another --output"
       ) from e
     self._write_mark()
 
@@ -124,7 +146,7 @@ class _Partial:
     """Keeps the vectors of the next texts, also if killed from here on."""
     # Mapped anew each time, so that what is written does not stay in memory.
     store = np.load(self._vectors, mmap_mode="r+")
-    store[self.done:self.done + len(vectors)] = vectors
+    store[self.done : self.done + len(vectors)] = vectors
     store.flush()
     self.done += len(vectors)
     self.cut += cut
@@ -143,13 +165,14 @@ class _Partial:
   def _resume(self) -> None:
     state = json.loads(self._mark.read_text())
     changed = [
-        name for name, value in self._command.items()
-        if state["command"].get(name) != value
+      name
+      for name, value in self._command.items()
+      if state["command"].get(name) != value
     ]
     if changed:
       raise UserError(
-          f"{self._folder}: begun with other {', '.join(changed)}; run that "
-          "command again, or remove the folder to start anew"
+        f"{self._folder}: begun with other {', '.join(changed)}; run that "
+        "command again, or remove the folder to start anew"
       )
     self.done, self.cut = state["done"], state["cut"]
 
@@ -160,21 +183,26 @@ class _Partial:
 
 
 def _write_parquet(
-    path: pathlib.Path, texts: Iterator[str], column: str, vectors: np.ndarray
+  path: pathlib.Path, texts: Iterator[str], column: str, vectors: np.ndarray
 ) -> None:
   import pyarrow as pa
   from pyarrow import parquet
 
   element = pa.from_numpy_dtype(vectors.dtype)
-  schema = pa.schema({
-      column: pa.string(), "embedding": pa.list_(element, vectors.shape[1])})
+  schema = pa.schema(
+    {column: pa.string(), "embedding": pa.list_(element, vectors.shape[1])}
+  )
   # Opened here, since its name need not be UTF-8.
-  with (path.open("wb") as stream,
-        parquet.ParquetWriter(stream, schema) as writer):
+  with (
+    path.open("wb") as stream,
+    parquet.ParquetWriter(stream, schema) as writer,
+  ):
     for start in range(0, len(vectors), _GROUP):
-      part = np.array(vectors[start:start + _GROUP])
+      part = np.array(vectors[start : start + _GROUP])
       rows = [text for _, text in zip(range(len(part)), texts)]
       embedding = pa.FixedSizeListArray.from_arrays(
-          pa.array(part.reshape(-1)), part.shape[1])
-      writer.write_table(pa.table(
-          [pa.array(rows, pa.string()), embedding], schema))
+        pa.array(part.reshape(-1)), part.shape[1]
+      )
+      writer.write_table(
+        pa.table([pa.array(rows, pa.string()), embedding], schema)
+      )

@@ -6,7 +6,9 @@ Messages state what was found and what to check. They name no cause: damaged
 files, a training that diverged and a text that overflows look alike.
 """
 
-from typing import Any, Iterator, Mapping
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -19,14 +21,18 @@ def about(params: Mapping[str, Any] | None) -> str:
   """
   if params is None:
     return "check this text and the model's parameters"
-  bad = [name for name, array in _leaves(params)
-         if not np.isfinite(np.asarray(array)).all()]
+  bad = [
+    name
+    for name, array in _leaves(params)
+    if not np.isfinite(np.asarray(array)).all()
+  ]
   if not bad:
     return "all parameters of the model are finite; check this text"
   more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
   return (
-      f"the model's parameters {', '.join(bad[:3])}{more} are not finite; use "
-      "another checkpoint, or compare the file with the one it was copied from")
+    f"the model's parameters {', '.join(bad[:3])}{more} are not finite; use "
+    "another checkpoint, or compare the file with the one it was copied from"
+  )
 
 
 def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:

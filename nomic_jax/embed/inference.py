@@ -8,10 +8,12 @@ are shared out over the devices, each of which holds the whole model.
 """
 
 import collections
+from collections.abc import Sequence
 import functools
 import itertools
 import os
-from typing import Any, NamedTuple, Sequence
+from typing import Any
+from typing import NamedTuple
 
 import jax
 from jax.sharding import Mesh
@@ -70,8 +72,12 @@ class Embedder:
   """
 
   def __init__(
-      self, architecture: Architecture, params: dict, dtype: str = "float32",
-      devices: Sequence[Any] | None = None, longest: int | None = None,
+    self,
+    architecture: Architecture,
+    params: dict,
+    dtype: str = "float32",
+    devices: Sequence[Any] | None = None,
+    longest: int | None = None,
   ):
     """Puts the parameters on the devices.
 
@@ -87,13 +93,15 @@ class Embedder:
     """
     if dtype not in DTYPES:
       raise UserError(
-          f"dtype '{dtype}' is unknown; expected {' or '.join(DTYPES)}")
+        f"dtype '{dtype}' is unknown; expected {' or '.join(DTYPES)}"
+      )
     self._process = _home()
     self.check_process()
     devices = list(devices or jax.local_devices())
     self._devices = len(devices)
     self._block_tokens = _BLOCK_TOKENS.get(
-        devices[0].platform, _MOST_BLOCK_TOKENS)
+      devices[0].platform, _MOST_BLOCK_TOKENS
+    )
     self._on_cpu = devices[0].platform == "cpu"
     a = architecture
     self._width, self._pad = a.output_width, a.pad_token_id
@@ -103,17 +111,25 @@ class Embedder:
     shared = NamedSharding(mesh, PartitionSpec("rows"))
     self.params = jax.device_put(_matrices_as(params, dtype), everywhere)
     attends = attention.choose(
-        "auto", mesh, ("rows",), a.needs,
-        forward_only=True, longest=self._longest, dtype=dtype,
-        quiet=True)
+      "auto",
+      mesh,
+      ("rows",),
+      a.needs,
+      forward_only=True,
+      longest=self._longest,
+      dtype=dtype,
+      quiet=True,
+    )
     # On CPU a scan in bfloat16 would keep float32 copies of all layers.
     unroll = dtype == "bfloat16" and self._on_cpu
     encoder = Encoder(
-        a, dtype=dtype, attention=attends,
-        unroll=len(a.layers) if unroll else 1)
+      a, dtype=dtype, attention=attends, unroll=len(a.layers) if unroll else 1
+    )
     self._embed = jax.jit(
-        partition.in_mesh(encoder.embed, mesh), static_argnums=2,
-        in_shardings=(everywhere, shared), out_shardings=shared,
+      partition.in_mesh(encoder.embed, mesh),
+      static_argnums=2,
+      in_shardings=(everywhere, shared),
+      out_shardings=shared,
     )
 
   def check_process(self) -> None:
@@ -124,10 +140,10 @@ class Embedder:
     """
     if os.getpid() != self._process:
       raise UserError(
-          "this process was forked from one that had loaded a model, and JAX's "
-          "threads do not come along; start it with "
-          "multiprocessing.get_context('spawn'), or load models in the workers "
-          "alone"
+        "this process was forked from one that had loaded a model, and JAX's "
+        "threads do not come along; start it with "
+        "multiprocessing.get_context('spawn'), or load models in the workers "
+        "alone"
       )
 
   def plan(self, ids: Sequence[Sequence[int]]) -> list[Block]:
@@ -143,7 +159,7 @@ class Embedder:
       start = 0
       for size in _split(-(-len(rows) // self._devices), (many, few, 1)):
         count = size * self._devices
-        part = rows[start:start + count]
+        part = rows[start : start + count]
         blocks.append(self._block(ids, part, count, length))
         start += count
     return blocks
@@ -179,17 +195,17 @@ class Embedder:
     return min(length, self._longest)
 
   def _block(
-      self, ids: Sequence, rows: Sequence, count: int, length: int
+    self, ids: Sequence, rows: Sequence, count: int, length: int
   ) -> Block:
     packed = pack.fill(ids, rows, count, length, self._pad)
     slots = _slots(length)
     tokens = {
-        "ids": packed.ids, "segment_ids": packed.segment_ids,
-        "positions": packed.positions,
+      "ids": packed.ids,
+      "segment_ids": packed.segment_ids,
+      "positions": packed.positions,
     }
     slot_of = [
-        r * slots + k for r, texts in enumerate(rows)
-        for k in range(len(texts))
+      r * slots + k for r, texts in enumerate(rows) for k in range(len(texts))
     ]
     texts = np.fromiter(itertools.chain.from_iterable(rows), np.int64)
     return Block(tokens, slots, texts, np.array(slot_of, np.int64))
@@ -219,5 +235,8 @@ def _matrices_as(params: dict, dtype: str) -> dict:
     return params
 
   return jax.tree_util.tree_map_with_path(
-      lambda path, leaf: leaf.astype(dtype) if dtypes.is_multiplied(path)
-      else leaf, params)
+    lambda path, leaf: (
+      leaf.astype(dtype) if dtypes.is_multiplied(path) else leaf
+    ),
+    params,
+  )

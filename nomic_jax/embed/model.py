@@ -3,10 +3,13 @@
 """Texts to vectors with a trained model."""
 
 import collections
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
 from concurrent import futures
 import contextlib
 import dataclasses
-from typing import Iterable, Iterator, NamedTuple, Sequence
+from typing import NamedTuple
 import warnings
 
 import jax
@@ -70,13 +73,18 @@ class Model(EmbeddingModel):
   """
 
   def __init__(
-      self, architecture: Architecture, params: dict,
-      tokenizer: tokenizers.Tokenizer, prompts: dict[str, str],
-      max_tokens: int | None = None, dtype: str = "float32",
-      devices: Sequence[jax.Device] | None = None,
-      matryoshka_dims: Sequence[int] = (),
-      default_prompt: str | None = None, similarity: str = "cosine",
-      normalize: bool = True,
+    self,
+    architecture: Architecture,
+    params: dict,
+    tokenizer: tokenizers.Tokenizer,
+    prompts: dict[str, str],
+    max_tokens: int | None = None,
+    dtype: str = "float32",
+    devices: Sequence[jax.Device] | None = None,
+    matryoshka_dims: Sequence[int] = (),
+    default_prompt: str | None = None,
+    similarity: str = "cosine",
+    normalize: bool = True,
   ):
     a = architecture
     a.head.check_one_vector()
@@ -101,31 +109,37 @@ class Model(EmbeddingModel):
 
   @classmethod
   def load(
-      cls, path: str, dtype: str = "float32", pooled_norm: bool = False
+    cls, path: str, dtype: str = "float32", pooled_norm: bool = False
   ) -> "Model":
     """Reads a model directory or a work directory; see `nomic_jax.load`."""
     place = fetch.find(path)
     files = models.read_model(place)
     if files.other:
       raise UserError(
-          f"{path}: {files.other} and no embedding model, so its vectors mean "
-          "nothing; give one that embeds, or train it on with config.init_from"
+        f"{path}: {files.other} and no embedding model, so its vectors mean "
+        "nothing; give one that embeds, or train it on with config.init_from"
       )
     if not files.says_pooling:
       sentence_transformers.warn_of_pooling(path)
     a = files.architecture
     if pooled_norm and not a.head.pooled_norm:
-      print(f"{path}: its files name no LayerNorm of the pooled vector; there "
-            "is one all the same, as --pooled_norm says")
+      print(
+        f"{path}: its files name no LayerNorm of the pooled vector; there "
+        "is one all the same, as --pooled_norm says"
+      )
       norm = Module("norm", a.width, affine=False)
       a = a.with_head(modules=(norm, *a.head.modules))
     words = tokenizer_lib.load(files.tokenizer_path)
-    special_tokens.check_rows(
-        words, a.vocab_size, files.tokenizer_path.parent)
+    special_tokens.check_rows(words, a.vocab_size, files.tokenizer_path.parent)
     tokenizer_settings.warn_of_no_ends(words, files.tokenizer_path.parent)
     return cls(
-        a, files.params, words, dtype=dtype,
-        matryoshka_dims=matryoshka.read(place), **files.usage.to_json())
+      a,
+      files.params,
+      words,
+      dtype=dtype,
+      matryoshka_dims=matryoshka.read(place),
+      **files.usage.to_json(),
+    )
 
   def reading(self, tokens: int) -> "Model":
     """The same model, cutting texts to `tokens` and no earlier.
@@ -139,24 +153,37 @@ class Model(EmbeddingModel):
     a = self.architecture
     if not a.rotary and tokens > a.max_length:
       raise UserError(
-          f"texts of {tokens:,} tokens: this model has {a.max_length:,} "
-          "learned positions; give one with rotary positions"
+        f"texts of {tokens:,} tokens: this model has {a.max_length:,} "
+        "learned positions; give one with rotary positions"
       )
     if a.rotary:
       factor = a.rope.factor or (
-          2.0 if tokens > a.rope.trained_length else None)
+        2.0 if tokens > a.rope.trained_length else None
+      )
       a = dataclasses.replace(
-          a.with_rope(factor=factor), max_length=max(tokens, a.max_length))
+        a.with_rope(factor=factor), max_length=max(tokens, a.max_length)
+      )
     return Model(
-        a, self.params, self.tokenizer, self.prompts, tokens, self.dtype,
-        matryoshka_dims=self.matryoshka_dims,
-        default_prompt=self.default_prompt, similarity=self.similarity,
-        normalize=self.normalize)
+      a,
+      self.params,
+      self.tokenizer,
+      self.prompts,
+      tokens,
+      self.dtype,
+      matryoshka_dims=self.matryoshka_dims,
+      default_prompt=self.default_prompt,
+      similarity=self.similarity,
+      normalize=self.normalize,
+    )
 
   def encode(
-      self, texts: Sequence[str], prompt: str | None = None,
-      dim: int | None = None, normalize: bool | None = None,
-      show_progress: bool = False, precision: str = "float32",
+    self,
+    texts: Sequence[str],
+    prompt: str | None = None,
+    dim: int | None = None,
+    normalize: bool | None = None,
+    show_progress: bool = False,
+    precision: str = "float32",
   ) -> np.ndarray:
     """Embeds texts; a text's vector does not depend on the others.
 
@@ -195,10 +222,11 @@ class Model(EmbeddingModel):
       for part in self._stream(texts, prompt, dim, normalize, precision):
         if len(part.broken) and precision != "float32":
           raise UserError(
-              f"encode: the embedding of text {done + part.broken[0]} is not "
-              f"finite, which {precision} cannot express; "
-              f"{finite.about(self.params)}")
-        out[done:done + len(part.vectors)] = part.vectors
+            f"encode: the embedding of text {done + part.broken[0]} is not "
+            f"finite, which {precision} cannot express; "
+            f"{finite.about(self.params)}"
+          )
+        out[done : done + len(part.vectors)] = part.vectors
         done += len(part.vectors)
         cut += part.cut
         if shown:
@@ -208,9 +236,12 @@ class Model(EmbeddingModel):
     return out
 
   def encode_stream(
-      self, texts: Iterable[str], prompt: str | None = None,
-      dim: int | None = None, normalize: bool | None = None,
-      precision: str = "float32",
+    self,
+    texts: Iterable[str],
+    prompt: str | None = None,
+    dim: int | None = None,
+    normalize: bool | None = None,
+    precision: str = "float32",
   ) -> Iterator[Vectors]:
     """Embeds any number of texts, which are taken as they are needed.
 
@@ -223,31 +254,36 @@ class Model(EmbeddingModel):
   def cut_message(self, cut: int, total: int) -> str:
     """One line that says how many texts were cut."""
     return (
-        f"{cut:,} of {total:,} texts had more than {self.max_tokens:,} tokens, "
-        "and what is beyond was left out"
+      f"{cut:,} of {total:,} texts had more than {self.max_tokens:,} tokens, "
+      "and what is beyond was left out"
     )
 
   def _check(self, prompt: str | None, dim: int | None, precision: str) -> int:
     """Checks what is asked of `encode`; returns the width of its vectors."""
     if prompt is not None:
-      one_of(prompt, self.prompts, f"encode: no prompt '{prompt}'",
-             "this model has")
+      one_of(
+        prompt, self.prompts, f"encode: no prompt '{prompt}'", "this model has"
+      )
     self._embedder.check_process()
     width, dims = self.width, self.matryoshka_dims
     if dim is not None and not 0 < dim <= width:
       raise UserError(f"encode: dim {dim} is not between 1 and {width}")
     if dims and dim not in (None, width, *dims):
       warnings.warn(
-          f"dim {dim} is none of those the model was trained for, "
-          f"{', '.join(map(str, dims))}; the next one up is better",
-          stacklevel=3,
+        f"dim {dim} is none of those the model was trained for, "
+        f"{', '.join(map(str, dims))}; the next one up is better",
+        stacklevel=3,
       )
     quantize.check(precision, dim or width)
     return dim or width
 
   def _stream(
-      self, texts: Iterable[str], prompt: str | None, dim: int | None,
-      normalize: bool | None, precision: str,
+    self,
+    texts: Iterable[str],
+    prompt: str | None,
+    dim: int | None,
+    normalize: bool | None,
+    precision: str,
   ) -> Iterator[Vectors]:
     name = self.default_prompt if prompt is None else prompt
     front = self.prompts[name] if name else ""
@@ -266,15 +302,18 @@ class Model(EmbeddingModel):
     found = []
     for window in _windows(texts, ""):
       texts = shorten(
-          self.tokenizer, list(map(decoding.safe, window)), self.max_tokens)
+        self.tokenizer, list(map(decoding.safe, window)), self.max_tokens
+      )
       found += [
-          np.asarray(self._special.cut(e.ids, self.max_tokens),
-                     np.int32).tobytes()
-          for e in self.tokenizer.encode_batch_fast(texts)]
+        np.asarray(
+          self._special.cut(e.ids, self.max_tokens), np.int32
+        ).tobytes()
+        for e in self.tokenizer.encode_batch_fast(texts)
+      ]
     return found
 
   def _prepare(
-      self, texts: list[str]
+    self, texts: list[str]
   ) -> tuple[list[Block], list[Sequence[int]], int]:
     """Blocks of a window, its texts' ids and how many were cut."""
     texts = list(map(decoding.safe, texts))  # as the tokenizer takes them
@@ -288,8 +327,11 @@ class Model(EmbeddingModel):
     return self._embedder.plan(ids), ids, cut
 
   def _finish(
-      self, prepared: futures.Future, dim: int | None, normalize: bool,
-      precision: str,
+    self,
+    prepared: futures.Future,
+    dim: int | None,
+    normalize: bool,
+    precision: str,
   ) -> Vectors:
     blocks, ids, cut = prepared.result()
     vectors = self._embedder.run(blocks, len(ids))
@@ -319,7 +361,7 @@ def _check_texts(texts: Sequence[str]) -> None:
   for i, text in enumerate(texts):
     if not isinstance(text, str):
       raise UserError(
-          f"encode: text {i} is {type(text).__name__}, expected str"
+        f"encode: text {i} is {type(text).__name__}, expected str"
       )
 
 

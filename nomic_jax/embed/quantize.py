@@ -15,8 +15,8 @@ def check(precision: str, width: int) -> None:
   one_of(precision, PRECISIONS, f"precision '{precision}' is unknown")
   if precision == "binary" and width % 8:
     raise UserError(
-        f"precision 'binary' packs 8 dimensions in a byte, and {width} is not "
-        "a multiple of 8; choose another dim"
+      f"precision 'binary' packs 8 dimensions in a byte, and {width} is not "
+      "a multiple of 8; choose another dim"
     )
 
 

@@ -6,9 +6,10 @@ A piece is one .npy file, so that a job killed half way goes on with the first
 that is missing, and processes share the pieces out without asking each other.
 """
 
+from collections.abc import Callable
+from collections.abc import Sequence
 import os
 import pathlib
-from typing import Callable, Sequence
 import warnings
 
 import numpy as np
@@ -31,6 +32,7 @@ def load(model: Given, dtype: str = "float32") -> EmbeddingModel:
   """Returns a model, loaded to compute in `dtype` if it is a path."""
   if isinstance(model, (str, os.PathLike)):
     import nomic_jax  # Late, since it brings the encoder with it.
+
     model = nomic_jax.load(os.fspath(model), dtype)
   return adapted(model)
 
@@ -51,8 +53,9 @@ class Store:
     """Opens the pieces of `count` texts in `folder`, all of them there."""
     self._piece = PIECE
     self._pieces = [
-        np.load(_path(folder, i), mmap_mode="r")
-        for i in range(-(-count // PIECE))]
+      np.load(_path(folder, i), mmap_mode="r")
+      for i in range(-(-count // PIECE))
+    ]
     self.shape = (count, self._pieces[0].shape[1])
 
   def __len__(self) -> int:
@@ -64,8 +67,11 @@ class Store:
       start, stop, _ = at.indices(len(self))
       rows = range(start // self._piece, -(-stop // self._piece))
       cut = (
-          self._pieces[i][max(start - i * self._piece, 0):
-                          stop - i * self._piece] for i in rows)
+        self._pieces[i][
+          max(start - i * self._piece, 0) : stop - i * self._piece
+        ]
+        for i in rows
+      )
       return np.concatenate([self._pieces[0][:0], *cut])
     out = np.empty((len(at), self.shape[1]), np.float32)
     piece = at // self._piece
@@ -80,14 +86,14 @@ def _path(folder: pathlib.Path, piece: int) -> pathlib.Path:
 
 
 def embed(
-    model: EmbeddingModel,
-    texts: Sequence[str],
-    prompt: str,
-    folder: pathlib.Path,
-    *,
-    label: str,
-    where: Callable[[int], str],
-    share: tuple[int, int] = (0, 1),
+  model: EmbeddingModel,
+  texts: Sequence[str],
+  prompt: str,
+  folder: pathlib.Path,
+  *,
+  label: str,
+  where: Callable[[int], str],
+  share: tuple[int, int] = (0, 1),
 ) -> None:
   """Embeds `texts` into pieces in `folder`, those that are not there yet.
 
@@ -106,7 +112,7 @@ def embed(
   folder.mkdir(parents=True, exist_ok=True)
   unit = model.by_cosine
   model = model.without_default_prompt()  # `prompt` is put there
-  starts = range(0, len(texts), PIECE)[share[0]::share[1]]
+  starts = range(0, len(texts), PIECE)[share[0] :: share[1]]
   missing = [s for s in starts if not _path(folder, s // PIECE).is_file()]
   if not missing:
     return
@@ -114,12 +120,12 @@ def embed(
   total, left = sum(map(size, starts)), sum(map(size, missing))
   with Progress(total, "texts", label, start=total - left) as progress:
     for start in missing:
-      part = [prompt + text for text in texts[start:start + PIECE]]
+      part = [prompt + text for text in texts[start : start + PIECE]]
       with warnings.catch_warnings():
         # Of texts that are cut, every piece would tell anew.
         warnings.filterwarnings("ignore", ".* texts had more than")
         vectors = np.asarray(model.encode(part, normalize=unit), np.float32)
-      _check_finite(model, vectors, lambda i: where(start + i))
+      _check_finite(model, vectors, lambda i, start=start: where(start + i))
       _check_width(vectors, folder)
       with files.replacing(_path(folder, start // PIECE)) as temporary:
         with open(temporary, "wb") as f:
@@ -132,29 +138,29 @@ def _check_width(vectors: np.ndarray, folder: pathlib.Path) -> None:
     width = np.load(other, mmap_mode="r").shape[1]
     if width != vectors.shape[1]:
       raise UserError(
-          f"{other}: holds vectors {width} wide, the model gives "
-          f"{vectors.shape[1]}; remove the folder it is in and start again"
+        f"{other}: holds vectors {width} wide, the model gives "
+        f"{vectors.shape[1]}; remove the folder it is in and start again"
       )
     return
 
 
 def _check_finite(
-    model: EmbeddingModel, vectors: np.ndarray, where: Callable[[int], str]
+  model: EmbeddingModel, vectors: np.ndarray, where: Callable[[int], str]
 ) -> None:
   bad = ~np.isfinite(vectors).all(axis=1)
   if bad.any():
     raise UserError(
-        f"{where(int(bad.argmax()))}: its embedding is not finite (NaN or "
-        f"infinity); {finite.about(model.params)}"
+      f"{where(int(bad.argmax()))}: its embedding is not finite (NaN or "
+      f"infinity); {finite.about(model.params)}"
     )
 
 
 def products(
-    queries: np.ndarray | Store,
-    query_of: np.ndarray,
-    documents: np.ndarray | Store,
-    document_of: np.ndarray,
-    step: int = 65536,
+  queries: np.ndarray | Store,
+  query_of: np.ndarray,
+  documents: np.ndarray | Store,
+  document_of: np.ndarray,
+  step: int = 65536,
 ) -> np.ndarray:
   """Inner product of each pair, [pairs] float32.
 
@@ -169,5 +175,6 @@ def products(
   for i in range(0, len(own), step):
     at = slice(i, i + step)
     own[at] = np.einsum(
-        "nd,nd->n", queries[query_of[at]], documents[document_of[at]])
+      "nd,nd->n", queries[query_of[at]], documents[document_of[at]]
+    )
   return own

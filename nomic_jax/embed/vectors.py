@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Vectors of texts, checked, and fingerprints of what they depend on."""
 
+from collections.abc import Sequence
 import hashlib
 import json
-from typing import Sequence
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from nomic_jax.storage.fingerprints import FORMAT
 
 
 def encode(
-    model: EmbeddingModel, texts: Sequence[str], prompt: str, **options
+  model: EmbeddingModel, texts: Sequence[str], prompt: str, **options
 ) -> np.ndarray:
   """Embeds texts; a model that has no such prompt is given none.
 
@@ -44,8 +44,8 @@ def encode(
   bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
   if len(bad):
     raise UserError(
-        f"{len(bad)} of {len(texts)} embeddings are not finite, the first is "
-        f"that of {texts[bad[0]][:40]!r}; {finite.about(model.params)}"
+      f"{len(bad)} of {len(texts)} embeddings are not finite, the first is "
+      f"that of {texts[bad[0]][:40]!r}; {finite.about(model.params)}"
     )
   return vectors
 
@@ -53,7 +53,8 @@ def encode(
 def model_fingerprint(model: Model) -> str:
   """Returns a hash of all that decides a model's vectors."""
   digest = hashlib.sha256(
-      f"{FORMAT} {model.architecture} {model.max_tokens}".encode())
+    f"{FORMAT} {model.architecture} {model.max_tokens}".encode()
+  )
   digest.update(json.dumps(model.prompts, sort_keys=True).encode())
   used = model.default_prompt, model.similarity, model.normalize
   digest.update(json.dumps(used).encode())

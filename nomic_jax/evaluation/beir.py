@@ -6,8 +6,8 @@ All of the corpus is searched, and the queries are those that the judgements
 name (Thakur et al. 2021).
 """
 
+from collections.abc import Iterator
 import pathlib
-from typing import Iterator
 
 from nomic_jax.data.readers import beir
 from nomic_jax.errors import UserError
@@ -39,16 +39,21 @@ def read(path: pathlib.Path, name: str) -> RetrievalTask:
   if path.suffix == ".tsv":
     name = name if name != path.name else f"{folder.resolve().name}-{path.stem}"
   return judged_lib.task(
-      name, _texts(folder, "corpus"), _texts(folder, "queries"),
-      judged_lib.unique(_judgements(judged), str(judged), "pair"),
-      str(judged), path=str(path))
+    name,
+    _texts(folder, "corpus"),
+    _texts(folder, "queries"),
+    judged_lib.unique(_judgements(judged), str(judged), "pair"),
+    str(judged),
+    path=str(path),
+  )
 
 
 def _texts(folder: pathlib.Path, kind: str) -> dict[str, beir.Text]:
   file = beir.file_of(str(folder), kind)
   rows = (
-      (row, decoding.safe(key), beir.Text(*map(decoding.safe, text)))
-      for row, key, text in beir.texts(file, BadRows(skippable=False)))
+    (row, decoding.safe(key), beir.Text(*map(decoding.safe, text)))
+    for row, key, text in beir.texts(file, BadRows(skippable=False))
+  )
   texts = judged_lib.unique(rows, file, "_id")
   if not texts:
     raise UserError(f"{file}: no texts in it, nothing to search")
@@ -56,18 +61,19 @@ def _texts(folder: pathlib.Path, kind: str) -> dict[str, beir.Text]:
 
 
 def _judgements(
-    path: pathlib.Path
+  path: pathlib.Path,
 ) -> Iterator[tuple[int, tuple[str, str], int]]:
   """Yields (row, (query, document), grade)."""
   if not path.is_file():
     there = sorted(p.name for p in path.parent.glob("*.tsv"))
     raise UserError(
-        f"{path}: no such file; there are {', '.join(there) or 'none'}, give "
-        f"one of them as --tasks={path.parent}/NAME.tsv")
-  for row, pair, grade in beir.judgements(
-      str(path), BadRows(skippable=False)):
+      f"{path}: no such file; there are {', '.join(there) or 'none'}, give "
+      f"one of them as --tasks={path.parent}/NAME.tsv"
+    )
+  for row, pair, grade in beir.judgements(str(path), BadRows(skippable=False)):
     if grade % 1:  # also of nan and inf
       raise UserError(
-          f"{path}, row {row}: the grade is {grade:g}; expected a whole number; "
-          "correct or remove this row")
+        f"{path}, row {row}: the grade is {grade:g}; expected a whole number; "
+        "correct or remove this row"
+      )
     yield row, pair, int(grade)

@@ -9,9 +9,11 @@ how the paper evaluates.
 """
 
 import collections
+from collections.abc import Hashable
+from collections.abc import Sequence
 import dataclasses
 import pathlib
-from typing import ClassVar, Hashable, Sequence
+from typing import ClassVar
 import warnings
 
 import numpy as np
@@ -53,19 +55,27 @@ class ClassificationTask(Task):
 
   def fingerprint(self) -> str:
     return fingerprints.of_values(
-        self.kind, self.train, self.test, self.experiments, self.per_class,
-        _PROMPT)
+      self.kind,
+      self.train,
+      self.test,
+      self.experiments,
+      self.per_class,
+      _PROMPT,
+    )
 
   def run(self, system: System) -> Outcome:
     from sklearn import exceptions
     from sklearn import linear_model
 
     chosen = draws(
-        [label for _, label in self.train], self.experiments, self.per_class)
+      [label for _, label in self.train], self.experiments, self.per_class
+    )
     used = sorted(set().union(*chosen))
     found = system.encode(
-        [self.train[i][0] for i in used] + [text for text, _ in self.test],
-        _PROMPT, normalize=False)
+      [self.train[i][0] for i in used] + [text for text, _ in self.test],
+      _PROMPT,
+      normalize=False,
+    )
     place = {row: i for i, row in enumerate(used)}
     number = {label: i for i, label in enumerate(self._classes())}
     items = [[number[label] for _, label in self.test]]
@@ -73,24 +83,34 @@ class ClassificationTask(Task):
       fit = linear_model.LogisticRegression(max_iter=100, random_state=_SEED)
       with warnings.catch_warnings():
         warnings.simplefilter("ignore", exceptions.ConvergenceWarning)
-        fit.fit(found[[place[i] for i in some]],
-                [number[self.train[i][1]] for i in some])
-      items.append(fit.predict(found[len(used):]))
+        fit.fit(
+          found[[place[i] for i in some]],
+          [number[self.train[i][1]] for i in some],
+        )
+      items.append(fit.predict(found[len(used) :]))
     items = np.array(items).T
     rows_shown = maps.chosen([label for _, label in self.test])
     texts, groups = zip(*(self.test[row] for row in rows_shown))
-    return Outcome(items, self._worst(items), **maps.points(
-        system, texts, groups, dict.fromkeys(groups, _PROMPT)))
+    return Outcome(
+      items,
+      self._worst(items),
+      **maps.points(system, texts, groups, dict.fromkeys(groups, _PROMPT)),
+    )
 
   def scores(self, items: np.ndarray) -> dict[str, float]:
     from sklearn import metrics
 
     gold, *said = items.T
     return {
-        "accuracy": self.main(items),
-        "F1": float(np.mean([
+      "accuracy": self.main(items),
+      "F1": float(
+        np.mean(
+          [
             metrics.f1_score(gold, s, average="macro", zero_division=0)
-            for s in said])),
+            for s in said
+          ]
+        )
+      ),
     }
 
   def main(self, items: np.ndarray) -> float:
@@ -102,21 +122,25 @@ class ClassificationTask(Task):
   def _worst(self, items: np.ndarray) -> list[dict]:
     """The texts that most fits agree on and get wrong."""
     classes = self._classes()
-    most = [collections.Counter(row).most_common(1)[0] for row in
-            items[:, 1:].tolist()]
+    most = [
+      collections.Counter(row).most_common(1)[0]
+      for row in items[:, 1:].tolist()
+    ]
     wrong = [i for i, (label, _) in enumerate(most) if label != items[i, 0]]
     wrong.sort(key=lambda i: -most[i][1])
     return [
-        {
-            "texts": [self.test[i][0]],
-            "expected": str(self.test[i][1]),
-            "found": f"{classes[most[i][0]]} in {most[i][1]} of "
-                     f"{self.experiments} fits",
-        } for i in wrong[:_WORST]]
+      {
+        "texts": [self.test[i][0]],
+        "expected": str(self.test[i][1]),
+        "found": f"{classes[most[i][0]]} in {most[i][1]} of "
+        f"{self.experiments} fits",
+      }
+      for i in wrong[:_WORST]
+    ]
 
 
 def draws(
-    labels: Sequence[Hashable], experiments: int, per_class: int
+  labels: Sequence[Hashable], experiments: int, per_class: int
 ) -> list[list[int]]:
   """Rows that each experiment learns from, which are those MTEB takes.
 
@@ -146,11 +170,13 @@ def read(path: pathlib.Path, name: str) -> ClassificationTask:
   splits = []
   for split in ("train", "test"):
     file, found = rows.read(
-        path, split, {"text": rows.TEXT, "label": rows.LABEL})
+      path, split, {"text": rows.TEXT, "label": rows.LABEL}
+    )
     splits.append([(row["text"], row["label"]) for row in found])
     classes = {row["label"] for row in found}
     if len(classes) == 1:
       raise UserError(
-          f"{file}: all labels are '{classes.pop()}'; give texts of two "
-          "classes or more")
+        f"{file}: all labels are '{classes.pop()}'; give texts of two "
+        "classes or more"
+      )
   return ClassificationTask(name, *splits, str(path))

@@ -7,9 +7,11 @@ mini-batch k-means with as many clusters as there are labels, batches of 500,
 scored by v-measure; the mean over a task's sets of texts.
 """
 
+from collections.abc import Hashable
+from collections.abc import Sequence
 import dataclasses
 import pathlib
-from typing import ClassVar, Hashable, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -55,24 +57,43 @@ class ClusteringTask(Task):
     for number, (texts, labels) in enumerate(self.sets):
       known = {label: i for i, label in enumerate(dict.fromkeys(labels))}
       fit = cluster.MiniBatchKMeans(
-          n_clusters=len(known), batch_size=_BATCH, n_init="auto",
-          random_state=_SEED)
-      fit.fit(found[done:done + len(texts)])
-      items.append(np.stack([
-          np.full(len(texts), number), [known[label] for label in labels],
-          fit.labels_], 1))
+        n_clusters=len(known),
+        batch_size=_BATCH,
+        n_init="auto",
+        random_state=_SEED,
+      )
+      fit.fit(found[done : done + len(texts)])
+      items.append(
+        np.stack(
+          [
+            np.full(len(texts), number),
+            [known[label] for label in labels],
+            fit.labels_,
+          ],
+          1,
+        )
+      )
       done += len(texts)
     shown = maps.chosen(self.sets[0][1])
     texts, groups = ([column[row] for row in shown] for column in self.sets[0])
-    return Outcome(np.concatenate(items), **maps.points(
-        system, texts, groups, dict.fromkeys(groups, _PROMPT)))
+    return Outcome(
+      np.concatenate(items),
+      **maps.points(system, texts, groups, dict.fromkeys(groups, _PROMPT)),
+    )
 
   def scores(self, items: np.ndarray) -> dict[str, float]:
     from sklearn import metrics
 
-    return {"v-measure": float(np.mean([
-        metrics.v_measure_score(*items[items[:, 0] == number, 1:].T)
-        for number in np.unique(items[:, 0])]))}
+    return {
+      "v-measure": float(
+        np.mean(
+          [
+            metrics.v_measure_score(*items[items[:, 0] == number, 1:].T)
+            for number in np.unique(items[:, 0])
+          ]
+        )
+      )
+    }
 
 
 def read(path: pathlib.Path, name: str) -> ClusteringTask:
@@ -84,19 +105,23 @@ def read(path: pathlib.Path, name: str) -> ClusteringTask:
   """
   if "sentences" in rows.columns(rows.file(path, "test")):
     file, found = rows.read(
-        path, "test", {"sentences": rows.TEXTS, "labels": rows.LABELS})
+      path, "test", {"sentences": rows.TEXTS, "labels": rows.LABELS}
+    )
     sets = [(row["sentences"], row["labels"]) for row in found]
   else:
     file, found = rows.read(
-        path, "test", {"text": rows.TEXT, "label": rows.LABEL})
+      path, "test", {"text": rows.TEXT, "label": rows.LABEL}
+    )
     sets = [([r["text"] for r in found], [r["label"] for r in found])]
   for number, (texts, labels) in enumerate(sets, 1):
     if len(texts) != len(labels):
       raise UserError(
-          f"{file}, row {number}: {len(texts):,} sentences and "
-          f"{len(labels):,} labels; give each sentence one label")
+        f"{file}, row {number}: {len(texts):,} sentences and "
+        f"{len(labels):,} labels; give each sentence one label"
+      )
     if len(set(labels)) < 2:
       raise UserError(
-          f"{file}{f', row {number}' if len(sets) > 1 else ''}: all labels "
-          "are the same; give texts of two topics or more")
+        f"{file}{f', row {number}' if len(sets) > 1 else ''}: all labels "
+        "are the same; give texts of two topics or more"
+      )
   return ClusteringTask(name, sets, str(path))

@@ -10,7 +10,8 @@ the same draws, so that their differences are paired (Efron and Tibshirani,
 tests for machine translation evaluation", 2004).
 """
 
-from typing import NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,13 +40,15 @@ class Difference(NamedTuple):
 
 def draws(task: Task, items: np.ndarray) -> np.ndarray:
   """Returns the main score of DRAWS draws of `items` [N, ...], always the
-  same rows of N; NaN for a single item, of which nothing can be drawn."""
+  same rows of N; NaN for a single item, of which nothing can be drawn.
+  """
   rng = np.random.default_rng(0)
   count = len(items)
   if count == 1:
     return np.full(DRAWS, np.nan)
-  return np.array([
-      task.main(items[rng.integers(count, size=count)]) for _ in range(DRAWS)])
+  return np.array(
+    [task.main(items[rng.integers(count, size=count)]) for _ in range(DRAWS)]
+  )
 
 
 def interval(score: float, drawn: Sequence[float]) -> tuple[float, float]:
@@ -58,14 +61,17 @@ def interval(score: float, drawn: Sequence[float]) -> tuple[float, float]:
   finite = finite[np.isfinite(finite)]
   if not len(finite):
     return np.nan, np.nan
-  low, high = np.percentile(
-      finite - finite.mean(), [_TAIL, 100 - _TAIL]) + score
+  low, high = (
+    np.percentile(finite - finite.mean(), [_TAIL, 100 - _TAIL]) + score
+  )
   return float(low), min(float(high), 1.0)  # what no score is above
 
 
 def difference(
-    score: float, drawn: Sequence[float], other: float,
-    other_drawn: Sequence[float],
+  score: float,
+  drawn: Sequence[float],
+  other: float,
+  other_drawn: Sequence[float],
 ) -> Difference:
   """Compares two systems by their scores and their `draws` of one task."""
   paired = np.asarray(drawn, np.float64) - np.asarray(other_drawn, np.float64)

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How much of a score is left with fewer dimensions and fewer bits."""
 
+from collections.abc import Sequence
 import math
-from typing import Any, Sequence
+from typing import Any
 
 from nomic_jax.embed import quantize
 from nomic_jax.evaluation import systems
@@ -23,8 +24,7 @@ def dims(width: int, trained: Sequence[int] = ()) -> list[int]:
   """
   found = {width, *trained}
   dim = width
-  while not trained and dim % 2 == 0 and dim // 2 >= min(
-      _SMALLEST, width // 4):
+  while not trained and dim % 2 == 0 and dim // 2 >= min(_SMALLEST, width // 4):
     dim //= 2
     found.add(dim)
   return sorted((d for d in found if d % 8 == 0 or d == width), reverse=True)
@@ -44,17 +44,24 @@ def curve(task: Task, system: systems.Dense) -> list[dict]:
       dtype, columns = quantize.stored_as(precision, dim)
       outcome = task.run(system.at(dim, precision))
       score = task.main(outcome.items)
-      found.append({
-          "dim": dim, "precision": precision,
+      found.append(
+        {
+          "dim": dim,
+          "precision": precision,
           "bytes": columns * dtype.itemsize,
-          "score": score if math.isfinite(score) else None})
+          "score": score if math.isfinite(score) else None,
+        }
+      )
   return found
 
 
 def draw(results: dict) -> Any:
   """Returns a figure of all curves: a panel per task, a colour per model."""
-  names = [t for t in results["tasks"]
-           if any("curve" in m["tasks"].get(t, {}) for m in results["models"])]
+  names = [
+    t
+    for t in results["tasks"]
+    if any("curve" in m["tasks"].get(t, {}) for m in results["models"])
+  ]
   figure, panels = drawing.panels(*drawing.grid(len(names)), 4.6, 3.6)
   styles = dict(zip(quantize.PRECISIONS, ("o-", "s--", "^:")))
   for panel, name in zip(panels, names):
@@ -63,20 +70,29 @@ def draw(results: dict) -> Any:
     for number, model in enumerate(models):
       for precision, style in styles.items():
         points = [
-            p for p in model["tasks"].get(name, {}).get("curve", ())
-            if p["precision"] == precision and p["score"] is not None]
+          p
+          for p in model["tasks"].get(name, {}).get("curve", ())
+          if p["precision"] == precision and p["score"] is not None
+        ]
         seen |= {p["dim"] for p in points}
         if points:
           panel.plot(
-              [p["dim"] for p in points], [p["score"] for p in points], style,
-              color=drawing.CYCLE[number % len(drawing.CYCLE)], markersize=4,
-              label=f"{model['name']}, {precision}")
+            [p["dim"] for p in points],
+            [p["score"] for p in points],
+            style,
+            color=drawing.CYCLE[number % len(drawing.CYCLE)],
+            markersize=4,
+            label=f"{model['name']}, {precision}",
+          )
     panel.set_xscale("log", base=2)
     panel.set_xticks(sorted(seen), map(str, sorted(seen)))
     panel.set_xticks([], minor=True)
-    panel.set(title=name, xlabel="dimensions",
-              ylabel=results["tasks"][name]["metrics"][0])
+    panel.set(
+      title=name,
+      xlabel="dimensions",
+      ylabel=results["tasks"][name]["metrics"][0],
+    )
     panel.legend(fontsize=7, frameon=False)
-  for panel in panels[len(names):]:
+  for panel in panels[len(names) :]:
     panel.remove()
   return figure

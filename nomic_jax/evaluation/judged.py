@@ -9,7 +9,10 @@ recall and in MAP, as in trec_eval. A judged query that is not there cannot be
 asked and is left out.
 """
 
-from typing import Any, Hashable, Iterable, Mapping
+from collections.abc import Hashable
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
 
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation.retrieval import RetrievalTask
@@ -17,7 +20,7 @@ from nomic_jax.storage import bad as bad_lib
 
 
 def unique(
-    rows: Iterable[tuple[int, Hashable, Any]], where: str, kind: str
+  rows: Iterable[tuple[int, Hashable, Any]], where: str, kind: str
 ) -> dict[Any, Any]:
   """Returns {key: value} of (row number, key, value).
 
@@ -31,18 +34,25 @@ def unique(
   """
   bad = bad_lib.BadRows(skippable=False)
   found = {
-      key: value for _, key, value in bad_lib.unique(
-          rows, where, "row", bad_lib.both_have(kind), bad)}
+    key: value
+    for _, key, value in bad_lib.unique(
+      rows, where, "row", bad_lib.both_have(kind), bad
+    )
+  }
   if bad.left.total():
-    print(f"{where}: {bad.left.total():,} rows repeat an earlier one and count "
-          "once")
+    print(
+      f"{where}: {bad.left.total():,} rows repeat an earlier one and count once"
+    )
   return found
 
 
 def task(
-    name: str, documents: Mapping[str, tuple[str, str]],
-    queries: Mapping[str, tuple[str, str]],
-    judgements: Mapping[tuple[str, str], int], where: str, **options: Any,
+  name: str,
+  documents: Mapping[str, tuple[str, str]],
+  queries: Mapping[str, tuple[str, str]],
+  judgements: Mapping[tuple[str, str], int],
+  where: str,
+  **options: Any,
 ) -> RetrievalTask:
   """Makes a task; a document that is its query is no answer to it.
 
@@ -77,19 +87,28 @@ def task(
     grades.setdefault(query, {})[at] = grade
   if not any(i < len(documents) for some in grades.values() for i in some):
     raise UserError(
-        f"{where}: no judgement names a query and a document that are both "
-        "there; expected judgements of these texts")
+      f"{where}: no judgement names a query and a document that are both "
+      "there; expected judgements of these texts"
+    )
   if absent:
-    print(f"{where}: {lost:,} judgements name {len(absent):,} documents that "
-          "are not in the corpus; they count as not found")
+    print(
+      f"{where}: {lost:,} judgements name {len(absent):,} documents that "
+      "are not in the corpus; they count as not found"
+    )
   if unknown:
-    print(f"{where}: {len(unknown):,} judged queries are not there and are "
-          "left out")
+    print(
+      f"{where}: {len(unknown):,} judged queries are not there and are left out"
+    )
   itself = [
-      number[q] if q in documents and queries[q][1] == documents[q][1] else -1
-      for q in grades]
+    number[q] if q in documents and queries[q][1] == documents[q][1] else -1
+    for q in grades
+  ]
   return RetrievalTask(
-      name, [queries[q][0] for q in grades],
-      [text for text, _ in documents.values()], list(documents),
-      [list(g) if set(g.values()) == {1} else g for g in grades.values()],
-      itself if max(itself) >= 0 else (), **options)
+    name,
+    [queries[q][0] for q in grades],
+    [text for text, _ in documents.values()],
+    list(documents),
+    [list(g) if set(g.values()) == {1} else g for g in grades.values()],
+    itself if max(itself) >= 0 else (),
+    **options,
+  )

@@ -14,10 +14,13 @@ of --data, as their makers give them out:
           and WikiCitiesClustering, folders of a test file
 """
 
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
 import dataclasses
 import functools
 import pathlib
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -39,9 +42,16 @@ from nomic_jax.storage import rows
 
 SCROLLS = ("summ_screen_fd", "gov_report", "qmsum")
 LOCO_V1 = (
-    *SCROLLS, "qasper_title", "qasper_abstract", "multifieldqa", "2wikimqa",
-    "passage_retrieval", "legal_case_reports", "courtlistener_HTML",
-    "courtlistener_Plain_Text", "stackoverflow",
+  *SCROLLS,
+  "qasper_title",
+  "qasper_abstract",
+  "multifieldqa",
+  "2wikimqa",
+  "passage_retrieval",
+  "legal_case_reports",
+  "courtlistener_HTML",
+  "courtlistener_Plain_Text",
+  "stackoverflow",
 )
 _QASPER = pathlib.Path("qasper", "qasper-test-v0.3.json")
 
@@ -90,7 +100,8 @@ class AtLength(Task):
 def _scrolls(name: str, data: pathlib.Path) -> Task:
   """A summary or question asks for the text that it is of."""
   _, found = rows.read(
-      data / name, "validation", {"input": rows.TEXT, "output": rows.TEXT})
+    data / name, "validation", {"input": rows.TEXT, "output": rows.TEXT}
+  )
   return _pairs(name, data / name, [(r["output"], r["input"]) for r in found])
 
 
@@ -100,64 +111,89 @@ def _qasper(part: str, data: pathlib.Path) -> Task:
   try:
     papers = files.read_json(path)
     found = [
-        (paper[part], "\n".join(
-            line for section in paper["full_text"]
-            for line in (section["section_name"] or "", *section["paragraphs"])
-        )) for paper in papers.values()
+      (
+        paper[part],
+        "\n".join(
+          line
+          for section in paper["full_text"]
+          for line in (section["section_name"] or "", *section["paragraphs"])
+        ),
+      )
+      for paper in papers.values()
     ]
   except (ValueError, TypeError, KeyError, AttributeError) as e:
     raise UserError(
-        f"{path}: not QASPER's papers by id, each with title, abstract and "
-        f"full_text ({type(e).__name__}: {e}); copy it again"
+      f"{path}: not QASPER's papers by id, each with title, abstract and "
+      f"full_text ({type(e).__name__}: {e}); copy it again"
     ) from e
   return _pairs(f"qasper_{part}", path, found)
 
 
 def _pairs(
-    name: str, path: pathlib.Path, pairs: Sequence[tuple[str, str]]
+  name: str, path: pathlib.Path, pairs: Sequence[tuple[str, str]]
 ) -> RetrievalTask:
   pairs = [pair for pair in pairs if all(pair)]
   if not pairs:
     raise UserError(f"{path}: no texts in it, nothing to search")
   queries, documents = zip(*pairs)
   return RetrievalTask(
-      name, queries, documents, [""] * len(documents),
-      relevance(queries, documents), path=str(path))
+    name,
+    queries,
+    documents,
+    [""] * len(documents),
+    relevance(queries, documents),
+    path=str(path),
+  )
 
 
 def _loco_v1(name: str, data: pathlib.Path) -> Task:
   """Queries name the passages that answer them; one that is itself a passage
-  does not find itself."""
+  does not find itself.
+  """
   parts = data / "LoCoV1-Documents", data / "LoCoV1-Queries"
   documents = judged.unique(
-      ((n, r["pid"], (r["passage"],) * 2)
-       for n, r in _of_dataset(parts[0], name, "pid", "passage")),
-      f"{parts[0]}, {name}", "pid")
+    (
+      (n, r["pid"], (r["passage"],) * 2)
+      for n, r in _of_dataset(parts[0], name, "pid", "passage")
+    ),
+    f"{parts[0]}, {name}",
+    "pid",
+  )
   asked = judged.unique(
-      ((n, r["qid"], (r["query"], r["answer_pids"])) for n, r in _of_dataset(
-          parts[1], name, "qid", "query", "answer_pids")),
-      f"{parts[1]}, {name}", "qid")
+    (
+      (n, r["qid"], (r["query"], r["answer_pids"]))
+      for n, r in _of_dataset(parts[1], name, "qid", "query", "answer_pids")
+    ),
+    f"{parts[1]}, {name}",
+    "qid",
+  )
   if not asked or not documents:
     raise UserError(
-        f"{data}/LoCoV1-Queries and LoCoV1-Documents: no rows of {name}; copy "
-        "both again")
+      f"{data}/LoCoV1-Queries and LoCoV1-Documents: no rows of {name}; copy "
+      "both again"
+    )
   pairs = {
-      (qid, pid): 1 for qid, (_, answers) in asked.items()
-      for pid in ([answers] if isinstance(answers, str) else answers)}
+    (qid, pid): 1
+    for qid, (_, answers) in asked.items()
+    for pid in ([answers] if isinstance(answers, str) else answers)
+  }
   # A passage with a query's id is that query.
   queries = {
-      qid: (query, documents[qid][1] if qid in documents else "")
-      for qid, (query, _) in asked.items()}
+    qid: (query, documents[qid][1] if qid in documents else "")
+    for qid, (query, _) in asked.items()
+  }
   return judged.task(
-      name, documents, queries, pairs, f"{parts[1]}, {name}", path=str(data))
+    name, documents, queries, pairs, f"{parts[1]}, {name}", path=str(data)
+  )
 
 
 def _of_dataset(
-    folder: pathlib.Path, name: str, *columns: str
+  folder: pathlib.Path, name: str, *columns: str
 ) -> Iterator[tuple[int, dict[str, Any]]]:
   """(Number, row) of a LoCoV1 repository that are of one of its data sets."""
   files = sorted(
-      p for p in folder.rglob("[!.]*") if p.suffix in (".parquet", ".jsonl"))
+    p for p in folder.rglob("[!.]*") if p.suffix in (".parquet", ".jsonl")
+  )
   for path in files:
     for number, row in formats.each(path):
       if row.get("dataset") != name:
@@ -165,8 +201,9 @@ def _of_dataset(
       missing = [c for c in columns if not row.get(c)]
       if missing:
         raise UserError(
-            f"{path}, row {number}: no '{missing[0]}'; expected the columns "
-            f"dataset, {', '.join(columns)}; copy it again")
+          f"{path}, row {number}: no '{missing[0]}'; expected the columns "
+          f"dataset, {', '.join(columns)}; copy it again"
+        )
       yield number, row
 
 
@@ -174,29 +211,41 @@ def _of_dataset(
 _Made = tuple[Callable[[pathlib.Path], Task], Sequence[pathlib.Path]]
 _V1 = [pathlib.Path(f"LoCoV1-{kind}") for kind in ("Queries", "Documents")]
 SUITES: dict[str, dict[str, _Made]] = {
-    "loco": {
-        **{name: (functools.partial(_scrolls, name), [pathlib.Path(name)])
-           for name in SCROLLS},
-        **{f"qasper_{part}": (functools.partial(_qasper, part), [_QASPER])
-           for part in ("title", "abstract")},
+  "loco": {
+    **{
+      name: (functools.partial(_scrolls, name), [pathlib.Path(name)])
+      for name in SCROLLS
     },
-    "locov1": {name: (functools.partial(_loco_v1, name), _V1)
-               for name in LOCO_V1},
-    "jina": {
-        name: (lambda data, name=name, read=read: read(data / name, name),
-               [pathlib.Path(name)])
-        for name, read in (
-            ("NarrativeQARetrieval", beir.read),
-            ("WikiCitiesClustering", clustering.read),
-            ("SciFact", beir.read), ("BigPatentClustering", clustering.read))
+    **{
+      f"qasper_{part}": (functools.partial(_qasper, part), [_QASPER])
+      for part in ("title", "abstract")
     },
+  },
+  "locov1": {
+    name: (functools.partial(_loco_v1, name), _V1) for name in LOCO_V1
+  },
+  "jina": {
+    name: (
+      lambda data, name=name, read=read: read(data / name, name),
+      [pathlib.Path(name)],
+    )
+    for name, read in (
+      ("NarrativeQARetrieval", beir.read),
+      ("WikiCitiesClustering", clustering.read),
+      ("SciFact", beir.read),
+      ("BigPatentClustering", clustering.read),
+    )
+  },
 }
-LENGTHS = {"loco": (2048, 4096, 8192), "locov1": (2048, 4096, 8192),
-           "jina": (128, 512, 8191)}
+LENGTHS = {
+  "loco": (2048, 4096, 8192),
+  "locov1": (2048, 4096, 8192),
+  "jina": (128, 512, 8191),
+}
 
 
 def find(
-    suite: str, tokens: int, name: str, data: pathlib.Path | None
+  suite: str, tokens: int, name: str, data: pathlib.Path | None
 ) -> list[AtLength]:
   """Makes the tasks of a suite, or the one of `name`.
 
@@ -211,12 +260,12 @@ def find(
   if missing:
     where = f"--data={data}" if data else "no folder, since --data is not given"
     raise UserError(
-        f"--tasks={group}: {', '.join(missing)} not found in {where}; "
-        "nomic_jax/evaluation/long_context.py says what each is"
+      f"--tasks={group}: {', '.join(missing)} not found in {where}; "
+      "nomic_jax/evaluation/long_context.py says what each is"
     )
   return [
-      AtLength(make(data), tokens, f"{group}/{name}", group)
-      for name, (make, _) in chosen.items()
+    AtLength(make(data), tokens, f"{group}/{name}", group)
+    for name, (make, _) in chosen.items()
   ]
 
 

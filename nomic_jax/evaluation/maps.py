@@ -3,8 +3,9 @@
 """Vectors on a plane, to look at: PCA, and UMAP where it is installed."""
 
 import collections
+from collections.abc import Hashable
+from collections.abc import Sequence
 import importlib.util
-from typing import Hashable, Sequence
 
 import numpy as np
 
@@ -24,20 +25,26 @@ def project(vectors: np.ndarray) -> dict[str, list[list[float]]]:
     import umap
 
     found["UMAP"] = umap.UMAP(
-        n_neighbors=min(15, len(vectors) - 1), metric="cosine", random_state=0,
-        n_jobs=1
+      n_neighbors=min(15, len(vectors) - 1),
+      metric="cosine",
+      random_state=0,
+      n_jobs=1,
     ).fit_transform(vectors)
   return {
-      name: np.round(
-          (points - points.mean(0)) / max(
-              np.abs(points - points.mean(0)).max(), 1e-12), 4).tolist()
-      for name, points in found.items()}
+    name: np.round(
+      (points - points.mean(0))
+      / max(np.abs(points - points.mean(0)).max(), 1e-12),
+      4,
+    ).tolist()
+    for name, points in found.items()
+  }
 
 
 def chosen(labels: Sequence[Hashable]) -> list[int]:
   """Returns rows of the commonest labels, about as many of each."""
-  common = [label for label, _ in collections.Counter(
-      labels).most_common(_GROUPS)]
+  common = [
+    label for label, _ in collections.Counter(labels).most_common(_GROUPS)
+  ]
   left = dict.fromkeys(common, _TEXTS // len(common))
   rows = []
   for row, label in enumerate(labels):
@@ -48,8 +55,10 @@ def chosen(labels: Sequence[Hashable]) -> list[int]:
 
 
 def points(
-    system: systems.System, texts: Sequence[str], groups: Sequence[Hashable],
-    prompts: dict[Hashable, str],
+  system: systems.System,
+  texts: Sequence[str],
+  groups: Sequence[Hashable],
+  prompts: dict[Hashable, str],
 ) -> dict:
   """Returns `Outcome`'s vectors and labels of some texts.
 
@@ -66,6 +75,9 @@ def points(
     some = [t for t, g in zip(texts, groups) if g == group]
     made[group] = iter(system.encode(some, prompts[group]))
   return {
-      "vectors": np.stack([next(made[group]) for group in groups]),
-      "labels": [{"text": unicode_text.title(text)[:80], "group": str(group)}
-                 for text, group in zip(texts, groups)]}
+    "vectors": np.stack([next(made[group]) for group in groups]),
+    "labels": [
+      {"text": unicode_text.title(text)[:80], "group": str(group)}
+      for text, group in zip(texts, groups)
+    ],
+  }

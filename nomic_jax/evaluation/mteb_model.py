@@ -28,8 +28,12 @@ class MtebModel:
   """mteb.models.EncoderProtocol around a model of ours."""
 
   def __init__(
-      self, model_name: str | systems.Dense, revision: str | None = None, *,
-      device: str | None = None, **kwargs: Any,
+    self,
+    model_name: str | systems.Dense,
+    revision: str | None = None,
+    *,
+    device: str | None = None,
+    **kwargs: Any,
   ):
     """Opens a model.
 
@@ -43,19 +47,33 @@ class MtebModel:
     if isinstance(model_name, systems.Dense):
       self._system, name = model_name, "local"
     else:
-      self._system, name = systems.Dense(nomic_jax.load(model_name)), (
-          str(model_name).rstrip("/").rpartition("/")[2])
+      self._system, name = (
+        systems.Dense(nomic_jax.load(model_name)),
+        (str(model_name).rstrip("/").rpartition("/")[2]),
+      )
     self._similarity = check_ranked(self._system.model.similarity)
-    self.mteb_model_meta = model_meta.ModelMeta.create_empty({
-        "name": f"nomic_jax/{name}", "revision": revision or "local",
-        "framework": ["JAX"], "modalities": ["text"],
+    self.mteb_model_meta = model_meta.ModelMeta.create_empty(
+      {
+        "name": f"nomic_jax/{name}",
+        "revision": revision or "local",
+        "framework": ["JAX"],
+        "modalities": ["text"],
         "similarity_fn_name": {
-            "cosine": model_meta.ScoringFunction.COSINE,
-            "dot": model_meta.ScoringFunction.DOT_PRODUCT}[self._similarity]})
+          "cosine": model_meta.ScoringFunction.COSINE,
+          "dot": model_meta.ScoringFunction.DOT_PRODUCT,
+        }[self._similarity],
+      }
+    )
 
   def encode(
-      self, inputs: Any, *, task_metadata: Any, hf_split: str, hf_subset: str,
-      prompt_type: Any = None, **kwargs: Any,
+    self,
+    inputs: Any,
+    *,
+    task_metadata: Any,
+    hf_split: str,
+    hf_subset: str,
+    prompt_type: Any = None,
+    **kwargs: Any,
   ) -> np.ndarray:
     """Returns [N, D] of the N texts in the batches of `inputs`."""
     del hf_split, hf_subset, kwargs
@@ -63,25 +81,32 @@ class MtebModel:
     kind = task_metadata.type
     with self._system.limited(MAX_TOKENS):
       return self._system.encode(
-          texts, prompt_of(kind, prompt_type),
-          normalize=self._similarity == "cosine" and (
-              not kind.endswith("Classification")
-              or kind == "PairClassification"))
+        texts,
+        prompt_of(kind, prompt_type),
+        normalize=self._similarity == "cosine"
+        and (
+          not kind.endswith("Classification") or kind == "PairClassification"
+        ),
+      )
 
   def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
     """Similarities [N, M] of all with all, as mteb's own models give them."""
     from mteb import similarity_functions
 
-    of = {"cosine": similarity_functions.cos_sim,
-          "dot": similarity_functions.dot_score}[self._similarity]
+    of = {
+      "cosine": similarity_functions.cos_sim,
+      "dot": similarity_functions.dot_score,
+    }[self._similarity]
     return of(embeddings1, embeddings2)
 
   def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
     """Similarities [N] of each with its partner."""
     from mteb import similarity_functions
 
-    of = {"cosine": similarity_functions.pairwise_cos_sim,
-          "dot": similarity_functions.pairwise_dot_score}[self._similarity]
+    of = {
+      "cosine": similarity_functions.pairwise_cos_sim,
+      "dot": similarity_functions.pairwise_dot_score,
+    }[self._similarity]
     return of(embeddings1, embeddings2)
 
 

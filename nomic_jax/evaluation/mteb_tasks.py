@@ -7,13 +7,15 @@ Hugging Face hub, then on the hub. A folder's copy has the name of the task or
 of the repository and holds what the repository does.
 """
 
+from collections.abc import Sequence
 import copy
 import dataclasses
 import functools
 import logging
 import os
 import pathlib
-from typing import Any, ClassVar, Sequence
+from typing import Any
+from typing import ClassVar
 import warnings
 
 import numpy as np
@@ -27,35 +29,82 @@ from nomic_jax.storage import fingerprints
 SUITE = "mteb-en-v1"
 # By mteb's type of task; what is averaged together.
 SETS = {
-    "Classification": [f"{name}Classification" for name in (
-        "AmazonCounterfactual", "AmazonPolarity", "AmazonReviews", "Banking77",
-        "Emotion", "Imdb", "MassiveIntent", "MassiveScenario", "MTOPDomain",
-        "MTOPIntent", "ToxicConversations", "TweetSentimentExtraction")],
-    "Clustering": [
-        *(f"{archive}Clustering{kind}" for archive in (
-            "Arxiv", "Biorxiv", "Medrxiv") for kind in ("P2P", "S2S")),
-        "RedditClustering", "RedditClusteringP2P", "StackExchangeClustering",
-        "StackExchangeClusteringP2P", "TwentyNewsgroupsClustering"],
-    "PairClassification": [
-        "SprintDuplicateQuestions", "TwitterSemEval2015", "TwitterURLCorpus"],
-    "Reranking": [
-        "AskUbuntuDupQuestions", "MindSmallReranking", "SciDocsRR",
-        "StackOverflowDupQuestions"],
-    "Retrieval": [
-        "ArguAna", "ClimateFEVER", "CQADupstackRetrieval", "DBPedia", "FEVER",
-        "FiQA2018", "HotpotQA", "MSMARCO", "NFCorpus", "NQ", "QuoraRetrieval",
-        "SCIDOCS", "SciFact", "Touche2020", "TRECCOVID"],
-    "STS": [
-        "BIOSSES", "SICK-R", *(f"STS{year}" for year in range(12, 18)),
-        "STS22", "STSBenchmark"],
-    "Summarization": ["SummEval"],
+  "Classification": [
+    f"{name}Classification"
+    for name in (
+      "AmazonCounterfactual",
+      "AmazonPolarity",
+      "AmazonReviews",
+      "Banking77",
+      "Emotion",
+      "Imdb",
+      "MassiveIntent",
+      "MassiveScenario",
+      "MTOPDomain",
+      "MTOPIntent",
+      "ToxicConversations",
+      "TweetSentimentExtraction",
+    )
+  ],
+  "Clustering": [
+    *(
+      f"{archive}Clustering{kind}"
+      for archive in ("Arxiv", "Biorxiv", "Medrxiv")
+      for kind in ("P2P", "S2S")
+    ),
+    "RedditClustering",
+    "RedditClusteringP2P",
+    "StackExchangeClustering",
+    "StackExchangeClusteringP2P",
+    "TwentyNewsgroupsClustering",
+  ],
+  "PairClassification": [
+    "SprintDuplicateQuestions",
+    "TwitterSemEval2015",
+    "TwitterURLCorpus",
+  ],
+  "Reranking": [
+    "AskUbuntuDupQuestions",
+    "MindSmallReranking",
+    "SciDocsRR",
+    "StackOverflowDupQuestions",
+  ],
+  "Retrieval": [
+    "ArguAna",
+    "ClimateFEVER",
+    "CQADupstackRetrieval",
+    "DBPedia",
+    "FEVER",
+    "FiQA2018",
+    "HotpotQA",
+    "MSMARCO",
+    "NFCorpus",
+    "NQ",
+    "QuoraRetrieval",
+    "SCIDOCS",
+    "SciFact",
+    "Touche2020",
+    "TRECCOVID",
+  ],
+  "STS": [
+    "BIOSSES",
+    "SICK-R",
+    *(f"STS{year}" for year in range(12, 18)),
+    "STS22",
+    "STSBenchmark",
+  ],
+  "Summarization": ["SummEval"],
 }
 # Of data sets in several languages, the English part; of MSMARCO, dev.
 _SUBSETS = {
-    "AmazonCounterfactualClassification": "en",
-    "AmazonReviewsClassification": "en", "MassiveIntentClassification": "en",
-    "MassiveScenarioClassification": "en", "MTOPDomainClassification": "en",
-    "MTOPIntentClassification": "en", "STS17": "en-en", "STS22": "en",
+  "AmazonCounterfactualClassification": "en",
+  "AmazonReviewsClassification": "en",
+  "MassiveIntentClassification": "en",
+  "MassiveScenarioClassification": "en",
+  "MTOPDomainClassification": "en",
+  "MTOPIntentClassification": "en",
+  "STS17": "en-en",
+  "STS22": "en",
 }
 _SPLITS = {"MSMARCO": "dev"}
 # The paper's score of pairs; mteb's is now the best of several similarities.
@@ -78,8 +127,9 @@ class MtebTask(Task):
 
   @property
   def metrics(self) -> tuple[str, ...]:
-    return (_SCORES.get(
-        self.task.metadata.type, self.task.metadata.main_score),)
+    return (
+      _SCORES.get(self.task.metadata.type, self.task.metadata.main_score),
+    )
 
   @property
   def size(self) -> str:
@@ -89,10 +139,12 @@ class MtebTask(Task):
     import mteb
 
     return fingerprints.of_values(
-        self.kind, self.name, self.path, mteb.__version__, self.metrics)
+      self.kind, self.name, self.path, mteb.__version__, self.metrics
+    )
 
   def run(self, system: System) -> Outcome:
     import mteb
+
     from nomic_jax.evaluation.mteb_model import MtebModel
 
     # There are later versions of many tasks; the paper's are these.
@@ -102,17 +154,23 @@ class MtebTask(Task):
       try:
         # Of a task that has run mteb forgets the folder with its data.
         result = mteb.evaluate(
-            MtebModel(system), copy.deepcopy(self.task), cache=None,
-            show_progress_bar=False,
-            encode_kwargs={"show_progress_bar": False}).task_results[0]
+          MtebModel(system),
+          copy.deepcopy(self.task),
+          cache=None,
+          show_progress_bar=False,
+          encode_kwargs={"show_progress_bar": False},
+        ).task_results[0]
       except (ValueError, KeyError, OSError) as e:
         reason = " ".join(str(e).split())[:200]
         raise UserError(
-            f"{self.name}: mteb cannot use the data in {self.path} ({reason}); "
-            "copy the repository again, of the revision that mteb names"
+          f"{self.name}: mteb cannot use the data in {self.path} ({reason}); "
+          "copy the repository again, of the revision that mteb names"
         ) from e
-    found = [scores[self.metrics[0]] for parts in result.scores.values()
-             for scores in parts]
+    found = [
+      scores[self.metrics[0]]
+      for parts in result.scores.values()
+      for scores in parts
+    ]
     return Outcome(np.array([[np.mean(found)]]))
 
   def scores(self, items: np.ndarray) -> dict[str, float]:
@@ -120,7 +178,7 @@ class MtebTask(Task):
 
 
 def find(
-    names: Sequence[str], data: pathlib.Path | None = None
+  names: Sequence[str], data: pathlib.Path | None = None
 ) -> list[MtebTask]:
   """Makes tasks of SETS.
 
@@ -134,23 +192,28 @@ def find(
   for name in names:
     kind = next(k for k, known in SETS.items() if name in known)
     task = mteb.get_task(
-        name, eval_splits=[_SPLITS.get(name, "test")],
-        hf_subsets=[_SUBSETS[name]] if name in _SUBSETS else None)
+      name,
+      eval_splits=[_SPLITS.get(name, "test")],
+      hf_subsets=[_SUBSETS[name]] if name in _SUBSETS else None,
+    )
     places = [locate(part, data) for part in getattr(task, "tasks", [task])]
     missing += [(name, place) for place in places if not place.found]
-    tasks.append(MtebTask(
-        name, task, ", ".join(place.path for place in places),
-        f"{SUITE}/{kind}"))
+    tasks.append(
+      MtebTask(
+        name, task, ", ".join(place.path for place in places), f"{SUITE}/{kind}"
+      )
+    )
   if missing and not _hub_answers():
     places = f"{data or 'no --data=FOLDER'} and {_cache()}"
     print(f"missing, in {places}:")
     for name, place in missing:
       print(f"  {name}: {place.path}")
     raise UserError(
-        f"{len(missing)} data sets of {SUITE} are missing (listed above) in "
-        f"{places}, and the hub does not answer; where it does, run 'hf "
-        "download --repo-type=dataset REPOSITORY --local-dir=FOLDER/NAME' for "
-        "each, then give --data=FOLDER")
+      f"{len(missing)} data sets of {SUITE} are missing (listed above) in "
+      f"{places}, and the hub does not answer; where it does, run 'hf "
+      "download --repo-type=dataset REPOSITORY --local-dir=FOLDER/NAME' for "
+      "each, then give --data=FOLDER"
+    )
   return tasks
 
 
@@ -168,8 +231,9 @@ def locate(task: Any, data: pathlib.Path | None) -> Place:
   for name in (task.metadata.name, repository.rpartition("/")[2]):
     if data and (data / name).is_dir():
       folder = str((data / name).resolve())
-      task.metadata = task.metadata.model_copy(update={
-          "dataset": task.metadata.dataset | {"path": folder}})
+      task.metadata = task.metadata.model_copy(
+        update={"dataset": task.metadata.dataset | {"path": folder}}
+      )
       return Place(folder, True)
   kept = _cache() / f"datasets--{repository.replace('/', '--')}" / "snapshots"
   return Place(repository, kept.is_dir() and any(kept.iterdir()))
@@ -180,8 +244,9 @@ def named() -> dict[str, Any]:
   groups = {SUITE: [name for names in SETS.values() for name in names]}
   groups |= {f"{SUITE}/{kind}": names for kind, names in SETS.items()}
   groups |= {name: [name] for name in groups[SUITE]}
-  return {name: functools.partial(find, names)
-          for name, names in groups.items()}
+  return {
+    name: functools.partial(find, names) for name, names in groups.items()
+  }
 
 
 def averages(scores: dict[str, float]) -> dict[str, tuple[float, int]]:
@@ -197,7 +262,9 @@ def averages(scores: dict[str, float]) -> dict[str, tuple[float, int]]:
   for kind, names in SETS.items():
     if all(name in scores for name in names):
       found[f"{SUITE}/{kind}"] = (
-          float(np.mean([scores[name] for name in names])), len(names))
+        float(np.mean([scores[name] for name in names])),
+        len(names),
+      )
   if len(found) == len(SETS):
     every = [scores[n] for names in SETS.values() for n in names]
     found[SUITE] = float(np.mean(every)), len(every)

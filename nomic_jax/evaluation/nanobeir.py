@@ -7,9 +7,12 @@ evaluator's `data`), as copies of the hub's repositories zeta-alpha-ai/NanoNAME:
 corpus, queries and qrels, each a folder of .parquet files.
 """
 
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
 import functools
 import pathlib
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any
 
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import judged
@@ -18,28 +21,40 @@ from nomic_jax.storage import formats
 
 SUITE = "nanobeir"
 NAMES = (
-    "ClimateFEVER", "DBPedia", "FEVER", "FiQA2018", "HotpotQA", "MSMARCO",
-    "NFCorpus", "NQ", "QuoraRetrieval", "SCIDOCS", "ArguAna", "SciFact",
-    "Touche2020",
+  "ClimateFEVER",
+  "DBPedia",
+  "FEVER",
+  "FiQA2018",
+  "HotpotQA",
+  "MSMARCO",
+  "NFCorpus",
+  "NQ",
+  "QuoraRetrieval",
+  "SCIDOCS",
+  "ArguAna",
+  "SciFact",
+  "Touche2020",
 )
 
 
 def find(
-    names: Sequence[str], data: pathlib.Path | None
+  names: Sequence[str], data: pathlib.Path | None
 ) -> list[RetrievalTask]:
   """Makes the tasks of some of NAMES.
 
   Raises:
     UserError: naming all that is missing, and where it was looked for.
   """
-  missing = [f"Nano{n}" for n in names
-             if not data or not (data / f"Nano{n}").is_dir()]
+  missing = [
+    f"Nano{n}" for n in names if not data or not (data / f"Nano{n}").is_dir()
+  ]
   if missing:
     where = data or "no folder, since none is given"
     raise UserError(
-        f"{SUITE}: {', '.join(missing)} not found in {where}; copy the hub's "
-        "repositories of these names, of zeta-alpha-ai, to a folder and give "
-        "--data=FOLDER")
+      f"{SUITE}: {', '.join(missing)} not found in {where}; copy the hub's "
+      "repositories of these names, of zeta-alpha-ai, to a folder and give "
+      "--data=FOLDER"
+    )
   return [read(data / f"Nano{name}", f"{SUITE}/{name}") for name in names]
 
 
@@ -50,22 +65,37 @@ def read(folder: pathlib.Path, name: str) -> RetrievalTask:
     UserError: for a missing or empty part, or an id of two texts.
   """
   documents, queries = (
-      judged.unique(
-          ((n, row["_id"], (row["text"],) * 2)
-           for n, row in _rows(folder / part, "_id", "text")),
-          f"{folder}/{part}", "_id")
-      for part in ("corpus", "queries"))
+    judged.unique(
+      (
+        (n, row["_id"], (row["text"],) * 2)
+        for n, row in _rows(folder / part, "_id", "text")
+      ),
+      f"{folder}/{part}",
+      "_id",
+    )
+    for part in ("corpus", "queries")
+  )
   pairs = judged.unique(
-      ((n, (row["query-id"], row["corpus-id"]), 1)
-       for n, row in _rows(folder / "qrels", "query-id", "corpus-id")),
-      f"{folder}/qrels", "pair")
+    (
+      (n, (row["query-id"], row["corpus-id"]), 1)
+      for n, row in _rows(folder / "qrels", "query-id", "corpus-id")
+    ),
+    f"{folder}/qrels",
+    "pair",
+  )
   return judged.task(
-      name, documents, queries, pairs, f"{folder}/qrels", path=str(folder),
-      group=SUITE)
+    name,
+    documents,
+    queries,
+    pairs,
+    f"{folder}/qrels",
+    path=str(folder),
+    group=SUITE,
+  )
 
 
 def _rows(
-    folder: pathlib.Path, *columns: str
+  folder: pathlib.Path, *columns: str
 ) -> Iterator[tuple[int, dict[str, Any]]]:
   """Yields (row number over all files, row)."""
   count = 0
@@ -74,16 +104,19 @@ def _rows(
       wrong = [c for c in columns if not isinstance(row.get(c), str)]
       if wrong:
         raise UserError(
-            f"{path}, row {number}: '{wrong[0]}' is no text; expected the "
-            f"columns {', '.join(columns)}; copy the repository again")
+          f"{path}, row {number}: '{wrong[0]}' is no text; expected the "
+          f"columns {', '.join(columns)}; copy the repository again"
+        )
       count += 1
       yield count, row
   if not count:
     raise UserError(
-        f"{folder}: no rows in .parquet files; copy the repository again")
+      f"{folder}: no rows in .parquet files; copy the repository again"
+    )
 
 
 def named() -> dict[str, Callable[[pathlib.Path | None], Sequence]]:
   """The suite and its parts, by name, for `tasks.NAMED`."""
   return {SUITE: functools.partial(find, NAMES)} | {
-      f"{SUITE}/{name}": functools.partial(find, [name]) for name in NAMES}
+    f"{SUITE}/{name}": functools.partial(find, [name]) for name in NAMES
+  }

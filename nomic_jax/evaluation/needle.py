@@ -4,16 +4,17 @@
 
 Needs no data: documents are the beginnings of the standard library's long
 modules, which `prepare --source=docstrings` leaves out, and a query is the
-first sentence of one docstring in one of them, at a known depth. What a model does not read it cannot find, so the scores by
-depth tell how far it reads, and how well that far in.
+first sentence of one docstring in one of them, at a known depth. A model cannot
+find what it does not read, so the scores by depth show how far it reads.
 """
 
 import bisect
 import collections
+from collections.abc import Sequence
 import dataclasses
 import pathlib
 import sysconfig
-from typing import ClassVar, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -42,17 +43,20 @@ class Needle(RetrievalTask):
 
   kind: ClassVar[str] = "retrieval"
   metrics: ClassVar[tuple[str, ...]] = METRICS + tuple(
-      f"quarter {part + 1}" for part in range(_PARTS))
+    f"quarter {part + 1}" for part in range(_PARTS)
+  )
 
   def run(self, system: System) -> Outcome:
     """Items are [queries, metrics]; NaN in the other quarters' columns."""
     plain = RetrievalTask(
-        self.name, self.queries, self.documents, self.locations, self.relevant)
+      self.name, self.queries, self.documents, self.locations, self.relevant
+    )
     found = plain.run(system)
     quarters = np.full((len(self.queries), _PARTS), np.nan)
     quarters[np.arange(len(self.parts)), self.parts] = found.items[:, 0]
     return dataclasses.replace(
-        found, items=np.concatenate([found.items, quarters], 1))
+      found, items=np.concatenate([found.items, quarters], 1)
+    )
 
   def scores(self, items: np.ndarray) -> dict[str, float]:
     # A sample of the rows may have none of a quarter.
@@ -61,7 +65,7 @@ class Needle(RetrievalTask):
 
 
 def read(
-    folder: pathlib.Path | None = None, characters: int = CHARACTERS
+  folder: pathlib.Path | None = None, characters: int = CHARACTERS
 ) -> Needle:
   """Makes the task of the modules in a folder, the standard library's if None.
 
@@ -92,20 +96,31 @@ def read(
     for line, query in sorted(sentences):
       if line - 2 < len(ends) and summary.squeeze(query) in squeezed:
         at = ends[line - 2] if line > 1 else 0
-        first.setdefault(bisect.bisect(
-            [characters * p // _PARTS for p in range(1, _PARTS)], at), query)
+        first.setdefault(
+          bisect.bisect(
+            [characters * p // _PARTS for p in range(1, _PARTS)], at
+          ),
+          query,
+        )
     wanted += [(query, len(documents), part) for part, query in first.items()]
     documents.append(text)
     locations.append(path)
   texts = [summary.squeeze(d) for d in documents]
   wanted = [
-      w for w in wanted if sum(summary.squeeze(w[0]) in t for t in texts) == 1]
+    w for w in wanted if sum(summary.squeeze(w[0]) in t for t in texts) == 1
+  ]
   if not wanted:
     raise UserError(
-        f"{folder}: no module of {characters:,} characters with a docstring; "
-        "expected a folder of long Python modules, such as the standard library"
+      f"{folder}: no module of {characters:,} characters with a docstring; "
+      "expected a folder of long Python modules, such as the standard library"
     )
   queries, answers, parts = zip(*wanted)
   return Needle(
-      name="needle", queries=queries, documents=documents, locations=locations,
-      relevant=[[a] for a in answers], path=str(folder), parts=parts)
+    name="needle",
+    queries=queries,
+    documents=documents,
+    locations=locations,
+    relevant=[[a] for a in answers],
+    path=str(folder),
+    parts=parts,
+  )

@@ -6,9 +6,10 @@ Both compare the cosine of a pair's vectors with what people said, as MTEB
 does (Muennighoff et al. 2022, section 3.2), with the prompt of the paper.
 """
 
+from collections.abc import Sequence
 import dataclasses
 import pathlib
-from typing import ClassVar, Sequence
+from typing import ClassVar
 import warnings
 
 import numpy as np
@@ -42,7 +43,8 @@ class _Pairs(Task):
 
   def fingerprint(self) -> str:
     return fingerprints.of_values(
-        self.kind, self.first, self.second, list(self.gold), _PROMPT)
+      self.kind, self.first, self.second, list(self.gold), _PROMPT
+    )
 
   def run(self, system: System) -> Outcome:
     count = len(self.first)
@@ -59,12 +61,14 @@ class _Pairs(Task):
     places = stats.rankdata(items, axis=0)
     order = np.argsort(-np.abs(places[:, 0] - places[:, 1]), kind="stable")
     return [
-        {
-            "texts": [self.first[i], self.second[i]],
-            "expected": f"{self.gold[i]:g}",
-            "found": f"cosine {items[i, 0]:.3f}, rank "
-                     f"{len(items) - places[i, 0] + 1:,.0f} of {len(items):,}",
-        } for i in order[:_WORST]]
+      {
+        "texts": [self.first[i], self.second[i]],
+        "expected": f"{self.gold[i]:g}",
+        "found": f"cosine {items[i, 0]:.3f}, rank "
+        f"{len(items) - places[i, 0] + 1:,.0f} of {len(items):,}",
+      }
+      for i in order[:_WORST]
+    ]
 
 
 class StsTask(_Pairs):
@@ -79,8 +83,8 @@ class StsTask(_Pairs):
     with warnings.catch_warnings():
       warnings.simplefilter("ignore")  # of constant input, which gives NaN
       return {
-          "Spearman": self.main(items),
-          "Pearson": float(stats.pearsonr(items[:, 0], items[:, 1]).statistic),
+        "Spearman": self.main(items),
+        "Pearson": float(stats.pearsonr(items[:, 0], items[:, 1]).statistic),
       }
 
   def main(self, items: np.ndarray) -> float:
@@ -89,7 +93,7 @@ class StsTask(_Pairs):
 
     ranks = stats.rankdata(items, axis=0)
     ranks -= ranks.mean(0)
-    length = np.sqrt((ranks ** 2).sum(0).prod())
+    length = np.sqrt((ranks**2).sum(0).prod())
     return float(ranks.prod(1).sum() / length) if length else np.nan
 
 
@@ -118,8 +122,9 @@ def read_sts(path: pathlib.Path, name: str) -> StsTask:
   gold = [row["score"] for row in found]
   if len(set(gold)) == 1:
     raise UserError(
-        f"{file}: the score of every pair is {gold[0]:g}; a correlation needs "
-        "scores that differ")
+      f"{file}: the score of every pair is {gold[0]:g}; a correlation needs "
+      "scores that differ"
+    )
   return StsTask(name, *_texts(found), gold, str(path))
 
 
@@ -134,11 +139,13 @@ def read_pairs(path: pathlib.Path, name: str) -> PairTask:
   for number, label in enumerate(gold, 1):
     if label not in (0, 1):
       raise UserError(
-          f"{file}, row {number}: label {label:g}; expected 1 for a pair that "
-          "means the same and 0 for one that does not")
+        f"{file}, row {number}: label {label:g}; expected 1 for a pair that "
+        "means the same and 0 for one that does not"
+      )
   if len(set(gold)) == 1:
     raise UserError(
-        f"{file}: all labels are {gold[0]:g}; give pairs of both classes")
+      f"{file}: all labels are {gold[0]:g}; give pairs of both classes"
+    )
   return PairTask(name, *_texts(found), gold, str(path))
 
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Directories that the command line names, as PATH or NAME=PATH."""
 
+from collections.abc import Sequence
 import pathlib
-from typing import Sequence
 
 from nomic_jax.errors import UserError
 from nomic_jax.hub import fetch
@@ -12,8 +12,11 @@ from nomic_jax.storage import hub_cache
 
 
 def named_paths(
-    specs: Sequence[str], flag: str, reserved: Sequence[str] = (),
-    checkpoints: bool = True, hub: bool = False,
+  specs: Sequence[str],
+  flag: str,
+  reserved: Sequence[str] = (),
+  checkpoints: bool = True,
+  hub: bool = False,
 ) -> dict[str, pathlib.Path]:
   """Reads "PATH" (named by its last part) and "NAME=PATH", in order.
 
@@ -34,11 +37,12 @@ def named_paths(
     path = buckets.fetch(path, checkpoints)
     if not path or not pathlib.Path(path).exists():
       raise UserError(
-          f"{flag}={spec}: no such directory; expected PATH or NAME=PATH"
+        f"{flag}={spec}: no such directory; expected PATH or NAME=PATH"
       )
     if name in paths or name in reserved:
       raise UserError(
-          f"{flag}={spec}: the name '{name}' is taken; choose another, as in "
-          f"{flag}=NAME={spec.removeprefix(f'{name}=')}")
+        f"{flag}={spec}: the name '{name}' is taken; choose another, as in "
+        f"{flag}=NAME={spec.removeprefix(f'{name}=')}"
+      )
     paths[name] = pathlib.Path(path)
   return paths

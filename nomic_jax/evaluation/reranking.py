@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reranking: of a query's own candidates, do the good ones come first?"""
 
+from collections.abc import Sequence
 import dataclasses
 import pathlib
-from typing import ClassVar, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -42,35 +43,52 @@ class RerankingTask(Task):
 
   def fingerprint(self) -> str:
     return fingerprints.of_values(
-        self.kind, self.queries, self.positives, self.negatives, _PROMPTS)
+      self.kind, self.queries, self.positives, self.negatives, _PROMPTS
+    )
 
   def run(self, system: System) -> Outcome:
     # Negatives first: of candidates that tie, the good one comes last.
     candidates = [
-        [*bad, *good] for bad, good in zip(self.negatives, self.positives)]
+      [*bad, *good] for bad, good in zip(self.negatives, self.positives)
+    ]
     documents = {
-        text: i for i, text in enumerate(dict.fromkeys(
-            text for texts in candidates for text in texts))}
+      text: i
+      for i, text in enumerate(
+        dict.fromkeys(text for texts in candidates for text in texts)
+      )
+    }
     found = system.compare(
-        self.queries, list(documents),
-        [[documents[text] for text in texts] for texts in candidates], _PROMPTS)
+      self.queries,
+      list(documents),
+      [[documents[text] for text in texts] for texts in candidates],
+      _PROMPTS,
+    )
     width = max(map(len, candidates))
     rankings = np.full((len(candidates), width), -1)
     scores = np.zeros((len(candidates), width), np.float32)
     for q, one in enumerate(found):
       order = np.argsort(-one, kind="stable")
-      rankings[q, :len(one)], scores[q, :len(one)] = order, one[order]
+      rankings[q, : len(one)], scores[q, : len(one)] = order, one[order]
     relevant = [
-        list(range(len(bad), len(bad) + len(good)))
-        for bad, good in zip(self.negatives, self.positives)]
+      list(range(len(bad), len(bad) + len(good)))
+      for bad, good in zip(self.negatives, self.positives)
+    ]
     measured = retrieval.rank_scores(
-        rankings, relevant, {"MAP": "map"}) | retrieval.rank_scores(
-            rankings[:, :10], relevant, {"MRR@10": "recip_rank"})
+      rankings, relevant, {"MAP": "map"}
+    ) | retrieval.rank_scores(
+      rankings[:, :10], relevant, {"MRR@10": "recip_rank"}
+    )
     items = np.stack([measured[m] for m in self.metrics], 1)
     worst = retrieval.worst(
-        self.queries, lambda q, c: {
-            "title": unicode_text.title(candidates[q][c]), "location": ""},
-        scores, rankings, relevant)
+      self.queries,
+      lambda q, c: {
+        "title": unicode_text.title(candidates[q][c]),
+        "location": "",
+      },
+      scores,
+      rankings,
+      relevant,
+    )
     return Outcome(items, worst)
 
   def scores(self, items: np.ndarray) -> dict[str, float]:
@@ -85,12 +103,21 @@ def read(path: pathlib.Path, name: str) -> RerankingTask:
   Raises:
     UserError: as `rows.read`, or if no query is left.
   """
-  file, found = rows.read(path, "test", {
-      "query": rows.TEXT, "positive": rows.TEXTS, "negative": rows.TEXTS})
+  file, found = rows.read(
+    path,
+    "test",
+    {"query": rows.TEXT, "positive": rows.TEXTS, "negative": rows.TEXTS},
+  )
   found = [row for row in found if row["positive"] and row["negative"]]
   if not found:
     raise UserError(
-        f"{file}: no query has a positive and a negative; give both to rank")
+      f"{file}: no query has a positive and a negative; give both to rank"
+    )
   return RerankingTask(
-      name, *([row[column] for row in found]
-              for column in ("query", "positive", "negative")), str(path))
+    name,
+    *(
+      [row[column] for row in found]
+      for column in ("query", "positive", "negative")
+    ),
+    str(path),
+  )

@@ -6,9 +6,13 @@ Search is exact. The metrics are trec_eval's, through pytrec_eval.
 """
 
 import collections
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 import pathlib
-from typing import Callable, ClassVar, Iterable, Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -60,39 +64,54 @@ class RetrievalTask(Task):
 
   @property
   def size(self) -> str:
-    return (f"{len(self.queries):,} queries, {len(self.documents):,} "
-            "documents")
+    return f"{len(self.queries):,} queries, {len(self.documents):,} documents"
 
   def fingerprint(self) -> str:
     judged = [sorted(_grades(answers).items()) for answers in self.relevant]
     return fingerprints.of_values(
-        self.kind, self.queries, self.documents, self.locations, judged,
-        list(self.itself), self.prompts)
+      self.kind,
+      self.queries,
+      self.documents,
+      self.locations,
+      judged,
+      list(self.itself),
+      self.prompts,
+    )
 
   def run(self, system: System) -> Outcome:
     """Items are [queries, metrics]."""
     scores, rankings = system.search(
-        self.queries, self.documents, DEPTH + bool(len(self.itself)),
-        self.prompts)
+      self.queries, self.documents, DEPTH + bool(len(self.itself)), self.prompts
+    )
     if len(self.itself):
       scores, rankings = without(scores, rankings, self.itself)
     found = retrieval_scores(rankings, self.relevant)
     return Outcome(
-        items=np.stack([found[m] for m in self.metrics], 1),
-        worst=worst(
-            self.queries, lambda _, document: self._shown(document), scores,
-            rankings, self.relevant),
-        **self._map(system))
+      items=np.stack([found[m] for m in self.metrics], 1),
+      worst=worst(
+        self.queries,
+        lambda _, document: self._shown(document),
+        scores,
+        rankings,
+        self.relevant,
+      ),
+      **self._map(system),
+    )
 
   def _map(self, system: System) -> dict:
     """Some queries and the best answer of each, where it is there."""
-    asked = [q for q, answers in enumerate(self.relevant)
-             if _best(answers) < len(self.documents)][:_MAPPED]
+    asked = [
+      q
+      for q, answers in enumerate(self.relevant)
+      if _best(answers) < len(self.documents)
+    ][:_MAPPED]
     texts = [self.queries[q] for q in asked] + [
-        self.documents[_best(self.relevant[q])] for q in asked]
+      self.documents[_best(self.relevant[q])] for q in asked
+    ]
     groups = ["query"] * len(asked) + ["document"] * len(asked)
     return maps.points(
-        system, texts, groups, dict(zip(("query", "document"), self.prompts)))
+      system, texts, groups, dict(zip(("query", "document"), self.prompts))
+    )
 
   def scores(self, items: np.ndarray) -> dict[str, float]:
     return dict(zip(self.metrics, map(float, items.mean(0))))
@@ -101,13 +120,13 @@ class RetrievalTask(Task):
     if document >= len(self.documents):
       return {"title": "(not in the corpus)", "location": ""}
     return {
-        "title": title(self.documents[document]),
-        "location": self.locations[document],
+      "title": title(self.documents[document]),
+      "location": self.locations[document],
     }
 
 
 def read_task(
-    path: str | pathlib.Path, name: str | None = None, split: str = "test"
+  path: str | pathlib.Path, name: str | None = None, split: str = "test"
 ) -> RetrievalTask:
   """Makes a task of a data directory's held-out split.
 
@@ -123,23 +142,23 @@ def read_task(
   rows = [source[i] for i in range(len(source))]
   if not rows:
     raise UserError(
-        f"{path}: split '{split}' has no documents to search; prepare it with "
-        "a larger held-out share"
+      f"{path}: split '{split}' has no documents to search; prepare it with "
+      "a larger held-out share"
     )
   queries = [row["query"] for row in rows]
   documents = [row["document"] for row in rows]
   return RetrievalTask(
-      name=name or pathlib.Path(path).resolve().name,
-      queries=queries,
-      documents=documents,
-      locations=[row["location"] for row in rows],
-      relevant=relevance(queries, documents),
-      path=str(path),
+    name=name or pathlib.Path(path).resolve().name,
+    queries=queries,
+    documents=documents,
+    locations=[row["location"] for row in rows],
+    relevant=relevance(queries, documents),
+    path=str(path),
   )
 
 
 def relevance(
-    queries: Sequence[str], documents: Sequence[str]
+  queries: Sequence[str], documents: Sequence[str]
 ) -> list[list[int]]:
   """Returns for each query the indices of the documents that answer it.
 
@@ -155,18 +174,19 @@ def relevance(
   copies = collections.defaultdict(list)
   answers = collections.defaultdict(set)
   queries, documents = (
-      list(map(unicode_text.same, texts)) for texts in (queries, documents))
+    list(map(unicode_text.same, texts)) for texts in (queries, documents)
+  )
   for i, (query, document) in enumerate(zip(queries, documents, strict=True)):
     copies[document].append(i)
     answers[query].add(document)
   return [
-      sorted(i for document in answers[query] for i in copies[document])
-      for query in queries
+    sorted(i for document in answers[query] for i in copies[document])
+    for query in queries
   ]
 
 
 def without(
-    scores: np.ndarray, rankings: np.ndarray, itself: Sequence[int]
+  scores: np.ndarray, rankings: np.ndarray, itself: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
   """Returns [Q, K - 1] of [Q, K]: without one document each, or the last."""
   itself = np.asarray(itself)[:, None]
@@ -177,9 +197,11 @@ def without(
 
 
 def worst(
-    queries: Sequence[str], shown: Callable[[int, int], dict[str, str]],
-    scores: np.ndarray, rankings: np.ndarray,
-    relevant: Sequence[Iterable[int] | Mapping[int, int]],
+  queries: Sequence[str],
+  shown: Callable[[int, int], dict[str, str]],
+  scores: np.ndarray,
+  rankings: np.ndarray,
+  relevant: Sequence[Iterable[int] | Mapping[int, int]],
 ) -> list[dict]:
   """Returns the queries whose answer came last, or not at all.
 
@@ -197,31 +219,35 @@ def worst(
   places = []
   for ranking, answers in zip(rankings.tolist(), relevant):
     good = {d for d, grade in _grades(answers).items() if grade > 0}
-    places.append(next(
-        (place for place, d in enumerate(ranking) if d in good), None))
+    places.append(
+      next((place for place, d in enumerate(ranking) if d in good), None)
+    )
   missed = rankings.shape[1]
-  order = sorted(range(len(places)), key=lambda q: (
+  order = sorted(
+    range(len(places)),
+    key=lambda q: (
       -missed if places[q] is None else -places[q],
       scores[q, -1 if places[q] is None else places[q]] - scores[q, 0],
-  ))
+    ),
+  )
   return [
-      {
-          "query": queries[q],
-          "answer": shown(q, _best(relevant[q])),
-          "rank": None if places[q] is None else places[q] + 1,
-          "retrieved": [
-              {"score": float(score), **shown(q, d)}
-              for score, d in zip(scores[q], rankings[q].tolist()[:_SHOWN])
-              if d >= 0
-          ],
-      }
-      for q in order[:_WORST] if places[q] != 0
+    {
+      "query": queries[q],
+      "answer": shown(q, _best(relevant[q])),
+      "rank": None if places[q] is None else places[q] + 1,
+      "retrieved": [
+        {"score": float(score), **shown(q, d)}
+        for score, d in zip(scores[q], rankings[q].tolist()[:_SHOWN])
+        if d >= 0
+      ],
+    }
+    for q in order[:_WORST]
+    if places[q] != 0
   ]
 
 
 def retrieval_scores(
-    rankings: np.ndarray,
-    relevant: Sequence[Iterable[int] | Mapping[int, int]],
+  rankings: np.ndarray, relevant: Sequence[Iterable[int] | Mapping[int, int]]
 ) -> dict[str, np.ndarray]:
   """Scores rankings with trec_eval's nDCG, reciprocal rank, recall and MAP.
 
@@ -234,48 +260,62 @@ def retrieval_scores(
     For each of METRICS the Q scores, in 0..1.
   """
   rankings = np.asarray(rankings)
-  whole = rank_scores(rankings[:, :DEPTH], relevant, {
-      "nDCG@10": "ndcg_cut_10", "recall@100": "recall_100",
-      "MAP@100": "map_cut_100", "recall@10": "recall_10"})
+  whole = rank_scores(
+    rankings[:, :DEPTH],
+    relevant,
+    {
+      "nDCG@10": "ndcg_cut_10",
+      "recall@100": "recall_100",
+      "MAP@100": "map_cut_100",
+      "recall@10": "recall_10",
+    },
+  )
   # trec_eval's recip_rank reads the whole ranking: MRR@10 is that measure of
   # a ranking that ends after ten.
   return whole | rank_scores(
-      rankings[:, :10], relevant, {"MRR@10": "recip_rank"})
+    rankings[:, :10], relevant, {"MRR@10": "recip_rank"}
+  )
 
 
 def rank_scores(
-    rankings: np.ndarray,
-    relevant: Sequence[Iterable[int] | Mapping[int, int]],
-    measures: Mapping[str, str],
+  rankings: np.ndarray,
+  relevant: Sequence[Iterable[int] | Mapping[int, int]],
+  measures: Mapping[str, str],
 ) -> dict[str, np.ndarray]:
   """Returns trec_eval's `measures` [Q] of `rankings` [Q, K], by our names."""
   import pytrec_eval
 
   judgements = {
-      str(q): {str(d): int(grade) for d, grade in _grades(answers).items()}
-      for q, answers in enumerate(relevant)
+    str(q): {str(d): int(grade) for d, grade in _grades(answers).items()}
+    for q, answers in enumerate(relevant)
   }
   depth = rankings.shape[1]
   # The library sorts by score and breaks ties by name: places as scores keep
   # the order that was given.
   run = {
-      str(q): {
-          str(d): float(depth - place) for place, d in enumerate(row) if d >= 0
-      }
-      for q, row in enumerate(rankings.tolist())
+    str(q): {
+      str(d): float(depth - place) for place, d in enumerate(row) if d >= 0
+    }
+    for q, row in enumerate(rankings.tolist())
   }
   found = pytrec_eval.RelevanceEvaluator(
-      judgements, set(measures.values())).evaluate(run)
+    judgements, set(measures.values())
+  ).evaluate(run)
   return {
-      name: np.array([found[str(q)][measure] if run[str(q)] else 0.0
-                      for q in range(len(rankings))])
-      for name, measure in measures.items()
+    name: np.array(
+      [
+        found[str(q)][measure] if run[str(q)] else 0.0
+        for q in range(len(rankings))
+      ]
+    )
+    for name, measure in measures.items()
   }
 
 
 def _grades(relevant: Iterable[int] | Mapping[int, int]) -> Mapping[int, int]:
-  return relevant if isinstance(relevant, Mapping) else dict.fromkeys(
-      relevant, 1)
+  return (
+    relevant if isinstance(relevant, Mapping) else dict.fromkeys(relevant, 1)
+  )
 
 
 def _best(relevant: Iterable[int] | Mapping[int, int]) -> int:

@@ -12,13 +12,18 @@ from nomic_jax.evaluation.task import Task
 
 
 def result(
-    name: str, system: systems.System, task: Task, key: str,
-    known: dict[str, dict], with_curves: bool,
+  name: str,
+  system: systems.System,
+  task: Task,
+  key: str,
+  known: dict[str, dict],
+  with_curves: bool,
 ) -> dict:
   """Runs a task, or takes what is known, as JSON."""
   lexical = isinstance(system, systems.Lexical)
-  if key in known and not lexical and (
-      not with_curves or "curve" in known[key]):
+  if (
+    key in known and not lexical and (not with_curves or "curve" in known[key])
+  ):
     print(f"{name} on {task.name}: already in the output file, kept")
     return known[key]
   found = {"fingerprint": key} | _scored(name, system, task)
@@ -27,9 +32,7 @@ def result(
   return found
 
 
-def _scored(
-    name: str, system: systems.System, task: Task
-) -> dict:
+def _scored(name: str, system: systems.System, task: Task) -> dict:
   """Runs one task; returns what is written of it."""
   outcome = task.run(system)
   scores = task.scores(outcome.items)
@@ -39,14 +42,16 @@ def _scored(
   drawn = compare.draws(task, outcome.items)
   main = scores[task.metrics[0]]
   found = {
-      "scores": {m: _number(v) for m, v in scores.items()},
-      "interval": [_number(v) for v in compare.interval(main, drawn)],
-      "draws": [_number(round(v, 6)) for v in drawn.tolist()],
-      "worst": list(outcome.worst),
+    "scores": {m: _number(v) for m, v in scores.items()},
+    "interval": [_number(v) for v in compare.interval(main, drawn)],
+    "draws": [_number(round(v, 6)) for v in drawn.tolist()],
+    "worst": list(outcome.worst),
   }
   if outcome.vectors is not None:
     found["map"] = {
-        "points": maps.project(outcome.vectors), "labels": outcome.labels}
+      "points": maps.project(outcome.vectors),
+      "labels": outcome.labels,
+    }
   return found
 
 

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Systems to score: models that embed, and BM25 that compares words."""
 
+from collections.abc import Iterator
+from collections.abc import Sequence
 import contextlib
 import copy
-from typing import Iterator, Sequence
 
 import numpy as np
 
@@ -33,7 +34,8 @@ class Dense:
 
   def fingerprint(self) -> str:
     return fingerprints.of_values(
-        vectors.model_fingerprint(self.model), self.dim, self.precision)
+      vectors.model_fingerprint(self.model), self.dim, self.precision
+    )
 
   def at(self, dim: int | None, precision: str = "float32") -> "Dense":
     """Returns the system with its vectors cut and quantised.
@@ -73,14 +75,14 @@ class Dense:
       self.model.max_tokens = usual
 
   def encode(
-      self, texts: Sequence[str], prompt: str, normalize: bool = True
+    self, texts: Sequence[str], prompt: str, normalize: bool = True
   ) -> np.ndarray:
     """Returns [N, D] float32; each different text is embedded once.
 
     Raises:
       UserError: if a vector is not finite.
     """
-    found = self._whole(texts, prompt)[:, :self.dim]
+    found = self._whole(texts, prompt)[:, : self.dim]
     if self.precision == "int8":
       found = quantize.quantize(found, "int8").astype(np.float32)
     elif self.precision == "binary":
@@ -100,7 +102,8 @@ class Dense:
     made = np.zeros((0, 0), np.float32)
     if fresh:
       made = vectors.encode(
-          self.model, fresh, prompt, normalize=False, show_progress=True)
+        self.model, fresh, prompt, normalize=False, show_progress=True
+      )
       if len(fresh) == len(texts) and len(texts) > _REMEMBERED:
         return made
     found = {**known, **dict(zip(fresh, made))}
@@ -109,8 +112,11 @@ class Dense:
     return np.stack([found[text] for text in texts])
 
   def search(
-      self, queries: Sequence[str], documents: Sequence[str], k: int,
-      prompts: tuple[str, str] = SEARCH,
+    self,
+    queries: Sequence[str],
+    documents: Sequence[str],
+    k: int,
+    prompts: tuple[str, str] = SEARCH,
   ) -> tuple[np.ndarray, np.ndarray]:
     """Returns (scores, indices) [Q, min(k, documents)], best first."""
     from nomic_jax.search import neighbours
@@ -119,18 +125,25 @@ class Dense:
     return neighbours.top_k(asked, found, min(k, len(found)))
 
   def _both(
-      self, documents: Sequence[str], queries: Sequence[str],
-      prompts: tuple[str, str],
+    self,
+    documents: Sequence[str],
+    queries: Sequence[str],
+    prompts: tuple[str, str],
   ) -> tuple[np.ndarray, np.ndarray]:
     """Vectors of documents and queries, whose products are the scores."""
     # Of quantised vectors the lengths are lost.
     unit = self.model.by_cosine or self.precision != "float32"
-    return (self.encode(documents, prompts[1], normalize=unit),
-            self.encode(queries, prompts[0], normalize=unit))
+    return (
+      self.encode(documents, prompts[1], normalize=unit),
+      self.encode(queries, prompts[0], normalize=unit),
+    )
 
   def compare(
-      self, queries: Sequence[str], documents: Sequence[str],
-      candidates: Sequence[Sequence[int]], prompts: tuple[str, str] = SEARCH,
+    self,
+    queries: Sequence[str],
+    documents: Sequence[str],
+    candidates: Sequence[Sequence[int]],
+    prompts: tuple[str, str] = SEARCH,
   ) -> list[np.ndarray]:
     """Returns for each query the scores of its own candidates, in order."""
     found, asked = self._both(documents, queries, prompts)
@@ -147,22 +160,29 @@ class Lexical:
     return self.name
 
   def search(
-      self, queries: Sequence[str], documents: Sequence[str], k: int,
-      prompts: tuple[str, str] = SEARCH,
+    self,
+    queries: Sequence[str],
+    documents: Sequence[str],
+    k: int,
+    prompts: tuple[str, str] = SEARCH,
   ) -> tuple[np.ndarray, np.ndarray]:
     """As `Dense.search`; a document that shares no word has the index -1."""
     del prompts  # words are compared as they are
     return bm25.Bm25(documents, self.name).search(queries, k)
 
   def compare(
-      self, queries: Sequence[str], documents: Sequence[str],
-      candidates: Sequence[Sequence[int]], prompts: tuple[str, str] = SEARCH,
+    self,
+    queries: Sequence[str],
+    documents: Sequence[str],
+    candidates: Sequence[Sequence[int]],
+    prompts: tuple[str, str] = SEARCH,
   ) -> list[np.ndarray]:
     """As `Dense.compare`; how rare a word is, all documents say."""
     del prompts
     index = bm25.Bm25(documents, self.name)
-    return [index.scores(query)[some]
-            for query, some in zip(queries, candidates)]
+    return [
+      index.scores(query)[some] for query, some in zip(queries, candidates)
+    ]
 
 
 System = Dense | Lexical

@@ -12,8 +12,11 @@ A new kind of task is a new file with a subclass of `Task` and a line in
 """
 
 import abc
+from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
-from typing import Any, ClassVar, Mapping, Sequence
+from typing import Any
+from typing import ClassVar
 
 import numpy as np
 

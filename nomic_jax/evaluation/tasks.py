@@ -6,8 +6,10 @@ A task that is known by name is a line of NAMED: its name, or that of a group,
 and a function that makes it. A kind of folder is a line of FOLDERS.
 """
 
+from collections.abc import Callable
+from collections.abc import Sequence
 import pathlib
-from typing import Callable, NamedTuple, Sequence
+from typing import NamedTuple
 
 from nomic_jax.data import dataset
 from nomic_jax.errors import nearest
@@ -30,9 +32,9 @@ from nomic_jax.storage import staging
 # By name, a function that makes the tasks; it is given the folder of --data,
 # where their data may lie, or None.
 NAMED: dict[str, Callable[[pathlib.Path | None], Sequence[Task]]] = {
-    **mteb_tasks.named(),
-    **long_context.named(),
-    **nanobeir.named(),
+  **mteb_tasks.named(),
+  **long_context.named(),
+  **nanobeir.named(),
 }
 
 
@@ -52,7 +54,9 @@ class Folder(NamedTuple):
 
 def _with(*columns: str, train: bool = False) -> Callable[[pathlib.Path], bool]:
   """Whether a folder's test file has some columns, and there is a train file
-  if there is to be one."""
+  if there is to be one.
+  """
+
   def known(path: pathlib.Path) -> bool:
     if train and rows.file(path, "train") is None:
       return False
@@ -64,35 +68,46 @@ def _with(*columns: str, train: bool = False) -> Callable[[pathlib.Path], bool]:
 # By kind; the first that knows a folder reads it. "test" is test.jsonl, .csv,
 # .tsv or .parquet, with the columns of the data sets of MTEB.
 FOLDERS = {
-    "data": Folder(
-        "a data directory of nomic-jax prepare",
-        lambda path: (path / "dataset_info.json").is_file(),
-        retrieval.read_task),
-    "retrieval": Folder(
-        "a BEIR folder (corpus, queries, qrels)", beir.known, beir.read),
-    "sts": Folder(
-        "test with sentence1, sentence2, score",
-        _with("sentence1", "sentence2", "score"), pairs.read_sts),
-    "pairs": Folder(
-        "test with sentence1, sentence2, label",
-        _with("sentence1", "sentence2", "label"), pairs.read_pairs),
-    "reranking": Folder(
-        "test with query, positive, negative",
-        _with("query", "positive", "negative"), reranking.read),
-    "classification": Folder(
-        "train and test with text, label", _with("text", "label", train=True),
-        classification.read),
-    "clustering": Folder(
-        "test with text, label or sentences, labels",
-        lambda path: _with("text", "label")(path) or _with(
-            "sentences", "labels")(path), clustering.read),
+  "data": Folder(
+    "a data directory of nomic-jax prepare",
+    lambda path: (path / "dataset_info.json").is_file(),
+    retrieval.read_task,
+  ),
+  "retrieval": Folder(
+    "a BEIR folder (corpus, queries, qrels)", beir.known, beir.read
+  ),
+  "sts": Folder(
+    "test with sentence1, sentence2, score",
+    _with("sentence1", "sentence2", "score"),
+    pairs.read_sts,
+  ),
+  "pairs": Folder(
+    "test with sentence1, sentence2, label",
+    _with("sentence1", "sentence2", "label"),
+    pairs.read_pairs,
+  ),
+  "reranking": Folder(
+    "test with query, positive, negative",
+    _with("query", "positive", "negative"),
+    reranking.read,
+  ),
+  "classification": Folder(
+    "train and test with text, label",
+    _with("text", "label", train=True),
+    classification.read,
+  ),
+  "clustering": Folder(
+    "test with text, label or sentences, labels",
+    lambda path: (
+      _with("text", "label")(path) or _with("sentences", "labels")(path)
+    ),
+    clustering.read,
+  ),
 }
 
 
 @places.expanding("specs", "data")
-def find(
-    specs: Sequence[str], data: pathlib.Path | None = None
-) -> list[Task]:
+def find(specs: Sequence[str], data: pathlib.Path | None = None) -> list[Task]:
   """Makes the tasks that --tasks names.
 
   Args:
@@ -115,8 +130,9 @@ def find(
       if task.name in tasks:
         path = spec.removeprefix(f"{task.name}=")
         raise UserError(
-            f"--tasks={spec}: the name '{task.name}' is taken; choose another, "
-            f"as in --tasks=NAME={path}")
+          f"--tasks={spec}: the name '{task.name}' is taken; choose another, "
+          f"as in --tasks=NAME={path}"
+        )
       tasks[task.name] = task
   return list(tasks.values())
 
@@ -125,8 +141,10 @@ def _groups() -> list[str]:
   """The names worth telling: of groups, not of each data set of MTEB."""
   sets = {n for names in mteb_tasks.SETS.values() for n in names}
   return [f"{mteb_tasks.SUITE}, .../STS and its other parts, its data sets"] + [
-      n for n in NAMED
-      if n not in sets and mteb_tasks.SUITE not in n and "/" not in n]
+    n
+    for n in NAMED
+    if n not in sets and mteb_tasks.SUITE not in n and "/" not in n
+  ]
 
 
 def _folder(spec: str) -> Task:
@@ -142,9 +160,9 @@ def _folder(spec: str) -> Task:
   path = pathlib.Path(place)
   if not place or not path.exists():
     raise UserError(
-        f"--tasks={spec}: no such folder, and no task of that name; expected "
-        f"PATH, NAME=PATH, KIND:PATH or one of {', '.join(_groups())}."
-        f"{nearest(spec, NAMED)}"
+      f"--tasks={spec}: no such folder, and no task of that name; expected "
+      f"PATH, NAME=PATH, KIND:PATH or one of {', '.join(_groups())}."
+      f"{nearest(spec, NAMED)}"
     )
   name = name or path.resolve().name
   if colon and kind in FOLDERS:
@@ -153,9 +171,12 @@ def _folder(spec: str) -> Task:
     if folder.known(path):
       return folder.read(path, name)
   columns = rows.columns(rows.file(path, "test"))
-  found = f"has a test file with {', '.join(columns)}" if columns else (
-      "has no test file with rows")
+  found = (
+    f"has a test file with {', '.join(columns)}"
+    if columns
+    else ("has no test file with rows")
+  )
   raise UserError(
-      f"--tasks={spec}: {found}; expected "
-      f"{' or '.join(f'{n}: {f.holds}' for n, f in FOLDERS.items())}"
+    f"--tasks={spec}: {found}; expected "
+    f"{' or '.join(f'{n}: {f.holds}' for n, f in FOLDERS.items())}"
   )

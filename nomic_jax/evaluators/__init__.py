@@ -12,7 +12,10 @@ parameters where they lie: nothing is copied, and a block of rows takes less
 than a step on as many. A new kind is a new file here and a line in `_KINDS`.
 """
 
-from typing import Any, Callable, Protocol, Sequence
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+from typing import Protocol
 
 from jax.experimental import multihost_utils
 import ml_collections
@@ -41,9 +44,11 @@ class Evaluator(Protocol):
   metrics: Sequence[str]
 
   def __init__(
-      self, options: ml_collections.ConfigDict,
-      config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer,
-      run: Any,
+    self,
+    options: ml_collections.ConfigDict,
+    config: ml_collections.ConfigDict,
+    tokenizer: tokenizers.Tokenizer,
+    run: Any,
   ):
     """Opens the data and traces what is to be computed.
 
@@ -58,7 +63,7 @@ class Evaluator(Protocol):
     """
 
   def __call__(
-      self, params: Any, check: Callable[[], None] = _nothing
+    self, params: Any, check: Callable[[], None] = _nothing
   ) -> dict[str, float]:
     """Measures a training's parameters; all processes call it at once.
 
@@ -75,47 +80,61 @@ class Evaluators:
   """Those of a config that are to run; nothing if none is."""
 
   def __init__(
-      self, config: ml_collections.ConfigDict,
-      tokenizer: tokenizers.Tokenizer, run: Any,
+    self,
+    config: ml_collections.ConfigDict,
+    tokenizer: tokenizers.Tokenizer,
+    run: Any,
   ):
     """Builds each; see `Evaluator`."""
     self._last = config.steps
     self._every, self._called = {}, {}
     for name, options in config.evaluators.items():
-      one_of(options.kind, _KINDS,
-             f"config.evaluators.{name}.kind: no kind '{options.kind}'")
+      one_of(
+        options.kind,
+        _KINDS,
+        f"config.evaluators.{name}.kind: no kind '{options.kind}'",
+      )
       ranges.at_least(f"config.evaluators.{name}", options, every=0, batches=1)
       if options.every:
         self._every[name] = options.every
         try:
           self._called[name] = _KINDS[options.kind](
-              options, config, tokenizer, run)
+            options, config, tokenizer, run
+          )
         except UserError as e:
           raise UserError(f"config.evaluators.{name}: {e}") from e
     self._best = config.checkpoint.best
     names = [f"{n}/{m}" for n, e in self._called.items() for m in e.metrics]
     if self._best:
-      one_of(self._best, names,
-             f"config.checkpoint.best: nothing measures '{self._best}'",
-             "set config.evaluators.NAME.every to run one; expected one of")
+      one_of(
+        self._best,
+        names,
+        f"config.checkpoint.best: nothing measures '{self._best}'",
+        "set config.evaluators.NAME.every to run one; expected one of",
+      )
 
   def due(self, step: int) -> list[str]:
     """Names of those that come after this step."""
     return [
-        name for name, every in self._every.items()
-        if step % every == 0 or step == self._last
+      name
+      for name, every in self._every.items()
+      if step % every == 0 or step == self._last
     ]
 
   def __call__(
-      self, names: Sequence[str], params: Any,
-      check: Callable[[], None] = _nothing,
+    self,
+    names: Sequence[str],
+    params: Any,
+    check: Callable[[], None] = _nothing,
   ) -> dict[str, float]:
     """{"NAME/METRIC": number} of those named, the same in every process."""
     found = {
-        f"{name}/{metric}": value for name in names
-        for metric, value in self._called[name](params, check).items()
+      f"{name}/{metric}": value
+      for name in names
+      for metric, value in self._called[name](params, check).items()
     }
     # What decides which checkpoint is kept must not differ by a rounding.
     values = multihost_utils.broadcast_one_to_all(
-        np.array([*found.values()], np.float64).view(np.uint32))
+      np.array([*found.values()], np.float64).view(np.uint32)
+    )
     return dict(zip(found, np.asarray(values).view(np.float64).tolist()))

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Labels predicted for every row of a split: what GLUE is scored by."""
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import ml_collections
@@ -46,8 +47,11 @@ def _spearman(expected: np.ndarray, found: np.ndarray) -> float:
 
 
 METRICS = {
-    "accuracy": _accuracy, "f1": _f1, "matthews": _matthews,
-    "pearson": _pearson, "spearman": _spearman,
+  "accuracy": _accuracy,
+  "f1": _f1,
+  "matthews": _matthews,
+  "pearson": _pearson,
+  "spearman": _spearman,
 }
 _OF_NUMBERS = ("pearson", "spearman")
 
@@ -56,17 +60,19 @@ class Labels:
   """Each row once, whatever the batch size; rows without a label left out."""
 
   def __init__(
-      self, options: ml_collections.ConfigDict,
-      config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer,
-      run: Any,
+    self,
+    options: ml_collections.ConfigDict,
+    config: ml_collections.ConfigDict,
+    tokenizer: tokenizers.Tokenizer,
+    run: Any,
   ):
     """See `Evaluator`. Options: `data`, what differs from the training's data;
     `metrics`, of METRICS, with commas between.
     """
     if not hasattr(run.loss, "predict") or config.data.labels != 1:
       raise UserError(
-          "labels are predicted by a classification with one label a text; set "
-          "config.loss.name=classification and config.data.labels=1"
+        "labels are predicted by a classification with one label a text; set "
+        "config.loss.name=classification and config.data.labels=1"
       )
     self.metrics = options.metrics.split(",")
     regression = config.loss.kind == "regression"
@@ -74,8 +80,8 @@ class Labels:
       one_of(name, METRICS, f"metrics: no metric '{name}'")
       if (name in _OF_NUMBERS) != regression:
         raise UserError(
-            f"metrics: '{name}' does not compare what a loss of kind "
-            f"'{config.loss.kind}' predicts"
+          f"metrics: '{name}' does not compare what a loss of kind "
+          f"'{config.loss.kind}' predicts"
         )
     self._regression, self._mesh = regression, run.mesh
     fields = config.data.copy_and_resolve_references()
@@ -83,16 +89,20 @@ class Labels:
       fields.update(options.data)
     if not fields.path:
       raise UserError(
-          "data.path is empty; give it the data directory of the dev file")
+        "data.path is empty; give it the data directory of the dev file"
+      )
     self._source = dataset.open_split(fields.path, fields.split)
     self._fields, self._tokenizer = fields, tokenizer
-    self._predict = run.on_mesh(lambda params, batch: run.loss.predict(
-        params, jax.tree.map(lambda x: x[0], batch)))
+    self._predict = run.on_mesh(
+      lambda params, batch: run.loss.predict(
+        params, jax.tree.map(lambda x: x[0], batch)
+      )
+    )
     batch, _ = next(self._batches())
     jax.eval_shape(self._predict, run.state.params, batch)
 
   def __call__(
-      self, params: Any, check: Callable[[], None] = lambda: None
+    self, params: Any, check: Callable[[], None] = lambda: None
   ) -> dict[str, float]:
     """The metrics over all rows; NaN where predictions are no numbers."""
     found, expected = [], []
@@ -105,15 +115,21 @@ class Labels:
     logits, labels = np.concatenate(found), np.concatenate(expected)
     predicted = logits[:, 0] if self._regression else logits.argmax(1)
     if not np.isfinite(logits).all() or (
-        self._regression and np.ptp(predicted) == 0):
+      self._regression and np.ptp(predicted) == 0
+    ):
       return dict.fromkeys(self.metrics, float("nan"))
     return {
-        name: float(METRICS[name](labels, predicted)) for name in self.metrics}
+      name: float(METRICS[name](labels, predicted)) for name in self.metrics
+    }
 
   def _batches(self):
     """Yields batches on the devices, and the labels [N] of all hosts' rows."""
     sharding = partition.batch_sharding(self._mesh)
     for batch, labels in labels_lib.one_pass(
-        self._source, self._tokenizer, self._fields, jax.process_index(),
-        jax.process_count()):
+      self._source,
+      self._tokenizer,
+      self._fields,
+      jax.process_index(),
+      jax.process_count(),
+    ):
       yield loader.to_devices(batch, sharding), labels[:, 0]

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loss on a split that is not trained on."""
 
+from collections.abc import Callable
+from collections.abc import Iterator
 import math
-from typing import Any, Callable, Iterator
+from typing import Any
 
 import jax
 import ml_collections
@@ -26,9 +28,11 @@ class HeldOutLoss:
   """
 
   def __init__(
-      self, options: ml_collections.ConfigDict,
-      config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer,
-      run: Any,
+    self,
+    options: ml_collections.ConfigDict,
+    config: ml_collections.ConfigDict,
+    tokenizer: tokenizers.Tokenizer,
+    run: Any,
   ):
     """See `Evaluator`. Options: `data`; `batches`, the most of them."""
     fields = config.data.copy_and_resolve_references()
@@ -36,24 +40,28 @@ class HeldOutLoss:
       fields.update(options.data)
     self._sharding = partition.batch_sharding(run.mesh)
     self._data = loader.held_out(
-        fields, tokenizer, config.seed, options.batches)
+      fields, tokenizer, config.seed, options.batches
+    )
     self._measure = run.on_mesh(step_lib.make_measure(run.loss))
     sums = jax.eval_shape(
-        self._measure, run.state.params, next(self._batches()))
+      self._measure, run.state.params, next(self._batches())
+    )
     self._perplexity = getattr(run.loss, "perplexity", False)
     self.metrics = [name for name in sums if name != "weight"] + (
-        ["perplexity"] if self._perplexity else [])
+      ["perplexity"] if self._perplexity else []
+    )
 
   def __call__(
-      self, params: Any, check: Callable[[], None] = lambda: None
+    self, params: Any, check: Callable[[], None] = lambda: None
   ) -> dict[str, float]:
     """The loss, what else it logs, and its perplexity."""
     sums = None
     for batch in self._batches():
       check()
       more = self._measure(params, batch)
-      sums = more if sums is None else jax.tree.map(
-          lambda a, b: a + b, sums, more)
+      sums = (
+        more if sums is None else jax.tree.map(lambda a, b: a + b, sums, more)
+      )
     sums = jax.device_get(sums)
     weight = float(sums.pop("weight")) or 1.0
     means = {k: float(v) / weight for k, v in sums.items()}

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How well the encoder in training finds documents: NanoBEIR, or one's own."""
 
+from collections.abc import Callable
+from collections.abc import Sequence
 import itertools
 import pathlib
-from typing import Any, Callable, Sequence
+from typing import Any
 
 import jax
 import ml_collections
@@ -38,9 +40,11 @@ class Retrieval:
   """
 
   def __init__(
-      self, options: ml_collections.ConfigDict,
-      config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer,
-      run: Any,
+    self,
+    options: ml_collections.ConfigDict,
+    config: ml_collections.ConfigDict,
+    tokenizer: tokenizers.Tokenizer,
+    run: Any,
   ):
     """See `Evaluator`. Options: `tasks`, folders and names as those of
     nomic-jax evaluate, with commas between, the training's data if empty;
@@ -53,8 +57,8 @@ class Retrieval:
     longest, limit = max(lengths), architecture.max_length
     if not architecture.rotary and longest > limit:
       raise UserError(
-          f"texts of {longest} tokens, and this model has {limit} "
-          "positions; lower query_length and document_length"
+        f"texts of {longest} tokens, and this model has {limit} "
+        "positions; lower query_length and document_length"
       )
     special = special_tokens.of(tokenizer)
     self._pad = special.fill
@@ -64,38 +68,50 @@ class Retrieval:
 
     def encode(texts, prompt, length):
       found = tokenizer.encode_batch_fast(
-          shorten(tokenizer, [prompt + t for t in texts], length))
+        shorten(tokenizer, [prompt + t for t in texts], length)
+      )
       return [special.cut(np.array(e.ids, np.int32), length) for e in found]
 
     self._tasks = []
     for task in tasks_lib.find(
-        places.listed(options.tasks) or [config.data.path],
-        pathlib.Path(options.data) if options.data else None):
+      places.listed(options.tasks) or [config.data.path],
+      pathlib.Path(options.data) if options.data else None,
+    ):
       if not isinstance(task, retrieval.RetrievalTask):
         raise UserError(f"tasks: {task.name} is {task.kind} and no retrieval")
       sides = [
-          encode(texts, prompt, length) for texts, prompt, length in zip(
-              (task.queries, task.documents), prompts, lengths)
+        encode(texts, prompt, length)
+        for texts, prompt, length in zip(
+          (task.queries, task.documents), prompts, lengths
+        )
       ]
       self._tasks.append((task, *sides))
-    self._length = _row_length(longest, max(
-        len(t) for _, *sides in self._tasks for side in sides for t in side))
+    self._length = _row_length(
+      longest,
+      max(len(t) for _, *sides in self._tasks for side in sides for t in side),
+    )
     parts = np.prod([run.mesh.shape[a] for a in partition.ROW_AXES])
     self._rows = int(parts) * max(_BLOCK_TOKENS // self._length, 1)
     self._slots = min(max(self._length // _TOKENS_PER_SLOT, 1), _MOST_SLOTS)
     self.metrics = [*retrieval.METRICS]
     if len(self._tasks) > 1:
       self.metrics += [
-          f"{task.name}/{m}" for task, *_ in self._tasks
-          for m in retrieval.METRICS]
+        f"{task.name}/{m}"
+        for task, *_ in self._tasks
+        for m in retrieval.METRICS
+      ]
     embed = transforms.chunked(run.encoder.embed, 1)
-    self._embed = run.on_mesh(lambda params, batch: embed(
-        params["encoder"], jax.tree.map(lambda x: x[0], batch["inputs"]),
-        self._slots))
+    self._embed = run.on_mesh(
+      lambda params, batch: embed(
+        params["encoder"],
+        jax.tree.map(lambda x: x[0], batch["inputs"]),
+        self._slots,
+      )
+    )
     jax.eval_shape(self._embed, run.state.params, self._block([[1]], [[0]]))
 
   def __call__(
-      self, params: Any, check: Callable[[], None] = lambda: None
+    self, params: Any, check: Callable[[], None] = lambda: None
   ) -> dict[str, float]:
     """The mean over tasks of each metric, and each task's if several."""
     found = {}
@@ -112,38 +128,41 @@ class Retrieval:
       scores = retrieval.retrieval_scores(best[1], task.relevant)
       found[task.name] = {m: float(x.mean()) for m, x in scores.items()}
     means = {
-        m: float(np.mean([scores[m] for scores in found.values()]))
-        for m in retrieval.METRICS
+      m: float(np.mean([scores[m] for scores in found.values()]))
+      for m in retrieval.METRICS
     }
     if len(found) > 1:
       means |= {
-          f"{name}/{m}": value for name, scores in found.items()
-          for m, value in scores.items()
+        f"{name}/{m}": value
+        for name, scores in found.items()
+        for m, value in scores.items()
       }
     return means
 
   def _vectors(
-      self, params: Any, texts: Sequence[Sequence[int]],
-      check: Callable[[], None],
+    self, params: Any, texts: Sequence[Sequence[int]], check: Callable[[], None]
   ) -> np.ndarray:
     """Vectors [N, D] of token ids, whose products are the similarity."""
-    rows = [members for _, members in pack.best_fit(
-        [len(t) for t in texts], lambda _: self._length,
-        lambda _: self._slots)]
+    rows = [
+      members
+      for _, members in pack.best_fit(
+        [len(t) for t in texts], lambda _: self._length, lambda _: self._slots
+      )
+    ]
     vectors, before = None, None
     # While one block is computed the next one is packed.
     for start in itertools.chain(range(0, len(rows), self._rows), (None,)):
       after = None
       check()
       if start is not None:
-        part = rows[start:start + self._rows]
+        part = rows[start : start + self._rows]
         after = part, self._embed(params, self._block(texts, part))
       if before is not None:
         part, found = before[0], np.asarray(before[1])
         if vectors is None:
           vectors = np.zeros((len(texts), found.shape[-1]), np.float32)
         for members, of_row in zip(part, found):
-          vectors[members] = of_row[:len(members)]
+          vectors[members] = of_row[: len(members)]
       before = after
     if not self._unit:
       return vectors
@@ -151,18 +170,18 @@ class Retrieval:
     return vectors / np.maximum(lengths, 1e-12)
 
   def _block(
-      self, texts: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]
+    self, texts: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]
   ) -> dict[str, jax.Array]:
     """The encoder's tokens, [1, B, S], rows over the devices."""
     packed = pack.fill(texts, rows, self._rows, self._length, self._pad)
     host, hosts = jax.process_index(), jax.process_count()
     own = slice(self._rows // hosts * host, self._rows // hosts * (host + 1))
     return loader.to_devices(
-        {
-            name: getattr(packed, name)[own][None]
-            for name in ("ids", "segment_ids", "positions")
-        },
-        partition.batch_sharding(self._mesh),
+      {
+        name: getattr(packed, name)[own][None]
+        for name in ("ids", "segment_ids", "positions")
+      },
+      partition.batch_sharding(self._mesh),
     )
 
 

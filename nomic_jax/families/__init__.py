@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Families of encoders. A new one is a file here and its name in NAMES."""
 
+from collections.abc import Mapping
 import functools
 import importlib
-from typing import Any, Mapping
+from typing import Any
 
 from nomic_jax.errors import UserError
 from nomic_jax.families.family import Family
@@ -17,7 +18,8 @@ NAMES = ("nomic_bert", "bert")
 def table() -> tuple[Family, ...]:
   """All families."""
   return tuple(
-      importlib.import_module(f"{__name__}.{name}").FAMILY for name in NAMES)
+    importlib.import_module(f"{__name__}.{name}").FAMILY for name in NAMES
+  )
 
 
 def of_json(values: Mapping[str, Any], where: str) -> Family:
@@ -29,12 +31,16 @@ def of_json(values: Mapping[str, Any], where: str) -> Family:
   if not isinstance(values, Mapping):
     raise UserError(f"{where}: expected a JSON object")
   for family in table():
-    if family.reads(values) if family.reads else (
-        values.get("model_type") == family.name):
+    if (
+      family.reads(values)
+      if family.reads
+      else (values.get("model_type") == family.name)
+    ):
       return family
   raise UserError(
-      f"{where}: model_type '{values.get('model_type')}' is not supported; "
-      f"expected {' or '.join(f.name for f in table())}")
+    f"{where}: model_type '{values.get('model_type')}' is not supported; "
+    f"expected {' or '.join(f.name for f in table())}"
+  )
 
 
 def read(values: Mapping[str, Any], where: str) -> Architecture:
@@ -70,7 +76,7 @@ def of(architecture: Architecture) -> Family:
 
 
 def to_json(
-    architecture: Architecture, heads: tuple[bool, int] = (False, 0)
+  architecture: Architecture, heads: tuple[bool, int] = (False, 0)
 ) -> dict[str, Any]:
   """The config.json of a model directory.
 
@@ -84,12 +90,21 @@ def to_json(
   """
   family = of(architecture)
   mlm_head, labels = heads
-  tree = "classification_head" if labels else (
-      "mlm_head" if mlm_head else "encoder")
+  tree = (
+    "classification_head" if labels else ("mlm_head" if mlm_head else "encoder")
+  )
   if tree not in family.classes:
     raise UserError(f"{family.name}: its files have no {tree}")
   named = [f"LABEL_{i}" for i in range(labels)]
-  return {"architectures": [family.classes[tree]]} | ({
-      "id2label": {str(i): name for i, name in enumerate(named)},
-      "label2id": {name: i for i, name in enumerate(named)},
-  } if labels else {}) | family.to_json(architecture)
+  return (
+    {"architectures": [family.classes[tree]]}
+    | (
+      {
+        "id2label": {str(i): name for i, name in enumerate(named)},
+        "label2id": {name: i for i, name in enumerate(named)},
+      }
+      if labels
+      else {}
+    )
+    | family.to_json(architecture)
+  )

@@ -6,9 +6,11 @@ Each is read into what this project computes and written back; see README.md
 in this folder for how to add one.
 """
 
+from collections.abc import Callable
+from collections.abc import Mapping
 import dataclasses
 import re
-from typing import Any, Callable, Mapping
+from typing import Any
 
 from nomic_jax.errors import UserError
 from nomic_jax.model.architecture import Architecture
@@ -22,18 +24,18 @@ Names = Mapping[str, str | tuple[str, ...]]
 # Keys of any config.json that ask for something this project does not compute,
 # unless they hold one of these values.
 REQUIRED = {
-    "prenorm": (False,),
-    "parallel_block": (False,),
-    "causal": (False,),
-    "use_rms_norm": (False,),
-    "rotary_emb_scale_base": (None,),
-    "position_embedding_type": (None, "absolute"),
-    "is_decoder": (False,),
-    "add_cross_attention": (False,),
-    "tie_word_embeddings": (True,),
-    "is_encoder_decoder": (False,),
-    "pruned_heads": (None, {}),
-    "quantization_config": (None,),
+  "prenorm": (False,),
+  "parallel_block": (False,),
+  "causal": (False,),
+  "use_rms_norm": (False,),
+  "rotary_emb_scale_base": (None,),
+  "position_embedding_type": (None, "absolute"),
+  "is_decoder": (False,),
+  "add_cross_attention": (False,),
+  "tie_word_embeddings": (True,),
+  "is_encoder_decoder": (False,),
+  "pruned_heads": (None, {}),
+  "quantization_config": (None,),
 }
 
 
@@ -60,8 +62,11 @@ class Layout:
   tied: Mapping[str, str] = dataclasses.field(default_factory=dict)
   mlm_prefix: str = "cls.predictions."
   ignored: tuple[str, ...] = (
-      r"embeddings\.position_ids", r"embeddings\.token_type_ids",
-      r".*\binv_freq", r"cls\.seq_relationship\..*")  # next-sentence prediction
+    r"embeddings\.position_ids",
+    r"embeddings\.token_type_ids",
+    r".*\binv_freq",
+    r"cls\.seq_relationship\..*",
+  )  # next-sentence prediction
   refused: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
   @property
@@ -73,8 +78,9 @@ class Layout:
     known = (*self.layer.values(), *self.plain.values())
     firsts = {x if isinstance(x, str) else x[0] for x in known}
     return any(
-        re.match(re.escape(x).replace(r"\{\}", r"\d+") + r"\.", name)
-        for x in firsts)
+      re.match(re.escape(x).replace(r"\{\}", r"\d+") + r"\.", name)
+      for x in firsts
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,10 +121,12 @@ class Family:
     for key, allowed in REQUIRED.items():
       if key in values and values[key] not in allowed:
         raise UserError(
-            f"{where}: {key}={values[key]!r} is not supported; expected "
-            f"{allowed[-1]!r}")
+          f"{where}: {key}={values[key]!r} is not supported; expected "
+          f"{allowed[-1]!r}"
+        )
     return dataclasses.replace(
-        self.from_json(Keys(values, where)), family=self.name)
+      self.from_json(Keys(values, where)), family=self.name
+    )
 
   def lacks(self, architecture: Architecture) -> str:
     """Why its config.json cannot express an architecture; "" if it can."""
@@ -128,27 +136,31 @@ class Family:
     except UserError as e:
       return str(e)
     differ = [
-        f.name for f in dataclasses.fields(a)
-        if f.compare and getattr(again, f.name) != getattr(a, f.name)]
-    return differ and (
-        f"{self.name}'s config.json cannot express its {', '.join(differ)}"
-    ) or ""
+      f.name
+      for f in dataclasses.fields(a)
+      if f.compare and getattr(again, f.name) != getattr(a, f.name)
+    ]
+    return (
+      differ
+      and (f"{self.name}'s config.json cannot express its {', '.join(differ)}")
+      or ""
+    )
 
 
 def sizes(a: Architecture) -> dict[str, Any]:
   """Keys on which most of transformers' classes agree."""
   layer = a.layers[0]
   return {
-      "vocab_size": a.vocab_size,
-      "hidden_size": a.width,
-      "num_hidden_layers": len(a.layers),
-      "num_attention_heads": layer.attention.heads,
-      "intermediate_size": layer.mlp.width,
-      "type_vocab_size": a.embedding.types,
-      "layer_norm_eps": layer.norm.eps,
-      "initializer_range": a.initializer_range,
-      "pad_token_id": a.pad_token_id,
-      "torch_dtype": "float32",
+    "vocab_size": a.vocab_size,
+    "hidden_size": a.width,
+    "num_hidden_layers": len(a.layers),
+    "num_attention_heads": layer.attention.heads,
+    "intermediate_size": layer.mlp.width,
+    "type_vocab_size": a.embedding.types,
+    "layer_norm_eps": layer.norm.eps,
+    "initializer_range": a.initializer_range,
+    "pad_token_id": a.pad_token_id,
+    "torch_dtype": "float32",
   }
 
 
@@ -158,15 +170,15 @@ def numbers(keys: Keys, dropout: float = 0.0) -> dict[str, Any]:
   keys.same("num_key_value_heads", "num_attention_heads")
   dropout = keys.get("hidden_dropout_prob", float, dropout)
   return dict(
-      vocab_size=keys.get("vocab_size", int),
-      width=keys.get("hidden_size", int),
-      layers=keys.get("num_hidden_layers", int),
-      heads=keys.get("num_attention_heads", int),
-      mlp_width=keys.get("intermediate_size", int),
-      type_vocab_size=keys.get("type_vocab_size", int, 2),
-      norm_eps=keys.get("layer_norm_eps", float, 1e-12),
-      initializer_range=keys.get("initializer_range", float, 0.02),
-      pad_token_id=keys.get("pad_token_id", int, 0),
-      dropout=dropout,
-      head_dropout=keys.get("classifier_dropout", float, dropout),
+    vocab_size=keys.get("vocab_size", int),
+    width=keys.get("hidden_size", int),
+    layers=keys.get("num_hidden_layers", int),
+    heads=keys.get("num_attention_heads", int),
+    mlp_width=keys.get("intermediate_size", int),
+    type_vocab_size=keys.get("type_vocab_size", int, 2),
+    norm_eps=keys.get("layer_norm_eps", float, 1e-12),
+    initializer_range=keys.get("initializer_range", float, 0.02),
+    pad_token_id=keys.get("pad_token_id", int, 0),
+    dropout=dropout,
+    head_dropout=keys.get("classifier_dropout", float, dropout),
   )

@@ -30,30 +30,38 @@ _NATIVE = {gate: name for name, gate in GATED.items()}
 # GPT2-style name of the activation -> ours. The reference computes the exact
 # GELU for all spellings of it.
 _PUBLISHED = {
-    "swiglu": "swiglu", "geglu": "geglu", "glu": "glu", "gelu": "gelu",
-    "gelu_new": "gelu", "gelu_fast": "gelu", "gelu_pytorch_tanh": "gelu",
-    "quick_gelu": "quick_gelu",
+  "swiglu": "swiglu",
+  "geglu": "geglu",
+  "glu": "glu",
+  "gelu": "gelu",
+  "gelu_new": "gelu",
+  "gelu_fast": "gelu",
+  "gelu_pytorch_tanh": "gelu",
+  "quick_gelu": "quick_gelu",
 }
 # Where transformers before 5 finds the code (with the user's
 # trust_remote_code), as in the published models.
 _CODE = "nomic-ai/nomic-bert-2048--"
 _MODELING = _CODE + "modeling_hf_nomic_bert.NomicBert"
 _AUTO_MAP = {
-    "AutoConfig": _CODE + "configuration_hf_nomic_bert.NomicBertConfig",
-    "AutoModel": _MODELING + "Model",
-    "AutoModelForMaskedLM": _MODELING + "ForPreTraining",
-    "AutoModelForSequenceClassification": (
-        _MODELING + "ForSequenceClassification"),
+  "AutoConfig": _CODE + "configuration_hf_nomic_bert.NomicBertConfig",
+  "AutoModel": _MODELING + "Model",
+  "AutoModelForMaskedLM": _MODELING + "ForPreTraining",
+  "AutoModelForSequenceClassification": (
+    _MODELING + "ForSequenceClassification"
+  ),
 }
 
 
 def _from_json(keys: Keys) -> Architecture:
   if keys.get("num_experts", int, 0) > 0 or (
-      keys.get("moe_every_n_layers", int, -1) > 0):
+    keys.get("moe_every_n_layers", int, -1) > 0
+  ):
     raise UserError(
-        f"{keys.where}: a mixture of experts (num_experts="
-        f"{keys.any('num_experts')}); experts are not supported yet, use a "
-        "dense model")
+      f"{keys.where}: a mixture of experts (num_experts="
+      f"{keys.any('num_experts')}); experts are not supported yet, use a "
+      "dense model"
+    )
   return _from_published(keys) if "n_embd" in keys else _from_native(keys)
 
 
@@ -70,64 +78,72 @@ def _from_published(keys: Keys) -> Architecture:
   multiple = get("pad_vocab_size_multiple", int, 1)
   fraction = get("rotary_emb_fraction", float, 0.0)
   return EncoderConfig(
-      vocab_size=-(-get("vocab_size", int) // multiple) * multiple,
-      width=get("n_embd", int),
-      layers=get("n_layer", int),
-      heads=get("n_head", int),
-      mlp_width=mlp_width,
-      max_length=get("n_positions", int, 1024),
-      type_vocab_size=get("type_vocab_size", int, 2),
-      position="rotary" if fraction > 0 else "learned",
-      rotary_base=get("rotary_emb_base", float, 10000.0),
-      rotary_fraction=fraction if fraction > 0 else 1.0,
-      rotary_interleaved=get("rotary_emb_interleaved", bool, False),
-      # Absent, null and 0 all mean none, as in the published code.
-      rotary_factor=get("rotary_scaling_factor", float, 0.0) or None,
-      trained_length=get("max_trained_positions", int, 2048),
-      activation=activation,
-      qkv_bias=get("qkv_proj_bias", bool, True),
-      mlp_in_bias=get("mlp_fc1_bias", bool, True),
-      mlp_out_bias=get("mlp_fc2_bias", bool, True),
-      norm_eps=get("layer_norm_epsilon", float, 1e-5),
-      initializer_range=get("initializer_range", float, 0.02),
-      pad_token_id=get("pad_token_id", int, 0),
-      # Of the embeddings, resid_pdrop is the reference's, and embd_pdrop the
-      # classifier's.
-      dropout=get("resid_pdrop", float, 0.1),
-      head_dropout=get(
-          "classifier_dropout", float, get("embd_pdrop", float, 0.1)),
+    vocab_size=-(-get("vocab_size", int) // multiple) * multiple,
+    width=get("n_embd", int),
+    layers=get("n_layer", int),
+    heads=get("n_head", int),
+    mlp_width=mlp_width,
+    max_length=get("n_positions", int, 1024),
+    type_vocab_size=get("type_vocab_size", int, 2),
+    position="rotary" if fraction > 0 else "learned",
+    rotary_base=get("rotary_emb_base", float, 10000.0),
+    rotary_fraction=fraction if fraction > 0 else 1.0,
+    rotary_interleaved=get("rotary_emb_interleaved", bool, False),
+    # Absent, null and 0 all mean none, as in the published code.
+    rotary_factor=get("rotary_scaling_factor", float, 0.0) or None,
+    trained_length=get("max_trained_positions", int, 2048),
+    activation=activation,
+    qkv_bias=get("qkv_proj_bias", bool, True),
+    mlp_in_bias=get("mlp_fc1_bias", bool, True),
+    mlp_out_bias=get("mlp_fc2_bias", bool, True),
+    norm_eps=get("layer_norm_epsilon", float, 1e-5),
+    initializer_range=get("initializer_range", float, 0.02),
+    pad_token_id=get("pad_token_id", int, 0),
+    # Of the embeddings, resid_pdrop is the reference's, and embd_pdrop the
+    # classifier's.
+    dropout=get("resid_pdrop", float, 0.1),
+    head_dropout=get(
+      "classifier_dropout", float, get("embd_pdrop", float, 0.1)
+    ),
   ).architecture
 
 
 def _from_native(keys: Keys) -> Architecture:
-  """transformers' NomicBertConfig and its defaults."""
+  """Transformers' NomicBertConfig and its defaults."""
   get = keys.get
   rope = get("rope_parameters", dict, get("rope_scaling", dict, {}))
   rope = Keys(rope, f"{keys.where}: rope_parameters")
-  rope.only({
-      "rope_type": ANY, "type": ANY, "rope_theta": ANY, "factor": ANY,
+  rope.only(
+    {
+      "rope_type": ANY,
+      "type": ANY,
+      "rope_theta": ANY,
+      "factor": ANY,
       "partial_rotary_factor": (None, 1, 1.0),
-      "original_max_position_embeddings": ANY})
+      "original_max_position_embeddings": ANY,
+    }
+  )
   kind = rope.get("rope_type", str, rope.get("type", str, "default"))
   if kind not in ("default", "dynamic"):
     raise UserError(
-        f"{rope.where}: rope_type '{kind}' is not supported; expected default "
-        "or dynamic")
+      f"{rope.where}: rope_type '{kind}' is not supported; expected default "
+      "or dynamic"
+    )
   width, heads = get("hidden_size", int), get("num_attention_heads", int)
   if keys.get("head_dim", int, width // heads) * heads != width:
     raise UserError(
-        f"{keys.where}: head_dim={keys.any('head_dim')} is not supported; "
-        f"expected hidden_size / num_attention_heads, {width // heads}")
+      f"{keys.where}: head_dim={keys.any('head_dim')} is not supported; "
+      f"expected hidden_size / num_attention_heads, {width // heads}"
+    )
   trained = get("max_position_embeddings", int, 2048)
   factor = rope.get("factor", float) if kind == "dynamic" else None
   return EncoderConfig(
-      **numbers(keys),
-      max_length=int(trained * (factor or 1)),
-      rotary_base=rope.get(
-          "rope_theta", float, get("rope_theta", float, 1000.0)),
-      rotary_factor=factor,
-      trained_length=trained,
-      activation=keys.activation("hidden_act", _NATIVE, "silu"),
+    **numbers(keys),
+    max_length=int(trained * (factor or 1)),
+    rotary_base=rope.get("rope_theta", float, get("rope_theta", float, 1000.0)),
+    rotary_factor=factor,
+    trained_length=trained,
+    activation=keys.activation("hidden_act", _NATIVE, "silu"),
   ).architecture
 
 
@@ -136,8 +152,13 @@ def _is_native(a: Architecture) -> bool:
   layer, rope = a.layers[0], a.rope
   biased = layer.attention.bias or layer.mlp.in_bias or layer.mlp.out_bias
   return bool(
-      rope and rope.fraction == 1.0 and not rope.interleaved
-      and layer.mlp.gated and not biased and a.embedding.types)
+    rope
+    and rope.fraction == 1.0
+    and not rope.interleaved
+    and layer.mlp.gated
+    and not biased
+    and a.embedding.types
+  )
 
 
 def _to_json(a: Architecture) -> dict[str, Any]:
@@ -145,12 +166,18 @@ def _to_json(a: Architecture) -> dict[str, Any]:
   mlp = layer.mlp
   name = _NATIVE.get(mlp.activation) if mlp.gated else mlp.activation
   one_of(
-      name, sorted(set(_PUBLISHED.values())),
-      f"activation '{mlp.activation}' cannot be written in the published "
-      "NomicBERT format")
-  dynamic = {"rope_type": "dynamic", "factor": rope.factor} if (
-      rope.factor) else {"rope_type": "default"}
-  return {
+    name,
+    sorted(set(_PUBLISHED.values())),
+    f"activation '{mlp.activation}' cannot be written in the published "
+    "NomicBERT format",
+  )
+  dynamic = (
+    {"rope_type": "dynamic", "factor": rope.factor}
+    if (rope.factor)
+    else {"rope_type": "default"}
+  )
+  return (
+    {
       "auto_map": _AUTO_MAP,
       "model_type": "nomic_bert",
       "n_embd": a.width,
@@ -184,11 +211,14 @@ def _to_json(a: Architecture) -> dict[str, Any]:
       "fused_dropout_add_ln": True,
       "use_flash_attn": True,
       "use_xentropy": True,
-  } | sizes(a) | {
+    }
+    | sizes(a)
+    | {
       # That class would open an architecture it cannot compute, leave its
       # tensors out and answer with noise; this makes it stop and say why.
-      "hidden_act": mlp.activation if _is_native(a) else (
-          "not an architecture of transformers' NomicBertModel"),
+      "hidden_act": mlp.activation
+      if _is_native(a)
+      else ("not an architecture of transformers' NomicBertModel"),
       "hidden_dropout_prob": a.dropout,
       "attention_probs_dropout_prob": 0.0,
       "classifier_dropout": a.head_dropout,
@@ -196,81 +226,91 @@ def _to_json(a: Architecture) -> dict[str, Any]:
       "max_position_embeddings": rope.trained_length,
       "head_dim": layer.attention.width,
       "rope_parameters": dynamic | {"rope_theta": rope.base},
-  }
+    }
+  )
 
 
-_EXPERTS = {r".*\.(experts|router|shared_expert)\..*": (
+_EXPERTS = {
+  r".*\.(experts|router|shared_expert)\..*": (
     "belongs to a mixture of experts; experts are not supported yet, use a "
-    "dense model")}
+    "dense model"
+  )
+}
 _WORDS = {
-    "word": "embeddings.word_embeddings",
-    "type": "embeddings.token_type_embeddings",
-    "position": "embeddings.position_embeddings",
-    "pooler": "pooler.dense",
+  "word": "embeddings.word_embeddings",
+  "type": "embeddings.token_type_embeddings",
+  "position": "embeddings.position_embeddings",
+  "pooler": "pooler.dense",
 }
 _HEAD = "cls.predictions."
 _CLASSIFIER = {"pooler": "pooler.dense", "classifier": "classifier"}
 _TIED = {
-    f"{_HEAD}decoder.weight": "embeddings.word_embeddings.weight",
-    f"{_HEAD}decoder.bias": f"{_HEAD}bias",
+  f"{_HEAD}decoder.weight": "embeddings.word_embeddings.weight",
+  f"{_HEAD}decoder.bias": f"{_HEAD}bias",
 }
 _LAYER = "encoder.layers.{}."
 PUBLISHED = Layout(
-    encoder=_WORDS | {"norm": "emb_ln"},
-    layer={
-        "qkv": f"{_LAYER}attn.Wqkv",
-        "out": f"{_LAYER}attn.out_proj",
-        "norm1": f"{_LAYER}norm1",
-        "up": f"{_LAYER}mlp.fc11",
-        "gate": f"{_LAYER}mlp.fc12",
-        "down": f"{_LAYER}mlp.fc2",
-        "norm2": f"{_LAYER}norm2",
+  encoder=_WORDS | {"norm": "emb_ln"},
+  layer={
+    "qkv": f"{_LAYER}attn.Wqkv",
+    "out": f"{_LAYER}attn.out_proj",
+    "norm1": f"{_LAYER}norm1",
+    "up": f"{_LAYER}mlp.fc11",
+    "gate": f"{_LAYER}mlp.fc12",
+    "down": f"{_LAYER}mlp.fc2",
+    "norm2": f"{_LAYER}norm2",
+  },
+  plain={"up": f"{_LAYER}mlp.fc1"},
+  heads={
+    "mlm_head": {
+      "transform": f"{_HEAD}transform.dense",
+      "norm": f"{_HEAD}transform.layer_norm",
+      "": f"{_HEAD}decoder",
     },
-    plain={"up": f"{_LAYER}mlp.fc1"},
-    heads={
-        "mlm_head": {
-            "transform": f"{_HEAD}transform.dense",
-            "norm": f"{_HEAD}transform.layer_norm", "": f"{_HEAD}decoder"},
-        "classification_head": _CLASSIFIER,
-    },
-    tied=_TIED, refused=_EXPERTS,
+    "classification_head": _CLASSIFIER,
+  },
+  tied=_TIED,
+  refused=_EXPERTS,
 )
 _ATTENTION = "layers.{}.self_attn."
 NATIVE = dataclasses.replace(
-    PUBLISHED,
-    encoder=_WORDS | {"norm": "embeddings.LayerNorm"},
-    layer={
-        "qkv": tuple(f"{_ATTENTION}{x}_proj" for x in "qkv"),
-        "out": f"{_ATTENTION}o_proj",
-        "norm1": "layers.{}.post_attention_layernorm",
-        "up": "layers.{}.mlp.up_proj",
-        "gate": "layers.{}.mlp.gate_proj",
-        "down": "layers.{}.mlp.down_proj",
-        "norm2": "layers.{}.post_mlp_layernorm",
+  PUBLISHED,
+  encoder=_WORDS | {"norm": "embeddings.LayerNorm"},
+  layer={
+    "qkv": tuple(f"{_ATTENTION}{x}_proj" for x in "qkv"),
+    "out": f"{_ATTENTION}o_proj",
+    "norm1": "layers.{}.post_attention_layernorm",
+    "up": "layers.{}.mlp.up_proj",
+    "gate": "layers.{}.mlp.gate_proj",
+    "down": "layers.{}.mlp.down_proj",
+    "norm2": "layers.{}.post_mlp_layernorm",
+  },
+  plain={"up": ""},  # transformers has no such MLP here
+  heads={
+    "mlm_head": {
+      "transform": f"{_HEAD}transform.dense",
+      "norm": f"{_HEAD}transform.layer_norm",
+      "": "cls.predictions",
     },
-    plain={"up": ""},  # transformers has no such MLP here
-    heads={
-        "mlm_head": {
-            "transform": f"{_HEAD}transform.dense",
-            "norm": f"{_HEAD}transform.layer_norm", "": "cls.predictions"},
-        "classification_head": _CLASSIFIER,
-    },
+    "classification_head": _CLASSIFIER,
+  },
 )
 
 FAMILY = Family(
-    name="nomic_bert",
-    from_json=_from_json,
-    to_json=_to_json,
-    classes={
-        "encoder": "NomicBertModel",
-        "mlm_head": "NomicBertForMaskedLM",
-        "classification_head": "NomicBertForSequenceClassification",
-    },
-    layouts=(PUBLISHED, NATIVE),
-    # contrastors' own files may name no type, or another one.
-    reads=lambda values: (
-        "n_embd" in values or values.get("model_type") in (None, "nomic_bert")),
-    prefixes=("", "trunk.", "bert.", "nomic_bert."),
-    opens=_is_native,
-    prompts=PROMPTS,
+  name="nomic_bert",
+  from_json=_from_json,
+  to_json=_to_json,
+  classes={
+    "encoder": "NomicBertModel",
+    "mlm_head": "NomicBertForMaskedLM",
+    "classification_head": "NomicBertForSequenceClassification",
+  },
+  layouts=(PUBLISHED, NATIVE),
+  # contrastors' own files may name no type, or another one.
+  reads=lambda values: (
+    "n_embd" in values or values.get("model_type") in (None, "nomic_bert")
+  ),
+  prefixes=("", "trunk.", "bert.", "nomic_bert."),
+  opens=_is_native,
+  prompts=PROMPTS,
 )

@@ -7,9 +7,13 @@ per layer, [out, in], and may split the query, key and value projections. A
 `Layout` names them; shapes are the modules' own.
 """
 
+from collections.abc import Collection
+from collections.abc import Iterator
+from collections.abc import Mapping
 import dataclasses
 import re
-from typing import Any, Collection, Iterator, Mapping, NamedTuple
+from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,8 +26,10 @@ from nomic_jax.model.head import Head
 from nomic_jax.model.trees import Trees
 
 _LEAVES = {
-    "kernel": "weight", "embedding": "weight", "scale": "weight",
-    "bias": "bias",
+  "kernel": "weight",
+  "embedding": "weight",
+  "scale": "weight",
+  "bias": "bias",
 }
 _OLD_LEAVES = {".gamma": ".weight", ".beta": ".bias"}  # TensorFlow's BERT
 
@@ -39,7 +45,7 @@ class _Slot(NamedTuple):
 
 
 def write(
-    family: Family, architecture: Architecture, trees: Trees
+  family: Family, architecture: Architecture, trees: Trees
 ) -> dict[str, np.ndarray]:
   """A file's tensors, by the family's first layout.
 
@@ -62,7 +68,8 @@ def write(
   arrays = trees_lib.arrays(architecture, trees)
   host, tensors = {}, {}
   for slot in _slots(
-      _trunk(architecture), family.layouts[0], *trees_lib.heads(trees)):
+    _trunk(architecture), family.layouts[0], *trees_lib.heads(trees)
+  ):
     if slot.path not in host:  # fetched once, and one at a time
       host = {slot.path: np.asarray(arrays[slot.path], np.float32)}
     tensor = host[slot.path][slot.index]
@@ -73,8 +80,10 @@ def write(
 
 
 def read(
-    family: Family, architecture: Architecture, tensors: Mapping[str, Any],
-    where: str = "tensors",
+  family: Family,
+  architecture: Architecture,
+  tensors: Mapping[str, Any],
+  where: str = "tensors",
 ) -> tuple[Architecture, dict[str, trees_lib.Params]]:
   """The trees in a file, as float32.
 
@@ -99,7 +108,8 @@ def read(
   labels = tensors[classifier].shape[0] if classifier else 0
   pooler = layout.encoder.get("pooler")
   architecture = dataclasses.replace(
-      architecture, pooler=f"{pooler}.weight" in names and not labels)
+    architecture, pooler=f"{pooler}.weight" in names and not labels
+  )
   with_head = any(name.startswith(layout.mlm_prefix) for name in names)
   trunk = _trunk(architecture)
   slots = list(_slots(trunk, layout, with_head, labels, where))
@@ -122,9 +132,7 @@ def read(
   return architecture, trees
 
 
-def vocabulary(
-    family: Family, tensors: Mapping[str, Any], where: str
-) -> int:
+def vocabulary(family: Family, tensors: Mapping[str, Any], where: str) -> int:
   """Rows of a file's table of word embeddings."""
   layout, names = _named(family, tensors, where)
   return tensors[names[layout.word]].shape[0]
@@ -136,7 +144,7 @@ def _trunk(architecture: Architecture) -> Architecture:
 
 
 def _named(
-    family: Family, tensors: Mapping[str, Any], where: str
+  family: Family, tensors: Mapping[str, Any], where: str
 ) -> tuple[Layout, dict[str, str]]:
   """The layout; and names without prefix, of today's leaves, to the file's."""
   for pattern, why in family.layouts[0].refused.items():
@@ -147,9 +155,10 @@ def _named(
   prefix = next((p for p in family.prefixes if p + word in tensors), None)
   if prefix is None:
     raise UserError(
-        f"{where}: no '{word}', with or without one of the prefixes "
-        f"{', '.join(family.prefixes[1:])}; found {trees_lib.few(tensors)}; "
-        f"expected the weights of a {family.name} model")
+      f"{where}: no '{word}', with or without one of the prefixes "
+      f"{', '.join(family.prefixes[1:])}; found {trees_lib.few(tensors)}; "
+      f"expected the weights of a {family.name} model"
+    )
   names = {}
   for name in tensors:
     short = name.removeprefix(prefix)
@@ -158,21 +167,29 @@ def _named(
         short = short.removesuffix(old) + new
     names[short] = name
   layout = next(
-      (x for x in family.layouts if any(map(x.begins, names))),
-      family.layouts[0])
+    (x for x in family.layouts if any(map(x.begins, names))), family.layouts[0]
+  )
   return layout, names
 
 
 def _slots(
-    architecture: Architecture, layout: Layout, mlm_head: bool, labels: int,
-    where: str = "the parameters",
+  architecture: Architecture,
+  layout: Layout,
+  mlm_head: bool,
+  labels: int,
+  where: str = "the parameters",
 ) -> Iterator[_Slot]:
   """Every tensor a file of this architecture and layout has."""
   units = {
-      run.path(i): (layer, range(
-          run.start + i, run.start + run.repeats * len(run.unit),
-          len(run.unit)))
-      for run in architecture.runs for i, layer in enumerate(run.unit)}
+    run.path(i): (
+      layer,
+      range(
+        run.start + i, run.start + run.repeats * len(run.unit), len(run.unit)
+      ),
+    )
+    for run in architecture.runs
+    for i, layer in enumerate(run.unit)
+  }
   shapes = trees_lib.shapes(architecture, mlm_head, labels)
   for path, shape in shapes.items():
     tree, _, rest = path.partition("/")
@@ -180,40 +197,46 @@ def _slots(
     place, _, part = module.rpartition("/")
     if tree == "encoder" and place in units:
       layer, numbers = units[place]
-      names = layout.layer | layout.plain if not layer.mlp.gated else (
-          layout.layer)
+      names = (
+        layout.layer | layout.plain if not layer.mlp.gated else (layout.layer)
+      )
       names = names.get(part)
     else:
       layer, numbers, part = None, (None,), module
-      names = (layout.encoder if tree == "encoder" else
-               layout.heads.get(tree, {})).get(part)
+      names = (
+        layout.encoder if tree == "encoder" else layout.heads.get(tree, {})
+      ).get(part)
     if not names:
       raise UserError(
-          f"{where}: the files of this family have no name for {path}, so "
-          "the weights are another architecture's; mend config.json")
+        f"{where}: the files of this family have no name for {path}, so "
+        "the weights are another architecture's; mend config.json"
+      )
     names = (names,) if isinstance(names, str) else names
     widths = [shape[-1]]
     if len(names) > 1:
       a = layer.attention
       widths = [a.heads * a.width] + 2 * [a.kv_heads * a.width]
-    inner = shape[1 if layer else 0:-1]
+    inner = shape[1 if layer else 0 : -1]
     for i, number in enumerate(numbers):
       index, start = (i,) if layer else (), 0
       for name, width in zip(names, widths, strict=True):
         torch_shape = (*inner, width)
         yield _Slot(
-            name=f"{name.format(number)}.{_LEAVES[leaf]}",
-            shape=torch_shape[::-1] if leaf == "kernel" else torch_shape,
-            path=path,
-            index=(*index, ..., slice(start, start + width)),
-            transposed=leaf == "kernel",
+          name=f"{name.format(number)}.{_LEAVES[leaf]}",
+          shape=torch_shape[::-1] if leaf == "kernel" else torch_shape,
+          path=path,
+          index=(*index, ..., slice(start, start + width)),
+          transposed=leaf == "kernel",
         )
         start += width
 
 
 def _settle_tied(
-    layout: Layout, names: dict[str, str], wanted: Collection[str],
-    tensors: Mapping[str, Any], where: str,
+  layout: Layout,
+  names: dict[str, str],
+  wanted: Collection[str],
+  tensors: Mapping[str, Any],
+  where: str,
 ) -> None:
   """Leaves of each tied pair the one that is wanted; both must be equal."""
   for copy, original in layout.tied.items():
@@ -223,8 +246,8 @@ def _settle_tied(
       a, b = (np.asarray(tensors[names[n]]) for n in (copy, original))
       if not np.array_equal(a, b):
         raise UserError(
-            f"{where}: '{names[copy]}' differs from '{names[original]}'; "
-            "expected them to be tied, an untied decoder is not supported"
+          f"{where}: '{names[copy]}' differs from '{names[original]}'; "
+          "expected them to be tied, an untied decoder is not supported"
         )
       names.pop(copy if original in wanted else original)
     elif copy in names and copy not in wanted and original in wanted:
@@ -232,8 +255,10 @@ def _settle_tied(
 
 
 def _drop_ignored(
-    layout: Layout, names: dict[str, str], wanted: Collection[str],
-    tensors: Mapping[str, Any],
+  layout: Layout,
+  names: dict[str, str],
+  wanted: Collection[str],
+  tensors: Mapping[str, Any],
 ) -> None:
   """Drops what may be ignored, and head biases that are all zero.
 

@@ -23,12 +23,15 @@ TRUNK = "trunk_config.json"
 
 def is_one(values: Any) -> bool:
   """Whether a config.json is a BiEncoder's, without an architecture."""
-  return isinstance(values, dict) and "model_name" in values and not (
-      values.keys() & {"n_embd", "hidden_size"})
+  return (
+    isinstance(values, dict)
+    and "model_name" in values
+    and not (values.keys() & {"n_embd", "hidden_size"})
+  )
 
 
 def trunk_config(
-    directory: pathlib.Path, values: dict[str, Any]
+  directory: pathlib.Path, values: dict[str, Any]
 ) -> tuple[Any, pathlib.Path]:
   """The trunk's config.json and where it is.
 
@@ -49,15 +52,17 @@ def trunk_config(
     path = pathlib.Path(huggingface_hub.hf_hub_download(name, "config.json"))
   except (OSError, ValueError) as e:  # the hub's own errors are among these
     raise UserError(
-        f"{keys.where}: a contrastors training checkpoint, whose architecture "
-        f"is that of '{name}'; put that model's config.json here as {TRUNK}"
+      f"{keys.where}: a contrastors training checkpoint, whose architecture "
+      f"is that of '{name}'; put that model's config.json here as {TRUNK}"
     ) from e
   return read_json(path), path
 
 
 def head(
-    directory: pathlib.Path, values: dict[str, Any], width: int,
-    tensors: dict[str, Any],
+  directory: pathlib.Path,
+  values: dict[str, Any],
+  width: int,
+  tensors: dict[str, Any],
 ) -> tuple[Head, dict[str, Any]]:
   """How vectors are made, and the parameters of it.
 
@@ -72,14 +77,20 @@ def head(
   """
   keys = Keys(values, str(directory / "config.json"))
   pooling = keys.get("pooling", str, "last")  # contrastors' default
-  one_of(pooling, POOLINGS,
-         f"{keys.where}: pooling '{pooling}' is not supported")
+  one_of(
+    pooling, POOLINGS, f"{keys.where}: pooling '{pooling}' is not supported"
+  )
   found = {
-      leaf: tensors.pop(f"proj.{name}") for leaf, name in (
-          ("kernel", "weight"), ("bias", "bias")) if f"proj.{name}" in tensors}
+    leaf: tensors.pop(f"proj.{name}")
+    for leaf, name in (("kernel", "weight"), ("bias", "bias"))
+    if f"proj.{name}" in tensors
+  }
   projection = found["kernel"].shape[0] if "kernel" in found else 0
   made = Head(pooling).simple(
-      width, keys.get("hamming", bool, False), projection)
-  return made, {"projection": {
-      name: np.asarray(x, np.float32).T for name, x in found.items()}
+    width, keys.get("hamming", bool, False), projection
+  )
+  return made, {
+    "projection": {
+      name: np.asarray(x, np.float32).T for name, x in found.items()
+    }
   } if projection else {}

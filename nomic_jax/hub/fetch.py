@@ -10,8 +10,14 @@ from nomic_jax.hub.weights import WEIGHTS
 from nomic_jax.storage import hub_cache
 
 # Files of a hub model; modules.json names the folders with further weights.
-HUB_FILES = ("*.json", "*.txt", WEIGHTS, "model-*.safetensors",
-             "*LayerNorm/model.safetensors", "*Dense/model.safetensors")
+HUB_FILES = (
+  "*.json",
+  "*.txt",
+  WEIGHTS,
+  "model-*.safetensors",
+  "*LayerNorm/model.safetensors",
+  "*Dense/model.safetensors",
+)
 
 
 def find(path: str | os.PathLike) -> pathlib.Path:

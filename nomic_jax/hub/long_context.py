@@ -21,8 +21,12 @@ from nomic_jax.model.architecture import Rope
 
 MULTIPLE = 64  # of the vocabulary; what matrix units divide best
 # Keys of a config's encoder that say how positions are told -> of a Rope.
-_ROPE = {"trained_length": "trained_length", "rotary_base": "base",
-         "rotary_fraction": "fraction", "rotary_factor": "factor"}
+_ROPE = {
+  "trained_length": "trained_length",
+  "rotary_base": "base",
+  "rotary_fraction": "fraction",
+  "rotary_factor": "factor",
+}
 FIELDS = ("max_length", *_ROPE)
 
 
@@ -42,14 +46,18 @@ def from_bert(model: ModelFiles, **positions: Any) -> ModelFiles:
   a = model.architecture
   if a.rotary:
     raise UserError(
-        "config.init_as: 'rotary' turns a BERT into a rotary model, and this "
-        "one is rotary already; leave init_as empty to train it on as it is"
+      "config.init_as: 'rotary' turns a BERT into a rotary model, and this "
+      "one is rotary already; leave init_as empty to train it on as it is"
     )
   vocab_size = -(-a.vocab_size // MULTIPLE) * MULTIPLE
   new = vocab_size - a.vocab_size
-  rope = Rope(**{
-      ours: positions.pop(name) for name, ours in _ROPE.items()
-      if name in positions})
+  rope = Rope(
+    **{
+      ours: positions.pop(name)
+      for name, ours in _ROPE.items()
+      if name in positions
+    }
+  )
   params = {k: v for k, v in model.params.items() if k != "position"}
   table = params["word"]["embedding"]
   params["word"] = {"embedding": np.pad(table, ((0, new), (0, 0)))}
@@ -58,14 +66,17 @@ def from_bert(model: ModelFiles, **positions: Any) -> ModelFiles:
     bias = np.pad(head["bias"], (0, new), constant_values=-100.0)
     head = head | {"bias": bias}
   return model._replace(
-      architecture=dataclasses.replace(
-          a.each_layer(lambda layer: dataclasses.replace(
-              layer, attention=dataclasses.replace(
-                  layer.attention, rope=rope))),
-          vocab_size=vocab_size,
-          max_length=positions.get("max_length", Architecture.max_length),
-          embedding=dataclasses.replace(
-              a.embedding, positions=0, first_position=0)),
-      params=params, mlm_head=head,
-      usage=dataclasses.replace(model.usage, max_tokens=None),
+    architecture=dataclasses.replace(
+      a.each_layer(
+        lambda layer: dataclasses.replace(
+          layer, attention=dataclasses.replace(layer.attention, rope=rope)
+        )
+      ),
+      vocab_size=vocab_size,
+      max_length=positions.get("max_length", Architecture.max_length),
+      embedding=dataclasses.replace(a.embedding, positions=0, first_position=0),
+    ),
+    params=params,
+    mlm_head=head,
+    usage=dataclasses.replace(model.usage, max_tokens=None),
   )

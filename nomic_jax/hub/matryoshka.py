@@ -32,7 +32,8 @@ def read(path: str | os.PathLike) -> tuple[int, ...]:
   dims: Any = values.get(KEY) or _of_loss(values.get("loss"))
   if not isinstance(dims, list) or not all(type(d) is int for d in dims):
     raise UserError(
-        f"{file}: '{KEY}' is {dims!r}; expected a list of whole numbers")
+      f"{file}: '{KEY}' is {dims!r}; expected a list of whole numbers"
+    )
   return tuple(sorted(dims))
 
 

@@ -5,11 +5,15 @@
 Weights are safetensors and never pickles, since opening a pickle runs it.
 """
 
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 import json
 import os
 import pathlib
-from typing import Any, Callable, Mapping, NamedTuple, Sequence
+from typing import Any
+from typing import NamedTuple
 
 import safetensors.numpy
 
@@ -90,24 +94,25 @@ def read_model(path: str | os.PathLike) -> ModelFiles:
   if (directory / modules.FILE).is_file():
     modules.folders(directory)  # refuses modules that are not supported
   raise UserError(
-      f"{directory}: not a model, as there is no config.json in it; expected "
-      "a model directory, a training work directory or a hub name such as "
-      "nomic-ai/nomic-embed-text-v1.5" + hub_cache.hint(directory))
+    f"{directory}: not a model, as there is no config.json in it; expected "
+    "a model directory, a training work directory or a hub name such as "
+    "nomic-ai/nomic-embed-text-v1.5" + hub_cache.hint(directory)
+  )
 
 
 @places.expanding("output", "tokenizer")
 def write_model(
-    output: str | os.PathLike,
-    architecture: Architecture,
-    params: Params,
-    tokenizer: Any,
-    prompts: Mapping[str, str],
-    mlm_head: Params | None = None,
-    max_tokens: int | None = None,
-    classification_head: Params | None = None,
-    matryoshka_dims: Sequence[int] = (),
-    manifest: Callable[[pathlib.Path], dict] | None = None,
-    **usage: Any,
+  output: str | os.PathLike,
+  architecture: Architecture,
+  params: Params,
+  tokenizer: Any,
+  prompts: Mapping[str, str],
+  mlm_head: Params | None = None,
+  max_tokens: int | None = None,
+  classification_head: Params | None = None,
+  matryoshka_dims: Sequence[int] = (),
+  manifest: Callable[[pathlib.Path], dict] | None = None,
+  **usage: Any,
 ) -> None:
   """Writes a model directory, whole or not at all.
 
@@ -147,18 +152,24 @@ def write_model(
   with files.replacing(output) as directory:
     directory.mkdir()
     safetensors.numpy.save_file(
-        tensors, directory / WEIGHTS, metadata={"format": "pt"})
+      tensors, directory / WEIGHTS, metadata={"format": "pt"}
+    )
     (directory / "config.json").write_text(
-        json.dumps(values, indent=2) + "\n", encoding="utf-8")
+      json.dumps(values, indent=2) + "\n", encoding="utf-8"
+    )
     if manifest:
       (directory / "reproduce.json").write_text(
-          json.dumps(manifest(directory), indent=2, sort_keys=True) + "\n",
-          encoding="utf-8")
-    tokenizer_files.write(
-        directory, tokenizer, max_tokens, a.pad_token_id)
+        json.dumps(manifest(directory), indent=2, sort_keys=True) + "\n",
+        encoding="utf-8",
+      )
+    tokenizer_files.write(directory, tokenizer, max_tokens, a.pad_token_id)
     sentence_transformers.write(
-        directory, a.head, a.width, params,
-        Usage(prompts, max_tokens=max_tokens, **usage))
+      directory,
+      a.head,
+      a.width,
+      params,
+      Usage(prompts, max_tokens=max_tokens, **usage),
+    )
 
 
 def _read_model_directory(directory: pathlib.Path) -> ModelFiles:
@@ -166,8 +177,9 @@ def _read_model_directory(directory: pathlib.Path) -> ModelFiles:
   values = read_json(where)
   if (directory / "adapter_config.json").is_file():
     raise UserError(
-        f"{directory}: adapter_config.json, an adapter (PEFT) that is not "
-        "merged into the weights, is not supported; merge_and_unload() it")
+      f"{directory}: adapter_config.json, an adapter (PEFT) that is not "
+      "merged into the weights, is not supported; merge_and_unload() it"
+    )
   other, trunk = _other(values), bi_encoder.is_one(values)
   wrapper = None
   if trunk:
@@ -178,8 +190,9 @@ def _read_model_directory(directory: pathlib.Path) -> ModelFiles:
   if not trunk:
     wrapper = sentence_transformers.read(directory, a.width)
   usage = wrapper.usage if wrapper else Usage()
-  max_tokens = usage.max_tokens or tokenizer_files.longest_text(
-      directory) or a.max_length
+  max_tokens = (
+    usage.max_tokens or tokenizer_files.longest_text(directory) or a.max_length
+  )
   if a.rotary:  # no table of positions sets a limit
     a = dataclasses.replace(a, max_length=max(max_tokens, a.max_length))
   with open_tensors(directory) as tensors:
@@ -188,18 +201,24 @@ def _read_model_directory(directory: pathlib.Path) -> ModelFiles:
     else:
       head, params = bi_encoder.head(directory, settings, a.width, tensors)
       # Its vocabulary may be padded where the trunk's is not.
-      a = dataclasses.replace(a, vocab_size=tensors_lib.vocabulary(
-          family, tensors, str(directory)))
+      a = dataclasses.replace(
+        a, vocab_size=tensors_lib.vocabulary(family, tensors, str(directory))
+      )
     a, trees = tensors_lib.read(family, a, tensors, str(directory))
   # v1 and v1.5 name their prompts only in the model card.
   if family.prompts and not (wrapper and wrapper.says_prompts):
     usage = dataclasses.replace(usage, prompts=dict(family.prompts))
   usage = dataclasses.replace(usage, max_tokens=min(max_tokens, a.max_length))
   return ModelFiles(
-      dataclasses.replace(a, head=head), trees["encoder"] | params,
-      trees.get("mlm_head"), tokenizer_files.find(directory), usage,
-      trees.get("classification_head"), other,
-      wrapper is None or wrapper.says_pooling)
+    dataclasses.replace(a, head=head),
+    trees["encoder"] | params,
+    trees.get("mlm_head"),
+    tokenizer_files.find(directory),
+    usage,
+    trees.get("classification_head"),
+    other,
+    wrapper is None or wrapper.says_pooling,
+  )
 
 
 def _other(values: Any) -> str:

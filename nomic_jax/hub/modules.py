@@ -7,9 +7,10 @@ an order or a setting that is not computed here is an error that names it:
 vectors that differ without a word are worse.
 """
 
+from collections.abc import Mapping
 import json
 import pathlib
-from typing import Any, Mapping
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -30,12 +31,12 @@ FILE = "modules.json"
 # Ours: sentence-transformers' switch in 1_Pooling/config.json, and its newer
 # single name.
 POOLING = {
-    "cls": ("pooling_mode_cls_token", "cls"),
-    "max": ("pooling_mode_max_tokens", "max"),
-    "mean": ("pooling_mode_mean_tokens", "mean"),
-    "sqrt": ("pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens"),
-    "weighted": ("pooling_mode_weightedmean_tokens", "weightedmean"),
-    "last": ("pooling_mode_lasttoken", "lasttoken"),
+  "cls": ("pooling_mode_cls_token", "cls"),
+  "max": ("pooling_mode_max_tokens", "max"),
+  "mean": ("pooling_mode_mean_tokens", "mean"),
+  "sqrt": ("pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens"),
+  "weighted": ("pooling_mode_weightedmean_tokens", "weightedmean"),
+  "last": ("pooling_mode_lasttoken", "lasttoken"),
 }
 SUPPORTED = ("mean", "cls", "last")
 OWN = "sentence_transformers."
@@ -43,33 +44,42 @@ WRITTEN = OWN + "models."
 TORCH = "torch.nn.modules."
 # Ours: torch's.
 ACTIVATIONS = {
-    "identity": TORCH + "linear.Identity",
-    "tanh": TORCH + "activation.Tanh",
-    "relu": TORCH + "activation.ReLU",
-    "gelu": TORCH + "activation.GELU",
-    "sigmoid": TORCH + "activation.Sigmoid",
-    "silu": TORCH + "activation.SiLU",
+  "identity": TORCH + "linear.Identity",
+  "tanh": TORCH + "activation.Tanh",
+  "relu": TORCH + "activation.ReLU",
+  "gelu": TORCH + "activation.GELU",
+  "sigmoid": TORCH + "activation.Sigmoid",
+  "silu": TORCH + "activation.SiLU",
 }
 # What a module reads and writes among the features; others are computed of
 # something else than the pooled vector.
 _VECTOR = {
-    "module_input_name": (None, "sentence_embedding"),
-    "module_output_name": (None, "sentence_embedding"),
+  "module_input_name": (None, "sentence_embedding"),
+  "module_output_name": (None, "sentence_embedding"),
 }
 _POOLING_KEYS = {
-    "word_embedding_dimension": ANY, "embedding_dimension": ANY,
-    "pooling_mode": ANY, "include_prompt": ANY,
-    **{key: ANY for key, _ in POOLING.values()},
+  "word_embedding_dimension": ANY,
+  "embedding_dimension": ANY,
+  "pooling_mode": ANY,
+  "include_prompt": ANY,
+  **{key: ANY for key, _ in POOLING.values()},
 }
 _DENSE_KEYS = {
-    "in_features": ANY, "out_features": ANY, "bias": ANY,
-    "activation_function": ANY, "use_residual": ANY, **_VECTOR,
+  "in_features": ANY,
+  "out_features": ANY,
+  "bias": ANY,
+  "activation_function": ANY,
+  "use_residual": ANY,
+  **_VECTOR,
 }
 
 
 def write(
-    directory: pathlib.Path, head: Head, width: int,
-    params: Mapping[str, Params], normalize: bool,
+  directory: pathlib.Path,
+  head: Head,
+  width: int,
+  params: Mapping[str, Params],
+  normalize: bool,
 ) -> None:
   """Writes modules.json, and each module's folder.
 
@@ -87,22 +97,35 @@ def write(
   modules: list[tuple[str, dict, dict]] = [("Transformer", {}, {})]
   if head.pooling != "none":
     modes = {key: ours == head.pooling for ours, (key, _) in POOLING.items()}
-    modules.append(("Pooling", {
-        "word_embedding_dimension": width, **modes, "include_prompt": True},
-        {}))
+    modules.append(
+      (
+        "Pooling",
+        {"word_embedding_dimension": width, **modes, "include_prompt": True},
+        {},
+      )
+    )
   elif head.modules:
     raise UserError(
-        "config.encoder: sentence-transformers has no norm or projection "
-        "without pooling; choose a pooling")
+      "config.encoder: sentence-transformers has no norm or projection "
+      "without pooling; choose a pooling"
+    )
   for name, module in zip(head.names, head.modules, strict=True):
-    own = {k: np.asarray(v, np.float32)
-           for k, v in params.get(name, {}).items()}
+    own = {
+      k: np.asarray(v, np.float32) for k, v in params.get(name, {}).items()
+    }
     if module.kind == "dense":
       modules.append(_dense(module, own))
     elif module.kind == "norm":
-      modules.append(("LayerNorm", {"dimension": module.width}, {
-          "norm.weight": own.get("scale", np.ones(module.width, np.float32)),
-          "norm.bias": own.get("bias", np.zeros(module.width, np.float32))}))
+      modules.append(
+        (
+          "LayerNorm",
+          {"dimension": module.width},
+          {
+            "norm.weight": own.get("scale", np.ones(module.width, np.float32)),
+            "norm.bias": own.get("bias", np.zeros(module.width, np.float32)),
+          },
+        )
+      )
     else:
       modules.append(("Normalize", {}, {}))
   if normalize and head.pooling != "none":
@@ -113,15 +136,22 @@ def write(
 def _dense(module: Module, params: Params) -> tuple[str, dict, dict]:
   kernel = params["kernel"]
   tensors = {"linear.weight": np.ascontiguousarray(kernel.T)} | (
-      {"linear.bias": params["bias"]} if module.bias else {})
-  return "Dense", {
-      "in_features": kernel.shape[0], "out_features": module.width,
+    {"linear.bias": params["bias"]} if module.bias else {}
+  )
+  return (
+    "Dense",
+    {
+      "in_features": kernel.shape[0],
+      "out_features": module.width,
       "bias": module.bias,
-      "activation_function": ACTIVATIONS[module.activation]}, tensors
+      "activation_function": ACTIVATIONS[module.activation],
+    },
+    tensors,
+  )
 
 
 def _write(
-    directory: pathlib.Path, modules: list[tuple[str, dict, dict]]
+  directory: pathlib.Path, modules: list[tuple[str, dict, dict]]
 ) -> None:
   listed = []
   for i, (kind, settings, tensors) in enumerate(modules):
@@ -129,17 +159,19 @@ def _write(
     place = directory / path
     place.mkdir(exist_ok=True)
     listed.append(
-        {"idx": i, "name": str(i), "path": path, "type": WRITTEN + kind})
+      {"idx": i, "name": str(i), "path": path, "type": WRITTEN + kind}
+    )
     if settings:
       dump(place / "config.json", settings)
     if tensors:
       safetensors.numpy.save_file(
-          tensors, place / WEIGHTS, metadata={"format": "pt"})
+        tensors, place / WEIGHTS, metadata={"format": "pt"}
+      )
   dump(directory / FILE, listed)
 
 
 def read(
-    directory: pathlib.Path, width: int
+  directory: pathlib.Path, width: int
 ) -> tuple[Head, dict[str, Params], bool]:
   """Reads modules.json and the folders that it names.
 
@@ -160,8 +192,8 @@ def read(
     pooling = _read_pooling(found.pop(0)[1], width)
   elif found:
     raise UserError(
-        f"{directory / FILE}: module '{found[0][0]}' right after the "
-        "Transformer is not supported; expected Pooling there"
+      f"{directory / FILE}: module '{found[0][0]}' right after the "
+      "Transformer is not supported; expected Pooling there"
     )
   modules: list[tuple[Module, Params]] = []
   for kind, folder in found:
@@ -174,20 +206,28 @@ def read(
       modules.append((Module("normalize", width), {}))
     else:
       raise UserError(
-          f"{directory / FILE}: a second {kind} is not supported; expected "
-          "LayerNorm, Dense and Normalize after the first")
+        f"{directory / FILE}: a second {kind} is not supported; expected "
+        "LayerNorm, Dense and Normalize after the first"
+      )
     width = modules[-1][0].width
   normalize = False
   while modules and modules[-1][0].kind == "normalize":
     normalize = True
     modules.pop()
-  if modules and modules[0][0].kind == "norm" and _changes_nothing(
-      modules[0][1]):
+  if (
+    modules and modules[0][0].kind == "norm" and _changes_nothing(modules[0][1])
+  ):
     modules[0] = Module("norm", modules[0][0].width, affine=False), {}
   head = Head(pooling, tuple(module for module, _ in modules))
-  return head, {
-      name: params for name, (_, params) in zip(
-          head.names, modules, strict=True) if params}, normalize
+  return (
+    head,
+    {
+      name: params
+      for name, (_, params) in zip(head.names, modules, strict=True)
+      if params
+    },
+    normalize,
+  )
 
 
 def _changes_nothing(norm: Params) -> bool:
@@ -209,16 +249,22 @@ def _listed(path: pathlib.Path) -> list[tuple[str, pathlib.Path]]:
   found = []
   for module in listed:
     keys = Keys(module, str(path))
-    keys.only({"idx": ANY, "name": ANY, "path": ANY, "type": ANY,
-               "kwargs": (None, [])})
+    keys.only(
+      {"idx": ANY, "name": ANY, "path": ANY, "type": ANY, "kwargs": (None, [])}
+    )
     kind = keys.get("type", str)
     short = kind.rpartition(".")[2]
     if not kind.startswith(OWN) or short not in (
-        "Transformer", "Pooling", "LayerNorm", "Dense", "Normalize",
-        "Dropout"):
+      "Transformer",
+      "Pooling",
+      "LayerNorm",
+      "Dense",
+      "Normalize",
+      "Dropout",
+    ):
       raise UserError(
-          f"{path}: module '{short}' is not supported ({kind}); expected "
-          f"Transformer, Pooling, LayerNorm, Dense and Normalize of {OWN[:-1]}"
+        f"{path}: module '{short}' is not supported ({kind}); expected "
+        f"Transformer, Pooling, LayerNorm, Dense and Normalize of {OWN[:-1]}"
       )
     place = keys.get("path", str)
     if pathlib.PurePath(place).is_absolute() or ".." in place.split("/"):
@@ -227,12 +273,13 @@ def _listed(path: pathlib.Path) -> list[tuple[str, pathlib.Path]]:
   names = [module.get("name") for module in listed]
   if len(set(names)) < len(names):
     raise UserError(
-        f"{path}: two modules have the same name; expected another for each")
+      f"{path}: two modules have the same name; expected another for each"
+    )
   where = [i for i, (kind, _) in enumerate(found) if kind == "Transformer"]
   if where != [0] or found[0][1] != path.parent:
     raise UserError(
-        f"{path}: expected one Transformer, first and with the path '', so "
-        "that the encoder's files are beside this one"
+      f"{path}: expected one Transformer, first and with the path '', so "
+      "that the encoder's files are beside this one"
     )
   return [f for f in found if f[0] != "Dropout"]  # off when texts are embedded
 
@@ -245,57 +292,56 @@ def _read_pooling(folder: pathlib.Path, width: int) -> str:
     chosen = [ours for ours, (_, new) in POOLING.items() if new in names]
   else:
     chosen = [
-        ours for ours, (key, _) in POOLING.items()
-        if keys.get(key, bool, False)
+      ours for ours, (key, _) in POOLING.items() if keys.get(key, bool, False)
     ]
   if len(chosen) != 1 or chosen[0] not in SUPPORTED:
     raise UserError(
-        f"{keys.where}: pooling by {' and '.join(chosen) or 'an unknown mode'} "
-        f"is not supported; expected exactly one of {', '.join(SUPPORTED)}"
+      f"{keys.where}: pooling by {' and '.join(chosen) or 'an unknown mode'} "
+      f"is not supported; expected exactly one of {', '.join(SUPPORTED)}"
     )
   if not keys.get("include_prompt", bool, True):
     raise UserError(
-        f"{keys.where}: include_prompt=false is not supported; expected "
-        "prompts to be pooled with their text"
+      f"{keys.where}: include_prompt=false is not supported; expected "
+      "prompts to be pooled with their text"
     )
   for key in ("word_embedding_dimension", "embedding_dimension"):
     if keys.get(key, int, width) != width:
       raise UserError(
-          f"{keys.where}: {key} is {keys.get(key, int)} and the encoder "
-          f"{width} wide; copy the model again"
+        f"{keys.where}: {key} is {keys.get(key, int)} and the encoder "
+        f"{width} wide; copy the model again"
       )
   return chosen[0]
 
 
-def _read_norm(
-    folder: pathlib.Path, width: int
-) -> tuple[Module, Params]:
+def _read_norm(folder: pathlib.Path, width: int) -> tuple[Module, Params]:
   _check_settings(folder, {"dimension": ANY})
-  tensors = _tensors(folder, {
-      "norm.weight": (width,), "norm.bias": (width,)})
+  tensors = _tensors(folder, {"norm.weight": (width,), "norm.bias": (width,)})
   return Module("norm", width), {
-      "scale": tensors["weight"], "bias": tensors["bias"]}
+    "scale": tensors["weight"],
+    "bias": tensors["bias"],
+  }
 
 
-def _read_dense(
-    folder: pathlib.Path, width: int
-) -> tuple[Module, Params]:
+def _read_dense(folder: pathlib.Path, width: int) -> tuple[Module, Params]:
   keys = _check_settings(folder, _DENSE_KEYS)
   activation = keys.get("activation_function", str, ACTIVATIONS["tanh"])
   ours = [
-      name for name, theirs in ACTIVATIONS.items()
-      if theirs.rpartition(".")[2] == activation.rpartition(".")[2]]
+    name
+    for name, theirs in ACTIVATIONS.items()
+    if theirs.rpartition(".")[2] == activation.rpartition(".")[2]
+  ]
   if not ours or not activation.startswith("torch.nn."):
     raise UserError(
-        f"{keys.where}: activation_function '{activation}' is not supported; "
-        f"expected one of {', '.join(ACTIVATIONS.values())}"
+      f"{keys.where}: activation_function '{activation}' is not supported; "
+      f"expected one of {', '.join(ACTIVATIONS.values())}"
     )
   if keys.get("use_residual", bool, False):
     raise UserError(f"{keys.where}: use_residual=true is not supported")
   out = keys.get("out_features", int)
   bias = keys.get("bias", bool, True)
   shapes = {"linear.weight": (out, width)} | (
-      {"linear.bias": (out,)} if bias else {})
+    {"linear.bias": (out,)} if bias else {}
+  )
   tensors = _tensors(folder, shapes)
   params = {"kernel": np.ascontiguousarray(tensors.pop("weight").T)}
   return Module("dense", out, bias, ours[0]), params | tensors
@@ -311,7 +357,7 @@ def _check_settings(folder: pathlib.Path, known: Mapping[str, Any]) -> Keys:
 
 
 def _tensors(
-    folder: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]
+  folder: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, np.ndarray]:
   """A module's tensors in float32, by the ends of their names."""
   path = folder / WEIGHTS
@@ -322,10 +368,11 @@ def _tensors(
   there = {name: x.shape for name, x in found.items()}
   if there != dict(shapes):
     raise UserError(
-        f"{path}: holds {there}, expected {dict(shapes)}; copy the model again")
+      f"{path}: holds {there}, expected {dict(shapes)}; copy the model again"
+    )
   return {
-      name.rpartition(".")[2]: x.astype(np.float32)
-      for name, x in found.items()}
+    name.rpartition(".")[2]: x.astype(np.float32) for name, x in found.items()
+  }
 
 
 def dump(path: pathlib.Path, values: Any) -> None:

@@ -8,9 +8,10 @@ do is an error, and so is a key that nobody here knows: vectors that differ
 without a word are worse.
 """
 
+from collections.abc import Mapping
 import dataclasses
 import pathlib
-from typing import Any, Mapping
+from typing import Any
 import warnings
 
 from nomic_jax.errors import UserError
@@ -25,35 +26,66 @@ from nomic_jax.storage.keys import read_json
 
 LENGTHS = "sentence_bert_config.json"
 _OLD_LENGTHS = tuple(
-    f"sentence_{kind}_config.json" for kind in (
-        "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"))
+  f"sentence_{kind}_config.json"
+  for kind in (
+    "roberta",
+    "distilbert",
+    "camembert",
+    "albert",
+    "xlm-roberta",
+    "xlnet",
+  )
+)
 SETTINGS = "config_sentence_transformers.json"
 # Arguments of transformers' classes that change no vector.
 _HARMLESS_ARGUMENTS = {
-    "trust_remote_code": ANY, "torch_dtype": ANY, "dtype": ANY,
-    "attn_implementation": ANY, "add_pooling_layer": ANY,
-    "low_cpu_mem_usage": ANY, "use_safetensors": ANY, "use_fast": ANY,
-    "cache_dir": ANY, "token": ANY, "revision": ANY, "local_files_only": ANY,
+  "trust_remote_code": ANY,
+  "torch_dtype": ANY,
+  "dtype": ANY,
+  "attn_implementation": ANY,
+  "add_pooling_layer": ANY,
+  "low_cpu_mem_usage": ANY,
+  "use_safetensors": ANY,
+  "use_fast": ANY,
+  "cache_dir": ANY,
+  "token": ANY,
+  "revision": ANY,
+  "local_files_only": ANY,
 }
-_ARGUMENTS = ("model_args", "tokenizer_args", "config_args", "model_kwargs",
-              "processor_kwargs", "config_kwargs")
+_ARGUMENTS = (
+  "model_args",
+  "tokenizer_args",
+  "config_args",
+  "model_kwargs",
+  "processor_kwargs",
+  "config_kwargs",
+)
 # Keys of sentence_bert_config.json and the values under which a text's tokens
 # are embedded as here; of versions 1 to 6.
 _LENGTH_KEYS = {
-    "max_seq_length": ANY, "do_lower_case": ANY,
-    "transformer_task": (None, "feature-extraction"),
-    "modality_config": ANY, "module_output_name": (None, "token_embeddings"),
-    "processing_kwargs": (None, {}), "unpad_inputs": ANY,
-    "query_length": (None,), "document_length": (None,),
-    "query_expansion": (None,), "tokenizer_name_or_path": (None,),
-    "backend": (None, "torch"), "cache_dir": ANY,
-    **dict.fromkeys(_ARGUMENTS, ANY),
+  "max_seq_length": ANY,
+  "do_lower_case": ANY,
+  "transformer_task": (None, "feature-extraction"),
+  "modality_config": ANY,
+  "module_output_name": (None, "token_embeddings"),
+  "processing_kwargs": (None, {}),
+  "unpad_inputs": ANY,
+  "query_length": (None,),
+  "document_length": (None,),
+  "query_expansion": (None,),
+  "tokenizer_name_or_path": (None,),
+  "backend": (None, "torch"),
+  "cache_dir": ANY,
+  **dict.fromkeys(_ARGUMENTS, ANY),
 }
 _SETTING_KEYS = {
-    "__version__": ANY, "requirements": ANY, "prompts": ANY,
-    "default_prompt_name": ANY, "similarity_fn_name": ANY,
-    "truncate_dim": (None,),
-    "model_type": (None, "SentenceTransformer"),
+  "__version__": ANY,
+  "requirements": ANY,
+  "prompts": ANY,
+  "default_prompt_name": ANY,
+  "similarity_fn_name": ANY,
+  "truncate_dim": (None,),
+  "model_type": (None, "SentenceTransformer"),
 }
 _FORWARD = {"method": "forward", "method_output_name": "last_hidden_state"}
 
@@ -78,8 +110,11 @@ class Wrapper:
 
 
 def write(
-    directory: pathlib.Path, head: Head, width: int,
-    params: Mapping[str, Any], usage: Usage,
+  directory: pathlib.Path,
+  head: Head,
+  width: int,
+  params: Mapping[str, Any],
+  usage: Usage,
 ) -> None:
   """Writes these files into a model directory.
 
@@ -95,13 +130,17 @@ def write(
   """
   modules.write(directory, head, width, params, usage.normalize)
   modules.dump(
-      directory / LENGTHS,
-      {"max_seq_length": usage.max_tokens, "do_lower_case": False})
-  modules.dump(directory / SETTINGS, {
+    directory / LENGTHS,
+    {"max_seq_length": usage.max_tokens, "do_lower_case": False},
+  )
+  modules.dump(
+    directory / SETTINGS,
+    {
       "prompts": with_aliases(usage.prompts),
       "default_prompt_name": usage.default_prompt,
       "similarity_fn_name": usage.similarity,
-  })
+    },
+  )
 
 
 def read(directory: pathlib.Path, width: int) -> Wrapper:
@@ -120,24 +159,29 @@ def read(directory: pathlib.Path, width: int) -> Wrapper:
   max_tokens = _read_lengths(directory)
   usage, says_prompts = _read_settings(directory)
   says_pooling = (directory / modules.FILE).is_file()
-  head, params, normalize = modules.read(directory, width) if (
-      says_pooling) else (Head(), {}, False)
-  usage = dataclasses.replace(
-      usage, max_tokens=max_tokens, normalize=normalize)
+  head, params, normalize = (
+    modules.read(directory, width) if (says_pooling) else (Head(), {}, False)
+  )
+  usage = dataclasses.replace(usage, max_tokens=max_tokens, normalize=normalize)
   return Wrapper(head, params, usage, says_prompts, says_pooling)
 
 
 def warn_of_pooling(where: Any) -> None:
   """Warns that the files of a model do not say how tokens are pooled."""
   warnings.warn(
-      f"{where}: no {modules.FILE} says how tokens are pooled; mean pooling is "
-      "a guess, as in sentence-transformers", stacklevel=3)
+    f"{where}: no {modules.FILE} says how tokens are pooled; mean pooling is "
+    "a guess, as in sentence-transformers",
+    stacklevel=3,
+  )
 
 
 def _read_lengths(directory: pathlib.Path) -> int | None:
   """The most tokens of a text, if sentence_bert_config.json says."""
-  there = [directory / name for name in (LENGTHS, *_OLD_LENGTHS)
-           if (directory / name).is_file()]
+  there = [
+    directory / name
+    for name in (LENGTHS, *_OLD_LENGTHS)
+    if (directory / name).is_file()
+  ]
   if not there:
     return None
   path = there[0]
@@ -148,8 +192,9 @@ def _read_lengths(directory: pathlib.Path) -> int | None:
   modalities = keys.any("modality_config") or {"text": _FORWARD}
   if not isinstance(modalities, dict) or modalities.get("text") != _FORWARD:
     raise UserError(
-        f"{path}: modality_config is {modalities!r}; expected "
-        f"{ {'text': _FORWARD} }, an encoder of text")
+      f"{path}: modality_config is {modalities!r}; expected "
+      f"{ {'text': _FORWARD} }, an encoder of text"
+    )
   return keys.get("max_seq_length", int, None)
 
 
@@ -167,16 +212,15 @@ def _read_settings(directory: pathlib.Path) -> tuple[Usage, bool]:
   default = keys.get("default_prompt_name", str, None)
   if default is not None and default not in (prompts or {}):
     raise UserError(
-        f"{path}: default_prompt_name='{default}' is none of the prompts, "
-        f"{', '.join(prompts or {}) or 'of which there are none'}; set it to "
-        "one of them or to null"
+      f"{path}: default_prompt_name='{default}' is none of the prompts, "
+      f"{', '.join(prompts or {}) or 'of which there are none'}; set it to "
+      "one of them or to null"
     )
   similarity = keys.get("similarity_fn_name", str, "cosine")
   if similarity not in SIMILARITIES:
     raise UserError(
-        f"{path}: similarity_fn_name='{similarity}' is not supported; expected "
-        f"one of {', '.join(SIMILARITIES)}"
+      f"{path}: similarity_fn_name='{similarity}' is not supported; expected "
+      f"one of {', '.join(SIMILARITIES)}"
     )
-  usage = Usage(
-      with_aliases(prompts or {}), default, similarity=similarity)
+  usage = Usage(with_aliases(prompts or {}), default, similarity=similarity)
   return usage, prompts is not None

@@ -30,8 +30,8 @@ def find(directory: pathlib.Path) -> pathlib.Path:
   path = directory / NAME
   if not path.is_file():
     raise UserError(
-        f"{directory}: no {NAME}; expected one, as transformers' AutoTokenizer "
-        "writes it with save_pretrained"
+      f"{directory}: no {NAME}; expected one, as transformers' AutoTokenizer "
+      "writes it with save_pretrained"
     )
   return path
 
@@ -48,7 +48,7 @@ def longest_text(directory: pathlib.Path) -> int | None:
 
 
 def write(
-    directory: pathlib.Path, tokenizer: Any, max_tokens: int, pad_id: int = 0
+  directory: pathlib.Path, tokenizer: Any, max_tokens: int, pad_id: int = 0
 ) -> None:
   """Writes a tokenizer into a model directory.
 
@@ -77,11 +77,12 @@ def write(
   # carry the settings of the last run that saved them.
   values |= {"truncation": None, "padding": None}
   (directory / NAME).write_text(
-      json.dumps(values, ensure_ascii=False, indent=2), encoding="utf-8")
+    json.dumps(values, ensure_ascii=False, indent=2), encoding="utf-8"
+  )
   settings = {  # under which tokenizer.json is used as it is
-      "tokenizer_class": "PreTrainedTokenizerFast",
-      "clean_up_tokenization_spaces": False,
-      "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+    "tokenizer_class": "PreTrainedTokenizerFast",
+    "clean_up_tokenization_spaces": False,
+    "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
   }
   roles = special_tokens.settings(tokenizer, pad_id)
   if source is not None:
@@ -92,25 +93,29 @@ def write(
     if (source.parent / TOKENS).is_file():
       tokens = _known_tokens(read_json(source.parent / TOKENS), tokenizer)
       _dump(directory / TOKENS, roles | tokens)
-  _dump(directory / SETTINGS,
-        {"model_max_length": max_tokens} | roles | settings)
+  _dump(
+    directory / SETTINGS, {"model_max_length": max_tokens} | roles | settings
+  )
 
 
 def _known_tokens(
-    values: dict[str, Any], tokenizer: tokenizers.Tokenizer
+  values: dict[str, Any], tokenizer: tokenizers.Tokenizer
 ) -> dict[str, Any]:
   """A file's values without roles that no token of the tokenizer has."""
   declared = special_tokens.declared_in(values)
   known = {
-      role for role, token in declared.items()
-      if tokenizer.token_to_id(token) is not None}
+    role
+    for role, token in declared.items()
+    if tokenizer.token_to_id(token) is not None
+  }
   return {
-      k: v for k, v in values.items()
-      if k in known or not (k in declared or k.endswith("_token") and v is None)
+    k: v
+    for k, v in values.items()
+    if k in known or not (k in declared or k.endswith("_token") and v is None)
   }
 
 
 def _dump(path: pathlib.Path, values: dict[str, Any]) -> None:
   path.write_text(
-      json.dumps(values, indent=2, ensure_ascii=False) + "\n",
-      encoding="utf-8")
+    json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+  )

@@ -5,11 +5,13 @@
 Never those of pickles, since opening a pickle runs what is in it.
 """
 
+from collections.abc import Iterator
 import contextlib
 import pathlib
-from typing import Any, Iterator
+from typing import Any
 
-import ml_dtypes  # noqa: F401; gives numpy the bfloat16 that files may hold
+# Gives numpy the bfloat16 that files may hold.
+import ml_dtypes  # noqa: F401
 import numpy as np
 import safetensors
 
@@ -49,15 +51,15 @@ def open_tensors(directory: pathlib.Path) -> Iterator[dict[str, Tensor]]:
     pickled = [p.name for glob in PICKLES for p in directory.glob(glob)]
     if pickled:
       raise UserError(
-          f"{directory}: only pickled weights ({pickled[0]}), which are never "
-          f"opened as they can run code; expected {WEIGHTS}. If you trust "
-          f"them: transformers.AutoModel.from_pretrained('{directory}')"
-          f".save_pretrained('{directory}') converts them"
+        f"{directory}: only pickled weights ({pickled[0]}), which are never "
+        f"opened as they can run code; expected {WEIGHTS}. If you trust "
+        f"them: transformers.AutoModel.from_pretrained('{directory}')"
+        f".save_pretrained('{directory}') converts them"
       )
     raise UserError(
-        f"{directory}: no weights; expected {WEIGHTS}, or {INDEX} with its "
-        "shards; a hub model that has only pickles must be converted first, by "
-        "transformers.AutoModel.from_pretrained(NAME).save_pretrained(DIR)"
+      f"{directory}: no weights; expected {WEIGHTS}, or {INDEX} with its "
+      "shards; a hub model that has only pickles must be converted first, by "
+      "transformers.AutoModel.from_pretrained(NAME).save_pretrained(DIR)"
     )
   with contextlib.ExitStack() as stack:
     tensors = {}
@@ -67,17 +69,18 @@ def open_tensors(directory: pathlib.Path) -> Iterator[dict[str, Tensor]]:
         opened = stack.enter_context(safetensors.safe_open(path, "numpy"))
       except FileNotFoundError as e:
         raise UserError(
-            f"{path}: no such file, though {INDEX} lists it; copy it again"
+          f"{path}: no such file, though {INDEX} lists it; copy it again"
         ) from e
       except (OSError, safetensors.SafetensorError) as e:
         raise UserError(
-            f"{path}: damaged or cut short ({e}); copy it again") from e
+          f"{path}: damaged or cut short ({e}); copy it again"
+        ) from e
       stored = set(opened.keys())
       for name in stored if names is None else names:
         if name not in stored:
           raise UserError(
-              f"{path}: no tensor '{name}', though {INDEX} lists it there; "
-              "copy both again"
+            f"{path}: no tensor '{name}', though {INDEX} lists it there; "
+            "copy both again"
           )
         tensors[name] = Tensor(opened, name)
     yield tensors
@@ -93,7 +96,7 @@ def _shards(index: pathlib.Path) -> dict[str, list[str]]:
   for name, shard in names.items():
     if not isinstance(shard, str) or pathlib.PurePath(shard).name != shard:
       raise UserError(
-          f"{index}: '{name}' is in {shard!r}; expected a file beside the index"
+        f"{index}: '{name}' is in {shard!r}; expected a file beside the index"
       )
     places.setdefault(shard, []).append(name)
   return places

@@ -14,14 +14,30 @@ from nomic_jax.cli import flags
 
 # In the order of --help, that of the work.
 NAMES = (
-    "prepare", "tokenise", "train", "compile", "sweep", "plot", "clean",
-    "filter", "mine", "teach", "export", "verify", "embed", "evaluate",
-    "search", "report",
+  "prepare",
+  "tokenise",
+  "train",
+  "compile",
+  "sweep",
+  "plot",
+  "clean",
+  "filter",
+  "mine",
+  "teach",
+  "export",
+  "verify",
+  "embed",
+  "evaluate",
+  "search",
+  "report",
 )
 
 
 def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   """The whole command, and its jobs by name."""
-  return flags.parser([
+  return flags.parser(
+    [
       getattr(importlib.import_module(f"{__name__}.{name}"), name)
-      for name in NAMES])
+      for name in NAMES
+    ]
+  )

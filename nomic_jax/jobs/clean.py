@@ -11,16 +11,16 @@ from nomic_jax.cli.flags import Paths
 
 
 def clean(
-    *,
-    input: Path,  # pylint: disable=redefined-builtin
-    output: Path,
-    min_words: int | None = None,
-    max_words: int | None = None,
-    languages: Annotated[Names, Flag("CODE,...")] = (),
-    near: float | None = None,
-    against: Paths = (),
-    ngram: int = 8,
-    overlap: float = 0.5,
+  *,
+  input: Path,
+  output: Path,
+  min_words: int | None = None,
+  max_words: int | None = None,
+  languages: Annotated[Names, Flag("CODE,...")] = (),
+  near: float | None = None,
+  against: Paths = (),
+  ngram: int = 8,
+  overlap: float = 0.5,
 ) -> None:
   """Drops copies, junk, and texts of evaluation sets.
 
@@ -43,6 +43,13 @@ def clean(
   from nomic_jax.curate import clean as cleaning
 
   cleaning.clean(
-      input, output, min_words=min_words, max_words=max_words,
-      languages=languages, near=near, against=against, ngram=ngram,
-      overlap=overlap)
+    input,
+    output,
+    min_words=min_words,
+    max_words=max_words,
+    languages=languages,
+    near=near,
+    against=against,
+    ngram=ngram,
+    overlap=overlap,
+  )

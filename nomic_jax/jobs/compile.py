@@ -6,12 +6,12 @@ from nomic_jax.cli.flags import ConfigFlags
 from nomic_jax.cli.flags import Path
 
 
-def compile(  # pylint: disable=redefined-builtin
-    *,
-    topology: str,
-    num_slices: int = 1,
-    output: Path | None = None,
-    config: ConfigFlags,
+def compile(
+  *,
+  topology: str,
+  num_slices: int = 1,
+  output: Path | None = None,
+  config: ConfigFlags,
 ) -> None:
   """Reports whether a training fits a pod, and its cost; needs no pod.
 

@@ -8,17 +8,17 @@ from nomic_jax.cli.flags import Path
 
 
 def embed(
-    *,
-    model: Path,
-    input: Path,  # pylint: disable=redefined-builtin
-    output: Path,
-    column: str = "text",
-    prompt: str | None = None,
-    dim: int | None = None,
-    normalize: bool | None = None,
-    precision: Literal["float32", "int8", "binary"] = "float32",
-    dtype: Literal["float32", "bfloat16"] = "float32",
-    pooled_norm: bool = False,
+  *,
+  model: Path,
+  input: Path,
+  output: Path,
+  column: str = "text",
+  prompt: str | None = None,
+  dim: int | None = None,
+  normalize: bool | None = None,
+  precision: Literal["float32", "int8", "binary"] = "float32",
+  dtype: Literal["float32", "bfloat16"] = "float32",
+  pooled_norm: bool = False,
 ) -> None:
   """Embeds a file's texts; resumes.
 
@@ -40,6 +40,14 @@ def embed(
   from nomic_jax.embed import file
 
   file.embed_file(
-      model, input, output, column=column, prompt=prompt, dim=dim,
-      normalize=normalize, precision=precision, dtype=dtype,
-      pooled_norm=pooled_norm)
+    model,
+    input,
+    output,
+    column=column,
+    prompt=prompt,
+    dim=dim,
+    normalize=normalize,
+    precision=precision,
+    dtype=dtype,
+    pooled_norm=pooled_norm,
+  )

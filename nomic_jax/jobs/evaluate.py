@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`nomic-jax evaluate`."""
 
-from typing import Annotated, Sequence
+from collections.abc import Sequence
+from typing import Annotated
 
 from nomic_jax.cli.flags import Flag
 from nomic_jax.cli.flags import Numbers
@@ -11,16 +12,16 @@ from nomic_jax.cli.flags import Paths
 
 
 def evaluate(
-    *,
-    model: Sequence[Path] = (),
-    tasks: Annotated[Paths, Flag("TASK,...")],
-    data: Path | None = None,
-    baseline: Sequence[str] = (),
-    dim: Numbers = (),
-    max_tokens: int | None = None,
-    pooled_norm: bool = False,
-    curves: bool = False,
-    output: Path,
+  *,
+  model: Sequence[Path] = (),
+  tasks: Annotated[Paths, Flag("TASK,...")],
+  data: Path | None = None,
+  baseline: Sequence[str] = (),
+  dim: Numbers = (),
+  max_tokens: int | None = None,
+  pooled_norm: bool = False,
+  curves: bool = False,
+  output: Path,
 ) -> None:
   """Scores models on tasks, as a table.
 
@@ -43,5 +44,13 @@ def evaluate(
   from nomic_jax.report import evaluate as scores
 
   scores.evaluate(
-      model, tasks, output, baselines=baseline, data=data, with_curves=curves,
-      dims=dim, max_tokens=max_tokens, pooled_norm=pooled_norm)
+    model,
+    tasks,
+    output,
+    baselines=baseline,
+    data=data,
+    with_curves=curves,
+    dims=dim,
+    max_tokens=max_tokens,
+    pooled_norm=pooled_norm,
+  )

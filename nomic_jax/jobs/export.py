@@ -9,11 +9,11 @@ from nomic_jax.cli.flags import Path
 
 
 def export(
-    *,
-    workdir: Path | None = None,
-    step: str = "latest",
-    output: Path,
-    config: ConfigFlags = (),
+  *,
+  workdir: Path | None = None,
+  step: str = "latest",
+  output: Path,
+  config: ConfigFlags = (),
 ) -> None:
   """Exports a training to a model directory that PyTorch opens.
 
@@ -32,10 +32,10 @@ def export(
 
 
 def _untrained(given: ConfigFlags):
-  """Returns the `ModelFiles` with which the training of a config would begin.
-  """
+  """Returns the `ModelFiles` with which training a config would begin."""
   from flax.linen import meta
   import jax
+
   from nomic_jax import losses
   from nomic_jax import step
   from nomic_jax import train
@@ -47,14 +47,15 @@ def _untrained(given: ConfigFlags):
   start = start_lib.find_start(config)
   config, usage = start_lib.resolve(config, start)
   loss = losses.make(
-      config.loss, train.make_encoder(config, start.architecture))
+    config.loss, train.make_encoder(config, start.architecture)
+  )
   params = meta.unbox(loss.init(step.params_key(config.seed)))
   params = jax.device_get(start_lib.merged(params, start.params or {}))
   return model_directory.ModelFiles(
-      architecture=start.architecture,
-      params=params["encoder"],
-      mlm_head=params.get("mlm_head"),
-      tokenizer_path=start.tokenizer,
-      usage=usage,
-      classification_head=params.get("classification_head"),
+    architecture=start.architecture,
+    params=params["encoder"],
+    mlm_head=params.get("mlm_head"),
+    tokenizer_path=start.tokenizer,
+    usage=usage,
+    classification_head=params.get("classification_head"),
   )

@@ -2,27 +2,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """`nomic-jax filter`."""
 
-from typing import Annotated, Literal
+from typing import Annotated
+from typing import Literal
 
 from nomic_jax.cli.flags import Flag
 from nomic_jax.cli.flags import Path
 
 
-def filter(  # pylint: disable=redefined-builtin
-    *,
-    model: Path,
-    input: Path,  # pylint: disable=redefined-builtin
-    output: Path,
-    within_source: bool = False,
-    query_prompt: Annotated[str | None, Flag("TEXT")] = None,
-    document_prompt: Annotated[str | None, Flag("TEXT")] = None,
-    dtype: Literal["float32", "bfloat16"] = "float32",
-    store: Literal["float32", "bfloat16", "int8"] = "float32",
-    distributed: bool = False,
-    k: int = 2,
-    chunk_size: int = 1_000_000,
-    minimum_similarity: float | None = None,
-    margin: float | None = None,
+def filter(
+  *,
+  model: Path,
+  input: Path,
+  output: Path,
+  within_source: bool = False,
+  query_prompt: Annotated[str | None, Flag("TEXT")] = None,
+  document_prompt: Annotated[str | None, Flag("TEXT")] = None,
+  dtype: Literal["float32", "bfloat16"] = "float32",
+  store: Literal["float32", "bfloat16", "int8"] = "float32",
+  distributed: bool = False,
+  k: int = 2,
+  chunk_size: int = 1_000_000,
+  minimum_similarity: float | None = None,
+  margin: float | None = None,
 ) -> None:
   """Keeps pairs that the model finds consistent.
 
@@ -50,7 +51,16 @@ def filter(  # pylint: disable=redefined-builtin
 
   with processes.joined(distributed):
     filtering.filter_pairs(
-        model, input, output, k=k, chunk_size=chunk_size,
-        minimum_similarity=minimum_similarity, margin=margin,
-        within_source=within_source, query_prompt=query_prompt,
-        document_prompt=document_prompt, dtype=dtype, store=store)
+      model,
+      input,
+      output,
+      k=k,
+      chunk_size=chunk_size,
+      minimum_similarity=minimum_similarity,
+      margin=margin,
+      within_source=within_source,
+      query_prompt=query_prompt,
+      document_prompt=document_prompt,
+      dtype=dtype,
+      store=store,
+    )

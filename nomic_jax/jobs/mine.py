@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`nomic-jax mine`."""
 
-from typing import Annotated, Literal
+from typing import Annotated
+from typing import Literal
 
 from nomic_jax.cli.flags import Flag
 from nomic_jax.cli.flags import Names
@@ -15,26 +16,26 @@ def _share_or_none(text: str) -> float | None:
 
 
 def mine(
-    *,
-    model: Path,
-    input: Path,  # pylint: disable=redefined-builtin
-    output: Path,
-    within_source: bool = False,
-    query_prompt: Annotated[str | None, Flag("TEXT")] = None,
-    document_prompt: Annotated[str | None, Flag("TEXT")] = None,
-    dtype: Literal["float32", "bfloat16"] = "float32",
-    store: Literal["float32", "bfloat16", "int8"] = "float32",
-    distributed: bool = False,
-    negatives: int = 20,
-    minimum: int | None = None,
-    short: Literal["random", "drop", "keep"] = "random",
-    depth: int = 100,
-    margin: Annotated[float | None, Flag(parse=_share_or_none)] = 0.95,
-    skip: int = 0,
-    corpus: Paths = (),
-    random_sources: Annotated[Names | None, Flag("SOURCE,...")] = None,
-    seed: int = 0,
-    chunk_size: int = 65_536,
+  *,
+  model: Path,
+  input: Path,
+  output: Path,
+  within_source: bool = False,
+  query_prompt: Annotated[str | None, Flag("TEXT")] = None,
+  document_prompt: Annotated[str | None, Flag("TEXT")] = None,
+  dtype: Literal["float32", "bfloat16"] = "float32",
+  store: Literal["float32", "bfloat16", "int8"] = "float32",
+  distributed: bool = False,
+  negatives: int = 20,
+  minimum: int | None = None,
+  short: Literal["random", "drop", "keep"] = "random",
+  depth: int = 100,
+  margin: Annotated[float | None, Flag(parse=_share_or_none)] = 0.95,
+  skip: int = 0,
+  corpus: Paths = (),
+  random_sources: Annotated[Names | None, Flag("SOURCE,...")] = None,
+  seed: int = 0,
+  chunk_size: int = 65_536,
 ) -> None:
   """Adds hard negatives to every pair.
 
@@ -72,9 +73,22 @@ def mine(
 
   with processes.joined(distributed):
     mining.mine_negatives(
-        model, input, output, negatives=negatives, minimum=minimum,
-        depth=depth, skip=skip, margin=margin, short=short, seed=seed,
-        corpus=corpus, random_sources=random_sources,
-        within_source=within_source, query_prompt=query_prompt,
-        document_prompt=document_prompt, dtype=dtype, store=store,
-        chunk_size=chunk_size)
+      model,
+      input,
+      output,
+      negatives=negatives,
+      minimum=minimum,
+      depth=depth,
+      skip=skip,
+      margin=margin,
+      short=short,
+      seed=seed,
+      corpus=corpus,
+      random_sources=random_sources,
+      within_source=within_source,
+      query_prompt=query_prompt,
+      document_prompt=document_prompt,
+      dtype=dtype,
+      store=store,
+      chunk_size=chunk_size,
+    )

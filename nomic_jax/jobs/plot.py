@@ -2,17 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """`nomic-jax plot`."""
 
-from typing import Annotated, Sequence
+from collections.abc import Sequence
+from typing import Annotated
 
 from nomic_jax.cli.flags import Flag
 from nomic_jax.cli.flags import Path
 
 
 def plot(
-    workdirs: Annotated[Sequence[Path], Flag("WORKDIR")],
-    *,
-    output: Path,
-    metric: Sequence[str] = (),
+  workdirs: Annotated[Sequence[Path], Flag("WORKDIR")],
+  *,
+  output: Path,
+  metric: Sequence[str] = (),
 ) -> None:
   """Plots the curves of trainings side by side in one PNG.
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`nomic-jax prepare`."""
 
-from typing import Annotated, Sequence
+from collections.abc import Sequence
+from typing import Annotated
 
 from nomic_jax.cli.flags import Flag
 from nomic_jax.cli.flags import Path
@@ -17,28 +18,28 @@ def _classes(text: str) -> list[str]:
 
 
 def prepare(
-    *,
-    source: Path,
-    output: Path,
-    vocab_size: int = 8192,
-    tokenizer: Path | None = None,
-    strip_accents: bool = False,
-    allow_unk: bool = False,
-    held_out: float = 0.07,
-    limit: int | None = None,
-    query_column: str = "query",
-    document_column: str = "document",
-    negatives_column: str = "negatives",
-    include: Annotated[Sequence[str], Flag("PATTERN")] = (),
-    label_column: Annotated[str | None, Flag("NAME")] = None,
-    score_column: Annotated[str | None, Flag("NAME")] = None,
-    negatives_scores_column: Annotated[str | None, Flag("NAME")] = None,
-    classes: Annotated[Sequence[str], Flag("NAME,...", _classes)] = (),
-    skip_bad: Annotated[int | str, Flag("N", _rows_or_share)] = 0,
-    whole_batches: Annotated[int, Flag("ROWS")] = 1,
-    keep_copies: bool = False,
-    overwrite: bool = False,
-    beam: Annotated[str | None, Flag("FLAGS")] = None,
+  *,
+  source: Path,
+  output: Path,
+  vocab_size: int = 8192,
+  tokenizer: Path | None = None,
+  strip_accents: bool = False,
+  allow_unk: bool = False,
+  held_out: float = 0.07,
+  limit: int | None = None,
+  query_column: str = "query",
+  document_column: str = "document",
+  negatives_column: str = "negatives",
+  include: Annotated[Sequence[str], Flag("PATTERN")] = (),
+  label_column: Annotated[str | None, Flag("NAME")] = None,
+  score_column: Annotated[str | None, Flag("NAME")] = None,
+  negatives_scores_column: Annotated[str | None, Flag("NAME")] = None,
+  classes: Annotated[Sequence[str], Flag("NAME,...", _classes)] = (),
+  skip_bad: Annotated[int | str, Flag("N", _rows_or_share)] = 0,
+  whole_batches: Annotated[int, Flag("ROWS")] = 1,
+  keep_copies: bool = False,
+  overwrite: bool = False,
+  beam: Annotated[str | None, Flag("FLAGS")] = None,
 ) -> None:
   """Converts text to a data directory with a tokenizer.
 
@@ -83,7 +84,25 @@ def prepare(
   from nomic_jax.data import prepare as data
 
   data.prepare(
-      source, output, vocab_size, tokenizer, limit, held_out, query_column,
-      document_column, negatives_column, classes, skip_bad, overwrite, beam,
-      whole_batches, keep_copies, include, label_column, score_column,
-      negatives_scores_column, strip_accents, allow_unk)
+    source,
+    output,
+    vocab_size,
+    tokenizer,
+    limit,
+    held_out,
+    query_column,
+    document_column,
+    negatives_column,
+    classes,
+    skip_bad,
+    overwrite,
+    beam,
+    whole_batches,
+    keep_copies,
+    include,
+    label_column,
+    score_column,
+    negatives_scores_column,
+    strip_accents,
+    allow_unk,
+  )

@@ -2,16 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """`nomic-jax report`."""
 
-from typing import Sequence
+from collections.abc import Sequence
 
 from nomic_jax.cli.flags import Path
 
 
 def report(
-    *,
-    workdir: Sequence[Path] = (),
-    scores: Path | None = None,
-    output: Path,
+  *, workdir: Sequence[Path] = (), scores: Path | None = None, output: Path
 ) -> None:
   """Shows curves and scores of trainings in one page.
 

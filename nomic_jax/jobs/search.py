@@ -2,19 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """`nomic-jax search`."""
 
-from typing import Annotated, Sequence
+from collections.abc import Sequence
+from typing import Annotated
 
 from nomic_jax.cli.flags import Flag
 from nomic_jax.cli.flags import Path
 
 
 def search(
-    questions: Annotated[Sequence[str], Flag("QUESTION")] = (),
-    *,
-    model: Path,
-    corpus: Path,
-    top: int = 5,
-    index: Path | None = None,
+  questions: Annotated[Sequence[str], Flag("QUESTION")] = (),
+  *,
+  model: Path,
+  corpus: Path,
+  top: int = 5,
+  index: Path | None = None,
 ) -> None:
   """Answers questions from a corpus.
 

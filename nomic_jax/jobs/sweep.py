@@ -10,16 +10,16 @@ from nomic_jax.cli.flags import Path
 
 
 def sweep(
-    *,
-    workdir: Path,
-    list: bool = False,  # pylint: disable=redefined-builtin
-    commands: Annotated[str | None, Flag("LAUNCH", bare="")] = None,
-    parallel: int = 1,
-    metric: str = "loss",
-    median: str | None = None,
-    config: ConfigFlags,
+  *,
+  workdir: Path,
+  list: bool = False,
+  commands: Annotated[str | None, Flag("LAUNCH", bare="")] = None,
+  parallel: int = 1,
+  metric: str = "loss",
+  median: str | None = None,
+  config: ConfigFlags,
 ) -> None:
-  """Trains every point of a config's sweep(add).
+  """Trains every point of the sweep that a config defines.
 
   Args:
     workdir: folder of the points' work directories
@@ -40,5 +40,11 @@ def sweep(
 
   config_flags.load(config)  # a mistake in it ends the job before it starts
   points.sweep(
-      config, workdir, only_list=list, commands=commands, parallel=parallel,
-      metric=metric, median=median or "")
+    config,
+    workdir,
+    only_list=list,
+    commands=commands,
+    parallel=parallel,
+    metric=metric,
+    median=median or "",
+  )

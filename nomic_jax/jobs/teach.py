@@ -8,12 +8,12 @@ from nomic_jax.cli.flags import Path
 
 
 def teach(
-    *,
-    model: Path,
-    input: Path,  # pylint: disable=redefined-builtin
-    output: Path,
-    split: str = "train",
-    dtype: Literal["float32", "bfloat16"] = "float32",
+  *,
+  model: Path,
+  input: Path,
+  output: Path,
+  split: str = "train",
+  dtype: Literal["float32", "bfloat16"] = "float32",
 ) -> None:
   """Writes a model's vectors of a data directory, to distil.
 

@@ -5,11 +5,7 @@
 from nomic_jax.cli.flags import Path
 
 
-def tokenise(
-    *,
-    input: Path,  # pylint: disable=redefined-builtin
-    tokenizer: Path | None = None,
-) -> None:
+def tokenise(*, input: Path, tokenizer: Path | None = None) -> None:
   """Stores token ids beside the texts, which are then faster to read.
 
   Args:

@@ -6,10 +6,12 @@ Letters in shapes, here and everywhere: B rows, S tokens in a row, H heads of
 queries, K heads of keys and values, d width of a head, D width of the model.
 """
 
+from collections.abc import Callable
+from collections.abc import Sequence
 import dataclasses
 import functools
 import math
-from typing import Any, Callable, Sequence
+from typing import Any
 
 import jax
 from jax import Array
@@ -32,10 +34,10 @@ from nomic_jax.kernels.layout import Reach
 #   prepare(call, segment_ids, angles, dtype) -> rows, a tree of arrays
 #   attend(call, qkv, rows) -> out
 _IMPLEMENTATIONS = {
-    "reference": reference,
-    "pallas_tpu": flash_tpu,
-    "pallas_gpu": flash_gpu,
-    "cudnn": cudnn,
+  "reference": reference,
+  "pallas_tpu": flash_tpu,
+  "pallas_gpu": flash_gpu,
+  "cudnn": cudnn,
 }
 # The platform that a kernel is written for; the others run on any.
 _PLATFORMS = {"pallas_tpu": "tpu", "pallas_gpu": "gpu", "cudnn": "gpu"}
@@ -46,10 +48,16 @@ _AMPERE = 8.0
 
 
 def choose(
-    name: str, mesh: Mesh, rows_over: tuple[str, ...],
-    needs: Sequence[tuple[Layout, int | None, bool]], *,
-    forward_only: bool = False, longest: int = 0, dtype: Any = None,
-    say: Callable[[str], Any] = print, quiet: bool = False,
+  name: str,
+  mesh: Mesh,
+  rows_over: tuple[str, ...],
+  needs: Sequence[tuple[Layout, int | None, bool]],
+  *,
+  forward_only: bool = False,
+  longest: int = 0,
+  dtype: Any = None,
+  say: Callable[[str], Any] = print,
+  quiet: bool = False,
 ) -> "Backend":
   """The backend for the devices of a mesh; reports what `auto` becomes.
 
@@ -73,15 +81,21 @@ def choose(
   one_of(name, ("auto", *_IMPLEMENTATIONS), f"no implementation '{name}'")
   chosen = _AUTO.get(device.platform, "reference") if name == "auto" else name
   backend = Backend(
-      chosen, device=device.device_kind, forward_only=forward_only)
+    chosen, device=device.device_kind, forward_only=forward_only
+  )
   platform = _PLATFORMS.get(chosen, device.platform)
   if platform != device.platform:
     raise UserError(
-        f"{chosen} runs on {platform}, and these devices are "
-        f"{device.platform}; expected auto or reference"
+      f"{chosen} runs on {platform}, and these devices are "
+      f"{device.platform}; expected auto or reference"
     )
-  why = _too_old(chosen, device) or next(filter(None, (
-      backend.lacks(*need, length=longest, dtype=dtype) for need in needs)), "")
+  why = _too_old(chosen, device) or next(
+    filter(
+      None,
+      (backend.lacks(*need, length=longest, dtype=dtype) for need in needs),
+    ),
+    "",
+  )
   if why and name != "auto":
     raise UserError(f"{chosen} {why}; expected auto or reference")
   if why:
@@ -91,8 +105,8 @@ def choose(
   whole = math.prod(mesh.shape[a] for a in rows_over)
   if kernel and whole != mesh.size:
     raise UserError(
-        f"{chosen} would repeat its work on the {mesh.size // whole} devices "
-        "that share rows; expected reference, or a mesh that shards rows alone"
+      f"{chosen} would repeat its work on the {mesh.size // whole} devices "
+      "that share rows; expected reference, or a mesh that shards rows alone"
     )
   if name == "auto" and not quiet:
     say(f"attention: {chosen}, for {device.device_kind}")
@@ -108,9 +122,13 @@ def _too_old(chosen: str, device: Any) -> str:
     new = float(capability) >= _AMPERE
   except ValueError:  # AMD's are names
     new = False
-  return "" if new else (
+  return (
+    ""
+    if new
+    else (
       f"needs an NVIDIA GPU of compute capability {_AMPERE} (Ampere) or later, "
       f"not a {device.device_kind}"
+    )
   )
 
 
@@ -146,8 +164,13 @@ class Backend:
   interpret: Any = False
 
   def lacks(
-      self, layout: Layout, window: int | None = None, causal: bool = False,
-      *, length: int = 0, dtype: Any = None,
+    self,
+    layout: Layout,
+    window: int | None = None,
+    causal: bool = False,
+    *,
+    length: int = 0,
+    dtype: Any = None,
   ) -> str:
     """Why it cannot compute this, as a predicate ("has no ..."); "" if it can.
 
@@ -159,12 +182,19 @@ class Backend:
       dtype: of qkv; None if not known.
     """
     return _IMPLEMENTATIONS[self.implementation].lacks(
-        self._call(layout, window, causal), length,
-        None if dtype is None else jnp.dtype(dtype))
+      self._call(layout, window, causal),
+      length,
+      None if dtype is None else jnp.dtype(dtype),
+    )
 
   def prepare(
-      self, segment_ids: Array, angles: tuple[Array, Array] | None, dtype: Any,
-      layout: Layout, window: int | None = None, causal: bool = False,
+    self,
+    segment_ids: Array,
+    angles: tuple[Array, Array] | None,
+    dtype: Any,
+    layout: Layout,
+    window: int | None = None,
+    causal: bool = False,
   ) -> Any:
     """What all layers of a kind share, computed once for them.
 
@@ -188,28 +218,35 @@ class Backend:
     """
     if jnp.ndim(segment_ids) != 2:
       raise ValueError(
-          "segment_ids must be [B, S]: got "
-          f"{getattr(segment_ids, 'shape', segment_ids)}; a batch without "
-          "packing has ones, and zeros where it is padded"
+        "segment_ids must be [B, S]: got "
+        f"{getattr(segment_ids, 'shape', segment_ids)}; a batch without "
+        "packing has ones, and zeros where it is padded"
       )
     if angles is not None and any(
-        a.shape != (*segment_ids.shape, layout.width // 2) for a in angles):
+      a.shape != (*segment_ids.shape, layout.width // 2) for a in angles
+    ):
       raise ValueError(
-          "angles must be two [B, S, d/2] = "
-          f"{(*segment_ids.shape, layout.width // 2)}: got "
-          f"{[a.shape for a in angles]}"
+        "angles must be two [B, S, d/2] = "
+        f"{(*segment_ids.shape, layout.width // 2)}: got "
+        f"{[a.shape for a in angles]}"
       )
     if why := self.lacks(
-        layout, window, causal, length=segment_ids.shape[1], dtype=dtype):
+      layout, window, causal, length=segment_ids.shape[1], dtype=dtype
+    ):
       raise UserError(
-          f"attention: {self.implementation} {why}; use reference instead")
+        f"attention: {self.implementation} {why}; use reference instead"
+      )
     return _IMPLEMENTATIONS[self.implementation].prepare(
-        self._call(layout, window, causal), segment_ids, angles,
-        jnp.dtype(dtype))
+      self._call(layout, window, causal), segment_ids, angles, jnp.dtype(dtype)
+    )
 
   def attend(
-      self, qkv: Array, rows: Any, layout: Layout, window: int | None = None,
-      causal: bool = False,
+    self,
+    qkv: Array,
+    rows: Any,
+    layout: Layout,
+    window: int | None = None,
+    causal: bool = False,
   ) -> Array:
     """[B, S, (H + 2 K) d] to [B, S, H d].
 
@@ -224,10 +261,12 @@ class Backend:
     """
     if qkv.ndim != 3 or qkv.shape[-1] != layout.columns:
       raise ValueError(
-          f"qkv must be [B, S, {layout.columns}], of {layout}: got {qkv.shape}")
+        f"qkv must be [B, S, {layout.columns}], of {layout}: got {qkv.shape}"
+      )
     attend = functools.partial(
-        _IMPLEMENTATIONS[self.implementation].attend,
-        self._call(layout, window, causal))
+      _IMPLEMENTATIONS[self.implementation].attend,
+      self._call(layout, window, causal),
+    )
     if self.rows_over:
       attend = self._on_own_rows(attend, qkv.shape[0])
     with jax.named_scope(f"attention_{self.implementation}"):
@@ -235,8 +274,13 @@ class Backend:
 
   def _call(self, layout: Layout, window: int | None, causal: bool) -> Call:
     return Call(
-        layout, Reach.of(window, causal), self.device, self.blocks,
-        self.forward_only, self.interpret)
+      layout,
+      Reach.of(window, causal),
+      self.device,
+      self.blocks,
+      self.forward_only,
+      self.interpret,
+    )
 
   def _on_own_rows(self, attend: Any, count: int) -> Any:
     """`attend` by each device for its rows, where it is not so already."""
@@ -248,12 +292,15 @@ class Backend:
     devices = math.prod(mesh.shape[a] for a in axes)
     if count % devices:
       raise UserError(
-          f"attention: {self.implementation} cannot divide {count} rows among "
-          f"{devices} devices; use batches, and chunks of them, with a "
-          f"multiple of {devices} rows"
+        f"attention: {self.implementation} cannot divide {count} rows among "
+        f"{devices} devices; use batches, and chunks of them, with a "
+        f"multiple of {devices} rows"
       )
     spec = PartitionSpec(axes)
     return jax.shard_map(
-        attend, in_specs=(spec, spec), out_specs=spec, axis_names=left,
-        check_vma=False,
+      attend,
+      in_specs=(spec, spec),
+      out_specs=spec,
+      axis_names=left,
+      check_vma=False,
     )

@@ -25,20 +25,23 @@ MULTIPLE = {"pallas_tpu": 128, "pallas_gpu": 64}
 # the sizes: queries and keys forward; queries and keys backward on TPU, own
 # and visited tokens on GPU. Those for GPUs spill fewest registers or none.
 _DEFAULT = (
-    ("pallas_tpu", "", ("float32", "bfloat16"), (1024, 256, 512, 512)),
-    ("pallas_gpu", "NVIDIA H", ("bfloat16",), (128, 64, 64, 64)),
-    ("pallas_gpu", "", ("bfloat16",), (128, 32, 32, 32)),
-    ("pallas_gpu", "", ("float32",), (64, 32, 32, 32)),
+  ("pallas_tpu", "", ("float32", "bfloat16"), (1024, 256, 512, 512)),
+  ("pallas_gpu", "NVIDIA H", ("bfloat16",), (128, 64, 64, 64)),
+  ("pallas_gpu", "", ("bfloat16",), (128, 32, 32, 32)),
+  ("pallas_gpu", "", ("float32",), (64, 32, 32, 32)),
 )
 # VMEM that a kernel may take, MiB, by `jax.Device.device_kind`; the first
 # letters decide. The compiler reserves the rest.
-_VMEM = {"TPU v4": 16, "TPU v5 lite": 100, "TPU v5": 62, "TPU v6": 100,
-         "TPU7": 56}
+_VMEM = {
+  "TPU v4": 16,
+  "TPU v5 lite": 100,
+  "TPU v5": 62,
+  "TPU v6": 100,
+  "TPU7": 56,
+}
 
 
-def find(
-    kernel: str, call: Call, length: int, dtype: Any
-) -> tuple[int, ...]:
+def find(kernel: str, call: Call, length: int, dtype: Any) -> tuple[int, ...]:
   """Tokens in a block: two sizes forward, then two backward.
 
   Args:
@@ -57,12 +60,13 @@ def find(
     return call.blocks
   dtype = jnp.dtype(dtype).name
   default = next(
-      sizes for k, device, dtypes, sizes in _DEFAULT
-      if k == kernel and call.device.startswith(device) and dtype in dtypes)
+    sizes
+    for k, device, dtypes, sizes in _DEFAULT
+    if k == kernel and call.device.startswith(device) and dtype in dtypes
+  )
   wanted = (
-      *(tuned(kernel, call.device, length, dtype, "forward") or default[:2]),
-      *(tuned(kernel, call.device, length, dtype, "backward")
-        or default[2:]),
+    *(tuned(kernel, call.device, length, dtype, "forward") or default[:2]),
+    *(tuned(kernel, call.device, length, dtype, "backward") or default[2:]),
   )
   if kernel == "pallas_gpu" and call.layout.width > 128:
     wanted = [max(size // 2, 16) for size in wanted]  # for want of registers
@@ -74,23 +78,28 @@ def check(kernel: str, block: int, length: int) -> None:
   if kernel == "pallas_tpu":
     good, rule = block > 0 and block % 128 == 0, "a multiple of 128"
   else:
-    good, rule = block >= 16 and math.log2(block) % 1 == 0, (
-        "a power of two from 16 on")
+    good, rule = (
+      block >= 16 and math.log2(block) % 1 == 0,
+      ("a power of two from 16 on"),
+    )
   if not good or length % block:
     raise UserError(
-        f"{kernel}: a block of {block} tokens does not divide rows of "
-        f"{length} (rounded up to a multiple of {MULTIPLE[kernel]}); expected "
-        f"{rule} that does"
+      f"{kernel}: a block of {block} tokens does not divide rows of "
+      f"{length} (rounded up to a multiple of {MULTIPLE[kernel]}); expected "
+      f"{rule} that does"
     )
 
 
 def tuned(
-    kernel: str, device: str, length: int, dtype: str, way: str
+  kernel: str, device: str, length: int, dtype: str, way: str
 ) -> tuple[int, int] | None:
   """The cheapest pair of sizes for the next longer length in the table."""
   found = [
-      r for r in _table() if (r["kernel"], r["device"], r["dtype"], r["pass"])
-      == (kernel, device, dtype, way) and "cost" in r
+    r
+    for r in _table()
+    if (r["kernel"], r["device"], r["dtype"], r["pass"])
+    == (kernel, device, dtype, way)
+    and "cost" in r
   ]
   if not found:
     return None
@@ -109,8 +118,7 @@ def tpu_params(call: Call, semantics: tuple[str, ...]) -> Any:
   """How Mosaic is to compile for `call.device`."""
   size = _vmem(call.device)
   return pltpu.CompilerParams(
-      dimension_semantics=semantics,
-      vmem_limit_bytes=size << 20 if size else None,
+    dimension_semantics=semantics, vmem_limit_bytes=size << 20 if size else None
   )
 
 
@@ -127,8 +135,9 @@ def tpu_room(call: Call, itemsize: int) -> float:
   # Blocks of 128 lanes, or as wide as a head, and the table in the inputs'
   # type, float32 lines, and what the compiler spills.
   wide = max(call.layout.width, 128)
-  blocks, lines, spilled = (7, 0, 6) if call.forward_only else (
-      19, 4 * wide + 96, 2 * itemsize)
+  blocks, lines, spilled = (
+    (7, 0, 6) if call.forward_only else (19, 4 * wide + 96, 2 * itemsize)
+  )
   if call.layout.group > 1 and not call.forward_only:
     blocks, lines = blocks + 1, lines + 8 * wide  # sums over the group
   each = (blocks * wide + 32 + wide) * itemsize + lines

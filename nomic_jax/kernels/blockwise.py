@@ -9,9 +9,9 @@ forward and [keys, queries] backward: nearly all products are then of rows with
 columns as they lie in memory, the form that XLA's CPU backend multiplies fast.
 """
 
+from collections.abc import Callable
 import functools
 import math
-from typing import Callable
 
 import jax
 from jax import Array
@@ -29,12 +29,11 @@ _BLOCK = 512
 # for the largest score, a fifth of the forward pass, is left out.
 _SAFE = 70.0
 
-_product = functools.partial(
-    jnp.einsum, preferred_element_type=jnp.float32)
+_product = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
 
 
 def attend(
-    q: Array, k: Array, v: Array, segment_ids: Array, reach: Reach
+  q: Array, k: Array, v: Array, segment_ids: Array, reach: Reach
 ) -> Array:
   """Softmax attention within segments; a block's scores are [B, H, n, n].
 
@@ -58,34 +57,43 @@ def attend(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _attend(
-    reach: Reach, size: int, q: Array, k: Array, v: Array, ids: Array
+  reach: Reach, size: int, q: Array, k: Array, v: Array, ids: Array
 ) -> Array:
   return _forward(reach, size, q, k, v, ids)[0]
 
 
 def _attend_fwd(reach: Reach, size: int, *arrays: Array) -> tuple:
   # Named, so that rematerialisation may keep them: see model/encoder.py.
-  out, lse = checkpoint_name(
-      _forward(reach, size, *arrays), "attention")
+  out, lse = checkpoint_name(_forward(reach, size, *arrays), "attention")
   return out, (*arrays, out, lse)
 
 
 def _forward(
-    reach: Reach, size: int, q: Array, k: Array, v: Array, ids: Array
+  reach: Reach, size: int, q: Array, k: Array, v: Array, ids: Array
 ) -> tuple[Array, Array]:
-  """Output [B, S, H, d], and each query's log of summed exp [S/n, B, K, G n].
-  """
+  """Output [B, S, H, d], and each query's log-sum-exp [S/n, B, K, G n]."""
   longest = lambda x: jnp.linalg.norm(x.astype(jnp.float32), axis=-1).max()
   safe = longest(q) * longest(k) < _SAFE
   sweep = functools.partial(_sweep, reach, size)
   return jax.lax.cond(
-      safe, functools.partial(sweep, False), functools.partial(sweep, True),
-      q, k, v, ids)
+    safe,
+    functools.partial(sweep, False),
+    functools.partial(sweep, True),
+    q,
+    k,
+    v,
+    ids,
+  )
 
 
 def _sweep(
-    reach: Reach, size: int, online: bool,
-    q: Array, k: Array, v: Array, ids: Array,
+  reach: Reach,
+  size: int,
+  online: bool,
+  q: Array,
+  k: Array,
+  v: Array,
+  ids: Array,
 ) -> tuple[Array, Array]:
   """`_forward`; `online` subtracts the largest score so far from all."""
   keys, values = _turned(_blocks(k, size)), _blocks(v, size)
@@ -110,18 +118,18 @@ def _sweep(
     out = jnp.zeros(queries.shape, jnp.float32)
     total = jnp.zeros_like(out[..., :1])
     top = jnp.full_like(total, common.LOWEST if online else 0)
-    top, total, out = jax.lax.fori_loop(
-        first, after, step, (top, total, out))
+    top, total, out = jax.lax.fori_loop(first, after, step, (top, total, out))
     total = jnp.maximum(total, 1e-37)  # padding alone: no block was visited
     return (out / total).astype(v.dtype), (top + jnp.log(total))[..., 0]
 
   out, lse = jax.lax.map(
-      block, (*_visits(ids, size, reach), _blocks(q, size, group)))
+    block, (*_visits(ids, size, reach), _blocks(q, size, group))
+  )
   return _rows(out, group), lse
 
 
 def _attend_bwd(
-    reach: Reach, size: int, saved: tuple, gradient: Array
+  reach: Reach, size: int, saved: tuple, gradient: Array
 ) -> tuple:
   q, k, v, ids, out, lse = saved
   dtype, group = q.dtype, q.shape[2] // k.shape[2]
@@ -137,8 +145,7 @@ def _attend_bwd(
     def step(j, carry):
       dq, dk, dv = carry
       weights = jnp.exp(scores(at, j, keys[j], turned) - lse)
-      dv = dv.at[j].add(
-          _product("bhkq,bhqd->bhkd", weights.astype(dtype), do))
+      dv = dv.at[j].add(_product("bhkq,bhqd->bhkd", weights.astype(dtype), do))
       ds = _product("bhkd,bhdq->bhkq", values[j], turned_do)
       ds = (weights * (ds - through)).astype(dtype)
       dk = dk.at[j].add(_product("bhkq,bhqd->bhkd", ds, q))
@@ -150,19 +157,25 @@ def _attend_bwd(
 
   zeros = jnp.zeros(keys.shape, jnp.float32)
   blocks = (
-      *_visits(ids, size, reach), _blocks(q, size, group), lse,
-      *(_blocks(x, size, group) for x in (out, gradient)))
+    *_visits(ids, size, reach),
+    _blocks(q, size, group),
+    lse,
+    *(_blocks(x, size, group) for x in (out, gradient)),
+  )
   (dk, dv), dq = jax.lax.scan(block, (zeros, zeros), blocks)
   return (
-      _rows(_turned(dq), group), _rows(dk.astype(dtype)),
-      _rows(dv.astype(dtype)), common.no_gradient(ids))
+    _rows(_turned(dq), group),
+    _rows(dk.astype(dtype)),
+    _rows(dv.astype(dtype)),
+    common.no_gradient(ids),
+  )
 
 
 _attend.defvjp(_attend_fwd, _attend_bwd)
 
 
 def _scores(
-    reach: Reach, size: int, ids: Array, group: int, turned: bool = False
+  reach: Reach, size: int, ids: Array, group: int, turned: bool = False
 ) -> Callable[[Array, Array, Array, Array], Array]:
   """A function to the scores of a block of queries and one of keys.
 
@@ -176,8 +189,7 @@ def _scores(
 
   def scores(query, key, a, b):
     seen = ids[query][:, :, None] == ids[key][:, None]
-    seen &= reach.sees(
-        (query * size + places)[:, None], key * size + places)
+    seen &= reach.sees((query * size + places)[:, None], key * size + places)
     seen = jnp.tile(seen, (1, group, 1))
     seen = _turned(seen) if turned else seen
     s = _product("bhid,bhdj->bhij", a, b)
@@ -186,9 +198,7 @@ def _scores(
   return scores
 
 
-def _visits(
-    ids: Array, size: int, reach: Reach
-) -> tuple[Array, Array, Array]:
+def _visits(ids: Array, size: int, reach: Reach) -> tuple[Array, Array, Array]:
   """Each block of queries, the first of its keys and one after the last."""
   first, after = common.ranges(ids, size, size, reach).swapaxes(0, 1)
   count = first.shape[1]
@@ -199,19 +209,20 @@ def _visits(
 
 def _blocks(x: Array, size: int, group: int = 1) -> Array:
   """[B, S, G K, d] to [S / n, B, K, G n, d]: a group's heads lie one after
-  the other, as if they were more tokens."""
+  the other, as if they were more tokens.
+  """
   batch, length, heads, d = x.shape
   x = x.reshape(batch, -1, size, heads // group, group, d)
   return x.transpose(1, 0, 3, 4, 2, 5).reshape(
-      length // size, batch, heads // group, -1, d)
+    length // size, batch, heads // group, -1, d
+  )
 
 
 def _rows(x: Array, group: int = 1) -> Array:
   """The way back from `_blocks`."""
   count, batch, heads, _, d = x.shape
   x = x.reshape(count, batch, heads, group, -1, d)
-  return x.transpose(1, 0, 4, 2, 3, 5).reshape(
-      batch, -1, heads * group, d)
+  return x.transpose(1, 0, 4, 2, 3, 5).reshape(batch, -1, heads * group, d)
 
 
 def _turned(x: Array) -> Array:

@@ -16,7 +16,7 @@ NOBODY = 2**16  # above all segment ids
 
 
 def ranges(
-    ids: Array, own: int, other: int, reach: Reach, *, of_keys: bool = False
+  ids: Array, own: int, other: int, reach: Reach, *, of_keys: bool = False
 ) -> Array:
   """Which blocks of `other` tokens a block of `own` tokens has to look at.
 
@@ -32,13 +32,15 @@ def ranges(
     int32 [B, 2, S/own], the first block and one after the last; both 0 where
     there is nothing but padding.
   """
+
   def extent(size):  # least and greatest id of a block's texts
     x = ids.reshape(ids.shape[0], -1, size)
     return jnp.where(x > 0, x, NOBODY).min(-1), x.max(-1)
 
   (low, high), (other_low, other_high) = extent(own), extent(other)
   meet = (low[:, :, None] <= other_high[:, None]) & (
-      other_low[:, None] <= high[:, :, None])
+    other_low[:, None] <= high[:, :, None]
+  )
   meet &= (high > 0)[:, :, None] & (other_high > 0)[:, None]
   start = jnp.arange(meet.shape[1])[:, None] * own
   other_start = jnp.arange(meet.shape[2]) * other
@@ -57,13 +59,16 @@ def matmul(dtype: Any, a: Array, b: Array, contract: Any) -> Array:
   """Contracts a pair of axes; exact products, float32 sums."""
   exact = dtype == jnp.float32
   return jax.lax.dot_general(
-      a, b, (contract, ((), ())), preferred_element_type=jnp.float32,
-      precision=jax.lax.Precision.HIGHEST if exact else None,
+    a,
+    b,
+    (contract, ((), ())),
+    preferred_element_type=jnp.float32,
+    precision=jax.lax.Precision.HIGHEST if exact else None,
   )
 
 
 def padded(x: Array, multiple: int) -> Array:
-  """x [B, S, ...] with zeros after the row, up to a multiple of tokens."""
+  """X [B, S, ...] with zeros after the row, up to a multiple of tokens."""
   extra = -x.shape[1] % multiple
   return jnp.pad(x, ((0, 0), (0, extra)) + ((0, 0),) * (x.ndim - 2))
 
@@ -71,8 +76,12 @@ def padded(x: Array, multiple: int) -> Array:
 def no_gradient(rows: Any) -> Any:
   """The gradient of a kernel's rows: nobody asks for it."""
   return jax.tree.map(
-      lambda x: np.zeros(x.shape, jax.dtypes.float0)
-      if x.dtype == jnp.int32 else jnp.zeros_like(x), rows
+    lambda x: (
+      np.zeros(x.shape, jax.dtypes.float0)
+      if x.dtype == jnp.int32
+      else jnp.zeros_like(x)
+    ),
+    rows,
   )
 
 

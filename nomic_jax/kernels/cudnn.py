@@ -18,7 +18,7 @@ from nomic_jax.kernels import reference
 from nomic_jax.kernels.layout import Call
 
 _HOPPER_ON = ("NVIDIA H", "NVIDIA B", "NVIDIA GB", "NVIDIA GH")
-_FAR = -(2.0 ** 15)  # far below any score, and exact in bfloat16
+_FAR = -(2.0**15)  # far below any score, and exact in bfloat16
 
 
 def lacks(call: Call, length: int, dtype: Any) -> str:

@@ -32,7 +32,8 @@ def lacks(call: Call, length: int, dtype: Any) -> str:
   del length
   if call.layout.width not in (64, 128, 256):
     return (
-        f"has no layout for {call.layout}; expected a width of 64, 128 or 256")
+      f"has no layout for {call.layout}; expected a width of 64, 128 or 256"
+    )
   return common.lacks_dtype(dtype, "float32", "bfloat16")
 
 
@@ -40,8 +41,8 @@ def prepare(call: Call, segment_ids: Array, angles: Any, dtype: Any) -> Rows:
   """What all layers share; see `nomic_jax.kernels.attention`."""
   sizes = blocks.find("pallas_gpu", call, segment_ids.shape[1], dtype)
   return gpu_rows.make(
-      segment_ids, angles, dtype, sizes, blocks.MULTIPLE["pallas_gpu"],
-      call.reach)
+    segment_ids, angles, dtype, sizes, blocks.MULTIPLE["pallas_gpu"], call.reach
+  )
 
 
 def attend(call: Call, qkv: Array, rows: Rows) -> Array:
@@ -89,43 +90,50 @@ def forward(call: Call, qkv: Array, rows: Rows) -> tuple[Array, Array]:
   queries, keys, *_ = blocks.find("pallas_gpu", call, length, qkv.dtype)
   tables, table_specs = gpu_rows.specs(rows, rows.forward)
   row = lambda first, share: pl.BlockSpec(
-      (None, length, 1, d),
-      lambda i, h, b: (b, 0, first + jax.lax.div(h, share), 0))
+    (None, length, 1, d),
+    lambda i, h, b: (b, 0, first + jax.lax.div(h, share), 0),
+  )
   share = call.layout.group
   return pl.pallas_call(
-      functools.partial(
-          _kernel, queries=queries, keys=keys, reach=call.reach,
-          rotary=rows.cos is not None,
-      ),
-      grid=(length // queries, heads, batch),
-      in_specs=[
-          row(0, 1), row(heads, share), row(heads + kv_heads, share),
-          *table_specs,
-      ],
-      out_specs=[
-          pl.BlockSpec(
-              (None, queries, None, d), lambda i, h, b: (b, i, h, 0)),
-          pl.BlockSpec((None, None, queries), lambda i, h, b: (b, h, i)),
-      ],
-      out_shape=[
-          jax.ShapeDtypeStruct((batch, length, heads, d), qkv.dtype),
-          jax.ShapeDtypeStruct((batch, heads, length), jnp.float32),
-      ],
-      compiler_params=plgpu.CompilerParams(
-          num_warps=4 if d == 64 else 8, num_stages=2),
-      interpret=call.interpret,
-      name="flash_forward",
+    functools.partial(
+      _kernel,
+      queries=queries,
+      keys=keys,
+      reach=call.reach,
+      rotary=rows.cos is not None,
+    ),
+    grid=(length // queries, heads, batch),
+    in_specs=[
+      row(0, 1),
+      row(heads, share),
+      row(heads + kv_heads, share),
+      *table_specs,
+    ],
+    out_specs=[
+      pl.BlockSpec((None, queries, None, d), lambda i, h, b: (b, i, h, 0)),
+      pl.BlockSpec((None, None, queries), lambda i, h, b: (b, h, i)),
+    ],
+    out_shape=[
+      jax.ShapeDtypeStruct((batch, length, heads, d), qkv.dtype),
+      jax.ShapeDtypeStruct((batch, heads, length), jnp.float32),
+    ],
+    compiler_params=plgpu.CompilerParams(
+      num_warps=4 if d == 64 else 8, num_stages=2
+    ),
+    interpret=call.interpret,
+    name="flash_forward",
   )(qkv, qkv, qkv, *tables)
 
 
-def _kernel(q_ref, k_ref, v_ref, ranges, ids, *refs, queries, keys, reach,
-            rotary):
+def _kernel(
+  q_ref, k_ref, v_ref, ranges, ids, *refs, queries, keys, reach, rotary
+):
   """One block of queries of a head."""
   *angles, out_ref, lse_ref = refs
   assert len(angles) == 2 * rotary
   i, dtype, d = pl.program_id(0), q_ref.dtype, q_ref.shape[-1]
   here = pl.ds(i * queries, queries)
-  scale = d ** -0.5 * np.log2(np.e)
+  scale = d**-0.5 * np.log2(np.e)
   q = [x * scale for x in gpu_rows.halves(q_ref, 0, here, angles)]
   own_ids = ids[here]
 
@@ -134,22 +142,29 @@ def _kernel(q_ref, k_ref, v_ref, ranges, ids, *refs, queries, keys, reach,
     at = pl.ds(j * keys, keys)
     k = gpu_rows.halves(k_ref, 0, at, angles)
     scores = jnp.where(
-        gpu_rows.seen(own_ids, ids[at], i * queries, j * keys, reach),
-        gpu_rows.scores(dtype, q, k), common.LOWEST)
+      gpu_rows.seen(own_ids, ids[at], i * queries, j * keys, reach),
+      gpu_rows.scores(dtype, q, k),
+      common.LOWEST,
+    )
     new = jnp.maximum(most, scores.max(axis=1))
     # All 1 before the first key that is seen; `fade` is then 0.
     p = jnp.exp2(scores - new[:, None])
     fade = jnp.exp2(most - new)
     total = total * fade[:, None] + common.matmul(
-        dtype, p.astype(dtype), v_ref[at, 0, :], ((1,), (0,)))
+      dtype, p.astype(dtype), v_ref[at, 0, :], ((1,), (0,))
+    )
     return total, new, weight * fade + p.sum(axis=1)
 
   total, most, weight = jax.lax.fori_loop(
-      ranges[0, i], ranges[1, i], visit, (
-          jnp.zeros((queries, d), jnp.float32),
-          jnp.full((queries,), common.LOWEST, jnp.float32),
-          jnp.zeros((queries,), jnp.float32),
-      ))
+    ranges[0, i],
+    ranges[1, i],
+    visit,
+    (
+      jnp.zeros((queries, d), jnp.float32),
+      jnp.full((queries,), common.LOWEST, jnp.float32),
+      jnp.zeros((queries,), jnp.float32),
+    ),
+  )
   real = own_ids > 0
   weight = jnp.where(real, weight, 1.0)
   out = jnp.where(real[:, None], total / weight[:, None], 0.0)

@@ -26,8 +26,7 @@ from nomic_jax.kernels.layout import Call
 
 
 def backward(
-    call: Call, qkv: Array, rows: Rows, out: Array, lse: Array,
-    gradient: Array,
+  call: Call, qkv: Array, rows: Rows, out: Array, lse: Array, gradient: Array
 ) -> Array:
   """The gradient of qkv [B, S, H + 2 K, d], in its dtype.
 
@@ -43,62 +42,96 @@ def backward(
   layout = call.layout
   *_, own, visited = blocks.find("pallas_gpu", call, length, qkv.dtype)
   delta = jnp.einsum(
-      "bshd,bshd->bhs", out, gradient, preferred_element_type=jnp.float32,
-      precision=jax.lax.Precision.HIGHEST)
+    "bshd,bshd->bhs",
+    out,
+    gradient,
+    preferred_element_type=jnp.float32,
+    precision=jax.lax.Precision.HIGHEST,
+  )
   tables, table_specs = gpu_rows.specs(rows, rows.queries, rows.keys)
   line = pl.BlockSpec((None, layout.group, length), lambda i, h, b: (b, h, 0))
   row, *_ = specs = gpu_rows.heads(layout, length)
   return pl.pallas_call(
-      functools.partial(
-          _kernel, layout=layout, own=own, visited=visited, reach=call.reach,
-          rotary=rows.cos is not None,
-      ),
-      grid=(length // own, layout.kv_heads, batch),
-      in_specs=[*specs, row, line, line, *table_specs],
-      # All heads, of which a program writes its own.
-      out_specs=pl.BlockSpec(
-          (None, own, *qkv.shape[2:]), lambda i, h, b: (b, i, 0, 0)),
-      out_shape=jax.ShapeDtypeStruct(qkv.shape, qkv.dtype),
-      compiler_params=plgpu.CompilerParams(
-          num_warps=4 if d == 64 else 8, num_stages=2),
-      interpret=call.interpret,
-      name="flash_backward",
+    functools.partial(
+      _kernel,
+      layout=layout,
+      own=own,
+      visited=visited,
+      reach=call.reach,
+      rotary=rows.cos is not None,
+    ),
+    grid=(length // own, layout.kv_heads, batch),
+    in_specs=[*specs, row, line, line, *table_specs],
+    # All heads, of which a program writes its own.
+    out_specs=pl.BlockSpec(
+      (None, own, *qkv.shape[2:]), lambda i, h, b: (b, i, 0, 0)
+    ),
+    out_shape=jax.ShapeDtypeStruct(qkv.shape, qkv.dtype),
+    compiler_params=plgpu.CompilerParams(
+      num_warps=4 if d == 64 else 8, num_stages=2
+    ),
+    interpret=call.interpret,
+    name="flash_backward",
   )(qkv, qkv, qkv, gradient, lse, delta, *tables)
 
 
-def _kernel(q_ref, k_ref, v_ref, gradient, lse, delta, query_ranges, key_ranges,
-            ids, *refs, layout, own, visited, reach, rotary):
+def _kernel(
+  q_ref,
+  k_ref,
+  v_ref,
+  gradient,
+  lse,
+  delta,
+  query_ranges,
+  key_ranges,
+  ids,
+  *refs,
+  layout,
+  own,
+  visited,
+  reach,
+  rotary,
+):
   """One block of tokens of a head of keys and values and its queries."""
   *angles, result = refs
   assert len(angles) == 2 * rotary
   i, head, dtype = pl.program_id(0), pl.program_id(1), q_ref.dtype
   d, group = layout.width, layout.group
-  half, scale = d // 2, d ** -0.5
+  half, scale = d // 2, d**-0.5
   here = pl.ds(i * own, own)
   own_ids = ids[here]
   dot = functools.partial(common.matmul, dtype)
   queries = lambda g, at: [
-      (x * (scale * np.log2(np.e))).astype(dtype)
-      for x in gpu_rows.halves(q_ref, g, at, angles)]
+    (x * (scale * np.log2(np.e))).astype(dtype)
+    for x in gpu_rows.halves(q_ref, g, at, angles)
+  ]
   keys = lambda at: [
-      x.astype(dtype) for x in gpu_rows.halves(k_ref, 0, at, angles)]
+    x.astype(dtype) for x in gpu_rows.halves(k_ref, 0, at, angles)
+  ]
   zeros = lambda *width: jnp.zeros((own, *width), jnp.float32)
 
   def each(visit, start):
     """`visit` with each of the query heads."""
-    return visit(0, start) if group == 1 else jax.lax.fori_loop(
-        0, group, visit, start)
+    return (
+      visit(0, start)
+      if group == 1
+      else jax.lax.fori_loop(0, group, visit, start)
+    )
 
   def weights(j, a, b, logarithm, of_keys=False):
     at = pl.ds(j * visited, visited)
     together = gpu_rows.seen(
-        own_ids, ids[at], i * own, j * visited, reach, of_keys=of_keys)
+      own_ids, ids[at], i * own, j * visited, reach, of_keys=of_keys
+    )
     scores = gpu_rows.scores(dtype, a, b)
     return jnp.exp2(jnp.where(together, scores, common.LOWEST) - logarithm)
 
   def turned_back(x):
-    cos, sin = (t[here, :].astype(jnp.float32) for t in angles) if rotary else (
-        None, 0.0)
+    cos, sin = (
+      (t[here, :].astype(jnp.float32) for t in angles)
+      if rotary
+      else (None, 0.0)
+    )
     return gpu_rows.turn(*x, cos, -sin)
 
   def write(to, start, x):
@@ -116,10 +149,12 @@ def _kernel(q_ref, k_ref, v_ref, gradient, lse, delta, query_ranges, key_ranges,
       dp = dot(v, do, ((1,), (1,)))
       ds = (p * (dp - delta[g, at][None, :])).astype(dtype)
       return grad_v, *(
-          grad + dot(ds, x, ((1,), (0,))) for grad, x in zip(grad_k, q))
+        grad + dot(ds, x, ((1,), (0,))) for grad, x in zip(grad_k, q)
+      )
 
     return jax.lax.fori_loop(
-        query_ranges[0, i], query_ranges[1, i], visit, carry)
+      query_ranges[0, i], query_ranges[1, i], visit, carry
+    )
 
   grad_v, *grad_k = each(from_queries, (zeros(d), zeros(half), zeros(half)))
   write(layout.heads + layout.kv_heads + head, 0, grad_v)
@@ -138,7 +173,8 @@ def _kernel(q_ref, k_ref, v_ref, gradient, lse, delta, query_ranges, key_ranges,
       return tuple(grad + dot(ds, x, ((1,), (0,))) for grad, x in zip(carry, k))
 
     grad_q = jax.lax.fori_loop(
-        key_ranges[0, i], key_ranges[1, i], visit, (zeros(half), zeros(half)))
+      key_ranges[0, i], key_ranges[1, i], visit, (zeros(half), zeros(half))
+    )
     for n, x in enumerate(turned_back([x * scale for x in grad_q])):
       write(head * group + g, n * half, x)
     return carry

@@ -36,12 +36,14 @@ def lacks(call: Call, length: int, dtype: Any) -> str:
   layout = call.layout
   if layout.width not in (64, 128, 256) or layout.heads * layout.width % LANES:
     return (
-        f"has no layout for {layout}; expected an even number of 64, or any "
-        "of 128 or 256")
+      f"has no layout for {layout}; expected an even number of 64, or any "
+      "of 128 or 256"
+    )
   room = blocks.tpu_room(call, dtype.itemsize if dtype else 4)
   if length > room:
     return (
-        f"has room for rows of {room} tokens on a {call.device}, not {length}")
+      f"has room for rows of {room} tokens on a {call.device}, not {length}"
+    )
   return common.lacks_dtype(dtype, "float32", "bfloat16")
 
 
@@ -59,8 +61,9 @@ def attend(call: Call, qkv: Array, rows: Rows) -> Array:
     q, k, v = layout.split(qkv)
     k, v = (jnp.repeat(x, 2, axis=2) for x in (k, v))
     qkv = jnp.concatenate([q, k, v], 2).reshape(*qkv.shape[:2], -1)
-    call = dataclasses.replace(call, layout=dataclasses.replace(
-        layout, kv_heads=2 * layout.kv_heads))
+    call = dataclasses.replace(
+      call, layout=dataclasses.replace(layout, kv_heads=2 * layout.kv_heads)
+    )
   return _attend(call, common.padded(qkv, LANES), rows)[:, :length]
 
 
@@ -77,18 +80,14 @@ def _attend_fwd(call: Call, qkv: Array, rows: Rows) -> Any:
 
 def _attend_bwd(call: Call, saved: Any, gradient: Array) -> Any:
   qkv, rows, out, lse = saved
-  grad = flash_tpu_backward.backward(
-      call, qkv, rows, out, lse, gradient
-  )
+  grad = flash_tpu_backward.backward(call, qkv, rows, out, lse, gradient)
   return grad, common.no_gradient(rows)
 
 
 _attend.defvjp(_attend_fwd, _attend_bwd)
 
 
-def forward(
-    call: Call, qkv: Array, rows: Rows
-) -> tuple[Array, Array]:
+def forward(call: Call, qkv: Array, rows: Rows) -> tuple[Array, Array]:
   """Output, and what the backward pass recomputes the weights from.
 
   Args:
@@ -105,50 +104,75 @@ def forward(
   lanes = tpu_rows.lanes(d)
   heads = lanes // d
   q_blocks, kv_blocks = (
-      n // heads for n in (call.layout.heads, call.layout.kv_heads))
+    n // heads for n in (call.layout.heads, call.layout.kv_heads)
+  )
   count = rows.forward.shape[-1]
   block = length // count
   keys = blocks.find("pallas_tpu", call, length, qkv.dtype)[1]
   row = lambda first: pl.BlockSpec(
-      (1, length, lanes),
-      lambda b, g, i, *_: (b, 0, first + jax.lax.div(g, group)))
+    (1, length, lanes),
+    lambda b, g, i, *_: (b, 0, first + jax.lax.div(g, group)),
+  )
   part = pl.BlockSpec((1, block, lanes), lambda b, g, i, *_: (b, i, g))
   kernel = functools.partial(
-      _kernel, layout=call.layout, block=block, keys=keys,
-      part=math.gcd(keys, blocks.tpu_tile(call)), reach=call.reach)
+    _kernel,
+    layout=call.layout,
+    block=block,
+    keys=keys,
+    part=math.gcd(keys, blocks.tpu_tile(call)),
+    reach=call.reach,
+  )
   return pl.pallas_call(
-      kernel,
-      grid_spec=pltpu.PrefetchScalarGridSpec(
-          num_scalar_prefetch=1,
-          grid=(batch, q_blocks, count),
-          in_specs=[
-              part, row(q_blocks), row(q_blocks + kv_blocks),
-              tpu_rows.spec(rows),
-          ],
-          out_specs=[
-              part,
-              pl.BlockSpec(
-                  (1, 1, heads, block), lambda b, g, i, *_: (b, g, 0, i)),
-          ],
-          scratch_shapes=[
-              pltpu.VMEM((heads, length, tpu_rows.coded(d)), qkv.dtype),
-              pltpu.VMEM((lanes, length), qkv.dtype),
-              pltpu.VMEM((lanes, block), jnp.float32),
-          ],
-      ),
-      out_shape=[
-          jax.ShapeDtypeStruct((batch, length, q_blocks * lanes), qkv.dtype),
-          jax.ShapeDtypeStruct((batch, q_blocks, heads, length), jnp.float32),
+    kernel,
+    grid_spec=pltpu.PrefetchScalarGridSpec(
+      num_scalar_prefetch=1,
+      grid=(batch, q_blocks, count),
+      in_specs=[
+        part,
+        row(q_blocks),
+        row(q_blocks + kv_blocks),
+        tpu_rows.spec(rows),
       ],
-      compiler_params=blocks.tpu_params(
-          call, ("parallel", "arbitrary", "arbitrary")),
-      interpret=call.interpret,
-      name="flash_forward",
+      out_specs=[
+        part,
+        pl.BlockSpec((1, 1, heads, block), lambda b, g, i, *_: (b, g, 0, i)),
+      ],
+      scratch_shapes=[
+        pltpu.VMEM((heads, length, tpu_rows.coded(d)), qkv.dtype),
+        pltpu.VMEM((lanes, length), qkv.dtype),
+        pltpu.VMEM((lanes, block), jnp.float32),
+      ],
+    ),
+    out_shape=[
+      jax.ShapeDtypeStruct((batch, length, q_blocks * lanes), qkv.dtype),
+      jax.ShapeDtypeStruct((batch, q_blocks, heads, length), jnp.float32),
+    ],
+    compiler_params=blocks.tpu_params(
+      call, ("parallel", "arbitrary", "arbitrary")
+    ),
+    interpret=call.interpret,
+    name="flash_forward",
   )(tpu_rows.prefetched(rows.forward), qkv, qkv, qkv, rows.table)
 
 
-def _kernel(ranges, q_ref, k_ref, v_ref, table, out_ref, lse_ref, key_scratch,
-            value_scratch, total, *, layout, block, keys, part, reach):
+def _kernel(
+  ranges,
+  q_ref,
+  k_ref,
+  v_ref,
+  table,
+  out_ref,
+  lse_ref,
+  key_scratch,
+  value_scratch,
+  total,
+  *,
+  layout,
+  block,
+  keys,
+  part,
+  reach,
+):
   """One block of queries of the heads in a block of lanes."""
   b, g, i = (pl.program_id(axis) for axis in range(3))
   d, dtype, length = layout.width, q_ref.dtype, k_ref.shape[1]
@@ -167,7 +191,8 @@ def _kernel(ranges, q_ref, k_ref, v_ref, table, out_ref, lse_ref, key_scratch,
       codes = tpu_rows.key_codes(own, d)
       for h in range(heads):
         key_scratch[h, at, :] = jnp.concatenate(
-            [k[h * d:(h + 1) * d].astype(dtype), codes]).T
+          [k[h * d : (h + 1) * d].astype(dtype), codes]
+        ).T
       value_scratch[:, at] = tpu_rows.shared(v_ref[0, at, :].T, g, layout)
       return 0
 
@@ -175,10 +200,10 @@ def _kernel(ranges, q_ref, k_ref, v_ref, table, out_ref, lse_ref, key_scratch,
 
   own = table[0, :, pl.ds(pl.multiple_of(i * block, LANES), block)]
   q = tpu_rows.turn(q_ref[0].T, own, d)
-  q = (q * (d ** -0.5 * np.log2(np.e))).astype(dtype)
+  q = (q * (d**-0.5 * np.log2(np.e))).astype(dtype)
   codes = tpu_rows.query_codes(own, d)
   queries = [
-      jnp.concatenate([q[h * d:(h + 1) * d], codes]) for h in range(heads)
+    jnp.concatenate([q[h * d : (h + 1) * d], codes]) for h in range(heads)
   ]
   total[...] = jnp.zeros_like(total)
 
@@ -189,13 +214,14 @@ def _kernel(ranges, q_ref, k_ref, v_ref, table, out_ref, lse_ref, key_scratch,
 
   def visit(j, carry):
     carry = list(carry)
-    turns = [(j * keys + at, h)
-             for at in range(0, keys, part) for h in range(heads)]
+    turns = [
+      (j * keys + at, h) for at in range(0, keys, part) for h in range(heads)
+    ]
     after = score(*turns[0])
     for n, (start, h) in enumerate(turns):
       # The next scores before these ones' weights: exponentials then fill the
       # time of a product.
-      scores, after = after, score(*turns[n + 1]) if turns[n + 1:] else None
+      scores, after = after, score(*turns[n + 1]) if turns[n + 1 :] else None
       most, weight = carry[h]
       new = jnp.maximum(most, scores.max(axis=0, keepdims=True))
       p = jnp.exp2(scores - new)
@@ -203,7 +229,8 @@ def _kernel(ranges, q_ref, k_ref, v_ref, table, out_ref, lse_ref, key_scratch,
       rows = slice(h * d, (h + 1) * d)
       at = pl.ds(pl.multiple_of(start, LANES), part)
       total[rows, :] = total[rows, :] * fade + dot(
-          value_scratch[rows, at], p.astype(dtype), ((1,), (0,)))
+        value_scratch[rows, at], p.astype(dtype), ((1,), (0,))
+      )
       carry[h] = new, weight * fade + p.sum(axis=0, keepdims=True)
     return tuple(carry)
 
@@ -212,11 +239,12 @@ def _kernel(ranges, q_ref, k_ref, v_ref, table, out_ref, lse_ref, key_scratch,
     end = visit(0, end)
   else:
     end = jax.lax.fori_loop(
-        *tpu_rows.visits(ranges, b, i, length // block), visit, end)
-  real = own[:tpu_rows.BITS].astype(jnp.float32).max(0, keepdims=True) > 0
+      *tpu_rows.visits(ranges, b, i, length // block), visit, end
+    )
+  real = own[: tpu_rows.BITS].astype(jnp.float32).max(0, keepdims=True) > 0
   for h, (most, weight) in enumerate(end):
     rows = slice(h * d, (h + 1) * d)
     weight = jnp.where(real, weight, 1.0)
     total[rows, :] = jnp.where(real, total[rows, :] / weight, 0.0)
-    lse_ref[0, 0, h:h + 1, :] = jnp.where(real, most + jnp.log2(weight), 1e30)
+    lse_ref[0, 0, h : h + 1, :] = jnp.where(real, most + jnp.log2(weight), 1e30)
   out_ref[0] = total[...].astype(dtype).T

@@ -29,8 +29,7 @@ _LN2 = float(np.log(2.0))
 
 
 def backward(
-    call: Call, qkv: Array, rows: Rows, out: Array, lse: Array,
-    gradient: Array,
+  call: Call, qkv: Array, rows: Rows, out: Array, lse: Array, gradient: Array
 ) -> Array:
   """The gradient of qkv [B, S, (H + 2 K) d], in its layout and dtype.
 
@@ -49,7 +48,8 @@ def backward(
   q_blocks, kv_blocks = layout.heads // heads, layout.kv_heads // heads
   *_, queries, keys = blocks.find("pallas_tpu", call, length, qkv.dtype)
   row = lambda column: pl.BlockSpec(
-      (1, length, lanes), lambda b, g, *_: (b, 0, column(g)))
+    (1, length, lanes), lambda b, g, *_: (b, 0, column(g))
+  )
   own = lambda g: g
   shared = lambda first: lambda g: first + jax.lax.div(g, layout.group)
   # Of a block of keys and values: of some tokens, or of all while the blocks
@@ -57,75 +57,115 @@ def backward(
   summed = keys if layout.group == 1 else length
   apart = layout.group > 1 and heads > 1
   return pl.pallas_call(
-      functools.partial(
-          _kernel, layout=layout, queries=queries, keys=keys,
-          reach=call.reach),
-      grid_spec=pltpu.PrefetchScalarGridSpec(
-          num_scalar_prefetch=1,
-          grid=(batch, q_blocks),
-          in_specs=[
-              row(own), row(shared(q_blocks)),
-              row(shared(q_blocks + kv_blocks)), row(own), row(own),
-              pl.BlockSpec(
-                  (1, 1, heads, length), lambda b, g, *_: (b, g, 0, 0)),
-              tpu_rows.spec(rows),
-          ],
-          out_specs=pl.BlockSpec(memory_space=pl.ANY),
-          scratch_shapes=[
-              pltpu.VMEM((heads, tpu_rows.coded(d), length), qkv.dtype),  # q
-              pltpu.VMEM((heads, length, tpu_rows.coded(d)), qkv.dtype),  # k
-              pltpu.VMEM((2, lanes, length), qkv.dtype),  # keys, do by lane
-              pltpu.VMEM((8, length), jnp.float32),  # output · its gradient
-              pltpu.VMEM((lanes, length), jnp.float32),  # of queries
-              pltpu.VMEM((2, lanes, summed), jnp.float32),  # of keys, values
-              # Values in the lanes of the queries that read them.
-              *[pltpu.VMEM((1, length, lanes), qkv.dtype)] * apart,
-              pltpu.VMEM((3, length, lanes), qkv.dtype),  # of q, k, v
-              pltpu.SemaphoreType.DMA((3,)),
-          ],
-      ),
-      out_shape=jax.ShapeDtypeStruct(qkv.shape, qkv.dtype),
-      compiler_params=blocks.tpu_params(call, ("parallel", "arbitrary")),
-      interpret=call.interpret,
-      name="flash_backward",
-  )(tpu_rows.prefetched(rows.backward), qkv, qkv, qkv, out, gradient, lse,
-    rows.table)
+    functools.partial(
+      _kernel, layout=layout, queries=queries, keys=keys, reach=call.reach
+    ),
+    grid_spec=pltpu.PrefetchScalarGridSpec(
+      num_scalar_prefetch=1,
+      grid=(batch, q_blocks),
+      in_specs=[
+        row(own),
+        row(shared(q_blocks)),
+        row(shared(q_blocks + kv_blocks)),
+        row(own),
+        row(own),
+        pl.BlockSpec((1, 1, heads, length), lambda b, g, *_: (b, g, 0, 0)),
+        tpu_rows.spec(rows),
+      ],
+      out_specs=pl.BlockSpec(memory_space=pl.ANY),
+      scratch_shapes=[
+        pltpu.VMEM((heads, tpu_rows.coded(d), length), qkv.dtype),  # q
+        pltpu.VMEM((heads, length, tpu_rows.coded(d)), qkv.dtype),  # k
+        pltpu.VMEM((2, lanes, length), qkv.dtype),  # keys, do by lane
+        pltpu.VMEM((8, length), jnp.float32),  # output · its gradient
+        pltpu.VMEM((lanes, length), jnp.float32),  # of queries
+        pltpu.VMEM((2, lanes, summed), jnp.float32),  # of keys, values
+        # Values in the lanes of the queries that read them.
+        *[pltpu.VMEM((1, length, lanes), qkv.dtype)] * apart,
+        pltpu.VMEM((3, length, lanes), qkv.dtype),  # of q, k, v
+        pltpu.SemaphoreType.DMA((3,)),
+      ],
+    ),
+    out_shape=jax.ShapeDtypeStruct(qkv.shape, qkv.dtype),
+    compiler_params=blocks.tpu_params(call, ("parallel", "arbitrary")),
+    interpret=call.interpret,
+    name="flash_backward",
+  )(
+    tpu_rows.prefetched(rows.backward),
+    qkv,
+    qkv,
+    qkv,
+    out,
+    gradient,
+    lse,
+    rows.table,
+  )
 
 
-def _kernel(ranges, q_ref, k_ref, v_ref, out_ref, gradient_ref, lse_ref, table,
-            result, *scratch, layout, queries, keys, reach):
+def _kernel(
+  ranges,
+  q_ref,
+  k_ref,
+  v_ref,
+  out_ref,
+  gradient_ref,
+  lse_ref,
+  table,
+  result,
+  *scratch,
+  layout,
+  queries,
+  keys,
+  reach,
+):
   """A row of the heads in a block of lanes."""
   *scratch, grads, arrived = scratch
   row, g, q_blocks = pl.program_id(0), pl.program_id(1), pl.num_programs(1)
   lanes, group = q_ref.shape[2], layout.group
   kv_blocks = layout.kv_heads * layout.width // lanes
   place = jax.lax.rem(g, group)
-  columns = [g, *(
-      q_blocks + n * kv_blocks + jax.lax.div(g, group) for n in range(2))]
+  columns = [
+    g,
+    *(q_blocks + n * kv_blocks + jax.lax.div(g, group) for n in range(2)),
+  ]
   # Into its columns of one array, where an output of the grid has one block.
   copies = [
-      pltpu.make_async_copy(
-          grads.at[n],
-          result.at[row, :, pl.ds(
-              pl.multiple_of(column * lanes, LANES), lanes)],
-          arrived.at[n])
-      for n, column in enumerate(columns)
+    pltpu.make_async_copy(
+      grads.at[n],
+      result.at[row, :, pl.ds(pl.multiple_of(column * lanes, LANES), lanes)],
+      arrived.at[n],
+    )
+    for n, column in enumerate(columns)
   ]
   # Queries' gradients each time; those of keys and values once all queries
   # that share them are done.
   own, shared = (copies, []) if group == 1 else (copies[:1], copies[1:])
   wait, start = (lambda copy: copy.wait()), (lambda copy: copy.start())
   values = _prepare(
-      q_ref, k_ref, v_ref, out_ref, gradient_ref, table, scratch, layout)
+    q_ref, k_ref, v_ref, out_ref, gradient_ref, table, scratch, layout
+  )
   _each(own, wait, g > 0)  # for the step before this one
   _each(shared, wait, (g > 0) & (place == 0))
   jax.lax.fori_loop(
-      0, k_ref.shape[1] // keys,
-      functools.partial(
-          _block_of_keys, row=row, place=place, ranges=ranges, values=values,
-          lse_ref=lse_ref, table=table, scratch=scratch, grads=grads,
-          layout=layout, queries=queries, keys=keys, reach=reach,
-      ), 0)
+    0,
+    k_ref.shape[1] // keys,
+    functools.partial(
+      _block_of_keys,
+      row=row,
+      place=place,
+      ranges=ranges,
+      values=values,
+      lse_ref=lse_ref,
+      table=table,
+      scratch=scratch,
+      grads=grads,
+      layout=layout,
+      queries=queries,
+      keys=keys,
+      reach=reach,
+    ),
+    0,
+  )
   _finish_queries(grads, table, scratch[4], layout.width)
   _each(own, start, None)
   _each(shared, start, place == group - 1)
@@ -142,7 +182,8 @@ def _each(copies, do, condition):
 
 
 def _prepare(
-    q_ref, k_ref, v_ref, out_ref, gradient_ref, table, scratch, layout):
+  q_ref, k_ref, v_ref, out_ref, gradient_ref, table, scratch, layout
+):
   """Rotates queries and keys; sums output times gradient over each head.
 
   Returns:
@@ -156,18 +197,21 @@ def _prepare(
     at = pl.ds(pl.multiple_of(j * size, LANES), size)
     own = table[0, :, at]
     q, k, out, gradient = (
-        ref[0, at, :].T for ref in (q_ref, k_ref, out_ref, gradient_ref))
-    q = (tpu_rows.turn(q, own, d) * (d ** -0.5 / _LN2)).astype(dtype)
+      ref[0, at, :].T for ref in (q_ref, k_ref, out_ref, gradient_ref)
+    )
+    q = (tpu_rows.turn(q, own, d) * (d**-0.5 / _LN2)).astype(dtype)
     k = tpu_rows.shared(tpu_rows.turn(k, own, d), block, layout).astype(dtype)
     upright[0, :, at], upright[1, :, at] = k, gradient
     products = out.astype(jnp.float32) * gradient.astype(jnp.float32)
     for h in range(len(q) // d):
       rows = slice(h * d, (h + 1) * d)
       q_codes[h, :, at] = jnp.concatenate(
-          [q[rows], tpu_rows.query_codes(own, d)])
+        [q[rows], tpu_rows.query_codes(own, d)]
+      )
       k_codes[h, at, :] = jnp.concatenate(
-          [k[rows], tpu_rows.key_codes(own, d)]).T
-      delta[h:h + 1, at] = products[rows].sum(0, keepdims=True)
+        [k[rows], tpu_rows.key_codes(own, d)]
+      ).T
+      delta[h : h + 1, at] = products[rows].sum(0, keepdims=True)
     for ref in values:
       ref[0, at, :] = tpu_rows.shared(v_ref[0, at, :].T, block, layout).T
     grad_q[:, at] = jnp.zeros((len(q), size), jnp.float32)
@@ -178,8 +222,22 @@ def _prepare(
 
 
 def _block_of_keys(
-    j, _, *, row, place, ranges, values, lse_ref, table, scratch, grads, layout,
-    queries, keys, reach):
+  j,
+  _,
+  *,
+  row,
+  place,
+  ranges,
+  values,
+  lse_ref,
+  table,
+  scratch,
+  grads,
+  layout,
+  queries,
+  keys,
+  reach,
+):
   """Gradients of a block of keys and values, and what it adds to queries'."""
   q_codes, k_codes, upright, delta, grad_q, sums, *_ = scratch
   d, group, dtype = layout.width, layout.group, q_codes.dtype
@@ -210,21 +268,23 @@ def _block_of_keys(
       q = q_codes[h, :, to]
       scores = dot(k_codes[h, at, :], q, ((1,), (0,)))
       scores = tpu_rows.limited(scores, start, query, reach)
-      p = jnp.exp2(scores - lse_ref[0, 0, h:h + 1, to])
+      p = jnp.exp2(scores - lse_ref[0, 0, h : h + 1, to])
       dp = dot(of_head[h], upright[1, :, to], ((1,), (0,)))
-      ds = (p * (dp - delta[h:h + 1, to])).astype(dtype)
+      ds = (p * (dp - delta[h : h + 1, to])).astype(dtype)
       # All three transposed, [d, tokens]: a head is then as many rows as it
       # is wide, where lanes would be computed for both heads.
       own, shared = slice(h * d, (h + 1) * d), own_sum(h)
       grad_q[own, to] += dot(upright[0, own, at], ds, ((1,), (0,)))
       sums[0, shared, summed] += dot(q[:d], ds, ((1,), (1,)))
       sums[1, shared, summed] += dot(
-          upright[1, own, to], p.astype(dtype), ((1,), (1,)))
+        upright[1, own, to], p.astype(dtype), ((1,), (1,))
+      )
     return 0
 
   def write():
     grad_k = tpu_rows.turn(
-        sums[0, :, summed] * _LN2, table[0, :, at], d, back=True)
+      sums[0, :, summed] * _LN2, table[0, :, at], d, back=True
+    )
     grads[1, at, :] = grad_k.astype(dtype).T
     grads[2, at, :] = sums[1, :, summed].astype(dtype).T
 
@@ -234,7 +294,8 @@ def _block_of_keys(
   else:
     blocks_of_keys = k_codes.shape[1] // keys
     jax.lax.fori_loop(
-        *tpu_rows.visits(ranges, row, j, blocks_of_keys), visit, 0)
+      *tpu_rows.visits(ranges, row, j, blocks_of_keys), visit, 0
+    )
   write() if group == 1 else pl.when(place == group - 1)(write)
   return 0
 
@@ -246,7 +307,7 @@ def _finish_queries(grads, table, grad_q, d):
 
   def step(j, _):
     at = pl.ds(pl.multiple_of(j * size, LANES), size)
-    x = tpu_rows.turn(grad_q[:, at] * d ** -0.5, table[0, :, at], d, back=True)
+    x = tpu_rows.turn(grad_q[:, at] * d**-0.5, table[0, :, at], d, back=True)
     grads[0, at, :] = x.astype(grads.dtype).T
     return 0
 

@@ -7,7 +7,8 @@ arithmetic between registers and moves nothing, and scores are the sum of two
 products, each half as deep.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
+from typing import NamedTuple
 
 import jax
 from jax import Array
@@ -33,8 +34,12 @@ class Rows(NamedTuple):
 
 
 def make(
-    segment_ids: Array, angles: tuple[Array, Array] | None, dtype: Any,
-    blocks: tuple[int, int, int, int], multiple: int, reach: Reach,
+  segment_ids: Array,
+  angles: tuple[Array, Array] | None,
+  dtype: Any,
+  blocks: tuple[int, int, int, int],
+  multiple: int,
+  reach: Reach,
 ) -> Rows:
   """See `Rows`.
 
@@ -47,19 +52,23 @@ def make(
     reach: of a token.
   """
   ids = common.padded(segment_ids, multiple)
-  cos, sin = (None, None) if angles is None else (
-      common.padded(a, multiple).astype(dtype) for a in angles)
+  cos, sin = (
+    (None, None)
+    if angles is None
+    else (common.padded(a, multiple).astype(dtype) for a in angles)
+  )
   queries, keys, own, visited = blocks
   return Rows(
-      ids, cos, sin, common.ranges(ids, queries, keys, reach),
-      common.ranges(ids, own, visited, reach),
-      common.ranges(ids, own, visited, reach, of_keys=True),
+    ids,
+    cos,
+    sin,
+    common.ranges(ids, queries, keys, reach),
+    common.ranges(ids, own, visited, reach),
+    common.ranges(ids, own, visited, reach, of_keys=True),
   )
 
 
-def specs(
-    rows: Rows, *ranges: Array
-) -> tuple[list[Array], list[pl.BlockSpec]]:
+def specs(rows: Rows, *ranges: Array) -> tuple[list[Array], list[pl.BlockSpec]]:
   """Ranges, ids and angles as operands; a program sees all of its row's."""
   operands = [x for x in (*ranges, *rows[:3]) if x is not None]
 
@@ -71,18 +80,21 @@ def specs(
 
 
 def heads(
-    layout: Layout, length: int
+  layout: Layout, length: int
 ) -> tuple[pl.BlockSpec, pl.BlockSpec, pl.BlockSpec]:
   """Rows of q, k and v in [B, S, H + 2 K, d], by the head of keys and values.
 
   All query heads that share it: [S, H / K, d], and [S, 1, d].
   """
   whole = lambda count, first: pl.BlockSpec(
-      (None, length, count, layout.width),
-      lambda i, h, b: (b, 0, first + h, 0))
+    (None, length, count, layout.width), lambda i, h, b: (b, 0, first + h, 0)
+  )
   keys = layout.heads
   return (
-      whole(layout.group, 0), whole(1, keys), whole(1, keys + layout.kv_heads))
+    whole(layout.group, 0),
+    whole(1, keys),
+    whole(1, keys + layout.kv_heads),
+  )
 
 
 def halves(ref: Any, head: Any, at: Any, angles: Any) -> Halves:
@@ -96,8 +108,7 @@ def halves(ref: Any, head: Any, at: Any, angles: Any) -> Halves:
   """
   half = ref.shape[-1] // 2
   a, b = (
-      ref[at, head, pl.ds(start, half)].astype(jnp.float32)
-      for start in (0, half)
+    ref[at, head, pl.ds(start, half)].astype(jnp.float32) for start in (0, half)
   )
   return turn(a, b, *(t[at, :].astype(jnp.float32) for t in angles))
 
@@ -112,14 +123,19 @@ def turn(a: Array, b: Array, cos: Any = None, sin: Any = None) -> Halves:
 def scores(dtype: Any, a: Halves, b: Halves) -> Array:
   """Products of all pairs of tokens, float32 [n, m]."""
   return sum(
-      common.matmul(dtype, x.astype(dtype), y.astype(dtype), ((1,), (1,)))
-      for x, y in zip(a, b)
+    common.matmul(dtype, x.astype(dtype), y.astype(dtype), ((1,), (1,)))
+    for x, y in zip(a, b)
   )
 
 
 def seen(
-    own_ids: Array, other_ids: Array, own: Any, other: Any, reach: Reach, *,
-    of_keys: bool = False,
+  own_ids: Array,
+  other_ids: Array,
+  own: Any,
+  other: Any,
+  reach: Reach,
+  *,
+  of_keys: bool = False,
 ) -> Array:
   """Which queries see which keys, bool [n, m].
 
@@ -135,6 +151,7 @@ def seen(
   if not reach.limited:
     return together
   a, b = (
-      start + jax.lax.broadcasted_iota(jnp.int32, together.shape, axis)
-      for axis, start in enumerate((own, other)))
+    start + jax.lax.broadcasted_iota(jnp.int32, together.shape, axis)
+    for axis, start in enumerate((own, other))
+  )
   return together & (reach.sees(b, a) if of_keys else reach.sees(a, b))

@@ -3,7 +3,8 @@
 """What an implementation of attention is asked to compute, as static data."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any
+from typing import NamedTuple
 
 from jax import Array
 
@@ -27,10 +28,11 @@ class Layout:
 
   def __post_init__(self):
     if min(self.heads, self.kv_heads, self.width) < 1 or (
-        self.heads % self.kv_heads):
+      self.heads % self.kv_heads
+    ):
       raise UserError(
-          f"{self.heads} query heads cannot share {self.kv_heads} key and "
-          f"value heads (of width {self.width}); expected a multiple"
+        f"{self.heads} query heads cannot share {self.kv_heads} key and "
+        f"value heads (of width {self.width}); expected a multiple"
       )
 
   def __str__(self) -> str:
@@ -48,10 +50,10 @@ class Layout:
     return (self.heads + 2 * self.kv_heads) * self.width
 
   def split(self, qkv: Array) -> tuple[Array, Array, Array]:
-    """q [B, S, H, d], k and v [B, S, K, d] of qkv [B, S, (H + 2 K) d]."""
+    """Q [B, S, H, d], k and v [B, S, K, d] of qkv [B, S, (H + 2 K) d]."""
     x = qkv.reshape(*qkv.shape[:2], -1, self.width)
     end = self.heads + self.kv_heads
-    return x[:, :, :self.heads], x[:, :, self.heads:end], x[:, :, end:]
+    return x[:, :, : self.heads], x[:, :, self.heads : end], x[:, :, end:]
 
 
 class Reach(NamedTuple):

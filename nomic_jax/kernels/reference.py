@@ -59,8 +59,10 @@ def softmax_attention(q: Array, k: Array, v: Array, seen: Array) -> Array:
   q = q.reshape(shared)
   seen = jnp.tile(seen, (1, heads // k.shape[1], 1))
   scores = jnp.einsum(
-      "bhqd,bhkd->bhqk", q * q.shape[-1] ** -0.5, k,
-      preferred_element_type=jnp.float32,
+    "bhqd,bhkd->bhqk",
+    q * q.shape[-1] ** -0.5,
+    k,
+    preferred_element_type=jnp.float32,
   )
   # A large negative number, not -inf: a padded query sees the other padding,
   # so that no row of the softmax is empty and no gradient is NaN.
@@ -68,8 +70,10 @@ def softmax_attention(q: Array, k: Array, v: Array, seen: Array) -> Array:
   largest = jax.lax.stop_gradient(scores.max(-1, keepdims=True))
   weights = jnp.exp(scores - largest)
   out = jnp.einsum(
-      "bhqk,bhkd->bhqd", weights.astype(v.dtype), v,
-      preferred_element_type=jnp.float32,
+    "bhqk,bhkd->bhqd",
+    weights.astype(v.dtype),
+    v,
+    preferred_element_type=jnp.float32,
   )
   out /= weights.sum(-1, keepdims=True)
   out = out.astype(v.dtype).reshape(batch, heads, length, d)

@@ -10,7 +10,8 @@ queries, one after the other, read the same block of keys and of values, if G
 query heads share a head of them.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
+from typing import NamedTuple
 
 import jax
 from jax import Array
@@ -25,7 +26,7 @@ LANES = 128
 BITS = 16  # of a segment id
 # Added to a score, in bits, for each bit in which two segment ids differ.
 # Far below any score, and a power of two, so exact in bfloat16.
-FAR = 2.0 ** 14
+FAR = 2.0**14
 
 
 class Rows(NamedTuple):
@@ -43,8 +44,11 @@ class Rows(NamedTuple):
 
 
 def make(
-    segment_ids: Array, angles: tuple[Array, Array] | None, dtype: Any,
-    blocks: tuple[int, int, int, int], reach: Reach,
+  segment_ids: Array,
+  angles: tuple[Array, Array] | None,
+  dtype: Any,
+  blocks: tuple[int, int, int, int],
+  reach: Reach,
 ) -> Rows:
   """See `Rows`.
 
@@ -58,16 +62,20 @@ def make(
   ids = common.padded(segment_ids, LANES)
   bits = (ids[:, None] >> jnp.arange(BITS)[:, None]) & 1
   turned = [
-      common.padded(a, LANES).swapaxes(1, 2).astype(dtype)
-      for a in angles or ()]
+    common.padded(a, LANES).swapaxes(1, 2).astype(dtype) for a in angles or ()
+  ]
   table = jnp.concatenate(
-      [bits.astype(dtype), (1 - bits).astype(dtype), *turned], axis=1)
+    [bits.astype(dtype), (1 - bits).astype(dtype), *turned], axis=1
+  )
   q, k, back_q, back_k = blocks
   # One array for all layers, not made anew in each.
-  return jax.lax.optimization_barrier(Rows(
-      table, common.ranges(ids, q, k, reach),
+  return jax.lax.optimization_barrier(
+    Rows(
+      table,
+      common.ranges(ids, q, k, reach),
       common.ranges(ids, back_k, back_q, reach, of_keys=True),
-  ))
+    )
+  )
 
 
 def spec(rows: Rows) -> pl.BlockSpec:
@@ -77,8 +85,9 @@ def spec(rows: Rows) -> pl.BlockSpec:
   is waited for, once for all its heads.
   """
   return pl.BlockSpec(
-      (1, *rows.table.shape[1:]), lambda b, *_: (b, 0, 0),
-      pipeline_mode=pl.Buffered(1),
+    (1, *rows.table.shape[1:]),
+    lambda b, *_: (b, 0, 0),
+    pipeline_mode=pl.Buffered(1),
   )
 
 
@@ -104,8 +113,9 @@ def shared(x: Array, block: Any, layout: Layout) -> Array:
   if group == 1 or d >= LANES:
     return x
   first = 2 * jax.lax.rem(block, group)
-  return jnp.concatenate([
-      jnp.where(first + h >= group, x[d:], x[:d]) for h in range(2)])
+  return jnp.concatenate(
+    [jnp.where(first + h >= group, x[d:], x[:d]) for h in range(2)]
+  )
 
 
 def prefetched(ranges: Array) -> Array:
@@ -139,20 +149,21 @@ def turn(x: Array, table: Array, width: int, back: bool = False) -> Array:
   x = x.astype(jnp.float32)
   if table.shape[0] == 2 * BITS:
     return x
-  cos, sin = table[2 * BITS:].astype(jnp.float32).reshape(2, width // 2, -1)
+  cos, sin = table[2 * BITS :].astype(jnp.float32).reshape(2, width // 2, -1)
   if back:
     sin = -sin
   halves = x.reshape(-1, 2, width // 2, x.shape[1])
-  return jnp.concatenate([
-      half for a, b in halves for half in (a * cos - b * sin, b * cos + a * sin)
-  ])
+  return jnp.concatenate(
+    [half for a, b in halves for half in (a * cos - b * sin, b * cos + a * sin)]
+  )
 
 
 def query_codes(table: Array, width: int) -> Array:
   """The rows beside a head of queries, [64 or 128, n]; see `Rows`."""
-  codes = table[:2 * BITS]
-  idle = jnp.zeros((coded(width) - width - 2 * BITS, codes.shape[1]),
-                   codes.dtype)
+  codes = table[: 2 * BITS]
+  idle = jnp.zeros(
+    (coded(width) - width - 2 * BITS, codes.shape[1]), codes.dtype
+  )
   return jnp.concatenate([codes, idle])
 
 
@@ -168,8 +179,7 @@ def limited(scores: Array, key: Any, query: Any, reach: Reach) -> Array:
   if not reach.limited:
     return scores
   place = lambda axis: jax.lax.broadcasted_iota(jnp.int32, scores.shape, axis)
-  return jnp.where(
-      reach.sees(place(1) - place(0), key - query), scores, -FAR)
+  return jnp.where(reach.sees(place(1) - place(0), key - query), scores, -FAR)
 
 
 def head_of(shape: tuple[int, int], width: int) -> Array:

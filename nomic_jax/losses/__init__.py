@@ -24,7 +24,8 @@ devices or hosts there are. A new objective is a new file here and a line in
 """
 
 import inspect
-from typing import Any, Protocol
+from typing import Any
+from typing import Protocol
 
 from jax import Array
 import ml_collections
@@ -44,16 +45,16 @@ Outcome = tuple[Array, Array, dict[str, Array]]
 class Loss(Protocol):
   """See the module's docstring."""
 
-  def init(self, rng: Array) -> Params:
-    ...
+  def init(self, rng: Array) -> Params: ...
 
-  def __call__(self, params: Params, batch: Batch, rng: Array) -> Outcome:
-    ...
+  def __call__(self, params: Params, batch: Batch, rng: Array) -> Outcome: ...
 
 
 _LOSSES = {
-    "mlm": MLM, "info_nce": InfoNCE, "classification": Classification,
-    "distill": Distill,
+  "mlm": MLM,
+  "info_nce": InfoNCE,
+  "classification": Classification,
+  "distill": Distill,
 }
 
 
@@ -68,6 +69,10 @@ def make(config: ml_collections.ConfigDict, encoder: Encoder) -> Loss:
   one_of(name, _LOSSES, f"config.loss.name: no loss '{name}'")
   known = [*inspect.signature(_LOSSES[name]).parameters][1:]
   for option in options:
-    one_of(option, known, f"config.loss.{option}: the loss {name} has no such "
-           "argument", "it has")
+    one_of(
+      option,
+      known,
+      f"config.loss.{option}: the loss {name} has no such argument",
+      "it has",
+    )
   return _LOSSES[name](encoder, **options)

@@ -33,8 +33,12 @@ class Classification:
   """
 
   def __init__(
-      self, encoder: Encoder, *, kind: str = "single", labels: int = 2,
-      chunk_tokens: int = 0,
+    self,
+    encoder: Encoder,
+    *,
+    kind: str = "single",
+    labels: int = 2,
+    chunk_tokens: int = 0,
   ):
     one_of(kind, KINDS, f"config.loss.kind: no classification '{kind}'")
     ranges.at_least("config.loss", {"labels": labels}, labels=1)
@@ -43,15 +47,15 @@ class Classification:
     first = encoder.with_pooling("cls")
     self._texts = texts.Embedding(first, chunk_tokens)
     self._head = ClassificationHead(
-        encoder.architecture, labels, encoder.dtype, encoder.head_dropout
+      encoder.architecture, labels, encoder.dtype, encoder.head_dropout
     )
 
   def init(self, rng: Array) -> dict:
     encoder_rng, head_rng = jax.random.split(rng)
     first = jnp.zeros((1, self._encoder.architecture.width))
     return {
-        "encoder": self._encoder.init(encoder_rng),
-        "classification_head": self._head.init(head_rng, first)["params"],
+      "encoder": self._encoder.init(encoder_rng),
+      "classification_head": self._head.init(head_rng, first)["params"],
     }
 
   def predict(self, params: dict, batch: dict) -> Array:
@@ -59,13 +63,16 @@ class Classification:
     return self._logits(params, batch, None)
 
   def _logits(self, params: dict, batch: dict, rng: Array | None) -> Array:
-    encoder_rng, head_rng = (None, None) if rng is None else (
-        jax.random.split(rng))
+    encoder_rng, head_rng = (
+      (None, None) if rng is None else (jax.random.split(rng))
+    )
     slots = self._texts(params["encoder"], batch, encoder_rng)
     first = slots.vectors[batch["text"]]
     return self._head.apply(
-        {"params": params["classification_head"]}, first, rng is not None,
-        rngs={} if rng is None else {"dropout": head_rng},
+      {"params": params["classification_head"]},
+      first,
+      rng is not None,
+      rngs={} if rng is None else {"dropout": head_rng},
     )
 
   def __call__(self, params: dict, batch: dict, rng: Array) -> tuple:
@@ -76,8 +83,9 @@ class Classification:
     loss, sums = getattr(self, f"_{self._kind}")(logits, labels)
     sum_counted = lambda x: jnp.where(counted, x, 0.0).sum()
     return (
-        sum_counted(loss), counted.sum().astype(jnp.float32),
-        {name: sum_counted(x) for name, x in sums.items()},
+      sum_counted(loss),
+      counted.sum().astype(jnp.float32),
+      {name: sum_counted(x) for name, x in sums.items()},
     )
 
   def _single(self, logits: Array, labels: Array) -> tuple[Array, dict]:
@@ -95,11 +103,12 @@ class Classification:
   def _regression(self, logits: Array, labels: Array) -> tuple[Array, dict]:
     if labels.shape[1] != self._labels:
       raise UserError(
-          f"config.loss.labels: {self._labels} numbers to predict, and the "
-          f"rows have {labels.shape[1]} (config.data.labels); give both alike"
+        f"config.loss.labels: {self._labels} numbers to predict, and the "
+        f"rows have {labels.shape[1]} (config.data.labels); give both alike"
       )
     known = ~jnp.isnan(labels)
     error = jnp.where(known, logits - jnp.nan_to_num(labels), 0.0)
     count = jnp.maximum(known.sum(1), 1)
     return (error**2).sum(1) / count, {
-        "absolute_error": jnp.abs(error).sum(1) / count}
+      "absolute_error": jnp.abs(error).sum(1) / count
+    }

@@ -10,8 +10,8 @@ GradCache like any other field.
 
 import functools
 
-from jax import Array
 import jax
+from jax import Array
 import jax.numpy as jnp
 
 from nomic_jax.errors import one_of
@@ -56,17 +56,23 @@ class Distill:
   """
 
   def __init__(
-      self, encoder: Encoder, *, kind: str = "relational",
-      temperature: float = 1.0, chunk_tokens: int = 0,
+    self,
+    encoder: Encoder,
+    *,
+    kind: str = "relational",
+    temperature: float = 1.0,
+    chunk_tokens: int = 0,
   ):
     kinds = {
-        "mse": self._mse, "kd": self._kd, "towers": self._towers,
-        "relational": self._relational,
+      "mse": self._mse,
+      "kd": self._kd,
+      "towers": self._towers,
+      "relational": self._relational,
     }
     one_of(kind, kinds, f"config.loss.kind: no distillation '{kind}'")
     if temperature <= 0:
       raise UserError(
-          f"config.loss.temperature: {temperature} is not above 0; 1 is usual"
+        f"config.loss.temperature: {temperature} is not above 0; 1 is usual"
       )
     encoder.architecture.head.check_one_vector()
     self._kind, self._mean = kind, kinds[kind]
@@ -79,11 +85,13 @@ class Distill:
   def __call__(self, params: dict, batch: dict, rng: Array) -> tuple:
     slots = self._texts(params["encoder"], batch, rng)
     counted = batch["query"] >= 0  # others fill up the batch
-    sides = [slots.at(jnp.where(counted, side, -1)) for side in (
-        batch["query"], batch["candidate"][batch["positive"]])]
+    sides = [
+      slots.at(jnp.where(counted, side, -1))
+      for side in (batch["query"], batch["candidate"][batch["positive"]])
+    ]
     student = tuple(normalize(side.vectors) for side in sides)
     teacher = tuple(
-        normalize(batch[f"teacher_{side}"]) for side in ("query", "document")
+      normalize(batch[f"teacher_{side}"]) for side in ("query", "document")
     )
     self._check_width(student[0].shape[1], teacher[0].shape[1])
     identity = tuple(side.identity for side in sides)
@@ -94,24 +102,27 @@ class Distill:
   def _check_width(self, ours: int, theirs: int) -> None:
     if self._kind != "kd" and ours != theirs:
       raise UserError(
-          f"config.data.teacher: its vectors are {theirs} wide and the "
-          f"student's {ours}; set config.encoder.projection={theirs}, or "
-          "config.loss.kind=kd, which compares similarities alone"
+        f"config.data.teacher: its vectors are {theirs} wide and the "
+        f"student's {ours}; set config.encoder.projection={theirs}, or "
+        "config.loss.kind=kd, which compares similarities alone"
       )
 
   def _mse(self, student, teacher, identity, counted):
     del identity
-    return sum(_mean(((s - t)**2).mean(1), counted)
-               for s, t in zip(student, teacher)), {}
+    return sum(
+      _mean(((s - t) ** 2).mean(1), counted) for s, t in zip(student, teacher)
+    ), {}
 
   def _kd(self, student, teacher, identity, counted):
     (q, d), (tq, td) = student, teacher
 
     def divergence(documents, there, queries):
       student, target = (
-          jax.nn.log_softmax(jnp.where(
-              there, _products(a, b) / self._temperature, _ABSENT), axis=1)
-          for a, b in zip(queries, documents))
+        jax.nn.log_softmax(
+          jnp.where(there, _products(a, b) / self._temperature, _ABSENT), axis=1
+        )
+        for a, b in zip(queries, documents)
+      )
       return (jnp.exp(target) * (target - student)).sum(1)
 
     def in_blocks(everywhere, queries):
@@ -128,10 +139,10 @@ class Distill:
   def _towers(self, student, teacher, identity, counted):
     (q, d), (tq, td), t = student, teacher, self._temperature
     terms = {
-        "query_document": _contrast(q, d, identity, t, counted),
-        "query": _contrast(q, tq, identity[:1] * 2, t, counted),
-        "document": _contrast(d, td, identity[1:] * 2, t, counted),
-        "query_teacher_document": _contrast(q, td, identity, t, counted),
+      "query_document": _contrast(q, d, identity, t, counted),
+      "query": _contrast(q, tq, identity[:1] * 2, t, counted),
+      "document": _contrast(d, td, identity[1:] * 2, t, counted),
+      "query_teacher_document": _contrast(q, td, identity, t, counted),
     }
     return sum(terms.values()) / len(terms), terms
 
@@ -143,9 +154,10 @@ class Distill:
     for s, t in zip(student, teacher):
       parts["cosine"] += _COSINE * (1 - _mean((s * t).sum(1), counted))
       ours, theirs = _products(s, s), _products(t, t)
-      parts["similarity"] += _SIMILARITY * _mean((ours - theirs)**2, pairs)
+      parts["similarity"] += _SIMILARITY * _mean((ours - theirs) ** 2, pairs)
       parts["ranking"] += _RANKING * ranking.margin_loss(
-          ours[upper], theirs[upper], _MARGIN, pairs[upper])
+        ours[upper], theirs[upper], _MARGIN, pairs[upper]
+      )
     return sum(parts.values()), parts
 
 
@@ -160,11 +172,15 @@ def _products(a: Array, b: Array) -> Array:
 
 
 def _contrast(
-    a: Array, b: Array, identity: tuple[Array, Array], temperature: float,
-    counted: Array,
+  a: Array,
+  b: Array,
+  identity: tuple[Array, Array],
+  temperature: float,
+  counted: Array,
 ) -> Array:
   """Mean InfoNCE of a's rows against b's; `identity` of the texts of both."""
   own = jnp.where(counted, jnp.arange(len(a), dtype=jnp.int32), -1)
   total, _ = cross_entropy(
-      dot, a, b, jnp.float32(1 / temperature), own, identity[1], identity[0])
+    dot, a, b, jnp.float32(1 / temperature), own, identity[1], identity[0]
+  )
   return total / jnp.maximum(counted.sum(), 1)

@@ -6,8 +6,8 @@ Memory grows with the vectors, and not with queries times candidates: see
 `streamed.cross_entropy`.
 """
 
+from collections.abc import Sequence
 import math
-from typing import Sequence
 
 from flax import linen as nn
 from jax import Array
@@ -46,15 +46,19 @@ class InfoNCE:
   """
 
   def __init__(
-      self, encoder: Encoder, *, temperature: float = 0.02,
-      trainable_temperature: bool = False, bidirectional: bool = False,
-      chunk_tokens: int = 0, matryoshka_dims: Sequence[int] = (),
-      matryoshka_weights: Sequence[float] = (),
+    self,
+    encoder: Encoder,
+    *,
+    temperature: float = 0.02,
+    trainable_temperature: bool = False,
+    bidirectional: bool = False,
+    chunk_tokens: int = 0,
+    matryoshka_dims: Sequence[int] = (),
+    matryoshka_weights: Sequence[float] = (),
   ):
     if temperature <= 0:
       raise UserError(
-          f"config.loss.temperature: {temperature} is not above 0; 0.02 is "
-          "usual"
+        f"config.loss.temperature: {temperature} is not above 0; 0.02 is usual"
       )
     encoder.architecture.head.check_one_vector()
     self._encoder = encoder
@@ -85,7 +89,7 @@ class InfoNCE:
 
     def ask(queries, candidates):
       loss, correct = cross_entropy(
-          dot, queries, candidates, scale, positive, identity, group
+        dot, queries, candidates, scale, positive, identity, group
       )
       if self._bidirectional:
         # Queries and their positives change places, and so does what says
@@ -94,8 +98,13 @@ class InfoNCE:
         own = jnp.where(counted, first, -1)
         once = jnp.where(first == jnp.arange(len(first)), group, 0)
         back, _ = cross_entropy(
-            dot, candidates[positive], queries, scale, own, once,
-            identity[positive],
+          dot,
+          candidates[positive],
+          queries,
+          scale,
+          own,
+          once,
+          identity[positive],
         )
         loss = (loss + back) / 2
       return loss, correct.sum()
@@ -108,5 +117,6 @@ class InfoNCE:
 def _first_of_equal(values: Array) -> Array:
   """Where the value in each place comes first, int32 [N]."""
   _, first, number = jnp.unique(
-      whole(values), return_index=True, return_inverse=True, size=len(values))
+    whole(values), return_index=True, return_inverse=True, size=len(values)
+  )
   return first[number].astype(jnp.int32)

@@ -17,7 +17,8 @@ class MLM:
   """Cross-entropy of the masked tokens, and of no others.
 
   Batch: `inputs`, what the encoder takes, with masked ids [B, S]; `masked`
-  int32 [B, M], the places to predict; `labels` int32 [B, M], the true ids, -1 for none.
+  int32 [B, M], the positions to predict; `labels` int32 [B, M], the true ids,
+  -1 for none.
   Only those M hidden states of a row meet the vocabulary.
 
   Attributes:
@@ -55,17 +56,17 @@ class MLM:
       logits = self._head.apply({"params": head}, flat, table)
       logits = logits.reshape(*labels.shape, -1)
       true = jnp.take_along_axis(
-          logits, jnp.maximum(labels, 0)[:, :, None], axis=-1
+        logits, jnp.maximum(labels, 0)[:, :, None], axis=-1
       )[:, :, 0]
       counted = labels >= 0
       loss = jax.nn.logsumexp(logits, axis=-1) - true
       return (
-          jnp.where(counted, loss, 0.0).sum(-1),
-          (counted & (logits.argmax(-1) == labels)).sum(-1),
+        jnp.where(counted, loss, 0.0).sum(-1),
+        (counted & (logits.argmax(-1) == labels)).sum(-1),
       )
 
     loss, correct = transforms.map_chunks(
-        score, self._chunks, (chosen, batch["labels"])
+      score, self._chunks, (chosen, batch["labels"])
     )
     weight = (batch["labels"] >= 0).sum().astype(jnp.float32)
     correct = correct.sum().astype(jnp.float32)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 
 def margin_loss(
-    scores: Array, target: Array, margin: float, counted: Array | None = None
+  scores: Array, target: Array, margin: float, counted: Array | None = None
 ) -> Array:
   """Mean over pairs of relu(margin − (higher − lower)).
 
@@ -32,7 +32,8 @@ def margin_loss(
   scores, counted = scores[order], counted[order]
   # Infinite scores at the end break no margin.
   lower, higher = _active(
-      jnp.where(counted, jax.lax.stop_gradient(scores), jnp.inf), margin)
+    jnp.where(counted, jax.lax.stop_gradient(scores), jnp.inf), margin
+  )
   total = jnp.where(counted, (lower - higher) * scores, 0).sum()
   size = counted.sum().astype(jnp.float32)
   pairs = jnp.maximum(size * (size - 1) / 2, 1)
@@ -66,8 +67,10 @@ def _active(scores: Array, margin: float) -> tuple[Array, Array]:
     lefts_before = jnp.cumsum(1 - right) - (1 - right) - block * half
     lower = jnp.where(right == 1, 0, rights_before)
     higher = jnp.where(right == 1, half - lefts_before, 0)
-    return (counts[0].at[at].add(lower.astype(jnp.float32)),
-            counts[1].at[at].add(higher.astype(jnp.float32)))
+    return (
+      counts[0].at[at].add(lower.astype(jnp.float32)),
+      counts[1].at[at].add(higher.astype(jnp.float32)),
+    )
 
   zeros = jnp.zeros(total, jnp.float32)
   lower, higher = jax.lax.fori_loop(0, rounds, count, (zeros, zeros))

@@ -12,13 +12,15 @@ for the loop: a single pass that adds up the candidates' gradient would need
 one in every block.
 """
 
+from collections.abc import Callable
 import functools
-from typing import Any, Callable, NamedTuple
+from typing import Any
+from typing import NamedTuple
 
 import jax
 from jax import Array
-from jax.sharding import PartitionSpec
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
 # Float32 in earnest: by default accelerators multiply in bfloat16 or TF32, and
 # a temperature of 0.02 makes their errors fifty times as large.
@@ -26,7 +28,7 @@ _EXACT = jax.lax.Precision.HIGHEST
 
 
 def map_blocks(f: Callable[[Any], Any], most: int, rows: Any) -> Any:
-  """f over blocks of at most `most` rows of the leading axis, one by one.
+  """F over blocks of at most `most` rows of the leading axis, one by one.
 
   Blocks are interleaved, so that each holds an equal part of every device's
   rows, and a power of two in number; where that does not divide the rows, the
@@ -66,8 +68,12 @@ Score = Callable[[Any, Any], Array]
 def dot(queries: Array, candidates: Array) -> Array:
   """Dot products of [q, D] and [c, D]: a `Score`."""
   return jnp.einsum(
-      "qd,cd->qc", queries, candidates, precision=_EXACT,
-      preferred_element_type=jnp.float32)
+    "qd,cd->qc",
+    queries,
+    candidates,
+    precision=_EXACT,
+    preferred_element_type=jnp.float32,
+  )
 
 
 class _Queries(NamedTuple):
@@ -103,8 +109,13 @@ class _Candidates(NamedTuple):
 
 
 def cross_entropy(
-    score: Score, queries: Any, candidates: Any, scale: Array,
-    positive: Array, identity: Array, group: Array | None = None,
+  score: Score,
+  queries: Any,
+  candidates: Any,
+  scale: Array,
+  positive: Array,
+  identity: Array,
+  group: Array | None = None,
 ) -> tuple[Array, Array]:
   """Per query, logsumexp(logits) − logit of the positive.
 
@@ -137,8 +148,14 @@ def cross_entropy(
   if group is None:  # a group has one positive, known by its identity
     everywhere = *everywhere[:2], everywhere[1][everywhere[0]]
   return _cross_entropy(
-      score, queries, candidates, scale, positive, identity,
-      *whole(_answers(*everywhere)))
+    score,
+    queries,
+    candidates,
+    scale,
+    positive,
+    identity,
+    *whole(_answers(*everywhere)),
+  )
 
 
 def negatives(positive: Array, identity: Array, group: Array) -> Array:
@@ -149,12 +166,13 @@ def negatives(positive: Array, identity: Array, group: Array) -> Array:
   group, groups = _answers(positive, identity, group)
   no_vectors = jnp.zeros(())
   return ~_left_out(
-      _Queries(no_vectors, positive, identity[positive], group),
-      _Candidates(no_vectors, jnp.arange(len(identity)), identity, groups))
+    _Queries(no_vectors, positive, identity[positive], group),
+    _Candidates(no_vectors, jnp.arange(len(identity)), identity, groups),
+  )
 
 
 def _answers(
-    positive: Array, identity: Array, group: Array
+  positive: Array, identity: Array, group: Array
 ) -> tuple[Array, Array]:
   """Sets of queries as bits, in which queries and candidates meet.
 
@@ -169,9 +187,11 @@ def _answers(
   """
   changed = lambda x: jnp.concatenate([jnp.ones(1, bool), x[1:] != x[:-1]])
   before = lambda x: jnp.concatenate(
-      [jnp.zeros_like(x[:1]), jnp.cumsum(x, axis=0, dtype=x.dtype)])
+    [jnp.zeros_like(x[:1]), jnp.cumsum(x, axis=0, dtype=x.dtype)]
+  )
   find = lambda ordered, x: tuple(
-      jnp.searchsorted(ordered, x, side=side) for side in ("left", "right"))
+    jnp.searchsorted(ordered, x, side=side) for side in ("left", "right")
+  )
   # Distinct pairs of a group and the identity of a positive, by group.
   own = jnp.where(positive >= 0, identity[positive], 0)
   of_pair, own = jax.lax.sort((group, own), num_keys=2)
@@ -191,9 +211,11 @@ def _answers(
   of_query = bits(number[at], several[at])
   # The same by identity, each bit once: sums, which may wrap, unite them.
   own, number, there = jax.lax.sort(
-      (own, number, (distinct & several).astype(jnp.int32)), num_keys=3)
-  last = jnp.concatenate([
-      (own[1:] != own[:-1]) | (number[1:] != number[:-1]), jnp.ones(1, bool)])
+    (own, number, (distinct & several).astype(jnp.int32)), num_keys=3
+  )
+  last = jnp.concatenate(
+    [(own[1:] != own[:-1]) | (number[1:] != number[:-1]), jnp.ones(1, bool)]
+  )
   sums = before(bits(number, last & (there == 1)))
   first, after = find(own, identity)
   return of_query, sums[after] - sums[first]
@@ -201,24 +223,39 @@ def _answers(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _cross_entropy(
-    score: Score, queries: Any, candidates: Any, scale: Array,
-    positive: Array, identity: Array, group: Array, groups: Array,
+  score: Score,
+  queries: Any,
+  candidates: Any,
+  scale: Array,
+  positive: Array,
+  identity: Array,
+  group: Array,
+  groups: Array,
 ) -> tuple[Array, Array]:
   loss, correct, *_ = _of_queries(
-      score, queries, candidates, scale, positive, identity, group, groups,
-      gradient=False)
+    score,
+    queries,
+    candidates,
+    scale,
+    positive,
+    identity,
+    group,
+    groups,
+    gradient=False,
+  )
   return loss.sum(), correct
 
 
 def _forward(
-    score: Score, queries: Any, candidates: Any, scale: Array, *about: Array
+  score: Score, queries: Any, candidates: Any, scale: Array, *about: Array
 ) -> tuple[tuple, tuple]:
   loss, correct, total, others, d_scale, d_queries = _of_queries(
-      score, queries, candidates, scale, *about, gradient=True)
+    score, queries, candidates, scale, *about, gradient=True
+  )
   d_candidates = _of_candidates(
-      score, queries, candidates, scale, *about, total, others)
-  return (loss.sum(), correct), (
-      scale, d_queries, d_candidates, d_scale.sum())
+    score, queries, candidates, scale, *about, total, others
+  )
+  return (loss.sum(), correct), (scale, d_queries, d_candidates, d_scale.sum())
 
 
 def _backward(score: Score, saved: tuple, cotangent: tuple) -> tuple:
@@ -227,8 +264,13 @@ def _backward(score: Score, saved: tuple, cotangent: tuple) -> tuple:
   by_logit = cotangent[0]
   by_score = lambda tree: jax.tree.map(lambda x: by_logit * scale * x, tree)
   return (
-      by_score(d_queries), by_score(d_candidates), by_logit * d_scale,
-      None, None, None, None,
+    by_score(d_queries),
+    by_score(d_candidates),
+    by_logit * d_scale,
+    None,
+    None,
+    None,
+    None,
   )
 
 
@@ -236,9 +278,15 @@ _cross_entropy.defvjp(_forward, _backward)
 
 
 def _of_queries(
-    score: Score, queries: Any, candidates: Any, scale: Array,
-    positive: Array, identity: Array, group: Array, groups: Array,
-    gradient: bool,
+  score: Score,
+  queries: Any,
+  candidates: Any,
+  scale: Array,
+  positive: Array,
+  identity: Array,
+  group: Array,
+  groups: Array,
+  gradient: bool,
 ) -> tuple[Any, ...]:
   """All that blocks of queries give.
 
@@ -250,11 +298,13 @@ def _of_queries(
   rows = _Queries(queries, positive, identity[positive], group)
   candidates, identity = whole((candidates, identity))
   everyone = _Candidates(
-      candidates, jnp.arange(len(identity)), identity, groups)
+    candidates, jnp.arange(len(identity)), identity, groups
+  )
 
   def of_block(rows: _Queries) -> tuple:
     scores, back = jax.vjp(
-        lambda queries: score(queries, candidates), rows.vectors)
+      lambda queries: score(queries, candidates), rows.vectors
+    )
     logits, own = _logits(scale * scores, rows, everyone)
     counted = rows.positive >= 0
     true = jnp.where(own, logits, 0).sum(1)
@@ -264,28 +314,42 @@ def _of_queries(
     if not gradient:
       return loss, correct
     excess, others = _excess(logits, own, total)
-    return (loss, correct, total, others, (excess * scores).sum(1),
-            *back(excess))
+    return (
+      loss,
+      correct,
+      total,
+      others,
+      (excess * scores).sum(1),
+      *back(excess),
+    )
 
   return map_blocks(of_block, _rows(queries), rows)
 
 
 def _of_candidates(
-    score: Score, queries: Any, candidates: Any, scale: Array,
-    positive: Array, identity: Array, group: Array, groups: Array,
-    total: Array, others: Array,
+  score: Score,
+  queries: Any,
+  candidates: Any,
+  scale: Array,
+  positive: Array,
+  identity: Array,
+  group: Array,
+  groups: Array,
+  total: Array,
+  others: Array,
 ) -> Any:
   """Gradient by (scale · candidates), [C, ...], from blocks of candidates."""
-  rows = _Candidates(
-      candidates, jnp.arange(len(identity)), identity, groups)
+  rows = _Candidates(candidates, jnp.arange(len(identity)), identity, groups)
   queries, positive, everyones, total, others = whole(
-      (queries, positive, identity, total, others))
+    (queries, positive, identity, total, others)
+  )
   # Of whole sets: nothing is exchanged.
   everyone = _Queries(queries, positive, everyones[positive], group)
 
   def of_block(rows: _Candidates) -> Any:
     scores, back = jax.vjp(
-        lambda candidates: score(queries, candidates), rows.vectors)
+      lambda candidates: score(queries, candidates), rows.vectors
+    )
     logits, own = _logits(scale * scores, everyone, rows)
     # Said again inside the loop: of few queries, which are one block, the
     # partitioner would else gather these in each of its turns.
@@ -296,7 +360,7 @@ def _of_candidates(
 
 
 def _logits(
-    logits: Array, queries: _Queries, candidates: _Candidates
+  logits: Array, queries: _Queries, candidates: _Candidates
 ) -> tuple[Array, Array]:
   """Logits, −inf where there is no negative; and where the positives are.
 
@@ -310,14 +374,15 @@ def _logits(
 def _left_out(queries: _Queries, candidates: _Candidates) -> Array:
   """Which candidates are no negatives, bool [q, c]."""
   found = (queries.identity[:, None] == candidates.identity) | (
-      candidates.identity == 0)
+    candidates.identity == 0
+  )
   for group, groups in zip(queries.group.T, candidates.groups.T):
     found |= (group[:, None] & groups) != 0
   return found
 
 
 def _excess(
-    logits: Array, own: Array, total: Array, others: Array | None = None
+  logits: Array, own: Array, total: Array, others: Array | None = None
 ) -> tuple[Array, Array]:
   """Softmax less one at the positive; and the softmax's sum elsewhere [q].
 

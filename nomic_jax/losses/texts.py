@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The vectors of a batch's texts, which losses of texts have in common."""
 
-from typing import Any, NamedTuple
+from typing import Any
+from typing import NamedTuple
 
 from jax import Array
 import jax.numpy as jnp
@@ -27,7 +28,8 @@ class Texts(NamedTuple):
     """The texts in these slots; -1 is absent."""
     there = jnp.maximum(slots, 0)
     return Texts(
-        self.vectors[there], jnp.where(slots >= 0, self.identity[there], 0))
+      self.vectors[there], jnp.where(slots >= 0, self.identity[there], 0)
+    )
 
 
 class Embedding:
@@ -45,7 +47,7 @@ class Embedding:
     self._drops = bool(encoder.dropout)
 
   def __call__(
-      self, params: Any, batch: dict[str, Any], rng: Array | None
+    self, params: Any, batch: dict[str, Any], rng: Array | None
   ) -> Texts:
     """All slots of the batch, row by row: [B K].
 
@@ -56,7 +58,6 @@ class Embedding:
     """
     content = batch["content"]
     vectors = self._embed(
-        params, batch["inputs"], content.shape[1],
-        rng if self._drops else None)
-    return Texts(
-        vectors.reshape(-1, vectors.shape[-1]), content.reshape(-1))
+      params, batch["inputs"], content.shape[1], rng if self._drops else None
+    )
+    return Texts(vectors.reshape(-1, vectors.shape[-1]), content.reshape(-1))

@@ -7,7 +7,9 @@ GradCache (Gao et al. 2021) is what reverse-mode differentiation does to
 text, the backward recomputes one chunk at a time.
 """
 
-from typing import Any, Callable, Sequence
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 from jax import Array
@@ -20,7 +22,7 @@ from nomic_jax.model.pooling import normalize
 
 
 def map_chunks(f: Callable[[Any], Any], n: int, rows: Any) -> Any:
-  """f over n interleaved chunks of the leading axis, rematerialised.
+  """F over n interleaved chunks of the leading axis, rematerialised.
 
   Chunk i holds rows i, i + n, i + 2n ...: with rows sharded in blocks over
   devices each device's rows are spread over all chunks, so nothing moves.
@@ -43,7 +45,7 @@ def map_chunks(f: Callable[[Any], Any], n: int, rows: Any) -> Any:
   # lax.map is a scan, which cannot move work across iterations: the guard
   # against common-subexpression elimination would only cost time.
   mapped = jax.lax.map(
-      jax.checkpoint(f, prevent_cse=False), jax.tree.map(split, rows)
+    jax.checkpoint(f, prevent_cse=False), jax.tree.map(split, rows)
   )
   return jax.tree.map(join, mapped)
 
@@ -80,12 +82,14 @@ def chunked(embed: Callable[..., Array], tokens: int) -> Callable[..., Array]:
     n_of = lambda inputs: chunks_of(*_rows(inputs), most)
     if rng is None:
       own = lambda params, inputs: map_chunks(
-          lambda x: embed(params, x, slots), n_of(inputs), inputs)
+        lambda x: embed(params, x, slots), n_of(inputs), inputs
+      )
       return partition.by_rows(own)(params, inputs)
 
     def own(params, rows):
       return map_chunks(
-          lambda x: embed(params, x[0], slots, x[1]), n_of(rows[0]), rows)
+        lambda x: embed(params, x[0], slots, x[1]), n_of(rows[0]), rows
+      )
 
     keys = jax.random.split(rng, _rows(inputs)[0])
     return partition.by_rows(own)(params, (inputs, keys))
@@ -100,7 +104,7 @@ def _rows(inputs: Any) -> tuple[int, int]:
 
 
 def matryoshka(
-    dims: Sequence[int], weights: Sequence[float]
+  dims: Sequence[int], weights: Sequence[float]
 ) -> Callable[[Callable[[Array, Array], Any], Array, Array], Any]:
   """A loss of two sets of embeddings, summed over truncated widths.
 
@@ -118,8 +122,8 @@ def matryoshka(
   weights = tuple(weights) or (1.0,) * len(dims)
   if len(weights) != len(dims):
     raise UserError(
-        f"config.loss.matryoshka_weights has {len(weights)} values for "
-        f"{len(dims)} config.loss.matryoshka_dims; give one for each"
+      f"config.loss.matryoshka_weights has {len(weights)} values for "
+      f"{len(dims)} config.loss.matryoshka_dims; give one for each"
     )
 
   def apply(loss, queries, candidates):
@@ -127,13 +131,13 @@ def matryoshka(
     wrong = [d for d in dims if type(d) is not int or not 0 < d <= width]
     if wrong:
       raise UserError(
-          f"config.loss.matryoshka_dims: {wrong[0]} is no whole number from 1 "
-          f"to the encoder's width {width}"
+        f"config.loss.matryoshka_dims: {wrong[0]} is no whole number from 1 "
+        f"to the encoder's width {width}"
       )
     total, logged = jnp.float32(0), []
     for dim, weight in zip(dims or (width,), weights or (1.0,)):
       part, sums = loss(
-          normalize(queries[:, :dim]), normalize(candidates[:, :dim])
+        normalize(queries[:, :dim]), normalize(candidates[:, :dim])
       )
       total += weight * part
       logged.append(sums)

@@ -7,9 +7,10 @@ them before the first array. A flag that the user has set already is kept.
 Gains are what the compiler estimates; none has been timed on a TPU.
 """
 
+from collections.abc import Mapping
 import os
 import pathlib
-from typing import Mapping, NamedTuple
+from typing import NamedTuple
 
 TPUS = ("v2", "v3", "v4", "v5e", "v5p", "v6e", "tpu7x")
 # JAX takes three quarters of a GPU's memory by default. NCCL and the CUDA
@@ -37,25 +38,35 @@ class Flag(NamedTuple):
 
 
 FLAGS = (
-    Flag(
-        "LIBTPU_INIT_ARGS", "--xla_tpu_scoped_vmem_limit_kib", "32768",
-        ("v5e", "v5p", "v6e", "tpu7x"),
-        "A fusion may use 32 MiB of VMEM instead of 16, so products have "
-        "larger tiles: 12 layers forward and backward take 1 to 3 % fewer "
-        "cycles on v5e. 64 MiB gain no more there (of 128; v6e has as much, "
-        "v5p and TPU7x have 64). A core before v5 has 16."),
-    Flag(
-        "XLA_FLAGS", "--xla_gpu_enable_latency_hiding_scheduler", "true",
-        ("gpu",),
-        "Gradients are summed while the rest of the backward pass computes; "
-        "otherwise collectives and products take turns. NVIDIA's JAX images "
-        "set it."),
+  Flag(
+    "LIBTPU_INIT_ARGS",
+    "--xla_tpu_scoped_vmem_limit_kib",
+    "32768",
+    ("v5e", "v5p", "v6e", "tpu7x"),
+    "A fusion may use 32 MiB of VMEM instead of 16, so products have "
+    "larger tiles: 12 layers forward and backward take 1 to 3 % fewer "
+    "cycles on v5e. 64 MiB gain no more there (of 128; v6e has as much, "
+    "v5p and TPU7x have 64). A core before v5 has 16.",
+  ),
+  Flag(
+    "XLA_FLAGS",
+    "--xla_gpu_enable_latency_hiding_scheduler",
+    "true",
+    ("gpu",),
+    "Gradients are summed while the rest of the backward pass computes; "
+    "otherwise collectives and products take turns. NVIDIA's JAX images "
+    "set it.",
+  ),
 )
 
 _GOOGLE = "0x1ae0"
 _TPU_OF = {  # by PCI device, as JAX has it
-    "0x0027": "v3", "0x005e": "v4", "0x0062": "v5p", "0x0063": "v5e",
-    "0x006f": "v6e", "0x0076": "tpu7x",
+  "0x0027": "v3",
+  "0x005e": "v4",
+  "0x0062": "v5p",
+  "0x0063": "v5e",
+  "0x006f": "v6e",
+  "0x0076": "tpu7x",
 }
 _NVIDIA = ("dev/nvidia0", "dev/nvidiactl", "dev/dxg")
 
@@ -93,4 +104,6 @@ def chip_here(root: str = "/") -> str:
     if vendor.read_text().strip() == _GOOGLE and device.is_file():
       if chip := _TPU_OF.get(device.read_text().strip(), ""):
         return chip
-  return "gpu" if any((pathlib.Path(root) / p).exists() for p in _NVIDIA) else ""
+  return (
+    "gpu" if any((pathlib.Path(root) / p).exists() for p in _NVIDIA) else ""
+  )

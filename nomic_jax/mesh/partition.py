@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The mesh, and where every array lies on it, from rules that are data."""
 
+from collections.abc import Callable
+from collections.abc import Sequence
 import functools
 import math
-from typing import Any, Callable, Sequence
+from typing import Any
 
 from flax import linen as nn
 from flax import struct
@@ -32,20 +34,20 @@ _TENSOR: Rules = (("mlp", "tensor"), ("heads", "tensor"), ("vocab", "tensor"))
 # Logical axis -> mesh axis or axes, for the parameters and for what the
 # optimiser keeps of each. What is not named is replicated.
 RULES: dict[str, dict[str, Rules]] = {
-    "replicated": {"params": (), "optimizer": ()},
-    # ZeRO-1 (Rajbhandari et al. 2020): every device has all parameters and
-    # updates its part of them. Over two mesh axes, since a v5e scatters along
-    # one axis of its torus at a time: give data and fsdp one each.
-    "zero1": {"params": (), "optimizer": (("embed", ("data", "fsdp")),)},
-    "fsdp": {
-        "params": (("embed", "fsdp"), *_TENSOR),
-        "optimizer": (("embed", "fsdp"), *_TENSOR),
-    },
+  "replicated": {"params": (), "optimizer": ()},
+  # ZeRO-1 (Rajbhandari et al. 2020): every device has all parameters and
+  # updates its part of them. Over two mesh axes, since a v5e scatters along
+  # one axis of its torus at a time: give data and fsdp one each.
+  "zero1": {"params": (), "optimizer": (("embed", ("data", "fsdp")),)},
+  "fsdp": {
+    "params": (("embed", "fsdp"), *_TENSOR),
+    "optimizer": (("embed", "fsdp"), *_TENSOR),
+  },
 }
 
 
 def make_mesh(
-    config: ml_collections.ConfigDict, devices: Sequence[jax.Device]
+  config: ml_collections.ConfigDict, devices: Sequence[jax.Device]
 ) -> Mesh:
   """A mesh of all devices with the axes of AXES.
 
@@ -66,8 +68,8 @@ def make_mesh(
   if int(np.prod(sizes)) != len(devices) or min(sizes) < 1:
     shown = ", ".join(f"{a}={config[a]}" for a in AXES)
     raise UserError(
-        f"config.mesh ({shown}) does not fit {len(devices)} devices; the "
-        "sizes must multiply to that number, and one of them may be -1"
+      f"config.mesh ({shown}) does not fit {len(devices)} devices; the "
+      "sizes must multiply to that number, and one of them may be -1"
     )
   types = (jax.sharding.AxisType.Auto,) * len(AXES)
   slices = len({getattr(d, "slice_index", 0) for d in devices})
@@ -75,11 +77,12 @@ def make_mesh(
     return jax.make_mesh(tuple(sizes), AXES, devices=devices, axis_types=types)
   if sizes[0] % slices:
     raise UserError(
-        f"config.mesh.data: {sizes[0]} does not divide over {slices} slices; "
-        f"make it a multiple of {slices}"
+      f"config.mesh.data: {sizes[0]} does not divide over {slices} slices; "
+      f"make it a multiple of {slices}"
     )
   grid = mesh_utils.create_hybrid_device_mesh(
-      (sizes[0] // slices, *sizes[1:]), (slices, 1, 1), devices)
+    (sizes[0] // slices, *sizes[1:]), (slices, 1, 1), devices
+  )
   return Mesh(grid, AXES, axis_types=types)
 
 
@@ -97,21 +100,22 @@ def state_shardings(mesh: Mesh, rules: str, boxed: Any) -> Any:
   one_of(rules, RULES, f"config.mesh.rules: no rules '{rules}'")
 
   def place(path, leaf) -> Any:
-    of_optimizer = getattr(path[0], "name", "") == "opt_state" if path else (
-        False)
+    of_optimizer = (
+      getattr(path[0], "name", "") == "opt_state" if path else (False)
+    )
     table = dict(RULES[rules]["optimizer" if of_optimizer else "params"])
     if not isinstance(leaf, nn.LogicallyPartitioned):
       return NamedSharding(mesh, PartitionSpec())
     shape = leaf.unbox().shape
     axes = [table.get(name) for name in leaf.names]
     axes = [
-        a if a and size % _size(mesh, a) == 0 else None
-        for a, size in zip(axes, shape)
+      a if a and size % _size(mesh, a) == 0 else None
+      for a, size in zip(axes, shape)
     ]
     return NamedSharding(mesh, PartitionSpec(*axes))
 
   return jax.tree_util.tree_map_with_path(
-      place, boxed, is_leaf=lambda x: isinstance(x, nn.LogicallyPartitioned)
+    place, boxed, is_leaf=lambda x: isinstance(x, nn.LogicallyPartitioned)
   )
 
 
@@ -123,7 +127,8 @@ def _size(mesh: Mesh, axes: str | tuple[str, ...]) -> int:
 def shards_parameters(mesh: Mesh, rules: str) -> bool:
   """Whether devices lack parameters, which are gathered as they are used."""
   return mesh.shape["fsdp"] > 1 and any(
-      axis == "fsdp" for _, axis in RULES[rules]["params"])
+    axis == "fsdp" for _, axis in RULES[rules]["params"]
+  )
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
@@ -199,16 +204,20 @@ def _scatter(axis: int, dtype: str, _: None, gradient: Array) -> tuple[Array]:
   if not axis:
     size = jax.lax.axis_size("fsdp")
     gradient = gradient.reshape(size, -1, *gradient.shape[1:])
-  return (jax.lax.psum_scatter(
-      gradient, "fsdp", scatter_dimension=axis, tiled=bool(axis)),)
+  return (
+    jax.lax.psum_scatter(
+      gradient, "fsdp", scatter_dimension=axis, tiled=bool(axis)
+    ),
+  )
 
 
 _gather.defvjp(
-    lambda part, axis, dtype: (_gather(part, axis, dtype), None), _scatter)
+  lambda part, axis, dtype: (_gather(part, axis, dtype), None), _scatter
+)
 
 
 def sharded(
-    shardings: Any, rounded: Callable[[Any], str | None] = lambda path: None
+  shardings: Any, rounded: Callable[[Any], str | None] = lambda path: None
 ) -> Callable[[Any], Any]:
   """Returns a function that puts parameters that lie over `fsdp` in `Shard`s.
 
@@ -225,8 +234,7 @@ def sharded(
     dtype = rounded(path) or value.dtype.name
     return Shard(value, axes[0] - value.ndim, dtype)
 
-  return lambda params: jax.tree_util.tree_map_with_path(
-      box, params, shardings)
+  return lambda params: jax.tree_util.tree_map_with_path(box, params, shardings)
 
 
 def _is_shard(leaf: Any) -> bool:
@@ -236,13 +244,16 @@ def _is_shard(leaf: Any) -> bool:
 def stored(tree: Any) -> Any:
   """The tree with the arrays in `Shard`s in their place, not gathered."""
   return jax.tree.map(
-      lambda x: x.value if _is_shard(x) else x, tree, is_leaf=_is_shard)
+    lambda x: x.value if _is_shard(x) else x, tree, is_leaf=_is_shard
+  )
 
 
 def _specs(tree: Any) -> Any:
   return jax.tree.map(
-      lambda x: x.spec if _is_shard(x) else PartitionSpec(), tree,
-      is_leaf=_is_shard)
+    lambda x: x.spec if _is_shard(x) else PartitionSpec(),
+    tree,
+    is_leaf=_is_shard,
+  )
 
 
 def by_rows(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -257,14 +268,15 @@ def by_rows(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
   def run(params: Any, rows: Any) -> Any:
     if not _rows_are_spread():
       return f(params, rows)
-    return _shard_map(f, (_specs(params), PartitionSpec(ROW_AXES)),
-                      PartitionSpec(ROW_AXES))(params, rows)
+    return _shard_map(
+      f, (_specs(params), PartitionSpec(ROW_AXES)), PartitionSpec(ROW_AXES)
+    )(params, rows)
 
   return run
 
 
 def summed_by_rows(
-    f: Callable[..., tuple[Any, Any]], gradient: bool = True
+  f: Callable[..., tuple[Any, Any]], gradient: bool = True
 ) -> Callable[..., tuple[Any, Any]]:
   """f(params, batch, key) -> sums over rows, added up over devices once.
 
@@ -283,15 +295,20 @@ def summed_by_rows(
         return jax.lax.psum(everything, ROW_AXES)
       grads, sums = everything
       add = lambda x: (  # a shard's was added up over fsdp as it was scattered
-          x.replace(value=jax.lax.psum(x.value, "data")) if _is_shard(x)
-          else jax.lax.psum(x, ROW_AXES))
-      return (jax.tree.map(add, grads, is_leaf=_is_shard),
-              jax.lax.psum(sums, ROW_AXES))
+        x.replace(value=jax.lax.psum(x.value, "data"))
+        if _is_shard(x)
+        else jax.lax.psum(x, ROW_AXES)
+      )
+      return (
+        jax.tree.map(add, grads, is_leaf=_is_shard),
+        jax.lax.psum(sums, ROW_AXES),
+      )
 
     rows, specs = PartitionSpec(None, ROW_AXES), _specs(params)
     given = (specs, PartitionSpec()) if gradient else PartitionSpec()
     return _shard_map(own, (specs, rows, PartitionSpec()), given)(
-        params, batch, key)
+      params, batch, key
+    )
 
   return run
 
@@ -303,15 +320,17 @@ def on_own_rows() -> bool:
 
 def _rows_are_spread() -> bool:
   mesh = jax.sharding.get_abstract_mesh()
-  return not mesh.empty and not on_own_rows() and math.prod(
-      mesh.shape[axis] for axis in ROW_AXES) > 1
+  return (
+    not mesh.empty
+    and not on_own_rows()
+    and math.prod(mesh.shape[axis] for axis in ROW_AXES) > 1
+  )
 
 
 def _shard_map(f: Callable[..., Any], taken: Any, given: Any) -> Callable:
   # What lies over `tensor` stays with the partitioner.
   return jax.shard_map(
-      f, in_specs=taken, out_specs=given, axis_names={*ROW_AXES},
-      check_vma=False,
+    f, in_specs=taken, out_specs=given, axis_names={*ROW_AXES}, check_vma=False
   )
 
 
@@ -319,7 +338,7 @@ def unsharded_share(params: Any, shardings: Any) -> float:
   """Share of the parameters' elements that every device holds a copy of."""
   whole = total = 0
   for leaf, sharding in zip(
-      jax.tree.leaves(params), jax.tree.leaves(shardings)
+    jax.tree.leaves(params), jax.tree.leaves(shardings)
   ):
     size = int(np.prod(leaf.shape))
     total += size
@@ -332,7 +351,7 @@ def check_unsharded(limit: float, params: Any, shardings: Any) -> None:
   share = unsharded_share(params, shardings)
   if share > limit:
     raise UserError(
-        f"config.mesh.unsharded_limit: {share:.1%} of the parameters lie whole "
-        f"on every device and {limit:.1%} may; give config.mesh.fsdp or tensor "
-        "more devices, take other config.mesh.rules, or raise the limit"
+      f"config.mesh.unsharded_limit: {share:.1%} of the parameters lie whole "
+      f"on every device and {limit:.1%} may; give config.mesh.fsdp or tensor "
+      "more devices, take other config.mesh.rules, or raise the limit"
     )

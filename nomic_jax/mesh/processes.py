@@ -20,6 +20,8 @@ Restarts are bounded by progress and not in number: see `restarts`.
 """
 
 import atexit
+from collections.abc import Iterator
+from collections.abc import Sequence
 import contextlib
 import ctypes
 import hashlib
@@ -30,7 +32,8 @@ import pathlib
 import signal
 import sys
 import threading
-from typing import Any, Iterator, Sequence, TypeVar
+from typing import Any
+from typing import TypeVar
 
 import jax
 from jax.experimental import multihost_utils
@@ -74,9 +77,9 @@ def joined(distributed: bool, saves: bool = False) -> Iterator[None]:
     return
   jax.config.update("jax_enable_preemption_service", saves)
   told = {
-      name: int(os.environ[f"JAX_{name.upper()}"])
-      for name in ("num_processes", "process_id")
-      if f"JAX_{name.upper()}" in os.environ
+    name: int(os.environ[f"JAX_{name.upper()}"])
+    for name in ("num_processes", "process_id")
+    if f"JAX_{name.upper()}" in os.environ
   }
   # JAX aborts with a C++ stack trace where its own timeout passes; ours is
   # shorter and ends with a line.
@@ -85,15 +88,16 @@ def joined(distributed: bool, saves: bool = False) -> Iterator[None]:
   late.start()
   try:
     jax.distributed.initialize(
-        **told, heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
-        initialization_timeout=2 * _START_SECONDS,
-        shutdown_timeout_seconds=_END_SECONDS,
+      **told,
+      heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
+      initialization_timeout=2 * _START_SECONDS,
+      shutdown_timeout_seconds=_END_SECONDS,
     )
   except (ValueError, RuntimeError) as e:
     raise UserError(
-        f"--distributed: no other processes to join ({_line(e)}); start it on "
-        "all of them with launch/local.sh, launch/slurm.sbatch, launch/gke.sh "
-        "or launch/tpu_pod.sh, or leave the flag out"
+      f"--distributed: no other processes to join ({_line(e)}); start it on "
+      "all of them with launch/local.sh, launch/slurm.sbatch, launch/gke.sh "
+      "or launch/tpu_pod.sh, or leave the flag out"
     ) from e
   finally:
     late.cancel()
@@ -109,9 +113,9 @@ def joined(distributed: bool, saves: bool = False) -> Iterator[None]:
       atexit.register(_leave, errors.status(e))
       raise
     lost = Stopped(
-        f"process {jax.process_index()} of {jax.process_count()}: another "
-        f"process is gone ({_line(e):.200}); its own log says why. Start all "
-        "again with the same command to go on from the last checkpoint"
+      f"process {jax.process_index()} of {jax.process_count()}: another "
+      f"process is gone ({_line(e):.200}); its own log says why. Start all "
+      "again with the same command to go on from the last checkpoint"
     )
     atexit.register(_leave, errors.status(lost))
     raise lost from e
@@ -122,9 +126,12 @@ def joined(distributed: bool, saves: bool = False) -> Iterator[None]:
 
 def _nobody_came() -> None:
   print(
-      f"nomic-jax: stopped: after {_START_SECONDS} seconds not all processes "
-      "have joined; the log of each host says whether it started. Start all "
-      "again with the same command", file=sys.stderr, flush=True)
+    f"nomic-jax: stopped: after {_START_SECONDS} seconds not all processes "
+    "have joined; the log of each host says whether it started. Start all "
+    "again with the same command",
+    file=sys.stderr,
+    flush=True,
+  )
   os._exit(errors.RESUME)
 
 
@@ -137,10 +144,18 @@ def _leave(status: int) -> None:
 
 def _is_loss(message: str) -> bool:
   """Whether an error is what a collective says when its peer has died."""
-  return any(word in message for word in (
-      "Gloo", "gloo", "Connection closed by peer", "Connection reset by peer",
-      "heartbeat", "coordination service", "NCCL",
-  ))
+  return any(
+    word in message
+    for word in (
+      "Gloo",
+      "gloo",
+      "Connection closed by peer",
+      "Connection reset by peer",
+      "heartbeat",
+      "coordination service",
+      "NCCL",
+    )
+  )
 
 
 def _line(e: Exception) -> str:
@@ -183,17 +198,17 @@ def agree(settings: dict[str, Any]) -> None:
   told = [json.loads(t) for t in _exchange(json.dumps(settings | _code()))]
   for number, other in enumerate(told):
     differing = [
-        f"{k} is {told[0].get(k)!r} in process 0 and {other.get(k)!r} in "
-        f"process {number}"
-        for k in sorted(told[0].keys() | other.keys())
-        if told[0].get(k) != other.get(k)
+      f"{k} is {told[0].get(k)!r} in process 0 and {other.get(k)!r} in "
+      f"process {number}"
+      for k in sorted(told[0].keys() | other.keys())
+      if told[0].get(k) != other.get(k)
     ]
     if differing:
       more = len(differing) - 5
       shown = "; ".join(differing[:5]) + (f"; {more} more" if more > 0 else "")
       raise UserError(
-          f"the processes do not agree: {shown}. Start all of them with the "
-          "same command and the same code"
+        f"the processes do not agree: {shown}. Start all of them with the "
+        "same command and the same code"
       )
 
 
@@ -202,14 +217,25 @@ def _code() -> dict[str, str]:
   root = pathlib.Path(__file__).parents[1]  # of the package
   versions = {}
   for name in (
-      "jax", "jaxlib", "libtpu", "jax-cuda12-plugin", "flax", "optax", "grain",
-      "orbax-checkpoint", "tensorstore", "numpy", "tokenizers"):
+    "jax",
+    "jaxlib",
+    "libtpu",
+    "jax-cuda12-plugin",
+    "flax",
+    "optax",
+    "grain",
+    "orbax-checkpoint",
+    "tensorstore",
+    "numpy",
+    "tokenizers",
+  ):
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
       versions[name] = importlib.metadata.version(name)
   return versions | {
-      f"nomic_jax/{path.relative_to(root)}":
-          hashlib.blake2b(path.read_bytes(), digest_size=4).hexdigest()
-      for path in sorted(root.rglob("*.py"))
+    f"nomic_jax/{path.relative_to(root)}": hashlib.blake2b(
+      path.read_bytes(), digest_size=4
+    ).hexdigest()
+    for path in sorted(root.rglob("*.py"))
   }
 
 
@@ -218,7 +244,7 @@ def _exchange(text: str) -> list[str]:
   mine = np.frombuffer(text.encode(), np.uint8)
   sizes = multihost_utils.process_allgather(np.int32(mine.size))
   padded = np.zeros(sizes.max(), np.uint8)
-  padded[:mine.size] = mine
+  padded[: mine.size] = mine
   rows = multihost_utils.process_allgather(padded)
   return [bytes(r[:n]).decode() for r, n in zip(rows, sizes)]
 

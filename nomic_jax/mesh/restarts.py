@@ -47,14 +47,16 @@ def count(folder: pathlib.Path, progress: int) -> None:
     same = (before.get("launch"), before.get("progress")) == (launch, progress)
     starts = before.get("starts", 0) + 1 if same else 1
     with files.replacing(path) as temporary:
-      temporary.write_text(json.dumps(
-          {"launch": launch, "progress": progress, "starts": starts}) + "\n")
+      temporary.write_text(
+        json.dumps({"launch": launch, "progress": progress, "starts": starts})
+        + "\n"
+      )
   starts = int(multihost_utils.broadcast_one_to_all(np.int32(starts)))
   if starts > _MOST:
     raise UserError(
-        f"{folder}: started {_MOST} times at {progress} without getting "
-        "further (a training counts saved steps); the log says how each start "
-        "ended. Mend that and launch the job again"
+      f"{folder}: started {_MOST} times at {progress} without getting "
+      "further (a training counts saved steps); the log says how each start "
+      "ended. Mend that and launch the job again"
     )
 
 

@@ -8,9 +8,9 @@ belongs to `Encoder`, since that changes from machine to machine. All classes
 are frozen and hashable, so that equal layers are found by comparing them.
 """
 
+from collections.abc import Callable
 import dataclasses
 import functools
-from typing import Callable
 
 from nomic_jax.errors import UserError
 from nomic_jax.kernels.layout import Layout
@@ -86,7 +86,8 @@ class Attention:
     Layout(self.heads, self.kv_heads, self.width)  # or says what is wrong
     if self.rope and self.width % 2:
       raise UserError(
-          f"heads {self.width} wide cannot be rotated; expected no odd width")
+        f"heads {self.width} wide cannot be rotated; expected no odd width"
+      )
 
   @property
   def layout(self) -> Layout:
@@ -223,9 +224,7 @@ class Architecture:
   def runs(self) -> tuple["Run", ...]:
     return runs(self.layers)
 
-  def each_layer(
-      self, change: Callable[[Layer], Layer]
-  ) -> "Architecture":
+  def each_layer(self, change: Callable[[Layer], Layer]) -> "Architecture":
     """The same with every layer replaced by `change` of it."""
     return dataclasses.replace(self, layers=tuple(map(change, self.layers)))
 
@@ -236,15 +235,20 @@ class Architecture:
       a = layer.attention
       if a.rope is None:
         return layer
-      return dataclasses.replace(layer, attention=dataclasses.replace(
-          a, rope=dataclasses.replace(a.rope, **changes)))
+      return dataclasses.replace(
+        layer,
+        attention=dataclasses.replace(
+          a, rope=dataclasses.replace(a.rope, **changes)
+        ),
+      )
 
     return self.each_layer(change)
 
   def with_head(self, **changes: object) -> "Architecture":
     """The same with these fields of the head replaced."""
     return dataclasses.replace(
-        self, head=dataclasses.replace(self.head, **changes))
+      self, head=dataclasses.replace(self.head, **changes)
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -281,12 +285,15 @@ def runs(layers: tuple[Layer, ...]) -> tuple[Run, ...]:
     unit, repeats = 1, 1
     for size in range(1, (len(layers) - start) // 2 + 1):
       count = 1
-      while layers[start + count * size:][:size] == layers[start:][:size]:
+      while layers[start + count * size :][:size] == layers[start:][:size]:
         count += 1
       if count > 1 and count * size > unit * repeats:
         unit, repeats = size, count
-    found.append((layers[start:start + unit], repeats, start))
+    found.append((layers[start : start + unit], repeats, start))
     start += unit * repeats
-  names = ["layers"] if len(found) == 1 else [
-      f"layers_{i}" for i in range(len(found))]
+  names = (
+    ["layers"]
+    if len(found) == 1
+    else [f"layers_{i}" for i in range(len(found))]
+  )
   return tuple(Run(n, *run) for n, run in zip(names, found, strict=True))

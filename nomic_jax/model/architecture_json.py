@@ -17,8 +17,12 @@ def to_json(architecture: Architecture) -> dict[str, Any]:
   """Nested dicts; layers are listed as units and how often they repeat."""
   values = dataclasses.asdict(architecture)
   values["layers"] = [
-      {"unit": [dataclasses.asdict(layer) for layer in run.unit],
-       "repeats": run.repeats} for run in architecture.runs]
+    {
+      "unit": [dataclasses.asdict(layer) for layer in run.unit],
+      "repeats": run.repeats,
+    }
+    for run in architecture.runs
+  ]
   return values
 
 
@@ -41,7 +45,8 @@ def from_json(values: Any, where: str) -> Architecture:
   runs = [_decode(_Run, run, where) for run in values["layers"]]
   rest = _decode(Architecture, values | {"layers": ()}, where)
   return dataclasses.replace(
-      rest, layers=sum((run.unit * run.repeats for run in runs), ()))
+    rest, layers=sum((run.unit * run.repeats for run in runs), ())
+  )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -65,15 +65,15 @@ class EncoderConfig:
     if not self.rotary_factor:  # 0 says none, too
       object.__setattr__(self, "rotary_factor", None)
     layers = tuple(  # from JSON they come as dicts
-        x if isinstance(x, Module) else Module(**x)
-        for x in self.output_layers)
+      x if isinstance(x, Module) else Module(**x) for x in self.output_layers
+    )
     object.__setattr__(self, "output_layers", layers)
     odd = self.position == "rotary" and self.width // self.heads % 2
     if self.width % self.heads or odd:
       raise UserError(
-          f"config.encoder: a width of {self.width} does not divide into "
-          f"{self.heads} heads{' of even width' if odd else ''}; change width "
-          "or heads"
+        f"config.encoder: a width of {self.width} does not divide into "
+        f"{self.heads} heads{' of even width' if odd else ''}; change width "
+        "or heads"
       )
 
   @functools.cached_property
@@ -81,37 +81,55 @@ class EncoderConfig:
     """What these numbers make."""
     norm = Norm(self.norm_eps)
     rope = Rope(
-        self.rotary_base, self.rotary_fraction, self.rotary_interleaved,
-        self.rotary_factor, self.trained_length)
+      self.rotary_base,
+      self.rotary_fraction,
+      self.rotary_interleaved,
+      self.rotary_factor,
+      self.trained_length,
+    )
     rotary = self.position == "rotary"
     activation = GATED.get(self.activation, self.activation)
     layer = Layer(
-        Attention(
-            heads=self.heads, kv_heads=self.heads,
-            width=self.width // self.heads, rope=rope if rotary else None, bias=self.qkv_bias),
-        MLP(self.mlp_width, activation, self.activation in GATED,
-            self.mlp_in_bias, self.mlp_out_bias),
-        norm)
+      Attention(
+        heads=self.heads,
+        kv_heads=self.heads,
+        width=self.width // self.heads,
+        rope=rope if rotary else None,
+        bias=self.qkv_bias,
+      ),
+      MLP(
+        self.mlp_width,
+        activation,
+        self.activation in GATED,
+        self.mlp_in_bias,
+        self.mlp_out_bias,
+      ),
+      norm,
+    )
     modules = self.output_layers
     if self.projection:
       modules = (Module("dense", self.projection), *modules)
     if self.pooled_norm:
       modules = (Module("norm", self.width, affine=False), *modules)
     return Architecture(
-        vocab_size=self.vocab_size,
-        width=self.width,
-        embedding=Embedding(
-            self.type_vocab_size, 0 if rotary else self.max_length, norm=norm),
-        layers=(layer,) * self.layers,
-        # The head's activation is the encoder's, SiLU where that is swiglu,
-        # and GELU where it is gated otherwise.
-        prediction=Prediction(
-            "gelu" if activation == "sigmoid" else activation,
-            self.mlp_in_bias, norm),
-        max_length=self.max_length,
-        pad_token_id=self.pad_token_id,
-        initializer_range=self.initializer_range,
-        pooler=self.pooler,
-        head=Head(self.pooling, modules),
-        dropout=self.dropout,
-        head_dropout=self.head_dropout)
+      vocab_size=self.vocab_size,
+      width=self.width,
+      embedding=Embedding(
+        self.type_vocab_size, 0 if rotary else self.max_length, norm=norm
+      ),
+      layers=(layer,) * self.layers,
+      # The head's activation is the encoder's, SiLU where that is swiglu,
+      # and GELU where it is gated otherwise.
+      prediction=Prediction(
+        "gelu" if activation == "sigmoid" else activation,
+        self.mlp_in_bias,
+        norm,
+      ),
+      max_length=self.max_length,
+      pad_token_id=self.pad_token_id,
+      initializer_range=self.initializer_range,
+      pooler=self.pooler,
+      head=Head(self.pooling, modules),
+      dropout=self.dropout,
+      head_dropout=self.head_dropout,
+    )

@@ -46,7 +46,7 @@ def is_multiplied(path: tuple[Any, ...]) -> bool:
 
 
 def _cpu_multiplies_bfloat16(
-    cpuinfo: pathlib.Path = pathlib.Path("/proc/cpuinfo"),
+  cpuinfo: pathlib.Path = pathlib.Path("/proc/cpuinfo"),
 ) -> bool:
   """Whether Linux says so; False where there is nothing to ask."""
   try:

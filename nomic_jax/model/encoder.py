@@ -37,19 +37,18 @@ _POLICIES = jax.checkpoint_policies
 def _keep(products: Any, *names: str) -> Any:
   """Keeps `products`, and what model/matmul.py or a kernel gave a name."""
   return _POLICIES.save_from_both_policies(
-      products, _POLICIES.save_only_these_names(*names))
+    products, _POLICIES.save_only_these_names(*names)
+  )
 
 
 # Name of a rematerialisation -> which results of a layer are kept.
 REMAT = {
-    "none": _POLICIES.everything_saveable,
-    "full": _POLICIES.nothing_saveable,
-    "gathered": _POLICIES.save_anything_except_these_names(
-        partition.GATHERED),
-    "attention": _POLICIES.save_only_these_names("attention"),
-    "dots": _keep(_POLICIES.dots_saveable, "product", "attention"),
-    "weight_dots": _keep(
-        _POLICIES.dots_with_no_batch_dims_saveable, "product"),
+  "none": _POLICIES.everything_saveable,
+  "full": _POLICIES.nothing_saveable,
+  "gathered": _POLICIES.save_anything_except_these_names(partition.GATHERED),
+  "attention": _POLICIES.save_only_these_names("attention"),
+  "dots": _keep(_POLICIES.dots_saveable, "product", "attention"),
+  "weight_dots": _keep(_POLICIES.dots_with_no_batch_dims_saveable, "product"),
 }
 
 
@@ -93,8 +92,10 @@ class Encoder:
 
   def with_pooling(self, pooling: str) -> "Encoder":
     """The same encoder with this pooling and nothing after it."""
-    return dataclasses.replace(self, architecture=dataclasses.replace(
-        self.architecture, head=Head(pooling)))
+    return dataclasses.replace(
+      self,
+      architecture=dataclasses.replace(self.architecture, head=Head(pooling)),
+    )
 
   def init(self, rng: Array) -> Params:
     """Fresh parameters, each boxed with the logical names of its axes.
@@ -102,16 +103,17 @@ class Encoder:
     `flax.linen.meta.unbox` gives the plain nested dict of arrays.
     """
     tokens = dict.fromkeys(
-        ("ids", "segment_ids", "positions"), jnp.zeros((1, 8), jnp.int32)
+      ("ids", "segment_ids", "positions"), jnp.zeros((1, 8), jnp.int32)
     )
     # Kernels have nothing to say about parameters, and their devices.
     plain = dataclasses.replace(self, attention="reference")
     a = self.architecture
     return _Trunk(plain).init(rng, tokens)["params"] | (
-        a.head.init(rng, a.width, a.initializer_range))
+      a.head.init(rng, a.width, a.initializer_range)
+    )
 
   def apply(
-      self, params: Params, tokens: Tokens, rng: Array | None = None
+    self, params: Params, tokens: Tokens, rng: Array | None = None
   ) -> Array:
     """Hidden states, float32 [B, S, D]; arbitrary at padded positions.
 
@@ -126,8 +128,7 @@ class Encoder:
     return _Trunk(self).apply({"params": params}, tokens, rng)
 
   def embed(
-      self, params: Params, tokens: Tokens, slots: int,
-      rng: Array | None = None,
+    self, params: Params, tokens: Tokens, slots: int, rng: Array | None = None
   ) -> Array:
     """One vector per text, not normalised: float32 [B, slots, output_width].
 
@@ -136,7 +137,8 @@ class Encoder:
     """
     hidden = self.apply(params, tokens, rng)
     return self.architecture.head.apply(
-        params, hidden, tokens["segment_ids"], slots)
+      params, hidden, tokens["segment_ids"], slots
+    )
 
   @property
   def attends(self) -> Backend:
@@ -148,8 +150,11 @@ class Encoder:
 def _fold(key: Array, number: int | Array) -> Array:
   """`jax.random.fold_in` of one key, or of each of [B]."""
   fold = jax.random.fold_in
-  return fold(key, number) if not key.ndim else jax.vmap(
-      fold, (0, None))(key, number)
+  return (
+    fold(key, number)
+    if not key.ndim
+    else jax.vmap(fold, (0, None))(key, number)
+  )
 
 
 def _drop(rate: float, key: Array, x: Array, shape: Any = None) -> Array:
@@ -163,8 +168,11 @@ def _drop(rate: float, key: Array, x: Array, shape: Any = None) -> Array:
   """
   shape = shape or x.shape
   draw = lambda key, shape: jax.random.bernoulli(key, 1 - rate, shape)
-  kept = draw(key, shape) if not key.ndim else jax.vmap(
-      lambda key: draw(key, shape[1:]))(key)
+  kept = (
+    draw(key, shape)
+    if not key.ndim
+    else jax.vmap(lambda key: draw(key, shape[1:]))(key)
+  )
   return jnp.where(kept.reshape(x.shape), x / (1 - rate), 0).astype(x.dtype)
 
 
@@ -182,8 +190,7 @@ class _Trunk(nn.Module):
     keys = None  # of each layer
     if key is not None and rate:
       x = _drop(rate, _fold(key, count + 1), x)
-      keys = jax.vmap(functools.partial(_fold, key))(
-          jnp.arange(1, count + 1))
+      keys = jax.vmap(functools.partial(_fold, key))(jnp.arange(1, count + 1))
     x = x.astype(dtype)
     rows = self._rows(tokens, x.dtype)
     # Blocks see tokens as one axis: XLA multiplies plain matrices faster, on
@@ -196,8 +203,14 @@ class _Trunk(nn.Module):
       x = layers.norm(a.final_norm, "final_norm")(x)
     if a.pooler:
       # Held for checkpoints and classification; embeddings do not use it.
-      layers.dense(a.width, ("embed", "embed_out"), True, a.initializer_range,
-                   dtype, "pooler")(x[:, 0])
+      layers.dense(
+        a.width,
+        ("embed", "embed_out"),
+        True,
+        a.initializer_range,
+        dtype,
+        "pooler",
+      )(x[:, 0])
     return x.astype(jnp.float32)
 
   def _embed(self, tokens: Tokens) -> Array:
@@ -205,7 +218,8 @@ class _Trunk(nn.Module):
     a = self.encoder.architecture
     e = a.embedding
     table = lambda rows, *args: layers.table(
-        rows, a.width, a.initializer_range, *args)
+      rows, a.width, a.initializer_range, *args
+    )
     x = table(a.vocab_size, "word", "vocab", a.pad_token_id)(tokens["ids"])
     if e.types:
       types = tokens.get("types", jnp.zeros_like(tokens["ids"]))
@@ -213,7 +227,8 @@ class _Trunk(nn.Module):
       x += table(e.types, "type")(jnp.minimum(types, e.types - 1))
     if e.positions:
       x += table(e.positions, "position")(
-          tokens["positions"] + e.first_position)
+        tokens["positions"] + e.first_position
+      )
     return layers.norm(e.norm, "norm")(x) if e.norm else x
 
   def _rows(self, tokens: Tokens, dtype: Any) -> tuple[Any, ...]:
@@ -223,32 +238,36 @@ class _Trunk(nn.Module):
       angles = None
       if attention.rope:
         angles = rotary.tables(
-            attention.rope, attention.width, tokens["positions"], ids,
-            self.encoder.ntk_length)
-      rows.append(self.encoder.attends.prepare(
-          ids, angles, dtype, *attention.need))
+          attention.rope,
+          attention.width,
+          tokens["positions"],
+          ids,
+          self.encoder.ntk_length,
+        )
+      rows.append(
+        self.encoder.attends.prepare(ids, angles, dtype, *attention.need)
+      )
     return tuple(rows)
 
   def _scan(
-      self, run: spec.Run, x: Array, rows: tuple, keys: Array | None
+    self, run: spec.Run, x: Array, rows: tuple, keys: Array | None
   ) -> Array:
     """The layers of a run; the body of the scan is one unit."""
     size = len(run.unit)
     body = _Block if size == 1 else _Unit
     if self.encoder.remat != "none":
-      body = nn.remat(
-          body, prevent_cse=False, policy=REMAT[self.encoder.remat])
+      body = nn.remat(body, prevent_cse=False, policy=REMAT[self.encoder.remat])
     stack = nn.scan(
-        body,
-        variable_axes={"params": 0},
-        split_rngs={"params": True},
-        in_axes=(nn.broadcast, 0),
-        length=run.repeats,
-        unroll=max(self.encoder.unroll // size, 1),
-        metadata_params={nn.PARTITION_NAME: "layers"},
+      body,
+      variable_axes={"params": 0},
+      split_rngs={"params": True},
+      in_axes=(nn.broadcast, 0),
+      length=run.repeats,
+      unroll=max(self.encoder.unroll // size, 1),
+      metadata_params={nn.PARTITION_NAME: "layers"},
     )
     if keys is not None:
-      keys = keys[run.start:run.start + run.repeats * size]
+      keys = keys[run.start : run.start + run.repeats * size]
       keys = keys.reshape(run.repeats, size, *keys.shape[1:])
     return stack(self.encoder, run.unit, name=run.name)(x, rows, keys)[0]
 
@@ -262,7 +281,7 @@ class _Unit(nn.Module):
   @nn.compact
   def __call__(self, x: Array, rows: tuple, keys: Array | None) -> tuple:
     for i, layer in enumerate(self.layers):
-      key = None if keys is None else keys[i:i + 1]
+      key = None if keys is None else keys[i : i + 1]
       block = _Block(self.encoder, (layer,), name=f"layer_{i}")
       x, _ = block(x, rows, key)
     return x, None
@@ -281,7 +300,7 @@ class _Block(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array, rows: tuple, keys: Array | None) -> tuple:
-    layer, = self.layers
+    (layer,) = self.layers
     attentions = self.encoder.architecture.attentions
     own = rows[attentions.index(layer.attention)]
     count = jax.tree.leaves(own)[0].shape[0]
@@ -293,12 +312,13 @@ class _Block(nn.Module):
       return _drop(self.encoder.dropout, _fold(keys[0], number), y, shape)
 
     parts = (
-        lambda y: self._attention(
-            layer.attention, y.reshape(count, -1, y.shape[-1]), own),
-        lambda y: self._mlp(layer.mlp, y))
+      lambda y: self._attention(
+        layer.attention, y.reshape(count, -1, y.shape[-1]), own
+      ),
+      lambda y: self._mlp(layer.mlp, y),
+    )
     for number, part in enumerate(parts, 1):
-      normed = AddNorm(
-          **dataclasses.asdict(layer.norm), name=f"norm{number}")
+      normed = AddNorm(**dataclasses.asdict(layer.norm), name=f"norm{number}")
       if layer.order == "pre":
         x += drop(part(normed(x)), number)
       else:
@@ -306,33 +326,36 @@ class _Block(nn.Module):
     return x, None
 
   def _dense(
-      self, features: int, axes: tuple[str, str], bias: bool, name: str
+    self, features: int, axes: tuple[str, str], bias: bool, name: str
   ) -> matmul.Linear:
     stddev = self.encoder.architecture.initializer_range
-    return layers.dense(
-        features, axes, bias, stddev, self.encoder.dtype, name)
+    return layers.dense(features, axes, bias, stddev, self.encoder.dtype, name)
 
   def _attention(self, a: spec.Attention, x: Array, rows: Any) -> Array:
     """[B, S, D] to [B S, D]."""
     columns = a.layout.columns
     qkv = self._dense(columns, ("embed", "heads"), a.bias, "qkv")(
-        x.reshape(-1, x.shape[-1])).reshape(*x.shape[:2], columns)
+      x.reshape(-1, x.shape[-1])
+    ).reshape(*x.shape[:2], columns)
     if a.qk_norm:
       qkv = self._normed_heads(a, qkv)
     if a.rope:
       qkv = rotary.pairs_apart(a, qkv)
     y = self.encoder.attends.attend(qkv, rows, *a.need)
     return self._dense(x.shape[-1], ("heads", "embed"), a.bias, "out")(
-        y.reshape(-1, y.shape[-1]))
+      y.reshape(-1, y.shape[-1])
+    )
 
   def _normed_heads(self, a: spec.Attention, qkv: Array) -> Array:
     """Each head of the queries and of the keys, normed."""
     ends = [a.heads * a.width, (a.heads + a.kv_heads) * a.width]
     q, k, v = jnp.split(qkv, ends, axis=-1)
     q, k = (
-        AddNorm(**dataclasses.asdict(a.qk_norm), axis="head", name=name)(
-            y.reshape(*y.shape[:2], -1, a.width)).reshape(y.shape)
-        for y, name in ((q, "q_norm"), (k, "k_norm")))
+      AddNorm(**dataclasses.asdict(a.qk_norm), axis="head", name=name)(
+        y.reshape(*y.shape[:2], -1, a.width)
+      ).reshape(y.shape)
+      for y, name in ((q, "q_norm"), (k, "k_norm"))
+    )
     return jnp.concatenate([q, k, v], axis=-1)
 
   def _mlp(self, m: spec.MLP, x: Array) -> Array:

@@ -8,8 +8,9 @@ activations are computed twice. Two operations for a multiplication and
 addition; the backward pass counts twice the forward.
 """
 
+from collections.abc import Mapping
 import math
-from typing import Any, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,22 +21,21 @@ from nomic_jax.model.architecture import Attention
 # bfloat16 FLOP/s of a device as its maker publishes them, without sparsity, by
 # the start of `jax.Device.device_kind`; the first that fits counts.
 PEAKS = {
-    "TPU v4": 275e12,
-    "TPU v5 lite": 197e12,
-    "TPU v5": 459e12,
-    "TPU v6 lite": 918e12,
-    "TPU7x": 1153.5e12,  # a core of two, each of which is a device
-    "NVIDIA A100": 312e12,
-    "NVIDIA H100 PCIe": 756e12,
-    "NVIDIA H100": 989e12,
-    "NVIDIA H200": 989e12,
+  "TPU v4": 275e12,
+  "TPU v5 lite": 197e12,
+  "TPU v5": 459e12,
+  "TPU v6 lite": 918e12,
+  "TPU7x": 1153.5e12,  # a core of two, each of which is a device
+  "NVIDIA A100": 312e12,
+  "NVIDIA H100 PCIe": 756e12,
+  "NVIDIA H100": 989e12,
+  "NVIDIA H200": 989e12,
 }
 
 
 def peak_of(device_kind: str) -> float | None:
   """FLOP/s, or None for a device that is not known."""
-  return next(
-      (v for k, v in PEAKS.items() if device_kind.startswith(k)), None)
+  return next((v for k, v in PEAKS.items() if device_kind.startswith(k)), None)
 
 
 def _seen(attention: Attention, length: int) -> float:
@@ -49,9 +49,16 @@ def _seen(attention: Attention, length: int) -> float:
 
 def of_attention(a: Architecture, tokens: int, length: int) -> float:
   """Forward, scores and their product with the values, all layers."""
-  return 4.0 * tokens * sum(
-      layer.attention.heads * layer.attention.width
-      * _seen(layer.attention, length) for layer in a.layers)
+  return (
+    4.0
+    * tokens
+    * sum(
+      layer.attention.heads
+      * layer.attention.width
+      * _seen(layer.attention, length)
+      for layer in a.layers
+    )
+  )
 
 
 def of_encoder(a: Architecture, tokens: int, length: int) -> float:
@@ -60,8 +67,9 @@ def of_encoder(a: Architecture, tokens: int, length: int) -> float:
   for layer in a.layers:
     heads = 2 * (layer.attention.heads + layer.attention.kv_heads)
     matrices += a.width * (
-        heads * layer.attention.width
-        + (3 if layer.mlp.gated else 2) * layer.mlp.width)
+      heads * layer.attention.width
+      + (3 if layer.mlp.gated else 2) * layer.mlp.width
+    )
   return 2.0 * matrices * tokens + of_attention(a, tokens, length)
 
 
@@ -98,15 +106,17 @@ def of_batch(c: Architecture, batch: Mapping[str, Any]) -> float:
   segment_ids = batch["segment_ids"].reshape(-1, batch["segment_ids"].shape[-1])
   lengths = _lengths(segment_ids)
   forward = sum(
-      of_encoder(c, int(length * count), int(length))
-      for length, count in zip(*np.unique(lengths, return_counts=True)))
+    of_encoder(c, int(length * count), int(length))
+    for length, count in zip(*np.unique(lengths, return_counts=True))
+  )
   if "masked" in batch:
     head = c.width**2 + c.width * c.vocab_size
     forward += 2.0 * int((batch["labels"] >= 0).sum()) * head
   forward *= hosts
   if "candidate" in batch:
     queries, candidates = (
-        hosts * int((batch[k] >= 0).sum()) for k in ("query", "candidate"))
+      hosts * int((batch[k] >= 0).sum()) for k in ("query", "candidate")
+    )
     forward += 2.0 * queries * candidates * c.width
   return 3 * forward
 

@@ -23,12 +23,12 @@ from nomic_jax.model.norm import AddNorm
 Params = dict[str, Any]
 
 ACTIVATIONS = {
-    "identity": lambda x: x,
-    "tanh": jnp.tanh,
-    "relu": jax.nn.relu,
-    "gelu": lambda x: jax.nn.gelu(x, approximate=False),
-    "sigmoid": jax.nn.sigmoid,
-    "silu": jax.nn.silu,
+  "identity": lambda x: x,
+  "tanh": jnp.tanh,
+  "relu": jax.nn.relu,
+  "gelu": lambda x: jax.nn.gelu(x, approximate=False),
+  "sigmoid": jax.nn.sigmoid,
+  "silu": jax.nn.silu,
 }
 
 
@@ -70,13 +70,16 @@ class Head:
   @property
   def pooled_norm(self) -> bool:
     """Whether it begins with a LayerNorm without parameters (v1.5)."""
-    return bool(self.modules) and self.modules[0].kind == "norm" and (
-        not self.modules[0].affine)
+    return (
+      bool(self.modules)
+      and self.modules[0].kind == "norm"
+      and (not self.modules[0].affine)
+    )
 
   @property
   def rest(self) -> tuple[Module, ...]:
     """The modules after that norm."""
-    return self.modules[self.pooled_norm:]
+    return self.modules[self.pooled_norm :]
 
   @property
   def projection(self) -> int:
@@ -87,7 +90,7 @@ class Head:
     return width if self.rest[0] == Module("dense", width) else 0
 
   def simple(
-      self, width: int, pooled_norm: bool | None, projection: int | None
+    self, width: int, pooled_norm: bool | None, projection: int | None
   ) -> "Head":
     """The same with these in place of its own; None keeps its own.
 
@@ -99,8 +102,9 @@ class Head:
     if self.rest and not self.projection:
       name = "projection" if pooled_norm is None else "pooled_norm"
       raise UserError(
-          f"config.encoder.{name}: the model of config.init_from has layers of "
-          "its own after pooling; leave it out")
+        f"config.encoder.{name}: the model of config.init_from has layers of "
+        "its own after pooling; leave it out"
+      )
     if pooled_norm is None:
       pooled_norm = self.pooled_norm
     if projection is None:
@@ -123,7 +127,7 @@ class Head:
     return _Modules(self, stddev).init(rng, vector).get("params", {})
 
   def apply(
-      self, params: Params, hidden: Array, segment_ids: Array, slots: int
+    self, params: Params, hidden: Array, segment_ids: Array, slots: int
   ) -> Array:
     """Float32 vectors [B, slots, output width], see `pooling.pool`.
 
@@ -144,9 +148,10 @@ class Head:
     """Raises UserError unless each text has one vector."""
     if self.pooling == "none":
       raise UserError(
-          "config.encoder.pooling: 'none' gives a vector for each token, and "
-          "one for each text is wanted; choose one of "
-          + ", ".join(p for p in pooling.POOLINGS if p != "none"))
+        "config.encoder.pooling: 'none' gives a vector for each token, and "
+        "one for each text is wanted; choose one of "
+        + ", ".join(p for p in pooling.POOLINGS if p != "none")
+      )
 
 
 class _Modules(nn.Module):
@@ -167,7 +172,12 @@ class _Modules(nn.Module):
       else:
         with jax.default_matmul_precision("highest"):
           x = layers.dense(
-              module.width, ("embed", "projected"), module.bias, self.stddev,
-              "float32", name)(x)
+            module.width,
+            ("embed", "projected"),
+            module.bias,
+            self.stddev,
+            "float32",
+            name,
+          )(x)
         x = ACTIVATIONS[module.activation](x)
     return x

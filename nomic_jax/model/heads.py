@@ -25,12 +25,19 @@ class MLMHead(nn.Module):
     a = self.architecture
     p = a.prediction
     x = layers.dense(
-        a.width, ("embed", "embed_out"), p.bias, a.initializer_range,
-        self.dtype, "transform")(hidden)
+      a.width,
+      ("embed", "embed_out"),
+      p.bias,
+      a.initializer_range,
+      self.dtype,
+      "transform",
+    )(hidden)
     x = layers.norm(p.norm, "norm")(layers.ACTIVATIONS[p.activation](x))
     logits = jnp.einsum(
-        "nd,vd->nv", x.astype(self.dtype), word_embedding.astype(self.dtype),
-        preferred_element_type=jnp.float32,
+      "nd,vd->nv",
+      x.astype(self.dtype),
+      word_embedding.astype(self.dtype),
+      preferred_element_type=jnp.float32,
     )
     if p.bias:
       init = nn.with_logical_partitioning(nn.initializers.zeros, ("vocab",))
@@ -71,7 +78,8 @@ class ClassificationHead(nn.Module):
     a = self.architecture
     width = a.width
     dense = lambda features, axes, name: layers.dense(
-        features, axes, True, a.initializer_range, self.dtype, name)
+      features, axes, True, a.initializer_range, self.dtype, name
+    )
     x = jnp.tanh(dense(width, ("embed", "embed_out"), "pooler")(first))
     x = nn.Dropout(self.dropout, deterministic=not train)(x)
     x = dense(self.labels, ("embed", "labels"), "classifier")(x)

@@ -24,18 +24,22 @@ def _gelu(x: Array) -> Array:
 
 
 ACTIVATIONS = {
-    "gelu": _gelu,
-    "gelu_tanh": functools.partial(jax.nn.gelu, approximate=True),
-    "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
-    "relu": jax.nn.relu,
-    "silu": jax.nn.silu,
-    "sigmoid": jax.nn.sigmoid,
+  "gelu": _gelu,
+  "gelu_tanh": functools.partial(jax.nn.gelu, approximate=True),
+  "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
+  "relu": jax.nn.relu,
+  "silu": jax.nn.silu,
+  "sigmoid": jax.nn.sigmoid,
 }
 
 
 def dense(
-    features: int, axes: tuple[str, str], bias: bool, stddev: float,
-    dtype: Any, name: str,
+  features: int,
+  axes: tuple[str, str],
+  bias: bool,
+  stddev: float,
+  dtype: Any,
+  name: str,
 ) -> matmul.Linear:
   """A linear layer.
 
@@ -50,15 +54,24 @@ def dense(
   init = nn.initializers.normal(stddev)
   zeros = nn.with_logical_partitioning(nn.initializers.zeros, axes[1:])
   return matmul.Linear(
-      features, dtype, nn.with_logical_partitioning(init, axes),
-      zeros if bias else None, name=name)
+    features,
+    dtype,
+    nn.with_logical_partitioning(init, axes),
+    zeros if bias else None,
+    name=name,
+  )
 
 
 def table(
-    rows: int, width: int, stddev: float, name: str, axis: str = "rows",
-    zero_row: int | None = None,
+  rows: int,
+  width: int,
+  stddev: float,
+  name: str,
+  axis: str = "rows",
+  zero_row: int | None = None,
 ) -> nn.Embed:
   """A table of embeddings; row `zero_row` is zeros when fresh."""
+
   def init(rng, shape, dtype):
     values = stddev * jax.random.normal(rng, shape, dtype)
     return values if zero_row is None else values.at[zero_row].set(0)
@@ -71,9 +84,12 @@ def norm(n: Any, name: str) -> nn.Module:
   """A float32 norm, given an `architecture.Norm`."""
   # The two-pass variance is what PyTorch computes; the fast one loses digits.
   common = dict(
-      epsilon=n.eps, dtype=jnp.float32, use_fast_variance=False, name=name,
-      scale_init=nn.with_logical_partitioning(
-          nn.initializers.ones, ("embed",)))
+    epsilon=n.eps,
+    dtype=jnp.float32,
+    use_fast_variance=False,
+    name=name,
+    scale_init=nn.with_logical_partitioning(nn.initializers.ones, ("embed",)),
+  )
   if n.kind == "rms":
     return nn.RMSNorm(**common)
   zero = nn.with_logical_partitioning(nn.initializers.zeros, ("embed",))

@@ -9,8 +9,9 @@ product is in the one form that its bfloat16 kernels take: sums kept in
 float32, and the left side multiplied along its last axis.
 """
 
+from collections.abc import Callable
 import functools
-from typing import Any, Callable
+from typing import Any
 
 from flax import linen as nn
 import jax
@@ -20,7 +21,7 @@ from jax.ad_checkpoint import checkpoint_name
 import jax.numpy as jnp
 
 _product = functools.partial(
-    lax.dot_general, preferred_element_type=jnp.float32
+  lax.dot_general, preferred_element_type=jnp.float32
 )
 
 
@@ -41,7 +42,8 @@ class Linear(nn.Module):
   @nn.compact
   def __call__(self, x: Array) -> Array:
     kernel = self.param(
-        "kernel", self.kernel_init, (x.shape[-1], self.features))
+      "kernel", self.kernel_init, (x.shape[-1], self.features)
+    )
     numbers = (((x.ndim - 1,), (0,)), ((), ()))
     y = dot_general(x.astype(self.dtype), kernel, numbers)
     if self.bias_init is None:
@@ -50,7 +52,7 @@ class Linear(nn.Module):
 
 
 def add_bias(y: Array, bias: Array) -> Array:
-  """y [..., N] plus bias [N], float32, in the dtype of y."""
+  """Y [..., N] plus bias [N], float32, in the dtype of y."""
   if y.dtype != jnp.bfloat16:
     return y + bias
   return _add_bias(y.reshape(-1, y.shape[-1]), bias).reshape(y.shape)
@@ -66,23 +68,26 @@ def _bias_gradient(dy: Array) -> Array:
 
 
 def _bias_gradient_on_cpu(dy: Array) -> Array:
-  """As a product, since a sum over bfloat16 rows is slower than the layer's.
-  """
+  """As a product, since a sum over bfloat16 rows is slower than the layer's."""
   ones = jnp.ones((1, dy.shape[0]), dy.dtype)
   return _product(ones, dy, (((1,), (0,)), ((), ())))[0]
 
 
 _add_bias.defvjp(
-    lambda y, bias: (_add_bias(y, bias), None),
-    lambda _, dy: (dy, lax.platform_dependent(
-        dy, cpu=_bias_gradient_on_cpu, default=_bias_gradient)),
+  lambda y, bias: (_add_bias(y, bias), None),
+  lambda _, dy: (
+    dy,
+    lax.platform_dependent(
+      dy, cpu=_bias_gradient_on_cpu, default=_bias_gradient
+    ),
+  ),
 )
 
 
 def dot_general(
-    x: Array, kernel: Array, dimension_numbers: tuple, precision=None
+  x: Array, kernel: Array, dimension_numbers: tuple, precision=None
 ) -> Array:
-  """x [..., K] times kernel [K, N], float32, in the dtype of x: [..., N].
+  """X [..., K] times kernel [K, N], float32, in the dtype of x: [..., N].
 
   The signature is that of `jax.lax.dot_general`.
   """
@@ -108,7 +113,7 @@ def _backward(kept: tuple, dy: Array) -> tuple[Array, Array]:
   x, kernel = kept
   dx = _product(dy, kernel.astype(x.dtype), (((1,), (1,)), ((), ())))
   return dx.astype(x.dtype), lax.platform_dependent(
-      x, dy, cpu=_weight_gradient_on_cpu, default=_weight_gradient
+    x, dy, cpu=_weight_gradient_on_cpu, default=_weight_gradient
   )
 
 

@@ -33,7 +33,8 @@ class AddNorm(nn.Module):
   @nn.compact
   def __call__(self, x: Array, y: Array | None = None) -> Array:
     own = lambda name, init: self.param(
-        name, nn.with_logical_partitioning(init, (self.axis,)), x.shape[-1:])
+      name, nn.with_logical_partitioning(init, (self.axis,)), x.shape[-1:]
+    )
     centred = self.kind == "layer"
     scale = own("scale", nn.initializers.ones)
     bias = own("bias", nn.initializers.zeros) if centred and self.bias else None
@@ -42,13 +43,13 @@ class AddNorm(nn.Module):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _norm(
-    eps: float, centred: bool, x: Array, scale: Array, bias: Array | None
+  eps: float, centred: bool, x: Array, scale: Array, bias: Array | None
 ) -> Array:
   return _forward(eps, centred, x, scale, bias)[0]
 
 
 def _forward(
-    eps: float, centred: bool, x: Array, scale: Array, bias: Array | None
+  eps: float, centred: bool, x: Array, scale: Array, bias: Array | None
 ) -> tuple:
   wide = x.astype(jnp.float32)
   mean = wide.mean(-1, keepdims=True) if centred else None
@@ -64,7 +65,7 @@ def _forward(
 
 
 def _backward(
-    eps: float, centred: bool, kept: tuple, gradient: Array
+  eps: float, centred: bool, kept: tuple, gradient: Array
 ) -> tuple[Any, ...]:
   del eps
   x, mean, narrow, scale, shifted = kept
@@ -76,8 +77,10 @@ def _backward(
   dx = narrow * (across - unit * (own * unit).mean(-1, keepdims=True))
   tokens = tuple(range(x.ndim - 1))
   return (
-      dx.astype(x.dtype), (gradient * unit).sum(tokens),
-      None if shifted is None else gradient.sum(tokens))
+    dx.astype(x.dtype),
+    (gradient * unit).sum(tokens),
+    None if shifted is None else gradient.sum(tokens),
+  )
 
 
 _norm.defvjp(_forward, _backward)

@@ -11,9 +11,7 @@ from nomic_jax.errors import one_of
 POOLINGS = ("mean", "cls", "last", "none")
 
 
-def pool(
-    name: str, hidden: Array, segment_ids: Array, slots: int
-) -> Array:
+def pool(name: str, hidden: Array, segment_ids: Array, slots: int) -> Array:
   """Pools each segment of each row.
 
   A segment with a NaN or infinity pools to NaN, and no other one does.
@@ -44,8 +42,10 @@ def pool(
   spoilt = (member & ~finite.all(-1)[:, :, None]).any(1)
   # A sum over tokens as a matmul: no scatter, and rows stay on their device.
   total = jnp.einsum(
-      "bsk,bsd->bkd", weight, jnp.where(finite, hidden, 0),
-      precision=jax.lax.Precision.HIGHEST
+    "bsk,bsd->bkd",
+    weight,
+    jnp.where(finite, hidden, 0),
+    precision=jax.lax.Precision.HIGHEST,
   )
   total = jnp.where(spoilt[:, :, None], jnp.nan, total)
   return total / jnp.maximum(weight.sum(1), 1.0)[:, :, None]

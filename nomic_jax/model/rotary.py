@@ -11,8 +11,11 @@ from nomic_jax.model.architecture import Rope
 
 
 def tables(
-    rope: Rope, width: int, positions: Array, segment_ids: Array,
-    ntk_length: str = "text",
+  rope: Rope,
+  width: int,
+  positions: Array,
+  segment_ids: Array,
+  ntk_length: str = "text",
 ) -> tuple[Array, Array]:
   """Cosines and sines of every token's rotation angles.
 
@@ -70,7 +73,7 @@ def pairs_apart(attention: Attention, qkv: Array) -> Array:
   if a.rope.interleaved:
     turned = turned[0::2] + turned[1::2]
   half = len(kept) // 2
-  order = turned[:r // 2] + kept[:half] + turned[r // 2:] + kept[half:]
+  order = turned[: r // 2] + kept[:half] + turned[r // 2 :] + kept[half:]
   if order == sorted(order):
     return qkv
   both, v = jnp.split(qkv, [(a.heads + a.kv_heads) * d], axis=-1)

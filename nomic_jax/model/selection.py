@@ -7,8 +7,8 @@ uniform kind, which contrastors starts its distilled students with: of every
 axis evenly spaced elements, of the layers evenly spaced ones.
 """
 
+from collections.abc import Sequence
 import dataclasses
-from typing import Sequence
 
 from flax import traverse_util
 import jax
@@ -24,9 +24,13 @@ SIZES = ("width", "layers", "heads", "mlp_width")
 
 
 def select(
-    architecture: Architecture, params: dict, *, width: int | None = None,
-    layers: int | None = None, heads: int | None = None,
-    mlp_width: int | None = None,
+  architecture: Architecture,
+  params: dict,
+  *,
+  width: int | None = None,
+  layers: int | None = None,
+  heads: int | None = None,
+  mlp_width: int | None = None,
 ) -> tuple[Architecture, dict]:
   """Returns a smaller encoder and its parameters.
 
@@ -40,43 +44,67 @@ def select(
     UserError: if one of the sizes is larger than it was.
   """
   a, first = architecture, architecture.layers[0]
-  there = dict(width=a.width, layers=len(a.layers),
-               heads=first.attention.heads, mlp_width=first.mlp.width)
+  there = dict(
+    width=a.width,
+    layers=len(a.layers),
+    heads=first.attention.heads,
+    mlp_width=first.mlp.width,
+  )
   sizes = dict(width=width, layers=layers, heads=heads, mlp_width=mlp_width)
   for name, size in sizes.items():
     sizes[name] = there[name] if size is None else size
     if sizes[name] > there[name]:
       raise UserError(
-          f"config.encoder.{name}: {size} is more than the {there[name]} of "
-          "the model of config.init_from, from which init_as=selection "
-          "selects; lower it")
+        f"config.encoder.{name}: {size} is more than the {there[name]} of "
+        "the model of config.init_from, from which init_as=selection "
+        "selects; lower it"
+      )
   chosen = evenly(len(a.layers), sizes["layers"])
   smaller = dataclasses.replace(
-      a, width=sizes["width"], pooler=False, head=Head(a.head.pooling),
-      layers=tuple(
-          dataclasses.replace(
-              layer, attention=_fewer_heads(layer.attention, sizes),
-              mlp=dataclasses.replace(layer.mlp, width=sizes["mlp_width"]))
-          for layer in (a.layers[i] for i in chosen)))
+    a,
+    width=sizes["width"],
+    pooler=False,
+    head=Head(a.head.pooling),
+    layers=tuple(
+      dataclasses.replace(
+        layer,
+        attention=_fewer_heads(layer.attention, sizes),
+        mlp=dataclasses.replace(layer.mlp, width=sizes["mlp_width"]),
+      )
+      for layer in (a.layers[i] for i in chosen)
+    ),
+  )
   wanted = {  # arrays of the right shapes that take no memory
-      path: np.broadcast_to(np.float32(0), shape)
-      for path, shape in trees.shapes(smaller).items()}
+    path: np.broadcast_to(np.float32(0), shape)
+    for path, shape in trees.shapes(smaller).items()
+  }
   wanted = traverse_util.unflatten_dict(wanted, sep="/")["encoder"]
   old, new = trees.unstacked(a, params), trees.unstacked(smaller, wanted)
-  found = trees.stacked(smaller, [
-      _picked(old[i], layer, *(
-          _sections(x.layers[n].attention) for x, n in ((a, i), (smaller, at))))
-      for at, (i, layer) in enumerate(zip(chosen, new, strict=True))])
+  found = trees.stacked(
+    smaller,
+    [
+      _picked(
+        old[i],
+        layer,
+        *(_sections(x.layers[n].attention) for x, n in ((a, i), (smaller, at))),
+      )
+      for at, (i, layer) in enumerate(zip(chosen, new, strict=True))
+    ],
+  )
   return smaller, {
-      name: found[name] if name in found else _picked(params[name], part)
-      for name, part in wanted.items()}
+    name: found[name] if name in found else _picked(params[name], part)
+    for name, part in wanted.items()
+  }
 
 
 def _fewer_heads(a: Attention, sizes: dict[str, int]) -> Attention:
   heads = sizes["heads"]
   return dataclasses.replace(
-      a, heads=heads, kv_heads=max(a.kv_heads * heads // a.heads, 1),
-      width=sizes["width"] // heads)
+    a,
+    heads=heads,
+    kv_heads=max(a.kv_heads * heads // a.heads, 1),
+    width=sizes["width"] // heads,
+  )
 
 
 def _sections(a: Attention) -> list[int]:
@@ -85,8 +113,10 @@ def _sections(a: Attention) -> list[int]:
 
 
 def _picked(
-    old: dict, new: dict, old_parts: Sequence[int] = (),
-    new_parts: Sequence[int] = (),
+  old: dict,
+  new: dict,
+  old_parts: Sequence[int] = (),
+  new_parts: Sequence[int] = (),
 ) -> dict:
   """Of every array of `old` as much as `new` has, evenly spaced.
 
@@ -105,9 +135,12 @@ def _picked(
       at = evenly(x.shape[axis], size)
       if path[0].key == "qkv" and axis == like.ndim - 1:
         starts = np.cumsum([0, *old_parts])
-        at = np.concatenate([
+        at = np.concatenate(
+          [
             start + evenly(*parts)
-            for start, *parts in zip(starts, old_parts, new_parts)])
+            for start, *parts in zip(starts, old_parts, new_parts)
+          ]
+        )
       x = np.take(x, at, axis)
     return x
 

@@ -5,8 +5,11 @@
 Shapes are what the modules themselves make; nothing restates them.
 """
 
+from collections.abc import Collection
+from collections.abc import Iterator
+from collections.abc import Mapping
 import functools
-from typing import Any, Collection, Iterator, Mapping
+from typing import Any
 
 from flax import traverse_util
 from flax.linen import meta
@@ -27,7 +30,7 @@ TREES = ("encoder", "mlm_head", "classification_head")
 
 @functools.lru_cache(maxsize=16)
 def shapes(
-    architecture: Architecture, mlm_head: bool = False, labels: int = 0
+  architecture: Architecture, mlm_head: bool = False, labels: int = 0
 ) -> dict[str, tuple[int, ...]]:
   """Path to shape of every array, such as encoder/layers/qkv/kernel.
 
@@ -46,7 +49,8 @@ def shapes(
       made["mlm_head"] = MLMHead(a).init(key, hidden, words)["params"]
     if labels:
       made["classification_head"] = ClassificationHead(a, labels).init(
-          key, hidden)["params"]
+        key, hidden
+      )["params"]
     return made
 
   made = traverse_util.flatten_dict(meta.unbox(jax.eval_shape(make)), sep="/")
@@ -62,7 +66,7 @@ def heads(trees: Trees) -> tuple[bool, int]:
 
 
 def arrays(
-    architecture: Architecture, trees: Trees, where: str = "the parameters"
+  architecture: Architecture, trees: Trees, where: str = "the parameters"
 ) -> dict[str, Any]:
   """Path to array of trees that must be exactly the architecture's.
 
@@ -76,8 +80,10 @@ def arrays(
 
 
 def check(
-    wanted: Mapping[str, tuple[int, ...]], names: Mapping[str, str],
-    tensors: Mapping[str, Any], where: str,
+  wanted: Mapping[str, tuple[int, ...]],
+  names: Mapping[str, str],
+  tensors: Mapping[str, Any],
+  where: str,
 ) -> None:
   """Raises UserError unless exactly the wanted names and shapes are there.
 
@@ -93,15 +99,18 @@ def check(
   if extra := [names[name] for name in names if name not in wanted]:
     problems.append(f"unexpected {few(extra)}")
   there = {
-      name: tuple(tensors[names[name]].shape) for name in wanted
-      if name in names}
+    name: tuple(tensors[names[name]].shape) for name in wanted if name in names
+  }
   if wrong := [
-      f"{names[name]} (expected {list(wanted[name])}, found {list(shape)})"
-      for name, shape in there.items() if shape != wanted[name]]:
+    f"{names[name]} (expected {list(wanted[name])}, found {list(shape)})"
+    for name, shape in there.items()
+    if shape != wanted[name]
+  ]:
     problems.append(f"misshapen {few(wrong)}")
   if problems:
     raise UserError(
-        f"{where}: the tensors do not fit the config: {'; '.join(problems)}")
+      f"{where}: the tensors do not fit the config: {'; '.join(problems)}"
+    )
 
 
 def few(names: Collection[str], most: int = 4) -> str:
@@ -135,6 +144,10 @@ def stacked(architecture: Architecture, parts: list[Params]) -> Params:
   by_path: dict[str, list[Params]] = {}
   for path, _, number in layers(architecture):
     by_path.setdefault(path, []).append(parts[number])
-  return traverse_util.unflatten_dict({
+  return traverse_util.unflatten_dict(
+    {
       path: jax.tree.map(lambda *x: np.stack(x), *trees)
-      for path, trees in by_path.items()}, sep="/")
+      for path, trees in by_path.items()
+    },
+    sep="/",
+  )

@@ -6,24 +6,25 @@ It travels with the weights: a training keeps it in its work directory, an
 export writes it as sentence-transformers does, and `init_from` brings it in.
 """
 
+from collections.abc import Mapping
 import dataclasses
-from typing import Any, Mapping
+from typing import Any
 
 from nomic_jax.errors import UserError
 
 # Other names of our prompts, as in nomic-embed-text-v2-moe: what encode_query
 # and encode_document of sentence-transformers look for, and MTEB's task types.
 ALIASES = {
-    "query": "search_query",
-    "document": "search_document",
-    "passage": "search_document",
-    "Classification": "classification",
-    "MultilabelClassification": "classification",
-    "PairClassification": "classification",
-    "STS": "classification",
-    "Summarization": "classification",
-    "Clustering": "clustering",
-    "Speed": "search_document",
+  "query": "search_query",
+  "document": "search_document",
+  "passage": "search_document",
+  "Classification": "classification",
+  "MultilabelClassification": "classification",
+  "PairClassification": "classification",
+  "STS": "classification",
+  "Summarization": "classification",
+  "Clustering": "clustering",
+  "Speed": "search_document",
 }
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 _RANKED = ("cosine", "dot")
@@ -59,7 +60,8 @@ class Usage:
   def with_prompts(self, query: str, document: str) -> "Usage":
     """The same, trained with these prompts of queries and documents."""
     return dataclasses.replace(
-        self, prompts=with_sides(self.prompts, query, document))
+      self, prompts=with_sides(self.prompts, query, document)
+    )
 
   def to_json(self) -> dict[str, Any]:
     return dataclasses.asdict(self) | {"prompts": dict(self.prompts)}
@@ -77,18 +79,21 @@ def with_aliases(prompts: Mapping[str, str]) -> dict[str, str]:
 
 
 def with_sides(
-    prompts: Mapping[str, str], query: str, document: str
+  prompts: Mapping[str, str], query: str, document: str
 ) -> dict[str, str]:
   """The prompts with those of queries and documents changed to these."""
   sides = {"search_query": query, "search_document": document}
   known = with_aliases(prompts)
   changed = {
-      name for name, text in sides.items() if known.get(name, "") != text}
+    name for name, text in sides.items() if known.get(name, "") != text
+  }
   if not changed:
     return dict(prompts)
   kept = {
-      name: text for name, text in known.items()
-      if ALIASES.get(name, name) not in changed}
+    name: text
+    for name, text in known.items()
+    if ALIASES.get(name, name) not in changed
+  }
   return with_aliases(kept | {name: sides[name] for name in changed})
 
 
@@ -100,8 +105,8 @@ def check_ranked(similarity: str) -> str:
   """
   if similarity not in _RANKED:
     raise UserError(
-        f"similarity_fn_name: this model compares by '{similarity}', which is "
-        f"not supported where vectors are ranked; expected "
-        f"{' or '.join(_RANKED)}"
+      f"similarity_fn_name: this model compares by '{similarity}', which is "
+      f"not supported where vectors are ranked; expected "
+      f"{' or '.join(_RANKED)}"
     )
   return similarity

@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scores systems on tasks, and writes what people read of that."""
 
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
 import contextlib
 import functools
 import json
 import pathlib
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any
 
 import nomic_jax
 from nomic_jax.errors import one_of
@@ -34,15 +37,15 @@ _FEWEST_TOKENS = 3
 
 @places_lib.expanding("models", "tasks", "output", "data")
 def evaluate(
-    models: Sequence[str],
-    tasks: Sequence[str],
-    output: str | None = None,
-    baselines: Sequence[str] = (),
-    data: str | None = None,
-    with_curves: bool = False,
-    dims: Sequence[int] = (),
-    max_tokens: int | None = None,
-    pooled_norm: bool = False,
+  models: Sequence[str],
+  tasks: Sequence[str],
+  output: str | None = None,
+  baselines: Sequence[str] = (),
+  data: str | None = None,
+  with_curves: bool = False,
+  dims: Sequence[int] = (),
+  max_tokens: int | None = None,
+  pooled_norm: bool = False,
 ) -> dict:
   """Scores models on tasks, prints tables and writes them to files.
 
@@ -63,23 +66,25 @@ def evaluate(
       that are not finite.
   """
   places = paths.named_paths(
-      models, "--model", reserved=[*bm25.BASELINES], hub=True)
-  cuts_of = {n: {f"{n}@{dim}": dim for dim in dims} or {n: None}
-             for n in places}
+    models, "--model", reserved=[*bm25.BASELINES], hub=True
+  )
+  cuts_of = {
+    n: {f"{n}@{dim}": dim for dim in dims} or {n: None} for n in places
+  }
   # The name of a model stands for it at each of the dimensions.
   baselines = [b for name in baselines for b in cuts_of.get(name, [name])]
-  choices = [*bm25.BASELINES, *(cut for cuts in cuts_of.values()
-                                for cut in cuts)]
+  choices = [
+    *bm25.BASELINES,
+    *(cut for cuts in cuts_of.values() for cut in cuts),
+  ]
   for name in baselines:
     one_of(name, choices, f"--baseline={name}: unknown")
   if not any(tasks) or not (places or baselines):
     raise UserError(
-        "nothing to evaluate: give --tasks=DIR and --model=DIR or "
-        "--baseline=bm25"
+      "nothing to evaluate: give --tasks=DIR and --model=DIR or --baseline=bm25"
     )
   if output and not str(output).endswith(".json"):
-    raise UserError(
-        f"--output={output}: expected a name that ends in .json")
+    raise UserError(f"--output={output}: expected a name that ends in .json")
   if output:
     places_lib.check_file(output)
   if data:
@@ -88,11 +93,13 @@ def evaluate(
     raise UserError(f"--data={data}: no such folder")
   if max_tokens is not None and max_tokens < _FEWEST_TOKENS:
     raise UserError(
-        f"--max_tokens={max_tokens}: expected {_FEWEST_TOKENS} or more, of "
-        "which two mark the ends of a text")
+      f"--max_tokens={max_tokens}: expected {_FEWEST_TOKENS} or more, of "
+      "which two mark the ends of a text"
+    )
   # The flag alone is passed on, so that a stand-in need not know it.
   load = functools.partial(
-      nomic_jax.load, **{"pooled_norm": True} if pooled_norm else {})
+    nomic_jax.load, **{"pooled_norm": True} if pooled_norm else {}
+  )
   _check_dims(dims, places, load)
   read = tasks_lib.find(tasks, pathlib.Path(data) if data else None)
   prints = {t.name: t.fingerprint() for t in read}
@@ -104,8 +111,9 @@ def evaluate(
     added = [{"name": n, "path": path, "tasks": {}} for n in cuts]
     results.extend(added)
     fingerprint = {
-        n: (system.at(dim) if dim else system).fingerprint()
-        for n, dim in cuts.items()}
+      n: (system.at(dim) if dim else system).fingerprint()
+      for n, dim in cuts.items()
+    }
     for task in read:
       if isinstance(system, systems.Lexical) and not task.lexical:
         continue
@@ -115,11 +123,16 @@ def evaluate(
       with system.remembering() if keep else contextlib.nullcontext():
         for result, (each, dim) in zip(added, cuts.items()):
           key = fingerprints.of_values(
-              fingerprint[each], prints[task.name], task.metrics,
-              compare.DRAWS)
+            fingerprint[each], prints[task.name], task.metrics, compare.DRAWS
+          )
           result["tasks"][task.name] = scoring.result(
-              each, system.at(dim) if dim else system, task, key, known,
-              curves_too and result is added[0])
+            each,
+            system.at(dim) if dim else system,
+            task,
+            key,
+            known,
+            curves_too and result is added[0],
+          )
       if output:
         with replacing(_partial(output)) as temporary:
           temporary.write_text(json.dumps({"models": results}))
@@ -130,20 +143,23 @@ def evaluate(
   for name, path in places.items():
     print(f"{name}: {path}")
     system = systems.Dense(load(path))
-    with (system.limited(max_tokens) if max_tokens
-          else contextlib.nullcontext()):
+    with system.limited(max_tokens) if max_tokens else contextlib.nullcontext():
       score(name, str(path), system, with_curves)
   written = {
-      "tasks": {
-          t.name: {
-              "kind": t.kind, "path": t.path, "size": t.size,
-              "metrics": list(t.metrics), "group": t.group,
-              "published": {**published.of(t.name), **t.published},
-              "fingerprint": prints[t.name],
-          } for t in read
-      },
-      "baselines": list(baselines),
-      "models": results,
+    "tasks": {
+      t.name: {
+        "kind": t.kind,
+        "path": t.path,
+        "size": t.size,
+        "metrics": list(t.metrics),
+        "group": t.group,
+        "published": {**published.of(t.name), **t.published},
+        "fingerprint": prints[t.name],
+      }
+      for t in read
+    },
+    "baselines": list(baselines),
+    "models": results,
   }
   if output:
     _write(pathlib.Path(output), written)
@@ -158,9 +174,13 @@ def _write(output: pathlib.Path, results: dict) -> None:
     temporary.write_text(json.dumps(results) + "\n")
   with replacing(output.with_suffix(".md")) as temporary:
     temporary.write_text(
-        decoding.safe(tables.markdown(results)), encoding="utf-8")
-  if any("curve" in result for model in results["models"]
-         for result in model["tasks"].values()):
+      decoding.safe(tables.markdown(results)), encoding="utf-8"
+    )
+  if any(
+    "curve" in result
+    for model in results["models"]
+    for result in model["tasks"].values()
+  ):
     with replacing(output.with_suffix(".png")) as temporary:
       temporary.write_bytes(drawing.png(curves.draw(results)))
   report.report([], str(output), str(output.with_suffix(".html")))
@@ -177,9 +197,9 @@ def _known(output: str | None) -> dict[str, dict]:
   for path in (pathlib.Path(output), _partial(output)) if output else ():
     try:
       found |= {
-          result["fingerprint"]: result
-          for model in json.loads(path.read_text())["models"]
-          for result in model["tasks"].values()
+        result["fingerprint"]: result
+        for model in json.loads(path.read_text())["models"]
+        for result in model["tasks"].values()
       }
     except (OSError, ValueError, KeyError, TypeError):
       pass  # no earlier file, or not one of ours: compute all
@@ -187,8 +207,9 @@ def _known(output: str | None) -> dict[str, dict]:
 
 
 def _check_dims(
-    dims: Sequence[int], places: Mapping[str, pathlib.Path],
-    load: Callable[[pathlib.Path], Any],
+  dims: Sequence[int],
+  places: Mapping[str, pathlib.Path],
+  load: Callable[[pathlib.Path], Any],
 ) -> None:
   """Says before the long work which dimension a model does not have."""
   for name, path in places.items() if dims else ():
@@ -196,5 +217,6 @@ def _check_dims(
     wrong = [dim for dim in dims if not 0 < dim <= width]
     if wrong:
       raise UserError(
-          f"--dim={wrong[0]}: {name} has vectors of {width} dimensions; "
-          f"expected numbers from 1 to {width}")
+        f"--dim={wrong[0]}: {name} has vectors of {width} dimensions; "
+        f"expected numbers from 1 to {width}"
+      )

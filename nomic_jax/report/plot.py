@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The job behind `nomic-jax plot`, and a sweep's picture, as PNGs."""
 
+from collections.abc import Sequence
 import pathlib
-from typing import Any, Sequence
+from typing import Any
 
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
@@ -14,14 +15,22 @@ from nomic_jax.storage import places
 from nomic_jax.storage.files import replacing
 
 # Drawn if no others are asked for, as far as a run has them.
-DEFAULT = ("loss", "accuracy", "eval/loss", "gradient_norm", "learning_rate",
-           "tokens_per_second", "mfu", "data_wait_share")
+DEFAULT = (
+  "loss",
+  "accuracy",
+  "eval/loss",
+  "gradient_norm",
+  "learning_rate",
+  "tokens_per_second",
+  "mfu",
+  "data_wait_share",
+)
 _POINTS = 400  # of a curve that is drawn in full; longer ones are averaged
 
 
 @places.expanding("workdirs", "output")
 def plot(
-    workdirs: Sequence[str], output: str, chosen: Sequence[str] = ()
+  workdirs: Sequence[str], output: str, chosen: Sequence[str] = ()
 ) -> None:
   """Draws each metric of several trainings into one picture.
 
@@ -37,10 +46,17 @@ def plot(
   runs = dict(_read(spec) for spec in workdirs)
   if len(runs) < len(workdirs):
     raise UserError(
-        "two work directories have the same name; give each as NAME=PATH")
-  known = list(dict.fromkeys(
-      k for rows in runs.values() for row in rows for k, v in row.items()
-      if isinstance(v, (int, float)) and k != "step"))
+      "two work directories have the same name; give each as NAME=PATH"
+    )
+  known = list(
+    dict.fromkeys(
+      k
+      for rows in runs.values()
+      for row in rows
+      for k, v in row.items()
+      if isinstance(v, (int, float)) and k != "step"
+    )
+  )
   for name in chosen:
     one_of(name, known, f"--metric: no run has '{name}'", "they have")
   names = list(chosen) or [n for n in DEFAULT if n in known]
@@ -48,21 +64,35 @@ def plot(
   for panel, name in zip(panels, names):
     for number, (run, rows) in enumerate(runs.items()):
       steps, values = _curve(rows, name)
-      panel.plot(steps, values, color=f"C{number}", label=run,
-                 marker="o" if len(steps) == 1 else None)
+      panel.plot(
+        steps,
+        values,
+        color=f"C{number}",
+        label=run,
+        marker="o" if len(steps) == 1 else None,
+      )
     panel.set(title=name, xlabel="step")
-  for panel in panels[len(names):]:
+  for panel in panels[len(names) :]:
     panel.remove()
-  handles = [panels[0].plot([], [], color=f"C{n}", label=run)[0]
-             for n, run in enumerate(runs)]
-  figure.legend(handles=handles, loc="outside upper center", fontsize=9,
-                ncols=min(len(runs), 3), frameon=False)
+  handles = [
+    panels[0].plot([], [], color=f"C{n}", label=run)[0]
+    for n, run in enumerate(runs)
+  ]
+  figure.legend(
+    handles=handles,
+    loc="outside upper center",
+    fontsize=9,
+    ncols=min(len(runs), 3),
+    frameon=False,
+  )
   _save(figure, output)
 
 
 def points(
-    values: Sequence[float], varied: Sequence[dict[str, Any]], metric: str,
-    output: pathlib.Path,
+  values: Sequence[float],
+  varied: Sequence[dict[str, Any]],
+  metric: str,
+  output: pathlib.Path,
 ) -> None:
   """Draws a metric against each setting that varied between points.
 
@@ -76,14 +106,17 @@ def points(
   figure, panels = drawing.panels(1, len(names))
   for panel, name in zip(panels, names):
     others = [
-        ", ".join(f"{_short(k)}={v}" for k, v in point.items() if k != name)
-        for point in varied
+      ", ".join(f"{_short(k)}={v}" for k, v in point.items() if k != name)
+      for point in varied
     ]
     numbers = all(isinstance(p[name], (int, float)) for p in varied)
     place = (lambda v: v) if numbers else str
     for other in dict.fromkeys(others):
-      line = [(place(p[name]), v)
-              for p, v, o in zip(varied, values, others) if o == other]
+      line = [
+        (place(p[name]), v)
+        for p, v, o in zip(varied, values, others)
+        if o == other
+      ]
       if numbers:
         line.sort()
       panel.plot(*zip(*line), marker="o", label=other)
@@ -121,20 +154,23 @@ def _read(spec: str) -> tuple[str, list[dict]]:
   rows = metrics.read(path / "metrics.jsonl")
   if not rows:
     raise UserError(
-        f"{path}: no metrics.jsonl with a line in it; expected the work "
-        "directory of a training, as PATH or NAME=PATH"
+      f"{path}: no metrics.jsonl with a line in it; expected the work "
+      "directory of a training, as PATH or NAME=PATH"
     )
   return name or path.name, rows
 
 
 def _curve(rows: list[dict], name: str) -> tuple[list[float], list[float]]:
   """Steps and values; means of neighbours where there are very many."""
-  pairs = [(r["step"], r[name]) for r in rows
-           if isinstance(r.get(name), (int, float))]
+  pairs = [
+    (r["step"], r[name]) for r in rows if isinstance(r.get(name), (int, float))
+  ]
   width = -(-len(pairs) // _POINTS)
-  groups = [pairs[i:i + width] for i in range(0, len(pairs), width or 1)]
-  return ([g[-1][0] for g in groups],
-          [sum(v for _, v in g) / len(g) for g in groups])
+  groups = [pairs[i : i + width] for i in range(0, len(pairs), width or 1)]
+  return (
+    [g[-1][0] for g in groups],
+    [sum(v for _, v in g) / len(g) for g in groups],
+  )
 
 
 def _short(key: str) -> str:

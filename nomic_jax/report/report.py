@@ -6,10 +6,10 @@ The page needs nothing but itself: charts are inline SVG, and it is readable on
 a light and on a dark screen.
 """
 
+from collections.abc import Sequence
 import json
 import pathlib
 import statistics
-from typing import Sequence
 
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation.paths import named_paths
@@ -22,9 +22,7 @@ from nomic_jax.storage.files import replacing
 
 
 @places.expanding("workdirs", "scores", "output")
-def report(
-    workdirs: Sequence[str], scores: str | None, output: str
-) -> None:
+def report(workdirs: Sequence[str], scores: str | None, output: str) -> None:
   """Writes the report of some trainings and of what their models score.
 
   Args:
@@ -40,9 +38,10 @@ def report(
   places.check_file(output)
   places.check_apart(output, scores)
   stages = [
-      _read_stage(name, path)
-      for name, path in named_paths(
-          workdirs, "--workdir", checkpoints=False).items()
+    _read_stage(name, path)
+    for name, path in named_paths(
+      workdirs, "--workdir", checkpoints=False
+    ).items()
   ]
   results = _read_scores(scores) if scores else None
   if not stages and not results:
@@ -66,11 +65,14 @@ def _read_stage(name: str, path: pathlib.Path) -> dict:
       configs[file] = (path / file).read_text(encoding="utf-8")
   if not configs and not (path / "metrics.jsonl").is_file():
     raise UserError(
-        f"--workdir={path}: neither metrics.jsonl nor config.json in it; "
-        "expected the work directory of nomic-jax train"
+      f"--workdir={path}: neither metrics.jsonl nor config.json in it; "
+      "expected the work directory of nomic-jax train"
     )
-  rows = [row for row in metrics.read(path / "metrics.jsonl")
-          if isinstance(row, dict) and isinstance(row.get("step"), int)]
+  rows = [
+    row
+    for row in metrics.read(path / "metrics.jsonl")
+    if isinstance(row, dict) and isinstance(row.get("step"), int)
+  ]
   return {"name": name, "path": path, "rows": rows, "configs": configs}
 
 
@@ -81,13 +83,13 @@ def _read_scores(path: str) -> dict:
     [(about["kind"], about["size"]) for about in results["tasks"].values()]
   except OSError as e:
     raise UserError(
-        f"--scores={path}: {e.strerror}; expected the file that nomic-jax "
-        "evaluate --output wrote"
+      f"--scores={path}: {e.strerror}; expected the file that nomic-jax "
+      "evaluate --output wrote"
     ) from e
   except (ValueError, LookupError, TypeError) as e:
     raise UserError(
-        f"--scores={path}: not a file of nomic-jax evaluate; expected what it "
-        "wrote to --output"
+      f"--scores={path}: not a file of nomic-jax evaluate; expected what it "
+      "wrote to --output"
     ) from e
   return results
 
@@ -95,23 +97,35 @@ def _read_scores(path: str) -> dict:
 def _series(rows: list[dict], key: str) -> tuple[list[float], list[float]]:
   """Returns (steps, values) of the rows that have a number under `key`."""
   pairs = [
-      (row["step"], float(row[key])) for row in rows
-      if isinstance(row.get(key), (int, float))
+    (row["step"], float(row[key]))
+    for row in rows
+    if isinstance(row.get(key), (int, float))
   ]
   return [s for s, _ in pairs], [v for _, v in pairs]
 
 
 def _stages_section(stages: list[dict]) -> list[str]:
-  heads = ["stage", "steps", "minutes", "tokens/s", "padding", "loss, first",
-           "loss, last", "peak learning rate"]
+  heads = [
+    "stage",
+    "steps",
+    "minutes",
+    "tokens/s",
+    "padding",
+    "loss, first",
+    "loss, last",
+    "peak learning rate",
+  ]
   total = sum(
-      max(_series(stage["rows"], "seconds")[1], default=0) for stage in stages)
-  parts = ["<h2>Training</h2>", page.table(heads, [
-      _stage_cells(stage) for stage in stages])]
+    max(_series(stage["rows"], "seconds")[1], default=0) for stage in stages
+  )
+  parts = [
+    "<h2>Training</h2>",
+    page.table(heads, [_stage_cells(stage) for stage in stages]),
+  ]
   parts.append(
-      f'<p class="note">Together {total / 60:.1f} minutes. Tokens/s, which '
-      "counts no padding, and padding are medians over the logged steps; "
-      "first and last loss are means of a twentieth of them.</p>"
+    f'<p class="note">Together {total / 60:.1f} minutes. Tokens/s, which '
+    "counts no padding, and padding are medians over the logged steps; "
+    "first and last loss are means of a twentieth of them.</p>"
   )
   figures = [_figure(stage) for stage in stages]
   return parts + ['<div class="charts halves">', *figures, "</div>"]
@@ -145,14 +159,14 @@ def _stage_cells(stage: dict) -> list[str]:
   _, paddings = _series(rows, "padding")
   part = max(len(losses) // 20, 1)
   return [
-      page.escape(stage["name"]),
-      f"{rows[-1]['step']:,}" if rows else "–",
-      f"{clock[-1] / 60:.1f}" if clock else "–",
-      f"{statistics.median(speeds):,.0f}" if speeds else "–",
-      f"{statistics.median(paddings):.1%}" if paddings else "–",
-      f"{statistics.fmean(losses[:part]):.3f}" if losses else "–",
-      f"{statistics.fmean(losses[-part:]):.3f}" if losses else "–",
-      f"{max(rates):.2g}" if rates else "–",
+    page.escape(stage["name"]),
+    f"{rows[-1]['step']:,}" if rows else "–",
+    f"{clock[-1] / 60:.1f}" if clock else "–",
+    f"{statistics.median(speeds):,.0f}" if speeds else "–",
+    f"{statistics.median(paddings):.1%}" if paddings else "–",
+    f"{statistics.fmean(losses[:part]):.3f}" if losses else "–",
+    f"{statistics.fmean(losses[-part:]):.3f}" if losses else "–",
+    f"{max(rates):.2g}" if rates else "–",
   ]
 
 
@@ -165,8 +179,8 @@ def _config_section(stages: list[dict]) -> list[str]:
       except ValueError:
         pass  # shown as it stands
       parts.append(
-          f"<details><summary>{page.escape(stage['name'])}: "
-          f"{page.escape(str(stage['path'] / file))}</summary>"
-          f"<pre>{page.escape(text)}</pre></details>"
+        f"<details><summary>{page.escape(stage['name'])}: "
+        f"{page.escape(str(stage['path'] / file))}</summary>"
+        f"<pre>{page.escape(text)}</pre></details>"
       )
   return ["<h2>Configuration</h2>", *parts] if parts else []

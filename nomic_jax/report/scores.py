@@ -24,17 +24,24 @@ def scores(results: dict) -> list[str]:
       continue
     against = tables.reference(results, task)
     parts.append(
-        f"<h3>{escape(task)}</h3><p>{escape(about['size'])}. "
-        f"{_headline(results, task, against)}</p>"
-        '<div class="charts thirds">')
+      f"<h3>{escape(task)}</h3><p>{escape(about['size'])}. "
+      f"{_headline(results, task, against)}</p>"
+      '<div class="charts thirds">'
+    )
     for metric in about["metrics"][:_CHARTS]:
-      rows = [(m["name"], m["tasks"][task]["scores"][metric])
-              for m in results["models"] if task in m["tasks"]]
+      rows = [
+        (m["name"], m["tasks"][task]["scores"][metric])
+        for m in results["models"]
+        if task in m["tasks"]
+      ]
       intervals = {
-          m["name"]: m["tasks"][task]["interval"] for m in results["models"]
-          if task in m["tasks"] and metric == about["metrics"][0]}
-      parts.append(charts.bars(
-          metric, rows, _baselines(results), against, intervals))
+        m["name"]: m["tasks"][task]["interval"]
+        for m in results["models"]
+        if task in m["tasks"] and metric == about["metrics"][0]
+      }
+      parts.append(
+        charts.bars(metric, rows, _baselines(results), against, intervals)
+      )
     parts.append("</div>")
     parts += _shown(found[f"{task}: {about['size']}"])
   return parts + _curves(results, found) + _maps(results)
@@ -49,19 +56,25 @@ def worst(results: dict) -> list[str]:
     if not shown:
       continue
     ranked = "retrieved" in shown[0]
-    note = ("Queries whose answer came last or not at all, the most confident "
-            "mistakes first." if ranked else
-            "Where it is farthest from what people said.")
+    note = (
+      "Queries whose answer came last or not at all, the most confident "
+      "mistakes first."
+      if ranked
+      else "Where it is farthest from what people said."
+    )
     parts.append(
-        f"<h2>Where {escape(best['name'])} is most wrong on {escape(task)}"
-        f'</h2><p class="note">{note}</p>')
+      f"<h2>Where {escape(best['name'])} is most wrong on {escape(task)}"
+      f'</h2><p class="note">{note}</p>'
+    )
     parts += map(_ranked if ranked else _judged, shown)
   return parts
 
 
 def _shown(found: tables.Table) -> list[str]:
-  rows = [[f"<b>{escape(cell)}</b>" if "*" in cell else escape(cell)
-           for cell in row] for row in found.rows]
+  rows = [
+    [f"<b>{escape(cell)}</b>" if "*" in cell else escape(cell) for cell in row]
+    for row in found.rows
+  ]
   note = f'<p class="note">{escape(found.note)}</p>' if found.note else ""
   return [table(found.head, rows), note]
 
@@ -69,14 +82,18 @@ def _shown(found: tables.Table) -> list[str]:
 def _baselines(results: dict) -> list[str]:
   """Whatever the models are compared with; BM25 is never anything else."""
   return [m["name"] for m in results["models"] if m["path"] is None] + list(
-      results.get("baselines", ()))
+    results.get("baselines", ())
+  )
 
 
 def _best(results: dict, task: str) -> dict | None:
   """The model, not BM25, with the highest main score."""
   found = tables.main_scores(results, task)
-  models = [m for m in results["models"]
-            if m["path"] is not None and found.get(m["name"]) is not None]
+  models = [
+    m
+    for m in results["models"]
+    if m["path"] is not None and found.get(m["name"]) is not None
+  ]
   return max(models, key=lambda m: found[m["name"]], default=None)
 
 
@@ -93,16 +110,20 @@ def _headline(results: dict, task: str, against: str | None) -> str:
     return text + "."
   side = "above" if gap.value >= 0 else "below"
   sure = "significant" if gap.significant else "not significant"
-  return (f"{text}, {abs(gap.value):.3f} {side} {escape(against)} (the dashed "
-          f"line; {sure}).")
+  return (
+    f"{text}, {abs(gap.value):.3f} {side} {escape(against)} (the dashed "
+    f"line; {sure})."
+  )
 
 
 def _curves(results: dict, found: dict[str, tables.Table]) -> list[str]:
   titles = [title for title in found if title.endswith("by dimensions")]
   if not titles:
     return []
-  parts = ["<h2>Fewer dimensions, fewer bits</h2>", drawing.inline(
-      curves.draw(results), "score by dimensions", {})]
+  parts = [
+    "<h2>Fewer dimensions, fewer bits</h2>",
+    drawing.inline(curves.draw(results), "score by dimensions", {}),
+  ]
   for title in titles:
     parts += [f"<p>{escape(title)}</p>", *_shown(found[title])]
   return parts
@@ -115,33 +136,48 @@ def _maps(results: dict) -> list[str]:
     found = best["tasks"][task].get("map") if best else None
     if found:
       parts += [
-          charts.scatter(f"{task}: {method} of {best['name']}", points,
-                         found["labels"])
-          for method, points in found["points"].items()]
+        charts.scatter(
+          f"{task}: {method} of {best['name']}", points, found["labels"]
+        )
+        for method, points in found["points"].items()
+      ]
   if not parts:
     return []
-  return ["<h2>Maps of the vectors</h2>", '<p class="note">A point is a text; '
-          "hold the pointer over it to read it.</p>",
-          '<div class="charts halves">', *parts, "</div>"]
+  return [
+    "<h2>Maps of the vectors</h2>",
+    '<p class="note">A point is a text; '
+    "hold the pointer over it to read it.</p>",
+    '<div class="charts halves">',
+    *parts,
+    "</div>",
+  ]
 
 
 def _ranked(item: dict) -> str:
-  place = f"at rank {item['rank']}" if item["rank"] else (
-      "not among the first 100")
+  place = (
+    f"at rank {item['rank']}" if item["rank"] else ("not among the first 100")
+  )
   hits = "".join(
-      f"<li value=\"{i}\"><span class=\"score\">{hit['score']:.3f}</span> "
-      f"{_hit(hit)}</li>" for i, hit in enumerate(item["retrieved"], 1))
-  return (f"<div class=\"query\"><p class=\"asked\">{escape(item['query'])}</p>"
-          f"<p><span class=\"tag\">answer {place}:</span> "
-          f"{_hit(item['answer'])}</p><ol>{hits}</ol></div>")
+    f'<li value="{i}"><span class="score">{hit["score"]:.3f}</span> '
+    f"{_hit(hit)}</li>"
+    for i, hit in enumerate(item["retrieved"], 1)
+  )
+  return (
+    f'<div class="query"><p class="asked">{escape(item["query"])}</p>'
+    f'<p><span class="tag">answer {place}:</span> '
+    f"{_hit(item['answer'])}</p><ol>{hits}</ol></div>"
+  )
 
 
 def _judged(item: dict) -> str:
   texts = "".join(
-      f"<p class=\"asked\">{escape(text[:300])}</p>" for text in item["texts"])
-  return (f"<div class=\"query\">{texts}<p><span class=\"tag\">expected"
-          f"</span> {escape(item['expected'])} <span class=\"tag\">found"
-          f"</span> {escape(item['found'])}</p></div>")
+    f'<p class="asked">{escape(text[:300])}</p>' for text in item["texts"]
+  )
+  return (
+    f'<div class="query">{texts}<p><span class="tag">expected'
+    f'</span> {escape(item["expected"])} <span class="tag">found'
+    f"</span> {escape(item['found'])}</p></div>"
+  )
 
 
 def _hit(hit: dict) -> str:

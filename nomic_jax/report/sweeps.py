@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The points of a sweep side by side: a table, and a picture of it."""
 
+from collections.abc import Mapping
 import importlib.util
 import statistics
-from typing import Any, Mapping, NamedTuple
+from typing import Any
+from typing import NamedTuple
 
 from nomic_jax.errors import one_of
 from nomic_jax.report import plot
@@ -28,8 +30,11 @@ class _Result(NamedTuple):
 
 
 def compare(
-    points: Mapping[str, dict[str, Any]], diverged: Mapping[str, int],
-    folder: Any, metric: str, median: str,
+  points: Mapping[str, dict[str, Any]],
+  diverged: Mapping[str, int],
+  folder: Any,
+  metric: str,
+  median: str,
 ) -> None:
   """Prints a table of a metric against what varied, the best point first.
 
@@ -53,30 +58,43 @@ def compare(
     known |= last
     value = last.get(metric) if step is None else None
     shown = f"no {metric}" if step is None else f"diverged at step {step}"
-    results.append(_Result(
-        value, shown if value is None else f"{value:.4f}",
-        last.get("seconds", 0) / 60, {k: values.get(k, "–") for k in keys}))
+    results.append(
+      _Result(
+        value,
+        shown if value is None else f"{value:.4f}",
+        last.get("seconds", 0) / 60,
+        {k: values.get(k, "–") for k in keys},
+      )
+    )
   if known:
-    one_of(metric, known, f"--metric: {folder / next(iter(points))}/"
-           f"metrics.jsonl has no '{metric}'", "it has")
+    one_of(
+      metric,
+      known,
+      f"--metric: {folder / next(iter(points))}/"
+      f"metrics.jsonl has no '{metric}'",
+      "it has",
+    )
   if median:
     results = _medians(results, median)
   sign = 1 if metrics.lower_is_better(metric) else -1
-  results.sort(key=lambda r: (
-      r.value is None, sign * (r.value or 0), r.minutes))
+  results.sort(
+    key=lambda r: (r.value is None, sign * (r.value or 0), r.minutes)
+  )
   heads = [f"{k}: from to" if k == median else k for k in keys]
   table = [[metric, "minutes", *heads]] + [
-      [r.shown, f"{r.minutes:.1f}", *map(str, r.varied.values())]
-      for r in results]
+    [r.shown, f"{r.minutes:.1f}", *map(str, r.varied.values())] for r in results
+  ]
   widths = [max(map(len, column)) for column in zip(*table)]
   for row in table:
     print("  ".join(f"{x:>{w}}" for x, w in zip(row, widths)))
   drawn = [r for r in results if r.value is not None]
   if drawn and importlib.util.find_spec("matplotlib"):
     plot.points(
-        [r.value for r in drawn],
-        [{k: v for k, v in r.varied.items() if k != median} for r in drawn],
-        metric, folder / "sweep.png")
+      [r.value for r in drawn],
+      [{k: v for k, v in r.varied.items() if k != median} for r in drawn],
+      metric,
+      folder / "sweep.png",
+    )
 
 
 def _medians(results: list[_Result], key: str) -> list[_Result]:
@@ -92,9 +110,13 @@ def _medians(results: list[_Result], key: str) -> list[_Result]:
     between = f"{len(values)}:"
     if values:
       between += f" {min(values):.4f} {max(values):.4f}"
-    between = ", ".join(
-        [between, *(r.shown for r in same if r.value is None)])
-    found.append(_Result(
-        value, "–" if value is None else f"{value:.4f}",
-        sum(r.minutes for r in same), same[0].varied | {key: between}))
+    between = ", ".join([between, *(r.shown for r in same if r.value is None)])
+    found.append(
+      _Result(
+        value,
+        "–" if value is None else f"{value:.4f}",
+        sum(r.minutes for r in same),
+        same[0].varied | {key: between},
+      )
+    )
   return found

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Results as tables: aligned for a terminal, or in Markdown."""
 
+from collections.abc import Mapping
+from collections.abc import Sequence
 import math
-from typing import Mapping, NamedTuple, Sequence
+from typing import NamedTuple
 
 from nomic_jax.evaluation import compare
 from nomic_jax.evaluation import mteb_tasks
@@ -19,21 +21,26 @@ class Table(NamedTuple):
   note: str = ""
 
 
-MARK = (f"* 95 % of {compare.DRAWS:,} paired bootstrap draws lie on that side "
-        "of 0")
+MARK = (
+  f"* 95 % of {compare.DRAWS:,} paired bootstrap draws lie on that side of 0"
+)
 
 
 def text(results: dict) -> list[str]:
   """Returns the lines of the aligned tables."""
   lines = []
   for table in tables(results):
-    widths = [
-        max(map(len, column)) for column in zip(table.head, *table.rows)]
+    widths = [max(map(len, column)) for column in zip(table.head, *table.rows)]
     lines += ["", table.title]
     for row in (table.head, *table.rows):
-      lines.append("  ".join([
-          f"{row[0]:{widths[0]}}",
-          *(f"{c:>{w}}" for c, w in zip(row[1:], widths[1:]))]).rstrip())
+      lines.append(
+        "  ".join(
+          [
+            f"{row[0]:{widths[0]}}",
+            *(f"{c:>{w}}" for c, w in zip(row[1:], widths[1:])),
+          ]
+        ).rstrip()
+      )
     if table.note:
       lines.append(table.note)
   return lines[1:]
@@ -41,17 +48,26 @@ def text(results: dict) -> list[str]:
 
 def markdown(results: dict) -> str:
   """Returns the tables in Markdown."""
+
   def line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(
-        cell.strip().replace("|", "\\|").replace("*", "\\*")
-        for cell in cells) + " |"
+    return (
+      "| "
+      + " | ".join(
+        cell.strip().replace("|", "\\|").replace("*", "\\*") for cell in cells
+      )
+      + " |"
+    )
 
   parts = []
   for table in tables(results):
     parts += [
-        f"## {table.title}", "", line(table.head),
-        "|---" + "|---:" * (len(table.head) - 1) + "|",
-        *map(line, table.rows), ""]
+      f"## {table.title}",
+      "",
+      line(table.head),
+      "|---" + "|---:" * (len(table.head) - 1) + "|",
+      *map(line, table.rows),
+      "",
+    ]
     if table.note:
       parts += [table.note.replace("*", "\\*"), ""]
   return "\n".join(parts)
@@ -62,8 +78,11 @@ def tables(results: dict) -> list[Table]:
 
   Tasks of a suite that is large stand in the table of all alone.
   """
-  found = [_of_task(results, name) for name, about in results["tasks"].items()
-           if about["kind"] != "mteb"]
+  found = [
+    _of_task(results, name)
+    for name, about in results["tasks"].items()
+    if about["kind"] != "mteb"
+  ]
   if len(results["tasks"]) > 1 or not found:
     found.append(overall(results))
   return found + _of_curves(results)
@@ -94,19 +113,24 @@ def overall(results: dict) -> Table:
     rows.append((f"{task}, {about['metrics'][0]}", cells, about["published"]))
   for group, members in _groups(results).items():
     cells = [
-        f"{100 * members[n][0]:.1f} " if n in members else "–" for n in systems]
+      f"{100 * members[n][0]:.1f} " if n in members else "–" for n in systems
+    ]
     count = max(count for _, count in members.values())
-    rows.append(
-        (f"{group}, mean of {count}", cells, published.of(group)))
+    rows.append((f"{group}, mean of {count}", cells, published.of(group)))
   for _, _, known in rows:
     others |= dict.fromkeys(known)
   head = ["", *systems, *(f"{name} (published)" for name in others)]
   return Table(
-      "All tasks: main scores in per cent", head,
-      [[name, *cells, *(f"{known[o]:.1f}" if o in known else ""
-                        for o in others)] for name, cells, known in rows],
-      "* differs from the baseline, or where none ran from the first: "
-      + MARK[2:] if marked else "")
+    "All tasks: main scores in per cent",
+    head,
+    [
+      [name, *cells, *(f"{known[o]:.1f}" if o in known else "" for o in others)]
+      for name, cells, known in rows
+    ],
+    "* differs from the baseline, or where none ran from the first: " + MARK[2:]
+    if marked
+    else "",
+  )
 
 
 def _groups(results: dict) -> dict[str, dict[str, tuple[float, int]]]:
@@ -125,7 +149,9 @@ def _groups(results: dict) -> dict[str, dict[str, tuple[float, int]]]:
     for group, tasks in members.items():
       if len(tasks) > 1 and all(t in scores for t in tasks):
         found.setdefault(group, {})[name] = (
-            sum(scores[t] for t in tasks) / len(tasks), len(tasks))
+          sum(scores[t] for t in tasks) / len(tasks),
+          len(tasks),
+        )
   return found
 
 
@@ -139,11 +165,16 @@ def _of_curves(results: dict) -> list[Table]:
         row[p["dim"]] = number(p["score"])
     dims = sorted({dim for row in score.values() for dim in row}, reverse=True)
     if score:
-      found.append(Table(
+      found.append(
+        Table(
           f"{task}: {about['metrics'][0]} by dimensions",
           ["", *map(str, dims)],
-          [[name, *(row.get(dim, "") for dim in dims)]
-           for name, row in score.items()]))
+          [
+            [name, *(row.get(dim, "") for dim in dims)]
+            for name, row in score.items()
+          ],
+        )
+      )
   return found
 
 
@@ -152,8 +183,11 @@ def reference(results: dict, task: str) -> str | None:
 
   Without a baseline it is the first of several models.
   """
-  scores = {n: score for n, score in main_scores(results, task).items()
-            if score is not None}
+  scores = {
+    n: score
+    for n, score in main_scores(results, task).items()
+    if score is not None
+  }
   named = [n for n in results.get("baselines", ()) if n in scores]
   if named:
     return max(named, key=scores.get)
@@ -164,12 +198,14 @@ def main_scores(results: dict, task: str) -> dict[str, float | None]:
   """The main score of each system that ran the task, by name."""
   metric = results["tasks"][task]["metrics"][0]
   return {
-      m["name"]: m["tasks"][task]["scores"][metric]
-      for m in results["models"] if task in m["tasks"]}
+    m["name"]: m["tasks"][task]["scores"][metric]
+    for m in results["models"]
+    if task in m["tasks"]
+  }
 
 
 def difference(
-    results: dict, task: str, name: str
+  results: dict, task: str, name: str
 ) -> compare.Difference | None:
   """Of a system and the `reference` of the task, if there are both."""
   against = reference(results, task)
@@ -177,14 +213,14 @@ def difference(
   if against is None or name == against or scores.get(name) is None:
     return None
   drawn, other = (
-      [math.nan if v is None else v
-       for v in _result(results, task, n)["draws"]] for n in (name, against))
+    [math.nan if v is None else v for v in _result(results, task, n)["draws"]]
+    for n in (name, against)
+  )
   return compare.difference(scores[name], drawn, scores[against], other)
 
 
 def _result(results: dict, task: str, name: str) -> Mapping:
-  return next(
-      m["tasks"][task] for m in results["models"] if m["name"] == name)
+  return next(m["tasks"][task] for m in results["models"] if m["name"] == name)
 
 
 def _of_task(results: dict, name: str) -> Table:
@@ -201,8 +237,11 @@ def _of_task(results: dict, name: str) -> Table:
       continue
     found = model["tasks"][name]
     low, high = found["interval"]
-    row = [model["name"], *(number(found["scores"][m]) for m in metrics),
-           "–" if low is None else f"{low:.3f}–{high:.3f}"]
+    row = [
+      model["name"],
+      *(number(found["scores"][m]) for m in metrics),
+      "–" if low is None else f"{low:.3f}–{high:.3f}",
+    ]
     if against is not None:
       gap = difference(results, name, model["name"])
       row.append(signed(gap))

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints of a work directory: state and data iterator, saved as one."""
 
+from collections.abc import Iterator
+from collections.abc import Mapping
 import contextlib
 import gc
 import json
@@ -10,7 +12,8 @@ import math
 import pathlib
 import shutil
 import sys
-from typing import Any, Iterator, Mapping, NamedTuple
+from typing import Any
+from typing import NamedTuple
 import warnings
 
 from absl import logging as absl_logging
@@ -36,8 +39,7 @@ class Checkpoints:
   """
 
   def __init__(
-      self, workdir: pathlib.Path, keep: int, keep_every: int = 0,
-      best: str = "",
+    self, workdir: pathlib.Path, keep: int, keep_every: int = 0, best: str = ""
   ):
     """Keeps the last `keep`; those whose step `keep_every` divides (0: none);
     and of those saved with the figure `best`, if it is named, the best one.
@@ -48,7 +50,7 @@ class Checkpoints:
       self._hushed = stack.pop_all()  # until it is closed
 
   def _open(
-      self, workdir: pathlib.Path, keep: int, keep_every: int, best: str
+    self, workdir: pathlib.Path, keep: int, keep_every: int, best: str
   ) -> None:
     if str(workdir).startswith("s3://"):
       orbax_s3.teach()
@@ -57,24 +59,29 @@ class Checkpoints:
     if keep_every:
       kept.append(preservation_policy.EveryNSteps(keep_every))
     if best:
-      kept.append(preservation_policy.BestN(
-          get_metric_fn=_goodness, n=1, keep_checkpoints_without_metrics=False))
+      kept.append(
+        preservation_policy.BestN(
+          get_metric_fn=_goodness, n=1, keep_checkpoints_without_metrics=False
+        )
+      )
     with _disk_errors(workdir):
       self._manager = ocp.CheckpointManager(
-          _folder(workdir),
-          options=ocp.CheckpointManagerOptions(
-              preservation_policy=preservation_policy.AnyPreservationPolicy(
-                  kept),
-              best_fn=_goodness if best else None,  # or it writes no figures
-              create=True,
-              atomicity_options=_atomicity(workdir),
-              cleanup_tmp_directories=True,  # what a kill or a full disk left
-          ),
+        _folder(workdir),
+        options=ocp.CheckpointManagerOptions(
+          preservation_policy=preservation_policy.AnyPreservationPolicy(kept),
+          best_fn=_goodness if best else None,  # or it writes no figures
+          create=True,
+          atomicity_options=_atomicity(workdir),
+          cleanup_tmp_directories=True,  # what a kill or a full disk left
+        ),
       )
 
   def save(
-      self, step: int, state: Any, data: grain.DatasetIterator,
-      results: Mapping[str, float] | None = None,
+    self,
+    step: int,
+    state: Any,
+    data: grain.DatasetIterator,
+    results: Mapping[str, float] | None = None,
   ) -> None:
     """Starts writing; the state may be donated as soon as this returns.
 
@@ -91,14 +98,14 @@ class Checkpoints:
       self._manager.wait_until_finished()
       self._check_space(state)
       self._manager.save(
-          step,
-          args=ocp.args.Composite(
-              state=ocp.args.StandardSave(state),
-              # One for all hosts, since batches are global: another number
-              # of hosts can go on from it.
-              data=ocp.args.JsonSave(data.get_state()),
-          ),
-          metrics=self._tracked(results or {}) or None,
+        step,
+        args=ocp.args.Composite(
+          state=ocp.args.StandardSave(state),
+          # One for all hosts, since batches are global: another number
+          # of hosts can go on from it.
+          data=ocp.args.JsonSave(data.get_state()),
+        ),
+        metrics=self._tracked(results or {}) or None,
       )
 
   def _tracked(self, results: Mapping[str, float]) -> dict[str, float]:
@@ -123,10 +130,10 @@ class Checkpoints:
     free = shutil.disk_usage(self._workdir).free
     if free < needed:
       raise UserError(
-          f"{self._workdir}: a checkpoint takes {needed / 1e6:,.1f} MB and the "
-          f"disk has {free / 1e6:,.1f} MB left; the checkpoints before it are "
-          "whole: make room and run the same command to go on from the last "
-          "one"
+        f"{self._workdir}: a checkpoint takes {needed / 1e6:,.1f} MB and the "
+        f"disk has {free / 1e6:,.1f} MB left; the checkpoints before it are "
+        "whole: make room and run the same command to go on from the last "
+        "one"
       )
 
   def restore(self, like: Any, data: grain.DatasetIterator) -> Any:
@@ -151,22 +158,23 @@ class Checkpoints:
           self._move_aside(bad, step)
         return state
       damaged.append(step)
-      first = first or error or UserError(
+      first = (
+        first
+        or error
+        or UserError(
           f"{_folder(self._workdir) / str(step)}: another process cannot read "
           "its part"
+        )
       )
     raise first
 
-  def _restore(
-      self, step: int, like: Any, data: grain.DatasetIterator
-  ) -> Any:
+  def _restore(self, step: int, like: Any, data: grain.DatasetIterator) -> Any:
     with _damage(_folder(self._workdir) / str(step)):
       restored = self._manager.restore(
-          step,
-          args=ocp.args.Composite(
-              state=ocp.args.StandardRestore(like),
-              data=ocp.args.JsonRestore(),
-          ),
+        step,
+        args=ocp.args.Composite(
+          state=ocp.args.StandardRestore(like), data=ocp.args.JsonRestore()
+        ),
       )
     data.set_state(restored.data)
     return restored.state
@@ -183,9 +191,9 @@ class Checkpoints:
         to.parent.mkdir(exist_ok=True)
         bad.rename(to)
       print(
-          f"nomic-jax: warning: the checkpoint of step {step} cannot be read; "
-          f"it was moved to {to}, and the training goes on from step {taken}",
-          file=sys.stderr,
+        f"nomic-jax: warning: the checkpoint of step {step} cannot be read; "
+        f"it was moved to {to}, and the training goes on from step {taken}",
+        file=sys.stderr,
       )
     processes.all_true(True)  # nobody looks before it has moved
     self._manager.reload()
@@ -212,7 +220,8 @@ def _atomicity(workdir: Any) -> ocp.options.AtomicityOptions:
   """Objects cannot be renamed: a file that is written last commits them."""
   modes = ocp.options.AtomicityMode
   return ocp.options.AtomicityOptions(
-      mode=modes.COMMIT_FILE if buckets.is_remote(workdir) else modes.AUTO)
+    mode=modes.COMMIT_FILE if buckets.is_remote(workdir) else modes.AUTO
+  )
 
 
 class Best(NamedTuple):
@@ -244,14 +253,14 @@ def _metrics_file(folder: Any, step: int) -> Any:
 
 def _goodness(values: Mapping[str, float]) -> float:
   """The one figure saved with a checkpoint, so that more is better."""
-  (name, value), = values.items()
+  ((name, value),) = values.items()
   if math.isnan(value):
     return -math.inf
   return -value if metrics.lower_is_better(name) else value
 
 
 def restore_params(
-    workdir: pathlib.Path | str, step: int | None = None
+  workdir: pathlib.Path | str, step: int | None = None
 ) -> dict:
   """Parameters of a work directory, the newest or those of a step.
 
@@ -270,24 +279,23 @@ def _restore_params(workdir: pathlib.Path | str, step: int | None) -> dict:
   step = latest_step(workdir) if step is None else step
   if step is None:
     raise UserError(
-        f"{workdir}: no checkpoint under {folder}; expected the work directory "
-        "of a training that has saved at least once"
+      f"{workdir}: no checkpoint under {folder}; expected the work directory "
+      "of a training that has saved at least once"
     )
   path = folder / str(step)
   handler = ocp.CompositeCheckpointHandler(
-      state=ocp.PyTreeCheckpointHandler(),
-      data=ocp.JsonCheckpointHandler(),
+    state=ocp.PyTreeCheckpointHandler(), data=ocp.JsonCheckpointHandler()
   )
   with _damage(path), ocp.Checkpointer(handler) as reader:
     tree = reader.metadata(path).item_metadata["state"].tree["params"]
     shapes = jax.tree.map(
-        lambda m: np.empty(m.shape, m.dtype), {"params": tree}
+      lambda m: np.empty(m.shape, m.dtype), {"params": tree}
     )
     as_numpy = jax.tree.map(
-        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes
+      lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes
     )
     args = ocp.args.PyTreeRestore(
-        item=shapes, restore_args=as_numpy, partial_restore=True
+      item=shapes, restore_args=as_numpy, partial_restore=True
     )
     found = reader.restore(path, args=ocp.args.Composite(state=args))
     return found.state["params"]
@@ -331,8 +339,13 @@ def _hushed() -> Iterator[None]:
         sys.unraisablehook = before
 
 
-_FULL = ("No space left", "File too large", "Disk quota", "Read-only file",
-         "Permission denied")
+_FULL = (
+  "No space left",
+  "File too large",
+  "Disk quota",
+  "Read-only file",
+  "Permission denied",
+)
 
 
 @contextlib.contextmanager
@@ -348,9 +361,9 @@ def _disk_errors(workdir: pathlib.Path) -> Iterator[None]:
       for reason in _FULL:
         if reason in str(e):
           raise UserError(
-              f"{workdir}: cannot write a checkpoint: {reason}; those before "
-              "it are whole: mend that and run the same command to go on from "
-              "the last one"
+            f"{workdir}: cannot write a checkpoint: {reason}; those before "
+            "it are whole: mend that and run the same command to go on from "
+            "the last one"
           ) from error
       e = e.__cause__ or e.__context__
     raise
@@ -368,6 +381,6 @@ def _damage(path: pathlib.Path) -> Iterator[None]:
       raise
     reason = " ".join(str(e).split())
     raise UserError(
-        f"{path}: cannot be read ({reason:.200}); copy it again or, if it is "
-        "damaged, move it away to go on from the checkpoint before it"
+      f"{path}: cannot be read ({reason:.200}); copy it again or, if it is "
+      "damaged, move it away to go on from the checkpoint before it"
     ) from e

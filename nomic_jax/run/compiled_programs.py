@@ -6,8 +6,9 @@ A training that is restarted then reads its compiled programs, which took
 minutes, instead of compiling them again.
 """
 
+from collections.abc import Iterator
 import contextlib
-from typing import Any, Iterator
+from typing import Any
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache

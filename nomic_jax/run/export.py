@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exports a training to a model directory."""
 
+from collections.abc import Callable
 import functools
 import pathlib
-from typing import Callable
 
 from nomic_jax import families
 from nomic_jax.data import manifest
@@ -19,9 +19,10 @@ from nomic_jax.storage import places
 
 @places.expanding("workdir", "output")
 def export(
-    workdir: str | None, output: str,
-    untrained: Callable[[], model_directory.ModelFiles] | None = None,
-    step: str = "latest",
+  workdir: str | None,
+  output: str,
+  untrained: Callable[[], model_directory.ModelFiles] | None = None,
+  step: str = "latest",
 ) -> None:
   """Writes a checkpoint, or a model that was not trained.
 
@@ -40,8 +41,11 @@ def export(
     raise UserError("export: give either --workdir or --config, not both")
   places.check_apart(output, workdir)
   places.check_folder(
-      output, f"{output}: already there and not an exported model; choose "
-      "another --output or remove it", _is_export)
+    output,
+    f"{output}: already there and not an exported model; choose "
+    "another --output or remove it",
+    _is_export,
+  )
   if workdir is not None:
     source, taken = _checkpoint(workdir, step)
     model = models.read_model(source)
@@ -50,16 +54,23 @@ def export(
     model = untrained()
     source, taken, dims = "the untrained model", None, ()
   model_directory.write_model(
-      output, model.architecture, model.params, model.tokenizer_path,
-      mlm_head=model.mlm_head, classification_head=model.classification_head,
-      matryoshka_dims=dims, manifest=functools.partial(
-          manifest.of_model, source if workdir is not None else None, taken),
-      **model.usage.to_json(),
+    output,
+    model.architecture,
+    model.params,
+    model.tokenizer_path,
+    mlm_head=model.mlm_head,
+    classification_head=model.classification_head,
+    matryoshka_dims=dims,
+    manifest=functools.partial(
+      manifest.of_model, source if workdir is not None else None, taken
+    ),
+    **model.usage.to_json(),
   )
   opens = "for transformers and sentence-transformers"
   if not families.of(model.architecture).opens(model.architecture):
     opens = (
-        "for nomic_jax alone: transformers has no class for this architecture")
+      "for nomic_jax alone: transformers has no class for this architecture"
+    )
   print(f"{output}: {source}, {opens}")
 
 
@@ -84,23 +95,25 @@ def _of_step(workdir: str, step: str) -> str:
     best = checkpoint.best(workdir)
     if best is None:
       raise UserError(
-          f"--step=best: none of {workdir} was saved with a figure to compare; "
-          "train with --config.checkpoint.best=EVALUATOR/METRIC"
+        f"--step=best: none of {workdir} was saved with a figure to compare; "
+        "train with --config.checkpoint.best=EVALUATOR/METRIC"
       )
-    print(f"{workdir}: {best.metric} was best, {best.value:.4g}, at step "
-          f"{best.step}")
+    print(
+      f"{workdir}: {best.metric} was best, {best.value:.4g}, at step "
+      f"{best.step}"
+    )
     step = str(best.step)
   path = folder / step
   if not (step.isdigit() and path.is_dir()):
-    kept = sorted(int(p.name) for p in folder.glob("*")
-                  if p.name.isdigit())
+    kept = sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
     raise UserError(
-        f"--step={step}: {workdir} has no such checkpoint; expected latest, "
-        f"best or one of {', '.join(map(str, kept)) or 'none that is there'}"
+      f"--step={step}: {workdir} has no such checkpoint; expected latest, "
+      f"best or one of {', '.join(map(str, kept)) or 'none that is there'}"
     )
   return str(path)
 
 
 def _is_export(path: pathlib.Path) -> bool:
-  return all((path / name).is_file()
-             for name in ("model.safetensors", "modules.json"))
+  return all(
+    (path / name).is_file() for name in ("model.safetensors", "modules.json")
+  )

@@ -10,13 +10,22 @@ time until it ran again, and its start.
 """
 
 import collections
+from collections.abc import Iterator
+from collections.abc import Mapping
 import contextlib
 import time
-from typing import Any, Iterator, Mapping
+from typing import Any
 
 # In this order; `step` is what remains of the time in the loop.
-CAUSES = ("step", "input", "compile", "checkpoint", "evaluation", "start",
-          "restart")
+CAUSES = (
+  "step",
+  "input",
+  "compile",
+  "checkpoint",
+  "evaluation",
+  "start",
+  "restart",
+)
 
 
 class Goodput:
@@ -30,7 +39,8 @@ class Goodput:
       began: `time.time()` when this process began with the training.
     """
     self._seconds = collections.Counter(
-        {cause: last.get(f"time/{cause}", 0.0) for cause in CAUSES})
+      {cause: last.get(f"time/{cause}", 0.0) for cause in CAUSES}
+    )
     self._loop = time.monotonic()
     self._other = 0.0  # seconds in the loop that are of another cause
     now = time.time()
@@ -61,6 +71,8 @@ class Goodput:
     row = self.row()
     total = sum(row[f"time/{c}"] for c in CAUSES) or 1.0
     shares = ", ".join(
-        f"{c} {row[f'time/{c}'] / total:.1%}" for c in CAUSES
-        if row[f"time/{c}"] >= 0.0005 * total)
+      f"{c} {row[f'time/{c}'] / total:.1%}"
+      for c in CAUSES
+      if row[f"time/{c}"] >= 0.0005 * total
+    )
     return f"time: {shares} of {total / 3600:,.2f} hours"

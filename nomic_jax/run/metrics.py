@@ -2,11 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """metrics.jsonl: one line of figures per logged step, in order of steps."""
 
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
 import json
 import math
 import pathlib
 import time
-from typing import Any, Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -34,16 +38,17 @@ class MetricsFile:
   """
 
   def __init__(
-      self, path: pathlib.Path, resume_step: int,
-      trackers: Sequence[Callable[[dict | None], None]] = (),
+    self,
+    path: pathlib.Path,
+    resume_step: int,
+    trackers: Sequence[Callable[[dict | None], None]] = (),
   ):
     """Drops lines after `resume_step`; `trackers` are given each line too.
 
     But none that is out of turn, since they cannot take it back.
     """
     self._trackers = trackers
-    kept = _in_turn(
-        row for row in _lines(path) if row["step"] <= resume_step)
+    kept = _in_turn(row for row in _lines(path) if row["step"] <= resume_step)
     self.last = kept[-1] if kept else {}
     text = "".join(json.dumps(r) + "\n" for r in kept)
     self._path = path
@@ -65,13 +70,13 @@ class MetricsFile:
     try:
       rest = (json.dumps(row) + "\n").encode()
       while rest:  # a write cut short says why only when it is repeated
-        rest = rest[self._file.write(rest):]
+        rest = rest[self._file.write(rest) :]
     except OSError as e:
       if buckets.is_remote(self._path):
         raise
       raise UserError(
-          f"cannot write {self._path}: {e.strerror}; the checkpoints are "
-          "whole: mend that and run the same command to go on from the last"
+        f"cannot write {self._path}: {e.strerror}; the checkpoints are "
+        "whole: mend that and run the same command to go on from the last"
       ) from e
     for tracker in self._trackers if "unfinished" not in row else ():
       tracker(row)
@@ -98,9 +103,12 @@ class StepLog:
   """
 
   def __init__(
-      self, metrics: MetricsFile | None, schedule: Callable[[int], float],
-      every: int, skip_at_most: int = 0,
-      clocks: Callable[[], dict[str, float]] = dict,
+    self,
+    metrics: MetricsFile | None,
+    schedule: Callable[[int], float],
+    every: int,
+    skip_at_most: int = 0,
+    clocks: Callable[[], dict[str, float]] = dict,
   ):
     """Logs every so many steps; `skip_at_most` may be not finite.
 
@@ -127,26 +135,29 @@ class StepLog:
     self._held_out: Mapping[str, float] = {}
     self.compiling = False
 
-  def add_held_out(
-      self, means: Mapping[str, float], seconds: float
-  ) -> None:
+  def add_held_out(self, means: Mapping[str, float], seconds: float) -> None:
     """Puts `means` in the next line, and `seconds` out of the clock."""
     self._held_out = means
     self._clock += seconds
     self._before += seconds
 
   def finish(self, results: Mapping[str, float]) -> None:
-    """Writes the line of a run that was stopped, with what it did not measure.
-    """
+    """Writes the line of a stopped run, with what it did not measure."""
     if self._metrics:
       line = {k: v for k, v in self._metrics.last.items() if k != "unfinished"}
       self._metrics.write(line | dict(results) | self._clocks())
     self._rows, self._real, self._slots = [], 0, 0
 
   def add(
-      self, number: int, result: Mapping[str, Any], tokens: tuple[int, int],
-      waited: float, source: str, flops: float = 0.0, write: bool = False,
-      stopped: bool = False,
+    self,
+    number: int,
+    result: Mapping[str, Any],
+    tokens: tuple[int, int],
+    waited: float,
+    source: str,
+    flops: float = 0.0,
+    write: bool = False,
+    stopped: bool = False,
   ) -> dict[str, float]:
     """Takes in step `number`; returns what to show.
 
@@ -188,7 +199,7 @@ class StepLog:
     if (self._rows or empty) and (write or number % self._every == 0):
       self._write(number, stopped)
     return {
-        k: row[k] for k in ("loss", "accuracy") if k in row and not empty
+      k: row[k] for k in ("loss", "accuracy") if k in row and not empty
     } | self._shown
 
   def _write(self, number: int, unfinished: bool) -> None:
@@ -202,12 +213,13 @@ class StepLog:
       means[name] = sum(values) / len(values)
     speed = self._speed(seconds)
     self._shown = {
-        name: speed[key] for name, key in (
-            ("tokens/s", "tokens_per_second"), ("mfu", "mfu"))
-        if key in speed
+      name: speed[key]
+      for name, key in (("tokens/s", "tokens_per_second"), ("mfu", "mfu"))
+      if key in speed
     }
     if self._metrics:
-      self._metrics.write({
+      self._metrics.write(
+        {
           "step": number,
           **means,
           **self._held_out,
@@ -215,17 +227,27 @@ class StepLog:
           # So far, of batches of zero weight. Neither they nor those skipped
           # are updates, by which the schedule goes.
           **({"empty_steps": self._empty} if self._empty else {}),
-          "learning_rate": float(self._schedule(
-              number - 1 - self._skipped - self._empty)),
+          "learning_rate": float(
+            self._schedule(number - 1 - self._skipped - self._empty)
+          ),
           "padding": 1 - self._real / self._slots,
           **speed,
           "compiled": self.compiling,
           "seconds": self._seconds,
           **self._clocks(),
-          **({"unfinished": {
-              "rows": self._rows, "real": self._real, "slots": self._slots,
-          }} if unfinished else {}),
-      })
+          **(
+            {
+              "unfinished": {
+                "rows": self._rows,
+                "real": self._real,
+                "slots": self._slots,
+              }
+            }
+            if unfinished
+            else {}
+          ),
+        }
+      )
     self._rows, self._real, self._slots, self._tokens = [], 0, 0, 0
     self._flops, self._waited, self._taken = 0.0, 0.0, []
     self._held_out = {}
@@ -240,18 +262,19 @@ class StepLog:
     """
     half, most = np.percentile(self._taken, (50, 90))
     speed = {
-        "tokens_per_second": self._tokens / seconds,
-        "data_wait_share": self._waited / seconds,
-        "step_seconds_p50": float(half),
-        "step_seconds_p90": float(most),
-        "step_seconds_max": max(self._taken),
+      "tokens_per_second": self._tokens / seconds,
+      "data_wait_share": self._waited / seconds,
+      "step_seconds_p50": float(half),
+      "step_seconds_p90": float(most),
+      "step_seconds_max": max(self._taken),
     }
     peak = flops_lib.peak_of(jax.devices()[0].device_kind)
     if peak and self._flops:
       speed["mfu"] = self._flops / (seconds * peak * jax.device_count())
     held = [
-        told["peak_bytes_in_use"] for device in jax.local_devices()
-        if "peak_bytes_in_use" in (told := device.memory_stats() or {})
+      told["peak_bytes_in_use"]
+      for device in jax.local_devices()
+      if "peak_bytes_in_use" in (told := device.memory_stats() or {})
     ]
     if held:
       speed["device_memory"] = max(held)
@@ -259,8 +282,7 @@ class StepLog:
 
 
 def _not_finite(
-    number: int, row: Mapping[str, float], groups: Mapping[str, Any],
-    source: str,
+  number: int, row: Mapping[str, float], groups: Mapping[str, Any], source: str
 ) -> str:
   """The message about a step whose loss or gradient is not finite."""
   name = "gradient_norm" if math.isfinite(row["loss"]) else "loss"
@@ -269,11 +291,11 @@ def _not_finite(
   if len(bad) > 3:
     where += f" and {len(bad) - 3} more of {len(groups)} groups"
   return (
-      f"step {number}: {name} is {row[name]} on a batch of {source}{where}; "
-      "the last checkpoint is from before. Check the metrics of the steps "
-      "before, config.optimizer.learning_rate and the data of this step, then "
-      "start in a new --workdir; config.skip_nonfinite=N leaves out up to N "
-      "such steps"
+    f"step {number}: {name} is {row[name]} on a batch of {source}{where}; "
+    "the last checkpoint is from before. Check the metrics of the steps "
+    "before, config.optimizer.learning_rate and the data of this step, then "
+    "start in a new --workdir; config.skip_nonfinite=N leaves out up to N "
+    "such steps"
   )
 
 

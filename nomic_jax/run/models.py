@@ -38,7 +38,7 @@ def read_model(path: str | os.PathLike) -> ModelFiles:
 
 
 def _of_training(
-    directory: pathlib.Path, step: int | None = None
+  directory: pathlib.Path, step: int | None = None
 ) -> ModelFiles:
   """The model of a work directory, by default of its latest checkpoint."""
   a = work_directory.read_architecture(directory)
@@ -48,8 +48,13 @@ def _of_training(
   usage = work_directory.read_usage(directory)
   head = trees.get("classification_head")
   return ModelFiles(
-      a, trees["encoder"], trees.get("mlm_head"),
-      tokenizer.find(directory / "tokenizer"),
-      dataclasses.replace(usage, max_tokens=min(
-          usage.max_tokens or a.max_length, a.max_length)), head,
-      "a classifier" if head is not None else "")
+    a,
+    trees["encoder"],
+    trees.get("mlm_head"),
+    tokenizer.find(directory / "tokenizer"),
+    dataclasses.replace(
+      usage, max_tokens=min(usage.max_tokens or a.max_length, a.max_length)
+    ),
+    head,
+    "a classifier" if head is not None else "",
+  )

@@ -7,8 +7,10 @@ pattern that matches the whole of a path such as encoder/layers/qkv/kernel
 decides, every path must be matched, and every pattern must match some path.
 """
 
+from collections.abc import Callable
+from collections.abc import Sequence
 import re
-from typing import Any, Callable, Sequence
+from typing import Any
 
 from flax.linen import meta
 import jax
@@ -27,8 +29,9 @@ DECAY_RULE = ((r"(.*/)?(kernel|embedding)", 1.0), (".*", 0.0))
 
 
 def make(
-    config: ml_collections.ConfigDict, total_steps: int,
-    per_step: dict[str, int] | None = None,
+  config: ml_collections.ConfigDict,
+  total_steps: int,
+  per_step: dict[str, int] | None = None,
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
   """AdamW after a clip by the global norm (Loshchilov & Hutter 2019).
 
@@ -49,30 +52,31 @@ def make(
   """
   if config.clip_norm < 0:
     raise UserError(
-        f"config.optimizer.clip_norm: {config.clip_norm} would turn the "
-        "gradient around; expected a number above 0, or 0 for no clipping"
+      f"config.optimizer.clip_norm: {config.clip_norm} would turn the "
+      "gradient around; expected a number above 0, or 0 for no clipping"
     )
   scale_of_all = config.get("gradient_scale", 1.0)
   if scale_of_all <= 0:
     raise UserError(
-        f"config.optimizer.gradient_scale: {scale_of_all} is not above 0; 1 "
-        "is the gradient of the mean over the batch"
+      f"config.optimizer.gradient_scale: {scale_of_all} is not above 0; 1 "
+      "is the gradient of the mean over the batch"
     )
   names = config.schedule
   if isinstance(names, str):
     names = ((".*", names),)
   rates = {
-      name: schedules.make(name, config, total_steps, per_step)
-      for name in dict.fromkeys(name for _, name in names)
+    name: schedules.make(name, config, total_steps, per_step)
+    for name in dict.fromkeys(name for _, name in names)
   }
 
   def multipliers(params) -> tuple:
     return tuple(
-        match(field, rules, params) for field, rules in (
-            ("lr_multipliers", config.lr_multipliers),
-            ("decay_multipliers", config.decay_multipliers),
-            ("schedule", names),
-        )
+      match(field, rules, params)
+      for field, rules in (
+        ("lr_multipliers", config.lr_multipliers),
+        ("decay_multipliers", config.decay_multipliers),
+        ("schedule", names),
+      )
     )
 
   def init(params) -> optax.ScaleByScheduleState:
@@ -92,14 +96,14 @@ def make(
     updates = jax.tree.map(scale, updates, params, *multipliers(params))
     return updates, optax.ScaleByScheduleState(state.count + 1)
 
-  adam = optax.scale_by_adam(
-      config.b1, config.b2, config.eps / scale_of_all)
+  adam = optax.scale_by_adam(config.b1, config.b2, config.eps / scale_of_all)
   if frozen_by(config.lr_multipliers):
     adam = optax.masked(adam, lambda p: trainable(config.lr_multipliers, p))
   clip = config.clip_norm / scale_of_all
   return optax.chain(
-      optax.clip_by_global_norm(clip) if clip else optax.identity(),
-      adam, optax.GradientTransformation(init, update),
+    optax.clip_by_global_norm(clip) if clip else optax.identity(),
+    adam,
+    optax.GradientTransformation(init, update),
   ), rates[names[-1][1]]
 
 
@@ -122,8 +126,9 @@ class _Frozen:
 
   def __call__(self, params, batch, rng) -> tuple:
     params = jax.tree.map(
-        lambda p, moves: p if moves else jax.lax.stop_gradient(p),
-        params, trainable(self._rules, params),
+      lambda p, moves: p if moves else jax.lax.stop_gradient(p),
+      params,
+      trainable(self._rules, params),
     )
     return self._loss(params, batch, rng)
 
@@ -161,21 +166,21 @@ def match(field: str, rules: Rules, params: Any) -> Any:
     hits = [i for i, (p, _) in enumerate(patterns) if p.fullmatch(path)]
     if not hits:
       raise UserError(
-          f"{where}: no pattern matches the parameter '{path}'; end the list "
-          "with ('.*', VALUE) for all others"
+        f"{where}: no pattern matches the parameter '{path}'; end the list "
+        "with ('.*', VALUE) for all others"
       )
     used.update(hits)
     return patterns[hits[0]][1]
 
   tree = jax.tree_util.tree_map_with_path(
-      value, params, is_leaf=lambda x: isinstance(x, meta.AxisMetadata)
+    value, params, is_leaf=lambda x: isinstance(x, meta.AxisMetadata)
   )
   for i, (pattern, _) in enumerate(patterns):
     if i not in used:
       raise UserError(
-          f"{where}: the pattern '{pattern.pattern}' matches no parameter; it "
-          "must match a whole path, such as "
-          f"'{next(iter(paths(params)), '')}'"
+        f"{where}: the pattern '{pattern.pattern}' matches no parameter; it "
+        "must match a whole path, such as "
+        f"'{next(iter(paths(params)), '')}'"
       )
   return tree
 
@@ -183,9 +188,10 @@ def match(field: str, rules: Rules, params: Any) -> Any:
 def paths(params: Any) -> list[str]:
   """Paths of all parameters, such as encoder/word/embedding."""
   return [
-      jax.tree_util.keystr(path, simple=True, separator="/")
-      for path, _ in jax.tree_util.tree_leaves_with_path(
-          params, is_leaf=lambda x: isinstance(x, meta.AxisMetadata))
+    jax.tree_util.keystr(path, simple=True, separator="/")
+    for path, _ in jax.tree_util.tree_leaves_with_path(
+      params, is_leaf=lambda x: isinstance(x, meta.AxisMetadata)
+    )
   ]
 
 
@@ -199,11 +205,11 @@ def _compiled(where: str, rules: Rules) -> list[tuple[re.Pattern, Any]]:
     pairs = [(re.compile(pattern), value) for pattern, value in rules]
   except (TypeError, ValueError, re.error) as e:
     raise UserError(
-        f"{where}: {rules!r} is no list of (regex, value): {e}"
+      f"{where}: {rules!r} is no list of (regex, value): {e}"
     ) from e
   for pattern, value in pairs:
     if not kind(value):
       raise UserError(
-          f"{where}: {value!r} for '{pattern.pattern}'; expected {expected}"
+        f"{where}: {value!r} for '{pattern.pattern}'; expected {expected}"
       )
   return pairs

@@ -16,8 +16,10 @@ _UNITS = ("steps", "%", "examples", "tokens")
 
 
 def make(
-    name: str, config: ml_collections.ConfigDict, total_steps: int,
-    per_step: dict[str, int] | None = None,
+  name: str,
+  config: ml_collections.ConfigDict,
+  total_steps: int,
+  per_step: dict[str, int] | None = None,
 ) -> optax.Schedule:
   """Linear warmup to `learning_rate`, then the schedule of that name.
 
@@ -42,9 +44,9 @@ def make(
   warmup = steps_of("warmup", config.warmup, total_steps, per_step)
   if not 0 <= warmup < total_steps:
     raise UserError(
-        f"config.optimizer.warmup: '{config.warmup}' is {warmup} steps, which "
-        f"do not fit a training of {total_steps}; expected 0 to "
-        f"{total_steps - 1}"
+      f"config.optimizer.warmup: '{config.warmup}' is {warmup} steps, which "
+      f"do not fit a training of {total_steps}; expected 0 to "
+      f"{total_steps - 1}"
     )
   left = total_steps - warmup
 
@@ -52,17 +54,17 @@ def make(
     cooldown = steps_of("cooldown", config.cooldown, total_steps, per_step)
     if not 0 < cooldown <= left:
       raise UserError(
-          f"config.optimizer.cooldown: '{config.cooldown}' is {cooldown} "
-          f"steps; expected 1 to the {left} that are left after the warmup"
+        f"config.optimizer.cooldown: '{config.cooldown}' is {cooldown} "
+        f"steps; expected 1 to the {left} that are left after the warmup"
       )
     return optax.linear_schedule(peak, 0.0, cooldown, left - cooldown)
 
   after = {
-      "linear": lambda: optax.linear_schedule(peak, 0.0, left),
-      "cosine": lambda: optax.cosine_decay_schedule(peak, left),
-      "constant": lambda: optax.constant_schedule(peak),
-      "inverse_sqrt": lambda: _inverse_sqrt(peak, max(warmup, 1)),
-      "wsd": wsd,
+    "linear": lambda: optax.linear_schedule(peak, 0.0, left),
+    "cosine": lambda: optax.cosine_decay_schedule(peak, left),
+    "constant": lambda: optax.constant_schedule(peak),
+    "inverse_sqrt": lambda: _inverse_sqrt(peak, max(warmup, 1)),
+    "wsd": wsd,
   }[name]()
   if not warmup:
     return after
@@ -71,8 +73,10 @@ def make(
 
 
 def steps_of(
-    field: str, amount: str, total_steps: int,
-    per_step: dict[str, int] | None = None,
+  field: str,
+  amount: str,
+  total_steps: int,
+  per_step: dict[str, int] | None = None,
 ) -> int:
   """A length of training in steps: "700 steps", "6%", "1e6 examples".
 
@@ -92,25 +96,25 @@ def steps_of(
     number, unit = float(match[1]), match[2] or "steps"
   except (TypeError, ValueError):
     raise UserError(
-        f"config.optimizer.{field}: '{amount}' is no length of training; "
-        "expected such as '700 steps', '6%', '1e6 examples' or '2e9 tokens'"
+      f"config.optimizer.{field}: '{amount}' is no length of training; "
+      "expected such as '700 steps', '6%', '1e6 examples' or '2e9 tokens'"
     ) from None
   unit = unit if unit == "%" else unit.removesuffix("s") + "s"
   if unit == "%":
     return round(number / 100 * total_steps)
   if unit == "steps":
     return round(number)
-  one_of(unit, _UNITS,
-         f"config.optimizer.{field}: '{amount}' has an unknown unit")
+  one_of(
+    unit, _UNITS, f"config.optimizer.{field}: '{amount}' has an unknown unit"
+  )
   if unit not in (per_step or {}):
     raise UserError(
-        f"config.optimizer.{field}: '{amount}', but how many {unit} a step "
-        "of this data has is not fixed; give steps, % or examples"
+      f"config.optimizer.{field}: '{amount}', but how many {unit} a step "
+      "of this data has is not fixed; give steps, % or examples"
     )
   return round(number / per_step[unit])
 
 
 def _inverse_sqrt(peak: float, warmup: int) -> optax.Schedule:
   # The joined schedule is also asked about steps before its own first.
-  return lambda step: peak * (
-      warmup / (warmup + jnp.maximum(step, 0))) ** 0.5
+  return lambda step: peak * (warmup / (warmup + jnp.maximum(step, 0))) ** 0.5

@@ -1,7 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a training starts from: fresh weights, a model, or a BERT made rotary.
-"""
+"""What training starts from: fresh weights, a model, or a BERT made rotary."""
 
 import dataclasses
 import pathlib
@@ -27,8 +26,15 @@ from nomic_jax.text import tokenizer as tokenizer_lib
 
 # Fields of config.encoder that count for a loaded model, too, unless None.
 _ROPE = {"rotary_base": "base", "rotary_factor": "factor"}
-OWN = ("pooling", "pooled_norm", "projection", "max_length", *_ROPE, "dropout",
-       "head_dropout")
+OWN = (
+  "pooling",
+  "pooled_norm",
+  "projection",
+  "max_length",
+  *_ROPE,
+  "dropout",
+  "head_dropout",
+)
 _COSINE = ("info_nce", "distill")  # losses that compare by cosine
 
 
@@ -49,13 +55,13 @@ def find_start(config: ml_collections.ConfigDict) -> Start:
   """
   if not config.data.path:
     raise UserError(
-        "config.data.path is empty; give --config.data.path=DIR, a data "
-        "directory made by nomic-jax prepare"
+      "config.data.path is empty; give --config.data.path=DIR, a data "
+      "directory made by nomic-jax prepare"
     )
   if config.get("init_as") and not config.init_from:
     raise UserError(
-        f"config.init_as: '{config.init_as}' says what becomes of a loaded "
-        "model; give --config.init_from=DIR too"
+      f"config.init_as: '{config.init_as}' says what becomes of a loaded "
+      "model; give --config.init_from=DIR too"
     )
   if config.init_from:
     return _loaded(config)
@@ -65,19 +71,22 @@ def find_start(config: ml_collections.ConfigDict) -> Start:
   padded = -(-rows // 64) * 64  # reference: pad_vocab_size_multiple
   pad = special_tokens.of(tokenizer).fill
   architecture = EncoderConfig(
-      vocab_size=padded, pad_token_id=pad,
-      **dict(config.encoder) | {"max_length": _longest(config)}).architecture
+    vocab_size=padded,
+    pad_token_id=pad,
+    **dict(config.encoder) | {"max_length": _longest(config)},
+  ).architecture
   return Start(architecture, folder, None, work_directory.fresh_usage())
 
 
 def _longest(config: ml_collections.ConfigDict) -> int:
   """Tokens that a new encoder reads: as many as it is trained on, if unsaid."""
   return config.encoder.get("max_length") or max(
-      loader.text_lengths(config.data).values())
+    loader.text_lengths(config.data).values()
+  )
 
 
 def resolve(
-    config: ml_collections.ConfigDict, start: Start
+  config: ml_collections.ConfigDict, start: Start
 ) -> tuple[ml_collections.ConfigDict, Usage]:
   """Puts in what the config leaves to the model.
 
@@ -98,13 +107,19 @@ def resolve(
           config.data[f"{side}_prompt"] = usage.prompt(side)
       sides = config.data.query_prompt, config.data.document_prompt
       fresh = start.params is None and usage == work_directory.fresh_usage()
-      usage = work_directory.fresh_usage(*sides) if fresh else (
-          usage.with_prompts(*sides))
+      usage = (
+        work_directory.fresh_usage(*sides)
+        if fresh
+        else (usage.with_prompts(*sides))
+      )
     own = {
-        **{f"{side}_prompt": usage.prompt(side)
-           for side in ("query", "document")},
-        **{f"{side}_length": usage.max_tokens or start.architecture.max_length
-           for side in ("query", "document")},
+      **{
+        f"{side}_prompt": usage.prompt(side) for side in ("query", "document")
+      },
+      **{
+        f"{side}_length": usage.max_tokens or start.architecture.max_length
+        for side in ("query", "document")
+      },
     }
     for options in config.evaluators.values():
       for name, value in own.items():
@@ -118,11 +133,13 @@ def resolve(
 def describe(config: ml_collections.ConfigDict, start: Start) -> str:
   """One line: what a loaded model brings, and what the config changes in it."""
   _, usage = resolve(config, start)
-  prompts = ", ".join(
-      f"{side} prompt {usage.prompt(side)!r}" for side in (
-          "query", "document")) if any(
-              usage.prompt(side) for side in ("query", "document")) else (
-                  "no prompts")
+  prompts = (
+    ", ".join(
+      f"{side} prompt {usage.prompt(side)!r}" for side in ("query", "document")
+    )
+    if any(usage.prompt(side) for side in ("query", "document"))
+    else ("no prompts")
+  )
   a, changed = start.architecture, []
   for name in OWN:
     value = config.encoder.get(name)
@@ -131,18 +148,26 @@ def describe(config: ml_collections.ConfigDict, start: Start) -> str:
   for side in ("query", "document"):
     asked = config.data.get(f"{side}_prompt")
     if asked is not None and asked != start.usage.prompt(side):
-      changed.append(f"config.data.{side}_prompt={asked!r} in place of "
-                     f"{start.usage.prompt(side)!r}")
+      changed.append(
+        f"config.data.{side}_prompt={asked!r} in place of "
+        f"{start.usage.prompt(side)!r}"
+      )
   if usage.similarity != start.usage.similarity:
-    changed.append(f"similarity {usage.similarity} in place of "
-                   f"{start.usage.similarity}, by which this loss compares")
+    changed.append(
+      f"similarity {usage.similarity} in place of "
+      f"{start.usage.similarity}, by which this loss compares"
+    )
   return (
-      f"{config.init_from}: pooling {a.head.pooling}"
-      + (", pooled norm" if a.head.pooled_norm else "")
-      + (f", projection to {a.head.projection}" if a.head.projection else "")
-      + f", {prompts}, at most {usage.max_tokens or a.max_length} tokens"
-      + (f"; from the config: {', '.join(changed)}" if changed else
-         "; all the model's own"))
+    f"{config.init_from}: pooling {a.head.pooling}"
+    + (", pooled norm" if a.head.pooled_norm else "")
+    + (f", projection to {a.head.projection}" if a.head.projection else "")
+    + f", {prompts}, at most {usage.max_tokens or a.max_length} tokens"
+    + (
+      f"; from the config: {', '.join(changed)}"
+      if changed
+      else "; all the model's own"
+    )
+  )
 
 
 def merged(fresh: dict, loaded: dict, path: str = "params") -> dict:
@@ -162,8 +187,8 @@ def merged(fresh: dict, loaded: dict, path: str = "params") -> dict:
       tree[name] = new
     else:
       raise UserError(
-          f"config.init_from: {where} is {list(new.shape)} there and "
-          f"{list(old.shape)} by this config; give it the model's sizes"
+        f"config.init_from: {where} is {list(new.shape)} there and "
+        f"{list(old.shape)} by this config; give it the model's sizes"
       )
   return tree
 
@@ -172,8 +197,11 @@ def _loaded(config: ml_collections.ConfigDict) -> Start:
   """The model of `config.init_from`, with what the config changes in it."""
   model = models.read_model(config.init_from)
   # Only losses of pairs pool; a classifier reads the first token.
-  if not model.says_pooling and config.encoder.get("pooling") is None and (
-      config.data.kind not in ("text", "labels")):
+  if (
+    not model.says_pooling
+    and config.encoder.get("pooling") is None
+    and (config.data.kind not in ("text", "labels"))
+  ):
     sentence_transformers.warn_of_pooling(config.init_from)
   if config.get("init_as"):
     model = _converted(config, model)
@@ -188,28 +216,37 @@ def _loaded(config: ml_collections.ConfigDict) -> Start:
   _fit_classifier(config, params.get("classification_head", {}))
   a = _changed(model.architecture, config.encoder)
   own = a.max_length == model.architecture.max_length
-  usage = dataclasses.replace(model.usage, max_tokens=min(
-      own and model.usage.max_tokens or a.max_length, a.max_length))
+  usage = dataclasses.replace(
+    model.usage,
+    max_tokens=min(
+      own and model.usage.max_tokens or a.max_length, a.max_length
+    ),
+  )
   return Start(a, model.tokenizer_path, params, usage)
 
 
 def _changed(
-    a: Architecture, config: ml_collections.ConfigDict
+  a: Architecture, config: ml_collections.ConfigDict
 ) -> Architecture:
   """A loaded model's architecture with what config.encoder says of OWN."""
   asked = {k: config[k] for k in OWN if config.get(k) is not None}
   head = dataclasses.replace(
-      a.head, pooling=asked.get("pooling", a.head.pooling))
+    a.head, pooling=asked.get("pooling", a.head.pooling)
+  )
   fields = ["dropout", "head_dropout"]
   if a.rotary:
-    a = a.with_rope(**{
-        ours: asked[k] or None for k, ours in _ROPE.items() if k in asked})
+    a = a.with_rope(
+      **{ours: asked[k] or None for k, ours in _ROPE.items() if k in asked}
+    )
     fields.append("max_length")
   return dataclasses.replace(
-      a, pooler=False,
-      head=head.simple(
-          a.width, asked.get("pooled_norm"), asked.get("projection")),
-      **{k: asked[k] for k in fields if k in asked})
+    a,
+    pooler=False,
+    head=head.simple(
+      a.width, asked.get("pooled_norm"), asked.get("projection")
+    ),
+    **{k: asked[k] for k in fields if k in asked},
+  )
 
 
 def _fit_classifier(config: ml_collections.ConfigDict, head: dict) -> None:
@@ -219,28 +256,39 @@ def _fit_classifier(config: ml_collections.ConfigDict, head: dict) -> None:
   there, wanted = head["classifier"]["bias"].size, config.loss.get("labels")
   if wanted not in (None, there):
     del head["classifier"]
-    print(f"config.init_from: its classifier has {there} labels and "
-          f"config.loss {wanted}, so a fresh one takes its place")
+    print(
+      f"config.init_from: its classifier has {there} labels and "
+      f"config.loss {wanted}, so a fresh one takes its place"
+    )
 
 
 def _converted(
-    config: ml_collections.ConfigDict, model: ModelFiles
+  config: ml_collections.ConfigDict, model: ModelFiles
 ) -> ModelFiles:
   """The loaded model as `config.init_as` wants it."""
   if config.init_as == "selection":
     sizes = {k: config.encoder[k] for k in selection.SIZES}
     smaller, params = selection.select(
-        model.architecture, model.params, **sizes)
+      model.architecture, model.params, **sizes
+    )
     return model._replace(
-        architecture=smaller, params=params, mlm_head=None,
-        classification_head=None)
+      architecture=smaller,
+      params=params,
+      mlm_head=None,
+      classification_head=None,
+    )
   if config.init_as != "rotary":
     raise UserError(
-        f"config.init_as: '{config.init_as}' is unknown; expected 'rotary', "
-        "which turns a BERT into a long-context model, 'selection', which "
-        "makes a smaller encoder of it, or nothing"
+      f"config.init_as: '{config.init_as}' is unknown; expected 'rotary', "
+      "which turns a BERT into a long-context model, 'selection', which "
+      "makes a smaller encoder of it, or nothing"
     )
-  return long_context.from_bert(model, **{
-      k: v for k, v in config.encoder.items()
+  return long_context.from_bert(
+    model,
+    **{
+      k: v
+      for k, v in config.encoder.items()
       if k in long_context.FIELDS and v is not None
-  } | {"max_length": _longest(config)})
+    }
+    | {"max_length": _longest(config)},
+  )

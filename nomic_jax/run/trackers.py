@@ -6,9 +6,10 @@ Each is asked for in the config and comes with an extra of setup.cfg of its
 name. metrics.jsonl is written in any case.
 """
 
+from collections.abc import Callable
 import hashlib
 import pathlib
-from typing import Any, Callable
+from typing import Any
 
 import ml_collections
 
@@ -19,7 +20,7 @@ Row = dict[str, Any]  # a line of metrics.jsonl
 
 
 def make(
-    config: ml_collections.ConfigDict, workdir: pathlib.Path, done: int
+  config: ml_collections.ConfigDict, workdir: pathlib.Path, done: int
 ) -> list[Callable[[Row | None], None]]:
   """What `config.log` asks for, each to be called with every line, then None.
 
@@ -38,21 +39,24 @@ def make(
 
 
 def _tensorboard(
-    workdir: pathlib.Path, done: int
+  workdir: pathlib.Path, done: int
 ) -> Callable[[Row | None], None]:
   """Writes event files under `workdir`/logs."""
   if buckets.is_remote(workdir):
     raise UserError(
-        f"config.log.tensorboard: event files grow, which objects in a bucket "
-        f"({workdir}) do not; leave it out: nomic-jax plot {workdir} draws "
-        "metrics.jsonl"
+      f"config.log.tensorboard: event files grow, which objects in a bucket "
+      f"({workdir}) do not; leave it out: nomic-jax plot {workdir} draws "
+      "metrics.jsonl"
     )
   import tensorboardX
 
   # The suffix, since two files of the same second would have one name.
   writer = tensorboardX.SummaryWriter(
-      str(workdir / "logs"), purge_step=done + 1, flush_secs=10,
-      filename_suffix=f".{done}")
+    str(workdir / "logs"),
+    purge_step=done + 1,
+    flush_secs=10,
+    filename_suffix=f".{done}",
+  )
 
   def write(row: Row | None) -> None:
     if row is None:
@@ -66,20 +70,21 @@ def _tensorboard(
 
 
 def _wandb(
-    config: ml_collections.ConfigDict, workdir: pathlib.Path
+  config: ml_collections.ConfigDict, workdir: pathlib.Path
 ) -> Callable[[Row | None], None]:
-  """Logs to the project `config.log.wandb`; WANDB_MODE=offline keeps it here.
-  """
+  """Logs to the project `config.log.wandb`; WANDB_MODE=offline logs locally."""
   import wandb
 
   # The same for a work directory each time, so that it goes on as one run.
   remote = buckets.is_remote(workdir)
   name = str(workdir if remote else workdir.absolute())
   run = wandb.init(
-      project=config.log.wandb, name=workdir.name,
-      dir=None if remote else str(workdir),
-      id=hashlib.blake2b(name.encode(), digest_size=8).hexdigest(),
-      resume="allow", config=config.to_dict(),
+    project=config.log.wandb,
+    name=workdir.name,
+    dir=None if remote else str(workdir),
+    id=hashlib.blake2b(name.encode(), digest_size=8).hexdigest(),
+    resume="allow",
+    config=config.to_dict(),
   )
 
   def write(row: Row | None) -> None:

@@ -7,10 +7,13 @@ lies: the directory itself, then its inputs, then theirs. What is gone, or
 cannot be reached, is reported and is no difference.
 """
 
+from collections.abc import Callable
+from collections.abc import Iterator
 import json
 import os
 import pathlib
-from typing import Any, Callable, Iterator, NamedTuple
+from typing import Any
+from typing import NamedTuple
 
 from nomic_jax.data import dataset
 from nomic_jax.data import earlier
@@ -57,8 +60,9 @@ def verify(path: str | os.PathLike) -> None:
   values = manifest.read(path)
   if values is None:
     raise UserError(
-        f"{path}: no {manifest.FILE} in it; expected a directory that this "
-        "version of nomic-jax or a later one made")
+      f"{path}: no {manifest.FILE} in it; expected a directory that this "
+      "version of nomic-jax or a later one made"
+    )
   wrong = 0
   for what, before, recompute, decides in _all(str(path), values, "", set()):
     try:
@@ -77,11 +81,12 @@ def verify(path: str | os.PathLike) -> None:
       print(f"{what}: was {before}, is {now}")
   if wrong:
     raise UserError(
-        f"{path}: {wrong} of these differ and decide the numbers; see above")
+      f"{path}: {wrong} of these differ and decide the numbers; see above"
+    )
 
 
 def _all(
-    place: str, values: dict, depth: str, seen: set[str]
+  place: str, values: dict, depth: str, seen: set[str]
 ) -> Iterator[_Compared]:
   """All that a manifest records of a directory, and its history, once each."""
   mark = f"{place} {_of_values(values)}"
@@ -94,8 +99,10 @@ def _all(
   for name, about in entries.items():
     where = about["path"]
     yield _Compared(
-        f"{depth}{name} {where or '(an object in memory)'}",
-        about["fingerprint"], _fingerprint(name, about, values))
+      f"{depth}{name} {where or '(an object in memory)'}",
+      about["fingerprint"],
+      _fingerprint(name, about, values),
+    )
     if about.get("manifest"):
       yield from _all(where, about["manifest"], f"{depth}{name}: ", seen)
   for name in ("training", "parent"):
@@ -103,37 +110,58 @@ def _all(
     if before and before["manifest"]:
       where = before["path"]
       yield _Compared(
-          f"{depth}{name} {where}", _of_values(before["manifest"]),
-          lambda where=where: _of_values(manifest.read(where)) if (
-              _exists(where)) else None)
+        f"{depth}{name} {where}",
+        _of_values(before["manifest"]),
+        lambda where=where: (
+          _of_values(manifest.read(where)) if (_exists(where)) else None
+        ),
+      )
       yield from _all(where, before["manifest"], f"{depth}{name}: ", seen)
 
 
 def _own(place: str, values: dict, depth: str) -> Iterator[_Compared]:
   """What the directory itself holds."""
   if "weights" in values:
-    yield _Compared(f"{depth}weights", values["weights"], lambda: (
-        manifest.of_file(_here(place) / WEIGHTS) if _exists(place) else None))
+    yield _Compared(
+      f"{depth}weights",
+      values["weights"],
+      lambda: (
+        manifest.of_file(_here(place) / WEIGHTS) if _exists(place) else None
+      ),
+    )
   if "tokenizer" in values:
-    yield _Compared(f"{depth}tokenizer", values["tokenizer"], lambda: (
-        manifest.of_tokenizer(_here(place) / "tokenizer") if _exists(place)
-        else None))
+    yield _Compared(
+      f"{depth}tokenizer",
+      values["tokenizer"],
+      lambda: (
+        manifest.of_tokenizer(_here(place) / "tokenizer")
+        if _exists(place)
+        else None
+      ),
+    )
   if "records" not in values:
     return
   if not depth:  # of an input it was compared as such
-    yield _Compared("files", values["fingerprint"], lambda: (
-        dataset.fingerprint(place)))
+    yield _Compared(
+      "files", values["fingerprint"], lambda: dataset.fingerprint(place)
+    )
   if buckets.is_remote(place):
     return  # they are read where they are used
-  yield _Compared(f"{depth}records", values["records"], lambda: (
-      manifest.of_records(pathlib.Path(place)) if _exists(place) else None))
+  yield _Compared(
+    f"{depth}records",
+    values["records"],
+    lambda: (
+      manifest.of_records(pathlib.Path(place)) if _exists(place) else None
+    ),
+  )
   about = pathlib.Path(place) / "tokens" / "about.json"
   if about.is_file():
     made = lambda found: fingerprints.of_text(json.dumps(found))
     yield _Compared(
-        f"{depth}records that tokens/ was made of",
-        made(read_json(about).get("records")),
-        lambda: made(tokens.records(pathlib.Path(place))))
+      f"{depth}records that tokens/ was made of",
+      made(read_json(about).get("records")),
+      lambda: made(tokens.records(pathlib.Path(place))),
+    )
 
 
 def _environment(values: dict, depth: str) -> Iterator[_Compared]:
@@ -144,8 +172,11 @@ def _environment(values: dict, depth: str) -> Iterator[_Compared]:
     for name, before in values.get(group, {}).items():
       if before != now.get(name):
         yield _Compared(
-            f"{depth}{group}: {name}", before,
-            lambda now=now, name=name: str(now.get(name)), False)
+          f"{depth}{group}: {name}",
+          before,
+          lambda now=now, name=name: str(now.get(name)),
+          False,
+        )
 
 
 def _fingerprint(name: str, about: dict, values: dict) -> Callable[[], Any]:
@@ -155,7 +186,8 @@ def _fingerprint(name: str, about: dict, values: dict) -> Callable[[], Any]:
     return lambda: None
   if name == "source":
     return lambda: earlier.of_source(
-        where, values["arguments"].get("include", ()))
+      where, values["arguments"].get("include", ())
+    )
   if name == "tokenizer":
     return lambda: manifest.of_tokenizer(where)
   return lambda: manifest.of_place(where)

@@ -7,12 +7,13 @@ question waits for them. The index knows which weights and which files it was
 made from and is made again when either changes.
 """
 
+from collections.abc import Iterator
+from collections.abc import Sequence
 import json
 import os
 import pathlib
 import shutil
 import sys
-from typing import Iterator, Sequence
 
 import numpy as np
 
@@ -33,11 +34,11 @@ from nomic_jax.storage.files import replacing
 
 @places.expanding("model", "corpus", "index")
 def search(
-    model: str,
-    corpus: str,
-    questions: Sequence[str] = (),
-    top: int = 5,
-    index: str | None = None,
+  model: str,
+  corpus: str,
+  questions: Sequence[str] = (),
+  top: int = 5,
+  index: str | None = None,
 ) -> None:
   """Prints the documents nearest to each question.
 
@@ -50,22 +51,21 @@ def search(
   if top < 1:
     raise UserError(f"--top={top}: expected at least 1")
   here = staging.file_or_folder(
-      corpus, lambda name: not name.startswith("tokens/"))
+    corpus, lambda name: not name.startswith("tokens/")
+  )
   if not pathlib.Path(here).exists():
     raise UserError(
-        f"--corpus={corpus}: no such file or directory; expected a data "
-        "directory, .jsonl, .jsonl.gz or .txt"
+      f"--corpus={corpus}: no such file or directory; expected a data "
+      "directory, .jsonl, .jsonl.gz or .txt"
     )
   loaded = nomic_jax.load(model)
   place = pathlib.Path(index) if index else _default_index(model, corpus)
   unit = loaded.by_cosine  # or an error, before the long work
-  documents, shown = _indexed(
-      loaded, pathlib.Path(here), place, bool(index))
+  documents, shown = _indexed(loaded, pathlib.Path(here), place, bool(index))
   nearest = neighbours.Index(documents)
   typed = not questions and sys.stdin.isatty()
   for question in questions or _asked():
-    query = vectors.encode(
-        loaded, [question], "search_query", normalize=unit)
+    query = vectors.encode(loaded, [question], "search_query", normalize=unit)
     scores, hits = nearest.search(query, min(top, len(documents)))
     if not typed:
       print(f"\n? {question}")
@@ -98,8 +98,10 @@ def _place(place: pathlib.Path, given: bool) -> pathlib.Path | None:
   Raises:
     UserError: if that is not the place that was given.
   """
-  refusal = (f"--index={place}: there already, and not a search index; choose "
-             "another place")
+  refusal = (
+    f"--index={place}: there already, and not a search index; choose "
+    "another place"
+  )
   is_index = lambda path: (path / "index.json").is_file()
   try:
     places.check_folder(place, refusal, is_index)
@@ -115,7 +117,7 @@ def _place(place: pathlib.Path, given: bool) -> pathlib.Path | None:
 
 
 def _indexed(
-    model: Model, corpus: pathlib.Path, place: pathlib.Path, given: bool
+  model: Model, corpus: pathlib.Path, place: pathlib.Path, given: bool
 ) -> tuple[np.ndarray, list[tuple[str, str]]]:
   """Returns vectors [C, D] and (location, title) of C texts, from the index.
 
@@ -124,8 +126,8 @@ def _indexed(
   where `place` cannot be written.
   """
   header = {
-      "model": vectors.model_fingerprint(model),
-      "corpus": fingerprints.of_stamps(fingerprints.stamps(corpus)),
+    "model": vectors.model_fingerprint(model),
+    "corpus": fingerprints.of_stamps(fingerprints.stamps(corpus)),
   }
   for there in (place,) if given else (place, _cached(place)):
     found = _header(there)
@@ -143,13 +145,19 @@ def _indexed(
   if not texts:
     raise UserError(f"--corpus={corpus}: no texts in it, nothing to search")
   made = vectors.encode(
-      model, list(texts), "search_document", show_progress=True,
-      normalize=model.by_cosine)
-  shown = [(location, unicode_text.title(text))
-           for text, location in texts.items()]
+    model,
+    list(texts),
+    "search_document",
+    show_progress=True,
+    normalize=model.by_cosine,
+  )
+  shown = [
+    (location, unicode_text.title(text)) for text, location in texts.items()
+  ]
   if place is None:
-    print("no index is kept; --index=DIR names a place for one",
-          file=sys.stderr)
+    print(
+      "no index is kept; --index=DIR names a place for one", file=sys.stderr
+    )
     return made, shown
   try:
     with replacing(place) as temporary:
@@ -190,7 +198,7 @@ def _asked() -> Iterator[str]:
 
 
 def _lines(
-    scores: Sequence[float], hits: Sequence[tuple[str, str]]
+  scores: Sequence[float], hits: Sequence[tuple[str, str]]
 ) -> list[str]:
   """Returns a line per hit: score, place and title, in at most 100 columns."""
   columns = min(max(shutil.get_terminal_size((100, 24)).columns, 60), 100)
@@ -200,7 +208,7 @@ def _lines(
   lines = []
   for score, location, (_, text) in zip(scores, places, hits):
     line = f"  {score:5.3f}  {location:{width}}  {text}"
-    lines.append(line if len(line) <= columns else line[:columns - 1] + "…")
+    lines.append(line if len(line) <= columns else line[: columns - 1] + "…")
   return lines
 
 
@@ -210,5 +218,5 @@ def _short(location: str, width: int) -> str:
   location = location.removeprefix(here)
   if len(location) <= width:
     return location
-  tail = location[-(width - 1):]
-  return "…" + (tail[tail.index(os.sep):] if os.sep in tail else tail)
+  tail = location[-(width - 1) :]
+  return "…" + (tail[tail.index(os.sep) :] if os.sep in tail else tail)

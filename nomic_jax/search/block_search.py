@@ -15,7 +15,9 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+from jax.sharding import Mesh
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 AXIS = "devices"
 GROUP = 8
@@ -23,10 +25,9 @@ _LEVEL = 16  # maxima under one of the next level, when groups are chosen
 _FEW = 512  # so many are sorted without a further level
 
 
-@functools.partial(
-    jax.jit, static_argnames=("k", "block", "mesh", "opened"))
+@functools.partial(jax.jit, static_argnames=("k", "block", "mesh", "opened"))
 def search_block(
-    queries, documents, size, *, k: int, block: int, mesh: Mesh, opened: int
+  queries, documents, size, *, k: int, block: int, mesh: Mesh, opened: int
 ):
   """Best k of all devices' documents: scores and rows, each [queries, k].
 
@@ -41,18 +42,19 @@ def search_block(
     opened: queries whose groups are opened at a time.
   """
   on_device = jax.shard_map(
-      functools.partial(_search_device, k=k, block=block, opened=opened),
-      mesh=mesh,
-      in_specs=(P(), P(AXIS), P()),
-      out_specs=(P(None, AXIS), P(None, AXIS)),
+    functools.partial(_search_device, k=k, block=block, opened=opened),
+    mesh=mesh,
+    in_specs=(P(), P(AXIS), P()),
+    out_specs=(P(None, AXIS), P(None, AXIS)),
   )
   # Devices hold consecutive rows, so ties still fall to the lower one.
   found = _best(*on_device(queries, documents, size), k)
   return jax.lax.with_sharding_constraint(found, NamedSharding(mesh, P()))
 
 
-def _search_device(queries, documents, size, *, k: int, block: int,
-                   opened: int):
+def _search_device(
+  queries, documents, size, *, k: int, block: int, opened: int
+):
   """Best k, or all if fewer, of one device's documents."""
   share = len(documents[0])
   first = jax.lax.axis_index(AXIS) * share
@@ -64,12 +66,12 @@ def _search_device(queries, documents, size, *, k: int, block: int,
     return row + block, scores.reshape(block // GROUP, GROUP, -1).max(axis=1)
 
   parts = jax.tree.map(
-      lambda x: x.reshape(share // block, block, *x.shape[1:]), documents)
+    lambda x: x.reshape(share // block, block, *x.shape[1:]), documents
+  )
   _, maxima = jax.lax.scan(step, first, parts)
   groups = share // GROUP
   found = _best_groups(maxima.reshape(groups, -1), min(k, groups))
-  rows = (found[:, :, None] * GROUP + jnp.arange(GROUP)).reshape(
-      len(found), -1)
+  rows = (found[:, :, None] * GROUP + jnp.arange(GROUP)).reshape(len(found), -1)
 
   def open_groups(arguments):
     query, rows = arguments
@@ -78,7 +80,8 @@ def _search_device(queries, documents, size, *, k: int, block: int,
     return _scores(taken, query)[:, 0]
 
   scores = jax.lax.map(
-      open_groups, (queries, rows), batch_size=opened if opened > 1 else None)
+    open_groups, (queries, rows), batch_size=opened if opened > 1 else None
+  )
   rows += first
   scores = jnp.where(rows < size, scores, -jnp.inf)
   return _best(scores, rows, min(k, rows.shape[1]))
@@ -89,10 +92,12 @@ def _scores(documents, queries):
   (documents, scale), (queries, query_scale) = documents, queries
   whole = documents.dtype == jnp.int8
   scores = jnp.dot(
-      documents, queries.T,
-      # Accelerators multiply float32 in fewer bits unless asked not to.
-      precision=jax.lax.Precision.HIGHEST,
-      preferred_element_type=jnp.int32 if whole else jnp.float32)
+    documents,
+    queries.T,
+    # Accelerators multiply float32 in fewer bits unless asked not to.
+    precision=jax.lax.Precision.HIGHEST,
+    preferred_element_type=jnp.int32 if whole else jnp.float32,
+  )
   if whole:
     scores = scores * scale[:, None] * query_scale
   return scores
@@ -109,7 +114,8 @@ def _best_groups(maxima, k: int):
     found = jax.lax.top_k(_plain_zero(maxima.T), k)[1]
   else:
     padded = jnp.pad(
-        maxima, ((0, -groups % _LEVEL), (0, 0)), constant_values=-jnp.inf)
+      maxima, ((0, -groups % _LEVEL), (0, 0)), constant_values=-jnp.inf
+    )
     above = padded.reshape(-1, _LEVEL, queries).max(axis=1)
     rows = _best_groups(above, k)[:, :, None] * _LEVEL + jnp.arange(_LEVEL)
     rows = rows.reshape(queries, -1)

@@ -9,9 +9,9 @@ nDCG@10 on four random draws of 1,600 docstrings and their functions (mean
 0.591 with words split only): stop words 0.621, plurals 0.631, k1 and b 0.644.
 """
 
+from collections.abc import Sequence
 import logging
 import re
-from typing import Sequence
 
 import numpy as np
 import regex
@@ -20,8 +20,9 @@ from nomic_jax.storage import unicode_text
 
 # Where the words of an identifier meet: get|Item, HTTP|Server, utf|8.
 _APART = regex.compile(
-    r"(?<=\p{Ll}\p{M}*)(?=\p{Lu})|(?<=\p{Lu}\p{M}*)(?=\p{Lu}\p{M}*\p{Ll})"
-    r"|(?<=\p{L}\p{M}*)(?=\p{N})|(?<=\p{N})(?=\p{L})")
+  r"(?<=\p{Ll}\p{M}*)(?=\p{Lu})|(?<=\p{Lu}\p{M}*)(?=\p{Lu}\p{M}*\p{Ll})"
+  r"|(?<=\p{L}\p{M}*)(?=\p{N})|(?<=\p{N})(?=\p{L})"
+)
 # The same words in ASCII, which is most of what is read, and much faster.
 _ASCII_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 # k1 and b of each baseline; the library's suit even lengths better.
@@ -78,7 +79,7 @@ class Bm25:
     return self._index.get_scores(found)
 
   def search(
-      self, queries: Sequence[str], k: int
+    self, queries: Sequence[str], k: int
   ) -> tuple[np.ndarray, np.ndarray]:
     """Returns (scores, indices) [Q, min(k, documents)], best first.
 
@@ -86,8 +87,9 @@ class Bm25:
     is -1 and its score 0.
     """
     indices, scores = self._index.retrieve(
-        [self._words(query) for query in queries],
-        k=min(k, self._documents), show_progress=False,
-        backend_selection="numpy",
+      [self._words(query) for query in queries],
+      k=min(k, self._documents),
+      show_progress=False,
+      backend_selection="numpy",
     )
     return scores, np.where(scores > 0, indices, -1)

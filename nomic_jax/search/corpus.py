@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The documents of a corpus, whatever holds them."""
 
+from collections.abc import Iterator
+from collections.abc import Sequence
 import pathlib
-from typing import Iterator, Sequence
 
 from nomic_jax.data import dataset
 from nomic_jax.data.readers import beir
@@ -12,7 +13,7 @@ from nomic_jax.storage import formats
 
 
 def read(
-    path: pathlib.Path, splits: Sequence[str] | None = None
+  path: pathlib.Path, splits: Sequence[str] | None = None
 ) -> Iterator[tuple[str, str]]:
   """Yields (text, location) of each document.
 
@@ -29,7 +30,8 @@ def read(
       yield text, f"{path}:{number}"
   elif path.is_dir():
     for split in splits or sorted(
-        dataset.splits(path), key=lambda name: name != "train"):
+      dataset.splits(path), key=lambda name: name != "train"
+    ):
       source = dataset.open_split(path, split)
       for row in map(source.__getitem__, range(len(source))):
         yield row["document"], row["location"]
@@ -38,14 +40,14 @@ def read(
       text = row.get("document", row.get("text"))
       if not isinstance(text, str):
         raise UserError(
-            f"{path}, row {number}: no text; expected a string \"document\" "
-            f"or \"text\", found the keys {', '.join(map(repr, row))}"
+          f'{path}, row {number}: no text; expected a string "document" '
+          f'or "text", found the keys {", ".join(map(repr, row))}'
         )
       if path.name.endswith(formats.TEXT):
         text = text.strip()
       yield text, str(row.get("location") or f"{path}:{number}")
   else:
     raise UserError(
-        f"--corpus={path}: unknown kind of file; expected a data directory, "
-        "a BEIR folder, .jsonl, .jsonl.gz or .txt"
+      f"--corpus={path}: unknown kind of file; expected a data directory, "
+      "a BEIR folder, .jsonl, .jsonl.gz or .txt"
     )

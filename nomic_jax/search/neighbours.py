@@ -6,11 +6,14 @@ Documents are split over the devices once, and queries pass by in blocks, each
 by the program in `block_search`; scores are never held for all of them.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+from jax.sharding import Mesh
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 import numpy as np
 
 from nomic_jax.errors import one_of
@@ -41,13 +44,13 @@ _CPU, _OTHER = _Sizes(512, 1024, 1), _Sizes(2048, 4096, 256)
 
 
 def top_k(
-    queries: np.ndarray,
-    documents: np.ndarray,
-    k: int,
-    *,
-    query_block: int | None = None,
-    document_block: int | None = None,
-    store: str = "float32",
+  queries: np.ndarray,
+  documents: np.ndarray,
+  k: int,
+  *,
+  query_block: int | None = None,
+  document_block: int | None = None,
+  store: str = "float32",
 ) -> tuple[np.ndarray, np.ndarray]:
   """Returns the k documents with the largest inner product with each query.
 
@@ -79,8 +82,12 @@ class Index:
   """Documents placed on the devices once, to be searched several times."""
 
   def __init__(
-      self, documents: Any, *, document_block: int | None = None,
-      store: str = "float32", local: bool = False,
+    self,
+    documents: Any,
+    *,
+    document_block: int | None = None,
+    store: str = "float32",
+    local: bool = False,
   ):
     """Places `documents` [C, D] over the devices.
 
@@ -111,18 +118,20 @@ class Index:
       self._block = 1 << (self._block - 1).bit_length()
     total = len(devices) * blocks * self._block
     place = lambda make, *shape: jax.make_array_from_callback(
-        (total, *shape), NamedSharding(self._mesh, P(block_search.AXIS)),
-        lambda at: make(_padded(documents, at[0], total)))
+      (total, *shape),
+      NamedSharding(self._mesh, P(block_search.AXIS)),
+      lambda at: make(_padded(documents, at[0], total)),
+    )
     vectors, scales = _STORED[store]
     self._documents = place(vectors, self.width), place(scales)
 
   def search(
-      self,
-      queries: Any,
-      k: int,
-      *,
-      query_block: int | None = None,
-      progress: Progress | None = None,
+    self,
+    queries: Any,
+    k: int,
+    *,
+    query_block: int | None = None,
+    progress: Progress | None = None,
   ) -> tuple[np.ndarray, np.ndarray]:
     """As `top_k`; `progress` is told of the queries done.
 
@@ -132,18 +141,19 @@ class Index:
     _check(queries, "queries")
     if queries.shape[1] != self.width:
       raise UserError(
-          f"queries are {queries.shape[1]} wide and documents {self.width}; "
-          "embed both with the same model"
+        f"queries are {queries.shape[1]} wide and documents {self.width}; "
+        "embed both with the same model"
       )
     if not 1 <= k <= self.size:
       raise UserError(
-          f"k={k}: expected 1 to {self.size}, the number of documents; "
-          "lower k or give more documents"
+        f"k={k}: expected 1 to {self.size}, the number of documents; "
+        "lower k or give more documents"
       )
     count = len(queries)
     if query_block is None:
       query_block = min(
-          self._sizes.queries, 1 << max(0, count - 1).bit_length())
+        self._sizes.queries, 1 << max(0, count - 1).bit_length()
+      )
     scores = np.empty((count, k), np.float32)
     rows = np.empty((count, k), np.int32)
     everywhere = NamedSharding(self._mesh, P())
@@ -152,12 +162,17 @@ class Index:
     for start in range(0, count, query_block):
       block = _padded(queries, slice(start, start + query_block), None)
       block = tuple(
-          jax.make_array_from_callback(
-              x.shape, everywhere, x.__getitem__)
-          for x in (vectors(block), scales(block)))
+        jax.make_array_from_callback(x.shape, everywhere, x.__getitem__)
+        for x in (vectors(block), scales(block))
+      )
       found = block_search.search_block(
-          block, self._documents, np.int32(self.size), k=k,
-          block=self._block, mesh=self._mesh, opened=self._sizes.opened,
+        block,
+        self._documents,
+        np.int32(self.size),
+        k=k,
+        block=self._block,
+        mesh=self._mesh,
+        opened=self._sizes.opened,
       )
       if before is not None:
         _keep(before, scores, rows, progress)
@@ -168,7 +183,7 @@ class Index:
 
 
 def recall(
-    queries: Any, documents: Any, found: np.ndarray, sample: int = 256,
+  queries: Any, documents: Any, found: np.ndarray, sample: int = 256
 ) -> float:
   """The share of a sample's true nearest neighbours that are in `found`.
 
@@ -187,7 +202,7 @@ def recall(
   scores = np.zeros((count, 0), np.float32)
   rows = np.zeros((count, 0), np.int64)
   for start in range(0, len(documents), _RECALL_BLOCK):
-    block = documents[start:start + _RECALL_BLOCK]
+    block = documents[start : start + _RECALL_BLOCK]
     near, local = Index(block, local=True).search(asked, min(k, len(block)))
     scores = np.concatenate([scores, near], axis=1)
     rows = np.concatenate([rows, local + start], axis=1)
@@ -205,18 +220,22 @@ def _int8_scales(x: np.ndarray) -> np.ndarray:
 
 # How vectors [n, D] are stored, and by what their products are multiplied, [n].
 _STORED = {
-    "float32": (lambda x: x, lambda x: np.ones(len(x), np.float32)),
-    "bfloat16": (lambda x: x.astype(jnp.bfloat16),
-                 lambda x: np.ones(len(x), np.float32)),
-    "int8": (lambda x: np.rint(x / _int8_scales(x)[:, None]).astype(np.int8),
-             _int8_scales),
+  "float32": (lambda x: x, lambda x: np.ones(len(x), np.float32)),
+  "bfloat16": (
+    lambda x: x.astype(jnp.bfloat16),
+    lambda x: np.ones(len(x), np.float32),
+  ),
+  "int8": (
+    lambda x: np.rint(x / _int8_scales(x)[:, None]).astype(np.int8),
+    _int8_scales,
+  ),
 }
 
 
 def _keep(found, scores, rows, progress: Progress | None) -> None:
   start, n, (block_scores, block_rows) = found
-  scores[start:start + n] = np.asarray(block_scores)[:n]
-  rows[start:start + n] = np.asarray(block_rows)[:n]
+  scores[start : start + n] = np.asarray(block_scores)[:n]
+  rows[start : start + n] = np.asarray(block_rows)[:n]
   if progress is not None:
     progress.update(n)
 
@@ -226,14 +245,14 @@ def _check(vectors: Any, name: str, step: int = 65536) -> None:
     raise UserError(f"{name}: expected [rows, width], found {vectors.shape}")
   for start in range(0, len(vectors), step):
     # A sum is finite only if its terms are; rows are searched when it is not.
-    part = np.asarray(vectors[start:start + step])
+    part = np.asarray(vectors[start : start + step])
     if np.isfinite(part.sum()):
       continue
     bad = ~np.isfinite(part).all(axis=1)
     if bad.any():
       raise UserError(
-          f"{name}, row {start + int(bad.argmax())}: the vector is not "
-          "finite (NaN or infinity); look at this row's text and the model"
+        f"{name}, row {start + int(bad.argmax())}: the vector is not "
+        "finite (NaN or infinity); look at this row's text and the model"
       )
 
 

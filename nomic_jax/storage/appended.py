@@ -61,6 +61,6 @@ class Appended:
       began = time.monotonic()
       try:
         self._upload()
-      except Exception:  # pylint: disable=broad-exception-caught
+      except Exception:
         pass  # best effort: the next time, or flush, which says so
       wait = max(_WRITE_EVERY, (time.monotonic() - began) / _SHARE)

@@ -8,8 +8,12 @@ been read: one run tells how many rows are bad and shows the first of them.
 """
 
 import collections
+from collections.abc import Callable
+from collections.abc import Hashable
+from collections.abc import Iterable
+from collections.abc import Iterator
 import re
-from typing import Any, Callable, Hashable, Iterable, Iterator
+from typing import Any
 
 from nomic_jax.errors import UserError
 
@@ -89,8 +93,10 @@ class BadRows:
     others = "; ".join(map(str, self._first[1:]))
     reasons = ", ".join(f"{r} {n:,}" for r, n in self.counts.most_common())
     return BadRow(
-        first.reason, f"{least}{self.skipped:,} rows cannot be used "
-        f"({reasons}); the first: {first}; {others}; correct them, {hint}")
+      first.reason,
+      f"{least}{self.skipped:,} rows cannot be used "
+      f"({reasons}); the first: {first}; {others}; correct them, {hint}",
+    )
 
 
 def parse(allowed: int | str) -> tuple[int, float | None]:
@@ -105,20 +111,25 @@ def parse(allowed: int | str) -> tuple[int, float | None]:
   found = re.fullmatch(r"(\d+)|(\d+(?:\.\d*)?|\.\d+)%", str(allowed).strip())
   if not found or (found[2] and float(found[2]) > 100):
     raise UserError(
-        f"--skip_bad={allowed}: expected the most rows to skip, or a share of "
-        "all rows such as 2%")
+      f"--skip_bad={allowed}: expected the most rows to skip, or a share of "
+      "all rows such as 2%"
+    )
   return (int(found[1]), None) if found[1] else (0, float(found[2]) / 100)
 
 
 def both_have(kind: str) -> Callable[[Any], str]:
   """Returns what says of a key that two rows of it differ, for `unique`."""
   return lambda key: "both have the {} '{}' and differ".format(
-      kind, " and ".join(key) if isinstance(key, tuple) else key)
+    kind, " and ".join(key) if isinstance(key, tuple) else key
+  )
 
 
 def unique(
-    rows: Iterable[tuple[int, Hashable, Any]], where: str, what: str,
-    told: Callable[[Any], str], bad: BadRows,
+  rows: Iterable[tuple[int, Hashable, Any]],
+  where: str,
+  what: str,
+  told: Callable[[Any], str],
+  bad: BadRows,
 ) -> Iterator[tuple[int, Any, Any]]:
   """Yields the first (row number, key, value) of each key.
 
@@ -135,10 +146,13 @@ def unique(
   for number, key, value in rows:
     first, other = found.setdefault(key, (number, value))
     if other != value:
-      bad.add(BadRow(
+      bad.add(
+        BadRow(
           f"{what} contradicted",
           f"{where}, rows {first} and {number}: {told(key)}; remove one of "
-          "them"))
+          "them",
+        )
+      )
     elif first != number:
       bad.left[f"{what} repeated"] += 1
     else:

@@ -8,6 +8,8 @@ by one: what says that it is whole is written last.
 """
 
 import atexit
+from collections.abc import Callable
+from collections.abc import Iterator
 import contextlib
 import functools
 import logging
@@ -17,7 +19,7 @@ import random
 import shutil
 import tempfile
 import time
-from typing import Any, Callable, Iterator
+from typing import Any
 
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
@@ -48,7 +50,8 @@ def place(path: str | os.PathLike) -> Any:
   scheme = str(path).partition("://")[0]
   if scheme not in SCHEMES:
     raise UserError(
-        f"{path}: expected a folder, gs://BUCKET/PATH or s3://BUCKET/PATH")
+      f"{path}: expected a folder, gs://BUCKET/PATH or s3://BUCKET/PATH"
+    )
   from etils import epath
   import fsspec
 
@@ -56,8 +59,8 @@ def place(path: str | os.PathLike) -> Any:
     fsspec.get_filesystem_class(scheme)
   except ImportError as e:
     raise UserError(
-        f"{path}: {e}; pip install 'nomic_jax[buckets]' brings what reads and "
-        "writes buckets"
+      f"{path}: {e}; pip install 'nomic_jax[buckets]' brings what reads and "
+      "writes buckets"
     ) from e
   for name in ("gs", "gcs", "s3"):  # tensorstore writes there unseen
     fsspec.config.conf.setdefault(name, {})["use_listings_cache"] = False
@@ -75,14 +78,14 @@ def reach(path: Any) -> None:
       patiently(lambda: system.ls(inside.partition("/")[0]), _AT_START)
     except FileNotFoundError as e:
       raise UserError(
-          f"{path}: there is no bucket {inside.partition('/')[0]}; make it, or "
-          "mend the address"
+        f"{path}: there is no bucket {inside.partition('/')[0]}; make it, or "
+        "mend the address"
       ) from e
 
 
 @contextlib.contextmanager
 def errors(
-    path: Any, unreachable: type[Exception] = UserError
+  path: Any, unreachable: type[Exception] = UserError
 ) -> Iterator[None]:
   """Turns what a bucket refuses into one line.
 
@@ -104,46 +107,78 @@ def errors(
     bucket = f"{scheme}://{rest.partition('/')[0]}"
     if kind == "unreachable":
       raise unreachable(
-          f"{path}: the bucket does not answer ({reason}); run the same "
-          "command when it does"
+        f"{path}: the bucket does not answer ({reason}); run the same "
+        "command when it does"
       ) from e
     needs = _NEEDS.get((kind, scheme), "{} asks for other credentials")
     raise UserError(f"{path}: {needs.format(bucket)} ({reason})") from e
 
 
 _NEEDS = {
-    ("credentials", "gs"): "no valid credentials for {}: run gcloud auth "
-    "application-default login, or set GOOGLE_APPLICATION_CREDENTIALS; a host "
-    "of Google Cloud takes a service account with roles/storage.objectUser",
-    ("credentials", "s3"): "no valid credentials for {}: set AWS_ACCESS_KEY_ID "
-    "and AWS_SECRET_ACCESS_KEY, or run aws configure",
-    ("denied", "gs"): "permission denied in {}: reading takes "
-    "roles/storage.objectViewer there, writing roles/storage.objectUser and "
-    "roles/storage.legacyBucketReader",
-    ("denied", "s3"): "permission denied in {}: reading takes s3:ListBucket "
-    "and s3:GetObject there, writing s3:PutObject and s3:DeleteObject too",
+  ("credentials", "gs"): "no valid credentials for {}: run gcloud auth "
+  "application-default login, or set GOOGLE_APPLICATION_CREDENTIALS; a host "
+  "of Google Cloud takes a service account with roles/storage.objectUser",
+  ("credentials", "s3"): "no valid credentials for {}: set AWS_ACCESS_KEY_ID "
+  "and AWS_SECRET_ACCESS_KEY, or run aws configure",
+  ("denied", "gs"): "permission denied in {}: reading takes "
+  "roles/storage.objectViewer there, writing roles/storage.objectUser and "
+  "roles/storage.legacyBucketReader",
+  ("denied", "s3"): "permission denied in {}: reading takes s3:ListBucket "
+  "and s3:GetObject there, writing s3:PutObject and s3:DeleteObject too",
 }
 # Words in the types and messages of gcsfs, s3fs, google-auth, botocore and
 # tensorstore, whose errors have no type in common.
 _KINDS = {
-    "credentials": (
-        "NoCredentials", "PartialCredentials", "DefaultCredentialsError",
-        "RefreshError", "UNAUTHENTICATED", "Anonymous caller", "HTTP 401",
-        "Unauthorized", "Invalid Credentials", ", 401", "InvalidAccessKeyId",
-        "AWS Access Key Id", "SignatureDoesNotMatch", "ExpiredToken",
-    ),
-    "denied": (
-        "PermissionError", "PERMISSION_DENIED", "AccessDenied",
-        "Access Denied", "Forbidden", "HTTP 403", ", 403",
-    ),
-    "unreachable": (
-        "aiohttp.", "EndpointConnectionError", "gcsfs.retry.HttpError",
-        "TransportError", "ConnectTimeout", "ReadTimeout", "UNAVAILABLE",
-        "DEADLINE_EXCEEDED", "ConnectionError", "ServiceUnavailable",
-        "SlowDown", "reduce your request rate", "Too Many Requests", ", 429",
-        ", 500", ", 502", ", 503", ", 504", "HTTP 429", "HTTP 503",
-        "TimeoutError", "InternalError", "[Errno 16]",
-    ),
+  "credentials": (
+    "NoCredentials",
+    "PartialCredentials",
+    "DefaultCredentialsError",
+    "RefreshError",
+    "UNAUTHENTICATED",
+    "Anonymous caller",
+    "HTTP 401",
+    "Unauthorized",
+    "Invalid Credentials",
+    ", 401",
+    "InvalidAccessKeyId",
+    "AWS Access Key Id",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+  ),
+  "denied": (
+    "PermissionError",
+    "PERMISSION_DENIED",
+    "AccessDenied",
+    "Access Denied",
+    "Forbidden",
+    "HTTP 403",
+    ", 403",
+  ),
+  "unreachable": (
+    "aiohttp.",
+    "EndpointConnectionError",
+    "gcsfs.retry.HttpError",
+    "TransportError",
+    "ConnectTimeout",
+    "ReadTimeout",
+    "UNAVAILABLE",
+    "DEADLINE_EXCEEDED",
+    "ConnectionError",
+    "ServiceUnavailable",
+    "SlowDown",
+    "reduce your request rate",
+    "Too Many Requests",
+    ", 429",
+    ", 500",
+    ", 502",
+    ", 503",
+    ", 504",
+    "HTTP 429",
+    "HTTP 503",
+    "TimeoutError",
+    "InternalError",
+    "[Errno 16]",
+  ),
 }
 
 
@@ -203,7 +238,7 @@ def upload(made: pathlib.Path, path: str | os.PathLike) -> None:
   files = [p for p in sorted(made.rglob("*")) if p.is_file()]
   for file in sorted(files, key=lambda p: p == made / _MARKER):
     target = to / str(file.relative_to(made))
-    patiently(lambda: target.write_bytes(file.read_bytes()))
+    patiently(functools.partial(target.write_bytes, file.read_bytes()))
 
 
 def move(path: Any, to: Any) -> None:
@@ -211,7 +246,7 @@ def move(path: Any, to: Any) -> None:
   system, old = files(path)
   _, new = files(to)
   for name in system.find(old):
-    system.copy(name, new + name[len(old):])
+    system.copy(name, new + name[len(old) :])
   system.rm(old, recursive=True)
 
 
@@ -250,14 +285,14 @@ def _fetch(path: str, checkpoints: bool) -> str:
     step = max(steps, default=None)
   elif step not in steps:
     raise UserError(
-        f"{path}: no such checkpoint; those that are whole are "
-        f"{', '.join(map(str, steps)) or 'none'}"
+      f"{path}: no such checkpoint; those that are whole are "
+      f"{', '.join(map(str, steps)) or 'none'}"
     )
   system, inside = files(root)
   here = near(root)
   found = []
   for name in patiently(lambda: system.find(inside)):
-    parts = pathlib.PurePosixPath(name[len(inside):]).parts[1:]
+    parts = pathlib.PurePosixPath(name[len(inside) :]).parts[1:]
     if parts[0] == "checkpoints":
       if checkpoints and parts[1] == str(step):
         found.append((name, here.joinpath(*parts)))
@@ -265,8 +300,11 @@ def _fetch(path: str, checkpoints: bool) -> str:
       found.append((name, here.joinpath(*parts)))
   if not found:
     raise UserError(f"{path}: there is nothing in that place of the bucket")
-  patiently(lambda: system.get(
-      [name for name, _ in found], [str(to) for _, to in found]))
+  patiently(
+    lambda: system.get(
+      [name for name, _ in found], [str(to) for _, to in found]
+    )
+  )
   return str(here if root is address else here / "checkpoints" / str(step))
 
 
@@ -292,11 +330,11 @@ def files(path: Any) -> tuple[Any, str]:
     system, inside = fsspec.core.url_to_fs(str(path))
   except ImportError as e:
     raise UserError(
-        f"{path}: {' '.join(str(e).split())}; pip install 'nomic_jax[buckets]' "
-        "brings what reads and writes buckets"
+      f"{path}: {' '.join(str(e).split())}; pip install 'nomic_jax[buckets]' "
+      "brings what reads and writes buckets"
     ) from e
   except ValueError as e:
     raise UserError(
-        f"{path}: {e}; expected a path, gs://BUCKET/... or s3://BUCKET/..."
+      f"{path}: {e}; expected a path, gs://BUCKET/... or s3://BUCKET/..."
     ) from e
   return system, inside.rstrip("/")

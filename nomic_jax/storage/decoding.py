@@ -9,26 +9,30 @@ spell and UTF-8 cannot, becomes U+FFFD where a text enters, in `safe`.
 """
 
 import codecs
+from collections.abc import Iterator
 import os
 import re
-from typing import Any, BinaryIO, Iterator
+from typing import Any
+from typing import BinaryIO
 
 from nomic_jax.errors import UserError
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # UTF-32 first: its little-endian mark starts with that of UTF-16.
 _MARKS = (
-    (codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BOM_UTF32_BE, "UTF-32"),
-    (codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16"),
+  (codecs.BOM_UTF32_LE, "UTF-32"),
+  (codecs.BOM_UTF32_BE, "UTF-32"),
+  (codecs.BOM_UTF16_LE, "UTF-16"),
+  (codecs.BOM_UTF16_BE, "UTF-16"),
 )
 
 # How files of other kinds begin; none of these is text.
 _OTHERS = {
-    b"\x1f\x8b": "gzip-compressed, whose name has to end in .gz",
-    b"\x28\xb5\x2f\xfd": "zstd-compressed, whose name has to end in .zst",
-    b"PAR1\x15": "a parquet file, whose name has to end in .parquet",
-    b"PK\x03\x04": "a zip archive or an Excel workbook; unpack it, or save it "
-                   "as text",
+  b"\x1f\x8b": "gzip-compressed, whose name has to end in .gz",
+  b"\x28\xb5\x2f\xfd": "zstd-compressed, whose name has to end in .zst",
+  b"PAR1\x15": "a parquet file, whose name has to end in .parquet",
+  b"PK\x03\x04": "a zip archive or an Excel workbook; unpack it, or save it "
+  "as text",
 }
 
 
@@ -51,23 +55,28 @@ def decode(data: bytes, where: str) -> str:
   # Every second byte of English in UTF-16 is NUL, which UTF-8 allows.
   if len(data) > 2 and 3 * data.count(0) > len(data):
     raise _not_utf8(
-        where, "mostly NUL bytes, as UTF-16 has; expected UTF-8", "UTF-16")
+      where, "mostly NUL bytes, as UTF-16 has; expected UTF-8", "UTF-16"
+    )
   try:
     return data.decode("utf-8-sig")
   except UnicodeDecodeError as e:
     raise _not_utf8(
-        where, f"not UTF-8 at byte {e.start} (0x{data[e.start]:02x}; perhaps "
-        "Latin-1 or Windows-1252)", "WINDOWS-1252") from e
+      where,
+      f"not UTF-8 at byte {e.start} (0x{data[e.start]:02x}; perhaps "
+      "Latin-1 or Windows-1252)",
+      "WINDOWS-1252",
+    ) from e
 
 
 def _not_utf8(where: str, found: str, encoding: str) -> UserError:
   return UserError(
-      f"{where}: {found}; convert the file to UTF-8, as with iconv -f "
-      f"{encoding} -t UTF-8")
+    f"{where}: {found}; convert the file to UTF-8, as with iconv -f "
+    f"{encoding} -t UTF-8"
+  )
 
 
 def damaged(
-    path: str | os.PathLike, number: int, kind: str, error: Exception
+  path: str | os.PathLike, number: int, kind: str, error: Exception
 ) -> str:
   """Says why a file cannot be decompressed.
 
@@ -78,14 +87,18 @@ def damaged(
     error: as raised.
   """
   if number == 1 and re.search("Not a gzipped file|Unknown frame", str(error)):
-    return (f"{path}: not {kind}-compressed, though its name says so; rename "
-            f"it if it is plain text, or copy it again ({error})")
-  return (f"{path}, row {number}: the {kind} stream is damaged or cut short "
-          f"({error}); copy the file again")
+    return (
+      f"{path}: not {kind}-compressed, though its name says so; rename "
+      f"it if it is plain text, or copy it again ({error})"
+    )
+  return (
+    f"{path}, row {number}: the {kind} stream is damaged or cut short "
+    f"({error}); copy the file again"
+  )
 
 
 def lines(
-    stream: BinaryIO, most: int | None = None
+  stream: BinaryIO, most: int | None = None
 ) -> Iterator[tuple[int, bytes | None]]:
   """Yields (number from 1, line without its end) of a file.
 
@@ -119,8 +132,9 @@ def check_name(path: str | os.PathLike, what: str) -> None:
   name = name if "://" in name else os.path.abspath(name)
   if safe(name) != name:
     raise UserError(
-        f"{safe(name)}: this path is not UTF-8, so {what} cannot be there; "
-        "rename the folder, or choose another")
+      f"{safe(name)}: this path is not UTF-8, so {what} cannot be there; "
+      "rename the folder, or choose another"
+    )
 
 
 def safe(text: str) -> str:

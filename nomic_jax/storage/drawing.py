@@ -7,38 +7,65 @@ so that one drawing serves a light and a dark screen, and shapes have a title
 that shows on hovering: matplotlib writes an artist's gid as an id.
 """
 
+from collections.abc import Mapping
 import html
 import io
 import re
-from typing import Any, Mapping
+from typing import Any
 import warnings
 
 from nomic_jax.storage import decoding
 
 # By name in a page's style sheet, as a PNG has them.
 COLORS = {
-    "ink": "#1d2433", "soft": "#5b6475", "rule": "#e3e6ec", "main": "#2f6fde",
-    "pale": "#9fbdf2", "plain": "#9aa3b2", "mark": "#b3541e",
+  "ink": "#1d2433",
+  "soft": "#5b6475",
+  "rule": "#e3e6ec",
+  "main": "#2f6fde",
+  "pale": "#9fbdf2",
+  "plain": "#9aa3b2",
+  "mark": "#b3541e",
 }
 # Of groups side by side; the first and the last are of the above.
-CYCLE = ("#2f6fde", "#e0813a", "#3a9e5c", "#c34b6b", "#8a63d2", "#2aa7b8",
-         "#a08a2c", "#9aa3b2")
+CYCLE = (
+  "#2f6fde",
+  "#e0813a",
+  "#3a9e5c",
+  "#c34b6b",
+  "#8a63d2",
+  "#2aa7b8",
+  "#a08a2c",
+  "#9aa3b2",
+)
 _DPI = 130
 _STYLE = {
-    "axes.edgecolor": COLORS["soft"], "axes.labelcolor": COLORS["soft"],
-    "axes.labelsize": 9, "axes.spines.right": False, "axes.spines.top": False,
-    "axes.titlesize": 10, "grid.color": COLORS["rule"], "legend.fontsize": 8,
-    "legend.frameon": False, "lines.linewidth": 1.3,
-    "svg.fonttype": "none", "svg.hashsalt": "nomic_jax",
-    "text.color": COLORS["ink"], "text.parse_math": False,
-    "xtick.color": COLORS["soft"],
-    "xtick.labelsize": 8, "ytick.color": COLORS["soft"], "ytick.labelsize": 8,
+  "axes.edgecolor": COLORS["soft"],
+  "axes.labelcolor": COLORS["soft"],
+  "axes.labelsize": 9,
+  "axes.spines.right": False,
+  "axes.spines.top": False,
+  "axes.titlesize": 10,
+  "grid.color": COLORS["rule"],
+  "legend.fontsize": 8,
+  "legend.frameon": False,
+  "lines.linewidth": 1.3,
+  "svg.fonttype": "none",
+  "svg.hashsalt": "nomic_jax",
+  "text.color": COLORS["ink"],
+  "text.parse_math": False,
+  "xtick.color": COLORS["soft"],
+  "xtick.labelsize": 8,
+  "ytick.color": COLORS["soft"],
+  "ytick.labelsize": 8,
 }
 
 
 def panels(
-    rows: int, columns: int, width: float = 4.2, height: float = 2.9,
-    **options: Any,
+  rows: int,
+  columns: int,
+  width: float = 4.2,
+  height: float = 2.9,
+  **options: Any,
 ) -> tuple[Any, list]:
   """Returns a figure, which needs no window, and its panels in a list.
 
@@ -54,7 +81,8 @@ def panels(
 
   with matplotlib.rc_context(_STYLE):
     figure = Figure(
-        (width * columns, height * rows), layout="constrained", **options)
+      (width * columns, height * rows), layout="constrained", **options
+    )
     found = list(figure.subplots(rows, columns, squeeze=False).flat)
   for panel in found:
     panel.grid()
@@ -91,8 +119,9 @@ def svg(figure: Any) -> str:
   with warnings.catch_warnings():
     # Of letters that its own fonts lack; what opens the file has others.
     warnings.filterwarnings("ignore", "Glyph .* missing")
-    text = _save(figure, format="svg", metadata={
-        "Date": None, "Creator": None}).decode()
+    text = _save(
+      figure, format="svg", metadata={"Date": None, "Creator": None}
+    ).decode()
   # Whatever sans serif there is will do.
   return re.sub(r"'DejaVu Sans',[^;\"]*", "sans-serif", text)
 
@@ -110,18 +139,22 @@ def inline(figure: Any, label: str, titles: Mapping[str, str]) -> str:
   for patch in (figure.patch, *(axes.patch for axes in figure.axes)):
     patch.set_visible(False)
   text = svg(figure)
-  text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg"):],
-                flags=re.DOTALL)
+  text = re.sub(
+    r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL
+  )
   size = re.search(r'viewBox="[^"]*"', text)[0]
-  start = ('<svg xmlns:xlink="http://www.w3.org/1999/xlink" '
-           f'{size} role="img" aria-label="{html.escape(label)}">')
+  start = (
+    '<svg xmlns:xlink="http://www.w3.org/1999/xlink" '
+    f'{size} role="img" aria-label="{html.escape(label)}">'
+  )
   # A function, since a backslash in a replacement is an escape.
   text = re.sub(r"<svg[^>]*>", lambda _: start, text, count=1)
   for name, color in COLORS.items():
     text = text.replace(color, f"var(--{name})")
   for gid, title in titles.items():
     text = text.replace(
-        f'<g id="{gid}">', f"<g><title>{html.escape(title)}</title>")
+      f'<g id="{gid}">', f"<g><title>{html.escape(title)}</title>"
+    )
   # What is left of ids are hashes of marks that are drawn several times.
   text = re.sub(r' id="(?!m[0-9a-f]{10}")[^"]*"', "", text)
   return decoding.safe(re.sub(r"\s*\n\s*", " ", text).strip())

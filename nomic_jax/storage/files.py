@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files that appear whole or not at all; JSON files, read whole."""
 
+from collections.abc import Iterator
 import contextlib
 import json
 import os
 import pathlib
 import shutil
-from typing import Any, Iterator
+from typing import Any
 import uuid
 
 from nomic_jax.errors import UserError
@@ -50,8 +51,8 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
       temporary.replace(path)
   except OSError as e:
     raise UserError(
-        f"cannot write {given}: {e.strerror or e}; nothing was changed there, "
-        "free some space or choose another place and run it again"
+      f"cannot write {given}: {e.strerror or e}; nothing was changed there, "
+      "free some space or choose another place and run it again"
     ) from e
   finally:
     if temporary.is_dir():
@@ -64,8 +65,8 @@ def _swap(temporary: pathlib.Path, path: pathlib.Path) -> None:
   """Puts the directory `temporary` in the place of the directory `path`."""
   if not temporary.is_dir():
     raise UserError(
-        f"cannot write {path}: a directory stands there and a file was to be "
-        "written; give the name of a file"
+      f"cannot write {path}: a directory stands there and a file was to be "
+      "written; give the name of a file"
     )
   if places.is_fixed(path):
     places.fill(temporary, path)

@@ -7,11 +7,13 @@ compares it when it is asked again. `of_content` knows a copy for the same
 thing; `of_files` is for what may be large and must not be read to be compared.
 """
 
+from collections.abc import Iterable
+from collections.abc import Sequence
 import hashlib
 import json
 import os
 import pathlib
-from typing import Any, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,8 +24,14 @@ from nomic_jax.storage import staging
 
 FORMAT = 1  # raise it when equal weights or texts give other results
 # What is added to a directory and does not change what it holds.
-_NOT_CONTENT = ("compiled", "logs", "metrics.jsonl", "report.html",
-                "restarts.json", "diverged.json")
+_NOT_CONTENT = (
+  "compiled",
+  "logs",
+  "metrics.jsonl",
+  "report.html",
+  "restarts.json",
+  "diverged.json",
+)
 # Of a data directory: made from its texts, and how it was made.
 _TOKENS, _MANIFEST = "tokens", "reproduce.json"
 
@@ -52,6 +60,7 @@ def of_content(thing: Any, tokens: bool = False) -> str:
     _add_place(digest, pathlib.Path(place), tokens)
   elif getattr(thing, "params", None) is not None:
     import jax  # Only for a model that is here already.
+
     for path, leaf in jax.tree_util.tree_leaves_with_path(thing.params):
       digest.update(f"{path} {leaf.shape} {leaf.dtype} ".encode())
       digest.update(np.ascontiguousarray(leaf).tobytes())
@@ -64,16 +73,16 @@ def _add_place(digest, folder: pathlib.Path, tokens: bool) -> None:
   if folder.is_file():
     _add_file(digest, folder)
   elif not folder.is_dir():
-    raise UserError(
-        f"{folder}: no such directory; look at --model and --input")
+    raise UserError(f"{folder}: no such directory; look at --model and --input")
   skipped = _NOT_CONTENT
   if (folder / "dataset_info.json").is_file():
     skipped += (_MANIFEST,) if tokens else (_MANIFEST, _TOKENS)
   for path in sorted(p for p in folder.rglob("*") if p.is_file()):
     name = path.relative_to(folder)
     if name.parts[0] not in skipped and not places_lib.is_system(str(name)):
-      digest.update(f"{name} {path.stat().st_size} ".encode(
-          "utf-8", "surrogateescape"))
+      digest.update(
+        f"{name} {path.stat().st_size} ".encode("utf-8", "surrogateescape")
+      )
       _add_file(digest, path)
 
 
@@ -102,9 +111,10 @@ def stamps(path: pathlib.Path, pattern: str = "*") -> list[list]:
   """
   files = sorted(path.rglob(pattern)) if path.is_dir() else [path]
   return [
-      [str(f.relative_to(path)), f.stat().st_size, f.stat().st_mtime_ns]
-      for f in files
-      if f.is_file() and not places_lib.is_system(str(f.relative_to(path)))]
+    [str(f.relative_to(path)), f.stat().st_size, f.stat().st_mtime_ns]
+    for f in files
+    if f.is_file() and not places_lib.is_system(str(f.relative_to(path)))
+  ]
 
 
 def of_stamps(found: Sequence[list]) -> str:

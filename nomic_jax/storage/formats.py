@@ -7,21 +7,23 @@ to `bad`, and holds a few rows in memory. `each` and `texts` read a file whose
 format its name tells, and stop at the first bad row.
 """
 
+from collections.abc import Iterator
+from collections.abc import Sequence
 import csv
 import gzip
 import itertools
 import json
 import os
-from typing import Any, Iterator, Sequence
+from typing import Any
 import zlib
 
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
-from nomic_jax.storage.bad import BadRow
-from nomic_jax.storage.bad import BadRows
 from nomic_jax.storage import decoding
 from nomic_jax.storage import streams
 from nomic_jax.storage import unicode_text
+from nomic_jax.storage.bad import BadRow
+from nomic_jax.storage.bad import BadRows
 
 JSONL = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 TEXT = (".txt", ".txt.gz", ".txt.zst")
@@ -37,7 +39,7 @@ _LONGEST_CELL = 2**31 - 1  # characters; the most on every platform
 
 
 def each(
-    path: str | os.PathLike, columns: Sequence[str] | None = None
+  path: str | os.PathLike, columns: Sequence[str] | None = None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
   """Yields (row number from 1, row); texts are `decoding.safe`.
 
@@ -83,13 +85,14 @@ def texts(path: str | os.PathLike, column: str) -> Iterator[str]:
       if column not in row:
         mend = f"name another with --column.{nearest(column, row)}"
       raise UserError(
-          f"{path}, row {number}: no text in column '{column}'; its columns "
-          f"are {', '.join(row)}; {mend}")
+        f"{path}, row {number}: no text in column '{column}'; its columns "
+        f"are {', '.join(row)}; {mend}"
+      )
     yield row[column]
 
 
 def lines(
-    path: str, bad: BadRows, unit: str = "row"
+  path: str, bad: BadRows, unit: str = "row"
 ) -> Iterator[tuple[int, str]]:
   """Yields (number from 1, line without its end); blank ones too.
 
@@ -101,10 +104,13 @@ def lines(
     with streams.open_binary(path) as stream:
       for number, data in decoding.lines(stream, most):
         if data is None:
-          bad.add(BadRow(
+          bad.add(
+            BadRow(
               "row too long",
               f"{path}, row {number}: longer than {_MOST_BYTES >> 20} MiB; "
-              "expected one object of texts per line"))
+              "expected one object of texts per line",
+            )
+          )
           continue
         try:
           line = decoding.decode(data, f"{path}, {unit} {number}")
@@ -116,17 +122,20 @@ def lines(
     bad.add(_missing(path))
   except (EOFError, gzip.BadGzipFile, zlib.error) as e:
     kind = "zstd" if path.endswith(".zst") else "gzip"
-    bad.add(BadRow(
-        f"{kind} damaged", decoding.damaged(path, number + 1, kind, e)))
+    bad.add(
+      BadRow(f"{kind} damaged", decoding.damaged(path, number + 1, kind, e))
+    )
   except OSError as e:
     raise UserError(
-        f"{path}, row {number + 1}: cannot be read: {e.strerror or e}") from e
+      f"{path}, row {number + 1}: cannot be read: {e.strerror or e}"
+    ) from e
 
 
 def written(path: str, bad: BadRows) -> Iterator[tuple[int, str]]:
   """As `lines`, without blank ones."""
   return (
-      (n, line) for n, line in lines(path, bad) if not unicode_text.blank(line))
+    (n, line) for n, line in lines(path, bad) if not unicode_text.blank(line)
+  )
 
 
 def text(path: str, bad: BadRows) -> Iterator[tuple[int, dict[str, str]]]:
@@ -144,7 +153,7 @@ def jsonl(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
 
 
 def parquet(
-    path: str, bad: BadRows, columns: Sequence[str] | None = None
+  path: str, bad: BadRows, columns: Sequence[str] | None = None
 ) -> Iterator[tuple[int, dict]]:
   """Yields (row number, columns), of `columns` alone if they are there."""
   import pyarrow
@@ -164,10 +173,13 @@ def parquet(
   except FileNotFoundError:
     bad.add(_missing(path))
   except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as e:
-    bad.add(BadRow(
+    bad.add(
+      BadRow(
         "parquet damaged",
         f"{path}, row {number + 1}: not a whole parquet file "
-        f"({' '.join(str(e).split())}); copy it again"))
+        f"({' '.join(str(e).split())}); copy it again",
+      )
+    )
 
 
 def separated(path: str, bad: BadRows) -> Iterator[tuple[int, dict[str, str]]]:
@@ -175,7 +187,8 @@ def separated(path: str, bad: BadRows) -> Iterator[tuple[int, dict[str, str]]]:
 
   Cells of a .csv are separated by commas, semicolons or tabs, whichever its
   first line has most of, and may be quoted; those of a .tsv by tabs, and quotes
-  are part of the text. Rows of empty cells, as spreadsheets append, are skipped.
+  are part of the text. Rows of empty cells, as spreadsheets append them, are
+  skipped.
   """
   limit = csv.field_size_limit(_LONGEST_CELL)  # of the process
   number = 0
@@ -190,16 +203,22 @@ def separated(path: str, bad: BadRows) -> Iterator[tuple[int, dict[str, str]]]:
     check_columns(path, reader.fieldnames or ())
     for number, row in enumerate(reader, 1):
       if any(row.pop(None, ())) or None in row.values():
-        bad.add(BadRow(
+        bad.add(
+          BadRow(
             "number of cells",
             f"{path}, row {number}: not as many cells as the first line has "
-            f"columns, {len(reader.fieldnames)}; correct or remove this row"))
+            f"columns, {len(reader.fieldnames)}; correct or remove this row",
+          )
+        )
       elif any(row.values()):
         yield number, row
   except csv.Error as e:
-    bad.add(BadRow(
+    bad.add(
+      BadRow(
         "not a table",
-        f"{path}, row {number + 1}: not a table ({e}); correct the file"))
+        f"{path}, row {number + 1}: not a table ({e}); correct the file",
+      )
+    )
   finally:
     csv.field_size_limit(limit)
 
@@ -209,13 +228,14 @@ def check_columns(path: str, names: Sequence[str]) -> None:
   twice = [n for i, n in enumerate(names) if n in names[:i]]
   if twice:
     raise UserError(
-        f"{path}: two columns are called '{twice[0]}'; rename or remove one")
+      f"{path}: two columns are called '{twice[0]}'; rename or remove one"
+    )
 
 
 def _missing(path: str) -> BadRow:
   return BadRow(
-      "file missing",
-      f"{path}: no such file; it was listed, so copy it again")
+    "file missing", f"{path}: no such file; it was listed, so copy it again"
+  )
 
 
 class _Repeated(ValueError):
@@ -232,22 +252,30 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _parse(line: str, where: str) -> dict:
   """Returns the JSON object in `line`, or raises a BadRow."""
-  array = "; jq -c '.[]' makes such lines of an array" if (
-      line.startswith("[")) else ""
+  array = (
+    "; jq -c '.[]' makes such lines of an array"
+    if (line.startswith("["))
+    else ""
+  )
   try:
     value = json.loads(line.rstrip(), object_pairs_hook=_unique)
   except _Repeated as e:
     problem = f"the key {e} stands there twice; remove one of them"
   except json.JSONDecodeError as e:
-    problem = (f"not valid JSON ({e.msg} at column {e.colno}); expected one "
-               f"object per line{array}")
+    problem = (
+      f"not valid JSON ({e.msg} at column {e.colno}); expected one "
+      f"object per line{array}"
+    )
   except (ValueError, RecursionError) as e:  # huge numbers, deep nesting
-    problem = (f"JSON beyond what Python reads ({e}); expected one object of "
-               "texts and numbers per line")
+    problem = (
+      f"JSON beyond what Python reads ({e}); expected one object of "
+      "texts and numbers per line"
+    )
   else:
     if isinstance(value, dict):
       return value
-    raise BadRow("not an object", (
-        f"{where}: expected a JSON object, found {type(value).__name__}"
-        f"{array}"))
+    raise BadRow(
+      "not an object",
+      (f"{where}: expected a JSON object, found {type(value).__name__}{array}"),
+    )
   raise BadRow("not JSON", f"{where}: {problem}")

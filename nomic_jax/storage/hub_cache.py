@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A repository of the Hugging Face Hub, by name, in the local cache."""
 
+from collections.abc import Callable
+from collections.abc import Sequence
 import functools
 import os
 import pathlib
 import re
-from typing import Callable, Sequence
 
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
@@ -18,15 +19,14 @@ _HUB_NAME = r"(?!\.)[\w.-]+(/[\w.-]+)?"
 
 def is_hub_name(path: str | os.PathLike) -> bool:
   """Whether that may name a hub repository, there being no such path."""
-  return bool(re.fullmatch(_HUB_NAME, str(path))) and (
-      not os.path.exists(path))
+  return bool(re.fullmatch(_HUB_NAME, str(path))) and (not os.path.exists(path))
 
 
 @places.expanding("path")
 def find(
-    path: str | os.PathLike,
-    patterns: Sequence[str],
-    further: Callable[[pathlib.Path], Sequence[str]] = lambda folder: (),
+  path: str | os.PathLike,
+  patterns: Sequence[str],
+  further: Callable[[pathlib.Path], Sequence[str]] = lambda folder: (),
 ) -> pathlib.Path:
   """Returns the local folder of a repository, downloading what is elsewhere.
 
@@ -47,8 +47,9 @@ def find(
 
 
 def _download(
-    name: str, patterns: Sequence[str],
-    further: Callable[[pathlib.Path], Sequence[str]],
+  name: str,
+  patterns: Sequence[str],
+  further: Callable[[pathlib.Path], Sequence[str]],
 ) -> pathlib.Path:
   """A hub repository's files in the local cache."""
   import huggingface_hub
@@ -66,9 +67,9 @@ def _download(
     else:
       why = f"could not be downloaded ({str(e).strip().splitlines()[0]})"
     raise UserError(
-        f"{name}: there is no such directory, and as a hub model it {why}; "
-        "give a directory, or mend the name or the connection"
-        + hint(pathlib.Path(name))
+      f"{name}: there is no such directory, and as a hub model it {why}; "
+      "give a directory, or mend the name or the connection"
+      + hint(pathlib.Path(name))
     ) from e
 
 

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Foreign JSON files, read key by key with the types they must have."""
 
-from typing import Any, Collection, Mapping
+from collections.abc import Collection
+from collections.abc import Mapping
+from typing import Any
 
 from nomic_jax.errors import nearest
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.storage.files import read_json  # noqa: F401, as keys.read_json
-
 
 ANY = None  # of `Keys.only`: whatever its value, the key is read or harmless
 
@@ -44,13 +45,13 @@ class Keys:
     for key, value in self._values.items():
       if key not in known:
         raise UserError(
-            f"{self.where}: unknown key '{key}', which may change what the "
-            f"model computes.{nearest(key, known)} Remove it if it does not"
+          f"{self.where}: unknown key '{key}', which may change what the "
+          f"model computes.{nearest(key, known)} Remove it if it does not"
         )
       if known[key] is not ANY and value not in known[key]:
         wanted = " or ".join(map(repr, known[key]))
         raise UserError(
-            f"{self.where}: {key}={value!r} is not supported; expected {wanted}"
+          f"{self.where}: {key}={value!r} is not supported; expected {wanted}"
         )
 
   def get(self, key: str, kind: type, *default: Any) -> Any:
@@ -64,8 +65,8 @@ class Keys:
       return float(value)
     if type(value) is not kind:
       raise UserError(
-          f"{self.where}: {key}={value!r} is a {type(value).__name__}; "
-          f"expected {kind.__name__}"
+        f"{self.where}: {key}={value!r} is a {type(value).__name__}; "
+        f"expected {kind.__name__}"
       )
     return value
 
@@ -73,8 +74,9 @@ class Keys:
     """Raises UserError if both are there and hold different values."""
     if self.any(key) not in (None, self.any(other)):
       raise UserError(
-          f"{self.where}: {key}={self.any(key)!r} is not supported; expected "
-          f"that of {other}, {self.any(other)!r}")
+        f"{self.where}: {key}={self.any(key)!r} is not supported; expected "
+        f"that of {other}, {self.any(other)!r}"
+      )
 
   def activation(self, key: str, table: Mapping[str, str], default: str) -> str:
     """Our name of an activation, by a table from the file's names."""

@@ -24,11 +24,12 @@ def teach() -> None:
   """
   try:
     from orbax.checkpoint._src.serialization import tensorstore_utils
+
     ask = tensorstore_utils.build_kvstore_tspec
   except (ImportError, AttributeError) as e:
     raise UserError(
-        f"s3://: this version of Orbax cannot be taught it ({e}); pip install "
-        "'orbax-checkpoint>=0.12,<0.13', or use gs://"
+      f"s3://: this version of Orbax cannot be taught it ({e}); pip install "
+      "'orbax-checkpoint>=0.12,<0.13', or use gs://"
     ) from e
   if getattr(ask, "knows_s3", False):
     return
@@ -63,7 +64,8 @@ def store(bucket: str, path: str) -> Spec:
   spec = {"driver": "s3", "bucket": bucket, "path": path}
   region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
   endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or (
-      os.environ.get("AWS_ENDPOINT_URL"))
+    os.environ.get("AWS_ENDPOINT_URL")
+  )
   if endpoint:
     spec["endpoint"] = endpoint
     region = region or "us-east-1"  # other stores have no regions

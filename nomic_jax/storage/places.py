@@ -10,6 +10,7 @@ the current directory, or one whose parent is read-only. `fill` moves the
 contents in and `settle` completes that after a kill.
 """
 
+from collections.abc import Callable
 import functools
 import inspect
 import os
@@ -17,7 +18,8 @@ import pathlib
 import re
 import shutil
 import tempfile
-from typing import Any, Callable, TypeVar
+from typing import Any
+from typing import TypeVar
 import uuid
 
 from nomic_jax.errors import UserError
@@ -27,15 +29,18 @@ _Function = TypeVar("_Function", bound=Callable)
 
 # What file systems, desktops and NAS devices keep in anybody's directories.
 _SYSTEM = re.compile(
-    r"lost\+found|\.snapshots?|\.zfs|System Volume Information|\$RECYCLE\.BIN|"
-    r"Thumbs\.db|desktop\.ini|\.DS_Store|\.Trash(es|-\d+)|\.fseventsd|"
-    r"\.Spotlight-V100|\.TemporaryItems|\.AppleDouble|__MACOSX|\._.*|"
-    r"\.directory|@eaDir|#recycle|\.nfs[0-9a-f]+", re.I)
+  r"lost\+found|\.snapshots?|\.zfs|System Volume Information|\$RECYCLE\.BIN|"
+  r"Thumbs\.db|desktop\.ini|\.DS_Store|\.Trash(es|-\d+)|\.fseventsd|"
+  r"\.Spotlight-V100|\.TemporaryItems|\.AppleDouble|__MACOSX|\._.*|"
+  r"\.directory|@eaDir|#recycle|\.nfs[0-9a-f]+",
+  re.I,
+)
 # What names of this project's own begin with, inside a directory being filled.
 _OWN = ".nomic_jax."
 # Files that make a directory what it is; they are moved in last.
-_LAST = frozenset((
-    "config.json", "dataset_info.json", "index.json", "about.json"))
+_LAST = frozenset(
+  ("config.json", "dataset_info.json", "index.json", "about.json")
+)
 
 
 def expanded(path: str) -> str:
@@ -59,6 +64,7 @@ def expanding(*names: str) -> Callable[[_Function], _Function]:
     *names: of its parameters that are paths, lists of paths or None; other
       objects, such as a model that is loaded, are passed on unchanged.
   """
+
   def decorated(function: _Function) -> _Function:
     signature = inspect.signature(function)
     if unknown := set(names) - signature.parameters.keys():
@@ -91,8 +97,11 @@ def listed(text: str) -> list[str]:
   """Splits `text` at its commas, except those of a path that exists."""
   parts, found = text.split(","), []
   while parts:
-    size = next(n for n in range(len(parts), 0, -1)
-                if n == 1 or _exists(",".join(parts[:n])))
+    size = next(
+      n
+      for n in range(len(parts), 0, -1)
+      if n == 1 or _exists(",".join(parts[:n]))
+    )
     found.append(expanded(",".join(parts[:size])))
     parts = parts[size:]
   return [path for path in found if path]
@@ -125,8 +134,11 @@ def is_system(name: str) -> bool:
 
 
 def _contents(folder: Any) -> list[Any]:
-  return [p for p in folder.iterdir()
-          if not is_system(p.name) and not p.name.startswith(_OWN)]
+  return [
+    p
+    for p in folder.iterdir()
+    if not is_system(p.name) and not p.name.startswith(_OWN)
+  ]
 
 
 def is_fixed(path: pathlib.Path) -> bool:
@@ -136,9 +148,10 @@ def is_fixed(path: pathlib.Path) -> bool:
   if os.path.ismount(path) or str(path) in _mounts():
     return True
   return path.is_dir() and (
-      pathlib.Path.cwd().is_relative_to(path)
-      or any(is_system(p.name) for p in path.iterdir())
-      or not os.access(path.parent, os.W_OK | os.X_OK))
+    pathlib.Path.cwd().is_relative_to(path)
+    or any(is_system(p.name) for p in path.iterdir())
+    or not os.access(path.parent, os.W_OK | os.X_OK)
+  )
 
 
 def _mounts() -> set[str]:
@@ -152,8 +165,9 @@ def _mounts() -> set[str]:
   return {re.sub(r"\\([0-7]{3})", octal, path) for path in fields}
 
 
-def beside(path: pathlib.Path, suffix: str, hidden: bool = False) -> (
-    pathlib.Path):
+def beside(
+  path: pathlib.Path, suffix: str, hidden: bool = False
+) -> pathlib.Path:
   """Returns where to keep what belongs to the output at a `real` path.
 
   Args:
@@ -171,9 +185,10 @@ def beside(path: pathlib.Path, suffix: str, hidden: bool = False) -> (
 
 
 def check_folder(
-    path: str | os.PathLike, refusal: str,
-    known: Callable[[pathlib.Path], bool] = lambda path: False,
-    keep: bool = False,
+  path: str | os.PathLike,
+  refusal: str,
+  known: Callable[[pathlib.Path], bool] = lambda path: False,
+  keep: bool = False,
 ) -> None:
   """Checks that a directory can be written at `path`.
 
@@ -208,8 +223,8 @@ def check_file(path: str | os.PathLike) -> None:
     return
   if real(path).is_dir():
     raise UserError(
-        f"cannot write {path}: a directory stands there; give the name of a "
-        "file")
+      f"cannot write {path}: a directory stands there; give the name of a file"
+    )
   check_writable(path)
 
 
@@ -219,10 +234,14 @@ def check_apart(output: str, *inputs: str | os.PathLike | None) -> None:
   Raises:
     UserError: if it is one of `inputs`.
   """
-  if any(each and not buckets.is_remote(each) and real(each) == real(output)
-         for each in inputs if not buckets.is_remote(output)):
+  if any(
+    each and not buckets.is_remote(each) and real(each) == real(output)
+    for each in inputs
+    if not buckets.is_remote(output)
+  ):
     raise UserError(
-        f"--output={output}: this is also the input; choose another place")
+      f"--output={output}: this is also the input; choose another place"
+    )
 
 
 def check_writable(path: str | os.PathLike) -> None:
@@ -238,8 +257,7 @@ def check_writable(path: str | os.PathLike) -> None:
     why = e.strerror or e
     if not folder.is_dir():
       why = f"{os.path.relpath(folder)} is a file"
-    raise UserError(
-        f"cannot write {path}: {why}; choose another place") from e
+    raise UserError(f"cannot write {path}: {why}; choose another place") from e
 
 
 def fill(temporary: pathlib.Path, path: pathlib.Path) -> None:

@@ -14,8 +14,13 @@ class Progress:
   """
 
   def __init__(
-      self, total: int, unit: str, label: str, *, start: int = 0,
-      log_every: float = 10.0,
+    self,
+    total: int,
+    unit: str,
+    label: str,
+    *,
+    start: int = 0,
+    log_every: float = 10.0,
   ):
     self._total, self._unit, self._label = total, unit, label
     self._start = self._done = start
@@ -38,8 +43,8 @@ class Progress:
     self._done += n
     if shown:
       self._notes = "  ".join(
-          f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}"
-          for k, v in shown.items()
+        f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}"
+        for k, v in shown.items()
       )
     if time.monotonic() - self._shown_at >= self._every:
       self._show()
@@ -49,8 +54,8 @@ class Progress:
     rate = (self._done - self._start) / max(now - self._began, 1e-9)
     left = (self._total - self._done) / rate if rate > 0 else float("inf")
     text = (
-        f"{self._label}: {self._done:,}/{self._total:,} {self._unit}  "
-        f"{rate:,.4g} {self._unit}/s  {_clock(left)} left"
+      f"{self._label}: {self._done:,}/{self._total:,} {self._unit}  "
+      f"{rate:,.4g} {self._unit}/s  {_clock(left)} left"
     )
     if self._notes:
       text += "  " + self._notes
@@ -68,5 +73,8 @@ def _clock(seconds: float) -> str:
     return "?"
   minutes, seconds = divmod(int(seconds + 0.5), 60)
   hours, minutes = divmod(minutes, 60)
-  return f"{hours}:{minutes:02}:{seconds:02}" if hours else (
-      f"{minutes}:{seconds:02}")
+  return (
+    f"{hours}:{minutes:02}:{seconds:02}"
+    if hours
+    else (f"{minutes}:{seconds:02}")
+  )

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows of a small table: .jsonl, .csv, .tsv or parquet, checked."""
 
+from collections.abc import Mapping
 import math
 import pathlib
-from typing import Any, Mapping
+from typing import Any
 
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
@@ -26,8 +27,9 @@ def file(folder: pathlib.Path, split: str) -> pathlib.Path | None:
   found = [path for path in paths if path.is_file()]
   if len(found) > 1:
     raise UserError(
-        f"{folder}: holds {' and '.join(p.name for p in found)}; expected one "
-        "of them")
+      f"{folder}: holds {' and '.join(p.name for p in found)}; expected one "
+      "of them"
+    )
   return found[0] if found else None
 
 
@@ -39,7 +41,7 @@ def columns(path: pathlib.Path | None) -> list[str]:
 
 
 def read(
-    folder: pathlib.Path, split: str, kinds: Mapping[str, str]
+  folder: pathlib.Path, split: str, kinds: Mapping[str, str]
 ) -> tuple[pathlib.Path, list[dict[str, Any]]]:
   """Returns the file of a split and its rows, with the columns of `kinds`.
 
@@ -56,8 +58,9 @@ def read(
   path = file(folder, split)
   if path is None:
     raise UserError(
-        f"{folder}: no {split} file; expected {split} with one of "
-        f"{', '.join(SUFFIXES)} and the columns {', '.join(kinds)}")
+      f"{folder}: no {split} file; expected {split} with one of "
+      f"{', '.join(SUFFIXES)} and the columns {', '.join(kinds)}"
+    )
   rows, wrong = [], []
   for number, row in formats.each(path):
     try:
@@ -66,8 +69,9 @@ def read(
       wrong.append(e)
   if wrong:
     more = len(wrong) - 1
-    raise UserError(f"{wrong[0]}" + (
-        f"; {more:,} more rows cannot be used" if more else "")) from wrong[0]
+    raise UserError(
+      f"{wrong[0]}" + (f"; {more:,} more rows cannot be used" if more else "")
+    ) from wrong[0]
   if not rows:
     raise UserError(f"{path}: no rows in it, nothing to score")
   return path, rows
@@ -78,8 +82,9 @@ def _row(row: dict, kinds: Mapping[str, str], where: str) -> dict[str, Any]:
   for column in kinds:
     one_of(column, row, f"{where}: no column '{column}'", "it has")
   return {
-      column: _checked(row[column], kind, where, column)
-      for column, kind in kinds.items()}
+    column: _checked(row[column], kind, where, column)
+    for column, kind in kinds.items()
+  }
 
 
 def _checked(value: Any, kind: str, where: str, column: str) -> Any:
@@ -89,16 +94,18 @@ def _checked(value: Any, kind: str, where: str, column: str) -> Any:
     except (TypeError, ValueError):
       value = math.nan
   good = {
-      TEXT: lambda: isinstance(value, str),
-      NUMBER: lambda: math.isfinite(value),
-      LABEL: lambda: _is_label(value),
-      TEXTS: lambda: isinstance(value, list) and all(
-          isinstance(v, str) for v in value),
-      LABELS: lambda: isinstance(value, list) and all(map(_is_label, value)),
+    TEXT: lambda: isinstance(value, str),
+    NUMBER: lambda: math.isfinite(value),
+    LABEL: lambda: _is_label(value),
+    TEXTS: lambda: (
+      isinstance(value, list) and all(isinstance(v, str) for v in value)
+    ),
+    LABELS: lambda: isinstance(value, list) and all(map(_is_label, value)),
   }[kind]()
   if not good:
     raise UserError(
-        f"{where}: '{column}' is not {kind}; correct or remove this row")
+      f"{where}: '{column}' is not {kind}; correct or remove this row"
+    )
   return value
 
 

@@ -13,6 +13,8 @@ which an interrupted job continues. Processes of one machine share the copies.
 """
 
 import collections
+from collections.abc import Callable
+from collections.abc import Iterator
 import concurrent.futures
 import contextlib
 import errno
@@ -22,7 +24,8 @@ import json
 import os
 import pathlib
 import shutil
-from typing import Any, Callable, Iterator, NamedTuple
+from typing import Any
+from typing import NamedTuple
 
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
@@ -38,8 +41,15 @@ _THREADS = 16  # so many pieces at a time
 _PART = ".part"
 _MB = 10**6
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
-_STATE = ("generation", "etag", "ETag", "md5Hash", "LastModified", "mtime",
-          "updated")
+_STATE = (
+  "generation",
+  "etag",
+  "ETag",
+  "md5Hash",
+  "LastModified",
+  "mtime",
+  "updated",
+)
 
 
 class _File(NamedTuple):
@@ -50,7 +60,7 @@ class _File(NamedTuple):
 
 
 def local(
-    path: str | os.PathLike, wanted: Callable[[str], bool] = lambda name: True
+  path: str | os.PathLike, wanted: Callable[[str], bool] = lambda name: True
 ) -> str:
   """Returns where the files of a folder can be read: it or a copy of it.
 
@@ -75,20 +85,22 @@ def local(
     with _locked(home):
       folder.mkdir(exist_ok=True)
       missing = [
-          f for f in files
-          if wanted(f.name) and _size(folder / f.name) != f.size]
+        f for f in files if wanted(f.name) and _size(folder / f.name) != f.size
+      ]
       _supersede(home, folder, files)
-      _copy(path, folder, [
-          f for f in missing if _size(folder / f.name) != f.size])
+      _copy(
+        path, folder, [f for f in missing if _size(folder / f.name) != f.size]
+      )
       if missing and _key(_listed(path)) != folder.name:
         raise UserError(
-            f"{path}: it changed while it was copied to this machine; run the "
-            "same command when nothing writes there")
+          f"{path}: it changed while it was copied to this machine; run the "
+          "same command when nothing writes there"
+        )
   return str(folder)
 
 
 def file_or_folder(
-    path: str | os.PathLike, wanted: Callable[[str], bool] = lambda name: True
+  path: str | os.PathLike, wanted: Callable[[str], bool] = lambda name: True
 ) -> str:
   """As `local`, of one file as well as of a folder."""
   if buckets.is_remote(path):
@@ -96,7 +108,8 @@ def file_or_folder(
       place = buckets.place(path)
       if buckets.patiently(place.is_file):
         return os.path.join(
-            local(str(path).rpartition("/")[0], place.name.__eq__), place.name)
+          local(str(path).rpartition("/")[0], place.name.__eq__), place.name
+        )
   return local(path, wanted)
 
 
@@ -115,8 +128,10 @@ def sizes(path: str | os.PathLike) -> dict[str, int]:
       return {f.name: f.size for f in _listed(path)}
   folder = pathlib.Path(path)
   return {
-      str(p.relative_to(folder)): p.stat().st_size
-      for p in folder.rglob("*") if p.is_file()}
+    str(p.relative_to(folder)): p.stat().st_size
+    for p in folder.rglob("*")
+    if p.is_file()
+  }
 
 
 def holds(path: str | os.PathLike, name: str) -> bool:
@@ -130,11 +145,13 @@ def holds(path: str | os.PathLike, name: str) -> bool:
 def _home(path: str | os.PathLike) -> pathlib.Path:
   """The folder of all copies of a remote folder."""
   cache = os.environ.get(ENVIRONMENT) or os.path.join(
-      os.environ.get("XDG_CACHE_HOME") or "~/.cache", "nomic_jax")
+    os.environ.get("XDG_CACHE_HOME") or "~/.cache", "nomic_jax"
+  )
   address = str(path).rstrip("/")
   short = hashlib.blake2b(address.encode(), digest_size=4).hexdigest()
   return pathlib.Path(cache).expanduser() / (
-      f"{address.rpartition('/')[2]}-{short}")
+    f"{address.rpartition('/')[2]}-{short}"
+  )
 
 
 def _listed(path: str | os.PathLike) -> list[_File]:
@@ -146,10 +163,14 @@ def _listed(path: str | os.PathLike) -> list[_File]:
   except FileNotFoundError:
     return []
   return [
-      _File(name[len(inside) + 1:], name, info["size"],
-            " ".join(str(info[k]) for k in _STATE if info.get(k)))
-      for name, info in sorted(found.items())
-      if info["type"] == "file" and not name.endswith("/")
+    _File(
+      name[len(inside) + 1 :],
+      name,
+      info["size"],
+      " ".join(str(info[k]) for k in _STATE if info.get(k)),
+    )
+    for name, info in sorted(found.items())
+    if info["type"] == "file" and not name.endswith("/")
   ]
 
 
@@ -171,7 +192,7 @@ def _size(path: pathlib.Path) -> int:
 
 
 def _supersede(
-    home: pathlib.Path, folder: pathlib.Path, files: list[_File]
+  home: pathlib.Path, folder: pathlib.Path, files: list[_File]
 ) -> None:
   """Makes `folder` the only copy; it takes over what it shares with others."""
   listing = {f.name: [f.size, f.state] for f in files}
@@ -195,7 +216,7 @@ def _supersede(
 
 
 def _copy(
-    path: str | os.PathLike, folder: pathlib.Path, missing: list[_File]
+  path: str | os.PathLike, folder: pathlib.Path, missing: list[_File]
 ) -> None:
   """Copies files; what is there of one is not asked for again."""
   here = {f: max(_size(folder / (f.name + _PART)), 0) for f in missing}
@@ -203,16 +224,21 @@ def _copy(
   free = shutil.disk_usage(folder).free
   if free < needed:
     raise UserError(
-        f"{path}: its copy on this machine takes {needed / 1e9:,.1f} GB more "
-        f"and {folder.parent} has {free / 1e9:,.1f} GB left; make room or set "
-        f"{ENVIRONMENT} to a folder on a larger disk, or on /dev/shm")
+      f"{path}: its copy on this machine takes {needed / 1e9:,.1f} GB more "
+      f"and {folder.parent} has {free / 1e9:,.1f} GB left; make room or set "
+      f"{ENVIRONMENT} to a folder on a larger disk, or on /dev/shm"
+    )
   if not missing:
     return
   total = sum(f.size for f in missing)
   try:
-    with Progress(
+    with (
+      Progress(
         total // _MB, "MB", f"copy {path}", start=sum(here.values()) // _MB
-    ) if total >= _MB else contextlib.nullcontext() as progress:
+      )
+      if total >= _MB
+      else contextlib.nullcontext() as progress
+    ):
       done = shown = sum(here.values())
       for file, piece in _pieces(path, missing, here):
         part = folder / (file.name + _PART)
@@ -231,13 +257,14 @@ def _copy(
     if e.errno not in _DISK:
       raise
     raise UserError(
-        f"{folder}: cannot be written: {e.strerror}; make room or set "
-        f"{ENVIRONMENT} to another folder, and run the same command to "
-        "continue the copy") from e
+      f"{folder}: cannot be written: {e.strerror}; make room or set "
+      f"{ENVIRONMENT} to another folder, and run the same command to "
+      "continue the copy"
+    ) from e
 
 
 def _pieces(
-    path: str | os.PathLike, missing: list[_File], here: dict[_File, int]
+  path: str | os.PathLike, missing: list[_File], here: dict[_File, int]
 ) -> Iterator[tuple[_File, bytes]]:
   """Yields the files' bytes in order, some pieces being fetched ahead."""
   files, _ = buckets.files(buckets.place(path))
@@ -247,16 +274,22 @@ def _pieces(
     if start == end:  # an empty file
       return b""
     piece = buckets.patiently(
-        lambda: files.cat_file(file.remote, start=start, end=end))
+      lambda: files.cat_file(file.remote, start=start, end=end)
+    )
     if len(piece) != end - start:
       raise UserError(
-          f"{path}/{file.name}: {len(piece):,} bytes came in place of "
-          f"{end - start:,}; run the same command when nothing writes there")
+        f"{path}/{file.name}: {len(piece):,} bytes came in place of "
+        f"{end - start:,}; run the same command when nothing writes there"
+      )
     return piece
 
-  wanted = iter([
-      (f, start) for f in missing
-      for start in range(here[f], max(f.size, here[f] + 1), _PIECE)])
+  wanted = iter(
+    [
+      (f, start)
+      for f in missing
+      for start in range(here[f], max(f.size, here[f] + 1), _PIECE)
+    ]
+  )
   with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
     ahead: collections.deque[Any] = collections.deque()
     try:

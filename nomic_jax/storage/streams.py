@@ -7,11 +7,13 @@ environment variable AWS_ENDPOINT_URL. A bucket that does not answer is asked
 again, later and later, and reading goes on at the byte where it broke off.
 """
 
+from collections.abc import Callable
 import gzip
 import io
 import os
 import time
-from typing import Any, BinaryIO, Callable
+from typing import Any
+from typing import BinaryIO
 
 from nomic_jax.errors import UserError
 from nomic_jax.storage import buckets
@@ -19,8 +21,13 @@ from nomic_jax.storage import buckets
 _TRIES = 6
 _FIRST_WAIT = 1.0  # seconds, then twice as long each time
 # What a bucket will not answer otherwise the next time.
-_FINAL = (FileNotFoundError, IsADirectoryError, UserError, ImportError,
-          MemoryError)
+_FINAL = (
+  FileNotFoundError,
+  IsADirectoryError,
+  UserError,
+  ImportError,
+  MemoryError,
+)
 
 
 def absolute(path: str) -> str:
@@ -70,9 +77,22 @@ def stamp(path: str) -> list:
     found = _retried(lambda: files.info(inside), path)
   except FileNotFoundError:
     return [name(path)]
-  version = next((found[key] for key in (
-      "ETag", "etag", "generation", "mtime", "LastModified", "updated",
-      "created") if found.get(key)), "")
+  version = next(
+    (
+      found[key]
+      for key in (
+        "ETag",
+        "etag",
+        "generation",
+        "mtime",
+        "LastModified",
+        "updated",
+        "created",
+      )
+      if found.get(key)
+    ),
+    "",
+  )
   return [name(path), found.get("size"), str(version)]
 
 
@@ -98,8 +118,11 @@ def open_binary(path: str) -> BinaryIO:
 
 def open_seekable(path: str) -> BinaryIO:
   """Opens a file for random access, as it is; otherwise as `open_binary`."""
-  return open(path, "rb") if not buckets.is_remote(path) else io.BufferedReader(
-      _Remote(path), 1 << 20)
+  return (
+    open(path, "rb")
+    if not buckets.is_remote(path)
+    else io.BufferedReader(_Remote(path), 1 << 20)
+  )
 
 
 def _retried(ask: Callable[[], Any], path: str) -> Any:
@@ -120,9 +143,9 @@ def _retried(ask: Callable[[], Any], path: str) -> Any:
           raise
       if attempt == _TRIES - 1:
         raise UserError(
-            f"{path}: cannot be read, tried {_TRIES} times "
-            f"({type(e).__name__}: {' '.join(str(e).split())}); see whether "
-            "the bucket answers and run the same command again"
+          f"{path}: cannot be read, tried {_TRIES} times "
+          f"({type(e).__name__}: {' '.join(str(e).split())}); see whether "
+          "the bucket answers and run the same command again"
         ) from e
       time.sleep(_FIRST_WAIT * 2**attempt)
 
@@ -171,7 +194,7 @@ class _Remote(io.RawIOBase):
         raise
 
     data = _retried(read, self._path)
-    buffer[:len(data)] = data
+    buffer[: len(data)] = data
     self._at += len(data)
     return len(data)
 

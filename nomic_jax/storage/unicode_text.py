@@ -20,13 +20,15 @@ import regex
 # breaking calls South East Asian (Thai, Lao, Khmer, Burmese ...) or aksara
 # (Javanese, Balinese ...), and Yi.
 _UNSPACED = (
-    r"[[\p{Ideographic}\p{scx=Hira}\p{scx=Kana}\p{scx=Bopo}\p{lb=SA}\p{lb=AK}"
-    r"\p{lb=AS}\p{sc=Yi}]&&[\p{L}\p{N}]]")
+  r"[[\p{Ideographic}\p{scx=Hira}\p{scx=Kana}\p{scx=Bopo}\p{lb=SA}\p{lb=AK}"
+  r"\p{lb=AS}\p{sc=Yi}]&&[\p{L}\p{N}]]"
+)
 _WORD = regex.compile(r"(?V1)[\p{L}\p{M}\p{N}]+|[\p{So}--\ufffd]")
 _HAS_UNSPACED = regex.compile(rf"(?V1){_UNSPACED}")
 # Inside a word: a run of an unspaced script, or what stands between two.
 _RUN = regex.compile(
-    rf"(?V1)(?P<run>(?:(?={_UNSPACED})\X)+)|(?:(?!{_UNSPACED}).)+")
+  rf"(?V1)(?P<run>(?:(?={_UNSPACED})\X)+)|(?:(?!{_UNSPACED}).)+"
+)
 _LETTERS = regex.compile(r"[\p{L}\p{M}]+")
 _CLUSTER = regex.compile(r"\X")
 # Joiners, soft hyphens, marks of direction, and the tatweel, which stretches
@@ -37,13 +39,15 @@ _ASCII_BLANK = "".join(map(chr, (*range(33), 127)))
 # Besides white space and controls: what is not displayed (the Hangul fillers,
 # say), the empty Braille cell, and what stands for a character that was lost.
 _VISIBLE = regex.compile(
-    r"[^\p{White_Space}\p{Cc}\p{Cf}\p{Cs}\p{Default_Ignorable_Code_Point}"
-    r"\u2800\ufffd]")
+  r"[^\p{White_Space}\p{Cc}\p{Cf}\p{Cs}\p{Default_Ignorable_Code_Point}"
+  r"\u2800\ufffd]"
+)
 
 
 def blank(text: str) -> bool:
   """Whether nothing in `text` can be read: no character, or only such as
-  leave no ink."""
+  leave no ink.
+  """
   if text.isascii():
     return not text.strip(_ASCII_BLANK)
   return _VISIBLE.search(text) is None
@@ -51,14 +55,16 @@ def blank(text: str) -> bool:
 
 def letter_share(text: str) -> float:
   """Returns what share of the characters that are no spaces are letters or
-  their marks; 1 for a text of spaces."""
+  their marks; 1 for a text of spaces.
+  """
   solid = sum(map(len, text.split()))
   return sum(map(len, _LETTERS.findall(text))) / solid if solid else 1.0
 
 
 def fold(text: str) -> str:
   """Returns `text` in the form in which texts are compared: without case,
-  composed, and without characters that only steer its display."""
+  composed, and without characters that only steer its display.
+  """
   if text.isascii():
     return text.lower()
   text = unicodedata.normalize("NFKC", text).casefold()
@@ -70,8 +76,10 @@ def same(text: str) -> str:
   text = fold(text)
   if not text.isascii():
     text = "".join(
-        c for c in unicodedata.normalize("NFKD", text)
-        if not unicodedata.combining(c))
+      c
+      for c in unicodedata.normalize("NFKD", text)
+      if not unicodedata.combining(c)
+    )
   return " ".join(text.split())
 
 
@@ -85,7 +93,8 @@ def words(text: str) -> list[str]:
 
 def terms(text: str) -> list[str]:
   """As `words`, to search by: with each pair of neighbours in a script
-  without spaces. "日本の10" gives 日 本 の 日本 本の 10."""
+  without spaces. "日本の10" gives 日 本 の 日本 本の 10.
+  """
   return _split(text, pairs=True)
 
 

@@ -5,10 +5,10 @@
 from typing import Any
 
 PROMPTS = {
-    "search_query": "search_query: ",
-    "search_document": "search_document: ",
-    "classification": "classification: ",
-    "clustering": "clustering: ",
+  "search_query": "search_query: ",
+  "search_document": "search_document: ",
+  "classification": "classification: ",
+  "clustering": "clustering: ",
 }
 
 

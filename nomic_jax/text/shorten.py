@@ -7,7 +7,7 @@ first tokens. How many characters these take no rule tells, so the beginning of
 a text is tokenised, and one twice as long, until enough tokens are sure.
 """
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import tokenizers
 
@@ -16,7 +16,7 @@ _LEAST = 512  # characters
 
 
 def shorten(
-    tokenizer: tokenizers.Tokenizer, texts: Sequence[str], tokens: int
+  tokenizer: tokenizers.Tokenizer, texts: Sequence[str], tokens: int
 ) -> list[str]:
   """Cuts texts so that their first tokens are those of the whole texts.
 
@@ -35,13 +35,11 @@ def shorten(
   return [_shortened(tokenizer, text, tokens) for text in texts]
 
 
-def _shortened(
-    tokenizer: tokenizers.Tokenizer, text: str, tokens: int
-) -> str:
+def _shortened(tokenizer: tokenizers.Tokenizer, text: str, tokens: int) -> str:
   size = max(_CHARACTERS * tokens, _LEAST)
   while 2 * size < len(text):
     if _sure(tokenizer, text, size) > tokens:
-      return text[:2 * size]
+      return text[: 2 * size]
     size *= 2
   return text
 
@@ -49,8 +47,9 @@ def _shortened(
 def _sure(tokenizer: tokenizers.Tokenizer, text: str, size: int) -> int:
   """How many tokens of the first `size` characters are those of the text."""
   found, other = (
-      tokenizer.encode(text[:n], add_special_tokens=False)
-      for n in (size, 2 * size))
+    tokenizer.encode(text[:n], add_special_tokens=False)
+    for n in (size, 2 * size)
+  )
   words = found.word_ids
   sure = 0
   for token, same, word in zip(found.ids, other.ids, words):

@@ -8,8 +8,11 @@ each text is found by encoding one with and without special tokens; the other
 roles by what the tokenizer's files declare and by the spellings in use.
 """
 
+from collections.abc import Iterator
+from collections.abc import Mapping
 import json
-from typing import Any, Iterator, Mapping, NamedTuple
+from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import tokenizers
@@ -18,9 +21,9 @@ from nomic_jax.errors import UserError
 
 # Spellings by role, the usual ones first.
 SPELLINGS = {
-    "pad": ("[PAD]", "<pad>", "<|padding|>", "<|pad|>", "<PAD>"),
-    "unk": ("[UNK]", "<unk>", "<|unk|>", "<UNK>"),
-    "mask": ("[MASK]", "<mask>", "<|mask|>", "<MASK>"),
+  "pad": ("[PAD]", "<pad>", "<|padding|>", "<|pad|>", "<PAD>"),
+  "unk": ("[UNK]", "<unk>", "<|unk|>", "<UNK>"),
+  "mask": ("[MASK]", "<mask>", "<|mask|>", "<MASK>"),
 }
 _PROBED = 1000  # tokens of the vocabulary tried as a text
 
@@ -56,16 +59,17 @@ class SpecialTokens(NamedTuple):
     found = getattr(self, role)
     if found is None:
       raise UserError(
-          f"{job} needs a {role} token, and the tokenizer has none; expected "
-          f"{' or '.join(SPELLINGS[role][:2])}, or a token that its "
-          f"tokenizer_config.json declares as {role}_token"
+        f"{job} needs a {role} token, and the tokenizer has none; expected "
+        f"{' or '.join(SPELLINGS[role][:2])}, or a token that its "
+        f"tokenizer_config.json declares as {role}_token"
       )
     return found
 
   def around(self, ids: np.ndarray | list[int]) -> np.ndarray:
     """int32 ids of a text between head and tail."""
-    return np.concatenate([self.head, ids, self.tail], dtype=np.int32,
-                          casting="unsafe")
+    return np.concatenate(
+      [self.head, ids, self.tail], dtype=np.int32, casting="unsafe"
+    )
 
   def cut(self, ids: np.ndarray | list[int], length: int) -> np.ndarray:
     """Truncates a text's ids to `length`; its tail stays.
@@ -78,7 +82,7 @@ class SpecialTokens(NamedTuple):
     if len(ids) <= length:
       return ids
     tail = min(len(self.tail), length)
-    return np.concatenate([ids[:length - tail], ids[len(ids) - tail:]])
+    return np.concatenate([ids[: length - tail], ids[len(ids) - tail :]])
 
 
 def of(tokenizer: tokenizers.Tokenizer) -> SpecialTokens:
@@ -126,7 +130,7 @@ def declared_in(*files: Any) -> dict[str, str]:
 
 
 def settings(
-    tokenizer: tokenizers.Tokenizer, pad_id: int | None = None
+  tokenizer: tokenizers.Tokenizer, pad_id: int | None = None
 ) -> dict[str, str]:
   """The roles as transformers' tokenizer_config.json names them.
 
@@ -140,19 +144,21 @@ def settings(
   special = of(tokenizer)
   pad = pad_id if special.pad is None else special.pad
   ids = {
-      "pad_token": pad, "unk_token": special.unk,
-      "cls_token": special.head[0] if special.head else None,
-      "sep_token": special.tail[-1] if special.tail else None,
-      "mask_token": special.mask,
+    "pad_token": pad,
+    "unk_token": special.unk,
+    "cls_token": special.head[0] if special.head else None,
+    "sep_token": special.tail[-1] if special.tail else None,
+    "mask_token": special.mask,
   }
   named = {
-      role: tokenizer.id_to_token(i) for role, i in ids.items()
-      if i is not None}
+    role: tokenizer.id_to_token(i) for role, i in ids.items() if i is not None
+  }
   others = {
-      role: token
-      for role, token in getattr(tokenizer, "declared_tokens", {}).items()
-      if role in ("bos_token", "eos_token")
-      and tokenizer.token_to_id(token) is not None}
+    role: token
+    for role, token in getattr(tokenizer, "declared_tokens", {}).items()
+    if role in ("bos_token", "eos_token")
+    and tokenizer.token_to_id(token) is not None
+  }
   return {role: token for role, token in (named | others).items() if token}
 
 
@@ -164,9 +170,7 @@ def vocabulary_rows(tokenizer: tokenizers.Tokenizer) -> int:
   return max(tokenizer.get_vocab().values(), default=-1) + 1
 
 
-def check_rows(
-    tokenizer: tokenizers.Tokenizer, rows: int, where: Any
-) -> None:
+def check_rows(tokenizer: tokenizers.Tokenizer, rows: int, where: Any) -> None:
   """Refuses a tokenizer with ids for which a model has no embedding.
 
   Args:
@@ -180,14 +184,14 @@ def check_rows(
   needed = vocabulary_rows(tokenizer)
   if needed > rows:
     raise UserError(
-        f"{where}: tokenizer.json has id {needed - 1}, the model {rows} rows; "
-        "was resize_token_embeddings forgotten? Give the tokenizer that the "
-        "model was trained with"
+      f"{where}: tokenizer.json has id {needed - 1}, the model {rows} rows; "
+      "was resize_token_embeddings forgotten? Give the tokenizer that the "
+      "model was trained with"
     )
 
 
 def _ends(
-    tokenizer: tokenizers.Tokenizer
+  tokenizer: tokenizers.Tokenizer,
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
   """The ids before and after a text, found on one that has ids of its own."""
   for probe in _probes(tokenizer):
@@ -195,18 +199,22 @@ def _ends(
     if not plain:
       continue
     found = tokenizer.encode(probe)
-    at = found.special_tokens_mask.index(0) if (
-        0 in found.special_tokens_mask) else 0
-    if found.ids[at:at + len(plain)] != plain:
+    at = (
+      found.special_tokens_mask.index(0)
+      if (0 in found.special_tokens_mask)
+      else 0
+    )
+    if found.ids[at : at + len(plain)] != plain:
       raise UserError(
-          "tokenizer.json: its post-processor changes a text's tokens; "
-          "expected one that puts the same tokens before and after each text"
+        "tokenizer.json: its post-processor changes a text's tokens; "
+        "expected one that puts the same tokens before and after each text"
       )
     if any(found.type_ids):
       raise UserError(
-          "tokenizer.json: its post-processor gives a text token types other "
-          "than 0, which is not supported; expected 0 alone")
-    return tuple(found.ids[:at]), tuple(found.ids[at + len(plain):])
+        "tokenizer.json: its post-processor gives a text token types other "
+        "than 0, which is not supported; expected 0 alone"
+      )
+    return tuple(found.ids[:at]), tuple(found.ids[at + len(plain) :])
   raise UserError("tokenizer.json: no text has a token; expected a vocabulary")
 
 

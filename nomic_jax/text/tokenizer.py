@@ -11,10 +11,10 @@ PyTorch users open them with `transformers.AutoTokenizer`.
 """
 
 import collections
+from collections.abc import Iterable
 import json
 import os
 import pathlib
-from typing import Iterable
 import unicodedata
 
 import tokenizers
@@ -27,11 +27,18 @@ from nomic_jax.text import special_tokens
 from nomic_jax.text import tokenizer_settings
 
 # Files of a hub repository that a tokenizer is read from.
-_FILES = ("tokenizer*.json", "special_tokens_map.json",
-          "sentence_bert_config.json", "config.json")
+_FILES = (
+  "tokenizer*.json",
+  "special_tokens_map.json",
+  "sentence_bert_config.json",
+  "config.json",
+)
 SPECIAL_TOKENS = {
-    "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]",
-    "sep_token": "[SEP]", "mask_token": "[MASK]",
+  "pad_token": "[PAD]",
+  "unk_token": "[UNK]",
+  "cls_token": "[CLS]",
+  "sep_token": "[SEP]",
+  "mask_token": "[MASK]",
 }
 
 # Where an identifier's words meet: getItem, HTTPServer.
@@ -50,8 +57,11 @@ PIECES = f".{{1,{_WORD}}}"
 
 
 def train(
-    texts: Iterable[str], vocab_size: int, *, strip_accents: bool = False,
-    cover: float = 0.95,
+  texts: Iterable[str],
+  vocab_size: int,
+  *,
+  strip_accents: bool = False,
+  cover: float = 0.95,
 ) -> tokenizers.Tokenizer:
   """Trains WordPiece on `texts`; the same texts give the same vocabulary.
 
@@ -78,19 +88,24 @@ def train(
   pieces = ["##" + letter for letter in letters if _joins(letter, normalizer)]
   tokenizer = _wordpiece(None, normalizer)
   tokenizer.train_from_iterator(
-      texts,
-      tokenizers.trainers.WordPieceTrainer(
-          vocab_size=vocab_size, special_tokens=special + pieces,
-          initial_alphabet=letters, limit_alphabet=len(letters),
-          show_progress=False, continuing_subword_prefix="##",
-      ),
+    texts,
+    tokenizers.trainers.WordPieceTrainer(
+      vocab_size=vocab_size,
+      special_tokens=special + pieces,
+      initial_alphabet=letters,
+      limit_alphabet=len(letters),
+      show_progress=False,
+      continuing_subword_prefix="##",
+    ),
   )
   return _wordpiece(tokenizer.get_vocab(), normalizer)
 
 
 def _alphabet(
-    texts: list[str], vocab_size: int,
-    normalizer: tokenizers.normalizers.Normalizer, cover: float,
+  texts: list[str],
+  vocab_size: int,
+  normalizer: tokenizers.normalizers.Normalizer,
+  cover: float,
 ) -> list[str]:
   """Returns the commonest characters as the model will see them, in order.
 
@@ -114,24 +129,22 @@ def _alphabet(
   room = vocab_size - len(SPECIAL_TOKENS)
   for letter in sorted(seen, key=lambda c: (-seen[c], c)):
     tokens = 1 + _joins(letter, normalizer)
-    if len(found) >= _ALPHABET and taken >= _COVER * total or (
-        tokens >= room):
+    if len(found) >= _ALPHABET and taken >= _COVER * total or (tokens >= room):
       break
     found.append(letter)
     taken += seen[letter]
     room -= tokens
   if not found or taken < cover * total:
     raise UserError(
-        f"--vocab_size={vocab_size}: too small, it has room for {len(found):,} of the "
-        f"{len(seen):,} characters of these texts, which are "
-        f"{taken / max(total, 1):.0%} of what is written; 8192 is usual for a "
-        "small corpus")
+      f"--vocab_size={vocab_size}: too small, it has room for {len(found):,} "
+      f"of the {len(seen):,} characters of these texts, which are "
+      f"{taken / max(total, 1):.0%} of what is written; 8192 is usual for a "
+      "small corpus"
+    )
   return sorted(found)
 
 
-def _joins(
-    letter: str, normalizer: tokenizers.normalizers.Normalizer
-) -> bool:
+def _joins(letter: str, normalizer: tokenizers.normalizers.Normalizer) -> bool:
   """Whether `letter` can continue a word, not being a word of its own."""
   word = normalizer.normalize_str(f"a{letter}a")
   return len(_pre_tokenizer().pre_tokenize_str(word)) == 1
@@ -143,40 +156,45 @@ def _normalizer(strip_accents: bool) -> tokenizers.normalizers.Normalizer:
   Otherwise a word inside an identifier would be another token ("##item") than
   the same word in a question, and no training could tell for rare ones.
   """
-  return tokenizers.normalizers.Sequence([
+  return tokenizers.normalizers.Sequence(
+    [
       tokenizers.normalizers.Replace(tokenizers.Regex(APART), " "),
       tokenizers.normalizers.NFC(),
       tokenizers.normalizers.BertNormalizer(
-          lowercase=True, strip_accents=strip_accents),
-  ])
+        lowercase=True, strip_accents=strip_accents
+      ),
+    ]
+  )
 
 
 def _pre_tokenizer() -> tokenizers.pre_tokenizers.PreTokenizer:
   """BERT's, and long words in pieces."""
-  return tokenizers.pre_tokenizers.Sequence([
+  return tokenizers.pre_tokenizers.Sequence(
+    [
       tokenizers.pre_tokenizers.BertPreTokenizer(),
-      tokenizers.pre_tokenizers.Split(
-          tokenizers.Regex(PIECES), "isolated"),
-  ])
+      tokenizers.pre_tokenizers.Split(tokenizers.Regex(PIECES), "isolated"),
+    ]
+  )
 
 
 def _wordpiece(
-    vocab: dict[str, int] | None,
-    normalizer: tokenizers.normalizers.Normalizer,
+  vocab: dict[str, int] | None, normalizer: tokenizers.normalizers.Normalizer
 ) -> tokenizers.Tokenizer:
   """Returns BERT's pipeline around a vocabulary, or around none yet."""
   tokenizer = tokenizers.Tokenizer(
-      tokenizers.models.WordPiece(
-          vocab, unk_token="[UNK]", max_input_chars_per_word=_WORD))
+    tokenizers.models.WordPiece(
+      vocab, unk_token="[UNK]", max_input_chars_per_word=_WORD
+    )
+  )
   tokenizer.normalizer = normalizer
   tokenizer.pre_tokenizer = _pre_tokenizer()
   tokenizer.decoder = tokenizers.decoders.WordPiece(prefix="##")
   if vocab is not None:
     tokenizer.add_special_tokens(list(SPECIAL_TOKENS.values()))
     tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[(t, vocab[t]) for t in ("[CLS]", "[SEP]")],
+      single="[CLS] $A [SEP]",
+      pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+      special_tokens=[(t, vocab[t]) for t in ("[CLS]", "[SEP]")],
     )
   return tokenizer
 
@@ -198,18 +216,19 @@ def load(path: str | os.PathLike) -> tokenizers.Tokenizer:
   file = path / "tokenizer.json" if path.is_dir() else path
   if not file.is_file():
     raise UserError(
-        f"{file}: no such file; expected a tokenizer.json of the tokenizers "
-        "library, or a folder that holds one"
+      f"{file}: no such file; expected a tokenizer.json of the tokenizers "
+      "library, or a folder that holds one"
     )
   try:
     # Not from_file, which takes no path that is not UTF-8.
     tokenizer = tokenizers.Tokenizer.from_str(
-        decoding.decode(file.read_bytes(), "its bytes"))
+      decoding.decode(file.read_bytes(), "its bytes")
+    )
   except Exception as e:  # The library raises bare Exception.
     reason = " ".join(str(e).split())
     raise UserError(
-        f"{file}: not a tokenizer.json of the tokenizers library ({reason}); "
-        "copy it again or make it with nomic-jax prepare"
+      f"{file}: not a tokenizer.json of the tokenizers library ({reason}); "
+      "copy it again or make it with nomic-jax prepare"
     ) from e
   if file.name == "tokenizer.json":
     tokenizer_settings.apply(tokenizer, file.parent)
@@ -227,20 +246,22 @@ def save(tokenizer: tokenizers.Tokenizer, folder: str | os.PathLike) -> None:
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
   (folder / "tokenizer.json").write_text(
-      tokenizer.to_str(pretty=True), encoding="utf-8")
+    tokenizer.to_str(pretty=True), encoding="utf-8"
+  )
   roles = special_tokens.settings(tokenizer)
   config = {
-      "tokenizer_class": "PreTrainedTokenizerFast",
-      "clean_up_tokenization_spaces": True, **roles,
+    "tokenizer_class": "PreTrainedTokenizerFast",
+    "clean_up_tokenization_spaces": True,
+    **roles,
   }
   _write_json(folder / "tokenizer_config.json", config)
   _write_json(folder / "special_tokens_map.json", roles)
   vocab = tokenizer.get_vocab()
   if isinstance(tokenizer.model, tokenizers.models.WordPiece) and (
-      len(vocab) == special_tokens.vocabulary_rows(tokenizer)):
+    len(vocab) == special_tokens.vocabulary_rows(tokenizer)
+  ):
     lines = sorted(vocab, key=vocab.__getitem__)
-    (folder / "vocab.txt").write_text(
-        "\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "vocab.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _write_json(path: pathlib.Path, value: dict) -> None:

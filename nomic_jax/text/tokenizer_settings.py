@@ -28,17 +28,20 @@ MODEL = "config.json"
 # whatever tokenizer.json holds; and what a missing key stands for.
 _BERTS = ("Bert", "DistilBert", "Electra", "MobileBert")
 _CLASSES = tuple(
-    f"{name}Tokenizer{end}" for name in _BERTS for end in ("", "Fast"))
+  f"{name}Tokenizer{end}" for name in _BERTS for end in ("", "Fast")
+)
 # Types of models whose tokenizer is of such a class if no file names another.
 _OF_BERT = ("bert", "distilbert", "electra", "mobilebert", "nomic_bert")
 # Classes that add a space before a text by this key's value alone.
 _BYTE_LEVEL = tuple(
-    f"{name}Tokenizer{end}" for name in ("Roberta", "GPT2", "Bart", "Longformer")
-    for end in ("", "Fast"))
+  f"{name}Tokenizer{end}"
+  for name in ("Roberta", "GPT2", "Bart", "Longformer")
+  for end in ("", "Fast")
+)
 _KEYS = {
-    "do_lower_case": ("lowercase", True),
-    "strip_accents": ("strip_accents", None),
-    "tokenize_chinese_chars": ("handle_chinese_chars", True),
+  "do_lower_case": ("lowercase", True),
+  "strip_accents": ("strip_accents", None),
+  "tokenize_chinese_chars": ("handle_chinese_chars", True),
 }
 
 
@@ -57,16 +60,20 @@ def apply(tokenizer: tokenizers.Tokenizer, folder: pathlib.Path) -> None:
     UserError: for a file that cannot be read, or what cannot be done.
   """
   settings, tokens, lengths, model = (
-      _read(folder / name) for name in (SETTINGS, TOKENS, LENGTHS, MODEL))
+    _read(folder / name) for name in (SETTINGS, TOKENS, LENGTHS, MODEL)
+  )
   tokenizer.declared_tokens = special_tokens.declared_in(
-      settings, tokens, tokenizer.padding or {})
+    settings, tokens, tokenizer.padding or {}
+  )
   keys = Keys(settings, str(folder / SETTINGS))
   side = keys.get("truncation_side", str, None) or (
-      tokenizer.truncation or {}).get("direction", "right")
+    tokenizer.truncation or {}
+  ).get("direction", "right")
   if side != "right":
     raise UserError(
-        f"{folder}: its tokenizer has truncation_side='{side}', which is not "
-        "supported; expected 'right', which keeps the start of a long text")
+      f"{folder}: its tokenizer has truncation_side='{side}', which is not "
+      "supported; expected 'right', which keeps the start of a long text"
+    )
   kind = _class(settings, model)
   _add_tokens(tokenizer, keys)
   if kind in _CLASSES:
@@ -86,8 +93,11 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
 
 def _class(settings: dict[str, Any], model: dict[str, Any]) -> Any:
   """The tokenizer's class in transformers, by the rule of its AutoTokenizer."""
-  return settings.get("tokenizer_class") or model.get("tokenizer_class") or (
-      "BertTokenizer" if model.get("model_type") in _OF_BERT else None)
+  return (
+    settings.get("tokenizer_class")
+    or model.get("tokenizer_class")
+    or ("BertTokenizer" if model.get("model_type") in _OF_BERT else None)
+  )
 
 
 def _add_tokens(tokenizer: tokenizers.Tokenizer, keys: Keys) -> None:
@@ -97,19 +107,32 @@ def _add_tokens(tokenizer: tokenizers.Tokenizer, keys: Keys) -> None:
   for i in sorted(declared, key=int):
     token = Keys(declared[i], f"{keys.where}: added_tokens_decoder")
     if token.get("content", str) not in known:
-      tokenizer.add_tokens([tokenizers.AddedToken(
-          token.get("content", str), **{
-              name: token.get(name, bool, False) for name in (
-                  "single_word", "lstrip", "rstrip", "normalized",
-                  "special")})])
+      tokenizer.add_tokens(
+        [
+          tokenizers.AddedToken(
+            token.get("content", str),
+            **{
+              name: token.get(name, bool, False)
+              for name in (
+                "single_word",
+                "lstrip",
+                "rstrip",
+                "normalized",
+                "special",
+              )
+            },
+          )
+        ]
+      )
 
 
 def _set_prefix_space(tokenizer: tokenizers.Tokenizer, wanted: bool) -> None:
   """Makes byte-level pre-tokenization start each text with a space, or not."""
   values = json.loads(tokenizer.to_str())
   step = values["pre_tokenizer"] or {}
-  found = [s for s in step.get("pretokenizers", [step])
-           if s.get("type") == "ByteLevel"]
+  found = [
+    s for s in step.get("pretokenizers", [step]) if s.get("type") == "ByteLevel"
+  ]
   if any(s["add_prefix_space"] != wanted for s in found):
     for s in found:
       s["add_prefix_space"] = wanted
@@ -119,18 +142,22 @@ def _set_prefix_space(tokenizer: tokenizers.Tokenizer, wanted: bool) -> None:
 def _as_bert(tokenizer: tokenizers.Tokenizer, keys: Keys) -> None:
   """Does what transformers' BertTokenizer does to a tokenizer.json."""
   wanted = {
-      ours: keys.get(theirs, bool, default)
-      for theirs, (ours, default) in _KEYS.items()}
+    ours: keys.get(theirs, bool, default)
+    for theirs, (ours, default) in _KEYS.items()
+  }
   parts = json.loads(tokenizer.to_str())["normalizer"] or {}
   steps = parts.get("normalizers", [parts])
   found = [s for s in steps if s.get("type") == "BertNormalizer"]
   if len(found) == 1:
     if any(found[0].get(name) != value for name, value in wanted.items()):
-      tokenizer.normalizer = normalizers.Sequence([
-          normalizers.BertNormalizer(
-              clean_text=step["clean_text"], **wanted)
-          if step is found[0] else _part("normalizer", step)
-          for step in steps])
+      tokenizer.normalizer = normalizers.Sequence(
+        [
+          normalizers.BertNormalizer(clean_text=step["clean_text"], **wanted)
+          if step is found[0]
+          else _part("normalizer", step)
+          for step in steps
+        ]
+      )
   elif wanted["lowercase"] and "Lowercase" not in str(steps):
     _prepend(tokenizer, normalizers.Lowercase())
   if tokenizer.post_processor is None:
@@ -148,21 +175,25 @@ def _add_ends(tokenizer: tokenizers.Tokenizer) -> None:
   """Puts BERT's tokens around a text, [CLS] and [SEP] by any name."""
   declared = tokenizer.declared_tokens
   head, tail = (
-      declared.get(f"{role}_token", usual)
-      for role, usual in (("cls", "[CLS]"), ("sep", "[SEP]")))
+    declared.get(f"{role}_token", usual)
+    for role, usual in (("cls", "[CLS]"), ("sep", "[SEP]"))
+  )
   ids = [(t, tokenizer.token_to_id(t)) for t in (head, tail)]
   if all(i is not None for _, i in ids):
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{head} $A {tail}", pair=f"{head} $A {tail} $B:1 {tail}:1",
-        special_tokens=ids)
+      single=f"{head} $A {tail}",
+      pair=f"{head} $A {tail} $B:1 {tail}:1",
+      special_tokens=ids,
+    )
 
 
 def _prepend(
-    tokenizer: tokenizers.Tokenizer, step: normalizers.Normalizer
+  tokenizer: tokenizers.Tokenizer, step: normalizers.Normalizer
 ) -> None:
   before = tokenizer.normalizer
-  tokenizer.normalizer = step if before is None else (
-      normalizers.Sequence([step, before]))
+  tokenizer.normalizer = (
+    step if before is None else (normalizers.Sequence([step, before]))
+  )
 
 
 def warn_of_no_ends(tokenizer: tokenizers.Tokenizer, where: Any) -> None:
@@ -170,6 +201,7 @@ def warn_of_no_ends(tokenizer: tokenizers.Tokenizer, where: Any) -> None:
   special = special_tokens.of(tokenizer)
   if not special.head and not special.tail:
     warnings.warn(
-        f"{where}: tokenizer.json has no post-processor that adds special "
-        "tokens, so texts are read without any, an empty one as no token",
-        stacklevel=3)
+      f"{where}: tokenizer.json has no post-processor that adds special "
+      "tokens, so texts are read without any, an empty one as no token",
+      stacklevel=3,
+    )

@@ -9,9 +9,10 @@ plain: other characters, control characters, special tokens that stand in a
 text, and tokenizers other than BERT's.
 """
 
+from collections.abc import Sequence
 import json
 import re
-from typing import Any, Sequence
+from typing import Any
 
 import numpy as np
 import tokenizers
@@ -31,9 +32,17 @@ class Words:
 
   def __init__(self, tokenizer: tokenizers.Tokenizer):
     self._tokenizer = tokenizer
-    self._special = re.compile("|".join(map(re.escape, sorted(
-        t.content for t in tokenizer.get_added_tokens_decoder().values()
-    ))) or r"(?!)")
+    self._special = re.compile(
+      "|".join(
+        map(
+          re.escape,
+          sorted(
+            t.content for t in tokenizer.get_added_tokens_decoder().values()
+          ),
+        )
+      )
+      or r"(?!)"
+    )
     special = special_tokens.of(tokenizer)
     self._head, self._tail = _bytes(special.head), _bytes(special.tail)
     self._known: dict[str, bytes] = _Table(tokenizer)
@@ -53,9 +62,11 @@ class Words:
     return [np.frombuffer(self._ids(text), np.int32) for text in texts]
 
   def _ids(self, text: str) -> bytes:
-    if not text.isascii() or (
-        not text.isprintable() and _CONTROL.search(text)) or (
-            self._special.search(text)):
+    if (
+      not text.isascii()
+      or (not text.isprintable() and _CONTROL.search(text))
+      or (self._special.search(text))
+    ):
       return _bytes(self._tokenizer.encode(text).ids)
     words = map(self._known.__getitem__, _WORD.findall(text))
     return self._head + b"".join(words) + self._tail
@@ -83,22 +94,26 @@ class _Table(dict):
 
 
 def remembering(
-    tokenizer: tokenizers.Tokenizer,
+  tokenizer: tokenizers.Tokenizer,
 ) -> "Words | tokenizers.Tokenizer":
   """The tokenizer as one that remembers words, or as it is if it cannot."""
   parts = json.loads(tokenizer.to_str())
   steps = (parts["normalizer"] or {}).get("normalizers", [parts["normalizer"]])
   last = steps[-1] or {}
   plain = (
-      parts["model"]["type"] == "WordPiece"
-      and _cuts(parts["pre_tokenizer"] or {})
-      and last.get("type") == "BertNormalizer" and last.get("clean_text")
-      and (len(steps) == 1 or _takes_apart(steps[0])
-           and steps[1:-1] in ([], [{"type": "NFC"}]))
-      and not (parts["truncation"] or parts["padding"])
-      # Added tokens that are looked for in what is normalised, `_special`
-      # would miss.
-      and not any(t["normalized"] for t in parts["added_tokens"])
+    parts["model"]["type"] == "WordPiece"
+    and _cuts(parts["pre_tokenizer"] or {})
+    and last.get("type") == "BertNormalizer"
+    and last.get("clean_text")
+    and (
+      len(steps) == 1
+      or _takes_apart(steps[0])
+      and steps[1:-1] in ([], [{"type": "NFC"}])
+    )
+    and not (parts["truncation"] or parts["padding"])
+    # Added tokens that are looked for in what is normalised, `_special`
+    # would miss.
+    and not any(t["normalized"] for t in parts["added_tokens"])
   )
   if not plain:
     return tokenizer
@@ -109,13 +124,20 @@ def remembering(
 
 def _takes_apart(step: dict) -> bool:
   return (step.get("type"), step.get("pattern"), step.get("content")) == (
-      "Replace", {"Regex": tokenizer_lib.APART}, " ")
+    "Replace",
+    {"Regex": tokenizer_lib.APART},
+    " ",
+  )
 
 
 def _cuts(step: dict) -> bool:
   """Whether it is BERT's pre-tokenizer, alone or with long words in pieces."""
   first, *rest = step.get("pretokenizers", [step])
-  return first.get("type") == "BertPreTokenizer" and (not rest or [
+  return first.get("type") == "BertPreTokenizer" and (
+    not rest
+    or [
       (s.get("type"), s.get("pattern"), s.get("behavior"), s.get("invert"))
-      for s in rest] == [
-          ("Split", {"Regex": tokenizer_lib.PIECES}, "Isolated", False)])
+      for s in rest
+    ]
+    == [("Split", {"Regex": tokenizer_lib.PIECES}, "Isolated", False)]
+  )

@@ -8,42 +8,50 @@ than files of rows is a module that is a `reader.Reader` (SUFFIXES, known,
 parts, records), and its line. Nothing else names a format.
 """
 
+from collections.abc import Iterator
+from collections.abc import Sequence
 from concurrent import futures
 import itertools
-from typing import Iterator, Sequence
 
 from nomic_jax.data.readers import beir
-from nomic_jax.data.readers.columns import Columns
-from nomic_jax.data.readers.columns import to_row
 from nomic_jax.data.readers import folder
 from nomic_jax.data.readers import glue
 from nomic_jax.data.readers import hub
+from nomic_jax.data.readers import shards
+from nomic_jax.data.readers import specification
+from nomic_jax.data.readers.columns import Columns
+from nomic_jax.data.readers.columns import to_row
 from nomic_jax.data.readers.reader import Asked
 from nomic_jax.data.readers.reader import Files
 from nomic_jax.data.readers.reader import Part
 from nomic_jax.data.readers.reader import Reader
-from nomic_jax.data.readers import shards
-from nomic_jax.data.readers import specification
 from nomic_jax.data.records import Row
 from nomic_jax.errors import UserError
+from nomic_jax.storage import formats
+from nomic_jax.storage import streams
 from nomic_jax.storage.bad import BadRow
 from nomic_jax.storage.bad import BadRows
 from nomic_jax.storage.progress import Progress
-from nomic_jax.storage import formats
-from nomic_jax.storage import streams
 
 # By kind, files of rows, all of which are read of a folder,
-ROWS: dict[str, Reader] = {r.kind: r for r in (
+ROWS: dict[str, Reader] = {
+  r.kind: r
+  for r in (
     Files("jsonl", formats.JSONL, formats.jsonl),
     Files("parquet", formats.PARQUET, formats.parquet),
-)}
+  )
+}
 # of text without queries, read of a folder that has no rows,
 TEXT: dict[str, Reader] = {
-    "text": Files("text", formats.TEXT, formats.text, Columns(query=""))}
+  "text": Files("text", formats.TEXT, formats.text, Columns(query=""))
+}
 # and what is more than such files, asked first whether it knows a path.
 OTHERS: dict[str, Reader] = {
-    "hf": hub, "yaml": specification, "beir": beir, "shards": shards,
-    "glue": glue,
+  "hf": hub,
+  "yaml": specification,
+  "beir": beir,
+  "shards": shards,
+  "glue": glue,
 }
 
 _SHOWN = 10_000  # rows between two signs of life
@@ -55,7 +63,7 @@ def readers() -> dict[str, Reader]:
 
 
 def find(
-    source: str, columns: Columns, include: Sequence[str] = ()
+  source: str, columns: Columns, include: Sequence[str] = ()
 ) -> list[Part]:
   """Returns what `source`, the flag, stands for.
 
@@ -72,27 +80,40 @@ def find(
     kind, path = "", source
   readable = _suffixes(ROWS | TEXT)
   asked = Asked(
-      source, path, columns, include, "expected 'docstrings', "
-      f"'docstrings:FOLDER', a file whose name ends in {', '.join(readable)}, "
-      "a folder of them, a BEIR folder, a .yaml specification, or "
-      "hf:OWNER/NAME", readable)
+    source,
+    path,
+    columns,
+    include,
+    "expected 'docstrings', "
+    f"'docstrings:FOLDER', a file whose name ends in {', '.join(readable)}, "
+    "a folder of them, a BEIR folder, a .yaml specification, or "
+    "hf:OWNER/NAME",
+    readable,
+  )
   for name, reader in readers().items():
     if name == kind or not kind and reader.known(path):
-      paths = (path,) if not reader.SUFFIXES else folder.files(
-          path, asked, reader.SUFFIXES)
+      paths = (
+        (path,)
+        if not reader.SUFFIXES
+        else folder.files(path, asked, reader.SUFFIXES)
+      )
       return reader.parts(paths, asked)
   for kinds in [ROWS | TEXT] if include else [ROWS, TEXT]:
     paths = folder.choose(path, asked, _suffixes(kinds))
-    found = [(reader, tuple(filter(reader.known, paths)))
-             for reader in kinds.values()]
-    if parts := [p for reader, some in found if some
-                 for p in reader.parts(some, asked)]:
+    found = [
+      (reader, tuple(filter(reader.known, paths))) for reader in kinds.values()
+    ]
+    if parts := [
+      p for reader, some in found if some for p in reader.parts(some, asked)
+    ]:
       return parts
   if streams.list_folder(path) is None:
     raise UserError(
-        f"--source={source}: not a kind of file that is read; {asked.expected}")
+      f"--source={source}: not a kind of file that is read; {asked.expected}"
+    )
   raise UserError(
-      f"{path}: holds no {', '.join(readable)} files; {asked.expected}")
+    f"{path}: holds no {', '.join(readable)} files; {asked.expected}"
+  )
 
 
 def _suffixes(kinds: dict[str, Reader]) -> tuple[str, ...]:
@@ -118,9 +139,7 @@ class Rows:
     bad: what the last reading skipped.
   """
 
-  def __init__(
-      self, parts: list[Part], limit: int | None, skip_bad: int | str
-  ):
+  def __init__(self, parts: list[Part], limit: int | None, skip_bad: int | str):
     self.parts, self._limit, self.skip_bad = parts, limit, skip_bad
     self.bad = BadRows(skip_bad)
 

@@ -10,18 +10,20 @@ those to train on, qrels/train.tsv, unless another file is named: testing on
 what was trained on tells nothing.
 """
 
-from typing import Collection, Iterator, NamedTuple
+from collections.abc import Collection
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from nomic_jax.data.readers.columns import Columns
 from nomic_jax.data.readers.reader import Asked
 from nomic_jax.data.readers.reader import Part
 from nomic_jax.errors import UserError
+from nomic_jax.storage import formats
+from nomic_jax.storage import streams
 from nomic_jax.storage.bad import BadRow
 from nomic_jax.storage.bad import BadRows
 from nomic_jax.storage.bad import both_have
 from nomic_jax.storage.bad import unique
-from nomic_jax.storage import formats
-from nomic_jax.storage import streams
 
 SUFFIXES = ()  # a folder, or the .tsv of its judgements
 
@@ -40,21 +42,27 @@ def known(path: str) -> bool:
 
 def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
   del asked  # its columns are those of rows
-  path, = paths
+  (path,) = paths
   judged = streams.absolute(path)
   if not path.endswith(".tsv"):
     judged = streams.join(judged, "qrels", "train.tsv")
   if not path.endswith(".tsv") and not streams.is_file(judged):
     others = streams.list_folder(streams.join(path, "qrels")) or ()
     raise UserError(
-        f"{path}: no qrels/train.tsv; expected a BEIR folder, or one of its "
-        f"other judgements as --source=beir:{path}/qrels/NAME.tsv; there are "
-        f"{', '.join(map(streams.name, others)) or 'none'}"
+      f"{path}: no qrels/train.tsv; expected a BEIR folder, or one of its "
+      f"other judgements as --source=beir:{path}/qrels/NAME.tsv; there are "
+      f"{', '.join(map(streams.name, others)) or 'none'}"
     )
   folder = judged.rsplit("/", 2)[0]
-  return [Part(
-      "beir", (judged,), streams.name(folder), Columns(),
-      beside=(file_of(folder, "corpus"), file_of(folder, "queries")))]
+  return [
+    Part(
+      "beir",
+      (judged,),
+      streams.name(folder),
+      Columns(),
+      beside=(file_of(folder, "corpus"), file_of(folder, "queries")),
+    )
+  ]
 
 
 def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
@@ -87,8 +95,9 @@ def judged(path: str) -> Iterator[str]:
     yield from there.values()
     missing += len({pair[at] for pair in pairs} - there.keys())
   if missing:
-    print(f"{path}: {missing:,} of the texts judged are not there, and are "
-          "left out")
+    print(
+      f"{path}: {missing:,} of the texts judged are not there, and are left out"
+    )
 
 
 def corpus(folder: str) -> Iterator[str]:
@@ -105,28 +114,38 @@ def corpus(folder: str) -> Iterator[str]:
     yield text.titled
 
 
-def _read(path: str, bad: BadRows) -> tuple[
-    list[tuple[int, str, str]], list[dict[str, str]]]:
+def _read(
+  path: str, bad: BadRows
+) -> tuple[list[tuple[int, str, str]], list[dict[str, str]]]:
   """Returns (line number, query, document) of judgements above 0, and the
-  titled texts of these queries and documents by id."""
+  titled texts of these queries and documents by id.
+  """
   folder = path.rsplit("/", 2)[0]
   rows = unique(
-      judgements(path, bad), path, "judgement",
-      lambda pair: "two grades of query '{}' and document '{}'".format(*pair),
-      bad)
+    judgements(path, bad),
+    path,
+    "judgement",
+    lambda pair: "two grades of query '{}' and document '{}'".format(*pair),
+    bad,
+  )
   pairs = [(number, *pair) for number, pair, grade in rows if grade > 0]
   found = []
   for at, kind in enumerate(("queries", "corpus"), 1):
     file = file_of(folder, kind)
     some = texts(file, bad, {pair[at] for pair in pairs})
-    found.append({
-        name: text.titled for _, name, text in unique(
-            some, file, f"{kind} row", both_have("_id"), bad)})
+    found.append(
+      {
+        name: text.titled
+        for _, name, text in unique(
+          some, file, f"{kind} row", both_have("_id"), bad
+        )
+      }
+    )
   return pairs, found
 
 
 def judgements(
-    path: str, bad: BadRows
+  path: str, bad: BadRows
 ) -> Iterator[tuple[int, tuple[str, str], float]]:
   """Yields (line number, (query, document), grade)."""
   for number, line in formats.written(path, bad):
@@ -136,10 +155,13 @@ def judgements(
         continue
       yield number, (query, document), float(grade)
     except ValueError:  # a wrong number of columns, no number
-      bad.add(BadRow(
+      bad.add(
+        BadRow(
           "judgement malformed",
           f"{path}, row {number}: expected query-id, corpus-id and a number, "
-          "separated by tabs; correct or remove this row"))
+          "separated by tabs; correct or remove this row",
+        )
+      )
 
 
 def file_of(folder: str, kind: str) -> str:
@@ -152,16 +174,18 @@ def file_of(folder: str, kind: str) -> str:
   found = [kind + suffix for suffix in formats.JSONL if kind + suffix in there]
   if len(found) > 1:
     raise UserError(
-        f"{folder}: holds {' and '.join(found)}; expected one of them")
+      f"{folder}: holds {' and '.join(found)}; expected one of them"
+    )
   if not found:
     raise UserError(
-        f"{folder}: no {kind}.jsonl; expected a BEIR folder with corpus.jsonl, "
-        "queries.jsonl and qrels")
+      f"{folder}: no {kind}.jsonl; expected a BEIR folder with corpus.jsonl, "
+      "queries.jsonl and qrels"
+    )
   return streams.join(folder, found[0])
 
 
 def texts(
-    file: str, bad: BadRows, wanted: Collection[str] | None = None
+  file: str, bad: BadRows, wanted: Collection[str] | None = None
 ) -> Iterator[tuple[int, str, Text]]:
   """Yields (line number, id, text); of the ids `wanted` alone if given."""
   for number, value in formats.jsonl(file, bad):
@@ -170,10 +194,13 @@ def texts(
     if wanted is not None and name not in wanted:
       continue
     if not isinstance(name, str):
-      bad.add(BadRow(
+      bad.add(
+        BadRow(
           "no id",
           f"{file}, row {number}: expected an '_id', a 'text' and perhaps a "
-          "'title'; correct or remove this row"))
+          "'title'; correct or remove this row",
+        )
+      )
     elif text is None:
       bad.add(_no_text(file, number))
     else:
@@ -189,5 +216,6 @@ def _text(value: dict) -> Text | None:
 
 def _no_text(file: str, number: int) -> BadRow:
   return BadRow(
-      "not a string",
-      f"{file}, row {number}: 'text' or 'title' is no string; correct it")
+    "not a string",
+    f"{file}, row {number}: 'text' or 'title' is no string; correct it",
+  )

@@ -4,13 +4,14 @@
 
 import collections
 import json
-from typing import Any, NamedTuple
+from typing import Any
+from typing import NamedTuple
 
 from nomic_jax.data import records
 from nomic_jax.data.records import Row
-from nomic_jax.storage.bad import BadRow
 from nomic_jax.storage import decoding
 from nomic_jax.storage import unicode_text
+from nomic_jax.storage.bad import BadRow
 
 _TOO_LARGE = 1e30  # labels and scores are float32
 
@@ -33,8 +34,12 @@ class Columns(NamedTuple):
 
 
 def to_row(
-    file: str, number: int, value: dict, columns: Columns, source: str,
-    left: collections.Counter[str] | None = None,
+  file: str,
+  number: int,
+  value: dict,
+  columns: Columns,
+  source: str,
+  left: collections.Counter[str] | None = None,
 ) -> Row:
   """Returns the row in one object, or says what is wrong with it.
 
@@ -57,59 +62,82 @@ def to_row(
   if columns.query not in value and columns.document not in value:
     if "input_ids" in value:
       return records.row(
-          "", "", ids=_ids(file, number, value), source=source,
-          location=f"{file}:{number}")
+        "",
+        "",
+        ids=_ids(file, number, value),
+        source=source,
+        location=f"{file}:{number}",
+      )
     if "text" in value and columns[:2] == Columns()[:2]:
       columns = columns._replace(query="", document="text")
   # What is classified may be one text.
   single = not columns.query or (
-      "labels" in labels and columns.query not in value)
-  for flag, column in (("query", columns.query),
-                       ("document", columns.document)):
+    "labels" in labels and columns.query not in value
+  )
+  for flag, column in (
+    ("query", columns.query),
+    ("document", columns.document),
+  ):
     found = problem(value, column)
     if found and not (single and flag == "query"):
       reason, text = found
       raise BadRow(
-          reason,
-          f"{file}, row {number}: '{column}' {text}; expected a string; the "
-          f"row has {', '.join(map(repr, value)) or 'no columns'}; correct it, "
-          f"or choose another column with --{flag}_column")
+        reason,
+        f"{file}, row {number}: '{column}' {text}; expected a string; the "
+        f"row has {', '.join(map(repr, value)) or 'no columns'}; correct it, "
+        f"or choose another column with --{flag}_column",
+      )
   negatives = value.get(columns.negatives)
   if negatives is None and columns.objective != "triplet":
     negatives = []
   if not isinstance(negatives, list) or any(
-      problem({"": text}, "") for text in negatives):
+    problem({"": text}, "") for text in negatives
+  ):
     raise BadRow(
-        "negatives not texts",
-        f"{file}, row {number}: '{columns.negatives}' is not a list of strings "
-        "that are not empty; correct it, or choose another column with "
-        "--negatives_column")
+      "negatives not texts",
+      f"{file}, row {number}: '{columns.negatives}' is not a list of strings "
+      "that are not empty; correct it, or choose another column with "
+      "--negatives_column",
+    )
   return records.row(
-      value.get(columns.query, ""), value[columns.document],
-      negatives=negatives, source=source, location=f"{file}:{number}",
-      **_scores(file, number, value, columns, len(negatives)), **labels)
+    value.get(columns.query, ""),
+    value[columns.document],
+    negatives=negatives,
+    source=source,
+    location=f"{file}:{number}",
+    **_scores(file, number, value, columns, len(negatives)),
+    **labels,
+  )
 
 
 def _ids(file: str, number: int, value: dict) -> list[int]:
   """`input_ids`, without those that `attention_mask` says are padding."""
   ids = value["input_ids"]
   mask = value.get("attention_mask") or [1] * len(ids or ())
-  if not isinstance(ids, list) or len(mask) != len(ids) or any(
-      not isinstance(i, int) or i < 0 for i in ids):
+  if (
+    not isinstance(ids, list)
+    or len(mask) != len(ids)
+    or any(not isinstance(i, int) or i < 0 for i in ids)
+  ):
     raise BadRow(
-        "token ids not numbers",
-        f"{file}, row {number}: 'input_ids' is {_shown(ids)}; expected a list "
-        "of token ids, and an attention_mask as long or none")
+      "token ids not numbers",
+      f"{file}, row {number}: 'input_ids' is {_shown(ids)}; expected a list "
+      "of token ids, and an attention_mask as long or none",
+    )
   ids = [i for i, kept in zip(ids, mask) if kept]
   if not ids:
     raise BadRow(
-        "empty text", f"{file}, row {number}: 'input_ids' holds no token")
+      "empty text", f"{file}, row {number}: 'input_ids' holds no token"
+    )
   return ids
 
 
 def _labels(
-    file: str, number: int, value: dict, columns: Columns,
-    left: collections.Counter[str] | None,
+  file: str,
+  number: int,
+  value: dict,
+  columns: Columns,
+  left: collections.Counter[str] | None,
 ) -> dict:
   """`labels`, a list of numbers, where there are any.
 
@@ -123,30 +151,34 @@ def _labels(
   if found is None:
     if columns.label:
       raise BadRow(
-          "label missing",
-          f"{file}, row {number}: no label in '{column}'; the row has "
-          f"{', '.join(map(repr, value)) or 'no columns'}; correct it, or "
-          "choose another column with --label_column")
+        "label missing",
+        f"{file}, row {number}: no label in '{column}'; the row has "
+        f"{', '.join(map(repr, value)) or 'no columns'}; correct it, or "
+        "choose another column with --label_column",
+      )
     return {}
   found = found if isinstance(found, list) else [found]
   found = [
-      classes.index(x) if isinstance(x, str) and x in classes else x
-      for x in found]
+    classes.index(x) if isinstance(x, str) and x in classes else x
+    for x in found
+  ]
   wrong = [
-      x for x in found
-      if not (isinstance(x, int | float) and abs(x) < _TOO_LARGE)]
+    x for x in found if not (isinstance(x, int | float) and abs(x) < _TOO_LARGE)
+  ]
   if wrong:
     if columns.label is None and not classes and columns.query in value:
       if left is not None:
         left["text labels (rows kept)"] += 1
       return {}
-    of = f"none of --classes={','.join(classes)}" if classes else (
-        "not a number")
+    of = (
+      f"none of --classes={','.join(classes)}" if classes else ("not a number")
+    )
     raise BadRow(
-        "label not a number",
-        f"{file}, row {number}: the label {_shown(wrong[0])} is {of}; "
-        f"expected numbers in '{column}', or a list of them; number classes "
-        "from 0, or name them all, as in --classes=no,yes")
+      "label not a number",
+      f"{file}, row {number}: the label {_shown(wrong[0])} is {of}; "
+      f"expected numbers in '{column}', or a list of them; number classes "
+      "from 0, or name them all, as in --classes=no,yes",
+    )
   return {"labels": [float(x) for x in found]}
 
 
@@ -172,7 +204,7 @@ def _shown(value: Any) -> str:
 
 
 def _check_objective(
-    file: str, number: int, value: dict, columns: Columns
+  file: str, number: int, value: dict, columns: Columns
 ) -> None:
   """The published format lists in each row which columns belong together."""
   if not columns.objective:
@@ -184,12 +216,14 @@ def _check_objective(
     wanted.append(columns.negatives)
   listed = objectives(value).get(columns.objective)
   if not isinstance(listed, list) or not any(
-      each == wanted or [each] == wanted for each in listed):
+    each == wanted or [each] == wanted for each in listed
+  ):
     raise BadRow(
-        "objective not listed",
-        f"{file}, row {number}: metadata.objective does not list {wanted} "
-        f"under '{columns.objective}', but {_shown(listed)}; expected rows as "
-        "the specification names them")
+      "objective not listed",
+      f"{file}, row {number}: metadata.objective does not list {wanted} "
+      f"under '{columns.objective}', but {_shown(listed)}; expected rows as "
+      "the specification names them",
+    )
 
 
 def objectives(value: dict) -> dict:
@@ -200,7 +234,7 @@ def objectives(value: dict) -> dict:
 
 
 def _scores(
-    file: str, number: int, value: dict, columns: Columns, count: int
+  file: str, number: int, value: dict, columns: Columns, count: int
 ) -> dict:
   """Scores of a teacher: of columns that are named, or the published format's.
 
@@ -209,14 +243,27 @@ def _scores(
   """
   is_number = lambda x: isinstance(x, float | int) and not isinstance(x, bool)
   are_numbers = lambda x: (
-      isinstance(x, list) and len(x) == count and all(map(is_number, x)))
+    isinstance(x, list) and len(x) == count and all(map(is_number, x))
+  )
   scores = {}
   for feature, column, published, good, reason, wanted in (
-      ("score", columns.score, "document_score", is_number,
-       "score not a number", "the document's score, a number"),
-      ("negative_scores", columns.negatives_scores, "negatives_scores",
-       are_numbers, "scores not numbers",
-       f"{count} numbers, one for each negative")):
+    (
+      "score",
+      columns.score,
+      "document_score",
+      is_number,
+      "score not a number",
+      "the document's score, a number",
+    ),
+    (
+      "negative_scores",
+      columns.negatives_scores,
+      "negatives_scores",
+      are_numbers,
+      "scores not numbers",
+      f"{count} numbers, one for each negative",
+    ),
+  ):
     flag = "score" if feature == "score" else published
     column = published if columns.objective else column
     found = value.get(column)
@@ -224,16 +271,19 @@ def _scores(
       continue
     if not good(found):
       raise BadRow(
-          reason,
-          f"{file}, row {number}: '{column}' is {_shown(found)}; expected "
-          f"{wanted}; correct it, or choose another column with "
-          f"--{flag}_column")
+        reason,
+        f"{file}, row {number}: '{column}' is {_shown(found)}; expected "
+        f"{wanted}; correct it, or choose another column with "
+        f"--{flag}_column",
+      )
     for each in found if isinstance(found, list) else [found]:
       if not abs(each) < _TOO_LARGE:
         raise BadRow(
-            "score not finite",
-            f"{file}, row {number}: '{column}' holds {_shown(each)}; expected "
-            "finite numbers; correct it, or leave the row out with --skip_bad")
+          "score not finite",
+          f"{file}, row {number}: '{column}' holds {_shown(each)}; expected "
+          "finite numbers; correct it, or leave the row out with --skip_bad",
+        )
     scores[feature] = (
-        list(map(float, found)) if isinstance(found, list) else float(found))
+      list(map(float, found)) if isinstance(found, list) else float(found)
+    )
   return scores

@@ -8,22 +8,36 @@ dev or validation, which a training must not see. Files that are asked for by
 name are read whatever they are called.
 """
 
+from collections.abc import Sequence
 import fnmatch
 import re
-from typing import Sequence
 
 from nomic_jax.data.readers.reader import Asked
 from nomic_jax.errors import UserError
 from nomic_jax.storage import places
 from nomic_jax.storage import streams
 
-_HELD_OUT = frozenset((
-    "test", "tests", "dev", "valid", "val", "validation", "eval", "evaluation",
-    "heldout", "holdout"))
+_HELD_OUT = frozenset(
+  (
+    "test",
+    "tests",
+    "dev",
+    "valid",
+    "val",
+    "validation",
+    "eval",
+    "evaluation",
+    "heldout",
+    "holdout",
+  )
+)
 _SHOWN = 5  # names in a line
 # No data: documentation, and what is hidden.
-_IGNORED = re.compile(r"[._].*|(readme|licen[cs]e|notice|citation)\b.*|.*\.md|"
-                      r"counts\.json|offsets\.json\.gz", re.I)
+_IGNORED = re.compile(
+  r"[._].*|(readme|licen[cs]e|notice|citation)\b.*|.*\.md|"
+  r"counts\.json|offsets\.json\.gz",
+  re.I,
+)
 
 
 def files(path: str, asked: Asked, suffixes: Sequence[str]) -> tuple[str, ...]:
@@ -34,9 +48,7 @@ def files(path: str, asked: Asked, suffixes: Sequence[str]) -> tuple[str, ...]:
   return found
 
 
-def choose(
-    path: str, asked: Asked, suffixes: Sequence[str]
-) -> tuple[str, ...]:
+def choose(path: str, asked: Asked, suffixes: Sequence[str]) -> tuple[str, ...]:
   """Returns the files of a folder that are read, and prints which are not.
 
   Args:
@@ -53,13 +65,17 @@ def choose(
   inside = streams.list_folder(path)
   if inside is None:
     if not streams.is_file(path):
-      raise UserError(f"--source={asked.source}: no such file or folder; "
-                      f"{asked.expected}")
+      raise UserError(
+        f"--source={asked.source}: no such file or folder; {asked.expected}"
+      )
     if asked.include:
       raise UserError(f"--include: {path} is a file; give a folder")
     return (path,)
-  found = [p for p in inside if p.endswith(tuple(suffixes))
-           and not streams.name(p).startswith(".")]
+  found = [
+    p
+    for p in inside
+    if p.endswith(tuple(suffixes)) and not streams.name(p).startswith(".")
+  ]
   if not found:
     return ()
   if asked.include:
@@ -68,24 +84,32 @@ def choose(
   held_out = [p for p in found if p not in train] if train else []
   others = [p for p in inside if p not in found and _is_data(p, asked.readable)]
   if others:
-    print(f"{path}: not read: {_listed(others)}; name one with --source, or "
-          "choose files with --include")
+    print(
+      f"{path}: not read: {_listed(others)}; name one with --source, or "
+      "choose files with --include"
+    )
   if held_out:
-    print(f"{path}: held out, not read: {_listed(held_out)}; --include="
-          "PATTERN reads files of any name")
+    print(
+      f"{path}: held out, not read: {_listed(held_out)}; --include="
+      "PATTERN reads files of any name"
+    )
   return tuple(train or found)
 
 
 def _included(
-    folder: str, found: Sequence[str], include: Sequence[str]
+  folder: str, found: Sequence[str], include: Sequence[str]
 ) -> tuple[str, ...]:
   for pattern in include:
     if not any(fnmatch.fnmatchcase(streams.name(p), pattern) for p in found):
       raise UserError(
-          f"--include={pattern}: no such file in {folder}; it holds "
-          f"{_listed(found) if found else 'none that can be read'}")
-  return tuple(p for p in found if any(
-      fnmatch.fnmatchcase(streams.name(p), pattern) for pattern in include))
+        f"--include={pattern}: no such file in {folder}; it holds "
+        f"{_listed(found) if found else 'none that can be read'}"
+      )
+  return tuple(
+    p
+    for p in found
+    if any(fnmatch.fnmatchcase(streams.name(p), pattern) for pattern in include)
+  )
 
 
 def is_held_out(name: str) -> bool:

@@ -6,20 +6,24 @@ A task is known by the columns of its file: by their names in the first line,
 or, of CoLA, which has none, by their number.
 """
 
-from typing import Iterator, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from nomic_jax.data.readers.reader import Asked
 from nomic_jax.data.readers.reader import Part
 from nomic_jax.errors import UserError
+from nomic_jax.storage import formats
 from nomic_jax.storage.bad import BadRow
 from nomic_jax.storage.bad import BadRows
-from nomic_jax.storage import formats
 
 SUFFIXES = (".tsv", ".txt")
 
 # MNLI's order is the hub's; what no two judges agreed on ("-") has no class.
 CLASSES = {
-    "entailment": 0, "not_entailment": 1, "neutral": 1, "contradiction": 2,
+  "entailment": 0,
+  "not_entailment": 1,
+  "neutral": 1,
+  "contradiction": 2,
 }
 
 
@@ -33,14 +37,14 @@ class _Task(NamedTuple):
 
 # The first whose columns are there; pairs before single texts.
 _TASKS = (
-    _Task("Quality", "#1 String", "#2 String"),  # MRPC
-    _Task("is_duplicate", "question1", "question2"),  # QQP
-    _Task("score", "sentence1", "sentence2"),  # STS-B
-    _Task("gold_label", "sentence1", "sentence2"),  # MNLI
-    _Task("label", "question", "sentence"),  # QNLI
-    _Task("label", "sentence1", "sentence2"),  # RTE
-    _Task("label", "", "sentence"),  # SST-2
-    _Task("label", "", "content"),
+  _Task("Quality", "#1 String", "#2 String"),  # MRPC
+  _Task("is_duplicate", "question1", "question2"),  # QQP
+  _Task("score", "sentence1", "sentence2"),  # STS-B
+  _Task("gold_label", "sentence1", "sentence2"),  # MNLI
+  _Task("label", "question", "sentence"),  # QNLI
+  _Task("label", "sentence1", "sentence2"),  # RTE
+  _Task("label", "", "sentence"),  # SST-2
+  _Task("label", "", "content"),
 )
 _COLA = ("source", "label", "mark", "sentence")
 
@@ -69,10 +73,13 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
       if columns != _COLA:
         continue  # a line of names
     if len(cells) != len(columns):
-      bad.add(BadRow(
+      bad.add(
+        BadRow(
           "number of columns",
           f"{path}, row {number}: {len(cells)} columns; expected "
-          f"{len(columns)}, separated by tabs"))
+          f"{len(columns)}, separated by tabs",
+        )
+      )
       continue
     value = dict(zip(columns, cells))
     label = value[task.label]
@@ -81,10 +88,13 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
     try:
       found = float(CLASSES.get(label, label))
     except ValueError:
-      bad.add(BadRow(
+      bad.add(
+        BadRow(
           "label unknown",
           f"{path}, row {number}: the label '{label:.20}'; expected a number "
-          f"or one of {', '.join(CLASSES)}"))
+          f"or one of {', '.join(CLASSES)}",
+        )
+      )
       continue
     pair = {"query": value[task.first]} if task.first else {}
     yield number, pair | {"document": value[task.second], "label": found}
@@ -99,6 +109,6 @@ def _columns(path: str, cells: list[str]) -> tuple[tuple[str, ...], _Task]:
   if len(cells) == len(_COLA) and cells[1] in ("0", "1"):
     return _COLA, _Task("label", "", "sentence")
   raise UserError(
-      f"{path}: its first line is of no GLUE task; expected a train or dev "
-      "file of CoLA, SST-2, MRPC, QQP, STS-B, MNLI, QNLI or RTE"
+    f"{path}: its first line is of no GLUE task; expected a train or dev "
+    "file of CoLA, SST-2, MRPC, QQP, STS-B, MNLI, QNLI or RTE"
   )

@@ -5,7 +5,7 @@
 Read as a stream, so nothing but what is being read is on disk or in memory.
 """
 
-from typing import Iterator
+from collections.abc import Iterator
 
 from nomic_jax.data.readers.reader import Asked
 from nomic_jax.data.readers.reader import Part
@@ -33,11 +33,16 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
   name, _, config = rest.partition(":")
   try:
     rows = datasets.load_dataset(
-        name, config or None, split=split or "train", streaming=True)
+      name, config or None, split=split or "train", streaming=True
+    )
     yield from enumerate(rows, 1)
-  except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError
-          ) as e:
+  except (
+    OSError,
+    ValueError,
+    RuntimeError,
+    datasets.exceptions.DatasetsError,
+  ) as e:
     raise UserError(
-        f"hf:{path}: cannot be read ({' '.join(str(e).split()):.300}); "
-        "expected hf:OWNER/NAME[:CONFIG][@SPLIT]"
+      f"hf:{path}: cannot be read ({' '.join(str(e).split()):.300}); "
+      "expected hf:OWNER/NAME[:CONFIG][@SPLIT]"
     ) from e

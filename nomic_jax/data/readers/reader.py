@@ -2,8 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a reader of a data format is, and what it is asked for and returns."""
 
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
 import dataclasses
-from typing import Callable, Iterator, NamedTuple, Protocol, Sequence
+from typing import NamedTuple
+from typing import Protocol
 
 from nomic_jax.data.readers.columns import Columns
 from nomic_jax.storage.bad import BadRow

@@ -8,19 +8,19 @@ how many rows each shard has. Shards are read from their start, so of the
 offsets only their number is used.
 """
 
+from collections.abc import Iterator
 import gzip
 import json
-from typing import Iterator
 import zlib
 
 from nomic_jax.data.readers import columns as columns_lib
 from nomic_jax.data.readers.reader import Asked
 from nomic_jax.data.readers.reader import Part
 from nomic_jax.errors import UserError
-from nomic_jax.storage.bad import BadRow
-from nomic_jax.storage.bad import BadRows
 from nomic_jax.storage import formats
 from nomic_jax.storage import streams
+from nomic_jax.storage.bad import BadRow
+from nomic_jax.storage.bad import BadRows
 
 SUFFIXES = formats.JSONL
 
@@ -28,8 +28,10 @@ _COUNTS, _OFFSETS = "counts.json", "offsets.json.gz"
 
 
 def known(path: str) -> bool:
-  return any(streams.name(p) in (_COUNTS, _OFFSETS)
-             for p in streams.list_folder(path) or ())
+  return any(
+    streams.name(p) in (_COUNTS, _OFFSETS)
+    for p in streams.list_folder(path) or ()
+  )
 
 
 def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
@@ -47,10 +49,13 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
     yield number, value
   if expected is None or bad.skipped > skipped or number == expected:
     return
-  bad.add(BadRow(
+  bad.add(
+    BadRow(
       "counts disagree",
       f"{path}: {number:,} rows, but {_COUNTS} or {_OFFSETS} beside it says "
-      f"{expected:,}; copy the folder again"))
+      f"{expected:,}; copy the folder again",
+    )
+  )
 
 
 def rows_in(path: str) -> int | None:
@@ -74,7 +79,8 @@ def counts(folder: str) -> dict[str, int]:
     UserError: if counts.json or offsets.json.gz is damaged.
   """
   return _counted(streams.join(folder, _COUNTS)) or _counted(
-      streams.join(folder, _OFFSETS))
+    streams.join(folder, _OFFSETS)
+  )
 
 
 def _counted(path: str) -> dict[str, int]:
@@ -84,9 +90,14 @@ def _counted(path: str) -> dict[str, int]:
   table = _read_json(path)
   # Keys are paths in the bucket they were made in.
   table = table.get("count_per_file", table)
-  return {
+  return (
+    {
       streams.name(key): len(value) if isinstance(value, dict) else int(value)
-      for key, value in table.items()} if isinstance(table, dict) else {}
+      for key, value in table.items()
+    }
+    if isinstance(table, dict)
+    else {}
+  )
 
 
 def _read_json(path: str) -> dict:
@@ -105,9 +116,9 @@ def columns(path: str) -> columns_lib.Columns | None:
   for _, value in formats.jsonl(path, BadRows(100)):
     listed = columns_lib.objectives(value)
     found = [
-        (kind, [each] if isinstance(each, str) else each)
-        for kind in ("self", "paired", "triplet")
-        for each in listed.get(kind) or ()
+      (kind, [each] if isinstance(each, str) else each)
+      for kind in ("self", "paired", "triplet")
+      for each in listed.get(kind) or ()
     ]
     if len(found) == 1:
       return of_objective(*found[0])

@@ -14,23 +14,32 @@ have none. `weight` and `kd_loss` are read over, as where they come from.
 """
 
 import re
-from typing import Any, NamedTuple
+from typing import Any
+from typing import NamedTuple
 
 import yaml
 
-from nomic_jax.data.readers.columns import Columns
 from nomic_jax.data.readers import folder
+from nomic_jax.data.readers import shards
+from nomic_jax.data.readers.columns import Columns
 from nomic_jax.data.readers.reader import Asked
 from nomic_jax.data.readers.reader import Part
-from nomic_jax.data.readers import shards
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.storage import decoding
 from nomic_jax.storage import places
 from nomic_jax.storage import streams
 
-_KEYS = ("name", "bucket", "objective", "query_prefix", "document_prefix",
-         "query_only", "weight", "kd_loss")
+_KEYS = (
+  "name",
+  "bucket",
+  "objective",
+  "query_prefix",
+  "document_prefix",
+  "query_only",
+  "weight",
+  "kd_loss",
+)
 
 
 SUFFIXES = ()
@@ -51,10 +60,11 @@ def known(path: str) -> bool:
 
 
 def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
-  path, = paths
+  (path,) = paths
   return [
-      Part("shards", _files(e, asked), e.name, e.columns, e.prompts)
-      for e in read(path)]
+    Part("shards", _files(e, asked), e.name, e.columns, e.prompts)
+    for e in read(path)
+  ]
 
 
 def _files(found: Entry, asked: Asked) -> tuple[str, ...]:
@@ -65,9 +75,10 @@ def _files(found: Entry, asked: Asked) -> tuple[str, ...]:
   path, _, pattern = bucket.rpartition("/")
   if pattern not in ("", "*", "shard-*", "shard-*.jsonl.gz"):
     raise UserError(
-        f"{asked.source}, data set '{found.name}': bucket {bucket} is not "
-        "understood; expected FOLDER/, FOLDER/shard-* or "
-        "FOLDER/shard-{00000..00012}.jsonl.gz")
+      f"{asked.source}, data set '{found.name}': bucket {bucket} is not "
+      "understood; expected FOLDER/, FOLDER/shard-* or "
+      "FOLDER/shard-{00000..00012}.jsonl.gz"
+    )
   return folder.files(path, asked._replace(include=()), shards.SUFFIXES)
 
 
@@ -84,11 +95,13 @@ def read(path: str) -> list[Entry]:
     raise UserError(f"--source={path}: no such file") from e
   except (yaml.YAMLError, UnicodeDecodeError) as e:
     raise UserError(
-        f"{path}: not a yaml file ({' '.join(str(e).split())})") from e
+      f"{path}: not a yaml file ({' '.join(str(e).split())})"
+    ) from e
   entries = listed.get("datasets") if isinstance(listed, dict) else None
   if not isinstance(entries, list) or not entries:
     raise UserError(
-        f"{path}: expected a list of data sets under the key 'datasets'")
+      f"{path}: expected a list of data sets under the key 'datasets'"
+    )
   return [entry(e, f"{path}, data set {i}") for i, e in enumerate(entries, 1)]
 
 
@@ -106,8 +119,8 @@ def entry(value: Any, where: str) -> Entry:
     columns = shards.of_objective(objective["type"], list(objective["columns"]))
   except (KeyError, TypeError, ValueError) as e:
     raise UserError(
-        f"{where}: objective is {objective!r:.80}; expected a type (self, "
-        "paired or triplet) and its 1, 2 or 3 columns"
+      f"{where}: objective is {objective!r:.80}; expected a type (self, "
+      "paired or triplet) and its 1, 2 or 3 columns"
     ) from e
   bucket = places.expanded(value["bucket"])
   return Entry(value["name"], bucket, columns, prompts(value))
@@ -120,8 +133,8 @@ def prompts(value: dict) -> dict[str, str] | None:
     return None
   document = value.get("document_prefix", query)
   return {
-      "query": f"{query}: ",
-      "document": "" if value.get("query_only") else f"{document}: ",
+    "query": f"{query}: ",
+    "document": "" if value.get("query_only") else f"{document}: ",
   }
 
 
@@ -138,6 +151,7 @@ def expand(pattern: str) -> list[str]:
   else:
     inner = found[1].split(",")
   return [
-      path for each in inner
-      for path in expand(pattern[:found.start()] + each + pattern[found.end():])
+    path
+    for each in inner
+    for path in expand(pattern[: found.start()] + each + pattern[found.end() :])
   ]

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """nomic-jax that dwells where a test wants to interrupt it.
 
-    python tests/held.py STEP JOB ...     after this step, until SIGTERM
-    python tests/held.py slow JOB ...     a quarter of a second after each step
-    python tests/held.py evaluation JOB   in the first evaluation, until SIGTERM
-    python tests/held.py rename JOB ...   with a checkpoint written but unnamed
+python held.py STEP JOB ...     after this step, until SIGTERM
+python held.py slow JOB ...     a quarter of a second after each step
+python held.py evaluation JOB   in the first evaluation, until SIGTERM
+python held.py rename JOB ...   with a checkpoint written but unnamed
 """
 
 import os
@@ -14,7 +14,6 @@ import time
 
 from nomic_jax import main
 from nomic_jax.mesh import processes
-
 
 _BEGAN = time.monotonic()
 
@@ -27,7 +26,6 @@ def _wait() -> None:
 
 def _after(step: int) -> None:
   class Preemption(processes.Preemption):
-
     def reached(self, number: int) -> bool:
       while number == step and not self._told:
         _wait()
@@ -38,7 +36,6 @@ def _after(step: int) -> None:
 
 def _slow() -> None:
   class Preemption(processes.Preemption):
-
     def reached(self, number: int) -> bool:
       time.sleep(0.25)
       return super().reached(number)
@@ -48,7 +45,6 @@ def _slow() -> None:
 
 def _evaluation() -> None:
   class Preemption(processes.Preemption):
-
     def check(self) -> None:
       print("evaluates", flush=True)
       while not self._told:
@@ -64,6 +60,7 @@ def _unnamed() -> None:
       while "orbax-checkpoint-tmp" in str(source):
         _wait()
       return rename(source, *more, **options)
+
     return held
 
   os.rename, os.replace = wrapped(os.rename), wrapped(os.replace)

@@ -17,14 +17,14 @@ by files in the folder:
   lost             the name of a worker that does not answer
 """
 
+from collections.abc import Callable
 import os
 import pathlib
 import shutil
 import subprocess
 import time
-from typing import Callable
 
-LAUNCH = pathlib.Path(__file__).parents[1] / "launch"
+LAUNCH = pathlib.Path(__file__).parents[2] / "launch"
 
 _GCLOUD = r"""#!/usr/bin/env bash
 echo "gcloud ${*//$'\n'/ }" >> "$CLOUD/calls"
@@ -129,11 +129,9 @@ class Cloud:
     shutil.copytree(LAUNCH, self.checkout / "launch")
     shutil.copy(LAUNCH.parent / "setup.cfg", self.checkout)
     for command in ("init --quiet", "add ."):
-      subprocess.run(
-          ["git", *command.split()], cwd=self.checkout, check=True)
+      subprocess.run(["git", *command.split()], cwd=self.checkout, check=True)
     (folder / "bin").mkdir()
-    for name, text in (
-        ("gcloud", _GCLOUD), ("uv", _UV), ("nomic-jax", _JOB)):
+    for name, text in (("gcloud", _GCLOUD), ("uv", _UV), ("nomic-jax", _JOB)):
       self.stub(name, text)
     self.job("exit 0")
 
@@ -145,8 +143,9 @@ class Cloud:
 
   def records(self, name: str, then: str = "") -> None:
     """Likewise one that writes down its arguments."""
-    self.stub(name, f'#!/usr/bin/env bash\necho "{name} $*" >> '
-              f'"$CLOUD/calls"\n{then}')
+    self.stub(
+      name, f'#!/usr/bin/env bash\necho "{name} $*" >> "$CLOUD/calls"\n{then}'
+    )
 
   def job(self, text: str) -> None:
     """What `nomic-jax` does from now on, in bash."""
@@ -161,32 +160,47 @@ class Cloud:
     return path.read_text().splitlines() if path.exists() else []
 
   def environment(self, **settings: str) -> dict[str, str]:
-    return os.environ | {
+    return (
+      os.environ
+      | {
         "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
-        "CLOUD": str(self.folder), "POLL": "0"} | settings
+        "CLOUD": str(self.folder),
+        "POLL": "0",
+      }
+      | settings
+    )
 
   def run(
-      self, script: str, *arguments: str, timeout: float = 60, **settings: str
+    self, script: str, *arguments: str, timeout: float = 60, **settings: str
   ) -> tuple[subprocess.CompletedProcess, list[str]]:
     """How a launch script ended, and its calls that change something."""
     done = subprocess.run(
-        ["bash", self.checkout / "launch" / script, *arguments], text=True,
-        cwd=self.checkout, env=self.environment(**settings),
-        capture_output=True, timeout=timeout)
+      ["bash", self.checkout / "launch" / script, *arguments],
+      text=True,
+      cwd=self.checkout,
+      env=self.environment(**settings),
+      capture_output=True,
+      timeout=timeout,
+    )
     return done, self.calls()
 
   def start(
-      self, script: str, *arguments: str, **settings: str
+    self, script: str, *arguments: str, **settings: str
   ) -> subprocess.Popen:
     """A launch script that runs on."""
     return subprocess.Popen(
-        ["bash", self.checkout / "launch" / script, *arguments], text=True,
-        cwd=self.checkout, env=self.environment(**settings),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+      ["bash", self.checkout / "launch" / script, *arguments],
+      text=True,
+      cwd=self.checkout,
+      env=self.environment(**settings),
+      stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT,
+    )
 
   def calls(self) -> list[str]:
     """Calls since the last time that change something."""
     found = self.read("calls")
     (self.folder / "calls").unlink(missing_ok=True)
-    return [c for c in found if " describe " not in c
-            and "worker.sh state" not in c]
+    return [
+      c for c in found if " describe " not in c and "worker.sh state" not in c
+    ]

@@ -16,7 +16,7 @@ from nomic_jax.model.config import EncoderConfig
 from nomic_jax.text import tokenizer as tokenizer_lib
 
 CONFIG = EncoderConfig(
-    vocab_size=96, width=16, layers=2, heads=2, mlp_width=32, max_length=64
+  vocab_size=96, width=16, layers=2, heads=2, mlp_width=32, max_length=64
 )
 ARCHITECTURE = CONFIG.architecture
 
@@ -53,16 +53,21 @@ def pair_batch(queries: int = 8, negatives: int = 2, rows: int = 8) -> dict:
   seen = {}
   for text, slot in zip(texts, packed.slot_of):
     content[slot] = seen.setdefault(tuple(text), len(seen) + 1)
-  return loader.nested({
-      "ids": packed.ids, "segment_ids": packed.segment_ids,
-      "positions": packed.positions, "content": content.reshape(-1, 8),
-      "query": packed.slot_of[:queries], "candidate": candidate,
+  return loader.nested(
+    {
+      "ids": packed.ids,
+      "segment_ids": packed.segment_ids,
+      "positions": packed.positions,
+      "content": content.reshape(-1, 8),
+      "query": packed.slot_of[:queries],
+      "candidate": candidate,
       "positive": np.arange(queries, dtype=np.int32),
-  })
+    }
+  )
 
 
 def mlm_batch(
-    rows: int = 8, length: int = 12, places: int = 4, seed: int = 0
+  rows: int = 8, length: int = 12, places: int = 4, seed: int = 0
 ) -> dict:
   """Rows of one text each, with 0 to `places` masked tokens."""
   rng = np.random.default_rng(seed)
@@ -75,18 +80,22 @@ def mlm_batch(
     count = row % (places + 1)
     masked[row, :count] = rng.choice(lengths[row], count, replace=False)
     labels[row, :count] = rng.integers(0, 96, count)
-  return loader.nested({
-      "ids": np.where(real, ids, 0), "segment_ids": real.astype(np.int32),
+  return loader.nested(
+    {
+      "ids": np.where(real, ids, 0),
+      "segment_ids": real.astype(np.int32),
       "positions": np.tile(np.arange(length, dtype=np.int32), (rows, 1)),
-      "masked": masked, "labels": labels,
-  })
+      "masked": masked,
+      "labels": labels,
+    }
+  )
 
 
 def words() -> tokenizers.Tokenizer:
   """A tokenizer of lower-case words and numbers."""
   texts = [
-      " ".join(WORDS) + " query",
-      "document negative of number 0 1 2 3 4 5 6 7 8 9 : _ search item",
+    " ".join(WORDS) + " query",
+    "document negative of number 0 1 2 3 4 5 6 7 8 9 : _ search item",
   ] * 4
   return tokenizer_lib.train(texts, 200)
 
@@ -94,14 +103,13 @@ def words() -> tokenizers.Tokenizer:
 def rows(count: int = 24, negatives=lambda i: i % 5) -> list[dict]:
   """Rows of data that differ in everything, also in how long they are."""
   return [
-      {
-          "query": f"query {i} " + " ".join(WORDS[:i % 4]),
-          "document": f"document {i} " + " ".join(WORDS[:i % 9]),
-          "negatives": [
-              f"negative {n} of {i}" for n in range(negatives(i))],
-          "source": source_of(i),
-      }
-      for i in range(count)
+    {
+      "query": f"query {i} " + " ".join(WORDS[: i % 4]),
+      "document": f"document {i} " + " ".join(WORDS[: i % 9]),
+      "negatives": [f"negative {n} of {i}" for n in range(negatives(i))],
+      "source": source_of(i),
+    }
+    for i in range(count)
   ]
 
 
@@ -139,7 +147,8 @@ def assert_resumes_on_other_hosts(make, counts=(1, 2, 4), kills=(1, 3, 6)):
     kills: batches made before.
   """
   join = lambda parts: {
-      k: np.concatenate([p[k] for p in parts], axis=1) for k in parts[0]}
+    k: np.concatenate([p[k] for p in parts], axis=1) for k in parts[0]
+  }
   alone = make(0, 1)
   expected = take(alone, 8)
   controls = 0
@@ -161,7 +170,7 @@ def assert_resumes_on_other_hosts(make, counts=(1, 2, 4), kills=(1, 3, 6)):
           controls += (batch["ids"] != expected[step + 1]["ids"]).any()
       for iterator in iterators:
         next(iterator)
-  assert controls == len(counts)**2 * len(kills)
+  assert controls == len(counts) ** 2 * len(kills)
 
 
 def assert_close(actual, expected, relative: float, message: str = ""):

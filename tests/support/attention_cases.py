@@ -46,7 +46,7 @@ class Case:
     """int32 [B, S]: 1, 2, ... and 0 for padding."""
     ids = np.zeros((len(self.texts), self.length), np.int32)
     for row, lengths in zip(ids, self.texts):
-      row[:sum(lengths)] = np.repeat(np.arange(len(lengths)) + 1, lengths)
+      row[: sum(lengths)] = np.repeat(np.arange(len(lengths)) + 1, lengths)
     return ids
 
   def angles(self) -> tuple[np.ndarray, np.ndarray] | None:
@@ -55,8 +55,9 @@ class Case:
       return None
     positions = np.zeros((len(self.texts), self.length))
     for row, lengths in zip(positions, self.texts):
-      row[:sum(lengths)] = np.concatenate([np.arange(n) for n in lengths] or
-                                          [[]])
+      row[: sum(lengths)] = np.concatenate(
+        [np.arange(n) for n in lengths] or [[]]
+      )
     frequency = 1000.0 ** -(np.arange(0, self.width, 2) / self.width)
     angle = positions[:, :, None] * frequency
     return np.cos(angle).astype("f"), np.sin(angle).astype("f")
@@ -74,30 +75,35 @@ class Case:
 
 # Small enough for kernels run as Python on a CPU.
 CASES = {
-    "full": Case(((256,), (256,)), 256),
-    "packed": Case(((100, 60, 1, 200), (17,) * 22, (384,)), 384),
-    "padded": Case(((130,), (), (256,)), 256, heads=4),
-    "uneven": Case(((150, 37), (1,)), 200),  # S is no multiple of a block
-    "wide": Case(((200, 56), (90,)), 256, heads=1, width=128),
-    "plain": Case(((100, 156),), 256, rotary=False),
-    "window": Case(((300, 60), (384,)), 384, window=50),
-    "causal": Case(((300, 60), (384,)), 384, causal=True),
-    "sliding": Case(((200, 50),), 384, heads=4, window=70, causal=True),
-    "grouped": Case(((200, 90), (140, 1)), 300, heads=12, kv_heads=4),
-    "shared": Case(((200, 50),), 256, heads=4, kv_heads=1, causal=True),
-    "wide pairs": Case(
-        ((180, 50),), 256, heads=4, kv_heads=2, width=128, window=40),
-    "broad": Case(((150, 37), (60,)), 200, heads=1, width=256),
-    "broad shared": Case(
-        ((200, 50),), 256, heads=4, kv_heads=1, width=256, rotary=False,
-        causal=True),
+  "full": Case(((256,), (256,)), 256),
+  "packed": Case(((100, 60, 1, 200), (17,) * 22, (384,)), 384),
+  "padded": Case(((130,), (), (256,)), 256, heads=4),
+  "uneven": Case(((150, 37), (1,)), 200),  # S is no multiple of a block
+  "wide": Case(((200, 56), (90,)), 256, heads=1, width=128),
+  "plain": Case(((100, 156),), 256, rotary=False),
+  "window": Case(((300, 60), (384,)), 384, window=50),
+  "causal": Case(((300, 60), (384,)), 384, causal=True),
+  "sliding": Case(((200, 50),), 384, heads=4, window=70, causal=True),
+  "grouped": Case(((200, 90), (140, 1)), 300, heads=12, kv_heads=4),
+  "shared": Case(((200, 50),), 256, heads=4, kv_heads=1, causal=True),
+  "wide pairs": Case(
+    ((180, 50),), 256, heads=4, kv_heads=2, width=128, window=40
+  ),
+  "broad": Case(((150, 37), (60,)), 200, heads=1, width=256),
+  "broad shared": Case(
+    ((200, 50),), 256, heads=4, kv_heads=1, width=256, rotary=False, causal=True
+  ),
 }
 
 
 def exact(
-    qkv: np.ndarray, weight: np.ndarray, ids: np.ndarray,
-    angle: np.ndarray | None, layout: Layout, window: int | None = None,
-    causal: bool = False,
+  qkv: np.ndarray,
+  weight: np.ndarray,
+  ids: np.ndarray,
+  angle: np.ndarray | None,
+  layout: Layout,
+  window: int | None = None,
+  causal: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
   """Attention and the gradient of its weighted sum, written out in float64.
 
@@ -116,7 +122,7 @@ def exact(
   k, v = (np.repeat(x, heads // shared, 0) for x in (k, v))
   do = split(weight)
   turn = np.ones((len(ids), d // 2), "D") if angle is None else angle
-  to_complex = lambda x: x[..., :d // 2] + 1j * x[..., d // 2:]
+  to_complex = lambda x: x[..., : d // 2] + 1j * x[..., d // 2 :]
   to_real = lambda z: np.concatenate([z.real, z.imag], -1)
   q, k = (to_real(to_complex(x) * turn) for x in (q, k))
   seen = (ids[:, None] == ids) & (ids > 0)
@@ -132,22 +138,29 @@ def exact(
   out = p @ v
   ds = p * (do @ v.swapaxes(1, 2) - (do * out).sum(-1, keepdims=True))
   ds /= d**0.5
-  dq, dk = (to_real(to_complex(x) / turn)
-            for x in (ds @ k, ds.swapaxes(1, 2) @ q))
-  dk, dv = (x.reshape(shared, -1, len(ids), d).sum(1)
-            for x in (dk, p.swapaxes(1, 2) @ do))
+  dq, dk = (
+    to_real(to_complex(x) / turn) for x in (ds @ k, ds.swapaxes(1, 2) @ q)
+  )
+  dk, dv = (
+    x.reshape(shared, -1, len(ids), d).sum(1)
+    for x in (dk, p.swapaxes(1, 2) @ do)
+  )
   flat = lambda *x: np.concatenate(x).swapaxes(0, 1).reshape(len(ids), -1)
   return flat(out), flat(dq, dk, dv)
 
 
 def exact_of(
-    case: Case, qkv: np.ndarray, weight: np.ndarray
+  case: Case, qkv: np.ndarray, weight: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
   """`exact` of each row of a case, [B, S, ...]."""
   angles = case.angles()
-  turns = [None] * len(qkv) if angles is None else (
-      np.asarray(angles[0], "d") + 1j * np.asarray(angles[1], "d"))
+  turns = (
+    [None] * len(qkv)
+    if angles is None
+    else (np.asarray(angles[0], "d") + 1j * np.asarray(angles[1], "d"))
+  )
   rows = [
-      exact(*row, *case.asked)
-      for row in zip(qkv, weight, case.segment_ids(), turns)]
+    exact(*row, *case.asked)
+    for row in zip(qkv, weight, case.segment_ids(), turns)
+  ]
   return tuple(np.stack(x) for x in zip(*rows))

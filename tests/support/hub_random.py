@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random models and a tokenizer for the tests of `nomic_jax.hub`."""
 
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from flax import traverse_util
 import numpy as np
@@ -15,7 +16,7 @@ from nomic_jax.model.architecture import Architecture
 
 
 def trees(
-    architecture: Architecture, with_head: bool = False, labels: int = 0
+  architecture: Architecture, with_head: bool = False, labels: int = 0
 ) -> dict:
   """Random parameters, with biases and norms that are not 0 and 1.
 
@@ -27,14 +28,17 @@ def trees(
   """
   rng = np.random.default_rng(1)
   shapes = trees_lib.shapes(architecture, with_head, labels)
-  return traverse_util.unflatten_dict({
+  return traverse_util.unflatten_dict(
+    {
       path: path.endswith("scale") + rng.normal(0, 0.1, shape).astype("f")
-      for path, shape in shapes.items()}, sep="/")
+      for path, shape in shapes.items()
+    },
+    sep="/",
+  )
 
 
 def read(
-    architecture: Architecture, tensors: Mapping[str, Any],
-    where: str = "tensors",
+  architecture: Architecture, tensors: Mapping[str, Any], where: str = "tensors"
 ) -> dict:
   """The trees in a file's tensors."""
   family = families.of(architecture)
@@ -51,6 +55,7 @@ def tokenizer() -> tokenizers.Tokenizer:
   special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
   words = {token: i for i, token in enumerate(special + ["a", "b"])}
   made = tokenizers.Tokenizer(
-      tokenizers.models.WordPiece(words, unk_token="[UNK]"))
+    tokenizers.models.WordPiece(words, unk_token="[UNK]")
+  )
   made.add_special_tokens(special)
   return made

@@ -13,16 +13,19 @@ import time
 
 from nomic_jax.data.prepare import prepare
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 
 WORDS = (
-    "river stone lamp garden window paper cloud bridge winter copper engine "
-    "letter market silver forest candle harbour needle orange pocket").split()
+  "river stone lamp garden window paper cloud bridge winter copper engine "
+  "letter market silver forest candle harbour needle orange pocket"
+).split()
 
 # A smaller encoder than the miniature one: it compiles in a second or two.
 TINY = [
-    "--config.encoder.width=16", "--config.encoder.layers=1",
-    "--config.encoder.heads=2", "--config.encoder.mlp_width=16",
+  "--config.encoder.width=16",
+  "--config.encoder.layers=1",
+  "--config.encoder.heads=2",
+  "--config.encoder.mlp_width=16",
 ]
 
 
@@ -32,10 +35,14 @@ def write_jsonl(path: pathlib.Path, rows: int = 60) -> pathlib.Path:
   lines = []
   for i in range(rows):
     words = draw.choices(WORDS, k=draw.randint(2, 40))
-    lines.append(json.dumps({
-        "query": f"number {i} about {words[0]} and {words[-1]}",
-        "document": " ".join(words) + f" {i}",
-    }))
+    lines.append(
+      json.dumps(
+        {
+          "query": f"number {i} about {words[0]} and {words[-1]}",
+          "document": " ".join(words) + f" {i}",
+        }
+      )
+    )
   path.write_text("\n".join(lines) + "\n")
   return path
 
@@ -52,12 +59,16 @@ def config(name: str) -> str:
 
 
 def train(
-    name: str, data: pathlib.Path, workdir: pathlib.Path, *overrides: str
+  name: str, data: pathlib.Path, workdir: pathlib.Path, *overrides: str
 ) -> list[str]:
   """The command of a training; overrides are "KEY=VALUE"."""
   return [
-      "train", config(name), f"--config.data.path={data}",
-      f"--workdir={workdir}", *TINY, *(f"--config.{o}" for o in overrides),
+    "train",
+    config(name),
+    f"--config.data.path={data}",
+    f"--workdir={workdir}",
+    *TINY,
+    *(f"--config.{o}" for o in overrides),
   ]
 
 
@@ -73,7 +84,7 @@ class Process:
   """A command as a process of its own, which sees one device."""
 
   def __init__(
-      self, command: list[str], compiled: pathlib.Path, held: str = ""
+    self, command: list[str], compiled: pathlib.Path, held: str = ""
   ):
     """Starts it.
 
@@ -82,17 +93,26 @@ class Process:
       compiled: a folder for compiled programs.
       held: where it dwells, for held.py.
     """
-    program = [f"{ROOT}/tests/held.py", held] if held else (
-        ["-m", "nomic_jax.main"])
+    program = (
+      [f"{ROOT}/tests/support/held.py", held]
+      if held
+      else (["-m", "nomic_jax.main"])
+    )
     environment = os.environ | {
-        "XLA_FLAGS": "", "JAX_COMPILATION_CACHE_DIR": str(compiled),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "PYTHONPATH": os.pathsep.join(
-            [str(ROOT), os.environ.get("PYTHONPATH", "")]),
+      "XLA_FLAGS": "",
+      "JAX_COMPILATION_CACHE_DIR": str(compiled),
+      "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+      "PYTHONPATH": os.pathsep.join(
+        [str(ROOT), os.environ.get("PYTHONPATH", "")]
+      ),
     }
     self._process = subprocess.Popen(
-        [sys.executable, *program, *command], cwd=ROOT, env=environment,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+      [sys.executable, *program, *command],
+      cwd=ROOT,
+      env=environment,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
     )
     self.pid = self._process.pid
 

@@ -17,9 +17,10 @@ from etils.epath import backend
 import fsspec
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
-from nomic_jax.storage import buckets
 from orbax.checkpoint._src.serialization import tensorstore_utils
 import pytest
+
+from nomic_jax.storage import buckets
 
 
 def folder_as_bucket(root, monkeypatch):
@@ -38,7 +39,8 @@ def folder_as_bucket(root, monkeypatch):
   monkeypatch.setitem(registry._registry, "s3", Folder)
   ask = tensorstore_utils.build_kvstore_tspec
   here = lambda place, *more, **options: ask(
-      place.replace("s3://", f"{root}/"), *more, **options)
+    place.replace("s3://", f"{root}/"), *more, **options
+  )
   here.knows_s3 = True
   monkeypatch.setattr(tensorstore_utils, "build_kvstore_tspec", here)
   (root / "bucket").mkdir()
@@ -71,12 +73,17 @@ class Proxy:
           return
         time.sleep(fault)
         connection = http.client.HTTPConnection(host, port, timeout=60)
-        headers = {k: v for k, v in self.headers.items() if k.lower() not in (
-            "transfer-encoding", "expect", "content-length", "connection")}
+        headers = {
+          k: v
+          for k, v in self.headers.items()
+          if k.lower()
+          not in ("transfer-encoding", "expect", "content-length", "connection")
+        }
         connection.request(self.command, self.path, body, headers)
         found = connection.getresponse()
-        self._answer(found.status, found.getheaders(), found.read(),
-                     found.length)
+        self._answer(
+          found.status, found.getheaders(), found.read(), found.length
+        )
         connection.close()
 
       def _body(self):
@@ -94,7 +101,8 @@ class Proxy:
         skipped = ("transfer-encoding", "connection", "content-length")
         for name, value in headers:
           if name.lower() not in skipped or (
-              self.command == "HEAD" and name.lower() == "content-length"):
+            self.command == "HEAD" and name.lower() == "content-length"
+          ):
             self.send_header(name, value)
         if self.command != "HEAD":
           self.send_header("Content-Length", str(len(body)))
@@ -106,11 +114,10 @@ class Proxy:
       def log_message(self, *args):
         pass
 
-    self._server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), Handler)
+    self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     self._server.daemon_threads = True
     threading.Thread(target=self._server.serve_forever, daemon=True).start()
-    self.url = "http://127.0.0.1:{}".format(self._server.server_address[1])
+    self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
   def close(self):
     self._server.shutdown()
@@ -188,13 +195,20 @@ def bucket_fixture(request, moto, emulator, tmp_path, monkeypatch):
 
 
 def s3_environment(proxy):
-  return {"AWS_ENDPOINT_URL": proxy.url, "AWS_REGION": "us-east-1",
-          "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+  return {
+    "AWS_ENDPOINT_URL": proxy.url,
+    "AWS_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+  }
 
 
 def gcs_environment(proxy):
-  return {"STORAGE_EMULATOR_HOST": proxy.url,
-          "TENSORSTORE_GCS_HTTP_URL": proxy.url,
-          "GOOGLE_AUTH_TOKEN_FOR_TESTING": "token",
-          "NO_GCE_CHECK": "true", "FSSPEC_GS_TOKEN": "anon",
-          "FSSPEC_GCS_TOKEN": "anon"}
+  return {
+    "STORAGE_EMULATOR_HOST": proxy.url,
+    "TENSORSTORE_GCS_HTTP_URL": proxy.url,
+    "GOOGLE_AUTH_TOKEN_FOR_TESTING": "token",
+    "NO_GCE_CHECK": "true",
+    "FSSPEC_GS_TOKEN": "anon",
+    "FSSPEC_GCS_TOKEN": "anon",
+  }
