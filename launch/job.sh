@@ -11,10 +11,14 @@
 set -eu
 read -ra command <<< "${NOMIC_JAX:-nomic-jax}"
 
+# The trap is set before the process starts, so that no signal is missed.
+pid='' signalled=false status=0
+pass_on() { [ -z "$pid" ] || kill -TERM "$pid" 2> /dev/null || true; }
+trap 'signalled=true; pass_on' TERM INT
 # In the background, since bash runs a trap only when it waits by `wait`.
 "${command[@]}" "$@" --distributed &
-pid=$! signalled=false status=0
-trap 'signalled=true; kill -TERM "$pid" 2> /dev/null || true' TERM INT
+pid=$!
+! $signalled || pass_on
 while :; do
   wait "$pid" && status=0 || status=$?
   $signalled || break
