@@ -19,7 +19,7 @@ import numpy as np
 import torch
 import transformers
 
-from nomic_jax import train
+from nomic_jax import training
 from nomic_jax.cli import config_flags
 from nomic_jax.data import dataset
 from nomic_jax.evaluators import labels
@@ -48,7 +48,7 @@ def ours(a, task, seed) -> tuple[dict, float]:
     ]
   )
   with tempfile.TemporaryDirectory() as folder:
-    train.train(config, f"{folder}/run")
+    training.train(config, f"{folder}/run")
     last = metrics.read(pathlib.Path(folder) / "run/metrics.jsonl")[-1]
   return {
     k.removeprefix("dev/"): v for k, v in last.items() if k.startswith("dev/")

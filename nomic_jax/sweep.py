@@ -192,7 +192,7 @@ def _told_diverged(name: str, folder: Any) -> bool:
 
 def _train_in_turn(named: Sequence[_Point], folder: Any) -> dict[str, str]:
   """Trains one after the other; returns why some have failed."""
-  from nomic_jax.train import train  # JAX, when there is something to train
+  from nomic_jax.training import train  # JAX, when there is something to train
 
   failed = {}
   for point in named:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from nomic_jax import train
+from nomic_jax import training
 from nomic_jax.aot import topology
 from nomic_jax.mesh import compiler_flags
 
@@ -87,9 +87,9 @@ def test_train_sets_them_before_the_backend_starts(
 ):
   monkeypatch.setenv("LIBTPU_INIT_ARGS", given)
   monkeypatch.setattr(compiler_flags, "chip_here", lambda: "v5e")
-  monkeypatch.setattr(train, "_train", _starts)
+  monkeypatch.setattr(training, "_train", _starts)
   with pytest.raises(_Started, match=f"^{given or VMEM + '=32768'}$"):
-    train.train(None, str(tmp_path / "run"))
+    training.train(None, str(tmp_path / "run"))
 
 
 @pytest.mark.parametrize(

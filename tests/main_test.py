@@ -597,7 +597,7 @@ def test_keys_that_a_config_leaves_open():
 def test_config_reaches_the_job_in_both_spellings(monkeypatch):
   seen = []
   monkeypatch.setattr(
-    "nomic_jax.train.train",
+    "nomic_jax.training.train",
     (lambda config, workdir, *_, **__: seen.append((workdir, config))),
   )
   config = f"{ROOT}/configs/mlm.py:miniature"

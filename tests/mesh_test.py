@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from support import tiny
 
-from nomic_jax import train
+from nomic_jax import training
 from nomic_jax.data import loader
 from nomic_jax.losses import transforms
 from nomic_jax.mesh import partition
@@ -107,7 +107,7 @@ def _setup(name, rules="replicated", *sizes):
       ),
     )
   )
-  run = train.setup(
+  run = training.setup(
     config, tiny.ARCHITECTURE, jax.devices()[: math.prod(sizes)]
   )
   micro_batches = 2 if name == "mlm" else 1
@@ -248,7 +248,7 @@ def test_collectives_in_loops_and_of_activations_are_seen(
   monkeypatch.setattr(partition, "_rows_are_spread", lambda: False)
   monkeypatch.setattr(transforms, "chunks_of", lambda *_: 2)
   monkeypatch.setattr(
-    train,
+    training,
     "make_encoder",
     lambda config, architecture, mesh: encoder(architecture),
   )
@@ -277,7 +277,7 @@ def test_two_processes_of_two_devices_take_the_same_steps(alone, tmp_path):
       env=os.environ
       | {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-        "PYTHONPATH": str(pathlib.Path(train.__file__).parents[1]),
+        "PYTHONPATH": str(pathlib.Path(training.__file__).parents[1]),
       },
       stderr=subprocess.PIPE,
       text=True,

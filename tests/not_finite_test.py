@@ -11,7 +11,7 @@ import pytest
 from support import small_data
 
 from nomic_jax import losses
-from nomic_jax import train
+from nomic_jax import training
 from nomic_jax.cli import config_flags
 from nomic_jax.data import loader
 from nomic_jax.errors import UserError
@@ -70,7 +70,7 @@ def _run(tmp_path_factory):
         lambda *a: _Poisoned(make(*a), [sums[step - 1] for step in BAD]),
       )
       try:
-        train.train(config, workdir)
+        training.train(config, workdir)
       except UserError as e:
         return workdir, str(e)
     return workdir, ""

@@ -17,7 +17,7 @@ from support import small_data
 from support import tiny
 
 from nomic_jax import step as step_lib
-from nomic_jax import train
+from nomic_jax import training
 from nomic_jax.cli import config_flags
 from nomic_jax.data import loader
 from nomic_jax.errors import UserError
@@ -193,7 +193,7 @@ def test_a_checkpoint_goes_on_on_another_mesh(tmp_path):
     config.mesh.update(
       dict(zip(("data", "fsdp", "tensor"), sizes)), rules=rules
     )
-    return train.setup(config, tiny.ARCHITECTURE, jax.devices())
+    return training.setup(config, tiny.ARCHITECTURE, jax.devices())
 
   def losses(run, state, count):
     at = partition.batch_sharding(run.mesh)

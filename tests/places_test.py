@@ -15,7 +15,7 @@ import nomic_jax
 from nomic_jax import jobs
 from nomic_jax import main
 from nomic_jax import sweep
-from nomic_jax import train
+from nomic_jax import training
 from nomic_jax.aot import check as compile_lib
 from nomic_jax.curate import clean
 from nomic_jax.curate import filter as filter_lib
@@ -305,7 +305,7 @@ def test_every_job_called_from_python_expands_the_home(monkeypatch):
     teach.teach,
     tokens.open_split,
     tokens.tokenise,
-    train.train,
+    training.train,
   ):
     taken = named & inspect.signature(function).parameters.keys()
     assert taken <= set(function.paths), function

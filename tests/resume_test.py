@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from support import small_data
 
-from nomic_jax import train
+from nomic_jax import training
 from nomic_jax.cli import config_flags
 from nomic_jax.errors import UserError
 from nomic_jax.run import checkpoint
@@ -268,7 +268,7 @@ def test_stopped_by_sigterm_and_its_last_checkpoint_truncated(place, whole):
 def test_a_profile_of_no_steps_is_an_error(wrong, tmp_path):
   config = config_flags.load([small_data.config("mlm")])
   with pytest.raises(UserError, match=f"'{wrong}'; expected FIRST:LAST"):
-    train.train(config, tmp_path / "none", wrong)
+    training.train(config, tmp_path / "none", wrong)
 
 
 def test_a_damaged_checkpoint_is_named(place, whole):

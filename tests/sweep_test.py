@@ -41,7 +41,7 @@ def test_points_are_trained_with_their_values(tmp_path, monkeypatch, capsys):
     line = {"step": 1, "loss": config.rate, "seconds": 60.0}
     (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
 
-  monkeypatch.setattr("nomic_jax.train.train", train)
+  monkeypatch.setattr("nomic_jax.training.train", train)
   flags = [f"--config={config}", "--config.other=3"]
   assert not main(["sweep", *flags, f"--workdir={tmp_path}/runs"])
   assert seen == [(0.5, 3.0), (0.25, 3.0)]
@@ -112,7 +112,7 @@ def test_points_that_differ_in_a_seed_are_one_line(
     }
     (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
 
-  monkeypatch.setattr("nomic_jax.train.train", train)
+  monkeypatch.setattr("nomic_jax.training.train", train)
   command = ["sweep", f"--config={config}", f"--workdir={tmp_path}/runs"]
   assert not main([*command, "--metric=dev/f1", "--median=other"])
   *table, drawn = capsys.readouterr().out.splitlines()
@@ -154,7 +154,7 @@ def test_a_point_that_diverges_is_a_line_of_the_table(
       return subprocess.CompletedProcess(command, 2)
     return subprocess.CompletedProcess(command, 0)
 
-  monkeypatch.setattr("nomic_jax.train.train", train)
+  monkeypatch.setattr("nomic_jax.training.train", train)
   monkeypatch.setattr(subprocess, "run", run)
   command = [
     "sweep",
@@ -192,7 +192,7 @@ def test_a_metric_that_some_points_lack(tmp_path, monkeypatch, capsys):
     line |= {"eval/loss": 2.0} if config.rate == 0.25 else {}
     (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
 
-  monkeypatch.setattr("nomic_jax.train.train", train)
+  monkeypatch.setattr("nomic_jax.training.train", train)
   assert not main(
     [
       "sweep",

@@ -22,7 +22,7 @@ import torch
 from torch.nn import functional
 import transformers
 
-from nomic_jax import train
+from nomic_jax import training
 from nomic_jax.cli import config_flags
 from nomic_jax.data import loader
 from nomic_jax.data.prepare import prepare
@@ -175,11 +175,11 @@ def _config(stage, model, data):
 def _train_here(config):
   """Losses, parameters, the architecture, and the batches of ours."""
   start = find_start(config)
-  run = train.setup(config, start.architecture, jax.devices()[:1])
+  run = training.setup(config, start.architecture, jax.devices()[:1])
   data = loader.make(
     config.data, tokenizer_lib.load(start.tokenizer), config.seed
   )
-  state = train._with_params(
+  state = training._with_params(
     run.init.lower().compile(tiny.FAST)(), start.params, run
   )
   compiled, losses, batches = {}, [], []

@@ -11,7 +11,7 @@ from support import tiny
 import torch
 import transformers
 
-from nomic_jax import train
+from nomic_jax import training
 from nomic_jax.data import loader
 from nomic_jax.data.pack import pack
 from nomic_jax.hub import model_directory
@@ -188,7 +188,7 @@ def _train_here(folder, name):
       ),
     )
   )
-  run = train.setup(config, files.architecture, jax.devices()[:1])
+  run = training.setup(config, files.architecture, jax.devices()[:1])
   start = {"encoder": files.params, "mlm_head": files.mlm_head}
   state = run.init.lower().compile(tiny.FAST)()
   state = state.replace(

@@ -18,7 +18,7 @@ from jax.experimental.compilation_cache import compilation_cache
 import jax.numpy as jnp
 import ml_collections
 
-from nomic_jax import train
+from nomic_jax import training
 from nomic_jax.aot import cost
 from nomic_jax.aot import hlo
 from nomic_jax.aot import topology
@@ -113,7 +113,7 @@ def one(
   chip: topology.Chip,
 ) -> cost.Report:
   """Compiles once; see `table` for what is reported."""
-  run = train.setup(config, encoder, devices)
+  run = training.setup(config, encoder, devices)
   sizes = shapes.of(config.data)
   sharding = partition.batch_sharding(run.mesh)
   batch = loader.nested(

@@ -26,13 +26,13 @@ def train(
       launch/local.sh
     config: get_config(ARG) of this file, such as configs/mlm.py:quickstart
   """
-  from nomic_jax import train as trainer
+  from nomic_jax import training
   from nomic_jax.cli import config_flags
   from nomic_jax.mesh import processes
 
   chosen = config_flags.load(config)
   with processes.joined(distributed, saves=True):
-    trainer.train(
+    training.train(
       chosen,
       workdir,
       profile or "",
