@@ -12,10 +12,10 @@ from jax import Array
 import jax.numpy as jnp
 import optax
 
-from nomic_jax.losses import Loss
+from nomic_jax.losses.loss import Batch
+from nomic_jax.losses.loss import Loss
 from nomic_jax.mesh import partition
 
-Batch = dict[str, Array]
 Metrics = dict[str, Array]
 
 
@@ -74,7 +74,7 @@ def make_train_step(
       `partition.sharded`.
   """
   accumulate = functools.partial(_accumulate, loss)
-  if getattr(loss, "by_row", False):
+  if loss.by_row:
     accumulate = partition.summed_by_rows(accumulate)
 
   def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -123,7 +123,7 @@ def make_measure(loss: Loss) -> Callable[[Any, Batch], Metrics]:
 
     return jax.tree.map(lambda x: x.sum(0), jax.lax.map(one, batch))
 
-  if getattr(loss, "by_row", False):
+  if loss.by_row:
     sums_of = partition.summed_by_rows(sums_of, gradient=False)
   return lambda params, batch: sums_of(params, batch, jax.random.key(0))
 

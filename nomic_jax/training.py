@@ -263,9 +263,8 @@ def make_encoder(
   )
   compute["dtype"] = dtypes.choose(compute["dtype"], platform)
   if compute["dropout"] == -1:
-    compute |= {
-      name: getattr(architecture, name) for name in ("dropout", "head_dropout")
-    }
+    compute["dropout"] = architecture.dropout
+    compute["head_dropout"] = architecture.head_dropout
   elif not 0 <= compute["dropout"] < 1:
     raise UserError(
       f"config.compute.dropout: {compute['dropout']} is no share; expected a "

@@ -14,6 +14,7 @@ from support import tiny
 
 from nomic_jax.errors import UserError
 from nomic_jax.losses.info_nce import InfoNCE
+from nomic_jax.losses.loss import Loss
 from nomic_jax.losses.mlm import MLM
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.run import optim
@@ -204,17 +205,18 @@ def test_frozen_parameters_keep_still_and_have_no_moments():
   size = lambda state: sum(x.size for x in jax.tree.leaves(state))
   assert size(free) - size(state) == 2 * (3 * 2 + 2)
 
-  assert optim.freeze(SumOfSquares, ALL) is SumOfSquares
+  assert optim.freeze(plain := SumOfSquares(), ALL) is plain
   held = optim.freeze(SumOfSquares(), frozen)
   grads = jax.grad(lambda p: held(p, None, None)[0])(PARAMS)
   assert all((g == 0).all() for g in jax.tree.leaves(grads["encoder"]))
   assert all((g == 2).all() for g in jax.tree.leaves(grads["head"]))
 
 
-class SumOfSquares:
+class SumOfSquares(Loss):
   """A loss of parameters alone."""
 
-  init = None
+  def init(self, rng):
+    return PARAMS
 
   def __call__(self, params, batch, rng):
     return sum((p**2).sum() for p in jax.tree.leaves(params)), 1.0, {}

@@ -12,10 +12,11 @@ from support import tiny
 import torch
 
 from nomic_jax import step as step_lib
+from nomic_jax.losses.loss import Loss
 from nomic_jax.run import optim
 
 
-class LeastSquares:
+class LeastSquares(Loss):
   """A new objective is a new class: nothing else has to know of it."""
 
   def init(self, rng):
@@ -181,7 +182,7 @@ def test_a_batch_of_no_weight_changes_nothing():
   assert (once.params["kernel"] != first.params["kernel"]).any()  # control
 
 
-class Noise:
+class Noise(Loss):
   """Shows the key that a loss is given."""
 
   def init(self, rng):

@@ -104,25 +104,20 @@ def listed(
       text = _compiled(
         backend, device, length, dtype, _HEADS, 2**16 // length
       ).as_text()
-      found = bundles.of_flash_tpu(
+      cost = bundles.of_flash_tpu(
         dict(bundles.kernels(text, folder)),
         length,
         sizes,
         visits(length, sizes),
       )
+      costs = {
+        way: round(of_way * _WIDTH / 128)
+        for way, of_way in cost._asdict().items()
+      }
     except Exception as e:  # a result like others: there was no room for it
-      found = e
-    for way in ("forward", "backward"):
-      cost = getattr(found, way, None)
-      yield _record(
-        backend,
-        length,
-        dtype,
-        way,
-        pair,
-        "bundles a head",
-        found if cost is None else round(cost * _WIDTH / 128),
-      )
+      costs = {"forward": e, "backward": e}
+    for way, cost in costs.items():
+      yield _record(backend, length, dtype, way, pair, "bundles a head", cost)
 
 
 def segment_ids(rows: int, length: int) -> np.ndarray:

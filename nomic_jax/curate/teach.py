@@ -134,10 +134,10 @@ class _Column:
   ):
     self._source, self._name = source, name
     self._prompt = {
-      of: getattr(groups.prompts_of(own, known), name)
+      of: groups.prompts_of(own, known)._asdict()[name]
       for of, own in source.prompts.items()
     }
-    self._default = getattr(groups.prompts_of({}, known), name)
+    self._default = groups.prompts_of({}, known)._asdict()[name]
 
   def __len__(self) -> int:
     return len(self._source)

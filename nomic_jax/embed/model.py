@@ -6,6 +6,7 @@ import collections
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
+from collections.abc import Sized
 from concurrent import futures
 import contextlib
 import dataclasses
@@ -355,7 +356,7 @@ def _broken(vectors: np.ndarray) -> np.ndarray:
 
 
 def _check_texts(texts: Sequence[str]) -> None:
-  if isinstance(texts, str) or not hasattr(texts, "__len__"):
+  if isinstance(texts, str) or not isinstance(texts, Sized):
     found = type(texts).__name__
     raise UserError(f"encode: expected a list of texts, found one {found}")
   for i, text in enumerate(texts):

@@ -118,6 +118,5 @@ def prompt_of(kind: str, prompt_type: Any = None) -> str:
     prompt_type: mteb's PromptType, "query" or "document", or None.
   """
   if kind.endswith("Retrieval"):
-    side = getattr(prompt_type, "value", prompt_type)
-    return systems.SEARCH[side != "query"]
+    return systems.SEARCH[prompt_type != "query"]  # it is a str, too
   return "clustering" if kind == "Clustering" else "classification"

@@ -15,6 +15,7 @@ from nomic_jax.data import labels as labels_lib
 from nomic_jax.data import loader
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
+from nomic_jax.losses.loss import Predictor
 from nomic_jax.mesh import partition
 
 
@@ -69,7 +70,7 @@ class Labels:
     """See `Evaluator`. Options: `data`, what differs from the training's data;
     `metrics`, of METRICS, with commas between.
     """
-    if not hasattr(run.loss, "predict") or config.data.labels != 1:
+    if not isinstance(run.loss, Predictor) or config.data.labels != 1:
       raise UserError(
         "labels are predicted by a classification with one label a text; set "
         "config.loss.name=classification and config.data.labels=1"

@@ -46,7 +46,7 @@ class HeldOutLoss:
     sums = jax.eval_shape(
       self._measure, run.state.params, next(self._batches())
     )
-    self._perplexity = getattr(run.loss, "perplexity", False)
+    self._perplexity = run.loss.perplexity
     self.metrics = [name for name in sums if name != "weight"] + (
       ["perplexity"] if self._perplexity else []
     )

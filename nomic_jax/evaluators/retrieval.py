@@ -178,8 +178,9 @@ class Retrieval:
     own = slice(self._rows // hosts * host, self._rows // hosts * (host + 1))
     return loader.to_devices(
       {
-        name: getattr(packed, name)[own][None]
-        for name in ("ids", "segment_ids", "positions")
+        "ids": packed.ids[own][None],
+        "segment_ids": packed.segment_ids[own][None],
+        "positions": packed.positions[own][None],
       },
       partition.batch_sharding(self._mesh),
     )

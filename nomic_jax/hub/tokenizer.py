@@ -3,6 +3,7 @@
 """A model directory's tokenizer: tokenizer.json and what transformers adds."""
 
 import json
+import os
 import pathlib
 import shutil
 from typing import Any
@@ -48,7 +49,10 @@ def longest_text(directory: pathlib.Path) -> int | None:
 
 
 def write(
-  directory: pathlib.Path, tokenizer: Any, max_tokens: int, pad_id: int = 0
+  directory: pathlib.Path,
+  tokenizer: tokenizers.Tokenizer | str | os.PathLike,
+  max_tokens: int,
+  pad_id: int = 0,
 ) -> None:
   """Writes a tokenizer into a model directory.
 
@@ -60,7 +64,7 @@ def write(
     pad_id: what transformers pads with where no token is for that.
   """
   source = None
-  if hasattr(tokenizer, "to_str"):
+  if isinstance(tokenizer, tokenizers.Tokenizer):
     values = json.loads(tokenizer.to_str())
   else:
     source = pathlib.Path(tokenizer)

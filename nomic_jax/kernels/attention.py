@@ -219,7 +219,7 @@ class Backend:
     if jnp.ndim(segment_ids) != 2:
       raise ValueError(
         "segment_ids must be [B, S]: got "
-        f"{getattr(segment_ids, 'shape', segment_ids)}; a batch without "
+        f"{jnp.shape(segment_ids)}; a batch without "
         "packing has ones, and zeros where it is padded"
       )
     if angles is not None and any(

@@ -11,13 +11,17 @@ from nomic_jax.cli import ranges
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.losses import texts
+from nomic_jax.losses.loss import Batch
+from nomic_jax.losses.loss import Outcome
+from nomic_jax.losses.loss import Params
+from nomic_jax.losses.loss import Predictor
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.heads import ClassificationHead
 
 KINDS = ("single", "multi", "regression")
 
 
-class Classification:
+class Classification(Predictor):
   """Cross-entropy of labels, or squared error of numbers.
 
   Batch: that of `texts.Embedding`, where of `content` only the shape is used;
@@ -41,8 +45,13 @@ class Classification:
     chunk_tokens: int = 0,
   ):
     one_of(kind, KINDS, f"config.loss.kind: no classification '{kind}'")
+    self._compare = {
+      "single": self._single,
+      "multi": self._multi,
+      "regression": self._regression,
+    }[kind]
     ranges.at_least("config.loss", {"labels": labels}, labels=1)
-    self._encoder, self._kind, self._labels = encoder, kind, labels
+    self._encoder, self._labels = encoder, labels
     # The head has a pooler of its own, of the first token.
     first = encoder.with_pooling("cls")
     self._texts = texts.Embedding(first, chunk_tokens)
@@ -50,7 +59,7 @@ class Classification:
       encoder.architecture, labels, encoder.dtype, encoder.head_dropout
     )
 
-  def init(self, rng: Array) -> dict:
+  def init(self, rng: Array) -> Params:
     encoder_rng, head_rng = jax.random.split(rng)
     first = jnp.zeros((1, self._encoder.architecture.width))
     return {
@@ -58,11 +67,11 @@ class Classification:
       "classification_head": self._head.init(head_rng, first)["params"],
     }
 
-  def predict(self, params: dict, batch: dict) -> Array:
+  def predict(self, params: Params, batch: Batch) -> Array:
     """Logits of classes, or the numbers, without dropout: [N, labels]."""
     return self._logits(params, batch, None)
 
-  def _logits(self, params: dict, batch: dict, rng: Array | None) -> Array:
+  def _logits(self, params: Params, batch: Batch, rng: Array | None) -> Array:
     encoder_rng, head_rng = (
       (None, None) if rng is None else (jax.random.split(rng))
     )
@@ -75,12 +84,12 @@ class Classification:
       rngs={} if rng is None else {"dropout": head_rng},
     )
 
-  def __call__(self, params: dict, batch: dict, rng: Array) -> tuple:
+  def __call__(self, params: Params, batch: Batch, rng: Array) -> Outcome:
     drops = self._encoder.dropout or self._encoder.head_dropout
     logits = self._logits(params, batch, rng if drops else None)
     labels = batch["labels"]
     counted = ~jnp.isnan(labels).all(1)
-    loss, sums = getattr(self, f"_{self._kind}")(logits, labels)
+    loss, sums = self._compare(logits, labels)
     sum_counted = lambda x: jnp.where(counted, x, 0.0).sum()
     return (
       sum_counted(loss),

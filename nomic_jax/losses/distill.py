@@ -18,6 +18,10 @@ from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.losses import ranking
 from nomic_jax.losses import texts
+from nomic_jax.losses.loss import Batch
+from nomic_jax.losses.loss import Loss
+from nomic_jax.losses.loss import Outcome
+from nomic_jax.losses.loss import Params
 from nomic_jax.losses.streamed import cross_entropy
 from nomic_jax.losses.streamed import dot
 from nomic_jax.losses.streamed import map_blocks
@@ -31,7 +35,7 @@ _KD, _KD_TEMPERATURE = 1000.0, 0.02
 _ABSENT = -1e30  # a logit whose softmax is 0, without the NaN of infinities
 
 
-class Distill:
+class Distill(Loss):
   """The student's queries q and documents d against the teacher's, all unit.
 
   Batch: that of `InfoNCE` (its hard negatives are not used), and
@@ -79,10 +83,10 @@ class Distill:
     self._encoder, self._temperature = encoder, temperature
     self._texts = texts.Embedding(encoder, chunk_tokens)
 
-  def init(self, rng: Array) -> dict:
+  def init(self, rng: Array) -> Params:
     return {"encoder": self._encoder.init(rng)}
 
-  def __call__(self, params: dict, batch: dict, rng: Array) -> tuple:
+  def __call__(self, params: Params, batch: Batch, rng: Array) -> Outcome:
     slots = self._texts(params["encoder"], batch, rng)
     counted = batch["query"] >= 0  # others fill up the batch
     sides = [

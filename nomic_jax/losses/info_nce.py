@@ -16,13 +16,17 @@ import jax.numpy as jnp
 from nomic_jax.errors import UserError
 from nomic_jax.losses import texts
 from nomic_jax.losses import transforms
+from nomic_jax.losses.loss import Batch
+from nomic_jax.losses.loss import Loss
+from nomic_jax.losses.loss import Outcome
+from nomic_jax.losses.loss import Params
 from nomic_jax.losses.streamed import cross_entropy
 from nomic_jax.losses.streamed import dot
 from nomic_jax.losses.streamed import whole
 from nomic_jax.model.encoder import Encoder
 
 
-class InfoNCE:
+class InfoNCE(Loss):
   """Each query against every candidate of the global batch.
 
   Batch: that of `texts.Embedding`, and
@@ -67,14 +71,14 @@ class InfoNCE:
     self._bidirectional = bidirectional
     self._widths = transforms.matryoshka(matryoshka_dims, matryoshka_weights)
 
-  def init(self, rng: Array) -> dict:
+  def init(self, rng: Array) -> Params:
     params = {"encoder": self._encoder.init(rng)}
     if self._trainable:
       start = lambda: jnp.float32(-math.log(self._temperature))
       params["log_scale"] = nn.with_logical_partitioning(start, ())()
     return params
 
-  def __call__(self, params: dict, batch: dict, rng: Array) -> tuple:
+  def __call__(self, params: Params, batch: Batch, rng: Array) -> Outcome:
     slots = self._texts(params["encoder"], batch, rng)
     queries, group = slots.at(batch["query"])
     candidates, identity = slots.at(batch["candidate"])

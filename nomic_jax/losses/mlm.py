@@ -9,11 +9,15 @@ import jax.numpy as jnp
 
 from nomic_jax.cli import ranges
 from nomic_jax.losses import transforms
+from nomic_jax.losses.loss import Batch
+from nomic_jax.losses.loss import Loss
+from nomic_jax.losses.loss import Outcome
+from nomic_jax.losses.loss import Params
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.heads import MLMHead
 
 
-class MLM:
+class MLM(Loss):
   """Cross-entropy of the masked tokens, and of no others.
 
   Batch: `inputs`, what the encoder takes, with masked ids [B, S]; `masked`
@@ -35,7 +39,7 @@ class MLM:
     self.by_row = not encoder.dropout
     self._head = MLMHead(encoder.architecture, encoder.dtype)
 
-  def init(self, rng: Array) -> dict:
+  def init(self, rng: Array) -> Params:
     encoder_rng, head_rng = jax.random.split(rng)
     params = self._encoder.init(encoder_rng)
     table = meta.unbox(params)["word"]["embedding"]
@@ -43,7 +47,7 @@ class MLM:
     head = self._head.init(head_rng, hidden, table)["params"]
     return {"encoder": params, "mlm_head": head}
 
-  def __call__(self, params: dict, batch: dict, rng: Array) -> tuple:
+  def __call__(self, params: Params, batch: Batch, rng: Array) -> Outcome:
     hidden = self._encoder.apply(params["encoder"], batch["inputs"], rng)
     chosen = jnp.take_along_axis(hidden, batch["masked"][:, :, None], axis=1)
     # Once for all chunks.

@@ -100,9 +100,7 @@ def state_shardings(mesh: Mesh, rules: str, boxed: Any) -> Any:
   one_of(rules, RULES, f"config.mesh.rules: no rules '{rules}'")
 
   def place(path, leaf) -> Any:
-    of_optimizer = (
-      getattr(path[0], "name", "") == "opt_state" if path else (False)
-    )
+    of_optimizer = path[:1] == (jax.tree_util.GetAttrKey("opt_state"),)
     table = dict(RULES[rules]["optimizer" if of_optimizer else "params"])
     if not isinstance(leaf, nn.LogicallyPartitioned):
       return NamedSharding(mesh, PartitionSpec())

@@ -4,7 +4,8 @@
 
 import pathlib
 import re
-from typing import Any
+
+import jax
 
 from nomic_jax.errors import one_of
 
@@ -36,12 +37,12 @@ def choose(name: str, platform: str) -> str:
   return name
 
 
-def is_multiplied(path: tuple[Any, ...]) -> bool:
+def is_multiplied(path: jax.tree_util.KeyPath) -> bool:
   """Whether a parameter is a matrix of the stack of layers.
 
   Those are multiplied in the dtype to compute in, and in no other.
   """
-  keys = [str(getattr(key, "key", "")) for key in path]
+  keys = jax.tree_util.keystr(path, simple=True, separator="/").split("/")
   return keys[-1] == "kernel" and any(k.startswith("layers") for k in keys)
 
 

@@ -14,11 +14,16 @@ from typing import Any
 
 from flax.linen import meta
 import jax
+from jax import Array
 import jax.numpy as jnp
 import ml_collections
 import optax
 
 from nomic_jax.errors import UserError
+from nomic_jax.losses.loss import Batch
+from nomic_jax.losses.loss import Loss
+from nomic_jax.losses.loss import Outcome
+from nomic_jax.losses.loss import Params
 from nomic_jax.run import schedules
 
 Rules = Sequence[tuple[str, Any]]
@@ -107,7 +112,7 @@ def make(
   ), rates[names[-1][1]]
 
 
-def freeze(loss: Any, rules: Rules) -> Any:
+def freeze(loss: Loss, rules: Rules) -> Loss:
   """The loss, with a gradient of zero for what `rules` multiply by 0.
 
   So that frozen parameters cost no backward pass and are not in the norm that
@@ -116,15 +121,17 @@ def freeze(loss: Any, rules: Rules) -> Any:
   return _Frozen(loss, rules) if frozen_by(rules) else loss
 
 
-class _Frozen:
+class _Frozen(Loss):
   """See `freeze`."""
 
-  def __init__(self, loss: Any, rules: Rules):
+  def __init__(self, loss: Loss, rules: Rules):
     self._loss, self._rules = loss, rules
-    self.init = loss.init
-    self.by_row = getattr(loss, "by_row", False)
+    self.by_row, self.perplexity = loss.by_row, loss.perplexity
 
-  def __call__(self, params, batch, rng) -> tuple:
+  def init(self, rng: Array) -> Params:
+    return self._loss.init(rng)
+
+  def __call__(self, params: Params, batch: Batch, rng: Array) -> Outcome:
     params = jax.tree.map(
       lambda p, moves: p if moves else jax.lax.stop_gradient(p),
       params,

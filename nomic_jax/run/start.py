@@ -210,9 +210,11 @@ def _loaded(config: ml_collections.ConfigDict) -> Start:
   params = {"encoder": encoder}
   if "pooler" in encoder:
     params["classification_head"] = {"pooler": encoder.pop("pooler")}
-  for name in ("mlm_head", "classification_head"):
-    if getattr(model, name) is not None:
-      params[name] = getattr(model, name)
+  heads = {
+    "mlm_head": model.mlm_head,
+    "classification_head": model.classification_head,
+  }
+  params |= {name: head for name, head in heads.items() if head is not None}
   _fit_classifier(config, params.get("classification_head", {}))
   a = _changed(model.architecture, config.encoder)
   own = a.max_length == model.architecture.max_length

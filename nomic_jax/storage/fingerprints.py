@@ -8,12 +8,15 @@ thing; `of_files` is for what may be large and must not be read to be compared.
 """
 
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 import hashlib
 import json
 import os
 import pathlib
 from typing import Any
+from typing import Protocol
+from typing import runtime_checkable
 
 import numpy as np
 
@@ -36,7 +39,14 @@ _NOT_CONTENT = (
 _TOKENS, _MANIFEST = "tokens", "reproduce.json"
 
 
-def of_content(thing: Any, tokens: bool = False) -> str:
+@runtime_checkable
+class HasParams(Protocol):
+  """A loaded model; parameters that are not known are None."""
+
+  params: Mapping[str, Any] | None
+
+
+def of_content(thing: str | os.PathLike | object, tokens: bool = False) -> str:
   """Returns a short hash of what a directory, file or loaded model holds.
 
   Of large files 16 places are read, and the size; times do not count, so that
@@ -58,7 +68,7 @@ def of_content(thing: Any, tokens: bool = False) -> str:
     else:
       place = buckets.fetch(thing)
     _add_place(digest, pathlib.Path(place), tokens)
-  elif getattr(thing, "params", None) is not None:
+  elif isinstance(thing, HasParams) and thing.params is not None:
     import jax  # Only for a model that is here already.
 
     for path, leaf in jax.tree_util.tree_leaves_with_path(thing.params):

@@ -25,6 +25,7 @@ SPELLINGS = {
   "unk": ("[UNK]", "<unk>", "<|unk|>", "<UNK>"),
   "mask": ("[MASK]", "<mask>", "<|mask|>", "<MASK>"),
 }
+_DECLARED = "declared_tokens"  # an attribute of a tokenizer
 _PROBED = 1000  # tokens of the vocabulary tried as a text
 
 
@@ -95,7 +96,7 @@ def of(tokenizer: tokenizers.Tokenizer) -> SpecialTokens:
   Raises:
     UserError: if it puts no fixed tokens before and after each text.
   """
-  declared = dict(getattr(tokenizer, "declared_tokens", {}))
+  declared = declared_of(tokenizer)
   if tokenizer.padding:
     declared.setdefault("pad_token", tokenizer.padding["pad_token"])
   if tokenizer.padding or tokenizer.truncation:  # which would hide the ends
@@ -111,6 +112,21 @@ def of(tokenizer: tokenizers.Tokenizer) -> SpecialTokens:
     found = (tokenizer.token_to_id(name) for name in named if name)
     ids[role] = next((i for i in found if i is not None), None)
   return SpecialTokens(head, tail, **ids)
+
+
+def declared_of(tokenizer: tokenizers.Tokenizer) -> dict[str, str]:
+  """Tokens by role that `declare` noted on a tokenizer; {} if it did not."""
+  return dict(getattr(tokenizer, _DECLARED, {}))
+
+
+def declare(
+  tokenizer: tokenizers.Tokenizer, declared: Mapping[str, str]
+) -> None:
+  """Notes on a tokenizer what the files beside it declare.
+
+  The library's class cannot be subclassed, and has no place for it.
+  """
+  setattr(tokenizer, _DECLARED, dict(declared))
 
 
 def declared_in(*files: Any) -> dict[str, str]:
@@ -155,7 +171,7 @@ def settings(
   }
   others = {
     role: token
-    for role, token in getattr(tokenizer, "declared_tokens", {}).items()
+    for role, token in declared_of(tokenizer).items()
     if role in ("bos_token", "eos_token")
     and tokenizer.token_to_id(token) is not None
   }

@@ -49,8 +49,8 @@ def apply(tokenizer: tokenizers.Tokenizer, folder: pathlib.Path) -> None:
   """Changes a tokenizer as the files beside its tokenizer.json ask for.
 
   A class of transformers counts for what it makes of a tokenizer.json, named
-  in tokenizer_config.json or config.json or by the type of model. Sets
-  `declared_tokens`, too, which `special_tokens.of` reads.
+  in tokenizer_config.json or config.json or by the type of model. Notes which
+  special tokens they declare, too, for `special_tokens.of`.
 
   Args:
     tokenizer: as read from the tokenizer.json in `folder`.
@@ -62,8 +62,9 @@ def apply(tokenizer: tokenizers.Tokenizer, folder: pathlib.Path) -> None:
   settings, tokens, lengths, model = (
     _read(folder / name) for name in (SETTINGS, TOKENS, LENGTHS, MODEL)
   )
-  tokenizer.declared_tokens = special_tokens.declared_in(
-    settings, tokens, tokenizer.padding or {}
+  special_tokens.declare(
+    tokenizer,
+    special_tokens.declared_in(settings, tokens, tokenizer.padding or {}),
   )
   keys = Keys(settings, str(folder / SETTINGS))
   side = keys.get("truncation_side", str, None) or (
@@ -173,7 +174,7 @@ def _part(name: str, step: dict[str, Any]) -> Any:
 
 def _add_ends(tokenizer: tokenizers.Tokenizer) -> None:
   """Puts BERT's tokens around a text, [CLS] and [SEP] by any name."""
-  declared = tokenizer.declared_tokens
+  declared = special_tokens.declared_of(tokenizer)
   head, tail = (
     declared.get(f"{role}_token", usual)
     for role, usual in (("cls", "[CLS]"), ("sep", "[SEP]"))
