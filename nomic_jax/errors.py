@@ -31,6 +31,23 @@ def about(place: str) -> Iterator[None]:
     raise
 
 
+class OptionError(UserError):
+  """A value that an option cannot have: "OPTION: what is wrong".
+
+  The code that reads an option knows it by the name of an argument;
+  `options_of` names the group it was set in.
+  """
+
+
+@contextlib.contextmanager
+def options_of(group: str) -> Iterator[None]:
+  """Names the group of an option at fault: "config.loss.kind: ..."."""
+  try:
+    yield
+  except OptionError as e:
+    raise UserError(f"{group}.{e}") from e
+
+
 class Diverged(UserError):
   """A training whose loss or gradient is not finite at `step`."""
 
@@ -63,23 +80,30 @@ def one_of(
   names: Collection[str],
   what: str,
   expected: str = "expected one of",
+  error: type[UserError] = UserError,
 ) -> None:
-  """Raises UserError, with the nearest name, unless `name` is in `names`.
+  """Raises an error, with the nearest name, unless `name` is in `names`.
 
   Args:
     name: what was given.
     names: those there are, in the order in which to list them.
     what: where it was given and what is wrong: "config.loss.name: no loss 'x'".
     expected: what stands in front of the list.
+    error: its class.
   """
   if name in names:
     return
   listed = list(map(str, names))
   more = f" and {len(listed) - 20} more" if len(listed) > 20 else ""
-  raise UserError(
+  raise error(
     f"{what}; {expected} {', '.join(listed[:20]) or 'none'}{more}."
     f"{nearest(str(name), listed)}"
   )
+
+
+def check_choice(option: str, value: object, choices: Collection[str]) -> None:
+  """Raises OptionError, with the nearest choice, for a value not among them."""
+  one_of(value, choices, f"{option}: '{value}' is unknown", error=OptionError)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

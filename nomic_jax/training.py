@@ -31,6 +31,7 @@ from nomic_jax.data import loader
 from nomic_jax.data import manifest
 from nomic_jax.errors import about
 from nomic_jax.errors import Diverged
+from nomic_jax.errors import options_of
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
 from nomic_jax.evaluators import Evaluators
@@ -84,8 +85,10 @@ class Run(NamedTuple):
     """f(params, batch), jitted as the step is; results on every device."""
     at = jax.tree.map(lambda s: s.sharding, self.state.params)
     return jax.jit(
-      partition.in_mesh(
-        lambda params, batch: f(self.box(params), batch), self.mesh
+      options_of("config.loss")(
+        partition.in_mesh(
+          lambda params, batch: f(self.box(params), batch), self.mesh
+        )
       ),
       in_shardings=(at, partition.batch_sharding(self.mesh)),
       out_shardings=NamedSharding(self.mesh, PartitionSpec()),
@@ -257,11 +260,13 @@ def make_encoder(
         compute["attention"], mesh, partition.ROW_AXES, architecture.needs
       )
     )
-  check_pooling(architecture.head.pooling)
+  with about("config.encoder"):
+    check_pooling(architecture.head.pooling)
   platform = (
     jax.default_backend() if mesh is None else (mesh.devices.flat[0].platform)
   )
-  compute["dtype"] = dtypes.choose(compute["dtype"], platform)
+  with options_of("config.compute"):
+    compute["dtype"] = dtypes.choose(compute["dtype"], platform)
   if compute["dropout"] == -1:
     compute["dropout"] = architecture.dropout
     compute["head_dropout"] = architecture.head_dropout
@@ -272,7 +277,8 @@ def make_encoder(
     )
   else:
     compute["head_dropout"] = compute["dropout"]
-  encoder = Encoder(architecture, **compute)
+  with options_of("config.compute"):
+    encoder = Encoder(architecture, **compute)
   if (
     encoder.remat == "none"
     and mesh is not None
@@ -302,10 +308,10 @@ def setup(
   _check_classes(config)
   mesh = partition.make_mesh(config.mesh, devices)
   encoder = make_encoder(config, architecture, mesh)
-  loss = optim.freeze(
-    losses.make(config.loss, encoder), config.optimizer.lr_multipliers
-  )
   sure = dataclasses.replace(encoder, dropout=0.0, head_dropout=0.0)
+  with options_of("config.loss"):
+    loss, sure_loss = (losses.make(config.loss, e) for e in (encoder, sure))
+  loss = optim.freeze(loss, config.optimizer.lr_multipliers)
   tx, schedule = optim.make(
     config.optimizer, config.steps, _per_step(config.data)
   )
@@ -326,7 +332,9 @@ def setup(
     lambda path: encoder.dtype if dtypes.is_multiplied(path) else None,
   )
   step = jax.jit(
-    partition.in_mesh(step_lib.make_train_step(loss, tx, box), mesh),
+    options_of("config.loss")(
+      partition.in_mesh(step_lib.make_train_step(loss, tx, box), mesh)
+    ),
     in_shardings=(shardings, partition.batch_sharding(mesh)),
     out_shardings=(shardings, None),
     donate_argnums=0,
@@ -336,7 +344,7 @@ def setup(
     init=jax.jit(lambda: meta.unbox(init()), out_shardings=shardings),
     step=step,
     encoder=sure,
-    loss=losses.make(config.loss, sure),
+    loss=sure_loss,
     state=shapes,
     schedule=schedule,
     box=box,
@@ -362,6 +370,11 @@ def _check_classes(config: ml_collections.ConfigDict) -> None:
       raise UserError(
         f"config.data.classes is {classes}, and a regression takes any "
         "numbers; set it to 0"
+      )
+    if config.data.labels != labels:
+      raise UserError(
+        f"config.data.labels is {config.data.labels} and config.loss.labels "
+        f"{labels}; give both alike"
       )
   elif classes != labels:
     raise UserError(

@@ -241,7 +241,7 @@ def test_command_line(made, command, pattern, capsys, monkeypatch):
     (
       "contrastive",
       ["loss.matryoshka_dims=(8,4)", "loss.matryoshka_weights=1"],
-      "config.loss.matryoshka_weights has 1 values for 2",
+      "config.loss.matryoshka_weights: 1 values for 2",
     ),
     (
       "mlm",
@@ -252,7 +252,12 @@ def test_command_line(made, command, pattern, capsys, monkeypatch):
     ("mlm", ["compute.attention=flash"], "no implementation 'flash'"),
     ("mlm", ["compute.dtype=float23"], "config.compute.dtype: .* 'float32'"),
     ("mlm", ["compute.dropout=1"], "config.compute.dropout: 1.0 is no share"),
-    ("mlm", ["encoder.heads=3"], "a width of 16 does not divide into 3 heads"),
+    ("mlm", ["compute.remat=half"], "config.compute.remat: 'half' is unknown"),
+    (
+      "mlm",
+      ["encoder.heads=3"],
+      "config.encoder: a width of 16 does not divide into 3 heads",
+    ),
     (
       "mlm",
       ["encoder.pooling=average"],

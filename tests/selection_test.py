@@ -51,7 +51,7 @@ def test_a_student_has_every_other_layer():
     np.concatenate([kernel[:, ::2, at : at + 32 : 2] for at in (0, 32, 64)], 2),
   )
   assert student["layers"]["up"]["kernel"].shape == (6, 16, 20)
-  with pytest.raises(UserError, match="encoder.width: 64 is more than the 32"):
+  with pytest.raises(UserError, match="width: 64 is more than the 32"):
     selection.select(TEACHER, params, width=64)
 
 

@@ -24,6 +24,7 @@ from nomic_jax.aot import hlo
 from nomic_jax.aot import topology
 from nomic_jax.data import loader
 from nomic_jax.data import shapes
+from nomic_jax.errors import about
 from nomic_jax.errors import UserError
 from nomic_jax.mesh import partition
 from nomic_jax.model import flops
@@ -56,7 +57,8 @@ def check(
   if output:
     places.check_file(output)
   devices = topology.devices(name, num_slices)
-  encoder = EncoderConfig(**config.encoder).architecture
+  with about("config.encoder"):
+    encoder = EncoderConfig(**config.encoder).architecture
   if config.data.path:
     encoder = start.find_start(config).architecture
   check_batch(config, devices)

@@ -10,6 +10,7 @@ this table does not name, may be any number.
 from collections.abc import Mapping
 from typing import Any
 
+from nomic_jax.errors import OptionError
 from nomic_jax.errors import UserError
 
 _LEAST = {
@@ -59,13 +60,13 @@ def at_least(where: str, values: Mapping[str, Any], **least: int) -> None:
   """Raises UserError for the first of `values` that is too small.
 
   Args:
-    where: the values' group, such as "config.loss".
+    where: the values' group, such as "config.data"; "": not known here, and
+      the error is an OptionError.
     values: by name; those absent, or no numbers, pass.
     **least: the least of each.
   """
   for name, limit in least.items():
     value = values.get(name)
     if isinstance(value, int | float) and value < limit:
-      raise UserError(
-        f"{where}.{name}: {value} is too small; expected {limit} or more"
-      )
+      problem = f"{name}: {value} is too small; expected {limit} or more"
+      raise UserError(f"{where}.{problem}") if where else OptionError(problem)

@@ -11,6 +11,7 @@ import inspect
 import ml_collections
 
 from nomic_jax.errors import one_of
+from nomic_jax.errors import OptionError
 from nomic_jax.losses.classification import Classification
 from nomic_jax.losses.distill import Distill
 from nomic_jax.losses.info_nce import InfoNCE
@@ -30,17 +31,18 @@ def make(config: ml_collections.ConfigDict, encoder: Encoder) -> Loss:
   """Builds the loss `config.name` with the other fields as arguments.
 
   Raises:
-    UserError: for an unknown name or an argument the loss does not have.
+    OptionError: for an unknown name or an argument the loss does not have.
   """
   options = config.to_dict()
   name = options.pop("name")
-  one_of(name, _LOSSES, f"config.loss.name: no loss '{name}'")
+  one_of(name, _LOSSES, f"name: no loss '{name}'", error=OptionError)
   known = [*inspect.signature(_LOSSES[name]).parameters][1:]
   for option in options:
     one_of(
       option,
       known,
-      f"config.loss.{option}: the loss {name} has no such argument",
+      f"{option}: the loss {name} has no such argument",
       "it has",
+      OptionError,
     )
   return _LOSSES[name](encoder, **options)

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import optax
 
 from nomic_jax.cli import ranges
-from nomic_jax.errors import one_of
-from nomic_jax.errors import UserError
+from nomic_jax.errors import check_choice
+from nomic_jax.errors import OptionError
 from nomic_jax.losses import texts
 from nomic_jax.losses.loss import Batch
 from nomic_jax.losses.loss import Outcome
@@ -44,13 +44,13 @@ class Classification(Predictor):
     labels: int = 2,
     chunk_tokens: int = 0,
   ):
-    one_of(kind, KINDS, f"config.loss.kind: no classification '{kind}'")
+    check_choice("kind", kind, KINDS)
     self._compare = {
       "single": self._single,
       "multi": self._multi,
       "regression": self._regression,
     }[kind]
-    ranges.at_least("config.loss", {"labels": labels}, labels=1)
+    ranges.at_least("", {"labels": labels}, labels=1)
     self._encoder, self._labels = encoder, labels
     # The head has a pooler of its own, of the first token.
     first = encoder.with_pooling("cls")
@@ -111,9 +111,9 @@ class Classification(Predictor):
 
   def _regression(self, logits: Array, labels: Array) -> tuple[Array, dict]:
     if labels.shape[1] != self._labels:
-      raise UserError(
-        f"config.loss.labels: {self._labels} numbers to predict, and the "
-        f"rows have {labels.shape[1]} (config.data.labels); give both alike"
+      raise OptionError(
+        f"labels: {self._labels} numbers to predict, and the rows have "
+        f"{labels.shape[1]}; give both alike"
       )
     known = ~jnp.isnan(labels)
     error = jnp.where(known, logits - jnp.nan_to_num(labels), 0.0)

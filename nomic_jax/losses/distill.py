@@ -14,8 +14,8 @@ import jax
 from jax import Array
 import jax.numpy as jnp
 
-from nomic_jax.errors import one_of
-from nomic_jax.errors import UserError
+from nomic_jax.errors import check_choice
+from nomic_jax.errors import OptionError
 from nomic_jax.losses import ranking
 from nomic_jax.losses import texts
 from nomic_jax.losses.loss import Batch
@@ -56,7 +56,7 @@ class Distill(Loss):
     temperature: see kind.
     chunk_tokens: GradCache, see `transforms.chunked`.
 
-  All but kd need the teacher's width; `config.encoder.projection` gives it.
+  All but kd need the teacher's width, which the encoder's projection gives.
   """
 
   def __init__(
@@ -73,10 +73,10 @@ class Distill(Loss):
       "towers": self._towers,
       "relational": self._relational,
     }
-    one_of(kind, kinds, f"config.loss.kind: no distillation '{kind}'")
+    check_choice("kind", kind, kinds)
     if temperature <= 0:
-      raise UserError(
-        f"config.loss.temperature: {temperature} is not above 0; 1 is usual"
+      raise OptionError(
+        f"temperature: {temperature} is not above 0; 1 is usual"
       )
     encoder.architecture.head.check_one_vector()
     self._kind, self._mean = kind, kinds[kind]
@@ -105,10 +105,10 @@ class Distill(Loss):
 
   def _check_width(self, ours: int, theirs: int) -> None:
     if self._kind != "kd" and ours != theirs:
-      raise UserError(
-        f"config.data.teacher: its vectors are {theirs} wide and the "
-        f"student's {ours}; set config.encoder.projection={theirs}, or "
-        "config.loss.kind=kd, which compares similarities alone"
+      raise OptionError(
+        f"kind: {self._kind} needs vectors of one width, and the teacher's "
+        f"are {theirs} wide and the student's {ours}; set the encoder's "
+        f"projection to {theirs}, or kind to kd, which compares similarities"
       )
 
   def _mse(self, student, teacher, identity, counted):

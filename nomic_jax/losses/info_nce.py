@@ -13,7 +13,7 @@ from flax import linen as nn
 from jax import Array
 import jax.numpy as jnp
 
-from nomic_jax.errors import UserError
+from nomic_jax.errors import OptionError
 from nomic_jax.losses import texts
 from nomic_jax.losses import transforms
 from nomic_jax.losses.loss import Batch
@@ -61,8 +61,8 @@ class InfoNCE(Loss):
     matryoshka_weights: Sequence[float] = (),
   ):
     if temperature <= 0:
-      raise UserError(
-        f"config.loss.temperature: {temperature} is not above 0; 0.02 is usual"
+      raise OptionError(
+        f"temperature: {temperature} is not above 0; 0.02 is usual"
       )
     encoder.architecture.head.check_one_vector()
     self._encoder = encoder

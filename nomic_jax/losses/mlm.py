@@ -33,7 +33,7 @@ class MLM(Loss):
   perplexity = True  # exp(loss) is one
 
   def __init__(self, encoder: Encoder, *, chunks: int = 1):
-    ranges.at_least("config.loss", {"chunks": chunks}, chunks=1)
+    ranges.at_least("", {"chunks": chunks}, chunks=1)
     self._encoder, self._chunks = encoder, chunks
     # A draw of dropout is one for all rows.
     self.by_row = not encoder.dropout

@@ -16,7 +16,7 @@ from jax import Array
 import jax.numpy as jnp
 
 from nomic_jax.cli import ranges
-from nomic_jax.errors import UserError
+from nomic_jax.errors import OptionError
 from nomic_jax.mesh import partition
 from nomic_jax.model.pooling import normalize
 
@@ -74,7 +74,7 @@ def chunked(embed: Callable[..., Array], tokens: int) -> Callable[..., Array]:
     embed: see `Encoder.embed`.
     tokens: the most token slots of a chunk, of one device; 0: all of them.
   """
-  ranges.at_least("config.loss", {"chunk_tokens": tokens}, chunk_tokens=0)
+  ranges.at_least("", {"chunk_tokens": tokens}, chunk_tokens=0)
   most = tokens
 
   def embed_chunks(params, inputs, slots, rng=None):
@@ -121,17 +121,17 @@ def matryoshka(
   """
   weights = tuple(weights) or (1.0,) * len(dims)
   if len(weights) != len(dims):
-    raise UserError(
-      f"config.loss.matryoshka_weights has {len(weights)} values for "
-      f"{len(dims)} config.loss.matryoshka_dims; give one for each"
+    raise OptionError(
+      f"matryoshka_weights: {len(weights)} values for {len(dims)} widths of "
+      "matryoshka_dims; give one for each"
     )
 
   def apply(loss, queries, candidates):
     width = queries.shape[-1]
     wrong = [d for d in dims if type(d) is not int or not 0 < d <= width]
     if wrong:
-      raise UserError(
-        f"config.loss.matryoshka_dims: {wrong[0]} is no whole number from 1 "
+      raise OptionError(
+        f"matryoshka_dims: {wrong[0]} is no whole number from 1 "
         f"to the encoder's width {width}"
       )
     total, logged = jnp.float32(0), []

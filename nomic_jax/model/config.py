@@ -71,7 +71,7 @@ class EncoderConfig:
     odd = self.position == "rotary" and self.width // self.heads % 2
     if self.width % self.heads or odd:
       raise UserError(
-        f"config.encoder: a width of {self.width} does not divide into "
+        f"a width of {self.width} does not divide into "
         f"{self.heads} heads{' of even width' if odd else ''}; change width "
         "or heads"
       )

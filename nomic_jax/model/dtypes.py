@@ -7,7 +7,7 @@ import re
 
 import jax
 
-from nomic_jax.errors import one_of
+from nomic_jax.errors import check_choice
 
 DTYPES = ("float32", "bfloat16")
 
@@ -26,14 +26,14 @@ def choose(name: str, platform: str) -> str:
     platform: of the devices, such as cpu or tpu.
 
   Raises:
-    UserError: for an unknown name.
+    OptionError: for an unknown name.
   """
   if name == "auto":
     fast = platform != "cpu" or _cpu_multiplies_bfloat16()
     chosen = "bfloat16" if fast else "float32"
     print(f"dtype: {chosen}, for this {platform}")
     return chosen
-  one_of(name, ("auto", *DTYPES), f"config.compute.dtype: '{name}' is unknown")
+  check_choice("dtype", name, ("auto", *DTYPES))
   return name
 
 

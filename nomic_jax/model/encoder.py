@@ -16,7 +16,7 @@ import jax
 from jax import Array
 import jax.numpy as jnp
 
-from nomic_jax.errors import one_of
+from nomic_jax.errors import check_choice
 from nomic_jax.kernels.attention import Backend
 from nomic_jax.mesh import partition
 from nomic_jax.model import architecture as spec
@@ -87,8 +87,7 @@ class Encoder:
     remat = switch.get(str(self.remat).lower(), self.remat)
     object.__setattr__(self, "remat", remat)
     for field, known in (("remat", REMAT), ("ntk_length", ("text", "batch"))):
-      value = getattr(self, field)
-      one_of(value, known, f"config.compute.{field}: '{value}' is unknown")
+      check_choice(field, getattr(self, field), known)
 
   def with_pooling(self, pooling: str) -> "Encoder":
     """The same encoder with this pooling and nothing after it."""

@@ -15,6 +15,7 @@ import jax
 from jax import Array
 import jax.numpy as jnp
 
+from nomic_jax.errors import OptionError
 from nomic_jax.errors import UserError
 from nomic_jax.model import layers
 from nomic_jax.model import pooling
@@ -95,15 +96,14 @@ class Head:
     """The same with these in place of its own; None keeps its own.
 
     Raises:
-      UserError: if it has modules that cannot be said so.
+      OptionError: if it has modules that cannot be said so.
     """
     if pooled_norm is None and projection is None:
       return self
     if self.rest and not self.projection:
       name = "projection" if pooled_norm is None else "pooled_norm"
-      raise UserError(
-        f"config.encoder.{name}: the model of config.init_from has layers of "
-        "its own after pooling; leave it out"
+      raise OptionError(
+        f"{name}: the model has layers of its own after pooling; leave it out"
       )
     if pooled_norm is None:
       pooled_norm = self.pooled_norm
@@ -148,8 +148,8 @@ class Head:
     """Raises UserError unless each text has one vector."""
     if self.pooling == "none":
       raise UserError(
-        "config.encoder.pooling: 'none' gives a vector for each token, and "
-        "one for each text is wanted; choose one of "
+        "pooling 'none' gives a vector for each token, and one for each text "
+        "is needed; set the encoder's pooling to one of "
         + ", ".join(p for p in pooling.POOLINGS if p != "none")
       )
 

@@ -53,7 +53,7 @@ def pool(name: str, hidden: Array, segment_ids: Array, slots: int) -> Array:
 
 def check_pooling(name: str) -> str:
   """Returns `name`, or raises UserError listing the poolings."""
-  one_of(name, POOLINGS, f"config.encoder: pooling '{name}' is unknown")
+  one_of(name, POOLINGS, f"pooling '{name}' is unknown")
   return name
 
 

@@ -14,7 +14,7 @@ from flax import traverse_util
 import jax
 import numpy as np
 
-from nomic_jax.errors import UserError
+from nomic_jax.errors import OptionError
 from nomic_jax.model import trees
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.architecture import Attention
@@ -41,7 +41,7 @@ def select(
       group of keys and values; None: as large.
 
   Raises:
-    UserError: if one of the sizes is larger than it was.
+    OptionError: if one of the sizes is larger than it was.
   """
   a, first = architecture, architecture.layers[0]
   there = dict(
@@ -54,10 +54,9 @@ def select(
   for name, size in sizes.items():
     sizes[name] = there[name] if size is None else size
     if sizes[name] > there[name]:
-      raise UserError(
-        f"config.encoder.{name}: {size} is more than the {there[name]} of "
-        "the model of config.init_from, from which init_as=selection "
-        "selects; lower it"
+      raise OptionError(
+        f"{name}: {size} is more than the {there[name]} of the model whose "
+        "weights are selected; lower it"
       )
   chosen = evenly(len(a.layers), sizes["layers"])
   smaller = dataclasses.replace(

@@ -10,6 +10,8 @@ import ml_collections
 
 from nomic_jax.data import dataset
 from nomic_jax.data import loader
+from nomic_jax.errors import about
+from nomic_jax.errors import options_of
 from nomic_jax.errors import UserError
 from nomic_jax.hub import long_context
 from nomic_jax.hub import sentence_transformers
@@ -70,11 +72,12 @@ def find_start(config: ml_collections.ConfigDict) -> Start:
   rows = special_tokens.vocabulary_rows(tokenizer)
   padded = -(-rows // 64) * 64  # reference: pad_vocab_size_multiple
   pad = special_tokens.of(tokenizer).fill
-  architecture = EncoderConfig(
-    vocab_size=padded,
-    pad_token_id=pad,
-    **dict(config.encoder) | {"max_length": _longest(config)},
-  ).architecture
+  with about("config.encoder"):
+    architecture = EncoderConfig(
+      vocab_size=padded,
+      pad_token_id=pad,
+      **dict(config.encoder) | {"max_length": _longest(config)},
+    ).architecture
   return Start(architecture, folder, None, work_directory.fresh_usage())
 
 
@@ -241,13 +244,12 @@ def _changed(
       **{ours: asked[k] or None for k, ours in _ROPE.items() if k in asked}
     )
     fields.append("max_length")
-  return dataclasses.replace(
-    a,
-    pooler=False,
-    head=head.simple(
+  with options_of("config.encoder"):
+    head = head.simple(
       a.width, asked.get("pooled_norm"), asked.get("projection")
-    ),
-    **{k: asked[k] for k in fields if k in asked},
+    )
+  return dataclasses.replace(
+    a, pooler=False, head=head, **{k: asked[k] for k in fields if k in asked}
   )
 
 
@@ -270,9 +272,10 @@ def _converted(
   """The loaded model as `config.init_as` wants it."""
   if config.init_as == "selection":
     sizes = {k: config.encoder[k] for k in selection.SIZES}
-    smaller, params = selection.select(
-      model.architecture, model.params, **sizes
-    )
+    with options_of("config.encoder"):
+      smaller, params = selection.select(
+        model.architecture, model.params, **sizes
+      )
     return model._replace(
       architecture=smaller,
       params=params,
