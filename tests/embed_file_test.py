@@ -216,7 +216,7 @@ def test_killed_after_the_last_step_it_ends(folder, expected):
 @pytest.mark.parametrize(
   "name, content, message",
   [
-    ("a.csv", b"alpha", "unknown kind of file; expected .txt, .jsonl"),
+    ("a.xlsx", b"alpha", "unknown kind of file; expected .txt, .jsonl"),
     ("a.txt", b"", "there are no texts in it"),
     ("a.txt", b"alpha\n\xff\n", "row 2: not UTF-8 at byte 0"),
     ("a.jsonl", b'{"text": "a"}\n{"text": null}', "row 2: no text in column"),

@@ -275,17 +275,17 @@ def test_a_folder_is_read_whole_or_says_what_is_not(tmp_path, capsys):
   assert _pairs(found) == PAIRS[:4]
   assert "not read" not in capsys.readouterr().out
   (tmp_path / "c.txt").write_text("a text\n")
-  (tmp_path / "d.csv").write_text("query,document\n")
+  (tmp_path / "d.xlsx").write_text("query,document\n")
   for name in ("more", "empty"):
     (tmp_path / name).mkdir()
   (tmp_path / "more" / "e.jsonl").write_bytes(_lines(PAIRS))
   found, _ = _read(tmp_path)
   assert _pairs(found) == PAIRS[:4]
   out = capsys.readouterr().out
-  assert f"{tmp_path}: not read: c.txt, d.csv, more; name one" in out
+  assert f"{tmp_path}: not read: c.txt, d.xlsx, more; name one" in out
   found, _ = _read(f"text:{tmp_path}")
   assert [f[:2] for f in found] == [("", "a text")]
-  assert "not read: a.jsonl, b.parquet, d.csv, more" in capsys.readouterr().out
+  assert "not read: a.jsonl, b.parquet, d.xlsx, more" in capsys.readouterr().out
   for include, expected in (
     (["*.parquet"], 2),
     (["a*", "b*"], 4),
@@ -603,9 +603,10 @@ def test_a_file_that_is_not_what_its_name_says(
 
 
 def test_a_file_of_another_kind_is_not_missing(tmp_path):
-  (tmp_path / "a.csv").write_text("query,document\n")
-  with pytest.raises(UserError, match="a.csv: not a kind of file that is read"):
-    _read(tmp_path / "a.csv")
+  for name, how in (("a.xlsx", "save it in Excel"), ("a.json", "jq -c")):
+    (tmp_path / name).write_text("[]")
+    with pytest.raises(UserError, match=f"{name}: not a kind of file .*{how}"):
+      _read(tmp_path / name)
   with pytest.raises(UserError, match="b.csv: no such file or folder"):
     _read(tmp_path / "b.csv")
 

@@ -29,17 +29,22 @@ from nomic_jax.data import builder
 from nomic_jax.data import dataset
 from nomic_jax.data import docstrings
 from nomic_jax.data import earlier
+from nomic_jax.data import kinds
 from nomic_jax.data import manifest
 from nomic_jax.data import readers
 from nomic_jax.data import sources as sources_lib
 from nomic_jax.data import splits as splits_lib
 from nomic_jax.data import statistics
+from nomic_jax.data.readers import join
+from nomic_jax.data.readers import recognise
 from nomic_jax.data.records import Row
 from nomic_jax.data.records import rows_of
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.storage import decoding
 from nomic_jax.storage import fingerprints
 from nomic_jax.storage import places
+from nomic_jax.storage import streams
 from nomic_jax.text import tokenizer as tokenizer_lib
 
 # The share of the rows that is held out where none is given.
@@ -51,7 +56,7 @@ _TRAINED = 200_000
 _MEASURED = 2_000
 
 
-@places.expanding("source", "output", "tokenizer")
+@places.expanding("source", "output", "tokenizer", "documents")
 def prepare(
   source: str,
   output: str | os.PathLike,
@@ -74,6 +79,12 @@ def prepare(
   negatives_scores_column: str | None = None,
   strip_accents: bool = False,
   allow_unk: bool = False,
+  columns: Sequence[str] = (),
+  kind: str | None = None,
+  documents: str | None = None,
+  document_id: str | None = None,
+  document_text: str | None = None,
+  queries: Sequence[str] = (),
 ) -> dict:
   """Makes the data directory `output` and returns what stats.json holds.
 
@@ -82,7 +93,7 @@ def prepare(
   Raises:
     UserError: on a source, row or argument that cannot be used.
   """
-  columns = readers.Columns(
+  asked = readers.Columns(
     query_column,
     document_column,
     negatives_column,
@@ -91,6 +102,12 @@ def prepare(
     score=score_column or "",
     negatives_scores=negatives_scores_column or "",
   )
+  asked = recognise.parse(columns, asked)
+  if kind is not None:
+    one_of(kind, kinds.KINDS, f"--kind={kind}: no such kind")
+  table = _table(documents, document_id, document_text)
+  if table and asked.document == readers.Columns().document:
+    asked = asked._replace(document=table.id)
   _check(vocab_size, limit, held_out)
   if whole_batches < 1 or whole_batches > 1 and earlier.is_docstrings(source):
     raise UserError(
@@ -109,7 +126,7 @@ def prepare(
     if tokenizer and (os.path.exists(tokenizer))
     else tokenizer,
     "vocab_size": None if tokenizer else vocab_size,
-    "columns": list(columns[:3]),
+    "columns": [query_column, document_column, negatives_column],
     "classes": list(classes),
     "skip_bad": skip_bad,
   }
@@ -131,14 +148,26 @@ def prepare(
   }
   if strip_accents:
     arguments["strip_accents"] = True
+  arguments |= {
+    name: value
+    for name, value in (
+      ("named", list(columns)),
+      ("kind", kind),
+      ("documents", table and list(table[:3])),
+      ("queries", list(queries)),
+    )
+    if value
+  }
   made = earlier.already(output, arguments, overwrite)
   try:
     parts = (
       []
       if earlier.is_docstrings(source)
       else [
-        dataclasses.replace(part, whole_batches=whole_batches)
-        for part in readers.find(source, columns, include)
+        _with_documents(
+          dataclasses.replace(part, whole_batches=whole_batches), asked, table
+        )
+        for part in readers.find(source, asked, include)
       ]
     )
     reused = tokenizer_lib.load(tokenizer) if tokenizer else None
@@ -161,6 +190,16 @@ def prepare(
     return made
 
   clock = _Clock()
+  known = kinds.Kind("pairs", "docstrings and their code")
+  if parts:
+    parts, known = recognise.recognise(
+      parts, asked, kind, classify=beam_options is None
+    )
+  elif columns or kind or documents or queries:
+    raise UserError(
+      f"--source={source}: has columns of its own; leave out --columns, "
+      "--kind, --documents and --queries"
+    )
   rows, counts = _open(source, parts, limit, skip_bad)
   with (
     contextlib.nullcontext()
@@ -213,6 +252,7 @@ def prepare(
       stats = {
         "arguments": arguments,
         "inputs": inputs,
+        "kind": known.to_json(),
         "counts": counts,
         "rows": {
           name: int(np.sum(fates == fate)) for name, fate in kept.items()
@@ -246,6 +286,35 @@ def prepare(
   statistics.print_table(stats, clock.seconds)
   print(f"wrote {output}; lengths.svg in it draws the lengths")
   return stats
+
+
+def _table(
+  path: str | None, id: str | None, text: str | None
+) -> join.Table | None:
+  """The table of documents that --documents names."""
+  if path is None:
+    for flag, value in (("id", id), ("text", text)):
+      if value is not None:
+        raise UserError(
+          f"--document_{flag}={value}: says what --documents holds; give "
+          "--documents=TABLE too"
+        )
+    return None
+  return join.table(streams.absolute(path), id, text)
+
+
+def _with_documents(
+  part: readers.Part, asked: readers.Columns, table: join.Table | None
+) -> readers.Part:
+  """A part whose rows name their documents by id."""
+  if table is None:
+    return part
+  if part.row_kind or part.columns != asked:
+    raise UserError(
+      f"--documents: rows of the format {part.kind} have their documents; "
+      "leave it out"
+    )
+  return dataclasses.replace(part, documents=table, beside=(table.path,))
 
 
 def _look(

@@ -149,6 +149,6 @@ def print_table(stats: dict, seconds: dict[str, float]) -> None:
     ("seconds", ", ".join(f"{name} {n:.1f}" for name, n in seconds.items()))
   )
   for name, value in lines:
-    print(f"{name:<34}{value}")
+    print(f"{name:<33} {value}")
   if stats["held_out"]:
     print("held out whole: " + ", ".join(stats["held_out"]))

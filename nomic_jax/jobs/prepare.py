@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from nomic_jax.cli.flags import Flag
+from nomic_jax.cli.flags import Names
 from nomic_jax.cli.flags import Path
 
 
@@ -30,6 +31,12 @@ def prepare(
   query_column: str = "query",
   document_column: str = "document",
   negatives_column: str = "negatives",
+  columns: Names = (),
+  kind: str | None = None,
+  documents: Path | None = None,
+  document_id: str | None = None,
+  document_text: str | None = None,
+  queries: Names = (),
   include: Annotated[Sequence[str], Flag("PATTERN")] = (),
   label_column: Annotated[str | None, Flag("NAME")] = None,
   score_column: Annotated[str | None, Flag("NAME")] = None,
@@ -45,8 +52,9 @@ def prepare(
 
   Args:
     source: 'docstrings' (of the Python installed here), 'docstrings:FOLDER'; a
-      .jsonl or .txt file, both also with .gz or .zst, a .parquet file, or a
-      folder of them; a BEIR folder; a .yaml specification of data sets;
+      .csv, .tsv, .jsonl or .txt file, all also with .gz or .zst, a .parquet
+      file, or a folder of them; a folder of Markdown; a folder of
+      save_to_disk; a BEIR folder; a .yaml specification of data sets;
       glue:FILE.tsv; hf:OWNER/NAME; in a bucket: gs://... or s3://...
     output: data directory to make; appears when it is complete
     vocab_size: tokens of the WordPiece tokenizer trained on the text
@@ -63,6 +71,19 @@ def prepare(
     query_column: of each row; --query_column= if rows are text alone
     document_column: of each row
     negatives_column: of each row, a list of texts; may be absent
+    columns: what the columns have, where their names do not say so: ROLE=COLUMN
+      with commas between, such as query=subject,document=resolution.text,
+      negatives=wrong_1+wrong_2; roles are query, document, negatives, score,
+      label and title; #1 is the first of a table without a line of names
+    kind: of the rows, where their columns do not say so: pairs, triplets,
+      scores, labels or text
+    documents: a table of the documents, of which the rows have ids
+    document_id: column of --documents with the ids; and of the rows, unless
+      --columns document=COLUMN names another
+    document_text: column of --documents with the texts, several with + between
+    queries: make pairs of documents that have no queries: of each its title and
+      body (title), its headings and their sections (heading), two crops (crop);
+      several with commas between
     include: read only these files of a folder, such as '*.jsonl'; repeatable;
       without it all but those called test, dev or validation
     label_column: of each row, a label or a list of them; without it, 'labels'
@@ -105,4 +126,10 @@ def prepare(
     negatives_scores_column,
     strip_accents,
     allow_unk,
+    columns,
+    kind,
+    documents,
+    document_id,
+    document_text,
+    queries,
   )

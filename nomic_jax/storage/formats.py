@@ -14,6 +14,7 @@ import gzip
 import itertools
 import json
 import os
+import re
 from typing import Any
 import zlib
 
@@ -25,11 +26,33 @@ from nomic_jax.storage import unicode_text
 from nomic_jax.storage.bad import BadRow
 from nomic_jax.storage.bad import BadRows
 
-JSONL = (".jsonl", ".jsonl.gz", ".jsonl.zst")
-TEXT = (".txt", ".txt.gz", ".txt.zst")
+ENDS = ("", ".gz", ".zst")
+JSONL = tuple(f".jsonl{more}" for more in ENDS)
+TEXT = tuple(f".txt{more}" for more in ENDS)
 PARQUET = (".parquet",)
-TEXTS = (*TEXT, *JSONL, *PARQUET)  # what `texts` reads
-_EXPECTED = "expected .txt, .jsonl, both also with .gz or .zst, or .parquet"
+ARROW = (".arrow",)
+TABLES = tuple(f"{kind}{more}" for kind in (".csv", ".tsv") for more in ENDS)
+TEXTS = (*TEXT, *JSONL, *PARQUET, *TABLES)  # what `texts` reads
+_EXPECTED = (
+  "expected .txt, .jsonl, .csv or .tsv, all also with .gz or .zst, or .parquet"
+)
+# Files that people have and that are not read, and how to make one that is.
+CONVERT = {
+  ".json": "jq -c '.[]' FILE.json > FILE.jsonl makes rows of an array",
+  ".xlsx": "save it in Excel as 'CSV UTF-8'",
+  ".xls": "save it in Excel as 'CSV UTF-8'",
+  ".ods": "save it as CSV",
+  ".numbers": "export it as CSV",
+  ".pdf": "convert it to text, as with pdftotext",
+  ".docx": "convert it to Markdown, as with pandoc FILE.docx -o FILE.md",
+  ".html": "convert it to Markdown, as with pandoc FILE.html -o FILE.md",
+  ".feather": "pandas.read_feather(FILE).to_parquet(...) makes a .parquet",
+  ".pkl": "pandas.read_pickle(FILE).to_parquet(...) makes a .parquet",
+  ".sqlite": "sqlite3 FILE -csv -header 'SELECT ...' > FILE.csv",
+  ".db": "sqlite3 FILE -csv -header 'SELECT ...' > FILE.csv",
+  ".zip": "unpack it",
+  ".tar.gz": "unpack it",
+}
 
 # A longer line is no row of texts but a file that lost its line ends; reading
 # it whole could take all memory.
@@ -56,8 +79,10 @@ def each(
     raise UserError(f"{path}: no such file; {_EXPECTED}")
   if path.endswith(PARQUET):
     rows = parquet(path, bad, columns)
-  elif path.endswith((".csv", ".tsv")):
+  elif path.endswith(TABLES):
     rows = separated(path, bad)
+  elif path.endswith(ARROW):
+    rows = arrow(path, bad)
   elif path.endswith(TEXT):
     rows = ((number, {"text": line}) for number, line in lines(path, bad))
   else:
@@ -77,7 +102,10 @@ def texts(path: str | os.PathLike, column: str) -> Iterator[str]:
     UserError: naming file and row, for what is missing, damaged or no text.
   """
   if not os.fspath(path).endswith(TEXTS):
-    raise UserError(f"{path}: unknown kind of file; {_EXPECTED}")
+    how = convert(os.fspath(path))
+    raise UserError(
+      f"{path}: unknown kind of file; {_EXPECTED}{how and f' ({how})'}"
+    )
   column = "text" if os.fspath(path).endswith(TEXT) else column
   for number, row in each(path, [column]):
     if not isinstance(row.get(column), str):
@@ -182,36 +210,97 @@ def parquet(
     )
 
 
-def separated(path: str, bad: BadRows) -> Iterator[tuple[int, dict[str, str]]]:
+def arrow(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
+  """Yields (row number, columns) of a file that Hugging Face datasets saved."""
+  import pyarrow
+
+  number = 0
+  try:
+    with (
+      streams.open_seekable(path) as stream,
+      pyarrow.ipc.open_stream(stream) as reader,
+    ):
+      check_columns(path, reader.schema.names)
+      for batch in reader:
+        for value in batch.to_pylist():
+          number += 1
+          yield number, value
+  except FileNotFoundError:
+    bad.add(_missing(path))
+  except (pyarrow.ArrowException, OSError) as e:
+    bad.add(
+      BadRow(
+        "arrow damaged",
+        f"{path}, row {number + 1}: not a whole arrow stream "
+        f"({' '.join(str(e).split())}); save the data set again",
+      )
+    )
+
+
+def convert(path: str) -> str:
+  """Returns how to make a file that is read of another; "" if unknown."""
+  for suffix, how in CONVERT.items():
+    if path.lower().endswith(suffix):
+      return how
+  return ""
+
+
+def separated(
+  path: str, bad: BadRows, names: bool = True
+) -> Iterator[tuple[int, dict[str, str]]]:
   """Yields (row number, cells by column) of a table with a line of names.
 
-  Cells of a .csv are separated by commas, semicolons or tabs, whichever its
-  first line has most of, and may be quoted; those of a .tsv by tabs, and quotes
-  are part of the text. Rows of empty cells, as spreadsheets append them, are
-  skipped.
+  Cells of a .csv are separated by commas, semicolons, tabs or bars, whichever
+  its first line has most of (or what Excel's line `sep=;` in front says), and
+  may be quoted. Those of a .tsv are separated by tabs, and quotes are part of
+  the text, unless the file is quoted throughout as Excel does. Rows of empty
+  cells, as spreadsheets append them, are skipped, and so are columns without
+  a name that are empty.
+
+  Args:
+    path: the file.
+    bad: counts the rows that cannot be used.
+    names: whether the first line has the names of the columns; if not, they
+      are #1, #2 and so on.
   """
   limit = csv.field_size_limit(_LONGEST_CELL)  # of the process
   number = 0
   try:
     rest = (line + "\n" for _, line in lines(path, bad, "line"))
     first = next(rest, "")
+    separator = re.fullmatch(r"sep=(.)\n", first)
+    if separator:
+      first = next(rest, "")
     options = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
-    if path.endswith(".csv"):
+    if _is_csv(path) or _is_quoted(path, first):
       # A quote without its partner would take all that follows as one cell.
-      options = {"delimiter": max(",;\t", key=first.count), "strict": True}
-    reader = csv.DictReader(itertools.chain([first], rest), **options)
-    check_columns(path, reader.fieldnames or ())
-    for number, row in enumerate(reader, 1):
-      if any(row.pop(None, ())) or None in row.values():
+      options = {"delimiter": "\t", "strict": True}
+    if separator:
+      options["delimiter"] = separator[1]
+    elif _is_csv(path):
+      options["delimiter"] = max(",;\t|", key=first.count)
+    rows = csv.reader(itertools.chain([first], rest), **options)
+    columns = None
+    for row in rows:
+      if columns is None:
+        if names:
+          columns = _names(path, row)
+          continue
+        columns = [f"#{i}" for i in range(1, len(row) + 1)]
+      if not any(row):
+        number += bool(row)  # a line without any cell is no row
+        continue
+      number += 1
+      if len(row) < len(columns) or any(row[len(columns) :]):
         bad.add(
           BadRow(
             "number of cells",
             f"{path}, row {number}: not as many cells as the first line has "
-            f"columns, {len(reader.fieldnames)}; correct or remove this row",
+            f"columns, {len(columns)}; correct or remove this row",
           )
         )
-      elif any(row.values()):
-        yield number, row
+      else:
+        yield number, dict(zip(columns, row))
   except csv.Error as e:
     bad.add(
       BadRow(
@@ -221,6 +310,49 @@ def separated(path: str, bad: BadRows) -> Iterator[tuple[int, dict[str, str]]]:
     )
   finally:
     csv.field_size_limit(limit)
+
+
+def unnamed(path: str, bad: BadRows) -> Iterator[tuple[int, dict[str, str]]]:
+  """As `separated`, of a table without a line of names: #1, #2 and so on."""
+  return separated(path, bad, names=False)
+
+
+def _is_csv(path: str) -> bool:
+  return path.removesuffix(".gz").removesuffix(".zst").endswith(".csv")
+
+
+def _names(path: str, row: Sequence[str]) -> list[str]:
+  """The names of columns in a first line, without empty ones at its end."""
+  names = [name.strip() for name in row]
+  while names and not names[-1]:
+    names.pop()
+  check_columns(path, names)
+  return names
+
+
+def _is_quoted(path: str, first: str) -> bool:
+  """Whether the cells of a .tsv are quoted where need be, as Excel does.
+
+  So they are if all names are, or if only so each row has as many cells as
+  there are names: raw text seldom has quotes that pair up by chance.
+  """
+  cells = first.rstrip("\n").split("\t")
+  if all(len(c) > 1 and c[0] == c[-1] == '"' for c in cells):
+    return True
+  count, torn = len(cells), False
+  skip = BadRows(1 << 62)
+  for _, line in lines(path, skip, "line"):
+    if line and line.count("\t") + 1 != count:
+      torn = True
+      break
+  if not torn:
+    return False
+  texts = (line + "\n" for _, line in lines(path, skip, "line"))
+  try:
+    reader = csv.reader(texts, delimiter="\t", strict=True)
+    return all(len(row) in (0, count) for row in reader)
+  except csv.Error:
+    return False
 
 
 def check_columns(path: str, names: Sequence[str]) -> None:

@@ -17,6 +17,8 @@ from nomic_jax.data.readers import beir
 from nomic_jax.data.readers import folder
 from nomic_jax.data.readers import glue
 from nomic_jax.data.readers import hub
+from nomic_jax.data.readers import join
+from nomic_jax.data.readers import saved
 from nomic_jax.data.readers import shards
 from nomic_jax.data.readers import specification
 from nomic_jax.data.readers.columns import Columns
@@ -25,6 +27,7 @@ from nomic_jax.data.readers.reader import Asked
 from nomic_jax.data.readers.reader import Files
 from nomic_jax.data.readers.reader import Part
 from nomic_jax.data.readers.reader import Reader
+from nomic_jax.data.readers.reader import Tables
 from nomic_jax.data.records import Row
 from nomic_jax.errors import UserError
 from nomic_jax.storage import formats
@@ -39,6 +42,8 @@ ROWS: dict[str, Reader] = {
   for r in (
     Files("jsonl", formats.JSONL, formats.jsonl),
     Files("parquet", formats.PARQUET, formats.parquet),
+    Tables("csv", formats.TABLES, formats.separated, unnamed="unnamed"),
+    Files("arrow", formats.ARROW, formats.arrow),
   )
 }
 # of text without queries, read of a folder that has no rows,
@@ -48,11 +53,14 @@ TEXT: dict[str, Reader] = {
 # and what is more than such files, asked first whether it knows a path.
 OTHERS: dict[str, Reader] = {
   "hf": hub,
+  "saved": saved,
   "yaml": specification,
   "beir": beir,
   "shards": shards,
   "glue": glue,
 }
+# Not chosen by a path: a part says so.
+_UNNAMED = Files("unnamed", (), formats.unnamed)
 
 _SHOWN = 10_000  # rows between two signs of life
 
@@ -60,6 +68,12 @@ _SHOWN = 10_000  # rows between two signs of life
 def readers() -> dict[str, Reader]:
   """Returns every reader by its kind, as in --source=KIND:PATH."""
   return OTHERS | ROWS | TEXT
+
+
+def records(part: Part, path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
+  """Yields (row number, object) of one file of a part."""
+  reader = (readers() | {_UNNAMED.kind: _UNNAMED})[part.kind]
+  return reader.records(path, bad)
 
 
 def find(
@@ -75,8 +89,8 @@ def find(
   Raises:
     UserError: if nothing is there, or nothing that can be read.
   """
-  kind, _, path = source.partition(":")
-  if kind not in readers() or path.startswith("//"):
+  kind, colon, path = source.partition(":")
+  if not colon or kind not in readers() or path.startswith("//"):
     kind, path = "", source
   readable = _suffixes(ROWS | TEXT)
   asked = Asked(
@@ -108,8 +122,10 @@ def find(
     ]:
       return parts
   if streams.list_folder(path) is None:
+    how = formats.convert(path)
     raise UserError(
-      f"--source={source}: not a kind of file that is read; {asked.expected}"
+      f"--source={source}: not a kind of file that is read"
+      f"{how and f' ({how})'}; {asked.expected}"
     )
   raise UserError(
     f"{path}: holds no {', '.join(readable)} files; {asked.expected}"
@@ -189,8 +205,10 @@ def rows_of(part: Part, path: str, bad: BadRows) -> Iterator[Row]:
 
 def _usable(part: Part, path: str, bad: BadRows) -> Iterator[Row]:
   source = source_of(part, path)
-  for number, value in readers()[part.kind].records(path, bad):
+  for number, value in records(part, path, bad):
     try:
+      if part.documents:
+        value = join.joined(path, number, value, part.columns, part.documents)
       yield to_row(path, number, value, part.columns, source, bad.left)
     except BadRow as e:
       bad.add(e)

@@ -61,6 +61,7 @@ def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
       streams.name(folder),
       Columns(),
       beside=(file_of(folder, "corpus"), file_of(folder, "queries")),
+      row_kind="pairs",
     )
   ]
 

@@ -19,8 +19,10 @@ _TOO_LARGE = 1e30  # labels and scores are float32
 class Columns(NamedTuple):
   """Where an object has its texts; `objective` is checked where rows tell.
 
-  A `query` of "" says that rows have none: they are plain text. `classes` are
-  names of labels: the first is class 0.
+  A name is that of a column; or, where there is none of that name, the way into
+  an object, `resolution.text`; or several with "+" between, whose texts are
+  joined. A `query` of "" says that rows have none: they are plain text.
+  `classes` are names of labels: the first is class 0.
   """
 
   query: str = "query"
@@ -31,6 +33,37 @@ class Columns(NamedTuple):
   label: str | None = None  # None: `labels` or `label`, if they are numbers
   score: str = ""  # of a teacher, of the document
   negatives_scores: str = ""  # likewise, a list
+  title: str = "title"  # of a document, where queries are made of it
+
+
+MISSING = object()  # what `pick` finds where nothing is
+
+
+def pick(value: dict, column: str) -> Any:
+  """Returns what a row has in a column, see `Columns`; MISSING if nothing.
+
+  Of several columns the texts are joined by line ends, without those that are
+  empty, and lists, or texts of negatives, are one list.
+  """
+  if column in value:
+    return value[column]
+  if "+" in column:
+    parts = [pick(value, name.strip()) for name in column.split("+")]
+    if any(part is MISSING for part in parts):
+      return MISSING
+    if any(isinstance(part, list) for part in parts):
+      return [
+        each
+        for part in parts
+        for each in (part if isinstance(part, list) else [part])
+      ]
+    return "\n".join(part for part in parts if isinstance(part, str) and part)
+  inside: Any = value
+  for name in column.split("."):
+    if not isinstance(inside, dict) or name not in inside:
+      return MISSING
+    inside = inside[name]
+  return inside
 
 
 def to_row(
@@ -59,7 +92,8 @@ def to_row(
   """
   _check_objective(file, number, value, columns)
   labels = _labels(file, number, value, columns, left)
-  if columns.query not in value and columns.document not in value:
+  there = lambda column: pick(value, column) is not MISSING
+  if not there(columns.query) and not there(columns.document):
     if "input_ids" in value:
       return records.row(
         "",
@@ -72,7 +106,7 @@ def to_row(
       columns = columns._replace(query="", document="text")
   # What is classified may be one text.
   single = not columns.query or (
-    "labels" in labels and columns.query not in value
+    "labels" in labels and not there(columns.query)
   )
   for flag, column in (
     ("query", columns.query),
@@ -87,9 +121,11 @@ def to_row(
         f"row has {', '.join(map(repr, value)) or 'no columns'}; correct it, "
         f"or choose another column with --{flag}_column",
       )
-  negatives = value.get(columns.negatives)
-  if negatives is None and columns.objective != "triplet":
+  negatives = pick(value, columns.negatives)
+  if negatives in (None, "", MISSING) and columns.objective != "triplet":
     negatives = []
+  elif isinstance(negatives, str) and columns.negatives != Columns().negatives:
+    negatives = [negatives]  # of a column that the user chose: one a row
   if not isinstance(negatives, list) or any(
     problem({"": text}, "") for text in negatives
   ):
@@ -99,9 +135,10 @@ def to_row(
       "that are not empty; correct it, or choose another column with "
       "--negatives_column",
     )
+  query = pick(value, columns.query)
   return records.row(
-    value.get(columns.query, ""),
-    value[columns.document],
+    "" if query is MISSING else query,
+    pick(value, columns.document),
     negatives=negatives,
     source=source,
     location=f"{file}:{number}",
@@ -147,8 +184,8 @@ def _labels(
   column, classes = columns.label, columns.classes
   if column is None:
     column = "label" if value.get("labels") is None else "labels"
-  found = value.get(column)
-  if found is None:
+  found = pick(value, column)
+  if found in (None, "", MISSING):
     if columns.label:
       raise BadRow(
         "label missing",
@@ -159,14 +196,18 @@ def _labels(
     return {}
   found = found if isinstance(found, list) else [found]
   found = [
-    classes.index(x) if isinstance(x, str) and x in classes else x
+    classes.index(x) if isinstance(x, str) and x in classes else number_of(x)
     for x in found
   ]
   wrong = [
     x for x in found if not (isinstance(x, int | float) and abs(x) < _TOO_LARGE)
   ]
   if wrong:
-    if columns.label is None and not classes and columns.query in value:
+    if (
+      columns.label is None
+      and not classes
+      and pick(value, columns.query) is not MISSING
+    ):
       if left is not None:
         left["text labels (rows kept)"] += 1
       return {}
@@ -182,11 +223,19 @@ def _labels(
   return {"labels": [float(x) for x in found]}
 
 
+def number_of(value: Any) -> Any:
+  """Returns the number that a cell of a table spells, or the value itself."""
+  try:
+    return float(value) if isinstance(value, str) else value
+  except ValueError:
+    return value
+
+
 def problem(value: dict, column: str) -> tuple[str, str] | None:
   """Returns (reason, words) why a column cannot be used as text, or None."""
-  if column not in value:
+  text = pick(value, column)
+  if text is MISSING:
     return "column missing", "is missing"
-  text = value[column]
   if not isinstance(text, str):
     return "not a string", f"is {_shown(text)}"
   if decoding.safe(text) != text:
@@ -266,9 +315,10 @@ def _scores(
   ):
     flag = "score" if feature == "score" else published
     column = published if columns.objective else column
-    found = value.get(column)
+    found = number_of(pick(value, column)) if column else None
     if not column or columns.objective and not good(found):
       continue
+    found = None if found is MISSING else found
     if not good(found):
       raise BadRow(
         reason,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from typing import Protocol
 
 from nomic_jax.data.readers.columns import Columns
+from nomic_jax.data.readers.join import Table
 from nomic_jax.storage.bad import BadRow
 from nomic_jax.storage.bad import BadRows
 
@@ -27,6 +28,9 @@ class Part:
     whole_batches: of each file only so many rows, or a multiple, are read.
     beside: further files that the rows are made from; None: `paths` are no
       files, and whether they change is not known.
+    row_kind: the kind of the rows, of `kinds.KINDS`, where the format has one.
+    documents: the table that has the documents whose ids the rows have.
+    queries: how pairs are made of documents without queries, see `queries`.
   """
 
   kind: str
@@ -36,6 +40,9 @@ class Part:
   prompts: dict[str, str] | None = None
   whole_batches: int = 1
   beside: tuple[str, ...] | None = ()
+  row_kind: str = ""
+  documents: Table | None = None
+  queries: tuple[str, ...] = ()
 
 
 class Asked(NamedTuple):
@@ -110,3 +117,21 @@ class Files:
       yield number, value
     if not number and bad.skipped == skipped:
       bad.add(BadRow("file without rows", f"{path}: no rows in it"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Tables(Files):
+  """Tables, whose first line may be a row already.
+
+  Attributes:
+    unnamed: the kind of reader for those without a line of names, whose columns
+      are #1, #2 and so on.
+  """
+
+  unnamed: str = ""
+
+  def parts(self, paths: tuple[str, ...], asked: Asked) -> list[Part]:
+    (part,) = super().parts(paths, asked)
+    if any(isinstance(c, str) and c.startswith("#") for c in asked.columns):
+      return [dataclasses.replace(part, kind=self.unnamed)]
+    return [part]

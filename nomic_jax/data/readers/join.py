@@ -1,0 +1,129 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Rows that name their documents by id, joined to a table of documents."""
+
+from collections.abc import Mapping
+import functools
+from typing import Any
+from typing import NamedTuple
+
+from nomic_jax.data.readers import columns as columns_lib
+from nomic_jax.data.readers.columns import Columns
+from nomic_jax.errors import one_of
+from nomic_jax.errors import UserError
+from nomic_jax.storage import formats
+from nomic_jax.storage import streams
+from nomic_jax.storage.bad import BadRow
+
+# Of the columns of a table, the first that is there has its texts.
+_TEXTS = ("document", "text", "body", "content", "passage", "answer")
+
+
+class Table(NamedTuple):
+  """A table of documents, which is read into memory when rows name them.
+
+  Attributes:
+    path: a file of rows of any format, see `formats.each`.
+    id: the column of the documents' ids.
+    text: the column of their texts; several with "+" between are joined.
+    version: of the file, so that one that has changed is read again.
+  """
+
+  path: str
+  id: str
+  text: str
+  version: tuple = ()
+
+
+def table(path: str, id: str | None, text: str | None) -> Table:
+  """Returns the table, after a look at its first row.
+
+  Raises:
+    UserError: if it has no rows, or not these columns.
+  """
+  if not id:
+    raise UserError(
+      f"--documents={path}: give --document_id, its column of ids"
+    )
+  for _, row in formats.each(path):
+    one_of(id, row, f"--document_id={id}: no such column of {path}", "it has")
+    if text is None:
+      text = next((name for name in _TEXTS if name in row), None)
+      others = [n for n, v in row.items() if isinstance(v, str) and n != id]
+      if text is None and len(others) == 1:
+        text = others[0]
+      if text is None:
+        raise UserError(
+          f"--documents={path}: which column has the texts? It has "
+          f"{', '.join(row)}; give --document_text, such as "
+          f"--document_text={others[0] if others else 'text'}"
+        )
+    elif columns_lib.pick(row, text) is columns_lib.MISSING:
+      raise UserError(
+        f"--document_text={text}: no such column of {path}; it has "
+        f"{', '.join(row)}"
+      )
+    return Table(path, id, text, tuple(streams.stamp(path)))
+  raise UserError(f"--documents={path}: no rows in it")
+
+
+@functools.lru_cache(2)
+def texts(table: Table) -> Mapping[str, str]:
+  """Returns the texts of a table by id; documents without text are left out.
+
+  Raises:
+    UserError: if an id is missing, or stands for two texts.
+  """
+  found: dict[str, str] = {}
+  for number, row in formats.each(table.path):
+    where = f"{table.path}, row {number}"
+    if row.get(table.id) in (None, ""):
+      raise UserError(f"{where}: no id in '{table.id}'; correct the row")
+    if columns_lib.problem(row, table.text):
+      continue
+    key, text = _key(row[table.id]), columns_lib.pick(row, table.text)
+    if found.setdefault(key, text) != text:
+      raise UserError(
+        f"{where}: a second document with the {table.id} '{key}', and another "
+        "text; remove one of them"
+      )
+  return found
+
+
+def joined(
+  file: str, number: int, value: dict, columns: Columns, table: Table
+) -> dict:
+  """Returns a row with the texts of its documents in place of their ids.
+
+  Raises:
+    BadRow: if a document is not in the table.
+  """
+  known = texts(table)
+
+  def text(of: Any) -> str:
+    if of in (None, "", columns_lib.MISSING):
+      raise BadRow(
+        "document id missing",
+        f"{file}, row {number}: no id of a document in '{columns.document}'",
+      )
+    if _key(of) not in known:
+      raise BadRow(
+        "document not in the table",
+        f"{file}, row {number}: no document with the {table.id} "
+        f"'{_key(of)}' and a text in {table.path}",
+      )
+    return known[_key(of)]
+
+  changed = {columns.document: text(columns_lib.pick(value, columns.document))}
+  negatives = columns_lib.pick(value, columns.negatives)
+  if negatives not in (None, columns_lib.MISSING, ""):
+    listed = negatives if isinstance(negatives, list) else [negatives]
+    changed[columns.negatives] = [text(each) for each in listed]
+  return value | changed
+
+
+def _key(of: Any) -> str:
+  """An id as text; a whole number is the same with and without a point."""
+  if isinstance(of, float) and of.is_integer():
+    of = int(of)
+  return str(of).strip()

@@ -1,0 +1,255 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Tables that people have: columns, kinds, joins, and what is printed."""
+
+import json
+
+import pytest
+
+from nomic_jax.data import dataset
+from nomic_jax.data import kinds
+from nomic_jax.data import readers
+from nomic_jax.data.prepare import prepare
+from nomic_jax.data.readers import recognise
+from nomic_jax.errors import UserError
+from nomic_jax.storage import formats
+
+
+def _prepare(tmp_path, source, **options):
+  """Prepares a file; returns (kind, rows)."""
+  options = {"vocab_size": 60, "held_out": 0, "allow_unk": True} | options
+  prepare(str(source), tmp_path / "out", overwrite=True, **options)
+  rows = dataset.open_split(tmp_path / "out", "train")
+  return kinds.of(tmp_path / "out"), [rows[i] for i in range(len(rows))]
+
+
+def _lines(*rows):
+  return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+PAIR = {"query": "q", "document": "d"}
+
+
+@pytest.mark.parametrize(
+  "name, content, kind, first",
+  [
+    (
+      "excel.csv",
+      '\ufeffsep=;\nQuery;Document;;\n"a ""b"";\nc";d;;\n;;;\ne;f\n',
+      "pairs",
+      ('a "b";\nc', "d"),
+    ),
+    ("excel.tsv", 'Query\tDocument\n"a ""b""\nc"\td\ne\tf\n', "pairs", None),
+    ("raw.tsv", 'query\tdocument\n"a\td\ne\tf\n', "pairs", ('"a', "d")),
+    ("bars.csv", "question|answer\na, b; c|d\n", "pairs", ("a, b; c", "d")),
+    (
+      "sts.csv",
+      "sentence1,sentence2,score\na,b,3.5\nc,d,0\n",
+      "scores",
+      ("a", "b", 3.5),
+    ),
+    (
+      "sick.tsv",
+      "pair_ID\tsentence_A\tsentence_B\trelatedness_score\n1\ta\tb\t3\n",
+      "scores",
+      ("a", "b", 3),
+    ),
+    ("a.jsonl", _lines(PAIR | {"score": 2}), "scores", ("q", "d", 2)),
+    ("a.jsonl", _lines(PAIR | {"score": "high"}), "pairs", ("q", "d")),
+    (
+      "t.jsonl",
+      _lines({"anchor": "a", "positive": "p", "negative": "n"}),
+      "triplets",
+      ("a", "p"),
+    ),
+    ("t.jsonl", _lines(PAIR | {"negatives": ["n"]}), "triplets", ("q", "d")),
+    ("l.csv", "text,label\na,no\nb,yes\n", "labels", ("", "a")),
+    ("l.csv", "text,Category\na,no\nb,yes\n", "labels", ("", "a")),
+    ("l.jsonl", _lines({"text": "a", "label": 1}), "labels", ("", "a")),
+    ("x.jsonl", _lines({"text": "a", "url": "u"}), "text", ("", "a")),
+  ],
+)
+def test_kinds_are_known_by_their_columns(
+  tmp_path, name, content, kind, first, capsys
+):
+  (tmp_path / name).write_text(content, encoding="utf-8")
+  found, rows = _prepare(tmp_path, tmp_path / name)
+  assert found.name == kind and kind in kinds.KINDS
+  row = rows[0]
+  assert first is None or first[:2] == (row["query"], row["document"])
+  if kind == "scores":
+    assert row["score"] == first[2]
+  if kind == "triplets":
+    assert row["negatives"] == ["n"]
+  if name == "excel.tsv":
+    assert row["query"] == 'a "b"\nc'
+  out = capsys.readouterr().out
+  assert f"{kind}: {found.why}" in out and "column " in out
+  if name == "x.jsonl":
+    assert "columns not read                  url" in out
+
+
+def test_classes_are_those_of_the_data(tmp_path, capsys):
+  file = tmp_path / "l.csv"
+  file.write_text("text,intent\na,pay\nb,lose\nc,pay\nd,\n")
+  with pytest.raises(UserError, match="row 4: no label in 'intent'"):
+    _prepare(tmp_path, file)
+  kind, rows = _prepare(tmp_path, file, skip_bad="30%")
+  assert kind.classes == ("lose", "pay") and kind.task == "single"
+  assert [r["labels"] for r in rows] == [[1], [0], [1]]
+  assert "label, 2 classes (empty in 1 of" in capsys.readouterr().out
+  kind, rows = _prepare(tmp_path, file, classes=["pay", "lose"], skip_bad="30%")
+  assert kind.classes == ("pay", "lose") and rows[0]["labels"] == [0]
+  with pytest.raises(UserError, match="'intent' is both|intent is both"):
+    _prepare(tmp_path, file, classes=["pay", "lose"], document_column="intent")
+  file.write_text("query,document\na,b\n")
+  with pytest.raises(UserError, match="--classes names classes, and no column"):
+    _prepare(tmp_path, file, classes=["pay", "lose"])
+  file.write_text("text,label\na,0.5\nb,2\n")
+  assert _prepare(tmp_path, file)[0].task == "regression"
+  file.write_text("text,label\na,2\nb,0\n")
+  assert _prepare(tmp_path, file)[0].classes == ("0", "1", "2")
+  (tmp_path / "m.jsonl").write_text(_lines({"text": "a", "labels": ["x", "y"]}))
+  kind, rows = _prepare(tmp_path, tmp_path / "m.jsonl")
+  assert (kind.task, kind.labels, rows[0]["labels"]) == ("multi", 2, [0, 1])
+
+
+def test_columns_are_named_nested_and_joined(tmp_path, capsys):
+  file = tmp_path / "a.jsonl"
+  rows = [
+    {"id": 1, "subject": f"s{i}", "resolution": {"text": f"t{i}", "n": 1}}
+    for i in range(3)
+  ]
+  file.write_text(_lines(*rows, {"id": 2, "subject": "x", "resolution": {}}))
+  named = ["query=subject", "document=resolution.text"]
+  with pytest.raises(UserError, match="row 4: 'resolution.text' is missing"):
+    _prepare(tmp_path, file, columns=named)
+  _, found = _prepare(tmp_path, file, columns=named, skip_bad="25%")
+  assert [(r["query"], r["document"]) for r in found] == [
+    (f"s{i}", f"t{i}") for i in range(3)
+  ]
+  out = capsys.readouterr().out
+  assert "column resolution.text            document (empty in 1 of the" in out
+  assert "columns not read                  id\n" in out
+  joined = ["query=subject", "document=subject+resolution.text"]
+  _, found = _prepare(tmp_path, file, columns=joined, skip_bad=1)
+  assert found[1]["document"] == "s1\nt1"
+  for named, message in (
+    (["query"], "expected ROLE=COLUMN"),
+    (["text=subject"], "no such role 'text'"),
+    (["query=subjekt"], "no row has a column 'subjekt'.*subject"),
+    ([], "its columns are id, subject, .*query=subject,document=resolution.te"),
+  ):
+    with pytest.raises(UserError, match=message):
+      _prepare(tmp_path, file, columns=named)
+  with pytest.raises(UserError, match="--columns query=a and --query_column=b"):
+    _prepare(tmp_path, file, columns=["query=a"], query_column="b")
+  file = tmp_path / "b.csv"
+  file.write_text("a,b,4\nc,d,1\n")
+  kind, found = _prepare(
+    tmp_path, file, columns=["query=#1", "document=#2", "score=#3"]
+  )
+  assert kind.name == "scores" and len(found) == 2 and found[0]["score"] == 4
+
+
+def test_documents_are_joined_by_their_ids(tmp_path, capsys):
+  logs, docs = tmp_path / "logs.csv", tmp_path / "docs.jsonl"
+  logs.write_text("query,clicked\na,17\nb,18\nc,19\n")
+  docs.write_text(
+    _lines(
+      {"doc_id": 17, "title": "T", "body": "seventeen"},
+      {"doc_id": 18, "title": "U", "body": "eighteen"},
+    )
+  )
+  options = dict(documents=str(docs), document_id="doc_id")
+  named = dict(columns=["document=clicked"])
+  with pytest.raises(UserError, match="logs.csv, row 3: no document with the"):
+    _prepare(tmp_path, logs, **options, **named)
+  _, rows = _prepare(tmp_path, logs, skip_bad=1, **options, **named)
+  assert [r["document"] for r in rows] == ["seventeen", "eighteen"]
+  _, rows = _prepare(
+    tmp_path, logs, skip_bad=1, document_text="title+body", **options, **named
+  )
+  assert rows[0]["document"] == "T\nseventeen"
+  assert "warning" not in capsys.readouterr().out
+  _prepare(tmp_path, logs, **named)
+  assert "look like ids ('17')" in capsys.readouterr().out
+  with pytest.raises(UserError, match="'doc_id', which is to be its document"):
+    _prepare(tmp_path, logs, **options)
+  with pytest.raises(UserError, match="--document_id: no such column|no such"):
+    _prepare(tmp_path, logs, **options | {"document_id": "id"}, **named)
+  with pytest.raises(UserError, match="give --documents=TABLE too"):
+    _prepare(tmp_path, logs, document_id="doc_id", **named)
+  docs.write_text(_lines(*({"doc_id": 1, "body": f"b{i}"} for i in range(2))))
+  with pytest.raises(UserError, match="row 2: a second document with the doc"):
+    _prepare(tmp_path, logs, **options, **named)
+
+
+@pytest.mark.parametrize(
+  "texts, ids",
+  [
+    (["d17", "d18"], True),
+    (["17", "18"], True),
+    (["a1b2-c3", "doc/9"], True),
+    (["word", "other"], False),
+    (["a d17", "b d18"], False),
+    (["d17", "a text", "b"], False),
+  ],
+)
+def test_ids_are_told_from_texts(texts, ids):
+  assert recognise.looks_like_ids(texts) == ids
+
+
+def test_the_kind_may_be_named(tmp_path):
+  file = tmp_path / "a.jsonl"
+  file.write_text(_lines(PAIR | {"score": 2, "label": 1, "negatives": ["n"]}))
+  kind, rows = _prepare(tmp_path, file, kind="pairs")
+  assert kind.name == "pairs"
+  assert rows[0]["labels"] == rows[0]["negatives"] == []
+  assert rows[0]["score"] != rows[0]["score"]
+  assert _prepare(tmp_path, file, kind="scores")[0].name == "scores"
+  assert _prepare(tmp_path, file, kind="labels")[0].name == "labels"
+  with pytest.raises(UserError, match="--kind=score: no such kind.*scores"):
+    _prepare(tmp_path, file, kind="score")
+  file.write_text(_lines(PAIR))
+  with pytest.raises(UserError, match="--kind=scores: the rows of .* not sc"):
+    _prepare(tmp_path, file, kind="scores")
+
+
+def test_a_saved_data_set_is_read(tmp_path):
+  datasets = pytest.importorskip("datasets")
+  rows = [{"question": f"q{i}", "answer": f"a{i}"} for i in range(5)]
+  split = datasets.Dataset.from_list(rows)
+  both = datasets.DatasetDict({"train": split, "test": split.select([0])})
+  both.save_to_disk(tmp_path / "saved")
+  _, found = _prepare(tmp_path, tmp_path / "saved")
+  assert [r["query"] for r in found] == [f"q{i}" for i in range(5)]
+  _, found = _prepare(tmp_path, tmp_path / "saved" / "test")
+  assert len(found) == 1
+  path = str(next((tmp_path / "saved" / "train").glob("*.arrow")))
+  assert [row for _, row in formats.each(path)] == rows
+  (tmp_path / "cut.arrow").write_bytes(open(path, "rb").read()[:40])
+  with pytest.raises(UserError, match="cut.arrow, row 1: not a whole arrow"):
+    list(formats.each(tmp_path / "cut.arrow"))
+
+
+def test_an_older_directory_is_known_by_its_rows(tmp_path):
+  file = tmp_path / "a.jsonl"
+  for extra, name in (
+    ({}, "pairs"),
+    ({"negatives": ["n"]}, "triplets"),
+    ({"label": 1}, "labels"),
+  ):
+    file.write_text(_lines(PAIR | extra))
+    _prepare(tmp_path, file)
+    stats = json.loads((tmp_path / "out" / "stats.json").read_text())
+    assert stats.pop("kind")["name"] == name
+    (tmp_path / "out" / "stats.json").write_text(json.dumps(stats))
+    assert kinds.of(tmp_path / "out").name == name
+
+
+def test_a_folder_may_have_the_name_of_a_kind(tmp_path, monkeypatch):
+  (tmp_path / "text").mkdir()
+  (tmp_path / "text" / "a.jsonl").write_text(_lines(PAIR))
+  monkeypatch.chdir(tmp_path)
+  assert len(list(readers.Rows(readers.find("text", readers.Columns()), 9, 0)))
