@@ -120,6 +120,7 @@ TEXTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_packed_text_is_what_is_computed_of_it_alone_in_float64(name):
   a = CASES[name]
@@ -268,6 +269,7 @@ def test_layers_are_grouped_into_units_that_repeat(layers, expected):
   assert (runs[0].name == "layers") == (len(runs) == 1)
 
 
+@pytest.mark.slow
 def test_parameters_of_units_are_stacked_under_their_own_names():
   shapes = trees.shapes(MIXED)
   assert len(MIXED.runs) == 2
@@ -286,6 +288,7 @@ def test_parameters_of_units_are_stacked_under_their_own_names():
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "options",
   [{"remat": "full"}, {"remat": "attention", "unroll": 6}, {"unroll": 99}],
@@ -302,6 +305,7 @@ def test_remat_and_unroll_change_nothing(options):
   tiny.assert_close(value_and_grad(**options), value_and_grad(), 1e-4)
 
 
+@pytest.mark.slow
 def test_every_layer_draws_its_own_dropout():
   """Layers of zeros change nothing, so that what is dropped is seen."""
   params = _random(MIXED)
@@ -357,6 +361,7 @@ def test_what_no_familys_files_can_express_is_not_written(name):
     )
 
 
+@pytest.mark.slow
 def test_a_selection_of_units_takes_each_layer_from_one():
   params = _random(MIXED)
   smaller, picked = selection.select(MIXED, params, layers=4, width=12)

@@ -13,11 +13,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 import jax
 import numpy as np
+import pytest
 from support import tiny
 from support.attention_cases import exact
 
 from nomic_jax.kernels.attention import Backend
 from nomic_jax.kernels.layout import Layout
+
+pytestmark = pytest.mark.slow
 
 PAIR = Layout(2, 2, 64)
 # Implementation, tokens in a row, blocks, layout, window, causal.

@@ -105,6 +105,7 @@ class TestReference(Implementation):
   implementation = "reference"
 
 
+@pytest.mark.slow
 class TestBlockwise(Implementation):
   """What the reference does with long rows."""
 
@@ -119,12 +120,14 @@ class TestBlockwise(Implementation):
       return super().compute(case, qkv, weight, **blocks)
 
 
+@pytest.mark.slow
 class TestOnline(TestBlockwise):
   """And with scores so large that their exp might not be finite."""
 
   safe = 0
 
 
+@pytest.mark.slow
 class TestPallasTPU(Implementation):
   implementation = "pallas_tpu"
 
@@ -135,6 +138,7 @@ class TestPallasTPU(Implementation):
     return super().compute(case, qkv, weight, **blocks)
 
 
+@pytest.mark.slow
 class TestPallasGPU(Implementation):
   implementation = "pallas_gpu"
 
@@ -198,6 +202,7 @@ def test_float64_equals_pytorch(name):
     np.testing.assert_allclose(a, e.detach().numpy(), atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [3, 30])
 def test_long_rows_with_large_scores(scale, monkeypatch):
   case = CASES["packed"]

@@ -70,6 +70,7 @@ def _compare(one, many):
     assert (one / name).read_bytes() == (many / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_two_workers(source, tmp_path):
   wanted = {"vocab_size": 80, "held_out": 0.2, "skip_bad": 2}
   stats = prepare(source, tmp_path / "one", **wanted)
@@ -82,6 +83,7 @@ def test_two_workers(source, tmp_path):
   assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "one", "two"]
 
 
+@pytest.mark.slow
 def test_two_workers_are_two_processes(tmp_path):
   def note(number):
     (tmp_path / f"{number}.{os.getpid()}").touch()

@@ -64,6 +64,7 @@ def _losses(workdir):
   return [(row["step"], row["loss"]) for row in metrics.read(path)]
 
 
+@pytest.mark.slow
 def test_a_training_in_a_bucket_goes_on(bucket, place, capsys, monkeypatch):
   # Killed, it would not close the file of its lines.
   monkeypatch.setattr(appended.Appended, "close", lambda self: None)
@@ -282,6 +283,7 @@ def test_orbax_knows_s3(monkeypatch):
   assert "s3" not in str(ask("/run/4"))
 
 
+@pytest.mark.slow
 def test_killed_with_data_and_training_in_the_bucket(bucket, place):
   """A real process; it ends with the bits of one that nothing stopped."""
   if buckets.files(bucket)[0].protocol == "s3":

@@ -196,6 +196,7 @@ def test_labels_that_do_not_fit_are_named():
     _batches(hosts=4)
 
 
+@pytest.mark.slow
 def test_labels_of_jsonl_rows_are_read_and_learnt(tmp_path):
   rows = [
     {

@@ -29,6 +29,8 @@ from nomic_jax.errors import UserError
 from nomic_jax.mesh import partition
 from nomic_jax.model.config import EncoderConfig
 
+pytestmark = [pytest.mark.slow, pytest.mark.aot]
+
 CHIP = topology.CHIPS["v5e"]
 needs_libtpu = pytest.mark.skipif(
   not importlib.util.find_spec("libtpu"),

@@ -17,6 +17,8 @@ import pytest
 
 from nomic_jax.data import dataset
 
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
+
 # Runs a job in forked processes, each killed at one more place, until one
 # lives to the end; tells on standard output what was done.
 _DRIVER = """

@@ -9,8 +9,11 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from nomic_jax.data import dataset
+
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
 ROOT = pathlib.Path(__file__).parents[1]
 

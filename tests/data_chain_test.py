@@ -337,6 +337,7 @@ def test_texts_of_equal_tokens_are_the_same(change):
   assert len({*batch["content"].ravel()[present]}) == 5
 
 
+@pytest.mark.slow
 def test_documents_that_answer_an_equal_query_are_no_negatives():
   rows = [
     _row("query 1", "alpha", "gamma"),
@@ -380,6 +381,7 @@ def test_a_document_of_two_queries_does_not_make_them_one():
   assert float(loss) == pytest.approx(2 * np.log(2), rel=1e-4)  # of 2 and 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "batch_size, batches, pairs_each",
   [(8, 3, 8), (16, 2, 16), (32, 1, 32), (64, 1, 32)],

@@ -345,6 +345,7 @@ def test_a_model_in_a_folder_whose_name_is_not_utf8(tmp_path):
   decoding.check_name(tmp_path / "é", "a work directory")
 
 
+@pytest.mark.slow
 def test_a_terminal_that_shows_ascii(tmp_path):
   """Nor do names of systems and tasks that are not UTF-8 stop the report."""
   name = os.fsdecode(b"\xe9")

@@ -20,6 +20,8 @@ from nomic_jax.errors import UserError
 from nomic_jax.run import checkpoint
 from nomic_jax.run import metrics
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(name="place", scope="module")
 def _place(tmp_path_factory):

@@ -128,6 +128,7 @@ def test_loss_and_gradient_are_the_formulas(kind):
   assert abs(_expected(kind, 0.3, table, batch)[0] / value - 1) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mse", "kd", "towers", "relational"])
 def test_what_fills_up_a_held_out_batch_does_not_count(kind):
   batch, params = (
@@ -158,6 +159,7 @@ def test_what_fills_up_a_held_out_batch_does_not_count(kind):
   assert abs(float(of(params, filled)[0] / of(params, batch)[0]) - 1) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["kd", "relational"])
 def test_in_chunks_the_gradient_is_the_formulas_taken_back_once(kind):
   """GradCache with an encoder: torch's by the vectors, then one vjp."""
@@ -239,6 +241,7 @@ class Teacher:
     return np.array(counts, "f")
 
 
+@pytest.mark.slow
 def test_a_student_learns_from_the_files_of_a_teacher(tmp_path, capsys):
   """Teach, train; and the vectors are of the rows that they are used for."""
   data = small_data.make(tmp_path)

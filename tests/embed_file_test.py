@@ -26,6 +26,8 @@ from nomic_jax import main
 from nomic_jax.hub import model_directory
 from nomic_jax.model.encoder import Encoder
 
+pytestmark = pytest.mark.slow
+
 PROMPTS = {"search_query": "search : "}
 TEXTS = [
   " ".join(np.random.default_rng(i).choice(tiny.WORDS, i % 19))

@@ -88,6 +88,7 @@ def test_paper_model_has_the_published_number_of_parameters():
   assert count == 136_731_648  # reference.md 1.7, nomic-embed-text-v1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "base, pooling",
   [
@@ -118,6 +119,7 @@ def test_a_text_alone_equals_a_text_in_company(base, pooling):
   assert np.abs(packed[0] - packed[1]).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_dynamic_ntk_depends_on_a_texts_own_length():
   encoder, params = Encoder(NTK.architecture), _params(NTK)
   texts = _texts()
@@ -143,6 +145,7 @@ def test_ntk_base_has_the_published_value():
   np.testing.assert_allclose(angle, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "base, options",
   [
@@ -172,6 +175,7 @@ def test_remat_and_unroll_change_nothing(base, options):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_rematerialisations_keep_less_and_less(dtype, monkeypatch):
   """What the backward pass is handed, by JAX's own account of it."""
@@ -192,6 +196,7 @@ def test_rematerialisations_keep_less_and_less(dtype, monkeypatch):
   assert kept(True) == kept("full") and kept(False) == kept("none")
 
 
+@pytest.mark.slow
 def test_without_pooling_each_token_has_its_vector():
   config = dataclasses.replace(NOMIC, pooling="none")
   params = _params(config)
@@ -203,6 +208,7 @@ def test_without_pooling_each_token_has_its_vector():
   np.testing.assert_array_equal(matrix[real], hidden[real])
 
 
+@pytest.mark.slow
 def test_projection_follows_the_norm():
   config = dataclasses.replace(NOMIC, pooled_norm=True, projection=24)
   params = _params(config)
@@ -234,6 +240,7 @@ def test_unknown_options_are_named(options, message):
     Encoder(NOMIC.architecture, **options)
 
 
+@pytest.mark.slow
 def test_dropout_is_drawn_from_the_key():
   encoder = Encoder(NOMIC.architecture, dropout=0.5)
   params = _params(NOMIC)
@@ -247,6 +254,7 @@ def test_dropout_is_drawn_from_the_key():
   assert np.abs(one - still).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_a_rows_dropout_is_its_own():
   """Of a key for each row: the same alone, in another place, in any company."""
   encoder = Encoder(NOMIC.architecture, dropout=0.5)

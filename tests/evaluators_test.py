@@ -25,6 +25,8 @@ from nomic_jax.run import checkpoint
 from nomic_jax.run import models
 from nomic_jax.text import tokenizer as tokenizer_lib
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(name="place", scope="module")
 def _place(tmp_path_factory):

@@ -7,6 +7,7 @@ import collections
 import jax
 import ml_collections
 import numpy as np
+import pytest
 from support import tiny
 
 from nomic_jax import losses
@@ -14,6 +15,8 @@ from nomic_jax.data import collate
 from nomic_jax.data import loader
 from nomic_jax.data.pack import pack
 from nomic_jax.model.encoder import Encoder
+
+pytestmark = pytest.mark.slow
 
 WORDS = tiny.words()
 

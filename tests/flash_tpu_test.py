@@ -176,6 +176,8 @@ def _topology():
 PLAIN = Layout(12, 12, 64), None, False
 
 
+@pytest.mark.slow
+@pytest.mark.aot
 @pytest.mark.parametrize(
   "chip, length, dtype, asked",
   [
@@ -227,6 +229,8 @@ def test_compiles_for_the_chip(topology, chip, length, dtype, asked):
     )
 
 
+@pytest.mark.slow
+@pytest.mark.aot
 def test_the_train_step_has_the_kernels(topology, capsys):
   config = ml_collections.ConfigDict(
     dict(

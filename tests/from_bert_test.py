@@ -26,6 +26,8 @@ from nomic_jax.run.start import find_start
 from nomic_jax.run.start import merged
 from nomic_jax.text import tokenizer as tokenizer_lib
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(name="place", scope="module")
 def _place(tmp_path_factory):

@@ -27,6 +27,8 @@ from nomic_jax.run import start
 from nomic_jax.storage import bad as bad_lib
 from nomic_jax.text import tokenizer as tokenizer_lib
 
+pytestmark = pytest.mark.slow
+
 CONFIG = f"--config={small_data.ROOT}/configs/glue.py"
 
 

@@ -8,6 +8,8 @@ import jax
 import pytest
 from support import small_data
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(name="gpu", scope="module")
 def _gpu():

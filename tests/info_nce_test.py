@@ -108,6 +108,7 @@ def test_value_and_gradients_are_those_of_a_loop_in_float64(queries, negatives):
   np.testing.assert_array_equal(absent, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("queries, negatives", [(8, 2), (37, 1), (64, 1)])
 def test_what_answers_an_equal_query_is_no_negative(queries, negatives):
   """Few distinct texts: several answers of a query, several queries of one."""
@@ -137,6 +138,7 @@ def test_what_answers_an_equal_query_is_no_negative(queries, negatives):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [1, 8])
 def test_beyond_its_bits_a_set_of_groups_is_too_large_and_never_too_small(
   words, monkeypatch
@@ -170,6 +172,7 @@ def test_a_query_that_is_answered_well_still_has_a_gradient():
   tiny.assert_close((d_q, d_c, d_scale), expected, 1e-4)
 
 
+@pytest.mark.slow
 def test_copies_and_absent_candidates_would_be_seen():
   """Negative controls: without the mask the loss is another."""
   q, c, positive, identity = _case()
@@ -200,6 +203,7 @@ def _max_sim(queries, candidates):
   return (queries["weights"][:, None] * scores.max(-1)).sum(-1)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_any_score_is_its_own():
   """A score of two trees, 3 and 4 tokens a text, against float64."""
   _, _, positive, identity = _case(37, 37, 1)
@@ -343,6 +347,7 @@ def _trained():
   return moved | {"log_scale": np.float32(math.log(SCALE))}
 
 
+@pytest.mark.slow
 def test_chunks_change_nothing_and_the_gradient_is_gradcaches(trained):
   """Each row drops out by a key of its own, so chunks cannot matter."""
   batch, key = tiny.pair_batch(), jax.random.key(0)
@@ -401,6 +406,7 @@ def _by_hand(params, batch, key):
   }
 
 
+@pytest.mark.slow
 def test_both_directions_count_half_each():
   """A document, too, is asked for its query among all the queries."""
   q, c, own, identity = _case()

@@ -14,6 +14,8 @@ from support import tiny
 from nomic_jax.run import checkpoint
 from nomic_jax.run import metrics
 
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
+
 STEPS = 24
 # Steps and figures that depend on nothing but the training.
 _SAME = ("step", "loss", "accuracy", "grad_norm")

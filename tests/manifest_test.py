@@ -27,6 +27,8 @@ from nomic_jax.run import checkpoint
 from nomic_jax.run.verify import verify
 from nomic_jax.storage import buckets
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(name="place", scope="module")
 def _place(tmp_path_factory):
@@ -51,6 +53,7 @@ def _place(tmp_path_factory):
   return place
 
 
+@pytest.mark.slow
 def test_same_seed_and_mesh_give_the_same_bits(place):
   one, two = (
     checkpoint.restore_params(place / name, None) for name in ("mlm", "again")

@@ -26,6 +26,8 @@ from nomic_jax.mesh import partition
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.run import optim
 
+pytestmark = pytest.mark.slow
+
 # name -> (config.loss, dropout, batch [A, ...])
 LOSSES = {
   "mlm": (dict(name="mlm", chunks=2), 0.0, lambda: tiny.mlm_batch(64)),
@@ -269,6 +271,7 @@ def test_parameters_that_are_no_shards_are_gathered_at_once(monkeypatch):
   )
 
 
+@pytest.mark.processes
 def test_two_processes_of_two_devices_take_the_same_steps(alone, tmp_path):
   port = 20000 + os.getpid() % 12000
   running = [

@@ -14,6 +14,8 @@ from nomic_jax import errors
 from nomic_jax import main
 from nomic_jax.data.prepare import prepare
 
+pytestmark = pytest.mark.slow
+
 
 def test_one_of_names_what_there_is_and_the_nearest():
   errors.one_of("a", {"a": 1}, "never said")

@@ -19,6 +19,8 @@ from nomic_jax.run import checkpoint
 from nomic_jax.run import metrics
 from nomic_jax.text import tokenizer
 
+pytestmark = pytest.mark.slow
+
 BAD = (3, 5)  # steps
 FLAGS = (
   "steps=6",

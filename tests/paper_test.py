@@ -24,6 +24,8 @@ from nomic_jax.data import dataset
 from nomic_jax.run import models
 from nomic_jax.text import tokenizer as tokenizer_lib
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = small_data.ROOT / "launch" / "paper.sh"
 MIXTURES = types.SimpleNamespace(
   **runpy.run_path(str(small_data.ROOT / "configs" / "mixtures.py"))

@@ -183,6 +183,7 @@ def test_slices_lie_along_data():
     partition.make_mesh(sizes, [_Chip(n) for n in range(8)])
 
 
+@pytest.mark.slow
 def test_a_checkpoint_goes_on_on_another_mesh(tmp_path):
   data = lambda: iter(grain.MapDataset.range(3).to_iter_dataset())
   batch = jax.tree.map(lambda x: x[None], tiny.mlm_batch())

@@ -22,6 +22,8 @@ from nomic_jax.data import dataset
 from nomic_jax.run import checkpoint
 from nomic_jax.run import metrics
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(name="compiled", scope="module", autouse=True)
 def _compiled(tmp_path_factory):

@@ -17,6 +17,8 @@ from nomic_jax.run import compiled_programs
 from nomic_jax.run import goodput
 from nomic_jax.run import metrics
 
+pytestmark = pytest.mark.slow
+
 FLAGS = ["steps=8", "log_every=2", "checkpoint.keep=9", "data.row_length=48"]
 
 

@@ -21,6 +21,8 @@ from support import tiny
 from nomic_jax.run import checkpoint
 from nomic_jax.run import metrics
 
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
+
 STEPS = 30
 FLAGS = [
   f"steps={STEPS}",

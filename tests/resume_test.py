@@ -19,6 +19,8 @@ from nomic_jax.run import checkpoint
 from nomic_jax.run import goodput
 from nomic_jax.run import metrics
 
+pytestmark = pytest.mark.slow
+
 STEPS, EVERY, LOG = 40, 8, 3
 FLAGS = [
   f"steps={STEPS}",

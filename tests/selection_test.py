@@ -16,6 +16,8 @@ from nomic_jax.model import selection
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.run import models
 
+pytestmark = pytest.mark.slow
+
 TEACHER = dataclasses.replace(
   tiny.CONFIG, width=32, layers=6, heads=4, mlp_width=48, max_length=64
 ).architecture

@@ -89,6 +89,7 @@ def _random_text(rng):
   return joiner.join(piece() for _ in range(rng.randint(1, 60)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TOKENIZERS)
 def test_the_first_tokens_are_those_of_the_whole_text(name):
   tokenizer, rng = TOKENIZERS[name](), random.Random(0)

@@ -32,6 +32,8 @@ from nomic_jax.storage import buckets
 from nomic_jax.storage import staging
 from nomic_jax.text import tokenizer as tokenizer_lib
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(name="place", scope="module")
 def _place(tmp_path_factory):

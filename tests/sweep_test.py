@@ -17,6 +17,8 @@ from nomic_jax.errors import Diverged
 from nomic_jax.errors import UserError
 from nomic_jax.main import main
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """
 import ml_collections
 

@@ -29,6 +29,8 @@ from nomic_jax.data.prepare import prepare
 from nomic_jax.run.start import find_start
 from nomic_jax.text import tokenizer as tokenizer_lib
 
+pytestmark = pytest.mark.slow
+
 RANKS, STEPS, BATCH = 4, 20, 8
 LENGTHS = {"query": 20, "document": 24}
 # name -> (query's prefix, document's, only on queries, rows of its shard)

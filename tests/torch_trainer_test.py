@@ -17,6 +17,8 @@ from nomic_jax.data.pack import pack
 from nomic_jax.hub import model_directory
 from nomic_jax.run import optim
 
+pytestmark = pytest.mark.slow
+
 STEPS, WARMUP, NEGATIVES, QUERIES = 30, 5, 2, 6
 RATE, DECAY, EPS, TEMPERATURE = 2e-3, 0.1, 1e-6, 0.05
 CLIP = {"info_nce": 2.0, "mlm": 2.5}  # exceeded in some steps, not in others

@@ -18,6 +18,8 @@ from nomic_jax.kernels import blocks
 from nomic_jax.kernels.layout import Call
 from nomic_jax.kernels.layout import Layout
 
+pytestmark = [pytest.mark.slow, pytest.mark.aot]
+
 KIND = dict(kernel="pallas_gpu", device="NVIDIA X", dtype="bfloat16")
 
 

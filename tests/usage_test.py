@@ -21,6 +21,8 @@ from nomic_jax.run import start as start_lib
 from nomic_jax.run import work_directory
 from nomic_jax.text.prompts import PROMPTS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(name="place", scope="module")
 def _place(tmp_path_factory):
