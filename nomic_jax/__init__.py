@@ -7,6 +7,10 @@ row, D width, H heads, d width of a head, L layers, V vocabulary, F width of
 the MLP, Q queries, C candidates, A micro-batches.
 """
 
+import importlib
+import pkgutil
+from typing import Any
+
 __version__ = "0.1.0"
 
 
@@ -29,3 +33,46 @@ def load(path: str, dtype: str = "float32", pooled_norm: bool = False):
   from nomic_jax.embed.model import Model  # JAX is imported when it is needed
 
   return Model.load(path, dtype, pooled_norm)
+
+
+def config(path: str, *overrides: str):
+  """Reads a config to change and to pass to `train`, `sweep` or `compile`.
+
+  Args:
+    path: "FILE.py" or "FILE.py:ARG", such as "configs/mlm.py:quickstart".
+    *overrides: what follows --config. on the command line, such as "steps=10".
+
+  Returns:
+    An `ml_collections.ConfigDict`.
+
+  Raises:
+    nomic_jax.errors.UserError: for a missing file, an unknown key or ARG, or a
+      value of the wrong type.
+  """
+  import ml_collections
+
+  from nomic_jax.cli import config_flags
+
+  flags = [f"--config={path}", *(f"--config.{o}" for o in overrides)]
+  return ml_collections.ConfigDict(config_flags.load(flags))
+
+
+def __getattr__(name: str) -> Any:
+  """Commands are functions, such as `nomic_jax.train`.
+
+  They are imported when first named, since jobs bring JAX with them. Those
+  whose name is a module's (embed, search, report, sweep) are not functions.
+  """
+  if name in _functions():
+    return importlib.import_module("nomic_jax.jobs").function(name)
+  raise AttributeError(f"module 'nomic_jax' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+  return sorted([*globals(), *_functions()])
+
+
+def _functions() -> list[str]:
+  names = importlib.import_module("nomic_jax.jobs").NAMES
+  modules = {module.name for module in pkgutil.iter_modules(__path__)}
+  return [name for name in names if name not in modules]

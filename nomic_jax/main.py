@@ -13,7 +13,6 @@ from nomic_jax.cli import command_line
 from nomic_jax.errors import RESUME
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
-from nomic_jax.mesh import compiler_flags
 
 # Modules that only some jobs need, and the extra of setup.cfg they come with.
 _EXTRAS = {
@@ -48,9 +47,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     command_line.check_rest(rest, name)
     if known[name].takes_config:
       values["config"] = rest
-    if "model" in values:  # it compiles the same programs again and again
-      command_line.keep_compilations()
-      compiler_flags.set_for(compiler_flags.chip_here())
     with command_line.warnings_in_a_line():
       known[name].run(**values)
     sys.stdout.flush()

@@ -33,15 +33,22 @@ from nomic_jax.storage import places
 _LISTS = "a list of numbers such as (256,64), or of words such as ('qkv','out')"
 
 
-def load(arguments: Sequence[str]) -> ml_collections.ConfigDict:
+def load(
+  arguments: Sequence[str] | ml_collections.ConfigDict,
+) -> ml_collections.ConfigDict:
   """Builds the config that --config and --config.* arguments describe.
 
   Args:
-    arguments: each "--config=FILE.py[:ARG]" or "--config.KEY=VALUE".
+    arguments: each "--config=FILE.py[:ARG]" or "--config.KEY=VALUE"; or a
+      config, which is checked and copied.
 
   Raises:
     UserError: for a missing file, unknown key, wrong type or unknown ARG.
   """
+  if isinstance(arguments, ml_collections.ConfigDict):
+    config = arguments.copy_and_resolve_references()
+    ranges.check(config)
+    return config.lock()
   given = [a for a in arguments if a.startswith("--config=")]
   if len(given) != 1:
     raise UserError(
@@ -83,6 +90,15 @@ def load(arguments: Sequence[str]) -> ml_collections.ConfigDict:
   _expand(config)
   ranges.check(config)
   return config.lock()
+
+
+def sets(
+  arguments: Sequence[str] | ml_collections.ConfigDict, key: str
+) -> bool:
+  """Whether the arguments set this field; a config sets all of its fields."""
+  return isinstance(arguments, ml_collections.ConfigDict) or any(
+    a.startswith(f"--config.{key}=") for a in arguments
+  )
 
 
 def module(path: str) -> ModuleType:

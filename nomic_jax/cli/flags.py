@@ -116,15 +116,21 @@ def documented(job: Callable[..., None]) -> tuple[str, dict[str, str]]:
   }
 
 
-def _argument(
-  parameter: inspect.Parameter, hint: Any
-) -> tuple[list[str], dict[str, Any]]:
-  """Arguments of `add_argument` for a parameter."""
+def described(hint: Any) -> tuple[Flag, str | None, tuple | None, Any]:
+  """What an annotation says of a flag.
+
+  Returns:
+    How it is written; argparse's action if it may be repeated; its choices;
+    and the type of a value.
+
+  Raises:
+    TypeError: if it is not the type of a flag.
+  """
   flag, many, choices = Flag(), None, None
   while inner := typing.get_args(hint):
     origin = typing.get_origin(hint)
     if origin is Annotated:
-      for further in reversed(inner[1:]):  # what is outermost counts
+      for further in reversed(inner[1:]):  # the outermost wins
         flag = Flag(
           *(new if old is None else old for old, new in zip(flag, further))
         )
@@ -133,8 +139,16 @@ def _argument(
     elif origin is typing.Literal:
       choices, inner = inner, (type(inner[0]),)
     elif origin not in (typing.Union, types.UnionType):
-      raise TypeError(f"{parameter}: not the type of a flag; see {__name__}")
+      raise TypeError(f"{hint}: not the type of a flag; see {__name__}")
     hint = inner[0]  # of a union, too: None stands last
+  return flag, many, choices, hint
+
+
+def _argument(
+  parameter: inspect.Parameter, hint: Any
+) -> tuple[list[str], dict[str, Any]]:
+  """Arguments of `add_argument` for a parameter."""
+  flag, many, choices, hint = described(hint)
   required = parameter.default is parameter.empty
   default = None if required else parameter.default
   options = {"default": list(default) if default == () else default}

@@ -11,8 +11,24 @@ from typing import Any
 from typing import Self
 
 import numpy as np
+from scipy.spatial import distance
 
 from nomic_jax.model.usage import check_ranked
+from nomic_jax.model.usage import with_aliases
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+  return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+
+
+_SIMILARITIES = {
+  "cosine": lambda a, b: _unit(a) @ _unit(b).T,
+  "dot": lambda a, b: a @ b.T,
+  "euclidean": lambda a, b: -distance.cdist(a, b).astype(np.float32),
+  "manhattan": lambda a, b: (
+    -distance.cdist(a, b, "cityblock").astype(np.float32)
+  ),
+}
 
 
 class EmbeddingModel(abc.ABC):
@@ -25,7 +41,8 @@ class EmbeddingModel(abc.ABC):
     prompts: text put in front, by name.
     default_prompt: name of the prompt of texts for which none is named.
     max_tokens: longer texts are truncated to this; None: not known.
-    similarity: how its vectors are compared, see `usage.SIMILARITIES`.
+    similarity_fn_name: how its vectors are compared, see
+      `usage.SIMILARITIES`.
     normalize: whether its vectors have length 1 unless asked otherwise.
     width: dimensions of a vector; None: not known.
     params: its parameters, nested dicts of arrays; None: not known.
@@ -34,7 +51,7 @@ class EmbeddingModel(abc.ABC):
   prompts: Mapping[str, str] = {}
   default_prompt: str | None = None
   max_tokens: int | None = None
-  similarity: str = "cosine"
+  similarity_fn_name: str = "cosine"
   normalize: bool = True
   width: int | None = None
   params: Mapping[str, Any] | None = None
@@ -49,6 +66,45 @@ class EmbeddingModel(abc.ABC):
     show_progress: bool = False,
   ) -> np.ndarray:
     """Returns float32 [N, D]; see `embed.model.Model.encode`."""
+
+  def encode_query(
+    self, texts: str | Sequence[str], **options: Any
+  ) -> np.ndarray:
+    """Embeds queries with the model's prompt of queries, if it has one.
+
+    Args:
+      texts: as `encode` takes them.
+      **options: of `encode`.
+    """
+    return self.encode(texts, self._prompt_of("query"), **options)
+
+  def encode_document(
+    self, texts: str | Sequence[str], **options: Any
+  ) -> np.ndarray:
+    """Embeds documents with the model's prompt of documents, if it has one.
+
+    Args:
+      texts: as `encode` takes them.
+      **options: of `encode`.
+    """
+    return self.encode(texts, self._prompt_of("document"), **options)
+
+  def _prompt_of(self, side: str) -> str | None:
+    name = f"search_{side}"
+    return name if name in with_aliases(self.prompts) else None
+
+  def similarity(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Compares vectors as the model's files say.
+
+    Args:
+      a: float [D] or [N, D].
+      b: float [D] or [M, D].
+
+    Returns:
+      float32 [N, M]; larger is more similar, distances are negative.
+    """
+    a, b = (np.atleast_2d(np.asarray(x, np.float32)) for x in (a, b))
+    return _SIMILARITIES[self.similarity_fn_name](a, b)
 
   def identities(self, texts: Sequence[str]) -> Sequence[Hashable]:
     """Of each text, equal where the encoder is given equal tokens.
@@ -70,7 +126,7 @@ class EmbeddingModel(abc.ABC):
     Raises:
       UserError: if they are not ranked by a product of vectors.
     """
-    return check_ranked(self.similarity) == "cosine"
+    return check_ranked(self.similarity_fn_name) == "cosine"
 
 
 class _Adapted(EmbeddingModel):

@@ -10,6 +10,8 @@ from collections.abc import Sized
 from concurrent import futures
 import contextlib
 import dataclasses
+import os
+from typing import Any
 from typing import NamedTuple
 import warnings
 
@@ -17,6 +19,7 @@ import jax
 import numpy as np
 import tokenizers
 
+from nomic_jax.embed import aliases
 from nomic_jax.embed import finite
 from nomic_jax.embed import quantize
 from nomic_jax.embed.embedding_model import EmbeddingModel
@@ -26,6 +29,7 @@ from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.hub import fetch
 from nomic_jax.hub import matryoshka
+from nomic_jax.hub import model_directory
 from nomic_jax.hub import sentence_transformers
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.head import Module
@@ -69,7 +73,8 @@ class Model(EmbeddingModel):
     dtype: of activations and matmuls.
     matryoshka_dims: the dims it was trained for, if its files say so.
     default_prompt: name of the prompt of texts for which none is named.
-    similarity: how its vectors are compared, see `usage.SIMILARITIES`.
+    similarity_fn_name: how its vectors are compared, see
+      `usage.SIMILARITIES`.
     normalize: whether its vectors have length 1 unless asked otherwise.
   """
 
@@ -86,6 +91,7 @@ class Model(EmbeddingModel):
     default_prompt: str | None = None,
     similarity: str = "cosine",
     normalize: bool = True,
+    tokenizer_path: os.PathLike | None = None,
   ):
     a = architecture
     a.head.check_one_vector()
@@ -96,8 +102,10 @@ class Model(EmbeddingModel):
     self.max_tokens = max_tokens or a.max_length
     self.dtype = dtype
     self.matryoshka_dims = tuple(matryoshka_dims)
-    self.default_prompt, self.similarity = default_prompt, similarity
+    self.default_prompt = default_prompt
+    self.similarity_fn_name = similarity
     self.normalize = normalize
+    self._tokenizer_path = tokenizer_path
     self._embedder = Embedder(a, params, dtype, devices, self.max_tokens)
 
   @property
@@ -139,8 +147,34 @@ class Model(EmbeddingModel):
       words,
       dtype=dtype,
       matryoshka_dims=matryoshka.read(place),
+      tokenizer_path=files.tokenizer_path,
       **files.usage.to_json(),
     )
+
+  def save_pretrained(self, path: str | os.PathLike) -> None:
+    """Writes a model directory that sentence-transformers opens.
+
+    Args:
+      path: the directory; what it holds is replaced, whole or not at all.
+
+    Raises:
+      UserError: if the architecture has no published format.
+    """
+    model_directory.write_model(
+      path,
+      self.architecture,
+      self.params,
+      self._tokenizer_path or self.tokenizer,
+      self.prompts,
+      max_tokens=self.max_tokens,
+      matryoshka_dims=self.matryoshka_dims,
+      default_prompt=self.default_prompt,
+      similarity=self.similarity_fn_name,
+      normalize=self.normalize,
+    )
+
+  def __getattr__(self, name: str) -> Any:
+    raise AttributeError(aliases.about(type(self).__name__, name))
 
   def reading(self, tokens: int) -> "Model":
     """The same model, cutting texts to `tokens` and no earlier.
@@ -173,24 +207,27 @@ class Model(EmbeddingModel):
       self.dtype,
       matryoshka_dims=self.matryoshka_dims,
       default_prompt=self.default_prompt,
-      similarity=self.similarity,
+      similarity=self.similarity_fn_name,
       normalize=self.normalize,
+      tokenizer_path=self._tokenizer_path,
     )
 
   def encode(
     self,
-    texts: Sequence[str],
+    texts: str | Sequence[str],
     prompt: str | None = None,
     dim: int | None = None,
     normalize: bool | None = None,
     show_progress: bool = False,
     precision: str = "float32",
+    **other: Any,
   ) -> np.ndarray:
     """Embeds texts; a text's vector does not depend on the others.
 
     Args:
-      texts: what to embed. One longer than `max_tokens` is cut to its first
-        tokens and its end mark; one warning says how many were.
+      texts: what to embed, or one text. One longer than `max_tokens` is
+        truncated to its first tokens and its end mark; one warning says how
+        many were.
       prompt: name of a prompt to put in front of each text; None is the
         model's default prompt, if it has one.
       dim: keep this many dimensions (Matryoshka); None keeps all. Any number
@@ -203,14 +240,31 @@ class Model(EmbeddingModel):
         times 127 / its largest |x|, rounded, with nothing calibrated: compare
         by cosine; "binary", the bits x > 0, eight to an int8 as
         sentence-transformers has them. See `nomic_jax.embed.quantize.quantize`.
+      **other: arguments under their names in sentence-transformers, such as
+        `prompt_name` for `prompt`; see `embed.aliases`.
 
     Returns:
-      float32 or int8 [N, dim]; int8 [N, dim / 8] if binary.
+      float32 or int8 [N, dim]; int8 [N, dim / 8] if binary. Of one text the
+      same without N.
 
     Raises:
       UserError: for an unknown prompt or precision, a wrong dim, or something
         that is not a str.
     """
+    if other:
+      given = dict(
+        prompt=prompt,
+        dim=dim,
+        normalize=normalize,
+        show_progress=show_progress or None,
+      )
+      return self.encode(
+        texts, precision=precision, **aliases.ours(given, other)
+      )
+    if isinstance(texts, str):
+      return self.encode(
+        [texts], prompt, dim, normalize, show_progress, precision
+      )[0]
     _check_texts(texts)
     width = self._check(prompt, dim, precision)
     dtype, columns = quantize.stored_as(precision, width)
@@ -356,7 +410,7 @@ def _broken(vectors: np.ndarray) -> np.ndarray:
 
 
 def _check_texts(texts: Sequence[str]) -> None:
-  if isinstance(texts, str) or not isinstance(texts, Sized):
+  if not isinstance(texts, Sized):
     found = type(texts).__name__
     raise UserError(f"encode: expected a list of texts, found one {found}")
   for i, text in enumerate(texts):

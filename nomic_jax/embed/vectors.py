@@ -56,7 +56,7 @@ def model_fingerprint(model: Model) -> str:
     f"{FORMAT} {model.architecture} {model.max_tokens}".encode()
   )
   digest.update(json.dumps(model.prompts, sort_keys=True).encode())
-  used = model.default_prompt, model.similarity, model.normalize
+  used = model.default_prompt, model.similarity_fn_name, model.normalize
   digest.update(json.dumps(used).encode())
   digest.update(model.tokenizer.to_str().encode())
   for path, leaf in _leaves(model.params):

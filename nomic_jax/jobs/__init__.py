@@ -7,10 +7,16 @@ the docstring is their help; see `cli.flags`. Nothing heavy is imported before
 a job runs, so that --help answers at once.
 """
 
+from collections.abc import Callable
+import functools
 import importlib
+import inspect
+from typing import Any
 
 from nomic_jax.cli import command_line
 from nomic_jax.cli import flags
+from nomic_jax.cli import functions
+from nomic_jax.mesh import compiler_flags
 
 # In the order of --help, that of the work.
 NAMES = (
@@ -33,11 +39,26 @@ NAMES = (
 )
 
 
+def function(name: str) -> Callable[..., Any]:
+  """Returns the job as a Python function; see `cli.functions`."""
+  return functions.function(_job(name))
+
+
+def _job(name: str) -> Callable[..., Any]:
+  job = getattr(importlib.import_module(f"{__name__}.{name}"), name)
+  if "model" not in inspect.signature(job).parameters:
+    return job
+
+  @functools.wraps(job)
+  def call(*args: Any, **kwargs: Any) -> Any:
+    # Jobs with a model compile the same programs at every start.
+    command_line.keep_compilations()
+    compiler_flags.set_for(compiler_flags.chip_here())
+    return job(*args, **kwargs)
+
+  return call
+
+
 def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
   """The whole command, and its jobs by name."""
-  return flags.parser(
-    [
-      getattr(importlib.import_module(f"{__name__}.{name}"), name)
-      for name in NAMES
-    ]
-  )
+  return flags.parser([_job(name) for name in NAMES])

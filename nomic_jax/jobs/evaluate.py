@@ -21,8 +21,8 @@ def evaluate(
   max_tokens: int | None = None,
   pooled_norm: bool = False,
   curves: bool = False,
-  output: Path,
-) -> None:
+  output: Path | None = None,
+) -> dict:
   """Scores models on tasks, as a table.
 
   Args:
@@ -39,11 +39,12 @@ def evaluate(
       files name none, as nomic-embed-text-v1.5's as published
     curves: also score with fewer dimensions, and as int8 and binary; makes a
       .png
-    output: .json to make; beside it the tables as .md and a page as .html
+    output: .json to make; beside it the tables as .md and a page as .html;
+      without it, the tables are only printed
   """
   from nomic_jax.report import evaluate as scores
 
-  scores.evaluate(
+  return scores.evaluate(
     model,
     tasks,
     output,

@@ -11,10 +11,10 @@ from nomic_jax.cli.flags import Path
 
 def train(
   *,
+  config: ConfigFlags,
   workdir: Path,
   profile: Annotated[str | None, Flag("FIRST:LAST")] = None,
   distributed: bool = False,
-  config: ConfigFlags,
 ) -> None:
   """Trains what a config describes; resumes.
 
@@ -33,8 +33,5 @@ def train(
   chosen = config_flags.load(config)
   with processes.joined(distributed, saves=True):
     training.train(
-      chosen,
-      workdir,
-      profile or "",
-      extend=any(flag.startswith("--config.steps=") for flag in config),
+      chosen, workdir, profile or "", extend=config_flags.sets(config, "steps")
     )

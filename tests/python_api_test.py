@@ -1,0 +1,201 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The package as Python code uses it, against the command line."""
+
+import dataclasses
+import json
+import pathlib
+
+import ml_collections
+import numpy as np
+import pytest
+import sentence_transformers
+from support import small_data
+from support import tiny
+
+import nomic_jax
+from nomic_jax import jobs
+from nomic_jax.embed.model import Model
+from nomic_jax.errors import UserError
+from nomic_jax.hub import model_directory
+from nomic_jax.main import main
+from nomic_jax.model.encoder import Encoder
+
+ARCHITECTURE = dataclasses.replace(
+  tiny.CONFIG, vocab_size=200, max_length=100
+).architecture
+PROMPTS = {"search_query": "search : ", "search_document": "item : "}
+TEXTS = ["alpha beta", "gamma"]
+
+
+@pytest.fixture(name="directory", scope="module")
+def _directory(tmp_path_factory):
+  path = tmp_path_factory.mktemp("api") / "model"
+  model_directory.write_model(
+    path,
+    ARCHITECTURE,
+    tiny.params(Encoder(ARCHITECTURE)),
+    tiny.words(),
+    PROMPTS,
+  )
+  return path
+
+
+@pytest.fixture(name="model", scope="module")
+def _model(directory):
+  return nomic_jax.load(str(directory))
+
+
+@pytest.fixture(name="data", scope="module")
+def _data(tmp_path_factory):
+  return small_data.make(tmp_path_factory.mktemp("data"))
+
+
+def test_train_and_evaluate_do_what_the_commands_do(data, tmp_path):
+  config = nomic_jax.config(
+    f"{small_data.ROOT}/configs/mlm.py:miniature",
+    f"data.path={data}",
+    "steps=3",
+  )
+  assert isinstance(config, ml_collections.ConfigDict)
+  config.checkpoint.every = 1  # not locked, and not what train changes
+  nomic_jax.train(config, tmp_path / "here")
+  assert (
+    main(
+      [
+        "train",
+        f"--config={small_data.ROOT}/configs/mlm.py:miniature",
+        f"--config.data.path={data}",
+        "--config.steps=3",
+        "--config.checkpoint.every=1",
+        f"--workdir={tmp_path}/there",
+      ]
+    )
+    == 0
+  )
+  losses = [
+    [
+      json.loads(line).get("loss")
+      for line in (tmp_path / run / "metrics.jsonl").read_text().splitlines()
+    ]
+    for run in ("here", "there")
+  ]
+  assert losses[0] == losses[1] and losses[0][0] is not None
+  found = nomic_jax.evaluate(tasks=data, baseline="bm25")
+  (system,) = found["models"]
+  assert system["name"] == "bm25" and not (tmp_path / "here.json").exists()
+
+
+def test_arguments_are_those_of_the_command_and_checked():
+  assert set(nomic_jax.__dir__()) >= {"train", "evaluate", "mine", "prepare"}
+  for wrong, message in (
+    (dict(worker=1), "train has no argument worker. Did you mean 'workdir'"),
+    (dict(config="x.py"), "train needs the argument workdir"),
+  ):
+    with pytest.raises(TypeError, match=message):
+      nomic_jax.train(**wrong)
+  with pytest.raises(TypeError, match="train was given config twice"):
+    nomic_jax.train("x.py", config="x.py")
+  with pytest.raises(TypeError, match="takes at most 4 arguments"):
+    nomic_jax.train(1, 2, 3, 4, 5)
+  with pytest.raises(UserError, match="no file nowhere.py"):
+    nomic_jax.train("nowhere.py", "run")
+  with pytest.raises(AttributeError, match="no attribute 'trian'"):
+    _ = nomic_jax.trian
+  given = {}
+
+  def job(*, model=(), dim=(), config=None):
+    given.update(model=model, dim=dim, config=config)
+
+  evaluate = jobs.evaluate.evaluate
+  job.__annotations__ = {
+    "model": evaluate.__annotations__["model"],
+    "dim": evaluate.__annotations__["dim"],
+    "config": jobs.train.train.__annotations__["config"],
+  }
+  call = jobs.functions.function(job)
+  call(model=pathlib.Path("a"), dim="8,4", config=["f.py", "steps=2"])
+  assert given == {
+    "model": ["a"],
+    "dim": [8, 4],
+    "config": ["--config=f.py", "--config.steps=2"],
+  }
+  call(["a", pathlib.Path("b")], 8, "f.py:x")
+  assert given == {
+    "model": ["a", "b"],
+    "dim": [8],
+    "config": ["--config=f.py:x"],
+  }
+
+
+def test_habits_of_sentence_transformers(model, directory):
+  theirs = sentence_transformers.SentenceTransformer(
+    str(directory), device="cpu"
+  )
+  close = lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6)
+  one = model.encode(TEXTS[0])
+  assert one.shape == (model.width,)
+  close(one, theirs.encode(TEXTS[0]))
+  close(model.encode_query(TEXTS), theirs.encode_query(TEXTS))
+  close(model.encode_document(TEXTS[1]), theirs.encode_document(TEXTS[1]))
+  assert np.abs(model.encode_query(TEXTS) - model.encode(TEXTS)).max() > 0.01
+  for options in (
+    dict(prompt_name="search_query"),
+    dict(truncate_dim=8, normalize_embeddings=True),
+    dict(normalize_embeddings=False),
+  ):
+    close(model.encode(TEXTS, **options), theirs.encode(TEXTS, **options))
+  vectors = model.encode([*TEXTS, "delta"], normalize=False)
+  for name in ("cosine", "dot", "euclidean", "manhattan"):
+    theirs.similarity_fn_name = name
+    ours = Model(
+      model.architecture, model.params, model.tokenizer, {}, similarity=name
+    )
+    np.testing.assert_allclose(
+      ours.similarity(vectors[:2], vectors),
+      theirs.similarity(vectors[:2], vectors),
+      rtol=1e-4,
+      atol=2e-5,
+    )
+  assert model.similarity(vectors[0], vectors[0]).shape == (1, 1)
+
+
+@pytest.mark.parametrize(
+  "options, message",
+  [
+    (dict(batch_size=32), "no argument batch_size: texts are packed"),
+    (dict(convert_to_tensor=True), "no argument convert_to_tensor: .*torch"),
+    (dict(promptname="x"), "no argument promptname. Did you mean"),
+    (
+      dict(prompt="search_query", prompt_name="search_query"),
+      "prompt_name and prompt are the same argument",
+    ),
+    (dict(truncate_dim=0), "dim 0 is not between"),
+  ],
+)
+def test_what_encode_does_not_take_is_named(model, options, message):
+  with pytest.raises(UserError, match=message):
+    model.encode(TEXTS, **options)
+
+
+def test_other_names_of_attributes_are_told(model):
+  with pytest.raises(AttributeError, match="its name here is max_tokens"):
+    _ = model.max_seq_length
+  with pytest.raises(AttributeError, match="no attribute 'nonsense'$"):
+    _ = model.nonsense
+  assert not hasattr(model, "tokenize")
+
+
+def test_save_pretrained_writes_the_same_model(model, tmp_path):
+  model.save_pretrained(tmp_path / "saved")
+  again = nomic_jax.load(str(tmp_path / "saved"))
+  assert again.prompts == model.prompts
+  np.testing.assert_array_equal(
+    again.encode_query(TEXTS), model.encode_query(TEXTS)
+  )
+  theirs = sentence_transformers.SentenceTransformer(
+    str(tmp_path / "saved"), device="cpu"
+  )
+  np.testing.assert_allclose(
+    theirs.encode_query(TEXTS), model.encode_query(TEXTS), atol=2e-6
+  )
