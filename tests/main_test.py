@@ -249,7 +249,7 @@ FUNCTIONS = {
   "evaluate": "report.evaluate:evaluate",
   "search": "search.answer:search",
   "report": "report.report:report",
-  "train": "train:train",
+  "train": "training:train",
   "compile": "aot.check:check",
   "verify": "run.verify:verify",
 }
