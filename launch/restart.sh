@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Sourced by the launch scripts: what the exit statuses of a job ask for.
 # nomic_jax/mesh/processes.py says where each comes from, launch/README.md what each
-# script makes of it. How often a job is started without getting further is
+# script makes of it. How often a job is started without making progress is
 # bounded in nomic_jax/mesh/restarts.py, for all of them.
 
 # A mistake; not found or not executable; interrupted by a person; nobody reads.

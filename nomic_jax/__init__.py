@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """nomic_jax: train your own long-context text embedding model, in JAX.
 
-Letters in array shapes, everywhere: B rows, S tokens in a row, K texts in a
-row, D width, H heads, d width of a head, L layers, V vocabulary, F width of
-the MLP, Q queries, C candidates, A micro-batches.
+Dimensions in array shapes, everywhere: B rows, S tokens in a row, K texts in a
+row, D width, H heads, d width of a head, L layers, V vocabulary, F width of the
+MLP, Q queries, C candidates, A micro-batches.
 """
 
 import importlib
@@ -18,11 +18,12 @@ def load(path: str, dtype: str = "float32", pooled_norm: bool = False):
   """Opens a model directory or a work directory for `encode`.
 
   Args:
-    path: the directory, or a hub name.
+    path: the directory, or a Hub name.
     dtype: of activations and matmuls; "bfloat16" is about twice as fast, and
-      vectors then differ by about 1e-2.
-    pooled_norm: apply a LayerNorm to the pooled vector although the files name
-      none: nomic-embed-text-v1.5 as published needs it below 768 dimensions.
+      changes vectors by about 1e-2.
+    pooled_norm: whether to apply a LayerNorm to the pooled vector although the
+      files specify none: nomic-embed-text-v1.5 as published needs it below 768
+      dimensions.
 
   Returns:
     A `nomic_jax.embed.model.Model`.
@@ -30,7 +31,7 @@ def load(path: str, dtype: str = "float32", pooled_norm: bool = False):
   Raises:
     nomic_jax.errors.UserError: naming what is missing or does not fit.
   """
-  from nomic_jax.embed.model import Model  # JAX is imported when it is needed
+  from nomic_jax.embed.model import Model  # imports JAX only when needed
 
   return Model.load(path, dtype, pooled_norm)
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Errors a person can cause, told in one line; a stack trace is for bugs."""
+"""Errors that a user can cause, reported in one line; others are bugs."""
 
 from collections.abc import Collection
 from collections.abc import Iterable
@@ -10,19 +10,19 @@ import difflib
 
 
 class UserError(Exception):
-  """Something the user can mend.
+  """An error that the user can fix.
 
-  The message is one line that says what was wrong, where, what was expected
-  and how to mend it. The command line prints it without a stack trace.
+  The message is one line that says what was wrong, where, what was expected and
+  how to fix it. The command line prints it without a stack trace.
   """
 
 
 @contextlib.contextmanager
 def about(place: str) -> Iterator[None]:
-  """Prefixes a UserError raised within with the flag, key or file at fault.
+  """Prefixes a UserError of the body with the flag, key or file at fault.
 
-  A room that computes raises the fact alone; the one that knows where the
-  value was written names the place.
+  Code that computes raises the fact alone; code that knows where the value was
+  set names the place.
   """
   try:
     yield
@@ -32,16 +32,16 @@ def about(place: str) -> Iterator[None]:
 
 
 class OptionError(UserError):
-  """A value that an option cannot have: "OPTION: what is wrong".
+  """An invalid value of an option: "OPTION: what is wrong".
 
   The code that reads an option knows it by the name of an argument;
-  `options_of` names the group it was set in.
+  `options_of` names the group that it was set in.
   """
 
 
 @contextlib.contextmanager
 def options_of(group: str) -> Iterator[None]:
-  """Names the group of an option at fault: "config.loss.kind: ..."."""
+  """Prefixes an OptionError with its group: "config.loss.kind: ..."."""
   try:
     yield
   except OptionError as e:
@@ -57,9 +57,9 @@ class Diverged(UserError):
 
 
 class Stopped(Exception):
-  """Ended before its time through no fault of its own; can go on.
+  """Ended early through no fault of its own and can be resumed.
 
-  The command line prints the message and ends with the status RESUME.
+  The command line prints the message and exits with the status RESUME.
   """
 
 
@@ -67,7 +67,7 @@ RESUME = 75  # EX_TEMPFAIL of sysexits.h: run the same command again
 
 
 def status(error: BaseException) -> int:
-  """The exit status of the command line for an error; see `processes`."""
+  """Returns the exit status of the command line for an error."""
   if isinstance(error, (UserError, ModuleNotFoundError)):
     return 2
   if isinstance(error, Stopped):
@@ -85,11 +85,11 @@ def one_of(
   """Raises an error, with the nearest name, unless `name` is in `names`.
 
   Args:
-    name: what was given.
-    names: those there are, in the order in which to list them.
+    name: the given value.
+    names: the valid ones, in the order in which to list them.
     what: where it was given and what is wrong: "config.loss.name: no loss 'x'".
-    expected: what stands in front of the list.
-    error: its class.
+    expected: text before the list.
+    error: the type of error.
   """
   if name in names:
     return
@@ -102,7 +102,7 @@ def one_of(
 
 
 def check_choice(option: str, value: object, choices: Collection[str]) -> None:
-  """Raises OptionError, with the nearest choice, for a value not among them."""
+  """Raises OptionError, with the nearest choice, for an unknown value."""
   one_of(value, choices, f"{option}: '{value}' is unknown", error=OptionError)
 
 

@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The loop of a training: dispatch, look back, log, save, stop.
+"""The training loop: dispatch, log, save, stop.
 
-It dispatches step t and then looks at the numbers of step t-1, so that the
-devices never wait for the host.
+It dispatches step t and then reads the metrics of step t-1, so that the devices
+never wait for the host.
 """
 
 import contextlib
@@ -42,31 +42,31 @@ def loop(
   profile: range = range(0),
   since: float | None = None,
 ) -> None:
-  """From the state's step to the last, logging and saving on the way.
+  """Trains from the state's step to the last, logging and saving on the way.
 
   Args:
     config: of the training.
     workdir: of the training.
-    run: what `train.setup` made.
-    state: to go on from; it is donated.
-    data: an iterator of this host's batches.
+    run: from `training.setup`.
+    state: the state to start from, which is donated.
+    data: an iterator over this host's batches.
     checkpoints: of the work directory.
-    evaluators: what is measured every so many steps.
-    preemption: which the loop listens to from its first step on.
+    evaluators: run every so many steps.
+    preemption: handles SIGTERM from the first step on.
     profile: steps to record under `workdir`/profile, for xprof or Perfetto.
-    since: `time.time()` when this process began with the training.
+    since: `time.time()` when this process began the training.
 
   Raises:
-    Preempted: on SIGTERM, with a checkpoint to go on from.
-    UserError: if the numbers are not finite, or the disk is full.
+    Preempted: on SIGTERM, with a checkpoint to resume from.
+    UserError: if the metrics are not finite, or the disk is full.
   """
   done = int(state.step)
   sharding = partition.batch_sharding(run.mesh)
   shapes = set()
-  before = None
+  pending = None  # the step whose metrics have not been read
 
-  def look(write: bool = False, stopped: bool = False) -> None:
-    number, result, *about = before
+  def log_pending(write: bool = False, stopped: bool = False) -> None:
+    number, result, *about = pending
     progress.update(
       1, **log.add(number, jax.device_get(result), *about, write, stopped)
     )
@@ -106,11 +106,11 @@ def loop(
         log.compiling = True
       with spent.of("compile") if new else contextlib.nullcontext():
         state, result = run.step(state, loader.to_devices(batch, sharding))
-      preemption.listen()  # compiled, and the state is worth saving
-      if before is not None:
-        look()
+      preemption.listen()  # compiled: from now on the state is worth saving
+      if pending is not None:
+        log_pending()
       result = dict(result) | loader.accuracy_of_source(batch, result)
-      before = (
+      pending = (
         number,
         result,
         loader.tokens_in(batch),
@@ -122,9 +122,9 @@ def loop(
       stop = preemption.reached(number)
       last = number == config.steps
       due = evaluators.due(number)
-      # Whoever sent SIGTERM does not wait for long.
-      put_off = bool(due) and stop and not last
-      if put_off:  # until the training is resumed
+      # After SIGTERM there is little time, so evaluation is postponed.
+      postponed = bool(due) and stop and not last
+      if postponed:  # until the training is resumed
         due = []
       results = {}
       if due:
@@ -135,25 +135,25 @@ def loop(
           )
           log.add_held_out(results, time.monotonic() - began)
         except processes.Interrupted:
-          stop = put_off = True
+          stop = postponed = True
           due = []
         spent.add("evaluation", time.monotonic() - began)
       every = config.checkpoint.every
-      kept = bool(
+      save = bool(
         last
         or every
         and number % every == 0
         or (config.checkpoint.best in results)
         or _due(config, number, saved)
       )
-      out_of_turn = put_off or (
-        stop and not kept and number % config.log_every != 0
+      unfinished = postponed or (
+        stop and not save and number % config.log_every != 0
       )
-      kept = kept or stop
-      if due or kept:
-        look(write=True, stopped=out_of_turn)
-        before = None
-      if kept:  # and finite, or look would have said so
+      save = save or stop
+      if due or save:
+        log_pending(write=True, stopped=unfinished)
+        pending = None
+      if save:  # the metrics are finite, or log_pending would have raised
         with spent.of("checkpoint"):
           if file:
             file.flush()  # no checkpoint without the lines of its steps
@@ -163,7 +163,7 @@ def loop(
         checkpoints.close()  # waits for what is being written
         raise processes.Preempted(
           f"SIGTERM: saved step {number} of {config.steps} under {workdir}; "
-          "the same command goes on from there"
+          "run the same command to resume"
         )
 
     if processes.is_first():
@@ -171,10 +171,10 @@ def loop(
 
 
 def _due(config: ml_collections.ConfigDict, number: int, saved: float) -> bool:
-  """Whether a checkpoint is due by time; asked by every process.
+  """Returns whether a checkpoint is due by time; a collective.
 
-  Process 0's clock decides. It is asked at logged steps alone: the others are
-  told by a collective, and the line is written at its turn, so that a training
+  Process 0's clock decides. It is checked only at logged steps, because the
+  others learn it by a collective and lines are written only then, so a training
   has the same lines whenever it was saved.
   """
   minutes = config.checkpoint.get("minutes", 0.0)
@@ -185,7 +185,7 @@ def _due(config: ml_collections.ConfigDict, number: int, saved: float) -> bool:
 
 
 class _Watch:
-  """Prints where all threads are whenever a step takes too long."""
+  """Prints the stacks of all threads whenever a step takes too long."""
 
   def __init__(self, minutes: float):
     self._seconds = 60 * minutes
@@ -194,7 +194,7 @@ class _Watch:
     return self
 
   def rearm(self) -> None:
-    """To be called at every step."""
+    """Restarts the timer; call it at every step."""
     if self._seconds:
       faulthandler.dump_traceback_later(
         self._seconds, repeat=True, file=sys.__stderr__
@@ -210,18 +210,18 @@ def _record(
 ) -> None:
   """Starts before the first step of `profile` and stops after its last."""
   if profile and result is None and number == profile[0]:
-    jax.profiler.start_trace(buckets.near(folder))
+    jax.profiler.start_trace(buckets.scratch(folder))
   elif profile and result is not None and number == profile[-1]:
     jax.block_until_ready(result)
     jax.profiler.stop_trace()
     if buckets.is_remote(folder):
-      buckets.upload(buckets.near(folder), folder)
+      buckets.upload(buckets.scratch(folder), folder)
 
 
 def _metrics_file(
   config: ml_collections.ConfigDict, workdir: pathlib.Path, done: int
 ) -> Any:
-  """The file that one of the processes writes; None for the others."""
+  """Returns the metrics file in process 0, None in the others."""
   if not processes.is_first():
     return contextlib.nullcontext()
   return contextlib.closing(

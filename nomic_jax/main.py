@@ -14,7 +14,7 @@ from nomic_jax.errors import RESUME
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
 
-# Modules that only some jobs need, and the extra of setup.cfg they come with.
+# Modules that only some jobs need, and the extra of setup.cfg that provides it.
 _EXTRAS = {
   "bm25s": "eval",
   "pytrec_eval": "eval",
@@ -33,9 +33,9 @@ _EXTRAS = {
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs one job; returns the exit status."""
   argv = list(sys.argv[1:] if argv is None else argv)
-  command_line.print_anything()
-  # A failed checkpoint is one line of ours; asyncio logs its exception again
-  # whenever it is collected, perhaps after the training has ended.
+  command_line.replace_unencodable()
+  # A failed checkpoint is one line of ours; asyncio would log its exception
+  # again when it is collected, perhaps after the training has ended.
   logging.getLogger("asyncio").setLevel(logging.CRITICAL)
   try:
     parser, known = jobs.parser()
@@ -43,11 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments, rest = parser.parse_known_args(argv)
     values = vars(arguments)
     name = values.pop("command")
-    rest = command_line.joined(rest)
+    rest = command_line.join_values(rest)
     command_line.check_rest(rest, name)
     if known[name].takes_config:
       values["config"] = rest
-    with command_line.warnings_in_a_line():
+    with command_line.one_line_warnings():
       known[name].run(**values)
     sys.stdout.flush()
   except UserError as e:
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       raise
     print(
       f"nomic-jax: error: {missing} is not installed; pip install "
-      f"'nomic_jax[{_EXTRAS[missing]}]' brings it",
+      f"'nomic_jax[{_EXTRAS[missing]}]'",
       file=sys.stderr,
     )
     return 2
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     output.register(sys.stdout, 0)
     if not output.poll(0):
       raise  # it was another pipe or connection
-    # Who reads has had enough, as `head` has.
+    # The reader has closed the pipe, as `head` does.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 141
   except KeyboardInterrupt:

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The one train step: every objective, on every mesh, goes through here."""
+"""The train step, shared by every objective on every mesh."""
 
 from collections.abc import Callable
 import functools
@@ -20,19 +20,19 @@ Metrics = dict[str, Array]
 
 
 class TrainState(struct.PyTreeNode):
-  """All that changes while training, and the key that never does."""
+  """Everything that changes during training, and the constant key."""
 
   step: Array  # int32 [], batches seen
   params: Any
   opt_state: Any
   key: Array  # uint32 key data; the step's randomness is fold_in(key, step)
-  skipped: Array  # int32 [], steps whose update was not finite and not made
+  skipped: Array  # int32 [], number of steps skipped as not finite
 
 
 def init_state(
   loss: Loss, tx: optax.GradientTransformation, seed: int
 ) -> TrainState:
-  """A fresh state, its parameters boxed with logical axis names."""
+  """Returns a fresh state, with parameters boxed with logical axis names."""
   params = loss.init(params_key(seed))
   return TrainState(
     step=jnp.int32(0),
@@ -44,7 +44,7 @@ def init_state(
 
 
 def params_key(seed: int) -> Array:
-  """The key of the first parameters; apart from every step's."""
+  """Returns the key of the initial parameters, distinct from every step's."""
   return jax.random.fold_in(jax.random.key(seed), 2**32 - 1)
 
 
@@ -53,25 +53,24 @@ def make_train_step(
   tx: optax.GradientTransformation,
   box: Callable[[Any], Any] = lambda params: params,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-  """Returns step(state, batch) -> (state, metrics), pure.
+  """Returns step(state, batch) -> (state, metrics), a pure function.
 
-  Every array of a batch is [A, ...]: A micro-batches, whose sums of loss,
-  weight and gradient are added before the one division. So accumulation is
-  exact however unequal their weights are.
+  Every array of a batch is [A, ...] for A micro-batches, whose sums of loss,
+  weight and gradient are added before a single division. Therefore
+  accumulation is exact however unequal their weights are.
 
-  A batch of zero weight has nothing to learn from, as the metric `empty` (1 or
-  0) says: parameters and optimizer, its count of updates included, stay as
-  they are.
+  A batch of zero weight changes neither the parameters nor the optimizer,
+  including its count of updates; the metric `empty` is then 1, otherwise 0.
 
-  A loss or gradient that is not finite changes neither parameters nor
-  optimiser: the step is counted in `skipped`, a metric, and it is for the
-  caller to stop. `group_norms`, of the gradient of each module, say where.
+  A loss or gradient that is not finite changes neither the parameters nor the
+  optimizer; the step is counted in the metric `skipped`, and the caller decides
+  whether to stop. `group_norms`, the gradient norm of each module, show where
+  it occurred.
 
   Args:
-    loss: what to minimise.
-    tx: the optimiser.
-    box: applied to the parameters that the loss is given: see
-      `partition.sharded`.
+    loss: the loss to minimize.
+    tx: the optimizer.
+    box: applied to the parameters passed to the loss: see `partition.sharded`.
   """
   accumulate = functools.partial(_accumulate, loss)
   if loss.by_row:
@@ -111,9 +110,9 @@ def make_train_step(
 
 
 def make_measure(loss: Loss) -> Callable[[Any, Batch], Metrics]:
-  """Returns measure(params, batch) -> sums, "loss" and "weight" among them.
+  """Returns measure(params, batch) -> sums, including "loss" and "weight".
 
-  Without a gradient. `loss` should be of an encoder without dropout.
+  No gradient is computed. `loss` should use an encoder without dropout.
   """
 
   def sums_of(params: Any, batch: Batch, key: Array) -> Metrics:
@@ -131,7 +130,7 @@ def make_measure(loss: Loss) -> Callable[[Any, Batch], Metrics]:
 def _accumulate(
   loss: Loss, params: Any, batch: Batch, key: Array
 ) -> tuple[Any, Metrics]:
-  """Gradient, and sums of loss, weight and metrics, of all micro-batches."""
+  """Returns the gradient and the sums of loss, weight and metrics."""
 
   def total(params, micro, rng):
     loss_sum, weight, sums = loss(params, micro, rng)
@@ -152,7 +151,7 @@ def _accumulate(
 
 
 def _group_norms(grads: Any) -> dict[str, Array]:
-  """Norm of the gradient of each module, such as encoder/layers/qkv."""
+  """Returns the gradient norm of each module, such as encoder/layers/qkv."""
   squares = {}
   for path, gradient in jax.tree_util.tree_leaves_with_path(grads):
     name = jax.tree_util.keystr(path[:-1] or path, simple=True, separator="/")

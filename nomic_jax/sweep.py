@@ -23,15 +23,16 @@ from nomic_jax.report import sweeps
 from nomic_jax.storage import buckets
 from nomic_jax.storage import places
 
-# Bytes of a point's name; what is added to it must fit into 255.
+# Largest number of bytes in a point's name; with suffixes it must fit into 255.
 _LONGEST = 180
-_DIVERGED = "diverged.json"  # train's, which brings JAX with it
+_DIVERGED = "diverged.json"  # as in `training`, which would import JAX
 
 
 def points(arguments: Sequence[str]) -> list[dict[str, Any]]:
-  """What sweep(add) of the config file adds: {key: value} for each point.
+  """Returns what sweep(add) of the config file adds: {key: value} per point.
 
-  A sweep(add, arg) also gets what follows the colon of --config=FILE.py:ARG.
+  A sweep(add, arg) also receives the text after the colon in
+  --config=FILE.py:ARG.
 
   Raises:
     UserError: if the file has no sweep, or it adds nothing.
@@ -39,23 +40,23 @@ def points(arguments: Sequence[str]) -> list[dict[str, Any]]:
   given = next(a for a in arguments if a.startswith("--config="))
   path, _, arg = given.removeprefix("--config=").partition(":")
   loaded = config_flags.module(path)
-  found: list[dict[str, Any]] = []
+  added: list[dict[str, Any]] = []
 
   def add(**point):
-    found.append(point)
+    added.append(point)
 
   if hasattr(loaded, "sweep"):
     takes_arg = len(inspect.signature(loaded.sweep).parameters) > 1
     try:
       loaded.sweep(add, *([arg] if takes_arg else []))
     except Exception as e:
-      raise config_flags.mistake(e, path) from e
-  if not found:
+      raise config_flags.error_in(e, path) from e
+  if not added:
     raise UserError(
       f"--config: {path} has no sweep(add) that adds points; expected a "
       "function that calls add(**{'optimizer.learning_rate': 1e-4})"
     )
-  return found
+  return added
 
 
 @places.expanding("workdir")
@@ -71,13 +72,13 @@ def sweep(
 ) -> None:
   """Trains every point in its own folder of `workdir`, then compares them.
 
-  A point that is finished is skipped, and one that was stopped goes on.
+  Finished points are skipped, and stopped ones resumed.
 
-  Arguments are the flags of `nomic-jax sweep`, described in jobs/sweep.py.
+  The arguments are the flags of `nomic-jax sweep`, described in jobs/sweep.py.
 
   Raises:
-    UserError: if points cannot be trained (the others are), or none has such
-      a metric. A point that diverges is a line of the table.
+    UserError: if points fail (the others are trained), or none has the metric.
+      A point that diverges is a line of the table.
   """
   named = _named(points(arguments), arguments)
   keys = list(dict.fromkeys(k for point in named for k in point.values))
@@ -90,7 +91,7 @@ def sweep(
   if only_list:
     print("\n".join(point.name for point in named))
     return
-  folder = buckets.place(workdir)
+  folder = buckets.as_path(workdir)
   if commands is not None:
     for number, point in enumerate(named, 1):
       command = shlex.join(
@@ -100,24 +101,24 @@ def sweep(
     return
   places.check_folder(
     folder,
-    f"{workdir}: a file stands there; give a folder as --workdir",
+    f"{workdir}: is a file; specify a folder as --workdir",
     lambda path: True,
   )
   if parallel > 1 and buckets.is_remote(folder):
     raise UserError(
-      f"--parallel={parallel}: the points' logs grow, which objects in a "
-      f"bucket ({folder}) do not; give --parallel=1, or --commands to train "
-      "them elsewhere"
+      f"--parallel={parallel}: the points' logs grow, but objects in a bucket "
+      f"({folder}) cannot; use --parallel=1, or --commands to train them "
+      "elsewhere"
     )
   with buckets.errors(folder):
-    left = [p for p in named if not _told_diverged(p.name, folder)]
+    remaining = [p for p in named if not _report_diverged(p.name, folder)]
   failed = (
-    _train_side_by_side(left, folder, parallel)
+    _train_in_parallel(remaining, folder, parallel)
     if parallel > 1
-    else _train_in_turn(left, folder)
+    else _train_sequentially(remaining, folder)
   )
   with buckets.errors(folder):
-    # Of a point that failed for another reason there is nothing to compare.
+    # Points that failed for another reason have nothing to compare.
     compared = {p.name: p.values for p in named if p.name not in failed}
     steps = {name: _diverged(folder / name) for name in compared}
     if compared:
@@ -136,7 +137,7 @@ def sweep(
     )
     raise UserError(
       f"{len(failed)} of {len(named)} points failed: {', '.join(failed)}; "
-      f"{why}. Run the same command to go on with them"
+      f"{why}. Run the same command to resume them"
     )
 
 
@@ -149,13 +150,13 @@ class _Point(NamedTuple):
 
 
 def _named(
-  found: Sequence[dict[str, Any]], arguments: Sequence[str]
+  added: Sequence[dict[str, Any]], arguments: Sequence[str]
 ) -> list[_Point]:
-  """Points with names that are different and fit to be those of folders."""
+  """Returns points with distinct names that are valid names of folders."""
   named: dict[str, _Point] = {}
-  for values in found:
+  for values in added:
     if any(values == point.values for point in named.values()):
-      print(f"{values} is there twice and is trained once")
+      print(f"{values} was added twice and is trained once")
       continue
     plain = ",".join(f"{k.rpartition('.')[2]}={v}" for k, v in values.items())
     name = re.sub(r"[/\\*?\[\]\x00-\x1f]", "-", plain)
@@ -171,28 +172,28 @@ def _named(
   return list(named.values())
 
 
-def _diverged(place: Any) -> int | None:
-  """The step at which the training in a work directory diverged, or None."""
+def _diverged(path: Any) -> int | None:
+  """Returns the step at which a work directory's training diverged, or None."""
   try:
-    return json.loads((place / _DIVERGED).read_text())["step"]
+    return json.loads((path / _DIVERGED).read_text())["step"]
   except FileNotFoundError:
     return None
 
 
-def _told_diverged(name: str, folder: Any) -> bool:
+def _report_diverged(name: str, folder: Any) -> bool:
   step = _diverged(folder / name)
   if step is not None:
     print(
-      f"{name}: diverged at step {step} before, not trained again; remove "
-      f"{folder / name} to do so",
+      f"{name}: diverged at step {step} before and is not trained again; "
+      f"remove {folder / name} to do so",
       flush=True,
     )
   return step is not None
 
 
-def _train_in_turn(named: Sequence[_Point], folder: Any) -> dict[str, str]:
-  """Trains one after the other; returns why some have failed."""
-  from nomic_jax.training import train  # JAX, when there is something to train
+def _train_sequentially(named: Sequence[_Point], folder: Any) -> dict[str, str]:
+  """Trains points one after another; returns why some failed."""
+  from nomic_jax.training import train  # imports JAX only when needed
 
   failed = {}
   for point in named:
@@ -205,10 +206,10 @@ def _train_in_turn(named: Sequence[_Point], folder: Any) -> dict[str, str]:
   return failed
 
 
-def _train_side_by_side(
+def _train_in_parallel(
   named: Sequence[_Point], folder: pathlib.Path, parallel: int
 ) -> dict[str, str]:
-  """Trains each in a process; returns, when all have ended, why some failed."""
+  """Trains each in a process; returns why some failed, after all have ended."""
   folder.mkdir(parents=True, exist_ok=True)
 
   def train(point: _Point) -> tuple[str, str]:
@@ -223,14 +224,16 @@ def _train_side_by_side(
     log = folder / f"{point.name}.log"
     with open(log, "a", encoding="utf-8") as file:
       status = subprocess.run(command, stdout=file, stderr=file).returncode
-    said = (log.read_text("utf-8", "replace").splitlines() or [""])[-1]
+    last_line = (log.read_text("utf-8", "replace").splitlines() or [""])[-1]
     print(
       f"{point.name}: "
-      + (f"status {status}, see {log}: {said}" if status else "done"),
+      + (f"status {status}, see {log}: {last_line}" if status else "done"),
       flush=True,
     )
     failed = status and _diverged(folder / point.name) is None
-    return point.name, said if failed else ""
+    return point.name, last_line if failed else ""
 
   with concurrent.futures.ThreadPoolExecutor(parallel) as pool:
-    return {name: said for name, said in pool.map(train, named) if said}
+    return {
+      name: last_line for name, last_line in pool.map(train, named) if last_line
+    }

@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Training: everything around the one step of `step.py`.
+"""Training: everything around the step in `step.py`.
 
-setup() fixes shapes and shardings before a byte is allocated; train() finds
-what to start from and hands both to the loop.
+setup() determines shapes and shardings before anything is allocated; train()
+finds what to start from and passes both to the loop.
 """
 
 from collections.abc import Callable
@@ -64,25 +64,25 @@ from nomic_jax.text import special_tokens
 from nomic_jax.text import tokenizer as tokenizer_lib
 from nomic_jax.text import tokenizer_settings
 
-# In a work directory: the step at which its training diverged.
+# In a work directory: records the step at which its training diverged.
 DIVERGED = "diverged.json"
 
 
 class Run(NamedTuple):
-  """A training, compiled lazily: nothing here is allocated yet."""
+  """A training, compiled lazily; nothing is allocated yet."""
 
   mesh: Mesh
   init: Callable[[], step_lib.TrainState]
   step: Callable[..., Any]
-  encoder: Encoder  # without dropout, as the next
+  encoder: Encoder  # without dropout, like `loss`
   loss: losses.Loss
   state: Any  # shapes and shardings of the state
   schedule: optax.Schedule
-  box: Callable[[Any], Any]  # parameters as the loss takes them
-  flops: Callable[[Any], float]  # of a step, from a host's batch
+  box: Callable[[Any], Any]  # prepares parameters for the loss
+  flops: Callable[[Any], float]  # FLOPs of a step, from a host's batch
 
   def on_mesh(self, f: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    """f(params, batch), jitted as the step is; results on every device."""
+    """Returns f(params, batch), jitted like the step; replicates results."""
     at = jax.tree.map(lambda s: s.sharding, self.state.params)
     return jax.jit(
       options_of("config.loss")(
@@ -102,35 +102,35 @@ def train(
   profile: str = "",
   extend: bool = False,
 ) -> None:
-  """Trains to `config.steps`, going on from the work directory's checkpoint.
+  """Trains to `config.steps`, resuming from the work directory's checkpoint.
 
   Args:
     config: of the training.
-    workdir: where its checkpoints and logs are: a folder, gs:// or s3://.
+    workdir: for checkpoints and logs: a folder, gs:// or s3://.
     profile: FIRST:LAST, steps to record under `workdir`/profile.
-    extend: whether `config.steps` may be more than the work directory's.
+    extend: whether `config.steps` may exceed the work directory's.
 
   Raises:
-    UserError: for whatever the user can mend; see the message.
-    Stopped: on SIGTERM, with a checkpoint to go on from, or when a bucket does
+    UserError: for what the user can fix; see the message.
+    Stopped: on SIGTERM, with a checkpoint to resume from, or when a bucket does
       not answer.
   """
   # Before the backend starts.
   compiler_flags.set_for(compiler_flags.chip_here())
-  place = buckets.place(workdir)
+  path = buckets.as_path(workdir)
   with (
-    buckets.errors(place, unreachable=Stopped),
+    buckets.errors(path, unreachable=Stopped),
     processes.Preemption() as preemption,
   ):
-    mark = place / DIVERGED
+    mark = path / DIVERGED
     try:
-      _train(config, place, _steps(profile), preemption, extend)
+      _train(config, path, _steps(profile), preemption, extend)
     except Diverged as e:
       if processes.is_first():
         mark.write_text(json.dumps({"step": e.step}))
       raise
     if processes.is_first() and mark.exists():
-      mark.unlink()  # of an earlier attempt
+      mark.unlink()  # from an earlier attempt
 
 
 def _train(
@@ -141,9 +141,9 @@ def _train(
   extend: bool,
 ) -> None:
   began = time.time()
-  place = workdir if buckets.is_remote(workdir) else workdir.absolute()
+  path = workdir if buckets.is_remote(workdir) else workdir.absolute()
   processes.agree(
-    {"--workdir": str(place), "data": staging.state(config.data.path)}
+    {"--workdir": str(path), "data": staging.state(config.data.path)}
     | work_directory.flat(json.loads(config.to_json()))
   )
   work_directory.check(workdir, config, extend)
@@ -153,7 +153,7 @@ def _train(
     return
   if not buckets.is_remote(workdir):
     places.check_writable(workdir / "checkpoints")
-  # What a training starts from may be gone by the time it goes on.
+  # What a training started from may no longer exist when it is resumed.
   if done:
     encoder, folder, usage = work_directory.read(workdir)
     start = Start(encoder, folder, None, usage)
@@ -176,7 +176,7 @@ def _train(
     print(advice, flush=True)
   evaluators = Evaluators(config, tokenizer, run)
   if processes.all_true(not (workdir / "config.json").is_file()):
-    merged(run.state.params, start.params or {})  # or says what does not fit
+    merged(run.state.params, start.params or {})  # raises if it does not fit
     _rehearse(config, run, data)
     if processes.is_first():
       work_directory.claim(
@@ -190,7 +190,7 @@ def _train(
     processes.all_true(True)  # the others wait for it
   restarts.count(workdir, done)
   with (
-    compiled_programs.kept(place),
+    compiled_programs.kept(path),
     contextlib.closing(
       Checkpoints(
         workdir,
@@ -204,7 +204,7 @@ def _train(
       state = checkpoints.restore(run.state, data)
       if processes.is_first():
         print(
-          f"{workdir}: goes on after step {int(state.step)} of {config.steps}",
+          f"{workdir}: resuming after step {int(state.step)} of {config.steps}",
           flush=True,
         )
     else:
@@ -223,15 +223,15 @@ def _train(
       recorded,
       began,
     )
-  if (kept := best(workdir)) and processes.is_first():
+  if (saved := best(workdir)) and processes.is_first():
     print(
-      f"{workdir}: {kept.metric} was best, {kept.value:.4g}, at step "
-      f"{kept.step}: {workdir}/checkpoints/{kept.step}"
+      f"{workdir}: {saved.metric} was best, {saved.value:.4g}, at step "
+      f"{saved.step}: {workdir}/checkpoints/{saved.step}"
     )
 
 
 def _steps(text: str) -> range:
-  """Returns the steps of "FIRST:LAST", both included; of "" none."""
+  """Returns the steps of "FIRST:LAST", inclusive; none for ""."""
   if not text:
     return range(0)
   first, _, last = text.partition(":")
@@ -247,9 +247,9 @@ def make_encoder(
   architecture: Architecture,
   mesh: Mesh | None = None,
 ) -> Encoder:
-  """The encoder, computed on `mesh` as `config.compute` says.
+  """Returns the encoder, computed on `mesh` as `config.compute` specifies.
 
-  Without a mesh its attention is the plain one, which runs anywhere.
+  Without a mesh its attention is plain JAX, which runs anywhere.
   """
   compute = config.compute.to_dict()
   with about("config.compute.attention"):
@@ -272,8 +272,8 @@ def make_encoder(
     compute["head_dropout"] = architecture.head_dropout
   elif not 0 <= compute["dropout"] < 1:
     raise UserError(
-      f"config.compute.dropout: {compute['dropout']} is no share; expected a "
-      "number from 0 to below 1, or -1 for what the model's files say"
+      f"config.compute.dropout: {compute['dropout']} is not a probability; "
+      "expected a number from 0 to below 1, or -1 for the model's own"
     )
   else:
     compute["head_dropout"] = compute["dropout"]
@@ -284,7 +284,7 @@ def make_encoder(
     and mesh is not None
     and (partition.shards_parameters(mesh, config.mesh.rules))
   ):
-    # Kept for the backward pass, all layers' would lie whole on every device.
+    # Otherwise all layers' would be kept unsharded for the backward pass.
     return dataclasses.replace(encoder, remat="gathered")
   return encoder
 
@@ -294,23 +294,25 @@ def setup(
   architecture: Architecture,
   devices: list[jax.Device],
 ) -> Run:
-  """Loss, optimiser and the jitted step with all its shardings.
+  """Returns loss, optimizer and the jitted step with all its shardings.
 
   Args:
     config: of the training.
     architecture: the encoder's.
-    devices: to lay the mesh over.
+    devices: the devices of the mesh.
 
   Raises:
-    UserError: for whatever in the config does not fit.
+    UserError: for what does not fit in the config.
   """
   _check_lengths(config.data, architecture)
   _check_classes(config)
   mesh = partition.make_mesh(config.mesh, devices)
   encoder = make_encoder(config, architecture, mesh)
-  sure = dataclasses.replace(encoder, dropout=0.0, head_dropout=0.0)
+  eval_encoder = dataclasses.replace(encoder, dropout=0.0, head_dropout=0.0)
   with options_of("config.loss"):
-    loss, sure_loss = (losses.make(config.loss, e) for e in (encoder, sure))
+    loss, eval_loss = (
+      losses.make(config.loss, e) for e in (encoder, eval_encoder)
+    )
   loss = optim.freeze(loss, config.optimizer.lr_multipliers)
   tx, schedule = optim.make(
     config.optimizer, config.steps, _per_step(config.data)
@@ -343,8 +345,8 @@ def setup(
     mesh=mesh,
     init=jax.jit(lambda: meta.unbox(init()), out_shardings=shardings),
     step=step,
-    encoder=sure,
-    loss=sure_loss,
+    encoder=eval_encoder,
+    loss=eval_loss,
     state=shapes,
     schedule=schedule,
     box=box,
@@ -353,7 +355,7 @@ def setup(
 
 
 def _per_step(data: ml_collections.ConfigDict) -> dict[str, int]:
-  """What a step takes in, as far as every step takes in equally much."""
+  """Returns what a step consumes, where that is the same in every step."""
   if data.kind == "text":
     rows = data.batch_size
     return {"examples": rows, "tokens": rows * data.row_length}
@@ -361,32 +363,32 @@ def _per_step(data: ml_collections.ConfigDict) -> dict[str, int]:
 
 
 def _check_classes(config: ml_collections.ConfigDict) -> None:
-  """A label beyond the classifier's would make the loss NaN."""
+  """Raises UserError for labels that would make the loss NaN."""
   if config.data.kind != "labels" or config.loss.name != "classification":
     return
   classes, labels = config.data.classes, config.loss.labels
   if config.loss.kind == "regression":
     if classes:
       raise UserError(
-        f"config.data.classes is {classes}, and a regression takes any "
+        f"config.data.classes is {classes}, but a regression accepts any "
         "numbers; set it to 0"
       )
     if config.data.labels != labels:
       raise UserError(
-        f"config.data.labels is {config.data.labels} and config.loss.labels "
-        f"{labels}; give both alike"
+        f"config.data.labels is {config.data.labels} but config.loss.labels is "
+        f"{labels}; they must be equal"
       )
   elif classes != labels:
     raise UserError(
-      f"config.data.classes is {classes} and config.loss.labels {labels}; "
-      "give both alike"
+      f"config.data.classes is {classes} but config.loss.labels is {labels}; "
+      "they must be equal"
     )
 
 
 def _check_lengths(
   data: ml_collections.ConfigDict, architecture: Architecture
 ) -> None:
-  """Learned positions end, and looking beyond the end would go unnoticed."""
+  """Raises UserError for lengths beyond the end of learned positions."""
   for name, length in loader.text_lengths(data).items():
     if not architecture.rotary and length > architecture.max_length:
       raise UserError(
@@ -399,7 +401,7 @@ def _rehearse(config: ml_collections.ConfigDict, run: Run, data: Any) -> None:
   """Traces the step with the first batch, before anything is written.
 
   Raises:
-    UserError: for whatever does not fit.
+    UserError: for what does not fit.
   """
   sharding = partition.batch_sharding(run.mesh)
   loader.check_rows(config.data.get("rows_multiple"), sharding)
@@ -412,9 +414,9 @@ def _rehearse(config: ml_collections.ConfigDict, run: Run, data: Any) -> None:
 def _with_params(
   state: step_lib.TrainState, params: dict, run: Run
 ) -> step_lib.TrainState:
-  """The state with loaded parameters in place of fresh ones of that name."""
+  """Returns the state with loaded parameters in place of fresh ones."""
 
-  def place(fresh: Any, chosen: Any, shape: Any) -> Any:
+  def choose(fresh: Any, chosen: Any, shape: Any) -> Any:
     if chosen is shape:
       return fresh
     # A copy, since the step donates its state and `params` may be reused.
@@ -422,5 +424,5 @@ def _with_params(
 
   shapes = run.state.params
   return state.replace(
-    params=jax.tree.map(place, state.params, merged(shapes, params), shapes)
+    params=jax.tree.map(choose, state.params, merged(shapes, params), shapes)
   )

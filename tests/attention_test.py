@@ -263,14 +263,16 @@ def test_wrong_use_names_the_mend():
   ids, qkv = np.ones((2, 8), np.int32), np.zeros((2, 8, 48), "f")
   layout = Layout(2, 2, 8)
   prepare = Backend().prepare
-  with pytest.raises(ValueError, match="segment_ids must be .* has ones"):
+  with pytest.raises(ValueError, match="segment_ids must be .* use ones"):
     prepare(ids[0], None, "f", layout)
-  with pytest.raises(ValueError, match="segment_ids must be .* got None; a"):
+  with pytest.raises(ValueError, match="segment_ids must be .* got .*; w"):
     prepare(None, None, "f", layout)
   for wrong in (qkv[:, :4, :4], qkv[..., :8]):
-    with pytest.raises(ValueError, match="angles must be .* = .2, 8, 4.: got"):
+    with pytest.raises(
+      ValueError, match="angles must be .* = .2, 8, 4., but got"
+    ):
       prepare(ids, (wrong, wrong), "f", layout)
-  with pytest.raises(ValueError, match="qkv must be .* 72., of 3 heads of 8"):
+  with pytest.raises(ValueError, match="qkv must be .* 72. for 3 heads of 8"):
     Backend().attend(qkv, prepare(ids, None, "f", layout), Layout(3, 3, 8))
   with pytest.raises(UserError, match="12 query heads cannot share 5 key"):
     Layout(12, 5, 64)

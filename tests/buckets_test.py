@@ -60,7 +60,7 @@ def _train(place, workdir):
 
 
 def _losses(workdir):
-  path = buckets.place(workdir) / "metrics.jsonl"
+  path = buckets.as_path(workdir) / "metrics.jsonl"
   return [(row["step"], row["loss"]) for row in metrics.read(path)]
 
 
@@ -71,7 +71,7 @@ def test_a_training_in_a_bucket_goes_on(bucket, place, capsys, monkeypatch):
   monkeypatch.setattr(appended, "_WRITE_EVERY", 1e9)
   run = f"{bucket}/runs/a"
   _train(place, run)
-  folder = buckets.place(run) / "checkpoints"
+  folder = buckets.as_path(run) / "checkpoints"
   assert buckets.whole_steps(folder) == [4, 6, 8]  # 2 is one too many
   losses, whole = _losses(run), read_model(run).params
   assert len(losses) == STEPS and len(set(losses)) > 1
@@ -88,7 +88,7 @@ def test_a_training_in_a_bucket_goes_on(bucket, place, capsys, monkeypatch):
   _train(place, run)
   told = capsys.readouterr()
   assert f"step 6 cannot be read; it was moved to {run}/damaged/6" in told.err
-  assert f"{run}: goes on after step 4 of {STEPS}" in told.out
+  assert f"{run}: resuming after step 4 of {STEPS}" in told.out
   assert buckets.whole_steps(folder) == [4, 6, 8]
   assert _losses(run) == losses
   buckets._fetch.cache_clear()
@@ -97,9 +97,9 @@ def test_a_training_in_a_bucket_goes_on(bucket, place, capsys, monkeypatch):
     for w in (run, f"{run}/checkpoints/4")
   )
   assert same and not early
-  with pytest.raises(UserError, match="those that are whole are 4, 6, 8"):
+  with pytest.raises(UserError, match="the complete ones are 4, 6, 8"):
     read_model(f"{run}/checkpoints/2")
-  with pytest.raises(UserError, match="there is nothing in that place"):
+  with pytest.raises(UserError, match="the bucket holds nothing"):
     read_model(f"{bucket}/runs/b")
   command = small_data.train("mlm", place / "pairs", run, *FLAGS, "seed=1")
   assert main.main(command) == 2
@@ -108,7 +108,7 @@ def test_a_training_in_a_bucket_goes_on(bucket, place, capsys, monkeypatch):
 
 def test_a_claim_that_was_cut_short_is_made_again(bucket, place):
   config = config_flags.load([small_data.config("mlm")])
-  run = buckets.place(f"{bucket}/runs/cut")
+  run = buckets.as_path(f"{bucket}/runs/cut")
   work_directory.check(run, config)
   (run / "encoder.json").write_text("{}")
   work_directory.check(run, config)
@@ -120,7 +120,7 @@ def test_a_claim_that_was_cut_short_is_made_again(bucket, place):
   assert work_directory.read(run)[0] == encoder
   (run / "config.json").unlink()
   (run / "notes.txt").write_text("mine")
-  with pytest.raises(UserError, match="is there and not a work directory"):
+  with pytest.raises(UserError, match="exists but is not a work directory"):
     work_directory.check(run, config)
 
 
@@ -184,12 +184,12 @@ def test_a_directory_is_whole_when_its_config_is_there(bucket, monkeypatch):
     (
       OSError("Forbidden: b/bucket/o\nno storage.objects.list access"),
       "gs",
-      "permission denied in gs://bucket: reading takes roles/storage.objectV",
+      "permission denied in gs://bucket: reading requires roles/storage.object",
     ),
     (
       PermissionError("Access Denied"),
       "s3",
-      "permission denied in s3://bucket: reading takes s3:ListBucket",
+      "permission denied in s3://bucket: reading requires s3:ListBucket",
     ),
     (
       ValueError('PERMISSION_DENIED: Error opening "zarr" driver'),
@@ -239,7 +239,7 @@ def test_other_errors_are_as_they_were():
 
 def test_mistakes(monkeypatch, tmp_path):
   with pytest.raises(UserError, match="expected a folder, gs://BUCKET/PATH or"):
-    buckets.place("ftp://host/run")
+    buckets.as_path("ftp://host/run")
   folder_as_bucket(tmp_path, monkeypatch)
   with pytest.raises(UserError, match="config.log.tensorboard: event files"):
     trackers.make(
@@ -253,13 +253,13 @@ def test_mistakes(monkeypatch, tmp_path):
 
   monkeypatch.setattr(fsspec, "get_filesystem_class", missing)
   with pytest.raises(UserError, match=r"Install s3fs .*nomic_jax\[buckets\]"):
-    buckets.place("s3://bucket/run")
+    buckets.as_path("s3://bucket/run")
 
 
 def test_orbax_knows_s3(monkeypatch):
-  orbax_s3.teach()
+  orbax_s3.patch()
   ask = tensorstore_utils.build_kvstore_tspec
-  orbax_s3.teach()
+  orbax_s3.patch()
   assert ask is tensorstore_utils.build_kvstore_tspec
   for name in (
     "AWS_ENDPOINT_URL",
@@ -295,13 +295,13 @@ def test_killed_with_data_and_training_in_the_bucket(bucket, place):
   )
   killed = start(data, run, held=str(EVERY + 1))
   whole = start(place / "pairs", place / f"whole-{bucket[:2]}")
-  folder = buckets.place(run) / "checkpoints"
+  folder = buckets.as_path(run) / "checkpoints"
   assert killed.wait_for(lambda: buckets.whole_steps(folder) == [EVERY])
   killed.kill()
   assert whole.finish()[0] == 0
   status, out, err = start(data, run).finish()
   assert status == 0, err
-  assert f"goes on after step {EVERY} of {STEPS}" in out
+  assert f"resuming after step {EVERY} of {STEPS}" in out
   assert len(_losses(run)) == STEPS
   assert _losses(run) == _losses(place / f"whole-{bucket[:2]}")
   assert jax.tree.all(

@@ -240,7 +240,7 @@ def test_errors(tmp_path):
     (dict(overlap=0), "overlap=0: expected a share"),
     (dict(min_words=0), "min_words=0"),
     (dict(against=["none"]), "--against=none: no such file"),
-    (dict(against=[str(data)]), "no split but train"),
+    (dict(against=[str(data)]), "has only the split train"),
     (dict(), "every pair .* was dropped"),
   ):
     with pytest.raises(UserError, match=message):

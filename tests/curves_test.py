@@ -63,9 +63,9 @@ def test_int8_is_compared_by_cosine_and_binary_by_hamming_distance():
   np.testing.assert_allclose(bits @ bits.T, 1 - hamming / 16, atol=1e-6)
 
 
-def test_texts_are_embedded_once_while_they_are_remembered():
+def test_texts_are_embedded_once_while_cached():
   system = systems.Dense(Model())
-  with system.remembering():
+  with system.caching():
     whole = system.encode(TEXTS[:20] + TEXTS[:3], "")
     some = system.at(16).encode(TEXTS[15:25], "", normalize=False)
   assert system.model.calls == [TEXTS[:20], TEXTS[20:25]]
@@ -77,7 +77,7 @@ def test_texts_are_embedded_once_while_they_are_remembered():
   assert len(system.model.calls) == 3, "nothing is remembered afterwards"
 
 
-def test_reading_less_keeps_the_cut_and_what_is_remembered():
+def test_reading_less_keeps_the_limit_and_the_cache():
   system, short = systems.Dense(Model()), Model()
 
   def reading(tokens):
@@ -85,7 +85,7 @@ def test_reading_less_keeps_the_cut_and_what_is_remembered():
     return short
 
   system.model.reading = reading
-  with system.remembering():
+  with system.caching():
     found = system.at(16).reading(5).encode(TEXTS[:4], "")
     assert found.shape == (4, 16) and short.max_tokens == 5
     system.at(32).reading(5).encode(TEXTS[:4], "")
@@ -100,7 +100,7 @@ def test_a_curve_falls_with_what_is_left_out():
   a, b = (systems.Dense(Model()).encode(t, "") for t in (first, second))
   task = StsTask("sts", first, second, (a * b).sum(1).tolist())
   system = systems.Dense(Model())
-  with system.remembering():
+  with system.caching():
     points = curves.curve(task, system)
   assert len(system.model.calls) == 1
   found = {(p["precision"], p["dim"]): p["score"] for p in points}

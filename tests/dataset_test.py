@@ -133,7 +133,7 @@ def test_it_is_quiet(tmp_path, capfd):
 def test_what_is_missing_is_named(written, tmp_path):
   with pytest.raises(UserError, match="'trian'.*has test, train.*'train'"):
     dataset.open_split(written, "trian")
-  with pytest.raises(UserError, match="no data directory"):
+  with pytest.raises(UserError, match="not a data directory"):
     dataset.open_split(tmp_path, "train")
   with pytest.raises(UserError, match="no tokenizer/tokenizer.json"):
     dataset.tokenizer_path(tmp_path)

@@ -75,7 +75,7 @@ def test_a_line_that_is_too_long_is_passed_over():
   "encoding, message",
   [
     ("utf-16", "f, row 1: UTF-16, not UTF-8; convert .* iconv -f UTF-16"),
-    ("utf-16-le", "f, row 1: mostly NUL bytes, as UTF-16"),
+    ("utf-16-le", "f, row 1: mostly NUL bytes, as in UTF-16"),
     ("utf-32", "f, row 1: UTF-32, not UTF-8"),
     ("latin-1", r"f, row 1: not UTF-8 at byte 3 \(0xe9; perhaps Latin-1"),
   ],
@@ -340,7 +340,9 @@ def test_a_model_in_a_folder_whose_name_is_not_utf8(tmp_path):
   pq.write_table(pa.table({"text": ["a"]}), tmp_path / "c.parquet")
   (tmp_path / "c.parquet").rename(folder / "c.parquet")
   assert list(formats.texts(folder / "c.parquet", "text")) == ["a"]
-  with pytest.raises(UserError, match="so a work directory cannot be there"):
+  with pytest.raises(
+    UserError, match="so a work directory cannot be written there"
+  ):
     decoding.check_name(folder / "w", "a work directory")
   decoding.check_name(tmp_path / "é", "a work directory")
 

@@ -44,7 +44,7 @@ def _assert_goes_on(place, workdir):
   assert before and checkpoint.restore_params(workdir)
   status, out, err = _start(place, workdir).finish()
   assert status == 0, err
-  assert f"goes on after step {before} of 40" in out
+  assert f"resuming after step {before} of 40" in out
   assert checkpoint.latest_step(workdir) == 40
   rows = metrics.read(workdir / "metrics.jsonl")
   assert [r["step"] for r in rows] == [*range(1, 41)]
@@ -112,7 +112,7 @@ def test_too_little_room_is_seen_before_a_checkpoint_is_begun(
     monkeypatch.setattr(
       shutil, "disk_usage", lambda path: usage._replace(free=3_900_000)
     )
-    with pytest.raises(UserError, match="takes 4.0 MB and .* has 3.9 MB left"):
+    with pytest.raises(UserError, match="takes 4.0 MB but .* has 3.9 MB free"):
       saved.save(2, state, data)
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["1"]
     monkeypatch.undo()

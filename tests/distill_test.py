@@ -226,7 +226,9 @@ def test_arguments_that_do_not_fit_are_named():
   trace = lambda kind: jax.eval_shape(
     Distill(tiny.Vectors(), kind=kind), params, batch, jax.random.key(0)
   )
-  with pytest.raises(UserError, match="4 wide and the student's 6.*projection"):
+  with pytest.raises(
+    UserError, match="width 4 and the student's 6.*projection"
+  ):
     trace("relational")
   trace("kd")
 
@@ -252,7 +254,7 @@ def test_a_student_learns_from_the_files_of_a_teacher(tmp_path, capsys):
     )
   )
   assert train("early", "encoder.projection=16") == 2
-  assert "nomic-jax teach makes it" in capsys.readouterr().err
+  assert "make it with nomic-jax teach" in capsys.readouterr().err
   teach(Teacher(), data, folder)
   texts = list(dataset.open_split(data, "train"))
   for side, prompt in (("query", ""), ("document", "document: ")):
@@ -263,7 +265,7 @@ def test_a_student_learns_from_the_files_of_a_teacher(tmp_path, capsys):
   assert {p.suffix for p in folder.iterdir()} == {".npy", ".json"}
   teach(Teacher(), data, folder)
   assert "already complete" in capsys.readouterr().out
-  with pytest.raises(UserError, match="of another model or data"):
+  with pytest.raises(UserError, match="made from another model or other data"):
     teach(Teacher(), data, folder, dtype="bfloat16")
   teach(Teacher(), data, folder, split="test")
   told = manifest.read(folder)

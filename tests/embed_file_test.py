@@ -184,7 +184,9 @@ def test_killed_it_goes_on_and_another_command_does_not(
   store.flush()
 
   assert _run(folder, *flags, "--dim=4") == 2
-  assert "begun with other --dim; run that command" in capfd.readouterr().err
+  assert (
+    "begun with different --dim; run that command" in capfd.readouterr().err
+  )
   assert _run(folder, *flags) == 0
   made = np.load(output)
   assert (made[0] == 7).all()
@@ -218,8 +220,8 @@ def test_killed_after_the_last_step_it_ends(folder, expected):
 @pytest.mark.parametrize(
   "name, content, message",
   [
-    ("a.xlsx", b"alpha", "unknown kind of file; expected .txt, .jsonl"),
-    ("a.txt", b"", "there are no texts in it"),
+    ("a.xlsx", b"alpha", "unknown file format; expected .txt, .jsonl"),
+    ("a.txt", b"", "contains no texts"),
     ("a.txt", b"alpha\n\xff\n", "row 2: not UTF-8 at byte 0"),
     ("a.jsonl", b'{"text": "a"}\n{"text": null}', "row 2: no text in column"),
     ("a.jsonl", b'{"txt": "a"}', "name another with --column. Did you mean"),

@@ -182,7 +182,7 @@ def test_a_dim_the_model_was_not_trained_for_is_told(model, params):
   taught = Model(
     ARCHITECTURE, params, model.tokenizer, PROMPTS, matryoshka_dims=(4, 8)
   )
-  with pytest.warns(UserWarning, match="dim 5 is none .* for, 4, 8;"):
+  with pytest.warns(UserWarning, match="dim 5 is not one .* for, 4, 8;"):
     vectors = taught.encode(["alpha"], dim=5)
   np.testing.assert_allclose(vectors, model.encode(["alpha"], dim=5), atol=2e-6)
   with warnings.catch_warnings():
@@ -246,7 +246,7 @@ def test_precisions(model):
   assert model.encode([], precision="binary").shape == (0, 2)
   with pytest.raises(UserError, match="'int9' is unknown.* mean 'int8'"):
     model.encode(texts, precision="int9")
-  with pytest.raises(UserError, match="8 dimensions in a byte, and 12 is not"):
+  with pytest.raises(UserError, match="8 dimensions per byte, but 12 is not"):
     model.encode(texts, dim=12, precision="binary")
 
 
@@ -360,7 +360,7 @@ def test_a_vector_is_its_own_in_a_row_of_8192_tokens_too():
 
 def test_what_is_no_model_is_named(tmp_path):
   (tmp_path / "text.txt").write_text("alpha")
-  with pytest.raises(UserError, match="not a model.* no config.json in it"):
+  with pytest.raises(UserError, match="not a model.* it has no config.json"):
     nomic_jax.load(str(tmp_path))
   with pytest.raises(UserError, match="none: not a model"):
     nomic_jax.load(str(tmp_path / "none"))
@@ -461,7 +461,7 @@ def test_a_forked_process_is_told_and_does_not_hang(model, monkeypatch):
   monkeypatch.setattr(inference.os, "getpid", lambda: -1)  # as a child has
   with pytest.raises(UserError, match="forked .*get_context.'spawn'"):
     model.encode(["alpha"])
-  with pytest.raises(UserError, match="or load models in the workers alone"):
+  with pytest.raises(UserError, match="or load models only in the workers"):
     Embedder(ARCHITECTURE, model.params)
 
 

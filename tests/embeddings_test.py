@@ -46,5 +46,7 @@ def test_a_store_is_like_an_array(tmp_path, monkeypatch, count):
 def test_another_width_is_an_error(tmp_path, monkeypatch):
   monkeypatch.setattr(embeddings, "PIECE", 4)
   _embed(Lengths(), ["a"] * 8, tmp_path, (0, 2))
-  with pytest.raises(UserError, match="vectors 3 wide, the model gives 5"):
+  with pytest.raises(
+    UserError, match="vectors of width 3, but the model's have width 5"
+  ):
     _embed(Lengths(5), ["a"] * 8, tmp_path)

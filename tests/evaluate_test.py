@@ -193,7 +193,7 @@ def test_several_tasks_are_one_table_beside_what_is_published(place, capsys):
     baselines=["bm25", "blind"],
   )
   lines = capsys.readouterr().out.splitlines()
-  assert "blind on sts: no Spearman, since all is alike to it" in lines
+  assert "blind on sts: no Spearman, since all items score alike" in lines
   at = lines.index("All tasks: main scores in per cent")
   assert lines[at + 1].split() == ["bm25", "good", "blind"]
   row = lines[at + 3].split()

@@ -258,7 +258,10 @@ def test_the_best_checkpoint_is_kept_over_restarts(tmp_path, metric, order):
       ["checkpoint.best=eval/los", "evaluators.eval.every=1"],
       "nothing measures 'eval/los'; .*eval/accuracy.*mean 'eval/loss'",
     ),
-    (["checkpoint.best=eval/loss"], r"set config.evaluators.NAME.every"),
+    (
+      ["checkpoint.best=eval/loss"],
+      r"enable an evaluator by config.evaluators.NAME.every",
+    ),
   ],
 )
 def test_an_evaluation_that_cannot_be_is_an_error_at_the_start(

@@ -91,7 +91,7 @@ def test_a_directory_whose_successor_is_missing_stays(tmp_path):
     with replacing(path):
       pass  # nothing was made
   assert _tree(tmp_path) == there
-  with pytest.raises(UserError, match="a directory stands there and a file"):
+  with pytest.raises(UserError, match="it is a directory and a file"):
     with replacing(path) as temporary:
       temporary.write_text("a file")
   assert _tree(tmp_path) == there
@@ -143,13 +143,13 @@ def test_rows_are_numbered_by_line(tmp_path, name):
   [
     (b'{"a": ', "row 2: not valid JSON .*column 6"),
     (b"not json", "row 2: not valid JSON"),
-    (b"[1, 2]", "row 2: expected a JSON object, found list; jq -c"),
+    (b"[1, 2]", "row 2: expected a JSON object, found list; to convert"),
     (b"[", "row 2: not valid JSON .*one object per line; jq -c '"),
     (b"{", "row 2: not valid JSON .*expected one object per line$"),
     (b'"text"', "row 2: expected a JSON object, found str"),
     (b'{"a": "caf\xe9"}', "row 2: not UTF-8 at byte 10"),
-    (b"[" * 200_000, "row 2: JSON beyond what Python reads"),
-    (b'{"a": ' + b"9" * 5000 + b"}", "row 2: JSON beyond what Python reads"),
+    (b"[" * 200_000, "row 2: JSON that Python cannot read"),
+    (b'{"a": ' + b"9" * 5000 + b"}", "row 2: JSON that Python cannot read"),
   ],
 )
 def test_a_bad_row_is_named(tmp_path, line, message):

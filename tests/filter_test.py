@@ -286,16 +286,16 @@ def test_complete_or_other_arguments(tmp_path, capsys):
   assert filter_lib.filter_pairs(again, data, tmp_path / "out") == first
   assert not again.seen
   assert "already complete" in capsys.readouterr().out
-  with pytest.raises(UserError, match="k 2 there, 3 asked"):
+  with pytest.raises(UserError, match="k was 2, now 3"):
     filter_lib.filter_pairs(again, data, tmp_path / "out", k=3)
   other = _directory(tmp_path / "other", _good(7))
-  with pytest.raises(UserError, match="its input held other things"):
+  with pytest.raises(UserError, match="the content of its input was different"):
     filter_lib.filter_pairs(again, other, tmp_path / "out")
   with pytest.raises(UserError, match="not made by nomic-jax filter"):
     filter_lib.filter_pairs(again, data, other)
   with pytest.raises(KeyboardInterrupt):
     filter_lib.filter_pairs(BagOfWords(fail_after=0), data, tmp_path / "late")
-  with pytest.raises(UserError, match="interrupted job.*k 2 there, 3 asked"):
+  with pytest.raises(UserError, match="interrupted job.*k was 2, now 3"):
     filter_lib.filter_pairs(again, data, tmp_path / "late", k=3)
 
 
@@ -317,7 +317,7 @@ def test_model_by_path_is_loaded_only_if_there_is_something_to_do(
     )
   assert loads == [(str(tmp_path / "model"), "float32")]
   (tmp_path / "model/config.json").write_text("{}")
-  with pytest.raises(UserError, match="its model held other things"):
+  with pytest.raises(UserError, match="the content of its model was different"):
     filter_lib.filter_pairs(
       tmp_path / "model", data, tmp_path / "out", chunk_size=2
     )

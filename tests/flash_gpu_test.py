@@ -115,11 +115,11 @@ def test_auto_takes_the_kernel_from_ampere_on():
     assert (found.implementation, found.rows_over) == ("reference", ())
   assert said == [
     "attention: pallas_gpu, for NVIDIA A100-SXM4-80GB",
-    "attention: reference, since pallas_gpu needs an NVIDIA GPU of compute "
+    "attention: reference, because pallas_gpu needs an NVIDIA GPU of compute "
     "capability 8.0 (Ampere) or later, not a Tesla V100-SXM2-16GB",
-    "attention: reference, since pallas_gpu needs an NVIDIA GPU of compute "
+    "attention: reference, because pallas_gpu needs an NVIDIA GPU of compute "
     "capability 8.0 (Ampere) or later, not a AMD Instinct MI300X",
-    "attention: reference, since pallas_gpu has no layout for 12 heads of "
+    "attention: reference, because pallas_gpu has no layout for 12 heads of "
     "32; expected a width of 64, 128 or 256",
   ]
   for name in ("pallas_gpu", "cudnn"):
@@ -147,7 +147,9 @@ def test_auto_takes_what_has_room():
   assert found.implementation == "pallas_tpu"
   ids = np.ones((1, 4096), np.int32)
   dataclasses.replace(found, rows_over=()).prepare(ids, None, "bfloat16", PLAIN)
-  with pytest.raises(UserError, match="room for rows of 2304 tokens on a TPU"):
+  with pytest.raises(
+    UserError, match="supports rows of up to 2304 tokens on a TPU"
+  ):
     dataclasses.replace(found, forward_only=False).prepare(
       ids, None, "bfloat16", PLAIN
     )

@@ -401,7 +401,7 @@ def test_truncation_of_the_start_is_refused(copy, beside):
   _assert_same(copy)
 
 
-def test_a_missing_post_processor_is_told(copy):
+def test_a_missing_post_processor_is_reported(copy):
   _edit(copy / "tokenizer.json", post_processor=None)
   with pytest.warns(UserWarning, match="no post-processor that adds special"):
     model = nomic_jax.load(str(copy))
@@ -418,10 +418,10 @@ def test_a_missing_post_processor_is_told(copy):
   _assert_same(copy)
 
 
-def test_a_missing_modules_json_is_told(copy):
+def test_a_missing_modules_json_is_reported(copy):
   (copy / "modules.json").unlink()
   shutil.rmtree(copy / "1_Pooling")
-  with pytest.warns(UserWarning, match="mean pooling is a guess"):
+  with pytest.warns(UserWarning, match="mean pooling is assumed"):
     _assert_same(copy)
 
 
@@ -481,7 +481,7 @@ def test_a_missing_modules_json_is_told(copy):
     (
       "1_Pooling/config.json",
       {"word_embedding_dimension": 64},
-      "word_embedding_dimension is 64 and the encoder 32 wide",
+      "word_embedding_dimension is 64, but the encoder has width 32",
     ),
     (
       "1_Pooling/config.json",
@@ -491,12 +491,12 @@ def test_a_missing_modules_json_is_told(copy):
     (
       "config.json",
       {"architectures": ["BertForSequenceClassification"]},
-      "BertForSequenceClassification and no embedding model",
+      "BertForSequenceClassification, not an embedding model",
     ),
     (
       "config.json",
       {"architectures": ["HF_ColBERT"]},
-      "HF_ColBERT and no embedding model",
+      "HF_ColBERT, not an embedding model",
     ),
     ("adapter_config.json", {}, "adapter_config.json, an adapter"),
   ],
@@ -530,7 +530,7 @@ def test_what_is_not_computed_is_refused(copy, name, changes, message):
     (lambda m: m.reverse(), "expected one Transformer, first"),
     (lambda m: m.insert(1, m.pop()), "module 'Normalize' right after the Tra"),
     (lambda m: m[0].update(path="0_Transformer"), "expected one Transformer"),
-    (lambda m: m[2].update(path="../x"), "expected a folder beside it"),
+    (lambda m: m[2].update(path="../x"), "expected a folder beside the file"),
     (lambda m: m[2].update(name="0"), "two modules have the same name"),
   ],
 )

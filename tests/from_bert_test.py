@@ -82,7 +82,7 @@ def test_a_rotary_bert_is_the_bert_without_positions(place):
   assert bert.params.keys() - made.params.keys() == {"position"}
   for name in made.params.keys() - {"word"}:
     assert made.params[name] is bert.params[name]
-  with pytest.raises(UserError, match="is rotary already"):
+  with pytest.raises(UserError, match="is already rotary"):
     long_context.from_bert(made)
 
 
@@ -172,14 +172,14 @@ def test_a_classifier_trains_berts_pooler_on(place):
   "overrides, message",
   [
     (["init_from={place}/bert", "init_as=rotery"], "'rotery' is unknown"),
-    (["init_as=rotary"], "init_as: 'rotary' says what becomes of a loaded"),
+    (["init_as=rotary"], "init_as: 'rotary' converts a loaded"),
     (
       ["init_from={place}/bert", "data.row_length=96"],
       "96 tokens are more than the 64 positions",
     ),
     (
       ["init_from={place}/projected", "encoder.projection=4"],
-      "params/encoder/projection/bias is [8] there and [4] by this config",
+      "params/encoder/projection/bias has shape [8] there but [4] in this",
     ),
   ],
 )

@@ -241,7 +241,7 @@ def test_both_families_of_keys_are_written():
     ),
     (
       dict(model_type="bert", hidden_size=64, embedding_size=32),
-      "embedding_size=32 is not supported; expected that of hidden_size, 64",
+      "embedding_size=32 is not supported; expected the value of hidden_size",
     ),
     (dict(model_type="bert", pruned_heads={"0": [1]}), "pruned_heads="),
     (

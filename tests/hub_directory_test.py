@@ -257,14 +257,14 @@ def _index(change):
 @pytest.mark.parametrize(
   "damage, message",
   [
-    (_remove("config.json"), "not a model, as there is no config.json"),
+    (_remove("config.json"), "not a model, since it has no config.json"),
     (_remove("model.safetensors"), "no weights; expected model.safetensors"),
     (_remove("tokenizer.json"), "no tokenizer.json"),
     (
       _only_pickle,
       r"only pickled weights \(pytorch_model.bin\), .*never.*AutoModel",
     ),
-    (_cut, "model.safetensors: damaged or cut short"),
+    (_cut, "model.safetensors: damaged or truncated"),
     (
       _without_a_tensor,
       r"missing emb_ln.bias; misshapen emb_ln.weight \(expected \[64\], "
@@ -433,11 +433,11 @@ def test_a_hub_name_stands_wherever_a_directory_may(directory, hub, tmp_path):
   assert (where / "config.json").is_file()
   ids = tokenizer_lib.load("some/model").encode("a b").ids
   assert ids == tokenizer_lib.load(directory).encode("a b").ids
-  found = embeddings.place("some/model")
+  found = embeddings.locate("some/model")
   assert parts.identity(found) == parts.identity(where)
   model = object()
-  assert embeddings.place(model) is model
-  with pytest.raises(UserError, match="as a hub model it is not in the cache"):
+  assert embeddings.locate(model) is model
+  with pytest.raises(UserError, match="as a Hub model it is not cached"):
     tokenizer_lib.load("some/other")
 
 

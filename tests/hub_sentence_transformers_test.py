@@ -283,7 +283,7 @@ def test_names_of_the_same_prompt():
     (
       "config_sentence_transformers.json",
       lambda v: v.update(default_prompt_name="title"),
-      "default_prompt_name='title' is none of the prompts",
+      "default_prompt_name='title' is not one of the prompts",
     ),
     (
       "config_sentence_transformers.json",

@@ -77,7 +77,7 @@ def test_babysat_through_the_death_of_a_host(cloud):
   out, _ = babysit.communicate(timeout=280)
   assert babysit.returncode == 0, out
   assert "ended with status 137; trying again" in out
-  assert f"goes on after step 6 of {STEPS}" in out
+  assert f"resuming after step 6 of {STEPS}" in out
   assert len(cloud.read("starts")) == 4
 
   cloud.write("starts", "nomic-jax-0 by hand\nnomic-jax-1 by hand")

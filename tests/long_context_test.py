@@ -75,7 +75,7 @@ def test_a_needle_is_found_as_far_as_a_system_reads(tmp_path):
     np.mean([scores[f"quarter {q}"] for q in range(1, 5)])
   )
   assert task.scores(task.run(Reader(length)).items)["nDCG@10"] == 1
-  with pytest.raises(UserError, match="no module of 999,999 characters"):
+  with pytest.raises(UserError, match="no module with 999,999 characters"):
     needle.read(tmp_path, 999_999)
 
 
@@ -172,7 +172,7 @@ def test_jinas_sets_are_folders_and_what_is_missing_is_named(tmp_path):
     f"found in --data={tmp_path}",
   ):
     tasks.find(["jina@512"], tmp_path)
-  with pytest.raises(UserError, match="--data is not given"):
+  with pytest.raises(UserError, match="specify --data"):
     tasks.find(["loco@2048"])
   with pytest.raises(UserError, match="NanoNFCorpus, .* not found in no fold"):
     tasks.find(["nanobeir"])

@@ -346,7 +346,7 @@ def test_a_list_may_be_repeated_and_a_type_that_is_none_is_refused():
     "a",
     "b",
   ]
-  with pytest.raises(TypeError, match="dict.*: not the type of a flag"):
+  with pytest.raises(TypeError, match="dict.*: unsupported type of a flag"):
     flags.parser([_typeless])
 
 
@@ -418,7 +418,7 @@ def test_the_command_of_the_readme(tmp_path, monkeypatch, capsys):
 
 def test_a_warning_is_one_line():
   show = warnings.formatwarning
-  with command_line.warnings_in_a_line():
+  with command_line.one_line_warnings():
     line = warnings.formatwarning("odd", UserWarning, "a.py", 3)
     assert line == "nomic-jax: warning: odd\n"
     assert "a.py" in warnings.formatwarning("odd", FutureWarning, "a.py", 3)
@@ -494,7 +494,7 @@ def test_overrides_of_each_type(key, text, value):
   [
     ("optimizer.learning_rat=1", "Did you mean 'optimizer.learning_rate'"),
     ("warmup=1", "Did you mean 'optimizer.warmup'"),
-    ("qqqqq=1", "contrastive.py says which there are"),
+    ("qqqqq=1", "contrastive.py lists the keys"),
     ("steps=7.5", "--config.steps: '7.5' is not a whole number"),
     ("steps=0", "--config.steps: 0 is too small; expected 1 or more"),
     ("seed=-1", "--config.seed: -1 is too small; expected 0 or more"),
@@ -544,7 +544,7 @@ def test_options_of_others_may_be_any_number(tmp_path):
       UserError, match=re.escape(f"'{text}' is not a list of numbers")
     ):
       config_flags.load([own, f"--config.loss.targets={text}"])
-  with pytest.raises(UserError, match="loss.bare: the file has None and no"):
+  with pytest.raises(UserError, match="loss.bare: the file has None without"):
     config_flags.load([own, "--config.loss.bare=1"])
   _load("contrastive", "miniature")  # and its own common is found again
 

@@ -249,9 +249,9 @@ def test_directories_in_a_bucket_are_verified_there(
   # A history that lies in the bucket as well.
   written = f"{bucket}/model/reproduce.json"
   values = json.loads(
-    buckets.place(written).read_text().replace(f'"{place}/', f'"{bucket}/')
+    buckets.as_path(written).read_text().replace(f'"{place}/', f'"{bucket}/')
   )
-  put = lambda: buckets.place(written).write_text(json.dumps(values))
+  put = lambda: buckets.as_path(written).write_text(json.dumps(values))
   put()
   copied = []
   fetch = buckets._fetch
@@ -273,7 +273,7 @@ def test_directories_in_a_bucket_are_verified_there(
   assert f"training: config.data.path {bucket}/pairs: the same" in lines
   # The work directory there tells of places here.
   assert f"training {bucket}/tuned: was" in lines
-  assert f"training: parent {bucket}/mlm: cannot be compared: nothing" in lines
+  assert f"training: parent {bucket}/mlm: cannot be compared: it no" in lines
   assert "files: the same" in said(f"{bucket}/pairs")
   assert f"config.data.path {place}/pairs: the same" in said(f"{bucket}/tuned")
   assert copied and not any(copied)  # no checkpoint

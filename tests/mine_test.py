@@ -271,7 +271,7 @@ def test_complete_and_errors(tmp_path, capsys):
   assert mine.mine_negatives(again, data, out, negatives=2) == first
   assert not again.seen and "already complete" in capsys.readouterr().out
   for flags, message in (
-    (dict(negatives=3), "negatives 2 there, 3 asked"),
+    (dict(negatives=3), "negatives was 2, now 3"),
     (dict(negatives=0), "negatives=0: expected at least 1"),
     (dict(depth=3, negatives=7), "depth=3: expected at least .* = 7"),
     (dict(margin=1.5), "margin=1.5"),

@@ -154,19 +154,19 @@ def _assert_mistake(place, command, pattern, capsys):
     ),
     (
       ["train", "--workdir=w", "--config={place}/syntax.py"],
-      r"syntax.py, line 2: '\(' was never closed; mend the file",
+      r"syntax.py, line 2: '\(' was never closed; correct the file",
     ),
     (
       ["train", "--workdir=w", "--config={place}/imports.py"],
-      "imports.py, line 2: ModuleNotFoundError: No module named 'comon'; mend",
+      "imports.py, line 2: ModuleNotFoundError: No module named 'comon'; cor",
     ),
     (
       ["train", "--workdir=w", "--config={place}/raises.py"],
-      "raises.py, line 5: AttributeError: .*stepz.*; mend the file",
+      "raises.py, line 5: AttributeError: .*stepz.*; correct the file",
     ),
     (
       ["train", "--workdir=w", "--config={place}/no_arg.py"],
-      r"no_arg.py: TypeError: get_config\(\) takes 0 .*; mend the file",
+      r"no_arg.py: TypeError: get_config\(\) takes 0 .*; correct the file",
     ),
     (
       ["train", "--workdir=w", "--config={place}/no_config.py"],
@@ -174,13 +174,13 @@ def _assert_mistake(place, command, pattern, capsys):
     ),
     (
       ["sweep", "--workdir=w", "--list", "--config={place}/adds.py"],
-      r"adds.py, line 7: TypeError: .*add\(\) takes 0 .*; mend the file",
+      r"adds.py, line 7: TypeError: .*add\(\) takes 0 .*; correct the file",
     ),
     (
       ["train", "--workdir=w", small_data.config("mlm") + "s"],
       ":miniatures: no such size; expected one of paper, .* 'miniature'",
     ),
-    (["export", "--output=o"], "give either --workdir or --config"),
+    (["export", "--output=o"], "specify either --workdir or --config"),
   ],
 )
 def test_command_line(made, command, pattern, capsys, monkeypatch):
@@ -199,10 +199,10 @@ def test_command_line(made, command, pattern, capsys, monkeypatch):
     ),
     ("mlm", ["steps=many"], "--config.steps: 'many' is not a whole number"),
     ("mlm", ["steps=0"], "--config.steps: 0 is too small; expected 1 or more"),
-    ("mlm", ["data.path="], "config.data.path is empty; give --config.data.pa"),
+    ("mlm", ["data.path="], "config.data.path is empty; set --config.data.pa"),
     ("mlm", ["data.kind=txt"], "config.data.kind: no kind 'txt'; .* 'text'"),
     ("mlm", ["data.split=trian"], "no split 'trian'; it has .* 'train'"),
-    ("mlm", ["data.mask_rate=30"], "config.data.mask_rate: 30.0 is no share"),
+    ("mlm", ["data.mask_rate=30"], "mask_rate: 30.0; expected the share"),
     ("mlm", ["data.batch_size=15"], "config.data.batch_size: 15 rows .*try 14"),
     ("mlm", ["data.batch_size=12"], "6 rows, .* not divide over 8 devices"),
     (
@@ -253,7 +253,7 @@ def test_command_line(made, command, pattern, capsys, monkeypatch):
     ("mlm", ["mesh.rules=fdsp"], "config.mesh.rules: .* Did you mean 'fsdp'"),
     ("mlm", ["compute.attention=flash"], "no implementation 'flash'"),
     ("mlm", ["compute.dtype=float23"], "config.compute.dtype: .* 'float32'"),
-    ("mlm", ["compute.dropout=1"], "config.compute.dropout: 1.0 is no share"),
+    ("mlm", ["compute.dropout=1"], "config.compute.dropout: 1.0 is not a prob"),
     ("mlm", ["compute.remat=half"], "config.compute.remat: 'half' is unknown"),
     (
       "mlm",
@@ -302,14 +302,14 @@ def test_training_config(made, name, overrides, pattern, capsys):
     ("new", "nothing", "nothing: no tokenizer/tokenizer.json in it"),
     # Found by a thread of the reader, long after the data were opened.
     ("new", "corrupt", r"array_record-\S+: damaged .*\(row \d+\); copy"),
-    ("foreign", "pairs", "foreign is there and not a work directory"),
-    ("model", "pairs", "model is there and not a work directory"),
-    ("text.txt", "pairs", "text.txt is there and not a work directory"),
+    ("foreign", "pairs", "foreign exists but is not a work directory"),
+    ("model", "pairs", "model exists but is not a work directory"),
+    ("text.txt", "pairs", "text.txt exists but is not a work directory"),
     (
       "trained",
       "pairs",
       "trained belongs to another config: config.steps was "
-      "3 and is now 6. Give the same config to go on there, or another",
+      "3 and is now 6. Give the same config to resume, or another",
     ),
   ],
 )
@@ -339,7 +339,7 @@ def test_training_places(made, workdir, data, pattern, capsys):
     ),
     (
       "prepare --source={0}/pairs.jsonl --output={0}/foreign",
-      "foreign: exists and is no data directory; choose another --output",
+      "foreign: exists and is not a data directory; choose another --output",
     ),
     (
       "prepare --source={0}/pairs.jsonl --output={0}/pairs",
@@ -351,7 +351,7 @@ def test_training_places(made, workdir, data, pattern, capsys):
     ),
     (
       "filter --model={0}/nothing --input={0}/pairs --output={0}/new",
-      "nothing: not a model, as there is no config.json",
+      "nothing: not a model, since it has no config.json",
     ),
     (
       "filter --model={0}/missing --input={0}/pairs --output={0}/new",
@@ -374,12 +374,12 @@ def test_training_places(made, workdir, data, pattern, capsys):
     (
       "mine --model={0}/trained --input={0}/pairs --output={0}/foreign "
       "--negatives=3",
-      "foreign: already there and not made by nomic-jax mine",
+      "foreign: already exists and was not made by nomic-jax mine",
     ),
     ("export --workdir={0}/none --output={0}/new", "none: not a model"),
     (
       "export --workdir={0}/trained --output={0}/foreign",
-      "foreign: already there and not an exported model",
+      "foreign: already exists and is not an exported model",
     ),
     (
       "export --workdir={0}/trained --output={0}/trained",
@@ -395,7 +395,7 @@ def test_training_places(made, workdir, data, pattern, capsys):
     ),
     (
       "embed --model={0}/model --input={0}/empty.jsonl --output={0}/new.npy",
-      "empty.jsonl: there are no texts in it",
+      "empty.jsonl: contains no texts",
     ),
     (
       "embed --model={0}/model --input={0}/malformed.jsonl "
@@ -432,7 +432,7 @@ def test_training_places(made, workdir, data, pattern, capsys):
     ),
     (
       "search --model={0}/model --corpus={0}/empty.txt river",
-      "empty.txt: no texts in it, nothing to search",
+      "empty.txt: no texts, so nothing to search",
     ),
     (
       "search --model={0}/model --corpus={0}/malformed.jsonl river",
@@ -440,7 +440,7 @@ def test_training_places(made, workdir, data, pattern, capsys):
     ),
     (
       "report --workdir={0}/nothing --output={0}/new.html",
-      "nothing: neither metrics.jsonl nor config.json in it",
+      "nothing: has neither metrics.jsonl nor config.json",
     ),
     (
       "report --scores={0}/pairs.jsonl --output={0}/new.html",

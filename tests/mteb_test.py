@@ -318,7 +318,7 @@ def test_all_56_of_the_paper_and_where_they_are_looked_for(
   monkeypatch.setenv("HF_HUB_OFFLINE", "1")
   monkeypatch.setattr(mteb_tasks, "_cache", lambda: made[0] / "none")
   mteb_tasks._hub_answers.cache_clear()
-  with pytest.raises(UserError, match="61 data sets .* give --data=FOLDER"):
+  with pytest.raises(UserError, match="61 data sets .* specify --data=FOLDER"):
     tasks.find(["mteb-en-v1"], made[0])
   lines = capsys.readouterr().out.splitlines()
   assert str(made[0]) in lines[0] and f"{made[0]}/none" in lines[0]

@@ -155,7 +155,7 @@ def test_impossible_arguments():
   for k in (0, 4):
     with pytest.raises(UserError, match=f"k={k}: expected 1 to 3"):
       neighbours.top_k(vectors, vectors, k)
-  with pytest.raises(UserError, match="4 wide and documents 5"):
+  with pytest.raises(UserError, match="width 4 and documents 5"):
     neighbours.top_k(vectors, np.ones((3, 5), np.float32), 1)
 
 

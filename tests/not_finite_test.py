@@ -114,6 +114,6 @@ def test_one_more_than_allowed_is_an_error(tmp_path):
   with pytest.raises(
     UserError,
     match="step 2: gradient_norm is inf on a "
-    "batch of here, the gradient not finite in b; the last",
+    "batch of here, with gradients not finite in b; the last",
   ):
     log.add(2, result | {"skipped": 2}, (1, 1), 0.0, "here")

@@ -97,7 +97,7 @@ def test_lengths_of_training_in_steps(amount, steps):
 
 
 def test_values_that_do_not_fit_are_named():
-  with pytest.raises(UserError, match="clip_norm: -1.0 would turn"):
+  with pytest.raises(UserError, match="clip_norm: -1.0 would reverse"):
     optim.make(_config(clip_norm=-1.0), 110)
   with pytest.raises(UserError, match="no schedule 'liner'.*mean 'linear'"):
     optim.make(_config(schedule="liner"), 110)
@@ -108,11 +108,11 @@ def test_values_that_do_not_fit_are_named():
     with pytest.raises(UserError, match=f"cooldown: '{cooldown}' is.*the 100 "):
       optim.make(_config(schedule="wsd", cooldown=cooldown), 110)
   for warmup, message in (
-    ("soon", "'soon' is no length of training"),
-    ("", "'' is no length of training"),
-    ("1-2 steps", "is no length"),
+    ("soon", "'soon' is not a length of training"),
+    ("", "'' is not a length of training"),
+    ("1-2 steps", "is not a length"),
     ("3 tokans", "unknown unit; .* Did you mean 'tokens'"),
-    ("3 tokens", "how many tokens a step of this data has is not fixed"),
+    ("3 tokens", "the number of tokens per step is not fixed"),
   ):
     with pytest.raises(UserError, match=f"config.optimizer.warmup.*{message}"):
       optim.make(_config(warmup=warmup), 110, {"examples": 3})
@@ -147,10 +147,10 @@ def test_the_first_pattern_that_matches_a_whole_path_decides():
       r"no pattern matches the parameter 'head/bias'; end .* \('\.\*', VALUE\)",
     ),
     ((("head", 1), (".*", 1)), "the pattern 'head' matches no parameter"),
-    (((".*(", 1),), "is no list of"),
+    (((".*(", 1),), "is not a list of"),
     (((".*", -1.0),), "-1.0 for '.*'; expected a number, 0 or more"),
     (((".*", "x"),), "'x' for '.*'; expected a number"),
-    ((".*", 1.0), "is no list of"),
+    ((".*", 1.0), "is not a list of"),
   ],
 )
 def test_patterns_that_do_not_fit_the_parameters(rules, message):

@@ -69,7 +69,7 @@ def test_pieces_survive_and_belong_to_one_job(tmp_path):
   again = parts.Parts(tmp_path / "out", {"job": "filter", "k": 2})
   assert again.has("a")
   np.testing.assert_array_equal(again.load("a")["x"], np.arange(3))
-  with pytest.raises(UserError, match="k 2 there, 4 asked"):
+  with pytest.raises(UserError, match="k was 2, now 4"):
     parts.Parts(tmp_path / "out", {"job": "filter", "k": 4})
   again.remove()
   assert list(tmp_path.iterdir()) == []

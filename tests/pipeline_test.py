@@ -272,7 +272,7 @@ DONE = {
   **{stage: "already trained to step" for stage in miniature.STAGES},
   "filter": "already complete with these arguments",
   "mine": "already complete with these arguments",
-  "evaluate": "already in the output file, kept",
+  "evaluate": "already in the output file, reused",
 }
 
 

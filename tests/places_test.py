@@ -407,7 +407,7 @@ def test_a_place_that_cannot_be_written_is_found_before_the_work(
   assert main.main([*command, f"--output={made}/file/out{suffix}"]) == 2
   line = small_data.complaint(capsys.readouterr().err)
   assert f"cannot write {made}/file/out{suffix}: " in line
-  assert "is a file; choose another place" in line
+  assert "is a file; choose another path" in line
   assert _names(made) == before
 
 
@@ -424,7 +424,7 @@ def test_a_file_does_not_replace_a_directory(made, capsys):
     )
     == 2
   )
-  assert "a directory stands there" in capsys.readouterr().err
+  assert "it is a directory" in capsys.readouterr().err
 
 
 def test_jobs_fill_an_empty_directory_and_a_new_volume(made, tmp_path, capsys):
@@ -503,11 +503,11 @@ def test_search_answers_where_no_index_can_be_kept(
   for kept in (True, False):
     assert main.main(command) == 0
     out = capsys.readouterr().out
-    assert ("kept in" in out) == kept and "a river" in out
+    assert ("saved the index" in out) == kept and "a river" in out
   monkeypatch.setenv("XDG_CACHE_HOME", f"{made}/file")
   assert main.main(command) == 0
   out, err = capsys.readouterr()
-  assert "a river" in out and "no index is kept" in err
+  assert "a river" in out and "the index is not saved" in err
   monkeypatch.setattr("nomic_jax.embed.vectors.encode", None)
   assert main.main([*command, f"--index={made}/file/i"]) == 2
   assert "cannot write" in capsys.readouterr().err

@@ -99,13 +99,16 @@ def test_points_of_a_sweep(tmp_path, drawn):
 @pytest.mark.parametrize(
   "arguments, message",
   [
-    (["nowhere"], "nowhere: no metrics.jsonl with a line in it"),
+    (["nowhere"], "nowhere: no metrics.jsonl, or an empty one"),
     (
       ["RUN", "--metric=los"],
       "no run has 'los'; they have loss, seconds. Did you mean 'loss'?",
     ),
-    (["RUN", "RUN"], "the same name; give each as NAME=PATH"),
-    (["RUN", "--output=p.pdf"], "--output=p.pdf: expected the name of a .png"),
+    (["RUN", "RUN"], "the same name; specify each as NAME=PATH"),
+    (
+      ["RUN", "--output=p.pdf"],
+      "--output=p.pdf: expected a name that ends in .png",
+    ),
   ],
 )
 def test_what_cannot_be_drawn(tmp_path, capsys, arguments, message):

@@ -227,14 +227,14 @@ def test_rows_of_token_ids_are_for_masked_language_modelling(tmp_path):
   assert stats["rows"] == {"train": 4} and stats["tokens"]["document"]
   source = dataset.open_split(tmp_path / "out", "train", ids=True)
   assert [r["ids"] for r in source] == [i[:-1] for i in ids]
-  with pytest.raises(UserError, match="token ids and hold no texts"):
+  with pytest.raises(UserError, match="token ids without texts"):
     dataset.open_split(tmp_path / "out", "train")
   tokens.tokenise(tmp_path / "out")
   ahead = tokens.open_split(tmp_path / "out", "train", words, ids=True)
   assert ahead.packed and [
     np.frombuffer(r["document"], ahead.dtype).tolist() for r in ahead
   ] == [i[:-1] for i in ids]
-  with pytest.raises(UserError, match="token ids and hold no texts"):
+  with pytest.raises(UserError, match="token ids without texts"):
     tokens.open_split(tmp_path / "out", "train", words)
   tokenizer_lib.save(tokenizer_lib.train(["ab"], 10), tmp_path / "fewer")
   with pytest.raises(UserError, match="token id 10 is beyond the 10 of"):
@@ -347,7 +347,7 @@ def test_it_is_not_done_twice_nor_over_something_else(tmp_path, capsys):
   (tmp_path / "mine").mkdir()
   (tmp_path / "mine" / "thesis.txt").write_text("years")
   for overwrite in (False, True):
-    with pytest.raises(UserError, match="exists and is no data directory"):
+    with pytest.raises(UserError, match="exists and is not a data directory"):
       prepare(source, tmp_path / "mine", vocab_size=80, overwrite=overwrite)
   assert (tmp_path / "mine" / "thesis.txt").exists()
 

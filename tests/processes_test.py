@@ -130,7 +130,7 @@ def test_two_processes_stopped_and_resumed_train_what_one_does(place):
   out, _ = (again := _start(place, workdir, held="")).communicate(timeout=120)
   assert again.returncode == 0, out
   assert out.count(f"step {stopped} cannot be read; it was moved to") == 1
-  assert f"goes on after step {before} of {STEPS}" in out
+  assert f"resuming after step {before} of {STEPS}" in out
   one = small_data.Process(_command(place, place / "one"), place / "compiled")
   status, _, err = one.finish()
   assert status == 0, err
@@ -161,7 +161,7 @@ def test_the_death_of_one_ends_the_other(place):
   out, _ = launcher.communicate(timeout=60)
   assert launcher.returncode not in (0, 2), out
   assert "process 1 ended with status 137; the others stop" in out
-  assert "[0] nomic-jax: stopped: process 0 of 2: another process is" in out
+  assert "[0] nomic-jax: stopped: process 0 of 2: another process was" in out
   assert checkpoint.latest_step(workdir) >= 10
 
 

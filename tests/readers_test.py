@@ -396,7 +396,7 @@ def test_what_stands_there_twice(tmp_path):
   (tmp_path / "a.jsonl").write_text(
     '{"query": "a", "document": "b", "query": "c"}\n'
   )
-  with pytest.raises(UserError, match="row 1: the key 'query' stands there tw"):
+  with pytest.raises(UserError, match="row 1: the key 'query' occurs tw"):
     _read(tmp_path)
   parquet = pytest.importorskip("pyarrow.parquet")
   import pyarrow
@@ -587,7 +587,7 @@ def test_mistakes_in_a_specification(tmp_path, changes, message):
     (
       "a.jsonl",
       gzip.compress(_lines(PAIRS)),
-      "row 1: not UTF-8 but gzip-compressed, whose name has to end in .gz",
+      "row 1: not UTF-8 but gzip-compressed; its name must end in .gz",
     ),
     ("a.txt", b"PK\x03\x04\xff\n", "row 1: not UTF-8 but .* an Excel workbook"),
   ],
@@ -623,7 +623,7 @@ BROKEN = {
   "gzip damaged": (
     "a.jsonl.gz",
     gzip.compress(_lines(PAIRS) * 50)[:-20],
-    r"row \d+: the gzip stream is damaged or cut short",
+    r"row \d+: the gzip stream is damaged or truncated",
   ),
   "not UTF-8": (
     "a.jsonl",
@@ -752,8 +752,8 @@ def test_buckets_are_read_and_asked_again(bucket, tmp_path):
 @pytest.mark.parametrize(
   "error,words",
   [
-    (PermissionError("Access Denied"), "asks for other credentials"),
-    (OSError("InvalidAccessKeyId: no such key"), "asks for other credentials"),
+    (PermissionError("Access Denied"), "requires other credentials"),
+    (OSError("InvalidAccessKeyId: no such key"), "requires other credentials"),
     (OSError("the line is dead"), "cannot be read, tried 6 times"),  # control
   ],
 )

@@ -270,7 +270,7 @@ def test_dropout_may_be_the_models_own():
   encoder = training.make_encoder(config, own)
   assert (encoder.dropout, encoder.head_dropout) == (0.3, 0.3)
   config.compute.dropout = -0.5
-  with pytest.raises(UserError, match="or -1 for what the model's files say"):
+  with pytest.raises(UserError, match="or -1 for the model's own"):
     training.make_encoder(config, own)
   # What it says of dropout is no part of what a model is recognised by.
   assert repr(own) == repr(tiny.ARCHITECTURE)
@@ -325,7 +325,7 @@ def test_a_pooled_norm_may_be_told_where_files_do_not(tmp_path, capsys):
   )
   plain = nomic_jax.load(tmp_path / "model")
   told = nomic_jax.load(tmp_path / "model", pooled_norm=True)
-  assert "name no LayerNorm of the pooled vector" in capsys.readouterr().out
+  assert "specify no LayerNorm of the pooled vector" in capsys.readouterr().out
   whole = plain.encode(["alpha beta"], normalize=False)[0]
   normed = (whole - whole.mean()) / np.sqrt(whole.var() + 1e-5)
   expected = normed[:4] / np.linalg.norm(normed[:4])

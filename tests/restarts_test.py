@@ -116,7 +116,7 @@ def test_a_peer_that_does_not_come_ends_with_a_line(tmp_path):
   (status,), (said,) = _ends(tmp_path, "late", 2)
   assert status == 75, said
   assert said.startswith(
-    "nomic-jax: stopped: after 1 seconds not all processes have joined"
+    "nomic-jax: stopped: not all processes joined within 1 seconds"
   )
   assert len(said.splitlines()) == 1
 
@@ -149,7 +149,7 @@ def test_starts_are_bounded_by_progress(tmp_path, monkeypatch):
   monkeypatch.setenv("NOMIC_JAX_LAUNCH", "a")
   for saved in (0, 0, 0, 0, 0, 10, 10, 10, 10, 10):
     restarts.count(tmp_path, saved)
-  with pytest.raises(errors.UserError, match="5 times at 10 without getting"):
+  with pytest.raises(errors.UserError, match="5 times at 10 without making"):
     restarts.count(tmp_path, 10)
   monkeypatch.setenv("NOMIC_JAX_LAUNCH", "b")  # by a person, anew
   restarts.count(tmp_path, 10)

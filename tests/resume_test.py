@@ -152,7 +152,7 @@ def test_killed_at_any_moment_ends_with_the_same_bits(place, whole, kind):
   shutil.rmtree(old / "state")
   (old / "_CHECKPOINT_METADATA").unlink()
 
-  assert f"goes on after step {last} of" in _train(place, kind, workdir)
+  assert f"resuming after step {last} of" in _train(place, kind, workdir)
   params, iterator, lines = _outcome(workdir)
   expected = _outcome(whole(kind))
   assert _same(params, expected[0])
@@ -243,7 +243,7 @@ def test_stopped_by_sigterm_and_its_last_checkpoint_truncated(place, whole):
   assert stopped == 19
   assert err.splitlines()[-1] == (
     f"nomic-jax: stopped: SIGTERM: saved step {stopped} of {STEPS} under "
-    f"{workdir}; the same command goes on from there"
+    f"{workdir}; run the same command to resume"
   )
 
   folder = workdir / "checkpoints"
@@ -257,7 +257,7 @@ def test_stopped_by_sigterm_and_its_last_checkpoint_truncated(place, whole):
   status, out, err = training.finish()
   assert status == 0, err
   assert f"warning: the checkpoint of step {stopped} cannot be read" in err
-  assert f"goes on after step {before} of" in out
+  assert f"resuming after step {before} of" in out
   assert (workdir / "damaged" / str(stopped)).is_dir()
   assert {p.name for p in folder.iterdir()} == {"16", "32", "40"}
   assert list(workdir.glob("profile/plugins/profile/*/*.xplane.pb"))

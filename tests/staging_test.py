@@ -82,7 +82,7 @@ def test_what_is_read_is_copied_and_no_more(bucket, place, cache):
   assert not [n for n in _copies(cache) if n.startswith("tokens/test")]
   with pytest.raises(UserError, match="no split 'nay'"):
     dataset.open_split(data, "nay")
-  with pytest.raises(UserError, match="there is nothing in that place"):
+  with pytest.raises(UserError, match="the bucket holds nothing"):
     dataset.open_split(f"{bucket}/data/none", "train")
 
 
@@ -94,7 +94,7 @@ def test_a_training_reads_and_writes_the_bucket(bucket, place, capsys):
     (place / "pairs", place / f"run-{bucket[:2]}"),
     (f"{bucket}/data/pairs", f"{bucket}/run"),
   ):
-    if not buckets.place(run).exists():
+    if not buckets.as_path(run).exists():
       assert (
         main.main(
           small_data.train(
@@ -114,7 +114,7 @@ def test_a_training_reads_and_writes_the_bucket(bucket, place, capsys):
     losses.append(
       [
         {k: v for k, v in row.items() if k.startswith(("loss", "retrieval"))}
-        for row in metrics.read(buckets.place(run) / "metrics.jsonl")
+        for row in metrics.read(buckets.as_path(run) / "metrics.jsonl")
       ]
     )
   assert len(losses[0][-1]) > 3
@@ -216,7 +216,7 @@ def test_a_change_makes_another_copy(folder, cache, monkeypatch):
 
   _write("b", b"4" * 100)
   monkeypatch.setattr(folder, "cat_file", cat_file)
-  with pytest.raises(UserError, match="changed while it was copied"):
+  with pytest.raises(UserError, match="changed while it was being copied"):
     staging.local("s3://bucket/pairs")
 
 
@@ -278,7 +278,7 @@ def test_evaluation_sets_in_a_bucket_are_kept_out(bucket, place, tmp_path):
     if near.is_dir():
       buckets.upload(near, far)
     else:
-      buckets.place(far).write_text(near.read_text())
+      buckets.as_path(far).write_text(near.read_text())
     assert Evaluation([far], 4, 0.5).texts == [
       (text, far) for text, _ in Evaluation([str(near)], 4, 0.5).texts
     ]
@@ -287,7 +287,7 @@ def test_evaluation_sets_in_a_bucket_are_kept_out(bucket, place, tmp_path):
   assert not [
     p for p in tmp_path.glob("cache/pairs-*/**/*-train.array_record*")
   ]
-  with pytest.raises(UserError, match="nothing in that place of the bucket"):
+  with pytest.raises(UserError, match="the bucket holds nothing"):
     Evaluation([f"{bucket}/against/none"], 4, 0.5)
 
 
@@ -312,7 +312,7 @@ def test_a_corpus_and_data_of_tasks_in_a_bucket(bucket, place, monkeypatch):
     answer.vectors, "encode", lambda *_, **__: np.zeros((1, 2))
   )
   buckets.upload(place / "pairs", f"{bucket}/corpora/pairs")
-  buckets.place(f"{bucket}/corpora/two.txt").write_text("one\ntwo\n")
+  buckets.as_path(f"{bucket}/corpora/two.txt").write_text("one\ntwo\n")
   for name in ("pairs", "two.txt"):
     answer.search("model", f"{bucket}/corpora/{name}", ["what?"])
   expected = sorted(t for t, _ in corpus_lib.read(place / "pairs"))
@@ -342,9 +342,9 @@ def test_a_real_server_that_is_busy_or_slow(bucket, moto, emulator, tmp_path):
   copy = pathlib.Path(staging.local(f"{bucket}/data/busy"))
   assert (copy / "a").read_bytes() == b"1" * 1000
   server.faults += [429, 0.5, 503]
-  log = appended.Appended(buckets.place(f"{bucket}/lines.jsonl"), b"one\n")
+  log = appended.Appended(buckets.as_path(f"{bucket}/lines.jsonl"), b"one\n")
   log.write(b"two\n")
   log.close()
   server.faults.clear()
-  assert buckets.place(f"{bucket}/lines.jsonl").read_bytes() == b"one\ntwo\n"
+  assert buckets.as_path(f"{bucket}/lines.jsonl").read_bytes() == b"one\ntwo\n"
   assert server.refused >= 3

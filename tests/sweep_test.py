@@ -180,7 +180,9 @@ def test_a_point_that_diverges_is_a_line_of_the_table(
     assert "1 of 4 points failed: rate=-1.0; " in err
     if parallel == 1:
       assert "no such rate" in err
-    assert ("diverged at step 3 before, not trained again" in out) == again
+    assert (
+      "diverged at step 3 before and is not trained again" in out
+    ) == again
 
 
 def test_a_metric_that_some_points_lack(tmp_path, monkeypatch, capsys):

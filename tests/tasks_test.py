@@ -372,7 +372,7 @@ def test_judgements_of_texts_that_are_not_there(tmp_path, capsys):
   (task,) = tasks.find([str(folder)])
   out = capsys.readouterr().out
   assert "2 judgements name 1 documents that are not in the corpus" in out
-  assert "1 judged queries are not there" in out and out.count("\n") == 2
+  assert "1 judged queries have no text" in out and out.count("\n") == 2
   assert len(task.queries) == 9  # q8 has no answer that could be found
   system = Random()
   outcome = task.run(system)
@@ -443,7 +443,7 @@ def test_ids_of_two_texts(tmp_path, capsys, file, equal, other, message):
   _add(folder / file, equal)
   (task,) = tasks.find([str(folder)])
   assert task.fingerprint() == before.fingerprint()
-  assert f"{file}: 1 rows repeat an earlier one" in capsys.readouterr().out
+  assert f"{file}: 1 rows repeat an earlier row" in capsys.readouterr().out
   _add(folder / file, other)
   with pytest.raises(UserError, match=message):
     tasks.find([str(folder)])
@@ -453,8 +453,8 @@ def test_ids_of_two_texts(tmp_path, capsys, file, equal, other, message):
   "content, message",
   [
     ("text,label,text\na,1,b\n", "two columns are called 'text'"),
-    ("text,label\na,1\nb, c,2\n", "row 2: not as many cells as .* columns, 2"),
-    ("text,label\na\n", "row 1: not as many cells"),
+    ("text,label\na,1\nb, c,2\n", "row 2: expected 2 cells, as in the header"),
+    ("text,label\na\n", "row 1: expected 2 cells"),
     (
       "text,label\na,\nb,1\nc,\nd,\n",
       "row 1: 'label' is not a label; .*; 2 more rows cannot be used",
@@ -481,10 +481,12 @@ def test_tables_that_are_not_whole(tmp_path, content, message):
 def test_an_empty_corpus_and_no_judgements(tmp_path):
   folder = beir(tmp_path / "set")
   (folder / "qrels" / "test.tsv").rename(folder / "qrels" / "dev.tsv")
-  with pytest.raises(UserError, match="test.tsv: no such file; there are dev"):
+  with pytest.raises(
+    UserError, match="test.tsv: no such file; existing files are dev"
+  ):
     tasks.find([str(folder)])
   (folder / "corpus.jsonl").write_text("\n")
-  with pytest.raises(UserError, match="corpus.jsonl: no texts in it"):
+  with pytest.raises(UserError, match="corpus.jsonl: no texts"):
     tasks.find([f"{folder}/qrels/dev.tsv"])
 
 
@@ -502,7 +504,7 @@ def test_an_empty_corpus_and_no_judgements(tmp_path):
     ([{"sentence1": "a", "sentence2": "b", "label": 2}], "row 1: label 2"),
     (
       [{"sentence1": "a", "sentence2": "b", "label": 1}] * 3,
-      "all labels are 1; give pairs of both classes",
+      "all labels are 1; expected pairs of both classes",
     ),
     (
       [{"sentence1": "a", "sentence2": None, "score": 1}],

@@ -237,7 +237,7 @@ def test_sizes_of_text_batches_that_do_not_fit_are_named():
   with pytest.raises(UserError, match="3 hosts x 2 micro-batches; try 6"):
     _text(hosts=3)
   for rate in (0.0, 1.0, 30):
-    with pytest.raises(UserError, match=f"mask_rate: {rate} is no share"):
+    with pytest.raises(UserError, match=f"mask_rate: {rate}; expected"):
       _text(mask_rate=rate)
 
 

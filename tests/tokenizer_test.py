@@ -143,7 +143,7 @@ def test_any_script_is_kept(script, tmp_path):
   tokenizer_lib.save(words, tmp_path)
   theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
   assert theirs(texts[0])["input_ids"] == words.encode(texts[0]).ids
-  same = words_lib.remembering(words).encode_ids(texts[:5])
+  same = words_lib.cached(words).encode_ids(texts[:5])
   assert [ids.tolist() for ids in same] == [
     words.encode(text).ids for text in texts[:5]
   ]

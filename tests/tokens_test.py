@@ -162,7 +162,7 @@ def test_rows_of_token_ids_are_the_same_ahead(tmp_path):
     for key in apart:
       np.testing.assert_array_equal(apart[key], ahead[key])
   assert {b["segment_ids"].max() > 2 for b in ways[1]} == {True}  # [CLS] within
-  with pytest.raises(UserError, match="token ids and hold no texts"):
+  with pytest.raises(UserError, match="token ids without texts"):
     _batches(tmp_path, tokenised=True, negatives=0)
 
 

@@ -131,7 +131,7 @@ def test_what_turns_once_is_no_loop():
 
 
 def test_a_device_without_a_kernel_is_told_what_to_do():
-  with pytest.raises(UserError, match="no kernel for cpu; give --chips"):
+  with pytest.raises(UserError, match="no kernel for cpu; use --chips"):
     list(tune.timed(jax.local_devices()[0], 512, "bfloat16"))
 
 
@@ -149,7 +149,7 @@ def test_the_command_says_what_it_takes():
   run = _command("--help")
   assert run.returncode == 0 and "--chips" in run.stdout
   run = _command("--chips=v9")
-  assert run.returncode and "no 'v9'; expected of v5e, v5p, v6e" in run.stderr
+  assert run.returncode and "no 'v9'; expected v5e, v5p, v6e" in run.stderr
 
 
 def _command(*flags):

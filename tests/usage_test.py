@@ -141,7 +141,7 @@ def test_what_the_config_changes_is_told_and_leaves(place, capsys):
   assert "pooling mean, query prompt '', document prompt 'passage: '" in line
   assert line.endswith(
     "; from the config: config.encoder.pooling=mean, config.encoder."
-    "pooled_norm=False, config.data.query_prompt='' in place of 'query: '"
+    "pooled_norm=False, config.data.query_prompt='' instead of 'query: '"
   )
   files = models.read_model(run)
   head = files.architecture.head
@@ -168,7 +168,7 @@ def test_pooling_is_a_guess_only_where_vectors_are_pooled(place, tmp_path):
   bare = tmp_path / "bare"
   shutil.copytree(place / "model", bare)
   (bare / "modules.json").unlink()
-  guess = rf"^{bare}: no modules.json .* mean pooling is a guess"
+  guess = rf"^{bare}: no modules.json .* mean pooling is assumed"
   with pytest.warns(UserWarning, match=guess):
     _resolved(place, f"init_from={bare}")
   with warnings.catch_warnings():

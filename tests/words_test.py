@@ -28,7 +28,7 @@ KINDS = {
   "uncased": _bert(lowercase=True),
   "cased": _bert(lowercase=False),
 }
-REMEMBERING = {name: words.remembering(t) for name, t in KINDS.items()}
+CACHED = {name: words.cached(t) for name, t in KINDS.items()}
 # What is near the edges: punctuation, controls, marks, words of the vocabulary.
 PIECES = st.sampled_from(
   [
@@ -77,12 +77,12 @@ PIECES = st.sampled_from(
 )
 def test_ids_are_the_librarys(text):
   for name, tokenizer in KINDS.items():
-    (found,) = REMEMBERING[name].encode_ids([text])
+    (found,) = CACHED[name].encode_ids([text])
     assert found.tolist() == tokenizer.encode(text).ids, name
 
 
 def test_it_remembers_and_forgets_and_travels(monkeypatch):
-  found = words.remembering(OURS)
+  found = words.cached(OURS)
   found.encode_ids(["alpha beta", "beta gamma"])
   assert {*found._known} >= {"alpha", "beta", "gamma"}
   again = pickle.loads(pickle.dumps(found))
@@ -124,5 +124,5 @@ def test_it_remembers_and_forgets_and_travels(monkeypatch):
 def test_other_tokenizers_are_left_alone(change):
   other = tokenizers.Tokenizer.from_str(OURS.to_str())
   change(other)
-  assert words.remembering(other) is other
-  assert isinstance(words.remembering(OURS), words.Words)
+  assert words.cached(other) is other
+  assert isinstance(words.cached(OURS), words.Words)

@@ -96,10 +96,10 @@ def test_a_training_may_be_made_longer(place, capsys):
   check = lambda steps, **more: work_directory.check(
     place / "longer", _config(place, f"steps={steps}"), **more
   )
-  with pytest.raises(UserError, match="--config.steps=12 as a flag makes"):
+  with pytest.raises(UserError, match="the flag --config.steps=12 extends"):
     check(12)
   check(12, extend=True)
-  assert "12 steps and not 6; its schedule" in capsys.readouterr().out
+  assert "extended from 6 to 12 steps; from now" in capsys.readouterr().out
   check(12)  # resumes
   with pytest.raises(UserError, match="steps was 12 and is now 6"):
     check(6, extend=True)

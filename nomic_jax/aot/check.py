@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Compiles the step that `train` would run, for chips that need not be there.
+"""Compiles the step that `train` would run, for chips that are not present.
 
-What the compiler then knows (memory, collectives) is reported as it is; times
-are estimates from its cycle counts and say so. For GPUs it counts none.
+What the compiler knows (memory, collectives) is reported exactly. Times are
+estimates from its cycle counts, and labelled as such; for GPUs it counts none.
 """
 
 from collections.abc import Iterator
@@ -42,17 +42,17 @@ def check(
   num_slices: int = 1,
   output: str | None = None,
 ) -> cost.Report:
-  """Compiles the step of `config` for a topology, prints and returns a report.
+  """Compiles the step of `config` for a topology; prints and returns a report.
 
   Args:
     config: of a training; without `data.path` the encoder is the config's.
-    name: of the topology, such as v5e:16x16.
-    num_slices: slices of that topology, joined by the data centre's network.
-    output: a .json to write the report to.
+    name: the topology, such as v5e:16x16.
+    num_slices: number of such slices, joined by the data centre network.
+    output: a .json file to write the report to.
 
   Raises:
-    UserError: for a topology that does not exist, a batch that does not
-      divide over it, or a missing compiler.
+    UserError: for an unknown topology, a batch that does not divide over it,
+      or a missing compiler.
   """
   if output:
     places.check_file(output)
@@ -82,7 +82,7 @@ def check(
 def check_batch(
   config: ml_collections.ConfigDict, devices: list[jax.Device]
 ) -> None:
-  """Raises UserError, with sizes that work, for one that does not divide."""
+  """Raises UserError, with sizes that work, if the batch does not divide."""
   mesh = partition.make_mesh(config.mesh, devices)
   parts = mesh.shape["data"] * mesh.shape["fsdp"]
   hosts = _hosts(devices)
@@ -114,7 +114,7 @@ def one(
   devices: list[jax.Device],
   chip: topology.Chip,
 ) -> cost.Report:
-  """Compiles once; see `table` for what is reported."""
+  """Compiles one config and returns its report."""
   run = training.setup(config, encoder, devices)
   sizes = shapes.of(config.data)
   sharding = partition.batch_sharding(run.mesh)
@@ -140,7 +140,7 @@ def one(
     return report | {"fits": False, "memory": cost.exceeded(str(e), chip)}
   memory = compiled.memory_analysis()
   summary = hlo.summarise(compiled.as_text())
-  # For TPUs less than arguments and temporaries, some of which lie in VMEM.
+  # On TPUs less than arguments plus temporaries, some of which are in VMEM.
   peak = memory.peak_memory_in_bytes or (
     memory.argument_size_in_bytes
     + memory.output_size_in_bytes
@@ -170,10 +170,10 @@ def one(
 
 @contextlib.contextmanager
 def _without_cache() -> Iterator[None]:
-  """JAX's cache of compiled programs reads back only those it can run."""
+  """Disables JAX's compilation cache, which can only load local programs."""
   before = jax.config.jax_enable_compilation_cache
   jax.config.update("jax_enable_compilation_cache", False)
-  compilation_cache.reset_cache()  # whether it is used is asked only once
+  compilation_cache.reset_cache()  # JAX checks only once whether it is enabled
   try:
     yield
   finally:
@@ -187,7 +187,7 @@ def _search(
   devices: list[jax.Device],
   name: str,
 ) -> cost.Report | None:
-  """The largest chunk or micro-batch that fits; else the largest batch."""
+  """Returns the largest chunk, micro-batch or else batch that fits."""
   chip = topology.CHIPS[name.split(":")[0]]
   for field, value in _smaller(config, devices):
     trial = copy.deepcopy(config).unlock()
@@ -203,10 +203,10 @@ def _search(
 
 
 def _smaller(config: ml_collections.ConfigDict, devices: list[jax.Device]):
-  """Yields (fields, values) to try, from the least to the greatest change.
+  """Yields (fields, values) to try, from the smallest to the largest change.
 
-  A micro-batch of one row a device is as small as MLM gets. A contrastive
-  batch can be halved beyond that, but is then another training.
+  For MLM, a micro-batch of one row per device is the minimum. A contrastive
+  batch can be halved further, but that is a different training.
   """
   mesh = partition.make_mesh(config.mesh, devices)
   parts = mesh.shape["data"] * mesh.shape["fsdp"]
@@ -229,5 +229,5 @@ def _smaller(config: ml_collections.ConfigDict, devices: list[jax.Device]):
 
 def _advice(smaller: cost.Report | None) -> str:
   if not smaller:
-    return "No chunk and no batch fits this topology."
+    return "No chunk and no batch size fits this topology."
   return f"With {smaller['flags']} it fits:\n" + cost.table(smaller)

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a compiled step costs: memory, estimated times, a table of both."""
+"""The cost of a compiled step: memory, estimated times, and a table of both."""
 
 import re
 from typing import Any
@@ -14,27 +14,27 @@ _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def exceeded(message: str, chip: topology.Chip) -> Report:
-  """Peak memory out of what the compiler says when it is too much."""
+  """Returns the peak memory from the compiler's out-of-memory message."""
   memory = {"chip": topology.usable(chip)}
-  found = re.search(r"(?:Used |temporaries \()([\d.]+)([KMGT])", message)
-  if found:
-    memory["peak"] = int(float(found[1]) * _UNITS[found[2]])
+  match = re.search(r"(?:Used |temporaries \()([\d.]+)([KMGT])", message)
+  if match:
+    memory["peak"] = int(float(match[1]) * _UNITS[match[2]])
   return memory
 
 
 def estimate(
   report: Report, steps: int, chips: int, chip: topology.Chip
 ) -> Report:
-  """Seconds of a step by cause, MFU, and what the whole stage takes.
+  """Estimates seconds per step by cause, MFU, and the time of the whole stage.
 
-  Nothing overlaps. Kernels carry no cycles: attention takes the bundles of
-  `chip.kernels`, all tokens of a row being one text. Collectives move their
-  bytes over the slice's links at full rate, an all-reduce twice.
+  Assumes no overlap. Kernels carry no cycle counts: attention takes the bundles
+  in `chip.kernels`, for rows that are one text. Collectives move their bytes
+  over the slice's links at full rate, an all-reduce twice.
   """
   seconds = {k: v / chip.clock for k, v in report["cycles"].items()}
   for kernel in report["kernels"]:
     rows, length, columns = kernel["shape"]
-    # The backward's result is the gradient of q, k and v.
+    # The result of the backward kernel is the gradient of q, k and v.
     heads = columns / 64 / (3 if kernel["name"] == "flash_backward" else 1)
     cycles = chip.kernel_cycles(kernel["name"], length)
     seconds["attention"] += kernel["count"] * rows * heads * cycles / chip.clock
@@ -58,7 +58,7 @@ def estimate(
 
 
 def table(report: Report) -> str:
-  """A report for people."""
+  """Formats a report for printing."""
   memory = report["memory"]
   gib = lambda key: f"{memory[key] / _GIB:.2f} GiB"
   peak = memory.get("peak")
@@ -72,7 +72,7 @@ def table(report: Report) -> str:
     ("fits", "yes" if report["fits"] else "NO"),
     (
       "peak memory",
-      f"{gib('peak')} of {gib('chip')} a chip, {peak / memory['chip']:.0%}"
+      f"{gib('peak')} of {gib('chip')} per chip, {peak / memory['chip']:.0%}"
       if peak
       else "unknown",
     ),
@@ -86,11 +86,11 @@ def table(report: Report) -> str:
     lines += [
       ("arguments", gib("arguments")),
       ("temporaries", gib("temporaries")),
-      ("operations", f"{report['flops'] / 1e12:,.1f} TFLOP a step"),
+      ("operations", f"{report['flops'] / 1e12:,.1f} TFLOP per step"),
       *(
         (
           f"{kind}, {'IN A LOOP' if inside else 'outside loops'}",
-          f"{count:,} a step, {size / 2**20:,.1f} MiB",
+          f"{count:,} per step, {size / 2**20:,.1f} MiB",
         )
         for kind, inside, count, size in (
           c.values() for c in report["collectives"]

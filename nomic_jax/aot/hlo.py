@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a compiled program will do, read from its text.
+"""What a compiled program will do, parsed from its text.
 
-XLA's `cost_analysis()` counts the body of a loop once and knows nothing of
-kernels, so the text is read instead: the TPU compiler writes a number of
-cycles beside each fusion, and how often a loop turns beside each loop.
+XLA's `cost_analysis()` counts the body of a loop once and ignores kernels.
+Therefore the text is parsed: the TPU compiler annotates each fusion with a
+number of cycles and each loop with its trip count.
 """
 
 import collections
@@ -60,11 +60,13 @@ class Instruction(NamedTuple):
 
   @property
   def cycles(self) -> int:
-    found = _CYCLES.search(self.rest)
-    return int(found[1]) if found else 0
+    """The compiler's estimate, 0 if there is none."""
+    match = _CYCLES.search(self.rest)
+    return int(match[1]) if match else 0
 
   @property
   def called(self) -> list[str]:
+    """Names of the computations that this instruction calls."""
     return [
       name.lstrip("%")
       for group in _CALLED.findall(self.rest)
@@ -73,13 +75,13 @@ class Instruction(NamedTuple):
 
 
 class Collective(NamedTuple):
-  """Collectives of one kind in one place, over all turns of their loops.
+  """Collectives of one kind, inside or outside loops, over all iterations.
 
   Attributes:
-    kind: as in COLLECTIVES.
-    in_loop: whether it stands in a loop.
-    count: how often one runs in a step.
-    bytes: of the whole arrays, over all runs, in one device's view.
+    kind: one of COLLECTIVES.
+    in_loop: whether they are in a loop.
+    count: number of executions per step.
+    bytes: size of the whole arrays, over all executions, on one device.
   """
 
   kind: str
@@ -89,12 +91,12 @@ class Collective(NamedTuple):
 
 
 class Kernel(NamedTuple):
-  """A hand-written kernel, which carries no estimate.
+  """A hand-written kernel, for which there is no estimate.
 
   Attributes:
-    name: as it was given to Pallas.
+    name: as given to Pallas.
     shape: of its first result.
-    count: how often it runs in a step.
+    count: number of executions per step.
   """
 
   name: str
@@ -104,14 +106,14 @@ class Kernel(NamedTuple):
 
 @dataclasses.dataclass
 class Summary:
-  """See `summarise`.
+  """The result of `summarise`.
 
   Attributes:
     cycles: the compiler's estimates by cause: matmul, attention, other.
-    kernels: each by name and shape.
-    collectives: by kind and place.
-    unknown_loops: loops whose number of turns the text does not tell, which
-      were counted as one turn.
+    kernels: sorted by name and shape.
+    collectives: sorted by kind and whether they are in a loop.
+    unknown_loops: number of loops whose trip count is not in the text; they
+      are counted once.
   """
 
   cycles: dict[str, int]
@@ -121,7 +123,7 @@ class Summary:
 
 
 def summarise(text: str) -> Summary:
-  """Adds up a compiled program, `jax.stages.Compiled.as_text()`."""
+  """Summarises a compiled program, `jax.stages.Compiled.as_text()`."""
   program, entry = parse(text)
   cycles = dict(matmul=0, attention=0, other=0)
   unknown = 0
@@ -138,7 +140,7 @@ def summarise(text: str) -> Summary:
     for kind, size, chain in _collectives(
       program, step.computation, instruction
     ):
-      # A chain starts, goes on and is done in several fusions, beside matmuls.
+      # A chain is started, continued and finished in several fusions.
       if chain and (step.path, chain) in seen:
         continue
       seen.add((step.path, chain))
@@ -154,22 +156,22 @@ def summarise(text: str) -> Summary:
 
 
 def parse(text: str) -> tuple[dict[str, list[Instruction]], str]:
-  """Computations by name, and the name of the entry."""
+  """Returns the instructions of each computation, and the entry's name."""
   program: dict[str, list[Instruction]] = {}
   entry, current = "", []
   for line in text.splitlines():
     if start := _COMPUTATION.match(line):
       current = program.setdefault(start[2], [])
       entry = start[2] if start[1] else entry
-    elif found := _INSTRUCTION.match(line):
-      result, rest = _split_type(found[2])
+    elif match := _INSTRUCTION.match(line):
+      result, rest = _split_type(match[2])
       opcode, _, rest = rest.partition("(")
-      current.append(Instruction(found[1], result, opcode, rest))
+      current.append(Instruction(match[1], result, opcode, rest))
   return program, entry
 
 
 def _split_type(text: str) -> tuple[str, str]:
-  """A type, which may be a tuple of types, and what follows it."""
+  """Splits a type, which may be a tuple, from the text after it."""
   depth = 0
   for at, character in enumerate(text):
     depth += (character in "({[") - (character in ")}]")
@@ -183,7 +185,7 @@ class _Step(NamedTuple):
   computation: list[Instruction]
   times: int
   in_loop: bool
-  path: tuple[str, ...]  # the calls that led there
+  path: tuple[str, ...]  # the calls that lead to it
   unknown: bool = False
 
 
@@ -194,14 +196,14 @@ def _walk(
   in_loop: bool = False,
   path: tuple[str, ...] = (),
 ) -> Iterator[_Step]:
-  """Every instruction that is scheduled, and how often."""
+  """Yields every scheduled instruction with its number of executions."""
   for i in program.get(name, []):
     trips, inside = 1, in_loop
     if i.opcode == "while":
       trips, inside = _trips(program, i), True
     yield _Step(i, program[name], times, in_loop, path, not trips)
     if i.opcode in _CALLS:
-      # What is started apart is done, or waited for, where it was called.
+      # What an async-start calls belongs to the place it was called from.
       below = path if i.opcode in _STARTS else (*path, i.name)
       for called in i.called:
         yield from _walk(program, called, times * (trips or 1), inside, below)
@@ -213,9 +215,9 @@ _CALLS = ("while", "call", "conditional", *_STARTS)
 
 
 def _trips(program: dict[str, list[Instruction]], loop: Instruction) -> int:
-  """How often a loop turns; 0 if the text does not tell."""
-  if found := _TRIPS.search(loop.rest):
-    return int(found[1])
+  """Returns the trip count of a loop; 0 if the text does not tell."""
+  if match := _TRIPS.search(loop.rest):
+    return int(match[1])
   condition = re.search(r"condition=%?([\w.\-]+)", loop.rest)
   limits = [
     int(i.rest.split(")")[0])
@@ -228,10 +230,10 @@ def _trips(program: dict[str, list[Instruction]], loop: Instruction) -> int:
 def _cause(
   program: dict[str, list[Instruction]], instruction: Instruction
 ) -> str:
-  """What an instruction's time is spent on."""
+  """Returns what an instruction's time is spent on."""
   scope = re.search(r'op_name="([^"]*)"', instruction.rest)
-  # The scope of an implementation, as attention_pallas_tpu; the module's
-  # method `_attention` has projections in it too.
+  # The scope of an implementation, such as attention_pallas_tpu; the module's
+  # method `_attention` also contains projections.
   if scope and re.search(r"\battention_\w", scope[1]):
     return "attention"
   for i in (instruction, *_inside(program, instruction)):
@@ -243,7 +245,7 @@ def _cause(
 def _inside(
   program: dict[str, list[Instruction]], instruction: Instruction
 ) -> Iterator[Instruction]:
-  """What a fusion is made of."""
+  """Yields the instructions of a fusion, recursively."""
   if instruction.opcode != "fusion":
     return
   for called in instruction.called:
@@ -257,11 +259,11 @@ def _collectives(
   computation: list[Instruction],
   instruction: Instruction,
 ) -> Iterator[tuple[str, int, str]]:
-  """What an instruction, or a fusion's part, exchanges.
+  """Yields the collectives of an instruction or fusion.
 
   Yields:
-    Kind, bytes and, of a collective that is written several times, what
-    its parts have in common, or "".
+    Kind, bytes and, for a collective that is split into several instructions,
+    what identifies it, or "".
   """
   if instruction.opcode == "fusion":
     for called in instruction.called:
@@ -273,16 +275,16 @@ def _collectives(
     return
   types = {i.name: i.result for i in computation}
   operands = re.findall(r"%([\w.\-]+)", instruction.rest.split(")")[0])
-  taken = sum(size_of(types.get(o, "")) for o in operands)
-  made = size_of(instruction.result)
+  consumed = sum(size_of(types.get(o, "")) for o in operands)
+  produced = size_of(instruction.result)
   if instruction.opcode.endswith("-start") and kind != "all-reduce":
-    made -= taken  # a pair of what it takes and what it makes
+    produced -= consumed  # the result is a pair of input and output
   chain = re.search(r"(channel_id=\d+),.*(chain_id=\"\d+\")", instruction.rest)
-  yield kind, max(taken, made), " ".join(chain.groups()) if chain else ""
+  yield kind, max(consumed, produced), " ".join(chain.groups()) if chain else ""
 
 
 def size_of(result: str) -> int:
-  """Bytes of a type: an array or a tuple of them."""
+  """Returns the bytes of a type: an array or a tuple of arrays."""
   return sum(
     _BYTES.get(kind, 0) * math.prod(_sizes(dims))
     for kind, dims in _ARRAY.findall(result)
@@ -290,7 +292,7 @@ def size_of(result: str) -> int:
 
 
 def _shape(result: str) -> tuple[int, ...]:
-  """Of a type's first array."""
+  """Returns the shape of a type's first array."""
   return _sizes(_ARRAY.search(result)[2])
 
 

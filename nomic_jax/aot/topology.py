@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""TPU slices and GPU hosts that are not there, as devices to compile for.
+"""TPU slices and GPU hosts that are not present, as devices to compile for.
 
-libtpu knows every slice there is and compiles for it on any machine; so does
-JAX's CUDA plugin for a GPU that it is told of.
+libtpu knows every slice and compiles for it on any machine. JAX's CUDA plugin
+does so for a GPU that is described to it.
 """
 
 import dataclasses
@@ -23,23 +23,23 @@ from nomic_jax.model import flops
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-  """What a chip can do, as published.
+  """The published properties of a chip.
 
   Attributes:
-    memory: bytes of a device.
-    peak: bfloat16 FLOP/s of a device.
-    clock: Hz; peak / (2 · multipliers of its matrix units). None where times
-      cannot be estimated: `unestimated` says why.
+    memory: bytes per device.
+    peak: bfloat16 FLOP/s per device.
+    clock: in Hz; peak / (2 · multipliers of its matrix units). None if times
+      cannot be estimated, for the reason in `unestimated`.
     links: bytes/s to its neighbours, both directions, all axes.
-    kernels: by name the instruction bundles of an attention kernel for one
-      head, 64 wide, in a row of `LENGTHS` tokens that is one text, in bfloat16
-      with the blocks of nomic_jax/kernels/blocks.json. A bundle takes a cycle,
-      or more where it waits for memory.
-    cores: that share the rows.
-    devices: that JAX makes of a chip.
-    memory_share: of the memory, what a job takes unless the environment says
-      otherwise; None: all of it.
-    unestimated: why there are no times.
+    kernels: by name, the instruction bundles of an attention kernel for one
+      head of width 64 in a row of `LENGTHS` tokens that is one text, in
+      bfloat16 with the blocks of nomic_jax/kernels/blocks.json. A bundle takes
+      one cycle, or more if it waits for memory.
+    cores: number of cores that share the rows.
+    devices: number of JAX devices per chip.
+    memory_share: fraction of the memory that a job reserves unless the
+      environment sets another; None: all of it.
+    unestimated: why times cannot be estimated.
   """
 
   memory: int
@@ -53,10 +53,10 @@ class Chip:
   unestimated: str = ""
 
   def kernel_cycles(self, kernel: str, length: int) -> float:
-    """Of an attention kernel, a head and a row of `length` tokens.
+    """Returns the cycles of an attention kernel per head and row.
 
-    Between two of `LENGTHS` it grows as a power of the length, and beyond the
-    longest as its square. Shorter rows are padded to the shortest.
+    Interpolates between `LENGTHS` as a power of the length and extrapolates
+    beyond the longest as its square. Shorter rows are padded to the shortest.
     """
     counts = self.kernels[kernel]
     cycles = math.exp(
@@ -126,7 +126,7 @@ _SOLID = (
   "8x8x16",
   "8x16x16",
 )
-# Of GPUs: how many, eight in a host.
+# Numbers of GPUs, eight per host.
 _GPUS = tuple(str(2**i) for i in range(10))
 SLICES = {
   "v5e": _FLAT,
@@ -137,7 +137,7 @@ SLICES = {
   "h200": _GPUS,
 }
 
-# What XLA must know of a Hopper GPU, as the driver would tell it.
+# What XLA must know about a Hopper GPU, as the driver would report it.
 _HOPPER = """
 gpu_device_info {{
   cuda_compute_capability {{ major: 9 }}
@@ -165,21 +165,20 @@ _TARGETS = {
   ),
 }
 
-# What libtpu asks the machine about, where there is no TPU to answer.
+# Settings in place of what libtpu would ask the metadata server.
 _ENVIRONMENT = {
   "TPU_SKIP_MDS_QUERY": "1",
   "TPU_WORKER_HOSTNAMES": "localhost",
   "TPU_ACCELERATOR_TYPE": "v5litepod-16",
-  "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # else a lock file stops a second one
+  "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # otherwise a lock file prevents a second
 }
 
 
 def devices(name: str, num_slices: int = 1) -> list[jax.Device]:
-  """Devices of `num_slices` slices of the topology, to compile for.
+  """Returns the devices of `num_slices` slices of a topology to compile for.
 
   Raises:
-    UserError: for a topology that does not exist, or without what compiles
-      for it.
+    UserError: for an unknown topology, or if its compiler is not installed.
   """
   chip, _, shape = name.partition(":")
   if chip not in SLICES or shape not in SLICES[chip]:
@@ -197,11 +196,11 @@ def devices(name: str, num_slices: int = 1) -> list[jax.Device]:
   if not importlib.util.find_spec("libtpu"):
     raise UserError(
       "libtpu is not installed, which compiles for TPUs on any Linux "
-      "machine; pip install 'nomic_jax[tpu-aot]' brings it"
+      "machine; run pip install 'nomic_jax[tpu-aot]'"
     )
   for variable, value in _ENVIRONMENT.items():
     os.environ.setdefault(variable, value)
-  # Two slices are asked for by a field that one slice does not take.
+  # One slice does not accept the field that asks for several.
   more = {"num_slices": num_slices} if num_slices > 1 else {}
   return list(
     topologies.get_topology_desc(
@@ -213,8 +212,8 @@ def devices(name: str, num_slices: int = 1) -> list[jax.Device]:
 def _gpus(chip: str, count: int, num_slices: int) -> list[jax.Device]:
   if num_slices > 1:
     raise UserError(
-      f"--num_slices: {num_slices}; GPUs have no slices, give --topology="
-      f"{chip}:N all of them"
+      f"--num_slices: {num_slices}; GPUs have no slices, so specify all of "
+      f"them as --topology={chip}:N"
     )
   if not any(
     importlib.util.find_spec(f"jax_plugins.{name}")
@@ -223,12 +222,12 @@ def _gpus(chip: str, count: int, num_slices: int) -> list[jax.Device]:
   ):
     raise UserError(
       "JAX's CUDA plugin is not installed, which compiles for GPUs on any "
-      "Linux machine; pip install 'nomic_jax[gpu-aot]' brings it"
+      "Linux machine; run pip install 'nomic_jax[gpu-aot]'"
     )
-  # The plugin is looked for when JAX starts, and refuses to be there without
-  # a driver unless another platform was asked for.
+  # JAX searches for the plugin at start, and the plugin fails without a driver
+  # unless another platform is selected.
   jax.config.update("jax_platforms", "cpu")
-  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # says so at length
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # it warns at length
   jax.local_devices()
   return list(
     topologies.get_topology_desc(
@@ -241,9 +240,10 @@ def _gpus(chip: str, count: int, num_slices: int) -> list[jax.Device]:
 
 
 def usable(chip: Chip) -> int:
-  """Bytes of a device's memory that a job takes: of a GPU's nine tenths.
+  """Returns the bytes of a device's memory that a job reserves.
 
-  XLA_PYTHON_CLIENT_MEM_FRACTION is another share, here as in training.
+  On GPUs that is nine tenths, or XLA_PYTHON_CLIENT_MEM_FRACTION, as in
+  training.
   """
   if chip.memory_share is None:
     return chip.memory

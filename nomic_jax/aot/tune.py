@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds the block sizes of attention for a device and adds them to blocks.json.
 
-    python -m nomic_jax.aot.tune                     # the device here
-    python -m nomic_jax.aot.tune --chips=v5e,v6e     # TPUs not there
+    python -m nomic_jax.aot.tune                     # the local device
+    python -m nomic_jax.aot.tune --chips=v5e,v6e     # TPUs, without having one
 
-Compiles each pair of sizes for heads 64 wide. On the device it is timed; for
-TPUs that are not there it costs the bundles that the compiler lists (`pip
-install nomic_jax[tpu-aot]`). Rows are in equal shares one text and eight texts,
-since large blocks are quick and small ones skip more. A pair that fails is
-kept, with why.
+Compiles each pair of sizes for heads of width 64. On the local device it is
+timed. Otherwise its cost is the number of bundles that the compiler lists
+(requires pip install 'nomic_jax[tpu-aot]'). Half of the rows are one text and
+half are eight texts, since large blocks are faster and small ones skip more. A
+pair that fails is recorded with the reason.
 """
 
 import argparse
@@ -46,6 +46,7 @@ _RUNS = 20
 
 
 def main() -> None:
+  """Runs the command."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawTextHelpFormatter
   )
@@ -63,7 +64,7 @@ def main() -> None:
   for chip in chips:
     if chip not in topology.SLICES:
       raise SystemExit(
-        f"--chips: no '{chip}'; expected of {', '.join(topology.SLICES)}"
+        f"--chips: no '{chip}'; expected {', '.join(topology.SLICES)}"
       )
   try:
     if chips:
@@ -81,10 +82,10 @@ def main() -> None:
 
 
 def pairs(kernel: str, length: int) -> Iterator[tuple[int, int]]:
-  """Sizes to try for rows of `length` tokens, a multiple of the largest."""
+  """Yields the sizes to try for rows of `length` tokens."""
   sizes = [n for n in _SIZES[kernel] if length % n == 0]
   for first, second in itertools.product(sizes, sizes):
-    # On TPU small ones are too little work in long rows, and too large ones
+    # On TPUs, small blocks have too little work in long rows, and large ones
     # take minutes to compile or do not fit.
     if kernel == "pallas_gpu" or (
       min(first, second) >= min(length // 8, 256) and first * second <= 2**20
@@ -95,12 +96,12 @@ def pairs(kernel: str, length: int) -> Iterator[tuple[int, int]]:
 def listed(
   device: Any, length: int, dtype: str, folder: str
 ) -> Iterator[Record]:
-  """Costs of a TPU's kernels for rows of `length` tokens, in bundles a head."""
+  """Yields costs of a TPU's kernels for a row, in bundles per head."""
   for pair in pairs("pallas_tpu", length):
     sizes = (*pair, *pair)
     backend = Backend("pallas_tpu", device=device.device_kind, blocks=sizes)
     try:
-      # So many that they do not fit in VMEM: see `bundles.of_flash_tpu`.
+      # Enough rows to exceed VMEM: see `bundles.of_flash_tpu`.
       text = _compiled(
         backend, device, length, dtype, _HEADS, 2**16 // length
       ).as_text()
@@ -114,14 +115,14 @@ def listed(
         way: round(of_way * _WIDTH / 128)
         for way, of_way in cost._asdict().items()
       }
-    except Exception as e:  # a result like others: there was no room for it
+    except Exception as e:  # a result like any other: it did not fit
       costs = {"forward": e, "backward": e}
     for way, cost in costs.items():
       yield _record(backend, length, dtype, way, pair, "bundles a head", cost)
 
 
 def segment_ids(rows: int, length: int) -> np.ndarray:
-  """int32 [rows, S]: one text a row, eight in every other."""
+  """Returns int32 [rows, S]: one text in even rows, eight in odd ones."""
   ids = np.ones((rows, length), np.int32)
   ids[1::2] = 1 + np.arange(length) * 8 // length
   return ids
@@ -130,7 +131,7 @@ def segment_ids(rows: int, length: int) -> np.ndarray:
 def visits(
   length: int, sizes: tuple[int, int, int, int]
 ) -> tuple[float, float]:
-  """Pairs of blocks that a row looks at, forward and backward."""
+  """Returns the pairs of blocks that a row visits, forward and backward."""
   queries, keys, back_queries, back_keys = sizes
   count = lambda *pair: float(
     np.diff(common.ranges(segment_ids(2, length), *pair, Reach()), axis=1).sum()
@@ -140,12 +141,12 @@ def visits(
 
 
 def timed(device: Any, length: int, dtype: str) -> Iterator[Record]:
-  """Costs of this device's kernels, in microseconds a head."""
+  """Yields costs of this device's kernels, in microseconds per head."""
   kernel = {"tpu": "pallas_tpu", "gpu": "pallas_gpu"}.get(device.platform)
   if kernel is None:
     raise UserError(
-      f"there is no kernel for {device.platform}; give --chips to tune for "
-      "TPUs that are not there"
+      f"there is no kernel for {device.platform}; use --chips to tune for TPUs "
+      "without having one"
     )
   rows = max(2**15 // length, 2)
   for pair in pairs(kernel, length):
@@ -169,7 +170,7 @@ def timed(device: Any, length: int, dtype: str) -> Iterator[Record]:
 
 
 def _seconds(backend, device, length, dtype, rows, gradient):
-  """The median of some runs; what went wrong if it does not run."""
+  """Returns the median of several runs, or the exception if one fails."""
   try:
     run = _compiled(backend, device, length, dtype, _HEADS, rows, gradient)
     args = [
@@ -178,12 +179,12 @@ def _seconds(backend, device, length, dtype, rows, gradient):
     args[1] = segment_ids(rows, length)
     args = jax.device_put(args, device)
     jax.block_until_ready(run(*args))
-    took = []
+    seconds = []
     for _ in range(_RUNS):
       began = time.perf_counter()
       jax.block_until_ready(run(*args))
-      took.append(time.perf_counter() - began)
-    return float(np.median(took))
+      seconds.append(time.perf_counter() - began)
+    return float(np.median(seconds))
   except Exception as e:
     return e
 
@@ -233,7 +234,7 @@ def _record(backend, length, dtype, way, pair, unit, result) -> Record:
 
 
 def add(path: str, records: list[Record]) -> None:
-  """Puts records into the table, in place of those of the same kind."""
+  """Adds records to the table, replacing those of the same kind."""
   kind = lambda r: (r["kernel"], r["device"], r["dtype"], r["length"])
   table = []
   if os.path.exists(path):

@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How the command reads its arguments, whatever the jobs are.
+"""Parsing of arguments that is common to all jobs.
 
-argparse knows a job's own flags; --config and --config.KEY pass through it to
-`config_flags`, and everything else that is left over is a mistake.
+argparse handles a job's own flags. --config and --config.KEY are passed on to
+`config_flags`, and any other remaining argument is an error.
 """
 
 import argparse
@@ -24,21 +24,23 @@ from nomic_jax.storage import places
 
 
 class Parser(argparse.ArgumentParser):
-  """Complains in one line, like everything else here."""
+  """Reports errors as a UserError of one line."""
 
   takes_config = False  # whether the job has --config
   run: Callable[..., None]  # the job
 
   @property
   def actions(self) -> Sequence[argparse.Action]:
+    """The parser's actions."""
     return self._actions
 
   def error(self, message: str) -> None:
+    """Raises UserError in place of exiting."""
     raise UserError(f"{message}. See {self.prog} --help")
 
 
 class Formatter(argparse.ArgumentDefaultsHelpFormatter):
-  """Says of each flag what holds without it, or that it must be given."""
+  """Adds the default of each flag, or that it is required, to its help."""
 
   def _get_help_string(self, action: argparse.Action) -> str:
     if not action.option_strings and action.nargs == "*":
@@ -50,8 +52,8 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter):
     return super()._get_help_string(action)
 
 
-def print_anything() -> None:
-  """Prints "?" for what a terminal or file of another encoding cannot show.
+def replace_unencodable() -> None:
+  """Prints "?" for characters that the output's encoding lacks.
 
   A name, a title or a dash must not end a job whose work is done.
   """
@@ -61,8 +63,8 @@ def print_anything() -> None:
 
 
 @functools.cache
-def keep_compilations() -> None:
-  """Turns on JAX's persistent compilation cache, in a folder of the user's."""
+def enable_compilation_cache() -> None:
+  """Enables JAX's persistent compilation cache, in the user's cache folder."""
   import jax
 
   if jax.config.jax_compilation_cache_dir is None:
@@ -74,8 +76,8 @@ def keep_compilations() -> None:
 
 
 @contextlib.contextmanager
-def warnings_in_a_line() -> Iterator[None]:
-  """Shows a UserWarning without the place in the code it comes from."""
+def one_line_warnings() -> Iterator[None]:
+  """Shows a UserWarning without its position in the code."""
   usual = warnings.formatwarning
 
   def formatted(message, category, *place):
@@ -91,7 +93,7 @@ def warnings_in_a_line() -> Iterator[None]:
 
 
 def check_flags(argv: Sequence[str], jobs: dict[str, Parser]) -> None:
-  """Names the nearest flag for one that a job does not have."""
+  """Raises UserError for an unknown job or flag and suggests the nearest."""
   if not argv or argv[0].startswith("-"):
     return
   one_of(argv[0], jobs, f"no job '{argv[0]}'")
@@ -113,7 +115,7 @@ def check_flags(argv: Sequence[str], jobs: dict[str, Parser]) -> None:
 
 
 def check_rest(arguments: Sequence[str], job: str) -> None:
-  """What argparse left over may configure, and nothing else."""
+  """Raises UserError for a remaining argument other than --config."""
   for argument in arguments:
     if not argument.startswith("--config"):
       raise UserError(
@@ -121,8 +123,8 @@ def check_rest(arguments: Sequence[str], job: str) -> None:
       )
 
 
-def joined(arguments: list[str]) -> list[str]:
-  """--config X as --config=X, so that both spellings work, and ~ expanded."""
+def join_values(arguments: list[str]) -> list[str]:
+  """Rewrites --config X as --config=X and expands ~ in paths."""
   whole: list[str] = []
   for a in arguments:
     if whole and whole[-1].startswith("--config") and "=" not in whole[-1]:
@@ -133,7 +135,7 @@ def joined(arguments: list[str]) -> list[str]:
 
 
 def add_config_help(parser: argparse.ArgumentParser, text: str) -> None:
-  """Shows the flags that `config_flags` parses, which argparse passes on."""
+  """Documents --config in the help, though `config_flags` parses it."""
   group = parser.add_argument_group("config")
   group.add_argument(
     "--config=FILE.py[:ARG]",

@@ -1,9 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""--config=FILE.py:ARG and --config.a.b=value, as ml_collections reads them.
+"""Parses --config=FILE.py:ARG and --config.a.b=value with ml_collections.
 
-The library does the parsing and the types; here its complaints become one
-line that names the key, the nearest one there is, and what was expected.
+The library does the parsing and checks types. This module turns its errors
+into one line that names the key, the nearest existing key and what was
+expected.
 """
 
 import ast
@@ -36,11 +37,14 @@ _LISTS = "a list of numbers such as (256,64), or of words such as ('qkv','out')"
 def load(
   arguments: Sequence[str] | ml_collections.ConfigDict,
 ) -> ml_collections.ConfigDict:
-  """Builds the config that --config and --config.* arguments describe.
+  """Builds the config that --config and --config.* arguments specify.
 
   Args:
     arguments: each "--config=FILE.py[:ARG]" or "--config.KEY=VALUE"; or a
       config, which is checked and copied.
+
+  Returns:
+    The config, locked.
 
   Raises:
     UserError: for a missing file, unknown key, wrong type or unknown ARG.
@@ -63,7 +67,7 @@ def load(
   except UserError:
     raise
   except Exception as e:
-    raise mistake(e, path) from e
+    raise error_in(e, path) from e
   if not isinstance(config, ml_collections.ConfigDict):
     raise UserError(
       f"--config: {path}: get_config returned a {type(config).__name__}; "
@@ -95,17 +99,17 @@ def load(
 def sets(
   arguments: Sequence[str] | ml_collections.ConfigDict, key: str
 ) -> bool:
-  """Whether the arguments set this field; a config sets all of its fields."""
+  """Returns whether arguments set a field; a config sets all its fields."""
   return isinstance(arguments, ml_collections.ConfigDict) or any(
     a.startswith(f"--config.{key}=") for a in arguments
   )
 
 
 def module(path: str) -> ModuleType:
-  """Imports a config file, which may import what lies in its folder.
+  """Imports a config file, which may import modules from its own folder.
 
   Raises:
-    UserError: if there is no such file, or it is no config.
+    UserError: if there is no such file, or it is not a config.
   """
   file = pathlib.Path(path)
   if not file.is_file():
@@ -121,13 +125,13 @@ def module(path: str) -> ModuleType:
     isolated(spec.loader.exec_module)(loaded)
   except SyntaxError as e:
     raise UserError(
-      f"--config: {e.filename}, line {e.lineno}: {e.msg}; mend the file"
+      f"--config: {e.filename}, line {e.lineno}: {e.msg}; correct the file"
     ) from e
   except Exception as e:
-    raise mistake(e, path) from e
+    raise error_in(e, path) from e
   if not hasattr(loaded, "get_config"):
     raise UserError(f"--config: {path} has no function get_config(arg)")
-  for name in ("get_config", "sweep"):  # which may import, too
+  for name in ("get_config", "sweep"):  # these may also import
     if hasattr(loaded, name):
       setattr(loaded, name, isolated(getattr(loaded, name)))
   return loaded
@@ -135,10 +139,10 @@ def module(path: str) -> ModuleType:
 
 @contextlib.contextmanager
 def _importing_from(folder: str) -> Iterator[None]:
-  """Has `folder` on the path, and forgets what was imported from there.
+  """Puts `folder` on the path, then forgets the modules imported from it.
 
-  Another folder may have a `common` of another kind. Likewise for folders that
-  a config file puts on the path.
+  Another folder may contain a different `common`. The same holds for folders
+  that a config file adds to the path.
   """
   path, before = list(sys.path), set(sys.modules)
   sys.path.insert(0, folder)
@@ -150,39 +154,39 @@ def _importing_from(folder: str) -> Iterator[None]:
     )
     sys.path[:] = path
     fresh = [name for name in sys.modules if name not in before]
-    own = {
+    local = {
       name
       for name in fresh
       if "." not in name and _home(sys.modules[name]) in added
     }
     for name in fresh:
-      if name.partition(".")[0] in own:
+      if name.partition(".")[0] in local:
         del sys.modules[name]
 
 
 def _home(module: ModuleType) -> str:
-  """The folder from which a module or a package is imported."""
-  places = [*getattr(module, "__path__", ()), getattr(module, "__file__", "")]
-  return os.path.dirname(os.path.abspath(places[0])) if places[0] else ""
+  """Returns the folder from which a module or a package was imported."""
+  paths = [*getattr(module, "__path__", ()), getattr(module, "__file__", "")]
+  return os.path.dirname(os.path.abspath(paths[0])) if paths[0] else ""
 
 
-def mistake(error: Exception, file: str) -> UserError:
-  """What a config file raised, and where in it or in those beside it."""
+def error_in(error: Exception, file: str) -> UserError:
+  """Returns a UserError with the position in a config file that raised."""
   folder = pathlib.Path(file).absolute().parent
-  own = [
+  frames = [
     f
     for f in traceback.extract_tb(error.__traceback__)
     if pathlib.Path(f.filename).absolute().parent == folder
   ]
-  where = f"{own[-1].filename}, line {own[-1].lineno}" if own else file
+  where = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else file
   text = str(error).strip().partition("\n")[0]
   return UserError(
-    f"--config: {where}: {type(error).__name__}: {text}; mend the file"
+    f"--config: {where}: {type(error).__name__}: {text}; correct the file"
   )
 
 
 def keys_of(config: ml_collections.ConfigDict, prefix: str = "") -> Iterator:
-  """Every settable key, dotted."""
+  """Yields every settable key, with dots."""
   for name, value in config.items():
     if isinstance(value, ml_collections.ConfigDict):
       yield from keys_of(value, f"{prefix}{name}.")
@@ -193,13 +197,13 @@ def keys_of(config: ml_collections.ConfigDict, prefix: str = "") -> Iterator:
 def _extend(
   config: ml_collections.ConfigDict, overrides: Sequence[str]
 ) -> list[str]:
-  """Adds keys that a config leaves open; returns the overrides still to apply.
+  """Adds keys that a config leaves open; returns the remaining overrides.
 
-  A group without keys takes numbers by any name, such as
-  data.source_weights.NAME=2. An evaluator's data takes the keys of the
-  training's, from which it differs in those it has.
+  A group without keys accepts numbers under any name, such as
+  data.source_weights.NAME=2. An evaluator's data accepts the keys of the
+  training's data; a key given there overrides the training's value.
   """
-  left, opened = [], [*_open_groups(config)]
+  remaining, opened = [], [*_open_groups(config)]
   for override in overrides:
     key, equals, value = override.removeprefix("--config.").partition("=")
     group, _, name = key.rpartition(".")
@@ -218,19 +222,19 @@ def _extend(
           _find(config, group)[name] = float(value)
         except ValueError:
           raise UserError(
-            f"--config.{key}: '{value}' is not a number; expected such as "
+            f"--config.{key}: '{value}' is not a number; expected for example "
             f"--config.{group}.NAME=2"
           ) from None
         break
     else:
-      left.append(override)
-  return left
+      remaining.append(override)
+  return remaining
 
 
 def _open_groups(
   config: ml_collections.ConfigDict, prefix: str = ""
 ) -> Iterator[str]:
-  """Dotted names of the groups that a config file left empty."""
+  """Yields the dotted names of the groups that a config file left empty."""
   for name, value in config.items():
     if isinstance(value, ml_collections.ConfigDict):
       yield from _open_groups(value, f"{prefix}{name}.")
@@ -239,7 +243,7 @@ def _open_groups(
 
 
 def _find(config: ml_collections.ConfigDict, key: str) -> Any:
-  """The value of a dotted key, or None."""
+  """Returns the value of a dotted key, or None."""
   for part in key.split("."):
     if part not in config:
       return None
@@ -250,34 +254,32 @@ def _find(config: ml_collections.ConfigDict, key: str) -> Any:
 def _checked(
   override: str, config: ml_collections.ConfigDict, path: str
 ) -> str:
-  """Returns an override as ml_collections reads it.
+  """Returns an override in the form that ml_collections parses.
 
   Raises:
-    UserError: for an unknown key, or a value that is not of its type.
+    UserError: for an unknown key, or a value of the wrong type.
   """
   key, equals, value = override.removeprefix("--config.").partition("=")
   known = list(keys_of(config))
   if key not in known:
-    # By the last part: the group it is in is what people leave out.
+    # Compare the last part, since people tend to omit the group.
     full = {k.rpartition(".")[2]: k for k in known}
     near = difflib.get_close_matches(key.rpartition(".")[2], full, 1, 0.5)
     hint = (
-      f"Did you mean '{full[near[0]]}'?"
-      if near
-      else (f"{path} says which there are")
+      f"Did you mean '{full[near[0]]}'?" if near else (f"{path} lists the keys")
     )
     raise UserError(f"--config.{key}: the config has no such key. {hint}")
   if not equals:
     raise UserError(f"{override}: expected --config.{key}=VALUE")
   node = _find(config, key)
   group, _, leaf = key.rpartition(".")
-  # Of None, which leaves a field to the model, the type is kept beside it.
+  # The type of a field that is None, and thus left to the model, is kept.
   kind = (_find(config, group) if group else config).get_type(leaf)
   if kind is type(None):
     raise UserError(
-      f"--config.{key}: the file has None and no type, so a flag cannot set "
-      "it; write ml_collections.config_dict.placeholder(int), say, in the "
-      "file"
+      f"--config.{key}: the file has None without a type, so a flag cannot set "
+      "it; write ml_collections.config_dict.placeholder(int), for example, in "
+      "the file"
     )
   try:
     if kind is bool:
@@ -307,35 +309,35 @@ def _checked(
 
 
 def _list(text: str, like: tuple) -> tuple:
-  """Reads numbers, or words: 256,64 or ('qkv','out').
+  """Parses a list of numbers or words: 256,64 or ('qkv','out').
 
   Args:
-    text: what to read; "" is an empty list.
-    like: of numbers; of words, which then need no quotes; or empty, which says
-      nothing of the kind.
+    text: the text to parse; "" is an empty list.
+    like: the current value. If it holds words, quotes are optional; if it is
+      empty, either kind is accepted.
 
   Raises:
-    ValueError, SyntaxError: if it is neither, or not of that kind.
+    ValueError, SyntaxError: if `text` is not such a list.
   """
   words = bool(like) and isinstance(like[0], str)
   bare = re.fullmatch(r"(\()?([^'\"()\[\]]*)(?(1)\))", text)
   try:
-    found = ast.literal_eval(text.strip() or "()")
+    parsed = ast.literal_eval(text.strip() or "()")
   except (ValueError, SyntaxError):
     if not (words and bare):
       raise
-    found = tuple(map(str.strip, bare[2].split(",")))
-    if not all(found):
+    parsed = tuple(map(str.strip, bare[2].split(",")))
+    if not all(parsed):
       raise
-  found = found if isinstance(found, tuple) else (found,)
+  parsed = parsed if isinstance(parsed, tuple) else (parsed,)
   kinds = (str,) if words else (int, float) if like else (int, float, str)
-  if not all(isinstance(x, kinds) for x in found):
+  if not all(isinstance(x, kinds) for x in parsed):
     raise ValueError
-  return found
+  return parsed
 
 
 def _holds_pairs(value: Any) -> bool:
-  """Whether it is ((regex, value), ...), as the optimiser takes them."""
+  """Returns whether it is ((regex, value), ...), as the optimizer expects."""
   return (
     isinstance(value, tuple)
     and len(value) > 0
@@ -344,7 +346,7 @@ def _holds_pairs(value: Any) -> bool:
 
 
 def _expand(config: ml_collections.ConfigDict) -> None:
-  """Expands the ~/ at the start of any text, in place."""
+  """Expands a leading ~/ in all string values, in place."""
   for key, value in config.items():
     if isinstance(value, ml_collections.ConfigDict):
       _expand(value)

@@ -1,16 +1,16 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Flags out of signatures: a job is a function, its docstring is its --help.
+"""Flags from signatures: a job is a function and its docstring is its --help.
 
-The first paragraph of the docstring says what the job does, `Args:` what each
-flag does. A parameter in front of `*` is an argument without a flag; one after
-it is --NAME=VALUE, required if it has no default. Its annotation says the rest:
+The first paragraph of the docstring describes the job, `Args:` each flag. A
+parameter before `*` is a positional argument; one after it is --NAME=VALUE,
+required if it has no default. Annotations determine the rest:
 
   bool: --NAME; if the default is not False, also --no-NAME.
   Literal["a", "b"]: one of these.
   Sequence[T] or list[T]: may be repeated.
   T | None: as T.
-  Annotated[T, Flag(...)]: what the type alone does not say, as in Path below.
+  Annotated[T, Flag(...)]: adds what the type does not express; see Path below.
   ConfigFlags: --config and --config.KEY=VALUE, for `config_flags.load`.
 """
 
@@ -31,12 +31,12 @@ from nomic_jax.storage import places
 
 
 class Flag(NamedTuple):
-  """How a flag is written, where its type does not say so.
+  """How a flag is parsed, beyond its type.
 
   Attributes:
-    metavar: what --help calls the value.
-    parse: makes the value of the text; of a whole Sequence, a list of values.
-    bare: the value of the flag without "=VALUE"; None: it needs one.
+    metavar: the name of the value in --help.
+    parse: converts the text to the value; for a Sequence, to a list of values.
+    bare: the value of the flag without "=VALUE"; None if a value is required.
   """
 
   metavar: str | None = None
@@ -67,12 +67,12 @@ Paths = Annotated[Sequence[str], Flag("PATH,...", places.listed)]
 def parser(
   jobs: Sequence[Callable[..., None]],
 ) -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
-  """The whole command, and the parsers of its jobs by name."""
+  """Returns the parser of the whole command, and those of its jobs by name."""
   command = command_line.Parser(
     prog="nomic-jax",
     allow_abbrev=False,
     description="Train your own long-context text embedding model.",
-    epilog="nomic-jax JOB --help names every flag of a job.",
+    epilog="Run nomic-jax JOB --help to list the flags of a job.",
   )
   subparsers = command.add_subparsers(
     dest="command", required=True, metavar="JOB", title="jobs"
@@ -103,7 +103,7 @@ def _add_job(subparsers: Any, job: Callable[..., None]) -> None:
 
 
 def documented(job: Callable[..., None]) -> tuple[str, dict[str, str]]:
-  """What a docstring says of a job, and of each parameter, for argparse."""
+  """Returns the help of a job and of each parameter, escaped for argparse."""
   text = inspect.getdoc(job) or ""
   plain = lambda part: " ".join(part.split()).replace("%", "%%")
   _, _, arguments = text.partition("\nArgs:\n")
@@ -117,14 +117,14 @@ def documented(job: Callable[..., None]) -> tuple[str, dict[str, str]]:
 
 
 def described(hint: Any) -> tuple[Flag, str | None, tuple | None, Any]:
-  """What an annotation says of a flag.
+  """Returns what an annotation says about a flag.
 
   Returns:
     How it is written; argparse's action if it may be repeated; its choices;
     and the type of a value.
 
   Raises:
-    TypeError: if it is not the type of a flag.
+    TypeError: for an unsupported type.
   """
   flag, many, choices = Flag(), None, None
   while inner := typing.get_args(hint):
@@ -139,15 +139,15 @@ def described(hint: Any) -> tuple[Flag, str | None, tuple | None, Any]:
     elif origin is typing.Literal:
       choices, inner = inner, (type(inner[0]),)
     elif origin not in (typing.Union, types.UnionType):
-      raise TypeError(f"{hint}: not the type of a flag; see {__name__}")
-    hint = inner[0]  # of a union, too: None stands last
+      raise TypeError(f"{hint}: unsupported type of a flag; see {__name__}")
+    hint = inner[0]  # also for a union, where None comes last
   return flag, many, choices, hint
 
 
 def _argument(
   parameter: inspect.Parameter, hint: Any
 ) -> tuple[list[str], dict[str, Any]]:
-  """Arguments of `add_argument` for a parameter."""
+  """Returns the arguments of `add_argument` for a parameter."""
   flag, many, choices, hint = described(hint)
   required = parameter.default is parameter.empty
   default = None if required else parameter.default

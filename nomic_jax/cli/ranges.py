@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The least that whole numbers of a config may be.
+"""Minimum values of the whole numbers in a config.
 
-Each option is checked by what reads it: here those of a training and of its
-data; an objective's and an evaluator's by themselves. Options of others, which
-this table does not name, may be any number.
+Each option is checked by the code that reads it. This table covers trainings
+and their data; objectives and evaluators check their own options. Options not
+named here may have any value.
 """
 
 from collections.abc import Mapping
@@ -45,25 +45,25 @@ _LEAST = {
 
 
 def check(config: Mapping[str, Any]) -> None:
-  """Raises UserError for an option of a training that is too small."""
+  """Raises UserError for an option of a training below its minimum."""
   for group, least in _LEAST.items():
     values = config.get(group, {}) if group else config
     at_least(f"--config.{group}".rstrip("."), values, **least)
 
 
 def check_data(config: Mapping[str, Any]) -> None:
-  """Likewise for an evaluator's data."""
+  """Raises UserError for an option of an evaluator's data below its minimum."""
   at_least("config.data", config, **_LEAST["data"])
 
 
 def at_least(where: str, values: Mapping[str, Any], **least: int) -> None:
-  """Raises UserError for the first of `values` that is too small.
+  """Raises UserError for the first of `values` below its minimum.
 
   Args:
-    where: the values' group, such as "config.data"; "": not known here, and
-      the error is an OptionError.
-    values: by name; those absent, or no numbers, pass.
-    **least: the least of each.
+    where: the group of the values, such as "config.data"; "" if it is not
+      known here, which raises an OptionError.
+    values: by name; absent values and other types pass.
+    **least: the minimum of each.
   """
   for name, limit in least.items():
     value = values.get(name)

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How closely a training follows contrastors: `config.recipe`.
 
-`recommended`, the default, is what we would train with. `published` is the
-update and the data of contrastors, the code behind Nomic Embed, to the letter
-where that is known: for who wants the published models again. DIFFERENCES says
-all that sets the two apart, and KEPT what differs from contrastors in both;
-`python -m nomic_jax.cli.recipes` makes the table in configs/README.md of them.
+`recommended`, the default, is how we would train. `published` reproduces the
+update and the data of contrastors, the code behind Nomic Embed, as exactly as
+they are known. DIFFERENCES lists the fields in which the two differ, and KEPT
+the deviations from contrastors in both. `python -m nomic_jax.cli.recipes`
+prints the table in configs/README.md.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from nomic_jax.errors import UserError
 
 RECIPES = ("recommended", "published")
 
-# Of v1, v1-ablated and v1.5; v2-moe was trained on 16.
+# For v1, v1-ablated and v1.5; v2-moe was trained on 16.
 GPUS = 8.0
 
 _PAIRS = ("info_nce", "distill")
@@ -31,10 +31,10 @@ class Difference(NamedTuple):
 
   Attributes:
     field: its key.
-    losses: the `config.loss.name` of the trainings that it concerns.
-    published: its value there.
+    losses: the values of `config.loss.name` that it applies to.
+    published: its value in the published recipe.
     what: what contrastors does.
-    why: why the recommended value, the config file's own, is another.
+    why: why the recommended value, which the config file sets, differs.
   """
 
   field: str
@@ -49,167 +49,164 @@ DIFFERENCES = (
     "data.document_boundaries",
     ("mlm",),
     False,
-    "packed documents attend to each other; positions run through the row",
-    "a document next to another says nothing about it",
+    "packed documents attend to each other; positions count through the row",
+    "a neighbouring document carries no information about a document",
   ),
   Difference(
     "data.mask_draw",
     ("mlm",),
     "independent",
-    "each token is masked with a chance of 30 %",
-    "exactly 30 % of a row fill a fixed shape",
+    "each token is masked with probability 30 %",
+    "exactly 30 % of a row fits a fixed shape",
   ),
   Difference(
     "evaluators.eval.every",
     ("mlm",),
     625,
-    "the MLM's loss and perplexity are measured after each of 160 epochs, "
-    "on 1 % of the rows (here after 1/160 of the steps, on 8 batches of "
-    "what `prepare --held_out=0.01` keeps)",
-    "not all data has rows held out",
+    "the loss and perplexity of the MLM are measured after each of 160 epochs "
+    "on 1 % of the rows (here: after every 1/160 of the steps, on 8 batches of "
+    "the rows held out by `prepare --held_out=0.01`)",
+    "not all data has held-out rows",
   ),
   Difference(
     "optimizer.gradient_scale",
     ("info_nce",),
     GPUS,
-    "the gradient is W times that of the mean over the batch on W GPUs, "
-    "which the clip and Adam's eps see: as if both were divided by W (8 "
-    "for v1; 16 for v2-moe)",
+    "the gradient on W GPUs is W times that of the mean over the batch, which "
+    "clipping and Adam's eps see: as if both were divided by W (8 for v1; 16 "
+    "for v2-moe)",
     "a config means the same on any number of devices",
   ),
   Difference(
     "data.order",
     _PAIRS,
     "stored",
-    "a batch is of one shard, its rows in the shard's order (needs "
+    "a batch comes from one shard, in the shard's order (needs "
     "`prepare --whole_batches=BATCH --keep_copies --held_out=0`)",
-    "rows next to each other in a shard may be alike",
+    "neighbouring rows of a shard may be similar",
   ),
   Difference(
     "data.merge_copies",
     _PAIRS,
     False,
-    "copies of a positive, and documents that answer an equal query, are "
-    "negatives; a hard negative of two queries counts twice",
-    "a right answer is no negative; texts are equal if their tokens are",
+    "copies of a positive, and documents that answer an equal query, count as "
+    "negatives; a hard negative shared by two queries counts twice",
+    "a correct answer is not a negative; texts are equal if their tokens are",
   ),
   Difference(
     "compute.dropout",
     (*_PAIRS, "classification"),
     -1.0,
-    "dropout is what the checkpoint's config.json says: 0 of the published "
-    "v1, 0.1 of nomic-bert-2048",
-    "the paper uses none but for GLUE, where both recipes take the "
+    "dropout is taken from the checkpoint's config.json: 0 in the published "
+    "v1, 0.1 in nomic-bert-2048",
+    "the paper uses none except for GLUE, where both recipes use the "
     "checkpoint's",
   ),
 )
 
-# (what contrastors does, what happens here and why), in both recipes.
+# (what contrastors does, what this code does and why), in both recipes.
 KEPT = (
   (
-    "texts are cut at 32 tokens (queries) and 256 (documents), whatever the "
-    "yaml's seq_len says; the paper says 2,048 and then 512",
-    "the paper's lengths; `data.query_length=32` and `document_length=256` "
-    "are the code's",
+    "texts are truncated to 32 tokens (queries) and 256 (documents), whatever "
+    "seq_len in the yaml file says; the paper says 2,048 and then 512",
+    "the lengths of the paper; `data.query_length=32` and "
+    "`document_length=256` are those of the code",
   ),
   (
-    "the yaml's pre-training schedule is cosine; the paper's inverse square "
-    "root",
-    "the paper's; `optimizer.schedule=cosine` is the yaml's",
+    "the pre-training schedule in the yaml file is cosine; in the paper, "
+    "inverse square root",
+    "the paper's; `optimizer.schedule=cosine` is that of the yaml file",
   ),
   (
     "mlm.yaml has a rotary base of 500,000; the released nomic-bert-2048 has "
     "1,000",
-    "1,000; `encoder.rotary_base=500000` is the yaml's",
+    "1,000; `encoder.rotary_base=500000` is that of the yaml file",
   ),
   (
-    "a row's mean MLM loss is of its GPU's tokens, then GPUs are averaged",
+    "the MLM loss is averaged over the tokens of each GPU, then over GPUs",
     "the mean over all masked tokens of the batch",
   ),
   (
-    "MLM rows are made once, of 1,000 consecutive documents each time",
-    "rows are packed anew in each epoch, of shuffled documents; rows that "
-    "come as `input_ids`, as published, stay as they are",
+    "MLM rows are made once, from 1,000 consecutive documents at a time",
+    "rows are packed again in each epoch, from shuffled documents; rows given "
+    "as `input_ids`, as published, are kept",
   ),
   (
-    "shards come in random order, each from its start",
-    "batches of `data.order=stored` come in random order",
+    "shards are read in random order, each from its start",
+    "batches of `data.order=stored` are read in random order",
+  ),
+  ("a listed shard that does not exist is skipped", "an error names it"),
+  (
+    "NanoBEIR is measured during contrastive trainings if the yaml file says "
+    "so",
+    "`evaluators.retrieval.tasks=nanobeir`, off by default because it needs "
+    "data; it does not affect the weights",
   ),
   (
-    "a shard that is listed and not there is left out",
-    "an error that names it",
-  ),
-  (
-    "NanoBEIR is measured during contrastive trainings where the yaml asks "
-    "for it",
-    "`evaluators.retrieval.tasks=nanobeir`, off by default, since "
-    "it needs data; it changes no weight",
-  ),
-  (
-    "logits of InfoNCE are bfloat16, which at 1/0.02 has steps of 0.25",
+    "logits of InfoNCE are bfloat16, with a resolution of 0.25 at 1/0.02",
     "float32",
   ),
   (
     "a row with fewer hard negatives than the others shifts the labels of all "
-    "after it",
-    "an absent negative is absent",
+    "rows after it",
+    "missing negatives are masked",
   ),
   (
     "bidirectional adds a sum to a mean, on one GPU and without hard "
     "negatives; no recipe uses it",
-    "halves of both directions, on any mesh",
+    "half the sum of both directions, on any mesh",
   ),
   (
-    "GradCache with hard negatives leaves documents out",
-    "exact; it changes no result",
+    "GradCache with hard negatives omits documents",
+    "exact; it does not change results",
   ),
   (
-    "accumulation outside DeepSpeed adds up losses undivided, and the warmup "
-    "of mlm.yaml is stretched fourfold",
-    "micro-batches are one batch; the warmup is what is written",
+    "accumulation outside DeepSpeed sums losses without dividing, and the "
+    "warmup of mlm.yaml is stretched fourfold",
+    "micro-batches are one batch; the warmup is as specified",
   ),
   (
-    "weight decay goes by the number of axes",
-    "by name (optimizer.decay_multipliers): kernels and embeddings, the same "
-    "parameters in every published recipe",
+    "weight decay depends on the number of axes",
+    "on the name (optimizer.decay_multipliers): kernels and embeddings, the "
+    "same parameters in every published recipe",
   ),
   (
-    "dynamic NTK goes by the longest text of the batch",
-    "by a text's own length; `compute.ntk_length=batch` is the other",
+    "dynamic NTK depends on the longest text of the batch",
+    "on the text's own length; `compute.ntk_length=batch` is the other",
   ),
   (
-    "trainings last epochs",
-    "steps, the paper's; order.py says what an epoch is",
+    "trainings are specified in epochs",
+    "in steps, as in the paper; order.py defines an epoch",
   ),
   (
-    "an epoch of GLUE ends with a batch that is not full",
-    "what is left over is other rows in each epoch; steps are 10 epochs' rows "
-    "divided by the batch",
+    "an epoch of GLUE ends with a partial batch",
+    "the rows left over differ in each epoch; the number of steps is 10 times "
+    "the rows divided by the batch size",
   ),
   (
-    "distillation: KL over a GPU's own documents",
+    "distillation: KL over the documents of one GPU",
     "over the documents of the whole batch",
   ),
   (
-    "MTEB was run by mteb 1.8.11",
-    "by mteb 2, whose data may have been corrected since",
+    "MTEB was run with mteb 1.8.11",
+    "with mteb 2, whose data may have been corrected since",
   ),
   (
-    "BEIR's Quora documents get the query's prompt in eval_beir.py",
+    "BEIR's Quora documents get the query prompt in eval_beir.py",
     "search_document, as in MTEB",
   ),
   (
-    "false negatives are sought within a data set",
-    "`filter --within_source` and `mine --within_source`; without it all "
+    "false negatives are searched for within a data set",
+    "`filter --within_source` and `mine --within_source`; by default all "
     "sources are compared",
   ),
   (
-    "a source without an entry of prefixes gets `query: ` and `passage: `",
-    "the prompts of the model that is trained; every published source has an "
+    "a source without an entry for prefixes gets `query: ` and `passage: `",
+    "the prompts of the model being trained; every published source has an "
     "entry",
   ),
   (
-    "the published shards come with counts and offsets, made by a script",
+    "the published shards come with counts and offsets made by a script",
     "`prepare` reads counts.json and writes data directories only",
   ),
 )
@@ -219,11 +216,11 @@ def apply(config: ml_collections.ConfigDict, asked: Sequence[str]) -> None:
   """Sets the fields of a config's recipe, if that is `published`.
 
   Args:
-    config: what a config file returned.
-    asked: values of --config.recipe; the last counts before the file's own.
+    config: the value returned by a config file, changed in place.
+    asked: values of --config.recipe; the last overrides the file's own.
 
   Raises:
-    UserError: for an unknown recipe, or a config without one of the fields.
+    UserError: for an unknown recipe, or a config that lacks one of the fields.
   """
   recipe = [config.get("recipe", RECIPES[0]), *asked][-1]
   one_of(recipe, RECIPES, f"--config.recipe={recipe}: no such recipe")
@@ -236,22 +233,22 @@ def apply(config: ml_collections.ConfigDict, asked: Sequence[str]) -> None:
       group = group.get(part, {})
     if name not in group:
       raise UserError(
-        f"--config.recipe={recipe}: it sets {difference.field}, and the "
-        "config has no such key; base it on configs/common.py"
+        f"--config.recipe={recipe}: it sets {difference.field}, but the config "
+        "has no such key; base it on configs/common.py"
       )
     group[name] = difference.published
 
 
 def of_loss(name: str) -> list[Difference]:
-  """The differences that concern trainings with the loss `name`."""
+  """Returns the differences that apply to trainings with the loss `name`."""
   return [d for d in DIFFERENCES if name in d.losses]
 
 
 def markdown() -> str:
-  """The table of configs/README.md."""
+  """Returns the table in configs/README.md."""
   lines = ["| contrastors | here, and why |", "|---|---|"]
   lines += [
-    f"| {d.what} | `published`: so, by `{d.field}={d.published}`; "
+    f"| {d.what} | `published`: the same, by `{d.field}={d.published}`; "
     f"`recommended`: {d.why} |"
     for d in DIFFERENCES
   ]

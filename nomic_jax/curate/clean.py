@@ -1,10 +1,11 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`nomic-jax clean`: what can be dropped without asking a model.
+"""`nomic-jax clean`: drops rows without using a model.
 
-Rows pass by once, in order. The first rule that a row breaks is its fate, so a
-row that is dropped is nobody's twin. Quick next to embedding, so nothing is
-kept of an interrupted run: the output is there whole or not at all.
+Rows are read once, in order. Rules apply in order and the first that fails
+decides; dropped rows are not used to detect duplicates. This is fast compared
+with embedding, so an interrupted run is not resumed: the output appears whole
+or not at all.
 """
 
 from collections.abc import Callable
@@ -29,11 +30,11 @@ from nomic_jax.storage import staging
 from nomic_jax.storage import unicode_text
 from nomic_jax.storage.progress import Progress
 
-_HEAD = 1000  # characters by which a language is told
+_HEAD = 1000  # characters used to identify a language
 
 
 class Fate(NamedTuple):
-  """Why a row is dropped, and what shows it."""
+  """Why a row is dropped, with details."""
 
   reason: str
   detail: str = ""
@@ -55,18 +56,18 @@ def clean(
   ngram: int = 8,
   overlap: float = 0.5,
 ) -> dict:
-  """Writes the rows of `input` that break no rule to `output`.
+  """Writes the rows of `input` that pass all rules to `output`.
 
-  Always dropped are copies (texts that differ at most in case and
-  punctuation), and what `quality.fault` finds.
+  Copies (texts that differ at most in case and punctuation) and rows with a
+  `quality.fault` are always dropped.
 
-  Arguments are the flags of `nomic-jax clean`, described in jobs/clean.py.
+  The arguments are the flags of `nomic-jax clean`, described in jobs/clean.py.
 
   Returns:
-    What stats.json holds: arguments, rows, sources.
+    The content of stats.json: arguments, rows, sources.
 
   Raises:
-    UserError: bad arguments, nothing left.
+    UserError: for invalid arguments, or if no row remains.
   """
   _check(min_words, max_words, near, ngram, overlap)
   rewrite.check_places(input, output)
@@ -116,7 +117,7 @@ def clean(
       others={"removed.jsonl": removed},
       inputs={f"against[{i}]": path for i, path in enumerate(against)},
     )
-  print(f"{output}/removed.jsonl tells of each row that was dropped and why")
+  print(f"{output}/removed.jsonl lists the dropped rows and why")
   return stats
 
 
@@ -130,17 +131,17 @@ def _check(min_words, max_words, near, ngram, overlap) -> None:
       raise UserError(f"{name}={value}: expected at least 1")
   for name, value in (("near", near), ("overlap", overlap)):
     if value is not None and not 0 < value <= 1:
-      raise UserError(f"{name}={value}: expected a share above 0 and up to 1")
+      raise UserError(f"{name}={value}: expected a number above 0, at most 1")
 
 
 def _pass(
   source: dataset.Source, rules: Sequence[Rule], removed: pathlib.Path
 ) -> tuple[np.ndarray, dict]:
-  """Numbers of the rows kept, and counts of outcomes by source."""
+  """Returns the numbers of the rows kept, and outcome counts by source."""
   kept, sources, outcomes = [], [], []
-  # A path may not be UTF-8, and is then escaped, as JSON has it.
+  # A path that is not UTF-8 is escaped, as in JSON.
   with (
-    open(removed, "w", encoding="utf-8", errors="backslashreplace") as told,
+    open(removed, "w", encoding="utf-8", errors="backslashreplace") as report,
     Progress(len(source), "rows", "clean") as progress,
   ):
     for i in range(len(source)):
@@ -149,7 +150,7 @@ def _pass(
       sources.append(row["source"])
       outcomes.append(fate.reason if fate else "kept")
       if fate:
-        told.write(
+        report.write(
           json.dumps(
             {
               "row": i,
@@ -181,10 +182,10 @@ def _faulty(row: dataset.Row, limits: quality.Limits) -> Fate | None:
 
 
 class _Language:
-  """Drops what is more likely in another language than in one of those."""
+  """Drops rows that are probably in another language than the given ones."""
 
   def __init__(self, languages: Sequence[str]):
-    from py3langid import langid  # of the extra `curate`
+    from py3langid import langid  # in the extra `curate`
 
     self._identify = langid.LanguageIdentifier.from_model_file(
       langid.MODEL_FILE, norm_probs=True
@@ -207,7 +208,7 @@ class _Language:
 
 
 class _Contaminated:
-  """Drops rows in which an evaluation text stands."""
+  """Drops rows that contain an evaluation text."""
 
   def __init__(self, paths: list[str], ngram: int, overlap: float):
     self._evaluation = contamination.Evaluation(paths, ngram, overlap)
@@ -222,7 +223,7 @@ class _Contaminated:
 
 
 class _Duplicate:
-  """Drops rows that an earlier one says already."""
+  """Drops rows that repeat an earlier one."""
 
   def __init__(self, reason: str, rows: duplicates.Exact | duplicates.Near):
     self._reason, self._rows = reason, rows

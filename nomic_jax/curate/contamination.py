@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Training rows in which a text of an evaluation set stands.
+"""Training rows that contain a text of an evaluation set.
 
-A row is contaminated by a text if it holds a given share of the text's runs of
-n words, or, where the text has fewer words, is the same. Case, punctuation and
-line breaks do not count.
+A row is contaminated by a text if it contains a given fraction of the text's
+n-grams of words or, if the text is shorter, is equal to it. Case, punctuation
+and line breaks are ignored.
 """
 
 import collections
@@ -22,7 +22,7 @@ from nomic_jax.storage import unicode_text
 
 
 class Match(NamedTuple):
-  """An evaluation text found in a row, and what share of it."""
+  """An evaluation text found in a row, and the fraction found."""
 
   text: str
   origin: str
@@ -30,19 +30,20 @@ class Match(NamedTuple):
 
 
 class Evaluation:
-  """The texts of evaluation sets, by their runs of words."""
+  """The texts of evaluation sets, indexed by n-grams of words."""
 
   def __init__(self, paths: list[str], ngram: int, overlap: float):
     """Reads the texts.
 
     Args:
-      paths: data directories, whose splits but `train` are read; BEIR folders,
-        the texts that qrels/test.tsv names; .jsonl or .txt files.
-      ngram: words in a run.
-      overlap: the share of a text's runs that must be found, above 0.
+      paths: data directories, of which all splits except `train` are read; BEIR
+        folders, of which the texts in qrels/test.tsv are read; .jsonl or .txt
+        files.
+      ngram: number of words in an n-gram.
+      overlap: the fraction of a text's n-grams that must be found, above 0.
 
     Raises:
-      UserError: if a path is not there or has no texts.
+      UserError: if a path does not exist or has no texts.
     """
     self._ngram, self._overlap = ngram, overlap
     self.texts: list[tuple[str, str]] = []
@@ -58,7 +59,7 @@ class Evaluation:
           seen.add(key)
           self._add(text, path, normal)
       if len(self.texts) == before:
-        raise UserError(f"--against={path}: no texts in it")
+        raise UserError(f"--against={path}: contains no texts")
 
   def _add(self, text: str, origin: str, words: list[str]) -> None:
     number = len(self.texts)
@@ -76,19 +77,19 @@ class Evaluation:
       yield hash(tuple(words[i : i + n]))
 
   def find(self, query: str, document: str) -> Match | None:
-    """The evaluation text that stands in a row most wholly, if one does."""
-    found: collections.Counter[int] = collections.Counter()
+    """Returns the evaluation text that a row contains the most of, or None."""
+    counts: collections.Counter[int] = collections.Counter()
     for text in (query, document):
       words = unicode_text.words(text)
       short = self._short.get(" ".join(words))
       if short is not None:
         return Match(*self.texts[short], 1.0)
-      here: collections.Counter[int] = collections.Counter()
+      counts_of_text: collections.Counter[int] = collections.Counter()
       for run in set(self._hashes(words)):
-        here.update(self._runs.get(run, ()))
-      found |= here  # the larger count of the two texts
+        counts_of_text.update(self._runs.get(run, ()))
+      counts |= counts_of_text  # the larger count of the two texts
     best, share = None, 0.0
-    for number, count in found.items():
+    for number, count in counts.items():
       if count / self._counts[number] > share:
         best, share = number, count / self._counts[number]
     if best is None or share < self._overlap:
@@ -98,14 +99,14 @@ class Evaluation:
 
 def _read(address: str) -> Iterator[str]:
   path = staging.file_or_folder(address, dataset.is_held_out)
-  place = pathlib.Path(path)
-  if not place.exists():
+  local = pathlib.Path(path)
+  if not local.exists():
     raise UserError(
       f"--against={address}: no such file or folder; expected a data "
       "directory, a BEIR folder, .jsonl or .txt"
     )
-  if not place.is_dir():
-    for text, _ in corpus.read(place):
+  if not local.is_dir():
+    for text, _ in corpus.read(local):
       yield text
   elif beir.known(path):
     yield from beir.judged(f"{path.rstrip('/')}/qrels/test.tsv")
@@ -113,8 +114,8 @@ def _read(address: str) -> Iterator[str]:
     names = [name for name in dataset.splits(path) if name != "train"]
     if not names:
       raise UserError(
-        f"--against={address}: has no split but train, so nothing to be "
-        "evaluated on; prepare it with --held_out"
+        f"--against={address}: has only the split train, so no evaluation "
+        "texts; prepare it with --held_out"
       )
     for name in names:
       source = dataset.open_split(path, name)

@@ -1,14 +1,14 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The distinct queries and documents of some rows, and how they are paired.
+"""The distinct queries and documents of rows, and their pairs.
 
-Texts stay in the file: each is known by a 128-bit hash while numbers are given
-out, and by the row it was first seen in afterwards.
+Texts stay in the file. While numbers are assigned, a text is identified by a
+128-bit hash; afterwards by the row where it first occurred.
 
-A text has a vector of its own, and so has each way of writing it, but what
-answers a query answers it in any writing: texts that are equal up to case,
-accents and spaces (`unicode_text.same`) are of one class, and what is allowed
-as a negative is decided by classes.
+Each spelling of a text has its own vector, but what answers a query answers it
+in any spelling. Therefore texts that are equal except for case, accents and
+spaces (`unicode_text.same`) belong to one class, and classes determine which
+documents may be negatives.
 """
 
 from collections.abc import Sequence
@@ -25,24 +25,24 @@ from nomic_jax.storage import files
 from nomic_jax.storage import unicode_text
 from nomic_jax.storage.progress import Progress
 
-# Where in a row, or that it is one of the texts given besides; from 0 on, that
-# negative.
+# Where a text is: a given extra document, a query, a document, or from 0 on the
+# number of a negative in its row.
 _OTHER, _QUERY, _DOCUMENT = -3, -2, -1
 _EXPECTED = "expected a BEIR folder, a data directory, .jsonl or .txt"
 
 
 class Corpus:
-  """Numbers for the queries and documents of rows, identical texts as one.
+  """Numbers the queries and documents of rows; identical texts share one.
 
   Attributes:
     rows: [n] int64, the rows.
     queries: `Texts`, the distinct queries.
-    documents: `Texts`, the distinct documents, earlier negatives and others
-      included.
+    documents: `Texts`, the distinct documents, including existing negatives and
+      extra documents.
     query_of: [n] int64, each row's query; -1 if a text of the row is empty.
-    document_of: [n] int64, likewise.
+    document_of: [n] int64, each row's document; likewise.
     query_class: [queries] int64, equal for queries and documents that are the
-      same up to case, accents and spaces.
+      same except for case, accents and spaces.
     document_class: [documents] int64, likewise.
   """
 
@@ -53,7 +53,7 @@ class Corpus:
     others: Sequence[str],
     label: str,
   ):
-    """Reads `rows` of `source` and `others`, further documents, once."""
+    """Reads `rows` of `source` and the extra documents `others` once."""
     numbers: tuple[dict, dict] = ({}, {})
     firsts: tuple[list, list] = ([], [])
     class_of: tuple[list, list] = ([], [])
@@ -63,13 +63,13 @@ class Corpus:
     self.document_of = np.full(len(rows), -1, np.int64)
 
     def number(kind: int, text: str, row: int, slot: int) -> int:
-      found = numbers[kind].setdefault(_hash(text), len(numbers[kind]))
-      if found == len(firsts[kind]):
+      index = numbers[kind].setdefault(_hash(text), len(numbers[kind]))
+      if index == len(firsts[kind]):
         firsts[kind].append((row, slot))
         class_of[kind].append(
           classes.setdefault(_hash(unicode_text.same(text)), len(classes))
         )
-      return found
+      return index
 
     with Progress(len(rows) + len(others), "rows", label) as progress:
       for n, i in enumerate(rows.tolist()):
@@ -98,25 +98,26 @@ class Corpus:
       ],
       axis=1,
     )
-    # Of classes: each query's positives, by query.
+    # Pairs of classes: the positives of each query, sorted by query.
     self._pairs = np.unique(pairs.reshape(-1, 2), axis=0)
     self._size = len(classes)
 
   def most_positives(self) -> int:
-    """The most positives, by class, of a query."""
+    """Returns the largest number of positives, by class, of a query."""
     _, counts = np.unique(self._pairs[:, 0], return_counts=True)
     return int(counts.max(initial=0))
 
   def never(self, query: int) -> set[int]:
-    """Classes that may not be negatives: positives, the query's own text."""
+    """Returns classes that may not be negatives: positives and the query."""
     own = int(self.query_class[query])
     start, stop = np.searchsorted(self._pairs[:, 0], (own, own + 1))
     return {*self._pairs[start:stop, 1].tolist(), own}
 
   def forbidden(self, first_query: int, documents: np.ndarray) -> np.ndarray:
-    """Which of `documents` [Q, n] may not be negatives of its row's query.
+    """Returns which of `documents` [Q, n] may not be negatives of its query.
 
-    Those whose class is in `never`, and all but the first of a class.
+    Those are documents whose class is in `never`, and all but the first of a
+    class.
 
     Args:
       first_query: the number of the first row's query; others follow.
@@ -125,22 +126,26 @@ class Corpus:
     Returns:
       [Q, n] bool.
     """
-    asked = self.query_class[first_query : first_query + len(documents), None]
-    of = self.document_class[documents]
-    order = np.argsort(of, axis=1, kind="stable")
-    of_sorted = np.take_along_axis(of, order, axis=1)
-    again = np.zeros(of.shape, bool)
+    query_classes = self.query_class[
+      first_query : first_query + len(documents), None
+    ]
+    classes = self.document_class[documents]
+    order = np.argsort(classes, axis=1, kind="stable")
+    of_sorted = np.take_along_axis(classes, order, axis=1)
+    again = np.zeros(classes.shape, bool)
     np.put_along_axis(
       again, order[:, 1:], of_sorted[:, 1:] == of_sorted[:, :-1], axis=1
     )
-    return again | (of == asked) | self._answers(asked, of)
+    return (
+      again | (classes == query_classes) | self._answers(query_classes, classes)
+    )
 
   def _answers(self, queries: np.ndarray, documents: np.ndarray) -> np.ndarray:
-    """Which classes of documents [Q, n] answer those of queries [Q, 1]."""
-    keys = self._pairs[:, 0] * self._size + self._pairs[:, 1]  # rising
-    asked = queries * self._size + documents
-    at = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
-    return keys[at] == asked
+    """Returns which document classes [Q, n] answer query classes [Q, 1]."""
+    keys = self._pairs[:, 0] * self._size + self._pairs[:, 1]  # increasing
+    wanted = queries * self._size + documents
+    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return keys[at] == wanted
 
 
 def _hash(text: str) -> bytes:
@@ -148,7 +153,7 @@ def _hash(text: str) -> bytes:
 
 
 class Texts:
-  """A sequence of distinct texts, read from their rows when asked for."""
+  """A sequence of distinct texts, read from their rows on demand."""
 
   def __init__(
     self,
@@ -175,7 +180,7 @@ class Texts:
     return self._source[row]["negatives"][slot]
 
   def where(self, i: int) -> str:
-    """Says which row and column text `i` is in."""
+    """Returns the row and column that text `i` is in, for error messages."""
     row, slot = self._firsts[i].tolist()
     if slot == _OTHER:
       return f"document {row} of --corpus"
@@ -186,14 +191,14 @@ class Texts:
 
 
 class Others:
-  """Documents to mine from besides those of the pairs: a whole corpus, say.
+  """Extra documents to mine from, such as a whole corpus.
 
-  They are copied once into one file with an index, so that any of them can be
-  read again, from whatever they came.
+  They are copied once into one file with an index, so any of them can be read
+  again whatever their source.
   """
 
   def __init__(self, folder: pathlib.Path):
-    self._file = open(folder / "texts", "rb")  # as long as the job takes
+    self._file = open(folder / "texts", "rb")  # kept open during the job
     self._ends = np.load(folder / "ends.npy", mmap_mode="r")
 
   def __len__(self) -> int:
@@ -206,10 +211,10 @@ class Others:
 
 
 def copy(paths: Sequence[str], folder: pathlib.Path) -> None:
-  """Writes the texts of `paths` to `folder`, unless they are there.
+  """Writes the texts of `paths` to `folder`, unless it exists.
 
   Raises:
-    UserError: if one of them is not there or of another kind.
+    UserError: if a path does not exist or has an unknown format.
   """
   if folder.is_dir():
     return
@@ -218,7 +223,7 @@ def copy(paths: Sequence[str], folder: pathlib.Path) -> None:
     ends, end = [], 0
     with open(temporary / "texts", "wb") as out:
       for path in paths:
-        # What is held out is no negative to train with.
+        # Held-out rows must not be used as negatives.
         for text, _ in texts_of.read(pathlib.Path(path), ["train"]):
           end += out.write(decoding.safe(text).encode())
           ends.append(end)
@@ -226,7 +231,7 @@ def copy(paths: Sequence[str], folder: pathlib.Path) -> None:
 
 
 def check(paths: Sequence[str]) -> None:
-  """Raises UserError for a path with nothing there."""
+  """Raises UserError for a path that does not exist."""
   for path in paths:
     if not pathlib.Path(path).exists():
       raise UserError(f"--corpus={path}: no such file or folder; {_EXPECTED}")

@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Rows that say again what an earlier row says, word for word or nearly.
+"""Rows that repeat an earlier row, exactly or nearly.
 
-A pair is a duplicate only if both its texts are: several questions about one
-document are several pairs. Near-duplicate documents are found by MinHash and
-banding (rensa), and candidates are checked; queries are compared directly.
+A pair is a duplicate only if both of its texts are: several questions about one
+document are several pairs. Near-duplicate documents are found by MinHash with
+banding (rensa), and candidates are verified; queries are compared directly.
 """
 
 from collections.abc import Callable
@@ -16,17 +16,17 @@ from nomic_jax.storage import unicode_text
 _PERMUTATIONS = 128
 _FOUND = 0.95  # probability that a document at the threshold is a candidate
 _SHINGLE = 3  # words
-_MOST_CANDIDATES = 64  # checked for a row, where very many rows are alike
+_MOST_CANDIDATES = 64  # verified per row, if very many rows are similar
 
 
 class Exact:
-  """Numbers of rows by their texts without case and punctuation."""
+  """Row numbers by text, ignoring case and punctuation."""
 
   def __init__(self):
     self._rows: dict[bytes, int] = {}
 
   def earlier(self, row: int, query: str, document: str) -> int | None:
-    """The first row with these texts; notes `row` if there is none."""
+    """Returns the first row with these texts, or records `row` and None."""
     text = f"{quality.normal(query)}\0{quality.normal(document)}"
     key = hashlib.blake2b(text.encode(), digest_size=16)
     first = self._rows.setdefault(key.digest(), row)
@@ -34,16 +34,16 @@ class Exact:
 
 
 class Near:
-  """Rows by the MinHash of their document."""
+  """Row numbers by MinHash of the document."""
 
   def __init__(self, threshold: float, query_of: Callable[[int], str]):
-    """Prepares for documents whose shingles' Jaccard is `threshold` or more.
+    """Prepares to find documents with shingles' Jaccard >= `threshold`.
 
     Args:
       threshold: between 0 and 1.
-      query_of: reads the query of a row noted before.
+      query_of: reads the query of a recorded row.
     """
-    import rensa  # of the extra `curate`
+    import rensa  # in the extra `curate`
 
     self._rensa = rensa
     self._threshold, self._query_of = threshold, query_of
@@ -53,29 +53,29 @@ class Near:
     self._hashes: dict[int, object] = {}
 
   def earlier(self, row: int, query: str, document: str) -> int | None:
-    """The first row nearly the same; notes `row` if there is none."""
+    """Returns the first nearly equal row, or records `row` and None."""
     hashed = self._rensa.RMinHash(num_perm=_PERMUTATIONS, seed=0)
     hashed.update(shingles(document))
-    asked = set(unicode_text.terms(query))
+    terms = set(unicode_text.terms(query))
     for other in sorted(self._index.query(hashed))[:_MOST_CANDIDATES]:
       if hashed.jaccard(self._hashes[other]) >= self._threshold and self._alike(
-        asked, other
+        terms, other
       ):
         return other
     self._index.insert(row, hashed)
     self._hashes[row] = hashed
     return None
 
-  def _alike(self, asked: set[str], other: int) -> bool:
-    there = set(unicode_text.terms(self._query_of(other)))
-    return len(asked & there) >= self._threshold * len(asked | there)
+  def _alike(self, terms: set[str], other: int) -> bool:
+    others = set(unicode_text.terms(self._query_of(other)))
+    return len(terms & others) >= self._threshold * len(terms | others)
 
 
 def bands(threshold: float) -> int:
-  """Into how many bands of equal size the hashes are cut.
+  """Returns the number of equal bands that the hashes are split into.
 
-  The fewest with which a pair at the threshold agrees in a whole band with the
-  probability `_FOUND`: fewer candidates need checking then.
+  It is the smallest for which a pair at the threshold agrees in a whole band
+  with probability `_FOUND`, so that few candidates need verification.
   """
   for count in (8, 16, 32, 64):
     size = _PERMUTATIONS // count
@@ -85,7 +85,7 @@ def bands(threshold: float) -> int:
 
 
 def shingles(text: str) -> list[str]:
-  """Runs of three words, or the text if it has fewer."""
+  """Returns the trigrams of words, or the text if it has fewer words."""
   words = unicode_text.words(text)
   if len(words) < _SHINGLE:
     return [" ".join(words) or text]

@@ -1,14 +1,13 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Consistency filter: keep pairs whose document its own query finds.
+"""Consistency filter: keeps pairs whose document is retrieved by its query.
 
-Within a chunk of rows, a pair stays if its document is among the k nearest of
-its query (arXiv 2402.01613, section on consistency filtering). Documents that
-are the same to the encoder, which compares here, are one document: equal tokens
-after lower-casing and truncation, as far as the model tells (`identities`).
-One that ties with the k-th is inside.
-Chunks are independent: each is decided, kept and never decided again, and
-processes take every so many of them.
+Within a chunk of rows, a pair is kept if its document is among the k nearest to
+its query (arXiv 2402.01613, section on consistency filtering); a tie with the
+k-th counts. Documents that are the same to the encoder count as one: equal
+tokens after lower-casing and truncation, if the model provides `identities`.
+Chunks are independent: each is decided once and the result is saved, and
+processes share them.
 """
 
 from collections.abc import Sequence
@@ -33,18 +32,25 @@ from nomic_jax.storage import places
 from nomic_jax.storage.progress import Progress
 from nomic_jax.storage.unicode_text import blank
 
-# What can happen to a row; a decision is a place in this list.
+# What can happen to a row; a decision is an index into this list.
 OUTCOMES = ("kept", "not among nearest", "similarity", rewrite.EMPTY)
 _KEPT, _RANK, _SIMILARITY, _EMPTY = range(len(OUTCOMES))
-# Scores closer than this tie: float32 sums of the same products, made in
-# another order, differ by about as much for unit vectors, and in proportion for
-# longer ones.
+# Scores closer than this tie: for unit vectors, float32 sums of the same
+# products in another order differ by about as much, and proportionally for
+# longer vectors.
 _TIE = 1e-6
-_RECALL_QUERIES = 256  # of the first chunk, where the store is not exact
+_RECALL_QUERIES = 256  # of the first chunk, if the store is not exact
 
 
 class Chunk(NamedTuple):
-  """Rows that are decided together: `label` for people, `name` of its part."""
+  """Rows that are decided together.
+
+  Attributes:
+    name: of its part.
+    label: for progress messages.
+    rows: row numbers.
+    prompts: of their texts.
+  """
 
   name: str
   label: str
@@ -71,23 +77,25 @@ def filter_pairs(
 ) -> dict:
   """Writes the pairs of `input` that `model` finds consistent to `output`.
 
-  Killed at any point, the same call goes on without embedding a text again
-  that was done; where `output` is complete, it says so and returns. As one of
-  several processes that share a disk, it takes its share of the chunks.
+  After an interruption, the same call resumes without embedding a text again.
+  If `output` is complete, it reports that and returns. If several processes
+  share a disk, each handles its share of the chunks.
 
-  Arguments are the flags of `nomic-jax filter`, described in jobs/filter.py.
-  The model may also be an object, see `embedding_model.adapted`. As many as
-  `examples` of the dropped and of the kept pairs are printed.
+  The arguments are the flags of `nomic-jax filter`, described in
+  jobs/filter.py. The model may also be an object, see
+  `embedding_model.adapted`. Up to `examples` dropped and kept pairs are
+  printed.
 
   Returns:
-    What stats.json holds: arguments, rows, sources, similarity.
+    The content of stats.json: arguments, rows, sources, similarity.
 
   Raises:
-    UserError: bad arguments, nothing left, an embedding not finite.
+    UserError: for invalid arguments, if no pair remains, or for an embedding
+      that is not finite.
   """
   _check(k, chunk_size, margin, store, minimum_similarity)
   rewrite.check_places(input, output)
-  model = embeddings.place(model)
+  model = embeddings.locate(model)
   arguments = {
     "job": "filter",
     "model": parts.identity(model),
@@ -105,8 +113,8 @@ def filter_pairs(
   if (stats := parts.finished(output, arguments)) is not None:
     return stats
   source = dataset.open_split(input, "train")
-  # Before anything is written, in case it cannot be read.
-  place, model = model, embeddings.load(model, dtype)
+  # Loaded before anything is written, in case it cannot be read.
+  path, model = model, embeddings.load(model, dtype)
   chunks = _chunks(
     chunk_size,
     groups.split(
@@ -131,11 +139,11 @@ def filter_pairs(
         margin=margin,
         store=store,
       )
-  processes.meet("filter")
+  processes.barrier("filter")
   return parts.finish(
     done,
     lambda: _write(
-      source, input, output, done, chunks, arguments, examples, place
+      source, input, output, done, chunks, arguments, examples, path
     ),
   )
 
@@ -150,21 +158,23 @@ def _check(k, chunk_size, margin, store, minimum_similarity) -> None:
       raise UserError(f"{name}={value}: expected at least {least}")
   if not k and minimum_similarity is None:
     raise UserError(
-      "k=0: keeps every pair; give minimum_similarity too, or a larger k"
+      "k=0: keeps every pair; also set minimum_similarity, or a larger k"
     )
   neighbours.check_store(store)
 
 
 def _chunks(size: int, split: Sequence[groups.Group]) -> list[Chunk]:
-  """Chunks of at most `size` rows, those of a group of equal size."""
-  cut = [
+  """Splits each group into chunks of equal size, at most `size` rows."""
+  pieces = [
     (group, rows)
     for group in split
     for rows in np.array_split(group.rows, -(-len(group.rows) // size))
   ]
   return [
-    Chunk(f"chunk-{i:05d}", f"chunk {i + 1} of {len(cut)}", rows, group.prompts)
-    for i, (group, rows) in enumerate(cut)
+    Chunk(
+      f"chunk-{i:05d}", f"chunk {i + 1} of {len(pieces)}", rows, group.prompts
+    )
+    for i, (group, rows) in enumerate(pieces)
   ]
 
 
@@ -180,7 +190,7 @@ def _decide_chunk(
   margin: float | None,
   store: str,
 ) -> None:
-  """Decides the rows of one chunk and keeps the decisions in `done`."""
+  """Decides the rows of one chunk and saves the decisions in `done`."""
   pairs = source.__getitems__(chunk.rows.tolist())
   full = [
     i
@@ -197,7 +207,7 @@ def _decide_chunk(
     texts, first, of = _distinct(
       [pairs[i][column] for i in full], model, prompt
     )
-    # Their number tells other ways of telling texts apart, of other versions.
+    # The number of texts differs between versions that identify them otherwise.
     folder = done.path(f"{chunk.name}-{column}-{len(texts)}")
     folders.append(folder.name)
     embeddings.embed(
@@ -215,22 +225,32 @@ def _decide_chunk(
   if full:
     queries, query_of, _ = embedded("query", chunk.prompts.query)
     documents, document_of, first = embedded("document", chunk.prompts.document)
-    own = embeddings.products(queries, query_of, documents, document_of)
-    score[full] = own
-    behind = np.zeros(len(own), bool)
+    score_of_pair = embeddings.products(
+      queries, query_of, documents, document_of
+    )
+    score[full] = score_of_pair
+    behind = np.zeros(len(score_of_pair), bool)
     if k:
-      best, found = _search(queries, documents, k, store, chunk.label)
+      best, neighbour_rows = _search(queries, documents, k, store, chunk.label)
       if store != "float32":
-        recall = neighbours.recall(queries, documents, found, _RECALL_QUERIES)
-      nearest[full] = chunk.rows[np.take(full, first[found[query_of, 0]])]
+        recall = neighbours.recall(
+          queries, documents, neighbour_rows, _RECALL_QUERIES
+        )
+      nearest[full] = chunk.rows[
+        np.take(full, first[neighbour_rows[query_of, 0]])
+      ]
       behind = _behind(
-        own, best[query_of], found[query_of] == document_of[:, None], margin
+        score_of_pair,
+        best[query_of],
+        neighbour_rows[query_of] == document_of[:, None],
+        margin,
       )
     decision[full] = np.where(
       behind,
       _RANK,
       np.where(
-        own < (-np.inf if minimum_similarity is None else minimum_similarity),
+        score_of_pair
+        < (-np.inf if minimum_similarity is None else minimum_similarity),
         _SIMILARITY,
         _KEPT,
       ),
@@ -252,10 +272,11 @@ def _decide_chunk(
 def _distinct(
   texts: Sequence[str], model: EmbeddingModel, prompt: str
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
-  """Returns distinct texts, where each was first, and each text's number.
+  """Returns distinct texts, the index of each one's first occurrence, and the
+  number of each text.
 
-  Not `unicode_text.same`: a cased model gives "Polish" and "polish" different
-  vectors, and `score` is that of the pair's own.
+  Not by `unicode_text.same`, since a cased model gives "Polish" and "polish"
+  different vectors, and `score` is of the pair's own spelling.
   """
   keys = model.identities([prompt + text for text in texts])
   number = {}
@@ -279,11 +300,11 @@ def _search(
 def _behind(
   own: np.ndarray, best: np.ndarray, is_own: np.ndarray, margin: float | None
 ) -> np.ndarray:
-  """Which rows' documents are not among the nearest, [N] bool.
+  """Returns which rows' documents are not among the nearest, [N] bool.
 
   Args:
-    own: [N], the pair's own similarity.
-    best: [N, k], the similarities of its query's nearest documents, falling.
+    own: [N], the similarity of each pair.
+    best: [N, k], similarities of the query's nearest documents, decreasing.
     is_own: [N, k], whether that document is the pair's own.
     margin: as in `filter_pairs`.
   """
@@ -303,7 +324,7 @@ def _write(
   model: Any,
 ) -> dict:
   """Writes the output and returns its stats."""
-  decision = np.full(len(source), len(OUTCOMES), np.uint8)  # decided: below
+  decision = np.full(len(source), len(OUTCOMES), np.uint8)  # assigned below
   score = np.full(len(source), np.nan, np.float32)
   nearest = np.full(len(source), -1, np.int64)
   by_source, recalls = {}, []

@@ -1,11 +1,11 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which rows are compared with each other, and what is put before their texts.
+"""Which rows are compared with each other, and the prompts of their texts.
 
-Vectors of texts with different prompts are answers to different questions, so
-only rows with the same prompts are compared. A source's own prompts (clustering
-for one, search for another) are put before its texts where the model knows
-them; a model that was trained with others, or with none, gets its own.
+Vectors of texts with different prompts are not comparable, so only rows with
+equal prompts are compared. A source's own prompts (such as clustering or
+search) are used if the model knows them; a model trained with other prompts or
+none gets its own.
 """
 
 import collections
@@ -21,7 +21,7 @@ from nomic_jax.text.prompts import PROMPTS
 
 
 class Prompts(NamedTuple):
-  """What is put before queries and before documents."""
+  """The prompts of queries and documents."""
 
   query: str
   document: str
@@ -32,8 +32,8 @@ class Group(NamedTuple):
 
   Attributes:
     kind: what else its rows have in common; see `split`.
-    rows: [n] int64, their numbers, rising.
-    prompts: what is put before their texts.
+    rows: [n] int64, their numbers in increasing order.
+    prompts: of their texts.
   """
 
   kind: Any
@@ -42,8 +42,8 @@ class Group(NamedTuple):
 
 
 def sources_of(source: dataset.Source) -> tuple[list[str], np.ndarray]:
-  """The sources by name, and the number of each row's, int64 [rows]."""
-  # Rows are read only where an older data directory does not tell.
+  """Returns the names of sources, and each row's source, int64 [rows]."""
+  # Older data directories do not record sources, so their rows are read.
   runs = source.runs or [[source[i]["source"], 1] for i in range(len(source))]
   names, number = np.unique([name for name, _ in runs], return_inverse=True)
   return names.tolist(), np.repeat(number, [length for _, length in runs])
@@ -62,9 +62,10 @@ def split(
   Args:
     source: the rows.
     known: the model's prompts by name.
-    query_prompt: put before all queries instead; None: see `prompts_of`.
-    document_prompt: likewise.
-    kind: of a source's name; rows of different kinds are not compared either.
+    query_prompt: overrides the prompt of all queries; None: see `prompts_of`.
+    document_prompt: overrides the prompt of all documents.
+    kind: maps a source's name to a kind; rows of different kinds are not
+      compared either.
   """
   names, number = sources_of(source)
   members = collections.defaultdict(list)
@@ -82,10 +83,10 @@ def split(
 
 
 def prompts_of(own: Mapping[str, str], known: Mapping[str, str]) -> Prompts:
-  """A source's `own` prompts if the model knows them, else the model's.
+  """Returns a source's `own` prompts if the model knows them, else the model's.
 
   Args:
-    own: {"query", "document"}, or nothing.
+    own: {"query", "document"}, or empty.
     known: the model's prompts by name.
   """
   if own and all(text in known.values() for text in own.values() if text):
@@ -96,7 +97,7 @@ def prompts_of(own: Mapping[str, str], known: Mapping[str, str]) -> Prompts:
 
 
 def is_retrieval(own: Mapping[str, str]) -> bool:
-  """Whether a source with these prompts is one of questions and answers."""
+  """Returns whether a source with these prompts is a retrieval source."""
   return own.get("query") not in (
     PROMPTS["classification"],
     PROMPTS["clustering"],

@@ -2,14 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hard negatives: for each query, similar documents that do not answer it.
 
-Candidates are the documents of all of `train`, negatives that rows have
-already, and further corpora. Texts that differ in case, accents or spaces are
-one document (see `corpus`), so a positive's twin is no negative, and no
-document is a query's negative twice. A candidate nearly as similar as the
-positive is more likely an unlabelled answer than a negative; the percentage
-margin leaves it out (arXiv 2407.15831). Sources that are no retrieval get
-random negatives, as the paper's do (arXiv 2402.01613, section 4.3), and need no
-embedding.
+Candidates are all documents of `train`, existing negatives of rows, and further
+corpora. Texts that differ in case, accents or spaces are one document (see
+`corpus`), so a copy of a positive is not a negative, and no document is a
+query's negative twice. A candidate nearly as similar as the positive is more
+likely an unlabelled answer than a negative; the percentage margin excludes it
+(arXiv 2407.15831). Sources that are not retrieval get random negatives, as in
+the paper (arXiv 2402.01613, section 4.3), and need no embedding.
 """
 
 from collections.abc import Sequence
@@ -60,17 +59,18 @@ def mine_negatives(
   """Writes the pairs of `input` with hard negatives found by `model`.
 
   Resumes and completes as `filter.filter_pairs` does. Several processes share
-  out the embedding, and hold the documents searched together.
+  the embedding and hold the documents together for search.
 
-  Arguments are the flags of `nomic-jax mine`, described in jobs/mine.py. The
-  model may also be an object, see `embedding_model.adapted`. As many as
-  `examples` of the pairs are printed.
+  The arguments are the flags of `nomic-jax mine`, described in jobs/mine.py.
+  The model may also be an object, see `embedding_model.adapted`. Up to
+  `examples` pairs are printed.
 
   Returns:
-    What stats.json holds: arguments, rows, sources, negatives, similarity.
+    The content of stats.json: arguments, rows, sources, negatives, similarity.
 
   Raises:
-    UserError: bad arguments, too few documents, an embedding not finite.
+    UserError: for invalid arguments, too few documents, or an embedding that is
+      not finite.
   """
   minimum = negatives if minimum is None else minimum
   flags = select.Flags(
@@ -78,7 +78,7 @@ def mine_negatives(
   )
   select.check(flags)
   rewrite.check_places(input, output)
-  model = embeddings.place(model)
+  model = embeddings.locate(model)
   corpora.check(corpus)
   arguments = {
     "job": "mine",
@@ -109,18 +109,18 @@ def mine_negatives(
   )
   done = parts.shared(output, arguments)
   try:
-    found = _read(source, split, corpus, os.fspath(input), done, flags)
+    mined = _read(source, split, corpus, os.fspath(input), done, flags)
   except UserError:
     if processes.is_first():
-      done.remove()  # nothing was mined yet, and flags may change
+      done.remove()  # nothing has been mined yet, and flags may change
     raise
-  for group, of in zip(found, split):
+  for group, of in zip(mined, split):
     if len(group.texts.queries) and not group.is_random:
       _mine(model, group, of.prompts, os.fspath(input), done, flags)
   return parts.finish(
     done,
     lambda: _write(
-      source, found, input, output, done, flags, arguments, examples, read
+      source, mined, input, output, done, flags, arguments, examples, read
     ),
   )
 
@@ -128,10 +128,10 @@ def mine_negatives(
 def _random(
   source: dataset.Source, asked: Sequence[str] | None
 ) -> frozenset[str]:
-  """The sources whose negatives are random.
+  """Returns the sources whose negatives are random.
 
   Raises:
-    UserError: if one that is asked for is not there.
+    UserError: if a requested source does not exist.
   """
   names, _ = groups.sources_of(source)
   if asked is None:
@@ -165,9 +165,9 @@ def _read(
   """
   if processes.is_first():
     corpora.copy(corpus, done.path("corpus"))
-  processes.meet("corpus")
+  processes.barrier("corpus")
   others = corpora.Others(done.path("corpus"))
-  found = []
+  result = []
   for i, (of_random_source, name), rows, _ in (
     (i, *group) for i, group in enumerate(split)
   ):
@@ -184,10 +184,10 @@ def _read(
       of_random_source,
     )
     _check_size(group, flags, name or input)
-    found.append(group)
-  if not any(len(group.texts.queries) for group in found):
+    result.append(group)
+  if not any(len(group.texts.queries) for group in result):
     raise UserError(f"{input}: every row has an empty query or document")
-  return found
+  return result
 
 
 def _check_size(
@@ -202,8 +202,9 @@ def _check_size(
   if group.is_random or flags.short == "random":
     raise UserError(
       f"{where}: {distinct} distinct documents are too few for "
-      f"{flags.minimum} negatives per query; expected {least}, give more "
-      "data or lower negatives"
+      f"{where}: {distinct} distinct documents are too few for "
+      f"{flags.minimum} negatives per query; expected {least}; add data or "
+      "lower negatives"
     )
 
 
@@ -215,11 +216,11 @@ def _mine(
   done: parts.Parts,
   flags: select.Flags,
 ) -> None:
-  """Finds each query's negatives, in chunks of queries kept in `done`."""
+  """Finds each query's negatives in chunks of queries, saved in `done`."""
   texts, name = group.texts, group.name
   chunks = mined_rows.chunks(name, len(texts.queries), flags.chunk_size)
-  there = done.has(name) and all(done.has(c.name) for c in chunks)
-  if processes.all_true(there):
+  complete = done.has(name) and all(done.has(c.name) for c in chunks)
+  if processes.all_true(complete):
     return
   stores = []
   for side, of, prompt in (
@@ -234,9 +235,9 @@ def _mine(
       folder,
       label=f"{side} embeddings",
       where=lambda i, of=of: f"{input}, {of.where(i)}",
-      share=processes.place(),
+      share=processes.index_and_count(),
     )
-    processes.meet(f"{name}-{side}")
+    processes.barrier(f"{name}-{side}")
     stores.append(embeddings.Store(folder, len(of)))
   queries, documents = stores
   full = texts.query_of >= 0
@@ -250,7 +251,7 @@ def _mine(
   recall = np.nan
   with Progress(len(queries), "queries", "nearest documents") as progress:
     for chunk in chunks:
-      # All processes search together, or none.
+      # A search is a collective, so all processes take part or none does.
       if processes.all_true(done.has(chunk.name)):
         progress.update(chunk.stop - chunk.start)
         continue
@@ -258,7 +259,7 @@ def _mine(
       scores, rows = index.search(queries[part], depth, progress=progress)
       if (
         flags.store != "float32" and np.isnan(recall) and (processes.is_first())
-      ):  # who writes it
+      ):  # the process that writes it
         recall = neighbours.recall(queries[part], documents, rows)
       chosen, scores = select.choose(
         scores,
@@ -277,7 +278,7 @@ def _mine(
 
 def _write(
   source,
-  found,
+  mined,
   input,
   output,
   done,
@@ -287,7 +288,7 @@ def _write(
   inputs,
 ) -> dict:
   """Writes the output and returns its stats."""
-  rows = mined_rows.MinedRows(source, found, done, flags)
+  rows = mined_rows.MinedRows(source, mined, done, flags)
   stats = {
     "arguments": arguments,
     "input": os.fspath(input),
@@ -321,5 +322,5 @@ def _print_example(row: dataset.Row, most: int = 3) -> None:
   print(f"query            {rewrite.short(row['query'])}")
   print(f"  positive {row['score']:5.3f} {rewrite.short(row['document'])}")
   for text, score in list(zip(row["negatives"], row["negative_scores"]))[:most]:
-    told = "random" if np.isnan(score) else f"{score:6.3f}"
-    print(f"  negative {told:>6}"[:18] + f" {rewrite.short(text)}")
+    label = "random" if np.isnan(score) else f"{score:6.3f}"
+    print(f"  negative {label:>6}"[:18] + f" {rewrite.short(text)}")

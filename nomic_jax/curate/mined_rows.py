@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The rows of a mining's output, out of what it found for each query."""
+"""The output rows of a mining job, from the results for each query."""
 
 from typing import NamedTuple
 
@@ -21,8 +21,8 @@ class Group(NamedTuple):
   Attributes:
     texts: of the rows.
     name: of its parts.
-    is_random: whether negatives are drawn and none were mined.
-    keeps: whether rows keep the negatives they have, the first ones.
+    is_random: whether negatives are random and none were mined.
+    keeps: whether rows keep the first of their existing negatives.
   """
 
   texts: corpora.Corpus
@@ -32,7 +32,7 @@ class Group(NamedTuple):
 
 
 class Chunk(NamedTuple):
-  """Queries start..stop of a group, searched together; `name` of the part."""
+  """Queries start..stop of a group, searched together; `name` is its part's."""
 
   name: str
   start: int
@@ -40,7 +40,7 @@ class Chunk(NamedTuple):
 
 
 def chunks(name: str, count: int, size: int) -> list[Chunk]:
-  """Chunks of at most `size` of the `count` queries of group `name`."""
+  """Splits the `count` queries of group `name` into chunks of `size`."""
   return [
     Chunk(f"{name}-{i // size:05d}", i, min(i + size, count))
     for i in range(0, count, size)
@@ -48,34 +48,34 @@ def chunks(name: str, count: int, size: int) -> list[Chunk]:
 
 
 class MinedRows:
-  """Every row's fate and, of those kept, their negatives.
+  """The outcome of every row and the negatives of those kept.
 
   Attributes:
-    kept: [n] int64, numbers of the rows that are kept, rising.
-    by_source: counts as of `rewrite.count_sources`.
-    negatives: how many are given by the input, mined, random, missing.
+    kept: [n] int64, numbers of the rows that are kept, increasing.
+    by_source: counts as from `rewrite.count_sources`.
+    negatives: numbers of given, mined, random and missing negatives.
     similarity: mean cosine of positives and of mined negatives.
-    recall: of a store that is not float32, else None.
+    recall: if the store is not float32; else None.
   """
 
   def __init__(
     self,
     source: dataset.Source,
-    found: list[Group],
+    mined_groups: list[Group],
     done: parts.Parts,
     flags: select.Flags,
   ):
-    self._source, self._found, self._flags = source, found, flags
+    self._source, self._groups, self._flags = source, mined_groups, flags
     self._group = np.zeros(len(source), np.int32)
-    self._place = np.zeros(len(source), np.int64)  # of the row in its group
+    self._position = np.zeros(len(source), np.int64)  # of the row in its group
     self._results, recalls = [], []
     outcome = np.full(len(source), "", object)
-    for g, group in enumerate(found):
+    for g, group in enumerate(mined_groups):
       rows, scores, own, recall = self._load(group, done)
       self._results.append((rows, scores, own))
       recalls.append(recall)
       at = group.texts.rows
-      self._group[at], self._place[at] = g, np.arange(len(at))
+      self._group[at], self._position[at] = g, np.arange(len(at))
       enough = (rows >= 0).sum(axis=1) >= flags.minimum
       enough |= flags.short != "drop"
       query = group.texts.query_of
@@ -95,7 +95,7 @@ class MinedRows:
     self._count()
 
   def _load(self, group: Group, done: parts.Parts):
-    """Document numbers and scores [Q, negatives], own scores [rows]."""
+    """Returns documents and scores [Q, negatives], pair scores [rows]."""
     flags, texts = self._flags, group.texts
     count = len(texts.queries)
     shape = count, flags.minimum if group.is_random else flags.negatives
@@ -117,7 +117,7 @@ class MinedRows:
     """Counts the negatives of the rows kept."""
     given = mined = random = missing = 0
     positive, negative = [], []
-    for group, (rows, scores, own) in zip(self._found, self._results):
+    for group, (rows, scores, own) in zip(self._groups, self._results):
       if not len(rows):
         continue
       at = np.isin(group.texts.rows, self.kept)
@@ -141,14 +141,14 @@ class MinedRows:
     self.similarity = {"positive": _mean(positive), "mined": _mean(negative)}
 
   def row(self, i: int) -> dataset.Row:
-    """Row `i`, one that is kept, with its negatives."""
-    row, group = self._source[i], self._found[self._group[i]]
+    """Returns row `i`, which must be kept, with its negatives."""
+    row, group = self._source[i], self._groups[self._group[i]]
     rows, scores, own = self._results[self._group[i]]
-    q = group.texts.query_of[self._place[i]]
+    q = group.texts.query_of[self._position[i]]
     at = np.flatnonzero(rows[q] >= 0)
     texts = [group.texts.documents[d] for d in rows[q][at].tolist()]
     if not group.keeps:
-      score = float(own[self._place[i]])
+      score = float(own[self._position[i]])
       return {
         **row,
         "score": row["score"] if group.is_random else score,
@@ -156,15 +156,15 @@ class MinedRows:
         "negative_scores": scores[q][at].tolist(),
       }
     kept = row["negatives"][: self._flags.negatives]
-    told = row["negative_scores"][: len(kept)]
-    told += [float("nan")] * (len(kept) - len(told))
-    there = set(map(unicode_text.same, kept))
-    more = [t for t in texts if unicode_text.same(t) not in there]
+    known_scores = row["negative_scores"][: len(kept)]
+    known_scores += [float("nan")] * (len(kept) - len(known_scores))
+    known = set(map(unicode_text.same, kept))
+    more = [t for t in texts if unicode_text.same(t) not in known]
     more = more[: max(self._flags.minimum - len(kept), 0)]
     return {
       **row,
       "negatives": kept + more,
-      "negative_scores": told + [float("nan")] * len(more),
+      "negative_scores": known_scores + [float("nan")] * len(more),
     }
 
 

@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Finished pieces of a long job, kept beside its output until that is whole.
+"""Finished pieces of a long job, kept beside its output until it is complete.
 
-A job is named by its arguments: flags, and what its model and input hold.
-Pieces and outputs carry these, so work is taken up again by the same command
-only, and never mixed with that of another model or flag.
+A job is identified by its arguments: flags, and what its model and input hold.
+Pieces and outputs record them, so only the same command resumes a job, and
+results of different models or flags are never mixed.
 """
 
 from collections.abc import Callable
@@ -28,22 +28,22 @@ identity = fingerprints.of_content
 
 
 class Parts:
-  """The folder `<output>.parts` of pieces that one job has finished."""
+  """The folder `<output>.parts` with the finished pieces of a job."""
 
   def __init__(self, output: str | os.PathLike, arguments: Mapping[str, Any]):
-    """Opens the folder of an interrupted job, or makes a new one.
+    """Opens the folder of an interrupted job, or creates a new one.
 
     Raises:
-      UserError: if what lies there is of a job with other arguments.
+      UserError: if the folder belongs to a job with other arguments.
     """
     self.output = pathlib.Path(output)
     self._folder = _folder(output)
     if self._folder.is_dir():
-      there = _read_arguments(self._folder / "arguments.json")
-      if there != dict(arguments):
+      recorded = _read_arguments(self._folder / "arguments.json")
+      if recorded != dict(arguments):
         raise UserError(
           f"{self._folder}: an interrupted job with other arguments "
-          f"({_difference(there, arguments)}); finish it with those, or "
+          f"({_difference(recorded, arguments)}); finish it with those, or "
           "delete this folder"
         )
       return
@@ -52,49 +52,52 @@ class Parts:
       (temporary / "arguments.json").write_text(json.dumps(arguments))
 
   def path(self, name: str) -> pathlib.Path:
-    """Where a piece that is not an .npz lies: a folder of embeddings."""
+    """Returns the path of a piece that is a folder of embeddings."""
     return self._folder / name
 
   def has(self, name: str) -> bool:
+    """Returns whether the arrays `name` have been saved."""
     return (self._folder / f"{name}.npz").is_file()
 
   def save(self, name: str, **arrays: np.ndarray) -> None:
-    """Keeps arrays under `name`; they are there whole or not at all."""
+    """Saves arrays under `name`; they appear whole or not at all."""
     with files.replacing(self._folder / f"{name}.npz") as temporary:
       with open(temporary, "wb") as f:
         np.savez(f, **arrays)
 
   def load(self, name: str) -> dict[str, np.ndarray]:
+    """Returns the arrays saved under `name`."""
     with np.load(self._folder / f"{name}.npz") as arrays:
       return dict(arrays)
 
   def count(self) -> int:
-    """How many files have been finished."""
+    """Returns the number of finished files."""
     return sum(
       p.is_file() and p.name != "restarts.json" for p in self._folder.rglob("*")
     )
 
   def discard(self, *names: str) -> None:
-    """Removes folders given by their `path` names, where they are."""
+    """Removes folders by their `path` names, if they exist."""
     for name in names:
       shutil.rmtree(self.path(name), ignore_errors=True)
 
   def remove(self) -> None:
+    """Removes the folder and all pieces."""
     shutil.rmtree(self._folder)
 
 
 def shared(output: str | os.PathLike, arguments: Mapping[str, Any]) -> Parts:
-  """`Parts` of all processes of a job; the first one makes the folder."""
+  """Returns `Parts` in all processes of a job; the first creates the folder."""
   if processes.is_first():
     Parts(output, arguments)
-  processes.meet("parts")
+  processes.barrier("parts")
   done = Parts(output, arguments)
   restarts.count(done.path(""), done.count())
   return done
 
 
 def finish(done: Parts, write: Callable[[], dict]) -> dict:
-  """Has the first process write the output and remove the parts.
+  """Makes the first process write the output and remove the parts.
 
   Args:
     done: the parts.
@@ -106,28 +109,29 @@ def finish(done: Parts, write: Callable[[], dict]) -> dict:
   if processes.is_first():
     stats = write()
     done.remove()
-    processes.meet("written")
+    processes.barrier("written")
     return stats
-  processes.meet("written")
+  processes.barrier("written")
   return json.loads((done.output / "stats.json").read_text("utf-8"))
 
 
 def finished(
   output: str | os.PathLike, arguments: Mapping[str, Any]
 ) -> dict | None:
-  """Returns stats.json of `output` if a job with `arguments` has made it.
+  """Returns stats.json of `output` if a job with `arguments` made it.
 
-  Then says so, and removes pieces that a kill after the last step left.
+  In that case reports it, and removes pieces left by a kill after the last
+  step.
 
   Returns:
-    None if nothing stands there.
+    The stats; None if `output` does not exist.
 
   Raises:
-    UserError: if something else stands there, or nothing can be written.
+    UserError: if something else is there, or `output` is not writable.
   """
   places.check_folder(
     output,
-    f"{output}: already there and not made by nomic-jax "
+    f"{output}: already exists and was not made by nomic-jax "
     f"{arguments['job']}; choose another --output or remove it",
     lambda path: _made(path).get("job") == arguments["job"],
     keep=True,
@@ -135,17 +139,17 @@ def finished(
   output = pathlib.Path(output)
   if places.is_vacant(output):
     return None
-  there = _made(output)
-  if there != dict(arguments):
+  recorded = _made(output)
+  if recorded != dict(arguments):
     raise UserError(
       f"{output}: already made with other arguments "
-      f"({_difference(there, arguments)}); choose another --output or "
+      f"({_difference(recorded, arguments)}); choose another --output or "
       "remove it"
     )
-  left = _folder(output)
-  if left.is_dir():
-    shutil.rmtree(left)
-  print(f"{output}: already complete with these arguments, left as it is")
+  leftover = _folder(output)
+  if leftover.is_dir():
+    shutil.rmtree(leftover)
+  print(f"{output}: already complete with these arguments, nothing to do")
   return json.loads((output / "stats.json").read_text("utf-8"))
 
 
@@ -154,26 +158,26 @@ def _folder(output: str | os.PathLike) -> pathlib.Path:
 
 
 def _made(output: pathlib.Path) -> dict:
-  """The arguments that an output was made with, {} if it is none."""
+  """Returns the arguments that an output was made with; {} if it is none."""
   if (
     not (output / "dataset_info.json").is_file()
     or not (output / "stats.json").is_file()
   ):
     return {}
   made = json.loads((output / "stats.json").read_text("utf-8"))
-  found = made.get("arguments")
-  return found if isinstance(found, dict) else {}
+  arguments = made.get("arguments")
+  return arguments if isinstance(arguments, dict) else {}
 
 
 def _read_arguments(path: pathlib.Path) -> dict:
   return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
 
-def _difference(there: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
-  def told(key):
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+  def describe(key):
     if key in ("model", "input"):
-      return f"its {key} held other things"
-    return f"{key} {there.get(key)} there, {asked.get(key)} asked"
+      return f"the content of its {key} was different"
+    return f"{key} was {before.get(key)}, now {now.get(key)}"
 
-  keys = sorted(set(there) | set(asked))
-  return "; ".join(told(k) for k in keys if there.get(k) != asked.get(k))
+  keys = sorted(set(before) | set(now))
+  return "; ".join(describe(k) for k in keys if before.get(k) != now.get(k))

@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Rules by which a pair's texts are of no use, whatever they mean.
+"""Rules that make a pair useless regardless of its meaning.
 
-Too short or long, no prose, the same line over and over, a page that only says
-that scripts are off. Limits are those of Gopher (arXiv 2112.11446, table A1)
-and C4 (arXiv 1910.10683, section 2.2) where they have one.
+Texts that are too short or long, not prose, repeat the same line, or are error
+pages. Limits are those of Gopher (arXiv 2112.11446, table A1) and C4 (arXiv
+1910.10683, section 2.2) where these have one.
 """
 
 import collections
@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from nomic_jax.storage import unicode_text
 
-_FEWEST_LETTERS = 0.4  # with their marks, of the characters that are not spaces
-_MOST_REPEATED = 0.3  # of a document's characters, in lines seen before
-_SEVERAL = 4  # lines; fewer tell nothing of repetition
+_FEWEST_LETTERS = 0.4  # and marks, as a fraction of non-space characters
+_MOST_REPEATED = 0.3  # fraction of a document's characters in repeated lines
+_SEVERAL = 4  # lines; with fewer, repetition means nothing
 _PHRASES = re.compile(
   r"lorem ipsum|(please )?(enable|turn on) (javascript|cookies)"
   r"|javascript is (disabled|not enabled)|your browser does not support"
@@ -23,11 +23,11 @@ _PHRASES = re.compile(
   r"|access denied|checking your browser|are you a robot",
   re.IGNORECASE,
 )
-_PAGE = 1000  # characters; a longer document may well speak of such a page
+_PAGE = 1000  # characters; a longer document may legitimately mention these
 
 
 class Limits(NamedTuple):
-  """Words a document may have, see `unicode_text.words`; None: any number."""
+  """Numbers of words in a document (`unicode_text.words`); None: no limit."""
 
   min_words: int | None
   max_words: int | None
@@ -52,7 +52,7 @@ def fault(query: str, document: str, limits: Limits) -> str:
 
 
 def _repeated(text: str) -> float:
-  """The share of characters in lines that came before."""
+  """Returns the fraction of characters in lines that occurred before."""
   lines = [line.strip() for line in text.splitlines() if line.strip()]
   if len(lines) < _SEVERAL:
     return 0.0
@@ -63,5 +63,5 @@ def _repeated(text: str) -> float:
 
 
 def normal(text: str) -> str:
-  """Returns a text as its words, or, if it has none, without its spaces."""
+  """Returns the words of a text or, if it has none, the text without spaces."""
   return " ".join(unicode_text.words(text)) or "".join(text.split())

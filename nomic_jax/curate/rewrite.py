@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A data directory made from another: `train` rewritten, the rest copied."""
+"""Writes a data directory from another: new `train`, other splits copied."""
 
 import collections
 from collections.abc import Iterable
@@ -17,19 +17,19 @@ from nomic_jax.data import sources
 from nomic_jax.errors import UserError
 from nomic_jax.storage import decoding
 
-EMPTY = "empty text"  # The outcome of a row that cannot be used.
+EMPTY = "empty text"  # the outcome of a row that cannot be used
 
 
 def check_places(input: str | os.PathLike, output: str | os.PathLike) -> None:
-  """Raises UserError for what would otherwise fail only after hours."""
+  """Raises UserError for problems that would otherwise appear hours later."""
   decoding.check_name(output, "a data directory")
   dataset.tokenizer_path(input)
   if pathlib.Path(input).resolve() == pathlib.Path(output).resolve() or str(
     input
   ).rstrip("/") == str(output).rstrip("/"):
     raise UserError(
-      f"{output}: --output is the same as --input; choose another, the "
-      "input is left as it is"
+      f"{output}: --output is the same as --input; choose another, since the "
+      "input is not changed"
     )
 
 
@@ -42,25 +42,25 @@ def write(
   others: Mapping[str, str | bytes | pathlib.Path] | None = None,
   inputs: Mapping[str, Any] | None = None,
 ) -> None:
-  """Writes `output`: these `train` rows, other splits and tokenizer of `input`.
+  """Writes `output`: the given `train` rows, and the rest of `input`.
 
   Args:
     input: the data directory that `train` was made from.
     output: the data directory to write.
     train: its rows.
-    stats: what stats.json will hold; its `rows` say how many rows there must
-      be, otherwise nothing is written.
+    stats: the content of stats.json; its `rows` specify the number of rows,
+      and nothing is written if it differs.
     others: further files, by name.
-    inputs: what else `train` was made from, such as the model, by name.
+    inputs: other inputs that `train` was made from, such as the model, by name.
 
   Raises:
-    UserError: if there are no rows, or the place cannot be written.
+    UserError: if there are no rows, or the path is not writable.
   """
   kept = stats["rows"]["kept"]
   if not kept:
     raise UserError(
-      f"{output}: not written, every pair of {input} was dropped; look at "
-      "the reasons above and at whether the model is a trained one"
+      f"{output}: not written, since every pair of {input} was dropped; see "
+      "the reasons above and check that the model is trained"
     )
   splits = {
     name: _all(dataset.open_split(input, name))
@@ -79,8 +79,8 @@ def write(
       stats["arguments"],
       stats["rows"],
       {
-        name: manifest.of_input(place)
-        for name, place in {"input": input, **(inputs or {})}.items()
+        name: manifest.of_input(path)
+        for name, path in {"input": input, **(inputs or {})}.items()
       },
     ),
   )
@@ -105,7 +105,7 @@ def _counted(rows: Iterable, expected: int) -> Iterator:
 def count_sources(
   sources: Iterable[str], outcomes: Iterable[str]
 ) -> dict[str, dict[str, int]]:
-  """Returns for each source how many of its rows had each outcome."""
+  """Returns the number of rows with each outcome, for each source."""
   counts = collections.defaultdict(collections.Counter)
   for source, outcome in zip(sources, outcomes, strict=True):
     counts[source][outcome] += 1
@@ -115,7 +115,7 @@ def count_sources(
 def add_counts(
   total: dict[str, dict[str, int]], more: Mapping[str, Mapping[str, int]]
 ) -> None:
-  """Adds counts as from `count_sources` to others, in place."""
+  """Adds counts from `count_sources` to others, in place."""
   for source, counts in more.items():
     into = total.setdefault(source, {})
     for outcome, n in counts.items():
@@ -128,8 +128,8 @@ def count_rows(
   """Returns input = kept + dropped + bad, the latter two by reason.
 
   Args:
-    by_source: as from `count_sources`; the outcome "kept" or a reason.
-    rows: how many rows the input had; no row may be without fate.
+    by_source: as from `count_sources`; outcomes are "kept" or a reason.
+    rows: number of input rows; every row must have an outcome.
   """
   total = collections.Counter()
   for counts in by_source.values():
@@ -148,7 +148,7 @@ def count_rows(
 def table(
   by_source: Mapping[str, Mapping[str, int]], most: int = 20
 ) -> list[str]:
-  """The share of rows kept, of all and of the largest sources, as lines."""
+  """Returns lines with the fraction kept, in total and of large sources."""
 
   def line(name, counts):
     rows, kept = sum(counts.values()), counts.get("kept", 0)
@@ -167,7 +167,7 @@ def table(
   for counts in by_source.values():
     total.update(counts)
   lines = [
-    f"  {'source':32} {'rows':>12} {'kept':>12} {'share':>7}  not kept for",
+    f"  {'source':32} {'rows':>12} {'kept':>12} {'share':>7}  dropped for",
     line("all", total),
   ]
   if len(by_source) < 2:
@@ -180,6 +180,6 @@ def table(
 
 
 def short(text: str, width: int = 60) -> str:
-  """Returns `text` on one line of at most `width` characters."""
+  """Returns `text` on one line, truncated to `width` characters."""
   text = " ".join(text.split())
   return text if len(text) <= width else text[: width - 3] + "..."

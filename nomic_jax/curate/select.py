@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which of a query's nearest documents become its negatives, by which flags."""
+"""Selects negatives among a query's nearest documents."""
 
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ class Flags(NamedTuple):
 
 
 def check(flags: Flags) -> None:
-  """Raises UserError for one that cannot be."""
+  """Raises UserError for an invalid flag."""
   for name, least in (
     ("negatives", 1),
     ("minimum", 0),
@@ -51,30 +51,30 @@ def check(flags: Flags) -> None:
     )
   if flags.margin is not None and not 0 < flags.margin <= 1:
     raise UserError(
-      f"margin={flags.margin}: expected a share of the positive's "
-      "similarity, above 0 and up to 1"
+      f"margin={flags.margin}: expected a fraction of the positive's "
+      "similarity, above 0 and at most 1"
     )
   one_of(flags.short, SHORT, f"short={flags.short}: unknown")
   neighbours.check_store(flags.store)
 
 
 def limits(own: np.ndarray, corpus: Corpus, margin: float | None) -> np.ndarray:
-  """The most similar a negative of each query may be, [queries] float32.
+  """Returns the largest allowed similarity of negatives, [queries] float32.
 
   Args:
-    own: [rows], similarity of each pair; not read where a text was empty.
+    own: [rows], similarity of each pair; ignored where a text is empty.
     corpus: the pairs.
-    margin: share of the least similar positive; None for no limit.
+    margin: fraction of the least similar positive; None for no limit.
   """
   of = corpus.query_class
   if margin is None:
     return np.full(len(of), np.inf, np.float32)
-  # What answers one writing of a query answers the others.
+  # What answers one spelling of a query answers the others.
   least = np.full(of.max(initial=-1) + 1, np.inf, np.float32)
   full = corpus.query_of >= 0
   np.minimum.at(least, of[corpus.query_of[full]], own[full])
   least = least[of]
-  # A share of the size, so that a limit below zero is also the stricter.
+  # A fraction of the magnitude, so that a negative limit is also stricter.
   return least - (1 - margin) * np.abs(least)
 
 
@@ -89,26 +89,26 @@ def choose(
   """Returns the negatives of some queries.
 
   Args:
-    scores: [Q, depth], similarities of their nearest documents, falling.
-    rows: [Q, depth], numbers of these.
-    forbidden: [Q, depth], which may never be negatives.
-    limit: [Q], the most similar a negative may be.
-    skip: how many of those that are not forbidden to pass over.
+    scores: [Q, depth], similarities of their nearest documents, decreasing.
+    rows: [Q, depth], numbers of these documents.
+    forbidden: [Q, depth], which of them may never be negatives.
+    limit: [Q], the largest allowed similarity.
+    skip: how many documents that are not forbidden to skip.
     negatives: how many to return.
 
   Returns:
-    Document numbers [Q, negatives], -1 where there are too few, and scores
-    with NaN there.
+    Document numbers [Q, negatives], -1 where there are too few, and scores,
+    NaN where there are too few.
   """
   allowed = ~forbidden
   allowed &= np.cumsum(allowed, axis=1) > skip
   allowed &= scores <= limit[:, None]
-  # A stable sort brings the allowed to the front without changing their order.
+  # A stable sort moves allowed documents to the front in order.
   at = np.argsort(~allowed, axis=1, kind="stable")[:, :negatives]
   allowed, scores, rows = (
     np.take_along_axis(x, at, axis=1) for x in (allowed, scores, rows)
   )
-  missing = negatives - at.shape[1]  # If depth is less.
+  missing = negatives - at.shape[1]  # if depth is smaller
   rows = np.pad(
     np.where(allowed, rows, -1), ((0, 0), (0, missing)), constant_values=-1
   )
@@ -121,7 +121,7 @@ def choose(
 
 
 def fill(rows: np.ndarray, corpus: Corpus, seed: int) -> None:
-  """Puts random documents where `rows` [queries, n] has -1, in place."""
+  """Replaces -1 in `rows` [queries, n] by random documents, in place."""
   count = len(corpus.documents)
   for i in np.flatnonzero((rows < 0).any(axis=1)).tolist():
     rng = np.random.default_rng((seed, i))

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the filter kept and dropped: shares, similarities, examples to read."""
+"""Reports what the filter kept and dropped: counts, similarities, examples."""
 
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -14,21 +14,21 @@ from nomic_jax.curate import rewrite
 from nomic_jax.data import dataset
 from nomic_jax.storage import drawing
 
-_WRITTEN = 20  # Examples of either kind in report.md.
-_PANELS = 12  # Histograms: of all rows, and of the largest sources.
-_FEW = 50  # A source with fewer rows has no histogram worth drawing.
+_WRITTEN = 20  # examples of either kind in report.md
+_PANELS = 12  # histograms: of all rows, and of the largest sources
+_FEW = 50  # rows; a source with fewer gets no histogram
 
 
 class Report:
-  """Of one filtering.
+  """The report of one filter run.
 
   Args:
     source: the rows that were filtered.
     score: [rows], the similarity of each pair, NaN if it has none.
-    decision: [rows], what became of it, a place in `outcomes`.
-    outcomes: first "kept", then the reasons not to keep.
+    decision: [rows], the outcome, an index into `outcomes`.
+    outcomes: "kept" first, then the reasons for dropping.
     nearest: [rows], the row with the query's nearest document, or -1.
-    by_source: counts as of `rewrite.count_sources`.
+    by_source: counts as from `rewrite.count_sources`.
   """
 
   def __init__(
@@ -45,7 +45,7 @@ class Report:
     self._by_source = by_source
 
   def files(self) -> dict[str, str | bytes]:
-    """report.md and, where matplotlib is installed, similarity.png."""
+    """Returns report.md and, if matplotlib is installed, similarity.png."""
     text = [
       "# Filter",
       "",
@@ -60,14 +60,14 @@ class Report:
       text += ["![similarity of kept and dropped pairs](similarity.png)", ""]
     else:
       print(
-        "similarity.png: not drawn, matplotlib is not installed; pip "
-        "install 'nomic_jax[curate]' brings it"
+        "similarity.png: not drawn, since matplotlib is not installed; run "
+        "pip install 'nomic_jax[curate]'"
       )
     text += ["```", *self.examples(_WRITTEN, 300), "```", ""]
     return {"report.md": "\n".join(text), **files}
 
   def examples(self, count: int, width: int = 60) -> list[str]:
-    """Lines that show up to `count` kept and as many dropped pairs."""
+    """Returns lines with up to `count` kept and as many dropped pairs."""
     return [
       line
       for kept in (True, False)
@@ -78,9 +78,9 @@ class Report:
     rows = np.flatnonzero((self._decision == 0) == kept)
     for i in np.random.default_rng(0).permutation(rows)[:count].tolist():
       row, outcome = self._source[i], self._outcomes[self._decision[i]]
-      told = "kept" if kept else f"dropped ({outcome})"
+      label = "kept" if kept else f"dropped ({outcome})"
       yield (
-        f"{told}, similarity {self._score[i]:.3f}: row {i} {row['location']}"
+        f"{label}, similarity {self._score[i]:.3f}: row {i} {row['location']}"
       )
       yield f"  query     {rewrite.short(row['query'], width)}"
       yield f"  document  {rewrite.short(row['document'], width)}"
@@ -89,7 +89,7 @@ class Report:
         yield f"  nearest   {rewrite.short(better, width)}"
 
   def _drawing(self) -> bytes:
-    """A PNG: histograms of the similarities of all rows and of sources."""
+    """Returns a PNG: histograms of similarities of all rows and of sources."""
     names, number = groups.sources_of(self._source)
     sizes = np.bincount(number, minlength=len(names))
     shown = [("all", slice(None))]
@@ -100,16 +100,16 @@ class Report:
         if sizes[i] >= _FEW
       ]
     figure, panels = drawing.panels(*drawing.grid(len(shown)), height=2.6)
-    there = np.isfinite(self._score)
+    finite = np.isfinite(self._score)
     edges = np.linspace(
-      np.min(self._score[there], initial=0),
-      np.max(self._score[there], initial=1),
+      np.min(self._score[finite], initial=0),
+      np.max(self._score[finite], initial=1),
       51,
     )
     for panel, (name, at) in zip(panels, shown):
       score, kept = self._score[at], self._decision[at] == 0
       panel.hist(
-        [score[there[at] & kept], score[there[at] & ~kept]],
+        [score[finite[at] & kept], score[finite[at] & ~kept]],
         edges,
         stacked=True,
         color=drawing.CYCLE[:2],

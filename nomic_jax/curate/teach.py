@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The job behind `nomic-jax teach`: a model's vectors of a data directory."""
+"""The job behind `nomic-jax teach`: a model's vectors for a data directory."""
 
 from collections.abc import Mapping
 import json
@@ -31,21 +31,22 @@ def teach(
 ) -> None:
   """Embeds every query and document of a split, for losses.distill.
 
-  Killed half way, the same call goes on where it was.
+  After an interruption, the same call resumes.
 
-  Arguments are the flags of `nomic-jax teach`, described in jobs/teach.py. The
-  model may also be an object, see `embedding_model.adapted`.
+  The arguments are the flags of `nomic-jax teach`, described in jobs/teach.py.
+  The model may also be an object, see `embedding_model.adapted`.
 
   Raises:
-    UserError: if model, data or split is not there, or a vector not finite.
+    UserError: if the model, data or split does not exist, or a vector is not
+      finite.
   """
   places.check_folder(
     output,
-    f"{output}: a file stands there; give a folder as --output",
+    f"{output}: is a file; specify a folder as --output",
     lambda path: True,
   )
   source = dataset.open_split(input, split)
-  model = embeddings.place(model)
+  model = embeddings.locate(model)
   arguments = {
     "job": "teach",
     "model": parts.identity(model),
@@ -53,22 +54,21 @@ def teach(
     "split": split,
     "dtype": dtype,
   }
-  place, model = model, embeddings.load(model, dtype)
+  path_of_model, model = model, embeddings.load(model, dtype)
   if not model.by_cosine:
     raise UserError(
-      "similarity_fn_name: this model compares by inner products, and a "
-      "student learns the cosines of its teacher's vectors; expected "
-      "'cosine'"
+      "similarity_fn_name: this model compares by inner products, but a "
+      "student learns the cosines of its teacher's vectors; expected 'cosine'"
     )
   for side, path in teacher.paths(output, split).items():
-    told = path.with_suffix(".json")
+    record = path.with_suffix(".json")
     if path.is_file():
-      if not told.is_file() or json.loads(told.read_text()) != arguments:
+      if not record.is_file() or json.loads(record.read_text()) != arguments:
         raise UserError(
-          f"{path}: there already, and of another model or data; choose "
-          "another --output or remove it"
+          f"{path}: already exists, made from another model or other data; "
+          "choose another --output or remove it"
         )
-      print(f"{path}: already complete, left as it is")
+      print(f"{path}: already complete, nothing to do")
       continue
     done = parts.Parts(path, arguments)
     texts = _Column(source, side, model.prompts)
@@ -81,22 +81,22 @@ def teach(
       where=lambda i, side=side: f"{input}, split {split}, row {i}, {side}",
     )
     vectors = embeddings.Store(done.path("vectors"), len(texts))
-    with files.replacing(told) as temporary:
+    with files.replacing(record) as temporary:
       temporary.write_text(json.dumps(arguments))
     with files.replacing(path) as temporary:
       _join(vectors, temporary)
     done.remove()
-    print(f"{path}: {vectors.shape[0]:,} vectors of {vectors.shape[1]}")
-  _tell(
+    print(f"{path}: {vectors.shape[0]:,} vectors of width {vectors.shape[1]}")
+  _record(
     pathlib.Path(output),
     split,
     arguments,
     len(source),
-    {f"{split}: model": place, f"{split}: input": input},
+    {f"{split}: model": path_of_model, f"{split}: input": input},
   )
 
 
-def _tell(
+def _record(
   folder: pathlib.Path,
   split: str,
   arguments: dict,
@@ -104,14 +104,18 @@ def _tell(
   inputs: dict[str, Any],
 ) -> None:
   """Adds a split to the manifest of the folder."""
-  told = manifest.read(folder) or {"arguments": {}, "rows": {}, "inputs": {}}
-  if told["arguments"].get(split) == arguments:
+  recorded = manifest.read(folder) or {
+    "arguments": {},
+    "rows": {},
+    "inputs": {},
+  }
+  if recorded["arguments"].get(split) == arguments:
     return
   values = manifest.of_data(
-    told["arguments"] | {"job": "teach", split: arguments},
-    told["rows"] | {split: rows},
-    told["inputs"]
-    | {name: manifest.of_input(place) for name, place in inputs.items()},
+    recorded["arguments"] | {"job": "teach", split: arguments},
+    recorded["rows"] | {split: rows},
+    recorded["inputs"]
+    | {name: manifest.of_input(location) for name, location in inputs.items()},
     folder,
     devices=True,
   )
@@ -127,7 +131,7 @@ def _join(vectors: embeddings.Store, path, step: int = 65536) -> None:
 
 
 class _Column:
-  """One column of the rows, with its prompts, read when it is asked for."""
+  """One column of the rows, with its prompts, read on demand."""
 
   def __init__(
     self, source: dataset.Source, name: str, known: Mapping[str, str]

@@ -1,12 +1,13 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Preparing on the workers of Apache Beam, for more than one machine reads.
+"""Prepares data on the workers of Apache Beam, for very large sources.
 
-Two maps over the files of a source. The first leaves two hashes of each row
-in a folder, 24 bytes; from these one process decides the fate of every row,
-by the code of one machine. The second writes: consecutive files become a
-shard, so rows stay in order and no text goes from one worker to another. The
-data directory is the one that `prepare` makes without Beam, in other shards.
+Two maps run over the files of a source. The first writes two hashes of each
+row, 24 bytes, to a folder; from these, one process decides the fate of every
+row with the code that a single machine runs. The second writes the rows:
+consecutive files become a shard, so rows stay in order and no text moves from
+one worker to another. The data directory equals the one that `prepare` makes
+without Beam, except for how its rows are divided into shards.
 """
 
 import collections
@@ -41,12 +42,12 @@ from nomic_jax.storage import places
 from nomic_jax.storage.bad import BadRow
 from nomic_jax.storage.bad import BadRows
 
-# The most shards of a split; with fewer files, one of each.
+# The maximum number of shards of a split; with fewer files, one per file.
 _SHARDS = 1024
 
 
 class _File(NamedTuple):
-  """A file of the source, and its place among all rows."""
+  """A file of the source, and the index of its first row among all rows."""
 
   number: int
   part: readers.Part
@@ -56,7 +57,7 @@ class _File(NamedTuple):
 
 
 class _Shard(NamedTuple):
-  """Files whose rows go, by their fate, to record files."""
+  """Files whose rows go to record files, selected by their fate."""
 
   files: list[_File]
   paths: dict[int, str]
@@ -66,37 +67,37 @@ class _Shard(NamedTuple):
 def workers(
   rows: readers.Rows, flags: str, output: pathlib.Path
 ) -> Iterator["Workers"]:
-  """Yields `Workers`, with a folder beside `output` while they are needed.
+  """Yields `Workers`, and keeps a scratch folder beside `output` meanwhile.
 
   Args:
     rows: what is to be prepared.
-    flags: Beam's own, as on a command line.
-    output: the data directory to make; workers must see the folder it is in.
+    flags: Beam's own flags, as on a command line.
+    output: the data directory to make; workers must see its parent folder.
 
   Raises:
-    UserError: if Beam is not installed or does not take `flags`.
+    UserError: if Beam is not installed or does not accept `flags`.
   """
   _options(flags)
-  near = places.beside(places.real(output), ".", hidden=True)
-  near.parent.mkdir(parents=True, exist_ok=True)
+  scratch = places.beside(places.real(output), ".", hidden=True)
+  scratch.parent.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(
-    prefix=near.name, suffix=".tmp", dir=near.parent
+    prefix=scratch.name, suffix=".tmp", dir=scratch.parent
   ) as folder:
     yield Workers(rows, flags, pathlib.Path(folder).absolute())
 
 
 class Workers:
-  """What `prepare` does with all rows, done by many processes."""
+  """Runs the two passes of `prepare` over all rows in many processes."""
 
   def __init__(self, rows: readers.Rows, flags: str, folder: pathlib.Path):
     self._rows, self._flags, self._folder = rows, flags, folder
     self._files = [_File(i, *each) for i, each in enumerate(rows.files())]
 
   def survey(self) -> splits_lib.Survey:
-    """Reads all rows; `bad` of the source then tells what was skipped.
+    """Surveys all rows; `bad` of the source then counts what was skipped.
 
     Raises:
-      UserError: where reading on one machine would have stopped.
+      UserError: where reading on a single machine would have stopped.
     """
     survey = functools.partial(_survey, self._folder, self._rows.skip_bad)
     _run(self._flags, self._folder, survey, self._files)
@@ -121,13 +122,13 @@ class Workers:
     return splits_lib.Survey(*np.concatenate(hashes, 1), sources, largest)
 
   def builder(
-    self, fates: np.ndarray, kept: Mapping[str, int]
+    self, fates: np.ndarray, fate_of: Mapping[str, int]
   ) -> Callable[..., builder.Pairs]:
-    """Returns what makes the builder that has its shards written.
+    """Returns a function that makes the builder whose shards workers write.
 
     Args:
       fates: of all rows.
-      kept: by split, the fate of its rows.
+      fate_of: by split, the fate of its rows.
     """
     np.save(self._folder / "fates.npy", fates)
     total = len(fates)
@@ -144,16 +145,20 @@ class Workers:
           for g in groups
         ]
       )
-      for name, fate in kept.items()
+      for name, fate in fate_of.items()
     }
 
     def fill(paths: Mapping[str, Sequence[str]]) -> None:
-      """Fills the files of each split, one of each group that has rows."""
+      """Fills the files of each split, one for each group that has rows."""
       left = {name: iter(p) for name, p in paths.items()}
       shards = [
         _Shard(
           group,
-          {kept[name]: next(left[name]) for name in kept if counts[name][i]},
+          {
+            fate_of[name]: next(left[name])
+            for name in fate_of
+            if counts[name][i]
+          },
         )
         for i, group in enumerate(groups)
       ]
@@ -173,13 +178,13 @@ class Workers:
           )
           for f in self._files
         ]
-        for name, fate in kept.items()
+        for name, fate in fate_of.items()
       },
     )
 
 
 class _Shards(builder.Pairs, skip_registration=True):
-  """The TFDS builder, its record files written by others."""
+  """The TFDS builder for record files that workers write."""
 
   name = builder.Pairs.name
 
@@ -191,7 +196,7 @@ class _Shards(builder.Pairs, skip_registration=True):
     runs: dict[str, list[tuple[str, int]]],
     **kwargs: Any,
   ):
-    """Takes what writes files, and rows of each file and from each source."""
+    """Takes the function that fills files, and the row counts."""
     super().__init__(splits={}, **kwargs)
     self._fill, self._lengths = fill, lengths
     for name, run in runs.items():
@@ -229,7 +234,7 @@ class _Shards(builder.Pairs, skip_registration=True):
 
 
 class _Noted(BadRows):
-  """Bad rows of one file, in order."""
+  """The bad rows of one file, in order."""
 
   def __init__(self, allowed: int | str):
     super().__init__(allowed)
@@ -241,11 +246,11 @@ class _Noted(BadRows):
 
 
 def _survey(folder: pathlib.Path, allowed: int | str, file: _File) -> None:
-  bad, found = _Noted(allowed), np.zeros((5, 0), np.uint64)
+  bad, hashes = _Noted(allowed), np.zeros((5, 0), np.uint64)
   largest, error = -1, ""
   try:
     survey = splits_lib.survey(readers.rows_of(file.part, file.path, bad))
-    found = np.stack(
+    hashes = np.stack(
       [
         survey.queries,
         survey.documents,
@@ -256,12 +261,12 @@ def _survey(folder: pathlib.Path, allowed: int | str, file: _File) -> None:
     )
     largest = survey.largest_id
   except BadRow:
-    pass  # One too many: noted.
+    pass  # One bad row too many; it is in the notes.
   except UserError as e:
     error = str(e)
   with _appearing(_hashes(folder, file.number)) as path:
     with open(path, "wb") as stream:
-      np.save(stream, found)
+      np.save(stream, hashes)
   with _appearing(_notes(folder, file.number)) as path:
     path.write_text(
       json.dumps(
@@ -305,7 +310,10 @@ def _notes(folder: pathlib.Path, number: int) -> pathlib.Path:
 
 @contextlib.contextmanager
 def _appearing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-  """A file that is whole even if Beam has two workers make it."""
+  """Yields a temporary path, renamed to `path` once whole.
+
+  Beam may have two workers make the same file.
+  """
   temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
   try:
     yield temporary
@@ -327,7 +335,7 @@ def _options(flags: str) -> Any:
   """Returns Beam's options.
 
   Raises:
-    UserError: if it is not installed, or for a value that it does not take.
+    UserError: if Beam is not installed, or rejects a value.
   """
   try:
     import apache_beam  # noqa: F401, to see whether it is there
@@ -338,20 +346,20 @@ def _options(flags: str) -> Any:
       f"--beam: {e.name} is not installed; pip install 'nomic_jax[beam]', on "
       "the workers too"
     ) from e
-  said = io.StringIO()
+  stderr = io.StringIO()
   try:
-    with contextlib.redirect_stderr(said):
+    with contextlib.redirect_stderr(stderr):
       options = pipeline_options.PipelineOptions(shlex.split(flags))
       options.get_all_options()
     standard = options.view_as(pipeline_options.StandardOptions)
     if standard.runner in (None, "DirectRunner"):
-      # What is behind that name; but there Beam would first download another
-      # runner, a program that knows nothing of the flags --direct_...
+      # What that name stands for; given the name, Beam would first download
+      # another runner, a program that does not know the --direct_... flags.
       standard.runner = "FnApiRunner"
     runner.create_runner(standard.runner)
   except (SystemExit, ValueError, ImportError) as e:
-    # Beam prints its usage, many pages, before the reason.
-    reason = said.getvalue().strip().rsplit("error: ", 1)[-1] or str(e)
+    # Beam prints many pages of usage before the reason.
+    reason = stderr.getvalue().strip().rsplit("error: ", 1)[-1] or str(e)
     raise UserError(f"--beam='{flags}': {reason}") from e
   return options
 
@@ -365,8 +373,8 @@ def _run(
   """Calls `function` with each of `tasks` on some worker.
 
   Raises:
-    UserError: the first, in the order of the tasks, that a worker raised; or
-      if a worker failed otherwise, or there are none.
+    UserError: the first error, in the order of the tasks, that a worker
+      raised; or if a worker failed otherwise, or there are no workers.
   """
   import apache_beam as beam
 
@@ -375,20 +383,20 @@ def _run(
     with beam.Pipeline(options=_options(flags)) as pipeline:
       _ = (
         pipeline
-        # As bytes, since Beam has ideas of its own about named tuples.
+        # As bytes, since Beam treats named tuples specially.
         | "Tasks" >> beam.Create([pickle.dumps(t) for t in enumerate(tasks)])
         | "Spread" >> beam.Reshuffle()
         | "Do" >> beam.Map(do)
       )
-  except Exception as e:  # Runners have errors of their own.
+  except Exception as e:  # Runners raise errors of their own types.
     reason = str(e).strip().rsplit("\n", 1)[-1]
     raise UserError(
       f"--beam='{flags}': the pipeline failed "
-      f"({reason or type(e).__name__}); see above what Beam said, nothing "
-      "was written"
+      f"({reason or type(e).__name__}); see Beam's output above; nothing was "
+      "written"
     ) from e
-  for told in sorted(folder.glob("*.error")):
-    raise UserError(told.read_text(encoding="utf-8"))
+  for error in sorted(folder.glob("*.error")):
+    raise UserError(error.read_text(encoding="utf-8"))
 
 
 def _do(
@@ -396,12 +404,12 @@ def _do(
 ) -> None:
   if not folder.is_dir():
     raise UserError(
-      f"{folder}: this worker does not see the folder; --output must be "
-      "where all do"
+      f"{folder}: this worker does not see the folder; choose an --output on "
+      "storage that all workers share"
     )
   number, value = pickle.loads(task)
   try:
     function(value)
-  except UserError as e:  # Raised here it would be tried again, and again.
+  except UserError as e:  # Beam would retry the task if this were raised here.
     with _appearing(folder / f"{number:09}.error") as path:
       path.write_text(decoding.safe(str(e)), encoding="utf-8")

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Writes data directories: the TFDS builder, and what stands beside records."""
+"""Writes data directories: the TFDS builder, and the files beside records."""
 
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -35,7 +35,7 @@ _SHARD = 128 << 20  # bytes of records in a file, before compression
 
 
 def features() -> tfds.features.FeaturesDict:
-  """Returns how a `Row` is stored."""
+  """Returns the TFDS features of a `Row`."""
   return tfds.features.FeaturesDict(
     {
       "query": tfds.features.Text(),
@@ -52,12 +52,12 @@ def features() -> tfds.features.FeaturesDict:
 
 
 class Pairs(tfds.core.dataset_builder.FileReaderBuilder):
-  """The TFDS builder of the rows it is handed, in the order it gets them.
+  """The TFDS builder of given rows, in the order in which they come.
 
   It writes record files itself, as rows come: TFDS's GeneratorBasedBuilder
-  holds all rows of a split in memory, up to 1 GB, and for more needs
-  TensorFlow. Training shuffles by (seed, step); shuffling here as well would
-  only hide from a reader of the files which row came from where.
+  holds up to 1 GB of a split's rows in memory, and needs TensorFlow beyond
+  that. Training shuffles by (seed, step); shuffling here as well would only
+  make it harder to trace rows of the files to their source.
   """
 
   name = "pairs"
@@ -73,7 +73,7 @@ class Pairs(tfds.core.dataset_builder.FileReaderBuilder):
     prompts: Mapping[str, dict[str, str]] | None = None,
     **kwargs: Any,
   ):
-    """Takes rows by split, read once and in order; prompts: see `Sources`."""
+    """Takes rows by split, read once, in order; prompts: see `Sources`."""
     self._rows = splits
     self.sources = sources_lib.Sources({}, dict(prompts or {}))
     super().__init__(file_format="array_record", **kwargs)
@@ -98,7 +98,7 @@ class Pairs(tfds.core.dataset_builder.FileReaderBuilder):
     note = self.sources.noting(name)
     lengths, total = [], 0
     temporary = lambda i: f"{template.filepath_prefix()}-{i}"
-    with (  # It is not always known how many come.
+    with (  # The number of rows is not always known.
       Progress(len(rows), "rows", f"write {name}")
       if isinstance(rows, Sized)
       else contextlib.nullcontext()
@@ -121,10 +121,10 @@ class Pairs(tfds.core.dataset_builder.FileReaderBuilder):
         total += size
     if not lengths:
       raise UserError(
-        f"no rows for split '{name}'; expected at least one, see how many "
-        "were dropped and why"
+        f"no rows for split '{name}'; expected at least one; see above how "
+        "many were dropped and why"
       )
-    for i in range(len(lengths)):  # Their names tell how many they are.
+    for i in range(len(lengths)):  # File names include the number of files.
       os.rename(
         temporary(i),
         template.sharded_filepath(shard_index=i, num_shards=len(lengths)),
@@ -139,8 +139,8 @@ class Pairs(tfds.core.dataset_builder.FileReaderBuilder):
 
 @contextlib.contextmanager
 def record_file(path: str | os.PathLike) -> Iterator[Callable[[bytes], None]]:
-  """A function that adds a record to the ArrayRecord file `path`."""
-  # One record a group: training reads them in no order.
+  """Yields a function that appends a record to the ArrayRecord file `path`."""
+  # One record per group: training reads records in random order.
   writer = array_record_module.ArrayRecordWriter(
     os.fspath(path), "group_size:1"
   )
@@ -163,17 +163,17 @@ def write(
   """Writes the data directory `output`, which appears when it is complete.
 
   Args:
-    output: the directory; one that stands there is replaced at the end.
-    splits: rows by split name, read once and in order, so generators do.
-    stats: what stats.json will hold.
+    output: the directory; an existing one is replaced at the end.
+    splits: rows by split name, read once and in order; may be generators.
+    stats: contents of stats.json.
     tokenizer: a directory with tokenizer.json, copied to `output`/tokenizer.
     prompts: see `sources.Sources`.
-    others: further files, by name: text, bytes, or a file to copy.
-    manifest: makes what reproduce.json will hold of the directory with all
-      else in it; see `nomic_jax.data.manifest`.
+    others: further files by name: text, bytes, or a file to copy.
+    manifest: makes the contents of reproduce.json from the directory with all
+      other files; see `nomic_jax.data.manifest`.
 
   Raises:
-    UserError: if a split has no rows, or the place cannot be written.
+    UserError: if a split has no rows, or `output` cannot be written.
   """
   build = functools.partial(Pairs, splits=splits, prompts=prompts)
   with building(output, build) as folder:
@@ -186,11 +186,11 @@ def write(
 def building(
   output: str | os.PathLike, builder: Callable[..., Pairs]
 ) -> Iterator[pathlib.Path]:
-  """Yields the directory with its rows; at the end it appears as `output`.
+  """Yields the directory with its rows; on exit it appears as `output`.
 
   Args:
-    output: a directory that stands there is replaced.
-    builder: makes the builder, given data_dir.
+    output: an existing directory is replaced.
+    builder: makes the TFDS builder, called with data_dir.
 
   Raises:
     UserError: see `write`.
@@ -215,13 +215,16 @@ def complete(
   others: Mapping[str, str | bytes | pathlib.Path],
   manifest: Callable[[pathlib.Path], dict] | None = None,
 ) -> None:
-  """Adds stats.json and other files, see `write`, to what is being built."""
+  """Adds stats.json and other files to a directory that is being built.
+
+  The arguments are those of `write`.
+  """
   text = json.dumps(stats, indent=2, sort_keys=True, ensure_ascii=False)
   for name, content in {"stats.json": text + "\n", **others}.items():
     if isinstance(content, pathlib.Path):
       content = content.read_bytes()
     elif isinstance(content, str):
-      # The arguments may name a file whose name is not UTF-8: as JSON has it.
+      # An argument may be a file name that is not UTF-8: escape as JSON does.
       content = content.encode("utf-8", "backslashreplace")
     (folder / name).write_bytes(content)
   if manifest:
@@ -234,7 +237,7 @@ def _build(builder: Pairs) -> None:
   """Runs the builder without network, progress bars or announcements.
 
   Raises:
-    OSError: if the disk is full, as any other way of writing would.
+    OSError: if the disk is full, as any other way of writing raises.
   """
   tfds.disable_progress_bar()
   config = tfds.download.DownloadConfig(
@@ -243,7 +246,7 @@ def _build(builder: Pairs) -> None:
   try:
     with contextlib.redirect_stdout(io.StringIO()):
       builder.download_and_prepare(download_config=config)
-  except RuntimeError as e:  # As the C++ writer tells of it.
+  except RuntimeError as e:  # Raised by the C++ writer.
     reason = re.search(r"write\(\) failed: ([^;]+);", str(e))
     if reason is None:
       raise

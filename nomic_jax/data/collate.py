@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of pairs to the packed arrays of one global batch."""
+"""Collates rows of pairs into the packed arrays of one global batch."""
 
 import collections
 from collections.abc import Mapping
@@ -31,43 +31,43 @@ def collate(
   special: special_tokens.SpecialTokens | None = None,
   dtype: np.dtype | None = None,
 ) -> dict[str, np.ndarray]:
-  """Rows to the packed arrays of one global batch.
+  """Collates rows into the packed arrays of one global batch.
 
-  Texts are the same if the encoder is given the same ids for them: prompt
-  included, after lower-casing and cutting, before token dropout. One that is
-  a candidate twice is packed once and a candidate once, so that it weighs no
-  more than another. Not so with `config.merge_copies` false, contrastors' way:
-  then each text differs from all others, and a copy of a query's positive is a
-  negative of it.
+  Texts are equal if the encoder receives the same ids for them: prompt
+  included, after lower-casing and truncation, before token dropout. A text
+  that occurs twice among the candidates is packed once and is one candidate,
+  so that it weighs no more than another. With `config.merge_copies` false, as
+  in contrastors, each occurrence is a text of its own, and a copy of a query's
+  positive is one of its negatives.
 
   Args:
     rows: N rows; texts may be the bytes of their ids, see `tokens`.
-    draw: (seed, batch number), of negatives and dropout.
+    draw: (seed, batch number), seeds the draw of negatives and dropout.
     tokenizer: see `pairs.batches`.
     config: likewise.
-    prompts: by source, what stands before its queries and documents.
-    special: the tokenizer's special tokens; found out if None.
-    dtype: of the ids, if texts are bytes; the tokenizer's if None.
+    prompts: by source, the prompts of its queries and documents.
+    special: the tokenizer's special tokens; None: determined here.
+    dtype: of the ids, if texts are bytes; None: the tokenizer's.
 
   Returns:
     ids, segment_ids, positions [B, S]; content [B, slots]; query and positive
-    [N]; candidate [N · (1 + negatives)]; see `losses.info_nce.InfoNCE`. Of
-    each pair also its source, and one_source, whether all are of the same.
+    [N]; candidate [N · (1 + negatives)]; see `losses.info_nce.InfoNCE`. Also
+    the source of each pair, and one_source, whether all sources are equal.
   """
-  front = [prompts[r["source"]] for r in rows]
-  count, wanted = len(rows), config.negatives
-  queries = [f["query"] + r["query"] for f, r in zip(front, rows)]
-  candidates = {  # by their place
+  prompt_of = [prompts[r["source"]] for r in rows]
+  count, negatives = len(rows), config.negatives
+  queries = [f["query"] + r["query"] for f, r in zip(prompt_of, rows)]
+  candidates = {  # by position
     i: f["document"] + r["document"]
-    for i, (f, r) in enumerate(zip(front, rows))
+    for i, (f, r) in enumerate(zip(prompt_of, rows))
   }
-  if wanted:
+  if negatives:
     keys = np.random.default_rng(draw).random(count)
-    for i, (f, r) in enumerate(zip(front, rows)):
+    for i, (f, r) in enumerate(zip(prompt_of, rows)):
       chosen = _choose(
-        r["negatives"], wanted, config.get("sample_negatives", True), keys[i]
+        r["negatives"], negatives, config.get("sample_negatives", True), keys[i]
       )
-      for at, text in enumerate(chosen, count + i * wanted):
+      for at, text in enumerate(chosen, count + i * negatives):
         candidates[at] = f["document"] + text
   documents = list(dict.fromkeys(candidates.values()))
   special = special or special_tokens.of(tokenizer)
@@ -80,7 +80,7 @@ def collate(
   documents = dict(
     zip(documents, encode(documents, length=config.document_length))
   )
-  # The first candidate of each text, and which text each candidate is.
+  # The first candidate with each text, and the text of each candidate.
   merge = config.get("merge_copies", True)
   places: dict[bytes | int, int] = {}
   first = {
@@ -97,7 +97,7 @@ def collate(
     config.rows_multiple,
   )
   packed = pack(tokens, length, slots, config.rows_multiple, special.fill)
-  candidate = np.full(count * (1 + wanted), -1, np.int32)
+  candidate = np.full(count * (1 + negatives), -1, np.int32)
   candidate[list(places.values())] = packed.slot_of[count:]
   content = np.zeros(packed.ids.shape[0] * slots, np.int32)
   content[packed.slot_of] = (
@@ -123,14 +123,14 @@ def collate(
 def _identities(
   texts: Sequence["_Text"], positive: np.ndarray, places: list[int]
 ) -> list[int]:
-  """Numbers texts from 1, equal ones alike.
+  """Returns a number from 1 for each text, equal for equal texts.
 
-  Documents that answer the same queries are interchangeable, none a negative
-  where another is the positive, and share a number.
+  Documents that answer the same queries are interchangeable and share a
+  number: none is a negative where another is the positive.
 
   Args:
     texts: the N queries, then the candidates.
-    positive: int32 [N], the place of each query's positive.
+    positive: int32 [N], the position of each query's positive.
     places: of the candidates.
   """
   answered = collections.defaultdict(set)
@@ -150,7 +150,7 @@ def _identities(
 
 
 def _choose(negatives: list, wanted: int, sample: bool, key: float) -> list:
-  """`wanted` of the negatives: the first, or at random without repeats."""
+  """Returns `wanted` negatives: the first, or a sample without replacement."""
   if len(negatives) <= wanted or not sample:
     return negatives[:wanted]
   rng = np.random.default_rng(int(key * 2**53))
@@ -159,11 +159,11 @@ def _choose(negatives: list, wanted: int, sample: bool, key: float) -> list:
 
 
 class _Text(NamedTuple):
-  """A text as the encoder is given it.
+  """A text as the encoder receives it.
 
   Attributes:
     ids: its tokens, after token dropout.
-    identity: bytes, equal for texts of equal tokens; before token dropout.
+    identity: bytes, equal for texts of equal tokens, before token dropout.
   """
 
   ids: np.ndarray
@@ -179,10 +179,10 @@ def _encode(
   dropout: float,
   draw: tuple[int, int],
 ) -> list[_Text]:
-  """Token ids, cut to `length`; the special ones around a text are kept."""
+  """Encodes texts, truncated to `length`; special tokens are kept."""
   ends = len(special.head), len(special.tail)
   if texts and isinstance(texts[0], str):
-    # Of what dropout leaves, there must still be enough.
+    # Enough tokens must be left after dropout.
     texts = shorten(
       tokenizer,
       texts,
@@ -200,15 +200,16 @@ def _encode(
     encoded = [
       np.array(e.ids, np.int32) for e in tokenizer.encode_batch_fast(texts)
     ]
-  found = []
+  encoded_texts = []
   for ids in encoded:
     identity = special.cut(ids, length).astype(np.int32).tobytes()
     if dropout and len(ids):
-      # Of the text and the batch alone, so that every number of hosts agrees.
+      # Seeded by the text and the batch alone, so the number of hosts has no
+      # influence.
       seed = hashlib.blake2b(identity, digest_size=4).digest()
       rng = np.random.default_rng((*draw, int.from_bytes(seed, "little")))
-      kept = rng.random(len(ids)) >= dropout
-      kept[: ends[0]] = kept[len(kept) - ends[1] :] = True
-      ids = ids[kept]
-    found.append(_Text(special.cut(ids, length), identity))
-  return found
+      keep = rng.random(len(ids)) >= dropout
+      keep[: ends[0]] = keep[len(keep) - ends[1] :] = True
+      ids = ids[keep]
+    encoded_texts.append(_Text(special.cut(ids, length), identity))
+  return encoded_texts

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The data directory: one TFDS ArrayRecord dataset of pairs, whole or absent.
 
-Everything that makes pairs writes this format and everything that reads pairs
-reads it, so preparing, filtering and mining can follow in any order. It is an
-ordinary TFDS dataset: `tfds.builder_from_directory(DIR)` opens it too.
+Every job that makes pairs writes this format and every job that reads pairs
+reads it, so jobs such as prepare, filter and mine can follow in any order. It
+is an ordinary TFDS dataset: `tfds.builder_from_directory(DIR)` opens it too.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from nomic_jax.storage import decoding
 from nomic_jax.storage import places
 from nomic_jax.storage import staging
 
-_SMALL = 1 << 20  # bytes of a file that a fingerprint reads
+_SMALL = 1 << 20  # bytes; a fingerprint includes the content of smaller files
 
 
 @places.expanding("path")
@@ -43,21 +43,21 @@ def open_split(
   """Opens one split of a data directory for random access.
 
   Args:
-    path: the data directory; of one in a bucket a copy is opened.
+    path: the data directory; of one in a bucket, a copy is opened.
     split: name of the split.
-    ids: whether rows of token ids, without texts, can be used.
-    first: copy only the files that hold so many of the first rows; no others
-      may be read.
+    ids: whether the caller can use rows of token ids, without texts.
+    first: copy only the files that hold the first so many rows; the caller
+      must read no others.
 
   Raises:
-    UserError: if `path` is no data directory, has no such split or no rows in
-      it, or one of its record files is missing or damaged; or if its rows are
-      token ids and cannot be used.
+    UserError: if `path` is not a data directory, has no such split or no rows
+      in it, or one of its record files is missing or damaged; or if its rows
+      are token ids and `ids` is false.
   """
   remote, path = path, index(path)
-  found = _info(path).splits
-  one_of(split, sorted(found), f"{path}: no split '{split}'", "it has")
-  shards = needed = found[split].file_instructions
+  infos = _info(path).splits
+  one_of(split, sorted(infos), f"{path}: no split '{split}'", "it has")
+  shards = needed = infos[split].file_instructions
   if buckets.is_remote(remote):
     if first is not None:
       before = np.cumsum([0] + [shard.take for shard in shards])
@@ -67,27 +67,27 @@ def open_split(
   for shard in needed:
     _check(shard)
   if not sum(shard.take for shard in shards):
-    raise UserError(f"{path}: split '{split}' has no rows; make it again")
+    raise UserError(f"{path}: split '{split}' has no rows; make the data again")
   known = sources_lib.read(path)
   runs = known.runs.get(split, [])
   rows = sum(shard.take for shard in shards)
   if runs and sum(length for _, length in runs) != rows:
     raise UserError(
-      f"{path}: {sources_lib.FILE} does not tell of the {rows:,} rows of "
-      f"split '{split}'; copy the data directory again or make it anew"
+      f"{path}: {sources_lib.FILE} does not describe the {rows:,} rows of "
+      f"split '{split}'; copy or make the data directory again"
     )
   source = Source(split, shards, runs, known.prompts)
   if not ids and source[0]["ids"]:
     raise UserError(
-      f"{path}: its rows are token ids and hold no texts; only masked "
-      "language modelling (configs/mlm.py) reads them"
+      f"{path}: its rows are token ids without texts; only masked language "
+      "modelling (configs/mlm.py) reads them"
     )
   return source
 
 
 @places.expanding("path")
 def index(path: str | os.PathLike) -> pathlib.Path:
-  """Returns the directory with all but the records and tokens of `path`."""
+  """Returns the local directory with all of `path` but records and tokens."""
   return pathlib.Path(
     staging.local(
       path,
@@ -97,19 +97,22 @@ def index(path: str | os.PathLike) -> pathlib.Path:
 
 
 def is_held_out(name: str) -> bool:
-  """Whether a file of a data directory is needed to read its splits but train;
-  also of any other folder, of which all files are.
+  """Returns whether reading the splits other than train needs a file.
+
+  Args:
+    name: of the file in a data directory. In any other folder, every file is
+      needed.
   """
   return not (name.startswith("tokens/") or "-train.array_record" in name)
 
 
 @places.expanding("path")
 def fingerprint(path: str | os.PathLike) -> str | None:
-  """A hash of a folder of data, wherever it lies; None if there is none.
+  """Returns a hash of a folder of data, local or remote; None if there is none.
 
-  Of the names and sizes of its files, and of what the small ones hold: records
-  are not read, nor are tokens, which are made of them, nor is what the
-  manifest tells of how they were made.
+  The hash is of the names and sizes of the files, and of the contents of small
+  ones. It does not include records, tokens, which are made from records, or
+  the manifest, which describes how the records were made.
   """
   sizes = {
     name: size
@@ -132,7 +135,7 @@ def _info(path: pathlib.Path) -> tfds.core.DatasetInfo:
   decoding.check_name(path, "a data directory")
   if not (path / "dataset_info.json").is_file():
     raise UserError(
-      f"{path}: no data directory (it has no dataset_info.json); expected "
+      f"{path}: not a data directory (it has no dataset_info.json); expected "
       "one made by nomic-jax prepare, filter or mine"
     )
   try:
@@ -141,7 +144,7 @@ def _info(path: pathlib.Path) -> tfds.core.DatasetInfo:
     reason = " ".join(str(e).split())
     raise UserError(
       f"{path}: dataset_info.json or features.json is damaged ({reason}); "
-      "copy the data directory again or make it anew"
+      "copy or make the data directory again"
     ) from e
 
 
@@ -149,7 +152,7 @@ def splits(path: str | os.PathLike) -> list[str]:
   """Returns the names of a data directory's splits that have rows.
 
   Raises:
-    UserError: if `path` is no data directory.
+    UserError: if `path` is not a data directory.
   """
   return sorted(
     name
@@ -159,11 +162,10 @@ def splits(path: str | os.PathLike) -> list[str]:
 
 
 def _check(shard: Any) -> None:
-  """Finds a file that is missing or cut short before training begins."""
+  """Raises UserError if a record file is missing or truncated."""
   if not os.path.isfile(shard.filename):
     raise UserError(
-      f"{shard.filename}: missing; copy the data directory again or make it "
-      "anew"
+      f"{shard.filename}: missing; copy or make the data directory again"
     )
   reader = array_record_module.ArrayRecordReader(shard.filename)
   rows = reader.num_records() if reader.ok() else -1

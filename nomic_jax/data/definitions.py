@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""One Python file's functions and classes as pairs of summary and code.
+"""Pairs of summary and code from the functions and classes of a Python file.
 
-The text of the code is cut from the source, not written anew from the syntax
-tree: faster, and with the comments its author gave it.
+The code is cut from the source instead of being generated from the syntax
+tree: that is faster and keeps the author's comments.
 """
 
 import ast
@@ -16,11 +16,11 @@ from typing import NamedTuple
 from nomic_jax.data import summary
 
 # An encoder of the sizes trained here reads a few hundred tokens of a
-# document; half of the room is kept for the code where the prose is long.
+# document; where the prose is long, half of the space is reserved for code.
 DOCUMENT_CHARACTERS = 2000
 PROSE_CHARACTERS = 1000
 
-# Words of a summary: fewer say little, more are no sentence.
+# Words of a summary: fewer say little, more are rarely one sentence.
 MIN_WORDS = 4
 MAX_WORDS = 50
 
@@ -28,18 +28,18 @@ _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 class Pair(NamedTuple):
-  """A definition with a docstring; `reason` says why it is of no use, or ""."""
+  """A definition with a docstring; `reason` is why it is dropped, or ""."""
 
   reason: str
   query: str = ""
   document: str = ""
   line: int = 0
-  content: str = ""  # The document without where it is, to find copies.
+  content: str = ""  # The document without its qualified name, to find copies.
   body: str = ""
 
 
 def pairs(source: bytes, tree: ast.Module, module: str) -> Iterator[Pair]:
-  """Yields a pair for each definition with a docstring, in order of lines."""
+  """Yields a pair for each definition with a docstring, in source order."""
   starts = [0]
   for line in source.split(b"\n"):
     starts.append(starts[-1] + len(line) + 1)
@@ -75,7 +75,7 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _offset(starts: list[int], node: ast.AST, end: bool = False) -> int:
-  """Returns the byte at which `node` starts or ends."""
+  """Returns the byte offset of the start or end of `node`."""
   if end:
     return starts[node.end_lineno - 1] + node.end_col_offset
   return starts[node.lineno - 1] + node.col_offset
@@ -92,10 +92,10 @@ def _pair(
 
   Args:
     source: the file.
-    starts: the byte at which each line starts.
-    spans: where its docstrings start and end, in order.
+    starts: the byte offset of each line.
+    spans: start and end of its docstrings, in order.
     node: the definition.
-    name: its full dotted name.
+    name: its qualified name.
   """
   docstring = node.body[0]
   sentence, prose = summary.split(docstring.value.value, 2 * PROSE_CHARACTERS)
@@ -122,7 +122,7 @@ def _pair(
 def _body(
   source: bytes, spans: list[tuple[int, int]], start: int, end: int
 ) -> str:
-  """Returns the code between two bytes, without docstrings or indentation."""
+  """Returns the code between two bytes, dedented and without docstrings."""
   pieces, size = [], 0
   for span in spans[bisect.bisect_left(spans, (start, start)) :]:
     if span[0] >= end or size > 2 * DOCUMENT_CHARACTERS:

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What `prepare` finds at its output: nothing, the same, or a stale one."""
+"""Compares the output of `prepare` with an earlier one at the same place."""
 
 from collections.abc import Sequence
 import json
@@ -15,11 +15,12 @@ from nomic_jax.storage import streams
 
 
 def is_docstrings(source: str) -> bool:
+  """Returns whether a source is the docstrings of Python files."""
   return source == "docstrings" or source.startswith("docstrings:")
 
 
 def absolute(source: str) -> str:
-  """Returns `source` as it reads from any working directory."""
+  """Returns `source` in a form valid in any working directory."""
   if source == "docstrings":
     return source
   if is_docstrings(source):
@@ -34,15 +35,15 @@ def absolute(source: str) -> str:
 def already(
   output: pathlib.Path, arguments: dict, overwrite: bool
 ) -> dict | None:
-  """Returns the stats of `output` if it is what is asked for.
+  """Returns the stats of `output` if it was made with `arguments`.
 
   Raises:
-    UserError: if something else is there, or nothing can be written.
+    UserError: if something else is there, or `output` cannot be written.
   """
   places.check_folder(
     output,
-    f"{output}: exists and is no data directory; choose another "
-    "--output, nothing there was touched",
+    f"{output}: exists and is not a data directory; choose another "
+    "--output (nothing was changed)",
     _is_data,
     keep=not overwrite,
   )
@@ -70,9 +71,10 @@ def _is_data(path: pathlib.Path) -> bool:
 
 
 def stamps(source: str, parts: list[readers.Part]) -> list[list] | None:
-  """[name, size, time or version] of each of the source's files.
+  """Returns [name, size, time or version] of each of the source's files.
 
-  None of what has no files: the hub's, and all Python on this machine.
+  Returns None for sources without files: those on the Hub, and all Python
+  packages of this machine.
   """
   if not is_docstrings(source):
     return readers.stamps(parts)
@@ -81,20 +83,22 @@ def stamps(source: str, parts: list[readers.Part]) -> list[list] | None:
   return None
 
 
-def of_files(found: list[list] | None) -> str | None:
-  """A fingerprint of `stamps` that a copy of the files has, too."""
+def of_files(file_stamps: list[list] | None) -> str | None:
+  """Returns a fingerprint of `stamps` that a copy of the files has too."""
   return (
     None
-    if found is None
-    else fingerprints.of_stamps([stamp[:2] for stamp in found])
+    if file_stamps is None
+    else fingerprints.of_stamps([stamp[:2] for stamp in file_stamps])
   )
 
 
 def of_source(source: str, include: Sequence[str] = ()) -> str | None:
-  """`of_files` of a source as it is now; see `prepare` for the arguments.
+  """Returns `of_files` of a source in its present state.
+
+  For the arguments see `prepare`.
 
   Raises:
-    UserError: if it is not there.
+    UserError: if the source does not exist.
   """
   parts = (
     []
@@ -113,5 +117,5 @@ def check_inputs(
     if before is not None and before != now:
       raise UserError(
         f"{output}: the {name} has changed since this was made from it; "
-        "--overwrite makes it anew, or choose another --output"
+        "--overwrite makes it again, or choose another --output"
       )

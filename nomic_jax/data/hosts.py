@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Batches that every host makes whole and of which it keeps a part."""
+"""Batches that every host makes whole, keeping its share."""
 
 from collections.abc import Callable
 
@@ -37,7 +37,7 @@ def share(batch: Batch, host: int, hosts: int) -> Batch:
 def stream(
   load: Callable[[int], Batch], count: int = _ENDLESS
 ) -> grain.IterDataset:
-  """Returns the batches `load` makes of 0, 1, ..., some of them ahead."""
+  """Returns a dataset of `load(0)`, `load(1)`, ..., with some prefetched."""
   return (
     grain.MapDataset.range(count)
     .map(load)

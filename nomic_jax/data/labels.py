@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Texts, or pairs of texts, with labels: packed rows (Grain chain)."""
+"""Batches of texts, or pairs of texts, with labels, in packed rows (Grain)."""
 
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -33,35 +33,34 @@ def batches(
 ) -> grain.IterDataset:
   """Endless batches for `losses.classification`, for one host's devices.
 
-  A row whose query and document both hold text is a pair, of which the
-  tokenizer may give the second text another type (`types`; BERT's do). Every
-  epoch has another order, a function of (seed, epoch); global batches are cut
-  from it, of which a host takes its share.
+  A row in which both query and document have text is a pair; the tokenizer may
+  give the second text another type (`types`; BERT's tokenizers do). Each epoch
+  has its own order, a function of (seed, epoch), which is cut into global
+  batches; each host takes its share of a batch.
 
   Args:
     source: rows with query, document and labels.
     tokenizer: adds the special tokens itself.
-    config: batch_size (rows, all hosts), row_length, slots (texts in a row),
-      rows_multiple (rows of tokens are made up to a multiple of it),
-      text_length (tokens, special ones included; a longer text loses its
-      end, and of a longer pair the longer text does, token by token), labels
-      (the most of a text), classes (labels are 0 to classes - 1; 0: they are
-      any numbers).
+    config: batch_size (rows, all hosts), row_length, slots (texts per row),
+      rows_multiple (the number of packed rows is rounded up to a multiple of
+      it), text_length (tokens, special ones included; longer texts are
+      truncated at the end, pairs longest first, token by token), labels (the
+      most of a text), classes (labels are 0 to classes - 1; 0: any numbers).
     seed: of the order.
-    host: which of the hosts this is.
-    hosts: how many there are.
+    host: index of this host.
+    hosts: number of hosts.
 
   Returns:
     A dataset of dicts of arrays with a leading micro-batch axis of 1.
 
   Raises:
-    UserError: if the data is tokenised, the batch is larger than it or not
-      divisible, or any label does not fit, naming the row.
+    UserError: if the data is tokenised, the batch size exceeds the data or
+      does not divide over hosts, or a label is out of range, naming the row.
   """
   if config.get("tokenised"):
     raise UserError(
-      "config.data.tokenised: rows with labels are read as texts, a pair of "
-      "them at once; set it to false"
+      "config.data.tokenised: rows with labels are read as texts, since pairs "
+      "are tokenised together; set it to false"
     )
   source, size = rows_of(source), config.batch_size
   fill = special_tokens.of(tokenizer).fill
@@ -95,10 +94,10 @@ def one_pass(
   host: int,
   hosts: int,
 ) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
-  """All rows in order, once; the last batch filled up with rows of no label.
+  """Yields all rows once, in order; the last batch is padded.
 
-  Arguments are those of `batches`. Yields a host's share of each batch, and
-  the labels [N, config.labels] of the whole batch.
+  Padding is rows without labels. Yields a host's share of each batch, and the
+  labels [N, config.labels] of the whole batch. Arguments: see `batches`.
   """
   fill = special_tokens.of(tokenizer).fill
   tokenizer = _truncating(tokenizer, config)
@@ -112,7 +111,7 @@ def one_pass(
 
 
 def _check_labels(source: Rows, config: ml_collections.ConfigDict) -> None:
-  """Reads all rows, so that a wrong label does not wait for its batch."""
+  """Checks the labels of all rows now rather than when their batch comes."""
   for start in range(0, len(source), _TOGETHER):
     for row in source.__getitems__(
       range(start, min(start + _TOGETHER, len(source)))
@@ -123,18 +122,18 @@ def _check_labels(source: Rows, config: ml_collections.ConfigDict) -> None:
 def _truncating(
   tokenizer: tokenizers.Tokenizer, config: ml_collections.ConfigDict
 ) -> tokenizers.Tokenizer:
-  """A copy that truncates to `text_length`, a pair longest first.
+  """Returns a copy that truncates to `text_length`, pairs longest first.
 
-  So neither text of a pair is lost to the other: it is what transformers'
-  tokenizers do when told `truncation=True`, and so contrastors for GLUE.
+  So neither text of a pair is lost entirely. It is what transformers'
+  tokenizers do with `truncation=True`, and contrastors for GLUE.
 
   Raises:
-    UserError: if no token of both texts would fit.
+    UserError: if there is no room for a token of either text.
   """
   least = tokenizer.num_special_tokens_to_add(True) + 2
   if config.text_length < least:
     raise UserError(
-      f"config.data.text_length: {config.text_length} tokens do not hold a "
+      f"config.data.text_length: {config.text_length} tokens cannot hold a "
       f"pair of texts; expected {least} or more"
     )
   copy = tokenizers.Tokenizer.from_str(tokenizer.to_str())
@@ -148,10 +147,10 @@ def _collate(
   config: ml_collections.ConfigDict,
   fill: int,
 ) -> dict[str, np.ndarray]:
-  """Texts and labels of rows to arrays; see `batches`."""
+  """Collates the texts and labels of rows into arrays; see `batches`."""
   texts = [tuple(filter(None, (r["query"], r["document"]))) for r in rows]
   texts = [pair if len(pair) == 2 else pair[0] for pair in texts]
-  # Of a pair it depends on both lengths which text loses its end.
+  # Which text of a pair is truncated depends on both lengths.
   texts = [
     t
     if isinstance(t, tuple)
@@ -166,7 +165,7 @@ def _collate(
     rows_multiple=config.rows_multiple,
   )
   packed = pack_rows([e.ids for e in encoded], pad_id=fill)
-  types = pack_rows([e.type_ids for e in encoded])  # in the same places
+  types = pack_rows([e.type_ids for e in encoded])  # at the same positions
   content = np.zeros(len(packed.ids) * config.slots, np.int32)
   content[packed.slot_of] = 1
   return {
@@ -181,20 +180,24 @@ def _collate(
 
 
 def _labels(row: Row, config: ml_collections.ConfigDict) -> np.ndarray:
-  """The labels of a row, NaN after the last, or says what is wrong."""
+  """Returns the labels of a row, padded with NaN.
+
+  Raises:
+    UserError: for labels that are too many, not finite or out of range.
+  """
   labels, classes = row["labels"], config.classes
-  place = row["location"] or f"the row {row['query'] or row['document']!r:.40}"
+  where = row["location"] or f"the row {row['query'] or row['document']!r:.40}"
   if len(labels) > config.labels:
     raise UserError(
-      f"{place}: {len(labels)} labels, more than config.data.labels="
+      f"{where}: {len(labels)} labels, more than config.data.labels="
       f"{config.labels}; raise that or correct the row"
     )
   if not np.isfinite(labels).all():
-    raise UserError(f"{place}: a label is not finite; expected numbers")
+    raise UserError(f"{where}: a label is not finite; expected numbers")
   wrong = [x for x in labels if classes and x not in range(classes)]
   if wrong:
     raise UserError(
-      f"{place}: label {wrong[0]:g}; expected a whole number from 0 to "
+      f"{where}: label {wrong[0]:g}; expected a whole number from 0 to "
       f"{classes - 1} (config.data.classes={classes}); correct the row or "
       "raise config.data.classes and config.loss.labels"
     )

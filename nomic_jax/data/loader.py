@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""From a data directory to global arrays on the mesh."""
+"""Loads batches of a data directory into global arrays on the mesh."""
 
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -38,11 +38,11 @@ _KINDS = {
 def make(
   config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer, seed: int
 ) -> grain.DatasetIterator:
-  """An endless iterator of this host's numpy batches; its state is saved.
+  """Returns an endless iterator of this host's batches, with a state to save.
 
   Args:
     config: `kind` (one of _KINDS), `path`, `split`, `tokenised` (read what
-      `tokens.tokenise` made), and that kind's fields.
+      `tokens.tokenise` made), and the fields of that kind.
     tokenizer: of the model that is trained.
     seed: of order, masks and negatives.
 
@@ -57,7 +57,7 @@ def make(
 
 
 def advice(config: ml_collections.ConfigDict, hosts: int) -> str:
-  """What would make input faster on so many hosts, in a line; "" if nothing."""
+  """Returns a line on how to speed up input on so many hosts, or ""."""
   if config.kind != "text" or config.get("tokenised") or hosts == 1:
     return ""
   return (
@@ -73,27 +73,29 @@ def held_out(
   seed: int,
   most: int,
 ) -> Callable[[], Iterator[dict[str, np.ndarray]]]:
-  """What gives the same batches, at most so many, whenever it is called.
+  """Returns a function that returns the same batches whenever called.
 
-  Of pairs and of labels each row comes once. Text is packed across its
-  documents, and where there is little of it, it comes again with other masks.
+  There are at most `most` of them. Pairs and rows with labels come once each.
+  Text is packed across documents, and if there is little of it, it comes again
+  with other masks.
 
-  Arguments and errors are those of `make`, but a batch may be larger than the
-  split.
+  The arguments and errors are those of `make`, but a batch may be larger than
+  the split.
   """
   opened = _open(config, tokenizer)
-  place = jax.process_index(), jax.process_count()
+  host_and_count = jax.process_index(), jax.process_count()
   if config.kind == "pairs":
-    found = opened(pairs.one_pass, seed, *place)
-    return lambda: itertools.islice(iter(found), most)
+    batches = opened(pairs.one_pass, seed, *host_and_count)
+    return lambda: itertools.islice(iter(batches), most)
   if config.kind == "labels":
     shuffled = lambda source, *more: labels.one_pass(
       _Shuffled(source, seed), *more
     )
     return lambda: (
-      batch for batch, _ in itertools.islice(opened(shuffled, *place), most)
+      batch
+      for batch, _ in itertools.islice(opened(shuffled, *host_and_count), most)
     )
-  endless = iter(opened(_KINDS[config.kind], seed, *place))
+  endless = iter(opened(_KINDS[config.kind], seed, *host_and_count))
   first = endless.get_state()
 
   def again() -> Iterator[dict[str, np.ndarray]]:
@@ -104,7 +106,7 @@ def held_out(
 
 
 class _Shuffled(records.Rows):
-  """Rows in another order, since the first of a file may be all alike."""
+  """Rows in a random order, since a file may start with rows of one class."""
 
   def __init__(self, source: dataset.Source, seed: int):
     self._source = source
@@ -137,7 +139,7 @@ def _check_kind(config: ml_collections.ConfigDict) -> None:
 def _open(
   config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer
 ) -> Callable[..., Any]:
-  """The data of a config, as the first arguments of what makes batches."""
+  """Returns a function that calls another with source, tokenizer and config."""
   ranges.check_data(config)
   _check_kind(config)
   ids = config.kind == "text"  # no other kind can use rows without texts
@@ -152,22 +154,25 @@ def _open(
 
 
 def _joined(config: ml_collections.ConfigDict) -> Callable:
-  """The texts that a kind of batch joins, see `tokens.open_split`."""
+  """Returns how a kind of batch joins texts, see `tokens.open_split`."""
   if config.kind == "text":
     return tokens.joins_lines
-  own = dataset.open_split(config.path, config.split).prompts
+  prompts = dataset.open_split(config.path, config.split).prompts
   default = {
     side: prompts_lib.of(config, side) for side in ("query", "document")
   }
-  return lambda row: tokens.joins_prompts(**own.get(row["source"], default))(
-    row
-  )
+  return lambda row: tokens.joins_prompts(
+    **prompts.get(row["source"], default)
+  )(row)
 
 
 def _check_texts(
   source: dataset.Source, config: ml_collections.ConfigDict
 ) -> None:
-  """A training without its texts would run, and be another one."""
+  """Raises UserError if rows lack the texts or negatives of the config.
+
+  Training would run without them, on another task than configured.
+  """
   first = source.__getitems__(range(min(len(source), 100)))
   if config.get("negatives") and not any(row["negatives"] for row in first):
     raise UserError(
@@ -177,17 +182,17 @@ def _check_texts(
     )
   if config.kind == "pairs" and not any(row["query"] for row in first):
     raise UserError(
-      f"{config.path}: its rows are plain text without queries; train on "
-      "them with configs/mlm.py, or prepare pairs"
+      f"{config.path}: its rows are plain text without queries; train on it "
+      "with configs/mlm.py, or prepare pairs"
     )
 
 
 def to_devices(
   batch: dict[str, np.ndarray], sharding: NamedSharding
 ) -> dict[str, jax.Array]:
-  """Joins the hosts' batches into global arrays, rows over the devices.
+  """Joins the hosts' batches into global arrays, rows sharded over devices.
 
-  Names of sources, which are text, stay behind. The result is nested, see
+  Names of sources, which are text, are left out. The result is nested, see
   `nested`.
 
   Raises:
@@ -209,7 +214,7 @@ INPUTS = ("ids", "segment_ids", "positions", "types")
 
 
 def nested(batch: Mapping[str, Any]) -> dict[str, Any]:
-  """A batch as a loss takes it: what the encoder reads under `inputs`.
+  """Returns a batch as losses take it, with encoder inputs under `inputs`.
 
   Args:
     batch: arrays, or shapes, by name, as data chains make them.
@@ -226,9 +231,9 @@ def check_rows(
   """Raises UserError unless rows divide over the devices.
 
   Args:
-    rows: how many, of all hosts; None passes.
+    rows: number of rows of all hosts; None passes.
     sharding: of a batch.
-    what: has these rows, for the message.
+    what: the array with these rows, for the message.
   """
   hosts = jax.process_count()
   parts = math.prod(sharding.mesh.shape[axis] for axis in sharding.spec[1])
@@ -246,7 +251,7 @@ def check_rows(
 
 
 def sources_in(batch: dict[str, np.ndarray]) -> str:
-  """Names of the sources that a host's batch is from; "" if it has none."""
+  """Returns the names of the sources of a host's batch; "" if it has none."""
   names = [n for n in np.unique(batch.get("source", [])) if n]
   more = f" and {len(names) - 3} more sources" if len(names) > 3 else ""
   return ", ".join(names[:3]) + more
@@ -255,7 +260,7 @@ def sources_in(batch: dict[str, np.ndarray]) -> str:
 def accuracy_of_source(
   batch: dict[str, np.ndarray], result: Mapping[str, Any]
 ) -> dict[str, Any]:
-  """{"accuracy/NAME": accuracy}, if a batch is of one source on all hosts."""
+  """Returns {"accuracy/NAME": accuracy} if all hosts have the same source."""
   names = np.unique(batch.get("source", []))
   if not np.all(batch.get("one_source", 1)):  # another host has other sources
     return {}
@@ -265,5 +270,5 @@ def accuracy_of_source(
 
 
 def tokens_in(batch: dict[str, np.ndarray]) -> tuple[int, int]:
-  """Tokens that are text, and token slots, of a host's batch."""
+  """Returns the numbers of text tokens and of token slots of a host's batch."""
   return int((batch["segment_ids"] > 0).sum()), batch["segment_ids"].size

@@ -1,13 +1,13 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""reproduce.json: what a directory was made of, so that it can be made again.
+"""reproduce.json: what a directory was made from, so it can be made again.
 
 Every directory that a job makes has one: work directories, exported models,
-data directories and the folders of teachers' vectors. It records what
-determines the content: config or arguments, fingerprints of all inputs, hash
-of the code, versions of the libraries, devices. It embeds the manifests of
-the inputs, so that a model tells its whole history, down to the source of its
-data. `nomic-jax verify` compares it with what is there now.
+data directories and folders of teachers' vectors. It records what determines
+the content: config or arguments, fingerprints of all inputs, the hash of the
+code, library versions, devices. It embeds the manifests of the inputs, so a
+model's manifest holds its whole history down to the source of its data.
+`nomic-jax verify` compares it with the present state.
 """
 
 from collections.abc import Mapping
@@ -51,10 +51,10 @@ _LIBRARIES = (
 def of_training(
   config: ml_collections.ConfigDict, tokenizer: str | os.PathLike
 ) -> dict:
-  """The manifest of a training that begins now.
+  """Returns the manifest of a training that begins now.
 
   Args:
-    config: as it was given.
+    config: as given.
     tokenizer: a tokenizer.json, or a folder with one.
   """
   data = {}
@@ -81,10 +81,10 @@ def of_training(
 def of_model(
   source: str | os.PathLike | None, step: int | None, directory: pathlib.Path
 ) -> dict:
-  """The manifest of a model directory that is being written.
+  """Returns the manifest of a model directory that is being written.
 
   Args:
-    source: the work directory or checkpoint that it is exported from, if any.
+    source: the work directory or checkpoint that is exported, if any.
     step: of that checkpoint.
     directory: with the weights.
   """
@@ -102,14 +102,15 @@ def of_data(
   directory: pathlib.Path,
   devices: bool | None = None,
 ) -> dict:
-  """The manifest of a data directory, or of vectors, that is being written.
+  """Returns the manifest of a data directory, or of vectors, being written.
 
   Args:
-    arguments: of the job, as its stats.json has them.
-    rows: how many there are, as its stats.json has them.
+    arguments: of the job, as in its stats.json.
+    rows: row counts, as in its stats.json.
     inputs: what the job read, see `of_input`; None are left out.
     directory: with all of its other files.
-    devices: whether they have a say; None: if there is an input "model".
+    devices: whether the content depends on devices; None: if there is an
+      input "model".
   """
   inputs = {name: value for name, value in inputs.items() if value}
   return {
@@ -123,11 +124,11 @@ def of_data(
 
 
 def of_input(place: Any) -> dict:
-  """Where an input lies, a fingerprint of it, and its own manifest.
+  """Returns where an input lies, its fingerprint, and its own manifest.
 
   Args:
-    place: a data directory, a model, a corpus; or an object in memory, of
-      which there is a fingerprint alone.
+    place: a data directory, a model or a corpus; or an object in memory, which
+      has only a fingerprint.
   """
   if not isinstance(place, (str, os.PathLike)):
     return {"path": None, "fingerprint": fingerprints.of_content(place)}
@@ -139,23 +140,23 @@ def of_input(place: Any) -> dict:
 
 
 def of_place(place: str | os.PathLike) -> str | None:
-  """A fingerprint of a directory or file; None if nothing is there.
+  """Returns a fingerprint of a directory or file; None if there is none.
 
-  Of a data directory it is the one that trainings compare, which reads no
-  records.
+  For a data directory it is the one that trainings compare, which does not
+  depend on records.
   """
   if _is_data(place):
     return dataset.fingerprint(place)
-  if not buckets.place(place).exists():
+  if not buckets.as_path(place).exists():
     return None
   return fingerprints.of_content(place)
 
 
 def of_records(directory: pathlib.Path) -> str | None:
-  """A fingerprint of the rows of a data directory, or of vectors, alone.
+  """Returns a fingerprint of only the rows of a data directory, or of vectors.
 
-  The same source and arguments give the same one wherever the output lies. A
-  row records where it was read, so a source that lies elsewhere gives another.
+  It is the same for equal source and arguments, wherever the output lies. Rows
+  record where they were read, so it changes if the source moves.
   """
   files = sorted(p for pattern in _RECORDS for p in directory.glob(pattern))
   return (
@@ -168,10 +169,12 @@ def of_records(directory: pathlib.Path) -> str | None:
 
 
 def of_tokenizer(path: str | os.PathLike) -> str:
+  """Returns a fingerprint of a tokenizer."""
   return fingerprints.of_text(tokenizer_lib.load(path).to_str())
 
 
 def of_file(path: pathlib.Path) -> str | None:
+  """Returns the SHA-256 hash of a file; None if there is none."""
   if not path.is_file():
     return None
   with open(path, "rb") as stream:
@@ -179,31 +182,31 @@ def of_file(path: pathlib.Path) -> str | None:
 
 
 def environment(devices: bool = True) -> dict[str, Any]:
-  """The code, the libraries and, if they have a say, the devices."""
-  found = {
+  """Returns the code, the libraries and, if they matter, the devices."""
+  values = {
     "code": {"nomic_jax": nomic_jax.__version__, "hash": _of_code()},
     "libraries": {"python": platform.python_version()}
     | {name: _version(name) for name in _LIBRARIES},
   }
   if devices:
-    import jax  # Jobs that do not compute start without it.
+    import jax  # Here, so that jobs without computation start faster.
 
-    there = jax.devices()
-    found["devices"] = {
-      "platform": there[0].platform,
-      "kind": there[0].device_kind,
-      "count": len(there),
+    jax_devices = jax.devices()
+    values["devices"] = {
+      "platform": jax_devices[0].platform,
+      "kind": jax_devices[0].device_kind,
+      "count": len(jax_devices),
       "processes": jax.process_count(),
     }
-  return found
+  return values
 
 
 def read(path: str | os.PathLike) -> dict | None:
-  """The manifest of a directory, here, in a bucket or on the hub, if any.
+  """Returns the manifest of a directory, local, in a bucket or on the Hub.
 
-  Of a directory in a bucket this file alone is read.
+  Returns None if there is none. Only this file is read from a bucket.
   """
-  place = buckets.place(path)
+  place = buckets.as_path(path)
   if not buckets.is_remote(path):
     place = hub_cache.find(path, (FILE,))
   file = matryoshka.training_of(place) / FILE
@@ -211,7 +214,7 @@ def read(path: str | os.PathLike) -> dict | None:
     if not file.is_file():
       return None
     values = (
-      json.loads(buckets.patiently(file.read_text))
+      json.loads(buckets.retry(file.read_text))
       if (buckets.is_remote(path))
       else read_json(file)
     )
@@ -224,13 +227,13 @@ def _is_data(path: str | os.PathLike) -> bool:
 
 
 def _absolute(path: str | os.PathLike) -> str:
-  """Names on the hub and addresses stay as they are."""
+  """Returns an absolute path; Hub names and addresses stay as they are."""
   path = os.fspath(path)
   return streams.absolute(path) if os.path.exists(path) else path
 
 
 def _of_code() -> str:
-  """Of all that is in the package, whatever its place."""
+  """Returns a hash of the package's code, wherever it is installed."""
   root, digest = pathlib.Path(nomic_jax.__file__).parent, hashlib.sha256()
   for path in sorted(root.rglob("*.py")):
     digest.update(f"{path.relative_to(root)}\n".encode())
@@ -240,8 +243,8 @@ def _of_code() -> str:
 
 def _rows(place: str) -> dict | None:
   stats = dataset.index(place) / "stats.json"
-  found = read_json(stats) if stats.is_file() else {}
-  return found.get("rows") if isinstance(found, dict) else None
+  values = read_json(stats) if stats.is_file() else {}
+  return values.get("rows") if isinstance(values, dict) else None
 
 
 def _version(name: str) -> str:

@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which rows are in batch number n, computed from (seed, n) alone.
+"""The rows of batch number n, computed from (seed, n) alone.
 
-Nothing of the size of the data is in memory: a shuffle is a permutation that
-is computed place by place. So any host knows any batch, a run goes on from a
-number, and 235 million rows start as fast as ten.
+Nothing in memory grows with the data: a shuffle is a permutation computed
+position by position. So any host knows any batch, a run resumes from a number,
+and 235 million rows start as fast as ten.
 """
 
 from collections.abc import Callable
@@ -23,15 +23,15 @@ ORDERS = ("shuffled", "stored")
 
 
 def permute(places: np.ndarray, size: int, *key: int) -> np.ndarray:
-  """What stands at `places` of a random order of 0 ... size-1.
+  """Returns what is at `places` of a random permutation of 0 ... size-1.
 
-  A Feistel network over the next power of four, walked until it falls inside:
-  a bijection whatever the round function, which is splitmix64's.
+  A Feistel network over the next power of four, applied until the value is in
+  range ("cycle walking"): a bijection for any round function, here splitmix64.
 
   Args:
     places: int64 [n], each below `size`.
-    size: how many are permuted.
-    key: which order; another key is an unrelated one.
+    size: of the permutation.
+    key: selects the permutation; different keys give unrelated ones.
 
   Returns:
     int64 [n].
@@ -47,10 +47,10 @@ def permute(places: np.ndarray, size: int, *key: int) -> np.ndarray:
       left, right = right, left ^ (_mix(right ^ k) & low)
     return (left << shift) | right
 
-  found = once(np.asarray(places).astype(np.uint64))
-  while (outside := found >= size).any():
-    found[outside] = once(found[outside])
-  return found.astype(np.int64)
+  values = once(np.asarray(places).astype(np.uint64))
+  while (outside := values >= size).any():
+    values[outside] = once(values[outside])
+  return values.astype(np.int64)
 
 
 def _mix(x: np.ndarray) -> np.ndarray:
@@ -61,29 +61,29 @@ def _mix(x: np.ndarray) -> np.ndarray:
 
 
 class EveryRow:
-  """An epoch is every row once, and sources come in proportion to their size.
+  """An epoch has every row once; sources come in proportion to their size.
 
-  Rows are shuffled, put together by source, and cut: a batch is of one source
-  but where one ends and the next begins, so that its negatives are hard for
-  the right reason and no source is too small to be seen. What remains at the
-  end of the cut, less than a batch, is other rows in every epoch.
+  Rows are shuffled, grouped by source, and cut into batches: a batch is of one
+  source, except where one ends and the next begins, so that its negatives are
+  hard for the right reason and no source is too small to be seen. The
+  remainder of the cut, less than a batch, is different rows in every epoch.
   """
 
   def __init__(self, layout: Layout, size: int, seed: int, one_source: bool):
-    """Takes where rows are, rows in a batch, and whether to mix sources."""
+    """Takes the layout of rows, the batch size, whether to group sources."""
     self._layout, self._size, self._seed = layout, size, seed
     self._total = int(layout.sizes.sum())
     self._sizes = layout.sizes if one_source else np.array([self._total])
 
   def rows(self, number: int) -> np.ndarray:
-    """Rows of batch `number`, int64 [size]."""
+    """Returns the rows of batch `number`, int64 [size]."""
     epoch, at = divmod(number, self._total // self._size)
     at = permute(
       np.array([at]), self._total // self._size, self._seed, epoch, 0
     )
     rng = np.random.default_rng((self._seed, epoch))
     places = at * self._size + np.arange(self._size)
-    # Where all sizes are multiples of a batch, no batch is of two sources.
+    # If all sizes are multiples of a batch, every batch is of one source.
     step = math.gcd(self._size, *self._sizes.tolist())
     places += step * rng.integers(self._total // step)
     return self._at(places % self._total, epoch, rng)
@@ -91,7 +91,7 @@ class EveryRow:
   def _at(
     self, places: np.ndarray, epoch: int, rng: np.random.Generator
   ) -> np.ndarray:
-    """Rows at places of an epoch, in which `rng` puts the sources in order."""
+    """Returns the rows at places of an epoch; `rng` draws the source order."""
     order = rng.permutation(len(self._sizes))
     ends = np.cumsum(self._sizes[order])
     which = np.searchsorted(ends, places, side="right")
@@ -107,13 +107,14 @@ class EveryRow:
 
 
 class Once(EveryRow):
-  """All rows once: batches of an epoch, then one of the rows that are left."""
+  """All rows once: batches of an epoch, then one of the remaining rows."""
 
   def __len__(self) -> int:
+    """Returns the number of batches."""
     return -(-self._total // self._size)
 
   def rows(self, number: int) -> np.ndarray:
-    """Rows of batch `number`, int64 [size], or fewer in the last."""
+    """Returns the rows of batch `number`, int64 [size]; fewer in the last."""
     whole = self._total // self._size
     if number < whole:
       number = int(permute(np.array([number]), whole, self._seed, 0, 0)[0])
@@ -124,19 +125,19 @@ class Once(EveryRow):
 
 
 class Stored:
-  """A batch is rows that follow each other in the file, batches are shuffled.
+  """Batches are consecutive rows of the file; the order of batches is shuffled.
 
-  Of data prepared in whole batches (`nomic-jax prepare --whole_batches`) an
-  epoch's batches hold the rows that contrastors' loader puts into them: each
-  is of one shard, in its order. Which comes when is drawn there shard by shard,
-  here among all batches.
+  For data prepared in whole batches (`nomic-jax prepare --whole_batches`), the
+  batches of an epoch hold the same rows as those of contrastors' loader: each
+  is of one shard, in its order. contrastors draws the order of batches shard by
+  shard; here it is drawn among all batches.
   """
 
   def __init__(self, layout: Layout, size: int, seed: int, one_source: bool):
-    """Takes where rows are, rows in a batch, and whether to mix sources.
+    """Takes the layout of rows, the batch size, and whether to check sources.
 
     Raises:
-      UserError: if a batch would be of two sources and must not.
+      UserError: if a batch would have two sources and `one_source` is set.
     """
     self._size, self._seed = size, seed
     total = int(layout.sizes.sum())
@@ -150,33 +151,33 @@ class Stored:
         )
       )
       raise UserError(
-        f"config.data.order: stored, but {lengths[run]:,} rows of source "
-        f"'{layout.names[source]}' stand together, no multiple of "
-        f"config.data.batch_size={size}, so that a batch would be of two "
-        f"sources; run nomic-jax prepare with --whole_batches={size} "
-        "--keep_copies --held_out=0, or set one_source to false"
+        f"config.data.order: stored, but there is a run of {lengths[run]:,} "
+        f"rows of source '{layout.names[source]}', not a multiple of "
+        f"config.data.batch_size={size}, so a batch would have two sources; "
+        f"run nomic-jax prepare with --whole_batches={size} --keep_copies "
+        "--held_out=0, or set one_source to false"
       )
 
   def rows(self, number: int) -> np.ndarray:
-    """Rows of batch `number`, int64 [size]."""
+    """Returns the rows of batch `number`, int64 [size]."""
     epoch, at = divmod(number, self._batches)
     at = permute(np.array([at]), self._batches, self._seed, epoch, 3)
     return at * self._size + np.arange(self._size)
 
 
 class Weighted:
-  """Each batch is of one source, and sources come as often as weights say.
+  """Each batch is of one source; weights say how often each source comes.
 
-  A source of few rows and a large weight is gone through again and again, in
-  another order each time. Shares are exact: in any number of whole cycles a
-  source has its share of the batches to within one.
+  A source with few rows and a large weight is repeated, each time in another
+  order. Shares are exact: in any number of whole cycles, a source's number of
+  batches differs from its share by at most one.
 
   Attributes:
-    cycle: batches in a cycle, within which the sources' order is random.
+    cycle: batches in a cycle, within which the order of sources is random.
   """
 
   def __init__(self, layout: Layout, size: int, seed: int, weights: np.ndarray):
-    """Takes where rows are, rows in a batch, and a weight [S] per source."""
+    """Takes the layout of rows, the batch size, and a weight [S] per source."""
     self._layout, self._size, self._seed = layout, size, seed
     self._ends = np.cumsum(weights) / np.sum(weights)
     least = np.min(weights[weights > 0]) / np.sum(weights)
@@ -185,7 +186,7 @@ class Weighted:
     self._of_cycle = _Recent(self._draw)
 
   def rows(self, number: int) -> np.ndarray:
-    """Rows of batch `number`, int64 [size]."""
+    """Returns the rows of batch `number`, int64 [size]."""
     cycle, at = divmod(number, self.cycle)
     sources, ranks = self._of_cycle(cycle)
     source, rank = int(sources[at]), int(ranks[at])
@@ -198,7 +199,7 @@ class Weighted:
     )
 
   def _draw(self, cycle: int) -> tuple[np.ndarray, np.ndarray]:
-    """The source of each batch of a cycle, and how many of it came before."""
+    """Returns the source of each batch of a cycle, and its rank among those."""
     before, after = (
       np.diff(np.rint(c * self.cycle * self._ends), prepend=0).astype(int)
       for c in (cycle, cycle + 1)
@@ -213,21 +214,21 @@ class Weighted:
 
 
 class _Recent:
-  """Remembers a function's last two results; threads may share it.
+  """Caches a function's last two results; safe to share between threads.
 
-  What is kept is one tuple that is replaced whole, so no lock is needed, and
+  The cache is one tuple that is replaced atomically, so no lock is needed, and
   unlike functools.lru_cache it can be pickled.
   """
 
   def __init__(self, compute: Callable[[int], Any]):
-    self._compute, self._kept = compute, ()
+    self._compute, self._recent = compute, ()
 
   def __call__(self, key: int) -> Any:
-    for known, value in self._kept:
+    for known, value in self._recent:
       if known == key:
         return value
     value = self._compute(key)
-    self._kept = (*self._kept[-1:], (key, value))
+    self._recent = (*self._recent[-1:], (key, value))
     return value
 
 
@@ -244,16 +245,16 @@ def make(
   """Returns the order that a config describes.
 
   Args:
-    layout: where rows are.
+    layout: of rows in sources.
     size: rows in a batch.
     seed: of the run.
-    one_source: batches of one source each.
-    alpha: a source of n rows comes n^alpha times as often as one of one row.
-    weights: by source, a factor to that; 1 for sources that are absent.
+    one_source: whether each batch is of one source.
+    alpha: a source of n rows is drawn n^alpha times as often as one of one row.
+    weights: by source, a further factor; 1 for sources not listed.
     order: of rows; shuffled, or stored (see `Stored`).
 
   Raises:
-    UserError: if that is not possible.
+    UserError: if options are unknown or contradict each other.
   """
   one_of(order, ORDERS, f"config.data.order: no order '{order}'")
   for name in weights:
@@ -268,7 +269,7 @@ def make(
     return kind(layout, size, seed, one_source)
   if order == "stored":
     raise UserError(
-      "config.data.order: stored, but source_alpha or source_weights draw "
+      "config.data.order: stored, but source_alpha or source_weights sample "
       "rows; set it to shuffled or leave those out"
     )
   if not one_source:

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Several texts in one row, so that little of a batch is padding."""
+"""Packs several texts into a row, so that a batch has little padding."""
 
 import bisect
 from collections.abc import Callable
@@ -11,11 +11,11 @@ import numpy as np
 
 from nomic_jax.errors import UserError
 
-_LONGEST = 8192  # tokens of a row, as the attention kernels are measured to
+_LONGEST = 8192  # tokens of a row for which the attention kernels are measured
 
 
 class Packed(NamedTuple):
-  """Rows of texts. int32; B rows of S tokens, N texts.
+  """Packed rows, int32: B rows of S tokens, N texts.
 
   Attributes:
     ids: [B, S] token ids, `pad_id` where there is no text.
@@ -38,15 +38,15 @@ def pack(
   rows_multiple: int = 1,
   pad_id: int = 0,
 ) -> Packed:
-  """Packs texts into as few rows as best-fit-decreasing finds.
+  """Packs texts into rows, by best-fit decreasing.
 
   Args:
     texts: token ids of each text, none longer than a row.
     row_length: S.
-    slots: the most texts in a row.
+    slots: the maximum number of texts in a row.
     rows_multiple: the number of rows is rounded up to a multiple of this, so
       that few shapes are compiled and rows divide over devices.
-    pad_id: fills what is left over.
+    pad_id: fills the rest of a row.
 
   Raises:
     UserError: for a text longer than a row.
@@ -74,19 +74,21 @@ def pack(
 def row_shape(
   lengths: Sequence[int], row_length: int, slots: int, rows_multiple: int
 ) -> tuple[int, int]:
-  """Row length and slots of a batch, so that little of it is left empty.
+  """Returns the row length and slots of a batch that leave little of it empty.
 
-  The rows that make up the last multiple are the waste of long rows. So rows
-  may be shorter, down to an eighth, if all texts fit: the longest for which
-  the batch is within 2 % of the smallest. Where a long text forbids that, rows
-  up to 14 eighths are tried, for fewer of them may fill a multiple better: the
-  one that saves most, if that is 5 %. Few lengths, since each is compiled;
-  multiples of 128, as kernels want them.
+  Rounding the number of rows up to a multiple wastes more with longer rows. So
+  rows may be shorter, down to an eighth, if all texts fit: the longest rows for
+  which the batch is within 2 % of the smallest are chosen. If a long text
+  prevents that, rows of up to 14 eighths are tried, since fewer of them may
+  fill a multiple better, and the best is chosen if it saves at least 5 %. Few
+  lengths are tried, since each is compiled, all multiples of 128 as the kernels
+  require.
 
   Args:
     lengths: of the texts, in tokens.
-    row_length: the longest text that there may be.
-    slots: the most texts in such a row; others have their share.
+    row_length: the maximum length of a text.
+    slots: the maximum number of texts in a row of that length, scaled for
+      others.
     rows_multiple: see `pack`.
   """
   longest, total = max(lengths, default=0), sum(lengths)
@@ -96,7 +98,7 @@ def row_shape(
 
   def tokens(shape: tuple[int, int]) -> int:
     length, most = shape
-    # What the packing leaves empty: a row too many would cost a whole multiple.
+    # Allow for what packing leaves empty: one row more costs a whole multiple.
     waste = 1.01 if length <= row_length else 1.02
     rows = max(waste * total / length, len(lengths) / most)
     return -int(-rows // rows_multiple) * rows_multiple * length
@@ -112,10 +114,10 @@ def row_shape(
     if length <= _LONGEST and length % 128 == 0
   ]
   least = min(map(tokens, shorter))
-  found = next(s for s in shorter if tokens(s) <= 1.02 * least)
+  best = next(s for s in shorter if tokens(s) <= 1.02 * least)
   if longer and min(map(tokens, longer)) <= 0.95 * least:
-    found = min(longer, key=tokens)
-  return found
+    best = min(longer, key=tokens)
+  return best
 
 
 def best_fit(
@@ -123,15 +125,15 @@ def best_fit(
   row_length: Callable[[int], int],
   slots: Callable[[int], int],
 ) -> list[tuple[int, list[int]]]:
-  """Shares out texts over rows: best fit, the longest first.
+  """Assigns texts to rows: best fit, longest first.
 
   Args:
     lengths: of the texts, in tokens.
-    row_length: the length of a row opened for a text of so many tokens.
-    slots: the most texts in a row of that length.
+    row_length: returns the length of a row opened for a text of so many tokens.
+    slots: returns the maximum number of texts in a row of that length.
 
   Returns:
-    Length and texts (their indices) of each row.
+    The length and the texts (their indices) of each row.
   """
   rows: list[tuple[int, list[int]]] = []
   free: list[tuple[int, int]] = []  # (tokens left, row), sorted
@@ -156,7 +158,7 @@ def fill(
   row_length: int,
   pad_id: int = 0,
 ) -> Packed:
-  """Writes out `count` rows, of which `rows` name the texts of the first.
+  """Makes `count` rows from lists of texts; rows beyond the lists are empty.
 
   The k-th text of a row is its segment k + 1; `slot_of` is left empty.
   """
@@ -165,7 +167,7 @@ def fill(
   segment_ids, positions = np.zeros_like(ids), np.zeros_like(ids)
   order = [n for members in rows for n in members]
   if order:
-    # All tokens at once: one text after another takes four times as long.
+    # All tokens at once, which is four times as fast as text by text.
     counts = np.array([len(members) for members in rows])
     firsts = np.cumsum(counts) - counts  # of each row, in `order`
     row_of = np.repeat(np.arange(len(rows)), counts)

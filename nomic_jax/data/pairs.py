@@ -1,11 +1,11 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Contrastive batches: pairs, their negatives, packed rows (Grain chain).
+"""Contrastive batches: pairs with negatives in packed rows (Grain).
 
 A global batch is a function of (seed, number) alone. Every host makes all of
-it and keeps its share of the rows: so copies of a text are found wherever
-they are, texts are packed as tightly as if there were one host, and any
-number of hosts gives the same arrays. What that costs is in benchmarks/.
+it and keeps its share of the rows, so copies of a text are found anywhere in
+the batch, texts are packed as tightly as on a single host, and any number of
+hosts gives the same arrays. benchmarks/ has the cost of this.
 """
 
 import collections
@@ -44,37 +44,37 @@ def batches(
 
   Args:
     source: rows with query, document, negatives and source; a
-      `dataset.Source` or `tokens.Source` also knows its sources' prompts.
+      `dataset.Source` or `tokens.Source` also knows the prompts of its sources.
     tokenizer: adds the special tokens itself.
     config: batch_size (pairs, all hosts); one_source, source_alpha,
-      source_weights and order (see `order.make`); row_length, slots (texts in
-      a row; a batch's rows may have another length, see `pack.row_shape`),
-      rows_multiple (rows of all hosts are made up to a multiple of it);
-      query_length, document_length (tokens, special ones included; the rest
-      is cut); token_dropout (share of tokens left out at random, others each
-      time: small data is learnt by heart later); query_prompt,
-      document_prompt (text put in front, where the source has no prompts of
-      its own); negatives (per query), sample_negatives (drawn anew each epoch
-      if a row has more, else the first ones); merge_copies (see `collate`);
-      teacher (optional: see `teacher.load`); workers (processes; 0 is two
-      threads).
-    seed: of order and drawing.
-    host: which of the hosts this is.
-    hosts: how many there are.
+      source_weights and order (see `order.make`); row_length, slots (texts per
+      row; a batch's rows may have another length, see `pack.row_shape`),
+      rows_multiple (the number of packed rows, over all hosts, is rounded up
+      to a multiple of it); query_length, document_length (tokens, special ones
+      included; longer texts are truncated); token_dropout (share of tokens
+      dropped at random, drawn anew each time, so that small data is memorized
+      later); query_prompt, document_prompt (put in front of texts whose source
+      has no prompts of its own); negatives (per query), sample_negatives (if a
+      row has more, sample them in each epoch instead of taking the first);
+      merge_copies (see `collate`); teacher (optional: see `teacher.load`);
+      workers (processes; 0 is two threads).
+    seed: of order and sampling.
+    host: index of this host.
+    hosts: number of hosts.
 
   Returns:
     A dataset of dicts of arrays with a leading micro-batch axis of 1; all are
-    int32 but `source`, text [1, pairs].
+    int32 except `source`, text [1, pairs].
 
   Raises:
-    UserError: if the batch is larger than the data or not divisible.
+    UserError: if the batch size exceeds the data or does not divide.
   """
   source, size = rows_of(source), config.batch_size
   hosts_lib.check(config, hosts, "pairs")
   if size > len(source):
     raise UserError(
       f"config.data.batch_size: {size} is more than the {len(source)} rows "
-      "of the data; every query of a batch must be another one"
+      "of the data; the queries of a batch must be different rows"
     )
   rows = order.make(
     source.layout(),
@@ -90,8 +90,8 @@ def batches(
   workers = config.get("workers", 0)
   if not workers:
     return dataset
-  # Grain's processes alone read flags of absl's, and raise an error where the
-  # program has not parsed any.
+  # Only Grain's worker processes read absl's flags, which raise an error if
+  # the program has not parsed any.
   if not flags.FLAGS.is_parsed():
     flags.FLAGS.mark_as_parsed()
   return dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
@@ -105,11 +105,11 @@ def one_pass(
   host: int,
   hosts: int,
 ) -> grain.IterDataset:
-  """Batches in which each row comes once, for what is measured.
+  """Returns batches in which each row comes once, for evaluation.
 
-  The last has what is left and is filled up with queries of -1, which do not
-  count; of fewer rows than a batch has, all are smaller. With a teacher, whose
-  losses count all rows, what is left is left out.
+  The last batch has the remaining rows and is padded with queries of -1, which
+  do not count; if there are fewer rows than a batch has, all are smaller. With
+  a teacher, whose losses count all rows, the remaining rows are dropped.
 
   Arguments, batches and errors are those of `batches`, but a batch may be
   larger than the data.
@@ -135,16 +135,16 @@ _FEW_CORES = 4
 
 
 class _Load:
-  """Makes batch `number`; can be sent to a process of its own."""
+  """Makes batch `number`; can be pickled and sent to another process."""
 
-  def __init__(self, source, tokenizer, config, seed, rows, place):
-    # The library's threads are many times faster where cores are many and this
-    # is the only process; a core for itself is better used by remembering.
+  def __init__(self, source, tokenizer, config, seed, rows, host_and_count):
+    # With many cores and this process alone, the library's threads are many
+    # times faster; with one core per process, caching words is.
     if config.get("workers", 0) or (os.cpu_count() or 1) <= _FEW_CORES:
-      tokenizer = words.remembering(tokenizer)
+      tokenizer = words.cached(tokenizer)
     self._source, self._tokenizer, self._config = source, tokenizer, config
     self._special = special_tokens.of(tokenizer)
-    self._seed, self._rows, self._place = seed, rows, place
+    self._seed, self._rows, self._host = seed, rows, host_and_count
     self._vectors = (
       teacher.load(config.teacher, config.split, len(source), config.path)
       if config.get("teacher")
@@ -159,7 +159,7 @@ class _Load:
     )
 
   def __call__(self, number: int, size: int = 0) -> dict[str, np.ndarray]:
-    """Batch `number`, filled up to `size` pairs."""
+    """Returns batch `number`, padded to `size` pairs."""
     number = int(number)
     indices = self._rows.rows(number).tolist()
     rows = self._source.__getitems__(indices)
@@ -182,11 +182,11 @@ class _Load:
         )
     if len(rows) < size:
       batch = _filled(batch, size)
-    return hosts_lib.share(batch, *self._place)
+    return hosts_lib.share(batch, *self._host)
 
 
 def _filled(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
-  """A batch filled up to `size` pairs with queries and candidates of -1."""
+  """Pads a batch to `size` pairs with queries and candidates of -1."""
   count = len(batch["query"])
   filled = dict(batch)
   more = size - count
@@ -200,13 +200,13 @@ def _filled(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
       batch[name].dtype
     )
   # Positives, then each query's negatives.
-  own, others = batch["candidate"][:count], batch["candidate"][count:]
+  positives, negatives = batch["candidate"][:count], batch["candidate"][count:]
   filled["candidate"] = np.concatenate(
     [
-      own,
+      positives,
       np.full(more, -1, np.int32),
-      others,
-      np.full(more * len(others) // count, -1, np.int32),
+      negatives,
+      np.full(more * len(negatives) // count, -1, np.int32),
     ]
   )
   return filled

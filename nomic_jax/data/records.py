@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Rows, and random access to those of a data directory's record files."""
+"""Rows, and random access to the rows in a data directory's record files."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -27,15 +27,15 @@ class Row(TypedDict):
   score: float
   negative_scores: list[float]
   labels: list[float]  # classes, or numbers to predict
-  # Of rows that come as token ids, these, special ones included: then there is
-  # no text, and `dataset.open_split` opens them for masked language modelling.
+  # For rows that come as token ids: these, special ones included. Such a row
+  # has no text; `dataset.open_split` opens it for masked language modelling.
   ids: list[int]
 
 
 def row(query: str, document: str, **others: Any) -> Row:
-  """Returns a `Row` with a default for every feature that is not given.
+  """Returns a `Row` with defaults for all features that are not given.
 
-  Texts are made `decoding.safe`: the name of a file may not be UTF-8.
+  Texts are made `decoding.safe`, since a file's name may not be UTF-8.
   """
   defaults = {
     "negatives": [],
@@ -57,12 +57,12 @@ def row(query: str, document: str, **others: Any) -> Row:
 
 
 class Rows:
-  """What batches are made of: rows by number, several of them at once.
+  """Rows by number, several at a time: what batches are made from.
 
   Attributes:
-    runs: see `sources.Sources`; [] where it is not known.
+    runs: see `sources.Sources`; [] if not known.
     prompts: likewise.
-    dtype: of token ids, where texts are the bytes of these; else None.
+    dtype: of token ids, if texts are the bytes of these; else None.
   """
 
   runs: Sequence[Sequence] = ()
@@ -80,18 +80,18 @@ class Rows:
     raise NotImplementedError
 
   def layout(self) -> sources.Layout:
-    """Returns which rows are of which source; reads them if `runs` is empty."""
+    """Returns the rows of each source; reads all rows if `runs` is empty."""
     return sources.layout(
       self.runs or [[self[i]["source"], 1] for i in range(len(self))]
     )
 
   def encode(self, text: str) -> str | bytes:
-    """Returns a text as the rows have theirs."""
+    """Returns a text in the form in which rows hold texts."""
     return text
 
 
 class Listed(Rows):
-  """Rows that are in memory."""
+  """Rows in memory."""
 
   def __init__(
     self,
@@ -115,8 +115,8 @@ def rows_of(source: Rows | Sequence[Row]) -> Rows:
 class Source(Rows):
   """Random access to the rows of one split; can be pickled and shared.
 
-  Decodes the record's protocol buffer itself: TFDS's own decoding, by way of
-  numpy and feature by feature, takes more than twice as long.
+  Decodes the protocol buffers of records itself: TFDS's decoding, which goes
+  through numpy feature by feature, takes more than twice as long.
   """
 
   def __init__(
@@ -149,14 +149,14 @@ class Source(Rows):
       raise IndexError(f"row {index} of {len(self)} in split '{self.name}'")
     try:
       return _decode(self._records[index])
-    except Exception as e:  # Whatever type the C++ reader's error comes as.
+    except Exception as e:  # The C++ reader raises various types.
       raise damaged(self._shard_of(index), f"row {index}") from e
 
   def __getitems__(self, indices: Sequence[int]) -> list[Row]:
-    """Rows in the order of `indices`; faster than one after another."""
+    """Returns rows in the order of `indices`; faster than one by one."""
     try:
       return [_decode(r) for r in self._records.__getitems__(list(indices))]
-    except Exception:  # Finds out which row it is.
+    except Exception:  # Read one by one to find the damaged row.
       return [self[index] for index in indices]
 
   def _shard_of(self, index: int) -> str:
@@ -168,16 +168,17 @@ class Source(Rows):
 
 
 def encode(row: Row) -> bytes:
-  """The serialised tf.train.Example that a record holds.
+  """Returns a row as the serialized tf.train.Example of a record.
 
-  What TFDS makes of `builder.features`, in less than a tenth of the time.
+  The same bytes as TFDS makes with `builder.features`, in less than a tenth of
+  the time.
   """
   example = tf_example_pb2.Example()
   feature = example.features.feature
   for name in ("query", "document", "source", "location"):
     feature[name].bytes_list.value.append(row[name].encode())
   feature["score"].float_list.value.append(row["score"])
-  feature["negatives"].bytes_list.SetInParent()  # is there even if empty
+  feature["negatives"].bytes_list.SetInParent()  # present even if empty
   feature["negatives"].bytes_list.value.extend(
     n.encode() for n in row["negatives"]
   )
@@ -190,7 +191,7 @@ def encode(row: Row) -> bytes:
 
 
 def _decode(record: bytes) -> Row:
-  """Returns the row in a serialised tf.train.Example."""
+  """Returns the row in a serialized tf.train.Example."""
   feature = tf_example_pb2.Example.FromString(record).features.feature
   return Row(
     query=_text(feature["query"]),
@@ -210,8 +211,8 @@ def _text(feature: Any) -> str:
 
 
 def damaged(file: str, what: str) -> UserError:
-  """Returns the error that a file of a data directory is `what`."""
+  """Returns the error for a damaged file of a data directory."""
   return UserError(
-    f"{file}: damaged or cut short ({what}); copy the data directory again "
-    "or make it anew"
+    f"{file}: damaged or truncated ({what}); copy or make the data directory "
+    "again"
   )

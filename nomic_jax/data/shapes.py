@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Shapes of global batches, known before there is any data."""
+"""Shapes of global batches, computed without data."""
 
 import ml_collections
 import numpy as np
@@ -11,17 +11,21 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def of(config: ml_collections.ConfigDict) -> Shapes:
-  """Shapes of the int32 arrays of a batch over all hosts; `config` of data.
+  """Returns the shapes of the int32 arrays of a global batch.
 
-  Pairs are taken to be of full length, the most rows that a batch can have.
+  Pairs are assumed to be of full length, which gives the largest number of
+  rows that a batch can have.
+
+  Args:
+    config: of data.
 
   Raises:
-    UserError: for a kind of data whose arrays only the data tells.
+    UserError: for a kind of data whose shapes depend on the data.
   """
   if config.kind not in ("text", "pairs") or config.get("teacher"):
     raise UserError(
-      "config.data: only batches of text and pairs, without a teacher, are "
-      "known before the data is; compile one of those"
+      "config.data: only the shapes of batches of text and of pairs without a "
+      "teacher are known without data; compile one of those"
     )
   return _text(config) if config.kind == "text" else _pairs(config)
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where the rows of a data directory are from, and what their prompts are."""
+"""The sources of a data directory's rows, and the prompts of each source."""
 
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -17,20 +17,20 @@ FILE = "sources.json"
 
 
 class Sources(NamedTuple):
-  """What sources.json holds.
+  """The contents of sources.json.
 
   Attributes:
-    runs: by split, [source, rows] for each run of rows of one source, in the
-      order of the rows: enough to know each row's source without reading it.
-    prompts: by source, {"query", "document"}: what stands before its texts; a
-      source that is absent has the prompts of the training's config.
+    runs: by split, [source, rows] for each run of rows of one source, in row
+      order; gives the source of every row without reading it.
+    prompts: by source, {"query", "document"}: the prompts of its texts. Sources
+      not listed have the prompts of the training's config.
   """
 
   runs: dict[str, list[list]]
   prompts: dict[str, dict[str, str]]
 
   def noting(self, split: str) -> Callable[..., None]:
-    """Returns what is called, in order, with the source of a row, or of n."""
+    """Returns a function that records the source of the next row, or n rows."""
     runs = self.runs[split] = []
 
     def note(source: str, rows: int = 1) -> None:
@@ -41,11 +41,12 @@ class Sources(NamedTuple):
     return note
 
   def to_json(self) -> str:
+    """Returns the contents of the file."""
     return json.dumps(self._asdict(), ensure_ascii=False)
 
 
 def read(path: str | os.PathLike) -> Sources:
-  """Reads a data directory's sources.json; empty if it is of an older kind.
+  """Reads a data directory's sources.json; empty if it has none (older format).
 
   Raises:
     UserError: if it is damaged.
@@ -57,18 +58,18 @@ def read(path: str | os.PathLike) -> Sources:
     return Sources(**json.loads(file.read_text(encoding="utf-8")))
   except (ValueError, TypeError) as e:
     raise UserError(
-      f"{file}: damaged ({e}); copy the data directory again or make it anew"
+      f"{file}: damaged ({e}); copy or make the data directory again"
     ) from e
 
 
 class Layout(NamedTuple):
-  """Which rows are of which source, in memory that grows with the runs only.
+  """Which rows are of which source; memory grows only with the number of runs.
 
-  Rows are numbered by source: the first source's rows are 0, 1, ... whatever
-  stands between them in the file.
+  Rows are numbered by source: the rows of the first source are 0, 1, ...,
+  wherever they are in the file.
 
   Attributes:
-    names: S sources, in order of their name.
+    names: S sources, sorted by name.
     sizes: int64 [S], rows of each.
     starts: int64 [R], the number by source at which each run starts.
     rows: int64 [R], the row of the file at which that run starts.
@@ -80,13 +81,13 @@ class Layout(NamedTuple):
   rows: np.ndarray
 
   def row_of(self, numbers: np.ndarray) -> np.ndarray:
-    """Rows of the file, int64 [n], of numbers by source [n]."""
+    """Returns rows of the file, int64 [n], from numbers by source [n]."""
     run = np.searchsorted(self.starts, numbers, side="right") - 1
     return self.rows[run] + numbers - self.starts[run]
 
 
 def layout(runs: Sequence[Sequence]) -> Layout:
-  """Makes a `Layout` of runs [source, rows] in the order of the file."""
+  """Returns the `Layout` of runs [source, rows] in the order of the file."""
   names, source = np.unique([name for name, _ in runs], return_inverse=True)
   lengths = np.array([length for _, length in runs], np.int64)
   rows = np.cumsum(lengths) - lengths

@@ -1,11 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which rows are held out, so that no text is in train and in test.
+"""Chooses the rows that are held out, so that no text is in train and test.
 
-Texts that differ in case, accents or spaces are one here.
-
-Rows that share something, a text or a package, are a group, and groups are
-held out whole. Of each row five 64-bit hashes are kept, not its texts.
+Texts that differ only in case, accents or spaces count as one. Rows that share
+something, a text or a package, form a group, and groups are held out whole.
+Five 64-bit hashes of each row are kept in memory, not its texts.
 """
 
 import array
@@ -27,23 +26,23 @@ from nomic_jax.data.dataset import Row
 from nomic_jax.errors import UserError
 from nomic_jax.storage import unicode_text
 
-# No group may take more of the held-out rows than this, while smaller ones are
-# left to choose from: one large package would make the test all about itself.
+# No group may make up more of the held-out rows than this while there are
+# smaller ones: otherwise the test could be about a single large package.
 _LARGEST_GROUP = 0.25
 
 TRAIN, TEST, COPY = range(3)
 
 
 class Survey(NamedTuple):
-  """What one pass over n rows finds out.
+  """The result of one pass over n rows.
 
   Attributes:
-    queries: uint64 [n], hashes; of the document where there is no query.
+    queries: uint64 [n], hashes; of the document if there is no query.
     documents: uint64 [n], likewise.
-    rows: uint64 [n], of all that a training reads of a row.
+    rows: uint64 [n], of everything that training reads of a row.
     same_queries, same_documents: uint64 [n], equal also for texts that differ
-      in case, accents or spaces; see `unicode_text.same`.
-    sources: how many rows of each source.
+      only in case, accents or spaces; see `unicode_text.same`.
+    sources: number of rows of each source.
     largest_id: of rows that are token ids; -1 if there are none.
   """
 
@@ -57,7 +56,7 @@ class Survey(NamedTuple):
 
 
 def survey(rows: Iterable[Row]) -> Survey:
-  """Reads rows, once."""
+  """Reads rows once and returns their hashes and counts."""
   queries, documents, wholes, same_queries, same_documents = (
     array.array("Q") for _ in range(5)
   )
@@ -67,7 +66,7 @@ def survey(rows: Iterable[Row]) -> Survey:
     sources[row["source"]] += 1
     largest = max(largest, max(row["ids"], default=-1))
     document = _hash(row["document"] or _joined(row["ids"]))
-    # Plain text has no query, and so none in common.
+    # Plain text has no query, so rows cannot share one.
     queries.append(_hash(row["query"]) if row["query"] else document)
     documents.append(document)
     same = document
@@ -93,19 +92,19 @@ def survey(rows: Iterable[Row]) -> Survey:
 def fates(
   found: Survey, held_out: float, keep_copies: bool = False
 ) -> np.ndarray:
-  """TRAIN, TEST or COPY (of an earlier row) for each row, uint8 [n].
+  """Returns TRAIN, TEST or COPY (of an earlier row) for each row, uint8 [n].
 
-  A copy adds nothing to an earlier row of the same query and document: its
-  negatives and labels are the same, or it has none.
+  A row is a copy if an earlier row has the same query and document, and its
+  negatives and labels are the same or absent.
 
   Raises:
-    UserError: if all rows hang together and some are to be held out.
+    UserError: if all rows form one group and some are to be held out.
   """
   queries, documents = found.queries, found.documents
   rows = len(queries)
   fate = np.zeros(rows, np.uint8)
   if not keep_copies:
-    # Sorts are stable: the first of equals comes first.
+    # Sorting is stable: the first of equal rows comes first.
     order = np.argsort(found.rows, kind="stable")
     copy = np.diff(found.rows[order]) == 0
     fate[order[1:][copy]] = COPY
@@ -123,8 +122,8 @@ def fates(
       shape=(len(texts), len(texts)),
     )
     count, group = csgraph.connected_components(edges, directed=False)
-    # A group is known by the least hash of its texts, in whatever order the
-    # rows come; being a hash, it is also the order of the draw.
+    # A group is identified by the smallest hash of its texts, whatever the
+    # order of rows; since it is a hash, it is also the order of the draw.
     names = np.full(count, np.iinfo(np.uint64).max, np.uint64)
     group_of = group[at[:rows]]
     np.minimum.at(names, group_of, np.minimum(queries, documents))
@@ -150,7 +149,7 @@ def _hash(text: str) -> int:
 
 
 def by_name(names: Sequence[str], held_out: float) -> np.ndarray:
-  """TRAIN or TEST for each row, by the name of its group."""
+  """Returns TRAIN or TEST for each row, by the name of its group."""
   chosen = choose_groups(collections.Counter(names), held_out)
   return np.array([TEST if n in chosen else TRAIN for n in names], np.uint8)
 
@@ -158,13 +157,13 @@ def by_name(names: Sequence[str], held_out: float) -> np.ndarray:
 def choose_groups(sizes: Mapping[str, int], share: float) -> set[str]:
   """Chooses whole groups that together hold about `share` of all rows.
 
-  Groups are visited in the order of a hash of their name, so that a new group
-  seldom changes the fate of the others, and each is taken if it still fits:
-  never more than the target in all, nor more than a quarter of it in one
-  group while smaller ones are left. If none fits, the smallest is taken.
+  Groups are visited in the order of a hash of their names, so that a new group
+  seldom changes the fate of others, and each is taken if it fits: the total
+  never exceeds the target, and no group exceeds a quarter of it while there are
+  smaller ones. If none fits, the smallest is taken.
 
   Raises:
-    UserError: if there is but one group.
+    UserError: if there is only one group.
   """
   names = sorted(
     sizes, key=lambda name: hashlib.sha256(name.encode()).hexdigest()
@@ -187,7 +186,7 @@ def _choose(
     return []
   if len(sizes) < 2:
     raise UserError(
-      f"all rows belong together ({what():.60}), so none can be held out; "
+      f"all rows belong to one group ({what():.60}), so none can be held out; "
       "use more sources, or --held_out=0 for no test split"
     )
   chosen, total = set(), 0

@@ -1,8 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a data set is like: how long its texts are, how much of them the
-tokenizer does not know, what became of its rows.
-"""
+"""Statistics of a data set: lengths of texts, unknown tokens, dropped rows."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -16,15 +14,15 @@ from nomic_jax.errors import UserError
 from nomic_jax.storage import drawing
 from nomic_jax.text import special_tokens
 
-# Characters of a text that are tokenised to tell its length; a book would
-# take minutes and fall into the last bar all the same.
+# Characters of a text that are tokenised to measure its length; a whole book
+# would take minutes and fall into the last bar anyway.
 _MOST_CHARACTERS = 100_000
 
-# The share of unknown tokens, or of texts that are mostly unknown, beyond which
-# a model learns from what is left of the texts rather than from them.
+# Maximum share of unknown tokens, or of texts that are mostly unknown; beyond
+# it a model mostly learns from fragments of the texts.
 _MOST_UNKNOWN = 0.05
 
-# More sources than this, such as packages, are in stats.json alone.
+# More sources than this, such as packages, are listed only in stats.json.
 _SHOWN = 40
 
 
@@ -35,14 +33,14 @@ def token_lengths(
 
   Args:
     words: the tokenizer.
-    rows: some of the data, enough to tell.
+    rows: a sample of the data.
 
   Returns:
     {"query": {"mean", "p95", "unk", "lost"}, "document": {...}}, without texts
-    that are empty in all rows; and the tokens of each text. The first two
-    count tokens, special ones included; `unk` is the share of the others that
-    are unknown, and `lost` the share of texts of which most are, or that have
-    none.
+    that are empty in all rows; and the number of tokens of each text. `mean`
+    and `p95` count tokens, special ones included; `unk` is the share of the
+    others that are unknown, and `lost` the share of texts that have no tokens
+    or mostly unknown ones.
   """
   figures, lengths = {}, {}
   special = special_tokens.of(words)
@@ -67,13 +65,13 @@ def token_lengths(
 
 
 def draw(sizes: Mapping[str, Sequence[int]]) -> str:
-  """Draws shares of texts by length, each bar twice as long as the last.
+  """Draws a histogram of text lengths with bins that double in size.
 
   Args:
-    sizes: tokens of the texts by what these are.
+    sizes: the number of tokens of each text, by kind of text.
 
   Returns:
-    SVG.
+    The figure as SVG.
   """
   figure, panels = drawing.panels(len(sizes), 1, 6.6, 2.1)
   for panel, (name, lengths) in zip(panels, sizes.items()):
@@ -95,15 +93,15 @@ def draw(sizes: Mapping[str, Sequence[int]]) -> str:
 
 
 def check_known(figures: dict, where: str) -> None:
-  """Refuses a tokenizer that does not know the texts.
+  """Raises UserError for a tokenizer that does not know the texts.
 
   Args:
     figures: of `token_lengths`.
     where: names the data.
 
   Raises:
-    UserError: if more than 5 % of the tokens of a side are unknown, or 5 % of
-      its texts mostly so.
+    UserError: if more than 5 % of the tokens of a side are unknown, or more
+      than 5 % of its texts mostly so.
   """
   for name, n in figures.items():
     if max(n["unk"], n["lost"]) > _MOST_UNKNOWN:
@@ -121,7 +119,7 @@ def _unknown(name: str, n: dict) -> str:
 
 
 def print_table(stats: dict, seconds: dict[str, float]) -> None:
-  """Prints what stats.json holds, and how long each part of the job took."""
+  """Prints the contents of stats.json and the duration of each step."""
   files, dropped = stats["counts"]["files"], stats["counts"]["dropped"]
   lines = [(f"files: {what}", f"{n:,}") for what, n in sorted(files.items())]
   lines += [

@@ -1,11 +1,11 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The endless stream of documents that rows of text are cut from.
+"""The endless stream of documents from which rows of text are cut.
 
-Documents follow one another in a shuffled order, epoch after epoch, and rows
-are cut from their tokens at fixed distances. The lengths of the documents alone
-tell which of them a row holds: every host computes the same cuts, and reads
-only the documents that overlap the rows it feeds.
+Documents are concatenated in a shuffled order, epoch after epoch, and their
+tokens are cut into rows of fixed length. The lengths of the documents
+determine which of them a row holds: every host computes the same cuts, and
+reads only the documents that overlap its rows.
 """
 
 from collections.abc import Callable
@@ -20,17 +20,17 @@ from nomic_jax.data import order
 from nomic_jax.errors import UserError
 
 _FEWEST, _MOST = 64, 4096  # documents in a block
-# Documents in a block of the chain before this one, whose states count blocks.
+# Block size of an earlier data chain, whose saved states count blocks.
 _OLD_BLOCK = 64
 
 
 class Block(NamedTuple):
-  """Some consecutive documents of the stream.
+  """Consecutive documents of the stream.
 
   Attributes:
     lengths: int64 [N], tokens of each document, special ones included.
-    read: (first, last) -> the tokens of documents first, ..., last - 1, one
-      after another, int [T], and int8 [T], 1 where a document starts.
+    read: (first, last) -> the concatenated tokens of documents first, ...,
+      last - 1, int [T], and int8 [T], 1 where a document starts.
   """
 
   lengths: np.ndarray
@@ -38,15 +38,15 @@ class Block(NamedTuple):
 
 
 class Cut(NamedTuple):
-  """What rows are cut from, and which of them are wanted.
+  """What rows are cut from, and which rows are wanted.
 
   Attributes:
-    block_of: from numbers of rows of the data, int64 [N], to their block.
-    documents: how many the data has.
+    block_of: maps row numbers of the data, int64 [N], to their block.
+    documents: number of documents of the data.
     seed: of their order.
     rows: of a batch.
     length: tokens of a row.
-    wanted: those of a batch's rows that are returned.
+    wanted: the rows of a batch that are returned.
   """
 
   block_of: Callable[[np.ndarray], Block]
@@ -60,8 +60,9 @@ class Cut(NamedTuple):
 class Rows(grain.IterDataset):
   """Endless batches of rows: {"ids": int32 [K, S], "starts": int8 [K, S]}.
 
-  K rows are wanted, of S tokens; `starts` is 1 where a document starts. A batch
-  is cut where the one before it ended: no token is dropped, none is padding.
+  K is the number of wanted rows, S their length; `starts` is 1 where a document
+  starts. A batch begins where the one before it ended: no token is dropped, and
+  there is no padding.
   """
 
   def __init__(self, cut: Cut):
@@ -73,8 +74,10 @@ class Rows(grain.IterDataset):
 
 
 class _Iterator(grain.DatasetIterator):
-  """State: the document that holds the last token returned, and how many of its
-  tokens were returned. It does not depend on how documents fell into blocks.
+  """Iterates over batches.
+
+  Its state is the document of the last token returned, and the number of tokens
+  of that document returned so far, independent of block boundaries.
   """
 
   def __init__(self, cut: Cut):
@@ -83,9 +86,11 @@ class _Iterator(grain.DatasetIterator):
     self.set_state({"document": 0, "token": 0})
 
   def get_state(self) -> dict[str, int]:
+    """Returns the state; see the class."""
     return dict(self._state)
 
   def set_state(self, state: dict[str, Any]) -> None:
+    """Sets the state, also one saved by an earlier data chain."""
     if "parent_state" in state:
       state = _from_concat_then_split(state, self._cut.length)
     self._state = dict(state)
@@ -116,8 +121,9 @@ class _Iterator(grain.DatasetIterator):
     return {"ids": ids, "starts": starts}
 
   def _lengths_up_to(self, tokens: int) -> np.ndarray:
-    """Lengths of the blocks' documents, after adding blocks until they hold
-    so many tokens.
+    """Returns the lengths of the documents of the blocks.
+
+    Adds blocks first until they hold so many tokens.
     """
     lengths = [b.lengths for b in self._blocks]
     held, number = (
@@ -134,12 +140,12 @@ class _Iterator(grain.DatasetIterator):
       if not held and number - self._number > self._cut.documents:
         raise UserError(
           "config.data.path: none of its texts has a token; prepare other "
-          "data, or look at the tokenizer"
+          "data, or check the tokenizer"
         )
     return np.concatenate(lengths)
 
   def _indices(self, number: int, count: int) -> np.ndarray:
-    """Rows of the data that documents `number`, number + 1, ... are."""
+    """Returns the data's rows for `count` documents from `number`."""
     size, seed = self._cut.documents, self._cut.seed
     epochs, places = np.divmod(number + np.arange(count), size)
     return np.concatenate(
@@ -152,28 +158,28 @@ class _Iterator(grain.DatasetIterator):
   def _tokens(
     self, ends: np.ndarray, begin: int, count: int
   ) -> tuple[np.ndarray, np.ndarray]:
-    """`count` tokens of the blocks from token `begin` on, and their starts."""
+    """Returns `count` tokens of the blocks from `begin` on, and starts."""
     first = int(np.searchsorted(ends, begin, side="right"))
     last = int(np.searchsorted(ends, begin + count)) + 1
-    found, before = [], 0
+    parts, before = [], 0
     for block in self._blocks:
       size = len(block.lengths)
       here = max(first - before, 0), min(last - before, size)
       if here[0] < here[1]:
-        found.append(block.read(*here))
+        parts.append(block.read(*here))
       before += size
     skipped = begin - (int(ends[first - 1]) if first else 0)
     return tuple(
       np.concatenate(x)[skipped : skipped + count].astype(dtype)
-      for x, dtype in zip(zip(*found), (np.int32, np.int8))
+      for x, dtype in zip(zip(*parts), (np.int32, np.int8))
     )
 
 
 def _from_concat_then_split(state: dict[str, Any], length: int) -> dict:
-  """The state that Grain's ConcatThenSplitIterDataset saved, as one of ours.
+  """Converts a state saved by Grain's ConcatThenSplitIterDataset.
 
-  Its elements were blocks of documents. It kept the block that it was in, the
-  part of it that was left, and the rows returned since.
+  Its elements were blocks of documents. It saved the current block, the part of
+  it that was left, and the number of rows returned since.
   """
   token = max(state["remainder_slices"]["ids"][0], 0)
   returned = state["elements_from_buffer_after_checkpoint"]

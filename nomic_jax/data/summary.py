@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A docstring's first sentence as plain text, and the rest without it."""
+"""Splits a docstring into its first sentence, as plain text, and the rest."""
 
 import inspect
 import re
@@ -38,10 +38,12 @@ _MARKUP = (
 
 
 def split(docstring: str, room: int = 2000) -> tuple[str, str]:
-  """Returns (first sentence, up to `room` characters after), without markup.
+  """Returns the first sentence and up to `room` characters after it.
 
-  The sentence is "" where the docstring starts with anything but prose. A
-  signature on the first line, as C extensions write it, is passed over.
+  Both are plain text.
+
+  The sentence is "" if the docstring does not start with prose. A signature on
+  the first line, as in C extensions, is skipped.
   """
   # An escape in the source can spell half a surrogate pair.
   text = inspect.cleandoc(docstring)
@@ -82,8 +84,10 @@ def plain(text: str) -> str:
 
 
 def words(text: str) -> int:
-  """Counts words: runs of characters with a letter in them, or characters of
-  a script without spaces.
+  """Returns the number of words.
+
+  A word is a run of characters that has a letter, or a word of a script without
+  spaces; see `unicode_text.words`.
   """
   return sum(
     any(c.isalpha() for c in word)
@@ -93,9 +97,9 @@ def words(text: str) -> int:
 
 
 def without(sentence: str, text: str) -> str:
-  """Returns `text` with every repetition of `sentence` taken out.
+  """Returns `text` without any repetition of `sentence`.
 
-  Punctuation, case and line breaks do not hide a repetition.
+  Repetitions may differ in punctuation, case and line breaks.
   """
   parts = re.findall(r"\w+", sentence)
   if squeeze(sentence) not in squeeze(text):
@@ -105,7 +109,7 @@ def without(sentence: str, text: str) -> str:
 
 
 def squeeze(text: str) -> str:
-  """Returns the letters and digits of `text`, to compare it by."""
+  """Returns the letters and digits of `text`, casefolded, for comparison."""
   return text.casefold().translate(_NOT_ALPHANUMERIC)
 
 

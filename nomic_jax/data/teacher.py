@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Vectors that another model gave the queries and documents of a split."""
+"""A teacher's vectors for the queries and documents of a split."""
 
 import os
 import pathlib
@@ -15,7 +15,7 @@ from nomic_jax.storage import staging
 
 
 def paths(folder: str | os.PathLike, split: str) -> dict[str, pathlib.Path]:
-  """The two files, as `nomic-jax teach` writes them: row i is of row i."""
+  """Returns the two files `nomic-jax teach` writes; vector i is of row i."""
   folder = pathlib.Path(folder)
   return {
     side: folder / f"{split}-{side}.npy" for side in ("query", "document")
@@ -26,33 +26,33 @@ def paths(folder: str | os.PathLike, split: str) -> dict[str, pathlib.Path]:
 def load(
   folder: str | os.PathLike, split: str, rows: int, data: str | os.PathLike
 ) -> dict[str, np.ndarray]:
-  """Opens teacher_query and teacher_document, [rows, T] each, mapped.
+  """Opens teacher_query and teacher_document, [rows, T] each, memory-mapped.
 
   Args:
-    folder: that `nomic-jax teach` made.
+    folder: made by `nomic-jax teach`.
     split: of the data directory.
-    rows: of the split.
-    data: the data directory, whose texts the vectors must be of.
+    rows: number of rows of the split.
+    data: the data directory whose texts the vectors must be of.
 
   Raises:
-    UserError: if a file is missing, unfinished or of other data.
+    UserError: if a file is missing, unfinished or made from other data.
   """
   vectors = {}
   folder = staging.local(folder, lambda name: name.startswith(f"{split}-"))
   for side, path in paths(folder, split).items():
     if not path.is_file():
       raise UserError(
-        f"config.data.teacher: no file {path}; nomic-jax teach makes it, "
-        f"with --split={split}"
+        f"config.data.teacher: no file {path}; make it with nomic-jax teach "
+        f"--split={split}"
       )
-    found = np.load(path, mmap_mode="r")
-    if found.ndim != 2 or len(found) != rows:
+    array = np.load(path, mmap_mode="r")
+    if array.ndim != 2 or len(array) != rows:
       raise UserError(
-        f"{path}: holds {list(found.shape)} numbers, expected a vector for "
+        f"{path}: an array of shape {list(array.shape)}; expected a vector for "
         f"each of the {rows} rows of split '{split}'; make it again for "
         "this data"
       )
-    vectors[f"teacher_{side}"] = found
+    vectors[f"teacher_{side}"] = array
   _check_data(folder, split, data)
   return vectors
 
@@ -60,16 +60,18 @@ def load(
 def _check_data(
   folder: str | os.PathLike, split: str, data: str | os.PathLike
 ) -> None:
-  """Compares what `teach` says its vectors are of; others say nothing."""
-  told = [path.with_suffix(".json") for path in paths(folder, split).values()]
-  made = {path: files.read_json(path) for path in told if path.is_file()}
+  """Raises UserError if `teach` recorded other data; passes if nothing."""
+  records = [
+    path.with_suffix(".json") for path in paths(folder, split).values()
+  ]
+  made = {path: files.read_json(path) for path in records if path.is_file()}
   if not made:
     return
   known = fingerprints.of_content(data)
   for path, arguments in made.items():
     same = arguments.get("split") == split and (
       arguments.get("input") == known
-      # Earlier versions counted the token ids in.
+      # Earlier versions included the token ids.
       or arguments.get("input") == fingerprints.of_content(data, tokens=True)
     )
     if not same:

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Masked-language-model batches: documents packed and masked (Grain chain)."""
+"""Masked-language-model batches: packed and masked documents (Grain)."""
 
 from collections.abc import Sequence
 import functools
@@ -30,30 +30,30 @@ def batches(
 ) -> grain.IterDataset:
   """Endless batches for `losses.mlm.MLM`, for one host's devices.
 
-  Whole documents with their special tokens follow one another; one that does
-  not fit into a row continues in the next as a segment of its own, so no token
-  is dropped and none is padding. Tokens attend within their document. Every
+  Whole documents with their special tokens are concatenated; one that does not
+  fit into a row continues in the next as a segment of its own, so no token is
+  dropped and there is no padding. Tokens attend within their document. Every
   host computes where all rows begin and makes its own, so any number of hosts
-  gives the same global batches (see `stream.py`). Lengths are known before the
-  texts are read only if `source` was tokenised ahead.
+  gives the same global batches (see `stream.py`). The lengths of texts are
+  known without reading them only if `source` was tokenised ahead of time.
 
   Args:
-    source: rows with query and document; the text is the two, one under the
-      other. Or rows of ids, special ones included, taken as they are: a [CLS]
+    source: rows with query and document; the text is both, joined by a line
+      break. Or rows of ids, special ones included, used as they are: a [CLS]
       starts a document, and rows of row_length tokens stay whole.
     tokenizer: adds the special tokens itself.
     config: batch_size (rows, all hosts), micro_batches (must divide it),
       row_length, mask_rate, mask_draw (exact, or independent: see
-      `mask_tokens`), document_boundaries (false, as the reference
-      does: the tokens of a row attend to each other across documents, and
-      positions run through the row).
+      `mask_tokens`), document_boundaries (false, as in the reference: the
+      tokens of a row attend to each other across documents, and positions run
+      through the row).
     seed: of order and masks.
-    host: which of the hosts this is.
-    hosts: how many there are.
+    host: index of this host.
+    hosts: number of hosts.
 
   Raises:
-    UserError: if the batch is not divisible, mask_rate is no share, or the
-      tokenizer has no mask token.
+    UserError: if the batch size does not divide, mask_rate is not between 0 and
+      1, or the tokenizer has no mask token.
   """
   parts = hosts * config.micro_batches
   if config.batch_size % parts:
@@ -64,8 +64,8 @@ def batches(
     )
   if not 0 < config.mask_rate < 1:
     raise UserError(
-      f"config.data.mask_rate: {config.mask_rate} is no share of the tokens; "
-      "expected a number between 0 and 1, such as 0.3"
+      f"config.data.mask_rate: {config.mask_rate}; expected the share of the "
+      "tokens to mask, between 0 and 1, such as 0.3"
     )
   special = special_tokens.of(tokenizer)
   mask_id = special.require("mask", "masked-language-model training")
@@ -75,7 +75,7 @@ def batches(
         special.fill,
         *special.head,
         *special.tail,
-        # To predict that a word is unknown is no task.
+        # Predicting that a word is unknown teaches nothing.
         *([] if special.unk is None else [special.unk]),
       }
     )
@@ -85,7 +85,7 @@ def batches(
   draw = config.get("mask_draw", "exact")
   one_of(draw, MASK_DRAWS, f"config.data.mask_draw: '{draw}' is unknown")
 
-  # Rows of a batch that this host feeds, of each micro-batch its share.
+  # The rows of a batch that this host reads: its share of each micro-batch.
   size = config.batch_size // config.micro_batches
   mine = [
     range(m * size + host * share, m * size + (host + 1) * share)
@@ -140,7 +140,7 @@ def _ahead(
   special: special_tokens.SpecialTokens,
   indices: np.ndarray,
 ) -> stream.Block:
-  """Documents whose tokens were made ahead: lengths without their tokens."""
+  """Returns tokenised documents; lengths are known without reading tokens."""
   del tokenizer
   ends = ((), ()) if source.packed else (special.head, special.tail)
   head, tail = (np.array(ids, source.dtype).tobytes() for ids in ends)
@@ -165,13 +165,13 @@ def _now(
   special: special_tokens.SpecialTokens,
   indices: np.ndarray,
 ) -> stream.Block:
-  """Documents tokenised now, or rows of ids: to know a length is to read it."""
+  """Returns documents that are tokenised now, or rows of ids."""
   rows = rows_of(source).__getitems__(indices.tolist())
   texts = [
     f"{r['query']}\n{r['document']}" if r["query"] else r["document"]
     for r in rows
   ]
-  # Many at once: the library spreads them over all cores.
+  # Many at once, since the library uses all cores.
   ids = [
     np.array(r.get("ids") or e.ids, np.int32)
     for r, e in zip(rows, tokenizer.encode_batch_fast(texts))
@@ -180,8 +180,8 @@ def _now(
   packed = bool(rows[0].get("ids"))
 
   def read(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-    found = np.concatenate(ids[first:last])
-    return found, _starts(lengths[first:last], found, packed, special)
+    joined = np.concatenate(ids[first:last])
+    return joined, _starts(lengths[first:last], joined, packed, special)
 
   return stream.Block(lengths, read)
 
@@ -192,8 +192,10 @@ def _starts(
   packed: bool,
   special: special_tokens.SpecialTokens,
 ) -> np.ndarray:
-  """int8, 1 where a document starts: at each row's first token, and, in rows
-  that came as ids and may hold several, at each [CLS].
+  """Returns int8, 1 where a document starts.
+
+  That is at each row's first token and, in rows that came as ids and may hold
+  several documents, at each [CLS].
   """
   starts = np.zeros(len(ids), np.int8)
   starts[(np.cumsum(lengths) - lengths)[lengths > 0]] = 1
@@ -203,7 +205,7 @@ def _starts(
 
 
 def segments_of(starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Segment ids from 1, and positions from 0 in each, of rows of documents.
+  """Returns segment ids from 1, and positions from 0 in each segment.
 
   Args:
     starts: [B, S], 1 where a document starts.
@@ -212,7 +214,7 @@ def segments_of(starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     int32 [B, S] twice.
   """
   starts = starts.astype(bool)
-  starts[:, 0] = True  # what goes on from the row before is a segment too
+  starts[:, 0] = True  # what continues from the row before is a segment too
   at = np.arange(starts.shape[1], dtype=np.int32)
   begins = np.maximum.accumulate(np.where(starts, at, 0), axis=1)
   return np.cumsum(starts, axis=1, dtype=np.int32), at - begins
@@ -227,14 +229,14 @@ def mask_tokens(
   specials: np.ndarray,
   draw: str = "exact",
 ) -> dict[str, np.ndarray]:
-  """Dynamic masking of one row: 80 % mask token, 10 % random, 10 % as it was.
+  """Masks tokens of a row: 80 % mask token, 10 % random token, 10 % kept.
 
-  By the draw "exact" the number chosen is `rate` of the tokens that are not
-  special, rounded up or down at random; it does not vary more than that, so
-  that ceil(rate · S) places hold it exactly. By "independent" each of them is
-  chosen with probability `rate`, as transformers' collator does; there is room
-  for six standard deviations more, and what exceeds it, in one row of 10^9, is
-  left out.
+  With the draw "exact", the number of chosen tokens is `rate` of those that are
+  not special, rounded up or down at random, so that ceil(rate · S) places are
+  exactly enough. With "independent", each token is chosen with probability
+  `rate`, as in transformers' collator; there are places for six standard
+  deviations more, and tokens beyond that, in about one row of 10^9, are left
+  out.
 
   Args:
     ids: int32 [S].
@@ -242,12 +244,12 @@ def mask_tokens(
     rate: share of the tokens to predict.
     mask_id: id of the mask token.
     vocabulary: random tokens are below this.
-    specials: ids never chosen.
-    draw: of MASK_DRAWS.
+    specials: ids that are never chosen.
+    draw: one of MASK_DRAWS.
 
   Returns:
-    ids [S] to feed in; masked [M] places and labels [M] true ids, M as
-    said and at most S, where a label of -1 is an unused place.
+    ids [S], the input; masked [M], the places of chosen tokens; labels [M],
+    their true ids, or -1 in unused places. M is as described, at most S.
   """
   eligible = np.flatnonzero(~np.isin(ids, specials))
   if draw == "independent":

@@ -1,16 +1,16 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Token ids of a data directory's texts, made ahead of the trainings.
+"""Token ids of a data directory's texts, made ahead of training.
 
-`tokens/` beside the records holds, for each split, three flat files: the ids
-of all texts one after another, where each text ends, and the number of texts
-(query, document, negatives) up to each row. They are mapped into memory, so
-reading is a copy of the bytes that are wanted.
+`tokens/` beside the records holds, for each split, three flat files: the
+concatenated ids of all texts, the end of each text, and the number of texts
+(query, document, negatives) up to each row. They are memory-mapped, so reading
+copies only the bytes that are wanted.
 
-Ids are without special tokens and prompts, which are put around them when a
-batch is made. So a tokenizer must give a text the same ids alone and after a
-prompt, as those that split at spaces do and byte-level ones do not;
-`open_split` compares, and refuses the others.
+Ids are stored without special tokens and prompts, which are added when a batch
+is made. So a tokenizer must give a text the same ids alone and after a prompt:
+those that split at spaces do, byte-level ones do not. `open_split` checks this
+and raises an error for others.
 """
 
 from collections.abc import Callable
@@ -39,22 +39,22 @@ from nomic_jax.text import special_tokens
 from nomic_jax.text import tokenizer as tokenizer_lib
 
 _KINDS = ("ids", "ends", "rows")  # files of a split
-_ROWS = 1024  # tokenised together
+_ROWS = 1024  # tokenised in one call
 _COMPARED = 50  # rows compared with their texts on opening
 
 
 @places.expanding("path", "tokenizer")
 def tokenise(path: str | os.PathLike, tokenizer: str | None = None) -> None:
-  """Makes the tokens of a data directory, all its splits.
+  """Makes the tokens of all splits of a data directory.
 
   Args:
     path: the data directory.
-    tokenizer: a folder or tokenizer.json; None is the directory's own.
+    tokenizer: a folder or tokenizer.json; None: the directory's own.
 
   Raises:
-    UserError: if that is no data directory, or the place cannot be written.
+    UserError: if `path` is not a data directory or cannot be written.
   """
-  path = buckets.place(path)
+  path = buckets.as_path(path)
   words = tokenizer_lib.load(tokenizer or dataset.tokenizer_path(path))
   splits = dataset.splits(path)
   places.check_writable(path / "tokens")
@@ -76,8 +76,9 @@ def tokenise(path: str | os.PathLike, tokenizer: str | None = None) -> None:
 
 
 def records(path: pathlib.Path) -> list[list]:
-  """Names and sizes of a data directory's record files; not times, so that
-  a copy is the same.
+  """Returns names and sizes of a data directory's record files.
+
+  Times are left out, so that a copy has the same.
   """
   return sorted(
     [p.name, p.stat().st_size] for p in path.glob("*.array_record-*")
@@ -89,7 +90,7 @@ def _identity(words: tokenizers.Tokenizer) -> str:
 
 
 def dtype_of(words: tokenizers.Tokenizer) -> np.dtype:
-  """Returns how ids are stored."""
+  """Returns the dtype in which ids are stored."""
   rows = special_tokens.vocabulary_rows(words)
   return np.dtype(np.uint16 if rows <= 2**16 else np.uint32)
 
@@ -120,12 +121,12 @@ def _write(
       ]
       firsts = np.cumsum([0] + [2 + len(r["negatives"]) for r in block])
       for r, first in zip(block, firsts):
-        if r["ids"]:  # of no text; they are stored as its document's
+        if r["ids"]:  # without text; stored as the ids of its document
           if max(r["ids"]) >= vocabulary:
             raise UserError(
               f"{source!r}: token id {max(r['ids'])} is beyond the "
-              f"{vocabulary} of the tokenizer; give --tokenizer the one that "
-              "made the ids"
+              f"{vocabulary} of the tokenizer; specify with "
+              "--tokenizer the one that made the ids"
             )
           encoded[first + 1] = r["ids"]
       lengths = np.array([len(i) for i in encoded], np.int64)
@@ -138,14 +139,14 @@ def _write(
 
 
 class Source(Rows):
-  """Rows as `dataset.Source` has them, but each text as the bytes of its ids.
+  """Rows as in `dataset.Source`, but with each text as the bytes of its ids.
 
   Attributes:
     runs: see `sources.Sources`.
     prompts: likewise, the prompts' ids as bytes.
     dtype: of the ids.
-    packed: whether rows came as token ids, with special ones and perhaps of
-      several documents, so that none are put around them.
+    packed: whether rows came as token ids, which include special ones and may
+      hold several documents, so that no special tokens are added.
   """
 
   def __init__(
@@ -179,7 +180,7 @@ class Source(Rows):
     lasts = rows[indices]
     firsts = np.where(indices > 0, rows[np.maximum(indices - 1, 0)], 0)
     run = np.searchsorted(self._starts, indices, side="right") - 1
-    found = []
+    texts = []
     for first, last, r in zip(firsts.tolist(), lasts.tolist(), run.tolist()):
       bounds = ends[max(first - 1, 0) : last].tolist()
       if not first:
@@ -187,7 +188,7 @@ class Source(Rows):
       query, document, *negatives = (
         bytes(ids[a * size : b * size]) for a, b in zip(bounds, bounds[1:])
       )
-      found.append(
+      texts.append(
         {
           "query": query,
           "document": document,
@@ -195,7 +196,7 @@ class Source(Rows):
           "source": self._names[r],
         }
       )
-    return found
+    return texts
 
   def bounds(self, indices: np.ndarray) -> np.ndarray:
     """Returns where the ids of rows begin and end, without reading them.
@@ -204,10 +205,10 @@ class Source(Rows):
       indices: int64 [N], of rows; a row's query and document count together.
 
     Returns:
-      int64 [N, 2], for `between`; what is between two bounds is their number.
+      int64 [N, 2], for `between`; the differences are the numbers of ids.
     """
     _, ends, rows = self._files()
-    # Texts of a row follow one another: query, document, negatives.
+    # The texts of a row are stored in the order query, document, negatives.
     queries = np.where(indices > 0, rows[np.maximum(indices - 1, 0)], 0)
     begins = np.where(queries > 0, ends[np.maximum(queries - 1, 0)], 0)
     return np.stack([begins, ends[queries + 1]], axis=1)
@@ -240,22 +241,22 @@ class Source(Rows):
 
 
 def _by_row(of: dataset.Source) -> tuple[list[str], np.ndarray]:
-  """The sources of the runs, and the row each run starts at."""
+  """Returns the sources of the runs, and the first row of each run."""
   runs = of.runs or [["", len(of)]]
   lengths = np.array([length for _, length in runs], np.int64)
   return [name for name, _ in runs], np.cumsum(lengths) - lengths
 
 
-# Texts that begin in other ways than most, for what follows a prompt.
+# Texts with various beginnings, to test what follows a prompt.
 _BEGINNINGS = ("a", "A", "7", "?", "\u00e9", "\u4e2d", " a", "\u0301a", "##a")
 
 
-# Of a row: texts, and the parts whose ids stand for each.
+# For a row: texts, and the parts whose concatenated ids must equal theirs.
 Joined = Callable[[dict], Iterator[tuple[str, Sequence[str]]]]
 
 
 def joins_prompts(query: str, document: str) -> Joined:
-  """The texts that contrastive training joins, for `open_split`."""
+  """Returns the texts that contrastive training joins, for `open_split`."""
 
   def joined(row: dict) -> Iterator[tuple[str, Sequence[str]]]:
     for prompt, text in ((query, row["query"]), (document, row["document"])):
@@ -266,7 +267,7 @@ def joins_prompts(query: str, document: str) -> Joined:
 
 
 def joins_lines(row: dict) -> Iterator[tuple[str, Sequence[str]]]:
-  """The texts that masked-language-model training joins."""
+  """Yields the texts that masked-language-model training joins."""
   if row["query"]:
     yield f"{row['query']}\n{row['document']}", (row["query"], row["document"])
 
@@ -285,13 +286,13 @@ def open_split(
     path: the data directory.
     split: of it.
     words: the tokenizer of the model.
-    joined: yields, for a row with its texts, those that are made of several
-      and the parts whose ids, one after another, must be theirs.
-    ids: whether rows that came as token ids, without texts, can be used.
+    joined: yields, for a row with its texts, the texts joined from several, and
+      the parts whose concatenated ids must equal theirs.
+    ids: whether the caller can use rows of token ids, without texts.
 
   Raises:
-    UserError: if there are none, they are of another tokenizer, are not those
-      of the texts beside them, or the tokenizer gives joined texts other ids.
+    UserError: if there are no tokens, they were made with another tokenizer or
+      from other texts, or the tokenizer gives joined texts other ids.
   """
   texts = dataset.open_split(path, split, ids, first=_COMPARED)
   folder = (
@@ -324,13 +325,13 @@ def open_split(
     folder, texts, dtype, encode, split in about.get("packed", [])
   )
   try:
-    # Earlier versions did not say of which records the ids are. A copy of a
-    # remote directory has only the records that are compared.
-    there, known = records(folder.parent), about.get("records")
+    # Earlier versions did not record from which records ids were made. A copy
+    # of a remote directory has only the records that are compared.
+    record_files, known = records(folder.parent), about.get("records")
     same = len(source) == len(texts) and (
       known is None
-      or known == there
-      or (buckets.is_remote(path) and all(r in known for r in there))
+      or known == record_files
+      or (buckets.is_remote(path) and all(r in known for r in record_files))
     )
     compared = min(len(texts), _COMPARED) if same else 0
     for i in (n * len(texts) // compared for n in range(compared)):
@@ -351,19 +352,19 @@ def open_split(
 
 
 def _check_joined(row: dict, joined: Joined, encode: Any) -> None:
-  """Refuses a tokenizer for which joined ids are not those of joined texts."""
+  """Raises UserError for a tokenizer whose ids of joined texts differ."""
   for text, parts in joined(row):
     if b"".join(map(encode, parts)) != encode(text):
       raise UserError(
         "config.data.tokenised: this tokenizer gives other ids to "
-        f"{text[:40]!r} than to its parts one after another, so "
-        "the model would be trained on other ids than it is served; set "
-        "config.data.tokenised to false"
+        f"{text[:40]!r} than to its parts separately, so the model would be "
+        "trained on other ids than it is served; set config.data.tokenised to "
+        "false"
       )
 
 
 class Encoder:
-  """Calls a tokenizer for the ids of a text, as bytes, without special ones."""
+  """Encodes texts as the bytes of their ids, without special tokens."""
 
   def __init__(self, words: tokenizers.Tokenizer, dtype: np.dtype):
     self._words, self._dtype = words, dtype

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What curation, evaluation and search ask of a model: texts to vectors."""
+"""The interface through which jobs use a model: texts to vectors."""
 
 import abc
 from collections.abc import Hashable
@@ -34,18 +34,18 @@ _SIMILARITIES = {
 class EmbeddingModel(abc.ABC):
   """A model as the jobs use it; `embed.model.Model` is ours.
 
-  To use another, write a subclass with `encode`. The defaults are those of a
-  model without prompts, whose vectors have length 1 and compare by cosine.
+  To use another one, write a subclass with `encode`. The defaults describe a
+  model without prompts whose vectors have length 1 and compare by cosine.
 
   Attributes:
-    prompts: text put in front, by name.
-    default_prompt: name of the prompt of texts for which none is named.
-    max_tokens: longer texts are truncated to this; None: not known.
+    prompts: prefixes of texts, by name.
+    default_prompt: name of the prompt used if none is specified.
+    max_tokens: longer texts are truncated to this; None if unknown.
     similarity_fn_name: how its vectors are compared, see
       `usage.SIMILARITIES`.
-    normalize: whether its vectors have length 1 unless asked otherwise.
-    width: dimensions of a vector; None: not known.
-    params: its parameters, nested dicts of arrays; None: not known.
+    normalize: whether its vectors have length 1 by default.
+    width: number of dimensions of a vector; None if unknown.
+    params: its parameters, nested dicts of arrays; None if unknown.
   """
 
   prompts: Mapping[str, str] = {}
@@ -107,30 +107,30 @@ class EmbeddingModel(abc.ABC):
     return _SIMILARITIES[self.similarity_fn_name](a, b)
 
   def identities(self, texts: Sequence[str]) -> Sequence[Hashable]:
-    """Of each text, equal where the encoder is given equal tokens.
+    """Returns a key for each text; equal tokens give equal keys.
 
-    No default prompt is put in front: `texts` have theirs already.
+    No default prompt is added, since `texts` already have theirs.
     """
     return texts
 
   def without_default_prompt(self) -> Self:
-    """The same model, putting nothing before texts unless a prompt is named."""
+    """Returns a copy that adds no prompt unless one is specified."""
     other = copy.copy(self)
     other.default_prompt = None
     return other
 
   @property
   def by_cosine(self) -> bool:
-    """Whether its vectors are ranked by cosine; else by inner product.
+    """Whether vectors are ranked by cosine rather than inner product.
 
     Raises:
-      UserError: if they are not ranked by a product of vectors.
+      UserError: if they are ranked by neither.
     """
     return check_ranked(self.similarity_fn_name) == "cosine"
 
 
 class _Adapted(EmbeddingModel):
-  """An object of another library: the only place that asks what it has."""
+  """Wraps an object of another library; only this class inspects it."""
 
   def __init__(self, model: Any):
     self._model = model
@@ -139,6 +139,7 @@ class _Adapted(EmbeddingModel):
         setattr(self, name, getattr(model, name))
 
   def encode(self, texts, prompt=None, *, normalize=None, show_progress=False):
+    """Adds the prompt and calls the object's encode."""
     front = self.prompts[prompt] if prompt else ""
     return self._model.encode([front + text for text in texts])
 

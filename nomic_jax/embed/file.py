@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Embeds a file of texts into a file of vectors.
 
-Neither need fit in memory. Vectors are written to .OUTPUT.partial/ as they
-come, with a mark of how far they are good; the same command goes on there
-after it was killed.
+Neither has to fit in memory. Vectors are written to .OUTPUT.partial/ as they
+are computed, with a record of how many are valid. After a kill, the same
+command resumes there.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ from nomic_jax.storage.files import replacing
 from nomic_jax.storage.progress import Progress
 
 _OUTPUTS = (".npy", ".parquet")
-_GROUP = 16384  # rows of a parquet row group
+_GROUP = 16384  # rows per parquet row group
 
 
 @places.expanding("model", "input", "output")
@@ -45,13 +45,13 @@ def embed_file(
   dtype: str = "float32",
   pooled_norm: bool = False,
 ) -> None:
-  """Embeds every text of a file; goes on where a killed run was.
+  """Embeds every text of a file, resuming an interrupted run.
 
-  Arguments are the flags of `nomic-jax embed`, described in jobs/embed.py.
+  The arguments are the flags of `nomic-jax embed`, described in jobs/embed.py.
 
   Raises:
-    UserError: for a malformed input, naming file and row; for an output begun
-      by another command.
+    UserError: for malformed input, naming the file and row, or an output that
+      another command began.
   """
   target, source = places.real(output), pathlib.Path(input)
   if target.suffix not in _OUTPUTS:
@@ -60,21 +60,21 @@ def embed_file(
     )
   places.check_file(output)
   places.check_apart(output, input)
-  # Reads all of it before the long work, which is then not in vain.
+  # Reading everything first reports errors before the long work.
   total = sum(1 for _ in formats.texts(source, column))
   if not total:
-    raise UserError(f"{source}: there are no texts in it")
+    raise UserError(f"{source}: contains no texts")
   loaded = nomic_jax.load(model, dtype, pooled_norm)
   if normalize is None:
     normalize = loaded.normalize
-  asked = {
+  options = {
     "prompt": prompt,
     "dim": dim,
     "normalize": normalize,
     "precision": precision,
   }
   rest = formats.texts(source, column)
-  stream = loaded.encode_stream(rest, **asked)  # checks what is asked
+  stream = loaded.encode_stream(rest, **options)  # checks its arguments
   width = dim or loaded.width
   partial = _Partial(
     target,
@@ -86,7 +86,7 @@ def embed_file(
       "the size and time of --input": fingerprints.stamps(source)[0][1:],
       "--column": column,
       "--dtype": dtype,
-      **{f"--{name}": value for name, value in asked.items()},
+      **{f"--{name}": value for name, value in options.items()},
     },
   )
   for _ in zip(range(partial.done), rest):
@@ -105,15 +105,15 @@ def embed_file(
   if partial.cut:
     print(loaded.cut_message(partial.cut, total), file=sys.stderr)
   partial.finish(formats.texts(source, column), column)
-  print(f"{output}: {total:,} vectors of {width}")
+  print(f"{output}: {total:,} vectors of width {width}")
 
 
 class _Partial:
-  """The vectors so far.
+  """The vectors computed so far.
 
   Attributes:
-    done: how many.
-    cut: how many of their texts were cut.
+    done: number of vectors.
+    cut: number of truncated texts among them.
   """
 
   def __init__(
@@ -143,8 +143,8 @@ class _Partial:
     self._write_mark()
 
   def add(self, vectors: np.ndarray, cut: int) -> None:
-    """Keeps the vectors of the next texts, also if killed from here on."""
-    # Mapped anew each time, so that what is written does not stay in memory.
+    """Saves the vectors of the next texts, which a kill then preserves."""
+    # Mapped again each time, so that written pages do not stay in memory.
     store = np.load(self._vectors, mmap_mode="r+")
     store[self.done : self.done + len(vectors)] = vectors
     store.flush()
@@ -153,12 +153,12 @@ class _Partial:
     self._write_mark()
 
   def finish(self, texts: Iterator[str], column: str) -> None:
-    """Makes the output."""
+    """Writes the output and removes the partial folder."""
     if self._target.suffix == ".parquet":
       with replacing(self._target) as temporary:
         vectors = np.load(self._vectors, mmap_mode="r")
         _write_parquet(temporary, texts, column, vectors)
-    elif self._vectors.exists():  # else killed right here, all being done
+    elif self._vectors.exists():  # otherwise killed after this rename
       self._vectors.replace(self._target)
     shutil.rmtree(self._folder)
 
@@ -171,8 +171,8 @@ class _Partial:
     ]
     if changed:
       raise UserError(
-        f"{self._folder}: begun with other {', '.join(changed)}; run that "
-        "command again, or remove the folder to start anew"
+        f"{self._folder}: begun with different {', '.join(changed)}; run that "
+        "command again, or remove the folder to start over"
       )
     self.done, self.cut = state["done"], state["cut"]
 
@@ -192,7 +192,7 @@ def _write_parquet(
   schema = pa.schema(
     {column: pa.string(), "embedding": pa.list_(element, vectors.shape[1])}
   )
-  # Opened here, since its name need not be UTF-8.
+  # Opened here because the name may not be UTF-8.
   with (
     path.open("wb") as stream,
     parquet.ParquetWriter(stream, schema) as writer,

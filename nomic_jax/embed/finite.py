@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is known about a model whose vector is not finite (NaN or infinity).
+"""Diagnoses a model whose vector is not finite (NaN or infinity).
 
-Messages state what was found and what to check. They name no cause: damaged
-files, a training that diverged and a text that overflows look alike.
+Messages state what was found and what to check. They name no cause, since
+damaged files, diverged trainings and texts that overflow look alike.
 """
 
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ import numpy as np
 
 
 def about(params: Mapping[str, Any] | None) -> str:
-  """Says which of a model's parameters are not finite, and what to check.
+  """Returns which parameters are not finite, and what to check.
 
   Args:
-    params: nested dicts of arrays; None: not known.
+    params: nested dicts of arrays; None if unknown.
   """
   if params is None:
     return "check this text and the model's parameters"
@@ -31,7 +31,7 @@ def about(params: Mapping[str, Any] | None) -> str:
   more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
   return (
     f"the model's parameters {', '.join(bad[:3])}{more} are not finite; use "
-    "another checkpoint, or compare the file with the one it was copied from"
+    "another checkpoint, or compare the file with its original"
   )
 
 

@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Texts as token ids to pooled vectors, on all devices of this process.
+"""Token ids to pooled vectors, on all devices of this process.
 
-Texts are packed into rows of a few lengths, rows into blocks of a few sizes,
-so that little is padding and few programs are compiled. The rows of a block
-are shared out over the devices, each of which holds the whole model.
+Texts are packed into rows of a few lengths and rows into blocks of a few sizes,
+so there is little padding and few programs are compiled. The rows of a block
+are sharded over the devices, each of which holds the whole model.
 """
 
 import collections
@@ -30,12 +30,12 @@ from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.encoder import Encoder
 
 DTYPES = ("float32", "bfloat16")
-# A block's tokens on one device: enough to keep it busy, few enough that the
-# scores of attention stay small, and on a CPU that activations stay in its
-# cache: 8,192 tokens take a quarter longer there.
+# Tokens of a block per device: enough to keep it busy, few enough to keep the
+# scores of attention small. On a CPU activations should stay in the cache:
+# 8,192 tokens take a quarter longer there.
 _BLOCK_TOKENS = {"cpu": 1024}
 _MOST_BLOCK_TOKENS = 8192
-_FEW = 4  # what does not fill a block goes in blocks this much smaller
+_FEW = 4  # a remainder is split into blocks this much smaller
 _SHORTEST_ROW = 64
 _LONG_ROW = 512
 _TOKENS_PER_SLOT = 4
@@ -44,7 +44,7 @@ _MOST_SLOTS = 128
 
 @functools.cache
 def _home() -> int:
-  """The process that first put a model on devices; forked ones inherit it."""
+  """Returns the process that first used a device; forks inherit the value."""
   return os.getpid()
 
 
@@ -52,10 +52,10 @@ class Block(NamedTuple):
   """Rows that are embedded together.
 
   Attributes:
-    tokens: the encoder's, int32 [B, S].
-    slots: the most texts in a row.
-    texts: [K] which texts these are.
-    slot_of: [K] where among the B * slots vectors each of them is.
+    tokens: the encoder's inputs, int32 [B, S].
+    slots: the largest number of texts in a row.
+    texts: [K] indices of the texts.
+    slot_of: [K] position of each among the B * slots vectors.
   """
 
   tokens: dict[str, np.ndarray]
@@ -65,7 +65,7 @@ class Block(NamedTuple):
 
 
 class Embedder:
-  """An encoder laid out over devices.
+  """An encoder replicated over devices.
 
   Attributes:
     params: its parameters, on every device.
@@ -84,9 +84,11 @@ class Embedder:
     Args:
       architecture: of the encoder.
       params: the encoder's parameters.
-      dtype: of activations and matmuls; bfloat16 also stores the matrices so.
-      devices: all local ones if None.
-      longest: no text has more tokens; `architecture.max_length` if None.
+      dtype: of activations and matmuls; with bfloat16, matrices are stored in
+        it too.
+      devices: the devices to use; default: all local ones.
+      longest: the largest number of tokens of a text; default:
+        `architecture.max_length`.
 
     Raises:
       UserError: for an unknown dtype.
@@ -120,7 +122,7 @@ class Embedder:
       dtype=dtype,
       quiet=True,
     )
-    # On CPU a scan in bfloat16 would keep float32 copies of all layers.
+    # On CPUs a scan in bfloat16 would keep float32 copies of all layers.
     unroll = dtype == "bfloat16" and self._on_cpu
     encoder = Encoder(
       a, dtype=dtype, attention=attends, unroll=len(a.layers) if unroll else 1
@@ -133,7 +135,7 @@ class Embedder:
     )
 
   def check_process(self) -> None:
-    """Refuses to wait for threads of JAX that a fork left behind.
+    """Refuses to run in a fork, where JAX would wait for missing threads.
 
     Raises:
       UserError: in a process forked from the one that first loaded a model.
@@ -141,9 +143,9 @@ class Embedder:
     if os.getpid() != self._process:
       raise UserError(
         "this process was forked from one that had loaded a model, and JAX's "
-        "threads do not come along; start it with "
-        "multiprocessing.get_context('spawn'), or load models in the workers "
-        "alone"
+        "threads do not survive a fork; start it with "
+        "multiprocessing.get_context('spawn'), or load models only in the "
+        "workers"
       )
 
   def plan(self, ids: Sequence[Sequence[int]]) -> list[Block]:
@@ -165,12 +167,12 @@ class Embedder:
     return blocks
 
   def run(self, blocks: Sequence[Block], count: int) -> np.ndarray:
-    """Pooled vectors of the `count` texts in `blocks`, float32 [count, D]."""
+    """Returns vectors of the `count` texts in `blocks`, float32 [count, D]."""
     width = self._width
     out = np.zeros((count, width), np.float32)
     waiting = collections.deque()
-    # One block is queued behind another, and no more: CPU would compute all
-    # that is queued at once, in as much memory.
+    # Only one block is queued behind another, since a CPU would compute all
+    # queued blocks at once, using as much memory.
     for block in itertools.chain(blocks, (None,)):
       if block:
         pooled = self._embed(self.params, block.tokens, block.slots)
@@ -181,10 +183,10 @@ class Embedder:
     return out
 
   def _row_length(self, tokens: int) -> int:
-    """64, 128, 192, 256, 384, 512, ... or `longest`, whichever fits first.
+    """Returns the row length: 64, 128, 192, 256, 384, 512, ... or `longest`.
 
-    On a CPU, where long rows take long, 512 is followed by 576, 640, ...
-    1,024, 1,152, ...: less padding, for more shapes to compile.
+    On a CPU, where long rows are slow, 512 is followed by 576, 640, ... 1,024,
+    1,152, ...: less padding, but more shapes to compile.
     """
     length = _SHORTEST_ROW
     while length < tokens:
@@ -216,10 +218,10 @@ def _slots(row_length: int) -> int:
 
 
 def _split(rows: int, sizes: Sequence[int]) -> list[int]:
-  """Sizes of the blocks, out of `sizes` (falling, the last 1), for `rows`.
+  """Splits `rows` into blocks of `sizes` (decreasing, the last 1).
 
-  A block may stay a quarter empty, and a small one more, since several
-  smaller ones take longer.
+  A block may be up to a quarter empty, a small one more, since several smaller
+  blocks take longer.
   """
   blocks = []
   for size, spare in zip(sizes, (4 / 3, 4, 1)):
@@ -230,7 +232,7 @@ def _split(rows: int, sizes: Sequence[int]) -> list[int]:
 
 
 def _matrices_as(params: dict, dtype: str) -> dict:
-  """The matrices of the layers in a dtype; all else as given."""
+  """Casts the matrices of the layers to a dtype, and nothing else."""
   if dtype == "float32":
     return params
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Texts to vectors with a trained model."""
+"""A trained model that embeds texts."""
 
 import collections
 from collections.abc import Iterable
@@ -41,19 +41,19 @@ from nomic_jax.text import tokenizer as tokenizer_lib
 from nomic_jax.text import tokenizer_settings
 from nomic_jax.text.shorten import shorten
 
-# Texts tokenised, packed and embedded together: this many, or fewer if they
-# are long.
+# Texts that are tokenized, packed and embedded together: this many, or fewer
+# if they are long.
 _WINDOW = 4096
 _WINDOW_CHARACTERS = 1_000_000
 
 
 class Vectors(NamedTuple):
-  """What became of the next texts.
+  """Vectors of consecutive texts.
 
   Attributes:
-    vectors: [N, columns], as `encode` returns them.
-    cut: how many of the N were longer than `max_tokens`.
-    broken: which of the N have a vector that is not finite.
+    vectors: [N, columns], as returned by `encode`.
+    cut: how many of the N texts were longer than `max_tokens`.
+    broken: indices of vectors that are not finite.
   """
 
   vectors: np.ndarray
@@ -68,14 +68,14 @@ class Model(EmbeddingModel):
     architecture: what the model computes.
     params: the encoder's parameters.
     tokenizer: a `tokenizers.Tokenizer`.
-    prompts: text put in front, by name.
-    max_tokens: longer texts are cut to this.
+    prompts: prefixes of texts, by name.
+    max_tokens: longer texts are truncated to this.
     dtype: of activations and matmuls.
-    matryoshka_dims: the dims it was trained for, if its files say so.
-    default_prompt: name of the prompt of texts for which none is named.
+    matryoshka_dims: the dims it was trained for, if its files list them.
+    default_prompt: name of the prompt used if none is specified.
     similarity_fn_name: how its vectors are compared, see
       `usage.SIMILARITIES`.
-    normalize: whether its vectors have length 1 unless asked otherwise.
+    normalize: whether its vectors have length 1 by default.
   """
 
   def __init__(
@@ -110,10 +110,12 @@ class Model(EmbeddingModel):
 
   @property
   def width(self) -> int:
+    """Number of dimensions of a vector."""
     return self.architecture.output_width
 
   @property
   def params(self) -> dict:
+    """The encoder's parameters, on the devices."""
     return self._embedder.params
 
   @classmethod
@@ -121,32 +123,35 @@ class Model(EmbeddingModel):
     cls, path: str, dtype: str = "float32", pooled_norm: bool = False
   ) -> "Model":
     """Reads a model directory or a work directory; see `nomic_jax.load`."""
-    place = fetch.find(path)
-    files = models.read_model(place)
+    directory = fetch.find(path)
+    files = models.read_model(directory)
     if files.other:
       raise UserError(
-        f"{path}: {files.other} and no embedding model, so its vectors mean "
-        "nothing; give one that embeds, or train it on with config.init_from"
+        f"{path}: {files.other}, not an embedding model, so its vectors are "
+        "meaningless; specify an embedding model, or fine-tune this one with "
+        "config.init_from"
       )
     if not files.says_pooling:
       sentence_transformers.warn_of_pooling(path)
     a = files.architecture
     if pooled_norm and not a.head.pooled_norm:
       print(
-        f"{path}: its files name no LayerNorm of the pooled vector; there "
-        "is one all the same, as --pooled_norm says"
+        f"{path}: its files specify no LayerNorm of the pooled vector; "
+        "--pooled_norm adds one"
       )
       norm = Module("norm", a.width, affine=False)
       a = a.with_head(modules=(norm, *a.head.modules))
-    words = tokenizer_lib.load(files.tokenizer_path)
-    special_tokens.check_rows(words, a.vocab_size, files.tokenizer_path.parent)
-    tokenizer_settings.warn_of_no_ends(words, files.tokenizer_path.parent)
+    tokenizer = tokenizer_lib.load(files.tokenizer_path)
+    special_tokens.check_rows(
+      tokenizer, a.vocab_size, files.tokenizer_path.parent
+    )
+    tokenizer_settings.warn_of_no_ends(tokenizer, files.tokenizer_path.parent)
     return cls(
       a,
       files.params,
-      words,
+      tokenizer,
       dtype=dtype,
-      matryoshka_dims=matryoshka.read(place),
+      matryoshka_dims=matryoshka.read(directory),
       tokenizer_path=files.tokenizer_path,
       **files.usage.to_json(),
     )
@@ -177,19 +182,19 @@ class Model(EmbeddingModel):
     raise AttributeError(aliases.about(type(self).__name__, name))
 
   def reading(self, tokens: int) -> "Model":
-    """The same model, cutting texts to `tokens` and no earlier.
+    """Returns a model that reads up to `tokens` tokens of a text.
 
-    Rotary positions beyond those trained on are scaled by dynamic NTK with a
-    factor of 2 where the model's files name none (Nomic Embed, section 3).
+    Rotary positions beyond those trained on are scaled by dynamic NTK, with a
+    factor of 2 if the model's files specify none (Nomic Embed, section 3).
 
     Raises:
-      UserError: if its positions are learned, and end before.
+      UserError: if its positions are learned and fewer.
     """
     a = self.architecture
     if not a.rotary and tokens > a.max_length:
       raise UserError(
         f"texts of {tokens:,} tokens: this model has {a.max_length:,} "
-        "learned positions; give one with rotary positions"
+        "learned positions; use a model with rotary positions"
       )
     if a.rotary:
       factor = a.rope.factor or (
@@ -225,21 +230,22 @@ class Model(EmbeddingModel):
     """Embeds texts; a text's vector does not depend on the others.
 
     Args:
-      texts: what to embed, or one text. One longer than `max_tokens` is
-        truncated to its first tokens and its end mark; one warning says how
-        many were.
-      prompt: name of a prompt to put in front of each text; None is the
-        model's default prompt, if it has one.
-      dim: keep this many dimensions (Matryoshka); None keeps all. Any number
-        up to the width will do; a warning tells when the model's files name
-        the dims it was trained for and this is none of them.
-      normalize: to length 1, after cutting; None is as the model's files say.
-      show_progress: a bar, or lines in a log.
-      precision: of the result, which is computed in `dtype` all the same.
-        "float32", where what is not finite stays so; "int8", each vector
-        times 127 / its largest |x|, rounded, with nothing calibrated: compare
-        by cosine; "binary", the bits x > 0, eight to an int8 as
-        sentence-transformers has them. See `nomic_jax.embed.quantize.quantize`.
+      texts: the texts, or one text. Texts longer than `max_tokens` are
+        truncated, keeping the special tokens at the end; one warning reports
+        how many.
+      prompt: name of a prompt to put before each text; None for the model's
+        default prompt, if it has one.
+      dim: number of dimensions to keep (Matryoshka); None keeps all. A warning
+        is issued if the model's files list the dims it was trained for and
+        this is none of them.
+      normalize: whether to scale vectors to length 1, after truncation to
+        `dim`; None for the model's default.
+      show_progress: whether to show a bar, or lines in a log.
+      precision: of the result; computation uses `dtype`. With "float32",
+        values that are not finite are kept. "int8" is each vector times 127 /
+        its largest |x|, rounded, without calibration: compare by cosine.
+        "binary" is the bits x > 0, eight per int8, as in sentence-transformers.
+        See `nomic_jax.embed.quantize.quantize`.
       **other: arguments under their names in sentence-transformers, such as
         `prompt_name` for `prompt`; see `embed.aliases`.
 
@@ -248,7 +254,7 @@ class Model(EmbeddingModel):
       same without N.
 
     Raises:
-      UserError: for an unknown prompt or precision, a wrong dim, or something
+      UserError: for an unknown prompt or precision, an invalid dim, or a text
         that is not a str.
     """
     if other:
@@ -278,7 +284,7 @@ class Model(EmbeddingModel):
         if len(part.broken) and precision != "float32":
           raise UserError(
             f"encode: the embedding of text {done + part.broken[0]} is not "
-            f"finite, which {precision} cannot express; "
+            f"finite, which {precision} cannot represent; "
             f"{finite.about(self.params)}"
           )
         out[done : done + len(part.vectors)] = part.vectors
@@ -298,23 +304,23 @@ class Model(EmbeddingModel):
     normalize: bool | None = None,
     precision: str = "float32",
   ) -> Iterator[Vectors]:
-    """Embeds any number of texts, which are taken as they are needed.
+    """Embeds any number of texts, reading them as needed.
 
-    Arguments and errors are those of `encode`; the texts must be str. Yields
-    the vectors of a few thousand texts at a time, in order.
+    Arguments and errors are those of `encode`. Yields the vectors of a few
+    thousand texts at a time, in order.
     """
     self._check(prompt, dim, precision)
     return self._stream(texts, prompt, dim, normalize, precision)
 
   def cut_message(self, cut: int, total: int) -> str:
-    """One line that says how many texts were cut."""
+    """Returns a line that says how many texts were truncated."""
     return (
-      f"{cut:,} of {total:,} texts had more than {self.max_tokens:,} tokens, "
-      "and what is beyond was left out"
+      f"{cut:,} of {total:,} texts had more than {self.max_tokens:,} tokens "
+      "and were truncated"
     )
 
   def _check(self, prompt: str | None, dim: int | None, precision: str) -> int:
-    """Checks what is asked of `encode`; returns the width of its vectors."""
+    """Checks the arguments of `encode`; returns the width of its vectors."""
     if prompt is not None:
       one_of(
         prompt, self.prompts, f"encode: no prompt '{prompt}'", "this model has"
@@ -325,8 +331,8 @@ class Model(EmbeddingModel):
       raise UserError(f"encode: dim {dim} is not between 1 and {width}")
     if dims and dim not in (None, width, *dims):
       warnings.warn(
-        f"dim {dim} is none of those the model was trained for, "
-        f"{', '.join(map(str, dims))}; the next one up is better",
+        f"dim {dim} is not one of those the model was trained for, "
+        f"{', '.join(map(str, dims))}; use the next larger one",
         stacklevel=3,
       )
     quantize.check(precision, dim or width)
@@ -344,34 +350,35 @@ class Model(EmbeddingModel):
     front = self.prompts[name] if name else ""
     normalize = self.normalize if normalize is None else normalize
     with futures.ThreadPoolExecutor(1) as worker:
-      # A window is tokenised and packed while the one before is embedded.
-      coming = collections.deque()
+      # One window is tokenized and packed while the previous one is embedded.
+      pending = collections.deque()
       for window in _windows(texts, front):
-        coming.append(worker.submit(self._prepare, window))
-        if len(coming) > 1:
-          yield self._finish(coming.popleft(), dim, normalize, precision)
-      while coming:
-        yield self._finish(coming.popleft(), dim, normalize, precision)
+        pending.append(worker.submit(self._prepare, window))
+        if len(pending) > 1:
+          yield self._finish(pending.popleft(), dim, normalize, precision)
+      while pending:
+        yield self._finish(pending.popleft(), dim, normalize, precision)
 
   def identities(self, texts: Sequence[str]) -> list[bytes]:
-    found = []
+    """Returns the token ids of each text as bytes, without prompts."""
+    identities = []
     for window in _windows(texts, ""):
       texts = shorten(
         self.tokenizer, list(map(decoding.safe, window)), self.max_tokens
       )
-      found += [
+      identities += [
         np.asarray(
           self._special.cut(e.ids, self.max_tokens), np.int32
         ).tobytes()
         for e in self.tokenizer.encode_batch_fast(texts)
       ]
-    return found
+    return identities
 
   def _prepare(
     self, texts: list[str]
   ) -> tuple[list[Block], list[Sequence[int]], int]:
-    """Blocks of a window, its texts' ids and how many were cut."""
-    texts = list(map(decoding.safe, texts))  # as the tokenizer takes them
+    """Returns the blocks of a window, its token ids and how many were cut."""
+    texts = list(map(decoding.safe, texts))  # required by the tokenizer
     limit, cut = self.max_tokens, 0
     texts = shorten(self.tokenizer, texts, limit)
     ids = [e.ids for e in self.tokenizer.encode_batch_fast(texts)]
@@ -390,8 +397,8 @@ class Model(EmbeddingModel):
   ) -> Vectors:
     blocks, ids, cut = prepared.result()
     vectors = self._embedder.run(blocks, len(ids))
-    # Attention may carry a NaN to the other texts of a row: each is embedded
-    # alone to find whose it is.
+    # Attention may spread a NaN to the other texts of a row, so each of them is
+    # embedded alone to find the text that causes it.
     for i in _broken(vectors):
       vectors[i] = self._embedder.run(self._embedder.plan([ids[i]]), 1)[0]
     vectors = vectors[:, :dim]
@@ -399,13 +406,13 @@ class Model(EmbeddingModel):
     if normalize:
       length = np.linalg.norm(vectors, axis=1, keepdims=True)
       vectors = vectors / np.maximum(length, 1e-12)
-    if precision != "float32":  # where a NaN would be some number
+    if precision != "float32":  # where a NaN would become a number
       vectors[broken] = 0
     return Vectors(quantize.quantize(vectors, precision), cut, broken)
 
 
 def _broken(vectors: np.ndarray) -> np.ndarray:
-  """Rows that are not finite."""
+  """Returns the indices of vectors that are not finite."""
   return np.flatnonzero(~np.isfinite(vectors).all(axis=1))
 
 
@@ -421,7 +428,7 @@ def _check_texts(texts: Sequence[str]) -> None:
 
 
 def _windows(texts: Iterable[str], front: str) -> Iterator[list[str]]:
-  """Yields lists of the next texts with what is put in front of them."""
+  """Yields lists of consecutive texts with the prompt in front."""
   window, characters = [], 0
   for text in texts:
     window.append(front + text)

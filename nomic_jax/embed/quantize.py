@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Vectors in fewer bytes."""
+"""Quantization of vectors to fewer bytes."""
 
 import numpy as np
 
@@ -15,37 +15,37 @@ def check(precision: str, width: int) -> None:
   one_of(precision, PRECISIONS, f"precision '{precision}' is unknown")
   if precision == "binary" and width % 8:
     raise UserError(
-      f"precision 'binary' packs 8 dimensions in a byte, and {width} is not "
-      "a multiple of 8; choose another dim"
+      f"precision 'binary' packs 8 dimensions per byte, but {width} is not a "
+      "multiple of 8; choose another dim"
     )
 
 
 def stored_as(precision: str, width: int) -> tuple[np.dtype, int]:
-  """The dtype and the number of columns of quantised vectors."""
+  """Returns the dtype and the number of columns of quantized vectors."""
   if precision == "binary":
     return np.dtype(np.int8), width // 8
   return np.dtype(precision), width
 
 
 def quantize(vectors: np.ndarray, precision: str) -> np.ndarray:
-  """Float vectors [N, D] in a precision.
+  """Converts float vectors [N, D] to a precision.
 
-  float32: as they are, [N, D].
+  float32: unchanged, [N, D].
 
   int8: [N, D]; round(127 · x / max|x|) with the largest |x| of the vector
-    itself. So nothing is calibrated, a text's vector does not depend on the
-    others of its call, and queries and documents of different calls go
-    together; but lengths are lost, so compare by cosine. (The int8 of
-    sentence-transformers instead takes each dimension's range from the
-    texts of the call, or from texts to calibrate with.)
+    itself. Nothing is calibrated, so a text's vector does not depend on others
+    in the call, and queries and documents of different calls are compatible.
+    Lengths are lost, so compare by cosine. (sentence-transformers' int8
+    instead takes each dimension's range from the texts of the call, or from
+    texts for calibration.)
 
-  binary: int8 [N, D/8]; the signs, x > 0 being 1, eight to a byte, the first
-    in its highest bit, less 128: what sentence-transformers' "binary" is.
-    `.view(np.uint8) ^ 128` is its "ubinary". Compare by Hamming distance,
-    which both give alike.
+  binary: int8 [N, D/8]; the signs (x > 0 is 1), eight per byte with the first
+    in the highest bit, minus 128, as sentence-transformers' "binary".
+    `.view(np.uint8) ^ 128` gives its "ubinary". Compare by Hamming distance,
+    which is the same for both.
 
   Raises:
-    UserError: for an unknown precision, or binary and D no multiple of 8.
+    UserError: for an unknown precision, or binary if D is not a multiple of 8.
   """
   check(precision, vectors.shape[1])
   if precision == "int8":

@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Embeddings of many texts, in pieces that are each whole or not there.
+"""Embeddings of many texts, in pieces that are either complete or absent.
 
-A piece is one .npy file, so that a job killed half way goes on with the first
-that is missing, and processes share the pieces out without asking each other.
+A piece is one .npy file, so an interrupted job resumes with the first missing
+one, and processes share the pieces without communicating.
 """
 
 from collections.abc import Callable
@@ -22,35 +22,35 @@ from nomic_jax.hub import fetch
 from nomic_jax.storage import files
 from nomic_jax.storage.progress import Progress
 
-PIECE = 4096  # Texts in a piece; what a kill can cost.
+PIECE = 4096  # texts per piece: the work that a kill can lose
 
 # A model or work directory, or a model; see `embedding_model.adapted`.
 Given = str | os.PathLike | EmbeddingModel
 
 
 def load(model: Given, dtype: str = "float32") -> EmbeddingModel:
-  """Returns a model, loaded to compute in `dtype` if it is a path."""
+  """Returns a model; if it is a path, loads it to compute in `dtype`."""
   if isinstance(model, (str, os.PathLike)):
-    import nomic_jax  # Late, since it brings the encoder with it.
+    import nomic_jax  # Late, since it imports the encoder.
 
     model = nomic_jax.load(os.fspath(model), dtype)
   return adapted(model)
 
 
-def place(model: Given) -> Given:
-  """Returns a model that is a path or a hub name as where it lies here."""
+def locate(model: Given) -> Given:
+  """Returns a model's local path if it is a path or a Hub name."""
   if not isinstance(model, (str, os.PathLike)):
     return model
   return os.fspath(fetch.find(model))
 
 
 class Store:
-  """The vectors of N texts, read from their pieces like an array [N, D]."""
+  """The vectors of N texts in their pieces, read like an array [N, D]."""
 
   ndim = 2
 
   def __init__(self, folder: pathlib.Path, count: int):
-    """Opens the pieces of `count` texts in `folder`, all of them there."""
+    """Opens the pieces of `count` texts in `folder`, which must be complete."""
     self._piece = PIECE
     self._pieces = [
       np.load(_path(folder, i), mmap_mode="r")
@@ -62,22 +62,22 @@ class Store:
     return self.shape[0]
 
   def __getitem__(self, at: slice | np.ndarray) -> np.ndarray:
-    """Copies rows: a slice without a step, or numbers [n]."""
+    """Copies rows: a slice without a step, or row numbers [n]."""
     if isinstance(at, slice):
       start, stop, _ = at.indices(len(self))
       rows = range(start // self._piece, -(-stop // self._piece))
-      cut = (
+      parts = (
         self._pieces[i][
           max(start - i * self._piece, 0) : stop - i * self._piece
         ]
         for i in rows
       )
-      return np.concatenate([self._pieces[0][:0], *cut])
+      return np.concatenate([self._pieces[0][:0], *parts])
     out = np.empty((len(at), self.shape[1]), np.float32)
     piece = at // self._piece
     for i in np.unique(piece):
-      here = piece == i
-      out[here] = self._pieces[i][at[here] - i * self._piece]
+      in_piece = piece == i
+      out[in_piece] = self._pieces[i][at[in_piece] - i * self._piece]
     return out
 
 
@@ -95,34 +95,34 @@ def embed(
   where: Callable[[int], str],
   share: tuple[int, int] = (0, 1),
 ) -> None:
-  """Embeds `texts` into pieces in `folder`, those that are not there yet.
+  """Embeds `texts` into pieces in `folder`, skipping existing ones.
 
   Args:
-    model: which embeds them, so that inner products are its similarity.
-    texts: a sequence that gives lists of texts for slices.
-    prompt: what is put before each text.
-    folder: of the pieces; made if it is not there.
-    label: what the progress is called.
-    where: tells of text i where it came from, for errors.
-    share: (n, N): of the pieces only the n-th of every N.
+    model: embeds the texts, so that inner products are its similarity.
+    texts: a sequence whose slices are lists of texts.
+    prompt: prefix of each text.
+    folder: contains the pieces; created if necessary.
+    label: of the progress bar.
+    where: returns where text i came from, for error messages.
+    share: (n, N): handle only the n-th of every N pieces.
 
   Raises:
-    UserError: if a vector is not finite, or the pieces are of another width.
+    UserError: if a vector is not finite, or existing pieces have another width.
   """
   folder.mkdir(parents=True, exist_ok=True)
   unit = model.by_cosine
-  model = model.without_default_prompt()  # `prompt` is put there
+  model = model.without_default_prompt()  # `prompt` is added here
   starts = range(0, len(texts), PIECE)[share[0] :: share[1]]
   missing = [s for s in starts if not _path(folder, s // PIECE).is_file()]
   if not missing:
     return
   size = lambda start: min(PIECE, len(texts) - start)
-  total, left = sum(map(size, starts)), sum(map(size, missing))
-  with Progress(total, "texts", label, start=total - left) as progress:
+  total, remaining = sum(map(size, starts)), sum(map(size, missing))
+  with Progress(total, "texts", label, start=total - remaining) as progress:
     for start in missing:
       part = [prompt + text for text in texts[start : start + PIECE]]
       with warnings.catch_warnings():
-        # Of texts that are cut, every piece would tell anew.
+        # Otherwise every piece would warn about truncated texts.
         warnings.filterwarnings("ignore", ".* texts had more than")
         vectors = np.asarray(model.encode(part, normalize=unit), np.float32)
       _check_finite(model, vectors, lambda i, start=start: where(start + i))
@@ -138,8 +138,8 @@ def _check_width(vectors: np.ndarray, folder: pathlib.Path) -> None:
     width = np.load(other, mmap_mode="r").shape[1]
     if width != vectors.shape[1]:
       raise UserError(
-        f"{other}: holds vectors {width} wide, the model gives "
-        f"{vectors.shape[1]}; remove the folder it is in and start again"
+        f"{other}: holds vectors of width {width}, but the model's have width "
+        f"{vectors.shape[1]}; remove its folder and start over"
       )
     return
 
@@ -162,19 +162,19 @@ def products(
   document_of: np.ndarray,
   step: int = 65536,
 ) -> np.ndarray:
-  """Inner product of each pair, [pairs] float32.
+  """Returns the inner product of each pair, [pairs] float32.
 
   Args:
     queries: [Q, D].
     query_of: [pairs], the row of each pair's query.
     documents: [C, D].
-    document_of: [pairs], likewise.
-    step: pairs read at a time, since the stores may be larger than memory.
+    document_of: [pairs], the row of each pair's document.
+    step: pairs read at a time, since stores may be larger than memory.
   """
-  own = np.empty(len(query_of), np.float32)
-  for i in range(0, len(own), step):
+  scores = np.empty(len(query_of), np.float32)
+  for i in range(0, len(scores), step):
     at = slice(i, i + step)
-    own[at] = np.einsum(
+    scores[at] = np.einsum(
       "nd,nd->n", queries[query_of[at]], documents[document_of[at]]
     )
-  return own
+  return scores

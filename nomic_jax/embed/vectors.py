@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Vectors of texts, checked, and fingerprints of what they depend on."""
+"""Checked vectors of texts, and fingerprints of what they depend on."""
 
 from collections.abc import Sequence
 import hashlib
@@ -18,13 +18,13 @@ from nomic_jax.storage.fingerprints import FORMAT
 def encode(
   model: EmbeddingModel, texts: Sequence[str], prompt: str, **options
 ) -> np.ndarray:
-  """Embeds texts; a model that has no such prompt is given none.
+  """Embeds texts; a prompt that the model does not have is ignored.
 
-  As in sentence-transformers, a model's default prompt stands before texts of
-  any kind that has no prompt, but for queries and documents.
+  As in sentence-transformers, the model's default prompt replaces a prompt it
+  does not have, except for queries and documents.
 
   Args:
-    model: which embeds them.
+    model: embeds the texts.
     texts: N texts.
     prompt: name of the prompt, such as "search_query".
     **options: of the model's `encode`, such as show_progress or normalize.
@@ -44,14 +44,14 @@ def encode(
   bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
   if len(bad):
     raise UserError(
-      f"{len(bad)} of {len(texts)} embeddings are not finite, the first is "
-      f"that of {texts[bad[0]][:40]!r}; {finite.about(model.params)}"
+      f"{len(bad)} of {len(texts)} embeddings are not finite, the first for "
+      f"the text {texts[bad[0]][:40]!r}; {finite.about(model.params)}"
     )
   return vectors
 
 
 def model_fingerprint(model: Model) -> str:
-  """Returns a hash of all that decides a model's vectors."""
+  """Returns a hash of everything that determines a model's vectors."""
   digest = hashlib.sha256(
     f"{FORMAT} {model.architecture} {model.max_tokens}".encode()
   )

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """BEIR folders as retrieval tasks: corpus, queries and qrels/test.tsv.
 
-All of the corpus is searched, and the queries are those that the judgements
-name (Thakur et al. 2021).
+The whole corpus is searched; the queries are those that have judgements (Thakur
+et al. 2021).
 """
 
 from collections.abc import Iterator
@@ -18,21 +18,21 @@ from nomic_jax.storage.bad import BadRows
 
 
 def known(path: pathlib.Path) -> bool:
-  """Whether it is a BEIR folder, or one of its files of judgements."""
+  """Returns whether it is a BEIR folder, or one of its judgement files."""
   if path.suffix == ".tsv":
     return path.is_file() and path.parent.name == "qrels"
   return (path / "qrels").is_dir()
 
 
 def read(path: pathlib.Path, name: str) -> RetrievalTask:
-  """Makes a task of a folder's qrels/test.tsv, or of the .tsv given.
+  """Makes a task of a folder's qrels/test.tsv, or of the given .tsv file.
 
   A document with the id and the text of a query is that query, as in ArguAna
-  and Quora, and no answer to it.
+  and Quora, and not an answer to it.
 
   Raises:
-    UserError: naming file and row, for a missing file, an empty corpus, an id
-      of two texts, or judgements of none of the texts.
+    UserError: naming the file and row, for a missing file, an empty corpus, an
+      id with two texts, or judgements that match no texts.
   """
   judged = path if path.suffix == ".tsv" else path / "qrels" / "test.tsv"
   folder = judged.parent.parent
@@ -56,7 +56,7 @@ def _texts(folder: pathlib.Path, kind: str) -> dict[str, beir.Text]:
   )
   texts = judged_lib.unique(rows, file, "_id")
   if not texts:
-    raise UserError(f"{file}: no texts in it, nothing to search")
+    raise UserError(f"{file}: no texts, so nothing to search")
   return texts
 
 
@@ -67,11 +67,11 @@ def _judgements(
   if not path.is_file():
     there = sorted(p.name for p in path.parent.glob("*.tsv"))
     raise UserError(
-      f"{path}: no such file; there are {', '.join(there) or 'none'}, give "
-      f"one of them as --tasks={path.parent}/NAME.tsv"
+      f"{path}: no such file; existing files are {', '.join(there) or 'none'}; "
+      f"specify one of them as --tasks={path.parent}/NAME.tsv"
     )
   for row, pair, grade in beir.judgements(str(path), BadRows(skippable=False)):
-    if grade % 1:  # also of nan and inf
+    if grade % 1:  # also true for nan and inf
       raise UserError(
         f"{path}, row {row}: the grade is {grade:g}; expected a whole number; "
         "correct or remove this row"

@@ -1,11 +1,11 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Classification: can a linear model tell classes by a text's vector?
+"""Classification: can a linear model predict classes from vectors?
 
-MTEB's protocol (Muennighoff et al. 2022, section 3.2, and its code): ten times
-a logistic regression is fitted to eight training texts of each class, and
-accuracy is the mean over the ten. Vectors are not normalised, which is also
-how the paper evaluates.
+This follows MTEB (Muennighoff et al. 2022, section 3.2, and its code): ten
+logistic regressions are fitted, each to eight training texts per class, and
+accuracy is averaged over the ten. Vectors are not normalized, as in the paper's
+evaluation.
 """
 
 import collections
@@ -33,9 +33,9 @@ _SEED = 42  # MTEB's
 
 @dataclasses.dataclass(frozen=True)
 class ClassificationTask(Task):
-  """Texts with a class, to learn from and to try.
+  """Texts with classes, for training and testing.
 
-  Items are [test texts, 1 + experiments]: the class, then what each fit said.
+  Items are [test texts, 1 + experiments]: the class and each fit's prediction.
   """
 
   name: str
@@ -71,23 +71,23 @@ class ClassificationTask(Task):
       [label for _, label in self.train], self.experiments, self.per_class
     )
     used = sorted(set().union(*chosen))
-    found = system.encode(
+    vectors = system.encode(
       [self.train[i][0] for i in used] + [text for text, _ in self.test],
       _PROMPT,
       normalize=False,
     )
-    place = {row: i for i, row in enumerate(used)}
-    number = {label: i for i, label in enumerate(self._classes())}
-    items = [[number[label] for _, label in self.test]]
+    position = {row: i for i, row in enumerate(used)}
+    class_index = {label: i for i, label in enumerate(self._classes())}
+    items = [[class_index[label] for _, label in self.test]]
     for some in chosen:
       fit = linear_model.LogisticRegression(max_iter=100, random_state=_SEED)
       with warnings.catch_warnings():
         warnings.simplefilter("ignore", exceptions.ConvergenceWarning)
         fit.fit(
-          found[[place[i] for i in some]],
-          [number[self.train[i][1]] for i in some],
+          vectors[[position[i] for i in some]],
+          [class_index[self.train[i][1]] for i in some],
         )
-      items.append(fit.predict(found[len(used) :]))
+      items.append(fit.predict(vectors[len(used) :]))
     items = np.array(items).T
     rows_shown = maps.chosen([label for _, label in self.test])
     texts, groups = zip(*(self.test[row] for row in rows_shown))
@@ -100,14 +100,14 @@ class ClassificationTask(Task):
   def scores(self, items: np.ndarray) -> dict[str, float]:
     from sklearn import metrics
 
-    gold, *said = items.T
+    gold, *predictions = items.T
     return {
       "accuracy": self.main(items),
       "F1": float(
         np.mean(
           [
             metrics.f1_score(gold, s, average="macro", zero_division=0)
-            for s in said
+            for s in predictions
           ]
         )
       ),
@@ -120,7 +120,7 @@ class ClassificationTask(Task):
     return sorted({label for _, label in (*self.train, *self.test)}, key=str)
 
   def _worst(self, items: np.ndarray) -> list[dict]:
-    """The texts that most fits agree on and get wrong."""
+    """Returns the texts that most fits agree on and get wrong."""
     classes = self._classes()
     most = [
       collections.Counter(row).most_common(1)[0]
@@ -142,20 +142,20 @@ class ClassificationTask(Task):
 def draws(
   labels: Sequence[Hashable], experiments: int, per_class: int
 ) -> list[list[int]]:
-  """Rows that each experiment learns from, which are those MTEB takes.
+  """Returns the rows that each experiment trains on, as MTEB chooses them.
 
-  The order of all rows is shuffled again for each, by the same permutation,
-  and the first of each class are taken.
+  All rows are shuffled again for each experiment by the same permutation, and
+  the first rows of each class are taken.
   """
   order = list(range(len(labels)))
   chosen = []
   for _ in range(experiments):
     np.random.RandomState(_SEED).shuffle(order)
-    taken = collections.Counter()
+    counts = collections.Counter()
     some = []
     for row in order:
-      if taken[labels[row]] < per_class:
-        taken[labels[row]] += 1
+      if counts[labels[row]] < per_class:
+        counts[labels[row]] += 1
         some.append(row)
     chosen.append(some)
   return chosen
@@ -169,14 +169,14 @@ def read(path: pathlib.Path, name: str) -> ClassificationTask:
   """
   splits = []
   for split in ("train", "test"):
-    file, found = rows.read(
+    file, examples = rows.read(
       path, split, {"text": rows.TEXT, "label": rows.LABEL}
     )
-    splits.append([(row["text"], row["label"]) for row in found])
-    classes = {row["label"] for row in found}
+    splits.append([(row["text"], row["label"]) for row in examples])
+    classes = {row["label"] for row in examples}
     if len(classes) == 1:
       raise UserError(
-        f"{file}: all labels are '{classes.pop()}'; give texts of two "
-        "classes or more"
+        f"{file}: all labels are '{classes.pop()}'; expected texts of at least "
+        "two classes"
       )
   return ClassificationTask(name, *splits, str(path))

@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Clustering: do texts of a topic lie together?
+"""Clustering: are texts on the same topic close to each other?
 
-MTEB's protocol (Muennighoff et al. 2022, section 3.2, and its code):
-mini-batch k-means with as many clusters as there are labels, batches of 500,
-scored by v-measure; the mean over a task's sets of texts.
+This follows MTEB (Muennighoff et al. 2022, section 3.2, and its code):
+mini-batch k-means with as many clusters as labels and batches of 500, scored by
+v-measure and averaged over the task's sets of texts.
 """
 
 from collections.abc import Hashable
@@ -30,7 +30,7 @@ _BATCH = 500
 
 @dataclasses.dataclass(frozen=True)
 class ClusteringTask(Task):
-  """Sets of texts with a label each; items are (set, label, cluster)."""
+  """Sets of labelled texts; items are (set, label, cluster)."""
 
   name: str
   sets: Sequence[tuple[Sequence[str], Sequence[Hashable]]]
@@ -52,28 +52,30 @@ class ClusteringTask(Task):
   def run(self, system: System) -> Outcome:
     from sklearn import cluster
 
-    found = system.encode([t for texts, _ in self.sets for t in texts], _PROMPT)
-    items, done = [], 0
+    vectors = system.encode(
+      [t for texts, _ in self.sets for t in texts], _PROMPT
+    )
+    items, start = [], 0
     for number, (texts, labels) in enumerate(self.sets):
-      known = {label: i for i, label in enumerate(dict.fromkeys(labels))}
+      label_index = {label: i for i, label in enumerate(dict.fromkeys(labels))}
       fit = cluster.MiniBatchKMeans(
-        n_clusters=len(known),
+        n_clusters=len(label_index),
         batch_size=_BATCH,
         n_init="auto",
         random_state=_SEED,
       )
-      fit.fit(found[done : done + len(texts)])
+      fit.fit(vectors[start : start + len(texts)])
       items.append(
         np.stack(
           [
             np.full(len(texts), number),
-            [known[label] for label in labels],
+            [label_index[label] for label in labels],
             fit.labels_,
           ],
           1,
         )
       )
-      done += len(texts)
+      start += len(texts)
     shown = maps.chosen(self.sets[0][1])
     texts, groups = ([column[row] for row in shown] for column in self.sets[0])
     return Outcome(
@@ -97,31 +99,31 @@ class ClusteringTask(Task):
 
 
 def read(path: pathlib.Path, name: str) -> ClusteringTask:
-  """Reads the test file of a folder: text and label, or a set of texts a row
-  as sentences and labels.
+  """Reads the test file of a folder: text and label, or one set of texts per
+  row as sentences and labels.
 
   Raises:
-    UserError: as `rows.read`, or for a set of one label.
+    UserError: as `rows.read`, or for a set with one label.
   """
   if "sentences" in rows.columns(rows.file(path, "test")):
-    file, found = rows.read(
+    file, examples = rows.read(
       path, "test", {"sentences": rows.TEXTS, "labels": rows.LABELS}
     )
-    sets = [(row["sentences"], row["labels"]) for row in found]
+    sets = [(row["sentences"], row["labels"]) for row in examples]
   else:
-    file, found = rows.read(
+    file, examples = rows.read(
       path, "test", {"text": rows.TEXT, "label": rows.LABEL}
     )
-    sets = [([r["text"] for r in found], [r["label"] for r in found])]
+    sets = [([r["text"] for r in examples], [r["label"] for r in examples])]
   for number, (texts, labels) in enumerate(sets, 1):
     if len(texts) != len(labels):
       raise UserError(
         f"{file}, row {number}: {len(texts):,} sentences and "
-        f"{len(labels):,} labels; give each sentence one label"
+        f"{len(labels):,} labels; expected one label per sentence"
       )
     if len(set(labels)) < 2:
       raise UserError(
         f"{file}{f', row {number}' if len(sets) > 1 else ''}: all labels "
-        "are the same; give texts of two topics or more"
+        "are the same; expected texts on at least two topics"
       )
   return ClusteringTask(name, sets, str(path))

@@ -1,13 +1,13 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How sure a score is, and a difference of two: the bootstrap.
+"""Confidence intervals of scores and of their differences, by the bootstrap.
 
-Items (queries, pairs, texts) are drawn with replacement as often as there are
-items, and the score of the draw is computed; a thousand such scores say how
-far it could be off for the items at hand. Every system of a task is scored on
-the same draws, so that their differences are paired (Efron and Tibshirani,
-"An Introduction to the Bootstrap", 1993; Koehn, "Statistical significance
-tests for machine translation evaluation", 2004).
+Items (queries, pairs, texts) are drawn with replacement, as many as there are,
+and the sample is scored. A thousand such scores show how much the score depends
+on the choice of items. All systems of a task are scored on the same samples, so
+their differences are paired (Efron and Tibshirani, "An Introduction to the
+Bootstrap", 1993; Koehn, "Statistical significance tests for machine translation
+evaluation", 2004).
 """
 
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ import numpy as np
 from nomic_jax.evaluation.task import Task
 
 DRAWS = 1000
-_TAIL = 2.5  # per cent left out on either side
+_TAIL = 2.5  # per cent excluded at each end
 
 
 class Difference(NamedTuple):
-  """Of a system's main score and another's on the same items.
+  """The difference between the main scores of two systems on the same items.
 
   Attributes:
-    value: the first score less the second.
-    low, high: 95 % of the draws lie between these.
+    value: the first score minus the second.
+    low, high: bounds of 95 % of the samples.
   """
 
   value: float
@@ -35,12 +35,15 @@ class Difference(NamedTuple):
 
   @property
   def significant(self) -> bool:
+    """Whether the interval excludes 0."""
     return self.low > 0 or self.high < 0
 
 
 def draws(task: Task, items: np.ndarray) -> np.ndarray:
-  """Returns the main score of DRAWS draws of `items` [N, ...], always the
-  same rows of N; NaN for a single item, of which nothing can be drawn.
+  """Returns the main scores of DRAWS samples of `items` [N, ...].
+
+  Samples of equal N are always the same rows. NaN if N is 1, which cannot be
+  resampled.
   """
   rng = np.random.default_rng(0)
   count = len(items)
@@ -52,10 +55,10 @@ def draws(task: Task, items: np.ndarray) -> np.ndarray:
 
 
 def interval(score: float, drawn: Sequence[float]) -> tuple[float, float]:
-  """Returns what 95 % of the draws lie between, NaN if none is a number.
+  """Returns the bounds of 95 % of the samples; NaN if none is finite.
 
-  The draws are moved so that their mean is the score: of a draw, in which
-  items repeat, some scores (such as the v-measure) are too high.
+  The samples are shifted such that their mean is the score, because some scores
+  (such as the v-measure) are too high for samples with repeated items.
   """
   finite = np.asarray(drawn, np.float64)
   finite = finite[np.isfinite(finite)]
@@ -64,7 +67,7 @@ def interval(score: float, drawn: Sequence[float]) -> tuple[float, float]:
   low, high = (
     np.percentile(finite - finite.mean(), [_TAIL, 100 - _TAIL]) + score
   )
-  return float(low), min(float(high), 1.0)  # what no score is above
+  return float(low), min(float(high), 1.0)  # the maximum of any score
 
 
 def difference(
@@ -73,11 +76,11 @@ def difference(
   other: float,
   other_drawn: Sequence[float],
 ) -> Difference:
-  """Compares two systems by their scores and their `draws` of one task."""
+  """Compares two systems by their scores and their `draws` on one task."""
   paired = np.asarray(drawn, np.float64) - np.asarray(other_drawn, np.float64)
   paired = paired[np.isfinite(paired)]
   if not len(paired):
     return Difference(score - other, np.nan, np.nan)
-  # Not moved as intervals are: draws that do not differ must stay 0.
+  # Not shifted as intervals are: equal samples must give 0.
   low, high = np.percentile(paired, [_TAIL, 100 - _TAIL])
   return Difference(score - other, float(low), float(high))

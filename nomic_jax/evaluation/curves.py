@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How much of a score is left with fewer dimensions and fewer bits."""
+"""How much of a score remains with fewer dimensions and fewer bits."""
 
 from collections.abc import Sequence
 import math
@@ -11,32 +11,34 @@ from nomic_jax.evaluation import systems
 from nomic_jax.evaluation.task import Task
 from nomic_jax.storage import drawing
 
-_SMALLEST = 64  # dimension of the paper's curve, for models as wide
+_SMALLEST = 64  # smallest dimension of the paper's curve
 
 
 def dims(width: int, trained: Sequence[int] = ()) -> list[int]:
-  """Returns the dimensions to try, falling.
+  """Returns the dimensions to try, in decreasing order.
 
   Args:
     width: of the model's vectors.
-    trained: dimensions that the model was trained for; without any it is
-      halved, down to 64 or so, in whole bytes of bits.
+    trained: dimensions that the model was trained for. Without any, the width
+      is halved down to about 64, keeping multiples of 8.
   """
-  found = {width, *trained}
+  candidates = {width, *trained}
   dim = width
   while not trained and dim % 2 == 0 and dim // 2 >= min(_SMALLEST, width // 4):
     dim //= 2
-    found.add(dim)
-  return sorted((d for d in found if d % 8 == 0 or d == width), reverse=True)
+    candidates.add(dim)
+  return sorted(
+    (d for d in candidates if d % 8 == 0 or d == width), reverse=True
+  )
 
 
 def curve(task: Task, system: systems.Dense) -> list[dict]:
   """Returns the main score at each dimension and precision.
 
-  Each is {"dim", "precision", "bytes" of a vector, "score"}.
+  Each item is {"dim", "precision", "bytes" per vector, "score"}.
   """
   model = system.model
-  found = []
+  points = []
   for precision in quantize.PRECISIONS:
     for dim in dims(model.width, model.matryoshka_dims):
       if precision == "binary" and dim % 8:
@@ -44,7 +46,7 @@ def curve(task: Task, system: systems.Dense) -> list[dict]:
       dtype, columns = quantize.stored_as(precision, dim)
       outcome = task.run(system.at(dim, precision))
       score = task.main(outcome.items)
-      found.append(
+      points.append(
         {
           "dim": dim,
           "precision": precision,
@@ -52,7 +54,7 @@ def curve(task: Task, system: systems.Dense) -> list[dict]:
           "score": score if math.isfinite(score) else None,
         }
       )
-  return found
+  return points
 
 
 def draw(results: dict) -> Any:

@@ -1,12 +1,11 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Retrieval tasks from texts by id and judgements of their pairs.
+"""Retrieval tasks from texts with ids and judgements of their pairs.
 
-An id stands for one text, and a pair has one grade: repeated equal rows are
-counted once and reported, different ones are refused. A judged document that
-is not in the corpus cannot be found, and counts in the ideal ranking, in
-recall and in MAP, as in trec_eval. A judged query that is not there cannot be
-asked and is left out.
+An id has one text and a pair has one grade: repeated equal rows are counted
+once and reported, conflicting rows are refused. A judged document missing from
+the corpus cannot be found, but counts in the ideal ranking, recall and MAP, as
+in trec_eval. A judged query without text is skipped.
 """
 
 from collections.abc import Hashable
@@ -26,24 +25,22 @@ def unique(
 
   Args:
     rows: in order.
-    where: the file, for messages.
+    where: the file, for error messages.
     kind: what a key is, such as "_id".
 
   Raises:
     UserError: naming both rows, if a key has two values.
   """
   bad = bad_lib.BadRows(skippable=False)
-  found = {
+  values = {
     key: value
     for _, key, value in bad_lib.unique(
       rows, where, "row", bad_lib.both_have(kind), bad
     )
   }
   if bad.left.total():
-    print(
-      f"{where}: {bad.left.total():,} rows repeat an earlier one and count once"
-    )
-  return found
+    print(f"{where}: {bad.left.total():,} rows repeat an earlier row; ignored")
+  return values
 
 
 def task(
@@ -54,26 +51,25 @@ def task(
   where: str,
   **options: Any,
 ) -> RetrievalTask:
-  """Makes a task; a document that is its query is no answer to it.
+  """Makes a task; a document that is its query does not answer it.
 
-  A document is its query if it has its id and its text, as in ArguAna and
+  A document is its query if it has the query's id and text, as in ArguAna and
   Quora.
 
   Args:
     name: of the task.
-    documents: by id, (the text that is searched, the text that is compared
-      with the query's).
+    documents: by id, (text to search, text to compare with the query's).
     queries: likewise.
     judgements: grade of each (query, document).
-    where: the judgements' file, for messages.
+    where: the judgements' file, for error messages.
     **options: of `RetrievalTask`.
 
   Raises:
-    UserError: if there are no judgements, or none of texts that are there.
+    UserError: if there are no judgements, or none that match the texts.
   """
   if not judgements:
-    raise UserError(f"{where}: no judgements in it, nothing to score")
-  number = {key: i for i, key in enumerate(documents)}
+    raise UserError(f"{where}: no judgements, so nothing to score")
+  index = {key: i for i, key in enumerate(documents)}
   grades: dict[str, dict[int, int]] = {}
   unknown, absent, lost = set(), set(), 0
   for (query, document), grade in judgements.items():
@@ -83,12 +79,12 @@ def task(
     if document not in documents:
       absent.add(document)
       lost += 1
-    at = number.setdefault(document, len(number))
+    at = index.setdefault(document, len(index))
     grades.setdefault(query, {})[at] = grade
   if not any(i < len(documents) for some in grades.values() for i in some):
     raise UserError(
-      f"{where}: no judgement names a query and a document that are both "
-      "there; expected judgements of these texts"
+      f"{where}: no judgement names a query and a document that both exist; "
+      "expected judgements of these texts"
     )
   if absent:
     print(
@@ -97,10 +93,10 @@ def task(
     )
   if unknown:
     print(
-      f"{where}: {len(unknown):,} judged queries are not there and are left out"
+      f"{where}: {len(unknown):,} judged queries have no text and are skipped"
     )
   itself = [
-    number[q] if q in documents and queries[q][1] == documents[q][1] else -1
+    index[q] if q in documents and queries[q][1] == documents[q][1] else -1
     for q in grades
   ]
   return RetrievalTask(

@@ -1,17 +1,17 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Long texts: LoCo, LoCoV1, Jina's four, and needles, read up to N tokens.
+"""Long texts: LoCo, LoCoV1, Jina's four data sets, and needle, up to N tokens.
 
-A group is SUITE@N, such as loco@8192, and its tasks SUITE@N/NAME. Beyond what
-a model was trained on it reads by dynamic NTK with a factor of 2, as the
-paper's tables do (Nomic Embed, section 5.3). Data are looked for in the folder
-of --data, as their makers give them out:
+A group is called SUITE@N, such as loco@8192, and its tasks SUITE@N/NAME. A
+model reads texts longer than it was trained on by dynamic NTK with a factor of
+2, as in the paper's tables (Nomic Embed, section 5.3). The folder --data must
+contain the data as published:
 
   loco    NAME/validation.jsonl of SCROLLS (gov_report, qmsum,
           summ_screen_fd), and qasper/qasper-test-v0.3.json
-  locov1  LoCoV1-Queries/ and LoCoV1-Documents/, the repositories of the hub
+  locov1  LoCoV1-Queries/ and LoCoV1-Documents/, the Hub repositories
   jina    NarrativeQARetrieval and SciFact, BEIR folders; BigPatentClustering
-          and WikiCitiesClustering, folders of a test file
+          and WikiCitiesClustering, folders with a test file
 """
 
 from collections.abc import Callable
@@ -58,7 +58,7 @@ _QASPER = pathlib.Path("qasper", "qasper-test-v0.3.json")
 
 @dataclasses.dataclass(frozen=True)
 class AtLength(Task):
-  """A task whose systems read `tokens` of each text."""
+  """A task in which systems read `tokens` tokens of each text."""
 
   task: Task
   tokens: int
@@ -89,7 +89,7 @@ class AtLength(Task):
     return fingerprints.of_values(self.task.fingerprint(), self.tokens)
 
   def run(self, system: System) -> Outcome:
-    if isinstance(system, systems.Dense):  # BM25 reads all
+    if isinstance(system, systems.Dense):  # BM25 reads whole texts
       system = system.reading(self.tokens)
     return self.task.run(system)
 
@@ -98,19 +98,21 @@ class AtLength(Task):
 
 
 def _scrolls(name: str, data: pathlib.Path) -> Task:
-  """A summary or question asks for the text that it is of."""
-  _, found = rows.read(
+  """Makes a task in which a summary or question retrieves its text."""
+  _, examples = rows.read(
     data / name, "validation", {"input": rows.TEXT, "output": rows.TEXT}
   )
-  return _pairs(name, data / name, [(r["output"], r["input"]) for r in found])
+  return _pairs(
+    name, data / name, [(r["output"], r["input"]) for r in examples]
+  )
 
 
 def _qasper(part: str, data: pathlib.Path) -> Task:
-  """A paper's title or abstract asks for its full text."""
+  """Makes a task in which a paper's title or abstract retrieves its text."""
   path = data / _QASPER
   try:
     papers = files.read_json(path)
-    found = [
+    pairs = [
       (
         paper[part],
         "\n".join(
@@ -126,7 +128,7 @@ def _qasper(part: str, data: pathlib.Path) -> Task:
       f"{path}: not QASPER's papers by id, each with title, abstract and "
       f"full_text ({type(e).__name__}: {e}); copy it again"
     ) from e
-  return _pairs(f"qasper_{part}", path, found)
+  return _pairs(f"qasper_{part}", path, pairs)
 
 
 def _pairs(
@@ -134,7 +136,7 @@ def _pairs(
 ) -> RetrievalTask:
   pairs = [pair for pair in pairs if all(pair)]
   if not pairs:
-    raise UserError(f"{path}: no texts in it, nothing to search")
+    raise UserError(f"{path}: no texts, so nothing to search")
   queries, documents = zip(*pairs)
   return RetrievalTask(
     name,
@@ -147,8 +149,9 @@ def _pairs(
 
 
 def _loco_v1(name: str, data: pathlib.Path) -> Task:
-  """Queries name the passages that answer them; one that is itself a passage
-  does not find itself.
+  """Makes a task whose queries name the passages that answer them.
+
+  A query that is itself a passage does not retrieve itself.
   """
   parts = data / "LoCoV1-Documents", data / "LoCoV1-Queries"
   documents = judged.unique(
@@ -159,7 +162,7 @@ def _loco_v1(name: str, data: pathlib.Path) -> Task:
     f"{parts[0]}, {name}",
     "pid",
   )
-  asked = judged.unique(
+  queries_by_id = judged.unique(
     (
       (n, r["qid"], (r["query"], r["answer_pids"]))
       for n, r in _of_dataset(parts[1], name, "qid", "query", "answer_pids")
@@ -167,20 +170,20 @@ def _loco_v1(name: str, data: pathlib.Path) -> Task:
     f"{parts[1]}, {name}",
     "qid",
   )
-  if not asked or not documents:
+  if not queries_by_id or not documents:
     raise UserError(
       f"{data}/LoCoV1-Queries and LoCoV1-Documents: no rows of {name}; copy "
       "both again"
     )
   pairs = {
     (qid, pid): 1
-    for qid, (_, answers) in asked.items()
+    for qid, (_, answers) in queries_by_id.items()
     for pid in ([answers] if isinstance(answers, str) else answers)
   }
   # A passage with a query's id is that query.
   queries = {
     qid: (query, documents[qid][1] if qid in documents else "")
-    for qid, (query, _) in asked.items()
+    for qid, (query, _) in queries_by_id.items()
   }
   return judged.task(
     name, documents, queries, pairs, f"{parts[1]}, {name}", path=str(data)
@@ -190,7 +193,7 @@ def _loco_v1(name: str, data: pathlib.Path) -> Task:
 def _of_dataset(
   folder: pathlib.Path, name: str, *columns: str
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-  """(Number, row) of a LoCoV1 repository that are of one of its data sets."""
+  """Yields (number, row) of one data set of a LoCoV1 repository."""
   files = sorted(
     p for p in folder.rglob("[!.]*") if p.suffix in (".parquet", ".jsonl")
   )
@@ -207,7 +210,7 @@ def _of_dataset(
       yield number, row
 
 
-# By suite and name, what makes the task, and what must be there for it.
+# By suite and name: a function that makes the task, and the paths it needs.
 _Made = tuple[Callable[[pathlib.Path], Task], Sequence[pathlib.Path]]
 _V1 = [pathlib.Path(f"LoCoV1-{kind}") for kind in ("Queries", "Documents")]
 SUITES: dict[str, dict[str, _Made]] = {
@@ -247,10 +250,10 @@ LENGTHS = {
 def find(
   suite: str, tokens: int, name: str, data: pathlib.Path | None
 ) -> list[AtLength]:
-  """Makes the tasks of a suite, or the one of `name`.
+  """Makes the tasks of a suite, or only the one called `name`.
 
   Raises:
-    UserError: naming all that is missing, and where it was looked for.
+    UserError: naming all missing data, and where it was searched for.
   """
   group, chosen = f"{suite}@{tokens}", SUITES[suite]
   if name:
@@ -258,10 +261,10 @@ def find(
   needed = dict.fromkeys(p for _, paths in chosen.values() for p in paths)
   missing = [str(p) for p in needed if not data or not (data / p).exists()]
   if missing:
-    where = f"--data={data}" if data else "no folder, since --data is not given"
+    where = f"--data={data}" if data else "no folder; specify --data"
     raise UserError(
-      f"--tasks={group}: {', '.join(missing)} not found in {where}; "
-      "nomic_jax/evaluation/long_context.py says what each is"
+      f"--tasks={group}: {', '.join(missing)} not found in {where}; see "
+      "nomic_jax/evaluation/long_context.py for what each is"
     )
   return [
     AtLength(make(data), tokens, f"{group}/{name}", group)
@@ -270,16 +273,16 @@ def find(
 
 
 def named() -> dict[str, Callable[[pathlib.Path | None], Sequence[Task]]]:
-  """Every suite and task, by name, for `tasks.NAMED`."""
-  found: dict[str, Callable] = {}
+  """Returns every suite and task by name, for `tasks.NAMED`."""
+  makers: dict[str, Callable] = {}
   for suite, lengths in LENGTHS.items():
     for tokens in lengths:
       for name in ("", *SUITES[suite]):
         full = f"{suite}@{tokens}" + (f"/{name}" if name else "")
-        found[full] = functools.partial(find, suite, tokens, name)
+        makers[full] = functools.partial(find, suite, tokens, name)
   for tokens in (512, 2048, 4096, 8192):
-    found[f"needle@{tokens}"] = functools.partial(_needle, tokens)
-  return found
+    makers[f"needle@{tokens}"] = functools.partial(_needle, tokens)
+  return makers
 
 
 def _needle(tokens: int, data: pathlib.Path | None) -> list[AtLength]:

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Vectors on a plane, to look at: PCA, and UMAP where it is installed."""
+"""Two-dimensional maps of vectors: PCA, and UMAP if it is installed."""
 
 import collections
 from collections.abc import Hashable
@@ -20,11 +20,13 @@ def project(vectors: np.ndarray) -> dict[str, list[list[float]]]:
   """Returns [M, 2] by the name of the method, scaled to -1..1."""
   from sklearn import decomposition
 
-  found = {"PCA": decomposition.PCA(2, random_state=0).fit_transform(vectors)}
+  projections = {
+    "PCA": decomposition.PCA(2, random_state=0).fit_transform(vectors)
+  }
   if importlib.util.find_spec("umap"):
     import umap
 
-    found["UMAP"] = umap.UMAP(
+    projections["UMAP"] = umap.UMAP(
       n_neighbors=min(15, len(vectors) - 1),
       metric="cosine",
       random_state=0,
@@ -36,12 +38,12 @@ def project(vectors: np.ndarray) -> dict[str, list[list[float]]]:
       / max(np.abs(points - points.mean(0)).max(), 1e-12),
       4,
     ).tolist()
-    for name, points in found.items()
+    for name, points in projections.items()
   }
 
 
 def chosen(labels: Sequence[Hashable]) -> list[int]:
-  """Returns rows of the commonest labels, about as many of each."""
+  """Returns rows with the most common labels, about equally many of each."""
   common = [
     label for label, _ in collections.Counter(labels).most_common(_GROUPS)
   ]
@@ -60,22 +62,22 @@ def points(
   groups: Sequence[Hashable],
   prompts: dict[Hashable, str],
 ) -> dict:
-  """Returns `Outcome`'s vectors and labels of some texts.
+  """Returns the vectors and labels of some texts, as fields of `Outcome`.
 
   Args:
-    system: embeds them; a Lexical has no vectors.
+    system: embeds the texts; a Lexical system has no vectors.
     texts: M texts.
-    groups: of each; a group's points share a colour.
-    prompts: of each group.
+    groups: the group of each text; a group's points share a colour.
+    prompts: the prompt of each group.
   """
   if len(texts) < 3 or isinstance(system, systems.Lexical):
     return {}
-  made = {}
+  vectors_of = {}
   for group in dict.fromkeys(groups):
     some = [t for t, g in zip(texts, groups) if g == group]
-    made[group] = iter(system.encode(some, prompts[group]))
+    vectors_of[group] = iter(system.encode(some, prompts[group]))
   return {
-    "vectors": np.stack([next(made[group]) for group in groups]),
+    "vectors": np.stack([next(vectors_of[group]) for group in groups]),
     "labels": [
       {"text": unicode_text.title(text)[:80], "group": str(group)}
       for text, group in zip(texts, groups)

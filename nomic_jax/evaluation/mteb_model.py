@@ -1,15 +1,14 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A model as the `mteb` package wants one: its encoder protocol.
+"""A model in the encoder protocol of the `mteb` package.
 
     import mteb
     from nomic_jax.evaluation.mteb_model import MtebModel
     mteb.evaluate(MtebModel("DIR"), mteb.get_tasks(["STSBenchmark"]))
 
-Prompts are the paper's, by the type of a task: "search_query" and
-"search_document" for retrieval, "clustering", and "classification" for all
-else. Vectors have length 1, but not for classification, nor those of a model
-that compares by inner products.
+Prompts are the paper's, by type of task: "search_query" and "search_document"
+for retrieval, "clustering", and "classification" otherwise. Vectors have length
+1, except for classification and for models that compare by inner products.
 """
 
 from typing import Any
@@ -20,12 +19,12 @@ import nomic_jax
 from nomic_jax.evaluation import systems
 from nomic_jax.model.usage import check_ranked
 
-# What the paper cut texts to, in tokens, for all of MTEB.
+# The paper truncates texts to this many tokens for all of MTEB.
 MAX_TOKENS = 512
 
 
 class MtebModel:
-  """mteb.models.EncoderProtocol around a model of ours."""
+  """An mteb.models.EncoderProtocol around one of our models."""
 
   def __init__(
     self,
@@ -38,8 +37,10 @@ class MtebModel:
     """Opens a model.
 
     Args:
-      model_name: model or work directory, or an opened system.
-      revision, device, kwargs: of mteb's protocol; JAX chooses the device.
+      model_name: a model or work directory, or an opened system.
+      revision: recorded in mteb's metadata.
+      device: ignored, since JAX chooses the device.
+      **kwargs: ignored arguments of mteb's protocol.
     """
     del device, kwargs
     from mteb.models import model_meta
@@ -75,7 +76,7 @@ class MtebModel:
     prompt_type: Any = None,
     **kwargs: Any,
   ) -> np.ndarray:
-    """Returns [N, D] of the N texts in the batches of `inputs`."""
+    """Returns [N, D] for the N texts in the batches of `inputs`."""
     del hf_split, hf_subset, kwargs
     texts = [text for batch in inputs for text in batch["text"]]
     kind = task_metadata.type
@@ -90,7 +91,7 @@ class MtebModel:
       )
 
   def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
-    """Similarities [N, M] of all with all, as mteb's own models give them."""
+    """Returns similarities [N, M] of all pairs, as mteb's own models do."""
     from mteb import similarity_functions
 
     of = {
@@ -100,7 +101,7 @@ class MtebModel:
     return of(embeddings1, embeddings2)
 
   def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
-    """Similarities [N] of each with its partner."""
+    """Returns similarities [N] of corresponding vectors."""
     from mteb import similarity_functions
 
     of = {
@@ -114,7 +115,7 @@ def prompt_of(kind: str, prompt_type: Any = None) -> str:
   """Returns the name of the paper's prompt.
 
   Args:
-    kind: mteb's type of the task, such as "STS".
+    kind: mteb's type of task, such as "STS".
     prompt_type: mteb's PromptType, "query" or "document", or None.
   """
   if kind.endswith("Retrieval"):

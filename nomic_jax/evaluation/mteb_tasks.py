@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The 56 English data sets of MTEB that the paper reports, run by `mteb`.
 
-Their data are looked for in the folder of --data, then in the cache of the
-Hugging Face hub, then on the hub. A folder's copy has the name of the task or
-of the repository and holds what the repository does.
+Data is searched for in the folder --data, then in the local cache of the
+Hugging Face Hub, then on the Hub. A copy in the folder has the name of the task
+or of the repository, and the same content as the repository.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from nomic_jax.evaluation.task import Task
 from nomic_jax.storage import fingerprints
 
 SUITE = "mteb-en-v1"
-# By mteb's type of task; what is averaged together.
+# By mteb's type of task; each type is averaged separately.
 SETS = {
   "Classification": [
     f"{name}Classification"
@@ -107,15 +107,15 @@ _SUBSETS = {
   "STS22": "en",
 }
 _SPLITS = {"MSMARCO": "dev"}
-# The paper's score of pairs; mteb's is now the best of several similarities.
+# The paper's score for pairs; mteb's is now the best of several similarities.
 _SCORES = {"PairClassification": "cosine_ap"}
 
 
 @dataclasses.dataclass(frozen=True)
 class MtebTask(Task):
-  """A task of mteb, which computes its score; there is one item, that score.
+  """A task of mteb, which computes its score; the only item is that score.
 
-  So there are no confidence intervals and no worst items.
+  Therefore there are no confidence intervals and no worst items.
   """
 
   name: str
@@ -147,12 +147,12 @@ class MtebTask(Task):
 
     from nomic_jax.evaluation.mteb_model import MtebModel
 
-    # There are later versions of many tasks; the paper's are these.
+    # Many tasks have later versions; the paper used these.
     logging.getLogger("mteb").setLevel(logging.ERROR)
     with warnings.catch_warnings():
       warnings.filterwarnings("ignore", ".* is superseded by ")
       try:
-        # Of a task that has run mteb forgets the folder with its data.
+        # mteb changes a task that it runs, so pass a copy.
         result = mteb.evaluate(
           MtebModel(system),
           copy.deepcopy(self.task),
@@ -164,14 +164,14 @@ class MtebTask(Task):
         reason = " ".join(str(e).split())[:200]
         raise UserError(
           f"{self.name}: mteb cannot use the data in {self.path} ({reason}); "
-          "copy the repository again, of the revision that mteb names"
+          "copy the repository again, in the revision that mteb names"
         ) from e
-    found = [
+    values = [
       scores[self.metrics[0]]
       for parts in result.scores.values()
       for scores in parts
     ]
-    return Outcome(np.array([[np.mean(found)]]))
+    return Outcome(np.array([[np.mean(values)]]))
 
   def scores(self, items: np.ndarray) -> dict[str, float]:
     return {self.metrics[0]: float(items.mean())}
@@ -183,8 +183,8 @@ def find(
   """Makes tasks of SETS.
 
   Raises:
-    UserError: if data are missing, after printing which and where they were
-      looked for.
+    UserError: if data is missing, after printing what is missing and where it
+      was searched for.
   """
   import mteb
 
@@ -196,37 +196,37 @@ def find(
       eval_splits=[_SPLITS.get(name, "test")],
       hf_subsets=[_SUBSETS[name]] if name in _SUBSETS else None,
     )
-    places = [locate(part, data) for part in getattr(task, "tasks", [task])]
-    missing += [(name, place) for place in places if not place.found]
+    sources = [locate(part, data) for part in getattr(task, "tasks", [task])]
+    missing += [(name, source) for source in sources if not source.found]
     tasks.append(
       MtebTask(
-        name, task, ", ".join(place.path for place in places), f"{SUITE}/{kind}"
+        name, task, ", ".join(s.path for s in sources), f"{SUITE}/{kind}"
       )
     )
   if missing and not _hub_answers():
-    places = f"{data or 'no --data=FOLDER'} and {_cache()}"
-    print(f"missing, in {places}:")
-    for name, place in missing:
-      print(f"  {name}: {place.path}")
+    folders = f"{data or 'no --data=FOLDER'} and {_cache()}"
+    print(f"missing, in {folders}:")
+    for name, source in missing:
+      print(f"  {name}: {source.path}")
     raise UserError(
       f"{len(missing)} data sets of {SUITE} are missing (listed above) in "
-      f"{places}, and the hub does not answer; where it does, run 'hf "
+      f"{folders}, and the Hub does not answer; with a connection, run 'hf "
       "download --repo-type=dataset REPOSITORY --local-dir=FOLDER/NAME' for "
-      "each, then give --data=FOLDER"
+      "each, then specify --data=FOLDER"
     )
   return tasks
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-  """Where the data of a task are: a folder or a repository of the hub."""
+class Source:
+  """Where the data of a task is: a folder or a Hub repository."""
 
   path: str
   found: bool
 
 
-def locate(task: Any, data: pathlib.Path | None) -> Place:
-  """Finds the data of a task of mteb, and makes it read a folder's copy."""
+def locate(task: Any, data: pathlib.Path | None) -> Source:
+  """Finds the data of an mteb task; makes the task read a local copy."""
   repository = task.metadata.dataset["path"]
   for name in (task.metadata.name, repository.rpartition("/")[2]):
     if data and (data / name).is_dir():
@@ -234,13 +234,13 @@ def locate(task: Any, data: pathlib.Path | None) -> Place:
       task.metadata = task.metadata.model_copy(
         update={"dataset": task.metadata.dataset | {"path": folder}}
       )
-      return Place(folder, True)
-  kept = _cache() / f"datasets--{repository.replace('/', '--')}" / "snapshots"
-  return Place(repository, kept.is_dir() and any(kept.iterdir()))
+      return Source(folder, True)
+  cached = _cache() / f"datasets--{repository.replace('/', '--')}" / "snapshots"
+  return Source(repository, cached.is_dir() and any(cached.iterdir()))
 
 
 def named() -> dict[str, Any]:
-  """Returns for `tasks.NAMED` the suite, its parts and all data sets."""
+  """Returns the suite, its parts and all data sets, for `tasks.NAMED`."""
   groups = {SUITE: [name for names in SETS.values() for name in names]}
   groups |= {f"{SUITE}/{kind}": names for kind, names in SETS.items()}
   groups |= {name: [name] for name in groups[SUITE]}
@@ -250,25 +250,25 @@ def named() -> dict[str, Any]:
 
 
 def averages(scores: dict[str, float]) -> dict[str, tuple[float, int]]:
-  """Returns the mean score of each part of SUITE that is whole, and of all.
+  """Returns the mean score of each complete part of SUITE, and of all.
 
   Args:
-    scores: main scores by name of the data set; others are left alone.
+    scores: main scores by name of the data set; others are ignored.
 
   Returns:
     (mean, number of data sets) by name of the part.
   """
-  found = {}
+  means = {}
   for kind, names in SETS.items():
     if all(name in scores for name in names):
-      found[f"{SUITE}/{kind}"] = (
+      means[f"{SUITE}/{kind}"] = (
         float(np.mean([scores[name] for name in names])),
         len(names),
       )
-  if len(found) == len(SETS):
+  if len(means) == len(SETS):
     every = [scores[n] for names in SETS.values() for n in names]
-    found[SUITE] = float(np.mean(every)), len(every)
-  return found
+    means[SUITE] = float(np.mean(every)), len(every)
+  return means
 
 
 def _cache() -> pathlib.Path:
@@ -279,13 +279,13 @@ def _cache() -> pathlib.Path:
 
 @functools.cache
 def _hub_answers() -> bool:
-  """Asks the hub once whether it is there."""
+  """Returns whether the Hub answers; asks once."""
   import huggingface_hub
 
   if os.environ.get("HF_HUB_OFFLINE", "") in ("1", "true", "True"):
     return False
   try:
     huggingface_hub.HfApi().dataset_info("mteb/stsbenchmark-sts", timeout=5)
-  except Exception:  # no network, no answer, a proxy's page: all the same
+  except Exception:  # no network, a timeout, a proxy's page
     return False
   return True

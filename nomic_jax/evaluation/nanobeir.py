@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""NanoBEIR: thirteen small parts of BEIR, to look at while training.
+"""NanoBEIR: thirteen small parts of BEIR, for evaluation during training.
 
-Their data are looked for in the folder of --data (while training, of the
-evaluator's `data`), as copies of the hub's repositories zeta-alpha-ai/NanoNAME:
-corpus, queries and qrels, each a folder of .parquet files.
+The folder --data (during training, the evaluator's `data`) must contain copies
+of the Hub repositories zeta-alpha-ai/NanoNAME: corpus, queries and qrels, each
+a folder of .parquet files.
 """
 
 from collections.abc import Callable
@@ -43,17 +43,17 @@ def find(
   """Makes the tasks of some of NAMES.
 
   Raises:
-    UserError: naming all that is missing, and where it was looked for.
+    UserError: naming all missing data, and where it was searched for.
   """
   missing = [
     f"Nano{n}" for n in names if not data or not (data / f"Nano{n}").is_dir()
   ]
   if missing:
-    where = data or "no folder, since none is given"
+    where = data or "no folder; none is specified"
     raise UserError(
-      f"{SUITE}: {', '.join(missing)} not found in {where}; copy the hub's "
-      "repositories of these names, of zeta-alpha-ai, to a folder and give "
-      "--data=FOLDER"
+      f"{SUITE}: {', '.join(missing)} not found in {where}; copy the Hub "
+      "repositories zeta-alpha-ai/NAME with these names to a folder and "
+      "specify --data=FOLDER"
     )
   return [read(data / f"Nano{name}", f"{SUITE}/{name}") for name in names]
 
@@ -62,7 +62,7 @@ def read(folder: pathlib.Path, name: str) -> RetrievalTask:
   """Makes the task of one repository.
 
   Raises:
-    UserError: for a missing or empty part, or an id of two texts.
+    UserError: for a missing or empty part, or an id with two texts.
   """
   documents, queries = (
     judged.unique(
@@ -104,7 +104,7 @@ def _rows(
       wrong = [c for c in columns if not isinstance(row.get(c), str)]
       if wrong:
         raise UserError(
-          f"{path}, row {number}: '{wrong[0]}' is no text; expected the "
+          f"{path}, row {number}: '{wrong[0]}' is not a text; expected the "
           f"columns {', '.join(columns)}; copy the repository again"
         )
       count += 1
@@ -116,7 +116,7 @@ def _rows(
 
 
 def named() -> dict[str, Callable[[pathlib.Path | None], Sequence]]:
-  """The suite and its parts, by name, for `tasks.NAMED`."""
+  """Returns the suite and its parts by name, for `tasks.NAMED`."""
   return {SUITE: functools.partial(find, NAMES)} | {
     f"{SUITE}/{name}": functools.partial(find, [name]) for name in NAMES
   }

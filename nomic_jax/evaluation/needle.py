@@ -1,11 +1,11 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A sentence to be found in long documents, from Python's own modules.
+"""Finding a sentence in long documents, taken from Python's own modules.
 
-Needs no data: documents are the beginnings of the standard library's long
-modules, which `prepare --source=docstrings` leaves out, and a query is the
-first sentence of one docstring in one of them, at a known depth. A model cannot
-find what it does not read, so the scores by depth show how far it reads.
+This task needs no data. Documents are the beginnings of the standard library's
+long modules, which `prepare --source=docstrings` excludes. A query is the first
+sentence of a docstring in one of them, at a known depth. A model cannot find
+what it does not read, so the scores by depth show how far it reads.
 """
 
 import bisect
@@ -26,17 +26,17 @@ from nomic_jax.evaluation.retrieval import RetrievalTask
 from nomic_jax.evaluation.systems import System
 from nomic_jax.evaluation.task import Outcome
 
-# About 8,192 tokens, of three and a half characters each in code.
+# About 8,192 tokens at three and a half characters per token of code.
 CHARACTERS = docstrings.EVALUATED_BYTES
 _PARTS = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Needle(RetrievalTask):
-  """Retrieval, and nDCG@10 of each quarter of the documents.
+  """Retrieval, with nDCG@10 for each quarter of the documents.
 
   Attributes:
-    parts: in which quarter of its document each query's sentence is.
+    parts: for each query, the quarter of its document with the sentence.
   """
 
   parts: Sequence[int] = ()
@@ -47,19 +47,19 @@ class Needle(RetrievalTask):
   )
 
   def run(self, system: System) -> Outcome:
-    """Items are [queries, metrics]; NaN in the other quarters' columns."""
+    """Runs a system; items are [queries, metrics], NaN in other quarters."""
     plain = RetrievalTask(
       self.name, self.queries, self.documents, self.locations, self.relevant
     )
-    found = plain.run(system)
+    outcome = plain.run(system)
     quarters = np.full((len(self.queries), _PARTS), np.nan)
-    quarters[np.arange(len(self.parts)), self.parts] = found.items[:, 0]
+    quarters[np.arange(len(self.parts)), self.parts] = outcome.items[:, 0]
     return dataclasses.replace(
-      found, items=np.concatenate([found.items, quarters], 1)
+      outcome, items=np.concatenate([outcome.items, quarters], 1)
     )
 
   def scores(self, items: np.ndarray) -> dict[str, float]:
-    # A sample of the rows may have none of a quarter.
+    # A sample of the rows may contain no query of a quarter.
     count = np.maximum((~np.isnan(items)).sum(0), 1)
     return dict(zip(self.metrics, map(float, np.nansum(items, 0) / count)))
 
@@ -67,17 +67,17 @@ class Needle(RetrievalTask):
 def read(
   folder: pathlib.Path | None = None, characters: int = CHARACTERS
 ) -> Needle:
-  """Makes the task of the modules in a folder, the standard library's if None.
+  """Makes the task of the modules in a folder; default: the standard library.
 
-  Of each module that is as long, one sentence of each quarter that has one; a
-  sentence that is in two documents is not asked for.
+  Uses each module that is long enough, and one sentence from each quarter that
+  has one. Sentences that occur in two documents are skipped.
 
   Args:
-    folder: of Python files.
-    characters: of each document, the rest is left out.
+    folder: contains Python files.
+    characters: the length that documents are truncated to.
 
   Raises:
-    UserError: if no module is as long.
+    UserError: if no module is long enough.
   """
   folder = folder or pathlib.Path(sysconfig.get_paths()["stdlib"])
   by_file = collections.defaultdict(list)
@@ -111,7 +111,7 @@ def read(
   ]
   if not wanted:
     raise UserError(
-      f"{folder}: no module of {characters:,} characters with a docstring; "
+      f"{folder}: no module with {characters:,} characters and a docstring; "
       "expected a folder of long Python modules, such as the standard library"
     )
   queries, answers, parts = zip(*wanted)

@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Pairs of texts: how alike are they (STS), and do they mean the same?
+"""Pairs of texts: how similar are they (STS), and do they mean the same?
 
-Both compare the cosine of a pair's vectors with what people said, as MTEB
-does (Muennighoff et al. 2022, section 3.2), with the prompt of the paper.
+Both compare the cosine of a pair's vectors with human judgements, as MTEB does
+(Muennighoff et al. 2022, section 3.2), with the paper's prompt.
 """
 
 from collections.abc import Sequence
@@ -23,12 +23,12 @@ from nomic_jax.storage import rows
 
 _WORST = 20
 _TEXTS = {"sentence1": rows.TEXT, "sentence2": rows.TEXT}
-_PROMPT = "classification"  # of the paper, for pairs too
+_PROMPT = "classification"  # the paper's, also for pairs
 
 
 @dataclasses.dataclass(frozen=True)
 class _Pairs(Task):
-  """Pairs and what people said of them; items are (cosine, gold)."""
+  """Pairs and human judgements; items are (cosine, gold)."""
 
   name: str
   first: Sequence[str]
@@ -48,31 +48,31 @@ class _Pairs(Task):
 
   def run(self, system: System) -> Outcome:
     count = len(self.first)
-    # In one call: a text that many pairs share is embedded once.
-    found = system.encode([*self.first, *self.second], _PROMPT)
-    cosine = np.einsum("nd,nd->n", found[:count], found[count:])
+    # In one call, so that a text shared by many pairs is embedded once.
+    vectors = system.encode([*self.first, *self.second], _PROMPT)
+    cosine = np.einsum("nd,nd->n", vectors[:count], vectors[count:])
     items = np.stack([cosine, np.asarray(self.gold)], 1).astype(np.float64)
     return Outcome(items, self._worst(items))
 
   def _worst(self, items: np.ndarray) -> list[dict]:
-    """The pairs whose place by cosine is farthest from that by gold."""
+    """Returns the pairs whose rank by cosine differs most from that by gold."""
     from scipy import stats
 
-    places = stats.rankdata(items, axis=0)
-    order = np.argsort(-np.abs(places[:, 0] - places[:, 1]), kind="stable")
+    ranks = stats.rankdata(items, axis=0)
+    order = np.argsort(-np.abs(ranks[:, 0] - ranks[:, 1]), kind="stable")
     return [
       {
         "texts": [self.first[i], self.second[i]],
         "expected": f"{self.gold[i]:g}",
         "found": f"cosine {items[i, 0]:.3f}, rank "
-        f"{len(items) - places[i, 0] + 1:,.0f} of {len(items):,}",
+        f"{len(items) - ranks[i, 0] + 1:,.0f} of {len(items):,}",
       }
       for i in order[:_WORST]
     ]
 
 
 class StsTask(_Pairs):
-  """Correlation of cosines with people's scores."""
+  """Correlation of cosines with human scores."""
 
   kind: ClassVar[str] = "sts"
   metrics: ClassVar[tuple[str, ...]] = ("Spearman", "Pearson")
@@ -81,14 +81,14 @@ class StsTask(_Pairs):
     from scipy import stats
 
     with warnings.catch_warnings():
-      warnings.simplefilter("ignore")  # of constant input, which gives NaN
+      warnings.simplefilter("ignore")  # constant input gives NaN
       return {
         "Spearman": self.main(items),
         "Pearson": float(stats.pearsonr(items[:, 0], items[:, 1]).statistic),
       }
 
   def main(self, items: np.ndarray) -> float:
-    """Pearson's of the ranks, which Spearman's is."""
+    """Returns Spearman's correlation: Pearson's correlation of the ranks."""
     from scipy import stats
 
     ranks = stats.rankdata(items, axis=0)
@@ -98,7 +98,7 @@ class StsTask(_Pairs):
 
 
 class PairTask(_Pairs):
-  """Average precision of cosines, where gold is 1 (the same) or 0."""
+  """Average precision of cosines, where gold is 1 (equal meaning) or 0."""
 
   kind: ClassVar[str] = "pairs"
   metrics: ClassVar[tuple[str, ...]] = ("AP",)
@@ -107,7 +107,7 @@ class PairTask(_Pairs):
     from sklearn import metrics
 
     cosine, gold = items.T
-    if not gold.any():  # happens in draws of few pairs
+    if not gold.any():  # occurs in samples of few pairs
       return {"AP": np.nan}
     return {"AP": float(metrics.average_precision_score(gold, cosine))}
 
@@ -116,26 +116,26 @@ def read_sts(path: pathlib.Path, name: str) -> StsTask:
   """Reads the test file of a folder: sentence1, sentence2, score.
 
   Raises:
-    UserError: as `rows.read`, or if all scores are the same.
+    UserError: as `rows.read`, or if all scores are equal.
   """
-  file, found = rows.read(path, "test", _TEXTS | {"score": rows.NUMBER})
-  gold = [row["score"] for row in found]
+  file, examples = rows.read(path, "test", _TEXTS | {"score": rows.NUMBER})
+  gold = [row["score"] for row in examples]
   if len(set(gold)) == 1:
     raise UserError(
       f"{file}: the score of every pair is {gold[0]:g}; a correlation needs "
       "scores that differ"
     )
-  return StsTask(name, *_texts(found), gold, str(path))
+  return StsTask(name, *_texts(examples), gold, str(path))
 
 
 def read_pairs(path: pathlib.Path, name: str) -> PairTask:
-  """Reads the test file of a folder: sentence1, sentence2, label of 0 or 1.
+  """Reads the test file of a folder: sentence1, sentence2, label (0 or 1).
 
   Raises:
-    UserError: as `rows.read`, or for another label, or labels of one class.
+    UserError: as `rows.read`, for another label, or if all labels are equal.
   """
-  file, found = rows.read(path, "test", _TEXTS | {"label": rows.NUMBER})
-  gold = [row["label"] for row in found]
+  file, examples = rows.read(path, "test", _TEXTS | {"label": rows.NUMBER})
+  gold = [row["label"] for row in examples]
   for number, label in enumerate(gold, 1):
     if label not in (0, 1):
       raise UserError(
@@ -144,10 +144,10 @@ def read_pairs(path: pathlib.Path, name: str) -> PairTask:
       )
   if len(set(gold)) == 1:
     raise UserError(
-      f"{file}: all labels are {gold[0]:g}; give pairs of both classes"
+      f"{file}: all labels are {gold[0]:g}; expected pairs of both classes"
     )
-  return PairTask(name, *_texts(found), gold, str(path))
+  return PairTask(name, *_texts(examples), gold, str(path))
 
 
-def _texts(found: list[dict]) -> tuple[list[str], list[str]]:
-  return [r["sentence1"] for r in found], [r["sentence2"] for r in found]
+def _texts(examples: list[dict]) -> tuple[list[str], list[str]]:
+  return [r["sentence1"] for r in examples], [r["sentence2"] for r in examples]

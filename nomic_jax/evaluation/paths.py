@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Directories that the command line names, as PATH or NAME=PATH."""
+"""Directories given on the command line as PATH or NAME=PATH."""
 
 from collections.abc import Sequence
 import pathlib
@@ -20,11 +20,18 @@ def named_paths(
 ) -> dict[str, pathlib.Path]:
   """Reads "PATH" (named by its last part) and "NAME=PATH", in order.
 
-  What lies in a bucket is fetched, if `checkpoints` with the newest of them,
-  and if `hub` a model that is named as on the hub.
+  Args:
+    specs: the values of a flag; directories in a bucket are copied.
+    flag: its name, for error messages.
+    reserved: names that must not be used.
+    checkpoints: whether to copy a checkpoint from a bucket too.
+    hub: whether Hub names are accepted.
+
+  Returns:
+    Local paths by name.
 
   Raises:
-    UserError: if a path does not exist or a name stands for two things.
+    UserError: if a path does not exist or a name is used twice.
   """
   paths = {}
   for spec in specs:

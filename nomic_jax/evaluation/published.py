@@ -1,11 +1,11 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What others reported, to stand beside ours where the task is the same.
+"""Published scores, to compare with ours on the same tasks.
 
-Scores are in per cent. `nomic-embed-text-v1` and its variants: arXiv
-2402.01613, tables of MTEB, LoCo and Jina's long-context sets; v1.5: its model
-card, with fewer dimensions as NAME@DIM, which is how `evaluate --dim` names
-ours.
+Scores are in per cent. Sources: for `nomic-embed-text-v1` and its variants,
+arXiv 2402.01613, tables of MTEB, LoCo and Jina's long-context sets; for v1.5,
+its model card, with fewer dimensions as NAME@DIM, the names that `evaluate
+--dim` gives to ours.
 """
 
 _MTEB = (
@@ -42,7 +42,7 @@ def _rows(suite: str, names: tuple[str, ...], *values: float) -> dict:
   }
 
 
-# By system, then by the name of a task or of a group of them.
+# By system, then by the name of a task or group.
 SCORES: dict[str, dict[str, float]] = {
   "nomic-embed-text-v1": {
     **_rows(
@@ -74,7 +74,7 @@ SCORES: dict[str, dict[str, float]] = {
 
 
 def of(name: str) -> dict[str, float]:
-  """Returns the published score of a task or a group, by system."""
+  """Returns the published scores of a task or group, by system."""
   return {
     system: scores[name] for system, scores in SCORES.items() if name in scores
   }

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Reranking: of a query's own candidates, do the good ones come first?"""
+"""Reranking: do the positives among a query's candidates come first?"""
 
 from collections.abc import Sequence
 import dataclasses
@@ -18,12 +18,12 @@ from nomic_jax.storage import fingerprints
 from nomic_jax.storage import rows
 from nomic_jax.storage import unicode_text
 
-_PROMPTS = ("classification", "classification")  # of the paper
+_PROMPTS = ("classification", "classification")  # the paper's
 
 
 @dataclasses.dataclass(frozen=True)
 class RerankingTask(Task):
-  """Queries, each with positive and negative texts; items are [Q, metrics]."""
+  """Queries with positive and negative texts; items are [Q, metrics]."""
 
   name: str
   queries: Sequence[str]
@@ -47,7 +47,7 @@ class RerankingTask(Task):
     )
 
   def run(self, system: System) -> Outcome:
-    # Negatives first: of candidates that tie, the good one comes last.
+    # Negatives first, so that among tied candidates a positive ranks last.
     candidates = [
       [*bad, *good] for bad, good in zip(self.negatives, self.positives)
     ]
@@ -57,7 +57,7 @@ class RerankingTask(Task):
         dict.fromkeys(text for texts in candidates for text in texts)
       )
     }
-    found = system.compare(
+    scores_of = system.compare(
       self.queries,
       list(documents),
       [[documents[text] for text in texts] for texts in candidates],
@@ -66,7 +66,7 @@ class RerankingTask(Task):
     width = max(map(len, candidates))
     rankings = np.full((len(candidates), width), -1)
     scores = np.zeros((len(candidates), width), np.float32)
-    for q, one in enumerate(found):
+    for q, one in enumerate(scores_of):
       order = np.argsort(-one, kind="stable")
       rankings[q, : len(one)], scores[q, : len(one)] = order, one[order]
     relevant = [
@@ -98,25 +98,25 @@ class RerankingTask(Task):
 def read(path: pathlib.Path, name: str) -> RerankingTask:
   """Reads the test file of a folder: query, positive and negative.
 
-  Queries without a positive or without a negative are left out, as in MTEB.
+  Queries without a positive or without a negative are skipped, as in MTEB.
 
   Raises:
-    UserError: as `rows.read`, or if no query is left.
+    UserError: as `rows.read`, or if no query remains.
   """
-  file, found = rows.read(
+  file, examples = rows.read(
     path,
     "test",
     {"query": rows.TEXT, "positive": rows.TEXTS, "negative": rows.TEXTS},
   )
-  found = [row for row in found if row["positive"] and row["negative"]]
-  if not found:
+  examples = [row for row in examples if row["positive"] and row["negative"]]
+  if not examples:
     raise UserError(
-      f"{file}: no query has a positive and a negative; give both to rank"
+      f"{file}: no query has both a positive and a negative; both are needed"
     )
   return RerankingTask(
     name,
     *(
-      [row[column] for row in found]
+      [row[column] for row in examples]
       for column in ("query", "positive", "negative")
     ),
     str(path),

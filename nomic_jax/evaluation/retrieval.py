@@ -26,25 +26,24 @@ from nomic_jax.storage import unicode_text
 from nomic_jax.storage.unicode_text import title
 
 METRICS = ("nDCG@10", "MRR@10", "recall@100", "MAP@100", "recall@10")
-DEPTH = 100  # documents kept per query: what the deepest metric reads
-_WORST = 20  # queries kept for people to read
+DEPTH = 100  # documents kept per query, for the deepest metric
+_WORST = 20  # queries kept for the report
 _MAPPED = 200  # queries on the map of vectors
-_SHOWN = 3  # documents shown for each of them
+_SHOWN = 3  # documents shown for each
 
 
 @dataclasses.dataclass(frozen=True)
 class RetrievalTask(Task):
-  """Queries, the documents they are asked of, and which ones answer them.
+  """Queries, documents to search, and which documents answer which query.
 
   Attributes:
-    relevant: for each query, the indices of the documents that answer it, or
-      a mapping of these to how well they do (grades of 1 and more). Indices
-      from the number of documents on stand for answers that are not there.
-    locations: for each document "path:line" or an id, or "".
+    relevant: for each query, the indices of the documents that answer it, or a
+      mapping from these to grades (1 and more). Indices beyond the number of
+      documents denote answers missing from the corpus.
+    locations: for each document "path:line", an id, or "".
     itself: for each query the index of the document that is the query, which
-      is no answer and is left out of its ranking; -1: there is none. May be
-      empty.
-    prompts: names of the prompts of queries and of documents.
+      is removed from its ranking; -1 if there is none. May be empty.
+    prompts: names of the prompts of queries and documents.
   """
 
   name: str
@@ -79,15 +78,15 @@ class RetrievalTask(Task):
     )
 
   def run(self, system: System) -> Outcome:
-    """Items are [queries, metrics]."""
+    """Runs a system; items are [queries, metrics]."""
     scores, rankings = system.search(
       self.queries, self.documents, DEPTH + bool(len(self.itself)), self.prompts
     )
     if len(self.itself):
       scores, rankings = without(scores, rankings, self.itself)
-    found = retrieval_scores(rankings, self.relevant)
+    metrics_of = retrieval_scores(rankings, self.relevant)
     return Outcome(
-      items=np.stack([found[m] for m in self.metrics], 1),
+      items=np.stack([metrics_of[m] for m in self.metrics], 1),
       worst=worst(
         self.queries,
         lambda _, document: self._shown(document),
@@ -99,16 +98,16 @@ class RetrievalTask(Task):
     )
 
   def _map(self, system: System) -> dict:
-    """Some queries and the best answer of each, where it is there."""
-    asked = [
+    """Returns a map of some queries and the best answer of each."""
+    mapped = [
       q
       for q, answers in enumerate(self.relevant)
       if _best(answers) < len(self.documents)
     ][:_MAPPED]
-    texts = [self.queries[q] for q in asked] + [
-      self.documents[_best(self.relevant[q])] for q in asked
+    texts = [self.queries[q] for q in mapped] + [
+      self.documents[_best(self.relevant[q])] for q in mapped
     ]
-    groups = ["query"] * len(asked) + ["document"] * len(asked)
+    groups = ["query"] * len(mapped) + ["document"] * len(mapped)
     return maps.points(
       system, texts, groups, dict(zip(("query", "document"), self.prompts))
     )
@@ -130,8 +129,8 @@ def read_task(
 ) -> RetrievalTask:
   """Makes a task of a data directory's held-out split.
 
-  Its queries are asked of its documents, and a query is answered by the
-  document of its own row.
+  Its queries search its documents, and the answer to a query is the document in
+  the same row.
 
   Raises:
     UserError: if the directory or the split is missing or has no rows.
@@ -142,8 +141,8 @@ def read_task(
   rows = [source[i] for i in range(len(source))]
   if not rows:
     raise UserError(
-      f"{path}: split '{split}' has no documents to search; prepare it with "
-      "a larger held-out share"
+      f"{path}: split '{split}' has no documents to search; prepare the data "
+      "with a larger held-out share"
     )
   queries = [row["query"] for row in rows]
   documents = [row["document"] for row in rows]
@@ -162,10 +161,10 @@ def relevance(
 ) -> list[list[int]]:
   """Returns for each query the indices of the documents that answer it.
 
-  Query i is answered by document i; a copy of a document answers what the
-  document answers, and a repeated query has the answers of all its rows, so
-  that no ranking is punished for telling apart what nobody can. Texts that
-  differ in case, accents or spaces are copies.
+  Query i is answered by document i and by copies of it. A repeated query has
+  the answers of all its rows, so no ranking is penalized for the order of
+  equivalent documents. Texts that differ only in case, accents or spaces are
+  copies.
 
   Args:
     queries: N texts.
@@ -188,7 +187,7 @@ def relevance(
 def without(
   scores: np.ndarray, rankings: np.ndarray, itself: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Returns [Q, K - 1] of [Q, K]: without one document each, or the last."""
+  """Removes from [Q, K] one document per row, or the last: [Q, K - 1]."""
   itself = np.asarray(itself)[:, None]
   drop = (rankings == itself) & (itself >= 0)
   drop[:, -1] |= ~drop.any(1)
@@ -203,38 +202,39 @@ def worst(
   rankings: np.ndarray,
   relevant: Sequence[Iterable[int] | Mapping[int, int]],
 ) -> list[dict]:
-  """Returns the queries whose answer came last, or not at all.
+  """Returns the queries whose answer ranked last or was not found.
 
-  Among equals those come first where the system was most sure of another
-  document: where scores fall most from the first to the answer, or to the
-  last if the answer was not found.
+  Ties are broken by confidence: the query with the largest drop in score from
+  the first document to the answer comes first, or to the last document if the
+  answer was not found.
 
   Args:
     queries: Q texts.
-    shown: what to show of a document, from the number of the query and it.
-    scores: [Q, K] of what is in `rankings`.
-    rankings: [Q, K] as of `retrieval_scores`.
-    relevant: likewise.
+    shown: returns what to show of a document, given the query's index and the
+      document.
+    scores: [Q, K], of the documents in `rankings`.
+    rankings: [Q, K], as for `retrieval_scores`.
+    relevant: as for `retrieval_scores`.
   """
-  places = []
+  ranks = []
   for ranking, answers in zip(rankings.tolist(), relevant):
     good = {d for d, grade in _grades(answers).items() if grade > 0}
-    places.append(
-      next((place for place, d in enumerate(ranking) if d in good), None)
+    ranks.append(
+      next((rank for rank, d in enumerate(ranking) if d in good), None)
     )
   missed = rankings.shape[1]
   order = sorted(
-    range(len(places)),
+    range(len(ranks)),
     key=lambda q: (
-      -missed if places[q] is None else -places[q],
-      scores[q, -1 if places[q] is None else places[q]] - scores[q, 0],
+      -missed if ranks[q] is None else -ranks[q],
+      scores[q, -1 if ranks[q] is None else ranks[q]] - scores[q, 0],
     ),
   )
   return [
     {
       "query": queries[q],
       "answer": shown(q, _best(relevant[q])),
-      "rank": None if places[q] is None else places[q] + 1,
+      "rank": None if ranks[q] is None else ranks[q] + 1,
       "retrieved": [
         {"score": float(score), **shown(q, d)}
         for score, d in zip(scores[q], rankings[q].tolist()[:_SHOWN])
@@ -242,7 +242,7 @@ def worst(
       ],
     }
     for q in order[:_WORST]
-    if places[q] != 0
+    if ranks[q] != 0
   ]
 
 
@@ -253,7 +253,7 @@ def retrieval_scores(
 
   Args:
     rankings: [Q, K] indices of documents, best first; -1 for none.
-    relevant: for each of the Q queries the indices that answer it, perhaps
+    relevant: for each of the Q queries the indices that answer it, optionally
       with grades.
 
   Returns:
@@ -270,8 +270,8 @@ def retrieval_scores(
       "recall@10": "recall_10",
     },
   )
-  # trec_eval's recip_rank reads the whole ranking: MRR@10 is that measure of
-  # a ranking that ends after ten.
+  # trec_eval's recip_rank reads the whole ranking, so MRR@10 is computed on a
+  # ranking truncated to ten.
   return whole | rank_scores(
     rankings[:, :10], relevant, {"MRR@10": "recip_rank"}
   )
@@ -290,21 +290,21 @@ def rank_scores(
     for q, answers in enumerate(relevant)
   }
   depth = rankings.shape[1]
-  # The library sorts by score and breaks ties by name: places as scores keep
-  # the order that was given.
+  # The library sorts by score and breaks ties by name, so ranks are given as
+  # scores to keep the order.
   run = {
     str(q): {
-      str(d): float(depth - place) for place, d in enumerate(row) if d >= 0
+      str(d): float(depth - rank) for rank, d in enumerate(row) if d >= 0
     }
     for q, row in enumerate(rankings.tolist())
   }
-  found = pytrec_eval.RelevanceEvaluator(
+  evaluated = pytrec_eval.RelevanceEvaluator(
     judgements, set(measures.values())
   ).evaluate(run)
   return {
     name: np.array(
       [
-        found[str(q)][measure] if run[str(q)] else 0.0
+        evaluated[str(q)][measure] if run[str(q)] else 0.0
         for q in range(len(rankings))
       ]
     )

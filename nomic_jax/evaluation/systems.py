@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Systems to score: models that embed, and BM25 that compares words."""
+"""Systems to score: embedding models, and BM25, which compares words."""
 
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -17,56 +17,58 @@ from nomic_jax.storage import fingerprints
 
 # Names of the prompts of queries and of documents.
 SEARCH = ("search_query", "search_document")
-_REMEMBERED = 100_000  # texts whose vectors are kept while a task runs
+_CACHED = 100_000  # texts whose vectors are cached while a task runs
 
 
 class Dense:
-  """A model: texts are as near as their vectors' inner product says.
+  """A model whose similarity is the inner product of vectors.
 
-  The vectors have length 1, so that it is a cosine, unless the model compares
-  by inner products itself.
+  Vectors are normalized, so this is the cosine, unless the model itself
+  compares by inner products.
   """
 
   def __init__(self, model: Model):
     self.model = model
     self.dim, self.precision = None, "float32"
-    self._remembered = None
+    self._cache = None
 
   def fingerprint(self) -> str:
+    """Returns a hash of the model, dimension and precision."""
     return fingerprints.of_values(
       vectors.model_fingerprint(self.model), self.dim, self.precision
     )
 
   def at(self, dim: int | None, precision: str = "float32") -> "Dense":
-    """Returns the system with its vectors cut and quantised.
+    """Returns a system with truncated and quantized vectors.
 
     Args:
-      dim: keep this many dimensions; None keeps all.
-      precision: of `quantize.PRECISIONS`. Vectors are compared by the cosine
-        of what is stored, which for binary orders as the Hamming distance.
+      dim: the number of dimensions to keep; None for all.
+      precision: one of `quantize.PRECISIONS`. Vectors are compared by the
+        cosine of what is stored, which for binary ranks as the Hamming
+        distance.
     """
-    other = copy.copy(self)  # remembers what this one does
+    other = copy.copy(self)  # shares the cache
     other.dim, other.precision = dim, precision
     return other
 
   def reading(self, tokens: int) -> "Dense":
-    """Returns the system with its model reading so much of a text."""
+    """Returns a system whose model reads `tokens` tokens of a text."""
     other = copy.copy(self)
     other.model = self.model.reading(tokens)
     return other
 
   @contextlib.contextmanager
-  def remembering(self) -> Iterator[None]:
-    """Keeps the vectors of texts, so that none is embedded twice."""
-    self._remembered = {}
+  def caching(self) -> Iterator[None]:
+    """Caches the vectors of texts, so that none is embedded twice."""
+    self._cache = {}
     try:
       yield
     finally:
-      self._remembered = None
+      self._cache = None
 
   @contextlib.contextmanager
   def limited(self, tokens: int) -> Iterator[None]:
-    """Cuts texts to `tokens`, if the model would read more."""
+    """Truncates texts to `tokens`, if the model would read more."""
     usual = self.model.max_tokens
     self.model.max_tokens = min(usual, tokens)
     try:
@@ -77,39 +79,39 @@ class Dense:
   def encode(
     self, texts: Sequence[str], prompt: str, normalize: bool = True
   ) -> np.ndarray:
-    """Returns [N, D] float32; each different text is embedded once.
+    """Returns [N, D] float32; each distinct text is embedded once.
 
     Raises:
       UserError: if a vector is not finite.
     """
-    found = self._whole(texts, prompt)[:, : self.dim]
+    embedded = self._whole(texts, prompt)[:, : self.dim]
     if self.precision == "int8":
-      found = quantize.quantize(found, "int8").astype(np.float32)
+      embedded = quantize.quantize(embedded, "int8").astype(np.float32)
     elif self.precision == "binary":
-      stored = quantize.quantize(found, "binary").view(np.uint8) ^ 128
-      found = 2 * np.unpackbits(stored, axis=1).astype(np.float32) - 1
+      stored = quantize.quantize(embedded, "binary").view(np.uint8) ^ 128
+      embedded = 2 * np.unpackbits(stored, axis=1).astype(np.float32) - 1
     if normalize:
-      length = np.linalg.norm(found, axis=1, keepdims=True)
-      found = found / np.maximum(length, 1e-12)
-    return found
+      length = np.linalg.norm(embedded, axis=1, keepdims=True)
+      embedded = embedded / np.maximum(length, 1e-12)
+    return embedded
 
   def _whole(self, texts: Sequence[str], prompt: str) -> np.ndarray:
-    """Vectors of full width and precision, of any length."""
+    """Returns vectors of full width and precision, not normalized."""
     known = {}
-    if self._remembered is not None:
-      known = self._remembered.setdefault((prompt, self.model.max_tokens), {})
+    if self._cache is not None:
+      known = self._cache.setdefault((prompt, self.model.max_tokens), {})
     fresh = [text for text in dict.fromkeys(texts) if text not in known]
     made = np.zeros((0, 0), np.float32)
     if fresh:
       made = vectors.encode(
         self.model, fresh, prompt, normalize=False, show_progress=True
       )
-      if len(fresh) == len(texts) and len(texts) > _REMEMBERED:
+      if len(fresh) == len(texts) and len(texts) > _CACHED:
         return made
-    found = {**known, **dict(zip(fresh, made))}
-    if len(found) <= _REMEMBERED:
-      known.update(found)
-    return np.stack([found[text] for text in texts])
+    by_text = {**known, **dict(zip(fresh, made))}
+    if len(by_text) <= _CACHED:
+      known.update(by_text)
+    return np.stack([by_text[text] for text in texts])
 
   def search(
     self,
@@ -121,8 +123,8 @@ class Dense:
     """Returns (scores, indices) [Q, min(k, documents)], best first."""
     from nomic_jax.search import neighbours
 
-    found, asked = self._both(documents, queries, prompts)
-    return neighbours.top_k(asked, found, min(k, len(found)))
+    searched, query_vectors = self._both(documents, queries, prompts)
+    return neighbours.top_k(query_vectors, searched, min(k, len(searched)))
 
   def _both(
     self,
@@ -130,8 +132,8 @@ class Dense:
     queries: Sequence[str],
     prompts: tuple[str, str],
   ) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors of documents and queries, whose products are the scores."""
-    # Of quantised vectors the lengths are lost.
+    """Returns document and query vectors whose products are the scores."""
+    # Quantization loses the lengths of vectors.
     unit = self.model.by_cosine or self.precision != "float32"
     return (
       self.encode(documents, prompts[1], normalize=unit),
@@ -146,17 +148,21 @@ class Dense:
     prompts: tuple[str, str] = SEARCH,
   ) -> list[np.ndarray]:
     """Returns for each query the scores of its own candidates, in order."""
-    found, asked = self._both(documents, queries, prompts)
-    return [found[some] @ one for some, one in zip(candidates, asked)]
+    document_vectors, query_vectors = self._both(documents, queries, prompts)
+    return [
+      document_vectors[some] @ one
+      for some, one in zip(candidates, query_vectors)
+    ]
 
 
 class Lexical:
-  """One of `bm25.BASELINES`."""
+  """BM25, as one of `bm25.BASELINES`."""
 
   def __init__(self, name: str):
     self.name = name
 
   def fingerprint(self) -> str:
+    """Returns the name of the baseline."""
     return self.name
 
   def search(
@@ -166,8 +172,8 @@ class Lexical:
     k: int,
     prompts: tuple[str, str] = SEARCH,
   ) -> tuple[np.ndarray, np.ndarray]:
-    """As `Dense.search`; a document that shares no word has the index -1."""
-    del prompts  # words are compared as they are
+    """Searches as `Dense.search`; a document sharing no word has index -1."""
+    del prompts  # BM25 compares the texts themselves
     return bm25.Bm25(documents, self.name).search(queries, k)
 
   def compare(
@@ -177,7 +183,7 @@ class Lexical:
     candidates: Sequence[Sequence[int]],
     prompts: tuple[str, str] = SEARCH,
   ) -> list[np.ndarray]:
-    """As `Dense.compare`; how rare a word is, all documents say."""
+    """Compares as `Dense.compare`; all documents give word frequencies."""
     del prompts
     index = bm25.Bm25(documents, self.name)
     return [

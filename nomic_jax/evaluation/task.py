@@ -1,13 +1,13 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a task is: something that systems are scored on.
+"""The interface of tasks that systems are scored on.
 
 A system is a `systems.Dense` (a model) or a `systems.Lexical` (BM25). A task
-runs one and keeps a row of numbers for each item: a query, a pair, a text.
-Scores are computed from these rows alone, so that they can be computed again
-from rows drawn at random, which is what confidence intervals are made of.
+runs a system and keeps a row of numbers for each item: a query, a pair, a text.
+Scores are computed from these rows alone, so they can be computed again from
+rows drawn at random, which gives confidence intervals.
 
-A new kind of task is a new file with a subclass of `Task` and a line in
+To add a kind of task, add a file with a subclass of `Task` and a line in
 `tasks.py`.
 """
 
@@ -25,15 +25,15 @@ from nomic_jax.evaluation.systems import System
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-  """What running a task gave.
+  """The result of running a task.
 
   Attributes:
-    items: [N, ...] what each item contributes to the scores.
+    items: [N, ...], what each item contributes to the scores.
     worst: what the system got most wrong, worst first, for people to read:
-      {"query", "answer", "rank", "retrieved"} of a ranking, {"texts",
-      "expected", "found"} of anything else.
-    vectors: [M, D] of some of the texts, for a map of them; None: no map.
-    labels: of these M texts, {"text", "group"}; points of a group share a
+      {"query", "answer", "rank", "retrieved"} for rankings, {"texts",
+      "expected", "found"} otherwise.
+    vectors: [M, D] of some texts, for a map; None for no map.
+    labels: {"text", "group"} of these M texts; points of a group share a
       colour.
   """
 
@@ -44,16 +44,16 @@ class Outcome:
 
 
 class Task(abc.ABC):
-  """Something that systems are scored on.
+  """A task that systems are scored on.
 
   Attributes:
     kind: "retrieval", "sts" and so on.
     metrics: names of its scores, the main one first.
     lexical: whether a system that only compares words can run it.
-    name: as it stands in tables.
+    name: as shown in tables.
     path: where its data is, or what it is made of.
-    group: of tasks that are averaged, such as "mteb-en-v1/STS"; or "".
-    published: main scores that others reported for the same data, by system.
+    group: a set of tasks to average, such as "mteb-en-v1/STS"; or "".
+    published: main scores reported by others for the same data, by system.
   """
 
   kind: ClassVar[str]
@@ -67,11 +67,11 @@ class Task(abc.ABC):
   @property
   @abc.abstractmethod
   def size(self) -> str:
-    """How much there is of what, such as "1,379 pairs"."""
+    """The amount of data, such as "1,379 pairs"."""
 
   @abc.abstractmethod
   def fingerprint(self) -> str:
-    """A hash of all that decides the scores besides the system."""
+    """Returns a hash of all that determines the scores besides the system."""
 
   @abc.abstractmethod
   def run(self, system: System) -> Outcome:
@@ -83,8 +83,8 @@ class Task(abc.ABC):
 
   @abc.abstractmethod
   def scores(self, items: np.ndarray) -> dict[str, float]:
-    """The `metrics` of some rows of `Outcome.items`, in any order."""
+    """Returns the `metrics` of some rows of `Outcome.items`, in any order."""
 
   def main(self, items: np.ndarray) -> float:
-    """The first of `scores`; overridden where alone it is quicker."""
+    """Returns the first of `scores`; override it if it alone is faster."""
     return self.scores(items)[self.metrics[0]]

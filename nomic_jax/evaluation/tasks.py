@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The table of tasks: what --tasks may name, and what a folder is.
+"""The table of tasks: the names that --tasks accepts, and kinds of folder.
 
-A task that is known by name is a line of NAMED: its name, or that of a group,
-and a function that makes it. A kind of folder is a line of FOLDERS.
+A task with a name is a line in NAMED: the name of the task or group, and a
+function that makes it. A kind of folder is a line in FOLDERS.
 """
 
 from collections.abc import Callable
@@ -29,8 +29,8 @@ from nomic_jax.storage import places
 from nomic_jax.storage import rows
 from nomic_jax.storage import staging
 
-# By name, a function that makes the tasks; it is given the folder of --data,
-# where their data may lie, or None.
+# Functions that make tasks, by name. Each gets the folder --data, which may
+# contain their data, or None.
 NAMED: dict[str, Callable[[pathlib.Path | None], Sequence[Task]]] = {
   **mteb_tasks.named(),
   **long_context.named(),
@@ -42,9 +42,9 @@ class Folder(NamedTuple):
   """A kind of folder.
 
   Attributes:
-    holds: what is in one, in words.
-    known: whether a folder looks like one.
-    read: makes its task, of a folder and a name.
+    holds: a description of its content.
+    known: returns whether a folder is of this kind.
+    read: makes its task from a folder and a name.
   """
 
   holds: str
@@ -53,8 +53,11 @@ class Folder(NamedTuple):
 
 
 def _with(*columns: str, train: bool = False) -> Callable[[pathlib.Path], bool]:
-  """Whether a folder's test file has some columns, and there is a train file
-  if there is to be one.
+  """Returns a test for folders whose test file has these columns.
+
+  Args:
+    *columns: required columns.
+    train: whether a train file is required too.
   """
 
   def known(path: pathlib.Path) -> bool:
@@ -65,8 +68,8 @@ def _with(*columns: str, train: bool = False) -> Callable[[pathlib.Path], bool]:
   return known
 
 
-# By kind; the first that knows a folder reads it. "test" is test.jsonl, .csv,
-# .tsv or .parquet, with the columns of the data sets of MTEB.
+# By kind; the first that recognizes a folder reads it. "test" is test.jsonl,
+# .csv, .tsv or .parquet, with the columns of MTEB's data sets.
 FOLDERS = {
   "data": Folder(
     "a data directory of nomic-jax prepare",
@@ -111,22 +114,22 @@ def find(specs: Sequence[str], data: pathlib.Path | None = None) -> list[Task]:
   """Makes the tasks that --tasks names.
 
   Args:
-    specs: each the name of a task or of a group, or a folder as "PATH"
-      (named by its last part), "NAME=PATH" or "KIND:PATH", where the kind, of
-      FOLDERS, is told rather than recognised.
-    data: folder where the data of tasks known by name may lie.
+    specs: each the name of a task or group, or a folder as "PATH" (named by its
+      last part), "NAME=PATH" or "KIND:PATH", where KIND, one of FOLDERS, is
+      given rather than recognized.
+    data: a folder that may contain the data of tasks with names.
 
   Raises:
-    UserError: for a name that is unknown or stands for two tasks, a missing
-      folder, or one of no known kind.
+    UserError: for a name that is unknown or used twice, a missing folder, or
+      one of an unknown kind.
   """
   tasks: dict[str, Task] = {}
   for spec in filter(None, specs):
     if spec in NAMED and not pathlib.Path(spec).exists():
-      found = NAMED[spec](data)
+      made = NAMED[spec](data)
     else:
-      found = [_folder(spec)]
-    for task in found:
+      made = [_folder(spec)]
+    for task in made:
       if task.name in tasks:
         path = spec.removeprefix(f"{task.name}=")
         raise UserError(
@@ -138,9 +141,9 @@ def find(specs: Sequence[str], data: pathlib.Path | None = None) -> list[Task]:
 
 
 def _groups() -> list[str]:
-  """The names worth telling: of groups, not of each data set of MTEB."""
+  """Returns names for error messages: groups, not all data sets of MTEB."""
   sets = {n for names in mteb_tasks.SETS.values() for n in names}
-  return [f"{mteb_tasks.SUITE}, .../STS and its other parts, its data sets"] + [
+  return [f"{mteb_tasks.SUITE}, its parts such as .../STS, its data sets"] + [
     n
     for n in NAMED
     if n not in sets and mteb_tasks.SUITE not in n and "/" not in n
@@ -148,19 +151,19 @@ def _groups() -> list[str]:
 
 
 def _folder(spec: str) -> Task:
-  name, equals, place = spec.partition("=")
+  name, equals, location = spec.partition("=")
   if not equals or "/" in name or pathlib.Path(spec).exists():
-    name, place = "", spec
-  kind, colon, rest = place.partition(":")
+    name, location = "", spec
+  kind, colon, rest = location.partition(":")
   if colon and kind in FOLDERS:
-    place = rest
-  if buckets.is_remote(place):
-    name = name or place.rstrip("/").rpartition("/")[2]
-    place = staging.local(place, dataset.is_held_out)
-  path = pathlib.Path(place)
-  if not place or not path.exists():
+    location = rest
+  if buckets.is_remote(location):
+    name = name or location.rstrip("/").rpartition("/")[2]
+    location = staging.local(location, dataset.is_held_out)
+  path = pathlib.Path(location)
+  if not location or not path.exists():
     raise UserError(
-      f"--tasks={spec}: no such folder, and no task of that name; expected "
+      f"--tasks={spec}: no such folder, and no task with that name; expected "
       f"PATH, NAME=PATH, KIND:PATH or one of {', '.join(_groups())}."
       f"{nearest(spec, NAMED)}"
     )
@@ -171,12 +174,12 @@ def _folder(spec: str) -> Task:
     if folder.known(path):
       return folder.read(path, name)
   columns = rows.columns(rows.file(path, "test"))
-  found = (
+  content = (
     f"has a test file with {', '.join(columns)}"
     if columns
     else ("has no test file with rows")
   )
   raise UserError(
-    f"--tasks={spec}: {found}; expected "
+    f"--tasks={spec}: {content}; expected "
     f"{' or '.join(f'{n}: {f.holds}' for n, f in FOLDERS.items())}"
   )

@@ -1,15 +1,16 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is measured while a training goes on: named evaluators, from config.
+"""Evaluation during training: named evaluators, set in the config.
 
-Each has data and a cadence of its own: `config.evaluators.NAME` says its
-`kind`, a name in `_KINDS`, after how many steps it comes (`every`; 0: never;
-also after the last), and its kind's options. Its figures stand in
-metrics.jsonl as NAME/METRIC, and `config.checkpoint.best` may be one of them.
+Each has its own data and cadence. `config.evaluators.NAME` specifies its `kind`
+(a name in `_KINDS`), after how many steps it runs (`every`; 0 disables it; also
+after the last step), and the options of its kind. Its results are written to
+metrics.jsonl as NAME/METRIC, and `config.checkpoint.best` may name one.
 
-They compute on the training's mesh, in every process, with the training's
-parameters where they lie: nothing is copied, and a block of rows takes less
-than a step on as many. A new kind is a new file here and a line in `_KINDS`.
+Evaluators run on the training's mesh, in every process, and use the training's
+parameters in place: nothing is copied, and a block of rows takes less time than
+a training step on as many. To add a kind, add a file here and a line in
+`_KINDS`.
 """
 
 from collections.abc import Callable
@@ -35,10 +36,12 @@ def _nothing() -> None:
 
 
 class Evaluator(Protocol):
-  """Built before a training starts, so that what is wrong is told then.
+  """The interface of evaluators, built before a training starts.
+
+  Errors in their options are reported at that time.
 
   Attributes:
-    metrics: names of what a call returns.
+    metrics: names of the results of a call.
   """
 
   metrics: Sequence[str]
@@ -50,13 +53,13 @@ class Evaluator(Protocol):
     tokenizer: tokenizers.Tokenizer,
     run: Any,
   ):
-    """Opens the data and traces what is to be computed.
+    """Opens the data and traces the computation.
 
     Args:
       options: of this evaluator.
       config: of the training.
       tokenizer: of the model.
-      run: of `train.setup`.
+      run: from `training.setup`.
 
     Raises:
       UserError: if the data is missing or does not fit.
@@ -65,11 +68,11 @@ class Evaluator(Protocol):
   def __call__(
     self, params: Any, check: Callable[[], None] = _nothing
   ) -> dict[str, float]:
-    """Measures a training's parameters; all processes call it at once.
+    """Measures the parameters of a training; a collective of all processes.
 
     Args:
       params: of the training.
-      check: called before each batch; what it raises ends the measurement.
+      check: called before each batch; an exception ends the measurement.
     """
 
 
@@ -77,7 +80,7 @@ _KINDS = {"labels": Labels, "loss": HeldOutLoss, "retrieval": Retrieval}
 
 
 class Evaluators:
-  """Those of a config that are to run; nothing if none is."""
+  """The evaluators of a config that are enabled."""
 
   def __init__(
     self,
@@ -85,7 +88,7 @@ class Evaluators:
     tokenizer: tokenizers.Tokenizer,
     run: Any,
   ):
-    """Builds each; see `Evaluator`."""
+    """Builds each evaluator; see `Evaluator`."""
     self._last = config.steps
     self._every, self._called = {}, {}
     for name, options in config.evaluators.items():
@@ -110,11 +113,11 @@ class Evaluators:
         self._best,
         names,
         f"config.checkpoint.best: nothing measures '{self._best}'",
-        "set config.evaluators.NAME.every to run one; expected one of",
+        "enable an evaluator by config.evaluators.NAME.every; expected one of",
       )
 
   def due(self, step: int) -> list[str]:
-    """Names of those that come after this step."""
+    """Returns the names of the evaluators to run after this step."""
     return [
       name
       for name, every in self._every.items()
@@ -127,14 +130,14 @@ class Evaluators:
     params: Any,
     check: Callable[[], None] = _nothing,
   ) -> dict[str, float]:
-    """{"NAME/METRIC": number} of those named, the same in every process."""
-    found = {
+    """Returns {"NAME/METRIC": value}, the same in every process."""
+    results = {
       f"{name}/{metric}": value
       for name in names
       for metric, value in self._called[name](params, check).items()
     }
-    # What decides which checkpoint is kept must not differ by a rounding.
+    # Rounding must not make processes choose different best checkpoints.
     values = multihost_utils.broadcast_one_to_all(
-      np.array([*found.values()], np.float64).view(np.uint32)
+      np.array([*results.values()], np.float64).view(np.uint32)
     )
-    return dict(zip(found, np.asarray(values).view(np.float64).tolist()))
+    return dict(zip(results, np.asarray(values).view(np.float64).tolist()))

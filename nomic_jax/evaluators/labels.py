@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Labels predicted for every row of a split: what GLUE is scored by."""
+"""Predicts labels for every row of a split, which GLUE is scored by."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,32 +19,32 @@ from nomic_jax.losses.loss import Predictor
 from nomic_jax.mesh import partition
 
 
-def _accuracy(expected: np.ndarray, found: np.ndarray) -> float:
-  return float(np.mean(expected == found))
+def _accuracy(expected: np.ndarray, predicted: np.ndarray) -> float:
+  return float(np.mean(expected == predicted))
 
 
-def _f1(expected: np.ndarray, found: np.ndarray) -> float:
+def _f1(expected: np.ndarray, predicted: np.ndarray) -> float:
   from sklearn import metrics
 
-  return metrics.f1_score(expected, found, zero_division=0.0)
+  return metrics.f1_score(expected, predicted, zero_division=0.0)
 
 
-def _matthews(expected: np.ndarray, found: np.ndarray) -> float:
+def _matthews(expected: np.ndarray, predicted: np.ndarray) -> float:
   from sklearn import metrics
 
-  return metrics.matthews_corrcoef(expected, found)
+  return metrics.matthews_corrcoef(expected, predicted)
 
 
-def _pearson(expected: np.ndarray, found: np.ndarray) -> float:
+def _pearson(expected: np.ndarray, predicted: np.ndarray) -> float:
   from scipy import stats
 
-  return stats.pearsonr(expected, found).statistic
+  return stats.pearsonr(expected, predicted).statistic
 
 
-def _spearman(expected: np.ndarray, found: np.ndarray) -> float:
+def _spearman(expected: np.ndarray, predicted: np.ndarray) -> float:
   from scipy import stats
 
-  return stats.spearmanr(expected, found).statistic
+  return stats.spearmanr(expected, predicted).statistic
 
 
 METRICS = {
@@ -58,7 +58,7 @@ _OF_NUMBERS = ("pearson", "spearman")
 
 
 class Labels:
-  """Each row once, whatever the batch size; rows without a label left out."""
+  """Scores each row once, for any batch size; skips rows without a label."""
 
   def __init__(
     self,
@@ -67,12 +67,18 @@ class Labels:
     tokenizer: tokenizers.Tokenizer,
     run: Any,
   ):
-    """See `Evaluator`. Options: `data`, what differs from the training's data;
-    `metrics`, of METRICS, with commas between.
+    """Opens the data; see `Evaluator`.
+
+    Args:
+      options: `data`, overrides of the training's data; `metrics`, names in
+        METRICS separated by commas.
+      config: of the training.
+      tokenizer: of the model.
+      run: from `training.setup`.
     """
     if not isinstance(run.loss, Predictor) or config.data.labels != 1:
       raise UserError(
-        "labels are predicted by a classification with one label a text; set "
+        "predicting labels needs a classification with one label per text; set "
         "config.loss.name=classification and config.data.labels=1"
       )
     self.metrics = options.metrics.split(",")
@@ -81,8 +87,8 @@ class Labels:
       one_of(name, METRICS, f"metrics: no metric '{name}'")
       if (name in _OF_NUMBERS) != regression:
         raise UserError(
-          f"metrics: '{name}' does not compare what a loss of kind "
-          f"'{config.loss.kind}' predicts"
+          f"metrics: '{name}' does not apply to the predictions of a loss of "
+          f"kind '{config.loss.kind}'"
         )
     self._regression, self._mesh = regression, run.mesh
     fields = config.data.copy_and_resolve_references()
@@ -90,7 +96,7 @@ class Labels:
       fields.update(options.data)
     if not fields.path:
       raise UserError(
-        "data.path is empty; give it the data directory of the dev file"
+        "data.path is empty; set it to the data directory of the dev file"
       )
     self._source = dataset.open_split(fields.path, fields.split)
     self._fields, self._tokenizer = fields, tokenizer
@@ -105,15 +111,15 @@ class Labels:
   def __call__(
     self, params: Any, check: Callable[[], None] = lambda: None
   ) -> dict[str, float]:
-    """The metrics over all rows; NaN where predictions are no numbers."""
-    found, expected = [], []
+    """Returns the metrics over all rows; NaN if predictions are not finite."""
+    predictions, expected = [], []
     for batch, labels in self._batches():
       check()
       logits = np.asarray(self._predict(params, batch))
       counted = ~np.isnan(labels)
-      found.append(logits[counted])
+      predictions.append(logits[counted])
       expected.append(labels[counted])
-    logits, labels = np.concatenate(found), np.concatenate(expected)
+    logits, labels = np.concatenate(predictions), np.concatenate(expected)
     predicted = logits[:, 0] if self._regression else logits.argmax(1)
     if not np.isfinite(logits).all() or (
       self._regression and np.ptp(predicted) == 0

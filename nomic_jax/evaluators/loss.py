@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The loss on a split that is not trained on."""
+"""The loss on a held-out split."""
 
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ from nomic_jax.mesh import partition
 
 
 class HeldOutLoss:
-  """Means over the same batches whenever it is called.
+  """Means over the same batches at each call.
 
-  Of pairs and labels each row of the split comes once, or the rows of the first
-  batches do; a split may be smaller than a batch. See `loader.held_out`.
+  For pairs and labels, each row of the split is used once, or the rows of the
+  first batches; a split may be smaller than a batch (see `loader.held_out`).
 
-  They are those of `config.data`, changed as the options' `data` says: another
-  split, say, or for masked language modelling 15 % of the tokens. The loss is
-  the one trained with, without dropout.
+  The data is `config.data` with the overrides in the options' `data`, such as
+  another split or, for masked language modelling, 15 % masked tokens. The loss
+  is the training's, without dropout.
   """
 
   def __init__(
@@ -34,7 +34,14 @@ class HeldOutLoss:
     tokenizer: tokenizers.Tokenizer,
     run: Any,
   ):
-    """See `Evaluator`. Options: `data`; `batches`, the most of them."""
+    """Opens the data; see `Evaluator`.
+
+    Args:
+      options: `data`; `batches`, the largest number of batches.
+      config: of the training.
+      tokenizer: of the model.
+      run: from `training.setup`.
+    """
     fields = config.data.copy_and_resolve_references()
     with fields.unlocked():
       fields.update(options.data)
@@ -54,7 +61,7 @@ class HeldOutLoss:
   def __call__(
     self, params: Any, check: Callable[[], None] = lambda: None
   ) -> dict[str, float]:
-    """The loss, what else it logs, and its perplexity."""
+    """Returns the loss, its other metrics, and perplexity where it applies."""
     sums = None
     for batch in self._batches():
       check()
@@ -66,7 +73,7 @@ class HeldOutLoss:
     weight = float(sums.pop("weight")) or 1.0
     means = {k: float(v) / weight for k, v in sums.items()}
     if self._perplexity:
-      # One of a model that has lost its way is no number any more.
+      # Prevents overflow for a model that has diverged.
       means["perplexity"] = math.exp(min(means["loss"], 700.0))
     return means
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How well the encoder in training finds documents: NanoBEIR, or one's own."""
+"""Retrieval during training, on NanoBEIR or other tasks."""
 
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -25,18 +25,18 @@ from nomic_jax.storage import places
 from nomic_jax.text import special_tokens
 from nomic_jax.text.shorten import shorten
 
-_BLOCK_TOKENS = 8192  # of one device
+_BLOCK_TOKENS = 8192  # per device
 _TOKENS_PER_SLOT, _MOST_SLOTS = 4, 128
-_ROW_TOKENS = 512  # of a row at least, if the model reads as many
+_ROW_TOKENS = 512  # smallest row, if the model reads as many
 
 
 class Retrieval:
-  """Scores of exact search, by the model's similarity, over a few tasks.
+  """Scores of exact search by the model's similarity, over several tasks.
 
-  Texts are tokenised once. They are packed into rows of one length, so that
-  one program is compiled; a block of rows is embedded like a chunk of
-  GradCache, without a gradient. Every process has all vectors of a task, which
-  are gathered block by block, and ranks them.
+  Texts are tokenized once. They are packed into rows of one length, so one
+  program is compiled, and a block of rows is embedded like a chunk of GradCache
+  without gradients. Every process holds all vectors of a task, gathered block
+  by block, and ranks them.
   """
 
   def __init__(
@@ -46,10 +46,16 @@ class Retrieval:
     tokenizer: tokenizers.Tokenizer,
     run: Any,
   ):
-    """See `Evaluator`. Options: `tasks`, folders and names as those of
-    nomic-jax evaluate, with commas between, the training's data if empty;
-    `data`, where named ones are looked for; `query_length` and
-    `document_length` in tokens; `query_prompt` and `document_prompt`.
+    """Reads the tasks; see `Evaluator`.
+
+    Args:
+      options: `tasks`, folders and names as for nomic-jax evaluate, separated
+        by commas (default: the training's data); `data`, a folder with the
+        data of tasks with names; `query_length` and `document_length` in
+        tokens; `query_prompt` and `document_prompt`.
+      config: of the training.
+      tokenizer: of the model.
+      run: from `training.setup`.
     """
     architecture = run.encoder.architecture
     architecture.head.check_one_vector()
@@ -57,8 +63,8 @@ class Retrieval:
     longest, limit = max(lengths), architecture.max_length
     if not architecture.rotary and longest > limit:
       raise UserError(
-        f"texts of {longest} tokens, and this model has {limit} "
-        "positions; lower query_length and document_length"
+        f"texts of {longest} tokens, but this model has {limit} positions; "
+        "lower query_length and document_length"
       )
     special = special_tokens.of(tokenizer)
     self._pad = special.fill
@@ -67,10 +73,10 @@ class Retrieval:
     prompts = options.query_prompt, options.document_prompt
 
     def encode(texts, prompt, length):
-      found = tokenizer.encode_batch_fast(
+      encoded = tokenizer.encode_batch_fast(
         shorten(tokenizer, [prompt + t for t in texts], length)
       )
-      return [special.cut(np.array(e.ids, np.int32), length) for e in found]
+      return [special.cut(np.array(e.ids, np.int32), length) for e in encoded]
 
     self._tasks = []
     for task in tasks_lib.find(
@@ -78,7 +84,7 @@ class Retrieval:
       pathlib.Path(options.data) if options.data else None,
     ):
       if not isinstance(task, retrieval.RetrievalTask):
-        raise UserError(f"tasks: {task.name} is {task.kind} and no retrieval")
+        raise UserError(f"tasks: {task.name} is {task.kind}, not retrieval")
       sides = [
         encode(texts, prompt, length)
         for texts, prompt, length in zip(
@@ -113,28 +119,28 @@ class Retrieval:
   def __call__(
     self, params: Any, check: Callable[[], None] = lambda: None
   ) -> dict[str, float]:
-    """The mean over tasks of each metric, and each task's if several."""
-    found = {}
+    """Returns each metric's mean over tasks, and for each task if several."""
+    by_task = {}
     for task, queries, documents in self._tasks:
       queries = self._vectors(params, queries, check)
       documents = self._vectors(params, documents, check)
       if not (np.isfinite(queries).all() and np.isfinite(documents).all()):
-        found[task.name] = dict.fromkeys(retrieval.METRICS, float("nan"))
+        by_task[task.name] = dict.fromkeys(retrieval.METRICS, float("nan"))
         continue
       depth = retrieval.DEPTH + bool(len(task.itself))
       best = neighbours.top_k(queries, documents, min(depth, len(documents)))
       if len(task.itself):
         best = retrieval.without(*best, task.itself)
       scores = retrieval.retrieval_scores(best[1], task.relevant)
-      found[task.name] = {m: float(x.mean()) for m, x in scores.items()}
+      by_task[task.name] = {m: float(x.mean()) for m, x in scores.items()}
     means = {
-      m: float(np.mean([scores[m] for scores in found.values()]))
+      m: float(np.mean([scores[m] for scores in by_task.values()]))
       for m in retrieval.METRICS
     }
-    if len(found) > 1:
+    if len(by_task) > 1:
       means |= {
         f"{name}/{m}": value
-        for name, scores in found.items()
+        for name, scores in by_task.items()
         for m, value in scores.items()
       }
     return means
@@ -142,28 +148,28 @@ class Retrieval:
   def _vectors(
     self, params: Any, texts: Sequence[Sequence[int]], check: Callable[[], None]
   ) -> np.ndarray:
-    """Vectors [N, D] of token ids, whose products are the similarity."""
+    """Returns vectors [N, D] of token ids; products are the similarity."""
     rows = [
       members
       for _, members in pack.best_fit(
         [len(t) for t in texts], lambda _: self._length, lambda _: self._slots
       )
     ]
-    vectors, before = None, None
-    # While one block is computed the next one is packed.
+    vectors, previous = None, None
+    # The next block is packed while one is being computed.
     for start in itertools.chain(range(0, len(rows), self._rows), (None,)):
-      after = None
+      current = None
       check()
       if start is not None:
         part = rows[start : start + self._rows]
-        after = part, self._embed(params, self._block(texts, part))
-      if before is not None:
-        part, found = before[0], np.asarray(before[1])
+        current = part, self._embed(params, self._block(texts, part))
+      if previous is not None:
+        part, block = previous[0], np.asarray(previous[1])
         if vectors is None:
-          vectors = np.zeros((len(texts), found.shape[-1]), np.float32)
-        for members, of_row in zip(part, found):
+          vectors = np.zeros((len(texts), block.shape[-1]), np.float32)
+        for members, of_row in zip(part, block):
           vectors[members] = of_row[: len(members)]
-      before = after
+      previous = current
     if not self._unit:
       return vectors
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -172,7 +178,7 @@ class Retrieval:
   def _block(
     self, texts: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]
   ) -> dict[str, jax.Array]:
-    """The encoder's tokens, [1, B, S], rows over the devices."""
+    """Returns a batch of tokens [1, B, S], with rows over the devices."""
     packed = pack.fill(texts, rows, self._rows, self._length, self._pad)
     host, hosts = jax.process_index(), jax.process_count()
     own = slice(self._rows // hosts * host, self._rows // hosts * (host + 1))
@@ -187,10 +193,10 @@ class Retrieval:
 
 
 def _row_length(most: int, longest: int) -> int:
-  """Tokens of a row: no more than texts need, since attention costs S².
+  """Returns the tokens of a row: as few as texts need, as attention costs S².
 
   Args:
-    most: tokens that the model reads of a text.
-    longest: tokens of the longest text there is.
+    most: tokens of a text that the model reads.
+    longest: tokens of the longest text.
   """
   return min(most, max(_ROW_TOKENS, 1 << (longest - 1).bit_length()))

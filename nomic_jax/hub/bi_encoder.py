@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Training checkpoints of contrastors: a trunk in a BiEncoder.
+"""Training checkpoints of contrastors: a trunk inside a BiEncoder.
 
-Their config.json says how vectors are made and only names the model whose
-architecture the trunk has; that model's config.json is needed too.
+Their config.json describes how vectors are made and only names the model whose
+architecture the trunk has, so that model's config.json is needed too.
 """
 
 import pathlib
@@ -22,7 +22,7 @@ TRUNK = "trunk_config.json"
 
 
 def is_one(values: Any) -> bool:
-  """Whether a config.json is a BiEncoder's, without an architecture."""
+  """Returns whether a config.json is a BiEncoder's, without an architecture."""
   return (
     isinstance(values, dict)
     and "model_name" in values
@@ -33,13 +33,13 @@ def is_one(values: Any) -> bool:
 def trunk_config(
   directory: pathlib.Path, values: dict[str, Any]
 ) -> tuple[Any, pathlib.Path]:
-  """The trunk's config.json and where it is.
+  """Returns the trunk's config.json and its path.
 
-  That is trunk_config.json in the directory, or the config.json of the named
-  model: a directory, or a hub model from huggingface_hub's cache or the net.
+  That is trunk_config.json in the directory, or the config.json of the model it
+  names: a directory, or a Hub model in the local cache or online.
 
   Raises:
-    UserError: if there is neither.
+    UserError: if neither is found.
   """
   keys = Keys(values, str(directory / "config.json"))
   name = keys.get("model_name", str)
@@ -50,7 +50,7 @@ def trunk_config(
 
   try:
     path = pathlib.Path(huggingface_hub.hf_hub_download(name, "config.json"))
-  except (OSError, ValueError) as e:  # the hub's own errors are among these
+  except (OSError, ValueError) as e:  # includes the Hub's own errors
     raise UserError(
       f"{keys.where}: a contrastors training checkpoint, whose architecture "
       f"is that of '{name}'; put that model's config.json here as {TRUNK}"
@@ -64,33 +64,33 @@ def head(
   width: int,
   tensors: dict[str, Any],
 ) -> tuple[Head, dict[str, Any]]:
-  """How vectors are made, and the parameters of it.
+  """Returns the head and its parameters.
 
   Args:
     directory: of the checkpoint.
     values: of its config.json.
     width: of the trunk.
-    tensors: of its file; those of the projection are taken out.
+    tensors: of its file; those of the projection are removed.
 
   Raises:
-    UserError: for a pooling that this project does not have.
+    UserError: for an unsupported pooling.
   """
   keys = Keys(values, str(directory / "config.json"))
   pooling = keys.get("pooling", str, "last")  # contrastors' default
   one_of(
     pooling, POOLINGS, f"{keys.where}: pooling '{pooling}' is not supported"
   )
-  found = {
+  tensors_of = {
     leaf: tensors.pop(f"proj.{name}")
     for leaf, name in (("kernel", "weight"), ("bias", "bias"))
     if f"proj.{name}" in tensors
   }
-  projection = found["kernel"].shape[0] if "kernel" in found else 0
+  projection = tensors_of["kernel"].shape[0] if "kernel" in tensors_of else 0
   made = Head(pooling).simple(
     width, keys.get("hamming", bool, False), projection
   )
   return made, {
     "projection": {
-      name: np.asarray(x, np.float32).T for name, x in found.items()
+      name: np.asarray(x, np.float32).T for name, x in tensors_of.items()
     }
   } if projection else {}

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where a model lies, by a path, an address or a hub name."""
+"""Locates a model by path, address or Hub name."""
 
 import os
 import pathlib
@@ -9,7 +9,7 @@ from nomic_jax.hub import modules
 from nomic_jax.hub.weights import WEIGHTS
 from nomic_jax.storage import hub_cache
 
-# Files of a hub model; modules.json names the folders with further weights.
+# Files of a Hub model; modules.json names folders with further weights.
 HUB_FILES = (
   "*.json",
   "*.txt",
@@ -23,13 +23,13 @@ HUB_FILES = (
 def find(path: str | os.PathLike) -> pathlib.Path:
   """Returns the local folder of a model; see `hub_cache.find`.
 
-  Every place where a model may be named goes through here.
+  Every path of a model that a user specifies goes through this function.
   """
   return hub_cache.find(path, HUB_FILES, _of_modules)
 
 
 def _of_modules(folder: pathlib.Path) -> list[str]:
-  """Patterns of the files of the modules that modules.json lists."""
+  """Returns patterns of the files of the modules that modules.json lists."""
   if not (folder / modules.FILE).is_file():
     return []
   return [f"{name}/*" for name in modules.folders(folder)]

@@ -1,12 +1,11 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A BERT turned into a rotary, long-context model, to be trained on.
+"""Converts a BERT to a rotary, long-context model for further training.
 
-Its weights are kept but for the table of positions: rotary embeddings of the
-queries and keys take its place, which no length ends. Nothing has taught the
-model to read them yet, so its vectors are of no use until it has been trained,
-by masked language modelling first (Nomic Embed, section 3, starts so too,
-though from nothing).
+All weights are kept except the position table, which rotary embeddings of
+queries and keys replace, so length is unlimited. The model has not learned to
+use them: its vectors are useless until it has been trained, starting with
+masked language modelling (as Nomic Embed, section 3, does from scratch).
 """
 
 import dataclasses
@@ -19,8 +18,8 @@ from nomic_jax.hub.model_directory import ModelFiles
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.architecture import Rope
 
-MULTIPLE = 64  # of the vocabulary; what matrix units divide best
-# Keys of a config's encoder that say how positions are told -> of a Rope.
+MULTIPLE = 64  # of the vocabulary size, for efficient matrix products
+# Keys of a config's encoder that set positions -> fields of Rope.
 _ROPE = {
   "trained_length": "trained_length",
   "rotary_base": "base",
@@ -31,23 +30,23 @@ FIELDS = ("max_length", *_ROPE)
 
 
 def from_bert(model: ModelFiles, **positions: Any) -> ModelFiles:
-  """The model with rotary positions and a padded vocabulary.
+  """Returns the model with rotary positions and a padded vocabulary.
 
-  Rows added to the vocabulary are zeros, and −100 in the decoder's bias, so
-  that no token is ever predicted to be one of them.
+  Rows added to the vocabulary are zeros, with −100 in the decoder's bias, so
+  they are never predicted.
 
   Args:
-    model: of a learned position table.
-    **positions: any of FIELDS, in place of the defaults.
+    model: with learned positions.
+    **positions: any of FIELDS, overriding the defaults.
 
   Raises:
-    UserError: if the model is rotary already.
+    UserError: if the model is already rotary.
   """
   a = model.architecture
   if a.rotary:
     raise UserError(
-      "config.init_as: 'rotary' turns a BERT into a rotary model, and this "
-      "one is rotary already; leave init_as empty to train it on as it is"
+      "config.init_as: 'rotary' converts a BERT to a rotary model, but this "
+      "model is already rotary; leave init_as empty to train it as it is"
     )
   vocab_size = -(-a.vocab_size // MULTIPLE) * MULTIPLE
   new = vocab_size - a.vocab_size

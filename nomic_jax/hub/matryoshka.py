@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The dims at which a model's vectors may be cut, as its files tell them.
+"""The dims to which a model's vectors may be truncated, from its files.
 
-A model directory's config.json has them as `matryoshka_dimensions`, where
-vLLM looks for them, too; a work directory's has its training's loss.
+A model directory's config.json has them as `matryoshka_dimensions`, which vLLM
+reads too; a work directory's has them in its loss.
 """
 
 import os
@@ -18,10 +18,10 @@ KEY = "matryoshka_dimensions"
 
 
 def read(path: str | os.PathLike) -> tuple[int, ...]:
-  """The dims a model was trained for; () if its files do not say.
+  """Returns the dims a model was trained for; () if its files list none.
 
   Raises:
-    UserError: for what are no dims.
+    UserError: for a value that is not a list of dims.
   """
   path = pathlib.Path(buckets.fetch(path))
   file = training_of(path) / "config.json"
@@ -38,7 +38,7 @@ def read(path: str | os.PathLike) -> tuple[int, ...]:
 
 
 def training_of(path: pathlib.Path) -> pathlib.Path:
-  """The work directory whose checkpoints/STEP `path` is; else `path`."""
+  """Returns the work directory that contains checkpoints/STEP, or `path`."""
   in_one = path.name.isdigit() and path.parent.name == "checkpoints"
   return path.parents[1] if in_one else path
 

@@ -1,8 +1,8 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A model as one directory, which PyTorch's libraries open too.
+"""A model directory, which PyTorch's libraries can open too.
 
-Weights are safetensors and never pickles, since opening a pickle runs it.
+Weights are safetensors, never pickles, since opening a pickle runs its code.
 """
 
 from collections.abc import Callable
@@ -38,24 +38,24 @@ from nomic_jax.storage.keys import read_json
 
 Params = dict[str, Any]
 
-# How the names of classes end whose weights give embeddings.
+# Suffixes of the names of classes whose weights give embeddings.
 _EMBEDDERS = ("Model", "ForMaskedLM", "ForPreTraining", "BiEncoder")
 
 
 class ModelFiles(NamedTuple):
-  """A model as read from disk.
+  """A model read from disk.
 
   Attributes:
     architecture: what the model computes.
     params: the encoder's tree, float32 numpy arrays.
-    mlm_head: the MLM head's tree, if it is stored.
+    mlm_head: the MLM head's tree, if stored.
     tokenizer_path: a tokenizer.json.
     usage: prompts, lengths and similarity.
-    classification_head: the classifier's tree, if it is stored.
-    other: what its files say that it is, such as
-      BertForSequenceClassification, if that is no embedding model.
-    says_pooling: whether its files say how tokens are pooled; if not, it is
-      the mean.
+    classification_head: the classifier's tree, if stored.
+    other: the class that its files name, such as
+      BertForSequenceClassification, if it is not an embedding model; else "".
+    says_pooling: whether its files specify how tokens are pooled; if not, mean
+      pooling is used.
   """
 
   architecture: Architecture
@@ -69,24 +69,24 @@ class ModelFiles(NamedTuple):
 
   @property
   def prompts(self) -> Mapping[str, str]:
-    """Name -> text put before a text."""
+    """Prefixes of texts, by name."""
     return self.usage.prompts
 
   @property
   def max_tokens(self) -> int | None:
-    """The longest text; None: `architecture.max_length`."""
+    """The longest text in tokens; None: `architecture.max_length`."""
     return self.usage.max_tokens
 
 
 def read_model(path: str | os.PathLike) -> ModelFiles:
-  """Reads a model directory or a hub model.
+  """Reads a model directory or a Hub model.
 
   Args:
-    path: a directory, or a hub name such as nomic-ai/nomic-embed-text-v1.5 or
+    path: a directory, or a Hub name such as nomic-ai/nomic-embed-text-v1.5 or
       bert-base-uncased, see `fetch.find`.
 
   Raises:
-    UserError: saying which file, key or tensor is wrong.
+    UserError: naming the file, key or tensor that is wrong.
   """
   directory = fetch.find(path)
   if (directory / "config.json").is_file():
@@ -94,8 +94,8 @@ def read_model(path: str | os.PathLike) -> ModelFiles:
   if (directory / modules.FILE).is_file():
     modules.folders(directory)  # refuses modules that are not supported
   raise UserError(
-    f"{directory}: not a model, as there is no config.json in it; expected "
-    "a model directory, a training work directory or a hub name such as "
+    f"{directory}: not a model, since it has no config.json; expected a model "
+    "directory, a training work directory or a Hub name such as "
     "nomic-ai/nomic-embed-text-v1.5" + hub_cache.hint(directory)
   )
 
@@ -114,27 +114,28 @@ def write_model(
   manifest: Callable[[pathlib.Path], dict] | None = None,
   **usage: Any,
 ) -> None:
-  """Writes a model directory, whole or not at all.
+  """Writes a model directory, which appears whole or not at all.
 
   Args:
-    output: the directory; what stands there is replaced.
+    output: the directory; an existing one is replaced.
     architecture: what the model computes.
     params: the encoder's tree, of numpy or JAX arrays.
     tokenizer: a tokenizer.json, a directory with one, or a
       `tokenizers.Tokenizer`.
-    prompts: name -> text.
-    mlm_head: the MLM head's tree, to go on training from.
-    max_tokens: the longest text; `architecture.max_length` if None.
-    classification_head: the classifier's tree; its pooler takes the place of
-      the encoder's.
-    matryoshka_dims: where its vectors may be cut, if it was trained so.
-    manifest: makes what reproduce.json will hold of the directory with the
-      weights; see `nomic_jax.data.manifest`.
-    **usage: other fields of a `Usage`.
+    prompts: prefixes of texts, by name.
+    mlm_head: the MLM head's tree, to resume training from.
+    max_tokens: the longest text; default: `architecture.max_length`.
+    classification_head: the classifier's tree; its pooler replaces the
+      encoder's.
+    matryoshka_dims: dims to which its vectors may be truncated, if it was
+      trained for that.
+    manifest: returns the content of reproduce.json, given the directory with
+      the weights; see `nomic_jax.data.manifest`.
+    **usage: other fields of `Usage`.
 
   Raises:
-    UserError: if the trees do not fit the architecture, it cannot be written
-      in a published format, or the disk is full.
+    UserError: if the trees do not fit the architecture, no published format
+      can express it, or the disk is full.
   """
   a = architecture
   max_tokens = min(max_tokens or a.max_length, a.max_length)
@@ -178,7 +179,8 @@ def _read_model_directory(directory: pathlib.Path) -> ModelFiles:
   if (directory / "adapter_config.json").is_file():
     raise UserError(
       f"{directory}: adapter_config.json, an adapter (PEFT) that is not "
-      "merged into the weights, is not supported; merge_and_unload() it"
+      "merged into the weights, is not supported; merge it first by "
+      "merge_and_unload()"
     )
   other, trunk = _other(values), bi_encoder.is_one(values)
   wrapper = None
@@ -200,12 +202,12 @@ def _read_model_directory(directory: pathlib.Path) -> ModelFiles:
       head, params = wrapper.head, wrapper.params
     else:
       head, params = bi_encoder.head(directory, settings, a.width, tensors)
-      # Its vocabulary may be padded where the trunk's is not.
+      # Its vocabulary may be padded when the trunk's is not.
       a = dataclasses.replace(
         a, vocab_size=tensors_lib.vocabulary(family, tensors, str(directory))
       )
     a, trees = tensors_lib.read(family, a, tensors, str(directory))
-  # v1 and v1.5 name their prompts only in the model card.
+  # v1 and v1.5 list their prompts only in the model card.
   if family.prompts and not (wrapper and wrapper.says_prompts):
     usage = dataclasses.replace(usage, prompts=dict(family.prompts))
   usage = dataclasses.replace(usage, max_tokens=min(max_tokens, a.max_length))
@@ -222,7 +224,7 @@ def _read_model_directory(directory: pathlib.Path) -> ModelFiles:
 
 
 def _other(values: Any) -> str:
-  """What a config.json says it is of, if of no encoder alone."""
+  """Returns the class that a config.json names if it is not an encoder's."""
   names = values.get("architectures") if isinstance(values, dict) else None
   names = names if isinstance(names, list) else []
   wrong = [n for n in names if not str(n).endswith(_EMBEDDERS)]

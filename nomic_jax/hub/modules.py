@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """sentence-transformers' modules.json: what follows the encoder, in order.
 
-Each module has a folder with its settings and perhaps its tensors. A module,
-an order or a setting that is not computed here is an error that names it:
-vectors that differ without a word are worse.
+Each module has a folder with its settings and possibly its tensors. A module,
+an order or a setting that is not supported is an error that names it, because
+silently different vectors are worse.
 """
 
 from collections.abc import Mapping
@@ -24,12 +24,12 @@ from nomic_jax.storage.keys import ANY
 from nomic_jax.storage.keys import Keys
 from nomic_jax.storage.keys import read_json
 
-# Of a module in our tree, such as kernel and bias.
+# Parameters of a module in our tree, such as kernel and bias.
 Params = dict[str, np.ndarray]
 
 FILE = "modules.json"
-# Ours: sentence-transformers' switch in 1_Pooling/config.json, and its newer
-# single name.
+# Our name: sentence-transformers' switch in 1_Pooling/config.json, and its
+# newer name.
 POOLING = {
   "cls": ("pooling_mode_cls_token", "cls"),
   "max": ("pooling_mode_max_tokens", "max"),
@@ -42,7 +42,7 @@ SUPPORTED = ("mean", "cls", "last")
 OWN = "sentence_transformers."
 WRITTEN = OWN + "models."
 TORCH = "torch.nn.modules."
-# Ours: torch's.
+# Our name: PyTorch's.
 ACTIVATIONS = {
   "identity": TORCH + "linear.Identity",
   "tanh": TORCH + "activation.Tanh",
@@ -51,8 +51,8 @@ ACTIVATIONS = {
   "sigmoid": TORCH + "activation.Sigmoid",
   "silu": TORCH + "activation.SiLU",
 }
-# What a module reads and writes among the features; others are computed of
-# something else than the pooled vector.
+# The features a module reads and writes; other values would use something other
+# than the pooled vector.
 _VECTOR = {
   "module_input_name": (None, "sentence_embedding"),
   "module_output_name": (None, "sentence_embedding"),
@@ -85,10 +85,10 @@ def write(
 
   Args:
     directory: of the model.
-    head: what follows the encoder; its LayerNorm without parameters becomes
-      one of ones and zeros, which computes the same.
+    head: what follows the encoder; a LayerNorm without parameters is written
+      with ones and zeros, which is equivalent.
     width: of the encoder.
-    params: of the head's modules, by its names.
+    params: of the head's modules, by name.
     normalize: whether vectors have length 1.
 
   Raises:
@@ -110,19 +110,23 @@ def write(
       "without pooling; choose a pooling"
     )
   for name, module in zip(head.names, head.modules, strict=True):
-    own = {
+    tensors = {
       k: np.asarray(v, np.float32) for k, v in params.get(name, {}).items()
     }
     if module.kind == "dense":
-      modules.append(_dense(module, own))
+      modules.append(_dense(module, tensors))
     elif module.kind == "norm":
       modules.append(
         (
           "LayerNorm",
           {"dimension": module.width},
           {
-            "norm.weight": own.get("scale", np.ones(module.width, np.float32)),
-            "norm.bias": own.get("bias", np.zeros(module.width, np.float32)),
+            "norm.weight": tensors.get(
+              "scale", np.ones(module.width, np.float32)
+            ),
+            "norm.bias": tensors.get(
+              "bias", np.zeros(module.width, np.float32)
+            ),
           },
         )
       )
@@ -156,16 +160,16 @@ def _write(
   listed = []
   for i, (kind, settings, tensors) in enumerate(modules):
     path = f"{i}_{kind}" if i else ""  # the encoder is the directory itself
-    place = directory / path
-    place.mkdir(exist_ok=True)
+    folder = directory / path
+    folder.mkdir(exist_ok=True)
     listed.append(
       {"idx": i, "name": str(i), "path": path, "type": WRITTEN + kind}
     )
     if settings:
-      dump(place / "config.json", settings)
+      dump(folder / "config.json", settings)
     if tensors:
       safetensors.numpy.save_file(
-        tensors, place / WEIGHTS, metadata={"format": "pt"}
+        tensors, folder / WEIGHTS, metadata={"format": "pt"}
       )
   dump(directory / FILE, listed)
 
@@ -180,23 +184,23 @@ def read(
     width: of the encoder.
 
   Returns:
-    The head, the parameters of its modules, and whether vectors have length 1
-    in the end.
+    The head, the parameters of its modules, and whether vectors are normalized
+    at the end.
 
   Raises:
-    UserError: for a module, an order or a setting that is not supported.
+    UserError: for an unsupported module, order or setting.
   """
-  found = _listed(directory / FILE)[1:]
+  listed = _listed(directory / FILE)[1:]
   pooling = "none"
-  if found and found[0][0] == "Pooling":
-    pooling = _read_pooling(found.pop(0)[1], width)
-  elif found:
+  if listed and listed[0][0] == "Pooling":
+    pooling = _read_pooling(listed.pop(0)[1], width)
+  elif listed:
     raise UserError(
-      f"{directory / FILE}: module '{found[0][0]}' right after the "
+      f"{directory / FILE}: module '{listed[0][0]}' right after the "
       "Transformer is not supported; expected Pooling there"
     )
   modules: list[tuple[Module, Params]] = []
-  for kind, folder in found:
+  for kind, folder in listed:
     if kind == "Dense":
       modules.append(_read_dense(folder, width))
     elif kind == "LayerNorm":
@@ -231,22 +235,22 @@ def read(
 
 
 def _changes_nothing(norm: Params) -> bool:
-  """Whether a LayerNorm's scale is 1 and its bias 0."""
+  """Returns whether a LayerNorm has scale 1 and bias 0."""
   return not (norm["scale"] - 1).any() and not norm["bias"].any()
 
 
 def folders(directory: pathlib.Path) -> list[str]:
-  """The folders beside the encoder that modules.json names."""
-  found = [folder for _, folder in _listed(directory / FILE)]
-  return [str(f.relative_to(directory)) for f in found if f != directory]
+  """Returns the folders beside the encoder that modules.json names."""
+  paths = [folder for _, folder in _listed(directory / FILE)]
+  return [str(f.relative_to(directory)) for f in paths if f != directory]
 
 
 def _listed(path: pathlib.Path) -> list[tuple[str, pathlib.Path]]:
-  """(kind, folder) of every module; the first is the encoder."""
+  """Returns (kind, folder) of every module; the first is the encoder."""
   listed = read_json(path)
   if not isinstance(listed, list):
     raise UserError(f"{path}: expected a JSON array of modules")
-  found = []
+  result = []
   for module in listed:
     keys = Keys(module, str(path))
     keys.only(
@@ -266,22 +270,24 @@ def _listed(path: pathlib.Path) -> list[tuple[str, pathlib.Path]]:
         f"{path}: module '{short}' is not supported ({kind}); expected "
         f"Transformer, Pooling, LayerNorm, Dense and Normalize of {OWN[:-1]}"
       )
-    place = keys.get("path", str)
-    if pathlib.PurePath(place).is_absolute() or ".." in place.split("/"):
-      raise UserError(f"{path}: path '{place}'; expected a folder beside it")
-    found.append((short, path.parent / place))
+    location = keys.get("path", str)
+    if pathlib.PurePath(location).is_absolute() or ".." in location.split("/"):
+      raise UserError(
+        f"{path}: path '{location}'; expected a folder beside the file"
+      )
+    result.append((short, path.parent / location))
   names = [module.get("name") for module in listed]
   if len(set(names)) < len(names):
     raise UserError(
-      f"{path}: two modules have the same name; expected another for each"
+      f"{path}: two modules have the same name; expected different names"
     )
-  where = [i for i, (kind, _) in enumerate(found) if kind == "Transformer"]
-  if where != [0] or found[0][1] != path.parent:
+  where = [i for i, (kind, _) in enumerate(result) if kind == "Transformer"]
+  if where != [0] or result[0][1] != path.parent:
     raise UserError(
-      f"{path}: expected one Transformer, first and with the path '', so "
-      "that the encoder's files are beside this one"
+      f"{path}: expected one Transformer, first and with the path '', so that "
+      "the encoder's files are beside this file"
     )
-  return [f for f in found if f[0] != "Dropout"]  # off when texts are embedded
+  return [f for f in result if f[0] != "Dropout"]  # inactive when embedding
 
 
 def _read_pooling(folder: pathlib.Path, width: int) -> str:
@@ -307,8 +313,8 @@ def _read_pooling(folder: pathlib.Path, width: int) -> str:
   for key in ("word_embedding_dimension", "embedding_dimension"):
     if keys.get(key, int, width) != width:
       raise UserError(
-        f"{keys.where}: {key} is {keys.get(key, int)} and the encoder "
-        f"{width} wide; copy the model again"
+        f"{keys.where}: {key} is {keys.get(key, int)}, but the encoder has "
+        f"width {width}; copy the model again"
       )
   return chosen[0]
 
@@ -348,7 +354,7 @@ def _read_dense(folder: pathlib.Path, width: int) -> tuple[Module, Params]:
 
 
 def _check_settings(folder: pathlib.Path, known: Mapping[str, Any]) -> Keys:
-  """A module's config.json, which only some have; see `Keys.only`."""
+  """Reads and checks a module's config.json, which may be absent."""
   path = folder / "config.json"
   values = read_json(path) if path.is_file() or known is not _VECTOR else {}
   keys = Keys(values, str(path))
@@ -359,21 +365,22 @@ def _check_settings(folder: pathlib.Path, known: Mapping[str, Any]) -> Keys:
 def _tensors(
   folder: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, np.ndarray]:
-  """A module's tensors in float32, by the ends of their names."""
+  """Returns a module's tensors in float32, by the last part of their names."""
   path = folder / WEIGHTS
   try:
-    found = safetensors.numpy.load_file(path)
+    loaded = safetensors.numpy.load_file(path)
   except (OSError, safetensors.SafetensorError) as e:
     raise UserError(f"cannot read {path}: {e}") from e
-  there = {name: x.shape for name, x in found.items()}
-  if there != dict(shapes):
+  actual = {name: x.shape for name, x in loaded.items()}
+  if actual != dict(shapes):
     raise UserError(
-      f"{path}: holds {there}, expected {dict(shapes)}; copy the model again"
+      f"{path}: holds {actual}, expected {dict(shapes)}; copy the model again"
     )
   return {
-    name.rpartition(".")[2]: x.astype(np.float32) for name, x in found.items()
+    name.rpartition(".")[2]: x.astype(np.float32) for name, x in loaded.items()
   }
 
 
 def dump(path: pathlib.Path, values: Any) -> None:
+  """Writes a JSON file."""
   path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

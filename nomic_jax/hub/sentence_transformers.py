@@ -1,11 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The files by which sentence-transformers knows how a model is used.
+"""The files that tell sentence-transformers how to use a model.
 
-They say what follows the encoder, how long a text may be, which prompts there
-are and how vectors are compared. What they ask for and this project does not
-do is an error, and so is a key that nobody here knows: vectors that differ
-without a word are worse.
+They specify what follows the encoder, the maximum length of a text, prompts and
+how vectors are compared. Unsupported settings and unknown keys are errors,
+because silently different vectors are worse.
 """
 
 from collections.abc import Mapping
@@ -37,7 +36,7 @@ _OLD_LENGTHS = tuple(
   )
 )
 SETTINGS = "config_sentence_transformers.json"
-# Arguments of transformers' classes that change no vector.
+# Arguments of transformers' classes that do not change vectors.
 _HARMLESS_ARGUMENTS = {
   "trust_remote_code": ANY,
   "torch_dtype": ANY,
@@ -60,8 +59,8 @@ _ARGUMENTS = (
   "processor_kwargs",
   "config_kwargs",
 )
-# Keys of sentence_bert_config.json and the values under which a text's tokens
-# are embedded as here; of versions 1 to 6.
+# Keys of sentence_bert_config.json (versions 1 to 6), and the values for which
+# tokens are embedded as here.
 _LENGTH_KEYS = {
   "max_seq_length": ANY,
   "do_lower_case": ANY,
@@ -92,14 +91,14 @@ _FORWARD = {"method": "forward", "method_output_name": "last_hidden_state"}
 
 @dataclasses.dataclass(frozen=True)
 class Wrapper:
-  """What a directory's files say beside the encoder.
+  """What a directory's files specify besides the encoder.
 
   Attributes:
     head: what follows the encoder.
-    params: of the head's modules, by its names.
+    params: of the head's modules, by name.
     usage: prompts, lengths, similarity.
-    says_prompts: whether the files say which prompts there are.
-    says_pooling: whether they say how tokens are pooled.
+    says_prompts: whether the files specify prompts.
+    says_pooling: whether they specify how tokens are pooled.
   """
 
   head: Head
@@ -116,14 +115,14 @@ def write(
   params: Mapping[str, Any],
   usage: Usage,
 ) -> None:
-  """Writes these files into a model directory.
+  """Writes these files to a model directory.
 
   Args:
     directory: of the model.
     head: what follows the encoder.
     width: of the encoder.
-    params: of the head's modules, by its names.
-    usage: how it is to be used; max_tokens must be a number.
+    params: of the head's modules, by name.
+    usage: how to use the model; max_tokens must be a number.
 
   Raises:
     UserError: for a norm or projection of vectors that are not pooled.
@@ -146,15 +145,15 @@ def write(
 def read(directory: pathlib.Path, width: int) -> Wrapper:
   """Reads these files.
 
-  Without modules.json, pooling is the mean, as in sentence-transformers. That
-  is a guess, of which `warn_of_pooling` warns where vectors are pooled.
+  Without modules.json, mean pooling is assumed, as in sentence-transformers;
+  `warn_of_pooling` warns of that where vectors are pooled.
 
   Args:
     directory: of the model.
     width: of the encoder.
 
   Raises:
-    UserError: for a module, a setting or weights that are not supported.
+    UserError: for an unsupported module, setting or weight.
   """
   max_tokens = _read_lengths(directory)
   usage, says_prompts = _read_settings(directory)
@@ -167,24 +166,24 @@ def read(directory: pathlib.Path, width: int) -> Wrapper:
 
 
 def warn_of_pooling(where: Any) -> None:
-  """Warns that the files of a model do not say how tokens are pooled."""
+  """Warns that the files of a model do not specify how tokens are pooled."""
   warnings.warn(
-    f"{where}: no {modules.FILE} says how tokens are pooled; mean pooling is "
-    "a guess, as in sentence-transformers",
+    f"{where}: no {modules.FILE} specifies how tokens are pooled; mean pooling "
+    "is assumed, as in sentence-transformers",
     stacklevel=3,
   )
 
 
 def _read_lengths(directory: pathlib.Path) -> int | None:
-  """The most tokens of a text, if sentence_bert_config.json says."""
-  there = [
+  """Returns the largest number of tokens in sentence_bert_config.json."""
+  existing = [
     directory / name
     for name in (LENGTHS, *_OLD_LENGTHS)
     if (directory / name).is_file()
   ]
-  if not there:
+  if not existing:
     return None
-  path = there[0]
+  path = existing[0]
   keys = Keys(read_json(path), str(path))
   keys.only(_LENGTH_KEYS)
   for name in _ARGUMENTS:
@@ -199,7 +198,7 @@ def _read_lengths(directory: pathlib.Path) -> int | None:
 
 
 def _read_settings(directory: pathlib.Path) -> tuple[Usage, bool]:
-  """Prompts and similarity, and whether the file says which prompts."""
+  """Returns prompts and similarity, and whether the file lists prompts."""
   path = directory / SETTINGS
   if not path.is_file():
     return Usage(), False
@@ -212,7 +211,7 @@ def _read_settings(directory: pathlib.Path) -> tuple[Usage, bool]:
   default = keys.get("default_prompt_name", str, None)
   if default is not None and default not in (prompts or {}):
     raise UserError(
-      f"{path}: default_prompt_name='{default}' is none of the prompts, "
+      f"{path}: default_prompt_name='{default}' is not one of the prompts, "
       f"{', '.join(prompts or {}) or 'of which there are none'}; set it to "
       "one of them or to null"
     )

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A model directory's tokenizer: tokenizer.json and what transformers adds."""
+"""A model directory's tokenizer: tokenizer.json and transformers' files."""
 
 import json
 import os
@@ -17,13 +17,13 @@ from nomic_jax.text import tokenizer as tokenizer_lib
 
 NAME = "tokenizer.json"
 SETTINGS = "tokenizer_config.json"
-# Files beside a tokenizer.json that say the same to older readers.
+# Files beside tokenizer.json with the same information for older readers.
 TOKENS = "special_tokens_map.json"
 VOCABULARY = "vocab.txt"
 
 
 def find(directory: pathlib.Path) -> pathlib.Path:
-  """The tokenizer.json in a directory.
+  """Returns the path of tokenizer.json in a directory.
 
   Raises:
     UserError: if there is none.
@@ -31,20 +31,20 @@ def find(directory: pathlib.Path) -> pathlib.Path:
   path = directory / NAME
   if not path.is_file():
     raise UserError(
-      f"{directory}: no {NAME}; expected one, as transformers' AutoTokenizer "
-      "writes it with save_pretrained"
+      f"{directory}: no {NAME}; expected one as written by save_pretrained of "
+      "transformers' AutoTokenizer"
     )
   return path
 
 
 def longest_text(directory: pathlib.Path) -> int | None:
-  """The limit in tokens that a directory's tokenizer_config.json states."""
+  """Returns the limit in tokens in a directory's tokenizer_config.json."""
   path = directory / SETTINGS
   if not path.is_file():
     return None
   values = read_json(path)
   limit = values.get("model_max_length") if isinstance(values, dict) else None
-  # transformers writes 1e30 for none.
+  # transformers writes 1e30 for no limit.
   return limit if isinstance(limit, int) and 0 < limit < 10**9 else None
 
 
@@ -54,14 +54,14 @@ def write(
   max_tokens: int,
   pad_id: int = 0,
 ) -> None:
-  """Writes a tokenizer into a model directory.
+  """Writes a tokenizer to a model directory.
 
   Args:
-    directory: where to.
+    directory: of the model.
     tokenizer: a tokenizer.json, a directory with one, or a
       `tokenizers.Tokenizer`.
-    max_tokens: the longest text, told to transformers.
-    pad_id: what transformers pads with where no token is for that.
+    max_tokens: the longest text, for transformers.
+    pad_id: the id that transformers pads with if no token has that role.
   """
   source = None
   if isinstance(tokenizer, tokenizers.Tokenizer):
@@ -74,16 +74,16 @@ def write(
     plain.no_truncation()
     plain.no_padding()
     if plain.to_str() != tokenizer.to_str():
-      # Files beside it changed it: the change itself is written, so that it
-      # does not depend on who reads them.
+      # Files beside it changed the tokenizer: write the result, so that it
+      # does not depend on the reader.
       values, source = json.loads(tokenizer.to_str()), None
-  # How texts are cut and padded is the reader's affair; some published files
-  # carry the settings of the last run that saved them.
+  # Truncation and padding are up to the reader; some published files contain
+  # the settings of the last run that saved them.
   values |= {"truncation": None, "padding": None}
   (directory / NAME).write_text(
     json.dumps(values, ensure_ascii=False, indent=2), encoding="utf-8"
   )
-  settings = {  # under which tokenizer.json is used as it is
+  settings = {  # with these, tokenizer.json is used unchanged
     "tokenizer_class": "PreTrainedTokenizerFast",
     "clean_up_tokenization_spaces": False,
     "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
@@ -105,7 +105,7 @@ def write(
 def _known_tokens(
   values: dict[str, Any], tokenizer: tokenizers.Tokenizer
 ) -> dict[str, Any]:
-  """A file's values without roles that no token of the tokenizer has."""
+  """Returns a file's values without roles whose token does not exist."""
   declared = special_tokens.declared_in(values)
   known = {
     role

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tensors of a directory's safetensors files, whole or in shards.
 
-Never those of pickles, since opening a pickle runs what is in it.
+Pickles are never opened, since opening a pickle runs its code.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import contextlib
 import pathlib
 from typing import Any
 
-# Gives numpy the bfloat16 that files may hold.
+# Registers bfloat16 with numpy, which files may contain.
 import ml_dtypes  # noqa: F401
 import numpy as np
 import safetensors
@@ -24,7 +24,7 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 class Tensor:
-  """A tensor in a file: its shape now, its values when asked for."""
+  """A tensor in a file: its shape is known, its values are read on demand."""
 
   def __init__(self, opened: Any, name: str):
     self._opened, self._name = opened, name
@@ -37,33 +37,33 @@ class Tensor:
 
 @contextlib.contextmanager
 def open_tensors(directory: pathlib.Path) -> Iterator[dict[str, Tensor]]:
-  """The tensors of model.safetensors, or of the shards its index lists.
+  """Yields the tensors of model.safetensors, or of the shards in its index.
 
   Raises:
     UserError: if there are none, or files are missing or damaged.
   """
   index = directory / INDEX
   if (directory / WEIGHTS).is_file():
-    places = {WEIGHTS: None}
+    shards = {WEIGHTS: None}
   elif index.is_file():
-    places = _shards(index)
+    shards = _shards(index)
   else:
     pickled = [p.name for glob in PICKLES for p in directory.glob(glob)]
     if pickled:
       raise UserError(
         f"{directory}: only pickled weights ({pickled[0]}), which are never "
-        f"opened as they can run code; expected {WEIGHTS}. If you trust "
-        f"them: transformers.AutoModel.from_pretrained('{directory}')"
-        f".save_pretrained('{directory}') converts them"
+        f"opened because they can run code; expected {WEIGHTS}. If you trust "
+        f"them, convert them with transformers.AutoModel.from_pretrained("
+        f"'{directory}').save_pretrained('{directory}')"
       )
     raise UserError(
       f"{directory}: no weights; expected {WEIGHTS}, or {INDEX} with its "
-      "shards; a hub model that has only pickles must be converted first, by "
+      "shards; convert a Hub model that has only pickles with "
       "transformers.AutoModel.from_pretrained(NAME).save_pretrained(DIR)"
     )
   with contextlib.ExitStack() as stack:
     tensors = {}
-    for shard, names in places.items():
+    for shard, names in shards.items():
       path = directory / shard
       try:
         opened = stack.enter_context(safetensors.safe_open(path, "numpy"))
@@ -73,7 +73,7 @@ def open_tensors(directory: pathlib.Path) -> Iterator[dict[str, Tensor]]:
         ) from e
       except (OSError, safetensors.SafetensorError) as e:
         raise UserError(
-          f"{path}: damaged or cut short ({e}); copy it again"
+          f"{path}: damaged or truncated ({e}); copy it again"
         ) from e
       stored = set(opened.keys())
       for name in stored if names is None else names:
@@ -87,16 +87,16 @@ def open_tensors(directory: pathlib.Path) -> Iterator[dict[str, Tensor]]:
 
 
 def _shards(index: pathlib.Path) -> dict[str, list[str]]:
-  """File name -> names of its tensors, by an index of shards."""
+  """Returns the names of the tensors in each file, from an index."""
   values = read_json(index)
   names = values.get("weight_map") if isinstance(values, dict) else None
   if not isinstance(names, dict):
     raise UserError(f"{index}: no 'weight_map'; expected tensor names to files")
-  places = {}
+  shards = {}
   for name, shard in names.items():
     if not isinstance(shard, str) or pathlib.PurePath(shard).name != shard:
       raise UserError(
         f"{index}: '{name}' is in {shard!r}; expected a file beside the index"
       )
-    places.setdefault(shard, []).append(name)
-  return places
+    shards.setdefault(shard, []).append(name)
+  return shards

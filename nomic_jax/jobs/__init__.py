@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The commands: `nomic-jax NAME` is the function NAME of NAME.py in here.
+"""The commands: `nomic-jax NAME` is the function NAME in NAME.py here.
 
-A new command is such a file, and its name in NAMES. Parameters are flags, and
-the docstring is their help; see `cli.flags`. Nothing heavy is imported before
-a job runs, so that --help answers at once.
+To add a command, add such a file and its name in NAMES. Parameters are flags
+and the docstring is their help; see `cli.flags`. Heavy imports happen inside
+the jobs, so --help is fast.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from nomic_jax.cli import flags
 from nomic_jax.cli import functions
 from nomic_jax.mesh import compiler_flags
 
-# In the order of --help, that of the work.
+# In the order of --help, which is that of the pipeline.
 NAMES = (
   "prepare",
   "tokenise",
@@ -51,8 +51,8 @@ def _job(name: str) -> Callable[..., Any]:
 
   @functools.wraps(job)
   def call(*args: Any, **kwargs: Any) -> Any:
-    # Jobs with a model compile the same programs at every start.
-    command_line.keep_compilations()
+    # Jobs with a model compile the same programs in every process.
+    command_line.enable_compilation_cache()
     compiler_flags.set_for(compiler_flags.chip_here())
     return job(*args, **kwargs)
 
@@ -60,5 +60,5 @@ def _job(name: str) -> Callable[..., Any]:
 
 
 def parser() -> tuple[command_line.Parser, dict[str, command_line.Parser]]:
-  """The whole command, and its jobs by name."""
+  """Returns the parser of the whole command, and its jobs by name."""
   return flags.parser([_job(name) for name in NAMES])

@@ -22,23 +22,23 @@ def clean(
   ngram: int = 8,
   overlap: float = 0.5,
 ) -> None:
-  """Drops copies, junk, and texts of evaluation sets.
+  """Drops copies, unusable rows and texts of evaluation sets.
 
   Args:
-    input: data directory; its split train is cleaned, others are copied
-    output: data directory to make; its removed.jsonl says of each row dropped
-      why, and what shows it
-    min_words: fewest words of a document; in scripts without spaces,
-      characters
-    max_words: most words of a document
-    languages: keep only texts in these, such as en
-    near: also drop pairs of this Jaccard similarity (of words and runs of
-      words) to an earlier one, such as 0.8
-    against: drop rows that hold a text of these evaluation sets: data
-      directories (splits but train), BEIR folders (test), .jsonl or .txt, here
-      or in a bucket; repeatable
-    ngram: words in a run by which texts are compared to those
-    overlap: share of an evaluation text's runs that must be found
+    input: data directory; its train split is cleaned, others are copied
+    output: data directory to write; its removed.jsonl lists each dropped row
+      with the reason
+    min_words: smallest number of words in a document; in scripts without
+      spaces, of characters
+    max_words: largest number of words in a document
+    languages: keep only texts in these languages, such as en
+    near: also drop pairs with at least this Jaccard similarity (of word
+      trigrams) to an earlier pair, such as 0.8
+    against: drop rows that contain a text of these evaluation sets: data
+      directories (all splits but train), BEIR folders (test), .jsonl or .txt,
+      local or in a bucket; repeatable
+    ngram: length of the word n-grams used for that comparison
+    overlap: fraction of an evaluation text's n-grams that must be found
   """
   from nomic_jax.curate import clean as cleaning
 

@@ -13,14 +13,15 @@ def compile(
   output: Path | None = None,
   config: ConfigFlags,
 ) -> None:
-  """Reports whether a training fits a pod, and its cost; needs no pod.
+  """Reports whether a training fits a pod and what it costs, without a pod.
 
   Args:
-    topology: slice of TPU chips or number of GPUs to compile for, such as
-      v5e:16x16 or h100:8
-    num_slices: of that topology
-    output: .json to write the report to
-    config: get_config(ARG) of this file, such as configs/mlm.py:quickstart
+    topology: TPU slice or number of GPUs to compile for, such as v5e:16x16 or
+      h100:8
+    num_slices: number of such slices
+    output: .json file to write the report to
+    config: config file and optional ARG for its get_config, such as
+      configs/mlm.py:quickstart
   """
   from nomic_jax.aot import check
   from nomic_jax.cli import config_flags

@@ -20,22 +20,22 @@ def embed(
   dtype: Literal["float32", "bfloat16"] = "float32",
   pooled_norm: bool = False,
 ) -> None:
-  """Embeds a file's texts; resumes.
+  """Embeds the texts of a file; resumes.
 
   Args:
-    model: model or work directory
+    model: model or work directory, or Hub name
     input: .txt or .jsonl, both also with .gz or .zst, or .parquet
-    output: .npy to make, row i for text i; or .parquet, with the vectors as
-      `embedding` beside the texts
-    column: of jsonl or parquet rows
-    prompt: name of the prompt before each text, such as search_query
-    dim: keep this many dimensions
-    normalize: scale vectors to length 1, or do not; without either, as the
-      model's files say
-    precision: of the vectors written
-    dtype: to compute in; bfloat16 is faster
-    pooled_norm: apply a LayerNorm to the pooled vector although the model's
-      files name none, as nomic-embed-text-v1.5's as published
+    output: .npy file to write, row i for text i; or .parquet, with the vectors
+      in the column `embedding` beside the texts
+    column: column of .jsonl or .parquet rows to embed
+    prompt: name of the prompt to put before each text, such as search_query
+    dim: number of dimensions to keep
+    normalize: whether to scale vectors to length 1; by default, as the model's
+      files specify
+    precision: of the written vectors
+    dtype: compute dtype; bfloat16 is faster
+    pooled_norm: apply a LayerNorm to the pooled vector even if the model's
+      files specify none, as those of nomic-embed-text-v1.5 do not
   """
   from nomic_jax.embed import file
 

@@ -23,24 +23,24 @@ def evaluate(
   curves: bool = False,
   output: Path | None = None,
 ) -> dict:
-  """Scores models on tasks, as a table.
+  """Scores models on tasks and prints a table.
 
   Args:
-    model: [NAME=]DIR of a model or a training; repeatable
+    model: model or work directory, as [NAME=]DIR; repeatable
     tasks: names or [NAME=]FOLDER; repeatable
-    data: folder with the data of tasks given by name, here or in a bucket
-    baseline: what the others are to beat: bm25, bm25-tuned or the NAME of a
-      --model; repeatable, the strongest counts
-    dim: score each model with its vectors cut to each of these dimensions, such
+    data: folder with the data of tasks given by name, local or in a bucket
+    baseline: system to compare with: bm25, bm25-tuned or the NAME of a --model;
+      repeatable, the strongest counts
+    dim: also score each model with vectors truncated to these dimensions, such
       as 768,512,256,128,64, as NAME@DIM
-    max_tokens: truncate texts to so many tokens, such as 512 as MTEB's tasks
-      always do; tasks whose name says a length keep theirs
-    pooled_norm: apply a LayerNorm to the pooled vector although the model's
-      files name none, as nomic-embed-text-v1.5's as published
-    curves: also score with fewer dimensions, and as int8 and binary; makes a
+    max_tokens: truncate texts to this many tokens; MTEB's tasks always use 512,
+      and tasks with a length in their name use that
+    pooled_norm: apply a LayerNorm to the pooled vector even if the model's
+      files specify none, as those of nomic-embed-text-v1.5 do not
+    curves: also score with fewer dimensions, and as int8 and binary; writes a
       .png
-    output: .json to make; beside it the tables as .md and a page as .html;
-      without it, the tables are only printed
+    output: .json file to write; tables (.md) and a page (.html) are written
+      beside it; without it, tables are only printed
   """
   from nomic_jax.report import evaluate as scores
 

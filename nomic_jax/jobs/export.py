@@ -15,15 +15,16 @@ def export(
   output: Path,
   config: ConfigFlags = (),
 ) -> None:
-  """Exports a training to a model directory that PyTorch opens.
+  """Exports a training to a model directory that PyTorch can open.
 
   Args:
-    workdir: of the training to export
-    step: checkpoint to take: latest, a number, or best (by
+    workdir: work directory of the training
+    step: checkpoint to export: latest, a number, or best (by
       config.checkpoint.best)
-    output: model directory to make
-    config: get_config(ARG) of this file, such as configs/mlm.py:quickstart
-      instead of --workdir, exports its untrained model
+    output: model directory to write
+    config: config file and optional ARG for its get_config, such as
+      configs/mlm.py:quickstart; in place of --workdir, exports its untrained
+      model
   """
   from nomic_jax.run import export as exporting
 
@@ -32,7 +33,7 @@ def export(
 
 
 def _untrained(given: ConfigFlags):
-  """Returns the `ModelFiles` with which training a config would begin."""
+  """Returns the `ModelFiles` that the training of a config starts from."""
   from flax.linen import meta
   import jax
 

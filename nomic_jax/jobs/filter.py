@@ -28,23 +28,23 @@ def filter(
   """Keeps pairs that the model finds consistent.
 
   Args:
-    model: model or work directory
-    input: data directory; its split train is filtered, others are copied
-    output: data directory to make; `score` is the cosine of each pair
+    model: model or work directory, or Hub name
+    input: data directory; its train split is filtered, others are copied
+    output: data directory to write; its `score` is the cosine of each pair
     within_source: compare only rows of the same source
-    query_prompt: put before each query; without it the source's own if the
-      model knows it, else the model's
-    document_prompt: put before each document, likewise
-    dtype: that the model computes in
-    store: of the vectors searched; others take less memory and miss some; the
-      job reports how many
-    distributed: one of several processes that share a disk and the work
-    k: the document must be among the query's k nearest; 0: only the similarity
-      counts
-    chunk_size: most rows that are compared with each other; chunks are of equal
-      size
-    minimum_similarity: also drop pairs whose cosine is below this
-    margin: also keep a pair this close, in cosine, to the k-th
+    query_prompt: text to put before each query; default: the source's own
+      prompt if the model knows it, else the model's
+    document_prompt: text to put before each document; likewise
+    dtype: compute dtype of the model
+    store: dtype of the searched vectors; smaller ones use less memory and miss
+      some neighbours; the job reports how many
+    distributed: run as one of several processes that share a disk and the work
+    k: keep a pair if the document is among the k nearest to its query; 0: use
+      only the similarity
+    chunk_size: largest number of rows compared with each other; chunks have
+      equal size
+    minimum_similarity: also drop pairs with a cosine below this
+    margin: also keep a pair whose cosine is within this of the k-th
   """
   from nomic_jax.curate import filter as filtering
   from nomic_jax.mesh import processes

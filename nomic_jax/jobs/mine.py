@@ -40,33 +40,33 @@ def mine(
   """Adds hard negatives to every pair.
 
   Args:
-    model: model or work directory
-    input: data directory; its split train gets negatives, others are copied
-    output: data directory to make; `score` is the cosine of each pair and
-      `negative_scores` those of its negatives, NaN for random ones
+    model: model or work directory, or Hub name
+    input: data directory; its train split gets negatives, others are copied
+    output: data directory to write; its `score` is the cosine of each pair, and
+      `negative_scores` are those of its negatives, NaN for random ones
     within_source: compare only rows of the same source
-    query_prompt: put before each query; without it the source's own if the
-      model knows it, else the model's
-    document_prompt: put before each document, likewise
-    dtype: that the model computes in
-    store: of the vectors searched; others take less memory and miss some; the
-      job reports how many
-    distributed: one of several processes that share a disk and the work
-    negatives: for each pair
-    minimum: with fewer than this a pair is short of them; without it, all of
-      --negatives
-    short: fill a pair that is short up to the minimum, drop it, or keep it as
-      it is
-    depth: nearest documents looked at for each query; 0: random negatives only
-    margin: no negative scores above this share of the positive, of several the
-      least similar; none: whatever it scores
-    skip: leave out this many of the nearest that are not positives
-    corpus: also mine from these: a BEIR folder, a data directory, .jsonl or
-      .txt; repeatable
-    random_sources: their rows keep the negatives they have and get random ones;
-      without it, those with prompts for classification or clustering
+    query_prompt: text to put before each query; default: the source's own
+      prompt if the model knows it, else the model's
+    document_prompt: text to put before each document; likewise
+    dtype: compute dtype of the model
+    store: dtype of the searched vectors; smaller ones use less memory and miss
+      some neighbours; the job reports how many
+    distributed: run as one of several processes that share a disk and the work
+    negatives: number of negatives per pair
+    minimum: a pair with fewer negatives is short; default: --negatives
+    short: what to do with a short pair: add random negatives up to the minimum,
+      drop the pair, or keep it unchanged
+    depth: number of nearest documents examined per query; 0: only random
+      negatives
+    margin: largest score of a negative, as a fraction of the positive's (of
+      several, the least similar one's); none: no limit
+    skip: number of nearest documents to skip, not counting positives
+    corpus: also mine from a BEIR folder, data directory, .jsonl or .txt;
+      repeatable
+    random_sources: sources whose rows keep their negatives and get random ones;
+      default: those with prompts for classification or clustering
     seed: of random negatives
-    chunk_size: queries between two marks to resume from
+    chunk_size: number of queries after which progress is saved
   """
   from nomic_jax.curate import mine as mining
   from nomic_jax.mesh import processes

@@ -15,12 +15,12 @@ def plot(
   output: Path,
   metric: Sequence[str] = (),
 ) -> None:
-  """Plots the curves of trainings side by side in one PNG.
+  """Plots the curves of several trainings in one PNG.
 
   Args:
-    workdirs: [NAME=]DIR of a training; here, gs:// or s3://
-    output: .png to make
-    metric: of metrics.jsonl; repeatable; without it the usual ones
+    workdirs: [NAME=]DIR of a training, local, gs:// or s3://
+    output: .png file to write
+    metric: name of a metric in metrics.jsonl; repeatable; default: common ones
   """
   from nomic_jax.report import plot as curves
 

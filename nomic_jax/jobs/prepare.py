@@ -51,56 +51,55 @@ def prepare(
   """Converts text to a data directory with a tokenizer.
 
   Args:
-    source: 'docstrings' (of the Python installed here), 'docstrings:FOLDER'; a
+    source: 'docstrings' (of the installed Python), 'docstrings:FOLDER'; a
       .csv, .tsv, .jsonl or .txt file, all also with .gz or .zst, a .parquet
-      file, or a folder of them; a folder of Markdown; a folder of
+      file, or a folder of them; a folder of Markdown; a folder written by
       save_to_disk; a BEIR folder; a .yaml specification of data sets;
       glue:FILE.tsv; hf:OWNER/NAME; in a bucket: gs://... or s3://...
-    output: data directory to make; appears when it is complete
-    vocab_size: tokens of the WordPiece tokenizer trained on the text
-    tokenizer: use this folder or tokenizer.json instead of training one
-    strip_accents: train the tokenizer without nonspacing marks: cafe for café;
-      not for languages whose marks are letters, such as Japanese, Hindi and
+    output: data directory to write; it appears when complete
+    vocab_size: size of the WordPiece tokenizer to train on the text
+    tokenizer: folder or tokenizer.json to use instead of training one
+    strip_accents: train the tokenizer without nonspacing marks (cafe for café);
+      not suited to languages in which marks matter, such as Japanese, Hindi and
       Thai
     allow_unk: accept a tokenizer to which more than 5 % of the texts are
       unknown
-    held_out: share of the rows kept for evaluation (split test); 0: no such
-      split
-    limit: read no more rows than this: the first ones, or evenly spaced ones
-      of docstrings
-    query_column: of each row; --query_column= if rows are text alone
-    document_column: of each row
-    negatives_column: of each row, a list of texts; may be absent
-    columns: what the columns have, where their names do not say so: ROLE=COLUMN
-      with commas between, such as query=subject,document=resolution.text,
+    held_out: fraction of the rows held out for evaluation (split test); 0: none
+    limit: largest number of rows to read: the first ones, or for docstrings
+      evenly spaced ones
+    query_column: column with the query; --query_column= if rows are plain text
+    document_column: column with the document
+    negatives_column: column with a list of negatives; may be absent
+    columns: columns whose names do not say what they hold, as ROLE=COLUMN
+      separated by commas, such as query=subject,document=resolution.text,
       negatives=wrong_1+wrong_2; roles are query, document, negatives, score,
-      label and title; #1 is the first of a table without a line of names
-    kind: of the rows, where their columns do not say so: pairs, triplets,
-      scores, labels or text
-    documents: a table of the documents, of which the rows have ids
-    document_id: column of --documents with the ids; and of the rows, unless
-      --columns document=COLUMN names another
-    document_text: column of --documents with the texts, several with + between
-    queries: make pairs of documents that have no queries: of each its title and
-      body (title), its headings and their sections (heading), two crops (crop);
-      several with commas between
-    include: read only these files of a folder, such as '*.jsonl'; repeatable;
-      without it all but those called test, dev or validation
-    label_column: of each row, a label or a list of them; without it, 'labels'
-      or 'label' where they are numbers or --classes is given
-    score_column: of each row, a teacher's score of the document
-    negatives_scores_column: of each row, a list of the scores of its negatives
+      label and title; #1 is the first column of a table without a header
+    kind: kind of the rows if their columns do not determine it: pairs,
+      triplets, scores, labels or text
+    documents: a table of the documents, if rows have their ids
+    document_id: column of --documents with the ids; also the column of the
+      rows, unless --columns document=COLUMN names another
+    document_text: column of --documents with the text; several joined by +
+    queries: make pairs of documents without queries: of each the title and body
+      (title), the headings and their sections (heading), two crops (crop);
+      several separated by commas
+    include: read only files of a folder that match, such as '*.jsonl';
+      repeatable; default: all except those called test, dev or validation
+    label_column: column with a label or a list of labels; default: 'labels' or
+      'label' if they are numbers or --classes is set
+    score_column: column with a teacher's score of the document
+    negatives_scores_column: column with a list of scores of the negatives
     classes: names of the labels, class 0 first; or numbers
     skip_bad: drop and count up to N rows, or N% of the rows, that cannot be
       used; if there are more, the job stops and reports the first
-    whole_batches: leave out the last rows of each file that do not fill a
-      batch of this size, as contrastors does of each shard
+    whole_batches: drop the last rows of each file that do not fill a batch of
+      this size, as contrastors does for each shard
     keep_copies: keep rows that equal an earlier one in all columns
     overwrite: replace an output made with other flags
-    beam: let the workers of Apache Beam do it, with these flags of Beam's own,
-      such as --beam='--runner=DirectRunner --direct_num_workers=8
-      --direct_running_mode=multi_processing'; they must see the files and the
-      folder of the output
+    beam: run on Apache Beam with these flags, such as
+      --beam='--runner=DirectRunner --direct_num_workers=8
+      --direct_running_mode=multi_processing'; workers must have access to the
+      input and the output
   """
   from nomic_jax.data import prepare as data
 

@@ -10,12 +10,12 @@ from nomic_jax.cli.flags import Path
 def report(
   *, workdir: Sequence[Path] = (), scores: Path | None = None, output: Path
 ) -> None:
-  """Shows curves and scores of trainings in one page.
+  """Shows curves and scores of trainings on one page.
 
   Args:
     workdir: [NAME=]DIR of a training; repeatable, in order
-    scores: .json made by evaluate
-    output: .html to make
+    scores: .json file written by evaluate
+    output: .html file to write
   """
   from nomic_jax.report import report as page
 

@@ -20,15 +20,14 @@ def search(
   """Answers questions from a corpus.
 
   Args:
-    questions: what to ask; without any, reads them from the terminal or from
-      standard input
-    model: model or work directory
+    questions: the questions; default: read from the terminal or standard input
+    model: model or work directory, or Hub name
     corpus: data directory, BEIR folder, .jsonl with `document` or `text` and
-      perhaps `location`, or .txt with a text on each line, both also with .gz
-      or .zst; here or in a bucket
-    top: hits for a question
-    index: where the corpus's vectors are kept; without it, in MODEL.index/, or
-      where that cannot be written in ~/.cache/nomic_jax
+      optionally `location`, or .txt with one text per line, both also with .gz
+      or .zst; local or in a bucket
+    top: number of hits per question
+    index: folder for the corpus's vectors; default: in MODEL.index/ or, if that
+      is not writable, in ~/.cache/nomic_jax
   """
   from nomic_jax.search import answer
 

@@ -22,23 +22,24 @@ def sweep(
   """Trains every point of the sweep that a config defines.
 
   Args:
-    workdir: folder of the points' work directories
+    workdir: folder for the points' work directories
     list: only print the points
-    commands: only print a training for each point, after LAUNCH, such as
+    commands: only print a command for each point, prefixed by LAUNCH, such as
       'sbatch launch/slurm.sbatch' or 'NAME=point-{n} bash launch/tpu_pod.sh
       babysit'
-    parallel: points to train at a time, each in a process with a .log beside
-      its work directory
-    metric: of metrics.jsonl, to compare the points by, in a table and, with
-      matplotlib installed, in WORKDIR/sweep.png
-    median: a key that varies, such as seed: one line for points that differ in
-      it alone, with their median
-    config: get_config(ARG) of this file, such as configs/mlm.py:quickstart
+    parallel: number of points to train at a time, each in a process with a .log
+      beside its work directory
+    metric: name of the metric in metrics.jsonl to compare points by, in a table
+      and, with matplotlib, in WORKDIR/sweep.png
+    median: a key that varies, such as seed; points that differ only in it are
+      one line, with their median
+    config: config file and optional ARG for its get_config, such as
+      configs/mlm.py:quickstart
   """
   from nomic_jax import sweep as points
   from nomic_jax.cli import config_flags
 
-  config_flags.load(config)  # a mistake in it ends the job before it starts
+  config_flags.load(config)  # reports errors before the job starts
   points.sweep(
     config,
     workdir,

@@ -15,15 +15,15 @@ def teach(
   split: str = "train",
   dtype: Literal["float32", "bfloat16"] = "float32",
 ) -> None:
-  """Writes a model's vectors of a data directory, to distil.
+  """Writes a model's vectors for a data directory, for distillation.
 
   Args:
-    model: model or work directory
+    model: model or work directory, or Hub name
     input: data directory
-    output: folder to make, of SPLIT-query.npy and SPLIT-document.npy, float32
+    output: folder to write SPLIT-query.npy and SPLIT-document.npy to, float32
       [N, D]
     split: of the data directory
-    dtype: that the model computes in
+    dtype: compute dtype of the model
   """
   from nomic_jax.curate import teach as teaching
 

@@ -6,11 +6,11 @@ from nomic_jax.cli.flags import Path
 
 
 def tokenise(*, input: Path, tokenizer: Path | None = None) -> None:
-  """Stores token ids beside the texts, which are then faster to read.
+  """Stores token ids beside the texts, which makes reading faster.
 
   Args:
-    input: data directory to add to
-    tokenizer: of the model to train; without it, the data directory's
+    input: data directory to add them to
+    tokenizer: of the model to train; default: the data directory's
   """
   from nomic_jax.data import tokens
 

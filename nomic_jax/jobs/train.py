@@ -16,15 +16,16 @@ def train(
   profile: Annotated[str | None, Flag("FIRST:LAST")] = None,
   distributed: bool = False,
 ) -> None:
-  """Trains what a config describes; resumes.
+  """Trains what a config specifies; resumes.
 
   Args:
-    workdir: checkpoints and logs; the same command resumes there; a folder,
-      gs://BUCKET/PATH or s3://BUCKET/PATH
+    workdir: folder, gs://BUCKET/PATH or s3://BUCKET/PATH for checkpoints and
+      logs; the same command resumes there
     profile: steps to record under WORKDIR/profile, for xprof or Perfetto
-    distributed: one of several processes that train together: a pod, Slurm, or
-      launch/local.sh
-    config: get_config(ARG) of this file, such as configs/mlm.py:quickstart
+    distributed: run as one of several processes that train together: on a pod,
+      Slurm, or by launch/local.sh
+    config: config file and optional ARG for its get_config, such as
+      configs/mlm.py:quickstart
   """
   from nomic_jax import training
   from nomic_jax.cli import config_flags

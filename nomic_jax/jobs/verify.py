@@ -9,11 +9,11 @@ from nomic_jax.cli.flags import Path
 
 
 def verify(directory: Annotated[Path, Flag("DIR")]) -> None:
-  """Compares the recorded data, config and versions with those of now.
+  """Compares the recorded data, config and versions with the current ones.
 
   Args:
-    directory: work, model or data directory, with the reproduce.json that
-      each has; its inputs, and theirs, are compared too
+    directory: work, model or data directory with a reproduce.json; its inputs,
+      and theirs, are compared too
   """
   from nomic_jax.run import verify
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attention over packed rows: one interface, one table of implementations.
 
-Letters in shapes, here and everywhere: B rows, S tokens in a row, H heads of
-queries, K heads of keys and values, d width of a head, D width of the model.
+Dimensions in shapes, here and everywhere: B rows, S tokens in a row, H query
+heads, K key and value heads, d width of a head, D width of the model.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ from nomic_jax.kernels.layout import Layout
 from nomic_jax.kernels.layout import Reach
 
 # An implementation is a module with three functions of a `Call`:
-#   lacks(call, length, dtype) -> why it cannot, or ""
+#   lacks(call, length, dtype) -> why it cannot compute this, or ""
 #   prepare(call, segment_ids, angles, dtype) -> rows, a tree of arrays
 #   attend(call, qkv, rows) -> out
 _IMPLEMENTATIONS = {
@@ -39,10 +39,10 @@ _IMPLEMENTATIONS = {
   "pallas_gpu": flash_gpu,
   "cudnn": cudnn,
 }
-# The platform that a kernel is written for; the others run on any.
+# The platform that a kernel is written for; the others run anywhere.
 _PLATFORMS = {"pallas_tpu": "tpu", "pallas_gpu": "gpu", "cudnn": "gpu"}
-# On GPUs ours and not cuDNN, which computes all of a packed row's blocks, keeps
-# an S x S bias, and has no float32.
+# On GPUs the default is our kernel. cuDNN computes all blocks of a packed row,
+# holds an S x S bias and does not support float32.
 _AUTO = {"tpu": "pallas_tpu", "gpu": "pallas_gpu"}
 _AMPERE = 8.0
 
@@ -59,23 +59,23 @@ def choose(
   say: Callable[[str], Any] = print,
   quiet: bool = False,
 ) -> "Backend":
-  """The backend for the devices of a mesh; reports what `auto` becomes.
+  """Returns the backend for the devices of a mesh and reports the choice.
 
   Args:
-    name: an implementation, or auto for the kernel written for these devices
-      if it can compute all of `needs`, else reference.
-    mesh: where it is to run; AOT devices will do.
-    rows_over: the axes of the mesh over which rows of tokens are sharded.
+    name: an implementation, or "auto" for the kernel written for these devices
+      if it supports all of `needs`, else reference.
+    mesh: the mesh to run on; may consist of AOT devices.
+    rows_over: the mesh axes over which rows of tokens are sharded.
     needs: layout, window and causal of each attention of the architecture.
-    forward_only: whether no gradient is computed.
-    longest: most tokens in a row; 0 if not known.
-    dtype: of qkv; None if not known.
-    say: what to print with.
+    forward_only: whether gradients are not needed.
+    longest: the largest number of tokens in a row; 0 if unknown.
+    dtype: of qkv; None if unknown.
+    say: prints the report.
     quiet: whether to report only a kernel that cannot be used.
 
   Raises:
-    UserError: for a name that is unknown, or an implementation that does not
-      run there or lacks one of `needs`.
+    UserError: for an unknown name, or an implementation that does not run on
+      these devices or does not support one of `needs`.
   """
   device = mesh.devices.flat[0]
   one_of(name, ("auto", *_IMPLEMENTATIONS), f"no implementation '{name}'")
@@ -86,8 +86,8 @@ def choose(
   platform = _PLATFORMS.get(chosen, device.platform)
   if platform != device.platform:
     raise UserError(
-      f"{chosen} runs on {platform}, and these devices are "
-      f"{device.platform}; expected auto or reference"
+      f"{chosen} runs on {platform}, but these devices are {device.platform}; "
+      "expected auto or reference"
     )
   why = _too_old(chosen, device) or next(
     filter(
@@ -99,14 +99,14 @@ def choose(
   if why and name != "auto":
     raise UserError(f"{chosen} {why}; expected auto or reference")
   if why:
-    say(f"attention: reference, since {chosen} {why}")
+    say(f"attention: reference, because {chosen} {why}")
     return Backend(device=device.device_kind)
   kernel = chosen in _PLATFORMS
-  whole = math.prod(mesh.shape[a] for a in rows_over)
-  if kernel and whole != mesh.size:
+  shards = math.prod(mesh.shape[a] for a in rows_over)
+  if kernel and shards != mesh.size:
     raise UserError(
-      f"{chosen} would repeat its work on the {mesh.size // whole} devices "
-      "that share rows; expected reference, or a mesh that shards rows alone"
+      f"{chosen} would repeat its work on the {mesh.size // shards} devices "
+      "that share rows; expected reference, or a mesh that shards only rows"
     )
   if name == "auto" and not quiet:
     say(f"attention: {chosen}, for {device.device_kind}")
@@ -114,13 +114,13 @@ def choose(
 
 
 def _too_old(chosen: str, device: Any) -> str:
-  """Why a GPU is none that the kernels run on; "" if it is."""
+  """Returns why the kernels do not run on a GPU, or ""."""
   if _PLATFORMS.get(chosen) != "gpu":
     return ""
   capability = getattr(device, "compute_capability", "")
   try:
     new = float(capability) >= _AMPERE
-  except ValueError:  # AMD's are names
+  except ValueError:  # names on AMD GPUs
     new = False
   return (
     ""
@@ -134,26 +134,26 @@ def _too_old(chosen: str, device: Any) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Backend:
-  """How softmax attention within each segment of each row is computed.
+  """Computes softmax attention within each segment of each row.
 
-  What is computed belongs to the architecture and is static: a `Layout`,
-  `window` (how many tokens to either side a token sees; None: its whole text)
-  and `causal` (whether it sees no token after itself).
+  The architecture determines what is computed, and it is static: a `Layout`,
+  `window` (how many tokens a token sees to either side; None: its whole text)
+  and `causal` (whether it does not see later tokens).
 
     rows = backend.prepare(segment_ids, angles, dtype, layout, window, causal)
     out = backend.attend(qkv, rows, layout, window, causal)  # in each layer
 
   Attributes:
-    implementation: a name in this module's table, `auto` excepted.
-    device: `jax.Device.device_kind` of where it runs.
-    blocks: tokens in a kernel's blocks, two sizes forward and two backward;
+    implementation: a name in this module's table, other than "auto".
+    device: the `jax.Device.device_kind` it runs on.
+    blocks: block sizes of a kernel in tokens, two forward and two backward;
       None: see `nomic_jax.kernels.blocks`.
-    forward_only: whether no gradient is computed, so that a kernel needs no
-      room for it.
-    rows_over: axes of the mesh in context over which rows are sharded. A
-      kernel runs on each device's own, since XLA cannot partition it.
-    interpret: run a kernel as Python on the CPU: True, or Pallas' parameters
-      to do so.
+    forward_only: whether gradients are not needed, so that a kernel reserves no
+      memory for them.
+    rows_over: axes of the current mesh over which rows are sharded. Each device
+      runs a kernel on its own rows, since XLA cannot partition kernels.
+    interpret: runs a kernel in interpret mode on the CPU: True, or Pallas'
+      interpret parameters.
   """
 
   implementation: str = "reference"
@@ -172,14 +172,14 @@ class Backend:
     length: int = 0,
     dtype: Any = None,
   ) -> str:
-    """Why it cannot compute this, as a predicate ("has no ..."); "" if it can.
+    """Returns why it cannot compute this ("has no ..."), or "".
 
     Args:
       layout: of the columns of qkv.
       window: see the class.
       causal: see the class.
-      length: most tokens in a row; 0 if not known.
-      dtype: of qkv; None if not known.
+      length: the largest number of tokens in a row; 0 if unknown.
+      dtype: of qkv; None if unknown.
     """
     return _IMPLEMENTATIONS[self.implementation].lacks(
       self._call(layout, window, causal),
@@ -196,14 +196,14 @@ class Backend:
     window: int | None = None,
     causal: bool = False,
   ) -> Any:
-    """What all layers of a kind share, computed once for them.
+    """Computes what all layers with this attention share.
 
     Args:
-      segment_ids: int32 [B, S]; tokens attend to tokens of the same id, and 0
-        is padding, whose output is zero.
-      angles: cos and sin, float32 [B, S, d/2], of the angles by which
+      segment_ids: int32 [B, S]; tokens attend to tokens with the same id. 0 is
+        padding, whose output is zero.
+      angles: cos and sin, each float32 [B, S, d/2], of the angles by which
         dimensions (i, i + d/2) of queries and keys are rotated (rotary
-        position embedding); None does not rotate.
+        position embedding); None for no rotation.
       dtype: of qkv.
       layout: of the columns of qkv.
       window: see the class.
@@ -213,21 +213,21 @@ class Backend:
       A tree of arrays with leading axis B.
 
     Raises:
-      UserError: for what the implementation cannot do.
-      ValueError: for shapes that do not fit each other.
+      UserError: for what the implementation does not support.
+      ValueError: for inconsistent shapes.
     """
     if jnp.ndim(segment_ids) != 2:
       raise ValueError(
-        "segment_ids must be [B, S]: got "
-        f"{jnp.shape(segment_ids)}; a batch without "
-        "packing has ones, and zeros where it is padded"
+        "segment_ids must be [B, S], but got "
+        f"{jnp.shape(segment_ids)}; without packing, use ones for tokens and "
+        "zeros for padding"
       )
     if angles is not None and any(
       a.shape != (*segment_ids.shape, layout.width // 2) for a in angles
     ):
       raise ValueError(
-        "angles must be two [B, S, d/2] = "
-        f"{(*segment_ids.shape, layout.width // 2)}: got "
+        "angles must be two arrays [B, S, d/2] = "
+        f"{(*segment_ids.shape, layout.width // 2)}, but got "
         f"{[a.shape for a in angles]}"
       )
     if why := self.lacks(
@@ -248,20 +248,23 @@ class Backend:
     window: int | None = None,
     causal: bool = False,
   ) -> Array:
-    """[B, S, (H + 2 K) d] to [B, S, H d].
+    """Computes attention from [B, S, (H + 2 K) d] to [B, S, H d].
 
     Scores are scaled by 1/sqrt(d); softmax is float32.
 
     Args:
       qkv: queries, keys and values as `layout` says.
-      rows: of `prepare`, for the same layout, window and causal.
+      rows: from `prepare` with the same layout, window and causal.
       layout: of the columns of qkv.
       window: see the class.
       causal: see the class.
+
+    Raises:
+      ValueError: if the shape of qkv does not match `layout`.
     """
     if qkv.ndim != 3 or qkv.shape[-1] != layout.columns:
       raise ValueError(
-        f"qkv must be [B, S, {layout.columns}], of {layout}: got {qkv.shape}"
+        f"qkv must be [B, S, {layout.columns}] for {layout}, got {qkv.shape}"
       )
     attend = functools.partial(
       _IMPLEMENTATIONS[self.implementation].attend,
@@ -283,24 +286,24 @@ class Backend:
     )
 
   def _on_own_rows(self, attend: Any, count: int) -> Any:
-    """`attend` by each device for its rows, where it is not so already."""
+    """Returns `attend` as run by each device on its own rows."""
     mesh = jax.sharding.get_abstract_mesh()
-    left = set(mesh.axis_names) - set(mesh.manual_axes)
-    if not left:
+    automatic = set(mesh.axis_names) - set(mesh.manual_axes)
+    if not automatic:
       return attend
-    axes = tuple(a for a in self.rows_over if a in left)
+    axes = tuple(a for a in self.rows_over if a in automatic)
     devices = math.prod(mesh.shape[a] for a in axes)
     if count % devices:
       raise UserError(
         f"attention: {self.implementation} cannot divide {count} rows among "
-        f"{devices} devices; use batches, and chunks of them, with a "
-        f"multiple of {devices} rows"
+        f"{devices} devices; use a multiple of {devices} rows per batch and "
+        "chunk"
       )
     spec = PartitionSpec(axes)
     return jax.shard_map(
       attend,
       in_specs=(spec, spec),
       out_specs=spec,
-      axis_names=left,
+      axis_names=automatic,
       check_vma=False,
     )

@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How large the blocks of a kernel are, by device and length of a row.
+"""Block sizes of kernels, by device and length of a row.
 
-blocks.json is what `python -m nomic_jax.aot.tune` wrote: every pair of
-sizes that it tried, with what it cost or why it failed.
+`python -m nomic_jax.aot.tune` writes blocks.json: every pair of sizes tried,
+with its cost or the reason why it failed.
 """
 
 import functools
@@ -21,17 +21,18 @@ from nomic_jax.kernels.layout import Call
 TABLE = pathlib.Path(__file__).with_name("blocks.json")
 # Rows are rounded up to this many tokens.
 MULTIPLE = {"pallas_tpu": 128, "pallas_gpu": 64}
-# Where the table has nothing: kernel, first letters of the device, dtypes, and
-# the sizes: queries and keys forward; queries and keys backward on TPU, own
-# and visited tokens on GPU. Those for GPUs spill fewest registers or none.
+# Defaults where the table has no entry: kernel, prefix of the device kind,
+# dtypes and sizes. Sizes are of queries and keys forward, then of queries and
+# keys backward (TPU) or of own and visited tokens backward (GPU). Those for
+# GPUs spill few registers or none.
 _DEFAULT = (
   ("pallas_tpu", "", ("float32", "bfloat16"), (1024, 256, 512, 512)),
   ("pallas_gpu", "NVIDIA H", ("bfloat16",), (128, 64, 64, 64)),
   ("pallas_gpu", "", ("bfloat16",), (128, 32, 32, 32)),
   ("pallas_gpu", "", ("float32",), (64, 32, 32, 32)),
 )
-# VMEM that a kernel may take, MiB, by `jax.Device.device_kind`; the first
-# letters decide. The compiler reserves the rest.
+# VMEM available to a kernel in MiB, by prefix of `jax.Device.device_kind`. The
+# compiler reserves the rest.
 _VMEM = {
   "TPU v4": 16,
   "TPU v5 lite": 100,
@@ -42,16 +43,16 @@ _VMEM = {
 
 
 def find(kernel: str, call: Call, length: int, dtype: Any) -> tuple[int, ...]:
-  """Tokens in a block: two sizes forward, then two backward.
+  """Returns block sizes in tokens: two forward, then two backward.
 
   Args:
     kernel: an implementation.
-    call: `blocks` there are taken as they are.
-    length: S, before it is rounded up to a multiple of `MULTIPLE`.
+    call: its `blocks`, if given, are used unchanged.
+    length: S, before rounding up to a multiple of `MULTIPLE`.
     dtype: of the operands.
 
   Raises:
-    UserError: for blocks given that do not divide the row.
+    UserError: for given blocks that do not divide the row.
   """
   length += -length % MULTIPLE[kernel]
   if call.blocks is not None:
@@ -69,18 +70,18 @@ def find(kernel: str, call: Call, length: int, dtype: Any) -> tuple[int, ...]:
     *(tuned(kernel, call.device, length, dtype, "backward") or default[2:]),
   )
   if kernel == "pallas_gpu" and call.layout.width > 128:
-    wanted = [max(size // 2, 16) for size in wanted]  # for want of registers
+    wanted = [max(size // 2, 16) for size in wanted]  # limited by registers
   return tuple(_divisor(kernel, length, size) for size in wanted)
 
 
 def check(kernel: str, block: int, length: int) -> None:
-  """Raises UserError for a block that a kernel cannot have."""
+  """Raises UserError for a block size that a kernel does not support."""
   if kernel == "pallas_tpu":
     good, rule = block > 0 and block % 128 == 0, "a multiple of 128"
   else:
     good, rule = (
       block >= 16 and math.log2(block) % 1 == 0,
-      ("a power of two from 16 on"),
+      ("a power of two, at least 16"),
     )
   if not good or length % block:
     raise UserError(
@@ -93,19 +94,19 @@ def check(kernel: str, block: int, length: int) -> None:
 def tuned(
   kernel: str, device: str, length: int, dtype: str, way: str
 ) -> tuple[int, int] | None:
-  """The cheapest pair of sizes for the next longer length in the table."""
-  found = [
+  """Returns the cheapest pair for the next longer length in the table."""
+  records = [
     r
     for r in _table()
     if (r["kernel"], r["device"], r["dtype"], r["pass"])
     == (kernel, device, dtype, way)
     and "cost" in r
   ]
-  if not found:
+  if not records:
     return None
-  lengths = sorted({r["length"] for r in found})
+  lengths = sorted({r["length"] for r in records})
   at = next((n for n in lengths if n >= length), lengths[-1])
-  best = min((r for r in found if r["length"] == at), key=lambda r: r["cost"])
+  best = min((r for r in records if r["length"] == at), key=lambda r: r["cost"])
   return tuple(best["blocks"])
 
 
@@ -115,7 +116,7 @@ def _table() -> list[dict[str, Any]]:
 
 
 def tpu_params(call: Call, semantics: tuple[str, ...]) -> Any:
-  """How Mosaic is to compile for `call.device`."""
+  """Returns the compiler parameters of Mosaic for `call.device`."""
   size = _vmem(call.device)
   return pltpu.CompilerParams(
     dimension_semantics=semantics, vmem_limit_bytes=size << 20 if size else None
@@ -123,17 +124,17 @@ def tpu_params(call: Call, semantics: tuple[str, ...]) -> Any:
 
 
 def tpu_tile(call: Call) -> int:
-  """Rows and columns of the device's matrix unit."""
+  """Returns the number of rows and columns of the device's matrix unit."""
   return 256 if call.device.startswith(("TPU v6", "TPU7")) else 128
 
 
 def tpu_room(call: Call, itemsize: int) -> float:
-  """Most tokens in a row that fit in VMEM; infinite if that is not known."""
+  """Returns how many tokens of a row fit in VMEM; infinity if unknown."""
   size = _vmem(call.device)
   if size is None:
     return math.inf
-  # Blocks of 128 lanes, or as wide as a head, and the table in the inputs'
-  # type, float32 lines, and what the compiler spills.
+  # Blocks of 128 lanes, or as wide as a head, and the table, all in the inputs'
+  # type; float32 rows; and what the compiler spills.
   wide = max(call.layout.width, 128)
   blocks, lines, spilled = (
     (7, 0, 6) if call.forward_only else (19, 4 * wide + 96, 2 * itemsize)
@@ -149,7 +150,7 @@ def _vmem(device: str) -> int | None:
 
 
 def _divisor(kernel: str, length: int, wanted: int) -> int:
-  """The largest block up to `wanted` that divides `length`."""
+  """Returns the largest block up to `wanted` that divides `length`."""
   if kernel == "pallas_tpu":
     return next(b for b in range(wanted, 0, -128) if length % b == 0)
   return math.gcd(length, wanted)  # a power of two, since `wanted` is one

@@ -1,12 +1,13 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Attention of long rows in plain JAX, a block of keys after the other.
+"""Attention over long rows in plain JAX, one block of keys at a time.
 
-Online softmax after FlashAttention (arXiv 2205.14135), for what has no kernel
-of its own, above all CPUs: a block's scores stay in the cache, and blocks in
-which no text of the queries lies are not visited. Scores lie [queries, keys]
-forward and [keys, queries] backward: nearly all products are then of rows with
-columns as they lie in memory, the form that XLA's CPU backend multiplies fast.
+This is online softmax as in FlashAttention (arXiv 2205.14135) for devices
+without a kernel, above all CPUs: the scores of a block stay in the cache, and
+blocks that share no text with the queries are skipped. Scores are [queries,
+keys] forward and [keys, queries] backward, so nearly all matrix products
+multiply rows by columns as they are stored, which XLA's CPU backend does
+fastest.
 """
 
 from collections.abc import Callable
@@ -21,12 +22,12 @@ import jax.numpy as jnp
 from nomic_jax.kernels import common
 from nomic_jax.kernels.layout import Reach
 
-# Tokens of a block at most, of queries and of keys. Smaller ones skip more of
-# rows of short texts; XLA shares the work of larger ones out over more cores.
+# The largest number of tokens in a block of queries or keys. Smaller blocks
+# skip more of rows with short texts; larger ones use more cores.
 _BLOCK = 512
-# No score is larger than the longest query times the longest key. Below this no
-# exp is out of float32's range, nor a sum of a million of them, and the search
-# for the largest score, a fifth of the forward pass, is left out.
+# No score exceeds the norm of the longest query times that of the longest key.
+# Below this bound exp stays in the range of float32, even summed a million
+# times, so the maximum, a fifth of the forward pass, is not needed.
 _SAFE = 70.0
 
 _product = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
@@ -35,19 +36,19 @@ _product = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
 def attend(
   q: Array, k: Array, v: Array, segment_ids: Array, reach: Reach
 ) -> Array:
-  """Softmax attention within segments; a block's scores are [B, H, n, n].
+  """Computes softmax attention within segments.
 
-  n is 512, or less where that divides a row with less to spare.
+  Scores are held for one block at a time, [B, H, n, n] with n at most 512.
 
   Args:
     q: [B, S, H, d], rotated and scaled.
     k: [B, S, K, d], rotated.
     v: [B, S, K, d].
     segment_ids: int32 [B, S].
-    reach: of a token.
+    reach: which keys a query sees.
 
   Returns:
-    [B, S, H, d] in the dtype of v; anything finite where there is padding.
+    [B, S, H, d] in the dtype of v; arbitrary finite values at padding.
   """
   length = q.shape[1]
   size = math.ceil(length / math.ceil(length / _BLOCK) / 16) * 16
@@ -63,7 +64,7 @@ def _attend(
 
 
 def _attend_fwd(reach: Reach, size: int, *arrays: Array) -> tuple:
-  # Named, so that rematerialisation may keep them: see model/encoder.py.
+  # Named so that rematerialisation can keep them: see model/encoder.py.
   out, lse = checkpoint_name(_forward(reach, size, *arrays), "attention")
   return out, (*arrays, out, lse)
 
@@ -71,7 +72,7 @@ def _attend_fwd(reach: Reach, size: int, *arrays: Array) -> tuple:
 def _forward(
   reach: Reach, size: int, q: Array, k: Array, v: Array, ids: Array
 ) -> tuple[Array, Array]:
-  """Output [B, S, H, d], and each query's log-sum-exp [S/n, B, K, G n]."""
+  """Returns the output [B, S, H, d] and log-sum-exps [S/n, B, K, G n]."""
   longest = lambda x: jnp.linalg.norm(x.astype(jnp.float32), axis=-1).max()
   safe = longest(q) * longest(k) < _SAFE
   sweep = functools.partial(_sweep, reach, size)
@@ -95,8 +96,8 @@ def _sweep(
   v: Array,
   ids: Array,
 ) -> tuple[Array, Array]:
-  """`_forward`; `online` subtracts the largest score so far from all."""
-  keys, values = _turned(_blocks(k, size)), _blocks(v, size)
+  """Computes `_forward`; `online` subtracts the running maximum of scores."""
+  keys, values = _transposed(_blocks(k, size)), _blocks(v, size)
   group = q.shape[2] // k.shape[2]
   scores = _scores(reach, size, ids, group)
 
@@ -119,7 +120,7 @@ def _sweep(
     total = jnp.zeros_like(out[..., :1])
     top = jnp.full_like(total, common.LOWEST if online else 0)
     top, total, out = jax.lax.fori_loop(first, after, step, (top, total, out))
-    total = jnp.maximum(total, 1e-37)  # padding alone: no block was visited
+    total = jnp.maximum(total, 1e-37)  # only padding: no block was visited
     return (out / total).astype(v.dtype), (top + jnp.log(total))[..., 0]
 
   out, lse = jax.lax.map(
@@ -134,24 +135,28 @@ def _attend_bwd(
   q, k, v, ids, out, lse = saved
   dtype, group = q.dtype, q.shape[2] // k.shape[2]
   keys, values = _blocks(k, size), _blocks(v, size)
-  turned_keys = _turned(keys)
-  scores = _scores(reach, size, ids, group, turned=True)
+  transposed_keys = _transposed(keys)
+  scores = _scores(reach, size, ids, group, transposed=True)
 
   def block(carry, of_block):
     at, first, after, q, lse, out, do = of_block
-    turned, turned_do, lse = _turned(q), _turned(do), lse[:, :, None]
+    transposed, transposed_do, lse = (
+      _transposed(q),
+      _transposed(do),
+      lse[:, :, None],
+    )
     through = (do.astype(jnp.float32) * out).sum(-1)[:, :, None]
 
     def step(j, carry):
       dq, dk, dv = carry
-      weights = jnp.exp(scores(at, j, keys[j], turned) - lse)
+      weights = jnp.exp(scores(at, j, keys[j], transposed) - lse)
       dv = dv.at[j].add(_product("bhkq,bhqd->bhkd", weights.astype(dtype), do))
-      ds = _product("bhkd,bhdq->bhkq", values[j], turned_do)
+      ds = _product("bhkd,bhdq->bhkq", values[j], transposed_do)
       ds = (weights * (ds - through)).astype(dtype)
       dk = dk.at[j].add(_product("bhkq,bhqd->bhkd", ds, q))
-      return dq + _product("bhdk,bhkq->bhdq", turned_keys[j], ds), dk, dv
+      return dq + _product("bhdk,bhkq->bhdq", transposed_keys[j], ds), dk, dv
 
-    start = jnp.zeros(turned.shape, jnp.float32), *carry
+    start = jnp.zeros(transposed.shape, jnp.float32), *carry
     dq, *carry = jax.lax.fori_loop(first, after, step, start)
     return tuple(carry), dq.astype(dtype)
 
@@ -164,7 +169,7 @@ def _attend_bwd(
   )
   (dk, dv), dq = jax.lax.scan(block, (zeros, zeros), blocks)
   return (
-    _rows(_turned(dq), group),
+    _rows(_transposed(dq), group),
     _rows(dk.astype(dtype)),
     _rows(dv.astype(dtype)),
     common.no_gradient(ids),
@@ -175,23 +180,23 @@ _attend.defvjp(_attend_fwd, _attend_bwd)
 
 
 def _scores(
-  reach: Reach, size: int, ids: Array, group: int, turned: bool = False
+  reach: Reach, size: int, ids: Array, group: int, transposed: bool = False
 ) -> Callable[[Array, Array, Array, Array], Array]:
-  """A function to the scores of a block of queries and one of keys.
+  """Returns a function that computes the scores of two blocks, masked.
 
-  It takes their numbers, the queries [B, K, G n, d] and the keys
-  [B, K, d, n], and returns float32 [B, K, G n, n]. If turned, it takes the
-  keys [B, K, n, d] and then the queries [B, K, d, G n], and returns
-  [B, K, n, G n].
+  It takes the indices of the blocks of queries and keys, the queries
+  [B, K, G n, d] and the keys [B, K, d, n], and returns float32 [B, K, G n, n].
+  If transposed, it takes the keys [B, K, n, d] and then the queries
+  [B, K, d, G n], and returns [B, K, n, G n].
   """
   ids = jnp.moveaxis(ids.reshape(ids.shape[0], -1, size), 1, 0)
-  places = jnp.arange(size)
+  offsets = jnp.arange(size)
 
   def scores(query, key, a, b):
     seen = ids[query][:, :, None] == ids[key][:, None]
-    seen &= reach.sees((query * size + places)[:, None], key * size + places)
+    seen &= reach.sees((query * size + offsets)[:, None], key * size + offsets)
     seen = jnp.tile(seen, (1, group, 1))
-    seen = _turned(seen) if turned else seen
+    seen = _transposed(seen) if transposed else seen
     s = _product("bhid,bhdj->bhij", a, b)
     return jnp.where(seen[:, None], s, common.LOWEST)
 
@@ -199,17 +204,18 @@ def _scores(
 
 
 def _visits(ids: Array, size: int, reach: Reach) -> tuple[Array, Array, Array]:
-  """Each block of queries, the first of its keys and one after the last."""
+  """Returns, for each block of queries: index, first and end block of keys."""
   first, after = common.ranges(ids, size, size, reach).swapaxes(0, 1)
   count = first.shape[1]
-  # All rows at once go from the first of any of them to the last of any.
+  # All rows together range from the first block of any to the last of any.
   first = jnp.where(after > 0, first, count).min(0)
   return jnp.arange(count), first, after.max(0)
 
 
 def _blocks(x: Array, size: int, group: int = 1) -> Array:
-  """[B, S, G K, d] to [S / n, B, K, G n, d]: a group's heads lie one after
-  the other, as if they were more tokens.
+  """Splits [B, S, G K, d] into blocks [S / n, B, K, G n, d].
+
+  The heads of a group are concatenated as if they were more tokens.
   """
   batch, length, heads, d = x.shape
   x = x.reshape(batch, -1, size, heads // group, group, d)
@@ -219,12 +225,12 @@ def _blocks(x: Array, size: int, group: int = 1) -> Array:
 
 
 def _rows(x: Array, group: int = 1) -> Array:
-  """The way back from `_blocks`."""
+  """Inverts `_blocks`."""
   count, batch, heads, _, d = x.shape
   x = x.reshape(count, batch, heads, group, -1, d)
   return x.transpose(1, 0, 4, 2, 3, 5).reshape(batch, -1, heads * group, d)
 
 
-def _turned(x: Array) -> Array:
-  """Rows as columns."""
+def _transposed(x: Array) -> Array:
+  """Swaps the last two axes."""
   return x.swapaxes(-1, -2)

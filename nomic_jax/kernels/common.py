@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the kernels of all devices share."""
+"""Parts that the kernels of all devices share."""
 
 from typing import Any
 
@@ -11,52 +11,52 @@ import numpy as np
 
 from nomic_jax.kernels.layout import Reach
 
-LOWEST = -1e30  # of a score, and not -inf, whose differences are NaN
-NOBODY = 2**16  # above all segment ids
+LOWEST = -1e30  # a masked score; not -inf, whose differences are NaN
+NO_ID = 2**16  # larger than any segment id
 
 
 def ranges(
   ids: Array, own: int, other: int, reach: Reach, *, of_keys: bool = False
 ) -> Array:
-  """Which blocks of `other` tokens a block of `own` tokens has to look at.
+  """Returns which blocks of `other` tokens each block of `own` tokens visits.
 
   Args:
     ids: int32 [B, S]; `own` and `other` divide S.
-    own: tokens in a block that looks.
-    other: tokens in a block that is looked at.
-    reach: of a query.
-    of_keys: whether keys look for the queries that see them, and not queries
-      for the keys that they see.
+    own: number of tokens in a visiting block.
+    other: number of tokens in a visited block.
+    reach: which keys a query sees.
+    of_keys: whether blocks of keys visit the queries that see them, instead of
+      blocks of queries visiting the keys that they see.
 
   Returns:
-    int32 [B, 2, S/own], the first block and one after the last; both 0 where
-    there is nothing but padding.
+    int32 [B, 2, S/own], the first visited block and the end (exclusive); both
+    are 0 for a block of padding.
   """
 
-  def extent(size):  # least and greatest id of a block's texts
+  def extent(size):  # smallest and largest id of a block's texts
     x = ids.reshape(ids.shape[0], -1, size)
-    return jnp.where(x > 0, x, NOBODY).min(-1), x.max(-1)
+    return jnp.where(x > 0, x, NO_ID).min(-1), x.max(-1)
 
   (low, high), (other_low, other_high) = extent(own), extent(other)
-  meet = (low[:, :, None] <= other_high[:, None]) & (
+  overlap = (low[:, :, None] <= other_high[:, None]) & (
     other_low[:, None] <= high[:, :, None]
   )
-  meet &= (high > 0)[:, :, None] & (other_high > 0)[:, None]
-  start = jnp.arange(meet.shape[1])[:, None] * own
-  other_start = jnp.arange(meet.shape[2]) * other
+  overlap &= (high > 0)[:, :, None] & (other_high > 0)[:, None]
+  start = jnp.arange(overlap.shape[1])[:, None] * own
+  other_start = jnp.arange(overlap.shape[2]) * other
   before, after = (reach.ahead, reach.back) if of_keys else reach
   if before is not None:
-    meet &= start - before < other_start + other
+    overlap &= start - before < other_start + other
   if after is not None:
-    meet &= other_start - after < start + own
-  at = jnp.arange(meet.shape[2])
-  first = jnp.where(meet, at, meet.shape[2]).min(-1)
-  end = jnp.where(meet, at + 1, 0).max(-1)
+    overlap &= other_start - after < start + own
+  at = jnp.arange(overlap.shape[2])
+  first = jnp.where(overlap, at, overlap.shape[2]).min(-1)
+  end = jnp.where(overlap, at + 1, 0).max(-1)
   return jnp.stack([jnp.minimum(first, end), end], axis=1).astype(jnp.int32)
 
 
 def matmul(dtype: Any, a: Array, b: Array, contract: Any) -> Array:
-  """Contracts a pair of axes; exact products, float32 sums."""
+  """Contracts one pair of axes with exact products and float32 sums."""
   exact = dtype == jnp.float32
   return jax.lax.dot_general(
     a,
@@ -68,13 +68,13 @@ def matmul(dtype: Any, a: Array, b: Array, contract: Any) -> Array:
 
 
 def padded(x: Array, multiple: int) -> Array:
-  """X [B, S, ...] with zeros after the row, up to a multiple of tokens."""
+  """Pads x [B, S, ...] with zeros to a multiple of `multiple` tokens."""
   extra = -x.shape[1] % multiple
   return jnp.pad(x, ((0, 0), (0, extra)) + ((0, 0),) * (x.ndim - 2))
 
 
 def no_gradient(rows: Any) -> Any:
-  """The gradient of a kernel's rows: nobody asks for it."""
+  """Returns zero gradients for the rows of a kernel, which are constants."""
   return jax.tree.map(
     lambda x: (
       np.zeros(x.shape, jax.dtypes.float0)
@@ -86,7 +86,7 @@ def no_gradient(rows: Any) -> Any:
 
 
 def lacks_dtype(dtype: Any, *known: str) -> str:
-  """Why a kernel cannot compute in a dtype; "" if it can or it is None."""
+  """Returns why a kernel does not support a dtype; "" if it does or is None."""
   if dtype is None or dtype.name in known:
     return ""
   return f"computes in {' or '.join(known)}, not {dtype.name}"

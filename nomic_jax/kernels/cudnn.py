@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """cuDNN's flash attention, through `jax.nn.dot_product_attention`.
 
-What it has no words for is done around it: rotary before, and the segments as
-a bias, bfloat16 [B, 1, S, S], made once for all layers. So it skips nothing,
-and long rows cost that much memory: 128 MiB for each of 8,192 tokens.
+Rotary embeddings are applied before it. Segments become a bias, bfloat16
+[B, 1, S, S], made once for all layers. Therefore no block is skipped, and long
+rows cost memory: 128 MiB for a row of 8,192 tokens.
 """
 
 from typing import Any
@@ -33,7 +33,7 @@ def lacks(call: Call, length: int, dtype: Any) -> str:
 
 
 def prepare(call: Call, segment_ids: Array, angles: Any, dtype: Any) -> Any:
-  """What all layers share; see `nomic_jax.kernels.attention`."""
+  """Computes what all layers share; see `nomic_jax.kernels.attention`."""
   seen = reference.mask(segment_ids, call.reach)
   return segment_ids, angles, jnp.where(seen, 0, _FAR).astype(dtype)[:, None]
 

@@ -1,11 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Flash attention on NVIDIA GPUs, forward, from the packed projection.
+"""Flash attention on NVIDIA GPUs: the forward pass, from the packed projection.
 
-A Pallas kernel for Triton, after FlashAttention-2 (arXiv 2307.08691): a
-program is a block of queries of one head and visits the blocks of keys in
-which one of its texts lies. q, k and v are read where the projection wrote
-them.
+A Pallas kernel for Triton, after FlashAttention-2 (arXiv 2307.08691). A program
+handles a block of queries of one head and visits the blocks of keys that
+contain one of its texts. q, k and v are read where the projection wrote them.
 """
 
 import functools
@@ -38,7 +37,7 @@ def lacks(call: Call, length: int, dtype: Any) -> str:
 
 
 def prepare(call: Call, segment_ids: Array, angles: Any, dtype: Any) -> Rows:
-  """What all layers share; see `nomic_jax.kernels.attention`."""
+  """Computes what all layers share; see `nomic_jax.kernels.attention`."""
   sizes = blocks.find("pallas_gpu", call, segment_ids.shape[1], dtype)
   return gpu_rows.make(
     segment_ids, angles, dtype, sizes, blocks.MULTIPLE["pallas_gpu"], call.reach
@@ -59,7 +58,7 @@ def _attend(call: Call, qkv: Array, rows: Rows) -> Array:
 
 
 def _attend_fwd(call: Call, qkv: Array, rows: Rows) -> Any:
-  # Named, so that rematerialisation may keep them: see model/encoder.py.
+  # Named so that rematerialisation can keep them: see model/encoder.py.
   out, lse = checkpoint_name(forward(call, qkv, rows), "attention")
   return out, (qkv, rows, out, lse)
 
@@ -74,16 +73,16 @@ _attend.defvjp(_attend_fwd, _attend_bwd)
 
 
 def forward(call: Call, qkv: Array, rows: Rows) -> tuple[Array, Array]:
-  """Output, and what the backward pass recomputes the weights from.
+  """Computes the output and the log-sum-exps needed by the backward pass.
 
   Args:
     call: static.
-    qkv: [B, S, H + 2 K, d], S a multiple of the blocks.
+    qkv: [B, S, H + 2 K, d]; the blocks divide S.
     rows: of the batch.
 
   Returns:
-    [B, S, H, d], and the logarithm to base 2 of each query's sum of 2^score,
-    float32 [B, H, S]; 1e30 where there is padding.
+    [B, S, H, d], and the base-2 logarithm of each query's sum of 2^score,
+    float32 [B, H, S]; 1e30 at padding.
   """
   batch, length, _, d = qkv.shape
   heads, kv_heads = call.layout.heads, call.layout.kv_heads
@@ -128,7 +127,7 @@ def forward(call: Call, qkv: Array, rows: Rows) -> tuple[Array, Array]:
 def _kernel(
   q_ref, k_ref, v_ref, ranges, ids, *refs, queries, keys, reach, rotary
 ):
-  """One block of queries of a head."""
+  """Computes one block of queries of a head."""
   *angles, out_ref, lse_ref = refs
   assert len(angles) == 2 * rotary
   i, dtype, d = pl.program_id(0), q_ref.dtype, q_ref.shape[-1]
@@ -147,7 +146,7 @@ def _kernel(
       common.LOWEST,
     )
     new = jnp.maximum(most, scores.max(axis=1))
-    # All 1 before the first key that is seen; `fade` is then 0.
+    # Before the first visible key all of p is 1, but `fade` then becomes 0.
     p = jnp.exp2(scores - new[:, None])
     fade = jnp.exp2(most - new)
     total = total * fade[:, None] + common.matmul(

@@ -1,12 +1,12 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Flash attention on NVIDIA GPUs, backward (Pallas, Triton).
+"""Flash attention on NVIDIA GPUs: the backward pass (Pallas, Triton).
 
-One kernel: a program has a block of tokens of one head of keys and values. It
-computes their gradients from the queries that see them, of all heads that share
-them, then those of its queries from the keys that they see. Weights are
-recomputed in both, which spares atomic additions and with them an order that
-changes from run to run.
+One kernel: a program handles a block of tokens of one key and value head. It
+computes the gradients of keys and values from the queries that see them, over
+all query heads that share them, and then the gradients of its queries from the
+keys that they see. Both recompute the weights. This avoids atomic additions,
+whose order would change from run to run.
 """
 
 import functools
@@ -28,14 +28,14 @@ from nomic_jax.kernels.layout import Call
 def backward(
   call: Call, qkv: Array, rows: Rows, out: Array, lse: Array, gradient: Array
 ) -> Array:
-  """The gradient of qkv [B, S, H + 2 K, d], in its dtype.
+  """Computes the gradient of qkv, [B, S, H + 2 K, d] in the dtype of qkv.
 
   Args:
     call: static.
-    qkv: [B, S, H + 2 K, d], S a multiple of the blocks.
+    qkv: [B, S, H + 2 K, d]; the blocks divide S.
     rows: of the batch.
     out: [B, S, H, d], the output.
-    lse: as `flash_gpu.forward` returns it.
+    lse: as returned by `flash_gpu.forward`.
     gradient: of the output.
   """
   batch, length, _, d = qkv.shape
@@ -62,7 +62,7 @@ def backward(
     ),
     grid=(length // own, layout.kv_heads, batch),
     in_specs=[*specs, row, line, line, *table_specs],
-    # All heads, of which a program writes its own.
+    # The block has all heads; a program writes only its own.
     out_specs=pl.BlockSpec(
       (None, own, *qkv.shape[2:]), lambda i, h, b: (b, i, 0, 0)
     ),
@@ -92,7 +92,7 @@ def _kernel(
   reach,
   rotary,
 ):
-  """One block of tokens of a head of keys and values and its queries."""
+  """Computes one block of tokens of a key and value head and its queries."""
   *angles, result = refs
   assert len(angles) == 2 * rotary
   i, head, dtype = pl.program_id(0), pl.program_id(1), q_ref.dtype
@@ -111,7 +111,7 @@ def _kernel(
   zeros = lambda *width: jnp.zeros((own, *width), jnp.float32)
 
   def each(visit, start):
-    """`visit` with each of the query heads."""
+    """Calls `visit` for each of the query heads."""
     return (
       visit(0, start)
       if group == 1
@@ -126,13 +126,13 @@ def _kernel(
     scores = gpu_rows.scores(dtype, a, b)
     return jnp.exp2(jnp.where(together, scores, common.LOWEST) - logarithm)
 
-  def turned_back(x):
+  def unrotated(x):
     cos, sin = (
       (t[here, :].astype(jnp.float32) for t in angles)
       if rotary
       else (None, 0.0)
     )
-    return gpu_rows.turn(*x, cos, -sin)
+    return gpu_rows.rotate(*x, cos, -sin)
 
   def write(to, start, x):
     result[:, to, pl.ds(start, x.shape[1])] = x.astype(dtype)
@@ -158,7 +158,7 @@ def _kernel(
 
   grad_v, *grad_k = each(from_queries, (zeros(d), zeros(half), zeros(half)))
   write(layout.heads + layout.kv_heads + head, 0, grad_v)
-  for n, x in enumerate(turned_back([g * np.log(2.0) for g in grad_k])):
+  for n, x in enumerate(unrotated([g * np.log(2.0) for g in grad_k])):
     write(layout.heads + head, n * half, x)
 
   def from_keys(g, carry):
@@ -175,7 +175,7 @@ def _kernel(
     grad_q = jax.lax.fori_loop(
       key_ranges[0, i], key_ranges[1, i], visit, (zeros(half), zeros(half))
     )
-    for n, x in enumerate(turned_back([x * scale for x in grad_q])):
+    for n, x in enumerate(unrotated([x * scale for x in grad_q])):
       write(head * group + g, n * half, x)
     return carry
 

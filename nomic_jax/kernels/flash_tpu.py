@@ -1,12 +1,13 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Flash attention on TPU, forward, from the packed projection (Pallas).
+"""Flash attention on TPUs: the forward pass, from the packed projection.
 
-Online softmax after FlashAttention (arXiv 2205.14135). A step of the grid is
-a block of queries of the heads in a block of lanes; their keys and values
-lie in VMEM for the whole row, turned once. Scores are held transposed, [keys,
-queries], so that a query's maximum and sum run over sublanes, where they are
-cheap. Key blocks in which no text of the queries lies are not visited.
+This is online softmax as in FlashAttention (arXiv 2205.14135), in Pallas. A
+grid step handles a block of queries of the heads in a block of lanes. Their
+keys and values stay in VMEM for the whole row and are rotated once. Scores are
+held transposed, [keys, queries], so that a query's maximum and sum are taken
+over sublanes, where they are cheap. Blocks of keys that share no text with the
+queries are skipped.
 """
 
 import dataclasses
@@ -36,19 +37,19 @@ def lacks(call: Call, length: int, dtype: Any) -> str:
   layout = call.layout
   if layout.width not in (64, 128, 256) or layout.heads * layout.width % LANES:
     return (
-      f"has no layout for {layout}; expected an even number of 64, or any "
-      "of 128 or 256"
+      f"has no layout for {layout}; expected an even number of heads of width "
+      "64, or any number of width 128 or 256"
     )
   room = blocks.tpu_room(call, dtype.itemsize if dtype else 4)
   if length > room:
     return (
-      f"has room for rows of {room} tokens on a {call.device}, not {length}"
+      f"supports rows of up to {room} tokens on a {call.device}, not {length}"
     )
   return common.lacks_dtype(dtype, "float32", "bfloat16")
 
 
 def prepare(call: Call, segment_ids: Array, angles: Any, dtype: Any) -> Rows:
-  """What all layers share; see `nomic_jax.kernels.attention`."""
+  """Computes what all layers share; see `nomic_jax.kernels.attention`."""
   sizes = blocks.find("pallas_tpu", call, segment_ids.shape[1], dtype)
   return tpu_rows.make(segment_ids, angles, dtype, sizes, call.reach)
 
@@ -57,7 +58,7 @@ def attend(call: Call, qkv: Array, rows: Rows) -> Array:
   """See `nomic_jax.kernels.attention`."""
   length, layout = qkv.shape[1], call.layout
   if layout.kv_heads * layout.width % LANES:
-    # An odd number of 64: twice as many, so that they fill their lanes.
+    # An odd number of heads of 64: duplicate them to fill blocks of lanes.
     q, k, v = layout.split(qkv)
     k, v = (jnp.repeat(x, 2, axis=2) for x in (k, v))
     qkv = jnp.concatenate([q, k, v], 2).reshape(*qkv.shape[:2], -1)
@@ -73,7 +74,7 @@ def _attend(call: Call, qkv: Array, rows: Rows) -> Array:
 
 
 def _attend_fwd(call: Call, qkv: Array, rows: Rows) -> Any:
-  # Named, so that rematerialisation may keep them: see model/encoder.py.
+  # Named so that rematerialisation can keep them: see model/encoder.py.
   out, lse = checkpoint_name(forward(call, qkv, rows), "attention")
   return out, (qkv, rows, out, lse)
 
@@ -88,16 +89,16 @@ _attend.defvjp(_attend_fwd, _attend_bwd)
 
 
 def forward(call: Call, qkv: Array, rows: Rows) -> tuple[Array, Array]:
-  """Output, and what the backward pass recomputes the weights from.
+  """Computes the output and the log-sum-exps needed by the backward pass.
 
   Args:
     call: static.
-    qkv: [B, S, (H + 2 K) d], S a multiple of 128.
+    qkv: [B, S, (H + 2 K) d], with S a multiple of 128.
     rows: of the batch.
 
   Returns:
-    [B, S, H d], and the logarithm to base 2 of each query's sum of 2^score,
-    float32 [B, H d / L, L / d, S]; 1e30 where there is padding.
+    [B, S, H d], and the base-2 logarithm of each query's sum of 2^score,
+    float32 [B, H d / L, L / d, S]; 1e30 at padding.
   """
   batch, length, _ = qkv.shape
   d, group = call.layout.width, call.layout.group
@@ -173,7 +174,7 @@ def _kernel(
   part,
   reach,
 ):
-  """One block of queries of the heads in a block of lanes."""
+  """Computes one block of queries of the heads in a block of lanes."""
   b, g, i = (pl.program_id(axis) for axis in range(3))
   d, dtype, length = layout.width, q_ref.dtype, k_ref.shape[1]
   heads = k_ref.shape[2] // d
@@ -186,7 +187,7 @@ def _kernel(
     def keep(j, _):
       at = pl.ds(pl.multiple_of(j * step, LANES), step)
       own = table[0, :, at]
-      k = tpu_rows.turn(k_ref[0, at, :].T, own, d)
+      k = tpu_rows.rotate(k_ref[0, at, :].T, own, d)
       k = tpu_rows.shared(k, g, layout)
       codes = tpu_rows.key_codes(own, d)
       for h in range(heads):
@@ -199,7 +200,7 @@ def _kernel(
     jax.lax.fori_loop(0, length // step, keep, 0)
 
   own = table[0, :, pl.ds(pl.multiple_of(i * block, LANES), block)]
-  q = tpu_rows.turn(q_ref[0].T, own, d)
+  q = tpu_rows.rotate(q_ref[0].T, own, d)
   q = (q * (d**-0.5 * np.log2(np.e))).astype(dtype)
   codes = tpu_rows.query_codes(own, d)
   queries = [
@@ -214,14 +215,14 @@ def _kernel(
 
   def visit(j, carry):
     carry = list(carry)
-    turns = [
+    parts = [
       (j * keys + at, h) for at in range(0, keys, part) for h in range(heads)
     ]
-    after = score(*turns[0])
-    for n, (start, h) in enumerate(turns):
-      # The next scores before these ones' weights: exponentials then fill the
-      # time of a product.
-      scores, after = after, score(*turns[n + 1]) if turns[n + 1 :] else None
+    after = score(*parts[0])
+    for n, (start, h) in enumerate(parts):
+      # Compute the next scores before these weights, so that exponentials
+      # overlap with a matrix product.
+      scores, after = after, score(*parts[n + 1]) if parts[n + 1 :] else None
       most, weight = carry[h]
       new = jnp.maximum(most, scores.max(axis=0, keepdims=True))
       p = jnp.exp2(scores - new)
@@ -235,7 +236,7 @@ def _kernel(
     return tuple(carry)
 
   end = ((jnp.full((1, block), common.LOWEST), jnp.zeros((1, block))),) * heads
-  if keys == length:  # straight on: then it overlaps with what is around it
+  if keys == length:  # without a loop, it overlaps with the code around it
     end = visit(0, end)
   else:
     end = jax.lax.fori_loop(

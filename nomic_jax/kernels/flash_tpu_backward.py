@@ -1,12 +1,12 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Flash attention on TPU, backward (Pallas).
+"""Flash attention on TPUs: the backward pass (Pallas).
 
-One kernel for the gradients of queries, keys and values, so that a weight is
-recomputed once and not twice. A step of the grid is a row of the heads in a
-block of lanes, which lies in VMEM, and copies its gradients into their columns
-of one array. Those of keys and values that several steps share are summed in
-VMEM. Matrices are transposed, [keys, queries], as forward.
+One kernel computes the gradients of queries, keys and values, so weights are
+recomputed once instead of twice. A grid step handles a row of the heads in a
+block of lanes, which stays in VMEM, and copies its gradients into their columns
+of one array. Gradients of keys and values that several steps share are summed
+in VMEM. Matrices are transposed, [keys, queries], as in the forward pass.
 """
 
 import functools
@@ -31,14 +31,14 @@ _LN2 = float(np.log(2.0))
 def backward(
   call: Call, qkv: Array, rows: Rows, out: Array, lse: Array, gradient: Array
 ) -> Array:
-  """The gradient of qkv [B, S, (H + 2 K) d], in its layout and dtype.
+  """Computes the gradient of qkv, [B, S, (H + 2 K) d] in the dtype of qkv.
 
   Args:
     call: static.
-    qkv: [B, S, (H + 2 K) d], S a multiple of 128.
+    qkv: [B, S, (H + 2 K) d], with S a multiple of 128.
     rows: of the batch.
     out: [B, S, H d], the output.
-    lse: as `flash_tpu.forward` returns it.
+    lse: as returned by `flash_tpu.forward`.
     gradient: of the output.
   """
   batch, length, _ = qkv.shape
@@ -52,8 +52,8 @@ def backward(
   )
   own = lambda g: g
   shared = lambda first: lambda g: first + jax.lax.div(g, layout.group)
-  # Of a block of keys and values: of some tokens, or of all while the blocks
-  # of queries that share it add to it.
+  # Sums for keys and values cover one block of tokens, or all tokens if several
+  # blocks of queries add to them.
   summed = keys if layout.group == 1 else length
   apart = layout.group > 1 and heads > 1
   return pl.pallas_call(
@@ -76,13 +76,13 @@ def backward(
       scratch_shapes=[
         pltpu.VMEM((heads, tpu_rows.coded(d), length), qkv.dtype),  # q
         pltpu.VMEM((heads, length, tpu_rows.coded(d)), qkv.dtype),  # k
-        pltpu.VMEM((2, lanes, length), qkv.dtype),  # keys, do by lane
+        pltpu.VMEM((2, lanes, length), qkv.dtype),  # keys, do; lanes first
         pltpu.VMEM((8, length), jnp.float32),  # output · its gradient
-        pltpu.VMEM((lanes, length), jnp.float32),  # of queries
-        pltpu.VMEM((2, lanes, summed), jnp.float32),  # of keys, values
+        pltpu.VMEM((lanes, length), jnp.float32),  # gradients of queries
+        pltpu.VMEM((2, lanes, summed), jnp.float32),  # of keys and values
         # Values in the lanes of the queries that read them.
         *[pltpu.VMEM((1, length, lanes), qkv.dtype)] * apart,
-        pltpu.VMEM((3, length, lanes), qkv.dtype),  # of q, k, v
+        pltpu.VMEM((3, length, lanes), qkv.dtype),  # results for q, k, v
         pltpu.SemaphoreType.DMA((3,)),
       ],
     ),
@@ -118,17 +118,17 @@ def _kernel(
   keys,
   reach,
 ):
-  """A row of the heads in a block of lanes."""
+  """Computes one row of the heads in a block of lanes."""
   *scratch, grads, arrived = scratch
   row, g, q_blocks = pl.program_id(0), pl.program_id(1), pl.num_programs(1)
   lanes, group = q_ref.shape[2], layout.group
   kv_blocks = layout.kv_heads * layout.width // lanes
-  place = jax.lax.rem(g, group)
+  member = jax.lax.rem(g, group)
   columns = [
     g,
     *(q_blocks + n * kv_blocks + jax.lax.div(g, group) for n in range(2)),
   ]
-  # Into its columns of one array, where an output of the grid has one block.
+  # Copied into columns of one array, since a grid output has only one block.
   copies = [
     pltpu.make_async_copy(
       grads.at[n],
@@ -137,22 +137,22 @@ def _kernel(
     )
     for n, column in enumerate(columns)
   ]
-  # Queries' gradients each time; those of keys and values once all queries
-  # that share them are done.
+  # Gradients of queries are copied in each step, those of keys and values when
+  # all queries that share them are done.
   own, shared = (copies, []) if group == 1 else (copies[:1], copies[1:])
   wait, start = (lambda copy: copy.wait()), (lambda copy: copy.start())
   values = _prepare(
     q_ref, k_ref, v_ref, out_ref, gradient_ref, table, scratch, layout
   )
-  _each(own, wait, g > 0)  # for the step before this one
-  _each(shared, wait, (g > 0) & (place == 0))
+  _each(own, wait, g > 0)  # for the previous step
+  _each(shared, wait, (g > 0) & (member == 0))
   jax.lax.fori_loop(
     0,
     k_ref.shape[1] // keys,
     functools.partial(
       _block_of_keys,
       row=row,
-      place=place,
+      member=member,
       ranges=ranges,
       values=values,
       lse_ref=lse_ref,
@@ -168,12 +168,12 @@ def _kernel(
   )
   _finish_queries(grads, table, scratch[4], layout.width)
   _each(own, start, None)
-  _each(shared, start, place == group - 1)
+  _each(shared, start, member == group - 1)
   _each(copies, wait, g == q_blocks - 1)
 
 
 def _each(copies, do, condition):
-  """`do` of each of the copies, on a condition."""
+  """Calls `do` for each of the copies, under a condition."""
   if condition is None:
     for copy in copies:
       do(copy)
@@ -199,8 +199,8 @@ def _prepare(
     q, k, out, gradient = (
       ref[0, at, :].T for ref in (q_ref, k_ref, out_ref, gradient_ref)
     )
-    q = (tpu_rows.turn(q, own, d) * (d**-0.5 / _LN2)).astype(dtype)
-    k = tpu_rows.shared(tpu_rows.turn(k, own, d), block, layout).astype(dtype)
+    q = (tpu_rows.rotate(q, own, d) * (d**-0.5 / _LN2)).astype(dtype)
+    k = tpu_rows.shared(tpu_rows.rotate(k, own, d), block, layout).astype(dtype)
     upright[0, :, at], upright[1, :, at] = k, gradient
     products = out.astype(jnp.float32) * gradient.astype(jnp.float32)
     for h in range(len(q) // d):
@@ -226,7 +226,7 @@ def _block_of_keys(
   _,
   *,
   row,
-  place,
+  member,
   ranges,
   values,
   lse_ref,
@@ -238,7 +238,7 @@ def _block_of_keys(
   keys,
   reach,
 ):
-  """Gradients of a block of keys and values, and what it adds to queries'."""
+  """Computes gradients of a block of keys and values, adds to queries'."""
   q_codes, k_codes, upright, delta, grad_q, sums, *_ = scratch
   d, group, dtype = layout.width, layout.group, q_codes.dtype
   heads = len(q_codes)
@@ -248,17 +248,17 @@ def _block_of_keys(
   v = values[0, at, :]
   head = tpu_rows.head_of(v.shape, d)
   of_head = [jnp.where(head == h, v, jnp.zeros_like(v)) for h in range(heads)]
-  # Which of `sums`: of these keys alone, or of all.
+  # The part of `sums` for these keys: all of it, or their tokens.
   summed = slice(None) if group == 1 else at
 
   def clear():
     sums[:, :, summed] = jnp.zeros((*upright.shape[:2], keys), jnp.float32)
 
   def own_sum(h):
-    """Rows of the head of keys that query head h reads."""
+    """Returns the rows of the key head that query head h reads."""
     if group == 1 or heads == 1:
       return slice(h * d, (h + 1) * d)
-    second = jax.lax.convert_element_type(2 * place + h >= group, jnp.int32)
+    second = jax.lax.convert_element_type(2 * member + h >= group, jnp.int32)
     return pl.ds(pl.multiple_of(second * d, d), d)
 
   def visit(i, _):
@@ -271,8 +271,8 @@ def _block_of_keys(
       p = jnp.exp2(scores - lse_ref[0, 0, h : h + 1, to])
       dp = dot(of_head[h], upright[1, :, to], ((1,), (0,)))
       ds = (p * (dp - delta[h : h + 1, to])).astype(dtype)
-      # All three transposed, [d, tokens]: a head is then as many rows as it
-      # is wide, where lanes would be computed for both heads.
+      # All three are transposed, [d, tokens]: a head then takes d rows, whereas
+      # lanes would be computed for both heads.
       own, shared = slice(h * d, (h + 1) * d), own_sum(h)
       grad_q[own, to] += dot(upright[0, own, at], ds, ((1,), (0,)))
       sums[0, shared, summed] += dot(q[:d], ds, ((1,), (1,)))
@@ -282,32 +282,32 @@ def _block_of_keys(
     return 0
 
   def write():
-    grad_k = tpu_rows.turn(
+    grad_k = tpu_rows.rotate(
       sums[0, :, summed] * _LN2, table[0, :, at], d, back=True
     )
     grads[1, at, :] = grad_k.astype(dtype).T
     grads[2, at, :] = sums[1, :, summed].astype(dtype).T
 
-  clear() if group == 1 else pl.when(place == 0)(clear)
-  if queries == q_codes.shape[2]:  # all: straight on, as forward
+  clear() if group == 1 else pl.when(member == 0)(clear)
+  if queries == q_codes.shape[2]:  # without a loop, as in the forward pass
     visit(0, 0)
   else:
     blocks_of_keys = k_codes.shape[1] // keys
     jax.lax.fori_loop(
       *tpu_rows.visits(ranges, row, j, blocks_of_keys), visit, 0
     )
-  write() if group == 1 else pl.when(place == group - 1)(write)
+  write() if group == 1 else pl.when(member == group - 1)(write)
   return 0
 
 
 def _finish_queries(grads, table, grad_q, d):
-  """Turns the gradients of the queries back."""
+  """Rotates the gradients of the queries back."""
   length = grads.shape[1]
   size = tpu_rows.step(length)
 
   def step(j, _):
     at = pl.ds(pl.multiple_of(j * size, LANES), size)
-    x = tpu_rows.turn(grad_q[:, at] * d**-0.5, table[0, :, at], d, back=True)
+    x = tpu_rows.rotate(grad_q[:, at] * d**-0.5, table[0, :, at], d, back=True)
     grads[0, at, :] = x.astype(grads.dtype).T
     return 0
 

@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the GPU kernels know of the rows, and how they read a block of them.
+"""What the GPU kernels know about the rows, and how they read a block.
 
-A head is held as two halves of its dimensions: turning it (rotary) is then
-arithmetic between registers and moves nothing, and scores are the sum of two
+A head is held as two halves of its dimensions. Rotation is then arithmetic
+between registers without data movement, and scores are the sum of two matrix
 products, each half as deep.
 """
 
@@ -23,14 +23,14 @@ Halves = tuple[Array, Array]  # [n, d/2] each
 
 
 class Rows(NamedTuple):
-  """Of a batch of rows; S is rounded up to a multiple of the blocks."""
+  """Data of a batch of rows; S is rounded up to a multiple of the blocks."""
 
   ids: Array  # int32 [B, S]
   cos: Array | None  # [B, S, d/2]
   sin: Array | None  # [B, S, d/2]
   forward: Array  # int32 [B, 2, S/q]: see `common.ranges`
-  keys: Array  # int32 [B, 2, S/own], of keys that own queries see, backward
-  queries: Array  # int32 [B, 2, S/own], of queries that see own keys
+  keys: Array  # int32 [B, 2, S/own]: keys that own queries see, backward
+  queries: Array  # int32 [B, 2, S/own]: queries that see own keys
 
 
 def make(
@@ -41,15 +41,15 @@ def make(
   multiple: int,
   reach: Reach,
 ) -> Rows:
-  """See `Rows`.
+  """Makes the `Rows` of a batch.
 
   Args:
     segment_ids: int32 [B, S].
-    angles: cos and sin, [B, S, d/2], or None.
+    angles: cos and sin, each [B, S, d/2], or None.
     dtype: of queries and keys.
-    blocks: of queries and keys forward, of own and visited tokens backward.
-    multiple: of tokens that a row is padded to; blocks divide it.
-    reach: of a token.
+    blocks: sizes for queries and keys forward, own and visited tokens backward.
+    multiple: rows are padded to a multiple of this; the blocks divide it.
+    reach: which keys a query sees.
   """
   ids = common.padded(segment_ids, multiple)
   cos, sin = (
@@ -69,7 +69,7 @@ def make(
 
 
 def specs(rows: Rows, *ranges: Array) -> tuple[list[Array], list[pl.BlockSpec]]:
-  """Ranges, ids and angles as operands; a program sees all of its row's."""
+  """Returns ranges, ids and angles as operands, whole rows, and their specs."""
   operands = [x for x in (*ranges, *rows[:3]) if x is not None]
 
   def whole(x):
@@ -82,9 +82,10 @@ def specs(rows: Rows, *ranges: Array) -> tuple[list[Array], list[pl.BlockSpec]]:
 def heads(
   layout: Layout, length: int
 ) -> tuple[pl.BlockSpec, pl.BlockSpec, pl.BlockSpec]:
-  """Rows of q, k and v in [B, S, H + 2 K, d], by the head of keys and values.
+  """Returns specs of rows of q, k and v in [B, S, H + 2 K, d].
 
-  All query heads that share it: [S, H / K, d], and [S, 1, d].
+  A program, which has one key and value head, sees all query heads that share
+  it: [S, H / K, d] for q, [S, 1, d] for k and v.
   """
   whole = lambda count, first: pl.BlockSpec(
     (None, length, count, layout.width), lambda i, h, b: (b, 0, first + h, 0)
@@ -98,30 +99,30 @@ def heads(
 
 
 def halves(ref: Any, head: Any, at: Any, angles: Any) -> Halves:
-  """A block of queries or keys, rotated: float32.
+  """Returns a block of queries or keys, rotated, as two float32 halves.
 
   Args:
     ref: [S, heads, d].
-    head: which.
-    at: which tokens.
-    angles: references to cos and sin [S, d/2], or nothing.
+    head: index of the head.
+    at: slice of tokens.
+    angles: references to cos and sin [S, d/2], or empty.
   """
   half = ref.shape[-1] // 2
   a, b = (
     ref[at, head, pl.ds(start, half)].astype(jnp.float32) for start in (0, half)
   )
-  return turn(a, b, *(t[at, :].astype(jnp.float32) for t in angles))
+  return rotate(a, b, *(t[at, :].astype(jnp.float32) for t in angles))
 
 
-def turn(a: Array, b: Array, cos: Any = None, sin: Any = None) -> Halves:
-  """Turns by the angles; with -sin back; without any not at all."""
+def rotate(a: Array, b: Array, cos: Any = None, sin: Any = None) -> Halves:
+  """Rotates by the angles; -sin inverts it; None does nothing."""
   if cos is None:
     return a, b
   return a * cos - b * sin, b * cos + a * sin
 
 
 def scores(dtype: Any, a: Halves, b: Halves) -> Array:
-  """Products of all pairs of tokens, float32 [n, m]."""
+  """Returns the products of all pairs of tokens, float32 [n, m]."""
   return sum(
     common.matmul(dtype, x.astype(dtype), y.astype(dtype), ((1,), (1,)))
     for x, y in zip(a, b)
@@ -137,15 +138,15 @@ def seen(
   *,
   of_keys: bool = False,
 ) -> Array:
-  """Which queries see which keys, bool [n, m].
+  """Returns which queries see which keys, bool [n, m].
 
   Args:
     own_ids: int32 [n].
     other_ids: int32 [m].
-    own: place of the first of the n in the row.
-    other: of the first of the m.
-    reach: of a query.
-    of_keys: whether the n are keys and the m are queries.
+    own: position in the row of the first of the n tokens.
+    other: position of the first of the m tokens.
+    reach: which keys a query sees.
+    of_keys: whether the n tokens are keys and the m tokens are queries.
   """
   together = own_ids[:, None] == other_ids[None, :]
   if not reach.limited:

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What an implementation of attention is asked to compute, as static data."""
+"""Static description of what an attention implementation computes."""
 
 import dataclasses
 from typing import Any
@@ -16,10 +16,10 @@ class Layout:
   """The columns of a fused projection [B, S, (H + 2 K) d]: q, then k, then v.
 
   Attributes:
-    heads: H, of queries.
-    kv_heads: K, of keys and values, a divisor of H: query head h reads key
-      and value head h // (H / K).
-    width: d, of a head.
+    heads: H, the number of query heads.
+    kv_heads: K, the number of key and value heads, a divisor of H: query head
+      h reads key and value head h // (H / K).
+    width: d, the width of a head.
   """
 
   heads: int
@@ -41,43 +41,43 @@ class Layout:
 
   @property
   def group(self) -> int:
-    """Query heads for each head of keys and values."""
+    """Number of query heads per key and value head."""
     return self.heads // self.kv_heads
 
   @property
   def columns(self) -> int:
-    """Of q, k and v together."""
+    """Number of columns of q, k and v together."""
     return (self.heads + 2 * self.kv_heads) * self.width
 
   def split(self, qkv: Array) -> tuple[Array, Array, Array]:
-    """Q [B, S, H, d], k and v [B, S, K, d] of qkv [B, S, (H + 2 K) d]."""
+    """Splits qkv [B, S, (H + 2 K) d]: q [B, S, H, d], k and v [B, S, K, d]."""
     x = qkv.reshape(*qkv.shape[:2], -1, self.width)
     end = self.heads + self.kv_heads
     return x[:, :, : self.heads], x[:, :, self.heads : end], x[:, :, end:]
 
 
 class Reach(NamedTuple):
-  """How far a token sees in its row; None is as far as its text goes."""
+  """How far a token sees in its row; None for the whole text."""
 
   back: int | None = None
   ahead: int | None = None
 
   @classmethod
   def of(cls, window: int | None, causal: bool) -> "Reach":
-    """At most `window` tokens to either side; if causal, none after it."""
+    """Returns at most `window` tokens to either side; if causal, none ahead."""
     return cls(window, 0 if causal else window)
 
   @property
   def limited(self) -> bool:
-    """Whether there are tokens of a text that do not see each other."""
+    """Whether some tokens of a text do not see each other."""
     return self != (None, None)
 
   def sees(self, query: Any, key: Any) -> Any:
-    """Whether a query at a place in the row sees a key at another.
+    """Returns whether queries at some positions see keys at others.
 
     Args:
-      query: integers, the places of queries.
-      key: the places of keys; the two broadcast.
+      query: integers, positions of queries in the row.
+      key: positions of keys; the two broadcast.
     """
     distance, seen = query - key, True
     if self.back is not None:
@@ -89,14 +89,14 @@ class Reach(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-  """A layout and reach with how to compute them: static in all kernels.
+  """A layout and reach and how to compute them: static in all kernels.
 
   Attributes:
     layout: of the columns of qkv.
-    reach: of a token.
-    device: `jax.Device.device_kind` of where it runs.
-    blocks: see `nomic_jax.kernels.attention.Backend`, as the two below.
-    forward_only: whether no gradient is computed.
+    reach: which keys a query sees.
+    device: the `jax.Device.device_kind` it runs on.
+    blocks: see `nomic_jax.kernels.attention.Backend`.
+    forward_only: whether gradients are not needed.
     interpret: as in `pallas_call`.
   """
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Plain JAX attention: the oracle of every kernel, and the CPU's path."""
+"""Attention in plain JAX: the oracle for every kernel, and the CPU path."""
 
 from typing import Any
 
@@ -12,28 +12,28 @@ from nomic_jax.kernels import blockwise
 from nomic_jax.kernels.layout import Call
 from nomic_jax.kernels.layout import Reach
 
-# Longer rows go block by block: at 8,192 tokens and 12 heads all scores
-# together are 3 GB, and on a CPU 1,024 tokens at once take twice as long.
+# Longer rows are computed in blocks: all scores of 8,192 tokens and 12 heads
+# take 3 GB, and on a CPU 1,024 tokens at once take twice as long.
 _LONG = 512
 
 
 def lacks(call: Call, length: int, dtype: Any) -> str:
-  """Nothing; see `nomic_jax.kernels.attention`."""
+  """Returns ""; see `nomic_jax.kernels.attention`."""
   del call, length, dtype
   return ""
 
 
 def prepare(call: Call, segment_ids: Array, angles: Any, dtype: Any) -> Any:
-  """What all layers share: here just the arguments."""
+  """Returns the arguments that all layers share."""
   del call, dtype
   return segment_ids, angles
 
 
 def attend(call: Call, qkv: Array, rows: Any) -> Array:
-  """See `nomic_jax.kernels.attention`.
+  """Computes attention; see `nomic_jax.kernels.attention`.
 
-  Holds [B, H, S, S] scores, of long rows a block of them. Scores and softmax
-  are float32 whatever the inputs are.
+  Holds [B, H, S, S] scores, or a block of them for long rows. Scores and
+  softmax are float32 for any input dtype.
   """
   segment_ids, angles = rows
   q, k, v = call.layout.split(qkv)
@@ -49,10 +49,17 @@ def attend(call: Call, qkv: Array, rows: Any) -> Array:
 
 
 def softmax_attention(q: Array, k: Array, v: Array, seen: Array) -> Array:
-  """Of q [B, S, H, d]; k and v [B, S, K, d]; seen bool [B, S, S]."""
-  # Heads before tokens, and the division last and of the few numbers: the way
-  # that XLA's CPU backend computes quickest, by far. The queries of the heads
-  # that share keys lie one after the other, as if they were more tokens.
+  """Computes attention of q [B, S, H, d] over k and v [B, S, K, d].
+
+  Args:
+    q: queries.
+    k: keys.
+    v: values.
+    seen: bool [B, S, S], whether a query sees a key.
+  """
+  # Heads before tokens, and the division last, on few numbers: by far the
+  # fastest form on XLA's CPU backend. The queries of heads that share keys are
+  # concatenated as if they were more tokens.
   batch, length, heads, d = q.shape
   shared = (batch, k.shape[2], -1, d)
   q, k, v = (x.swapaxes(1, 2) for x in (q, k, v))
@@ -64,8 +71,8 @@ def softmax_attention(q: Array, k: Array, v: Array, seen: Array) -> Array:
     k,
     preferred_element_type=jnp.float32,
   )
-  # A large negative number, not -inf: a padded query sees the other padding,
-  # so that no row of the softmax is empty and no gradient is NaN.
+  # A large negative number, not -inf: a padded query sees other padding, so no
+  # row of the softmax is empty and no gradient is NaN.
   scores = jnp.where(seen[:, None], scores, -1e30)
   largest = jax.lax.stop_gradient(scores.max(-1, keepdims=True))
   weights = jnp.exp(scores - largest)
@@ -81,11 +88,11 @@ def softmax_attention(q: Array, k: Array, v: Array, seen: Array) -> Array:
 
 
 def mask(ids: Array, reach: Reach) -> Array:
-  """Which key a query sees, bool [B, S, S]; padding sees padding.
+  """Returns which keys a query sees, bool [B, S, S]; padding sees padding.
 
   Args:
-    ids: segments, int32 [B, S].
-    reach: of a token.
+    ids: segment ids, int32 [B, S].
+    reach: which keys a query sees within its segment.
   """
   at = jnp.arange(ids.shape[1])
   return (ids[:, :, None] == ids[:, None]) & reach.sees(at[:, None], at)

@@ -1,13 +1,13 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the TPU kernels know of the rows, and how they turn a block of them.
+"""What the TPU kernels know about the rows, and how they rotate a block.
 
-A kernel reads and writes blocks [tokens, L lanes], which hold two heads of 64,
-one of 128 or one of 256, so that no operand is copied or transposed around it.
-Within, a block lies transposed, [L, tokens]: the halves of a head are then rows
-of their own, and rotating them takes products and sums alone. G blocks of
-queries, one after the other, read the same block of keys and of values, if G
-query heads share a head of them.
+A kernel reads and writes blocks [tokens, L lanes] that hold two heads of width
+64, one of 128 or one of 256, so no operand is copied or transposed around it.
+Inside, a block is transposed, [L, tokens]: the halves of a head are then
+separate rows, and rotating them takes only products and sums. If G query heads
+share a key and value head, G consecutive blocks of queries read the same block
+of keys and values.
 """
 
 from typing import Any
@@ -23,24 +23,24 @@ from nomic_jax.kernels.layout import Layout
 from nomic_jax.kernels.layout import Reach
 
 LANES = 128
-BITS = 16  # of a segment id
-# Added to a score, in bits, for each bit in which two segment ids differ.
-# Far below any score, and a power of two, so exact in bfloat16.
+BITS = 16  # in a segment id
+# Subtracted from a score for each bit in which two segment ids differ. Far
+# larger than any score, and a power of two, so exact in bfloat16.
 FAR = 2.0**14
 
 
 class Rows(NamedTuple):
-  """Of a batch of rows; S is rounded up to a multiple of 128.
+  """Data of a batch of rows; S is rounded up to a multiple of 128.
 
-  Segments become codes, 2 rows a bit: a query holds (b, 1 - b) and a key
-  -FAR (1 - b, b), so that their product is 0 within a segment and at most
-  -FAR across. A head of 64 leaves half of the matrix unit's depth idle; the
-  codes lie there, and the mask costs nothing.
+  Segment ids become codes of two rows per bit: a query holds (b, 1 - b) and a
+  key -FAR (1 - b, b), so that their product is 0 within a segment and at most
+  -FAR across. A head of width 64 leaves half of the matrix unit's depth idle;
+  the codes go there, so the mask costs nothing.
   """
 
-  table: Array  # [B, 2 BITS (+ d), S]: a query's codes; cos, sin if turned
-  forward: Array  # int32 [B, 2, S/q]: first, after last key block of a query's
-  backward: Array  # int32 [B, 2, S/k]: the same of query blocks of a key's
+  table: Array  # [B, 2 BITS (+ d), S]: query codes; cos and sin if rotated
+  forward: Array  # int32 [B, 2, S/q]: first and end key block of each query's
+  backward: Array  # int32 [B, 2, S/k]: first and end query block of each key's
 
 
 def make(
@@ -50,25 +50,25 @@ def make(
   blocks: tuple[int, int, int, int],
   reach: Reach,
 ) -> Rows:
-  """See `Rows`.
+  """Makes the `Rows` of a batch.
 
   Args:
     segment_ids: int32 [B, S], below 2^16.
-    angles: cos and sin, [B, S, d/2], or None.
+    angles: cos and sin, each [B, S, d/2], or None.
     dtype: of queries and keys.
-    blocks: of queries and keys forward, of queries and keys backward.
-    reach: of a token.
+    blocks: sizes for queries and keys forward, then backward.
+    reach: which keys a query sees.
   """
   ids = common.padded(segment_ids, LANES)
   bits = (ids[:, None] >> jnp.arange(BITS)[:, None]) & 1
-  turned = [
+  rotations = [
     common.padded(a, LANES).swapaxes(1, 2).astype(dtype) for a in angles or ()
   ]
   table = jnp.concatenate(
-    [bits.astype(dtype), (1 - bits).astype(dtype), *turned], axis=1
+    [bits.astype(dtype), (1 - bits).astype(dtype), *rotations], axis=1
   )
   q, k, back_q, back_k = blocks
-  # One array for all layers, not made anew in each.
+  # One array for all layers, not recomputed in each.
   return jax.lax.optimization_barrier(
     Rows(
       table,
@@ -79,10 +79,10 @@ def make(
 
 
 def spec(rows: Rows) -> pl.BlockSpec:
-  """Of the table as an operand that stays for all heads of a row.
+  """Returns the spec of the table, an operand common to all heads of a row.
 
-  Held once and not twice, since VMEM is short for long rows: the next row's
-  is waited for, once for all its heads.
+  It is not double-buffered, since long rows leave little VMEM. The next row's
+  table is waited for once, for all heads.
   """
   return pl.BlockSpec(
     (1, *rows.table.shape[1:]),
@@ -92,21 +92,21 @@ def spec(rows: Rows) -> pl.BlockSpec:
 
 
 def lanes(width: int) -> int:
-  """L, of a block of heads of that width."""
+  """Returns L, the lanes of a block of heads of that width."""
   return max(width, LANES)
 
 
 def coded(width: int) -> int:
-  """Rows of a head and the codes beside it."""
+  """Returns the rows of a head and its codes."""
   return width + min(width, LANES)
 
 
 def shared(x: Array, block: Any, layout: Layout) -> Array:
-  """A block of keys or values, each query head's in its place: [L, n].
+  """Returns keys or values arranged for the query heads that read them, [L, n].
 
   Args:
-    x: [L, n], of which G blocks of queries read.
-    block: number of the block of queries.
+    x: [L, n], which G blocks of queries read.
+    block: index of the block of queries.
     layout: of the heads.
   """
   d, group = layout.width, layout.group
@@ -119,29 +119,29 @@ def shared(x: Array, block: Any, layout: Layout) -> Array:
 
 
 def prefetched(ranges: Array) -> Array:
-  """Ranges as scalars: SMEM would pad each row of the batch to 1 KiB."""
+  """Returns ranges as scalars; SMEM would pad each row to 1 KiB."""
   return ranges.swapaxes(1, 2).reshape(-1)
 
 
 def visits(ranges: Any, row: Any, block: Any, count: int) -> tuple[Any, Any]:
-  """First and after last block that a block of a row looks at."""
+  """Returns the first and end block that a block of a row visits."""
   at = 2 * (row * count + block)
   return ranges[at], ranges[at + 1]
 
 
 def step(length: int) -> int:
-  """Tokens that a kernel prepares at a time: so many hide their latencies."""
+  """Returns how many tokens a kernel prepares at a time, to hide latency."""
   return next(n for n in (512, 256, LANES) if length % n == 0)
 
 
-def turn(x: Array, table: Array, width: int, back: bool = False) -> Array:
-  """Turns the heads in a block by its tokens' angles, or back.
+def rotate(x: Array, table: Array, width: int, back: bool = False) -> Array:
+  """Rotates the heads in a block by the angles of its tokens, or back.
 
   Args:
     x: [L, n].
-    table: [:, n], of `Rows`; without angles nothing is turned.
+    table: [:, n], of `Rows`; without angles nothing is rotated.
     width: of a head.
-    back: whether by the negative angles.
+    back: whether to use the negative angles.
 
   Returns:
     float32 [L, n].
@@ -159,7 +159,7 @@ def turn(x: Array, table: Array, width: int, back: bool = False) -> Array:
 
 
 def query_codes(table: Array, width: int) -> Array:
-  """The rows beside a head of queries, [64 or 128, n]; see `Rows`."""
+  """Returns the code rows of a head of queries, [64 or 128, n]; see `Rows`."""
   codes = table[: 2 * BITS]
   idle = jnp.zeros(
     (coded(width) - width - 2 * BITS, codes.shape[1]), codes.dtype
@@ -168,22 +168,22 @@ def query_codes(table: Array, width: int) -> Array:
 
 
 def key_codes(table: Array, width: int) -> Array:
-  """The rows beside a head of keys, [64 or 128, n]; see `Rows`."""
+  """Returns the code rows of a head of keys, [64 or 128, n]; see `Rows`."""
   codes = query_codes(table, width)
-  # The idle rows meet a query's zeros.
+  # The idle rows are multiplied by zeros in the query.
   return (FAR * codes.astype(jnp.float32) - FAR).astype(codes.dtype)
 
 
 def limited(scores: Array, key: Any, query: Any, reach: Reach) -> Array:
-  """Scores [keys, queries] from those places on, without those out of reach."""
+  """Masks scores [keys, queries] that start at these positions by `reach`."""
   if not reach.limited:
     return scores
-  place = lambda axis: jax.lax.broadcasted_iota(jnp.int32, scores.shape, axis)
-  return jnp.where(reach.sees(place(1) - place(0), key - query), scores, -FAR)
+  offset = lambda axis: jax.lax.broadcasted_iota(jnp.int32, scores.shape, axis)
+  return jnp.where(reach.sees(offset(1) - offset(0), key - query), scores, -FAR)
 
 
 def head_of(shape: tuple[int, int], width: int) -> Array:
-  """Which of a block's heads a lane is of."""
-  # `//` would ask which chip this is, and there is none where one compiles
-  # for another machine.
+  """Returns the index of the head that each lane belongs to."""
+  # `//` would query the local chip, which does not exist when compiling for
+  # another machine.
   return jax.lax.div(jax.lax.broadcasted_iota(jnp.int32, shape, 1), width)

@@ -1,8 +1,8 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Objectives, each a subclass of `loss.Loss`: the step knows no more.
+"""Objectives, each a subclass of `loss.Loss`, the interface that the step uses.
 
-A new objective is a new file here, with a class that is built from an encoder,
+To add an objective, add a file here with a class that is built from an encoder,
 and a line in `_LOSSES`.
 """
 

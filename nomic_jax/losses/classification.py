@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Classes and numbers of a text, or of a pair of texts (GLUE and its like)."""
+"""Predicting classes or numbers from a text or pair of texts (such as GLUE)."""
 
 import jax
 from jax import Array
@@ -24,15 +24,15 @@ KINDS = ("single", "multi", "regression")
 class Classification(Predictor):
   """Cross-entropy of labels, or squared error of numbers.
 
-  Batch: that of `texts.Embedding`, where of `content` only the shape is used;
-    text [N] int32: which slot (row · K + slot) holds each text;
+  Batch: that of `texts.Embedding`, where only the shape of `content` is used;
+    text [N] int32: the slot (row · K + slot) of each text;
     labels [N, M] float32: classes or numbers, NaN where a text has fewer. A
-      text without any label does not count.
+      text without labels does not count.
 
   Attributes:
-    kind: single (softmax over the classes, one label), multi (a sigmoid for
-      each class, any number of labels) or regression (mean squared error).
-    labels: how many classes; or numbers, which are then M.
+    kind: single (softmax over the classes, one label), multi (a sigmoid per
+      class, any number of labels) or regression (mean squared error).
+    labels: number of classes, or of numbers to predict, which is then M.
     chunk_tokens: GradCache, see `transforms.chunked`.
   """
 
@@ -52,7 +52,7 @@ class Classification(Predictor):
     }[kind]
     ranges.at_least("", {"labels": labels}, labels=1)
     self._encoder, self._labels = encoder, labels
-    # The head has a pooler of its own, of the first token.
+    # The head has its own pooler of the first token.
     first = encoder.with_pooling("cls")
     self._texts = texts.Embedding(first, chunk_tokens)
     self._head = ClassificationHead(
@@ -60,6 +60,7 @@ class Classification(Predictor):
     )
 
   def init(self, rng: Array) -> Params:
+    """Returns fresh parameters of the encoder and the head."""
     encoder_rng, head_rng = jax.random.split(rng)
     first = jnp.zeros((1, self._encoder.architecture.width))
     return {
@@ -68,7 +69,7 @@ class Classification(Predictor):
     }
 
   def predict(self, params: Params, batch: Batch) -> Array:
-    """Logits of classes, or the numbers, without dropout: [N, labels]."""
+    """Returns logits of classes, or numbers, without dropout: [N, labels]."""
     return self._logits(params, batch, None)
 
   def _logits(self, params: Params, batch: Batch, rng: Array | None) -> Array:
@@ -106,14 +107,14 @@ class Classification(Predictor):
     label = jnp.where(jnp.isnan(labels), -1, labels).astype(jnp.int32)
     chosen = jax.nn.one_hot(label, self._labels).max(1)
     loss = optax.sigmoid_binary_cross_entropy(logits, chosen).mean(1)
-    # Right is a text all of whose classes are.
+    # A text is correct if all of its classes are.
     return loss, {"accuracy": ((logits > 0) == (chosen > 0)).all(1)}
 
   def _regression(self, logits: Array, labels: Array) -> tuple[Array, dict]:
     if labels.shape[1] != self._labels:
       raise OptionError(
-        f"labels: {self._labels} numbers to predict, and the rows have "
-        f"{labels.shape[1]}; give both alike"
+        f"labels: {self._labels} numbers to predict, but the rows have "
+        f"{labels.shape[1]}; they must be equal"
       )
     known = ~jnp.isnan(labels)
     error = jnp.where(known, logits - jnp.nan_to_num(labels), 0.0)

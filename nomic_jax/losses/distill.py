@@ -1,11 +1,11 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Learning from another model's vectors of the same texts.
+"""Distillation from another model's vectors of the same texts.
 
-The teacher is a pair of files of vectors that the data chain reads into the
-batch (config.data.teacher; `nomic-jax teach` makes them with any model), so
-it costs nothing while training, needs no place on the mesh, and works under
-GradCache like any other field.
+The teacher is a pair of files of vectors that the data chain adds to the batch
+(config.data.teacher; `nomic-jax teach` makes them with any model). Therefore it
+costs nothing during training, uses no device memory, and works with GradCache
+like any other field.
 """
 
 import functools
@@ -29,34 +29,35 @@ from nomic_jax.mesh import partition
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.pooling import normalize
 
-# Parts of the relational loss count so much (Stella; Zhang et al. 2024).
+# Weights of the terms of the relational loss (Stella; Zhang et al. 2024).
 _COSINE, _SIMILARITY, _RANKING, _MARGIN = 10.0, 200.0, 20.0, 0.015
 _KD, _KD_TEMPERATURE = 1000.0, 0.02
-_ABSENT = -1e30  # a logit whose softmax is 0, without the NaN of infinities
+_ABSENT = -1e30  # a logit with softmax 0, avoiding the NaN of infinities
 
 
 class Distill(Loss):
   """The student's queries q and documents d against the teacher's, all unit.
 
-  Batch: that of `InfoNCE` (its hard negatives are not used), and
+  Batch: that of `InfoNCE` (hard negatives are not used), and
     teacher_query, teacher_document [N, T] float32: the teacher's vectors of
-    each query and of its positive.
+    each query and its positive.
 
   Attributes:
-    kind: which loss, for each of queries and documents where not said:
+    kind: the loss, for queries and documents each unless noted:
       mse: mean squared difference of the vectors' elements.
-      kd: 1000 · KL(teacher's ‖ student's softmax of q·d over the documents of
-        the batch, at `temperature`), and InfoNCE at 0.02.
-      towers: mean of four InfoNCE at `temperature`: q to d, q to the
-        teacher's q, d to the teacher's d, q to the teacher's d.
+      kd: 1000 · KL(teacher ‖ student) of the softmax of q·d over the documents
+        of the batch, at `temperature`, plus InfoNCE at 0.02.
+      towers: mean of four InfoNCE at `temperature`: q to d, q to the teacher's
+        q, d to the teacher's d, q to the teacher's d.
       relational: 10 · (1 − cosine to the teacher's vector) + 200 · mean
         squared difference of the similarities within the batch + 20 · mean of
-        relu(0.015 − difference) over all pairs of similarities, the one that
-        is larger for the teacher less the other.
+        relu(0.015 − difference) over all pairs of similarities, where the
+        difference is that of the teacher's larger one minus the other.
     temperature: see kind.
     chunk_tokens: GradCache, see `transforms.chunked`.
 
-  All but kd need the teacher's width, which the encoder's projection gives.
+  All but kd require the teacher's width, which the encoder's projection can
+  provide.
   """
 
   def __init__(
@@ -84,11 +85,12 @@ class Distill(Loss):
     self._texts = texts.Embedding(encoder, chunk_tokens)
 
   def init(self, rng: Array) -> Params:
+    """Returns fresh parameters of the encoder."""
     return {"encoder": self._encoder.init(rng)}
 
   def __call__(self, params: Params, batch: Batch, rng: Array) -> Outcome:
     slots = self._texts(params["encoder"], batch, rng)
-    counted = batch["query"] >= 0  # others fill up the batch
+    counted = batch["query"] >= 0  # the rest fills up the batch
     sides = [
       slots.at(jnp.where(counted, side, -1))
       for side in (batch["query"], batch["candidate"][batch["positive"]])
@@ -106,8 +108,8 @@ class Distill(Loss):
   def _check_width(self, ours: int, theirs: int) -> None:
     if self._kind != "kd" and ours != theirs:
       raise OptionError(
-        f"kind: {self._kind} needs vectors of one width, and the teacher's "
-        f"are {theirs} wide and the student's {ours}; set the encoder's "
+        f"kind: {self._kind} needs vectors of equal width, but the teacher's "
+        f"have width {theirs} and the student's {ours}; set the encoder's "
         f"projection to {theirs}, or kind to kd, which compares similarities"
       )
 
@@ -133,8 +135,8 @@ class Distill(Loss):
       block = jax.checkpoint(functools.partial(divergence, *everywhere))
       return map_blocks(block, max(q.shape[1], 8), queries)
 
-    # Each device its own queries: the documents are gathered, and their
-    # gradient is added up over the devices, once and not in every block.
+    # Each device handles its own queries: documents are gathered once, and
+    # their gradient is summed over devices once rather than in every block.
     rows = partition.by_rows(in_blocks)(((d, td), counted), (q, tq))
     kl = _mean(rows, counted)
     nce = _contrast(q, d, identity, _KD_TEMPERATURE, counted)
@@ -166,7 +168,7 @@ class Distill(Loss):
 
 
 def _mean(values: Array, counted: Array) -> Array:
-  """Mean of the values that count; 0 if none does."""
+  """Returns the mean of the values that count; 0 if none does."""
   total = jnp.where(counted, values, 0).sum()
   return total / jnp.maximum(counted.sum(), 1)
 
@@ -182,7 +184,10 @@ def _contrast(
   temperature: float,
   counted: Array,
 ) -> Array:
-  """Mean InfoNCE of a's rows against b's; `identity` of the texts of both."""
+  """Returns the mean InfoNCE of a's rows against b's.
+
+  `identity` is that of the texts of a and of b.
+  """
   own = jnp.where(counted, jnp.arange(len(a), dtype=jnp.int32), -1)
   total, _ = cross_entropy(
     dot, a, b, jnp.float32(1 / temperature), own, identity[1], identity[0]

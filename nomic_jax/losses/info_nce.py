@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """InfoNCE with in-batch and hard negatives (Nomic Embed, section 4.2).
 
-Memory grows with the vectors, and not with queries times candidates: see
-`streamed.cross_entropy`.
+Memory is proportional to the vectors rather than to queries times candidates:
+see `streamed.cross_entropy`.
 """
 
 from collections.abc import Sequence
@@ -30,23 +30,25 @@ class InfoNCE(Loss):
   """Each query against every candidate of the global batch.
 
   Batch: that of `texts.Embedding`, and
-    query [N], candidate [C] int32: which slot (row · K + slot) holds a text;
-      -1 is absent: a candidate of a row with fewer negatives than others, or
-      a query that fills up a batch and does not count;
+    query [N], candidate [C] int32: the slot (row · K + slot) of each text; -1
+      is absent: a candidate of a row with fewer negatives than others, or a
+      query that only fills up the batch;
     positive [N] int32: index of each query's positive among the candidates.
 
   A candidate that equals a query's positive, or answers an equal query of the
-  batch, is no negative of it. Equal texts are one negative: `data.pairs` lists
-  a candidate once, and where documents are asked for their queries, a query
-  that comes twice is scored once.
+  batch, is not a negative of it. Equal texts are one negative: `data.pairs`
+  lists a candidate once, and in the direction from documents to queries, a
+  repeated query is scored once.
 
   Attributes:
-    temperature: softmax temperature, or where a trainable one starts.
-    trainable_temperature: learn it, as log(1/temperature), kept >= 0.01.
-    bidirectional: also ask each positive for its query among all queries; the
-      two directions count half each. (The paper asks one way.)
+    temperature: softmax temperature, or the initial value of a trainable one.
+    trainable_temperature: whether to learn it, as log(1/temperature); it stays
+      >= 0.01.
+    bidirectional: whether to also retrieve queries by documents; the two
+      directions have equal weight. (The paper uses one direction.)
     chunk_tokens: GradCache, see `transforms.chunked`.
-    matryoshka_dims, matryoshka_weights: see `transforms.matryoshka`.
+    matryoshka_dims: see `transforms.matryoshka`.
+    matryoshka_weights: see `transforms.matryoshka`.
   """
 
   def __init__(
@@ -72,6 +74,7 @@ class InfoNCE(Loss):
     self._widths = transforms.matryoshka(matryoshka_dims, matryoshka_weights)
 
   def init(self, rng: Array) -> Params:
+    """Returns fresh parameters of the encoder and the temperature."""
     params = {"encoder": self._encoder.init(rng)}
     if self._trainable:
       start = lambda: jnp.float32(-math.log(self._temperature))
@@ -83,7 +86,7 @@ class InfoNCE(Loss):
     queries, group = slots.at(batch["query"])
     candidates, identity = slots.at(batch["candidate"])
     counted = batch["query"] >= 0
-    # Without an identity, a query equals no other.
+    # A query without an identity equals no other.
     alone = jnp.where(counted, -1 - jnp.arange(len(group)), 0)
     group = jnp.where(group == 0, alone, group)
     positive = jnp.where(counted, batch["positive"], -1)
@@ -96,8 +99,8 @@ class InfoNCE(Loss):
         dot, queries, candidates, scale, positive, identity, group
       )
       if self._bidirectional:
-        # Queries and their positives change places, and so does what says
-        # which of them are the same. Of equal queries the first is there.
+        # Swap queries and their positives, along with what says which of them
+        # are equal. Of equal queries only the first is scored.
         first = _first_of_equal(group)
         own = jnp.where(counted, first, -1)
         once = jnp.where(first == jnp.arange(len(first)), group, 0)
@@ -119,7 +122,7 @@ class InfoNCE(Loss):
 
 
 def _first_of_equal(values: Array) -> Array:
-  """Where the value in each place comes first, int32 [N]."""
+  """Returns the index of the first equal value, int32 [N]."""
   _, first, number = jnp.unique(
     whole(values), return_index=True, return_inverse=True, size=len(values)
   )

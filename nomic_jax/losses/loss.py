@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The contract of an objective: what the train step and evaluators rely on."""
+"""The interface of objectives, used by the train step and evaluators."""
 
 import abc
 from typing import Any
@@ -8,20 +8,20 @@ from typing import Any
 from jax import Array
 
 Params = dict[str, Any]  # nested dicts of arrays
-Batch = dict[str, Any]  # arrays, and those of `inputs` in a dict of their own
+Batch = dict[str, Any]  # arrays; those of `inputs` are in a nested dict
 Outcome = tuple[Array, Array, dict[str, Array]]
 
 
 class Loss(abc.ABC):
-  """A function of parameters and a batch, to be minimised.
+  """A function of parameters and a batch, to be minimized.
 
-  Batches are global arrays and means are global means: no loss knows how many
-  devices or hosts there are.
+  Batches are global arrays and means are global means: a loss does not depend
+  on the number of devices or hosts.
 
   Attributes:
-    by_row: whether the sums are over rows, each computed without the others.
-      Each device then adds up its own rows of all micro-batches, and the
-      devices' sums are added once. Other losses communicate where they must.
+    by_row: whether the sums are over rows that are computed independently. Each
+      device then sums its own rows over all micro-batches, and the sums are
+      added over devices once. Other losses communicate where necessary.
     perplexity: whether exp(loss) is worth logging.
   """
 
@@ -39,14 +39,14 @@ class Loss(abc.ABC):
   def __call__(self, params: Params, batch: Batch, rng: Array) -> Outcome:
     """Returns (total, weight, metrics).
 
-    `total` is a sum, `weight` what it is to be divided by, `metrics` sums over
-    the same weight. The step divides once, after adding up micro-batches, so
-    micro-batches of unequal weight are exact.
+    `total` is a sum, `weight` its divisor, and `metrics` are sums with the same
+    divisor. The step divides once, after adding micro-batches, so micro-batches
+    of unequal weight are exact.
     """
 
 
 class Predictor(Loss):
-  """A loss whose model predicts what rows are labelled with."""
+  """A loss whose model predicts the labels of rows."""
 
   @abc.abstractmethod
   def predict(self, params: Params, batch: Batch) -> Array:

@@ -18,28 +18,29 @@ from nomic_jax.model.heads import MLMHead
 
 
 class MLM(Loss):
-  """Cross-entropy of the masked tokens, and of no others.
+  """Cross-entropy of the masked tokens only.
 
-  Batch: `inputs`, what the encoder takes, with masked ids [B, S]; `masked`
+  Batch: `inputs`, those of the encoder, with masked ids [B, S]; `masked`
   int32 [B, M], the positions to predict; `labels` int32 [B, M], the true ids,
-  -1 for none.
-  Only those M hidden states of a row meet the vocabulary.
+  -1 for none. Only the M hidden states per row are multiplied by the
+  vocabulary.
 
   Attributes:
-    chunks: the vocabulary matmul is done this many rows' worth at a time, so
-      that [B·M, V] logits never exist at once.
+    chunks: number of chunks in which the product with the vocabulary is
+      computed, so that [B·M, V] logits never exist at once.
   """
 
-  perplexity = True  # exp(loss) is one
+  perplexity = True  # exp(loss) is the perplexity
 
   def __init__(self, encoder: Encoder, *, chunks: int = 1):
     ranges.at_least("", {"chunks": chunks}, chunks=1)
     self._encoder, self._chunks = encoder, chunks
-    # A draw of dropout is one for all rows.
+    # One dropout mask is drawn for all rows.
     self.by_row = not encoder.dropout
     self._head = MLMHead(encoder.architecture, encoder.dtype)
 
   def init(self, rng: Array) -> Params:
+    """Returns fresh parameters of the encoder and the head."""
     encoder_rng, head_rng = jax.random.split(rng)
     params = self._encoder.init(encoder_rng)
     table = meta.unbox(params)["word"]["embedding"]
@@ -50,7 +51,7 @@ class MLM(Loss):
   def __call__(self, params: Params, batch: Batch, rng: Array) -> Outcome:
     hidden = self._encoder.apply(params["encoder"], batch["inputs"], rng)
     chosen = jnp.take_along_axis(hidden, batch["masked"][:, :, None], axis=1)
-    # Once for all chunks.
+    # Gathered once for all chunks.
     head = meta.unbox(params["mlm_head"])
     table = meta.unbox(params["encoder"]["word"]["embedding"])
 

@@ -10,16 +10,16 @@ import jax.numpy as jnp
 def margin_loss(
   scores: Array, target: Array, margin: float, counted: Array | None = None
 ) -> Array:
-  """Mean over pairs of relu(margin − (higher − lower)).
+  """Returns the mean over pairs of relu(margin − (higher − lower)).
 
-  Higher and lower are the two scores in the order of `target`; of a tie the
-  later is the higher. It is exact, in O(M log² M) time and O(M) memory: the
-  sum is linear in the scores once it is known in how many active pairs each
-  is the higher and the lower, and so is its gradient.
+  Higher and lower are the two scores in the order of `target`; in a tie the
+  later one is higher. The result is exact, in O(M log² M) time and O(M) memory:
+  given the number of active pairs in which each score is the higher and the
+  lower, the sum is linear in the scores, and so is its gradient.
 
   Args:
     scores: float32 [M], M >= 2, differentiated.
-    target: float32 [M], whose order the scores are to have.
+    target: float32 [M], the desired order of the scores.
     margin: above 0.
     counted: bool [M], which scores count; None: all.
 
@@ -30,7 +30,7 @@ def margin_loss(
     counted = jnp.ones(len(scores), bool)
   order = jnp.argsort(jnp.where(counted, target, jnp.inf), stable=True)
   scores, counted = scores[order], counted[order]
-  # Infinite scores at the end break no margin.
+  # Infinite scores at the end violate no margin.
   lower, higher = _active(
     jnp.where(counted, jax.lax.stop_gradient(scores), jnp.inf), margin
   )
@@ -41,28 +41,30 @@ def margin_loss(
 
 
 def _active(scores: Array, margin: float) -> tuple[Array, Array]:
-  """In how many pairs that break the margin each score is first, and second.
+  """Counts the margin-violating pairs in which each score is first and second.
 
-  A pair i < j breaks it if scores[i] + margin > scores[j]. Every pair is met
-  once, in the round where i is in the left and j in the right half of the
-  same block of 2, 4, 8 ... scores. There one sort, of the left halves raised
-  by the margin together with the right ones, shows by its running count how
-  many stand before each.
+  A pair i < j violates the margin if scores[i] + margin > scores[j]. Every pair
+  is counted once, in the round where i is in the left and j in the right half
+  of the same block of 2, 4, 8 ... scores. There one sort, of the left halves
+  plus the margin together with the right halves, gives by a running count how
+  many precede each.
   """
   size = len(scores)
   rounds = max(size - 1, 1).bit_length()
   total = 2**rounds
-  # Padding is infinite and sorts last, so it breaks no margin.
+  # Padding is +inf and sorts last, so it violates no margin.
   scores = jnp.pad(scores, (0, total - size), constant_values=jnp.inf)
-  place = jnp.arange(total, dtype=jnp.int32)
+  position = jnp.arange(total, dtype=jnp.int32)
 
   def count(level: Array, counts: tuple) -> tuple:
     half = jnp.left_shift(1, level)
-    block = jnp.right_shift(place, level + 1)
-    right = jnp.right_shift(place, level) & 1
+    block = jnp.right_shift(position, level + 1)
+    right = jnp.right_shift(position, level) & 1
     key = jnp.where(right == 1, scores, scores + margin)
-    # Of equal keys the left one comes first: it does not break the margin.
-    block, _, right, at = jax.lax.sort((block, key, right, place), num_keys=3)
+    # Among equal keys the left one comes first: it does not violate the margin.
+    block, _, right, at = jax.lax.sort(
+      (block, key, right, position), num_keys=3
+    )
     rights_before = jnp.cumsum(right) - right - block * half
     lefts_before = jnp.cumsum(1 - right) - (1 - right) - block * half
     lower = jnp.where(right == 1, 0, rights_before)

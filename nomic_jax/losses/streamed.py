@@ -1,15 +1,14 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Cross-entropy over all pairs of two sets of texts, without the pairs.
+"""Cross-entropy over all pairs of two sets of texts, without storing the pairs.
 
-How a pair is scored is a function, and its gradient that function's own.
-[Q, C] logits never exist. The loss and, if it is differentiated, both
-gradients are computed block by block in one go: blocks of queries give the
-loss and the queries' gradient, blocks of candidates the candidates'. A block
-of one set meets the other set whole, so that on a mesh, where both lie spread
-over the devices, each set is gathered once, and no sum over devices is left
-for the loop: a single pass that adds up the candidates' gradient would need
-one in every block.
+The score of a pair is a function, which is differentiated. [Q, C] logits never
+exist. The loss and, if it is differentiated, both gradients are computed block
+by block: blocks of queries give the loss and the queries' gradient, blocks of
+candidates the candidates' gradient. A block of one set is scored against the
+whole other set. On a mesh, where both are sharded, each set is therefore
+gathered once and the loop contains no sum over devices; a single pass that
+accumulates the candidates' gradient would need one in every block.
 """
 
 from collections.abc import Callable
@@ -22,21 +21,21 @@ from jax import Array
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-# Float32 in earnest: by default accelerators multiply in bfloat16 or TF32, and
-# a temperature of 0.02 makes their errors fifty times as large.
+# True float32: by default accelerators multiply in bfloat16 or TF32, and a
+# temperature of 0.02 multiplies their errors by fifty.
 _EXACT = jax.lax.Precision.HIGHEST
 
 
 def map_blocks(f: Callable[[Any], Any], most: int, rows: Any) -> Any:
-  """F over blocks of at most `most` rows of the leading axis, one by one.
+  """Applies f to blocks of at most `most` rows of the leading axis in sequence.
 
-  Blocks are interleaved, so that each holds an equal part of every device's
-  rows, and a power of two in number; where that does not divide the rows, the
-  last places are filled with zeros and their results left out.
+  Blocks are interleaved, so that each has an equal part of every device's rows,
+  and their number is a power of two. If that does not divide the rows, the rest
+  is filled with zeros and its results are dropped.
 
   Args:
     f: from a tree of [R, ...] arrays to another such tree.
-    most: rows of a block.
+    most: the largest number of rows in a block.
     rows: a tree of [N, ...] arrays.
   """
   size = jax.tree.leaves(rows)[0].shape[0]
@@ -56,17 +55,17 @@ def map_blocks(f: Callable[[Any], Any], most: int, rows: Any) -> Any:
   return jax.tree.map(join, jax.lax.map(f, jax.tree.map(split, rows)))
 
 
-# Sets of queries fit into so many words of 32 bits: see `_answers`.
+# Sets of queries are stored in this many 32-bit words: see `_answers`.
 _WORDS = 8
 
 
-# [q, ...] queries and [c, ...] candidates, trees of float arrays, to float32
-# scores [q, c].
+# Maps [q, ...] queries and [c, ...] candidates, trees of float arrays, to
+# float32 scores [q, c].
 Score = Callable[[Any, Any], Array]
 
 
 def dot(queries: Array, candidates: Array) -> Array:
-  """Dot products of [q, D] and [c, D]: a `Score`."""
+  """Returns dot products of [q, D] and [c, D]; a `Score`."""
   return jnp.einsum(
     "qd,cd->qc",
     queries,
@@ -81,7 +80,7 @@ class _Queries(NamedTuple):
 
   Attributes:
     vectors: [q, ...], a tree.
-    positive: int32 [q], the place of each one's positive; -1: it is absent.
+    positive: int32 [q], the index of each one's positive; -1 if absent.
     identity: int32 [q], of the positive.
     group: uint32 [q, _WORDS], at most one bit, see `_answers`.
   """
@@ -97,9 +96,9 @@ class _Candidates(NamedTuple):
 
   Attributes:
     vectors: [c, ...], a tree.
-    place: int32 [c], among all candidates.
-    identity: int32 [c], equal for equal texts; 0: it is absent.
-    groups: uint32 [c, _WORDS], of the queries it answers.
+    place: int32 [c], index among all candidates.
+    identity: int32 [c], equal for equal texts; 0 if absent.
+    groups: uint32 [c, _WORDS], groups of the queries it answers.
   """
 
   vectors: Any
@@ -117,27 +116,26 @@ def cross_entropy(
   identity: Array,
   group: Array | None = None,
 ) -> tuple[Array, Array]:
-  """Per query, logsumexp(logits) − logit of the positive.
+  """Computes, for each query, logsumexp(logits) − logit of the positive.
 
-  A logit is `scale` times the score of a query and a candidate.
+  A logit is `scale` times the score of a query and a candidate. A candidate is
+  a negative of a query unless it equals the query's positive or is the positive
+  of an equal query.
 
-  A candidate is a negative of a query unless it equals the query's positive or
-  is the positive of an equal query.
-
-  The difference is taken before any sum, in float32: ten times more accurate
-  than a log-softmax read at the positive.
+  The difference is taken before summing, in float32, which is ten times more
+  accurate than reading a log-softmax at the positive.
 
   Args:
-    score: differentiable, and of each pair by itself: it is asked for blocks
-      of queries with all candidates, and the other way round.
-    queries: float32 [Q, D], or what else `score` takes: a tree of float arrays
+    score: differentiable, and independent for each pair: it is called for
+      blocks of queries with all candidates, and vice versa.
+    queries: float32 [Q, D], or another input of `score`: a tree of float arrays
       [Q, ...], such as a vector and a weight for each token.
-    candidates: the same of [C, ...].
+    candidates: likewise, [C, ...].
     scale: float32 [], inverse temperature.
     positive: int32 [Q], the candidate that answers each query; -1 for absent
       queries, whose loss is 0.
     identity: int32 [C], equal for equal texts and 0 for absent candidates.
-    group: int32 [Q], equal for equal queries and 0 for absent ones; None: all
+    group: int32 [Q], equal for equal queries and 0 for absent ones; None if all
       queries differ.
 
   Returns:
@@ -159,7 +157,7 @@ def cross_entropy(
 
 
 def negatives(positive: Array, identity: Array, group: Array) -> Array:
-  """Which candidates are negatives of which queries, bool [Q, C].
+  """Returns which candidates are negatives of which queries, bool [Q, C].
 
   For losses that hold all pairs; arguments are those of `cross_entropy`.
   """
@@ -174,16 +172,16 @@ def negatives(positive: Array, identity: Array, group: Array) -> Array:
 def _answers(
   positive: Array, identity: Array, group: Array
 ) -> tuple[Array, Array]:
-  """Sets of queries as bits, in which queries and candidates meet.
+  """Encodes sets of queries as bits by which queries and candidates match.
 
   A group of equal queries has a bit if it has several distinct positives; one
-  with a single positive knows it by its identity. There are bits for 256
-  groups; of more, some share a bit, and what answers the one is no negative
-  of the other either.
+  with a single positive is matched by the identity. There are bits for 256
+  groups. If there are more, some share a bit, and the answers of either are
+  not negatives of the other.
 
   Returns:
-    The bit of each query, uint32 [Q, _WORDS], none if its group has no bit;
-    and those of the groups that each candidate answers, [C, _WORDS].
+    The bit of each query, uint32 [Q, _WORDS], zero if its group has none; and
+    those of the groups that each candidate answers, [C, _WORDS].
   """
   changed = lambda x: jnp.concatenate([jnp.ones(1, bool), x[1:] != x[:-1]])
   before = lambda x: jnp.concatenate(
@@ -192,7 +190,7 @@ def _answers(
   find = lambda ordered, x: tuple(
     jnp.searchsorted(ordered, x, side=side) for side in ("left", "right")
   )
-  # Distinct pairs of a group and the identity of a positive, by group.
+  # Distinct pairs of a group and the identity of a positive, sorted by group.
   own = jnp.where(positive >= 0, identity[positive], 0)
   of_pair, own = jax.lax.sort((group, own), num_keys=2)
   starts = changed(of_pair)
@@ -209,7 +207,7 @@ def _answers(
 
   at, _ = find(of_pair, group)
   of_query = bits(number[at], several[at])
-  # The same by identity, each bit once: sums, which may wrap, unite them.
+  # The same by identity, each bit once, so that sums (mod 2^32) are unions.
   own, number, there = jax.lax.sort(
     (own, number, (distinct & several).astype(jnp.int32)), num_keys=3
   )
@@ -288,12 +286,12 @@ def _of_queries(
   groups: Array,
   gradient: bool,
 ) -> tuple[Any, ...]:
-  """All that blocks of queries give.
+  """Computes everything that blocks of queries give.
 
   Returns:
     Loss [Q]; correct [Q]; and with `gradient`: log of the softmax's
-    denominator [Q]; the share of it that is not the positive's [Q]; gradient
-    by the scale [Q], and by (scale · queries) [Q, ...].
+    denominator [Q]; the fraction of it not at the positive [Q]; gradient with
+    respect to the scale [Q], and to (scale · queries) [Q, ...].
   """
   rows = _Queries(queries, positive, identity[positive], group)
   candidates, identity = whole((candidates, identity))
@@ -338,12 +336,12 @@ def _of_candidates(
   total: Array,
   others: Array,
 ) -> Any:
-  """Gradient by (scale · candidates), [C, ...], from blocks of candidates."""
+  """Computes the gradient with respect to (scale · candidates), [C, ...]."""
   rows = _Candidates(candidates, jnp.arange(len(identity)), identity, groups)
   queries, positive, everyones, total, others = whole(
     (queries, positive, identity, total, others)
   )
-  # Of whole sets: nothing is exchanged.
+  # Made from whole sets, so nothing is exchanged.
   everyone = _Queries(queries, positive, everyones[positive], group)
 
   def of_block(rows: _Candidates) -> Any:
@@ -351,8 +349,8 @@ def _of_candidates(
       lambda candidates: score(queries, candidates), rows.vectors
     )
     logits, own = _logits(scale * scores, everyone, rows)
-    # Said again inside the loop: of few queries, which are one block, the
-    # partitioner would else gather these in each of its turns.
+    # Constrained again inside the loop: with few queries, which are one block,
+    # the partitioner would otherwise gather these in each iteration.
     excess, _ = _excess(logits, own, *whole((total, others)))
     return back(excess)[0]
 
@@ -362,7 +360,7 @@ def _of_candidates(
 def _logits(
   logits: Array, queries: _Queries, candidates: _Candidates
 ) -> tuple[Array, Array]:
-  """Logits, −inf where there is no negative; and where the positives are.
+  """Returns logits, −inf where masked, and where the positives are.
 
   All are [q, c]; one of the two sets is a block.
   """
@@ -372,22 +370,22 @@ def _logits(
 
 
 def _left_out(queries: _Queries, candidates: _Candidates) -> Array:
-  """Which candidates are no negatives, bool [q, c]."""
-  found = (queries.identity[:, None] == candidates.identity) | (
+  """Returns which candidates are not negatives, bool [q, c]."""
+  masked = (queries.identity[:, None] == candidates.identity) | (
     candidates.identity == 0
   )
   for group, groups in zip(queries.group.T, candidates.groups.T):
-    found |= (group[:, None] & groups) != 0
-  return found
+    masked |= (group[:, None] & groups) != 0
+  return masked
 
 
 def _excess(
   logits: Array, own: Array, total: Array, others: Array | None = None
 ) -> tuple[Array, Array]:
-  """Softmax less one at the positive; and the softmax's sum elsewhere [q].
+  """Returns softmax minus one at the positive, and its sum elsewhere [q].
 
-  At the positive it is minus that sum: the difference to one would lose all
-  digits of a query that is answered well.
+  At the positive, minus that sum is used: subtracting from one would lose all
+  digits for a query that is answered well.
   """
   share = jnp.where(own, 0, jnp.exp(logits - total[:, None]))
   if others is None:
@@ -396,14 +394,14 @@ def _excess(
 
 
 def _rows(vectors: Any) -> int:
-  """Rows of a block, so that its logits take no more than the other set."""
+  """Returns the rows of a block for logits no larger than the other set."""
   return max(sum(x[0].size for x in jax.tree.leaves(vectors)), 8)
 
 
 def whole(arrays: Any) -> Any:
-  """The arrays, all of them on every device of the mesh that is set, if any.
+  """Replicates arrays over the devices of the current mesh, if any.
 
-  Left to itself the partitioner gathers a piece in each turn of the loop.
+  Otherwise the partitioner would gather a part in each iteration of the loop.
   """
   if jax.sharding.get_abstract_mesh().empty:
     return arrays

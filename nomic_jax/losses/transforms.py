@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Transforms that compose with every loss: chunks and Matryoshka.
 
-GradCache (Gao et al. 2021) is what reverse-mode differentiation does to
-`lax.map` over a rematerialised encoder: the forward keeps one embedding per
-text, the backward recomputes one chunk at a time.
+GradCache (Gao et al. 2021) is reverse-mode differentiation of `lax.map` over a
+rematerialised encoder: the forward pass keeps one embedding per text, and the
+backward pass recomputes one chunk at a time.
 """
 
 from collections.abc import Callable
@@ -22,19 +22,19 @@ from nomic_jax.model.pooling import normalize
 
 
 def map_chunks(f: Callable[[Any], Any], n: int, rows: Any) -> Any:
-  """F over n interleaved chunks of the leading axis, rematerialised.
+  """Applies f to n interleaved chunks of the leading axis, rematerialised.
 
-  Chunk i holds rows i, i + n, i + 2n ...: with rows sharded in blocks over
-  devices each device's rows are spread over all chunks, so nothing moves.
+  Chunk i holds rows i, i + n, i + 2n ...: if rows are sharded in blocks over
+  devices, each device's rows are spread over all chunks, so nothing moves.
 
   Args:
     f: from a tree of [B/n, ...] arrays to another such tree.
-    n: chunks; 1 calls f directly and keeps its residuals. If n does not
-      divide B there are more.
+    n: number of chunks; 1 calls f directly and keeps its residuals. If n does
+      not divide B, more are used.
     rows: a tree of [B, ...] arrays.
 
   Returns:
-    f's results for all rows, in order.
+    The results of f for all rows, in order.
   """
   if n == 1:
     return f(rows)
@@ -42,8 +42,8 @@ def map_chunks(f: Callable[[Any], Any], n: int, rows: Any) -> Any:
   n = _divisor(size, n)
   split = lambda x: x.reshape(size // n, n, *x.shape[1:]).swapaxes(0, 1)
   join = lambda x: x.swapaxes(0, 1).reshape(size, *x.shape[2:])
-  # lax.map is a scan, which cannot move work across iterations: the guard
-  # against common-subexpression elimination would only cost time.
+  # lax.map is a scan, which cannot move work across iterations, so preventing
+  # common-subexpression elimination would only cost time.
   mapped = jax.lax.map(
     jax.checkpoint(f, prevent_cse=False), jax.tree.map(split, rows)
   )
@@ -51,34 +51,34 @@ def map_chunks(f: Callable[[Any], Any], n: int, rows: Any) -> Any:
 
 
 def _divisor(size: int, least: int) -> int:
-  """The least number from `least` on that divides `size`; size if none."""
+  """Returns the smallest divisor of `size` from `least` on, or `size`."""
   return next(d for d in range(min(least, size), size + 1) if size % d == 0)
 
 
 def chunks_of(rows: int, length: int, tokens: int) -> int:
-  """In how many equal chunks rows have at most `tokens` each; 0: all at once.
+  """Returns the number of equal chunks with at most `tokens` each; 0: no limit.
 
-  Rows stay whole, so a chunk may have more where one row has.
+  Rows are not split, so a chunk has more tokens if a single row does.
   """
   return _divisor(rows, -(-rows * length // tokens)) if tokens else 1
 
 
 def chunked(embed: Callable[..., Array], tokens: int) -> Callable[..., Array]:
-  """The same `Encoder.embed`, a chunk of rows after the other (GradCache).
+  """Returns `Encoder.embed` computed one chunk of rows at a time (GradCache).
 
-  What fits into one chunk is not computed twice. Given a key, each row draws
-  its dropout from a key of its own: the masks are the same for all chunks, and
-  again when a chunk is recomputed.
+  If everything fits into one chunk, nothing is computed twice. Given a key,
+  each row draws its dropout from its own key, so masks do not depend on chunks
+  and are the same when a chunk is recomputed.
 
   Args:
     embed: see `Encoder.embed`.
-    tokens: the most token slots of a chunk, of one device; 0: all of them.
+    tokens: the largest number of token slots per chunk and device; 0: no limit.
   """
   ranges.at_least("", {"chunk_tokens": tokens}, chunk_tokens=0)
   most = tokens
 
   def embed_chunks(params, inputs, slots, rng=None):
-    # Of a device's own rows.
+    # For a device's own rows.
     n_of = lambda inputs: chunks_of(*_rows(inputs), most)
     if rng is None:
       own = lambda params, inputs: map_chunks(
@@ -98,7 +98,7 @@ def chunked(embed: Callable[..., Array], tokens: int) -> Callable[..., Array]:
 
 
 def _rows(inputs: Any) -> tuple[int, int]:
-  """How many rows an encoder's inputs have, and how long they are."""
+  """Returns the number and length of an encoder's input rows."""
   rows, length = jax.tree.leaves(inputs)[0].shape[:2]
   return rows, length
 
@@ -106,24 +106,25 @@ def _rows(inputs: Any) -> tuple[int, int]:
 def matryoshka(
   dims: Sequence[int], weights: Sequence[float]
 ) -> Callable[[Callable[[Array, Array], Any], Array, Array], Any]:
-  """A loss of two sets of embeddings, summed over truncated widths.
+  """Returns a loss of two sets of embeddings summed over truncated widths.
 
-  Matryoshka Representation Learning (Kusupati et al. 2022): each width is cut
-  and normalised again. Without dims, the full width alone.
+  Matryoshka Representation Learning (Kusupati et al. 2022): vectors are
+  truncated to each width and normalized again. Without dims, only the full
+  width is used.
 
   Args:
-    dims: widths to cut to.
+    dims: widths to truncate to.
     weights: one for each width; empty means 1 each.
 
   Returns:
     apply(loss, queries [Q, D], candidates [C, D]), where loss returns its sum
-    and what is to be logged: (weighted sum, mean over the widths).
+    and values to log: (weighted sum, mean over the widths).
   """
   weights = tuple(weights) or (1.0,) * len(dims)
   if len(weights) != len(dims):
     raise OptionError(
       f"matryoshka_weights: {len(weights)} values for {len(dims)} widths of "
-      "matryoshka_dims; give one for each"
+      "matryoshka_dims; specify one for each"
     )
 
   def apply(loss, queries, candidates):
@@ -131,8 +132,8 @@ def matryoshka(
     wrong = [d for d in dims if type(d) is not int or not 0 < d <= width]
     if wrong:
       raise OptionError(
-        f"matryoshka_dims: {wrong[0]} is no whole number from 1 "
-        f"to the encoder's width {width}"
+        f"matryoshka_dims: {wrong[0]} is not a whole number from 1 to the "
+        f"encoder's width {width}"
       )
     total, logged = jnp.float32(0), []
     for dim, weight in zip(dims or (width,), weights or (1.0,)):

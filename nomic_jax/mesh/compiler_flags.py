@@ -1,10 +1,11 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Flags of libtpu and XLA that jobs set themselves, each with its reason.
+"""Flags of libtpu and XLA that jobs set, each with its reason.
 
-They are environment variables, read when the accelerator's backend starts: set
-them before the first array. A flag that the user has set already is kept.
-Gains are what the compiler estimates; none has been timed on a TPU.
+They are environment variables that are read when the accelerator's backend
+starts, so set them before creating the first array. A flag that the user has
+already set is kept. Gains are estimates by the compiler; none has been timed on
+a TPU.
 """
 
 from collections.abc import Mapping
@@ -13,21 +14,21 @@ import pathlib
 from typing import NamedTuple
 
 TPUS = ("v2", "v3", "v4", "v5e", "v5p", "v6e", "tpu7x")
-# JAX takes three quarters of a GPU's memory by default. NCCL and the CUDA
+# By default JAX reserves three quarters of a GPU's memory. NCCL and the CUDA
 # context need the last tenth; NVIDIA calls 0.8 to 0.9 typical.
 MEMORY_FRACTION = "XLA_PYTHON_CLIENT_MEM_FRACTION"
 GPU_MEMORY_SHARE = 0.9
 
 
 class Flag(NamedTuple):
-  """A flag of a compiler.
+  """A compiler flag.
 
   Attributes:
-    variable: the environment variable with the compiler's flags.
+    variable: the environment variable that holds the compiler's flags.
     name: with its dashes.
     value: of the flag.
-    chips: that it is for.
-    reason: what it does, and what that gains.
+    chips: the chips it applies to.
+    reason: what it does and what that gains.
   """
 
   variable: str
@@ -43,10 +44,10 @@ FLAGS = (
     "--xla_tpu_scoped_vmem_limit_kib",
     "32768",
     ("v5e", "v5p", "v6e", "tpu7x"),
-    "A fusion may use 32 MiB of VMEM instead of 16, so products have "
-    "larger tiles: 12 layers forward and backward take 1 to 3 % fewer "
-    "cycles on v5e. 64 MiB gain no more there (of 128; v6e has as much, "
-    "v5p and TPU7x have 64). A core before v5 has 16.",
+    "A fusion may use 32 MiB of VMEM instead of 16, so matrix products have "
+    "larger tiles: 12 layers forward and backward take 1 to 3 % fewer cycles "
+    "on v5e. 64 MiB gain no more (of 128 there; v6e also has 128, v5p and "
+    "TPU7x have 64). A core before v5 has 16.",
   ),
   Flag(
     "XLA_FLAGS",
@@ -54,13 +55,13 @@ FLAGS = (
     "true",
     ("gpu",),
     "Gradients are summed while the rest of the backward pass computes; "
-    "otherwise collectives and products take turns. NVIDIA's JAX images "
+    "otherwise collectives and matrix products alternate. NVIDIA's JAX images "
     "set it.",
   ),
 )
 
 _GOOGLE = "0x1ae0"
-_TPU_OF = {  # by PCI device, as JAX has it
+_TPU_OF = {  # by PCI device id, as in JAX
   "0x0027": "v3",
   "0x005e": "v4",
   "0x0062": "v5p",
@@ -75,18 +76,18 @@ def variables(chip: str, environment: Mapping[str, str]) -> dict[str, str]:
   """Returns the environment variables to set, with their new values.
 
   Args:
-    chip: of TPUS, "gpu", or anything else, which has no flags.
-    environment: with what the user has set.
+    chip: one of TPUS, "gpu", or anything else, which has no flags.
+    environment: the current environment, with the user's settings.
   """
-  found: dict[str, str] = {}
+  updates: dict[str, str] = {}
   for flag in FLAGS:
-    given = found.get(flag.variable, environment.get(flag.variable, ""))
+    given = updates.get(flag.variable, environment.get(flag.variable, ""))
     names = [word.partition("=")[0] for word in given.split()]
     if chip in flag.chips and flag.name not in names:
-      found[flag.variable] = f"{flag.name}={flag.value} {given}".strip()
+      updates[flag.variable] = f"{flag.name}={flag.value} {given}".strip()
   if chip == "gpu" and not environment.get(MEMORY_FRACTION):
-    found[MEMORY_FRACTION] = str(GPU_MEMORY_SHARE)
-  return found
+    updates[MEMORY_FRACTION] = str(GPU_MEMORY_SHARE)
+  return updates
 
 
 def set_for(chip: str) -> None:
@@ -95,9 +96,9 @@ def set_for(chip: str) -> None:
 
 
 def chip_here(root: str = "/") -> str:
-  """Returns the accelerator of this machine: of TPUS, "gpu", or "".
+  """Returns the accelerator of this machine: one of TPUS, "gpu", or "".
 
-  Asks neither JAX nor a driver, since that starts the backend.
+  Does not use JAX or a driver, which would start the backend.
   """
   for vendor in pathlib.Path(root).glob("sys/bus/pci/devices/*/vendor"):
     device = vendor.with_name("device")

@@ -1,22 +1,22 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Several processes as one job: joining, agreeing, being stopped.
+"""Several processes as one job: joining, synchronizing, being stopped.
 
 Every host of a pod runs the same command; jax.distributed makes them one job.
-How a process ends tells whatever started it what to do; launch/restart.sh
-reads these statuses, and launch/README.md lists them:
+The exit status of a process tells its launcher what to do. launch/restart.sh
+acts on these statuses, and launch/README.md lists them:
 
   0          Finished.
-  2          A mistake that no repetition mends: do not restart.
+  2          A mistake that a restart cannot fix: do not restart.
   75         Stopped before the end (`Stopped`), for instance by SIGTERM with
              the training saved: restart.
   134        JAX aborts a process whose peers are lost: restart.
   137, 139   Killed, or crashed in native code: restart.
-  143        SIGTERM where there was nothing to save: restart.
-  1          An unexpected exception, which on accelerators may be a fault of
-             the hardware: restart.
+  143        SIGTERM with nothing to save: restart.
+  1          An unexpected exception, on accelerators perhaps a hardware fault:
+             restart.
 
-Restarts are bounded by progress and not in number: see `restarts`.
+Restarts are limited by progress rather than by number: see `restarts`.
 """
 
 import atexit
@@ -45,59 +45,60 @@ from nomic_jax.errors import UserError
 
 Item = TypeVar("Item")
 
-# Hosts of a pod do not start at the same moment: images are pulled, a node is
+# Hosts of a pod do not start at the same time: images are pulled, nodes are
 # repaired.
 _START_SECONDS = 900
-_HEARTBEAT_SECONDS = 100  # a process silent for this long is taken for dead
-# Process 0 still writes to a bucket when the others have finished.
+_HEARTBEAT_SECONDS = 100  # a process silent for this long counts as lost
+# Process 0 may still write to a bucket after the others have finished.
 _END_SECONDS = 300
 
 
 @contextlib.contextmanager
 def joined(distributed: bool, saves: bool = False) -> Iterator[None]:
-  """Runs the body as one of the processes that form a job.
+  """Runs the body as one of the processes of a job.
 
   A body that finishes or is preempted leaves together with the others. One
-  that fails leaves at once with its own status: the others wait for it in a
-  collective and can never join it in an orderly end.
+  that fails leaves at once with its own status, because the others wait for it
+  in a collective and cannot take part in an orderly shutdown.
 
   Args:
-    distributed: join the others. Slurm, GKE and TPU pods tell JAX who they
-      are; elsewhere JAX_COORDINATOR_ADDRESS (host:port of process 0),
-      JAX_NUM_PROCESSES and JAX_PROCESS_ID do, as launch/local.sh sets them.
-    saves: the body uses `Preemption`. Otherwise SIGTERM ends the process, as
-      it does without --distributed.
+    distributed: whether to join other processes. Slurm, GKE and TPU pods
+      provide JAX with the details; elsewhere set JAX_COORDINATOR_ADDRESS
+      (host:port of process 0), JAX_NUM_PROCESSES and JAX_PROCESS_ID, as
+      launch/local.sh does.
+    saves: whether the body uses `Preemption`. Otherwise SIGTERM ends the
+      process, as it does without --distributed.
 
   Raises:
-    UserError: if the others are not found.
-    Stopped: if one of them is lost on the way.
+    UserError: if the other processes are not found.
+    Stopped: if one of them is lost during the job.
   """
   if not distributed:
     yield
     return
   jax.config.update("jax_enable_preemption_service", saves)
-  told = {
+  given = {
     name: int(os.environ[f"JAX_{name.upper()}"])
     for name in ("num_processes", "process_id")
     if f"JAX_{name.upper()}" in os.environ
   }
-  # JAX aborts with a C++ stack trace where its own timeout passes; ours is
-  # shorter and ends with a line.
-  late = threading.Timer(_START_SECONDS, _nobody_came)
+  # JAX ends with a C++ stack trace when its own timeout expires; ours is
+  # shorter and prints one line.
+  late = threading.Timer(_START_SECONDS, _time_out)
   late.daemon = True
   late.start()
   try:
     jax.distributed.initialize(
-      **told,
+      **given,
       heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
       initialization_timeout=2 * _START_SECONDS,
       shutdown_timeout_seconds=_END_SECONDS,
     )
   except (ValueError, RuntimeError) as e:
     raise UserError(
-      f"--distributed: no other processes to join ({_line(e)}); start it on "
-      "all of them with launch/local.sh, launch/slurm.sbatch, launch/gke.sh "
-      "or launch/tpu_pod.sh, or leave the flag out"
+      f"--distributed: no other processes to join ({_line(e)}); start the job "
+      "on all hosts with launch/local.sh, launch/slurm.sbatch, launch/gke.sh "
+      "or launch/tpu_pod.sh, or omit the flag"
     ) from e
   finally:
     late.cancel()
@@ -107,15 +108,15 @@ def joined(distributed: bool, saves: bool = False) -> Iterator[None]:
   except Preempted:
     jax.distributed.shutdown()
     raise
-  # JAX has both types for a collective that a lost peer breaks.
+  # JAX raises either type for a collective that a lost peer breaks.
   except (jax.errors.JaxRuntimeError, ValueError) as e:
     if not _is_loss(str(e)):
       atexit.register(_leave, errors.status(e))
       raise
     lost = Stopped(
       f"process {jax.process_index()} of {jax.process_count()}: another "
-      f"process is gone ({_line(e):.200}); its own log says why. Start all "
-      "again with the same command to go on from the last checkpoint"
+      f"process was lost ({_line(e):.200}); see its own log. Run the same "
+      "command on all hosts to resume from the last checkpoint"
     )
     atexit.register(_leave, errors.status(lost))
     raise lost from e
@@ -124,11 +125,11 @@ def joined(distributed: bool, saves: bool = False) -> Iterator[None]:
     raise
 
 
-def _nobody_came() -> None:
+def _time_out() -> None:
   print(
-    f"nomic-jax: stopped: after {_START_SECONDS} seconds not all processes "
-    "have joined; the log of each host says whether it started. Start all "
-    "again with the same command",
+    f"nomic-jax: stopped: not all processes joined within {_START_SECONDS} "
+    "seconds; check in the log of each host whether it started, and run the "
+    "same command on all of them again",
     file=sys.stderr,
     flush=True,
   )
@@ -143,7 +144,7 @@ def _leave(status: int) -> None:
 
 
 def _is_loss(message: str) -> bool:
-  """Whether an error is what a collective says when its peer has died."""
+  """Returns whether a collective reports the loss of a peer."""
   return any(
     word in message
     for word in (
@@ -163,23 +164,23 @@ def _line(e: Exception) -> str:
 
 
 def is_first() -> bool:
-  """Whether this process writes what only one must write."""
+  """Returns whether this process writes what only one process may write."""
   return jax.process_index() == 0
 
 
 def share(items: Sequence[Item]) -> Sequence[Item]:
-  """This process's of `items`: every so many, so that all shares are even."""
-  number, count = place()
+  """Returns this process's share of `items`, one in every process_count."""
+  number, count = index_and_count()
   return items[number::count]
 
 
-def place() -> tuple[int, int]:
-  """This process's number, and how many there are."""
+def index_and_count() -> tuple[int, int]:
+  """Returns this process's index and the number of processes."""
   return jax.process_index(), jax.process_count()
 
 
-def meet(name: str) -> None:
-  """Waits until every process is here; `name` says where."""
+def barrier(name: str) -> None:
+  """Waits until every process reaches the barrier called `name`."""
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices(name)
 
@@ -188,20 +189,20 @@ def agree(settings: dict[str, Any]) -> None:
   """Refuses to start unless every process has the same settings and code.
 
   Args:
-    settings: what must be equal, by name; JSON values.
+    settings: values that must be equal, by name; JSON values.
 
   Raises:
-    UserError: in every process, naming what differs and where.
+    UserError: in every process, naming the difference.
   """
   if jax.process_count() == 1:
     return
-  told = [json.loads(t) for t in _exchange(json.dumps(settings | _code()))]
-  for number, other in enumerate(told):
+  reported = [json.loads(t) for t in _exchange(json.dumps(settings | _code()))]
+  for number, other in enumerate(reported):
     differing = [
-      f"{k} is {told[0].get(k)!r} in process 0 and {other.get(k)!r} in "
+      f"{k} is {reported[0].get(k)!r} in process 0 and {other.get(k)!r} in "
       f"process {number}"
-      for k in sorted(told[0].keys() | other.keys())
-      if told[0].get(k) != other.get(k)
+      for k in sorted(reported[0].keys() | other.keys())
+      if reported[0].get(k) != other.get(k)
     ]
     if differing:
       more = len(differing) - 5
@@ -213,7 +214,7 @@ def agree(settings: dict[str, Any]) -> None:
 
 
 def _code() -> dict[str, str]:
-  """A hash for each source file of the package, and versions that matter."""
+  """Returns a hash of each source file and the versions of dependencies."""
   root = pathlib.Path(__file__).parents[1]  # of the package
   versions = {}
   for name in (
@@ -240,7 +241,7 @@ def _code() -> dict[str, str]:
 
 
 def _exchange(text: str) -> list[str]:
-  """Every process's text, in order of processes."""
+  """Returns every process's text, in order of process index."""
   mine = np.frombuffer(text.encode(), np.uint8)
   sizes = multihost_utils.process_allgather(np.int32(mine.size))
   padded = np.zeros(sizes.max(), np.uint8)
@@ -250,56 +251,56 @@ def _exchange(text: str) -> list[str]:
 
 
 def all_true(mine: bool) -> bool:
-  """Whether `mine` is true in every process; all must ask."""
+  """Returns whether `mine` is true in every process; a collective."""
   if jax.process_count() == 1:
     return mine
   return bool(multihost_utils.process_allgather(np.bool_(mine)).all())
 
 
 def first_says(mine: bool) -> bool:
-  """What `mine` is in process 0; all must ask."""
+  """Returns `mine` of process 0; a collective."""
   if jax.process_count() == 1:
     return mine
   return bool(multihost_utils.broadcast_one_to_all(np.bool_(mine)))
 
 
 class Preempted(Stopped):
-  """Stopped by SIGTERM in all processes at the same step, and saved."""
+  """Stopped by SIGTERM in all processes at the same step, after saving."""
 
 
 class Interrupted(Exception):
-  """SIGTERM was heard in the middle of something that can be put off."""
+  """SIGTERM arrived during work that can be postponed."""
 
 
 class Preemption:
-  """SIGTERM as a step after which every process saves and ends.
+  """Turns SIGTERM into a step after which every process saves and exits.
 
-  Used as a context manager around a training. Until `listen`, SIGTERM ends
+  Use it as a context manager around a training. Until `listen`, SIGTERM ends
   the process at once: loading and compiling take minutes and leave nothing to
-  save. From then on it is heard. With several processes JAX's preemption
-  service hears it and agrees on the step.
+  save. Afterwards it is recorded. With several processes, JAX's preemption
+  service receives it and agrees on the step.
   """
 
   def __init__(self):
-    self._told = self._heard = False
+    self._received = self._listening = False
     self._asked = 0
 
   def __enter__(self) -> "Preemption":
     if jax.process_count() == 1:
       self._python = signal.signal(signal.SIGTERM, self._hear)
-    # JAX's handler is native code, which Python's signal module cannot give
-    # back.
+    # JAX's handler is native code, which Python's signal module cannot
+    # restore.
     self._handler = _set_sigterm(None)
     return self
 
   def listen(self) -> None:
-    """From now on SIGTERM is heard and not obeyed at once."""
-    if not self._heard:
+    """From now on, records SIGTERM instead of ending the process."""
+    if not self._listening:
       _set_sigterm(self._handler)
-      self._heard = True
+      self._listening = True
 
   def _hear(self, number: int, frame: Any) -> None:
-    self._told = True
+    self._received = True
 
   def __exit__(self, *error) -> None:
     self.listen()
@@ -307,28 +308,28 @@ class Preemption:
       signal.signal(signal.SIGTERM, self._python)
 
   def reached(self, step: int) -> bool:
-    """Whether to stop after `step`; to be asked after each one."""
-    del step  # every process asks equally often
+    """Returns whether to stop after `step`; call it after each step."""
+    del step  # every process calls this equally often
     return self._ask()
 
   def check(self) -> None:
-    """To be called now and then, equally often in every process, within a step.
+    """Checks for SIGTERM within a step, equally often in every process.
 
     Raises:
-      Interrupted: if it is to stop; `reached` will not say so any more.
+      Interrupted: if SIGTERM arrived; `reached` does not report it again.
     """
     if self._ask():
       raise Interrupted
 
   def _ask(self) -> bool:
     if jax.process_count() == 1:
-      return self._told
+      return self._received
     self._asked += 1
     return multihost_utils.reached_preemption_sync_point(self._asked)
 
 
 def _set_sigterm(handler: int | None) -> int | None:
-  """Sets the native handler of SIGTERM (None: the default) and returns it."""
+  """Sets the native handler of SIGTERM (None: the default), returns the old."""
   libc = ctypes.CDLL(None)
   libc.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
   libc.signal.restype = ctypes.c_void_p

@@ -1,13 +1,12 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Restarts of a job, bounded by its progress.
+"""Restarts of a job, limited by its progress.
 
-A launch script restarts a job that was preempted or has crashed, however
-often that takes. A job that always fails at the same place would run for
-ever, at the price of a pod. Therefore each start that a launch script makes
-is counted beside the job's output, and one that finds no more progress than
-the `_MOST` starts before it ends with a mistake (status 2), which no launch
-script repeats.
+A launch script restarts a job that was preempted or has crashed, as often as
+necessary. A job that always fails at the same point would run forever at the
+price of a pod. Therefore each start by a launch script is counted next to the
+job's output. If the last `_MOST` starts made no progress, the job ends with a
+mistake (status 2), which no launch script restarts.
 """
 
 import json
@@ -27,15 +26,15 @@ _MOST = 5  # starts with the same progress
 def count(folder: pathlib.Path, progress: int) -> None:
   """Counts a start in `folder`/restarts.json; all processes call it.
 
-  Nothing is counted unless NOMIC_JAX_LAUNCH is set. It names the launch: a
-  new one by a person, who may have mended something, counts from one again.
+  Nothing is counted unless NOMIC_JAX_LAUNCH is set. It identifies the launch: a
+  new launch by a person, who may have fixed something, counts from one again.
 
   Args:
-    folder: the job's, which is there.
-    progress: steps saved, or pieces finished. Any change is progress.
+    folder: the job's output folder, which must exist.
+    progress: number of saved steps or finished pieces. Any change is progress.
 
   Raises:
-    UserError: in every process, if there have been too many.
+    UserError: in every process, if there were too many starts.
   """
   launch = os.environ.get("NOMIC_JAX_LAUNCH", "")
   if not launch:
@@ -54,15 +53,15 @@ def count(folder: pathlib.Path, progress: int) -> None:
   starts = int(multihost_utils.broadcast_one_to_all(np.int32(starts)))
   if starts > _MOST:
     raise UserError(
-      f"{folder}: started {_MOST} times at {progress} without getting "
-      "further (a training counts saved steps); the log says how each start "
-      "ended. Mend that and launch the job again"
+      f"{folder}: started {_MOST} times at {progress} without making progress "
+      "(a training counts saved steps); the log shows how each start ended. "
+      "Fix the cause and launch the job again"
     )
 
 
 def _read(path: pathlib.Path) -> dict:
   try:
-    found = json.loads(path.read_text(encoding="utf-8"))
+    values = json.loads(path.read_text(encoding="utf-8"))
   except (FileNotFoundError, ValueError):  # the first start, or a torn write
     return {}
-  return found if isinstance(found, dict) else {}
+  return values if isinstance(values, dict) else {}

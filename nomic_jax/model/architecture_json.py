@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""An `Architecture` as JSON, as a work directory keeps it in encoder.json."""
+"""An `Architecture` as JSON: encoder.json of a work directory."""
 
 import dataclasses
 import typing
@@ -14,7 +14,7 @@ from nomic_jax.model.config import EncoderConfig
 
 
 def to_json(architecture: Architecture) -> dict[str, Any]:
-  """Nested dicts; layers are listed as units and how often they repeat."""
+  """Returns nested dicts; layers are listed as units with their repeats."""
   values = dataclasses.asdict(architecture)
   values["layers"] = [
     {
@@ -27,9 +27,9 @@ def to_json(architecture: Architecture) -> dict[str, Any]:
 
 
 def from_json(values: Any, where: str) -> Architecture:
-  """The inverse of `to_json`; also of the fields of an `EncoderConfig`.
+  """Inverts `to_json`; also reads the fields of an `EncoderConfig`.
 
-  Those are what the work directories of version 0.1.0 keep.
+  The work directories of version 0.1.0 hold the latter.
 
   Args:
     values: contents of the file.
@@ -51,14 +51,14 @@ def from_json(values: Any, where: str) -> Architecture:
 
 @dataclasses.dataclass(frozen=True)
 class _Run:
-  """What the file holds of an `architecture.Run`."""
+  """An `architecture.Run` as stored in the file."""
 
   unit: tuple[Layer, ...]
   repeats: int
 
 
 def _decode(kind: Any, value: Any, where: str) -> Any:
-  """A value of the annotated type `kind`."""
+  """Returns a value of the annotated type `kind`."""
   if dataclasses.is_dataclass(kind):
     known = typing.get_type_hints(kind)
     try:

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The keys of config.encoder, and the architecture they make."""
+"""The keys of config.encoder, and the architecture they determine."""
 
 import dataclasses
 import functools
@@ -23,10 +23,11 @@ GATED = {"swiglu": "silu", "geglu": "gelu", "glu": "sigmoid"}
 
 @dataclasses.dataclass(frozen=True)
 class EncoderConfig:
-  """The numbers of a NomicBERT or classic BERT encoder.
+  """The parameters of a NomicBERT or classic BERT encoder.
 
-  They are the keys of config.encoder; `architecture` is what they make.
-  Defaults are nomic-bert-2048's (Nomic Embed, section 3; its config.json).
+  These are the keys of config.encoder; they determine `architecture`. The
+  defaults are those of nomic-bert-2048 (Nomic Embed, section 3; its
+  config.json).
   """
 
   vocab_size: int = 30528
@@ -53,18 +54,18 @@ class EncoderConfig:
   pooled_norm: bool = False  # v1.5: LayerNorm, no affine, of the pooled vector
   projection: int = 0  # width of a linear layer after those; 0: no layer
   pooler: bool = False  # BERT's tanh(dense(first token)) weights
-  # For trainings with compute.dropout=-1; no part of what the model computes.
+  # For trainings with compute.dropout=-1; not part of the computation.
   dropout: float = 0.0
   head_dropout: float = 0.0
-  output_layers: tuple[Module, ...] = ()  # further ones, after those
+  output_layers: tuple[Module, ...] = ()  # further layers, after those
 
   def __post_init__(self):
     for field in dataclasses.fields(self):  # None in a config: the default
       if getattr(self, field.name) is None:
         object.__setattr__(self, field.name, field.default)
-    if not self.rotary_factor:  # 0 says none, too
+    if not self.rotary_factor:  # 0 means none, too
       object.__setattr__(self, "rotary_factor", None)
-    layers = tuple(  # from JSON they come as dicts
+    layers = tuple(  # dicts if read from JSON
       x if isinstance(x, Module) else Module(**x) for x in self.output_layers
     )
     object.__setattr__(self, "output_layers", layers)
@@ -78,7 +79,7 @@ class EncoderConfig:
 
   @functools.cached_property
   def architecture(self) -> Architecture:
-    """What these numbers make."""
+    """Returns the architecture that these keys determine."""
     norm = Norm(self.norm_eps)
     rope = Rope(
       self.rotary_base,
@@ -118,8 +119,8 @@ class EncoderConfig:
         self.type_vocab_size, 0 if rotary else self.max_length, norm=norm
       ),
       layers=(layer,) * self.layers,
-      # The head's activation is the encoder's, SiLU where that is swiglu,
-      # and GELU where it is gated otherwise.
+      # The head's activation is the encoder's: SiLU for swiglu, GELU for the
+      # other gated ones.
       prediction=Prediction(
         "gelu" if activation == "sigmoid" else activation,
         self.mlp_in_bias,

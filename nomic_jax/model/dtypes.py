@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The dtype to compute in, and what `auto` stands for on these devices."""
+"""The dtype to compute in, and its default on these devices."""
 
 import pathlib
 import re
@@ -11,18 +11,17 @@ from nomic_jax.errors import check_choice
 
 DTYPES = ("float32", "bfloat16")
 
-# Instructions that multiply bfloat16, of x86 and of Arm. A CPU without them
-# emulates it, slower than float32.
+# CPU flags, of x86 and Arm, for instructions that multiply bfloat16. A CPU
+# without them emulates it, slower than float32.
 _INSTRUCTIONS = re.compile(r"\b(avx512_bf16|amx_bf16|bf16|svebf16)\b")
 
 
 def choose(name: str, platform: str) -> str:
-  """The dtype `name`; for auto bfloat16 where the hardware multiplies it.
-
-  What auto becomes is printed.
+  """Returns the dtype to compute in, and prints it if chosen here.
 
   Args:
-    name: of DTYPES, or auto.
+    name: one of DTYPES, or auto: bfloat16 if the hardware multiplies it, else
+      float32.
     platform: of the devices, such as cpu or tpu.
 
   Raises:
@@ -38,9 +37,9 @@ def choose(name: str, platform: str) -> str:
 
 
 def is_multiplied(path: jax.tree_util.KeyPath) -> bool:
-  """Whether a parameter is a matrix of the stack of layers.
+  """Returns whether a parameter is a matrix of the stack of layers.
 
-  Those are multiplied in the dtype to compute in, and in no other.
+  Those are used only in the dtype to compute in.
   """
   keys = jax.tree_util.keystr(path, simple=True, separator="/").split("/")
   return keys[-1] == "kernel" and any(k.startswith("layers") for k in keys)
@@ -49,7 +48,7 @@ def is_multiplied(path: jax.tree_util.KeyPath) -> bool:
 def _cpu_multiplies_bfloat16(
   cpuinfo: pathlib.Path = pathlib.Path("/proc/cpuinfo"),
 ) -> bool:
-  """Whether Linux says so; False where there is nothing to ask."""
+  """Returns whether Linux lists the instructions; False on other systems."""
   try:
     return bool(_INSTRUCTIONS.search(cpuinfo.read_text(errors="replace")))
   except OSError:

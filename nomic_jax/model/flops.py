@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Floating-point operations of a training step, by formula.
 
-What the model needs and not what a machine does: no recomputation, so that
-its share of the peak (MFU, Chowdhery et al. 2022, appendix B) falls when
-activations are computed twice. Two operations for a multiplication and
-addition; the backward pass counts twice the forward.
+Counts what the model needs, not what a machine computes: recomputation is left
+out, so that the share of the peak (MFU, Chowdhery et al. 2022, appendix B)
+falls when activations are recomputed. A multiplication and addition count as
+two operations; the backward pass counts twice the forward pass.
 """
 
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ import numpy as np
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.architecture import Attention
 
-# bfloat16 FLOP/s of a device as its maker publishes them, without sparsity, by
-# the start of `jax.Device.device_kind`; the first that fits counts.
+# Peak bfloat16 FLOP/s of a device as published by its maker, without sparsity,
+# by prefix of `jax.Device.device_kind`; the first match counts.
 PEAKS = {
   "TPU v4": 275e12,
   "TPU v5 lite": 197e12,
   "TPU v5": 459e12,
   "TPU v6 lite": 918e12,
-  "TPU7x": 1153.5e12,  # a core of two, each of which is a device
+  "TPU7x": 1153.5e12,  # per core; each of a chip's two cores is a device
   "NVIDIA A100": 312e12,
   "NVIDIA H100 PCIe": 756e12,
   "NVIDIA H100": 989e12,
@@ -34,12 +34,12 @@ PEAKS = {
 
 
 def peak_of(device_kind: str) -> float | None:
-  """FLOP/s, or None for a device that is not known."""
+  """Returns the peak FLOP/s, or None for an unknown device."""
   return next((v for k, v in PEAKS.items() if device_kind.startswith(k)), None)
 
 
 def _seen(attention: Attention, length: int) -> float:
-  """How many tokens of a text of `length` one sees, on average."""
+  """Returns how many tokens of a text of `length` a token sees, on average."""
   window = length - 1
   if attention.window is not None:
     window = min(attention.window, window)
@@ -48,7 +48,7 @@ def _seen(attention: Attention, length: int) -> float:
 
 
 def of_attention(a: Architecture, tokens: int, length: int) -> float:
-  """Forward, scores and their product with the values, all layers."""
+  """Returns the forward FLOPs of scores and their product with the values."""
   return (
     4.0
     * tokens
@@ -62,7 +62,7 @@ def of_attention(a: Architecture, tokens: int, length: int) -> float:
 
 
 def of_encoder(a: Architecture, tokens: int, length: int) -> float:
-  """Forward, for `tokens` in texts of `length`."""
+  """Returns the forward FLOPs of `tokens` tokens in texts of `length`."""
   matrices = 0
   for layer in a.layers:
     heads = 2 * (layer.attention.heads + layer.attention.kv_heads)
@@ -74,15 +74,15 @@ def of_encoder(a: Architecture, tokens: int, length: int) -> float:
 
 
 def of_step(c: Architecture, shapes: Mapping[str, tuple[int, ...]]) -> float:
-  """Forward and backward of a whole batch over all its micro-batches.
+  """Returns the FLOPs of forward and backward of a batch and its micro-batches.
 
-  Of shapes alone: each row is taken to be one text that fills it, which is the
-  most a batch can need. `of_batch` counts what a batch needs.
+  Computed from shapes alone, assuming that each row is a single text that fills
+  it, which is the most a batch can need. `of_batch` counts what a batch needs.
 
   Args:
     c: the encoder's architecture.
-    shapes: of the batch's arrays; `masked` adds the vocabulary's matmul,
-      `candidate` that of queries and candidates.
+    shapes: of the batch's arrays; `masked` adds the product with the
+      vocabulary, `candidate` that of queries and candidates.
   """
   *rows, length = shapes["ids"]
   forward = of_encoder(c, math.prod(rows) * length, length)
@@ -96,11 +96,11 @@ def of_step(c: Architecture, shapes: Mapping[str, tuple[int, ...]]) -> float:
 
 
 def of_batch(c: Architecture, batch: Mapping[str, Any]) -> float:
-  """Forward and backward of a global batch, of which a host has its share.
+  """Returns the FLOPs of forward and backward of a global batch.
 
-  What its texts need: attention is within a text, padding needs nothing, and
-  only labels that are there meet the vocabulary. The other hosts' shares are
-  taken to need as much.
+  Counts what its texts need: attention is within a text, padding needs nothing,
+  and only existing labels are multiplied with the vocabulary. The shares of
+  other hosts are assumed to need as much as this host's.
   """
   hosts = jax.process_count()
   segment_ids = batch["segment_ids"].reshape(-1, batch["segment_ids"].shape[-1])
@@ -122,7 +122,7 @@ def of_batch(c: Architecture, batch: Mapping[str, Any]) -> float:
 
 
 def _lengths(segment_ids: np.ndarray) -> np.ndarray:
-  """Tokens of each text of rows [B, S]."""
+  """Returns the number of tokens of each text of rows [B, S]."""
   texts = segment_ids.astype(np.int64)
   texts += np.arange(len(texts))[:, None] * (texts.max(initial=0) + 1)
   _, lengths = np.unique(texts[segment_ids > 0], return_counts=True)

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Layers with BERT's initialisation and named axes, and their activations."""
+"""Layers with BERT's initialization and named axes, and activations."""
 
 import functools
 from typing import Any
@@ -15,9 +15,9 @@ from nomic_jax.model import matmul
 
 @functools.partial(jax.checkpoint, prevent_cse=False)
 def _gelu(x: Array) -> Array:
-  """The exact GELU, in float32, by erf; the backward pass keeps x alone.
+  """Computes the exact GELU by erf, in float32; backward recomputes from x.
 
-  jax.nn's is by erfc, which takes longer, and rounds every step to the dtype.
+  jax.nn.gelu uses erfc, which is slower, and rounds every step to the dtype.
   """
   y = x.astype(jnp.float32)
   return (y * (0.5 + 0.5 * jax.lax.erf(y * 0.5**0.5))).astype(x.dtype)
@@ -41,13 +41,13 @@ def dense(
   dtype: Any,
   name: str,
 ) -> matmul.Linear:
-  """A linear layer.
+  """Returns a linear layer.
 
   Args:
     features: width of the result.
     axes: logical names of the kernel's axes.
-    bias: whether there is one.
-    stddev: of the fresh kernel.
+    bias: whether it has one.
+    stddev: of the initial kernel.
     dtype: to compute in.
     name: of its parameters.
   """
@@ -70,7 +70,7 @@ def table(
   axis: str = "rows",
   zero_row: int | None = None,
 ) -> nn.Embed:
-  """A table of embeddings; row `zero_row` is zeros when fresh."""
+  """Returns an embedding table; row `zero_row` is initialized to zeros."""
 
   def init(rng, shape, dtype):
     values = stddev * jax.random.normal(rng, shape, dtype)
@@ -81,8 +81,8 @@ def table(
 
 
 def norm(n: Any, name: str) -> nn.Module:
-  """A float32 norm, given an `architecture.Norm`."""
-  # The two-pass variance is what PyTorch computes; the fast one loses digits.
+  """Returns a float32 norm, given an `architecture.Norm`."""
+  # PyTorch computes the two-pass variance too; the fast one loses digits.
   common = dict(
     epsilon=n.eps,
     dtype=jnp.float32,

@@ -1,12 +1,12 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Linear layers in bfloat16 with float32 weights and float32 sums.
+"""Linear layers in bfloat16 with float32 weights and float32 accumulation.
 
-The weights stay float32 and are rounded on the way in; their gradient is
-summed, and comes back, in float32. Written out rather than left to the
-compiler because on CPU it widens a bfloat16 product to float32 unless the
-product is in the one form that its bfloat16 kernels take: sums kept in
-float32, and the left side multiplied along its last axis.
+Weights stay float32 and are rounded when used; their gradient is accumulated
+and returned in float32. The products are written out instead of being left to
+the compiler because on CPU it widens a bfloat16 product to float32 unless the
+product has the one form that its bfloat16 kernels support: float32
+accumulation, with the left operand contracted along its last axis.
 """
 
 from collections.abc import Callable
@@ -26,11 +26,11 @@ _product = functools.partial(
 
 
 class Linear(nn.Module):
-  """x [..., K] to [..., features]; params kernel [K, features] and bias.
+  """Maps x [..., K] to [..., features]; params kernel [K, features] and bias.
 
   Attributes:
     features: width of the result.
-    dtype: of the result and, on the way in, of x.
+    dtype: of the result; x is cast to it.
     kernel_init, bias_init: of the parameters; a bias_init of None: no bias.
   """
 
@@ -52,7 +52,7 @@ class Linear(nn.Module):
 
 
 def add_bias(y: Array, bias: Array) -> Array:
-  """Y [..., N] plus bias [N], float32, in the dtype of y."""
+  """Returns y [..., N] plus bias [N], float32, in the dtype of y."""
   if y.dtype != jnp.bfloat16:
     return y + bias
   return _add_bias(y.reshape(-1, y.shape[-1]), bias).reshape(y.shape)
@@ -68,7 +68,7 @@ def _bias_gradient(dy: Array) -> Array:
 
 
 def _bias_gradient_on_cpu(dy: Array) -> Array:
-  """As a product, since a sum over bfloat16 rows is slower than the layer's."""
+  """As a product, since summing bfloat16 rows takes longer than the layer."""
   ones = jnp.ones((1, dy.shape[0]), dy.dtype)
   return _product(ones, dy, (((1,), (0,)), ((), ())))[0]
 
@@ -87,7 +87,7 @@ _add_bias.defvjp(
 def dot_general(
   x: Array, kernel: Array, dimension_numbers: tuple, precision=None
 ) -> Array:
-  """X [..., K] times kernel [K, N], float32, in the dtype of x: [..., N].
+  """Returns x [..., K] times kernel [K, N], float32, in the dtype of x.
 
   The signature is that of `jax.lax.dot_general`.
   """
@@ -99,18 +99,18 @@ def dot_general(
 
 @jax.custom_vjp
 def _matmul(x: Array, kernel: Array) -> Array:
-  """bfloat16 [T, K] times float32 [K, N]: bfloat16 [T, N]."""
+  """Multiplies bfloat16 [T, K] with float32 [K, N] to bfloat16 [T, N]."""
   y = _product(x, kernel.astype(x.dtype), (((1,), (0,)), ((), ())))
   return y.astype(x.dtype)
 
 
 def _forward(x: Array, kernel: Array) -> tuple[Array, tuple]:
-  # Named, so that rematerialisation may keep it: see model/encoder.py.
+  # Named, so that rematerialization can save it: see model/encoder.py.
   return checkpoint_name(_matmul(x, kernel), "product"), (x, kernel)
 
 
-def _backward(kept: tuple, dy: Array) -> tuple[Array, Array]:
-  x, kernel = kept
+def _backward(residuals: tuple, dy: Array) -> tuple[Array, Array]:
+  x, kernel = residuals
   dx = _product(dy, kernel.astype(x.dtype), (((1,), (1,)), ((), ())))
   return dx.astype(x.dtype), lax.platform_dependent(
     x, dy, cpu=_weight_gradient_on_cpu, default=_weight_gradient
@@ -125,7 +125,7 @@ def _weight_gradient_on_cpu(x: Array, dy: Array) -> Array:
   tokens, width = x.shape
   if tokens % 2:
     return _weight_gradient(x, dy)
-  # x transposed, in a way that is not folded into the product again.
+  # Transpose x in a way that XLA does not fold into the product again.
   x = x.reshape(tokens // 2, 2, width).transpose(2, 0, 1)
   return _product(x.reshape(width, tokens), dy, (((1,), (0,)), ((), ())))
 

@@ -1,11 +1,11 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""LayerNorm and RMSNorm, and of a residual sum one that keeps little.
+"""LayerNorm and RMSNorm of a sum, with a memory-saving gradient.
 
-Left to differentiation, the sum and what is made of it are kept in float32,
-and written and read as such; so the gradient (Ba et al. 2016; Zhang and
-Sennrich 2019) is written out. Kept are the sum, in its own dtype, and one or
-two numbers per token.
+With automatic differentiation, the sum and values derived from it would be
+saved in float32; so the gradient (Ba et al. 2016; Zhang and Sennrich 2019) is
+written out. It saves the sum, in its own dtype, and one or two numbers per
+token.
 """
 
 import functools
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 
 class AddNorm(nn.Module):
-  """Norm(x + y), [..., D], in the dtype of x; computed in float32.
+  """Returns norm(x + y), [..., D], in the dtype of x; computes in float32.
 
   Attributes:
     eps, kind, bias: as in `architecture.Norm`.
@@ -32,12 +32,16 @@ class AddNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array, y: Array | None = None) -> Array:
-    own = lambda name, init: self.param(
+    parameter = lambda name, init: self.param(
       name, nn.with_logical_partitioning(init, (self.axis,)), x.shape[-1:]
     )
     centred = self.kind == "layer"
-    scale = own("scale", nn.initializers.ones)
-    bias = own("bias", nn.initializers.zeros) if centred and self.bias else None
+    scale = parameter("scale", nn.initializers.ones)
+    bias = (
+      parameter("bias", nn.initializers.zeros)
+      if centred and self.bias
+      else None
+    )
     return _norm(self.eps, centred, x if y is None else x + y, scale, bias)
 
 
@@ -55,26 +59,26 @@ def _forward(
   mean = wide.mean(-1, keepdims=True) if centred else None
   if centred:
     wide = wide - mean
-  # The two-pass variance is what PyTorch computes; the fast one loses digits.
+  # PyTorch computes the two-pass variance too; the fast one loses digits.
   narrow = jax.lax.rsqrt(jnp.square(wide).mean(-1, keepdims=True) + eps)
   out = wide * (narrow * scale)
   if bias is not None:
     out += bias
-  shifted = None if bias is None else ()  # whether, without keeping it
+  shifted = None if bias is None else ()  # records if there is one, not which
   return out.astype(x.dtype), (x, mean, narrow, scale, shifted)
 
 
 def _backward(
-  eps: float, centred: bool, kept: tuple, gradient: Array
+  eps: float, centred: bool, residuals: tuple, gradient: Array
 ) -> tuple[Any, ...]:
   del eps
-  x, mean, narrow, scale, shifted = kept
+  x, mean, narrow, scale, shifted = residuals
   wide = x.astype(jnp.float32)
   unit = (wide - mean if centred else wide) * narrow
   gradient = gradient.astype(jnp.float32)
-  own = gradient * scale
-  across = own - own.mean(-1, keepdims=True) if centred else own
-  dx = narrow * (across - unit * (own * unit).mean(-1, keepdims=True))
+  scaled = gradient * scale
+  across = scaled - scaled.mean(-1, keepdims=True) if centred else scaled
+  dx = narrow * (across - unit * (scaled * unit).mean(-1, keepdims=True))
   tokens = tuple(range(x.ndim - 1))
   return (
     dx.astype(x.dtype),

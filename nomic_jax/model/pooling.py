@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""From hidden states of packed rows to one vector per text."""
+"""Pools the hidden states of packed rows to one vector per text."""
 
 import jax
 from jax import Array
@@ -14,18 +14,18 @@ POOLINGS = ("mean", "cls", "last", "none")
 def pool(name: str, hidden: Array, segment_ids: Array, slots: int) -> Array:
   """Pools each segment of each row.
 
-  A segment with a NaN or infinity pools to NaN, and no other one does.
+  A NaN or infinity makes the vector of its segment NaN, and no other.
 
   Args:
     name: mean, cls (first token), last (last token) or none (every token's
       vector).
     hidden: float32 [B, S, D].
     segment_ids: int32 [B, S]; texts are 1..slots, each contiguous.
-    slots: the most texts a row may hold.
+    slots: the maximum number of texts in a row.
 
   Returns:
-    float32 [B, slots, D]; zeros where a row has no such segment. Without
-    pooling [B, S, D], the row's tokens as they lie; zeros at padding.
+    float32 [B, slots, D]; zeros where a row has no such segment. With pooling
+    none [B, S, D], the vectors of tokens, with zeros at padding.
   """
   check_pooling(name)
   if name == "none":
@@ -39,15 +39,15 @@ def pool(name: str, hidden: Array, segment_ids: Array, slots: int) -> Array:
     member &= (segment_ids != after)[:, :, None]
   weight = member.astype(hidden.dtype)
   finite = jnp.isfinite(hidden)
-  spoilt = (member & ~finite.all(-1)[:, :, None]).any(1)
-  # A sum over tokens as a matmul: no scatter, and rows stay on their device.
+  not_finite = (member & ~finite.all(-1)[:, :, None]).any(1)
+  # The sum over tokens as a matmul: no scatter, and rows stay on their device.
   total = jnp.einsum(
     "bsk,bsd->bkd",
     weight,
     jnp.where(finite, hidden, 0),
     precision=jax.lax.Precision.HIGHEST,
   )
-  total = jnp.where(spoilt[:, :, None], jnp.nan, total)
+  total = jnp.where(not_finite[:, :, None], jnp.nan, total)
   return total / jnp.maximum(weight.sum(1), 1.0)[:, :, None]
 
 
@@ -58,12 +58,12 @@ def check_pooling(name: str) -> str:
 
 
 def plain_layer_norm(x: Array, eps: float = 1e-5) -> Array:
-  """LayerNorm over the last axis without scale or bias."""
+  """Applies LayerNorm over the last axis, without scale and bias."""
   centred = x - x.mean(-1, keepdims=True)
   return centred * jax.lax.rsqrt((centred**2).mean(-1, keepdims=True) + eps)
 
 
 def normalize(x: Array) -> Array:
-  """Divides by the Euclidean length; zero vectors stay zero, without NaN."""
+  """Divides by the Euclidean norm; zero vectors stay zero."""
   square = (x**2).sum(-1, keepdims=True)
   return x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))

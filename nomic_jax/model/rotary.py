@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Rotary position embedding, with dynamic NTK by each text's own length."""
+"""Rotary position embedding, with dynamic NTK scaling by length of text."""
 
 import jax
 from jax import Array
@@ -17,23 +17,24 @@ def tables(
   segment_ids: Array,
   ntk_length: str = "text",
 ) -> tuple[Array, Array]:
-  """Cosines and sines of every token's rotation angles.
+  """Returns cosines and sines of the rotation angles of every token.
 
   With `rope.factor` = s, a text of L > L0 = `rope.trained_length` tokens uses
-  base · (s·L/L0 − (s−1))^(r/(r−2)), r being the rotated dimensions (dynamic
-  NTK; Nomic Embed, section 3). L is the text's own length, so that its
-  embedding does not depend on its neighbours; the reference takes the longest
-  of the batch.
+  the base b · (s·L/L0 − (s−1))^(r/(r−2)), where b is `rope.base` and r the
+  number of rotated dimensions (dynamic NTK; Nomic Embed, section 3). L is the
+  text's own length, so that an embedding does not depend on the texts beside
+  it; the reference takes the longest of the batch.
 
   Args:
     rope: what to compute.
     width: of a head, d.
     positions: int32 [B, S], from 0 in each text.
-    segment_ids: int32 [B, S], which text a token is of.
+    segment_ids: int32 [B, S], the text of each token.
     ntk_length: "text", or "batch" for the reference's rule.
 
   Returns:
-    cos, sin: float32 [B, S, d/2]; dimensions that are not rotated turn by 0.
+    cos, sin: float32 [B, S, d/2]; the angle of dimensions that are not rotated
+    is 0.
   """
   r = _rotated(rope, width)
   base = jnp.float32(rope.base)
@@ -52,28 +53,28 @@ def tables(
 
 
 def _rotated(rope: Rope, width: int) -> int:
-  """How many dimensions of a head are rotated."""
+  """Returns the number of dimensions of a head that are rotated."""
   return int(width * rope.fraction)
 
 
 def pairs_apart(attention: Attention, qkv: Array) -> Array:
-  """Orders each head of q and k so that pairs are (i, i + d/2).
+  """Reorders each head of q and k so that pairs are (i, i + d/2).
 
-  That is what kernels rotate. A model whose pairs lie otherwise (interleaved,
-  or a rotated fraction) computes the same after it: scores are sums over a
-  head's dimensions, in whatever order.
+  Kernels rotate such pairs. For a model with other pairs (interleaved, or a
+  rotated fraction) the result is the same, since scores are sums over a head's
+  dimensions in any order.
 
   Args:
-    attention: whose `rope` says which pairs there are.
+    attention: its `rope` determines the pairs.
     qkv: [B, S, (H + 2 K) d] of H query heads and K heads of keys and values.
   """
   a = attention
   d, r = a.width, _rotated(a.rope, a.width)
-  turned, kept = list(range(r)), list(range(r, d))
+  rotated, others = list(range(r)), list(range(r, d))
   if a.rope.interleaved:
-    turned = turned[0::2] + turned[1::2]
-  half = len(kept) // 2
-  order = turned[: r // 2] + kept[:half] + turned[r // 2 :] + kept[half:]
+    rotated = rotated[0::2] + rotated[1::2]
+  half = len(others) // 2
+  order = rotated[: r // 2] + others[:half] + rotated[r // 2 :] + others[half:]
   if order == sorted(order):
     return qkv
   both, v = jnp.split(qkv, [(a.heads + a.kv_heads) * d], axis=-1)
@@ -82,7 +83,7 @@ def pairs_apart(attention: Attention, qkv: Array) -> Array:
 
 
 def _text_lengths(segment_ids: Array) -> Array:
-  """Number of tokens of the text each token belongs to, [B, S]."""
+  """Returns the length of each token's text, [B, S]."""
   size = segment_ids.shape[1] + 1
   count = lambda row: jnp.zeros(size, jnp.int32).at[row].add(1)[row]
   return jax.vmap(count)(segment_ids)

@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A smaller encoder that starts from some weights of a larger one.
+"""Initializes a smaller encoder with some of the weights of a larger one.
 
-Weight selection (Xu et al. 2024, "Initializing Models with Larger Ones"), the
-uniform kind, which contrastors starts its distilled students with: of every
-axis evenly spaced elements, of the layers evenly spaced ones.
+Uniform weight selection (Xu et al. 2024, "Initializing Models with Larger
+Ones"), which contrastors uses for its distilled students: evenly spaced
+elements of every axis, and evenly spaced layers.
 """
 
 from collections.abc import Sequence
@@ -38,13 +38,13 @@ def select(
     architecture: of the larger one.
     params: its tree of arrays.
     width, layers, heads, mlp_width: of the smaller one, with as many heads per
-      group of keys and values; None: as large.
+      group of keys and values; None: unchanged.
 
   Raises:
-    OptionError: if one of the sizes is larger than it was.
+    OptionError: if a size exceeds that of the larger encoder.
   """
   a, first = architecture, architecture.layers[0]
-  there = dict(
+  larger = dict(
     width=a.width,
     layers=len(a.layers),
     heads=first.attention.heads,
@@ -52,10 +52,10 @@ def select(
   )
   sizes = dict(width=width, layers=layers, heads=heads, mlp_width=mlp_width)
   for name, size in sizes.items():
-    sizes[name] = there[name] if size is None else size
-    if sizes[name] > there[name]:
+    sizes[name] = larger[name] if size is None else size
+    if sizes[name] > larger[name]:
       raise OptionError(
-        f"{name}: {size} is more than the {there[name]} of the model whose "
+        f"{name}: {size} is more than the {larger[name]} of the model whose "
         "weights are selected; lower it"
       )
   chosen = evenly(len(a.layers), sizes["layers"])
@@ -73,13 +73,13 @@ def select(
       for layer in (a.layers[i] for i in chosen)
     ),
   )
-  wanted = {  # arrays of the right shapes that take no memory
+  wanted = {  # arrays of the right shapes that use no memory
     path: np.broadcast_to(np.float32(0), shape)
     for path, shape in trees.shapes(smaller).items()
   }
   wanted = traverse_util.unflatten_dict(wanted, sep="/")["encoder"]
   old, new = trees.unstacked(a, params), trees.unstacked(smaller, wanted)
-  found = trees.stacked(
+  selected = trees.stacked(
     smaller,
     [
       _picked(
@@ -91,7 +91,7 @@ def select(
     ],
   )
   return smaller, {
-    name: found[name] if name in found else _picked(params[name], part)
+    name: selected[name] if name in selected else _picked(params[name], part)
     for name, part in wanted.items()
   }
 
@@ -107,7 +107,7 @@ def _fewer_heads(a: Attention, sizes: dict[str, int]) -> Attention:
 
 
 def _sections(a: Attention) -> list[int]:
-  """Widths of the queries, keys and values, side by side on the last axis."""
+  """Returns the widths of queries, keys and values on the last axis."""
   return [a.heads * a.width] + 2 * [a.kv_heads * a.width]
 
 
@@ -117,7 +117,7 @@ def _picked(
   old_parts: Sequence[int] = (),
   new_parts: Sequence[int] = (),
 ) -> dict:
-  """Of every array of `old` as much as `new` has, evenly spaced.
+  """Returns evenly spaced elements of every array, in the shapes of `new`.
 
   Args:
     old: a tree, which may have more arrays.
@@ -147,10 +147,13 @@ def _picked(
 
 
 def evenly(there: int, wanted: int) -> np.ndarray:
-  """Places of `wanted` evenly spaced elements of `there`, int64 [wanted].
+  """Returns the indices of `wanted` evenly spaced elements, int64 [wanted].
 
-  Every n-th, if that is whole; else as near to it as can be, first and last
-  included.
+  Every n-th element if n is whole; else rounded, including first and last.
+
+  Args:
+    there: number of elements.
+    wanted: how many of them.
   """
   if there % wanted == 0:
     return np.arange(wanted) * (there // wanted)

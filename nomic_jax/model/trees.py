@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A model's parameter trees: their names, shapes and single layers.
 
-Shapes are what the modules themselves make; nothing restates them.
+Shapes come from the modules themselves and are not restated here.
 """
 
 from collections.abc import Collection
@@ -32,7 +32,7 @@ TREES = ("encoder", "mlm_head", "classification_head")
 def shapes(
   architecture: Architecture, mlm_head: bool = False, labels: int = 0
 ) -> dict[str, tuple[int, ...]]:
-  """Path to shape of every array, such as encoder/layers/qkv/kernel.
+  """Returns path to shape of every array, such as encoder/layers/qkv/kernel.
 
   Args:
     architecture: of the encoder.
@@ -58,7 +58,7 @@ def shapes(
 
 
 def heads(trees: Trees) -> tuple[bool, int]:
-  """Whether there is an MLM head, and the labels of a classification head."""
+  """Returns if there is an MLM head, and a classification head's labels."""
   labels = 0
   if "classification_head" in trees:
     labels = trees["classification_head"]["classifier"]["kernel"].shape[-1]
@@ -68,15 +68,15 @@ def heads(trees: Trees) -> tuple[bool, int]:
 def arrays(
   architecture: Architecture, trees: Trees, where: str = "the parameters"
 ) -> dict[str, Any]:
-  """Path to array of trees that must be exactly the architecture's.
+  """Returns path to array of trees that must match the architecture.
 
   Raises:
-    UserError: naming what is missing, unexpected or misshapen.
+    UserError: naming arrays that are missing, unexpected or misshapen.
   """
-  found = traverse_util.flatten_dict(dict(trees), sep="/")
+  flat = traverse_util.flatten_dict(dict(trees), sep="/")
   wanted = shapes(architecture, *heads(trees))
-  check(wanted, {path: path for path in found}, found, where)
-  return found
+  check(wanted, {path: path for path in flat}, flat, where)
+  return flat
 
 
 def check(
@@ -85,12 +85,12 @@ def check(
   tensors: Mapping[str, Any],
   where: str,
 ) -> None:
-  """Raises UserError unless exactly the wanted names and shapes are there.
+  """Raises UserError unless names and shapes match exactly.
 
   Args:
     wanted: name to shape.
-    names: name to its key in `tensors`, which the message gives.
-    tensors: things with a shape.
+    names: name to its key in `tensors`, used in the message.
+    tensors: objects with a shape.
     where: the file or directory, for the message.
   """
   problems = []
@@ -98,12 +98,12 @@ def check(
     problems.append(f"missing {few(missing)}")
   if extra := [names[name] for name in names if name not in wanted]:
     problems.append(f"unexpected {few(extra)}")
-  there = {
+  found = {
     name: tuple(tensors[names[name]].shape) for name in wanted if name in names
   }
   if wrong := [
     f"{names[name]} (expected {list(wanted[name])}, found {list(shape)})"
-    for name, shape in there.items()
+    for name, shape in found.items()
     if shape != wanted[name]
   ]:
     problems.append(f"misshapen {few(wrong)}")
@@ -114,14 +114,14 @@ def check(
 
 
 def few(names: Collection[str], most: int = 4) -> str:
-  """The first few names, and how many more."""
+  """Returns the first few names, and how many more there are."""
   names = list(names)
   more = f" and {len(names) - most} more" if len(names) > most else ""
   return ", ".join(names[:most]) + more
 
 
 def layers(architecture: Architecture) -> Iterator[tuple[str, int, int]]:
-  """Where each layer is: its path under `encoder`, index there, and number."""
+  """Yields each layer's path under `encoder`, index there, and number."""
   for run in architecture.runs:
     for repeat in range(run.repeats):
       for i in range(len(run.unit)):
@@ -129,18 +129,18 @@ def layers(architecture: Architecture) -> Iterator[tuple[str, int, int]]:
 
 
 def unstacked(architecture: Architecture, params: Params) -> list[Params]:
-  """The encoder's tree of each layer."""
-  found = []
+  """Returns the encoder's tree of each layer."""
+  trees = []
   for path, at, _ in layers(architecture):
     node = params
     for name in path.split("/"):
       node = node[name]
-    found.append(jax.tree.map(lambda x, at=at: np.asarray(x)[at], node))
-  return found
+    trees.append(jax.tree.map(lambda x, at=at: np.asarray(x)[at], node))
+  return trees
 
 
 def stacked(architecture: Architecture, parts: list[Params]) -> Params:
-  """The inverse of `unstacked`: the layers' part of the encoder's tree."""
+  """Inverts `unstacked`: returns the layers' part of the encoder's tree."""
   by_path: dict[str, list[Params]] = {}
   for path, _, number in layers(architecture):
     by_path.setdefault(path, []).append(parts[number])

@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a model is to be used, which its weights do not tell.
+"""How to use a model: prompts, maximum length and similarity.
 
-It travels with the weights: a training keeps it in its work directory, an
-export writes it as sentence-transformers does, and `init_from` brings it in.
+It accompanies the weights: a training stores it in its work directory, an
+export writes it in sentence-transformers' format, and `init_from` reads it.
 """
 
 from collections.abc import Mapping
@@ -12,8 +12,9 @@ from typing import Any
 
 from nomic_jax.errors import UserError
 
-# Other names of our prompts, as in nomic-embed-text-v2-moe: what encode_query
-# and encode_document of sentence-transformers look for, and MTEB's task types.
+# Other names of our prompts, as in nomic-embed-text-v2-moe: those that
+# sentence-transformers' encode_query and encode_document look up, and MTEB's
+# task types.
 ALIASES = {
   "query": "search_query",
   "document": "search_document",
@@ -32,15 +33,15 @@ _RANKED = ("cosine", "dot")
 
 @dataclasses.dataclass(frozen=True)
 class Usage:
-  """How texts are put to a model and its vectors compared.
+  """How texts are passed to a model and its vectors compared.
 
   Attributes:
-    prompts: name -> text put before a text.
+    prompts: name -> text put in front of a text.
     default_prompt: name of the prompt of texts for which none is named.
-    max_tokens: the longest text, special tokens included; longer ones are
-      truncated. None: what the encoder takes.
+    max_tokens: the maximum length of a text, special tokens included; longer
+      ones are truncated. None: the encoder's maximum.
     similarity: one of SIMILARITIES.
-    normalize: whether vectors have length 1.
+    normalize: whether vectors are scaled to length 1.
   """
 
   prompts: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -50,7 +51,7 @@ class Usage:
   normalize: bool = True
 
   def prompt(self, side: str) -> str:
-    """What stands before queries or documents: "" if the model has no prompt.
+    """Returns the prompt of queries or documents; "" if there is none.
 
     Args:
       side: query or document.
@@ -58,17 +59,18 @@ class Usage:
     return self.prompts.get(f"search_{side}", "")
 
   def with_prompts(self, query: str, document: str) -> "Usage":
-    """The same, trained with these prompts of queries and documents."""
+    """Returns a copy with these prompts of queries and documents."""
     return dataclasses.replace(
       self, prompts=with_sides(self.prompts, query, document)
     )
 
   def to_json(self) -> dict[str, Any]:
+    """Returns a dict that JSON can represent."""
     return dataclasses.asdict(self) | {"prompts": dict(self.prompts)}
 
 
 def with_aliases(prompts: Mapping[str, str]) -> dict[str, str]:
-  """The prompts under all their names, ours and sentence-transformers'."""
+  """Returns the prompts under all their names, ours and the aliases."""
   named = dict(prompts)
   for alias, ours in ALIASES.items():
     if alias in prompts:
@@ -81,7 +83,7 @@ def with_aliases(prompts: Mapping[str, str]) -> dict[str, str]:
 def with_sides(
   prompts: Mapping[str, str], query: str, document: str
 ) -> dict[str, str]:
-  """The prompts with those of queries and documents changed to these."""
+  """Returns the prompts with those of queries and documents replaced."""
   sides = {"search_query": query, "search_document": document}
   known = with_aliases(prompts)
   changed = {
@@ -89,24 +91,24 @@ def with_sides(
   }
   if not changed:
     return dict(prompts)
-  kept = {
+  unchanged = {
     name: text
     for name, text in known.items()
     if ALIASES.get(name, name) not in changed
   }
-  return with_aliases(kept | {name: sides[name] for name in changed})
+  return with_aliases(unchanged | {name: sides[name] for name in changed})
 
 
 def check_ranked(similarity: str) -> str:
-  """Returns `similarity`, by which vectors are ranked: cosine or dot.
+  """Returns `similarity` if vectors can be ranked by it: cosine or dot.
 
   Raises:
-    UserError: for one that is not a product of vectors.
+    UserError: for any other.
   """
   if similarity not in _RANKED:
     raise UserError(
       f"similarity_fn_name: this model compares by '{similarity}', which is "
-      f"not supported where vectors are ranked; expected "
+      f"not supported for ranking; expected "
       f"{' or '.join(_RANKED)}"
     )
   return similarity

@@ -20,9 +20,9 @@ def curve(
   height: float = 2.6,
   smooth: Sequence[float] | None = None,
 ) -> str:
-  """Draws values over steps, with a smoothed line over the raw one if given.
+  """Draws values over steps, with a smoothed line on top if given.
 
-  Points that are not finite leave a gap.
+  Values that are not finite leave a gap.
   """
   figure, (panel,) = drawing.panels(1, 1, _WIDTH, height)
   drawn = (
@@ -57,10 +57,10 @@ def bars(
 
   Args:
     title: what is measured.
-    rows: (name, value), drawn from top to bottom; None: there is none.
+    rows: (name, value), from top to bottom; None for a missing value.
     plain: names of baselines, whose bars are grey.
-    against: the name of the row that the others are to beat; a dashed line
-      continues it through their bars.
+    against: the row that the others are compared with; a dashed line extends
+      it through their bars.
     intervals: (low, high) by name, drawn as a thin line over the bar's end.
   """
   figure, (panel,) = drawing.panels(1, 1, 4.7, 0.75 + 0.36 * len(rows))
@@ -108,12 +108,12 @@ def scatter(
   points: Sequence[Sequence[float]],
   labels: Sequence[Mapping[str, str]],
 ) -> str:
-  """Draws points in -1..1, coloured by group; their texts show on hovering.
+  """Draws points in -1..1, coloured by group, with texts shown on hovering.
 
   Args:
     title: what is shown.
-    points: M of (x, y).
-    labels: M of {"text", "group"}.
+    points: M pairs (x, y).
+    labels: M dicts with "text" and "group".
   """
   groups = list(dict.fromkeys(label["group"] for label in labels))
   figure, (panel,) = drawing.panels(1, 1, 5.8, 5.8)
@@ -150,7 +150,7 @@ def scatter(
 def running_mean(values: Sequence[float], window: int) -> list[float]:
   """Returns the mean of the `window` values around each; fewer at the ends.
 
-  Values that are not finite are left out, and stay gaps themselves.
+  Values that are not finite are ignored, and remain gaps.
   """
   half = window // 2
   means = []

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Scores systems on tasks, and writes what people read of that."""
+"""Scores systems on tasks and writes the results for people to read."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ from nomic_jax.storage import places as places_lib
 from nomic_jax.storage import staging
 from nomic_jax.storage.files import replacing
 
-# Of a text: where it starts, where it ends, and something between.
+# The first and the last token of a text, and one in between.
 _FEWEST_TOKENS = 3
 
 
@@ -49,21 +49,20 @@ def evaluate(
 ) -> dict:
   """Scores models on tasks, prints tables and writes them to files.
 
-  What `output` already holds for the same weights and the same task is kept
-  rather than computed again, also after an interruption; BM25 is quick and
-  always computed.
+  Results already in `output` for the same weights and the same task are reused,
+  also after an interruption. BM25 is fast and always computed.
 
-  Arguments are the flags of `nomic-jax evaluate`, described in
-  jobs/evaluate.py, in the plural where they may be repeated. Without `output`,
-  nothing is written.
+  The arguments are the flags of `nomic-jax evaluate`, described in
+  jobs/evaluate.py; those that may be repeated are sequences here. Without
+  `output`, nothing is written.
 
   Returns:
-    What is written to `output`.
+    The content of `output`.
 
   Raises:
     UserError: for an unknown baseline or task, a missing model, a name used
-      twice, an empty task, a dimension that a model does not have, embeddings
-      that are not finite.
+      twice, an empty task, a dimension that a model does not have, or
+      embeddings that are not finite.
   """
   places = paths.named_paths(
     models, "--model", reserved=[*bm25.BASELINES], hub=True
@@ -71,7 +70,7 @@ def evaluate(
   cuts_of = {
     n: {f"{n}@{dim}": dim for dim in dims} or {n: None} for n in places
   }
-  # The name of a model stands for it at each of the dimensions.
+  # The name of a model selects it at each of the dimensions.
   baselines = [b for name in baselines for b in cuts_of.get(name, [name])]
   choices = [
     *bm25.BASELINES,
@@ -81,7 +80,8 @@ def evaluate(
     one_of(name, choices, f"--baseline={name}: unknown")
   if not any(tasks) or not (places or baselines):
     raise UserError(
-      "nothing to evaluate: give --tasks=DIR and --model=DIR or --baseline=bm25"
+      "nothing to evaluate: specify --tasks=DIR and --model=DIR or "
+      "--baseline=bm25"
     )
   if output and not str(output).endswith(".json"):
     raise UserError(f"--output={output}: expected a name that ends in .json")
@@ -93,10 +93,10 @@ def evaluate(
     raise UserError(f"--data={data}: no such folder")
   if max_tokens is not None and max_tokens < _FEWEST_TOKENS:
     raise UserError(
-      f"--max_tokens={max_tokens}: expected {_FEWEST_TOKENS} or more, of "
-      "which two mark the ends of a text"
+      f"--max_tokens={max_tokens}: expected {_FEWEST_TOKENS} or more, two of "
+      "which mark the ends of a text"
     )
-  # The flag alone is passed on, so that a stand-in need not know it.
+  # Passed only if set, so that test doubles need not support it.
   load = functools.partial(
     nomic_jax.load, **{"pooled_norm": True} if pooled_norm else {}
   )
@@ -117,10 +117,10 @@ def evaluate(
     for task in read:
       if isinstance(system, systems.Lexical) and not task.lexical:
         continue
-      # Texts are embedded once for all dimensions. What mteb holds of a task
-      # is large, so that vectors are kept only if they are needed again.
+      # Texts are embedded once for all dimensions. An mteb task has many texts,
+      # so its vectors are cached only if they are needed again.
       keep = path and (task.kind != "mteb" or len(cuts) > 1 or curves_too)
-      with system.remembering() if keep else contextlib.nullcontext():
+      with system.caching() if keep else contextlib.nullcontext():
         for result, (each, dim) in zip(added, cuts.items()):
           key = fingerprints.of_values(
             fingerprint[each], prints[task.name], task.metrics, compare.DRAWS
@@ -169,7 +169,7 @@ def evaluate(
 
 
 def _write(output: pathlib.Path, results: dict) -> None:
-  """Writes the .json, and what is made of it for people."""
+  """Writes the .json and the files made from it for people."""
   with replacing(output) as temporary:
     temporary.write_text(json.dumps(results) + "\n")
   with replacing(output.with_suffix(".md")) as temporary:
@@ -187,23 +187,23 @@ def _write(output: pathlib.Path, results: dict) -> None:
 
 
 def _partial(output: str) -> pathlib.Path:
-  """Where results are kept until all are there."""
+  """Returns where results are kept until all are complete."""
   return pathlib.Path(output).with_suffix(".partial.json")
 
 
 def _known(output: str | None) -> dict[str, dict]:
-  """Returns results per fingerprint of system and task in earlier files."""
-  found = {}
+  """Returns results by fingerprint of system and task from earlier files."""
+  results = {}
   for path in (pathlib.Path(output), _partial(output)) if output else ():
     try:
-      found |= {
+      results |= {
         result["fingerprint"]: result
         for model in json.loads(path.read_text())["models"]
         for result in model["tasks"].values()
       }
     except (OSError, ValueError, KeyError, TypeError):
-      pass  # no earlier file, or not one of ours: compute all
-  return found
+      pass  # no earlier file, or not one of ours: compute everything
+  return results
 
 
 def _check_dims(
@@ -211,7 +211,7 @@ def _check_dims(
   places: Mapping[str, pathlib.Path],
   load: Callable[[pathlib.Path], Any],
 ) -> None:
-  """Says before the long work which dimension a model does not have."""
+  """Checks before the long work that all models have these dimensions."""
   for name, path in places.items() if dims else ():
     width = load(path).width
     wrong = [dim for dim in dims if not 0 < dim <= width]

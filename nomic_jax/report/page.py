@@ -1,13 +1,13 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The parts of a page of HTML that needs nothing but itself."""
+"""The parts of a self-contained HTML page."""
 
 from collections.abc import Sequence
 import html
 
 from nomic_jax.storage import decoding
 
-# Its colours are those of `drawing`, and others for a dark screen.
+# Colours as in `drawing`, and others for dark mode.
 _STYLE = """
 :root { color-scheme: light dark; --page: #ffffff; --ink: #1d2433;
   --soft: #5b6475; --rule: #e3e6ec; --card: #f6f7f9; --main: #2f6fde;
@@ -54,11 +54,12 @@ pre { background: var(--card); border-radius: 8px; padding: 10px 14px;
 
 
 def escape(text: object) -> str:
+  """Returns text escaped for HTML."""
   return html.escape(str(text))
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-  """Returns a table of cells that are HTML already."""
+  """Returns a table whose cells are already HTML."""
   head = "".join(f"<th>{escape(h)}</th>" for h in heads)
   body = "".join(
     "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>"
@@ -71,6 +72,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def page(body: Sequence[str]) -> str:
+  """Returns the whole page around the elements of its body."""
   return decoding.safe(
     '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
     '<meta name="viewport" content="width=device-width, initial-scale=1">'

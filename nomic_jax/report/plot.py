@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The job behind `nomic-jax plot`, and a sweep's picture, as PNGs."""
+"""Plots for `nomic-jax plot` and for sweeps, as PNG files."""
 
 from collections.abc import Sequence
 import pathlib
@@ -14,7 +14,7 @@ from nomic_jax.storage import drawing
 from nomic_jax.storage import places
 from nomic_jax.storage.files import replacing
 
-# Drawn if no others are asked for, as far as a run has them.
+# Drawn by default, where a run has them.
 DEFAULT = (
   "loss",
   "accuracy",
@@ -25,19 +25,19 @@ DEFAULT = (
   "mfu",
   "data_wait_share",
 )
-_POINTS = 400  # of a curve that is drawn in full; longer ones are averaged
+_POINTS = 400  # drawn per curve; longer curves are averaged
 
 
 @places.expanding("workdirs", "output")
 def plot(
   workdirs: Sequence[str], output: str, chosen: Sequence[str] = ()
 ) -> None:
-  """Draws each metric of several trainings into one picture.
+  """Draws each metric of several trainings in one picture.
 
   Args:
     workdirs: of trainings, each "PATH" or "NAME=PATH".
-    output: the .png to write.
-    chosen: metrics of metrics.jsonl to draw; none: those of DEFAULT.
+    output: the .png file to write.
+    chosen: metrics in metrics.jsonl to draw; default: those in DEFAULT.
 
   Raises:
     UserError: for a folder without metrics, or a metric that no run has.
@@ -46,7 +46,7 @@ def plot(
   runs = dict(_read(spec) for spec in workdirs)
   if len(runs) < len(workdirs):
     raise UserError(
-      "two work directories have the same name; give each as NAME=PATH"
+      "two work directories have the same name; specify each as NAME=PATH"
     )
   known = list(
     dict.fromkeys(
@@ -94,13 +94,13 @@ def points(
   metric: str,
   output: pathlib.Path,
 ) -> None:
-  """Draws a metric against each setting that varied between points.
+  """Draws a metric against each setting that differs between points.
 
   Args:
-    values: of the metric, one for each point.
-    varied: the settings of each point; all have the same ones.
+    values: of the metric, one per point.
+    varied: the settings of each point, with the same keys.
     metric: its name.
-    output: the .png to write.
+    output: the .png file to write.
   """
   names = list(varied[0])
   figure, panels = drawing.panels(1, len(names))
@@ -110,10 +110,10 @@ def points(
       for point in varied
     ]
     numbers = all(isinstance(p[name], (int, float)) for p in varied)
-    place = (lambda v: v) if numbers else str
+    coordinate = (lambda v: v) if numbers else str
     for other in dict.fromkeys(others):
       line = [
-        (place(p[name]), v)
+        (coordinate(p[name]), v)
         for p, v, o in zip(varied, values, others)
         if o == other
       ]
@@ -122,7 +122,7 @@ def points(
       panel.plot(*zip(*line), marker="o", label=other)
     if numbers and _spans(p[name] for p in varied):
       panel.set_xscale("log")
-    if numbers:  # the points themselves, and no powers of ten
+    if numbers:  # ticks at the points rather than at powers of ten
       ticks = sorted({p[name] for p in varied})
       panel.set_xticks(ticks, [f"{t:g}" for t in ticks])
       panel.set_xticks([], minor=True)
@@ -139,29 +139,29 @@ def _save(figure: Any, output: str | pathlib.Path) -> None:
 
 
 def check(output: str) -> None:
-  """Raises UserError unless it names a .png that can be written."""
+  """Raises UserError unless `output` names a writable .png file."""
   if pathlib.Path(output).suffix != ".png":
-    raise UserError(f"--output={output}: expected the name of a .png")
+    raise UserError(f"--output={output}: expected a name that ends in .png")
   places.check_file(output)
 
 
 def _read(spec: str) -> tuple[str, list[dict]]:
-  """Name and rows of "PATH" or "NAME=PATH"; a path may hold a = itself."""
-  name, _, place = spec.partition("=")
-  if pathlib.Path(spec).is_dir() or not place or "://" in name:
-    name, place = "", spec
-  path = pathlib.Path(buckets.fetch(place, checkpoints=False))
+  """Returns name and rows of "PATH" or "NAME=PATH"; PATH may contain =."""
+  name, _, location = spec.partition("=")
+  if pathlib.Path(spec).is_dir() or not location or "://" in name:
+    name, location = "", spec
+  path = pathlib.Path(buckets.fetch(location, checkpoints=False))
   rows = metrics.read(path / "metrics.jsonl")
   if not rows:
     raise UserError(
-      f"{path}: no metrics.jsonl with a line in it; expected the work "
+      f"{path}: no metrics.jsonl, or an empty one; expected the work "
       "directory of a training, as PATH or NAME=PATH"
     )
   return name or path.name, rows
 
 
 def _curve(rows: list[dict], name: str) -> tuple[list[float], list[float]]:
-  """Steps and values; means of neighbours where there are very many."""
+  """Returns steps and values, averaging neighbours if there are many."""
   pairs = [
     (r["step"], r[name]) for r in rows if isinstance(r.get(name), (int, float))
   ]
@@ -178,6 +178,6 @@ def _short(key: str) -> str:
 
 
 def _spans(values: Any) -> bool:
-  """Whether positive numbers differ so much that a logarithm serves better."""
+  """Returns whether positive values span enough for a logarithmic axis."""
   values = list(values)
   return min(values) > 0 and max(values) >= 4 * min(values)

@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Reports trainings and scores in one HTML file to hand around.
+"""Reports trainings and scores in one HTML file.
 
-The page needs nothing but itself: charts are inline SVG, and it is readable on
-a light and on a dark screen.
+The page is self-contained: charts are inline SVG, and it supports light and
+dark mode.
 """
 
 from collections.abc import Sequence
@@ -23,13 +23,14 @@ from nomic_jax.storage.files import replacing
 
 @places.expanding("workdirs", "scores", "output")
 def report(workdirs: Sequence[str], scores: str | None, output: str) -> None:
-  """Writes the report of some trainings and of what their models score.
+  """Writes a report of trainings and of the scores of their models.
 
   Args:
-    workdirs: training work directories in the order of the stages, each
-      "PATH" or "NAME=PATH".
-    scores: the .json file of `nomic-jax evaluate`; None: only trainings.
-    output: the .html file.
+    workdirs: work directories in the order of the stages, each "PATH" or
+      "NAME=PATH".
+    scores: the .json file written by `nomic-jax evaluate`; None for trainings
+      only.
+    output: the .html file to write.
 
   Raises:
     UserError: if a work directory or the scores are missing or not of that
@@ -45,7 +46,7 @@ def report(workdirs: Sequence[str], scores: str | None, output: str) -> None:
   ]
   results = _read_scores(scores) if scores else None
   if not stages and not results:
-    raise UserError("nothing to report: give --workdir=DIR or --scores=FILE")
+    raise UserError("nothing to report: specify --workdir=DIR or --scores=FILE")
   body = []
   if results:
     body += report_scores.scores(results)
@@ -65,8 +66,8 @@ def _read_stage(name: str, path: pathlib.Path) -> dict:
       configs[file] = (path / file).read_text(encoding="utf-8")
   if not configs and not (path / "metrics.jsonl").is_file():
     raise UserError(
-      f"--workdir={path}: neither metrics.jsonl nor config.json in it; "
-      "expected the work directory of nomic-jax train"
+      f"--workdir={path}: has neither metrics.jsonl nor config.json; expected "
+      "the work directory of nomic-jax train"
     )
   rows = [
     row
@@ -83,19 +84,19 @@ def _read_scores(path: str) -> dict:
     [(about["kind"], about["size"]) for about in results["tasks"].values()]
   except OSError as e:
     raise UserError(
-      f"--scores={path}: {e.strerror}; expected the file that nomic-jax "
-      "evaluate --output wrote"
+      f"--scores={path}: {e.strerror}; expected the file written by nomic-jax "
+      "evaluate --output"
     ) from e
   except (ValueError, LookupError, TypeError) as e:
     raise UserError(
-      f"--scores={path}: not a file of nomic-jax evaluate; expected what it "
-      "wrote to --output"
+      f"--scores={path}: not a file of nomic-jax evaluate; expected the one "
+      "written to --output"
     ) from e
   return results
 
 
 def _series(rows: list[dict], key: str) -> tuple[list[float], list[float]]:
-  """Returns (steps, values) of the rows that have a number under `key`."""
+  """Returns (steps, values) of the rows with a number under `key`."""
   pairs = [
     (row["step"], float(row[key]))
     for row in rows
@@ -123,16 +124,16 @@ def _stages_section(stages: list[dict]) -> list[str]:
     page.table(heads, [_stage_cells(stage) for stage in stages]),
   ]
   parts.append(
-    f'<p class="note">Together {total / 60:.1f} minutes. Tokens/s, which '
-    "counts no padding, and padding are medians over the logged steps; "
-    "first and last loss are means of a twentieth of them.</p>"
+    f'<p class="note">Total: {total / 60:.1f} minutes. Tokens/s, which '
+    "excludes padding, and padding are medians over the logged steps; first "
+    "and last loss are means over a twentieth of them.</p>"
   )
   figures = [_figure(stage) for stage in stages]
   return parts + ['<div class="charts halves">', *figures, "</div>"]
 
 
 def _figure(stage: dict) -> str:
-  """Returns the curves of one training, one below the other."""
+  """Returns the curves of one training, stacked vertically."""
   parts = [f"<figure><figcaption>{page.escape(stage['name'])}</figcaption>"]
   steps, losses = _series(stage["rows"], "loss")
   if steps:
@@ -177,7 +178,7 @@ def _config_section(stages: list[dict]) -> list[str]:
       try:
         text = json.dumps(json.loads(text), indent=2)
       except ValueError:
-        pass  # shown as it stands
+        pass  # shown unformatted
       parts.append(
         f"<details><summary>{page.escape(stage['name'])}: "
         f"{page.escape(str(stage['path'] / file))}</summary>"

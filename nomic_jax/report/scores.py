@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a report shows of scores: tables, bars, maps and the worst answers."""
+"""The scores section of a report: tables, bars, maps and the worst answers."""
 
 from nomic_jax.evaluation import curves
 from nomic_jax.report import charts
@@ -10,7 +10,7 @@ from nomic_jax.report.page import table
 from nomic_jax.storage import drawing
 
 _EXAMPLES = 8  # worst items shown
-_CHARTS = 3  # metrics drawn of a task
+_CHARTS = 3  # metrics drawn per task
 
 
 def scores(results: dict) -> list[str]:
@@ -18,7 +18,7 @@ def scores(results: dict) -> list[str]:
   parts = ["<h2>Scores on held-out text</h2>"]
   if len(results["tasks"]) > 1:
     parts += _shown(tables.overall(results))
-  found = {t.title: t for t in tables.tables(results)}
+  by_title = {t.title: t for t in tables.tables(results)}
   for task, about in results["tasks"].items():
     if about.get("kind") == "mteb":
       continue
@@ -43,12 +43,12 @@ def scores(results: dict) -> list[str]:
         charts.bars(metric, rows, _baselines(results), against, intervals)
       )
     parts.append("</div>")
-    parts += _shown(found[f"{task}: {about['size']}"])
-  return parts + _curves(results, found) + _maps(results)
+    parts += _shown(by_title[f"{task}: {about['size']}"])
+  return parts + _curves(results, by_title) + _maps(results)
 
 
 def worst(results: dict) -> list[str]:
-  """Shows what the best model gets most wrong, for each task."""
+  """Returns what the best model gets most wrong, for each task."""
   parts = []
   for task in results["tasks"]:
     best = _best(results, task)
@@ -57,10 +57,10 @@ def worst(results: dict) -> list[str]:
       continue
     ranked = "retrieved" in shown[0]
     note = (
-      "Queries whose answer came last or not at all, the most confident "
-      "mistakes first."
+      "Queries whose answer ranked last or was not found; the most confident "
+      "mistakes come first."
       if ranked
-      else "Where it is farthest from what people said."
+      else "Items that differ most from human judgements."
     )
     parts.append(
       f"<h2>Where {escape(best['name'])} is most wrong on {escape(task)}"
@@ -70,35 +70,35 @@ def worst(results: dict) -> list[str]:
   return parts
 
 
-def _shown(found: tables.Table) -> list[str]:
+def _shown(content: tables.Table) -> list[str]:
   rows = [
     [f"<b>{escape(cell)}</b>" if "*" in cell else escape(cell) for cell in row]
-    for row in found.rows
+    for row in content.rows
   ]
-  note = f'<p class="note">{escape(found.note)}</p>' if found.note else ""
-  return [table(found.head, rows), note]
+  note = f'<p class="note">{escape(content.note)}</p>' if content.note else ""
+  return [table(content.head, rows), note]
 
 
 def _baselines(results: dict) -> list[str]:
-  """Whatever the models are compared with; BM25 is never anything else."""
+  """Returns the names of the systems that models are compared with."""
   return [m["name"] for m in results["models"] if m["path"] is None] + list(
     results.get("baselines", ())
   )
 
 
 def _best(results: dict, task: str) -> dict | None:
-  """The model, not BM25, with the highest main score."""
-  found = tables.main_scores(results, task)
+  """Returns the model, other than BM25, with the highest main score."""
+  scores_by_name = tables.main_scores(results, task)
   models = [
     m
     for m in results["models"]
-    if m["path"] is not None and found.get(m["name"]) is not None
+    if m["path"] is not None and scores_by_name.get(m["name"]) is not None
   ]
-  return max(models, key=lambda m: found[m["name"]], default=None)
+  return max(models, key=lambda m: scores_by_name[m["name"]], default=None)
 
 
 def _headline(results: dict, task: str, against: str | None) -> str:
-  """Says which model is best and how far from the baseline it is."""
+  """Returns a sentence on the best model and its gap to the baseline."""
   best = _best(results, task)
   if best is None:
     return ""
@@ -109,15 +109,19 @@ def _headline(results: dict, task: str, against: str | None) -> str:
   if gap is None:
     return text + "."
   side = "above" if gap.value >= 0 else "below"
-  sure = "significant" if gap.significant else "not significant"
+  significance = "significant" if gap.significant else "not significant"
   return (
     f"{text}, {abs(gap.value):.3f} {side} {escape(against)} (the dashed "
-    f"line; {sure})."
+    f"line; {significance})."
   )
 
 
-def _curves(results: dict, found: dict[str, tables.Table]) -> list[str]:
-  titles = [title for title in found if title.endswith("by dimensions")]
+def _curves(
+  results: dict, tables_by_title: dict[str, tables.Table]
+) -> list[str]:
+  titles = [
+    title for title in tables_by_title if title.endswith("by dimensions")
+  ]
   if not titles:
     return []
   parts = [
@@ -125,7 +129,7 @@ def _curves(results: dict, found: dict[str, tables.Table]) -> list[str]:
     drawing.inline(curves.draw(results), "score by dimensions", {}),
   ]
   for title in titles:
-    parts += [f"<p>{escape(title)}</p>", *_shown(found[title])]
+    parts += [f"<p>{escape(title)}</p>", *_shown(tables_by_title[title])]
   return parts
 
 
@@ -133,20 +137,19 @@ def _maps(results: dict) -> list[str]:
   parts = []
   for task in results["tasks"]:
     best = _best(results, task)
-    found = best["tasks"][task].get("map") if best else None
-    if found:
+    points_of_map = best["tasks"][task].get("map") if best else None
+    if points_of_map:
       parts += [
         charts.scatter(
-          f"{task}: {method} of {best['name']}", points, found["labels"]
+          f"{task}: {method} of {best['name']}", points, points_of_map["labels"]
         )
-        for method, points in found["points"].items()
+        for method, points in points_of_map["points"].items()
       ]
   if not parts:
     return []
   return [
     "<h2>Maps of the vectors</h2>",
-    '<p class="note">A point is a text; '
-    "hold the pointer over it to read it.</p>",
+    '<p class="note">Each point is a text; hover over it to read it.</p>',
     '<div class="charts halves">',
     *parts,
     "</div>",
@@ -154,7 +157,7 @@ def _maps(results: dict) -> list[str]:
 
 
 def _ranked(item: dict) -> str:
-  place = (
+  rank = (
     f"at rank {item['rank']}" if item["rank"] else ("not among the first 100")
   )
   hits = "".join(
@@ -164,7 +167,7 @@ def _ranked(item: dict) -> str:
   )
   return (
     f'<div class="query"><p class="asked">{escape(item["query"])}</p>'
-    f'<p><span class="tag">answer {place}:</span> '
+    f'<p><span class="tag">answer {rank}:</span> '
     f"{_hit(item['answer'])}</p><ol>{hits}</ol></div>"
   )
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The points of a sweep side by side: a table, and a picture of it."""
+"""Compares the points of a sweep in a table and a picture."""
 
 from collections.abc import Mapping
 import importlib.util
@@ -17,10 +17,10 @@ class _Result(NamedTuple):
   """A line of the table.
 
   Attributes:
-    value: of the metric; None: there is none.
-    shown: what stands in its place.
+    value: of the metric; None if missing.
+    shown: the text for the value, or why there is none.
     minutes: of training.
-    varied: what varies, by key.
+    varied: the settings that vary, by key.
   """
 
   value: float | None
@@ -36,19 +36,19 @@ def compare(
   metric: str,
   median: str,
 ) -> None:
-  """Prints a table of a metric against what varied, the best point first.
+  """Prints a table of a metric against the varied settings, best point first.
 
   Args:
-    points: what varied, by the name of the point's folder.
-    diverged: the step at which a point diverged, for those that did.
-    folder: of the points' work directories; gets `sweep.png` where matplotlib
-      is installed.
-    metric: of metrics.jsonl.
-    median: a key that varied: points that differ in it alone are one line;
+    points: the varied settings, by name of the point's folder.
+    diverged: the steps at which points diverged, by name.
+    folder: contains the points' work directories; `sweep.png` is written to it
+      if matplotlib is installed.
+    metric: the name of a metric in metrics.jsonl.
+    median: a key that varied; points that differ only in it become one line.
       "" for none.
 
   Raises:
-    UserError: if no point has such a metric.
+    UserError: if no point has the metric.
   """
   keys = list(dict.fromkeys(k for values in points.values() for k in values))
   results, known = [], {}
@@ -80,7 +80,7 @@ def compare(
   results.sort(
     key=lambda r: (r.value is None, sign * (r.value or 0), r.minutes)
   )
-  heads = [f"{k}: from to" if k == median else k for k in keys]
+  heads = [f"{k}: count, min, max" if k == median else k for k in keys]
   table = [[metric, "minutes", *heads]] + [
     [r.shown, f"{r.minutes:.1f}", *map(str, r.varied.values())] for r in results
   ]
@@ -98,12 +98,12 @@ def compare(
 
 
 def _medians(results: list[_Result], key: str) -> list[_Result]:
-  """Results that differ in a key, and in what was measured, as one."""
+  """Merges results that differ only in a key, taking the median value."""
   alike: dict[tuple, list[_Result]] = {}
   for result in results:
     rest = (str(v) for k, v in result.varied.items() if k != key)
     alike.setdefault(tuple(rest), []).append(result)
-  found = []
+  merged = []
   for same in alike.values():
     values = [r.value for r in same if r.value is not None]
     value = statistics.median(values) if values else None
@@ -111,7 +111,7 @@ def _medians(results: list[_Result], key: str) -> list[_Result]:
     if values:
       between += f" {min(values):.4f} {max(values):.4f}"
     between = ", ".join([between, *(r.shown for r in same if r.value is None)])
-    found.append(
+    merged.append(
       _Result(
         value,
         "–" if value is None else f"{value:.4f}",
@@ -119,4 +119,4 @@ def _medians(results: list[_Result], key: str) -> list[_Result]:
         same[0].varied | {key: between},
       )
     )
-  return found
+  return merged

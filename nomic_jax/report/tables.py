@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Results as tables: aligned for a terminal, or in Markdown."""
+"""Results as tables, aligned for a terminal or in Markdown."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from nomic_jax.evaluation import published
 
 
 class Table(NamedTuple):
-  """Cells of text; the first column names the row."""
+  """A table of text cells; the first column names the row."""
 
   title: str
   head: Sequence[str]
@@ -22,7 +22,7 @@ class Table(NamedTuple):
 
 
 MARK = (
-  f"* 95 % of {compare.DRAWS:,} paired bootstrap draws lie on that side of 0"
+  f"* 95 % of {compare.DRAWS:,} paired bootstrap samples are on that side of 0"
 )
 
 
@@ -74,22 +74,22 @@ def markdown(results: dict) -> str:
 
 
 def tables(results: dict) -> list[Table]:
-  """Returns a table per task, one of all if there are several, and curves.
+  """Returns a table per task, one of all tasks if several, and curves.
 
-  Tasks of a suite that is large stand in the table of all alone.
+  Tasks of mteb appear only in the table of all tasks.
   """
-  found = [
+  per_task = [
     _of_task(results, name)
     for name, about in results["tasks"].items()
     if about["kind"] != "mteb"
   ]
-  if len(results["tasks"]) > 1 or not found:
-    found.append(overall(results))
-  return found + _of_curves(results)
+  if len(results["tasks"]) > 1 or not per_task:
+    per_task.append(overall(results))
+  return per_task + _of_curves(results)
 
 
 def overall(results: dict) -> Table:
-  """Main scores in per cent: a row per task and group, a column per system."""
+  """Returns main scores in per cent: a row per task, a column per system."""
   systems = [model["name"] for model in results["models"]]
   by_system = {name: {} for name in systems}
   rows = []
@@ -127,15 +127,15 @@ def overall(results: dict) -> Table:
       [name, *cells, *(f"{known[o]:.1f}" if o in known else "" for o in others)]
       for name, cells, known in rows
     ],
-    "* differs from the baseline, or where none ran from the first: " + MARK[2:]
+    "* differs from the baseline, or without one from the first: " + MARK[2:]
     if marked
     else "",
   )
 
 
 def _groups(results: dict) -> dict[str, dict[str, tuple[float, int]]]:
-  """Returns (mean, count) by system of each group of tasks that is whole."""
-  found: dict[str, dict[str, tuple[float, int]]] = {}
+  """Returns (mean, count) by system of each complete group of tasks."""
+  means: dict[str, dict[str, tuple[float, int]]] = {}
   members: dict[str, list[str]] = {}
   for task, about in results["tasks"].items():
     if about["group"] and not about["group"].startswith(mteb_tasks.SUITE):
@@ -145,18 +145,18 @@ def _groups(results: dict) -> dict[str, dict[str, tuple[float, int]]]:
     scores = {t: main_scores(results, t).get(name) for t in results["tasks"]}
     scores = {t: s for t, s in scores.items() if s is not None}
     for group, mean in mteb_tasks.averages(scores).items():
-      found.setdefault(group, {})[name] = mean
+      means.setdefault(group, {})[name] = mean
     for group, tasks in members.items():
       if len(tasks) > 1 and all(t in scores for t in tasks):
-        found.setdefault(group, {})[name] = (
+        means.setdefault(group, {})[name] = (
           sum(scores[t] for t in tasks) / len(tasks),
           len(tasks),
         )
-  return found
+  return means
 
 
 def _of_curves(results: dict) -> list[Table]:
-  found = []
+  curves = []
   for task, about in results["tasks"].items():
     score = {}
     for model in results["models"]:
@@ -165,7 +165,7 @@ def _of_curves(results: dict) -> list[Table]:
         row[p["dim"]] = number(p["score"])
     dims = sorted({dim for row in score.values() for dim in row}, reverse=True)
     if score:
-      found.append(
+      curves.append(
         Table(
           f"{task}: {about['metrics'][0]} by dimensions",
           ["", *map(str, dims)],
@@ -175,13 +175,13 @@ def _of_curves(results: dict) -> list[Table]:
           ],
         )
       )
-  return found
+  return curves
 
 
 def reference(results: dict, task: str) -> str | None:
-  """The system that the others are to beat: the strongest baseline.
+  """Returns the system to compare with: the strongest baseline.
 
-  Without a baseline it is the first of several models.
+  Without baselines it is the first of several models.
   """
   scores = {
     n: score
@@ -195,7 +195,7 @@ def reference(results: dict, task: str) -> str | None:
 
 
 def main_scores(results: dict, task: str) -> dict[str, float | None]:
-  """The main score of each system that ran the task, by name."""
+  """Returns the main score of each system that ran the task, by name."""
   metric = results["tasks"][task]["metrics"][0]
   return {
     m["name"]: m["tasks"][task]["scores"][metric]
@@ -207,7 +207,10 @@ def main_scores(results: dict, task: str) -> dict[str, float | None]:
 def difference(
   results: dict, task: str, name: str
 ) -> compare.Difference | None:
-  """Of a system and the `reference` of the task, if there are both."""
+  """Returns the difference between a system and the task's `reference`.
+
+  None if the system is the reference or either has no score.
+  """
   against = reference(results, task)
   scores = main_scores(results, task)
   if against is None or name == against or scores.get(name) is None:
@@ -235,11 +238,11 @@ def _of_task(results: dict, name: str) -> Table:
   for model in results["models"]:
     if name not in model["tasks"]:
       continue
-    found = model["tasks"][name]
-    low, high = found["interval"]
+    result = model["tasks"][name]
+    low, high = result["interval"]
     row = [
       model["name"],
-      *(number(found["scores"][m]) for m in metrics),
+      *(number(result["scores"][m]) for m in metrics),
       "–" if low is None else f"{low:.3f}–{high:.3f}",
     ]
     if against is not None:
@@ -251,11 +254,12 @@ def _of_task(results: dict, name: str) -> Table:
 
 
 def number(value: float | None) -> str:
+  """Formats a score, "–" if there is none."""
   return "–" if value is None else f"{value:.3f}"
 
 
 def signed(gap: compare.Difference | None) -> str:
-  """A difference, with a star if it is significant."""
+  """Formats a difference, with a star if it is significant."""
   if gap is None:
     return ""
   return f"{gap.value:+.3f}{'*' if gap.significant else ' '}"

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints of a work directory: state and data iterator, saved as one."""
+"""Checkpoints of a work directory: state and data iterator, saved together."""
 
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -33,27 +33,32 @@ from nomic_jax.storage import orbax_s3
 class Checkpoints:
   """Orbax's manager over `workdir`/checkpoints.
 
-  A checkpoint is written beside the others and renamed when it is complete,
-  in a bucket marked by a last file, so a process killed at any moment leaves
-  the last whole one to go on from.
+  A checkpoint is written beside the others and renamed when complete, or in a
+  bucket marked by a final file, so a process killed at any time leaves the last
+  complete one to resume from.
   """
 
   def __init__(
     self, workdir: pathlib.Path, keep: int, keep_every: int = 0, best: str = ""
   ):
-    """Keeps the last `keep`; those whose step `keep_every` divides (0: none);
-    and of those saved with the figure `best`, if it is named, the best one.
+    """Opens the checkpoints of a work directory.
+
+    Args:
+      workdir: the work directory.
+      keep: number of latest checkpoints to keep.
+      keep_every: also keep steps that this divides; 0: none.
+      best: also keep the best checkpoint by this metric, if named.
     """
     with contextlib.ExitStack() as stack:
-      stack.enter_context(_hushed())
+      stack.enter_context(_silenced())
       self._open(workdir, keep, keep_every, best)
-      self._hushed = stack.pop_all()  # until it is closed
+      self._silenced = stack.pop_all()  # until it is closed
 
   def _open(
     self, workdir: pathlib.Path, keep: int, keep_every: int, best: str
   ) -> None:
     if str(workdir).startswith("s3://"):
-      orbax_s3.teach()
+      orbax_s3.patch()
     self._workdir, self._best = workdir, best
     kept = [preservation_policy.LatestN(keep)]
     if keep_every:
@@ -69,10 +74,10 @@ class Checkpoints:
         _folder(workdir),
         options=ocp.CheckpointManagerOptions(
           preservation_policy=preservation_policy.AnyPreservationPolicy(kept),
-          best_fn=_goodness if best else None,  # or it writes no figures
+          best_fn=_goodness if best else None,  # otherwise metrics are lost
           create=True,
           atomicity_options=_atomicity(workdir),
-          cleanup_tmp_directories=True,  # what a kill or a full disk left
+          cleanup_tmp_directories=True,  # left by a kill or a full disk
         ),
       )
 
@@ -88,11 +93,11 @@ class Checkpoints:
     Args:
       step: of the state.
       state: arrays.
-      data: whose state goes with it.
-      results: what was measured at this step.
+      data: the iterator whose state is saved with it.
+      results: metrics measured at this step.
 
     Raises:
-      UserError: if there is no space for it, or the save before ran out of it.
+      UserError: if the disk is full, now or during the previous save.
     """
     with _disk_errors(self._workdir):
       self._manager.wait_until_finished()
@@ -101,8 +106,8 @@ class Checkpoints:
         step,
         args=ocp.args.Composite(
           state=ocp.args.StandardSave(state),
-          # One for all hosts, since batches are global: another number
-          # of hosts can go on from it.
+          # One for all hosts, since batches are global, so another number of
+          # hosts can resume from it.
           data=ocp.args.JsonSave(data.get_state()),
         ),
         metrics=self._tracked(results or {}) or None,
@@ -112,7 +117,7 @@ class Checkpoints:
     return {k: v for k, v in results.items() if k == self._best}
 
   def annotate(self, step: int, results: Mapping[str, float]) -> None:
-    """Adds what was measured later to a checkpoint that is there."""
+    """Adds metrics measured later to an existing checkpoint."""
     if not (values := self._tracked(results)):
       return
     path = _metrics_file(_folder(self._workdir), step)
@@ -130,17 +135,17 @@ class Checkpoints:
     free = shutil.disk_usage(self._workdir).free
     if free < needed:
       raise UserError(
-        f"{self._workdir}: a checkpoint takes {needed / 1e6:,.1f} MB and the "
-        f"disk has {free / 1e6:,.1f} MB left; the checkpoints before it are "
-        "whole: make room and run the same command to go on from the last "
-        "one"
+        f"{self._workdir}: a checkpoint takes {needed / 1e6:,.1f} MB but the "
+        f"disk has {free / 1e6:,.1f} MB free; earlier checkpoints are "
+        "complete: free some space and run the same command to resume "
+        "from the last one"
       )
 
   def restore(self, like: Any, data: grain.DatasetIterator) -> Any:
-    """The newest state, in the shapes and shardings of `like`; winds `data`.
+    """Returns the newest state, shaped and sharded as `like`; sets `data`.
 
-    A damaged checkpoint is moved aside with a warning, and the one before it
-    taken.
+    A damaged checkpoint is moved aside with a warning, and the previous one
+    used.
 
     Raises:
       UserError: if all are damaged.
@@ -180,7 +185,7 @@ class Checkpoints:
     return restored.state
 
   def _move_aside(self, step: int, taken: int) -> None:
-    """Clears the way for the checkpoint that will be written at this step."""
+    """Makes room for the checkpoint that will be written at this step."""
     to = self._workdir / "damaged" / str(step)
     bad = _folder(self._workdir) / str(step)
     if processes.is_first():
@@ -192,32 +197,32 @@ class Checkpoints:
         bad.rename(to)
       print(
         f"nomic-jax: warning: the checkpoint of step {step} cannot be read; "
-        f"it was moved to {to}, and the training goes on from step {taken}",
+        f"it was moved to {to}, and the training resumes from step {taken}",
         file=sys.stderr,
       )
-    processes.all_true(True)  # nobody looks before it has moved
+    processes.all_true(True)  # no process reads before it has moved
     self._manager.reload()
 
   def close(self) -> None:
-    """Waits until everything is on disk."""
-    with self._hushed, _disk_errors(self._workdir):
+    """Waits until everything is written."""
+    with self._silenced, _disk_errors(self._workdir):
       self._manager.close()
 
 
 def latest_step(workdir: pathlib.Path | str) -> int | None:
-  """The step of the newest whole checkpoint, if there is one."""
-  return max(_steps(_folder(buckets.place(workdir))), default=None)
+  """Returns the step of the newest complete checkpoint, or None."""
+  return max(_steps(_folder(buckets.as_path(workdir))), default=None)
 
 
 def _steps(folder: Any) -> list[int]:
-  """Of the checkpoints that are whole."""
+  """Returns the steps of the complete checkpoints."""
   if buckets.is_remote(folder):
     return buckets.whole_steps(folder)
   return ocp.utils.checkpoint_steps(folder) if folder.is_dir() else []
 
 
 def _atomicity(workdir: Any) -> ocp.options.AtomicityOptions:
-  """Objects cannot be renamed: a file that is written last commits them."""
+  """Returns Orbax's options: in buckets, a final file marks completion."""
   modes = ocp.options.AtomicityMode
   return ocp.options.AtomicityOptions(
     mode=modes.COMMIT_FILE if buckets.is_remote(workdir) else modes.AUTO
@@ -225,7 +230,7 @@ def _atomicity(workdir: Any) -> ocp.options.AtomicityOptions:
 
 
 class Best(NamedTuple):
-  """The checkpoint with the best of the figures that are saved beside some."""
+  """The checkpoint with the best metric, among those saved with one."""
 
   step: int
   metric: str
@@ -233,26 +238,26 @@ class Best(NamedTuple):
 
 
 def best(workdir: pathlib.Path | str) -> Best | None:
-  """The best checkpoint of a training with `config.checkpoint.best`."""
-  found = []
-  folder = _folder(buckets.place(workdir))
+  """Returns the best checkpoint of a training with `config.checkpoint.best`."""
+  scored = []
+  folder = _folder(buckets.as_path(workdir))
   for step in _steps(folder):
     path = _metrics_file(folder, step)
     if path.is_file():
       values = json.loads(path.read_text(encoding="utf-8"))
-      found.append((_goodness(values), step, values))
-  if not found:
+      scored.append((_goodness(values), step, values))
+  if not scored:
     return None
-  _, step, values = max(found, key=lambda f: f[:2])
+  _, step, values = max(scored, key=lambda f: f[:2])
   return Best(step, *next(iter(values.items())))
 
 
 def _metrics_file(folder: Any, step: int) -> Any:
-  return folder / str(step) / "metrics" / "metrics"  # as Orbax writes it
+  return folder / str(step) / "metrics" / "metrics"  # written by Orbax
 
 
 def _goodness(values: Mapping[str, float]) -> float:
-  """The one figure saved with a checkpoint, so that more is better."""
+  """Returns the metric saved with a checkpoint, negated if lower is better."""
   ((name, value),) = values.items()
   if math.isnan(value):
     return -math.inf
@@ -262,7 +267,7 @@ def _goodness(values: Mapping[str, float]) -> float:
 def restore_params(
   workdir: pathlib.Path | str, step: int | None = None
 ) -> dict:
-  """Parameters of a work directory, the newest or those of a step.
+  """Returns the parameters of a checkpoint; default: the newest.
 
   Returns:
     The tree, of numpy arrays.
@@ -270,12 +275,12 @@ def restore_params(
   Raises:
     UserError: if there is no checkpoint, or it is damaged.
   """
-  with _hushed():
+  with _silenced():
     return _restore_params(workdir, step)
 
 
 def _restore_params(workdir: pathlib.Path | str, step: int | None) -> dict:
-  folder = _folder(buckets.place(workdir))
+  folder = _folder(buckets.as_path(workdir))
   step = latest_step(workdir) if step is None else step
   if step is None:
     raise UserError(
@@ -297,8 +302,8 @@ def _restore_params(workdir: pathlib.Path | str, step: int | None) -> dict:
     args = ocp.args.PyTreeRestore(
       item=shapes, restore_args=as_numpy, partial_restore=True
     )
-    found = reader.restore(path, args=ocp.args.Composite(state=args))
-    return found.state["params"]
+    restored = reader.restore(path, args=ocp.args.Composite(state=args))
+    return restored.state["params"]
 
 
 def _folder(workdir: pathlib.Path) -> pathlib.Path:
@@ -307,12 +312,12 @@ def _folder(workdir: pathlib.Path) -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def _hushed() -> Iterator[None]:
-  """Silences what Orbax and asyncio say beside the exception they raise.
+def _silenced() -> Iterator[None]:
+  """Silences what Orbax and asyncio report besides the exception they raise.
 
-  Orbax tells every step it takes, and one failed read or write comes out four
-  ways more: in two logs, as a warning, and from the reads or writes beside it,
-  which find their event loop gone. All is as it was on leaving.
+  Orbax logs every step it takes, and one failed read or write is reported four
+  more times: in two logs, as a warning, and by concurrent reads or writes whose
+  event loop is gone. Everything is restored on exit.
   """
   asyncio_logger = logging.getLogger("asyncio")
   verbosity, level = absl_logging.get_verbosity(), asyncio_logger.level
@@ -330,7 +335,7 @@ def _hushed() -> Iterator[None]:
     try:
       yield
     except BaseException:
-      gc.collect()  # what was left unfinished speaks up now, not later
+      gc.collect()  # destroys unfinished coroutines now rather than later
       raise
     finally:
       absl_logging.set_verbosity(verbosity)
@@ -350,7 +355,7 @@ _FULL = (
 
 @contextlib.contextmanager
 def _disk_errors(workdir: pathlib.Path) -> Iterator[None]:
-  """Turns a full or unwritable disk into one line."""
+  """Turns errors of a full or unwritable disk into one line."""
   try:
     yield
   except Exception as error:
@@ -361,9 +366,9 @@ def _disk_errors(workdir: pathlib.Path) -> Iterator[None]:
       for reason in _FULL:
         if reason in str(e):
           raise UserError(
-            f"{workdir}: cannot write a checkpoint: {reason}; those before "
-            "it are whole: mend that and run the same command to go on from "
-            "the last one"
+            f"{workdir}: cannot write a checkpoint: {reason}; earlier ones are "
+            "complete: fix that and run the same command to resume from the "
+            "last one"
           ) from error
       e = e.__cause__ or e.__context__
     raise
@@ -371,16 +376,16 @@ def _disk_errors(workdir: pathlib.Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _damage(path: pathlib.Path) -> Iterator[None]:
-  """Turns what Orbax makes of a damaged checkpoint into one line."""
+  """Turns Orbax's errors for a damaged checkpoint into one line."""
   try:
     yield
   except MemoryError:
     raise
-  except Exception as e:  # Its types are many, and none its own.
-    if buckets.is_remote(path) and buckets.refused(e):
+  except Exception as e:  # Orbax raises many types, none of its own.
+    if buckets.is_remote(path) and buckets.classify(e):
       raise
     reason = " ".join(str(e).split())
     raise UserError(
       f"{path}: cannot be read ({reason:.200}); copy it again or, if it is "
-      "damaged, move it away to go on from the checkpoint before it"
+      "damaged, move it away to resume from the previous checkpoint"
     ) from e

@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""JAX's persistent compilation cache, kept with a training.
+"""JAX's persistent compilation cache, stored with a training.
 
-A training that is restarted then reads its compiled programs, which took
-minutes, instead of compiling them again.
+A restarted training then loads its compiled programs instead of compiling them
+again for minutes.
 """
 
 from collections.abc import Iterator
@@ -15,17 +15,17 @@ from jax.experimental.compilation_cache import compilation_cache
 
 FOLDER = "compiled"  # in a work directory
 
-# XLA writes these itself, and only to a local disk.
+# XLA writes these caches itself, and only to a local disk.
 _OPTIONS = {"jax_persistent_cache_enable_xla_caches": "none"}
 
 
 @contextlib.contextmanager
 def kept(workdir: Any) -> Iterator[None]:
-  """Keeps what is compiled meanwhile in `workdir`/compiled, also in a bucket.
+  """Caches compiled programs in `workdir`/compiled, which may be in a bucket.
 
-  A cache that the user has chosen (JAX_COMPILATION_CACHE_DIR) is left alone.
-  JAX reads it in every process, and process 0 writes. It warns of what cannot
-  be read or written, and compiles.
+  A cache set by the user (JAX_COMPILATION_CACHE_DIR) is used instead. JAX reads
+  the cache in every process and writes it in process 0. It warns and compiles
+  if something cannot be read or written.
   """
   if jax.config.jax_compilation_cache_dir:
     yield
@@ -42,4 +42,4 @@ def kept(workdir: Any) -> Iterator[None]:
 def _set(options: dict[str, Any]) -> None:
   for name, value in options.items():
     jax.config.update(name, value)
-  compilation_cache.reset_cache()  # where it is is asked only once
+  compilation_cache.reset_cache()  # JAX reads the location only once

@@ -24,25 +24,25 @@ def export(
   untrained: Callable[[], model_directory.ModelFiles] | None = None,
   step: str = "latest",
 ) -> None:
-  """Writes a checkpoint, or a model that was not trained.
+  """Writes a checkpoint, or an untrained model, as a model directory.
 
   Args:
-    workdir: of a training; None takes `untrained` instead.
-    output: model directory to make.
-    untrained: makes the model, such as that of a config whose training has
-      not begun, as a baseline to compare with.
+    workdir: of a training; None uses `untrained` instead.
+    output: model directory to write.
+    untrained: makes the model, such as that of a config whose training has not
+      begun, as a baseline.
     step: of the checkpoint; "latest", or "best" by `config.checkpoint.best`.
 
   Raises:
-    UserError: if not exactly one of workdir and untrained is given, the work
-      directory has no checkpoint, or `output` is something else.
+    UserError: unless exactly one of workdir and untrained is given, if the work
+      directory has no checkpoint, or if `output` is something else.
   """
   if (workdir is None) == (untrained is None):
-    raise UserError("export: give either --workdir or --config, not both")
+    raise UserError("export: specify either --workdir or --config, not both")
   places.check_apart(output, workdir)
   places.check_folder(
     output,
-    f"{output}: already there and not an exported model; choose "
+    f"{output}: already exists and is not an exported model; choose "
     "another --output or remove it",
     _is_export,
   )
@@ -75,28 +75,29 @@ def export(
 
 
 def _checkpoint(workdir: str, step: str) -> tuple[str, int | None]:
-  """A checkpoint's path, that of its work directory for the latest; its step.
+  """Returns the path to read a checkpoint from, and its step.
 
-  The step is None where there is none, which who reads it reports.
+  The path is the work directory's for the latest. The step is None if there is
+  none, which the reader reports.
   """
   with buckets.errors(workdir):
     path = _of_step(workdir, step)
-    place = buckets.place(path)
-    if matryoshka.training_of(place) != place:
-      return path, int(place.name)
-    return path, checkpoint.latest_step(place)
+    location = buckets.as_path(path)
+    if matryoshka.training_of(location) != location:
+      return path, int(location.name)
+    return path, checkpoint.latest_step(location)
 
 
 def _of_step(workdir: str, step: str) -> str:
-  folder = buckets.place(workdir) / "checkpoints"
+  folder = buckets.as_path(workdir) / "checkpoints"
   if step == "latest" or not folder.is_dir():
-    return workdir  # or whoever reads it says that it is none
+    return workdir  # the reader reports that there is none
   if step == "best":
     best = checkpoint.best(workdir)
     if best is None:
       raise UserError(
-        f"--step=best: none of {workdir} was saved with a figure to compare; "
-        "train with --config.checkpoint.best=EVALUATOR/METRIC"
+        f"--step=best: no checkpoint of {workdir} was saved with the metric to "
+        "compare; train with --config.checkpoint.best=EVALUATOR/METRIC"
       )
     print(
       f"{workdir}: {best.metric} was best, {best.value:.4g}, at step "
@@ -108,7 +109,7 @@ def _of_step(workdir: str, step: str) -> str:
     kept = sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
     raise UserError(
       f"--step={step}: {workdir} has no such checkpoint; expected latest, "
-      f"best or one of {', '.join(map(str, kept)) or 'none that is there'}"
+      f"best or one of {', '.join(map(str, kept)) or 'none'}"
     )
   return str(path)
 

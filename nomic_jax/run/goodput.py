@@ -1,12 +1,12 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Goodput: what share of a training's time its steps took, and what the rest.
+"""Goodput: the fraction of a training's time spent in steps and elsewhere.
 
-Every line of metrics.jsonl holds the seconds of each cause since the training
-first began, as time/CAUSE, and the time of day, as `clock`. So the figures
-outlast a restart: what passes between the last line that a restarted training
-keeps and its first step is `restart`, namely the steps that were lost, the
-time until it ran again, and its start.
+Every line of metrics.jsonl has the seconds spent on each cause since the
+training first began, as time/CAUSE, and the time of day, as `clock`, so the
+figures survive restarts. The time from the last line that a restarted training
+keeps to its first step counts as `restart`: lost steps, the time until it ran
+again, and its start.
 """
 
 import collections
@@ -16,7 +16,7 @@ import contextlib
 import time
 from typing import Any
 
-# In this order; `step` is what remains of the time in the loop.
+# In this order; `step` is the rest of the time in the loop.
 CAUSES = (
   "step",
   "input",
@@ -29,20 +29,20 @@ CAUSES = (
 
 
 class Goodput:
-  """Counts seconds by cause, from the start of the loop on."""
+  """Counts seconds by cause from the start of the loop."""
 
   def __init__(self, last: Mapping[str, Any], began: float):
-    """Takes up the counts of a metrics file.
+    """Continues the counts of a metrics file.
 
     Args:
       last: its last line, or {}.
-      began: `time.time()` when this process began with the training.
+      began: `time.time()` when this process began the training.
     """
     self._seconds = collections.Counter(
       {cause: last.get(f"time/{cause}", 0.0) for cause in CAUSES}
     )
     self._loop = time.monotonic()
-    self._other = 0.0  # seconds in the loop that are of another cause
+    self._other = 0.0  # seconds in the loop with another cause
     now = time.time()
     if "clock" in last:
       self._seconds["restart"] += max(now - last["clock"], 0.0)
@@ -50,19 +50,19 @@ class Goodput:
       self._seconds["start"] += max(now - began, 0.0)
 
   def add(self, cause: str, seconds: float) -> None:
-    """Counts seconds that passed in the loop."""
+    """Adds seconds that passed in the loop."""
     self._seconds[cause] += seconds
     self._other += seconds
 
   @contextlib.contextmanager
   def of(self, cause: str) -> Iterator[None]:
-    """Counts the seconds of the body."""
+    """Adds the seconds that the body takes."""
     began = time.monotonic()
     yield
     self.add(cause, time.monotonic() - began)
 
   def row(self) -> dict[str, float]:
-    """Returns what a line of metrics.jsonl holds."""
+    """Returns the entries of a line of metrics.jsonl."""
     seconds = self._seconds.copy()
     seconds["step"] += time.monotonic() - self._loop - self._other
     return {f"time/{c}": seconds[c] for c in CAUSES} | {"clock": time.time()}

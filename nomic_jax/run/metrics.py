@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""metrics.jsonl: one line of figures per logged step, in order of steps."""
+"""metrics.jsonl: one line per logged step, in order of steps."""
 
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -26,15 +26,14 @@ from nomic_jax.storage.files import replacing
 class MetricsFile:
   """Appends lines; a resumed run first drops those it will write again.
 
-  So the file of a run that was killed twice reads like one that was not.
+  Therefore the file of an interrupted run reads like that of an uninterrupted
+  one. The last line of a stopped run may be `unfinished`: it holds the numbers
+  of its steps, which the next line starts with. It stays in the file in case
+  this run is killed, and `read` ignores it.
 
   Attributes:
     last: the last line, or {}.
-    seconds: of training until the last line.
-
-  The last line of a run that was stopped may be `unfinished`: it has the
-  numbers of its steps, which the next line begins with. It stays in the file,
-  should this run be killed, and `read` leaves it out.
+    seconds: of training up to the last line.
   """
 
   def __init__(
@@ -43,21 +42,25 @@ class MetricsFile:
     resume_step: int,
     trackers: Sequence[Callable[[dict | None], None]] = (),
   ):
-    """Drops lines after `resume_step`; `trackers` are given each line too.
+    """Drops lines after `resume_step`.
 
-    But none that is out of turn, since they cannot take it back.
+    Args:
+      path: the file.
+      resume_step: step of the checkpoint that the training resumes from.
+      trackers: called with each new line, except unfinished ones, which they
+        could not take back.
     """
     self._trackers = trackers
-    kept = _in_turn(row for row in _lines(path) if row["step"] <= resume_step)
-    self.last = kept[-1] if kept else {}
-    text = "".join(json.dumps(r) + "\n" for r in kept)
+    lines = _finished(row for row in _lines(path) if row["step"] <= resume_step)
+    self.last = lines[-1] if lines else {}
+    text = "".join(json.dumps(r) + "\n" for r in lines)
     self._path = path
     if buckets.is_remote(path):
       self._file = appended.Appended(path, text.encode())
     else:
       with replacing(path) as temporary:
         temporary.write_text(text)
-      # Unbuffered: what did not fit the disk is not tried again on closing.
+      # Unbuffered, so that closing does not retry what did not fit the disk.
       self._file = open(path, "ab", buffering=0)
     self.seconds = self.last.get("seconds", 0.0)
 
@@ -69,37 +72,38 @@ class MetricsFile:
     """
     try:
       rest = (json.dumps(row) + "\n").encode()
-      while rest:  # a write cut short says why only when it is repeated
+      while rest:  # after a partial write, the next one raises the reason
         rest = rest[self._file.write(rest) :]
     except OSError as e:
       if buckets.is_remote(self._path):
         raise
       raise UserError(
         f"cannot write {self._path}: {e.strerror}; the checkpoints are "
-        "whole: mend that and run the same command to go on from the last"
+        "complete: fix that and run the same command to resume from the last"
       ) from e
     for tracker in self._trackers if "unfinished" not in row else ():
       tracker(row)
 
   def stopped_at(self, step: int) -> bool:
-    """Whether the last line is of this step, and unfinished."""
+    """Returns whether the last line is unfinished and of this step."""
     return self.last.get("step") == step and "unfinished" in self.last
 
   def flush(self) -> None:
-    """Makes sure that all lines are there, even in a bucket."""
+    """Waits until all lines are written, also in a bucket."""
     self._file.flush()
 
   def close(self) -> None:
+    """Closes the file and the trackers."""
     self._file.close()
     for tracker in self._trackers:
       tracker(None)
 
 
 class StepLog:
-  """Checks every step's numbers; writes their means every few steps.
+  """Checks every step's metrics and writes their means every few steps.
 
   Attributes:
-    compiling: set it when a step has had to be compiled.
+    compiling: set this when a step had to be compiled.
   """
 
   def __init__(
@@ -110,23 +114,27 @@ class StepLog:
     skip_at_most: int = 0,
     clocks: Callable[[], dict[str, float]] = dict,
   ):
-    """Logs every so many steps; `skip_at_most` may be not finite.
+    """Starts a log.
 
-    Of several processes one has `metrics` to write to; all check. Lines end
-    with what `clocks` returns.
+    Args:
+      metrics: the file; None in all processes but one. All of them check.
+      schedule: learning rate by update.
+      every: number of steps per line.
+      skip_at_most: number of non-finite steps to tolerate.
+      clocks: returns further entries for the end of each line.
     """
     self._clocks = clocks
     self._metrics, self._schedule, self._every = metrics, schedule, every
     self._skip_at_most = skip_at_most
     last = metrics.last if metrics else {}
     begun = last.get("unfinished", [])
-    if isinstance(begun, list):  # as versions without the other sums wrote it
+    if isinstance(begun, list):  # written by versions without the other sums
       begun = {"rows": begun, "real": 0, "slots": 0}
     self._rows: list[dict] = begun["rows"]
     self._real, self._slots = begun["real"], begun["slots"]
     self._skipped = last.get("skipped", 0)
     self._empty = last.get("empty_steps", 0)
-    self._tokens = 0  # that are text, since this process began the line
+    self._tokens = 0  # real tokens since this process began the line
     self._flops = self._waited = 0.0
     self._taken: list[float] = []  # seconds of each step
     self._shown: dict[str, float] = {}
@@ -136,13 +144,13 @@ class StepLog:
     self.compiling = False
 
   def add_held_out(self, means: Mapping[str, float], seconds: float) -> None:
-    """Puts `means` in the next line, and `seconds` out of the clock."""
+    """Adds `means` to the next line and excludes `seconds` from the clock."""
     self._held_out = means
     self._clock += seconds
     self._before += seconds
 
   def finish(self, results: Mapping[str, float]) -> None:
-    """Writes the line of a stopped run, with what it did not measure."""
+    """Writes the line of a stopped run, with results measured later."""
     if self._metrics:
       line = {k: v for k, v in self._metrics.last.items() if k != "unfinished"}
       self._metrics.write(line | dict(results) | self._clocks())
@@ -159,22 +167,22 @@ class StepLog:
     write: bool = False,
     stopped: bool = False,
   ) -> dict[str, float]:
-    """Takes in step `number`; returns what to show.
+    """Adds step `number`; returns values to display.
 
     Args:
       number: from 1.
       result: the step's metrics, scalars.
-      tokens: tokens that are text, and token slots, of its batch.
-      waited: seconds spent on waiting for the batch.
-      source: of the batch, for messages.
+      tokens: numbers of real tokens and of token slots in its batch.
+      waited: seconds spent waiting for the batch.
+      source: of the batch, for error messages.
       flops: of the step on all devices, by formula.
-      write: even if no line is due. At a checkpoint, so that no line is of
-        steps before and after it: resumed runs write the same lines.
-      stopped: the run ends here, and the line is not finished.
+      write: whether to write a line even if none is due. Do so at a checkpoint,
+        so that no line spans it and resumed runs write the same lines.
+      stopped: whether the run ends here, leaving the line unfinished.
 
     Raises:
-      Diverged: if the loss or the gradient is not finite, more often than
-        is allowed.
+      Diverged: if the loss or the gradient is not finite more often than
+        allowed.
     """
     groups = result["group_norms"]
     row = {k: float(v) for k, v in result.items() if k != "group_norms"}
@@ -185,7 +193,7 @@ class StepLog:
     row["data_wait"] = waited
     self._skipped = row.pop("skipped")
     if finite and empty:
-      self._empty += 1  # counts in no mean
+      self._empty += 1  # excluded from all means
     elif finite:
       self._rows.append(row)
     self._real += tokens[0] * jax.process_count()
@@ -208,7 +216,7 @@ class StepLog:
     self._seconds += seconds
     names = dict.fromkeys(k for row in self._rows for k in row)
     means = {}
-    for name in names:  # some are not of every step: accuracy/SOURCE
+    for name in names:  # some are not in every step: accuracy/SOURCE
       values = [row[name] for row in self._rows if name in row]
       means[name] = sum(values) / len(values)
     speed = self._speed(seconds)
@@ -224,8 +232,8 @@ class StepLog:
           **means,
           **self._held_out,
           "skipped": int(self._skipped),  # so far
-          # So far, of batches of zero weight. Neither they nor those skipped
-          # are updates, by which the schedule goes.
+          # So far, with zero weight. Neither these nor skipped steps count as
+          # updates, which the schedule depends on.
           **({"empty_steps": self._empty} if self._empty else {}),
           "learning_rate": float(
             self._schedule(number - 1 - self._skipped - self._empty)
@@ -254,11 +262,12 @@ class StepLog:
     self.compiling = False
 
   def _speed(self, seconds: float) -> dict[str, float]:
-    """Of the steps since the last line, which took so many seconds.
+    """Returns figures of the steps since the last line.
 
-    A step's time is that between two looks at a step's numbers; evaluation is
-    left out. `mfu` (see `flops`) is there for devices whose peak is known,
-    `device_memory` for those that tell: the most one of this host's has held.
+    A step's time is the interval between reading the metrics of two steps,
+    without evaluation. `mfu` (see `flops`) is available for devices of known
+    peak, `device_memory` for those that report it: the maximum over this host's
+    devices.
     """
     half, most = np.percentile(self._taken, (50, 90))
     speed = {
@@ -272,9 +281,9 @@ class StepLog:
     if peak and self._flops:
       speed["mfu"] = self._flops / (seconds * peak * jax.device_count())
     held = [
-      told["peak_bytes_in_use"]
+      stats["peak_bytes_in_use"]
       for device in jax.local_devices()
-      if "peak_bytes_in_use" in (told := device.memory_stats() or {})
+      if "peak_bytes_in_use" in (stats := device.memory_stats() or {})
     ]
     if held:
       speed["device_memory"] = max(held)
@@ -284,35 +293,35 @@ class StepLog:
 def _not_finite(
   number: int, row: Mapping[str, float], groups: Mapping[str, Any], source: str
 ) -> str:
-  """The message about a step whose loss or gradient is not finite."""
+  """Returns the message for a step whose loss or gradient is not finite."""
   name = "gradient_norm" if math.isfinite(row["loss"]) else "loss"
   bad = [g for g, norm in groups.items() if not math.isfinite(norm)]
-  where = f", the gradient not finite in {', '.join(bad[:3])}" if bad else ""
+  where = f", with gradients not finite in {', '.join(bad[:3])}" if bad else ""
   if len(bad) > 3:
     where += f" and {len(bad) - 3} more of {len(groups)} groups"
   return (
     f"step {number}: {name} is {row[name]} on a batch of {source}{where}; "
-    "the last checkpoint is from before. Check the metrics of the steps "
-    "before, config.optimizer.learning_rate and the data of this step, then "
-    "start in a new --workdir; config.skip_nonfinite=N leaves out up to N "
-    "such steps"
+    "the last checkpoint is older. Check the metrics of the steps before, "
+    "config.optimizer.learning_rate and the data of this step, then start in a "
+    "new --workdir; config.skip_nonfinite=N skips up to N such steps"
   )
 
 
 def lower_is_better(name: str) -> bool:
-  """Whether the less of this metric the better; else the more."""
+  """Returns whether smaller values of this metric are better."""
   return name.endswith(("loss", "perplexity", "error"))
 
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
-  """Rows of a metrics file; none if it is missing; a torn last line is left.
+  """Returns the rows of a metrics file; [] if missing.
 
-  Without those that were out of turn and that the next took in.
+  A partial last line is ignored, and so are unfinished lines that a later one
+  includes.
   """
-  return _in_turn(_lines(path))
+  return _finished(_lines(path))
 
 
-def _in_turn(rows: Iterable[dict]) -> list[dict]:
+def _finished(rows: Iterable[dict]) -> list[dict]:
   rows = list(rows)
   return [r for r in rows[:-1] if "unfinished" not in r] + rows[-1:]
 

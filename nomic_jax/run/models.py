@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A model wherever it is: a model directory, on the hub, or in a training."""
+"""Reads a model from a model directory, the Hub or a training."""
 
 import dataclasses
 import os
@@ -17,16 +17,16 @@ from nomic_jax.run import work_directory
 
 
 def read_model(path: str | os.PathLike) -> ModelFiles:
-  """Reads a model directory, a training work directory or a hub model.
+  """Reads a model directory, a training work directory or a Hub model.
 
   Args:
-    path: a directory, of a work directory also its checkpoints/STEP; or a hub
-      name such as nomic-ai/nomic-embed-text-v1.5 or bert-base-uncased, which
-      is downloaded into huggingface_hub's cache (HF_HOME) and, with
+    path: a directory, or the checkpoints/STEP of a work directory; or a Hub
+      name such as nomic-ai/nomic-embed-text-v1.5 or bert-base-uncased, which is
+      downloaded into huggingface_hub's cache (HF_HOME) or, with
       HF_HUB_OFFLINE=1, only looked up there.
 
   Raises:
-    UserError: saying which file, key or tensor is wrong.
+    UserError: naming the file, key or tensor that is wrong.
   """
   directory = fetch.find(path)
   if (directory / "checkpoints").is_dir():
@@ -40,11 +40,11 @@ def read_model(path: str | os.PathLike) -> ModelFiles:
 def _of_training(
   directory: pathlib.Path, step: int | None = None
 ) -> ModelFiles:
-  """The model of a work directory, by default of its latest checkpoint."""
+  """Returns the model of a work directory; default: its latest checkpoint."""
   a = work_directory.read_architecture(directory)
   saved = checkpoint.restore_params(directory, step)
   trees = {name: saved[name] for name in trees_lib.TREES if name in saved}
-  trees_lib.arrays(a, trees, str(directory))  # or says what does not fit
+  trees_lib.arrays(a, trees, str(directory))  # raises if something does not fit
   usage = work_directory.read_usage(directory)
   head = trees.get("classification_head")
   return ModelFiles(

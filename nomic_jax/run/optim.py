@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""AdamW from config, told apart by the parameters' paths.
+"""AdamW from a config, with settings that depend on parameters' paths.
 
-What differs between parameters is given as ((regex, value), ...): the first
-pattern that matches the whole of a path such as encoder/layers/qkv/kernel
-decides, every path must be matched, and every pattern must match some path.
+Such settings are given as ((regex, value), ...). The first pattern that matches
+a whole path, such as encoder/layers/qkv/kernel, decides. Every path must be
+matched, and every pattern must match some path.
 """
 
 from collections.abc import Callable
@@ -28,8 +28,8 @@ from nomic_jax.run import schedules
 
 Rules = Sequence[tuple[str, Any]]
 
-# Matrices and tables; no bias, norm or scale. The reference decides by rank;
-# here by name, since stacked layers give every vector a second axis.
+# Matrices and tables, but not biases, norms or scales. The reference decides by
+# rank; here by name, since stacked layers give every vector a second axis.
 DECAY_RULE = ((r"(.*/)?(kernel|embedding)", 1.0), (".*", 0.0))
 
 
@@ -38,16 +38,16 @@ def make(
   total_steps: int,
   per_step: dict[str, int] | None = None,
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
-  """AdamW after a clip by the global norm (Loshchilov & Hutter 2019).
+  """Returns AdamW with clipping by global norm (Loshchilov & Hutter 2019).
 
   Args:
     config: learning_rate; b1, b2, eps; weight_decay; clip_norm (0: none);
-      gradient_scale (optional): clip and Adam do as if the gradient were so
-      many times as large, which is to divide clip_norm and eps by it;
-      schedule: a name, or a list of (regex, name); warmup, cooldown: see
-      `schedules`; lr_multipliers and decay_multipliers: lists of (regex,
-      number) for learning_rate and weight_decay. A parameter whose learning
-      rate is multiplied by 0 is frozen: it has no moments and does not decay.
+      gradient_scale (optional): clip and update as if the gradient were
+      multiplied by it, which divides clip_norm and eps; schedule: a name, or a
+      list of (regex, name); warmup, cooldown: see `schedules`; lr_multipliers
+      and decay_multipliers: lists of (regex, number) for learning_rate and
+      weight_decay. A parameter with a learning rate multiplied by 0 is frozen:
+      it has no moments and does not decay.
     total_steps: of the training.
     per_step: see `schedules.steps_of`.
 
@@ -57,8 +57,8 @@ def make(
   """
   if config.clip_norm < 0:
     raise UserError(
-      f"config.optimizer.clip_norm: {config.clip_norm} would turn the "
-      "gradient around; expected a number above 0, or 0 for no clipping"
+      f"config.optimizer.clip_norm: {config.clip_norm} would reverse the "
+      "gradient; expected a number above 0, or 0 for no clipping"
     )
   scale_of_all = config.get("gradient_scale", 1.0)
   if scale_of_all <= 0:
@@ -85,7 +85,7 @@ def make(
     )
 
   def init(params) -> optax.ScaleByScheduleState:
-    multipliers(params)  # complains
+    multipliers(params)  # raises for patterns that do not fit
     return optax.ScaleByScheduleState(jnp.zeros((), jnp.int32))
 
   def update(updates, state, params):
@@ -113,16 +113,16 @@ def make(
 
 
 def freeze(loss: Loss, rules: Rules) -> Loss:
-  """The loss, with a gradient of zero for what `rules` multiply by 0.
+  """Returns the loss with zero gradients for parameters frozen by `rules`.
 
-  So that frozen parameters cost no backward pass and are not in the norm that
-  clips. Without such rules it is the loss itself.
+  Frozen parameters then cost no backward pass and do not count in the norm used
+  for clipping. Without such rules, returns the loss itself.
   """
   return _Frozen(loss, rules) if frozen_by(rules) else loss
 
 
 class _Frozen(Loss):
-  """See `freeze`."""
+  """A loss with frozen parameters; see `freeze`."""
 
   def __init__(self, loss: Loss, rules: Rules):
     self._loss, self._rules = loss, rules
@@ -141,28 +141,28 @@ class _Frozen(Loss):
 
 
 def frozen_by(rules: Rules) -> bool:
-  """Whether these lr_multipliers freeze anything."""
+  """Returns whether these lr_multipliers freeze any parameter."""
   pairs = _compiled("config.optimizer.lr_multipliers", rules)
   return any(value == 0 for _, value in pairs)
 
 
 def trainable(rules: Rules, params: Any) -> Any:
-  """Tree of whether a parameter is trained under these lr_multipliers."""
+  """Returns a tree of whether each parameter is trained."""
   return jax.tree.map(bool, match("lr_multipliers", rules, params))
 
 
 def match(field: str, rules: Rules, params: Any) -> Any:
-  """Tree of the value that the first matching pattern gives each parameter.
+  """Returns a tree of the value of the first matching pattern.
 
   Args:
-    field: of config.optimizer, for messages.
+    field: of config.optimizer, for error messages.
     rules: (regex, value) in order.
     params: arrays, or arrays boxed with the names of their axes; a box counts
       as one leaf.
 
   Raises:
-    UserError: for a parameter that nothing matches, a pattern that matches
-      nothing, and what is no list of such pairs.
+    UserError: for a parameter without a match, a pattern that matches nothing,
+      or rules that are not a list of such pairs.
   """
   where = f"config.optimizer.{field}"
   patterns = _compiled(where, rules)
@@ -193,7 +193,7 @@ def match(field: str, rules: Rules, params: Any) -> Any:
 
 
 def paths(params: Any) -> list[str]:
-  """Paths of all parameters, such as encoder/word/embedding."""
+  """Returns the paths of all parameters, such as encoder/word/embedding."""
   return [
     jax.tree_util.keystr(path, simple=True, separator="/")
     for path, _ in jax.tree_util.tree_leaves_with_path(
@@ -212,7 +212,7 @@ def _compiled(where: str, rules: Rules) -> list[tuple[re.Pattern, Any]]:
     pairs = [(re.compile(pattern), value) for pattern, value in rules]
   except (TypeError, ValueError, re.error) as e:
     raise UserError(
-      f"{where}: {rules!r} is no list of (regex, value): {e}"
+      f"{where}: {rules!r} is not a list of (regex, value): {e}"
     ) from e
   for pattern, value in pairs:
     if not kind(value):

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How the learning rate goes over a training, in steps of updates."""
+"""Learning rate schedules, in steps of updates."""
 
 import re
 
@@ -21,14 +21,14 @@ def make(
   total_steps: int,
   per_step: dict[str, int] | None = None,
 ) -> optax.Schedule:
-  """Linear warmup to `learning_rate`, then the schedule of that name.
+  """Returns a linear warmup to `learning_rate` followed by a schedule.
 
   - linear, cosine: to zero at the last step;
-  - inverse_sqrt: peak · sqrt(warmup / step), the paper's choice for
-    contrastive pre-training (section 4.2);
-  - constant: stays;
-  - wsd, warmup–stable–decay (Hu et al. 2024, section 4): stays, and falls in
-    a line to zero over the last `cooldown`.
+  - inverse_sqrt: peak · sqrt(warmup / step), the paper's choice for contrastive
+    pre-training (section 4.2);
+  - constant: stays at the peak;
+  - wsd, warmup–stable–decay (Hu et al. 2024, section 4): stays at the peak and
+    decays linearly to zero over the last `cooldown`.
 
   Args:
     name: one of SCHEDULES.
@@ -55,7 +55,7 @@ def make(
     if not 0 < cooldown <= left:
       raise UserError(
         f"config.optimizer.cooldown: '{config.cooldown}' is {cooldown} "
-        f"steps; expected 1 to the {left} that are left after the warmup"
+        f"steps; expected 1 to {left}, the number of steps after the warmup"
       )
     return optax.linear_schedule(peak, 0.0, cooldown, left - cooldown)
 
@@ -78,15 +78,14 @@ def steps_of(
   total_steps: int,
   per_step: dict[str, int] | None = None,
 ) -> int:
-  """A length of training in steps: "700 steps", "6%", "1e6 examples".
+  """Converts a length of training to steps: "700 steps", "6%", "1e6 examples".
 
   Args:
-    field: of config.optimizer, for messages.
-    amount: a number and a unit: steps (also when there is none), %
-      (of the training), examples or tokens. Rounded to whole steps.
+    field: of config.optimizer, for error messages.
+    amount: a number and a unit: steps (the default), % (of the training),
+      examples or tokens. Rounded to whole steps.
     total_steps: of the training.
-    per_step: how many examples, and how many tokens, a step has, if that is
-      fixed.
+    per_step: the numbers of examples and tokens per step, where fixed.
 
   Raises:
     UserError: for another unit, or one that is not fixed in this training.
@@ -96,8 +95,8 @@ def steps_of(
     number, unit = float(match[1]), match[2] or "steps"
   except (TypeError, ValueError):
     raise UserError(
-      f"config.optimizer.{field}: '{amount}' is no length of training; "
-      "expected such as '700 steps', '6%', '1e6 examples' or '2e9 tokens'"
+      f"config.optimizer.{field}: '{amount}' is not a length of training; "
+      "expected for example '700 steps', '6%', '1e6 examples' or '2e9 tokens'"
     ) from None
   unit = unit if unit == "%" else unit.removesuffix("s") + "s"
   if unit == "%":
@@ -109,12 +108,12 @@ def steps_of(
   )
   if unit not in (per_step or {}):
     raise UserError(
-      f"config.optimizer.{field}: '{amount}', but how many {unit} a step "
-      "of this data has is not fixed; give steps, % or examples"
+      f"config.optimizer.{field}: '{amount}', but the number of {unit} per "
+      "step is not fixed for this data; specify steps, % or examples"
     )
   return round(number / per_step[unit])
 
 
 def _inverse_sqrt(peak: float, warmup: int) -> optax.Schedule:
-  # The joined schedule is also asked about steps before its own first.
+  # The joined schedule also evaluates this before its first step.
   return lambda step: peak * (warmup / (warmup + jnp.maximum(step, 0))) ** 0.5

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What training starts from: fresh weights, a model, or a BERT made rotary."""
+"""The start of a training: fresh weights, a model, or a BERT made rotary."""
 
 import dataclasses
 import pathlib
@@ -26,7 +26,7 @@ from nomic_jax.run import work_directory
 from nomic_jax.text import special_tokens
 from nomic_jax.text import tokenizer as tokenizer_lib
 
-# Fields of config.encoder that count for a loaded model, too, unless None.
+# Fields of config.encoder that also apply to a loaded model, unless None.
 _ROPE = {"rotary_base": "base", "rotary_factor": "factor"}
 OWN = (
   "pooling",
@@ -45,25 +45,26 @@ class Start(NamedTuple):
 
   architecture: Architecture
   tokenizer: pathlib.Path  # a tokenizer.json, or a folder with one
-  params: dict | None  # None: fresh
-  usage: Usage = Usage()  # of the model that is trained
+  params: dict | None  # None for fresh weights
+  usage: Usage = Usage()  # of the trained model
 
 
 def find_start(config: ml_collections.ConfigDict) -> Start:
-  """Encoder, tokenizer and weights that a training starts from.
+  """Returns the encoder, tokenizer and weights that a training starts from.
 
-  With `config.init_from` they are those of a model or work directory; without
-  it the tokenizer is the data's and the encoder is `config.encoder`, fresh.
+  With `config.init_from` they are those of a model or work directory. Without
+  it, the tokenizer is the data's and the encoder `config.encoder`, with fresh
+  weights.
   """
   if not config.data.path:
     raise UserError(
-      "config.data.path is empty; give --config.data.path=DIR, a data "
+      "config.data.path is empty; set --config.data.path=DIR to a data "
       "directory made by nomic-jax prepare"
     )
   if config.get("init_as") and not config.init_from:
     raise UserError(
-      f"config.init_as: '{config.init_as}' says what becomes of a loaded "
-      "model; give --config.init_from=DIR too"
+      f"config.init_as: '{config.init_as}' converts a loaded model; also set "
+      "--config.init_from=DIR"
     )
   if config.init_from:
     return _loaded(config)
@@ -82,7 +83,7 @@ def find_start(config: ml_collections.ConfigDict) -> Start:
 
 
 def _longest(config: ml_collections.ConfigDict) -> int:
-  """Tokens that a new encoder reads: as many as it is trained on, if unsaid."""
+  """Returns max_length of a new encoder; default: the data's lengths."""
   return config.encoder.get("max_length") or max(
     loader.text_lengths(config.data).values()
   )
@@ -91,13 +92,13 @@ def _longest(config: ml_collections.ConfigDict) -> int:
 def resolve(
   config: ml_collections.ConfigDict, start: Start
 ) -> tuple[ml_collections.ConfigDict, Usage]:
-  """Puts in what the config leaves to the model.
+  """Fills in what the config leaves to the model.
 
-  A config that says None of a prompt or of an evaluator's lengths asks for the
-  model's own, so that what is trained, measured and served is the same.
+  Where a config has None for a prompt or for an evaluator's lengths, the
+  model's own are used, so that the same is trained, measured and served.
 
   Returns:
-    The config, and the usage of the model that is trained.
+    The config, and the usage of the trained model.
   """
   config = config.copy_and_resolve_references()
   usage = start.usage
@@ -134,7 +135,7 @@ def resolve(
 
 
 def describe(config: ml_collections.ConfigDict, start: Start) -> str:
-  """One line: what a loaded model brings, and what the config changes in it."""
+  """Returns a line on what a loaded model has and what the config changes."""
   _, usage = resolve(config, start)
   prompts = (
     ", ".join(
@@ -149,16 +150,16 @@ def describe(config: ml_collections.ConfigDict, start: Start) -> str:
     if value is not None:
       changed.append(f"config.encoder.{name}={value}")
   for side in ("query", "document"):
-    asked = config.data.get(f"{side}_prompt")
-    if asked is not None and asked != start.usage.prompt(side):
+    chosen = config.data.get(f"{side}_prompt")
+    if chosen is not None and chosen != start.usage.prompt(side):
       changed.append(
-        f"config.data.{side}_prompt={asked!r} in place of "
+        f"config.data.{side}_prompt={chosen!r} instead of "
         f"{start.usage.prompt(side)!r}"
       )
   if usage.similarity != start.usage.similarity:
     changed.append(
-      f"similarity {usage.similarity} in place of "
-      f"{start.usage.similarity}, by which this loss compares"
+      f"similarity {usage.similarity}, which this loss uses, instead of "
+      f"{start.usage.similarity}"
     )
   return (
     f"{config.init_from}: pooling {a.head.pooling}"
@@ -174,12 +175,12 @@ def describe(config: ml_collections.ConfigDict, start: Start) -> str:
 
 
 def merged(fresh: dict, loaded: dict, path: str = "params") -> dict:
-  """The tree `fresh` with the leaves that `loaded` has in their place.
+  """Returns the tree `fresh` with the leaves that `loaded` also has.
 
-  What else is in `loaded`, such as a head of another objective, is left out.
+  Other leaves of `loaded`, such as the head of another objective, are ignored.
 
   Raises:
-    UserError: naming an array of another shape.
+    UserError: naming an array with a different shape.
   """
   tree = dict(fresh)
   for name in (name for name in fresh if name in loaded):
@@ -190,14 +191,14 @@ def merged(fresh: dict, loaded: dict, path: str = "params") -> dict:
       tree[name] = new
     else:
       raise UserError(
-        f"config.init_from: {where} is {list(new.shape)} there and "
-        f"{list(old.shape)} by this config; give it the model's sizes"
+        f"config.init_from: {where} has shape {list(new.shape)} there but "
+        f"{list(old.shape)} in this config; set the sizes of the model"
       )
   return tree
 
 
 def _loaded(config: ml_collections.ConfigDict) -> Start:
-  """The model of `config.init_from`, with what the config changes in it."""
+  """Loads the model of `config.init_from` and applies the config's changes."""
   model = models.read_model(config.init_from)
   # Only losses of pairs pool; a classifier reads the first token.
   if (
@@ -208,7 +209,7 @@ def _loaded(config: ml_collections.ConfigDict) -> Start:
     sentence_transformers.warn_of_pooling(config.init_from)
   if config.get("init_as"):
     model = _converted(config, model)
-  # A pooler is of use to a classifier alone, which trains it on.
+  # Only a classifier uses a pooler, and trains it further.
   encoder = dict(model.params)
   params = {"encoder": encoder}
   if "pooler" in encoder:
@@ -233,43 +234,43 @@ def _loaded(config: ml_collections.ConfigDict) -> Start:
 def _changed(
   a: Architecture, config: ml_collections.ConfigDict
 ) -> Architecture:
-  """A loaded model's architecture with what config.encoder says of OWN."""
-  asked = {k: config[k] for k in OWN if config.get(k) is not None}
+  """Returns a loaded model's architecture with the OWN fields of the config."""
+  chosen = {k: config[k] for k in OWN if config.get(k) is not None}
   head = dataclasses.replace(
-    a.head, pooling=asked.get("pooling", a.head.pooling)
+    a.head, pooling=chosen.get("pooling", a.head.pooling)
   )
   fields = ["dropout", "head_dropout"]
   if a.rotary:
     a = a.with_rope(
-      **{ours: asked[k] or None for k, ours in _ROPE.items() if k in asked}
+      **{ours: chosen[k] or None for k, ours in _ROPE.items() if k in chosen}
     )
     fields.append("max_length")
   with options_of("config.encoder"):
     head = head.simple(
-      a.width, asked.get("pooled_norm"), asked.get("projection")
+      a.width, chosen.get("pooled_norm"), chosen.get("projection")
     )
   return dataclasses.replace(
-    a, pooler=False, head=head, **{k: asked[k] for k in fields if k in asked}
+    a, pooler=False, head=head, **{k: chosen[k] for k in fields if k in chosen}
   )
 
 
 def _fit_classifier(config: ml_collections.ConfigDict, head: dict) -> None:
-  """Leaves out a classifier of other labels: from MNLI's to RTE's, say."""
+  """Drops a classifier with other labels, such as MNLI's for RTE."""
   if "classifier" not in head:
     return
-  there, wanted = head["classifier"]["bias"].size, config.loss.get("labels")
-  if wanted not in (None, there):
+  stored, wanted = head["classifier"]["bias"].size, config.loss.get("labels")
+  if wanted not in (None, stored):
     del head["classifier"]
     print(
-      f"config.init_from: its classifier has {there} labels and "
-      f"config.loss {wanted}, so a fresh one takes its place"
+      f"config.init_from: its classifier has {stored} labels and "
+      f"config.loss {wanted}, so a new one replaces it"
     )
 
 
 def _converted(
   config: ml_collections.ConfigDict, model: ModelFiles
 ) -> ModelFiles:
-  """The loaded model as `config.init_as` wants it."""
+  """Returns the loaded model converted as `config.init_as` specifies."""
   if config.init_as == "selection":
     sizes = {k: config.encoder[k] for k in selection.SIZES}
     with options_of("config.encoder"):
@@ -285,8 +286,8 @@ def _converted(
   if config.init_as != "rotary":
     raise UserError(
       f"config.init_as: '{config.init_as}' is unknown; expected 'rotary', "
-      "which turns a BERT into a long-context model, 'selection', which "
-      "makes a smaller encoder of it, or nothing"
+      "which converts a BERT to a long-context model, 'selection', which makes "
+      "a smaller encoder from it, or nothing"
     )
   return long_context.from_bert(
     model,

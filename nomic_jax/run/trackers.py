@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""TensorBoard and Weights & Biases: metrics.jsonl's lines, to look at there.
+"""TensorBoard and Weights & Biases: logs the lines of metrics.jsonl there.
 
-Each is asked for in the config and comes with an extra of setup.cfg of its
-name. metrics.jsonl is written in any case.
+Each is enabled in the config and needs an extra of its name in setup.cfg.
+metrics.jsonl is written in any case.
 """
 
 from collections.abc import Callable
@@ -22,13 +22,14 @@ Row = dict[str, Any]  # a line of metrics.jsonl
 def make(
   config: ml_collections.ConfigDict, workdir: pathlib.Path, done: int
 ) -> list[Callable[[Row | None], None]]:
-  """What `config.log` asks for, each to be called with every line, then None.
+  """Returns the trackers that `config.log` enables.
+
+  Each is called with every line, then with None.
 
   Args:
     config: of the training.
     workdir: of the training.
-    done: steps that were taken before; what a killed run logged after them
-      is replaced.
+    done: number of completed steps; later lines of a killed run are replaced.
   """
   trackers = []
   if config.log.tensorboard:
@@ -44,13 +45,13 @@ def _tensorboard(
   """Writes event files under `workdir`/logs."""
   if buckets.is_remote(workdir):
     raise UserError(
-      f"config.log.tensorboard: event files grow, which objects in a bucket "
-      f"({workdir}) do not; leave it out: nomic-jax plot {workdir} draws "
-      "metrics.jsonl"
+      f"config.log.tensorboard: event files grow, but objects in a bucket "
+      f"({workdir}) cannot; leave it empty and plot metrics.jsonl with "
+      f"nomic-jax plot {workdir}"
     )
   import tensorboardX
 
-  # The suffix, since two files of the same second would have one name.
+  # Without the suffix, two files of the same second would have the same name.
   writer = tensorboardX.SummaryWriter(
     str(workdir / "logs"),
     purge_step=done + 1,
@@ -75,7 +76,7 @@ def _wandb(
   """Logs to the project `config.log.wandb`; WANDB_MODE=offline logs locally."""
   import wandb
 
-  # The same for a work directory each time, so that it goes on as one run.
+  # Always the same for a work directory, so that it resumes as one run.
   remote = buckets.is_remote(workdir)
   name = str(workdir if remote else workdir.absolute())
   run = wandb.init(

@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Compares reproduce.json with what is there now.
+"""Compares reproduce.json with the current state.
 
-Whatever a manifest has a fingerprint of is fingerprinted again, wherever it
-lies: the directory itself, then its inputs, then theirs. What is gone, or
-cannot be reached, is reported and is no difference.
+Everything that a manifest has a fingerprint of is fingerprinted again, local or
+remote: the directory itself, then its inputs, then theirs. What is missing or
+unreachable is reported but does not count as a difference.
 """
 
 from collections.abc import Callable
@@ -29,13 +29,13 @@ from nomic_jax.storage.keys import read_json
 
 
 class _Compared(NamedTuple):
-  """One thing, as it was and as it is.
+  """One item, as recorded and as it is now.
 
   Attributes:
     what: its name.
-    before: as it was recorded; None: it was not.
-    now: computes it again; None if it is gone.
-    decides: whether another value gives other numbers.
+    before: the recorded value; None if it was not recorded.
+    now: computes the current value; None if it is missing.
+    decides: whether a different value changes results.
   """
 
   what: str
@@ -46,22 +46,22 @@ class _Compared(NamedTuple):
 
 @places.expanding("path")
 def verify(path: str | os.PathLike) -> None:
-  """Prints what differs from the manifest of a directory, and of its inputs.
+  """Prints what differs from a directory's manifest and those of its inputs.
 
   Args:
-    path: a work, model or data directory, or one of a teacher's vectors; here
-      or in a bucket.
+    path: a work, model or data directory, or one with a teacher's vectors;
+      local or in a bucket.
 
   Raises:
-    UserError: if it has no manifest, or what is there now would give other
-      numbers: other data, tokenizer or weights. Other code, libraries and
-      devices are only printed.
+    UserError: if it has no manifest, or if data, tokenizer or weights changed,
+      which changes results. Differences in code, libraries and devices are only
+      printed.
   """
   values = manifest.read(path)
   if values is None:
     raise UserError(
-      f"{path}: no {manifest.FILE} in it; expected a directory that this "
-      "version of nomic-jax or a later one made"
+      f"{path}: has no {manifest.FILE}; expected a directory made by this or a "
+      "later version of nomic-jax"
     )
   wrong = 0
   for what, before, recompute, decides in _all(str(path), values, "", set()):
@@ -73,7 +73,7 @@ def verify(path: str | os.PathLike) -> None:
     if before is None:
       print(f"{what}: cannot be compared: it has no fingerprint")
     elif now is None:
-      print(f"{what}: cannot be compared: nothing is there any more")
+      print(f"{what}: cannot be compared: it no longer exists")
     elif before == now:
       print(f"{what}: the same")
     else:
@@ -81,19 +81,19 @@ def verify(path: str | os.PathLike) -> None:
       print(f"{what}: was {before}, is {now}")
   if wrong:
     raise UserError(
-      f"{path}: {wrong} of these differ and decide the numbers; see above"
+      f"{path}: {wrong} of these differ and affect results; see above"
     )
 
 
 def _all(
-  place: str, values: dict, depth: str, seen: set[str]
+  path: str, values: dict, depth: str, seen: set[str]
 ) -> Iterator[_Compared]:
-  """All that a manifest records of a directory, and its history, once each."""
-  mark = f"{place} {_of_values(values)}"
+  """Yields all that a manifest records of a directory and its history, once."""
+  mark = f"{path} {_of_values(values)}"
   if mark in seen:
     return
   seen.add(mark)
-  yield from _own(place, values, depth)
+  yield from _own(path, values, depth)
   yield from _environment(values, depth)
   entries = values.get("data", {}) | values.get("inputs", {})
   for name, about in entries.items():
@@ -119,14 +119,14 @@ def _all(
       yield from _all(where, before["manifest"], f"{depth}{name}: ", seen)
 
 
-def _own(place: str, values: dict, depth: str) -> Iterator[_Compared]:
-  """What the directory itself holds."""
+def _own(path: str, values: dict, depth: str) -> Iterator[_Compared]:
+  """Yields what the directory itself holds."""
   if "weights" in values:
     yield _Compared(
       f"{depth}weights",
       values["weights"],
       lambda: (
-        manifest.of_file(_here(place) / WEIGHTS) if _exists(place) else None
+        manifest.of_file(_here(path) / WEIGHTS) if _exists(path) else None
       ),
     )
   if "tokenizer" in values:
@@ -134,38 +134,36 @@ def _own(place: str, values: dict, depth: str) -> Iterator[_Compared]:
       f"{depth}tokenizer",
       values["tokenizer"],
       lambda: (
-        manifest.of_tokenizer(_here(place) / "tokenizer")
-        if _exists(place)
+        manifest.of_tokenizer(_here(path) / "tokenizer")
+        if _exists(path)
         else None
       ),
     )
   if "records" not in values:
     return
-  if not depth:  # of an input it was compared as such
+  if not depth:  # inputs are compared by their fingerprints
     yield _Compared(
-      "files", values["fingerprint"], lambda: dataset.fingerprint(place)
+      "files", values["fingerprint"], lambda: dataset.fingerprint(path)
     )
-  if buckets.is_remote(place):
-    return  # they are read where they are used
+  if buckets.is_remote(path):
+    return  # records are read where they are used
   yield _Compared(
     f"{depth}records",
     values["records"],
-    lambda: (
-      manifest.of_records(pathlib.Path(place)) if _exists(place) else None
-    ),
+    lambda: manifest.of_records(pathlib.Path(path)) if _exists(path) else None,
   )
-  about = pathlib.Path(place) / "tokens" / "about.json"
+  about = pathlib.Path(path) / "tokens" / "about.json"
   if about.is_file():
     made = lambda found: fingerprints.of_text(json.dumps(found))
     yield _Compared(
       f"{depth}records that tokens/ was made of",
       made(read_json(about).get("records")),
-      lambda: made(tokens.records(pathlib.Path(place))),
+      lambda: made(tokens.records(pathlib.Path(path))),
     )
 
 
 def _environment(values: dict, depth: str) -> Iterator[_Compared]:
-  """What differs in code, libraries and devices."""
+  """Yields the differences in code, libraries and devices."""
   if "code" not in values:
     return
   for group, now in manifest.environment("devices" in values).items():
@@ -180,7 +178,7 @@ def _environment(values: dict, depth: str) -> Iterator[_Compared]:
 
 
 def _fingerprint(name: str, about: dict, values: dict) -> Callable[[], Any]:
-  """What computes the fingerprint of an input again."""
+  """Returns a function that computes an input's fingerprint again."""
   where = about["path"]
   if where is None:
     return lambda: None
@@ -193,14 +191,14 @@ def _fingerprint(name: str, about: dict, values: dict) -> Callable[[], Any]:
   return lambda: manifest.of_place(where)
 
 
-def _here(place: str) -> pathlib.Path:
-  """Where a model or work directory can be read, without its checkpoints."""
-  return pathlib.Path(buckets.fetch(place, checkpoints=False))
+def _here(path: str) -> pathlib.Path:
+  """Returns a local path of a model or work directory, without checkpoints."""
+  return pathlib.Path(buckets.fetch(path, checkpoints=False))
 
 
-def _exists(place: str) -> bool:
-  with buckets.errors(place):
-    return buckets.place(place).exists()
+def _exists(path: str) -> bool:
+  with buckets.errors(path):
+    return buckets.as_path(path).exists()
 
 
 def _of_values(values: dict | None) -> str | None:

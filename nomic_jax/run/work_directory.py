@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a training's directory is of: its config, encoder, tokenizer and usage.
+"""A training's directory: its config, encoder, tokenizer and usage.
 
-It appears with all of them at once, before the first step, so that whatever
-stops a training leaves a directory that the same command takes up again. In a
-bucket they appear one by one, the config last.
+They appear all at once, before the first step, so an interrupted training
+always leaves a directory from which the same command resumes. In a bucket they
+appear one by one, the config last.
 """
 
 import json
@@ -29,8 +29,8 @@ from nomic_jax.storage.files import replacing
 from nomic_jax.text import tokenizer as tokenizer_lib
 from nomic_jax.text.prompts import PROMPTS
 
-# Keys that configs have had for a while, with what was so before: a training
-# that began without them goes on.
+# Keys added to configs later, with their implied earlier values, so that older
+# trainings can resume.
 _SINCE = {
   "config.recipe": "recommended",
   "config.data.mask_draw": "exact",
@@ -41,7 +41,7 @@ _SINCE = {
 
 
 _FINGERPRINTS = "data.json"
-# What changes no number: where things lie, how a step is computed (but for
+# Settings that do not change results: locations, how a step is computed (up to
 # rounding), what is measured, logged and kept.
 _FREE = (
   "config.mesh.",
@@ -54,36 +54,36 @@ _FREE = (
   "config.compute.remat",
   "config.compute.unroll",
 )
-_DATA = ("config.data.path", "config.data.teacher")  # of equal content
+_DATA = ("config.data.path", "config.data.teacher")  # compared by content
 
 
 def check(
   workdir: pathlib.Path, config: ml_collections.ConfigDict, extend: bool = False
 ) -> None:
-  """Refuses a directory of something else; one that is not there yet is fine.
+  """Refuses a directory of something else; it need not exist yet.
 
-  What changes no number may differ: the mesh, what is measured, logged and
-  kept, and the place of the data.
+  Settings that do not change results may differ: the mesh, what is measured,
+  logged and kept, and the location of the data.
 
   Args:
     workdir: the directory.
     config: of the training.
-    extend: whether `steps` may be more than they were.
+    extend: whether `steps` may be larger than before.
 
   Raises:
-    UserError: if it is of another config, naming what differs, or of none, or
-      in a bucket that is not there.
+    UserError: if it belongs to another config, naming the differences, or is
+      not a work directory, or its bucket does not exist.
   """
   if buckets.is_remote(workdir):
-    buckets.reach(workdir)
+    buckets.check_reachable(workdir)
   else:
     decoding.check_name(workdir, "a work directory")
     places.settle(workdir)
   path = workdir / "config.json"
   if not (path.is_file() and (workdir / "encoder.json").is_file()):
     refusal = (
-      f"{workdir} is there and not a work directory (no config.json with "
-      "an encoder.json); choose another --workdir"
+      f"{workdir} exists but is not a work directory (no config.json with an "
+      "encoder.json); choose another --workdir"
     )
     if not buckets.is_remote(workdir):
       places.check_folder(workdir, refusal)
@@ -106,14 +106,14 @@ def check(
     for k in old.keys() | new.keys()
     if old.get(k) != new.get(k)
     and not k.startswith(_FREE)
-    # None asks for the model's own, which is what the directory has.
+    # None means the model's own, which is what the directory has.
     and not (k in new and new[k] is None)
-    and not (k == "config.init_from" and begun)  # it is not read again
-    # Nor is this; a field of a later version has no say in what is there.
+    and not (k == "config.init_from" and begun)  # not read again
+    # Nor are fields of the encoder that a later version added.
     and not (k.startswith("config.encoder.") and k not in old and begun)
     and not (k in _DATA and _same_data(workdir, k, old.get(k), new.get(k)))
   )
-  # The metrics kept beside checkpoints are compared with each other.
+  # Metrics saved with checkpoints are compared with each other.
   best = "config.checkpoint.best"
   if begun and old.get(best) and new.get(best) not in ("", old[best]):
     differing.append(best)
@@ -128,10 +128,10 @@ def check(
     longer = steps in differing and new[steps] > old[steps]
     raise UserError(
       f"{workdir} belongs to another config: {shown}. Give the same config "
-      "to go on there, or another --workdir"
-      + ("" if begun else ", or remove it: it holds no checkpoint yet")
+      "to resume, or another --workdir"
+      + ("" if begun else ", or remove it: it has no checkpoint yet")
       + (
-        f"; --config.steps={new[steps]} as a flag makes the training longer"
+        f"; the flag --config.steps={new[steps]} extends the training"
         if longer and not extend
         else ""
       )
@@ -139,13 +139,13 @@ def check(
 
 
 def _extend(path: pathlib.Path, before: int, after: int) -> None:
-  """Notes in config.json that the training is longer now."""
+  """Records in config.json that the training is longer now."""
   if processes.is_first():
     values = json.loads(path.read_text(encoding="utf-8")) | {"steps": after}
     _write(path, values)
     print(
-      f"{path.parent}: longer than before, {after} steps and not {before}; "
-      f"its schedule is from here on that of {after} steps"
+      f"{path.parent}: extended from {before} to {after} steps; from now on "
+      f"the schedule is that of {after} steps"
     )
 
 
@@ -159,19 +159,19 @@ def _write(path: Any, values: dict) -> None:
 
 
 def _same_data(workdir: Any, key: str, before: Any, now: Any) -> bool:
-  """Whether a place holds the data that a training began with.
+  """Returns whether a path holds the data that a training began with.
 
-  Its fingerprint was kept; directories of older versions have none, and are
-  compared with what is still in the old place.
+  Its fingerprint was recorded; directories of older versions have none, and are
+  compared with the data at the old path, if it still exists.
   """
   if not before or not now:
     return False
   if os.path.realpath(before) == os.path.realpath(now):
     return True
-  kept = workdir / _FINGERPRINTS
+  recorded = workdir / _FINGERPRINTS
   known = (
-    json.loads(kept.read_text())
-    if kept.is_file()
+    json.loads(recorded.read_text())
+    if recorded.is_file()
     else {key: dataset.fingerprint(before)}
   )
   return known.get(key) == dataset.fingerprint(now) is not None
@@ -185,18 +185,18 @@ def claim(
   usage: Usage | None = None,
   manifest: dict | None = None,
 ) -> None:
-  """Makes the directory, whole or not at all.
+  """Creates the directory, which appears whole or not at all.
 
   Args:
     workdir: the directory.
     config: of the training.
     encoder: the architecture.
     tokenizer: a tokenizer.json, or a folder with one.
-    usage: how the model that is trained is to be used.
+    usage: how to use the trained model.
     manifest: see `manifest.of_training`.
 
   Raises:
-    UserError: if it cannot be written.
+    UserError: if it is not writable.
   """
   with replacing(workdir) as temporary:
     temporary.mkdir()
@@ -204,7 +204,7 @@ def claim(
     data = {f"config.data.{k}": config.data.get(k) for k in ("path", "teacher")}
     (temporary / _FINGERPRINTS).write_text(
       json.dumps(
-        {k: dataset.fingerprint(place) for k, place in data.items() if place}
+        {k: dataset.fingerprint(path) for k, path in data.items() if path}
       )
     )
     for name, value in (
@@ -218,13 +218,13 @@ def claim(
 
 
 def read(workdir: pathlib.Path) -> tuple[Architecture, pathlib.Path, Usage]:
-  """Encoder, tokenizer and usage, as the directory keeps them."""
+  """Returns encoder, tokenizer and usage of a work directory."""
   workdir = pathlib.Path(buckets.fetch(workdir, checkpoints=False))
   return read_architecture(workdir), workdir / "tokenizer", read_usage(workdir)
 
 
 def read_architecture(workdir: pathlib.Path) -> Architecture:
-  """The architecture of the model of a work directory on this disk.
+  """Returns the architecture of the model in a local work directory.
 
   Raises:
     UserError: for a damaged file.
@@ -234,9 +234,9 @@ def read_architecture(workdir: pathlib.Path) -> Architecture:
 
 
 def read_usage(workdir: pathlib.Path) -> Usage:
-  """How the model of a work directory on this disk is to be used.
+  """Returns the usage of the model in a local work directory.
 
-  A directory that was made before this was kept has the prompts of its config.
+  Directories of older versions have no usage; their config has the prompts.
 
   Raises:
     UserError: for a damaged file.
@@ -257,10 +257,10 @@ def read_usage(workdir: pathlib.Path) -> Usage:
 
 
 def fresh_usage(query: str | None = None, document: str | None = None) -> Usage:
-  """That of a model trained from fresh weights.
+  """Returns the usage of a model trained from fresh weights.
 
-  Its prompts are the paper's, or with others than the paper's for queries or
-  documents those two alone, since it is trained with no further ones.
+  Its prompts are the paper's. If those for queries or documents differ from the
+  paper's, it has only these two, since it is not trained with others.
   """
   usage = Usage(dict(PROMPTS))
   sides = [
@@ -272,7 +272,7 @@ def fresh_usage(query: str | None = None, document: str | None = None) -> Usage:
 
 
 def flat(tree: dict, prefix: str = "config") -> dict[str, Any]:
-  """A config's values by their dotted names."""
+  """Returns a config's values by their dotted names."""
   values = {}
   for k, v in tree.items():
     if isinstance(v, dict):

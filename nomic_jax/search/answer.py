@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Answers questions from a corpus, the best documents first.
+"""Answers questions from a corpus, best documents first.
 
-The corpus's vectors are kept in an index directory, so that only the first
-question waits for them. The index knows which weights and which files it was
-made from and is made again when either changes.
+The vectors of the corpus are kept in an index directory, so only the first
+question waits for them. The index records the weights and files it was made
+from and is rebuilt when either changes.
 """
 
 from collections.abc import Iterator
@@ -42,40 +42,41 @@ def search(
 ) -> None:
   """Prints the documents nearest to each question.
 
-  Arguments are the flags of `nomic-jax search`, described in jobs/search.py.
+  The arguments are the flags of `nomic-jax search`, described in
+  jobs/search.py.
 
   Raises:
-    UserError: if the corpus is missing, empty or of another kind, or `index`
+    UserError: if the corpus is missing, empty or of an unknown kind, or `index`
       is a directory of something else.
   """
   if top < 1:
     raise UserError(f"--top={top}: expected at least 1")
-  here = staging.file_or_folder(
+  local = staging.file_or_folder(
     corpus, lambda name: not name.startswith("tokens/")
   )
-  if not pathlib.Path(here).exists():
+  if not pathlib.Path(local).exists():
     raise UserError(
       f"--corpus={corpus}: no such file or directory; expected a data "
       "directory, .jsonl, .jsonl.gz or .txt"
     )
   loaded = nomic_jax.load(model)
-  place = pathlib.Path(index) if index else _default_index(model, corpus)
-  unit = loaded.by_cosine  # or an error, before the long work
-  documents, shown = _indexed(loaded, pathlib.Path(here), place, bool(index))
+  path = pathlib.Path(index) if index else _default_index(model, corpus)
+  unit = loaded.by_cosine  # raises before the long work
+  documents, shown = _indexed(loaded, pathlib.Path(local), path, bool(index))
   nearest = neighbours.Index(documents)
-  typed = not questions and sys.stdin.isatty()
-  for question in questions or _asked():
+  interactive = not questions and sys.stdin.isatty()
+  for question in questions or _questions():
     query = vectors.encode(loaded, [question], "search_query", normalize=unit)
     scores, hits = nearest.search(query, min(top, len(documents)))
-    if not typed:
+    if not interactive:
       print(f"\n? {question}")
     lines = _lines(scores[0], [shown[i] for i in hits[0]])
     print("\n".join(lines), flush=True)
 
 
 def _default_index(model: str, corpus: str) -> pathlib.Path:
-  """Returns MODEL.index/CORPUS-HASH: one model may know several corpora."""
-  if buckets.is_remote(model):  # here, by the model's name
+  """Returns MODEL.index/CORPUS-HASH; a model may have several corpora."""
+  if buckets.is_remote(model):  # in this folder, by the model's name
     model = model.rstrip("/").rpartition("/")[2]
   home = pathlib.Path(model).resolve()
   if not buckets.is_remote(corpus):
@@ -85,66 +86,65 @@ def _default_index(model: str, corpus: str) -> pathlib.Path:
   return home.with_name(home.name + ".index") / f"{stem}-{key}"
 
 
-def _cached(place: pathlib.Path) -> pathlib.Path:
-  """Where an index is kept that cannot be kept at `place`."""
-  key = fingerprints.of_values(str(place))[:8]
+def _cached(path: pathlib.Path) -> pathlib.Path:
+  """Returns where to keep an index that cannot be written to `path`."""
+  key = fingerprints.of_values(str(path))[:8]
   base = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-  return base.expanduser() / "nomic_jax" / "index" / f"{place.name}-{key}"
+  return base.expanduser() / "nomic_jax" / "index" / f"{path.name}-{key}"
 
 
-def _place(place: pathlib.Path, given: bool) -> pathlib.Path | None:
-  """Returns where an index can be written; None: nowhere.
+def _writable(path: pathlib.Path, given: bool) -> pathlib.Path | None:
+  """Returns where the index can be written; None for nowhere.
 
   Raises:
-    UserError: if that is not the place that was given.
+    UserError: if the path was given and is not writable.
   """
   refusal = (
-    f"--index={place}: there already, and not a search index; choose "
-    "another place"
+    f"--index={path}: exists and is not a search index; choose another path"
   )
   is_index = lambda path: (path / "index.json").is_file()
   try:
-    places.check_folder(place, refusal, is_index)
-    return place
+    places.check_folder(path, refusal, is_index)
+    return path
   except UserError:
     if given:
       raise
   try:
-    places.check_folder(_cached(place), refusal, is_index)
-    return _cached(place)
+    places.check_folder(_cached(path), refusal, is_index)
+    return _cached(path)
   except UserError:
     return None
 
 
 def _indexed(
-  model: Model, corpus: pathlib.Path, place: pathlib.Path, given: bool
+  model: Model, corpus: pathlib.Path, path: pathlib.Path, given: bool
 ) -> tuple[np.ndarray, list[tuple[str, str]]]:
   """Returns vectors [C, D] and (location, title) of C texts, from the index.
 
-  Makes the index, or makes it again, if it is not that of this model and
-  these files. It is kept at `place`; unless that was `given`, in the cache
-  where `place` cannot be written.
+  Builds the index if it was not made from this model and these files. It is
+  kept at `path` or, if `path` was not given by the user and is not writable, in
+  the cache.
   """
   header = {
     "model": vectors.model_fingerprint(model),
     "corpus": fingerprints.of_stamps(fingerprints.stamps(corpus)),
   }
-  for there in (place,) if given else (place, _cached(place)):
-    found = _header(there)
+  for folder in (path,) if given else (path, _cached(path)):
+    found = _header(folder)
     if found == header:
-      shown = json.loads((there / "documents.json").read_text())
-      return np.load(there / "vectors.npy", mmap_mode="r"), shown
+      shown = json.loads((folder / "documents.json").read_text())
+      return np.load(folder / "vectors.npy", mmap_mode="r"), shown
     if found:
       changed = [key for key in header if found.get(key) != header[key]]
-      print(f"{there}: the {' and the '.join(changed)} changed, building anew")
-  place = _place(place, given)
-  texts = {}  # of equal texts the first is kept
+      print(f"{folder}: the {' and the '.join(changed)} changed, rebuilding")
+  output = _writable(path, given)
+  texts = {}  # the first of equal texts
   for text, location in corpus_lib.read(corpus):
     if not unicode_text.blank(text):
       texts.setdefault(text, location)
   if not texts:
-    raise UserError(f"--corpus={corpus}: no texts in it, nothing to search")
-  made = vectors.encode(
+    raise UserError(f"--corpus={corpus}: no texts, so nothing to search")
+  embedded = vectors.encode(
     model,
     list(texts),
     "search_document",
@@ -154,33 +154,31 @@ def _indexed(
   shown = [
     (location, unicode_text.title(text)) for text, location in texts.items()
   ]
-  if place is None:
-    print(
-      "no index is kept; --index=DIR names a place for one", file=sys.stderr
-    )
-    return made, shown
+  if output is None:
+    print("the index is not saved; use --index=DIR to save it", file=sys.stderr)
+    return embedded, shown
   try:
-    with replacing(place) as temporary:
+    with replacing(output) as temporary:
       temporary.mkdir()
-      np.save(temporary / "vectors.npy", made)
+      np.save(temporary / "vectors.npy", embedded)
       (temporary / "documents.json").write_text(json.dumps(shown))
       (temporary / "index.json").write_text(json.dumps(header))
-    print(f"index of {len(made):,} texts kept in {place}")
-  except UserError as e:  # a full disk is no reason not to answer
-    print(f"no index is kept: {e}", file=sys.stderr)
-  return made, shown
+    print(f"saved the index of {len(embedded):,} texts in {output}")
+  except UserError as e:  # answer even if the disk is full
+    print(f"the index is not saved: {e}", file=sys.stderr)
+  return embedded, shown
 
 
-def _header(place: pathlib.Path) -> dict:
-  """Returns what an index says of itself; {} if there is none."""
+def _header(path: pathlib.Path) -> dict:
+  """Returns the header of an index; {} if there is none."""
   try:
-    return json.loads((place / "index.json").read_text())
+    return json.loads((path / "index.json").read_text())
   except (OSError, ValueError):
     return {}
 
 
-def _asked() -> Iterator[str]:
-  """Yields questions from a terminal, or from a file, which is UTF-8."""
+def _questions() -> Iterator[str]:
+  """Yields questions from a terminal, or from standard input in UTF-8."""
   if not sys.stdin.isatty():
     for number, data in decoding.lines(sys.stdin.buffer):
       line = decoding.decode(data, f"standard input, row {number}").strip()
@@ -200,20 +198,20 @@ def _asked() -> Iterator[str]:
 def _lines(
   scores: Sequence[float], hits: Sequence[tuple[str, str]]
 ) -> list[str]:
-  """Returns a line per hit: score, place and title, in at most 100 columns."""
+  """Returns a line per hit: score, location and title, up to 100 columns."""
   columns = min(max(shutil.get_terminal_size((100, 24)).columns, 60), 100)
   room = columns // 2 - 10
-  places = [_short(location, room) for location, _ in hits]
-  width = max(map(len, places))
+  locations = [_short(location, room) for location, _ in hits]
+  width = max(map(len, locations))
   lines = []
-  for score, location, (_, text) in zip(scores, places, hits):
+  for score, location, (_, text) in zip(scores, locations, hits):
     line = f"  {score:5.3f}  {location:{width}}  {text}"
     lines.append(line if len(line) <= columns else line[: columns - 1] + "…")
   return lines
 
 
 def _short(location: str, width: int) -> str:
-  """Returns a place as seen from here, cut at the front if it is too long."""
+  """Returns a path relative to the current folder, truncated at the front."""
   here = os.getcwd() + os.sep
   location = location.removeprefix(here)
   if len(location) <= width:

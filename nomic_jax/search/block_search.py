@@ -1,14 +1,14 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The best k documents of a block of queries, as one program for a mesh.
+"""The best k documents for a block of queries, as one program for a mesh.
 
-Each device scans its documents a little at a time. What it keeps is not the
-scores but the largest of each group of consecutive documents; then only the k
-groups with the largest maxima are opened, their documents multiplied once more
-and the best k taken. That is exact: a document outside them has k documents
-before it, one at least as good in each of k groups, and a group that ties and
-comes first holds lower row numbers. Sorting, which is slower than multiplying,
-thus sees a few numbers for each query.
+Each device scans its documents a few at a time and keeps only the maximum score
+of each group of consecutive documents. Then only the k groups with the largest
+maxima are opened: their documents are multiplied again and the best k are
+taken. This is exact: a document outside these groups is preceded by k
+documents, at least one equally good one in each of the k groups, and among tied
+groups the first has lower row numbers. Sorting, which is slower than
+multiplying, thus handles only a few numbers per query.
 """
 
 import functools
@@ -21,22 +21,21 @@ from jax.sharding import PartitionSpec as P
 
 AXIS = "devices"
 GROUP = 8
-_LEVEL = 16  # maxima under one of the next level, when groups are chosen
-_FEW = 512  # so many are sorted without a further level
+_LEVEL = 16  # maxima per maximum of the next level, when choosing groups
+_FEW = 512  # up to this many are sorted without another level
 
 
 @functools.partial(jax.jit, static_argnames=("k", "block", "mesh", "opened"))
 def search_block(
   queries, documents, size, *, k: int, block: int, mesh: Mesh, opened: int
 ):
-  """Best k of all devices' documents: scores and rows, each [queries, k].
+  """Returns the best k of all devices' documents: scores and rows [Q, k].
 
   Args:
-    queries: vectors [Q, D] and what to multiply products by, [Q]; on every
-      device.
-    documents: likewise [C, D] and [C], split over the devices.
-    size: documents that are not padding; the others come last.
-    k: how many to find.
+    queries: vectors [Q, D] and factors for products [Q]; replicated.
+    documents: vectors [C, D] and factors [C], sharded over the devices.
+    size: number of documents that are not padding; padding comes last.
+    k: number of documents to find.
     block: documents multiplied at a time; divides a device's share.
     mesh: the devices.
     opened: queries whose groups are opened at a time.
@@ -47,15 +46,15 @@ def search_block(
     in_specs=(P(), P(AXIS), P()),
     out_specs=(P(None, AXIS), P(None, AXIS)),
   )
-  # Devices hold consecutive rows, so ties still fall to the lower one.
-  found = _best(*on_device(queries, documents, size), k)
-  return jax.lax.with_sharding_constraint(found, NamedSharding(mesh, P()))
+  # Devices hold consecutive rows, so the lower row still wins a tie.
+  best = _best(*on_device(queries, documents, size), k)
+  return jax.lax.with_sharding_constraint(best, NamedSharding(mesh, P()))
 
 
 def _search_device(
   queries, documents, size, *, k: int, block: int, opened: int
 ):
-  """Best k, or all if fewer, of one device's documents."""
+  """Returns the best k of one device's documents, or all if fewer."""
   share = len(documents[0])
   first = jax.lax.axis_index(AXIS) * share
 
@@ -70,8 +69,10 @@ def _search_device(
   )
   _, maxima = jax.lax.scan(step, first, parts)
   groups = share // GROUP
-  found = _best_groups(maxima.reshape(groups, -1), min(k, groups))
-  rows = (found[:, :, None] * GROUP + jnp.arange(GROUP)).reshape(len(found), -1)
+  chosen = _best_groups(maxima.reshape(groups, -1), min(k, groups))
+  rows = (chosen[:, :, None] * GROUP + jnp.arange(GROUP)).reshape(
+    len(chosen), -1
+  )
 
   def open_groups(arguments):
     query, rows = arguments
@@ -88,30 +89,30 @@ def _search_device(
 
 
 def _scores(documents, queries):
-  """Inner products [documents, queries] float32 of stored vectors."""
+  """Returns inner products [documents, queries] float32 of stored vectors."""
   (documents, scale), (queries, query_scale) = documents, queries
-  whole = documents.dtype == jnp.int8
+  integer = documents.dtype == jnp.int8
   scores = jnp.dot(
     documents,
     queries.T,
-    # Accelerators multiply float32 in fewer bits unless asked not to.
+    # Accelerators multiply float32 in reduced precision by default.
     precision=jax.lax.Precision.HIGHEST,
-    preferred_element_type=jnp.int32 if whole else jnp.float32,
+    preferred_element_type=jnp.int32 if integer else jnp.float32,
   )
-  if whole:
+  if integer:
     scores = scores * scale[:, None] * query_scale
   return scores
 
 
 def _best_groups(maxima, k: int):
-  """The k groups with the largest of `maxima` [groups, Q], rising, [Q, k].
+  """Returns the k groups with the largest of `maxima` [groups, Q]: [Q, k].
 
-  By the same method as the search: only the best groups of groups are looked
-  into.
+  They are in increasing order. Uses the same method as the search: only the
+  best groups of groups are examined.
   """
   groups, queries = maxima.shape
   if groups <= max(_FEW, 2 * k * _LEVEL):
-    found = jax.lax.top_k(_plain_zero(maxima.T), k)[1]
+    chosen = jax.lax.top_k(_plain_zero(maxima.T), k)[1]
   else:
     padded = jnp.pad(
       maxima, ((0, -groups % _LEVEL), (0, 0)), constant_values=-jnp.inf
@@ -119,9 +120,9 @@ def _best_groups(maxima, k: int):
     above = padded.reshape(-1, _LEVEL, queries).max(axis=1)
     rows = _best_groups(above, k)[:, :, None] * _LEVEL + jnp.arange(_LEVEL)
     rows = rows.reshape(queries, -1)
-    found = _best(padded[rows, jnp.arange(queries)[:, None]], rows, k)[1]
-  # In order of rows, since a tie falls to what comes first.
-  return jnp.sort(found, axis=1)
+    chosen = _best(padded[rows, jnp.arange(queries)[:, None]], rows, k)[1]
+  # In order of rows, since the first wins a tie.
+  return jnp.sort(chosen, axis=1)
 
 
 def _best(scores, rows, k: int):
@@ -130,5 +131,5 @@ def _best(scores, rows, k: int):
 
 
 def _plain_zero(x):
-  """Turns -0 into 0, which `top_k` would put after 0 where they tie."""
+  """Turns -0 into 0, since `top_k` would rank it below 0."""
   return jnp.where(x == 0, 0.0, x)

@@ -1,12 +1,13 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""BM25, the opponent that an embedding model has to beat.
+"""BM25, the baseline for embedding models.
 
-The ranking is the library bm25s; the words are ours, because those of source
-code hide in identifiers. `bm25` has the library's settings. `bm25-tuned` is
-the strongest we found for code: each of its choices was kept because it raised
-nDCG@10 on four random draws of 1,600 docstrings and their functions (mean
-0.591 with words split only): stop words 0.621, plurals 0.631, k1 and b 0.644.
+The ranking is that of the library bm25s. The words are ours, since words in
+source code are hidden in identifiers. `bm25` has the library's settings.
+`bm25-tuned` is the strongest variant found for code: each choice was kept
+because it raised nDCG@10 on four random samples of 1,600 docstrings and their
+functions (mean with only words split: 0.591): stop words 0.621, plurals 0.631,
+k1 and b 0.644.
 """
 
 from collections.abc import Sequence
@@ -18,14 +19,14 @@ import regex
 
 from nomic_jax.storage import unicode_text
 
-# Where the words of an identifier meet: get|Item, HTTP|Server, utf|8.
+# The boundaries between words of an identifier: get|Item, HTTP|Server, utf|8.
 _APART = regex.compile(
   r"(?<=\p{Ll}\p{M}*)(?=\p{Lu})|(?<=\p{Lu}\p{M}*)(?=\p{Lu}\p{M}*\p{Ll})"
   r"|(?<=\p{L}\p{M}*)(?=\p{N})|(?<=\p{N})(?=\p{L})"
 )
-# The same words in ASCII, which is most of what is read, and much faster.
+# The same words in ASCII, which most text is, and much faster.
 _ASCII_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-# k1 and b of each baseline; the library's suit even lengths better.
+# k1 and b of each baseline; the library's defaults suit even lengths better.
 BASELINES = {"bm25": (1.5, 0.75), "bm25-tuned": (2.0, 0.9)}
 
 
@@ -40,14 +41,14 @@ def words(text: str) -> list[str]:
 
 
 def stems(text: str) -> list[str]:
-  """As `words`, in the singular and without English stop words."""
+  """Returns `words` in the singular and without English stop words."""
   from bm25s.stopwords import STOPWORDS_EN
 
   return [_singular(w) for w in words(text) if w not in STOPWORDS_EN]
 
 
 def _singular(word: str) -> str:
-  """The S stemmer of Harman, "How effective is suffixing?" (1991)."""
+  """Applies the S stemmer of Harman, "How effective is suffixing?" (1991)."""
   if word.endswith("ies") and not word.endswith(("eies", "aies")):
     return word[:-3] + "y"
   if word.endswith("es") and not word.endswith(("aes", "ees", "oes")):
@@ -58,10 +59,10 @@ def _singular(word: str) -> str:
 
 
 class Bm25:
-  """An index over documents, asked for the best K of each query."""
+  """An index over documents that returns the best K for each query."""
 
   def __init__(self, documents: Sequence[str], baseline: str = "bm25"):
-    """Indexes `documents` as the one of BASELINES says."""
+    """Indexes `documents` with the settings of a baseline in BASELINES."""
     import bm25s
 
     logging.getLogger("bm25s").setLevel(logging.WARNING)
@@ -73,17 +74,17 @@ class Bm25:
 
   def scores(self, query: str) -> np.ndarray:
     """Returns the scores [documents] of one query."""
-    found = [w for w in self._words(query) if w in self._index.vocab_dict]
-    if not found:
+    known = [w for w in self._words(query) if w in self._index.vocab_dict]
+    if not known:
       return np.zeros(self._documents, np.float32)
-    return self._index.get_scores(found)
+    return self._index.get_scores(known)
 
   def search(
     self, queries: Sequence[str], k: int
   ) -> tuple[np.ndarray, np.ndarray]:
     """Returns (scores, indices) [Q, min(k, documents)], best first.
 
-    A document that shares no word with the query was not found: its index
+    A document that shares no word with the query counts as not found: its index
     is -1 and its score 0.
     """
     indices, scores = self._index.retrieve(

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The documents of a corpus, whatever holds them."""
+"""Reads the documents of a corpus in any supported format."""
 
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ def read(
 
   Args:
     path: a data directory, a BEIR folder, .jsonl with "document" or "text" and
-      perhaps "location", or .txt with a text on each line.
-    splits: of a data directory; None: all, train first.
+      optionally "location", or .txt with one text per line.
+    splits: the splits of a data directory to read; default: all, train first.
 
   Raises:
-    UserError: naming file and row.
+    UserError: naming the file and row.
   """
   if beir.known(str(path)):
     for number, text in enumerate(beir.corpus(str(path)), 1):
@@ -48,6 +48,6 @@ def read(
       yield text, str(row.get("location") or f"{path}:{number}")
   else:
     raise UserError(
-      f"--corpus={path}: unknown kind of file; expected a data directory, "
+      f"--corpus={path}: unknown file format; expected a data directory, "
       "a BEIR folder, .jsonl, .jsonl.gz or .txt"
     )

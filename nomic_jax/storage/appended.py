@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A file in a bucket that grows line by line.
 
-An object cannot be appended to: it is uploaded whole, now and then, by a
-thread, so that no step waits for it. What the bucket refuses is uploaded again
-later. Only `flush`, before a checkpoint, waits until everything is there.
+Objects in a bucket cannot be appended to, so the whole file is uploaded again
+from time to time. A thread does this, so training never waits for it. A failed
+upload is retried later. Only `flush`, called before a checkpoint, waits until
+the bucket holds every line.
 """
 
 import threading
@@ -13,12 +14,12 @@ from typing import Any
 
 from nomic_jax.storage import buckets
 
-_WRITE_EVERY = 10.0  # seconds, less often than a store minds
-_SHARE = 0.05  # of the time, at most, that an upload is under way
+_WRITE_EVERY = 10.0  # seconds; stays below the rate limits of object stores
+_SHARE = 0.05  # the largest fraction of time spent uploading
 
 
 class Appended:
-  """What a training asks of a file that it appends to."""
+  """An append-only file object, as the metrics writer needs it."""
 
   def __init__(self, path: Any, data: bytes):
     """Starts with `data`, which is uploaded at once."""
@@ -31,7 +32,7 @@ class Appended:
     self._thread.start()
 
   def write(self, line: bytes) -> int:
-    """Appends; never waits."""
+    """Appends a line without waiting for the upload."""
     self._data += line
     return len(line)
 
@@ -39,11 +40,12 @@ class Appended:
     """Waits until everything is in the bucket.
 
     Raises:
-      Exception: the bucket's, if it refuses, or does not answer for long.
+      Exception: the bucket's error, if it refuses or does not answer in time.
     """
-    buckets.patiently(self._upload)
+    buckets.retry(self._upload)
 
   def close(self) -> None:
+    """Stops the thread and uploads what is left."""
     self._closed.set()
     self._thread.join()
     self.flush()
@@ -62,5 +64,5 @@ class Appended:
       try:
         self._upload()
       except Exception:
-        pass  # best effort: the next time, or flush, which says so
+        pass  # Best effort: retried here, and flush() reports the error.
       wait = max(_WRITE_EVERY, (time.monotonic() - began) / _SHARE)

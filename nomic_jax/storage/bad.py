@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Rows that cannot be used: all of them are counted, and some may be skipped.
+"""Unusable rows: all are counted, and a limited number may be skipped.
 
-A data set that silently lost part of itself is worse than one that has to be
-mended, so by default a job stops if there is one. It stops when everything has
-been read: one run tells how many rows are bad and shows the first of them.
+Losing part of a data set silently is worse than having to repair it, so by
+default one bad row stops the job. The job stops only after reading everything:
+a single run reports how many rows are bad and shows the first few.
 """
 
 import collections
@@ -17,35 +17,37 @@ from typing import Any
 
 from nomic_jax.errors import UserError
 
-_SHOWN = 3  # bad rows in a message
-# More than are allowed, after which the rest is not read, unless it is a share.
+_SHOWN = 3  # bad rows quoted in a message
+# Reading stops this many bad rows past the limit, unless it is a percentage.
 _ENOUGH = 1000
 
 
 class BadRow(UserError):
-  """One row, or a file from some row on, that cannot be used."""
+  """A row, or the rest of a file from some row on, that cannot be used."""
 
   def __init__(self, reason: str, message: str):
-    """Takes a `reason` to count it by and a `message` that says where."""
+    """Takes a `reason` to count by and a `message` that says where."""
     super().__init__(message)
     self.reason = reason
 
 
 class BadRows:
-  """Counts bad rows by reason, up to as many as may be skipped.
+  """Counts bad rows by reason and enforces the limit.
 
   Attributes:
     skippable: whether rows can be skipped; if not, the first stops the job.
-    counts: how many there were, by reason.
-    left: how many good rows were left out by a rule, by reason.
+    counts: number of bad rows by reason.
+    left: number of good rows excluded by a rule, by reason.
   """
 
   def __init__(self, allowed: int | str = 0, skippable: bool = True):
-    """Allows some rows to be skipped.
+    """Sets the limit.
 
     Args:
-      allowed: how many, or the share of all rows in per cent, such as "2%".
-      skippable: whether the job has --skip_bad; if not, the first stops it.
+      allowed: the number of bad rows to tolerate, or a percentage of all rows
+        such as "2%".
+      skippable: whether the job has --skip_bad; if not, the first bad row
+        stops it.
     """
     self._allowed, self._share = parse(allowed)
     self.skippable = skippable
@@ -55,15 +57,15 @@ class BadRows:
 
   @property
   def skipped(self) -> int:
-    """How many bad rows there were so far."""
+    """The number of bad rows so far."""
     return self.counts.total()
 
   def add(self, row: BadRow) -> None:
     """Counts `row`.
 
     Raises:
-      BadRow: `row` itself if the job skips none; all so far if there are so
-        many that reading on would tell no more.
+      BadRow: `row` itself if the job cannot skip rows, or a summary once so
+        many are bad that reading on is pointless.
     """
     if not self.skippable:
       raise row
@@ -74,10 +76,13 @@ class BadRows:
       raise self._error("at least ")
 
   def check(self, rows: int) -> None:
-    """Raises a BadRow if more were bad than may be skipped.
+    """Checks the limit after the last row.
 
     Args:
-      rows: how many there were that are good.
+      rows: the number of good rows.
+
+    Raises:
+      BadRow: if more rows are bad than may be skipped.
     """
     allowed = self._allowed
     if self._share is not None:
@@ -87,7 +92,7 @@ class BadRows:
 
   def _error(self, least: str = "") -> BadRow:
     first = self._first[0]
-    hint = "or skip such rows with --skip_bad=N or, say, --skip_bad=2%"
+    hint = "or skip such rows with --skip_bad=N or --skip_bad=2%"
     if self.skipped == 1:
       return BadRow(first.reason, f"{first}; {hint}")
     others = "; ".join(map(str, self._first[1:]))
@@ -100,25 +105,25 @@ class BadRows:
 
 
 def parse(allowed: int | str) -> tuple[int, float | None]:
-  """Reads what --skip_bad says: a number of rows, or a share such as "2%".
+  """Parses --skip_bad: a number of rows, or a percentage such as "2%".
 
   Returns:
-    (rows, None) or (0, the share, from 0 to 1).
+    (number of rows, None), or (0, fraction from 0 to 1).
 
   Raises:
     UserError: if it is neither.
   """
-  found = re.fullmatch(r"(\d+)|(\d+(?:\.\d*)?|\.\d+)%", str(allowed).strip())
-  if not found or (found[2] and float(found[2]) > 100):
+  match = re.fullmatch(r"(\d+)|(\d+(?:\.\d*)?|\.\d+)%", str(allowed).strip())
+  if not match or (match[2] and float(match[2]) > 100):
     raise UserError(
-      f"--skip_bad={allowed}: expected the most rows to skip, or a share of "
-      "all rows such as 2%"
+      f"--skip_bad={allowed}: expected the largest number of rows to skip, or "
+      "a percentage of all rows such as 2%"
     )
-  return (int(found[1]), None) if found[1] else (0, float(found[2]) / 100)
+  return (int(match[1]), None) if match[1] else (0, float(match[2]) / 100)
 
 
 def both_have(kind: str) -> Callable[[Any], str]:
-  """Returns what says of a key that two rows of it differ, for `unique`."""
+  """Returns a `message` for `unique`: both rows have this key but differ."""
   return lambda key: "both have the {} '{}' and differ".format(
     kind, " and ".join(key) if isinstance(key, tuple) else key
   )
@@ -128,28 +133,29 @@ def unique(
   rows: Iterable[tuple[int, Hashable, Any]],
   where: str,
   what: str,
-  told: Callable[[Any], str],
+  message: Callable[[Any], str],
   bad: BadRows,
 ) -> Iterator[tuple[int, Any, Any]]:
   """Yields the first (row number, key, value) of each key.
 
-  An equal row counts as repeated in `bad.left`; one with another value is bad.
+  A row that repeats a key and its value is counted in `bad.left`; one that
+  repeats a key with another value is bad.
 
   Args:
-    rows: in order.
-    where: the file, for messages.
-    what: a row is, to count it by.
-    told: says of a key what is wrong with two values of it.
-    bad: counts the others.
+    rows: (row number, key, value), in order.
+    where: the file, for error messages.
+    what: what a row is, such as "query", used as the reason to count by.
+    message: describes the conflict between two values of a key.
+    bad: collects the other rows.
   """
-  found: dict[Hashable, tuple[int, Any]] = {}
+  seen: dict[Hashable, tuple[int, Any]] = {}
   for number, key, value in rows:
-    first, other = found.setdefault(key, (number, value))
+    first, other = seen.setdefault(key, (number, value))
     if other != value:
       bad.add(
         BadRow(
           f"{what} contradicted",
-          f"{where}, rows {first} and {number}: {told(key)}; remove one of "
+          f"{where}, rows {first} and {number}: {message(key)}; remove one of "
           "them",
         )
       )

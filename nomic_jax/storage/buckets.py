@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Directories in a bucket: gs://BUCKET/PATH and s3://BUCKET/PATH, by fsspec.
+"""Directories in buckets, gs://BUCKET/PATH and s3://BUCKET/PATH, by fsspec.
 
-Another endpoint is told in AWS_ENDPOINT_URL. An object appears whole or not at
-all, but cannot be appended to or renamed, and a folder of objects appears one
-by one: what says that it is whole is written last.
+Set AWS_ENDPOINT_URL to use another S3-compatible store. An object appears
+whole or not at all, but cannot be appended to or renamed. The objects of a
+folder appear one by one, so the file that marks it complete is written last.
 """
 
 import atexit
@@ -25,25 +25,25 @@ from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
 
 SCHEMES = ("gs", "s3")
-COMMITTED = "commit_success.txt"  # Orbax's, the last of a checkpoint's files
+COMMITTED = "commit_success.txt"  # Orbax writes it last in a checkpoint
 
-_MARKER = "config.json"  # the last of a directory's files
-_AT_START = 30.0  # a wrong address is soon told
+_MARKER = "config.json"  # written last in a directory
+_AT_START = 30.0  # seconds; report a wrong address soon
 _PATIENCE, _FIRST_WAIT, _LONGEST_WAIT = 300.0, 1.0, 60.0  # seconds
-# Of a work directory, what no reader of models and curves looks at.
+# Parts of a work directory that readers of models and metrics do not need.
 _UNREAD = ("compiled", "damaged", "logs", "profile")
 
 
 def is_remote(path: str | os.PathLike) -> bool:
-  """Whether it is an address, and no path on this machine."""
+  """Returns whether `path` is an address rather than a local path."""
   return "://" in str(path)
 
 
-def place(path: str | os.PathLike) -> Any:
-  """A pathlib.Path, or what behaves like one in a bucket (etils' epath).
+def as_path(path: str | os.PathLike) -> Any:
+  """Returns a pathlib.Path, or etils' epath.Path for an address in a bucket.
 
   Raises:
-    UserError: for an address of another kind, or without what reads it.
+    UserError: for another kind of address, or if a package is missing.
   """
   if not is_remote(path):
     return pathlib.Path(path)
@@ -59,27 +59,31 @@ def place(path: str | os.PathLike) -> Any:
     fsspec.get_filesystem_class(scheme)
   except ImportError as e:
     raise UserError(
-      f"{path}: {e}; pip install 'nomic_jax[buckets]' brings what reads and "
-      "writes buckets"
+      f"{path}: {e}; pip install 'nomic_jax[buckets]' to read and write buckets"
     ) from e
-  for name in ("gs", "gcs", "s3"):  # tensorstore writes there unseen
+  for name in ("gs", "gcs", "s3"):  # tensorstore writes behind fsspec's back
     fsspec.config.conf.setdefault(name, {})["use_listings_cache"] = False
-  logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it raises as well
+  logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it also raises
   return epath.Path(str(path).rstrip("/"))
 
 
-def reach(path: Any) -> None:
-  """Raises what `errors` explains if the bucket is not there to be read."""
+def check_reachable(path: Any) -> None:
+  """Checks that the bucket exists and answers.
+
+  Raises:
+    UserError: if there is no such bucket.
+    Exception: the bucket's own error, which `errors` explains.
+  """
   system, inside = files(path)
   try:
-    patiently(lambda: system.ls(inside), _AT_START)
-  except FileNotFoundError:  # nothing there yet, or no such bucket
+    retry(lambda: system.ls(inside), _AT_START)
+  except FileNotFoundError:  # the path is empty, or there is no such bucket
     try:
-      patiently(lambda: system.ls(inside.partition("/")[0]), _AT_START)
+      retry(lambda: system.ls(inside.partition("/")[0]), _AT_START)
     except FileNotFoundError as e:
       raise UserError(
-        f"{path}: there is no bucket {inside.partition('/')[0]}; make it, or "
-        "mend the address"
+        f"{path}: there is no bucket {inside.partition('/')[0]}; create it or "
+        "correct the address"
       ) from e
 
 
@@ -87,47 +91,47 @@ def reach(path: Any) -> None:
 def errors(
   path: Any, unreachable: type[Exception] = UserError
 ) -> Iterator[None]:
-  """Turns what a bucket refuses into one line.
+  """Turns a bucket's errors into one line.
 
   Args:
-    path: whatever is read or written there; a local path changes nothing.
-    unreachable: raised if it does not answer: Stopped, where the same command
-      goes on when it does again.
+    path: what is read or written; errors of a local path pass unchanged.
+    unreachable: the type to raise if the bucket does not answer: Stopped where
+      rerunning the same command resumes.
   """
   try:
     yield
   except (UserError, Stopped):
     raise
   except Exception as e:
-    found = refused(e) if is_remote(path) else None
-    if found is None:
+    refusal = classify(e) if is_remote(path) else None
+    if refusal is None:
       raise
-    kind, reason = found
+    kind, reason = refusal
     scheme, _, rest = str(path).partition("://")
     bucket = f"{scheme}://{rest.partition('/')[0]}"
     if kind == "unreachable":
       raise unreachable(
         f"{path}: the bucket does not answer ({reason}); run the same "
-        "command when it does"
+        "command again when it does"
       ) from e
-    needs = _NEEDS.get((kind, scheme), "{} asks for other credentials")
+    needs = _NEEDS.get((kind, scheme), "{} requires other credentials")
     raise UserError(f"{path}: {needs.format(bucket)} ({reason})") from e
 
 
 _NEEDS = {
   ("credentials", "gs"): "no valid credentials for {}: run gcloud auth "
-  "application-default login, or set GOOGLE_APPLICATION_CREDENTIALS; a host "
-  "of Google Cloud takes a service account with roles/storage.objectUser",
+  "application-default login, or set GOOGLE_APPLICATION_CREDENTIALS; on Google "
+  "Cloud, give the machine a service account with roles/storage.objectUser",
   ("credentials", "s3"): "no valid credentials for {}: set AWS_ACCESS_KEY_ID "
   "and AWS_SECRET_ACCESS_KEY, or run aws configure",
-  ("denied", "gs"): "permission denied in {}: reading takes "
+  ("denied", "gs"): "permission denied in {}: reading requires "
   "roles/storage.objectViewer there, writing roles/storage.objectUser and "
   "roles/storage.legacyBucketReader",
-  ("denied", "s3"): "permission denied in {}: reading takes s3:ListBucket "
-  "and s3:GetObject there, writing s3:PutObject and s3:DeleteObject too",
+  ("denied", "s3"): "permission denied in {}: reading requires s3:ListBucket "
+  "and s3:GetObject there, writing also s3:PutObject and s3:DeleteObject",
 }
-# Words in the types and messages of gcsfs, s3fs, google-auth, botocore and
-# tensorstore, whose errors have no type in common.
+# Words in the types and messages of errors by gcsfs, s3fs, google-auth,
+# botocore and tensorstore, which share no base class.
 _KINDS = {
   "credentials": (
     "NoCredentials",
@@ -182,29 +186,32 @@ _KINDS = {
 }
 
 
-def refused(error: BaseException | None) -> tuple[str, str] | None:
-  """A kind of `_KINDS` and what was said, if a bucket's answer caused it."""
-  told = []
+def classify(error: BaseException | None) -> tuple[str, str] | None:
+  """Returns a kind of `_KINDS` and the bucket's message, or None.
+
+  The whole chain of causes is searched.
+  """
+  chain = []
   while error is not None:
-    told.append(error)
+    chain.append(error)
     error = error.__cause__ or error.__context__
   for kind, words in _KINDS.items():
-    for e in told:
+    for e in chain:
       name = f"{type(e).__module__}.{type(e).__name__}"
       if any(word in f"{name}: {e}" for word in words):
         return kind, " ".join(str(e).split())[:200] or name
   return None
 
 
-def patiently(ask: Callable[[], Any], seconds: float | None = None) -> Any:
-  """Returns what `ask` does, asking again while the bucket does not answer.
+def retry(ask: Callable[[], Any], seconds: float | None = None) -> Any:
+  """Calls `ask` until the bucket answers and returns its result.
 
-  That is: 429, 5xx, a broken connection, no answer in time. Waits are longer
-  each time and random, so that the hosts of a pod do not all come back at once.
+  Retries on 429, 5xx, a broken connection and timeouts. Waits grow and are
+  random, so that the hosts of a pod do not all retry at once.
 
   Raises:
-    Exception: the last one after `seconds`, by default five minutes; any other
-      at once.
+    Exception: the last error after `seconds` (default: five minutes); any
+      other error at once.
   """
   began, wait = time.monotonic(), _FIRST_WAIT
   seconds = _PATIENCE if seconds is None else seconds
@@ -212,7 +219,7 @@ def patiently(ask: Callable[[], Any], seconds: float | None = None) -> Any:
     try:
       return ask()
     except Exception as e:
-      kind, _ = refused(e) or ("", "")
+      kind, _ = classify(e) or ("", "")
       left = began + seconds - time.monotonic()
       if kind != "unreachable" or left <= 0:
         raise
@@ -222,7 +229,7 @@ def patiently(ask: Callable[[], Any], seconds: float | None = None) -> Any:
 
 @contextlib.contextmanager
 def uploading(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-  """Yields where to make a file or folder that is copied to `path` then."""
+  """Yields a temporary path to write to; copies it to `path` afterwards."""
   with tempfile.TemporaryDirectory() as folder:
     made = pathlib.Path(folder) / "made"
     yield made
@@ -230,19 +237,19 @@ def uploading(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 def upload(made: pathlib.Path, path: str | os.PathLike) -> None:
-  """Copies a file or folder; a folder's config.json last."""
-  to = place(path)
+  """Copies a file or folder to `path`; config.json of a folder comes last."""
+  to = as_path(path)
   if made.is_file():
-    patiently(lambda: to.write_bytes(made.read_bytes()))
+    retry(lambda: to.write_bytes(made.read_bytes()))
     return
   files = [p for p in sorted(made.rglob("*")) if p.is_file()]
   for file in sorted(files, key=lambda p: p == made / _MARKER):
     target = to / str(file.relative_to(made))
-    patiently(functools.partial(target.write_bytes, file.read_bytes()))
+    retry(functools.partial(target.write_bytes, file.read_bytes()))
 
 
 def move(path: Any, to: Any) -> None:
-  """Copies a folder's objects and removes them; what was at `to` stays."""
+  """Moves the objects of a folder; objects already at `to` are kept."""
   system, old = files(path)
   _, new = files(to)
   for name in system.find(old):
@@ -251,21 +258,27 @@ def move(path: Any, to: Any) -> None:
 
 
 def whole_steps(folder: Any) -> list[int]:
-  """Steps of the checkpoints that are whole, of a folder of them."""
+  """Returns the steps of the complete checkpoints in a checkpoints folder."""
   names = [p.parent.name for p in folder.glob(f"*/{COMMITTED}")]
   return sorted(int(name) for name in names if name.isdigit())
 
 
 def fetch(path: str | os.PathLike, checkpoints: bool = True) -> str:
-  """A copy here, while this process lives, of a directory in a bucket.
+  """Copies a directory from a bucket to a temporary folder.
+
+  The copy lives as long as this process.
 
   Args:
-    path: the directory, or the checkpoints/STEP of one; a path that is no
-      address is returned as it is.
-    checkpoints: with the newest of them, or that one.
+    path: the directory, or the checkpoints/STEP of one; a local path is
+      returned unchanged.
+    checkpoints: whether to copy a checkpoint too: the newest, or the one that
+      `path` names.
+
+  Returns:
+    The local path.
 
   Raises:
-    UserError: if there is nothing, or the bucket refuses.
+    UserError: if nothing is there, or the bucket refuses.
   """
   if not is_remote(path):
     return str(path)
@@ -275,42 +288,42 @@ def fetch(path: str | os.PathLike, checkpoints: bool = True) -> str:
 
 @functools.cache
 def _fetch(path: str, checkpoints: bool) -> str:
-  address = root = place(path)
+  address = root = as_path(path)
   step = None
   if address.name.isdigit() and address.parent.name == "checkpoints":
     root, step = address.parents[1], int(address.name)
-  reach(root)
+  check_reachable(root)
   steps = whole_steps(root / "checkpoints") if checkpoints else []
   if step is None:
     step = max(steps, default=None)
   elif step not in steps:
     raise UserError(
-      f"{path}: no such checkpoint; those that are whole are "
+      f"{path}: no such checkpoint; the complete ones are "
       f"{', '.join(map(str, steps)) or 'none'}"
     )
   system, inside = files(root)
-  here = near(root)
-  found = []
-  for name in patiently(lambda: system.find(inside)):
+  here = scratch(root)
+  copies = []
+  for name in retry(lambda: system.find(inside)):
     parts = pathlib.PurePosixPath(name[len(inside) :]).parts[1:]
     if parts[0] == "checkpoints":
       if checkpoints and parts[1] == str(step):
-        found.append((name, here.joinpath(*parts)))
+        copies.append((name, here.joinpath(*parts)))
     elif parts[0] not in _UNREAD:
-      found.append((name, here.joinpath(*parts)))
-  if not found:
-    raise UserError(f"{path}: there is nothing in that place of the bucket")
-  patiently(
+      copies.append((name, here.joinpath(*parts)))
+  if not copies:
+    raise UserError(f"{path}: the bucket holds nothing at this address")
+  retry(
     lambda: system.get(
-      [name for name, _ in found], [str(to) for _, to in found]
+      [name for name, _ in copies], [str(to) for _, to in copies]
     )
   )
   return str(here if root is address else here / "checkpoints" / str(step))
 
 
 @functools.cache
-def near(path: Any) -> pathlib.Path:
-  """A local path is itself; for another, a folder here while this lives."""
+def scratch(path: Any) -> pathlib.Path:
+  """Returns a local path, or a temporary folder in place of an address."""
   if not is_remote(path):
     return pathlib.Path(path)
   folder = tempfile.mkdtemp(prefix="nomic_jax-")
@@ -319,10 +332,10 @@ def near(path: Any) -> pathlib.Path:
 
 
 def files(path: Any) -> tuple[Any, str]:
-  """Returns the file system of an address, and the path in it.
+  """Returns the fsspec file system of an address, and the path in it.
 
   Raises:
-    UserError: for an address of no kind, or without what reads it.
+    UserError: for an unknown kind of address, or if a package is missing.
   """
   import fsspec
 
@@ -331,7 +344,7 @@ def files(path: Any) -> tuple[Any, str]:
   except ImportError as e:
     raise UserError(
       f"{path}: {' '.join(str(e).split())}; pip install 'nomic_jax[buckets]' "
-      "brings what reads and writes buckets"
+      "to read and write buckets"
     ) from e
   except ValueError as e:
     raise UserError(

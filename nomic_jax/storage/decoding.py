@@ -1,11 +1,11 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""From the bytes of a file to text, and from text to bytes again.
+"""Converting between the bytes of a file and text.
 
-Two rules. What is read is UTF-8, with or without a byte-order mark; anything
-else is reported in one line that names file, row and encoding, by `decode`.
-What has been read can be written: half of a surrogate pair, which JSON can
-spell and UTF-8 cannot, becomes U+FFFD where a text enters, in `safe`.
+Input must be UTF-8, with or without a byte-order mark; `decode` reports
+anything else in one line that names the file, row and encoding. Whatever has
+been read can be written: lone surrogates, which JSON can spell and UTF-8
+cannot, become U+FFFD on input, by `safe`.
 """
 
 import codecs
@@ -26,25 +26,25 @@ _MARKS = (
   (codecs.BOM_UTF16_BE, "UTF-16"),
 )
 
-# How files of other kinds begin; none of these is text.
+# First bytes of other kinds of file.
 _OTHERS = {
-  b"\x1f\x8b": "gzip-compressed, whose name has to end in .gz",
-  b"\x28\xb5\x2f\xfd": "zstd-compressed, whose name has to end in .zst",
-  b"PAR1\x15": "a parquet file, whose name has to end in .parquet",
+  b"\x1f\x8b": "gzip-compressed; its name must end in .gz",
+  b"\x28\xb5\x2f\xfd": "zstd-compressed; its name must end in .zst",
+  b"PAR1\x15": "a parquet file; its name must end in .parquet",
   b"PK\x03\x04": "a zip archive or an Excel workbook; unpack it, or save it "
   "as text",
 }
 
 
 def decode(data: bytes, where: str) -> str:
-  """Decodes UTF-8, without a byte-order mark in front.
+  """Decodes UTF-8 and drops a leading byte-order mark.
 
   Args:
     data: a line, or a whole file.
-    where: file and row, for the error.
+    where: the file and row, for error messages.
 
   Raises:
-    UserError: naming the encoding it appears to have instead.
+    UserError: naming the likely encoding.
   """
   for mark, name in _MARKS:
     if data.startswith(mark):
@@ -52,10 +52,10 @@ def decode(data: bytes, where: str) -> str:
   for start, name in _OTHERS.items():
     if data.startswith(start):
       raise UserError(f"{where}: not UTF-8 but {name}")
-  # Every second byte of English in UTF-16 is NUL, which UTF-8 allows.
+  # Every second byte of English text in UTF-16 is NUL, which UTF-8 allows.
   if len(data) > 2 and 3 * data.count(0) > len(data):
     raise _not_utf8(
-      where, "mostly NUL bytes, as UTF-16 has; expected UTF-8", "UTF-16"
+      where, "mostly NUL bytes, as in UTF-16; expected UTF-8", "UTF-16"
     )
   try:
     return data.decode("utf-8-sig")
@@ -68,9 +68,9 @@ def decode(data: bytes, where: str) -> str:
     ) from e
 
 
-def _not_utf8(where: str, found: str, encoding: str) -> UserError:
+def _not_utf8(where: str, problem: str, encoding: str) -> UserError:
   return UserError(
-    f"{where}: {found}; convert the file to UTF-8, as with iconv -f "
+    f"{where}: {problem}; convert the file to UTF-8, for example with iconv -f "
     f"{encoding} -t UTF-8"
   )
 
@@ -78,21 +78,21 @@ def _not_utf8(where: str, found: str, encoding: str) -> UserError:
 def damaged(
   path: str | os.PathLike, number: int, kind: str, error: Exception
 ) -> str:
-  """Says why a file cannot be decompressed.
+  """Returns an error message for a file that cannot be decompressed.
 
   Args:
     path: the file.
-    number: of the row that could not be read.
-    kind: of its compression, "gzip" or "zstd".
-    error: as raised.
+    number: the row that could not be read.
+    kind: the compression, "gzip" or "zstd".
+    error: the exception raised.
   """
   if number == 1 and re.search("Not a gzipped file|Unknown frame", str(error)):
     return (
-      f"{path}: not {kind}-compressed, though its name says so; rename "
-      f"it if it is plain text, or copy it again ({error})"
+      f"{path}: not {kind}-compressed, though its name says so; rename it if "
+      f"it is plain text, or copy it again ({error})"
     )
   return (
-    f"{path}, row {number}: the {kind} stream is damaged or cut short "
+    f"{path}, row {number}: the {kind} stream is damaged or truncated "
     f"({error}); copy the file again"
   )
 
@@ -102,13 +102,14 @@ def lines(
 ) -> Iterator[tuple[int, bytes | None]]:
   """Yields (number from 1, line without its end) of a file.
 
-  Lines end in LF or CR LF and in nothing else that Unicode calls a line
-  separator, which JSON and prose may contain; in a file without any LF they
-  end in CR.
+  Lines end in LF or CR LF. The other line separators of Unicode may occur
+  inside JSON and prose and do not end a line. In a file without LF, lines end
+  in CR.
 
   Args:
     stream: opened for reading bytes.
-    most: a longer line is skipped, and None yielded in its place.
+    most: the largest number of bytes in a line; None is yielded in place of a
+      longer one.
   """
   number, limit = 0, -1 if most is None else most + 1
   while line := stream.readline(limit):
@@ -117,23 +118,26 @@ def lines(
       while line and not line.endswith(b"\n"):
         line = stream.readline(limit)
       yield number, None
-    elif number == 1 and not line.endswith(b"\n"):  # no LF in all the file
+    elif number == 1 and not line.endswith(b"\n"):  # no LF in the whole file
       yield from enumerate(line.splitlines(), 1)
     else:
       yield number, line.rstrip(b"\r\n")
 
 
 def check_name(path: str | os.PathLike, what: str) -> None:
-  """Raises UserError if `what` cannot be at `path`, which is not UTF-8.
+  """Checks that a path is valid UTF-8.
 
-  The libraries that write records and checkpoints take no such name.
+  The libraries that write records and checkpoints accept no other names.
+
+  Raises:
+    UserError: naming the path, and `what` was to be written there.
   """
   name = os.fspath(path)
   name = name if "://" in name else os.path.abspath(name)
   if safe(name) != name:
     raise UserError(
-      f"{safe(name)}: this path is not UTF-8, so {what} cannot be there; "
-      "rename the folder, or choose another"
+      f"{safe(name)}: this path is not UTF-8, so {what} cannot be written "
+      "there; rename the folder or choose another"
     )
 
 
@@ -143,7 +147,7 @@ def safe(text: str) -> str:
 
 
 def safe_json(value: Any) -> Any:
-  """Returns what JSON or YAML gave with `safe` applied to all its texts."""
+  """Returns a JSON value with `safe` applied to all its strings."""
   if isinstance(value, str):
     return safe(value)
   if isinstance(value, list):

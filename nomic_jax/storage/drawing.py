@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Every picture is a matplotlib figure: a PNG file, or SVG inside a page.
+"""Pictures are matplotlib figures: a PNG file, or SVG inside a page.
 
-In SVG that is part of a page, colours are variables of the page's style sheet,
-so that one drawing serves a light and a dark screen, and shapes have a title
-that shows on hovering: matplotlib writes an artist's gid as an id.
+In inline SVG, colours are variables of the page's style sheet, so one drawing
+works in light and dark mode. Shapes have titles that appear on hovering:
+matplotlib writes an artist's gid as an id.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ import warnings
 
 from nomic_jax.storage import decoding
 
-# By name in a page's style sheet, as a PNG has them.
+# Names in a page's style sheet, and the colours used in a PNG.
 COLORS = {
   "ink": "#1d2433",
   "soft": "#5b6475",
@@ -26,7 +26,7 @@ COLORS = {
   "plain": "#9aa3b2",
   "mark": "#b3541e",
 }
-# Of groups side by side; the first and the last are of the above.
+# Colours of groups; the first and the last are among COLORS.
 CYCLE = (
   "#2f6fde",
   "#e0813a",
@@ -67,14 +67,14 @@ def panels(
   height: float = 2.9,
   **options: Any,
 ) -> tuple[Any, list]:
-  """Returns a figure, which needs no window, and its panels in a list.
+  """Returns a figure that needs no display, and its axes in a list.
 
   Args:
-    rows: of panels.
-    columns: likewise.
+    rows: number of rows of panels.
+    columns: number of columns of panels.
     width: of a panel, in inches.
-    height: likewise.
-    **options: of a matplotlib Figure.
+    height: of a panel, in inches.
+    **options: passed to matplotlib's Figure.
   """
   import matplotlib
   from matplotlib.figure import Figure
@@ -83,15 +83,15 @@ def panels(
     figure = Figure(
       (width * columns, height * rows), layout="constrained", **options
     )
-    found = list(figure.subplots(rows, columns, squeeze=False).flat)
-  for panel in found:
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+  for panel in axes:
     panel.grid()
     panel.set_axisbelow(True)
-  return figure, found
+  return figure, axes
 
 
 def grid(count: int, most: int = 3) -> tuple[int, int]:
-  """Returns the rows and columns that hold `count` panels."""
+  """Returns the numbers of rows and columns that hold `count` panels."""
   columns = min(count, most)
   return -(-count // columns), columns
 
@@ -100,7 +100,7 @@ def _save(figure: Any, **options: Any) -> bytes:
   import matplotlib
   from matplotlib.text import Text
 
-  for text in figure.findobj(Text):  # people's names, in which a $ is a $
+  for text in figure.findobj(Text):  # names, in which $ is a dollar sign
     text.set_parse_math(False)
     text.set_text(decoding.safe(text.get_text()))
   out = io.BytesIO()
@@ -115,24 +115,24 @@ def png(figure: Any) -> bytes:
 
 
 def svg(figure: Any) -> str:
-  """Returns the figure as a file of SVG that opens alone."""
+  """Returns the figure as a standalone SVG document."""
   with warnings.catch_warnings():
-    # Of letters that its own fonts lack; what opens the file has others.
+    # The viewer has fonts for glyphs that matplotlib's own fonts lack.
     warnings.filterwarnings("ignore", "Glyph .* missing")
     text = _save(
       figure, format="svg", metadata={"Date": None, "Creator": None}
     ).decode()
-  # Whatever sans serif there is will do.
+  # Any sans serif font will do.
   return re.sub(r"'DejaVu Sans',[^;\"]*", "sans-serif", text)
 
 
 def inline(figure: Any, label: str, titles: Mapping[str, str]) -> str:
-  """Returns the figure as an element of a page of HTML.
+  """Returns the figure as an SVG element of an HTML page.
 
   Args:
-    figure: to draw; nothing in it is clipped.
-    label: says what it shows.
-    titles: text that shows on hovering, by the gid of an artist.
+    figure: to draw; clipping is turned off.
+    label: the accessible description.
+    titles: hover text by the gid of an artist.
   """
   for artist in figure.findobj():
     artist.set_clip_on(False)  # clips refer to ids of other parts of a page
@@ -155,6 +155,6 @@ def inline(figure: Any, label: str, titles: Mapping[str, str]) -> str:
     text = text.replace(
       f'<g id="{gid}">', f"<g><title>{html.escape(title)}</title>"
     )
-  # What is left of ids are hashes of marks that are drawn several times.
+  # The remaining ids are hashes of marks that are drawn several times.
   text = re.sub(r' id="(?!m[0-9a-f]{10}")[^"]*"', "", text)
   return decoding.safe(re.sub(r"\s*\n\s*", " ", text).strip())

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Files that appear whole or not at all; JSON files, read whole."""
+"""Files that appear whole or not at all; reading JSON files."""
 
 from collections.abc import Iterator
 import contextlib
@@ -19,20 +19,19 @@ from nomic_jax.storage import places
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-  """Yields a temporary sibling of `path` that takes its place on success.
+  """Yields a temporary sibling of `path` that replaces it on success.
 
-  What is made at the yielded path, a file or a directory, is renamed onto
-  `path`; on an error it is removed and `path` stays as it was. A directory
-  that stands at `path` is moved aside first and removed last; one that cannot
-  be renamed is filled, see `places`. Links are followed. In a bucket it is
-  copied there, file by file.
+  The file or directory created at the yielded path is renamed to `path`; on an
+  error it is removed and `path` is unchanged. A directory already at `path` is
+  moved aside first and removed last; one that cannot be renamed is filled (see
+  `places`). Links are followed. In a bucket, files are uploaded one by one.
 
   Args:
-    path: where the finished file or directory will stand.
+    path: the finished file or directory.
 
   Raises:
-    UserError: if the disk is full, the place cannot be written, or a file
-      would replace a directory.
+    UserError: if the disk is full, the path is not writable, or a file would
+      replace a directory.
   """
   if buckets.is_remote(path):
     with buckets.uploading(path) as temporary:
@@ -51,8 +50,8 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
       temporary.replace(path)
   except OSError as e:
     raise UserError(
-      f"cannot write {given}: {e.strerror or e}; nothing was changed there, "
-      "free some space or choose another place and run it again"
+      f"cannot write {given}: {e.strerror or e}; nothing was changed there; "
+      "free some space or choose another path and run the command again"
     ) from e
   finally:
     if temporary.is_dir():
@@ -62,11 +61,11 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 def _swap(temporary: pathlib.Path, path: pathlib.Path) -> None:
-  """Puts the directory `temporary` in the place of the directory `path`."""
+  """Replaces the directory `path` by the directory `temporary`."""
   if not temporary.is_dir():
     raise UserError(
-      f"cannot write {path}: a directory stands there and a file was to be "
-      "written; give the name of a file"
+      f"cannot write {path}: it is a directory and a file was to be written; "
+      "specify a file name"
     )
   if places.is_fixed(path):
     places.fill(temporary, path)
@@ -82,10 +81,10 @@ def _swap(temporary: pathlib.Path, path: pathlib.Path) -> None:
 
 
 def read_json(path: str | os.PathLike) -> Any:
-  """Returns what is in a JSON file; texts are `decoding.safe`.
+  """Returns the content of a JSON file; strings are `decoding.safe`.
 
   Raises:
-    UserError: if it is missing, not UTF-8 or not JSON.
+    UserError: if the file is missing, not UTF-8 or not JSON.
   """
   try:
     data = pathlib.Path(path).read_bytes()

@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a result was made from, so that a stale one is never taken for new.
+"""Hashes of a result's inputs, so that a stale result is never reused.
 
-Every job that keeps a result records one of these of each of its inputs, and
-compares it when it is asked again. `of_content` knows a copy for the same
-thing; `of_files` is for what may be large and must not be read to be compared.
+Every job that keeps a result records a fingerprint of each input and compares
+it on the next run. `of_content` gives a copy the same fingerprint; `of_stamps`
+is for data too large to read for a comparison.
 """
 
 from collections.abc import Iterable
@@ -25,8 +25,8 @@ from nomic_jax.storage import buckets
 from nomic_jax.storage import places as places_lib
 from nomic_jax.storage import staging
 
-FORMAT = 1  # raise it when equal weights or texts give other results
-# What is added to a directory and does not change what it holds.
+FORMAT = 1  # increment when equal weights or texts give other results
+# Files added to a directory that do not change what it holds.
 _NOT_CONTENT = (
   "compiled",
   "logs",
@@ -35,7 +35,7 @@ _NOT_CONTENT = (
   "restarts.json",
   "diverged.json",
 )
-# Of a data directory: made from its texts, and how it was made.
+# In a data directory: derived from its texts, and the record of its making.
 _TOKENS, _MANIFEST = "tokens", "reproduce.json"
 
 
@@ -49,27 +49,27 @@ class HasParams(Protocol):
 def of_content(thing: str | os.PathLike | object, tokens: bool = False) -> str:
   """Returns a short hash of what a directory, file or loaded model holds.
 
-  Of large files 16 places are read, and the size; times do not count, so that
-  a copy is the same thing.
+  Of a large file, only its size and 16 samples are read. Times do not count,
+  so a copy has the same hash.
 
   Args:
     thing: a path, a model, or another object, which counts by its type.
-    tokens: whether a data directory's token ids count; they are made from its
-      texts.
+    tokens: whether a data directory's token ids count; they are derived from
+      its texts.
 
   Raises:
-    UserError: if `thing` is a path with nothing there.
+    UserError: if `thing` is a path that does not exist.
   """
   digest = hashlib.sha256()
   if isinstance(thing, (str, os.PathLike)):
     if staging.holds(thing, "dataset_info.json"):
       wanted = lambda name: tokens or not name.startswith(f"{_TOKENS}/")
-      place = staging.local(thing, wanted)
+      local = staging.local(thing, wanted)
     else:
-      place = buckets.fetch(thing)
-    _add_place(digest, pathlib.Path(place), tokens)
+      local = buckets.fetch(thing)
+    _add_path(digest, pathlib.Path(local), tokens)
   elif isinstance(thing, HasParams) and thing.params is not None:
-    import jax  # Only for a model that is here already.
+    import jax  # Only needed for a loaded model.
 
     for path, leaf in jax.tree_util.tree_leaves_with_path(thing.params):
       digest.update(f"{path} {leaf.shape} {leaf.dtype} ".encode())
@@ -79,11 +79,11 @@ def of_content(thing: str | os.PathLike | object, tokens: bool = False) -> str:
   return digest.hexdigest()[:16]
 
 
-def _add_place(digest, folder: pathlib.Path, tokens: bool) -> None:
+def _add_path(digest, folder: pathlib.Path, tokens: bool) -> None:
   if folder.is_file():
     _add_file(digest, folder)
   elif not folder.is_dir():
-    raise UserError(f"{folder}: no such directory; look at --model and --input")
+    raise UserError(f"{folder}: no such directory; check --model and --input")
   skipped = _NOT_CONTENT
   if (folder / "dataset_info.json").is_file():
     skipped += (_MANIFEST,) if tokens else (_MANIFEST, _TOKENS)
@@ -96,14 +96,14 @@ def _add_place(digest, folder: pathlib.Path, tokens: bool) -> None:
       _add_file(digest, path)
 
 
-def _add_file(digest, path: pathlib.Path, places=16, piece=1 << 20) -> None:
+def _add_file(digest, path: pathlib.Path, samples=16, piece=1 << 20) -> None:
   size = path.stat().st_size
   with open(path, "rb") as f:
-    if size <= places * piece:
+    if size <= samples * piece:
       digest.update(f.read())
       return
-    for i in range(places):
-      f.seek(i * (size - piece) // (places - 1))
+    for i in range(samples):
+      f.seek(i * (size - piece) // (samples - 1))
       digest.update(f.read(piece))
 
 
@@ -113,11 +113,11 @@ def of_text(text: str) -> str:
 
 
 def stamps(path: pathlib.Path, pattern: str = "*") -> list[list]:
-  """Returns [name, size, time of change] of a file, or of those in a folder.
+  """Returns [name, size, modification time] of each file.
 
   Args:
-    path: a local file or folder, which is searched with its subfolders.
-    pattern: of the names of its files.
+    path: a local file, or a folder searched with its subfolders.
+    pattern: glob pattern of file names in a folder.
   """
   files = sorted(path.rglob(pattern)) if path.is_dir() else [path]
   return [
@@ -127,9 +127,9 @@ def stamps(path: pathlib.Path, pattern: str = "*") -> list[list]:
   ]
 
 
-def of_stamps(found: Sequence[list]) -> str:
-  """Returns a hash of `stamps`, or of others like them."""
-  return of_values(list(found))
+def of_stamps(files: Sequence[list]) -> str:
+  """Returns a hash of `stamps`, or of similar lists."""
+  return of_values(list(files))
 
 
 def of_values(*parts: Iterable) -> str:

@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of files of every format, wherever they are and however long.
+"""Rows of files of every format, local or remote, of any length.
 
-Each reader yields (row number from 1, value), hands a row that cannot be used
-to `bad`, and holds a few rows in memory. `each` and `texts` read a file whose
-format its name tells, and stop at the first bad row.
+Each reader yields (row number from 1, value), passes unusable rows to `bad`
+and holds only a few rows in memory. `each` and `texts` infer the format from
+the file name and stop at the first bad row.
 """
 
 from collections.abc import Iterator
@@ -36,9 +36,9 @@ TEXTS = (*TEXT, *JSONL, *PARQUET, *TABLES)  # what `texts` reads
 _EXPECTED = (
   "expected .txt, .jsonl, .csv or .tsv, all also with .gz or .zst, or .parquet"
 )
-# Files that people have and that are not read, and how to make one that is.
+# Common formats that are not supported, and how to convert them.
 CONVERT = {
-  ".json": "jq -c '.[]' FILE.json > FILE.jsonl makes rows of an array",
+  ".json": "to convert an array, run jq -c '.[]' FILE.json > FILE.jsonl",
   ".xlsx": "save it in Excel as 'CSV UTF-8'",
   ".xls": "save it in Excel as 'CSV UTF-8'",
   ".ods": "save it as CSV",
@@ -54,25 +54,25 @@ CONVERT = {
   ".tar.gz": "unpack it",
 }
 
-# A longer line is no row of texts but a file that lost its line ends; reading
-# it whole could take all memory.
+# A longer line is a file without line ends rather than a row of text; reading
+# it whole could exhaust memory.
 _MOST_BYTES = 32 << 20
-_ROWS = 4096  # of a parquet file, read at a time
-_LONGEST_CELL = 2**31 - 1  # characters; the most on every platform
+_ROWS = 4096  # read from a parquet file at a time
+_LONGEST_CELL = 2**31 - 1  # characters; the largest value on every platform
 
 
 def each(
   path: str | os.PathLike, columns: Sequence[str] | None = None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-  """Yields (row number from 1, row); texts are `decoding.safe`.
+  """Yields (row number from 1, row); strings are `decoding.safe`.
 
   Args:
-    path: of a file in any of the formats here. A line of .txt is
-      {"text": line}, an empty one too.
-    columns: of .parquet, read these alone if they are there.
+    path: a file in any supported format. A line of .txt, even an empty one,
+      is {"text": line}.
+    columns: the columns to read from .parquet, where present.
 
   Raises:
-    UserError: naming file and row, for what is missing, damaged or no row.
+    UserError: naming the file and row, for missing or damaged data.
   """
   path, bad = os.fspath(path), BadRows(skippable=False)
   if not streams.is_file(path):
@@ -92,29 +92,30 @@ def each(
 
 
 def texts(path: str | os.PathLike, column: str) -> Iterator[str]:
-  """Yields the texts of a file of one of TEXTS.
+  """Yields the texts of a file in one of the formats TEXTS.
 
   Args:
-    path: .txt has a text on every line, empty ones too.
-    column: of .jsonl and .parquet rows.
+    path: a .txt file has one text per line, including empty ones.
+    column: the column to read from .jsonl and .parquet.
 
   Raises:
-    UserError: naming file and row, for what is missing, damaged or no text.
+    UserError: naming the file and row, for missing or damaged data, or a row
+      without text.
   """
   if not os.fspath(path).endswith(TEXTS):
     how = convert(os.fspath(path))
     raise UserError(
-      f"{path}: unknown kind of file; {_EXPECTED}{how and f' ({how})'}"
+      f"{path}: unknown file format; {_EXPECTED}{how and f' ({how})'}"
     )
   column = "text" if os.fspath(path).endswith(TEXT) else column
   for number, row in each(path, [column]):
     if not isinstance(row.get(column), str):
-      mend = "give every row a string"
+      hint = "give every row a string"
       if column not in row:
-        mend = f"name another with --column.{nearest(column, row)}"
+        hint = f"name another with --column.{nearest(column, row)}"
       raise UserError(
         f"{path}, row {number}: no text in column '{column}'; its columns "
-        f"are {', '.join(row)}; {mend}"
+        f"are {', '.join(row)}; {hint}"
       )
     yield row[column]
 
@@ -122,7 +123,7 @@ def texts(path: str | os.PathLike, column: str) -> Iterator[str]:
 def lines(
   path: str, bad: BadRows, unit: str = "row"
 ) -> Iterator[tuple[int, str]]:
-  """Yields (number from 1, line without its end); blank ones too.
+  """Yields (number from 1, line without its end), including blank lines.
 
   Lines that are not UTF-8, or too long where rows can be skipped, go to `bad`.
   """
@@ -160,19 +161,19 @@ def lines(
 
 
 def written(path: str, bad: BadRows) -> Iterator[tuple[int, str]]:
-  """As `lines`, without blank ones."""
+  """Yields the lines that are not blank; otherwise like `lines`."""
   return (
     (n, line) for n, line in lines(path, bad) if not unicode_text.blank(line)
   )
 
 
 def text(path: str, bad: BadRows) -> Iterator[tuple[int, dict[str, str]]]:
-  """Yields (line number, {"document": line}), for masked language modelling."""
+  """Yields (line number, {"document": line}), for masked language models."""
   return ((n, {"document": line.strip()}) for n, line in written(path, bad))
 
 
 def jsonl(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
-  """Yields (line number, object), whose texts are not yet `decoding.safe`."""
+  """Yields (line number, object); its strings are not yet `decoding.safe`."""
   for number, line in written(path, bad):
     try:
       yield number, _parse(line, f"{path}, row {number}")
@@ -183,13 +184,13 @@ def jsonl(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
 def parquet(
   path: str, bad: BadRows, columns: Sequence[str] | None = None
 ) -> Iterator[tuple[int, dict]]:
-  """Yields (row number, columns), of `columns` alone if they are there."""
+  """Yields (row number, row), of `columns` only where present."""
   import pyarrow
   from pyarrow import parquet as pq
 
   number = 0
   try:
-    # Opened here, since its name need not be UTF-8.
+    # Opened here because the name may not be UTF-8.
     with streams.open_seekable(path) as stream, pq.ParquetFile(stream) as file:
       names = file.schema_arrow.names
       check_columns(path, names)
@@ -211,7 +212,7 @@ def parquet(
 
 
 def arrow(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
-  """Yields (row number, columns) of a file that Hugging Face datasets saved."""
+  """Yields (row number, columns) of a file saved by Hugging Face datasets."""
   import pyarrow
 
   number = 0
@@ -231,14 +232,14 @@ def arrow(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
     bad.add(
       BadRow(
         "arrow damaged",
-        f"{path}, row {number + 1}: not a whole arrow stream "
+        f"{path}, row {number + 1}: truncated or damaged "
         f"({' '.join(str(e).split())}); save the data set again",
       )
     )
 
 
 def convert(path: str) -> str:
-  """Returns how to make a file that is read of another; "" if unknown."""
+  """Returns how to convert a file to a supported format; "" if unknown."""
   for suffix, how in CONVERT.items():
     if path.lower().endswith(suffix):
       return how
@@ -248,22 +249,21 @@ def convert(path: str) -> str:
 def separated(
   path: str, bad: BadRows, names: bool = True
 ) -> Iterator[tuple[int, dict[str, str]]]:
-  """Yields (row number, cells by column) of a table with a line of names.
+  """Yields (row number, cells by column) of a table with a header line.
 
-  Cells of a .csv are separated by commas, semicolons, tabs or bars, whichever
-  its first line has most of (or what Excel's line `sep=;` in front says), and
+  The cells of a .csv are separated by the most frequent of comma, semicolon,
+  tab and bar in its first line (or as Excel's line `sep=;` before it says), and
   may be quoted. Those of a .tsv are separated by tabs, and quotes are part of
-  the text, unless the file is quoted throughout as Excel does. Rows of empty
-  cells, as spreadsheets append them, are skipped, and so are columns without
-  a name that are empty.
+  the text, unless the file is quoted as Excel does. Empty rows, which
+  spreadsheets append, are skipped, and so are empty columns without a name.
 
   Args:
     path: the file.
     bad: counts the rows that cannot be used.
-    names: whether the first line has the names of the columns; if not, they
-      are #1, #2 and so on.
+    names: whether the first line is a header; if not, columns are named #1, #2
+      and so on.
   """
-  limit = csv.field_size_limit(_LONGEST_CELL)  # of the process
+  limit = csv.field_size_limit(_LONGEST_CELL)  # a setting of the process
   number = 0
   try:
     rest = (line + "\n" for _, line in lines(path, bad, "line"))
@@ -273,7 +273,7 @@ def separated(
       first = next(rest, "")
     options = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
     if _is_csv(path) or _is_quoted(path, first):
-      # A quote without its partner would take all that follows as one cell.
+      # Without strict, an unmatched quote swallows the rest of the file.
       options = {"delimiter": "\t", "strict": True}
     if separator:
       options["delimiter"] = separator[1]
@@ -288,15 +288,15 @@ def separated(
           continue
         columns = [f"#{i}" for i in range(1, len(row) + 1)]
       if not any(row):
-        number += bool(row)  # a line without any cell is no row
+        number += bool(row)  # a line without cells does not count
         continue
       number += 1
       if len(row) < len(columns) or any(row[len(columns) :]):
         bad.add(
           BadRow(
             "number of cells",
-            f"{path}, row {number}: not as many cells as the first line has "
-            f"columns, {len(columns)}; correct or remove this row",
+            f"{path}, row {number}: expected {len(columns)} cells, as in the "
+            "first line; correct or remove this row",
           )
         )
       else:
@@ -313,7 +313,7 @@ def separated(
 
 
 def unnamed(path: str, bad: BadRows) -> Iterator[tuple[int, dict[str, str]]]:
-  """As `separated`, of a table without a line of names: #1, #2 and so on."""
+  """Yields as `separated`, for a table without a header: #1, #2 and so on."""
   return separated(path, bad, names=False)
 
 
@@ -322,7 +322,7 @@ def _is_csv(path: str) -> bool:
 
 
 def _names(path: str, row: Sequence[str]) -> list[str]:
-  """The names of columns in a first line, without empty ones at its end."""
+  """Returns the column names in a header, without empty ones at its end."""
   names = [name.strip() for name in row]
   while names and not names[-1]:
     names.pop()
@@ -331,10 +331,10 @@ def _names(path: str, row: Sequence[str]) -> list[str]:
 
 
 def _is_quoted(path: str, first: str) -> bool:
-  """Whether the cells of a .tsv are quoted where need be, as Excel does.
+  """Returns whether cells of a .tsv are quoted where necessary, as Excel does.
 
-  So they are if all names are, or if only so each row has as many cells as
-  there are names: raw text seldom has quotes that pair up by chance.
+  They are if all names are, or if each row has as many cells as the header only
+  when read as quoted: in raw text, quotes seldom pair up by chance.
   """
   cells = first.rstrip("\n").split("\t")
   if all(len(c) > 1 and c[0] == c[-1] == '"' for c in cells):
@@ -371,7 +371,7 @@ def _missing(path: str) -> BadRow:
 
 
 class _Repeated(ValueError):
-  """A key that an object has twice."""
+  """An object that repeats a key."""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -385,23 +385,21 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _parse(line: str, where: str) -> dict:
   """Returns the JSON object in `line`, or raises a BadRow."""
   array = (
-    "; jq -c '.[]' makes such lines of an array"
-    if (line.startswith("["))
-    else ""
+    "; to convert an array, run jq -c '.[]'" if (line.startswith("[")) else ""
   )
   try:
     value = json.loads(line.rstrip(), object_pairs_hook=_unique)
   except _Repeated as e:
-    problem = f"the key {e} stands there twice; remove one of them"
+    problem = f"the key {e} occurs twice; remove one of them"
   except json.JSONDecodeError as e:
     problem = (
       f"not valid JSON ({e.msg} at column {e.colno}); expected one "
       f"object per line{array}"
     )
-  except (ValueError, RecursionError) as e:  # huge numbers, deep nesting
+  except (ValueError, RecursionError) as e:  # huge numbers or deep nesting
     problem = (
-      f"JSON beyond what Python reads ({e}); expected one object of "
-      "texts and numbers per line"
+      f"JSON that Python cannot read ({e}); expected one object of texts and "
+      "numbers per line"
     )
   else:
     if isinstance(value, dict):

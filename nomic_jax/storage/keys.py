@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Foreign JSON files, read key by key with the types they must have."""
+"""Foreign JSON files, read key by key with type checks."""
 
 from collections.abc import Collection
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.storage.files import read_json  # noqa: F401, as keys.read_json
 
-ANY = None  # of `Keys.only`: whatever its value, the key is read or harmless
+ANY = None  # in `Keys.only`: any value; the key is read elsewhere or harmless
 
 
 class Keys:
-  """A config.json's keys, read with their types."""
+  """The keys of a config.json, read with type checks."""
 
   def __init__(self, values: Mapping[str, Any], where: str):
     if not isinstance(values, Mapping):
@@ -26,18 +26,18 @@ class Keys:
     return self._values.get(key) is not None
 
   def any(self, key: str) -> Any:
-    """The value, whatever its type; None if absent."""
+    """Returns the value of any type, or None if absent."""
     return self._values.get(key)
 
   def with_defaults(self, **values: Any) -> "Keys":
-    """The same, with values for the keys that are absent."""
+    """Returns a copy with values for the keys that are absent."""
     return Keys(values | dict(self._values), self.where)
 
   def only(self, known: Mapping[str, Collection[Any] | None]) -> None:
-    """Refuses keys that are unknown, or hold what is not supported.
+    """Refuses keys that are unknown or have an unsupported value.
 
     Args:
-      known: the values that a key may have, or ANY.
+      known: the supported values of each key, or ANY.
 
     Raises:
       UserError: naming the key.
@@ -55,7 +55,17 @@ class Keys:
         )
 
   def get(self, key: str, kind: type, *default: Any) -> Any:
-    """The value, or the default if absent or null; required without one."""
+    """Returns the value of a key.
+
+    Args:
+      key: the name.
+      kind: the expected type; an int is accepted as a float.
+      *default: returned if the key is absent or null; without one it is
+        required.
+
+    Raises:
+      UserError: if the key is missing or has another type.
+    """
     value = self._values.get(key)
     if value is None:
       if not default:
@@ -71,15 +81,15 @@ class Keys:
     return value
 
   def same(self, key: str, other: str) -> None:
-    """Raises UserError if both are there and hold different values."""
+    """Raises UserError if both keys are present with different values."""
     if self.any(key) not in (None, self.any(other)):
       raise UserError(
         f"{self.where}: {key}={self.any(key)!r} is not supported; expected "
-        f"that of {other}, {self.any(other)!r}"
+        f"the value of {other}, {self.any(other)!r}"
       )
 
   def activation(self, key: str, table: Mapping[str, str], default: str) -> str:
-    """Our name of an activation, by a table from the file's names."""
+    """Returns our name of an activation, by a table from the file's names."""
     value = self.get(key, str, default)
     one_of(value, table, f"{self.where}: {key}='{value}' is not supported")
     return table[value]

@@ -1,10 +1,11 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Teaches Orbax to keep arrays in s3://, as it does in gs://.
+"""A patch that makes Orbax store arrays in s3:// as it does in gs://.
 
-Orbax asks one function of its own where tensorstore keeps an array, and that
-knows local paths and gs:// alone; tensorstore knows S3 too. So for s3:// it is
-asked about the same place in gs://, and the store in its answer exchanged.
+One internal function of Orbax maps a path to a tensorstore driver. It supports
+local paths and gs:// only, although tensorstore also supports S3. The patched
+function calls it with gs:// in place of s3:// and replaces the driver in its
+result.
 """
 
 import functools
@@ -16,11 +17,11 @@ from nomic_jax.errors import UserError
 Spec = dict[str, Any]  # of a tensorstore KvStore
 
 
-def teach() -> None:
-  """Does so once; nothing changes for other places.
+def patch() -> None:
+  """Patches Orbax once; other paths are unaffected.
 
   Raises:
-    UserError: if this Orbax has no such function: it is not one of its API's.
+    UserError: if this version of Orbax lacks the function, which is internal.
   """
   try:
     from orbax.checkpoint._src.serialization import tensorstore_utils
@@ -28,8 +29,8 @@ def teach() -> None:
     ask = tensorstore_utils.build_kvstore_tspec
   except (ImportError, AttributeError) as e:
     raise UserError(
-      f"s3://: this version of Orbax cannot be taught it ({e}); pip install "
-      "'orbax-checkpoint>=0.12,<0.13', or use gs://"
+      f"s3://: this version of Orbax cannot be patched to support it ({e}); "
+      "pip install 'orbax-checkpoint>=0.12,<0.13', or use gs://"
     ) from e
   if getattr(ask, "knows_s3", False):
     return
@@ -39,27 +40,28 @@ def teach() -> None:
     scheme, _, inside = str(directory).partition("://")
     if scheme != "s3":
       return ask(directory, *args, **more)
-    return _exchanged(ask(f"gs://{inside}", *args, **more))
+    return _with_s3(ask(f"gs://{inside}", *args, **more))
 
   build_kvstore_tspec.knows_s3 = True
   tensorstore_utils.build_kvstore_tspec = build_kvstore_tspec
 
 
-def _exchanged(spec: Any) -> Any:
-  """The spec with S3 for Google's store, however deep it lies."""
+def _with_s3(spec: Any) -> Any:
+  """Returns the spec with S3 in place of Google's driver, at any depth."""
   if isinstance(spec, list):
-    return [_exchanged(s) for s in spec]
+    return [_with_s3(s) for s in spec]
   if not isinstance(spec, dict):
     return spec
   if str(spec.get("driver")).startswith("gcs"):
     return store(spec["bucket"], spec["path"])
-  return {k: _exchanged(v) for k, v in spec.items()}
+  return {k: _with_s3(v) for k, v in spec.items()}
 
 
 def store(bucket: str, path: str) -> Spec:
-  """A place in S3, with what the environment says about endpoint and keys.
+  """Returns the spec of a path in S3.
 
-  Without keys in the environment they are found as the AWS tools find them.
+  Endpoint, region and keys come from the environment. Without keys there,
+  tensorstore searches for them as the AWS tools do.
   """
   spec = {"driver": "s3", "bucket": bucket, "path": path}
   region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")

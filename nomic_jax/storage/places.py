@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where outputs go: one rule for every job, applied before its work starts.
 
-A leading ~ is the home directory. Links are followed and stay links. A place
-is vacant if nothing is there or a directory that holds nothing of the user's:
-an empty one, or a new volume. Most directories are exchanged for the finished
-one by a rename. One that cannot be renamed is filled instead: a mount point,
-the current directory, or one whose parent is read-only. `fill` moves the
-contents in and `settle` completes that after a kill.
+A leading ~ is the home directory. Links are followed and kept. A path is vacant
+if nothing is there, or a directory that holds nothing of the user's: an empty
+one, or a new volume. Most directories are replaced by renaming the finished
+one. A directory that cannot be renamed is filled instead: a mount point, the
+current directory, or one whose parent is read-only. `fill` moves the contents
+in, and `settle` completes that after a kill.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from nomic_jax.storage import buckets
 
 _Function = TypeVar("_Function", bound=Callable)
 
-# What file systems, desktops and NAS devices keep in anybody's directories.
+# Files that file systems, desktops and NAS devices add to any directory.
 _SYSTEM = re.compile(
   r"lost\+found|\.snapshots?|\.zfs|System Volume Information|\$RECYCLE\.BIN|"
   r"Thumbs\.db|desktop\.ini|\.DS_Store|\.Trash(es|-\d+)|\.fseventsd|"
@@ -35,34 +35,34 @@ _SYSTEM = re.compile(
   r"\.directory|@eaDir|#recycle|\.nfs[0-9a-f]+",
   re.I,
 )
-# What names of this project's own begin with, inside a directory being filled.
+# Prefix of this project's own names inside a directory that is being filled.
 _OWN = ".nomic_jax."
-# Files that make a directory what it is; they are moved in last.
+# Files that mark a directory as complete; they are moved in last.
 _LAST = frozenset(
   ("config.json", "dataset_info.json", "index.json", "about.json")
 )
 
 
 def expanded(path: str) -> str:
-  """Returns `path` with a leading ~ expanded, also that of "NAME=~/PATH".
+  """Returns `path` with a leading ~ expanded, including that of "NAME=~/PATH".
 
-  Addresses (gs://...), and whatever has no such ~, are returned unchanged.
+  Addresses (gs://...) and paths without such a ~ are returned unchanged.
   """
   prefix, rest = _named(path)
   return prefix + os.path.expanduser(rest)
 
 
 def _named(path: str) -> tuple[str, str]:
-  """Splits "NAME=PATH" and "KIND:PATH" into what is in front and the path."""
+  """Splits "NAME=PATH" and "KIND:PATH" into the prefix and the path."""
   return re.fullmatch(r"([^/~]*[=:])?(.*)", path, re.S).groups("")
 
 
 def expanding(*names: str) -> Callable[[_Function], _Function]:
-  """Decorates a function that takes paths from outside: a leading ~ expands.
+  """Returns a decorator that expands a leading ~ in path arguments.
 
   Args:
-    *names: of its parameters that are paths, lists of paths or None; other
-      objects, such as a model that is loaded, are passed on unchanged.
+    *names: parameters that are paths, lists of paths or None; other objects,
+      such as a loaded model, are passed on unchanged.
   """
 
   def decorated(function: _Function) -> _Function:
@@ -94,17 +94,17 @@ def _expanded(value: Any) -> Any:
 
 
 def listed(text: str) -> list[str]:
-  """Splits `text` at its commas, except those of a path that exists."""
-  parts, found = text.split(","), []
+  """Splits `text` at commas, except those inside a path that exists."""
+  parts, paths = text.split(","), []
   while parts:
     size = next(
       n
       for n in range(len(parts), 0, -1)
       if n == 1 or _exists(",".join(parts[:n]))
     )
-    found.append(expanded(",".join(parts[:size])))
+    paths.append(expanded(",".join(parts[:size])))
     parts = parts[size:]
-  return [path for path in found if path]
+  return [path for path in paths if path]
 
 
 def _exists(path: str) -> bool:
@@ -113,22 +113,22 @@ def _exists(path: str) -> bool:
 
 
 def real(path: str | os.PathLike) -> pathlib.Path:
-  """Returns the absolute path that a local `path` leads to."""
+  """Returns the absolute path that a local `path` resolves to."""
   return pathlib.Path(os.path.realpath(os.path.expanduser(path)))
 
 
 def is_vacant(path: Any) -> bool:
-  """Whether nothing of the user's stands at `path`, which may be remote."""
+  """Returns whether nothing of the user's is at `path`, which may be remote."""
   if not path.exists():
     return True
   return path.is_dir() and not _contents(path)
 
 
 def is_system(name: str) -> bool:
-  """Whether a relative path is of a file system's, desktop's or NAS's own.
+  """Returns whether a relative path belongs to a file system, desktop or NAS.
 
-  Such files come and go by themselves: they are no part of what a directory
-  holds, neither when it is read nor when it is compared.
+  Such files come and go by themselves, so reading and comparing directories
+  ignores them.
   """
   return any(map(_SYSTEM.fullmatch, name.split("/")))
 
@@ -142,7 +142,7 @@ def _contents(folder: Any) -> list[Any]:
 
 
 def is_fixed(path: pathlib.Path) -> bool:
-  """Whether what stands at a `real` path cannot be exchanged by a rename."""
+  """Returns whether a `real` path exists and cannot be replaced by renaming."""
   if not path.exists():
     return False
   if os.path.ismount(path) or str(path) in _mounts():
@@ -155,28 +155,28 @@ def is_fixed(path: pathlib.Path) -> bool:
 
 
 def _mounts() -> set[str]:
-  """Mount points; os.path.ismount misses those bound to the same device."""
+  """Returns mount points; os.path.ismount misses binds on the same device."""
   try:
     with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as f:
       fields = [line.split()[4] for line in f]
   except (OSError, IndexError):
     return set()
-  octal = lambda found: chr(int(found[1], 8))
+  octal = lambda match: chr(int(match[1], 8))
   return {re.sub(r"\\([0-7]{3})", octal, path) for path in fields}
 
 
 def beside(
   path: pathlib.Path, suffix: str, hidden: bool = False
 ) -> pathlib.Path:
-  """Returns where to keep what belongs to the output at a `real` path.
+  """Returns where to keep files that belong to the output at a `real` path.
 
   Args:
     path: the output.
-    suffix: added to its name, such as ".parts".
-    hidden: with a dot in front.
+    suffix: appended to its name, such as ".parts".
+    hidden: whether the name starts with a dot.
 
   Returns:
-    A path on the same file system: a sibling, or in a directory that is
+    A path on the same file system: a sibling or, for a directory that is
     filled, a path inside it that `is_vacant` ignores.
   """
   if path.is_dir() and is_fixed(path):
@@ -193,13 +193,14 @@ def check_folder(
   """Checks that a directory can be written at `path`.
 
   Args:
-    path: of the output.
-    refusal: what to say of something else that stands there.
-    known: whether an earlier output stands at a path.
-    keep: whether that is left as it is, and so need not be writable.
+    path: the output.
+    refusal: the error message if something else is there.
+    known: whether a path holds an earlier output.
+    keep: whether an earlier output is left unchanged, and so need not be
+      writable.
 
   Raises:
-    UserError: `refusal`, or that the place cannot be written.
+    UserError: `refusal`, or that the path is not writable.
   """
   if buckets.is_remote(path):
     return
@@ -217,13 +218,13 @@ def check_file(path: str | os.PathLike) -> None:
   """Checks that a file can be written at `path`.
 
   Raises:
-    UserError: if a directory stands there, or the place cannot be written.
+    UserError: if a directory is there, or the path is not writable.
   """
   if buckets.is_remote(path):
     return
   if real(path).is_dir():
     raise UserError(
-      f"cannot write {path}: a directory stands there; give the name of a file"
+      f"cannot write {path}: it is a directory; specify a file name"
     )
   check_writable(path)
 
@@ -240,12 +241,12 @@ def check_apart(output: str, *inputs: str | os.PathLike | None) -> None:
     if not buckets.is_remote(output)
   ):
     raise UserError(
-      f"--output={output}: this is also the input; choose another place"
+      f"--output={output}: this is also the input; choose another path"
     )
 
 
 def check_writable(path: str | os.PathLike) -> None:
-  """Raises UserError unless a file can be made where `path` will be."""
+  """Raises UserError unless a file can be created where `path` will be."""
   target = real(path)
   folder = target if target.is_dir() and is_fixed(target) else target.parent
   while not folder.exists() and folder != folder.parent:
@@ -257,14 +258,14 @@ def check_writable(path: str | os.PathLike) -> None:
     why = e.strerror or e
     if not folder.is_dir():
       why = f"{os.path.relpath(folder)} is a file"
-    raise UserError(f"cannot write {path}: {why}; choose another place") from e
+    raise UserError(f"cannot write {path}: {why}; choose another path") from e
 
 
 def fill(temporary: pathlib.Path, path: pathlib.Path) -> None:
-  """Moves what is in `temporary` into `path`, in place of what is there.
+  """Replaces the contents of `path` by those of `temporary`.
 
   Args:
-    temporary: a directory, as of `beside`.
+    temporary: a directory, at a path from `beside`.
     path: a directory that `is_fixed`.
   """
   old = path / f"{_OWN}{uuid.uuid4().hex[:8]}.old"
@@ -272,13 +273,13 @@ def fill(temporary: pathlib.Path, path: pathlib.Path) -> None:
   try:
     for entry in _contents(path):
       entry.rename(old / entry.name)
-    temporary.rename(old.with_suffix(".new"))  # from here on it is the output
+    temporary.rename(old.with_suffix(".new"))  # the output from here on
   finally:
     settle(path)
 
 
 def settle(path: pathlib.Path) -> None:
-  """Completes a `fill` that was killed, or undoes it if it had just begun."""
+  """Completes an interrupted `fill`, or undoes it if it had just begun."""
   if not path.is_dir():
     return
   for new in path.glob(f"{_OWN}*.new"):

@@ -1,16 +1,16 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Progress of long work: a bar on a terminal, a line now and then in a log."""
+"""Progress of long work: a bar on a terminal, occasional lines in a log."""
 
 import sys
 import time
 
 
 class Progress:
-  """Shows how far a job is, its rate and the time left, on standard error.
+  """Reports progress, rate and time left on standard error.
 
-  The rate counts only what this process did, so that a resumed job tells the
-  truth about the time left.
+  The rate counts only the work of this process, so the estimate is right after
+  a resume.
   """
 
   def __init__(
@@ -39,7 +39,7 @@ class Progress:
       sys.stderr.write("\n")
 
   def update(self, n: int = 1, **shown: float | str) -> None:
-    """Counts `n` more units; `shown` are figures to print beside the rate."""
+    """Adds `n` units; `shown` are figures to print beside the rate."""
     self._done += n
     if shown:
       self._notes = "  ".join(

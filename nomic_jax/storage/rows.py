@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of a small table: .jsonl, .csv, .tsv or parquet, checked."""
+"""Rows of small tables: .jsonl, .csv, .tsv or parquet, with type checks."""
 
 from collections.abc import Mapping
 import math
@@ -12,7 +12,7 @@ from nomic_jax.errors import UserError
 from nomic_jax.storage import formats
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".tsv", ".parquet")
-# What a column holds: how it is made of what a file has, and its name.
+# Kinds of column, as error messages name them.
 TEXT, NUMBER, LABEL = "a text", "a finite number", "a label"
 TEXTS, LABELS = "a list of texts", "a list of labels"
 
@@ -21,20 +21,20 @@ def file(folder: pathlib.Path, split: str) -> pathlib.Path | None:
   """Returns the file of a split, or None.
 
   Raises:
-    UserError: if there are two.
+    UserError: if there are several.
   """
   paths = [folder / f"{split}{suffix}" for suffix in SUFFIXES]
-  found = [path for path in paths if path.is_file()]
-  if len(found) > 1:
+  existing = [path for path in paths if path.is_file()]
+  if len(existing) > 1:
     raise UserError(
-      f"{folder}: holds {' and '.join(p.name for p in found)}; expected one "
+      f"{folder}: holds {' and '.join(p.name for p in existing)}; expected one "
       "of them"
     )
-  return found[0] if found else None
+  return existing[0] if existing else None
 
 
 def columns(path: pathlib.Path | None) -> list[str]:
-  """Returns the names of the first row's columns; [] of no or no row."""
+  """Returns the column names of the first row; [] without file or rows."""
   for _, row in formats.each(path) if path else ():
     return list(row)
   return []
@@ -46,14 +46,14 @@ def read(
   """Returns the file of a split and its rows, with the columns of `kinds`.
 
   Args:
-    folder: has SPLIT and one of SUFFIXES; the first line of .csv and .tsv
+    folder: holds SPLIT with one of SUFFIXES; the first line of .csv and .tsv
       names the columns.
     split: such as "test".
-    kinds: of each column, TEXT, NUMBER and so on.
+    kinds: the kind of each column: TEXT, NUMBER and so on.
 
   Raises:
-    UserError: naming file and row, for a missing file or column, a value of
-      another kind, or a file without rows.
+    UserError: naming the file and row, for a missing file or column, a value
+      of another kind, or a file without rows.
   """
   path = file(folder, split)
   if path is None:
@@ -73,12 +73,12 @@ def read(
       f"{wrong[0]}" + (f"; {more:,} more rows cannot be used" if more else "")
     ) from wrong[0]
   if not rows:
-    raise UserError(f"{path}: no rows in it, nothing to score")
+    raise UserError(f"{path}: no rows, so nothing to score")
   return path, rows
 
 
 def _row(row: dict, kinds: Mapping[str, str], where: str) -> dict[str, Any]:
-  """The columns of `kinds`, checked."""
+  """Returns the columns of `kinds`, checked."""
   for column in kinds:
     one_of(column, row, f"{where}: no column '{column}'", "it has")
   return {

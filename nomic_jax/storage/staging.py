@@ -1,15 +1,15 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Copies on this machine of data that is in a bucket (gs://, s3://).
+"""Local copies of data in a bucket (gs://, s3://).
 
-Training reads tens of thousands of rows a second in random order, each of
-which would be a request to the bucket. So each host copies what a job reads,
-one split or its token ids, before the job starts, and reads that from there.
+Training reads tens of thousands of rows a second in random order, and each
+would be a request to the bucket. So before a job starts, each host copies what
+the job reads (one split, or its token ids) and reads the copy.
 
-A copy is of one state of the remote folder: when a file changes there, the
-next job makes another copy, which takes over the files that are the same. A
-file gets its name when all its bytes have arrived; until then it is NAME.part,
-which an interrupted job continues. Processes of one machine share the copies.
+A copy reflects one state of the remote folder: when a file changes there, the
+next job makes another copy, which reuses unchanged files. While a file is being
+copied it is called NAME.part, and an interrupted job resumes it. Processes on
+one machine share the copies.
 """
 
 import collections
@@ -33,14 +33,14 @@ from nomic_jax.storage import buckets
 from nomic_jax.storage import files as files_lib
 from nomic_jax.storage.progress import Progress
 
-ENVIRONMENT = "NOMIC_JAX_CACHE"  # the folder of the copies, instead of ~/.cache
+ENVIRONMENT = "NOMIC_JAX_CACHE"  # the folder for copies; default: ~/.cache
 
-_PIECE = 16 << 20  # bytes that are asked for at once
-_THREADS = 16  # so many pieces at a time
-# By which the file systems of fsspec tell that an object was replaced.
+_PIECE = 16 << 20  # bytes per request
+_THREADS = 16  # concurrent requests
 _PART = ".part"
 _MB = 10**6
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
+# Details by which fsspec's file systems show that an object was replaced.
 _STATE = (
   "generation",
   "etag",
@@ -53,8 +53,8 @@ _STATE = (
 
 
 class _File(NamedTuple):
-  name: str  # in the folder
-  remote: str  # for the file system
+  name: str  # relative to the folder
+  remote: str  # path in the file system
   size: int
   state: str
 
@@ -62,23 +62,23 @@ class _File(NamedTuple):
 def local(
   path: str | os.PathLike, wanted: Callable[[str], bool] = lambda name: True
 ) -> str:
-  """Returns where the files of a folder can be read: it or a copy of it.
+  """Returns a local folder: the given one, or a copy of a remote one.
 
   Args:
-    path: a folder; one that is no address is returned as it is.
-    wanted: whether a file is to be read, by its name in the folder. Others may
+    path: a folder; a local one is returned unchanged.
+    wanted: selects the files to copy by their names in the folder. Others may
       be missing from the copy.
 
   Raises:
-    UserError: if there is nothing, the bucket refuses, or there is no space.
-    Stopped: if the bucket does not answer; the same call continues.
+    UserError: if nothing is there, the bucket refuses, or the disk is full.
+    Stopped: if the bucket does not answer; the same call resumes.
   """
   if not buckets.is_remote(path):
     return os.fspath(path)
   with buckets.errors(path, unreachable=Stopped):
     files = _listed(path)
     if not files:
-      raise UserError(f"{path}: there is nothing in that place of the bucket")
+      raise UserError(f"{path}: the bucket holds nothing at this address")
     home = _home(path)
     folder = home / _key(files)
     home.mkdir(parents=True, exist_ok=True)
@@ -93,8 +93,8 @@ def local(
       )
       if missing and _key(_listed(path)) != folder.name:
         raise UserError(
-          f"{path}: it changed while it was copied to this machine; run the "
-          "same command when nothing writes there"
+          f"{path}: it changed while it was being copied; run the same command "
+          "again when nothing writes there"
         )
   return str(folder)
 
@@ -102,19 +102,19 @@ def local(
 def file_or_folder(
   path: str | os.PathLike, wanted: Callable[[str], bool] = lambda name: True
 ) -> str:
-  """As `local`, of one file as well as of a folder."""
+  """Returns the local path of one file, or of a folder as `local` does."""
   if buckets.is_remote(path):
     with buckets.errors(path, unreachable=Stopped):
-      place = buckets.place(path)
-      if buckets.patiently(place.is_file):
+      remote = buckets.as_path(path)
+      if buckets.retry(remote.is_file):
         return os.path.join(
-          local(str(path).rpartition("/")[0], place.name.__eq__), place.name
+          local(str(path).rpartition("/")[0], remote.name.__eq__), remote.name
         )
   return local(path, wanted)
 
 
 def state(path: str | os.PathLike) -> str:
-  """Returns what differs whenever a remote folder does; "" for a local one."""
+  """Returns a hash of a remote folder's state; "" for a local folder."""
   if not buckets.is_remote(path):
     return ""
   with buckets.errors(path, unreachable=Stopped):
@@ -122,7 +122,7 @@ def state(path: str | os.PathLike) -> str:
 
 
 def sizes(path: str | os.PathLike) -> dict[str, int]:
-  """Bytes of the files of a folder, remote or local, by name; {} if none."""
+  """Returns the sizes in bytes of a folder's files by name; {} if none."""
   if buckets.is_remote(path):
     with buckets.errors(path, unreachable=Stopped):
       return {f.name: f.size for f in _listed(path)}
@@ -135,15 +135,15 @@ def sizes(path: str | os.PathLike) -> dict[str, int]:
 
 
 def holds(path: str | os.PathLike, name: str) -> bool:
-  """Whether an address is a folder with a file of this name."""
+  """Returns whether `path` is an address of a folder with such a file."""
   if not buckets.is_remote(path):
     return False
   with buckets.errors(path, unreachable=Stopped):
-    return (buckets.place(path) / name).exists()
+    return (buckets.as_path(path) / name).exists()
 
 
 def _home(path: str | os.PathLike) -> pathlib.Path:
-  """The folder of all copies of a remote folder."""
+  """Returns the folder of all copies of a remote folder."""
   cache = os.environ.get(ENVIRONMENT) or os.path.join(
     os.environ.get("XDG_CACHE_HOME") or "~/.cache", "nomic_jax"
   )
@@ -155,11 +155,11 @@ def _home(path: str | os.PathLike) -> pathlib.Path:
 
 
 def _listed(path: str | os.PathLike) -> list[_File]:
-  """The files of a remote folder, by name."""
-  files, inside = buckets.files(buckets.place(path))
+  """Returns the files of a remote folder, sorted by name."""
+  files, inside = buckets.files(buckets.as_path(path))
   files.invalidate_cache()
   try:
-    found = buckets.patiently(lambda: files.find(inside, detail=True))
+    details = buckets.retry(lambda: files.find(inside, detail=True))
   except FileNotFoundError:
     return []
   return [
@@ -169,7 +169,7 @@ def _listed(path: str | os.PathLike) -> list[_File]:
       info["size"],
       " ".join(str(info[k]) for k in _STATE if info.get(k)),
     )
-    for name, info in sorted(found.items())
+    for name, info in sorted(details.items())
     if info["type"] == "file" and not name.endswith("/")
   ]
 
@@ -181,7 +181,7 @@ def _key(files: list[_File]) -> str:
 
 @contextlib.contextmanager
 def _locked(home: pathlib.Path) -> Iterator[None]:
-  """One process of this machine copies; the others wait and find it done."""
+  """Lets one process of this machine copy while the others wait."""
   with open(home / "lock", "w", encoding="utf-8") as file:
     fcntl.flock(file, fcntl.LOCK_EX)
     yield
@@ -194,39 +194,39 @@ def _size(path: pathlib.Path) -> int:
 def _supersede(
   home: pathlib.Path, folder: pathlib.Path, files: list[_File]
 ) -> None:
-  """Makes `folder` the only copy; it takes over what it shares with others."""
+  """Makes `folder` the only copy; it takes over files shared with others."""
   listing = {f.name: [f.size, f.state] for f in files}
-  told = folder.with_suffix(".json")  # what its files are copies of
-  if not told.is_file():
+  record = folder.with_suffix(".json")  # the states of its files
+  if not record.is_file():
     for other in home.glob("*.json"):
       old = other.with_suffix("")
       before = json.loads(other.read_text(encoding="utf-8"))
       for name in (n for n in listing if before.get(n) == listing[n]):
-        for kept in (name, name + _PART):
-          if (old / kept).is_file() and not (folder / kept).exists():
-            (folder / kept).parent.mkdir(parents=True, exist_ok=True)
-            os.link(old / kept, folder / kept)
-    with files_lib.replacing(told) as temporary:
+        for file in (name, name + _PART):
+          if (old / file).is_file() and not (folder / file).exists():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            os.link(old / file, folder / file)
+    with files_lib.replacing(record) as temporary:
       temporary.write_text(json.dumps(listing), encoding="utf-8")
   for old in home.iterdir():
     if old.is_dir() and old != folder:
       shutil.rmtree(old, ignore_errors=True)
-    elif old.suffix == ".json" and old != told:
+    elif old.suffix == ".json" and old != record:
       old.unlink()
 
 
 def _copy(
   path: str | os.PathLike, folder: pathlib.Path, missing: list[_File]
 ) -> None:
-  """Copies files; what is there of one is not asked for again."""
+  """Copies files; parts that are already here are not requested again."""
   here = {f: max(_size(folder / (f.name + _PART)), 0) for f in missing}
   needed = sum(f.size - here[f] for f in missing)
   free = shutil.disk_usage(folder).free
   if free < needed:
     raise UserError(
-      f"{path}: its copy on this machine takes {needed / 1e9:,.1f} GB more "
-      f"and {folder.parent} has {free / 1e9:,.1f} GB left; make room or set "
-      f"{ENVIRONMENT} to a folder on a larger disk, or on /dev/shm"
+      f"{path}: its copy on this machine needs {needed / 1e9:,.1f} GB more "
+      f"but {folder.parent} has {free / 1e9:,.1f} GB free; free some space or "
+      f"set {ENVIRONMENT} to a folder on a larger disk, or on /dev/shm"
     )
   if not missing:
     return
@@ -246,7 +246,7 @@ def _copy(
         with open(part, "ab") as out:
           out.write(piece)
           out.flush()
-          os.fsync(out.fileno())  # its length says how much of it is good
+          os.fsync(out.fileno())  # its length tells how much is valid
         done += len(piece)
         if progress:
           progress.update((done - shown) // _MB)
@@ -257,28 +257,28 @@ def _copy(
     if e.errno not in _DISK:
       raise
     raise UserError(
-      f"{folder}: cannot be written: {e.strerror}; make room or set "
-      f"{ENVIRONMENT} to another folder, and run the same command to "
-      "continue the copy"
+      f"{folder}: cannot be written: {e.strerror}; free some space or set "
+      f"{ENVIRONMENT} to another folder, then run the same command to resume "
+      "the copy"
     ) from e
 
 
 def _pieces(
   path: str | os.PathLike, missing: list[_File], here: dict[_File, int]
 ) -> Iterator[tuple[_File, bytes]]:
-  """Yields the files' bytes in order, some pieces being fetched ahead."""
-  files, _ = buckets.files(buckets.place(path))
+  """Yields the files' bytes in order, fetching some pieces ahead."""
+  files, _ = buckets.files(buckets.as_path(path))
 
   def fetch(file: _File, start: int) -> bytes:
     end = min(start + _PIECE, file.size)
     if start == end:  # an empty file
       return b""
-    piece = buckets.patiently(
+    piece = buckets.retry(
       lambda: files.cat_file(file.remote, start=start, end=end)
     )
     if len(piece) != end - start:
       raise UserError(
-        f"{path}/{file.name}: {len(piece):,} bytes came in place of "
+        f"{path}/{file.name}: got {len(piece):,} bytes, expected "
         f"{end - start:,}; run the same command when nothing writes there"
       )
     return piece

@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Files to read: on this machine, or in a bucket (gs://, s3://, any fsspec).
+"""Opening local and remote files (gs://, s3:// and other fsspec addresses).
 
-An S3 endpoint other than Amazon's, such as R2 or MinIO, is named by the
-environment variable AWS_ENDPOINT_URL. A bucket that does not answer is asked
-again, later and later, and reading goes on at the byte where it broke off.
+Set AWS_ENDPOINT_URL to use an S3-compatible store such as R2 or MinIO. Requests
+that fail are retried with growing waits, and reading resumes at the byte where
+it broke off.
 """
 
 from collections.abc import Callable
@@ -19,8 +19,8 @@ from nomic_jax.errors import UserError
 from nomic_jax.storage import buckets
 
 _TRIES = 6
-_FIRST_WAIT = 1.0  # seconds, then twice as long each time
-# What a bucket will not answer otherwise the next time.
+_FIRST_WAIT = 1.0  # seconds; doubles with each retry
+# Errors that a retry does not change.
 _FINAL = (
   FileNotFoundError,
   IsADirectoryError,
@@ -31,7 +31,7 @@ _FINAL = (
 
 
 def absolute(path: str) -> str:
-  """Returns `path` as it reads from any working directory."""
+  """Returns an absolute path, valid in any working directory."""
   return path if buckets.is_remote(path) else os.path.abspath(path)
 
 
@@ -41,10 +41,12 @@ def name(path: str) -> str:
 
 
 def join(folder: str, *parts: str) -> str:
+  """Returns a path inside a folder, local or remote."""
   return "/".join([folder.rstrip("/"), *parts])
 
 
 def is_file(path: str) -> bool:
+  """Returns whether a local or remote file exists."""
   if not buckets.is_remote(path):
     return os.path.isfile(path)
   files, inside = buckets.files(path)
@@ -52,7 +54,7 @@ def is_file(path: str) -> bool:
 
 
 def list_folder(path: str) -> list[str] | None:
-  """Returns the paths in a folder, sorted; None if there is no such folder."""
+  """Returns the sorted paths in a folder, or None if it does not exist."""
   if not buckets.is_remote(path):
     if not os.path.isdir(path):
       return None
@@ -60,26 +62,26 @@ def list_folder(path: str) -> list[str] | None:
   files, inside = buckets.files(path)
   if not _retried(lambda: files.isdir(inside), path):
     return None
-  found = _retried(lambda: files.ls(inside, detail=False), path)
-  return [join(path, each) for each in sorted(map(name, found))]
+  entries = _retried(lambda: files.ls(inside, detail=False), path)
+  return [join(path, each) for each in sorted(map(name, entries))]
 
 
 def stamp(path: str) -> list:
-  """Returns [name, size, time or version] of a file, [name] if none is there.
+  """Returns [name, size, time or version] of a file; [name] if missing.
 
-  They change when the file does, and are known without reading it.
+  The result changes when the file does, and needs no reading of the file.
   """
   try:
     if not buckets.is_remote(path):
-      found = os.stat(path)
-      return [name(path), found.st_size, found.st_mtime_ns]
+      info = os.stat(path)
+      return [name(path), info.st_size, info.st_mtime_ns]
     files, inside = buckets.files(path)
-    found = _retried(lambda: files.info(inside), path)
+    info = _retried(lambda: files.info(inside), path)
   except FileNotFoundError:
     return [name(path)]
   version = next(
     (
-      found[key]
+      info[key]
       for key in (
         "ETag",
         "etag",
@@ -89,19 +91,19 @@ def stamp(path: str) -> list:
         "updated",
         "created",
       )
-      if found.get(key)
+      if info.get(key)
     ),
     "",
   )
-  return [name(path), found.get("size"), str(version)]
+  return [name(path), info.get("size"), str(version)]
 
 
 def open_binary(path: str) -> BinaryIO:
-  """Opens a file, decompressed if its name ends in .gz or .zst.
+  """Opens a file, decompressing it if its name ends in .gz or .zst.
 
   Raises:
-    FileNotFoundError: if there is none.
-    UserError: if a bucket does not answer, or an extra is not installed.
+    FileNotFoundError: if it does not exist.
+    UserError: if a bucket does not answer, or a package is missing.
   """
   if buckets.is_remote(path):
     raw = _Remote(path)
@@ -109,7 +111,7 @@ def open_binary(path: str) -> BinaryIO:
     raw = open(path, "rb", buffering=0)
   stream = io.BufferedReader(raw, 1 << 20)
   if path.endswith(".gz"):
-    # Not buffered again: of a stream cut short the lines before it are read.
+    # Not buffered again, so that all lines before a truncation are read.
     return gzip.GzipFile(fileobj=stream)
   if path.endswith(".zst"):
     return io.BufferedReader(_Zstandard(stream), 1 << 18)
@@ -117,7 +119,7 @@ def open_binary(path: str) -> BinaryIO:
 
 
 def open_seekable(path: str) -> BinaryIO:
-  """Opens a file for random access, as it is; otherwise as `open_binary`."""
+  """Opens a file for random access, without decompressing it."""
   return (
     open(path, "rb")
     if not buckets.is_remote(path)
@@ -126,32 +128,32 @@ def open_seekable(path: str) -> BinaryIO:
 
 
 def _retried(ask: Callable[[], Any], path: str) -> Any:
-  """Returns what `ask` does, asking again while the bucket fails.
+  """Calls `ask` until the bucket answers and returns its result.
 
   Raises:
-    UserError: if it never answers, or at once if it will not without other
-      credentials or permission.
+    UserError: after the last retry, or at once if credentials or permissions
+      are missing.
   """
   for attempt in range(_TRIES):
     try:
       return ask()
     except _FINAL:
       raise
-    except Exception as e:  # Every file system has errors of its own.
-      if (buckets.refused(e) or ("unreachable",))[0] != "unreachable":
+    except Exception as e:  # Every file system has its own errors.
+      if (buckets.classify(e) or ("unreachable",))[0] != "unreachable":
         with buckets.errors(path):
           raise
       if attempt == _TRIES - 1:
         raise UserError(
           f"{path}: cannot be read, tried {_TRIES} times "
-          f"({type(e).__name__}: {' '.join(str(e).split())}); see whether "
-          "the bucket answers and run the same command again"
+          f"({type(e).__name__}: {' '.join(str(e).split())}); check the "
+          "bucket and run the same command again"
         ) from e
       time.sleep(_FIRST_WAIT * 2**attempt)
 
 
 class _Remote(io.RawIOBase):
-  """A file in a bucket that is opened again where reading broke off."""
+  """A file in a bucket, reopened where reading broke off."""
 
   def __init__(self, path: str):
     self._path, self._at, self._file = path, 0, None
@@ -165,15 +167,19 @@ class _Remote(io.RawIOBase):
     return file
 
   def readable(self) -> bool:
+    """Returns True."""
     return True
 
   def seekable(self) -> bool:
+    """Returns True."""
     return True
 
   def tell(self) -> int:
+    """Returns the position in bytes."""
     return self._at
 
   def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+    """Moves to a position; the next read opens the file there."""
     if whence == io.SEEK_END:
       files, inside = buckets.files(self._path)
       offset += _retried(lambda: files.size(inside), self._path)
@@ -184,13 +190,15 @@ class _Remote(io.RawIOBase):
     return offset
 
   def readinto(self, buffer: memoryview) -> int:
+    """Reads into `buffer`, retrying on errors; returns the number of bytes."""
+
     def read() -> bytes:
       if self._file is None:
         self._file = self._open()
       try:
         return self._file.read(len(buffer))
       except Exception:
-        self._file = None  # Whatever state it is in: open it anew.
+        self._file = None  # Its state is unknown, so open it again.
         raise
 
     data = _retried(read, self._path)
@@ -199,6 +207,7 @@ class _Remote(io.RawIOBase):
     return len(data)
 
   def close(self) -> None:
+    """Closes the file."""
     if self._file is not None:
       self._file.close()
       self._file = None
@@ -206,7 +215,7 @@ class _Remote(io.RawIOBase):
 
 
 class _Zstandard(io.RawIOBase):
-  """Decompresses; unlike the library's own reader it tells a cut stream."""
+  """Decompresses; unlike the library's reader it detects truncation."""
 
   def __init__(self, stream: BinaryIO):
     import zstandard
@@ -216,9 +225,11 @@ class _Zstandard(io.RawIOBase):
     self._frame, self._error = None, zstandard.ZstdError
 
   def readable(self) -> bool:
+    """Returns True."""
     return True
 
   def readinto(self, buffer: memoryview) -> int:
+    """Reads into `buffer`; returns the number of bytes, 0 at the end."""
     while not self._rest:
       data = self._stream.read1(1 << 16)
       if self._frame is not None and self._frame.eof:
@@ -237,5 +248,6 @@ class _Zstandard(io.RawIOBase):
     return size
 
   def close(self) -> None:
+    """Closes the underlying stream."""
     self._stream.close()
     super().close()

@@ -1,14 +1,14 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a word is and what is blank, in every script.
+"""What counts as a word and what counts as blank, in every script.
 
-Everything that compares or counts words calls this module, which follows
+Everything that compares or counts words uses this module, which follows
 Unicode: a word is a run of letters, marks and digits (UAX #29), compared
-without case and in compatibility form (NFKC). Where a script puts no spaces
-between words, as Chinese, Japanese, Thai or Khmer, each character as a reader
-perceives it (a grapheme cluster) counts as a word, and searching compares
-characters and pairs of neighbours, as Lucene's CJK analyzer does. A symbol,
-such as an emoji, is a word.
+case-insensitively and in compatibility form (NFKC). In scripts without spaces
+between words, such as Chinese, Japanese, Thai or Khmer, each grapheme cluster
+(a character as a reader perceives it) counts as a word, and search compares
+single characters and pairs of neighbours, as Lucene's CJK analyzer does. A
+symbol, such as an emoji, is a word.
 """
 
 import re
@@ -25,19 +25,19 @@ _UNSPACED = (
 )
 _WORD = regex.compile(r"(?V1)[\p{L}\p{M}\p{N}]+|[\p{So}--\ufffd]")
 _HAS_UNSPACED = regex.compile(rf"(?V1){_UNSPACED}")
-# Inside a word: a run of an unspaced script, or what stands between two.
+# Inside a word: a run of an unspaced script, or the text between two runs.
 _RUN = regex.compile(
   rf"(?V1)(?P<run>(?:(?={_UNSPACED})\X)+)|(?:(?!{_UNSPACED}).)+"
 )
 _LETTERS = regex.compile(r"[\p{L}\p{M}]+")
 _CLUSTER = regex.compile(r"\X")
-# Joiners, soft hyphens, marks of direction, and the tatweel, which stretches
-# an Arabic word: in a word, and not of it. U+200B is a space of no width.
+# Joiners, soft hyphens, direction marks, and the tatweel, which stretches an
+# Arabic word: ignored inside a word. U+200B is a zero-width space.
 _IGNORED = regex.compile(r"(?V1)[\p{Cf}\p{Variation_Selector}\u0640--\u200b]+")
 _ASCII_WORD = re.compile(r"[a-z0-9]+")
 _ASCII_BLANK = "".join(map(chr, (*range(33), 127)))
-# Besides white space and controls: what is not displayed (the Hangul fillers,
-# say), the empty Braille cell, and what stands for a character that was lost.
+# Besides white space and controls: characters that are not displayed, such as
+# the Hangul fillers, the empty Braille cell, and the replacement character.
 _VISIBLE = regex.compile(
   r"[^\p{White_Space}\p{Cc}\p{Cf}\p{Cs}\p{Default_Ignorable_Code_Point}"
   r"\u2800\ufffd]"
@@ -45,17 +45,15 @@ _VISIBLE = regex.compile(
 
 
 def blank(text: str) -> bool:
-  """Whether nothing in `text` can be read: no character, or only such as
-  leave no ink.
-  """
+  """Returns whether `text` has no visible characters."""
   if text.isascii():
     return not text.strip(_ASCII_BLANK)
   return _VISIBLE.search(text) is None
 
 
 def letter_share(text: str) -> float:
-  """Returns what share of the characters that are no spaces are letters or
-  their marks; 1 for a text of spaces.
+  """Returns the fraction of non-space characters that are letters or marks; 1
+  if there are only spaces.
   """
   solid = sum(map(len, text.split()))
   return sum(map(len, _LETTERS.findall(text))) / solid if solid else 1.0
@@ -63,7 +61,7 @@ def letter_share(text: str) -> float:
 
 def fold(text: str) -> str:
   """Returns `text` in the form in which texts are compared: without case,
-  composed, and without characters that only steer its display.
+  composed, and without characters that only control display.
   """
   if text.isascii():
     return text.lower()
@@ -72,7 +70,7 @@ def fold(text: str) -> str:
 
 
 def same(text: str) -> str:
-  """Returns what is equal for texts that differ in case, accents or spaces."""
+  """Returns a key that ignores differences of case, accents and spaces."""
   text = fold(text)
   if not text.isascii():
     text = "".join(
@@ -84,7 +82,7 @@ def same(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-  """Splits into folded words; punctuation is left out.
+  """Splits into folded words, leaving out punctuation.
 
   "Müller's café" gives müller s café, "日本の10" gives 日 本 の 10.
   """
@@ -92,8 +90,8 @@ def words(text: str) -> list[str]:
 
 
 def terms(text: str) -> list[str]:
-  """As `words`, to search by: with each pair of neighbours in a script
-  without spaces. "日本の10" gives 日 本 の 日本 本の 10.
+  """Splits into terms for search: `words`, plus each pair of neighbours in a
+  script without spaces. "日本の10" gives 日 本 の 日本 本の 10.
   """
   return _split(text, pairs=True)
 
@@ -102,22 +100,22 @@ def _split(text: str, pairs: bool) -> list[str]:
   text = fold(text)
   if text.isascii():
     return _ASCII_WORD.findall(text)
-  found = []
+  parts = []
   for word in _WORD.findall(text):
     if word.isascii() or not _HAS_UNSPACED.search(word):
-      found.append(word)
+      parts.append(word)
       continue
     for match in _RUN.finditer(word):
       if match["run"] is None:
-        found.append(match[0])
+        parts.append(match[0])
         continue
       characters = _CLUSTER.findall(match[0])
-      found += characters
+      parts += characters
       if pairs:
-        found += map("".join, zip(characters, characters[1:]))
-  return found
+        parts += map("".join, zip(characters, characters[1:]))
+  return parts
 
 
 def title(text: str) -> str:
-  """Returns the first line that is not blank, at most 200 long."""
+  """Returns the first line that is not blank, truncated to 200 characters."""
   return next((s.strip() for s in text.splitlines() if s.strip()), "")[:200]

@@ -1,11 +1,11 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Special tokens of any tokenizer, by their role.
+"""The special tokens of any tokenizer, by role.
 
-A role is never looked up by one spelling: BERT writes [PAD] where XLM-R
-writes <pad>, and another model something else. What stands before and after
-each text is found by encoding one with and without special tokens; the other
-roles by what the tokenizer's files declare and by the spellings in use.
+A role is never identified by one spelling: BERT writes [PAD] where XLM-R writes
+<pad>. The tokens before and after each text are found by encoding one with and
+without special tokens; the other roles by the declarations in the tokenizer's
+files and by common spellings.
 """
 
 from collections.abc import Iterator
@@ -19,25 +19,25 @@ import tokenizers
 
 from nomic_jax.errors import UserError
 
-# Spellings by role, the usual ones first.
+# Spellings by role, most common first.
 SPELLINGS = {
   "pad": ("[PAD]", "<pad>", "<|padding|>", "<|pad|>", "<PAD>"),
   "unk": ("[UNK]", "<unk>", "<|unk|>", "<UNK>"),
   "mask": ("[MASK]", "<mask>", "<|mask|>", "<MASK>"),
 }
 _DECLARED = "declared_tokens"  # an attribute of a tokenizer
-_PROBED = 1000  # tokens of the vocabulary tried as a text
+_PROBED = 1000  # tokens of the vocabulary tried as texts
 
 
 class SpecialTokens(NamedTuple):
-  """The ids of a tokenizer's special tokens; None where it has no such token.
+  """The ids of a tokenizer's special tokens; None for a missing one.
 
   Attributes:
-    head: ids that stand before every text, perhaps none.
-    tail: ids that stand after every text, perhaps none.
+    head: ids before every text; may be empty.
+    tail: ids after every text; may be empty.
     pad: fills up rows.
-    unk: stands for what the vocabulary cannot express.
-    mask: stands for a token to predict.
+    unk: replaces what the vocabulary cannot express.
+    mask: replaces a token to predict.
   """
 
   head: tuple[int, ...] = ()
@@ -48,36 +48,40 @@ class SpecialTokens(NamedTuple):
 
   @property
   def fill(self) -> int:
-    """What fills up rows; nothing is computed from it, so any id will do."""
+    """The id that fills up rows: pad, or 0, since its value does not matter."""
     return 0 if self.pad is None else self.pad
 
   def require(self, role: str, job: str) -> int:
-    """The id of pad, unk or mask.
+    """Returns the id of pad, unk or mask.
+
+    Args:
+      role: "pad", "unk" or "mask".
+      job: what needs the token, for the error message.
 
     Raises:
-      UserError: if the tokenizer has no such token; `job` needs it.
+      UserError: if the tokenizer has no such token.
     """
-    found = getattr(self, role)
-    if found is None:
+    id_ = getattr(self, role)
+    if id_ is None:
       raise UserError(
         f"{job} needs a {role} token, and the tokenizer has none; expected "
         f"{' or '.join(SPELLINGS[role][:2])}, or a token that its "
         f"tokenizer_config.json declares as {role}_token"
       )
-    return found
+    return id_
 
   def around(self, ids: np.ndarray | list[int]) -> np.ndarray:
-    """int32 ids of a text between head and tail."""
+    """Returns a text's ids between head and tail, as int32."""
     return np.concatenate(
       [self.head, ids, self.tail], dtype=np.int32, casting="unsafe"
     )
 
   def cut(self, ids: np.ndarray | list[int], length: int) -> np.ndarray:
-    """Truncates a text's ids to `length`; its tail stays.
+    """Truncates a text's ids to `length` and keeps its tail.
 
     Args:
-      ids: [N] of a text with head and tail, or values that belong to them.
-      length: the most tokens, head and tail included.
+      ids: [N] of a text with head and tail, or values aligned with them.
+      length: the largest number of tokens, including head and tail.
     """
     ids = np.asarray(ids)
     if len(ids) <= length:
@@ -87,19 +91,19 @@ class SpecialTokens(NamedTuple):
 
 
 def of(tokenizer: tokenizers.Tokenizer) -> SpecialTokens:
-  """The special tokens of a tokenizer.
+  """Returns the special tokens of a tokenizer.
 
   Args:
-    tokenizer: one that `tokenizer.load` returned also knows which tokens the
-      files beside it declare.
+    tokenizer: one from `tokenizer.load` also carries the tokens declared in
+      the files beside it.
 
   Raises:
-    UserError: if it puts no fixed tokens before and after each text.
+    UserError: if it does not put fixed tokens before and after each text.
   """
   declared = declared_of(tokenizer)
   if tokenizer.padding:
     declared.setdefault("pad_token", tokenizer.padding["pad_token"])
-  if tokenizer.padding or tokenizer.truncation:  # which would hide the ends
+  if tokenizer.padding or tokenizer.truncation:  # these would hide the ends
     tokenizer = tokenizers.Tokenizer.from_str(tokenizer.to_str())
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -109,53 +113,53 @@ def of(tokenizer: tokenizers.Tokenizer) -> SpecialTokens:
     named = [declared.get(f"{role}_token"), *spellings]
     if role == "unk":
       named.insert(0, _unk_of_model(tokenizer))
-    found = (tokenizer.token_to_id(name) for name in named if name)
-    ids[role] = next((i for i in found if i is not None), None)
+    ids_of_names = (tokenizer.token_to_id(name) for name in named if name)
+    ids[role] = next((i for i in ids_of_names if i is not None), None)
   return SpecialTokens(head, tail, **ids)
 
 
 def declared_of(tokenizer: tokenizers.Tokenizer) -> dict[str, str]:
-  """Tokens by role that `declare` noted on a tokenizer; {} if it did not."""
+  """Returns the tokens by role that `declare` recorded; {} if none."""
   return dict(getattr(tokenizer, _DECLARED, {}))
 
 
 def declare(
   tokenizer: tokenizers.Tokenizer, declared: Mapping[str, str]
 ) -> None:
-  """Notes on a tokenizer what the files beside it declare.
+  """Records on a tokenizer the tokens that the files beside it declare.
 
-  The library's class cannot be subclassed, and has no place for it.
+  The class of the library cannot be subclassed and has no field for them.
   """
   setattr(tokenizer, _DECLARED, dict(declared))
 
 
 def declared_in(*files: Any) -> dict[str, str]:
-  """Tokens by role, such as {"pad_token": "<pad>"}, that JSON files declare.
+  """Returns the tokens that JSON files declare, such as {"pad_token": "<pad>"}.
 
   Args:
-    files: contents of tokenizer_config.json and special_tokens_map.json; the
-      first that declares a role settles it.
+    *files: contents of tokenizer_config.json and special_tokens_map.json; the
+      first that declares a role wins.
   """
-  found = {}
+  declared = {}
   for values in filter(lambda f: isinstance(f, Mapping), files):
     for name, token in values.items():
       token = token.get("content") if isinstance(token, Mapping) else token
       if name.endswith("_token") and isinstance(token, str):
-        found.setdefault(name, token)
-  return found
+        declared.setdefault(name, token)
+  return declared
 
 
 def settings(
   tokenizer: tokenizers.Tokenizer, pad_id: int | None = None
 ) -> dict[str, str]:
-  """The roles as transformers' tokenizer_config.json names them.
+  """Returns the roles as transformers' tokenizer_config.json names them.
 
-  Every token named is one that the tokenizer has, since transformers adds
-  others beyond the end of the model's table.
+  Only tokens in the vocabulary are named, because transformers would add
+  others beyond the end of the model's embedding table.
 
   Args:
-    tokenizer: what is described.
-    pad_id: of the token that pads where the tokenizer has none for that.
+    tokenizer: the tokenizer to describe.
+    pad_id: the id to use for padding if the tokenizer has no padding token.
   """
   special = of(tokenizer)
   pad = pad_id if special.pad is None else special.pad
@@ -179,9 +183,9 @@ def settings(
 
 
 def vocabulary_rows(tokenizer: tokenizers.Tokenizer) -> int:
-  """Rows of an embedding table with a row for each id: the largest id + 1.
+  """Returns the number of embedding rows the ids need: the largest id + 1.
 
-  Not the number of tokens, as ids may have gaps.
+  This may exceed the number of tokens, since ids may have gaps.
   """
   return max(tokenizer.get_vocab().values(), default=-1) + 1
 
@@ -190,9 +194,9 @@ def check_rows(tokenizer: tokenizers.Tokenizer, rows: int, where: Any) -> None:
   """Refuses a tokenizer with ids for which a model has no embedding.
 
   Args:
-    tokenizer: gives the ids.
-    rows: of the model's table of word embeddings.
-    where: the tokenizer's place, for the message.
+    tokenizer: produces the ids.
+    rows: number of rows of the model's word embeddings.
+    where: the tokenizer's path, for the error message.
 
   Raises:
     UserError: naming the largest id.
@@ -200,42 +204,42 @@ def check_rows(tokenizer: tokenizers.Tokenizer, rows: int, where: Any) -> None:
   needed = vocabulary_rows(tokenizer)
   if needed > rows:
     raise UserError(
-      f"{where}: tokenizer.json has id {needed - 1}, the model {rows} rows; "
-      "was resize_token_embeddings forgotten? Give the tokenizer that the "
-      "model was trained with"
+      f"{where}: tokenizer.json has id {needed - 1}, but the model has {rows} "
+      "embedding rows; was resize_token_embeddings forgotten? Specify the "
+      "tokenizer that the model was trained with"
     )
 
 
 def _ends(
   tokenizer: tokenizers.Tokenizer,
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-  """The ids before and after a text, found on one that has ids of its own."""
+  """Returns the ids before and after a text, found by encoding a probe."""
   for probe in _probes(tokenizer):
     plain = tokenizer.encode(probe, add_special_tokens=False).ids
     if not plain:
       continue
-    found = tokenizer.encode(probe)
+    encoded = tokenizer.encode(probe)
     at = (
-      found.special_tokens_mask.index(0)
-      if (0 in found.special_tokens_mask)
+      encoded.special_tokens_mask.index(0)
+      if (0 in encoded.special_tokens_mask)
       else 0
     )
-    if found.ids[at : at + len(plain)] != plain:
+    if encoded.ids[at : at + len(plain)] != plain:
       raise UserError(
-        "tokenizer.json: its post-processor changes a text's tokens; "
-        "expected one that puts the same tokens before and after each text"
+        "tokenizer.json: its post-processor changes the tokens of a text; "
+        "expected one that adds the same tokens before and after each text"
       )
-    if any(found.type_ids):
+    if any(encoded.type_ids):
       raise UserError(
-        "tokenizer.json: its post-processor gives a text token types other "
-        "than 0, which is not supported; expected 0 alone"
+        "tokenizer.json: its post-processor assigns token types other than 0, "
+        "which is not supported; expected only 0"
       )
-    return tuple(found.ids[:at]), tuple(found.ids[at + len(plain) :])
+    return tuple(encoded.ids[:at]), tuple(encoded.ids[at + len(plain) :])
   raise UserError("tokenizer.json: no text has a token; expected a vocabulary")
 
 
 def _probes(tokenizer: tokenizers.Tokenizer) -> Iterator[str]:
-  """Texts, of which one will have tokens in any vocabulary."""
+  """Yields texts, at least one of which has tokens in any vocabulary."""
   yield from ("a", "0", ".")
   for i in sorted(tokenizer.get_vocab().values())[:_PROBED]:
     yield tokenizer.decode([i])
@@ -246,7 +250,7 @@ def _unk_of_model(tokenizer: tokenizers.Tokenizer) -> str | None:
   if not isinstance(model, tokenizers.models.Unigram):
     return model.unk_token
   if any(tokenizer.token_to_id(s) is not None for s in SPELLINGS["unk"]):
-    return None  # by its spelling; a large vocabulary is slow to write out
+    return None  # found by spelling; serializing a large vocabulary is slow
   values = json.loads(tokenizer.to_str())["model"]
   at = values.get("unk_id")
   return None if at is None else values["vocab"][at][0]

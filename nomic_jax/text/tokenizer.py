@@ -1,13 +1,13 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A lower-case WordPiece tokenizer, as BERT's: trained, loaded and saved.
+"""A lower-case WordPiece tokenizer like BERT's: training, loading and saving.
 
-Unlike BERT's it serves every script: characters are composed (NFC) and keep
-their marks, as many of them as the texts need are in the vocabulary, and a
-long run without spaces is cut rather than unknown.
+Unlike BERT's, it supports every script: characters are composed (NFC) and keep
+their marks, the vocabulary contains as many characters as the texts need, and a
+long run without spaces is split instead of becoming unknown.
 
-The same object and the same files as the `tokenizers` library's, so that
-PyTorch users open them with `transformers.AutoTokenizer`.
+Objects and files are those of the `tokenizers` library, so PyTorch users can
+open them with `transformers.AutoTokenizer`.
 """
 
 import collections
@@ -26,7 +26,7 @@ from nomic_jax.storage import places
 from nomic_jax.text import special_tokens
 from nomic_jax.text import tokenizer_settings
 
-# Files of a hub repository that a tokenizer is read from.
+# Files of a Hub repository that define a tokenizer.
 _FILES = (
   "tokenizer*.json",
   "special_tokens_map.json",
@@ -41,17 +41,16 @@ SPECIAL_TOKENS = {
   "mask_token": "[MASK]",
 }
 
-# Where an identifier's words meet: getItem, HTTPServer.
+# The boundaries between words of an identifier: getItem, HTTPServer.
 APART = "(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
 
-# The vocabulary has the commonest characters: those that together make up this
-# share of the texts, and this many in any case. Rarer ones become [UNK] rather
-# than take up the vocabulary.
+# The alphabet has at least _ALPHABET characters and covers this fraction of the
+# texts. Rarer characters become [UNK] and do not take up the vocabulary.
 _COVER, _ALPHABET = 0.9999, 200
-# Of a text this many characters are trained on.
+# Training uses at most this many characters of a text.
 _LONGEST = 1_000_000
-# WordPiece takes a longer word as unknown; so words are cut into pieces of
-# this many characters, which only writing without spaces has.
+# WordPiece maps longer words to [UNK], so words are split into pieces of this
+# many characters. Only scripts without spaces have longer words.
 _WORD = 100
 PIECES = f".{{1,{_WORD}}}"
 
@@ -63,28 +62,32 @@ def train(
   strip_accents: bool = False,
   cover: float = 0.95,
 ) -> tokenizers.Tokenizer:
-  """Trains WordPiece on `texts`; the same texts give the same vocabulary.
+  """Trains WordPiece on `texts`; equal texts give an equal vocabulary.
 
   Args:
-    texts: any number of texts, of which the first million characters each are
-      kept in memory while training.
-    vocab_size: the most tokens, special ones ([PAD]=0 … [MASK]=4) included.
-    strip_accents: drop nonspacing marks, as uncased BERT does: café becomes
-      cafe, but also Japanese か is then が, and Hindi कुल is कल.
-    cover: the least share of the texts' characters that the vocabulary must
-      have.
+    texts: any number of texts; the first million characters of each are kept
+      in memory during training.
+    vocab_size: the largest number of tokens, including the special ones
+      ([PAD]=0 … [MASK]=4).
+    strip_accents: whether to drop nonspacing marks, as uncased BERT does: café
+      becomes cafe, but Japanese か also becomes が, and Hindi कुल becomes कल.
+    cover: the smallest fraction of the texts' characters that the vocabulary
+      must contain.
+
+  Returns:
+    The tokenizer, with special tokens around each text.
 
   Raises:
-    UserError: if `vocab_size` has no room for that.
+    UserError: if `vocab_size` is too small for `cover`.
   """
   texts = [text[:_LONGEST] for text in texts]
   special = list(SPECIAL_TOKENS.values())
   normalizer = _normalizer(strip_accents)
   letters = _alphabet(texts, vocab_size, normalizer, cover)
-  # The library's trainer numbers "##x" pieces, and picks among equally rare
-  # letters, in the order of a randomly seeded hash table, and settles ties
-  # between merges by those numbers: two runs differ. So the letters are given
-  # to it, and the pieces pose as special tokens to be numbered in this order.
+  # The library's trainer iterates over randomly seeded hash tables: it numbers
+  # the "##x" pieces, chooses among equally rare characters and breaks ties
+  # between merges in that order, so two runs differ. Therefore the alphabet is
+  # given, and the pieces are passed as special tokens to fix their order.
   pieces = ["##" + letter for letter in letters if _joins(letter, normalizer)]
   tokenizer = _wordpiece(None, normalizer)
   tokenizer.train_from_iterator(
@@ -107,54 +110,58 @@ def _alphabet(
   normalizer: tokenizers.normalizers.Normalizer,
   cover: float,
 ) -> list[str]:
-  """Returns the commonest characters as the model will see them, in order.
+  """Returns the most common characters after normalization, sorted.
 
   Args:
-    texts: where they are counted.
-    vocab_size: as of `train`.
-    normalizer: makes of a text what the model sees.
-    cover: as of `train`.
+    texts: where characters are counted.
+    vocab_size: as for `train`.
+    normalizer: applied before counting.
+    cover: as for `train`.
 
   Raises:
-    UserError: if the characters that fit are a smaller share than `cover`.
+    UserError: if the characters that fit are a smaller fraction than `cover`.
   """
-  raw, seen = collections.Counter(), collections.Counter()
+  raw, counts = collections.Counter(), collections.Counter()
   for text in texts:
     raw.update(unicodedata.normalize("NFC", text))
   for character, count in raw.items():
     for normalized in normalizer.normalize_str(character):
       if not normalized.isspace():
-        seen[normalized] += count
-  found, taken, total = [], 0, seen.total()
+        counts[normalized] += count
+  letters, covered, total = [], 0, counts.total()
   room = vocab_size - len(SPECIAL_TOKENS)
-  for letter in sorted(seen, key=lambda c: (-seen[c], c)):
+  for letter in sorted(counts, key=lambda c: (-counts[c], c)):
     tokens = 1 + _joins(letter, normalizer)
-    if len(found) >= _ALPHABET and taken >= _COVER * total or (tokens >= room):
+    if (
+      len(letters) >= _ALPHABET
+      and covered >= _COVER * total
+      or (tokens >= room)
+    ):
       break
-    found.append(letter)
-    taken += seen[letter]
+    letters.append(letter)
+    covered += counts[letter]
     room -= tokens
-  if not found or taken < cover * total:
+  if not letters or covered < cover * total:
     raise UserError(
-      f"--vocab_size={vocab_size}: too small, it has room for {len(found):,} "
-      f"of the {len(seen):,} characters of these texts, which are "
-      f"{taken / max(total, 1):.0%} of what is written; 8192 is usual for a "
-      "small corpus"
+      f"--vocab_size={vocab_size}: too small; it fits {len(letters):,} of the "
+      f"{len(counts):,} different characters, which cover "
+      f"{covered / max(total, 1):.0%} of the texts; 8192 is usual for a small "
+      "corpus"
     )
-  return sorted(found)
+  return sorted(letters)
 
 
 def _joins(letter: str, normalizer: tokenizers.normalizers.Normalizer) -> bool:
-  """Whether `letter` can continue a word, not being a word of its own."""
+  """Returns whether `letter` can continue a word, not being a word itself."""
   word = normalizer.normalize_str(f"a{letter}a")
   return len(_pre_tokenizer().pre_tokenize_str(word)) == 1
 
 
 def _normalizer(strip_accents: bool) -> tokenizers.normalizers.Normalizer:
-  """BERT's, after taking identifiers apart: addItem reads as add item.
+  """Returns BERT's normalizer after splitting identifiers: addItem, add item.
 
-  Otherwise a word inside an identifier would be another token ("##item") than
-  the same word in a question, and no training could tell for rare ones.
+  Otherwise a word inside an identifier would have another token ("##item") than
+  the same word in a question, which training cannot learn for rare words.
   """
   return tokenizers.normalizers.Sequence(
     [
@@ -168,7 +175,7 @@ def _normalizer(strip_accents: bool) -> tokenizers.normalizers.Normalizer:
 
 
 def _pre_tokenizer() -> tokenizers.pre_tokenizers.PreTokenizer:
-  """BERT's, and long words in pieces."""
+  """Returns BERT's pre-tokenizer with long words split into pieces."""
   return tokenizers.pre_tokenizers.Sequence(
     [
       tokenizers.pre_tokenizers.BertPreTokenizer(),
@@ -180,7 +187,7 @@ def _pre_tokenizer() -> tokenizers.pre_tokenizers.PreTokenizer:
 def _wordpiece(
   vocab: dict[str, int] | None, normalizer: tokenizers.normalizers.Normalizer
 ) -> tokenizers.Tokenizer:
-  """Returns BERT's pipeline around a vocabulary, or around none yet."""
+  """Returns BERT's pipeline around a vocabulary; None before training."""
   tokenizer = tokenizers.Tokenizer(
     tokenizers.models.WordPiece(
       vocab, unk_token="[UNK]", max_input_chars_per_word=_WORD
@@ -201,14 +208,17 @@ def _wordpiece(
 
 @places.expanding("path")
 def load(path: str | os.PathLike) -> tokenizers.Tokenizer:
-  """Loads a tokenizer.json, or the one in a folder or of a hub model.
+  """Loads a tokenizer.json, or the one in a folder or of a Hub model.
 
-  A limit or padding stored in the file is taken off: how long a text may be
-  is the model's to say, and rows are packed, not padded. What the files
-  beside it ask for is done, see `tokenizer_settings`.
+  Truncation and padding stored in the file are removed: the model determines
+  the length of a text, and rows are packed rather than padded. Settings in the
+  files beside it are applied (see `tokenizer_settings`).
+
+  Args:
+    path: the file, a folder that holds it, or a Hub name.
 
   Raises:
-    UserError: if there is none or it is no tokenizer.
+    UserError: if the file does not exist or is not a tokenizer.
   """
   path = pathlib.Path(path)
   if hub_cache.is_hub_name(path) and path.suffix != ".json":
@@ -217,10 +227,10 @@ def load(path: str | os.PathLike) -> tokenizers.Tokenizer:
   if not file.is_file():
     raise UserError(
       f"{file}: no such file; expected a tokenizer.json of the tokenizers "
-      "library, or a folder that holds one"
+      "library, or a folder that contains one"
     )
   try:
-    # Not from_file, which takes no path that is not UTF-8.
+    # Not from_file, which requires a path in UTF-8.
     tokenizer = tokenizers.Tokenizer.from_str(
       decoding.decode(file.read_bytes(), "its bytes")
     )
@@ -228,7 +238,7 @@ def load(path: str | os.PathLike) -> tokenizers.Tokenizer:
     reason = " ".join(str(e).split())
     raise UserError(
       f"{file}: not a tokenizer.json of the tokenizers library ({reason}); "
-      "copy it again or make it with nomic-jax prepare"
+      "copy it again or create it with nomic-jax prepare"
     ) from e
   if file.name == "tokenizer.json":
     tokenizer_settings.apply(tokenizer, file.parent)

@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the files beside a tokenizer.json ask for, done to the tokenizer.
+"""Applies the settings in the files beside a tokenizer.json.
 
-transformers and sentence-transformers change a tokenizer as they open it.
-Whoever reads tokenizer.json alone would give a text other ids.
+transformers and sentence-transformers change a tokenizer when they load it.
+Reading tokenizer.json alone would give other ids.
 """
 
 import json
@@ -24,15 +24,15 @@ SETTINGS = "tokenizer_config.json"
 TOKENS = "special_tokens_map.json"
 LENGTHS = "sentence_bert_config.json"
 MODEL = "config.json"
-# Classes of transformers that make BERT's normalizer of these keys' values,
-# whatever tokenizer.json holds; and what a missing key stands for.
+# Classes of transformers that build BERT's normalizer from these keys,
+# whatever tokenizer.json contains, and the defaults of the keys.
 _BERTS = ("Bert", "DistilBert", "Electra", "MobileBert")
 _CLASSES = tuple(
   f"{name}Tokenizer{end}" for name in _BERTS for end in ("", "Fast")
 )
-# Types of models whose tokenizer is of such a class if no file names another.
+# Model types whose tokenizer has such a class if no file names another.
 _OF_BERT = ("bert", "distilbert", "electra", "mobilebert", "nomic_bert")
-# Classes that add a space before a text by this key's value alone.
+# Classes that add a space before a text depending only on this key.
 _BYTE_LEVEL = tuple(
   f"{name}Tokenizer{end}"
   for name in ("Roberta", "GPT2", "Bart", "Longformer")
@@ -46,18 +46,19 @@ _KEYS = {
 
 
 def apply(tokenizer: tokenizers.Tokenizer, folder: pathlib.Path) -> None:
-  """Changes a tokenizer as the files beside its tokenizer.json ask for.
+  """Changes a tokenizer as the files beside its tokenizer.json specify.
 
-  A class of transformers counts for what it makes of a tokenizer.json, named
-  in tokenizer_config.json or config.json or by the type of model. Notes which
-  special tokens they declare, too, for `special_tokens.of`.
+  The class in transformers matters where it changes what tokenizer.json
+  defines. tokenizer_config.json or config.json names it, or it follows from the
+  type of model. Also records the declared special tokens, which
+  `special_tokens.of` reads.
 
   Args:
     tokenizer: as read from the tokenizer.json in `folder`.
-    folder: where the other files are, if there are any.
+    folder: may contain the other files.
 
   Raises:
-    UserError: for a file that cannot be read, or what cannot be done.
+    UserError: for an unreadable file or an unsupported setting.
   """
   settings, tokens, lengths, model = (
     _read(folder / name) for name in (SETTINGS, TOKENS, LENGTHS, MODEL)
@@ -93,7 +94,7 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _class(settings: dict[str, Any], model: dict[str, Any]) -> Any:
-  """The tokenizer's class in transformers, by the rule of its AutoTokenizer."""
+  """Returns the tokenizer's class in transformers, as AutoTokenizer does."""
   return (
     settings.get("tokenizer_class")
     or model.get("tokenizer_class")
@@ -102,7 +103,7 @@ def _class(settings: dict[str, Any], model: dict[str, Any]) -> Any:
 
 
 def _add_tokens(tokenizer: tokenizers.Tokenizer, keys: Keys) -> None:
-  """Adds the tokens of `added_tokens_decoder` that tokenizer.json lacks."""
+  """Adds the tokens of `added_tokens_decoder` missing in tokenizer.json."""
   known = {t.content for t in tokenizer.get_added_tokens_decoder().values()}
   declared = keys.get("added_tokens_decoder", dict, {})
   for i in sorted(declared, key=int):
@@ -128,33 +129,33 @@ def _add_tokens(tokenizer: tokenizers.Tokenizer, keys: Keys) -> None:
 
 
 def _set_prefix_space(tokenizer: tokenizers.Tokenizer, wanted: bool) -> None:
-  """Makes byte-level pre-tokenization start each text with a space, or not."""
+  """Sets whether byte-level pre-tokenization starts each text with a space."""
   values = json.loads(tokenizer.to_str())
   step = values["pre_tokenizer"] or {}
-  found = [
+  byte_level = [
     s for s in step.get("pretokenizers", [step]) if s.get("type") == "ByteLevel"
   ]
-  if any(s["add_prefix_space"] != wanted for s in found):
-    for s in found:
+  if any(s["add_prefix_space"] != wanted for s in byte_level):
+    for s in byte_level:
       s["add_prefix_space"] = wanted
     tokenizer.pre_tokenizer = _part("pre_tokenizer", step)
 
 
 def _as_bert(tokenizer: tokenizers.Tokenizer, keys: Keys) -> None:
-  """Does what transformers' BertTokenizer does to a tokenizer.json."""
+  """Applies what transformers' BertTokenizer does to a tokenizer.json."""
   wanted = {
     ours: keys.get(theirs, bool, default)
     for theirs, (ours, default) in _KEYS.items()
   }
   parts = json.loads(tokenizer.to_str())["normalizer"] or {}
   steps = parts.get("normalizers", [parts])
-  found = [s for s in steps if s.get("type") == "BertNormalizer"]
-  if len(found) == 1:
-    if any(found[0].get(name) != value for name, value in wanted.items()):
+  berts = [s for s in steps if s.get("type") == "BertNormalizer"]
+  if len(berts) == 1:
+    if any(berts[0].get(name) != value for name, value in wanted.items()):
       tokenizer.normalizer = normalizers.Sequence(
         [
           normalizers.BertNormalizer(clean_text=step["clean_text"], **wanted)
-          if step is found[0]
+          if step is berts[0]
           else _part("normalizer", step)
           for step in steps
         ]
@@ -166,14 +167,14 @@ def _as_bert(tokenizer: tokenizers.Tokenizer, keys: Keys) -> None:
 
 
 def _part(name: str, step: dict[str, Any]) -> Any:
-  """A normalizer or pre-tokenizer, by `name`, of its JSON."""
+  """Returns a normalizer or pre-tokenizer, as `name` says, from its JSON."""
   bare = tokenizers.Tokenizer(tokenizers.models.WordLevel({}, unk_token=""))
   values = json.loads(bare.to_str()) | {name: step}
   return getattr(tokenizers.Tokenizer.from_str(json.dumps(values)), name)
 
 
 def _add_ends(tokenizer: tokenizers.Tokenizer) -> None:
-  """Puts BERT's tokens around a text, [CLS] and [SEP] by any name."""
+  """Adds BERT's tokens around a text: [CLS] and [SEP], however spelled."""
   declared = special_tokens.declared_of(tokenizer)
   head, tail = (
     declared.get(f"{role}_token", usual)
@@ -198,11 +199,11 @@ def _prepend(
 
 
 def warn_of_no_ends(tokenizer: tokenizers.Tokenizer, where: Any) -> None:
-  """Warns if a model's tokenizer puts no special tokens around a text."""
+  """Warns if a model's tokenizer adds no special tokens around a text."""
   special = special_tokens.of(tokenizer)
   if not special.head and not special.tail:
     warnings.warn(
       f"{where}: tokenizer.json has no post-processor that adds special "
-      "tokens, so texts are read without any, an empty one as no token",
+      "tokens, so texts are read without them and an empty text has no tokens",
       stacklevel=3,
     )

@@ -1,12 +1,12 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""WordPiece of ASCII text, each word's ids remembered.
+"""WordPiece of ASCII text with a cache of each word's ids.
 
-The `tokenizers` library splits every word anew, most of the time that a batch
-takes from text. Words repeat: taken from a table, a text costs a seventh of
-that on one core. The library still makes the table, and does alone what is not
-plain: other characters, control characters, special tokens that stand in a
-text, and tokenizers other than BERT's.
+The `tokenizers` library splits every word anew, which is most of the cost of
+making a batch from text. Words repeat, and looking them up takes a seventh of
+the time on one core. The library still fills the cache, and handles everything
+else: other characters, control characters, special tokens inside a text, and
+tokenizers other than BERT's.
 """
 
 from collections.abc import Sequence
@@ -20,15 +20,15 @@ import tokenizers
 from nomic_jax.text import special_tokens
 from nomic_jax.text import tokenizer as tokenizer_lib
 
-# BERT's: letters and digits together, each other visible character alone.
+# As in BERT: letters and digits together, other visible characters alone.
 _WORD = re.compile(r"[A-Za-z0-9]+|[!-/:-@\[-`{-~]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_MOST = 200_000  # words remembered, some tens of MB
+_MOST = 200_000  # cached words, some tens of MB
 _PROBE = "Where's the getItem2 of a_list[0], (e.g. HTTPServer)? 3.14\n\tYes!"
 
 
 class Words:
-  """A tokenizer that remembers; all else that is asked of it, it passes on."""
+  """A tokenizer with a cache of words; other attributes are the tokenizer's."""
 
   def __init__(self, tokenizer: tokenizers.Tokenizer):
     self._tokenizer = tokenizer
@@ -48,7 +48,7 @@ class Words:
     self._known: dict[str, bytes] = _Table(tokenizer)
 
   def __getattr__(self, name: str) -> Any:
-    if name == "_tokenizer":  # while it is unpickled
+    if name == "_tokenizer":  # while unpickling
       raise AttributeError(name)
     return getattr(self._tokenizer, name)
 
@@ -56,7 +56,7 @@ class Words:
     return Words, (self._tokenizer,)
 
   def encode_ids(self, texts: Sequence[str]) -> list[np.ndarray]:
-    """What `encode_batch_fast` gives, int32 ids with the special ones."""
+    """Returns int32 ids with special tokens, equal to `encode_batch_fast`."""
     if len(self._known) > _MOST:
       self._known.clear()
     return [np.frombuffer(self._ids(text), np.int32) for text in texts]
@@ -77,10 +77,10 @@ def _bytes(ids: Sequence[int]) -> bytes:
 
 
 class _Table(dict):
-  """Ids by word as it is written; one that is missing the library splits.
+  """Ids by word; the library encodes a missing word.
 
-  What it does to a plain text before, lower case and identifiers taken apart,
-  it does to each word by itself.
+  The normalizer's steps for plain text, lower-casing and splitting
+  identifiers, act on each word separately, so words can be encoded alone.
   """
 
   def __init__(self, tokenizer: tokenizers.Tokenizer):
@@ -93,26 +93,23 @@ class _Table(dict):
     return ids
 
 
-def remembering(
-  tokenizer: tokenizers.Tokenizer,
-) -> "Words | tokenizers.Tokenizer":
-  """The tokenizer as one that remembers words, or as it is if it cannot."""
+def cached(tokenizer: tokenizers.Tokenizer) -> "Words | tokenizers.Tokenizer":
+  """Returns a tokenizer that caches words, or the same one if it cannot."""
   parts = json.loads(tokenizer.to_str())
   steps = (parts["normalizer"] or {}).get("normalizers", [parts["normalizer"]])
   last = steps[-1] or {}
   plain = (
     parts["model"]["type"] == "WordPiece"
-    and _cuts(parts["pre_tokenizer"] or {})
+    and _is_bert(parts["pre_tokenizer"] or {})
     and last.get("type") == "BertNormalizer"
     and last.get("clean_text")
     and (
       len(steps) == 1
-      or _takes_apart(steps[0])
+      or _splits_identifiers(steps[0])
       and steps[1:-1] in ([], [{"type": "NFC"}])
     )
     and not (parts["truncation"] or parts["padding"])
-    # Added tokens that are looked for in what is normalised, `_special`
-    # would miss.
+    # Added tokens that match normalized text would escape `_special`.
     and not any(t["normalized"] for t in parts["added_tokens"])
   )
   if not plain:
@@ -122,7 +119,7 @@ def remembering(
   return words if same else tokenizer
 
 
-def _takes_apart(step: dict) -> bool:
+def _splits_identifiers(step: dict) -> bool:
   return (step.get("type"), step.get("pattern"), step.get("content")) == (
     "Replace",
     {"Regex": tokenizer_lib.APART},
@@ -130,8 +127,8 @@ def _takes_apart(step: dict) -> bool:
   )
 
 
-def _cuts(step: dict) -> bool:
-  """Whether it is BERT's pre-tokenizer, alone or with long words in pieces."""
+def _is_bert(step: dict) -> bool:
+  """Returns whether it is BERT's pre-tokenizer, or ours, which splits words."""
   first, *rest = step.get("pretokenizers", [step])
   return first.get("type") == "BertPreTokenizer" and (
     not rest

@@ -27,7 +27,7 @@ def _wait() -> None:
 def _after(step: int) -> None:
   class Preemption(processes.Preemption):
     def reached(self, number: int) -> bool:
-      while number == step and not self._told:
+      while number == step and not self._received:
         _wait()
       return super().reached(number)
 
@@ -47,7 +47,7 @@ def _evaluation() -> None:
   class Preemption(processes.Preemption):
     def check(self) -> None:
       print("evaluates", flush=True)
-      while not self._told:
+      while not self._received:
         _wait()
       super().check()
 
