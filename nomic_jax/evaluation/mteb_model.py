@@ -52,7 +52,7 @@ class MtebModel:
         systems.Dense(nomic_jax.load(model_name)),
         (str(model_name).rstrip("/").rpartition("/")[2]),
       )
-    self._similarity = check_ranked(self._system.model.similarity)
+    self._similarity = check_ranked(self._system.model.similarity_fn_name)
     self.mteb_model_meta = model_meta.ModelMeta.create_empty(
       {
         "name": f"nomic_jax/{name}",
