@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# A job on TPUs of a Google Kubernetes cluster that xpk has made (pip install
-# xpk); launch/jobset.sh does without xpk and its cluster:
+# A job on TPUs of a Google Kubernetes cluster made by xpk (pip install xpk);
+# for other clusters, use launch/jobset.sh:
 #
 #   IMAGE=... bash launch/image.sh      # once for each state of the code
 #   bash launch/gke.sh train --config=... --workdir=gs://BUCKET/RUN
 #   bash launch/gke.sh list
-#   NAME=... bash launch/gke.sh wait    # until it ends; 0 if it has finished
-#   NAME=... bash launch/gke.sh logs    # of worker 0, as it grows
+#   NAME=... bash launch/gke.sh wait    # until it ends; 0 if it succeeded
+#   NAME=... bash launch/gke.sh logs    # follows worker 0
 #   NAME=... bash launch/gke.sh delete
 #
-# --workdir and --config.data.path must be seen by all hosts: gs://BUCKET/...
-# Kubernetes starts the job again unless it ends with a mistake (status 2).
+# --workdir and --config.data.path must be visible to all hosts: gs://BUCKET/...
+# Kubernetes restarts the job unless it ends with a mistake (status 2).
 # --dry_run, as the first argument, only prints the command.
 #   CLUSTER, IMAGE (required)  NAME (a new one)  TYPE (v5litepod-256)
 #   SLICES (1)  RESTARTS (100)  ZONE, PROJECT (those of gcloud)
-#   FLAGS   more of `xpk workload create`, such as "--storage=S --priority=high"
+#   FLAGS   further flags of `xpk workload create`, such as "--priority=high"
 set -eu
 cd "$(dirname "$0")/.."
 dry_run=false
@@ -23,7 +23,7 @@ if [ $# -eq 0 ]; then
   sed -n '2,/^set -eu/{/^#/s/^# \{0,1\}//p}' "$0" >&2
   exit 2
 fi
-# xpk asks questions; an end of file where a person should answer is an error.
+# xpk asks questions; end of input makes an unanswered question an error.
 try() {
   if $dry_run; then printf '%q ' "$@"; echo; else "$@" < /dev/null; fi
 }
@@ -46,8 +46,8 @@ case $1 in
     # A finished workload keeps its name for 12 hours.
     name=${NAME:-nomic-jax-$(date +%m%d-%H%M%S)-$((RANDOM % 1000))}
     read -ra flags <<< "${FLAGS:-}"
-    # xpk restarts on 42 and 127 to 255 by itself. 120 seconds are what the
-    # job gets between SIGTERM and SIGKILL; Spot has its own limits.
+    # xpk itself restarts on 42 and 127 to 255. The job gets 120 seconds between
+    # SIGTERM and SIGKILL; Spot nodes have their own limits.
     try xpk workload create --workload="$name" "${where[@]}" \
       --tpu-type="$type" --num-slices="${SLICES:-1}" \
       --docker-image="${IMAGE:?set IMAGE to what launch/image.sh has pushed}" \

@@ -4,8 +4,8 @@
 #   IMAGE=us-docker.pkg.dev/PROJECT/REPOSITORY/nomic-jax:1 bash launch/image.sh
 #
 #   EXTRA (tpu)  tpu or cuda: the versions of launch/requirements-EXTRA.txt
-# A tag that is pushed again is another program to hosts that pull it later:
-# give each build its own.
+# If a tag is pushed again, hosts that pull it later run another program: use a
+# new tag for each build.
 set -eu
 cd "$(dirname "$0")/.."
 : "${IMAGE:?set IMAGE to REGISTRY/NAME:TAG}"

@@ -3,11 +3,11 @@
 #
 #   bash launch/job.sh train --config=... --workdir=...
 #
-# It passes SIGTERM on, waits until the process has saved, and returns its
-# status. Settings, from the environment:
+# Forwards SIGTERM, waits until the process has saved, and returns its status.
+# Settings, from the environment:
 #   STATUS           a file for the exit status
 #   NOMIC_JAX        the command (default nomic-jax)
-#   NOMIC_JAX_LAUNCH names the launch; bounds restarts without progress
+#   NOMIC_JAX_LAUNCH identifies the launch; bounds restarts without progress
 set -eu
 read -ra command <<< "${NOMIC_JAX:-nomic-jax}"
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A job on TPUs of any Google Kubernetes cluster that has JobSet, as a manifest
-# for kubectl; also for TPU7x:
+# Prints a manifest for kubectl: a job on TPUs of any Google Kubernetes cluster
+# that has JobSet, also on TPU7x:
 #
 #   IMAGE=... bash launch/image.sh      # once for each state of the code
 #   export IMAGE TYPE=tpu7x:4x4x4
@@ -11,10 +11,10 @@
 #   TYPE (v5e:16x16)  a topology as of `nomic-jax compile`; also v4
 #   IMAGE (required)  NAME (a new one)  SLICES (1)  RESTARTS (100)
 #   SPOT (false)      GRACE (120)  seconds from SIGTERM to SIGKILL; Spot nodes
-#                     give 15 unless their node pool says more
+#                     allow 15 unless their node pool sets more
 #   SERVICE_ACCOUNT   a Kubernetes account that may read and write the bucket
 #   QUEUE             of Kueue
-#   CHIPS             of a host (8 for 2x4, else 4 at most), as its machine has
+#   CHIPS             per host, as in its machine type (8 for 2x4, else up to 4)
 set -eu
 if [ $# -eq 0 ]; then
   sed -n '2,/^set -eu/{/^#/s/^# \{0,1\}//p}' "$0" >&2
@@ -52,7 +52,7 @@ quoted() {
     printf ', "%s"' "${word//\"/\\\"}"
   done
 }
-# line INDENT TEXT: only if the last word is not empty.
+# line INDENT KEY VALUE: prints a line unless the value is empty.
 line() { [ -z "$3" ] || printf '\n%*s%s%s' "$1" '' "$2" "$3"; }
 
 spot="" queue=""

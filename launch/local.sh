@@ -4,13 +4,13 @@
 #
 #   bash launch/local.sh --processes=2 -- train --config=configs/mlm.py ...
 #
-# Their output comes with the number of the process in front. SIGTERM reaches
-# all of them. If one ends too early the others have GRACE seconds (default 45)
-# to say so themselves. The exit status is that of the first to fail.
+# Output lines are prefixed with the number of the process. SIGTERM reaches all
+# of them. If one fails, the others have GRACE seconds (default 45) to report
+# it themselves. The exit status is that of the first to fail.
 #   --dry_run    only print the commands
-#   --restart    start the job again when it was stopped or has crashed, as
-#                the other launch scripts do, as long as it gets further;
-#                RESTARTS times at most (100)
+#   --restart    restart the job if it was stopped or crashed, as the other
+#                launch scripts do, as long as it makes progress; at most
+#                RESTARTS times (100)
 #   NOMIC_JAX    the command (default nomic-jax)
 set -eu
 # shellcheck source=launch/restart.sh
@@ -85,7 +85,7 @@ while [ ${#alive[@]} -gt 0 ]; do
       *) echo "local.sh: process $number ended with status $code; the others" \
         "stop. The same command resumes from the last checkpoint" >&2 ;;
     esac
-    # A process that waits for a dead one may wait for long.
+    # A process that waits for a dead one may wait for a long time.
     [ ${#alive[@]} -eq 0 ] || {
       sleep "${GRACE:-45}"
       kill -KILL "${alive[@]}" 2> /dev/null || true

@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
 # The trainings of Nomic Embed (arXiv 2402.01613) from the published data, as
-# the few commands that one would type. What is finished is skipped when this is
-# run again.
+# the few commands that one would type. A rerun skips what is finished.
 #
 #   bash launch/paper.sh STAGE [--dry_run | --check]
 #
-# STAGE is one of these, or `all`, which is all of them in this order:
+# STAGE is one of these, or `all`, which runs all in this order:
 #   mlm            nomic-bert-2048            4.1
 #   pretrain       v1-unsupervised            4.2
 #   finetune       v1                         4.3
@@ -13,23 +12,24 @@
 #   ablated        v1-ablated                 appendix
 #   glue           the eight tasks            5.1
 #   evaluate       MTEB, LoCo, Jina           5.2, 5.3
-# --dry_run prints the commands. --check prints, before anything is trained, the
-# rows, batches and steps that the data has beside those of the paper.
+# --dry_run prints the commands. --check prints, without training, the rows,
+# batches and steps of the data beside those of the paper.
 #
-#   RUN=DIR        where all of it goes (default runs/paper)
-#   DATA=ROOT      what stands before the buckets' names: a folder with copies,
-#                  or s3:// (default) with the AWS_ENDPOINT_URL and the keys
-#                  that contrastors' README, "Data Access", tells how to get
+#   RUN=DIR        output folder (default runs/paper)
+#   DATA=ROOT      prefix of the buckets' names: a folder with copies, or s3://
+#                  (default) with AWS_ENDPOINT_URL and the keys described in
+#                  contrastors' README, "Data Access"
 #   TEXT=SOURCE    of the MLM: rows of 2,048 token ids, or of text
-#   TOKENIZER=PATH bert-base-uncased's (default: that name on the hub)
+#   TOKENIZER=PATH bert-base-uncased's (default: that name on the Hub)
 #   GLUE=DIR       folder of the tasks' folders (CoLA, SST-2, ...) of .tsv files
-#   EVAL=DIR       folder with copies of the evaluation data (default: the hub)
+#   EVAL=DIR       folder with copies of the evaluation data (default: the Hub)
 #   RECIPE=NAME    published (default) or recommended, see nomic_jax/cli/recipes.py
 #   LENGTHS=paper  2,048 and 512 tokens; or code: 32 and 256, as contrastors'
-#   TRAIN=COMMAND  what starts a training (default: nomic-jax train), such as
-#                  'bash launch/tpu_pod.sh babysit train'; RUN must be a bucket
-#   SIZE=miniature small models and batches, to try the script itself; then
-#                  SHARDS=1, the first of each source, TASKS=... and DIMS=...
+#   TRAIN=COMMAND  command that runs a training (default: nomic-jax train), such
+#                  as 'bash launch/tpu_pod.sh babysit train'; RUN must then be
+#                  in a bucket
+#   SIZE=miniature small models and batches, to try the script itself; then also
+#                  SHARDS=1 (the first of each source), TASKS=... and DIMS=...
 set -eu
 cd "$(dirname "$0")/.."
 stages="mlm pretrain finetune finetune-v1.5 ablated glue evaluate"
@@ -73,7 +73,7 @@ run() {
 }
 
 # prepared MIXTURE BATCH: the data directory $run/MIXTURE. No row is held out,
-# and each shard gives whole batches, as contrastors' loader reads it.
+# and each shard is cut into whole batches, as in contrastors' loader.
 prepared() {
   if [ "$mode" = --check ]; then
     python configs/mixtures.py "$1" "$data" --shards="${SHARDS:-0}" \
@@ -101,7 +101,7 @@ mlm() {
       "409,600,000 rows of 2,048 tokens"
     return
   fi
-  # 1 % of the rows is for the loss after each epoch.
+  # 1 % of the rows is held out for the loss after each epoch.
   run nomic-jax prepare --source="$text" --output="$run/data/text" \
     --tokenizer="$tokenizer" --held_out=0.01 --keep_copies
   run "${train[@]}" --config="configs/mlm.py:$size" "$recipe" \
@@ -131,8 +131,7 @@ ablated() {
     nomic-embed-text-v1-ablated
 }
 
-# swept TASK FOLDER METRIC START [DEV...]: its dev files are the first and, of
-# MNLI, a second.
+# swept TASK FOLDER METRIC START [DEV...]: DEV are its dev files; MNLI has two.
 swept() {
   local task=$1 folder=${GLUE:-GLUE}/$2 metric=$3 start=$4 evaluators=() file
   shift 4
@@ -144,7 +143,7 @@ swept() {
     [ "$i" = 0 ] || evaluators+=(
       "--config.evaluators.${names[i]}.data.path=$file")
   done
-  # The checkpoint's dropout is nomic-bert-2048's; ours says the paper's 0.
+  # Dropout is that of nomic-bert-2048's checkpoint; ours has the paper's 0.
   run nomic-jax sweep --config="configs/glue.py:$task$sized" "$recipe" \
     --workdir="$run/glue/$task" --config.init_from="$start" \
     --config.compute.dropout=0.1 \
@@ -159,7 +158,7 @@ glue() {
   swept sst2 SST-2 accuracy "$run/mlm"
   swept qqp QQP accuracy "$run/mlm"
   swept qnli QNLI accuracy "$run/mlm"
-  # From MNLI, of whose grid this is one point.
+  # From MNLI, at one point of its grid.
   local mnli=$run/glue/mnli/batch_size=16,learning_rate=2e-05,seed=42
   swept mrpc MRPC accuracy "$mnli"
   swept stsb STS-B pearson "$mnli"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # From the Python code on this machine to an embedding model that answers
-# questions about it, on two CPU cores. Every line is a command to rerun on
-# data of your own; what is finished is skipped when this is run again.
-#   RUN=DIR    where everything is kept (default runs/quickstart)
-#   VENV=DIR   where the environment is made (default .venv)
+# questions about it, on two CPU cores. Every line is a command that also runs
+# on your own data. A rerun skips what is finished.
+#   RUN=DIR    output folder (default runs/quickstart)
+#   VENV=DIR   virtual environment (default .venv)
 set -eu
 cd "$(dirname "$0")/.."
 . launch/venv.sh
@@ -24,11 +24,11 @@ nomic-jax train --config=configs/contrastive.py:quickstart \
   --workdir="$run/contrastive" \
   --config.init_from="$run/mlm" --config.data.path="$run/pairs"
 
-say "4. Filter: that model drops pairs that do not belong together"
+say "4. Filter: this model drops pairs that do not belong together"
 nomic-jax filter --model="$run/contrastive" \
   --input="$run/pairs" --output="$run/filtered" --k=20
 
-say "5. Contrastive training goes on, each batch from one package: harder"
+say "5. Contrastive training continues, each batch from one package: harder"
 nomic-jax train --config=configs/contrastive.py:quickstart \
   --workdir="$run/contrastive-filtered" --config.data.one_source=true \
   --config.optimizer.learning_rate=0.002 \
@@ -44,7 +44,7 @@ nomic-jax train --config=configs/finetune.py:quickstart \
   --config.init_from="$run/contrastive-filtered" \
   --config.data.path="$run/mined"
 
-say "8. Export: directories that PyTorch opens, the untrained one to compare"
+say "8. Export: directories that PyTorch opens, and an untrained one to compare"
 nomic-jax export --workdir="$run/finetune" --output="$run/model"
 nomic-jax export --config=configs/mlm.py:quickstart \
   --config.data.path="$run/pairs" --output="$run/untrained"

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# Sourced by the launch scripts: what the exit statuses of a job ask for.
-# nomic_jax/mesh/processes.py says where each comes from, launch/README.md what each
-# script makes of it. How often a job is started without making progress is
-# bounded in nomic_jax/mesh/restarts.py, for all of them.
+# Sourced by the launch scripts: how to react to the exit statuses of a job.
+# nomic_jax/mesh/processes.py documents the statuses, launch/README.md what each
+# script does. nomic_jax/mesh/restarts.py bounds restarts without progress, for
+# all of them.
 
-# A mistake; not found or not executable; interrupted by a person; nobody reads.
-# shellcheck disable=SC2034  # for who sources this
+# A mistake; not found or not executable; interrupted; output closed.
+# shellcheck disable=SC2034  # used by scripts that source this
 NEVER="2 126 127 130 141"
 
 # verdict STATUS...: "done", "again" or "never", of all processes of a job.
@@ -18,8 +18,8 @@ verdict() {
   echo "$answer"
 }
 
-# culprit STATUS...: the one that says why a job ended. A process that was
-# preempted (75) or lost another (134) has only followed.
+# culprit STATUS...: the one that explains why a job ended. A process that was
+# preempted (75) or lost another one (134) ended because of another.
 culprit() {
   local status rank best=0 found=0
   for status in "$@"; do
@@ -35,7 +35,7 @@ culprit() {
   echo "$found"
 }
 
-# backoff N: seconds to wait before the N-th repetition, ten minutes at most.
+# backoff N: seconds to wait before attempt N, at most ten minutes.
 backoff() {
   local n=$(($1 < 10 ? $1 - 1 : 9))
   local seconds=$((${POLL:-30} * (1 << n)))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes an environment and passes the tests. Arguments go to pytest.
-#   VENV=DIR   where the environment is made (default .venv-test)
+# Makes an environment and runs the tests. Arguments are passed to pytest.
+#   VENV=DIR   virtual environment (default .venv-test)
 #   EXTRA      of setup.cfg to install (default test); test,tpu-aot adds tests
 #              that compile for TPUs
 #   WORKERS=N  files tested at a time (default 2)

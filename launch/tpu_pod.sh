@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# A slice of TPUs by Google's Cloud TPU API (v2 to v6e; TPU7x and whatever is
-# newer: launch/jobset.sh): requested, used, given back.
+# A slice of TPUs by Google's Cloud TPU API (v2 to v6e; for TPU7x and newer ones
+# use launch/jobset.sh): request it, use it, delete it.
 #
 #   bash launch/tpu_pod.sh babysit train --config=... --workdir=gs://BUCKET/RUN
-#       all of the following until the job is done, again whenever the slice is
-#       taken away or the job can be restarted; then deletes the slice
-#   bash launch/tpu_pod.sh create       requests it and waits until it is there
-#   bash launch/tpu_pod.sh setup        copies this folder, installs it
+#       all of the following until the job is done, repeated whenever the slice
+#       is preempted or the job can be restarted; then deletes the slice
+#   bash launch/tpu_pod.sh create       requests the slice and waits for it
+#   bash launch/tpu_pod.sh setup        copies this folder and installs it
 #   bash launch/tpu_pod.sh run train --config=... --workdir=...
-#       on all workers, or attaches to what runs there; returns its status
-#   bash launch/tpu_pod.sh logs         attaches to what runs there, as `run`
+#       on all workers, or attaches to a running job; returns its status
+#   bash launch/tpu_pod.sh logs         attaches to the running job, as `run`
 #   bash launch/tpu_pod.sh logs all     the last lines of every worker
 #   bash launch/tpu_pod.sh wait         as `logs`, without the log
 #   bash launch/tpu_pod.sh status       of the slice and of every worker
 #   bash launch/tpu_pod.sh stop         SIGTERM; waits until the job has saved;
-#                                       babysit ends, too, and keeps the slice
-#   bash launch/tpu_pod.sh delete       gives it back; until then it costs
+#                                       also ends babysit, which keeps the slice
+#   bash launch/tpu_pod.sh delete       deletes it; until then it costs money
 #
-# First arguments: --dry_run only prints the commands, --keep has babysit keep
+# First arguments: --dry_run only prints the commands, --keep makes babysit keep
 # the slice. Settings, from the environment:
 #   NAME (nomic-jax)  ZONE (us-west4-a)  TYPE (v5litepod-256)  SLICES (1)
 #   VERSION (by TYPE)  SPOT (false)  KEEP (false)  POLL (30, seconds)
@@ -91,8 +91,8 @@ logs() {
   outcome
 }
 
-# outcome: the status of the job whose workers have `ended`, and of what else
-# than being stopped or losing another, the last lines.
+# outcome: the status of the job whose workers have `ended`; prints the last
+# lines of failures other than being stopped or losing another worker.
 outcome() {
   local statuses status
   grep -q ' ended ' "$scratch/ended" || { say "no job on $NAME"; return 1; }
@@ -127,12 +127,12 @@ babysit() {
         "\`delete\`"
       return "$status"
     fi
-    # The workers or gcloud do not answer: nothing is known to be over.
+    # The workers or gcloud do not answer: the job may still be running.
     [ "$status" -ne 69 ] || return 69
     case $(verdict "$status") in
       done) echo "$NAME: done"; give_back; return ;;
       again)
-        # Taken away is no failure, nor is having run for long.
+        # Preemption does not count as a failure, nor does a long run.
         if $ran && { [ $((SECONDS - began)) -ge "$SHORT" ] ||
             [ "$(state)" != ACTIVE ]; }; then
           failures=0
@@ -152,12 +152,12 @@ babysit() {
   done
 }
 
-# attempt JOB: from whatever is there already.
+# attempt JOB: starting from whatever exists already.
 attempt() {
   local now
   create || return
   now=$(workers) || return
-  # Stopped between two attempts; before the first one it is of long ago.
+  # If stopped between two attempts; before the first, `stop` is an old one.
   if ! $first && [[ $now == *stopped* && $now != *running* ]]; then
     mv "$scratch/workers" "$scratch/ended"
     return 75
@@ -167,7 +167,7 @@ attempt() {
   run "$@"
 }
 
-# give_back: unless it is to be kept.
+# give_back: deletes the slice, unless it is to be kept.
 give_back() {
   local n
   if $KEEP; then say "$NAME is kept and costs money"; return; fi

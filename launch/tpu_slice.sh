@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154  # settings are tpu_pod.sh's
+# shellcheck disable=SC2154  # settings are those of tpu_pod.sh
 # Sourced by tpu_pod.sh: a slice of the Cloud TPU API and its workers.
 TRIES=10  # of a call that fails
 
@@ -8,23 +8,23 @@ say() { echo "tpu_pod.sh: $*" >&2; }
 # Runs a command, or prints it.
 try() { if $dry_run; then printf '%q ' "$@"; echo; else "$@"; fi; }
 
-# shellcheck disable=SC2086  # TRACK may be nothing
+# shellcheck disable=SC2086  # TRACK may be empty
 queue() { try gcloud ${TRACK:-} compute tpus queued-resources "$1" "$NAME" \
   --zone="$ZONE" "${@:2}"; }
 
-# The slices' names: with one it is NAME itself.
+# The slices' names; a single one is called NAME.
 nodes() {
   if [ "$SLICES" -eq 1 ]; then echo "$NAME"; return; fi
   for ((i = 0; i < SLICES; i++)); do echo "$NAME-$i"; done
 }
 
-# on NODE WORKERS COMMAND; fails if one cannot be reached.
+# on NODE WORKERS COMMAND: fails if one cannot be reached.
 on() {
   try gcloud compute tpus tpu-vm ssh "$1" --worker="$2" "${ssh_flags[@]}" \
     --ssh-flag=-oServerAliveInterval=30 --command="$3"
 }
 
-# on_all COMMAND: on all workers of every slice, side by side.
+# on_all COMMAND: on all workers of every slice, in parallel.
 on_all() {
   local node pids=() failed=0
   for node in $(nodes); do on "$node" all "$1" & pids+=($!); done
@@ -32,8 +32,8 @@ on_all() {
   return "$failed"
 }
 
-# state: of the slice; GONE only if Google says so. Whatever else gcloud fails
-# with, credentials or the network, may pass.
+# state: of the slice; GONE only if Google reports that. Other failures of
+# gcloud, of credentials or the network, may be temporary.
 state() {
   local n
   for ((n = 1; ; n++)); do
@@ -48,8 +48,8 @@ state() {
   done
 }
 
-# workers: a line for each, of worker.sh. 75 if the slice was taken away, 70 if
-# one does not answer and the job has ended on the others, 69 if it may run on.
+# workers: prints a line of worker.sh for each. 75 if the slice is preempted, 70
+# if one does not answer and the job has ended on the others, 69 if it may run.
 workers() {
   local now n
   ! $dry_run || return 0
@@ -117,7 +117,7 @@ setup() {
   }
   now=$(workers) || return
   case $now in *running*) say "a job runs; \`stop\` it first"; return 2 ;; esac
-  # Once: babysit restarts the code that it has started.
+  # Only once: babysit restarts the code with which it began.
   [ -f "$archive" ] || git ls-files -z --cached --others --exclude-standard |
     while IFS= read -r -d '' file; do
       if [ -e "$file" ]; then printf '%s\0' "$file"; fi

@@ -2,8 +2,8 @@
 # Sourced by the other scripts: a virtual environment with nomic_jax in it.
 
 # make_venv DIR EXTRA: makes DIR once, installs nomic_jax[EXTRA], activates it.
-#   PYTHON       its Python (python3), or uv: a Python 3.12 that uv brings
-#   CONSTRAINTS  a file of versions, as of `pip install --constraint`
+#   PYTHON       its Python (python3), or uv: a Python 3.12 provided by uv
+#   CONSTRAINTS  a file of versions, as in `pip install --constraint`
 make_venv() {
   local python=${PYTHON:-python3}
   if [ ! -x "$1/bin/python" ]; then
@@ -27,7 +27,7 @@ make_venv() {
   fi
   # shellcheck disable=SC1091  # made above
   . "$1/bin/activate" || exit 1
-  # Once for each state of these files, so that a rerun starts at once.
+  # Install once for each state of these files, so that reruns start at once.
   local wanted
   wanted="$2 $(cat setup.cfg ${CONSTRAINTS:+"$CONSTRAINTS"} | cksum)"
   if [ "$(cat "$1/installed" 2> /dev/null)" != "$wanted" ]; then

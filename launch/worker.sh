@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# What tpu_pod.sh does on each worker of a slice, by ssh:
+# Commands that tpu_pod.sh runs on each worker of a slice, by ssh:
 #
 #   worker.sh setup EXTRA      a Python, and nomic_jax with the locked versions
-#   worker.sh start LAUNCH JOB ...   unless a job is alive
+#   worker.sh start LAUNCH JOB ...   unless a job is running
 #   worker.sh state            one line: HOST none | running | ended STATUS, and
-#                              "stopped" if `stop` was asked for
+#                              "stopped" if `stop` was used
 #   worker.sh follow BYTE      the job's log from there until it ends
 #   worker.sh tail [STATUS]    last lines of its log, if it ended with STATUS
-#   worker.sh stop             SIGTERM, and waits until the job has saved
+#   worker.sh stop             SIGTERM; waits until the job has saved
 set -eu
 cd "$(dirname "$0")/.."
 host=${WORKER:-$(hostname)} job=$HOME/job
@@ -22,7 +22,7 @@ state() {
   if alive; then
     now=running
   elif [ -f "$job/pid" ]; then
-    # Without a status it was killed, or the machine was restarted.
+    # Without a status it was killed, or the machine restarted.
     now="ended $(cat "$job/status" 2> /dev/null || echo 137)"
   fi
   [ ! -e "$job/stopped" ] || now+=" stopped"
@@ -43,7 +43,7 @@ case ${1:-} in
       mkdir "$job"
       # shellcheck disable=SC1091  # made by setup
       . "$HOME/venv/bin/activate"
-      # A session of its own outlives the connection.
+      # A session of its own survives a lost connection.
       NOMIC_JAX_LAUNCH=$2 STATUS=$job/status \
         setsid bash launch/job.sh "${@:3}" > "$job/log" 2>&1 < /dev/null &
       echo $! > "$job/pid"
