@@ -144,7 +144,7 @@ def test_rows_are_numbered_by_line(tmp_path, name):
     (b'{"a": ', "row 2: not valid JSON .*column 6"),
     (b"not json", "row 2: not valid JSON"),
     (b"[1, 2]", "row 2: expected a JSON object, found list; to convert"),
-    (b"[", "row 2: not valid JSON .*one object per line; jq -c '"),
+    (b"[", "row 2: not valid JSON .*one object per line; to convert"),
     (b"{", "row 2: not valid JSON .*expected one object per line$"),
     (b'"text"', "row 2: expected a JSON object, found str"),
     (b'{"a": "caf\xe9"}', "row 2: not UTF-8 at byte 10"),

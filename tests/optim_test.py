@@ -105,7 +105,7 @@ def test_values_that_do_not_fit_are_named():
     with pytest.raises(UserError, match=f"warmup: '{warmup}' is .*0 to 109"):
       optim.make(_config(warmup=warmup), 110)
   for cooldown in ("0", "101"):
-    with pytest.raises(UserError, match=f"cooldown: '{cooldown}' is.*the 100 "):
+    with pytest.raises(UserError, match=f"cooldown: '{cooldown}' is.*1 to 100"):
       optim.make(_config(schedule="wsd", cooldown=cooldown), 110)
   for warmup, message in (
     ("soon", "'soon' is not a length of training"),
