@@ -1,11 +1,8 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever text comes in, as rows of a data directory.
+"""Readers of data formats, which yield rows of a data directory.
 
-Add a format: write what yields its rows, as in `storage.formats`, and a line
-`Files(kind, suffixes, function)` in the table below. A format that is more
-than files of rows is a module that is a `reader.Reader` (SUFFIXES, known,
-parts, records), and its line. Nothing else names a format.
+README.md tells how to add a format. Nothing but the tables below names one.
 """
 
 from collections.abc import Iterator
@@ -36,7 +33,7 @@ from nomic_jax.storage.bad import BadRow
 from nomic_jax.storage.bad import BadRows
 from nomic_jax.storage.progress import Progress
 
-# By kind, files of rows, all of which are read of a folder,
+# Files of rows, by kind; all of them in a folder are read.
 ROWS: dict[str, Reader] = {
   r.kind: r
   for r in (
@@ -46,11 +43,11 @@ ROWS: dict[str, Reader] = {
     Files("arrow", formats.ARROW, formats.arrow),
   )
 }
-# of text without queries, read of a folder that has no rows,
+# Files of text without queries; read if a folder has no files of rows.
 TEXT: dict[str, Reader] = {
   "text": Files("text", formats.TEXT, formats.text, Columns(query=""))
 }
-# and what is more than such files, asked first whether it knows a path.
+# Formats that are more than files of rows; these are asked for a path first.
 OTHERS: dict[str, Reader] = {
   "hf": hub,
   "saved": saved,
@@ -59,10 +56,10 @@ OTHERS: dict[str, Reader] = {
   "shards": shards,
   "glue": glue,
 }
-# Not chosen by a path: a part says so.
+# Not chosen by path, but named by a part.
 _UNNAMED = Files("unnamed", (), formats.unnamed)
 
-_SHOWN = 10_000  # rows between two signs of life
+_SHOWN = 10_000  # rows between updates of the progress bar
 
 
 def readers() -> dict[str, Reader]:
@@ -79,15 +76,15 @@ def records(part: Part, path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
 def find(
   source: str, columns: Columns, include: Sequence[str] = ()
 ) -> list[Part]:
-  """Returns what `source`, the flag, stands for.
+  """Returns the parts of `source`, the value of --source.
 
   Args:
-    source: a path, or KIND:PATH where the kind is not to be guessed.
-    columns: of rows that do not say themselves which are theirs.
+    source: a path, or KIND:PATH to name the kind.
+    columns: of rows that do not name theirs.
     include: which files of a folder, see `folder.choose`.
 
   Raises:
-    UserError: if nothing is there, or nothing that can be read.
+    UserError: if there is no such path, or nothing in it can be read.
   """
   kind, colon, path = source.partition(":")
   if not colon or kind not in readers() or path.startswith("//"):
@@ -137,7 +134,7 @@ def _suffixes(kinds: dict[str, Reader]) -> tuple[str, ...]:
 
 
 def stamps(parts: Sequence[Part]) -> list[list] | None:
-  """Returns `streams.stamp` of all files read; None where that is not known."""
+  """Returns `streams.stamp` of all files read; None if that is not known."""
   if any(part.beside is None for part in parts):
     return None
   paths = [path for part in parts for path in part.paths]
@@ -147,12 +144,12 @@ def stamps(parts: Sequence[Part]) -> list[list] | None:
 
 
 class Rows:
-  """The rows of some parts; can be read any number of times, in one order.
+  """The rows of some parts; can be read repeatedly, in the same order.
 
   Attributes:
-    parts: what is read.
-    skip_bad: how many rows may be skipped, or what share, such as "2%".
-    bad: what the last reading skipped.
+    parts: the parts.
+    skip_bad: number or share, such as "2%", of rows that may be skipped.
+    bad: the rows skipped by the last reading.
   """
 
   def __init__(self, parts: list[Part], limit: int | None, skip_bad: int | str):
@@ -191,9 +188,9 @@ def source_of(part: Part, path: str) -> str:
 
 
 def rows_of(part: Part, path: str, bad: BadRows) -> Iterator[Row]:
-  """Yields the rows of one file; those that cannot be used go to `bad`.
+  """Yields the rows of one file; those that cannot be used are added to `bad`.
 
-  So do the last ones, as left out, of a part in whole batches.
+  If a part is read in whole batches, the remaining rows count as left out.
   """
   rows = _usable(part, path, bad)
   while batch := list(itertools.islice(rows, part.whole_batches)):

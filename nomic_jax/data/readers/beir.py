@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """BEIR folders: corpus.jsonl, queries.jsonl and qrels/*.tsv.
 
-An id stands for one text, and a pair has one grade: equal rows count once,
-different ones are bad rows. `evaluation.beir` reads the same folders with
-`texts` and `judgements`. As a source of pairs each judgement above 0 is one,
-and only texts that some judgement names are kept in memory. The judgements are
-those to train on, qrels/train.tsv, unless another file is named: testing on
-what was trained on tells nothing.
+An id has one text and a pair one grade: equal rows count once, rows that differ
+are bad rows. `evaluation.beir` reads the same folders with `texts` and
+`judgements`. As a source of pairs, each judgement above 0 is one, and only
+texts that a judgement names are kept in memory. The judgements are those for
+training, qrels/train.tsv, unless another file is named, since a test on
+training data shows nothing.
 """
 
 from collections.abc import Collection
@@ -25,22 +25,24 @@ from nomic_jax.storage.bad import BadRows
 from nomic_jax.storage.bad import both_have
 from nomic_jax.storage.bad import unique
 
-SUFFIXES = ()  # a folder, or the .tsv of its judgements
+SUFFIXES = ()  # reads a folder, or the .tsv of its judgements
 
 
 class Text(NamedTuple):
-  """A text with its title in front, and without."""
+  """A text with and without its title in front."""
 
   titled: str
   text: str
 
 
 def known(path: str) -> bool:
+  """Returns whether a folder has a corpus and judgements."""
   found = {streams.name(p) for p in streams.list_folder(path) or ()}
   return "qrels" in found and any(f"corpus{s}" in found for s in formats.JSONL)
 
 
 def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
+  """Returns the pairs of one file of judgements as a part."""
   del asked  # its columns are those of rows
   (path,) = paths
   judged = streams.absolute(path)
@@ -69,7 +71,7 @@ def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
 def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
   """Yields (line number, {"query", "document"}) of a file of judgements.
 
-  A judgement of a text that is not there makes no pair; it is counted.
+  Judgements of missing texts are not pairs; they are counted.
   """
   pairs, (queries, documents) = _read(path, bad)
   for number, query, document in pairs:
@@ -82,7 +84,7 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
 def judged(path: str) -> Iterator[str]:
   """Yields every query and document that judgements above 0 name.
 
-  Prints how many of the texts are not there, and how many rows repeat.
+  Prints how many of the texts are missing, and how many rows are repeated.
 
   Raises:
     UserError: at the first row that cannot be used.
@@ -105,7 +107,7 @@ def corpus(folder: str) -> Iterator[str]:
   """Yields every document of a BEIR folder, with its title in front.
 
   Raises:
-    UserError: at the first that has no text.
+    UserError: at the first document without text.
   """
   bad, file = BadRows(skippable=False), file_of(folder, "corpus")
   for number, value in formats.jsonl(file, bad):
@@ -118,8 +120,11 @@ def corpus(folder: str) -> Iterator[str]:
 def _read(
   path: str, bad: BadRows
 ) -> tuple[list[tuple[int, str, str]], list[dict[str, str]]]:
-  """Returns (line number, query, document) of judgements above 0, and the
-  titled texts of these queries and documents by id.
+  """Reads judgements above 0 and their texts.
+
+  Returns:
+    (line number, query, document) of each judgement, and the titled texts of
+    these queries and documents by id.
   """
   folder = path.rsplit("/", 2)[0]
   rows = unique(
@@ -188,7 +193,7 @@ def file_of(folder: str, kind: str) -> str:
 def texts(
   file: str, bad: BadRows, wanted: Collection[str] | None = None
 ) -> Iterator[tuple[int, str, Text]]:
-  """Yields (line number, id, text); of the ids `wanted` alone if given."""
+  """Yields (line number, id, text), only for the ids `wanted` if given."""
   for number, value in formats.jsonl(file, bad):
     name, text = value.get("_id"), _text(value)
     name = str(name) if isinstance(name, int) else name

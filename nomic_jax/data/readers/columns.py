@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""From an object with columns of any name to a row of a data directory."""
+"""Converts an object with any column names to a row of a data directory."""
 
 import collections
 import json
@@ -17,12 +17,13 @@ _TOO_LARGE = 1e30  # labels and scores are float32
 
 
 class Columns(NamedTuple):
-  """Where an object has its texts; `objective` is checked where rows tell.
+  """The columns of an object that hold its texts, labels and scores.
 
-  A name is that of a column; or, where there is none of that name, the way into
-  an object, `resolution.text`; or several with "+" between, whose texts are
-  joined. A `query` of "" says that rows have none: they are plain text.
-  `classes` are names of labels: the first is class 0.
+  A name is that of a column; or, if there is no such column, the path into an
+  object, such as `resolution.text`; or several joined by "+", whose texts are
+  joined. A `query` of "" means that rows have none: they are plain text.
+  `classes` are names of labels: the first is class 0. `objective` is checked
+  where rows list it.
   """
 
   query: str = "query"
@@ -33,17 +34,17 @@ class Columns(NamedTuple):
   label: str | None = None  # None: `labels` or `label`, if they are numbers
   score: str = ""  # of a teacher, of the document
   negatives_scores: str = ""  # likewise, a list
-  title: str = "title"  # of a document, where queries are made of it
+  title: str = "title"  # of a document, if queries are made from it
 
 
-MISSING = object()  # what `pick` finds where nothing is
+MISSING = object()  # returned by `pick` if there is no value
 
 
 def pick(value: dict, column: str) -> Any:
-  """Returns what a row has in a column, see `Columns`; MISSING if nothing.
+  """Returns the value of a row in a column, see `Columns`; MISSING if none.
 
-  Of several columns the texts are joined by line ends, without those that are
-  empty, and lists, or texts of negatives, are one list.
+  The texts of several columns are joined by line ends, without empty ones;
+  lists, or the texts of negatives, are concatenated to one list.
   """
   if column in value:
     return value[column]
@@ -74,18 +75,18 @@ def to_row(
   source: str,
   left: collections.Counter[str] | None = None,
 ) -> Row:
-  """Returns the row in one object, or says what is wrong with it.
+  """Returns the row of one object.
 
-  An object without the columns of a pair may be a text alone, `text`, or the
-  token ids of one, `input_ids` (of which `attention_mask` may leave some out).
+  An object without the columns of a pair may be plain text, `text`, or the
+  token ids of one, `input_ids` (without those that `attention_mask` excludes).
 
   Args:
     file: where the object is from.
-    number: which row of it, from 1.
+    number: its row in the file, from 1.
     value: the object.
-    columns: where it has what; negatives may be absent but for a triplet.
+    columns: its columns; negatives may be absent except for a triplet.
     source: the name of the data set it is from.
-    left: counts what is left out of a row that is kept, by reason.
+    left: counts, by reason, what is left out of a row that is kept.
 
   Raises:
     BadRow: naming file, row and column.
@@ -104,7 +105,7 @@ def to_row(
       )
     if "text" in value and columns[:2] == Columns()[:2]:
       columns = columns._replace(query="", document="text")
-  # What is classified may be one text.
+  # A labelled row may be a single text.
   single = not columns.query or (
     "labels" in labels and not there(columns.query)
   )
@@ -125,7 +126,7 @@ def to_row(
   if negatives in (None, "", MISSING) and columns.objective != "triplet":
     negatives = []
   elif isinstance(negatives, str) and columns.negatives != Columns().negatives:
-    negatives = [negatives]  # of a column that the user chose: one a row
+    negatives = [negatives]  # a column that the user named, one text per row
   if not isinstance(negatives, list) or any(
     problem({"": text}, "") for text in negatives
   ):
@@ -148,7 +149,7 @@ def to_row(
 
 
 def _ids(file: str, number: int, value: dict) -> list[int]:
-  """`input_ids`, without those that `attention_mask` says are padding."""
+  """Returns `input_ids` without those that `attention_mask` excludes."""
   ids = value["input_ids"]
   mask = value.get("attention_mask") or [1] * len(ids or ())
   if (
@@ -176,10 +177,10 @@ def _labels(
   columns: Columns,
   left: collections.Counter[str] | None,
 ) -> dict:
-  """`labels`, a list of numbers, where there are any.
+  """Returns {"labels": numbers}, or {} if there are none.
 
-  A pair needs none: a column that is called label and holds no number is
-  another thing, unless the user names it or its classes.
+  A pair needs no labels: a column named label without numbers is something
+  else, unless the user names it or its classes.
   """
   column, classes = columns.label, columns.classes
   if column is None:
@@ -232,7 +233,7 @@ def number_of(value: Any) -> Any:
 
 
 def problem(value: dict, column: str) -> tuple[str, str] | None:
-  """Returns (reason, words) why a column cannot be used as text, or None."""
+  """Returns (reason, words) if a column cannot be used as text, else None."""
   text = pick(value, column)
   if text is MISSING:
     return "column missing", "is missing"
@@ -248,14 +249,14 @@ def problem(value: dict, column: str) -> tuple[str, str] | None:
 def _shown(value: Any) -> str:
   try:
     return json.dumps(value)[:40]
-  except (TypeError, ValueError):  # parquet has types that JSON has not
+  except (TypeError, ValueError):  # parquet has types that JSON lacks
     return repr(value)[:40]
 
 
 def _check_objective(
   file: str, number: int, value: dict, columns: Columns
 ) -> None:
-  """The published format lists in each row which columns belong together."""
+  """Raises BadRow unless the row's metadata lists the objective's columns."""
   if not columns.objective:
     return
   wanted = [columns.query]

@@ -1,11 +1,11 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which files of a folder are read; what is left out is named.
+"""Chooses the files of a folder that are read, and lists those left out.
 
-A folder is read whole. Two things are left out, in a line of their own: files
-of another kind, or in subfolders; and, beside other files, those called test,
-dev or validation, which a training must not see. Files that are asked for by
-name are read whatever they are called.
+A folder is read whole, except for two groups, each reported in a line: files of
+other kinds or in subfolders; and, if there are other files, those named test,
+dev or validation, which training must not see. Files named explicitly are
+always read.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ _HELD_OUT = frozenset(
   )
 )
 _SHOWN = 5  # names in a line
-# No data: documentation, and what is hidden.
+# Not data: documentation and hidden files.
 _IGNORED = re.compile(
   r"[._].*|(readme|licen[cs]e|notice|citation)\b.*|.*\.md|"
   r"counts\.json|offsets\.json\.gz",
@@ -41,7 +41,7 @@ _IGNORED = re.compile(
 
 
 def files(path: str, asked: Asked, suffixes: Sequence[str]) -> tuple[str, ...]:
-  """As `choose`, or raises a UserError for a folder without such files."""
+  """Returns the files that `choose` does; raises UserError if none."""
   found = choose(path, asked, suffixes)
   if not found:
     raise UserError(f"{path}: holds no {' or '.join(suffixes)} files")
@@ -49,17 +49,17 @@ def files(path: str, asked: Asked, suffixes: Sequence[str]) -> tuple[str, ...]:
 
 
 def choose(path: str, asked: Asked, suffixes: Sequence[str]) -> tuple[str, ...]:
-  """Returns the files of a folder that are read, and prints which are not.
+  """Returns the files of a folder that are read, and prints those that are not.
 
   Args:
-    path: of the folder, or of one file, which may have any name.
-    asked: whose `include` are patterns of names, such as "*.jsonl"; without
-      any, all files but those held out.
+    path: of the folder, or of one file with any name.
+    asked: `include` has patterns of names, such as "*.jsonl"; without any, all
+      files are read except those held out.
     suffixes: of the files that are read.
 
   Raises:
-    UserError: if there is nothing, or a pattern matches no file that can be
-      read.
+    UserError: if there is no such path, or a pattern matches no file that can
+      be read.
   """
   path = streams.absolute(path)
   inside = streams.list_folder(path)
@@ -113,13 +113,13 @@ def _included(
 
 
 def is_held_out(name: str) -> bool:
-  """Whether a file's name says that it is to evaluate on."""
+  """Returns whether a file's name says that it is for evaluation."""
   words = set(re.findall("[a-z]+", name.partition(".")[0].lower()))
   return bool(words & _HELD_OUT) and "train" not in words
 
 
 def _is_data(path: str, readable: Sequence[str]) -> bool:
-  """Whether something that is not read may hold data."""
+  """Returns whether a file or folder that is not read may hold data."""
   name = streams.name(path)
   if _IGNORED.fullmatch(name) or places.is_system(name):
     return False

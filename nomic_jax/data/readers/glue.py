@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The .tsv files of GLUE (Wang et al. 2019), as its tasks' makers wrote them.
+"""The .tsv files of GLUE (Wang et al. 2019), as published by their authors.
 
-A task is known by the columns of its file: by their names in the first line,
-or, of CoLA, which has none, by their number.
+A task is recognised by the columns of its file: by their names in the first
+line or, for CoLA, which has none, by their number.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from nomic_jax.storage.bad import BadRows
 
 SUFFIXES = (".tsv", ".txt")
 
-# MNLI's order is the hub's; what no two judges agreed on ("-") has no class.
+# MNLI's order is the Hub's; "-" (no agreement among annotators) has no class.
 CLASSES = {
   "entailment": 0,
   "not_entailment": 1,
@@ -28,14 +28,14 @@ CLASSES = {
 
 
 class _Task(NamedTuple):
-  """Columns of a file; of one text, `first` is ""."""
+  """The columns of a task's file; `first` is "" for single texts."""
 
   label: str
   first: str
   second: str
 
 
-# The first whose columns are there; pairs before single texts.
+# The first task whose columns exist is chosen; pairs before single texts.
 _TASKS = (
   _Task("Quality", "#1 String", "#2 String"),  # MRPC
   _Task("is_duplicate", "question1", "question2"),  # QQP
@@ -62,8 +62,8 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
   """Yields (line number, {"query" of a pair, "document", "label"}).
 
   Raises:
-    UserError: if the columns are those of no task; those of a test file, which
-      has no labels, are not.
+    UserError: if the columns are those of no task. Test files, which have no
+      labels, are not supported.
   """
   columns: tuple[str, ...] = ()
   for number, line in formats.written(path, bad):
@@ -101,7 +101,7 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
 
 
 def _columns(path: str, cells: list[str]) -> tuple[tuple[str, ...], _Task]:
-  """Names of the columns, and the task, by a file's first line."""
+  """Returns the columns' names and the task, from a file's first line."""
   for task in _TASKS:
     if {*task} - {""} <= {*cells}:
       formats.check_columns(path, cells)

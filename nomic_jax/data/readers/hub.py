@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows of a Hugging Face data set: hf:OWNER/NAME[:CONFIG][@SPLIT].
 
-Read as a stream, so nothing but what is being read is on disk or in memory.
+Rows are streamed: only what is being read is on disk or in memory.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ SUFFIXES = ()
 
 
 def known(path: str) -> bool:
-  del path  # only hf: says so
+  del path  # only chosen by the prefix hf:
   return False
 
 
@@ -25,8 +25,8 @@ def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
 
 
 def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
-  """Yields (row number from 1, columns); `path` is what follows hf:."""
-  del bad  # The library's rows are whole or it stops.
+  """Yields (row number from 1, columns); `path` is the part after hf:."""
+  del bad  # The library yields whole rows or raises an error.
   import datasets
 
   rest, _, split = path.partition("@")

@@ -15,18 +15,18 @@ from nomic_jax.storage import formats
 from nomic_jax.storage import streams
 from nomic_jax.storage.bad import BadRow
 
-# Of the columns of a table, the first that is there has its texts.
+# The first of these columns that exists has the texts.
 _TEXTS = ("document", "text", "body", "content", "passage", "answer")
 
 
 class Table(NamedTuple):
-  """A table of documents, which is read into memory when rows name them.
+  """A table of documents, read into memory when rows refer to them.
 
   Attributes:
     path: a file of rows of any format, see `formats.each`.
     id: the column of the documents' ids.
-    text: the column of their texts; several with "+" between are joined.
-    version: of the file, so that one that has changed is read again.
+    text: the column of their texts; several joined by "+" are joined.
+    version: of the file, so that a changed one is read again.
   """
 
   path: str
@@ -36,10 +36,10 @@ class Table(NamedTuple):
 
 
 def table(path: str, id: str | None, text: str | None) -> Table:
-  """Returns the table, after a look at its first row.
+  """Returns the table, after checking its columns in the first row.
 
   Raises:
-    UserError: if it has no rows, or not these columns.
+    UserError: if it has no rows, or lacks these columns.
   """
   if not id:
     raise UserError(
@@ -72,7 +72,7 @@ def texts(table: Table) -> Mapping[str, str]:
   """Returns the texts of a table by id; documents without text are left out.
 
   Raises:
-    UserError: if an id is missing, or stands for two texts.
+    UserError: if an id is missing, or has two texts.
   """
   found: dict[str, str] = {}
   for number, row in formats.each(table.path):
@@ -93,7 +93,7 @@ def texts(table: Table) -> Mapping[str, str]:
 def joined(
   file: str, number: int, value: dict, columns: Columns, table: Table
 ) -> dict:
-  """Returns a row with the texts of its documents in place of their ids.
+  """Returns a row with its document ids replaced by texts.
 
   Raises:
     BadRow: if a document is not in the table.
@@ -123,7 +123,7 @@ def joined(
 
 
 def _key(of: Any) -> str:
-  """An id as text; a whole number is the same with and without a point."""
+  """Returns an id as text; whole numbers are written without a point."""
   if isinstance(of, float) and of.is_integer():
     of = int(of)
   return str(of).strip()

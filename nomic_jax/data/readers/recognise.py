@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which column of a source is what, and so which kind of data it is.
+"""Recognises the role of each column of a source, and the kind of its rows.
 
-What the user names stays. The rest is known by name, whatever its case, from
-the tables below, and by the first rows: a score is a number in each of them.
-Every decision is printed, one line for each column.
+Columns that the user names are kept. Others are recognised by their names,
+ignoring case, with the tables below, and by the first rows: a score is a number
+in each of them. Every decision is printed, one line per column.
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.storage.bad import BadRows
 
-# The two texts of a row; the first that are both there.
+# Column pairs of the two texts of a row; the first that both exist are used.
 _SIDES = (
   ("query", "document"),
   ("anchor", "positive"),
@@ -42,17 +42,18 @@ _NEGATIVES = ("negatives", "negative", "hard_negatives", "hard_negative")
 _SCORE = ("score", "similarity_score", "relatedness_score", "similarity")
 _LABEL = ("labels", "label", "category", "intent", "class")
 
-_FIRST = 100  # rows that are looked at
-_SHOWN = 12  # columns that are not read, in a line
+_FIRST = 100  # rows that are inspected
+_SHOWN = 12  # unused columns listed in a line
 _ID = re.compile(r"[\w.:/#-]*\d[\w.:/#-]*")
 ROLES = ("query", "document", "negatives", "score", "label", "title")
 
 
 def parse(columns: Sequence[str], asked: Columns) -> Columns:
-  """Returns `asked` with what --columns says, each as "ROLE=COLUMN".
+  """Returns `asked` with the columns of --columns, each "ROLE=COLUMN".
 
   Raises:
-    UserError: for an unknown role, or one that another flag names otherwise.
+    UserError: for an unknown role, or one for which another flag names another
+      column.
   """
   named = {}
   for each in columns:
@@ -80,25 +81,25 @@ def parse(columns: Sequence[str], asked: Columns) -> Columns:
 def recognise(
   parts: Sequence[Part], asked: Columns, kind: str | None, classify: bool
 ) -> tuple[list[Part], kinds.Kind]:
-  """Returns the parts with the columns of each, and what kind they are.
+  """Returns the parts with the columns of each, and the kind of the rows.
 
-  Prints what becomes of each column.
+  Prints how each column is used.
 
   Args:
     parts: of a source.
-    asked: the columns that the user names.
-    kind: that the user names, one of `kinds.KINDS`; None: by the columns.
+    asked: the columns that the user named.
+    kind: named by the user, one of `kinds.KINDS`; None: by the columns.
     classify: whether all rows may be read for the names of their classes.
 
   Raises:
-    UserError: if the columns are of no kind, or two files of different kinds.
+    UserError: if no kind fits the columns, or files have different kinds.
   """
-  from nomic_jax.data import readers  # of which this is a part
+  from nomic_jax.data import readers  # here, because it imports this module
 
   found, done = {}, []
   for part in parts:
     where = part.paths[0]
-    # A format may say itself what its rows are, and which are their columns.
+    # A format may determine the kind of its rows and their columns.
     told = part.row_kind or part.columns != asked
     first = []
     if not part.row_kind:
@@ -136,7 +137,7 @@ def recognise(
 
 
 def _lenient() -> BadRows:
-  """Rows that cannot be used are reported when all are read."""
+  """Returns a `BadRows` without limit: bad rows are reported after reading."""
   return BadRows(1 << 62)
 
 
@@ -145,7 +146,7 @@ def _first(rows: Iterable[tuple[int, dict]]) -> list[dict]:
 
 
 def _of_told(part: Part, first: Sequence[dict]) -> kinds.Kind:
-  """The kind of a part whose format knows its own columns."""
+  """Returns the kind of a part whose format determines its columns."""
   why = f"the format {part.kind}"
   if part.row_kind:
     return kinds.Kind(part.row_kind, why)
@@ -161,7 +162,7 @@ def _of_told(part: Part, first: Sequence[dict]) -> kinds.Kind:
 def _columns(
   where: str, first: Sequence[dict], asked: Columns, kind: str | None
 ) -> tuple[Columns, str, str]:
-  """Returns the columns of a source, its kind, and why it is that."""
+  """Returns the columns of a source, its kind, and the reason."""
   names = list(dict.fromkeys(name for row in first for name in row))
   by_name = {_plain(name): name for name in reversed(names)}
   own = lambda options: next((by_name[o] for o in options if o in by_name), "")
@@ -185,7 +186,7 @@ def _columns(
     elif text := own(_TEXT):
       columns = columns._replace(query="", document=text)
   elif given("document") and not given("query"):
-    # As "document" alone is plain text, or what is classified.
+    # "document" alone is plain text, or a text with a label.
     query = own(("query", "question", "anchor"))
     if not query and (kind in ("text", "labels") or asked.label or own(_LABEL)):
       columns = columns._replace(query="")
@@ -236,7 +237,7 @@ def _columns(
   if not name and kind in (None, "text") and _has(first, "input_ids"):
     return columns, "text", "token ids in input_ids"
   if name:
-    # What belongs to another kind is read if the user names it.
+    # Columns of other kinds are read only if the user names them.
     if name == "scores":
       columns = columns._replace(score=score)
     if name == "labels" and label not in ("label", "labels"):
@@ -271,7 +272,7 @@ def _columns(
 
 
 def _texts(rows: Sequence[dict], inside: str = "") -> list[str]:
-  """The columns that have texts, also those inside an object."""
+  """Returns the columns with texts, including those inside objects."""
   found: dict[str, None] = {}
   for row in rows:
     for name, value in row.items():
@@ -287,12 +288,12 @@ def _plain(name: str) -> str:
 
 
 def _has(first: Sequence[dict], column: str) -> bool:
-  """Whether some row has a column that is not empty."""
+  """Returns whether some row has a column that is not empty."""
   return any(pick(r, column) not in (MISSING, None, "", []) for r in first)
 
 
 def _numbers(first: Sequence[dict], column: str) -> bool:
-  """Whether what the rows have in a column is numbers, and there are some."""
+  """Returns whether a column's values are all numbers, and there are some."""
   values = [row.get(column) for row in first] if column else []
   values = [
     each
@@ -305,7 +306,7 @@ def _numbers(first: Sequence[dict], column: str) -> bool:
 
 
 def _classes(readers: Any, part: Part, why: str) -> tuple[Columns, kinds.Kind]:
-  """Reads all labels of a part: its classes are the names that there are."""
+  """Reads all labels of a part; its classes are the names that occur."""
   columns = part.columns
   names, numbers, most, read = set(columns.classes), {0.0}, 1, False
   for path in part.paths:
@@ -327,7 +328,7 @@ def _classes(readers: Any, part: Part, why: str) -> tuple[Columns, kinds.Kind]:
         else:
           names.add(str(each))
   if names and not columns.classes and len(numbers) > 1:
-    # A class that is called 7 beside others of words.
+    # A class named 7 among classes named by words.
     names |= {f"{n:g}" for n in numbers - {0.0}}
   if not read:
     return columns, kinds.Kind("labels", why)
@@ -338,7 +339,7 @@ def _classes(readers: Any, part: Part, why: str) -> tuple[Columns, kinds.Kind]:
 
 
 def _tell(where: str, first: Sequence[dict], part: Part) -> None:
-  """Prints what becomes of each column, a line for each that is read."""
+  """Prints how each column is used, one line per column that is read."""
   columns = part.columns
   roles = {
     "query": columns.query,
@@ -379,7 +380,7 @@ def _tell(where: str, first: Sequence[dict], part: Part) -> None:
 
 
 def looks_like_ids(texts: Sequence[Any]) -> bool:
-  """Whether texts are ids such as d17, and no texts to learn from."""
+  """Returns whether texts are ids such as d17 rather than texts."""
   texts = [t for t in texts if isinstance(t, str) and t]
   ids = sum(len(t) <= 40 and bool(_ID.fullmatch(t)) for t in texts)
   return len(texts) > 1 and ids >= 0.9 * len(texts)

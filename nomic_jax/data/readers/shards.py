@@ -1,11 +1,11 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The format that Nomic Embed's data is published in.
+"""The format in which Nomic Embed's data is published.
 
-A folder of shard-*.jsonl.gz, each row with a `metadata.objective` that lists
-which columns belong together; counts.json and offsets.json.gz beside them say
-how many rows each shard has. Shards are read from their start, so of the
-offsets only their number is used.
+A folder of shard-*.jsonl.gz, where `metadata.objective` of each row lists the
+columns that belong together; counts.json and offsets.json.gz beside them give
+the number of rows of each shard. Shards are read from their start, so only the
+number of offsets is used.
 """
 
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
 
 
 def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
-  """Yields (row number from 1, object); then compares their number."""
+  """Yields (row number from 1, object); then checks the number of rows."""
   expected = rows_in(path)
   number, skipped = 0, bad.skipped
   for number, value in formats.jsonl(path, bad):
@@ -59,7 +59,7 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
 
 
 def rows_in(path: str) -> int | None:
-  """Returns how many rows a shard has by its folder, None if it is silent.
+  """Returns the number of rows of a shard; None if its folder does not say.
 
   Raises:
     UserError: if counts.json or offsets.json.gz is damaged.
@@ -73,7 +73,7 @@ def rows_in(path: str) -> int | None:
 
 
 def counts(folder: str) -> dict[str, int]:
-  """Returns how many rows each shard of a folder has, as far as it says.
+  """Returns the number of rows of each shard of a folder, where known.
 
   Raises:
     UserError: if counts.json or offsets.json.gz is damaged.
@@ -84,11 +84,11 @@ def counts(folder: str) -> dict[str, int]:
 
 
 def _counted(path: str) -> dict[str, int]:
-  """Rows by the name of the shard; {} if there is no such file."""
+  """Returns the number of rows by shard; {} if there is no such file."""
   if not streams.is_file(path):
     return {}
   table = _read_json(path)
-  # Keys are paths in the bucket they were made in.
+  # Keys are paths in the bucket in which they were made.
   table = table.get("count_per_file", table)
   return (
     {
@@ -130,11 +130,11 @@ def of_objective(kind: str, names: list[str]) -> columns_lib.Columns:
   """Returns the columns that an objective of this kind and names reads.
 
   Raises:
-    ValueError: for another kind, or another number of columns than it takes.
+    ValueError: for another kind, or a wrong number of columns.
   """
   wanted = {"self": 1, "paired": 2, "triplet": 3}
   if len(names) != wanted[kind] or not all(isinstance(n, str) for n in names):
     raise ValueError(f"{kind} takes {wanted[kind]} columns, not {names}")
-  if kind == "self":  # SimCSE: a text and itself
+  if kind == "self":  # SimCSE: a text paired with itself
     names = names * 2
   return columns_lib.Columns(*(names + [""])[:3], kind)
