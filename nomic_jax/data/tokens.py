@@ -370,5 +370,6 @@ class Encoder:
     self._words, self._dtype = words, dtype
 
   def __call__(self, text: str) -> bytes:
+    """Returns the ids of a text as bytes."""
     ids = self._words.encode(text, add_special_tokens=False).ids
     return np.array(ids, self._dtype).tobytes()

@@ -51,9 +51,11 @@ class ClassificationTask(Task):
 
   @property
   def size(self) -> str:
+    """Numbers of texts and classes; see `Task`."""
     return f"{len(self.test):,} texts, {len(self._classes()):,} classes"
 
   def fingerprint(self) -> str:
+    """Returns a hash of data and settings; see `Task`."""
     return fingerprints.of_values(
       self.kind,
       self.train,
@@ -64,6 +66,7 @@ class ClassificationTask(Task):
     )
 
   def run(self, system: System) -> Outcome:
+    """Fits a logistic regression per experiment and predicts; see `Task`."""
     from sklearn import exceptions
     from sklearn import linear_model
 
@@ -98,6 +101,7 @@ class ClassificationTask(Task):
     )
 
   def scores(self, items: np.ndarray) -> dict[str, float]:
+    """Returns the metrics of items; see `Task`."""
     from sklearn import metrics
 
     gold, *predictions = items.T
@@ -114,6 +118,7 @@ class ClassificationTask(Task):
     }
 
   def main(self, items: np.ndarray) -> float:
+    """Returns the accuracy, averaged over experiments."""
     return float((items[:, 1:] == items[:, :1]).mean())
 
   def _classes(self) -> list[Hashable]:

@@ -42,14 +42,17 @@ class ClusteringTask(Task):
 
   @property
   def size(self) -> str:
+    """Numbers of texts and sets; see `Task`."""
     texts = sum(len(texts) for texts, _ in self.sets)
     sets = f" in {len(self.sets):,} sets" if len(self.sets) > 1 else ""
     return f"{texts:,} texts{sets}"
 
   def fingerprint(self) -> str:
+    """Returns a hash of data and settings; see `Task`."""
     return fingerprints.of_values(self.kind, self.sets, _PROMPT)
 
   def run(self, system: System) -> Outcome:
+    """Clusters the texts of each set with k-means; see `Task`."""
     from sklearn import cluster
 
     vectors = system.encode(
@@ -84,6 +87,7 @@ class ClusteringTask(Task):
     )
 
   def scores(self, items: np.ndarray) -> dict[str, float]:
+    """Returns the v-measure, averaged over sets; see `Task`."""
     from sklearn import metrics
 
     return {

@@ -67,33 +67,41 @@ class AtLength(Task):
 
   @property
   def kind(self) -> str:
+    """The kind of the task."""
     return self.task.kind
 
   @property
   def metrics(self) -> tuple[str, ...]:
+    """The metrics of the task."""
     return self.task.metrics
 
   @property
   def lexical(self) -> bool:
+    """Whether BM25 can run the task."""
     return self.task.lexical
 
   @property
   def path(self) -> str:
+    """The path of the task's data."""
     return self.task.path
 
   @property
   def size(self) -> str:
+    """The size of the task, with the length."""
     return f"{self.task.size}, up to {self.tokens:,} tokens"
 
   def fingerprint(self) -> str:
+    """Returns a hash of the task and the length."""
     return fingerprints.of_values(self.task.fingerprint(), self.tokens)
 
   def run(self, system: System) -> Outcome:
+    """Runs the task with texts truncated to the length."""
     if isinstance(system, systems.Dense):  # BM25 reads whole texts
       system = system.reading(self.tokens)
     return self.task.run(system)
 
   def scores(self, items: np.ndarray) -> dict[str, float]:
+    """Returns the metrics of items; see `Task`."""
     return self.task.scores(items)
 
 

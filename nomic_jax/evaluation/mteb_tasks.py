@@ -127,15 +127,18 @@ class MtebTask(Task):
 
   @property
   def metrics(self) -> tuple[str, ...]:
+    """The main metric of mteb, or that of the paper."""
     return (
       _SCORES.get(self.task.metadata.type, self.task.metadata.main_score),
     )
 
   @property
   def size(self) -> str:
+    """The type of the task; its data is loaded only when it runs."""
     return f"{self.task.metadata.type} of MTEB"
 
   def fingerprint(self) -> str:
+    """Returns a hash of the task's name and of mteb's version."""
     import mteb
 
     return fingerprints.of_values(
@@ -143,6 +146,7 @@ class MtebTask(Task):
     )
 
   def run(self, system: System) -> Outcome:
+    """Runs the task with mteb; see `Task`."""
     import mteb
 
     from nomic_jax.evaluation.mteb_model import MtebModel
@@ -174,6 +178,7 @@ class MtebTask(Task):
     return Outcome(np.array([[np.mean(values)]]))
 
   def scores(self, items: np.ndarray) -> dict[str, float]:
+    """Returns the mean over mteb's subsets; see `Task`."""
     return {self.metrics[0]: float(items.mean())}
 
 

@@ -59,6 +59,7 @@ class Needle(RetrievalTask):
     )
 
   def scores(self, items: np.ndarray) -> dict[str, float]:
+    """Returns the metrics of items, by quarter; see `Task`."""
     # A sample of the rows may contain no query of a quarter.
     count = np.maximum((~np.isnan(items)).sum(0), 1)
     return dict(zip(self.metrics, map(float, np.nansum(items, 0) / count)))

@@ -78,6 +78,7 @@ class StsTask(_Pairs):
   metrics: ClassVar[tuple[str, ...]] = ("Spearman", "Pearson")
 
   def scores(self, items: np.ndarray) -> dict[str, float]:
+    """Returns the metrics of items; see `Task`."""
     from scipy import stats
 
     with warnings.catch_warnings():
@@ -104,6 +105,7 @@ class PairTask(_Pairs):
   metrics: ClassVar[tuple[str, ...]] = ("AP",)
 
   def scores(self, items: np.ndarray) -> dict[str, float]:
+    """Returns the metrics of items; see `Task`."""
     from sklearn import metrics
 
     cosine, gold = items.T

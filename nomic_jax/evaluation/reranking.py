@@ -38,15 +38,18 @@ class RerankingTask(Task):
 
   @property
   def size(self) -> str:
+    """Numbers of queries and candidates; see `Task`."""
     candidates = sum(map(len, (*self.positives, *self.negatives)))
     return f"{len(self.queries):,} queries, {candidates:,} candidates"
 
   def fingerprint(self) -> str:
+    """Returns a hash of data and settings; see `Task`."""
     return fingerprints.of_values(
       self.kind, self.queries, self.positives, self.negatives, _PROMPTS
     )
 
   def run(self, system: System) -> Outcome:
+    """Ranks each query's candidates; see `Task`."""
     # Negatives first, so that among tied candidates a positive ranks last.
     candidates = [
       [*bad, *good] for bad, good in zip(self.negatives, self.positives)
@@ -92,6 +95,7 @@ class RerankingTask(Task):
     return Outcome(items, worst)
 
   def scores(self, items: np.ndarray) -> dict[str, float]:
+    """Returns the metrics of items; see `Task`."""
     return dict(zip(self.metrics, map(float, items.mean(0))))
 
 

@@ -63,9 +63,11 @@ class RetrievalTask(Task):
 
   @property
   def size(self) -> str:
+    """Numbers of queries and documents; see `Task`."""
     return f"{len(self.queries):,} queries, {len(self.documents):,} documents"
 
   def fingerprint(self) -> str:
+    """Returns a hash of data and settings; see `Task`."""
     judged = [sorted(_grades(answers).items()) for answers in self.relevant]
     return fingerprints.of_values(
       self.kind,
@@ -113,6 +115,7 @@ class RetrievalTask(Task):
     )
 
   def scores(self, items: np.ndarray) -> dict[str, float]:
+    """Returns the metrics of items; see `Task`."""
     return dict(zip(self.metrics, map(float, items.mean(0))))
 
   def _shown(self, document: int) -> dict[str, str]:

@@ -71,6 +71,7 @@ class Layout:
 
   @property
   def word(self) -> str:
+    """The name of the word embedding's tensor."""
     return f"{self.encoder['word']}.weight"
 
   def begins(self, name: str) -> bool:

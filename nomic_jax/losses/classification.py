@@ -86,6 +86,7 @@ class Classification(Predictor):
     )
 
   def __call__(self, params: Params, batch: Batch, rng: Array) -> Outcome:
+    """Computes the loss; see `Loss`."""
     drops = self._encoder.dropout or self._encoder.head_dropout
     logits = self._logits(params, batch, rng if drops else None)
     labels = batch["labels"]

@@ -89,6 +89,7 @@ class Distill(Loss):
     return {"encoder": self._encoder.init(rng)}
 
   def __call__(self, params: Params, batch: Batch, rng: Array) -> Outcome:
+    """Computes the loss; see `Loss`."""
     slots = self._texts(params["encoder"], batch, rng)
     counted = batch["query"] >= 0  # the rest fills up the batch
     sides = [

@@ -82,6 +82,7 @@ class InfoNCE(Loss):
     return params
 
   def __call__(self, params: Params, batch: Batch, rng: Array) -> Outcome:
+    """Computes the loss; see `Loss`."""
     slots = self._texts(params["encoder"], batch, rng)
     queries, group = slots.at(batch["query"])
     candidates, identity = slots.at(batch["candidate"])

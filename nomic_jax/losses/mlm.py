@@ -49,6 +49,7 @@ class MLM(Loss):
     return {"encoder": params, "mlm_head": head}
 
   def __call__(self, params: Params, batch: Batch, rng: Array) -> Outcome:
+    """Computes the loss; see `Loss`."""
     hidden = self._encoder.apply(params["encoder"], batch["inputs"], rng)
     chosen = jnp.take_along_axis(hidden, batch["masked"][:, :, None], axis=1)
     # Gathered once for all chunks.

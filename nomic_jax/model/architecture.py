@@ -222,6 +222,7 @@ class Architecture:
 
   @property
   def runs(self) -> tuple["Run", ...]:
+    """The layers in runs of repeated units; see `runs`."""
     return runs(self.layers)
 
   def each_layer(self, change: Callable[[Layer], Layer]) -> "Architecture":

@@ -41,6 +41,7 @@ class Linear(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
+    """Applies the layer to x [..., K]."""
     kernel = self.param(
       "kernel", self.kernel_init, (x.shape[-1], self.features)
     )

@@ -32,6 +32,7 @@ class AddNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array, y: Array | None = None) -> Array:
+    """Applies the norm to x + y, or to x alone."""
     parameter = lambda name, init: self.param(
       name, nn.with_logical_partitioning(init, (self.axis,)), x.shape[-1:]
     )

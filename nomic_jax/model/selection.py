@@ -37,8 +37,10 @@ def select(
   Args:
     architecture: of the larger one.
     params: its tree of arrays.
-    width, layers, heads, mlp_width: of the smaller one, with as many heads per
-      group of keys and values; None: unchanged.
+    width: of the smaller one; None: unchanged.
+    layers: number of layers, likewise.
+    heads: of the smaller one, with as many per group of keys and values.
+    mlp_width: likewise.
 
   Raises:
     OptionError: if a size exceeds that of the larger encoder.
@@ -122,7 +124,8 @@ def _picked(
   Args:
     old: a tree, which may have more arrays.
     new: a tree of arrays with the wanted shapes.
-    old_parts, new_parts: sections of the last axis of `qkv`.
+    old_parts: sections of the last axis of `qkv` in `old`.
+    new_parts: likewise, in `new`.
   """
 
   def pick(path, like):

@@ -16,11 +16,13 @@ SUFFIXES = ()
 
 
 def known(path: str) -> bool:
+  """Returns False: only the prefix hf: selects this format."""
   del path  # only chosen by the prefix hf:
   return False
 
 
 def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
+  """Returns the data set as a part."""
   return [Part("hf", paths, asked.path, asked.columns, beside=None)]
 
 

@@ -105,9 +105,11 @@ class Files:
   columns: Columns | None = None
 
   def known(self, path: str) -> bool:
+    """Returns whether a path ends in one of SUFFIXES."""
     return path.endswith(self.SUFFIXES)
 
   def parts(self, paths: tuple[str, ...], asked: Asked) -> list[Part]:
+    """Returns all files as one part."""
     return [Part(self.kind, paths, "", self.columns or asked.columns)]
 
   def records(self, path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
@@ -131,6 +133,7 @@ class Tables(Files):
   unnamed: str = ""
 
   def parts(self, paths: tuple[str, ...], asked: Asked) -> list[Part]:
+    """Returns all files as a part, without headers if columns are numbered."""
     (part,) = super().parts(paths, asked)
     if any(isinstance(c, str) and c.startswith("#") for c in asked.columns):
       return [dataclasses.replace(part, kind=self.unnamed)]

@@ -20,6 +20,7 @@ _STATE, _SPLITS = "state.json", "dataset_dict.json"
 
 
 def known(path: str) -> bool:
+  """Returns whether a folder was written by `save_to_disk`."""
   found = {streams.name(p) for p in streams.list_folder(path) or ()}
   return _SPLITS in found or (
     _STATE in found and any(name.endswith(formats.ARROW) for name in found)
@@ -27,6 +28,7 @@ def known(path: str) -> bool:
 
 
 def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
+  """Returns the files of one split as a part."""
   (path,) = paths
   folder = streams.absolute(path)
   inside = [streams.name(p) for p in streams.list_folder(folder) or ()]

@@ -28,6 +28,7 @@ _COUNTS, _OFFSETS = "counts.json", "offsets.json.gz"
 
 
 def known(path: str) -> bool:
+  """Returns whether a folder has the files that count rows of shards."""
   return any(
     streams.name(p) in (_COUNTS, _OFFSETS)
     for p in streams.list_folder(path) or ()
@@ -35,6 +36,7 @@ def known(path: str) -> bool:
 
 
 def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
+  """Returns all shards as one part."""
   found = asked.columns
   if found == columns_lib.Columns():
     found = columns(paths[0]) or found

@@ -56,10 +56,12 @@ class Entry(NamedTuple):
 
 
 def known(path: str) -> bool:
+  """Returns whether a path is that of a yaml file."""
   return path.endswith((".yaml", ".yml"))
 
 
 def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
+  """Returns a part for each data set that the file lists."""
   (path,) = paths
   return [
     Part("shards", _files(e, asked), e.name, e.columns, e.prompts)
