@@ -1,14 +1,14 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-r"""Classification or regression of texts and pairs, as GLUE's (section 5.1).
+r"""Classification or regression of texts and pairs, as in GLUE (section 5.1).
 
 nomic-jax train --config=configs/classify.py --workdir=runs/classify \
   --config.init_from=runs/mlm --config.data.path=data/rte
 
 Rows of the .jsonl that nomic-jax prepare reads have a document, for a pair a
 query too, and a label, a class from 0 on: {"document": "...", "label": 1}, or
-its name, where prepare is told all of them: --classes=no,yes. Set data.classes
-and loss.labels to the number of classes. Several labels a text: "labels": [0,
+its name, if prepare has --classes=no,yes. Set data.classes
+and loss.labels to the number of classes. Several labels per text: "labels": [0,
 3], loss.kind=multi, and data.labels the most of a text. Numbers:
 loss.kind=regression, data.classes=0, data.labels=loss.labels=1.
 """
@@ -35,7 +35,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
 
 
 def sweep(add) -> None:
-  """How fast, and how much of it is chance."""
+  """Adds learning rates and seeds."""
   for rate in (1e-5, 2e-5, 3e-5):
     for seed in (42, 19, 17):
       add(**{"optimizer.learning_rate": rate, "seed": seed})

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the three trainings share: one shape of config, sizes by name."""
+"""Fields that all trainings share, and sizes by name."""
 
 from collections.abc import Sequence
 
@@ -22,18 +22,18 @@ ENCODERS = {
 
 
 def size_of(arg: str | None) -> str:
-  """The part after the colon of --config=FILE.py:SIZE; default paper."""
+  """Returns the size in --config=FILE.py:SIZE; default paper."""
   return size_and_variant(arg, ())[0]
 
 
 def size_and_variant(
   arg: str | None, variants: Sequence[str]
 ) -> tuple[str, str]:
-  """What follows the colon of --config=FILE.py:VARIANT,SIZE.
+  """Returns the size and variant in --config=FILE.py:VARIANT,SIZE.
 
   Args:
-    arg: a size, a variant, both with a comma between, or nothing.
-    variants: other recipes of the file.
+    arg: a size, a variant, both separated by a comma, or None.
+    variants: further recipes of the file.
 
   Returns:
     The size, by default paper; and the variant, by default "".
@@ -53,55 +53,56 @@ def size_and_variant(
 
 
 def base(size: str) -> ml_collections.ConfigDict:
-  """Fields every training has; a config file fills in the rest."""
+  """Returns the fields of every training; a config file sets the rest."""
   c = ml_collections.ConfigDict()
   c.seed = 42
   c.steps = 0
-  # recommended, or published: see nomic_jax/cli/recipes.py. It comes before all
-  # other flags, which may change what it sets.
+  # recommended, or published: see nomic_jax/cli/recipes.py. It is read before
+  # all other flags, which may override what it sets.
   c.recipe = "recommended"
   c.log_every = 10
-  c.skip_nonfinite = 0  # steps to leave out, at most, before it is an error
+  c.skip_nonfinite = 0  # most steps to skip before it is an error
   c.init_from = ""  # a model or work directory; empty: fresh weights
   # Or "rotary": a BERT becomes a long-context model; "selection": a smaller
-  # encoder starts from some of a larger one's weights.
+  # encoder is initialized with some of a larger one's weights.
   c.init_as = ""
 
-  # The architecture of fresh weights. With init_from only what may be None
-  # counts, and by selection the sizes; the rest is the model's.
-  # None: the model's own, and of fresh weights mean, no norm, no projection, as
-  # many tokens as it is trained on, and what EncoderConfig says.
+  # The architecture of fresh weights. With init_from, only fields that may be
+  # None have an effect, and with selection also the sizes; the rest is the
+  # model's. None: the model's own; for fresh weights mean pooling, no norm, no
+  # projection, the training's length, and the defaults of EncoderConfig.
   c.encoder = ml_collections.ConfigDict(ENCODERS[size])
   c.encoder.pooling = placeholder(str)
   c.encoder.pooled_norm = placeholder(bool)
   c.encoder.projection = placeholder(int)  # width of a layer after pooling
-  c.encoder.max_length = placeholder(int)  # tokens read when it is used
+  c.encoder.max_length = placeholder(int)  # tokens read at inference
   c.encoder.rotary_base = placeholder(float)
   c.encoder.rotary_factor = placeholder(float)  # of dynamic NTK; 0: none
-  # What the files will say of dropout; see compute.dropout.
+  # Dropout as stated in the exported files; see compute.dropout.
   c.encoder.dropout = placeholder(float)
   c.encoder.head_dropout = placeholder(float)
 
   c.compute = ml_collections.ConfigDict()
-  # auto: bfloat16 where the hardware multiplies it, float32 elsewhere.
+  # auto: bfloat16 if the hardware multiplies it, else float32.
   c.compute.dtype = {
     "paper": "bfloat16",
     "quickstart": "auto",
     "miniature": "float32",
   }[size]
   c.compute.attention = "auto"  # see nomic_jax/kernels/attention.py
-  # Of a layer, the backward pass recomputes: none; full, all of it; attention,
-  # all but that; dots, what is no matmul; weight_dots, besides that attention.
+  # What the backward pass recomputes in a layer: none; full, everything;
+  # attention, all but attention; dots, all but matmuls; weight_dots, also the
+  # matmuls of attention.
   c.compute.remat = "none"
-  c.compute.unroll = 1  # layers in an iteration of the scan
-  # 0.1, say; or -1: what the files of init_from say. Of attention none.
+  c.compute.unroll = 1  # layers per iteration of the scan
+  # 0.1, for example; or -1: as in the files of init_from. Not in attention.
   c.compute.dropout = 0.0
-  # What dynamic NTK goes by: a text's own length, or "batch" for the longest
-  # text of the batch, the reference's rule.
+  # Length for dynamic NTK scaling: each text's own, or "batch" for the longest
+  # text of the batch, as in the reference.
   c.compute.ntk_length = "text"
 
-  # -1: all that is left. data and fsdp both split the batch. More than
-  # unsharded_limit of the parameters whole on every device is an error.
+  # -1: all remaining devices. data and fsdp both split the batch. If more than
+  # unsharded_limit of the parameters are replicated, that is an error.
   c.mesh = ml_collections.ConfigDict(
     dict(data=-1, fsdp=1, tensor=1, rules="replicated", unsharded_limit=1.0)
   )
@@ -109,12 +110,11 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.data = ml_collections.ConfigDict()
   c.data.path = ""  # a data directory: nomic-jax prepare
   c.data.split = "train"
-  c.data.tokenised = False  # True: nomic-jax tokenise was run there
+  c.data.tokenised = False  # True: read what nomic-jax tokenise made
 
-  # What is measured every so many steps (0: never) and after the last, see
-  # nomic_jax/evaluators/. eval: the loss on a split that is not trained on,
-  # each row once, in at most `batches`; `data` says what differs from the
-  # training's.
+  # Measured every so many steps (0: never) and after the last, see
+  # nomic_jax/evaluators/. eval: the loss on a held-out split, each row once, in
+  # at most `batches`; `data` has the fields that differ from the training's.
   c.evaluators = ml_collections.ConfigDict()
   c.evaluators.eval = ml_collections.ConfigDict(
     dict(kind="loss", every=0, batches=8, data=dict(split="test"))
@@ -126,28 +126,28 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.optimizer.eps = 1e-8
   c.optimizer.weight_decay = 0.01
   c.optimizer.clip_norm = 1.0  # 0: no clipping
-  # What clip_norm and eps see is the gradient times this: 8 does as PyTorch
-  # with contrastors' loss on 8 GPUs.
+  # clip_norm and eps see the gradient times this: 8 reproduces PyTorch with
+  # contrastors' loss on 8 GPUs.
   c.optimizer.gradient_scale = 1.0
-  c.optimizer.cooldown = "10%"  # of the schedule wsd: its fall to zero
-  # (regex, value): of the first that matches a parameter's whole path, such
-  # as encoder/layers/qkv/kernel. A learning rate times 0 freezes. `schedule`
-  # may be such a list too.
+  c.optimizer.cooldown = "10%"  # of the schedule wsd: its decay to zero
+  # (regex, value): the first that matches a parameter's whole path applies,
+  # such as encoder/layers/qkv/kernel. A multiplier of 0 freezes. `schedule` may
+  # be such a list too.
   c.optimizer.lr_multipliers = ((".*", 1.0),)
   c.optimizer.decay_multipliers = (
     (r"(.*/)?(kernel|embedding)", 1.0),
     (".*", 0.0),
   )
 
-  # Besides metrics.jsonl: event files under WORKDIR/logs, a W&B project.
-  # A step that takes longer than hang_minutes (0: any) makes each process print
-  # where its threads are, on standard error, and goes on.
+  # Besides metrics.jsonl: event files in WORKDIR/logs, a W&B project. If a step
+  # takes longer than hang_minutes (0: never), each process prints the stacks of
+  # its threads on standard error, and continues.
   c.log = ml_collections.ConfigDict(
     dict(tensorboard=False, wandb="", hang_minutes=30.0)
   )
 
   # A checkpoint is saved at the first logged step after so many minutes, and
-  # every so many steps (0 each: never). Kept are the last `keep`, one every
+  # every so many steps (0 each: never). The last `keep` remain, one every
   # `keep_every` steps, and the `best` by this figure of an evaluator, such as
   # eval/loss.
   c.checkpoint = ml_collections.ConfigDict(
@@ -157,37 +157,37 @@ def base(size: str) -> ml_collections.ConfigDict:
 
 
 def pairs(c: ml_collections.ConfigDict) -> None:
-  """Fields of contrastive data and of InfoNCE."""
+  """Adds the fields of contrastive data and of InfoNCE."""
   c.data.kind = "pairs"
   c.data.batch_size = 16384  # pairs, over all devices
-  c.data.one_source = True  # a batch is of one source (section 4.2)
-  # How often a source comes: rows ** source_alpha, times its weight if it has
-  # one here; 1 and no weights: every row once in an epoch.
+  c.data.one_source = True  # each batch is from one source (section 4.2)
+  # A source's share is rows ** source_alpha, times its weight, if it has one
+  # here; 1 without weights: every row once per epoch.
   c.data.source_alpha = 1.0
   c.data.source_weights = ml_collections.ConfigDict()
-  # shuffled; or stored: batches of rows as they follow each other in the data.
+  # shuffled; or stored: batches of consecutive rows of the data.
   c.data.order = "shuffled"
-  # A text that is a candidate twice is one, and no negative of its own query.
+  # Equal texts are one candidate, and no negative of their own query.
   c.data.merge_copies = True
-  # Tokens in a packed row, and the most texts in it; a batch's rows are
-  # shorter where that leaves less empty.
+  # Tokens of a packed row, and the most texts in it; a batch's rows may be
+  # shorter if that wastes less.
   c.data.row_length = 2048
   c.data.slots = 256
   c.data.rows_multiple = 256  # few shapes, and rows divide over devices
-  c.data.query_length = 2048  # tokens; the rest is cut
+  c.data.query_length = 2048  # tokens; longer texts are truncated
   c.data.document_length = 2048
   c.data.token_dropout = 0.0
-  # None: the model's own, perhaps none; of fresh weights "search_query: " and
+  # None: the model's own, if any; for fresh weights "search_query: " and
   # "search_document: ".
   c.data.query_prompt = placeholder(str)
   c.data.document_prompt = placeholder(str)
   c.data.negatives = 0  # hard negatives for each query
-  c.data.sample_negatives = True  # others each epoch; false: the first ones
+  c.data.sample_negatives = True  # others in each epoch; False: the first ones
   c.data.workers = 0  # processes that make batches; 0: two threads
 
-  # Search in held-out pairs, or in what nomic-jax evaluate takes as --tasks
-  # and --data, such as tasks=nanobeir. Lengths and prompts that are None are
-  # those of the model as it is served, so that nomic-jax evaluate agrees.
+  # Search in held-out pairs, or in what nomic-jax evaluate takes as --tasks and
+  # --data, such as tasks=nanobeir. Lengths and prompts of None are those of the
+  # model as it is served, so that nomic-jax evaluate agrees.
   c.evaluators.retrieval = ml_collections.ConfigDict(
     dict(kind="retrieval", every=0, tasks="", data="")
   )
@@ -201,16 +201,16 @@ def pairs(c: ml_collections.ConfigDict) -> None:
   c.loss.temperature = 0.02
   c.loss.trainable_temperature = False
   c.loss.bidirectional = False
-  # GradCache: a device does so many tokens at a time, where a batch has more,
-  # and keeps their embeddings alone; 0: all at once. 16,384 of the paper's
-  # encoder take 8 GiB and a device's parameters.
+  # GradCache: if a batch has more tokens per device, they are embedded so many
+  # at a time, keeping only the embeddings; 0: all at once. 16,384 tokens of the
+  # paper's encoder need 8 GiB including a device's parameters.
   c.loss.chunk_tokens = 16_384
   c.loss.matryoshka_dims = ()
   c.loss.matryoshka_weights = ()
 
 
 def labels(c: ml_collections.ConfigDict) -> None:
-  """Fields of texts with labels; the optimiser is that of GLUE (5.1)."""
+  """Adds the fields of labelled texts; the optimizer is that of GLUE (5.1)."""
   c.data.kind = "labels"
   c.data.batch_size = 16
   c.data.row_length = 128

@@ -23,9 +23,9 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   c.optimizer.schedule = "inverse_sqrt"
   c.optimizer.warmup = "700 steps"
   if size == "paper":
-    # Layers in a loop would copy what they keep.
+    # A loop over layers would copy what it keeps.
     c.compute.unroll = c.encoder.layers
-    # What v1's files say: texts of up to 8,192 tokens, by dynamic NTK.
+    # As in v1's files: texts of up to 8,192 tokens, by dynamic NTK scaling.
     c.encoder.max_length, c.encoder.rotary_factor = 8192, 2.0
   if size == "quickstart":
     c.steps = 240
@@ -35,7 +35,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     c.data.one_source = False
     c.data.token_dropout = 0.1
     c.loss.bidirectional = True
-    c.loss.temperature = 0.05  # 0.02 learns few rows by heart
+    c.loss.temperature = 0.05  # 0.02 memorizes small data
     c.optimizer.learning_rate = 3e-3
     c.optimizer.schedule = "cosine"
     c.optimizer.warmup = "20 steps"
@@ -54,7 +54,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
 
 
 def sweep(add) -> None:
-  """Temperature against learning rate."""
+  """Adds combinations of temperature and learning rate."""
   for temperature in (0.01, 0.02, 0.05):
     for rate in (1e-4, 2e-4, 4e-4):
       add(**{"loss.temperature": temperature, "optimizer.learning_rate": rate})

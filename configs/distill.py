@@ -1,17 +1,17 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-r"""A small model that learns a larger one's vectors of pairs.
+r"""A small model trained to reproduce a larger one's vectors of pairs.
 
 nomic-jax teach --model=TEACHER --input=data/pairs --output=runs/teacher
 nomic-jax train --config=configs/distill.py --workdir=runs/student \
   --config.data.path=data/pairs --config.data.teacher=runs/teacher
 
 `encoder.projection` is the teacher's width. loss.kind=kd compares
-similarities alone and does without.
+only similarities and needs none.
 
 :kd and :mse are contrastors' two recipes (distill.yaml and
 contrastive_finetune_distill.yaml): its student, which pools the first token and
-starts from every other layer of --config.init_from=TEACHER, and its loss. The
+starts from every second layer of --config.init_from=TEACHER, and its loss. The
 teacher of kd is Snowflake's arctic-embed-m-v1.5, whose prompt
 stands before queries alone; that of mse nomic-embed-text-v2-moe, whose experts
 this project does not read, so give another. A size may follow, as in
@@ -58,7 +58,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     c.loss.kind = variant
     c.loss.temperature = {"kd": 0.2, "mse": 1.0}[variant]
     c.encoder.pooling = "cls"
-    # Every other layer of the teacher, which init_from names.
+    # Every second layer of the teacher, which init_from names.
     c.init_as = "selection"
     c.encoder.layers //= 2
   if variant == "kd":
@@ -74,6 +74,6 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
 
 
 def sweep(add) -> None:
-  """The four losses."""
+  """Adds the four losses."""
   for kind in ("relational", "mse", "kd", "towers"):
     add(**{"loss.kind": kind})

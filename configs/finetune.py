@@ -56,7 +56,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   if variant == "v1.5":
     c.encoder.pooled_norm = True
     if size == "paper":
-      c.encoder.rotary_factor = 0.0  # as its files say, unlike v1's
+      c.encoder.rotary_factor = 0.0  # as in its files, unlike v1's
     width = c.encoder.width
     c.loss.matryoshka_dims = (
       tuple(d for d in (64, 128, 256, 512, 768) if d <= width)
@@ -69,7 +69,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
 
 
 def sweep(add) -> None:
-  """How many negatives, and how fast."""
+  """Adds combinations of negatives per query and learning rate."""
   for negatives in (1, 3, 7):
     for rate in (1e-5, 2e-5, 4e-5):
       add(**{"data.negatives": negatives, "optimizer.learning_rate": rate})

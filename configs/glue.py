@@ -24,8 +24,8 @@ import ml_collections
 
 from nomic_jax.errors import one_of
 
-# task: rows to train on, classes (0: a number), and its metrics; the first is
-# the one that the paper reports.
+# task: rows to train on, classes (0: a number), and its metrics; the paper
+# reports the first one.
 TASKS = {
   "cola": (8_551, 2, "matthews,accuracy"),
   "mnli": (392_702, 3, "accuracy"),
@@ -47,14 +47,14 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   rows, classes, metrics = TASKS[task]
   c = common.base(size)
   common.labels(c)
-  # That of the checkpoint, as contrastors does: 0.1 of nomic-bert-2048.
+  # As in the checkpoint, like contrastors: 0.1 for nomic-bert-2048.
   c.compute.dropout = -1.0
   c.data.classes = classes
   if not classes:
     c.loss.kind, c.loss.labels = "regression", 1
   else:
     c.loss.labels = classes
-  # The batch size may be overridden, and the epochs stay.
+  # If the batch size is overridden, the number of epochs stays.
   batch = c.data.get_ref("batch_size")
   c.steps = EPOCHS * rows // batch
   for name in ("dev", "mismatched") if task == "mnli" else ("dev",):
@@ -80,7 +80,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
 
 
 def sweep(add, arg: str) -> None:
-  """The paper's grid; --median=seed makes one of the runs of five seeds."""
+  """Adds the paper's grid; --median=seed combines the runs of five seeds."""
   batch_sizes, rates = (16, 32), (1e-5, 2e-5, 3e-5)
   seeds = 42, 19, 17, 717, 10536
   if common.size_and_variant(arg, tuple(TASKS))[0] == "miniature":

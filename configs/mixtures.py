@@ -29,19 +29,19 @@ import numpy as np
 
 
 class Prompts(NamedTuple):
-  """Names of the prompts of both sides; `query_only`: documents have none."""
+  """Names of both sides' prompts; with `query_only`, documents have none."""
 
   query: str
   document: str
   query_only: bool = False
 
 
-# The prompt of Snowflake's Arctic models, of which distill is the student.
+# The prompts of Snowflake's Arctic models, the teacher of distill's student.
 ARCTIC = Prompts(
   "Represent this sentence for searching relevant passages", "", True
 )
 
-# The conventions by which MTEB's kinds of task are asked as well.
+# The prompts by which MTEB's kinds of task are asked.
 RETRIEVAL = Prompts("search_query", "search_document")
 CLASSIFICATION = Prompts("classification", "classification")
 CLUSTERING = Prompts("clustering", "clustering")
@@ -60,7 +60,7 @@ MTEB = {
 
 
 class Dataset(NamedTuple):
-  """One source: where it is, what stands before its texts, how many rows.
+  """One source: its location, prompts and number of rows.
 
   `rows` is 0 where the number is not published.
   """
@@ -365,7 +365,7 @@ ABLATED = Mixture(
 def _mined(
   names: dict[str, str], bucket: str, prompts: Prompts
 ) -> dict[str, Dataset]:
-  """Five shards each of (query, pos, neg), by name: their folder."""
+  """Returns sources of five shards each of (query, pos, neg), by their name."""
   return {
     name: Dataset(name, folder, 5, prompts, ("query", "pos", "neg"), 0, bucket)
     for name, folder in names.items()
@@ -435,12 +435,12 @@ MIXTURES = {
 def specification(
   mixture: Mixture, root: str = "s3://", shards: int = 0
 ) -> dict:
-  """What the .yaml file of a mixture says; see `readers.specification`.
+  """Returns the contents of a mixture's .yaml; see `readers.specification`.
 
   Args:
     mixture: one of the above.
-    root: what stands before the buckets' names, a folder or another store.
-    shards: of each source only the first so many; 0: all.
+    root: prefix of the buckets' names, a folder or another store.
+    shards: use only so many shards of each source; 0: all.
   """
   root = root if root.endswith("/") else root + "/"
   entries = []
@@ -463,7 +463,7 @@ def specification(
 def check(
   mixture: Mixture, root: str, batch: int, shards: int = 0
 ) -> Iterator[str]:
-  """Yields the lines of a table: what the data has, and what the paper says.
+  """Yields the lines of a table that compares the data with the paper.
 
   Args:
     mixture: one of the above.

@@ -19,15 +19,15 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   c.steps = 100_000
   c.data.kind = "text"
   c.data.batch_size = 4096  # rows, over all devices and micro-batches
-  # Four rows on each of 256 chips, of which nothing is recomputed. Layers in a
-  # loop would copy what they keep. Of fewer chips: more micro-batches.
+  # Four rows on each of 256 chips, without recomputation. A loop over layers
+  # would copy what it keeps. With fewer chips, use more micro-batches.
   c.data.micro_batches = 4
   if size == "paper":
     c.compute.unroll = c.encoder.layers
   c.data.row_length = 2048
   c.data.mask_rate = 0.3
   c.evaluators.eval.data.mask_rate = 0.15
-  # exact: that share of each row; independent: each token with that chance.
+  # exact: that share of each row; independent: that probability per token.
   c.data.mask_draw = "exact"
   # Tokens attend within their document; False: within their row.
   c.data.document_boundaries = True
@@ -59,6 +59,6 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
 
 
 def sweep(add) -> None:
-  """Learning rates around the paper's."""
+  """Adds learning rates around the paper's."""
   for rate in (2.5e-4, 5e-4, 1e-3):
     add(**{"optimizer.learning_rate": rate})
