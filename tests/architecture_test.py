@@ -122,7 +122,7 @@ TEXTS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-def test_a_packed_text_is_what_is_computed_of_it_alone_in_float64(name):
+def test_a_packed_text_equals_the_text_alone_in_float64(name):
   a = CASES[name]
   params = _random(a)
   embed = tiny.jit(Encoder(a).embed, static_argnums=2)
@@ -144,7 +144,7 @@ def test_a_packed_text_is_what_is_computed_of_it_alone_in_float64(name):
     {"rope": None},
   ],
 )
-def test_the_comparison_sees_what_attention_is_asked_for(change):
+def test_the_comparison_detects_another_mask(change):
   """Negative control of the test above."""
   a = _architecture([POST], final_norm=None)
   params = _random(a)

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Kernels, run as Python, on rows laid out at random, against float64.
+"""Kernels in interpret mode on random rows, against float64.
 
 PYTHONPATH=. python tests/attention_fuzz_test.py 3000   # more of them
 """

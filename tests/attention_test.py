@@ -259,7 +259,7 @@ def test_long_rows_visit_only_blocks_that_see_each_other(causal, spoilt):
   )
 
 
-def test_wrong_use_names_the_mend():
+def test_wrong_use_names_the_fix():
   ids, qkv = np.ones((2, 8), np.int32), np.zeros((2, 8, 48), "f")
   layout = Layout(2, 2, 8)
   prepare = Backend().prepare

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Apache Beam's workers make the data directory that one machine makes."""
+"""Apache Beam's workers make the same data directory as one machine."""
 
 import gzip
 import json
@@ -195,7 +195,7 @@ def test_mistakes_are_named(source, tmp_path, monkeypatch):
   assert [p.name for p in tmp_path.iterdir()] == ["in"]
 
 
-def test_a_worker_that_fails_is_told_in_a_line(tmp_path):
+def test_a_failing_worker_is_reported_in_a_line(tmp_path):
   def fail(number):
     raise RuntimeError(f"no luck\nwith {number}")
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A work directory in a bucket: it goes on and ends with the same bits.
+"""Work directories in buckets: trainings resume and end with the same bits.
 
 The buckets are those of remote.py.
 """
@@ -65,7 +65,7 @@ def _losses(workdir):
 
 
 @pytest.mark.slow
-def test_a_training_in_a_bucket_goes_on(bucket, place, capsys, monkeypatch):
+def test_a_training_in_a_bucket_resumes(bucket, place, capsys, monkeypatch):
   # Killed, it would not close the file of its lines.
   monkeypatch.setattr(appended.Appended, "close", lambda self: None)
   monkeypatch.setattr(appended, "_WRITE_EVERY", 1e9)
@@ -106,7 +106,7 @@ def test_a_training_in_a_bucket_goes_on(bucket, place, capsys, monkeypatch):
   assert "belongs to another config" in capsys.readouterr().err
 
 
-def test_a_claim_that_was_cut_short_is_made_again(bucket, place):
+def test_an_interrupted_claim_is_made_again(bucket, place):
   config = config_flags.load([small_data.config("mlm")])
   run = buckets.as_path(f"{bucket}/runs/cut")
   work_directory.check(run, config)
@@ -124,7 +124,7 @@ def test_a_claim_that_was_cut_short_is_made_again(bucket, place):
     work_directory.check(run, config)
 
 
-def test_lines_are_uploaded_by_and_by_and_before_a_checkpoint(monkeypatch):
+def test_lines_are_uploaded_regularly_and_before_checkpoints(monkeypatch):
   monkeypatch.setattr(appended, "_WRITE_EVERY", 1e9)
   monkeypatch.setattr(buckets, "_FIRST_WAIT", 0.001)
   failures, written = [], threading.Event()
@@ -217,7 +217,7 @@ def test_a_directory_is_whole_when_its_config_is_there(bucket, monkeypatch):
     ),
   ],
 )
-def test_what_a_bucket_refuses_is_one_line(error, scheme, words):
+def test_bucket_errors_are_one_line(error, scheme, words):
   with pytest.raises(UserError) as told, buckets.errors(f"{scheme}://bucket/a"):
     try:
       raise error

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Classification and regression against PyTorch; labels reach their texts."""
+"""Classification and regression against PyTorch; labels match their texts."""
 
 import json
 
@@ -162,7 +162,7 @@ def test_labels_are_of_their_texts_on_every_host():
   assert order[:12] != order[12:]
 
 
-def test_the_second_text_of_a_pair_is_told_by_its_type():
+def test_the_second_text_of_a_pair_has_another_type():
   batch = next(_batches(text_length=6))  # the pairs are cut
   seen = 0
   for slot in batch["text"][0]:

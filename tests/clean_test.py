@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What clean drops, why, and what it must not drop."""
+"""Which rows clean drops, the reasons, and which it keeps."""
 
 import json
 import random
@@ -178,7 +178,7 @@ def test_languages(tmp_path):
     clean(tmp_path / "in", tmp_path / "bad", languages=["english"])
 
 
-def test_what_is_evaluated_on_goes(tmp_path):
+def test_evaluation_texts_are_dropped(tmp_path):
   passage = _words(7, 40)
   test = [dataset.row("who wrote it", " ".join(passage))]
   against = _directory(tmp_path / "evaluation", [dataset.row("x", "y z")], test)

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The compile-only check: of what, told how, for chips that are not there.
+"""Compiling a training for absent chips: its options and reports.
 
 What needs libtpu or a CUDA plugin is skipped without: tpu-aot, gpu-aot.
 """
@@ -135,7 +135,7 @@ def test_a_report_of_a_step_on_this_machine():
   assert any("step (estimate)" in x and "5.000 s" in x for x in lines)
 
 
-def test_too_much_memory_is_told_with_how_much():
+def test_too_much_memory_is_reported_with_the_amount():
   for message, gib in (
     ("RESOURCE_EXHAUSTED: Used 19.20G of 15.75G hbm.", 19.2),
     (

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs set the compilers' flags themselves, and the user's own win."""
+"""Jobs set compiler flags themselves; the user's own take precedence."""
 
 import os
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""configs/README.md has every field of every config, with its default."""
+"""configs/README.md lists every field of every config, with its default."""
 
 import importlib
 import sys

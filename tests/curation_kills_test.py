@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Processes that filter and mine, killed for real, again and again.
+"""Processes of filter and mine, killed repeatedly.
 
 SIGKILL lands before and after each thing that is done or written. Whatever was
 finished is never done again, and in the end every row is where it would be

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Two real processes filter and mine together what one does alone."""
+"""Two processes of filter and mine give the result of one."""
 
 import json
 import os

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Fewer dimensions and bits: what is compared, and the curves made of it."""
+"""Scores with fewer dimensions and bits, and the curves drawn from them."""
 
 import types
 
@@ -40,7 +40,7 @@ class Model(EmbeddingModel):
 TEXTS = [f"text {i}" + "x" * (i % 5) for i in range(30)]
 
 
-def test_vectors_are_cut_before_they_are_of_length_one():
+def test_vectors_are_truncated_before_normalization():
   plain = Model().encode(TEXTS, normalize=False)[:, :16]
   found = systems.Dense(Model()).at(16).encode(TEXTS, "")
   np.testing.assert_allclose(
@@ -94,7 +94,7 @@ def test_reading_less_keeps_the_limit_and_the_cache():
     assert system.model.calls, "the whole text has another vector"
 
 
-def test_a_curve_falls_with_what_is_left_out():
+def test_a_curve_falls_with_fewer_dimensions():
   rng = np.random.default_rng(0)
   first, second = (rng.permutation(TEXTS).tolist() for _ in range(2))
   a, b = (systems.Dense(Model()).encode(t, "") for t in (first, second))

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Contrastive batches: order, hosts, resuming, and indices that are right."""
+"""Contrastive batches: order, hosts, resuming, and correct indices."""
 
 import collections
 import itertools
@@ -116,7 +116,7 @@ def test_any_number_of_hosts_gives_the_same_arrays(change):
   assert len({n for *_, ns in _read(alone[0]) for n in ns}) > 4
 
 
-def test_a_share_that_is_wrong_would_be_seen():
+def test_a_wrong_share_would_be_detected():
   """Control: host 1's arrays, put in the place of the first's."""
   hosts = [next(_pairs(host=h, hosts=2)) for h in (1, 0)]
   with pytest.raises((AssertionError, ValueError, IndexError)):
@@ -163,7 +163,7 @@ def test_token_dropout_leaves_out_others_each_time_and_alike_on_hosts():
   assert len(ends) == 1  # [CLS] and [SEP] stay
 
 
-def test_what_does_not_fill_a_batch_is_other_rows_each_epoch():
+def test_remaining_rows_differ_in_each_epoch():
   left = []
   iterator = _pairs(tiny.rows(20))
   for _ in range(20):  # epochs of two batches of 8
@@ -183,7 +183,7 @@ def _mixed(batches):
   )
 
 
-def test_batches_are_of_one_source_but_where_sources_meet():
+def test_batches_have_one_source_except_at_boundaries():
   iterator = _pairs(batch_size=3, one_source=True)
   orders = []
   for _ in range(4):  # epochs
@@ -199,18 +199,18 @@ def test_batches_are_of_one_source_but_where_sources_meet():
   assert any(sum(a != b for a, b in itertools.pairwise(s)) > 3 for s in sources)
 
 
-def test_pairs_go_on_from_a_saved_state_with_the_same_bits():
+def test_pairs_resume_from_a_saved_state_with_the_same_bits():
   tiny.assert_resumes(_pairs)
 
 
-def test_pairs_go_on_with_another_number_of_hosts():
+def test_pairs_resume_with_another_number_of_hosts():
   tiny.assert_resumes_on_other_hosts(
     lambda h, hosts: _pairs(host=h, hosts=hosts, one_source=True, batch_size=8),
     counts=(1, 2, 8),
   )
 
 
-def test_pairs_made_in_a_process_are_the_same_and_go_on():
+def test_pairs_made_in_a_process_are_the_same_and_resume():
   expected = tiny.take(_pairs(), 4)
   iterator = _pairs(workers=1)
   first = tiny.take(iterator, 2)
@@ -433,7 +433,7 @@ def test_in_one_pass_every_row_comes_once(batch_size, batches, pairs_each):
   assert sorted(seen) == list(range(ROWS))
 
 
-def test_long_texts_are_cut_and_keep_their_end():
+def test_long_texts_are_truncated_and_keep_their_end():
   source = tiny.rows(8, negatives=lambda i: 0)
   for row in source:
     row["query"] += " kappa" * 50

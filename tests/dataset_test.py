@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The data directory holds what was written, whole, or says what is wrong."""
+"""A data directory holds what was written, or opening it is an error."""
 
 import math
 import pickle
@@ -124,7 +124,7 @@ def test_nothing_but_the_directory_is_left(written):
   assert dataset.tokenizer_path(written) == written / "tokenizer"
 
 
-def test_it_is_quiet(tmp_path, capfd):
+def test_it_prints_nothing(tmp_path, capfd):
   dataset.write(tmp_path / "out", {"train": iter(_rows(3))}, stats={})
   dataset.open_split(tmp_path / "out", "train")
   assert capfd.readouterr() == ("", "")
@@ -161,7 +161,7 @@ def test_a_damaged_file_is_named(written, tmp_path):
       source[i]
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path):
   program = (
     "import os, resource, sys\n"
     "from nomic_jax.data import dataset\n"

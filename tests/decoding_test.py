@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Bytes that are not clean UTF-8, at every place where text is read."""
+"""Invalid UTF-8 wherever text is read."""
 
 import codecs
 import gzip
@@ -61,7 +61,7 @@ def test_lines(data, expected):
   assert len(found) == (expected.count(" ") + 1 if data else 0)
 
 
-def test_a_line_that_is_too_long_is_passed_over():
+def test_a_line_that_is_too_long_is_skipped():
   stream = io.BytesIO(b"12345\n123\n123456789012\nx")
   assert list(decoding.lines(stream, 6)) == [
     (1, b"12345"),
@@ -303,7 +303,7 @@ def test_empty_files(tmp_path, data):
   assert not list(formats.each(tmp_path / "a.jsonl.gz"))
 
 
-def test_lines_that_look_blank_are_left_out(tmp_path):
+def test_lines_that_look_blank_are_skipped(tmp_path):
   source = tmp_path / "w.txt"
   source.write_text("a\n\u3000\n\u00a0\n\u200b\nb\n", encoding="utf-8")
   found = list(Rows(find(str(source), Columns()), None, 0))

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Trainings that stop half way: what was saved before stays, and goes on."""
+"""Trainings that stop half way keep their checkpoints and resume."""
 
 import contextlib
 import os
@@ -101,9 +101,7 @@ def test_full_disk(place, disk):
   _assert_goes_on(place, workdir)
 
 
-def test_too_little_room_is_seen_before_a_checkpoint_is_begun(
-  tmp_path, monkeypatch
-):
+def test_lack_of_space_is_an_error_before_a_checkpoint(tmp_path, monkeypatch):
   data = iter(grain.MapDataset.range(9).to_iter_dataset())
   state = {"x": jax.numpy.ones(1_000_000)}
   with contextlib.closing(checkpoint.Checkpoints(tmp_path, keep=2)) as saved:

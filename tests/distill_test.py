@@ -130,7 +130,7 @@ def test_loss_and_gradient_are_the_formulas(kind):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mse", "kd", "towers", "relational"])
-def test_what_fills_up_a_held_out_batch_does_not_count(kind):
+def test_padding_of_a_held_out_batch_does_not_count(kind):
   batch, params = (
     _batch(),
     {

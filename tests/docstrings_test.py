@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Docstrings become pairs whose document never gives the query away."""
+"""Docstrings become pairs whose document does not contain the query."""
 
 import ast
 import pathlib
@@ -227,7 +227,7 @@ def _words(text: str) -> str:
   return " " + " ".join(re.findall(r"\w+", text.lower())) + " "
 
 
-def test_long_comments_do_not_hold_reading_up(tmp_path):
+def test_long_comments_do_not_slow_reading(tmp_path):
   # Going back over each line of these would take longer than the universe has.
   lines = "    # \n\n  \n" * 2000
   (tmp_path / "none.py").write_text(f"x = {{1:\n{lines}2}}\n")
@@ -253,7 +253,7 @@ def test_the_interpreters_own_folders_are_found():
   assert any((root / "pytest" / "__init__.py").is_file() for root in roots)
 
 
-def test_what_needle_asks_for_is_not_trained_on(tmp_path, monkeypatch):
+def test_texts_of_needle_are_not_trained_on(tmp_path, monkeypatch):
   """Neither from its module nor from a copy of it in a package."""
 
   def module(*names):

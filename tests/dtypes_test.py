@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What compute.dtype=auto becomes."""
+"""The dtype that compute.dtype=auto chooses."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from nomic_jax.model import dtypes
     ("flags\t\t: fpu avx2 avx512f avx512_fp16", False),
   ],
 )
-def test_a_cpu_is_asked_for_its_instructions(tmp_path, flags, expected):
+def test_cpu_instructions_decide_the_dtype(tmp_path, flags, expected):
   file = tmp_path / "cpuinfo"
   file.write_text(f"processor\t: 0\n{flags}\n")
   assert dtypes._cpu_multiplies_bfloat16(file) == expected

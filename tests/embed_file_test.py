@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Files of texts to files of vectors, also when killed on the way."""
+"""Embedding files of texts, also when killed on the way."""
 
 import dataclasses
 import gzip
@@ -125,7 +125,7 @@ def test_what_json_may_hold_and_parquet_may_not(folder):
   )
 
 
-def test_cut_texts_are_counted_in_one_line(folder, capfd):
+def test_truncated_texts_are_counted_in_one_line(folder, capfd):
   long = " ".join(["alpha"] * 100)
   (folder / "long.txt").write_text(f"{long}\nbeta\r\n{long}\n\n")
   assert (
@@ -143,7 +143,7 @@ def test_cut_texts_are_counted_in_one_line(folder, capfd):
   )
 
 
-def test_killed_it_goes_on_and_another_command_does_not(
+def test_a_killed_job_resumes_only_with_the_same_command(
   folder, expected, capfd
 ):
   """In a process of its own, that is killed without a word."""

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A text's vector is its own: whatever the company, order or characters."""
+"""A text's vector does not depend on other texts, order or characters."""
 
 import dataclasses
 import json
@@ -113,7 +113,7 @@ def test_nothing_gives_no_vectors_and_an_empty_text_gives_one(model):
     ([b"alpha"], "text 0 is bytes"),
   ],
 )
-def test_what_is_no_list_of_texts_is_named(model, wrong, message):
+def test_arguments_other_than_texts_are_named(model, wrong, message):
   with pytest.raises(UserError, match=message):
     model.encode(wrong)
 
@@ -142,7 +142,7 @@ def test_prompts_are_put_in_front(model):
     bare.encode(texts, prompt="search_query")
 
 
-def test_dimensions_are_cut_before_normalising(model):
+def test_dimensions_are_truncated_before_normalizing(model):
   texts = _texts(5)
   raw = model.encode(texts, normalize=False)
   assert np.abs(np.linalg.norm(raw, axis=1) - 1).max() > 0.1
@@ -158,7 +158,7 @@ def test_dimensions_are_cut_before_normalising(model):
       model.encode(texts, dim=dim)
 
 
-def test_long_texts_are_cut_keep_their_end_and_are_counted(model, params):
+def test_long_texts_are_truncated_keep_their_end_and_are_counted(model, params):
   text = " ".join(np.random.default_rng(0).choice(tiny.WORDS, 100_000))
   with pytest.warns(UserWarning) as warned:
     vectors = model.encode([text, "alpha", text])
@@ -178,7 +178,7 @@ def test_long_texts_are_cut_keep_their_end_and_are_counted(model, params):
     model.encode([" ".join(["alpha"] * 98)])  # just fits
 
 
-def test_a_dim_the_model_was_not_trained_for_is_told(model, params):
+def test_a_dim_the_model_was_not_trained_for_is_a_warning(model, params):
   taught = Model(
     ARCHITECTURE, params, model.tokenizer, PROMPTS, matryoshka_dims=(4, 8)
   )
@@ -277,7 +277,7 @@ def test_one_device_and_eight_give_the_same(model, params):
   np.testing.assert_allclose(one.encode(texts), model.encode(texts), atol=2e-6)
 
 
-def test_rows_are_shared_out_over_the_devices(params):
+def test_rows_are_sharded_over_the_devices(params):
   embedder = Embedder(ARCHITECTURE, params)
   (block,) = embedder.plan([[5, 6, 7]] * 64)
   rows = block.tokens["ids"].shape[0]
@@ -358,7 +358,7 @@ def test_a_vector_is_its_own_in_a_row_of_8192_tokens_too():
   assert np.abs(embed(plain, texts[:1]) - alone[0]).max() > 1e-4
 
 
-def test_what_is_no_model_is_named(tmp_path):
+def test_paths_other_than_models_are_named(tmp_path):
   (tmp_path / "text.txt").write_text("alpha")
   with pytest.raises(UserError, match="not a model.* it has no config.json"):
     nomic_jax.load(str(tmp_path))
@@ -377,7 +377,7 @@ def test_any_str_is_a_text(model):
   )
 
 
-def test_settings_in_a_tokenizer_file_are_left_aside(model, params, tmp_path):
+def test_settings_in_a_tokenizer_file_are_ignored(model, params, tmp_path):
   """Published files may cut to 8 tokens or pad to 50, as their last run did."""
   stored = tiny.words()
   stored.enable_padding(length=50)
@@ -421,7 +421,7 @@ def test_identities_are_those_of_the_tokens_that_are_read(model):
   assert model.identities(["alpha gamma"]) != [one]
 
 
-def test_a_vector_that_is_not_finite_is_its_texts_alone(
+def test_only_the_text_with_a_nan_has_a_nan(
   model, params, tmp_path, monkeypatch
 ):
   """The others of its row are as they are without it; nothing is written."""
@@ -457,7 +457,7 @@ def test_a_vector_that_is_not_finite_is_its_texts_alone(
   assert not (tmp_path / "v.npy").exists()
 
 
-def test_a_forked_process_is_told_and_does_not_hang(model, monkeypatch):
+def test_a_forked_process_raises_and_does_not_hang(model, monkeypatch):
   monkeypatch.setattr(inference.os, "getpid", lambda: -1)  # as a child has
   with pytest.raises(UserError, match="forked .*get_context.'spawn'"):
     model.encode(["alpha"])

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The encoder: its parameter list, and that company changes nothing."""
+"""The encoder: its parameters, and independence of texts in a row."""
 
 import dataclasses
 
@@ -255,7 +255,7 @@ def test_dropout_is_drawn_from_the_key():
 
 
 @pytest.mark.slow
-def test_a_rows_dropout_is_its_own():
+def test_dropout_of_a_row_does_not_depend_on_others():
   """Of a key for each row: the same alone, in another place, in any company."""
   encoder = Encoder(NOMIC.architecture, dropout=0.5)
   params = _params(NOMIC)
@@ -304,7 +304,7 @@ def test_unknown_pooling_is_named():
 
 
 @pytest.mark.parametrize("name", ["mean", "cls", "last"])
-def test_a_text_that_is_not_finite_spoils_no_other(name):
+def test_a_text_that_is_not_finite_affects_no_other(name):
   segments = np.array([[1, 1, 1, 2, 2, 0, 0, 0]])
   hidden = np.random.default_rng(0).normal(size=(1, 8, 4)).astype("f")
   whole = np.asarray(pooling.pool(name, hidden, segments, 3))

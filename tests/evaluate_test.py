@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The evaluate job with models made by hand, so that scores are known."""
+"""The evaluate job with models made by hand, whose scores are known."""
 
 import json
 import types
@@ -125,7 +125,7 @@ def test_each_dimension_is_scored_and_texts_are_embedded_once(place, capsys):
     evaluate(**job, dims=[2, 7])
 
 
-def test_texts_are_cut_for_local_folders_too(place):
+def test_texts_are_truncated_for_local_folders_too(place):
   path, models = place
   seen = []
   model = models["good"]
@@ -155,7 +155,7 @@ def test_known_results_are_kept_until_the_weights_change(place):
   assert models["good"].calls
 
 
-def test_an_interrupted_evaluation_goes_on(place):
+def test_an_interrupted_evaluation_resumes(place):
   path, models = place
   job = dict(
     models=[f"{path}/good", f"{path}/blind"],

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Evaluators in training: the right data and weights; the best is kept."""
+"""Evaluators in training: their data and weights, and the best checkpoint."""
 
 import json
 import math
@@ -180,9 +180,7 @@ def test_search_while_training_scores_as_evaluate_does(place, capsys):
   assert "expected latest, best or one of 2, 4" in capsys.readouterr().err
 
 
-def test_stopped_where_it_would_evaluate_the_lines_are_the_same(
-  place, monkeypatch
-):
+def test_a_stop_before_an_evaluation_changes_no_line(place, monkeypatch):
   """SIGTERM at a step of an evaluation, and between two lines."""
 
   def lines(name, *stops):
@@ -264,7 +262,7 @@ def test_the_best_checkpoint_is_kept_over_restarts(tmp_path, metric, order):
     ),
   ],
 )
-def test_an_evaluation_that_cannot_be_is_an_error_at_the_start(
+def test_an_impossible_evaluation_is_an_error_at_the_start(
   place, capsys, overrides, expected
 ):
   arguments = small_data.train(

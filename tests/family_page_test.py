@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The page on adding a family: its code is run as it stands."""
+"""The page on adding a family: its code is run as it is."""
 
 import pathlib
 import re

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The filter decides every row, once, and survives being killed."""
+"""The filter decides every row once, and survives being killed."""
 
 import hashlib
 import json
@@ -129,7 +129,7 @@ def test_same_document_thrice_does_not_drop_itself(tmp_path):
 
 
 @pytest.mark.parametrize("tells", [True, False])
-def test_what_the_encoder_cannot_tell_apart_is_one_document(tmp_path, tells):
+def test_documents_with_equal_tokens_are_one(tmp_path, tells):
 
   class Uncased(BagOfWords):
     def _one(self, text):
@@ -175,7 +175,7 @@ def test_a_tie_is_wider_than_rounding_and_no_more():
 
 
 @pytest.mark.parametrize("size,chunks", [(1, 11), (3, 4), (10, 2), (11, 1)])
-def test_rows_are_conserved_whatever_the_chunks(tmp_path, size, chunks):
+def test_chunks_lose_no_row(tmp_path, size, chunks):
   rows = _good(11)
   rows[4]["document"] = " "
   data = _directory(tmp_path / "in", rows)
@@ -431,7 +431,7 @@ def test_report(tmp_path, monkeypatch, capsys):
   assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
 
 
-def test_a_smaller_store_tells_its_recall(tmp_path):
+def test_a_smaller_store_reports_its_recall(tmp_path):
   data = _directory(tmp_path / "in", _good(40))
   stats = filter_lib.filter_pairs(
     BagOfWords(), data, tmp_path / "out", store="int8"

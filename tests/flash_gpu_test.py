@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What runs on NVIDIA GPUs: lowered for them, chosen and refused."""
+"""Kernels for NVIDIA GPUs: lowering, and when they are chosen."""
 
 import dataclasses
 import functools
@@ -129,7 +129,7 @@ def test_auto_takes_the_kernel_from_ampere_on():
       pick(name, _mesh("cpu", "cpu"))
 
 
-def test_auto_takes_what_has_room():
+def test_auto_chooses_what_fits():
   mesh = _mesh("TPU v4", "tpu")
   pick = functools.partial(
     choose,
@@ -156,7 +156,7 @@ def test_auto_takes_what_has_room():
   assert pick(longest=8192, forward_only=True).implementation == "reference"
 
 
-def test_wrong_use_names_the_mend():
+def test_wrong_use_names_the_fix():
   ids = np.ones((2, 250), np.int32)
   gpu = Backend("pallas_gpu", interpret=True)
   cudnn = Backend("cudnn")

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The TPU kernels: on a mesh, for races, and compiled for the real chips."""
+"""The TPU kernels: on a mesh, for races, and compiled for real chips."""
 
 import dataclasses
 import functools
@@ -123,7 +123,7 @@ def test_a_step_on_a_mesh_equals_the_plain_one():
     tiny.assert_close(*params["reference"], 1e-5)
 
 
-def test_wrong_use_names_the_mend():
+def test_wrong_use_names_the_fix():
   cpu = Mesh(np.array(jax.devices()[:1]).reshape(1, 1, 1), partition.AXES)
   with pytest.raises(UserError, match="Did you mean 'reference'"):
     choose("refrence", cpu, partition.ROW_AXES, NEEDS)

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a foreign model's files ask for is done as theirs does, or refused."""
+"""Settings of other libraries' models are computed as there, or refused."""
 
 import json
 import shutil

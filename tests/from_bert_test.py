@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Training that starts from a BERT: as it is, or made rotary."""
+"""Training that starts from a BERT: unchanged, or made rotary."""
 
 import json
 import shutil
@@ -142,7 +142,7 @@ def test_a_training_from_a_bert(place, tmp_path, capsys, config, rotary):
   assert ("for nomic_jax alone" in capsys.readouterr().out) == rotary
 
 
-def test_a_classifier_trains_berts_pooler_on(place):
+def test_a_classifier_trains_berts_pooler_further(place):
   bert = models.read_model(place / "bert")
   start = find_start(
     config_flags.load(

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""GLUE: its files, its scores against a loop of our own, its recipe."""
+"""GLUE: its files, its scores against a plain loop, its recipe."""
 
 import json
 
@@ -255,7 +255,7 @@ def test_the_recipe_is_the_papers(capsys):
   assert "'rte' and 'cola'; expected one" in capsys.readouterr().err
 
 
-def test_a_classifier_of_other_labels_is_left_out_and_said(capsys):
+def test_a_classifier_with_other_labels_is_dropped_and_reported(capsys):
   config = config_flags.load([f"{CONFIG}:rte"])
   head = {"classifier": {"bias": np.zeros(3)}, "pooler": {}}
   start._fit_classifier(config, head)

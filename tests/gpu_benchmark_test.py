@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What benchmarks/gpu.sh runs, traced, so that it fits the code it times."""
+"""The code that benchmarks/gpu.sh runs, traced, so that it stays valid."""
 
 import importlib.util
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the text of a compiled program says, added up."""
+"""Reading compiled programs: collectives, loops and cycles."""
 
 import dataclasses
 
@@ -97,7 +97,7 @@ def test_cycles_kernels_and_collectives_are_counted_as_often_as_they_run():
   ]
 
 
-def test_attention_is_told_from_other_products_by_its_scope():
+def test_attention_is_recognised_by_its_scope():
   cycles = hlo.summarise(_program("layers/attention_reference/dot")).cycles
   assert cycles["matmul"] == 0 and cycles["attention"] == 6 * 3 * 100
   cycles = hlo.summarise(_program("layers/Block._attention/qkv/dot")).cycles

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""config.json in the conventions of the models that are out there."""
+"""config.json in the conventions of published models."""
 
 import pytest
 import transformers
@@ -178,7 +178,7 @@ def test_dynamic_ntk_of_a_native_file():
     dict(position="learned", mlp_width=300),  # neither BERT nor native
   ],
 )
-def test_a_config_survives_the_way_out_and_in(changes):
+def test_a_config_survives_a_round_trip(changes):
   architecture = EncoderConfig(**changes).architecture
   written = families.to_json(architecture)
   assert families.read(written, "config.json") == architecture

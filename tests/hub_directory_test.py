@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Model directories: whole, broken, in shards, from a training, on the hub."""
+"""Model directories: whole, damaged, sharded, from a training, on the Hub."""
 
 import dataclasses
 import json
@@ -306,7 +306,7 @@ def test_a_mistyped_directory(directory):
     model_directory.read_model(directory.parent / "modle")
 
 
-def test_what_is_fetched_from_the_hub():
+def test_files_fetched_from_the_hub():
   fetched = list(
     huggingface_hub.utils.filter_repo_objects(
       [

@@ -96,7 +96,7 @@ def test_every_parameter_has_a_name_in_the_files(config):
 
 @pytest.mark.parametrize("config", [NOMIC, GELU, BERT])
 @pytest.mark.parametrize("prefix", families.table()[0].prefixes)
-def test_a_tree_survives_the_way_out_and_in(config, prefix):
+def test_a_tree_survives_a_round_trip(config, prefix):
   trees = hub_random.trees(config, True)
   tensors = hub_random.write(config, trees)
   tensors = {

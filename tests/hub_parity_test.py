@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Models that cross over, in both directions, compute the same numbers."""
+"""Models converted in both directions compute the same numbers."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -115,7 +115,7 @@ def test_to_transformers(tmp_path, kind):
   _agree(kind, model, config, trees)
 
 
-def test_a_file_with_a_head_opens_without_it(tmp_path):
+def test_a_file_with_a_head_opens_as_an_encoder(tmp_path):
   config, trees = _ours("nomic mlm")
   _write(tmp_path / "model", config, trees)
   model = transformers.AutoModel.from_pretrained(tmp_path / "model")
@@ -123,7 +123,7 @@ def test_a_file_with_a_head_opens_without_it(tmp_path):
   _agree("nomic", model, config, {"encoder": trees["encoder"]})
 
 
-def test_a_wrong_kernel_would_be_seen(tmp_path):
+def test_a_wrong_kernel_would_be_detected(tmp_path):
   """Negative control: the two branches of the gated MLP, swapped."""
   config, trees = _ours("nomic")
   _write(tmp_path / "model", config, trees)

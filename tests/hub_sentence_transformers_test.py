@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""sentence-transformers opens what we write, and gives the same vectors."""
+"""sentence-transformers opens our models and gives the same vectors."""
 
 import json
 

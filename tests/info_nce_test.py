@@ -110,7 +110,7 @@ def test_value_and_gradients_are_those_of_a_loop_in_float64(queries, negatives):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("queries, negatives", [(8, 2), (37, 1), (64, 1)])
-def test_what_answers_an_equal_query_is_no_negative(queries, negatives):
+def test_answers_of_an_equal_query_are_no_negatives(queries, negatives):
   """Few distinct texts: several answers of a query, several queries of one."""
   q, c, positive, identity = _case(queries, queries, negatives)
   rng = np.random.default_rng(queries)
@@ -140,9 +140,7 @@ def test_what_answers_an_equal_query_is_no_negative(queries, negatives):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [1, 8])
-def test_beyond_its_bits_a_set_of_groups_is_too_large_and_never_too_small(
-  words, monkeypatch
-):
+def test_a_set_beyond_its_bits_is_a_superset(words, monkeypatch):
   monkeypatch.setattr(streamed, "_WORDS", words)
   rng = np.random.default_rng(0)
   group = np.repeat(np.arange(1, 61), 2)  # 60 queries of two documents
@@ -173,7 +171,7 @@ def test_a_query_that_is_answered_well_still_has_a_gradient():
 
 
 @pytest.mark.slow
-def test_copies_and_absent_candidates_would_be_seen():
+def test_copies_and_absent_candidates_would_be_detected():
   """Negative controls: without the mask the loss is another."""
   q, c, positive, identity = _case()
   (loss, _), _ = _brute(q, c, positive, identity, SCALE)
@@ -247,7 +245,7 @@ def test_the_gradient_of_any_score_is_its_own():
   assert abs(other / actual[0] - 1) > 1e-2
 
 
-def test_each_width_is_cut_and_normalised_again():
+def test_each_width_is_truncated_and_normalized_again():
   q, c, positive, identity = _case()
   q, c = 3 * q, 0.5 * c  # not normalised
   dims, weights = (4, 8, 16), (1.0, 0.5, 2.0)

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The launch scripts but for tpu_pod.sh, against stubs that can fail."""
+"""The launch scripts except tpu_pod.sh, against stubs that can fail."""
 
 import configparser
 import importlib.util
@@ -53,7 +53,7 @@ def _restart_sh(command):
     ("130 75", "never", "130"),
   ],
 )
-def test_the_contract(statuses, verdict, culprit):
+def test_exit_statuses_are_as_documented(statuses, verdict, culprit):
   assert _restart_sh(f"verdict {statuses}") == verdict
   assert _restart_sh(f"culprit {statuses}") == culprit
   assert _restart_sh(f"verdict $(culprit {statuses})") == verdict
@@ -71,7 +71,7 @@ def test_backoff_grows_to_ten_minutes():
 
 
 @pytest.mark.parametrize("ignores", [False, True])
-def test_a_job_is_told_of_sigterm_and_waited_for(cloud, ignores):
+def test_a_job_receives_sigterm_and_is_awaited(cloud, ignores):
   """Also if it is the only process of a container that has one."""
   cloud.job(
     "trap 'sleep 0.5; echo saved; exit 75' TERM; echo up\n"
@@ -374,7 +374,7 @@ def test_a_dry_run_prints_and_calls_nothing(cloud, script, verb, expected):
 @pytest.mark.parametrize(
   "script", ["tpu_pod.sh", "gke.sh", "jobset.sh", "slurm.sbatch", "local.sh"]
 )
-def test_without_arguments_a_script_says_what_it_wants(cloud, script):
+def test_without_arguments_a_script_prints_its_usage(cloud, script):
   done, calls = cloud.run(script)
   assert done.returncode == 2 and not calls
   assert "train --config=" in done.stderr
@@ -411,7 +411,7 @@ def test_the_local_launcher_restarts_so_often_and_no_more(cloud):
   assert done.returncode == 1 and len(cloud.read("starts")) == 3
 
 
-def test_the_local_launcher_stops_when_it_is_told(cloud):
+def test_the_local_launcher_stops_on_sigterm(cloud):
   cloud.job(
     "trap 'sleep 0.5; echo saved; exit 75' TERM; echo up\n"
     "while :; do sleep 0.05; done"

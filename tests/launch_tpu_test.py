@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""tpu_pod.sh and what it starts on workers, in a cloud that can fail."""
+"""tpu_pod.sh and the processes it starts, in a simulated cloud."""
 
 import collections
 import os
@@ -54,7 +54,7 @@ ONCE = {"nomic-jax-0": 1, "nomic-jax-1": 1}
 TWICE = {"nomic-jax-0": 2, "nomic-jax-1": 2}
 
 
-def test_a_slice_is_requested_used_and_given_back(cloud):
+def test_a_slice_is_requested_used_and_deleted(cloud):
   done, calls = cloud.run(
     "tpu_pod.sh",
     "create",
@@ -134,7 +134,7 @@ def test_two_slices_run_one_job(cloud):
   }
 
 
-def test_without_quota_it_says_so_and_ends(cloud):
+def test_without_quota_it_reports_this_and_ends(cloud):
   cloud.write("quota", "")
   done, calls = cloud.run("tpu_pod.sh", "create")
   assert done.returncode == 1 and _verbs(calls) == ["create"]
@@ -149,7 +149,7 @@ def test_without_quota_it_says_so_and_ends(cloud):
   assert "no v5litepod-256 in us-west4-a (FAILED)" in done.stderr
 
 
-def test_what_gcloud_fails_with_is_not_taken_for_gone(cloud):
+def test_gcloud_errors_do_not_mean_that_a_slice_is_gone(cloud):
   cloud.write("state", "ACCEPTED\nACTIVE")
   cloud.write(
     "describe-errors",
@@ -164,7 +164,7 @@ def test_what_gcloud_fails_with_is_not_taken_for_gone(cloud):
   assert "may be there and cost money" in done.stderr
 
 
-def test_a_cut_connection_attaches_to_the_living_job_again(slice_):
+def test_a_cut_connection_reattaches_to_the_running_job(slice_):
   slice_.job("for i in $(seq 25); do echo line $i; sleep 0.1; done")
   slice_.write("cut", "one\nmore")
   done, calls = slice_.run("tpu_pod.sh", "babysit", *TRAIN)
@@ -302,7 +302,7 @@ def test_keep_keeps_the_slice(slice_):
   assert "nomic-jax is kept and costs money" in done.stderr
 
 
-def test_workers_that_do_not_answer_are_asked_again_and_never_given_up(slice_):
+def test_workers_that_do_not_answer_are_retried_and_kept(slice_):
   slice_.write("ssh-errors", "3 times\n\n")
   done, _ = slice_.run("tpu_pod.sh", "babysit", *TRAIN)
   assert done.returncode == 0 and _started(slice_) == ONCE

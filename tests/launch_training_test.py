@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""tpu_pod.sh babysits a real training whose hosts die: the same bits."""
+"""tpu_pod.sh restarts a training whose hosts fail: the same bits."""
 
 import os
 import signal

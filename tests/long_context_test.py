@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Long texts: where their data is, what is asked, and how far is read."""
+"""Long texts: where their data is, prompts, and how many tokens are read."""
 
 import dataclasses
 import json
@@ -55,7 +55,7 @@ def _module(name, functions=8):
   return f'"""Module {name}."""\n\n{body}'
 
 
-def test_a_needle_is_found_as_far_as_a_system_reads(tmp_path):
+def test_needles_are_found_within_the_tokens_read(tmp_path):
   texts = [_module(f"word{c}") for c in "abcdefghijklm"]
   length = min(map(len, texts))
   for i, text in enumerate(texts):
@@ -180,7 +180,7 @@ def test_jinas_sets_are_folders_and_what_is_missing_is_named(tmp_path):
     tasks.find(["loco@204"])
 
 
-def test_a_model_reads_as_far_as_it_is_told_with_ntk_beyond_its_training():
+def test_a_model_reads_up_to_its_limit_with_ntk_beyond_training():
   config = dataclasses.replace(
     tiny.CONFIG, vocab_size=256, trained_length=16, max_length=16
   ).architecture

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: help that answers at once, and configs that all build."""
+"""The command line: help that is fast, and configs that all build."""
 
 from collections.abc import Sequence
 import importlib
@@ -613,7 +613,7 @@ def test_config_reaches_the_job_in_both_spellings(monkeypatch):
   assert len(seen) == 2
 
 
-def test_a_reader_that_has_had_enough_is_no_error():
+def test_a_closed_output_pipe_is_no_error():
   end, start = os.pipe()
   os.close(end)
   run = subprocess.run(

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A model tells its history; the same training gives the same bits."""
+"""Manifests hold a model's history; equal trainings give equal bits."""
 
 import json
 import os
@@ -65,7 +65,7 @@ def test_same_seed_and_mesh_give_the_same_bits(place):
   assert told[0] == told[1]
 
 
-def test_a_model_tells_its_whole_history(place):
+def test_a_manifest_holds_the_whole_history(place):
   model = manifest.read(place / "model")
   training = model["training"]["manifest"]
   assert training["config"]["data"]["kind"] == "pairs"
@@ -146,7 +146,7 @@ def _data(tmp_path):
   return tmp_path
 
 
-def test_data_tells_its_history_too(data, capsys):
+def test_manifests_of_data_hold_the_history_too(data, capsys):
   mined = manifest.read(data / "mined")
   jobs = [mined]
   while "input" in jobs[-1]["inputs"]:

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""bfloat16 products: against float64, and in the kernels meant for them."""
+"""bfloat16 products: against float64, and in the intended kernels."""
 
 import re
 
@@ -72,7 +72,7 @@ def test_a_bias_and_its_gradient_in_bfloat16(operands):
     tiny.assert_close(d_bias.astype(jnp.bfloat16), rows.sum((0, 1)), 1e-4)
 
 
-def test_float32_is_left_alone(operands):
+def test_float32_is_unchanged(operands):
   x, kernel, _ = operands
   x = x.astype(jnp.float32)
   np.testing.assert_array_equal(

@@ -181,7 +181,7 @@ def test_every_mesh_takes_the_same_steps(
     assert not _of_all_layers(program)
 
 
-def test_the_two_steps_did_something(alone):
+def test_both_steps_changed_the_parameters(alone):
   """Control: the loss changes, and every kind of parameter moves."""
   for start, seen, params, *_ in alone.values():
     assert abs(seen[0]["loss"] - seen[1]["loss"]) > 1e-3

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Mined negatives are near, never an answer, and survive being killed."""
+"""Mined negatives are near, never an answer, and mining survives kills."""
 
 import json
 import math
@@ -135,7 +135,7 @@ def test_window_skips_the_nearest(tmp_path):
   assert rows[0]["negatives"] == ["same@12"]  # The other of two is its own.
 
 
-def test_too_few_are_filled_dropped_or_kept(tmp_path):
+def test_too_few_negatives_are_filled_dropped_or_kept(tmp_path):
   # Everything but one document is within the margin of q@0's answer.
   rows = (
     [dataset.row("q@0", "a@30")]
@@ -304,7 +304,7 @@ def test_fewer_than_the_minimum_is_short(tmp_path):
   assert one[0]["negatives"] == ["e@90"]
 
 
-def test_sources_that_are_no_retrieval_get_random_ones_unseen(tmp_path):
+def test_sources_without_retrieval_get_random_negatives(tmp_path):
   rows = [
     dataset.row(f"q@{10 * i}", f"d@{10 * i}", source="search", score=0.5)
     for i in range(6)

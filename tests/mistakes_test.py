@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A mistake costs one line that says what to do, and leaves nothing behind."""
+"""A mistake prints one line that says how to fix it, and leaves nothing."""
 
 import re
 import shutil
@@ -452,7 +452,7 @@ def test_other_jobs(made, command, pattern, capsys):
   _assert_mistake(made, command.format(made).split(), pattern, capsys)
 
 
-def test_a_mistake_does_not_stand_in_the_way_of_the_mended_command(made):
+def test_the_corrected_command_runs_after_a_mistake(made):
   """Nothing is claimed for the mistaken arguments."""
   flags = [f"--input={made}/pairs", f"--output={made}/kept", "--k=54"]
   assert main.main(["filter", f"--model={made}/misshapen", *flags]) == 2

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The paper's mixtures add up, and prepare reads what they say."""
+"""The paper's mixtures add up, and prepare reads their specifications."""
 
 import gzip
 import json

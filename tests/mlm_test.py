@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""MLM against transformers' models in PyTorch; masking keeps its promises."""
+"""MLM against transformers' models in PyTorch; statistics of masking."""
 
 import dataclasses
 

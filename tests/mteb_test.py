@@ -312,9 +312,7 @@ def test_only_vectors_of_classification_keep_their_length(kind, normal):
   assert isinstance(model, mteb_models.EncoderProtocol)
 
 
-def test_all_56_of_the_paper_and_where_they_are_looked_for(
-  made, capsys, monkeypatch
-):
+def test_all_56_tasks_of_the_paper_and_their_folders(made, capsys, monkeypatch):
   monkeypatch.setenv("HF_HUB_OFFLINE", "1")
   monkeypatch.setattr(mteb_tasks, "_cache", lambda: made[0] / "none")
   mteb_tasks._hub_answers.cache_clear()

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A NaN in a real training: named, and left out as often as is allowed."""
+"""A NaN in a real training: named, and skipped as often as allowed."""
 
 import itertools
 
@@ -89,7 +89,7 @@ def test_it_stops_and_names_step_source_and_group(run):
   assert all(np.isfinite(x).all() for x in jax.tree.leaves(kept))
 
 
-def test_as_many_as_allowed_are_left_out(run):
+def test_as_many_steps_as_allowed_are_skipped(run):
   workdir, message = run(2)
   assert not message and checkpoint.latest_step(workdir) == 6
   rows = metrics.read(workdir / "metrics.jsonl")

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Schedules by their formulas; what decays, is frozen and is clipped."""
+"""Schedules by their formulas; weight decay, freezing and clipping."""
 
 import dataclasses
 import math

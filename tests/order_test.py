@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Shuffles are bijections and look random; shares of sources are exact."""
+"""Shuffles are permutations and look random; shares of sources are exact."""
 
 import collections
 import pickle
@@ -28,7 +28,7 @@ def _make(size=8, seed=1, one_source=True, alpha=1.0, weights=None):
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 24, 1000, 65_537])
-def test_a_shuffle_has_every_place_once(size):
+def test_a_shuffle_is_a_permutation(size):
   places = order.permute(np.arange(size), size, 5, 6)
   assert sorted(places) == list(range(size))
   part = np.arange(size)[::3]

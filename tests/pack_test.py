@@ -69,6 +69,6 @@ def test_a_batch_fills_its_rows_whatever_its_lengths(mean, longest):
     assert real / pack(texts, 2048, 256, 256).ids.size < 0.9
 
 
-def test_rows_are_no_longer_than_asked_for_unless_that_saves():
+def test_rows_are_longer_than_configured_only_if_that_saves():
   assert row_shape([60] * 1000, 128, 8, 1) == (128, 8)
   assert row_shape([2048, 1], 2048, 256, 2) == (2048, 256)

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""launch/paper.sh: its commands, its counts, and all of it in miniature."""
+"""launch/paper.sh: its commands, its counts, and a miniature run."""
 
 import gzip
 import json
@@ -239,7 +239,7 @@ def _settings(place):
   )
 
 
-def test_counts_are_told_source_by_source(place):
+def test_counts_are_reported_per_source(place):
   done = _paper("finetune", "--check", **_settings(place))
   assert done.returncode == 0, done.stderr
   lines = {

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Meshes of the sizes asked for, and arrays where the rules say."""
+"""Meshes of configured sizes, and arrays sharded by the rules."""
 
 import contextlib
 import dataclasses
@@ -78,7 +78,7 @@ def _init():
   return lambda: step_lib.init_state(loss, tx, 0)
 
 
-def test_arrays_lie_where_the_rules_say(init):
+def test_arrays_are_sharded_by_the_rules(init):
   mesh = _mesh(2, 2, 2)
   shardings = partition.state_shardings(mesh, "fsdp", jax.eval_shape(init))
   state = tiny.jit(lambda: meta.unbox(init()), out_shardings=shardings)()
@@ -140,7 +140,7 @@ def test_replicated_rules_and_the_share_left_whole(init):
   assert share("fsdp", 4, 1, 2) == pytest.approx(whole / total)
 
 
-def test_zero1_shares_out_the_optimiser_over_two_axes(init):
+def test_zero1_shards_the_optimizer_over_two_axes(init):
   shardings = partition.state_shardings(
     _mesh(4, 2, 1), "zero1", jax.eval_shape(init)
   )
@@ -151,7 +151,7 @@ def test_zero1_shares_out_the_optimiser_over_two_axes(init):
   assert kernel.shard_shape((2, 16, 48)) == (2, 2, 48)
 
 
-def test_more_left_whole_than_allowed_is_an_error(init):
+def test_more_replicated_than_allowed_is_an_error(init):
   boxed = jax.eval_shape(init)
   shapes = meta.unbox(boxed).params
   at = lambda rules: (
@@ -184,7 +184,7 @@ def test_slices_lie_along_data():
 
 
 @pytest.mark.slow
-def test_a_checkpoint_goes_on_on_another_mesh(tmp_path):
+def test_a_checkpoint_resumes_on_another_mesh(tmp_path):
   data = lambda: iter(grain.MapDataset.range(3).to_iter_dataset())
   batch = jax.tree.map(lambda x: x[None], tiny.mlm_batch())
   batch = batch.pop("inputs") | batch

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A job is known by what its model and input hold, not by where or when."""
+"""A job is identified by the contents of its model and input."""
 
 import os
 import shutil

@@ -76,7 +76,7 @@ def test_prepare_holds_out_whole_packages(place, printed):
   assert (place / "pairs" / "tokenizer" / "tokenizer.json").is_file()
 
 
-def test_a_model_tells_its_history_down_to_the_text(place, printed):
+def test_a_manifest_holds_the_history_down_to_the_text(place, printed):
   said, _ = miniature.run(["verify", f"{place}/model"])
   assert ": was " not in said and "cannot be compared" not in said
   lines = [line.removesuffix(": the same") for line in said.splitlines()]
@@ -114,7 +114,7 @@ def test_masked_language_modelling_learns(place, printed):
   )
 
 
-def test_each_stage_goes_on_from_the_one_before(place, printed):
+def test_each_stage_starts_from_the_one_before(place, printed):
   weights = {
     name: np.concatenate(
       [
@@ -185,7 +185,7 @@ def test_export_opens_in_sentence_transformers(place, printed):
   )
 
 
-def test_evaluate_tells_the_same_in_json_and_table(place, printed):
+def test_json_and_table_of_evaluate_agree(place, printed):
   scores = json.loads((place / "scores.json").read_text())
   head, *lines = printed["evaluate"][0].split("documents\n")[1].splitlines()
   metrics = scores["tasks"]["pairs"]["metrics"]
@@ -276,7 +276,7 @@ DONE = {
 }
 
 
-def test_given_again_every_command_changes_nothing(place, printed):
+def test_repeating_every_command_changes_nothing(place, printed):
   for name, line in miniature.commands(place).items():
     contents, times = _state(place)
     out, err = miniature.run(line)

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Outputs on links, volumes and mount points, and where none can be."""
+"""Outputs on links, volumes and mount points, and unwritable ones."""
 
 import inspect
 import os

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of trainings: what is drawn, and what cannot be."""
+"""Plots of trainings: what is drawn, and what cannot be."""
 
 import json
 import struct
@@ -119,7 +119,7 @@ def test_what_cannot_be_drawn(tmp_path, capsys, arguments, message):
   assert message in capsys.readouterr().err
 
 
-def test_without_matplotlib_it_says_what_brings_it(
+def test_without_matplotlib_the_error_names_the_extra(
   tmp_path, capsys, monkeypatch
 ):
   monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)

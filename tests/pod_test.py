@@ -61,7 +61,7 @@ def test_checkpoints_by_time_change_no_line(place, capsys):
   assert row["time/compile"] > 0 and row["time/restart"] == 0
 
 
-def test_a_training_from_before_goes_on(place, capsys):
+def test_a_training_of_an_older_version_resumes(place, capsys):
   """Its config has no `minutes`, and another default of `every`."""
   assert not _train(place, "old", "checkpoint.every=4")
   config = place / "old" / "config.json"

@@ -327,7 +327,7 @@ def test_other_mistakes_are_named(tmp_path):
   assert not (tmp_path / "out").exists()
 
 
-def test_it_is_not_done_twice_nor_over_something_else(tmp_path, capsys):
+def test_prepare_skips_its_own_output_and_refuses_others(tmp_path, capsys):
   source, out = str(_jsonl(tmp_path / "in.jsonl", _pairs(30))), tmp_path / "out"
   prepare(source, out, vocab_size=80)
   before = (out / "stats.json").stat().st_mtime_ns
@@ -486,7 +486,7 @@ def test_a_tokenizer_that_does_not_know_the_texts_is_refused(tmp_path, capsys):
   prepare(str(source), tmp_path / "less", vocab_size=12, allow_unk=True)
 
 
-def test_accents_are_stripped_where_asked(tmp_path):
+def test_accents_are_stripped_on_request(tmp_path):
   source = _jsonl(
     tmp_path / "in.jsonl",
     [{"query": f"café {i}", "document": f"un thé {i}"} for i in range(9)],
@@ -502,7 +502,7 @@ def test_accents_are_stripped_where_asked(tmp_path):
     prepare(str(source), tmp_path / "no", vocab_size=60, strip_accents=True)
 
 
-def test_of_a_long_text_the_beginning_is_trained_on(monkeypatch):
+def test_the_beginning_of_a_long_text_is_trained_on(monkeypatch):
   seen = []
   monkeypatch.setattr(tokenizer_lib, "_LONGEST", 500)
   monkeypatch.setattr(

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Real jax.distributed processes: one training, and what stops it."""
+"""Real jax.distributed processes: one training, and how it stops."""
 
 import contextlib
 import os
@@ -165,7 +165,7 @@ def test_the_death_of_one_ends_the_other(place):
   assert checkpoint.latest_step(workdir) >= 10
 
 
-def test_what_one_process_cannot_read_none_goes_on_from(
+def test_a_checkpoint_one_process_cannot_read_is_used_by_none(
   tmp_path, monkeypatch, capsys
 ):
   """As seen by a process that can read it."""

@@ -173,12 +173,12 @@ def test_habits_of_sentence_transformers(model, directory):
     (dict(truncate_dim=0), "dim 0 is not between"),
   ],
 )
-def test_what_encode_does_not_take_is_named(model, options, message):
+def test_unsupported_arguments_of_encode_are_named(model, options, message):
   with pytest.raises(UserError, match=message):
     model.encode(TEXTS, **options)
 
 
-def test_other_names_of_attributes_are_told(model):
+def test_other_names_of_attributes_are_reported(model):
   with pytest.raises(AttributeError, match="its name here is max_tokens"):
     _ = model.max_seq_length
   with pytest.raises(AttributeError, match="no attribute 'nonsense'$"):

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Every format gives its rows; every damage is an error, or is counted."""
+"""Every format gives its rows; damage is an error, or is counted."""
 
 import gzip
 import json
@@ -392,7 +392,7 @@ def test_labels_and_scores_are_those_that_are_asked_for(tmp_path):
   assert not len(first(label="")[0].get("labels", ()))
 
 
-def test_what_stands_there_twice(tmp_path):
+def test_duplicate_rows_of_a_corpus(tmp_path):
   (tmp_path / "a.jsonl").write_text(
     '{"query": "a", "document": "b", "query": "c"}\n'
   )
@@ -726,7 +726,7 @@ def _bucket(monkeypatch):
   files.rm("/", recursive=True)
 
 
-def test_buckets_are_read_and_asked_again(bucket, tmp_path):
+def test_buckets_are_read_with_retries(bucket, tmp_path):
   files, failures, waits = bucket
   content = gzip.compress(_lines(PAIRS * 9))
   files.pipe("/b/data/a.jsonl.gz", content)

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The page about adding an objective, run as it stands."""
+"""The page on adding an objective: its code is run as it is."""
 
 import itertools
 import pathlib

@@ -87,7 +87,7 @@ def test_flags_change_what_a_recipe_sets_wherever_they_stand():
     recipes.apply(config, [])
 
 
-def test_a_training_goes_on_that_began_before_there_were_recipes(tmp_path):
+def test_a_training_from_before_recipes_resumes(tmp_path):
   config = _config("mlm.py")
   old = json.loads(config.to_json())
   del old["recipe"], old["data"]["mask_draw"]
@@ -313,7 +313,7 @@ def test_dropout_crosses_over_with_the_files():
   assert dropouts(read(native)) == (0.0, 0.0)
 
 
-def test_a_pooled_norm_may_be_told_where_files_do_not(tmp_path, capsys):
+def test_a_pooled_norm_may_be_set_if_files_lack_it(tmp_path, capsys):
   encoder = Encoder(dataclasses.replace(tiny.ARCHITECTURE, vocab_size=192))
   rng = np.random.default_rng(0)
   params = jax.tree.map(
@@ -337,7 +337,7 @@ def test_a_pooled_norm_may_be_told_where_files_do_not(tmp_path, capsys):
   )
 
 
-def test_what_is_set_of_positions_is_kept_and_exported(tmp_path):
+def test_position_settings_are_kept_and_exported(tmp_path):
   data = small_data.make(tmp_path)
   config = dataclasses.replace(
     tiny.CONFIG, vocab_size=192, max_length=32, rotary_base=500.0

@@ -196,7 +196,7 @@ def test_documents_are_joined_by_their_ids(tmp_path, capsys):
     (["d17", "a text", "b"], False),
   ],
 )
-def test_ids_are_told_from_texts(texts, ids):
+def test_ids_are_distinguished_from_texts(texts, ids):
   assert recognise.looks_like_ids(texts) == ids
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The report: whole, self-contained, true to its files and hard to break."""
+"""The report: complete, self-contained and consistent with its files."""
 
 import html.parser
 import json

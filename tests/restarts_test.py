@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a process ends, which tells a launch script whether to start it again."""
+"""How a process ends, which decides whether a launch script restarts it."""
 
 import json
 import os
@@ -112,7 +112,7 @@ def test_a_process_that_fails_keeps_its_own_status(tmp_path):
   assert "[1] UserError" in done.stdout
 
 
-def test_a_peer_that_does_not_come_ends_with_a_line(tmp_path):
+def test_a_missing_peer_is_a_one_line_error(tmp_path):
   (status,), (said,) = _ends(tmp_path, "late", 2)
   assert status == 75, said
   assert said.startswith(
@@ -121,7 +121,7 @@ def test_a_peer_that_does_not_come_ends_with_a_line(tmp_path):
   assert len(said.splitlines()) == 1
 
 
-def test_sigterm_is_heard_once_there_is_something_to_save():
+def test_sigterm_is_handled_once_there_is_something_to_save():
   before = signal.getsignal(signal.SIGTERM)
   with processes.Preemption() as preemption:
     preemption.listen()

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""kill -9 of a real training at any moment: the same bits in the end."""
+"""kill -9 of a real training at any moment: the same bits at the end."""
 
 import json
 import os
@@ -169,7 +169,7 @@ def test_killed_at_any_moment_ends_with_the_same_bits(place, whole, kind):
   assert not _leftovers(workdir)
 
 
-def test_another_seed_is_another_model(place, whole):
+def test_another_seed_gives_another_model(place, whole):
   """What the comparisons above would see if a run were not repeated."""
   workdir = place / "other"
   _train(place, "mlm", workdir, "seed=43")
@@ -178,7 +178,7 @@ def test_another_seed_is_another_model(place, whole):
   assert mine[2] != other[2]
 
 
-def test_stopped_twice_by_sigterm_the_curve_shows_nothing(place, whole):
+def test_two_stops_by_sigterm_leave_no_trace_in_the_curve(place, whole):
   workdir = place / "stopped-twice"
   file = workdir / "metrics.jsonl"
 

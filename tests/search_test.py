@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The search job: what is printed, and when the index is made again."""
+"""The search job: its output, and when the index is rebuilt."""
 
 import io
 import json

@@ -30,7 +30,7 @@ def test_elements_are_evenly_spaced():
   assert selection.evenly(5, 5).tolist() == [0, 1, 2, 3, 4]
 
 
-def test_a_student_has_every_other_layer():
+def test_a_student_has_every_second_layer():
   params = tiny.params(Encoder(TEACHER))
   config, student = selection.select(
     TEACHER, params, width=32, layers=3, heads=4, mlp_width=48

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A checkpoint that lies over eight devices leaves without meeting on one."""
+"""A checkpoint sharded over eight devices is exported piece by piece."""
 
 import contextlib
 import json

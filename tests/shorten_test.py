@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A long text costs what is read of it, and is read as before."""
+"""Long texts are tokenised only as far as they are read."""
 
 import random
 
@@ -117,7 +117,7 @@ class _Counting:
     return self._tokenizer.encode(text, **options)
 
 
-def test_it_costs_what_is_read():
+def test_cost_depends_on_what_is_read():
   counting = _Counting(tiny.words())
   (short,) = shorten(counting, ["alpha beta " * 1_000_000], 64)
   assert counting.characters < 2_000 and len(short) == 1024

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Special tokens are found by role, whatever a tokenizer calls them."""
+"""Special tokens are found by role, whatever their names."""
 
 import json
 
@@ -59,7 +59,7 @@ ENDS = {  # by template, the ids before and after a text
 
 
 @pytest.mark.parametrize("template", ENDS)
-def test_head_and_tail_are_what_encoding_adds(template):
+def test_head_and_tail_are_the_added_tokens(template):
   made = templated(template)
   special = special_tokens.of(made)
   assert (special.head, special.tail) == ENDS[template]
@@ -189,7 +189,7 @@ def test_no_special_tokens_and_dropout_is_no_error():
   assert (batch["segment_ids"] > 0).sum() <= 1
 
 
-def test_mlm_without_a_mask_token_is_told_in_one_line():
+def test_mlm_without_a_mask_token_is_a_one_line_error():
   rows = [r | {"labels": []} for r in tiny.rows()]
   bare = renamed({"[MASK]": "[HIDDEN]"})
   with pytest.raises(UserError, match="training needs a mask token"):

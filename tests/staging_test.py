@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Data in a bucket: only what is read is copied here, and never half of it."""
+"""Data in a bucket: only what is read is copied, and completely."""
 
 import json
 import pathlib
@@ -134,7 +134,7 @@ def _write(name, content):
   files.pipe_file(inside, content)
 
 
-def test_a_copy_that_was_cut_short_is_continued(folder, cache, monkeypatch):
+def test_an_interrupted_copy_is_resumed(folder, cache, monkeypatch):
   _write("a", b"1" * 100)
   _write("b", bytes(range(256)) * 40)
   _write("empty", b"")
@@ -220,7 +220,7 @@ def test_a_change_makes_another_copy(folder, cache, monkeypatch):
     staging.local("s3://bucket/pairs")
 
 
-def test_no_space_is_told_before(folder, monkeypatch):
+def test_lack_of_space_is_reported_before(folder, monkeypatch):
   _write("a", b"1" * 100)
   usage = staging.shutil.disk_usage("/")._replace(free=10)
   monkeypatch.setattr(staging.shutil, "disk_usage", lambda path: usage)

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Lines of metrics.jsonl: means, also of what only some steps have."""
+"""Lines of metrics.jsonl: means, also of values that only some steps have."""
 
 import json
 import types
@@ -51,7 +51,7 @@ def test_batches_without_sources_or_accuracy_name_none():
   assert loader.accuracy_of_source(_batch("a", "a"), {"loss": 1}) == {}
 
 
-def test_a_mixed_batch_is_of_no_source_whatever_a_host_has_of_it():
+def test_a_mixed_batch_has_no_source_on_any_host():
   batch = _batch("a", "a") | {"one_source": np.zeros((1, 2), "i")}
   assert loader.accuracy_of_source(batch, {"accuracy": 1}) == {}
   batch["one_source"] += 1
@@ -68,7 +68,7 @@ def _result(loss, weight):
   }
 
 
-def test_batches_of_no_weight_count_in_no_mean(tmp_path):
+def test_batches_with_zero_weight_count_in_no_mean(tmp_path):
   """Nor are they updates, by which the learning rate goes."""
   path = tmp_path / "metrics.jsonl"
   file = metrics.MetricsFile(path, 0)
@@ -91,7 +91,7 @@ def test_batches_of_no_weight_count_in_no_mean(tmp_path):
   assert "loss" not in shown and "empty" not in rows[0]
 
 
-def test_a_stopped_runs_line_goes_on(tmp_path):
+def test_the_line_of_a_stopped_run_continues(tmp_path):
   """The means and the padding of the next line are of all its steps."""
   whole, stopped = tmp_path / "whole.jsonl", tmp_path / "stopped.jsonl"
   steps = [(1, 2.0, (1, 4)), (2, 4.0, (2, 4)), (3, 9.0, (4, 4))]

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The step: exact accumulation, any mesh, and PyTorch's optimiser."""
+"""The step: exact accumulation, any mesh, and PyTorch's optimizer."""
 
 import jax
 import jax.numpy as jnp
@@ -98,7 +98,7 @@ def test_unequal_micro_batches_equal_one_batch():
     )
 
 
-def test_a_light_weight_is_divided_by_and_none_is_no_update():
+def test_small_weights_divide_and_zero_weight_skips_the_update():
   batch = _rows()
   batch["weight"] *= 0.1  # 0.04 in all
   heavier = {**batch, "weight": 100 * batch["weight"]}
@@ -146,7 +146,7 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted():
     tiny.assert_close(once.params, first.params, 1e-3)
 
 
-def test_a_batch_of_no_weight_changes_nothing():
+def test_a_batch_with_zero_weight_changes_nothing():
   """With momentum and decay: they would move the parameters all the same."""
   config = ml_collections.ConfigDict(
     dict(

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Kinds of tasks in folders: what they are read from, and what they score."""
+"""Evaluation tasks in folders: how they are read and scored."""
 
 import csv
 import json

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""MLM batches lose no token; and batches become global arrays."""
+"""MLM batches lose no token; batches become global arrays."""
 
 import itertools
 import json
@@ -84,7 +84,7 @@ def test_segments_are_documents_and_rows_are_full():
   assert crossed > 10
 
 
-def test_text_goes_on_from_a_saved_state_with_the_same_bits():
+def test_text_resumes_from_a_saved_state_with_the_same_bits():
   tiny.assert_resumes(_text)
 
 
@@ -146,7 +146,7 @@ def test_rows_are_grains_and_its_saved_states_resume(length):
   assert differ == 7  # control
 
 
-def test_text_goes_on_with_another_number_of_hosts():
+def test_text_resumes_with_another_number_of_hosts():
   tiny.assert_resumes_on_other_hosts(
     lambda h, hosts: _text(batch_size=16, host=h, hosts=hosts), counts=(1, 2, 8)
   )
@@ -184,7 +184,7 @@ def test_masks_are_others_for_another_seed():
   assert (first["masked"] != other["masked"]).any()
 
 
-def test_boundaries_may_be_left_out_as_in_the_reference():
+def test_boundaries_may_be_disabled_as_in_the_reference():
   kept = tiny.take(_text(), 3)
   for batch, other in zip(kept, tiny.take(_text(document_boundaries=False), 3)):
     np.testing.assert_array_equal(batch["ids"], other["ids"])
@@ -241,7 +241,7 @@ def test_sizes_of_text_batches_that_do_not_fit_are_named():
       _text(mask_rate=rate)
 
 
-def test_documents_without_a_token_are_passed_over():
+def test_documents_without_tokens_are_skipped():
   bare = tokenizers.Tokenizer(
     tokenizers.models.WordLevel(
       {"a": 0, "[MASK]": 1, "[PAD]": 2, "[UNK]": 3}, unk_token="[UNK]"
@@ -294,6 +294,6 @@ def test_batches_become_global_arrays():
     loader.to_devices(batch, _sharding(2, 4, 1))
 
 
-def test_padding_is_told_from_text():
+def test_padding_is_distinguished_from_text():
   batch = {"segment_ids": np.array([[[1, 1, 2, 0], [1, 0, 0, 0]]])}
   assert loader.tokens_in(batch) == (4, 8)

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The tokenizer is BERT's, is the same every time, and opens elsewhere."""
+"""The tokenizer is BERT's, deterministic, and opens in other libraries."""
 
 import inspect
 import json
@@ -232,7 +232,7 @@ def test_transformers_opens_it_with_equal_ids(words, tmp_path):
   assert theirs.pad_token_id == 0 and theirs.mask_token_id == 4
 
 
-def test_what_is_wrong_is_told_in_one_line(tmp_path):
+def test_mistakes_in_models_are_one_line(tmp_path):
   with pytest.raises(UserError, match="tokenizer.json: no such file"):
     tokenizer_lib.load(tmp_path)
   (tmp_path / "tokenizer.json").write_text('{"model": 3')

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens made ahead give the batches that the texts give, bit for bit."""
+"""Tokens made ahead of time give the same batches as texts."""
 
 import json
 import pickle
@@ -174,7 +174,7 @@ def test_dropout_leaves_tokens_out(place):
   assert 0.6 < count(token_dropout=0.3) / count() < 0.9
 
 
-def test_rows_are_found_anywhere_and_elsewhere(place):
+def test_rows_are_found_in_any_order(place):
   source = tokens.open_split(place / "data", "train", WORDS)
   texts = dataset.open_split(place / "data", "train")
   source = pickle.loads(pickle.dumps(source))
@@ -268,7 +268,7 @@ def test_joined_texts_must_have_the_ids_of_their_parts(tmp_path):
     loader.make(config, words, 3)
 
 
-def test_a_prompt_that_runs_into_the_text_is_found_out(place):
+def test_a_prompt_that_merges_with_the_text_is_detected(place):
   opened = lambda *prompts: tokens.open_split(
     place / "data", "train", WORDS, tokens.joins_prompts(*prompts)
   )

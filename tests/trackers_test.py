@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""TensorBoard's files hold what metrics.jsonl holds; W&B is given it."""
+"""TensorBoard and W&B receive the lines of metrics.jsonl."""
 
 import struct
 import sys
@@ -62,7 +62,7 @@ def _scalars(folder, name):
   return values
 
 
-def test_wandb_goes_on_as_one_run(tmp_path, monkeypatch):
+def test_wandb_resumes_the_same_run(tmp_path, monkeypatch):
   started, logged = [], []
 
   def init(**settings):
@@ -82,7 +82,7 @@ def test_wandb_goes_on_as_one_run(tmp_path, monkeypatch):
   assert started[0]["id"] == started[1]["id"]
 
 
-def test_nothing_is_asked_of_a_package_that_is_not_wanted(tmp_path):
+def test_unused_packages_are_not_imported(tmp_path):
   assert trackers.make(_config(), tmp_path, 0) == []
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The table of block sizes: how it is written, and what is read from it."""
+"""The table of block sizes: how it is written and read."""
 
 import importlib.util
 import json
@@ -67,7 +67,7 @@ def test_the_cheapest_of_the_next_longer_length_is_taken(
     blocks._table.cache_clear()
 
 
-def test_what_is_committed_is_legal_and_in_use():
+def test_committed_block_sizes_are_valid_and_used():
   for r in blocks._table():
     assert ("cost" in r) != ("failed" in r)
     for block in r["blocks"]:
@@ -104,7 +104,7 @@ def test_bundles_are_counted_by_loop(tmp_path):
   ]
 
 
-def test_what_turns_once_is_no_loop():
+def test_a_single_iteration_is_no_loop():
   loop = bundles.Loop
   program = lambda *inner: loop(9, [loop(1000, list(inner))])
   count = lambda forward, backward, *sizes: bundles.of_flash_tpu(
@@ -130,7 +130,7 @@ def test_what_turns_once_is_no_loop():
   ) == (1010, 1014)
 
 
-def test_a_device_without_a_kernel_is_told_what_to_do():
+def test_a_device_without_a_kernel_is_an_error_with_a_fix():
   with pytest.raises(UserError, match="no kernel for cpu; use --chips"):
     list(tune.timed(jax.local_devices()[0], 512, "bfloat16"))
 
@@ -145,7 +145,7 @@ def test_failures_are_kept(monkeypatch):
   assert [r["failed"] for r in found] == ["ValueError: no room"] * 2
 
 
-def test_the_command_says_what_it_takes():
+def test_the_command_lists_its_choices():
   run = _command("--help")
   assert run.returncode == 0 and "--chips" in run.stdout
   run = _command("--chips=v9")
@@ -161,7 +161,7 @@ def _command(*flags):
   )
 
 
-def test_a_tpu_that_is_not_there_is_tuned_for(tmp_path):
+def test_tuning_needs_no_tpu(tmp_path):
   if importlib.util.find_spec("libtpu") is None:
     pytest.skip("no libtpu, the compiler for TPUs: pip install .[tpu-aot]")
   path = tmp_path / "blocks.json"

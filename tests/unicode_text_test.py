@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a word is and what is blank, in many scripts."""
+"""Words and blank texts in many scripts."""
 
 import unicodedata
 

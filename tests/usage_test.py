@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a model is used travels with it: in, through a training, and out."""
+"""How a model is used is stored with it: read, trained, and exported."""
 
 import json
 import shutil
@@ -76,7 +76,7 @@ def _score(path, place):
   return found["models"][0]["tasks"]["pairs"]["scores"]["nDCG@10"]
 
 
-def test_what_a_training_measures_is_what_it_exports(place):
+def test_evaluators_and_export_agree(place):
   """With prompts and lengths that no default has."""
   run = _train(
     place,
@@ -106,7 +106,7 @@ def test_what_a_training_measures_is_what_it_exports(place):
   assert abs(measured - _score(out, place)) > 1e-4
 
 
-def test_what_the_start_model_brings_stays(place, capsys):
+def test_settings_of_the_start_model_are_kept(place, capsys):
   run = _train(place, "kept", f"init_from={place}/own")
   line = capsys.readouterr().out.splitlines()[0]
   assert line == (
@@ -128,7 +128,7 @@ def test_what_the_start_model_brings_stays(place, capsys):
   assert _train(place, "kept", f"init_from={place}/own") == run
 
 
-def test_what_the_config_changes_is_told_and_leaves(place, capsys):
+def test_changes_by_the_config_are_reported_and_exported(place, capsys):
   run = _train(
     place,
     "changed",
@@ -218,7 +218,7 @@ def test_a_loss_that_compares_by_cosine_says_so(place):
   assert (start.usage.similarity, usage.similarity) == ("dot", "cosine")
 
 
-def test_a_work_directory_of_before_has_its_configs_prompts(place, tmp_path):
+def test_an_older_work_directory_has_its_configs_prompts(place, tmp_path):
   run = tmp_path / "old"
   run.mkdir()
   for data, expected in (

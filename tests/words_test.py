@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Remembered words give the very ids of the `tokenizers` library."""
+"""Cached words give the same ids as the `tokenizers` library."""
 
 import pickle
 
@@ -81,7 +81,7 @@ def test_ids_are_the_librarys(text):
     assert found.tolist() == tokenizer.encode(text).ids, name
 
 
-def test_it_remembers_and_forgets_and_travels(monkeypatch):
+def test_the_cache_is_bounded_and_can_be_pickled(monkeypatch):
   found = words.cached(OURS)
   found.encode_ids(["alpha beta", "beta gamma"])
   assert {*found._known} >= {"alpha", "beta", "gamma"}
@@ -121,7 +121,7 @@ def test_it_remembers_and_forgets_and_travels(monkeypatch):
     lambda t: t.add_tokens(["FooBar"]),  # also found in foobar and FOOBAR
   ],
 )
-def test_other_tokenizers_are_left_alone(change):
+def test_other_tokenizers_are_unchanged(change):
   other = tokenizers.Tokenizer.from_str(OURS.to_str())
   change(other)
   assert words.cached(other) is other

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A training is resumed where nothing that changes its numbers differs."""
+"""A training resumes if no setting that changes its numbers differs."""
 
 import json
 import re
@@ -60,7 +60,9 @@ def _config(place, *overrides):
     "init_from=elsewhere",
   ],
 )
-def test_what_changes_no_number_may_differ(place, override, monkeypatch):
+def test_settings_that_change_no_number_may_differ(
+  place, override, monkeypatch
+):
   monkeypatch.chdir(place)
   work_directory.check(
     place / "run", _config(place, override.format(place=place))
@@ -80,7 +82,7 @@ def test_what_changes_no_number_may_differ(place, override, monkeypatch):
     "compute.dtype=bfloat16",
   ],
 )
-def test_the_rest_is_refused_with_the_difference(place, override):
+def test_other_differences_are_errors_that_show_them(place, override):
   override = override.format(place=place)
   key, _, value = override.partition("=")
   pattern = f"belongs to another config: config.{key} was .* is now '?{value}"

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Shapes of attention on which every implementation is tested, and float64."""
+"""Cases of attention for every implementation, and float64."""
 
 import dataclasses
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Data and trainings that take a moment, in this process or in their own."""
+"""Data and trainings that take a moment, in this process or another."""
 
 import json
 import os
