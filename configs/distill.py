@@ -12,10 +12,9 @@ only similarities and needs none.
 :kd and :mse are contrastors' two recipes (distill.yaml and
 contrastive_finetune_distill.yaml): its student, which pools the first token and
 starts from every second layer of --config.init_from=TEACHER, and its loss. The
-teacher of kd is Snowflake's arctic-embed-m-v1.5, whose prompt
-stands before queries alone; that of mse nomic-embed-text-v2-moe, whose experts
-this project does not read, so give another. A size may follow, as in
-:kd,miniature.
+teacher of kd is Snowflake's arctic-embed-m-v1.5, which has a prompt only for
+queries; that of mse is nomic-embed-text-v2-moe, whose experts are not supported
+here, so use another. A size may follow, as in :kd,miniature.
 """
 
 import common

@@ -19,8 +19,8 @@ MEANINGS = {
   "recipe": "recommended or published, see Differences from contrastors; "
   "put it before other flags, which may change what it sets",
   "log_every": "steps between two lines of metrics.jsonl",
-  "skip_nonfinite": "steps with a loss or gradient that is not finite to "
-  "skip before it is an error",
+  "skip_nonfinite": "number of steps to skip because the loss or gradient is "
+  "not finite; one more is an error",
   "init_from": "model or work directory, or Hub name, to start from; empty: "
   "fresh weights",
   "init_as": "rotary: a BERT becomes a long-context model; selection: "
@@ -42,18 +42,18 @@ MEANINGS = {
   "encoder.rotary_base": "base of rotary embeddings; None: the model's own",
   "encoder.rotary_factor": "factor of dynamic NTK scaling, 0: none; None: "
   "the model's own",
-  "encoder.dropout": "what config.json of the export says; None: the "
+  "encoder.dropout": "written to config.json of the export; None: the "
   "model's own",
   "encoder.head_dropout": "likewise, of the classification head",
   "compute.dtype": "of activations and products: bfloat16, float32, or auto "
   "(bfloat16 where the hardware multiplies it)",
   "compute.attention": "implementation of attention, or auto",
   "compute.remat": "what the backward pass recomputes within a layer: none; "
-  "full, everything; attention, all but attention; dots, "
-  "all but matrix products; weight_dots, that and "
+  "full: everything; attention: all but attention; dots: all "
+  "but matrix products; weight_dots: as dots, and also "
   "attention's products",
   "compute.unroll": "layers in an iteration of the scan over layers",
-  "compute.dropout": "rate in training; -1: what the files of init_from say",
+  "compute.dropout": "rate in training; -1: the rate in init_from's files",
   "compute.ntk_length": "dynamic NTK scales by the length of each text, or "
   "of the longest in the batch (batch, the "
   "reference's rule)",
@@ -62,8 +62,8 @@ MEANINGS = {
   "mesh.tensor": "devices that split a layer",
   "mesh.rules": "replicated, zero1 (shards optimizer state) or fsdp "
   "(parameters too)",
-  "mesh.unsharded_limit": "share of the parameters that may be whole on each "
-  "device before it is an error",
+  "mesh.unsharded_limit": "maximum share of the parameters that may be "
+  "replicated; more is an error",
   "data.path": "data directory, made by nomic-jax prepare",
   "data.split": "of the data directory",
   "data.tokenised": "read the token ids that nomic-jax tokenise wrote",
@@ -72,7 +72,7 @@ MEANINGS = {
   "batch, over all devices",
   "data.micro_batches": "parts of a batch whose gradients are accumulated",
   "data.row_length": "tokens of a packed row",
-  "data.slots": "most texts in a packed row",
+  "data.slots": "maximum number of texts in a packed row",
   "data.rows_multiple": "the number of rows is rounded up to a multiple of "
   "this: few shapes to compile, and rows divide over "
   "devices",
@@ -101,7 +101,7 @@ MEANINGS = {
   "data.token_dropout": "share of the tokens left out of a text",
   "data.workers": "processes that make batches; 0: two threads",
   "data.teacher": "folder made by nomic-jax teach",
-  "data.labels": "most labels of a text",
+  "data.labels": "maximum number of labels of a text",
   "data.classes": "number of classes; 0: numbers",
   "loss.name": "the objective, see nomic_jax/losses",
   "loss.chunks": "parts in which the vocabulary's logits are computed",
@@ -133,7 +133,7 @@ MEANINGS = {
   "evaluators.NAME.kind": "loss, retrieval or labels",
   "evaluators.NAME.every": "steps between evaluations, also after the last; "
   "0: never",
-  "evaluators.NAME.batches": "most batches of the loss",
+  "evaluators.NAME.batches": "maximum number of batches of the loss",
   "evaluators.NAME.metrics": "of labels: accuracy, f1, matthews, pearson, "
   "spearman",
   "evaluators.NAME.data": "of retrieval: folder with the tasks' data; of "
@@ -149,11 +149,11 @@ MEANINGS = {
   "log.wandb": "project of Weights & Biases to log to",
   "log.hang_minutes": "minutes of a step after which the stacks of all "
   "threads are printed; 0: never",
-  "checkpoint.minutes": "save at the first logged step after so many "
+  "checkpoint.minutes": "save at the first logged step after this many "
   "minutes; 0: not by time",
-  "checkpoint.every": "save every so many steps; 0: not by steps",
-  "checkpoint.keep": "checkpoints kept, the latest",
-  "checkpoint.keep_every": "also keep every so many steps, for good",
+  "checkpoint.every": "steps between checkpoints; 0: not by steps",
+  "checkpoint.keep": "number of the latest checkpoints to keep",
+  "checkpoint.keep_every": "also keep one checkpoint in this many steps",
   "checkpoint.best": "also keep the best by this figure, such as eval/loss",
 }
 

@@ -516,20 +516,20 @@ def _main() -> None:
     "root",
     nargs="?",
     default="s3://",
-    help="what stands before the buckets' names",
+    help="prefix of the buckets' names: s3:// or a folder",
   )
   parser.add_argument(
     "--shards",
     type=int,
     default=0,
-    help="of each source only the first so many; 0: all",
+    help="number of shards to use of each source; 0: all",
   )
   parser.add_argument("--output", help=".yaml to write instead of printing it")
   parser.add_argument(
     "--check",
     type=int,
     metavar="BATCH",
-    help=("count what is there, in batches of so many rows"),
+    help=("count rows of the data, and batches of BATCH rows"),
   )
   a = parser.parse_args()
   mixture = MIXTURES[a.mixture]

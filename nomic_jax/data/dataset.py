@@ -46,8 +46,8 @@ def open_split(
     path: the data directory; of one in a bucket, a copy is opened.
     split: name of the split.
     ids: whether the caller can use rows of token ids, without texts.
-    first: copy only the files that hold the first so many rows; the caller
-      must read no others.
+    first: number of rows that the caller reads, from the start; only files
+      with these are copied.
 
   Raises:
     UserError: if `path` is not a data directory, has no such split or no rows

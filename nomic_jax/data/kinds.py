@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the rows of a data directory are, and so what they can train.
+"""Kinds of rows of a data directory, and the losses that each can train.
 
-`prepare` recognises the kind by the columns of its source, or takes that of
---kind, and records it in stats.json; `of` reads it.
+`prepare` recognises the kind by the columns of its source, or by --kind, and
+records it in stats.json; `of` reads it.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ KINDS = {
   "labels": "texts, or pairs, with classes or numbers: classification",
   "text": "text alone: masked language modelling",
 }
-_LOOKED_AT = 100  # rows of a directory that does not say
+_LOOKED_AT = 100  # rows inspected if a directory does not record its kind
 
 
 class Kind(NamedTuple):
@@ -29,12 +29,12 @@ class Kind(NamedTuple):
 
   Attributes:
     name: one of KINDS.
-    why: what it was recognised by, in words.
-    classes: of labels, the name of each class, class 0 first; () if they are
-      numbers to predict, or not known.
-    task: of labels: single (one class a text), multi (any number of them) or
-      regression (numbers); "" of other kinds.
-    labels: the most labels of a text.
+    why: how it was recognised, in words.
+    classes: for labels, the name of each class, class 0 first; () if they are
+      numbers to predict, or unknown.
+    task: for labels: single (one class per text), multi (any number) or
+      regression (numbers); "" for other kinds.
+    labels: the maximum number of labels of a text.
   """
 
   name: str
@@ -44,18 +44,18 @@ class Kind(NamedTuple):
   labels: int = 0
 
   def to_json(self) -> dict:
-    """Returns what stats.json holds."""
+    """Returns the entry of stats.json."""
     return self._asdict() | {"classes": list(self.classes)}
 
 
 def of(path: str | os.PathLike) -> Kind:
   """Returns the kind of the rows of a data directory.
 
-  One that was made before kinds were recorded is known by its first rows; its
-  scores are taken for those of a filter or a teacher.
+  Older directories without a record are recognised by their first rows; their
+  scores are assumed to be those of a filter or a teacher.
 
   Raises:
-    UserError: if `path` is no data directory, or has no split `train`.
+    UserError: if `path` is not a data directory.
   """
   stats = dataset.index(path) / "stats.json"
   found = read_json(stats).get("kind") if stats.is_file() else None
@@ -85,11 +85,11 @@ def of_labels(
   """Returns the kind of rows with labels.
 
   Args:
-    values: all labels that there are, in any order, repeated or not.
+    values: all labels, in any order, possibly repeated.
     rows: the labels of each row.
-    why: what they were recognised by.
-    classes: the names of the classes; if none are given, whole numbers from 0
-      are classes of these names, and other numbers are to be predicted.
+    why: how they were recognised.
+    classes: the names of the classes; if empty, whole numbers from 0 are
+      classes with these names, and other numbers are targets of a regression.
   """
   most = max(map(len, rows), default=1)
   if not classes:

@@ -277,7 +277,7 @@ def _check_objective(
 
 
 def objectives(value: dict) -> dict:
-  """Returns a row's metadata.objective, {} where it has none."""
+  """Returns a row's metadata.objective, or {} if it has none."""
   metadata = value.get("metadata")
   found = metadata.get("objective") if isinstance(metadata, dict) else None
   return found if isinstance(found, dict) else {}
@@ -286,10 +286,10 @@ def objectives(value: dict) -> dict:
 def _scores(
   file: str, number: int, value: dict, columns: Columns, count: int
 ) -> dict:
-  """Scores of a teacher: of columns that are named, or the published format's.
+  """Returns a teacher's scores, from named columns or the published format's.
 
-  The latter are read where they are numbers. A number that is not finite is
-  refused: NaN marks a random negative of `mine`, and no teacher gives it.
+  The latter are used only if they are numbers. Numbers that are not finite are
+  errors: NaN marks a random negative of `mine` and is not a teacher's score.
   """
   is_number = lambda x: isinstance(x, float | int) and not isinstance(x, bool)
   are_numbers = lambda x: (

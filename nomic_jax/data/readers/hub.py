@@ -17,7 +17,7 @@ SUFFIXES = ()
 
 def known(path: str) -> bool:
   """Returns False: only the prefix hf: selects this format."""
-  del path  # only chosen by the prefix hf:
+  del path
   return False
 
 

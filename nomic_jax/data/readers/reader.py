@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a reader of a data format is, and what it is asked for and returns."""
+"""The interface of readers of data formats, their requests and results."""
 
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -20,17 +20,17 @@ class Part:
   """Files of one kind, read as one source.
 
   Attributes:
-    kind: which reader.
+    kind: name of the reader.
     paths: its files, in order.
-    source: the name of the rows' source; "" is each file's own name.
-    columns: where an object has its texts.
-    prompts: {"query", "document"}: what stands before them; None is not said.
-    whole_batches: of each file only so many rows, or a multiple, are read.
-    beside: further files that the rows are made from; None: `paths` are no
-      files, and whether they change is not known.
-    row_kind: the kind of the rows, of `kinds.KINDS`, where the format has one.
-    documents: the table that has the documents whose ids the rows have.
-    queries: how pairs are made of documents without queries, see `queries`.
+    source: the name of the rows' source; "": the name of each file.
+    columns: of the rows.
+    prompts: {"query", "document"}: the source's prompts; None: not specified.
+    whole_batches: the number of rows read from each file is a multiple of this.
+    beside: further files from which the rows are made; None: `paths` are not
+      files, and it is not known whether they change.
+    row_kind: kind of the rows, of `kinds.KINDS`, if the format has only one.
+    documents: the table of the documents whose ids the rows have.
+    queries: how to make pairs of documents without queries, see `queries`.
   """
 
   kind: str
@@ -46,15 +46,15 @@ class Part:
 
 
 class Asked(NamedTuple):
-  """What a user asks to be read.
+  """What the user wants to read.
 
   Attributes:
     source: the value of --source.
-    path: of it, without a kind in front.
-    columns: of rows that do not say themselves which are theirs.
+    path: the same without its kind.
+    columns: of rows that do not name theirs.
     include: which files of a folder, see `folder.files`.
-    expected: what can be read, for messages.
-    readable: how names of files end that could be read.
+    expected: supported sources, for messages.
+    readable: suffixes of supported files.
   """
 
   source: str
@@ -69,34 +69,34 @@ class Reader(Protocol):
   """Reads a data format: a module of `readers`, or `Files`.
 
   Attributes:
-    SUFFIXES: of its files: --source may name one or a folder of them. Without
-      any, `parts` is given the path as it stands.
+    SUFFIXES: of its files: --source may name one or a folder of them. If empty,
+      `parts` receives the path itself.
   """
 
   SUFFIXES: tuple[str, ...]
 
   def known(self, path: str) -> bool:
-    """Whether a path, whose kind the user does not tell, is of this kind."""
+    """Returns whether a path is of this kind, if the user does not name one."""
 
   def parts(self, paths: tuple[str, ...], asked: Asked) -> list[Part]:
-    """Returns what is read of some files, or of a path without SUFFIXES."""
+    """Returns the parts of some files, or of a path without SUFFIXES."""
 
   def records(self, path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
     """Yields (row number, object) of one of a part's paths.
 
-    Rows that cannot be used go to `bad`; no more than a few are in memory.
+    Rows that cannot be used are added to `bad`; only a few rows are in memory.
     """
 
 
 @dataclasses.dataclass(frozen=True)
 class Files:
-  """The reader of what one function reads: a file of rows, known by its name.
+  """A reader made from one function: a file of rows, recognised by its suffix.
 
   Attributes:
-    kind: its name.
+    kind: name of the reader.
     SUFFIXES: of its files.
     read: yields (row number, object), see `formats`.
-    columns: where an object has its texts; None: where the user says.
+    columns: of the rows; None: those that the user names.
   """
 
   kind: str
@@ -113,7 +113,7 @@ class Files:
     return [Part(self.kind, paths, "", self.columns or asked.columns)]
 
   def records(self, path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
-    """As `read`; a file without rows is itself a bad row."""
+    """Yields as `read` does; a file without rows counts as a bad row."""
     number, skipped = 0, bad.skipped
     for number, value in self.read(path, bad):
       yield number, value
@@ -123,11 +123,11 @@ class Files:
 
 @dataclasses.dataclass(frozen=True)
 class Tables(Files):
-  """Tables, whose first line may be a row already.
+  """Tables, which may have no header.
 
   Attributes:
-    unnamed: the kind of reader for those without a line of names, whose columns
-      are #1, #2 and so on.
+    unnamed: the kind of reader for those without a header, whose columns are
+      named #1, #2 and so on.
   """
 
   unnamed: str = ""

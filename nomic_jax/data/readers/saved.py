@@ -1,8 +1,8 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Folders that `save_to_disk` of Hugging Face datasets wrote.
+"""Folders written by `save_to_disk` of Hugging Face datasets.
 
-Of one with several splits `train` is read; another is named by its folder.
+If there are several splits, `train` is read; others are named by their folder.
 """
 
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
       )
     left = [each for each in splits if each != "train"]
     if left:
-      print(f"{path}: train is read; not read: {', '.join(left)}")
+      print(f"{path}: read only train, not {', '.join(left)}")
     folder = streams.join(folder, "train")
   files = tuple(
     p

@@ -10,7 +10,7 @@
         document_prefix: search_document
 
 A missing document_prefix is the query's; with `query_only: true` documents
-have none. `weight` and `kd_loss` are read over, as where they come from.
+have none. `weight` and `kd_loss` are ignored, as in contrastors.
 """
 
 import re
@@ -47,7 +47,7 @@ records = shards.records  # the format of the data sets that a file lists
 
 
 class Entry(NamedTuple):
-  """A data set; `prompts` is None where they are not said."""
+  """A data set; `prompts` is None if not specified."""
 
   name: str
   bucket: str
@@ -129,7 +129,7 @@ def entry(value: Any, where: str) -> Entry:
 
 
 def prompts(value: dict) -> dict[str, str] | None:
-  """Returns what stands before queries and documents, None if not said."""
+  """Returns the prompts of queries and documents; None if not specified."""
   query = value.get("query_prefix")
   if query is None:
     return None
