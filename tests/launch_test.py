@@ -323,24 +323,46 @@ def test_skypilot_restarts_on_what_the_others_do():
 
 @pytest.mark.parametrize("extra", ["tpu", "cuda"])
 def test_the_lock_files_are_what_setup_cfg_asks_for(extra):
-  """If not: launch/requirements-*.txt say by which command they are made."""
+  """If not: run launch/lock.sh."""
   config = configparser.ConfigParser()
   config.read(ROOT / "setup.cfg")
   extras = config["options.extras_require"]
   wanted = "\n".join(
     [config["options"]["install_requires"], extras[extra], extras["buckets"]]
   )
-  locked = dict(
-    line.split("==")
-    for line in (LAUNCH / f"requirements-{extra}.txt").read_text().splitlines()
-    if not line.startswith("#")
-  )
+  text = (LAUNCH / f"requirements-{extra}.txt").read_text()
+  assert "launch/lock.sh" in text.splitlines()[1]
+  lines = [line for line in text.splitlines() if not line.startswith("#")]
+  # Names and versions alone: no place that they come from.
+  assert all(re.fullmatch(r"[a-z0-9-]+==[0-9a-z.]+", line) for line in lines)
+  locked = dict(line.split("==") for line in lines)
   for line in wanted.split("\n"):
     if line and not line.startswith("nomic_jax"):
       one = requirements.Requirement(line)
       name = one.name.lower().replace("_", "-")
       assert one.specifier.contains(version.Version(locked[name])), line
   assert "libtpu" in locked or "jax-cuda12-plugin" in locked
+
+
+def test_locking_keeps_the_versions_that_are_installed(cloud):
+  cloud.records(
+    "uv",
+    """case $2 in
+    freeze) echo jax==0.10.2; echo torch==2.13.0+cpu; echo "x @ file:///x" ;;
+    compile) for word; do case $word in
+      --constraint=*) from=${word#*=} ;;
+      --output-file=*) to=${word#*=} ;;
+      esac; done
+      cat "$from" > "$to" ;;
+    esac""",
+  )
+  done, calls = cloud.run("lock.sh")
+  assert done.returncode == 0, done.stderr
+  assert len(calls) == 3
+  for extra in ("tpu", "cuda"):
+    assert sum(f" --extra={extra} " in call for call in calls) == 1
+    file = cloud.checkout / "launch" / f"requirements-{extra}.txt"
+    assert file.read_text().splitlines()[2:] == ["jax==0.10.2"]
 
 
 @pytest.mark.parametrize(
