@@ -27,6 +27,7 @@ from ml_collections import config_flags
 
 from nomic_jax.cli import ranges
 from nomic_jax.cli import recipes
+from nomic_jax.cli import shipped_configs
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.storage import places
@@ -108,16 +109,23 @@ def sets(
 def module(path: str) -> ModuleType:
   """Imports a config file, which may import modules from its own folder.
 
+  Args:
+    path: of the file; configs/NAME.py also where there is no such folder, see
+      `shipped_configs`.
+
   Raises:
     UserError: if there is no such file, or it is not a config.
   """
-  file = pathlib.Path(path)
+  file = shipped_configs.find(path)
   if not file.is_file():
     there = [str(f) for f in sorted(file.parent.glob("*.py"))]
     raise UserError(
       f"--config: no file {path}; expected a Python file with get_config."
-      f"{nearest(path, there)}"
+      f"{nearest(path, there + shipped_configs.paths())}"
     )
+  if file != pathlib.Path(path):
+    # Not on standard output, where `sweep` prints commands.
+    print(f"config: {path} not found here; using {file}", file=sys.stderr)
   isolated = _importing_from(str(file.parent.absolute()))
   spec = importlib.util.spec_from_file_location(file.stem, file)
   loaded = importlib.util.module_from_spec(spec)
@@ -172,7 +180,7 @@ def _home(module: ModuleType) -> str:
 
 def error_in(error: Exception, file: str) -> UserError:
   """Returns a UserError with the position in a config file that raised."""
-  folder = pathlib.Path(file).absolute().parent
+  folder = shipped_configs.find(file).absolute().parent
   frames = [
     f
     for f in traceback.extract_tb(error.__traceback__)

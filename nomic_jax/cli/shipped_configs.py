@@ -1,0 +1,49 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The files of configs/, which a wheel brings along.
+
+A path names the file there, as everywhere. If there is none, configs/NAME.py
+is the file of that name that belongs to this nomic_jax: beside the package in
+a clone, in share/nomic_jax/configs where a wheel was installed.
+"""
+
+import functools
+import importlib.metadata
+import os
+import pathlib
+
+import nomic_jax
+
+_FOLDER = "configs"
+_INSTALLED = f"share/nomic_jax/{_FOLDER}"  # setup.cfg, options.data_files
+
+
+def find(path: str | os.PathLike) -> pathlib.Path:
+  """Returns the file that `path` names, or `path` if there is none."""
+  path = pathlib.Path(path)
+  if not path.exists() and path.parent == pathlib.Path(_FOLDER):
+    return _shipped().get(path.name, path)
+  return path
+
+
+def paths() -> list[str]:
+  """The paths by which the files are found from any folder."""
+  return [f"{_FOLDER}/{name}" for name in _shipped()]
+
+
+@functools.cache
+def _shipped() -> dict[str, pathlib.Path]:
+  root = pathlib.Path(nomic_jax.__file__).parents[1]
+  if (root / "setup.cfg").is_file():  # a clone, and no folder of packages
+    files = (root / _FOLDER).glob("*.py")
+  else:
+    try:
+      installed = importlib.metadata.files("nomic_jax") or []
+    except importlib.metadata.PackageNotFoundError:
+      installed = []
+    files = [
+      pathlib.Path(os.path.normpath(file.locate()))
+      for file in installed
+      if file.parent.as_posix().endswith(_INSTALLED)
+    ]
+  return {file.name: file for file in sorted(files) if file.suffix == ".py"}
