@@ -13,9 +13,14 @@ from support import tiny
 from nomic_jax import families
 from nomic_jax.data.pack import pack
 from nomic_jax.errors import UserError
+from nomic_jax.kernels import reference
+from nomic_jax.kernels import relative as relative_bias
+from nomic_jax.kernels.attention import Backend
+from nomic_jax.kernels.layout import Layout
 from nomic_jax.model import architecture as spec
 from nomic_jax.model import architecture_json
 from nomic_jax.model import flops
+from nomic_jax.model import relative
 from nomic_jax.model import selection
 from nomic_jax.model import trees
 from nomic_jax.model.architecture import Architecture
@@ -25,6 +30,7 @@ from nomic_jax.model.architecture import Layer
 from nomic_jax.model.architecture import MLP
 from nomic_jax.model.architecture import Norm
 from nomic_jax.model.architecture import Prediction
+from nomic_jax.model.architecture import Relative
 from nomic_jax.model.architecture import Rope
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.head import Head
@@ -63,6 +69,13 @@ CAUSAL = dataclasses.replace(
     qk_norm=Norm(1e-6, "rms"),
   ),
 )
+# A table so small that all kinds of distances occur.
+RELATIVE = dataclasses.replace(
+  POST,
+  attention=Attention(
+    heads=4, kv_heads=2, width=8, relative=Relative(buckets=8, furthest=8)
+  ),
+)
 BOTH = dataclasses.replace(
   CAUSAL, attention=dataclasses.replace(CAUSAL.attention, window=3)
 )
@@ -94,6 +107,7 @@ CASES = {
     [BOTH], embedding=Embedding(positions=40, first_position=2, norm=None)
   ),
   "units": MIXED,
+  "relative": _architecture([RELATIVE] * 2),
 }
 
 
@@ -142,6 +156,7 @@ def test_a_packed_text_equals_the_text_alone_in_float64(name):
     {"causal": True},
     {"kv_heads": 1},
     {"rope": None},
+    {"relative": Relative(8, furthest=8)},
   ],
 )
 def test_the_comparison_detects_another_mask(change):
@@ -154,6 +169,8 @@ def test_the_comparison_detects_another_mask(change):
       x, attention=dataclasses.replace(x.attention, **change)
     )
   )
+  if "relative" in change:
+    params["relative"] = {"embedding": np.arange(16.0).reshape(8, 2)}
   if "kv_heads" in change:
     with pytest.raises(ValueError, match="columns|reshape|shape"):
       _float64(other, params, text)
@@ -175,7 +192,7 @@ def _float64(a, params, ids):
     x = _normed(e.norm, params["norm"], x)
   for layer, p in zip(a.layers, trees.unstacked(a, params), strict=True):
     parts = (
-      lambda y: _attention(layer.attention, p, y),
+      lambda y: _attention(layer.attention, p | {"all": params}, y),
       lambda y: _mlp(layer.mlp, p, y),
     )
     for part, norm in zip(parts, (p["norm1"], p["norm2"])):
@@ -228,9 +245,22 @@ def _attention(a, p, x):
       scores = (
         np.array([query @ _rotated(a, k[j, g], j) for j in seen]) / a.width**0.5
       )
+      if a.relative:
+        table = p["all"]["relative"]["embedding"][:, h]
+        scores += [table[_bucket(a.relative, j - i)] for j in seen]
       weights = np.exp(scores - scores.max())
       out[i, h] = weights / weights.sum() @ v[seen, g]
   return _linear(p["out"], out.reshape(len(x), -1))
+
+
+def _bucket(relative, distance):
+  """As the T5 paper's code defines it."""
+  half, far = relative.buckets // 2, abs(distance)
+  near = half // 2
+  if far >= near:
+    steps = math.log(far / near) / math.log(relative.furthest / near)
+    far = min(near + int(steps * (half - near) + 1e-9), half - 1)
+  return far + (half if distance > 0 else 0)
 
 
 def _rotated(a, x, place):
@@ -246,6 +276,50 @@ def _rotated(a, x, place):
       x[two] * np.cos(angle) + x[one] * np.sin(angle),
     )
   return x
+
+
+def test_long_rows_with_a_relative_bias_go_by_blocks(monkeypatch):
+  """The same values and gradients as all at once; 17 is no multiple of 8."""
+  a = CASES["relative"]
+  params = _random(a)
+  tokens, _ = _packed(TEXTS, 17, 4)
+
+  def value_and_grad():
+    f = lambda p: (Encoder(a).embed(p, tokens, 4) ** 2).sum()
+    return tiny.jit(jax.value_and_grad(f))(params)
+
+  expected = value_and_grad()
+  monkeypatch.setattr(reference, "_LONG", 8)
+  asked = []
+  part = relative_bias.part
+  monkeypatch.setattr(
+    relative_bias, "part", lambda *args: asked.append(args) or part(*args)
+  )
+  found = value_and_grad()
+  assert asked
+  tiny.assert_close(found, expected, 1e-5)
+  table = found[1]["relative"]["embedding"]
+  used = np.abs(table).min(1) > 0
+  assert used.tolist() == [i != 4 for i in range(8)]  # no token is 0 after
+
+
+def test_buckets_of_distances_are_mpnets():
+  modeling = pytest.importorskip("transformers.models.mpnet.modeling_mpnet")
+  torch = pytest.importorskip("torch")
+  length = 3000
+  distances = torch.arange(1 - length, length)
+  expected = modeling.MPNetEncoder.relative_position_bucket(distances)
+  found = relative.buckets(Relative(), length)
+  np.testing.assert_array_equal(found, expected.numpy())
+
+
+@pytest.mark.parametrize("kernel", ["pallas_tpu", "pallas_gpu", "cudnn"])
+def test_kernels_say_that_they_have_no_relative_bias(kernel):
+  layout = Layout(2, 2, 64)
+  backend = Backend(kernel, "TPU v5e")
+  assert not backend.lacks(layout, dtype="bfloat16")
+  why = backend.lacks(layout, None, False, True, dtype="bfloat16")
+  assert why == "adds no relative bias to its scores"
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,14 @@ def test_auto_takes_the_kernel_from_ampere_on():
     "attention: reference, because pallas_gpu has no layout for 12 heads of "
     "32; expected a width of 64, 128 or 256",
   ]
+  biased = [(Layout(12, 12, 64), None, False, True)]
+  assert pick("auto", A100, needs=biased).implementation == "reference"
+  assert said[-1] == (
+    "attention: reference, since pallas_gpu adds no relative bias to its scores"
+  )
   for name in ("pallas_gpu", "cudnn"):
+    with pytest.raises(UserError, match=f"{name} adds no relative bias"):
+      pick(name, A100, needs=biased)
     with pytest.raises(UserError, match=f"{name} needs .* not a Tesla V100"):
       pick(name, V100)
     with pytest.raises(UserError, match=f"{name} runs on gpu, .* are cpu; "):

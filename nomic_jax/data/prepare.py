@@ -85,6 +85,7 @@ def prepare(
   document_id: str | None = None,
   document_text: str | None = None,
   queries: Sequence[str] = (),
+  tokenizer_kind: str = "wordpiece",
 ) -> dict:
   """Makes the data directory `output` and returns what stats.json holds.
 
@@ -109,6 +110,12 @@ def prepare(
   if table and asked.document == readers.Columns().document:
     asked = asked._replace(document=table.id)
   _check(vocab_size, limit, held_out)
+  tokenizer_lib.check_kind(tokenizer_kind, strip_accents)
+  if tokenizer and tokenizer_kind != "wordpiece":
+    raise UserError(
+      f"--tokenizer_kind={tokenizer_kind}: --tokenizer is given, so none is "
+      "trained; leave out one of the two"
+    )
   if whole_batches < 1 or whole_batches > 1 and earlier.is_docstrings(source):
     raise UserError(
       f"--whole_batches={whole_batches}: expected the rows of a batch, 1 or "
@@ -158,6 +165,8 @@ def prepare(
     )
     if value
   }
+  if tokenizer_kind != "wordpiece":
+    arguments["tokenizer_kind"] = tokenizer_kind
   made = earlier.already(output, arguments, overwrite)
   try:
     parts = (
@@ -242,6 +251,7 @@ def prepare(
         folder,
         reused,
         vocab_size,
+        kind=tokenizer_kind,
         strip_accents=strip_accents,
         cover=0.0 if allow_unk else 0.95,
       )

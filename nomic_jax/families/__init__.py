@@ -11,7 +11,7 @@ from nomic_jax.errors import UserError
 from nomic_jax.families.family import Family
 from nomic_jax.model.architecture import Architecture
 
-NAMES = ("nomic_bert", "bert")
+NAMES = ("nomic_bert", "bert", "roberta", "xlm_roberta", "distilbert", "mpnet")
 
 
 @functools.cache
@@ -39,7 +39,8 @@ def of_json(values: Mapping[str, Any], where: str) -> Family:
       return family
   raise UserError(
     f"{where}: model_type '{values.get('model_type')}' is not supported; "
-    f"expected {' or '.join(f.name for f in table())}"
+    f"expected {' or '.join(f.name for f in table())}, or a family of your "
+    "own, see nomic_jax/families/README.md"
   )
 
 

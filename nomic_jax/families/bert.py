@@ -21,7 +21,7 @@ ACTIVATIONS = {
   "relu": "relu",
   "silu": "silu",
 }
-_READ = {theirs: ours for ours, theirs in ACTIVATIONS.items()} | {
+READ = {theirs: ours for ours, theirs in ACTIVATIONS.items()} | {
   "gelu_new": "gelu_tanh",
   "gelu_fast": "gelu_tanh",
   "swish": "silu",
@@ -34,7 +34,7 @@ def _from_json(keys: Keys) -> Architecture:
     **numbers(keys, dropout=0.1),
     max_length=keys.get("max_position_embeddings", int, 512),
     position="learned",
-    activation=keys.activation("hidden_act", _READ, "gelu"),
+    activation=keys.activation("hidden_act", READ, "gelu"),
     qkv_bias=True,
     mlp_in_bias=True,
     mlp_out_bias=True,

@@ -36,6 +36,8 @@ REQUIRED = {
   "is_encoder_decoder": (False,),
   "pruned_heads": (None, {}),
   "quantization_config": (None,),
+  "cross_attention_hidden_size": (None,),
+  "lora_adaptations": (None,),
 }
 
 
@@ -101,6 +103,8 @@ class Family:
     prefixes: what the names of an encoder's tensors may begin with.
     opens: whether transformers' class computes an architecture of the family.
     prompts: those of models whose files do not say.
+    stands_for_code: whether published files name code of their own, in place
+      of which the family stands.
   """
 
   name: str
@@ -112,6 +116,7 @@ class Family:
   prefixes: tuple[str, ...] = ("", "trunk.")
   opens: Callable[[Architecture], bool] = lambda architecture: True
   prompts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  stands_for_code: bool = False
 
   def read(self, values: Mapping[str, Any], where: str) -> Architecture:
     """The architecture of a config.json.
@@ -125,6 +130,15 @@ class Family:
           f"{where}: {key}={values[key]!r} is not supported; expected "
           f"{allowed[-1]!r}"
         )
+    code = values.get("auto_map")
+    if isinstance(code, Mapping) and not self.stands_for_code:
+      for name, place in code.items():
+        if name.startswith("AutoModel"):
+          raise UserError(
+            f"{where}: auto_map has code of its own for {name} ({place}), "
+            f"which is never run; expected a model as {self.classes['encoder']}"
+            " of transformers computes it. Remove auto_map if it is one"
+          )
     return dataclasses.replace(
       self.from_json(Keys(values, where)), family=self.name
     )

@@ -103,12 +103,13 @@ def read(
     UserError: naming every tensor that is missing, unexpected or misshapen.
   """
   layout, names = _named(family, tensors, where)
-  classifier = layout.heads.get("classification_head", {}).get("classifier")
-  classifier = names.get(f"{classifier}.weight")
+  head = layout.heads.get("classification_head", {})
+  classifier = names.get(f"{head.get('classifier')}.weight")
   labels = tensors[classifier].shape[0] if classifier else 0
   pooler = layout.encoder.get("pooler")
+  of_head = labels and pooler == head["pooler"]
   architecture = dataclasses.replace(
-    architecture, pooler=f"{pooler}.weight" in names and not labels
+    architecture, pooler=f"{pooler}.weight" in names and not of_head
   )
   with_head = any(name.startswith(layout.mlm_prefix) for name in names)
   trunk = _trunk(architecture)

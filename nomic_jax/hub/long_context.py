@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from nomic_jax import families
 from nomic_jax.errors import UserError
 from nomic_jax.hub.model_directory import ModelFiles
 from nomic_jax.model.architecture import Architecture
+from nomic_jax.model.architecture import Classifier
+from nomic_jax.model.architecture import Embedding
 from nomic_jax.model.architecture import Rope
 
 MULTIPLE = 64  # of the vocabulary size, for efficient matrix products
@@ -40,9 +43,15 @@ def from_bert(model: ModelFiles, **positions: Any) -> ModelFiles:
     **positions: any of FIELDS, overriding the defaults.
 
   Raises:
-    UserError: if the model is already rotary.
+    UserError: if the model is already rotary, or no family's files can express
+      the result.
   """
   a = model.architecture
+  if any(attention.relative for attention in a.attentions):
+    raise UserError(
+      "config.init_as: 'rotary' cannot take the place of a relative attention "
+      f"bias, which this {a.family} has; expected a model like BERT or RoBERTa"
+    )
   if a.rotary:
     raise UserError(
       "config.init_as: 'rotary' converts a BERT to a rotary model, but this "
@@ -64,18 +73,25 @@ def from_bert(model: ModelFiles, **positions: Any) -> ModelFiles:
   if head is not None and "bias" in head:
     bias = np.pad(head["bias"], (0, new), constant_values=-100.0)
     head = head | {"bias": bias}
-  return model._replace(
-    architecture=dataclasses.replace(
-      a.each_layer(
-        lambda layer: dataclasses.replace(
-          layer, attention=dataclasses.replace(layer.attention, rope=rope)
-        )
-      ),
-      vocab_size=vocab_size,
-      max_length=positions.get("max_length", Architecture.max_length),
-      embedding=dataclasses.replace(a.embedding, positions=0, first_position=0),
+  classifier = model.classification_head
+  if a.classifier != Classifier():  # another than NomicBERT's
+    classifier = None
+  rotary = dataclasses.replace(
+    a.each_layer(
+      lambda layer: dataclasses.replace(
+        layer, attention=dataclasses.replace(layer.attention, rope=rope)
+      )
     ),
+    vocab_size=vocab_size,
+    max_length=positions.get("max_length", Architecture.max_length),
+    embedding=Embedding(a.embedding.types, norm=a.embedding.norm),
+    classifier=Classifier(),
+  )
+  families.of(rotary)  # or says why not
+  return model._replace(
+    architecture=rotary,
     params=params,
     mlm_head=head,
+    classification_head=classifier,
     usage=dataclasses.replace(model.usage, max_tokens=None),
   )

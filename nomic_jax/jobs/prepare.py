@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 from typing import Annotated
+from typing import Literal
 
 from nomic_jax.cli.flags import Flag
 from nomic_jax.cli.flags import Names
@@ -24,6 +25,7 @@ def prepare(
   output: Path,
   vocab_size: int = 8192,
   tokenizer: Path | None = None,
+  tokenizer_kind: Literal["wordpiece", "bpe", "unigram"] = "wordpiece",
   strip_accents: bool = False,
   allow_unk: bool = False,
   held_out: float = 0.07,
@@ -57,8 +59,10 @@ def prepare(
       save_to_disk; a BEIR folder; a .yaml specification of data sets;
       glue:FILE.tsv; hf:OWNER/NAME; in a bucket: gs://... or s3://...
     output: data directory to write; it appears when complete
-    vocab_size: size of the WordPiece tokenizer to train on the text
+    vocab_size: size of the tokenizer to train on the text
     tokenizer: folder or tokenizer.json to use instead of training one
+    tokenizer_kind: kind of tokenizer to train: wordpiece (lower case, like
+      BERT's), bpe (of bytes, like RoBERTa's) or unigram (like XLM-R's)
     strip_accents: train the tokenizer without nonspacing marks (cafe for café);
       not suited to languages in which marks matter, such as Japanese, Hindi and
       Thai
@@ -131,4 +135,5 @@ def prepare(
     document_id,
     document_text,
     queries,
+    tokenizer_kind,
   )

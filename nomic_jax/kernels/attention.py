@@ -31,7 +31,8 @@ from nomic_jax.kernels.layout import Reach
 
 # An implementation is a module with three functions of a `Call`:
 #   lacks(call, length, dtype) -> why it cannot compute this, or ""
-#   prepare(call, segment_ids, angles, dtype) -> rows, a tree of arrays
+#   prepare(call, segment_ids, angles, dtype) -> rows, a tree of arrays; takes
+#     `bias` as a further argument if call.relative
 #   attend(call, qkv, rows) -> out
 _IMPLEMENTATIONS = {
   "reference": reference,
@@ -51,7 +52,7 @@ def choose(
   name: str,
   mesh: Mesh,
   rows_over: tuple[str, ...],
-  needs: Sequence[tuple[Layout, int | None, bool]],
+  needs: Sequence[tuple[Any, ...]],
   *,
   forward_only: bool = False,
   longest: int = 0,
@@ -66,7 +67,7 @@ def choose(
       if it supports all of `needs`, else reference.
     mesh: the mesh to run on; may consist of AOT devices.
     rows_over: the mesh axes over which rows of tokens are sharded.
-    needs: layout, window and causal of each attention of the architecture.
+    needs: `architecture.Attention.need` of each attention of the architecture.
     forward_only: whether gradients are not needed.
     longest: the largest number of tokens in a row; 0 if unknown.
     dtype: of qkv; None if unknown.
@@ -137,8 +138,9 @@ class Backend:
   """Computes softmax attention within each segment of each row.
 
   The architecture determines what is computed, and it is static: a `Layout`,
-  `window` (how many tokens a token sees to either side; None: its whole text)
-  and `causal` (whether it does not see later tokens).
+  `window` (how many tokens a token sees to either side; None: its whole text),
+  `causal` (whether it does not see later tokens) and `relative` (whether a bias
+  that depends on the distance of two tokens is added to their score).
 
     rows = backend.prepare(segment_ids, angles, dtype, layout, window, causal)
     out = backend.attend(qkv, rows, layout, window, causal)  # in each layer
@@ -168,6 +170,7 @@ class Backend:
     layout: Layout,
     window: int | None = None,
     causal: bool = False,
+    relative: bool = False,
     *,
     length: int = 0,
     dtype: Any = None,
@@ -178,11 +181,12 @@ class Backend:
       layout: of the columns of qkv.
       window: see the class.
       causal: see the class.
+      relative: see the class.
       length: the largest number of tokens in a row; 0 if unknown.
       dtype: of qkv; None if unknown.
     """
     return _IMPLEMENTATIONS[self.implementation].lacks(
-      self._call(layout, window, causal),
+      self._call(layout, window, causal, relative),
       length,
       None if dtype is None else jnp.dtype(dtype),
     )
@@ -195,6 +199,9 @@ class Backend:
     layout: Layout,
     window: int | None = None,
     causal: bool = False,
+    relative: bool = False,
+    *,
+    bias: Array | None = None,
   ) -> Any:
     """Computes what all layers with this attention share.
 
@@ -208,9 +215,12 @@ class Backend:
       layout: of the columns of qkv.
       window: see the class.
       causal: see the class.
+      relative: see the class.
+      bias: with `relative`, float32 [H, 2 S - 1]: what is added to the scores
+        of keys S - 1 tokens before the query, ..., S - 1 tokens after it.
 
     Returns:
-      A tree of arrays with leading axis B.
+      A tree of arrays; the first has a leading axis B.
 
     Raises:
       UserError: for what the implementation does not support.
@@ -230,14 +240,23 @@ class Backend:
         f"{(*segment_ids.shape, layout.width // 2)}, but got "
         f"{[a.shape for a in angles]}"
       )
+    expected = (
+      (layout.heads, 2 * segment_ids.shape[1] - 1) if relative else None
+    )
+    if (None if bias is None else bias.shape) != expected:
+      raise ValueError(f"bias must be {expected}: got {jnp.shape(bias)}")
     if why := self.lacks(
-      layout, window, causal, length=segment_ids.shape[1], dtype=dtype
+      layout, window, causal, relative, length=segment_ids.shape[1], dtype=dtype
     ):
       raise UserError(
         f"attention: {self.implementation} {why}; use reference instead"
       )
     return _IMPLEMENTATIONS[self.implementation].prepare(
-      self._call(layout, window, causal), segment_ids, angles, jnp.dtype(dtype)
+      self._call(layout, window, causal, relative),
+      segment_ids,
+      angles,
+      jnp.dtype(dtype),
+      *(() if bias is None else (bias,)),
     )
 
   def attend(
@@ -247,6 +266,7 @@ class Backend:
     layout: Layout,
     window: int | None = None,
     causal: bool = False,
+    relative: bool = False,
   ) -> Array:
     """Computes attention from [B, S, (H + 2 K) d] to [B, S, H d].
 
@@ -254,10 +274,11 @@ class Backend:
 
     Args:
       qkv: queries, keys and values as `layout` says.
-      rows: from `prepare` with the same layout, window and causal.
+      rows: from `prepare` with the same layout, window, causal and relative.
       layout: of the columns of qkv.
       window: see the class.
       causal: see the class.
+      relative: see the class.
 
     Raises:
       ValueError: if the shape of qkv does not match `layout`.
@@ -268,17 +289,20 @@ class Backend:
       )
     attend = functools.partial(
       _IMPLEMENTATIONS[self.implementation].attend,
-      self._call(layout, window, causal),
+      self._call(layout, window, causal, relative),
     )
     if self.rows_over:
       attend = self._on_own_rows(attend, qkv.shape[0])
     with jax.named_scope(f"attention_{self.implementation}"):
       return attend(qkv, rows)
 
-  def _call(self, layout: Layout, window: int | None, causal: bool) -> Call:
+  def _call(
+    self, layout: Layout, window: int | None, causal: bool, relative: bool
+  ) -> Call:
     return Call(
       layout,
       Reach.of(window, causal),
+      relative,
       self.device,
       self.blocks,
       self.forward_only,

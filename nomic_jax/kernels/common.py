@@ -9,6 +9,7 @@ from jax import Array
 import jax.numpy as jnp
 import numpy as np
 
+from nomic_jax.kernels.layout import Call
 from nomic_jax.kernels.layout import Reach
 
 LOWEST = -1e30  # a masked score; not -inf, whose differences are NaN
@@ -85,8 +86,16 @@ def no_gradient(rows: Any) -> Any:
   )
 
 
-def lacks_dtype(dtype: Any, *known: str) -> str:
-  """Returns why a kernel does not support a dtype; "" if it does or is None."""
+def lacks(call: Call, dtype: Any, *known: str) -> str:
+  """Returns what no kernel supports, or why not this dtype; "" if supported.
+
+  Args:
+    call: what to compute.
+    dtype: of qkv; None if unknown.
+    *known: names of the supported dtypes.
+  """
+  if call.relative:
+    return "adds no relative bias to its scores"
   if dtype is None or dtype.name in known:
     return ""
   return f"computes in {' or '.join(known)}, not {dtype.name}"

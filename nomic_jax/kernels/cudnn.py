@@ -29,7 +29,7 @@ def lacks(call: Call, length: int, dtype: Any) -> str:
     return f"has no heads of {d}; expected a multiple of 8 up to {widest}"
   if length % 2 and not call.forward_only:
     return f"has no gradient for rows of {length} tokens; expected even ones"
-  return common.lacks_dtype(dtype, "bfloat16")
+  return common.lacks(call, dtype, "bfloat16")
 
 
 def prepare(call: Call, segment_ids: Array, angles: Any, dtype: Any) -> Any:

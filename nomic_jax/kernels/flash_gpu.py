@@ -33,7 +33,7 @@ def lacks(call: Call, length: int, dtype: Any) -> str:
     return (
       f"has no layout for {call.layout}; expected a width of 64, 128 or 256"
     )
-  return common.lacks_dtype(dtype, "float32", "bfloat16")
+  return common.lacks(call, dtype, "float32", "bfloat16")
 
 
 def prepare(call: Call, segment_ids: Array, angles: Any, dtype: Any) -> Rows:

@@ -45,7 +45,7 @@ def lacks(call: Call, length: int, dtype: Any) -> str:
     return (
       f"supports rows of up to {room} tokens on a {call.device}, not {length}"
     )
-  return common.lacks_dtype(dtype, "float32", "bfloat16")
+  return common.lacks(call, dtype, "float32", "bfloat16")
 
 
 def prepare(call: Call, segment_ids: Array, angles: Any, dtype: Any) -> Rows:

@@ -94,6 +94,7 @@ class Call:
   Attributes:
     layout: of the columns of qkv.
     reach: which keys a query sees.
+    relative: whether a relative bias is added to the scores.
     device: the `jax.Device.device_kind` it runs on.
     blocks: see `nomic_jax.kernels.attention.Backend`.
     forward_only: whether gradients are not needed.
@@ -102,6 +103,7 @@ class Call:
 
   layout: Layout
   reach: Reach = Reach()
+  relative: bool = False
   device: str = ""
   blocks: tuple[int, int, int, int] | None = None
   forward_only: bool = False

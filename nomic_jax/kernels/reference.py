@@ -9,6 +9,8 @@ from jax import Array
 import jax.numpy as jnp
 
 from nomic_jax.kernels import blockwise
+from nomic_jax.kernels import common
+from nomic_jax.kernels import relative
 from nomic_jax.kernels.layout import Call
 from nomic_jax.kernels.layout import Reach
 
@@ -23,10 +25,15 @@ def lacks(call: Call, length: int, dtype: Any) -> str:
   return ""
 
 
-def prepare(call: Call, segment_ids: Array, angles: Any, dtype: Any) -> Any:
+def prepare(
+  call: Call, segment_ids: Array, angles: Any, dtype: Any, bias: Any = None
+) -> Any:
   """Returns the arguments that all layers share."""
   del call, dtype
-  return segment_ids, angles
+  length = segment_ids.shape[1]
+  if bias is not None and length <= _LONG:
+    bias = relative.square(bias, length)  # once for all layers
+  return segment_ids, angles, bias
 
 
 def attend(call: Call, qkv: Array, rows: Any) -> Array:
@@ -35,27 +42,59 @@ def attend(call: Call, qkv: Array, rows: Any) -> Array:
   Holds [B, H, S, S] scores, or a block of them for long rows. Scores and
   softmax are float32 for any input dtype.
   """
-  segment_ids, angles = rows
+  segment_ids, angles, bias = rows
   q, k, v = call.layout.split(qkv)
   if angles is not None:
     q, k = rotate(q, *angles), rotate(k, *angles)
-  if segment_ids.shape[1] > _LONG:
+  if segment_ids.shape[1] <= _LONG:
+    out = softmax_attention(q, k, v, mask(segment_ids, call.reach), bias)
+  elif bias is None:
     q *= q.shape[-1] ** -0.5
     out = blockwise.attend(q, k, v, segment_ids, call.reach)
   else:
-    out = softmax_attention(q, k, v, mask(segment_ids, call.reach))
+    out = _by_queries(q, k, v, segment_ids, call.reach, bias)
   out = jnp.where((segment_ids > 0)[:, :, None, None], out, 0)
   return out.reshape(*segment_ids.shape, -1)
 
 
-def softmax_attention(q: Array, k: Array, v: Array, seen: Array) -> Array:
-  """Computes attention of q [B, S, H, d] over k and v [B, S, K, d].
+def _by_queries(
+  q: Array, k: Array, v: Array, ids: Array, reach: Reach, bias: Array
+) -> Array:
+  """Computes `softmax_attention` one block of queries at a time.
+
+  It is for rows longer than any text of a model with a relative bias, such as
+  packed ones; it skips no block of keys.
+  """
+  length = q.shape[1]
+  places = jnp.arange(length)
+  q, own, at = (
+    common.padded(x, _LONG).reshape(x.shape[0], -1, _LONG, *x.shape[2:])
+    for x in (q, ids, places[None])
+  )
+
+  @jax.checkpoint
+  def block(of_block):
+    q, own, at = of_block
+    seen = (own[:, :, None] == ids[:, None]) & reach.sees(at[:, None], places)
+    part = relative.part(bias, at[0], _LONG, length)
+    return softmax_attention(q, k, v, seen, part)
+
+  q, own = q.swapaxes(0, 1), own.swapaxes(0, 1)
+  out = jax.lax.map(block, (q, own, at[0])).swapaxes(0, 1)
+  return out.reshape(out.shape[0], -1, *out.shape[3:])[:, :length]
+
+
+def softmax_attention(
+  q: Array, k: Array, v: Array, seen: Array, bias: Array | None = None
+) -> Array:
+  """Computes attention of q [B, Q, H, d] over k and v [B, S, K, d].
 
   Args:
     q: queries.
     k: keys.
     v: values.
-    seen: bool [B, S, S], whether a query sees a key.
+    seen: bool [B, Q, S], whether a query sees a key.
+    bias: float32 [H, Q, S] to add to the scores; None for no bias.
   """
   # Heads before tokens, and the division last, on few numbers: by far the
   # fastest form on XLA's CPU backend. The queries of heads that share keys are
@@ -71,6 +110,8 @@ def softmax_attention(q: Array, k: Array, v: Array, seen: Array) -> Array:
     k,
     preferred_element_type=jnp.float32,
   )
+  if bias is not None:
+    scores += bias.reshape(k.shape[1], -1, bias.shape[-1])
   # A large negative number, not -inf: a padded query sees other padding, so no
   # row of the softmax is empty and no gradient is NaN.
   scores = jnp.where(seen[:, None], scores, -1e30)

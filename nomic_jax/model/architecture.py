@@ -59,6 +59,22 @@ class Rope:
 
 
 @dataclasses.dataclass(frozen=True)
+class Relative:
+  """A bias of the scores by distance (Raffel et al. 2020), as in T5 and MPNet.
+
+  All layers share one table; each head has a number for each bucket.
+
+  Attributes:
+    buckets: of distances, half of them for the tokens before; near ones have a
+      bucket each, farther ones share one, by logarithm.
+    furthest: distance from which on all tokens share a bucket.
+  """
+
+  buckets: int = 32
+  furthest: int = 128
+
+
+@dataclasses.dataclass(frozen=True)
 class Attention:
   """Softmax attention within each text.
 
@@ -69,6 +85,7 @@ class Attention:
     window: how many tokens to either side are seen; None: all.
     causal: whether later tokens are hidden.
     rope: rotates queries and keys; None: not rotated.
+    relative: a bias added to the scores; None: none.
     qk_norm: of each head's queries and keys, before they are rotated.
     bias: whether the projections have one.
   """
@@ -79,6 +96,7 @@ class Attention:
   window: int | None = None
   causal: bool = False
   rope: Rope | None = None
+  relative: Relative | None = None
   qk_norm: Norm | None = None
   bias: bool = False
 
@@ -95,9 +113,9 @@ class Attention:
     return Layout(self.heads, self.kv_heads, self.width)
 
   @property
-  def need(self) -> tuple[Layout, int | None, bool]:
+  def need(self) -> tuple[Layout, int | None, bool, bool]:
     """What an implementation of attention is asked to compute."""
-    return self.layout, self.window, self.causal
+    return self.layout, self.window, self.causal, self.relative is not None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,12 +152,15 @@ class Embedding:
     types: rows of the token-type table; 0: no such table.
     positions: rows of the table of learned positions; 0: no such table.
     first_position: row of a text's first token.
+    skips_padding: whether a padding token within a text takes no position, and
+      has the row before the first: fairseq's rule, which RoBERTa keeps.
     norm: of the sum; None: no norm.
   """
 
   types: int = 0
   positions: int = 0
   first_position: int = 0
+  skips_padding: bool = False
   norm: Norm | None = Norm()
 
 
@@ -159,6 +180,21 @@ class Prediction:
 
 
 @dataclasses.dataclass(frozen=True)
+class Classifier:
+  """The classification head: labels(activation(dense(first token))).
+
+  Attributes:
+    activation: a name in `heads.CLASSIFIERS`.
+    pooler: whether the dense layer is BERT's pooler, which is pretrained.
+    drops_input: whether dropout comes before the dense layer, too.
+  """
+
+  activation: str = "tanh"
+  pooler: bool = True
+  drops_input: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Architecture:
   """A text encoder.
 
@@ -168,6 +204,7 @@ class Architecture:
     embedding: from tokens to the first hidden states.
     layers: the blocks, in order.
     prediction: what its masked-language-model head is.
+    classifier: what its classification head is.
     final_norm: of the last hidden states; None: no norm.
     max_length: tokens of the longest text that it reads.
     pad_token_id: of padding.
@@ -177,7 +214,7 @@ class Architecture:
     head: from hidden states to vectors.
     dropout, head_dropout: what the model's files state, for trainings that
       ask for it with compute.dropout=-1.
-    family: name of the module of `nomic_jax.families` whose files it is from.
+    family: `name` of the family whose files it is from.
   """
 
   vocab_size: int
@@ -185,6 +222,7 @@ class Architecture:
   embedding: Embedding
   layers: tuple[Layer, ...]
   prediction: Prediction
+  classifier: Classifier = Classifier()
   final_norm: Norm | None = None
   max_length: int = 8192
   pad_token_id: int = 0
@@ -201,7 +239,7 @@ class Architecture:
     return tuple(dict.fromkeys(layer.attention for layer in self.layers))
 
   @property
-  def needs(self) -> tuple[tuple[Layout, int | None, bool], ...]:
+  def needs(self) -> tuple[tuple[Layout, int | None, bool, bool], ...]:
     """What is asked of an implementation of attention, each once."""
     return tuple(dict.fromkeys(a.need for a in self.attentions))
 

@@ -22,6 +22,7 @@ from nomic_jax.mesh import partition
 from nomic_jax.model import architecture as spec
 from nomic_jax.model import layers
 from nomic_jax.model import matmul
+from nomic_jax.model import relative
 from nomic_jax.model import rotary
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.head import Head
@@ -225,9 +226,7 @@ class _Trunk(nn.Module):
       # A model may know but one.
       x += table(e.types, "type")(jnp.minimum(types, e.types - 1))
     if e.positions:
-      x += table(e.positions, "position")(
-        tokens["positions"] + e.first_position
-      )
+      x += table(e.positions, "position")(_position_rows(a, tokens))
     return layers.norm(e.norm, "norm")(x) if e.norm else x
 
   def _rows(self, tokens: Tokens, dtype: Any) -> tuple[Any, ...]:
@@ -243,10 +242,24 @@ class _Trunk(nn.Module):
           ids,
           self.encoder.ntk_length,
         )
+      bias = None
+      if attention.relative:
+        bias = self._bias(attention, ids.shape[1])
       rows.append(
-        self.encoder.attends.prepare(ids, angles, dtype, *attention.need)
+        self.encoder.attends.prepare(
+          ids, angles, dtype, *attention.need, bias=bias
+        )
       )
     return tuple(rows)
+
+  def _bias(self, attention: spec.Attention, length: int) -> Array:
+    """What is added to scores by distance, float32 [H, 2 length - 1]."""
+    buckets = relative.buckets(attention.relative, length)
+    stddev = self.encoder.architecture.initializer_range
+    table = layers.table(
+      attention.relative.buckets, attention.heads, stddev, "relative"
+    )
+    return table(buckets).T
 
   def _scan(
     self, run: spec.Run, x: Array, rows: tuple, keys: Array | None
@@ -269,6 +282,18 @@ class _Trunk(nn.Module):
       keys = keys[run.start : run.start + run.repeats * size]
       keys = keys.reshape(run.repeats, size, *keys.shape[1:])
     return stack(self.encoder, run.unit, name=run.name)(x, rows, keys)[0]
+
+
+def _position_rows(a: Architecture, tokens: Tokens) -> Array:
+  """Each token's row of the table of positions, int32 [B, S]."""
+  e, places = a.embedding, tokens["positions"]
+  if not e.skips_padding:
+    return places + e.first_position
+  skipped = (tokens["ids"] == a.pad_token_id) & (tokens["segment_ids"] > 0)
+  before = jnp.cumsum(skipped, 1) - skipped  # in the row
+  first = jnp.arange(places.shape[1]) - places  # token of the text
+  before -= jnp.take_along_axis(before, jnp.maximum(first, 0), 1)  # in the text
+  return jnp.where(skipped, 0, places - before + 1) + e.first_position - 1
 
 
 class _Unit(nn.Module):

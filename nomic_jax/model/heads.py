@@ -3,6 +3,7 @@
 """What stands on top of the encoder while it trains."""
 
 from flax import linen as nn
+import jax
 from jax import Array
 import jax.numpy as jnp
 
@@ -45,13 +46,20 @@ class MLMHead(nn.Module):
     return logits
 
 
+# Names of `architecture.Classifier`.
+CLASSIFIERS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
+
+
 class ClassificationHead(nn.Module):
-  """BERT's sequence classifier: pooler, dropout, dense D→labels.
+  """A sequence classifier: pooler, activation, dropout, dense D→labels.
+
+  The activation and where else there is dropout are the architecture's, see
+  `architecture.Classifier`.
 
   Params: `pooler` {kernel [D, D], bias [D]} and `classifier`
   {kernel [D, labels], bias [labels]}, a tree that a loss keeps beside its
-  `encoder` as `classification_head`. transformers calls them
-  `bert.pooler.dense` and `classifier`, and applies tanh to the first.
+  `encoder` as `classification_head`. For BERT transformers calls them
+  `bert.pooler.dense` and `classifier`.
 
   It is applied to the first token of each text. From packed rows those are
 
@@ -80,7 +88,9 @@ class ClassificationHead(nn.Module):
     dense = lambda features, axes, name: layers.dense(
       features, axes, True, a.initializer_range, self.dtype, name
     )
-    x = jnp.tanh(dense(width, ("embed", "embed_out"), "pooler")(first))
-    x = nn.Dropout(self.dropout, deterministic=not train)(x)
+    drop = nn.Dropout(self.dropout, deterministic=not train)
+    x = drop(first) if a.classifier.drops_input else first
+    x = dense(width, ("embed", "embed_out"), "pooler")(x)
+    x = drop(CLASSIFIERS[a.classifier.activation](x))
     x = dense(self.labels, ("embed", "labels"), "classifier")(x)
     return x.astype(jnp.float32)

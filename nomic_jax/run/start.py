@@ -212,8 +212,9 @@ def _loaded(config: ml_collections.ConfigDict) -> Start:
   # Only a classifier uses a pooler, and trains it further.
   encoder = dict(model.params)
   params = {"encoder": encoder}
-  if "pooler" in encoder:
-    params["classification_head"] = {"pooler": encoder.pop("pooler")}
+  pooler = encoder.pop("pooler", None)
+  if pooler and model.architecture.classifier.pooler:
+    params["classification_head"] = {"pooler": pooler}
   heads = {
     "mlm_head": model.mlm_head,
     "classification_head": model.classification_head,

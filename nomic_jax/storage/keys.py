@@ -30,8 +30,9 @@ class Keys:
     return self._values.get(key)
 
   def with_defaults(self, **values: Any) -> "Keys":
-    """Returns a copy with values for the keys that are absent."""
-    return Keys(values | dict(self._values), self.where)
+    """Returns a copy with values for the keys that are absent or null."""
+    there = {k: v for k, v in self._values.items() if v is not None}
+    return Keys(values | there, self.where)
 
   def only(self, known: Mapping[str, Collection[Any] | None]) -> None:
     """Refuses keys that are unknown or have an unsupported value.

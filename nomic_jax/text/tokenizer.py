@@ -1,7 +1,8 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A lower-case WordPiece tokenizer like BERT's: training, loading and saving.
+"""Training, loading and saving tokenizers.
 
+Trained are a lower-case WordPiece like BERT's and those of `subwords.py`.
 Unlike BERT's, it supports every script: characters are composed (NFC) and keep
 their marks, the vocabulary contains as many characters as the texts need, and a
 long run without spaces is split instead of becoming unknown.
@@ -11,6 +12,7 @@ open them with `transformers.AutoTokenizer`.
 """
 
 import collections
+from collections.abc import Callable
 from collections.abc import Iterable
 import json
 import os
@@ -19,11 +21,13 @@ import unicodedata
 
 import tokenizers
 
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.storage import decoding
 from nomic_jax.storage import hub_cache
 from nomic_jax.storage import places
 from nomic_jax.text import special_tokens
+from nomic_jax.text import subwords
 from nomic_jax.text import tokenizer_settings
 
 # Files of a Hub repository that define a tokenizer.
@@ -33,6 +37,7 @@ _FILES = (
   "sentence_bert_config.json",
   "config.json",
 )
+KINDS = ("wordpiece", "bpe", "unigram")
 SPECIAL_TOKENS = {
   "pad_token": "[PAD]",
   "unk_token": "[UNK]",
@@ -59,16 +64,19 @@ def train(
   texts: Iterable[str],
   vocab_size: int,
   *,
+  kind: str = "wordpiece",
   strip_accents: bool = False,
   cover: float = 0.95,
 ) -> tokenizers.Tokenizer:
-  """Trains WordPiece on `texts`; equal texts give an equal vocabulary.
+  """Trains a tokenizer on `texts`; equal texts give an equal vocabulary.
 
   Args:
     texts: any number of texts; the first million characters of each are kept
       in memory during training.
     vocab_size: the largest number of tokens, including the special ones
       ([PAD]=0 … [MASK]=4).
+    kind: a name in KINDS: wordpiece (lower case, like BERT's), bpe (of bytes,
+      so that nothing is unknown, like RoBERTa's) or unigram (like XLM-R's).
     strip_accents: whether to drop nonspacing marks, as uncased BERT does: café
       becomes cafe, but Japanese か also becomes が, and Hindi कुल becomes कल.
     cover: the smallest fraction of the texts' characters that the vocabulary
@@ -78,12 +86,19 @@ def train(
     The tokenizer, with special tokens around each text.
 
   Raises:
-    UserError: if `vocab_size` is too small for `cover`.
+    UserError: if `vocab_size` is too small for `cover`, or the kind is unknown.
   """
+  check_kind(kind, strip_accents)
   texts = [text[:_LONGEST] for text in texts]
+  if kind == "bpe":
+    return subwords.bpe(texts, vocab_size)
+  if kind == "unigram":
+    letters = _alphabet(texts, vocab_size, subwords.UNIGRAM, cover, lambda _: 1)
+    return subwords.unigram(texts, vocab_size, letters)
   special = list(SPECIAL_TOKENS.values())
   normalizer = _normalizer(strip_accents)
-  letters = _alphabet(texts, vocab_size, normalizer, cover)
+  cost = lambda letter: 1 + _joins(letter, normalizer)
+  letters = _alphabet(texts, vocab_size, normalizer, cover, cost)
   # The library's trainer iterates over randomly seeded hash tables: it numbers
   # the "##x" pieces, chooses among equally rare characters and breaks ties
   # between merges in that order, so two runs differ. Therefore the alphabet is
@@ -104,11 +119,21 @@ def train(
   return _wordpiece(tokenizer.get_vocab(), normalizer)
 
 
+def check_kind(kind: str, strip_accents: bool) -> None:
+  """Raises UserError unless `train` can do this."""
+  one_of(kind, KINDS, f"--tokenizer_kind={kind} is unknown")
+  if kind != "wordpiece" and strip_accents:
+    raise UserError(
+      f"--strip_accents: not with --tokenizer_kind={kind}; expected wordpiece"
+    )
+
+
 def _alphabet(
   texts: list[str],
   vocab_size: int,
   normalizer: tokenizers.normalizers.Normalizer,
   cover: float,
+  cost: Callable[[str], int],
 ) -> list[str]:
   """Returns the most common characters after normalization, sorted.
 
@@ -117,6 +142,7 @@ def _alphabet(
     vocab_size: as for `train`.
     normalizer: applied before counting.
     cover: as for `train`.
+    cost: returns how many tokens a character takes.
 
   Raises:
     UserError: if the characters that fit are a smaller fraction than `cover`.
@@ -131,7 +157,7 @@ def _alphabet(
   letters, covered, total = [], 0, counts.total()
   room = vocab_size - len(SPECIAL_TOKENS)
   for letter in sorted(counts, key=lambda c: (-counts[c], c)):
-    tokens = 1 + _joins(letter, normalizer)
+    tokens = cost(letter)
     if (
       len(letters) >= _ALPHABET
       and covered >= _COVER * total
@@ -261,7 +287,9 @@ def save(tokenizer: tokenizers.Tokenizer, folder: str | os.PathLike) -> None:
   roles = special_tokens.settings(tokenizer)
   config = {
     "tokenizer_class": "PreTrainedTokenizerFast",
-    "clean_up_tokenization_spaces": True,
+    "clean_up_tokenization_spaces": isinstance(
+      tokenizer.model, tokenizers.models.WordPiece
+    ),
     **roles,
   }
   _write_json(folder / "tokenizer_config.json", config)

@@ -13,6 +13,7 @@ import warnings
 
 import tokenizers
 from tokenizers import normalizers
+from tokenizers import pre_tokenizers
 from tokenizers import processors
 
 from nomic_jax.errors import UserError
@@ -26,18 +27,26 @@ LENGTHS = "sentence_bert_config.json"
 MODEL = "config.json"
 # Classes of transformers that build BERT's normalizer from these keys,
 # whatever tokenizer.json contains, and the defaults of the keys.
-_BERTS = ("Bert", "DistilBert", "Electra", "MobileBert")
+_BERTS = ("Bert", "DistilBert", "Electra", "MobileBert", "MPNet")
 _CLASSES = tuple(
   f"{name}Tokenizer{end}" for name in _BERTS for end in ("", "Fast")
 )
-# Model types whose tokenizer has such a class if no file names another.
-_OF_BERT = ("bert", "distilbert", "electra", "mobilebert", "nomic_bert")
+# Model types -> the class of their tokenizer if no file names another.
+_OF_TYPE = dict.fromkeys(
+  ("bert", "distilbert", "electra", "mobilebert", "nomic_bert"), "BertTokenizer"
+) | {
+  "mpnet": "MPNetTokenizer",
+  "roberta": "RobertaTokenizer",
+  "xlm-roberta": "XLMRobertaTokenizer",
+}
 # Classes that add a space before a text depending only on this key.
 _BYTE_LEVEL = tuple(
   f"{name}Tokenizer{end}"
   for name in ("Roberta", "GPT2", "Bart", "Longformer")
   for end in ("", "Fast")
 )
+# Classes that split a text at white space, whatever tokenizer.json holds.
+_XLM = ("XLMRobertaTokenizer", "XLMRobertaTokenizerFast")
 _KEYS = {
   "do_lower_case": ("lowercase", True),
   "strip_accents": ("strip_accents", None),
@@ -82,6 +91,8 @@ def apply(tokenizer: tokenizers.Tokenizer, folder: pathlib.Path) -> None:
     _as_bert(tokenizer, keys)
   elif kind in _BYTE_LEVEL:
     _set_prefix_space(tokenizer, keys.get("add_prefix_space", bool, False))
+  elif kind in _XLM and isinstance(tokenizer.model, tokenizers.models.Unigram):
+    _as_xlm_roberta(tokenizer, keys.get("add_prefix_space", bool, True))
   if Keys(lengths, str(folder / LENGTHS)).get("do_lower_case", bool, False):
     _prepend(tokenizer, normalizers.Lowercase())
 
@@ -98,7 +109,7 @@ def _class(settings: dict[str, Any], model: dict[str, Any]) -> Any:
   return (
     settings.get("tokenizer_class")
     or model.get("tokenizer_class")
-    or ("BertTokenizer" if model.get("model_type") in _OF_BERT else None)
+    or _OF_TYPE.get(model.get("model_type"))
   )
 
 
@@ -166,6 +177,26 @@ def _as_bert(tokenizer: tokenizers.Tokenizer, keys: Keys) -> None:
     _add_ends(tokenizer)
 
 
+def _as_xlm_roberta(tokenizer: tokenizers.Tokenizer, prefix: bool) -> None:
+  """Does what transformers' XLMRobertaTokenizer does to a tokenizer.json.
+
+  Of its normalizer only the table that SentencePiece compiled is kept.
+  """
+  parts = json.loads(tokenizer.to_str())["normalizer"] or {}
+  tables = [
+    step
+    for step in parts.get("normalizers", [parts])
+    if step.get("type") == "Precompiled"
+  ]
+  tokenizer.normalizer = _part("normalizer", tables[0]) if tables else None
+  tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+    [
+      pre_tokenizers.WhitespaceSplit(),
+      pre_tokenizers.Metaspace(prepend_scheme="always" if prefix else "never"),
+    ]
+  )
+
+
 def _part(name: str, step: dict[str, Any]) -> Any:
   """Returns a normalizer or pre-tokenizer, as `name` says, from its JSON."""
   bare = tokenizers.Tokenizer(tokenizers.models.WordLevel({}, unk_token=""))
@@ -174,11 +205,17 @@ def _part(name: str, step: dict[str, Any]) -> Any:
 
 
 def _add_ends(tokenizer: tokenizers.Tokenizer) -> None:
-  """Adds BERT's tokens around a text: [CLS] and [SEP], however spelled."""
+  """Adds BERT's tokens around a text: [CLS] and [SEP], however spelled.
+
+  If no file declares them, they are those of the vocabulary.
+  """
   declared = special_tokens.declared_of(tokenizer)
+  usual = ("[CLS]", "[SEP]")
+  if tokenizer.token_to_id("[CLS]") is None:
+    usual = ("<s>", "</s>")  # as MPNet writes them
   head, tail = (
-    declared.get(f"{role}_token", usual)
-    for role, usual in (("cls", "[CLS]"), ("sep", "[SEP]"))
+    declared.get(f"{role}_token", token)
+    for role, token in zip(("cls", "sep"), usual)
   )
   ids = [(t, tokenizer.token_to_id(t)) for t in (head, tail)]
   if all(i is not None for _, i in ids):

@@ -67,11 +67,15 @@ def pair_batch(queries: int = 8, negatives: int = 2, rows: int = 8) -> dict:
 
 
 def mlm_batch(
-  rows: int = 8, length: int = 12, places: int = 4, seed: int = 0
+  rows: int = 8,
+  length: int = 12,
+  places: int = 4,
+  seed: int = 0,
+  first: int = 1,
 ) -> dict:
-  """Rows of one text each, with 0 to `places` masked tokens."""
+  """Rows of one text each, with 0 to `places` masked tokens; ids from first."""
   rng = np.random.default_rng(seed)
-  ids = rng.integers(1, 96, (rows, length)).astype(np.int32)
+  ids = rng.integers(first, 96, (rows, length)).astype(np.int32)
   lengths = rng.integers(places, length + 1, rows)
   real = np.arange(length) < lengths[:, None]
   masked = np.zeros((rows, places), np.int32)

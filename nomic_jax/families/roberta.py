@@ -1,0 +1,80 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""RoBERTa (Liu et al. 2019), as transformers' RobertaModel computes it.
+
+The encoder is BERT's. Positions are counted as fairseq does: the first is
+pad_token_id + 1, and padding tokens take none.
+"""
+
+import dataclasses
+from typing import Any
+
+from nomic_jax.families import bert
+from nomic_jax.families.family import Family
+from nomic_jax.model.architecture import Architecture
+from nomic_jax.model.architecture import Classifier
+from nomic_jax.storage.keys import Keys
+
+
+def _from_json(keys: Keys) -> Architecture:
+  """RobertaConfig and its defaults."""
+  keys = keys.with_defaults(vocab_size=50265, pad_token_id=1)
+  return fairseq(bert.FAMILY.from_json(keys))
+
+
+def fairseq(a: Architecture) -> Architecture:
+  """A BERT with what models trained in fairseq have in another way."""
+  first = a.pad_token_id + 1
+  return dataclasses.replace(
+    a,
+    embedding=dataclasses.replace(
+      a.embedding, first_position=first, skips_padding=True
+    ),
+    # The head's activation is GELU, whatever the encoder's is.
+    prediction=dataclasses.replace(a.prediction, activation="gelu"),
+    classifier=Classifier(pooler=False, drops_input=True),
+    max_length=a.embedding.positions - first,
+  )
+
+
+def _to_json(a: Architecture) -> dict[str, Any]:
+  return bert.FAMILY.to_json(a) | {
+    "model_type": "roberta",
+    "max_position_embeddings": a.embedding.positions,
+  }
+
+
+HEADS = {
+  "mlm_head": {
+    "transform": "lm_head.dense",
+    "norm": "lm_head.layer_norm",
+    "": "lm_head",
+  },
+  "classification_head": {
+    "pooler": "classifier.dense",
+    "classifier": "classifier.out_proj",
+  },
+}
+(_BERT,) = bert.FAMILY.layouts
+LAYOUT = dataclasses.replace(
+  _BERT,
+  heads=HEADS,
+  tied={
+    "lm_head.decoder.weight": _BERT.word,
+    "lm_head.decoder.bias": "lm_head.bias",
+  },
+  mlm_prefix="lm_head.",
+)
+
+FAMILY = Family(
+  name="roberta",
+  from_json=_from_json,
+  to_json=_to_json,
+  classes={
+    "encoder": "RobertaModel",
+    "mlm_head": "RobertaForMaskedLM",
+    "classification_head": "RobertaForSequenceClassification",
+  },
+  layouts=(LAYOUT,),
+  prefixes=("", "roberta."),
+)

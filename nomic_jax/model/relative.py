@@ -1,0 +1,31 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Buckets of distances, for a relative bias of the scores."""
+
+import math
+
+import numpy as np
+
+from nomic_jax.model.architecture import Relative
+
+
+def buckets(relative: Relative, length: int) -> np.ndarray:
+  """The bucket of each distance in a row, int32 [2 length - 1].
+
+  From the token `length` - 1 places before the query to that as far after it.
+  A quarter of the buckets are of the distances 0, 1, 2, ... before the query;
+  another quarter are of distances that grow by a constant factor up to
+  `furthest`; and the other half are of tokens after it. In float32, as
+  PyTorch computes it.
+  """
+  distance = np.arange(1 - length, length)
+  half = relative.buckets // 2
+  near = half // 2
+  away = np.abs(distance)
+  with np.errstate(divide="ignore"):
+    steps = np.log(away.astype(np.float32) / np.float32(near))
+  steps /= np.float32(math.log(relative.furthest / near))
+  steps *= np.float32(half - near)
+  far = near + np.maximum(steps, 0).astype(np.int32)
+  bucket = np.where(away < near, away, np.minimum(far, half - 1))
+  return (bucket + np.where(distance > 0, half, 0)).astype(np.int32)

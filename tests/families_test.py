@@ -1,0 +1,304 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Every family computes what transformers computes, and swaps files with it."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+from support import hub_random
+from support import tiny
+from support.family_cases import CASES
+import torch
+
+from nomic_jax import families
+from nomic_jax.data.pack import pack
+from nomic_jax.hub import model_directory
+from nomic_jax.model.encoder import Encoder
+from nomic_jax.model.heads import ClassificationHead
+from nomic_jax.model.heads import MLMHead
+
+ROWS, SLOTS = 6, 4
+
+
+class Family:
+  """A case and what is made of it once: both sides' models and functions."""
+
+  def __init__(self, case, folder):
+    self.case, self.folder = case, folder
+    self.theirs = case.random("ForMaskedLM")
+    self.save(self.theirs, folder)
+    self.files = model_directory.read_model(folder)
+    self.trees = {"encoder": self.files.params, "mlm_head": self.files.mlm_head}
+    encoder = Encoder(self.files.architecture)
+    head = MLMHead(self.files.architecture)
+
+    def outputs(trees, tokens):
+      hidden = encoder.apply(trees["encoder"], tokens)
+      logits = head.apply(
+        {"params": trees["mlm_head"]},
+        hidden.reshape(-1, hidden.shape[-1]),
+        trees["encoder"]["word"]["embedding"],
+      )
+      vectors = encoder.architecture.head.apply(
+        trees["encoder"], hidden, tokens["segment_ids"], SLOTS
+      )
+      logits = logits.reshape(*hidden.shape[:2], -1)
+      return {"hidden": hidden, "logits": logits, "vectors": vectors}
+
+    def loss(trees, tokens, weights):
+      out = outputs(trees, tokens)
+      return sum((out[k] * weights[k]).sum() for k in weights)
+
+    self.outputs = tiny.jit(outputs)
+    self.gradient = tiny.jit(jax.grad(loss))
+
+  @staticmethod
+  def save(model, folder, **options):
+    model.save_pretrained(folder, **options)
+    (folder / "tokenizer.json").write_text(hub_random.tokenizer().to_str())
+
+  def ours(self, tokens):
+    return jax.tree.map(np.asarray, self.outputs(self.trees, tokens))
+
+  def expected(self, ids, types=None):
+    """Hidden states [S, D], logits [S, V] and the mean of one text alone."""
+    values = {"input_ids": torch.tensor(ids)[None]}
+    if types is not None:
+      values["token_type_ids"] = torch.tensor(types)[None]
+    out = self.theirs(**values, output_hidden_states=True)
+    hidden = out.hidden_states[-1][0]
+    return hidden, out.logits[0], hidden.mean(0)
+
+
+@pytest.fixture(name="family", scope="module", params=CASES)
+def _family(request, tmp_path_factory):
+  case = CASES[request.param]
+  return Family(case, tmp_path_factory.mktemp(request.param))
+
+
+def _packed(case, texts, rows=ROWS):
+  """Tokens, and each text's row, place in it and slot.
+
+  Rows are longer than any text, of odd length, and filled with strangers.
+  """
+  length = case.limit + 3
+  packed = pack([list(t) for t in texts], length, SLOTS, rows)
+  assert packed.ids.shape == (rows, length)
+  tokens = {
+    "ids": np.where(packed.segment_ids > 0, packed.ids, case.pad),
+    "segment_ids": packed.segment_ids,
+    "positions": packed.positions,
+  }
+  places = []
+  for slot in packed.slot_of:
+    row, at = divmod(slot, SLOTS)
+    places.append((row, packed.segment_ids[row] == at + 1, at))
+  return tokens, places
+
+
+def _check(family, tokens, places, texts, types=None):
+  """Asserts the hidden states, logits and vectors of every text."""
+  out = family.ours(tokens)
+  for i, (ids, (row, at, slot)) in enumerate(zip(texts, places, strict=True)):
+    with torch.no_grad():
+      hidden, logits, vector = family.expected(ids, types and types[i])
+    near = lambda a, b: np.testing.assert_allclose(
+      a, b.numpy(), rtol=0, atol=1e-5
+    )
+    near(out["hidden"][row, at], hidden)
+    near(out["logits"][row, at], logits)
+    near(out["vectors"][row, slot], vector)
+
+
+def test_packed_with_strangers(family):
+  texts = family.case.texts()
+  tokens, places = _packed(family.case, texts)
+  assert tokens["segment_ids"].max() > 1
+  _check(family, tokens, places, texts)
+
+
+def test_alone_and_padded(family):
+  texts = family.case.texts()
+  tokens, places = _packed(family.case, texts, ROWS)
+  for name in tokens:
+    tokens[name] = np.full_like(tokens[name], 0)
+  tokens["ids"][:] = family.case.pad
+  for row, ids in enumerate(texts):
+    tokens["ids"][row, : len(ids)] = ids
+    tokens["segment_ids"][row, : len(ids)] = 1
+    tokens["positions"][row, : len(ids)] = np.arange(len(ids))
+    places[row] = (row, tokens["segment_ids"][row] == 1, 0)
+  _check(family, tokens, places, texts)
+
+
+def test_special_tokens_inside_a_text(family):
+  """Also the padding token, which in RoBERTa takes no position."""
+  texts = family.case.texts((9, 14, 5))
+  for ids in texts:
+    ids[2:4] = family.case.pad
+    ids[0], ids[-1] = 2, family.case.pad
+  tokens, places = _packed(family.case, texts)
+  _check(family, tokens, places, texts)
+
+
+def test_token_types(family):
+  if not family.case.types:
+    pytest.skip("it has no token types")
+  texts = family.case.texts()
+  types = [(np.arange(len(t)) % 3 > 1).astype(int) for t in texts]
+  tokens, places = _packed(family.case, texts)
+  tokens["types"] = np.zeros_like(tokens["ids"])
+  for (row, at, _), own in zip(places, types):
+    tokens["types"][row, at] = own
+  _check(family, tokens, places, texts, types)
+
+
+def test_the_comparison_sees_a_small_difference(family):
+  """Negative control."""
+  texts = family.case.texts()
+  tokens, places = _packed(family.case, texts)
+  tokens["positions"] = (
+    np.where(tokens["segment_ids"] == 2, 1, 0) + (tokens["positions"])
+  )
+  with pytest.raises(AssertionError):
+    _check(family, tokens, places, texts)
+
+
+def _named(model):
+  """Also tied parameters, under each of their names."""
+  return model.named_parameters(remove_duplicate=False)
+
+
+def test_gradients_of_all_parameters(family):
+  """Of a sum of everything that the model gives, each with its own weight."""
+  texts = family.case.texts()
+  tokens, places = _packed(family.case, texts)
+  rng = np.random.default_rng(5)
+  weights = jax.tree.map(lambda x: np.zeros(x.shape, "f"), family.ours(tokens))
+  total = 0
+  family.theirs.zero_grad()
+  for ids, (row, at, slot) in zip(texts, places, strict=True):
+    outs = family.expected(ids)
+    wheres = (("hidden", (row, at)), ("logits", (row, at)))
+    for out, (name, where) in zip(outs, (*wheres, ("vectors", (row, slot)))):
+      own = rng.normal(0, 1, out.shape).astype("f")
+      weights[name][where] = own
+      total = total + (out * torch.tensor(own)).sum()
+  total.backward()
+  expected = {
+    name: parameter.grad.numpy() for name, parameter in _named(family.theirs)
+  }
+  expected = hub_random.read(family.files.architecture, expected)
+  found = family.gradient(family.trees, tokens, weights)
+  tiny.assert_close(found, expected, 1e-4)
+  found["encoder"]["norm"]["bias"] *= 1.001  # negative control
+  with pytest.raises(AssertionError):
+    tiny.assert_close(found, expected, 1e-4)
+
+
+def _written(family, folder, files=None, **changes):
+  files = files or family.files
+  model_directory.write_model(
+    folder,
+    files.architecture,
+    files.params,
+    files.tokenizer_path,
+    {},
+    mlm_head=files.mlm_head,
+    classification_head=files.classification_head,
+    **changes,
+  )
+  return folder
+
+
+def _tensors(folder):
+  return safetensors.numpy.load_file(folder / "model.safetensors")
+
+
+def test_a_round_trip_keeps_every_tensor(family, tmp_path):
+  assert (
+    family.files.architecture.family
+    == families.of(family.files.architecture).name
+  )
+  folder = _written(family, tmp_path / "ours")
+  before, after = _tensors(family.folder), _tensors(folder)
+  base = f"{family.theirs.base_model_prefix}."
+  before = {name.removeprefix(base): x for name, x in before.items()}
+  assert before.keys() == after.keys()
+  for name, x in before.items():
+    assert x.tobytes() == after[name].tobytes(), name
+  again = model_directory.read_model(folder)
+  assert again.architecture == family.files.architecture
+  config = json.loads((folder / "config.json").read_text())
+  assert config["model_type"] == family.case.config.model_type
+
+
+def test_transformers_opens_what_is_written(family, tmp_path):
+  folder = _written(family, tmp_path / "ours")
+  ids = torch.tensor(np.stack(family.case.texts((12, 12))))
+  with torch.no_grad():
+    expected = family.theirs(ids, output_hidden_states=True)
+    model = family.case.auto("ForMaskedLM", folder)
+    torch.testing.assert_close(model(ids).logits, expected.logits)
+    hidden = family.case.auto("Model", folder)(ids).last_hidden_state
+    torch.testing.assert_close(hidden, expected.hidden_states[-1])
+
+
+def test_the_encoder_alone(family, tmp_path):
+  """With its pooler, if it has one, and without a task's prefix."""
+  model = family.case.random("Model")
+  family.save(model, tmp_path / "theirs")
+  files = model_directory.read_model(tmp_path / "theirs")
+  assert files.mlm_head is None
+  assert files.architecture.pooler == ("pooler" in files.params)
+  folder = _written(family, tmp_path / "ours", files)
+  before, after = _tensors(tmp_path / "theirs"), _tensors(folder)
+  assert before.keys() == after.keys()
+  for name, x in before.items():
+    assert x.tobytes() == after[name].tobytes(), name
+
+
+def test_the_classifier(family, tmp_path):
+  model = family.case.random("ForSequenceClassification", num_labels=3)
+  family.save(model, tmp_path / "theirs")
+  files = model_directory.read_model(tmp_path / "theirs")
+  assert not files.architecture.pooler
+  ids = np.stack(family.case.texts((12, 12)))
+  ones = np.ones_like(ids)
+  places = np.tile(np.arange(12), (2, 1))
+  tokens = {"ids": ids, "segment_ids": ones, "positions": places}
+  hidden = Encoder(files.architecture).apply(files.params, tokens)
+  found = ClassificationHead(files.architecture, 3).apply(
+    {"params": files.classification_head}, hidden[:, 0]
+  )
+  with torch.no_grad():
+    expected = model(torch.tensor(ids)).logits
+    np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-5)
+    folder = _written(family, tmp_path / "ours", files)
+    again = family.case.auto("ForSequenceClassification", folder)
+    torch.testing.assert_close(again(torch.tensor(ids)).logits, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_shards_of_half_precision(family, tmp_path, dtype):
+  """As on the hub; each is read as the float32 that it stands for."""
+  model = family.case.random("ForMaskedLM").to(dtype)
+  family.save(model, tmp_path, max_shard_size="20KB")
+  assert len(list(tmp_path.glob("model-*.safetensors"))) > 2
+  files = model_directory.read_model(tmp_path)
+  found = hub_random.write(
+    files.architecture, {"encoder": files.params, "mlm_head": files.mlm_head}
+  )
+  base = f"{model.base_model_prefix}."
+  named = {name.removeprefix(base): p for name, p in _named(model)}
+  assert found.keys() <= named.keys()
+  for name, x in found.items():
+    np.testing.assert_array_equal(x, named[name].detach().float().numpy())
+
+
+def test_every_case_has_a_family_and_every_family_a_case():
+  types = {case.config.model_type for case in CASES.values()}
+  assert types | {"nomic_bert"} == {f.name for f in families.table()}
