@@ -1,12 +1,12 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""NomicBERT (Nussbaum et al. 2024), and what else its published code computes.
+"""NomicBERT (Nussbaum et al. 2024), with all that its published code computes.
 
-Its config.json may hold two sets of keys: the GPT2-style ones of the published
+Its config.json may have two sets of keys: the GPT2-style ones of the published
 models and of contrastors (n_embd, rotary_emb_base, ...), and those of
 transformers' own class (hidden_size, rope_parameters, ...), which ignores the
-first. Where a file has both, the GPT2-style ones win: v1's native keys say 8192
-trained positions, its code says 2048. Both are written.
+first. If a file has both, the GPT2-style ones take precedence: v1's native keys
+say 8192 trained positions, its code says 2048. Both are written.
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ _PUBLISHED = {
   "gelu_pytorch_tanh": "gelu",
   "quick_gelu": "quick_gelu",
 }
-# Where transformers before 5 finds the code (with the user's
+# Where versions of transformers before 5 find the code (with the user's
 # trust_remote_code), as in the published models.
 _CODE = "nomic-ai/nomic-bert-2048--"
 _MODELING = _CODE + "modeling_hf_nomic_bert.NomicBert"
@@ -214,15 +214,15 @@ def _to_json(a: Architecture) -> dict[str, Any]:
     }
     | sizes(a)
     | {
-      # That class would open an architecture it cannot compute, leave its
-      # tensors out and answer with noise; this makes it stop and say why.
+      # That class would open an architecture it cannot compute, drop its
+      # tensors and return noise; with this value it raises an error.
       "hidden_act": mlp.activation
       if _is_native(a)
       else ("not an architecture of transformers' NomicBertModel"),
       "hidden_dropout_prob": a.dropout,
       "attention_probs_dropout_prob": 0.0,
       "classifier_dropout": a.head_dropout,
-      # Dynamic NTK sets in beyond this, so it is what was trained on.
+      # Dynamic NTK scaling starts beyond this, so it is the trained length.
       "max_position_embeddings": rope.trained_length,
       "head_dim": layer.attention.width,
       "rope_parameters": dynamic | {"rope_theta": rope.base},
@@ -306,7 +306,7 @@ FAMILY = Family(
     "classification_head": "NomicBertForSequenceClassification",
   },
   layouts=(PUBLISHED, NATIVE),
-  # contrastors' own files may name no type, or another one.
+  # contrastors' own files may have no type, or another one.
   reads=lambda values: (
     "n_embd" in values or values.get("model_type") in (None, "nomic_bert")
   ),

@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tensors of a PyTorch file to a model's trees and back, one at a time.
+"""Converts tensors of PyTorch files to a model's trees and back, one by one.
 
-A tree stacks its layers and keeps kernels [in, out]; the files have a tensor
-per layer, [out, in], and may split the query, key and value projections. A
-`Layout` names them; shapes are the modules' own.
+A tree stacks its layers and has kernels [in, out]; files have one tensor per
+layer, [out, in], and may have separate query, key and value projections. A
+`Layout` names them; shapes are those of the modules.
 """
 
 from collections.abc import Collection
@@ -35,26 +35,26 @@ _OLD_LEAVES = {".gamma": ".weight", ".beta": ".bias"}  # TensorFlow's BERT
 
 
 class _Slot(NamedTuple):
-  """One tensor of a file and where it lives in the trees."""
+  """A tensor of a file and its place in the trees."""
 
   name: str
   shape: tuple[int, ...]  # in the file
   path: str  # in the trees
-  index: tuple  # of the tree's array, giving the tensor, maybe transposed
+  index: tuple  # into the tree's array; gives the tensor, possibly transposed
   transposed: bool
 
 
 def write(
   family: Family, architecture: Architecture, trees: Trees
 ) -> dict[str, np.ndarray]:
-  """A file's tensors, by the family's first layout.
+  """Returns a file's tensors, named by the family's first layout.
 
   Names have no prefix, and the decoder's copy of the word embedding is left
   out: transformers ties it, and so opens the file with and without a head.
-  What follows pooling is not among them, since it has files of its own.
+  Modules after pooling are not included, since they have files of their own.
 
   Args:
-    family: whose file it is.
+    family: of the file.
     architecture: of the encoder.
     trees: `encoder`, and `mlm_head` or `classification_head` if there are;
       of numpy or JAX arrays.
@@ -85,18 +85,17 @@ def read(
   tensors: Mapping[str, Any],
   where: str = "tensors",
 ) -> tuple[Architecture, dict[str, trees_lib.Params]]:
-  """The trees in a file, as float32.
+  """Returns the trees in a file, as float32.
 
   Args:
-    family: whose file it is.
-    architecture: by its config.json; what follows pooling is not looked for.
+    family: of the file.
+    architecture: as in its config.json; modules after pooling are ignored.
     tensors: name -> array, in any of the family's layouts, with any of its
-      prefixes. Each needs a `shape` at once and its values (`np.asarray`) only
-      when used.
+      prefixes. `shape` is used at once, values (`np.asarray`) only when needed.
     where: the file or directory, for messages.
 
   Returns:
-    The architecture, with a pooler if there is one that is no part of a
+    The architecture, with a pooler if the file has one outside of a
     classifier; and the trees by the names of `trees.TREES`.
 
   Raises:
@@ -134,20 +133,20 @@ def read(
 
 
 def vocabulary(family: Family, tensors: Mapping[str, Any], where: str) -> int:
-  """Rows of a file's table of word embeddings."""
+  """Returns the number of rows of a file's word embedding."""
   layout, names = _named(family, tensors, where)
   return tensors[names[layout.word]].shape[0]
 
 
 def _trunk(architecture: Architecture) -> Architecture:
-  """Without what follows pooling."""
+  """Returns the architecture without modules after pooling."""
   return dataclasses.replace(architecture, head=Head())
 
 
 def _named(
   family: Family, tensors: Mapping[str, Any], where: str
 ) -> tuple[Layout, dict[str, str]]:
-  """The layout; and names without prefix, of today's leaves, to the file's."""
+  """Returns the layout, and the names without prefix -> those in the file."""
   for pattern, why in family.layouts[0].refused.items():
     for name in tensors:
       if re.fullmatch(pattern, name):
@@ -180,7 +179,7 @@ def _slots(
   labels: int,
   where: str = "the parameters",
 ) -> Iterator[_Slot]:
-  """Every tensor a file of this architecture and layout has."""
+  """Yields every tensor of a file with this architecture and layout."""
   units = {
     run.path(i): (
       layer,
@@ -210,7 +209,7 @@ def _slots(
     if not names:
       raise UserError(
         f"{where}: the files of this family have no name for {path}, so "
-        "the weights are another architecture's; mend config.json"
+        "the weights are another architecture's; correct config.json"
       )
     names = (names,) if isinstance(names, str) else names
     widths = [shape[-1]]
@@ -239,7 +238,7 @@ def _settle_tied(
   tensors: Mapping[str, Any],
   where: str,
 ) -> None:
-  """Leaves of each tied pair the one that is wanted; both must be equal."""
+  """Keeps one of each tied pair, the one that is wanted, if both are equal."""
   for copy, original in layout.tied.items():
     if copy not in names:
       copy, original = original, copy
@@ -261,10 +260,10 @@ def _drop_ignored(
   wanted: Collection[str],
   tensors: Mapping[str, Any],
 ) -> None:
-  """Drops what may be ignored, and head biases that are all zero.
+  """Drops tensors that may be ignored, and head biases that are all zero.
 
-  transformers' NomicBertForMaskedLM always has biases in its head, zero
-  unless it was trained; the published head has none.
+  The head of transformers' NomicBertForMaskedLM always has biases, which are
+  zero unless it was trained; the published head has none.
   """
   for name in [name for name in names if name not in wanted]:
     if any(re.fullmatch(pattern, name) for pattern in layout.ignored):
