@@ -322,7 +322,7 @@ def test_vectors_of_tokens(directory):
     1,
   )
   np.testing.assert_allclose(matrix[0], expected, rtol=0, atol=1e-5)
-  with pytest.raises(UserError, match="'none' gives a vector for each token"):
+  with pytest.raises(UserError, match="'none' gives a vector per token"):
     nomic_jax.load(str(path))
   with pytest.raises(UserError, match="no norm or projection without pooling"):
     directory(pooling="none", pooled_norm=True)

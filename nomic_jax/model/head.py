@@ -1,10 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""From hidden states to what is compared: pooling, and modules in order.
+"""Maps hidden states to vectors: pooling, then modules in order.
 
-The modules are those of sentence-transformers that follow its Pooling: Dense
-layers with their activations, LayerNorms, and vectors normalised before
-further layers.
+The modules are those of sentence-transformers after its Pooling: Dense layers
+with activations, LayerNorms, and normalization before further layers.
 """
 
 import dataclasses
@@ -39,8 +38,8 @@ class Module:
 
   Attributes:
     kind: dense, norm (LayerNorm) or normalize (to length 1).
-    width: of what it returns.
-    bias: whether a dense layer has one.
+    width: of its output.
+    bias: whether a dense layer has a bias.
     activation: of a dense layer, a name in ACTIVATIONS.
     affine: whether a norm has a scale and a bias.
   """
@@ -58,19 +57,19 @@ class Head:
 
   Attributes:
     pooling: a name in `pooling.POOLINGS`.
-    modules: what follows it, in order.
+    modules: applied after pooling, in order.
   """
 
   pooling: str = "mean"
   modules: tuple[Module, ...] = ()
 
   def output_width(self, width: int) -> int:
-    """Dimensions of a vector, given those of a hidden state."""
+    """Returns the dimensions of a vector, given those of a hidden state."""
     return self.modules[-1].width if self.modules else width
 
   @property
   def pooled_norm(self) -> bool:
-    """Whether it begins with a LayerNorm without parameters (v1.5)."""
+    """Whether the first module is a LayerNorm without parameters (v1.5)."""
     return (
       bool(self.modules)
       and self.modules[0].kind == "norm"
@@ -84,7 +83,7 @@ class Head:
 
   @property
   def projection(self) -> int:
-    """Width of the one linear layer after that norm, 0 if there is none."""
+    """Width of a single linear layer after that norm; 0 if there is none."""
     if len(self.rest) != 1:
       return 0
     width = self.rest[0].width
@@ -93,10 +92,10 @@ class Head:
   def simple(
     self, width: int, pooled_norm: bool | None, projection: int | None
   ) -> "Head":
-    """The same with these in place of its own; None keeps its own.
+    """Returns a copy with these settings; None keeps those of this head.
 
     Raises:
-      OptionError: if it has modules that cannot be said so.
+      OptionError: if its modules cannot be described by these settings.
     """
     if pooled_norm is None and projection is None:
       return self
@@ -115,27 +114,27 @@ class Head:
 
   @property
   def names(self) -> tuple[str, ...]:
-    """Of the modules' parameters in the encoder's tree."""
+    """Names of the modules' parameters in the encoder's tree."""
     before = ("",) * self.pooled_norm
     if self.projection:
       return (*before, "projection")
     return (*before, *(f"output_{i}" for i in range(len(self.rest))))
 
   def init(self, rng: Array, width: int, stddev: float) -> Params:
-    """Fresh parameters, boxed with the logical names of their axes."""
+    """Returns initial parameters, boxed with their axes' logical names."""
     vector = jnp.zeros((1, width))
     return _Modules(self, stddev).init(rng, vector).get("params", {})
 
   def apply(
     self, params: Params, hidden: Array, segment_ids: Array, slots: int
   ) -> Array:
-    """Float32 vectors [B, slots, output width], see `pooling.pool`.
+    """Returns float32 vectors [B, slots, output width], see `pooling.pool`.
 
     Args:
-      params: the encoder's tree, or at least what `init` makes.
+      params: the encoder's tree, or at least the parameters of `init`.
       hidden: float32 [B, S, D].
       segment_ids: int32 [B, S].
-      slots: the most texts in a row.
+      slots: the maximum number of texts in a row.
     """
     vectors = pooling.pool(self.pooling, hidden, segment_ids, slots)
     own = {name: params[name] for name in self.names if name in params}
@@ -148,17 +147,17 @@ class Head:
     """Raises UserError unless each text has one vector."""
     if self.pooling == "none":
       raise UserError(
-        "pooling 'none' gives a vector for each token, and one for each text "
-        "is needed; set the encoder's pooling to one of "
+        "pooling 'none' gives a vector per token, but one per text is needed; "
+        "set the encoder's pooling to one of "
         + ", ".join(p for p in pooling.POOLINGS if p != "none")
       )
 
 
 class _Modules(nn.Module):
-  """A head's modules, in float32."""
+  """The modules of a head, in float32."""
 
   head: Head
-  stddev: float  # of fresh kernels
+  stddev: float  # of initial kernels
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
