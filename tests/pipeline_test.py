@@ -268,7 +268,7 @@ def _state(place):
 # How each command says that there is nothing left to do; of the others the
 # output is written again, byte for byte.
 DONE = {
-  "prepare": "already there, made with the same arguments",
+  "prepare": "already exists, made with the same arguments",
   **{stage: "already trained to step" for stage in miniature.STAGES},
   "filter": "already complete with these arguments",
   "mine": "already complete with these arguments",

@@ -461,7 +461,7 @@ def test_a_finished_output_need_not_be_writable(made, monkeypatch, capsys):
     f"--output={made}/pairs",
   ]
   assert main.main(command) == 0
-  assert "already there" in capsys.readouterr().out
+  assert "already exists" in capsys.readouterr().out
   assert main.main([*command, "--overwrite"]) == 2
   assert "Permission denied" in capsys.readouterr().err
 

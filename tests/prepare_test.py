@@ -333,7 +333,7 @@ def test_prepare_skips_its_own_output_and_refuses_others(tmp_path, capsys):
   before = (out / "stats.json").stat().st_mtime_ns
   capsys.readouterr()
   prepare(source, out, vocab_size=80)
-  assert "already there" in capsys.readouterr().out
+  assert "already exists" in capsys.readouterr().out
   assert (out / "stats.json").stat().st_mtime_ns == before
   with pytest.raises(UserError, match="vocab_size was 80 and is now 90"):
     prepare(source, out, vocab_size=90)

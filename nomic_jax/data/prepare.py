@@ -1,12 +1,12 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""From text, here or in a bucket, to a data directory that training reads.
+"""Prepares text, local or in a bucket, as a data directory for training.
 
-Whatever the source, its rows fall into groups that share something, packages
-or texts, and whole groups are held out: a model is never tested on what it
-has seen the twin of. Rows pass by three times and are never all in memory:
-once to decide the fate of each, once to write each of the two splits. With
-Apache Beam many workers do so, and the result is the same: see `beam`.
+The rows of any source fall into groups that share something, a package or a
+text, and whole groups are held out, so that a model is not tested on copies of
+what it was trained on. Rows are read three times and are never all in memory:
+once to decide the fate of each, and once to write each of the two splits. With
+Apache Beam, many workers do this with the same result: see `beam`.
 """
 
 from collections.abc import Iterable
@@ -47,11 +47,11 @@ from nomic_jax.storage import places
 from nomic_jax.storage import streams
 from nomic_jax.text import tokenizer as tokenizer_lib
 
-# The share of the rows that is held out where none is given.
+# Default of the share of rows that are held out.
 HELD_OUT = 0.07
 
-# The most rows that a tokenizer is trained on, and that are tokenised to tell
-# how long texts are; more change neither.
+# Maximum number of rows to train a tokenizer on, and to tokenise for statistics
+# of lengths; more rows change neither.
 _TRAINED = 200_000
 _MEASURED = 2_000
 
@@ -137,7 +137,7 @@ def prepare(
     "classes": list(classes),
     "skip_bad": skip_bad,
   }
-  # Data directories made before these flags say nothing of them.
+  # Recorded only if set, since older data directories lack these arguments.
   if whole_batches > 1:
     arguments["whole_batches"] = whole_batches
   if keep_copies:
@@ -184,7 +184,7 @@ def prepare(
     if made is None:
       raise
     print(
-      f"{output}: already there, made with the same arguments; not "
+      f"{output}: already exists, made with the same arguments; not "
       f"compared with its source ({e})"
     )
     return made
@@ -195,7 +195,7 @@ def prepare(
   }
   if made is not None:
     earlier.check_inputs(output, made.get("inputs", {}), inputs)
-    print(f"{output}: already there, made with the same arguments")
+    print(f"{output}: already exists, made with the same arguments")
     return made
 
   clock = _Clock()
@@ -224,7 +224,7 @@ def prepare(
         "counts of what was dropped: " + json.dumps(counts)
       )
     if earlier.is_docstrings(source):
-      # `_x` often holds the code of `x`: one package in two places.
+      # `_x` often has the code of `x`: one package under two names.
       fates = splits_lib.by_name(
         [row["source"].strip("_") for row in rows], held_out
       )
@@ -232,22 +232,22 @@ def prepare(
       _check_ids(source, survey.largest_id, reused)
       fates = splits_lib.fates(survey, held_out, keep_copies)
       counts["dropped"]["duplicate row"] = int(np.sum(fates == splits_lib.COPY))
-    kept = {"train": splits_lib.TRAIN, "test": splits_lib.TEST}
+    fate_of = {"train": splits_lib.TRAIN, "test": splits_lib.TEST}
     if not (fates == splits_lib.TEST).any():
-      del kept["test"]
+      del fate_of["test"]
     clock.lap("read")
     build = (
-      workers.builder(fates, kept)
+      workers.builder(fates, fate_of)
       if workers
       else functools.partial(
         builder.Pairs,
-        splits={name: _Chosen(rows, fates, kept[name]) for name in kept},
+        splits={name: _Chosen(rows, fates, fate_of[name]) for name in fate_of},
         prompts=rows.prompts() if isinstance(rows, readers.Rows) else {},
       )
     )
     with builder.building(output, build) as folder:
       clock.lap("write")
-      words, lengths, sizes = _look(
+      words, lengths, sizes = _train_and_measure(
         folder,
         reused,
         vocab_size,
@@ -265,7 +265,7 @@ def prepare(
         "kind": known.to_json(),
         "counts": counts,
         "rows": {
-          name: int(np.sum(fates == fate)) for name, fate in kept.items()
+          name: int(np.sum(fates == fate)) for name, fate in fate_of.items()
         },
         "held_out": sorted(
           {n for n, _ in sources_lib.read(folder).runs.get("test", ())}
@@ -294,19 +294,19 @@ def prepare(
         functools.partial(manifest.of_data, arguments, stats["rows"], made_of),
       )
   statistics.print_table(stats, clock.seconds)
-  print(f"wrote {output}; lengths.svg in it draws the lengths")
+  print(f"wrote {output}; lengths.svg in it plots the lengths")
   return stats
 
 
 def _table(
   path: str | None, id: str | None, text: str | None
 ) -> join.Table | None:
-  """The table of documents that --documents names."""
+  """Returns the table of documents that --documents names."""
   if path is None:
     for flag, value in (("id", id), ("text", text)):
       if value is not None:
         raise UserError(
-          f"--document_{flag}={value}: says what --documents holds; give "
+          f"--document_{flag}={value} describes --documents; specify "
           "--documents=TABLE too"
         )
     return None
@@ -316,24 +316,24 @@ def _table(
 def _with_documents(
   part: readers.Part, asked: readers.Columns, table: join.Table | None
 ) -> readers.Part:
-  """A part whose rows name their documents by id."""
+  """Returns a part whose rows refer to documents by id."""
   if table is None:
     return part
   if part.row_kind or part.columns != asked:
     raise UserError(
-      f"--documents: rows of the format {part.kind} have their documents; "
+      f"--documents: rows of the format {part.kind} contain their documents; "
       "leave it out"
     )
   return dataclasses.replace(part, documents=table, beside=(table.path,))
 
 
-def _look(
+def _train_and_measure(
   folder: pathlib.Path,
   reused: tokenizers.Tokenizer | None,
   vocab_size: int,
   **options: Any,
 ) -> tuple[tokenizers.Tokenizer, dict, dict]:
-  """Returns the tokenizer, and how long texts are, see `token_lengths`."""
+  """Returns the tokenizer, trained if none, and the lengths of texts."""
   train = dataset.open_split(folder, "train", ids=True)
   words = reused or tokenizer_lib.train(
     _texts(_spaced(train, _TRAINED)), vocab_size, **options
@@ -346,7 +346,7 @@ def _look(
 def _open(
   source: str, parts: list[readers.Part], limit: int | None, skip_bad: int | str
 ) -> tuple[Iterable[Row], dict]:
-  """Returns the rows, to be read more than once, and counts for the table."""
+  """Returns the rows, which can be read again, and counts for the table."""
   if not earlier.is_docstrings(source):
     rows = readers.Rows(parts, limit, skip_bad)
     return rows, {"files": {}, "dropped": {}}
@@ -357,7 +357,7 @@ def _open(
 
 
 class _Chosen:
-  """The rows of one fate, read anew each time."""
+  """The rows of one fate; each iteration reads the source again."""
 
   def __init__(self, rows: Iterable[Row], fates: np.ndarray, fate: int):
     self._rows, self._fates, self._fate = rows, fates, fate
@@ -378,7 +378,7 @@ class _Chosen:
 
 
 class _Clock:
-  """Seconds of each part of a job."""
+  """Measures the seconds of each part of a job."""
 
   def __init__(self):
     self.seconds: dict[str, float] = {}
@@ -407,18 +407,18 @@ def _check(vocab_size: int, limit: int | None, held_out: float) -> None:
 def _check_ids(
   source: str, largest: int, words: tokenizers.Tokenizer | None
 ) -> None:
-  """Token ids mean something to the tokenizer alone that made them."""
+  """Raises UserError unless token ids fit the tokenizer that made them."""
   if largest < 0:
     return
   if words is None:
     raise UserError(
-      f"{source}: its rows are token ids; give --tokenizer, the one that "
-      "they were made with"
+      f"{source}: its rows are token ids; specify with --tokenizer the one "
+      "that made them"
     )
   if largest >= words.get_vocab_size():
     raise UserError(
       f"{source}: token id {largest} is beyond the {words.get_vocab_size()} "
-      "tokens of --tokenizer; give the one that made the ids"
+      "tokens of --tokenizer; specify the one that made the ids"
     )
 
 
