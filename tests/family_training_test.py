@@ -141,7 +141,7 @@ def test_learned_positions_become_rotary(name, place, tmp_path):
     (dict(hidden_act="mish"), "hidden_act='mish' is not supported"),
     (
       dict(auto_map={"AutoConfig": "a.B", "AutoModel": "m--code.Model"}),
-      r"auto_map has code .*AutoModel \(m--code.Model\), which is never run",
+      r"auto_map names .*AutoModel \(m--code.Model\), which is never run",
     ),
     (dict(model_type="mpnet", pad_token_id=0), "pad_token_id=0 is not"),
     (

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Families of encoders. A new one is a file here and its name in NAMES."""
+"""Families of encoders. To add one, add a file here and its name to NAMES."""
 
 from collections.abc import Mapping
 import functools
@@ -16,17 +16,17 @@ NAMES = ("nomic_bert", "bert", "roberta", "xlm_roberta", "distilbert", "mpnet")
 
 @functools.cache
 def table() -> tuple[Family, ...]:
-  """All families."""
+  """Returns all families."""
   return tuple(
     importlib.import_module(f"{__name__}.{name}").FAMILY for name in NAMES
   )
 
 
 def of_json(values: Mapping[str, Any], where: str) -> Family:
-  """The family that a config.json is of.
+  """Returns the family of a config.json.
 
   Raises:
-    UserError: if it is of none.
+    UserError: if no family reads it.
   """
   if not isinstance(values, Mapping):
     raise UserError(f"{where}: expected a JSON object")
@@ -39,31 +39,33 @@ def of_json(values: Mapping[str, Any], where: str) -> Family:
       return family
   raise UserError(
     f"{where}: model_type '{values.get('model_type')}' is not supported; "
-    f"expected {' or '.join(f.name for f in table())}, or a family of your "
-    "own, see nomic_jax/families/README.md"
+    f"expected {' or '.join(f.name for f in table())}. To add a family, see "
+    "nomic_jax/families/README.md"
   )
 
 
 def read(values: Mapping[str, Any], where: str) -> Architecture:
-  """The architecture of a config.json.
+  """Returns the architecture of a config.json.
 
   Args:
-    values: the file's contents.
+    values: the contents of the file.
     where: the file, for messages.
 
   Raises:
-    UserError: naming the key, for what is not supported, missing or wrong.
+    UserError: if a key is missing, wrong or not supported; the message names
+      it.
   """
   return of_json(values, where).read(values, where)
 
 
 def of(architecture: Architecture) -> Family:
-  """The family as whose files an architecture is written.
+  """Returns the family in whose format an architecture is written.
 
-  One whose class in transformers computes it is preferred, and then its own.
+  Families whose class in transformers computes the architecture come first,
+  and among them the architecture's own.
 
   Raises:
-    UserError: if no family's config.json can express it.
+    UserError: if no family's config.json can express the architecture.
   """
   order = sorted(table(), key=lambda f: f.name != architecture.family)
   lacks = {f.name: f.lacks(architecture) for f in order}
@@ -79,15 +81,15 @@ def of(architecture: Architecture) -> Family:
 def to_json(
   architecture: Architecture, heads: tuple[bool, int] = (False, 0)
 ) -> dict[str, Any]:
-  """The config.json of a model directory.
+  """Returns the config.json of a model directory.
 
   Args:
-    architecture: what is written.
-    heads: whether there is an MLM head, and the labels of a classifier, which
-      name the class that transformers opens.
+    architecture: the architecture to write.
+    heads: whether there is an MLM head, and the number of labels of a
+      classifier; they determine the class that transformers opens.
 
   Raises:
-    UserError: if no family's config.json can express it.
+    UserError: if no family's config.json can express the architecture.
   """
   family = of(architecture)
   mlm_head, labels = heads

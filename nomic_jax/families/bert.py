@@ -29,7 +29,7 @@ READ = {theirs: ours for ours, theirs in ACTIVATIONS.items()} | {
 
 
 def _from_json(keys: Keys) -> Architecture:
-  """BertConfig and its defaults."""
+  """Reads a BertConfig with its defaults."""
   return EncoderConfig(
     **numbers(keys, dropout=0.1),
     max_length=keys.get("max_position_embeddings", int, 512),

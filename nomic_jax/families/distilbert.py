@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """DistilBERT (Sanh et al. 2019), as transformers' DistilBertModel computes it.
 
-BERT's layers without token types and pooler.
+It has BERT's layers, but neither token types nor a pooler.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from nomic_jax.storage.keys import Keys
 
 
 def _from_json(keys: Keys) -> Architecture:
-  """DistilBertConfig and its defaults."""
+  """Reads a DistilBertConfig with its defaults."""
   a = EncoderConfig(
     vocab_size=keys.get("vocab_size", int, 30522),
     width=keys.get("dim", int, 768),

@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a family of encoders is: a config.json and names of tensors.
+"""A family of encoders: the meaning of its config.json and tensor names.
 
-Each is read into what this project computes and written back; see README.md
-in this folder for how to add one.
+Both are read into what this project computes and written back. README.md in
+this folder explains how to add a family.
 """
 
 from collections.abc import Callable
@@ -17,12 +17,13 @@ from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.head import Head
 from nomic_jax.storage.keys import Keys
 
-# Our module -> the file's, without the ends `.weight` and `.bias`. Several
-# names: the file has queries, keys and values apart. `{}` is a layer's number.
+# Our module -> the file's, without the suffixes `.weight` and `.bias`. Several
+# names: the file stores queries, keys and values separately. `{}` stands for
+# the number of the layer.
 Names = Mapping[str, str | tuple[str, ...]]
 
-# Keys of any config.json that ask for something this project does not compute,
-# unless they hold one of these values.
+# Keys of any config.json that request something this project does not compute,
+# unless they have one of these values.
 REQUIRED = {
   "prenorm": (False,),
   "parallel_block": (False,),
@@ -43,18 +44,20 @@ REQUIRED = {
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-  """Names of a file's tensors.
+  """The names of a file's tensors.
 
   Attributes:
-    encoder: of `word`, `type`, `position`, `norm`, `final_norm`, `pooler`.
-    layer: of a layer's `qkv`, `out`, `norm1`, `up`, `gate`, `down`, `norm2`.
-    heads: of the trees `mlm_head` (`transform`, `norm` and "" for the bias of
-      the logits) and `classification_head` (`pooler`, `classifier`).
-    plain: in place of `layer` where the MLP is not gated.
-    tied: copies that a file may hold of another tensor.
-    mlm_prefix: what the names of the MLM head begin with.
-    ignored: patterns of tensors that change no output.
-    refused: patterns of tensors -> why a file with them is refused.
+    encoder: names of `word`, `type`, `position`, `relative`, `norm`,
+      `final_norm` and `pooler`, as far as the family has them.
+    layer: names of a layer's `qkv`, `out`, `norm1`, `up`, `gate`, `down` and
+      `norm2`.
+    heads: names in the trees `mlm_head` (`transform`, `norm`, and "" for the
+      bias of the logits) and `classification_head` (`pooler`, `classifier`).
+    plain: replaces entries of `layer` if the MLP is not gated.
+    tied: tensors that may be stored as copies of another tensor.
+    mlm_prefix: prefix of the names of the MLM head.
+    ignored: patterns of tensors that affect no output.
+    refused: patterns of tensors -> why a file that contains them is refused.
   """
 
   encoder: Names
@@ -77,7 +80,7 @@ class Layout:
     return f"{self.encoder['word']}.weight"
 
   def begins(self, name: str) -> bool:
-    """Whether a tensor is one of this layout's layers."""
+    """Returns whether a tensor belongs to one of this layout's layers."""
     known = (*self.layer.values(), *self.plain.values())
     firsts = {x if isinstance(x, str) else x[0] for x in known}
     return any(
@@ -88,23 +91,25 @@ class Layout:
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-  """One family; a module of `nomic_jax.families` has it as FAMILY.
+  """A family, which a module of `nomic_jax.families` defines as FAMILY.
 
   Attributes:
-    name: `model_type` in config.json.
-    from_json: a config.json to the architecture. What the file does not say
-      (head, whether a pooler is stored) is left at its default.
-    to_json: the inverse; the values without those of `classes`. It may raise
-      UserError, or write something else that `from_json` then reads.
-    classes: names of transformers' classes for the trees `encoder`,
-      `mlm_head` and `classification_head`.
-    layouts: in which tensors may be named; the first is written.
-    reads: whether a config.json is this family's; by default by `name`.
-    prefixes: what the names of an encoder's tensors may begin with.
-    opens: whether transformers' class computes an architecture of the family.
-    prompts: those of models whose files do not say.
-    stands_for_code: whether published files name code of their own, in place
-      of which the family stands.
+    name: the `model_type` in config.json.
+    from_json: converts a config.json to an architecture. What the file does not
+      specify (head, whether a pooler is stored) keeps its default.
+    to_json: the inverse, without the keys that name `classes`. It may raise
+      UserError, or write something that `from_json` reads as something else.
+    classes: transformers' class for each of the trees `encoder`, `mlm_head`
+      and `classification_head`.
+    layouts: the layouts that files may have; the first one is written.
+    reads: returns whether a config.json is of this family; by default it is if
+      `model_type` is `name`.
+    prefixes: prefixes that the names of an encoder's tensors may have.
+    opens: returns whether transformers' class computes an architecture of the
+      family.
+    prompts: the prompts of models whose files do not specify any.
+    replaces_code: whether published files name code of their own (auto_map)
+      that the family replaces.
   """
 
   name: str
@@ -116,13 +121,14 @@ class Family:
   prefixes: tuple[str, ...] = ("", "trunk.")
   opens: Callable[[Architecture], bool] = lambda architecture: True
   prompts: Mapping[str, str] = dataclasses.field(default_factory=dict)
-  stands_for_code: bool = False
+  replaces_code: bool = False
 
   def read(self, values: Mapping[str, Any], where: str) -> Architecture:
-    """The architecture of a config.json.
+    """Returns the architecture of a config.json.
 
     Raises:
-      UserError: naming the key that is missing, wrong or not supported.
+      UserError: if a key is missing, wrong or not supported; the message names
+        it.
     """
     for key, allowed in REQUIRED.items():
       if key in values and values[key] not in allowed:
@@ -131,20 +137,21 @@ class Family:
           f"{allowed[-1]!r}"
         )
     code = values.get("auto_map")
-    if isinstance(code, Mapping) and not self.stands_for_code:
+    if isinstance(code, Mapping) and not self.replaces_code:
       for name, place in code.items():
         if name.startswith("AutoModel"):
           raise UserError(
-            f"{where}: auto_map has code of its own for {name} ({place}), "
-            f"which is never run; expected a model as {self.classes['encoder']}"
-            " of transformers computes it. Remove auto_map if it is one"
+            f"{where}: auto_map names the model's own code for {name} "
+            f"({place}), which is never run; expected a model that "
+            f"transformers' {self.classes['encoder']} computes. Remove "
+            "auto_map if it does"
           )
     return dataclasses.replace(
       self.from_json(Keys(values, where)), family=self.name
     )
 
   def lacks(self, architecture: Architecture) -> str:
-    """Why its config.json cannot express an architecture; "" if it can."""
+    """Returns why config.json cannot express an architecture; "" if it can."""
     a = dataclasses.replace(architecture, head=Head(), pooler=False)
     try:
       again = self.read(self.to_json(a), "config.json")
@@ -163,7 +170,7 @@ class Family:
 
 
 def sizes(a: Architecture) -> dict[str, Any]:
-  """Keys on which most of transformers' classes agree."""
+  """Returns the keys that most of transformers' classes share."""
   layer = a.layers[0]
   return {
     "vocab_size": a.vocab_size,
@@ -180,7 +187,7 @@ def sizes(a: Architecture) -> dict[str, Any]:
 
 
 def numbers(keys: Keys, dropout: float = 0.0) -> dict[str, Any]:
-  """The same keys as fields of an `EncoderConfig`, and those of dropout."""
+  """Returns the same keys, and those of dropout, as `EncoderConfig` fields."""
   keys.same("embedding_size", "hidden_size")
   keys.same("num_key_value_heads", "num_attention_heads")
   dropout = keys.get("hidden_dropout_prob", float, dropout)

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """MPNet (Song et al. 2020), as transformers' MPNetModel computes it.
 
-A RoBERTa without token types, whose layers share a relative attention bias.
+It is a RoBERTa without token types and with a relative attention bias, which
+all layers share.
 """
 
 import dataclasses
@@ -18,12 +19,13 @@ from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.architecture import Relative
 from nomic_jax.storage.keys import Keys
 
-_BUCKETS = 32  # MPNetModel computes these, whatever its config.json says
-_PAD = 1  # and counts positions from this, whatever pad_token_id is
+# Constants of MPNetModel, which config.json cannot change.
+_BUCKETS = 32
+_PAD = 1
 
 
 def _from_json(keys: Keys) -> Architecture:
-  """MPNetConfig and its defaults."""
+  """Reads an MPNetConfig with its defaults."""
   for key, only in (
     ("relative_attention_num_buckets", _BUCKETS),
     ("pad_token_id", _PAD),

@@ -312,6 +312,6 @@ FAMILY = Family(
   ),
   prefixes=("", "trunk.", "bert.", "nomic_bert."),
   opens=_is_native,
-  stands_for_code=True,
+  replaces_code=True,
   prompts=PROMPTS,
 )

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """RoBERTa (Liu et al. 2019), as transformers' RobertaModel computes it.
 
-The encoder is BERT's. Positions are counted as fairseq does: the first is
-pad_token_id + 1, and padding tokens take none.
+The encoder is BERT's. Positions follow fairseq: the first one is pad_token_id
++ 1, and padding tokens take no position.
 """
 
 import dataclasses
@@ -17,20 +17,20 @@ from nomic_jax.storage.keys import Keys
 
 
 def _from_json(keys: Keys) -> Architecture:
-  """RobertaConfig and its defaults."""
+  """Reads a RobertaConfig with its defaults."""
   keys = keys.with_defaults(vocab_size=50265, pad_token_id=1)
   return fairseq(bert.FAMILY.from_json(keys))
 
 
 def fairseq(a: Architecture) -> Architecture:
-  """A BERT with what models trained in fairseq have in another way."""
+  """Returns a BERT with the positions and heads of models from fairseq."""
   first = a.pad_token_id + 1
   return dataclasses.replace(
     a,
     embedding=dataclasses.replace(
       a.embedding, first_position=first, skips_padding=True
     ),
-    # The head's activation is GELU, whatever the encoder's is.
+    # The activation of the MLM head is always GELU.
     prediction=dataclasses.replace(a.prediction, activation="gelu"),
     classifier=Classifier(pooler=False, drops_input=True),
     max_length=a.embedding.positions - first,

@@ -1,8 +1,8 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""XLM-RoBERTa (Conneau et al. 2020): RoBERTa under another name.
+"""XLM-RoBERTa (Conneau et al. 2020), which is RoBERTa by another name.
 
-multilingual-e5, bge-m3 and snowflake-arctic-embed-l-v2.0 are of this family.
+multilingual-e5, bge-m3 and snowflake-arctic-embed-l-v2.0 belong to it.
 """
 
 import dataclasses

@@ -1,8 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A bias of scores by the distance of two tokens, as a matrix.
+"""Expands a bias by distance to a matrix of queries and keys.
 
-Texts lie in one piece, so that distances within a text are those of a row.
+Texts are contiguous, so the distance of two tokens of a text is that of their
+places in the row.
 """
 
 import jax
@@ -11,21 +12,20 @@ import jax.numpy as jnp
 
 
 def square(bias: Array, length: int) -> Array:
-  """Bias [H, 2 S - 1] by distance to [H, S, S] of queries and keys."""
+  """Expands a bias by distance [H, 2 S - 1] to [H, S, S]."""
   return _toeplitz(bias, length)
 
 
 def part(bias: Array, first: Array, queries: int, length: int) -> Array:
-  """The rows of `square` of some queries: [H, queries, S].
+  """Returns the rows of `square` for a block of queries: [H, queries, S].
 
   Args:
     bias: float32 [H, 2 S - 1].
-    first: int32, the place of the first of the queries; rows beyond S are
-      anything.
-    queries: how many.
+    first: int32 index of the first query. Rows of queries beyond S are
+      arbitrary.
+    queries: the number of queries.
     length: S.
   """
-  # Of queries beyond the row's end there is no bias; they are padding.
   bias = jnp.pad(bias, ((0, 0), (queries, 0)))
   size = queries + length - 1
   start = length - first  # of distance -(first + queries - 1)
@@ -35,9 +35,9 @@ def part(bias: Array, first: Array, queries: int, length: int) -> Array:
 
 
 def _toeplitz(bias: Array, queries: int) -> Array:
-  """[H, Q + S - 1] to [H, Q, S], whose element (i, j) is j - i + Q - 1.
+  """Returns [H, Q, S], whose element (i, j) is `bias[:, j - i + Q - 1]`.
 
-  By copies and cuts: a gather's gradient would add up a number at a time.
+  It only copies and slices, since the gradient of a gather would be a scatter.
   """
   heads, size = bias.shape
   lines = jnp.tile(jnp.pad(bias, ((0, 0), (0, 1))), (1, queries))

@@ -62,12 +62,12 @@ class Rope:
 class Relative:
   """A bias of the scores by distance (Raffel et al. 2020), as in T5 and MPNet.
 
-  All layers share one table; each head has a number for each bucket.
+  All layers share one table with a value for each bucket and head.
 
   Attributes:
-    buckets: of distances, half of them for the tokens before; near ones have a
-      bucket each, farther ones share one, by logarithm.
-    furthest: distance from which on all tokens share a bucket.
+    buckets: number of buckets, one half for tokens before the query. Small
+      distances have their own; larger ones share buckets logarithmically.
+    furthest: the distance from which on all tokens share the last bucket.
   """
 
   buckets: int = 32
@@ -85,7 +85,7 @@ class Attention:
     window: how many tokens to either side are seen; None: all.
     causal: whether later tokens are hidden.
     rope: rotates queries and keys; None: not rotated.
-    relative: a bias added to the scores; None: none.
+    relative: bias added to the scores; None for no bias.
     qk_norm: of each head's queries and keys, before they are rotated.
     bias: whether the projections have one.
   """
@@ -152,8 +152,8 @@ class Embedding:
     types: rows of the token-type table; 0: no such table.
     positions: rows of the table of learned positions; 0: no such table.
     first_position: row of a text's first token.
-    skips_padding: whether a padding token within a text takes no position, and
-      has the row before the first: fairseq's rule, which RoBERTa keeps.
+    skips_padding: whether padding tokens inside a text take no position and
+      use the row before the first one, as in fairseq and RoBERTa.
     norm: of the sum; None: no norm.
   """
 
@@ -185,8 +185,8 @@ class Classifier:
 
   Attributes:
     activation: a name in `heads.CLASSIFIERS`.
-    pooler: whether the dense layer is BERT's pooler, which is pretrained.
-    drops_input: whether dropout comes before the dense layer, too.
+    pooler: whether the dense layer is BERT's pretrained pooler.
+    drops_input: whether dropout is also applied before the dense layer.
   """
 
   activation: str = "tanh"

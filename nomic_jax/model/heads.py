@@ -46,7 +46,7 @@ class MLMHead(nn.Module):
     return logits
 
 
-# Names of `architecture.Classifier`.
+# Activations of `architecture.Classifier`.
 CLASSIFIERS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Buckets of distances, for a relative bias of the scores."""
+"""Buckets of distances for a relative attention bias."""
 
 import math
 
@@ -10,13 +10,12 @@ from nomic_jax.model.architecture import Relative
 
 
 def buckets(relative: Relative, length: int) -> np.ndarray:
-  """The bucket of each distance in a row, int32 [2 length - 1].
+  """Returns the bucket of each distance in a row, int32 [2 length - 1].
 
-  From the token `length` - 1 places before the query to that as far after it.
-  A quarter of the buckets are of the distances 0, 1, 2, ... before the query;
-  another quarter are of distances that grow by a constant factor up to
-  `furthest`; and the other half are of tokens after it. In float32, as
-  PyTorch computes it.
+  Distances range from `length` - 1 tokens before the query to `length` - 1
+  after it. One half of the buckets is for tokens after the query. Of each half,
+  one half are the distances 0, 1, 2, ..., and the rest grow by a constant
+  factor up to `furthest`. The logarithms are float32, as in PyTorch.
   """
   distance = np.arange(1 - length, length)
   half = relative.buckets // 2

@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Training BPE of bytes as RoBERTa's and Unigram as XLM-R's, for any script.
+"""Training of byte-level BPE (RoBERTa) and Unigram (XLM-R) tokenizers.
 
-Both keep upper case. Special tokens are spelled as in those models, and have
-the ids of the WordPiece tokenizer's.
+Both support any script and are cased. Special tokens are spelled as in those
+models and have the same ids as in the WordPiece tokenizer.
 """
 
 import json
@@ -20,22 +20,21 @@ from nomic_jax.errors import UserError
 
 PAD, UNK, HEAD, TAIL, MASK = ("<pad>", "<unk>", "<s>", "</s>", "<mask>")
 SPECIAL = [PAD, UNK, HEAD, TAIL, MASK]
-# Characters as they are usually written: full-width and half-width ones, and
-# ligatures, are one, as in XLM-R.
+# Unifies full-width and half-width characters and ligatures, as XLM-R does.
 UNIGRAM = normalizers.Sequence(
   [normalizers.NFKC(), normalizers.Replace(tokenizers.Regex(r"\p{Cc}"), " ")]
 )
 
 
 def bpe(texts: list[str], vocab_size: int) -> tokenizers.Tokenizer:
-  """BPE of bytes (Sennrich et al. 2016; Radford et al. 2019).
+  """Trains byte-level BPE (Sennrich et al. 2016; Radford et al. 2019).
 
   Args:
-    texts: what it is trained on.
-    vocab_size: the most tokens.
+    texts: the training texts.
+    vocab_size: the largest number of tokens.
 
   Raises:
-    UserError: if there is no room for the bytes.
+    UserError: if `vocab_size` is too small for the bytes.
   """
   alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
   least = len(alphabet) + len(SPECIAL)
@@ -63,13 +62,12 @@ def bpe(texts: list[str], vocab_size: int) -> tokenizers.Tokenizer:
 def unigram(
   texts: list[str], vocab_size: int, letters: list[str]
 ) -> tokenizers.Tokenizer:
-  """A unigram language model of pieces (Kudo 2018).
+  """Trains a unigram language model of pieces (Kudo 2018).
 
   Args:
-    texts: what it is trained on.
-    vocab_size: the most tokens.
-    letters: characters, as UNIGRAM leaves them, that are to be known; others
-      are <unk>.
+    texts: the training texts.
+    vocab_size: the largest number of tokens.
+    letters: the characters to include, after UNIGRAM; others become <unk>.
   """
   tokenizer = _unigram(models.Unigram())
   known = {ord(letter): letter for letter in letters}
@@ -94,11 +92,11 @@ def unigram(
 
 
 def _in_order(vocab: list) -> list[tuple[str, float]]:
-  """Pieces and their scores, the same in every run.
+  """Returns the pieces with their scores, equal in every run.
 
-  The library goes through randomly seeded hash tables: the last digits of sums
-  differ from run to run, and which of the letters that the texts can be
-  written without gets which score, from the least upwards in steps of 0.0001.
+  The library iterates over randomly seeded hash tables. So the last digits of
+  sums differ between runs, as does the order in which characters that the model
+  does not need get the lowest scores, at intervals of 0.0001.
   """
   scores = {piece: round(score, 6) for piece, score in vocab}
   least = min(scores.values())
@@ -123,8 +121,8 @@ def _unigram(model: models.Unigram) -> tokenizers.Tokenizer:
 
 
 def _with_ends(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
-  """With its special tokens, two of them around each text."""
-  # The space before a masked word belongs to <mask>, as in those models.
+  """Adds the special tokens, and puts two of them around each text."""
+  # <mask> includes the space before a masked word, as in those models.
   tokenizer.add_special_tokens(
     [*SPECIAL[:-1], tokenizers.AddedToken(MASK, lstrip=True)]
   )

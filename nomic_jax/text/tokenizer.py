@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training, loading and saving tokenizers.
 
-Trained are a lower-case WordPiece like BERT's and those of `subwords.py`.
-Unlike BERT's, it supports every script: characters are composed (NFC) and keep
-their marks, the vocabulary contains as many characters as the texts need, and a
-long run without spaces is split instead of becoming unknown.
+The default is a lower-case WordPiece tokenizer like BERT's; `subwords.py` has
+the other kinds. Unlike BERT's, it supports every script: characters are
+composed (NFC) and keep their marks, the vocabulary contains as many characters
+as the texts need, and a long run without spaces is split instead of becoming
+unknown.
 
 Objects and files are those of the `tokenizers` library, so PyTorch users can
 open them with `transformers.AutoTokenizer`.

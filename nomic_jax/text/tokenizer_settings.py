@@ -45,7 +45,7 @@ _BYTE_LEVEL = tuple(
   for name in ("Roberta", "GPT2", "Bart", "Longformer")
   for end in ("", "Fast")
 )
-# Classes that split a text at white space, whatever tokenizer.json holds.
+# Classes that split texts at white space, whatever tokenizer.json contains.
 _XLM = ("XLMRobertaTokenizer", "XLMRobertaTokenizerFast")
 _KEYS = {
   "do_lower_case": ("lowercase", True),
@@ -178,9 +178,9 @@ def _as_bert(tokenizer: tokenizers.Tokenizer, keys: Keys) -> None:
 
 
 def _as_xlm_roberta(tokenizer: tokenizers.Tokenizer, prefix: bool) -> None:
-  """Does what transformers' XLMRobertaTokenizer does to a tokenizer.json.
+  """Applies what transformers' XLMRobertaTokenizer does to a tokenizer.json.
 
-  Of its normalizer only the table that SentencePiece compiled is kept.
+  It keeps only the table of the normalizer that SentencePiece compiled.
   """
   parts = json.loads(tokenizer.to_str())["normalizer"] or {}
   tables = [
@@ -207,7 +207,7 @@ def _part(name: str, step: dict[str, Any]) -> Any:
 def _add_ends(tokenizer: tokenizers.Tokenizer) -> None:
   """Adds BERT's tokens around a text: [CLS] and [SEP], however spelled.
 
-  If no file declares them, they are those of the vocabulary.
+  If no file declares them, the vocabulary's spelling is used.
   """
   declared = special_tokens.declared_of(tokenizer)
   usual = ("[CLS]", "[SEP]")
