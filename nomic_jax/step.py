@@ -7,6 +7,7 @@ import functools
 from typing import Any
 
 from flax import struct
+from flax.linen import meta
 import jax
 from jax import Array
 import jax.numpy as jnp
@@ -23,21 +24,32 @@ class TrainState(struct.PyTreeNode):
   """Everything that changes during training, and the constant key."""
 
   step: Array  # int32 [], batches seen
-  params: Any
-  opt_state: Any
+  params: Any  # trainable and frozen
+  opt_state: Any  # of the trainable parameters
   key: Array  # uint32 key data; the step's randomness is fold_in(key, step)
   skipped: Array  # int32 [], number of steps skipped as not finite
 
 
+def _all(params: Any) -> bool:
+  return True
+
+
 def init_state(
-  loss: Loss, tx: optax.GradientTransformation, seed: int
+  loss: Loss,
+  tx: optax.GradientTransformation,
+  seed: int,
+  trainable: Callable[[Any], Any] = _all,
 ) -> TrainState:
-  """Returns a fresh state, with parameters boxed with logical axis names."""
+  """Returns a fresh state, with parameters boxed with logical axis names.
+
+  The arguments are those of `make_train_step`.
+  """
   params = loss.init(params_key(seed))
+  trained, _ = split(params, trainable(params))
   return TrainState(
     step=jnp.int32(0),
     params=params,
-    opt_state=tx.init(params),
+    opt_state=tx.init(trained),
     key=jax.random.key_data(jax.random.key(seed)),
     skipped=jnp.int32(0),
   )
@@ -52,6 +64,7 @@ def make_train_step(
   loss: Loss,
   tx: optax.GradientTransformation,
   box: Callable[[Any], Any] = lambda params: params,
+  trainable: Callable[[Any], Any] = _all,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
   """Returns step(state, batch) -> (state, metrics), a pure function.
 
@@ -67,10 +80,16 @@ def make_train_step(
   whether to stop. `group_norms`, the gradient norm of each module, show where
   it occurred.
 
+  Only the trainable parameters are differentiated and passed to `tx`. Frozen
+  parameters have no gradient and no optimizer state, and count in no norm.
+
   Args:
     loss: the loss to minimize.
-    tx: the optimizer.
+    tx: the optimizer. The trees that it is given have `optax.MaskedNode()` in
+      place of each frozen parameter.
     box: applied to the parameters passed to the loss: see `partition.sharded`.
+    trainable: from parameters to a tree of bools, of which a leaf may stand for
+      a whole subtree; all are trainable by default.
   """
   accumulate = functools.partial(_accumulate, loss)
   if loss.by_row:
@@ -79,7 +98,9 @@ def make_train_step(
   def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
 
-    grads, sums = accumulate(box(state.params), batch, key)
+    mask = trainable(state.params)
+    old, frozen = split(state.params, mask)
+    grads, sums = accumulate(*split(box(state.params), mask), batch, key)
     grads = partition.stored(grads)
     weight = sums.pop("weight")
     divisor = jnp.where(weight > 0, weight, 1.0)
@@ -88,12 +109,12 @@ def make_train_step(
     groups = _group_norms(grads)
     norm = jnp.sqrt(sum(n**2 for n in groups.values()))
     finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
-    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    updates, opt_state = tx.update(grads, state.opt_state, old)
     made = finite & (weight > 0)
-    params, opt_state = jax.tree.map(
+    new, opt_state = jax.tree.map(
       lambda new, old: jnp.where(made, new, old),
-      (optax.apply_updates(state.params, updates), opt_state),
-      (state.params, state.opt_state),
+      (optax.apply_updates(old, updates), opt_state),
+      (old, state.opt_state),
     )
     skipped = state.skipped + jnp.where(finite, 0, 1)
     metrics |= {
@@ -103,10 +124,35 @@ def make_train_step(
       "empty": jnp.where(weight > 0, 0, 1),
     }
     return state.replace(
-      step=state.step + 1, params=params, opt_state=opt_state, skipped=skipped
+      step=state.step + 1,
+      params=merge(new, frozen),
+      opt_state=opt_state,
+      skipped=skipped,
     ), metrics
 
   return step
+
+
+def split(params: Any, mask: Any) -> tuple[Any, Any]:
+  """Returns the tree of trainable and the tree of frozen parameters.
+
+  In both, `optax.MaskedNode()`, which has no leaves, replaces the parameters of
+  the other.
+  """
+  pick = lambda wanted: jax.tree.map(
+    lambda m, p: p if m == wanted else optax.MaskedNode(), mask, params
+  )
+  return pick(True), pick(False)
+
+
+def merge(trained: Any, frozen: Any) -> Any:
+  """Returns the parameters that `split` separated."""
+  return jax.tree.map(
+    lambda f, t: t if isinstance(f, optax.MaskedNode) else f,
+    frozen,
+    trained,
+    is_leaf=lambda x: isinstance(x, (optax.MaskedNode, meta.AxisMetadata)),
+  )
 
 
 def make_measure(loss: Loss) -> Callable[[Any, Batch], Metrics]:
@@ -115,7 +161,7 @@ def make_measure(loss: Loss) -> Callable[[Any, Batch], Metrics]:
   No gradient is computed. `loss` should use an encoder without dropout.
   """
 
-  def sums_of(params: Any, batch: Batch, key: Array) -> Metrics:
+  def sums_of(params: Any, _: None, batch: Batch, key: Array) -> Metrics:
     def one(micro):
       total, weight, sums = loss(params, micro, key)
       return {"loss": total, "weight": weight, **sums}
@@ -124,16 +170,16 @@ def make_measure(loss: Loss) -> Callable[[Any, Batch], Metrics]:
 
   if loss.by_row:
     sums_of = partition.summed_by_rows(sums_of, gradient=False)
-  return lambda params, batch: sums_of(params, batch, jax.random.key(0))
+  return lambda params, batch: sums_of(params, None, batch, jax.random.key(0))
 
 
 def _accumulate(
-  loss: Loss, params: Any, batch: Batch, key: Array
+  loss: Loss, params: Any, frozen: Any, batch: Batch, key: Array
 ) -> tuple[Any, Metrics]:
   """Returns the gradient and the sums of loss, weight and metrics."""
 
   def total(params, micro, rng):
-    loss_sum, weight, sums = loss(params, micro, rng)
+    loss_sum, weight, sums = loss(merge(params, frozen), micro, rng)
     return loss_sum, {"weight": weight, "loss": loss_sum, **sums}
 
   def add(carry, x):

@@ -313,12 +313,16 @@ def setup(
     loss, eval_loss = (
       losses.make(config.loss, e) for e in (encoder, eval_encoder)
     )
-  loss = optim.freeze(loss, config.optimizer.lr_multipliers)
   tx, schedule = optim.make(
     config.optimizer, config.steps, _per_step(config.data)
   )
 
-  init = functools.partial(step_lib.init_state, loss, tx, config.seed)
+  trainable = functools.partial(
+    optim.trainable, config.optimizer.lr_multipliers
+  )
+  init = functools.partial(
+    step_lib.init_state, loss, tx, config.seed, trainable
+  )
   boxed = jax.eval_shape(init)
   shardings = partition.state_shardings(mesh, config.mesh.rules, boxed)
   partition.check_unsharded(
@@ -335,7 +339,9 @@ def setup(
   )
   step = jax.jit(
     options_of("config.loss")(
-      partition.in_mesh(step_lib.make_train_step(loss, tx, box), mesh)
+      partition.in_mesh(
+        step_lib.make_train_step(loss, tx, box, trainable), mesh
+      )
     ),
     in_shardings=(shardings, partition.batch_sharding(mesh)),
     out_shardings=(shardings, None),

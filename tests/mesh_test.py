@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from support import tiny
 
+from nomic_jax import step as step_lib
 from nomic_jax import training
 from nomic_jax.data import loader
 from nomic_jax.losses import transforms
@@ -75,7 +76,7 @@ def _taught(queries=8, rows=16):
   }
 
 
-def _setup(name, rules="replicated", *sizes):
+def _setup(name, rules="replicated", *sizes, **optimizer):
   """The step that `nomic-jax train` runs, and a batch for it."""
   loss, dropout, batch = LOSSES[name]
   sizes = sizes or (1, 1, 1)
@@ -106,7 +107,8 @@ def _setup(name, rules="replicated", *sizes):
         clip_norm=0.0,
         lr_multipliers=((".*", 1.0),),
         decay_multipliers=optim.DECAY_RULE,
-      ),
+      )
+      | optimizer,
     )
   )
   run = training.setup(
@@ -125,14 +127,14 @@ def _setup(name, rules="replicated", *sizes):
   return run, batch
 
 
-def _two_steps(name, start=None, rules="replicated", *sizes):
+def _two_steps(name, start=None, rules="replicated", *sizes, **optimizer):
   """Takes two steps.
 
   Returns:
     The first state, the metrics and the last parameters, on the host; the
     share of the parameters that every device has all of; and the program.
   """
-  run, batch = _setup(name, rules, *sizes)
+  run, batch = _setup(name, rules, *sizes, **optimizer)
   step = run.step.lower(run.state, batch).compile(tiny.FAST)
   fresh = run.init.lower().compile(tiny.FAST)
   if jax.process_count() > 1:
@@ -179,6 +181,50 @@ def test_every_mesh_takes_the_same_steps(
     in_loops, _ = _collectives(program)
     assert any(line.startswith("all-gather") for line in in_loops)
     assert not _of_all_layers(program)
+
+
+FROZEN = ((".*/(word|up|gate|down|qkv|out)/.*", 0), (".*", 1.0))
+
+
+@pytest.mark.parametrize("rules, data, fsdp", [("zero1", 4, 2), ("fsdp", 1, 8)])
+def test_frozen_parameters_on_a_mesh(alone, rules, data, fsdp):
+  start, seen, *_ = alone["mlm"]
+  run, _ = _setup("mlm", lr_multipliers=FROZEN)
+  start = start.replace(
+    opt_state=jax.tree.map(
+      lambda s: np.zeros(s.shape, s.dtype), run.state.opt_state
+    )
+  )
+  _, *expected, _, _ = _two_steps(
+    "mlm", start, "replicated", 1, 1, 1, lr_multipliers=FROZEN
+  )
+  _, *actual, _, _ = _two_steps(
+    "mlm", start, rules, data, fsdp, 1, lr_multipliers=FROZEN
+  )
+  tiny.assert_close(actual, expected, 1e-5)
+  split = lambda p: step_lib.split(p, optim.trainable(FROZEN, p))
+  (trained, frozen), (before, same) = split(actual[1]), split(start.params)
+  jax.tree.map(np.testing.assert_array_equal, frozen, same)
+  with pytest.raises(AssertionError):  # control: what is trained moves
+    tiny.assert_close(trained, before, 1e-2)
+  assert expected[0][0]["gradient_norm"] < seen[0]["gradient_norm"]
+
+
+def test_frozen_parameters_need_no_memory_but_their_own():
+  def memory(**optimizer):
+    run, batch = _setup("mlm", **optimizer)
+    compiled = run.step.lower(run.state, batch).compile(tiny.FAST)
+    return run.state.params, compiled.memory_analysis()
+
+  params, everything = memory()
+  _, few = memory(lr_multipliers=FROZEN)
+  _, frozen = step_lib.split(params, optim.trainable(FROZEN, params))
+  size = sum(4 * p.size for p in jax.tree.leaves(frozen))
+  assert size > 20_000
+  saved = lambda of: getattr(everything, of) - getattr(few, of)
+  # Two moments; and a gradient.
+  assert saved("argument_size_in_bytes") == 2 * size
+  assert saved("temp_size_in_bytes") >= size
 
 
 def test_both_steps_changed_the_parameters(alone):

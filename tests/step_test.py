@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The step: exact accumulation, any mesh, and PyTorch's optimizer."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -213,10 +215,10 @@ def test_keys_differ_by_step_and_micro_batch_and_come_again():
   assert not set(drawn(1)) & set(seen)
 
 
-def _torch_losses(batches, decay_bias=False):
+def _torch_losses(batches, decay_bias=False, frozen=False, clip=8.0):
   """20 steps of torch.optim.AdamW, as one would write them."""
   start = jax.tree.map(np.array, _first_params())
-  kernel = torch.tensor(start["kernel"], requires_grad=True)
+  kernel = torch.tensor(start["kernel"], requires_grad=not frozen)
   bias = torch.tensor(start["bias"], requires_grad=True)
   optimizer = torch.optim.AdamW(
     [
@@ -237,7 +239,7 @@ def _torch_losses(batches, decay_bias=False):
     loss = (weight * (error**2).sum(-1)).sum() / weight.sum()
     optimizer.zero_grad()
     loss.backward()
-    norms.append(torch.nn.utils.clip_grad_norm_([kernel, bias], 8.0).item())
+    norms.append(torch.nn.utils.clip_grad_norm_([kernel, bias], clip).item())
     optimizer.step()
     schedule.step()
     losses.append(loss.item())
@@ -245,7 +247,9 @@ def _torch_losses(batches, decay_bias=False):
   return losses, norms, final
 
 
-def _our_losses(batches, loss=LeastSquares(), clip=8.0, eps=1e-6):
+def _our_losses(
+  batches, loss=LeastSquares(), clip=8.0, eps=1e-6, rules=((".*", 1.0),)
+):
   """The same 20 steps; also the final parameters."""
   config = ml_collections.ConfigDict(
     dict(
@@ -257,13 +261,14 @@ def _our_losses(batches, loss=LeastSquares(), clip=8.0, eps=1e-6):
       eps=eps,
       weight_decay=0.3,
       clip_norm=clip,
-      lr_multipliers=((".*", 1.0),),
+      lr_multipliers=rules,
       decay_multipliers=optim.DECAY_RULE,
     )
   )
   tx, _ = optim.make(config, 20)
-  state = step_lib.init_state(loss, tx, 0)
-  step = tiny.jit(step_lib.make_train_step(loss, tx))
+  trainable = functools.partial(optim.trainable, rules)
+  state = step_lib.init_state(loss, tx, 0, trainable)
+  step = tiny.jit(step_lib.make_train_step(loss, tx, trainable=trainable))
   seen = []
   for i in range(20):
     batch = {k: v[i] for k, v in batches.items()}
@@ -282,6 +287,21 @@ def test_twenty_steps_are_those_of_torch_adamw():
   *_, other = _torch_losses(batches, decay_bias=True)
   with pytest.raises(AssertionError):  # control: the bias must not decay
     tiny.assert_close(params, other, 1e-3)
+
+
+def test_frozen_parameters_are_those_torch_gives_no_gradient():
+  """They do not decay, and are not in the norm that clips."""
+  batches = _rows(steps=(20,))
+  seen, params = _our_losses(
+    batches, clip=5.0, rules=(("kernel", 0), (".*", 1.0))
+  )
+  losses, norms, final = _torch_losses(batches, frozen=True, clip=5.0)
+  assert min(norms) < 5 < max(norms)
+  np.testing.assert_allclose(seen, list(zip(losses, norms)), rtol=1e-5)
+  tiny.assert_close(params["bias"], final["bias"], 1e-5)
+  np.testing.assert_array_equal(params["kernel"], _first_params()["kernel"])
+  # Control: were the kernel in the norm, it would be larger.
+  assert norms[0] < 0.9 * _torch_losses(batches)[1][0]
 
 
 class SixteenFold(LeastSquares):

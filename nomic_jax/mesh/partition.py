@@ -276,16 +276,16 @@ def by_rows(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 def summed_by_rows(
   f: Callable[..., tuple[Any, Any]], gradient: bool = True
 ) -> Callable[..., tuple[Any, Any]]:
-  """f(params, batch, key) -> sums over rows, added up over devices once.
+  """f(params, frozen, batch, key) -> sums over rows, added over devices once.
 
   Each device does its own rows of every micro-batch. f returns (a gradient,
   which is a tree like `params`, and any tree); all of both must be sums over
   rows. Without `gradient` it returns only the second. Without a mesh it is f.
   """
 
-  def run(params: Any, batch: Any, key: jax.Array) -> Any:
+  def run(params: Any, frozen: Any, batch: Any, key: jax.Array) -> Any:
     if not _rows_are_spread():
-      return f(params, batch, key)
+      return f(params, frozen, batch, key)
 
     def own(*args: Any) -> Any:
       everything = f(*args)
@@ -304,9 +304,8 @@ def summed_by_rows(
 
     rows, specs = PartitionSpec(None, ROW_AXES), _specs(params)
     given = (specs, PartitionSpec()) if gradient else PartitionSpec()
-    return _shard_map(own, (specs, rows, PartitionSpec()), given)(
-      params, batch, key
-    )
+    taken = specs, _specs(frozen), rows, PartitionSpec()
+    return _shard_map(own, taken, given)(params, frozen, batch, key)
 
   return run
 

@@ -14,16 +14,11 @@ from typing import Any
 
 from flax.linen import meta
 import jax
-from jax import Array
 import jax.numpy as jnp
 import ml_collections
 import optax
 
 from nomic_jax.errors import UserError
-from nomic_jax.losses.loss import Batch
-from nomic_jax.losses.loss import Loss
-from nomic_jax.losses.loss import Outcome
-from nomic_jax.losses.loss import Params
 from nomic_jax.run import schedules
 
 Rules = Sequence[tuple[str, Any]]
@@ -46,8 +41,9 @@ def make(
       multiplied by it, which divides clip_norm and eps; schedule: a name, or a
       list of (regex, name); warmup, cooldown: see `schedules`; lr_multipliers
       and decay_multipliers: lists of (regex, number) for learning_rate and
-      weight_decay. A parameter with a learning rate multiplied by 0 is frozen:
-      it has no moments and does not decay.
+      weight_decay. A parameter with a learning rate multiplied by 0 is frozen
+      (see `trainable`): it has no moments, does not decay and, as in PyTorch,
+      does not count in the norm used for clipping.
     total_steps: of the training.
     per_step: see `schedules.steps_of`.
 
@@ -112,34 +108,6 @@ def make(
   ), rates[names[-1][1]]
 
 
-def freeze(loss: Loss, rules: Rules) -> Loss:
-  """Returns the loss with zero gradients for parameters frozen by `rules`.
-
-  Frozen parameters then cost no backward pass and do not count in the norm used
-  for clipping. Without such rules, returns the loss itself.
-  """
-  return _Frozen(loss, rules) if frozen_by(rules) else loss
-
-
-class _Frozen(Loss):
-  """A loss with frozen parameters; see `freeze`."""
-
-  def __init__(self, loss: Loss, rules: Rules):
-    self._loss, self._rules = loss, rules
-    self.by_row, self.perplexity = loss.by_row, loss.perplexity
-
-  def init(self, rng: Array) -> Params:
-    return self._loss.init(rng)
-
-  def __call__(self, params: Params, batch: Batch, rng: Array) -> Outcome:
-    params = jax.tree.map(
-      lambda p, moves: p if moves else jax.lax.stop_gradient(p),
-      params,
-      trainable(self._rules, params),
-    )
-    return self._loss(params, batch, rng)
-
-
 def frozen_by(rules: Rules) -> bool:
   """Returns whether these lr_multipliers freeze any parameter."""
   pairs = _compiled("config.optimizer.lr_multipliers", rules)
@@ -147,7 +115,11 @@ def frozen_by(rules: Rules) -> bool:
 
 
 def trainable(rules: Rules, params: Any) -> Any:
-  """Returns a tree of whether each parameter is trained."""
+  """Returns a tree of whether each parameter is trained.
+
+  This is the `trainable` of `step.make_train_step`; parameters are as in
+  `match`.
+  """
   return jax.tree.map(bool, match("lr_multipliers", rules, params))
 
 
@@ -158,7 +130,8 @@ def match(field: str, rules: Rules, params: Any) -> Any:
     field: of config.optimizer, for error messages.
     rules: (regex, value) in order.
     params: arrays, or arrays boxed with the names of their axes; a box counts
-      as one leaf.
+      as one leaf. `optax.MaskedNode()`, which replaces a parameter, is
+      matched as the parameter and returned as it is.
 
   Raises:
     UserError: for a parameter without a match, a pattern that matches nothing,
@@ -168,7 +141,7 @@ def match(field: str, rules: Rules, params: Any) -> Any:
   patterns = _compiled(where, rules)
   used = set()
 
-  def value(path, _):
+  def value(path, leaf):
     path = jax.tree_util.keystr(path, simple=True, separator="/")
     hits = [i for i, (p, _) in enumerate(patterns) if p.fullmatch(path)]
     if not hits:
@@ -177,11 +150,10 @@ def match(field: str, rules: Rules, params: Any) -> Any:
         "with ('.*', VALUE) for all others"
       )
     used.update(hits)
-    return patterns[hits[0]][1]
+    masked = isinstance(leaf, optax.MaskedNode)
+    return leaf if masked else patterns[hits[0]][1]
 
-  tree = jax.tree_util.tree_map_with_path(
-    value, params, is_leaf=lambda x: isinstance(x, meta.AxisMetadata)
-  )
+  tree = jax.tree_util.tree_map_with_path(value, params, is_leaf=_is_parameter)
   for i, (pattern, _) in enumerate(patterns):
     if i not in used:
       raise UserError(
@@ -197,9 +169,13 @@ def paths(params: Any) -> list[str]:
   return [
     jax.tree_util.keystr(path, simple=True, separator="/")
     for path, _ in jax.tree_util.tree_leaves_with_path(
-      params, is_leaf=lambda x: isinstance(x, meta.AxisMetadata)
+      params, is_leaf=_is_parameter
     )
   ]
+
+
+def _is_parameter(node: Any) -> bool:
+  return isinstance(node, (meta.AxisMetadata, optax.MaskedNode))
 
 
 def _compiled(where: str, rules: Rules) -> list[tuple[re.Pattern, Any]]:
