@@ -66,7 +66,8 @@ def choose(
     name: an implementation, or "auto" for the kernel written for these devices
       if it supports all of `needs`, else reference.
     mesh: the mesh to run on; may consist of AOT devices.
-    rows_over: the mesh axes over which rows of tokens are sharded.
+    rows_over: the mesh axes over which rows of tokens are sharded. A kernel's
+      heads are sharded over the other axes.
     needs: `architecture.Attention.need` of each attention of the architecture.
     forward_only: whether gradients are not needed.
     longest: the largest number of tokens in a row; 0 if unknown.
@@ -84,6 +85,14 @@ def choose(
   backend = Backend(
     chosen, device=device.device_kind, forward_only=forward_only
   )
+  if chosen in _PLATFORMS:
+    heads_over = tuple(a for a in mesh.shape if a not in rows_over)
+    backend = dataclasses.replace(
+      backend,
+      rows_over=rows_over,
+      heads_over=heads_over,
+      shares=math.prod(mesh.shape[a] for a in heads_over),
+    )
   platform = _PLATFORMS.get(chosen, device.platform)
   if platform != device.platform:
     raise UserError(
@@ -102,16 +111,9 @@ def choose(
   if why:
     say(f"attention: reference, because {chosen} {why}")
     return Backend(device=device.device_kind)
-  kernel = chosen in _PLATFORMS
-  shards = math.prod(mesh.shape[a] for a in rows_over)
-  if kernel and shards != mesh.size:
-    raise UserError(
-      f"{chosen} would repeat its work on the {mesh.size // shards} devices "
-      "that share rows; expected reference, or a mesh that shards only rows"
-    )
   if name == "auto" and not quiet:
     say(f"attention: {chosen}, for {device.device_kind}")
-  return dataclasses.replace(backend, rows_over=rows_over if kernel else ())
+  return backend
 
 
 def _too_old(chosen: str, device: Any) -> str:
@@ -154,6 +156,8 @@ class Backend:
       memory for them.
     rows_over: axes of the current mesh over which rows are sharded. Each device
       runs a kernel on its own rows, since XLA cannot partition kernels.
+    heads_over: axes of the current mesh over which heads are sharded.
+    shares: the number of devices along `heads_over`.
     interpret: runs a kernel in interpret mode on the CPU: True, or Pallas'
       interpret parameters.
   """
@@ -163,6 +167,8 @@ class Backend:
   blocks: tuple[int, int, int, int] | None = None
   forward_only: bool = False
   rows_over: tuple[str, ...] = ()
+  heads_over: tuple[str, ...] = ()
+  shares: int = 1
   interpret: Any = False
 
   def lacks(
@@ -185,6 +191,8 @@ class Backend:
       length: the largest number of tokens in a row; 0 if unknown.
       dtype: of qkv; None if unknown.
     """
+    if layout.heads % self.shares or layout.kv_heads % self.shares:
+      return f"cannot divide {layout} between {self.shares} devices"
     return _IMPLEMENTATIONS[self.implementation].lacks(
       self._call(layout, window, causal, relative),
       length,
@@ -292,7 +300,7 @@ class Backend:
       self._call(layout, window, causal, relative),
     )
     if self.rows_over:
-      attend = self._on_own_rows(attend, qkv.shape[0])
+      attend = self._on_own_share(attend, layout, qkv.shape[0])
     with jax.named_scope(f"attention_{self.implementation}"):
       return attend(qkv, rows)
 
@@ -300,7 +308,7 @@ class Backend:
     self, layout: Layout, window: int | None, causal: bool, relative: bool
   ) -> Call:
     return Call(
-      layout,
+      layout.of_each(self.shares),
       Reach.of(window, causal),
       relative,
       self.device,
@@ -309,8 +317,8 @@ class Backend:
       self.interpret,
     )
 
-  def _on_own_rows(self, attend: Any, count: int) -> Any:
-    """Returns `attend` as run by each device on its own rows."""
+  def _on_own_share(self, attend: Any, layout: Layout, count: int) -> Any:
+    """Returns `attend` as run by each device on its own rows and heads."""
     mesh = jax.sharding.get_abstract_mesh()
     automatic = set(mesh.axis_names) - set(mesh.manual_axes)
     if not automatic:
@@ -323,11 +331,14 @@ class Backend:
         f"{devices} devices; use a multiple of {devices} rows per batch and "
         "chunk"
       )
-    spec = PartitionSpec(axes)
-    return jax.shard_map(
-      attend,
-      in_specs=(spec, spec),
+    spec = PartitionSpec(axes, None, self.heads_over)
+    # The columns of a device's q, k and v are not contiguous in qkv.
+    parts = layout.parts if self.shares > 1 else lambda qkv: [qkv]
+    sharded = jax.shard_map(
+      lambda qkv, rows: attend(jnp.concatenate(qkv, axis=-1), rows),
+      in_specs=(spec, PartitionSpec(axes)),
       out_specs=spec,
       axis_names=automatic,
       check_vma=False,
     )
+    return lambda qkv, rows: sharded(parts(qkv), rows)

@@ -7,6 +7,7 @@ from typing import Any
 from typing import NamedTuple
 
 from jax import Array
+import jax.numpy as jnp
 
 from nomic_jax.errors import UserError
 
@@ -39,6 +40,12 @@ class Layout:
     shared = "" if self.group == 1 else f" ({self.kv_heads} of keys and values)"
     return f"{self.heads} heads{shared} of {self.width}"
 
+  def of_each(self, devices: int) -> "Layout":
+    """Returns the layout on each of `devices` that share the heads."""
+    return dataclasses.replace(
+      self, heads=self.heads // devices, kv_heads=self.kv_heads // devices
+    )
+
   @property
   def group(self) -> int:
     """Number of query heads per key and value head."""
@@ -48,6 +55,11 @@ class Layout:
   def columns(self) -> int:
     """Number of columns of q, k and v together."""
     return (self.heads + 2 * self.kv_heads) * self.width
+
+  def parts(self, qkv: Array) -> list[Array]:
+    """Splits qkv [..., (H + 2 K) d] into q [..., H d], k and v [..., K d]."""
+    q, k = self.heads * self.width, self.kv_heads * self.width
+    return jnp.split(qkv, [q, q + k], axis=-1)
 
   def split(self, qkv: Array) -> tuple[Array, Array, Array]:
     """Splits qkv [B, S, (H + 2 K) d]: q [B, S, H, d], k and v [B, S, K, d]."""
