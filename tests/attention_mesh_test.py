@@ -48,6 +48,7 @@ def _tokens():
   }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "kernel, heads, kv_heads, own_rows",
   [
