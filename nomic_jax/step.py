@@ -15,7 +15,7 @@ import optax
 
 from nomic_jax.losses.loss import Batch
 from nomic_jax.losses.loss import Loss
-from nomic_jax.mesh import partition
+from nomic_jax.mesh import own_rows
 
 Metrics = dict[str, Array]
 
@@ -87,13 +87,13 @@ def make_train_step(
     loss: the loss to minimize.
     tx: the optimizer. The trees that it is given have `optax.MaskedNode()` in
       place of each frozen parameter.
-    box: applied to the parameters passed to the loss: see `partition.sharded`.
+    box: applied to the parameters passed to the loss: see `own_rows.sharded`.
     trainable: from parameters to a tree of bools, of which a leaf may stand for
       a whole subtree; all are trainable by default.
   """
   accumulate = functools.partial(_accumulate, loss)
   if loss.by_row:
-    accumulate = partition.summed_by_rows(accumulate)
+    accumulate = own_rows.summed_by_rows(accumulate)
 
   def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
@@ -101,7 +101,7 @@ def make_train_step(
     mask = trainable(state.params)
     old, frozen = split(state.params, mask)
     grads, sums = accumulate(*split(box(state.params), mask), batch, key)
-    grads = partition.stored(grads)
+    grads = own_rows.stored(grads)
     weight = sums.pop("weight")
     divisor = jnp.where(weight > 0, weight, 1.0)
     grads = jax.tree.map(lambda g: g / divisor, grads)
@@ -169,7 +169,7 @@ def make_measure(loss: Loss) -> Callable[[Any, Batch], Metrics]:
     return jax.tree.map(lambda x: x.sum(0), jax.lax.map(one, batch))
 
   if loss.by_row:
-    sums_of = partition.summed_by_rows(sums_of, gradient=False)
+    sums_of = own_rows.summed_by_rows(sums_of, gradient=False)
   return lambda params, batch: sums_of(params, None, batch, jax.random.key(0))
 
 

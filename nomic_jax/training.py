@@ -38,6 +38,7 @@ from nomic_jax.evaluators import Evaluators
 from nomic_jax.kernels import attention
 from nomic_jax.loop import loop
 from nomic_jax.mesh import compiler_flags
+from nomic_jax.mesh import own_rows
 from nomic_jax.mesh import partition
 from nomic_jax.mesh import processes
 from nomic_jax.mesh import restarts
@@ -333,7 +334,7 @@ def setup(
     meta.unbox(boxed),
     shardings,
   )
-  box = partition.sharded(
+  box = own_rows.sharded(
     shardings.params,
     lambda path: encoder.dtype if dtypes.is_multiplied(path) else None,
   )

@@ -17,6 +17,7 @@ from nomic_jax.kernels import flash_tpu
 from nomic_jax.kernels.attention import Backend
 from nomic_jax.kernels.attention import choose
 from nomic_jax.kernels.layout import Layout
+from nomic_jax.mesh import own_rows
 from nomic_jax.mesh import partition
 from nomic_jax.model.architecture import Attention
 from nomic_jax.model.architecture import Rope
@@ -50,7 +51,7 @@ def _tokens():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-  "kernel, heads, kv_heads, own_rows",
+  "kernel, heads, kv_heads, in_rows",
   [
     ("pallas_tpu", 12, 4, False),
     ("pallas_tpu", 4, 2, True),
@@ -59,7 +60,7 @@ def _tokens():
   ],
 )
 def test_heads_split_over_tensor_equal_one_device(
-  monkeypatch, kernel, heads, kv_heads, own_rows
+  monkeypatch, kernel, heads, kv_heads, in_rows
 ):
   architecture, tokens = _architecture(heads, kv_heads), _tokens()
   params = tiny.params(Encoder(architecture))
@@ -97,7 +98,7 @@ def test_heads_split_over_tensor_equal_one_device(
   )
   assert "tensor" in at["layers"]["qkv"]["kernel"].spec
   rows = jax.NamedSharding(mesh, jax.P(partition.ROW_AXES))
-  f = both(encoder, partition.by_rows) if own_rows else both(encoder)
+  f = both(encoder, own_rows.by_rows) if in_rows else both(encoder)
   step = tiny.jit(partition.in_mesh(f, mesh), in_shardings=(at, rows, rows))
   actual = step(params, tokens, weight)
   assert layouts == {Layout(heads // 2, kv_heads // 2, 64)}

@@ -23,6 +23,7 @@ from nomic_jax import step as step_lib
 from nomic_jax import training
 from nomic_jax.data import loader
 from nomic_jax.losses import transforms
+from nomic_jax.mesh import own_rows
 from nomic_jax.mesh import partition
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.run import optim
@@ -293,7 +294,7 @@ def test_collectives_in_loops_and_of_activations_are_seen(
   monkeypatch, name, encoder
 ):
   """Controls: steps that leave it to the partitioner."""
-  monkeypatch.setattr(partition, "_rows_are_spread", lambda: False)
+  monkeypatch.setattr(own_rows, "_rows_are_spread", lambda: False)
   monkeypatch.setattr(transforms, "chunks_of", lambda *_: 2)
   monkeypatch.setattr(
     training,
@@ -310,7 +311,7 @@ def test_collectives_in_loops_and_of_activations_are_seen(
 
 def test_parameters_that_are_no_shards_are_gathered_at_once(monkeypatch):
   """Control: of what the partitioner gathers, the stacks of layers are seen."""
-  monkeypatch.setattr(partition, "sharded", lambda *_: lambda params: params)
+  monkeypatch.setattr(own_rows, "sharded", lambda *_: lambda params: params)
   run, batch = _setup("mlm", "fsdp", 1, 8, 1)
   assert _of_all_layers(
     run.step.lower(run.state, batch).compile(tiny.FAST).as_text()

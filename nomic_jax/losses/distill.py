@@ -25,7 +25,7 @@ from nomic_jax.losses.loss import Params
 from nomic_jax.losses.streamed import cross_entropy
 from nomic_jax.losses.streamed import dot
 from nomic_jax.losses.streamed import map_blocks
-from nomic_jax.mesh import partition
+from nomic_jax.mesh import own_rows
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.pooling import normalize
 
@@ -138,7 +138,7 @@ class Distill(Loss):
 
     # Each device handles its own queries: documents are gathered once, and
     # their gradient is summed over devices once rather than in every block.
-    rows = partition.by_rows(in_blocks)(((d, td), counted), (q, tq))
+    rows = own_rows.by_rows(in_blocks)(((d, td), counted), (q, tq))
     kl = _mean(rows, counted)
     nce = _contrast(q, d, identity, _KD_TEMPERATURE, counted)
     return _KD * kl + nce, {"kl": kl, "info_nce": nce}

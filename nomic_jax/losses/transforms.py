@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from nomic_jax.cli import ranges
 from nomic_jax.errors import OptionError
-from nomic_jax.mesh import partition
+from nomic_jax.mesh import own_rows
 from nomic_jax.model.pooling import normalize
 
 
@@ -84,7 +84,7 @@ def chunked(embed: Callable[..., Array], tokens: int) -> Callable[..., Array]:
       own = lambda params, inputs: map_chunks(
         lambda x: embed(params, x, slots), n_of(inputs), inputs
       )
-      return partition.by_rows(own)(params, inputs)
+      return own_rows.by_rows(own)(params, inputs)
 
     def own(params, rows):
       return map_chunks(
@@ -92,7 +92,7 @@ def chunked(embed: Callable[..., Array], tokens: int) -> Callable[..., Array]:
       )
 
     keys = jax.random.split(rng, _rows(inputs)[0])
-    return partition.by_rows(own)(params, (inputs, keys))
+    return own_rows.by_rows(own)(params, (inputs, keys))
 
   return embed_chunks
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from nomic_jax.errors import check_choice
 from nomic_jax.kernels.attention import Backend
-from nomic_jax.mesh import partition
+from nomic_jax.mesh import own_rows
 from nomic_jax.model import architecture as spec
 from nomic_jax.model import layers
 from nomic_jax.model import matmul
@@ -46,7 +46,7 @@ def _keep(products: Any, *names: str) -> Any:
 REMAT = {
   "none": _POLICIES.everything_saveable,
   "full": _POLICIES.nothing_saveable,
-  "gathered": _POLICIES.save_anything_except_these_names(partition.GATHERED),
+  "gathered": _POLICIES.save_anything_except_these_names(own_rows.GATHERED),
   "attention": _POLICIES.save_only_these_names("attention"),
   "dots": _keep(_POLICIES.dots_saveable, "product", "attention"),
   "weight_dots": _keep(_POLICIES.dots_with_no_batch_dims_saveable, "product"),

@@ -1,0 +1,209 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a device computes on its own rows, with parameters gathered in use.
+
+Each device computes its rows of a batch in a `shard_map`, and the results are
+summed over the mesh once. A parameter that is sharded over `fsdp` is passed in
+a `Shard` and gathered where it is used.
+"""
+
+from collections.abc import Callable
+import functools
+import math
+from typing import Any
+
+from flax import struct
+from flax.linen import meta
+import jax
+from jax import Array
+from jax.ad_checkpoint import checkpoint_name
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec
+
+from nomic_jax.mesh.partition import ROW_AXES
+
+
+class Shard(struct.PyTreeNode, meta.AxisMetadata):
+  """A parameter that lies over `fsdp`, gathered only where it is used.
+
+  Flax unboxes a parameter when a module asks for it. So what a layer of the
+  stack asks for is gathered in the body of the scan, one layer at a time, and
+  gathered again by a rematerialised backward pass, which also scatters the
+  layer's gradient there. A loss that reads a parameter itself calls
+  `flax.linen.meta.unbox`.
+
+  Attributes:
+    value: the array; in `by_rows` and `summed_by_rows` this device's part.
+    axis: of the array that lies over `fsdp`, counted from the last one (-1),
+      since a scan over layers removes leading ones.
+    dtype: what it is rounded to before it is gathered, for less to send. The
+      result, and its gradient on the way back, has the dtype of `value`.
+  """
+
+  value: Array
+  axis: int = struct.field(pytree_node=False)
+  dtype: str = struct.field(pytree_node=False)
+
+  def unbox(self) -> Array:
+    if not on_own_rows():
+      return self.value  # of all devices, and the partitioner's to gather
+    whole = _gather(self.value, self.value.ndim + self.axis, self.dtype)
+    return checkpoint_name(whole, GATHERED)
+
+  def replace_boxed(self, value: Any) -> "Shard":
+    return self.replace(value=value)
+
+  def add_axis(self, index: int, params: dict[Any, Any]) -> "Shard":
+    return self
+
+  def remove_axis(self, index: int, params: dict[Any, Any]) -> "Shard":
+    return self
+
+  @property
+  def spec(self) -> PartitionSpec:
+    return PartitionSpec(*[None] * (self.value.ndim + self.axis), "fsdp")
+
+
+GATHERED = "gathered"  # for rematerialisation: see `Shard`
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _gather(part: Array, axis: int, dtype: str) -> Array:
+  whole = jax.lax.all_gather(part.astype(dtype), "fsdp", axis=axis, tiled=True)
+  return whole.astype(part.dtype)
+
+
+def _scatter(axis: int, dtype: str, _: None, gradient: Array) -> tuple[Array]:
+  del dtype
+  # For a v5e:2x4, XLA turns a tiled scatter of a leading axis, and one of parts
+  # along any other, into an all-reduce of twice the traffic.
+  if not axis:
+    size = jax.lax.axis_size("fsdp")
+    gradient = gradient.reshape(size, -1, *gradient.shape[1:])
+  return (
+    jax.lax.psum_scatter(
+      gradient, "fsdp", scatter_dimension=axis, tiled=bool(axis)
+    ),
+  )
+
+
+_gather.defvjp(
+  lambda part, axis, dtype: (_gather(part, axis, dtype), None), _scatter
+)
+
+
+def sharded(
+  shardings: Any, rounded: Callable[[Any], str | None] = lambda path: None
+) -> Callable[[Any], Any]:
+  """Returns a function that puts parameters that lie over `fsdp` in `Shard`s.
+
+  Args:
+    shardings: tree of NamedShardings, as the parameters lie.
+    rounded: from a parameter's path to the dtype it is used in, if that is
+      another than its own.
+  """
+
+  def box(path: Any, value: Array, sharding: NamedSharding) -> Any:
+    axes = [n for n, a in enumerate(sharding.spec) if a == "fsdp"]
+    if not axes or sharding.mesh.shape["fsdp"] == 1:
+      return value
+    dtype = rounded(path) or value.dtype.name
+    return Shard(value, axes[0] - value.ndim, dtype)
+
+  return lambda params: jax.tree_util.tree_map_with_path(box, params, shardings)
+
+
+def _is_shard(leaf: Any) -> bool:
+  return isinstance(leaf, Shard)
+
+
+def stored(tree: Any) -> Any:
+  """The tree with the arrays in `Shard`s in their place, not gathered."""
+  return jax.tree.map(
+    lambda x: x.value if _is_shard(x) else x, tree, is_leaf=_is_shard
+  )
+
+
+def _specs(tree: Any) -> Any:
+  return jax.tree.map(
+    lambda x: x.spec if _is_shard(x) else PartitionSpec(),
+    tree,
+    is_leaf=_is_shard,
+  )
+
+
+def by_rows(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+  """f(params, rows) -> rows, each device doing its own rows.
+
+  Left to the partitioner, the parameters' gradient is added up over the
+  devices in every turn of every loop within f; so once, after f. That of a
+  `Shard` is scattered where the parameter was gathered. Each row's result must
+  depend on that row alone. Without a mesh it is f.
+  """
+
+  def run(params: Any, rows: Any) -> Any:
+    if not _rows_are_spread():
+      return f(params, rows)
+    return _shard_map(
+      f, (_specs(params), PartitionSpec(ROW_AXES)), PartitionSpec(ROW_AXES)
+    )(params, rows)
+
+  return run
+
+
+def summed_by_rows(
+  f: Callable[..., tuple[Any, Any]], gradient: bool = True
+) -> Callable[..., tuple[Any, Any]]:
+  """f(params, frozen, batch, key) -> sums over rows, added over devices once.
+
+  Each device does its own rows of every micro-batch. f returns (a gradient,
+  which is a tree like `params`, and any tree); all of both must be sums over
+  rows. Without `gradient` it returns only the second. Without a mesh it is f.
+  """
+
+  def run(params: Any, frozen: Any, batch: Any, key: jax.Array) -> Any:
+    if not _rows_are_spread():
+      return f(params, frozen, batch, key)
+
+    def own(*args: Any) -> Any:
+      everything = f(*args)
+      if not gradient:
+        return jax.lax.psum(everything, ROW_AXES)
+      grads, sums = everything
+      add = lambda x: (  # a shard's was added up over fsdp as it was scattered
+        x.replace(value=jax.lax.psum(x.value, "data"))
+        if _is_shard(x)
+        else jax.lax.psum(x, ROW_AXES)
+      )
+      return (
+        jax.tree.map(add, grads, is_leaf=_is_shard),
+        jax.lax.psum(sums, ROW_AXES),
+      )
+
+    rows, specs = PartitionSpec(None, ROW_AXES), _specs(params)
+    given = (specs, PartitionSpec()) if gradient else PartitionSpec()
+    taken = specs, _specs(frozen), rows, PartitionSpec()
+    return _shard_map(own, taken, given)(params, frozen, batch, key)
+
+  return run
+
+
+def on_own_rows() -> bool:
+  """Whether what is traced is what one device does with its own rows."""
+  return "data" in jax.sharding.get_abstract_mesh().manual_axes
+
+
+def _rows_are_spread() -> bool:
+  mesh = jax.sharding.get_abstract_mesh()
+  return (
+    not mesh.empty
+    and not on_own_rows()
+    and math.prod(mesh.shape[axis] for axis in ROW_AXES) > 1
+  )
+
+
+def _shard_map(f: Callable[..., Any], taken: Any, given: Any) -> Callable:
+  # What lies over `tensor` stays with the partitioner.
+  return jax.shard_map(
+    f, in_specs=taken, out_specs=given, axis_names={*ROW_AXES}, check_vma=False
+  )
