@@ -2,21 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints of a work directory: state and data iterator, saved together."""
 
-from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
-import gc
 import json
-import logging
 import math
 import pathlib
 import shutil
 import sys
 from typing import Any
 from typing import NamedTuple
-import warnings
 
-from absl import logging as absl_logging
 import grain
 import jax
 import numpy as np
@@ -26,6 +21,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from nomic_jax.errors import UserError
 from nomic_jax.mesh import processes
 from nomic_jax.run import metrics
+from nomic_jax.run import orbax_errors
 from nomic_jax.storage import buckets
 from nomic_jax.storage import orbax_s3
 
@@ -50,7 +46,7 @@ class Checkpoints:
       best: also keep the best checkpoint by this metric, if named.
     """
     with contextlib.ExitStack() as stack:
-      stack.enter_context(_silenced())
+      stack.enter_context(orbax_errors.silenced())
       self._open(workdir, keep, keep_every, best)
       self._silenced = stack.pop_all()  # until it is closed
 
@@ -69,7 +65,7 @@ class Checkpoints:
           get_metric_fn=_goodness, n=1, keep_checkpoints_without_metrics=False
         )
       )
-    with _disk_errors(workdir):
+    with orbax_errors.disk_errors(workdir):
       self._manager = ocp.CheckpointManager(
         _folder(workdir),
         options=ocp.CheckpointManagerOptions(
@@ -99,7 +95,7 @@ class Checkpoints:
     Raises:
       UserError: if the disk is full, now or during the previous save.
     """
-    with _disk_errors(self._workdir):
+    with orbax_errors.disk_errors(self._workdir):
       self._manager.wait_until_finished()
       self._check_space(state)
       self._manager.save(
@@ -174,7 +170,7 @@ class Checkpoints:
     raise first
 
   def _restore(self, step: int, like: Any, data: grain.DatasetIterator) -> Any:
-    with _damage(_folder(self._workdir) / str(step)):
+    with orbax_errors.damage(_folder(self._workdir) / str(step)):
       restored = self._manager.restore(
         step,
         args=ocp.args.Composite(
@@ -205,7 +201,7 @@ class Checkpoints:
 
   def close(self) -> None:
     """Waits until everything is written."""
-    with self._silenced, _disk_errors(self._workdir):
+    with self._silenced, orbax_errors.disk_errors(self._workdir):
       self._manager.close()
 
 
@@ -275,7 +271,7 @@ def restore_params(
   Raises:
     UserError: if there is no checkpoint, or it is damaged.
   """
-  with _silenced():
+  with orbax_errors.silenced():
     return _restore_params(workdir, step)
 
 
@@ -291,7 +287,7 @@ def _restore_params(workdir: pathlib.Path | str, step: int | None) -> dict:
   handler = ocp.CompositeCheckpointHandler(
     state=ocp.PyTreeCheckpointHandler(), data=ocp.JsonCheckpointHandler()
   )
-  with _damage(path), ocp.Checkpointer(handler) as reader:
+  with orbax_errors.damage(path), ocp.Checkpointer(handler) as reader:
     tree = reader.metadata(path).item_metadata["state"].tree["params"]
     shapes = jax.tree.map(
       lambda m: np.empty(m.shape, m.dtype), {"params": tree}
@@ -309,83 +305,3 @@ def _restore_params(workdir: pathlib.Path | str, step: int | None) -> dict:
 def _folder(workdir: pathlib.Path) -> pathlib.Path:
   folder = workdir / "checkpoints"
   return folder if buckets.is_remote(workdir) else folder.absolute()
-
-
-@contextlib.contextmanager
-def _silenced() -> Iterator[None]:
-  """Silences what Orbax and asyncio report besides the exception they raise.
-
-  Orbax logs every step it takes, and one failed read or write is reported four
-  more times: in two logs, as a warning, and by concurrent reads or writes whose
-  event loop is gone. Everything is restored on exit.
-  """
-  asyncio_logger = logging.getLogger("asyncio")
-  verbosity, level = absl_logging.get_verbosity(), asyncio_logger.level
-  before = sys.unraisablehook
-
-  def without_closed_loops(unraisable: Any) -> None:
-    if str(unraisable.exc_value) != "Event loop is closed":
-      before(unraisable)
-
-  with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", "coroutine .* was never awaited")
-    absl_logging.set_verbosity(absl_logging.FATAL)
-    asyncio_logger.setLevel(logging.CRITICAL)
-    sys.unraisablehook = without_closed_loops
-    try:
-      yield
-    except BaseException:
-      gc.collect()  # destroys unfinished coroutines now rather than later
-      raise
-    finally:
-      absl_logging.set_verbosity(verbosity)
-      asyncio_logger.setLevel(level)
-      if sys.unraisablehook is without_closed_loops:
-        sys.unraisablehook = before
-
-
-_FULL = (
-  "No space left",
-  "File too large",
-  "Disk quota",
-  "Read-only file",
-  "Permission denied",
-)
-
-
-@contextlib.contextmanager
-def _disk_errors(workdir: pathlib.Path) -> Iterator[None]:
-  """Turns errors of a full or unwritable disk into one line."""
-  try:
-    yield
-  except Exception as error:
-    if buckets.is_remote(workdir):
-      raise
-    e = error
-    while e is not None:
-      for reason in _FULL:
-        if reason in str(e):
-          raise UserError(
-            f"{workdir}: cannot write a checkpoint: {reason}; earlier ones are "
-            "complete: fix that and run the same command to resume from the "
-            "last one"
-          ) from error
-      e = e.__cause__ or e.__context__
-    raise
-
-
-@contextlib.contextmanager
-def _damage(path: pathlib.Path) -> Iterator[None]:
-  """Turns Orbax's errors for a damaged checkpoint into one line."""
-  try:
-    yield
-  except MemoryError:
-    raise
-  except Exception as e:  # Orbax raises many types, none of its own.
-    if buckets.is_remote(path) and buckets.classify(e):
-      raise
-    reason = " ".join(str(e).split())
-    raise UserError(
-      f"{path}: cannot be read ({reason:.200}); copy it again or, if it is "
-      "damaged, move it away to resume from the previous checkpoint"
-    ) from e
