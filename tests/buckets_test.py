@@ -7,6 +7,7 @@ The buckets are those of remote.py.
 
 import pathlib
 import threading
+import time
 
 from etils.epath import backend
 import fsspec
@@ -215,6 +216,11 @@ def test_a_directory_is_whole_when_its_config_is_there(bucket, monkeypatch):
       "s3",
       "does not answer (Could not connect)",
     ),
+    (
+      ValueError("UNKNOWN: CURL error Weird server reply [curl_code='8']"),
+      "s3",
+      "does not answer (UNKNOWN: CURL error",
+    ),
   ],
 )
 def test_bucket_errors_are_one_line(error, scheme, words):
@@ -284,23 +290,39 @@ def test_orbax_knows_s3(monkeypatch):
 
 
 @pytest.mark.slow
-def test_killed_with_data_and_training_in_the_bucket(bucket, place):
-  """A real process; it ends with the bits of one that nothing stopped."""
+def test_killed_with_data_and_training_in_the_bucket(
+  bucket, place, moto, emulator
+):
+  """Real processes end with the bits of one that nothing stopped.
+
+  One is killed, and its bucket is overloaded the whole time.
+  """
   if buckets.files(bucket)[0].protocol == "s3":
     pytest.skip("needs a server: this bucket is a folder of this process")
+  server = {"s3": moto, "gs": emulator}[bucket[:2]]
   data, run = f"{bucket}/data/pairs", f"{bucket}/runs/killed"
   buckets.upload(place / "pairs", data)
   start = lambda data, run, held="": small_data.Process(
     small_data.train("mlm", data, run, *FLAGS), place / "compiled", held
   )
+  # Of every fifteen requests one is refused or answered late.
+  server.faults = sum(([0] * 14 + [f] for f in (503, 429, 0.2)), []) * 1000
   killed = start(data, run, held=str(EVERY + 1))
   whole = start(place / "pairs", place / f"whole-{bucket[:2]}")
-  folder = buckets.as_path(run) / "checkpoints"
-  assert killed.wait_for(lambda: buckets.whole_steps(folder) == [EVERY])
+  last = buckets.as_path(run) / f"checkpoints/{EVERY}/{buckets.COMMITTED}"
+
+  def saved():
+    time.sleep(0.1)  # this process is the server as well
+    return buckets.patiently(last.exists)
+
+  assert killed.wait_for(saved), killed.finish()
   killed.kill()
+  refused = server.refused
   assert whole.finish()[0] == 0
   status, out, err = start(data, run).finish()
   assert status == 0, err
+  assert refused and server.refused > refused
+  server.faults = []
   assert f"resuming after step {EVERY} of {STEPS}" in out
   assert len(_losses(run)) == STEPS
   assert _losses(run) == _losses(place / f"whole-{bucket[:2]}")

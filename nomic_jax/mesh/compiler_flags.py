@@ -6,6 +6,13 @@ They are environment variables that are read when the accelerator's backend
 starts, so set them before creating the first array. A flag that the user has
 already set is kept. Gains are estimates by the compiler; none has been timed on
 a TPU.
+
+Nothing is set for multislice. MaxText sets xla_tpu_enable_data_parallel_all_
+reduce_opt and xla_tpu_data_parallel_opt_different_sized_ops for exchanges over
+the data centre's network. libtpu 0.0.42 accepts both and compiles a
+data-parallel step for two slices into the same program with and without them:
+it already reduces within each slice, exchanges shards between slices, and
+gathers within each slice.
 """
 
 from collections.abc import Mapping
@@ -47,7 +54,8 @@ FLAGS = (
     "A fusion may use 32 MiB of VMEM instead of 16, so matrix products have "
     "larger tiles: 12 layers forward and backward take 1 to 3 % fewer cycles "
     "on v5e. 64 MiB gain no more (of 128 there; v6e also has 128, v5p and "
-    "TPU7x have 64). A core before v5 has 16.",
+    "TPU7x have 64), and on v6e they take 3 % more (configs/mlm.py with "
+    "compute.unroll=1, 64 chips). A core before v5 has 16.",
   ),
   Flag(
     "XLA_FLAGS",

@@ -166,6 +166,7 @@ _KINDS = {
     "ConnectTimeout",
     "ReadTimeout",
     "UNAVAILABLE",
+    "CURL error",
     "DEADLINE_EXCEEDED",
     "ConnectionError",
     "ServiceUnavailable",

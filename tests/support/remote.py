@@ -107,7 +107,9 @@ class Proxy:
         if self.command != "HEAD":
           self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        # After a HEAD it would be read as the start of the next answer.
+        if self.command != "HEAD":
+          self.wfile.write(body)
 
       do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = _pass_on
 
