@@ -213,8 +213,8 @@ def test_both_families_of_keys_are_written():
     (BERT_2048 | dict(n_embd="768"), "n_embd='768' is a str; expected int"),
     (BERT_2048 | dict(activation_function="mish"), "'mish' is not supported"),
     (dict(model_type="bert", hidden_size=64), "key 'vocab_size' is missing"),
-    (dict(model_type="roberta"), "model_type 'roberta' is not supported"),
-    (dict(model_type="xlm-roberta"), "'xlm-roberta' is not supported; expect"),
+    (dict(model_type="t5"), "model_type 't5' is not supported"),
+    (dict(model_type="deberta-v2"), "'deberta-v2' is not supported; expect"),
     (
       dict(
         model_type="nomic_bert",
