@@ -102,7 +102,7 @@ class Workers:
     survey = functools.partial(_survey, self._folder, self._rows.skip_bad)
     _run(self._flags, self._folder, survey, self._files)
     bad = self._rows.bad = BadRows(self._rows.skip_bad)
-    hashes, first, largest = [np.zeros((5, 0), np.uint64)], 0, -1
+    hashes, first, largest = [np.zeros((6, 0), np.uint64)], 0, -1
     sources: collections.Counter[str] = collections.Counter()
     for i, file in enumerate(self._files):
       notes = json.loads(_notes(self._folder, i).read_text())
@@ -111,6 +111,7 @@ class Workers:
       if notes["error"]:
         raise UserError(notes["error"])
       bad.left.update(notes["left"])
+      bad.made.update(notes["made"])
       largest = max(largest, notes["largest_id"])
       hashes.append(np.load(_hashes(self._folder, i)))
       rows = hashes[-1].shape[1]
@@ -246,7 +247,7 @@ class _Noted(BadRows):
 
 
 def _survey(folder: pathlib.Path, allowed: int | str, file: _File) -> None:
-  bad, hashes = _Noted(allowed), np.zeros((5, 0), np.uint64)
+  bad, hashes = _Noted(allowed), np.zeros((6, 0), np.uint64)
   largest, error = -1, ""
   try:
     survey = splits_lib.survey(readers.rows_of(file.part, file.path, bad))
@@ -257,6 +258,7 @@ def _survey(folder: pathlib.Path, allowed: int | str, file: _File) -> None:
         survey.rows,
         survey.same_queries,
         survey.same_documents,
+        survey.linked,
       ]
     )
     largest = survey.largest_id
@@ -274,6 +276,7 @@ def _survey(folder: pathlib.Path, allowed: int | str, file: _File) -> None:
           "bad": bad.notes,
           "error": error,
           "left": bad.left,
+          "made": bad.made,
           "largest_id": largest,
         }
       )

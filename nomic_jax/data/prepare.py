@@ -36,6 +36,7 @@ from nomic_jax.data import sources as sources_lib
 from nomic_jax.data import splits as splits_lib
 from nomic_jax.data import statistics
 from nomic_jax.data.readers import join
+from nomic_jax.data.readers import queries as making
 from nomic_jax.data.readers import recognise
 from nomic_jax.data.records import Row
 from nomic_jax.data.records import rows_of
@@ -106,6 +107,9 @@ def prepare(
   asked = recognise.parse(columns, asked)
   if kind is not None:
     one_of(kind, kinds.KINDS, f"--kind={kind}: no such kind")
+  queries = making.check(queries)
+  if queries and kind not in (None, "pairs"):
+    raise UserError(f"--kind={kind}: --queries makes pairs; leave out one")
   table = _table(documents, document_id, document_text)
   if table and asked.document == readers.Columns().document:
     asked = asked._replace(document=table.id)
@@ -202,7 +206,7 @@ def prepare(
   known = kinds.Kind("pairs", "docstrings and their code")
   if parts:
     parts, known = recognise.recognise(
-      parts, asked, kind, classify=beam_options is None
+      parts, asked, kind, beam_options is None, queries
     )
   elif columns or kind or documents or queries:
     raise UserError(
@@ -218,6 +222,7 @@ def prepare(
     survey = workers.survey() if workers else splits_lib.survey(rows)
     if isinstance(rows, readers.Rows):
       counts["dropped"].update(rows.bad.counts + rows.bad.left)
+      counts["made"] = dict(rows.bad.made)
     if not len(survey.queries):
       raise UserError(
         f"{source}: no rows to make a data set of; expected text, see the "

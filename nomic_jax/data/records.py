@@ -5,6 +5,7 @@
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
+from typing import NotRequired
 from typing import TypedDict
 
 from array_record.python import array_record_data_source
@@ -30,6 +31,8 @@ class Row(TypedDict):
   # For rows that come as token ids: these, special ones included. Such a row
   # has no text; `dataset.open_split` opens it for masked language modelling.
   ids: list[int]
+  # Equal in rows that were made of one document; not stored.
+  group: NotRequired[str]
 
 
 def row(query: str, document: str, **others: Any) -> Row:

@@ -42,6 +42,8 @@ class Survey(NamedTuple):
     rows: uint64 [n], of everything that training reads of a row.
     same_queries, same_documents: uint64 [n], equal also for texts that differ
       only in case, accents or spaces; see `unicode_text.same`.
+    linked: uint64 [n], 1 where a row was made of the same document as the row
+      before it.
     sources: number of rows of each source.
     largest_id: of rows that are token ids; -1 if there are none.
   """
@@ -51,19 +53,23 @@ class Survey(NamedTuple):
   rows: np.ndarray
   same_queries: np.ndarray
   same_documents: np.ndarray
+  linked: np.ndarray
   sources: collections.Counter[str]
   largest_id: int
 
 
 def survey(rows: Iterable[Row]) -> Survey:
   """Reads rows once and returns their hashes and counts."""
-  queries, documents, wholes, same_queries, same_documents = (
-    array.array("Q") for _ in range(5)
+  queries, documents, wholes, same_queries, same_documents, linked = (
+    array.array("Q") for _ in range(6)
   )
+  group = None
   sources: collections.Counter[str] = collections.Counter()
   largest = -1
   for row in rows:
     sources[row["source"]] += 1
+    linked.append(bool(row.get("group")) and row["group"] == group)
+    group = row.get("group")
     largest = max(largest, max(row["ids"], default=-1))
     document = _hash(row["document"] or _joined(row["ids"]))
     # Plain text has no query, so rows cannot share one.
@@ -84,6 +90,7 @@ def survey(rows: Iterable[Row]) -> Survey:
     _pair_hash(*pairs) + np.frombuffer(wholes, np.uint64),
     np.frombuffer(same_queries, np.uint64),
     np.frombuffer(same_documents, np.uint64),
+    np.frombuffer(linked, np.uint64),
     sources,
     largest,
   )
@@ -117,8 +124,13 @@ def fates(
       np.concatenate([found.same_queries, found.same_documents]),
       return_inverse=True,
     )
+    left, right = at[:rows], at[rows:]
+    if found.linked.any():
+      (later,) = np.nonzero(found.linked)
+      left = np.concatenate([left, at[:rows][later]])
+      right = np.concatenate([right, at[:rows][later - 1]])
     edges = sparse.coo_array(
-      (np.ones(rows, np.int8), (at[:rows], at[rows:])),
+      (np.ones(len(left), np.int8), (left, right)),
       shape=(len(texts), len(texts)),
     )
     count, group = csgraph.connected_components(edges, directed=False)

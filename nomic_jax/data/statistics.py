@@ -125,6 +125,8 @@ def print_table(stats: dict, seconds: dict[str, float]) -> None:
   lines += [
     (f"dropped: {what}", f"{n:,}") for what, n in sorted(dropped.items())
   ]
+  made = stats["counts"].get("made", {})
+  lines += [(f"made: {what}", f"{n:,}") for what, n in sorted(made.items())]
   lines += [(f"rows: {name}", f"{n:,}") for name, n in stats["rows"].items()]
   if 1 < len(stats["sources"]) <= _SHOWN:
     lines += [

@@ -38,6 +38,7 @@ class BadRows:
     skippable: whether rows can be skipped; if not, the first stops the job.
     counts: number of bad rows by reason.
     left: number of good rows excluded by a rule, by reason.
+    made: number of rows made of others, by what they are.
   """
 
   def __init__(self, allowed: int | str = 0, skippable: bool = True):
@@ -53,6 +54,7 @@ class BadRows:
     self.skippable = skippable
     self.counts: collections.Counter[str] = collections.Counter()
     self.left: collections.Counter[str] = collections.Counter()
+    self.made: collections.Counter[str] = collections.Counter()
     self._first: list[BadRow] = []
 
   @property

@@ -15,6 +15,8 @@ from nomic_jax.data.readers import folder
 from nomic_jax.data.readers import glue
 from nomic_jax.data.readers import hub
 from nomic_jax.data.readers import join
+from nomic_jax.data.readers import markdown
+from nomic_jax.data.readers import queries
 from nomic_jax.data.readers import saved
 from nomic_jax.data.readers import shards
 from nomic_jax.data.readers import specification
@@ -55,6 +57,7 @@ OTHERS: dict[str, Reader] = {
   "beir": beir,
   "shards": shards,
   "glue": glue,
+  "markdown": markdown,
 }
 # Not chosen by path, but named by a part.
 _UNNAMED = Files("unnamed", (), formats.unnamed)
@@ -206,6 +209,11 @@ def _usable(part: Part, path: str, bad: BadRows) -> Iterator[Row]:
     try:
       if part.documents:
         value = join.joined(path, number, value, part.columns, part.documents)
+      if part.queries:
+        yield from queries.rows(
+          path, number, value, part.columns, part.queries, source, bad
+        )
+        continue
       yield to_row(path, number, value, part.columns, source, bad.left)
     except BadRow as e:
       bad.add(e)

@@ -16,6 +16,7 @@ import re
 from typing import Any
 
 from nomic_jax.data import kinds
+from nomic_jax.data.readers import queries as making
 from nomic_jax.data.readers.columns import Columns
 from nomic_jax.data.readers.columns import MISSING
 from nomic_jax.data.readers.columns import number_of
@@ -79,7 +80,11 @@ def parse(columns: Sequence[str], asked: Columns) -> Columns:
 
 
 def recognise(
-  parts: Sequence[Part], asked: Columns, kind: str | None, classify: bool
+  parts: Sequence[Part],
+  asked: Columns,
+  kind: str | None,
+  classify: bool,
+  queries: Sequence[str] = (),
 ) -> tuple[list[Part], kinds.Kind]:
   """Returns the parts with the columns of each, and the kind of the rows.
 
@@ -90,6 +95,8 @@ def recognise(
     asked: the columns that the user named.
     kind: named by the user, one of `kinds.KINDS`; None: by the columns.
     classify: whether all rows may be read for the names of their classes.
+    queries: how pairs are made of the documents, see `queries`; () of rows that
+      have their queries.
 
   Raises:
     UserError: if no kind fits the columns, or files have different kinds.
@@ -104,12 +111,26 @@ def recognise(
     first = []
     if not part.row_kind:
       first = _first(readers.records(part, where, _lenient()))
+    if queries and told:
+      raise UserError(
+        f"--queries: rows of the format {part.kind} are pairs already, or have "
+        "columns of their own; leave it out"
+      )
     if told or not first:
       found.setdefault(_of_told(part, first), where)
       done.append(part)
       continue
-    columns, name, why = _columns(where, first, asked, kind)
-    part = dataclasses.replace(part, columns=columns)
+    columns, name, why = _columns(
+      where, first, asked, "text" if queries else kind
+    )
+    part = dataclasses.replace(part, columns=columns, queries=tuple(queries))
+    if queries:
+      if "title" in queries and not _has(first, columns.title):
+        raise UserError(
+          f"--queries=title: {where} has no column '{columns.title}'; name it "
+          "with --columns title=COLUMN"
+        )
+      name, why = "pairs", making.told(queries)
     known = kinds.Kind(name, why)
     if name == "labels" and classify:
       columns, known = _classes(readers, part, why)

@@ -1,0 +1,168 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Pages of Markdown, and their sections.
+
+A folder is read with its subfolders, in the order of names, if there are no
+rows and no .txt files in it. A page's title is that of its front matter, or its
+first heading, or the name of its file.
+"""
+
+from collections.abc import Iterator
+import re
+from typing import NamedTuple
+
+from nomic_jax.data.readers.reader import Asked
+from nomic_jax.data.readers.reader import Part
+from nomic_jax.errors import UserError
+from nomic_jax.storage import formats
+from nomic_jax.storage import places
+from nomic_jax.storage import streams
+from nomic_jax.storage import unicode_text
+from nomic_jax.storage.bad import BadRow
+from nomic_jax.storage.bad import BadRows
+
+SUFFIXES = ()  # folders with their subfolders
+
+PAGES = (".md", ".markdown", ".mdx")
+_ROWS = (*formats.JSONL, *formats.PARQUET, *formats.TABLES, *formats.TEXT)
+_HEADING = re.compile(r" {0,3}(#{1,6})\s+(.*?)\s*#*\s*")
+_UNDERLINE = re.compile(r" {0,3}(=+|-+)\s*")
+_FENCE = re.compile(r" {0,3}(```|~~~)")
+_TITLE = re.compile(r"title:\s*[\"']?(.*?)[\"']?\s*")
+_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+
+
+class Section(NamedTuple):
+  """Text under a heading, up to the next one of any level.
+
+  Attributes:
+    line: of the heading, from 1.
+    headings: it and those above it, outermost first; () before the first.
+    text: without the heading.
+  """
+
+  line: int
+  headings: tuple[str, ...]
+  text: str
+
+
+def known(path: str) -> bool:
+  if path.endswith(PAGES):
+    return streams.is_file(path)
+  inside = streams.list_folder(path)
+  if inside is None or any(p.endswith(_ROWS) for p in inside):
+    return False
+  return bool(pages(path, first=True))
+
+
+def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
+  (path,) = paths
+  path = streams.absolute(path)
+  if asked.include:
+    raise UserError(
+      f"--include: all Markdown of {path} is read; name a subfolder instead"
+    )
+  found = [path] if streams.is_file(path) else pages(path)
+  if not found:
+    raise UserError(f"{path}: holds no {' or '.join(PAGES)} files")
+  name = streams.name(path).partition(".")[0]
+  return [Part("markdown", tuple(found), name, asked.columns)]
+
+
+def pages(folder: str, first: bool = False) -> list[str]:
+  """Returns the pages of a folder and its subfolders; or the first of them."""
+  found = []
+  for path in streams.list_folder(folder) or ():
+    name = streams.name(path)
+    if name.startswith((".", "_")) or places.is_system(name):
+      continue
+    if name == "node_modules":
+      continue
+    if name.endswith(PAGES):
+      found.append(path)
+    elif "." not in name:
+      found += pages(path, first)
+    if first and found:
+      return found[:1]
+  return found
+
+
+def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
+  """Yields (1, {"title", "text"}) of a page: its text with all headings."""
+  lines = [line for _, line in formats.lines(path, bad)]
+  title, start = _title(lines, path)
+  text = "\n".join(lines[start:]).strip()
+  if unicode_text.blank(text):
+    bad.add(BadRow("empty text", f"{path}: no text in it"))
+    return
+  yield 1, {"title": title, "text": text}
+
+
+def sections(text: str) -> list[Section]:
+  """Returns the sections of a page in order; what is in code has none."""
+  found: list[Section] = []
+  above: list[tuple[int, str]] = []
+  body: list[str] = []
+  at, fence = 1, ""
+  lines = text.split("\n")
+
+  def close(line: int) -> None:
+    nonlocal body
+    inside = "\n".join(body).strip()
+    if above or inside:
+      found.append(Section(at, tuple(name for _, name in above), inside))
+    body = []
+
+  for number, line in enumerate(lines, 1):
+    mark = _FENCE.match(line)
+    if mark and (not fence or mark[1] == fence):
+      fence = "" if fence else mark[1]
+    heading = None if fence else _HEADING.fullmatch(line)
+    level, name = (len(heading[1]), heading[2]) if heading else (0, "")
+    underline = _UNDERLINE.fullmatch(line) if not fence else None
+    if (
+      underline
+      and body
+      and body[-1].strip()
+      and (len(body) < 2 or not body[-2].strip())
+      and not body[-1].lstrip().startswith(("|", "-", "*", ">", "#"))
+      and len(line.strip()) > 1
+    ):
+      level, name = 1 + (underline[1][0] == "-"), body.pop().strip()
+    if not level:
+      body.append(line)
+      continue
+    close(number)
+    above = [each for each in above if each[0] < level]
+    above.append((level, _plain(name)))
+    at = number
+  close(len(lines))
+  return found
+
+
+def _title(lines: list[str], path: str) -> tuple[str, int]:
+  """The title of a page, and the line that its text begins at, from 0."""
+  start, title = 0, ""
+  if lines and lines[0].strip() == "---":
+    for number, line in enumerate(lines[1:], 1):
+      if line.strip() == "---":
+        start = number + 1
+        break
+      if match := _TITLE.fullmatch(line):
+        title = match[1]
+    else:
+      title = ""  # a rule, and no front matter
+  if not title:
+    first = [s for s in sections("\n".join(lines[start:])) if s.headings]
+    title = first[0].headings[0] if first else ""
+  if not title:
+    stem = streams.name(path).partition(".")[0]
+    title = stem.replace("_", " ").replace("-", " ")
+  return title, start
+
+
+def _plain(heading: str) -> str:
+  """A heading without links, code marks and emphasis."""
+  heading = _LINK.sub(r"\1", heading)
+  heading = re.sub(r"\s*\{#[^}]*\}$", "", heading)
+  return re.sub(r"[`*]", "", heading).strip()
