@@ -314,6 +314,11 @@ def setup(
     loss, eval_loss = (
       losses.make(config.loss, e) for e in (encoder, eval_encoder)
     )
+  if loss.rows not in ("", config.data.kind):
+    raise UserError(
+      f"config.data.kind is {config.data.kind}, and the loss "
+      f"{config.loss.name} reads rows of kind {loss.rows}; set it to that"
+    )
   tx, schedule = optim.make(
     config.optimizer, config.steps, _per_step(config.data)
   )

@@ -52,7 +52,10 @@ def collate(
   Returns:
     ids, segment_ids, positions [B, S]; content [B, slots]; query and positive
     [N]; candidate [N · (1 + negatives)]; see `losses.info_nce.InfoNCE`. Also
-    the source of each pair, and one_source, whether all sources are equal.
+    the source of each pair, and one_source, whether all sources are equal. With
+    `config.kind` "scores" also score float32 [N], and with "triplets" text
+    [N · (1 + negatives)], the slot of each candidate, also where its text is a
+    candidate twice.
   """
   prompt_of = [prompts[r["source"]] for r in rows]
   count, negatives = len(rows), config.negatives
@@ -105,7 +108,15 @@ def collate(
     if merge
     else np.arange(1, len(texts) + 1)
   )
-  return {
+  more = {}
+  if config.get("kind") == "scores":
+    more["score"] = np.array([r["score"] for r in rows], np.float32)
+  elif config.get("kind") == "triplets":
+    more["text"] = np.full(len(candidate), -1, np.int32)
+    slot = dict(zip(places.values(), packed.slot_of[count:].tolist()))
+    for at, place in first.items():
+      more["text"][at] = slot[place]
+  return more | {
     "ids": packed.ids,
     "segment_ids": packed.segment_ids,
     "positions": packed.positions,

@@ -30,7 +30,7 @@ from nomic_jax.text import prompts as prompts_lib
 
 _KINDS = {
   "text": text.batches,
-  "pairs": pairs.batches,
+  **dict.fromkeys(pairs.KINDS, pairs.batches),
   "labels": labels.batches,
 }
 
@@ -84,7 +84,7 @@ def held_out(
   """
   opened = _open(config, tokenizer)
   host_and_count = jax.process_index(), jax.process_count()
-  if config.kind == "pairs":
+  if config.kind in pairs.KINDS:
     batches = opened(pairs.one_pass, seed, *host_and_count)
     return lambda: itertools.islice(iter(batches), most)
   if config.kind == "labels":
@@ -143,6 +143,10 @@ def _open(
   ranges.check_data(config)
   _check_kind(config)
   ids = config.kind == "text"  # no other kind can use rows without texts
+  if config.get("tokenised") and config.kind == "scores":
+    raise UserError(
+      "config.data.tokenised: scores are read with their texts; set it to false"
+    )
   if config.get("tokenised"):
     source = tokens.open_split(
       config.path, config.split, tokenizer, _joined(config), ids
@@ -180,10 +184,20 @@ def _check_texts(
       f"rows of {config.path} have none; add them with nomic-jax mine, or "
       "set it to 0"
     )
-  if config.kind == "pairs" and not any(row["query"] for row in first):
+  if config.kind in pairs.KINDS and not any(row["query"] for row in first):
     raise UserError(
       f"{config.path}: its rows are plain text without queries; train on it "
       "with configs/mlm.py, or prepare pairs"
+    )
+  scores = [row["score"] for row in first]
+  if config.kind == "scores" and not np.isfinite(scores).all():
+    raise UserError(
+      f"{config.path}: config.data.kind=scores, and its rows have no scores; "
+      "prepare it from a source with a score column, see prepare --columns"
+    )
+  if config.kind == "triplets" and not config.negatives:
+    raise UserError(
+      "config.data.kind=triplets takes config.data.negatives of 1 or more"
     )
 
 

@@ -31,6 +31,9 @@ from nomic_jax.text import prompts as prompts_lib
 from nomic_jax.text import special_tokens
 from nomic_jax.text import words
 
+# The kinds of rows that have a query and a document.
+KINDS = ("pairs", "scores", "triplets")
+
 
 def batches(
   source: Rows | Sequence[Row],
@@ -46,8 +49,8 @@ def batches(
     source: rows with query, document, negatives and source; a
       `dataset.Source` or `tokens.Source` also knows the prompts of its sources.
     tokenizer: adds the special tokens itself.
-    config: batch_size (pairs, all hosts); one_source, source_alpha,
-      source_weights and order (see `order.make`); row_length, slots (texts per
+    config: kind (pairs, scores or triplets, see `collate`); batch_size (pairs,
+      all hosts); one_source, source_alpha, source_weights and order (see `order.make`); row_length, slots (texts per
       row; a batch's rows may have another length, see `pack.row_shape`),
       rows_multiple (the number of packed rows, over all hosts, is rounded up
       to a multiple of it); query_length, document_length (tokens, special ones
@@ -64,7 +67,7 @@ def batches(
 
   Returns:
     A dataset of dicts of arrays with a leading micro-batch axis of 1; all are
-    int32 except `source`, text [1, pairs].
+    int32 except `source`, text [1, pairs], and `score`, float32.
 
   Raises:
     UserError: if the batch size exceeds the data or does not divide.
@@ -199,14 +202,17 @@ def _filled(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
     filled[name] = np.append(batch[name], [absent] * more).astype(
       batch[name].dtype
     )
+  if "score" in batch:
+    filled["score"] = np.append(batch["score"], np.zeros(more, np.float32))
   # Positives, then each query's negatives.
-  positives, negatives = batch["candidate"][:count], batch["candidate"][count:]
-  filled["candidate"] = np.concatenate(
-    [
-      positives,
-      np.full(more, -1, np.int32),
-      negatives,
-      np.full(more * len(negatives) // count, -1, np.int32),
-    ]
-  )
+  for name in batch.keys() & {"candidate", "text"}:
+    own, others = batch[name][:count], batch[name][count:]
+    filled[name] = np.concatenate(
+      [
+        own,
+        np.full(more, -1, np.int32),
+        others,
+        np.full(more * len(others) // count, -1, np.int32),
+      ]
+    )
   return filled

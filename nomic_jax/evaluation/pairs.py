@@ -36,6 +36,7 @@ class _Pairs(Task):
   gold: Sequence[float]
   path: str = ""
   group: str = ""
+  prompts: tuple[str, str] = (_PROMPT, _PROMPT)
 
   @property
   def size(self) -> str:
@@ -43,14 +44,23 @@ class _Pairs(Task):
 
   def fingerprint(self) -> str:
     return fingerprints.of_values(
-      self.kind, self.first, self.second, list(self.gold), _PROMPT
+      self.kind,
+      self.first,
+      self.second,
+      list(self.gold),
+      *dict.fromkeys(self.prompts),
     )
 
   def run(self, system: System) -> Outcome:
     count = len(self.first)
-    # In one call, so that a text shared by many pairs is embedded once.
-    vectors = system.encode([*self.first, *self.second], _PROMPT)
-    cosine = np.einsum("nd,nd->n", vectors[:count], vectors[count:])
+    if self.prompts[0] == self.prompts[1]:
+      # In one call: a text that many pairs share is embedded once.
+      both = system.encode([*self.first, *self.second], self.prompts[0])
+      first, second = both[:count], both[count:]
+    else:
+      first = system.encode(self.first, self.prompts[0])
+      second = system.encode(self.second, self.prompts[1])
+    cosine = np.einsum("nd,nd->n", first, second)
     items = np.stack([cosine, np.asarray(self.gold)], 1).astype(np.float64)
     return Outcome(items, self._worst(items))
 
@@ -114,6 +124,38 @@ class PairTask(_Pairs):
     return {"AP": float(metrics.average_precision_score(gold, cosine))}
 
 
+def read_data(path: pathlib.Path, name: str, split: str = "test") -> StsTask:
+  """Makes a task of a data directory's held-out pairs with scores.
+
+  They have the prompts of queries and documents, as in training.
+
+  Raises:
+    UserError: if the split is missing, or its scores are all the same.
+  """
+  from nomic_jax.data import dataset  # TFDS: slow to import
+
+  source = dataset.open_split(path, split)
+  found = source.__getitems__(range(len(source)))
+  gold = [row["score"] for row in found]
+  _check_differ(f"{path}, split '{split}'", gold)
+  return StsTask(
+    name,
+    [row["query"] for row in found],
+    [row["document"] for row in found],
+    gold,
+    str(path),
+    prompts=("search_query", "search_document"),
+  )
+
+
+def _check_differ(where: str, gold: Sequence[float]) -> None:
+  if len(set(gold)) == 1:
+    raise UserError(
+      f"{where}: the score of every pair is {gold[0]:g}; a correlation needs "
+      "scores that differ"
+    )
+
+
 def read_sts(path: pathlib.Path, name: str) -> StsTask:
   """Reads the test file of a folder: sentence1, sentence2, score.
 
@@ -122,11 +164,7 @@ def read_sts(path: pathlib.Path, name: str) -> StsTask:
   """
   file, examples = rows.read(path, "test", _TEXTS | {"score": rows.NUMBER})
   gold = [row["score"] for row in examples]
-  if len(set(gold)) == 1:
-    raise UserError(
-      f"{file}: the score of every pair is {gold[0]:g}; a correlation needs "
-      "scores that differ"
-    )
+  _check_differ(str(file), gold)
   return StsTask(name, *_texts(examples), gold, str(path))
 
 

@@ -29,6 +29,7 @@ from nomic_jax.errors import UserError
 from nomic_jax.evaluators.labels import Labels
 from nomic_jax.evaluators.loss import HeldOutLoss
 from nomic_jax.evaluators.retrieval import Retrieval
+from nomic_jax.evaluators.scores import Scores
 
 
 def _nothing() -> None:
@@ -76,7 +77,12 @@ class Evaluator(Protocol):
     """
 
 
-_KINDS = {"labels": Labels, "loss": HeldOutLoss, "retrieval": Retrieval}
+_KINDS = {
+  "labels": Labels,
+  "loss": HeldOutLoss,
+  "retrieval": Retrieval,
+  "scores": Scores,
+}
 
 
 class Evaluators:

@@ -12,11 +12,14 @@ import ml_collections
 
 from nomic_jax.errors import one_of
 from nomic_jax.errors import OptionError
+from nomic_jax.losses.angle import AnglE
 from nomic_jax.losses.classification import Classification
+from nomic_jax.losses.cosent import CoSENT
 from nomic_jax.losses.distill import Distill
 from nomic_jax.losses.info_nce import InfoNCE
 from nomic_jax.losses.loss import Loss
 from nomic_jax.losses.mlm import MLM
+from nomic_jax.losses.triplet import Triplet
 from nomic_jax.model.encoder import Encoder
 
 _LOSSES = {
@@ -24,6 +27,9 @@ _LOSSES = {
   "info_nce": InfoNCE,
   "classification": Classification,
   "distill": Distill,
+  "cosent": CoSENT,
+  "angle": AnglE,
+  "triplet": Triplet,
 }
 
 

@@ -23,10 +23,12 @@ class Loss(abc.ABC):
       device then sums its own rows over all micro-batches, and the sums are
       added over devices once. Other losses communicate where necessary.
     perplexity: whether exp(loss) is worth logging.
+    rows: the config.data.kind whose batches it reads; "": see the loss.
   """
 
   by_row: bool = False
   perplexity: bool = False
+  rows: str = ""
 
   @abc.abstractmethod
   def init(self, rng: Array) -> Params:

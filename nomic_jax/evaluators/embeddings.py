@@ -1,0 +1,155 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Vectors of texts by the encoder in training, for the evaluators."""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+import itertools
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+import tokenizers
+
+from nomic_jax.data import loader
+from nomic_jax.data import pack
+from nomic_jax.errors import UserError
+from nomic_jax.losses import transforms
+from nomic_jax.mesh import partition
+from nomic_jax.text import special_tokens
+from nomic_jax.text.shorten import shorten
+
+_BLOCK_TOKENS = 8192  # per device
+_TOKENS_PER_SLOT, _MOST_SLOTS = 4, 128
+_ROW_TOKENS = 512  # smallest row, if the model reads as many
+
+
+class Embeddings:
+  """Embeds texts that were tokenized once, with the parameters of a training.
+
+  Texts are packed into rows of one length, so one program is compiled, and a
+  block of rows is embedded like a chunk of GradCache without gradients. Every
+  process holds all vectors, gathered block by block.
+  """
+
+  def __init__(
+    self,
+    options: ml_collections.ConfigDict,
+    tokenizer: tokenizers.Tokenizer,
+    run: Any,
+  ):
+    """Takes an evaluator's options; those read here are its `query_length`,
+    `document_length`, `query_prompt` and `document_prompt`.
+    """
+    architecture = run.encoder.architecture
+    architecture.head.check_one_vector()
+    self._lengths = options.query_length, options.document_length
+    self._prompts = options.query_prompt, options.document_prompt
+    longest, limit = max(self._lengths), architecture.max_length
+    if not architecture.rotary and longest > limit:
+      raise UserError(
+        f"texts of {longest} tokens, but this model has {limit} positions; "
+        "lower query_length and document_length"
+      )
+    self._tokenizer = tokenizer
+    self._special = special_tokens.of(tokenizer)
+    self._pad = self._special.fill
+    self._unit = options.get("similarity", "cosine") == "cosine"
+    self._mesh = run.mesh
+
+  def encode(
+    self, queries: Sequence[str], documents: Sequence[str]
+  ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Returns the token ids of queries and of documents, prompts included."""
+    return tuple(
+      self._ids([prompt + text for text in texts], length)
+      for texts, prompt, length in zip(
+        (queries, documents), self._prompts, self._lengths
+      )
+    )
+
+  def _ids(self, texts: list[str], length: int) -> list[np.ndarray]:
+    encoded = self._tokenizer.encode_batch_fast(
+      shorten(self._tokenizer, texts, length)
+    )
+    return [
+      self._special.cut(np.array(e.ids, np.int32), length) for e in encoded
+    ]
+
+  def compile(self, run: Any, longest: int) -> None:
+    """Traces the program for texts of at most `longest` tokens.
+
+    Args:
+      run: of `training.setup`.
+      longest: tokens of the longest text that will be embedded.
+    """
+    self._length = _row_length(max(self._lengths), longest)
+    parts = np.prod([run.mesh.shape[a] for a in partition.ROW_AXES])
+    self._rows = int(parts) * max(_BLOCK_TOKENS // self._length, 1)
+    self._slots = min(max(self._length // _TOKENS_PER_SLOT, 1), _MOST_SLOTS)
+    embed = transforms.chunked(run.encoder.embed, 1)
+    self._embed = run.on_mesh(
+      lambda params, batch: embed(
+        params["encoder"],
+        jax.tree.map(lambda x: x[0], batch["inputs"]),
+        self._slots,
+      )
+    )
+    jax.eval_shape(self._embed, run.state.params, self._block([[1]], [[0]]))
+
+  def vectors(
+    self, params: Any, texts: Sequence[Sequence[int]], check: Callable[[], None]
+  ) -> np.ndarray:
+    """Returns vectors [N, D] of token ids; products are the similarity."""
+    rows = [
+      members
+      for _, members in pack.best_fit(
+        [len(t) for t in texts], lambda _: self._length, lambda _: self._slots
+      )
+    ]
+    vectors, previous = None, None
+    # The next block is packed while one is being computed.
+    for start in itertools.chain(range(0, len(rows), self._rows), (None,)):
+      current = None
+      check()
+      if start is not None:
+        part = rows[start : start + self._rows]
+        current = part, self._embed(params, self._block(texts, part))
+      if previous is not None:
+        part, block = previous[0], np.asarray(previous[1])
+        if vectors is None:
+          vectors = np.zeros((len(texts), block.shape[-1]), np.float32)
+        for members, of_row in zip(part, block):
+          vectors[members] = of_row[: len(members)]
+      previous = current
+    if not self._unit:
+      return vectors
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.maximum(lengths, 1e-12)
+
+  def _block(
+    self, texts: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]
+  ) -> dict[str, jax.Array]:
+    """Returns a batch of tokens [1, B, S], with rows over the devices."""
+    packed = pack.fill(texts, rows, self._rows, self._length, self._pad)
+    host, hosts = jax.process_index(), jax.process_count()
+    own = slice(self._rows // hosts * host, self._rows // hosts * (host + 1))
+    return loader.to_devices(
+      {
+        "ids": packed.ids[own][None],
+        "segment_ids": packed.segment_ids[own][None],
+        "positions": packed.positions[own][None],
+      },
+      partition.batch_sharding(self._mesh),
+    )
+
+
+def _row_length(most: int, longest: int) -> int:
+  """Returns the tokens of a row: as few as texts need, as attention costs S².
+
+  Args:
+    most: tokens of a text that the model reads.
+    longest: tokens of the longest text.
+  """
+  return min(most, max(_ROW_TOKENS, 1 << (longest - 1).bit_length()))

@@ -1,0 +1,104 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The triplet loss (Schroff et al. 2015): nearer to this than to that."""
+
+from collections.abc import Callable
+
+from jax import Array
+import jax.numpy as jnp
+
+from nomic_jax.errors import one_of
+from nomic_jax.errors import OptionError
+from nomic_jax.losses import texts
+from nomic_jax.losses.loss import Loss
+from nomic_jax.model.encoder import Encoder
+from nomic_jax.model.pooling import normalize
+
+_EPS = 1e-6  # torch's pairwise_distance adds it to each difference
+
+
+def _cosine(a: Array, b: Array) -> Array:
+  return 1 - (normalize(a) * normalize(b)).sum(-1)
+
+
+def _euclidean(a: Array, b: Array) -> Array:
+  return jnp.sqrt(((a - b + _EPS) ** 2).sum(-1))
+
+
+def _manhattan(a: Array, b: Array) -> Array:
+  return jnp.abs(a - b + _EPS).sum(-1)
+
+
+# Distances [N] of vectors [N, D] and [N, D], and their usual margins.
+DISTANCES: dict[str, tuple[Callable[[Array, Array], Array], float]] = {
+  "cosine": (_cosine, 0.3),
+  "euclidean": (_euclidean, 5.0),
+  "manhattan": (_manhattan, 5.0),
+}
+
+
+class Triplet(Loss):
+  """max(0, d(query, positive) - d(query, negative) + margin), the mean of all.
+
+  Batch: that of `texts.Embedding`, and, as `data.pairs` makes them for
+  config.data.kind=triplets,
+    query [N] int32: which slot (row · K + slot) holds a text; -1: absent;
+    text [N · (1 + M)] int32: likewise, the N positives, then the M negatives of
+      each query; -1 where a row has fewer.
+
+  Each negative of a row makes a triplet of its own.
+
+  Attributes:
+    distance: a name in DISTANCES; euclidean and manhattan are those of vectors
+      that are not normalised.
+    margin: None: the distance's usual one.
+    chunk_tokens: GradCache, see `transforms.chunked`.
+  """
+
+  rows = "triplets"
+
+  def __init__(
+    self,
+    encoder: Encoder,
+    *,
+    distance: str = "cosine",
+    margin: float | None = None,
+    chunk_tokens: int = 0,
+  ):
+    one_of(
+      distance,
+      DISTANCES,
+      f"distance: no distance '{distance}'",
+      error=OptionError,
+    )
+    self._distance, usual = DISTANCES[distance]
+    self._margin = usual if margin is None else margin
+    if self._margin < 0:
+      raise OptionError(f"margin: {margin} is below 0; {usual} is usual")
+    encoder.architecture.head.check_one_vector()
+    self._encoder = encoder
+    self._texts = texts.Embedding(encoder, chunk_tokens)
+
+  def init(self, rng: Array) -> dict:
+    return {"encoder": self._encoder.init(rng)}
+
+  def __call__(self, params: dict, batch: dict, rng: Array) -> tuple:
+    slots = self._texts(params["encoder"], batch, rng)
+    count = len(batch["query"])
+    negatives = batch["text"][count:]
+    each = len(negatives) // count
+    if not each:
+      raise OptionError(
+        "name: a triplet has a negative; set config.data.negatives to 1 or more"
+      )
+    query = slots.at(batch["query"]).vectors
+    near = self._distance(query, slots.at(batch["text"][:count]).vectors)
+    negative = slots.at(negatives).vectors.reshape(count, each, -1)
+    far = self._distance(query[:, None], negative)
+    there = (batch["query"] >= 0)[:, None] & (
+      negatives.reshape(count, each) >= 0
+    )
+    gap = far - near[:, None]
+    loss = jnp.where(there, jnp.maximum(self._margin - gap, 0), 0).sum()
+    right = (there & (gap > 0)).sum()
+    return loss, there.sum().astype(jnp.float32), {"accuracy": right}
