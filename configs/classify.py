@@ -7,14 +7,15 @@ nomic-jax train --config=configs/classify.py --workdir=runs/classify \
 
 Rows of the .jsonl that nomic-jax prepare reads have a document, for a pair a
 query too, and a label, a class from 0 on: {"document": "...", "label": 1}, or
-its name, if prepare has --classes=no,yes. Set data.classes
-and loss.labels to the number of classes. Several labels per text: "labels": [0,
-3], loss.kind=multi, and data.labels the most of a text. Numbers:
-loss.kind=regression, data.classes=0, data.labels=loss.labels=1.
+its name; or a list of several: "labels": ["red", "wet"]. What prepare found,
+classes or numbers, one a text or several, decides loss.kind (single, multi or
+regression), data.classes, data.labels and loss.labels, unless they are set.
+nomic-jax classify asks the trained model, evaluate scores it.
 """
 
 import common
 import ml_collections
+from ml_collections.config_dict import placeholder
 
 
 def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
@@ -22,6 +23,11 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   size = common.size_of(arg)
   c = common.base(size)
   common.labels(c)
+  # None: as the data is.
+  c.data.labels = placeholder(int)
+  c.data.classes = placeholder(int)
+  c.loss.labels = placeholder(int)
+  c.loss.kind = placeholder(str)
   c.steps = 1_560  # ten epochs of 2,490 rows
   if size != "paper":
     c.data.row_length = c.data.text_length = 64

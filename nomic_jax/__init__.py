@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 
 
 def load(path: str, dtype: str = "float32", pooled_norm: bool = False):
-  """Opens a model directory or a work directory for `encode`.
+  """Opens a model directory or a work directory.
 
   Args:
     path: the directory, or a Hub name.
@@ -26,14 +26,15 @@ def load(path: str, dtype: str = "float32", pooled_norm: bool = False):
       dimensions.
 
   Returns:
-    A `nomic_jax.embed.model.Model`.
+    A `nomic_jax.embed.model.Model`, for `encode`; of a classifier a
+    `nomic_jax.embed.classifier.Classifier`, for `predict`.
 
   Raises:
     nomic_jax.errors.UserError: naming what is missing or does not fit.
   """
-  from nomic_jax.embed.model import Model  # imports JAX only when needed
+  from nomic_jax.embed import classifier  # imports JAX only when needed
 
-  return Model.load(path, dtype, pooled_norm)
+  return classifier.load(path, dtype, pooled_norm)
 
 
 def config(path: str, *overrides: str):

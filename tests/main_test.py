@@ -149,6 +149,14 @@ FLAGS = {
     "--precision": "float32",
     "--dtype": "float32",
   },
+  "classify": {
+    "--model": "required",
+    "--input": "required",
+    "--output": "required",
+    "--column": "text",
+    "--second_column": "none",
+    "--all": "False",
+  },
   "evaluate": {
     "--pooled_norm": "False",
     "--model": "none",
@@ -247,6 +255,7 @@ FUNCTIONS = {
   "teach": "curate.teach:teach",
   "export": "run.export:export",
   "embed": "embed.file:embed_file",
+  "classify": "embed.classify_file:classify_file",
   "evaluate": "report.evaluate:evaluate",
   "search": "search.answer:search",
   "report": "report.report:report",

@@ -178,7 +178,7 @@ def test_documents_are_joined_by_their_ids(tmp_path, capsys):
     _prepare(tmp_path, logs, **options)
   with pytest.raises(UserError, match="--document_id: no such column|no such"):
     _prepare(tmp_path, logs, **options | {"document_id": "id"}, **named)
-  with pytest.raises(UserError, match="give --documents=TABLE too"):
+  with pytest.raises(UserError, match="--documents=TABLE too"):
     _prepare(tmp_path, logs, document_id="doc_id", **named)
   docs.write_text(_lines(*({"doc_id": 1, "body": f"b{i}"} for i in range(2))))
   with pytest.raises(UserError, match="row 2: a second document with the doc"):

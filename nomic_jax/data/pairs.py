@@ -50,7 +50,8 @@ def batches(
       `dataset.Source` or `tokens.Source` also knows the prompts of its sources.
     tokenizer: adds the special tokens itself.
     config: kind (pairs, scores or triplets, see `collate`); batch_size (pairs,
-      all hosts); one_source, source_alpha, source_weights and order (see `order.make`); row_length, slots (texts per
+      all hosts); one_source, source_alpha, source_weights and order (see
+      `order.make`); row_length, slots (texts per
       row; a batch's rows may have another length, see `pack.row_shape`),
       rows_multiple (the number of packed rows, over all hosts, is rounded up
       to a multiple of it); query_length, document_length (tokens, special ones

@@ -153,7 +153,11 @@ class Model(EmbeddingModel):
       dtype=dtype,
       matryoshka_dims=matryoshka.read(directory),
       tokenizer_path=files.tokenizer_path,
-      **files.usage.to_json(),
+      **{
+        k: v
+        for k, v in files.usage.to_json().items()
+        if k not in ("classes", "task")
+      },
     )
 
   def save_pretrained(self, path: str | os.PathLike) -> None:

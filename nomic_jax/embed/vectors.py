@@ -5,6 +5,7 @@
 from collections.abc import Sequence
 import hashlib
 import json
+from typing import Any
 
 import numpy as np
 
@@ -59,11 +60,22 @@ def model_fingerprint(model: Model) -> str:
   used = model.default_prompt, model.similarity_fn_name, model.normalize
   digest.update(json.dumps(used).encode())
   digest.update(model.tokenizer.to_str().encode())
-  for path, leaf in _leaves(model.params):
+  _add(digest, model.params)
+  return digest.hexdigest()[:32]
+
+
+def params_fingerprint(params: dict) -> str:
+  """Returns a hash of nested dicts of arrays."""
+  digest = hashlib.sha256()
+  _add(digest, params)
+  return digest.hexdigest()[:32]
+
+
+def _add(digest: Any, params: dict) -> None:
+  for path, leaf in _leaves(params):
     leaf = np.ascontiguousarray(leaf)
     digest.update(f"{path} {leaf.dtype} {leaf.shape}".encode())
     digest.update(leaf.view(np.uint8).data)
-  return digest.hexdigest()[:32]
 
 
 def _leaves(tree, path=""):

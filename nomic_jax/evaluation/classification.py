@@ -20,6 +20,7 @@ import numpy as np
 
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import maps
+from nomic_jax.evaluation.systems import Head
 from nomic_jax.evaluation.systems import System
 from nomic_jax.evaluation.task import Outcome
 from nomic_jax.evaluation.task import Task
@@ -67,6 +68,8 @@ class ClassificationTask(Task):
 
   def run(self, system: System) -> Outcome:
     """Fits a logistic regression per experiment and predicts; see `Task`."""
+    if isinstance(system, Head):
+      return self._by_head(system)
     from sklearn import exceptions
     from sklearn import linear_model
 
@@ -98,6 +101,38 @@ class ClassificationTask(Task):
       items,
       self._worst(items),
       **maps.points(system, texts, groups, dict.fromkeys(groups, _PROMPT)),
+    )
+
+  def _by_head(self, system: Head) -> Outcome:
+    """Items are [test texts, 2]: the class, then what the head says."""
+    number = {str(label): i for i, label in enumerate(self._classes())}
+    unknown = sorted({str(label) for _, label in self.test} - {*system.classes})
+    if unknown:
+      raise UserError(
+        f"{self.name}: its labels {', '.join(unknown[:3])} are no classes of "
+        f"the model, which are {', '.join(system.classes[:5])} ..."
+      )
+    said = system.predict([text for text, _ in self.test])
+    # A class that no text has is no label of the task.
+    for name in said:
+      number.setdefault(name, len(number))
+    items = np.array(
+      [
+        [number[str(label)], number[name]]
+        for (_, label), name in zip(self.test, said)
+      ]
+    )
+    wrong = [i for i, (gold, found) in enumerate(items) if gold != found]
+    return Outcome(
+      items,
+      [
+        {
+          "texts": [self.test[i][0]],
+          "expected": str(self.test[i][1]),
+          "found": said[i],
+        }
+        for i in wrong[:_WORST]
+      ],
     )
 
   def scores(self, items: np.ndarray) -> dict[str, float]:
@@ -164,6 +199,36 @@ def draws(
         some.append(row)
     chosen.append(some)
   return chosen
+
+
+def read_data(
+  path: pathlib.Path, name: str, classes: Sequence[str]
+) -> ClassificationTask:
+  """Makes a task of a data directory with labels.
+
+  A model with a head predicts the held-out rows; by the vectors of another a
+  linear model learns from the rows of `train`, as in MTEB's tasks.
+
+  Raises:
+    UserError: if a split is missing, or rows have several labels or numbers.
+  """
+  from nomic_jax.data import dataset  # TFDS: slow to import
+
+  splits = []
+  for split in ("train", "test"):
+    source = dataset.open_split(path, split)
+    found = source.__getitems__(range(len(source)))
+    wrong = [row for row in found if len(row["labels"]) != 1 or row["query"]]
+    if wrong or not classes:
+      raise UserError(
+        f"{path}: texts with one class each are scored by evaluate; score "
+        "pairs, several labels and numbers while training, with an evaluator "
+        "of kind=labels (configs/glue.py)"
+      )
+    splits.append(
+      [(row["document"], classes[int(row["labels"][0])]) for row in found]
+    )
+  return ClassificationTask(name, *splits, str(path))
 
 
 def read(path: pathlib.Path, name: str) -> ClassificationTask:

@@ -11,7 +11,9 @@ import numpy as np
 
 from nomic_jax.embed import quantize
 from nomic_jax.embed import vectors
+from nomic_jax.embed.classifier import Classifier
 from nomic_jax.embed.model import Model
+from nomic_jax.errors import UserError
 from nomic_jax.search import bm25
 from nomic_jax.storage import fingerprints
 
@@ -191,4 +193,47 @@ class Lexical:
     ]
 
 
-System = Dense | Lexical
+class Head:
+  """A classifier with the head that it was trained with."""
+
+  def __init__(self, model: Classifier):
+    self.model = model
+    self.classes = model.classes
+
+  def fingerprint(self) -> str:
+    model = self.model
+    return fingerprints.of_values(
+      vectors.params_fingerprint(model.params),
+      str(model.architecture),
+      list(model.classes),
+      model.max_tokens,
+      model.tokenizer.to_str(),
+    )
+
+  def predict(self, texts: Sequence[str]) -> list[str]:
+    """Returns the class of each text."""
+    return self.model.predict(texts)
+
+  def at(self, dim: int | None) -> "Head":
+    raise UserError(
+      f"--dim={dim}: {self.model.path} is a classifier, whose head reads all "
+      "dimensions; leave it out"
+    )
+
+  @contextlib.contextmanager
+  def limited(self, tokens: int) -> Iterator[None]:
+    """Cuts texts to `tokens`, if the model would read more."""
+    usual = self.model.max_tokens
+    self.model.max_tokens = min(usual, tokens)
+    try:
+      yield
+    finally:
+      self.model.max_tokens = usual
+
+  @contextlib.contextmanager
+  def remembering(self) -> Iterator[None]:
+    """Does nothing: no text is asked for twice."""
+    yield
+
+
+System = Dense | Lexical | Head

@@ -12,6 +12,7 @@ import pathlib
 from typing import NamedTuple
 
 from nomic_jax.data import dataset
+from nomic_jax.data import kinds
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import beir
@@ -68,13 +69,23 @@ def _with(*columns: str, train: bool = False) -> Callable[[pathlib.Path], bool]:
   return known
 
 
+def _of_data(path: pathlib.Path, name: str) -> Task:
+  """The task of a data directory's held-out rows, by their kind."""
+  kind = kinds.of(path)
+  if kind.name == "scores":
+    return pairs.read_data(path, name)
+  if kind.name == "labels":
+    return classification.read_data(path, name, kind.classes)
+  return retrieval.read_task(path, name)
+
+
 # By kind; the first that recognizes a folder reads it. "test" is test.jsonl,
 # .csv, .tsv or .parquet, with the columns of MTEB's data sets.
 FOLDERS = {
   "data": Folder(
     "a data directory of nomic-jax prepare",
     lambda path: (path / "dataset_info.json").is_file(),
-    retrieval.read_task,
+    _of_data,
   ),
   "retrieval": Folder(
     "a BEIR folder (corpus, queries, qrels)", beir.known, beir.read

@@ -3,6 +3,7 @@
 """Families of encoders. To add one, add a file here and its name to NAMES."""
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 import functools
 import importlib
 from typing import Any
@@ -79,17 +80,20 @@ def of(architecture: Architecture) -> Family:
 
 
 def to_json(
-  architecture: Architecture, heads: tuple[bool, int] = (False, 0)
+  architecture: Architecture,
+  heads: tuple[bool, int] = (False, 0),
+  classes: Sequence[str] = (),
 ) -> dict[str, Any]:
   """Returns the config.json of a model directory.
 
-  Args:
-    architecture: the architecture to write.
-    heads: whether there is an MLM head, and the number of labels of a
-      classifier; they determine the class that transformers opens.
+    Args:
+      architecture: the architecture to write.
+      heads: whether there is an MLM head, and the number of labels of a
+        classifier; they determine the class that transformers opens.
+    classes: names of the labels; default: transformers' LABEL_0 and so on.
 
-  Raises:
-    UserError: if no family's config.json can express the architecture.
+    Raises:
+      UserError: if no family's config.json can express the architecture.
   """
   family = of(architecture)
   mlm_head, labels = heads
@@ -98,7 +102,9 @@ def to_json(
   )
   if tree not in family.classes:
     raise UserError(f"{family.name}: its files have no {tree}")
-  named = [f"LABEL_{i}" for i in range(labels)]
+  named = [*classes]
+  if len(named) != labels:
+    named = [f"LABEL_{i}" for i in range(labels)]
   return (
     {"architectures": [family.classes[tree]]}
     | (

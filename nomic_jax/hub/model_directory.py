@@ -42,6 +42,14 @@ Params = dict[str, Any]
 _EMBEDDERS = ("Model", "ForMaskedLM", "ForPreTraining", "BiEncoder")
 
 
+# Ours, and transformers'.
+_PROBLEMS = {
+  "single": "single_label_classification",
+  "multi": "multi_label_classification",
+  "regression": "regression",
+}
+
+
 class ModelFiles(NamedTuple):
   """A model read from disk.
 
@@ -146,7 +154,9 @@ def write_model(
     trees["classification_head"] = classification_head
     a = dataclasses.replace(a, pooler=False)
     trees["encoder"] = {k: v for k, v in params.items() if k != "pooler"}
-  values = families.to_json(a, trees_lib.heads(trees))
+  values = families.to_json(a, trees_lib.heads(trees), usage.get("classes", ()))
+  if classification_head is not None and usage.get("task"):
+    values["problem_type"] = _PROBLEMS[usage["task"]]
   if matryoshka_dims:
     values[matryoshka.KEY] = sorted(matryoshka_dims)
   tensors = tensors_lib.write(families.of(a), a, trees)
@@ -211,6 +221,8 @@ def _read_model_directory(directory: pathlib.Path) -> ModelFiles:
   if family.prompts and not (wrapper and wrapper.says_prompts):
     usage = dataclasses.replace(usage, prompts=dict(family.prompts))
   usage = dataclasses.replace(usage, max_tokens=min(max_tokens, a.max_length))
+  if trees.get("classification_head") is not None:
+    usage = dataclasses.replace(usage, **_labels(values, where))
   return ModelFiles(
     dataclasses.replace(a, head=head),
     trees["encoder"] | params,
@@ -221,6 +233,20 @@ def _read_model_directory(directory: pathlib.Path) -> ModelFiles:
     other,
     wrapper is None or wrapper.says_pooling,
   )
+
+
+def _labels(values: dict, where: pathlib.Path) -> dict[str, Any]:
+  """The classes and the task of a classifier, by its config.json."""
+  named = values.get("id2label") or {}
+  try:
+    classes = [str(named[str(i)]) for i in range(len(named))]
+  except (KeyError, TypeError) as e:
+    raise UserError(
+      f"{where}: id2label is not numbered from 0; correct it"
+    ) from e
+  kind = values.get("problem_type")
+  tasks = [ours for ours, theirs in _PROBLEMS.items() if theirs == kind]
+  return {"classes": classes, "task": tasks[0] if tasks else ""}
 
 
 def _other(values: Any) -> str:

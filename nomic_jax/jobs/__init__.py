@@ -33,6 +33,7 @@ NAMES = (
   "export",
   "verify",
   "embed",
+  "classify",
   "evaluate",
   "search",
   "report",

@@ -7,6 +7,7 @@ export writes it in sentence-transformers' format, and `init_from` reads it.
 """
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
@@ -42,6 +43,9 @@ class Usage:
       ones are truncated. None: the encoder's maximum.
     similarity: one of SIMILARITIES.
     normalize: whether vectors are scaled to length 1.
+    classes: of a classifier, their names, class 0 first; () if not known.
+    task: of a classifier: single (one class a text), multi (any number of
+      them) or regression; "" if not known.
   """
 
   prompts: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -49,6 +53,11 @@ class Usage:
   max_tokens: int | None = None
   similarity: str = "cosine"
   normalize: bool = True
+  classes: Sequence[str] = ()
+  task: str = ""
+
+  def __post_init__(self):
+    object.__setattr__(self, "classes", tuple(self.classes))
 
   def prompt(self, side: str) -> str:
     """Returns the prompt of queries or documents; "" if there is none.
@@ -66,7 +75,10 @@ class Usage:
 
   def to_json(self) -> dict[str, Any]:
     """Returns a dict that JSON can represent."""
-    return dataclasses.asdict(self) | {"prompts": dict(self.prompts)}
+    return dataclasses.asdict(self) | {
+      "prompts": dict(self.prompts),
+      "classes": list(self.classes),
+    }
 
 
 def with_aliases(prompts: Mapping[str, str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ import pathlib
 from typing import Any
 
 import nomic_jax
+from nomic_jax.embed.classifier import Classifier
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import compare
@@ -116,6 +117,7 @@ def evaluate(
     }
     for task in read:
       if isinstance(system, systems.Lexical) and not task.lexical:
+        print(f"{name} on {task.name}: not run, it only finds documents")
         continue
       # Texts are embedded once for all dimensions. An mteb task has many texts,
       # so its vectors are cached only if they are needed again.
@@ -142,7 +144,18 @@ def evaluate(
       score(name, None, systems.Lexical(name), False)
   for name, path in places.items():
     print(f"{name}: {path}")
-    system = systems.Dense(load(path))
+    model = load(path)
+    if isinstance(model, Classifier):
+      system = systems.Head(model)
+      wrong = [t for t in read if t.kind != "classification"]
+      if wrong or model.task != "single":
+        raise UserError(
+          f"--model={name}: a classifier ({model.task}), which has no vectors "
+          f"for {wrong[0].name if wrong else read[0].name}; it is scored on "
+          "texts with one class each"
+        )
+    else:
+      system = systems.Dense(model)
     with system.limited(max_tokens) if max_tokens else contextlib.nullcontext():
       score(name, str(path), system, with_curves)
   written = {

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import ml_collections
 
 from nomic_jax.data import dataset
+from nomic_jax.data import kinds
 from nomic_jax.data import loader
 from nomic_jax.errors import about
 from nomic_jax.errors import options_of
@@ -37,7 +38,7 @@ OWN = (
   "dropout",
   "head_dropout",
 )
-_COSINE = ("info_nce", "distill")  # losses that compare by cosine
+_COSINE = ("info_nce", "distill", "cosent")  # losses that compare by cosine
 
 
 class Start(NamedTuple):
@@ -102,6 +103,8 @@ def resolve(
   """
   config = config.copy_and_resolve_references()
   usage = start.usage
+  if config.loss.name == "classification":
+    usage = _with_classes(config, usage)
   if config.loss.name in _COSINE:
     usage = dataclasses.replace(usage, similarity="cosine")
   with config.unlocked():
@@ -132,6 +135,37 @@ def resolve(
       if usage.similarity != "cosine" and options.kind == "retrieval":
         options.similarity = check_ranked(usage.similarity)
   return config, usage
+
+
+def _with_classes(config: ml_collections.ConfigDict, usage: Usage) -> Usage:
+  """Takes from the data what the config does not say of its labels.
+
+  Returns:
+    The usage, with the names of the classes.
+  """
+  known = kinds.of(config.data.path)
+  if known.name != "labels":
+    raise UserError(
+      f"{config.data.path}: its rows are {known.name} and have no labels; "
+      "prepare them from a source with a column of labels, see prepare "
+      "--columns label=COLUMN"
+    )
+  with config.unlocked():
+    if config.loss.kind is None:
+      config.loss.kind = known.task
+    of_numbers = config.loss.kind == "regression"
+    if config.data.labels is None:
+      config.data.labels = known.labels
+    if config.data.classes is None:
+      config.data.classes = 0 if of_numbers else len(known.classes)
+    if config.loss.labels is None:
+      config.loss.labels = (
+        config.data.labels if of_numbers else config.data.classes
+      )
+  classes = () if of_numbers else tuple(known.classes)
+  if len(classes) != config.loss.labels:
+    classes = ()
+  return dataclasses.replace(usage, classes=classes, task=config.loss.kind)
 
 
 def describe(config: ml_collections.ConfigDict, start: Start) -> str:
@@ -260,6 +294,10 @@ def _fit_classifier(config: ml_collections.ConfigDict, head: dict) -> None:
   if "classifier" not in head:
     return
   stored, wanted = head["classifier"]["bias"].size, config.loss.get("labels")
+  if wanted is None and config.loss.name == "classification":
+    config = config.copy_and_resolve_references()
+    _with_classes(config, Usage())
+    wanted = config.loss.labels
   if wanted not in (None, stored):
     del head["classifier"]
     print(
