@@ -27,6 +27,7 @@ import optax
 
 from nomic_jax import losses
 from nomic_jax import step as step_lib
+from nomic_jax.data import lengths
 from nomic_jax.data import loader
 from nomic_jax.data import manifest
 from nomic_jax.errors import about
@@ -164,6 +165,8 @@ def _train(
       print(describe(config, start), flush=True)
   given = config
   config, usage = resolve(config, start)
+  if (told := lengths.fit(config.data)) and processes.is_first():
+    print(told, flush=True)
   run = setup(config, start.architecture, jax.devices())
   tokenizer = tokenizer_lib.load(start.tokenizer)
   special_tokens.check_rows(
@@ -171,6 +174,9 @@ def _train(
   )
   if not done and processes.is_first():
     tokenizer_settings.warn_of_no_ends(tokenizer, start.tokenizer)
+  if not done and (told := lengths.truncated(config.data, tokenizer)):
+    if processes.is_first():
+      print(told, flush=True)
   data = loader.make(config.data, tokenizer, config.seed)
   advice = loader.advice(config.data, jax.process_count())
   if advice and processes.is_first():

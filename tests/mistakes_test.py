@@ -216,11 +216,6 @@ def test_command_line(made, command, pattern, capsys, monkeypatch):
       "config.data.batch_size: 64 is more than the 54 rows of the data",
     ),
     (
-      "contrastive",
-      ["data.row_length=16"],
-      "a text of [0-9]+ tokens does not fit rows of 16; raise data.row_length",
-    ),
-    (
       "finetune",
       [],
       "config.data.negatives: 2 for each query, but the rows .*"

@@ -111,7 +111,7 @@ def test_another_directory_is_not_overwritten(tmp_path, model):
     ("none.txt", None, "none.txt: no such file"),
     ("empty.txt", "\n\n", "no texts, so"),
     ("bad.jsonl", '{"document": "red"}\n{"body": "x"}\n', "row 2.*'body'"),
-    ("sheet.csv", "red", "unknown file format"),
+    ("sheet.xlsx", "red", "unknown file format"),
   ],
 )
 def test_mistakes_are_one_line(tmp_path, model, name, text, message):

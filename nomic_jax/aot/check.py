@@ -22,6 +22,7 @@ from nomic_jax import training
 from nomic_jax.aot import cost
 from nomic_jax.aot import hlo
 from nomic_jax.aot import topology
+from nomic_jax.data import lengths
 from nomic_jax.data import loader
 from nomic_jax.data import shapes
 from nomic_jax.errors import about
@@ -61,6 +62,8 @@ def check(
     encoder = EncoderConfig(**config.encoder).architecture
   if config.data.path:
     encoder = start.find_start(config).architecture
+  if told := lengths.fit(config.data):
+    print(told)
   check_batch(config, devices)
   chip = topology.CHIPS[name.split(":")[0]]
   report = {

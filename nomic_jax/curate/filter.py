@@ -95,6 +95,7 @@ def filter_pairs(
   """
   _check(k, chunk_size, margin, store, minimum_similarity)
   rewrite.check_places(input, output)
+  rewrite.check_no_scores(input, "filter")
   model = embeddings.locate(model)
   arguments = {
     "job": "filter",

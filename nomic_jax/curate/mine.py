@@ -78,6 +78,7 @@ def mine_negatives(
   )
   select.check(flags)
   rewrite.check_places(input, output)
+  rewrite.check_no_scores(input, "mine")
   model = embeddings.locate(model)
   corpora.check(corpus)
   arguments = {

@@ -12,12 +12,22 @@ import pathlib
 from typing import Any
 
 from nomic_jax.data import dataset
+from nomic_jax.data import kinds
 from nomic_jax.data import manifest
 from nomic_jax.data import sources
 from nomic_jax.errors import UserError
 from nomic_jax.storage import decoding
 
 EMPTY = "empty text"  # the outcome of a row that cannot be used
+
+
+def check_no_scores(input: str | os.PathLike, job: str) -> None:
+  """Raises UserError for rows whose scores the job would write over."""
+  if kinds.of(input).name == "scores":
+    raise UserError(
+      f"{input}: its pairs have scores to train on, which {job} would replace; "
+      "give it pairs without scores (prepare --kind=pairs)"
+    )
 
 
 def check_places(input: str | os.PathLike, output: str | os.PathLike) -> None:
@@ -56,6 +66,9 @@ def write(
   Raises:
     UserError: if there are no rows, or the path is not writable.
   """
+  kind = kinds.of(input)
+  if kind.name in ("scores", "labels"):
+    stats = {"kind": kind.to_json()} | stats
   kept = stats["rows"]["kept"]
   if not kept:
     raise UserError(

@@ -137,7 +137,7 @@ def read_data(path: pathlib.Path, name: str, split: str = "test") -> StsTask:
   source = dataset.open_split(path, split)
   found = source.__getitems__(range(len(source)))
   gold = [row["score"] for row in found]
-  _check_differ(f"{path}, split '{split}'", gold)
+  check_differ(f"{path}, split '{split}'", gold)
   return StsTask(
     name,
     [row["query"] for row in found],
@@ -148,7 +148,8 @@ def read_data(path: pathlib.Path, name: str, split: str = "test") -> StsTask:
   )
 
 
-def _check_differ(where: str, gold: Sequence[float]) -> None:
+def check_differ(where: str, gold: Sequence[float]) -> None:
+  """Raises UserError if all scores are the same."""
   if len(set(gold)) == 1:
     raise UserError(
       f"{where}: the score of every pair is {gold[0]:g}; a correlation needs "
@@ -164,7 +165,7 @@ def read_sts(path: pathlib.Path, name: str) -> StsTask:
   """
   file, examples = rows.read(path, "test", _TEXTS | {"score": rows.NUMBER})
   gold = [row["score"] for row in examples]
-  _check_differ(str(file), gold)
+  check_differ(str(file), gold)
   return StsTask(name, *_texts(examples), gold, str(path))
 
 

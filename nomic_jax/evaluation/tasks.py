@@ -24,6 +24,7 @@ from nomic_jax.evaluation import nanobeir
 from nomic_jax.evaluation import pairs
 from nomic_jax.evaluation import reranking
 from nomic_jax.evaluation import retrieval
+from nomic_jax.evaluation import table
 from nomic_jax.evaluation.task import Task
 from nomic_jax.storage import buckets
 from nomic_jax.storage import places
@@ -178,6 +179,8 @@ def _folder(spec: str) -> Task:
       f"PATH, NAME=PATH, KIND:PATH or one of {', '.join(_groups())}."
       f"{nearest(spec, NAMED)}"
     )
+  if not (colon and kind in FOLDERS) and table.known(path):
+    return table.read(path, name or path.name.partition(".")[0])
   name = name or path.resolve().name
   if colon and kind in FOLDERS:
     return FOLDERS[kind].read(path, name)

@@ -22,6 +22,7 @@ from nomic_jax.evaluation import published
 from nomic_jax.evaluation import scoring
 from nomic_jax.evaluation import systems
 from nomic_jax.evaluation import tasks as tasks_lib
+from nomic_jax.evaluation.retrieval import RetrievalTask
 from nomic_jax.report import report
 from nomic_jax.report import tables
 from nomic_jax.search import bm25
@@ -32,6 +33,7 @@ from nomic_jax.storage import places as places_lib
 from nomic_jax.storage import staging
 from nomic_jax.storage.files import replacing
 
+_FEW_QUERIES = 200
 # The first and the last token of a text, and one in between.
 _FEWEST_TOKENS = 3
 
@@ -103,6 +105,12 @@ def evaluate(
   )
   _check_dims(dims, places, load)
   read = tasks_lib.find(tasks, pathlib.Path(data) if data else None)
+  for task in read:
+    if isinstance(task, RetrievalTask) and len(task.queries) < _FEW_QUERIES:
+      print(
+        f"{task.name}: {len(task.queries)} queries are few, so look at the "
+        "intervals; prepare --held_out=0.2 holds out more"
+      )
   prints = {t.name: t.fingerprint() for t in read}
   known = _known(output)
   results = []

@@ -8,8 +8,12 @@ import pathlib
 
 from nomic_jax.data import dataset
 from nomic_jax.data.readers import beir
+from nomic_jax.data.readers import markdown
 from nomic_jax.errors import UserError
 from nomic_jax.storage import formats
+from nomic_jax.storage.bad import BadRows
+
+_COLUMNS = ("document", "text", "body", "content", "answer")
 
 
 def read(
@@ -18,8 +22,9 @@ def read(
   """Yields (text, location) of each document.
 
   Args:
-    path: a data directory, a BEIR folder, .jsonl with "document" or "text" and
-      optionally "location", or .txt with one text per line.
+    path: a data directory; a BEIR folder; a page or a folder of Markdown, whose
+      sections are documents; a table with "document" or "text" and optionally
+      "location"; or .txt with one text per line.
     splits: the splits of a data directory to read; default: all, train first.
 
   Raises:
@@ -28,6 +33,8 @@ def read(
   if beir.known(str(path)):
     for number, text in enumerate(beir.corpus(str(path)), 1):
       yield text, f"{path}:{number}"
+  elif markdown.known(str(path)):
+    yield from _pages(path)
   elif path.is_dir():
     for split in splits or sorted(
       dataset.splits(path), key=lambda name: name != "train"
@@ -35,9 +42,11 @@ def read(
       source = dataset.open_split(path, split)
       for row in map(source.__getitem__, range(len(source))):
         yield row["document"], row["location"]
-  elif path.name.endswith((*formats.TEXT, *formats.JSONL)):
+  elif path.name.endswith(formats.TEXTS):
+    other = None
     for number, row in formats.each(path):
-      text = row.get("document", row.get("text"))
+      other = other or next((n for n in _COLUMNS if n in row), "document")
+      text = row.get("document", row.get("text", row.get(other)))
       if not isinstance(text, str):
         raise UserError(
           f'{path}, row {number}: no text; expected a string "document" '
@@ -49,5 +58,18 @@ def read(
   else:
     raise UserError(
       f"--corpus={path}: unknown file format; expected a data directory, "
-      "a BEIR folder, .jsonl, .jsonl.gz or .txt"
+      "a BEIR folder, a folder of Markdown, or one of "
+      f"{', '.join(formats.TEXTS)}"
     )
+
+
+def _pages(path: pathlib.Path) -> Iterator[tuple[str, str]]:
+  """Yields the sections of Markdown, each with the headings above it."""
+  place, bad = str(path), BadRows(skippable=False)
+  for page in [place] if path.is_file() else markdown.pages(place):
+    text = "\n".join(line for _, line in formats.lines(page, bad))
+    for section in markdown.sections(text):
+      whole = "\n".join(
+        filter(None, (": ".join(section.headings), section.text))
+      )
+      yield whole, f"{page}:{section.line}"

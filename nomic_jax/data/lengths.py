@@ -1,0 +1,83 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""How much of its texts a training reads."""
+
+import ml_collections
+import tokenizers
+
+from nomic_jax.data import dataset
+from nomic_jax.text import prompts as prompts_lib
+from nomic_jax.text.shorten import shorten
+
+_LOOKED_AT = 500  # rows
+
+
+def fit(data: ml_collections.ConfigDict) -> str:
+  """Makes rows of tokens as long as the longest text that they may hold.
+
+  Args:
+    data: config.data, whose `row_length` is raised if need be.
+
+  Returns:
+    One line that says so; "" if nothing was changed.
+  """
+  names = [n for n in _lengths(data) if n != "row_length"]
+  longest = max((data[n] for n in names), default=0)
+  if not names or data.row_length >= longest:
+    return ""
+  before = data.row_length
+  with data.unlocked():
+    data.row_length = longest
+  why = next(n for n in names if data[n] == longest)
+  return (
+    f"config.data.row_length: {longest} in place of {before}, since "
+    f"config.data.{why} is {longest}"
+  )
+
+
+def truncated(
+  data: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer
+) -> str:
+  """Returns one line: what share of the first rows' texts is cut, and where.
+
+  Args:
+    data: config.data, its prompts resolved.
+    tokenizer: of the model.
+
+  Returns:
+    "" if no text is, or the text is packed across rows.
+  """
+  sides = {
+    "query_length": "query",
+    "document_length": "document",
+    "text_length": "document",
+  }
+  names = [name for name in _lengths(data) if name in sides]
+  if not names:
+    return ""
+  source = dataset.open_split(data.path, data.split, first=_LOOKED_AT)
+  rows = source.__getitems__(range(min(len(source), _LOOKED_AT)))
+  told = []
+  for name in names:
+    side, limit = sides[name], data[name]
+    front = "" if name == "text_length" else prompts_lib.of(data, side)
+    texts = [front + row[side] for row in rows if row[side]]
+    encoded = tokenizer.encode_batch_fast(shorten(tokenizer, texts, limit + 1))
+    lengths = [len(e.ids) for e in encoded]
+    share = sum(n > limit for n in lengths) / max(len(lengths), 1)
+    if share:
+      what = {"query": "queries", "document": "documents"}[side]
+      if name == "text_length":
+        what = "texts"
+      told.append(f"{share:.1%} of the {what} beyond {limit} tokens ({name})")
+  if not told:
+    return ""
+  return f"truncated: {', '.join(told)}; config.data.{names[-1]} raises that"
+
+
+def _lengths(data: ml_collections.ConfigDict) -> list[str]:
+  """The options that say how many tokens of a text are read."""
+  if data.kind == "text":
+    return []
+  names = ("query_length", "document_length", "text_length")
+  return [name for name in names if name in data]
