@@ -10,7 +10,16 @@ import sys
 
 import ml_collections
 
-CONFIGS = ("mlm", "contrastive", "finetune", "distill", "classify", "glue")
+CONFIGS = (
+  "mlm",
+  "contrastive",
+  "finetune",
+  "distill",
+  "classify",
+  "glue",
+  "scores",
+  "triplets",
+)
 _ARGUMENT = {"glue": "mrpc"}  # the others have a default
 
 MEANINGS = {
@@ -67,7 +76,8 @@ MEANINGS = {
   "data.path": "data directory, made by nomic-jax prepare",
   "data.split": "of the data directory",
   "data.tokenised": "read the token ids that nomic-jax tokenise wrote",
-  "data.kind": "chain that makes batches: text, pairs or labels",
+  "data.kind": "chain that makes batches: text, pairs, scores, triplets or "
+  "labels",
   "data.batch_size": "rows (text), pairs, or texts (labels) of a global "
   "batch, over all devices",
   "data.micro_batches": "parts of a batch whose gradients are accumulated",
@@ -101,20 +111,23 @@ MEANINGS = {
   "data.token_dropout": "share of the tokens left out of a text",
   "data.workers": "processes that make batches; 0: two threads",
   "data.teacher": "folder made by nomic-jax teach",
-  "data.labels": "maximum number of labels of a text",
-  "data.classes": "number of classes; 0: numbers",
+  "data.labels": "maximum number of labels of a text; None: the data's",
+  "data.classes": "number of classes; 0: numbers; None: the data's",
   "loss.name": "the objective, see nomic_jax/losses",
   "loss.chunks": "parts in which the vocabulary's logits are computed",
   "loss.temperature": "similarities are divided by it",
   "loss.trainable_temperature": "learn the temperature",
   "loss.bidirectional": "average with the loss of documents to queries",
+  "loss.scale": "similarities are multiplied by it",
+  "loss.distance": "of triplets: cosine, euclidean or manhattan",
+  "loss.margin": "of triplets: by how much a negative is to be farther",
   "loss.chunk_tokens": "GradCache: tokens a device embeds at a time where a "
   "batch has more; 0: all at once",
   "loss.matryoshka_dims": "dimensions to which vectors may be truncated",
   "loss.matryoshka_weights": "of each dimension's loss; empty: all 1",
   "loss.kind": "of distillation: relational, mse, kd or towers; of "
   "classification: single, multi or regression",
-  "loss.labels": "outputs of the classifier",
+  "loss.labels": "outputs of the classifier; None: as data.classes",
   "optimizer.learning_rate": "peak of the schedule",
   "optimizer.schedule": "linear, cosine, inverse_sqrt, wsd or constant; or "
   "a list of (regular expression, schedule)",
@@ -130,7 +143,7 @@ MEANINGS = {
   "optimizer.lr_multipliers": "(regular expression, factor) over parameter "
   "paths, the first match applies; 0 freezes",
   "optimizer.decay_multipliers": "likewise, of the weight decay",
-  "evaluators.NAME.kind": "loss, retrieval or labels",
+  "evaluators.NAME.kind": "loss, retrieval, scores or labels",
   "evaluators.NAME.every": "steps between evaluations, also after the last; "
   "0: never",
   "evaluators.NAME.batches": "maximum number of batches of the loss",

@@ -174,9 +174,9 @@ def _train(
   )
   if not done and processes.is_first():
     tokenizer_settings.warn_of_no_ends(tokenizer, start.tokenizer)
-  if not done and (told := lengths.truncated(config.data, tokenizer)):
-    if processes.is_first():
-      print(told, flush=True)
+  for told in (lengths.truncated, lengths.unknown) if not done else ():
+    if (line := told(config.data, tokenizer)) and processes.is_first():
+      print(line, flush=True)
   data = loader.make(config.data, tokenizer, config.seed)
   advice = loader.advice(config.data, jax.process_count())
   if advice and processes.is_first():

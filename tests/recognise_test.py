@@ -7,6 +7,7 @@ import json
 import pytest
 
 from nomic_jax.data import dataset
+from nomic_jax.data import earlier
 from nomic_jax.data import kinds
 from nomic_jax.data import readers
 from nomic_jax.data.prepare import prepare
@@ -167,6 +168,12 @@ def test_documents_are_joined_by_their_ids(tmp_path, capsys):
     _prepare(tmp_path, logs, **options, **named)
   _, rows = _prepare(tmp_path, logs, skip_bad=1, **options, **named)
   assert [r["document"] for r in rows] == ["seventeen", "eighteen"]
+  made = json.loads((tmp_path / "out" / "reproduce.json").read_text())
+  again = lambda: earlier.of_source(
+    str(logs), (), made["arguments"]["documents"]
+  )
+  before = made["inputs"]["source"]["fingerprint"]
+  assert again() == before != earlier.of_source(str(logs))
   _, rows = _prepare(
     tmp_path, logs, skip_bad=1, document_text="title+body", **options, **named
   )

@@ -128,6 +128,21 @@ def test_rows_follow_their_texts_and_what_is_cut_is_said(tmp_path):
     "truncated: 40.0% of the documents beyond 8 tokens (document_length)"
   )
   assert "100.0% of the queries beyond 2 tokens" in of(query_length=2)
+  data = _data(path=str(tmp_path / "out"))
+  assert lengths.unknown(data, tokenizer) == ""
+  source.write_text(
+    "".join(
+      json.dumps(
+        {"query": f"\u65e5\u672c {i}", "document": "\u6771\u4eac " * i}
+      )
+      + "\n"
+      for i in range(1, 9)
+    )
+  )
+  prepare(
+    str(source), tmp_path / "out", vocab_size=99, held_out=0, overwrite=True
+  )
+  assert "document tokens are [UNK]" in lengths.unknown(data, tokenizer)
 
 
 def test_a_kind_outlives_curation(tmp_path, capsys):

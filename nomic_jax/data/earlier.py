@@ -3,6 +3,7 @@
 """Compares the output of `prepare` with an earlier one at the same place."""
 
 from collections.abc import Sequence
+import dataclasses
 import json
 import os
 import pathlib
@@ -92,7 +93,9 @@ def of_files(file_stamps: list[list] | None) -> str | None:
   )
 
 
-def of_source(source: str, include: Sequence[str] = ()) -> str | None:
+def of_source(
+  source: str, include: Sequence[str] = (), documents: Sequence[str] = ()
+) -> str | None:
   """Returns `of_files` of a source in its present state.
 
   For the arguments see `prepare`.
@@ -105,6 +108,9 @@ def of_source(source: str, include: Sequence[str] = ()) -> str | None:
     if is_docstrings(source)
     else readers.find(source, readers.Columns(), include)
   )
+  if documents:  # --documents, its path first
+    beside = (documents[0],)
+    parts = [dataclasses.replace(part, beside=beside) for part in parts]
   return of_files(stamps(source, parts))
 
 

@@ -6,6 +6,8 @@ import ml_collections
 import tokenizers
 
 from nomic_jax.data import dataset
+from nomic_jax.data import statistics
+from nomic_jax.errors import UserError
 from nomic_jax.text import prompts as prompts_lib
 from nomic_jax.text.shorten import shorten
 
@@ -73,6 +75,31 @@ def truncated(
   if not told:
     return ""
   return f"truncated: {', '.join(told)}; config.data.{names[-1]} raises that"
+
+
+def unknown(
+  data: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer
+) -> str:
+  """Returns one line: how much of the first rows the tokenizer does not know.
+
+  Returns:
+    "" if that is no more than `prepare` would accept of the data's own.
+  """
+  source = dataset.open_split(data.path, data.split, True, _LOOKED_AT)
+  rows = source.__getitems__(range(min(len(source), _LOOKED_AT)))
+  rows = [row for row in rows if not row["ids"]]
+  figures, _ = statistics.token_lengths(tokenizer, rows) if rows else ({}, {})
+  try:
+    statistics.check_known(figures, "")
+  except UserError:
+    worst = max(figures, key=lambda side: figures[side]["unk"])
+    n = figures[worst]
+    return (
+      f"warning: to this model's tokenizer {n['unk']:.1%} of the {worst} "
+      f"tokens are [UNK], and {n['lost']:.1%} of the {worst} texts mostly so; "
+      "choose a model of these languages"
+    )
+  return ""
 
 
 def _lengths(data: ml_collections.ConfigDict) -> list[str]:

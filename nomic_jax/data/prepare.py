@@ -55,6 +55,7 @@ HELD_OUT = 0.07
 # of lengths; more rows change neither.
 _TRAINED = 200_000
 _MEASURED = 2_000
+_FEW = 200  # rows that are held out
 
 
 @places.expanding("source", "output", "tokenizer", "documents")
@@ -299,6 +300,12 @@ def prepare(
         functools.partial(manifest.of_data, arguments, stats["rows"], made_of),
       )
   statistics.print_table(stats, clock.seconds)
+  held = stats["rows"].get("test", 0)
+  if 0 < held < _FEW and known.name != "text":
+    print(
+      f"{held} rows held out are few to compare models by; --held_out=0.2 "
+      "holds out more"
+    )
   print(f"wrote {output}; lengths.svg in it plots the lengths")
   return stats
 

@@ -86,14 +86,14 @@ def to_json(
 ) -> dict[str, Any]:
   """Returns the config.json of a model directory.
 
-    Args:
-      architecture: the architecture to write.
-      heads: whether there is an MLM head, and the number of labels of a
-        classifier; they determine the class that transformers opens.
+  Args:
+    architecture: the architecture to write.
+    heads: whether there is an MLM head, and the number of labels of a
+      classifier; they determine the class that transformers opens.
     classes: names of the labels; default: transformers' LABEL_0 and so on.
 
-    Raises:
-      UserError: if no family's config.json can express the architecture.
+  Raises:
+    UserError: if no family's config.json can express the architecture.
   """
   family = of(architecture)
   mlm_head, labels = heads

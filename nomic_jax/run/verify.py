@@ -184,7 +184,9 @@ def _fingerprint(name: str, about: dict, values: dict) -> Callable[[], Any]:
     return lambda: None
   if name == "source":
     return lambda: earlier.of_source(
-      where, values["arguments"].get("include", ())
+      where,
+      values["arguments"].get("include", ()),
+      values["arguments"].get("documents", ()),
     )
   if name == "tokenizer":
     return lambda: manifest.of_tokenizer(where)
