@@ -199,6 +199,9 @@ def test_what_cannot_be_made_is_refused(tmp_path, docs):
   source.write_text("name,text\nx,a b c d e f\n")
   rows = _prepare(tmp_path, source, queries=["title"], columns=["title=name"])
   assert rows["train"][0]["query"] == "x"
+  source.write_text("query,document,title\nq,a b c d e f,t\n")
+  row = _prepare(tmp_path, source, queries=["title"])["train"][0]
+  assert (row["query"], row["document"]) == ("t", "a b c d e f")
   with pytest.raises(UserError, match="--kind=labels: --queries makes pairs"):
     _prepare(tmp_path, source, queries=["title"], kind="labels")
   with pytest.raises(UserError, match="--include: all Markdown"):

@@ -38,6 +38,7 @@ from nomic_jax.data import statistics
 from nomic_jax.data.readers import join
 from nomic_jax.data.readers import queries as making
 from nomic_jax.data.readers import recognise
+from nomic_jax.data.readers import roles
 from nomic_jax.data.records import Row
 from nomic_jax.data.records import rows_of
 from nomic_jax.errors import one_of
@@ -105,7 +106,7 @@ def prepare(
     score=score_column or "",
     negatives_scores=negatives_scores_column or "",
   )
-  asked = recognise.parse(columns, asked)
+  asked = roles.parse(columns, asked)
   if kind is not None:
     one_of(kind, kinds.KINDS, f"--kind={kind}: no such kind")
   queries = making.check(queries)

@@ -150,6 +150,13 @@ def _with_classes(config: ml_collections.ConfigDict, usage: Usage) -> Usage:
       "prepare them from a source with a column of labels, see prepare "
       "--columns label=COLUMN"
     )
+  asked = config.loss.kind, config.data.labels, config.data.classes
+  if not known.task and None in (*asked, config.loss.labels):
+    raise UserError(
+      f"{config.data.path}: does not record its classes, as it was prepared "
+      "with --beam; set config.loss.kind, data.labels, data.classes and "
+      "loss.labels"
+    )
   with config.unlocked():
     if config.loss.kind is None:
       config.loss.kind = known.task
