@@ -271,3 +271,38 @@ def test_mistakes_are_one_line(place):
   ):
     evaluate([good], [data], output=output)
   assert not output.exists()
+
+
+def test_a_hybrid_is_compared_with_both_of_its_parts(place, capsys):
+  path, models = place
+  job = dict(
+    models=[f"{path}/blind"],
+    tasks=[f"{path}/data"],
+    output=path / "hybrid.json",
+    hybrid="bm25",
+  )
+  written = evaluate(**job)
+  names = [m["name"] for m in written["models"]]
+  assert names == ["bm25", "blind", "blind+bm25"]
+  assert models["blind"].calls == [("search_document", 4), ("search_query", 4)]
+  out = capsys.readouterr().out
+  line = next(x for x in out.splitlines() if x.startswith("blind+bm25 beats"))
+  bm25, blind, both = (
+    m["tasks"]["data"]["scores"]["nDCG@10"] for m in written["models"]
+  )
+  assert blind < both <= bm25
+  assert f"{both - blind:+.3f}" in line and f"{both - bm25:+.3f}" in line
+  assert "beats both" not in line
+  evaluate(**job)
+  assert "blind+bm25 on data: already in the output" in capsys.readouterr().out
+  with pytest.raises(UserError, match="--hybrid=bm26"):
+    evaluate(**job | {"hybrid": "bm26"})
+
+
+def test_earlier_results_are_taken_from_another_file(place, capsys):
+  path, models = place
+  job = dict(models=[f"{path}/good"], tasks=[f"{path}/data"])
+  evaluate(**job, output=path / "before.json")
+  models["good"].calls.clear()
+  evaluate(**job, output=path / "after.json", known_from=[path / "before.json"])
+  assert not models["good"].calls and (path / "after.json").is_file()

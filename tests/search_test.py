@@ -139,3 +139,17 @@ def test_piped_questions_are_utf8_whatever_the_terminal_is(
   assert asked.count("\n? ") == 2 and "? 漢 red?\n" in asked
   with pytest.raises(UserError, match="standard input, row 2: not UTF-8 at"):
     ask(b"red\ncaf\xe9\n")
+
+
+def test_hybrid_search_fuses_words_and_vectors(tmp_path, model, capsys):
+  """The model knows neither word; BM25 finds the one lamp."""
+  corpus = tmp_path / "corpus.txt"
+  corpus.write_text("a red chair\na red lamp\nblue\n")
+
+  def first(**options):
+    search_lib.search(f"{tmp_path}/model", corpus, ["lamp"], 2, **options)
+    return capsys.readouterr().out.splitlines()[-2]
+
+  assert "red chair" in first()
+  assert "red lamp" in (line := first(hybrid="bm25"))
+  assert line.split()[0] == f"{1 / 61 + 1 / 62:.3f}"

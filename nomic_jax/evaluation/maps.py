@@ -70,7 +70,7 @@ def points(
     groups: the group of each text; a group's points share a colour.
     prompts: the prompt of each group.
   """
-  if len(texts) < 3 or isinstance(system, systems.Lexical):
+  if len(texts) < 3 or not isinstance(system, systems.Dense):
     return {}
   vectors_of = {}
   for group in dict.fromkeys(groups):

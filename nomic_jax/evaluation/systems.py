@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Systems to score: embedding models, and BM25, which compares words."""
+"""Systems to score: embedding models, BM25, and both fused."""
 
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from nomic_jax.embed.classifier import Classifier
 from nomic_jax.embed.model import Model
 from nomic_jax.errors import UserError
 from nomic_jax.search import bm25
+from nomic_jax.search import fusion
 from nomic_jax.storage import fingerprints
 
 # Names of the prompts of queries and of documents.
@@ -236,4 +237,68 @@ class Head:
     yield
 
 
-System = Dense | Lexical | Head
+class Hybrid:
+  """A model and BM25, whose rankings are fused: see `fusion.reciprocal_rank`.
+
+  Each ranks `fusion.DEPTH` documents or more, however few are asked for.
+  """
+
+  def __init__(self, dense: Dense, lexical: Lexical):
+    self.dense, self.lexical = dense, lexical
+
+  def fingerprint(self) -> str:
+    return fingerprints.of_values(
+      "reciprocal rank fusion",
+      self.dense.fingerprint(),
+      self.lexical.fingerprint(),
+      fusion.CONSTANT,
+      fusion.DEPTH,
+    )
+
+  def at(self, dim: int | None, precision: str = "float32") -> "Hybrid":
+    """As `Dense.at`."""
+    return Hybrid(self.dense.at(dim, precision), self.lexical)
+
+  def search(
+    self,
+    queries: Sequence[str],
+    documents: Sequence[str],
+    k: int,
+    prompts: tuple[str, str] = SEARCH,
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """As `Dense.search`; what neither found has the index -1."""
+    depth = min(max(k, fusion.DEPTH), len(documents))
+    rankings = [
+      system.search(queries, documents, depth, prompts)[1]
+      for system in (self.dense, self.lexical)
+    ]
+    return fusion.reciprocal_rank(rankings, min(k, len(documents)))
+
+  def compare(
+    self,
+    queries: Sequence[str],
+    documents: Sequence[str],
+    candidates: Sequence[Sequence[int]],
+    prompts: tuple[str, str] = SEARCH,
+  ) -> list[np.ndarray]:
+    """As `Dense.compare`: fuses the rankings of each query's candidates."""
+    found = [
+      system.compare(queries, documents, candidates, prompts)
+      for system in (self.dense, self.lexical)
+    ]
+    return [
+      sum(1 / (fusion.CONSTANT + 1 + _places(scores)) for scores in both)
+      for both in zip(*found)
+    ]
+
+
+def _places(scores: np.ndarray) -> np.ndarray:
+  """The place of each score, from 0; of equals the first comes first."""
+  places = np.empty(len(scores))
+  places[np.argsort(-np.asarray(scores), kind="stable")] = np.arange(
+    len(scores)
+  )
+  return places
+
+
+System = Dense | Lexical | Head | Hybrid

@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 from typing import Annotated
+from typing import Literal
 
 from nomic_jax.cli.flags import Flag
 from nomic_jax.cli.flags import Numbers
@@ -17,6 +18,9 @@ def evaluate(
   tasks: Annotated[Paths, Flag("TASK,...")],
   data: Path | None = None,
   baseline: Sequence[str] = (),
+  hybrid: Annotated[
+    Literal["bm25", "bm25-tuned"] | None, Flag(bare="bm25")
+  ] = None,
   dim: Numbers = (),
   max_tokens: int | None = None,
   pooled_norm: bool = False,
@@ -31,6 +35,9 @@ def evaluate(
     data: folder with the data of tasks given by name, local or in a bucket
     baseline: system to compare with: bm25, bm25-tuned or the NAME of a --model;
       repeatable, the strongest counts
+    hybrid: also score each model fused with BM25 by reciprocal rank, as
+      NAME+bm25, and report whether that beats both; --hybrid=bm25-tuned fuses
+      with that
     dim: also score each model with vectors truncated to these dimensions, such
       as 768,512,256,128,64, as NAME@DIM
     max_tokens: truncate texts to this many tokens; MTEB's tasks always use 512,
@@ -54,4 +61,5 @@ def evaluate(
     dims=dim,
     max_tokens=max_tokens,
     pooled_norm=pooled_norm,
+    hybrid=hybrid,
   )

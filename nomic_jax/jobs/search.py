@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 from typing import Annotated
+from typing import Literal
 
 from nomic_jax.cli.flags import Flag
 from nomic_jax.cli.flags import Path
@@ -16,6 +17,9 @@ def search(
   corpus: Path,
   top: int = 5,
   index: Path | None = None,
+  hybrid: Annotated[
+    Literal["bm25", "bm25-tuned"] | None, Flag(bare="bm25")
+  ] = None,
 ) -> None:
   """Answers questions from a corpus.
 
@@ -28,7 +32,9 @@ def search(
     top: number of hits per question
     index: folder for the corpus's vectors; default: in MODEL.index/ or, if that
       is not writable, in ~/.cache/nomic_jax
+    hybrid: fuse the model's ranking with that of BM25 by reciprocal rank;
+      scores are then sums of 1 / (60 + rank)
   """
   from nomic_jax.search import answer
 
-  answer.search(model, corpus, questions, top, index)
+  answer.search(model, corpus, questions, top, index, hybrid)

@@ -49,6 +49,8 @@ def evaluate(
   dims: Sequence[int] = (),
   max_tokens: int | None = None,
   pooled_norm: bool = False,
+  hybrid: str | None = None,
+  known_from: Sequence[str] = (),
 ) -> dict:
   """Scores models on tasks, prints tables and writes them to files.
 
@@ -57,7 +59,8 @@ def evaluate(
 
   The arguments are the flags of `nomic-jax evaluate`, described in
   jobs/evaluate.py; those that may be repeated are sequences here. Without
-  `output`, nothing is written.
+  `output`, nothing is written. Results in the earlier files `known_from` are
+  reused too.
 
   Returns:
     The content of `output`.
@@ -75,9 +78,17 @@ def evaluate(
   }
   # The name of a model selects it at each of the dimensions.
   baselines = [b for name in baselines for b in cuts_of.get(name, [name])]
+  if hybrid:
+    one_of(hybrid, bm25.BASELINES, f"--hybrid={hybrid}: unknown")
+  fused = {
+    f"{cut}+{hybrid}": (cut, hybrid)
+    for cuts in cuts_of.values()
+    for cut in (cuts if hybrid else ())
+  }
   choices = [
     *bm25.BASELINES,
     *(cut for cuts in cuts_of.values() for cut in cuts),
+    *fused,
   ]
   for name in baselines:
     one_of(name, choices, f"--baseline={name}: unknown")
@@ -112,42 +123,47 @@ def evaluate(
         "intervals; prepare --held_out=0.2 holds out more"
       )
   prints = {t.name: t.fingerprint() for t in read}
-  known = _known(output)
+  known = {}
+  for place in (*known_from, output):
+    known |= _known(place)
   results = []
 
   def score(name, path, system, curves_too):
     cuts = cuts_of.get(name, {name: None})
-    added = [{"name": n, "path": path, "tasks": {}} for n in cuts]
+
+    def variants(whole: Any) -> dict[str, systems.System]:
+      found = {n: whole.at(d) if d else whole for n, d in cuts.items()}
+      for cut in cuts if hybrid and path else ():
+        found[f"{cut}+{hybrid}"] = systems.Hybrid(
+          found[cut], systems.Lexical(hybrid)
+        )
+      return found
+
+    prints_of = {n: v.fingerprint() for n, v in variants(system).items()}
+    added = [{"name": n, "path": path, "tasks": {}} for n in prints_of]
     results.extend(added)
-    fingerprint = {
-      n: (system.at(dim) if dim else system).fingerprint()
-      for n, dim in cuts.items()
-    }
     for task in read:
       if isinstance(system, systems.Lexical) and not task.lexical:
         print(f"{name} on {task.name}: not run, it only finds documents")
         continue
       # Texts are embedded once for all dimensions. An mteb task has many texts,
       # so its vectors are cached only if they are needed again.
-      keep = path and (task.kind != "mteb" or len(cuts) > 1 or curves_too)
+      keep = path and (task.kind != "mteb" or len(added) > 1 or curves_too)
       with system.caching() if keep else contextlib.nullcontext():
-        for result, (each, dim) in zip(added, cuts.items()):
+        for result, (each, variant) in zip(added, variants(system).items()):
+          if isinstance(variant, systems.Hybrid) and not task.lexical:
+            continue
           key = fingerprints.of_values(
-            fingerprint[each], prints[task.name], task.metrics, compare.DRAWS
+            prints_of[each], prints[task.name], task.metrics, compare.DRAWS
           )
           result["tasks"][task.name] = scoring.result(
-            each,
-            system.at(dim) if dim else system,
-            task,
-            key,
-            known,
-            curves_too and result is added[0],
+            each, variant, task, key, known, curves_too and result is added[0]
           )
       if output:
         with replacing(_partial(output)) as temporary:
           temporary.write_text(json.dumps({"models": results}))
 
-  for name in baselines:
+  for name in dict.fromkeys([*baselines, *([hybrid] if hybrid else ())]):
     if name in bm25.BASELINES:
       score(name, None, systems.Lexical(name), False)
   for name, path in places.items():
@@ -180,6 +196,7 @@ def evaluate(
       for t in read
     },
     "baselines": list(baselines),
+    "hybrids": fused,
     "models": results,
   }
   if output:

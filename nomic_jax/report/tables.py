@@ -42,7 +42,7 @@ def text(results: dict) -> list[str]:
         ).rstrip()
       )
     if table.note:
-      lines.append(table.note)
+      lines += table.note.split("\n")
   return lines[1:]
 
 
@@ -69,7 +69,8 @@ def markdown(results: dict) -> str:
       "",
     ]
     if table.note:
-      parts += [table.note.replace("*", "\\*"), ""]
+      for note in table.note.split("\n"):
+        parts += [note.replace("*", "\\*"), ""]
   return "\n".join(parts)
 
 
@@ -205,15 +206,23 @@ def main_scores(results: dict, task: str) -> dict[str, float | None]:
 
 
 def difference(
-  results: dict, task: str, name: str
+  results: dict, task: str, name: str, against: str | None = None
 ) -> compare.Difference | None:
-  """Returns the difference between a system and the task's `reference`.
+  """Returns the difference between two systems.
 
-  None if the system is the reference or either has no score.
+  None if they are the same or either has no score.
+
+  Args:
+    results: of `evaluate`.
+    task: its name.
+    name: of a system.
+    against: of the other; None: the task's `reference`.
   """
-  against = reference(results, task)
+  against = against or reference(results, task)
   scores = main_scores(results, task)
-  if against is None or name == against or scores.get(name) is None:
+  if against is None or name == against:
+    return None
+  if scores.get(name) is None or scores.get(against) is None:
     return None
   drawn, other = (
     [math.nan if v is None else v for v in _result(results, task, n)["draws"]]
@@ -250,7 +259,31 @@ def _of_task(results: dict, name: str) -> Table:
       row.append(signed(gap))
       marked |= gap is not None and gap.significant
     rows.append(row)
-  return Table(f"{name}: {task['size']}", head, rows, MARK if marked else "")
+  notes = _of_hybrids(results, name)
+  if marked or any("*" in note for note in notes):
+    notes.append(MARK)
+  return Table(f"{name}: {task['size']}", head, rows, "\n".join(notes))
+
+
+def _of_hybrids(results: dict, task: str) -> list[str]:
+  """Says of each hybrid whether it beats both of its parts."""
+  lines = []
+  for name, parts in results.get("hybrids", {}).items():
+    gaps = {part: difference(results, task, name, part) for part in parts}
+    if None in gaps.values():
+      continue
+    beaten = [
+      part for part, gap in gaps.items() if gap.value > 0 and gap.significant
+    ]
+    if len(beaten) == len(parts):
+      said = "beats both"
+    else:
+      said = f"beats {beaten[0]} alone" if beaten else "beats neither"
+    figures = ", ".join(
+      f"{signed(gap).strip()} over {part}" for part, gap in gaps.items()
+    )
+    lines.append(f"{name} {said}: {figures}")
+  return lines
 
 
 def number(value: float | None) -> str:

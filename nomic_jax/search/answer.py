@@ -21,7 +21,9 @@ import nomic_jax
 from nomic_jax.embed import vectors
 from nomic_jax.embed.model import Model
 from nomic_jax.errors import UserError
+from nomic_jax.search import bm25
 from nomic_jax.search import corpus as corpus_lib
+from nomic_jax.search import fusion
 from nomic_jax.search import neighbours
 from nomic_jax.storage import buckets
 from nomic_jax.storage import decoding
@@ -39,6 +41,7 @@ def search(
   questions: Sequence[str] = (),
   top: int = 5,
   index: str | None = None,
+  hybrid: str | None = None,
 ) -> None:
   """Prints the documents nearest to each question.
 
@@ -64,10 +67,20 @@ def search(
   unit = loaded.by_cosine  # raises before the long work
   documents, shown = _indexed(loaded, pathlib.Path(local), path, bool(index))
   nearest = neighbours.Index(documents)
+  words = None
+  if hybrid:
+    words = bm25.Bm25(list(_texts(pathlib.Path(local))), hybrid)
   interactive = not questions and sys.stdin.isatty()
   for question in questions or _questions():
     query = vectors.encode(loaded, [question], "search_query", normalize=unit)
-    scores, hits = nearest.search(query, min(top, len(documents)))
+    if words:
+      depth = min(max(top, fusion.DEPTH), len(documents))
+      scores, hits = fusion.reciprocal_rank(
+        [nearest.search(query, depth)[1], words.search([question], depth)[1]],
+        min(top, len(documents)),
+      )
+    else:
+      scores, hits = nearest.search(query, min(top, len(documents)))
     if not interactive:
       print(f"\n? {question}")
     lines = _lines(scores[0], [shown[i] for i in hits[0]])
@@ -138,10 +151,7 @@ def _indexed(
       changed = [key for key in header if found.get(key) != header[key]]
       print(f"{folder}: the {' and the '.join(changed)} changed, rebuilding")
   output = _writable(path, given)
-  texts = {}  # the first of equal texts
-  for text, location in corpus_lib.read(corpus):
-    if not unicode_text.blank(text):
-      texts.setdefault(text, location)
+  texts = _texts(corpus)
   if not texts:
     raise UserError(f"--corpus={corpus}: no texts, so nothing to search")
   embedded = vectors.encode(
@@ -167,6 +177,15 @@ def _indexed(
   except UserError as e:  # answer even if the disk is full
     print(f"the index is not saved: {e}", file=sys.stderr)
   return embedded, shown
+
+
+def _texts(corpus: pathlib.Path) -> dict[str, str]:
+  """Returns text -> location of a corpus; the first of equal texts."""
+  texts = {}
+  for text, location in corpus_lib.read(corpus):
+    if not unicode_text.blank(text):
+      texts.setdefault(text, location)
+  return texts
 
 
 def _header(path: pathlib.Path) -> dict:
