@@ -56,7 +56,9 @@ def base(size: str) -> ml_collections.ConfigDict:
   """Returns the fields of every training; a config file sets the rest."""
   c = ml_collections.ConfigDict()
   c.seed = 42
+  # Exactly one of the two is not 0. A flag for one sets the other to 0.
   c.steps = 0
+  c.epochs = 0.0
   # recommended, or published: see nomic_jax/cli/recipes.py. It is read before
   # all other flags, which may override what it sets.
   c.recipe = "recommended"
@@ -126,6 +128,9 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.optimizer.eps = 1e-8
   c.optimizer.weight_decay = 0.01
   c.optimizer.clip_norm = 1.0  # 0: no clipping
+  # 0.999, say: a moving average of the parameters is evaluated and exported,
+  # which keeps this share of itself in each step; 0: none.
+  c.optimizer.average = 0.0
   # clip_norm and eps see the gradient times this: 8 reproduces PyTorch with
   # contrastors' loss on 8 GPUs.
   c.optimizer.gradient_scale = 1.0
@@ -149,9 +154,10 @@ def base(size: str) -> ml_collections.ConfigDict:
   # A checkpoint is saved at the first logged step after so many minutes, and
   # every so many steps (0 each: never). The last `keep` remain, one every
   # `keep_every` steps, and the `best` by this figure of an evaluator, such as
-  # eval/loss.
+  # eval/loss, which is also measured before the first step. After `patience`
+  # measurements (0: any number) without a better one, the training stops.
   c.checkpoint = ml_collections.ConfigDict(
-    dict(minutes=10.0, every=0, keep=2, keep_every=0, best="")
+    dict(minutes=10.0, every=0, keep=2, keep_every=0, best="", patience=0)
   )
   return c
 

@@ -14,6 +14,7 @@ CONFIGS = (
   "mlm",
   "contrastive",
   "finetune",
+  "adapt",
   "distill",
   "classify",
   "glue",
@@ -24,7 +25,10 @@ _ARGUMENT = {"glue": "mrpc"}  # the others have a default
 
 MEANINGS = {
   "seed": "of initial weights, data order, masks and dropout",
-  "steps": "updates of the parameters",
+  "steps": "updates of the parameters; give either steps or epochs, a flag "
+  "for one sets the other to 0",
+  "epochs": "passes over the training rows, such as 3 or 0.5; as many steps as "
+  "whole batches fit",
   "recipe": "recommended or published, see Differences from contrastors; "
   "put it before other flags, which may change what it sets",
   "log_every": "steps between two lines of metrics.jsonl",
@@ -138,6 +142,9 @@ MEANINGS = {
   "optimizer.eps": "AdamW's epsilon",
   "optimizer.weight_decay": "decoupled weight decay",
   "optimizer.clip_norm": "largest global norm of the gradient; 0: no clipping",
+  "optimizer.average": "decay of an exponential moving average of the "
+  "parameters, such as 0.999, which is evaluated and exported in their place; "
+  "0: none",
   "optimizer.gradient_scale": "clip_norm and eps see the gradient times "
   "this; 8 reproduces contrastors on 8 GPUs",
   "optimizer.lr_multipliers": "(regular expression, factor) over parameter "
@@ -167,7 +174,10 @@ MEANINGS = {
   "checkpoint.every": "steps between checkpoints; 0: not by steps",
   "checkpoint.keep": "number of the latest checkpoints to keep",
   "checkpoint.keep_every": "also keep one checkpoint in this many steps",
-  "checkpoint.best": "also keep the best by this figure, such as eval/loss",
+  "checkpoint.best": "also keep the best by this figure, such as eval/loss, "
+  "if it is better than before the first step",
+  "checkpoint.patience": "stop after this many measurements without a better "
+  "checkpoint.best; 0: never",
 }
 
 

@@ -21,7 +21,9 @@ from nomic_jax.data import loader
 from nomic_jax.evaluators import Evaluators
 from nomic_jax.mesh import partition
 from nomic_jax.mesh import processes
+from nomic_jax.run import average
 from nomic_jax.run import trackers
+from nomic_jax.run.best import Record
 from nomic_jax.run.checkpoint import Checkpoints
 from nomic_jax.run.goodput import Goodput
 from nomic_jax.run.metrics import MetricsFile
@@ -38,11 +40,14 @@ def loop(
   data: Any,
   checkpoints: Checkpoints,
   evaluators: Evaluators,
+  record: Record,
   preemption: processes.Preemption,
   profile: range = range(0),
   since: float | None = None,
 ) -> None:
   """Trains from the state's step to the last, logging and saving on the way.
+
+  It ends early where the `record` is exhausted.
 
   Args:
     config: of the training.
@@ -52,6 +57,7 @@ def loop(
     data: an iterator over this host's batches.
     checkpoints: of the work directory.
     evaluators: run every so many steps.
+    record: of the best so far; empty.
     preemption: handles SIGTERM from the first step on.
     profile: steps to record under `workdir`/profile, for xprof or Perfetto.
     since: `time.time()` when this process began the training.
@@ -64,6 +70,9 @@ def loop(
   sharding = partition.batch_sharding(run.mesh)
   shapes = set()
   pending = None  # the step whose metrics have not been read
+
+  def served() -> Any:
+    return average.served(state.params, state.opt_state)
 
   def log_pending(write: bool = False, stopped: bool = False) -> None:
     number, result, *about = pending
@@ -87,12 +96,25 @@ def loop(
       file, run.schedule, config.log_every, config.skip_nonfinite, spent.row
     )
     saved = time.monotonic()
+    if done:
+      record.replay(file.rows if file else [])
+    elif record.metric:  # "best" knows the start
+      with spent.of("evaluation"):
+        results = evaluators(evaluators.measuring(record.metric), served())
+      record.add(0, results)
+      if file:
+        file.write({"step": 0, **results})
+      log.restart_clock()
     missed = evaluators.due(done) if done else []
     if missed and processes.all_true(not file or file.stopped_at(done)):
-      results = evaluators(missed, state.params)
-      checkpoints.annotate(done, results)
+      results = evaluators(missed, served())
+      if record.add(done, results):
+        checkpoints.annotate(done, results)
       log.finish(results)
-    for number in range(done + 1, config.steps + 1):
+    left = range(done + 1, config.steps + 1)
+    if record.exhausted:
+      left = range(0)
+    for number in left:
       watch.rearm()
       _record(profile, number, workdir / "profile")
       began = time.monotonic()
@@ -131,19 +153,21 @@ def loop(
         began = time.monotonic()
         try:
           results = evaluators(
-            due, state.params, *([] if last else [preemption.check])
+            due, served(), *([] if last else [preemption.check])
           )
           log.add_held_out(results, time.monotonic() - began)
         except processes.Interrupted:
           stop = postponed = True
           due = []
         spent.add("evaluation", time.monotonic() - began)
+      best = record.add(number, results)
+      last = last or record.exhausted
       every = config.checkpoint.every
       save = bool(
         last
         or every
         and number % every == 0
-        or (config.checkpoint.best in results)
+        or (record.metric in results)
         or _due(config, number, saved)
       )
       unfinished = postponed or (
@@ -157,7 +181,7 @@ def loop(
         with spent.of("checkpoint"):
           if file:
             file.flush()  # no checkpoint without the lines of its steps
-          checkpoints.save(number, state, data, results)
+          checkpoints.save(number, state, data, results if best else {})
         saved = time.monotonic()
       if stop and not last:
         checkpoints.close()  # waits for what is being written
@@ -165,8 +189,15 @@ def loop(
           f"SIGTERM: saved step {number} of {config.steps} under {workdir}; "
           "run the same command to resume"
         )
+      if record.exhausted:
+        break
 
     if processes.is_first():
+      if record.exhausted:
+        print(
+          f"{workdir}: stopped early, {record.since} measurements after the "
+          f"best: {record}; a larger config.checkpoint.patience goes on"
+        )
       print(spent)
 
 
@@ -226,6 +257,8 @@ def _metrics_file(
     return contextlib.nullcontext()
   return contextlib.closing(
     MetricsFile(
-      workdir / "metrics.jsonl", done, trackers.make(config, workdir, done)
+      workdir / "metrics.jsonl",
+      done or -1,  # not even what was measured before the first step
+      trackers.make(config, workdir, done),
     )
   )

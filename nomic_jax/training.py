@@ -27,6 +27,7 @@ import optax
 
 from nomic_jax import losses
 from nomic_jax import step as step_lib
+from nomic_jax.cli import ranges
 from nomic_jax.data import lengths
 from nomic_jax.data import loader
 from nomic_jax.data import manifest
@@ -48,6 +49,8 @@ from nomic_jax.model import flops
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.pooling import check_pooling
+from nomic_jax.run import average
+from nomic_jax.run import best as best_lib
 from nomic_jax.run import compiled_programs
 from nomic_jax.run import optim
 from nomic_jax.run import work_directory
@@ -104,13 +107,13 @@ def train(
   profile: str = "",
   extend: bool = False,
 ) -> None:
-  """Trains to `config.steps`, resuming from the work directory's checkpoint.
+  """Trains for `config.steps` or `config.epochs`; resumes.
 
   Args:
     config: of the training.
     workdir: for checkpoints and logs: a folder, gs:// or s3://.
     profile: FIRST:LAST, steps to record under `workdir`/profile.
-    extend: whether `config.steps` may exceed the work directory's.
+    extend: whether steps or epochs may exceed the work directory's.
 
   Raises:
     UserError: for what the user can fix; see the message.
@@ -150,7 +153,9 @@ def _train(
   )
   work_directory.check(workdir, config, extend)
   done = latest_step(workdir) or 0
-  if done >= config.steps:
+  record = best_lib.of_config(config)
+  ranges.check_length(config)
+  if config.steps and done >= config.steps:
     print(f"{workdir}: already trained to step {done}")
     return
   if not buckets.is_remote(workdir):
@@ -164,11 +169,14 @@ def _train(
     if start.params is not None and processes.is_first():
       print(describe(config, start), flush=True)
   given = config
-  config, usage = resolve(config, start)
+  tokenizer = tokenizer_lib.load(start.tokenizer)
+  config, usage = resolve(loader.with_steps(config, tokenizer), start)
+  if done >= config.steps:
+    print(f"{workdir}: already trained to step {done}")
+    return
   if (told := lengths.fit(config.data)) and processes.is_first():
     print(told, flush=True)
   run = setup(config, start.architecture, jax.devices())
-  tokenizer = tokenizer_lib.load(start.tokenizer)
   special_tokens.check_rows(
     tokenizer, start.architecture.vocab_size, start.tokenizer
   )
@@ -226,15 +234,20 @@ def _train(
       data,
       checkpoints,
       evaluators,
+      record,
       preemption,
       recorded,
       began,
     )
-  if (saved := best(workdir)) and processes.is_first():
+  if not processes.is_first():
+    return
+  if saved := best(workdir):
     print(
       f"{workdir}: {saved.metric} was best, {saved.value:.4g}, at step "
       f"{saved.step}: {workdir}/checkpoints/{saved.step}"
     )
+  elif record.step == 0:
+    print(f"{workdir}: no checkpoint beat the start; {record}")
 
 
 def _steps(text: str) -> range:
@@ -441,6 +454,7 @@ def _with_params(
     return jax.device_put(np.array(chosen, fresh.dtype), shape.sharding)
 
   shapes = run.state.params
+  placed = jax.tree.map(choose, state.params, merged(shapes, params), shapes)
   return state.replace(
-    params=jax.tree.map(choose, state.params, merged(shapes, params), shapes)
+    params=placed, opt_state=average.restarted(state.opt_state, placed)
   )

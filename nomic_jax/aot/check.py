@@ -34,6 +34,7 @@ from nomic_jax.model.config import EncoderConfig
 from nomic_jax.run import start
 from nomic_jax.storage import places
 from nomic_jax.storage.files import replacing
+from nomic_jax.text import tokenizer as tokenizer_lib
 
 
 @places.expanding("output")
@@ -61,7 +62,14 @@ def check(
   with about("config.encoder"):
     encoder = EncoderConfig(**config.encoder).architecture
   if config.data.path:
-    encoder = start.find_start(config).architecture
+    found = start.find_start(config)
+    encoder = found.architecture
+    config = loader.with_steps(config, tokenizer_lib.load(found.tokenizer))
+  elif config.get("epochs"):
+    raise UserError(
+      f"config.epochs: how many steps {config.epochs:g} are, the data decides; "
+      "give config.data.path, or config.steps instead"
+    )
   if told := lengths.fit(config.data):
     print(told)
   check_batch(config, devices)

@@ -81,6 +81,7 @@ def load(
       a.partition("=")[2] for a in overrides if a.startswith("--config.recipe=")
     ],
   )
+  _set_length(config, overrides)
   overrides = _extend(config, overrides)
   overrides = [_checked(override, config, path) for override in overrides]
   values = flags.FlagValues()
@@ -200,6 +201,21 @@ def keys_of(config: ml_collections.ConfigDict, prefix: str = "") -> Iterator:
       yield from keys_of(value, f"{prefix}{name}.")
     else:
       yield prefix + name
+
+
+def _set_length(
+  config: ml_collections.ConfigDict, overrides: Sequence[str]
+) -> None:
+  """A flag for steps replaces the file's epochs, and the other way round."""
+  lengths = ("steps", "epochs")
+  given = [
+    name
+    for name in lengths
+    if any(o.startswith(f"--config.{name}=") for o in overrides)
+  ]
+  if len(given) == 1 and all(name in config for name in lengths):
+    (other,) = set(lengths) - set(given)
+    config[other] = 0 if other == "steps" else 0.0
 
 
 def _extend(

@@ -14,8 +14,8 @@ from nomic_jax.errors import OptionError
 from nomic_jax.errors import UserError
 
 _LEAST = {
-  "": dict(seed=0, steps=1, log_every=1, skip_nonfinite=0),
-  "checkpoint": dict(every=0, minutes=0, keep=1, keep_every=0),
+  "": dict(seed=0, log_every=1, skip_nonfinite=0),
+  "checkpoint": dict(every=0, minutes=0, keep=1, keep_every=0, patience=0),
   "log": dict(hang_minutes=0),
   "compute": dict(unroll=1),
   "encoder": dict(
@@ -49,6 +49,24 @@ def check(config: Mapping[str, Any]) -> None:
   for group, least in _LEAST.items():
     values = config.get(group, {}) if group else config
     at_least(f"--config.{group}".rstrip("."), values, **least)
+  check_length(config)
+
+
+def check_length(config: Mapping[str, Any]) -> None:
+  """Raises UserError unless exactly one of steps and epochs is set."""
+  steps, epochs = config.get("steps", 0), config.get("epochs", 0)
+  if steps and epochs:
+    raise UserError(
+      f"--config.steps={steps} and --config.epochs={epochs:g} both say how "
+      "long to train; give one and set the other to 0"
+    )
+  if epochs < 0:
+    raise UserError(
+      f"--config.epochs: {epochs:g} is too small; expected a number above 0, "
+      "or 0 and --config.steps"
+    )
+  if not epochs and "steps" in config:
+    at_least("--config", {"steps": steps}, steps=1)
 
 
 def check_data(config: Mapping[str, Any]) -> None:

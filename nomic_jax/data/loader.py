@@ -56,6 +56,41 @@ def make(
   )
 
 
+def with_steps(
+  config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer
+) -> ml_collections.ConfigDict:
+  """Returns the config of a training with `steps` in place of its `epochs`.
+
+  An epoch has as many steps as whole batches fit into the rows; what is left
+  over is other rows in each epoch. Of text, whose documents are packed, the
+  tokens are counted, which reads all of it unless it was tokenised ahead.
+
+  Args:
+    config: of the training.
+    tokenizer: of the model that is trained.
+
+  Raises:
+    UserError: unless exactly one of the two is set, or if the data is missing.
+  """
+  ranges.check_length(config)
+  epochs = config.get("epochs", 0)
+  if not epochs:
+    return config
+  data = config.data
+
+  def of_epoch(source, *_: Any) -> float:
+    if data.kind != "text":
+      return len(source) // data.batch_size
+    tokens_of_all = text.count_tokens(source, tokenizer)
+    return tokens_of_all / (data.batch_size * data.row_length)
+
+  steps = max(round(epochs * _open(data, tokenizer)(of_epoch)), 1)
+  config = config.copy_and_resolve_references()
+  with config.unlocked():
+    config.steps, config.epochs = steps, 0.0
+  return config
+
+
 def advice(config: ml_collections.ConfigDict, hosts: int) -> str:
   """Returns a line on how to speed up input on so many hosts, or ""."""
   if config.kind != "text" or config.get("tokenised") or hosts == 1:

@@ -18,6 +18,7 @@ from nomic_jax.errors import UserError
 from nomic_jax.text import special_tokens
 
 MASK_DRAWS = ("exact", "independent")
+_COUNTED = 4096  # documents whose tokens are counted at a time
 
 
 def batches(
@@ -132,6 +133,20 @@ def batches(
     )
   )
   return rows.seed(seed % 2**32).random_map(finish)
+
+
+def count_tokens(
+  source: Sequence[dict], tokenizer: tokenizers.Tokenizer
+) -> int:
+  """Returns the tokens of all documents, special ones included."""
+  read = _ahead if isinstance(source, tokens.Source) else _now
+  special = special_tokens.of(tokenizer)
+  return sum(
+    int(read(source, tokenizer, special, indices).lengths.sum())
+    for indices in np.array_split(
+      np.arange(len(source)), -(-len(source) // _COUNTED)
+    )
+  )
 
 
 def _ahead(

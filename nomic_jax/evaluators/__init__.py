@@ -130,6 +130,10 @@ class Evaluators:
       if step % every == 0 or step == self._last
     ]
 
+  def measuring(self, metric: str) -> list[str]:
+    """Names of those that measure NAME/METRIC."""
+    return [n for n in self._called if metric.startswith(f"{n}/")]
+
   def __call__(
     self,
     names: Sequence[str],

@@ -34,5 +34,9 @@ def train(
   chosen = config_flags.load(config)
   with processes.joined(distributed, saves=True):
     training.train(
-      chosen, workdir, profile or "", extend=config_flags.sets(config, "steps")
+      chosen,
+      workdir,
+      profile or "",
+      extend=config_flags.sets(config, "steps")
+      or config_flags.sets(config, "epochs"),
     )

@@ -5,7 +5,6 @@
 from collections.abc import Mapping
 import contextlib
 import json
-import math
 import pathlib
 import shutil
 import sys
@@ -20,8 +19,9 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from nomic_jax.errors import UserError
 from nomic_jax.mesh import processes
-from nomic_jax.run import metrics
+from nomic_jax.run import average
 from nomic_jax.run import orbax_errors
+from nomic_jax.run.best import goodness
 from nomic_jax.storage import buckets
 from nomic_jax.storage import orbax_s3
 
@@ -43,7 +43,8 @@ class Checkpoints:
       workdir: the work directory.
       keep: number of latest checkpoints to keep.
       keep_every: also keep steps that this divides; 0: none.
-      best: also keep the best checkpoint by this metric, if named.
+      best: also keep the best checkpoint by this metric, if named; of equals
+        the earliest.
     """
     with contextlib.ExitStack() as stack:
       stack.enter_context(orbax_errors.silenced())
@@ -110,7 +111,14 @@ class Checkpoints:
       )
 
   def _tracked(self, results: Mapping[str, float]) -> dict[str, float]:
-    return {k: v for k, v in results.items() if k == self._best}
+    """The figure to save, if it is better than those saved before."""
+    if self._best not in results:
+      return {}
+    found = {self._best: results[self._best]}
+    kept = best(self._workdir)
+    if kept and _goodness(found) <= _goodness({kept.metric: kept.value}):
+      return {}
+    return found
 
   def annotate(self, step: int, results: Mapping[str, float]) -> None:
     """Adds metrics measured later to an existing checkpoint."""
@@ -234,18 +242,21 @@ class Best(NamedTuple):
 
 
 def best(workdir: pathlib.Path | str) -> Best | None:
-  """Returns the best checkpoint of a training with `config.checkpoint.best`."""
+  """Returns the best checkpoint of a training with `config.checkpoint.best`.
+
+  The earliest of equals; None if none is better than the start.
+  """
   scored = []
   folder = _folder(buckets.as_path(workdir))
   for step in _steps(folder):
     path = _metrics_file(folder, step)
     if path.is_file():
       values = json.loads(path.read_text(encoding="utf-8"))
-      scored.append((_goodness(values), step, values))
+      scored.append((_goodness(values), -step, values))
   if not scored:
     return None
-  _, step, values = max(scored, key=lambda f: f[:2])
-  return Best(step, *next(iter(values.items())))
+  _, negated, values = max(scored, key=lambda f: f[:2])
+  return Best(-negated, *next(iter(values.items())))
 
 
 def _metrics_file(folder: Any, step: int) -> Any:
@@ -254,16 +265,15 @@ def _metrics_file(folder: Any, step: int) -> Any:
 
 def _goodness(values: Mapping[str, float]) -> float:
   """Returns the metric saved with a checkpoint, negated if lower is better."""
-  ((name, value),) = values.items()
-  if math.isnan(value):
-    return -math.inf
-  return -value if metrics.lower_is_better(name) else value
+  return goodness(*next(iter(values.items())))
 
 
 def restore_params(
   workdir: pathlib.Path | str, step: int | None = None
 ) -> dict:
   """Returns the parameters of a checkpoint; default: the newest.
+
+  They are averaged if the training averages them, see `average`.
 
   Returns:
     The tree, of numpy arrays.
@@ -288,10 +298,11 @@ def _restore_params(workdir: pathlib.Path | str, step: int | None) -> dict:
     state=ocp.PyTreeCheckpointHandler(), data=ocp.JsonCheckpointHandler()
   )
   with orbax_errors.damage(path), ocp.Checkpointer(handler) as reader:
-    tree = reader.metadata(path).item_metadata["state"].tree["params"]
-    shapes = jax.tree.map(
-      lambda m: np.empty(m.shape, m.dtype), {"params": tree}
-    )
+    tree = reader.metadata(path).item_metadata["state"].tree
+    needed = {"params": tree["params"]}
+    if average.saved(tree["opt_state"]) is not None:
+      needed["opt_state"] = tree["opt_state"]
+    shapes = jax.tree.map(lambda m: np.empty(m.shape, m.dtype), needed)
     as_numpy = jax.tree.map(
       lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes
     )
@@ -299,7 +310,16 @@ def _restore_params(workdir: pathlib.Path | str, step: int | None) -> dict:
       item=shapes, restore_args=as_numpy, partial_restore=True
     )
     restored = reader.restore(path, args=ocp.args.Composite(state=args))
-    return restored.state["params"]
+    params = restored.state["params"]
+    averaged = average.saved(restored.state.get("opt_state"))
+    if averaged is None:
+      return params
+    return jax.tree.map(
+      lambda a, p: p if a is None else a,
+      averaged,
+      params,
+      is_leaf=lambda a: a is None,  # frozen
+    )
 
 
 def _folder(workdir: pathlib.Path) -> pathlib.Path:

@@ -32,7 +32,8 @@ class MetricsFile:
   this run is killed, and `read` ignores it.
 
   Attributes:
-    last: the last line, or {}.
+    rows: the lines that were kept.
+    last: the last of them, or {}.
     seconds: of training up to the last line.
   """
 
@@ -52,7 +53,7 @@ class MetricsFile:
     """
     self._trackers = trackers
     lines = _finished(row for row in _lines(path) if row["step"] <= resume_step)
-    self.last = lines[-1] if lines else {}
+    self.rows, self.last = lines, lines[-1] if lines else {}
     text = "".join(json.dumps(r) + "\n" for r in lines)
     self._path = path
     if buckets.is_remote(path):
@@ -148,6 +149,10 @@ class StepLog:
     self._held_out = means
     self._clock += seconds
     self._before += seconds
+
+  def restart_clock(self) -> None:
+    """Leaves out of the clock what went before the first step."""
+    self._clock = self._before = time.monotonic()
 
   def finish(self, results: Mapping[str, float]) -> None:
     """Writes the line of a stopped run, with results measured later."""

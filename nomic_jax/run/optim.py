@@ -19,6 +19,7 @@ import ml_collections
 import optax
 
 from nomic_jax.errors import UserError
+from nomic_jax.run import average
 from nomic_jax.run import schedules
 
 Rules = Sequence[tuple[str, Any]]
@@ -44,6 +45,7 @@ def make(
       weight_decay. A parameter with a learning rate multiplied by 0 is frozen
       (see `trainable`): it has no moments, does not decay and, as in PyTorch,
       does not count in the norm used for clipping.
+      average: see `average`; 0 or absent: none.
     total_steps: of the training.
     per_step: see `schedules.steps_of`.
 
@@ -101,10 +103,12 @@ def make(
   if frozen_by(config.lr_multipliers):
     adam = optax.masked(adam, lambda p: trainable(config.lr_multipliers, p))
   clip = config.clip_norm / scale_of_all
+  decay = config.get("average", 0.0)
   return optax.chain(
     optax.clip_by_global_norm(clip) if clip else optax.identity(),
     adam,
     optax.GradientTransformation(init, update),
+    *([average.averaged(decay)] if decay else []),
   ), rates[names[-1][1]]
 
 

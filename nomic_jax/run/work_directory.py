@@ -33,10 +33,12 @@ from nomic_jax.text.prompts import PROMPTS
 # trainings can resume.
 _SINCE = {
   "config.recipe": "recommended",
+  "config.epochs": 0.0,
   "config.data.mask_draw": "exact",
   "config.data.merge_copies": True,
   "config.data.order": "shuffled",
   "config.optimizer.gradient_scale": 1.0,
+  "config.optimizer.average": 0.0,
 }
 
 
@@ -54,6 +56,7 @@ _FREE = (
   "config.compute.remat",
   "config.compute.unroll",
 )
+_LENGTHS = ("config.steps", "config.epochs")
 _DATA = ("config.data.path", "config.data.teacher")  # compared by content
 
 
@@ -68,7 +71,7 @@ def check(
   Args:
     workdir: the directory.
     config: of the training.
-    extend: whether `steps` may be larger than before.
+    extend: whether `steps` or `epochs` may be larger than before.
 
   Raises:
     UserError: if it belongs to another config, naming the differences, or is
@@ -117,35 +120,39 @@ def check(
   best = "config.checkpoint.best"
   if begun and old.get(best) and new.get(best) not in ("", old[best]):
     differing.append(best)
-  steps = "config.steps"
-  if differing == [steps] and extend and new[steps] > old[steps]:
-    _extend(path, old[steps], new[steps])
+  longer = [
+    k for k in _LENGTHS if k in differing and new.get(k, 0) > old.get(k, 0) > 0
+  ]
+  if longer and differing == longer and extend:
+    _extend(path, longer[0], old[longer[0]], new[longer[0]])
     return
   if differing:
     shown = "; ".join(
       f"{k} was {old.get(k)!r} and is now {new.get(k)!r}" for k in differing
     )
-    longer = steps in differing and new[steps] > old[steps]
     raise UserError(
       f"{workdir} belongs to another config: {shown}. Give the same config "
       "to resume, or another --workdir"
       + ("" if begun else ", or remove it: it has no checkpoint yet")
       + (
-        f"; the flag --config.steps={new[steps]} extends the training"
+        f"; the flag --{longer[0]}={new[longer[0]]} extends the training"
         if longer and not extend
         else ""
       )
     )
 
 
-def _extend(path: pathlib.Path, before: int, after: int) -> None:
+def _extend(
+  path: pathlib.Path, field: str, before: float, after: float
+) -> None:
   """Records in config.json that the training is longer now."""
+  name = field.removeprefix("config.")
   if processes.is_first():
-    values = json.loads(path.read_text(encoding="utf-8")) | {"steps": after}
+    values = json.loads(path.read_text(encoding="utf-8")) | {name: after}
     _write(path, values)
     print(
-      f"{path.parent}: extended from {before} to {after} steps; from now on "
-      f"the schedule is that of {after} steps"
+      f"{path.parent}: extended from {before:g} to {after:g} {name}; from now "
+      f"on the schedule is that of {after:g} {name}"
     )
 
 

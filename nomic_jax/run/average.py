@@ -1,0 +1,122 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""An exponential moving average of the parameters: `config.optimizer.average`.
+
+It is what is evaluated, exported and embedded with, where there is one, while
+the optimizer goes on from the parameters themselves. It is a part of the
+optimizer's state, so that it is sharded, saved and resumed as the moments are;
+without it nothing is computed and nothing is kept.
+
+The first steps would count for too little against the start: the decay of
+update t is at most (1 + t) / (10 + t), as in TensorFlow's moving averages.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from typing import NamedTuple
+
+import jax
+from jax import Array
+import jax.numpy as jnp
+import optax
+
+from nomic_jax.errors import UserError
+
+
+class AverageState(NamedTuple):
+  """Of `averaged`: updates so far, and the average, with the masks of optax."""
+
+  updates: Array
+  average: Any
+
+
+def averaged(decay: float) -> optax.GradientTransformation:
+  """Averages the parameters that the updates lead to; the last of a chain.
+
+  Args:
+    decay: share of the average that an update leaves as it was.
+
+  Raises:
+    UserError: unless it is at least 0 and less than 1.
+  """
+  if not 0 <= decay < 1:
+    raise UserError(
+      f"config.optimizer.average: {decay} is no decay of an average; expected "
+      "a number such as 0.999, or 0 for none"
+    )
+
+  def init(params: Any) -> AverageState:
+    return AverageState(jnp.int32(0), jax.tree.map(jnp.copy, params))
+
+  def update(updates: Any, state: AverageState, params: Any) -> Any:
+    t = state.updates.astype(jnp.float32)
+    kept = jnp.minimum(decay, (1 + t) / (10 + t))
+    average = jax.tree.map(
+      lambda a, p, u: kept * a + (1 - kept) * (p + u),
+      state.average,
+      params,
+      updates,
+    )
+    return updates, AverageState(state.updates + 1, average)
+
+  return optax.GradientTransformation(init, update)
+
+
+def served(params: Any, opt_state: Any) -> Any:
+  """The parameters to evaluate: averaged ones where there are such.
+
+  Args:
+    params: of a training.
+    opt_state: its optimizer's.
+  """
+  for state in _states(opt_state):
+    return jax.tree.map(
+      lambda a, p: p if isinstance(a, optax.MaskedNode) else a,
+      state.average,
+      params,
+      is_leaf=_is_masked,
+    )
+  return params
+
+
+def restarted(opt_state: Any, params: Any) -> Any:
+  """The optimizer's state with an average that starts from `params`."""
+
+  def restart(state: Any) -> Any:
+    if not isinstance(state, AverageState):
+      return state
+    average = jax.tree.map(
+      # A copy, since a step donates both.
+      lambda a, p: a if _is_masked(a) else jnp.copy(p),
+      state.average,
+      params,
+      is_leaf=_is_masked,
+    )
+    return state._replace(average=average)
+
+  return jax.tree.map(restart, opt_state, is_leaf=_is_state)
+
+
+def saved(opt_state: Any) -> Any:
+  """The average in the tree of a checkpoint, None where frozen; or None."""
+  if isinstance(opt_state, Mapping):
+    if "average" in opt_state:
+      return opt_state["average"]
+    opt_state = opt_state.values()
+  elif not isinstance(opt_state, (list, tuple)):
+    return None
+  found = (saved(value) for value in opt_state)
+  return next((tree for tree in found if tree is not None), None)
+
+
+def _states(opt_state: Any) -> list[AverageState]:
+  leaves = jax.tree.leaves(opt_state, is_leaf=_is_state)
+  return [leaf for leaf in leaves if _is_state(leaf)]
+
+
+def _is_state(x: Any) -> bool:
+  return isinstance(x, AverageState)
+
+
+def _is_masked(x: Any) -> bool:
+  return isinstance(x, optax.MaskedNode)
