@@ -13,6 +13,7 @@ from nomic_jax.storage import hub_cache
 HUB_FILES = (
   "*.json",
   "*.txt",
+  "README.md",
   WEIGHTS,
   "model-*.safetensors",
   "*LayerNorm/model.safetensors",

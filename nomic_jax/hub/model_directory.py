@@ -23,6 +23,7 @@ from nomic_jax.families import tensors as tensors_lib
 from nomic_jax.hub import bi_encoder
 from nomic_jax.hub import fetch
 from nomic_jax.hub import matryoshka
+from nomic_jax.hub import model_card
 from nomic_jax.hub import modules
 from nomic_jax.hub import sentence_transformers
 from nomic_jax.hub import tokenizer as tokenizer_files
@@ -120,6 +121,7 @@ def write_model(
   classification_head: Params | None = None,
   matryoshka_dims: Sequence[int] = (),
   manifest: Callable[[pathlib.Path], dict] | None = None,
+  card: str | None = None,
   **usage: Any,
 ) -> None:
   """Writes a model directory, which appears whole or not at all.
@@ -139,6 +141,7 @@ def write_model(
       trained for that.
     manifest: returns the content of reproduce.json, given the directory with
       the weights; see `nomic_jax.data.manifest`.
+    card: content of README.md, see `model_card`.
     **usage: other fields of `Usage`.
 
   Raises:
@@ -173,6 +176,8 @@ def write_model(
         json.dumps(manifest(directory), indent=2, sort_keys=True) + "\n",
         encoding="utf-8",
       )
+    if card:
+      (directory / model_card.FILE).write_text(card, encoding="utf-8")
     tokenizer_files.write(directory, tokenizer, max_tokens, a.pad_token_id)
     sentence_transformers.write(
       directory,

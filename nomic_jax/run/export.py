@@ -4,13 +4,17 @@
 
 from collections.abc import Callable
 import functools
+import json
 import pathlib
 
 from nomic_jax import families
 from nomic_jax.data import manifest
 from nomic_jax.errors import UserError
+from nomic_jax.hub import fetch
 from nomic_jax.hub import matryoshka
+from nomic_jax.hub import model_card
 from nomic_jax.hub import model_directory
+from nomic_jax.run import best as best_lib
 from nomic_jax.run import checkpoint
 from nomic_jax.run import models
 from nomic_jax.storage import buckets
@@ -23,6 +27,7 @@ def export(
   output: str,
   untrained: Callable[[], model_directory.ModelFiles] | None = None,
   step: str = "latest",
+  scores: str = "",
 ) -> None:
   """Writes a checkpoint, or an untrained model, as a model directory.
 
@@ -32,6 +37,7 @@ def export(
     untrained: makes the model, such as that of a config whose training has not
       begun, as a baseline.
     step: of the checkpoint; "latest", or "best" by `config.checkpoint.best`.
+    scores: Markdown of the model's scores, for its card.
 
   Raises:
     UserError: unless exactly one of workdir and untrained is given, if the work
@@ -64,6 +70,7 @@ def export(
     manifest=functools.partial(
       manifest.of_model, source if workdir is not None else None, taken
     ),
+    card=model_card.text(_card(workdir, output, model, taken, scores)),
     **model.usage.to_json(),
   )
   opens = "for transformers and sentence-transformers"
@@ -72,6 +79,64 @@ def export(
       "for nomic_jax alone: transformers has no class for this architecture"
     )
   print(f"{output}: {source}, {opens}")
+
+
+def _card(
+  workdir: str | None,
+  output: str,
+  model: model_directory.ModelFiles,
+  step: int | None,
+  scores: str,
+) -> model_card.Card:
+  """What the model card tells: of a training, what its directory keeps."""
+  card = model_card.Card(
+    pathlib.PurePath(output).name,
+    model.architecture,
+    model.usage,
+    scores=scores,
+    classifier=model.classification_head is not None,
+  )
+  if workdir is None:
+    return card
+  place = matryoshka.training_of(buckets.as_path(workdir))
+  if not (place / "config.json").is_file():
+    return card
+  config = json.loads((place / "config.json").read_text(encoding="utf-8"))
+  base, data = config.get("init_from") or "", config.get("data", {})
+  made_of = manifest.read(place) or {}
+  source = (made_of.get("data", {}).get("config.data.path") or {}).get(
+    "manifest"
+  )
+  while source and "input" in source.get("inputs", {}):  # mined, filtered, ...
+    source = source["inputs"]["input"].get("manifest")
+  arguments = (source or {}).get("arguments", {})
+  optimizer = config.get("optimizer", {})
+  told = {
+    "objective": config.get("loss", {}).get("name"),
+    "steps": step,
+    "batch size": data.get("batch_size"),
+    "hard negatives per query": data.get("negatives") or None,
+    "learning rate": optimizer.get("learning_rate"),
+    "warm-up": optimizer.get("warmup"),
+    "schedule": optimizer.get("schedule"),
+    "temperature": config.get("loss", {}).get("temperature"),
+    "lengths (query, document)": data.get("query_length")
+    and f"{data['query_length']}, {data['document_length']} tokens",
+  }
+  return card._replace(
+    base=base,
+    licence=model_card.licence_of(_local(base)) if base else "",
+    data=str(arguments.get("source") or ""),
+    trained=[(k, str(v)) for k, v in told.items() if v is not None],
+  )
+
+
+def _local(base: str) -> str:
+  """Where the start of a training lies, if it is still there."""
+  try:
+    return str(fetch.find(base))
+  except (UserError, OSError):
+    return base
 
 
 def _checkpoint(workdir: str, step: str) -> tuple[str, int | None]:
@@ -95,6 +160,12 @@ def _of_step(workdir: str, step: str) -> str:
   if step == "best":
     best = checkpoint.best(workdir)
     if best is None:
+      if start := best_lib.start_of(workdir):
+        raise UserError(
+          f"--step=best: no checkpoint of {workdir} beat the start, whose "
+          f"{start[0]} is {start[1]:.4g}; give --step=latest or a number to "
+          "export one all the same"
+        )
       raise UserError(
         f"--step=best: no checkpoint of {workdir} was saved with the metric to "
         "compare; train with --config.checkpoint.best=EVALUATOR/METRIC"

@@ -1,0 +1,156 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The model card: README.md of a model directory, as the Hub reads it.
+
+Its front matter has the Hub's metadata
+(huggingface.co/docs/hub/model-cards). What is not known is left out: a licence
+that nobody stated, or a base model that is no name on the Hub.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import os
+import pathlib
+from typing import Any
+from typing import NamedTuple
+
+import yaml
+
+from nomic_jax.model.architecture import Architecture
+from nomic_jax.model.usage import Usage
+from nomic_jax.storage import decoding
+from nomic_jax.storage import hub_cache
+
+FILE = "README.md"
+
+
+class Card(NamedTuple):
+  """What a card tells.
+
+  Attributes:
+    name: of the model.
+    architecture: what it computes.
+    usage: how it is used.
+    base: the model it was trained from, a directory or a name on the Hub; "".
+    licence: its identifier on the Hub, such as apache-2.0; "": not known.
+    data: what it was trained on: a file, or hf:OWNER/NAME; "".
+    trained: (what, value) of how it was trained.
+    scores: Markdown, with intervals; "" if it was not scored.
+    classifier: whether it has a classification head.
+  """
+
+  name: str
+  architecture: Architecture
+  usage: Usage
+  base: str = ""
+  licence: str = ""
+  data: str = ""
+  trained: Sequence[tuple[str, str]] = ()
+  scores: str = ""
+  classifier: bool = False
+
+
+def text(card: Card) -> str:
+  """Returns the whole of README.md."""
+  front = yaml.safe_dump(_metadata(card), sort_keys=False, allow_unicode=True)
+  parts = [f"---\n{front}---\n", f"# {card.name}\n", _summary(card)]
+  if not card.classifier:
+    parts.append(_usage(card))
+  if card.scores:
+    parts.append(f"## Scores\n\n{card.scores.strip()}\n")
+  if card.trained:
+    rows = "\n".join(f"| {what} | {value} |" for what, value in card.trained)
+    parts.append(f"## Training\n\n| | |\n|---|---|\n{rows}\n")
+  return decoding.safe("\n".join(parts))
+
+
+def licence_of(directory: str | os.PathLike) -> str:
+  """The licence that the card of a model directory states, or ""."""
+  found = front_matter(pathlib.Path(directory) / FILE).get("license")
+  return found if isinstance(found, str) else ""
+
+
+def front_matter(path: pathlib.Path) -> Mapping[str, Any]:
+  """The metadata of a card; {} if there is none that can be read."""
+  try:
+    _, front, _ = path.read_text(encoding="utf-8").split("---\n", 2)
+    found = yaml.safe_load(front)
+  except (OSError, ValueError, yaml.YAMLError):
+    return {}
+  return found if isinstance(found, dict) else {}
+
+
+def _metadata(card: Card) -> dict[str, Any]:
+  found: dict[str, Any] = {
+    "library_name": "sentence-transformers",
+    "pipeline_tag": "sentence-similarity",
+    "tags": [
+      "sentence-transformers",
+      "sentence-similarity",
+      "feature-extraction",
+      "nomic_jax",
+    ],
+  }
+  if card.classifier:
+    found = {
+      "library_name": "transformers",
+      "pipeline_tag": "text-classification",
+      "tags": ["nomic_jax"],
+    }
+  if hub_cache.is_hub_name(card.base):
+    found["base_model"] = card.base
+    found["base_model_relation"] = "finetune"
+  if card.licence:
+    found["license"] = card.licence
+  if card.data.startswith("hf:"):
+    found["datasets"] = [card.data.removeprefix("hf:")]
+  return found
+
+
+def _summary(card: Card) -> str:
+  a, usage = card.architecture, card.usage
+  made = f"trained from {_named(card.base)}" if card.base else "trained"
+  if card.data:
+    made += f" on {_named(card.data)}"
+  kind = "A text classifier" if card.classifier else "A text embedding model"
+  return (
+    f"{kind} {made} with nomic_jax. It reads up to "
+    f"{usage.max_tokens or a.max_length:,} tokens and gives vectors of "
+    f"{a.output_width} dimensions, to be compared by {usage.similarity}.\n"
+  )
+
+
+def _named(place: str) -> str:
+  """A name on the Hub as it is; of a path its last part alone."""
+  if hub_cache.is_hub_name(place) or place.startswith("hf:"):
+    return place.removeprefix("hf:")
+  return f"`{pathlib.PurePath(place).name or place}`"
+
+
+def _usage(card: Card) -> str:
+  prompts = card.usage.prompts
+  asked = 'prompt_name="search_query"' if "search_query" in prompts else ""
+  stored = (
+    'prompt_name="search_document"' if "search_document" in prompts else ""
+  )
+  comma = lambda argument: f", {argument}" if argument else ""
+  ours = lambda argument: comma(argument.replace("prompt_name", "prompt"))
+  listed = "".join(
+    f"- `{name}`: `{text!r}`\n" for name, text in sorted(prompts.items())
+  )
+  return f"""## Usage
+
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer("{card.name}")
+    queries = model.encode(["a question"]{comma(asked)})
+    documents = model.encode(["a document"]{comma(stored)})
+    print(model.similarity(queries, documents))
+
+Or with nomic_jax, in JAX:
+
+    import nomic_jax
+
+    model = nomic_jax.load("{card.name}")
+    queries = model.encode(["a question"]{ours(asked)})
+""" + (f"\nPrompts:\n\n{listed}" if listed else "")
