@@ -66,7 +66,7 @@ def prepare(
   vocab_size: int = 8192,
   tokenizer: str | None = None,
   limit: int | None = None,
-  held_out: float = HELD_OUT,
+  held_out: float | None = HELD_OUT,
   query_column: str = "query",
   document_column: str = "document",
   negatives_column: str = "negatives",
@@ -93,6 +93,7 @@ def prepare(
   """Makes the data directory `output` and returns what stats.json holds.
 
   Arguments are the flags of `nomic-jax prepare`, described in jobs/prepare.py.
+  If `held_out` is None, it is `splits.share_of` the rows.
 
   Raises:
     UserError: on a source, row or argument that cannot be used.
@@ -230,6 +231,8 @@ def prepare(
         f"{source}: no rows to make a data set of; expected text, see the "
         "counts of what was dropped: " + json.dumps(counts)
       )
+    if held_out is None:
+      held_out = splits_lib.share_of(len(survey.queries))
     if earlier.is_docstrings(source):
       # `_x` often has the code of `x`: one package under two names.
       fates = splits_lib.by_name(
@@ -402,7 +405,7 @@ class _Clock:
     self.seconds[name], self._began = now - self._began, now
 
 
-def _check(vocab_size: int, limit: int | None, held_out: float) -> None:
+def _check(vocab_size: int, limit: int | None, held_out: float | None) -> None:
   if vocab_size < 1:
     raise UserError(f"--vocab_size={vocab_size}: expected a positive number")
   if limit is not None and limit < 2:
@@ -410,7 +413,7 @@ def _check(vocab_size: int, limit: int | None, held_out: float) -> None:
       f"--limit={limit}: expected 2 rows or more, one to train on and one "
       "to hold out"
     )
-  if not 0 <= held_out < 1:
+  if held_out is not None and not 0 <= held_out < 1:
     raise UserError(
       f"--held_out={held_out}: expected a share of the rows, from 0 to "
       "below 1, such as 0.07"

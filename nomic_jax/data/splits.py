@@ -32,6 +32,18 @@ _LARGEST_GROUP = 0.25
 
 TRAIN, TEST, COPY = range(3)
 
+# Of held-out rows, where no share is asked for.
+_ENOUGH = 200
+_LEAST_SHARE, _MOST_SHARE = 0.07, 0.3
+
+
+def share_of(rows: int) -> float:
+  """The share to hold out of so many rows: enough of them to compare models by.
+
+  200 rows, but between 7 % and 30 % of all.
+  """
+  return min(max(_ENOUGH / rows, _LEAST_SHARE), _MOST_SHARE)
+
 
 class Survey(NamedTuple):
   """The result of one pass over n rows.

@@ -92,12 +92,18 @@ def draw(sizes: Mapping[str, Sequence[int]]) -> str:
   return drawing.svg(figure)
 
 
-def check_known(figures: dict, where: str) -> None:
+def check_known(
+  figures: dict,
+  where: str,
+  advice: str = "choose a larger --vocab_size, or a --tokenizer of these "
+  "languages, or --allow_unk to train on the rest",
+) -> None:
   """Raises UserError for a tokenizer that does not know the texts.
 
   Args:
     figures: of `token_lengths`.
     where: names the data.
+    advice: how to mend it.
 
   Raises:
     UserError: if more than 5 % of the tokens of a side are unknown, or more
@@ -105,10 +111,7 @@ def check_known(figures: dict, where: str) -> None:
   """
   for name, n in figures.items():
     if max(n["unk"], n["lost"]) > _MOST_UNKNOWN:
-      raise UserError(
-        f"{where}: {_unknown(name, n)}; choose a larger --vocab_size, or a "
-        "--tokenizer of these languages, or --allow_unk to train on the rest"
-      )
+      raise UserError(f"{where}: {_unknown(name, n)}; {advice}")
 
 
 def _unknown(name: str, n: dict) -> str:

@@ -20,6 +20,7 @@ from nomic_jax.mesh import compiler_flags
 
 # In the order of --help, which is that of the pipeline.
 NAMES = (
+  "adapt",
   "prepare",
   "tokenise",
   "train",

@@ -1,0 +1,375 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Adapts a trained model to text of one's own, measured before and after.
+
+Seven steps, each skipped when its output is there:
+
+  data/         the rows, prepared; some are held out
+  held_out/     what models are compared by: the held-out queries and all
+                documents, as a BEIR folder, or texts and their classes
+  before.json   scores of the model, BM25 and both fused
+  trial/        training rows less a development split (data/, dev/), mined
+                negatives, and two short trainings that decide whether these
+                help
+  work/         the training; it stops when the development rows show no gain
+  after.json    the same scores with the adapted model
+  model/        the model, if it became better
+  report.md     all of it to read; report.html with the curves
+
+The held-out rows decide nothing but whether a model is exported.
+"""
+
+from collections.abc import Sequence
+import os
+import pathlib
+from typing import Any
+
+import tokenizers
+
+from nomic_jax import training
+from nomic_jax.adapting import checks
+from nomic_jax.adapting import choices
+from nomic_jax.adapting import objectives
+from nomic_jax.adapting.folder import Folder
+from nomic_jax.cli import config_flags
+from nomic_jax.curate import dev
+from nomic_jax.data import dataset
+from nomic_jax.data import loader
+from nomic_jax.data import prepare as prepare_lib
+from nomic_jax.data import splits
+from nomic_jax.errors import UserError
+from nomic_jax.evaluation import held_out as held_out_lib
+from nomic_jax.hub import fetch
+from nomic_jax.hub import model_card
+from nomic_jax.hub import model_directory
+from nomic_jax.report import adaptation as report_lib
+from nomic_jax.report import evaluate
+from nomic_jax.report import report as page
+from nomic_jax.report import tables
+from nomic_jax.run import best as best_lib
+from nomic_jax.run import checkpoint
+from nomic_jax.run import export
+from nomic_jax.run import models
+from nomic_jax.run import sizes
+from nomic_jax.storage import hub_cache
+from nomic_jax.storage import places
+from nomic_jax.storage.files import read_json
+from nomic_jax.storage.files import replacing
+from nomic_jax.text import tokenizer as tokenizer_lib
+
+_DEV_ROWS = 200  # or a tenth of the training rows, if that is fewer
+_DEV_DOCUMENTS = 2000  # searched during the training
+_PATIENCE = 3  # evaluations
+_BM25 = "bm25"
+
+
+@places.expanding("model", "source", "output")
+def adapt(
+  model: str,
+  source: str,
+  output: str | os.PathLike,
+  *,
+  negatives: int | None = None,
+  epochs: float | None = None,
+  batch_size: int | None = None,
+  learning_rate: float | None = None,
+  held_out: float | None = None,
+  export_start: bool = False,
+  overrides: Sequence[str] = (),
+  **reading: Any,
+) -> dict[str, Any]:
+  """Adapts `model` to the rows of `source`; resumes.
+
+  Args:
+    model: a model directory or a Hub name.
+    source: what `prepare` reads, or a data directory.
+    output: folder of all results.
+    negatives: hard negatives for each query, or 0; None: a trial decides.
+    epochs: passes over the training rows.
+    batch_size: pairs in a step.
+    learning_rate: the highest.
+    held_out: share of the rows; None: see `splits.share_of`.
+    export_start: write the model as given if it did not become better.
+    overrides: further "--config.KEY=VALUE" of configs/adapt.py.
+    **reading: arguments of `prepare` that say how the source is read.
+
+  Returns:
+    {"improved": whether, "verdict": one line, "scores": of
+    `report.evaluate.evaluate`, "model": where it was exported, or ""}.
+
+  Raises:
+    UserError: for data or a model that cannot be used, in general before the
+      training; see the message.
+  """
+  folder = Folder(pathlib.Path(output), model, source)
+  reading = {k: v for k, v in reading.items() if v is not None and v != ()}
+  given = {
+    "epochs": epochs,
+    "data.batch_size": batch_size,
+    "optimizer.learning_rate": learning_rate,
+  }
+  flags = [f"--config.{k}={v}" for k, v in given.items() if v is not None]
+  flags += overrides
+  folder.claim(
+    {"negatives": negatives, "held_out": held_out, "flags": flags} | reading
+  )
+  sizes.check_fits(fetch.find(model), sizes.memory())
+  files = models.read_model(model)
+  files.architecture.head.check_one_vector()
+  words = tokenizer_lib.load(files.tokenizer_path)
+  plain = folder.path("trial", "data")
+
+  with folder.step("prepare", "prepare the rows and hold some out"):
+    data = _prepare(folder, files.tokenizer_path, held_out, reading)
+    checks.enough(source, data)
+    objective = objectives.of(data)
+    split = dev.split(data, plain, _dev_rows(data), objective.turn)
+    checks.rows(source, checks.sample(plain), objective.kind, words)
+    tasks = objectives.tasks(objective, data, folder.path("held_out"))
+    if objective.searches:
+      held_out_lib.write(
+        plain, folder.path("trial", "dev"), most=_DEV_DOCUMENTS
+      )
+    folder.note(
+      f"{objective.kind}: {split['train']:,} rows to train on, "
+      f"{split['test']:,} to decide by during the training, "
+      f"{len(dataset.open_split(data, 'test')):,} to compare by"
+    )
+  with folder.step("before", "score the model, BM25 and both"):
+    before = _score(folder, "before.json", tasks, {report_lib.START: model})
+    if note := checks.decides(source, before):
+      folder.note(note)
+  with folder.step("sizes", "choose the sizes"):
+    chosen = choices.of_sizes(folder, plain, files, words, split["train"])
+    flags = [f"--config.{k}={v}" for k, (v, _) in chosen.items()] + flags
+
+    def configured(more: Sequence[str]) -> Any:
+      return _config(folder, objective, [*flags, *more])
+
+    every = _tell_sizes(folder, configured([]), chosen, words)
+  with folder.step("trial", "try hard negatives on training rows"):
+    path, count = plain, 0
+    if objective.searches:
+      path, count = choices.of_negatives(
+        folder,
+        model,
+        plain,
+        0 if objective.kind == "labels" else negatives,
+        every[0],
+        objective.best,
+        configured,
+      )
+    folder.choose("data.negatives", str(count))
+  with folder.step("train", "train"):
+    evaluator = objective.best.partition("/")[0]
+    if not folder.path("after.json").is_file():
+      training.train(
+        configured(
+          [
+            f"--config.data.path={path}",
+            f"--config.data.negatives={count}",
+            f"--config.evaluators.{evaluator}.every={every[1]}",
+          ]
+        ),
+        str(folder.path("work")),
+      )
+  with folder.step("after", "score the adapted model"):
+    work = folder.path("work")
+    best = checkpoint.best(work)
+    step = best.step if best else checkpoint.latest_step(work)
+    adapted = {report_lib.ADAPTED: str(work / "checkpoints" / str(step))}
+    after = _score(
+      folder, "after.json", tasks, {report_lib.START: model} | adapted
+    )
+    verdict = report_lib.verdict(after)
+    if best is None:
+      figure, start = best_lib.start_of(work)
+      folder.note(
+        "no checkpoint was better than the start on the development rows "
+        f"({figure} {start:.3f}); compared is the last one"
+      )
+  improved = best is not None and report_lib.gain(after).value > 0
+  with folder.step("export", "export and report"):
+    exported = _export(folder, after, improved, export_start, files)
+    _report(folder, after, verdict, exported)
+  print("\n".join(["", *tables.text(after), "", verdict]))
+  if exported:
+    print(f"{exported}: the {'adapted' if improved else 'given'} model")
+  else:
+    print(
+      "no model was written, since the given one is as good. --export_start "
+      f"writes that to {folder.path('model')}; nomic-jax export "
+      f"--workdir={folder.path('work')} exports the trained one all the same"
+    )
+  print(f"{folder.path('report.md')}: the report")
+  return {
+    "improved": improved,
+    "verdict": verdict,
+    "scores": after,
+    "model": exported,
+  }
+
+
+def _prepare(
+  folder: Folder,
+  tokenizer: pathlib.Path,
+  held_out: float | None,
+  reading: dict[str, Any],
+) -> pathlib.Path:
+  """Returns the data directory, with splits train and test."""
+  source, data = pathlib.Path(folder.source), folder.path("data")
+  if not (source / "dataset_info.json").is_file():
+    prepare_lib.prepare(
+      folder.source,
+      data,
+      tokenizer=str(tokenizer),
+      held_out=held_out,
+      allow_unk=True,  # `checks` refuses these, with other advice
+      **reading,
+    )
+    return data
+  if "test" in dataset.splits(source):
+    return source
+  rows = len(dataset.open_split(source, "train"))
+  share = splits.share_of(rows) if held_out is None else held_out
+  dev.split(source, data, round(share * rows))
+  return data
+
+
+def _dev_rows(data: pathlib.Path) -> int:
+  rows = len(dataset.open_split(data, "train"))
+  return max(min(rows // 10, _DEV_ROWS), 10)
+
+
+def _score(
+  folder: Folder, name: str, tasks: Sequence[str], named: dict[str, str]
+) -> dict[str, Any]:
+  """Scores models, BM25 and the hybrids on what was held out."""
+  file = folder.path(name)
+  if file.is_file():
+    print(f"{file}: already there")
+    return read_json(file)
+  return evaluate.evaluate(
+    [f"{n}={path}" for n, path in named.items()],
+    tasks,
+    str(file),
+    hybrid=_BM25,
+    known_from=[str(folder.path("before.json"))],
+  )
+
+
+def _config(
+  folder: Folder, objective: objectives.Objective, flags: Sequence[str]
+) -> Any:
+  """The config of a training; later flags win."""
+  if any(flag.startswith("--config=") for flag in flags):
+    raise UserError(
+      f"--config=FILE: adapt trains with {objective.config}; give single "
+      "fields, such as --config.loss.temperature=0.02, or use nomic-jax train"
+    )
+  if any(flag.startswith("--config.steps=") for flag in flags):
+    flags = [f for f in flags if not f.startswith("--config.epochs=")]
+  model = folder.model
+  start = model if hub_cache.is_hub_name(model) else os.path.abspath(model)
+  evaluator = objective.best.partition("/")[0]
+  own = {
+    "init_from": start,
+    "data.path": folder.path("trial", "data"),
+    f"evaluators.{evaluator}.every": 1,
+    "checkpoint.best": objective.best,
+    "checkpoint.keep": 1,
+    "checkpoint.patience": _PATIENCE,
+  }
+  if objective.searches:
+    own["evaluators.retrieval.tasks"] = folder.path("trial", "dev")
+  return config_flags.load(
+    [
+      f"--config={objective.config}",
+      *(f"--config.{k}={v}" for k, v in own.items()),
+      *flags,
+    ]
+  )
+
+
+def _tell_sizes(
+  folder: Folder,
+  config: Any,
+  chosen: dict[str, tuple[Any, str]],
+  words: tokenizers.Tokenizer,
+) -> tuple[int, int]:
+  """Prints the sizes; returns steps, and steps between two evaluations."""
+  steps = loader.with_steps(config, words).steps
+  every = sizes.evaluate_every(steps)
+  for key, (_, why) in chosen.items():
+    value = config
+    for part in key.split("."):
+      value = value[part]
+    folder.choose(key, f"{value:g} {why}")
+  o = config.optimizer
+  folder.choose(
+    "optimizer.learning_rate",
+    f"{o.learning_rate:g}, warm-up {o.warmup}, {o.schedule}",
+  )
+  folder.choose("loss", config.loss.name)
+  folder.choose("steps", f"{steps}, evaluated every {every}")
+  return steps, every
+
+
+def _export(
+  folder: Folder,
+  after: dict[str, Any],
+  improved: bool,
+  export_start: bool,
+  files: model_directory.ModelFiles,
+) -> str:
+  """Writes model/; returns where it is, or "" if there is none."""
+  place = folder.path("model")
+  if improved:
+    export.export(
+      str(folder.path("work")),
+      str(place),
+      step="best",
+      scores=tables.markdown(after),
+    )
+  elif export_start:
+    card = model_card.Card(
+      place.name,
+      files.architecture,
+      files.usage,
+      folder.model,
+      model_card.licence_of(fetch.find(folder.model)),
+    )
+    model_directory.write_model(
+      place,
+      files.architecture,
+      files.params,
+      files.tokenizer_path,
+      mlm_head=files.mlm_head,
+      card=model_card.text(card),
+      **files.usage.to_json(),
+    )
+  else:
+    return ""
+  return str(place)
+
+
+def _report(
+  folder: Folder, after: dict[str, Any], verdict: str, exported: str
+) -> None:
+  report = report_lib.Report(
+    folder.model,
+    folder.source,
+    after,
+    folder.chosen,
+    folder.notes,
+    folder.minutes,
+    verdict,
+    exported,
+  )
+  with replacing(folder.path("report.md")) as temporary:
+    temporary.write_text(report_lib.markdown(report), encoding="utf-8")
+  page.report(
+    [f"training={folder.path('work')}"],
+    str(folder.path("after.json")),
+    str(folder.path("report.html")),
+  )

@@ -1,0 +1,97 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What an adaptation refuses, in a line and before the training."""
+
+from collections.abc import Sequence
+import pathlib
+from typing import Any
+
+import tokenizers
+
+from nomic_jax.data import dataset
+from nomic_jax.data import statistics
+from nomic_jax.errors import UserError
+from nomic_jax.report import adaptation as report_lib
+
+_FEWEST = 50  # pairs
+_FEWEST_TESTED = 20  # held out
+_FEW_TESTED = 200  # held out, below which a note says how little they tell
+_WIDEST = 0.15  # half of the interval of a score that can still decide
+_MEASURED = 2000  # rows that are looked at
+
+
+def sample(data: pathlib.Path) -> list[dataset.Row]:
+  """Returns evenly spaced training rows."""
+  source = dataset.open_split(data, "train")
+  count = min(len(source), _MEASURED)
+  return source.__getitems__([i * len(source) // count for i in range(count)])
+
+
+def enough(source: str, data: pathlib.Path) -> None:
+  """Raises UserError for too few pairs, or none held out."""
+  splits = dataset.splits(data)
+  count = sum(len(dataset.open_split(data, split)) for split in splits)
+  if count < _FEWEST:
+    raise UserError(
+      f"{source}: {count} different pairs; expected {_FEWEST} or more, since "
+      "fewer neither train a model nor show whether it became better"
+    )
+  if "test" not in splits:
+    raise UserError(
+      f"{data}: no rows were held out; give --held_out a share above 0"
+    )
+
+
+def rows(
+  source: str,
+  some: Sequence[dataset.Row],
+  kind: str,
+  words: tokenizers.Tokenizer,
+) -> None:
+  """Raises UserError for pairs from which nothing can be learnt."""
+  equal = sum(row["query"] == row["document"] for row in some) / len(some)
+  if equal > 0.5:
+    raise UserError(
+      f"{source}: in {equal:.0%} of the pairs the document equals the query; "
+      "expected documents that answer their query"
+    )
+  for side in ("query",) if kind == "labels" else ("query", "document"):
+    distinct = len({row[side] for row in some})
+    if distinct < 10:
+      raise UserError(
+        f"{source}: the pairs are all alike, with {distinct} different "
+        f"{side} texts in {len(some):,} rows; expected 10 or more"
+      )
+  figures, _ = statistics.token_lengths(words, some)
+  statistics.check_known(
+    figures,
+    source,
+    "the model does not know these texts; choose one trained on their language",
+  )
+
+
+def decides(source: str, before: dict[str, Any]) -> str:
+  """Returns a note about a small held-out split; "" for one that is not.
+
+  Raises:
+    UserError: for one that is too small to decide.
+  """
+  task, about = next(iter(before["tasks"].items()))
+  result = next(
+    m["tasks"][task] for m in before["models"] if m["name"] == report_lib.START
+  )
+  low, high = result["interval"]
+  metric, size = about["metrics"][0], about["size"]
+  told = (
+    f"{size} give {metric} {result['scores'][metric]:.3f} with an interval of "
+    f"{low:.3f} to {high:.3f}"
+  )
+  tested = int(size.split()[0].replace(",", ""))
+  if tested < _FEWEST_TESTED or (high - low) / 2 > _WIDEST:
+    raise UserError(
+      f"{source}: the held-out split is too small to decide: {told}; give more "
+      "data, or a larger --held_out"
+    )
+  if tested < _FEW_TESTED:
+    return f"{told}: small gains cannot be told from chance"
+  return ""

@@ -1,0 +1,94 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The folder of an adaptation: what it was asked, what is told of it."""
+
+from collections.abc import Iterator
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import time
+from typing import Any
+
+from nomic_jax.errors import UserError
+from nomic_jax.storage import places
+from nomic_jax.storage.files import read_json
+from nomic_jax.storage.files import replacing
+
+# Made before anything is decided, and made anew for other arguments.
+_UNDECIDED = ("data", "held_out", "trial", "before", "minutes")
+
+
+class Folder:
+  """The folder of an adaptation, and what is told of it."""
+
+  def __init__(self, root: pathlib.Path, model: str, source: str):
+    self._root, self.model, self.source = root, model, source
+    self.notes: list[str] = []
+    self.chosen: list[tuple[str, str]] = []
+    self.minutes: dict[str, float] = {}
+
+  def path(self, *names: str) -> pathlib.Path:
+    return self._root.joinpath(*names)
+
+  def claim(self, arguments: dict[str, Any]) -> None:
+    """Refuses a folder that other arguments made, and one of something else.
+
+    Until the sizes are chosen, other arguments start anew.
+    """
+    absolute = lambda p: os.path.abspath(p) if os.path.exists(p) else p
+    arguments = {
+      "model": absolute(self.model),
+      "source": absolute(self.source),
+    } | arguments
+    arguments = json.loads(json.dumps(arguments))
+    file = self.path("arguments.json")
+    places.check_folder(
+      self._root,
+      f"{self._root}: already there and no folder of nomic-jax adapt; choose "
+      "another --output",
+      lambda path: (path / "arguments.json").is_file(),
+    )
+    known = read_json(file) if file.is_file() else {}
+    differing = [
+      key
+      for key in sorted(known.keys() | arguments.keys())
+      if known.get(key) != arguments.get(key)
+    ]
+    if differing and self.path("chosen.json").is_file():
+      key = differing[0]
+      raise UserError(
+        f"{self._root}: made with {key}={known.get(key)!r} and now it is "
+        f"{arguments.get(key)!r}; choose another --output, or remove this one"
+      )
+    if differing:  # nothing was decided yet
+      for name in _UNDECIDED:
+        shutil.rmtree(self.path(name), ignore_errors=True)
+        self.path(f"{name}.json").unlink(missing_ok=True)
+      self.write("arguments.json", arguments)
+    if self.path("minutes.json").is_file():
+      self.minutes = read_json(self.path("minutes.json"))
+
+  def write(self, name: str, value: Any) -> None:
+    with replacing(self.path(name)) as temporary:
+      temporary.write_text(json.dumps(value, indent=2) + "\n")
+
+  @contextlib.contextmanager
+  def step(self, name: str, title: str) -> Iterator[None]:
+    """Prints the title, and adds up the step's minutes over restarts."""
+    print(f"\n== {title}", flush=True)
+    began = time.monotonic()
+    yield
+    spent = (time.monotonic() - began) / 60
+    self.minutes[name] = self.minutes.get(name, 0.0) + spent
+    self.write("minutes.json", self.minutes)
+
+  def note(self, line: str) -> None:
+    """A line for the terminal and for the report."""
+    print(line, flush=True)
+    self.notes.append(line)
+
+  def choose(self, what: str, value: str) -> None:
+    print(f"{what:<26}{value}", flush=True)
+    self.chosen.append((what, value))

@@ -1,0 +1,96 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The report of `nomic-jax adapt`: what was gained, and how."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import NamedTuple
+
+from nomic_jax.evaluation import compare
+from nomic_jax.report import tables
+
+START, ADAPTED = "start", "adapted"  # the names of the models in the scores
+
+
+class Report(NamedTuple):
+  """What the report tells.
+
+  Attributes:
+    model: the model that was given.
+    source: the text that it was adapted to.
+    results: of `report.evaluate`: both models, BM25 and the hybrids.
+    chosen: (what, value and why) of all that was chosen.
+    notes: lines of warning or explanation.
+    minutes: of each step.
+    verdict: see `verdict`.
+    exported: where the model is; "" if none was exported.
+  """
+
+  model: str
+  source: str
+  results: Mapping[str, Any]
+  chosen: Sequence[tuple[str, str]]
+  notes: Sequence[str]
+  minutes: Mapping[str, float]
+  verdict: str
+  exported: str
+
+
+def gain(results: Mapping[str, Any]) -> compare.Difference | None:
+  """Of the adapted model over the start, in the first task's main score."""
+  task = next(iter(results["tasks"]))
+  return tables.difference(results, task, ADAPTED, START)
+
+
+def verdict(results: Mapping[str, Any]) -> str:
+  """One line: whether the model became better, with the interval."""
+  task, about = next(iter(results["tasks"].items()))
+  scores = tables.main_scores(results, task)
+  gap, metric = gain(results), about["metrics"][0]
+  side = "better" if gap.value > 0 else "no better"
+  sure = ""
+  if not gap.significant:
+    sure = ", which may be chance: the interval includes 0"
+  return (
+    f"{metric} {scores[START]:.3f} before, {scores[ADAPTED]:.3f} after: "
+    f"{side}, by {gap.value:+.3f} (95 %: {gap.low:+.3f} to {gap.high:+.3f})"
+    f"{sure}"
+  )
+
+
+def markdown(report: Report) -> str:
+  """Returns report.md."""
+  chosen = "\n".join(f"| {what} | {value} |" for what, value in report.chosen)
+  minutes = "\n".join(f"| {s} | {m:.1f} |" for s, m in report.minutes.items())
+  notes = "".join(f"- {note}\n" for note in report.notes)
+  exported = (
+    f"The model is in `{report.exported}`, with its card."
+    if report.exported
+    else "No model was exported."
+  )
+  return f"""# {report.model} adapted to {report.source}
+
+**{report.verdict}**
+
+{exported}
+
+{notes}
+{tables.markdown(dict(report.results))}
+`{START}` is the model as given, `{ADAPTED}` the adapted one; a name with `+`
+is that model fused with BM25 by reciprocal rank. The queries were held out, and
+searched among the documents of all rows.
+
+## What was chosen
+
+| | |
+|---|---|
+{chosen}
+
+## Minutes
+
+| step | minutes |
+|---|---:|
+{minutes}
+| together | {sum(report.minutes.values()):.1f} |
+"""

@@ -1,0 +1,116 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Sizes of a training, chosen from its data, its model and the device.
+
+Each function states its rule. What they choose are defaults that a person
+would try first, and each can be set in the config instead.
+"""
+
+from collections.abc import Sequence
+import math
+import pathlib
+from typing import NamedTuple
+
+import jax
+
+from nomic_jax.errors import UserError
+from nomic_jax.model.architecture import Architecture
+
+# Parameters, gradient, Adam's two moments, and the copy that is evaluated.
+_COPIES = 5
+# Floats that a layer keeps of a token for the backward pass, in units of the
+# width: Korthikanti et al. 2022, section 4.1, without dropout and in float32.
+_KEPT = 24
+_EVALUATIONS = 10  # of a training
+_CHUNK = (1024, 32_768)  # tokens, the fewest and the most
+
+
+class Lengths(NamedTuple):
+  """Tokens of queries or documents.
+
+  Attributes:
+    limit: where texts are truncated.
+    longest: of those looked at.
+    truncated: share of those looked at that are longer than the limit.
+  """
+
+  limit: int
+  longest: int
+  truncated: float
+
+
+def text_length(tokens: Sequence[int], most: int) -> Lengths:
+  """The length that holds 98 % of the texts, rounded up to a multiple of 8.
+
+  Rows are packed, so that a limit which few texts reach costs little.
+
+  Args:
+    tokens: of each text, special ones included.
+    most: that the model reads.
+  """
+  ordered = sorted(tokens)
+  enough = ordered[math.ceil(0.98 * len(ordered)) - 1]
+  limit = min(-(-enough // 8) * 8, most)
+  longer = sum(n > limit for n in tokens)
+  return Lengths(limit, ordered[-1], longer / len(tokens))
+
+
+def batch_size(rows: int, accelerator: bool, devices: int = 1) -> int:
+  """A power of two near a thirtieth of the rows, so that an epoch has steps.
+
+  Between 16 and 64 pairs on a CPU, whose time for a step they determine;
+  up to 512 elsewhere, where more negatives in a batch cost little. A multiple
+  of the devices.
+  """
+  most = 512 if accelerator else 64
+  wanted = min(max(rows // 30, 16), most)
+  size = 1 << (wanted.bit_length() - 1)
+  return max(size // devices, 1) * devices
+
+
+def epochs(rows: int) -> float:
+  """Enough to see 10,000 pairs, but 1 to 10 times the same ones."""
+  return float(min(max(round(10_000 / rows), 1), 10))
+
+
+def evaluate_every(steps: int) -> int:
+  """Ten evaluations in a training, or one after each of fewer steps."""
+  return max(round(steps / _EVALUATIONS), 1)
+
+
+def chunk_tokens(architecture: Architecture, memory: int) -> int:
+  """Tokens whose activations take a quarter of the memory; a power of two."""
+  each = 4 * _KEPT * architecture.width * len(architecture.layers)
+  fewest, most = _CHUNK
+  wanted = min(max(memory // 4 // each, fewest), most)
+  return 1 << (int(wanted).bit_length() - 1)
+
+
+def memory() -> int:
+  """Bytes of the device's memory; on a CPU those that are available."""
+  told = jax.local_devices()[0].memory_stats() or {}
+  if "bytes_limit" in told:
+    return int(told["bytes_limit"])
+  file = pathlib.Path("/proc/meminfo")
+  if not file.is_file():
+    return 8 << 30
+  lines = dict(line.split(":", 1) for line in file.read_text().splitlines())
+  return int(lines["MemAvailable"].split()[0]) * 1024
+
+
+def check_fits(directory: pathlib.Path, available: int) -> None:
+  """Raises UserError for a model whose training does not fit in memory.
+
+  Args:
+    directory: of the model.
+    available: bytes.
+  """
+  weights = sum(f.stat().st_size for f in directory.glob("*.safetensors"))
+  needed = _COPIES * weights
+  if needed > available:
+    raise UserError(
+      f"{directory}: its {weights / 1e9:.2f} GB of weights take "
+      f"{needed / 1e9:.1f} GB to train (with gradient, optimizer and a copy "
+      f"to evaluate), and {available / 1e9:.1f} GB are available; choose a "
+      "smaller model or a machine with more memory"
+    )

@@ -1,0 +1,257 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""nomic-jax adapt: a better model from pairs, or a word that there is none."""
+
+import json
+import random
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from support import hub_random
+from support import small_data
+import yaml
+
+import nomic_jax
+from nomic_jax import adaptation
+from nomic_jax.data import dataset
+from nomic_jax.errors import UserError
+from nomic_jax.hub import model_card
+from nomic_jax.hub import model_directory
+from nomic_jax.main import main
+from nomic_jax.model.config import EncoderConfig
+from nomic_jax.run import models
+from nomic_jax.run import sizes
+from nomic_jax.storage import unicode_text
+from nomic_jax.text import tokenizer as tokenizer_lib
+
+# German for each word, which no model of random weights knows.
+TRANSLATED = {w: w[::-1] for w in small_data.WORDS}
+FAST = [
+  "--config.optimizer.learning_rate=2e-2",
+  "--config.data.batch_size=16",
+  "--config.data.row_length=64",
+  "--config.data.slots=8",
+  "--config.loss.chunk_tokens=0",
+]
+
+
+def _write(path, rows):
+  path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+  return path
+
+
+def _pairs(count):
+  """A query of two words, and a document of their translations and a third."""
+  draw = random.Random(3)
+  rows = []
+  for i in range(count):
+    words = draw.sample(small_data.WORDS, 3)
+    rows.append(
+      {
+        "query": f"{words[0]} {words[1]} {i % 7}",
+        "document": " ".join(TRANSLATED[w] for w in words) + f" {i}",
+      }
+    )
+  return rows
+
+
+@pytest.fixture(name="place", scope="module")
+def _place(tmp_path_factory):
+  """Pairs, and a model of random weights that can read them."""
+  place = tmp_path_factory.mktemp("adapt")
+  rows = _pairs(260)
+  _write(place / "pairs.jsonl", rows)
+  words = tokenizer_lib.train([t for r in rows for t in r.values()] * 2, 400)
+  tokenizer_lib.save(words, place / "tokenizer")
+  architecture = EncoderConfig(
+    vocab_size=512, width=32, layers=1, heads=2, mlp_width=32, max_length=64
+  ).architecture
+  model_directory.write_model(
+    place / "model",
+    architecture,
+    hub_random.trees(architecture)["encoder"],
+    place / "tokenizer",
+    {"search_query": "q: ", "search_document": "d: "},
+    max_tokens=48,
+    card="---\nlicense: mit\n---\n# A model\n",
+  )
+  return place
+
+
+def _adapt(place, output, *more, source="pairs.jsonl", model="model"):
+  return main(
+    [
+      "adapt",
+      f"--model={place / model}",
+      f"--source={place / source}",
+      f"--output={place / output}",
+      *more,
+    ]
+  )
+
+
+@pytest.fixture(name="adapted", scope="module")
+def _adapted(place):
+  assert _adapt(place, "mine", "--epochs=4", "--negatives=1", *FAST) == 0
+  return place / "mine"
+
+
+def test_a_better_model_is_exported_with_its_card(place, adapted, capsys):
+  after = json.loads((adapted / "after.json").read_text())
+  (scores,) = (
+    {m["name"]: m["tasks"]["search"]["scores"]["nDCG@10"]}
+    for m in after["models"]
+    if m["name"] == "adapted"
+  )
+  names = {m["name"] for m in after["models"]}
+  assert names == {"start", "adapted", "bm25", "start+bm25", "adapted+bm25"}
+  before = json.loads((adapted / "before.json").read_text())
+  start = [m for m in before["models"] if m["name"] == "start"]
+  assert [m for m in after["models"] if m["name"] == "start"] == start
+  known = start[0]["tasks"]["search"]["scores"]["nDCG@10"]
+  assert scores["adapted"] > known + 0.05
+
+  report = (adapted / "report.md").read_text()
+  assert f"{known:.3f} before, {scores['adapted']:.3f} after: better" in report
+  for chosen in ("data.query_length", "data.batch_size | 16", "2e-2|0.02"):
+    assert any(part in report for part in chosen.split("|"))
+  assert (adapted / "report.html").is_file()
+
+  # What was trained is what left: prompts, length, weights of the best step.
+  model = models.read_model(adapted / "model")
+  assert model.usage.prompt("query") == "q: " and model.max_tokens == 48
+  card = (adapted / "model" / "README.md").read_text()
+  front = yaml.safe_load(card.split("---\n")[1])
+  assert front["license"] == "mit" and "base_model" not in front
+  assert front["library_name"] == "sentence-transformers"
+  assert front["pipeline_tag"] == "sentence-similarity"
+  assert f"{scores['adapted']:.3f}" in card and "0.02" in card
+  assert "`pairs.jsonl`" in card and 'prompt_name="search_query"' in card
+  assert nomic_jax.load(adapted / "model").encode(["a"]).shape == (1, 32)
+
+  # Again: nothing is computed, and the same is said.
+  stamp = (adapted / "work/metrics.jsonl").stat().st_mtime_ns
+  capsys.readouterr()
+  assert _adapt(place, "mine", "--epochs=4", "--negatives=1", *FAST) == 0
+  out = capsys.readouterr().out
+  assert "before, " in out and (
+    stamp == (adapted / "work/metrics.jsonl").stat().st_mtime_ns
+  )
+  assert _adapt(place, "mine", "--epochs=5") == 2
+  assert "made with" in capsys.readouterr().err
+
+
+def test_the_splits_share_no_text(adapted):
+  rows = {
+    name: dataset.open_split(adapted / folder, split)
+    for name, folder, split in (
+      ("train", "trial/data", "train"),
+      ("dev", "trial/data", "test"),
+      ("test", "data", "test"),
+    )
+  }
+  texts = {
+    name: {unicode_text.same(r[s]) for r in of for s in ("query", "document")}
+    for name, of in rows.items()
+  }
+  assert (
+    not texts["train"] & texts["dev"] and not texts["train"] & texts["test"]
+  )
+  assert not texts["dev"] & texts["test"]
+  assert sum(map(len, rows.values())) == 260
+  corpus = (adapted / "held_out/search/corpus.jsonl").read_text().splitlines()
+  assert len(corpus) == 260  # the documents of all rows
+  mined = dataset.open_split(adapted / "trial/mined", "train")
+  negatives = {n for row in mined for n in row["negatives"]}
+  assert negatives and not negatives & {r["document"] for r in rows["test"]}
+
+
+def test_a_model_that_does_not_improve_is_not_exported(place, capsys):
+  still = ["--negatives=0", "--config.optimizer.learning_rate=0", *FAST[1:]]
+  assert _adapt(place, "still", *still) == 0
+  out = capsys.readouterr().out
+  assert "no checkpoint was better than the start" in out
+  assert "no better, by +0.000 (95 %: +0.000 to +0.000)" in out
+  assert "no model was written" in out and "--export_start" in out
+  assert not (place / "still/model").exists()
+  assert "No model was exported" in (place / "still/report.md").read_text()
+  shutil.rmtree(place / "still")
+  assert _adapt(place, "still", *still, "--export_start") == 0
+  given, written = (
+    models.read_model(place / name).params for name in ("model", "still/model")
+  )
+  assert jax.tree.all(jax.tree.map(np.array_equal, given, written))
+
+
+def _bad(tmp_path, rows):
+  return _write(tmp_path / "bad.jsonl", rows).name
+
+
+@pytest.mark.parametrize(
+  "rows, message",
+  [
+    (_pairs(30), "30 different pairs; expected 50 or more"),
+    (
+      [{"query": r["query"], "document": r["query"]} for r in _pairs(90)],
+      "the document equals the query",
+    ),
+    (
+      [
+        {"query": f"{r['query']}", "document": f"lamp {i % 4}"}
+        for i, r in enumerate(_pairs(90))
+      ],
+      "all alike",
+    ),
+    (
+      [
+        {
+          "query": f"漢字{chr(0x4E00 + i)}",
+          "document": f"仮名{chr(0x5E00 + i)}",
+        }
+        for i in range(90)
+      ],
+      r"\[UNK\].*the model does not know these texts",
+    ),
+    (_pairs(64), "too small to decide: .* queries, .* give nDCG@10 0.* to 0"),
+  ],
+)
+def test_bad_input_is_one_line_before_the_training(
+  place, tmp_path, rows, message
+):
+  _write(tmp_path / "bad.jsonl", rows)
+  with pytest.raises(UserError, match=message) as caught:
+    adaptation.adapt(
+      str(place / "model"), str(tmp_path / "bad.jsonl"), tmp_path / "out"
+    )
+  assert "\n" not in str(caught.value)
+  assert not (tmp_path / "out/work").exists()
+
+
+def test_a_model_that_does_not_fit_is_named(place, monkeypatch):
+  monkeypatch.setattr(sizes, "memory", lambda: 1000)
+  with pytest.raises(UserError, match="weights take .* GB to train"):
+    adaptation.adapt(
+      str(place / "model"), str(place / "pairs.jsonl"), place / "small"
+    )
+
+
+def test_sizes_follow_their_rules():
+  lengths = sizes.text_length([10] * 97 + [30, 33, 400], 512)
+  assert lengths == (32, 400, 0.02)
+  assert sizes.text_length([500] * 9, 256).limit == 256
+  assert [sizes.batch_size(n, False) for n in (40, 1000, 10**6)] == [16, 32, 64]
+  assert sizes.batch_size(10**6, True, 8) == 512
+  assert [sizes.epochs(n) for n in (100, 3000, 10**6)] == [10, 3, 1]
+  assert sizes.evaluate_every(400) == 40 and sizes.evaluate_every(3) == 1
+
+
+def test_a_card_leaves_out_what_is_not_known(place):
+  files = models.read_model(place / "model")
+  card = model_card.Card("m", files.architecture, files.usage)
+  front = yaml.safe_load(model_card.text(card).split("---\n")[1])
+  assert not front.keys() & {"license", "base_model", "datasets"}
+  known = card._replace(base="owner/name", data="hf:a/b", licence="mit")
+  front = yaml.safe_load(model_card.text(known).split("---\n")[1])
+  assert front["base_model"] == "owner/name" and front["datasets"] == ["a/b"]
