@@ -224,8 +224,9 @@ def _check_texts(
       f"{config.path}: its rows are plain text without queries; train on it "
       "with configs/mlm.py, or prepare pairs"
     )
-  scores = [row["score"] for row in first]
-  if config.kind == "scores" and not np.isfinite(scores).all():
+  if config.kind == "scores" and not all(
+    np.isfinite(row["score"]) for row in first
+  ):
     raise UserError(
       f"{config.path}: config.data.kind=scores, and its rows have no scores; "
       "prepare it from a source with a score column, see prepare --columns"
