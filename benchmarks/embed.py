@@ -3,6 +3,7 @@
 """Embedding speed, side by side with sentence-transformers.
 
     python benchmarks/embed.py --model=DIR [--sets=mix,long] [--rounds=3]
+      [--random=modernbert]
 
 DIR is a model directory that both open, such as all-MiniLM-L6-v2's. Texts are
 docstrings of the standard library: first lines as queries, whole ones as
@@ -10,6 +11,9 @@ documents. `long` is one text of 8,192 tokens, `pages` eight of some 1,600, on
 a random NomicBERT of 6 layers 384 wide, made for both. Systems take turns,
 each after one call to warm up, and the best of the rounds counts. Vectors are
 compared, too.
+
+With --random, all sets are embedded by random weights of that family of its
+usual size, transformers' default, with DIR's tokenizer.
 
 "torch" is sentence-transformers as it comes, "onednn" the same with its
 linear layers turned to oneDNN's by hand, which on some processors beats the
@@ -33,7 +37,9 @@ import jax
 import numpy as np
 
 import nomic_jax
+from nomic_jax import families
 from nomic_jax.hub import model_directory
+from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
 
@@ -55,6 +61,7 @@ def main() -> None:
   parser.add_argument("--sets", default="queries,documents,mix,long,pages")
   parser.add_argument("--systems", default=",".join(SYSTEMS))
   parser.add_argument("--rounds", type=int, default=3)
+  parser.add_argument("--random", default="", help="a family, see above")
   parser.add_argument(
     "--scale", type=float, default=1.0, help="share of the texts taken"
   )
@@ -65,12 +72,15 @@ def main() -> None:
   asked = a.sets.split(",")
   short = [name for name in asked if name not in ("long", "pages")]
   if short:
-    loaded = {s: _load(s, a.model) for s in systems}
-    for name in short:
-      rows.append(_compare(name, loaded, sets[name], a.rounds))
+    with tempfile.TemporaryDirectory() as folder:
+      if a.random:
+        _write_random(folder, a.model, _usual(a.random))
+      loaded = {s: _load(s, folder if a.random else a.model) for s in systems}
+      for name in short:
+        rows.append(_compare(name, loaded, sets[name], a.rounds))
   if len(short) < len(asked):
     with tempfile.TemporaryDirectory() as folder:
-      _write_random(folder, a.model)
+      _write_random(folder, a.model, _usual(a.random) if a.random else _LONG)
       # The exported graph holds all scores at once: 8,192 tokens fill 24 GiB.
       loaded = {s: _load(s, folder) for s in systems if "onnx" not in s}
       words = " ".join(sets["documents"] * 4).split()
@@ -190,20 +200,31 @@ def _onnx(encoder, int8: bool):
     return Session(path)
 
 
-def _write_random(folder: str, tokenizer: str) -> None:
-  """A NomicBERT for long texts that both libraries open."""
-  config = EncoderConfig(
-    vocab_size=30528,
-    width=384,
-    layers=6,
-    heads=6,
-    mlp_width=1536,
-    max_length=8192,
-    trained_length=8192,
-  ).architecture
-  params = meta.unbox(jax.jit(Encoder(config).init)(jax.random.key(0)))
+# A NomicBERT for long texts that both libraries open.
+_LONG = EncoderConfig(
+  vocab_size=30528,
+  width=384,
+  layers=6,
+  heads=6,
+  mlp_width=1536,
+  max_length=8192,
+  trained_length=8192,
+).architecture
+
+
+def _usual(family: str) -> Architecture:
+  """Of a family's size by transformers' default configuration."""
+  import transformers
+
+  values = transformers.AutoConfig.for_model(family).to_dict()
+  return families.read(values, family)
+
+
+def _write_random(folder: str, tokenizer: str, a: Architecture) -> None:
+  """A model with random weights that both libraries open."""
+  params = meta.unbox(jax.jit(Encoder(a).init)(jax.random.key(0)))
   model_directory.write_model(
-    folder, config, jax.device_get(params), pathlib.Path(tokenizer), {}
+    folder, a, jax.device_get(params), pathlib.Path(tokenizer), {}
   )
 
 

@@ -10,7 +10,9 @@ Parts:
     GPU's Pallas kernel is interpreted.
   mlm, contrastive: a training step of nomic-bert-2048 in bfloat16, by each
     implementation of attention that runs here: tokens per second and MFU.
-  embed: texts per second of a random BERT-base, beside sentence-transformers.
+  modernbert: the same of ModernBERT-base, at 1,024 and at 8,192 tokens.
+  embed, embed_modernbert: texts per second of a random BERT-base or
+    ModernBERT-base, beside sentence-transformers.
 
 --tiny takes small sizes, to try the path on a CPU. Nothing here needs Grain or
 TensorFlow Datasets.
@@ -31,6 +33,7 @@ import numpy as np
 import optax
 from support import attention_cases
 
+from nomic_jax import families
 from nomic_jax import step as step_lib
 from nomic_jax.data.pack import pack
 from nomic_jax.kernels.attention import Backend
@@ -121,10 +124,30 @@ def contrastive(tiny: bool) -> Iterator[str]:
   yield from _steps(*contrastive_step(tiny))
 
 
+def modernbert(tiny: bool) -> Iterator[str]:
+  """Lines of two tables, one for each implementation of attention."""
+  for rows, length in ((2, 256),) if tiny else ((64, 1024), (8, 8192)):
+    yield from _steps(*_text_step(_modernbert(tiny), rows, length, tiny))
+
+
+def _modernbert(tiny: bool, **changes: Any) -> Architecture:
+  sizes = dict(layers=4, width=128, heads=2, mlp_width=192) if tiny else {}
+  return families.fresh(
+    dict(family="modernbert", vocab_size=512 if tiny else 50_368)
+    | dict(pad_token_id=0)
+    | sizes
+    | changes
+  )
+
+
 def mlm_step(tiny: bool) -> Step:
   """Full rows of one text each."""
   rows, length = (2, 128) if tiny else (32, 2048)
   model = EncoderConfig(**TINY if tiny else {}).architecture
+  return _text_step(model, rows, length, tiny)
+
+
+def _text_step(model: Architecture, rows: int, length: int, tiny: bool) -> Step:
   rng = np.random.default_rng(0)
   shape, places = (1, rows, length), int(0.3 * length)
   ids = rng.integers(5, model.vocab_size, shape)
@@ -254,6 +277,42 @@ def _time_steps(model, make, batch, name) -> tuple[float, float, float]:
 
 def embed(tiny: bool) -> Iterator[str]:
   """A line for each library and precision, by sets of texts."""
+  yield from _embed(
+    tiny,
+    lambda words: (
+      EncoderConfig(
+        **(TINY if tiny else {})
+        | dict(
+          vocab_size=words,
+          max_length=512,
+          position="learned",
+          activation="gelu",
+          qkv_bias=True,
+          mlp_in_bias=True,
+          mlp_out_bias=True,
+          pooler=True,
+        )
+      ).architecture
+    ),
+  )
+
+
+def embed_modernbert(tiny: bool) -> Iterator[str]:
+  """The same; also texts of 8,192 tokens, and flash attention unpadded."""
+  yield from _embed(
+    tiny,
+    lambda words: _modernbert(tiny, vocab_size=words, max_length=8192),
+    long=True,
+    flash=True,
+  )
+
+
+def _embed(
+  tiny: bool,
+  make: Callable[[int], Architecture],
+  long: bool = False,
+  flash: bool = False,
+) -> Iterator[str]:
   import embed as texts_of  # benchmarks/embed.py
 
   import nomic_jax
@@ -261,22 +320,13 @@ def embed(tiny: bool) -> Iterator[str]:
   from nomic_jax.text import tokenizer as tokenizer_lib
 
   sets = texts_of._texts(0.02 if tiny else 4.0)
+  if long:
+    words = " ".join(sets["documents"] * 4).split()
+    sets["long"] = 8 * [" ".join(words[: 40 if tiny else 8000])]
   tokenizer = tokenizer_lib.train(
     sets["documents"][:2000], 512 if tiny else 8192, cover=0.5
   )
-  model = EncoderConfig(
-    **(TINY if tiny else {})
-    | dict(
-      vocab_size=tokenizer.get_vocab_size(),
-      max_length=512,
-      position="learned",
-      activation="gelu",
-      qkv_bias=True,
-      mlp_in_bias=True,
-      mlp_out_bias=True,
-      pooler=True,
-    )
-  ).architecture
+  model = make(tokenizer.get_vocab_size())
   params = jax.device_get(
     meta.unbox(jax.jit(Encoder(model).init)(jax.random.key(0)))
   )
@@ -293,6 +343,12 @@ def embed(tiny: bool) -> Iterator[str]:
       systems[f"sentence-transformers {dtype}"] = lambda dtype=dtype: (
         _sentence_transformers(path, dtype)
       )
+    if flash:  # needs flash-attn, and skips padding
+      systems["sentence-transformers bfloat16, flash"] = lambda: (
+        _sentence_transformers(
+          path, "bfloat16", attn_implementation="flash_attention_2"
+        )
+      )
     loaded = {}
     for name, load in systems.items():
       try:
@@ -308,14 +364,14 @@ def embed(tiny: bool) -> Iterator[str]:
       yield from _embedded(f"{name} ({len(texts):,})", loaded, texts)
 
 
-def _sentence_transformers(path: str, dtype: str) -> Callable:
+def _sentence_transformers(path: str, dtype: str, **options: str) -> Callable:
   import sentence_transformers
   import torch
 
   model = sentence_transformers.SentenceTransformer(
     path,
     device="cuda" if _on_gpu() else "cpu",
-    model_kwargs={"dtype": getattr(torch, dtype)},
+    model_kwargs={"dtype": getattr(torch, dtype)} | options,
   )
   return lambda texts: model.encode(
     texts, normalize_embeddings=True, batch_size=256
@@ -347,7 +403,10 @@ def _on_gpu() -> bool:
   return jax.default_backend() == "gpu"
 
 
-PARTS = {f.__name__: f for f in (check, mlm, contrastive, embed)}
+PARTS = {
+  f.__name__: f
+  for f in (check, mlm, contrastive, modernbert, embed, embed_modernbert)
+}
 
 if __name__ == "__main__":
   main()

@@ -2,14 +2,15 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Checks and times what runs on one GPU, in at most eight minutes:
+# Checks and times what runs on one GPU, in at most eleven minutes:
 #
 #   bash benchmarks/gpu.sh [FOLDER]    # also into FOLDER/results.txt
 #   TINY=1 bash benchmarks/gpu.sh      # small sizes: tries the path on a CPU
+#   PARTS="check mlm" bash benchmarks/gpu.sh  # of those below
 #
 # In the order printed: every kernel against float64; attention beside cuDNN,
 # PyTorch and jax's Pallas kernel; steps of nomic-bert-2048; embedding beside
-# sentence-transformers. Each part is a process with a time limit of its own:
+# sentence-transformers; both of ModernBERT-base. Each part is a process with a time limit of its own:
 # one that fails or hangs costs the others nothing, and what it printed stays.
 #
 # Wheels in $WHEELS (.whl by default) are installed first, in a folder of their
@@ -43,6 +44,7 @@ fi
 # part NAME SECONDS COMMAND...
 part() {
   local name=$1 limit=$2 began=$SECONDS code
+  case " ${PARTS:-$name} " in *" $name "*) ;; *) return ;; esac
   shift 2
   printf '\n## %s\n\n' "$name" | tee -a "$results" "$errors"
   timeout -k 5 "$limit" "$@" 2>>"$errors" | tee -a "$results"
@@ -67,6 +69,8 @@ part attention 110 "$python" benchmarks/attention_gpu.py "${sizes[@]}"
 part mlm 75 "$python" benchmarks/gpu.py mlm "${tiny[@]}"
 part contrastive 60 "$python" benchmarks/gpu.py contrastive "${tiny[@]}"
 part embed 85 "$python" benchmarks/gpu.py embed "${tiny[@]}"
+part modernbert 90 "$python" benchmarks/gpu.py modernbert "${tiny[@]}"
+part embed_modernbert 90 "$python" benchmarks/gpu.py embed_modernbert "${tiny[@]}"
 printf '\n%s seconds; failed:%s\n' "$SECONDS" "${failed:- none}" |
   tee -a "$results"
 [ -z "$failed" ]

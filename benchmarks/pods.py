@@ -1,14 +1,14 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-r"""What the paper's three trainings would take on slices of TPUs.
+r"""What pre-trainings and fine-tunings would take on slices of TPUs.
 
   pip install -e .[tpu-aot]
   python benchmarks/pods.py --output=pods [--config.KEY=VALUE ...]
 
 One `nomic-jax compile` after another, each in a process of its own and a few
 minutes long on two cores; what is in the folder `pods` is not done again. All
-texts of the contrastive stages are taken to be of full length, which is more
-than real data fills.
+texts are taken to be of full length, which is more than real data fills.
+ModernBERT's batches are rounded to what divides over the chips.
 """
 
 import argparse
@@ -26,7 +26,16 @@ SLICES = (
   ("v6e:8x8", 1, 64),
   ("v5e:8x8", 2, 128),
 )
-STAGES = ("mlm", "contrastive", "finetune")
+# Stage -> config, and for text a batch's rows and those of a chip at a time.
+STAGES = {
+  "mlm": ("mlm.py", 4096, 4),
+  "contrastive": ("contrastive.py", 0, 0),
+  "finetune": ("finetune.py", 0, 0),
+  "modernbert": ("mlm.py:modernbert", 4608, 9),
+  "modernbert-large": ("mlm.py:modernbert-large", 5120, 4),
+  "modernbert-8192": ("mlm.py:modernbert-8192", 512, 1),
+  "modernbert-large-8192": ("mlm.py:modernbert-large-8192", 512, 1),
+}
 HEAD = (
   "stage",
   "slices",
@@ -34,6 +43,7 @@ HEAD = (
   "memory a chip",
   "of it",
   "step",
+  "tokens/s a chip",
   "MFU",
   "hours",
   "chip-hours",
@@ -44,15 +54,21 @@ HEAD = (
 
 def command(stage: str, topology: str, slices: int, chips: int) -> list[str]:
   """Arguments of nomic-jax."""
-  divided = {  # four rows a chip at a time; rows over all chips
-    "mlm": f"--config.data.micro_batches={1024 // chips}"
-  }.get(stage, f"--config.data.rows_multiple={chips}")
+  config, rows, own = STAGES[stage]
+  divided = [f"--config.data.rows_multiple={chips}"]
+  if rows:
+    step = own * chips
+    micro = max(round(rows / step), 1)
+    divided = [
+      f"--config.data.batch_size={micro * step}",
+      f"--config.data.micro_batches={micro}",
+    ]
   return [
     "compile",
-    f"--config=configs/{stage}.py",
+    f"--config=configs/{config}",
     f"--topology={topology}",
     f"--num_slices={slices}",
-    divided,
+    *divided,
   ]
 
 
@@ -71,6 +87,7 @@ def line(stage: str, report: dict) -> list[str]:
   if not report["fits"]:
     return [*shown, "does not fit", *[""] * (len(HEAD) - 6)]
   guess = report["estimate"]
+  speed = math.prod(report["rows"]) / guess["step_seconds"] / report["chips"]
   moved = [
     sum(c["bytes"] for c in report["collectives"] if c["in_loop"] == inside)
     for inside in (True, False)
@@ -78,6 +95,7 @@ def line(stage: str, report: dict) -> list[str]:
   return [
     *shown,
     f"{guess['step_seconds']:.2f} s",
+    f"{speed:,.0f}",
     f"{guess['mfu']:.0%}",
     f"{guess['hours']:.1f}",
     f"{guess['chip_hours']:,.0f}",

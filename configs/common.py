@@ -74,11 +74,13 @@ def base(size: str) -> ml_collections.ConfigDict:
   # model's. None: the model's own; for fresh weights mean pooling, no norm, no
   # projection, the training's length, and the defaults of EncoderConfig.
   c.encoder = ml_collections.ConfigDict(ENCODERS[size])
+  c.encoder.family = "nomic_bert"  # or modernbert: see nomic_jax/families/
   c.encoder.pooling = placeholder(str)
   c.encoder.pooled_norm = placeholder(bool)
   c.encoder.projection = placeholder(int)  # width of a layer after pooling
   c.encoder.max_length = placeholder(int)  # tokens read at inference
   c.encoder.rotary_base = placeholder(float)
+  c.encoder.rotary_base_local = placeholder(float)  # of layers with a window
   c.encoder.rotary_factor = placeholder(float)  # of dynamic NTK; 0: none
   # Dropout as stated in the exported files; see compute.dropout.
   c.encoder.dropout = placeholder(float)
@@ -123,6 +125,7 @@ def base(size: str) -> ml_collections.ConfigDict:
   )
 
   c.optimizer = ml_collections.ConfigDict()
+  c.optimizer.name = "adamw"  # or stable_adamw
   c.optimizer.b1 = 0.9
   c.optimizer.b2 = 0.999
   c.optimizer.eps = 1e-8
@@ -134,7 +137,7 @@ def base(size: str) -> ml_collections.ConfigDict:
   # clip_norm and eps see the gradient times this: 8 reproduces PyTorch with
   # contrastors' loss on 8 GPUs.
   c.optimizer.gradient_scale = 1.0
-  c.optimizer.cooldown = "10%"  # of the schedule wsd: its decay to zero
+  c.optimizer.cooldown = "10%"  # of wsd and wsd_sqrt: the decay to zero
   # (regex, value): the first that matches a parameter's whole path applies,
   # such as encoder/layers/qkv/kernel. A multiplier of 0 freezes. `schedule` may
   # be such a list too.

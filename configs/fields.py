@@ -43,6 +43,7 @@ MEANINGS = {
   "encoder.layers": "number of layers",
   "encoder.heads": "attention heads",
   "encoder.mlp_width": "inner width of the MLP",
+  "encoder.family": "of fresh weights: nomic_bert or modernbert",
   "encoder.pooling": "mean, cls or last; None: the model's own, mean for "
   "fresh weights",
   "encoder.pooled_norm": "a LayerNorm of the pooled vector, as in v1.5; "
@@ -52,7 +53,9 @@ MEANINGS = {
   "encoder.max_length": "longest text in tokens when the model is used; "
   "None: the model's own, for fresh weights the "
   "training's",
-  "encoder.rotary_base": "base of rotary embeddings; None: the model's own",
+  "encoder.rotary_base": "base of rotary embeddings, of layers that see the "
+  "whole text; None: the model's own",
+  "encoder.rotary_base_local": "likewise, of layers with a window",
   "encoder.rotary_factor": "factor of dynamic NTK scaling, 0: none; None: "
   "the model's own",
   "encoder.dropout": "written to config.json of the export; None: the "
@@ -85,6 +88,8 @@ MEANINGS = {
   "data.batch_size": "rows (text), pairs, or texts (labels) of a global "
   "batch, over all devices",
   "data.micro_batches": "parts of a batch whose gradients are accumulated",
+  "data.batch_warmup": "first steps, over which the batch grows from one "
+  "micro-batch to all; 0: none. The training compiles once for each number",
   "data.row_length": "tokens of a packed row",
   "data.slots": "maximum number of texts in a packed row",
   "data.rows_multiple": "the number of rows is rounded up to a multiple of "
@@ -132,11 +137,12 @@ MEANINGS = {
   "loss.kind": "of distillation: relational, mse, kd or towers; of "
   "classification: single, multi or regression",
   "loss.labels": "outputs of the classifier; None: as data.classes",
+  "optimizer.name": "adamw or stable_adamw",
   "optimizer.learning_rate": "peak of the schedule",
-  "optimizer.schedule": "linear, cosine, inverse_sqrt, wsd or constant; or "
-  "a list of (regular expression, schedule)",
+  "optimizer.schedule": "linear, cosine, inverse_sqrt, wsd, wsd_sqrt or "
+  "constant; or a list of (regular expression, schedule)",
   "optimizer.warmup": '"N steps", "P%", "N examples" or "N tokens"',
-  "optimizer.cooldown": "of the schedule wsd: its decay to zero",
+  "optimizer.cooldown": "of the schedules wsd and wsd_sqrt: the decay to zero",
   "optimizer.b1": "AdamW's decay of the first moment",
   "optimizer.b2": "AdamW's decay of the second moment",
   "optimizer.eps": "AdamW's epsilon",

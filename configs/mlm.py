@@ -6,15 +6,26 @@ nomic-jax train --config=configs/mlm.py --workdir=runs/mlm \
   --config.data.path=data/text
 
 On two CPU cores: --config=configs/mlm.py:quickstart
+
+ModernBERT (Warner et al. 2024, section 2.2 and appendix A): `:modernbert` or
+`:modernbert-large`, with a tokenizer of its vocabulary, and then, with
+--config.init_from=runs/mlm, `:modernbert-8192` or `:modernbert-large-8192`.
 """
 
 import common
 import ml_collections
 
+MODERNBERT = (
+  "modernbert",
+  "modernbert-large",
+  "modernbert-8192",
+  "modernbert-large-8192",
+)
+
 
 def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
-  """`arg` is paper (default), quickstart or miniature."""
-  size = common.size_of(arg)
+  """`arg` is paper (default), quickstart or miniature; or of MODERNBERT."""
+  size, variant = common.size_and_variant(arg, MODERNBERT)
   c = common.base(size)
   c.steps = 100_000
   c.data.kind = "text"
@@ -24,6 +35,8 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   c.data.micro_batches = 4
   if size == "paper":
     c.compute.unroll = c.encoder.layers
+  # Over so many first steps the batch grows from one micro-batch to all.
+  c.data.batch_warmup = 0
   c.data.row_length = 2048
   c.data.mask_rate = 0.3
   c.evaluators.eval.data.mask_rate = 0.15
@@ -55,7 +68,47 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     c.optimizer.warmup = "2 steps"
     c.loss.chunks = 2
     c.checkpoint.every = 3
+  if variant:
+    modernbert(c, variant, size)
   return c
+
+
+def modernbert(c: ml_collections.ConfigDict, variant: str, size: str) -> None:
+  """The paper's recipe, in steps of its batches."""
+  large, long = "large" in variant, "8192" in variant
+  c.encoder.family = "modernbert"
+  # One base for all layers; the extension sets that of the global ones.
+  c.encoder.rotary_base = 160_000.0 if long else 10_000.0
+  c.compute.dropout = 0.1  # after attention's output alone
+  c.optimizer.name = "stable_adamw"
+  c.optimizer.weight_decay = 1e-6 if large and long else 1e-5
+  if long:
+    c.optimizer.schedule, c.optimizer.warmup = "wsd_sqrt", "0 steps"
+    c.optimizer.learning_rate = 5e-5 if large else 3e-4
+  else:
+    c.optimizer.schedule = "constant"
+    c.optimizer.learning_rate = 5e-4 if large else 8e-4
+  if size != "paper":
+    return
+  c.encoder.update(
+    dict(width=1024, layers=28, heads=16, mlp_width=2624)
+    if large
+    else dict(width=768, layers=22, heads=12, mlp_width=1152)
+  )
+  c.compute.unroll = c.encoder.layers
+  if long:  # 300e9 tokens, the last 50e9 of them falling
+    c.data.row_length = 8192
+    c.data.batch_size, c.data.micro_batches = (616, 1) if large else (576, 1)
+    c.steps = 59_450 if large else 63_578
+    c.optimizer.cooldown = "50e9 tokens"
+  else:
+    c.data.row_length = 1024
+    # From 448 rows to 4,928 over 10e9 tokens, 900e9 in all; or from 768 to
+    # 4,608 over 50e9, 1,719e9 in all. The rate rises over 2e9 or 3e9.
+    c.data.batch_size, c.data.micro_batches = (4928, 11) if large else (4608, 6)
+    c.data.batch_warmup = 4_000 if large else 21_200
+    c.steps = 180_400 if large else 374_900
+    c.optimizer.warmup = "1700 steps" if large else "3800 steps"
 
 
 def sweep(add) -> None:

@@ -387,6 +387,8 @@ def setup(
 
 def _per_step(data: ml_collections.ConfigDict) -> dict[str, int]:
   """Returns what a step consumes, where that is the same in every step."""
+  if data.get("batch_warmup"):
+    return {}
   if data.kind == "text":
     rows = data.batch_size
     return {"examples": rows, "tokens": rows * data.row_length}

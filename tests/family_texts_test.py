@@ -56,6 +56,7 @@ TOKENIZERS = {
   "distilbert": (transformers.BertTokenizer, {}),
   "roberta": (transformers.RobertaTokenizer, {}),
   "xlm_roberta": (transformers.XLMRobertaTokenizer, {}),
+  "modernbert": (transformers.RobertaTokenizer, {}),  # bytes, too
   "mpnet": (
     transformers.MPNetTokenizer,
     {
@@ -104,7 +105,7 @@ def _same(folder, texts, **options):
 @pytest.mark.parametrize("name", CASES)
 def test_a_published_model(name, words, tmp_path):
   """As transformers and sentence-transformers save one, and exported again."""
-  pooling = "cls" if name == "xlm_roberta" else "mean"
+  pooling = "cls" if name in ("xlm_roberta", "modernbert") else "mean"
   case = CASES[name]
   kind, options = TOKENIZERS[name]
   tokenizer = kind(**_vocabulary(words[case.tokenizer]), **options)

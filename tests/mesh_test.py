@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 
 # name -> (config.loss, dropout, batch [A, ...])
 LOSSES = {
-  "mlm": (dict(name="mlm", chunks=2), 0.0, lambda: tiny.mlm_batch(64)),
+  "mlm": (dict(name="mlm", chunks=2), 0.1, lambda: tiny.mlm_batch(64)),
   "info_nce": (
     dict(name="info_nce", chunk_tokens=16, trainable_temperature=True),
     0.0,

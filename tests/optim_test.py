@@ -5,10 +5,12 @@
 import dataclasses
 import math
 
+from flax import traverse_util
 import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+import optax
 import pytest
 from support import tiny
 
@@ -54,6 +56,10 @@ def _rate(name, total, **changes):
     ("inverse_sqrt", lambda t: 2 * math.sqrt(10 / t)),
     ("constant", lambda t: 2.0),
     ("wsd", lambda t: 2.0 if t <= 70 else 2 * (110 - t) / 40),
+    (
+      "wsd_sqrt",
+      lambda t: 2.0 if t <= 70 else 2 * (1 - math.sqrt((t - 70) / 40)),
+    ),
   ],
 )
 def test_schedule_rises_in_a_line_and_follows_its_formula(name, formula):
@@ -68,7 +74,7 @@ def test_schedule_rises_in_a_line_and_follows_its_formula(name, formula):
 
 def test_which_schedules_end_at_zero():
   ends = {n for n in schedules.SCHEDULES if abs(_rate(n, 110)(110)) < 1e-6}
-  assert ends == {"linear", "cosine", "wsd"}
+  assert ends == {"linear", "cosine", "wsd", "wsd_sqrt"}
 
 
 @pytest.mark.parametrize("name", schedules.SCHEDULES)
@@ -296,3 +302,67 @@ def test_clipping_is_by_the_norm_of_all_gradients_together():
     tiny.assert_close(
       moments, jax.tree.map(lambda g: 0.1 * factor * g, grads), 1e-5
     )
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_stable_adamw_is_its_algorithm_in_float64(frozen):
+  """Algorithm 2 of Wortsman et al. 2023, a tensor at a time."""
+  rng = np.random.default_rng(0)
+  shapes = {
+    ("encoder", "word", "embedding"): (5, 3),
+    ("encoder", "layers_1", "layer_0", "qkv", "kernel"): (2, 3, 4),
+    ("encoder", "final_norm", "scale"): (3,),
+  }
+  tree = lambda values: traverse_util.unflatten_dict(values)
+  params = {path: rng.normal(size=shape) for path, shape in shapes.items()}
+  still = "encoder/word/embedding"
+  config = _config(
+    name="stable_adamw",
+    schedule="constant",
+    warmup="0",
+    learning_rate=0.1,
+    eps=1e-6,
+    lr_multipliers=((still, 0.0), *ALL) if frozen else ALL,
+  )
+  tx, _ = optim.make(config, 20)
+  found = jax.tree.map(jnp.float32, tree(params))
+  state = tx.init(found)
+  step = tiny.jit(tx.update)
+  # Each layer's part of a stacked array is a tensor of its own.
+  parts = {
+    (path, i): value[i] if "layers_1" in path else value
+    for path, value in params.items()
+    for i in range(2 if "layers_1" in path else 1)
+  }
+  moments = {k: (0 * v, 0 * v) for k, v in parts.items()}
+  clipped = 0
+  for t in range(1, 21):
+    # Every fifth gradient is far larger than those before.
+    scale = 30.0 if t % 5 == 0 else 1.0
+    gradients = {p: scale * rng.normal(size=s) for p, s in shapes.items()}
+    updates, state = step(
+      jax.tree.map(jnp.float32, tree(gradients)), state, found
+    )
+    found = optax.apply_updates(found, updates)
+    for (path, i), x in parts.items():
+      g = gradients[path][i] if "layers_1" in path else gradients[path]
+      m, v = moments[path, i]
+      m, v = 0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g**2
+      moments[path, i] = m, v
+      m, v = m / (1 - 0.9**t), v / (1 - 0.99**t)
+      rms = np.sqrt((g**2 / np.maximum(v, 1e-12)).mean())
+      clipped += rms > 1
+      rate = 0.1 / max(1, rms)
+      decay = 0.1 if path[-1] != "scale" else 0.0
+      if not (frozen and "word" in path):
+        parts[path, i] = x - rate * (decay * x + m / (np.sqrt(v) + 1e-6))
+  assert 8 < clipped < 60
+  for (path, i), expected in parts.items():
+    x = traverse_util.flatten_dict(found)[path]
+    x = x[i] if "layers_1" in path else x
+    np.testing.assert_allclose(x, expected, rtol=0, atol=2e-5)
+
+
+def test_an_unknown_optimizer_is_named():
+  with pytest.raises(UserError, match="'stable_adam' is unknown.*stable_adamw"):
+    optim.make(_config(name="stable_adam"), 20)

@@ -18,6 +18,7 @@ from jax.experimental.compilation_cache import compilation_cache
 import jax.numpy as jnp
 import ml_collections
 
+from nomic_jax import families
 from nomic_jax import training
 from nomic_jax.aot import cost
 from nomic_jax.aot import hlo
@@ -30,7 +31,6 @@ from nomic_jax.errors import UserError
 from nomic_jax.mesh import partition
 from nomic_jax.model import flops
 from nomic_jax.model.architecture import Architecture
-from nomic_jax.model.config import EncoderConfig
 from nomic_jax.run import start
 from nomic_jax.storage import places
 from nomic_jax.storage.files import replacing
@@ -59,17 +59,18 @@ def check(
   if output:
     places.check_file(output)
   devices = topology.devices(name, num_slices)
-  with about("config.encoder"):
-    encoder = EncoderConfig(**config.encoder).architecture
   if config.data.path:
     found = start.find_start(config)
     encoder = found.architecture
     config = loader.with_steps(config, tokenizer_lib.load(found.tokenizer))
-  elif config.get("epochs"):
-    raise UserError(
-      f"config.epochs: how many steps {config.epochs:g} are, the data decides; "
-      "give config.data.path, or config.steps instead"
-    )
+  else:
+    if config.get("epochs"):
+      raise UserError(
+        f"config.epochs: how many steps {config.epochs:g} are, the data "
+        "decides; give config.data.path, or config.steps instead"
+      )
+    with about("config.encoder"):
+      encoder = families.fresh(config.encoder)
   if told := lengths.fit(config.data):
     print(told)
   check_batch(config, devices)

@@ -35,7 +35,8 @@ def estimate(
   for kernel in report["kernels"]:
     rows, length, columns = kernel["shape"]
     # The result of the backward kernel is the gradient of q, k and v.
-    heads = columns / 64 / (3 if kernel["name"] == "flash_backward" else 1)
+    backward = kernel["name"].startswith("flash_backward")
+    heads = columns / 64 / (3 if backward else 1)
     cycles = chip.kernel_cycles(kernel["name"], length)
     seconds["attention"] += kernel["count"] * rows * heads * cycles / chip.clock
   seconds["collectives"] = (

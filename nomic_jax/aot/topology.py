@@ -35,6 +35,8 @@ class Chip:
       head of width 64 in a row of `LENGTHS` tokens that is one text, in
       bfloat16 with the blocks of nomic_jax/kernels/blocks.json. A bundle takes
       one cycle, or more if it waits for memory.
+    windows: by name, the bundles per token and head of the kernels of a layer
+      with a window of 64 tokens to either side, likewise.
     cores: number of cores that share the rows.
     devices: number of JAX devices per chip.
     memory_share: fraction of the memory that a job reserves unless the
@@ -47,6 +49,7 @@ class Chip:
   clock: float | None = None
   links: float = math.nan
   kernels: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+  windows: dict[str, float] = dataclasses.field(default_factory=dict)
   cores: int = 1
   devices: int = 1
   memory_share: float | None = None
@@ -57,7 +60,10 @@ class Chip:
 
     Interpolates between `LENGTHS` as a power of the length and extrapolates
     beyond the longest as its square. Shorter rows are padded to the shortest.
+    With a window the cost is that of a window of 64, and grows as the length.
     """
+    if kernel in self.windows:
+      return self.windows[kernel] * max(length, LENGTHS[0]) / self.cores
     counts = self.kernels[kernel]
     cycles = math.exp(
       np.interp(math.log(length), np.log(LENGTHS), np.log(counts))
@@ -82,6 +88,7 @@ CHIPS = {
       flash_forward=(274, 538, 1178, 4526, 15864, 56884, 219464),
       flash_backward=(464, 868, 2174, 8232, 29926, 106790, 416262),
     ),
+    dict(flash_forward_window=3.93, flash_backward_window=6.54),
   ),
   "v5p": Chip(
     95 * _GIB,
@@ -103,6 +110,7 @@ CHIPS = {
       flash_forward=(245, 432, 902, 2534, 9506, 35200, 135152),
       flash_backward=(398, 710, 1571, 4762, 17392, 65324, 253120),
     ),
+    dict(flash_forward_window=3.21, flash_backward_window=5.62),
   ),
   "tpu7x": Chip(
     96 * _GIB,

@@ -30,6 +30,7 @@ _LEAST = {
   "data": dict(
     batch_size=1,
     micro_batches=1,
+    batch_warmup=0,
     row_length=1,
     slots=1,
     rows_multiple=1,

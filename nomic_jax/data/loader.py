@@ -6,6 +6,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+import copy
 import itertools
 import math
 from typing import Any
@@ -24,6 +25,7 @@ from nomic_jax.data import pairs
 from nomic_jax.data import records
 from nomic_jax.data import text
 from nomic_jax.data import tokens
+from nomic_jax.data.growing import Growing
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.text import prompts as prompts_lib
@@ -49,11 +51,27 @@ def make(
   Raises:
     UserError: for an unknown kind, missing data, or sizes that do not fit.
   """
-  return iter(
-    _open(config, tokenizer)(
+  steps = config.get("batch_warmup", 0)
+  chain = iter(
+    _open(_of_one_part(config) if steps else config, tokenizer)(
       _KINDS[config.kind], seed, jax.process_index(), jax.process_count()
     )
   )
+  return Growing(chain, config.micro_batches, steps) if steps else chain
+
+
+def _of_one_part(config: ml_collections.ConfigDict) -> Any:
+  """The same data in batches of one micro-batch."""
+  if config.batch_size % config.micro_batches:
+    raise UserError(
+      f"config.data.batch_size: {config.batch_size} rows do not divide over "
+      f"{config.micro_batches} micro-batches, of which batch_warmup takes one "
+      "after the other"
+    )
+  part = copy.deepcopy(config)
+  part.batch_size //= config.micro_batches
+  part.micro_batches = 1
+  return part
 
 
 def with_steps(

@@ -8,11 +8,20 @@ import functools
 import importlib
 from typing import Any
 
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.families.family import Family
 from nomic_jax.model.architecture import Architecture
 
-NAMES = ("nomic_bert", "bert", "roberta", "xlm_roberta", "distilbert", "mpnet")
+NAMES = (
+  "nomic_bert",
+  "bert",
+  "roberta",
+  "xlm_roberta",
+  "distilbert",
+  "mpnet",
+  "modernbert",
+)
 
 
 @functools.cache
@@ -57,6 +66,23 @@ def read(values: Mapping[str, Any], where: str) -> Architecture:
       it.
   """
   return of_json(values, where).read(values, where)
+
+
+def fresh(numbers: Mapping[str, Any]) -> Architecture:
+  """Returns the architecture of fresh weights.
+
+  Args:
+    numbers: the keys of config.encoder with `vocab_size` and `pad_token_id`;
+      keys that are absent or None default to the family's own.
+
+  Raises:
+    UserError: if the family has no fresh weights, or no such key.
+  """
+  numbers = {k: v for k, v in numbers.items() if v is not None}
+  name = numbers.pop("family", NAMES[0])
+  able = {f.name: f for f in table() if f.fresh}
+  one_of(name, able, f"family: no fresh weights of '{name}'")
+  return able[name].fresh(**numbers)
 
 
 def of(architecture: Architecture) -> Family:

@@ -11,16 +11,32 @@ from collections.abc import Mapping
 import dataclasses
 import re
 from typing import Any
+from typing import NamedTuple
 
 from nomic_jax.errors import UserError
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.head import Head
 from nomic_jax.storage.keys import Keys
 
+
+class Part(NamedTuple):
+  """One of several modules that a file stores as a single one.
+
+  Attributes:
+    name: the name of the file's module.
+    index: the index of this part, along the output axis.
+    count: the number of equal parts.
+  """
+
+  name: str
+  index: int
+  count: int
+
+
 # Our module -> the file's, without the suffixes `.weight` and `.bias`. Several
 # names: the file stores queries, keys and values separately. `{}` stands for
 # the number of the layer.
-Names = Mapping[str, str | tuple[str, ...]]
+Names = Mapping[str, str | tuple[str, ...] | Part]
 
 # Keys of any config.json that request something this project does not compute,
 # unless they have one of these values.
@@ -52,10 +68,12 @@ class Layout:
     layer: names of a layer's `qkv`, `out`, `norm1`, `up`, `gate`, `down` and
       `norm2`.
     heads: names in the trees `mlm_head` (`transform`, `norm`, and "" for the
-      bias of the logits) and `classification_head` (`pooler`, `classifier`).
+      bias of the logits) and `classification_head` (`pooler`, `norm`,
+      `classifier`).
     plain: replaces entries of `layer` if the MLP is not gated.
     tied: tensors that may be stored as copies of another tensor.
-    mlm_prefix: prefix of the names of the MLM head.
+    mlm_prefix: prefix, or prefixes, of the names of the MLM head. In a file
+      with a classifier, names that the classifier also uses belong to it.
     ignored: patterns of tensors that affect no output.
     refused: patterns of tensors -> why a file that contains them is refused.
   """
@@ -65,7 +83,7 @@ class Layout:
   heads: Mapping[str, Names]
   plain: Names = dataclasses.field(default_factory=dict)
   tied: Mapping[str, str] = dataclasses.field(default_factory=dict)
-  mlm_prefix: str = "cls.predictions."
+  mlm_prefix: str | tuple[str, ...] = "cls.predictions."
   ignored: tuple[str, ...] = (
     r"embeddings\.position_ids",
     r"embeddings\.token_type_ids",
@@ -104,12 +122,15 @@ class Family:
     layouts: the layouts that files may have; the first one is written.
     reads: returns whether a config.json is of this family; by default it is if
       `model_type` is `name`.
+    required: overrides entries of REQUIRED.
     prefixes: prefixes that the names of an encoder's tensors may have.
     opens: returns whether transformers' class computes an architecture of the
       family.
     prompts: the prompts of models whose files do not specify any.
     replaces_code: whether published files name code of their own (auto_map)
       that the family replaces.
+    fresh: makes the architecture of fresh weights from the keys of
+      config.encoder that are not None; None if the family has no fresh weights.
   """
 
   name: str
@@ -118,10 +139,12 @@ class Family:
   classes: Mapping[str, str]
   layouts: tuple[Layout, ...]
   reads: Callable[[Mapping[str, Any]], bool] | None = None
+  required: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
   prefixes: tuple[str, ...] = ("", "trunk.")
   opens: Callable[[Architecture], bool] = lambda architecture: True
   prompts: Mapping[str, str] = dataclasses.field(default_factory=dict)
   replaces_code: bool = False
+  fresh: Callable[..., Architecture] | None = None
 
   def read(self, values: Mapping[str, Any], where: str) -> Architecture:
     """Returns the architecture of a config.json.
@@ -130,7 +153,7 @@ class Family:
       UserError: if a key is missing, wrong or not supported; the message names
         it.
     """
-    for key, allowed in REQUIRED.items():
+    for key, allowed in (REQUIRED | self.required).items():
       if key in values and values[key] not in allowed:
         raise UserError(
           f"{where}: {key}={values[key]!r} is not supported; expected "

@@ -147,6 +147,14 @@ def _from_native(keys: Keys) -> Architecture:
   ).architecture
 
 
+def _fresh(**numbers: Any) -> Architecture:
+  if "rotary_base_local" in numbers:
+    raise UserError(
+      "rotary_base_local: a NomicBERT has no layers with a window; leave it out"
+    )
+  return EncoderConfig(**numbers).architecture
+
+
 def _is_native(a: Architecture) -> bool:
   """Whether transformers' NomicBertModel computes it."""
   layer, rope = a.layers[0], a.rope
@@ -314,4 +322,5 @@ FAMILY = Family(
   opens=_is_native,
   replaces_code=True,
   prompts=PROMPTS,
+  fresh=_fresh,
 )

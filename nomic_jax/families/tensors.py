@@ -7,6 +7,7 @@ layer, [out, in], and may have separate query, key and value projections. A
 `Layout` names them; shapes are those of the modules.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ import numpy as np
 from nomic_jax.errors import UserError
 from nomic_jax.families.family import Family
 from nomic_jax.families.family import Layout
+from nomic_jax.families.family import Part
 from nomic_jax.model import trees as trees_lib
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.head import Head
@@ -42,6 +44,7 @@ class _Slot(NamedTuple):
   path: str  # in the trees
   index: tuple  # into the tree's array; gives the tensor, possibly transposed
   transposed: bool
+  rows: slice  # of the tensor, if it holds several modules
 
 
 def write(
@@ -67,15 +70,21 @@ def write(
   """
   arrays = trees_lib.arrays(architecture, trees)
   host, tensors = {}, {}
-  for slot in _slots(
-    _trunk(architecture), family.layouts[0], *trees_lib.heads(trees)
-  ):
+  slots = list(
+    _slots(_trunk(architecture), family.layouts[0], *trees_lib.heads(trees))
+  )
+  _check_apart(family, slots)
+  for slot in slots:
     if slot.path not in host:  # fetched once, and one at a time
       host = {slot.path: np.asarray(arrays[slot.path], np.float32)}
     tensor = host[slot.path][slot.index]
     if slot.transposed:
       tensor = tensor.T
-    tensors[slot.name] = np.ascontiguousarray(tensor)
+    if slot.rows == slice(None):
+      tensors[slot.name] = np.ascontiguousarray(tensor)
+    else:
+      whole = tensors.setdefault(slot.name, np.empty(slot.shape, np.float32))
+      whole[slot.rows] = tensor
   return tensors
 
 
@@ -110,7 +119,12 @@ def read(
   architecture = dataclasses.replace(
     architecture, pooler=f"{pooler}.weight" in names and not of_head
   )
-  with_head = any(name.startswith(layout.mlm_prefix) for name in names)
+  own = layout.heads["classification_head"].values() if labels else ()
+  own = tuple(f"{name}." for name in own)
+  with_head = any(
+    name.startswith(layout.mlm_prefix) and not name.startswith(own)
+    for name in names
+  )
   trunk = _trunk(architecture)
   slots = list(_slots(trunk, layout, with_head, labels, where))
   wanted = {slot.name: slot.shape for slot in slots}
@@ -127,7 +141,7 @@ def read(
       node = node.setdefault(parent, {})
     if leaf not in node:
       node[leaf] = np.empty(shapes[slot.path], np.float32)
-    values = np.asarray(tensors[names[slot.name]])
+    values = np.asarray(tensors[names[slot.name]])[slot.rows]
     node[leaf][slot.index] = values.T if slot.transposed else values
   return architecture, trees
 
@@ -211,6 +225,10 @@ def _slots(
         f"{where}: the files of this family have no name for {path}, so "
         "the weights are another architecture's; correct config.json"
       )
+    rows, count = slice(None), 1
+    if isinstance(names, Part):
+      names, index, count = names
+      rows = slice(index * shape[-1], (index + 1) * shape[-1])
     names = (names,) if isinstance(names, str) else names
     widths = [shape[-1]]
     if len(names) > 1:
@@ -220,15 +238,27 @@ def _slots(
     for i, number in enumerate(numbers):
       index, start = (i,) if layer else (), 0
       for name, width in zip(names, widths, strict=True):
-        torch_shape = (*inner, width)
+        torch_shape = (*inner, count * width)
         yield _Slot(
           name=f"{name.format(number)}.{_LEAVES[leaf]}",
           shape=torch_shape[::-1] if leaf == "kernel" else torch_shape,
           path=path,
           index=(*index, ..., slice(start, start + width)),
           transposed=leaf == "kernel",
+          rows=rows,
         )
         start += width
+
+
+def _check_apart(family: Family, slots: list[_Slot]) -> None:
+  """Raises UserError if two heads would be written under the same names."""
+  whole = [slot.name for slot in slots if slot.rows == slice(None)]
+  twice = [name for name, count in Counter(whole).items() if count > 1]
+  if twice:
+    raise UserError(
+      f"{family.name}: its files have one {trees_lib.few(twice)}, for the MLM "
+      "head or for a classifier; write the model with one of them"
+    )
 
 
 def _settle_tied(

@@ -69,6 +69,11 @@ def find(kernel: str, call: Call, length: int, dtype: Any) -> tuple[int, ...]:
     *(tuned(kernel, call.device, length, dtype, "forward") or default[:2]),
     *(tuned(kernel, call.device, length, dtype, "backward") or default[2:]),
   )
+  if kernel == "pallas_tpu" and None not in call.reach:
+    # A larger block would look at tokens of which it sees none.
+    near = max(128, 2 ** (max(*call.reach, 1) - 1).bit_length())
+    limits = (2 * near, near, 2 * near, near)
+    wanted = tuple(map(min, wanted, limits))
   if kernel == "pallas_gpu" and call.layout.width > 128:
     wanted = [max(size // 2, 16) for size in wanted]  # limited by registers
   return tuple(_divisor(kernel, length, size) for size in wanted)

@@ -25,6 +25,9 @@ from nomic_jax.kernels.layout import Reach
 # The largest number of tokens in a block of queries or keys. Smaller blocks
 # skip more of rows with short texts; larger ones use more cores.
 _BLOCK = 512
+# The smallest block of layers with a window, which otherwise have blocks as
+# large as the window: a query then visits three windows of keys.
+_LEAST = 64
 # No score exceeds the norm of the longest query times that of the longest key.
 # Below this bound exp stays in the range of float32, even summed a million
 # times, so the maximum, a fifth of the forward pass, is not needed.
@@ -38,7 +41,8 @@ def attend(
 ) -> Array:
   """Computes softmax attention within segments.
 
-  Scores are held for one block at a time, [B, H, n, n] with n at most 512.
+  Scores are held for one block at a time, [B, H, n, n] with n at most 512, and
+  less in layers with a window.
 
   Args:
     q: [B, S, H, d], rotated and scaled.
@@ -50,8 +54,10 @@ def attend(
   Returns:
     [B, S, H, d] in the dtype of v; arbitrary finite values at padding.
   """
-  length = q.shape[1]
-  size = math.ceil(length / math.ceil(length / _BLOCK) / 16) * 16
+  length, block = q.shape[1], _BLOCK
+  if None not in reach:
+    block = min(block, max(*reach, _LEAST))
+  size = math.ceil(length / math.ceil(length / block) / 16) * 16
   q, k, v, ids = (common.padded(x, size) for x in (q, k, v, segment_ids))
   return _attend(reach, size, q, k, v, ids)[:, :length]
 

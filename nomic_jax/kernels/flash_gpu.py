@@ -120,7 +120,7 @@ def forward(call: Call, qkv: Array, rows: Rows) -> tuple[Array, Array]:
       num_warps=4 if d == 64 else 8, num_stages=2
     ),
     interpret=call.interpret,
-    name="flash_forward",
+    name=f"flash_forward{call.reach.suffix}",
   )(qkv, qkv, qkv, *tables)
 
 

@@ -71,7 +71,7 @@ def backward(
       num_warps=4 if d == 64 else 8, num_stages=2
     ),
     interpret=call.interpret,
-    name="flash_backward",
+    name=f"flash_backward{call.reach.suffix}",
   )(qkv, qkv, qkv, gradient, lse, delta, *tables)
 
 

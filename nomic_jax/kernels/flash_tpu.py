@@ -152,7 +152,7 @@ def forward(call: Call, qkv: Array, rows: Rows) -> tuple[Array, Array]:
       call, ("parallel", "arbitrary", "arbitrary")
     ),
     interpret=call.interpret,
-    name="flash_forward",
+    name=f"flash_forward{call.reach.suffix}",
   )(tpu_rows.prefetched(rows.forward), qkv, qkv, qkv, rows.table)
 
 

@@ -89,7 +89,7 @@ def backward(
     out_shape=jax.ShapeDtypeStruct(qkv.shape, qkv.dtype),
     compiler_params=blocks.tpu_params(call, ("parallel", "arbitrary")),
     interpret=call.interpret,
-    name="flash_backward",
+    name=f"flash_backward{call.reach.suffix}",
   )(
     tpu_rows.prefetched(rows.backward),
     qkv,

@@ -80,6 +80,11 @@ class Reach(NamedTuple):
     return cls(window, 0 if causal else window)
 
   @property
+  def suffix(self) -> str:
+    """Of a kernel's name, by which a profile tells local layers apart."""
+    return "" if None in self else "_window"
+
+  @property
   def limited(self) -> bool:
     """Whether some tokens of a text do not see each other."""
     return self != (None, None)

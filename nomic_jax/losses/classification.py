@@ -52,9 +52,9 @@ class Classification(Predictor):
     }[kind]
     ranges.at_least("", {"labels": labels}, labels=1)
     self._encoder, self._labels = encoder, labels
-    # The head has its own pooler of the first token.
-    first = encoder.with_pooling("cls")
-    self._texts = texts.Embedding(first, chunk_tokens)
+    # The head has its own dense layer after pooling.
+    pooled = encoder.with_pooling(encoder.architecture.classifier.pooling)
+    self._texts = texts.Embedding(pooled, chunk_tokens)
     self._head = ClassificationHead(
       encoder.architecture, labels, encoder.dtype, encoder.head_dropout
     )

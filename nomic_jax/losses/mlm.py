@@ -13,6 +13,7 @@ from nomic_jax.losses.loss import Batch
 from nomic_jax.losses.loss import Loss
 from nomic_jax.losses.loss import Outcome
 from nomic_jax.losses.loss import Params
+from nomic_jax.mesh import own_rows
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.heads import MLMHead
 
@@ -31,12 +32,11 @@ class MLM(Loss):
   """
 
   perplexity = True  # exp(loss) is the perplexity
+  by_row = True
 
   def __init__(self, encoder: Encoder, *, chunks: int = 1):
     ranges.at_least("", {"chunks": chunks}, chunks=1)
     self._encoder, self._chunks = encoder, chunks
-    # One dropout mask is drawn for all rows.
-    self.by_row = not encoder.dropout
     self._head = MLMHead(encoder.architecture, encoder.dtype)
 
   def init(self, rng: Array) -> Params:
@@ -50,6 +50,8 @@ class MLM(Loss):
 
   def __call__(self, params: Params, batch: Batch, rng: Array) -> Outcome:
     """Computes the loss; see `Loss`."""
+    if self._encoder.dropout:  # the same masks on any number of devices
+      rng = own_rows.key_of_each_row(rng, len(batch["labels"]))
     hidden = self._encoder.apply(params["encoder"], batch["inputs"], rng)
     chosen = jnp.take_along_axis(hidden, batch["masked"][:, :, None], axis=1)
     # Gathered once for all chunks.

@@ -17,6 +17,7 @@ from flax.linen import meta
 import jax
 from jax import Array
 from jax.ad_checkpoint import checkpoint_name
+import jax.numpy as jnp
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec
 
@@ -191,6 +192,20 @@ def summed_by_rows(
 def on_own_rows() -> bool:
   """Whether what is traced is what one device does with its own rows."""
   return "data" in jax.sharding.get_abstract_mesh().manual_axes
+
+
+def key_of_each_row(key: Array, rows: int) -> Array:
+  """Returns a key per row, from its index among the rows of all devices.
+
+  Args:
+    key: one key for all rows.
+    rows: the number of rows at hand: this device's in what runs on its own
+      rows, otherwise all.
+  """
+  first = jax.lax.axis_index(ROW_AXES) * rows if on_own_rows() else 0
+  return jax.vmap(functools.partial(jax.random.fold_in, key))(
+    first + jnp.arange(rows)
+  )
 
 
 def _rows_are_spread() -> bool:

@@ -11,15 +11,19 @@ are frozen and hashable, so that equal layers are found by comparing them.
 from collections.abc import Callable
 import dataclasses
 import functools
+import math
+from typing import Any
 
 from nomic_jax.errors import UserError
 from nomic_jax.kernels.layout import Layout
+from nomic_jax.model import layers as layers_lib
 from nomic_jax.model.head import Head
 
 ORDERS = ("post", "pre")
+DROPOUTS = ("embedding", "attention", "mlp")
 
 
-def _unseen(default: float) -> float:
+def _unseen(default: Any) -> Any:
   """A field that does not distinguish one architecture from another."""
   return dataclasses.field(default=default, repr=False, compare=False)
 
@@ -136,12 +140,15 @@ class Layer:
   Attributes:
     attention, mlp, norm: the parts; both norms are alike.
     order: "post": x = norm(x + f(x)); "pre": x = x + f(norm(x)).
+    attention_norm: whether attention has its norm, of the order "pre";
+      ModernBERT's first layer reads normalised embeddings and has none.
   """
 
   attention: Attention
   mlp: MLP
   norm: Norm
   order: str = "post"
+  attention_norm: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,29 +176,44 @@ class Prediction:
   """The masked-language-model head: norm(activation(dense(x))) · words.
 
   Attributes:
-    activation: a name in `encoder.ACTIVATIONS`.
-    bias: whether the dense layer and the logits have one.
+    activation: a name in `layers.ACTIVATIONS`.
+    bias: whether the logits have one.
     norm: before the product with the word embedding.
+    dense_bias: whether the dense layer has one; None: if the logits do.
   """
 
   activation: str
   bias: bool
   norm: Norm
+  dense_bias: bool | None = None
+
+  def __post_init__(self):
+    if self.dense_bias is None:
+      object.__setattr__(self, "dense_bias", self.bias)
 
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-  """The classification head: labels(activation(dense(first token))).
+  """The sequence classifier: dense(norm(activation(dense(pooled)))).
 
   Attributes:
-    activation: a name in `heads.CLASSIFIERS`.
-    pooler: whether the dense layer is BERT's pretrained pooler.
-    drops_input: whether dropout is also applied before the dense layer.
+    activation: a name in `layers.ACTIVATIONS`.
+    pooler: whether the first dense layer is BERT's pretrained pooler.
+    drops_input: whether dropout is also applied before that layer.
+    pooling: of the hidden states, a name in `pooling.POOLINGS`.
+    bias: whether the first dense layer has a bias; the last always has.
+    norm: applied after the activation; None: no norm.
+    mlm_head: whether the first dense layer and the norm are those of the
+      pretrained masked-language-model head.
   """
 
   activation: str = "tanh"
   pooler: bool = True
   drops_input: bool = False
+  pooling: str = "cls"
+  bias: bool = True
+  norm: Norm | None = None
+  mlm_head: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,16 +226,21 @@ class Architecture:
     embedding: from tokens to the first hidden states.
     layers: the blocks, in order.
     prediction: what its masked-language-model head is.
-    classifier: what its classification head is.
+    classifier: what its sequence classifier is.
     final_norm: of the last hidden states; None: no norm.
     max_length: tokens of the longest text that it reads.
     pad_token_id: of padding.
     initializer_range: standard deviation of fresh matrices and tables.
+    initializer_cutoff: how many standard deviations from 0 the normal
+      distribution of fresh values is truncated at; None: it is not.
+    scaled_outputs: whether fresh matrices that write to the residual stream
+      are smaller by sqrt(2 x layers) (Megatron-LM).
     pooler: whether the weights include BERT's tanh(dense(first token)), which
       embeddings do not use.
     head: from hidden states to vectors.
     dropout, head_dropout: what the model's files state, for trainings that
       ask for it with compute.dropout=-1.
+    dropout_after: what dropout comes after, in a training that has any.
     family: `name` of the family whose files it is from.
   """
 
@@ -227,10 +254,13 @@ class Architecture:
   max_length: int = 8192
   pad_token_id: int = 0
   initializer_range: float = 0.02
+  initializer_cutoff: float | None = None
+  scaled_outputs: bool = False
   pooler: bool = False
   head: Head = Head()
   dropout: float = _unseen(0.0)
   head_dropout: float = _unseen(0.0)
+  dropout_after: tuple[str, ...] = _unseen(DROPOUTS)
   family: str = _unseen("")
 
   @property
@@ -263,16 +293,35 @@ class Architecture:
     """The layers in runs of repeated units; see `runs`."""
     return runs(self.layers)
 
+  def fresh(self, output: bool = False) -> layers_lib.Initializer:
+    """Draws new matrices and tables.
+
+    Args:
+      output: whether for a matrix that writes to the residual stream.
+    """
+    stddev = self.initializer_range
+    if output and self.scaled_outputs:
+      stddev /= math.sqrt(2 * len(self.layers))
+    return layers_lib.normal(stddev, self.initializer_cutoff)
+
   def each_layer(self, change: Callable[[Layer], Layer]) -> "Architecture":
     """The same with every layer replaced by `change` of it."""
     return dataclasses.replace(self, layers=tuple(map(change, self.layers)))
 
-  def with_rope(self, **changes: object) -> "Architecture":
-    """The same with these fields of every `Rope` replaced."""
+  def with_rope(
+    self, *, local: bool = False, **changes: object
+  ) -> "Architecture":
+    """The same with these fields of every `Rope` of some layers replaced.
+
+    Args:
+      local: whether those of layers with a window, or of the others: only
+        layers that see the whole text meet distances they were not trained on.
+      **changes: fields of a `Rope`.
+    """
 
     def change(layer: Layer) -> Layer:
       a = layer.attention
-      if a.rope is None:
+      if a.rope is None or local != (a.window is not None):
         return layer
       return dataclasses.replace(
         layer,

@@ -68,7 +68,8 @@ class Encoder:
       (matmuls are kept) or weight_dots (those with weights are kept, attention
       is not). True and False are full and none.
     unroll: layers per iteration of a scan; as many as there are unrolls all.
-    dropout: after the embeddings and on each residual branch.
+    dropout: after what the architecture says, of a residual branch before it
+      is added.
     head_dropout: of a classifier on top, before its last layer.
     ntk_length: "text" scales dynamic NTK by a text's own length, "batch" by
       the longest of the batch, as the reference does.
@@ -189,7 +190,8 @@ class _Trunk(nn.Module):
     rate, count = self.encoder.dropout, len(a.layers)
     keys = None  # of each layer
     if key is not None and rate:
-      x = _drop(rate, _fold(key, count + 1), x)
+      if "embedding" in a.dropout_after:
+        x = _drop(rate, _fold(key, count + 1), x)
       keys = jax.vmap(functools.partial(_fold, key))(jnp.arange(1, count + 1))
     x = x.astype(dtype)
     rows = self._rows(tokens, x.dtype)
@@ -204,12 +206,7 @@ class _Trunk(nn.Module):
     if a.pooler:
       # Held for checkpoints and classification; embeddings do not use it.
       layers.dense(
-        a.width,
-        ("embed", "embed_out"),
-        True,
-        a.initializer_range,
-        dtype,
-        "pooler",
+        a.width, ("embed", "embed_out"), True, a.fresh(), dtype, "pooler"
       )(x[:, 0])
     return x.astype(jnp.float32)
 
@@ -217,9 +214,7 @@ class _Trunk(nn.Module):
     """First hidden states, float32 [B, S, D]."""
     a = self.encoder.architecture
     e = a.embedding
-    table = lambda rows, *args: layers.table(
-      rows, a.width, a.initializer_range, *args
-    )
+    table = lambda rows, *args: layers.table(rows, a.width, a.fresh(), *args)
     x = table(a.vocab_size, "word", "vocab", a.pad_token_id)(tokens["ids"])
     if e.types:
       types = tokens.get("types", jnp.zeros_like(tokens["ids"]))
@@ -255,9 +250,9 @@ class _Trunk(nn.Module):
   def _bias(self, attention: spec.Attention, length: int) -> Array:
     """What is added to scores by distance, float32 [H, 2 length - 1]."""
     buckets = relative.buckets(attention.relative, length)
-    stddev = self.encoder.architecture.initializer_range
+    init = self.encoder.architecture.fresh()
     table = layers.table(
-      attention.relative.buckets, attention.heads, stddev, "relative"
+      attention.relative.buckets, attention.heads, init, "relative"
     )
     return table(buckets).T
 
@@ -325,35 +320,42 @@ class _Block(nn.Module):
   @nn.compact
   def __call__(self, x: Array, rows: tuple, keys: Array | None) -> tuple:
     (layer,) = self.layers
-    attentions = self.encoder.architecture.attentions
-    own = rows[attentions.index(layer.attention)]
+    a = self.encoder.architecture
+    own = rows[a.attentions.index(layer.attention)]
     count = jax.tree.leaves(own)[0].shape[0]
 
-    def drop(y: Array, number: int) -> Array:
-      if keys is None:
+    def drop(y: Array, name: str, number: int) -> Array:
+      if keys is None or name not in a.dropout_after:
         return y
       shape = count, y.shape[0] // count, y.shape[-1]
       return _drop(self.encoder.dropout, _fold(keys[0], number), y, shape)
 
-    parts = (
-      lambda y: self._attention(
+    parts = {
+      "attention": lambda y: self._attention(
         layer.attention, y.reshape(count, -1, y.shape[-1]), own
       ),
-      lambda y: self._mlp(layer.mlp, y),
-    )
-    for number, part in enumerate(parts, 1):
+      "mlp": lambda y: self._mlp(layer.mlp, y),
+    }
+    for number, (name, part) in enumerate(parts.items(), 1):
       normed = AddNorm(**dataclasses.asdict(layer.norm), name=f"norm{number}")
-      if layer.order == "pre":
-        x += drop(part(normed(x)), number)
+      if layer.order == "post":
+        x = normed(x, drop(part(x), name, number))
+      elif name == "attention" and not layer.attention_norm:
+        x += drop(part(x), name, number)
       else:
-        x = normed(x, drop(part(x), number))
+        x += drop(part(normed(x)), name, number)
     return x, None
 
   def _dense(
-    self, features: int, axes: tuple[str, str], bias: bool, name: str
+    self,
+    features: int,
+    axes: tuple[str, str],
+    bias: bool,
+    name: str,
+    output: bool = False,
   ) -> matmul.Linear:
-    stddev = self.encoder.architecture.initializer_range
-    return layers.dense(features, axes, bias, stddev, self.encoder.dtype, name)
+    init = self.encoder.architecture.fresh(output)
+    return layers.dense(features, axes, bias, init, self.encoder.dtype, name)
 
   def _attention(self, a: spec.Attention, x: Array, rows: Any) -> Array:
     """[B, S, D] to [B S, D]."""
@@ -366,7 +368,7 @@ class _Block(nn.Module):
     if a.rope:
       qkv = rotary.pairs_apart(a, qkv)
     y = self.encoder.attends.attend(qkv, rows, *a.need)
-    return self._dense(x.shape[-1], ("heads", "embed"), a.bias, "out")(
+    return self._dense(x.shape[-1], ("heads", "embed"), a.bias, "out", True)(
       y.reshape(-1, y.shape[-1])
     )
 
@@ -389,4 +391,6 @@ class _Block(nn.Module):
       y *= act(self._dense(m.width, ("embed", "mlp"), m.in_bias, "gate")(x))
     else:
       y = act(y)
-    return self._dense(x.shape[-1], ("mlp", "embed"), m.out_bias, "down")(y)
+    return self._dense(x.shape[-1], ("mlp", "embed"), m.out_bias, "down", True)(
+      y
+    )

@@ -174,7 +174,7 @@ class _Modules(nn.Module):
             module.width,
             ("embed", "projected"),
             module.bias,
-            self.stddev,
+            layers.normal(self.stddev),
             "float32",
             name,
           )(x)

@@ -3,7 +3,6 @@
 """What stands on top of the encoder while it trains."""
 
 from flax import linen as nn
-import jax
 from jax import Array
 import jax.numpy as jnp
 
@@ -28,8 +27,8 @@ class MLMHead(nn.Module):
     x = layers.dense(
       a.width,
       ("embed", "embed_out"),
-      p.bias,
-      a.initializer_range,
+      p.dense_bias,
+      a.fresh(output=True),
       self.dtype,
       "transform",
     )(hidden)
@@ -46,25 +45,20 @@ class MLMHead(nn.Module):
     return logits
 
 
-# Activations of `architecture.Classifier`.
-CLASSIFIERS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
-
-
 class ClassificationHead(nn.Module):
-  """A sequence classifier: pooler, activation, dropout, dense D→labels.
+  """A sequence classifier: see `architecture.Classifier`.
 
-  The activation and where else there is dropout are the architecture's, see
-  `architecture.Classifier`.
-
-  Params: `pooler` {kernel [D, D], bias [D]} and `classifier`
-  {kernel [D, labels], bias [labels]}, a tree that a loss keeps beside its
-  `encoder` as `classification_head`. For BERT transformers calls them
+  Params: `pooler` {kernel [D, D], bias [D]}, `norm` if there is one, and
+  `classifier` {kernel [D, labels], bias [labels]}, a tree that a loss keeps
+  beside its `encoder` as `classification_head`. Of BERT transformers calls them
   `bert.pooler.dense` and `classifier`.
 
-  It is applied to the first token of each text. From packed rows those are
+  It is applied to the pooled hidden states of each text, BERT's to the first
+  token's. From packed rows those are
 
-    first = encoder.with_pooling("cls").embed(params, tokens, slots, rng)
-    logits = head.apply({"params": head_params}, first)  # [B, slots, labels]
+    pooling = encoder.architecture.classifier.pooling
+    pooled = encoder.with_pooling(pooling).embed(params, tokens, slots, rng)
+    logits = head.apply({"params": head_params}, pooled)  # [B, slots, labels]
 
   and with dropout, `rngs={"dropout": key}` and `train=True`.
 
@@ -72,7 +66,7 @@ class ClassificationHead(nn.Module):
     architecture: of the encoder.
     labels: classes; 1 for a regression.
     dtype: of the matmuls.
-    dropout: between pooler and classifier, when training.
+    dropout: before the classifier, when training.
   """
 
   architecture: Architecture
@@ -81,16 +75,29 @@ class ClassificationHead(nn.Module):
   dropout: float = 0.0
 
   @nn.compact
-  def __call__(self, first: Array, train: bool = False) -> Array:
-    """[..., D] hidden states of first tokens to float32 [..., labels]."""
+  def __call__(self, pooled: Array, train: bool = False) -> Array:
+    """[..., D] pooled hidden states to float32 [..., labels]."""
     a = self.architecture
-    width = a.width
-    dense = lambda features, axes, name: layers.dense(
-      features, axes, True, a.initializer_range, self.dtype, name
-    )
+    c = a.classifier
     drop = nn.Dropout(self.dropout, deterministic=not train)
-    x = drop(first) if a.classifier.drops_input else first
-    x = dense(width, ("embed", "embed_out"), "pooler")(x)
-    x = drop(CLASSIFIERS[a.classifier.activation](x))
-    x = dense(self.labels, ("embed", "labels"), "classifier")(x)
+    x = drop(pooled) if c.drops_input else pooled
+    x = layers.dense(
+      a.width,
+      ("embed", "embed_out"),
+      c.bias,
+      a.fresh(output=True),
+      self.dtype,
+      "pooler",
+    )(x)
+    x = layers.ACTIVATIONS[c.activation](x)
+    if c.norm:
+      x = layers.norm(c.norm, "norm")(x)
+    x = layers.dense(
+      self.labels,
+      ("embed", "labels"),
+      True,
+      a.fresh(),
+      self.dtype,
+      "classifier",
+    )(drop(x))
     return x.astype(jnp.float32)

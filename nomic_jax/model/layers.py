@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layers with BERT's initialization and named axes, and activations."""
 
+from collections.abc import Callable
 import functools
 from typing import Any
 
@@ -11,6 +12,8 @@ from jax import Array
 import jax.numpy as jnp
 
 from nomic_jax.model import matmul
+
+Initializer = Callable[..., Array]  # of a key, a shape and a dtype
 
 
 @functools.partial(jax.checkpoint, prevent_cse=False)
@@ -30,14 +33,22 @@ ACTIVATIONS = {
   "relu": jax.nn.relu,
   "silu": jax.nn.silu,
   "sigmoid": jax.nn.sigmoid,
+  "tanh": jnp.tanh,
 }
+
+
+def normal(stddev: float, cutoff: float | None = None) -> Initializer:
+  """A normal distribution, truncated at so many standard deviations if any."""
+  if cutoff is None:
+    return nn.initializers.normal(stddev)
+  return nn.initializers.truncated_normal(stddev, lower=-cutoff, upper=cutoff)
 
 
 def dense(
   features: int,
   axes: tuple[str, str],
   bias: bool,
-  stddev: float,
+  init: Initializer,
   dtype: Any,
   name: str,
 ) -> matmul.Linear:
@@ -47,11 +58,10 @@ def dense(
     features: width of the result.
     axes: logical names of the kernel's axes.
     bias: whether it has one.
-    stddev: of the initial kernel.
+    init: initializer of the kernel.
     dtype: to compute in.
     name: of its parameters.
   """
-  init = nn.initializers.normal(stddev)
   zeros = nn.with_logical_partitioning(nn.initializers.zeros, axes[1:])
   return matmul.Linear(
     features,
@@ -65,19 +75,19 @@ def dense(
 def table(
   rows: int,
   width: int,
-  stddev: float,
+  init: Initializer,
   name: str,
   axis: str = "rows",
   zero_row: int | None = None,
 ) -> nn.Embed:
   """Returns an embedding table; row `zero_row` is initialized to zeros."""
 
-  def init(rng, shape, dtype):
-    values = stddev * jax.random.normal(rng, shape, dtype)
+  def zeroed(rng, shape, dtype):
+    values = init(rng, shape, dtype)
     return values if zero_row is None else values.at[zero_row].set(0)
 
-  init = nn.with_logical_partitioning(init, (axis, "embed"))
-  return nn.Embed(rows, width, embedding_init=init, name=name)
+  zeroed = nn.with_logical_partitioning(zeroed, (axis, "embed"))
+  return nn.Embed(rows, width, embedding_init=zeroed, name=name)
 
 
 def norm(n: Any, name: str) -> nn.Module:

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""AdamW from a config, with settings that depend on parameters' paths.
+"""AdamW and StableAdamW from a config, with settings by parameters' paths.
 
 Such settings are given as ((regex, value), ...). The first pattern that matches
 a whole path, such as encoder/layers/qkv/kernel, decides. Every path must be
@@ -18,11 +18,16 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.run import average
 from nomic_jax.run import schedules
 
 Rules = Sequence[tuple[str, Any]]
+
+OPTIMIZERS = ("adamw", "stable_adamw")
+# Names of runs of layers in the parameters' tree: see `architecture.Run`.
+_STACK = re.compile(r"layers(_\d+)?")
 
 # Matrices and tables, but not biases, norms or scales. The reference decides by
 # rank; here by name, since stacked layers give every vector a second axis.
@@ -37,7 +42,8 @@ def make(
   """Returns AdamW with clipping by global norm (Loshchilov & Hutter 2019).
 
   Args:
-    config: learning_rate; b1, b2, eps; weight_decay; clip_norm (0: none);
+    config: name: adamw, or stable_adamw, see `stable`; learning_rate; b1, b2,
+      eps; weight_decay; clip_norm (0: none);
       gradient_scale (optional): clip and update as if the gradient were
       multiplied by it, which divides clip_norm and eps; schedule: a name, or a
       list of (regex, name); warmup, cooldown: see `schedules`; lr_multipliers
@@ -64,6 +70,8 @@ def make(
       f"config.optimizer.gradient_scale: {scale_of_all} is not above 0; 1 "
       "is the gradient of the mean over the batch"
     )
+  name = config.get("name", "adamw")
+  one_of(name, OPTIMIZERS, f"config.optimizer.name: '{name}' is unknown")
   names = config.schedule
   if isinstance(names, str):
     names = ((".*", names),)
@@ -99,17 +107,59 @@ def make(
     updates = jax.tree.map(scale, updates, params, *multipliers(params))
     return updates, optax.ScaleByScheduleState(state.count + 1)
 
-  adam = optax.scale_by_adam(config.b1, config.b2, config.eps / scale_of_all)
+  eps = config.eps / scale_of_all
+  adam = optax.scale_by_adam(config.b1, config.b2, eps)
   if frozen_by(config.lr_multipliers):
     adam = optax.masked(adam, lambda p: trainable(config.lr_multipliers, p))
   clip = config.clip_norm / scale_of_all
   decay = config.get("average", 0.0)
+  parts = (adam, optax.GradientTransformation(init, update))
+  if name == "stable_adamw":
+    parts = (stable(optax.chain(*parts), config.b2, eps),)
   return optax.chain(
     optax.clip_by_global_norm(clip) if clip else optax.identity(),
-    adam,
-    optax.GradientTransformation(init, update),
+    *parts,
     *([average.averaged(decay)] if decay else []),
   ), rates[names[-1][1]]
+
+
+def stable(
+  adamw: optax.GradientTransformation, b2: float, eps: float
+) -> optax.GradientTransformation:
+  """StableAdamW (Wortsman et al. 2023, algorithm 2): a rate for each tensor.
+
+  A tensor's learning rate, of its decay too, is divided by the root mean
+  square of g / sqrt(v), where that is above 1: by how much its gradient
+  exceeds what its second moment v expects. Layers are stacked here, and each
+  layer's part of an array is a tensor by itself.
+
+  Args:
+    adamw: a chain that begins with `optax.scale_by_adam`, perhaps masked.
+    b2: of that, as the next.
+    eps: sqrt(v) is at least this.
+  """
+
+  def update(gradients, state, params):
+    updates, state = adamw.update(gradients, state, params)
+    adam = state[0]
+    if isinstance(adam, optax.MaskedState):
+      adam = adam.inner_state
+    seen = 1 - b2**adam.count  # corrects the bias of v
+
+    def calm(path, u, g, v):
+      if isinstance(v, optax.MaskedNode):
+        return u
+      ratio = jnp.square(g) / jnp.maximum(v / seen, eps**2)
+      stacked = any(_STACK.fullmatch(str(key.key)) for key in path)
+      axes = tuple(range(int(stacked), g.ndim))
+      rms = jnp.sqrt(ratio.mean(axes, keepdims=True))
+      return u / jnp.maximum(rms, 1.0)
+
+    return jax.tree_util.tree_map_with_path(
+      calm, updates, gradients, adam.nu
+    ), state
+
+  return optax.GradientTransformation(adamw.init, update)
 
 
 def frozen_by(rules: Rules) -> bool:

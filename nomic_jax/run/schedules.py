@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Learning rate schedules, in steps of updates."""
 
+from collections.abc import Callable
 import re
 
+from jax import Array
 import jax.numpy as jnp
 import ml_collections
 import optax
@@ -11,7 +13,7 @@ import optax
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 
-SCHEDULES = ("linear", "cosine", "inverse_sqrt", "constant", "wsd")
+SCHEDULES = ("linear", "cosine", "inverse_sqrt", "constant", "wsd", "wsd_sqrt")
 _UNITS = ("steps", "%", "examples", "tokens")
 
 
@@ -28,11 +30,14 @@ def make(
     pre-training (section 4.2);
   - constant: stays at the peak;
   - wsd, warmup–stable–decay (Hu et al. 2024, section 4): stays at the peak and
-    decays linearly to zero over the last `cooldown`.
+    decays linearly to zero over the last `cooldown`;
+  - wsd_sqrt: the same, but decays as 1 - sqrt(share of the cooldown) (Hägele et
+    al. 2024, section 4; ModernBERT).
 
   Args:
     name: one of SCHEDULES.
-    config: learning_rate; warmup and, for wsd, cooldown, see `steps_of`.
+    config: learning_rate; warmup and, for wsd and wsd_sqrt, cooldown, see
+      `steps_of`.
     total_steps: of the training.
     per_step: see `steps_of`.
 
@@ -50,21 +55,25 @@ def make(
     )
   left = total_steps - warmup
 
-  def wsd() -> optax.Schedule:
+  def wsd(fall: Callable[[Array], Array]) -> optax.Schedule:
     cooldown = steps_of("cooldown", config.cooldown, total_steps, per_step)
     if not 0 < cooldown <= left:
       raise UserError(
         f"config.optimizer.cooldown: '{config.cooldown}' is {cooldown} "
         f"steps; expected 1 to {left}, the number of steps after the warmup"
       )
-    return optax.linear_schedule(peak, 0.0, cooldown, left - cooldown)
+    begin = left - cooldown
+    return lambda step: (
+      peak * (1 - fall(jnp.clip((step - begin) / cooldown, 0.0, 1.0)))
+    )
 
   after = {
     "linear": lambda: optax.linear_schedule(peak, 0.0, left),
     "cosine": lambda: optax.cosine_decay_schedule(peak, left),
     "constant": lambda: optax.constant_schedule(peak),
     "inverse_sqrt": lambda: _inverse_sqrt(peak, max(warmup, 1)),
-    "wsd": wsd,
+    "wsd": lambda: wsd(lambda share: share),
+    "wsd_sqrt": lambda: wsd(jnp.sqrt),
   }[name]()
   if not warmup:
     return after

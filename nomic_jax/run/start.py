@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import ml_collections
 
+from nomic_jax import families
 from nomic_jax.data import dataset
 from nomic_jax.data import kinds
 from nomic_jax.data import loader
@@ -19,7 +20,6 @@ from nomic_jax.hub import sentence_transformers
 from nomic_jax.hub.model_directory import ModelFiles
 from nomic_jax.model import selection
 from nomic_jax.model.architecture import Architecture
-from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.usage import check_ranked
 from nomic_jax.model.usage import Usage
 from nomic_jax.run import models
@@ -35,6 +35,7 @@ OWN = (
   "projection",
   "max_length",
   *_ROPE,
+  "rotary_base_local",
   "dropout",
   "head_dropout",
 )
@@ -75,11 +76,14 @@ def find_start(config: ml_collections.ConfigDict) -> Start:
   padded = -(-rows // 64) * 64  # reference: pad_vocab_size_multiple
   pad = special_tokens.of(tokenizer).fill
   with about("config.encoder"):
-    architecture = EncoderConfig(
-      vocab_size=padded,
-      pad_token_id=pad,
-      **dict(config.encoder) | {"max_length": _longest(config)},
-    ).architecture
+    architecture = families.fresh(
+      dict(config.encoder)
+      | {
+        "vocab_size": padded,
+        "pad_token_id": pad,
+        "max_length": _longest(config),
+      }
+    )
   return Start(architecture, folder, None, work_directory.fresh_usage())
 
 
@@ -261,6 +265,9 @@ def _loaded(config: ml_collections.ConfigDict) -> Start:
     "classification_head": model.classification_head,
   }
   params |= {name: head for name, head in heads.items() if head is not None}
+  if (mlm := model.mlm_head) and model.architecture.classifier.mlm_head:
+    own = {"pooler": mlm["transform"], "norm": mlm["norm"]}
+    params.setdefault("classification_head", own)
   _fit_classifier(config, params.get("classification_head", {}))
   a = _changed(model.architecture, config.encoder)
   own = a.max_length == model.architecture.max_length
@@ -282,6 +289,13 @@ def _changed(
     a.head, pooling=chosen.get("pooling", a.head.pooling)
   )
   fields = ["dropout", "head_dropout"]
+  if "rotary_base_local" in chosen:
+    if not any(x.window and x.rope for x in a.attentions):
+      raise UserError(
+        "config.encoder.rotary_base_local: the model of config.init_from has "
+        "no rotary layers with a window; leave it out"
+      )
+    a = a.with_rope(local=True, base=chosen["rotary_base_local"])
   if a.rotary:
     a = a.with_rope(
       **{ours: chosen[k] or None for k, ours in _ROPE.items() if k in chosen}

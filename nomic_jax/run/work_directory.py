@@ -37,8 +37,10 @@ _SINCE = {
   "config.data.mask_draw": "exact",
   "config.data.merge_copies": True,
   "config.data.order": "shuffled",
+  "config.data.batch_warmup": 0,
   "config.optimizer.gradient_scale": 1.0,
   "config.optimizer.average": 0.0,
+  "config.optimizer.name": "adamw",
 }
 
 

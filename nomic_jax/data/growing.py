@@ -1,0 +1,36 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Batches that grow over the first steps of a training."""
+
+from typing import Any
+
+import grain
+import numpy as np
+
+
+class Growing(grain.DatasetIterator):
+  """Joins ever more batches of a chain: each becomes a micro-batch.
+
+  Over the first `steps` batches their number grows from 1 to `parts`, each
+  number for equally many of them. So a training compiles its step `parts`
+  times, once for each shape.
+  """
+
+  def __init__(self, chain: grain.DatasetIterator, parts: int, steps: int):
+    """Args: batches of one micro-batch each, [1, ...]; and see the class."""
+    super().__init__()
+    self._chain, self._parts, self._steps = chain, parts, steps
+    self._number = 0  # batches returned
+
+  def __next__(self) -> dict[str, np.ndarray]:
+    grown = self._number * (self._parts - 1) // self._steps
+    parts = [next(self._chain) for _ in range(1 + min(grown, self._parts - 1))]
+    self._number += 1
+    return {k: np.concatenate([x[k] for x in parts]) for k in parts[0]}
+
+  def get_state(self) -> dict[str, Any]:
+    return {"chain": self._chain.get_state(), "number": self._number}
+
+  def set_state(self, state: dict[str, Any]) -> None:
+    self._chain.set_state(state["chain"])
+    self._number = state["number"]

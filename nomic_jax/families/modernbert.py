@@ -1,0 +1,283 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""ModernBERT (Warner et al. 2024), as ModernBertModel of transformers.
+
+Also mmBERT, gte-modernbert, modernbert-embed and granite-embedding-r2.
+"""
+
+import dataclasses
+from typing import Any
+
+from nomic_jax.errors import one_of
+from nomic_jax.errors import UserError
+from nomic_jax.families.bert import ACTIVATIONS
+from nomic_jax.families.bert import READ
+from nomic_jax.families.family import Family
+from nomic_jax.families.family import Layout
+from nomic_jax.families.family import Part
+from nomic_jax.families.family import sizes
+from nomic_jax.model.architecture import Architecture
+from nomic_jax.model.architecture import Attention
+from nomic_jax.model.architecture import Classifier
+from nomic_jax.model.architecture import DROPOUTS
+from nomic_jax.model.architecture import Embedding
+from nomic_jax.model.architecture import Layer
+from nomic_jax.model.architecture import MLP
+from nomic_jax.model.architecture import Norm
+from nomic_jax.model.architecture import Prediction
+from nomic_jax.model.architecture import Rope
+from nomic_jax.model.head import Head
+from nomic_jax.storage.keys import Keys
+
+# Kinds of layers, with the key of older configs for the base of their rotary
+# embeddings, and its default.
+_FULL, _LOCAL = "full_attention", "sliding_attention"
+_BASES = {
+  _FULL: ("global_rope_theta", 160_000.0),
+  _LOCAL: ("local_rope_theta", 10_000.0),
+}
+
+
+def _from_json(keys: Keys) -> Architecture:
+  """ModernBertConfig and its defaults."""
+  get = keys.get
+  width, heads = (
+    get("hidden_size", int, 768),
+    get("num_attention_heads", int, 12),
+  )
+  if get("head_dim", int, width // heads) * heads != width:
+    raise UserError(
+      f"{keys.where}: head_dim={width // heads} times num_attention_heads="
+      f"{heads} expected, which must be hidden_size={width}"
+    )
+  max_length = get("max_position_embeddings", int, 8192)
+  norm = Norm(get("norm_eps", float, 1e-5), bias=get("norm_bias", bool, False))
+  attend = lambda kind, window: Attention(
+    heads,
+    heads,
+    width // heads,
+    window,
+    rope=Rope(_base(keys, kind), trained_length=max_length),
+    bias=get("attention_bias", bool, False),
+  )
+  # local_attention is both sides together, each with its end.
+  kinds = {
+    _FULL: attend(_FULL, None),
+    _LOCAL: attend(_LOCAL, get("local_attention", int, 128) // 2),
+  }
+  mlp = MLP(
+    get("intermediate_size", int, 1152),
+    keys.activation("hidden_activation", READ, "gelu"),
+    True,
+    *2 * [get("mlp_bias", bool, False)],
+  )
+  activation = keys.activation("classifier_activation", READ, "gelu")
+  dense_bias = get("classifier_bias", bool, False)
+  pooling = get("classifier_pooling", str, "cls")
+  one_of(
+    pooling, ("cls", "mean"), f"{keys.where}: classifier_pooling='{pooling}'"
+  )
+  rate, after = _dropout(keys)
+  return Architecture(
+    vocab_size=get("vocab_size", int, 50368),
+    width=width,
+    embedding=Embedding(norm=norm),
+    layers=tuple(
+      Layer(kinds[kind], mlp, norm, "pre", attention_norm=i > 0)
+      for i, kind in enumerate(_kinds(keys))
+    ),
+    prediction=Prediction(
+      activation, get("decoder_bias", bool, True), norm, dense_bias
+    ),
+    classifier=Classifier(
+      activation,
+      pooler=False,
+      pooling=pooling,
+      bias=dense_bias,
+      norm=norm,
+      mlm_head=True,
+    ),
+    final_norm=norm,
+    max_length=max_length,
+    pad_token_id=get("pad_token_id", int, 50283),
+    initializer_range=get("initializer_range", float, 0.02),
+    initializer_cutoff=get("initializer_cutoff_factor", float, 2.0),
+    scaled_outputs=True,
+    dropout=rate,
+    head_dropout=get("classifier_dropout", float, 0.0),
+    dropout_after=after,
+  )
+
+
+def _base(keys: Keys, kind: str) -> float:
+  """Of the rotary embeddings of one kind of layer, in either spelling."""
+  where = f"{keys.where}: rope_parameters"
+  rope = Keys(
+    Keys(keys.any("rope_parameters") or {}, where).any(kind) or {},
+    (f"{where}.{kind}"),
+  )
+  for values, key in ((rope, "rope_type"), (keys, "rope_scaling")):
+    if values.any(key) not in (None, "default"):
+      raise UserError(
+        f"{values.where}: {key}={values.any(key)!r} is not supported; "
+        "expected 'default'"
+      )
+  old, default = _BASES[kind]
+  base = rope.get("rope_theta", float, keys.get(old, float, default))
+  if base <= 0:
+    raise UserError(
+      f"{keys.where}: {old}={base:g} is not supported; expected more than 0"
+    )
+  return base
+
+
+def _kinds(keys: Keys) -> list[str]:
+  """The kind of every layer, in either spelling."""
+  count = keys.get("num_hidden_layers", int, 22)
+  every = keys.get("global_attn_every_n_layers", int, 3)
+  kinds = keys.get("layer_types", list, _pattern(every, count))
+  if len(kinds) != count or not set(kinds) <= set(_BASES):
+    raise UserError(
+      f"{keys.where}: layer_types={kinds!r} is not supported; expected "
+      f"'{_FULL}' or '{_LOCAL}' for each of num_hidden_layers={count}"
+    )
+  return kinds
+
+
+def _pattern(every: int, count: int) -> list[str]:
+  return [_LOCAL if i % every else _FULL for i in range(count)]
+
+
+def _dropout(keys: Keys) -> tuple[float, tuple[str, ...]]:
+  """The rate, and after what; the paper's place where the files have none."""
+  rates = {x: keys.get(f"{x}_dropout", float, 0.0) for x in DROPOUTS}
+  if len(set(rates.values()) - {0.0}) > 1:
+    raise UserError(
+      f"{keys.where}: dropout of different rates, {rates}, is not supported; "
+      "expected one rate, or 0"
+    )
+  after = tuple(x for x, rate in rates.items() if rate)
+  return max(rates.values()), after or ("attention",)
+
+
+def _to_json(a: Architecture) -> dict[str, Any]:
+  layers, first = a.layers, a.layers[0]
+  kinds = [_LOCAL if x.attention.window else _FULL for x in layers]
+  of_kind = {k: x.attention for k, x in zip(kinds, layers) if x.attention.rope}
+  local, count = of_kind.get(_LOCAL), len(layers)
+  bases = {
+    kind: of_kind[kind].rope.base if kind in of_kind else default
+    for kind, (_, default) in _BASES.items()
+  }
+  for name in (first.mlp.activation, a.classifier.activation):
+    one_of(name, ACTIVATIONS, f"ModernBertModel has no activation '{name}'")
+  return sizes(a) | {
+    "model_type": "modernbert",
+    "hidden_activation": ACTIVATIONS[first.mlp.activation],
+    "max_position_embeddings": a.max_length,
+    "norm_eps": first.norm.eps,
+    "norm_bias": first.norm.bias,
+    "attention_bias": first.attention.bias,
+    "mlp_bias": first.mlp.in_bias,
+    "layer_types": kinds,
+    "local_attention": 2 * local.window if local else 128,
+    "rope_parameters": {
+      kind: {"rope_type": "default", "rope_theta": base}
+      for kind, base in bases.items()
+    },
+    # What versions of transformers before 5 read in place of these.
+    **{_BASES[kind][0]: base for kind, base in bases.items()},
+    "global_attn_every_n_layers": next(
+      (n for n in range(1, count + 1) if _pattern(n, count) == kinds), None
+    ),
+    "initializer_cutoff_factor": a.initializer_cutoff,
+    "decoder_bias": a.prediction.bias,
+    "classifier_activation": ACTIVATIONS[a.classifier.activation],
+    "classifier_bias": a.classifier.bias,
+    "classifier_pooling": a.classifier.pooling,
+    "classifier_dropout": a.head_dropout,
+    **{f"{x}_dropout": a.dropout * (x in a.dropout_after) for x in DROPOUTS},
+    # The tokenizer's files say which these are.
+    **dict.fromkeys(f"{x}_token_id" for x in ("bos", "eos", "cls", "sep")),
+  }
+
+
+# Keys of config.encoder -> of config.json.
+_NUMBERS = {
+  "vocab_size": "vocab_size",
+  "pad_token_id": "pad_token_id",
+  "width": "hidden_size",
+  "layers": "num_hidden_layers",
+  "heads": "num_attention_heads",
+  "mlp_width": "intermediate_size",
+  "max_length": "max_position_embeddings",
+  "rotary_base": "global_rope_theta",
+  "rotary_base_local": "local_rope_theta",
+}
+
+
+def _fresh(
+  *,
+  pooling: str = "mean",
+  pooled_norm: bool = False,
+  projection: int = 0,
+  rotary_factor: float = 0.0,
+  dropout: float = 0.0,
+  head_dropout: float = 0.0,
+  **numbers: Any,
+) -> Architecture:
+  """By the keys of config.encoder; see `families.fresh`."""
+  for name in numbers:
+    one_of(name, _NUMBERS, f"a ModernBERT has no '{name}'")
+  values = {_NUMBERS[k]: v for k, v in numbers.items()}
+  a = _from_json(Keys(values, "of a ModernBERT"))
+  return dataclasses.replace(
+    a.with_rope(factor=rotary_factor or None),
+    head=Head(pooling).simple(a.width, pooled_norm, projection),
+    dropout=dropout,
+    head_dropout=head_dropout,
+  )
+
+
+_LAYER = "layers.{}."
+_HEAD = {"norm": "head.norm"}
+LAYOUT = Layout(
+  encoder={
+    "word": "embeddings.tok_embeddings",
+    "norm": "embeddings.norm",
+    "final_norm": "final_norm",
+  },
+  layer={
+    "norm1": f"{_LAYER}attn_norm",
+    "qkv": f"{_LAYER}attn.Wqkv",
+    "out": f"{_LAYER}attn.Wo",
+    "norm2": f"{_LAYER}mlp_norm",
+    # One matrix, whose first half goes through the activation.
+    "gate": Part(f"{_LAYER}mlp.Wi", 0, 2),
+    "up": Part(f"{_LAYER}mlp.Wi", 1, 2),
+    "down": f"{_LAYER}mlp.Wo",
+  },
+  heads={
+    "mlm_head": _HEAD | {"transform": "head.dense", "": "decoder"},
+    "classification_head": _HEAD
+    | {"pooler": "head.dense", "classifier": "classifier"},
+  },
+  tied={"decoder.weight": "embeddings.tok_embeddings.weight"},
+  mlm_prefix=("head.", "decoder."),
+)
+
+FAMILY = Family(
+  name="modernbert",
+  from_json=_from_json,
+  to_json=_to_json,
+  classes={
+    "encoder": "ModernBertModel",
+    "mlm_head": "ModernBertForMaskedLM",
+    "classification_head": "ModernBertForSequenceClassification",
+  },
+  layouts=(LAYOUT,),
+  # A key that the class reads no more; mmBERT's says that positions are rotary.
+  required={"position_embedding_type": (None, "sans_pos", "absolute")},
+  prefixes=("", "model."),
+  fresh=_fresh,
+)
