@@ -561,7 +561,8 @@ def test_ids_beyond_the_table_are_refused(copy):
   with pytest.raises(
     UserError,
     match=(
-      f"tokenizer.json has id {rows + 2}, the model {rows} rows; was resize"
+      f"tokenizer.json has id {rows + 2}, but the model has {rows} embedding "
+      "rows; was resize"
     ),
   ):
     nomic_jax.load(str(copy))

@@ -114,8 +114,8 @@ def test_the_largest_id_counts_not_the_number_of_tokens():
   special_tokens.check_rows(gaps, 70_001, "here")
   with pytest.raises(
     UserError,
-    match="here: tokenizer.json has id 70000, the "
-    "model 70000 rows; was resize_token_embeddings forg",
+    match="here: tokenizer.json has id 70000, but the "
+    "model has 70000 embedding rows; was resize_token_embeddings forg",
   ):
     special_tokens.check_rows(gaps, 70_000, "here")
 
