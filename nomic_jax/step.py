@@ -4,13 +4,13 @@
 
 from collections.abc import Callable
 import functools
-from typing import Any
 
 from flax import struct
 from flax.linen import meta
 import jax
 from jax import Array
 import jax.numpy as jnp
+from jaxtyping import PyTree
 import optax
 
 from nomic_jax.losses.loss import Batch
@@ -24,13 +24,13 @@ class TrainState(struct.PyTreeNode):
   """Everything that changes during training, and the constant key."""
 
   step: Array  # int32 [], batches seen
-  params: Any  # trainable and frozen
-  opt_state: Any  # of the trainable parameters
+  params: PyTree  # trainable and frozen
+  opt_state: PyTree  # of the trainable parameters
   key: Array  # uint32 key data; the step's randomness is fold_in(key, step)
   skipped: Array  # int32 [], number of steps skipped as not finite
 
 
-def _all(params: Any) -> bool:
+def _all(params: PyTree) -> bool:
   return True
 
 
@@ -38,7 +38,7 @@ def init_state(
   loss: Loss,
   tx: optax.GradientTransformation,
   seed: int,
-  trainable: Callable[[Any], Any] = _all,
+  trainable: Callable[[PyTree], PyTree] = _all,
 ) -> TrainState:
   """Returns a fresh state, with parameters boxed with logical axis names.
 
@@ -63,8 +63,8 @@ def params_key(seed: int) -> Array:
 def make_train_step(
   loss: Loss,
   tx: optax.GradientTransformation,
-  box: Callable[[Any], Any] = lambda params: params,
-  trainable: Callable[[Any], Any] = _all,
+  box: Callable[[PyTree], PyTree] = lambda params: params,
+  trainable: Callable[[PyTree], PyTree] = _all,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
   """Returns step(state, batch) -> (state, metrics), a pure function.
 
@@ -133,7 +133,7 @@ def make_train_step(
   return step
 
 
-def split(params: Any, mask: Any) -> tuple[Any, Any]:
+def split(params: PyTree, mask: PyTree) -> tuple[PyTree, PyTree]:
   """Returns the tree of trainable and the tree of frozen parameters.
 
   In both, `optax.MaskedNode()`, which has no leaves, replaces the parameters of
@@ -145,7 +145,7 @@ def split(params: Any, mask: Any) -> tuple[Any, Any]:
   return pick(True), pick(False)
 
 
-def merge(trained: Any, frozen: Any) -> Any:
+def merge(trained: PyTree, frozen: PyTree) -> PyTree:
   """Returns the parameters that `split` separated."""
   return jax.tree.map(
     lambda f, t: t if isinstance(f, optax.MaskedNode) else f,
@@ -155,13 +155,13 @@ def merge(trained: Any, frozen: Any) -> Any:
   )
 
 
-def make_measure(loss: Loss) -> Callable[[Any, Batch], Metrics]:
+def make_measure(loss: Loss) -> Callable[[PyTree, Batch], Metrics]:
   """Returns measure(params, batch) -> sums, including "loss" and "weight".
 
   No gradient is computed. `loss` should use an encoder without dropout.
   """
 
-  def sums_of(params: Any, _: None, batch: Batch, key: Array) -> Metrics:
+  def sums_of(params: PyTree, _: None, batch: Batch, key: Array) -> Metrics:
     def one(micro):
       total, weight, sums = loss(params, micro, key)
       return {"loss": total, "weight": weight, **sums}
@@ -174,8 +174,8 @@ def make_measure(loss: Loss) -> Callable[[Any, Batch], Metrics]:
 
 
 def _accumulate(
-  loss: Loss, params: Any, frozen: Any, batch: Batch, key: Array
-) -> tuple[Any, Metrics]:
+  loss: Loss, params: PyTree, frozen: PyTree, batch: Batch, key: Array
+) -> tuple[PyTree, Metrics]:
   """Returns the gradient and the sums of loss, weight and metrics."""
 
   def total(params, micro, rng):
@@ -196,7 +196,7 @@ def _accumulate(
   return grads, sums
 
 
-def _group_norms(grads: Any) -> dict[str, Array]:
+def _group_norms(grads: PyTree) -> dict[str, Array]:
   """Returns the gradient norm of each module, such as encoder/layers/qkv."""
   squares = {}
   for path, gradient in jax.tree_util.tree_leaves_with_path(grads):

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tests run on 8 virtual CPU devices, without network."""
+"""Tests run on 8 virtual CPU devices, without network, with shapes checked."""
 
 import os
 
@@ -8,3 +8,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+from support import shape_checks  # noqa: E402
+
+shape_checks.install()

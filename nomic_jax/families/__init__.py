@@ -32,7 +32,7 @@ def table() -> tuple[Family, ...]:
   )
 
 
-def of_json(values: Mapping[str, Any], where: str) -> Family:
+def of_json(values: Any, where: str) -> Family:
   """Returns the family of a config.json.
 
   Raises:

@@ -185,11 +185,9 @@ class Family:
       for f in dataclasses.fields(a)
       if f.compare and getattr(again, f.name) != getattr(a, f.name)
     ]
-    return (
-      differ
-      and (f"{self.name}'s config.json cannot express its {', '.join(differ)}")
-      or ""
-    )
+    if not differ:
+      return ""
+    return f"{self.name}'s config.json cannot express its {', '.join(differ)}"
 
 
 def sizes(a: Architecture) -> dict[str, Any]:

@@ -11,9 +11,11 @@ import json
 import math
 import pathlib
 from typing import Any
+from typing import Literal
 
 from jax.experimental.pallas import tpu as pltpu
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from nomic_jax.errors import UserError
 from nomic_jax.kernels.layout import Call
@@ -42,7 +44,9 @@ _VMEM = {
 }
 
 
-def find(kernel: str, call: Call, length: int, dtype: Any) -> tuple[int, ...]:
+def find(
+  kernel: str, call: Call, length: int, dtype: DTypeLike
+) -> tuple[int, int, int, int]:
   """Returns block sizes in tokens: two forward, then two backward.
 
   Args:
@@ -75,8 +79,9 @@ def find(kernel: str, call: Call, length: int, dtype: Any) -> tuple[int, ...]:
     limits = (2 * near, near, 2 * near, near)
     wanted = tuple(map(min, wanted, limits))
   if kernel == "pallas_gpu" and call.layout.width > 128:
-    wanted = [max(size // 2, 16) for size in wanted]  # limited by registers
-  return tuple(_divisor(kernel, length, size) for size in wanted)
+    wanted = (max(size // 2, 16) for size in wanted)  # limited by registers
+  a, b, c, d = (_divisor(kernel, length, size) for size in wanted)
+  return a, b, c, d
 
 
 def check(kernel: str, block: int, length: int) -> None:
@@ -112,7 +117,8 @@ def tuned(
   lengths = sorted({r["length"] for r in records})
   at = next((n for n in lengths if n >= length), lengths[-1])
   best = min((r for r in records if r["length"] == at), key=lambda r: r["cost"])
-  return tuple(best["blocks"])
+  first, second = best["blocks"]
+  return first, second
 
 
 @functools.cache
@@ -120,7 +126,9 @@ def _table() -> list[dict[str, Any]]:
   return json.loads(TABLE.read_text()) if TABLE.exists() else []
 
 
-def tpu_params(call: Call, semantics: tuple[str, ...]) -> Any:
+def tpu_params(
+  call: Call, semantics: tuple[Literal["parallel", "arbitrary"], ...]
+) -> pltpu.CompilerParams:
   """Returns the compiler parameters of Mosaic for `call.device`."""
   size = _vmem(call.device)
   return pltpu.CompilerParams(

@@ -13,11 +13,14 @@ fastest.
 from collections.abc import Callable
 import functools
 import math
+from typing import cast
 
 import jax
 from jax import Array
 from jax.ad_checkpoint import checkpoint_name
 import jax.numpy as jnp
+from jaxtyping import Float
+from jaxtyping import Int
 
 from nomic_jax.kernels import common
 from nomic_jax.kernels.layout import Reach
@@ -37,8 +40,12 @@ _product = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
 
 
 def attend(
-  q: Array, k: Array, v: Array, segment_ids: Array, reach: Reach
-) -> Array:
+  q: Float[Array, "B S H d"],
+  k: Float[Array, "B S K d"],
+  v: Float[Array, "B S K d"],
+  segment_ids: Int[Array, "B S"],
+  reach: Reach,
+) -> Float[Array, "B S H d"]:
   """Computes softmax attention within segments.
 
   Scores are held for one block at a time, [B, H, n, n] with n at most 512, and
@@ -59,14 +66,16 @@ def attend(
     block = min(block, max(*reach, _LEAST))
   size = math.ceil(length / math.ceil(length / block) / 16) * 16
   q, k, v, ids = (common.padded(x, size) for x in (q, k, v, segment_ids))
-  return _attend(reach, size, q, k, v, ids)[:, :length]
+  out = cast(Array, _attend(reach, size, q, k, v, ids))
+  return out[:, :length]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _attend(
   reach: Reach, size: int, q: Array, k: Array, v: Array, ids: Array
 ) -> Array:
-  return _forward(reach, size, q, k, v, ids)[0]
+  out, _ = _forward(reach, size, q, k, v, ids)
+  return out
 
 
 def _attend_fwd(reach: Reach, size: int, *arrays: Array) -> tuple:

@@ -2,11 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parts that the kernels of all devices share."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 from jax import Array
 import jax.numpy as jnp
+from jaxtyping import Float
+from jaxtyping import Float32
+from jaxtyping import Int
+from jaxtyping import Int32
+from jaxtyping import PyTree
+from jaxtyping import Shaped
 import numpy as np
 
 from nomic_jax.kernels.layout import Call
@@ -17,8 +23,13 @@ NO_ID = 2**16  # larger than any segment id
 
 
 def ranges(
-  ids: Array, own: int, other: int, reach: Reach, *, of_keys: bool = False
-) -> Array:
+  ids: Int[Array, "B S"],
+  own: int,
+  other: int,
+  reach: Reach,
+  *,
+  of_keys: bool = False,
+) -> Int32[Array, "B 2 blocks"]:
   """Returns which blocks of `other` tokens each block of `own` tokens visits.
 
   Args:
@@ -56,7 +67,12 @@ def ranges(
   return jnp.stack([jnp.minimum(first, end), end], axis=1).astype(jnp.int32)
 
 
-def matmul(dtype: Any, a: Array, b: Array, contract: Any) -> Array:
+def matmul(
+  dtype: jnp.dtype,
+  a: Float[Array, "..."],
+  b: Float[Array, "..."],
+  contract: tuple[Sequence[int], Sequence[int]],
+) -> Float32[Array, "..."]:
   """Contracts one pair of axes with exact products and float32 sums."""
   exact = dtype == jnp.float32
   return jax.lax.dot_general(
@@ -68,13 +84,15 @@ def matmul(dtype: Any, a: Array, b: Array, contract: Any) -> Array:
   )
 
 
-def padded(x: Array, multiple: int) -> Array:
+def padded(
+  x: Shaped[Array, "B S *rest"], multiple: int
+) -> Shaped[Array, "B padded *rest"]:
   """Pads x [B, S, ...] with zeros to a multiple of `multiple` tokens."""
   extra = -x.shape[1] % multiple
   return jnp.pad(x, ((0, 0), (0, extra)) + ((0, 0),) * (x.ndim - 2))
 
 
-def no_gradient(rows: Any) -> Any:
+def no_gradient(rows: PyTree) -> PyTree:
   """Returns zero gradients for the rows of a kernel, which are constants."""
   return jax.tree.map(
     lambda x: (
@@ -86,7 +104,7 @@ def no_gradient(rows: Any) -> Any:
   )
 
 
-def lacks(call: Call, dtype: Any, *known: str) -> str:
+def lacks(call: Call, dtype: np.dtype | None, *known: str) -> str:
   """Returns what no kernel supports, or why not this dtype; "" if supported.
 
   Args:

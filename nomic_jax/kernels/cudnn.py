@@ -7,21 +7,25 @@ Rotary embeddings are applied before it. Segments become a bias, bfloat16
 rows cost memory: 128 MiB for a row of 8,192 tokens.
 """
 
-from typing import Any
-
 import jax
 from jax import Array
 import jax.numpy as jnp
+from jaxtyping import Float
+from jaxtyping import Int
+import numpy as np
 
 from nomic_jax.kernels import common
 from nomic_jax.kernels import reference
+from nomic_jax.kernels.layout import Angles
 from nomic_jax.kernels.layout import Call
+
+Rows = tuple[Int[Array, "B S"], Angles | None, Float[Array, "B 1 S S"]]
 
 _HOPPER_ON = ("NVIDIA H", "NVIDIA B", "NVIDIA GB", "NVIDIA GH")
 _FAR = -(2.0**15)  # far below any score, and exact in bfloat16
 
 
-def lacks(call: Call, length: int, dtype: Any) -> str:
+def lacks(call: Call, length: int, dtype: np.dtype | None) -> str:
   """See `nomic_jax.kernels.attention`."""
   d = call.layout.width
   widest = 256 if call.device.startswith(_HOPPER_ON) else 128
@@ -32,13 +36,20 @@ def lacks(call: Call, length: int, dtype: Any) -> str:
   return common.lacks(call, dtype, "bfloat16")
 
 
-def prepare(call: Call, segment_ids: Array, angles: Any, dtype: Any) -> Any:
+def prepare(
+  call: Call,
+  segment_ids: Int[Array, "B S"],
+  angles: Angles | None,
+  dtype: np.dtype,
+) -> Rows:
   """Computes what all layers share; see `nomic_jax.kernels.attention`."""
   seen = reference.mask(segment_ids, call.reach)
   return segment_ids, angles, jnp.where(seen, 0, _FAR).astype(dtype)[:, None]
 
 
-def attend(call: Call, qkv: Array, rows: Any) -> Array:
+def attend(
+  call: Call, qkv: Float[Array, "B S columns"], rows: Rows
+) -> Float[Array, "B S out"]:
   """See `nomic_jax.kernels.attention`."""
   segment_ids, angles, bias = rows
   q, k, v = call.layout.split(qkv)

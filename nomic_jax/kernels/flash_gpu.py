@@ -9,6 +9,7 @@ contain one of its texts. q, k and v are read where the projection wrote them.
 
 import functools
 from typing import Any
+from typing import cast
 
 import jax
 from jax import Array
@@ -16,6 +17,9 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 import jax.numpy as jnp
+from jaxtyping import Float
+from jaxtyping import Float32
+from jaxtyping import Int
 import numpy as np
 
 from nomic_jax.kernels import blocks
@@ -23,10 +27,11 @@ from nomic_jax.kernels import common
 from nomic_jax.kernels import flash_gpu_backward
 from nomic_jax.kernels import gpu_rows
 from nomic_jax.kernels.gpu_rows import Rows
+from nomic_jax.kernels.layout import Angles
 from nomic_jax.kernels.layout import Call
 
 
-def lacks(call: Call, length: int, dtype: Any) -> str:
+def lacks(call: Call, length: int, dtype: np.dtype | None) -> str:
   """See `nomic_jax.kernels.attention`."""
   del length
   if call.layout.width not in (64, 128, 256):
@@ -36,7 +41,12 @@ def lacks(call: Call, length: int, dtype: Any) -> str:
   return common.lacks(call, dtype, "float32", "bfloat16")
 
 
-def prepare(call: Call, segment_ids: Array, angles: Any, dtype: Any) -> Rows:
+def prepare(
+  call: Call,
+  segment_ids: Int[Array, "B S"],
+  angles: Angles | None,
+  dtype: np.dtype,
+) -> Rows:
   """Computes what all layers share; see `nomic_jax.kernels.attention`."""
   sizes = blocks.find("pallas_gpu", call, segment_ids.shape[1], dtype)
   return gpu_rows.make(
@@ -44,17 +54,21 @@ def prepare(call: Call, segment_ids: Array, angles: Any, dtype: Any) -> Rows:
   )
 
 
-def attend(call: Call, qkv: Array, rows: Rows) -> Array:
+def attend(
+  call: Call, qkv: Float[Array, "B S columns"], rows: Rows
+) -> Float[Array, "B S out"]:
   """See `nomic_jax.kernels.attention`."""
   batch, length, _ = qkv.shape
   qkv = common.padded(qkv, blocks.MULTIPLE["pallas_gpu"])
   qkv = qkv.reshape(*qkv.shape[:2], -1, call.layout.width)
-  return _attend(call, qkv, rows)[:, :length].reshape(batch, length, -1)
+  out = cast(Array, _attend(call, qkv, rows))
+  return out[:, :length].reshape(batch, length, -1)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _attend(call: Call, qkv: Array, rows: Rows) -> Array:
-  return forward(call, qkv, rows)[0]
+  out, _ = forward(call, qkv, rows)
+  return out
 
 
 def _attend_fwd(call: Call, qkv: Array, rows: Rows) -> Any:
@@ -72,7 +86,9 @@ def _attend_bwd(call: Call, saved: Any, gradient: Array) -> Any:
 _attend.defvjp(_attend_fwd, _attend_bwd)
 
 
-def forward(call: Call, qkv: Array, rows: Rows) -> tuple[Array, Array]:
+def forward(
+  call: Call, qkv: Float[Array, "B S columns d"], rows: Rows
+) -> tuple[Float[Array, "B S H d"], Float32[Array, "B H S"]]:
   """Computes the output and the log-sum-exps needed by the backward pass.
 
   Args:
@@ -133,7 +149,8 @@ def _kernel(
   i, dtype, d = pl.program_id(0), q_ref.dtype, q_ref.shape[-1]
   here = pl.ds(i * queries, queries)
   scale = d**-0.5 * np.log2(np.e)
-  q = [x * scale for x in gpu_rows.halves(q_ref, 0, here, angles)]
+  a, b = gpu_rows.halves(q_ref, 0, here, angles)
+  q = a * scale, b * scale
   own_ids = ids[here]
 
   def visit(j, carry):

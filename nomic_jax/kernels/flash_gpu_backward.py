@@ -16,6 +16,8 @@ from jax import Array
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 import jax.numpy as jnp
+from jaxtyping import Float
+from jaxtyping import Float32
 import numpy as np
 
 from nomic_jax.kernels import blocks
@@ -26,8 +28,13 @@ from nomic_jax.kernels.layout import Call
 
 
 def backward(
-  call: Call, qkv: Array, rows: Rows, out: Array, lse: Array, gradient: Array
-) -> Array:
+  call: Call,
+  qkv: Float[Array, "B S columns d"],
+  rows: Rows,
+  out: Float[Array, "B S H d"],
+  lse: Float32[Array, "B H S"],
+  gradient: Float[Array, "B S H d"],
+) -> Float[Array, "B S columns d"]:
   """Computes the gradient of qkv, [B, S, H + 2 K, d] in the dtype of qkv.
 
   Args:
@@ -101,13 +108,16 @@ def _kernel(
   here = pl.ds(i * own, own)
   own_ids = ids[here]
   dot = functools.partial(common.matmul, dtype)
-  queries = lambda g, at: [
-    (x * (scale * np.log2(np.e))).astype(dtype)
-    for x in gpu_rows.halves(q_ref, g, at, angles)
-  ]
-  keys = lambda at: [
-    x.astype(dtype) for x in gpu_rows.halves(k_ref, 0, at, angles)
-  ]
+  log2_scale = scale * np.log2(np.e)
+
+  def queries(g, at):
+    a, b = gpu_rows.halves(q_ref, g, at, angles)
+    return (a * log2_scale).astype(dtype), (b * log2_scale).astype(dtype)
+
+  def keys(at):
+    a, b = gpu_rows.halves(k_ref, 0, at, angles)
+    return a.astype(dtype), b.astype(dtype)
+
   zeros = lambda *width: jnp.zeros((own, *width), jnp.float32)
 
   def each(visit, start):
@@ -127,12 +137,11 @@ def _kernel(
     return jnp.exp2(jnp.where(together, scores, common.LOWEST) - logarithm)
 
   def unrotated(x):
-    cos, sin = (
-      (t[here, :].astype(jnp.float32) for t in angles)
-      if rotary
-      else (None, 0.0)
-    )
-    return gpu_rows.rotate(*x, cos, -sin)
+    if not rotary:
+      return x
+    cos, sin = (t[here, :].astype(jnp.float32) for t in angles)
+    a, b = x
+    return gpu_rows.rotate(a, b, cos, -sin)
 
   def write(to, start, x):
     result[:, to, pl.ds(start, x.shape[1])] = x.astype(dtype)

@@ -14,6 +14,7 @@ import dataclasses
 import functools
 import math
 from typing import Any
+from typing import cast
 
 import jax
 from jax import Array
@@ -21,18 +22,22 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 import jax.numpy as jnp
+from jaxtyping import Float
+from jaxtyping import Float32
+from jaxtyping import Int
 import numpy as np
 
 from nomic_jax.kernels import blocks
 from nomic_jax.kernels import common
 from nomic_jax.kernels import flash_tpu_backward
 from nomic_jax.kernels import tpu_rows
+from nomic_jax.kernels.layout import Angles
 from nomic_jax.kernels.layout import Call
 from nomic_jax.kernels.tpu_rows import LANES
 from nomic_jax.kernels.tpu_rows import Rows
 
 
-def lacks(call: Call, length: int, dtype: Any) -> str:
+def lacks(call: Call, length: int, dtype: np.dtype | None) -> str:
   """See `nomic_jax.kernels.attention`."""
   layout = call.layout
   if layout.width not in (64, 128, 256) or layout.heads * layout.width % LANES:
@@ -48,13 +53,20 @@ def lacks(call: Call, length: int, dtype: Any) -> str:
   return common.lacks(call, dtype, "float32", "bfloat16")
 
 
-def prepare(call: Call, segment_ids: Array, angles: Any, dtype: Any) -> Rows:
+def prepare(
+  call: Call,
+  segment_ids: Int[Array, "B S"],
+  angles: Angles | None,
+  dtype: np.dtype,
+) -> Rows:
   """Computes what all layers share; see `nomic_jax.kernels.attention`."""
   sizes = blocks.find("pallas_tpu", call, segment_ids.shape[1], dtype)
   return tpu_rows.make(segment_ids, angles, dtype, sizes, call.reach)
 
 
-def attend(call: Call, qkv: Array, rows: Rows) -> Array:
+def attend(
+  call: Call, qkv: Float[Array, "B S columns"], rows: Rows
+) -> Float[Array, "B S out"]:
   """See `nomic_jax.kernels.attention`."""
   length, layout = qkv.shape[1], call.layout
   if layout.kv_heads * layout.width % LANES:
@@ -65,12 +77,14 @@ def attend(call: Call, qkv: Array, rows: Rows) -> Array:
     call = dataclasses.replace(
       call, layout=dataclasses.replace(layout, kv_heads=2 * layout.kv_heads)
     )
-  return _attend(call, common.padded(qkv, LANES), rows)[:, :length]
+  out = cast(Array, _attend(call, common.padded(qkv, LANES), rows))
+  return out[:, :length]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _attend(call: Call, qkv: Array, rows: Rows) -> Array:
-  return forward(call, qkv, rows)[0]
+  out, _ = forward(call, qkv, rows)
+  return out
 
 
 def _attend_fwd(call: Call, qkv: Array, rows: Rows) -> Any:
@@ -88,7 +102,9 @@ def _attend_bwd(call: Call, saved: Any, gradient: Array) -> Any:
 _attend.defvjp(_attend_fwd, _attend_bwd)
 
 
-def forward(call: Call, qkv: Array, rows: Rows) -> tuple[Array, Array]:
+def forward(
+  call: Call, qkv: Float[Array, "B S columns"], rows: Rows
+) -> tuple[Float[Array, "B S out"], Float32[Array, "B blocks heads S"]]:
   """Computes the output and the log-sum-exps needed by the backward pass.
 
   Args:
@@ -222,7 +238,9 @@ def _kernel(
     for n, (start, h) in enumerate(parts):
       # Compute the next scores before these weights, so that exponentials
       # overlap with a matrix product.
-      scores, after = after, score(*parts[n + 1]) if parts[n + 1 :] else None
+      scores = after
+      if n + 1 < len(parts):
+        after = score(*parts[n + 1])
       most, weight = carry[h]
       new = jnp.maximum(most, scores.max(axis=0, keepdims=True))
       p = jnp.exp2(scores - new)

@@ -16,6 +16,8 @@ from jax import Array
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 import jax.numpy as jnp
+from jaxtyping import Float
+from jaxtyping import Float32
 import numpy as np
 
 from nomic_jax.kernels import blocks
@@ -29,8 +31,13 @@ _LN2 = float(np.log(2.0))
 
 
 def backward(
-  call: Call, qkv: Array, rows: Rows, out: Array, lse: Array, gradient: Array
-) -> Array:
+  call: Call,
+  qkv: Float[Array, "B S columns"],
+  rows: Rows,
+  out: Float[Array, "B S out"],
+  lse: Float32[Array, "B blocks heads S"],
+  gradient: Float[Array, "B S out"],
+) -> Float[Array, "B S columns"]:
   """Computes the gradient of qkv, [B, S, (H + 2 K) d] in the dtype of qkv.
 
   Args:

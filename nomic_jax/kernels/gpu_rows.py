@@ -14,12 +14,18 @@ import jax
 from jax import Array
 from jax.experimental import pallas as pl
 import jax.numpy as jnp
+from jaxtyping import Bool
+from jaxtyping import Float
+from jaxtyping import Float32
+from jaxtyping import Int
+import numpy as np
 
 from nomic_jax.kernels import common
+from nomic_jax.kernels.layout import Angles
 from nomic_jax.kernels.layout import Layout
 from nomic_jax.kernels.layout import Reach
 
-Halves = tuple[Array, Array]  # [n, d/2] each
+Halves = tuple[Float[Array, "n half"], Float[Array, "n half"]]
 
 
 class Rows(NamedTuple):
@@ -34,9 +40,9 @@ class Rows(NamedTuple):
 
 
 def make(
-  segment_ids: Array,
-  angles: tuple[Array, Array] | None,
-  dtype: Any,
+  segment_ids: Int[Array, "B S"],
+  angles: Angles | None,
+  dtype: np.dtype,
   blocks: tuple[int, int, int, int],
   multiple: int,
   reach: Reach,
@@ -111,33 +117,46 @@ def halves(ref: Any, head: Any, at: Any, angles: Any) -> Halves:
   a, b = (
     ref[at, head, pl.ds(start, half)].astype(jnp.float32) for start in (0, half)
   )
-  return rotate(a, b, *(t[at, :].astype(jnp.float32) for t in angles))
+  if not angles:
+    return a, b
+  cos, sin = (t[at, :].astype(jnp.float32) for t in angles)
+  return rotate(a, b, cos, sin)
 
 
-def rotate(a: Array, b: Array, cos: Any = None, sin: Any = None) -> Halves:
+def rotate(
+  a: Float[Array, "n half"],
+  b: Float[Array, "n half"],
+  cos: Float[Array, "n half"] | None,
+  sin: Float[Array, "n half"] | None,
+) -> Halves:
   """Rotates by the angles; -sin inverts it; None does nothing."""
-  if cos is None:
+  if cos is None or sin is None:
     return a, b
   return a * cos - b * sin, b * cos + a * sin
 
 
-def scores(dtype: Any, a: Halves, b: Halves) -> Array:
+def scores(
+  dtype: jnp.dtype,
+  a: tuple[Float[Array, "n half"], Float[Array, "n half"]],
+  b: tuple[Float[Array, "m half"], Float[Array, "m half"]],
+) -> Float32[Array, "n m"]:
   """Returns the products of all pairs of tokens, float32 [n, m]."""
-  return sum(
+  first, second = (
     common.matmul(dtype, x.astype(dtype), y.astype(dtype), ((1,), (1,)))
     for x, y in zip(a, b)
   )
+  return first + second
 
 
 def seen(
-  own_ids: Array,
-  other_ids: Array,
-  own: Any,
-  other: Any,
+  own_ids: Int[Array, " n"],
+  other_ids: Int[Array, " m"],
+  own: int | Array,
+  other: int | Array,
   reach: Reach,
   *,
   of_keys: bool = False,
-) -> Array:
+) -> Bool[Array, "n m"]:
   """Returns which queries see which keys, bool [n, m].
 
   Args:

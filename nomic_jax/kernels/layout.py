@@ -8,8 +8,13 @@ from typing import NamedTuple
 
 from jax import Array
 import jax.numpy as jnp
+from jaxtyping import Bool
+from jaxtyping import Float
 
 from nomic_jax.errors import UserError
+
+# Cosines and sines of the angles by which dimensions (i, i + d/2) are rotated.
+Angles = tuple[Float[Array, "B S half"], Float[Array, "B S half"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,12 +61,16 @@ class Layout:
     """Number of columns of q, k and v together."""
     return (self.heads + 2 * self.kv_heads) * self.width
 
-  def parts(self, qkv: Array) -> list[Array]:
+  def parts(self, qkv: Float[Array, "*rows columns"]) -> list[Array]:
     """Splits qkv [..., (H + 2 K) d] into q [..., H d], k and v [..., K d]."""
     q, k = self.heads * self.width, self.kv_heads * self.width
     return jnp.split(qkv, [q, q + k], axis=-1)
 
-  def split(self, qkv: Array) -> tuple[Array, Array, Array]:
+  def split(
+    self, qkv: Float[Array, "B S columns"]
+  ) -> tuple[
+    Float[Array, "B S H d"], Float[Array, "B S K d"], Float[Array, "B S K d"]
+  ]:
     """Splits qkv [B, S, (H + 2 K) d]: q [B, S, H, d], k and v [B, S, K, d]."""
     x = qkv.reshape(*qkv.shape[:2], -1, self.width)
     end = self.heads + self.kv_heads
@@ -89,7 +98,9 @@ class Reach(NamedTuple):
     """Whether some tokens of a text do not see each other."""
     return self != (None, None)
 
-  def sees(self, query: Any, key: Any) -> Any:
+  def sees(
+    self, query: int | Array, key: int | Array
+  ) -> bool | Bool[Array, "..."]:
     """Returns whether queries at some positions see keys at others.
 
     Args:

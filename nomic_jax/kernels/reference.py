@@ -2,15 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attention in plain JAX: the oracle for every kernel, and the CPU path."""
 
-from typing import Any
-
 import jax
 from jax import Array
 import jax.numpy as jnp
+from jaxtyping import Bool
+from jaxtyping import Float
+from jaxtyping import Float32
+from jaxtyping import Int
+import numpy as np
 
 from nomic_jax.kernels import blockwise
 from nomic_jax.kernels import common
 from nomic_jax.kernels import relative
+from nomic_jax.kernels.layout import Angles
 from nomic_jax.kernels.layout import Call
 from nomic_jax.kernels.layout import Reach
 
@@ -18,16 +22,22 @@ from nomic_jax.kernels.layout import Reach
 # take 3 GB, and on a CPU 1,024 tokens at once take twice as long.
 _LONG = 512
 
+Rows = tuple[Int[Array, "B S"], Angles | None, Float[Array, "..."] | None]
 
-def lacks(call: Call, length: int, dtype: Any) -> str:
+
+def lacks(call: Call, length: int, dtype: np.dtype | None) -> str:
   """Returns ""; see `nomic_jax.kernels.attention`."""
   del call, length, dtype
   return ""
 
 
 def prepare(
-  call: Call, segment_ids: Array, angles: Any, dtype: Any, bias: Any = None
-) -> Any:
+  call: Call,
+  segment_ids: Int[Array, "B S"],
+  angles: Angles | None,
+  dtype: np.dtype,
+  bias: Float[Array, "..."] | None = None,
+) -> Rows:
   """Returns the arguments that all layers share."""
   del call, dtype
   length = segment_ids.shape[1]
@@ -36,7 +46,9 @@ def prepare(
   return segment_ids, angles, bias
 
 
-def attend(call: Call, qkv: Array, rows: Any) -> Array:
+def attend(
+  call: Call, qkv: Float[Array, "B S columns"], rows: Rows
+) -> Float[Array, "B S out"]:
   """Computes attention; see `nomic_jax.kernels.attention`.
 
   Holds [B, H, S, S] scores, or a block of them for long rows. Scores and
@@ -85,16 +97,20 @@ def _by_queries(
 
 
 def softmax_attention(
-  q: Array, k: Array, v: Array, seen: Array, bias: Array | None = None
-) -> Array:
-  """Computes attention of q [B, Q, H, d] over k and v [B, S, K, d].
+  q: Float[Array, "B Q H d"],
+  k: Float[Array, "B S K d"],
+  v: Float[Array, "B S K d"],
+  seen: Bool[Array, "B Q S"],
+  bias: Float32[Array, "..."] | None = None,
+) -> Float[Array, "B Q H d"]:
+  """Computes attention of q over k and v.
 
   Args:
     q: queries.
     k: keys.
     v: values.
-    seen: bool [B, Q, S], whether a query sees a key.
-    bias: float32 [H, Q, S] to add to the scores; None for no bias.
+    seen: whether a query sees a key.
+    bias: to add to the scores; None for no bias.
   """
   # Heads before tokens, and the division last, on few numbers: by far the
   # fastest form on XLA's CPU backend. The queries of heads that share keys are
@@ -128,7 +144,7 @@ def softmax_attention(
   return out.swapaxes(1, 2)
 
 
-def mask(ids: Array, reach: Reach) -> Array:
+def mask(ids: Int[Array, "B S"], reach: Reach) -> Bool[Array, "B S S"]:
   """Returns which keys a query sees, bool [B, S, S]; padding sees padding.
 
   Args:
@@ -139,7 +155,11 @@ def mask(ids: Array, reach: Reach) -> Array:
   return (ids[:, :, None] == ids[:, None]) & reach.sees(at[:, None], at)
 
 
-def rotate(x: Array, cos: Array, sin: Array) -> Array:
+def rotate(
+  x: Float[Array, "B S heads d"],
+  cos: Float[Array, "B S half"],
+  sin: Float[Array, "B S half"],
+) -> Float[Array, "B S heads d"]:
   """Rotates the pairs (i, i + d/2) of x [B, S, H, d] by [B, S, d/2]."""
   cos, sin = (t[:, :, None].astype(x.dtype) for t in (cos, sin))
   a, b = jnp.split(x, 2, axis=-1)

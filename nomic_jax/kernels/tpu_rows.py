@@ -17,8 +17,11 @@ import jax
 from jax import Array
 from jax.experimental import pallas as pl
 import jax.numpy as jnp
+from jaxtyping import Int
+import numpy as np
 
 from nomic_jax.kernels import common
+from nomic_jax.kernels.layout import Angles
 from nomic_jax.kernels.layout import Layout
 from nomic_jax.kernels.layout import Reach
 
@@ -44,9 +47,9 @@ class Rows(NamedTuple):
 
 
 def make(
-  segment_ids: Array,
-  angles: tuple[Array, Array] | None,
-  dtype: Any,
+  segment_ids: Int[Array, "B S"],
+  angles: Angles | None,
+  dtype: np.dtype,
   blocks: tuple[int, int, int, int],
   reach: Reach,
 ) -> Rows:

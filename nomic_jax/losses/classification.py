@@ -2,9 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Predicting classes or numbers from a text or pair of texts (such as GLUE)."""
 
+from typing import cast
+
 import jax
 from jax import Array
 import jax.numpy as jnp
+from jaxtyping import Float32
 import optax
 
 from nomic_jax.cli import ranges
@@ -68,7 +71,7 @@ class Classification(Predictor):
       "classification_head": self._head.init(head_rng, first)["params"],
     }
 
-  def predict(self, params: Params, batch: Batch) -> Array:
+  def predict(self, params: Params, batch: Batch) -> Float32[Array, "N labels"]:
     """Returns logits of classes, or numbers, without dropout: [N, labels]."""
     return self._logits(params, batch, None)
 
@@ -78,12 +81,13 @@ class Classification(Predictor):
     )
     slots = self._texts(params["encoder"], batch, encoder_rng)
     first = slots.vectors[batch["text"]]
-    return self._head.apply(
+    logits = self._head.apply(
       {"params": params["classification_head"]},
       first,
       rng is not None,
-      rngs={} if rng is None else {"dropout": head_rng},
+      rngs=None if head_rng is None else {"dropout": head_rng},
     )
+    return cast(Array, logits)
 
   def __call__(self, params: Params, batch: Batch, rng: Array) -> Outcome:
     """Computes the loss; see `Loss`."""
@@ -99,19 +103,25 @@ class Classification(Predictor):
       {name: sum_counted(x) for name, x in sums.items()},
     )
 
-  def _single(self, logits: Array, labels: Array) -> tuple[Array, dict]:
+  def _single(
+    self, logits: Array, labels: Array
+  ) -> tuple[Array, dict[str, Array]]:
     label = jnp.nan_to_num(labels[:, 0]).astype(jnp.int32)
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, label)
     return loss, {"accuracy": logits.argmax(1) == label}
 
-  def _multi(self, logits: Array, labels: Array) -> tuple[Array, dict]:
+  def _multi(
+    self, logits: Array, labels: Array
+  ) -> tuple[Array, dict[str, Array]]:
     label = jnp.where(jnp.isnan(labels), -1, labels).astype(jnp.int32)
     chosen = jax.nn.one_hot(label, self._labels).max(1)
     loss = optax.sigmoid_binary_cross_entropy(logits, chosen).mean(1)
     # A text is correct if all of its classes are.
     return loss, {"accuracy": ((logits > 0) == (chosen > 0)).all(1)}
 
-  def _regression(self, logits: Array, labels: Array) -> tuple[Array, dict]:
+  def _regression(
+    self, logits: Array, labels: Array
+  ) -> tuple[Array, dict[str, Array]]:
     if labels.shape[1] != self._labels:
       raise OptionError(
         f"labels: {self._labels} numbers to predict, but the rows have "

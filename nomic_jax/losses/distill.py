@@ -155,7 +155,8 @@ class Distill(Loss):
 
   def _relational(self, student, teacher, identity, counted):
     del identity
-    parts = dict.fromkeys(("cosine", "similarity", "ranking"), 0.0)
+    zero = jnp.float32(0)
+    parts = {"cosine": zero, "similarity": zero, "ranking": zero}
     pairs = counted[:, None] & counted
     upper = jnp.triu_indices(len(counted), 1)
     for s, t in zip(student, teacher):

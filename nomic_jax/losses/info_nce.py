@@ -75,7 +75,7 @@ class InfoNCE(Loss):
 
   def init(self, rng: Array) -> Params:
     """Returns fresh parameters of the encoder and the temperature."""
-    params = {"encoder": self._encoder.init(rng)}
+    params: Params = {"encoder": self._encoder.init(rng)}
     if self._trainable:
       start = lambda: jnp.float32(-math.log(self._temperature))
       params["log_scale"] = nn.with_logical_partitioning(start, ())()

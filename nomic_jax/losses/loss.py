@@ -6,10 +6,13 @@ import abc
 from typing import Any
 
 from jax import Array
+from jaxtyping import Float
+from jaxtyping import Float32
+from jaxtyping import Num
 
 Params = dict[str, Any]  # nested dicts of arrays
 Batch = dict[str, Any]  # arrays; those of `inputs` are in a nested dict
-Outcome = tuple[Array, Array, dict[str, Array]]
+Outcome = tuple[Float[Array, ""], Num[Array, ""], dict[str, Num[Array, ""]]]
 
 
 class Loss(abc.ABC):
@@ -51,5 +54,5 @@ class Predictor(Loss):
   """A loss whose model predicts the labels of rows."""
 
   @abc.abstractmethod
-  def predict(self, params: Params, batch: Batch) -> Array:
-    """Returns logits of classes, or numbers, without dropout: [N, labels]."""
+  def predict(self, params: Params, batch: Batch) -> Float32[Array, "N labels"]:
+    """Returns logits of classes, or numbers, without dropout."""

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Masked language modelling (Devlin et al. 2019; Nomic Embed, section 4.1)."""
 
+from typing import cast
+
 from flax.linen import meta
 import jax
 from jax import Array
@@ -61,7 +63,7 @@ class MLM(Loss):
     def score(rows):
       chosen, labels = rows
       flat = chosen.reshape(-1, chosen.shape[-1])
-      logits = self._head.apply({"params": head}, flat, table)
+      logits = cast(Array, self._head.apply({"params": head}, flat, table))
       logits = logits.reshape(*labels.shape, -1)
       true = jnp.take_along_axis(
         logits, jnp.maximum(labels, 0)[:, :, None], axis=-1

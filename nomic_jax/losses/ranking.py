@@ -5,11 +5,16 @@
 import jax
 from jax import Array
 import jax.numpy as jnp
+from jaxtyping import Bool
+from jaxtyping import Float
 
 
 def margin_loss(
-  scores: Array, target: Array, margin: float, counted: Array | None = None
-) -> Array:
+  scores: Float[Array, " M"],
+  target: Float[Array, " M"],
+  margin: float,
+  counted: Bool[Array, " M"] | None = None,
+) -> Float[Array, ""]:
   """Returns the mean over pairs of relu(margin − (higher − lower)).
 
   Higher and lower are the two scores in the order of `target`; in a tie the
@@ -56,7 +61,7 @@ def _active(scores: Array, margin: float) -> tuple[Array, Array]:
   scores = jnp.pad(scores, (0, total - size), constant_values=jnp.inf)
   position = jnp.arange(total, dtype=jnp.int32)
 
-  def count(level: Array, counts: tuple) -> tuple:
+  def count(level: Array, counts: tuple[Array, Array]) -> tuple[Array, Array]:
     half = jnp.left_shift(1, level)
     block = jnp.right_shift(position, level + 1)
     right = jnp.right_shift(position, level) & 1

@@ -20,13 +20,21 @@ import jax
 from jax import Array
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
+from jaxtyping import Bool
+from jaxtyping import Float
+from jaxtyping import Float32
+from jaxtyping import Int
+from jaxtyping import PyTree
+from jaxtyping import UInt32
 
 # True float32: by default accelerators multiply in bfloat16 or TF32, and a
 # temperature of 0.02 multiplies their errors by fifty.
 _EXACT = jax.lax.Precision.HIGHEST
 
 
-def map_blocks(f: Callable[[Any], Any], most: int, rows: Any) -> Any:
+def map_blocks(
+  f: Callable[[PyTree], PyTree], most: int, rows: PyTree
+) -> PyTree:
   """Applies f to blocks of at most `most` rows of the leading axis in sequence.
 
   Blocks are interleaved, so that each has an equal part of every device's rows,
@@ -60,11 +68,13 @@ _WORDS = 8
 
 
 # Maps [q, ...] queries and [c, ...] candidates, trees of float arrays, to
-# float32 scores [q, c].
-Score = Callable[[Any, Any], Array]
+# scores.
+Score = Callable[[PyTree, PyTree], Float32[Array, "q c"]]
 
 
-def dot(queries: Array, candidates: Array) -> Array:
+def dot(
+  queries: Float[Array, "q D"], candidates: Float[Array, "c D"]
+) -> Float32[Array, "q c"]:
   """Returns dot products of [q, D] and [c, D]; a `Score`."""
   return jnp.einsum(
     "qd,cd->qc",
@@ -85,10 +95,10 @@ class _Queries(NamedTuple):
     group: uint32 [q, _WORDS], at most one bit, see `_answers`.
   """
 
-  vectors: Any
-  positive: Array
-  identity: Array
-  group: Array
+  vectors: PyTree
+  positive: Int[Array, " q"]
+  identity: Int[Array, " q"]
+  group: UInt32[Array, "q words"]
 
 
 class _Candidates(NamedTuple):
@@ -101,21 +111,21 @@ class _Candidates(NamedTuple):
     groups: uint32 [c, _WORDS], groups of the queries it answers.
   """
 
-  vectors: Any
-  place: Array
-  identity: Array
-  groups: Array
+  vectors: PyTree
+  place: Int[Array, " c"]
+  identity: Int[Array, " c"]
+  groups: UInt32[Array, "c words"]
 
 
 def cross_entropy(
   score: Score,
-  queries: Any,
-  candidates: Any,
-  scale: Array,
-  positive: Array,
-  identity: Array,
-  group: Array | None = None,
-) -> tuple[Array, Array]:
+  queries: PyTree,
+  candidates: PyTree,
+  scale: Float[Array, ""],
+  positive: Int[Array, " Q"],
+  identity: Int[Array, " C"],
+  group: Int[Array, " Q"] | None = None,
+) -> tuple[Float[Array, ""], Float[Array, " Q"]]:
   """Computes, for each query, logsumexp(logits) − logit of the positive.
 
   A logit is `scale` times the score of a query and a candidate. A candidate is
@@ -156,7 +166,11 @@ def cross_entropy(
   )
 
 
-def negatives(positive: Array, identity: Array, group: Array) -> Array:
+def negatives(
+  positive: Int[Array, " Q"],
+  identity: Int[Array, " C"],
+  group: Int[Array, " Q"],
+) -> Bool[Array, "Q C"]:
   """Returns which candidates are negatives of which queries, bool [Q, C].
 
   For losses that hold all pairs; arguments are those of `cross_entropy`.
@@ -222,8 +236,8 @@ def _answers(
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _cross_entropy(
   score: Score,
-  queries: Any,
-  candidates: Any,
+  queries: PyTree,
+  candidates: PyTree,
   scale: Array,
   positive: Array,
   identity: Array,
@@ -245,18 +259,26 @@ def _cross_entropy(
 
 
 def _forward(
-  score: Score, queries: Any, candidates: Any, scale: Array, *about: Array
-) -> tuple[tuple, tuple]:
+  score: Score,
+  queries: PyTree,
+  candidates: PyTree,
+  scale: Array,
+  positive: Array,
+  identity: Array,
+  group: Array,
+  groups: Array,
+) -> tuple[tuple[Array, Array], tuple[PyTree, ...]]:
+  about = score, queries, candidates, scale, positive, identity, group, groups
   loss, correct, total, others, d_scale, d_queries = _of_queries(
-    score, queries, candidates, scale, *about, gradient=True
+    *about, gradient=True
   )
-  d_candidates = _of_candidates(
-    score, queries, candidates, scale, *about, total, others
-  )
+  d_candidates = _of_candidates(*about, total, others)
   return (loss.sum(), correct), (scale, d_queries, d_candidates, d_scale.sum())
 
 
-def _backward(score: Score, saved: tuple, cotangent: tuple) -> tuple:
+def _backward(
+  score: Score, saved: tuple[PyTree, ...], cotangent: tuple[Array, Array]
+) -> tuple[PyTree, ...]:
   del score
   scale, d_queries, d_candidates, d_scale = saved
   by_logit = cotangent[0]
@@ -277,8 +299,8 @@ _cross_entropy.defvjp(_forward, _backward)
 
 def _of_queries(
   score: Score,
-  queries: Any,
-  candidates: Any,
+  queries: PyTree,
+  candidates: PyTree,
   scale: Array,
   positive: Array,
   identity: Array,
@@ -299,7 +321,7 @@ def _of_queries(
     candidates, jnp.arange(len(identity)), identity, groups
   )
 
-  def of_block(rows: _Queries) -> tuple:
+  def of_block(rows: _Queries) -> tuple[PyTree, ...]:
     scores, back = jax.vjp(
       lambda queries: score(queries, candidates), rows.vectors
     )
@@ -326,8 +348,8 @@ def _of_queries(
 
 def _of_candidates(
   score: Score,
-  queries: Any,
-  candidates: Any,
+  queries: PyTree,
+  candidates: PyTree,
   scale: Array,
   positive: Array,
   identity: Array,
@@ -335,7 +357,7 @@ def _of_candidates(
   groups: Array,
   total: Array,
   others: Array,
-) -> Any:
+) -> PyTree:
   """Computes the gradient with respect to (scale · candidates), [C, ...]."""
   rows = _Candidates(candidates, jnp.arange(len(identity)), identity, groups)
   queries, positive, everyones, total, others = whole(
@@ -344,7 +366,7 @@ def _of_candidates(
   # Made from whole sets, so nothing is exchanged.
   everyone = _Queries(queries, positive, everyones[positive], group)
 
-  def of_block(rows: _Candidates) -> Any:
+  def of_block(rows: _Candidates) -> PyTree:
     scores, back = jax.vjp(
       lambda candidates: score(queries, candidates), rows.vectors
     )
@@ -393,12 +415,12 @@ def _excess(
   return jnp.where(own, -others[:, None], share), others
 
 
-def _rows(vectors: Any) -> int:
+def _rows(vectors: PyTree) -> int:
   """Returns the rows of a block for logits no larger than the other set."""
   return max(sum(x[0].size for x in jax.tree.leaves(vectors)), 8)
 
 
-def whole(arrays: Any) -> Any:
+def whole(arrays: PyTree) -> PyTree:
   """Replicates arrays over the devices of the current mesh, if any.
 
   Otherwise the partitioner would gather a part in each iteration of the loop.

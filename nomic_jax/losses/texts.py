@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Embedding the texts of a batch, which losses of texts share."""
 
-from typing import Any
 from typing import NamedTuple
 
 from jax import Array
 import jax.numpy as jnp
+from jaxtyping import Float
+from jaxtyping import Int
 
 from nomic_jax.losses import transforms
+from nomic_jax.losses.loss import Batch
+from nomic_jax.losses.loss import Params
 from nomic_jax.model.encoder import Encoder
 
 
@@ -21,10 +24,10 @@ class Texts(NamedTuple):
       where a text is absent.
   """
 
-  vectors: Array
-  identity: Array
+  vectors: Float[Array, "N D"]
+  identity: Int[Array, " N"]
 
-  def at(self, slots: Array) -> "Texts":
+  def at(self, slots: Int[Array, " M"]) -> "Texts":
     """Returns the texts in these slots; -1 is absent."""
     index = jnp.maximum(slots, 0)
     return Texts(
@@ -46,9 +49,7 @@ class Embedding:
     self._embed = transforms.chunked(encoder.embed, chunk_tokens)
     self._drops = bool(encoder.dropout)
 
-  def __call__(
-    self, params: Any, batch: dict[str, Any], rng: Array | None
-  ) -> Texts:
+  def __call__(self, params: Params, batch: Batch, rng: Array | None) -> Texts:
     """Returns all slots of the batch, row by row: [B K].
 
     Args:

@@ -9,19 +9,23 @@ backward pass recomputes one chunk at a time.
 
 from collections.abc import Callable
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 from jax import Array
 import jax.numpy as jnp
+from jaxtyping import Float
+from jaxtyping import PyTree
 
 from nomic_jax.cli import ranges
 from nomic_jax.errors import OptionError
 from nomic_jax.mesh import own_rows
 from nomic_jax.model.pooling import normalize
 
+# A sum, and what is to be logged.
+Summed = tuple[Float[Array, ""], PyTree]
 
-def map_chunks(f: Callable[[Any], Any], n: int, rows: Any) -> Any:
+
+def map_chunks(f: Callable[[PyTree], PyTree], n: int, rows: PyTree) -> PyTree:
   """Applies f to n interleaved chunks of the leading axis, rematerialised.
 
   Chunk i holds rows i, i + n, i + 2n ...: if rows are sharded in blocks over
@@ -81,10 +85,10 @@ def chunked(embed: Callable[..., Array], tokens: int) -> Callable[..., Array]:
     # For a device's own rows.
     n_of = lambda inputs: chunks_of(*_rows(inputs), most)
     if rng is None:
-      own = lambda params, inputs: map_chunks(
+      without_keys = lambda params, inputs: map_chunks(
         lambda x: embed(params, x, slots), n_of(inputs), inputs
       )
-      return own_rows.by_rows(own)(params, inputs)
+      return own_rows.by_rows(without_keys)(params, inputs)
 
     def own(params, rows):
       return map_chunks(
@@ -97,7 +101,7 @@ def chunked(embed: Callable[..., Array], tokens: int) -> Callable[..., Array]:
   return embed_chunks
 
 
-def _rows(inputs: Any) -> tuple[int, int]:
+def _rows(inputs: PyTree) -> tuple[int, int]:
   """Returns the number and length of an encoder's input rows."""
   rows, length = jax.tree.leaves(inputs)[0].shape[:2]
   return rows, length
@@ -105,7 +109,7 @@ def _rows(inputs: Any) -> tuple[int, int]:
 
 def matryoshka(
   dims: Sequence[int], weights: Sequence[float]
-) -> Callable[[Callable[[Array, Array], Any], Array, Array], Any]:
+) -> Callable[[Callable[[Array, Array], Summed], Array, Array], Summed]:
   """Returns a loss of two sets of embeddings summed over truncated widths.
 
   Matryoshka Representation Learning (Kusupati et al. 2022): vectors are

@@ -8,9 +8,9 @@ a `Shard` and gathered where it is used.
 """
 
 from collections.abc import Callable
+from collections.abc import Hashable
 import functools
 import math
-from typing import Any
 
 from flax import struct
 from flax.linen import meta
@@ -20,6 +20,8 @@ from jax.ad_checkpoint import checkpoint_name
 import jax.numpy as jnp
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec
+from jax.tree_util import KeyPath
+from jaxtyping import PyTree
 
 from nomic_jax.mesh.partition import ROW_AXES
 
@@ -51,13 +53,13 @@ class Shard(struct.PyTreeNode, meta.AxisMetadata):
     whole = _gather(self.value, self.value.ndim + self.axis, self.dtype)
     return checkpoint_name(whole, GATHERED)
 
-  def replace_boxed(self, value: Any) -> "Shard":
-    return self.replace(value=value)
+  def replace_boxed(self, val: PyTree) -> "Shard":
+    return self.replace(value=val)
 
-  def add_axis(self, index: int, params: dict[Any, Any]) -> "Shard":
+  def add_axis(self, index: int, params: dict[Hashable, object]) -> "Shard":
     return self
 
-  def remove_axis(self, index: int, params: dict[Any, Any]) -> "Shard":
+  def remove_axis(self, index: int, params: dict[Hashable, object]) -> "Shard":
     return self
 
   @property
@@ -94,8 +96,9 @@ _gather.defvjp(
 
 
 def sharded(
-  shardings: Any, rounded: Callable[[Any], str | None] = lambda path: None
-) -> Callable[[Any], Any]:
+  shardings: PyTree,
+  rounded: Callable[[KeyPath], str | None] = lambda path: None,
+) -> Callable[[PyTree], PyTree]:
   """Returns a function that puts parameters that lie over `fsdp` in `Shard`s.
 
   Args:
@@ -104,7 +107,7 @@ def sharded(
       another than its own.
   """
 
-  def box(path: Any, value: Array, sharding: NamedSharding) -> Any:
+  def box(path: KeyPath, value: Array, sharding: NamedSharding) -> PyTree:
     axes = [n for n, a in enumerate(sharding.spec) if a == "fsdp"]
     if not axes or sharding.mesh.shape["fsdp"] == 1:
       return value
@@ -114,18 +117,18 @@ def sharded(
   return lambda params: jax.tree_util.tree_map_with_path(box, params, shardings)
 
 
-def _is_shard(leaf: Any) -> bool:
+def _is_shard(leaf: object) -> bool:
   return isinstance(leaf, Shard)
 
 
-def stored(tree: Any) -> Any:
+def stored(tree: PyTree) -> PyTree:
   """The tree with the arrays in `Shard`s in their place, not gathered."""
   return jax.tree.map(
     lambda x: x.value if _is_shard(x) else x, tree, is_leaf=_is_shard
   )
 
 
-def _specs(tree: Any) -> Any:
+def _specs(tree: PyTree) -> PyTree:
   return jax.tree.map(
     lambda x: x.spec if _is_shard(x) else PartitionSpec(),
     tree,
@@ -133,7 +136,9 @@ def _specs(tree: Any) -> Any:
   )
 
 
-def by_rows(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def by_rows(
+  f: Callable[[PyTree, PyTree], PyTree],
+) -> Callable[[PyTree, PyTree], PyTree]:
   """f(params, rows) -> rows, each device doing its own rows.
 
   Left to the partitioner, the parameters' gradient is added up over the
@@ -142,7 +147,7 @@ def by_rows(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
   depend on that row alone. Without a mesh it is f.
   """
 
-  def run(params: Any, rows: Any) -> Any:
+  def run(params: PyTree, rows: PyTree) -> PyTree:
     if not _rows_are_spread():
       return f(params, rows)
     return _shard_map(
@@ -153,8 +158,8 @@ def by_rows(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 
 def summed_by_rows(
-  f: Callable[..., tuple[Any, Any]], gradient: bool = True
-) -> Callable[..., tuple[Any, Any]]:
+  f: Callable[..., PyTree], gradient: bool = True
+) -> Callable[..., PyTree]:
   """f(params, frozen, batch, key) -> sums over rows, added over devices once.
 
   Each device does its own rows of every micro-batch. f returns (a gradient,
@@ -162,11 +167,13 @@ def summed_by_rows(
   rows. Without `gradient` it returns only the second. Without a mesh it is f.
   """
 
-  def run(params: Any, frozen: Any, batch: Any, key: jax.Array) -> Any:
+  def run(
+    params: PyTree, frozen: PyTree, batch: PyTree, key: jax.Array
+  ) -> PyTree:
     if not _rows_are_spread():
       return f(params, frozen, batch, key)
 
-    def own(*args: Any) -> Any:
+    def own(*args: PyTree) -> PyTree:
       everything = f(*args)
       if not gradient:
         return jax.lax.psum(everything, ROW_AXES)
@@ -217,7 +224,9 @@ def _rows_are_spread() -> bool:
   )
 
 
-def _shard_map(f: Callable[..., Any], taken: Any, given: Any) -> Callable:
+def _shard_map(
+  f: Callable[..., PyTree], taken: PyTree, given: PyTree
+) -> Callable:
   # What lies over `tensor` stays with the partitioner.
   return jax.shard_map(
     f, in_specs=taken, out_specs=given, axis_names={*ROW_AXES}, check_vma=False

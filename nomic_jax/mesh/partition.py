@@ -6,7 +6,6 @@ from collections.abc import Callable
 from collections.abc import Sequence
 import functools
 import math
-from typing import Any
 
 from flax import linen as nn
 import jax
@@ -14,6 +13,7 @@ from jax.experimental import mesh_utils
 from jax.sharding import Mesh
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec
+from jaxtyping import PyTree
 import ml_collections
 import numpy as np
 
@@ -82,7 +82,7 @@ def make_mesh(
   return Mesh(grid, AXES, axis_types=types)
 
 
-def state_shardings(mesh: Mesh, rules: str, boxed: Any) -> Any:
+def state_shardings(mesh: Mesh, rules: str, boxed: PyTree) -> PyTree:
   """Shardings of a state whose parameters are boxed (shapes suffice).
 
   An axis that its mesh axis does not divide is replicated.
@@ -95,13 +95,13 @@ def state_shardings(mesh: Mesh, rules: str, boxed: Any) -> Any:
   """
   one_of(rules, RULES, f"config.mesh.rules: no rules '{rules}'")
 
-  def place(path, leaf) -> Any:
+  def place(path, leaf) -> NamedSharding:
     of_optimizer = path[:1] == (jax.tree_util.GetAttrKey("opt_state"),)
     table = dict(RULES[rules]["optimizer" if of_optimizer else "params"])
     if not isinstance(leaf, nn.LogicallyPartitioned):
       return NamedSharding(mesh, PartitionSpec())
     shape = leaf.unbox().shape
-    axes = [table.get(name) for name in leaf.names]
+    axes = [name and table.get(name) for name in leaf.names]
     axes = [
       a if a and size % _size(mesh, a) == 0 else None
       for a, size in zip(axes, shape)
@@ -134,14 +134,14 @@ def in_mesh(f: Callable, mesh: Mesh) -> Callable:
   """f, traced where `jax.sharding.get_abstract_mesh` gives this mesh."""
 
   @functools.wraps(f)
-  def wrapped(*args: Any) -> Any:
+  def wrapped(*args: object) -> object:
     with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
       return f(*args)
 
   return wrapped
 
 
-def unsharded_share(params: Any, shardings: Any) -> float:
+def unsharded_share(params: PyTree, shardings: PyTree) -> float:
   """Share of the parameters' elements that every device holds a copy of."""
   whole = total = 0
   for leaf, sharding in zip(
@@ -153,7 +153,7 @@ def unsharded_share(params: Any, shardings: Any) -> float:
   return whole / max(total, 1)
 
 
-def check_unsharded(limit: float, params: Any, shardings: Any) -> None:
+def check_unsharded(limit: float, params: PyTree, shardings: PyTree) -> None:
   """Raises UserError if more than `limit` of the parameters lie whole."""
   share = unsharded_share(params, shardings)
   if share > limit:

@@ -59,7 +59,7 @@ class _Run:
 
 def _decode(kind: Any, value: Any, where: str) -> Any:
   """Returns a value of the annotated type `kind`."""
-  if dataclasses.is_dataclass(kind):
+  if isinstance(kind, type) and dataclasses.is_dataclass(kind):
     known = typing.get_type_hints(kind)
     try:
       for name in value:

@@ -4,6 +4,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 from nomic_jax.errors import UserError
 from nomic_jax.model.architecture import Architecture
@@ -65,9 +66,8 @@ class EncoderConfig:
         object.__setattr__(self, field.name, field.default)
     if not self.rotary_factor:  # 0 means none, too
       object.__setattr__(self, "rotary_factor", None)
-    layers = tuple(  # dicts if read from JSON
-      x if isinstance(x, Module) else Module(**x) for x in self.output_layers
-    )
+    given: tuple[Any, ...] = self.output_layers  # dicts if read from JSON
+    layers = tuple(x if isinstance(x, Module) else Module(**x) for x in given)
     object.__setattr__(self, "output_layers", layers)
     odd = self.position == "rotary" and self.width // self.heads % 2
     if self.width % self.heads or odd:

@@ -4,6 +4,7 @@
 
 import pathlib
 import re
+from typing import Any
 
 import jax
 
@@ -36,7 +37,7 @@ def choose(name: str, platform: str) -> str:
   return name
 
 
-def is_multiplied(path: jax.tree_util.KeyPath) -> bool:
+def is_multiplied(path: tuple[Any, ...]) -> bool:
   """Returns whether a parameter is a matrix of the stack of layers.
 
   Those are used only in the dtype to compute in.

@@ -10,11 +10,16 @@ a compiled step does not grow with depth.
 import dataclasses
 import functools
 from typing import Any
+from typing import cast
 
 from flax import linen as nn
 import jax
 from jax import Array
 import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Float32
+from jaxtyping import Int
+from jaxtyping import PyTree
 
 from nomic_jax.errors import check_choice
 from nomic_jax.kernels.attention import Backend
@@ -29,8 +34,11 @@ from nomic_jax.model.head import Head
 from nomic_jax.model.norm import AddNorm
 
 Params = dict[str, Any]
-# ids, segment_ids, positions and, where not all are 0, types: int32 [B, S]
-Tokens = dict[str, Array]
+# ids, segment_ids, positions and, where not all are 0, types.
+Tokens = dict[str, Int[Array, "B S"]]
+
+# What an implementation of attention needs of a batch, for each kind.
+Rows = tuple[PyTree, ...]
 
 _POLICIES = jax.checkpoint_policies
 
@@ -78,7 +86,7 @@ class Encoder:
   architecture: Architecture
   dtype: str = "float32"
   attention: Backend | str = "reference"
-  remat: str | bool = "none"
+  remat: str = "none"
   unroll: int = 1
   dropout: float = 0.0
   head_dropout: float = 0.0
@@ -86,7 +94,7 @@ class Encoder:
 
   def __post_init__(self):
     switch = {"true": "full", "false": "none"}
-    remat = switch.get(str(self.remat).lower(), self.remat)
+    remat = switch.get(str(self.remat).lower(), self.remat)  # YAML's true, too
     object.__setattr__(self, "remat", remat)
     for field, known in (("remat", REMAT), ("ntk_length", ("text", "batch"))):
       check_choice(field, getattr(self, field), known)
@@ -109,13 +117,12 @@ class Encoder:
     # Kernels have nothing to say about parameters, and their devices.
     plain = dataclasses.replace(self, attention="reference")
     a = self.architecture
-    return _Trunk(plain).init(rng, tokens)["params"] | (
-      a.head.init(rng, a.width, a.initializer_range)
-    )
+    trunk = cast(Params, _Trunk(plain).init(rng, tokens)["params"])
+    return trunk | a.head.init(rng, a.width, a.initializer_range)
 
   def apply(
     self, params: Params, tokens: Tokens, rng: Array | None = None
-  ) -> Array:
+  ) -> Float32[Array, "B S D"]:
     """Hidden states, float32 [B, S, D]; arbitrary at padded positions.
 
     Args:
@@ -126,11 +133,11 @@ class Encoder:
         row draws its own masks, whatever rows are beside it; None computes
         without dropout.
     """
-    return _Trunk(self).apply({"params": params}, tokens, rng)
+    return cast(Array, _Trunk(self).apply({"params": params}, tokens, rng))
 
   def embed(
     self, params: Params, tokens: Tokens, slots: int, rng: Array | None = None
-  ) -> Array:
+  ) -> Float32[Array, "B slots_or_S width"]:
     """One vector per text, not normalised: float32 [B, slots, output_width].
 
     Slot i of a row is its segment i + 1; slots without a text mean nothing.
@@ -158,7 +165,9 @@ def _fold(key: Array, number: int | Array) -> Array:
   )
 
 
-def _drop(rate: float, key: Array, x: Array, shape: Any = None) -> Array:
+def _drop(
+  rate: float, key: Array, x: Array, shape: tuple[int, ...] | None = None
+) -> Array:
   """Dropout; only its mask is drawn row by row, if there is a key for each.
 
   Args:
@@ -224,7 +233,7 @@ class _Trunk(nn.Module):
       x += table(e.positions, "position")(_position_rows(a, tokens))
     return layers.norm(e.norm, "norm")(x) if e.norm else x
 
-  def _rows(self, tokens: Tokens, dtype: Any) -> tuple[Any, ...]:
+  def _rows(self, tokens: Tokens, dtype: DTypeLike) -> Rows:
     """What attention needs of a batch, for each of `attentions`."""
     ids, rows = tokens["segment_ids"], []
     for attention in self.encoder.architecture.attentions:
@@ -257,7 +266,7 @@ class _Trunk(nn.Module):
     return table(buckets).T
 
   def _scan(
-    self, run: spec.Run, x: Array, rows: tuple, keys: Array | None
+    self, run: spec.Run, x: Array, rows: Rows, keys: Array | None
   ) -> Array:
     """The layers of a run; the body of the scan is one unit."""
     size = len(run.unit)
@@ -268,7 +277,7 @@ class _Trunk(nn.Module):
       body,
       variable_axes={"params": 0},
       split_rngs={"params": True},
-      in_axes=(nn.broadcast, 0),
+      in_axes=(nn.broadcast, 0),  # pyright: ignore[reportArgumentType]
       length=run.repeats,
       unroll=max(self.encoder.unroll // size, 1),
       metadata_params={nn.PARTITION_NAME: "layers"},
@@ -298,7 +307,9 @@ class _Unit(nn.Module):
   layers: tuple[spec.Layer, ...]
 
   @nn.compact
-  def __call__(self, x: Array, rows: tuple, keys: Array | None) -> tuple:
+  def __call__(
+    self, x: Array, rows: Rows, keys: Array | None
+  ) -> tuple[Array, None]:
     for i, layer in enumerate(self.layers):
       key = None if keys is None else keys[i : i + 1]
       block = _Block(self.encoder, (layer,), name=f"layer_{i}")
@@ -315,10 +326,12 @@ class _Block(nn.Module):
   """
 
   encoder: Encoder
-  layers: tuple[spec.Layer]
+  layers: tuple[spec.Layer, ...]
 
   @nn.compact
-  def __call__(self, x: Array, rows: tuple, keys: Array | None) -> tuple:
+  def __call__(
+    self, x: Array, rows: Rows, keys: Array | None
+  ) -> tuple[Array, None]:
     (layer,) = self.layers
     a = self.encoder.architecture
     own = rows[a.attentions.index(layer.attention)]
@@ -357,14 +370,14 @@ class _Block(nn.Module):
     init = self.encoder.architecture.fresh(output)
     return layers.dense(features, axes, bias, init, self.encoder.dtype, name)
 
-  def _attention(self, a: spec.Attention, x: Array, rows: Any) -> Array:
+  def _attention(self, a: spec.Attention, x: Array, rows: PyTree) -> Array:
     """[B, S, D] to [B S, D]."""
     columns = a.layout.columns
     qkv = self._dense(columns, ("embed", "heads"), a.bias, "qkv")(
       x.reshape(-1, x.shape[-1])
     ).reshape(*x.shape[:2], columns)
     if a.qk_norm:
-      qkv = self._normed_heads(a, qkv)
+      qkv = self._normed_heads(a, a.qk_norm, qkv)
     if a.rope:
       qkv = rotary.pairs_apart(a, qkv)
     y = self.encoder.attends.attend(qkv, rows, *a.need)
@@ -372,12 +385,14 @@ class _Block(nn.Module):
       y.reshape(-1, y.shape[-1])
     )
 
-  def _normed_heads(self, a: spec.Attention, qkv: Array) -> Array:
+  def _normed_heads(
+    self, a: spec.Attention, norm: spec.Norm, qkv: Array
+  ) -> Array:
     """Each head of the queries and of the keys, normed."""
     ends = [a.heads * a.width, (a.heads + a.kv_heads) * a.width]
     q, k, v = jnp.split(qkv, ends, axis=-1)
     q, k = (
-      AddNorm(**dataclasses.asdict(a.qk_norm), axis="head", name=name)(
+      AddNorm(**dataclasses.asdict(norm), axis="head", name=name)(
         y.reshape(*y.shape[:2], -1, a.width)
       ).reshape(y.shape)
       for y, name in ((q, "q_norm"), (k, "k_norm"))

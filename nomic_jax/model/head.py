@@ -8,11 +8,14 @@ with activations, LayerNorms, and normalization before further layers.
 
 import dataclasses
 from typing import Any
+from typing import cast
 
 from flax import linen as nn
 import jax
 from jax import Array
 import jax.numpy as jnp
+from jaxtyping import Float
+from jaxtyping import Int
 
 from nomic_jax.errors import OptionError
 from nomic_jax.errors import UserError
@@ -123,11 +126,16 @@ class Head:
   def init(self, rng: Array, width: int, stddev: float) -> Params:
     """Returns initial parameters, boxed with their axes' logical names."""
     vector = jnp.zeros((1, width))
-    return _Modules(self, stddev).init(rng, vector).get("params", {})
+    made = _Modules(self, stddev).init(rng, vector).get("params", {})
+    return cast(Params, made)
 
   def apply(
-    self, params: Params, hidden: Array, segment_ids: Array, slots: int
-  ) -> Array:
+    self,
+    params: Params,
+    hidden: Float[Array, "B S D"],
+    segment_ids: Int[Array, "B S"],
+    slots: int,
+  ) -> Float[Array, "B slots_or_S width"]:
     """Returns float32 vectors [B, slots, output width], see `pooling.pool`.
 
     Args:
@@ -138,7 +146,7 @@ class Head:
     """
     vectors = pooling.pool(self.pooling, hidden, segment_ids, slots)
     own = {name: params[name] for name in self.names if name in params}
-    vectors = _Modules(self, 0.0).apply({"params": own}, vectors)
+    vectors = cast(Array, _Modules(self, 0.0).apply({"params": own}, vectors))
     if self.pooling == "none" and self.modules:  # zeros at padding, as pooled
       vectors = jnp.where((segment_ids > 0)[:, :, None], vectors, 0)
     return vectors

@@ -2,9 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What stands on top of the encoder while it trains."""
 
+from typing import cast
+
 from flax import linen as nn
 from jax import Array
 import jax.numpy as jnp
+from jaxtyping import Float
+from jaxtyping import Float32
 
 from nomic_jax.model import layers
 from nomic_jax.model.architecture import Architecture
@@ -20,7 +24,9 @@ class MLMHead(nn.Module):
   dtype: str = "float32"
 
   @nn.compact
-  def __call__(self, hidden: Array, word_embedding: Array) -> Array:
+  def __call__(
+    self, hidden: Float[Array, "N D"], word_embedding: Float[Array, "V D"]
+  ) -> Float32[Array, "N V"]:
     """[N, D] hidden states and the [V, D] table to float32 [N, V] logits."""
     a = self.architecture
     p = a.prediction
@@ -41,7 +47,7 @@ class MLMHead(nn.Module):
     )
     if p.bias:
       init = nn.with_logical_partitioning(nn.initializers.zeros, ("vocab",))
-      logits += self.param("bias", init, (a.vocab_size,))
+      logits += cast(Array, self.param("bias", init, (a.vocab_size,)))
     return logits
 
 
@@ -75,7 +81,9 @@ class ClassificationHead(nn.Module):
   dropout: float = 0.0
 
   @nn.compact
-  def __call__(self, pooled: Array, train: bool = False) -> Array:
+  def __call__(
+    self, pooled: Float[Array, "*rows D"], train: bool = False
+  ) -> Float32[Array, "*rows labels"]:
     """[..., D] pooled hidden states to float32 [..., labels]."""
     a = self.architecture
     c = a.classifier

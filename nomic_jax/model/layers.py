@@ -86,8 +86,8 @@ def table(
     values = init(rng, shape, dtype)
     return values if zero_row is None else values.at[zero_row].set(0)
 
-  zeroed = nn.with_logical_partitioning(zeroed, (axis, "embed"))
-  return nn.Embed(rows, width, embedding_init=zeroed, name=name)
+  boxed = nn.with_logical_partitioning(zeroed, (axis, "embed"))
+  return nn.Embed(rows, width, embedding_init=boxed, name=name)
 
 
 def norm(n: Any, name: str) -> nn.Module:

@@ -19,6 +19,8 @@ from jax import Array
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Float
 
 _product = functools.partial(
   lax.dot_general, preferred_element_type=jnp.float32
@@ -35,12 +37,14 @@ class Linear(nn.Module):
   """
 
   features: int
-  dtype: Any
+  dtype: DTypeLike
   kernel_init: Callable[..., Any]
   bias_init: Callable[..., Any] | None
 
   @nn.compact
-  def __call__(self, x: Array) -> Array:
+  def __call__(
+    self, x: Float[Array, "*rows K"]
+  ) -> Float[Array, "*rows features"]:
     """Applies the layer to x [..., K]."""
     kernel = self.param(
       "kernel", self.kernel_init, (x.shape[-1], self.features)
@@ -52,7 +56,9 @@ class Linear(nn.Module):
     return add_bias(y, self.param("bias", self.bias_init, (self.features,)))
 
 
-def add_bias(y: Array, bias: Array) -> Array:
+def add_bias(
+  y: Float[Array, "*rows N"], bias: Float[Array, " N"]
+) -> Float[Array, "*rows N"]:
   """Returns y [..., N] plus bias [N], float32, in the dtype of y."""
   if y.dtype != jnp.bfloat16:
     return y + bias
@@ -86,7 +92,10 @@ _add_bias.defvjp(
 
 
 def dot_general(
-  x: Array, kernel: Array, dimension_numbers: tuple, precision=None
+  x: Array,
+  kernel: Array,
+  dimension_numbers: lax.DotDimensionNumbers,
+  precision: lax.PrecisionLike = None,
 ) -> Array:
   """Returns x [..., K] times kernel [K, N], float32, in the dtype of x.
 
@@ -105,12 +114,12 @@ def _matmul(x: Array, kernel: Array) -> Array:
   return y.astype(x.dtype)
 
 
-def _forward(x: Array, kernel: Array) -> tuple[Array, tuple]:
+def _forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
   # Named, so that rematerialization can save it: see model/encoder.py.
   return checkpoint_name(_matmul(x, kernel), "product"), (x, kernel)
 
 
-def _backward(residuals: tuple, dy: Array) -> tuple[Array, Array]:
+def _backward(residuals: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
   x, kernel = residuals
   dx = _product(dy, kernel.astype(x.dtype), (((1,), (1,)), ((), ())))
   return dx.astype(x.dtype), lax.platform_dependent(

@@ -15,6 +15,7 @@ from flax import linen as nn
 import jax
 from jax import Array
 import jax.numpy as jnp
+from jaxtyping import Float
 
 
 class AddNorm(nn.Module):
@@ -31,7 +32,9 @@ class AddNorm(nn.Module):
   axis: str = "embed"
 
   @nn.compact
-  def __call__(self, x: Array, y: Array | None = None) -> Array:
+  def __call__(
+    self, x: Float[Array, "*rows D"], y: Float[Array, "*rows D"] | None = None
+  ) -> Float[Array, "*rows D"]:
     """Applies the norm to x + y, or to x alone."""
     parameter = lambda name, init: self.param(
       name, nn.with_logical_partitioning(init, (self.axis,)), x.shape[-1:]
@@ -55,10 +58,11 @@ def _norm(
 
 def _forward(
   eps: float, centred: bool, x: Array, scale: Array, bias: Array | None
-) -> tuple:
+) -> tuple[Array, tuple[Any, ...]]:
   wide = x.astype(jnp.float32)
-  mean = wide.mean(-1, keepdims=True) if centred else None
+  mean = None
   if centred:
+    mean = wide.mean(-1, keepdims=True)
     wide = wide - mean
   # PyTorch computes the two-pass variance too; the fast one loses digits.
   narrow = jax.lax.rsqrt(jnp.square(wide).mean(-1, keepdims=True) + eps)
@@ -70,7 +74,7 @@ def _forward(
 
 
 def _backward(
-  eps: float, centred: bool, residuals: tuple, gradient: Array
+  eps: float, centred: bool, residuals: tuple[Any, ...], gradient: Array
 ) -> tuple[Any, ...]:
   del eps
   x, mean, narrow, scale, shifted = residuals

@@ -5,13 +5,20 @@
 import jax
 from jax import Array
 import jax.numpy as jnp
+from jaxtyping import Float
+from jaxtyping import Int
 
 from nomic_jax.errors import one_of
 
 POOLINGS = ("mean", "cls", "last", "none")
 
 
-def pool(name: str, hidden: Array, segment_ids: Array, slots: int) -> Array:
+def pool(
+  name: str,
+  hidden: Float[Array, "B S D"],
+  segment_ids: Int[Array, "B S"],
+  slots: int,
+) -> Float[Array, "B slots_or_S D"]:
   """Pools each segment of each row.
 
   A NaN or infinity makes the vector of its segment NaN, and no other.
@@ -57,13 +64,15 @@ def check_pooling(name: str) -> str:
   return name
 
 
-def plain_layer_norm(x: Array, eps: float = 1e-5) -> Array:
+def plain_layer_norm(
+  x: Float[Array, "*rows D"], eps: float = 1e-5
+) -> Float[Array, "*rows D"]:
   """Applies LayerNorm over the last axis, without scale and bias."""
   centred = x - x.mean(-1, keepdims=True)
   return centred * jax.lax.rsqrt((centred**2).mean(-1, keepdims=True) + eps)
 
 
-def normalize(x: Array) -> Array:
+def normalize(x: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
   """Divides by the Euclidean norm; zero vectors stay zero."""
   square = (x**2).sum(-1, keepdims=True)
   return x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))

@@ -5,6 +5,9 @@
 import jax
 from jax import Array
 import jax.numpy as jnp
+from jaxtyping import Float
+from jaxtyping import Float32
+from jaxtyping import Int
 
 from nomic_jax.model.architecture import Attention
 from nomic_jax.model.architecture import Rope
@@ -13,10 +16,10 @@ from nomic_jax.model.architecture import Rope
 def tables(
   rope: Rope,
   width: int,
-  positions: Array,
-  segment_ids: Array,
+  positions: Int[Array, "B S"],
+  segment_ids: Int[Array, "B S"],
   ntk_length: str = "text",
-) -> tuple[Array, Array]:
+) -> tuple[Float32[Array, "B S half"], Float32[Array, "B S half"]]:
   """Returns cosines and sines of the rotation angles of every token.
 
   With `rope.factor` = s, a text of L > L0 = `rope.trained_length` tokens uses
@@ -57,7 +60,9 @@ def _rotated(rope: Rope, width: int) -> int:
   return int(width * rope.fraction)
 
 
-def pairs_apart(attention: Attention, qkv: Array) -> Array:
+def pairs_apart(
+  attention: Attention, qkv: Float[Array, "B S columns"]
+) -> Float[Array, "B S columns"]:
   """Reorders each head of q and k so that pairs are (i, i + d/2).
 
   Kernels rotate such pairs. For a model with other pairs (interleaved, or a
@@ -68,10 +73,12 @@ def pairs_apart(attention: Attention, qkv: Array) -> Array:
     attention: its `rope` determines the pairs.
     qkv: [B, S, (H + 2 K) d] of H query heads and K heads of keys and values.
   """
-  a = attention
-  d, r = a.width, _rotated(a.rope, a.width)
+  a, rope = attention, attention.rope
+  if rope is None:
+    return qkv
+  d, r = a.width, _rotated(rope, a.width)
   rotated, others = list(range(r)), list(range(r, d))
-  if a.rope.interleaved:
+  if rope.interleaved:
     rotated = rotated[0::2] + rotated[1::2]
   half = len(others) // 2
   order = rotated[: r // 2] + others[:half] + rotated[r // 2 :] + others[half:]

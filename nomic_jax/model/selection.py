@@ -19,19 +19,20 @@ from nomic_jax.model import trees
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.architecture import Attention
 from nomic_jax.model.head import Head
+from nomic_jax.model.trees import Params
 
 SIZES = ("width", "layers", "heads", "mlp_width")
 
 
 def select(
   architecture: Architecture,
-  params: dict,
+  params: Params,
   *,
   width: int | None = None,
   layers: int | None = None,
   heads: int | None = None,
   mlp_width: int | None = None,
-) -> tuple[Architecture, dict]:
+) -> tuple[Architecture, Params]:
   """Returns a smaller encoder and its parameters.
 
   Args:
@@ -52,10 +53,10 @@ def select(
     heads=first.attention.heads,
     mlp_width=first.mlp.width,
   )
-  sizes = dict(width=width, layers=layers, heads=heads, mlp_width=mlp_width)
+  asked = dict(width=width, layers=layers, heads=heads, mlp_width=mlp_width)
+  sizes = larger | {k: size for k, size in asked.items() if size is not None}
   for name, size in sizes.items():
-    sizes[name] = larger[name] if size is None else size
-    if sizes[name] > larger[name]:
+    if size > larger[name]:
       raise OptionError(
         f"{name}: {size} is more than the {larger[name]} of the model whose "
         "weights are selected; lower it"
@@ -114,11 +115,11 @@ def _sections(a: Attention) -> list[int]:
 
 
 def _picked(
-  old: dict,
-  new: dict,
+  old: Params,
+  new: Params,
   old_parts: Sequence[int] = (),
   new_parts: Sequence[int] = (),
-) -> dict:
+) -> Params:
   """Returns evenly spaced elements of every array, in the shapes of `new`.
 
   Args:

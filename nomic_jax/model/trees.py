@@ -43,7 +43,7 @@ def shapes(
   def make() -> Params:
     a, key = architecture, jax.random.key(0)
     hidden = jnp.zeros((1, a.width))
-    made = {"encoder": Encoder(a).init(key)}
+    made: Params = {"encoder": Encoder(a).init(key)}
     if mlm_head:
       words = jnp.zeros((a.vocab_size, a.width))
       made["mlm_head"] = MLMHead(a).init(key, hidden, words)["params"]
@@ -53,7 +53,9 @@ def shapes(
       )["params"]
     return made
 
-  made = traverse_util.flatten_dict(meta.unbox(jax.eval_shape(make)), sep="/")
+  made: dict[str, Any] = traverse_util.flatten_dict(
+    meta.unbox(jax.eval_shape(make)), sep="/"
+  )
   return {path: leaf.shape for path, leaf in made.items()}
 
 
