@@ -16,7 +16,6 @@ a training step on as many. To add a kind, add a file here and a line in
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
-from typing import Protocol
 
 from jax.experimental import multihost_utils
 import ml_collections
@@ -26,58 +25,15 @@ import tokenizers
 from nomic_jax.cli import ranges
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
+from nomic_jax.evaluators.evaluator import Evaluator
+from nomic_jax.evaluators.evaluator import nothing
+from nomic_jax.evaluators.evaluator import Training
 from nomic_jax.evaluators.labels import Labels
 from nomic_jax.evaluators.loss import HeldOutLoss
 from nomic_jax.evaluators.retrieval import Retrieval
 from nomic_jax.evaluators.scores import Scores
 
-
-def _nothing() -> None:
-  pass
-
-
-class Evaluator(Protocol):
-  """The interface of evaluators, built before a training starts.
-
-  Errors in their options are reported at that time.
-
-  Attributes:
-    metrics: names of the results of a call.
-  """
-
-  metrics: Sequence[str]
-
-  def __init__(
-    self,
-    options: ml_collections.ConfigDict,
-    config: ml_collections.ConfigDict,
-    tokenizer: tokenizers.Tokenizer,
-    run: Any,
-  ):
-    """Opens the data and traces the computation.
-
-    Args:
-      options: of this evaluator.
-      config: of the training.
-      tokenizer: of the model.
-      run: from `training.setup`.
-
-    Raises:
-      UserError: if the data is missing or does not fit.
-    """
-
-  def __call__(
-    self, params: Any, check: Callable[[], None] = _nothing
-  ) -> dict[str, float]:
-    """Measures the parameters of a training; a collective of all processes.
-
-    Args:
-      params: of the training.
-      check: called before each batch; an exception ends the measurement.
-    """
-
-
-_KINDS = {
+_KINDS: dict[str, type[Evaluator]] = {
   "labels": Labels,
   "loss": HeldOutLoss,
   "retrieval": Retrieval,
@@ -92,7 +48,7 @@ class Evaluators:
     self,
     config: ml_collections.ConfigDict,
     tokenizer: tokenizers.Tokenizer,
-    run: Any,
+    run: Training,
   ):
     """Builds each evaluator; see `Evaluator`."""
     self._last = config.steps
@@ -135,10 +91,7 @@ class Evaluators:
     return [n for n in self._called if metric.startswith(f"{n}/")]
 
   def __call__(
-    self,
-    names: Sequence[str],
-    params: Any,
-    check: Callable[[], None] = _nothing,
+    self, names: Sequence[str], params: Any, check: Callable[[], None] = nothing
   ) -> dict[str, float]:
     """Returns {"NAME/METRIC": value}, the same in every process."""
     results = {

@@ -5,7 +5,6 @@
 from collections.abc import Callable
 from collections.abc import Sequence
 import itertools
-from typing import Any
 
 import jax
 import ml_collections
@@ -15,7 +14,9 @@ import tokenizers
 from nomic_jax.data import loader
 from nomic_jax.data import pack
 from nomic_jax.errors import UserError
+from nomic_jax.evaluators.evaluator import Training
 from nomic_jax.losses import transforms
+from nomic_jax.losses.loss import Params
 from nomic_jax.mesh import partition
 from nomic_jax.text import special_tokens
 from nomic_jax.text.shorten import shorten
@@ -37,7 +38,7 @@ class Embeddings:
     self,
     options: ml_collections.ConfigDict,
     tokenizer: tokenizers.Tokenizer,
-    run: Any,
+    run: Training,
   ):
     """Takes an evaluator's options; those read here are its `query_length`,
     `document_length`, `query_prompt` and `document_prompt`.
@@ -77,7 +78,7 @@ class Embeddings:
       self._special.cut(np.array(e.ids, np.int32), length) for e in encoded
     ]
 
-  def compile(self, run: Any, longest: int) -> None:
+  def compile(self, run: Training, longest: int) -> None:
     """Traces the program for texts of at most `longest` tokens.
 
     Args:
@@ -99,7 +100,10 @@ class Embeddings:
     jax.eval_shape(self._embed, run.state.params, self._block([[1]], [[0]]))
 
   def vectors(
-    self, params: Any, texts: Sequence[Sequence[int]], check: Callable[[], None]
+    self,
+    params: Params,
+    texts: Sequence[Sequence[int]],
+    check: Callable[[], None],
   ) -> np.ndarray:
     """Returns vectors [N, D] of token ids; products are the similarity."""
     rows = [

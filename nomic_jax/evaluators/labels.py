@@ -3,7 +3,6 @@
 """Predicts labels for every row of a split, which GLUE is scored by."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import ml_collections
@@ -15,6 +14,8 @@ from nomic_jax.data import labels as labels_lib
 from nomic_jax.data import loader
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
+from nomic_jax.evaluators.evaluator import Training
+from nomic_jax.losses.loss import Params
 from nomic_jax.losses.loss import Predictor
 from nomic_jax.mesh import partition
 
@@ -65,7 +66,7 @@ class Labels:
     options: ml_collections.ConfigDict,
     config: ml_collections.ConfigDict,
     tokenizer: tokenizers.Tokenizer,
-    run: Any,
+    run: Training,
   ):
     """Opens the data; see `Evaluator`.
 
@@ -76,7 +77,8 @@ class Labels:
       tokenizer: of the model.
       run: from `training.setup`.
     """
-    if not isinstance(run.loss, Predictor) or config.data.labels != 1:
+    loss = run.loss
+    if not isinstance(loss, Predictor) or config.data.labels != 1:
       raise UserError(
         "predicting labels needs a classification with one label per text; set "
         "config.loss.name=classification and config.data.labels=1"
@@ -101,7 +103,7 @@ class Labels:
     self._source = dataset.open_split(fields.path, fields.split)
     self._fields, self._tokenizer = fields, tokenizer
     self._predict = run.on_mesh(
-      lambda params, batch: run.loss.predict(
+      lambda params, batch: loss.predict(
         params, jax.tree.map(lambda x: x[0], batch)
       )
     )
@@ -109,7 +111,7 @@ class Labels:
     jax.eval_shape(self._predict, run.state.params, batch)
 
   def __call__(
-    self, params: Any, check: Callable[[], None] = lambda: None
+    self, params: Params, check: Callable[[], None] = lambda: None
   ) -> dict[str, float]:
     """Returns the metrics over all rows; NaN if predictions are not finite."""
     predictions, expected = [], []

@@ -5,7 +5,6 @@
 from collections.abc import Callable
 from collections.abc import Iterator
 import math
-from typing import Any
 
 import jax
 import ml_collections
@@ -13,6 +12,8 @@ import tokenizers
 
 from nomic_jax import step as step_lib
 from nomic_jax.data import loader
+from nomic_jax.evaluators.evaluator import Training
+from nomic_jax.losses.loss import Params
 from nomic_jax.mesh import partition
 
 
@@ -32,7 +33,7 @@ class HeldOutLoss:
     options: ml_collections.ConfigDict,
     config: ml_collections.ConfigDict,
     tokenizer: tokenizers.Tokenizer,
-    run: Any,
+    run: Training,
   ):
     """Opens the data; see `Evaluator`.
 
@@ -59,7 +60,7 @@ class HeldOutLoss:
     )
 
   def __call__(
-    self, params: Any, check: Callable[[], None] = lambda: None
+    self, params: Params, check: Callable[[], None] = lambda: None
   ) -> dict[str, float]:
     """Returns the loss, its other metrics, and perplexity where it applies."""
     sums = None

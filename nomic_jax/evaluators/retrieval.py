@@ -4,7 +4,6 @@
 
 from collections.abc import Callable
 import pathlib
-from typing import Any
 
 import ml_collections
 import numpy as np
@@ -14,6 +13,8 @@ from nomic_jax.errors import UserError
 from nomic_jax.evaluation import retrieval
 from nomic_jax.evaluation import tasks as tasks_lib
 from nomic_jax.evaluators.embeddings import Embeddings
+from nomic_jax.evaluators.evaluator import Training
+from nomic_jax.losses.loss import Params
 from nomic_jax.search import neighbours
 from nomic_jax.storage import places
 
@@ -29,7 +30,7 @@ class Retrieval:
     options: ml_collections.ConfigDict,
     config: ml_collections.ConfigDict,
     tokenizer: tokenizers.Tokenizer,
-    run: Any,
+    run: Training,
   ):
     """Reads the tasks; see `Evaluator`.
 
@@ -65,7 +66,7 @@ class Retrieval:
       ]
 
   def __call__(
-    self, params: Any, check: Callable[[], None] = lambda: None
+    self, params: Params, check: Callable[[], None] = lambda: None
   ) -> dict[str, float]:
     """Returns each metric's mean over tasks, and for each task if several."""
     by_task = {}

@@ -4,7 +4,6 @@
 
 from collections.abc import Callable
 import pathlib
-from typing import Any
 
 import ml_collections
 import numpy as np
@@ -14,6 +13,8 @@ from nomic_jax.errors import UserError
 from nomic_jax.evaluation import pairs
 from nomic_jax.evaluation import tasks as tasks_lib
 from nomic_jax.evaluators.embeddings import Embeddings
+from nomic_jax.evaluators.evaluator import Training
+from nomic_jax.losses.loss import Params
 from nomic_jax.storage import places
 
 
@@ -27,7 +28,7 @@ class Scores:
     options: ml_collections.ConfigDict,
     config: ml_collections.ConfigDict,
     tokenizer: tokenizers.Tokenizer,
-    run: Any,
+    run: Training,
   ):
     """See `Evaluator`. Options: those of `retrieval.Retrieval`; `tasks` are
     data directories of scored pairs, or folders of STS.
@@ -48,7 +49,7 @@ class Scores:
     )
 
   def __call__(
-    self, params: Any, check: Callable[[], None] = lambda: None
+    self, params: Params, check: Callable[[], None] = lambda: None
   ) -> dict[str, float]:
     """The mean over tasks; NaN where vectors are not finite."""
     found = []

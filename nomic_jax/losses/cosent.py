@@ -16,7 +16,10 @@ import jax.numpy as jnp
 from nomic_jax.errors import OptionError
 from nomic_jax.losses import texts
 from nomic_jax.losses import transforms
+from nomic_jax.losses.loss import Batch
 from nomic_jax.losses.loss import Loss
+from nomic_jax.losses.loss import Outcome
+from nomic_jax.losses.loss import Params
 from nomic_jax.losses.streamed import whole
 from nomic_jax.model.encoder import Encoder
 
@@ -57,14 +60,14 @@ class CoSENT(Loss):
     self._texts = texts.Embedding(encoder, chunk_tokens)
     self._widths = transforms.matryoshka(matryoshka_dims, matryoshka_weights)
 
-  def init(self, rng: Array) -> dict:
+  def init(self, rng: Array) -> Params:
     return {"encoder": self._encoder.init(rng)}
 
   def similarity(self, first: Array, second: Array) -> Array:
     """Similarities [N] of unit vectors [N, D] and [N, D]."""
     return (first * second).sum(-1)
 
-  def __call__(self, params: dict, batch: dict, rng: Array) -> tuple:
+  def __call__(self, params: Params, batch: Batch, rng: Array) -> Outcome:
     slots = self._texts(params["encoder"], batch, rng)
     counted = batch["query"] >= 0
     own = batch["candidate"][batch["positive"]]

@@ -10,7 +10,10 @@ import jax.numpy as jnp
 from nomic_jax.errors import one_of
 from nomic_jax.errors import OptionError
 from nomic_jax.losses import texts
+from nomic_jax.losses.loss import Batch
 from nomic_jax.losses.loss import Loss
+from nomic_jax.losses.loss import Outcome
+from nomic_jax.losses.loss import Params
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.pooling import normalize
 
@@ -79,10 +82,10 @@ class Triplet(Loss):
     self._encoder = encoder
     self._texts = texts.Embedding(encoder, chunk_tokens)
 
-  def init(self, rng: Array) -> dict:
+  def init(self, rng: Array) -> Params:
     return {"encoder": self._encoder.init(rng)}
 
-  def __call__(self, params: dict, batch: dict, rng: Array) -> tuple:
+  def __call__(self, params: Params, batch: Batch, rng: Array) -> Outcome:
     slots = self._texts(params["encoder"], batch, rng)
     count = len(batch["query"])
     negatives = batch["text"][count:]

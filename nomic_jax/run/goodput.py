@@ -9,7 +9,6 @@ keeps to its first step counts as `restart`: lost steps, the time until it ran
 again, and its start.
 """
 
-import collections
 from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
@@ -38,9 +37,9 @@ class Goodput:
       last: its last line, or {}.
       began: `time.time()` when this process began the training.
     """
-    self._seconds = collections.Counter(
-      {cause: last.get(f"time/{cause}", 0.0) for cause in CAUSES}
-    )
+    self._seconds: dict[str, float] = {
+      cause: last.get(f"time/{cause}", 0.0) for cause in CAUSES
+    }
     self._loop = time.monotonic()
     self._other = 0.0  # seconds in the loop with another cause
     now = time.time()

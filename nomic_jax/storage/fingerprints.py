@@ -7,7 +7,6 @@ it on the next run. `of_content` gives a copy the same fingerprint; `of_stamps`
 is for data too large to read for a comparison.
 """
 
-from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import hashlib
@@ -132,7 +131,7 @@ def of_stamps(files: Sequence[list]) -> str:
   return of_values(list(files))
 
 
-def of_values(*parts: Iterable) -> str:
+def of_values(*parts: object) -> str:
   """Returns a hash of texts, numbers or lists of them."""
   digest = hashlib.sha256(str(FORMAT).encode())
   for part in parts:

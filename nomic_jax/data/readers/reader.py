@@ -73,19 +73,23 @@ class Reader(Protocol):
       `parts` receives the path itself.
   """
 
-  SUFFIXES: tuple[str, ...]
+  @property
+  def SUFFIXES(self) -> tuple[str, ...]: ...  # noqa: N802
 
   def known(self, path: str) -> bool:
     """Returns whether a path is of this kind, if the user does not name one."""
+    ...
 
   def parts(self, paths: tuple[str, ...], asked: Asked) -> list[Part]:
     """Returns the parts of some files, or of a path without SUFFIXES."""
+    ...
 
   def records(self, path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
     """Yields (row number, object) of one of a part's paths.
 
     Rows that cannot be used are added to `bad`; only a few rows are in memory.
     """
+    ...
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,93 @@
+# Copyright 2026 The nomic_jax Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The interface of evaluators, and what they use of a training."""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+from typing import Protocol
+
+from jax.sharding import Mesh
+from jaxtyping import PyTree
+import ml_collections
+import tokenizers
+
+from nomic_jax.losses.loss import Loss
+from nomic_jax.losses.loss import Params
+from nomic_jax.model.encoder import Encoder
+
+
+class Training(Protocol):
+  """What evaluators use of a `training.Run`.
+
+  Attributes:
+    mesh: of all devices.
+    encoder: without dropout.
+    loss: of that encoder.
+    state: shapes and shardings of the `TrainState`.
+  """
+
+  @property
+  def mesh(self) -> Mesh: ...
+
+  @property
+  def encoder(self) -> Encoder: ...
+
+  @property
+  def loss(self) -> Loss: ...
+
+  @property
+  def state(self) -> PyTree: ...
+
+  def on_mesh(
+    self, f: Callable[[PyTree, PyTree], PyTree]
+  ) -> Callable[..., Any]:
+    """Returns f(params, batch), jitted as the train step is."""
+    ...
+
+
+def nothing() -> None:
+  pass
+
+
+class Evaluator(Protocol):
+  """The interface of evaluators, built before a training starts.
+
+  Errors in their options are reported at that time.
+
+  Attributes:
+    metrics: names of the results of a call.
+  """
+
+  @property
+  def metrics(self) -> Sequence[str]: ...
+
+  def __init__(
+    self,
+    options: ml_collections.ConfigDict,
+    config: ml_collections.ConfigDict,
+    tokenizer: tokenizers.Tokenizer,
+    run: Training,
+  ):
+    """Opens the data and traces the computation.
+
+    Args:
+      options: of this evaluator.
+      config: of the training.
+      tokenizer: of the model.
+      run: from `training.setup`.
+
+    Raises:
+      UserError: if the data is missing or does not fit.
+    """
+
+  def __call__(
+    self, params: Params, check: Callable[[], None] = nothing
+  ) -> dict[str, float]:
+    """Measures the parameters of a training; a collective of all processes.
+
+    Args:
+      params: of the training.
+      check: called before each batch; an exception ends the measurement.
+    """
+    ...
