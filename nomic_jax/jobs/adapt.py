@@ -36,7 +36,7 @@ def adapt(
   learning_rate: float | None = None,
   export_start: bool = False,
   config: ConfigFlags = (),
-) -> None:
+) -> dict:
   """Adapts a model to text of yours: prepares, trains, compares, exports.
 
   Args:
@@ -72,7 +72,7 @@ def adapt(
   """
   from nomic_jax import adaptation
 
-  adaptation.adapt(
+  return adaptation.adapt(
     model,
     source,
     output,
