@@ -99,6 +99,7 @@ CHIPS = {
       flash_forward=(340, 612, 1249, 4630, 16074, 56590, 217692),
       flash_backward=(550, 959, 2268, 8186, 29480, 104559, 407073),
     ),
+    dict(flash_forward_window=4.22, flash_backward_window=6.57),
     cores=2,
   ),
   "v6e": Chip(

@@ -95,6 +95,11 @@ def with_steps(
   if not epochs:
     return config
   data = config.data
+  if data.get("batch_warmup"):
+    raise UserError(
+      "config.epochs: an epoch has no fixed number of steps while the batch "
+      "grows (config.data.batch_warmup); set config.steps instead"
+    )
 
   def of_epoch(source, *_: Any) -> float:
     if data.kind != "text":
