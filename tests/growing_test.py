@@ -48,9 +48,7 @@ def test_what_a_growing_batch_cannot_be():
   with pytest.raises(UserError, match="batch_size: 10 rows do not divide over"):
     loader.make(data, None, 0)
   config = ml_collections.ConfigDict(dict(steps=0, epochs=1.0, data=data))
-  with pytest.raises(
-    UserError, match="config.epochs: .* while the batch grows"
-  ):
+  with pytest.raises(UserError, match="epochs: .* while the batch grows"):
     loader.with_steps(config, None)
   # So a length in tokens is refused: see schedules.steps_of.
   assert training._per_step(data) == {}
