@@ -230,7 +230,7 @@ def _fresh(
   for name in numbers:
     one_of(name, _NUMBERS, f"a ModernBERT has no '{name}'")
   values = {_NUMBERS[k]: v for k, v in numbers.items()}
-  a = _from_json(Keys(values, "of a ModernBERT"))
+  a = _from_json(Keys(values, "ModernBERT"))
   return dataclasses.replace(
     a.with_rope(factor=rotary_factor or None),
     head=Head(pooling).simple(a.width, pooled_norm, projection),
