@@ -313,7 +313,7 @@ def test_killed_with_data_and_training_in_the_bucket(
 
   def saved():
     time.sleep(0.1)  # this process is the server as well
-    return buckets.patiently(last.exists)
+    return buckets.retry(last.exists)
 
   assert killed.wait_for(saved), killed.finish()
   killed.kill()

@@ -27,6 +27,7 @@ from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.storage import buckets
 from nomic_jax.storage import decoding
+from nomic_jax.storage import format_number
 from nomic_jax.storage import places
 from nomic_jax.storage import staging
 
@@ -138,6 +139,7 @@ def _info(path: pathlib.Path) -> tfds.core.DatasetInfo:
       f"{path}: not a data directory (it has no dataset_info.json); expected "
       "one made by nomic-jax prepare, filter or mine"
     )
+  format_number.check(path)
   try:
     return tfds.builder_from_directory(path).info
   except Exception as e:  # Whatever the parser of a damaged file raises.

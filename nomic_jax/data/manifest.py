@@ -27,6 +27,7 @@ from nomic_jax.hub import matryoshka
 from nomic_jax.hub.weights import WEIGHTS
 from nomic_jax.storage import buckets
 from nomic_jax.storage import fingerprints
+from nomic_jax.storage import format_number
 from nomic_jax.storage import hub_cache
 from nomic_jax.storage import staging
 from nomic_jax.storage import streams
@@ -67,6 +68,7 @@ def of_training(
         "manifest": read(place),
       }
   return {
+    format_number.KEY: format_number.FORMAT,
     "config": json.loads(config.to_json()),
     "data": data,
     "tokenizer": of_tokenizer(tokenizer),
@@ -89,6 +91,7 @@ def of_model(
     directory: with the weights.
   """
   return {
+    format_number.KEY: format_number.FORMAT,
     "weights": of_file(directory / WEIGHTS),
     "training": source
     and {"path": _absolute(source), "step": step, "manifest": read(source)},
@@ -114,6 +117,7 @@ def of_data(
   """
   inputs = {name: value for name, value in inputs.items() if value}
   return {
+    format_number.KEY: format_number.FORMAT,
     "job": arguments.get("job", "prepare"),
     "arguments": dict(arguments),
     "rows": dict(rows),

@@ -33,6 +33,7 @@ from nomic_jax.model import trees as trees_lib
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.usage import Usage
 from nomic_jax.storage import files
+from nomic_jax.storage import format_number
 from nomic_jax.storage import hub_cache
 from nomic_jax.storage import places
 from nomic_jax.storage.keys import read_json
@@ -189,6 +190,7 @@ def write_model(
 
 
 def _read_model_directory(directory: pathlib.Path) -> ModelFiles:
+  format_number.check(directory)
   where = directory / "config.json"
   values = read_json(where)
   if (directory / "adapter_config.json").is_file():

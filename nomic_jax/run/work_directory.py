@@ -23,6 +23,7 @@ from nomic_jax.model.usage import Usage
 from nomic_jax.run.checkpoint import latest_step
 from nomic_jax.storage import buckets
 from nomic_jax.storage import decoding
+from nomic_jax.storage import format_number
 from nomic_jax.storage import places
 from nomic_jax.storage.files import read_json
 from nomic_jax.storage.files import replacing
@@ -101,6 +102,7 @@ def check(
     }:
       raise UserError(refusal)
     return
+  format_number.check(workdir)
   new = flat(json.loads(config.to_json()))
   old = {k: v for k, v in _SINCE.items() if k in new} | flat(
     json.loads(path.read_text(encoding="utf-8"))
@@ -238,6 +240,7 @@ def read_architecture(workdir: pathlib.Path) -> Architecture:
   Raises:
     UserError: for a damaged file.
   """
+  format_number.check(workdir)
   path = workdir / "encoder.json"
   return architecture_json.from_json(read_json(path), str(path))
 
