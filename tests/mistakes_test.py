@@ -233,7 +233,7 @@ def test_command_line(made, command, pattern, capsys, monkeypatch):
     (
       "contrastive",
       ["loss.matryoshka_dims=(32,)"],
-      "config.loss.matryoshka_dims: 32 is no .* encoder's width 16",
+      "config.loss.matryoshka_dims: 32 is not .* encoder's width 16",
     ),
     (
       "contrastive",
