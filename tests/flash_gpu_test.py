@@ -125,7 +125,8 @@ def test_auto_takes_the_kernel_from_ampere_on():
   biased = [(Layout(12, 12, 64), None, False, True)]
   assert pick("auto", A100, needs=biased).implementation == "reference"
   assert said[-1] == (
-    "attention: reference, since pallas_gpu adds no relative bias to its scores"
+    "attention: reference, because pallas_gpu adds no relative bias to its "
+    "scores"
   )
   for name in ("pallas_gpu", "cudnn"):
     with pytest.raises(UserError, match=f"{name} adds no relative bias"):
