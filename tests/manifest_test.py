@@ -281,4 +281,4 @@ def test_directories_in_a_bucket_are_verified_there(
   put()
   assert "weights: was 0" in said(f"{bucket}/model", 2)
   assert main(["verify", f"{bucket}/none"]) == 2
-  assert "no reproduce.json in it" in capsys.readouterr().err
+  assert "has no reproduce.json" in capsys.readouterr().err
