@@ -321,6 +321,22 @@ def test_skypilot_restarts_on_what_the_others_do():
     assert subprocess.run(["bash", "-n", "-c", task[name]]).returncode == 0
 
 
+def test_the_page_quotes_messages_as_they_are():
+  page = (LAUNCH / "README.md").read_text()
+  table = page.partition("## What happens when")[2].partition("\n## ")[0]
+  rows = [line.split("|") for line in table.splitlines()[4:] if line]
+  quoted = [q for row in rows for q in re.findall("`([^`]+)`", row[3])]
+  paths = [*SCRIPTS, *(ROOT / "nomic_jax").rglob("*.py")]
+  # Long messages are several literals, one below the other.
+  source = "\n".join(path.read_text() for path in paths).replace("\\`", "")
+  source = re.sub(r'"\s*\n\s*f?"', "", source)
+  assert len(quoted) > 15
+  for message in quoted:
+    if message not in ("another task died", "PreemptParameters"):  # others' own
+      for part in re.split(r"\b(?:[A-Z]+|\d+)\b:?|\.\.\.|^ended", message):
+        assert part.strip() in source, message
+
+
 @pytest.mark.parametrize("extra", ["tpu", "cuda"])
 def test_the_lock_files_are_what_setup_cfg_asks_for(extra):
   """If not: run launch/lock.sh."""
