@@ -1,14 +1,15 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-r"""Fine-tuning a model on pairs with scores of how alike they are.
+r"""Fine-tuning a model on pairs with similarity scores.
 
 nomic-jax prepare --source=sts.csv --output=data/sts
 nomic-jax train --config=configs/scores.py --workdir=runs/sts \
   --config.init_from=MODEL --config.data.path=data/sts
 
-:angle uses AnglE in place of CoSENT; a size may follow: :angle,quickstart.
-Both compare pairs of a batch, so larger batches say more. Held-out pairs are
-scored at the start, every `evaluators.scores.every` steps and at the end.
+:angle uses AnglE instead of CoSENT; a size may follow: :angle,quickstart. Both
+compare the pairs of a batch with each other, so larger batches are better.
+Held-out pairs are scored at the start, every `evaluators.scores.every` steps
+and at the end.
 """
 
 import common
@@ -62,7 +63,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
 
 
 def sweep(add) -> None:
-  """How fast, and which loss."""
+  """Adds combinations of loss and learning rate."""
   for name in ("cosent", "angle"):
     for rate in (1e-5, 2e-5, 4e-5):
       add(**{"loss.name": name, "optimizer.learning_rate": rate})

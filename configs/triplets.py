@@ -6,9 +6,10 @@ nomic-jax prepare --source=triplets.csv --output=data/triplets
 nomic-jax train --config=configs/triplets.py --workdir=runs/triplets \
   --config.init_from=MODEL --config.data.path=data/triplets
 
-Each (query, positive, negative) counts alone. InfoNCE (configs/finetune.py)
-also uses the other rows of a batch as negatives, and is better where a random
-row is one; the triplet loss serves data where it is not.
+Each (query, positive, negative) counts by itself. InfoNCE
+(configs/finetune.py) also uses the other rows of a batch as negatives, which is
+better if random rows are negatives; the triplet loss is for data where they are
+not.
 """
 
 import common
@@ -28,7 +29,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   c.data.query_length = c.data.document_length = 256
   c.data.rows_multiple = 8
   c.loss = ml_collections.ConfigDict(
-    # A margin of 5 is usual for the other distances.
+    # The other distances have a default margin of 5.
     dict(name="triplet", distance="cosine", margin=0.3, chunk_tokens=16_384)
   )
   c.optimizer.learning_rate = 2e-5
@@ -50,7 +51,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
 
 
 def sweep(add) -> None:
-  """How far, and how fast."""
+  """Adds combinations of margin and learning rate."""
   for margin in (0.1, 0.3, 0.5):
     for rate in (1e-5, 2e-5, 4e-5):
       add(**{"loss.margin": margin, "optimizer.learning_rate": rate})

@@ -121,7 +121,7 @@ def test_near_duplicates(tmp_path):
 
 
 def test_near_duplicates_are_those_of_all_pairs(tmp_path):
-  """Beside Jaccard of all pairs, where that is not too near the threshold."""
+  """Compared with Jaccard of all pairs, except close to the threshold."""
   pytest.importorskip("rensa")
   rng = random.Random(0)
   base = [_words(i, 120) for i in range(12)]
@@ -139,7 +139,7 @@ def test_near_duplicates_are_those_of_all_pairs(tmp_path):
       (len(shingles & s) / len(shingles | s) for _, s in firsts), default=0
     )
     found = near.earlier(i, "", text)
-    if abs(best - 0.7) > 0.12:  # 128 hashes tell it to about 0.04
+    if abs(best - 0.7) > 0.12:  # 128 hashes estimate it to about 0.04
       wrong += (best > 0.7) != (found is not None)
     if found is None:
       firsts.append((i, shingles))
@@ -288,7 +288,7 @@ def test_marks_and_symbols_tell_texts_apart(tmp_path):
     for text in (
       "कुल",
       "किल",
-      "कल",  # total, nail, tomorrow: but for a vowel sign
+      "कल",  # total, nail, tomorrow: differ in a vowel sign
       "かぎ",
       "かき",
       "so good 😀",

@@ -217,7 +217,7 @@ READERS = {
 
 
 def _with_every_file(monkeypatch, change):
-  """Lets what is written as text appear on disk with other bytes."""
+  """Changes the bytes of files that are written as text."""
 
   def write(path, text, encoding="utf-8"):
     path.write_bytes(change(text.encode(encoding)))

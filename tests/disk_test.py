@@ -39,7 +39,7 @@ def _start(place, workdir, held=""):
 
 
 def _assert_goes_on(place, workdir):
-  """The earlier checkpoint is whole, and what is left is trained from it."""
+  """Asserts that the earlier checkpoint is whole and training resumes."""
   before = checkpoint.latest_step(workdir)
   assert before and checkpoint.restore_params(workdir)
   status, out, err = _start(place, workdir).finish()

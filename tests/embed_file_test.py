@@ -146,9 +146,9 @@ def test_truncated_texts_are_counted_in_one_line(folder, capfd):
 def test_a_killed_job_resumes_only_with_the_same_command(
   folder, expected, capfd
 ):
-  """In a process of its own, that is killed without a word."""
-  # Small windows, so that there are many marks to be killed between; and slow
-  # ones, so that it is killed in time.
+  """Embeds in a separate process, which is killed."""
+  # Small windows, to have many points at which to be killed; and slow ones, so
+  # that it is killed in time.
   code = (
     "import nomic_jax.embed.model, pathlib, sys, time\n"
     "from nomic_jax.main import main\n"
@@ -177,7 +177,7 @@ def test_a_killed_job_resumes_only_with_the_same_command(
   process.wait()
   done = json.loads(mark.read_text())["done"]
   assert 64 <= done < 1500 and not output.exists()
-  # What is there is not embedded again: were it, this would be mended.
+  # Embedded vectors are not computed again, which would undo this change.
   store = np.load(mark.with_name("vectors.npy"), mmap_mode="r+")
   np.testing.assert_allclose(store[:done], expected[:done], atol=2e-6)
   store[0] = 7

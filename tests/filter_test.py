@@ -19,7 +19,7 @@ from nomic_jax.search import neighbours
 class BagOfWords:
   """Embeds a text as the sum of its words' directions, drawn by hash.
 
-  What stands before a text does not count, but must be a prompt it knows.
+  The prefix of a text does not count, but must be one of its prompts.
   """
 
   prompts = {"search_query": "Q: ", "search_document": "D: "}

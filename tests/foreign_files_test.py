@@ -158,7 +158,7 @@ def _after(path, modules, prefix=OLD):
 def test_modules_in_any_order(copy, tmp_path, modules):
   _after(copy, modules)
   ours = _assert_same(copy)
-  # What was read is written again, and still the same.
+  # The model is written again and is still the same.
   files = model_directory.read_model(copy)
   model_directory.write_model(
     tmp_path / "again",

@@ -147,7 +147,7 @@ def test_operations_by_formula_are_what_xla_counts(loss, batch):
   flat = batch["inputs"] | batch
   del flat["inputs"]
   shapes = {k: (1, *v.shape) for k, v in flat.items()}
-  # XLA also counts what is no product, and no gradient of the first input.
+  # XLA also counts other operations, but not the gradient of the first input.
   assert flops.of_step(config, shapes) == pytest.approx(expected, rel=0.08)
 
 

@@ -90,7 +90,7 @@ XLM_2048 = BERT_2048 | dict(
       BERT_2048 | dict(n_inner=300, vocab_size=30522),
       EncoderConfig(max_length=2048, mlp_width=512),
     ),
-    # transformers takes the width of the MLP as it stands.
+    # transformers uses the width of the MLP unchanged.
     (
       BERT_2048 | dict(n_inner=300, intermediate_size=300),
       EncoderConfig(max_length=2048, mlp_width=300),

@@ -240,7 +240,7 @@ def test_stop_between_two_attempts_ends_babysit(slice_):
   assert babysit.returncode == 75 and "nomic-jax is kept" in out
   assert _started(slice_) == ONCE
   slice_.job("exit 0")
-  done, _ = slice_.run("tpu_pod.sh", "babysit", *TRAIN)  # anew
+  done, _ = slice_.run("tpu_pod.sh", "babysit", *TRAIN)  # again
   assert done.returncode == 0 and _started(slice_) == TWICE
 
 

@@ -69,7 +69,7 @@ def test_needles_are_found_within_the_tokens_read(tmp_path):
     assert sum(query in d for d in task.documents) == 1
   scores = task.scores(task.run(Reader(length // 2)).items)
   assert scores["quarter 1"] == scores["quarter 2"] == 1
-  # What is not found is as if drawn: the first of the documents.
+  # Texts that are not found rank in the order of the documents.
   assert scores["quarter 3"] == scores["quarter 4"] < 0.5
   assert scores["nDCG@10"] == pytest.approx(
     np.mean([scores[f"quarter {q}"] for q in range(1, 5)])

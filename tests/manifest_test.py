@@ -128,7 +128,7 @@ class _Letters(EmbeddingModel):
 
 @pytest.fixture(name="data")
 def _data(tmp_path):
-  """pairs, made of pairs.jsonl, and what was made of it in turn."""
+  """Data made from pairs.jsonl, and everything made from that."""
   small_data.make(tmp_path)
   (tmp_path / "others.txt").write_text("about something else\n")
   at = lambda name: tmp_path / name
@@ -201,7 +201,7 @@ def test_what_differs_in_data_is_found_and_a_copy_is_the_same(data, capsys):
     f"input: input {data}/clean",
     "input: input: records",
   ]
-  shutil.rmtree(data / "clean")  # what is gone is no difference
+  shutil.rmtree(data / "clean")  # a missing input is not a difference
   assert _differing(data, capsys) == []
 
   records = next((data / "mined").glob("*test*.array_record*"))
@@ -224,7 +224,7 @@ def test_the_same_rows_have_the_same_fingerprint_anywhere(tmp_path):
     limit=59,
   )
   assert manifest.read(tmp_path / "other")["records"] != one["records"]
-  # How it was made is no part of what it is.
+  # The fingerprint does not depend on the manifest.
   assert one["fingerprint"] == dataset.fingerprint(here)
   (here / "reproduce.json").unlink()
   assert one["fingerprint"] == dataset.fingerprint(here)
@@ -246,7 +246,7 @@ def test_directories_in_a_bucket_are_verified_there(
 ):
   for name in ("pairs", "tuned", "model"):
     buckets.upload(place / name, f"{bucket}/{name}")
-  # A history that lies in the bucket as well.
+  # The history refers to paths in the bucket.
   written = f"{bucket}/model/reproduce.json"
   values = json.loads(
     buckets.as_path(written).read_text().replace(f'"{place}/', f'"{bucket}/')
@@ -271,7 +271,7 @@ def test_directories_in_a_bucket_are_verified_there(
   lines = said(f"{bucket}/model", 2)
   assert "weights: the same" in lines
   assert f"training: config.data.path {bucket}/pairs: the same" in lines
-  # The work directory there tells of places here.
+  # The work directory in the bucket refers to local paths.
   assert f"training {bucket}/tuned: was" in lines
   assert f"training: parent {bucket}/mlm: cannot be compared: it no" in lines
   assert "files: the same" in said(f"{bucket}/pairs")

@@ -136,7 +136,7 @@ def test_window_skips_the_nearest(tmp_path):
 
 
 def test_too_few_negatives_are_filled_dropped_or_kept(tmp_path):
-  # Everything but one document is within the margin of q@0's answer.
+  # All documents but one are within the margin of q@0's answer.
   rows = (
     [dataset.row("q@0", "a@30")]
     + [dataset.row(f"q@{90 + i}", f"d@{i}") for i in range(9)]
@@ -295,7 +295,7 @@ def test_fewer_than_the_minimum_is_short(tmp_path):
   )
   flags = dict(negatives=3, minimum=2)
   filled, stats = _mined(tmp_path, rows, "fill", **flags)
-  assert len(filled[0]["negatives"]) == 2  # filled up to the minimum, not more
+  assert len(filled[0]["negatives"]) == 2  # filled to the minimum only
   assert np.isnan(filled[0]["negative_scores"]).tolist() == [False, True]
   dropped, _ = _mined(tmp_path, rows, "drop", short="drop", **flags)
   assert "q@0" not in [r["query"] for r in dropped]

@@ -214,7 +214,7 @@ def test_masking_is_8_1_1_of_the_share_and_never_special():
   ids = _rows()
   before = ids.copy()
   _check(ids, _mask(ids))
-  np.testing.assert_array_equal(ids, before)  # the input is left alone
+  np.testing.assert_array_equal(ids, before)  # the input is unchanged
   _check(ids, _mask(ids, 0.15), 0.15)
 
 

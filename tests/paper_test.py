@@ -62,7 +62,7 @@ PATH = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
 def _paper(*arguments, **settings):
-  """Runs the script; what it is told by variables of its own alone."""
+  """Runs the script with settings in the environment."""
   return subprocess.run(
     ["bash", str(SCRIPT), *arguments],
     text=True,

@@ -265,8 +265,8 @@ def _state(place):
   return contents, {p: p.stat().st_mtime_ns for p in paths}
 
 
-# How each command says that there is nothing left to do; of the others the
-# output is written again, byte for byte.
+# The message of each command that has nothing left to do; the others write the
+# same output again, byte for byte.
 DONE = {
   "prepare": "already exists, made with the same arguments",
   **{stage: "already trained to step" for stage in miniature.STAGES},

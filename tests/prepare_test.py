@@ -221,7 +221,7 @@ def test_rows_of_token_ids_are_for_masked_language_modelling(tmp_path):
   job = dict(
     source=f"{tmp_path}/in.parquet", output=tmp_path / "out", held_out=0
   )
-  with pytest.raises(UserError, match="token ids; give --tokenizer"):
+  with pytest.raises(UserError, match="token ids; specify with"):
     prepare(**job)
   stats = prepare(**job, tokenizer=str(tmp_path / "words"))
   assert stats["rows"] == {"train": 4} and stats["tokens"]["document"]
@@ -470,7 +470,7 @@ def test_a_tokenizer_that_does_not_know_the_texts_is_refused(tmp_path, capsys):
   assert "--allow_unk" in told and not (tmp_path / "out").exists()
   assert main([*command, "--allow_unk"]) == 0
   assert "100.00% of the texts are mostly unknown" in capsys.readouterr().out
-  # A few unknown words are told and no more.
+  # A few unknown words are only reported.
   rows = [
     {"query": f"alpha {word}", "document": f"beta {word} delta " * 9 + "ไทย"}
     for word in tiny.WORDS

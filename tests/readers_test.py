@@ -738,7 +738,9 @@ def test_buckets_are_read_with_retries(bucket, tmp_path):
     readers.find("memory://b/data", readers.Columns()), None, 0
   )
   assert [{k: r[k] for k in PAIRS[0]} for r in rows] == expected
-  assert waits == [1, 2, 1] and not failures  # later and later, then anew
+  assert (
+    waits == [1, 2, 1] and not failures
+  )  # growing waits, then from the start
   failures += [True] * 6
   with pytest.raises(UserError, match="a.jsonl.gz: cannot be read, tried 6 ti"):
     list(rows)

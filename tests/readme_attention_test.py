@@ -88,6 +88,9 @@ def test_what_it_lacks_is_an_error_that_says_why(module):
   assert choose(longest=64).implementation == "dot_product"
   with pytest.raises(UserError, match="dot_product holds all scores of a row"):
     choose(longest=8192)
+  needs = [(Layout(2, 2, 8), None, False, True)]
+  with pytest.raises(UserError, match="dot_product adds no relative bias"):
+    attention.choose("dot_product", mesh, ("data",), needs)
   del module
 
 

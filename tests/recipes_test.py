@@ -272,7 +272,7 @@ def test_dropout_may_be_the_models_own():
   config.compute.dropout = -0.5
   with pytest.raises(UserError, match="or -1 for the model's own"):
     training.make_encoder(config, own)
-  # What it says of dropout is no part of what a model is recognised by.
+  # Dropout is ignored when architectures are compared.
   assert repr(own) == repr(tiny.ARCHITECTURE)
   assert own == tiny.ARCHITECTURE
   head = Classification(Encoder(own, head_dropout=0.2), labels=2)._head

@@ -15,7 +15,7 @@ from nomic_jax import errors
 from nomic_jax.mesh import processes
 from nomic_jax.mesh import restarts
 
-# A job that ends as its first argument says; it is told its own signals.
+# A job that ends as its first argument says, such as by a signal.
 _JOB = """
 import os, signal, sys, time
 import jax
@@ -151,7 +151,7 @@ def test_starts_are_bounded_by_progress(tmp_path, monkeypatch):
     restarts.count(tmp_path, saved)
   with pytest.raises(errors.UserError, match="5 times at 10 without making"):
     restarts.count(tmp_path, 10)
-  monkeypatch.setenv("NOMIC_JAX_LAUNCH", "b")  # by a person, anew
+  monkeypatch.setenv("NOMIC_JAX_LAUNCH", "b")  # a manual launch
   restarts.count(tmp_path, 10)
   path = tmp_path / "restarts.json"
   assert json.loads(path.read_text())["starts"] == 1

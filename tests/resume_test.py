@@ -128,7 +128,7 @@ def test_killed_at_any_moment_ends_with_the_same_bits(place, whole, kind):
   kill_when(lambda: time.monotonic() > started + 1, held=1)
   assert checkpoint.latest_step(workdir) is None
 
-  # With some steps done, but no checkpoint to go on from.
+  # With some steps done, but no checkpoint to resume from.
   kill_when(lambda: file.exists() and file.stat().st_size, held=EVERY - 1)
   assert checkpoint.latest_step(workdir) is None and metrics.read(file)
 
@@ -156,7 +156,7 @@ def test_killed_at_any_moment_ends_with_the_same_bits(place, whole, kind):
   params, iterator, lines = _outcome(workdir)
   expected = _outcome(whole(kind))
   assert _same(params, expected[0])
-  # What is frozen stays so when it goes on.
+  # Frozen parameters stay frozen after resuming.
   assert not _same(params["encoder"]["word"], early["word"])
   assert _same(params["encoder"]["type"], early["type"]) == (kind != "mlm")
   assert iterator and iterator == expected[1]
@@ -198,7 +198,7 @@ def test_two_stops_by_sigterm_leave_no_trace_in_the_curve(place, whole):
     assert metrics.read(file)[-1]["step"] == step
 
   stop(start_until(held=17, line=16), 17)
-  # Killed between its first line and its first checkpoint: from 17 once more.
+  # Killed between its first line and its first checkpoint: from 17 again.
   start_until(held=19, line=18).kill()
   stop(start_until(held=22, line=21), 22)
   _train(place, "mlm", workdir)

@@ -269,7 +269,7 @@ def test_filter_reads_data_in_a_bucket(folder, place, tmp_path):
 
 
 def test_evaluation_sets_in_a_bucket_are_kept_out(bucket, place, tmp_path):
-  """A data directory and a single file, copied without what is not read."""
+  """A data directory and a single file; only what is read is copied."""
   held_out = dataset.open_split(place / "pairs", "test")
   texts = tmp_path / "texts.txt"
   texts.write_text(dataset.open_split(place / "pairs", "train")[0]["document"])

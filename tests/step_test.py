@@ -129,7 +129,7 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted():
     assert metrics["skipped"] == state.skipped == count
     assert not all(map(np.isfinite, metrics["group_norms"].values()))
   assert state.step == 3
-  # Bit for bit, the optimiser's too; and it goes on as if nothing had been.
+  # Bit for bit, also the optimizer; and training continues unaffected.
   once, _ = step(first, good)
   again, metrics = step(state, good)
   for a, b in ((first, state), (once, again)):
@@ -216,7 +216,7 @@ def test_keys_differ_by_step_and_micro_batch_and_come_again():
 
 
 def _torch_losses(batches, decay_bias=False, frozen=False, clip=8.0):
-  """20 steps of torch.optim.AdamW, as one would write them."""
+  """Returns the losses of 20 plain steps of torch.optim.AdamW."""
   start = jax.tree.map(np.array, _first_params())
   kernel = torch.tensor(start["kernel"], requires_grad=not frozen)
   bias = torch.tensor(start["bias"], requires_grad=True)

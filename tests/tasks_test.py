@@ -363,7 +363,7 @@ def _add(path, *lines):
 
 
 def test_judgements_of_texts_that_are_not_there(tmp_path, capsys):
-  """As trec_eval: what is not in the corpus is in the ideal ranking."""
+  """As in trec_eval, missing documents count in the ideal ranking."""
   import pytrec_eval
 
   folder = beir(tmp_path / "set")

@@ -77,7 +77,7 @@ def test_segments_are_documents_and_rows_are_full():
     changes = np.flatnonzero(np.diff(segments)) + 1
     np.testing.assert_array_equal(changes, starts[starts > 0])
     assert segments[0] == 1 and set(np.diff(segments)) <= {0, 1}
-    crossed += ids[0] != CLS  # this row goes on with the last one's document
+    crossed += ids[0] != CLS  # continues the document of the row before
     bounds = [0, *changes, len(ids)]
     expected = [np.arange(b - a) for a, b in itertools.pairwise(bounds)]
     np.testing.assert_array_equal(positions, np.concatenate(expected))
@@ -203,7 +203,7 @@ def test_packed_rows_of_token_ids_stay_whole():
   found = sorted(tuple(ids) for ids, *_ in _rows_of(batches))
   assert found == sorted(map(tuple, rows))
   for ids, segments, _ in _rows_of(tiny.take(_text(source), ROWS // 4)):
-    # A row that goes on from elsewhere is a document of its own until [CLS].
+    # The continuation of a document is a document of its own until [CLS].
     assert segments.max() == (2 if ids[0] != CLS else 1)
 
 

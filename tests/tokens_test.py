@@ -248,7 +248,7 @@ def test_joined_texts_must_have_the_ids_of_their_parts(tmp_path):
   )
   assert len(
     opened(lambda row: iter(()))
-  )  # control: each by itself is as stored
+  )  # control: each part alone is as stored
   with pytest.raises(UserError, match="other ids to 'search : query 0"):
     opened(tokens.joins_prompts("search : ", ""))
   with pytest.raises(UserError, match="other ids to 'query 0"):

@@ -158,7 +158,7 @@ OBJECTIVES = {
 
 
 def _train_in_torch(folder, name, clip):
-  """Losses, gradient norms and final tensors, as one would write it."""
+  """Returns losses, gradient norms and final tensors of a plain trainer."""
   _, batches, _, loss_of = OBJECTIVES[name]
   model = transformers.AutoModelForMaskedLM.from_pretrained(folder).eval()
   named = dict(model.named_parameters())

@@ -124,7 +124,7 @@ def test_settings_of_the_start_model_are_kept(place, capsys):
     assert files.usage.default_prompt == "title"
     assert files.usage.max_tokens == 20
   assert nomic_jax.load(str(run)).max_tokens == 20
-  # The same command goes on, and the model's own is still what it was.
+  # The same command resumes, and the model's settings are unchanged.
   assert _train(place, "kept", f"init_from={place}/own") == run
 
 

@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The files of configs/, which a wheel brings along.
+"""The files of configs/, which are part of the wheel.
 
-A path names the file there, as everywhere. If there is none, configs/NAME.py
-is the file of that name that belongs to this nomic_jax: beside the package in
-a clone, in share/nomic_jax/configs where a wheel was installed.
+A path is that of a file, as everywhere. If there is none, configs/NAME.py means
+the file shipped with this nomic_jax: beside the package in a clone, or in
+share/nomic_jax/configs if installed from a wheel.
 """
 
 import functools
@@ -19,7 +19,7 @@ _INSTALLED = f"share/nomic_jax/{_FOLDER}"  # setup.cfg, options.data_files
 
 
 def find(path: str | os.PathLike) -> pathlib.Path:
-  """Returns the file that `path` names, or `path` if there is none."""
+  """Returns the file at `path`, else the shipped one, else `path`."""
   path = pathlib.Path(path)
   if not path.exists() and path.parent == pathlib.Path(_FOLDER):
     return _shipped().get(path.name, path)
@@ -27,14 +27,14 @@ def find(path: str | os.PathLike) -> pathlib.Path:
 
 
 def paths() -> list[str]:
-  """The paths by which the files are found from any folder."""
+  """Returns the paths of the shipped files, valid in any folder."""
   return [f"{_FOLDER}/{name}" for name in _shipped()]
 
 
 @functools.cache
 def _shipped() -> dict[str, pathlib.Path]:
   root = pathlib.Path(nomic_jax.__file__).parents[1]
-  if (root / "setup.cfg").is_file():  # a clone, and no folder of packages
+  if (root / "setup.cfg").is_file():  # a clone, not site-packages
     files = (root / _FOLDER).glob("*.py")
   else:
     try:

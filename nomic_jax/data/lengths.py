@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How much of its texts a training reads."""
+"""Reports how much of its texts a training reads."""
 
 import ml_collections
 import tokenizers
@@ -11,17 +11,17 @@ from nomic_jax.errors import UserError
 from nomic_jax.text import prompts as prompts_lib
 from nomic_jax.text.shorten import shorten
 
-_LOOKED_AT = 500  # rows
+_LOOKED_AT = 500  # rows inspected
 
 
 def fit(data: ml_collections.ConfigDict) -> str:
-  """Makes rows of tokens as long as the longest text that they may hold.
+  """Raises `row_length` to the largest length limit of a text, if below.
 
   Args:
-    data: config.data, whose `row_length` is raised if need be.
+    data: config.data, which is changed.
 
   Returns:
-    One line that says so; "" if nothing was changed.
+    A line that reports the change; "" if there is none.
   """
   names = [n for n in _lengths(data) if n != "row_length"]
   longest = max((data[n] for n in names), default=0)
@@ -40,14 +40,14 @@ def fit(data: ml_collections.ConfigDict) -> str:
 def truncated(
   data: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer
 ) -> str:
-  """Returns one line: what share of the first rows' texts is cut, and where.
+  """Returns a line with the share of the first rows' texts that is truncated.
 
   Args:
-    data: config.data, its prompts resolved.
+    data: config.data with resolved prompts.
     tokenizer: of the model.
 
   Returns:
-    "" if no text is, or the text is packed across rows.
+    The line; "" if no text is truncated, or text is packed across rows.
   """
   sides = {
     "query_length": "query",
@@ -80,10 +80,10 @@ def truncated(
 def unknown(
   data: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer
 ) -> str:
-  """Returns one line: how much of the first rows the tokenizer does not know.
+  """Returns a warning about tokens of the first rows that are unknown.
 
   Returns:
-    "" if that is no more than `prepare` would accept of the data's own.
+    The warning; "" if `prepare` would accept the share of unknown tokens.
   """
   source = dataset.open_split(data.path, data.split, True, _LOOKED_AT)
   rows = source.__getitems__(range(min(len(source), _LOOKED_AT)))
@@ -103,7 +103,7 @@ def unknown(
 
 
 def _lengths(data: ml_collections.ConfigDict) -> list[str]:
-  """The options that say how many tokens of a text are read."""
+  """Returns the names of the options that limit the tokens of a text."""
   if data.kind == "text":
     return []
   names = ("query_length", "document_length", "text_length")

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A trained classifier: texts, or pairs of texts, to classes."""
+"""A trained classifier of texts, or of pairs of texts."""
 
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -43,9 +43,9 @@ class Classifier:
   """An encoder with a classification head, and its tokenizer.
 
   Attributes:
-    path: where it is from.
+    path: its directory.
     classes: names of the classes, class 0 first; () of a regression.
-    task: single (one class a text), multi (any number) or regression.
+    task: single (one class per text), multi (any number) or regression.
     max_tokens: longer texts are truncated to this.
     tokenizer: a `tokenizers.Tokenizer`.
     params: `encoder` and `classification_head`, float32.
@@ -88,7 +88,7 @@ class Classifier:
     raise AttributeError(name)
 
   def logits(self, texts: Sequence[Text]) -> np.ndarray:
-    """Returns float32 [N, classes] before the softmax, or the numbers.
+    """Returns float32 logits [N, classes], or the numbers of a regression.
 
     Args:
       texts: each a text, or two for a classifier of pairs.
@@ -110,8 +110,9 @@ class Classifier:
     return np.concatenate(found)[: len(rows)]
 
   def predict_proba(self, texts: Sequence[Text]) -> np.ndarray:
-    """Returns float32 [N, classes]: probabilities, of several classes that a
-    text may have each by itself.
+    """Returns float32 probabilities [N, classes].
+
+    If a text may have several classes, each is independent of the others.
 
     Raises:
       UserError: for a regression, or see `logits`.
@@ -131,8 +132,9 @@ class Classifier:
     return (shifted / shifted.sum(1, keepdims=True)).astype(np.float32)
 
   def predict(self, texts: Sequence[Text]) -> list:
-    """Returns the class of each text; of several the list of them; a number of
-    a regression, or a list of numbers.
+    """Returns the class of each text, or a list if there may be several.
+
+    A regression returns a number for each text, or a list of numbers.
 
     Raises:
       UserError: see `logits`.
@@ -140,7 +142,7 @@ class Classifier:
     return self.named(self.logits(texts))
 
   def named(self, logits: np.ndarray) -> list:
-    """Returns what `predict` does of texts with these logits."""
+    """Returns the predictions for these logits, see `predict`."""
     if self.task == "regression":
       return [x[0] if len(x) == 1 else x for x in logits.tolist()]
     if self.task == "single":
@@ -151,7 +153,7 @@ class Classifier:
     ]
 
   def _batches(self, rows: Sequence[records.Row]) -> Iterator[dict]:
-    """Yields batches on the device, the last one filled up."""
+    """Yields batches on the device; the last one is padded."""
     longest = max(
       len(e.ids)
       for e in self.tokenizer.encode_batch_fast(
@@ -179,7 +181,7 @@ class Classifier:
 
 
 def _row(text: Text, number: int) -> records.Row:
-  """A text, or a pair of them, as a row."""
+  """Returns a text, or a pair of texts, as a row."""
   pair = ("", text) if isinstance(text, str) else text
   if (
     not isinstance(pair, tuple | list)

@@ -38,7 +38,7 @@ def classify_file(
   jobs/classify.py.
 
   Raises:
-    UserError: for a model that does not classify; a malformed input, naming
+    UserError: if the model is not a classifier; for a malformed input, naming
       file and row.
   """
   if not output.endswith(_OUTPUTS):
@@ -47,7 +47,7 @@ def classify_file(
     )
   places.check_file(output)
   places.check_apart(output, input)
-  # Reads all of it before the work, which is then not in vain.
+  # Reads all texts first, so that errors are raised before the work.
   total = sum(1 for _ in _texts(input, column, second_column))
   if not total:
     raise UserError(f"{input}: there are no texts in it")
@@ -92,7 +92,7 @@ def classify_file(
 def _texts(
   path: str, column: str, second: str | None
 ) -> Iterator[str | tuple[str, str]]:
-  """Yields the texts of a file, or the pairs of them."""
+  """Yields the texts of a file, or pairs of texts."""
   if second is None:
     yield from formats.texts(path, column)
     return
@@ -109,7 +109,7 @@ def _texts(
 def _rows(
   model: Classifier, texts: list[str | tuple[str, str]], all: bool
 ) -> Iterator[dict]:
-  """Yields what is written of each text."""
+  """Yields the output row of each text."""
   logits = model.logits(texts)
   if not np.isfinite(logits).all():
     raise UserError(f"{model.path}: its predictions are not finite")

@@ -195,13 +195,14 @@ class Lexical:
 
 
 class Head:
-  """A classifier with the head that it was trained with."""
+  """A classifier with its trained head."""
 
   def __init__(self, model: Classifier):
     self.model = model
     self.classes = model.classes
 
   def fingerprint(self) -> str:
+    """Returns a hash of everything that determines the predictions."""
     model = self.model
     return fingerprints.of_values(
       vectors.params_fingerprint(model.params),
@@ -216,6 +217,7 @@ class Head:
     return self.model.predict(texts)
 
   def at(self, dim: int | None) -> "Head":
+    """Raises UserError, since the head needs all dimensions."""
     raise UserError(
       f"--dim={dim}: {self.model.path} is a classifier, whose head reads all "
       "dimensions; leave it out"
@@ -223,7 +225,7 @@ class Head:
 
   @contextlib.contextmanager
   def limited(self, tokens: int) -> Iterator[None]:
-    """Cuts texts to `tokens`, if the model would read more."""
+    """Truncates texts to `tokens`, if the model reads more."""
     usual = self.model.max_tokens
     self.model.max_tokens = min(usual, tokens)
     try:
@@ -232,8 +234,8 @@ class Head:
       self.model.max_tokens = usual
 
   @contextlib.contextmanager
-  def remembering(self) -> Iterator[None]:
-    """Does nothing: no text is asked for twice."""
+  def caching(self) -> Iterator[None]:
+    """Does nothing, since no text is classified twice."""
     yield
 
 

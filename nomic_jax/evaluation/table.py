@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A file of rows as a task, of the kind that its columns tell."""
+"""A file of rows as a task; its columns determine the kind."""
 
 import pathlib
 
@@ -16,17 +16,18 @@ SUFFIXES = (*formats.TABLES, *formats.JSONL, *formats.PARQUET)
 
 
 def known(path: pathlib.Path) -> bool:
+  """Returns whether a path is a file of rows."""
   return path.is_file() and path.name.endswith(SUFFIXES)
 
 
 def read(path: pathlib.Path, name: str) -> Task:
-  """Makes a task of a file: STS of scored pairs, or search of other pairs.
+  """Makes a task of a file: STS for scored pairs, retrieval for other pairs.
 
-  All of its queries are asked of all of its documents. `prepare` reads the
-  same files, and `recognise` says which column is what.
+  Retrieval searches all documents of the file for each of its queries.
+  `prepare` reads the same files; see `recognise` for the roles of columns.
 
   Raises:
-    UserError: naming file and row; for rows that are no pairs.
+    UserError: naming file and row; for rows other than pairs.
   """
   columns = readers.Columns()
   parts, kind = recognise.recognise(

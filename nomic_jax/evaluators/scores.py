@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How well the encoder in training orders pairs by how alike they are."""
+"""Correlation of similarities with scores, for the encoder in training."""
 
 from collections.abc import Callable
 import pathlib
@@ -51,7 +51,7 @@ class Scores:
   def __call__(
     self, params: Params, check: Callable[[], None] = lambda: None
   ) -> dict[str, float]:
-    """The mean over tasks; NaN where vectors are not finite."""
+    """Returns the means over tasks; NaN if vectors are not finite."""
     found = []
     for task, *sides in self._tasks:
       first, second = (

@@ -17,15 +17,14 @@ def classify(
   """Predicts the class of every text of a file.
 
   Args:
-    model: directory of a classifier: a training of configs/classify.py, or what
-      export made of it
-    input: .txt with a text on every line; .csv, .tsv or .jsonl, all also with
-      .gz or .zst; or .parquet
-    output: .csv, .tsv or .jsonl to make, with a text, its class (label) and how
-      probable that is in each row
-    column: of the input, with the texts
-    second_column: of the input, with the second text of each pair
-    all: write the probability of each class, as p_CLASS
+    model: classifier: a work directory of configs/classify.py, or its export
+    input: .txt with one text per line; .csv, .tsv or .jsonl, all also with .gz
+      or .zst; or .parquet
+    output: .csv, .tsv or .jsonl file to write; each row has a text, its class
+      (label) and the probability of the class
+    column: column of the input with the texts
+    second_column: column of the input with the second text of each pair
+    all: also write the probability of each class, as p_CLASS
   """
   from nomic_jax.embed import classify_file
 

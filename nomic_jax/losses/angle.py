@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """AnglE (Li and Li 2023): CoSENT with angles in complex space.
 
-A cosine is flat where it is near 1 or -1, and its gradient vanishes; the angle
-between two vectors of complex numbers is not. The similarity is that of
-AnglELoss in sentence-transformers.
+The gradient of a cosine vanishes near 1 and -1; that of the angle between two
+vectors of complex numbers does not. The similarity is that of AnglELoss in
+sentence-transformers.
 """
 
 from jax import Array
@@ -14,10 +14,10 @@ from nomic_jax.losses.cosent import CoSENT
 
 
 class AnglE(CoSENT):
-  """As `CoSENT`, but for the similarity."""
+  """`CoSENT` with another similarity."""
 
   def similarity(self, first: Array, second: Array) -> Array:
-    """|sum of the real and imaginary parts of first / second| [N].
+    """Returns |sum of real and imaginary parts of first / second| [N].
 
     The first half of a vector's dimensions are real parts, the rest imaginary.
     """

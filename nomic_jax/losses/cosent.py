@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""CoSENT (Su 2022): pairs that are more alike are to have the larger cosine.
+"""CoSENT (Su 2022): pairs with higher scores should have larger cosines.
 
-Only the order of the scores counts. It is log(1 + sum of exp(scale · (s_i -
-s_j))) over all i and j of the batch where pair j has the higher score, as
-CoSENTLoss of sentence-transformers computes, but without the N² differences.
+Only the order of the scores counts. The loss is log(1 + sum of exp(scale · (s_i
+- s_j))) over all i and j of the batch where pair j has the higher score, as in
+CoSENTLoss of sentence-transformers, but without computing N² differences.
 """
 
 from collections.abc import Sequence
@@ -27,17 +27,17 @@ _LOWEST = -1e30  # in place of -inf, whose differences are NaN
 
 
 class CoSENT(Loss):
-  """Cosines of pairs against their scores, over the whole batch.
+  """Compares cosines of pairs with their scores, over the whole batch.
 
   Batch: that of `texts.Embedding`, and, as `data.pairs` makes them for
   config.data.kind=scores,
     query [N], candidate [N] int32: which slot (row · K + slot) holds a text;
-      -1: absent, of a query that fills up a batch;
+      -1: absent, for a query that pads a batch;
     positive [N] int32: index of each query's text among the candidates;
-    score [N] float32: how alike the two are, on any scale.
+    score [N] float32: similarity of the pair, on any scale.
 
   Attributes:
-    scale: of the similarities; the larger, the more the worst pairs count.
+    scale: of the similarities; larger values weight the worst pairs more.
     chunk_tokens: GradCache, see `transforms.chunked`.
     matryoshka_dims, matryoshka_weights: see `transforms.matryoshka`.
   """
@@ -61,13 +61,15 @@ class CoSENT(Loss):
     self._widths = transforms.matryoshka(matryoshka_dims, matryoshka_weights)
 
   def init(self, rng: Array) -> Params:
+    """Returns initial parameters; see `Loss`."""
     return {"encoder": self._encoder.init(rng)}
 
   def similarity(self, first: Array, second: Array) -> Array:
-    """Similarities [N] of unit vectors [N, D] and [N, D]."""
+    """Returns the similarities [N] of unit vectors [N, D] and [N, D]."""
     return (first * second).sum(-1)
 
   def __call__(self, params: Params, batch: Batch, rng: Array) -> Outcome:
+    """Computes the loss; see `Loss`."""
     slots = self._texts(params["encoder"], batch, rng)
     counted = batch["query"] >= 0
     own = batch["candidate"][batch["positive"]]
@@ -80,26 +82,27 @@ class CoSENT(Loss):
 
     first, second = slots.at(batch["query"]), slots.at(own)
     loss, _ = self._widths(ask, first.vectors, second.vectors)
-    # One figure of the batch, weighted by its pairs.
+    # One value for the batch, weighted by its number of pairs.
     weight = counted.sum().astype(jnp.float32)
     return loss * weight, weight, {}
 
 
 def order_loss(scores: Array, target: Array, counted: Array) -> Array:
-  """log(1 + sum of exp(scores_i - scores_j) where target_i < target_j).
+  """Returns log(1 + sum of exp(scores_i - scores_j) where target_i < target_j).
 
-  In O(N log N): sorted by target, the sum over all j above i is a running one.
+  Takes O(N log N): after sorting by target, the sum over all j above i is a
+  running sum.
 
   Args:
     scores: float32 [N], differentiated.
-    target: float32 [N], whose order the scores are to have.
-    counted: bool [N], which count.
+    target: float32 [N], the order that the scores should have.
+    counted: bool [N], whether a pair counts.
   """
   key = jnp.where(counted, -target, jnp.inf)
   order = jnp.argsort(key)
   key, scores, counted = key[order], scores[order], counted[order]
   higher = jax.lax.cumlogsumexp(jnp.where(counted, -scores, _LOWEST))
-  # How many have a target above each one's; of equal targets none has.
+  # The number of targets above each; equal targets are not above each other.
   above = jnp.searchsorted(key, key, side="left")
   terms = jnp.where(
     counted & (above > 0), scores + higher[jnp.maximum(above - 1, 0)], _LOWEST

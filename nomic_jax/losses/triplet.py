@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The triplet loss (Schroff et al. 2015): nearer to this than to that."""
+"""The triplet loss (Schroff et al. 2015)."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ from nomic_jax.losses.loss import Params
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.pooling import normalize
 
-_EPS = 1e-6  # torch's pairwise_distance adds it to each difference
+_EPS = 1e-6  # added to each difference, as in torch's pairwise_distance
 
 
 def _cosine(a: Array, b: Array) -> Array:
@@ -32,7 +32,7 @@ def _manhattan(a: Array, b: Array) -> Array:
   return jnp.abs(a - b + _EPS).sum(-1)
 
 
-# Distances [N] of vectors [N, D] and [N, D], and their usual margins.
+# Distances [N] of vectors [N, D] and [N, D], and their default margins.
 DISTANCES: dict[str, tuple[Callable[[Array, Array], Array], float]] = {
   "cosine": (_cosine, 0.3),
   "euclidean": (_euclidean, 5.0),
@@ -41,20 +41,20 @@ DISTANCES: dict[str, tuple[Callable[[Array, Array], Array], float]] = {
 
 
 class Triplet(Loss):
-  """max(0, d(query, positive) - d(query, negative) + margin), the mean of all.
+  """The mean of max(0, d(query, positive) - d(query, negative) + margin).
 
   Batch: that of `texts.Embedding`, and, as `data.pairs` makes them for
   config.data.kind=triplets,
     query [N] int32: which slot (row · K + slot) holds a text; -1: absent;
     text [N · (1 + M)] int32: likewise, the N positives, then the M negatives of
-      each query; -1 where a row has fewer.
+      each query; -1 if a row has fewer.
 
-  Each negative of a row makes a triplet of its own.
+  Each negative of a row makes a separate triplet.
 
   Attributes:
-    distance: a name in DISTANCES; euclidean and manhattan are those of vectors
-      that are not normalised.
-    margin: None: the distance's usual one.
+    distance: a name in DISTANCES; euclidean and manhattan use vectors that are
+      not normalized.
+    margin: None: the default of the distance.
     chunk_tokens: GradCache, see `transforms.chunked`.
   """
 
@@ -83,9 +83,11 @@ class Triplet(Loss):
     self._texts = texts.Embedding(encoder, chunk_tokens)
 
   def init(self, rng: Array) -> Params:
+    """Returns initial parameters; see `Loss`."""
     return {"encoder": self._encoder.init(rng)}
 
   def __call__(self, params: Params, batch: Batch, rng: Array) -> Outcome:
+    """Computes the loss; see `Loss`."""
     slots = self._texts(params["encoder"], batch, rng)
     count = len(batch["query"])
     negatives = batch["text"][count:]

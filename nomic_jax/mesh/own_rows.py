@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a device computes on its own rows, with parameters gathered in use.
+"""Computations of each device on its own rows, with sharded parameters.
 
 Each device computes its rows of a batch in a `shard_map`, and the results are
 summed over the mesh once. A parameter that is sharded over `fsdp` is passed in
@@ -27,20 +27,20 @@ from nomic_jax.mesh.partition import ROW_AXES
 
 
 class Shard(struct.PyTreeNode, meta.AxisMetadata):
-  """A parameter that lies over `fsdp`, gathered only where it is used.
+  """A parameter that is sharded over `fsdp` and gathered only where it is used.
 
-  Flax unboxes a parameter when a module asks for it. So what a layer of the
-  stack asks for is gathered in the body of the scan, one layer at a time, and
-  gathered again by a rematerialised backward pass, which also scatters the
-  layer's gradient there. A loss that reads a parameter itself calls
+  Flax unboxes a parameter when a module requests it. So the parameters of a
+  layer are gathered in the body of the scan, one layer at a time, and gathered
+  again by a rematerialized backward pass, which also scatters the layer's
+  gradient there. A loss that reads a parameter itself calls
   `flax.linen.meta.unbox`.
 
   Attributes:
-    value: the array; in `by_rows` and `summed_by_rows` this device's part.
-    axis: of the array that lies over `fsdp`, counted from the last one (-1),
+    value: the array; in `by_rows` and `summed_by_rows`, this device's part.
+    axis: the axis that is sharded over `fsdp`, counted from the last one (-1),
       since a scan over layers removes leading ones.
-    dtype: what it is rounded to before it is gathered, for less to send. The
-      result, and its gradient on the way back, has the dtype of `value`.
+    dtype: to which it is rounded before it is gathered, to reduce traffic. The
+      result, and its gradient, have the dtype of `value`.
   """
 
   value: Array
@@ -48,26 +48,31 @@ class Shard(struct.PyTreeNode, meta.AxisMetadata):
   dtype: str = struct.field(pytree_node=False)
 
   def unbox(self) -> Array:
+    """Returns the array; in `by_rows` and `summed_by_rows`, gathers it."""
     if not on_own_rows():
-      return self.value  # of all devices, and the partitioner's to gather
+      return self.value  # of all devices; the partitioner gathers it
     whole = _gather(self.value, self.value.ndim + self.axis, self.dtype)
     return checkpoint_name(whole, GATHERED)
 
   def replace_boxed(self, val: PyTree) -> "Shard":
+    """Returns a shard with another value."""
     return self.replace(value=val)
 
   def add_axis(self, index: int, params: dict[Hashable, object]) -> "Shard":
+    """Returns itself, since `axis` counts from the last one."""
     return self
 
   def remove_axis(self, index: int, params: dict[Hashable, object]) -> "Shard":
+    """Returns itself, since `axis` counts from the last one."""
     return self
 
   @property
   def spec(self) -> PartitionSpec:
+    """The PartitionSpec of the array."""
     return PartitionSpec(*[None] * (self.value.ndim + self.axis), "fsdp")
 
 
-GATHERED = "gathered"  # for rematerialisation: see `Shard`
+GATHERED = "gathered"  # name for rematerialization: see `Shard`
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
@@ -78,8 +83,8 @@ def _gather(part: Array, axis: int, dtype: str) -> Array:
 
 def _scatter(axis: int, dtype: str, _: None, gradient: Array) -> tuple[Array]:
   del dtype
-  # For a v5e:2x4, XLA turns a tiled scatter of a leading axis, and one of parts
-  # along any other, into an all-reduce of twice the traffic.
+  # For a v5e:2x4, XLA turns a tiled scatter of a leading axis, or an untiled
+  # scatter of another axis, into an all-reduce with twice the traffic.
   if not axis:
     size = jax.lax.axis_size("fsdp")
     gradient = gradient.reshape(size, -1, *gradient.shape[1:])
@@ -99,12 +104,12 @@ def sharded(
   shardings: PyTree,
   rounded: Callable[[KeyPath], str | None] = lambda path: None,
 ) -> Callable[[PyTree], PyTree]:
-  """Returns a function that puts parameters that lie over `fsdp` in `Shard`s.
+  """Returns a function that boxes parameters sharded over `fsdp` in `Shard`s.
 
   Args:
-    shardings: tree of NamedShardings, as the parameters lie.
-    rounded: from a parameter's path to the dtype it is used in, if that is
-      another than its own.
+    shardings: tree of the parameters' NamedShardings.
+    rounded: returns the dtype in which a parameter is used, by its path; None
+      if it is its own.
   """
 
   def box(path: KeyPath, value: Array, sharding: NamedSharding) -> PyTree:
@@ -122,7 +127,7 @@ def _is_shard(leaf: object) -> bool:
 
 
 def stored(tree: PyTree) -> PyTree:
-  """The tree with the arrays in `Shard`s in their place, not gathered."""
+  """Returns the tree with `Shard`s replaced by their arrays, not gathered."""
   return jax.tree.map(
     lambda x: x.value if _is_shard(x) else x, tree, is_leaf=_is_shard
   )
@@ -139,12 +144,12 @@ def _specs(tree: PyTree) -> PyTree:
 def by_rows(
   f: Callable[[PyTree, PyTree], PyTree],
 ) -> Callable[[PyTree, PyTree], PyTree]:
-  """f(params, rows) -> rows, each device doing its own rows.
+  """Returns f(params, rows) -> rows, with each device computing its own rows.
 
-  Left to the partitioner, the parameters' gradient is added up over the
-  devices in every turn of every loop within f; so once, after f. That of a
-  `Shard` is scattered where the parameter was gathered. Each row's result must
-  depend on that row alone. Without a mesh it is f.
+  The partitioner would sum the parameters' gradient over devices in every
+  iteration of every loop within f; here it is summed once, after f. The
+  gradient of a `Shard` is scattered where the parameter was gathered. Each
+  row's result must depend only on that row. Without a mesh, this is f.
   """
 
   def run(params: PyTree, rows: PyTree) -> PyTree:
@@ -160,10 +165,10 @@ def by_rows(
 def summed_by_rows(
   f: Callable[..., PyTree], gradient: bool = True
 ) -> Callable[..., PyTree]:
-  """f(params, frozen, batch, key) -> sums over rows, added over devices once.
+  """Returns f(params, frozen, batch, key), summed over devices once.
 
-  Each device does its own rows of every micro-batch. f returns (a gradient,
-  which is a tree like `params`, and any tree); all of both must be sums over
+  Each device computes its own rows of every micro-batch. f returns a gradient,
+  which is a tree like `params`, and any other tree; both must be sums over
   rows. Without `gradient` it returns only the second. Without a mesh it is f.
   """
 
@@ -178,7 +183,7 @@ def summed_by_rows(
       if not gradient:
         return jax.lax.psum(everything, ROW_AXES)
       grads, sums = everything
-      add = lambda x: (  # a shard's was added up over fsdp as it was scattered
+      add = lambda x: (  # a shard's is already summed over fsdp
         x.replace(value=jax.lax.psum(x.value, "data"))
         if _is_shard(x)
         else jax.lax.psum(x, ROW_AXES)
@@ -197,7 +202,7 @@ def summed_by_rows(
 
 
 def on_own_rows() -> bool:
-  """Whether what is traced is what one device does with its own rows."""
+  """Returns whether the code of one device on its own rows is being traced."""
   return "data" in jax.sharding.get_abstract_mesh().manual_axes
 
 
@@ -227,7 +232,7 @@ def _rows_are_spread() -> bool:
 def _shard_map(
   f: Callable[..., PyTree], taken: PyTree, given: PyTree
 ) -> Callable:
-  # What lies over `tensor` stays with the partitioner.
+  # The partitioner handles arrays sharded over `tensor`.
   return jax.shard_map(
     f, in_specs=taken, out_specs=given, axis_names={*ROW_AXES}, check_vma=False
   )

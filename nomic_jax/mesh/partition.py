@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The mesh, and where every array lies on it, from rules that are data."""
+"""The mesh, and the shardings of all arrays, from rules that are data."""
 
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -21,19 +21,19 @@ from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 
 AXES = ("data", "fsdp", "tensor")
-ROW_AXES = ("data", "fsdp")  # a batch's rows lie over these
+ROW_AXES = ("data", "fsdp")  # the rows of a batch are sharded over these
 
 Rules = tuple[tuple[str, str | tuple[str, ...]], ...]
 
 _TENSOR: Rules = (("mlp", "tensor"), ("heads", "tensor"), ("vocab", "tensor"))
 
-# Logical axis -> mesh axis or axes, for the parameters and for what the
-# optimiser keeps of each. What is not named is replicated.
+# Logical axis -> mesh axis or axes, for the parameters and their optimizer
+# state. Axes that are not listed are replicated.
 RULES: dict[str, dict[str, Rules]] = {
   "replicated": {"params": (), "optimizer": ()},
   # ZeRO-1 (Rajbhandari et al. 2020): every device has all parameters and
-  # updates its part of them. Over two mesh axes, since a v5e scatters along
-  # one axis of its torus at a time: give data and fsdp one each.
+  # updates its part of them. Sharded over two mesh axes, since a v5e scatters
+  # along one axis of its torus at a time: map data and fsdp to one each.
   "zero1": {"params": (), "optimizer": (("embed", ("data", "fsdp")),)},
   "fsdp": {
     "params": (("embed", "fsdp"), *_TENSOR),
@@ -45,14 +45,14 @@ RULES: dict[str, dict[str, Rules]] = {
 def make_mesh(
   config: ml_collections.ConfigDict, devices: Sequence[jax.Device]
 ) -> Mesh:
-  """A mesh of all devices with the axes of AXES.
+  """Returns a mesh of all devices with the axes of AXES.
 
-  Slices, which the data centre's network joins, lie along `data`: only the
-  sum of gradients crosses between them.
+  Slices, which are connected by the data centre's network, are arranged along
+  `data`, so that only the sum of gradients is exchanged between them.
 
   Args:
-    config: `data`, `fsdp` and `tensor` sizes; one may be -1 for the rest.
-    devices: what to lay out.
+    config: sizes of `data`, `fsdp` and `tensor`; one may be -1 for the rest.
+    devices: all devices.
 
   Raises:
     UserError: if the sizes do not multiply to the number of devices.
@@ -83,15 +83,15 @@ def make_mesh(
 
 
 def state_shardings(mesh: Mesh, rules: str, boxed: PyTree) -> PyTree:
-  """Shardings of a state whose parameters are boxed (shapes suffice).
+  """Returns the shardings of a state with boxed parameters, or their shapes.
 
   An axis that its mesh axis does not divide is replicated.
 
   Args:
     mesh: of all devices.
     rules: a name in RULES.
-    boxed: the state; under `opt_state` the optimiser's rules hold, elsewhere
-      the parameters'.
+    boxed: the state; the optimizer's rules apply under `opt_state`, the
+      parameters' elsewhere.
   """
   one_of(rules, RULES, f"config.mesh.rules: no rules '{rules}'")
 
@@ -119,19 +119,19 @@ def _size(mesh: Mesh, axes: str | tuple[str, ...]) -> int:
 
 
 def shards_parameters(mesh: Mesh, rules: str) -> bool:
-  """Whether devices lack parameters, which are gathered as they are used."""
+  """Returns whether parameters are sharded, and gathered where used."""
   return mesh.shape["fsdp"] > 1 and any(
     axis == "fsdp" for _, axis in RULES[rules]["params"]
   )
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-  """Micro-batches, then rows: rows lie over all data-parallel devices."""
+  """Returns the sharding of [micro-batches, rows, ...]: by rows."""
   return NamedSharding(mesh, PartitionSpec(None, ROW_AXES))
 
 
 def in_mesh(f: Callable, mesh: Mesh) -> Callable:
-  """f, traced where `jax.sharding.get_abstract_mesh` gives this mesh."""
+  """Returns f, traced with this mesh as `jax.sharding.get_abstract_mesh`."""
 
   @functools.wraps(f)
   def wrapped(*args: object) -> object:
@@ -142,7 +142,7 @@ def in_mesh(f: Callable, mesh: Mesh) -> Callable:
 
 
 def unsharded_share(params: PyTree, shardings: PyTree) -> float:
-  """Share of the parameters' elements that every device holds a copy of."""
+  """Returns the share of the parameters' elements that are replicated."""
   whole = total = 0
   for leaf, sharding in zip(
     jax.tree.leaves(params), jax.tree.leaves(shardings)
@@ -154,11 +154,12 @@ def unsharded_share(params: PyTree, shardings: PyTree) -> float:
 
 
 def check_unsharded(limit: float, params: PyTree, shardings: PyTree) -> None:
-  """Raises UserError if more than `limit` of the parameters lie whole."""
+  """Raises UserError if more than `limit` of the parameters are replicated."""
   share = unsharded_share(params, shardings)
   if share > limit:
     raise UserError(
-      f"config.mesh.unsharded_limit: {share:.1%} of the parameters lie whole "
-      f"on every device and {limit:.1%} may; give config.mesh.fsdp or tensor "
-      "more devices, take other config.mesh.rules, or raise the limit"
+      f"config.mesh.unsharded_limit: {share:.1%} of the parameters are "
+      f"replicated on every device, more than {limit:.1%}; use more devices "
+      "for config.mesh.fsdp or tensor, other config.mesh.rules, or raise the "
+      "limit"
     )

@@ -1,11 +1,11 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a model computes, as data: what every layer is and how many there are.
+"""What a model computes, as data: its layers and everything around them.
 
-An `Architecture` determines the parameters and the output, and travels with
-the weights. How it is computed (dtype, attention kernel, rematerialisation)
-belongs to `Encoder`, since that changes from machine to machine. All classes
-are frozen and hashable, so that equal layers are found by comparing them.
+An `Architecture` determines parameters and output, and is stored with the
+weights. How it is computed (dtype, attention kernel, rematerialization) belongs
+to `Encoder`, since that depends on the machine. All classes are frozen and
+hashable, so that equal layers are found by comparison.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ DROPOUTS = ("embedding", "attention", "mlp")
 
 
 def _unseen(default: Any) -> Any:
-  """A field that does not distinguish one architecture from another."""
+  """Returns a field that comparisons of architectures ignore."""
   return dataclasses.field(default=default, repr=False, compare=False)
 
 
@@ -35,7 +35,7 @@ class Norm:
   Attributes:
     eps: added to the variance.
     kind: "layer", or "rms": neither centred nor shifted.
-    bias: whether a LayerNorm has one beside its scale.
+    bias: whether a LayerNorm has a bias.
   """
 
   eps: float = 1e-12
@@ -84,14 +84,14 @@ class Attention:
 
   Attributes:
     heads: number of query heads.
-    kv_heads: number of key and value heads, which divides `heads`.
+    kv_heads: number of key and value heads, a divisor of `heads`.
     width: dimensions of a head.
-    window: how many tokens to either side are seen; None: all.
-    causal: whether later tokens are hidden.
-    rope: rotates queries and keys; None: not rotated.
-    relative: bias added to the scores; None for no bias.
-    qk_norm: of each head's queries and keys, before they are rotated.
-    bias: whether the projections have one.
+    window: number of tokens to either side that a token sees; None: all.
+    causal: whether later tokens are masked.
+    rope: rotary embedding of queries and keys; None: none.
+    relative: bias added to the scores; None: no bias.
+    qk_norm: of each head's queries and keys, before rotation.
+    bias: whether the projections have a bias.
   """
 
   heads: int
@@ -113,12 +113,12 @@ class Attention:
 
   @property
   def layout(self) -> Layout:
-    """The columns of queries, keys and values side by side."""
+    """The layout of queries, keys and values in a projection."""
     return Layout(self.heads, self.kv_heads, self.width)
 
   @property
   def need(self) -> tuple[Layout, int | None, bool, bool]:
-    """What an implementation of attention is asked to compute."""
+    """The arguments that an implementation of attention needs."""
     return self.layout, self.window, self.causal, self.relative is not None
 
 
@@ -153,7 +153,7 @@ class Layer:
 
 @dataclasses.dataclass(frozen=True)
 class Embedding:
-  """The sum of a token's embeddings, normalised.
+  """The normalized sum of a token's embeddings.
 
   Attributes:
     types: rows of the token-type table; 0: no such table.
@@ -223,25 +223,25 @@ class Architecture:
   Attributes:
     vocab_size: rows of the word embedding.
     width: of the hidden states.
-    embedding: from tokens to the first hidden states.
+    embedding: maps tokens to the first hidden states.
     layers: the blocks, in order.
-    prediction: what its masked-language-model head is.
-    classifier: what its sequence classifier is.
+    prediction: its masked-language-model head.
+    classifier: its sequence classifier.
     final_norm: of the last hidden states; None: no norm.
-    max_length: tokens of the longest text that it reads.
+    max_length: maximum number of tokens of a text.
     pad_token_id: of padding.
-    initializer_range: standard deviation of fresh matrices and tables.
-    initializer_cutoff: how many standard deviations from 0 the normal
-      distribution of fresh values is truncated at; None: it is not.
-    scaled_outputs: whether fresh matrices that write to the residual stream
+    initializer_range: standard deviation of initial matrices and tables.
+    initializer_cutoff: number of standard deviations at which the normal
+      distribution of initial values is truncated; None: not truncated.
+    scaled_outputs: whether initial matrices that write to the residual stream
       are smaller by sqrt(2 x layers) (Megatron-LM).
     pooler: whether the weights include BERT's tanh(dense(first token)), which
       embeddings do not use.
-    head: from hidden states to vectors.
-    dropout, head_dropout: what the model's files state, for trainings that
-      ask for it with compute.dropout=-1.
-    dropout_after: what dropout comes after, in a training that has any.
-    family: `name` of the family whose files it is from.
+    head: maps hidden states to vectors.
+    dropout, head_dropout: as in the model's files, for trainings with
+      compute.dropout=-1.
+    dropout_after: the parts that dropout follows, if a training has any.
+    family: `name` of the family that read its files.
   """
 
   vocab_size: int
@@ -265,27 +265,27 @@ class Architecture:
 
   @property
   def attentions(self) -> tuple[Attention, ...]:
-    """The distinct kinds of attention, in order of appearance."""
+    """The different attentions, in order of appearance."""
     return tuple(dict.fromkeys(layer.attention for layer in self.layers))
 
   @property
   def needs(self) -> tuple[tuple[Layout, int | None, bool, bool], ...]:
-    """What is asked of an implementation of attention, each once."""
+    """The different `Attention.need`s, in order of appearance."""
     return tuple(dict.fromkeys(a.need for a in self.attentions))
 
   @property
   def rotary(self) -> bool:
-    """Whether no table of positions limits the length of a text."""
+    """Whether the length of a text is not limited by a position table."""
     return not self.embedding.positions
 
   @property
   def rope(self) -> Rope | None:
-    """The first layer's; None without rotary positions."""
+    """The `Rope` of the first layer; None without rotary positions."""
     return self.layers[0].attention.rope
 
   @property
   def output_width(self) -> int:
-    """Dimensions of an embedding."""
+    """Number of dimensions of an embedding."""
     return self.head.output_width(self.width)
 
   @property
@@ -294,10 +294,10 @@ class Architecture:
     return runs(self.layers)
 
   def fresh(self, output: bool = False) -> layers_lib.Initializer:
-    """Draws new matrices and tables.
+    """Returns the initializer of matrices and tables.
 
     Args:
-      output: whether for a matrix that writes to the residual stream.
+      output: whether a matrix writes to the residual stream.
     """
     stddev = self.initializer_range
     if output and self.scaled_outputs:
@@ -305,17 +305,17 @@ class Architecture:
     return layers_lib.normal(stddev, self.initializer_cutoff)
 
   def each_layer(self, change: Callable[[Layer], Layer]) -> "Architecture":
-    """The same with every layer replaced by `change` of it."""
+    """Returns a copy with `change` applied to every layer."""
     return dataclasses.replace(self, layers=tuple(map(change, self.layers)))
 
   def with_rope(
     self, *, local: bool = False, **changes: object
   ) -> "Architecture":
-    """The same with these fields of every `Rope` of some layers replaced.
+    """Returns a copy with these fields of the `Rope` of some layers replaced.
 
     Args:
-      local: whether those of layers with a window, or of the others: only
-        layers that see the whole text meet distances they were not trained on.
+      local: whether to change layers with a window, or the others. Only layers
+        that see the whole text have distances that they were not trained on.
       **changes: fields of a `Rope`.
     """
 
@@ -333,7 +333,7 @@ class Architecture:
     return self.each_layer(change)
 
   def with_head(self, **changes: object) -> "Architecture":
-    """The same with these fields of the head replaced."""
+    """Returns a copy with these fields of the head replaced."""
     return dataclasses.replace(
       self, head=dataclasses.replace(self.head, **changes)
     )
@@ -341,12 +341,12 @@ class Architecture:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """Consecutive layers that repeat a unit: one scan.
+  """Consecutive layers that repeat a unit; computed as one scan.
 
   Attributes:
     name: of its parameters in the tree, "layers" if it is the only run.
     unit: the layers of a unit, in order.
-    repeats: how many units.
+    repeats: number of units.
     start: index of its first layer in the architecture.
   """
 
@@ -356,7 +356,7 @@ class Run:
   start: int
 
   def path(self, i: int) -> str:
-    """Of layer i of the unit in the tree; stacked over the repeats."""
+    """Returns the path of layer i of the unit in the tree."""
     return self.name if len(self.unit) == 1 else f"{self.name}/layer_{i}"
 
 
@@ -364,9 +364,9 @@ class Run:
 def runs(layers: tuple[Layer, ...]) -> tuple[Run, ...]:
   """Groups layers into units that repeat, so that few are compiled.
 
-  At each place the unit whose repetition covers most layers is chosen, and of
-  equally good ones the shortest; what does not repeat is a unit by itself.
-  For example one global layer, then (local, local, global) seven times.
+  At each position, the unit is chosen whose repetition covers most layers, the
+  shortest of equally good ones; layers that do not repeat are units of one. For
+  example, one global layer, then (local, local, global) seven times.
   """
   found, start = [], 0
   while start < len(layers):

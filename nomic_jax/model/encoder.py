@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The encoder: embeddings, a stack of blocks and a head (linen).
+"""The encoder: embeddings, a stack of blocks and a head (Flax Linen).
 
-Everything comes from an `Architecture`. Its layers are grouped into units that
-repeat; a unit's parameters are stacked on a leading axis and scanned, so that
-a compiled step does not grow with depth.
+An `Architecture` determines everything. Its layers are grouped into units that
+repeat; the parameters of a unit are stacked on a leading axis and scanned, so
+the size of a compiled step does not grow with depth.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ from nomic_jax.model.head import Head
 from nomic_jax.model.norm import AddNorm
 
 Params = dict[str, Any]
-# ids, segment_ids, positions and, where not all are 0, types.
+# ids, segment_ids, positions and, if not all are 0, types.
 Tokens = dict[str, Int[Array, "B S"]]
 
 # What an implementation of attention needs of a batch, for each kind.
@@ -44,7 +44,7 @@ _POLICIES = jax.checkpoint_policies
 
 
 def _keep(products: Any, *names: str) -> Any:
-  """Keeps `products`, and what model/matmul.py or a kernel gave a name."""
+  """Saves `products`, and values named in model/matmul.py or by a kernel."""
   return _POLICIES.save_from_both_policies(
     products, _POLICIES.save_only_these_names(*names)
   )
@@ -70,17 +70,17 @@ class Encoder:
     dtype: of activations and matmuls; parameters, norms and softmax stay
       float32.
     attention: how to compute it, or the name of an implementation.
-    remat: what of a layer the backward pass recomputes, a name in REMAT:
-      none, gathered (parameters that lie over several devices), full (only a
-      layer's input is kept), attention (and what comes of attention), dots
-      (matmuls are kept) or weight_dots (those with weights are kept, attention
-      is not). True and False are full and none.
-    unroll: layers per iteration of a scan; as many as there are unrolls all.
-    dropout: after what the architecture says, of a residual branch before it
-      is added.
+    remat: what the backward pass recomputes within a layer, a name in REMAT:
+      none; gathered (sharded parameters are gathered again); full (only the
+      input of a layer is saved); attention (only the output of attention is
+      saved); dots (matmuls are saved) or weight_dots (only matmuls with
+      weights are saved). True and False mean full and none.
+    unroll: layers per iteration of a scan; the number of layers unrolls all.
+    dropout: after the parts that the architecture lists; on residual branches
+      before they are added.
     head_dropout: of a classifier on top, before its last layer.
-    ntk_length: "text" scales dynamic NTK by a text's own length, "batch" by
-      the longest of the batch, as the reference does.
+    ntk_length: dynamic NTK scales by each text's own length ("text"), or by
+      the longest of the batch ("batch"), as in the reference.
   """
 
   architecture: Architecture
@@ -100,14 +100,14 @@ class Encoder:
       check_choice(field, getattr(self, field), known)
 
   def with_pooling(self, pooling: str) -> "Encoder":
-    """The same encoder with this pooling and nothing after it."""
+    """Returns the same encoder with this pooling and no modules after it."""
     return dataclasses.replace(
       self,
       architecture=dataclasses.replace(self.architecture, head=Head(pooling)),
     )
 
   def init(self, rng: Array) -> Params:
-    """Fresh parameters, each boxed with the logical names of its axes.
+    """Returns initial parameters, boxed with the logical names of their axes.
 
     `flax.linen.meta.unbox` gives the plain nested dict of arrays.
     """
@@ -123,25 +123,25 @@ class Encoder:
   def apply(
     self, params: Params, tokens: Tokens, rng: Array | None = None
   ) -> Float32[Array, "B S D"]:
-    """Hidden states, float32 [B, S, D]; arbitrary at padded positions.
+    """Returns hidden states, float32 [B, S, D]; arbitrary at padding.
 
     Args:
       params: the encoder's tree.
       tokens: `ids`, `segment_ids` (0 is padding), `positions` and `types`
         (optional: BERT's token types), [B, S].
-      rng: for dropout: a key for all rows, or [B] of them, from which each
-        row draws its own masks, whatever rows are beside it; None computes
-        without dropout.
+      rng: for dropout: one key, or [B] keys, from which each row draws its own
+        masks, independent of other rows; None computes without dropout.
     """
     return cast(Array, _Trunk(self).apply({"params": params}, tokens, rng))
 
   def embed(
     self, params: Params, tokens: Tokens, slots: int, rng: Array | None = None
   ) -> Float32[Array, "B slots_or_S width"]:
-    """One vector per text, not normalised: float32 [B, slots, output_width].
+    """Returns one vector per text, float32 [B, slots, output_width].
 
-    Slot i of a row is its segment i + 1; slots without a text mean nothing.
-    With pooling none, one vector per token: [B, S, output_width].
+    Vectors are not normalized. Slot i of a row is its segment i + 1; slots
+    without a text are arbitrary. With pooling none, there is one vector per
+    token: [B, S, output_width].
     """
     hidden = self.apply(params, tokens, rng)
     return self.architecture.head.apply(
@@ -150,13 +150,13 @@ class Encoder:
 
   @property
   def attends(self) -> Backend:
-    """How attention is computed."""
+    """The backend that computes attention."""
     a = self.attention
     return Backend(a) if isinstance(a, str) else a
 
 
 def _fold(key: Array, number: int | Array) -> Array:
-  """`jax.random.fold_in` of one key, or of each of [B]."""
+  """Applies `jax.random.fold_in` to one key, or to each of [B] keys."""
   fold = jax.random.fold_in
   return (
     fold(key, number)
@@ -168,13 +168,13 @@ def _fold(key: Array, number: int | Array) -> Array:
 def _drop(
   rate: float, key: Array, x: Array, shape: tuple[int, ...] | None = None
 ) -> Array:
-  """Dropout; only its mask is drawn row by row, if there is a key for each.
+  """Applies dropout; with a key per row, masks are drawn row by row.
 
   Args:
     rate: share of the elements that become 0.
     key: one key, or a key for each row.
     x: float [...].
-    shape: (B, ...) of x with the rows apart; None: it is that.
+    shape: (B, ...) of x with a separate axis of rows; None: x has one.
   """
   shape = shape or x.shape
   draw = lambda key, shape: jax.random.bernoulli(key, 1 - rate, shape)
@@ -220,7 +220,7 @@ class _Trunk(nn.Module):
     return x.astype(jnp.float32)
 
   def _embed(self, tokens: Tokens) -> Array:
-    """First hidden states, float32 [B, S, D]."""
+    """Returns the first hidden states, float32 [B, S, D]."""
     a = self.encoder.architecture
     e = a.embedding
     table = lambda rows, *args: layers.table(rows, a.width, a.fresh(), *args)
@@ -234,7 +234,7 @@ class _Trunk(nn.Module):
     return layers.norm(e.norm, "norm")(x) if e.norm else x
 
   def _rows(self, tokens: Tokens, dtype: DTypeLike) -> Rows:
-    """What attention needs of a batch, for each of `attentions`."""
+    """Returns what attention needs of a batch, for each of `attentions`."""
     ids, rows = tokens["segment_ids"], []
     for attention in self.encoder.architecture.attentions:
       angles = None
@@ -257,7 +257,7 @@ class _Trunk(nn.Module):
     return tuple(rows)
 
   def _bias(self, attention: spec.Attention, length: int) -> Array:
-    """What is added to scores by distance, float32 [H, 2 length - 1]."""
+    """Returns the bias of scores by distance, float32 [H, 2 length - 1]."""
     buckets = relative.buckets(attention.relative, length)
     init = self.encoder.architecture.fresh()
     table = layers.table(
@@ -268,7 +268,7 @@ class _Trunk(nn.Module):
   def _scan(
     self, run: spec.Run, x: Array, rows: Rows, keys: Array | None
   ) -> Array:
-    """The layers of a run; the body of the scan is one unit."""
+    """Computes the layers of a run; the body of the scan is one unit."""
     size = len(run.unit)
     body = _Block if size == 1 else _Unit
     if self.encoder.remat != "none":
@@ -289,7 +289,7 @@ class _Trunk(nn.Module):
 
 
 def _position_rows(a: Architecture, tokens: Tokens) -> Array:
-  """Each token's row of the table of positions, int32 [B, S]."""
+  """Returns each token's row of the table of positions, int32 [B, S]."""
   e, places = a.embedding, tokens["positions"]
   if not e.skips_padding:
     return places + e.first_position
@@ -318,11 +318,11 @@ class _Unit(nn.Module):
 
 
 class _Block(nn.Module):
-  """One transformer block, as its `Layer` says.
+  """One transformer block, specified by its `Layer`.
 
   Attributes:
     encoder: how to compute it.
-    layers: the one layer.
+    layers: the single layer.
   """
 
   encoder: Encoder
@@ -371,7 +371,7 @@ class _Block(nn.Module):
     return layers.dense(features, axes, bias, init, self.encoder.dtype, name)
 
   def _attention(self, a: spec.Attention, x: Array, rows: PyTree) -> Array:
-    """[B, S, D] to [B S, D]."""
+    """Maps [B, S, D] to [B S, D]."""
     columns = a.layout.columns
     qkv = self._dense(columns, ("embed", "heads"), a.bias, "qkv")(
       x.reshape(-1, x.shape[-1])
@@ -388,7 +388,7 @@ class _Block(nn.Module):
   def _normed_heads(
     self, a: spec.Attention, norm: spec.Norm, qkv: Array
   ) -> Array:
-    """Each head of the queries and of the keys, normed."""
+    """Normalizes each head of the queries and of the keys."""
     ends = [a.heads * a.width, (a.heads + a.kv_heads) * a.width]
     q, k, v = jnp.split(qkv, ends, axis=-1)
     q, k = (

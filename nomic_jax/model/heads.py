@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What stands on top of the encoder while it trains."""
+"""Heads on top of the encoder during training."""
 
 from typing import cast
 
@@ -27,7 +27,7 @@ class MLMHead(nn.Module):
   def __call__(
     self, hidden: Float[Array, "N D"], word_embedding: Float[Array, "V D"]
   ) -> Float32[Array, "N V"]:
-    """[N, D] hidden states and the [V, D] table to float32 [N, V] logits."""
+    """Maps hidden states [N, D] and table [V, D] to float32 logits [N, V]."""
     a = self.architecture
     p = a.prediction
     x = layers.dense(
@@ -84,7 +84,7 @@ class ClassificationHead(nn.Module):
   def __call__(
     self, pooled: Float[Array, "*rows D"], train: bool = False
   ) -> Float32[Array, "*rows labels"]:
-    """[..., D] pooled hidden states to float32 [..., labels]."""
+    """Maps pooled hidden states [..., D] to float32 [..., labels]."""
     a = self.architecture
     c = a.classifier
     drop = nn.Dropout(self.dropout, deterministic=not train)

@@ -73,7 +73,7 @@ def train(
 
 
 def complaint(text: str) -> str:
-  """The one line of an error; whatever stands before it is progress."""
+  """Returns the line of an error, the last one after lines of progress."""
   *progress, line = text.splitlines()
   assert line.startswith("nomic-jax: error: "), text
   assert all(re.search(r" left(  |$)", p) for p in progress), text

@@ -21,7 +21,7 @@ CONFIG = EncoderConfig(
 ARCHITECTURE = CONFIG.architecture
 
 WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa".split()
-# Compiling costs far more than running here, so it is told not to try hard.
+# Compiling takes far longer than running here, so optimization is off.
 FAST = {"xla_backend_optimization_level": 0}
 jit = functools.partial(jax.jit, compiler_options=FAST)
 
@@ -127,7 +127,7 @@ def take(iterator, count: int) -> list:
 
 
 def assert_resumes(make):
-  """Asserts that a saved state of make()'s iterator goes on bit for bit."""
+  """Asserts that make()'s iterator resumes from a saved state bit for bit."""
   iterator = make()
   take(iterator, 4)
   state = iterator.get_state()

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pages of Markdown, and their sections.
 
-A folder is read with its subfolders, in the order of names, if there are no
-rows and no .txt files in it. A page's title is that of its front matter, or its
-first heading, or the name of its file.
+A folder without files of rows or .txt files is read with its subfolders, in the
+order of names. A page's title is that of its front matter, else its first
+heading, else the name of its file.
 """
 
 from collections.abc import Iterator
@@ -37,8 +37,8 @@ class Section(NamedTuple):
 
   Attributes:
     line: of the heading, from 1.
-    headings: it and those above it, outermost first; () before the first.
-    text: without the heading.
+    headings: the heading and its parents, outermost first; () before the first.
+    text: of the section, without the heading.
   """
 
   line: int
@@ -47,6 +47,7 @@ class Section(NamedTuple):
 
 
 def known(path: str) -> bool:
+  """Returns whether a path is a page, or a folder with only pages."""
   if path.endswith(PAGES):
     return streams.is_file(path)
   inside = streams.list_folder(path)
@@ -56,6 +57,7 @@ def known(path: str) -> bool:
 
 
 def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
+  """Returns all pages as one part."""
   (path,) = paths
   path = streams.absolute(path)
   if asked.include:
@@ -70,7 +72,7 @@ def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
 
 
 def pages(folder: str, first: bool = False) -> list[str]:
-  """Returns the pages of a folder and its subfolders; or the first of them."""
+  """Returns the pages of a folder and its subfolders, or only the first."""
   found = []
   for path in streams.list_folder(folder) or ():
     name = streams.name(path)
@@ -88,7 +90,7 @@ def pages(folder: str, first: bool = False) -> list[str]:
 
 
 def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
-  """Yields (1, {"title", "text"}) of a page: its text with all headings."""
+  """Yields (1, {"title", "text"}); the text includes all headings."""
   lines = [line for _, line in formats.lines(path, bad)]
   title, start = _title(lines, path)
   text = "\n".join(lines[start:]).strip()
@@ -99,7 +101,7 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
 
 
 def sections(text: str) -> list[Section]:
-  """Returns the sections of a page in order; what is in code has none."""
+  """Returns the sections of a page in order; code blocks have no headings."""
   found: list[Section] = []
   above: list[tuple[int, str]] = []
   body: list[str] = []
@@ -141,7 +143,7 @@ def sections(text: str) -> list[Section]:
 
 
 def _title(lines: list[str], path: str) -> tuple[str, int]:
-  """The title of a page, and the line that its text begins at, from 0."""
+  """Returns the title of a page, and the first line of its text, from 0."""
   start, title = 0, ""
   if lines and lines[0].strip() == "---":
     for number, line in enumerate(lines[1:], 1):
@@ -151,7 +153,7 @@ def _title(lines: list[str], path: str) -> tuple[str, int]:
       if match := _TITLE.fullmatch(line):
         title = match[1]
     else:
-      title = ""  # a rule, and no front matter
+      title = ""  # a horizontal rule rather than front matter
   if not title:
     first = [s for s in sections("\n".join(lines[start:])) if s.headings]
     title = first[0].headings[0] if first else ""
@@ -162,7 +164,7 @@ def _title(lines: list[str], path: str) -> tuple[str, int]:
 
 
 def _plain(heading: str) -> str:
-  """A heading without links, code marks and emphasis."""
+  """Returns a heading without links, code marks and emphasis."""
   heading = _LINK.sub(r"\1", heading)
   heading = re.sub(r"\s*\{#[^}]*\}$", "", heading)
   return re.sub(r"[`*]", "", heading).strip()

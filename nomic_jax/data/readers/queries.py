@@ -1,17 +1,16 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Pairs made of documents that have no queries.
+"""Makes pairs from documents without queries.
 
   title    the title of a document, and its text
   heading  the headings above a section of Markdown, and its text
   crop     two crops of a document, drawn independently
 
-Crops are those of Contriever (Izacard et al. 2022, section 3.1), of words: a
-document is cut into passages of 256 words, and each gives two spans of 10 to
-50 % of its words, from places of their own. They are a function of the seed,
-the file's name and the row. What is too short makes no pair, and is counted.
-Rows made of one document share a `group`: they are never on both sides of a
-split.
+Crops are those of Contriever (Izacard et al. 2022, section 3.1), in words: a
+document is divided into passages of 256 words, and each gives two independent
+spans of 10 to 50 % of its words. They are a function of the seed, the file's
+name and the row. Texts that are too short make no pair, and are counted. Rows
+made from one document share a `group`, which is never on both sides of a split.
 """
 
 from collections.abc import Iterator
@@ -44,7 +43,7 @@ _WORD = re.compile(r"\S+\s*")
 
 
 def check(kinds: Sequence[str]) -> tuple[str, ...]:
-  """Returns `kinds`, or raises a UserError for one that is unknown."""
+  """Returns `kinds` without repeats; raises UserError for unknown ones."""
   for kind in kinds:
     one_of(kind, KINDS, f"--queries={kind}: unknown")
   return tuple(dict.fromkeys(kinds))
@@ -59,19 +58,19 @@ def rows(
   source: str,
   bad: BadRows,
 ) -> Iterator[Row]:
-  """Yields the pairs that are made of one document.
+  """Yields the pairs made from one document.
 
   Args:
-    file: where it is from.
-    number: which row of it.
+    file: of the document.
+    number: of its row in the file.
     value: the row.
     columns: of its text and title.
-    kinds: of pairs, in KINDS.
+    kinds: of pairs, names in KINDS.
     source: the name of the data set.
-    bad: counts what was made, and what was too short to be.
+    bad: counts the pairs made, and documents without any.
 
   Raises:
-    BadRow: if it has no text.
+    BadRow: if the row has no text.
   """
   if found := columns_lib.problem(value, columns.document):
     reason, told = found
@@ -101,7 +100,7 @@ def _titles(
   del file
   body = text
   sections = markdown.sections(text)
-  if sections and sections[0].headings == (title,):  # a page that begins so
+  if sections and sections[0].headings == (title,):  # starts with its title
     body = text.split("\n", sections[0].line)[-1].strip()
   elif body.startswith(title):
     body = body[len(title) :].strip()
@@ -145,7 +144,7 @@ def _crops(
 
 
 def _spans(text: str) -> list[tuple[int, int]]:
-  """Where words begin and end; a long run without spaces is cut in fours."""
+  """Returns start and end of each word; long runs are cut in fours."""
   found: list[tuple[int, int]] = []
   for match in _WORD.finditer(text):
     begin, end = match.span()
@@ -161,7 +160,7 @@ def _long(text: str, words: int) -> bool:
 
 
 def told(kinds: Sequence[str]) -> str:
-  """One line: what the pairs are made of."""
+  """Returns a line that describes how the pairs are made."""
   how: dict[str, Any] = {
     "title": "title -> text",
     "heading": "headings -> section",

@@ -66,7 +66,7 @@ def recognise(
         "columns of their own; leave it out"
       )
     if told or not first:
-      found.setdefault(_of_told(part, first), where)
+      found.setdefault(_kind_of_format(part, first), where)
       done.append(part)
       continue
     columns, name, why = roles.assign(
@@ -115,7 +115,7 @@ def _first(rows: Iterable[tuple[int, dict]]) -> list[dict]:
   return [row for _, row in itertools.islice(rows, _FIRST)]
 
 
-def _of_told(part: Part, first: Sequence[dict]) -> kinds.Kind:
+def _kind_of_format(part: Part, first: Sequence[dict]) -> kinds.Kind:
   """Returns the kind of a part whose format determines its columns."""
   why = f"the format {part.kind}"
   if part.row_kind:

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which column of a table has which role, and so the kind of its rows.
+"""Assigns roles to the columns of a table, and so the kind of its rows.
 
 Columns that the user names are kept. Others are recognised by their names,
 ignoring case, with the tables below, and by the first rows: a score is a number
@@ -111,7 +111,7 @@ def assign(
     columns = columns._replace(document=document or "document")
   elif asked.query == "" and not given("document"):
     columns = columns._replace(document=own(_TEXT) or "document")
-  if kind == "text":  # of pairs the documents
+  if kind == "text":  # use the documents of pairs
     columns = columns._replace(query="")
   if not given("negatives"):
     columns = columns._replace(negatives=own(_NEGATIVES) or "negatives")
