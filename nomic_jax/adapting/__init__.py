@@ -1,3 +1,3 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The parts of `adaptation`."""
+"""Steps of `nomic-jax adapt`: checks, choices, objectives; see README.md."""

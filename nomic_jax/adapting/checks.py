@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What an adaptation refuses, in a line and before the training."""
+"""Checks of an adaptation before training; each error is one line."""
 
 from collections.abc import Sequence
 import pathlib
@@ -15,9 +15,9 @@ from nomic_jax.report import adaptation as report_lib
 
 _FEWEST = 50  # pairs
 _FEWEST_TESTED = 20  # held out
-_FEW_TESTED = 200  # held out, below which a note says how little they tell
-_WIDEST = 0.15  # half of the interval of a score that can still decide
-_MEASURED = 2000  # rows that are looked at
+_FEW_TESTED = 200  # held out; a note warns if there are fewer
+_WIDEST = 0.15  # maximum half width of the interval of a score
+_MEASURED = 2000  # rows that are inspected
 
 
 def sample(data: pathlib.Path) -> list[dataset.Row]:
@@ -28,7 +28,7 @@ def sample(data: pathlib.Path) -> list[dataset.Row]:
 
 
 def enough(source: str, data: pathlib.Path) -> None:
-  """Raises UserError for too few pairs, or none held out."""
+  """Raises UserError if there are too few pairs, or none held out."""
   splits = dataset.splits(data)
   count = sum(len(dataset.open_split(data, split)) for split in splits)
   if count < _FEWEST:
@@ -48,7 +48,7 @@ def rows(
   kind: str,
   words: tokenizers.Tokenizer,
 ) -> None:
-  """Raises UserError for pairs from which nothing can be learnt."""
+  """Raises UserError for pairs from which a model cannot learn."""
   equal = sum(row["query"] == row["document"] for row in some) / len(some)
   if equal > 0.5:
     raise UserError(
@@ -71,10 +71,10 @@ def rows(
 
 
 def decides(source: str, before: dict[str, Any]) -> str:
-  """Returns a note about a small held-out split; "" for one that is not.
+  """Returns a note if the held-out split is small, else "".
 
   Raises:
-    UserError: for one that is too small to decide.
+    UserError: if it is too small to decide.
   """
   task, about = next(iter(before["tasks"].items()))
   result = next(

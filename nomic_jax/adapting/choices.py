@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The choices of an adaptation: sizes, and whether hard negatives help."""
+"""Chooses sizes for an adaptation, and whether to use hard negatives."""
 
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ from nomic_jax.run import metrics
 from nomic_jax.run import sizes
 from nomic_jax.storage.files import read_json
 
-_TRIED = 300  # training rows, below which a trial would decide by chance
+_TRIED = 300  # minimum number of training rows for a meaningful trial
 _TRIAL_STEPS = (8, 50)
-_POOL = 8  # negatives mined for each query, of which a step draws some
+_POOL = 8  # negatives mined for each query; each step samples some
 
 
 def of_sizes(
@@ -34,14 +34,14 @@ def of_sizes(
   words: tokenizers.Tokenizer,
   rows: int,
 ) -> dict[str, tuple[Any, str]]:
-  """Returns {field of the config: (value, why)}, the same on resuming.
+  """Returns {field of the config: (value, reason)}, the same after resuming.
 
   Args:
-    folder: of the adaptation; chosen.json in it keeps what was chosen.
+    folder: of the adaptation; its chosen.json stores the choices.
     data: the training rows.
     files: `ModelFiles` of the model.
     words: its tokenizer.
-    rows: how many there are to train on.
+    rows: number of training rows.
   """
   if folder.path("chosen.json").is_file():
     known = read_json(folder.path("chosen.json"))
@@ -93,18 +93,18 @@ def of_negatives(
   best: str,
   configured: Callable[..., Any],
 ) -> tuple[pathlib.Path, int]:
-  """Returns the data to train on, and how many negatives each query gets.
+  """Returns the data to train on, and the number of negatives per query.
 
-  Without `asked`, two short trainings decide, by the development rows.
+  If `asked` is None, two short trainings decide by the development rows.
 
   Args:
     folder: of the adaptation.
-    model: to mine with.
-    plain: the training rows as they are.
-    asked: how many the user wants; None: the trial decides.
-    steps: of the training, of which the trial makes a quarter.
-    best: figure of the development rows.
-    configured: from flags of a config to the config.
+    model: used for mining.
+    plain: the original training rows.
+    asked: number that the user specified; None: a trial decides.
+    steps: of the training; the trial takes a quarter of them.
+    best: metric on the development rows.
+    configured: returns the config for flags.
   """
   source = dataset.open_split(plain, "train")
   own = bool(source[0]["negatives"])
@@ -161,7 +161,7 @@ def _try(
   best: str,
   configured: Callable[[Sequence[str]], Any],
 ) -> None:
-  """Trains each variant for a while; writes trial/choice.json."""
+  """Trains each variant for some steps and writes trial/choice.json."""
   fewest, most = _TRIAL_STEPS
   tried = min(max(steps // 4, fewest), most)
   found: dict[str, Any] = {"steps": tried}

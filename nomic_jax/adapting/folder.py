@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The folder of an adaptation: what it was asked, what is told of it."""
+"""The folder of an adaptation: its arguments, results and report lines."""
 
 from collections.abc import Iterator
 import contextlib
@@ -16,12 +16,12 @@ from nomic_jax.storage import places
 from nomic_jax.storage.files import read_json
 from nomic_jax.storage.files import replacing
 
-# Made before anything is decided, and made anew for other arguments.
+# Made before the first decision, and made again for other arguments.
 _UNDECIDED = ("data", "held_out", "trial", "before", "minutes")
 
 
 class Folder:
-  """The folder of an adaptation, and what is told of it."""
+  """The folder of an adaptation, and the lines of its report."""
 
   def __init__(self, root: pathlib.Path, model: str, source: str):
     self._root, self.model, self.source = root, model, source
@@ -30,12 +30,17 @@ class Folder:
     self.minutes: dict[str, float] = {}
 
   def path(self, *names: str) -> pathlib.Path:
+    """Returns a path in the folder."""
     return self._root.joinpath(*names)
 
   def claim(self, arguments: dict[str, Any]) -> None:
-    """Refuses a folder that other arguments made, and one of something else.
+    """Checks that the folder is new, or was made with these arguments.
 
-    Until the sizes are chosen, other arguments start anew.
+    Until sizes are chosen, other arguments start from the beginning.
+
+    Raises:
+      UserError: if the folder has other contents, or was made with other
+        arguments.
     """
     absolute = lambda p: os.path.abspath(p) if os.path.exists(p) else p
     arguments = {
@@ -62,7 +67,7 @@ class Folder:
         f"{self._root}: made with {key}={known.get(key)!r} and now it is "
         f"{arguments.get(key)!r}; choose another --output, or remove this one"
       )
-    if differing:  # nothing was decided yet
+    if differing:  # before the first decision
       for name in _UNDECIDED:
         shutil.rmtree(self.path(name), ignore_errors=True)
         self.path(f"{name}.json").unlink(missing_ok=True)
@@ -71,12 +76,13 @@ class Folder:
       self.minutes = read_json(self.path("minutes.json"))
 
   def write(self, name: str, value: Any) -> None:
+    """Writes a value as JSON."""
     with replacing(self.path(name)) as temporary:
       temporary.write_text(json.dumps(value, indent=2) + "\n")
 
   @contextlib.contextmanager
   def step(self, name: str, title: str) -> Iterator[None]:
-    """Prints the title, and adds up the step's minutes over restarts."""
+    """Prints the title and measures the step's minutes, over restarts."""
     print(f"\n== {title}", flush=True)
     began = time.monotonic()
     yield
@@ -85,10 +91,11 @@ class Folder:
     self.write("minutes.json", self.minutes)
 
   def note(self, line: str) -> None:
-    """A line for the terminal and for the report."""
+    """Prints a line and adds it to the report."""
     print(line, flush=True)
     self.notes.append(line)
 
   def choose(self, what: str, value: str) -> None:
+    """Prints a choice and adds it to the report."""
     print(f"{what:<26}{value}", flush=True)
     self.chosen.append((what, value))

@@ -1,12 +1,12 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What each kind of data trains, and by what a model is compared.
+"""The training and the comparison of models for each kind of data.
 
-Pairs and triplets: InfoNCE, and search for the held-out queries among all
-documents. Scores: CoSENT, and the correlation with the held-out scores. Labels:
-a class is what its name says, a document that answers the texts of the class;
-compared is how well classes are told apart by the vectors (logistic
-regression on a few texts of each, as MTEB does), then search for their names.
+Pairs and triplets: InfoNCE, and retrieval of all documents for the held-out
+queries. Scores: CoSENT, and correlation with the held-out scores. Labels:
+InfoNCE, where the name of a class is the document that answers its texts;
+models are compared by logistic regressions on the vectors of a few texts per
+class, as in MTEB, then by retrieval of the class names.
 """
 
 from collections.abc import Callable
@@ -24,14 +24,14 @@ from nomic_jax.storage.files import replacing
 
 
 class Objective(NamedTuple):
-  """How a kind of data is adapted to.
+  """How to adapt a model to a kind of data.
 
   Attributes:
     kind: one of `kinds.KINDS`.
     config: of the training, see `shipped_configs`.
-    best: figure of the development rows by which checkpoints are compared.
-    turn: makes the pair that is trained on of a row; None: it is one.
-    searches: whether the held-out queries are searched, with BM25 beside.
+    best: metric on the development rows by which checkpoints are compared.
+    turn: converts a row to the training pair; None: rows are pairs.
+    searches: whether models are compared by retrieval, also with BM25.
   """
 
   kind: str
@@ -45,7 +45,7 @@ def of(data: str | os.PathLike) -> Objective:
   """Returns the objective for the rows of a data directory.
 
   Raises:
-    UserError: for rows that no embedding model is adapted to.
+    UserError: for rows to which embedding models cannot be adapted.
   """
   kind = kinds.of(data)
   if kind.name in ("pairs", "triplets"):
@@ -76,7 +76,7 @@ def of(data: str | os.PathLike) -> Objective:
 def tasks(
   objective: Objective, data: pathlib.Path, folder: pathlib.Path
 ) -> list[str]:
-  """Writes what models are compared by; returns it as --tasks names it."""
+  """Writes the tasks of the comparison; returns them as for --tasks."""
   if not objective.searches:
     return [f"held_out={data}"]
   found = []
@@ -104,12 +104,12 @@ def _write_classes(
 
 
 def _named(names: list[str], row: dataset.Row) -> dataset.Row:
-  """The pair of a text and the name of its class."""
+  """Returns the pair of a text and the name of its class."""
   text = " ".join(filter(None, (row["query"], row["document"])))
   label = int(row["labels"][0])
   return row | {"query": text, "document": names[label], "labels": []}
 
 
 def _spoken(name: str) -> str:
-  """A class's name in words: card_arrival is card arrival."""
+  """Returns a class's name in words: card_arrival becomes card arrival."""
   return " ".join(name.replace("_", " ").split()) or name

@@ -9,15 +9,15 @@ import numpy as np
 
 
 class Growing(grain.DatasetIterator):
-  """Joins ever more batches of a chain: each becomes a micro-batch.
+  """Joins a growing number of batches of a chain, each as a micro-batch.
 
-  Over the first `steps` batches their number grows from 1 to `parts`, each
-  number for equally many of them. So a training compiles its step `parts`
-  times, once for each shape.
+  Over the first `steps` batches the number grows from 1 to `parts`, and each
+  number is used equally often. So a training compiles its step `parts` times,
+  once for each shape.
   """
 
   def __init__(self, chain: grain.DatasetIterator, parts: int, steps: int):
-    """Args: batches of one micro-batch each, [1, ...]; and see the class."""
+    """Takes a chain of batches [1, ...]; for `parts`, `steps` see the class."""
     super().__init__()
     self._chain, self._parts, self._steps = chain, parts, steps
     self._number = 0  # batches returned
@@ -29,8 +29,10 @@ class Growing(grain.DatasetIterator):
     return {k: np.concatenate([x[k] for x in parts]) for k in parts[0]}
 
   def get_state(self) -> dict[str, Any]:
+    """Returns the state of the chain and the number of batches."""
     return {"chain": self._chain.get_state(), "number": self._number}
 
   def set_state(self, state: dict[str, Any]) -> None:
+    """Sets a state from `get_state`."""
     self._chain.set_state(state["chain"])
     self._number = state["number"]

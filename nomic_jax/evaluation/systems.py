@@ -240,15 +240,16 @@ class Head:
 
 
 class Hybrid:
-  """A model and BM25, whose rankings are fused: see `fusion.reciprocal_rank`.
+  """A model and BM25 with fused rankings: see `fusion.reciprocal_rank`.
 
-  Each ranks `fusion.DEPTH` documents or more, however few are asked for.
+  Each ranks at least `fusion.DEPTH` documents, even if fewer are requested.
   """
 
   def __init__(self, dense: Dense, lexical: Lexical):
     self.dense, self.lexical = dense, lexical
 
   def fingerprint(self) -> str:
+    """Returns a hash of everything that determines the scores."""
     return fingerprints.of_values(
       "reciprocal rank fusion",
       self.dense.fingerprint(),
@@ -258,7 +259,7 @@ class Hybrid:
     )
 
   def at(self, dim: int | None, precision: str = "float32") -> "Hybrid":
-    """As `Dense.at`."""
+    """Returns the system as `Dense.at` does."""
     return Hybrid(self.dense.at(dim, precision), self.lexical)
 
   def search(

@@ -28,16 +28,24 @@ class Training(Protocol):
   """
 
   @property
-  def mesh(self) -> Mesh: ...
+  def mesh(self) -> Mesh:
+    """The mesh of all devices."""
+    ...
 
   @property
-  def encoder(self) -> Encoder: ...
+  def encoder(self) -> Encoder:
+    """The encoder without dropout."""
+    ...
 
   @property
-  def loss(self) -> Loss: ...
+  def loss(self) -> Loss:
+    """The loss of that encoder."""
+    ...
 
   @property
-  def state(self) -> PyTree: ...
+  def state(self) -> PyTree:
+    """Shapes and shardings of the `TrainState`."""
+    ...
 
   def on_mesh(
     self, f: Callable[[PyTree, PyTree], PyTree]
@@ -47,7 +55,7 @@ class Training(Protocol):
 
 
 def nothing() -> None:
-  pass
+  """Does nothing."""
 
 
 class Evaluator(Protocol):
@@ -60,7 +68,9 @@ class Evaluator(Protocol):
   """
 
   @property
-  def metrics(self) -> Sequence[str]: ...
+  def metrics(self) -> Sequence[str]:
+    """Names of the results of a call."""
+    ...
 
   def __init__(
     self,

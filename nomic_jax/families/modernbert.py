@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""ModernBERT (Warner et al. 2024), as ModernBertModel of transformers.
+"""ModernBERT (Warner et al. 2024), as transformers computes it.
 
 Also mmBERT, gte-modernbert, modernbert-embed and granite-embedding-r2.
 """
@@ -39,7 +39,7 @@ _BASES = {
 
 
 def _from_json(keys: Keys) -> Architecture:
-  """ModernBertConfig and its defaults."""
+  """Reads a ModernBertConfig with its defaults."""
   get = keys.get
   width, heads = (
     get("hidden_size", int, 768),
@@ -60,7 +60,7 @@ def _from_json(keys: Keys) -> Architecture:
     rope=Rope(_base(keys, kind), trained_length=max_length),
     bias=get("attention_bias", bool, False),
   )
-  # local_attention is both sides together, each with its end.
+  # local_attention is the width of both sides together.
   kinds = {
     _FULL: attend(_FULL, None),
     _LOCAL: attend(_LOCAL, get("local_attention", int, 128) // 2),
@@ -110,7 +110,7 @@ def _from_json(keys: Keys) -> Architecture:
 
 
 def _base(keys: Keys, kind: str) -> float:
-  """Of the rotary embeddings of one kind of layer, in either spelling."""
+  """Returns the rotary base of one kind of layer, in either spelling."""
   where = f"{keys.where}: rope_parameters"
   rope = Keys(
     Keys(keys.any("rope_parameters") or {}, where).any(kind) or {},
@@ -132,7 +132,7 @@ def _base(keys: Keys, kind: str) -> float:
 
 
 def _kinds(keys: Keys) -> list[str]:
-  """The kind of every layer, in either spelling."""
+  """Returns the kind of every layer, in either spelling."""
   count = keys.get("num_hidden_layers", int, 22)
   every = keys.get("global_attn_every_n_layers", int, 3)
   kinds = keys.get("layer_types", list, _pattern(every, count))

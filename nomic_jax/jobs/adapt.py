@@ -37,38 +37,39 @@ def adapt(
   export_start: bool = False,
   config: ConfigFlags = (),
 ) -> dict:
-  """Adapts a model to text of yours: prepares, trains, compares, exports.
+  """Adapts a model to your text: prepares, trains, compares, exports.
 
   Args:
     model: model directory or Hub name to start from
-    source: pairs, texts with classes or pairs with scores: whatever nomic-jax
-      prepare reads as --source, or a data directory
-    output: folder of all results; the same command resumes there
-    columns: what the columns have, where their names do not say so: ROLE=COLUMN
-      with commas between, such as query=subject,document=resolution.text; see
+    source: pairs, texts with classes or pairs with scores: any --source of
+      nomic-jax prepare, or a data directory
+    output: folder for all results; the same command resumes there
+    columns: columns whose names do not say what they hold, as ROLE=COLUMN
+      separated by commas, such as query=subject,document=resolution.text; see
       nomic-jax prepare
-    kind: of the rows, where their columns do not say so: pairs, triplets,
-      scores or labels
-    documents: a table of the documents, of which the rows have ids
+    kind: kind of the rows if their columns do not determine it: pairs,
+      triplets, scores or labels
+    documents: a table of the documents, if rows have their ids
     document_id: column of --documents with the ids
     document_text: column of --documents with the texts
-    queries: make pairs of documents that have no queries, by title, heading or
-      crop; several with commas between
-    include: read only these files of a folder, such as '*.jsonl'; repeatable
-    limit: read no more rows than this
+    queries: make pairs of documents without queries, by title, heading or crop;
+      several separated by commas
+    include: read only files of a folder that match, such as '*.jsonl';
+      repeatable
+    limit: largest number of rows to read
     skip_bad: drop and count up to N rows, or N% of the rows, that cannot be
       used
-    held_out: share of the rows kept for the comparison; without it, as much as
-      makes 200 rows, but between 7 % and 30 %
-    negatives: hard negatives for each query, mined with the model where rows
-      have none, or 0; without it, a short trial on training rows decides
-    epochs: passes over the training rows; it ends earlier when held-out
-      training rows show no gain
-    batch_size: pairs in a step
-    learning_rate: at its highest
-    export_start: write the model as it was given to OUTPUT/model if the
-      training did not improve it; without it no model is written then
-    config: any other field of configs/adapt.py, as --config.KEY=VALUE
+    held_out: fraction of the rows held out for the comparison; default: 200
+      rows, but between 7 % and 30 %
+    negatives: hard negatives per query, mined with the model if rows have none,
+      or 0; default: a short trial on training rows decides
+    epochs: maximum number of passes over the training rows; training ends
+      earlier if held-out training rows show no gain
+    batch_size: pairs per step
+    learning_rate: peak learning rate
+    export_start: write the original model to OUTPUT/model if training did not
+      improve it; by default no model is written then
+    config: other fields of configs/adapt.py, as --config.KEY=VALUE
   """
   from nomic_jax import adaptation
 

@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """An exponential moving average of the parameters: `config.optimizer.average`.
 
-It is what is evaluated, exported and embedded with, where there is one, while
-the optimizer goes on from the parameters themselves. It is a part of the
-optimizer's state, so that it is sharded, saved and resumed as the moments are;
-without it nothing is computed and nothing is kept.
+If enabled, the average is evaluated, exported and used to embed, while the
+optimizer continues from the parameters themselves. It is part of the optimizer
+state, so that it is sharded, saved and resumed like the moments; if disabled,
+nothing is computed or stored.
 
-The first steps would count for too little against the start: the decay of
-update t is at most (1 + t) / (10 + t), as in TensorFlow's moving averages.
+So that the first steps count enough against the start, the decay of update t is
+at most (1 + t) / (10 + t), as in TensorFlow's moving averages.
 """
 
 from collections.abc import Mapping
@@ -24,17 +24,17 @@ from nomic_jax.errors import UserError
 
 
 class AverageState(NamedTuple):
-  """Of `averaged`: updates so far, and the average, with the masks of optax."""
+  """The state of `averaged`: number of updates, and average with masks."""
 
   updates: Array
   average: Any
 
 
 def averaged(decay: float) -> optax.GradientTransformation:
-  """Averages the parameters that the updates lead to; the last of a chain.
+  """Averages the parameters after each update; must be last in a chain.
 
   Args:
-    decay: share of the average that an update leaves as it was.
+    decay: share of the average that remains after an update.
 
   Raises:
     UserError: unless it is at least 0 and less than 1.

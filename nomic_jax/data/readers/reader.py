@@ -74,7 +74,9 @@ class Reader(Protocol):
   """
 
   @property
-  def SUFFIXES(self) -> tuple[str, ...]: ...  # noqa: N802
+  def SUFFIXES(self) -> tuple[str, ...]:  # noqa: N802
+    """Suffixes of its files."""
+    ...
 
   def known(self, path: str) -> bool:
     """Returns whether a path is of this kind, if the user does not name one."""
