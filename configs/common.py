@@ -131,8 +131,8 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.optimizer.eps = 1e-8
   c.optimizer.weight_decay = 0.01
   c.optimizer.clip_norm = 1.0  # 0: no clipping
-  # 0.999, say: a moving average of the parameters is evaluated and exported,
-  # which keeps this share of itself in each step; 0: none.
+  # Decay of a moving average of the parameters, such as 0.999, which is then
+  # evaluated and exported; 0: none.
   c.optimizer.average = 0.0
   # clip_norm and eps see the gradient times this: 8 reproduces PyTorch with
   # contrastors' loss on 8 GPUs.

@@ -196,7 +196,7 @@ def loop(
       if record.exhausted:
         print(
           f"{workdir}: stopped early, {record.since} measurements after the "
-          f"best: {record}; a larger config.checkpoint.patience goes on"
+          f"best: {record}; raise config.checkpoint.patience to continue"
         )
       print(spent)
 
@@ -258,7 +258,7 @@ def _metrics_file(
   return contextlib.closing(
     MetricsFile(
       workdir / "metrics.jsonl",
-      done or -1,  # not even what was measured before the first step
+      done or -1,  # -1: also before the evaluation at the start
       trackers.make(config, workdir, done),
     )
   )

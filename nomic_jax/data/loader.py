@@ -79,9 +79,9 @@ def with_steps(
 ) -> ml_collections.ConfigDict:
   """Returns the config of a training with `steps` in place of its `epochs`.
 
-  An epoch has as many steps as whole batches fit into the rows; what is left
-  over is other rows in each epoch. Of text, whose documents are packed, the
-  tokens are counted, which reads all of it unless it was tokenised ahead.
+  An epoch has as many steps as there are whole batches of rows; the remaining
+  rows differ in each epoch. For text, whose documents are packed, tokens are
+  counted, which reads all of it unless it was tokenised ahead of time.
 
   Args:
     config: of the training.

@@ -103,7 +103,7 @@ def check_known(
   Args:
     figures: of `token_lengths`.
     where: names the data.
-    advice: how to mend it.
+    advice: how to fix it.
 
   Raises:
     UserError: if more than 5 % of the tokens of a side are unknown, or more

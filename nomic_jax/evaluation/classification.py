@@ -109,11 +109,11 @@ class ClassificationTask(Task):
     unknown = sorted({str(label) for _, label in self.test} - {*system.classes})
     if unknown:
       raise UserError(
-        f"{self.name}: its labels {', '.join(unknown[:3])} are no classes of "
-        f"the model, which are {', '.join(system.classes[:5])} ..."
+        f"{self.name}: its labels {', '.join(unknown[:3])} are not classes "
+        f"of the model, which are {', '.join(system.classes[:5])} ..."
       )
     said = system.predict([text for text, _ in self.test])
-    # A class that no text has is no label of the task.
+    # Predicted classes that no text has are added to the labels.
     for name in said:
       number.setdefault(name, len(number))
     items = np.array(

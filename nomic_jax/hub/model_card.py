@@ -3,8 +3,8 @@
 """The model card: README.md of a model directory, as the Hub reads it.
 
 Its front matter has the Hub's metadata
-(huggingface.co/docs/hub/model-cards). What is not known is left out: a licence
-that nobody stated, or a base model that is no name on the Hub.
+(huggingface.co/docs/hub/model-cards). Unknown values are left out, such as a
+licence that is not specified, or a base model that is not on the Hub.
 """
 
 from collections.abc import Mapping

@@ -227,7 +227,7 @@ class _Trunk(nn.Module):
     x = table(a.vocab_size, "word", "vocab", a.pad_token_id)(tokens["ids"])
     if e.types:
       types = tokens.get("types", jnp.zeros_like(tokens["ids"]))
-      # A model may know but one.
+      # A model may have only one type.
       x += table(e.types, "type")(jnp.minimum(types, e.types - 1))
     if e.positions:
       x += table(e.positions, "position")(_position_rows(a, tokens))

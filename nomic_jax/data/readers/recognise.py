@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Recognises the columns of a source and the kind of its rows, and says so.
+"""Recognises the columns of a source and the kind of its rows.
 
 Every decision of `roles` is printed, one line per column.
 """
