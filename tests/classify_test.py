@@ -12,6 +12,7 @@ from support import small_data
 import nomic_jax
 from nomic_jax.data.prepare import prepare
 from nomic_jax.errors import UserError
+from nomic_jax.evaluation import systems
 from nomic_jax.main import main
 
 WORDS = small_data.WORDS
@@ -121,6 +122,10 @@ def test_a_file_is_classified(trained, tmp_path, capsys):
   assert "Did you mean" in capsys.readouterr().err
 
 
+def trained_classes(trained):
+  return nomic_jax.load(trained / "run").classes
+
+
 def test_evaluate_scores_the_head_on_held_out_rows(trained, tmp_path, capsys):
   output = tmp_path / "scores.json"
   command = [
@@ -149,6 +154,12 @@ def test_evaluate_scores_the_head_on_held_out_rows(trained, tmp_path, capsys):
   right = [p == model.classes[int(r["labels"][0])] for p, r in zip(said, rows)]
   assert scores["accuracy"] == pytest.approx(np.mean(right))
   assert 0.8 < scores["accuracy"] <= 1 and scores["F1"] > 0.8
+  model.classes = ("LABEL_0", "LABEL_1", "LABEL_2")  # as older exports say
+  head = systems.Head(model)
+  assert head.classes == ("0", "1", "2")
+  assert head.predict(["river a b"]) == [
+    str(trained_classes(trained).index("is river"))
+  ]
   pairs = small_data.make(tmp_path)
   refused = [*command[:2], f"--tasks={pairs}", command[-1]]
   assert main(refused) == 2

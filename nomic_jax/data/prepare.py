@@ -208,9 +208,7 @@ def prepare(
   clock = _Clock()
   known = kinds.Kind("pairs", "docstrings and their code")
   if parts:
-    parts, known = recognise.recognise(
-      parts, asked, kind, beam_options is None, queries
-    )
+    parts, known = recognise.recognise(parts, asked, kind, queries)
   elif columns or kind or documents or queries:
     raise UserError(
       f"--source={source}: has columns of its own; leave out --columns, "

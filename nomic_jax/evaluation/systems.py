@@ -195,11 +195,18 @@ class Lexical:
 
 
 class Head:
-  """A classifier with its trained head."""
+  """A classifier with its trained head.
+
+  Classes without known names, LABEL_0 and so on, are named 0 and so on, like
+  labels that are numbers.
+  """
 
   def __init__(self, model: Classifier):
+    """Takes the model, which predicts one class for each text."""
     self.model = model
     self.classes = model.classes
+    if model.classes == tuple(f"LABEL_{i}" for i in range(len(model.classes))):
+      self.classes = tuple(map(str, range(len(model.classes))))
 
   def fingerprint(self) -> str:
     """Returns a hash of everything that determines the predictions."""
@@ -214,7 +221,8 @@ class Head:
 
   def predict(self, texts: Sequence[str]) -> list[str]:
     """Returns the class of each text."""
-    return self.model.predict(texts)
+    names = dict(zip(self.model.classes, self.classes))
+    return [names[name] for name in self.model.predict(texts)]
 
   def at(self, dim: int | None) -> "Head":
     """Raises UserError, since the head needs all dimensions."""

@@ -31,7 +31,7 @@ def read(path: pathlib.Path, name: str) -> Task:
   """
   columns = readers.Columns()
   parts, kind = recognise.recognise(
-    readers.find(str(path), columns), columns, None, classify=False
+    readers.find(str(path), columns), columns, None
   )
   if kind.name in ("labels", "text"):
     raise UserError(

@@ -179,14 +179,15 @@ def _folder(spec: str) -> Task:
       f"PATH, NAME=PATH, KIND:PATH or one of {', '.join(_groups())}."
       f"{nearest(spec, NAMED)}"
     )
-  if not (colon and kind in FOLDERS) and table.known(path):
-    return table.read(path, name or path.name.partition(".")[0])
   name = name or path.resolve().name
   if colon and kind in FOLDERS:
     return FOLDERS[kind].read(path, name)
   for folder in FOLDERS.values():
     if folder.known(path):
       return folder.read(path, name)
+  if table.known(path):
+    own = name if name != path.name else name.partition(".")[0]
+    return table.read(path, own)
   columns = rows.columns(rows.file(path, "test"))
   content = (
     f"has a test file with {', '.join(columns)}"

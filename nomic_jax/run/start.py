@@ -157,9 +157,8 @@ def _with_classes(config: ml_collections.ConfigDict, usage: Usage) -> Usage:
   asked = config.loss.kind, config.data.labels, config.data.classes
   if not known.task and None in (*asked, config.loss.labels):
     raise UserError(
-      f"{config.data.path}: does not record its classes, as it was prepared "
-      "with --beam; set config.loss.kind, data.labels, data.classes and "
-      "loss.labels"
+      f"{config.data.path}: does not record its classes; set "
+      "config.loss.kind, data.labels, data.classes and loss.labels"
     )
   with config.unlocked():
     if config.loss.kind is None:

@@ -34,7 +34,6 @@ def recognise(
   parts: Sequence[Part],
   asked: Columns,
   kind: str | None,
-  classify: bool,
   queries: Sequence[str] = (),
 ) -> tuple[list[Part], kinds.Kind]:
   """Returns the parts with the columns of each, and the kind of the rows.
@@ -45,7 +44,6 @@ def recognise(
     parts: of a source.
     asked: the columns that the user named.
     kind: named by the user, one of `kinds.KINDS`; None: by the columns.
-    classify: whether all rows may be read for the names of their classes.
     queries: how pairs are made of the documents, see `queries`; () of rows that
       have their queries.
 
@@ -81,7 +79,7 @@ def recognise(
         )
       name, why = "pairs", making.told(queries)
     known = kinds.Kind(name, why)
-    if name == "labels" and classify:
+    if name == "labels":
       columns, known = _classes(part, why)
       part = dataclasses.replace(part, columns=columns)
     _tell(where, first, part)
