@@ -296,7 +296,7 @@ def separated(
           BadRow(
             "number of cells",
             f"{path}, row {number}: expected {len(columns)} cells, as in the "
-            "first line; correct or remove this row",
+            "header; correct or remove this row",
           )
         )
       else:
