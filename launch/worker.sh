@@ -14,7 +14,7 @@ host=${WORKER:-$(hostname)} job=$HOME/job
 
 alive() {
   [ -f "$job/pid" ] && [ ! -f "$job/status" ] &&
-    ps -o args= -p "$(cat "$job/pid")" | grep -q job.sh
+    ps -o args= -p "$(cat "$job/pid")" | grep -qE '(job|worker)\.sh'
 }
 
 state() {
@@ -38,6 +38,8 @@ case ${1:-} in
     PYTHON=uv CONSTRAINTS=launch/requirements-tpu.txt \
       make_venv "$HOME/venv" "$2" ;;
   start)
+    exec 9> "$HOME/job.lock"
+    flock 9  # two terminals may start it at once
     if ! alive; then
       rm -rf "$job"
       mkdir "$job"
@@ -45,7 +47,7 @@ case ${1:-} in
       . "$HOME/venv/bin/activate"
       # A session of its own survives a lost connection.
       NOMIC_JAX_LAUNCH=$2 STATUS=$job/status \
-        setsid bash launch/job.sh "${@:3}" > "$job/log" 2>&1 < /dev/null &
+        setsid bash launch/job.sh "${@:3}" > "$job/log" 2>&1 < /dev/null 9>&- &
       echo $! > "$job/pid"
     fi ;;
   state) state ;;

@@ -354,6 +354,22 @@ def test_a_worker_that_was_restarted_counts_as_killed(slice_):
   assert running.returncode == 137, out
 
 
+def test_of_two_starts_at_once_one_is_made(cloud):
+  """As by two terminals that both saw that no job runs."""
+  home = cloud.folder / "home"
+  (home / "venv" / "bin").mkdir(parents=True)
+  (home / "venv" / "bin" / "activate").touch()
+  cloud.job("sleep 30")
+  starts = [
+    cloud.start("worker.sh", "start", "launch", *TRAIN, HOME=str(home))
+    for _ in range(6)
+  ]
+  assert all(start.wait(timeout=60) == 0 for start in starts)
+  assert cloud_lib.wait_until(lambda: cloud.read("starts"))
+  os.killpg(int((home / "job" / "pid").read_text()), signal.SIGKILL)
+  assert len(cloud.read("starts")) == 1
+
+
 def test_a_bucket_is_no_longer_mounted(cloud):
   done, calls = cloud.run("tpu_pod.sh", "babysit", *TRAIN, BUCKET="b")
   assert done.returncode == 2 and not calls
