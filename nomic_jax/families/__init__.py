@@ -80,9 +80,9 @@ def fresh(numbers: Mapping[str, Any]) -> Architecture:
   """
   numbers = {k: v for k, v in numbers.items() if v is not None}
   name = numbers.pop("family", NAMES[0])
-  able = {f.name: f for f in table() if f.fresh}
+  able = {f.name: f.fresh for f in table() if f.fresh}
   one_of(name, able, f"family: no fresh weights of '{name}'")
-  return able[name].fresh(**numbers)
+  return able[name](**numbers)
 
 
 def of(architecture: Architecture) -> Family:

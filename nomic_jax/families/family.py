@@ -29,8 +29,8 @@ class Part(NamedTuple):
   """
 
   name: str
-  index: int
-  count: int
+  index: int  # pyright: ignore[reportIncompatibleMethodOverride]
+  count: int  # pyright: ignore[reportIncompatibleMethodOverride]
 
 
 # Our module -> the file's, without the suffixes `.weight` and `.bias`. Several
@@ -139,7 +139,9 @@ class Family:
   classes: Mapping[str, str]
   layouts: tuple[Layout, ...]
   reads: Callable[[Mapping[str, Any]], bool] | None = None
-  required: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
+  required: Mapping[str, tuple[Any, ...]] = dataclasses.field(
+    default_factory=dict
+  )
   prefixes: tuple[str, ...] = ("", "trunk.")
   opens: Callable[[Architecture], bool] = lambda architecture: True
   prompts: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -153,7 +155,7 @@ class Family:
       UserError: if a key is missing, wrong or not supported; the message names
         it.
     """
-    for key, allowed in (REQUIRED | self.required).items():
+    for key, allowed in {**REQUIRED, **self.required}.items():
       if key in values and values[key] not in allowed:
         raise UserError(
           f"{where}: {key}={values[key]!r} is not supported; expected "

@@ -163,10 +163,10 @@ def _dropout(keys: Keys) -> tuple[float, tuple[str, ...]]:
 def _to_json(a: Architecture) -> dict[str, Any]:
   layers, first = a.layers, a.layers[0]
   kinds = [_LOCAL if x.attention.window else _FULL for x in layers]
-  of_kind = {k: x.attention for k, x in zip(kinds, layers) if x.attention.rope}
-  local, count = of_kind.get(_LOCAL), len(layers)
+  ropes = {k: x.attention.rope for k, x in zip(kinds, layers)}
+  windows, count = [w for x in layers if (w := x.attention.window)], len(layers)
   bases = {
-    kind: of_kind[kind].rope.base if kind in of_kind else default
+    kind: rope.base if (rope := ropes.get(kind)) else default
     for kind, (_, default) in _BASES.items()
   }
   for name in (first.mlp.activation, a.classifier.activation):
@@ -180,7 +180,7 @@ def _to_json(a: Architecture) -> dict[str, Any]:
     "attention_bias": first.attention.bias,
     "mlp_bias": first.mlp.in_bias,
     "layer_types": kinds,
-    "local_attention": 2 * local.window if local else 128,
+    "local_attention": 2 * windows[-1] if windows else 128,
     "rope_parameters": {
       kind: {"rope_type": "default", "rope_theta": base}
       for kind, base in bases.items()

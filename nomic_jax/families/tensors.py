@@ -42,7 +42,8 @@ class _Slot(NamedTuple):
   name: str
   shape: tuple[int, ...]  # in the file
   path: str  # in the trees
-  index: tuple  # into the tree's array; gives the tensor, possibly transposed
+  # Into the tree's array; gives the tensor, possibly transposed.
+  index: tuple[Any, ...]  # pyright: ignore[reportIncompatibleMethodOverride]
   transposed: bool
   rows: slice  # of the tensor, if it holds several modules
 
@@ -211,10 +212,9 @@ def _slots(
     place, _, part = module.rpartition("/")
     if tree == "encoder" and place in units:
       layer, numbers = units[place]
-      names = (
-        layout.layer | layout.plain if not layer.mlp.gated else (layout.layer)
-      )
-      names = names.get(part)
+      names = layout.layer.get(part)
+      if not layer.mlp.gated:
+        names = layout.plain.get(part, names)
     else:
       layer, numbers, part = None, (None,), module
       names = (
@@ -231,7 +231,7 @@ def _slots(
       rows = slice(index * shape[-1], (index + 1) * shape[-1])
     names = (names,) if isinstance(names, str) else names
     widths = [shape[-1]]
-    if len(names) > 1:
+    if layer and len(names) > 1:
       a = layer.attention
       widths = [a.heads * a.width] + 2 * [a.kv_heads * a.width]
     inner = shape[1 if layer else 0 : -1]

@@ -248,7 +248,7 @@ class _Trunk(nn.Module):
         )
       bias = None
       if attention.relative:
-        bias = self._bias(attention, ids.shape[1])
+        bias = self._bias(attention.relative, attention.heads, ids.shape[1])
       rows.append(
         self.encoder.attends.prepare(
           ids, angles, dtype, *attention.need, bias=bias
@@ -256,13 +256,11 @@ class _Trunk(nn.Module):
       )
     return tuple(rows)
 
-  def _bias(self, attention: spec.Attention, length: int) -> Array:
+  def _bias(self, r: spec.Relative, heads: int, length: int) -> Array:
     """Returns the bias of scores by distance, float32 [H, 2 length - 1]."""
-    buckets = relative.buckets(attention.relative, length)
+    buckets = relative.buckets(r, length)
     init = self.encoder.architecture.fresh()
-    table = layers.table(
-      attention.relative.buckets, attention.heads, init, "relative"
-    )
+    table = layers.table(r.buckets, heads, init, "relative")
     return table(buckets).T
 
   def _scan(

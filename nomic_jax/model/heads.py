@@ -33,7 +33,7 @@ class MLMHead(nn.Module):
     x = layers.dense(
       a.width,
       ("embed", "embed_out"),
-      p.dense_bias,
+      bool(p.dense_bias),
       a.fresh(output=True),
       self.dtype,
       "transform",
