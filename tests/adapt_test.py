@@ -185,8 +185,42 @@ def test_a_model_that_does_not_improve_is_not_exported(place, capsys):
   assert jax.tree.all(jax.tree.map(np.array_equal, given, written))
 
 
-def _bad(tmp_path, rows):
-  return _write(tmp_path / "bad.jsonl", rows).name
+def _labelled(count):
+  """Texts of two words, of which the first says the class."""
+  draw = random.Random(5)
+  rows = []
+  for i in range(count):
+    one, other = draw.sample(small_data.WORDS[:4], 2)
+    rows.append({"text": f"{one} {other} {i}", "category": f"the_{one}"})
+  return rows
+
+
+@pytest.mark.parametrize(
+  "rows, tasks, best",
+  [
+    (
+      _labelled(140),
+      {"classes": "accuracy", "search": "nDCG@10"},
+      "retrieval/nDCG@10",
+    )
+  ],
+)
+def test_the_kind_of_the_rows_decides(place, tmp_path, rows, tasks, best):
+  _write(tmp_path / "rows.jsonl", rows)
+  result = adaptation.adapt(
+    str(place / "model"),
+    str(tmp_path / "rows.jsonl"),
+    tmp_path / "out",
+    batch_size=16,
+    overrides=["--config.steps=2", "--config.loss.chunk_tokens=0"],
+  )
+  about = result["scores"]["tasks"]
+  assert {n: t["metrics"][0] for n, t in about.items()} == tasks
+  config = json.loads((tmp_path / "out/work/config.json").read_text())
+  assert config["checkpoint"]["best"] == best and config["steps"] == 2
+  trained = dataset.open_split(tmp_path / "out/trial/data", "train")[0]
+  word = trained["query"].split()[0]
+  assert trained["document"] == f"the {word}"
 
 
 @pytest.mark.parametrize(
