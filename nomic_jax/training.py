@@ -13,14 +13,15 @@ import functools
 import json
 import pathlib
 import time
-from typing import Any
 from typing import NamedTuple
 
 from flax.linen import meta
+import grain
 import jax
 from jax.sharding import Mesh
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec
+from jaxtyping import PyTree
 import ml_collections
 import numpy as np
 import optax
@@ -78,15 +79,17 @@ class Run(NamedTuple):
 
   mesh: Mesh
   init: Callable[[], step_lib.TrainState]
-  step: Callable[..., Any]
+  step: Callable[..., tuple[step_lib.TrainState, step_lib.Metrics]]
   encoder: Encoder  # without dropout, like `loss`
   loss: losses.Loss
-  state: Any  # shapes and shardings of the state
+  state: step_lib.TrainState  # shapes and shardings of the state
   schedule: optax.Schedule
-  box: Callable[[Any], Any]  # prepares parameters for the loss
-  flops: Callable[[Any], float]  # FLOPs of a step, from a host's batch
+  box: Callable[[PyTree], PyTree]  # prepares parameters for the loss
+  flops: Callable[[PyTree], float]  # FLOPs of a step, from a host's batch
 
-  def on_mesh(self, f: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+  def on_mesh(
+    self, f: Callable[[PyTree, PyTree], PyTree]
+  ) -> Callable[..., PyTree]:
     """Returns f(params, batch), jitted like the step; replicates results."""
     at = jax.tree.map(lambda s: s.sharding, self.state.params)
     return jax.jit(
@@ -430,7 +433,9 @@ def _check_lengths(
       )
 
 
-def _rehearse(config: ml_collections.ConfigDict, run: Run, data: Any) -> None:
+def _rehearse(
+  config: ml_collections.ConfigDict, run: Run, data: grain.DatasetIterator
+) -> None:
   """Traces the step with the first batch, before anything is written.
 
   Raises:
@@ -449,7 +454,9 @@ def _with_params(
 ) -> step_lib.TrainState:
   """Returns the state with loaded parameters in place of fresh ones."""
 
-  def choose(fresh: Any, chosen: Any, shape: Any) -> Any:
+  def choose(
+    fresh: jax.Array, chosen: jax.typing.ArrayLike, shape: jax.ShapeDtypeStruct
+  ) -> jax.Array:
     if chosen is shape:
       return fresh
     # A copy, since the step donates its state and `params` may be reused.

@@ -18,6 +18,8 @@ from jax import Array
 import jax.numpy as jnp
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec
+from jax.typing import DTypeLike
+from jaxtyping import PyTree
 
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
@@ -56,8 +58,8 @@ def choose(
   *,
   forward_only: bool = False,
   longest: int = 0,
-  dtype: Any = None,
-  say: Callable[[str], Any] = print,
+  dtype: DTypeLike | None = None,
+  say: Callable[[str], object] = print,
   quiet: bool = False,
 ) -> "Backend":
   """Returns the backend for the devices of a mesh and reports the choice.
@@ -116,7 +118,7 @@ def choose(
   return backend
 
 
-def _too_old(chosen: str, device: Any) -> str:
+def _too_old(chosen: str, device: jax.Device) -> str:
   """Returns why the kernels do not run on a GPU, or ""."""
   if _PLATFORMS.get(chosen) != "gpu":
     return ""
@@ -179,7 +181,7 @@ class Backend:
     relative: bool = False,
     *,
     length: int = 0,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
   ) -> str:
     """Returns why it cannot compute this ("has no ..."), or "".
 
@@ -203,14 +205,14 @@ class Backend:
     self,
     segment_ids: Array,
     angles: tuple[Array, Array] | None,
-    dtype: Any,
+    dtype: DTypeLike,
     layout: Layout,
     window: int | None = None,
     causal: bool = False,
     relative: bool = False,
     *,
     bias: Array | None = None,
-  ) -> Any:
+  ) -> PyTree:
     """Computes what all layers with this attention share.
 
     Args:
@@ -270,7 +272,7 @@ class Backend:
   def attend(
     self,
     qkv: Array,
-    rows: Any,
+    rows: PyTree,
     layout: Layout,
     window: int | None = None,
     causal: bool = False,
@@ -317,7 +319,9 @@ class Backend:
       self.interpret,
     )
 
-  def _on_own_share(self, attend: Any, layout: Layout, count: int) -> Any:
+  def _on_own_share(
+    self, attend: Callable[..., Array], layout: Layout, count: int
+  ) -> Callable[..., Array]:
     """Returns `attend` as run by each device on its own rows and heads."""
     mesh = jax.sharding.get_abstract_mesh()
     automatic = set(mesh.axis_names) - set(mesh.manual_axes)

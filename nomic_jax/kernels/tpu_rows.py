@@ -10,7 +10,6 @@ share a key and value head, G consecutive blocks of queries read the same block
 of keys and values.
 """
 
-from typing import Any
 from typing import NamedTuple
 
 import jax
@@ -104,7 +103,7 @@ def coded(width: int) -> int:
   return width + min(width, LANES)
 
 
-def shared(x: Array, block: Any, layout: Layout) -> Array:
+def shared(x: Array, block: int | Array, layout: Layout) -> Array:
   """Returns keys or values arranged for the query heads that read them, [L, n].
 
   Args:
@@ -126,7 +125,9 @@ def prefetched(ranges: Array) -> Array:
   return ranges.swapaxes(1, 2).reshape(-1)
 
 
-def visits(ranges: Any, row: Any, block: Any, count: int) -> tuple[Any, Any]:
+def visits(
+  ranges: Array, row: int | Array, block: int | Array, count: int
+) -> tuple[Array, Array]:
   """Returns the first and end block that a block of a row visits."""
   at = 2 * (row * count + block)
   return ranges[at], ranges[at + 1]
@@ -177,7 +178,9 @@ def key_codes(table: Array, width: int) -> Array:
   return (FAR * codes.astype(jnp.float32) - FAR).astype(codes.dtype)
 
 
-def limited(scores: Array, key: Any, query: Any, reach: Reach) -> Array:
+def limited(
+  scores: Array, key: int | Array, query: int | Array, reach: Reach
+) -> Array:
   """Masks scores [keys, queries] that start at these positions by `reach`."""
   if not reach.limited:
     return scores

@@ -12,12 +12,12 @@ at most (1 + t) / (10 + t), as in TensorFlow's moving averages.
 """
 
 from collections.abc import Mapping
-from typing import Any
 from typing import NamedTuple
 
 import jax
 from jax import Array
 import jax.numpy as jnp
+from jaxtyping import PyTree
 import optax
 
 from nomic_jax.errors import UserError
@@ -27,7 +27,7 @@ class AverageState(NamedTuple):
   """The state of `averaged`: number of updates, and average with masks."""
 
   updates: Array
-  average: Any
+  average: PyTree
 
 
 def averaged(decay: float) -> optax.GradientTransformation:
@@ -45,10 +45,10 @@ def averaged(decay: float) -> optax.GradientTransformation:
       "a number such as 0.999, or 0 for none"
     )
 
-  def init(params: Any) -> AverageState:
+  def init(params: PyTree) -> AverageState:
     return AverageState(jnp.int32(0), jax.tree.map(jnp.copy, params))
 
-  def update(updates: Any, state: AverageState, params: Any) -> Any:
+  def update(updates: PyTree, state: AverageState, params: PyTree) -> PyTree:
     t = state.updates.astype(jnp.float32)
     kept = jnp.minimum(decay, (1 + t) / (10 + t))
     average = jax.tree.map(
@@ -62,7 +62,7 @@ def averaged(decay: float) -> optax.GradientTransformation:
   return optax.GradientTransformation(init, update)
 
 
-def served(params: Any, opt_state: Any) -> Any:
+def served(params: PyTree, opt_state: PyTree) -> PyTree:
   """The parameters to evaluate: averaged ones where there are such.
 
   Args:
@@ -79,10 +79,10 @@ def served(params: Any, opt_state: Any) -> Any:
   return params
 
 
-def restarted(opt_state: Any, params: Any) -> Any:
+def restarted(opt_state: PyTree, params: PyTree) -> PyTree:
   """The optimizer's state with an average that starts from `params`."""
 
-  def restart(state: Any) -> Any:
+  def restart(state: PyTree) -> PyTree:
     if not isinstance(state, AverageState):
       return state
     average = jax.tree.map(
@@ -97,7 +97,7 @@ def restarted(opt_state: Any, params: Any) -> Any:
   return jax.tree.map(restart, opt_state, is_leaf=_is_state)
 
 
-def saved(opt_state: Any) -> Any:
+def saved(opt_state: PyTree) -> PyTree:
   """The average in the tree of a checkpoint, None where frozen; or None."""
   if isinstance(opt_state, Mapping):
     if "average" in opt_state:
@@ -109,14 +109,14 @@ def saved(opt_state: Any) -> Any:
   return next((tree for tree in found if tree is not None), None)
 
 
-def _states(opt_state: Any) -> list[AverageState]:
+def _states(opt_state: PyTree) -> list[AverageState]:
   leaves = jax.tree.leaves(opt_state, is_leaf=_is_state)
   return [leaf for leaf in leaves if _is_state(leaf)]
 
 
-def _is_state(x: Any) -> bool:
+def _is_state(x: object) -> bool:
   return isinstance(x, AverageState)
 
 
-def _is_masked(x: Any) -> bool:
+def _is_masked(x: object) -> bool:
   return isinstance(x, optax.MaskedNode)

@@ -8,11 +8,11 @@ import json
 import pathlib
 import shutil
 import sys
-from typing import Any
 from typing import NamedTuple
 
 import grain
 import jax
+from jaxtyping import PyTree
 import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
@@ -81,7 +81,7 @@ class Checkpoints:
   def save(
     self,
     step: int,
-    state: Any,
+    state: PyTree,
     data: grain.DatasetIterator,
     results: Mapping[str, float] | None = None,
   ) -> None:
@@ -131,7 +131,7 @@ class Checkpoints:
     processes.all_true(True)  # the others wait for it
     self._manager.reload()
 
-  def _check_space(self, state: Any) -> None:
+  def _check_space(self, state: PyTree) -> None:
     if buckets.is_remote(self._workdir):
       return
     needed = sum(x.nbytes for x in jax.tree.leaves(state))
@@ -145,7 +145,7 @@ class Checkpoints:
         "from the last one"
       )
 
-  def restore(self, like: Any, data: grain.DatasetIterator) -> Any:
+  def restore(self, like: PyTree, data: grain.DatasetIterator) -> PyTree:
     """Returns the newest state, shaped and sharded as `like`; sets `data`.
 
     A damaged checkpoint is moved aside with a warning, and the previous one
@@ -177,7 +177,9 @@ class Checkpoints:
       )
     raise first
 
-  def _restore(self, step: int, like: Any, data: grain.DatasetIterator) -> Any:
+  def _restore(
+    self, step: int, like: PyTree, data: grain.DatasetIterator
+  ) -> PyTree:
     with orbax_errors.damage(_folder(self._workdir) / str(step)):
       restored = self._manager.restore(
         step,
@@ -218,14 +220,14 @@ def latest_step(workdir: pathlib.Path | str) -> int | None:
   return max(_steps(_folder(buckets.as_path(workdir))), default=None)
 
 
-def _steps(folder: Any) -> list[int]:
+def _steps(folder: pathlib.Path) -> list[int]:
   """Returns the steps of the complete checkpoints."""
   if buckets.is_remote(folder):
     return buckets.whole_steps(folder)
   return ocp.utils.checkpoint_steps(folder) if folder.is_dir() else []
 
 
-def _atomicity(workdir: Any) -> ocp.options.AtomicityOptions:
+def _atomicity(workdir: pathlib.Path) -> ocp.options.AtomicityOptions:
   """Returns Orbax's options: in buckets, a final file marks completion."""
   modes = ocp.options.AtomicityMode
   return ocp.options.AtomicityOptions(
@@ -259,7 +261,7 @@ def best(workdir: pathlib.Path | str) -> Best | None:
   return Best(-negated, *next(iter(values.items())))
 
 
-def _metrics_file(folder: Any, step: int) -> Any:
+def _metrics_file(folder: pathlib.Path, step: int) -> pathlib.Path:
   return folder / str(step) / "metrics" / "metrics"  # written by Orbax
 
 

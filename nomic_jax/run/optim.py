@@ -15,6 +15,7 @@ from typing import Any
 from flax.linen import meta
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 import ml_collections
 import optax
 
@@ -168,7 +169,7 @@ def frozen_by(rules: Rules) -> bool:
   return any(value == 0 for _, value in pairs)
 
 
-def trainable(rules: Rules, params: Any) -> Any:
+def trainable(rules: Rules, params: PyTree) -> PyTree:
   """Returns a tree of whether each parameter is trained.
 
   This is the `trainable` of `step.make_train_step`; parameters are as in
@@ -177,7 +178,7 @@ def trainable(rules: Rules, params: Any) -> Any:
   return jax.tree.map(bool, match("lr_multipliers", rules, params))
 
 
-def match(field: str, rules: Rules, params: Any) -> Any:
+def match(field: str, rules: Rules, params: PyTree) -> PyTree:
   """Returns a tree of the value of the first matching pattern.
 
   Args:
@@ -218,7 +219,7 @@ def match(field: str, rules: Rules, params: Any) -> Any:
   return tree
 
 
-def paths(params: Any) -> list[str]:
+def paths(params: PyTree) -> list[str]:
   """Returns the paths of all parameters, such as encoder/word/embedding."""
   return [
     jax.tree_util.keystr(path, simple=True, separator="/")
@@ -228,12 +229,12 @@ def paths(params: Any) -> list[str]:
   ]
 
 
-def _is_parameter(node: Any) -> bool:
+def _is_parameter(node: object) -> bool:
   return isinstance(node, (meta.AxisMetadata, optax.MaskedNode))
 
 
 def _compiled(where: str, rules: Rules) -> list[tuple[re.Pattern, Any]]:
-  kind: Callable[[Any], bool] = lambda v: isinstance(v, str)
+  kind: Callable[[object], bool] = lambda v: isinstance(v, str)
   expected = "a schedule's name"
   if not where.endswith("schedule"):
     kind = lambda v: type(v) in (int, float) and v >= 0
