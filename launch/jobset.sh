@@ -41,22 +41,29 @@ chips=$((${topology//x/*}))
 # Slices of several hosts have four chips in each.
 each=$((chips < 4 ? chips : 4))
 [ "$topology" != 2x4 ] || each=8
-each=${CHIPS:-$each}
+SPOT=${SPOT:-false} SLICES=${SLICES:-1} CHIPS=${CHIPS:-$each}
+booleans SPOT
+numbers SLICES CHIPS
+each=$CHIPS
+[ $((chips % each)) -eq 0 ] || fail "$chips chips of $TYPE do not divide into" \
+  "hosts of $each; set CHIPS to those of a host"
 name=${NAME:-nomic-jax-$(date +%m%d-%H%M%S)-$((RANDOM % 1000))}
+[[ $name =~ ^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$ ]] || fail "NAME=$name:" \
+  "expected at most 40 small letters, digits and hyphens, a letter first"
 
 # quoted WORD...: as items of a YAML list; Kubernetes reads $$ as $.
 quoted() {
   local word
   for word in "$@"; do
-    word=${word//\\/\\\\} word=${word//\$/\$\$}
-    printf ', "%s"' "${word//\"/\\\"}"
+    word=${word//\\/\\\\} word=${word//\$/\$\$} word=${word//\"/\\\"}
+    printf ', "%s"' "${word//$'\n'/\\n}"
   done
 }
 # line INDENT KEY VALUE: prints a line unless the value is empty.
 line() { [ -z "$3" ] || printf '\n%*s%s%s' "$1" '' "$2" "$3"; }
 
 spot="" queue=""
-! ${SPOT:-false} || spot='"true"'
+! $SPOT || spot='"true"'
 [ -z "${QUEUE:-}" ] || queue="{kueue.x-k8s.io/queue-name: $QUEUE}"
 cat << YAML
 apiVersion: jobset.x-k8s.io/v1alpha2
@@ -75,7 +82,7 @@ spec:
     - {action: FailJobSet, onJobFailureReasons: [PodFailurePolicy]}
   replicatedJobs:
   - name: slice
-    replicas: ${SLICES:-1}
+    replicas: $SLICES
     template:
       spec:
         completionMode: Indexed

@@ -41,3 +41,21 @@ backoff() {
   local seconds=$((${POLL:-30} * (1 << n)))
   echo $((seconds < 600 ? seconds : 600))
 }
+
+# booleans NAME..., numbers NAME...: settings that may be nothing else.
+booleans() {
+  local name
+  for name; do
+    case ${!name} in true | false) continue ;; esac
+    echo "$name=${!name}: expected true or false" >&2
+    exit 2
+  done
+}
+numbers() {
+  local name
+  for name; do
+    [[ ${!name} =~ ^[1-9][0-9]*$ ]] && continue
+    echo "$name=${!name}: expected a number, 1 or more" >&2
+    exit 2
+  done
+}

@@ -34,6 +34,7 @@ cd "$(dirname "$0")/.."
 NAME=${NAME:-nomic-jax} ZONE=${ZONE:-us-west4-a} TYPE=${TYPE:-v5litepod-256}
 SLICES=${SLICES:-1} SPOT=${SPOT:-false} KEEP=${KEEP:-false} POLL=${POLL:-30}
 FAILURES=5 SHORT=1800  # babysit gives up after so many runs, so short, in a row
+booleans SPOT KEEP; numbers SLICES
 read -ra create_flags <<< "${CREATE_FLAGS:-}"
 read -ra ssh_flags <<< "${SSH_FLAGS:-}"
 ssh_flags+=(--zone="$ZONE" --quiet)
@@ -179,7 +180,10 @@ give_back() {
 }
 
 case ${1:-} in
-  create | setup | run | logs | status | delete | babysit) "$@" ;;
+  run | babysit)
+    [ $# -gt 1 ] || { say "$1: expected train --config=..."; exit 2; }
+    "$@" ;;
+  create | setup | logs | status | delete) "$@" ;;
   wait) quiet=true logs ;;
   stop) on_all "bash nomic_jax/launch/worker.sh stop" ;;
   *) sed -n '2,/^set -eu/{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;

@@ -250,6 +250,35 @@ def test_a_jobset_of_no_such_tpu_is_refused(cloud, kind):
   assert f"jobset.sh: TYPE={kind}: " in done.stderr
 
 
+@pytest.mark.parametrize(
+  "script, setting, value, why",
+  [
+    ("tpu_pod.sh", "SPOT", "1", "expected true or false"),
+    ("tpu_pod.sh", "KEEP", "yes", "expected true or false"),
+    ("tpu_pod.sh", "SLICES", "two", "expected a number, 1 or more"),
+    ("jobset.sh", "SPOT", "1", "expected true or false"),
+    ("jobset.sh", "SLICES", "0", "expected a number, 1 or more"),
+    ("jobset.sh", "CHIPS", "3", "do not divide into hosts of 3"),
+    ("jobset.sh", "NAME", "My_Job", "expected at most 40 small letters"),
+  ],
+)
+def test_settings_of_another_kind_are_refused(
+  cloud, script, setting, value, why
+):
+  verb = ["babysit"] if script == "tpu_pod.sh" else []
+  settings = {"IMAGE": "i", setting: value}
+  done, calls = cloud.run(script, *verb, "train", **settings)
+  assert done.returncode == 2 and not calls and not done.stdout
+  assert why in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", ["run", "babysit"])
+def test_no_slice_is_requested_for_no_job(cloud, verb):
+  done, calls = cloud.run("tpu_pod.sh", verb)
+  assert done.returncode == 2 and not calls
+  assert f"{verb}: expected train --config=" in done.stderr
+
+
 def test_gke_hands_the_job_to_xpk(cloud):
   cloud.records("xpk", "[ ! -t 0 ] && ! read -r && exit ${XPK:-0}\n")
   settings = {"CLUSTER": "c", "IMAGE": "i"}
