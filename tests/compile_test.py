@@ -120,6 +120,9 @@ def test_a_report_of_a_step_on_this_machine():
   assert slower["seconds"]["attention"] == pytest.approx(
     4 * (3 * 15864 + 29926) / 1.5e9
   )
+  # With half as many heads of keys and values, no fewer of queries.
+  report["kernels"][1]["shape"] = (2, 2048, 256)
+  assert cost.estimate(report, config.steps, 8, CHIP) == slower
   # Between those that were counted, beyond them, and on two cores.
   assert CHIP.kernel_cycles("flash_forward", 2**10.5) == pytest.approx(
     (4526 * 15864) ** 0.5, rel=1e-3

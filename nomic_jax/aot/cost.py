@@ -32,11 +32,16 @@ def estimate(
   over the slice's links at full rate, an all-reduce twice.
   """
   seconds = {k: v / chip.clock for k, v in report["cycles"].items()}
+  # Of queries, by the forward kernel's result; the backward kernel's has the
+  # columns of keys and values too, which may have fewer heads.
+  columns = {
+    tuple(k["shape"][:2]): k["shape"][2]
+    for k in report["kernels"]
+    if k["name"].startswith("flash_forward")
+  }
   for kernel in report["kernels"]:
-    rows, length, columns = kernel["shape"]
-    # The result of the backward kernel is the gradient of q, k and v.
-    backward = kernel["name"].startswith("flash_backward")
-    heads = columns / 64 / (3 if backward else 1)
+    rows, length, _ = kernel["shape"]
+    heads = columns[rows, length] / 64
     cycles = chip.kernel_cycles(kernel["name"], length)
     seconds["attention"] += kernel["count"] * rows * heads * cycles / chip.clock
   seconds["collectives"] = (
