@@ -230,7 +230,11 @@ def test_compiles_for_the_chip(topology, chip, length, dtype, asked):
 
 @pytest.mark.slow
 @pytest.mark.aot
-def test_the_train_step_has_the_kernels(topology, capsys):
+@pytest.mark.parametrize("tensor", [1, 2])
+def test_the_train_step_has_the_kernels(topology, capsys, tensor):
+  architecture = EncoderConfig(
+    vocab_size=96, width=256, layers=2, heads=4, mlp_width=128, max_length=64
+  ).architecture
   config = ml_collections.ConfigDict(
     dict(
       seed=0,
@@ -241,7 +245,7 @@ def test_the_train_step_has_the_kernels(topology, capsys):
         dtype="bfloat16", attention="auto", remat=True, unroll=1, dropout=0.0
       ),
       mesh=dict(
-        data=-1, fsdp=1, tensor=1, rules="replicated", unsharded_limit=1.0
+        data=-1, fsdp=1, tensor=tensor, rules="fsdp", unsharded_limit=1.0
       ),
       optimizer=dict(
         learning_rate=1.0,
@@ -257,7 +261,7 @@ def test_the_train_step_has_the_kernels(topology, capsys):
       ),
     )
   )
-  run = training.setup(config, ENCODER, topology("v5e:2x2"))
+  run = training.setup(config, architecture, topology("v5e:2x2"))
   assert "attention: pallas_tpu, for TPU v5 lite" in capsys.readouterr().out
   batch = loader.nested(
     {
@@ -268,6 +272,12 @@ def test_the_train_step_has_the_kernels(topology, capsys):
     }
   )
   text = run.step.lower(run.state, batch).compile().as_text()
-  # Of a device's own 2 rows, by each of 4 devices.
-  calls = re.findall(r"%(flash_[a-z]+)\S* = \(?bf16\[2,256,.*tpu_custom", text)
-  assert set(calls) == {"flash_backward", "flash_forward"}
+  # Each of 4 devices has its own 2 rows, or 4 rows and half of the heads.
+  calls = re.findall(
+    r"%(flash_[a-z]+)\S* = \(?bf16\[(\d),256,(\d+)\].*tpu_custom", text
+  )
+  rows, columns = str(2 * tensor), 256 // tensor
+  assert set(calls) == {
+    ("flash_forward", rows, str(columns)),
+    ("flash_backward", rows, str(3 * columns)),
+  }
