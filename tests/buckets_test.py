@@ -23,12 +23,12 @@ from support.remote import folder_as_bucket
 from support.remote import moto_fixture  # noqa: F401
 import tensorstore
 
+from nomic_jax import families
 from nomic_jax import main
 from nomic_jax.cli import config_flags
 from nomic_jax.data import dataset
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
-from nomic_jax.model.config import EncoderConfig
 from nomic_jax.run import checkpoint
 from nomic_jax.run import metrics
 from nomic_jax.run import trackers
@@ -113,7 +113,7 @@ def test_an_interrupted_claim_is_made_again(bucket, place):
   work_directory.check(run, config)
   (run / "encoder.json").write_text("{}")
   work_directory.check(run, config)
-  encoder = EncoderConfig(**config.encoder, vocab_size=64).architecture
+  encoder = families.fresh({**config.encoder, "vocab_size": 64})
   work_directory.claim(
     run, config, encoder, dataset.tokenizer_path(place / "pairs")
   )

@@ -17,6 +17,7 @@ import pytest
 from support import small_data
 from support import tiny
 
+from nomic_jax import families
 from nomic_jax import main
 from nomic_jax.aot import check as compile_lib
 from nomic_jax.aot import cost
@@ -27,7 +28,6 @@ from nomic_jax.data import shapes
 from nomic_jax.data import text
 from nomic_jax.errors import UserError
 from nomic_jax.mesh import partition
-from nomic_jax.model.config import EncoderConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.aot]
 
@@ -87,7 +87,7 @@ def test_shapes_are_those_of_real_batches(name, batches, hosts):
 def test_a_report_of_a_step_on_this_machine():
   config = _config("mlm", "data.micro_batches=2", "steps=3600")
   report = compile_lib.one(
-    config, EncoderConfig(**config.encoder).architecture, jax.devices(), CHIP
+    config, families.fresh(config.encoder), jax.devices(), CHIP
   )
   assert report["fits"] and report["rows"] == (2, 8, 64)
   assert report["mesh"] == {"data": 8, "fsdp": 1, "tensor": 1}
