@@ -434,7 +434,7 @@ def test_all_bad_rows_are_counted_in_one_run(tmp_path, monkeypatch):
   with pytest.raises(UserError, match="at least 5 rows cannot be used"):
     _read(tmp_path)
   for wrong in (-1, "x", "101%", "%", "1.5"):
-    with pytest.raises(UserError, match="a share of all rows such as 2%"):
+    with pytest.raises(UserError, match="of all rows such as 2%"):
       _read(tmp_path, skip_bad=wrong)
 
 
