@@ -329,7 +329,7 @@ def _export(
       str(folder.path("work")),
       str(place),
       step="best",
-      scores=tables.markdown(after),
+      card_scores=tables.markdown(after),
     )
   elif export_start:
     card = model_card.Card(

@@ -222,7 +222,7 @@ def test_long_rows_hold_no_square_of_scores(monkeypatch):
   square = len(case.texts) * case.heads * case.length**2
 
   def largest():
-    rows = case.segment_ids(), case.angles()
+    rows = case.segment_ids(), case.angles(), None
 
     def gradient(qkv):
       out, back = jax.vjp(lambda x: Backend().attend(x, rows, *case.asked), qkv)

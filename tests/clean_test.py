@@ -236,8 +236,8 @@ def test_evaluation_texts_are_dropped(tmp_path):
 def test_errors(tmp_path):
   data = _directory(tmp_path / "in", [dataset.row("a", "")])
   for flags, message in (
-    (dict(near=1.5), "near=1.5: expected a share"),
-    (dict(overlap=0), "overlap=0: expected a share"),
+    (dict(near=1.5), "near=1.5: expected a number above 0"),
+    (dict(overlap=0), "overlap=0: expected a number above 0"),
     (dict(min_words=0), "min_words=0"),
     (dict(against=["none"]), "--against=none: no such file"),
     (dict(against=[str(data)]), "has only the split train"),

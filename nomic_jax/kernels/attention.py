@@ -236,11 +236,11 @@ class Backend:
       UserError: for what the implementation does not support.
       ValueError: for inconsistent shapes.
     """
-    if jnp.ndim(segment_ids) != 2:
+    shape = None if segment_ids is None else jnp.shape(segment_ids)
+    if shape is None or len(shape) != 2:
       raise ValueError(
-        "segment_ids must be [B, S], but got "
-        f"{jnp.shape(segment_ids)}; without packing, use ones for tokens and "
-        "zeros for padding"
+        f"segment_ids must be [B, S], but got {shape}; without packing, use "
+        "ones for tokens and zeros for padding"
       )
     if angles is not None and any(
       a.shape != (*segment_ids.shape, layout.width // 2) for a in angles

@@ -27,7 +27,7 @@ def export(
   output: str,
   untrained: Callable[[], model_directory.ModelFiles] | None = None,
   step: str = "latest",
-  scores: str = "",
+  card_scores: str = "",
 ) -> None:
   """Writes a checkpoint, or an untrained model, as a model directory.
 
@@ -37,7 +37,7 @@ def export(
     untrained: makes the model, such as that of a config whose training has not
       begun, as a baseline.
     step: of the checkpoint; "latest", or "best" by `config.checkpoint.best`.
-    scores: Markdown of the model's scores, for its card.
+    card_scores: Markdown of the model's scores, for its card.
 
   Raises:
     UserError: unless exactly one of workdir and untrained is given, if the work
@@ -70,7 +70,7 @@ def export(
     manifest=functools.partial(
       manifest.of_model, source if workdir is not None else None, taken
     ),
-    card=model_card.text(_card(workdir, output, model, taken, scores)),
+    card=model_card.text(_card(workdir, output, model, taken, card_scores)),
     **model.usage.to_json(),
   )
   opens = "for transformers and sentence-transformers"
