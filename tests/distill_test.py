@@ -313,4 +313,4 @@ def test_a_student_learns_from_the_files_of_a_teacher(tmp_path, capsys):
   assert "its vectors are of other data than" in capsys.readouterr().err
   np.save(folder / "train-query.npy", found[:10])
   assert train("other") == 2
-  assert "holds [10, 16] numbers" in capsys.readouterr().err
+  assert "an array of shape [10, 16]" in capsys.readouterr().err

@@ -81,7 +81,7 @@ def test_every_kind_of_file_gives_the_same(folder, expected, kind, capfd):
   )
   np.testing.assert_allclose(np.load(output), expected, atol=2e-6)
   out, err = capfd.readouterr()
-  assert f"{output}: 1,500 vectors of 16" in out
+  assert f"{output}: 1,500 vectors of width 16" in out
   assert re.search(r"embedding: 1,500/1,500 texts  .* texts/s  0:00 left", err)
   assert not list(folder.glob(".*"))  # nothing is left behind
 
