@@ -140,7 +140,9 @@ def test_wrong_use_names_the_fix():
     dataclasses.replace(backend, blocks=(384,) * 4).prepare(
       ids, None, "f4", layout
     )
-  with pytest.raises(UserError, match="rows of up to 2304 .* a TPU v4, not 4096"):
+  with pytest.raises(
+    UserError, match="rows of up to 2304 .* a TPU v4, not 4096"
+  ):
     dataclasses.replace(backend, device="TPU v4").prepare(
       np.ones((1, 4096), np.int32), None, "bfloat16", layout
     )

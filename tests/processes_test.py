@@ -12,8 +12,10 @@ import time
 
 import grain
 import jax
+from jax.experimental import multihost_utils
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from support import small_data
 from support import tiny
@@ -104,7 +106,8 @@ def _second_of(group: int) -> int:
 
 def _wait_for_steps(launcher, workdir, count):
   while launcher.poll() is None:
-    if len(metrics.read(workdir / "metrics.jsonl")) >= count:
+    rows = metrics.read(workdir / "metrics.jsonl")
+    if rows and rows[-1]["step"] >= count:
       return
     time.sleep(0.01)
   raise AssertionError(f"it ended early: {launcher.communicate()[0]}")
@@ -135,7 +138,11 @@ def test_two_processes_stopped_and_resumed_train_what_one_does(place):
   status, _, err = one.finish()
   assert status == 0, err
   rows = [metrics.read(place / n / "metrics.jsonl") for n in ("one", "two")]
-  assert [r["step"] for r in rows[1]] == [*range(1, STEPS + 1)]
+  assert [r["step"] for r in rows[1]] == [*range(STEPS + 1)]
+  assert rows[0][0]["eval/loss"] == pytest.approx(
+    rows[1][0]["eval/loss"], abs=1e-3
+  )
+  rows = [r[1:] for r in rows]  # less what was measured at the start
   for mine, other in zip(*rows, strict=True):
     assert mine["loss"] == pytest.approx(other["loss"], rel=1e-4)
     if mine["step"] % 10 == 0:
@@ -163,6 +170,21 @@ def test_the_death_of_one_ends_the_other(place):
   assert "process 1 ended with status 137; the others stop" in out
   assert "[0] nomic-jax: stopped: process 0 of 2: another process was" in out
   assert checkpoint.latest_step(workdir) >= 10
+
+
+def test_only_the_training_asks_whether_it_is_preempted(tmp_path, monkeypatch):
+  """Orbax would be told of a SIGTERM in its place, and ignore it."""
+  asked = []
+  monkeypatch.setattr(
+    multihost_utils, "reached_preemption_sync_point", asked.append
+  )
+  with contextlib.closing(checkpoint.Checkpoints(tmp_path, 2)) as kept:
+    data = iter(grain.MapDataset.range(3).to_iter_dataset())
+    kept.save(1, {"x": jnp.arange(4.0)}, data)
+  assert checkpoint.latest_step(tmp_path) == 1 and not asked
+  with contextlib.closing(ocp.CheckpointManager(tmp_path / "control")) as plain:
+    plain.save(1, args=ocp.args.StandardSave({"x": jnp.arange(4.0)}))
+  assert asked  # control
 
 
 def test_a_checkpoint_one_process_cannot_read_is_used_by_none(

@@ -26,6 +26,19 @@ from nomic_jax.storage import buckets
 from nomic_jax.storage import orbax_s3
 
 
+class _Manager(ocp.CheckpointManager):
+  """Leaves SIGTERM to the training's `processes.Preemption`.
+
+  JAX reports the point to stop at once, to the caller whose count has reached
+  it. Orbax asks with the number of the step while it saves, so a SIGTERM that
+  arrived then would be reported to Orbax and never to the training.
+  """
+
+  def reached_preemption(self, step: int) -> bool:
+    del step
+    return False
+
+
 class Checkpoints:
   """Orbax's manager over `workdir`/checkpoints.
 
@@ -67,7 +80,7 @@ class Checkpoints:
         )
       )
     with orbax_errors.disk_errors(workdir):
-      self._manager = ocp.CheckpointManager(
+      self._manager = _Manager(
         _folder(workdir),
         options=ocp.CheckpointManagerOptions(
           preservation_policy=preservation_policy.AnyPreservationPolicy(kept),
