@@ -52,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.stdout.flush()
   except UserError as e:
     line = " ".join(str(e).splitlines())
+    sys.stdout.flush()  # the error is the last line, also of a log of both
     print(f"nomic-jax: error: {line}", file=sys.stderr)
     return 2
   except Stopped as e:

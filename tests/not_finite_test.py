@@ -15,6 +15,7 @@ from nomic_jax import training
 from nomic_jax.cli import config_flags
 from nomic_jax.data import loader
 from nomic_jax.errors import UserError
+from nomic_jax.losses.loss import Loss
 from nomic_jax.run import checkpoint
 from nomic_jax.run import metrics
 from nomic_jax.text import tokenizer
@@ -31,12 +32,14 @@ FLAGS = (
 )
 
 
-class _Poisoned:
+class _Poisoned(Loss):
   """A loss that is NaN on batches of certain sums of ids."""
 
   def __init__(self, loss, sums):
     self._loss, self._sums = loss, sums
-    self.init = loss.init
+
+  def init(self, rng):
+    return self._loss.init(rng)
 
   def __call__(self, params, batch, rng):
     total, *others = self._loss(params, batch, rng)
