@@ -32,6 +32,7 @@ from nomic_jax.adapting import choices
 from nomic_jax.adapting import objectives
 from nomic_jax.adapting.folder import Folder
 from nomic_jax.cli import config_flags
+from nomic_jax.cli import shipped_configs
 from nomic_jax.curate import dev
 from nomic_jax.data import dataset
 from nomic_jax.data import loader
@@ -284,7 +285,7 @@ def _config(
     own["evaluators.retrieval.tasks"] = folder.path("trial", "dev")
   return config_flags.load(
     [
-      f"--config={objective.config}",
+      f"--config={shipped_configs.find(objective.config)}",
       *(f"--config.{k}={v}" for k, v in own.items()),
       *flags,
     ]

@@ -14,10 +14,12 @@ from support import small_data
 from support import tiny
 
 import nomic_jax
-from nomic_jax import jobs
+from nomic_jax.cli import functions
 from nomic_jax.embed.model import Model
 from nomic_jax.errors import UserError
 from nomic_jax.hub import model_directory
+from nomic_jax.jobs import evaluate as evaluate_job
+from nomic_jax.jobs import train as train_job
 from nomic_jax.main import main
 from nomic_jax.model.encoder import Encoder
 
@@ -102,18 +104,20 @@ def test_arguments_are_those_of_the_command_and_checked():
     nomic_jax.train("nowhere.py", "run")
   with pytest.raises(AttributeError, match="no attribute 'trian'"):
     _ = nomic_jax.trian
+  flag = "optimizer.lr=1"  # of the usual name; difflib finds encoder.layers
+  with pytest.raises(UserError, match="Did you mean 'optimizer.learning_rate'"):
+    nomic_jax.config(f"{small_data.ROOT}/configs/mlm.py", flag)
   given = {}
 
   def job(*, model=(), dim=(), config=None):
     given.update(model=model, dim=dim, config=config)
 
-  evaluate = jobs.evaluate.evaluate
   job.__annotations__ = {
-    "model": evaluate.__annotations__["model"],
-    "dim": evaluate.__annotations__["dim"],
-    "config": jobs.train.train.__annotations__["config"],
+    "model": evaluate_job.evaluate.__annotations__["model"],
+    "dim": evaluate_job.evaluate.__annotations__["dim"],
+    "config": train_job.train.__annotations__["config"],
   }
-  call = jobs.functions.function(job)
+  call = functions.function(job)
   call(model=pathlib.Path("a"), dim="8,4", config=["f.py", "steps=2"])
   assert given == {
     "model": ["a"],

@@ -32,6 +32,18 @@ from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.storage import places
 
+# What other trainers call a field -> its name here.
+_USUAL = {
+  "lr": "learning_rate",
+  "num_train_epochs": "epochs",
+  "max_steps": "steps",
+  "per_device_train_batch_size": "batch_size",
+  "gradient_accumulation_steps": "micro_batches",
+  "max_grad_norm": "clip_norm",
+  "warmup_ratio": "warmup",
+  "warmup_steps": "warmup",
+  "max_seq_length": "document_length",
+}
 _LISTS = "a list of numbers such as (256,64), or of words such as ('qkv','out')"
 
 
@@ -288,7 +300,12 @@ def _checked(
   if key not in known:
     # Compare the last part, since people tend to omit the group.
     full = {k.rpartition(".")[2]: k for k in known}
-    near = difflib.get_close_matches(key.rpartition(".")[2], full, 1, 0.5)
+    last = key.rpartition(".")[2]
+    near = (
+      [_USUAL[last]]
+      if _USUAL.get(last) in full
+      else difflib.get_close_matches(last, full, 1, 0.5)
+    )
     hint = (
       f"Did you mean '{full[near[0]]}'?" if near else (f"{path} lists the keys")
     )
