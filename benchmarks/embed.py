@@ -13,7 +13,8 @@ each after one call to warm up, and the best of the rounds counts. Vectors are
 compared, too.
 
 With --random, all sets are embedded by random weights of that family of its
-usual size, transformers' default, with DIR's tokenizer.
+usual size, transformers' default, with DIR's tokenizer; --layers=N makes it
+shallower.
 
 "torch" is sentence-transformers as it comes, "onednn" the same with its
 linear layers turned to oneDNN's by hand, which on some processors beats the
@@ -62,6 +63,7 @@ def main() -> None:
   parser.add_argument("--systems", default=",".join(SYSTEMS))
   parser.add_argument("--rounds", type=int, default=3)
   parser.add_argument("--random", default="", help="a family, see above")
+  parser.add_argument("--layers", type=int, help="of the random model")
   parser.add_argument(
     "--scale", type=float, default=1.0, help="share of the texts taken"
   )
@@ -74,13 +76,14 @@ def main() -> None:
   if short:
     with tempfile.TemporaryDirectory() as folder:
       if a.random:
-        _write_random(folder, a.model, _usual(a.random))
+        _write_random(folder, a.model, _usual(a.random, a.layers))
       loaded = {s: _load(s, folder if a.random else a.model) for s in systems}
       for name in short:
         rows.append(_compare(name, loaded, sets[name], a.rounds))
   if len(short) < len(asked):
     with tempfile.TemporaryDirectory() as folder:
-      _write_random(folder, a.model, _usual(a.random) if a.random else _LONG)
+      made = _usual(a.random, a.layers) if a.random else _LONG
+      _write_random(folder, a.model, made)
       # The exported graph holds all scores at once: 8,192 tokens fill 24 GiB.
       loaded = {s: _load(s, folder) for s in systems if "onnx" not in s}
       words = " ".join(sets["documents"] * 4).split()
@@ -212,11 +215,12 @@ _LONG = EncoderConfig(
 ).architecture
 
 
-def _usual(family: str) -> Architecture:
+def _usual(family: str, layers: int | None) -> Architecture:
   """Of a family's size by transformers' default configuration."""
   import transformers
 
-  values = transformers.AutoConfig.for_model(family).to_dict()
+  depth = {"num_hidden_layers": layers} if layers else {}
+  values = transformers.AutoConfig.for_model(family, **depth).to_dict()
   return families.read(values, family)
 
 

@@ -35,6 +35,18 @@ STAGES = {
   "modernbert-large": ("mlm.py:modernbert-large", 5120, 4),
   "modernbert-8192": ("mlm.py:modernbert-8192", 512, 1),
   "modernbert-large-8192": ("mlm.py:modernbert-large-8192", 512, 1),
+  "xlm-roberta": ("contrastive.py", 0, 0),
+}
+# Stage -> further fields of its config. XLM-R-base reads 512 tokens.
+FIELDS = {
+  "xlm-roberta": {
+    "encoder.family": "xlm-roberta",
+    "encoder.max_length": 512,
+    "encoder.rotary_factor": 0.0,
+    "data.row_length": 512,
+    "data.query_length": 512,
+    "data.document_length": 512,
+  }
 }
 HEAD = (
   "stage",
@@ -69,6 +81,7 @@ def command(stage: str, topology: str, slices: int, chips: int) -> list[str]:
     f"--topology={topology}",
     f"--num_slices={slices}",
     *divided,
+    *(f"--config.{k}={v}" for k, v in FIELDS.get(stage, {}).items()),
   ]
 
 

@@ -74,7 +74,7 @@ def base(size: str) -> ml_collections.ConfigDict:
   # model's. None: the model's own; for fresh weights mean pooling, no norm, no
   # projection, the training's length, and the defaults of EncoderConfig.
   c.encoder = ml_collections.ConfigDict(ENCODERS[size])
-  c.encoder.family = "nomic_bert"  # or modernbert: see nomic_jax/families/
+  c.encoder.family = "nomic_bert"  # or any in nomic_jax/families/README.md
   c.encoder.pooling = placeholder(str)
   c.encoder.pooled_norm = placeholder(bool)
   c.encoder.projection = placeholder(int)  # width of a layer after pooling

@@ -43,7 +43,7 @@ MEANINGS = {
   "encoder.layers": "number of layers",
   "encoder.heads": "attention heads",
   "encoder.mlp_width": "inner width of the MLP",
-  "encoder.family": "of fresh weights: nomic_bert or modernbert",
+  "encoder.family": "of fresh weights, a name in nomic_jax/families/README.md",
   "encoder.pooling": "mean, cls or last; None: the model's own, mean for "
   "fresh weights",
   "encoder.pooled_norm": "a LayerNorm of the pooled vector, as in v1.5; "

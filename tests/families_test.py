@@ -15,6 +15,7 @@ import torch
 
 from nomic_jax import families
 from nomic_jax.data.pack import pack
+from nomic_jax.errors import UserError
 from nomic_jax.hub import model_directory
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.heads import ClassificationHead
@@ -132,6 +133,33 @@ def test_alone_and_padded(family):
     tokens["positions"][row, : len(ids)] = np.arange(len(ids))
     places[row] = (row, tokens["segment_ids"][row] == 1, 0)
   _check(family, tokens, places, texts)
+
+
+@pytest.mark.slow
+def test_the_longest_texts_of_published_models():
+  """ModernBERT's 8,192 tokens beside a stranger, windows of 128; XLM-R's 512."""
+  windows = {"num_hidden_layers": 3, "local_attention": 128}
+  for name, length, values in (
+    ("modernbert", 8192, windows | {"max_position_embeddings": 8192}),
+    ("xlm_roberta", 512, {"max_position_embeddings": 516}),
+  ):
+    case = CASES[name]
+    theirs = case.random("Model", **values)
+    a = families.read(theirs.config.to_dict(), "config.json")
+    assert a.max_length == length
+    tensors = {k: v.numpy() for k, v in theirs.state_dict().items()}
+    params = hub_random.read(a, tensors)["encoder"]
+    ids = case.texts((length, 40))
+    tokens = {
+      "ids": np.concatenate(ids)[None],
+      "segment_ids": np.repeat([1, 2], (length, 40))[None],
+      "positions": np.concatenate([np.arange(length), np.arange(40)])[None],
+    }
+    found = tiny.jit(Encoder(a).apply)(params, tokens)
+    with torch.no_grad():
+      for own, text in zip(np.split(np.asarray(found)[0], [length]), ids):
+        expected = theirs(torch.tensor(text)[None]).last_hidden_state[0]
+        np.testing.assert_allclose(own, expected, rtol=0, atol=1e-5)
 
 
 def test_special_tokens_inside_a_text(family):
@@ -279,6 +307,42 @@ def test_the_classifier(family, tmp_path):
     folder = _written(family, tmp_path / "ours", files)
     again = family.case.auto("ForSequenceClassification", folder)
     torch.testing.assert_close(again(torch.tensor(ids)).logits, expected)
+
+
+def test_fresh_weights(family, tmp_path):
+  """By the keys of config.encoder; transformers computes the same of them."""
+  case = family.case
+  keys = dict(
+    family=case.config.model_type,
+    vocab_size=120,
+    pad_token_id=case.pad,
+    width=32,
+    layers=3,
+    heads=2,
+    mlp_width=48,
+    max_length=20,
+  )
+  a = families.fresh(keys)
+  assert (a.max_length, len(a.layers), a.dropout) == (20, 3, 0.0)
+  params = tiny.params(Encoder(a))
+  model_directory.write_model(
+    tmp_path, a, params, family.files.tokenizer_path, {}
+  )
+  ids = np.stack(case.texts((20, 20)))
+  tokens = {
+    "ids": ids,
+    "segment_ids": np.ones_like(ids),
+    "positions": np.tile(np.arange(20), (2, 1)),
+  }
+  with torch.no_grad():
+    theirs = case.auto("Model", tmp_path)(torch.tensor(ids)).last_hidden_state
+  found = Encoder(a).apply(params, tokens)
+  np.testing.assert_allclose(found, theirs, rtol=0, atol=1e-5)
+  with pytest.raises(UserError, match=f"^{a.family}: depth: .*no such key"):
+    families.fresh(keys | {"depth": 2})
+  if not a.rope:
+    with pytest.raises(UserError, match="rotary_factor: this family has no"):
+      families.fresh(keys | {"rotary_factor": 2.0})
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

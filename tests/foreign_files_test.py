@@ -13,8 +13,10 @@ from support import hub_random
 import tokenizers
 from tokenizers import normalizers
 import transformers
+from transformers.models.auto import tokenization_auto
 
 import nomic_jax
+from nomic_jax import families
 from nomic_jax.curate import teach
 from nomic_jax.embed import store as embeddings
 from nomic_jax.errors import UserError
@@ -23,6 +25,7 @@ from nomic_jax.hub import model_directory
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.search import answer as search
 from nomic_jax.text import tokenizer as tokenizer_lib
+from nomic_jax.text import tokenizer_settings
 from nomic_jax.text.prompts import PROMPTS
 
 TEXTS = [
@@ -330,6 +333,17 @@ def test_a_space_before_the_first_word_is_as_the_files_say(
   theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
   assert ours == [t for t in theirs.tokenize(TEXTS[0])]
   assert ours[0].startswith("Ġ") == spaced
+
+
+def test_the_class_of_a_type_of_model_is_that_of_transformers():
+  theirs = tokenization_auto.TOKENIZER_MAPPING_NAMES
+  ours = tokenizer_settings.OF_TYPE
+  assert ours == {kind: theirs.get(kind) for kind in ours}
+  for family in families.table():  # a new one needs a line if it has a class
+    expected = theirs.get(family.name)
+    assert ours.get(family.name, "TokenizersBackend") == expected or (
+      expected not in ours.values()
+    )
 
 
 def test_tokens_that_only_the_settings_add_are_added(copy):

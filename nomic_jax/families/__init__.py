@@ -4,10 +4,12 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import dataclasses
 import functools
 import importlib
 from typing import Any
 
+from nomic_jax.errors import about
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.families.family import Family
@@ -82,7 +84,8 @@ def fresh(numbers: Mapping[str, Any]) -> Architecture:
   name = numbers.pop("family", NAMES[0])
   able = {f.name: f.fresh for f in table() if f.fresh}
   one_of(name, able, f"family: no fresh weights of '{name}'")
-  return able[name](**numbers)
+  with about(name):
+    return dataclasses.replace(able[name](**numbers), family=name)
 
 
 def of(architecture: Architecture) -> Family:

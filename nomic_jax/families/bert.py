@@ -6,6 +6,7 @@ from typing import Any
 
 from nomic_jax.errors import UserError
 from nomic_jax.families.family import Family
+from nomic_jax.families.family import fresh_by
 from nomic_jax.families.family import Layout
 from nomic_jax.families.family import numbers
 from nomic_jax.families.family import sizes
@@ -106,4 +107,5 @@ FAMILY = Family(
   },
   layouts=(LAYOUT,),
   prefixes=("", "trunk.", "bert.", "nomic_bert."),
+  fresh=fresh_by(_from_json, vocab_size=30522),
 )

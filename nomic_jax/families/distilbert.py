@@ -11,7 +11,9 @@ from typing import Any
 from nomic_jax.errors import UserError
 from nomic_jax.families import bert
 from nomic_jax.families.family import Family
+from nomic_jax.families.family import fresh_by
 from nomic_jax.families.family import Layout
+from nomic_jax.families.family import NUMBERS
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.architecture import Classifier
 from nomic_jax.model.config import EncoderConfig
@@ -107,4 +109,14 @@ FAMILY = Family(
   },
   layouts=(LAYOUT,),
   prefixes=("", "distilbert."),
+  fresh=fresh_by(
+    _from_json,
+    NUMBERS
+    | {
+      "width": "dim",
+      "layers": "n_layers",
+      "heads": "n_heads",
+      "mlp_width": "hidden_dim",
+    },
+  ),
 )

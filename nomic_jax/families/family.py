@@ -13,6 +13,7 @@ import re
 from typing import Any
 from typing import NamedTuple
 
+from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.head import Head
@@ -130,7 +131,7 @@ class Family:
     replaces_code: whether published files name code of their own (auto_map)
       that the family replaces.
     fresh: makes the architecture of fresh weights from the keys of
-      config.encoder that are not None; None if the family has no fresh weights.
+      config.encoder that are not None; see `fresh_by`.
   """
 
   name: str
@@ -227,3 +228,57 @@ def numbers(keys: Keys, dropout: float = 0.0) -> dict[str, Any]:
     dropout=dropout,
     head_dropout=keys.get("classifier_dropout", float, dropout),
   )
+
+
+# Keys of config.encoder -> of config.json, in most of transformers' classes.
+NUMBERS = {
+  "vocab_size": "vocab_size",
+  "pad_token_id": "pad_token_id",
+  "width": "hidden_size",
+  "layers": "num_hidden_layers",
+  "heads": "num_attention_heads",
+  "mlp_width": "intermediate_size",
+  "max_length": "max_position_embeddings",
+}
+
+
+def fresh_by(
+  from_json: Callable[[Keys], Architecture],
+  names: Mapping[str, str] = NUMBERS,
+  **usual: Any,
+) -> Callable[..., Architecture]:
+  """Returns a `Family.fresh` that reads a config.json made of the keys.
+
+  Args:
+    from_json: the family's.
+    names: keys of config.encoder -> of config.json.
+    **usual: what the config.json of published models says, where it differs
+      from the defaults of `from_json`.
+  """
+
+  def fresh(
+    *,
+    pooling: str = "mean",
+    pooled_norm: bool = False,
+    projection: int = 0,
+    rotary_factor: float = 0.0,
+    dropout: float = 0.0,
+    head_dropout: float = 0.0,
+    **numbers: Any,
+  ) -> Architecture:
+    for name in numbers:
+      one_of(name, names, f"{name}: this family has no such key")
+    values = {names[k]: v for k, v in numbers.items()}
+    a = from_json(Keys(usual | values, "config.json"))
+    if rotary_factor and not a.rope:
+      raise UserError(
+        "rotary_factor: this family has no rotary embeddings; leave it out"
+      )
+    return dataclasses.replace(
+      a.with_rope(factor=rotary_factor or None),
+      head=Head(pooling).simple(a.width, pooled_norm, projection),
+      dropout=dropout,
+      head_dropout=head_dropout,
+    )
+
+  return fresh

@@ -5,7 +5,6 @@
 Also mmBERT, gte-modernbert, modernbert-embed and granite-embedding-r2.
 """
 
-import dataclasses
 from typing import Any
 
 from nomic_jax.errors import one_of
@@ -13,7 +12,9 @@ from nomic_jax.errors import UserError
 from nomic_jax.families.bert import ACTIVATIONS
 from nomic_jax.families.bert import READ
 from nomic_jax.families.family import Family
+from nomic_jax.families.family import fresh_by
 from nomic_jax.families.family import Layout
+from nomic_jax.families.family import NUMBERS
 from nomic_jax.families.family import Part
 from nomic_jax.families.family import sizes
 from nomic_jax.model.architecture import Architecture
@@ -26,7 +27,6 @@ from nomic_jax.model.architecture import MLP
 from nomic_jax.model.architecture import Norm
 from nomic_jax.model.architecture import Prediction
 from nomic_jax.model.architecture import Rope
-from nomic_jax.model.head import Head
 from nomic_jax.storage.keys import Keys
 
 # Kinds of layers, with the key of older configs for the base of their rotary
@@ -202,43 +202,6 @@ def _to_json(a: Architecture) -> dict[str, Any]:
   }
 
 
-# Keys of config.encoder -> of config.json.
-_NUMBERS = {
-  "vocab_size": "vocab_size",
-  "pad_token_id": "pad_token_id",
-  "width": "hidden_size",
-  "layers": "num_hidden_layers",
-  "heads": "num_attention_heads",
-  "mlp_width": "intermediate_size",
-  "max_length": "max_position_embeddings",
-  "rotary_base": "global_rope_theta",
-  "rotary_base_local": "local_rope_theta",
-}
-
-
-def _fresh(
-  *,
-  pooling: str = "mean",
-  pooled_norm: bool = False,
-  projection: int = 0,
-  rotary_factor: float = 0.0,
-  dropout: float = 0.0,
-  head_dropout: float = 0.0,
-  **numbers: Any,
-) -> Architecture:
-  """By the keys of config.encoder; see `families.fresh`."""
-  for name in numbers:
-    one_of(name, _NUMBERS, f"a ModernBERT has no '{name}'")
-  values = {_NUMBERS[k]: v for k, v in numbers.items()}
-  a = _from_json(Keys(values, "ModernBERT"))
-  return dataclasses.replace(
-    a.with_rope(factor=rotary_factor or None),
-    head=Head(pooling).simple(a.width, pooled_norm, projection),
-    dropout=dropout,
-    head_dropout=head_dropout,
-  )
-
-
 _LAYER = "layers.{}."
 _HEAD = {"norm": "head.norm"}
 LAYOUT = Layout(
@@ -279,5 +242,12 @@ FAMILY = Family(
   # A key that the class reads no more; mmBERT's says that positions are rotary.
   required={"position_embedding_type": (None, "sans_pos", "absolute")},
   prefixes=("", "model."),
-  fresh=_fresh,
+  fresh=fresh_by(
+    _from_json,
+    NUMBERS
+    | {
+      "rotary_base": "global_rope_theta",
+      "rotary_base_local": "local_rope_theta",
+    },
+  ),
 )

@@ -100,4 +100,5 @@ FAMILY = Family(
   },
   layouts=(LAYOUT,),
   prefixes=("", "mpnet."),
+  fresh=roberta.fresh_by(_from_json),
 )

@@ -6,10 +6,12 @@ The encoder is BERT's. Positions follow fairseq: the first one is pad_token_id
 + 1, and padding tokens take no position.
 """
 
+from collections.abc import Callable
 import dataclasses
 from typing import Any
 
 from nomic_jax.families import bert
+from nomic_jax.families import family
 from nomic_jax.families.family import Family
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.architecture import Classifier
@@ -42,6 +44,25 @@ def _to_json(a: Architecture) -> dict[str, Any]:
     "model_type": "roberta",
     "max_position_embeddings": a.embedding.positions,
   }
+
+
+# What the published models have, and RobertaConfig has not by default.
+_USUAL = dict(type_vocab_size=1, layer_norm_eps=1e-5)
+
+
+def fresh_by(
+  from_json: Callable[[Keys], Architecture], **usual: Any
+) -> Callable[..., Architecture]:
+  """Returns a `Family.fresh` whose max_length excludes the unused positions."""
+  make = family.fresh_by(from_json, **_USUAL, **usual)
+
+  def fresh(
+    *, pad_token_id: int = 1, max_length: int = 512, **keys: Any
+  ) -> Architecture:
+    positions = max_length + pad_token_id + 1
+    return make(pad_token_id=pad_token_id, max_length=positions, **keys)
+
+  return fresh
 
 
 HEADS = {
@@ -77,4 +98,5 @@ FAMILY = Family(
   },
   layouts=(LAYOUT,),
   prefixes=("", "roberta."),
+  fresh=fresh_by(_from_json),
 )

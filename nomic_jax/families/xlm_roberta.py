@@ -14,4 +14,5 @@ FAMILY = dataclasses.replace(
   name="xlm-roberta",
   to_json=lambda a: roberta.FAMILY.to_json(a) | {"model_type": "xlm-roberta"},
   classes={k: f"XLM{v}" for k, v in roberta.FAMILY.classes.items()},
+  fresh=roberta.fresh_by(roberta.FAMILY.from_json, vocab_size=250_002),
 )

@@ -31,14 +31,56 @@ _BERTS = ("Bert", "DistilBert", "Electra", "MobileBert", "MPNet")
 _CLASSES = tuple(
   f"{name}Tokenizer{end}" for name in _BERTS for end in ("", "Fast")
 )
-# Model types -> the class of their tokenizer if no file names another.
-_OF_TYPE = dict.fromkeys(
-  ("bert", "distilbert", "electra", "mobilebert", "nomic_bert"), "BertTokenizer"
-) | {
-  "mpnet": "MPNetTokenizer",
-  "roberta": "RobertaTokenizer",
-  "xlm-roberta": "XLMRobertaTokenizer",
+# The class of a tokenizer if no file names another -> the model types it is
+# for, as transformers' AutoTokenizer has them, also without a family here.
+_TYPES = {
+  "BertTokenizer": (
+    "align",
+    "bark",
+    "bert",
+    "blip",
+    "bros",
+    "chinese_clip",
+    "convbert",
+    "distilbert",
+    "electra",
+    "ernie",
+    "flava",
+    "git",
+    "grounding-dino",
+    "layoutlm",
+    "megatron-bert",
+    "mm-grounding-dino",
+    "nomic_bert",
+    "squeezebert",
+    "tvp",
+    "vilt",
+    "visual_bert",
+  ),
+  "MobileBertTokenizer": ("mobilebert",),
+  "MPNetTokenizer": ("mpnet",),
+  "RobertaTokenizer": (
+    "bart",
+    "bridgetower",
+    "clap",
+    "data2vec-text",
+    "ibert",
+    "lilt",
+    "longformer",
+    "mra",
+    "roberta",
+    "roberta-prelayernorm",
+  ),
+  "XLMRobertaTokenizer": (
+    "gte",
+    "jina_embeddings_v3",
+    "metaclip_2",
+    "trocr",
+    "xlm-roberta",
+    "xmod",
+  ),
 }
+OF_TYPE = {kind: name for name, kinds in _TYPES.items() for kind in kinds}
 # Classes that add a space before a text depending only on this key.
 _BYTE_LEVEL = tuple(
   f"{name}Tokenizer{end}"
@@ -109,7 +151,7 @@ def _class(settings: dict[str, Any], model: dict[str, Any]) -> Any:
   return (
     settings.get("tokenizer_class")
     or model.get("tokenizer_class")
-    or _OF_TYPE.get(model.get("model_type"))
+    or OF_TYPE.get(model.get("model_type"))
   )
 
 
