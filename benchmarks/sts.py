@@ -43,8 +43,10 @@ def main() -> None:
   }.items():
     texts = [text for pair in pairs for text in pair[:2]]
     gold = [pair[2] for pair in pairs]
-    x = ours.encode(texts, prompt=a.prompt)
-    y = theirs.encode(texts, prompt_name=a.prompt, normalize_embeddings=True)
+    once = list(dict.fromkeys(texts))  # sentences are in several pairs
+    at = [once.index(text) for text in texts]
+    x = ours.encode(once, prompt=a.prompt)[at]
+    y = theirs.encode(once, prompt_name=a.prompt, normalize_embeddings=True)[at]
     print(
       f"| {name} | {len(pairs):,} | {_spearman(x, gold):.2f} | "
       f"{_spearman(y, gold):.2f} | {np.abs(x - y).max():.1e} |",

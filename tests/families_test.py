@@ -137,7 +137,7 @@ def test_alone_and_padded(family):
 
 @pytest.mark.slow
 def test_the_longest_texts_of_published_models():
-  """ModernBERT's 8,192 tokens beside a stranger, windows of 128; XLM-R's 512."""
+  """ModernBERT's 8,192 tokens beside a stranger, and XLM-R's 512."""
   windows = {"num_hidden_layers": 3, "local_attention": 128}
   for name, length, values in (
     ("modernbert", 8192, windows | {"max_position_embeddings": 8192}),

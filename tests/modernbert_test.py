@@ -26,6 +26,7 @@ from nomic_jax.hub import model_directory
 from nomic_jax.kernels import blocks
 from nomic_jax.kernels import blockwise
 from nomic_jax.kernels import reference
+from nomic_jax.kernels import tpu_rows
 from nomic_jax.kernels.attention import Backend
 from nomic_jax.kernels.layout import Call
 from nomic_jax.kernels.layout import Layout
@@ -124,10 +125,15 @@ def test_blocks_beyond_the_window_are_not_visited():
     rows = tpu.prepare(ids, None, *ask)
     call = Call(LAYOUT, Reach.of(window, False), device="TPU v5 lite")
     q, k, back_q, back_k = blocks.find("pallas_tpu", call, 8192, "bfloat16")
-    looked = [
-      span(rows.forward, q * k) / 8192,
-      span(rows.backward, back_q * back_k) / 8192,
-    ]
+    # A kernel with a window visits so many tokens at once, others by ranges.
+    looked = (
+      [tpu_rows.span(call.reach, block, 8192) for block in (q, back_k)]
+      if window
+      else [
+        span(rows.forward, q * k) / 8192,
+        span(rows.backward, back_q * back_k) / 8192,
+      ]
+    )
     gpu = Backend("pallas_gpu", "NVIDIA H100")
     call = dataclasses.replace(call, device="NVIDIA H100")
     rows = gpu.prepare(ids, None, *ask)

@@ -126,6 +126,7 @@ def forward(
   count = rows.forward.shape[-1]
   block = length // count
   keys = blocks.find("pallas_tpu", call, length, qkv.dtype)[1]
+  span = tpu_rows.span(call.reach, block, length)
   row = lambda first: pl.BlockSpec(
     (1, length, lanes),
     lambda b, g, i, *_: (b, 0, first + jax.lax.div(g, group)),
@@ -135,8 +136,9 @@ def forward(
     _kernel,
     layout=call.layout,
     block=block,
-    keys=keys,
-    part=math.gcd(keys, blocks.tpu_tile(call)),
+    keys=span or keys,
+    spans=span is not None,
+    part=math.gcd(span or keys, blocks.tpu_tile(call)),
     reach=call.reach,
   )
   return pl.pallas_call(
@@ -187,6 +189,7 @@ def _kernel(
   layout,
   block,
   keys,
+  spans,
   part,
   reach,
 ):
@@ -229,10 +232,10 @@ def _kernel(
     x = dot(key_scratch[h, at, :], queries[h], ((1,), (0,)))
     return tpu_rows.limited(x, start, i * block, reach)
 
-  def visit(j, carry):
+  def visit(first, carry):
     carry = list(carry)
     parts = [
-      (j * keys + at, h) for at in range(0, keys, part) for h in range(heads)
+      (first + at, h) for at in range(0, keys, part) for h in range(heads)
     ]
     after = score(*parts[0])
     for n, (start, h) in enumerate(parts):
@@ -254,11 +257,16 @@ def _kernel(
     return tuple(carry)
 
   end = ((jnp.full((1, block), common.LOWEST), jnp.zeros((1, block))),) * heads
-  if keys == length:  # without a loop, it overlaps with the code around it
+  # Without a loop, it overlaps with the code around it.
+  if spans:
+    end = visit(tpu_rows.first(reach, i * block, keys, length), end)
+  elif keys == length:
     end = visit(0, end)
   else:
     end = jax.lax.fori_loop(
-      *tpu_rows.visits(ranges, b, i, length // block), visit, end
+      *tpu_rows.visits(ranges, b, i, length // block),
+      lambda j, carry: visit(j * keys, carry),
+      end,
     )
   real = own[: tpu_rows.BITS].astype(jnp.float32).max(0, keepdims=True) > 0
   for h, (most, weight) in enumerate(end):

@@ -24,6 +24,7 @@ from nomic_jax.kernels import blocks
 from nomic_jax.kernels import common
 from nomic_jax.kernels import tpu_rows
 from nomic_jax.kernels.layout import Call
+from nomic_jax.kernels.layout import Reach
 from nomic_jax.kernels.tpu_rows import LANES
 from nomic_jax.kernels.tpu_rows import Rows
 
@@ -268,9 +269,8 @@ def _block_of_keys(
     second = jax.lax.convert_element_type(2 * member + h >= group, jnp.int32)
     return pl.ds(pl.multiple_of(second * d, d), d)
 
-  def visit(i, _):
-    query = pl.multiple_of(i * queries, LANES)
-    to = pl.ds(query, queries)
+  def visit(query, size):
+    to = pl.ds(query, size)
     for h in range(heads):
       q = q_codes[h, :, to]
       scores = dot(k_codes[h, at, :], q, ((1,), (0,)))
@@ -286,7 +286,6 @@ def _block_of_keys(
       sums[1, shared, summed] += dot(
         upright[1, own, to], p.astype(dtype), ((1,), (1,))
       )
-    return 0
 
   def write():
     grad_k = tpu_rows.rotate(
@@ -296,13 +295,19 @@ def _block_of_keys(
     grads[2, at, :] = sums[1, :, summed].astype(dtype).T
 
   clear() if group == 1 else pl.when(member == 0)(clear)
-  if queries == q_codes.shape[2]:  # without a loop, as in the forward pass
-    visit(0, 0)
+  length = q_codes.shape[2]
+  seen_by = Reach(reach.ahead, reach.back)
+  if span := tpu_rows.span(seen_by, keys, length):  # as in the forward pass
+    visit(tpu_rows.first(seen_by, start, span, length), span)
+  elif queries == length:
+    visit(0, queries)
   else:
-    blocks_of_keys = k_codes.shape[1] // keys
-    jax.lax.fori_loop(
-      *tpu_rows.visits(ranges, row, j, blocks_of_keys), visit, 0
-    )
+
+    def step(i, _):
+      visit(pl.multiple_of(i * queries, LANES), queries)
+      return 0
+
+    jax.lax.fori_loop(*tpu_rows.visits(ranges, row, j, length // keys), step, 0)
   write() if group == 1 else pl.when(member == group - 1)(write)
   return 0
 

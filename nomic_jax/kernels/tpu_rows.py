@@ -26,6 +26,7 @@ from nomic_jax.kernels.layout import Reach
 
 LANES = 128
 BITS = 16  # in a segment id
+_SPAN = 1024  # tokens that a block of a layer with a window visits at once
 # Subtracted from a score for each bit in which two segment ids differ. Far
 # larger than any score, and a power of two, so exact in bfloat16.
 FAR = 2.0**14
@@ -186,6 +187,27 @@ def limited(
     return scores
   offset = lambda axis: jax.lax.broadcasted_iota(jnp.int32, scores.shape, axis)
   return jnp.where(reach.sees(offset(1) - offset(0), key - query), scores, -FAR)
+
+
+def span(reach: Reach, block: int, length: int) -> int | None:
+  """Returns how many tokens the tokens of a block see, in whole lanes.
+
+  None if they are many: all of the text, or more than `_SPAN`. A kernel visits
+  few tokens at once, wherever they begin, without a loop over aligned blocks.
+  """
+  if None in reach:
+    return None
+  size = min(block + sum(-(-n // LANES) * LANES for n in reach), length)
+  return size if size <= _SPAN else None
+
+
+def first(
+  reach: Reach, start: int | Array, size: int, length: int
+) -> int | Array:
+  """Returns the first of the `size` tokens that a block at `start` sees."""
+  before = -(-reach.back // LANES) * LANES
+  at = jnp.clip(start - before, 0, length - size)
+  return pl.multiple_of(at, LANES)
 
 
 def head_of(shape: tuple[int, int], width: int) -> Array:
