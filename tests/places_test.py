@@ -31,6 +31,7 @@ from nomic_jax.report import evaluate
 from nomic_jax.report import plot
 from nomic_jax.report import report
 from nomic_jax.run import export
+from nomic_jax.run import merge
 from nomic_jax.search import answer as search
 from nomic_jax.storage import fingerprints
 from nomic_jax.storage import hub_cache
@@ -294,6 +295,7 @@ def test_every_job_called_from_python_expands_the_home(monkeypatch):
     evaluate.evaluate,
     export.export,
     filter_lib.filter_pairs,
+    merge.merge,
     mine.mine_negatives,
     hub_cache.find,
     plot.plot,
@@ -374,6 +376,7 @@ def test_paths_with_commas(tmp_path, monkeypatch):
     "embed --model={0}/model --input={0}/texts.txt",
     "evaluate --baseline=bm25 --tasks={0}/pairs",
     "export {config} {tiny} --config.data.path={0}/pairs",
+    "merge {0}/model {0}/model",
     "report --workdir={0}/none",
     "plot {0}/none",
     "compile {config} {tiny} --topology=v5e:2x4",

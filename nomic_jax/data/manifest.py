@@ -11,6 +11,7 @@ model's manifest holds its whole history down to the source of its data.
 """
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 import hashlib
 from importlib import metadata
 import json
@@ -96,6 +97,27 @@ def of_model(
     "training": source
     and {"path": _absolute(source), "step": step, "manifest": read(source)},
   }
+
+
+def of_merge(
+  models: Sequence[str], arguments: Mapping[str, Any], directory: pathlib.Path
+) -> dict:
+  """Returns the manifest of a merged model directory that is being written.
+
+  Args:
+    models: paths or Hub names of the merged models, in their order.
+    arguments: of the job.
+    directory: with the weights.
+  """
+  return {
+    format_number.KEY: format_number.FORMAT,
+    "job": "merge",
+    "arguments": dict(arguments),
+    "weights": of_file(directory / WEIGHTS),
+    "inputs": {
+      f"models[{i}]": of_input(model) for i, model in enumerate(models)
+    },
+  } | environment(devices=False)
 
 
 def of_data(

@@ -37,6 +37,8 @@ class Card(NamedTuple):
     trained: (what, value) of how it was trained.
     scores: Markdown, with intervals; "" if it was not scored.
     classifier: whether it has a classification head.
+    merged: (model, share) of the models it was merged from, if it was.
+    method: how they were merged.
   """
 
   name: str
@@ -48,6 +50,8 @@ class Card(NamedTuple):
   trained: Sequence[tuple[str, str]] = ()
   scores: str = ""
   classifier: bool = False
+  merged: Sequence[tuple[str, float]] = ()
+  method: str = ""
 
 
 def text(card: Card) -> str:
@@ -58,6 +62,9 @@ def text(card: Card) -> str:
     parts.append(_usage(card))
   if card.scores:
     parts.append(f"## Scores\n\n{card.scores.strip()}\n")
+  if card.merged:
+    rows = "\n".join(f"| {_named(m)} | {w:.4g} |" for m, w in card.merged)
+    parts.append(f"## Merged from\n\n| model | share |\n|---|---|\n{rows}\n")
   if card.trained:
     rows = "\n".join(f"| {what} | {value} |" for what, value in card.trained)
     parts.append(f"## Training\n\n| | |\n|---|---|\n{rows}\n")
@@ -97,7 +104,10 @@ def _metadata(card: Card) -> dict[str, Any]:
       "pipeline_tag": "text-classification",
       "tags": ["nomic_jax"],
     }
-  if hub_cache.is_hub_name(card.base):
+  if bases := [m for m, _ in card.merged if hub_cache.is_hub_name(m)]:
+    found["base_model"] = list(dict.fromkeys(bases))
+    found["base_model_relation"] = "merge"
+  elif hub_cache.is_hub_name(card.base):
     found["base_model"] = card.base
     found["base_model_relation"] = "finetune"
   if card.licence:
@@ -110,6 +120,8 @@ def _metadata(card: Card) -> dict[str, Any]:
 def _summary(card: Card) -> str:
   a, usage = card.architecture, card.usage
   made = f"trained from {_named(card.base)}" if card.base else "trained"
+  if card.merged:
+    made = f"made by {card.method} of the weights of {len(card.merged)} models"
   if card.data:
     made += f" on {_named(card.data)}"
   kind = "A text classifier" if card.classifier else "A text embedding model"

@@ -110,6 +110,11 @@ def read_model(path: str | os.PathLike) -> ModelFiles:
   )
 
 
+def is_one(path: pathlib.Path) -> bool:
+  """Returns whether a local path holds a model that `write_model` wrote."""
+  return all((path / name).is_file() for name in (WEIGHTS, modules.FILE))
+
+
 @places.expanding("output", "tokenizer")
 def write_model(
   output: str | os.PathLike,
@@ -123,6 +128,7 @@ def write_model(
   matryoshka_dims: Sequence[int] = (),
   manifest: Callable[[pathlib.Path], dict] | None = None,
   card: str | None = None,
+  further: Callable[[pathlib.Path], None] | None = None,
   **usage: Any,
 ) -> None:
   """Writes a model directory, which appears whole or not at all.
@@ -143,6 +149,7 @@ def write_model(
     manifest: returns the content of reproduce.json, given the directory with
       the weights; see `nomic_jax.data.manifest`.
     card: content of README.md, see `model_card`.
+    further: adds files to the directory, which is otherwise complete.
     **usage: other fields of `Usage`.
 
   Raises:
@@ -187,6 +194,8 @@ def write_model(
       params,
       Usage(prompts, max_tokens=max_tokens, **usage),
     )
+    if further:
+      further(directory)
 
 
 def _read_model_directory(directory: pathlib.Path) -> ModelFiles:

@@ -32,6 +32,7 @@ NAMES = (
   "mine",
   "teach",
   "export",
+  "merge",
   "verify",
   "embed",
   "classify",
