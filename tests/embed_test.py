@@ -178,6 +178,21 @@ def test_long_texts_are_truncated_keep_their_end_and_are_counted(model, params):
     model.encode([" ".join(["alpha"] * 98)])  # just fits
 
 
+def test_the_limit_can_be_set_as_far_as_the_model_reads(model):
+  usual = model.max_tokens
+  long = " ".join(["word"] * 2 * usual)
+  most = model.architecture.max_length
+  short = Model(
+    model.architecture, model.params, model.tokenizer, {}, max_tokens=8
+  )
+  assert np.abs(short.encode(long) - model.encode(long)).max() > 1e-3
+  short.max_tokens = usual
+  np.testing.assert_allclose(short.encode(long), model.encode(long), atol=1e-6)
+  for wrong in (0, most + 1):
+    with pytest.raises(UserError, match=f"reads at most {most} tokens"):
+      short.max_tokens = wrong
+
+
 def test_a_dim_the_model_was_not_trained_for_is_a_warning(model, params):
   taught = Model(
     ARCHITECTURE, params, model.tokenizer, PROMPTS, matryoshka_dims=(4, 8)

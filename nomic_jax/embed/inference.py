@@ -69,6 +69,7 @@ class Embedder:
 
   Attributes:
     params: its parameters, on every device.
+    longest: the largest number of tokens of a text.
   """
 
   def __init__(
@@ -107,7 +108,7 @@ class Embedder:
     self._on_cpu = devices[0].platform == "cpu"
     a = architecture
     self._width, self._pad = a.output_width, a.pad_token_id
-    self._longest = max(longest or a.max_length, _SHORTEST_ROW)
+    self.longest = max(longest or a.max_length, _SHORTEST_ROW)
     mesh = Mesh(np.array(devices), ("rows",))
     everywhere = NamedSharding(mesh, PartitionSpec())
     shared = NamedSharding(mesh, PartitionSpec("rows"))
@@ -118,7 +119,7 @@ class Embedder:
       ("rows",),
       a.needs,
       forward_only=True,
-      longest=self._longest,
+      longest=self.longest,
       dtype=dtype,
       quiet=True,
     )
@@ -194,7 +195,7 @@ class Embedder:
     if length > 2 * _SHORTEST_ROW:
       step = length // (16 if self._on_cpu and length > _LONG_ROW else 4)
       length = -(-tokens // step) * step
-    return min(length, self._longest)
+    return min(length, self.longest)
 
   def _block(
     self, ids: Sequence, rows: Sequence, count: int, length: int

@@ -69,7 +69,8 @@ class Model(EmbeddingModel):
     params: the encoder's parameters.
     tokenizer: a `tokenizers.Tokenizer`.
     prompts: prefixes of texts, by name.
-    max_tokens: longer texts are truncated to this.
+    max_tokens: longer texts are truncated to this; can be set, up to the
+      architecture's max_length.
     dtype: of activations and matmuls.
     matryoshka_dims: the dims it was trained for, if its files list them.
     default_prompt: name of the prompt used if none is specified.
@@ -99,19 +100,39 @@ class Model(EmbeddingModel):
     self.architecture, self.tokenizer = a, tokenizer
     self._special = special_tokens.of(tokenizer)
     self.prompts = prompts
-    self.max_tokens = max_tokens or a.max_length
+    self._max_tokens = max_tokens or a.max_length
     self.dtype = dtype
     self.matryoshka_dims = tuple(matryoshka_dims)
     self.default_prompt = default_prompt
     self.similarity_fn_name = similarity
     self.normalize = normalize
     self._tokenizer_path = tokenizer_path
+    self._devices = devices
     self._embedder = Embedder(a, params, dtype, devices, self.max_tokens)
 
   @property
   def width(self) -> int:
     """Number of dimensions of a vector."""
     return self.architecture.output_width
+
+  @property
+  def max_tokens(self) -> int:
+    """Longer texts are truncated to this number of tokens."""
+    return self._max_tokens
+
+  @max_tokens.setter
+  def max_tokens(self, tokens: int) -> None:
+    most = self.architecture.max_length
+    if not 0 < tokens <= most:
+      raise UserError(
+        f"max_tokens={tokens}: the model reads at most {most} tokens of a text"
+      )
+    self._max_tokens = tokens
+    if tokens > self._embedder.longest:
+      # The attention is chosen for the longest text.
+      self._embedder = Embedder(
+        self.architecture, self.params, self.dtype, self._devices, tokens
+      )
 
   @property
   def params(self) -> dict:
