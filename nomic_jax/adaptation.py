@@ -330,7 +330,7 @@ def _export(
       str(folder.path("work")),
       str(place),
       step="best",
-      card_scores=tables.markdown(after),
+      card_scores=tables.markdown(after, level=3),
     )
   elif export_start:
     card = model_card.Card(

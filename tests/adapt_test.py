@@ -128,6 +128,7 @@ def test_a_better_model_is_exported_with_its_card(place, adapted, capsys):
   assert front["library_name"] == "sentence-transformers"
   assert front["pipeline_tag"] == "sentence-similarity"
   assert f"{scores['adapted']:.3f}" in card and "0.02" in card
+  assert "\n## Scores\n\n### " in card and "\n\n## " in card
   assert "`pairs.jsonl`" in card and 'prompt_name="search_query"' in card
   assert nomic_jax.load(adapted / "model").encode(["a"]).shape == (1, 32)
 
@@ -277,7 +278,9 @@ def test_sizes_follow_their_rules():
   assert sizes.text_length([500] * 9, 256).limit == 256
   assert [sizes.batch_size(n, False) for n in (40, 1000, 10**6)] == [16, 32, 64]
   assert sizes.batch_size(10**6, True, 8) == 512
-  assert [sizes.epochs(n) for n in (100, 3000, 10**6)] == [10, 3, 1]
+  rows_and_batch = (100, 16), (3000, 64), (10**6, 64)
+  assert [sizes.epochs(*n, False) for n in rows_and_batch] == [10, 3, 1]
+  assert sizes.epochs(10_000, 256, True) == 10
   assert sizes.evaluate_every(400) == 40 and sizes.evaluate_every(3) == 1
 
 

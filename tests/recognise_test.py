@@ -151,6 +151,8 @@ def test_columns_are_named_nested_and_joined(tmp_path, capsys):
     tmp_path, file, columns=["query=#1", "document=#2", "score=#3"]
   )
   assert kind.name == "scores" and len(found) == 2 and found[0]["score"] == 4
+  with pytest.raises(UserError, match="first line, a, b, 4, .* query=#1,doc"):
+    _prepare(tmp_path, file)
 
 
 def test_documents_are_joined_by_their_ids(tmp_path, capsys):

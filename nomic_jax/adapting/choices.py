@@ -71,15 +71,13 @@ def of_sizes(
   found["data.row_length"] = row_length, "tokens of a packed row"
   found["data.slots"] = row_length // 8, "texts in it, at most"
   found["data.rows_multiple"] = max(8, devices), "rows"
-  found["data.batch_size"] = (
-    sizes.batch_size(rows, accelerator, devices),
-    f"pairs, of {rows:,}",
-  )
+  batch_size = sizes.batch_size(rows, accelerator, devices)
+  found["data.batch_size"] = batch_size, f"pairs, of {rows:,}"
   found["loss.chunk_tokens"] = (
     sizes.chunk_tokens(a, memory),
     f"tokens at a time, with {memory / 1e9:.0f} GB of memory",
   )
-  found["epochs"] = sizes.epochs(rows), "at most"
+  found["epochs"] = sizes.epochs(rows, batch_size, accelerator), "at most"
   folder.write("chosen.json", found)
   return found
 

@@ -64,6 +64,13 @@ def markdown(report: Report) -> str:
   chosen = "\n".join(f"| {what} | {value} |" for what, value in report.chosen)
   minutes = "\n".join(f"| {s} | {m:.1f} |" for s, m in report.minutes.items())
   notes = "".join(f"- {note}\n" for note in report.notes)
+  kinds = {about["kind"] for about in report.results["tasks"].values()}
+  searched = (
+    "A name with `+` is\nthat model fused with BM25 by reciprocal rank. The "
+    "held-out queries search the\ndocuments of all rows."
+    if "retrieval" in kinds
+    else "The rows were held out."
+  )
   exported = (
     f"The model is in `{report.exported}`, with its card."
     if report.exported
@@ -77,9 +84,7 @@ def markdown(report: Report) -> str:
 
 {notes}
 {tables.markdown(dict(report.results))}
-`{START}` is the model as given, `{ADAPTED}` the adapted one; a name with `+`
-is that model fused with BM25 by reciprocal rank. The queries were held out, and
-searched among the documents of all rows.
+`{START}` is the model as given, `{ADAPTED}` the adapted one. {searched}
 
 ## What was chosen
 

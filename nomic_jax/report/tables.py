@@ -46,8 +46,8 @@ def text(results: dict) -> list[str]:
   return lines[1:]
 
 
-def markdown(results: dict) -> str:
-  """Returns the tables in Markdown."""
+def markdown(results: dict, level: int = 2) -> str:
+  """Returns the tables in Markdown, each below a heading of `level`."""
 
   def line(cells: Sequence[str]) -> str:
     return (
@@ -61,7 +61,7 @@ def markdown(results: dict) -> str:
   parts = []
   for table in tables(results):
     parts += [
-      f"## {table.title}",
+      f"{'#' * level} {table.title}",
       "",
       line(table.head),
       "|---" + "|---:" * (len(table.head) - 1) + "|",

@@ -173,6 +173,12 @@ def assign(
       f"{', '.join(names)}; name their columns with --columns"
     )
   texts = _texts(first) or names
+  if any(_like_data(column) for column in names):
+    raise UserError(
+      f"{where}: its first line, {', '.join(names)}, does not seem to name "
+      "the columns; number them, as in --columns query=#1,document=#2 (and "
+      "score=#3), or insert a line of names"
+    )
   raise UserError(
     f"{where}: its columns are {', '.join(names)}; say which has what, as in "
     f"--columns query={texts[0]},document={texts[-1]} (roles: "
@@ -199,6 +205,11 @@ def _plain(name: str) -> str:
 def has(first: Sequence[dict], column: str) -> bool:
   """Returns whether some row has a column that is not empty."""
   return any(pick(r, column) not in (MISSING, None, "", []) for r in first)
+
+
+def _like_data(column: str) -> bool:
+  """Returns whether the name of a column is a number or a sentence."""
+  return not isinstance(number_of(column), str) or len(column.split()) > 5
 
 
 def _numbers(first: Sequence[dict], column: str) -> bool:
