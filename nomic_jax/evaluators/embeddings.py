@@ -22,8 +22,10 @@ from nomic_jax.text import special_tokens
 from nomic_jax.text.shorten import shorten
 
 _BLOCK_TOKENS = 8192  # per device
+_BLOCK_TOKENS_ON_CPU = 1024  # which stay in the cache
 _TOKENS_PER_SLOT, _MOST_SLOTS = 4, 128
 _ROW_TOKENS = 512  # smallest row, if the model reads as many
+_ROW_TOKENS_ON_CPU = 64  # a row is a multiple of it
 
 
 class Embeddings:
@@ -85,11 +87,14 @@ class Embeddings:
       run: of `training.setup`.
       longest: tokens of the longest text that will be embedded.
     """
-    self._length = _row_length(max(self._lengths), longest)
+    on_cpu = run.mesh.devices.flat[0].platform == "cpu"
+    self._length = _row_length(max(self._lengths), longest, on_cpu)
     parts = np.prod([run.mesh.shape[a] for a in partition.ROW_AXES])
-    self._rows = int(parts) * max(_BLOCK_TOKENS // self._length, 1)
+    # Small blocks on a CPU, since the empty rows of the last are computed too.
+    block, chunk = (_BLOCK_TOKENS_ON_CPU,) * 2 if on_cpu else (_BLOCK_TOKENS, 1)
+    self._rows = int(parts) * max(block // self._length, 1)
     self._slots = min(max(self._length // _TOKENS_PER_SLOT, 1), _MOST_SLOTS)
-    embed = transforms.chunked(run.encoder.embed, 1)
+    embed = transforms.chunked(run.encoder.embed, chunk)
     self._embed = run.on_mesh(
       lambda params, batch: embed(
         params["encoder"],
@@ -149,11 +154,14 @@ class Embeddings:
     )
 
 
-def _row_length(most: int, longest: int) -> int:
+def _row_length(most: int, longest: int, on_cpu: bool) -> int:
   """Returns the tokens of a row: as few as texts need, as attention costs S².
 
   Args:
     most: tokens of a text that the model reads.
     longest: tokens of the longest text.
+    on_cpu: whether attention costs that also where a row has many texts.
   """
+  if on_cpu:
+    return min(most, -(-longest // _ROW_TOKENS_ON_CPU) * _ROW_TOKENS_ON_CPU)
   return min(most, max(_ROW_TOKENS, 1 << (longest - 1).bit_length()))
