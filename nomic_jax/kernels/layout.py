@@ -73,8 +73,11 @@ class Layout:
   ]:
     """Splits qkv [B, S, (H + 2 K) d]: q [B, S, H, d], k and v [B, S, K, d]."""
     x = qkv.reshape(*qkv.shape[:2], -1, self.width)
-    end = self.heads + self.kv_heads
-    return x[:, :, : self.heads], x[:, :, self.heads : end], x[:, :, end:]
+    # The gradient of a split is one concatenation; that of three slices is a
+    # sum of three padded arrays, which takes a CPU as long as a product.
+    ends = [self.heads, self.heads + self.kv_heads]
+    q, k, v = jnp.split(x, ends, axis=2)
+    return q, k, v
 
 
 class Reach(NamedTuple):
