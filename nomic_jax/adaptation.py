@@ -141,7 +141,15 @@ def adapt(
     if note := checks.decides(source, before):
       folder.note(note)
   with folder.step("sizes", "choose the sizes"):
-    chosen = choices.of_sizes(folder, plain, files, words, split["train"])
+    overriding = flags
+    chosen = choices.of_sizes(
+      folder,
+      plain,
+      files,
+      words,
+      split["train"],
+      lambda more: _config(folder, objective, [*more, *overriding]),
+    )
     flags = [f"--config.{k}={v}" for k, (v, _) in chosen.items()] + flags
 
     def configured(more: Sequence[str]) -> Any:

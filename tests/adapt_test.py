@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """nomic-jax adapt: a better model from pairs, or a word that there is none."""
 
+import functools
 import json
 import random
 import shutil
@@ -16,6 +17,7 @@ import yaml
 import nomic_jax
 from nomic_jax import adaptation
 from nomic_jax.data import dataset
+from nomic_jax.data import pack
 from nomic_jax.errors import UserError
 from nomic_jax.hub import model_card
 from nomic_jax.hub import model_directory
@@ -282,6 +284,31 @@ def test_sizes_follow_their_rules():
   assert [sizes.epochs(*n, False) for n in rows_and_batch] == [10, 3, 1]
   assert sizes.epochs(10_000, 256, True) == 10
   assert sizes.evaluate_every(400) == 40 and sizes.evaluate_every(3) == 1
+
+
+def _batches(drawn, pairs=64):
+  rng = np.random.default_rng(0)
+  return [[int(n) for n in drawn(rng, 2 * pairs)] for _ in range(32)]
+
+
+def test_rows_on_a_cpu_leave_little_padding(place):
+  architecture = models.read_model(place / "model").architecture
+  rows = functools.partial(sizes.rows_on_cpu, architecture)
+  # Rows of 8 x 256 tokens, the choice on accelerators, would be 44 % empty.
+  short = [[14] * 64 + [4] * 64] * 32
+  chosen = rows(short, 40, 100)
+  assert chosen.empty < 0.1 and chosen.row_length < 100
+  packed = pack.pack([[1] * n for n in short[0]], *chosen[:3])
+  assert packed.ids.size * (1 - chosen.empty) == pytest.approx(1152)
+  # With many steps, compiling more shapes takes less time than padding.
+  varied = _batches(lambda rng, n: np.clip(rng.lognormal(3.5, 0.8, n), 3, 256))
+  few, many = rows(varied, 256, 4), rows(varied, 256, 10**6)
+  assert many.empty < 0.06 < few.empty
+  assert many.rows_multiple < few.rows_multiple
+  assert rows(varied, 256, 100, 8).rows_multiple % 8 == 0
+  # Where attention counts, rows are as short as the texts allow.
+  alike = [[250] * 64] * 32
+  assert rows(alike, 256, 100).row_length == 256
 
 
 def test_a_card_leaves_out_what_is_not_known(place):

@@ -16,12 +16,16 @@ from nomic_jax.adapting import checks
 from nomic_jax.adapting.folder import Folder
 from nomic_jax.curate import mine
 from nomic_jax.data import dataset
+from nomic_jax.data import loader
 from nomic_jax.data import statistics
+from nomic_jax.model.architecture import Architecture
 from nomic_jax.run import best as best_lib
 from nomic_jax.run import metrics
 from nomic_jax.run import sizes
 from nomic_jax.storage.files import read_json
 
+_SIDES = ("query", "document")
+_BATCHES = 32  # by which rows are chosen
 _TRIED = 300  # minimum number of training rows for a meaningful trial
 _TRIAL_STEPS = (8, 50)
 _POOL = 8  # negatives mined for each query; each step samples some
@@ -33,6 +37,7 @@ def of_sizes(
   files: Any,
   words: tokenizers.Tokenizer,
   rows: int,
+  configured: Callable[[Sequence[str]], Any],
 ) -> dict[str, tuple[Any, str]]:
   """Returns {field of the config: (value, reason)}, the same after resuming.
 
@@ -42,21 +47,20 @@ def of_sizes(
     files: `ModelFiles` of the model.
     words: its tokenizer.
     rows: number of training rows.
+    configured: returns the config for flags, which those of the user override.
   """
   if folder.path("chosen.json").is_file():
     known = read_json(folder.path("chosen.json"))
     return {key: (value, why) for key, (value, why) in known.items()}
   a, usage = files.architecture, files.usage
   most = usage.max_tokens or a.max_length
-  _, tokens = statistics.token_lengths(
-    words,
-    [
-      row | {s: usage.prompt(s) + row[s] for s in ("query", "document")}
-      for row in checks.sample(data)
-    ],
-  )
+  texts = {
+    side: [usage.prompt(side) + row[side] for row in checks.sample(data)]
+    for side in _SIDES
+  }
+  tokens = {side: statistics.lengths(words, texts[side]) for side in _SIDES}
   found: dict[str, tuple[Any, str]] = {}
-  for side in ("query", "document"):
+  for side in _SIDES:
     length = sizes.text_length(tokens[side], most)
     found[f"data.{side}_length"] = (
       length.limit,
@@ -65,12 +69,7 @@ def of_sizes(
     )
   devices = jax.device_count()
   accelerator = jax.default_backend() != "cpu"
-  longest = max(found[f"data.{s}_length"][0] for s in ("query", "document"))
-  row_length = max(-(-longest // 128) * 128, 256)
   memory = sizes.memory()
-  found["data.row_length"] = row_length, "tokens of a packed row"
-  found["data.slots"] = row_length // 8, "texts in it, at most"
-  found["data.rows_multiple"] = max(8, devices), "rows"
   batch_size = sizes.batch_size(rows, accelerator, devices)
   found["data.batch_size"] = batch_size, f"pairs, of {rows:,}"
   found["loss.chunk_tokens"] = (
@@ -78,8 +77,66 @@ def of_sizes(
     f"tokens at a time, with {memory / 1e9:.0f} GB of memory",
   )
   found["epochs"] = sizes.epochs(rows, batch_size, accelerator), "at most"
+  config = configured([f"--config.{k}={v}" for k, (v, _) in found.items()])
+  found |= (
+    _rows_of_blocks(config.data, devices)
+    if accelerator
+    else _rows_on_cpu(a, loader.with_steps(config, words), texts, tokens)
+  )
   folder.write("chosen.json", found)
   return found
+
+
+def _rows_of_blocks(data: Any, devices: int) -> dict[str, tuple[Any, str]]:
+  """Rows of whole blocks of the attention kernels."""
+  length = max(-(-max(_limits(data).values()) // 128) * 128, 256)
+  return {
+    "data.row_length": (length, "tokens of a packed row"),
+    "data.slots": (length // 8, "texts in it, at most"),
+    "data.rows_multiple": (max(8, devices), "rows"),
+  }
+
+
+def _rows_on_cpu(
+  architecture: Architecture,
+  config: Any,
+  texts: dict[str, list[str]],
+  tokens: dict[str, list[int]],
+) -> dict[str, tuple[Any, str]]:
+  """Rows of little padding for batches like those of a sample.
+
+  Args:
+    architecture: the encoder's.
+    config: of the training, with batch size, lengths and steps.
+    texts: queries and documents of some rows.
+    tokens: their lengths.
+  """
+  rng, batches = np.random.default_rng(0), []
+  count, size = len(texts["query"]), config.data.batch_size
+  limit = _limits(config.data)
+  for _ in range(_BATCHES):
+    picked = rng.choice(count, size, replace=count < size)
+    # A document is packed once for all of its queries.
+    documents = {texts["document"][i]: tokens["document"][i] for i in picked}
+    batches.append(
+      [min(tokens["query"][i], limit["query"]) for i in picked]
+      + [min(n, limit["document"]) for n in documents.values()]
+    )
+  rows = sizes.rows_on_cpu(
+    architecture, batches, max(limit.values()), config.steps, jax.device_count()
+  )
+  return {
+    "data.row_length": (rows.row_length, "tokens of a packed row"),
+    "data.slots": (rows.slots, "texts in it, at most"),
+    "data.rows_multiple": (
+      rows.rows_multiple,
+      f"rows, {rows.empty:.0%} of their tokens are padding",
+    ),
+  }
+
+
+def _limits(data: Any) -> dict[str, int]:
+  return {side: data[f"{side}_length"] for side in _SIDES}
 
 
 def of_negatives(

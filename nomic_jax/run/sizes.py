@@ -12,8 +12,11 @@ import pathlib
 from typing import NamedTuple
 
 import jax
+import numpy as np
 
+from nomic_jax.data import pack
 from nomic_jax.errors import UserError
+from nomic_jax.model import flops
 from nomic_jax.model.architecture import Architecture
 
 # Parameters, gradient, Adam's two moments, and the copy that is evaluated.
@@ -22,6 +25,11 @@ _COPIES = 5
 # width: Korthikanti et al. 2022, section 4.1, without dropout and in float32.
 _KEPT = 24
 _EVALUATIONS = 10  # of a training
+# Tokens of a row that are tried on a CPU, in eighths of the longest text.
+_EIGHTHS = (8, 10, 12, 16)
+# Of a CPU: FLOPs of products in the time that a step takes to compile, and how
+# many times slower it computes those of attention, with its softmax.
+_COMPILE, _SLOWER = 1e12, 5
 _CHUNK = (1024, 32_768)  # tokens, the fewest and the most
 
 
@@ -53,6 +61,67 @@ def text_length(tokens: Sequence[int], most: int) -> Lengths:
   limit = min(-(-enough // 8) * 8, most)
   longer = sum(n > limit for n in tokens)
   return Lengths(limit, ordered[-1], longer / len(tokens))
+
+
+class Rows(NamedTuple):
+  """Packed rows of a batch: as the fields of `config.data`, and their use.
+
+  Attributes:
+    row_length: tokens of a row.
+    slots: maximum number of texts in it.
+    rows_multiple: the number of rows is rounded up to a multiple of it.
+    empty: share of the token slots without a token.
+  """
+
+  row_length: int
+  slots: int
+  rows_multiple: int
+  empty: float
+
+
+def rows_on_cpu(
+  architecture: Architecture,
+  batches: Sequence[Sequence[int]],
+  longest: int,
+  steps: int,
+  devices: int = 1,
+) -> Rows:
+  """The rows with which a training takes a CPU the least time.
+
+  Short rows have little attention, whose time in plain JAX grows with the
+  square of a row's length, and long ones are easily filled. Each number of rows
+  is compiled, which takes as long as several steps, and rounding it up leaves
+  rows empty. The sum of all three decides; a training of many steps affords
+  more shapes.
+
+  Args:
+    architecture: the encoder's.
+    batches: lengths of the texts of some batches, in tokens.
+    longest: the maximum length of a text.
+    steps: of the training.
+    devices: over which rows are divided.
+  """
+  used = sum(map(sum, batches))
+  best, least = None, math.inf
+  for length in sorted({-(-longest * e // 128) * 16 for e in _EIGHTHS}):
+    slots = max(length // 4, 1)
+    counts = np.array([_count(batch, length, slots) for batch in batches])
+    each = flops.of_encoder(architecture, length, length)
+    each += (_SLOWER - 1) * flops.of_attention(architecture, length, length)
+    most = math.ceil(counts.max() / devices)
+    for multiple in {devices * -(-most // parts) for parts in range(1, 33)}:
+      made = -(-counts // multiple) * multiple
+      time = 3 * steps * made.mean() * each + _COMPILE * len(np.unique(made))
+      if time < least:
+        empty = float(1 - used / (made.sum() * length))
+        best, least = Rows(length, slots, multiple, empty), time
+  assert best is not None
+  return best
+
+
+def _count(lengths: Sequence[int], row_length: int, slots: int) -> int:
+  """Returns the number of rows that texts of these lengths fill."""
+  return len(pack.best_fit(lengths, lambda _: row_length, lambda _: slots))
 
 
 def batch_size(rows: int, accelerator: bool, devices: int = 1) -> int:
