@@ -76,6 +76,10 @@ def of_sizes(
     sizes.chunk_tokens(a, memory),
     f"tokens at a time, with {memory / 1e9:.0f} GB of memory",
   )
+  if not accelerator:
+    # A loop copies what each layer keeps for the backward pass and, in
+    # bfloat16, holds a float32 copy of all weights.
+    found["compute.unroll"] = len(a.layers), "layers, compiled without a loop"
   found["epochs"] = sizes.epochs(rows, batch_size, accelerator), "at most"
   config = configured([f"--config.{k}={v}" for k, (v, _) in found.items()])
   found |= (
