@@ -172,7 +172,7 @@ def test_in_chunks_the_gradient_is_the_formulas_taken_back_once(kind):
   batch = _batch(width=16) | {"inputs": tokens}
   encoder = Encoder(tiny.ARCHITECTURE)
   params = jax.tree.map(lambda x: 5 * x, tiny.params(encoder))
-  embed = lambda p: encoder.embed(p, tokens, 3).reshape(-1, 16)
+  embed = lambda p: encoder.embed(p, tokens, 3).vectors.reshape(-1, 16)
   table = tiny.jit(embed)(params)
   value, by_vector = _expected(kind, 0.3, np.asarray(table), batch)
   back = tiny.jit(lambda p, d: jax.vjp(embed, p)[1](d)[0])

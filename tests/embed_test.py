@@ -47,7 +47,9 @@ def _texts(count=40, seed=0, longest=90):
   return [" ".join(rng.choice(tiny.WORDS, n)) for n in lengths]
 
 
-_embed = tiny.jit(lambda p, t: Encoder(ARCHITECTURE).embed(p, t, 1)[0, 0])
+_embed = tiny.jit(
+  lambda p, t: Encoder(ARCHITECTURE).embed(p, t, 1).vectors[0, 0]
+)
 
 
 def _by_hand(model, text, limit=100):

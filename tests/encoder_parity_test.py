@@ -169,7 +169,7 @@ def test_classification_and_its_gradients(family):
   head = ClassificationHead(config, 3, dropout=0.9)
 
   def mean(params):
-    first = encoder.embed(params["encoder"], tokens, 1)
+    first = encoder.embed(params["encoder"], tokens, 1).vectors
     logits = head.apply({"params": params["classification_head"]}, first)[:, 0]
     true = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
     return (jax.nn.logsumexp(logits, axis=1) - true).mean(), logits

@@ -103,7 +103,8 @@ def test_a_text_alone_equals_a_text_in_company(base, pooling):
   """Packed, a row each beside a longer one, alone: one vector."""
   config = dataclasses.replace(base, pooling=pooling)
   params = _params(config)
-  embed = tiny.jit(Encoder(config.architecture).embed, static_argnums=2)
+  vectors = lambda *args: Encoder(config.architecture).embed(*args).vectors
+  embed = tiny.jit(vectors, static_argnums=2)
   texts = _texts()
   tokens, slot_of = _tokens(texts, 16, 4)
   assert tokens["segment_ids"].max() > 1  # rows do hold several
@@ -124,8 +125,10 @@ def test_dynamic_ntk_depends_on_a_texts_own_length():
   encoder, params = Encoder(NTK.architecture), _params(NTK)
   texts = _texts()
   tokens, slot_of = _tokens(texts, 16, 4)
-  plain = Encoder(NOMIC.architecture).embed(params, tokens, 4).reshape(-1, 32)
-  scaled = encoder.embed(params, tokens, 4).reshape(-1, 32)
+  plain = (
+    Encoder(NOMIC.architecture).embed(params, tokens, 4).vectors.reshape(-1, 32)
+  )
+  scaled = encoder.embed(params, tokens, 4).vectors.reshape(-1, 32)
   for text, slot in zip(texts, slot_of):
     difference = np.abs(plain[slot] - scaled[slot]).max()
     if len(text) <= 8:
@@ -165,7 +168,7 @@ def test_remat_and_unroll_change_nothing(base, options):
 
   def value_and_grad(**options):
     encoder = Encoder(base.architecture, **options)
-    f = lambda p: (encoder.embed(p, tokens, 4) ** 2).sum()
+    f = lambda p: (encoder.embed(p, tokens, 4).vectors ** 2).sum()
     return tiny.jit(jax.value_and_grad(f))(params)
 
   jax.tree.map(
@@ -201,7 +204,7 @@ def test_without_pooling_each_token_has_its_vector():
   config = dataclasses.replace(NOMIC, pooling="none")
   params = _params(config)
   tokens, _ = _tokens(_texts(), 16, 4)
-  matrix = Encoder(config.architecture).embed(params, tokens, 4)
+  matrix = Encoder(config.architecture).embed(params, tokens, 4).vectors
   real = tokens["segment_ids"] > 0
   assert matrix.shape == (*real.shape, 32) and not matrix[~real].any()
   hidden = Encoder(config.architecture).apply(params, tokens)
@@ -216,9 +219,11 @@ def test_projection_follows_the_norm():
   params["projection"]["bias"] = np.arange(24, dtype="f")
   assert config.architecture.output_width == 24
   encoder = Encoder(config.architecture)
-  vectors = encoder.embed(params, tokens, 4).reshape(-1, 24)
+  vectors = encoder.embed(params, tokens, 4).vectors.reshape(-1, 24)
   plain = dataclasses.replace(NOMIC, pooled_norm=True)
-  normed = Encoder(plain.architecture).embed(params, tokens, 4).reshape(-1, 32)
+  normed = (
+    Encoder(plain.architecture).embed(params, tokens, 4).vectors.reshape(-1, 32)
+  )
   np.testing.assert_allclose(
     vectors[slot_of],
     np.float64(normed[slot_of]) @ params["projection"]["kernel"]
@@ -245,10 +250,9 @@ def test_dropout_is_drawn_from_the_key():
   encoder = Encoder(NOMIC.architecture, dropout=0.5)
   params = _params(NOMIC)
   tokens, _ = _tokens(_texts(), 16, 4)
-  still = encoder.embed(params, tokens, 4)
-  one, again, two = (
-    encoder.embed(params, tokens, 4, jax.random.key(n)) for n in (1, 1, 2)
-  )
+  embed = lambda *args: encoder.embed(params, *args).vectors
+  still = embed(tokens, 4)
+  one, again, two = (embed(tokens, 4, jax.random.key(n)) for n in (1, 1, 2))
   np.testing.assert_array_equal(one, again)
   assert np.abs(one - two).max() > 1e-2
   assert np.abs(one - still).max() > 1e-2
@@ -261,17 +265,16 @@ def test_dropout_of_a_row_does_not_depend_on_others():
   params = _params(NOMIC)
   tokens, _ = _tokens(_texts(), 16, 4)
   keys = jax.random.split(jax.random.key(0), len(tokens["ids"]))
-  whole = encoder.embed(params, tokens, 4, keys)
+  embed = lambda *args: encoder.embed(params, *args).vectors
+  whole = embed(tokens, 4, keys)
   order = np.arange(len(keys))[::-1]
-  turned = encoder.embed(
-    params, {k: v[order] for k, v in tokens.items()}, 4, keys[order]
-  )
+  turned = embed({k: v[order] for k, v in tokens.items()}, 4, keys[order])
   np.testing.assert_allclose(turned, whole[order], atol=1e-5)
   for i, key in enumerate(keys):
     row = {k: v[i : i + 1] for k, v in tokens.items()}
-    alone = encoder.embed(params, row, 4, key)
+    alone = embed(row, 4, key)
     np.testing.assert_allclose(alone, whole[i : i + 1], atol=1e-5)
-  assert np.abs(alone - encoder.embed(params, row, 4, keys[0])).max() > 1e-2
+  assert np.abs(alone - embed(row, 4, keys[0])).max() > 1e-2
   # The kernel is asked for all rows at once, and not for one after another.
   loss = InfoNCE(
     Encoder(

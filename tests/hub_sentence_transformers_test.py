@@ -312,14 +312,18 @@ def test_vectors_of_tokens(directory):
   files = model_directory.read_model(path)
   assert files.architecture.head == Head("none")
   ids = theirs.tokenizer(TEXTS[0])["input_ids"]
-  matrix = Encoder(files.architecture).embed(
-    files.params,
-    {
-      "ids": np.array([ids]),
-      "segment_ids": np.ones((1, len(ids)), np.int32),
-      "positions": np.arange(len(ids))[None],
-    },
-    1,
+  matrix = (
+    Encoder(files.architecture)
+    .embed(
+      files.params,
+      {
+        "ids": np.array([ids]),
+        "segment_ids": np.ones((1, len(ids)), np.int32),
+        "positions": np.arange(len(ids))[None],
+      },
+      1,
+    )
+    .vectors
   )
   np.testing.assert_allclose(matrix[0], expected, rtol=0, atol=1e-5)
   with pytest.raises(UserError, match="'none' gives a vector per token"):

@@ -376,8 +376,10 @@ def _by_hand(params, batch, key):
   tokens = batch["inputs"]
 
   def embed(params):
-    one = lambda row, key: encoder.embed(
-      params, {k: v[None] for k, v in row.items()}, 8, key
+    one = lambda row, key: (
+      encoder.embed(
+        params, {k: v[None] for k, v in row.items()}, 8, key
+      ).vectors
     )
     keys = jax.random.split(key, len(tokens["ids"]))
     return jax.vmap(one)(tokens, keys).reshape(-1, 16)

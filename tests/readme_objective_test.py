@@ -66,7 +66,7 @@ def _plain(params, batch):
   """The loss of the first step, as the paper writes it."""
   tokens = batch["inputs"]
   embed = tiny.jit(lambda p, t: Encoder(tiny.ARCHITECTURE).embed(p, t, 8))
-  pooled = embed(params["encoder"], tokens)
+  pooled = embed(params["encoder"], tokens).vectors
   pooled = np.asarray(pooled, "d").reshape(-1, 16)
   pooled /= np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)
   total = 0.0

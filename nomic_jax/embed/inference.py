@@ -128,8 +128,9 @@ class Embedder:
     encoder = Encoder(
       a, dtype=dtype, attention=attends, unroll=len(a.layers) if unroll else 1
     )
+    vectors = lambda *args: encoder.embed(*args).vectors
     self._embed = jax.jit(
-      partition.in_mesh(encoder.embed, mesh),
+      partition.in_mesh(vectors, mesh),
       static_argnums=2,
       in_shardings=(everywhere, shared),
       out_shardings=shared,

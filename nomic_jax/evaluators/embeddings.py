@@ -96,10 +96,12 @@ class Embeddings:
     self._slots = min(max(self._length // _TOKENS_PER_SLOT, 1), _MOST_SLOTS)
     embed = transforms.chunked(run.encoder.embed, chunk)
     self._embed = run.on_mesh(
-      lambda params, batch: embed(
-        params["encoder"],
-        jax.tree.map(lambda x: x[0], batch["inputs"]),
-        self._slots,
+      lambda params, batch: (
+        embed(
+          params["encoder"],
+          jax.tree.map(lambda x: x[0], batch["inputs"]),
+          self._slots,
+        ).vectors
       )
     )
     jax.eval_shape(self._embed, run.state.params, self._block([[1]], [[0]]))

@@ -8,6 +8,7 @@ from jax import Array
 import jax.numpy as jnp
 from jaxtyping import Float
 from jaxtyping import Int
+from jaxtyping import PyTree
 
 from nomic_jax.losses import transforms
 from nomic_jax.losses.loss import Batch
@@ -16,7 +17,7 @@ from nomic_jax.model.encoder import Encoder
 
 
 class Texts(NamedTuple):
-  """N texts of a batch, or of some of its slots.
+  """N texts of some slots of a batch.
 
   Attributes:
     vectors: float32 [N, D], not normalized; arbitrary where absent.
@@ -27,7 +28,21 @@ class Texts(NamedTuple):
   vectors: Float[Array, "N D"]
   identity: Int[Array, " N"]
 
-  def at(self, slots: Int[Array, " M"]) -> "Texts":
+
+class Slots(NamedTuple):
+  """All slots of a batch, row by row.
+
+  Attributes:
+    vectors: float32 [B K, D], see `Texts`.
+    identity: int32 [B K], see `Texts`.
+    router: statistics of the B rows, see `Embedded`.
+  """
+
+  vectors: Float[Array, "N D"]
+  identity: Int[Array, " N"]
+  router: PyTree
+
+  def at(self, slots: Int[Array, " M"]) -> Texts:
     """Returns the texts in these slots; -1 is absent."""
     index = jnp.maximum(slots, 0)
     return Texts(
@@ -49,8 +64,8 @@ class Embedding:
     self._embed = transforms.chunked(encoder.embed, chunk_tokens)
     self._drops = bool(encoder.dropout)
 
-  def __call__(self, params: Params, batch: Batch, rng: Array | None) -> Texts:
-    """Returns all slots of the batch, row by row: [B K].
+  def __call__(self, params: Params, batch: Batch, rng: Array | None) -> Slots:
+    """Returns all slots of the batch.
 
     Args:
       params: the encoder's.
@@ -58,7 +73,8 @@ class Embedding:
       rng: for dropout, if the encoder has any; None disables it.
     """
     content = batch["content"]
-    vectors = self._embed(
+    vectors, router = self._embed(
       params, batch["inputs"], content.shape[1], rng if self._drops else None
     )
-    return Texts(vectors.reshape(-1, vectors.shape[-1]), content.reshape(-1))
+    flat = vectors.reshape(-1, vectors.shape[-1])
+    return Slots(flat, content.reshape(-1), router)

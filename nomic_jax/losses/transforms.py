@@ -9,6 +9,7 @@ backward pass recomputes one chunk at a time.
 
 from collections.abc import Callable
 from collections.abc import Sequence
+from typing import TypeVar
 
 import jax
 from jax import Array
@@ -23,6 +24,8 @@ from nomic_jax.model.pooling import normalize
 
 # A sum, and what is to be logged.
 Summed = tuple[Float[Array, ""], PyTree]
+
+T = TypeVar("T")  # a tree of arrays
 
 
 def map_chunks(f: Callable[[PyTree], PyTree], n: int, rows: PyTree) -> PyTree:
@@ -67,8 +70,10 @@ def chunks_of(rows: int, length: int, tokens: int) -> int:
   return _divisor(rows, -(-rows * length // tokens)) if tokens else 1
 
 
-def chunked(embed: Callable[..., Array], tokens: int) -> Callable[..., Array]:
+def chunked(embed: Callable[..., T], tokens: int) -> Callable[..., T]:
   """Returns `Encoder.embed` computed one chunk of rows at a time (GradCache).
+
+  Every array that `embed` returns has the rows of the batch as its first axis.
 
   If everything fits into one chunk, nothing is computed twice. Given a key,
   each row draws its dropout from its own key, so masks do not depend on chunks

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 from typing import Any
 from typing import cast
+from typing import NamedTuple
 
 from flax import linen as nn
 import jax
@@ -34,6 +35,12 @@ from nomic_jax.model.head import Head
 from nomic_jax.model.norm import AddNorm
 
 Params = dict[str, Any]
+
+# Layers that route tokens to experts sow their statistics in this collection of
+# variables: one array [B, ...] for each statistic, of which each row depends on
+# that row of the batch only.
+ROUTER = "router"
+
 # ids, segment_ids, positions and, if not all are 0, types.
 Tokens = dict[str, Int[Array, "B S"]]
 
@@ -59,6 +66,21 @@ REMAT = {
   "dots": _keep(_POLICIES.dots_saveable, "product", "attention"),
   "weight_dots": _keep(_POLICIES.dots_with_no_batch_dims_saveable, "product"),
 }
+
+
+class Embedded(NamedTuple):
+  """What `Encoder.embed` computes of B rows.
+
+  Attributes:
+    vectors: float32 [B, slots, output_width], or with pooling none
+      [B, S, output_width]; not normalized, arbitrary where there is no text.
+    router: a tree of arrays [B, layers, ...], what the layers of each run sowed
+      in `ROUTER`; () if no layer routes. Each row depends on that row of the
+      batch only, so chunks, packed rows and devices do not change it.
+  """
+
+  vectors: Float32[Array, "B slots_or_S width"]
+  router: PyTree = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,21 +154,31 @@ class Encoder:
       rng: for dropout: one key, or [B] keys, from which each row draws its own
         masks, independent of other rows; None computes without dropout.
     """
-    return cast(Array, _Trunk(self).apply({"params": params}, tokens, rng))
+    return self._apply(params, tokens, rng)[0]
 
   def embed(
     self, params: Params, tokens: Tokens, slots: int, rng: Array | None = None
-  ) -> Float32[Array, "B slots_or_S width"]:
-    """Returns one vector per text, float32 [B, slots, output_width].
+  ) -> Embedded:
+    """Returns one vector per text: slot i of a row is its segment i + 1.
 
-    Vectors are not normalized. Slot i of a row is its segment i + 1; slots
-    without a text are arbitrary. With pooling none, there is one vector per
-    token: [B, S, output_width].
+    With pooling none, there is one vector per token. The other arguments are
+    those of `apply`.
     """
-    hidden = self.apply(params, tokens, rng)
-    return self.architecture.head.apply(
+    hidden, router = self._apply(params, tokens, rng)
+    vectors = self.architecture.head.apply(
       params, hidden, tokens["segment_ids"], slots
     )
+    return Embedded(vectors, router)
+
+  def _apply(
+    self, params: Params, tokens: Tokens, rng: Array | None
+  ) -> tuple[Array, PyTree]:
+    """Returns hidden states, and the layers' statistics with rows first."""
+    hidden, sown = _Trunk(self).apply(
+      {"params": params}, tokens, rng, mutable=[ROUTER]
+    )
+    by_row = lambda stacked: jnp.swapaxes(stacked, 0, 1)  # [layers, B, ...]
+    return cast(Array, hidden), jax.tree.map(by_row, sown.get(ROUTER, ()))
 
   @property
   def attends(self) -> Backend:
@@ -273,7 +305,7 @@ class _Trunk(nn.Module):
       body = nn.remat(body, prevent_cse=False, policy=REMAT[self.encoder.remat])
     stack = nn.scan(
       body,
-      variable_axes={"params": 0},
+      variable_axes={"params": 0, ROUTER: 0},
       split_rngs={"params": True},
       in_axes=(nn.broadcast, 0),  # pyright: ignore[reportArgumentType]
       length=run.repeats,

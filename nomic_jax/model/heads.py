@@ -63,7 +63,8 @@ class ClassificationHead(nn.Module):
   token's. From packed rows those are
 
     pooling = encoder.architecture.classifier.pooling
-    pooled = encoder.with_pooling(pooling).embed(params, tokens, slots, rng)
+    encoder = encoder.with_pooling(pooling)
+    pooled, _ = encoder.embed(params, tokens, slots, rng)
     logits = head.apply({"params": head_params}, pooled)  # [B, slots, labels]
 
   and with dropout, `rngs={"dropout": key}` and `train=True`.
