@@ -24,6 +24,7 @@ import os
 import pathlib
 from typing import Any
 
+import ml_collections
 import tokenizers
 
 from nomic_jax import training
@@ -56,6 +57,7 @@ from nomic_jax.storage import hub_cache
 from nomic_jax.storage import places
 from nomic_jax.storage.files import read_json
 from nomic_jax.storage.files import replacing
+from nomic_jax.storage.values import JsonObject
 from nomic_jax.text import tokenizer as tokenizer_lib
 
 _DEV_ROWS = 200  # or a tenth of the training rows, if that is fewer
@@ -78,7 +80,7 @@ def adapt(
   export_start: bool = False,
   overrides: Sequence[str] = (),
   **reading: Any,
-) -> dict[str, Any]:
+) -> JsonObject:
   """Adapts `model` to the rows of `source`; resumes.
 
   Args:
@@ -152,7 +154,7 @@ def adapt(
     )
     flags = [f"--config.{k}={v}" for k, (v, _) in chosen.items()] + flags
 
-    def configured(more: Sequence[str]) -> Any:
+    def configured(more: Sequence[str]) -> ml_collections.ConfigDict:
       return _config(folder, objective, [*flags, *more])
 
     every = _tell_sizes(folder, configured([]), chosen, words)
@@ -223,7 +225,7 @@ def _prepare(
   folder: Folder,
   tokenizer: pathlib.Path,
   held_out: float | None,
-  reading: dict[str, Any],
+  reading: JsonObject,
 ) -> pathlib.Path:
   """Returns the data directory, with splits train and test."""
   source, data = pathlib.Path(folder.source), folder.path("data")
@@ -252,7 +254,7 @@ def _dev_rows(data: pathlib.Path) -> int:
 
 def _score(
   folder: Folder, name: str, tasks: Sequence[str], named: dict[str, str]
-) -> dict[str, Any]:
+) -> JsonObject:
   """Scores models, BM25 and the hybrids on what was held out."""
   file = folder.path(name)
   if file.is_file():
@@ -269,7 +271,7 @@ def _score(
 
 def _config(
   folder: Folder, objective: objectives.Objective, flags: Sequence[str]
-) -> Any:
+) -> ml_collections.ConfigDict:
   """The config of a training; later flags win."""
   if any(flag.startswith("--config=") for flag in flags):
     raise UserError(
@@ -302,8 +304,8 @@ def _config(
 
 def _tell_sizes(
   folder: Folder,
-  config: Any,
-  chosen: dict[str, tuple[Any, str]],
+  config: ml_collections.ConfigDict,
+  chosen: dict[str, choices.Chosen],
   words: tokenizers.Tokenizer,
 ) -> tuple[int, int]:
   """Prints the sizes; returns steps, and steps between two evaluations."""
@@ -326,7 +328,7 @@ def _tell_sizes(
 
 def _export(
   folder: Folder,
-  after: dict[str, Any],
+  after: JsonObject,
   improved: bool,
   export_start: bool,
   files: model_directory.ModelFiles,
@@ -363,7 +365,7 @@ def _export(
 
 
 def _report(
-  folder: Folder, after: dict[str, Any], verdict: str, exported: str
+  folder: Folder, after: JsonObject, verdict: str, exported: str
 ) -> None:
   report = report_lib.Report(
     folder.model,

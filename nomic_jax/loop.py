@@ -6,21 +6,30 @@ It dispatches step t and then reads the metrics of step t-1, so that the devices
 never wait for the host.
 """
 
+from collections.abc import Callable
+from collections.abc import Iterator
 import contextlib
 import faulthandler
 import pathlib
 import sys
 import time
 from typing import Any
+from typing import Protocol
 
 import jax
+from jax.sharding import Mesh
+from jaxtyping import PyTree
 import ml_collections
+import numpy as np
+import optax
 
 from nomic_jax import step as step_lib
 from nomic_jax.data import loader
 from nomic_jax.evaluators import Evaluators
 from nomic_jax.mesh import partition
 from nomic_jax.mesh import processes
+from nomic_jax.model.params import Batch
+from nomic_jax.model.params import Params
 from nomic_jax.run import average
 from nomic_jax.run import trackers
 from nomic_jax.run.best import Record
@@ -31,13 +40,43 @@ from nomic_jax.run.metrics import StepLog
 from nomic_jax.storage import buckets
 from nomic_jax.storage.progress import Progress
 
+HostBatch = dict[str, np.ndarray]  # this host's rows of a batch
+
+
+class Training(Protocol):
+  """What the loop uses of a `training.Run`."""
+
+  @property
+  def mesh(self) -> Mesh:
+    """The mesh of all devices."""
+    ...
+
+  @property
+  def step(
+    self,
+  ) -> Callable[
+    [step_lib.TrainState, Batch], tuple[step_lib.TrainState, step_lib.Metrics]
+  ]:
+    """The train step, which donates the state."""
+    ...
+
+  @property
+  def schedule(self) -> optax.Schedule:
+    """The learning rate by update."""
+    ...
+
+  @property
+  def flops(self) -> Callable[[HostBatch], float]:
+    """FLOPs of a step, from a host's batch."""
+    ...
+
 
 def loop(
   config: ml_collections.ConfigDict,
   workdir: pathlib.Path,
-  run: Any,
+  run: Training,
   state: step_lib.TrainState,
-  data: Any,
+  data: Iterator[HostBatch],
   checkpoints: Checkpoints,
   evaluators: Evaluators,
   record: Record,
@@ -71,7 +110,7 @@ def loop(
   shapes = set()
   pending = None  # the step whose metrics have not been read
 
-  def served() -> Any:
+  def served() -> Params:
     return average.served(state.params, state.opt_state)
 
   def log_pending(write: bool = False, stopped: bool = False) -> None:
@@ -237,7 +276,7 @@ class _Watch:
 
 
 def _record(
-  profile: range, number: int, folder: pathlib.Path, result: Any = None
+  profile: range, number: int, folder: pathlib.Path, result: PyTree = None
 ) -> None:
   """Starts before the first step of `profile` and stops after its last."""
   if profile and result is None and number == profile[0]:

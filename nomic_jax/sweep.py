@@ -12,7 +12,6 @@ import re
 import shlex
 import subprocess
 import sys
-from typing import Any
 from typing import NamedTuple
 
 from nomic_jax.cli import config_flags
@@ -22,13 +21,15 @@ from nomic_jax.errors import UserError
 from nomic_jax.report import sweeps
 from nomic_jax.storage import buckets
 from nomic_jax.storage import places
+from nomic_jax.storage.values import JsonObject
+from nomic_jax.storage.values import Place
 
 # Largest number of bytes in a point's name; with suffixes it must fit into 255.
 _LONGEST = 180
 _DIVERGED = "diverged.json"  # as in `training`, which would import JAX
 
 
-def points(arguments: Sequence[str]) -> list[dict[str, Any]]:
+def points(arguments: Sequence[str]) -> list[JsonObject]:
   """Returns what sweep(add) of the config file adds: {key: value} per point.
 
   A sweep(add, arg) also receives the text after the colon in
@@ -40,7 +41,7 @@ def points(arguments: Sequence[str]) -> list[dict[str, Any]]:
   given = next(a for a in arguments if a.startswith("--config="))
   path, _, arg = given.removeprefix("--config=").partition(":")
   loaded = config_flags.module(path)
-  added: list[dict[str, Any]] = []
+  added: list[JsonObject] = []
 
   def add(**point):
     added.append(point)
@@ -145,12 +146,12 @@ class _Point(NamedTuple):
   """One training: its folder's name, what varies, and its config's flags."""
 
   name: str
-  values: dict[str, Any]
+  values: JsonObject
   flags: list[str]
 
 
 def _named(
-  added: Sequence[dict[str, Any]], arguments: Sequence[str]
+  added: Sequence[JsonObject], arguments: Sequence[str]
 ) -> list[_Point]:
   """Returns points with distinct names that are valid names of folders."""
   named: dict[str, _Point] = {}
@@ -172,7 +173,7 @@ def _named(
   return list(named.values())
 
 
-def _diverged(path: Any) -> int | None:
+def _diverged(path: Place) -> int | None:
   """Returns the step at which a work directory's training diverged, or None."""
   try:
     return json.loads((path / _DIVERGED).read_text())["step"]
@@ -180,7 +181,7 @@ def _diverged(path: Any) -> int | None:
     return None
 
 
-def _report_diverged(name: str, folder: Any) -> bool:
+def _report_diverged(name: str, folder: Place) -> bool:
   step = _diverged(folder / name)
   if step is not None:
     print(
@@ -191,7 +192,9 @@ def _report_diverged(name: str, folder: Any) -> bool:
   return step is not None
 
 
-def _train_sequentially(named: Sequence[_Point], folder: Any) -> dict[str, str]:
+def _train_sequentially(
+  named: Sequence[_Point], folder: Place
+) -> dict[str, str]:
   """Trains points one after another; returns why some failed."""
   from nomic_jax.training import train  # imports JAX only when needed
 

@@ -4,7 +4,6 @@
 
 from collections.abc import Sequence
 import pathlib
-from typing import Any
 
 import tokenizers
 
@@ -12,6 +11,7 @@ from nomic_jax.data import dataset
 from nomic_jax.data import statistics
 from nomic_jax.errors import UserError
 from nomic_jax.report import adaptation as report_lib
+from nomic_jax.storage.values import JsonObject
 
 _FEWEST = 50  # pairs
 _FEWEST_TESTED = 20  # held out
@@ -70,7 +70,7 @@ def rows(
   )
 
 
-def decides(source: str, before: dict[str, Any]) -> str:
+def decides(source: str, before: JsonObject) -> str:
   """Returns a note if the held-out split is small, else "".
 
   Raises:

@@ -5,9 +5,9 @@
 from collections.abc import Callable
 from collections.abc import Sequence
 import pathlib
-from typing import Any
 
 import jax
+import ml_collections
 import numpy as np
 import tokenizers
 
@@ -18,11 +18,14 @@ from nomic_jax.curate import mine
 from nomic_jax.data import dataset
 from nomic_jax.data import loader
 from nomic_jax.data import statistics
+from nomic_jax.hub.model_directory import ModelFiles
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.run import best as best_lib
 from nomic_jax.run import metrics
 from nomic_jax.run import sizes
 from nomic_jax.storage.files import read_json
+from nomic_jax.storage.values import Json
+from nomic_jax.storage.values import JsonObject
 
 _SIDES = ("query", "document")
 _BATCHES = 32  # by which rows are chosen
@@ -30,15 +33,19 @@ _TRIED = 300  # minimum number of training rows for a meaningful trial
 _TRIAL_STEPS = (8, 50)
 _POOL = 8  # negatives mined for each query; each step samples some
 
+Chosen = tuple[Json, str]  # the value of a field of the config, and why
+# From "--config.KEY=VALUE" to the config of a training.
+Configured = Callable[[Sequence[str]], ml_collections.ConfigDict]
+
 
 def of_sizes(
   folder: Folder,
   data: pathlib.Path,
-  files: Any,
+  files: ModelFiles,
   words: tokenizers.Tokenizer,
   rows: int,
-  configured: Callable[[Sequence[str]], Any],
-) -> dict[str, tuple[Any, str]]:
+  configured: Configured,
+) -> dict[str, Chosen]:
   """Returns {field of the config: (value, reason)}, the same after resuming.
 
   Args:
@@ -59,7 +66,7 @@ def of_sizes(
     for side in _SIDES
   }
   tokens = {side: statistics.lengths(words, texts[side]) for side in _SIDES}
-  found: dict[str, tuple[Any, str]] = {}
+  found: dict[str, Chosen] = {}
   for side in _SIDES:
     length = sizes.text_length(tokens[side], most)
     found[f"data.{side}_length"] = (
@@ -91,7 +98,7 @@ def of_sizes(
   return found
 
 
-def _rows_of_blocks(data: Any, devices: int) -> dict[str, tuple[Any, str]]:
+def _rows_of_blocks(data: Any, devices: int) -> dict[str, Chosen]:
   """Rows of whole blocks of the attention kernels."""
   length = max(-(-max(_limits(data).values()) // 128) * 128, 256)
   return {
@@ -106,7 +113,7 @@ def _rows_on_cpu(
   config: Any,
   texts: dict[str, list[str]],
   tokens: dict[str, list[int]],
-) -> dict[str, tuple[Any, str]]:
+) -> dict[str, Chosen]:
   """Rows of little padding for batches like those of a sample.
 
   Args:
@@ -150,7 +157,7 @@ def of_negatives(
   asked: int | None,
   steps: int,
   best: str,
-  configured: Callable[..., Any],
+  configured: Configured,
 ) -> tuple[pathlib.Path, int]:
   """Returns the data to train on, and the number of negatives per query.
 
@@ -218,12 +225,12 @@ def _try(
   variants: dict[str, tuple[pathlib.Path, int]],
   steps: int,
   best: str,
-  configured: Callable[[Sequence[str]], Any],
+  configured: Configured,
 ) -> None:
   """Trains each variant for some steps and writes trial/choice.json."""
   fewest, most = _TRIAL_STEPS
   tried = min(max(steps // 4, fewest), most)
-  found: dict[str, Any] = {"steps": tried}
+  found: JsonObject = {"steps": tried}
   for name, (path, count) in variants.items():
     work = folder.path("trial", name)
     training.train(

@@ -9,12 +9,13 @@ import os
 import pathlib
 import shutil
 import time
-from typing import Any
 
 from nomic_jax.errors import UserError
 from nomic_jax.storage import places
 from nomic_jax.storage.files import read_json
 from nomic_jax.storage.files import replacing
+from nomic_jax.storage.values import Json
+from nomic_jax.storage.values import JsonObject
 
 # Made before the first decision, and made again for other arguments.
 _UNDECIDED = ("data", "held_out", "trial", "before", "minutes")
@@ -33,7 +34,7 @@ class Folder:
     """Returns a path in the folder."""
     return self._root.joinpath(*names)
 
-  def claim(self, arguments: dict[str, Any]) -> None:
+  def claim(self, arguments: JsonObject) -> None:
     """Checks that the folder is new, or was made with these arguments.
 
     Until sizes are chosen, other arguments start from the beginning.
@@ -75,7 +76,7 @@ class Folder:
     if self.path("minutes.json").is_file():
       self.minutes = read_json(self.path("minutes.json"))
 
-  def write(self, name: str, value: Any) -> None:
+  def write(self, name: str, value: Json) -> None:
     """Writes a value as JSON."""
     with replacing(self.path(name)) as temporary:
       temporary.write_text(json.dumps(value, indent=2) + "\n")

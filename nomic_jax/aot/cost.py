@@ -3,11 +3,11 @@
 """The cost of a compiled step: memory, estimated times, and a table of both."""
 
 import re
-from typing import Any
 
 from nomic_jax.aot import topology
+from nomic_jax.storage.values import JsonObject
 
-Report = dict[str, Any]
+Report = JsonObject
 
 _GIB = 2**30
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}

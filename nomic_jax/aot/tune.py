@@ -18,7 +18,6 @@ import itertools
 import json
 import os
 import time
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,8 +32,9 @@ from nomic_jax.kernels.attention import Backend
 from nomic_jax.kernels.layout import Layout
 from nomic_jax.kernels.layout import Reach
 from nomic_jax.storage.files import replacing
+from nomic_jax.storage.values import JsonObject
 
-Record = dict[str, Any]
+Record = JsonObject
 
 _SIZES = {
   "pallas_tpu": (128, 256, 512, 1024, 2048),
@@ -94,7 +94,7 @@ def pairs(kernel: str, length: int) -> Iterator[tuple[int, int]]:
 
 
 def listed(
-  device: Any, length: int, dtype: str, folder: str
+  device: jax.Device, length: int, dtype: str, folder: str
 ) -> Iterator[Record]:
   """Yields costs of a TPU's kernels for a row, in bundles per head."""
   for pair in pairs("pallas_tpu", length):
@@ -140,7 +140,7 @@ def visits(
   return count(queries, keys), count(back_keys, back_queries)
 
 
-def timed(device: Any, length: int, dtype: str) -> Iterator[Record]:
+def timed(device: jax.Device, length: int, dtype: str) -> Iterator[Record]:
   """Yields costs of this device's kernels, in microseconds per head."""
   kernel = {"tpu": "pallas_tpu", "gpu": "pallas_gpu"}.get(device.platform)
   if kernel is None:

@@ -19,7 +19,6 @@ import re
 import sys
 import traceback
 from types import ModuleType
-from typing import Any
 
 from absl import flags
 import ml_collections
@@ -31,6 +30,7 @@ from nomic_jax.cli import shipped_configs
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.storage import places
+from nomic_jax.storage.values import Json
 
 # What other trainers call a field -> its name here.
 _USUAL = {
@@ -278,7 +278,7 @@ def _open_groups(
         yield prefix + name
 
 
-def _find(config: ml_collections.ConfigDict, key: str) -> Any:
+def _find(config: ml_collections.ConfigDict, key: str) -> Json:
   """Returns the value of a dotted key, or None."""
   for part in key.split("."):
     if part not in config:
@@ -377,7 +377,7 @@ def _list(text: str, like: tuple) -> tuple:
   return parsed
 
 
-def _holds_pairs(value: Any) -> bool:
+def _holds_pairs(value: object) -> bool:
   """Returns whether it is ((regex, value), ...), as the optimizer expects."""
   return (
     isinstance(value, tuple)

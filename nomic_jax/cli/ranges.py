@@ -8,7 +8,8 @@ named here may have any value.
 """
 
 from collections.abc import Mapping
-from typing import Any
+
+import ml_collections
 
 from nomic_jax.errors import OptionError
 from nomic_jax.errors import UserError
@@ -45,7 +46,7 @@ _LEAST = {
 }
 
 
-def check(config: Mapping[str, Any]) -> None:
+def check(config: ml_collections.ConfigDict) -> None:
   """Raises UserError for an option of a training below its minimum."""
   for group, least in _LEAST.items():
     values = config.get(group, {}) if group else config
@@ -53,7 +54,7 @@ def check(config: Mapping[str, Any]) -> None:
   check_length(config)
 
 
-def check_length(config: Mapping[str, Any]) -> None:
+def check_length(config: ml_collections.ConfigDict) -> None:
   """Raises UserError unless exactly one of steps and epochs is set."""
   steps, epochs = config.get("steps", 0), config.get("epochs", 0)
   if steps and epochs:
@@ -70,12 +71,12 @@ def check_length(config: Mapping[str, Any]) -> None:
     at_least("--config", {"steps": steps}, steps=1)
 
 
-def check_data(config: Mapping[str, Any]) -> None:
+def check_data(config: ml_collections.ConfigDict) -> None:
   """Raises UserError for an option of an evaluator's data below its minimum."""
   at_least("config.data", config, **_LEAST["data"])
 
 
-def at_least(where: str, values: Mapping[str, Any], **least: int) -> None:
+def at_least(where: str, values: Mapping[str, object], **least: int) -> None:
   """Raises UserError for the first of `values` below its minimum.
 
   Args:

@@ -13,7 +13,6 @@ processes share them.
 from collections.abc import Sequence
 import json
 import os
-from typing import Any
 from typing import NamedTuple
 
 import numpy as np
@@ -204,7 +203,9 @@ def _decide_chunk(
   recall = np.nan
   folders = []
 
-  def embedded(column: str, prompt: str) -> tuple[Any, np.ndarray, np.ndarray]:
+  def embedded(
+    column: str, prompt: str
+  ) -> tuple[embeddings.Store, np.ndarray, np.ndarray]:
     texts, first, of = _distinct(
       [pairs[i][column] for i in full], model, prompt
     )
@@ -322,7 +323,7 @@ def _write(
   chunks: Sequence[Chunk],
   arguments: dict,
   examples: int,
-  model: Any,
+  model: embeddings.Given,
 ) -> dict:
   """Writes the output and returns its stats."""
   decision = np.full(len(source), len(OUTCOMES), np.uint8)  # assigned below

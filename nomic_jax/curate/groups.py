@@ -10,8 +10,8 @@ none gets its own.
 
 import collections
 from collections.abc import Callable
+from collections.abc import Hashable
 from collections.abc import Mapping
-from typing import Any
 from typing import NamedTuple
 
 import numpy as np
@@ -36,7 +36,7 @@ class Group(NamedTuple):
     prompts: of their texts.
   """
 
-  kind: Any
+  kind: Hashable
   rows: np.ndarray
   prompts: Prompts
 
@@ -55,7 +55,7 @@ def split(
   *,
   query_prompt: str | None = None,
   document_prompt: str | None = None,
-  kind: Callable[[str], Any] = lambda name: None,
+  kind: Callable[[str], Hashable] = lambda name: None,
 ) -> list[Group]:
   """Returns the groups of a split's rows; every row is in one of them.
 

@@ -13,7 +13,6 @@ import json
 import os
 import pathlib
 import shutil
-from typing import Any
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from nomic_jax.mesh import restarts
 from nomic_jax.storage import files
 from nomic_jax.storage import fingerprints
 from nomic_jax.storage import places
+from nomic_jax.storage.values import Json
 
 identity = fingerprints.of_content
 
@@ -30,7 +30,7 @@ identity = fingerprints.of_content
 class Parts:
   """The folder `<output>.parts` with the finished pieces of a job."""
 
-  def __init__(self, output: str | os.PathLike, arguments: Mapping[str, Any]):
+  def __init__(self, output: str | os.PathLike, arguments: Mapping[str, Json]):
     """Opens the folder of an interrupted job, or creates a new one.
 
     Raises:
@@ -86,7 +86,7 @@ class Parts:
     shutil.rmtree(self._folder)
 
 
-def shared(output: str | os.PathLike, arguments: Mapping[str, Any]) -> Parts:
+def shared(output: str | os.PathLike, arguments: Mapping[str, Json]) -> Parts:
   """Returns `Parts` in all processes of a job; the first creates the folder."""
   if processes.is_first():
     Parts(output, arguments)
@@ -116,7 +116,7 @@ def finish(done: Parts, write: Callable[[], dict]) -> dict:
 
 
 def finished(
-  output: str | os.PathLike, arguments: Mapping[str, Any]
+  output: str | os.PathLike, arguments: Mapping[str, Json]
 ) -> dict | None:
   """Returns stats.json of `output` if a job with `arguments` made it.
 
@@ -173,7 +173,7 @@ def _read_arguments(path: pathlib.Path) -> dict:
   return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
 
-def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def _difference(before: Mapping[str, Json], now: Mapping[str, Json]) -> str:
   def describe(key):
     if key in ("model", "input"):
       return f"the content of its {key} was different"

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 import functools
 import os
 import pathlib
-from typing import Any
 
 from nomic_jax.data import dataset
 from nomic_jax.data import kinds
@@ -50,7 +49,7 @@ def write(
   *,
   stats: dict,
   others: Mapping[str, str | bytes | pathlib.Path] | None = None,
-  inputs: Mapping[str, Any] | None = None,
+  inputs: Mapping[str, object] | None = None,
 ) -> None:
   """Writes `output`: the given `train` rows, and the rest of `input`.
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 import json
 import os
 import pathlib
-from typing import Any
 
 import numpy as np
 
@@ -101,7 +100,7 @@ def _record(
   split: str,
   arguments: dict,
   rows: int,
-  inputs: dict[str, Any],
+  inputs: dict[str, object],
 ) -> None:
   """Adds a split to the manifest of the folder."""
   recorded = manifest.read(folder) or {

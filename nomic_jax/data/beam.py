@@ -27,6 +27,8 @@ import shlex
 import tempfile
 from typing import Any
 from typing import NamedTuple
+from typing import TYPE_CHECKING
+from typing import TypeVar
 import uuid
 
 import numpy as np
@@ -41,6 +43,12 @@ from nomic_jax.storage import decoding
 from nomic_jax.storage import places
 from nomic_jax.storage.bad import BadRow
 from nomic_jax.storage.bad import BadRows
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+  from apache_beam.options.pipeline_options import PipelineOptions
+
 
 # The maximum number of shards of a split; with fewer files, one per file.
 _SHARDS = 1024
@@ -334,7 +342,7 @@ def _records(path: str) -> Iterator[Callable[[bytes], None]]:
     yield write
 
 
-def _options(flags: str) -> Any:
+def _options(flags: str) -> "PipelineOptions":
   """Returns Beam's options.
 
   Raises:
@@ -370,8 +378,8 @@ def _options(flags: str) -> Any:
 def _run(
   flags: str,
   folder: pathlib.Path,
-  function: Callable[[Any], None],
-  tasks: Sequence[Any],
+  function: Callable[[T], None],
+  tasks: Sequence[T],
 ) -> None:
   """Calls `function` with each of `tasks` on some worker.
 
@@ -403,7 +411,7 @@ def _run(
 
 
 def _do(
-  folder: pathlib.Path, function: Callable[[Any], None], task: bytes
+  folder: pathlib.Path, function: Callable[[T], None], task: bytes
 ) -> None:
   if not folder.is_dir():
     raise UserError(

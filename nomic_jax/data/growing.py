@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Batches that grow over the first steps of a training."""
 
-from typing import Any
-
 import grain
 import numpy as np
+
+from nomic_jax.storage.values import JsonObject
 
 
 class Growing(grain.DatasetIterator):
@@ -28,11 +28,11 @@ class Growing(grain.DatasetIterator):
     self._number += 1
     return {k: np.concatenate([x[k] for x in parts]) for k in parts[0]}
 
-  def get_state(self) -> dict[str, Any]:
+  def get_state(self) -> JsonObject:
     """Returns the state of the chain and the number of batches."""
     return {"chain": self._chain.get_state(), "number": self._number}
 
-  def set_state(self, state: dict[str, Any]) -> None:
+  def set_state(self, state: JsonObject) -> None:
     """Sets a state from `get_state`."""
     self._chain.set_state(state["chain"])
     self._number = state["number"]

@@ -10,6 +10,7 @@ import copy
 import itertools
 import math
 from typing import Any
+from typing import TypeVar
 
 import grain
 import jax
@@ -29,6 +30,8 @@ from nomic_jax.data.growing import Growing
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.text import prompts as prompts_lib
+
+T = TypeVar("T")
 
 _KINDS = {
   "text": text.batches,
@@ -60,7 +63,9 @@ def make(
   return Growing(chain, config.micro_batches, steps) if steps else chain
 
 
-def _of_one_part(config: ml_collections.ConfigDict) -> Any:
+def _of_one_part(
+  config: ml_collections.ConfigDict,
+) -> ml_collections.ConfigDict:
   """The same data in batches of one micro-batch."""
   if config.batch_size % config.micro_batches:
     raise UserError(
@@ -101,7 +106,7 @@ def with_steps(
       "grows (config.data.batch_warmup); set config.steps instead"
     )
 
-  def of_epoch(source, *_: Any) -> float:
+  def of_epoch(source, *_: object) -> float:
     if data.kind != "text":
       return len(source) // data.batch_size
     tokens_of_all = text.count_tokens(source, tokenizer)
@@ -286,7 +291,7 @@ def to_devices(
 INPUTS = ("ids", "segment_ids", "positions", "types")
 
 
-def nested(batch: Mapping[str, Any]) -> dict[str, Any]:
+def nested(batch: Mapping[str, T]) -> dict[str, T | dict[str, T]]:
   """Returns a batch as losses take it, with encoder inputs under `inputs`.
 
   Args:
@@ -331,8 +336,8 @@ def sources_in(batch: dict[str, np.ndarray]) -> str:
 
 
 def accuracy_of_source(
-  batch: dict[str, np.ndarray], result: Mapping[str, Any]
-) -> dict[str, Any]:
+  batch: dict[str, np.ndarray], result: Mapping[str, float]
+) -> dict[str, float]:
   """Returns {"accuracy/NAME": accuracy} if all hosts have the same source."""
   names = np.unique(batch.get("source", []))
   if not np.all(batch.get("one_source", 1)):  # another host has other sources

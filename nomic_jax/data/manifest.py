@@ -18,7 +18,6 @@ import json
 import os
 import pathlib
 import platform
-from typing import Any
 
 import ml_collections
 
@@ -33,6 +32,8 @@ from nomic_jax.storage import hub_cache
 from nomic_jax.storage import staging
 from nomic_jax.storage import streams
 from nomic_jax.storage.keys import read_json
+from nomic_jax.storage.values import Json
+from nomic_jax.storage.values import JsonObject
 from nomic_jax.text import tokenizer as tokenizer_lib
 
 FILE = "reproduce.json"
@@ -121,8 +122,8 @@ def of_merge(
 
 
 def of_data(
-  arguments: Mapping[str, Any],
-  rows: Mapping[str, Any],
+  arguments: Mapping[str, Json],
+  rows: Mapping[str, Json],
   inputs: Mapping[str, dict | None],
   directory: pathlib.Path,
   devices: bool | None = None,
@@ -149,7 +150,7 @@ def of_data(
   } | environment("model" in inputs if devices is None else devices)
 
 
-def of_input(place: Any) -> dict:
+def of_input(place: object) -> dict:
   """Returns where an input lies, its fingerprint, and its own manifest.
 
   Args:
@@ -207,7 +208,7 @@ def of_file(path: pathlib.Path) -> str | None:
     return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def environment(devices: bool = True) -> dict[str, Any]:
+def environment(devices: bool = True) -> JsonObject:
   """Returns the code, the libraries and, if they matter, the devices."""
   values = {
     "code": {"nomic_jax": nomic_jax.__version__, "hash": _of_code()},

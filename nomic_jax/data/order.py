@@ -10,13 +10,16 @@ and 235 million rows start as fast as ten.
 from collections.abc import Callable
 from collections.abc import Mapping
 import math
-from typing import Any
+from typing import Generic
+from typing import TypeVar
 
 import numpy as np
 
 from nomic_jax.data.sources import Layout
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
+
+T = TypeVar("T")
 
 _ROUNDS = 6
 ORDERS = ("shuffled", "stored")
@@ -213,17 +216,17 @@ class Weighted:
     return sources, ranks
 
 
-class _Recent:
+class _Recent(Generic[T]):
   """Caches a function's last two results; safe to share between threads.
 
   The cache is one tuple that is replaced atomically, so no lock is needed, and
   unlike functools.lru_cache it can be pickled.
   """
 
-  def __init__(self, compute: Callable[[int], Any]):
+  def __init__(self, compute: Callable[[int], T]):
     self._compute, self._recent = compute, ()
 
-  def __call__(self, key: int) -> Any:
+  def __call__(self, key: int) -> T:
     for known, value in self._recent:
       if known == key:
         return value

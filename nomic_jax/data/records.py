@@ -15,6 +15,8 @@ from tensorflow_datasets.proto import tf_example_pb2
 from nomic_jax.data import sources
 from nomic_jax.errors import UserError
 from nomic_jax.storage import decoding
+from nomic_jax.storage.values import Json
+from nomic_jax.storage.values import JsonObject
 
 
 class Row(TypedDict):
@@ -35,7 +37,7 @@ class Row(TypedDict):
   group: NotRequired[str]
 
 
-def row(query: str, document: str, **others: Any) -> Row:
+def row(query: str, document: str, **others: Json) -> Row:
   """Returns a `Row` with defaults for all features that are not given.
 
   Texts are made `decoding.safe`, since a file's name may not be UTF-8.
@@ -69,7 +71,7 @@ class Rows:
   """
 
   runs: Sequence[Sequence] = ()
-  prompts: Mapping[str, dict[str, Any]] = {}
+  prompts: Mapping[str, JsonObject] = {}
   dtype: np.dtype | None = None
 
   def __len__(self) -> int:

@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import hashlib
 import json
-from typing import Any
 from typing import NamedTuple
 
 import numpy as np
@@ -163,7 +162,7 @@ def _pair_hash(queries: np.ndarray, documents: np.ndarray) -> np.ndarray:
     return queries ^ documents * np.uint64(0x9E3779B97F4A7C15)
 
 
-def _joined(parts: Any) -> str:
+def _joined(parts: Iterable[object]) -> str:
   return json.dumps(parts, ensure_ascii=False) if parts else ""
 
 

@@ -10,7 +10,6 @@ reads only the documents that overlap its rows.
 
 from collections.abc import Callable
 from collections.abc import Sequence
-from typing import Any
 from typing import NamedTuple
 
 import grain
@@ -18,6 +17,7 @@ import numpy as np
 
 from nomic_jax.data import order
 from nomic_jax.errors import UserError
+from nomic_jax.storage.values import JsonObject
 
 _FEWEST, _MOST = 64, 4096  # documents in a block
 # Block size of an earlier data chain, whose saved states count blocks.
@@ -89,7 +89,7 @@ class _Iterator(grain.DatasetIterator):
     """Returns the state; see the class."""
     return dict(self._state)
 
-  def set_state(self, state: dict[str, Any]) -> None:
+  def set_state(self, state: JsonObject) -> None:
     """Sets the state, also one saved by an earlier data chain."""
     if "parent_state" in state:
       state = _from_concat_then_split(state, self._cut.length)
@@ -175,7 +175,7 @@ class _Iterator(grain.DatasetIterator):
     )
 
 
-def _from_concat_then_split(state: dict[str, Any], length: int) -> dict:
+def _from_concat_then_split(state: JsonObject, length: int) -> dict:
   """Converts a state saved by Grain's ConcatThenSplitIterDataset.
 
   Its elements were blocks of documents. It saved the current block, the part of

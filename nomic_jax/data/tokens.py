@@ -22,7 +22,6 @@ import json
 import mmap
 import os
 import pathlib
-from typing import Any
 
 import numpy as np
 import tokenizers
@@ -154,7 +153,7 @@ class Source(Rows):
     path: pathlib.Path,
     of: dataset.Source,
     dtype: np.dtype,
-    encode: Any,
+    encode: Callable[[str], bytes],
     packed: bool = False,
   ):
     self.name, self.runs, self.dtype = of.name, of.runs, dtype
@@ -351,7 +350,9 @@ def open_split(
   return source
 
 
-def _check_joined(row: dict, joined: Joined, encode: Any) -> None:
+def _check_joined(
+  row: dict, joined: Joined, encode: Callable[[str], bytes]
+) -> None:
   """Raises UserError for a tokenizer whose ids of joined texts differ."""
   for text, parts in joined(row):
     if b"".join(map(encode, parts)) != encode(text):

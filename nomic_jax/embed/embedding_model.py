@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import copy
 from typing import Any
+from typing import Protocol
 from typing import Self
 
 import numpy as np
 from scipy.spatial import distance
 
+from nomic_jax.model.params import Params
 from nomic_jax.model.usage import check_ranked
 from nomic_jax.model.usage import with_aliases
 
@@ -54,7 +56,7 @@ class EmbeddingModel(abc.ABC):
   similarity_fn_name: str = "cosine"
   normalize: bool = True
   width: int | None = None
-  params: Mapping[str, Any] | None = None
+  params: Params | None = None
 
   @abc.abstractmethod
   def encode(
@@ -129,10 +131,18 @@ class EmbeddingModel(abc.ABC):
     return check_ranked(self.similarity_fn_name) == "cosine"
 
 
+class Encodes(Protocol):
+  """An object that embeds texts, as unit vectors."""
+
+  def encode(self, texts: list[str], /) -> np.ndarray:
+    """Returns a vector for each text."""
+    ...
+
+
 class _Adapted(EmbeddingModel):
   """Wraps an object of another library; only this class inspects it."""
 
-  def __init__(self, model: Any):
+  def __init__(self, model: Encodes):
     self._model = model
     for name in ("prompts", "params", "identities"):
       if hasattr(model, name):
@@ -144,7 +154,7 @@ class _Adapted(EmbeddingModel):
     return self._model.encode([front + text for text in texts])
 
 
-def adapted(model: Any) -> EmbeddingModel:
+def adapted(model: Encodes) -> EmbeddingModel:
   """Returns an object with `encode(texts)`, giving unit vectors, as a model.
 
   Its `prompts`, `params` and `identities` are used if it has them.

@@ -12,7 +12,6 @@ import json
 import pathlib
 import shutil
 import sys
-from typing import Any
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from nomic_jax.storage import formats
 from nomic_jax.storage import places
 from nomic_jax.storage.files import replacing
 from nomic_jax.storage.progress import Progress
+from nomic_jax.storage.values import JsonObject
 
 _OUTPUTS = (".npy", ".parquet")
 _GROUP = 16384  # rows per parquet row group
@@ -121,7 +121,7 @@ class _Partial:
     target: pathlib.Path,
     total: int,
     stored_as: tuple[np.dtype, int],
-    command: dict[str, Any],
+    command: JsonObject,
   ):
     self._target, self._command = target, command
     self._folder = target.with_name(f".{target.name}.partial")

@@ -7,13 +7,14 @@ damaged files, diverged trainings and texts that overflow look alike.
 """
 
 from collections.abc import Iterator
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+from nomic_jax.model.params import Params
 
 
-def about(params: Mapping[str, Any] | None) -> str:
+def about(params: Params | None) -> str:
   """Returns which parameters are not finite, and what to check.
 
   Args:
@@ -35,7 +36,9 @@ def about(params: Mapping[str, Any] | None) -> str:
   )
 
 
-def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(
+  tree: Params | ArrayLike, path: str = ""
+) -> Iterator[tuple[str, ArrayLike]]:
   if not isinstance(tree, dict):
     yield path, tree
     return

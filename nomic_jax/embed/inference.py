@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import functools
 import itertools
 import os
-from typing import Any
 from typing import NamedTuple
 
 import jax
@@ -77,7 +76,7 @@ class Embedder:
     architecture: Architecture,
     params: dict,
     dtype: str = "float32",
-    devices: Sequence[Any] | None = None,
+    devices: Sequence[jax.Device] | None = None,
     longest: int | None = None,
   ):
     """Puts the parameters on the devices.

@@ -4,12 +4,16 @@
 
 from collections.abc import Sequence
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 from nomic_jax.embed import quantize
 from nomic_jax.evaluation import systems
 from nomic_jax.evaluation.task import Task
 from nomic_jax.storage import drawing
+
+if TYPE_CHECKING:
+  from matplotlib.figure import Figure
+
 
 _SMALLEST = 64  # smallest dimension of the paper's curve
 
@@ -57,7 +61,7 @@ def curve(task: Task, system: systems.Dense) -> list[dict]:
   return points
 
 
-def draw(results: dict) -> Any:
+def draw(results: dict) -> "Figure":
   """Returns a figure of all curves: a panel per task, a colour per model."""
   names = [
     t

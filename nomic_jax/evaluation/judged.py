@@ -11,16 +11,19 @@ in trec_eval. A judged query without text is skipped.
 from collections.abc import Hashable
 from collections.abc import Iterable
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeVar
 
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation.retrieval import RetrievalTask
 from nomic_jax.storage import bad as bad_lib
 
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
 
 def unique(
-  rows: Iterable[tuple[int, Hashable, Any]], where: str, kind: str
-) -> dict[Any, Any]:
+  rows: Iterable[tuple[int, K, V]], where: str, kind: str
+) -> dict[K, V]:
   """Returns {key: value} of (row number, key, value).
 
   Args:
@@ -49,7 +52,7 @@ def task(
   queries: Mapping[str, tuple[str, str]],
   judgements: Mapping[tuple[str, str], int],
   where: str,
-  **options: Any,
+  **options: bool,
 ) -> RetrievalTask:
   """Makes a task; a document that is its query does not answer it.
 

@@ -20,7 +20,6 @@ from collections.abc import Sequence
 import dataclasses
 import functools
 import pathlib
-from typing import Any
 
 import numpy as np
 
@@ -39,6 +38,7 @@ from nomic_jax.storage import files
 from nomic_jax.storage import fingerprints
 from nomic_jax.storage import formats
 from nomic_jax.storage import rows
+from nomic_jax.storage.values import JsonObject
 
 SCROLLS = ("summ_screen_fd", "gov_report", "qmsum")
 LOCO_V1 = (
@@ -200,7 +200,7 @@ def _loco_v1(name: str, data: pathlib.Path) -> Task:
 
 def _of_dataset(
   folder: pathlib.Path, name: str, *columns: str
-) -> Iterator[tuple[int, dict[str, Any]]]:
+) -> Iterator[tuple[int, JsonObject]]:
   """Yields (number, row) of one data set of a LoCoV1 repository."""
   files = sorted(
     p for p in folder.rglob("[!.]*") if p.suffix in (".parquet", ".jsonl")

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 import functools
 import pathlib
-from typing import Any
 
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import judged
 from nomic_jax.evaluation.retrieval import RetrievalTask
 from nomic_jax.storage import formats
+from nomic_jax.storage.values import JsonObject
 
 SUITE = "nanobeir"
 NAMES = (
@@ -96,7 +96,7 @@ def read(folder: pathlib.Path, name: str) -> RetrievalTask:
 
 def _rows(
   folder: pathlib.Path, *columns: str
-) -> Iterator[tuple[int, dict[str, Any]]]:
+) -> Iterator[tuple[int, JsonObject]]:
   """Yields (row number over all files, row)."""
   count = 0
   for path in sorted(folder.glob("[!.]*.parquet")):

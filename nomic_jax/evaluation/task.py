@@ -15,12 +15,12 @@ import abc
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
-from typing import Any
 from typing import ClassVar
 
 import numpy as np
 
 from nomic_jax.evaluation.systems import System
+from nomic_jax.storage.values import Json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Outcome:
   """
 
   items: np.ndarray
-  worst: Sequence[Mapping[str, Any]] = ()
+  worst: Sequence[Mapping[str, Json]] = ()
   vectors: np.ndarray | None = None
   labels: Sequence[Mapping[str, str]] = ()
 

@@ -15,7 +15,6 @@ a training step on as many. To add a kind, add a file here and a line in
 
 from collections.abc import Callable
 from collections.abc import Sequence
-from typing import Any
 
 from jax.experimental import multihost_utils
 import ml_collections
@@ -32,6 +31,7 @@ from nomic_jax.evaluators.labels import Labels
 from nomic_jax.evaluators.loss import HeldOutLoss
 from nomic_jax.evaluators.retrieval import Retrieval
 from nomic_jax.evaluators.scores import Scores
+from nomic_jax.model.params import Params
 
 _KINDS: dict[str, type[Evaluator]] = {
   "labels": Labels,
@@ -91,7 +91,10 @@ class Evaluators:
     return [n for n in self._called if metric.startswith(f"{n}/")]
 
   def __call__(
-    self, names: Sequence[str], params: Any, check: Callable[[], None] = nothing
+    self,
+    names: Sequence[str],
+    params: Params,
+    check: Callable[[], None] = nothing,
   ) -> dict[str, float]:
     """Returns {"NAME/METRIC": value}, the same in every process."""
     results = {

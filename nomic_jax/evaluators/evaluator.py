@@ -4,7 +4,6 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence
-from typing import Any
 from typing import Protocol
 
 from jax.sharding import Mesh
@@ -49,7 +48,7 @@ class Training(Protocol):
 
   def on_mesh(
     self, f: Callable[[PyTree, PyTree], PyTree]
-  ) -> Callable[..., Any]:
+  ) -> Callable[..., PyTree]:
     """Returns f(params, batch), jitted as the train step is."""
     ...
 

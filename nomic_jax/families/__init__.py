@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import dataclasses
 import functools
 import importlib
-from typing import Any
 
 from nomic_jax.errors import about
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.families.family import Family
 from nomic_jax.model.architecture import Architecture
+from nomic_jax.storage.values import Json
+from nomic_jax.storage.values import JsonObject
 
 NAMES = (
   "nomic_bert",
@@ -34,7 +35,7 @@ def table() -> tuple[Family, ...]:
   )
 
 
-def of_json(values: Any, where: str) -> Family:
+def of_json(values: Json, where: str) -> Family:
   """Returns the family of a config.json.
 
   Raises:
@@ -56,7 +57,7 @@ def of_json(values: Any, where: str) -> Family:
   )
 
 
-def read(values: Mapping[str, Any], where: str) -> Architecture:
+def read(values: Mapping[str, Json], where: str) -> Architecture:
   """Returns the architecture of a config.json.
 
   Args:
@@ -70,7 +71,7 @@ def read(values: Mapping[str, Any], where: str) -> Architecture:
   return of_json(values, where).read(values, where)
 
 
-def fresh(numbers: Mapping[str, Any]) -> Architecture:
+def fresh(numbers: Mapping[str, Json]) -> Architecture:
   """Returns the architecture of fresh weights.
 
   Args:
@@ -112,7 +113,7 @@ def to_json(
   architecture: Architecture,
   heads: tuple[bool, int] = (False, 0),
   classes: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> JsonObject:
   """Returns the config.json of a model directory.
 
   Args:

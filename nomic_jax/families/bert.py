@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """BERT (Devlin et al. 2019), as transformers' BertModel computes it."""
 
-from typing import Any
-
 from nomic_jax.errors import UserError
 from nomic_jax.families.family import Family
 from nomic_jax.families.family import fresh_by
@@ -13,6 +11,7 @@ from nomic_jax.families.family import sizes
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.storage.keys import Keys
+from nomic_jax.storage.values import JsonObject
 
 # Ours -> what transformers calls the activation.
 ACTIVATIONS = {
@@ -42,7 +41,7 @@ def _from_json(keys: Keys) -> Architecture:
   ).architecture
 
 
-def _to_json(a: Architecture) -> dict[str, Any]:
+def _to_json(a: Architecture) -> JsonObject:
   activation = a.layers[0].mlp.activation
   if activation not in ACTIVATIONS or not a.embedding.types:
     raise UserError(

@@ -6,7 +6,6 @@ It has BERT's layers, but neither token types nor a pooler.
 """
 
 import dataclasses
-from typing import Any
 
 from nomic_jax.errors import UserError
 from nomic_jax.families import bert
@@ -18,6 +17,7 @@ from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.architecture import Classifier
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.storage.keys import Keys
+from nomic_jax.storage.values import JsonObject
 
 
 def _from_json(keys: Keys) -> Architecture:
@@ -43,7 +43,7 @@ def _from_json(keys: Keys) -> Architecture:
   return dataclasses.replace(a, classifier=Classifier("relu", pooler=False))
 
 
-def _to_json(a: Architecture) -> dict[str, Any]:
+def _to_json(a: Architecture) -> JsonObject:
   layer = a.layers[0]
   activation = layer.mlp.activation
   if activation not in bert.ACTIVATIONS:

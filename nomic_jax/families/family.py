@@ -10,7 +10,6 @@ from collections.abc import Callable
 from collections.abc import Mapping
 import dataclasses
 import re
-from typing import Any
 from typing import NamedTuple
 
 from nomic_jax.errors import one_of
@@ -18,6 +17,8 @@ from nomic_jax.errors import UserError
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.head import Head
 from nomic_jax.storage.keys import Keys
+from nomic_jax.storage.values import Json
+from nomic_jax.storage.values import JsonObject
 
 
 class Part(NamedTuple):
@@ -136,11 +137,11 @@ class Family:
 
   name: str
   from_json: Callable[[Keys], Architecture]
-  to_json: Callable[[Architecture], dict[str, Any]]
+  to_json: Callable[[Architecture], JsonObject]
   classes: Mapping[str, str]
   layouts: tuple[Layout, ...]
-  reads: Callable[[Mapping[str, Any]], bool] | None = None
-  required: Mapping[str, tuple[Any, ...]] = dataclasses.field(
+  reads: Callable[[Mapping[str, Json]], bool] | None = None
+  required: Mapping[str, tuple[Json, ...]] = dataclasses.field(
     default_factory=dict
   )
   prefixes: tuple[str, ...] = ("", "trunk.")
@@ -149,7 +150,7 @@ class Family:
   replaces_code: bool = False
   fresh: Callable[..., Architecture] | None = None
 
-  def read(self, values: Mapping[str, Any], where: str) -> Architecture:
+  def read(self, values: Mapping[str, Json], where: str) -> Architecture:
     """Returns the architecture of a config.json.
 
     Raises:
@@ -193,7 +194,7 @@ class Family:
     return f"{self.name}'s config.json cannot express its {', '.join(differ)}"
 
 
-def sizes(a: Architecture) -> dict[str, Any]:
+def sizes(a: Architecture) -> JsonObject:
   """Returns the keys that most of transformers' classes share."""
   layer = a.layers[0]
   return {
@@ -210,7 +211,7 @@ def sizes(a: Architecture) -> dict[str, Any]:
   }
 
 
-def numbers(keys: Keys, dropout: float = 0.0) -> dict[str, Any]:
+def numbers(keys: Keys, dropout: float = 0.0) -> JsonObject:
   """Returns the same keys, and those of dropout, as `EncoderConfig` fields."""
   keys.same("embedding_size", "hidden_size")
   keys.same("num_key_value_heads", "num_attention_heads")

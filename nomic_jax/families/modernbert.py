@@ -5,8 +5,6 @@
 Also mmBERT, gte-modernbert, modernbert-embed and granite-embedding-r2.
 """
 
-from typing import Any
-
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.families.bert import ACTIVATIONS
@@ -28,6 +26,7 @@ from nomic_jax.model.architecture import Norm
 from nomic_jax.model.architecture import Prediction
 from nomic_jax.model.architecture import Rope
 from nomic_jax.storage.keys import Keys
+from nomic_jax.storage.values import JsonObject
 
 # Kinds of layers, with the key of older configs for the base of their rotary
 # embeddings, and its default.
@@ -160,7 +159,7 @@ def _dropout(keys: Keys) -> tuple[float, tuple[str, ...]]:
   return max(rates.values()), after or ("attention",)
 
 
-def _to_json(a: Architecture) -> dict[str, Any]:
+def _to_json(a: Architecture) -> JsonObject:
   layers, first = a.layers, a.layers[0]
   kinds = [_LOCAL if x.attention.window else _FULL for x in layers]
   ropes = {k: x.attention.rope for k, x in zip(kinds, layers)}

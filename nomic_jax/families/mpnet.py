@@ -7,7 +7,6 @@ all layers share.
 """
 
 import dataclasses
-from typing import Any
 
 from nomic_jax.errors import UserError
 from nomic_jax.families import bert
@@ -18,6 +17,7 @@ from nomic_jax.families.family import sizes
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.architecture import Relative
 from nomic_jax.storage.keys import Keys
+from nomic_jax.storage.values import JsonObject
 
 # Constants of MPNetModel, which config.json cannot change.
 _BUCKETS = 32
@@ -49,7 +49,7 @@ def _from_json(keys: Keys) -> Architecture:
   )
 
 
-def _to_json(a: Architecture) -> dict[str, Any]:
+def _to_json(a: Architecture) -> JsonObject:
   activation = a.layers[0].mlp.activation
   if activation not in bert.ACTIVATIONS:
     raise UserError(

@@ -10,7 +10,6 @@ say 8192 trained positions, its code says 2048. Both are written.
 """
 
 import dataclasses
-from typing import Any
 
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
@@ -24,6 +23,8 @@ from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.config import GATED
 from nomic_jax.storage.keys import ANY
 from nomic_jax.storage.keys import Keys
+from nomic_jax.storage.values import Json
+from nomic_jax.storage.values import JsonObject
 from nomic_jax.text.prompts import PROMPTS
 
 _NATIVE = {gate: name for name, gate in GATED.items()}
@@ -147,7 +148,7 @@ def _from_native(keys: Keys) -> Architecture:
   ).architecture
 
 
-def _fresh(**numbers: Any) -> Architecture:
+def _fresh(**numbers: Json) -> Architecture:
   if "rotary_base_local" in numbers:
     raise UserError(
       "rotary_base_local: a NomicBERT has no layers with a window; leave it out"
@@ -169,7 +170,7 @@ def _is_native(a: Architecture) -> bool:
   )
 
 
-def _to_json(a: Architecture) -> dict[str, Any]:
+def _to_json(a: Architecture) -> JsonObject:
   layer, rope = a.layers[0], a.rope or Rope()
   mlp = layer.mlp
   name = _NATIVE.get(mlp.activation) if mlp.gated else mlp.activation

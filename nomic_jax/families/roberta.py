@@ -8,7 +8,6 @@ The encoder is BERT's. Positions follow fairseq: the first one is pad_token_id
 
 from collections.abc import Callable
 import dataclasses
-from typing import Any
 
 from nomic_jax.families import bert
 from nomic_jax.families import family
@@ -16,6 +15,7 @@ from nomic_jax.families.family import Family
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.architecture import Classifier
 from nomic_jax.storage.keys import Keys
+from nomic_jax.storage.values import JsonObject
 
 
 def _from_json(keys: Keys) -> Architecture:
@@ -39,7 +39,7 @@ def fairseq(a: Architecture) -> Architecture:
   )
 
 
-def _to_json(a: Architecture) -> dict[str, Any]:
+def _to_json(a: Architecture) -> JsonObject:
   return bert.FAMILY.to_json(a) | {
     "model_type": "roberta",
     "max_position_embeddings": a.embedding.positions,

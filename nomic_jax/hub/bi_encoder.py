@@ -17,11 +17,13 @@ from nomic_jax.model.head import Head
 from nomic_jax.model.pooling import POOLINGS
 from nomic_jax.storage.keys import Keys
 from nomic_jax.storage.keys import read_json
+from nomic_jax.storage.values import Json
+from nomic_jax.storage.values import JsonObject
 
 TRUNK = "trunk_config.json"
 
 
-def is_one(values: Any) -> bool:
+def is_one(values: Json) -> bool:
   """Returns whether a config.json is a BiEncoder's, without an architecture."""
   return (
     isinstance(values, dict)
@@ -31,7 +33,7 @@ def is_one(values: Any) -> bool:
 
 
 def trunk_config(
-  directory: pathlib.Path, values: dict[str, Any]
+  directory: pathlib.Path, values: JsonObject
 ) -> tuple[Any, pathlib.Path]:
   """Returns the trunk's config.json and its path.
 
@@ -59,11 +61,8 @@ def trunk_config(
 
 
 def head(
-  directory: pathlib.Path,
-  values: dict[str, Any],
-  width: int,
-  tensors: dict[str, Any],
-) -> tuple[Head, dict[str, Any]]:
+  directory: pathlib.Path, values: JsonObject, width: int, tensors: JsonObject
+) -> tuple[Head, JsonObject]:
   """Returns the head and its parameters.
 
   Args:

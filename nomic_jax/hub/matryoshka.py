@@ -8,11 +8,11 @@ reads too; a work directory's has them in its loss.
 
 import os
 import pathlib
-from typing import Any
 
 from nomic_jax.errors import UserError
 from nomic_jax.storage import buckets
 from nomic_jax.storage.keys import read_json
+from nomic_jax.storage.values import Json
 
 KEY = "matryoshka_dimensions"
 
@@ -29,7 +29,7 @@ def read(path: str | os.PathLike) -> tuple[int, ...]:
     return ()
   values = read_json(file)
   values = values if isinstance(values, dict) else {}
-  dims: Any = values.get(KEY) or _of_loss(values.get("loss"))
+  dims: Json = values.get(KEY) or _of_loss(values.get("loss"))
   if not isinstance(dims, list) or not all(type(d) is int for d in dims):
     raise UserError(
       f"{file}: '{KEY}' is {dims!r}; expected a list of whole numbers"
@@ -43,7 +43,7 @@ def training_of(path: pathlib.Path) -> pathlib.Path:
   return path.parents[1] if in_one else path
 
 
-def _of_loss(loss: Any) -> list[int]:
+def _of_loss(loss: Json) -> list[int]:
   if isinstance(loss, dict) and loss.get("matryoshka_dims"):
     return list(loss["matryoshka_dims"])
   return []

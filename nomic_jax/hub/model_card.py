@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import os
 import pathlib
-from typing import Any
 from typing import NamedTuple
 
 import yaml
@@ -20,6 +19,8 @@ from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.usage import Usage
 from nomic_jax.storage import decoding
 from nomic_jax.storage import hub_cache
+from nomic_jax.storage.values import Json
+from nomic_jax.storage.values import JsonObject
 
 FILE = "README.md"
 
@@ -77,7 +78,7 @@ def licence_of(directory: str | os.PathLike) -> str:
   return found if isinstance(found, str) else ""
 
 
-def front_matter(path: pathlib.Path) -> Mapping[str, Any]:
+def front_matter(path: pathlib.Path) -> Mapping[str, Json]:
   """The metadata of a card; {} if there is none that can be read."""
   try:
     _, front, _ = path.read_text(encoding="utf-8").split("---\n", 2)
@@ -87,8 +88,8 @@ def front_matter(path: pathlib.Path) -> Mapping[str, Any]:
   return found if isinstance(found, dict) else {}
 
 
-def _metadata(card: Card) -> dict[str, Any]:
-  found: dict[str, Any] = {
+def _metadata(card: Card) -> JsonObject:
+  found: JsonObject = {
     "library_name": "sentence-transformers",
     "pipeline_tag": "sentence-similarity",
     "tags": [

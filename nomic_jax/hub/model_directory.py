@@ -31,14 +31,14 @@ from nomic_jax.hub.weights import open_tensors
 from nomic_jax.hub.weights import WEIGHTS
 from nomic_jax.model import trees as trees_lib
 from nomic_jax.model.architecture import Architecture
+from nomic_jax.model.params import Params
 from nomic_jax.model.usage import Usage
 from nomic_jax.storage import files
 from nomic_jax.storage import format_number
 from nomic_jax.storage import hub_cache
 from nomic_jax.storage import places
 from nomic_jax.storage.keys import read_json
-
-Params = dict[str, Any]
+from nomic_jax.storage.values import JsonObject
 
 # Suffixes of the names of classes whose weights give embeddings.
 _EMBEDDERS = ("Model", "ForMaskedLM", "ForPreTraining", "BiEncoder")
@@ -251,7 +251,7 @@ def _read_model_directory(directory: pathlib.Path) -> ModelFiles:
   )
 
 
-def _labels(values: dict, where: pathlib.Path) -> dict[str, Any]:
+def _labels(values: dict, where: pathlib.Path) -> JsonObject:
   """The classes and the task of a classifier, by its config.json."""
   named = values.get("id2label") or {}
   try:
@@ -265,7 +265,7 @@ def _labels(values: dict, where: pathlib.Path) -> dict[str, Any]:
   return {"classes": classes, "task": tasks[0] if tasks else ""}
 
 
-def _other(values: Any) -> str:
+def _other(values: object) -> str:
   """Returns the class that a config.json names if it is not an encoder's."""
   names = values.get("architectures") if isinstance(values, dict) else None
   names = names if isinstance(names, list) else []

@@ -7,10 +7,10 @@ an order or a setting that is not supported is an error that names it, because
 silently different vectors are worse.
 """
 
+from collections.abc import Collection
 from collections.abc import Mapping
 import json
 import pathlib
-from typing import Any
 
 import numpy as np
 import safetensors
@@ -23,6 +23,7 @@ from nomic_jax.model.head import Module
 from nomic_jax.storage.keys import ANY
 from nomic_jax.storage.keys import Keys
 from nomic_jax.storage.keys import read_json
+from nomic_jax.storage.values import Json
 
 # Parameters of a module in our tree, such as kernel and bias.
 Params = dict[str, np.ndarray]
@@ -353,7 +354,9 @@ def _read_dense(folder: pathlib.Path, width: int) -> tuple[Module, Params]:
   return Module("dense", out, bias, ours[0]), params | tensors
 
 
-def _check_settings(folder: pathlib.Path, known: Mapping[str, Any]) -> Keys:
+def _check_settings(
+  folder: pathlib.Path, known: Mapping[str, Collection[Json] | None]
+) -> Keys:
   """Reads and checks a module's config.json, which may be absent."""
   path = folder / "config.json"
   values = read_json(path) if path.is_file() or known is not _VECTOR else {}
@@ -381,6 +384,6 @@ def _tensors(
   }
 
 
-def dump(path: pathlib.Path, values: Any) -> None:
+def dump(path: pathlib.Path, values: Json) -> None:
   """Writes a JSON file."""
   path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

@@ -7,15 +7,14 @@ how vectors are compared. Unsupported settings and unknown keys are errors,
 because silently different vectors are worse.
 """
 
-from collections.abc import Mapping
 import dataclasses
 import pathlib
-from typing import Any
 import warnings
 
 from nomic_jax.errors import UserError
 from nomic_jax.hub import modules
 from nomic_jax.model.head import Head
+from nomic_jax.model.params import Params
 from nomic_jax.model.usage import SIMILARITIES
 from nomic_jax.model.usage import Usage
 from nomic_jax.model.usage import with_aliases
@@ -102,18 +101,14 @@ class Wrapper:
   """
 
   head: Head
-  params: Mapping[str, Any]
+  params: Params
   usage: Usage
   says_prompts: bool
   says_pooling: bool = True
 
 
 def write(
-  directory: pathlib.Path,
-  head: Head,
-  width: int,
-  params: Mapping[str, Any],
-  usage: Usage,
+  directory: pathlib.Path, head: Head, width: int, params: Params, usage: Usage
 ) -> None:
   """Writes these files to a model directory.
 
@@ -165,7 +160,7 @@ def read(directory: pathlib.Path, width: int) -> Wrapper:
   return Wrapper(head, params, usage, says_prompts, says_pooling)
 
 
-def warn_of_pooling(where: Any) -> None:
+def warn_of_pooling(where: object) -> None:
   """Warns that the files of a model do not specify how tokens are pooled."""
   warnings.warn(
     f"{where}: no {modules.FILE} specifies how tokens are pooled; mean pooling "

@@ -6,12 +6,12 @@ import json
 import os
 import pathlib
 import shutil
-from typing import Any
 
 import tokenizers
 
 from nomic_jax.errors import UserError
 from nomic_jax.storage.keys import read_json
+from nomic_jax.storage.values import JsonObject
 from nomic_jax.text import special_tokens
 from nomic_jax.text import tokenizer as tokenizer_lib
 
@@ -103,8 +103,8 @@ def write(
 
 
 def _known_tokens(
-  values: dict[str, Any], tokenizer: tokenizers.Tokenizer
-) -> dict[str, Any]:
+  values: JsonObject, tokenizer: tokenizers.Tokenizer
+) -> JsonObject:
   """Returns a file's values without roles whose token does not exist."""
   declared = special_tokens.declared_in(values)
   known = {
@@ -119,7 +119,7 @@ def _known_tokens(
   }
 
 
-def _dump(path: pathlib.Path, values: dict[str, Any]) -> None:
+def _dump(path: pathlib.Path, values: JsonObject) -> None:
   path.write_text(
     json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
   )

@@ -10,7 +10,6 @@ import functools
 import json
 import math
 import pathlib
-from typing import Any
 from typing import Literal
 
 from jax.experimental.pallas import tpu as pltpu
@@ -19,6 +18,7 @@ from jax.typing import DTypeLike
 
 from nomic_jax.errors import UserError
 from nomic_jax.kernels.layout import Call
+from nomic_jax.storage.values import JsonObject
 
 TABLE = pathlib.Path(__file__).with_name("blocks.json")
 # Rows are rounded up to this many tokens.
@@ -122,7 +122,7 @@ def tuned(
 
 
 @functools.cache
-def _table() -> list[dict[str, Any]]:
+def _table() -> list[JsonObject]:
   return json.loads(TABLE.read_text()) if TABLE.exists() else []
 
 

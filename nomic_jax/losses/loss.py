@@ -3,15 +3,15 @@
 """The interface of objectives, used by the train step and evaluators."""
 
 import abc
-from typing import Any
 
 from jax import Array
 from jaxtyping import Float
 from jaxtyping import Float32
 from jaxtyping import Num
 
-Params = dict[str, Any]  # nested dicts of arrays
-Batch = dict[str, Any]  # arrays; those of `inputs` are in a nested dict
+from nomic_jax.model.params import Batch
+from nomic_jax.model.params import Params
+
 Outcome = tuple[Float[Array, ""], Num[Array, ""], dict[str, Num[Array, ""]]]
 
 

@@ -13,7 +13,6 @@ accumulates the candidates' gradient would need one in every block.
 
 from collections.abc import Callable
 import functools
-from typing import Any
 from typing import NamedTuple
 
 import jax
@@ -307,7 +306,7 @@ def _of_queries(
   group: Array,
   groups: Array,
   gradient: bool,
-) -> tuple[Any, ...]:
+) -> tuple[Array | None, ...]:
   """Computes everything that blocks of queries give.
 
   Returns:

@@ -42,6 +42,7 @@ import numpy as np
 from nomic_jax import errors
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
+from nomic_jax.storage.values import JsonObject
 
 Item = TypeVar("Item")
 
@@ -185,7 +186,7 @@ def barrier(name: str) -> None:
     multihost_utils.sync_global_devices(name)
 
 
-def agree(settings: dict[str, Any]) -> None:
+def agree(settings: JsonObject) -> None:
   """Refuses to start unless every process has the same settings and code.
 
   Args:

@@ -4,16 +4,17 @@
 
 import dataclasses
 import typing
-from typing import Any
 
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.architecture import Layer
 from nomic_jax.model.config import EncoderConfig
+from nomic_jax.storage.values import Json
+from nomic_jax.storage.values import JsonObject
 
 
-def to_json(architecture: Architecture) -> dict[str, Any]:
+def to_json(architecture: Architecture) -> JsonObject:
   """Returns nested dicts; layers are listed as units with their repeats."""
   values = dataclasses.asdict(architecture)
   values["layers"] = [
@@ -26,7 +27,7 @@ def to_json(architecture: Architecture) -> dict[str, Any]:
   return values
 
 
-def from_json(values: Any, where: str) -> Architecture:
+def from_json(values: Json, where: str) -> Architecture:
   """Inverts `to_json`; also reads the fields of an `EncoderConfig`.
 
   The work directories of version 0.1.0 hold the latter.
@@ -57,7 +58,7 @@ class _Run:
   repeats: int
 
 
-def _decode(kind: Any, value: Any, where: str) -> Any:
+def _decode(kind: Json, value: Json, where: str) -> Json:
   """Returns a value of the annotated type `kind`."""
   if isinstance(kind, type) and dataclasses.is_dataclass(kind):
     known = typing.get_type_hints(kind)

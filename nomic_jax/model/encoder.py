@@ -7,9 +7,9 @@ repeat; the parameters of a unit are stacked on a leading axis and scanned, so
 the size of a compiled step does not grow with depth.
 """
 
+from collections.abc import Callable
 import dataclasses
 import functools
-from typing import Any
 from typing import cast
 from typing import NamedTuple
 
@@ -33,8 +33,7 @@ from nomic_jax.model import rotary
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.head import Head
 from nomic_jax.model.norm import AddNorm
-
-Params = dict[str, Any]
+from nomic_jax.model.params import Params
 
 # Layers that route tokens to experts sow their statistics in this collection of
 # variables: one array [B, ...] for each statistic, of which each row depends on
@@ -47,10 +46,12 @@ Tokens = dict[str, Int[Array, "B S"]]
 # What an implementation of attention needs of a batch, for each kind.
 Rows = tuple[PyTree, ...]
 
+Policy = Callable[..., bool]  # whether a result is kept; see jax.checkpoint
+
 _POLICIES = jax.checkpoint_policies
 
 
-def _keep(products: Any, *names: str) -> Any:
+def _keep(products: Policy, *names: str) -> Policy:
   """Saves `products`, and values named in model/matmul.py or by a kernel."""
   return _POLICIES.save_from_both_policies(
     products, _POLICIES.save_only_these_names(*names)

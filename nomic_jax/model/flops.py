@@ -10,13 +10,13 @@ two operations; the backward pass counts twice the forward pass.
 
 from collections.abc import Mapping
 import math
-from typing import Any
 
 import jax
 import numpy as np
 
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.architecture import Attention
+from nomic_jax.model.params import Batch
 
 # Peak bfloat16 FLOP/s of a device as published by its maker, without sparsity,
 # by prefix of `jax.Device.device_kind`; the first match counts.
@@ -95,7 +95,7 @@ def of_step(c: Architecture, shapes: Mapping[str, tuple[int, ...]]) -> float:
   return 3 * forward
 
 
-def of_batch(c: Architecture, batch: Mapping[str, Any]) -> float:
+def of_batch(c: Architecture, batch: Batch) -> float:
   """Returns the FLOPs of forward and backward of a global batch.
 
   Counts what its texts need: attention is within a text, padding needs nothing,

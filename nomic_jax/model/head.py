@@ -7,7 +7,6 @@ with activations, LayerNorms, and normalization before further layers.
 """
 
 import dataclasses
-from typing import Any
 from typing import cast
 
 from flax import linen as nn
@@ -22,8 +21,7 @@ from nomic_jax.errors import UserError
 from nomic_jax.model import layers
 from nomic_jax.model import pooling
 from nomic_jax.model.norm import AddNorm
-
-Params = dict[str, Any]
+from nomic_jax.model.params import Params
 
 ACTIVATIONS = {
   "identity": lambda x: x,

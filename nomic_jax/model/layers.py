@@ -10,6 +10,7 @@ from flax import linen as nn
 import jax
 from jax import Array
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from nomic_jax.model import matmul
 
@@ -49,7 +50,7 @@ def dense(
   axes: tuple[str, str],
   bias: bool,
   init: Initializer,
-  dtype: Any,
+  dtype: DTypeLike,
   name: str,
 ) -> matmul.Linear:
   """Returns a linear layer.

@@ -9,7 +9,6 @@ token.
 """
 
 import functools
-from typing import Any
 
 from flax import linen as nn
 import jax
@@ -49,6 +48,10 @@ class AddNorm(nn.Module):
     return _norm(self.eps, centred, x if y is None else x + y, scale, bias)
 
 
+# The input, its mean and inverse deviation, the scale; () if there is a bias.
+Residuals = tuple[Array, Array | None, Array, Array, tuple[()] | None]
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _norm(
   eps: float, centred: bool, x: Array, scale: Array, bias: Array | None
@@ -58,7 +61,7 @@ def _norm(
 
 def _forward(
   eps: float, centred: bool, x: Array, scale: Array, bias: Array | None
-) -> tuple[Array, tuple[Any, ...]]:
+) -> tuple[Array, Residuals]:
   wide = x.astype(jnp.float32)
   mean = None
   if centred:
@@ -74,8 +77,8 @@ def _forward(
 
 
 def _backward(
-  eps: float, centred: bool, residuals: tuple[Any, ...], gradient: Array
-) -> tuple[Any, ...]:
+  eps: float, centred: bool, residuals: Residuals, gradient: Array
+) -> tuple[Array, Array, Array | None]:
   del eps
   x, mean, narrow, scale, shifted = residuals
   wide = x.astype(jnp.float32)

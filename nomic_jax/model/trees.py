@@ -22,8 +22,8 @@ from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.heads import ClassificationHead
 from nomic_jax.model.heads import MLMHead
+from nomic_jax.model.params import Params
 
-Params = dict[str, Any]
 Trees = Mapping[str, Params]  # by the names of TREES
 TREES = ("encoder", "mlm_head", "classification_head")
 

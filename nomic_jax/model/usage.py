@@ -9,9 +9,9 @@ export writes it in sentence-transformers' format, and `init_from` reads it.
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
-from typing import Any
 
 from nomic_jax.errors import UserError
+from nomic_jax.storage.values import JsonObject
 
 # Other names of our prompts, as in nomic-embed-text-v2-moe: those that
 # sentence-transformers' encode_query and encode_document look up, and MTEB's
@@ -73,7 +73,7 @@ class Usage:
       self, prompts=with_sides(self.prompts, query, document)
     )
 
-  def to_json(self) -> dict[str, Any]:
+  def to_json(self) -> JsonObject:
     """Returns a dict that JSON can represent."""
     return dataclasses.asdict(self) | {
       "prompts": dict(self.prompts),

@@ -4,11 +4,11 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence
-from typing import Any
 from typing import NamedTuple
 
 from nomic_jax.evaluation import compare
 from nomic_jax.report import tables
+from nomic_jax.storage.values import Json
 
 START, ADAPTED = "start", "adapted"  # the names of the models in the scores
 
@@ -29,7 +29,7 @@ class Report(NamedTuple):
 
   model: str
   source: str
-  results: Mapping[str, Any]
+  results: Mapping[str, Json]
   chosen: Sequence[tuple[str, str]]
   notes: Sequence[str]
   minutes: Mapping[str, float]
@@ -37,13 +37,13 @@ class Report(NamedTuple):
   exported: str
 
 
-def gain(results: Mapping[str, Any]) -> compare.Difference | None:
+def gain(results: Mapping[str, Json]) -> compare.Difference | None:
   """Of the adapted model over the start, in the first task's main score."""
   task = next(iter(results["tasks"]))
   return tables.difference(results, task, ADAPTED, START)
 
 
-def verdict(results: Mapping[str, Any]) -> str:
+def verdict(results: Mapping[str, Json]) -> str:
   """One line: whether the model became better, with the interval."""
   task, about = next(iter(results["tasks"].items()))
   scores = tables.main_scores(results, task)

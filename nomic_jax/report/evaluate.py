@@ -9,7 +9,6 @@ import contextlib
 import functools
 import json
 import pathlib
-from typing import Any
 
 import nomic_jax
 from nomic_jax.embed.classifier import Classifier
@@ -131,7 +130,7 @@ def evaluate(
   def score(name, path, system, curves_too):
     cuts = cuts_of.get(name, {name: None})
 
-    def variants(whole: Any) -> dict[str, systems.System]:
+    def variants(whole: systems.System) -> dict[str, systems.System]:
       found = {n: whole.at(d) if d else whole for n, d in cuts.items()}
       for cut in cuts if hybrid and path else ():
         found[f"{cut}+{hybrid}"] = systems.Hybrid(
@@ -247,7 +246,7 @@ def _known(output: str | None) -> dict[str, dict]:
 def _check_dims(
   dims: Sequence[int],
   places: Mapping[str, pathlib.Path],
-  load: Callable[[pathlib.Path], Any],
+  load: Callable[[pathlib.Path], systems.System],
 ) -> None:
   """Checks before the long work that all models have these dimensions."""
   for name, path in places.items() if dims else ():

@@ -4,7 +4,7 @@
 
 from collections.abc import Sequence
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING
 
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
@@ -13,6 +13,11 @@ from nomic_jax.storage import buckets
 from nomic_jax.storage import drawing
 from nomic_jax.storage import places
 from nomic_jax.storage.files import replacing
+from nomic_jax.storage.values import JsonObject
+
+if TYPE_CHECKING:
+  from matplotlib.figure import Figure
+
 
 # Drawn by default, where a run has them.
 DEFAULT = (
@@ -90,7 +95,7 @@ def plot(
 
 def points(
   values: Sequence[float],
-  varied: Sequence[dict[str, Any]],
+  varied: Sequence[JsonObject],
   metric: str,
   output: pathlib.Path,
 ) -> None:
@@ -132,7 +137,7 @@ def points(
   _save(figure, output)
 
 
-def _save(figure: Any, output: str | pathlib.Path) -> None:
+def _save(figure: "Figure", output: str | pathlib.Path) -> None:
   with replacing(output) as temporary:
     temporary.write_bytes(drawing.png(figure))
   print(f"{output}: {len(figure.axes)} charts")
@@ -177,7 +182,7 @@ def _short(key: str) -> str:
   return key.rpartition(".")[2]
 
 
-def _spans(values: Any) -> bool:
+def _spans(values: object) -> bool:
   """Returns whether positive values span enough for a logarithmic axis."""
   values = list(values)
   return min(values) > 0 and max(values) >= 4 * min(values)

@@ -5,12 +5,13 @@
 from collections.abc import Mapping
 import importlib.util
 import statistics
-from typing import Any
 from typing import NamedTuple
 
 from nomic_jax.errors import one_of
 from nomic_jax.report import plot
 from nomic_jax.run import metrics
+from nomic_jax.storage.values import JsonObject
+from nomic_jax.storage.values import Place
 
 
 class _Result(NamedTuple):
@@ -26,13 +27,13 @@ class _Result(NamedTuple):
   value: float | None
   shown: str
   minutes: float
-  varied: dict[str, Any]
+  varied: JsonObject
 
 
 def compare(
-  points: Mapping[str, dict[str, Any]],
+  points: Mapping[str, JsonObject],
   diverged: Mapping[str, int],
-  folder: Any,
+  folder: Place,
   metric: str,
   median: str,
 ) -> None:

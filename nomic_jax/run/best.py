@@ -16,7 +16,6 @@ from collections.abc import Mapping
 import json
 import math
 import pathlib
-from typing import Any
 
 from jax.experimental import multihost_utils
 import ml_collections
@@ -25,6 +24,7 @@ import numpy as np
 from nomic_jax.errors import UserError
 from nomic_jax.run import metrics
 from nomic_jax.storage import buckets
+from nomic_jax.storage.values import Json
 
 
 class Record:
@@ -52,7 +52,7 @@ class Record:
     self.value: float | None = None
     self.step, self.since = -1, 0
 
-  def add(self, step: int, results: Mapping[str, Any]) -> bool:
+  def add(self, step: int, results: Mapping[str, Json]) -> bool:
     """Takes what was measured at a step; returns whether it is the best.
 
     Results without the figure change nothing.
@@ -68,7 +68,7 @@ class Record:
     self.value, self.step, self.since = value, step, 0
     return not math.isnan(value)
 
-  def replay(self, rows: Iterable[Mapping[str, Any]]) -> None:
+  def replay(self, rows: Iterable[Mapping[str, Json]]) -> None:
     """Takes the lines of process 0's metrics.jsonl, in all processes."""
     for row in rows:
       self.add(row["step"], row)

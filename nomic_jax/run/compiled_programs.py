@@ -8,10 +8,12 @@ again for minutes.
 
 from collections.abc import Iterator
 import contextlib
-from typing import Any
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
+
+from nomic_jax.storage.values import JsonObject
+from nomic_jax.storage.values import Place
 
 FOLDER = "compiled"  # in a work directory
 
@@ -20,7 +22,7 @@ _OPTIONS = {"jax_persistent_cache_enable_xla_caches": "none"}
 
 
 @contextlib.contextmanager
-def kept(workdir: Any) -> Iterator[None]:
+def kept(workdir: Place) -> Iterator[None]:
   """Caches compiled programs in `workdir`/compiled, which may be in a bucket.
 
   A cache set by the user (JAX_COMPILATION_CACHE_DIR) is used instead. JAX reads
@@ -39,7 +41,7 @@ def kept(workdir: Any) -> Iterator[None]:
     _set(before)
 
 
-def _set(options: dict[str, Any]) -> None:
+def _set(options: JsonObject) -> None:
   for name, value in options.items():
     jax.config.update(name, value)
   compilation_cache.reset_cache()  # JAX reads the location only once

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
 import time
-from typing import Any
+
+from nomic_jax.storage.values import Json
 
 # In this order; `step` is the rest of the time in the loop.
 CAUSES = (
@@ -30,7 +31,7 @@ CAUSES = (
 class Goodput:
   """Counts seconds by cause from the start of the loop."""
 
-  def __init__(self, last: Mapping[str, Any], began: float):
+  def __init__(self, last: Mapping[str, Json], began: float):
     """Continues the counts of a metrics file.
 
     Args:

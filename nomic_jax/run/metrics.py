@@ -10,7 +10,6 @@ import json
 import math
 import pathlib
 import time
-from typing import Any
 
 import jax
 import numpy as np
@@ -21,6 +20,8 @@ from nomic_jax.model import flops as flops_lib
 from nomic_jax.storage import appended
 from nomic_jax.storage import buckets
 from nomic_jax.storage.files import replacing
+from nomic_jax.storage.values import Json
+from nomic_jax.storage.values import JsonObject
 
 
 class MetricsFile:
@@ -65,7 +66,7 @@ class MetricsFile:
       self._file = open(path, "ab", buffering=0)
     self.seconds = self.last.get("seconds", 0.0)
 
-  def write(self, row: dict[str, Any]) -> None:
+  def write(self, row: JsonObject) -> None:
     """Appends a line.
 
     Raises:
@@ -164,7 +165,7 @@ class StepLog:
   def add(
     self,
     number: int,
-    result: Mapping[str, Any],
+    result: Mapping[str, Json],
     tokens: tuple[int, int],
     waited: float,
     source: str,
@@ -296,7 +297,7 @@ class StepLog:
 
 
 def _not_finite(
-  number: int, row: Mapping[str, float], groups: Mapping[str, Any], source: str
+  number: int, row: Mapping[str, float], groups: Mapping[str, Json], source: str
 ) -> str:
   """Returns the message for a step whose loss or gradient is not finite."""
   name = "gradient_norm" if math.isfinite(row["loss"]) else "loss"
@@ -317,7 +318,7 @@ def lower_is_better(name: str) -> bool:
   return name.endswith(("loss", "perplexity", "error"))
 
 
-def read(path: pathlib.Path) -> list[dict[str, Any]]:
+def read(path: pathlib.Path) -> list[JsonObject]:
   """Returns the rows of a metrics file; [] if missing.
 
   A partial last line is ignored, and so are unfinished lines that a later one
@@ -331,7 +332,7 @@ def _finished(rows: Iterable[dict]) -> list[dict]:
   return [r for r in rows[:-1] if "unfinished" not in r] + rows[-1:]
 
 
-def _lines(path: pathlib.Path) -> list[dict[str, Any]]:
+def _lines(path: pathlib.Path) -> list[JsonObject]:
   if not path.is_file():
     return []
   rows = []

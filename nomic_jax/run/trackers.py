@@ -9,14 +9,14 @@ metrics.jsonl is written in any case.
 from collections.abc import Callable
 import hashlib
 import pathlib
-from typing import Any
 
 import ml_collections
 
 from nomic_jax.errors import UserError
 from nomic_jax.storage import buckets
+from nomic_jax.storage.values import JsonObject
 
-Row = dict[str, Any]  # a line of metrics.jsonl
+Row = JsonObject  # a line of metrics.jsonl
 
 
 def make(

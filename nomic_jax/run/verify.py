@@ -12,7 +12,6 @@ from collections.abc import Iterator
 import json
 import os
 import pathlib
-from typing import Any
 from typing import NamedTuple
 
 from nomic_jax.data import dataset
@@ -26,6 +25,7 @@ from nomic_jax.storage import buckets
 from nomic_jax.storage import fingerprints
 from nomic_jax.storage import places
 from nomic_jax.storage.keys import read_json
+from nomic_jax.storage.values import Json
 
 
 class _Compared(NamedTuple):
@@ -39,8 +39,8 @@ class _Compared(NamedTuple):
   """
 
   what: str
-  before: Any
-  now: Callable[[], Any]
+  before: Json
+  now: Callable[[], Json]
   decides: bool = True
 
 
@@ -177,7 +177,7 @@ def _environment(values: dict, depth: str) -> Iterator[_Compared]:
         )
 
 
-def _fingerprint(name: str, about: dict, values: dict) -> Callable[[], Any]:
+def _fingerprint(name: str, about: dict, values: dict) -> Callable[[], Json]:
   """Returns a function that computes an input's fingerprint again."""
   where = about["path"]
   if where is None:

@@ -10,7 +10,6 @@ appear one by one, the config last.
 import json
 import os
 import pathlib
-from typing import Any
 
 import ml_collections
 
@@ -27,6 +26,9 @@ from nomic_jax.storage import format_number
 from nomic_jax.storage import places
 from nomic_jax.storage.files import read_json
 from nomic_jax.storage.files import replacing
+from nomic_jax.storage.values import Json
+from nomic_jax.storage.values import JsonObject
+from nomic_jax.storage.values import Place
 from nomic_jax.text import tokenizer as tokenizer_lib
 from nomic_jax.text.prompts import PROMPTS
 
@@ -160,7 +162,7 @@ def _extend(
     )
 
 
-def _write(path: Any, values: dict) -> None:
+def _write(path: Place, values: dict) -> None:
   text = json.dumps(values, indent=2, sort_keys=True) + "\n"
   if buckets.is_remote(path):
     path.write_text(text)
@@ -169,7 +171,7 @@ def _write(path: Any, values: dict) -> None:
     temporary.write_text(text, encoding="utf-8")
 
 
-def _same_data(workdir: Any, key: str, before: Any, now: Any) -> bool:
+def _same_data(workdir: Place, key: str, before: Json, now: Json) -> bool:
   """Returns whether a path holds the data that a training began with.
 
   Its fingerprint was recorded; directories of older versions have none, and are
@@ -283,7 +285,7 @@ def fresh_usage(query: str | None = None, document: str | None = None) -> Usage:
   return usage if trained == usage else Usage().with_prompts(*sides)
 
 
-def flat(tree: dict, prefix: str = "config") -> dict[str, Any]:
+def flat(tree: dict, prefix: str = "config") -> JsonObject:
   """Returns a config's values by their dotted names."""
   values = {}
   for k, v in tree.items():

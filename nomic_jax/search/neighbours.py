@@ -6,8 +6,8 @@ Documents are sharded over the devices once. Queries are searched in blocks by
 the program in `block_search`; scores of all documents are never held at once.
 """
 
-from typing import Any
 from typing import NamedTuple
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -79,12 +79,30 @@ def check_store(store: str) -> None:
   one_of(store, STORES, f"store={store}: unknown")
 
 
+class Vectors(Protocol):
+  """An array [N, D], or what reads rows like one."""
+
+  @property
+  def ndim(self) -> int:
+    """2."""
+    ...
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    """(N, D)."""
+    ...
+
+  def __len__(self) -> int: ...
+
+  def __getitem__(self, at: slice | np.ndarray, /) -> np.ndarray: ...
+
+
 class Index:
   """Documents placed on the devices once, to be searched repeatedly."""
 
   def __init__(
     self,
-    documents: Any,
+    documents: Vectors,
     *,
     document_block: int | None = None,
     store: str = "float32",
@@ -127,7 +145,7 @@ class Index:
 
   def search(
     self,
-    queries: Any,
+    queries: Vectors,
     k: int,
     *,
     query_block: int | None = None,
@@ -183,7 +201,7 @@ class Index:
 
 
 def recall(
-  queries: Any, documents: Any, found: np.ndarray, sample: int = 256
+  queries: Vectors, documents: Vectors, found: np.ndarray, sample: int = 256
 ) -> float:
   """Returns the fraction of a sample's true neighbours that are in `found`.
 
@@ -239,7 +257,7 @@ def _keep(result, scores, rows, progress: Progress | None) -> None:
     progress.update(n)
 
 
-def _check(vectors: Any, name: str, step: int = 65536) -> None:
+def _check(vectors: Vectors, name: str, step: int = 65536) -> None:
   if vectors.ndim != 2:
     raise UserError(f"{name}: expected [rows, width], found {vectors.shape}")
   for start in range(0, len(vectors), step):
@@ -255,7 +273,7 @@ def _check(vectors: Any, name: str, step: int = 65536) -> None:
       )
 
 
-def _padded(vectors: Any, at: slice, total: int | None) -> np.ndarray:
+def _padded(vectors: Vectors, at: slice, total: int | None) -> np.ndarray:
   """Returns rows `at` of `vectors` as float32, padded with zero rows."""
   start, stop, _ = at.indices(at.stop if total is None else total)
   part = np.asarray(vectors[start:stop], np.float32)

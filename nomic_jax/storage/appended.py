@@ -10,9 +10,9 @@ the bucket holds every line.
 
 import threading
 import time
-from typing import Any
 
 from nomic_jax.storage import buckets
+from nomic_jax.storage.values import Place
 
 _WRITE_EVERY = 10.0  # seconds; stays below the rate limits of object stores
 _SHARE = 0.05  # the largest fraction of time spent uploading
@@ -21,7 +21,7 @@ _SHARE = 0.05  # the largest fraction of time spent uploading
 class Appended:
   """An append-only file object, as the metrics writer needs it."""
 
-  def __init__(self, path: Any, data: bytes):
+  def __init__(self, path: Place, data: bytes):
     """Starts with `data`, which is uploaded at once."""
     self._path, self._data = path, data
     self._uploaded = -1  # bytes

@@ -13,9 +13,12 @@ from collections.abc import Hashable
 from collections.abc import Iterable
 from collections.abc import Iterator
 import re
-from typing import Any
+from typing import TypeVar
 
 from nomic_jax.errors import UserError
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 _SHOWN = 3  # bad rows quoted in a message
 # Reading stops this many bad rows past the limit, unless it is a percentage.
@@ -124,7 +127,7 @@ def parse(allowed: int | str) -> tuple[int, float | None]:
   return (int(match[1]), None) if match[1] else (0, float(match[2]) / 100)
 
 
-def both_have(kind: str) -> Callable[[Any], str]:
+def both_have(kind: str) -> Callable[[Hashable], str]:
   """Returns a `message` for `unique`: both rows have this key but differ."""
   return lambda key: "both have the {} '{}' and differ".format(
     kind, " and ".join(key) if isinstance(key, tuple) else key
@@ -132,12 +135,12 @@ def both_have(kind: str) -> Callable[[Any], str]:
 
 
 def unique(
-  rows: Iterable[tuple[int, Hashable, Any]],
+  rows: Iterable[tuple[int, K, V]],
   where: str,
   what: str,
-  message: Callable[[Any], str],
+  message: Callable[[Hashable], str],
   bad: BadRows,
-) -> Iterator[tuple[int, Any, Any]]:
+) -> Iterator[tuple[int, K, V]]:
   """Yields the first (row number, key, value) of each key.
 
   A row that repeats a key and its value is counted in `bad.left`; one that
@@ -150,7 +153,7 @@ def unique(
     message: describes the conflict between two values of a key.
     bad: collects the other rows.
   """
-  seen: dict[Hashable, tuple[int, Any]] = {}
+  seen: dict[K, tuple[int, V]] = {}
   for number, key, value in rows:
     first, other = seen.setdefault(key, (number, value))
     if other != value:

@@ -19,13 +19,21 @@ import random
 import shutil
 import tempfile
 import time
-from typing import Any
+from typing import TYPE_CHECKING
+from typing import TypeVar
 
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
+from nomic_jax.storage.values import Place
+
+if TYPE_CHECKING:
+  from fsspec import AbstractFileSystem
+
 
 SCHEMES = ("gs", "s3")
 COMMITTED = "commit_success.txt"  # Orbax writes it last in a checkpoint
+
+T = TypeVar("T")
 
 _MARKER = "config.json"  # written last in a directory
 _AT_START = 30.0  # seconds; report a wrong address soon
@@ -39,7 +47,7 @@ def is_remote(path: str | os.PathLike) -> bool:
   return "://" in str(path)
 
 
-def as_path(path: str | os.PathLike) -> Any:
+def as_path(path: str | os.PathLike) -> Place:
   """Returns a pathlib.Path, or etils' epath.Path for an address in a bucket.
 
   Raises:
@@ -67,7 +75,7 @@ def as_path(path: str | os.PathLike) -> Any:
   return epath.Path(str(path).rstrip("/"))
 
 
-def check_reachable(path: Any) -> None:
+def check_reachable(path: Place) -> None:
   """Checks that the bucket exists and answers.
 
   Raises:
@@ -89,7 +97,7 @@ def check_reachable(path: Any) -> None:
 
 @contextlib.contextmanager
 def errors(
-  path: Any, unreachable: type[Exception] = UserError
+  path: Place, unreachable: type[Exception] = UserError
 ) -> Iterator[None]:
   """Turns a bucket's errors into one line.
 
@@ -204,7 +212,7 @@ def classify(error: BaseException | None) -> tuple[str, str] | None:
   return None
 
 
-def retry(ask: Callable[[], Any], seconds: float | None = None) -> Any:
+def retry(ask: Callable[[], T], seconds: float | None = None) -> T:
   """Calls `ask` until the bucket answers and returns its result.
 
   Retries on 429, 5xx, a broken connection and timeouts. Waits grow and are
@@ -249,7 +257,7 @@ def upload(made: pathlib.Path, path: str | os.PathLike) -> None:
     retry(functools.partial(target.write_bytes, file.read_bytes()))
 
 
-def move(path: Any, to: Any) -> None:
+def move(path: Place, to: Place) -> None:
   """Moves the objects of a folder; objects already at `to` are kept."""
   system, old = files(path)
   _, new = files(to)
@@ -258,7 +266,7 @@ def move(path: Any, to: Any) -> None:
   system.rm(old, recursive=True)
 
 
-def whole_steps(folder: Any) -> list[int]:
+def whole_steps(folder: Place) -> list[int]:
   """Returns the steps of the complete checkpoints in a checkpoints folder."""
   names = [p.parent.name for p in folder.glob(f"*/{COMMITTED}")]
   return sorted(int(name) for name in names if name.isdigit())
@@ -323,7 +331,7 @@ def _fetch(path: str, checkpoints: bool) -> str:
 
 
 @functools.cache
-def scratch(path: Any) -> pathlib.Path:
+def scratch(path: Place) -> pathlib.Path:
   """Returns a local path, or a temporary folder in place of an address."""
   if not is_remote(path):
     return pathlib.Path(path)
@@ -332,7 +340,7 @@ def scratch(path: Any) -> pathlib.Path:
   return pathlib.Path(folder) / path.name
 
 
-def files(path: Any) -> tuple[Any, str]:
+def files(path: Place) -> tuple["AbstractFileSystem", str]:
   """Returns the fsspec file system of an address, and the path in it.
 
   Raises:

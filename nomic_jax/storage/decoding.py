@@ -12,10 +12,10 @@ import codecs
 from collections.abc import Iterator
 import os
 import re
-from typing import Any
 from typing import BinaryIO
 
 from nomic_jax.errors import UserError
+from nomic_jax.storage.values import Json
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # UTF-32 first: its little-endian mark starts with that of UTF-16.
@@ -146,7 +146,7 @@ def safe(text: str) -> str:
   return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
-def safe_json(value: Any) -> Any:
+def safe_json(value: Json) -> Json:
   """Returns a JSON value with `safe` applied to all its strings."""
   if isinstance(value, str):
     return safe(value)

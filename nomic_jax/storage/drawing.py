@@ -12,9 +12,15 @@ import html
 import io
 import re
 from typing import Any
+from typing import TYPE_CHECKING
 import warnings
 
 from nomic_jax.storage import decoding
+
+if TYPE_CHECKING:
+  from matplotlib.axes import Axes
+  from matplotlib.figure import Figure
+
 
 # Names in a page's style sheet, and the colours used in a PNG.
 COLORS = {
@@ -66,7 +72,7 @@ def panels(
   width: float = 4.2,
   height: float = 2.9,
   **options: Any,
-) -> tuple[Any, list]:
+) -> "tuple[Figure, list[Axes]]":
   """Returns a figure that needs no display, and its axes in a list.
 
   Args:
@@ -96,7 +102,7 @@ def grid(count: int, most: int = 3) -> tuple[int, int]:
   return -(-count // columns), columns
 
 
-def _save(figure: Any, **options: Any) -> bytes:
+def _save(figure: "Figure", **options: Any) -> bytes:
   import matplotlib
   from matplotlib.text import Text
 
@@ -109,12 +115,12 @@ def _save(figure: Any, **options: Any) -> bytes:
   return out.getvalue()
 
 
-def png(figure: Any) -> bytes:
+def png(figure: "Figure") -> bytes:
   """Returns the figure as a PNG."""
   return _save(figure, format="png", dpi=_DPI)
 
 
-def svg(figure: Any) -> str:
+def svg(figure: "Figure") -> str:
   """Returns the figure as a standalone SVG document."""
   with warnings.catch_warnings():
     # The viewer has fonts for glyphs that matplotlib's own fonts lack.
@@ -126,7 +132,7 @@ def svg(figure: Any) -> str:
   return re.sub(r"'DejaVu Sans',[^;\"]*", "sans-serif", text)
 
 
-def inline(figure: Any, label: str, titles: Mapping[str, str]) -> str:
+def inline(figure: "Figure", label: str, titles: Mapping[str, str]) -> str:
   """Returns the figure as an SVG element of an HTML page.
 
   Args:

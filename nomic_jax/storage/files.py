@@ -8,13 +8,13 @@ import json
 import os
 import pathlib
 import shutil
-from typing import Any
 import uuid
 
 from nomic_jax.errors import UserError
 from nomic_jax.storage import buckets
 from nomic_jax.storage import decoding
 from nomic_jax.storage import places
+from nomic_jax.storage.values import Json
 
 
 @contextlib.contextmanager
@@ -80,7 +80,7 @@ def _swap(temporary: pathlib.Path, path: pathlib.Path) -> None:
   shutil.rmtree(old)
 
 
-def read_json(path: str | os.PathLike) -> Any:
+def read_json(path: str | os.PathLike) -> Json:
   """Returns the content of a JSON file; strings are `decoding.safe`.
 
   Raises:

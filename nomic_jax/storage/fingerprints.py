@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import pathlib
-from typing import Any
 from typing import Protocol
 from typing import runtime_checkable
 
@@ -42,7 +41,7 @@ _TOKENS, _MANIFEST = "tokens", "reproduce.json"
 class HasParams(Protocol):
   """A loaded model; parameters that are not known are None."""
 
-  params: Mapping[str, Any] | None
+  params: Mapping[str, object] | None
 
 
 def of_content(thing: str | os.PathLike | object, tokens: bool = False) -> str:

@@ -9,10 +9,10 @@ Directories without a number are read: those of 0.1.0 and of other programs.
 """
 
 import json
-from typing import Any
 
 from nomic_jax.errors import UserError
 from nomic_jax.storage import buckets
+from nomic_jax.storage.values import Place
 
 # To be raised by a change that earlier versions would read wrongly. What they
 # ignore or refuse by name, such as a new key, is no such change.
@@ -21,11 +21,11 @@ KEY = "format"
 FILE = "reproduce.json"
 
 
-def check(directory: Any) -> None:
+def check(directory: Place) -> None:
   """Refuses a directory whose format is later than this version's.
 
   Args:
-    directory: a pathlib.Path, or a path in a bucket.
+    directory: to check.
 
   Raises:
     UserError: naming both formats and the version that wrote the directory.

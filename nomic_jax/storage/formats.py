@@ -15,7 +15,6 @@ import itertools
 import json
 import os
 import re
-from typing import Any
 import zlib
 
 from nomic_jax.errors import nearest
@@ -25,6 +24,8 @@ from nomic_jax.storage import streams
 from nomic_jax.storage import unicode_text
 from nomic_jax.storage.bad import BadRow
 from nomic_jax.storage.bad import BadRows
+from nomic_jax.storage.values import Json
+from nomic_jax.storage.values import JsonObject
 
 ENDS = ("", ".gz", ".zst")
 JSONL = tuple(f".jsonl{more}" for more in ENDS)
@@ -63,7 +64,7 @@ _LONGEST_CELL = 2**31 - 1  # characters; the largest value on every platform
 
 def each(
   path: str | os.PathLike, columns: Sequence[str] | None = None
-) -> Iterator[tuple[int, dict[str, Any]]]:
+) -> Iterator[tuple[int, JsonObject]]:
   """Yields (row number from 1, row); strings are `decoding.safe`.
 
   Args:
@@ -374,7 +375,7 @@ class _Repeated(ValueError):
   """An object that repeats a key."""
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Json]]) -> JsonObject:
   value = dict(pairs)
   if len(value) < len(pairs):
     keys = [key for key, _ in pairs]

@@ -4,12 +4,12 @@
 
 from collections.abc import Collection
 from collections.abc import Mapping
-from typing import Any
 
 from nomic_jax.errors import nearest
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.storage.files import read_json  # noqa: F401, as keys.read_json
+from nomic_jax.storage.values import Json
 
 ANY = None  # in `Keys.only`: any value; the key is read elsewhere or harmless
 
@@ -17,7 +17,7 @@ ANY = None  # in `Keys.only`: any value; the key is read elsewhere or harmless
 class Keys:
   """The keys of a config.json, read with type checks."""
 
-  def __init__(self, values: Mapping[str, Any], where: str):
+  def __init__(self, values: Mapping[str, Json], where: str):
     if not isinstance(values, Mapping):
       raise UserError(f"{where}: expected a JSON object")
     self._values, self.where = values, where
@@ -25,16 +25,16 @@ class Keys:
   def __contains__(self, key: str) -> bool:
     return self._values.get(key) is not None
 
-  def any(self, key: str) -> Any:
+  def any(self, key: str) -> Json:
     """Returns the value of any type, or None if absent."""
     return self._values.get(key)
 
-  def with_defaults(self, **values: Any) -> "Keys":
+  def with_defaults(self, **values: Json) -> "Keys":
     """Returns a copy with values for the keys that are absent or null."""
     there = {k: v for k, v in self._values.items() if v is not None}
     return Keys(values | there, self.where)
 
-  def only(self, known: Mapping[str, Collection[Any] | None]) -> None:
+  def only(self, known: Mapping[str, Collection[Json] | None]) -> None:
     """Refuses keys that are unknown or have an unsupported value.
 
     Args:
@@ -55,7 +55,7 @@ class Keys:
           f"{self.where}: {key}={value!r} is not supported; expected {wanted}"
         )
 
-  def get(self, key: str, kind: type, *default: Any) -> Any:
+  def get(self, key: str, kind: type, *default: Json) -> Json:
     """Returns the value of a key.
 
     Args:

@@ -13,8 +13,10 @@ import os
 from typing import Any
 
 from nomic_jax.errors import UserError
+from nomic_jax.storage.values import Json
+from nomic_jax.storage.values import JsonObject
 
-Spec = dict[str, Any]  # of a tensorstore KvStore
+Spec = JsonObject  # of a tensorstore KvStore
 
 
 def patch() -> None:
@@ -32,7 +34,7 @@ def patch() -> None:
       f"s3://: this version of Orbax cannot be patched to support it ({e}); "
       "pip install 'orbax-checkpoint>=0.12,<0.13', or use gs://"
     ) from e
-  if getattr(ask, "knows_s3", False):
+  if hasattr(ask, "knows_s3"):
     return
 
   @functools.wraps(ask)
@@ -46,7 +48,7 @@ def patch() -> None:
   tensorstore_utils.build_kvstore_tspec = build_kvstore_tspec
 
 
-def _with_s3(spec: Any) -> Any:
+def _with_s3(spec: Json) -> Json:
   """Returns the spec with S3 in place of Google's driver, at any depth."""
   if isinstance(spec, list):
     return [_with_s3(s) for s in spec]

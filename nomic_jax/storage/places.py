@@ -18,12 +18,13 @@ import pathlib
 import re
 import shutil
 import tempfile
-from typing import Any
 from typing import TypeVar
 import uuid
 
 from nomic_jax.errors import UserError
 from nomic_jax.storage import buckets
+from nomic_jax.storage.values import Json
+from nomic_jax.storage.values import Place
 
 _Function = TypeVar("_Function", bound=Callable)
 
@@ -83,7 +84,7 @@ def expanding(*names: str) -> Callable[[_Function], _Function]:
   return decorated
 
 
-def _expanded(value: Any) -> Any:
+def _expanded(value: Json) -> Json:
   if isinstance(value, str):
     return expanded(value)
   if isinstance(value, pathlib.PurePath):
@@ -117,7 +118,7 @@ def real(path: str | os.PathLike) -> pathlib.Path:
   return pathlib.Path(os.path.realpath(os.path.expanduser(path)))
 
 
-def is_vacant(path: Any) -> bool:
+def is_vacant(path: Place) -> bool:
   """Returns whether nothing of the user's is at `path`, which may be remote."""
   if not path.exists():
     return True
@@ -133,7 +134,7 @@ def is_system(name: str) -> bool:
   return any(map(_SYSTEM.fullmatch, name.split("/")))
 
 
-def _contents(folder: Any) -> list[Any]:
+def _contents(folder: Place) -> list[Place]:
   return [
     p
     for p in folder.iterdir()

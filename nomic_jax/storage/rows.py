@@ -5,11 +5,12 @@
 from collections.abc import Mapping
 import math
 import pathlib
-from typing import Any
 
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.storage import formats
+from nomic_jax.storage.values import Json
+from nomic_jax.storage.values import JsonObject
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".tsv", ".parquet")
 # Kinds of column, as error messages name them.
@@ -42,7 +43,7 @@ def columns(path: pathlib.Path | None) -> list[str]:
 
 def read(
   folder: pathlib.Path, split: str, kinds: Mapping[str, str]
-) -> tuple[pathlib.Path, list[dict[str, Any]]]:
+) -> tuple[pathlib.Path, list[JsonObject]]:
   """Returns the file of a split and its rows, with the columns of `kinds`.
 
   Args:
@@ -77,7 +78,7 @@ def read(
   return path, rows
 
 
-def _row(row: dict, kinds: Mapping[str, str], where: str) -> dict[str, Any]:
+def _row(row: dict, kinds: Mapping[str, str], where: str) -> JsonObject:
   """Returns the columns of `kinds`, checked."""
   for column in kinds:
     one_of(column, row, f"{where}: no column '{column}'", "it has")
@@ -87,7 +88,7 @@ def _row(row: dict, kinds: Mapping[str, str], where: str) -> dict[str, Any]:
   }
 
 
-def _checked(value: Any, kind: str, where: str, column: str) -> Any:
+def _checked(value: Json, kind: str, where: str, column: str) -> Json:
   if kind == NUMBER:
     try:
       value = float(value)
@@ -109,7 +110,7 @@ def _checked(value: Any, kind: str, where: str, column: str) -> Any:
   return value
 
 
-def _is_label(value: Any) -> bool:
+def _is_label(value: object) -> bool:
   if isinstance(value, float):
     return math.isfinite(value)
   return isinstance(value, (str, int)) and value != ""

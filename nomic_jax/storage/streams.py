@@ -12,11 +12,13 @@ import gzip
 import io
 import os
 import time
-from typing import Any
 from typing import BinaryIO
+from typing import TypeVar
 
 from nomic_jax.errors import UserError
 from nomic_jax.storage import buckets
+
+T = TypeVar("T")
 
 _TRIES = 6
 _FIRST_WAIT = 1.0  # seconds; doubles with each retry
@@ -127,7 +129,7 @@ def open_seekable(path: str) -> BinaryIO:
   )
 
 
-def _retried(ask: Callable[[], Any], path: str) -> Any:
+def _retried(ask: Callable[[], T], path: str) -> T:
   """Calls `ask` until the bucket answers and returns its result.
 
   Raises:

@@ -11,13 +11,13 @@ files and by common spellings.
 from collections.abc import Iterator
 from collections.abc import Mapping
 import json
-from typing import Any
 from typing import NamedTuple
 
 import numpy as np
 import tokenizers
 
 from nomic_jax.errors import UserError
+from nomic_jax.storage.values import Json
 
 # Spellings by role, most common first.
 SPELLINGS = {
@@ -133,7 +133,7 @@ def declare(
   setattr(tokenizer, _DECLARED, dict(declared))
 
 
-def declared_in(*files: Any) -> dict[str, str]:
+def declared_in(*files: Json) -> dict[str, str]:
   """Returns the tokens that JSON files declare, such as {"pad_token": "<pad>"}.
 
   Args:
@@ -190,7 +190,9 @@ def vocabulary_rows(tokenizer: tokenizers.Tokenizer) -> int:
   return max(tokenizer.get_vocab().values(), default=-1) + 1
 
 
-def check_rows(tokenizer: tokenizers.Tokenizer, rows: int, where: Any) -> None:
+def check_rows(
+  tokenizer: tokenizers.Tokenizer, rows: int, where: object
+) -> None:
   """Refuses a tokenizer with ids for which a model has no embedding.
 
   Args:

@@ -19,6 +19,7 @@ from tokenizers import processors
 from nomic_jax.errors import UserError
 from nomic_jax.storage.keys import Keys
 from nomic_jax.storage.keys import read_json
+from nomic_jax.storage.values import JsonObject
 from nomic_jax.text import special_tokens
 
 SETTINGS = "tokenizer_config.json"
@@ -139,14 +140,14 @@ def apply(tokenizer: tokenizers.Tokenizer, folder: pathlib.Path) -> None:
     _prepend(tokenizer, normalizers.Lowercase())
 
 
-def _read(path: pathlib.Path) -> dict[str, Any]:
+def _read(path: pathlib.Path) -> JsonObject:
   values = read_json(path) if path.is_file() else {}
   if not isinstance(values, dict):
     raise UserError(f"{path}: expected a JSON object; copy it again")
   return values
 
 
-def _class(settings: dict[str, Any], model: dict[str, Any]) -> Any:
+def _class(settings: JsonObject, model: JsonObject) -> Any:
   """Returns the tokenizer's class in transformers, as AutoTokenizer does."""
   return (
     settings.get("tokenizer_class")
@@ -239,7 +240,7 @@ def _as_xlm_roberta(tokenizer: tokenizers.Tokenizer, prefix: bool) -> None:
   )
 
 
-def _part(name: str, step: dict[str, Any]) -> Any:
+def _part(name: str, step: JsonObject) -> Any:
   """Returns a normalizer or pre-tokenizer, as `name` says, from its JSON."""
   bare = tokenizers.Tokenizer(tokenizers.models.WordLevel({}, unk_token=""))
   values = json.loads(bare.to_str()) | {name: step}
@@ -277,7 +278,7 @@ def _prepend(
   )
 
 
-def warn_of_no_ends(tokenizer: tokenizers.Tokenizer, where: Any) -> None:
+def warn_of_no_ends(tokenizer: tokenizers.Tokenizer, where: object) -> None:
   """Warns if a model's tokenizer adds no special tokens around a text."""
   special = special_tokens.of(tokenizer)
   if not special.head and not special.tail:

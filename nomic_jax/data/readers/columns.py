@@ -4,7 +4,6 @@
 
 import collections
 import json
-from typing import Any
 from typing import NamedTuple
 
 from nomic_jax.data import records
@@ -12,6 +11,7 @@ from nomic_jax.data.records import Row
 from nomic_jax.storage import decoding
 from nomic_jax.storage import unicode_text
 from nomic_jax.storage.bad import BadRow
+from nomic_jax.storage.values import Json
 
 _TOO_LARGE = 1e30  # labels and scores are float32
 
@@ -40,7 +40,7 @@ class Columns(NamedTuple):
 MISSING = object()  # returned by `pick` if there is no value
 
 
-def pick(value: dict, column: str) -> Any:
+def pick(value: dict, column: str) -> Json:
   """Returns the value of a row in a column, see `Columns`; MISSING if none.
 
   The texts of several columns are joined by line ends, without empty ones;
@@ -59,7 +59,7 @@ def pick(value: dict, column: str) -> Any:
         for each in (part if isinstance(part, list) else [part])
       ]
     return "\n".join(part for part in parts if isinstance(part, str) and part)
-  inside: Any = value
+  inside: Json = value
   for name in column.split("."):
     if not isinstance(inside, dict) or name not in inside:
       return MISSING
@@ -224,7 +224,7 @@ def _labels(
   return {"labels": [float(x) for x in found]}
 
 
-def number_of(value: Any) -> Any:
+def number_of(value: Json) -> Json:
   """Returns the number that a cell of a table spells, or the value itself."""
   try:
     return float(value) if isinstance(value, str) else value
@@ -246,7 +246,7 @@ def problem(value: dict, column: str) -> tuple[str, str] | None:
   return None
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
   try:
     return json.dumps(value)[:40]
   except (TypeError, ValueError):  # parquet has types that JSON lacks

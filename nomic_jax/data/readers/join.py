@@ -4,7 +4,6 @@
 
 from collections.abc import Mapping
 import functools
-from typing import Any
 from typing import NamedTuple
 
 from nomic_jax.data.readers import columns as columns_lib
@@ -14,6 +13,7 @@ from nomic_jax.errors import UserError
 from nomic_jax.storage import formats
 from nomic_jax.storage import streams
 from nomic_jax.storage.bad import BadRow
+from nomic_jax.storage.values import Json
 
 # The first of these columns that exists has the texts.
 _TEXTS = ("document", "text", "body", "content", "passage", "answer")
@@ -100,7 +100,7 @@ def joined(
   """
   known = texts(table)
 
-  def text(of: Any) -> str:
+  def text(of: Json) -> str:
     if of in (None, "", columns_lib.MISSING):
       raise BadRow(
         "document id missing",
@@ -122,7 +122,7 @@ def joined(
   return value | changed
 
 
-def _key(of: Any) -> str:
+def _key(of: Json) -> str:
   """Returns an id as text; whole numbers are written without a point."""
   if isinstance(of, float) and of.is_integer():
     of = int(of)

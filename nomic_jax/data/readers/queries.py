@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 import hashlib
 import re
-from typing import Any
 
 import numpy as np
 
@@ -31,6 +30,7 @@ from nomic_jax.storage import streams
 from nomic_jax.storage import unicode_text
 from nomic_jax.storage.bad import BadRow
 from nomic_jax.storage.bad import BadRows
+from nomic_jax.storage.values import JsonObject
 
 KINDS = ("title", "heading", "crop")
 PASSAGE = 256  # words
@@ -161,7 +161,7 @@ def _long(text: str, words: int) -> bool:
 
 def told(kinds: Sequence[str]) -> str:
   """Returns a line that describes how the pairs are made."""
-  how: dict[str, Any] = {
+  how: JsonObject = {
     "title": "title -> text",
     "heading": "headings -> section",
     "crop": f"two crops of {SHARES[0]:.0%} to {SHARES[1]:.0%} of each "

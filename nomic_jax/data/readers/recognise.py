@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import dataclasses
 import itertools
 import re
-from typing import Any
 
 from nomic_jax.data import kinds
 from nomic_jax.data import readers
@@ -24,6 +23,7 @@ from nomic_jax.data.readers.columns import pick
 from nomic_jax.data.readers.reader import Part
 from nomic_jax.errors import UserError
 from nomic_jax.storage.bad import BadRows
+from nomic_jax.storage.values import Json
 
 _FIRST = 100  # rows that are inspected
 _SHOWN = 12  # unused columns listed in a line
@@ -201,7 +201,7 @@ def _tell(where: str, first: Sequence[dict], part: Part) -> None:
     print(f"{'columns not read':<34}{', '.join(left[:_SHOWN])}{more}")
 
 
-def looks_like_ids(texts: Sequence[Any]) -> bool:
+def looks_like_ids(texts: Sequence[Json]) -> bool:
   """Returns whether texts are ids such as d17 rather than texts."""
   texts = [t for t in texts if isinstance(t, str) and t]
   ids = sum(len(t) <= 40 and bool(_ID.fullmatch(t)) for t in texts)

@@ -14,7 +14,6 @@ have none. `weight` and `kd_loss` are ignored, as in contrastors.
 """
 
 import re
-from typing import Any
 from typing import NamedTuple
 
 import yaml
@@ -29,6 +28,7 @@ from nomic_jax.errors import UserError
 from nomic_jax.storage import decoding
 from nomic_jax.storage import places
 from nomic_jax.storage import streams
+from nomic_jax.storage.values import Json
 
 _KEYS = (
   "name",
@@ -107,7 +107,7 @@ def read(path: str) -> list[Entry]:
   return [entry(e, f"{path}, data set {i}") for i, e in enumerate(entries, 1)]
 
 
-def entry(value: Any, where: str) -> Entry:
+def entry(value: Json, where: str) -> Entry:
   """Returns one data set."""
   if not isinstance(value, dict):
     raise UserError(f"{where}: expected keys and values, found {value!r:.60}")
