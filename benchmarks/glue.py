@@ -22,7 +22,7 @@ import transformers
 from nomic_jax import training
 from nomic_jax.cli import config_flags
 from nomic_jax.data import dataset
-from nomic_jax.evaluators import labels
+from nomic_jax.evaluation.evaluators import labels
 from nomic_jax.run import metrics
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -117,8 +117,9 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.data.tokenised = False  # True: read what nomic-jax tokenise made
 
   # Measured every so many steps (0: never) and after the last, see
-  # nomic_jax/evaluators/. eval: the loss on a held-out split, each row once, in
-  # at most `batches`; `data` has the fields that differ from the training's.
+  # nomic_jax/evaluation/evaluators/. eval: the loss on a held-out split, each
+  # row once, in at most `batches`; `data` has the fields that differ from the
+  # training's.
   c.evaluators = ml_collections.ConfigDict()
   c.evaluators.eval = ml_collections.ConfigDict(
     dict(kind="loss", every=0, batches=8, data=dict(split="test"))

@@ -25,7 +25,7 @@ import optax
 
 from nomic_jax import step as step_lib
 from nomic_jax.data import loader
-from nomic_jax.evaluators import Evaluators
+from nomic_jax.evaluation.evaluators import Evaluators
 from nomic_jax.mesh import partition
 from nomic_jax.mesh import processes
 from nomic_jax.model.params import Batch

@@ -37,7 +37,7 @@ from nomic_jax.errors import Diverged
 from nomic_jax.errors import options_of
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
-from nomic_jax.evaluators import Evaluators
+from nomic_jax.evaluation.evaluators import Evaluators
 from nomic_jax.kernels import attention
 from nomic_jax.loop import loop
 from nomic_jax.mesh import compiler_flags

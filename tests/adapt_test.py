@@ -15,7 +15,7 @@ from support import small_data
 import yaml
 
 import nomic_jax
-from nomic_jax import adaptation
+from nomic_jax.adapting import adaptation
 from nomic_jax.data import dataset
 from nomic_jax.data import pack
 from nomic_jax.errors import UserError

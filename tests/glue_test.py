@@ -18,7 +18,7 @@ from nomic_jax.data import loader
 from nomic_jax.data.prepare import prepare
 from nomic_jax.data.readers import glue
 from nomic_jax.errors import UserError
-from nomic_jax.evaluators import labels
+from nomic_jax.evaluation.evaluators import labels
 from nomic_jax.losses.classification import Classification
 from nomic_jax.main import main
 from nomic_jax.model.encoder import Encoder

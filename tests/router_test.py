@@ -38,9 +38,9 @@ def routing(monkeypatch):
 
   def sowing(self, m, x):
     y = mlp(self, m, x)
-    self.sow(
-      encoder_lib.ROUTER, "load", y.reshape(-1, LENGTH, y.shape[-1]).mean(1)
-    )
+    length = min(LENGTH, len(y))  # `init` has one row of 8 tokens
+    rows = y.reshape(-1, length, y.shape[-1])
+    self.sow(encoder_lib.ROUTER, "load", 100 * rows.mean(1))
     return y
 
   monkeypatch.setattr(encoder_lib._Block, "_mlp", sowing)
@@ -88,7 +88,7 @@ def test_statistics_of_rows_arrive_in_order_and_with_gradients(
   shapes = {x.shape for x in jax.tree.leaves(expected)}
   assert shapes == {(ROWS, 3, 16), (ROWS, 1, 16)}
   different = jax.tree.map(lambda x: np.abs(x - x[::-1]).max(), expected)
-  assert min(jax.tree.leaves(different)) > 1e-3  # control: rows differ
+  assert min(jax.tree.leaves(different)) > 1e-2  # control: rows differ
   draw = np.random.default_rng(0).normal
   weights = jax.tree.map(lambda x: draw(size=x.shape).astype("f"), expected)
 

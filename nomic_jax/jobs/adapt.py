@@ -71,7 +71,7 @@ def adapt(
       improve it; by default no model is written then
     config: other fields of configs/adapt.py, as --config.KEY=VALUE
   """
-  from nomic_jax import adaptation
+  from nomic_jax.adapting import adaptation
 
   return adaptation.adapt(
     model,

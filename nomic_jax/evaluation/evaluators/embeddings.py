@@ -14,7 +14,7 @@ import tokenizers
 from nomic_jax.data import loader
 from nomic_jax.data import pack
 from nomic_jax.errors import UserError
-from nomic_jax.evaluators.evaluator import Training
+from nomic_jax.evaluation.evaluators.evaluator import Training
 from nomic_jax.losses import transforms
 from nomic_jax.losses.loss import Params
 from nomic_jax.mesh import partition

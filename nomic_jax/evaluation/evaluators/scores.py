@@ -12,8 +12,8 @@ import tokenizers
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import pairs
 from nomic_jax.evaluation import tasks as tasks_lib
-from nomic_jax.evaluators.embeddings import Embeddings
-from nomic_jax.evaluators.evaluator import Training
+from nomic_jax.evaluation.evaluators.embeddings import Embeddings
+from nomic_jax.evaluation.evaluators.evaluator import Training
 from nomic_jax.losses.loss import Params
 from nomic_jax.storage import places
 

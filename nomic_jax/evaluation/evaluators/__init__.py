@@ -24,13 +24,13 @@ import tokenizers
 from nomic_jax.cli import ranges
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
-from nomic_jax.evaluators.evaluator import Evaluator
-from nomic_jax.evaluators.evaluator import nothing
-from nomic_jax.evaluators.evaluator import Training
-from nomic_jax.evaluators.labels import Labels
-from nomic_jax.evaluators.loss import HeldOutLoss
-from nomic_jax.evaluators.retrieval import Retrieval
-from nomic_jax.evaluators.scores import Scores
+from nomic_jax.evaluation.evaluators.evaluator import Evaluator
+from nomic_jax.evaluation.evaluators.evaluator import nothing
+from nomic_jax.evaluation.evaluators.evaluator import Training
+from nomic_jax.evaluation.evaluators.labels import Labels
+from nomic_jax.evaluation.evaluators.loss import HeldOutLoss
+from nomic_jax.evaluation.evaluators.retrieval import Retrieval
+from nomic_jax.evaluation.evaluators.scores import Scores
 from nomic_jax.model.params import Params
 
 _KINDS: dict[str, type[Evaluator]] = {

@@ -14,7 +14,7 @@ from nomic_jax.data import labels as labels_lib
 from nomic_jax.data import loader
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
-from nomic_jax.evaluators.evaluator import Training
+from nomic_jax.evaluation.evaluators.evaluator import Training
 from nomic_jax.losses.loss import Params
 from nomic_jax.losses.loss import Predictor
 from nomic_jax.mesh import partition

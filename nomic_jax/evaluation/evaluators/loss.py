@@ -12,7 +12,7 @@ import tokenizers
 
 from nomic_jax import step as step_lib
 from nomic_jax.data import loader
-from nomic_jax.evaluators.evaluator import Training
+from nomic_jax.evaluation.evaluators.evaluator import Training
 from nomic_jax.losses.loss import Params
 from nomic_jax.mesh import partition
 
