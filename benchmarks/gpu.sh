@@ -2,16 +2,19 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Checks and times what runs on one GPU, in at most eleven minutes:
+# Checks and times what runs on one GPU, in at most eight minutes:
 #
 #   bash benchmarks/gpu.sh [FOLDER]    # also into FOLDER/results.txt
 #   TINY=1 bash benchmarks/gpu.sh      # small sizes: tries the path on a CPU
 #   PARTS="check mlm" bash benchmarks/gpu.sh  # of those below
+#   MINUTES=12 bash benchmarks/gpu.sh  # if a first run leaves parts out
 #
 # In the order printed: every kernel against float64; attention beside cuDNN,
 # PyTorch and jax's Pallas kernel; steps of nomic-bert-2048; embedding beside
-# sentence-transformers; both of ModernBERT-base. Each part is a process with a time limit of its own:
-# one that fails or hangs costs the others nothing, and what it printed stays.
+# sentence-transformers; both of ModernBERT-base. Each part is a process with a
+# time limit of its own, and all of them end when the minutes are over: one that
+# fails or hangs costs the others little, and what it printed stays. A part that
+# there is no time left for counts as failed.
 #
 # Wheels in $WHEELS (.whl by default) are installed first, in a folder of their
 # own. Where JAX, Flax, Optax, Orbax, PyTorch and sentence-transformers are
@@ -41,12 +44,20 @@ if [ -n "${TINY:-}" ]; then
   sizes=(--lengths=128 --tokens=256 --rounds=1 "--systems=reference,torch")
 fi
 
+end=$((${MINUTES:-8} * 60 - 5))  # SECONDS counts from the start
+
 # part NAME SECONDS COMMAND...
 part() {
   local name=$1 limit=$2 began=$SECONDS code
   case " ${PARTS:-$name} " in *" $name "*) ;; *) return ;; esac
   shift 2
   printf '\n## %s\n\n' "$name" | tee -a "$results" "$errors"
+  if [ "$limit" -gt $((end - began)) ]; then limit=$((end - began)); fi
+  if [ "$limit" -lt 5 ]; then
+    failed+=" $name"
+    echo "not run: the time is over" | tee -a "$results"
+    return
+  fi
   timeout -k 5 "$limit" "$@" 2>>"$errors" | tee -a "$results"
   code=${PIPESTATUS[0]}
   if [ "$code" -ne 0 ]; then
