@@ -16,7 +16,7 @@ from support import tiny
 
 from nomic_jax.losses import texts
 from nomic_jax.mesh import partition
-from nomic_jax.model import encoder as encoder_lib
+from nomic_jax.model import block
 from nomic_jax.model.encoder import Encoder
 
 ROWS, LENGTH, SLOTS = 16, 16, 8
@@ -34,16 +34,16 @@ ARCHITECTURE = dataclasses.replace(
 @pytest.fixture
 def routing(monkeypatch):
   """Each layer sows its MLP's mean over the tokens of each row."""
-  mlp = encoder_lib._Block._mlp
+  mlp = block.Block._mlp
 
   def sowing(self, m, x):
     y = mlp(self, m, x)
     length = min(LENGTH, len(y))  # `init` has one row of 8 tokens
     rows = y.reshape(-1, length, y.shape[-1])
-    self.sow(encoder_lib.ROUTER, "load", 100 * rows.mean(1))
+    self.sow(block.ROUTER, "load", 100 * rows.mean(1))
     return y
 
-  monkeypatch.setattr(encoder_lib._Block, "_mlp", sowing)
+  monkeypatch.setattr(block.Block, "_mlp", sowing)
 
 
 def _batch():
@@ -83,7 +83,7 @@ def test_statistics_of_rows_arrive_in_order_and_with_gradients(
 ):
   encoder = Encoder(ARCHITECTURE, **options)
   params, batch = tiny.params(encoder), _batch()
-  assert not encoder_lib.ROUTER & params.keys()
+  assert not block.ROUTER & params.keys()
   expected = _row_by_row(encoder, params, batch)
   shapes = {x.shape for x in jax.tree.leaves(expected)}
   assert shapes == {(ROWS, 3, 16), (ROWS, 1, 16)}

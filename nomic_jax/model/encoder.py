@@ -26,25 +26,16 @@ from nomic_jax.errors import check_choice
 from nomic_jax.kernels.attention import Backend
 from nomic_jax.mesh import own_rows
 from nomic_jax.model import architecture as spec
+from nomic_jax.model import block
 from nomic_jax.model import layers
-from nomic_jax.model import matmul
 from nomic_jax.model import relative
 from nomic_jax.model import rotary
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.head import Head
-from nomic_jax.model.norm import AddNorm
 from nomic_jax.model.params import Params
-
-# Layers that route tokens to experts sow their statistics in this collection of
-# variables: one array [B, ...] for each statistic, of which each row depends on
-# that row of the batch only.
-ROUTER = "router"
 
 # ids, segment_ids, positions and, if not all are 0, types.
 Tokens = dict[str, Int[Array, "B S"]]
-
-# What an implementation of attention needs of a batch, for each kind.
-Rows = tuple[PyTree, ...]
 
 Policy = Callable[..., bool]  # whether a result is kept; see jax.checkpoint
 
@@ -76,8 +67,8 @@ class Embedded(NamedTuple):
     vectors: float32 [B, slots, output_width], or with pooling none
       [B, S, output_width]; not normalized, arbitrary where there is no text.
     router: a tree of arrays [B, layers, ...], what the layers of each run sowed
-      in `ROUTER`; () if no layer routes. Each row depends on that row of the
-      batch only, so chunks, packed rows and devices do not change it.
+      in `block.ROUTER`; () if no layer routes. Each row depends on that row of
+      the batch only, so chunks, packed rows and devices do not change it.
   """
 
   vectors: Float32[Array, "B slots_or_S width"]
@@ -176,47 +167,16 @@ class Encoder:
   ) -> tuple[Array, PyTree]:
     """Returns hidden states, and the layers' statistics with rows first."""
     hidden, sown = _Trunk(self).apply(
-      {"params": params}, tokens, rng, mutable=[ROUTER]
+      {"params": params}, tokens, rng, mutable=[block.ROUTER]
     )
     by_row = lambda stacked: jnp.swapaxes(stacked, 0, 1)  # [layers, B, ...]
-    return cast(Array, hidden), jax.tree.map(by_row, sown.get(ROUTER, ()))
+    return cast(Array, hidden), jax.tree.map(by_row, sown.get(block.ROUTER, ()))
 
   @property
   def attends(self) -> Backend:
     """The backend that computes attention."""
     a = self.attention
     return Backend(a) if isinstance(a, str) else a
-
-
-def _fold(key: Array, number: int | Array) -> Array:
-  """Applies `jax.random.fold_in` to one key, or to each of [B] keys."""
-  fold = jax.random.fold_in
-  return (
-    fold(key, number)
-    if not key.ndim
-    else jax.vmap(fold, (0, None))(key, number)
-  )
-
-
-def _drop(
-  rate: float, key: Array, x: Array, shape: tuple[int, ...] | None = None
-) -> Array:
-  """Applies dropout; with a key per row, masks are drawn row by row.
-
-  Args:
-    rate: share of the elements that become 0.
-    key: one key, or a key for each row.
-    x: float [...].
-    shape: (B, ...) of x with a separate axis of rows; None: x has one.
-  """
-  shape = shape or x.shape
-  draw = lambda key, shape: jax.random.bernoulli(key, 1 - rate, shape)
-  kept = (
-    draw(key, shape)
-    if not key.ndim
-    else jax.vmap(lambda key: draw(key, shape[1:]))(key)
-  )
-  return jnp.where(kept.reshape(x.shape), x / (1 - rate), 0).astype(x.dtype)
 
 
 class _Trunk(nn.Module):
@@ -233,8 +193,10 @@ class _Trunk(nn.Module):
     keys = None  # of each layer
     if key is not None and rate:
       if "embedding" in a.dropout_after:
-        x = _drop(rate, _fold(key, count + 1), x)
-      keys = jax.vmap(functools.partial(_fold, key))(jnp.arange(1, count + 1))
+        x = block.drop(rate, block.fold(key, count + 1), x)
+      keys = jax.vmap(functools.partial(block.fold, key))(
+        jnp.arange(1, count + 1)
+      )
     x = x.astype(dtype)
     rows = self._rows(tokens, x.dtype)
     # Blocks see tokens as one axis: XLA multiplies plain matrices faster, on
@@ -266,7 +228,7 @@ class _Trunk(nn.Module):
       x += table(e.positions, "position")(_position_rows(a, tokens))
     return layers.norm(e.norm, "norm")(x) if e.norm else x
 
-  def _rows(self, tokens: Tokens, dtype: DTypeLike) -> Rows:
+  def _rows(self, tokens: Tokens, dtype: DTypeLike) -> block.Rows:
     """Returns what attention needs of a batch, for each of `attentions`."""
     ids, rows = tokens["segment_ids"], []
     for attention in self.encoder.architecture.attentions:
@@ -297,16 +259,16 @@ class _Trunk(nn.Module):
     return table(buckets).T
 
   def _scan(
-    self, run: spec.Run, x: Array, rows: Rows, keys: Array | None
+    self, run: spec.Run, x: Array, rows: block.Rows, keys: Array | None
   ) -> Array:
     """Computes the layers of a run; the body of the scan is one unit."""
     size = len(run.unit)
-    body = _Block if size == 1 else _Unit
+    body = block.Block if size == 1 else block.Unit
     if self.encoder.remat != "none":
       body = nn.remat(body, prevent_cse=False, policy=REMAT[self.encoder.remat])
     stack = nn.scan(
       body,
-      variable_axes={"params": 0, ROUTER: 0},
+      variable_axes={"params": 0, block.ROUTER: 0},
       split_rngs={"params": True},
       in_axes=(nn.broadcast, 0),  # pyright: ignore[reportArgumentType]
       length=run.repeats,
@@ -329,114 +291,3 @@ def _position_rows(a: Architecture, tokens: Tokens) -> Array:
   first = jnp.arange(places.shape[1]) - places  # token of the text
   before -= jnp.take_along_axis(before, jnp.maximum(first, 0), 1)  # in the text
   return jnp.where(skipped, 0, places - before + 1) + e.first_position - 1
-
-
-class _Unit(nn.Module):
-  """Several blocks in order."""
-
-  encoder: Encoder
-  layers: tuple[spec.Layer, ...]
-
-  @nn.compact
-  def __call__(
-    self, x: Array, rows: Rows, keys: Array | None
-  ) -> tuple[Array, None]:
-    for i, layer in enumerate(self.layers):
-      key = None if keys is None else keys[i : i + 1]
-      block = _Block(self.encoder, (layer,), name=f"layer_{i}")
-      x, _ = block(x, rows, key)
-    return x, None
-
-
-class _Block(nn.Module):
-  """One transformer block, specified by its `Layer`.
-
-  Attributes:
-    encoder: how to compute it.
-    layers: the single layer.
-  """
-
-  encoder: Encoder
-  layers: tuple[spec.Layer, ...]
-
-  @nn.compact
-  def __call__(
-    self, x: Array, rows: Rows, keys: Array | None
-  ) -> tuple[Array, None]:
-    (layer,) = self.layers
-    a = self.encoder.architecture
-    own = rows[a.attentions.index(layer.attention)]
-    count = jax.tree.leaves(own)[0].shape[0]
-
-    def drop(y: Array, name: str, number: int) -> Array:
-      if keys is None or name not in a.dropout_after:
-        return y
-      shape = count, y.shape[0] // count, y.shape[-1]
-      return _drop(self.encoder.dropout, _fold(keys[0], number), y, shape)
-
-    parts = {
-      "attention": lambda y: self._attention(
-        layer.attention, y.reshape(count, -1, y.shape[-1]), own
-      ),
-      "mlp": lambda y: self._mlp(layer.mlp, y),
-    }
-    for number, (name, part) in enumerate(parts.items(), 1):
-      normed = AddNorm(**dataclasses.asdict(layer.norm), name=f"norm{number}")
-      if layer.order == "post":
-        x = normed(x, drop(part(x), name, number))
-      elif name == "attention" and not layer.attention_norm:
-        x += drop(part(x), name, number)
-      else:
-        x += drop(part(normed(x)), name, number)
-    return x, None
-
-  def _dense(
-    self,
-    features: int,
-    axes: tuple[str, str],
-    bias: bool,
-    name: str,
-    output: bool = False,
-  ) -> matmul.Linear:
-    init = self.encoder.architecture.fresh(output)
-    return layers.dense(features, axes, bias, init, self.encoder.dtype, name)
-
-  def _attention(self, a: spec.Attention, x: Array, rows: PyTree) -> Array:
-    """Maps [B, S, D] to [B S, D]."""
-    columns = a.layout.columns
-    qkv = self._dense(columns, ("embed", "heads"), a.bias, "qkv")(
-      x.reshape(-1, x.shape[-1])
-    ).reshape(*x.shape[:2], columns)
-    if a.qk_norm:
-      qkv = self._normed_heads(a, a.qk_norm, qkv)
-    if a.rope:
-      qkv = rotary.pairs_apart(a, qkv)
-    y = self.encoder.attends.attend(qkv, rows, *a.need)
-    return self._dense(x.shape[-1], ("heads", "embed"), a.bias, "out", True)(
-      y.reshape(-1, y.shape[-1])
-    )
-
-  def _normed_heads(
-    self, a: spec.Attention, norm: spec.Norm, qkv: Array
-  ) -> Array:
-    """Normalizes each head of the queries and of the keys."""
-    ends = [a.heads * a.width, (a.heads + a.kv_heads) * a.width]
-    q, k, v = jnp.split(qkv, ends, axis=-1)
-    q, k = (
-      AddNorm(**dataclasses.asdict(norm), axis="head", name=name)(
-        y.reshape(*y.shape[:2], -1, a.width)
-      ).reshape(y.shape)
-      for y, name in ((q, "q_norm"), (k, "k_norm"))
-    )
-    return jnp.concatenate([q, k, v], axis=-1)
-
-  def _mlp(self, m: spec.MLP, x: Array) -> Array:
-    act = layers.ACTIVATIONS[m.activation]
-    y = self._dense(m.width, ("embed", "mlp"), m.in_bias, "up")(x)
-    if m.gated:
-      y *= act(self._dense(m.width, ("embed", "mlp"), m.in_bias, "gate")(x))
-    else:
-      y = act(y)
-    return self._dense(x.shape[-1], ("mlp", "embed"), m.out_bias, "down", True)(
-      y
-    )
