@@ -98,7 +98,9 @@ def of_sizes(
   return found
 
 
-def _rows_of_blocks(data: Any, devices: int) -> dict[str, Chosen]:
+def _rows_of_blocks(
+  data: ml_collections.ConfigDict, devices: int
+) -> dict[str, Chosen]:
   """Rows of whole blocks of the attention kernels."""
   length = max(-(-max(_limits(data).values()) // 128) * 128, 256)
   return {
@@ -110,7 +112,7 @@ def _rows_of_blocks(data: Any, devices: int) -> dict[str, Chosen]:
 
 def _rows_on_cpu(
   architecture: Architecture,
-  config: Any,
+  config: ml_collections.ConfigDict,
   texts: dict[str, list[str]],
   tokens: dict[str, list[int]],
 ) -> dict[str, Chosen]:
@@ -146,7 +148,7 @@ def _rows_on_cpu(
   }
 
 
-def _limits(data: Any) -> dict[str, int]:
+def _limits(data: ml_collections.ConfigDict) -> dict[str, int]:
   return {side: data[f"{side}_length"] for side in _SIDES}
 
 

@@ -101,7 +101,7 @@ def of_model(
 
 
 def of_merge(
-  models: Sequence[str], arguments: Mapping[str, Any], directory: pathlib.Path
+  models: Sequence[str], arguments: Mapping[str, Json], directory: pathlib.Path
 ) -> dict:
   """Returns the manifest of a merged model directory that is being written.
 

@@ -246,7 +246,7 @@ NUMBERS = {
 def fresh_by(
   from_json: Callable[[Keys], Architecture],
   names: Mapping[str, str] = NUMBERS,
-  **usual: Any,
+  **usual: Json,
 ) -> Callable[..., Architecture]:
   """Returns a `Family.fresh` that reads a config.json made of the keys.
 
@@ -265,7 +265,7 @@ def fresh_by(
     rotary_factor: float = 0.0,
     dropout: float = 0.0,
     head_dropout: float = 0.0,
-    **numbers: Any,
+    **numbers: Json,
   ) -> Architecture:
     for name in numbers:
       one_of(name, names, f"{name}: this family has no such key")

@@ -15,6 +15,7 @@ from nomic_jax.families.family import Family
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.architecture import Classifier
 from nomic_jax.storage.keys import Keys
+from nomic_jax.storage.values import Json
 from nomic_jax.storage.values import JsonObject
 
 
@@ -51,13 +52,13 @@ _USUAL = dict(type_vocab_size=1, layer_norm_eps=1e-5)
 
 
 def fresh_by(
-  from_json: Callable[[Keys], Architecture], **usual: Any
+  from_json: Callable[[Keys], Architecture], **usual: Json
 ) -> Callable[..., Architecture]:
   """Returns a `Family.fresh` whose max_length excludes the unused positions."""
   make = family.fresh_by(from_json, **_USUAL, **usual)
 
   def fresh(
-    *, pad_token_id: int = 1, max_length: int = 512, **keys: Any
+    *, pad_token_id: int = 1, max_length: int = 512, **keys: Json
   ) -> Architecture:
     positions = max_length + pad_token_id + 1
     return make(pad_token_id=pad_token_id, max_length=positions, **keys)
