@@ -88,7 +88,7 @@ CHIPS = {
       flash_forward=(274, 538, 1178, 4526, 15864, 56884, 219464),
       flash_backward=(464, 868, 2174, 8232, 29926, 106790, 416262),
     ),
-    dict(flash_forward_window=3.93, flash_backward_window=6.54),
+    dict(flash_forward_window=3.66, flash_backward_window=4.93),
   ),
   "v5p": Chip(
     95 * _GIB,
@@ -99,7 +99,7 @@ CHIPS = {
       flash_forward=(340, 612, 1249, 4630, 16074, 56590, 217692),
       flash_backward=(550, 959, 2268, 8186, 29480, 104559, 407073),
     ),
-    dict(flash_forward_window=4.22, flash_backward_window=6.57),
+    dict(flash_forward_window=3.98, flash_backward_window=4.95),
     cores=2,
   ),
   "v6e": Chip(
@@ -111,7 +111,7 @@ CHIPS = {
       flash_forward=(245, 432, 902, 2534, 9506, 35200, 135152),
       flash_backward=(398, 710, 1571, 4762, 17392, 65324, 253120),
     ),
-    dict(flash_forward_window=3.21, flash_backward_window=5.62),
+    dict(flash_forward_window=2.86, flash_backward_window=3.60),
   ),
   "tpu7x": Chip(
     96 * _GIB,

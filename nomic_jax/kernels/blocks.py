@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from nomic_jax.errors import UserError
+from nomic_jax.kernels import tpu_rows
 from nomic_jax.kernels.layout import Call
 from nomic_jax.storage.values import JsonObject
 
@@ -76,7 +77,8 @@ def find(
   if kernel == "pallas_tpu" and None not in call.reach:
     # A larger block would look at tokens of which it sees none.
     near = max(128, 2 ** (max(*call.reach, 1) - 1).bit_length())
-    limits = (2 * near, near, 2 * near, near)
+    at_once = tpu_rows.span(call.reach, 2 * near, length)
+    limits = (2 * near, near, 2 * near, 2 * near if at_once else near)
     wanted = tuple(map(min, wanted, limits))
   if kernel == "pallas_gpu" and call.layout.width > 128:
     wanted = (max(size // 2, 16) for size in wanted)  # limited by registers
