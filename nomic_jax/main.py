@@ -27,6 +27,7 @@ _EXTRAS = {
   "matplotlib": "plot",
   "tensorboardX": "tensorboard",
   "wandb": "wandb",
+  "gguf": "gguf",
 }
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import os
 import pathlib
+import re
 from typing import NamedTuple
 
 import yaml
@@ -76,6 +77,18 @@ def licence_of(directory: str | os.PathLike) -> str:
   """The licence that the card of a model directory states, or ""."""
   found = front_matter(pathlib.Path(directory) / FILE).get("license")
   return found if isinstance(found, str) else ""
+
+
+def renamed(directory: str | os.PathLike, name: str) -> str:
+  """The card of a model directory under another name; "" if it has none."""
+  try:
+    card = (pathlib.Path(directory) / FILE).read_text(encoding="utf-8")
+  except (OSError, ValueError):
+    return ""
+  if title := re.search(r"^# (.+)$", card, re.M):
+    card = card.replace(title[0], f"# {name}", 1)
+    card = card.replace(f'("{title[1]}")', f'("{name}")')  # as `_usage` has it
+  return card
 
 
 def front_matter(path: pathlib.Path) -> Mapping[str, Json]:

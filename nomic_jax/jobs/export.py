@@ -3,8 +3,10 @@
 """`nomic-jax export`."""
 
 import functools
+from typing import Annotated
 
 from nomic_jax.cli.flags import ConfigFlags
+from nomic_jax.cli.flags import Flag
 from nomic_jax.cli.flags import Path
 
 
@@ -14,8 +16,12 @@ def export(
   step: str = "latest",
   output: Path,
   config: ConfigFlags = (),
+  model: Path | None = None,
+  push_to_hub: Annotated[str | None, Flag("OWNER/NAME")] = None,
+  private: bool = False,
+  gguf: bool = False,
 ) -> None:
-  """Exports a training to a model directory that PyTorch can open.
+  """Exports a training to a model directory, to publish and to serve.
 
   Args:
     workdir: work directory of the training
@@ -25,11 +31,26 @@ def export(
     config: config file and optional ARG for its get_config, such as
       configs/mlm.py:quickstart; in place of --workdir, exports its untrained
       model
+    model: model directory or Hub name; in place of --workdir, exports it again,
+      such as OUTPUT/model of nomic-jax adapt to add files or to publish it
+    push_to_hub: Hugging Face Hub repository to upload the directory to; it is
+      created if there is none
+    private: make a new repository private
+    gguf: add model-f32.gguf, for llama.cpp
   """
   from nomic_jax.run import export as exporting
 
   untrained = functools.partial(_untrained, config) if config else None
-  exporting.export(workdir, output, untrained, step)
+  exporting.export(
+    workdir,
+    output,
+    untrained,
+    step,
+    model=model,
+    push_to_hub=push_to_hub,
+    private=private,
+    gguf=gguf,
+  )
 
 
 def _untrained(given: ConfigFlags):

@@ -11,9 +11,11 @@ from nomic_jax import families
 from nomic_jax.data import manifest
 from nomic_jax.errors import UserError
 from nomic_jax.hub import fetch
+from nomic_jax.hub import gguf_file
 from nomic_jax.hub import matryoshka
 from nomic_jax.hub import model_card
 from nomic_jax.hub import model_directory
+from nomic_jax.hub import push
 from nomic_jax.run import best as best_lib
 from nomic_jax.run import checkpoint
 from nomic_jax.run import models
@@ -21,76 +23,110 @@ from nomic_jax.storage import buckets
 from nomic_jax.storage import places
 
 
-@places.expanding("workdir", "output")
+@places.expanding("workdir", "output", "model")
 def export(
   workdir: str | None,
   output: str,
   untrained: Callable[[], model_directory.ModelFiles] | None = None,
   step: str = "latest",
   card_scores: str = "",
+  model: str | None = None,
+  push_to_hub: str | None = None,
+  private: bool = False,
+  gguf: bool = False,
 ) -> None:
-  """Writes a checkpoint, or an untrained model, as a model directory.
+  """Writes a checkpoint, or another model, as a model directory.
 
   Args:
-    workdir: of a training; None uses `untrained` instead.
+    workdir: of a training; None uses `untrained` or `model` instead.
     output: model directory to write.
     untrained: makes the model, such as that of a config whose training has not
       begun, as a baseline.
     step: of the checkpoint; "latest", or "best" by `config.checkpoint.best`.
     card_scores: Markdown of the model's scores, for its card.
+    model: a model directory or Hub name to write again, with its card.
+    push_to_hub: OWNER/NAME on the Hub to upload the directory to.
+    private: whether a repository that is created there is private.
+    gguf: whether to add a GGUF file; see `gguf_file`.
 
   Raises:
-    UserError: unless exactly one of workdir and untrained is given, if the work
-      directory has no checkpoint, or if `output` is something else.
+    UserError: unless exactly one of workdir, untrained and model is given, if
+      the work directory has no checkpoint, if `output` is something else, or
+      for a file that cannot be made of this model.
   """
-  if (workdir is None) == (untrained is None):
-    raise UserError("export: specify either --workdir or --config, not both")
-  places.check_apart(output, workdir)
+  if sum(x is not None for x in (workdir, untrained, model)) != 1:
+    raise UserError(
+      "export: specify either --workdir or --config, or --model, and only one "
+      "of them"
+    )
+  if model is not None and step != "latest":
+    raise UserError(
+      f"--step={step}: a model directory has no checkpoints; leave it out"
+    )
+  if private and not push_to_hub:
+    raise UserError("--private: has an effect only with --push_to_hub")
+  if push_to_hub and buckets.is_remote(output):
+    raise UserError(
+      f"--push_to_hub: uploads from a local directory; --output={output} is in "
+      "a bucket"
+    )
+  if model is not None and (fetch.find(model) / "checkpoints").is_dir():
+    raise UserError(f"--model={model}: a training; specify it as --workdir")
+  places.check_apart(output, workdir, model)
   places.check_folder(
     output,
     f"{output}: already exists and is not an exported model; choose "
     "another --output or remove it",
-    _is_export,
+    model_directory.is_one,
   )
+  source, taken = model, None
   if workdir is not None:
     source, taken = _checkpoint(workdir, step)
-    model = models.read_model(source)
-    dims = matryoshka.read(source)
-  else:
-    model = untrained()
-    source, taken, dims = "the untrained model", None, ()
+  found = models.read_model(source) if source else untrained()
+  if gguf:
+    gguf_file.check(found)
+  if push_to_hub:
+    push.create(push_to_hub, private)
+  name = push_to_hub or pathlib.PurePath(output).name
+
+  def further(directory: pathlib.Path) -> None:
+    if gguf:
+      gguf_file.write(found, directory / gguf_file.NAME, name)
+
   model_directory.write_model(
     output,
-    model.architecture,
-    model.params,
-    model.tokenizer_path,
-    mlm_head=model.mlm_head,
-    classification_head=model.classification_head,
-    matryoshka_dims=dims,
-    manifest=functools.partial(
-      manifest.of_model, source if workdir is not None else None, taken
-    ),
-    card=model_card.text(_card(workdir, output, model, taken, card_scores)),
-    **model.usage.to_json(),
+    found.architecture,
+    found.params,
+    found.tokenizer_path,
+    mlm_head=found.mlm_head,
+    classification_head=found.classification_head,
+    matryoshka_dims=matryoshka.read(fetch.find(source)) if source else (),
+    manifest=functools.partial(manifest.of_model, source, taken),
+    card=(model and model_card.renamed(fetch.find(model), name))
+    or model_card.text(_card(workdir, name, found, taken, card_scores)),
+    further=further,
+    **found.usage.to_json(),
   )
   opens = "for transformers and sentence-transformers"
-  if not families.of(model.architecture).opens(model.architecture):
+  if not families.of(found.architecture).opens(found.architecture):
     opens = (
       "for nomic_jax alone: transformers has no class for this architecture"
     )
-  print(f"{output}: {source}, {opens}")
+  print(f"{output}: {source or 'the untrained model'}, {opens}")
+  if push_to_hub:
+    print(f"{output}: uploaded to {push.upload(output, push_to_hub)}")
 
 
 def _card(
   workdir: str | None,
-  output: str,
+  name: str,
   model: model_directory.ModelFiles,
   step: int | None,
   scores: str,
 ) -> model_card.Card:
   """What the model card tells: of a training, what its directory keeps."""
   card = model_card.Card(
-    pathlib.PurePath(output).name,
+    name,
     model.architecture,
     model.usage,
     scores=scores,
@@ -183,9 +219,3 @@ def _of_step(workdir: str, step: str) -> str:
       f"best or one of {', '.join(map(str, kept)) or 'none'}"
     )
   return str(path)
-
-
-def _is_export(path: pathlib.Path) -> bool:
-  return all(
-    (path / name).is_file() for name in ("model.safetensors", "modules.json")
-  )
