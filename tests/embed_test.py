@@ -315,6 +315,8 @@ def test_blocks_hold_every_text_once_in_few_shapes_with_little_padding():
     assert sorted(seen) == list(range(2000))
     shapes = {b.tokens["ids"].shape for b in blocks}
     assert len(shapes) <= 12
+    # On a CPU, compiling a third size would take longer than empty rows.
+    assert {rows for rows, length in shapes if length == 64} <= {16, 4}
     real = sum((b.tokens["segment_ids"] > 0).sum() for b in blocks)
     room = sum(b.tokens["ids"].size for b in blocks)
     assert real == lengths.sum() and real / room > 0.93

@@ -159,8 +159,12 @@ class Embedder:
     for length, rows in sorted(by_length.items()):
       many = max(self._block_tokens // length, 1)
       few = max(many // _FEW, 1)
+      needed, sizes = -(-len(rows) // self._devices), (many, few, 1)
+      if self._on_cpu and needed > many:
+        # Compiling a third size takes longer than computing a few empty rows.
+        sizes = many, few
       start = 0
-      for size in _split(-(-len(rows) // self._devices), (many, few, 1)):
+      for size in _split(needed, sizes):
         count = size * self._devices
         part = rows[start : start + count]
         blocks.append(self._block(ids, part, count, length))
@@ -219,13 +223,14 @@ def _slots(row_length: int) -> int:
 
 
 def _split(rows: int, sizes: Sequence[int]) -> list[int]:
-  """Splits `rows` into blocks of `sizes` (decreasing, the last 1).
+  """Splits `rows` into blocks of two or three decreasing sizes.
 
   A block may be up to a quarter empty, a small one more, since several smaller
-  blocks take longer.
+  blocks take longer; the last may be almost empty.
   """
   blocks = []
   for size, spare in zip(sizes, (4 / 3, 4, 1)):
+    spare = size + 1 if size == sizes[-1] else spare  # no row is left over
     while rows >= size or rows * spare > size:
       blocks.append(size)
       rows = max(rows - size, 0)
