@@ -12,6 +12,8 @@ required if it has no default. Annotations determine the rest:
   T | None: as T.
   Annotated[T, Flag(...)]: adds what the type does not express; see Path below.
   ConfigFlags: --config and --config.KEY=VALUE, for `config_flags.load`.
+
+Flags that several jobs have in common are described once: see `shares`.
 """
 
 import argparse
@@ -25,9 +27,12 @@ import typing
 from typing import Annotated
 from typing import Any
 from typing import NamedTuple
+from typing import TypeVar
 
 from nomic_jax.cli import command_line
 from nomic_jax.storage import places
+
+T = TypeVar("T")
 
 
 class Flag(NamedTuple):
@@ -100,6 +105,31 @@ def _add_job(subparsers: Any, job: Callable[..., None]) -> None:
     else:
       names, options = _argument(parameter, hints[name])
       added.add_argument(*names, help=helps[name], **options)
+
+
+def shares(
+  flags: Callable[..., None],
+) -> Callable[[Callable[..., T]], Callable[..., T]]:
+  """Returns a decorator that adds the flags of a function to those of a job.
+
+  The job takes them as `**kwargs`, to pass on. They come after its required
+  flags, and their help from the docstring of `flags`.
+  """
+
+  def decorate(job: Callable[..., T]) -> Callable[..., T]:
+    own = inspect.signature(job)
+    required, optional = [], []
+    for p in own.parameters.values():
+      if p.kind is not p.VAR_KEYWORD:
+        (required if p.default is p.empty else optional).append(p)
+    shared = inspect.signature(flags).parameters.values()
+    job.__signature__ = own.replace(parameters=[*required, *shared, *optional])
+    job.__annotations__ = flags.__annotations__ | job.__annotations__
+    _, _, helps = inspect.getdoc(flags).partition("\nArgs:\n")
+    job.__doc__ = f"{inspect.getdoc(job)}\n{helps}"
+    return job
+
+  return decorate
 
 
 def documented(job: Callable[..., None]) -> tuple[str, dict[str, str]]:

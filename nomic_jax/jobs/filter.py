@@ -2,28 +2,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """`nomic-jax filter`."""
 
-from typing import Annotated
-from typing import Literal
+from typing import Any
 
-from nomic_jax.cli.flags import Flag
 from nomic_jax.cli.flags import Path
+from nomic_jax.cli.flags import shares
+from nomic_jax.jobs import comparing
 
 
+@shares(comparing.flags)
 def filter(
   *,
   model: Path,
   input: Path,
   output: Path,
-  within_source: bool = False,
-  query_prompt: Annotated[str | None, Flag("TEXT")] = None,
-  document_prompt: Annotated[str | None, Flag("TEXT")] = None,
-  dtype: Literal["float32", "bfloat16"] = "float32",
-  store: Literal["float32", "bfloat16", "int8"] = "float32",
   distributed: bool = False,
   k: int = 2,
   chunk_size: int = 1_000_000,
   minimum_similarity: float | None = None,
   margin: float | None = None,
+  **compared: Any,
 ) -> None:
   """Keeps pairs that the model finds consistent.
 
@@ -31,13 +28,6 @@ def filter(
     model: model or work directory, or Hub name
     input: data directory; its train split is filtered, others are copied
     output: data directory to write; its `score` is the cosine of each pair
-    within_source: compare only rows of the same source
-    query_prompt: text to put before each query; default: the source's own
-      prompt if the model knows it, else the model's
-    document_prompt: text to put before each document; likewise
-    dtype: compute dtype of the model
-    store: dtype of the searched vectors; smaller ones use less memory and miss
-      some neighbours; the job reports how many
     distributed: run as one of several processes that share a disk and the work
     k: keep a pair if the document is among the k nearest to its query; 0: use
       only the similarity
@@ -45,6 +35,7 @@ def filter(
       equal size
     minimum_similarity: also drop pairs with a cosine below this
     margin: also keep a pair whose cosine is within this of the k-th
+    **compared: see comparing.py
   """
   from nomic_jax.curate import filter as filtering
   from nomic_jax.mesh import processes
@@ -58,9 +49,5 @@ def filter(
       chunk_size=chunk_size,
       minimum_similarity=minimum_similarity,
       margin=margin,
-      within_source=within_source,
-      query_prompt=query_prompt,
-      document_prompt=document_prompt,
-      dtype=dtype,
-      store=store,
+      **compared,
     )

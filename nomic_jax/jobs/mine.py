@@ -3,28 +3,27 @@
 """`nomic-jax mine`."""
 
 from typing import Annotated
+from typing import Any
 from typing import Literal
 
 from nomic_jax.cli.flags import Flag
 from nomic_jax.cli.flags import Names
 from nomic_jax.cli.flags import Path
 from nomic_jax.cli.flags import Paths
+from nomic_jax.cli.flags import shares
+from nomic_jax.jobs import comparing
 
 
 def _share_or_none(text: str) -> float | None:
   return None if text == "none" else float(text)
 
 
+@shares(comparing.flags)
 def mine(
   *,
   model: Path,
   input: Path,
   output: Path,
-  within_source: bool = False,
-  query_prompt: Annotated[str | None, Flag("TEXT")] = None,
-  document_prompt: Annotated[str | None, Flag("TEXT")] = None,
-  dtype: Literal["float32", "bfloat16"] = "float32",
-  store: Literal["float32", "bfloat16", "int8"] = "float32",
   distributed: bool = False,
   negatives: int = 20,
   minimum: int | None = None,
@@ -36,6 +35,7 @@ def mine(
   random_sources: Annotated[Names | None, Flag("SOURCE,...")] = None,
   seed: int = 0,
   chunk_size: int = 65_536,
+  **compared: Any,
 ) -> None:
   """Adds hard negatives to every pair.
 
@@ -44,13 +44,6 @@ def mine(
     input: data directory; its train split gets negatives, others are copied
     output: data directory to write; its `score` is the cosine of each pair, and
       `negative_scores` are those of its negatives, NaN for random ones
-    within_source: compare only rows of the same source
-    query_prompt: text to put before each query; default: the source's own
-      prompt if the model knows it, else the model's
-    document_prompt: text to put before each document; likewise
-    dtype: compute dtype of the model
-    store: dtype of the searched vectors; smaller ones use less memory and miss
-      some neighbours; the job reports how many
     distributed: run as one of several processes that share a disk and the work
     negatives: number of negatives per pair
     minimum: a pair with fewer negatives is short; default: --negatives
@@ -67,6 +60,7 @@ def mine(
       default: those with prompts for classification or clustering
     seed: of random negatives
     chunk_size: number of queries after which progress is saved
+    **compared: see comparing.py
   """
   from nomic_jax.curate import mine as mining
   from nomic_jax.mesh import processes
@@ -85,10 +79,6 @@ def mine(
       seed=seed,
       corpus=corpus,
       random_sources=random_sources,
-      within_source=within_source,
-      query_prompt=query_prompt,
-      document_prompt=document_prompt,
-      dtype=dtype,
-      store=store,
       chunk_size=chunk_size,
+      **compared,
     )
