@@ -7,7 +7,6 @@ never wait for the host.
 """
 
 from collections.abc import Callable
-from collections.abc import Iterator
 import contextlib
 import faulthandler
 import pathlib
@@ -16,6 +15,7 @@ import time
 from typing import Any
 from typing import Protocol
 
+import grain
 import jax
 from jax.sharding import Mesh
 from jaxtyping import PyTree
@@ -76,7 +76,7 @@ def loop(
   workdir: pathlib.Path,
   run: Training,
   state: step_lib.TrainState,
-  data: Iterator[HostBatch],
+  data: grain.DatasetIterator,
   checkpoints: Checkpoints,
   evaluators: Evaluators,
   record: Record,

@@ -29,6 +29,7 @@ from nomic_jax.data import tokens
 from nomic_jax.data.growing import Growing
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
+from nomic_jax.model.params import Batch
 from nomic_jax.text import prompts as prompts_lib
 
 T = TypeVar("T")
@@ -265,9 +266,7 @@ def _check_texts(
     )
 
 
-def to_devices(
-  batch: dict[str, np.ndarray], sharding: NamedSharding
-) -> dict[str, jax.Array]:
+def to_devices(batch: dict[str, np.ndarray], sharding: NamedSharding) -> Batch:
   """Joins the hosts' batches into global arrays, rows sharded over devices.
 
   Names of sources, which are text, are left out. The result is nested, see
@@ -336,8 +335,8 @@ def sources_in(batch: dict[str, np.ndarray]) -> str:
 
 
 def accuracy_of_source(
-  batch: dict[str, np.ndarray], result: Mapping[str, float]
-) -> dict[str, float]:
+  batch: dict[str, np.ndarray], result: Mapping[str, T]
+) -> dict[str, T]:
   """Returns {"accuracy/NAME": accuracy} if all hosts have the same source."""
   names = np.unique(batch.get("source", []))
   if not np.all(batch.get("one_source", 1)):  # another host has other sources

@@ -17,6 +17,7 @@ import numpy as np
 from nomic_jax.embed import finite
 from nomic_jax.embed.embedding_model import adapted
 from nomic_jax.embed.embedding_model import EmbeddingModel
+from nomic_jax.embed.embedding_model import Encodes
 from nomic_jax.errors import UserError
 from nomic_jax.hub import fetch
 from nomic_jax.storage import files
@@ -25,7 +26,7 @@ from nomic_jax.storage.progress import Progress
 PIECE = 4096  # texts per piece: the work that a kill can lose
 
 # A model or work directory, or a model; see `embedding_model.adapted`.
-Given = str | os.PathLike | EmbeddingModel
+Given = str | os.PathLike | EmbeddingModel | Encodes
 
 
 def load(model: Given, dtype: str = "float32") -> EmbeddingModel:

@@ -11,6 +11,7 @@ in trec_eval. A judged query without text is skipped.
 from collections.abc import Hashable
 from collections.abc import Iterable
 from collections.abc import Mapping
+from typing import Any
 from typing import TypeVar
 
 from nomic_jax.errors import UserError
@@ -52,7 +53,7 @@ def task(
   queries: Mapping[str, tuple[str, str]],
   judgements: Mapping[tuple[str, str], int],
   where: str,
-  **options: bool,
+  **options: Any,
 ) -> RetrievalTask:
   """Makes a task; a document that is its query does not answer it.
 

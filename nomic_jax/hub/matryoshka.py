@@ -13,6 +13,7 @@ from nomic_jax.errors import UserError
 from nomic_jax.storage import buckets
 from nomic_jax.storage.keys import read_json
 from nomic_jax.storage.values import Json
+from nomic_jax.storage.values import Place
 
 KEY = "matryoshka_dimensions"
 
@@ -37,7 +38,7 @@ def read(path: str | os.PathLike) -> tuple[int, ...]:
   return tuple(sorted(dims))
 
 
-def training_of(path: pathlib.Path) -> pathlib.Path:
+def training_of(path: Place) -> Place:
   """Returns the work directory that contains checkpoints/STEP, or `path`."""
   in_one = path.name.isdigit() and path.parent.name == "checkpoints"
   return path.parents[1] if in_one else path

@@ -5,6 +5,7 @@
 from collections.abc import Mapping
 import contextlib
 import json
+import os
 import pathlib
 import shutil
 import sys
@@ -24,6 +25,7 @@ from nomic_jax.run import orbax_errors
 from nomic_jax.run.best import goodness
 from nomic_jax.storage import buckets
 from nomic_jax.storage import orbax_s3
+from nomic_jax.storage.values import Place
 
 
 class _Manager(ocp.CheckpointManager):
@@ -228,12 +230,12 @@ class Checkpoints:
       self._manager.close()
 
 
-def latest_step(workdir: pathlib.Path | str) -> int | None:
+def latest_step(workdir: str | os.PathLike) -> int | None:
   """Returns the step of the newest complete checkpoint, or None."""
   return max(_steps(_folder(buckets.as_path(workdir))), default=None)
 
 
-def _steps(folder: pathlib.Path) -> list[int]:
+def _steps(folder: Place) -> list[int]:
   """Returns the steps of the complete checkpoints."""
   if buckets.is_remote(folder):
     return buckets.whole_steps(folder)
@@ -256,7 +258,7 @@ class Best(NamedTuple):
   value: float
 
 
-def best(workdir: pathlib.Path | str) -> Best | None:
+def best(workdir: str | os.PathLike) -> Best | None:
   """Returns the best checkpoint of a training with `config.checkpoint.best`.
 
   The earliest of equals; None if none is better than the start.
@@ -274,7 +276,7 @@ def best(workdir: pathlib.Path | str) -> Best | None:
   return Best(-negated, *next(iter(values.items())))
 
 
-def _metrics_file(folder: pathlib.Path, step: int) -> pathlib.Path:
+def _metrics_file(folder: Place, step: int) -> Place:
   return folder / str(step) / "metrics" / "metrics"  # written by Orbax
 
 
@@ -283,9 +285,7 @@ def _goodness(values: Mapping[str, float]) -> float:
   return goodness(*next(iter(values.items())))
 
 
-def restore_params(
-  workdir: pathlib.Path | str, step: int | None = None
-) -> dict:
+def restore_params(workdir: str | os.PathLike, step: int | None = None) -> dict:
   """Returns the parameters of a checkpoint; default: the newest.
 
   They are averaged if the training averages them, see `average`.
@@ -300,7 +300,7 @@ def restore_params(
     return _restore_params(workdir, step)
 
 
-def _restore_params(workdir: pathlib.Path | str, step: int | None) -> dict:
+def _restore_params(workdir: str | os.PathLike, step: int | None) -> dict:
   folder = _folder(buckets.as_path(workdir))
   step = latest_step(workdir) if step is None else step
   if step is None:
@@ -337,6 +337,6 @@ def _restore_params(workdir: pathlib.Path | str, step: int | None) -> dict:
     )
 
 
-def _folder(workdir: pathlib.Path) -> pathlib.Path:
+def _folder(workdir: Place) -> Place:
   folder = workdir / "checkpoints"
   return folder if buckets.is_remote(workdir) else folder.absolute()

@@ -10,6 +10,7 @@ import json
 import math
 import pathlib
 import time
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -22,6 +23,10 @@ from nomic_jax.storage import buckets
 from nomic_jax.storage.files import replacing
 from nomic_jax.storage.values import Json
 from nomic_jax.storage.values import JsonObject
+from nomic_jax.storage.values import Place
+
+if TYPE_CHECKING:
+  import optax
 
 
 class MetricsFile:
@@ -111,7 +116,7 @@ class StepLog:
   def __init__(
     self,
     metrics: MetricsFile | None,
-    schedule: Callable[[int], float],
+    schedule: "optax.Schedule",
     every: int,
     skip_at_most: int = 0,
     clocks: Callable[[], dict[str, float]] = dict,
@@ -318,7 +323,7 @@ def lower_is_better(name: str) -> bool:
   return name.endswith(("loss", "perplexity", "error"))
 
 
-def read(path: pathlib.Path) -> list[JsonObject]:
+def read(path: Place) -> list[JsonObject]:
   """Returns the rows of a metrics file; [] if missing.
 
   A partial last line is ignored, and so are unfinished lines that a later one
@@ -332,7 +337,7 @@ def _finished(rows: Iterable[dict]) -> list[dict]:
   return [r for r in rows[:-1] if "unfinished" not in r] + rows[-1:]
 
 
-def _lines(path: pathlib.Path) -> list[JsonObject]:
+def _lines(path: Place) -> list[JsonObject]:
   if not path.is_file():
     return []
   rows = []
