@@ -281,10 +281,11 @@ def _collectives(program):
 class _Whole(Encoder):
   """Every device is to have all hidden states."""
 
-  def apply(self, *args):
+  def _apply(self, *args):
+    hidden, router = super()._apply(*args)
     return jax.lax.with_sharding_constraint(
-      super().apply(*args), jax.sharding.PartitionSpec()
-    )
+      hidden, jax.sharding.PartitionSpec()
+    ), router
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ accumulates the candidates' gradient would need one in every block.
 
 from collections.abc import Callable
 import functools
+from typing import Any
 from typing import NamedTuple
 
 import jax
@@ -306,7 +307,7 @@ def _of_queries(
   group: Array,
   groups: Array,
   gradient: bool,
-) -> tuple[Array | None, ...]:
+) -> tuple[Any, ...]:
   """Computes everything that blocks of queries give.
 
   Returns:

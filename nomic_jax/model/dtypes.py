@@ -4,9 +4,9 @@
 
 import pathlib
 import re
+from typing import Any
 
 import jax
-from jax.tree_util import KeyPath
 
 from nomic_jax.errors import check_choice
 
@@ -37,7 +37,7 @@ def choose(name: str, platform: str) -> str:
   return name
 
 
-def is_multiplied(path: KeyPath) -> bool:
+def is_multiplied(path: tuple[Any, ...]) -> bool:
   """Returns whether a parameter is a matrix of the stack of layers.
 
   Those are used only in the dtype to compute in.

@@ -11,6 +11,7 @@ accumulation, with the left operand contracted along its last axis.
 
 from collections.abc import Callable
 import functools
+from typing import Any
 
 from flax import linen as nn
 import jax
@@ -37,8 +38,8 @@ class Linear(nn.Module):
 
   features: int
   dtype: DTypeLike
-  kernel_init: Callable[..., Array]
-  bias_init: Callable[..., Array] | None
+  kernel_init: Callable[..., Any]
+  bias_init: Callable[..., Any] | None
 
   @nn.compact
   def __call__(

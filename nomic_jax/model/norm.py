@@ -82,7 +82,7 @@ def _backward(
   del eps
   x, mean, narrow, scale, shifted = residuals
   wide = x.astype(jnp.float32)
-  unit = (wide - mean if centred else wide) * narrow
+  unit = (wide - mean if mean is not None else wide) * narrow
   gradient = gradient.astype(jnp.float32)
   scaled = gradient * scale
   across = scaled - scaled.mean(-1, keepdims=True) if centred else scaled

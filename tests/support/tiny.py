@@ -13,6 +13,7 @@ import tokenizers
 from nomic_jax.data import loader
 from nomic_jax.data.pack import pack
 from nomic_jax.model.config import EncoderConfig
+from nomic_jax.model.encoder import Embedded
 from nomic_jax.text import tokenizer as tokenizer_lib
 
 CONFIG = EncoderConfig(
@@ -202,4 +203,4 @@ class Vectors:
 
   def embed(self, params, tokens, slots, rng=None):
     del rng
-    return params["table"].reshape(len(tokens["ids"]), slots, -1)
+    return Embedded(params["table"].reshape(len(tokens["ids"]), slots, -1))
