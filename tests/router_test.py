@@ -97,7 +97,7 @@ def test_statistics_of_rows_arrive_in_order_and_with_gradients(
   # A statistic has a gradient of its own.
   none = jax.tree.map(np.zeros_like, weights)
   without = tiny.jit(_function(encoder, 0))(params, batch, none)
-  up = lambda result: result[1]["layers"]["up"]["kernel"]
+  up = lambda result: result[1]["layers_0"]["up"]["kernel"]
   assert np.abs(up(plain) - up(without)).max() > 1e-2
 
   in_chunks = _function(encoder, 2 * LENGTH)
