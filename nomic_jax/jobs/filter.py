@@ -4,9 +4,9 @@
 
 from typing import Any
 
+from nomic_jax.cli import comparing
 from nomic_jax.cli.flags import Path
 from nomic_jax.cli.flags import shares
-from nomic_jax.jobs import comparing
 
 
 @shares(comparing.flags)
@@ -35,7 +35,7 @@ def filter(
       equal size
     minimum_similarity: also drop pairs with a cosine below this
     margin: also keep a pair whose cosine is within this of the k-th
-    **compared: see comparing.py
+    **compared: see cli/comparing.py
   """
   from nomic_jax.curate import filter as filtering
   from nomic_jax.mesh import processes

@@ -6,12 +6,12 @@ from typing import Annotated
 from typing import Any
 from typing import Literal
 
+from nomic_jax.cli import comparing
 from nomic_jax.cli.flags import Flag
 from nomic_jax.cli.flags import Names
 from nomic_jax.cli.flags import Path
 from nomic_jax.cli.flags import Paths
 from nomic_jax.cli.flags import shares
-from nomic_jax.jobs import comparing
 
 
 def _share_or_none(text: str) -> float | None:
@@ -60,7 +60,7 @@ def mine(
       default: those with prompts for classification or clustering
     seed: of random negatives
     chunk_size: number of queries after which progress is saved
-    **compared: see comparing.py
+    **compared: see cli/comparing.py
   """
   from nomic_jax.curate import mine as mining
   from nomic_jax.mesh import processes
