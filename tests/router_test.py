@@ -101,10 +101,13 @@ def test_statistics_of_rows_arrive_in_order_and_with_gradients(
   assert np.abs(up(plain) - up(without)).max() > 1e-2
 
   in_chunks = _function(encoder, 2 * LENGTH)
-  tiny.assert_close(tiny.jit(in_chunks)(params, batch, weights), plain, 1e-4)
+  tiny.assert_close(tiny.jit(in_chunks)(params, batch, weights), plain, 1e-3)
   mesh = Mesh(np.array(jax.devices()).reshape(4, 2, 1), partition.AXES)
-  everywhere = tiny.jit(partition.in_mesh(_function(encoder, LENGTH), mesh))
-  tiny.assert_close(everywhere(params, batch, weights), plain, 1e-4)
+  everywhere = tiny.jit(
+    partition.in_mesh(_function(encoder, LENGTH), mesh),
+    in_shardings=jax.NamedSharding(mesh, jax.P()),
+  )
+  tiny.assert_close(everywhere(params, batch, weights), plain, 1e-3)
 
 
 def test_dense_layers_have_no_statistics():
