@@ -4,10 +4,12 @@
 
 import functools
 import json
+import pathlib
 import random
 import shutil
 
 import jax
+from matplotlib import pyplot
 import numpy as np
 import pytest
 from support import hub_random
@@ -15,6 +17,7 @@ from support import small_data
 import yaml
 
 import nomic_jax
+from nomic_jax import adapting
 from nomic_jax.adapting import adaptation
 from nomic_jax.data import dataset
 from nomic_jax.data import pack
@@ -100,6 +103,7 @@ def _adapted(place):
   return place / "mine"
 
 
+@pytest.mark.slow
 def test_a_better_model_is_exported_with_its_card(place, adapted, capsys):
   after = json.loads((adapted / "after.json").read_text())
   (scores,) = (
@@ -146,6 +150,7 @@ def test_a_better_model_is_exported_with_its_card(place, adapted, capsys):
   assert "made with" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_splits_share_no_text(adapted):
   rows = {
     name: dataset.open_split(adapted / folder, split)
@@ -171,6 +176,7 @@ def test_the_splits_share_no_text(adapted):
   assert negatives and not negatives & {r["document"] for r in rows["test"]}
 
 
+@pytest.mark.slow
 def test_a_model_that_does_not_improve_is_not_exported(place, capsys):
   still = ["--negatives=0", "--config.optimizer.learning_rate=0", *FAST[1:]]
   assert _adapt(place, "still", *still) == 0
@@ -198,6 +204,7 @@ def _labelled(count):
   return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "rows, tasks, best",
   [
@@ -319,3 +326,44 @@ def test_a_card_leaves_out_what_is_not_known(place):
   known = card._replace(base="owner/name", data="hf:a/b", licence="mit")
   front = yaml.safe_load(model_card.text(known).split("---\n")[1])
   assert front["base_model"] == "owner/name" and front["datasets"] == ["a/b"]
+
+
+def _cells():
+  """The notebook's cells of code, in order."""
+  page = pathlib.Path(adapting.__file__).parent / "adapt.ipynb"
+  cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
+  return ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+
+
+@pytest.mark.slow
+def test_the_notebook_adapts_searches_and_draws(place, adapted, capsys):
+  settings, *cells = _cells()
+  names = {}
+  exec(settings, names)
+  own = {
+    "MODEL": str(place / "model"),
+    "SOURCE": str(place / "pairs.jsonl"),
+    "OUTPUT": str(adapted),
+    "OPTIONS": dict(epochs=4, negatives=1, config=FAST),
+  }
+  assert own.keys() == {n for n in names if n.isupper()}
+  names |= own
+  pyplot.switch_backend("agg")
+  for cell in cells:
+    exec(compile(cell, "adapt.ipynb", "exec"), names)
+  out = capsys.readouterr().out
+  assert names["result"]["verdict"] in out
+  held_out, scores = names["held_out"], names["scores"]
+  for i, line in zip(np.argsort(-scores), out.splitlines()[-5:], strict=False):
+    assert line.startswith(f"{scores[i]:7.3f}  {held_out.documents[i][:80]}")
+    assert ("its document" in line) == (i in held_out.relevant[0])
+  # A query and its document are joined, and lie closer after the training.
+  joined = [
+    np.array([line.get_xydata() for line in axis.lines])
+    for axis in names["axes"]
+  ]
+  assert joined[0].shape == (len(held_out.queries), 2, 2)
+  before, after = (
+    np.linalg.norm(np.diff(lines, axis=1), axis=-1).mean() for lines in joined
+  )
+  assert after < 0.8 * before

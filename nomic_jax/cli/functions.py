@@ -65,9 +65,11 @@ def _value(value: Any, hint: Any) -> Any:
     value = os.fspath(value)
   if hint is flags.ConfigFlags:
     return _config(value)
-  flag, many, _, _ = flags.described(hint)
+  flag, many, _, kind = flags.described(hint)
   if isinstance(value, str) and flag.parse:
     value = flag.parse(value)
+  if kind is float and type(value) is int:
+    value = float(value)  # as the command reads it
   if not many or value is None:
     return value
   if isinstance(value, str) or not isinstance(value, Sequence):
