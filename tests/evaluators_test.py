@@ -2,11 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evaluators in training: their data and weights, and the best checkpoint."""
 
+import dataclasses
 import json
 import math
+import pathlib
 import re
+import types
 
 import jax
+import ml_collections
 import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
@@ -14,7 +18,10 @@ import pytest
 from support import small_data
 from support import tiny
 
+from nomic_jax import evaluators
+from nomic_jax import training
 from nomic_jax.cli import config_flags
+from nomic_jax.data import dataset
 from nomic_jax.data import loader
 from nomic_jax.losses.mlm import MLM
 from nomic_jax.main import main
@@ -275,3 +282,55 @@ def test_an_impossible_evaluation_is_an_error_at_the_start(
   assert main(arguments) == 2
   assert re.search(expected, small_data.complaint(capsys.readouterr().err))
   assert not (place / "wrong").exists()
+
+
+def test_the_page_adds_an_evaluator(place, monkeypatch):
+  """The code of the page is run as it is."""
+  page = pathlib.Path(evaluators.__file__).parent / "README.md"
+  code, line, asked = re.findall(
+    r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL
+  )
+  module = types.ModuleType("nomic_jax.evaluation.evaluators.uniformity")
+  exec(compile(code, "uniformity.py", "exec"), module.__dict__)
+  monkeypatch.setattr(evaluators, "_KINDS", dict(evaluators._KINDS))
+  exec(line, {"_KINDS": evaluators._KINDS, **vars(module)})
+  config = ml_collections.ConfigDict(
+    config_flags.load(
+      [
+        small_data.config("mlm"),
+        f"--config.data.path={place / 'pairs'}",
+        "--config.steps=200",
+      ]
+    )
+  )
+  with config.unlocked():
+    exec(asked, {"c": config})
+  config.evaluators.spread.texts = 20
+  words = tokenizer_lib.load(place / "pairs" / "tokenizer")
+  architecture = dataclasses.replace(tiny.CONFIG, vocab_size=192).architecture
+  run = training.setup(config, architecture, jax.devices())
+  called = evaluators.Evaluators(config, words, run)
+  assert called.due(100) == ["spread"] and not called.due(99)
+  params = tiny.params(run.loss)
+  (value,) = called(["spread"], params).values()
+  # Independently: one text at a time, in float64.
+  embed = tiny.jit(lambda p, t: Encoder(architecture).embed(p, t, 1))
+  rows = dataset.open_split(place / "pairs", "train")
+  x = []
+  for i in range(20):
+    ids = np.array([words.encode(rows[i]["document"]).ids[:128]])
+    padded = lambda x: np.pad(x, ((0, 0), (0, 128 - ids.size)))
+    tokens = {
+      "ids": padded(ids),
+      "segment_ids": padded(np.ones_like(ids)),
+      "positions": padded(np.arange(ids.size)[None]),
+    }
+    vector = np.asarray(embed(params["encoder"], tokens), "d")[0, 0]
+    x.append(vector / np.linalg.norm(vector))
+  apart = [
+    np.exp(-2 * np.square(a - b).sum())
+    for i, a in enumerate(x)
+    for j, b in enumerate(x)
+    if i != j
+  ]
+  assert value == pytest.approx(np.log(np.mean(apart)), rel=1e-4) and value < 0

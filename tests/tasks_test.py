@@ -5,6 +5,10 @@
 import csv
 import json
 import math
+import pathlib
+import re
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -545,3 +549,38 @@ def test_folders_of_one_name_need_another(tmp_path):
     ):
       tasks.find([one, spec])
   assert [t.name for t in tasks.find([one, f"NAME={two}"])] == ["set", "NAME"]
+
+
+def test_the_page_adds_a_kind_of_task(tmp_path, monkeypatch):
+  """The code of the page is run as it is."""
+  page = pathlib.Path(tasks.__file__).parent / "README.md"
+  code, line = re.findall(
+    r"^```python\n(.*?)^```", page.read_text(), re.M | re.S
+  )
+  triplets = types.ModuleType("nomic_jax.evaluation.triplets")
+  monkeypatch.setitem(sys.modules, triplets.__name__, triplets)
+  exec(compile(code, "triplets.py", "exec"), triplets.__dict__)
+  monkeypatch.setattr(tasks, "FOLDERS", dict(tasks.FOLDERS))
+  exec(line, vars(tasks) | {"triplets": triplets})
+  draw = words(90)
+  found = [
+    dict(zip(("anchor", "positive", "negative"), draw[i : i + 3]))
+    for i in range(0, 90, 3)
+  ]
+  (task,) = tasks.find([str(write(tmp_path / "own", "test", found))])
+  assert (task.kind, task.size) == ("triplets", "30 triplets")
+  system = Random()
+  items = task.run(system).items
+  expected = [
+    [float(np.dot(a, p) > np.dot(a, n))]
+    for a, p, n in (
+      system.encode([*row.values()], "classification") for row in found
+    )
+  ]
+  assert items.tolist() == expected and 0 < np.mean(expected) < 1
+  assert task.scores(items) == {"accuracy": np.mean(expected)}
+  other = write(tmp_path / "other", "test", found[::-1])
+  (turned,) = tasks.find([str(other)])
+  assert turned.fingerprint() != task.fingerprint()
+  lexical = task.run(systems.Lexical("bm25")).items
+  assert lexical.shape == items.shape
