@@ -50,6 +50,7 @@ def _same(one, other):
   return jax.tree.all(jax.tree.map(np.array_equal, one, other))
 
 
+@pytest.mark.slow
 def test_it_is_evaluated_exported_and_resumed(tmp_path, monkeypatch):
   small_data.make(tmp_path)
 

@@ -71,6 +71,7 @@ def _lines(workdir):
   return {row["step"]: row["eval/loss"] for row in rows}
 
 
+@pytest.mark.slow
 def test_no_checkpoint_beats_the_start(place, capsys, monkeypatch):
   """A learning rate of 0 changes nothing, so every step is a tie."""
   still = ["steps=6", "optimizer.learning_rate=0.0", "checkpoint.patience=3"]
@@ -106,6 +107,7 @@ def test_no_checkpoint_beats_the_start(place, capsys, monkeypatch):
   assert _lines(place / "stopped") == losses
 
 
+@pytest.mark.slow
 def test_a_training_that_learns_has_a_best_after_the_start(place, capsys):
   workdir = place / "learns"
   learning = ["steps=4", "optimizer.learning_rate=2e-3"]
@@ -117,6 +119,7 @@ def test_a_training_that_learns_has_a_best_after_the_start(place, capsys):
   assert f"at step {step}: {workdir}/checkpoints" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_epochs_are_whole_batches_of_the_rows(place, capsys):
   """54 rows and batches of 8: 6 steps."""
   workdir = place / "epochs"

@@ -17,6 +17,8 @@ from nomic_jax.main import main
 
 WORDS = small_data.WORDS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):

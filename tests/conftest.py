@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests run on 8 virtual CPU devices, without network, with shapes checked."""
 
+import gc
 import os
 
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -12,3 +13,5 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 from support import shape_checks  # noqa: E402
 
 shape_checks.install()
+# Traces are many objects and rarely garbage: look for it less often.
+gc.set_threshold(100_000, 50, 100)

@@ -54,6 +54,7 @@ def _moved(before, after):
   )
 
 
+@pytest.mark.slow
 def test_mlm_then_contrastive_then_export(place, tmp_path, capsys):
   """Of MPNet, whose layers share a table; on a mesh that shards parameters."""
   own = "optimizer.warmup=0", "steps=1"
@@ -95,6 +96,7 @@ def test_mlm_then_contrastive_then_export(place, tmp_path, capsys):
   np.testing.assert_allclose(found, model.encode(texts), rtol=0, atol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_learned_positions_become_rotary(name, place, tmp_path):
   files = models.read_model(place / name)

@@ -128,6 +128,7 @@ def test_a_collective_in_a_loop_of_a_real_program():
   assert found(at_the_end) == [hlo.Collective("all-reduce", False, 1, size)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "loss, batch",
   [

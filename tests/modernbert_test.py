@@ -115,6 +115,7 @@ def test_the_border_is_that_of_transformers():
     assert ((moved > 1e-5) == changes).all(), (distance, moved)
 
 
+@pytest.mark.slow
 def test_blocks_beyond_the_window_are_not_visited():
   """Tokens looked at, forward and backward, by what kernels loop over."""
   ids = jnp.ones((1, 8192), jnp.int32)
@@ -255,6 +256,7 @@ def test_fresh_weights_are_drawn_as_the_paper_says():
   assert set(head["transform"]) == {"kernel"} and set(head["norm"]) == {"scale"}
 
 
+@pytest.mark.slow
 def test_dropout_comes_after_attention_alone():
   a = families.fresh(SMALL | dict(family="modernbert"))
   params = tiny.params(Encoder(a))

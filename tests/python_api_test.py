@@ -53,6 +53,7 @@ def _data(tmp_path_factory):
   return small_data.make(tmp_path_factory.mktemp("data"))
 
 
+@pytest.mark.slow
 def test_train_and_evaluate_do_what_the_commands_do(data, tmp_path):
   config = nomic_jax.config(
     f"{small_data.ROOT}/configs/mlm.py:miniature",

@@ -74,6 +74,7 @@ SCORES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ours, theirs", [(CoSENT, "CoSENT"), (AnglE, "AnglE")])
 @pytest.mark.parametrize("name", SCORES)
 def test_scores_are_compared_as_theirs(ours, theirs, name):
@@ -173,6 +174,7 @@ def _scored():
   }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "make", [CoSENT, functools.partial(AnglE, matryoshka_dims=(8, 16)), Triplet]
 )

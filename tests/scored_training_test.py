@@ -119,6 +119,7 @@ def _train(folder, name, *flags):
   return [json.loads(line) for line in lines]
 
 
+@pytest.mark.slow
 def test_a_training_on_scores_learns_their_order(scored, capsys):
   found = _train(
     scored,
@@ -156,6 +157,7 @@ def test_a_training_on_scores_learns_their_order(scored, capsys):
   assert after == pytest.approx(spearman[-1], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_triplets_train_and_what_does_not_fit_is_refused(
   scored, tmp_path, capsys
 ):
