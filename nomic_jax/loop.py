@@ -108,16 +108,16 @@ def loop(
   done = int(state.step)
   sharding = partition.batch_sharding(run.mesh)
   shapes = set()
-  pending = None  # the step whose metrics have not been read
+  pending: Any = None  # the step whose metrics have not been read
 
   def served() -> Params:
     return average.served(state.params, state.opt_state)
 
   def log_pending(write: bool = False, stopped: bool = False) -> None:
     number, result, *about = pending
-    progress.update(
-      1, **log.add(number, jax.device_get(result), *about, write, stopped)
-    )
+    result = jax.device_get(result)
+    shown = log.add(number, result, *about, write=write, stopped=stopped)
+    progress.update(1, **shown)
 
   with (
     _metrics_file(config, workdir, done) as file,
@@ -267,7 +267,7 @@ class _Watch:
     """Restarts the timer; call it at every step."""
     if self._seconds:
       faulthandler.dump_traceback_later(
-        self._seconds, repeat=True, file=sys.__stderr__
+        self._seconds, repeat=True, file=sys.__stderr__ or sys.stderr
       )
 
   def __exit__(self, *error) -> None:

@@ -99,3 +99,6 @@ def test_a_file_of_that_name_here_comes_first(tmp_path, monkeypatch, capsys):
     load("configs/gluee.py")
   with pytest.raises(UserError, match="no file elsewhere/mlm.py"):
     load("elsewhere/mlm.py")
+  (tmp_path / "config.yaml").write_text("steps: 5\n")
+  with pytest.raises(UserError, match="config.yaml: expected a Python file"):
+    load("config.yaml")

@@ -194,10 +194,11 @@ def adapt(
     )
     verdict = report_lib.verdict(after)
     if best is None:
-      figure, start = best_lib.start_of(work)
+      start = best_lib.start_of(work)
+      figure = f" ({start[0]} {start[1]:.3f})" if start else ""
       folder.note(
-        "no checkpoint was better than the start on the development rows "
-        f"({figure} {start:.3f}); compared is the last one"
+        "no checkpoint was better than the start on the development rows"
+        f"{figure}; compared is the last one"
       )
   improved = best is not None and report_lib.gain(after).value > 0
   with folder.step("export", "export and report"):

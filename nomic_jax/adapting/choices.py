@@ -247,5 +247,7 @@ def _try(
       str(work),
     )
     found[name] = metrics.read(work / "metrics.jsonl")[-1][best]
-    found["start"] = best_lib.start_of(work)[1]
+    start = best_lib.start_of(work)
+    assert start is not None, work  # checkpoint.best is set
+    found["start"] = start[1]
   folder.write("trial/choice.json", found)

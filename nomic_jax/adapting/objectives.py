@@ -92,6 +92,7 @@ def tasks(
 def _write_classes(
   objective: Objective, data: pathlib.Path, folder: pathlib.Path
 ) -> None:
+  assert objective.turn is not None, "texts with a class"
   with replacing(folder) as temporary:
     temporary.mkdir(parents=True)
     for split in ("train", "test"):
@@ -107,7 +108,7 @@ def _named(names: list[str], row: dataset.Row) -> dataset.Row:
   """Returns the pair of a text and the name of its class."""
   text = " ".join(filter(None, (row["query"], row["document"])))
   label = int(row["labels"][0])
-  return row | {"query": text, "document": names[label], "labels": []}
+  return {**row, "query": text, "document": names[label], "labels": []}
 
 
 def _spoken(name: str) -> str:

@@ -15,6 +15,7 @@ import functools
 import io
 import os
 import sys
+from typing import NoReturn
 import warnings
 
 from nomic_jax.errors import nearest
@@ -34,7 +35,7 @@ class Parser(argparse.ArgumentParser):
     """The parser's actions."""
     return self._actions
 
-  def error(self, message: str) -> None:
+  def error(self, message: str) -> NoReturn:
     """Raises UserError in place of exiting."""
     raise UserError(f"{message}. See {self.prog} --help")
 
@@ -44,12 +45,12 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter):
 
   def _get_help_string(self, action: argparse.Action) -> str:
     if not action.option_strings and action.nargs == "*":
-      return action.help
+      return action.help or ""
     if action.required:
       return f"{action.help} (required)"
     if action.default in (None, []):
       return f"{action.help} (default: none)"
-    return super()._get_help_string(action)
+    return super()._get_help_string(action) or ""
 
 
 def replace_unencodable() -> None:
@@ -67,7 +68,8 @@ def enable_compilation_cache() -> None:
   """Enables JAX's persistent compilation cache, in the user's cache folder."""
   import jax
 
-  if jax.config.jax_compilation_cache_dir is None:
+  known = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+  if known is None:
     base = os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
     jax.config.update(
       "jax_compilation_cache_dir", os.path.join(base, "nomic_jax", "xla")

@@ -141,6 +141,8 @@ def module(path: str) -> ModuleType:
     print(f"config: {path} not found here; using {file}", file=sys.stderr)
   isolated = _importing_from(str(file.parent.absolute()))
   spec = importlib.util.spec_from_file_location(file.stem, file)
+  if spec is None or spec.loader is None:
+    raise UserError(f"--config={path}: expected a Python file, ending in .py")
   loaded = importlib.util.module_from_spec(spec)
   try:
     isolated(spec.loader.exec_module)(loaded)

@@ -63,6 +63,7 @@ def _numbers(text: str) -> list[int]:
 
 
 ConfigFlags = typing.NewType("ConfigFlags", Sequence[str])
+NO_FLAGS = ConfigFlags(())
 Names = Annotated[Sequence[str], Flag("NAME,...", _names)]
 Numbers = Annotated[Sequence[int], Flag("N,...", _numbers)]
 Path = Annotated[str, Flag(parse=places.expanded)]
@@ -161,8 +162,8 @@ def described(hint: Any) -> tuple[Flag, str | None, tuple | None, Any]:
     origin = typing.get_origin(hint)
     if origin is Annotated:
       for further in reversed(inner[1:]):  # the outermost wins
-        flag = Flag(
-          *(new if old is None else old for old, new in zip(flag, further))
+        flag = Flag._make(
+          new if old is None else old for old, new in zip(flag, further)
         )
     elif origin in (collections.abc.Sequence, list):
       many = "extend" if flag.parse else "append"
@@ -181,7 +182,7 @@ def _argument(
   flag, many, choices, hint = described(hint)
   required = parameter.default is parameter.empty
   default = None if required else parameter.default
-  options = {"default": list(default) if default == () else default}
+  options = {"default": [] if default == () else default}
   if hint is bool:
     options["action"] = (
       "store_true" if default is False else (argparse.BooleanOptionalAction)

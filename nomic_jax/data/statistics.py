@@ -5,11 +5,11 @@
 from collections.abc import Mapping
 from collections.abc import Sequence
 import statistics
+from typing import Any
 
 import numpy as np
 import tokenizers
 
-from nomic_jax.data.dataset import Row
 from nomic_jax.errors import UserError
 from nomic_jax.storage import drawing
 from nomic_jax.text import special_tokens
@@ -27,7 +27,7 @@ _SHOWN = 40
 
 
 def token_lengths(
-  words: tokenizers.Tokenizer, rows: Sequence[Row]
+  words: tokenizers.Tokenizer, rows: Sequence[Mapping[str, Any]]
 ) -> tuple[dict, dict[str, list[int]]]:
   """Returns figures of queries and documents, and the lengths of all.
 

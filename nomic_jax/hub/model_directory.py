@@ -209,9 +209,8 @@ def _read_model_directory(directory: pathlib.Path) -> ModelFiles:
       "merge_and_unload()"
     )
   other, trunk = _other(values), bi_encoder.is_one(values)
-  wrapper = None
+  wrapper, settings = None, values
   if trunk:
-    settings = values
     values, where = bi_encoder.trunk_config(directory, values)
   family = families.of_json(values, str(where))
   a = family.read(values, str(where))
@@ -241,7 +240,7 @@ def _read_model_directory(directory: pathlib.Path) -> ModelFiles:
     usage = dataclasses.replace(usage, **_labels(values, where))
   return ModelFiles(
     dataclasses.replace(a, head=head),
-    trees["encoder"] | params,
+    {**trees["encoder"], **params},
     trees.get("mlm_head"),
     tokenizer_files.find(directory),
     usage,

@@ -8,6 +8,7 @@ from typing import Annotated
 from nomic_jax.cli.flags import ConfigFlags
 from nomic_jax.cli.flags import Flag
 from nomic_jax.cli.flags import Names
+from nomic_jax.cli.flags import NO_FLAGS
 from nomic_jax.cli.flags import Path
 
 
@@ -35,7 +36,7 @@ def adapt(
   batch_size: int | None = None,
   learning_rate: float | None = None,
   export_start: bool = False,
-  config: ConfigFlags = (),
+  config: ConfigFlags = NO_FLAGS,
 ) -> dict:
   """Adapts a model to your text: prepares, trains, compares, exports.
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from nomic_jax.cli.flags import ConfigFlags
 from nomic_jax.cli.flags import Flag
+from nomic_jax.cli.flags import NO_FLAGS
 from nomic_jax.cli.flags import Path
 
 
@@ -15,7 +16,7 @@ def export(
   workdir: Path | None = None,
   step: str = "latest",
   output: Path,
-  config: ConfigFlags = (),
+  config: ConfigFlags = NO_FLAGS,
   model: Path | None = None,
   push_to_hub: Annotated[str | None, Flag("OWNER/NAME")] = None,
   private: bool = False,

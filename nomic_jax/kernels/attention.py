@@ -253,8 +253,9 @@ class Backend:
     expected = (
       (layout.heads, 2 * segment_ids.shape[1] - 1) if relative else None
     )
-    if (None if bias is None else bias.shape) != expected:
-      raise ValueError(f"bias must be {expected}: got {jnp.shape(bias)}")
+    shape = None if bias is None else bias.shape
+    if shape != expected:
+      raise ValueError(f"bias must be {expected}: got {shape}")
     if why := self.lacks(
       layout, window, causal, relative, length=segment_ids.shape[1], dtype=dtype
     ):

@@ -74,9 +74,9 @@ def find(
     *(tuned(kernel, call.device, length, dtype, "forward") or default[:2]),
     *(tuned(kernel, call.device, length, dtype, "backward") or default[2:]),
   )
-  if kernel == "pallas_tpu" and None not in call.reach:
+  if kernel == "pallas_tpu" and call.reach.widest is not None:
     # A larger block would look at tokens of which it sees none.
-    near = max(128, 2 ** (max(*call.reach, 1) - 1).bit_length())
+    near = max(128, 2 ** (max(call.reach.widest, 1) - 1).bit_length())
     at_once = tpu_rows.span(call.reach, 2 * near, length)
     limits = (2 * near, near, 2 * near, 2 * near if at_once else near)
     wanted = tuple(map(min, wanted, limits))

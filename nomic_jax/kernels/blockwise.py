@@ -62,8 +62,8 @@ def attend(
     [B, S, H, d] in the dtype of v; arbitrary finite values at padding.
   """
   length, block = q.shape[1], _BLOCK
-  if None not in reach:
-    block = min(block, max(*reach, _LEAST))
+  if reach.widest is not None:
+    block = min(block, max(reach.widest, _LEAST))
   size = math.ceil(length / math.ceil(length / block) / 16) * 16
   q, k, v, ids = (common.padded(x, size) for x in (q, k, v, segment_ids))
   out = cast(Array, _attend(reach, size, q, k, v, ids))

@@ -92,6 +92,13 @@ class Reach(NamedTuple):
     return cls(window, 0 if causal else window)
 
   @property
+  def widest(self) -> int | None:
+    """The farther of both sides; None if either is not limited."""
+    if self.back is None or self.ahead is None:
+      return None
+    return max(self.back, self.ahead)
+
+  @property
   def suffix(self) -> str:
     """Of a kernel's name, by which a profile tells local layers apart."""
     return "" if None in self else "_window"

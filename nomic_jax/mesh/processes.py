@@ -78,7 +78,7 @@ def joined(distributed: bool, saves: bool = False) -> Iterator[None]:
     yield
     return
   jax.config.update("jax_enable_preemption_service", saves)
-  given = {
+  given: dict[str, Any] = {
     name: int(os.environ[f"JAX_{name.upper()}"])
     for name in ("num_processes", "process_id")
     if f"JAX_{name.upper()}" in os.environ

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from nomic_jax.errors import UserError
 from nomic_jax.evaluation import compare
 from nomic_jax.report import tables
 from nomic_jax.storage.values import Json
@@ -37,10 +38,20 @@ class Report(NamedTuple):
   exported: str
 
 
-def gain(results: Mapping[str, Json]) -> compare.Difference | None:
-  """Of the adapted model over the start, in the first task's main score."""
+def gain(results: Mapping[str, Json]) -> compare.Difference:
+  """Of the adapted model over the start, in the first task's main score.
+
+  Raises:
+    UserError: if either has no score.
+  """
   task = next(iter(results["tasks"]))
-  return tables.difference(results, task, ADAPTED, START)
+  found = tables.difference(results, task, ADAPTED, START)
+  if found is None:
+    raise UserError(
+      f"{task}: the model has no score before or after the training, so they "
+      "cannot be compared; its vectors may not be finite"
+    )
+  return found
 
 
 def verdict(results: Mapping[str, Json]) -> str:

@@ -66,7 +66,8 @@ def bars(
   figure, (panel,) = drawing.panels(1, 1, 4.7, 0.75 + 0.36 * len(rows))
   titles = {}
   for i, (name, value) in enumerate(rows):
-    there = value is not None and math.isfinite(value)
+    value = math.nan if value is None else value
+    there = math.isfinite(value)
     end = min(max(value, 0), 1) if there else 0.0
     gid = f"bar-{i}"
     titles[gid] = f"{name}: {value:.4f}" if there else f"{name}: –"

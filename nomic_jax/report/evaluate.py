@@ -132,10 +132,10 @@ def evaluate(
 
     def variants(whole: systems.System) -> dict[str, systems.System]:
       found = {n: whole.at(d) if d else whole for n, d in cuts.items()}
-      for cut in cuts if hybrid and path else ():
-        found[f"{cut}+{hybrid}"] = systems.Hybrid(
-          found[cut], systems.Lexical(hybrid)
-        )
+      if hybrid and path:
+        for cut in cuts:
+          lexical = systems.Lexical(hybrid)
+          found[f"{cut}+{hybrid}"] = systems.Hybrid(found[cut], lexical)
       return found
 
     prints_of = {n: v.fingerprint() for n, v in variants(system).items()}

@@ -52,9 +52,9 @@ def worst(results: dict) -> list[str]:
   parts = []
   for task in results["tasks"]:
     best = _best(results, task)
-    shown = best["tasks"][task]["worst"][:_EXAMPLES] if best else ()
-    if not shown:
+    if best is None or not best["tasks"][task]["worst"]:
       continue
+    shown = best["tasks"][task]["worst"][:_EXAMPLES]
     ranked = "retrieved" in shown[0]
     note = (
       "Queries whose answer ranked last or was not found; the most confident "
@@ -90,11 +90,12 @@ def _best(results: dict, task: str) -> dict | None:
   """Returns the model, other than BM25, with the highest main score."""
   scores_by_name = tables.main_scores(results, task)
   models = [
-    m
-    for m in results["models"]
-    if m["path"] is not None and scores_by_name.get(m["name"]) is not None
+    (score, -place, m)
+    for place, m in enumerate(results["models"])
+    if m["path"] is not None
+    and (score := scores_by_name.get(m["name"])) is not None
   ]
-  return max(models, key=lambda m: scores_by_name[m["name"]], default=None)
+  return max(models)[2] if models else None  # places differ: no m is compared
 
 
 def _headline(results: dict, task: str, against: str | None) -> str:
@@ -137,8 +138,9 @@ def _maps(results: dict) -> list[str]:
   parts = []
   for task in results["tasks"]:
     best = _best(results, task)
-    points_of_map = best["tasks"][task].get("map") if best else None
-    if points_of_map:
+    if best is None:
+      continue
+    if points_of_map := best["tasks"][task].get("map"):
       parts += [
         charts.scatter(
           f"{task}: {method} of {best['name']}", points, points_of_map["labels"]

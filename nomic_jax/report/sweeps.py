@@ -91,7 +91,7 @@ def compare(
   drawn = [r for r in results if r.value is not None]
   if drawn and importlib.util.find_spec("matplotlib"):
     plot.points(
-      [r.value for r in drawn],
+      [r.value for r in results if r.value is not None],
       [{k: v for k, v in r.varied.items() if k != median} for r in drawn],
       metric,
       folder / "sweep.png",

@@ -5,6 +5,7 @@
 from collections.abc import Mapping
 from collections.abc import Sequence
 import math
+from typing import Any
 from typing import NamedTuple
 
 from nomic_jax.evaluation import compare
@@ -26,7 +27,7 @@ MARK = (
 )
 
 
-def text(results: dict) -> list[str]:
+def text(results: Mapping[str, Any]) -> list[str]:
   """Returns the lines of the aligned tables."""
   lines = []
   for table in tables(results):
@@ -46,7 +47,7 @@ def text(results: dict) -> list[str]:
   return lines[1:]
 
 
-def markdown(results: dict, level: int = 2) -> str:
+def markdown(results: Mapping[str, Any], level: int = 2) -> str:
   """Returns the tables in Markdown, each below a heading of `level`."""
 
   def line(cells: Sequence[str]) -> str:
@@ -74,7 +75,7 @@ def markdown(results: dict, level: int = 2) -> str:
   return "\n".join(parts)
 
 
-def tables(results: dict) -> list[Table]:
+def tables(results: Mapping[str, Any]) -> list[Table]:
   """Returns a table per task, one of all tasks if several, and curves.
 
   Tasks of mteb appear only in the table of all tasks.
@@ -89,7 +90,7 @@ def tables(results: dict) -> list[Table]:
   return per_task + _of_curves(results)
 
 
-def overall(results: dict) -> Table:
+def overall(results: Mapping[str, Any]) -> Table:
   """Returns main scores in per cent: a row per task, a column per system."""
   systems = [model["name"] for model in results["models"]]
   by_system = {name: {} for name in systems}
@@ -134,7 +135,9 @@ def overall(results: dict) -> Table:
   )
 
 
-def _groups(results: dict) -> dict[str, dict[str, tuple[float, int]]]:
+def _groups(
+  results: Mapping[str, Any],
+) -> dict[str, dict[str, tuple[float, int]]]:
   """Returns (mean, count) by system of each complete group of tasks."""
   means: dict[str, dict[str, tuple[float, int]]] = {}
   members: dict[str, list[str]] = {}
@@ -156,7 +159,7 @@ def _groups(results: dict) -> dict[str, dict[str, tuple[float, int]]]:
   return means
 
 
-def _of_curves(results: dict) -> list[Table]:
+def _of_curves(results: Mapping[str, Any]) -> list[Table]:
   curves = []
   for task, about in results["tasks"].items():
     score = {}
@@ -179,7 +182,7 @@ def _of_curves(results: dict) -> list[Table]:
   return curves
 
 
-def reference(results: dict, task: str) -> str | None:
+def reference(results: Mapping[str, Any], task: str) -> str | None:
   """Returns the system to compare with: the strongest baseline.
 
   Without baselines it is the first of several models.
@@ -191,11 +194,13 @@ def reference(results: dict, task: str) -> str | None:
   }
   named = [n for n in results.get("baselines", ()) if n in scores]
   if named:
-    return max(named, key=scores.get)
+    return max(named, key=scores.__getitem__)
   return next(iter(scores)) if len(scores) > 1 else None
 
 
-def main_scores(results: dict, task: str) -> dict[str, float | None]:
+def main_scores(
+  results: Mapping[str, Any], task: str
+) -> dict[str, float | None]:
   """Returns the main score of each system that ran the task, by name."""
   metric = results["tasks"][task]["metrics"][0]
   return {
@@ -206,7 +211,7 @@ def main_scores(results: dict, task: str) -> dict[str, float | None]:
 
 
 def difference(
-  results: dict, task: str, name: str, against: str | None = None
+  results: Mapping[str, Any], task: str, name: str, against: str | None = None
 ) -> compare.Difference | None:
   """Returns the difference between two systems.
 
@@ -222,20 +227,21 @@ def difference(
   scores = main_scores(results, task)
   if against is None or name == against:
     return None
-  if scores.get(name) is None or scores.get(against) is None:
+  score, compared = scores.get(name), scores.get(against)
+  if score is None or compared is None:
     return None
   drawn, other = (
     [math.nan if v is None else v for v in _result(results, task, n)["draws"]]
     for n in (name, against)
   )
-  return compare.difference(scores[name], drawn, scores[against], other)
+  return compare.difference(score, drawn, compared, other)
 
 
-def _result(results: dict, task: str, name: str) -> Mapping:
+def _result(results: Mapping[str, Any], task: str, name: str) -> Mapping:
   return next(m["tasks"][task] for m in results["models"] if m["name"] == name)
 
 
-def _of_task(results: dict, name: str) -> Table:
+def _of_task(results: Mapping[str, Any], name: str) -> Table:
   task = results["tasks"][name]
   metrics = task["metrics"]
   against = reference(results, name)
@@ -265,12 +271,13 @@ def _of_task(results: dict, name: str) -> Table:
   return Table(f"{name}: {task['size']}", head, rows, "\n".join(notes))
 
 
-def _of_hybrids(results: dict, task: str) -> list[str]:
+def _of_hybrids(results: Mapping[str, Any], task: str) -> list[str]:
   """Says of each hybrid whether it beats both of its parts."""
   lines = []
   for name, parts in results.get("hybrids", {}).items():
-    gaps = {part: difference(results, task, name, part) for part in parts}
-    if None in gaps.values():
+    found = {part: difference(results, task, name, part) for part in parts}
+    gaps = {part: gap for part, gap in found.items() if gap is not None}
+    if len(gaps) < len(found):
       continue
     beaten = [
       part for part, gap in gaps.items() if gap.value > 0 and gap.significant

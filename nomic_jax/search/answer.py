@@ -14,6 +14,7 @@ import os
 import pathlib
 import shutil
 import sys
+from typing import cast
 
 import numpy as np
 
@@ -62,7 +63,7 @@ def search(
       f"--corpus={corpus}: no such file or directory; expected a data "
       "directory, .jsonl, .jsonl.gz or .txt"
     )
-  loaded = nomic_jax.load(model)
+  loaded = cast(Model, nomic_jax.load(model))  # by_cosine is only a Model's
   path = pathlib.Path(index) if index else _default_index(model, corpus)
   unit = loaded.by_cosine  # raises before the long work
   documents, shown = _indexed(loaded, pathlib.Path(local), path, bool(index))
@@ -200,7 +201,9 @@ def _questions() -> Iterator[str]:
   """Yields questions from a terminal, or from standard input in UTF-8."""
   if not sys.stdin.isatty():
     for number, data in decoding.lines(sys.stdin.buffer):
-      line = decoding.decode(data, f"standard input, row {number}").strip()
+      line = decoding.decode(
+        data or b"", f"standard input, row {number}"
+      ).strip()
       if not unicode_text.blank(line):
         yield line
     return

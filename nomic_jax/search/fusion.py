@@ -40,7 +40,7 @@ def reciprocal_rank(
         if document >= 0:
           found[document] = found.get(document, 0.0) + 1 / (CONSTANT + rank)
     # Sorting is stable, and the dict has the earlier ranking's order.
-    best = sorted(found, key=found.get, reverse=True)[:k]
+    best = sorted(found, key=found.__getitem__, reverse=True)[:k]
     indices[q, : len(best)] = best
     scores[q, : len(best)] = [found[document] for document in best]
   return scores, indices

@@ -138,7 +138,7 @@ class Index:
     put = lambda make, *shape: jax.make_array_from_callback(
       (total, *shape),
       NamedSharding(self._mesh, P(block_search.AXIS)),
-      lambda at: make(_padded(documents, at[0], total)),
+      lambda at: make(_padded(documents, at[0] if at else slice(None), total)),
     )
     vectors, scales = _STORED[store]
     self._documents = put(vectors, self.width), put(scales)

@@ -152,7 +152,7 @@ def _class(settings: JsonObject, model: JsonObject) -> Any:
   return (
     settings.get("tokenizer_class")
     or model.get("tokenizer_class")
-    or OF_TYPE.get(model.get("model_type"))
+    or OF_TYPE.get(str(model.get("model_type")))
   )
 
 

@@ -11,6 +11,8 @@ from typing import Self
 
 from ml_collections import config_dict as config_dict
 
+config_flags: Any
+
 class ConfigDict(Mapping[str, Any]):
   def __init__(
     self, initial_dictionary: Mapping[str, Any] | None = None, **more: Any

@@ -65,12 +65,13 @@ class Embeddings:
     self, queries: Sequence[str], documents: Sequence[str]
   ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Returns the token ids of queries and of documents, prompts included."""
-    return tuple(
+    first, second = (
       self._ids([prompt + text for text in texts], length)
       for texts, prompt, length in zip(
         (queries, documents), self._prompts, self._lengths
       )
     )
+    return first, second
 
   def _ids(self, texts: list[str], length: int) -> list[np.ndarray]:
     encoded = self._tokenizer.encode_batch_fast(
@@ -134,6 +135,7 @@ class Embeddings:
         for members, of_row in zip(part, block):
           vectors[members] = of_row[: len(members)]
       previous = current
+    assert vectors is not None, "no texts"
     if not self._unit:
       return vectors
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)

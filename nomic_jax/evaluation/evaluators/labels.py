@@ -3,6 +3,8 @@
 """Predicts labels for every row of a split, which GLUE is scored by."""
 
 from collections.abc import Callable
+from typing import Any
+from typing import cast
 
 import jax
 import ml_collections
@@ -27,7 +29,7 @@ def _accuracy(expected: np.ndarray, predicted: np.ndarray) -> float:
 def _f1(expected: np.ndarray, predicted: np.ndarray) -> float:
   from sklearn import metrics
 
-  return metrics.f1_score(expected, predicted, zero_division=0.0)
+  return metrics.f1_score(expected, predicted, zero_division=cast(Any, 0.0))
 
 
 def _matthews(expected: np.ndarray, predicted: np.ndarray) -> float:
@@ -39,13 +41,13 @@ def _matthews(expected: np.ndarray, predicted: np.ndarray) -> float:
 def _pearson(expected: np.ndarray, predicted: np.ndarray) -> float:
   from scipy import stats
 
-  return stats.pearsonr(expected, predicted).statistic
+  return cast(Any, stats.pearsonr(expected, predicted)).statistic
 
 
 def _spearman(expected: np.ndarray, predicted: np.ndarray) -> float:
   from scipy import stats
 
-  return stats.spearmanr(expected, predicted).statistic
+  return cast(Any, stats.spearmanr(expected, predicted)).statistic
 
 
 METRICS = {
