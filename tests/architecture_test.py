@@ -279,6 +279,7 @@ def _rotated(a, x, place):
   return x
 
 
+@pytest.mark.slow
 def test_long_rows_with_a_relative_bias_go_by_blocks(monkeypatch):
   """The same values and gradients as all at once; 17 is no multiple of 8."""
   a = CASES["relative"]

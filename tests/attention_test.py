@@ -143,6 +143,7 @@ class TestPallasGPU(Implementation):
   implementation = "pallas_gpu"
 
 
+@pytest.mark.slow
 class TestCuDNN(Implementation):
   """Its arguments, with XLA in its place: only a GPU's machine has cuDNN."""
 
@@ -162,6 +163,7 @@ class TestCuDNN(Implementation):
       return super().compute(case, qkv, weight, **blocks)
 
 
+@pytest.mark.slow
 class TestCuDNNBeforeHopper(TestCuDNN):
   device = "NVIDIA A100-SXM4-80GB"
   lacking = ("broad", "broad shared")

@@ -210,6 +210,7 @@ def test_pairs_resume_with_another_number_of_hosts():
   )
 
 
+@pytest.mark.slow
 def test_pairs_made_in_a_process_are_the_same_and_resume():
   expected = tiny.take(_pairs(), 4)
   iterator = _pairs(workers=1)
@@ -375,7 +376,7 @@ def test_a_document_of_two_queries_does_not_make_them_one():
   batch = _global([next(_pairs(rows, batch_size=4, negatives=0))])
   batch.pop("source")
   table = np.ones((batch["content"].size, 2), "f")
-  loss, *_ = InfoNCE(tiny.Vectors())(
+  loss, *_ = tiny.jit(InfoNCE(tiny.Vectors()))(
     {"encoder": {"table": table}}, loader.nested(batch), None
   )
   assert float(loss) == pytest.approx(2 * np.log(2), rel=1e-4)  # of 2 and 3

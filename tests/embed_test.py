@@ -67,6 +67,7 @@ def _by_hand(model, text, limit=100):
   return np.asarray(_embed(model.params, tokens))
 
 
+@pytest.mark.slow
 def test_alone_in_company_and_in_any_order(model):
   texts = _texts()
   together = model.encode(texts)
@@ -267,6 +268,7 @@ def test_precisions(model):
     model.encode(texts, dim=12, precision="binary")
 
 
+@pytest.mark.slow
 def test_bfloat16_is_close(model, params):
   half = Model(ARCHITECTURE, params, model.tokenizer, PROMPTS, dtype="bfloat16")
   assert half.params["layers"]["qkv"]["kernel"].dtype == "bfloat16"
@@ -280,6 +282,7 @@ def test_bfloat16_is_close(model, params):
     Model(ARCHITECTURE, params, model.tokenizer, PROMPTS, dtype="float16")
 
 
+@pytest.mark.slow
 def test_one_device_and_eight_give_the_same(model, params):
   leaf = jax.tree.leaves(model.params)[0]
   assert len(leaf.sharding.device_set) == 8
@@ -353,6 +356,7 @@ def test_rows_are_little_longer_than_a_long_text(on_cpu, steps):
   ]
 
 
+@pytest.mark.slow
 def test_a_vector_is_its_own_in_a_row_of_8192_tokens_too():
   """Beyond 2,048 dynamic NTK turns each text by its own length."""
   config = dataclasses.replace(
@@ -409,6 +413,7 @@ def test_settings_in_a_tokenizer_file_are_ignored(model, params, tmp_path):
   )
 
 
+@pytest.mark.slow
 def test_a_kernel_gives_the_same_vectors(params, monkeypatch):
   """On all devices, each its own rows, as `auto` has it on TPU and GPU."""
   config = dataclasses.replace(CONFIG, width=128)

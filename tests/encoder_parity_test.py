@@ -81,6 +81,7 @@ GRID = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GRID)
 def test_hidden_states(name):
   family, changes, lengths = GRID[name]
@@ -125,6 +126,7 @@ def test_own_length_is_the_reference_without_company():
   assert np.abs(beside[0, :20] - got[0, :20]).max() > 1e-3  # control
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["NomicBert", "Bert"])
 def test_gradients_of_masked_language_modelling(family):
   model, config, trees = _model(family, "ForMaskedLM")
@@ -156,6 +158,7 @@ def test_gradients_of_masked_language_modelling(family):
     tiny.assert_close(wrong, expected, 1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["NomicBert", "Bert"])
 def test_classification_and_its_gradients(family):
   model, config, trees = _model(

@@ -199,6 +199,7 @@ def _named(model):
   return model.named_parameters(remove_duplicate=False)
 
 
+@pytest.mark.slow
 def test_gradients_of_all_parameters(family):
   """Of a sum of everything that the model gives, each with its own weight."""
   texts = family.case.texts()
