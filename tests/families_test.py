@@ -114,6 +114,7 @@ def _check(family, tokens, places, texts, types=None):
     near(out["vectors"][row, slot], vector)
 
 
+@pytest.mark.slow
 def test_packed_with_strangers(family):
   texts = family.case.texts()
   tokens, places = _packed(family.case, texts)
@@ -289,6 +290,7 @@ def test_the_encoder_alone(family, tmp_path):
     assert x.tobytes() == after[name].tobytes(), name
 
 
+@pytest.mark.slow
 def test_the_classifier(family, tmp_path):
   model = family.case.random("ForSequenceClassification", num_labels=3)
   family.save(model, tmp_path / "theirs")

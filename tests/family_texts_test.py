@@ -102,6 +102,7 @@ def _same(folder, texts, **options):
   return theirs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_published_model(name, words, tmp_path):
   """As transformers and sentence-transformers save one, and exported again."""
