@@ -23,8 +23,8 @@ def export(
       config.checkpoint.best)
     output: model directory to write
     config: config file and optional ARG for its get_config, such as
-      configs/mlm.py:quickstart; in place of --workdir, exports its untrained
-      model
+      configs/mlm.py:quickstart; given instead of --workdir, it exports the
+      untrained model of this config
   """
   from nomic_jax.run import export as exporting
 

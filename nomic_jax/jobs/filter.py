@@ -25,7 +25,7 @@ def filter(
   minimum_similarity: float | None = None,
   margin: float | None = None,
 ) -> None:
-  """Keeps pairs that the model finds consistent.
+  """Keeps pairs whose document the model finds for their query.
 
   Args:
     model: model or work directory, or Hub name
@@ -33,15 +33,15 @@ def filter(
     output: data directory to write; its `score` is the cosine of each pair
     within_source: compare only rows of the same source
     query_prompt: text to put before each query; default: the source's own
-      prompt if the model knows it, else the model's
+      prompt if the model knows it, else the model's prompt
     document_prompt: text to put before each document; likewise
     dtype: compute dtype of the model
-    store: dtype of the searched vectors; smaller ones use less memory and miss
+    store: dtype of the searched vectors; smaller types use less memory and miss
       some neighbours; the job reports how many
     distributed: run as one of several processes that share a disk and the work
     k: keep a pair if the document is among the k nearest to its query; 0: use
-      only the similarity
-    chunk_size: largest number of rows compared with each other; chunks have
+      only --minimum_similarity
+    chunk_size: maximum number of rows compared with each other; chunks have
       equal size
     minimum_similarity: also drop pairs with a cosine below this
     margin: also keep a pair whose cosine is within this of the k-th

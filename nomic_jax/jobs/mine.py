@@ -46,10 +46,10 @@ def mine(
       `negative_scores` are those of its negatives, NaN for random ones
     within_source: compare only rows of the same source
     query_prompt: text to put before each query; default: the source's own
-      prompt if the model knows it, else the model's
+      prompt if the model knows it, else the model's prompt
     document_prompt: text to put before each document; likewise
     dtype: compute dtype of the model
-    store: dtype of the searched vectors; smaller ones use less memory and miss
+    store: dtype of the searched vectors; smaller types use less memory and miss
       some neighbours; the job reports how many
     distributed: run as one of several processes that share a disk and the work
     negatives: number of negatives per pair
@@ -58,15 +58,15 @@ def mine(
       drop the pair, or keep it unchanged
     depth: number of nearest documents examined per query; 0: only random
       negatives
-    margin: largest score of a negative, as a fraction of the positive's (of
-      several, the least similar one's); none: no limit
+    margin: largest score of a negative, as a fraction of the score of the
+      positive (the least similar one if there are several); none: no limit
     skip: number of nearest documents to skip, not counting positives
     corpus: also mine from a BEIR folder, data directory, .jsonl or .txt;
       repeatable
     random_sources: sources whose rows keep their negatives and get random ones;
       default: those with prompts for classification or clustering
-    seed: of random negatives
-    chunk_size: number of queries after which progress is saved
+    seed: seed of the random negatives
+    chunk_size: number of queries between saves
   """
   from nomic_jax.curate import mine as mining
   from nomic_jax.mesh import processes
