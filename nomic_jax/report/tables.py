@@ -266,7 +266,7 @@ def _of_task(results: dict, name: str) -> Table:
 
 
 def _of_hybrids(results: dict, task: str) -> list[str]:
-  """Says of each hybrid whether it beats both of its parts."""
+  """Returns a line for each hybrid: whether it beats both of its parts."""
   lines = []
   for name, parts in results.get("hybrids", {}).items():
     gaps = {part: difference(results, task, name, part) for part in parts}
