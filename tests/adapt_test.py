@@ -141,7 +141,7 @@ def test_a_better_model_is_exported_with_its_card(place, adapted, capsys):
     stamp == (adapted / "work/metrics.jsonl").stat().st_mtime_ns
   )
   assert _adapt(place, "mine", "--epochs=5") == 2
-  assert "made with" in capsys.readouterr().err
+  assert "or remove this one" in capsys.readouterr().err
 
 
 def test_the_splits_share_no_text(adapted):

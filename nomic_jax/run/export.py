@@ -37,11 +37,12 @@ def export(
     untrained: makes the model, such as that of a config whose training has not
       begun, as a baseline.
     step: of the checkpoint; "latest", or "best" by `config.checkpoint.best`.
-    card_scores: Markdown of the model's scores, for its card.
+    card_scores: the model's scores in Markdown, for its card.
 
   Raises:
     UserError: unless exactly one of workdir and untrained is given, if the work
-      directory has no checkpoint, or if `output` is something else.
+      directory has no checkpoint, or if `output` exists and is not an exported
+      model.
   """
   if (workdir is None) == (untrained is None):
     raise UserError("export: specify either --workdir or --config, not both")
@@ -88,7 +89,7 @@ def _card(
   step: int | None,
   scores: str,
 ) -> model_card.Card:
-  """What the model card tells: of a training, what its directory keeps."""
+  """Returns the model card, from the records in the work directory, if any."""
   card = model_card.Card(
     pathlib.PurePath(output).name,
     model.architecture,
@@ -132,7 +133,7 @@ def _card(
 
 
 def _local(base: str) -> str:
-  """Where the start of a training lies, if it is still there."""
+  """Returns the path of the model that was trained, if it still exists."""
   try:
     return str(fetch.find(base))
   except (UserError, OSError):
@@ -163,16 +164,15 @@ def _of_step(workdir: str, step: str) -> str:
       if start := best_lib.start_of(workdir):
         raise UserError(
           f"--step=best: no checkpoint of {workdir} beat the start, whose "
-          f"{start[0]} is {start[1]:.4g}; give --step=latest or a number to "
-          "export one all the same"
+          f"{start[0]} is {start[1]:.4g}; use --step=latest or a number to "
+          "export one anyway"
         )
       raise UserError(
         f"--step=best: no checkpoint of {workdir} was saved with the metric to "
         "compare; train with --config.checkpoint.best=EVALUATOR/METRIC"
       )
     print(
-      f"{workdir}: {best.metric} was best, {best.value:.4g}, at step "
-      f"{best.step}"
+      f"{workdir}: best {best.metric} was {best.value:.4g}, at step {best.step}"
     )
     step = str(best.step)
   path = folder / step

@@ -45,9 +45,9 @@ def _tensorboard(
   """Writes event files under `workdir`/logs."""
   if buckets.is_remote(workdir):
     raise UserError(
-      f"config.log.tensorboard: event files grow, but objects in a bucket "
-      f"({workdir}) cannot; leave it empty and plot metrics.jsonl with "
-      f"nomic-jax plot {workdir}"
+      "config.log.tensorboard: event files are appended to, which is not "
+      f"possible in a bucket ({workdir}); leave it off and plot metrics.jsonl "
+      f"with nomic-jax plot {workdir}"
     )
   import tensorboardX
 
