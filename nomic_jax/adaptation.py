@@ -184,10 +184,10 @@ def adapt(
     )
     verdict = report_lib.verdict(after)
     if best is None:
-      figure, start = best_lib.start_of(work)
+      metric, start = best_lib.start_of(work)
       folder.note(
         "no checkpoint was better than the start on the development rows "
-        f"({figure} {start:.3f}); the last one is used for the comparison"
+        f"({metric} {start:.3f}); the last one is used for the comparison"
       )
   improved = best is not None and report_lib.gain(after).value > 0
   with folder.step("export", "export and report"):

@@ -177,16 +177,16 @@ def _train(
   if done >= config.steps:
     print(f"{workdir}: already trained to step {done}")
     return
-  if (told := lengths.fit(config.data)) and processes.is_first():
-    print(told, flush=True)
+  if (line := lengths.fit(config.data)) and processes.is_first():
+    print(line, flush=True)
   run = setup(config, start.architecture, jax.devices())
   special_tokens.check_rows(
     tokenizer, start.architecture.vocab_size, start.tokenizer
   )
   if not done and processes.is_first():
     tokenizer_settings.warn_of_no_ends(tokenizer, start.tokenizer)
-  for told in (lengths.truncated, lengths.unknown) if not done else ():
-    if (line := told(config.data, tokenizer)) and processes.is_first():
+  for summary in (lengths.truncated, lengths.unknown) if not done else ():
+    if (line := summary(config.data, tokenizer)) and processes.is_first():
       print(line, flush=True)
   data = loader.make(config.data, tokenizer, config.seed)
   advice = loader.advice(config.data, jax.process_count())

@@ -22,8 +22,8 @@ from nomic_jax.run import metrics
 from nomic_jax.run import sizes
 from nomic_jax.storage.files import read_json
 
-_TRIED = 300  # minimum number of training rows for a trial
-_TRIAL_STEPS = (8, 50)
+_FEWEST_ROWS = 300  # for a trial of hard negatives
+_TRIAL_STEPS = (8, 50)  # minimum and maximum
 _POOL = 8  # negatives mined for each query; each epoch samples some
 
 
@@ -109,7 +109,7 @@ def of_negatives(
   count = asked
   if asked is None:
     count = 2 if jax.default_backend() == "cpu" else 4
-    if len(source) < _TRIED and not own:
+    if len(source) < _FEWEST_ROWS and not own:
       folder.note(
         f"{len(source):,} training rows: too few to try hard negatives"
       )

@@ -57,7 +57,7 @@ def of(data: str | os.PathLike) -> Objective:
       kind.name, "configs/scores.py", "scores/spearman", None, False
     )
   if kind.name == "labels" and kind.task == "single":
-    turn = functools.partial(_named, [_spoken(name) for name in kind.classes])
+    turn = functools.partial(_named, [_in_words(name) for name in kind.classes])
     return Objective(
       kind.name, "configs/adapt.py", "retrieval/nDCG@10", turn, True
     )
@@ -110,6 +110,6 @@ def _named(names: list[str], row: dataset.Row) -> dataset.Row:
   return row | {"query": text, "document": names[label], "labels": []}
 
 
-def _spoken(name: str) -> str:
+def _in_words(name: str) -> str:
   """Returns a class's name in words: card_arrival becomes card arrival."""
   return " ".join(name.replace("_", " ").split()) or name

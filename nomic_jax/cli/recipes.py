@@ -137,8 +137,7 @@ KEPT = (
   ),
   ("a listed shard that does not exist is skipped", "an error names it"),
   (
-    "NanoBEIR is measured during contrastive trainings if the yaml file says "
-    "so",
+    "NanoBEIR is measured during contrastive training if the yaml file says so",
     "`evaluators.retrieval.tasks=nanobeir`, off by default because it needs "
     "data; it does not affect the weights",
   ),
@@ -175,7 +174,7 @@ KEPT = (
     "on the text's own length; `compute.ntk_length=batch` does as contrastors",
   ),
   (
-    "trainings are specified in epochs",
+    "the length of a training is given in epochs",
     "in steps, as in the paper; `data/order.py` defines an epoch",
   ),
   (

@@ -22,7 +22,8 @@ class Table(NamedTuple):
 
 
 MARK = (
-  f"* 95 % of {compare.DRAWS:,} paired bootstrap samples are on that side of 0"
+  "* the 95 % confidence interval of the difference, from "
+  f"{compare.DRAWS:,} paired bootstrap samples, excludes 0"
 )
 
 
@@ -128,7 +129,8 @@ def overall(results: dict) -> Table:
       [name, *cells, *(f"{known[o]:.1f}" if o in known else "" for o in others)]
       for name, cells, known in rows
     ],
-    "* differs from the baseline, or without one from the first: " + MARK[2:]
+    "* differs significantly from the baseline (the first system if there is "
+    "none): " + MARK[2:]
     if marked
     else "",
   )
@@ -239,7 +241,7 @@ def _of_task(results: dict, name: str) -> Table:
   task = results["tasks"][name]
   metrics = task["metrics"]
   against = reference(results, name)
-  head = ["", *metrics, f"95 % of {metrics[0]}"]
+  head = ["", *metrics, f"{metrics[0]} 95 % CI"]
   if against is not None:
     head.append(f"over {against}")
   rows = []

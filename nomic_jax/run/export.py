@@ -112,7 +112,7 @@ def _card(
     source = source["inputs"]["input"].get("manifest")
   arguments = (source or {}).get("arguments", {})
   optimizer = config.get("optimizer", {})
-  told = {
+  facts = {
     "objective": config.get("loss", {}).get("name"),
     "steps": step,
     "batch size": data.get("batch_size"),
@@ -128,7 +128,7 @@ def _card(
     base=base,
     licence=model_card.licence_of(_local(base)) if base else "",
     data=str(arguments.get("source") or ""),
-    trained=[(k, str(v)) for k, v in told.items() if v is not None],
+    trained=[(k, str(v)) for k, v in facts.items() if v is not None],
   )
 
 

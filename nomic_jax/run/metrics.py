@@ -268,7 +268,7 @@ class StepLog:
     self.compiling = False
 
   def _speed(self, seconds: float) -> dict[str, float]:
-    """Returns figures of the steps since the last line.
+    """Returns statistics of the steps since the last line.
 
     A step's time is the interval between reading the metrics of two steps,
     without evaluation. `mfu` (see `flops`) is available for devices of known

@@ -99,12 +99,12 @@ def make(
   def update(updates, state, params):
     now = {name: rate(state.count) for name, rate in rates.items()}
 
-    def scale(u, p, faster, decay, name):
-      if not faster:
+    def scale(u, p, factor, decay, name):
+      if not factor:
         return jnp.zeros_like(p)
       if decay:
         u += config.weight_decay * decay * p
-      return -now[name] * faster * u
+      return -now[name] * factor * u
 
     updates = jax.tree.map(scale, updates, params, *multipliers(params))
     return updates, optax.ScaleByScheduleState(state.count + 1)
@@ -146,19 +146,19 @@ def stable(
     adam = state[0]
     if isinstance(adam, optax.MaskedState):
       adam = adam.inner_state
-    seen = 1 - b2**adam.count  # corrects the bias of v
+    correction = 1 - b2**adam.count  # of the bias of v
 
-    def calm(path, u, g, v):
+    def clipped(path, u, g, v):
       if isinstance(v, optax.MaskedNode):
         return u
-      ratio = jnp.square(g) / jnp.maximum(v / seen, eps**2)
+      ratio = jnp.square(g) / jnp.maximum(v / correction, eps**2)
       stacked = any(_STACK.fullmatch(str(key.key)) for key in path)
       axes = tuple(range(int(stacked), g.ndim))
       rms = jnp.sqrt(ratio.mean(axes, keepdims=True))
       return u / jnp.maximum(rms, 1.0)
 
     return jax.tree_util.tree_map_with_path(
-      calm, updates, gradients, adam.nu
+      clipped, updates, gradients, adam.nu
     ), state
 
   return optax.GradientTransformation(adamw.init, update)

@@ -92,9 +92,9 @@ def chunk_tokens(architecture: Architecture, memory: int) -> int:
 
 def memory() -> int:
   """Returns the bytes of the device's memory; on a CPU, those available."""
-  told = jax.local_devices()[0].memory_stats() or {}
-  if "bytes_limit" in told:
-    return int(told["bytes_limit"])
+  stats = jax.local_devices()[0].memory_stats() or {}
+  if "bytes_limit" in stats:
+    return int(stats["bytes_limit"])
   file = pathlib.Path("/proc/meminfo")
   if not file.is_file():
     return 8 << 30

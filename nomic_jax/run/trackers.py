@@ -3,7 +3,7 @@
 """TensorBoard and Weights & Biases: logs the lines of metrics.jsonl there.
 
 Each is enabled in the config and needs an extra of its name in setup.cfg.
-metrics.jsonl is written in any case.
+metrics.jsonl is always written.
 """
 
 from collections.abc import Callable
