@@ -100,7 +100,7 @@ def resolve(
   """Fills in what the config leaves to the model.
 
   Where a config has None for a prompt or for an evaluator's lengths, the
-  model's own are used, so that the same is trained, measured and served.
+  model's own are used, so training, evaluation and the exported model agree.
 
   Returns:
     The config, and the usage of the trained model.
