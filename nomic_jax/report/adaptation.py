@@ -54,7 +54,7 @@ def verdict(results: Mapping[str, Any]) -> str:
     sure = ", which may be due to chance: the interval includes 0"
   return (
     f"{metric} {scores[START]:.3f} before, {scores[ADAPTED]:.3f} after: "
-    f"{side}, by {gap.value:+.3f} (95 %: {gap.low:+.3f} to {gap.high:+.3f})"
+    f"{side} ({gap.value:+.3f}, 95 % CI {gap.low:+.3f} to {gap.high:+.3f})"
     f"{sure}"
   )
 
