@@ -1,12 +1,12 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-r"""Adapting a trained embedding model to pairs of one's own.
+r"""Adapting a trained embedding model to your own pairs.
 
 nomic-jax train --config=configs/adapt.py --workdir=runs/mine/work \
   --config.init_from=MODEL --config.data.path=runs/mine/data
 
-`nomic-jax adapt` does that and what belongs around it, with sizes that it
-chooses from the data. Prompts, pooling and projection are the model's. The
+`nomic-jax adapt` runs this with sizes chosen from the data, and also prepares,
+compares and exports. Prompts, pooling and projection are the model's. The
 learning rate is for trained weights: more than 1e-4 harms them.
 """
 
@@ -40,7 +40,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
 
 
 def sweep(add) -> None:
-  """How fast, and how sharp."""
+  """Adds combinations of learning rate and temperature."""
   for rate in (1e-5, 2e-5, 5e-5):
     for temperature in (0.02, 0.05):
       add(**{"optimizer.learning_rate": rate, "loss.temperature": temperature})

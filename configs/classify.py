@@ -5,12 +5,13 @@ r"""Classification or regression of texts and pairs, as in GLUE (section 5.1).
 nomic-jax train --config=configs/classify.py --workdir=runs/classify \
   --config.init_from=runs/mlm --config.data.path=data/rte
 
-Rows of the .jsonl that nomic-jax prepare reads have a document, for a pair a
-query too, and a label, a class from 0 on: {"document": "...", "label": 1}, or
-its name; or a list of several: "labels": ["red", "wet"]. What prepare found,
-classes or numbers, one a text or several, decides loss.kind (single, multi or
-regression), data.classes, data.labels and loss.labels, unless they are set.
-nomic-jax classify asks the trained model, evaluate scores it.
+Rows of the .jsonl for nomic-jax prepare have a document, also a query if they
+are pairs, and a label, which is the number of a class from 0, as in
+{"document": "...", "label": 1}, or its name. Rows with several labels have a
+list: "labels": ["red", "wet"]. What prepare found (classes or numbers, one per
+text or several) determines loss.kind (single, multi or regression),
+data.classes, data.labels and loss.labels, unless they are set. nomic-jax
+classify predicts with the trained model, and nomic-jax evaluate scores it.
 """
 
 import common
@@ -23,7 +24,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   size = common.size_of(arg)
   c = common.base(size)
   common.labels(c)
-  # None: as the data is.
+  # None: determined by the data.
   c.data.labels = placeholder(int)
   c.data.classes = placeholder(int)
   c.loss.labels = placeholder(int)

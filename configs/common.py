@@ -63,7 +63,7 @@ def base(size: str) -> ml_collections.ConfigDict:
   # all other flags, which may override what it sets.
   c.recipe = "recommended"
   c.log_every = 10
-  c.skip_nonfinite = 0  # most steps to skip before it is an error
+  c.skip_nonfinite = 0  # number of steps to skip before it is an error
   c.init_from = ""  # a model or work directory; empty: fresh weights
   # Or "rotary": a BERT becomes a long-context model; "selection": a smaller
   # encoder is initialized with some of a larger one's weights.
@@ -87,7 +87,7 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.encoder.head_dropout = placeholder(float)
 
   c.compute = ml_collections.ConfigDict()
-  # auto: bfloat16 if the hardware multiplies it, else float32.
+  # auto: bfloat16 if the hardware supports it, else float32.
   c.compute.dtype = {
     "paper": "bfloat16",
     "quickstart": "auto",
@@ -99,10 +99,10 @@ def base(size: str) -> ml_collections.ConfigDict:
   # matmuls of attention.
   c.compute.remat = "none"
   c.compute.unroll = 1  # layers per iteration of the scan
-  # 0.1, for example; or -1: as in the files of init_from. Not in attention.
+  # For example 0.1; -1: the rate in the files of init_from. Not in attention.
   c.compute.dropout = 0.0
   # Length for dynamic NTK scaling: each text's own, or "batch" for the longest
-  # text of the batch, as in the reference.
+  # text of the batch, as in contrastors.
   c.compute.ntk_length = "text"
 
   # -1: all remaining devices. data and fsdp both split the batch. If more than
@@ -116,10 +116,10 @@ def base(size: str) -> ml_collections.ConfigDict:
   c.data.split = "train"
   c.data.tokenised = False  # True: read what nomic-jax tokenise made
 
-  # Measured every so many steps (0: never) and after the last, see
-  # nomic_jax/evaluation/evaluators/. eval: the loss on a held-out split, each
-  # row once, in at most `batches`; `data` has the fields that differ from the
-  # training's.
+  # Each evaluator runs after every `every` steps (0: never) and after the last,
+  # see nomic_jax/evaluation/evaluators/. eval: the loss on a held-out split,
+  # each row once, in at most `batches`; `data` has the fields that differ from
+  # the training's.
   c.evaluators = ml_collections.ConfigDict()
   c.evaluators.eval = ml_collections.ConfigDict(
     dict(kind="loss", every=0, batches=8, data=dict(split="test"))
@@ -135,8 +135,8 @@ def base(size: str) -> ml_collections.ConfigDict:
   # Decay of a moving average of the parameters, such as 0.999, which is then
   # evaluated and exported; 0: none.
   c.optimizer.average = 0.0
-  # clip_norm and eps see the gradient times this: 8 reproduces PyTorch with
-  # contrastors' loss on 8 GPUs.
+  # The gradient is multiplied by this for clip_norm and eps: 8 reproduces
+  # contrastors on 8 GPUs.
   c.optimizer.gradient_scale = 1.0
   c.optimizer.cooldown = "10%"  # of wsd and wsd_sqrt: the decay to zero
   # (regex, value): the first that matches a parameter's whole path applies,
@@ -155,11 +155,11 @@ def base(size: str) -> ml_collections.ConfigDict:
     dict(tensorboard=False, wandb="", hang_minutes=30.0)
   )
 
-  # A checkpoint is saved at the first logged step after so many minutes, and
-  # every so many steps (0 each: never). The last `keep` remain, one every
-  # `keep_every` steps, and the `best` by this figure of an evaluator, such as
-  # eval/loss, which is also measured before the first step. After `patience`
-  # measurements (0: any number) without a better one, the training stops.
+  # A checkpoint is saved at the first logged step after `minutes`, and after
+  # every `every` steps (0: never). The last `keep` are kept, one every
+  # `keep_every` steps, and the best by the metric `best` of an evaluator, such
+  # as eval/loss, which is also measured before the first step. After `patience`
+  # measurements without improvement (0: no limit), the training stops.
   c.checkpoint = ml_collections.ConfigDict(
     dict(minutes=10.0, every=0, keep=2, keep_every=0, best="", patience=0)
   )
@@ -171,16 +171,16 @@ def pairs(c: ml_collections.ConfigDict) -> None:
   c.data.kind = "pairs"
   c.data.batch_size = 16384  # pairs, over all devices
   c.data.one_source = True  # each batch is from one source (section 4.2)
-  # A source's share is rows ** source_alpha, times its weight, if it has one
-  # here; 1 without weights: every row once per epoch.
+  # A source's share is rows ** source_alpha, times its weight if it has one
+  # here. With 1 and no weights, every row occurs once per epoch.
   c.data.source_alpha = 1.0
   c.data.source_weights = ml_collections.ConfigDict()
   # shuffled; or stored: batches of consecutive rows of the data.
   c.data.order = "shuffled"
-  # Equal texts are one candidate, and no negative of their own query.
+  # Equal texts are one candidate; a copy of a positive is not a negative.
   c.data.merge_copies = True
-  # Tokens of a packed row, and the most texts in it; a batch's rows may be
-  # shorter if that wastes less.
+  # Tokens of a packed row, and maximum number of texts in it; rows of a batch
+  # may be shorter if that wastes less.
   c.data.row_length = 2048
   c.data.slots = 256
   c.data.rows_multiple = 256  # few shapes, and rows divide over devices
@@ -192,12 +192,13 @@ def pairs(c: ml_collections.ConfigDict) -> None:
   c.data.query_prompt = placeholder(str)
   c.data.document_prompt = placeholder(str)
   c.data.negatives = 0  # hard negatives for each query
-  c.data.sample_negatives = True  # others in each epoch; False: the first ones
+  c.data.sample_negatives = True  # new draw each epoch; False: the first ones
   c.data.workers = 0  # processes that make batches; 0: two threads
 
-  # Search in held-out pairs, or in what nomic-jax evaluate takes as --tasks and
-  # --data, such as tasks=nanobeir. Lengths and prompts of None are those of the
-  # model as it is served, so that nomic-jax evaluate agrees.
+  # Search in held-out pairs, or in the --tasks and --data of nomic-jax
+  # evaluate, such as tasks=nanobeir. Lengths and prompts that are None are
+  # those of the exported model, so that nomic-jax evaluate gives the same
+  # scores.
   c.evaluators.retrieval = ml_collections.ConfigDict(
     dict(kind="retrieval", every=0, tasks="", data="")
   )
@@ -211,9 +212,9 @@ def pairs(c: ml_collections.ConfigDict) -> None:
   c.loss.temperature = 0.02
   c.loss.trainable_temperature = False
   c.loss.bidirectional = False
-  # GradCache: if a batch has more tokens per device, they are embedded so many
-  # at a time, keeping only the embeddings; 0: all at once. 16,384 tokens of the
-  # paper's encoder need 8 GiB including a device's parameters.
+  # GradCache: if a batch has more tokens per device, they are embedded this
+  # many at a time, keeping only the embeddings; 0: all at once. 16,384 tokens
+  # of the paper's encoder need 8 GiB including a device's parameters.
   c.loss.chunk_tokens = 16_384
   c.loss.matryoshka_dims = ()
   c.loss.matryoshka_weights = ()

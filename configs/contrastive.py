@@ -23,7 +23,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   c.optimizer.schedule = "inverse_sqrt"
   c.optimizer.warmup = "700 steps"
   if size == "paper":
-    # A loop over layers would copy what it keeps.
+    # Unrolled, since a loop over layers would copy the activations it saves.
     c.compute.unroll = c.encoder.layers
     # As in v1's files: texts of up to 8,192 tokens, by dynamic NTK scaling.
     c.encoder.max_length, c.encoder.rotary_factor = 8192, 2.0

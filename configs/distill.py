@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-r"""A small model trained to reproduce a larger one's vectors of pairs.
+r"""Training a small model to reproduce a larger one's vectors.
 
 nomic-jax teach --model=TEACHER --input=data/pairs --output=runs/teacher
 nomic-jax train --config=configs/distill.py --workdir=runs/student \

@@ -24,7 +24,7 @@ CONFIGS = (
 _ARGUMENT = {"glue": "mrpc"}  # the others have a default
 
 MEANINGS = {
-  "seed": "of initial weights, data order, masks and dropout",
+  "seed": "seed of initial weights, data order, masks and dropout",
   "steps": "updates of the parameters; give either steps or epochs, a flag "
   "for one sets the other to 0",
   "epochs": "passes over the training rows, such as 3 or 0.5; as many steps as "
@@ -43,63 +43,62 @@ MEANINGS = {
   "encoder.layers": "number of layers",
   "encoder.heads": "attention heads",
   "encoder.mlp_width": "inner width of the MLP",
-  "encoder.family": "of fresh weights, a name in nomic_jax/families/README.md",
+  "encoder.family": "family of fresh weights, a name in "
+  "nomic_jax/families/README.md",
   "encoder.pooling": "mean, cls or last; None: the model's own, mean for "
   "fresh weights",
-  "encoder.pooled_norm": "a LayerNorm of the pooled vector, as in v1.5; "
-  "None: the model's own",
+  "encoder.pooled_norm": "a LayerNorm of the pooled vector, as in "
+  "nomic-embed-text-v1.5; None: the model's own",
   "encoder.projection": "width of a linear layer after pooling, 0: none; "
   "None: the model's own",
   "encoder.max_length": "longest text in tokens when the model is used; "
   "None: the model's own, for fresh weights the "
   "training's",
-  "encoder.rotary_base": "base of rotary embeddings, of layers that see the "
-  "whole text; None: the model's own",
-  "encoder.rotary_base_local": "likewise, of layers with a window",
+  "encoder.rotary_base": "base of the rotary embeddings of layers without a "
+  "window; None: the model's own",
+  "encoder.rotary_base_local": "the same for layers with a window",
   "encoder.rotary_factor": "factor of dynamic NTK scaling, 0: none; None: "
   "the model's own",
-  "encoder.dropout": "written to config.json of the export; None: the "
+  "encoder.dropout": "rate to write to the export's config.json; None: the "
   "model's own",
-  "encoder.head_dropout": "likewise, of the classification head",
-  "compute.dtype": "of activations and products: bfloat16, float32, or auto "
-  "(bfloat16 where the hardware multiplies it)",
+  "encoder.head_dropout": "the same for the classification head",
+  "compute.dtype": "dtype of activations and products: bfloat16, float32, or "
+  "auto (bfloat16 if the hardware supports it)",
   "compute.attention": "implementation of attention, or auto",
   "compute.remat": "what the backward pass recomputes within a layer: none; "
-  "full: everything; attention: all but attention; dots: all "
-  "but matrix products; weight_dots: as dots, and also "
-  "attention's products",
+  "full: everything; attention: all but attention; dots: all but matrix "
+  "products; weight_dots: like dots, and also attention's products",
   "compute.unroll": "layers in an iteration of the scan over layers",
   "compute.dropout": "rate in training; -1: the rate in init_from's files",
-  "compute.ntk_length": "dynamic NTK scales by the length of each text, or "
-  "of the longest in the batch (batch, the "
-  "reference's rule)",
+  "compute.ntk_length": "length by which dynamic NTK scales: text, that of "
+  "each text, or batch, that of the longest in the batch, as in contrastors",
   "mesh.data": "devices along this axis; -1: all that remain",
   "mesh.fsdp": "devices along this axis, which splits the batch too",
   "mesh.tensor": "devices that split a layer",
   "mesh.rules": "replicated, zero1 (shards optimizer state) or fsdp "
   "(parameters too)",
-  "mesh.unsharded_limit": "maximum share of the parameters that may be "
+  "mesh.unsharded_limit": "maximum fraction of the parameters that may be "
   "replicated; more is an error",
   "data.path": "data directory, made by nomic-jax prepare",
-  "data.split": "of the data directory",
+  "data.split": "split of the data directory",
   "data.tokenised": "read the token ids that nomic-jax tokenise wrote",
-  "data.kind": "chain that makes batches: text, pairs, scores, triplets or "
-  "labels",
+  "data.kind": "kind of batches: text, pairs, scores, triplets or labels",
   "data.batch_size": "rows (text), pairs, or texts (labels) of a global "
   "batch, over all devices",
   "data.micro_batches": "parts of a batch whose gradients are accumulated",
-  "data.batch_warmup": "first steps, over which the batch grows from one "
-  "micro-batch to all; 0: none. The training compiles once for each number",
+  "data.batch_warmup": "number of first steps over which the batch grows from "
+  "one micro-batch to all; 0: none. Each number of micro-batches is compiled "
+  "once",
   "data.row_length": "tokens of a packed row",
   "data.slots": "maximum number of texts in a packed row",
   "data.rows_multiple": "the number of rows is rounded up to a multiple of "
   "this: few shapes to compile, and rows divide over "
   "devices",
-  "data.mask_rate": "share of the tokens masked",
-  "data.mask_draw": "exact: that share of each row; independent: each token "
-  "with that probability",
-  "data.document_boundaries": "tokens attend within their document; False: "
-  "within their row",
+  "data.mask_rate": "fraction of the tokens masked",
+  "data.mask_draw": "exact: that fraction of each row; independent: each "
+  "token with that probability",
+  "data.document_boundaries": "whether tokens attend only within their "
+  "document; False: within their row",
   "data.query_length": "tokens of a query; the rest is truncated",
   "data.document_length": "tokens of a document; the rest is truncated",
   "data.text_length": "tokens of a labelled text or pair",
@@ -107,17 +106,17 @@ MEANINGS = {
   'fresh weights "search_query: "',
   "data.document_prompt": "text put before documents; None: the model's "
   'own, for fresh weights "search_document: "',
-  "data.one_source": "a batch is from one source (section 4.2)",
+  "data.one_source": "whether each batch comes from one source (section 4.2)",
   "data.source_alpha": "a source's share is rows ** source_alpha times its "
   "weight; 1 without weights: each row once per epoch",
-  "data.source_weights": "source -> weight",
+  "data.source_weights": "weight of each source, by name",
   "data.order": "shuffled, or stored: batches of rows in the order of the data",
-  "data.merge_copies": "equal texts are one candidate, and no negative of "
-  "their own query",
+  "data.merge_copies": "treat equal texts as one candidate; a copy of a "
+  "positive is then not a negative",
   "data.negatives": "hard negatives per query",
-  "data.sample_negatives": "draw other negatives in each epoch; False: the "
+  "data.sample_negatives": "draw new negatives in each epoch; False: use the "
   "first ones",
-  "data.token_dropout": "share of the tokens left out of a text",
+  "data.token_dropout": "fraction of the tokens left out of a text",
   "data.workers": "processes that make batches; 0: two threads",
   "data.teacher": "folder made by nomic-jax teach",
   "data.labels": "maximum number of labels of a text; None: the data's",
@@ -128,21 +127,24 @@ MEANINGS = {
   "loss.trainable_temperature": "learn the temperature",
   "loss.bidirectional": "average with the loss of documents to queries",
   "loss.scale": "similarities are multiplied by it",
-  "loss.distance": "of triplets: cosine, euclidean or manhattan",
-  "loss.margin": "of triplets: by how much a negative is to be farther",
-  "loss.chunk_tokens": "GradCache: tokens a device embeds at a time where a "
+  "loss.distance": "triplet loss: cosine, euclidean or manhattan",
+  "loss.margin": "triplet loss: how much farther a negative must be than the "
+  "positive",
+  "loss.chunk_tokens": "GradCache: tokens that a device embeds at a time if a "
   "batch has more; 0: all at once",
   "loss.matryoshka_dims": "dimensions to which vectors may be truncated",
-  "loss.matryoshka_weights": "of each dimension's loss; empty: all 1",
-  "loss.kind": "of distillation: relational, mse, kd or towers; of "
-  "classification: single, multi or regression",
-  "loss.labels": "outputs of the classifier; None: as data.classes",
+  "loss.matryoshka_weights": "weight of the loss at each dimension; empty: "
+  "all 1",
+  "loss.kind": "distillation: relational, mse, kd or towers; classification: "
+  "single, multi or regression",
+  "loss.labels": "outputs of the classifier; None: the same as data.classes",
   "optimizer.name": "adamw or stable_adamw",
   "optimizer.learning_rate": "peak of the schedule",
   "optimizer.schedule": "linear, cosine, inverse_sqrt, wsd, wsd_sqrt or "
   "constant; or a list of (regular expression, schedule)",
   "optimizer.warmup": '"N steps", "P%", "N examples" or "N tokens"',
-  "optimizer.cooldown": "of the schedules wsd and wsd_sqrt: the decay to zero",
+  "optimizer.cooldown": "length of the decay to zero in the schedules wsd and "
+  "wsd_sqrt",
   "optimizer.b1": "AdamW's decay of the first moment",
   "optimizer.b2": "AdamW's decay of the second moment",
   "optimizer.eps": "AdamW's epsilon",
@@ -151,39 +153,38 @@ MEANINGS = {
   "optimizer.average": "decay of an exponential moving average of the "
   "parameters, such as 0.999, which is evaluated and exported in their place; "
   "0: none",
-  "optimizer.gradient_scale": "clip_norm and eps see the gradient times "
-  "this; 8 reproduces contrastors on 8 GPUs",
+  "optimizer.gradient_scale": "factor applied to the gradient for clip_norm "
+  "and eps; 8 reproduces contrastors on 8 GPUs",
   "optimizer.lr_multipliers": "(regular expression, factor) over parameter "
   "paths, the first match applies; 0 freezes",
-  "optimizer.decay_multipliers": "likewise, of the weight decay",
+  "optimizer.decay_multipliers": "the same for the weight decay",
   "evaluators.NAME.kind": "loss, retrieval, scores or labels",
   "evaluators.NAME.every": "steps between evaluations, also after the last; "
   "0: never",
-  "evaluators.NAME.batches": "maximum number of batches of the loss",
-  "evaluators.NAME.metrics": "of labels: accuracy, f1, matthews, pearson, "
+  "evaluators.NAME.batches": "kind loss: maximum number of batches",
+  "evaluators.NAME.metrics": "kind labels: accuracy, f1, matthews, pearson, "
   "spearman",
-  "evaluators.NAME.data": "of retrieval: folder with the tasks' data; of "
-  "others: fields of config.data that differ from "
-  "the training's",
-  "evaluators.NAME.tasks": "what nomic-jax evaluate takes as --tasks; "
-  "empty: the held-out pairs",
+  "evaluators.NAME.data": "kinds retrieval and scores: folder with the tasks' "
+  "data; others: fields of config.data that differ from the training's",
+  "evaluators.NAME.tasks": "value of --tasks of nomic-jax evaluate; empty: "
+  "the held-out pairs",
   "evaluators.NAME.query_length": "None: the model's longest text",
   "evaluators.NAME.document_length": "None: the model's longest text",
   "evaluators.NAME.query_prompt": "None: the model's own",
   "evaluators.NAME.document_prompt": "None: the model's own",
   "log.tensorboard": "write event files to WORKDIR/logs",
   "log.wandb": "project of Weights & Biases to log to",
-  "log.hang_minutes": "minutes of a step after which the stacks of all "
-  "threads are printed; 0: never",
+  "log.hang_minutes": "print the stacks of all threads if a step takes longer "
+  "than this; 0: never",
   "checkpoint.minutes": "save at the first logged step after this many "
   "minutes; 0: not by time",
   "checkpoint.every": "steps between checkpoints; 0: not by steps",
   "checkpoint.keep": "number of the latest checkpoints to keep",
   "checkpoint.keep_every": "also keep one checkpoint in this many steps",
-  "checkpoint.best": "also keep the best by this figure, such as eval/loss, "
-  "if it is better than before the first step",
-  "checkpoint.patience": "stop after this many measurements without a better "
-  "checkpoint.best; 0: never",
+  "checkpoint.best": "also keep the best checkpoint by this metric, such as "
+  "eval/loss, if it is better than before the first step",
+  "checkpoint.patience": "stop after this many measurements without "
+  "improvement of checkpoint.best; 0: never",
 }
 
 

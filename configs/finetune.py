@@ -7,9 +7,10 @@ nomic-jax train --config=configs/finetune.py --workdir=runs/finetune \
 
 On two CPU cores: --config=configs/finetune.py:quickstart
 
-:v1.5 is nomic-embed-text-v1.5's (five nested widths, and a LayerNorm of the
-pooled vector before it is cut), :ablated v1-ablated's, on the mixture of that
-name; a size may follow, as in :v1.5,miniature.
+:v1.5 is the recipe of nomic-embed-text-v1.5 (five Matryoshka dimensions, and a
+LayerNorm of the pooled vector before it is truncated), :ablated that of
+v1-ablated, on the mixture of that name. A size may follow, as in
+:v1.5,miniature.
 """
 
 import common

@@ -11,12 +11,12 @@ nomic-jax sweep --config=configs/glue.py:cola --workdir=runs/cola \
   --config.evaluators.dev.data.path=data/cola/dev \
   --metric=dev/matthews --median=seed
 
-The tasks are TASKS. The paper starts rte, stsb and mrpc from what mnli gave:
---config.init_from=runs/mnli/... MNLI has two dev files: give the mismatched
-one with --config.evaluators.mismatched.data.path, or skip it with
---config.evaluators.mismatched.every=0. Of hub data sets (nyu-mll/glue),
-prepare the .parquet files with --query_column and --document_column. A size
-may follow the task, as in :cola,miniature.
+TASKS lists the tasks. The paper starts rte, stsb and mrpc from the model
+trained on mnli: --config.init_from=runs/mnli/... MNLI has two dev files:
+specify the mismatched one with --config.evaluators.mismatched.data.path, or
+skip it with --config.evaluators.mismatched.every=0. For data sets of the Hub
+(nyu-mll/glue), prepare the .parquet files with --query_column and
+--document_column. A size may follow the task, as in :cola,miniature.
 """
 
 import common

@@ -2,20 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Nomic Embed was trained on (arXiv 2402.01613, tables of the appendix).
 
-As data for `specification`, which makes the .yaml file that
-`nomic-jax prepare --source=FILE.yaml` reads:
+This prints the .yaml file that `nomic-jax prepare --source=FILE.yaml` reads:
 
     python configs/mixtures.py pretrain s3://my-bucket > pretrain.yaml
 
-With --check=BATCH it says instead how many rows and batches the data there has,
-by its counts.json, beside the paper's.
+With --check=BATCH it prints the numbers of rows and batches in the data
+instead, from its counts.json, beside the paper's.
 
-pretrain, finetune and ablated are the paper's. Their rows, of which
-contrastors' data loader uses whole batches of each shard alone, add up to the
-paper's totals, and each source's are a multiple of the batch (16,384 pairs, 256
-triplets). `nomic-jax prepare` reads all rows of the shards unless told
---whole_batches. bge and distill are later mixtures of contrastors; how many
-rows their sources have is not published, so theirs is 0.
+pretrain, finetune and ablated are the paper's. Their numbers of rows count only
+whole batches of each shard (16,384 pairs, 256 triplets), as contrastors' data
+loader does, and add up to the paper's totals. `nomic-jax prepare` reads all
+rows of the shards unless --whole_batches is set. bge and distill are later
+mixtures of contrastors; the numbers of rows of their sources are not published
+and are 0 here.
 """
 
 import argparse
@@ -41,7 +40,7 @@ ARCTIC = Prompts(
   "Represent this sentence for searching relevant passages", "", True
 )
 
-# The prompts by which MTEB's kinds of task are asked.
+# The prompts for MTEB's kinds of task.
 RETRIEVAL = Prompts("search_query", "search_document")
 CLASSIFICATION = Prompts("classification", "classification")
 CLUSTERING = Prompts("clustering", "clustering")
@@ -71,7 +70,7 @@ class Dataset(NamedTuple):
   prompts: Prompts
   columns: tuple[str, ...]
   rows: int
-  bucket: str = ""  # another than its mixture's
+  bucket: str = ""  # overrides the mixture's
 
 
 class Mixture(NamedTuple):
@@ -347,8 +346,8 @@ FINETUNE = Mixture(
 
 _OF_FINETUNE = {d.name: d for d in FINETUNE.datasets}
 
-# Symmetric prompts where FINETUNE has none before documents. The paper says
-# that v1-ablated has no data of MEDI; the published list keeps medi_wiki.
+# The same prompt on both sides where FINETUNE has none for documents. The paper
+# says that v1-ablated has no data of MEDI; the published list keeps medi_wiki.
 ABLATED = Mixture(
   "contrastive",
   "triplet",
@@ -440,7 +439,7 @@ def specification(
   Args:
     mixture: one of the above.
     root: prefix of the buckets' names, a folder or another store.
-    shards: use only so many shards of each source; 0: all.
+    shards: number of shards to use of each source; 0: all.
   """
   root = root if root.endswith("/") else root + "/"
   entries = []
@@ -468,7 +467,7 @@ def check(
   Args:
     mixture: one of the above.
     root: see `specification`.
-    batch: rows of a batch. Of a shard only whole batches count.
+    batch: rows of a batch. Only whole batches of a shard count.
     shards: see `specification`.
   """
   from nomic_jax.data.readers import shards as published
@@ -504,7 +503,7 @@ def check(
   )
   if unknown:
     yield (
-      "not known, for want of a counts.json that names all shards: "
+      "unknown, since no counts.json lists all of their shards: "
       + ", ".join(unknown)
     )
 

@@ -30,12 +30,14 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   c.steps = 100_000
   c.data.kind = "text"
   c.data.batch_size = 4096  # rows, over all devices and micro-batches
-  # Four rows on each of 256 chips, without recomputation. A loop over layers
-  # would copy what it keeps. With fewer chips, use more micro-batches.
+  # Four rows on each of 256 chips, without recomputation. Layers are unrolled,
+  # since a loop would copy the activations it saves. With fewer chips, use more
+  # micro-batches.
   c.data.micro_batches = 4
   if size == "paper":
     c.compute.unroll = c.encoder.layers
-  # Over so many first steps the batch grows from one micro-batch to all.
+  # Number of first steps over which the batch grows from one micro-batch to
+  # all.
   c.data.batch_warmup = 0
   c.data.row_length = 2048
   c.data.mask_rate = 0.3
@@ -77,7 +79,7 @@ def modernbert(c: ml_collections.ConfigDict, variant: str, size: str) -> None:
   """The paper's recipe, in steps of its batches."""
   large, long = "large" in variant, "8192" in variant
   c.encoder.family = "modernbert"
-  # One base for all layers; the extension sets that of the global ones.
+  # One base for all layers; the extension changes that of the global ones.
   c.encoder.rotary_base = 160_000.0 if long else 10_000.0
   c.compute.dropout = 0.1  # after attention's output alone
   c.optimizer.name = "stable_adamw"
@@ -96,7 +98,7 @@ def modernbert(c: ml_collections.ConfigDict, variant: str, size: str) -> None:
     else dict(width=768, layers=22, heads=12, mlp_width=1152)
   )
   c.compute.unroll = c.encoder.layers
-  if long:  # 300e9 tokens, the last 50e9 of them falling
+  if long:  # 300e9 tokens; the rate falls during the last 50e9
     c.data.row_length = 8192
     c.data.batch_size, c.data.micro_batches = (616, 1) if large else (576, 1)
     c.steps = 59_450 if large else 63_578

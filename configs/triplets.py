@@ -6,10 +6,10 @@ nomic-jax prepare --source=triplets.csv --output=data/triplets
 nomic-jax train --config=configs/triplets.py --workdir=runs/triplets \
   --config.init_from=MODEL --config.data.path=data/triplets
 
-Each (query, positive, negative) counts by itself. InfoNCE
+The loss is computed for each (query, positive, negative) separately. InfoNCE
 (configs/finetune.py) also uses the other rows of a batch as negatives, which is
-better if random rows are negatives; the triplet loss is for data where they are
-not.
+better if other rows are true negatives; the triplet loss is for data where they
+may not be.
 """
 
 import common

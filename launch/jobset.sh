@@ -8,7 +8,7 @@
 #     kubectl apply -f -
 #   kubectl get jobset NAME; kubectl delete jobset NAME
 #
-#   TYPE (v5e:16x16)  a topology as of `nomic-jax compile`; also v4
+#   TYPE (v5e:16x16)  a topology as for `nomic-jax compile`; also v4
 #   IMAGE (required)  NAME (a new one)  SLICES (1)  RESTARTS (100)
 #   SPOT (false)      GRACE (120)  seconds from SIGTERM to SIGKILL; Spot nodes
 #                     allow 15 unless their node pool sets more
@@ -38,7 +38,7 @@ case $chip in
 esac
 [[ $topology =~ $shape ]] || fail "TYPE=$TYPE: $chip has no topology $topology"
 chips=$((${topology//x/*}))
-# Slices of several hosts have four chips in each.
+# In slices of several hosts, each host has four chips.
 each=$((chips < 4 ? chips : 4))
 [ "$topology" != 2x4 ] || each=8
 SPOT=${SPOT:-false} SLICES=${SLICES:-1} CHIPS=${CHIPS:-$each}

@@ -45,7 +45,7 @@ if $restart; then
     if $stopped; then wait "$pid" && status=0 || status=$?; break; fi
     [ "$(verdict "$status")" = again ] || break
     [ "$n" -lt "${RESTARTS:-100}" ] || break
-    echo "local.sh: status $status: starts again" >&2
+    echo "local.sh: status $status: restarting" >&2
     sleep "${POLL:-5}"
   done
   exit "$status"
@@ -85,7 +85,7 @@ while [ ${#alive[@]} -gt 0 ]; do
       *) echo "local.sh: process $number ended with status $code; the others" \
         "stop. The same command resumes from the last checkpoint" >&2 ;;
     esac
-    # A process that waits for a dead one may wait for a long time.
+    # A process may wait for a dead one for a long time.
     [ ${#alive[@]} -eq 0 ] || {
       sleep "${GRACE:-45}"
       kill -KILL "${alive[@]}" 2> /dev/null || true

@@ -4,8 +4,8 @@
 #
 #   bash launch/lock.sh     # in the environment in which the tests pass
 #
-# A package that is installed there keeps its version, so jobs run what was
-# tested; any other is the newest that fits. Needs uv.
+# Packages installed there keep their versions, so jobs run what was
+# tested; others get the newest version that fits. Needs uv.
 set -eu
 cd "$(dirname "$0")/.."
 scratch=$(mktemp -d)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The trainings of Nomic Embed (arXiv 2402.01613) from the published data, as
-# the few commands that one would type. A rerun skips what is finished.
+# a few plain commands. A rerun skips what is finished.
 #
 #   bash launch/paper.sh STAGE [--dry_run | --check]
 #
@@ -19,7 +19,7 @@
 #   DATA=ROOT      prefix of the buckets' names: a folder with copies, or s3://
 #                  (default) with AWS_ENDPOINT_URL and the keys described in
 #                  contrastors' README, "Data Access"
-#   TEXT=SOURCE    of the MLM: rows of 2,048 token ids, or of text
+#   TEXT=SOURCE    data of the MLM: rows of 2,048 token ids, or of text
 #   TOKENIZER=PATH bert-base-uncased's (default: that name on the Hub)
 #   GLUE=DIR       folder of the tasks' folders (CoLA, SST-2, ...) of .tsv files
 #   EVAL=DIR       folder with copies of the evaluation data (default: the Hub)

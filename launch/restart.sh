@@ -42,7 +42,7 @@ backoff() {
   echo $((seconds < 600 ? seconds : 600))
 }
 
-# booleans NAME..., numbers NAME...: settings that may be nothing else.
+# booleans NAME..., numbers NAME...: check the values of these settings.
 booleans() {
   local name
   for name; do

@@ -8,10 +8,10 @@
 #   bash launch/tpu_pod.sh create       requests the slice and waits for it
 #   bash launch/tpu_pod.sh setup        copies this folder and installs it
 #   bash launch/tpu_pod.sh run train --config=... --workdir=...
-#       on all workers, or attaches to a running job; returns its status
+#       runs on all workers, or attaches to a running job; returns its status
 #   bash launch/tpu_pod.sh logs         attaches to the running job, as `run`
 #   bash launch/tpu_pod.sh logs all     the last lines of every worker
-#   bash launch/tpu_pod.sh wait         as `logs`, without the log
+#   bash launch/tpu_pod.sh wait         waits like `logs`, without printing
 #   bash launch/tpu_pod.sh status       of the slice and of every worker
 #   bash launch/tpu_pod.sh stop         SIGTERM; waits until the job has saved;
 #                                       also ends babysit, which keeps the slice
@@ -33,7 +33,7 @@ cd "$(dirname "$0")/.."
 . launch/tpu_slice.sh
 NAME=${NAME:-nomic-jax} ZONE=${ZONE:-us-west4-a} TYPE=${TYPE:-v5litepod-256}
 SLICES=${SLICES:-1} SPOT=${SPOT:-false} KEEP=${KEEP:-false} POLL=${POLL:-30}
-FAILURES=5 SHORT=1800  # babysit gives up after so many runs, so short, in a row
+FAILURES=5 SHORT=1800  # babysit gives up after 5 runs under 1800 s in a row
 booleans SPOT KEEP; numbers SLICES
 read -ra create_flags <<< "${CREATE_FLAGS:-}"
 read -ra ssh_flags <<< "${SSH_FLAGS:-}"
@@ -58,9 +58,9 @@ run() {
   local now n
   now=$(workers) || return
   case $now in
-    *running*) say "a job runs on $NAME already: attached to it" ;;
+    *running*) say "a job is already running on $NAME; attaching to it" ;;
     *)
-      for ((n = 1; ; n++)); do  # where it runs already it is not doubled
+      for ((n = 1; ; n++)); do  # does nothing where it already runs
         on_all "bash nomic_jax/launch/worker.sh start '${launch:-}' \
           $(printf '%q ' "$@")" && break
         [ "$n" -lt 3 ] || return
@@ -128,7 +128,7 @@ babysit() {
         "\`delete\`"
       return "$status"
     fi
-    # The workers or gcloud do not answer: the job may still be running.
+    # The workers or gcloud did not answer: the job may still be running.
     [ "$status" -ne 69 ] || return 69
     case $(verdict "$status") in
       done) echo "$NAME: done"; give_back; return ;;
@@ -144,7 +144,7 @@ babysit() {
       never) failures=$FAILURES ;;
     esac
     if [ "$failures" -ge "$FAILURES" ]; then
-      say "gives up after status $status; see above"
+      say "giving up after status $status; see above"
       give_back
       return "$status"
     fi
@@ -158,7 +158,7 @@ attempt() {
   local now
   create || return
   now=$(workers) || return
-  # If stopped between two attempts; before the first, `stop` is an old one.
+  # Stopped between two attempts. Before the first, the mark is of an older job.
   if ! $first && [[ $now == *stopped* && $now != *running* ]]; then
     mv "$scratch/workers" "$scratch/ended"
     return 75

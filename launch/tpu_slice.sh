@@ -41,7 +41,7 @@ state() {
     if grep -q NOT_FOUND "$scratch/errors"; then echo GONE; return; fi
     cat "$scratch/errors" >&2
     if [ "$n" -ge "$TRIES" ]; then
-      say "gcloud does not answer. $NAME may be there and cost money"
+      say "gcloud does not answer. $NAME may still exist and cost money"
       return 69
     fi
     sleep "$(backoff "$n")"
@@ -65,7 +65,7 @@ workers() {
         say "a worker does not answer, and the job has ended on the others"
         return 70
       fi
-      say "the workers do not answer. A job may run there; $NAME is kept and" \
+      say "the workers do not answer. A job may be running; $NAME is kept and" \
         "costs money"
       return 69
     fi
@@ -112,12 +112,14 @@ create() {
 setup() {
   local archive=$scratch/nomic_jax.tgz node now
   git ls-files --error-unmatch launch/tpu_pod.sh > /dev/null 2>&1 || {
-    say "$PWD is no git checkout, whose list of files says what to copy"
+    say "$PWD is not a git checkout; setup copies the files that git lists"
     return 2
   }
   now=$(workers) || return
-  case $now in *running*) say "a job runs; \`stop\` it first"; return 2 ;; esac
-  # Only once: babysit restarts the code with which it began.
+  case $now in
+    *running*) say "a job is running; \`stop\` it first"; return 2 ;;
+  esac
+  # Only once: babysit keeps using the code that it started with.
   [ -f "$archive" ] || git ls-files -z --cached --others --exclude-standard |
     while IFS= read -r -d '' file; do
       if [ -e "$file" ]; then printf '%s\0' "$file"; fi

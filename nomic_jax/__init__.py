@@ -26,8 +26,8 @@ def load(path: str, dtype: str = "float32", pooled_norm: bool = False):
       dimensions.
 
   Returns:
-    A `nomic_jax.embed.model.Model`, for `encode`; of a classifier a
-    `nomic_jax.embed.classifier.Classifier`, for `predict`.
+    A `nomic_jax.embed.model.Model`, which has `encode`, or for a classifier a
+    `nomic_jax.embed.classifier.Classifier`, which has `predict`.
 
   Raises:
     nomic_jax.errors.UserError: naming what is missing or does not fit.
@@ -60,10 +60,10 @@ def config(path: str, *overrides: str):
 
 
 def __getattr__(name: str) -> Any:
-  """Commands are functions, such as `nomic_jax.train`.
+  """Returns a command as a function, such as `nomic_jax.train`.
 
-  They are imported when first named, since jobs bring JAX with them. Those
-  whose name is a module's (embed, search, report, sweep) are not functions.
+  Commands are imported on first use, since they import JAX. Those with the name
+  of a module (embed, search, report, sweep) are not available as functions.
   """
   if name in _functions():
     return importlib.import_module("nomic_jax.jobs").function(name)

@@ -21,8 +21,8 @@ class UserError(Exception):
 def about(place: str) -> Iterator[None]:
   """Prefixes a UserError of the body with the flag, key or file at fault.
 
-  Code that computes raises the fact alone; code that knows where the value was
-  set names the place.
+  Code that computes reports only what is wrong; code that knows where the value
+  was set adds the place.
   """
   try:
     yield

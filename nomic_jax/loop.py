@@ -86,7 +86,7 @@ def loop(
 ) -> None:
   """Trains from the state's step to the last, logging and saving on the way.
 
-  It ends early where the `record` is exhausted.
+  It ends early when `record` is exhausted.
 
   Args:
     config: of the training.
@@ -95,9 +95,9 @@ def loop(
     state: the state to start from, which is donated.
     data: an iterator over this host's batches.
     checkpoints: of the work directory.
-    evaluators: run every so many steps.
-    record: of the best so far; empty.
-    preemption: handles SIGTERM from the first step on.
+    evaluators: each runs at its own interval.
+    record: of the best metric; empty, and filled here.
+    preemption: handles SIGTERM once the first step has run.
     profile: steps to record under `workdir`/profile, for xprof or Perfetto.
     since: `time.time()` when this process began the training.
 
@@ -137,7 +137,7 @@ def loop(
     saved = time.monotonic()
     if done:
       record.replay(file.rows if file else [])
-    elif record.metric:  # "best" knows the start
+    elif record.metric:  # the start must be beaten
       with spent.of("evaluation"):
         results = evaluators(evaluators.measuring(record.metric), served())
       record.add(0, results)
@@ -155,7 +155,7 @@ def loop(
       left = range(0)
     for number in left:
       watch.rearm()
-      _record(profile, number, workdir / "profile")
+      _profile(profile, number, workdir / "profile")
       began = time.monotonic()
       batch = next(data)
       waited = time.monotonic() - began
@@ -167,7 +167,7 @@ def loop(
         log.compiling = True
       with spent.of("compile") if new else contextlib.nullcontext():
         state, result = run.step(state, loader.to_devices(batch, sharding))
-      preemption.listen()  # compiled: from now on the state is worth saving
+      preemption.listen()  # compilation is done: now the state is worth saving
       if pending is not None:
         log_pending()
       result = dict(result) | loader.accuracy_of_source(batch, result)
@@ -179,7 +179,7 @@ def loop(
         loader.sources_in(batch) or config.data.path,
         run.flops(batch),
       )
-      _record(profile, number, workdir / "profile", result)
+      _profile(profile, number, workdir / "profile", result)
       stop = preemption.reached(number)
       last = number == config.steps
       due = evaluators.due(number)
@@ -234,8 +234,8 @@ def loop(
     if processes.is_first():
       if record.exhausted:
         print(
-          f"{workdir}: stopped early, {record.since} measurements after the "
-          f"best: {record}; raise config.checkpoint.patience to continue"
+          f"{workdir}: stopped early after {record.since} measurements without "
+          f"improvement: {record}; raise config.checkpoint.patience to continue"
         )
       print(spent)
 
@@ -243,9 +243,9 @@ def loop(
 def _due(config: ml_collections.ConfigDict, number: int, saved: float) -> bool:
   """Returns whether a checkpoint is due by time; a collective.
 
-  Process 0's clock decides. It is checked only at logged steps, because the
-  others learn it by a collective and lines are written only then, so a training
-  has the same lines whenever it was saved.
+  Process 0's clock decides and a collective tells the others. It is checked
+  only at logged steps, where a line of metrics is written anyway, so the time
+  of a checkpoint does not change the lines.
   """
   minutes = config.checkpoint.get("minutes", 0.0)
   if not minutes or number % config.log_every:
@@ -275,10 +275,10 @@ class _Watch:
       faulthandler.cancel_dump_traceback_later()
 
 
-def _record(
+def _profile(
   profile: range, number: int, folder: pathlib.Path, result: PyTree = None
 ) -> None:
-  """Starts before the first step of `profile` and stops after its last."""
+  """Profiles the steps in `profile`; called before and after every step."""
   if profile and result is None and number == profile[0]:
     jax.profiler.start_trace(buckets.scratch(folder))
   elif profile and result is not None and number == profile[-1]:
@@ -297,7 +297,7 @@ def _metrics_file(
   return contextlib.closing(
     MetricsFile(
       workdir / "metrics.jsonl",
-      done or -1,  # -1: also before the evaluation at the start
+      done or -1,  # -1: drops the evaluation at the start too
       trackers.make(config, workdir, done),
     )
   )

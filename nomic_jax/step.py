@@ -81,15 +81,16 @@ def make_train_step(
   it occurred.
 
   Only the trainable parameters are differentiated and passed to `tx`. Frozen
-  parameters have no gradient and no optimizer state, and count in no norm.
+  parameters have no gradient and no optimizer state, and do not count in any
+  norm.
 
   Args:
     loss: the loss to minimize.
-    tx: the optimizer. The trees that it is given have `optax.MaskedNode()` in
-      place of each frozen parameter.
+    tx: the optimizer, whose trees have `optax.MaskedNode()` in place of each
+      frozen parameter.
     box: applied to the parameters passed to the loss: see `own_rows.sharded`.
-    trainable: from parameters to a tree of bools, of which a leaf may stand for
-      a whole subtree; all are trainable by default.
+    trainable: maps the parameters to a tree of bools, in which a leaf may stand
+      for a whole subtree; by default, all are trainable.
   """
   accumulate = functools.partial(_accumulate, loss)
   if loss.by_row:

@@ -87,7 +87,8 @@ def sweep(
     one_of(median, keys, f"--median={median}: no key that varies")
     if len(keys) == 1:
       raise UserError(
-        f"--median={median}: the only key that varies; expected another too"
+        f"--median={median}: this is the only key that varies; at least one "
+        "other must vary"
       )
   if only_list:
     print("\n".join(point.name for point in named))
@@ -107,9 +108,9 @@ def sweep(
   )
   if parallel > 1 and buckets.is_remote(folder):
     raise UserError(
-      f"--parallel={parallel}: the points' logs grow, but objects in a bucket "
-      f"({folder}) cannot; use --parallel=1, or --commands to train them "
-      "elsewhere"
+      f"--parallel={parallel}: each point appends to a log file, which is not "
+      f"possible in a bucket ({folder}); use --parallel=1, or --commands to "
+      "train them elsewhere"
     )
   with buckets.errors(folder):
     remaining = [p for p in named if not _report_diverged(p.name, folder)]
@@ -153,7 +154,7 @@ class _Point(NamedTuple):
 def _named(
   added: Sequence[JsonObject], arguments: Sequence[str]
 ) -> list[_Point]:
-  """Returns points with distinct names that are valid names of folders."""
+  """Returns points with distinct names that are valid folder names."""
   named: dict[str, _Point] = {}
   for values in added:
     if any(values == point.values for point in named.values()):
@@ -185,8 +186,8 @@ def _report_diverged(name: str, folder: Place) -> bool:
   step = _diverged(folder / name)
   if step is not None:
     print(
-      f"{name}: diverged at step {step} before and is not trained again; "
-      f"remove {folder / name} to do so",
+      f"{name}: diverged at step {step} in an earlier run and is not trained "
+      f"again; remove {folder / name} to retry",
       flush=True,
     )
   return step is not None

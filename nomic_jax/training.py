@@ -3,7 +3,7 @@
 """Training: everything around the step in `step.py`.
 
 setup() determines shapes and shardings before anything is allocated; train()
-finds what to start from and passes both to the loop.
+finds the state to start from and runs the loop.
 """
 
 from collections.abc import Callable
@@ -177,16 +177,16 @@ def _train(
   if done >= config.steps:
     print(f"{workdir}: already trained to step {done}")
     return
-  if (told := lengths.fit(config.data)) and processes.is_first():
-    print(told, flush=True)
+  if (line := lengths.fit(config.data)) and processes.is_first():
+    print(line, flush=True)
   run = setup(config, start.architecture, jax.devices())
   special_tokens.check_rows(
     tokenizer, start.architecture.vocab_size, start.tokenizer
   )
   if not done and processes.is_first():
     tokenizer_settings.warn_of_no_ends(tokenizer, start.tokenizer)
-  for told in (lengths.truncated, lengths.unknown) if not done else ():
-    if (line := told(config.data, tokenizer)) and processes.is_first():
+  for summary in (lengths.truncated, lengths.unknown) if not done else ():
+    if (line := summary(config.data, tokenizer)) and processes.is_first():
       print(line, flush=True)
   data = loader.make(config.data, tokenizer, config.seed)
   advice = loader.advice(config.data, jax.process_count())
@@ -246,7 +246,7 @@ def _train(
     return
   if saved := best(workdir):
     print(
-      f"{workdir}: {saved.metric} was best, {saved.value:.4g}, at step "
+      f"{workdir}: best {saved.metric} was {saved.value:.4g}, at step "
       f"{saved.step}: {workdir}/checkpoints/{saved.step}"
     )
   elif record.step == 0:
@@ -325,7 +325,7 @@ def setup(
     devices: the devices of the mesh.
 
   Raises:
-    UserError: for what does not fit in the config.
+    UserError: for settings of the config that do not fit together.
   """
   _check_lengths(config.data, architecture)
   _check_classes(config)
@@ -338,8 +338,9 @@ def setup(
     )
   if loss.rows not in ("", config.data.kind):
     raise UserError(
-      f"config.data.kind is {config.data.kind}, and the loss "
-      f"{config.loss.name} reads rows of kind {loss.rows}; set it to that"
+      f"config.data.kind is {config.data.kind}, but the loss "
+      f"{config.loss.name} reads rows of kind {loss.rows}; set it to "
+      f"{loss.rows}"
     )
   tx, schedule = optim.make(
     config.optimizer, config.steps, _per_step(config.data)
@@ -389,7 +390,7 @@ def setup(
 
 
 def _per_step(data: ml_collections.ConfigDict) -> dict[str, int]:
-  """Returns what a step consumes, where that is the same in every step."""
+  """Returns the examples and tokens per step, where the number is fixed."""
   if data.get("batch_warmup"):
     return {}
   if data.kind == "text":
@@ -439,7 +440,7 @@ def _rehearse(
   """Traces the step with the first batch, before anything is written.
 
   Raises:
-    UserError: for what does not fit.
+    UserError: if the batch does not fit the step.
   """
   sharding = partition.batch_sharding(run.mesh)
   loader.check_rows(config.data.get("rows_multiple"), sharding)

@@ -147,7 +147,7 @@ def test_a_better_model_is_exported_with_its_card(place, adapted, capsys):
     stamp == (adapted / "work/metrics.jsonl").stat().st_mtime_ns
   )
   assert _adapt(place, "mine", "--epochs=5") == 2
-  assert "made with" in capsys.readouterr().err
+  assert "or remove this one" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -182,7 +182,7 @@ def test_a_model_that_does_not_improve_is_not_exported(place, capsys):
   assert _adapt(place, "still", *still) == 0
   out = capsys.readouterr().out
   assert "no checkpoint was better than the start" in out
-  assert "no better, by +0.000 (95 %: +0.000 to +0.000)" in out
+  assert "no better (+0.000, 95 % CI +0.000 to +0.000)" in out
   assert "no model was written" in out and "--export_start" in out
   assert not (place / "still/model").exists()
   assert "No model was exported" in (place / "still/report.md").read_text()

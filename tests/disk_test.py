@@ -131,7 +131,7 @@ def test_loss_that_is_not_finite(place, capsys):
   line = small_data.complaint(capsys.readouterr().err)
   found = re.match(r"step (\d+): (loss|gradient_norm) is (nan|inf)", line)
   step = int(found[1])
-  assert "Check the metrics of the steps before, config.optimizer." in line
+  assert "Check the metrics of earlier steps, config.optimizer." in line
   assert step > 1, "the test needs a checkpoint before"
   assert checkpoint.latest_step(workdir) == step - 1
   assert (workdir / "diverged.json").read_text() == f'{{"step": {step}}}'

@@ -352,7 +352,9 @@ def test_skypilot_restarts_on_what_the_others_do():
 
 def test_the_page_quotes_messages_as_they_are():
   page = (LAUNCH / "README.md").read_text()
-  table = page.partition("## What happens when")[2].partition("\n## ")[0]
+  table = page.partition("## Failures and other events")[2].partition("\n## ")[
+    0
+  ]
   rows = [line.split("|") for line in table.splitlines()[4:] if line]
   quoted = [q for row in rows for q in re.findall("`([^`]+)`", row[3])]
   paths = [*SCRIPTS, *(ROOT / "nomic_jax").rglob("*.py")]

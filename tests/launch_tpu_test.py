@@ -141,7 +141,7 @@ def test_without_quota_it_reports_this_and_ends(cloud):
   assert "Quota limit" in done.stderr
   done, calls = cloud.run("tpu_pod.sh", "babysit", *TRAIN)
   assert done.returncode == 1 and _verbs(calls) == 5 * ["create"]
-  assert "gives up after status 1" in done.stderr
+  assert "giving up after status 1" in done.stderr
   (cloud.folder / "quota").unlink()
   cloud.write("state", "WAITING_FOR_RESOURCES\nFAILED")
   done, calls = cloud.run("tpu_pod.sh", "create")
@@ -161,7 +161,7 @@ def test_gcloud_errors_do_not_mean_that_a_slice_is_gone(cloud):
   cloud.write("describe-errors", 20 * "ERROR: Reauthentication failed.\n")
   done, calls = cloud.run("tpu_pod.sh", "babysit", *TRAIN)
   assert done.returncode == 69 and not calls  # neither created nor deleted
-  assert "may be there and cost money" in done.stderr
+  assert "may still exist and cost money" in done.stderr
 
 
 def test_a_cut_connection_reattaches_to_the_running_job(slice_):
@@ -195,9 +195,9 @@ def test_a_second_start_attaches_and_a_second_setup_is_refused(slice_):
   first = slice_.start("tpu_pod.sh", "run", *TRAIN)
   assert cloud_lib.wait_until(lambda: len(slice_.read("starts")) == 2)
   done, _ = slice_.run("tpu_pod.sh", "setup")
-  assert done.returncode == 2 and "a job runs" in done.stderr
+  assert done.returncode == 2 and "a job is running" in done.stderr
   second = slice_.start("tpu_pod.sh", "run", *TRAIN)
-  assert any("attached to it" in line for line in second.stdout)
+  assert any("attaching to it" in line for line in second.stdout)
   slice_.write("enough", "")
   assert second.wait(timeout=60) == 0, second.communicate()
   done, _ = slice_.run("tpu_pod.sh", "wait")
@@ -288,7 +288,7 @@ def test_babysit_obeys_the_statuses_of_all_workers(
     exit $status""")
   done, calls = slice_.run("tpu_pod.sh", "babysit", *TRAIN)
   assert set(_started(slice_).values()) == {attempts}, done.stderr
-  assert ("gives up" in done.stderr) == gives_up
+  assert ("giving up" in done.stderr) == gives_up
   assert _verbs(calls)[-1] == "delete"  # it costs nothing any more
   if "2" in ends.split():
     assert done.returncode == 2
@@ -312,7 +312,7 @@ def test_workers_that_do_not_answer_are_retried_and_kept(slice_):
   slice_.write("ssh-errors", 40 * "timed out\n")
   done, calls = slice_.run("tpu_pod.sh", "babysit", *TRAIN)
   assert done.returncode == 69 and "delete" not in _verbs(calls)
-  assert "a job may run there" in done.stderr.lower()
+  assert "a job may be running" in done.stderr.lower()
 
 
 def test_a_slice_with_a_lost_worker_is_replaced(slice_):
@@ -385,4 +385,4 @@ def test_outside_a_checkout_nothing_is_copied(cloud):
   cloud.write("state", "ACTIVE")
   done, calls = cloud.run(str(copy / "launch" / "tpu_pod.sh"), "setup")
   assert done.returncode == 2 and not calls
-  assert "is no git checkout" in done.stderr
+  assert "is not a git checkout" in done.stderr

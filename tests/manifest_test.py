@@ -111,7 +111,7 @@ def test_verify_finds_what_differs(place, tmp_path, capsys):
   weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
   status, said = verify()
   assert status == 2 and "weights: was" in said.out
-  assert "1 of these differ" in said.err
+  assert "1 of the items above differ" in said.err
   assert main(["verify", str(tmp_path)]) == 2
   assert "no reproduce.json" in capsys.readouterr().err
 

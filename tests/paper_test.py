@@ -250,7 +250,7 @@ def test_counts_are_reported_per_source(place):
   assert "one epoch: 20; the paper's: 211,584" in done.stdout
   (place / "data/contrastive/fever_hn_mine/counts.json").rename(place / "gone")
   done = _paper("finetune", "--check", **_settings(place))
-  assert "not known" in done.stdout and done.stdout.endswith("fever\n")
+  assert "unknown" in done.stdout and done.stdout.endswith("fever\n")
   (place / "gone").rename(place / "data/contrastive/fever_hn_mine/counts.json")
   assert "160 epochs" in _paper("mlm", "--check").stdout
 

@@ -103,7 +103,7 @@ def test_page_stands_alone_and_says_what_the_files_say(place):
   ) in page
   assert "<b>+0.100*</b>" in page and "0.400–0.600" in page
   assert "<td>6.0</td><td>9,000</td><td>5.0%</td>" in page
-  assert "Where contrastive is most wrong" in page
+  assert "Worst errors of contrastive" in page
   assert "Open &lt;b&gt;it&lt;/b&gt; &amp; read" in page
   assert "not among the first 100" in page and "zip.py:3" in page
   assert "&quot;seed&quot;: 7" in page

@@ -181,7 +181,7 @@ def test_a_point_that_diverges_is_a_line_of_the_table(
     if parallel == 1:
       assert "no such rate" in err
     assert (
-      "diverged at step 3 before and is not trained again" in out
+      "diverged at step 3 in an earlier run and is not trained again" in out
     ) == again
 
 

@@ -1,22 +1,22 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Adapts a trained model to text of one's own, measured before and after.
+"""Adapts a trained model to the user's text, and measures the gain.
 
-Seven steps, each skipped when its output is there:
+The steps and their outputs; a step whose output exists is skipped:
 
   data/         the rows, prepared; some are held out
-  held_out/     what models are compared by: the held-out queries and all
-                documents, as a BEIR folder, or texts and their classes
-  before.json   scores of the model, BM25 and both fused
-  trial/        training rows less a development split (data/, dev/), mined
+  held_out/     the tasks of the comparison: the held-out queries and all
+                documents, as a BEIR folder, or texts with their classes
+  before.json   scores of the model, BM25 and a fusion of both
+  trial/        training rows minus a development split (data/, dev/), mined
                 negatives, and two short trainings that decide whether these
                 help
   work/         the training; it stops when the development rows show no gain
   after.json    the same scores with the adapted model
-  model/        the model, if it became better
-  report.md     all of it to read; report.html with the curves
+  model/        the model, if it improved
+  report.md     the report; report.html also has the training curves
 
-The held-out rows decide nothing but whether a model is exported.
+The held-out rows are used only to decide whether a model is exported.
 """
 
 from collections.abc import Sequence
@@ -90,18 +90,18 @@ def adapt(
     negatives: hard negatives for each query, or 0; None: a trial decides.
     epochs: passes over the training rows.
     batch_size: pairs in a step.
-    learning_rate: the highest.
-    held_out: share of the rows; None: see `splits.share_of`.
-    export_start: write the model as given if it did not become better.
+    learning_rate: peak of the schedule.
+    held_out: fraction of the rows to hold out; None: see `splits.share_of`.
+    export_start: whether to write the original model if it did not improve.
     overrides: further "--config.KEY=VALUE" of configs/adapt.py.
-    **reading: arguments of `prepare` that say how the source is read.
+    **reading: arguments of `prepare` that determine how the source is read.
 
   Returns:
-    {"improved": whether, "verdict": one line, "scores": of
-    `report.evaluate.evaluate`, "model": where it was exported, or ""}.
+    {"improved": bool, "verdict": one line, "scores": as from
+    `report.evaluate.evaluate`, "model": path of the exported model, or ""}.
 
   Raises:
-    UserError: for data or a model that cannot be used, in general before the
+    UserError: for data or a model that cannot be used, usually before the
       training; see the message.
   """
   folder = Folder(pathlib.Path(output), model, source)
@@ -135,10 +135,10 @@ def adapt(
       )
     folder.note(
       f"{objective.kind}: {split['train']:,} rows to train on, "
-      f"{split['test']:,} to decide by during the training, "
-      f"{len(dataset.open_split(data, 'test')):,} to compare by"
+      f"{split['test']:,} for decisions during the training, "
+      f"{len(dataset.open_split(data, 'test')):,} for the comparison"
     )
-  with folder.step("before", "score the model, BM25 and both"):
+  with folder.step("before", "score the model, BM25 and their fusion"):
     before = _score(folder, "before.json", tasks, {report_lib.START: model})
     if note := checks.decides(source, before):
       folder.note(note)
@@ -157,7 +157,7 @@ def adapt(
     def configured(more: Sequence[str]) -> ml_collections.ConfigDict:
       return _config(folder, objective, [*flags, *more])
 
-    every = _tell_sizes(folder, configured([]), chosen, words)
+    steps, every = _tell_sizes(folder, configured([]), chosen, words)
   with folder.step("trial", "try hard negatives on training rows"):
     path, count = plain, 0
     if objective.searches:
@@ -166,7 +166,7 @@ def adapt(
         model,
         plain,
         0 if objective.kind == "labels" else negatives,
-        every[0],
+        steps,
         objective.best,
         configured,
       )
@@ -179,7 +179,7 @@ def adapt(
           [
             f"--config.data.path={path}",
             f"--config.data.negatives={count}",
-            f"--config.evaluators.{evaluator}.every={every[1]}",
+            f"--config.evaluators.{evaluator}.every={every}",
           ]
         ),
         str(folder.path("work")),
@@ -198,7 +198,7 @@ def adapt(
       figure = f" ({start[0]} {start[1]:.3f})" if start else ""
       folder.note(
         "no checkpoint was better than the start on the development rows"
-        f"{figure}; compared is the last one"
+        f"{figure}; the last one is used for the comparison"
       )
   improved = best is not None and report_lib.gain(after).value > 0
   with folder.step("export", "export and report"):
@@ -209,9 +209,9 @@ def adapt(
     print(f"{exported}: the {'adapted' if improved else 'given'} model")
   else:
     print(
-      "no model was written, since the given one is as good. --export_start "
-      f"writes that to {folder.path('model')}; nomic-jax export "
-      f"--workdir={folder.path('work')} exports the trained one all the same"
+      "no model was written, since training did not improve it. --export_start "
+      f"writes the original model to {folder.path('model')}; nomic-jax export "
+      f"--workdir={folder.path('work')} exports the trained one anyway"
     )
   print(f"{folder.path('report.md')}: the report")
   return {
@@ -236,7 +236,7 @@ def _prepare(
       data,
       tokenizer=str(tokenizer),
       held_out=held_out,
-      allow_unk=True,  # `checks` refuses these, with other advice
+      allow_unk=True,  # `checks` refuses these, with better advice
       **reading,
     )
     return data
@@ -256,7 +256,7 @@ def _dev_rows(data: pathlib.Path) -> int:
 def _score(
   folder: Folder, name: str, tasks: Sequence[str], named: dict[str, str]
 ) -> JsonObject:
-  """Scores models, BM25 and the hybrids on what was held out."""
+  """Scores models, BM25 and their hybrids on the held-out rows."""
   file = folder.path(name)
   if file.is_file():
     print(f"{file}: already there")
@@ -273,11 +273,12 @@ def _score(
 def _config(
   folder: Folder, objective: objectives.Objective, flags: Sequence[str]
 ) -> ml_collections.ConfigDict:
-  """The config of a training; later flags win."""
+  """Returns the config of a training; later flags override earlier ones."""
   if any(flag.startswith("--config=") for flag in flags):
     raise UserError(
-      f"--config=FILE: adapt trains with {objective.config}; give single "
-      "fields, such as --config.loss.temperature=0.02, or use nomic-jax train"
+      f"--config=FILE: adapt always trains with {objective.config}; set single "
+      "fields of it, such as --config.loss.temperature=0.02, or use nomic-jax "
+      "train"
     )
   if any(flag.startswith("--config.steps=") for flag in flags):
     flags = [f for f in flags if not f.startswith("--config.epochs=")]
@@ -309,7 +310,7 @@ def _tell_sizes(
   chosen: dict[str, choices.Chosen],
   words: tokenizers.Tokenizer,
 ) -> tuple[int, int]:
-  """Prints the sizes; returns steps, and steps between two evaluations."""
+  """Prints the sizes; returns steps, and the steps between evaluations."""
   steps = loader.with_steps(config, words).steps
   every = sizes.evaluate_every(steps)
   for key, (_, why) in chosen.items():
@@ -334,7 +335,7 @@ def _export(
   export_start: bool,
   files: model_directory.ModelFiles,
 ) -> str:
-  """Writes model/; returns where it is, or "" if there is none."""
+  """Writes model/ and returns its path, or "" if no model is written."""
   place = folder.path("model")
   if improved:
     export.export(

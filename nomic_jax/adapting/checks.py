@@ -14,16 +14,16 @@ from nomic_jax.report import adaptation as report_lib
 from nomic_jax.storage.values import JsonObject
 
 _FEWEST = 50  # pairs
-_FEWEST_TESTED = 20  # held out
-_FEW_TESTED = 200  # held out; a note warns if there are fewer
-_WIDEST = 0.15  # maximum half width of the interval of a score
-_MEASURED = 2000  # rows that are inspected
+_FEWEST_HELD_OUT = 20  # rows; fewer are an error
+_FEW_HELD_OUT = 200  # rows; fewer give a note
+_WIDEST = 0.15  # maximum half-width of the confidence interval of a score
+_SAMPLE = 2000  # rows that are inspected
 
 
 def sample(data: pathlib.Path) -> list[dataset.Row]:
   """Returns evenly spaced training rows."""
   source = dataset.open_split(data, "train")
-  count = min(len(source), _MEASURED)
+  count = min(len(source), _SAMPLE)
   return source.__getitems__([i * len(source) // count for i in range(count)])
 
 
@@ -34,12 +34,10 @@ def enough(source: str, data: pathlib.Path) -> None:
   if count < _FEWEST:
     raise UserError(
       f"{source}: {count} different pairs; expected {_FEWEST} or more, since "
-      "fewer neither train a model nor show whether it became better"
+      "fewer are not enough to train a model or to show that it improved"
     )
   if "test" not in splits:
-    raise UserError(
-      f"{data}: no rows were held out; give --held_out a share above 0"
-    )
+    raise UserError(f"{data}: no rows were held out; set --held_out above 0")
 
 
 def rows(
@@ -82,16 +80,16 @@ def decides(source: str, before: JsonObject) -> str:
   )
   low, high = result["interval"]
   metric, size = about["metrics"][0], about["size"]
-  told = (
-    f"{size} give {metric} {result['scores'][metric]:.3f} with an interval of "
-    f"{low:.3f} to {high:.3f}"
+  found = (
+    f"{size} give {metric} {result['scores'][metric]:.3f} with a confidence "
+    f"interval of {low:.3f} to {high:.3f}"
   )
   tested = int(size.split()[0].replace(",", ""))
-  if tested < _FEWEST_TESTED or (high - low) / 2 > _WIDEST:
+  if tested < _FEWEST_HELD_OUT or (high - low) / 2 > _WIDEST:
     raise UserError(
-      f"{source}: the held-out split is too small to decide: {told}; give more "
+      f"{source}: the held-out split is too small to decide: {found}; use more "
       "data, or a larger --held_out"
     )
-  if tested < _FEW_TESTED:
-    return f"{told}: small gains cannot be told from chance"
+  if tested < _FEW_HELD_OUT:
+    return f"{found}: small gains cannot be distinguished from chance"
   return ""

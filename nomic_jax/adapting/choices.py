@@ -29,9 +29,9 @@ from nomic_jax.storage.values import JsonObject
 
 _SIDES = ("query", "document")
 _BATCHES = 32  # by which rows are chosen
-_TRIED = 300  # minimum number of training rows for a meaningful trial
-_TRIAL_STEPS = (8, 50)
-_POOL = 8  # negatives mined for each query; each step samples some
+_FEWEST_ROWS = 300  # for a trial of hard negatives
+_TRIAL_STEPS = (8, 50)  # minimum and maximum
+_POOL = 8  # negatives mined for each query; each epoch samples some
 
 Chosen = tuple[Json, str]  # the value of a field of the config, and why
 # From "--config.KEY=VALUE" to the config of a training.
@@ -46,7 +46,7 @@ def of_sizes(
   rows: int,
   configured: Configured,
 ) -> dict[str, Chosen]:
-  """Returns {field of the config: (value, reason)}, the same after resuming.
+  """Returns {config field: (value, reason)}, the same ones after resuming.
 
   Args:
     folder: of the adaptation; its chosen.json stores the choices.
@@ -71,8 +71,8 @@ def of_sizes(
     length = sizes.text_length(tokens[side], most)
     found[f"data.{side}_length"] = (
       length.limit,
-      f"tokens; {length.truncated:.1%} are longer and truncated, the model "
-      f"reads {most}",
+      f"tokens; {length.truncated:.1%} are longer and truncated; the model "
+      f"reads at most {most}",
     )
   devices = jax.device_count()
   accelerator = jax.default_backend() != "cpu"
@@ -163,7 +163,7 @@ def of_negatives(
 ) -> tuple[pathlib.Path, int]:
   """Returns the data to train on, and the number of negatives per query.
 
-  If `asked` is None, two short trainings decide by the development rows.
+  If `asked` is None, two short trainings are compared on the development rows.
 
   Args:
     folder: of the adaptation.
@@ -179,8 +179,10 @@ def of_negatives(
   count = asked
   if asked is None:
     count = 2 if jax.default_backend() == "cpu" else 4
-    if len(source) < _TRIED and not own:
-      folder.note(f"{len(source):,} training rows: too few to try negatives on")
+    if len(source) < _FEWEST_ROWS and not own:
+      folder.note(
+        f"{len(source):,} training rows: too few to try hard negatives"
+      )
       return plain, 0
   if not count:
     return plain, 0
@@ -199,8 +201,8 @@ def of_negatives(
   have = np.mean([bool(row["negatives"]) for row in checks.sample(mined)])
   if have < 0.5:
     folder.note(
-      f"only {have:.0%} of the queries have a document that the model finds "
-      "similar, and yet less so than the answer: no hard negatives"
+      f"only {have:.0%} of the queries have a document that is similar, but "
+      "clearly less so than the answer: no hard negatives"
     )
     return plain, 0
   if not folder.path("trial", "choice.json").is_file():
@@ -214,9 +216,9 @@ def of_negatives(
   found = read_json(folder.path("trial", "choice.json"))
   better = found["with"] > found["without"]
   folder.note(
-    f"in {found['steps']} steps {best} of the development rows went from "
+    f"in {found['steps']} steps, {best} on the development rows went from "
     f"{found['start']:.3f} to {found['without']:.3f} without hard negatives "
-    f"and to {found['with']:.3f} with {count}: trained "
+    f"and to {found['with']:.3f} with {count}: training "
     f"{'with' if better else 'without'} them"
   )
   return (mined, count) if better else (plain, 0)

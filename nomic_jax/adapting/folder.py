@@ -17,7 +17,7 @@ from nomic_jax.storage.files import replacing
 from nomic_jax.storage.values import Json
 from nomic_jax.storage.values import JsonObject
 
-# Made before the first decision, and made again for other arguments.
+# Made before any choice, so they can be made again if the arguments change.
 _UNDECIDED = ("data", "held_out", "trial", "before", "minutes")
 
 
@@ -37,7 +37,8 @@ class Folder:
   def claim(self, arguments: JsonObject) -> None:
     """Checks that the folder is new, or was made with these arguments.
 
-    Until sizes are chosen, other arguments start from the beginning.
+    If the sizes are not chosen yet, different arguments start from the
+    beginning.
 
     Raises:
       UserError: if the folder has other contents, or was made with other
@@ -52,8 +53,8 @@ class Folder:
     file = self.path("arguments.json")
     places.check_folder(
       self._root,
-      f"{self._root}: already there and no folder of nomic-jax adapt; choose "
-      "another --output",
+      f"{self._root}: already exists and was not made by nomic-jax adapt; "
+      "choose another --output",
       lambda path: (path / "arguments.json").is_file(),
     )
     known = read_json(file) if file.is_file() else {}
@@ -65,10 +66,10 @@ class Folder:
     if differing and self.path("chosen.json").is_file():
       key = differing[0]
       raise UserError(
-        f"{self._root}: made with {key}={known.get(key)!r} and now it is "
+        f"{self._root}: {key} was {known.get(key)!r} and is now "
         f"{arguments.get(key)!r}; choose another --output, or remove this one"
       )
-    if differing:  # before the first decision
+    if differing:  # nothing has been chosen yet
       for name in _UNDECIDED:
         shutil.rmtree(self.path(name), ignore_errors=True)
         self.path(f"{name}.json").unlink(missing_ok=True)
@@ -83,7 +84,7 @@ class Folder:
 
   @contextlib.contextmanager
   def step(self, name: str, title: str) -> Iterator[None]:
-    """Prints the title and measures the step's minutes, over restarts."""
+    """Prints the title and records the step's minutes, summed over restarts."""
     print(f"\n== {title}", flush=True)
     began = time.monotonic()
     yield

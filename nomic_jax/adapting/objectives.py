@@ -30,8 +30,8 @@ class Objective(NamedTuple):
     kind: one of `kinds.KINDS`.
     config: of the training, see `shipped_configs`.
     best: metric on the development rows by which checkpoints are compared.
-    turn: converts a row to the training pair; None: rows are pairs.
-    searches: whether models are compared by retrieval, also with BM25.
+    turn: converts a row to a training pair; None: rows are pairs already.
+    searches: whether models are compared by retrieval, and with BM25 too.
   """
 
   kind: str
@@ -57,18 +57,18 @@ def of(data: str | os.PathLike) -> Objective:
       kind.name, "configs/scores.py", "scores/spearman", None, False
     )
   if kind.name == "labels" and kind.task == "single":
-    turn = functools.partial(_named, [_spoken(name) for name in kind.classes])
+    turn = functools.partial(_named, [_in_words(name) for name in kind.classes])
     return Objective(
       kind.name, "configs/adapt.py", "retrieval/nDCG@10", turn, True
     )
   if kind.name == "labels":
-    found = "numbers" if kind.task == "regression" else "several for a text"
+    found = "numbers" if kind.task == "regression" else "several per text"
     raise UserError(
-      f"{data}: its labels are {found}; expected one class for each text, or "
-      "train with configs/classify.py"
+      f"{data}: its labels are {found}; expected one class per text; for "
+      "others, train with configs/classify.py"
     )
   raise UserError(
-    f"{data}: its rows are text without queries; make pairs of them with "
+    f"{data}: its rows are text without queries; make pairs from them with "
     "--queries=title,heading,crop (real queries are better)"
   )
 
@@ -76,7 +76,7 @@ def of(data: str | os.PathLike) -> Objective:
 def tasks(
   objective: Objective, data: pathlib.Path, folder: pathlib.Path
 ) -> list[str]:
-  """Writes the tasks of the comparison; returns them as for --tasks."""
+  """Writes the tasks of the comparison; returns them as values of --tasks."""
   if not objective.searches:
     return [f"held_out={data}"]
   found = []
@@ -111,6 +111,6 @@ def _named(names: list[str], row: dataset.Row) -> dataset.Row:
   return {**row, "query": text, "document": names[label], "labels": []}
 
 
-def _spoken(name: str) -> str:
+def _in_words(name: str) -> str:
   """Returns a class's name in words: card_arrival becomes card arrival."""
   return " ".join(name.replace("_", " ").split()) or name

@@ -21,9 +21,9 @@ def flags(
   Args:
     within_source: compare only rows of the same source
     query_prompt: text to put before each query; default: the source's own
-      prompt if the model knows it, else the model's
-    document_prompt: text to put before each document; likewise
+      prompt if the model knows it, else the model's prompt
+    document_prompt: the same for each document
     dtype: compute dtype of the model
-    store: dtype of the searched vectors; smaller ones use less memory and miss
+    store: dtype of the searched vectors; smaller types use less memory and miss
       some neighbours; the job reports how many
   """

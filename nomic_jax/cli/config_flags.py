@@ -220,7 +220,7 @@ def keys_of(config: ml_collections.ConfigDict, prefix: str = "") -> Iterator:
 def _set_length(
   config: ml_collections.ConfigDict, overrides: Sequence[str]
 ) -> None:
-  """A flag for steps replaces the file's epochs, and the other way round."""
+  """Makes a flag for steps replace the file's epochs, and vice versa."""
   lengths = ("steps", "epochs")
   given = [
     name
@@ -300,7 +300,7 @@ def _checked(
   key, equals, value = override.removeprefix("--config.").partition("=")
   known = list(keys_of(config))
   if key not in known:
-    # Compare the last part, since people tend to omit the group.
+    # Compare the last part, since users tend to omit the group.
     full = {k.rpartition(".")[2]: k for k in known}
     last = key.rpartition(".")[2]
     near = (

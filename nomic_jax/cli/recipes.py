@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How closely a training follows contrastors: `config.recipe`.
 
-`recommended`, the default, is how we would train. `published` reproduces the
-update and the data of contrastors, the code behind Nomic Embed, as exactly as
-they are known. DIFFERENCES lists the fields in which the two differ, and KEPT
-the deviations from contrastors in both. `python -m nomic_jax.cli.recipes`
-prints the table in configs/README.md.
+`recommended`, the default, deviates where that is better. `published`
+reproduces the update and the data of contrastors, the code behind Nomic Embed,
+as exactly as they are known. DIFFERENCES lists the fields in which the two
+differ, and KEPT the deviations from contrastors in both. `python -m
+nomic_jax.cli.recipes` prints the table in configs/README.md.
 """
 
 from collections.abc import Sequence
@@ -63,18 +63,18 @@ DIFFERENCES = (
     "evaluators.eval.every",
     ("mlm",),
     625,
-    "the loss and perplexity of the MLM are measured after each of 160 epochs "
-    "on 1 % of the rows (here: after every 1/160 of the steps, on 8 batches of "
-    "the rows held out by `prepare --held_out=0.01`)",
+    "the MLM loss and perplexity are measured after each of 160 epochs on 1 % "
+    "of the rows (here: after every 1/160 of the steps, on 8 batches of the "
+    "rows held out by `prepare --held_out=0.01`)",
     "not all data has held-out rows",
   ),
   Difference(
     "optimizer.gradient_scale",
     ("info_nce",),
     GPUS,
-    "the gradient on W GPUs is W times that of the mean over the batch, which "
-    "clipping and Adam's eps see: as if both were divided by W (8 for v1; 16 "
-    "for v2-moe)",
+    "the gradient on W GPUs (8 for v1; 16 for v2-moe) is W times that of the "
+    "mean over the batch; this acts as if clip_norm and Adam's eps were "
+    "divided by W",
     "a config means the same on any number of devices",
   ),
   Difference(
@@ -89,8 +89,8 @@ DIFFERENCES = (
     "data.merge_copies",
     _PAIRS,
     False,
-    "copies of a positive, and documents that answer an equal query, count as "
-    "negatives; a hard negative shared by two queries counts twice",
+    "copies of a positive, and documents that answer a copy of the query, "
+    "count as negatives; a hard negative shared by two queries counts twice",
     "a correct answer is not a negative; texts are equal if their tokens are",
   ),
   Difference(
@@ -137,8 +137,7 @@ KEPT = (
   ),
   ("a listed shard that does not exist is skipped", "an error names it"),
   (
-    "NanoBEIR is measured during contrastive trainings if the yaml file says "
-    "so",
+    "NanoBEIR is measured during contrastive training if the yaml file says so",
     "`evaluators.retrieval.tasks=nanobeir`, off by default because it needs "
     "data; it does not affect the weights",
   ),
@@ -172,11 +171,11 @@ KEPT = (
   ),
   (
     "dynamic NTK depends on the longest text of the batch",
-    "on the text's own length; `compute.ntk_length=batch` is the other",
+    "on the text's own length; `compute.ntk_length=batch` does as contrastors",
   ),
   (
-    "trainings are specified in epochs",
-    "in steps, as in the paper; order.py defines an epoch",
+    "the length of a training is given in epochs",
+    "in steps, as in the paper; `data/order.py` defines an epoch",
   ),
   (
     "an epoch of GLUE ends with a partial batch",
@@ -248,7 +247,7 @@ def markdown() -> str:
   """Returns the table in configs/README.md."""
   lines = ["| contrastors | here, and why |", "|---|---|"]
   lines += [
-    f"| {d.what} | `published`: the same, by `{d.field}={d.published}`; "
+    f"| {d.what} | `published`: the same, with `{d.field}={d.published}`; "
     f"`recommended`: {d.why} |"
     for d in DIFFERENCES
   ]

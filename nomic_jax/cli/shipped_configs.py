@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files of configs/, which are part of the wheel.
 
-A path is that of a file, as everywhere. If there is none, configs/NAME.py means
-the file shipped with this nomic_jax: beside the package in a clone, or in
+A path that exists is used as it is. Otherwise, configs/NAME.py means the file
+shipped with this nomic_jax: beside the package in a clone, or in
 share/nomic_jax/configs if installed from a wheel.
 """
 

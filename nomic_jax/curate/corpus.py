@@ -5,10 +5,10 @@
 Texts stay in the file. While numbers are assigned, a text is identified by a
 128-bit hash; afterwards by the row where it first occurred.
 
-Each spelling of a text has its own vector, but what answers a query answers it
-in any spelling. Therefore texts that are equal except for case, accents and
-spaces (`unicode_text.same`) belong to one class, and classes determine which
-documents may be negatives.
+Each spelling of a text has its own vector, but an answer to one spelling of a
+query answers all of them. Therefore texts that are equal except for case,
+accents and spaces (`unicode_text.same`) belong to one class, and classes
+determine which documents may be negatives.
 """
 
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ from nomic_jax.storage import files
 from nomic_jax.storage import unicode_text
 from nomic_jax.storage.progress import Progress
 
-# Where a text is: a given extra document, a query, a document, or from 0 on the
-# number of a negative in its row.
+# The slot of a text in its row: an extra document, the query, the document, or
+# the number of a negative, from 0.
 _OTHER, _QUERY, _DOCUMENT = -3, -2, -1
 _EXPECTED = "expected a BEIR folder, a data directory, .jsonl or .txt"
 
@@ -114,7 +114,7 @@ class Corpus:
     return {*self._pairs[start:stop, 1].tolist(), own}
 
   def forbidden(self, first_query: int, documents: np.ndarray) -> np.ndarray:
-    """Returns which of `documents` [Q, n] may not be negatives of its query.
+    """Returns which of `documents` [Q, n] may not be negatives of their query.
 
     Those are documents whose class is in `never`, and all but the first of a
     class.

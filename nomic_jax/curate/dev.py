@@ -1,9 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A development split out of the training rows.
+"""Holds out a development split of the training rows.
 
-What is decided during a training (negatives or not, when to stop, which
-checkpoint is best) is decided on rows that are neither trained on nor the test.
+Decisions during a training (whether to use hard negatives, when to stop, which
+checkpoint is best) use these rows, which are neither trained on nor in the test
+split.
 """
 
 from collections.abc import Callable
@@ -27,19 +28,19 @@ def split(
   rows: int,
   turn: Callable[[dataset.Row], dataset.Row] | None = None,
 ) -> dict[str, int]:
-  """Writes a data directory of `input`'s training rows, some of them as test.
+  """Writes `input`'s training rows to a data directory with a split `test`.
 
-  Whole groups are held out, as `prepare` does. The input's own test rows are
-  left out. A directory that is there is kept.
+  Whole groups are held out, as in `prepare`. The input's own test rows are left
+  out. An existing directory is kept.
 
   Args:
     input: a data directory.
     output: the data directory to make.
     rows: about how many to hold out.
-    turn: makes the pair to write of a row; None: rows stay as they are.
+    turn: converts a row to the pair to write; None: rows stay as they are.
 
   Returns:
-    The rows of each split.
+    The number of rows in each split.
   """
   output = pathlib.Path(output)
   if not output.exists():

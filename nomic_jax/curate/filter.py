@@ -209,7 +209,8 @@ def _decide_chunk(
     texts, first, of = _distinct(
       [pairs[i][column] for i in full], model, prompt
     )
-    # The number of texts differs between versions that identify them otherwise.
+    # The name has the number of texts, since earlier versions identified equal
+    # texts in another way.
     folder = done.path(f"{chunk.name}-{column}-{len(texts)}")
     folders.append(folder.name)
     embeddings.embed(
@@ -277,8 +278,8 @@ def _distinct(
   """Returns distinct texts, the index of each one's first occurrence, and the
   number of each text.
 
-  Not by `unicode_text.same`, since a cased model gives "Polish" and "polish"
-  different vectors, and `score` is of the pair's own spelling.
+  This does not use `unicode_text.same`, since a cased model gives "Polish" and
+  "polish" different vectors, and `score` is that of the pair's own spelling.
   """
   keys = model.identities([prompt + text for text in texts])
   number = {}

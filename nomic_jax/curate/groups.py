@@ -4,8 +4,8 @@
 
 Vectors of texts with different prompts are not comparable, so only rows with
 equal prompts are compared. A source's own prompts (such as clustering or
-search) are used if the model knows them; a model trained with other prompts or
-none gets its own.
+search) are used if the model knows them; otherwise those of the model, if it
+has any.
 """
 
 import collections

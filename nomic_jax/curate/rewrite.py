@@ -21,7 +21,7 @@ EMPTY = "empty text"  # the outcome of a row that cannot be used
 
 
 def check_no_scores(input: str | os.PathLike, job: str) -> None:
-  """Raises UserError for rows whose scores the job would write over."""
+  """Raises UserError for rows whose scores the job would overwrite."""
   if kinds.of(input).name == "scores":
     raise UserError(
       f"{input}: its pairs have scores to train on, which {job} would replace; "

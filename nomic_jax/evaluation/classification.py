@@ -104,7 +104,7 @@ class ClassificationTask(Task):
     )
 
   def _by_head(self, system: Head) -> Outcome:
-    """Items are [test texts, 2]: the class, then what the head says."""
+    """Items are [test texts, 2]: the class, then the head's prediction."""
     number = {str(label): i for i, label in enumerate(self._classes())}
     unknown = sorted({str(label) for _, label in self.test} - {*system.classes})
     if unknown:
@@ -113,7 +113,7 @@ class ClassificationTask(Task):
         f"of the model, which are {', '.join(system.classes[:5])} ..."
       )
     said = system.predict([text for text, _ in self.test])
-    # Predicted classes that no text has are added to the labels.
+    # The head may predict classes that no test text has.
     for name in said:
       number.setdefault(name, len(number))
     items = np.array(
@@ -206,8 +206,9 @@ def read_data(
 ) -> ClassificationTask:
   """Makes a task of a data directory with labels.
 
-  A model with a head predicts the held-out rows; by the vectors of another a
-  linear model learns from the rows of `train`, as in MTEB's tasks.
+  A classifier predicts the held-out rows with its head. For other models, a
+  linear model is fitted to the vectors of the rows of `train`, as in MTEB's
+  tasks.
 
   Raises:
     UserError: if a split is missing, or rows have several labels or numbers.
@@ -221,9 +222,9 @@ def read_data(
     wrong = [row for row in found if len(row["labels"]) != 1 or row["query"]]
     if wrong or not classes:
       raise UserError(
-        f"{path}: texts with one class each are scored by evaluate; score "
-        "pairs, several labels and numbers while training, with an evaluator "
-        "of kind=labels (configs/glue.py)"
+        f"{path}: evaluate only scores texts with one class each; for pairs, "
+        "several labels and numbers, set an evaluator of kind=labels in the "
+        "training (configs/glue.py)"
       )
     splits.append(
       [(row["document"], classes[int(row["labels"][0])]) for row in found]

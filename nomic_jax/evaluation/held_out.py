@@ -1,11 +1,12 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Held-out queries, searched among all documents: a BEIR folder.
+"""Writes held-out queries and all documents as a BEIR folder.
 
-Among the held-out documents alone search is too easy: a tenth of the documents
-is a tenth of what could be mistaken for the answer. So the corpus has the
-documents of all splits. Texts that differ in case, accents or spaces are one,
-and a query that several rows have is answered by the documents of all of them.
+Searching only the held-out documents would be too easy, since with a tenth of
+the documents there is a tenth of the wrong answers. So the corpus has the
+documents of all splits. Texts that differ only in case, accents or spaces count
+as one, and a query that occurs in several rows is answered by the documents of
+all of them.
 """
 
 from collections.abc import Callable
@@ -26,14 +27,15 @@ def write(
   most: int | None = None,
   turn: Callable[[dataset.Row], dataset.Row] | None = None,
 ) -> tuple[int, int]:
-  """Writes the folder, whole, unless it is there.
+  """Writes the folder atomically, unless it exists.
 
   Args:
     data: a data directory.
     output: the folder to make.
-    split: whose queries are asked.
-    turn: makes the pair of a row; None: it is one.
-    most: documents to search, at least those of the split; None: all.
+    split: the split of the queries.
+    turn: converts a row to a pair; None: rows are pairs already.
+    most: maximum number of documents; those of `split` are always included.
+      None: all.
 
   Returns:
     The numbers of queries and of documents.
@@ -41,7 +43,7 @@ def write(
   output = pathlib.Path(output)
   if not output.exists():
     turn = turn or (lambda row: row)
-    documents: dict[str, str] = {}  # what makes a text equal -> the text
+    documents: dict[str, str] = {}  # `unicode_text.same` -> text
     answers: dict[str, tuple[str, dict[str, None]]] = {}
     for row in map(turn, _rows(data, split)):
       same = unicode_text.same(row["document"])
@@ -54,7 +56,7 @@ def write(
       if name != split
       for row in map(turn, _rows(data, name))
     ]
-    for row in more:  # of a held-out query, an answer that is trained on
+    for row in more:  # further answers to held-out queries
       query = unicode_text.same(row["query"])
       if query in answers:
         same = unicode_text.same(row["document"])

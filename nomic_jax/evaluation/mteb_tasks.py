@@ -95,7 +95,7 @@ SETS = {
   ],
   "Summarization": ["SummEval"],
 }
-# Of data sets in several languages, the English part; of MSMARCO, dev.
+# The English part of data sets in several languages; MSMARCO's dev split.
 _SUBSETS = {
   "AmazonCounterfactualClassification": "en",
   "AmazonReviewsClassification": "en",

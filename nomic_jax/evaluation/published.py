@@ -4,8 +4,8 @@
 
 Scores are in per cent. Sources: for `nomic-embed-text-v1` and its variants,
 arXiv 2402.01613, tables of MTEB, LoCo and Jina's long-context sets; for v1.5,
-its model card, with fewer dimensions as NAME@DIM, the names that `evaluate
---dim` gives to ours.
+its model card. With fewer dimensions the name is NAME@DIM, as for our models
+with `evaluate --dim`.
 """
 
 _MTEB = (

@@ -136,7 +136,7 @@ def read_task(
   Its queries search its documents, and the answer to a query is the document in
   the same row. If few rows are held out, nearly every document is among the
   first hundred, whatever the model: the documents of the other splits are then
-  searched as well, unless they are more than WHOLE.
+  searched as well, unless there are more than WHOLE.
 
   Raises:
     UserError: if the directory or the split is missing or has no rows.

@@ -277,7 +277,7 @@ class Hybrid:
     k: int,
     prompts: tuple[str, str] = SEARCH,
   ) -> tuple[np.ndarray, np.ndarray]:
-    """As `Dense.search`; what neither found has the index -1."""
+    """Searches as `Dense.search`; the index is -1 if neither found more."""
     depth = min(max(k, fusion.DEPTH), len(documents))
     rankings = [
       system.search(queries, documents, depth, prompts)[1]
@@ -304,7 +304,7 @@ class Hybrid:
 
 
 def _places(scores: np.ndarray) -> np.ndarray:
-  """The place of each score, from 0; of equals the first comes first."""
+  """Returns the rank of each score, from 0; equal scores keep their order."""
   places = np.empty(len(scores))
   places[np.argsort(-np.asarray(scores), kind="stable")] = np.arange(
     len(scores)

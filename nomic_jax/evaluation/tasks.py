@@ -71,7 +71,7 @@ def _with(*columns: str, train: bool = False) -> Callable[[pathlib.Path], bool]:
 
 
 def _of_data(path: pathlib.Path, name: str) -> Task:
-  """The task of a data directory's held-out rows, by their kind."""
+  """Makes the task of a data directory's held-out rows, by their kind."""
   kind = kinds.of(path)
   if kind.name == "scores":
     return pairs.read_data(path, name)

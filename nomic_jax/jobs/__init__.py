@@ -54,7 +54,7 @@ def _job(name: str) -> Callable[..., Any]:
 
   @functools.wraps(job)
   def call(*args: Any, **kwargs: Any) -> Any:
-    # Jobs with a model compile the same programs in every process.
+    # The next job that uses the model need not compile the same programs again.
     command_line.enable_compilation_cache()
     compiler_flags.set_for(compiler_flags.chip_here())
     return job(*args, **kwargs)

@@ -38,22 +38,22 @@ def adapt(
   export_start: bool = False,
   config: ConfigFlags = NO_FLAGS,
 ) -> dict:
-  """Adapts a model to your text: prepares, trains, compares, exports.
+  """Adapts a model to your text, compares it with the original and exports it.
 
   Args:
     model: model directory or Hub name to start from
-    source: pairs, texts with classes or pairs with scores: any --source of
-      nomic-jax prepare, or a data directory
+    source: pairs, texts with classes, or pairs with scores, as any --source of
+      nomic-jax prepare or a data directory
     output: folder for all results; the same command resumes there
-    columns: columns whose names do not say what they hold, as ROLE=COLUMN
+    columns: the columns of each role, if they have other names, as ROLE=COLUMN
       separated by commas, such as query=subject,document=resolution.text; see
       nomic-jax prepare
     kind: kind of the rows if their columns do not determine it: pairs,
       triplets, scores or labels
-    documents: a table of the documents, if rows have their ids
+    documents: table of the documents, if rows only have document ids
     document_id: column of --documents with the ids
     document_text: column of --documents with the texts
-    queries: make pairs of documents without queries, by title, heading or crop;
+    queries: how to make queries if there are none: title, heading or crop;
       several separated by commas
     include: read only files of a folder that match, such as '*.jsonl';
       repeatable
@@ -61,11 +61,11 @@ def adapt(
     skip_bad: drop and count up to N rows, or N% of the rows, that cannot be
       used
     held_out: fraction of the rows held out for the comparison; default: 200
-      rows, but between 7 % and 30 %
+      rows, but at least 7 % and at most 30 %
     negatives: hard negatives per query, mined with the model if rows have none,
       or 0; default: a short trial on training rows decides
     epochs: maximum number of passes over the training rows; training ends
-      earlier if held-out training rows show no gain
+      earlier if development rows show no further gain
     batch_size: pairs per step
     learning_rate: peak learning rate
     export_start: write the original model to OUTPUT/model if training did not

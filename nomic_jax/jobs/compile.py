@@ -13,7 +13,7 @@ def compile(
   output: Path | None = None,
   config: ConfigFlags,
 ) -> None:
-  """Reports whether a training fits a pod and what it costs, without a pod.
+  """Reports the memory and time of a training on hardware that is not attached.
 
   Args:
     topology: TPU slice or number of GPUs to compile for, such as v5e:16x16 or

@@ -20,14 +20,14 @@ def embed(
   dtype: Literal["float32", "bfloat16"] = "float32",
   pooled_norm: bool = False,
 ) -> None:
-  """Embeds the texts of a file; resumes.
+  """Embeds the texts of a file; resumes after an interruption.
 
   Args:
     model: model or work directory, or Hub name
-    input: .txt or .jsonl, both also with .gz or .zst, or .parquet
+    input: .txt, .csv, .tsv or .jsonl, all also with .gz or .zst, or .parquet
     output: .npy file to write, row i for text i; or .parquet, with the vectors
       in the column `embedding` beside the texts
-    column: column of .jsonl or .parquet rows to embed
+    column: column to embed, except for .txt
     prompt: name of the prompt to put before each text, such as search_query
     dim: number of dimensions to keep
     normalize: whether to scale vectors to length 1; by default, as the model's
@@ -35,7 +35,7 @@ def embed(
     precision: of the written vectors
     dtype: compute dtype; bfloat16 is faster
     pooled_norm: apply a LayerNorm to the pooled vector even if the model's
-      files specify none, as those of nomic-embed-text-v1.5 do not
+      files do not specify it, as in nomic-embed-text-v1.5
   """
   from nomic_jax.embed import file
 

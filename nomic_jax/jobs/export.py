@@ -30,8 +30,8 @@ def export(
       config.checkpoint.best)
     output: model directory to write
     config: config file and optional ARG for its get_config, such as
-      configs/mlm.py:quickstart; in place of --workdir, exports its untrained
-      model
+      configs/mlm.py:quickstart; given instead of --workdir, it exports
+      the untrained model of this config
     model: model directory or Hub name; in place of --workdir, exports it again,
       such as OUTPUT/model of nomic-jax adapt to add files or to publish it
     push_to_hub: Hugging Face Hub repository to upload the directory to; it is

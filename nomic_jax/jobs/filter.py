@@ -22,7 +22,7 @@ def filter(
   margin: float | None = None,
   **compared: Any,
 ) -> None:
-  """Keeps pairs that the model finds consistent.
+  """Keeps pairs whose document the model finds for their query.
 
   Args:
     model: model or work directory, or Hub name
@@ -30,8 +30,8 @@ def filter(
     output: data directory to write; its `score` is the cosine of each pair
     distributed: run as one of several processes that share a disk and the work
     k: keep a pair if the document is among the k nearest to its query; 0: use
-      only the similarity
-    chunk_size: largest number of rows compared with each other; chunks have
+      only --minimum_similarity
+    chunk_size: maximum number of rows compared with each other; chunks have
       equal size
     minimum_similarity: also drop pairs with a cosine below this
     margin: also keep a pair whose cosine is within this of the k-th

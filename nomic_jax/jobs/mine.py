@@ -51,15 +51,15 @@ def mine(
       drop the pair, or keep it unchanged
     depth: number of nearest documents examined per query; 0: only random
       negatives
-    margin: largest score of a negative, as a fraction of the positive's (of
-      several, the least similar one's); none: no limit
+    margin: largest score of a negative, as a fraction of the score of the
+      positive (the least similar one if there are several); none: no limit
     skip: number of nearest documents to skip, not counting positives
     corpus: also mine from a BEIR folder, data directory, .jsonl or .txt;
       repeatable
     random_sources: sources whose rows keep their negatives and get random ones;
       default: those with prompts for classification or clustering
-    seed: of random negatives
-    chunk_size: number of queries after which progress is saved
+    seed: seed of the random negatives
+    chunk_size: number of queries between saves
     **compared: see cli/comparing.py
   """
   from nomic_jax.curate import mine as mining

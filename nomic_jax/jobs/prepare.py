@@ -53,11 +53,11 @@ def prepare(
   """Converts text to a data directory with a tokenizer.
 
   Args:
-    source: 'docstrings' (of the installed Python), 'docstrings:FOLDER'; a
-      .csv, .tsv, .jsonl or .txt file, all also with .gz or .zst, a .parquet
-      file, or a folder of them; a folder of Markdown; a folder written by
-      save_to_disk; a BEIR folder; a .yaml specification of data sets;
-      glue:FILE.tsv; hf:OWNER/NAME; in a bucket: gs://... or s3://...
+    source: 'docstrings' (of the installed Python packages),
+      'docstrings:FOLDER'; a .csv, .tsv, .jsonl or .txt file, all also with .gz
+      or .zst, a .parquet file, or a folder of them; a folder of Markdown; a
+      folder written by save_to_disk; a BEIR folder; a .yaml specification of
+      data sets; glue:FILE.tsv; hf:OWNER/NAME; in a bucket: gs://... or s3://...
     output: data directory to write; it appears when complete
     vocab_size: size of the tokenizer to train on the text
     tokenizer: folder or tokenizer.json to use instead of training one
@@ -66,27 +66,26 @@ def prepare(
     strip_accents: train the tokenizer without nonspacing marks (cafe for café);
       not suited to languages in which marks matter, such as Japanese, Hindi and
       Thai
-    allow_unk: accept a tokenizer to which more than 5 % of the texts are
-      unknown
+    allow_unk: accept data with more than 5 % unknown tokens
     held_out: fraction of the rows held out for evaluation (split test); 0: none
     limit: largest number of rows to read: the first ones, or for docstrings
       evenly spaced ones
     query_column: column with the query; --query_column= if rows are plain text
     document_column: column with the document
     negatives_column: column with a list of negatives; may be absent
-    columns: columns whose names do not say what they hold, as ROLE=COLUMN
+    columns: the columns of each role, if they have other names, as ROLE=COLUMN
       separated by commas, such as query=subject,document=resolution.text,
       negatives=wrong_1+wrong_2; roles are query, document, negatives, score,
       label and title; #1 is the first column of a table without a header
     kind: kind of the rows if their columns do not determine it: pairs,
       triplets, scores, labels or text
-    documents: a table of the documents, if rows have their ids
-    document_id: column of --documents with the ids; also the column of the
-      rows, unless --columns document=COLUMN names another
+    documents: table of the documents, if rows only have document ids
+    document_id: column with the ids, in --documents and in the rows, unless
+      --columns document=COLUMN names another for the rows
     document_text: column of --documents with the text; several joined by +
-    queries: make pairs of documents without queries: of each the title and body
-      (title), the headings and their sections (heading), two crops (crop);
-      several separated by commas
+    queries: how to make pairs from documents that have no queries: title and
+      body (title), headings and their sections (heading), two crops of the text
+      (crop); several separated by commas
     include: read only files of a folder that match, such as '*.jsonl';
       repeatable; default: all except those called test, dev or validation
     label_column: column with a label or a list of labels; default: 'labels' or
@@ -95,7 +94,7 @@ def prepare(
     negatives_scores_column: column with a list of scores of the negatives
     classes: names of the labels, class 0 first; or numbers
     skip_bad: drop and count up to N rows, or N% of the rows, that cannot be
-      used; if there are more, the job stops and reports the first
+      used; if there are more, the job stops and reports the first ones
     whole_batches: drop the last rows of each file that do not fill a batch of
       this size, as contrastors does for each shard
     keep_copies: keep rows that equal an earlier one in all columns

@@ -10,7 +10,7 @@ from nomic_jax.cli.flags import Path
 def report(
   *, workdir: Sequence[Path] = (), scores: Path | None = None, output: Path
 ) -> None:
-  """Shows curves and scores of trainings on one page.
+  """Shows the curves and scores of several trainings on one page.
 
   Args:
     workdir: [NAME=]DIR of a training; repeatable, in order

@@ -30,8 +30,8 @@ def search(
       optionally `location`, or .txt with one text per line, both also with .gz
       or .zst; local or in a bucket
     top: number of hits per question
-    index: folder for the corpus's vectors; default: in MODEL.index/ or, if that
-      is not writable, in ~/.cache/nomic_jax
+    index: folder for the vectors of the corpus; default: in MODEL.index/ or, if
+      that is not writable, in ~/.cache/nomic_jax
     hybrid: fuse the model's ranking with that of BM25 by reciprocal rank;
       scores are then sums of 1 / (60 + rank)
   """

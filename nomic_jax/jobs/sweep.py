@@ -30,9 +30,9 @@ def sweep(
     parallel: number of points to train at a time, each in a process with a .log
       beside its work directory
     metric: name of the metric in metrics.jsonl to compare points by, in a table
-      and, with matplotlib, in WORKDIR/sweep.png
-    median: a key that varies, such as seed; points that differ only in it are
-      one line, with their median
+      and in WORKDIR/sweep.png
+    median: key that varies, such as seed; points that differ only in it become
+      one line of the table, with their median
     config: config file and optional ARG for its get_config, such as
       configs/mlm.py:quickstart
   """

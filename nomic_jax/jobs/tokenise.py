@@ -9,8 +9,8 @@ def tokenise(*, input: Path, tokenizer: Path | None = None) -> None:
   """Stores token ids beside the texts, which makes reading faster.
 
   Args:
-    input: data directory to add them to
-    tokenizer: of the model to train; default: the data directory's
+    input: data directory to add the token ids to
+    tokenizer: tokenizer of the model to train; default: the data directory's
   """
   from nomic_jax.data import tokens
 

@@ -16,7 +16,7 @@ def train(
   profile: Annotated[str | None, Flag("FIRST:LAST")] = None,
   distributed: bool = False,
 ) -> None:
-  """Trains what a config specifies; resumes.
+  """Trains a model as a config specifies; resumes after an interruption.
 
   Args:
     workdir: folder, gs://BUCKET/PATH or s3://BUCKET/PATH for checkpoints and

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The report of `nomic-jax adapt`: what was gained, and how."""
+"""The report of `nomic-jax adapt`."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -15,17 +15,17 @@ START, ADAPTED = "start", "adapted"  # the names of the models in the scores
 
 
 class Report(NamedTuple):
-  """What the report tells.
+  """The contents of the report.
 
   Attributes:
-    model: the model that was given.
-    source: the text that it was adapted to.
-    results: of `report.evaluate`: both models, BM25 and the hybrids.
-    chosen: (what, value and why) of all that was chosen.
+    model: the original model.
+    source: the data that it was adapted to.
+    results: from `report.evaluate`, for both models, BM25 and the hybrids.
+    chosen: (name, value with reason) of each choice.
     notes: lines of warning or explanation.
-    minutes: of each step.
+    minutes: spent in each step.
     verdict: see `verdict`.
-    exported: where the model is; "" if none was exported.
+    exported: path of the exported model, or "".
   """
 
   model: str
@@ -39,7 +39,7 @@ class Report(NamedTuple):
 
 
 def gain(results: Mapping[str, Json]) -> compare.Difference:
-  """Of the adapted model over the start, in the first task's main score.
+  """Returns the gain over the original model in the first task's main score.
 
   Raises:
     UserError: if either has no score.
@@ -55,17 +55,17 @@ def gain(results: Mapping[str, Json]) -> compare.Difference:
 
 
 def verdict(results: Mapping[str, Json]) -> str:
-  """One line: whether the model became better, with the interval."""
+  """Returns one line: whether the model improved, with the interval."""
   task, about = next(iter(results["tasks"].items()))
   scores = tables.main_scores(results, task)
   gap, metric = gain(results), about["metrics"][0]
   side = "better" if gap.value > 0 else "no better"
   sure = ""
   if not gap.significant:
-    sure = ", which may be chance: the interval includes 0"
+    sure = ", which may be due to chance: the interval includes 0"
   return (
     f"{metric} {scores[START]:.3f} before, {scores[ADAPTED]:.3f} after: "
-    f"{side}, by {gap.value:+.3f} (95 %: {gap.low:+.3f} to {gap.high:+.3f})"
+    f"{side} ({gap.value:+.3f}, 95 % CI {gap.low:+.3f} to {gap.high:+.3f})"
     f"{sure}"
   )
 
@@ -95,9 +95,9 @@ def markdown(report: Report) -> str:
 
 {notes}
 {tables.markdown(dict(report.results))}
-`{START}` is the model as given, `{ADAPTED}` the adapted one. {searched}
+`{START}` is the original model, `{ADAPTED}` the adapted one. {searched}
 
-## What was chosen
+## Choices
 
 | | |
 |---|---|
@@ -108,5 +108,5 @@ def markdown(report: Report) -> str:
 | step | minutes |
 |---|---:|
 {minutes}
-| together | {sum(report.minutes.values()):.1f} |
+| total | {sum(report.minutes.values()):.1f} |
 """

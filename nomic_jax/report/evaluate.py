@@ -75,7 +75,7 @@ def evaluate(
   cuts_of = {
     n: {f"{n}@{dim}": dim for dim in dims} or {n: None} for n in places
   }
-  # The name of a model selects it at each of the dimensions.
+  # A model's name stands for the model at each of the dimensions.
   baselines = [b for name in baselines for b in cuts_of.get(name, [name])]
   if hybrid:
     one_of(hybrid, bm25.BASELINES, f"--hybrid={hybrid}: unknown")
@@ -118,8 +118,8 @@ def evaluate(
   for task in read:
     if isinstance(task, RetrievalTask) and len(task.queries) < _FEW_QUERIES:
       print(
-        f"{task.name}: {len(task.queries)} queries are few, so look at the "
-        "intervals; prepare --held_out=0.2 holds out more"
+        f"{task.name}: with only {len(task.queries)} queries, intervals are "
+        "wide; prepare --held_out=0.2 holds out more"
       )
   prints = {t.name: t.fingerprint() for t in read}
   known = {}
@@ -143,7 +143,9 @@ def evaluate(
     results.extend(added)
     for task in read:
       if isinstance(system, systems.Lexical) and not task.lexical:
-        print(f"{name} on {task.name}: not run, it only finds documents")
+        print(
+          f"{name} on {task.name}: skipped, since it can only rank documents"
+        )
         continue
       # Texts are embedded once for all dimensions. An mteb task has many texts,
       # so its vectors are cached only if they are needed again.
@@ -174,8 +176,8 @@ def evaluate(
       if wrong or model.task != "single":
         raise UserError(
           f"--model={name}: a classifier ({model.task}), which has no vectors "
-          f"for {wrong[0].name if wrong else read[0].name}; it is scored on "
-          "texts with one class each"
+          f"for {wrong[0].name if wrong else read[0].name}; it can only be "
+          "scored on texts with one class each"
         )
     else:
       system = systems.Dense(model)

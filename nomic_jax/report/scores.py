@@ -48,7 +48,7 @@ def scores(results: dict) -> list[str]:
 
 
 def worst(results: dict) -> list[str]:
-  """Returns what the best model gets most wrong, for each task."""
+  """Returns the best model's worst errors, for each task."""
   parts = []
   for task in results["tasks"]:
     best = _best(results, task)
@@ -63,7 +63,7 @@ def worst(results: dict) -> list[str]:
       else "Items that differ most from human judgements."
     )
     parts.append(
-      f"<h2>Where {escape(best['name'])} is most wrong on {escape(task)}"
+      f"<h2>Worst errors of {escape(best['name'])} on {escape(task)}"
       f'</h2><p class="note">{note}</p>'
     )
     parts += map(_ranked if ranked else _judged, shown)

@@ -23,7 +23,8 @@ class Table(NamedTuple):
 
 
 MARK = (
-  f"* 95 % of {compare.DRAWS:,} paired bootstrap samples are on that side of 0"
+  "* the 95 % confidence interval of the difference, from "
+  f"{compare.DRAWS:,} paired bootstrap samples, excludes 0"
 )
 
 
@@ -129,7 +130,8 @@ def overall(results: Mapping[str, Any]) -> Table:
       [name, *cells, *(f"{known[o]:.1f}" if o in known else "" for o in others)]
       for name, cells, known in rows
     ],
-    "* differs from the baseline, or without one from the first: " + MARK[2:]
+    "* differs significantly from the baseline (the first system if there is "
+    "none): " + MARK[2:]
     if marked
     else "",
   )
@@ -245,7 +247,7 @@ def _of_task(results: Mapping[str, Any], name: str) -> Table:
   task = results["tasks"][name]
   metrics = task["metrics"]
   against = reference(results, name)
-  head = ["", *metrics, f"95 % of {metrics[0]}"]
+  head = ["", *metrics, f"{metrics[0]} 95 % CI"]
   if against is not None:
     head.append(f"over {against}")
   rows = []
@@ -272,7 +274,7 @@ def _of_task(results: Mapping[str, Any], name: str) -> Table:
 
 
 def _of_hybrids(results: Mapping[str, Any], task: str) -> list[str]:
-  """Says of each hybrid whether it beats both of its parts."""
+  """Returns a line for each hybrid: whether it beats both of its parts."""
   lines = []
   for name, parts in results.get("hybrids", {}).items():
     found = {part: difference(results, task, name, part) for part in parts}

@@ -7,8 +7,8 @@ optimizer continues from the parameters themselves. It is part of the optimizer
 state, so that it is sharded, saved and resumed like the moments; if disabled,
 nothing is computed or stored.
 
-So that the first steps count enough against the start, the decay of update t is
-at most (1 + t) / (10 + t), as in TensorFlow's moving averages.
+The decay of update t is at most (1 + t) / (10 + t), as in TensorFlow's moving
+averages, so that the average soon forgets the initial parameters.
 """
 
 from collections.abc import Mapping
@@ -41,8 +41,8 @@ def averaged(decay: float) -> optax.GradientTransformation:
   """
   if not 0 <= decay < 1:
     raise UserError(
-      f"config.optimizer.average: {decay} is no decay of an average; expected "
-      "a number such as 0.999, or 0 for none"
+      f"config.optimizer.average: {decay} is not a valid decay; expected a "
+      "number from 0 to below 1, such as 0.999, or 0 for no average"
     )
 
   def init(params: PyTree) -> AverageState:
@@ -63,7 +63,7 @@ def averaged(decay: float) -> optax.GradientTransformation:
 
 
 def served(params: PyTree, opt_state: PyTree) -> PyTree:
-  """The parameters to evaluate: averaged ones where there are such.
+  """Returns the parameters to evaluate: the average, if one is kept.
 
   Args:
     params: of a training.
@@ -80,7 +80,7 @@ def served(params: PyTree, opt_state: PyTree) -> PyTree:
 
 
 def restarted(opt_state: PyTree, params: PyTree) -> PyTree:
-  """The optimizer's state with an average that starts from `params`."""
+  """Returns the optimizer's state with an average that starts from `params`."""
 
   def restart(state: PyTree) -> PyTree:
     if not isinstance(state, AverageState):
@@ -98,7 +98,7 @@ def restarted(opt_state: PyTree, params: PyTree) -> PyTree:
 
 
 def saved(opt_state: PyTree) -> PyTree:
-  """The average in the tree of a checkpoint, None where frozen; or None."""
+  """Returns the average in a checkpoint, None where frozen; None if absent."""
   if isinstance(opt_state, Mapping):
     if "average" in opt_state:
       return opt_state["average"]

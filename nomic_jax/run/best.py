@@ -1,14 +1,13 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The best of a figure so far, and when a training stops for lack of a better.
+"""The best value of a metric so far, and when to stop without improvement.
 
-`config.checkpoint.best` names the figure of an evaluator. It is measured before
-the first step too, so that "best" knows the start: a checkpoint is the best
-only if it is better than the start and than every one before it. An equal
-figure is no better, so of equals the earliest is the best.
+`config.checkpoint.best` names the metric of an evaluator. It is also measured
+before the first step: a checkpoint is the best only if it is better than the
+start and than every earlier one. Among equals, the earliest is the best.
 
-All of this is computed from the lines of metrics.jsonl, so that a resumed
-training knows what an uninterrupted one would.
+All of this is computed from the lines of metrics.jsonl, so a resumed training
+decides as an uninterrupted one would.
 """
 
 from collections.abc import Iterable
@@ -28,34 +27,34 @@ from nomic_jax.storage.values import Json
 
 
 class Record:
-  """The best of a figure so far.
+  """The best value of a metric so far.
 
   Attributes:
     metric: its name, such as retrieval/nDCG@10; "" if none is recorded.
     value: the best so far; None before the first.
     step: at which it was measured; 0 is the start.
-    since: how often it was measured after that.
+    since: number of measurements after that.
   """
 
   def __init__(self, metric: str, patience: int = 0):
     """Records `metric`; is `exhausted` after `patience` without a better one.
 
     Raises:
-      UserError: for a patience with nothing to measure it by.
+      UserError: for a patience without a metric.
     """
     if patience and not metric:
       raise UserError(
         f"config.checkpoint.patience: {patience}, but config.checkpoint.best "
-        "names no figure to wait for; set it, such as to eval/loss"
+        "names no metric; set it, for example to eval/loss"
       )
     self.metric, self._patience = metric, patience
     self.value: float | None = None
     self.step, self.since = -1, 0
 
   def add(self, step: int, results: Mapping[str, Json]) -> bool:
-    """Takes what was measured at a step; returns whether it is the best.
+    """Adds the results of a step; returns whether they are the best.
 
-    Results without the figure change nothing.
+    Results without the metric change nothing.
     """
     if not self.metric or self.metric not in results:
       return False
@@ -69,7 +68,7 @@ class Record:
     return not math.isnan(value)
 
   def replay(self, rows: Iterable[Mapping[str, Json]]) -> None:
-    """Takes the lines of process 0's metrics.jsonl, in all processes."""
+    """Adds the lines of process 0's metrics.jsonl, in all processes."""
     for row in rows:
       self.add(row["step"], row)
     known = self.value is not None
@@ -83,16 +82,16 @@ class Record:
 
   @property
   def exhausted(self) -> bool:
-    """Whether it was measured `patience` times without a better one."""
+    """Whether the last `patience` measurements brought no improvement."""
     return bool(self._patience) and self.since >= self._patience
 
   def __str__(self) -> str:
     at = f"at step {self.step}" if self.step else "before the first step"
-    return f"{self.metric} was best, {self.value:.4g}, {at}"
+    return f"best {self.metric} was {self.value:.4g}, {at}"
 
 
 def of_config(config: ml_collections.ConfigDict) -> Record:
-  """The empty record of a training.
+  """Returns the empty record of a training.
 
   Raises:
     UserError: see `Record`.
@@ -102,14 +101,14 @@ def of_config(config: ml_collections.ConfigDict) -> Record:
 
 
 def goodness(name: str, value: float) -> float:
-  """A figure, so that more is better; of NaN the least."""
+  """Returns a value that is higher for a better metric, -inf for NaN."""
   if math.isnan(value):
     return -math.inf
   return -value if metrics.lower_is_better(name) else value
 
 
 def start_of(workdir: pathlib.Path | str) -> tuple[str, float] | None:
-  """The figure of `config.checkpoint.best` before the first step, if known."""
+  """Returns name and value of the best metric before the first step, if any."""
   place = buckets.as_path(workdir)
   config = place / "config.json"
   if not config.is_file():

@@ -31,9 +31,9 @@ from nomic_jax.storage.values import Place
 class _Manager(ocp.CheckpointManager):
   """Leaves SIGTERM to the training's `processes.Preemption`.
 
-  JAX reports the point to stop at once, to the caller whose count has reached
-  it. Orbax asks with the number of the step while it saves, so a SIGTERM that
-  arrived then would be reported to Orbax and never to the training.
+  JAX reports the step at which to stop only once, to the first caller that has
+  reached it. Orbax asks while it saves, so a SIGTERM that arrives during a save
+  would be reported to Orbax and never to the training.
   """
 
   def reached_preemption(self, step: int) -> bool:
@@ -57,8 +57,8 @@ class Checkpoints:
     Args:
       workdir: the work directory.
       keep: number of latest checkpoints to keep.
-      keep_every: also keep steps that this divides; 0: none.
-      best: also keep the best checkpoint by this metric, if named; of equals
+      keep_every: also keep steps that are multiples of this; 0: none.
+      best: also keep the best checkpoint by this metric, if set; among equals,
         the earliest.
     """
     with contextlib.ExitStack() as stack:
@@ -118,15 +118,15 @@ class Checkpoints:
         step,
         args=ocp.args.Composite(
           state=ocp.args.StandardSave(state),
-          # One for all hosts, since batches are global, so another number of
-          # hosts can resume from it.
+          # One state for all hosts, since batches are global; so another number
+          # of hosts can resume from it.
           data=ocp.args.JsonSave(data.get_state()),
         ),
         metrics=self._tracked(results or {}) or None,
       )
 
   def _tracked(self, results: Mapping[str, float]) -> dict[str, float]:
-    """The figure to save, if it is better than those saved before."""
+    """Returns the metric to save, if it is better than those saved before."""
     if self._best not in results:
       return {}
     found = {self._best: results[self._best]}
@@ -261,7 +261,7 @@ class Best(NamedTuple):
 def best(workdir: str | os.PathLike) -> Best | None:
   """Returns the best checkpoint of a training with `config.checkpoint.best`.
 
-  The earliest of equals; None if none is better than the start.
+  Among equals, the earliest; None if none is better than the start.
   """
   scored = []
   folder = _folder(buckets.as_path(workdir))

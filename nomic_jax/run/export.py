@@ -43,7 +43,7 @@ def export(
     untrained: makes the model, such as that of a config whose training has not
       begun, as a baseline.
     step: of the checkpoint; "latest", or "best" by `config.checkpoint.best`.
-    card_scores: Markdown of the model's scores, for its card.
+    card_scores: the model's scores in Markdown, for its card.
     model: a model directory or Hub name to write again, with its card.
     push_to_hub: OWNER/NAME on the Hub to upload the directory to.
     private: whether a repository that is created there is private.
@@ -51,8 +51,8 @@ def export(
 
   Raises:
     UserError: unless exactly one of workdir, untrained and model is given, if
-      the work directory has no checkpoint, if `output` is something else, or
-      for a file that cannot be made of this model.
+      the work directory has no checkpoint, if `output` exists and is not an
+      exported model, or for a file that cannot be made of this model.
   """
   if sum(x is not None for x in (workdir, untrained, model)) != 1:
     raise UserError(
@@ -124,7 +124,7 @@ def _card(
   step: int | None,
   scores: str,
 ) -> model_card.Card:
-  """What the model card tells: of a training, what its directory keeps."""
+  """Returns the model card, from the records in the work directory, if any."""
   card = model_card.Card(
     name,
     model.architecture,
@@ -147,7 +147,7 @@ def _card(
     source = source["inputs"]["input"].get("manifest")
   arguments = (source or {}).get("arguments", {})
   optimizer = config.get("optimizer", {})
-  told = {
+  facts = {
     "objective": config.get("loss", {}).get("name"),
     "steps": step,
     "batch size": data.get("batch_size"),
@@ -163,12 +163,12 @@ def _card(
     base=base,
     licence=model_card.licence_of(_local(base)) if base else "",
     data=str(arguments.get("source") or ""),
-    trained=[(k, str(v)) for k, v in told.items() if v is not None],
+    trained=[(k, str(v)) for k, v in facts.items() if v is not None],
   )
 
 
 def _local(base: str) -> str:
-  """Where the start of a training lies, if it is still there."""
+  """Returns the path of the model that was trained, if it still exists."""
   try:
     return str(fetch.find(base))
   except (UserError, OSError):
@@ -199,16 +199,15 @@ def _of_step(workdir: str, step: str) -> str:
       if start := best_lib.start_of(workdir):
         raise UserError(
           f"--step=best: no checkpoint of {workdir} beat the start, whose "
-          f"{start[0]} is {start[1]:.4g}; give --step=latest or a number to "
-          "export one all the same"
+          f"{start[0]} is {start[1]:.4g}; use --step=latest or a number to "
+          "export one anyway"
         )
       raise UserError(
         f"--step=best: no checkpoint of {workdir} was saved with the metric to "
         "compare; train with --config.checkpoint.best=EVALUATOR/METRIC"
       )
     print(
-      f"{workdir}: {best.metric} was best, {best.value:.4g}, at step "
-      f"{best.step}"
+      f"{workdir}: best {best.metric} was {best.value:.4g}, at step {best.step}"
     )
     step = str(best.step)
   path = folder / step

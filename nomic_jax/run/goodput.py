@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Goodput: the fraction of a training's time spent in steps and elsewhere.
+"""Goodput: how much of a training's time was spent in steps, and on what else.
 
 Every line of metrics.jsonl has the seconds spent on each cause since the
 training first began, as time/CAUSE, and the time of day, as `clock`, so the

@@ -157,7 +157,7 @@ class StepLog:
     self._before += seconds
 
   def restart_clock(self) -> None:
-    """Leaves out of the clock what went before the first step."""
+    """Excludes the time before the first step from the clock."""
     self._clock = self._before = time.monotonic()
 
   def finish(self, results: Mapping[str, float]) -> None:
@@ -187,8 +187,9 @@ class StepLog:
       waited: seconds spent waiting for the batch.
       source: of the batch, for error messages.
       flops: of the step on all devices, by formula.
-      write: whether to write a line even if none is due. Do so at a checkpoint,
-        so that no line spans it and resumed runs write the same lines.
+      write: whether to write a line even if none is due. Set it at a
+        checkpoint, so that no line spans it and resumed runs write the same
+        lines.
       stopped: whether the run ends here, leaving the line unfinished.
 
     Raises:
@@ -273,7 +274,7 @@ class StepLog:
     self.compiling = False
 
   def _speed(self, seconds: float) -> dict[str, float]:
-    """Returns figures of the steps since the last line.
+    """Returns statistics of the steps since the last line.
 
     A step's time is the interval between reading the metrics of two steps,
     without evaluation. `mfu` (see `flops`) is available for devices of known
@@ -311,10 +312,10 @@ def _not_finite(
   if len(bad) > 3:
     where += f" and {len(bad) - 3} more of {len(groups)} groups"
   return (
-    f"step {number}: {name} is {row[name]} on a batch of {source}{where}; "
-    "the last checkpoint is older. Check the metrics of the steps before, "
-    "config.optimizer.learning_rate and the data of this step, then start in a "
-    "new --workdir; config.skip_nonfinite=N skips up to N such steps"
+    f"step {number}: {name} is {row[name]} on a batch of {source}{where}; the "
+    "last checkpoint is from before this step. Check the metrics of earlier "
+    "steps, config.optimizer.learning_rate and the data of this step, then "
+    "start in a new --workdir; config.skip_nonfinite=N skips up to N such steps"
   )
 
 

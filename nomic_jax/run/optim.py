@@ -30,8 +30,9 @@ OPTIMIZERS = ("adamw", "stable_adamw")
 # Names of runs of layers in the parameters' tree: see `architecture.Run`.
 _STACK = re.compile(r"layers(_\d+)?")
 
-# Matrices and tables, but not biases, norms or scales. The reference decides by
-# rank; here by name, since stacked layers give every vector a second axis.
+# Matrices and tables, but not biases, norms or scales. contrastors decides by
+# rank; here the name decides, since stacked layers give every vector a second
+# axis.
 DECAY_RULE = ((r"(.*/)?(kernel|embedding)", 1.0), (".*", 0.0))
 
 
@@ -68,8 +69,8 @@ def make(
   scale_of_all = config.get("gradient_scale", 1.0)
   if scale_of_all <= 0:
     raise UserError(
-      f"config.optimizer.gradient_scale: {scale_of_all} is not above 0; 1 "
-      "is the gradient of the mean over the batch"
+      f"config.optimizer.gradient_scale: {scale_of_all} is not above 0; "
+      "expected a number above 0, where 1 leaves the gradient as it is"
     )
   name = config.get("name", "adamw")
   one_of(name, OPTIMIZERS, f"config.optimizer.name: '{name}' is unknown")
@@ -98,12 +99,12 @@ def make(
   def update(updates, state, params):
     now = {name: rate(state.count) for name, rate in rates.items()}
 
-    def scale(u, p, faster, decay, name):
-      if not faster:
+    def scale(u, p, factor, decay, name):
+      if not factor:
         return jnp.zeros_like(p)
       if decay:
         u += config.weight_decay * decay * p
-      return -now[name] * faster * u
+      return -now[name] * factor * u
 
     updates = jax.tree.map(scale, updates, params, *multipliers(params))
     return updates, optax.ScaleByScheduleState(state.count + 1)
@@ -127,17 +128,17 @@ def make(
 def stable(
   adamw: optax.GradientTransformation, b2: float, eps: float
 ) -> optax.GradientTransformation:
-  """StableAdamW (Wortsman et al. 2023, algorithm 2): a rate for each tensor.
+  """Returns StableAdamW (Wortsman et al. 2023, algorithm 2).
 
-  A tensor's learning rate, of its decay too, is divided by the root mean
-  square of g / sqrt(v), where that is above 1: by how much its gradient
-  exceeds what its second moment v expects. Layers are stacked here, and each
-  layer's part of an array is a tensor by itself.
+  The update of each tensor, including its weight decay, is divided by the root
+  mean square of g / sqrt(v) if that is above 1, that is if the gradient g is
+  larger than its second moment v predicts. Layers are stacked here, and the
+  part of each layer counts as a tensor.
 
   Args:
     adamw: a chain that begins with `optax.scale_by_adam`, perhaps masked.
-    b2: of that, as the next.
-    eps: sqrt(v) is at least this.
+    b2: that of `adamw`.
+    eps: that of `adamw`; a lower bound of sqrt(v).
   """
 
   def update(gradients, state, params):
@@ -145,19 +146,19 @@ def stable(
     adam = state[0]
     if isinstance(adam, optax.MaskedState):
       adam = adam.inner_state
-    seen = 1 - b2**adam.count  # corrects the bias of v
+    correction = 1 - b2**adam.count  # of the bias of v
 
-    def calm(path, u, g, v):
+    def clipped(path, u, g, v):
       if isinstance(v, optax.MaskedNode):
         return u
-      ratio = jnp.square(g) / jnp.maximum(v / seen, eps**2)
+      ratio = jnp.square(g) / jnp.maximum(v / correction, eps**2)
       stacked = any(_STACK.fullmatch(str(key.key)) for key in path)
       axes = tuple(range(int(stacked), g.ndim))
       rms = jnp.sqrt(ratio.mean(axes, keepdims=True))
       return u / jnp.maximum(rms, 1.0)
 
     return jax.tree_util.tree_map_with_path(
-      calm, updates, gradients, adam.nu
+      clipped, updates, gradients, adam.nu
     ), state
 
   return optax.GradientTransformation(adamw.init, update)
@@ -170,7 +171,7 @@ def frozen_by(rules: Rules) -> bool:
 
 
 def trainable(rules: Rules, params: PyTree) -> PyTree:
-  """Returns a tree of whether each parameter is trained.
+  """Returns a tree of bools: whether each parameter is trained.
 
   This is the `trainable` of `step.make_train_step`; parameters are as in
   `match`.
@@ -179,7 +180,7 @@ def trainable(rules: Rules, params: PyTree) -> PyTree:
 
 
 def match(field: str, rules: Rules, params: PyTree) -> PyTree:
-  """Returns a tree of the value of the first matching pattern.
+  """Returns a tree of the values of the first matching patterns.
 
   Args:
     field: of config.optimizer, for error messages.

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Learning rate schedules, in steps of updates."""
+"""Learning rate schedules, by number of updates."""
 
 from collections.abc import Callable
 import re

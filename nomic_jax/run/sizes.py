@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sizes of a training, chosen from its data, its model and the device.
 
-Each function states its rule. What they choose are defaults that a person
-would try first, and each can be set in the config instead.
+Each function states its rule. The results are reasonable first choices; any of
+them can be set in the config instead.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from nomic_jax.model.architecture import Architecture
 
 # Parameters, gradient, Adam's two moments, and the copy that is evaluated.
 _COPIES = 5
-# Floats that a layer keeps of a token for the backward pass, in units of the
+# Floats that a layer saves per token for the backward pass, in units of the
 # width: Korthikanti et al. 2022, section 4.1, without dropout and in float32.
 _KEPT = 24
 _EVALUATIONS = 10  # of a training
@@ -30,7 +30,7 @@ _EIGHTHS = (8, 10, 12, 16)
 # Of a CPU: FLOPs of products in the time that a step takes to compile, and how
 # many times slower it computes those of attention, with its softmax.
 _COMPILE, _SLOWER = 1e12, 5
-_CHUNK = (1024, 32_768)  # tokens, the fewest and the most
+_CHUNK = (1024, 32_768)  # minimum and maximum, in tokens
 
 
 class Lengths(NamedTuple):
@@ -38,8 +38,8 @@ class Lengths(NamedTuple):
 
   Attributes:
     limit: where texts are truncated.
-    longest: of those looked at.
-    truncated: share of those looked at that are longer than the limit.
+    longest: tokens of the longest text given.
+    truncated: fraction of the texts given that are longer than the limit.
   """
 
   limit: int
@@ -48,13 +48,13 @@ class Lengths(NamedTuple):
 
 
 def text_length(tokens: Sequence[int], most: int) -> Lengths:
-  """The length that holds 98 % of the texts, rounded up to a multiple of 8.
+  """Returns a length that fits 98 % of the texts, a multiple of 8.
 
-  Rows are packed, so that a limit which few texts reach costs little.
+  Rows are packed, so a limit that few texts reach costs little.
 
   Args:
-    tokens: of each text, special ones included.
-    most: that the model reads.
+    tokens: number of tokens in each text, including special ones.
+    most: the number that the model reads.
   """
   ordered = sorted(tokens)
   enough = ordered[math.ceil(0.98 * len(ordered)) - 1]
@@ -125,11 +125,11 @@ def _count(lengths: Sequence[int], row_length: int, slots: int) -> int:
 
 
 def batch_size(rows: int, accelerator: bool, devices: int = 1) -> int:
-  """A power of two near a thirtieth of the rows, so that an epoch has steps.
+  """Returns a power of two near rows / 30, for about 30 steps in an epoch.
 
-  Between 16 and 64 pairs on a CPU, whose time for a step they determine;
-  up to 512 elsewhere, where more negatives in a batch cost little. A multiple
-  of the devices.
+  On a CPU it is between 16 and 64, since a step takes time in proportion;
+  elsewhere up to 512, since more in-batch negatives cost little. The result is
+  a multiple of the number of devices.
   """
   most = 512 if accelerator else 64
   wanted = min(max(rows // 30, 16), most)
@@ -138,21 +138,21 @@ def batch_size(rows: int, accelerator: bool, devices: int = 1) -> int:
 
 
 def epochs(rows: int, batch: int, accelerator: bool) -> float:
-  """Returns the passes over the rows that take a number of steps, 1 to 10.
+  """Returns the number of epochs in about 400 steps, between 1 and 10.
 
-  These are 150 steps on a CPU, whose time they determine, and 400 elsewhere.
+  On a CPU it is 150 steps, to limit the time.
   """
   steps = 400 if accelerator else 150
   return float(min(max(round(steps * batch / rows), 1), 10))
 
 
 def evaluate_every(steps: int) -> int:
-  """Ten evaluations in a training, or one after each of fewer steps."""
+  """Returns the interval for ten evaluations, at least one step."""
   return max(round(steps / _EVALUATIONS), 1)
 
 
 def chunk_tokens(architecture: Architecture, memory: int) -> int:
-  """Tokens whose activations take a quarter of the memory; a power of two."""
+  """Returns the tokens whose activations fill a quarter of the memory."""
   each = 4 * _KEPT * architecture.width * len(architecture.layers)
   fewest, most = _CHUNK
   wanted = min(max(memory // 4 // each, fewest), most)
@@ -160,10 +160,10 @@ def chunk_tokens(architecture: Architecture, memory: int) -> int:
 
 
 def memory() -> int:
-  """Bytes of the device's memory; on a CPU those that are available."""
-  told = jax.local_devices()[0].memory_stats() or {}
-  if "bytes_limit" in told:
-    return int(told["bytes_limit"])
+  """Returns the bytes of the device's memory; on a CPU, those available."""
+  stats = jax.local_devices()[0].memory_stats() or {}
+  if "bytes_limit" in stats:
+    return int(stats["bytes_limit"])
   file = pathlib.Path("/proc/meminfo")
   if not file.is_file():
     return 8 << 30

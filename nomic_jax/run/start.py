@@ -73,7 +73,7 @@ def find_start(config: ml_collections.ConfigDict) -> Start:
   folder = dataset.tokenizer_path(config.data.path)
   tokenizer = tokenizer_lib.load(folder)
   rows = special_tokens.vocabulary_rows(tokenizer)
-  padded = -(-rows // 64) * 64  # reference: pad_vocab_size_multiple
+  padded = -(-rows // 64) * 64  # as contrastors' pad_vocab_size_multiple
   pad = special_tokens.of(tokenizer).fill
   with about("config.encoder"):
     architecture = families.fresh(
@@ -100,7 +100,7 @@ def resolve(
   """Fills in what the config leaves to the model.
 
   Where a config has None for a prompt or for an evaluator's lengths, the
-  model's own are used, so that the same is trained, measured and served.
+  model's own are used, so training, evaluation and the exported model agree.
 
   Returns:
     The config, and the usage of the trained model.
@@ -142,7 +142,7 @@ def resolve(
 
 
 def _with_classes(config: ml_collections.ConfigDict, usage: Usage) -> Usage:
-  """Takes from the data what the config does not say of its labels.
+  """Fills in from the data what the config leaves open about labels.
 
   Returns:
     The usage, with the names of the classes.
@@ -151,8 +151,8 @@ def _with_classes(config: ml_collections.ConfigDict, usage: Usage) -> Usage:
   if known.name != "labels":
     raise UserError(
       f"{config.data.path}: its rows are {known.name} and have no labels; "
-      "prepare them from a source with a column of labels, see prepare "
-      "--columns label=COLUMN"
+      "prepare it from a source with a column of labels, see prepare --columns "
+      "label=COLUMN"
     )
   asked = config.loss.kind, config.data.labels, config.data.classes
   if not known.task and None in (*asked, config.loss.labels):
@@ -179,7 +179,7 @@ def _with_classes(config: ml_collections.ConfigDict, usage: Usage) -> Usage:
 
 
 def describe(config: ml_collections.ConfigDict, start: Start) -> str:
-  """Returns a line on what a loaded model has and what the config changes."""
+  """Returns a line on what is kept of a loaded model and what is changed."""
   _, usage = resolve(config, start)
   prompts = (
     ", ".join(
@@ -244,7 +244,7 @@ def merged(fresh: dict, loaded: dict, path: str = "params") -> dict:
 def _loaded(config: ml_collections.ConfigDict) -> Start:
   """Loads the model of `config.init_from` and applies the config's changes."""
   model = models.read_model(config.init_from)
-  # Only losses of pairs pool; a classifier reads the first token.
+  # Only losses on pairs pool; a classifier reads the first token.
   if (
     not model.says_pooling
     and config.encoder.get("pooling") is None

@@ -3,7 +3,7 @@
 """TensorBoard and Weights & Biases: logs the lines of metrics.jsonl there.
 
 Each is enabled in the config and needs an extra of its name in setup.cfg.
-metrics.jsonl is written in any case.
+metrics.jsonl is always written.
 """
 
 from collections.abc import Callable
@@ -45,9 +45,9 @@ def _tensorboard(
   """Writes event files under `workdir`/logs."""
   if buckets.is_remote(workdir):
     raise UserError(
-      f"config.log.tensorboard: event files grow, but objects in a bucket "
-      f"({workdir}) cannot; leave it empty and plot metrics.jsonl with "
-      f"nomic-jax plot {workdir}"
+      "config.log.tensorboard: event files are appended to, which is not "
+      f"possible in a bucket ({workdir}); leave it off and plot metrics.jsonl "
+      f"with nomic-jax plot {workdir}"
     )
   import tensorboardX
 

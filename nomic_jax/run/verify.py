@@ -81,14 +81,14 @@ def verify(path: str | os.PathLike) -> None:
       print(f"{what}: was {before}, is {now}")
   if wrong:
     raise UserError(
-      f"{path}: {wrong} of these differ and affect results; see above"
+      f"{path}: {wrong} of the items above differ and affect results"
     )
 
 
 def _all(
   path: str, values: dict, depth: str, seen: set[str]
 ) -> Iterator[_Compared]:
-  """Yields all that a manifest records of a directory and its history, once."""
+  """Yields each item that a manifest records of a directory and its history."""
   mark = f"{path} {_of_values(values)}"
   if mark in seen:
     return

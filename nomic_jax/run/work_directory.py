@@ -68,7 +68,7 @@ _DATA = ("config.data.path", "config.data.teacher")  # compared by content
 def check(
   workdir: pathlib.Path, config: ml_collections.ConfigDict, extend: bool = False
 ) -> None:
-  """Refuses a directory of something else; it need not exist yet.
+  """Checks that a directory is free, or belongs to a training of this config.
 
   Settings that do not change results may differ: the mesh, what is measured,
   logged and kept, and the location of the data.
@@ -118,7 +118,7 @@ def check(
     # None means the model's own, which is what the directory has.
     and not (k in new and new[k] is None)
     and not (k == "config.init_from" and begun)  # not read again
-    # Nor are fields of the encoder that a later version added.
+    # Fields of the encoder that a later version added are not compared either.
     and not (k.startswith("config.encoder.") and k not in old and begun)
     and not (k in _DATA and _same_data(workdir, k, old.get(k), new.get(k)))
   )

@@ -41,7 +41,7 @@ class BadRows:
     skippable: whether rows can be skipped; if not, the first stops the job.
     counts: number of bad rows by reason.
     left: number of good rows excluded by a rule, by reason.
-    made: number of rows made of others, by what they are.
+    made: number of rows made from other rows, by kind.
   """
 
   def __init__(self, allowed: int | str = 0, skippable: bool = True):

@@ -4,7 +4,7 @@
 
 The reproduce.json of a directory records the format that it was written in.
 This version reads that format and all earlier ones, and refuses a later one
-before it reads anything else: part of it could mean something else there.
+before it reads anything else, since its files may have another meaning.
 Directories without a number are read: those of 0.1.0 and of other programs.
 """
 
@@ -14,8 +14,8 @@ from nomic_jax.errors import UserError
 from nomic_jax.storage import buckets
 from nomic_jax.storage.values import Place
 
-# To be raised by a change that earlier versions would read wrongly. What they
-# ignore or refuse by name, such as a new key, is no such change.
+# Raise this with a change that earlier versions would read wrongly, but not for
+# one that they ignore or refuse by name, such as a new key.
 FORMAT = 1
 KEY = "format"
 FILE = "reproduce.json"

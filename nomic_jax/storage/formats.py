@@ -253,9 +253,9 @@ def separated(
   """Yields (row number, cells by column) of a table with a header line.
 
   The cells of a .csv are separated by the most frequent of comma, semicolon,
-  tab and bar in its first line (or as Excel's line `sep=;` before it says), and
-  may be quoted. Those of a .tsv are separated by tabs, and quotes are part of
-  the text, unless the file is quoted as Excel does. Empty rows, which
+  tab and bar in its first line (or the one in Excel's line `sep=;` before it),
+  and may be quoted. Those of a .tsv are separated by tabs, and quotes are part
+  of the text, unless the file is quoted as Excel does. Empty rows, which
   spreadsheets append, are skipped, and so are empty columns without a name.
 
   Args:

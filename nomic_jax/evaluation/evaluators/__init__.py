@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evaluation during training: named evaluators, set in the config.
 
-Each has its own data and cadence. `config.evaluators.NAME` specifies its `kind`
-(a name in `_KINDS`), after how many steps it runs (`every`; 0 disables it; also
-after the last step), and the options of its kind. Its results are written to
-metrics.jsonl as NAME/METRIC, and `config.checkpoint.best` may name one.
+Each has its own data and interval. `config.evaluators.NAME` specifies its
+`kind` (a name in `_KINDS`), after how many steps it runs (`every`; 0 disables
+it; also after the last step), and the options of its kind. Its results are
+written to metrics.jsonl as NAME/METRIC, and `config.checkpoint.best` may name
+one.
 
 Evaluators run on the training's mesh, in every process, and use the training's
-parameters in place: nothing is copied, and a block of rows takes less time than
-a training step on as many. To add a kind, add a file here and a line in
+parameters without copying them. To add a kind, add a file here and a line in
 `_KINDS`.
 """
 
@@ -87,7 +87,7 @@ class Evaluators:
     ]
 
   def measuring(self, metric: str) -> list[str]:
-    """Names of those that measure NAME/METRIC."""
+    """Returns the names of evaluators that measure `metric` (NAME/METRIC)."""
     return [n for n in self._called if metric.startswith(f"{n}/")]
 
   def __call__(

@@ -42,8 +42,8 @@ class Embeddings:
     tokenizer: tokenizers.Tokenizer,
     run: Training,
   ):
-    """Takes an evaluator's options; those read here are its `query_length`,
-    `document_length`, `query_prompt` and `document_prompt`.
+    """Sets up from an evaluator's options: `query_length`, `document_length`,
+    `query_prompt` and `document_prompt`.
     """
     architecture = run.encoder.architecture
     architecture.head.check_one_vector()

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Predicts labels for every row of a split, which GLUE is scored by."""
+"""Scores predicted labels on every row of a split, as in GLUE."""
 
 from collections.abc import Callable
 from typing import Any
