@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Apache Beam's workers make the same data directory as one machine."""
+"""With Apache Beam, prepare makes the same data directory as without."""
 
 import gzip
 import json

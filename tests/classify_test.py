@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A classifier from a table: trained, exported, asked and scored."""
+"""A classifier is trained from a table, exported, used and scored."""
 
 import csv
 import json

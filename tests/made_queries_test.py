@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Markdown, and pairs made of documents that have no queries."""
+"""Markdown, and pairs made from documents without queries."""
 
 import json
 
@@ -128,7 +128,7 @@ def test_pairs_are_made_and_counted(tmp_path, docs, capsys):
       words = [int(w[4:]) for w in crop.split()]
       assert words == [*range(words[0], words[0] + len(words))]
       assert 8 <= len(words) <= 128
-    # Of one passage.
+    # Both are from the same passage.
     passage = {int(w[4:]) // 256 for c in row["query"].split() for w in [c]}
     assert len(passage) == 1
   assert kinds.of(tmp_path / "out").name == "pairs"
@@ -177,7 +177,7 @@ def test_rows_of_one_document_are_on_one_side(tmp_path):
   sides = [{r["location"] for r in rows[name]} for name in ("train", "test")]
   assert sides[1] and not sides[0] & sides[1]
   assert len(rows["train"]) + len(rows["test"]) == 30 * 4
-  # Control: without their documents in common they would be parted.
+  # Control: without the common document they would be separated.
   found = splits.survey(
     {**r, "group": None} for name in rows for r in rows[name]
   )

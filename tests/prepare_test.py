@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Preparing: whole groups held out, nothing done twice, bad input named."""
+"""prepare holds out whole groups, skips existing output, names bad input."""
 
 import collections
 import gzip
@@ -353,7 +353,7 @@ def test_prepare_skips_its_own_output_and_refuses_others(tmp_path, capsys):
 
 
 def test_a_source_that_has_changed_is_noticed(tmp_path, capsys):
-  """By names, sizes and times; a source that is gone is not asked for."""
+  """By names, sizes and times; a source that is gone is not an error."""
   folder, out = tmp_path / "in", tmp_path / "out"
   folder.mkdir()
   file = _jsonl(folder / "a.jsonl", _pairs(30))

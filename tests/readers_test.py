@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Every format gives its rows; damage is an error, or is counted."""
+"""Readers of every format; damage is an error or is counted."""
 
 import gzip
 import json
@@ -692,7 +692,7 @@ def test_a_source_that_changes_is_noticed(tmp_path, monkeypatch):
 
 
 class _Flaky:
-  """A file that fails now and then, as a bucket's would."""
+  """A file that fails sometimes, as in a bucket."""
 
   def __init__(self, file, failures):
     self._file, self._failures = file, failures
@@ -708,7 +708,7 @@ class _Flaky:
 
 @pytest.fixture(name="bucket")
 def _bucket(monkeypatch):
-  """memory:// instead of s3://: the same interface, and failures at will."""
+  """memory:// in place of s3://, with the same interface and set failures."""
   files = fsspec.filesystem("memory")
   failures, waits = [], []
   original = type(files).open
@@ -738,9 +738,7 @@ def test_buckets_are_read_with_retries(bucket, tmp_path):
     readers.find("memory://b/data", readers.Columns()), None, 0
   )
   assert [{k: r[k] for k in PAIRS[0]} for r in rows] == expected
-  assert (
-    waits == [1, 2, 1] and not failures
-  )  # growing waits, then from the start
+  assert waits == [1, 2, 1] and not failures  # waits grow, then start again
   failures += [True] * 6
   with pytest.raises(UserError, match="a.jsonl.gz: cannot be read, tried 6 ti"):
     list(rows)
@@ -791,7 +789,7 @@ def test_parquet_in_a_bucket(bucket, tmp_path):
 
 
 def test_fuzz_jsonl(tmp_path):
-  """Whatever bytes are in a file: rows, or an error of one line."""
+  """Any bytes in a file give rows, or an error of one line."""
   hypothesis = pytest.importorskip("hypothesis")
   from hypothesis import strategies as st
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tables that people have: columns, kinds, joins, and what is printed."""
+"""Recognising tables: columns, kinds, joins, and what is printed."""
 
 import json
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens made ahead of time give the same batches as texts."""
+"""Texts tokenised ahead of time give the same batches."""
 
 import json
 import pickle
@@ -102,7 +102,7 @@ def test_text_resumes_on_another_number_of_hosts(place):
 
 
 def test_a_host_reads_only_the_documents_of_its_rows(place, monkeypatch):
-  """Of all others it looks up lengths."""
+  """Of all other documents, it reads only lengths."""
   read = []
   between = tokens.Source.between
 
@@ -216,7 +216,7 @@ def test_mistakes_are_named(place):
 
 
 def test_joined_texts_must_have_the_ids_of_their_parts(tmp_path):
-  """Of a byte-level tokenizer, a text's ids depend on what is before it."""
+  """With a byte-level tokenizer, a text's ids depend on the text before it."""
   words = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token="[UNK]"))
   words.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(
     add_prefix_space=False
