@@ -326,7 +326,7 @@ def test_the_bases_of_global_and_local_layers_are_told_apart(folder):
 def test_one_head_is_written_and_not_two(folder, tmp_path):
   files = model_directory.read_model(folder)
   classifier = hub_random.trees(files.architecture, labels=2)
-  with pytest.raises(UserError, match="its files have one .*head.dense"):
+  with pytest.raises(UserError, match="its files have only one .*head.dense"):
     model_directory.write_model(
       tmp_path / "both",
       files.architecture,
