@@ -177,8 +177,8 @@ def test_mistakes_are_named(source, tmp_path, monkeypatch):
       prepare(source, tmp_path / "out", beam_options=flags)
     assert "\n" not in str(error.value)
   for given, message in (
-    ({"source": "docstrings"}, "--source=docstrings is read on this machine"),
-    ({"limit": 9}, "--limit=9: --beam reads files in no order"),
+    ({"source": "docstrings"}, "--source=docstrings: Beam cannot read"),
+    ({"limit": 9}, "--limit=9: --beam reads files in any order"),
   ):
     with pytest.raises(UserError, match=message):
       prepare(

@@ -297,7 +297,7 @@ def test_an_evaluation_of_half_a_surrogate_pair_is_written(tmp_path):
 def test_empty_files(tmp_path, data):
   for name in ("a.jsonl", "a.txt"):
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(UserError, match=f"{name}: no rows in it"):
+    with pytest.raises(UserError, match=f"{name}: has no rows"):
       list(Rows(find(str(tmp_path / name), Columns()), None, 0))
   (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(data))
   assert not list(formats.each(tmp_path / "a.jsonl.gz"))

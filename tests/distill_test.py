@@ -310,7 +310,7 @@ def test_a_student_learns_from_the_files_of_a_teacher(tmp_path, capsys):
     )
     == 2
   )
-  assert "its vectors are of other data than" in capsys.readouterr().err
+  assert "its vectors do not belong to" in capsys.readouterr().err
   np.save(folder / "train-query.npy", found[:10])
   assert train("other") == 2
   assert "an array of shape [10, 16]" in capsys.readouterr().err

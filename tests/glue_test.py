@@ -80,13 +80,17 @@ def test_files_that_are_no_tasks_and_rows_that_do_not_fit_are_named(tmp_path):
     glue.records(str(file), bad_lib.BadRows(0, skippable=False))
   )
   file.write_text("index\tsentence\n0\ta test file\n")
-  with pytest.raises(UserError, match="first line is of no GLUE task"):
+  with pytest.raises(
+    UserError, match="first line does not match any GLUE task"
+  ):
     read()
   file.write_text("sentence\tlabel\nfine\t1\nodd\t1\t2\n")
-  with pytest.raises(UserError, match="row 3: 3 columns; expected 2"):
+  with pytest.raises(
+    UserError, match="row 3: 3 columns separated by tabs; expected 2"
+  ):
     read()
   file.write_text("sentence\tlabel\nfine\tyes\n")
-  with pytest.raises(UserError, match="row 2: the label 'yes'"):
+  with pytest.raises(UserError, match="row 2: unknown label 'yes'"):
     read()
 
 

@@ -100,7 +100,7 @@ def test_a_folder_of_markdown_is_pages(tmp_path, docs, capsys):
   (docs / "pairs.jsonl").write_text('{"query": "a", "document": "b"}\n')
   assert len(_prepare(tmp_path, docs)["train"]) == 1  # its rows, as before
   (docs / "empty.md").write_text("\n")
-  with pytest.raises(UserError, match="empty.md: no text in it"):
+  with pytest.raises(UserError, match="empty.md: has no text"):
     _prepare(tmp_path, docs / "empty.md")
 
 
@@ -204,5 +204,5 @@ def test_what_cannot_be_made_is_refused(tmp_path, docs):
   assert (row["query"], row["document"]) == ("t", "a b c d e f")
   with pytest.raises(UserError, match="--kind=labels: --queries makes pairs"):
     _prepare(tmp_path, source, queries=["title"], kind="labels")
-  with pytest.raises(UserError, match="--include: all Markdown"):
+  with pytest.raises(UserError, match="--include: not supported for Markdown"):
     _prepare(tmp_path, docs, include=["*.md"])

@@ -443,7 +443,7 @@ def test_further_corpora_are_candidates_too(tmp_path):
   assert stats["rows"]["kept"] == 2
   for path, message in (
     ("missing", "--corpus=.*missing: no such file or folder"),
-    ("beir", "row 2: 'text' or 'title' is no string"),
+    ("beir", "row 2: 'text' or 'title' is not a string"),
     ("beir", "row 1: not valid JSON"),
   ):
     (beir / "corpus.jsonl").write_text(

@@ -322,7 +322,7 @@ def test_training_places(made, workdir, data, pattern, capsys):
     ),
     (
       "prepare --source={0}/empty.jsonl --output={0}/new",
-      "empty.jsonl: no rows in it; or skip such rows with --skip_bad=N",
+      "empty.jsonl: has no rows; or skip such rows with --skip_bad=N",
     ),
     (
       "prepare --source={0}/malformed.jsonl --output={0}/new",

@@ -322,7 +322,7 @@ def test_all_of_it_in_miniature(place):
   run = place / "run"
   stats = json.loads((run / "data/pretrain/stats.json").read_text())
   assert stats["rows"] == {"train": 16 * 29}
-  assert stats["counts"]["dropped"]["rest below a batch"] == 3 * 29
+  assert stats["counts"]["dropped"]["incomplete batch"] == 3 * 29
   for name, steps, dropped in (
     ("nomic-embed-text-v1", 4, None),
     ("nomic-embed-text-v1.5", 4, (16, 32)),

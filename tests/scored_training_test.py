@@ -172,7 +172,7 @@ def test_triplets_train_and_what_does_not_fit_is_refused(
   assert np.isfinite(found[-1]["loss"])
   for flags, message in (
     (["data.kind=pairs"], "the loss triplet reads rows of kind triplets"),
-    (["data.negatives=0"], "takes config.data.negatives of 1 or more"),
+    (["data.negatives=0"], "needs config.data.negatives of 1 or more"),
     (["loss.name=cosent"], "the loss cosent has no such argument"),
   ):
     with_flags = [

@@ -258,7 +258,7 @@ def test_documents_without_tokens_are_skipped():
     assert {int(i) for ids, *_ in _rows_of([next(iterator)]) for i in ids} == {
       0
     }
-  with pytest.raises(UserError, match="none of its texts has a token"):
+  with pytest.raises(UserError, match="its texts have no tokens"):
     next(make(rows("", "")))
 
 
