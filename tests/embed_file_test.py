@@ -185,7 +185,7 @@ def test_a_killed_job_resumes_only_with_the_same_command(
 
   assert _run(folder, *flags, "--dim=4") == 2
   assert (
-    "begun with different --dim; run that command" in capfd.readouterr().err
+    "started with different --dim; run that command" in capfd.readouterr().err
   )
   assert _run(folder, *flags) == 0
   made = np.load(output)

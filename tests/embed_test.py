@@ -106,11 +106,11 @@ def test_nothing_gives_no_vectors_and_an_empty_text_gives_one(model):
 @pytest.mark.parametrize(
   "wrong, message",
   [
-    (None, "expected a list of texts, found one NoneType"),
-    (["alpha", None], "text 1 is NoneType, expected str"),
-    ([3], "text 0 is int"),
-    ([["alpha"]], "text 0 is list"),
-    ([b"alpha"], "text 0 is bytes"),
+    (None, "expected a list of texts, found an object of type NoneType"),
+    (["alpha", None], "text 1 is of type NoneType; expected str"),
+    ([3], "text 0 is of type int"),
+    ([["alpha"]], "text 0 is of type list"),
+    ([b"alpha"], "text 0 is of type bytes"),
   ],
 )
 def test_arguments_other_than_texts_are_named(model, wrong, message):
@@ -476,7 +476,7 @@ def test_a_forked_process_raises_and_does_not_hang(model, monkeypatch):
   monkeypatch.setattr(inference.os, "getpid", lambda: -1)  # as a child has
   with pytest.raises(UserError, match="forked .*get_context.'spawn'"):
     model.encode(["alpha"])
-  with pytest.raises(UserError, match="or load models only in the workers"):
+  with pytest.raises(UserError, match="or load models only in workers"):
     Embedder(ARCHITECTURE, model.params)
 
 

@@ -512,7 +512,7 @@ def test_a_missing_modules_json_is_reported(copy):
       {"architectures": ["HF_ColBERT"]},
       "HF_ColBERT, not an embedding model",
     ),
-    ("adapter_config.json", {}, "adapter_config.json, an adapter"),
+    ("adapter_config.json", {}, "adapter_config.json, but a PEFT adapter"),
   ],
 )
 def test_what_is_not_computed_is_refused(copy, name, changes, message):
@@ -576,7 +576,7 @@ def test_ids_beyond_the_table_are_refused(copy):
     UserError,
     match=(
       f"tokenizer.json has id {rows + 2}, but the model has {rows} embedding "
-      "rows; was resize"
+      "rows; specify the tokenizer"
     ),
   ):
     nomic_jax.load(str(copy))

@@ -218,7 +218,7 @@ def test_both_spellings_of_the_config_are_one_architecture():
     (dict(local_rope_theta=-1.0), "local_rope_theta=-1 is not supported"),
     (dict(hidden_activation="gelu_10"), "hidden_activation='gelu_10'"),
     (dict(classifier_pooling="max"), "classifier_pooling='max'"),
-    (dict(mlp_dropout=0.1, attention_dropout=0.2), "dropout of different"),
+    (dict(mlp_dropout=0.1, attention_dropout=0.2), "different dropout rates"),
     (dict(head_dim=32), "head_dim"),
     (dict(tie_word_embeddings=False), "tie_word_embeddings"),
   ],

@@ -115,7 +115,7 @@ def test_the_largest_id_counts_not_the_number_of_tokens():
   with pytest.raises(
     UserError,
     match="here: tokenizer.json has id 70000, but the "
-    "model has 70000 embedding rows; was resize_token_embeddings forg",
+    "model has 70000 embedding rows; specify the tokenizer that the",
   ):
     special_tokens.check_rows(gaps, 70_000, "here")
 
