@@ -101,7 +101,7 @@ def is_held_out(name: str) -> bool:
   """Returns whether a file is needed to read the splits other than train.
 
   Args:
-    name: of the file in a data directory; other files are always needed.
+    name: of a file in a data directory; of other folders, every file is needed.
   """
   return not (name.startswith("tokens/") or "-train.array_record" in name)
 

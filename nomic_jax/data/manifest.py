@@ -181,8 +181,8 @@ def of_place(place: str | os.PathLike) -> str | None:
 def of_records(directory: pathlib.Path) -> str | None:
   """Returns a fingerprint of only the rows of a data directory, or of vectors.
 
-  It does not depend on the path of the output. It does depend on that of the
-  source, since rows record where they were read.
+  It is the same for equal source and arguments, wherever the output is. It
+  changes if the source moves, since rows record where they were read.
   """
   files = sorted(p for pattern in _RECORDS for p in directory.glob(pattern))
   return (
