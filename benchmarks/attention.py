@@ -1,16 +1,16 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Attention on TPU by the compiler's own count, without a TPU.
+"""Cost of attention on TPUs as counted by the compiler, without a TPU.
 
     pip install -e .[tpu-aot]
     python benchmarks/attention.py [--chips=v5e:2x2,v6e:2x2] [--lengths=2048]
 
-Compiles our kernels and jax's flash_attention and splash_attention for rows of
-one text and of eight (`--texts`), bfloat16, heads of 64, and counts the bundles
-that a head takes (see nomic_jax/aot/bundles.py). jax's mask by segment, and
-skip nothing. What lies around a kernel is not counted: jax's want [B, H, S, d],
-so transposes. jax's take the best of some block sizes, ours those of its table,
-which `python -m nomic_jax.aot.tune` wrote.
+Compiles our kernels and JAX's flash_attention and splash_attention for rows of
+one text and of eight (`--texts`), in bfloat16 with heads of width 64, and
+counts bundles per head (see nomic_jax/aot/bundles.py). JAX's kernels mask by
+segment but skip no blocks. The transposes to [B, H, S, d] that they need are
+not counted. They use the best of several block sizes, ours the block sizes of
+its table, which `python -m nomic_jax.aot.tune` writes.
 """
 
 import argparse
@@ -43,8 +43,8 @@ from nomic_jax.kernels.layout import Layout  # noqa: E402
 from nomic_jax.kernels.layout import Reach  # noqa: E402
 
 _LISTINGS = bundles.start()
-# Heads times tokens: so many that they do not fit in VMEM, as in training.
-# Copies from there would be among the bundles.
+# Heads times tokens, too many to fit in VMEM, as in training: copies from VMEM
+# would be counted as bundles.
 _SIZE = 2**20
 _HEADS = 16
 _BLOCKS = ((256, 256), (512, 512), (1024, 512), (512, 1024), (1024, 1024))
@@ -90,10 +90,10 @@ def main() -> None:
 
 
 def _best(make, chip, length, texts):
-  """Bundles and blocks of the fewest, forward and backward."""
+  """Returns the smallest bundles, forward and backward, with their blocks."""
   tried = []
   for block in _BLOCKS:
-    # Ours has its blocks from its table.
+    # Our kernel takes its blocks from its table.
     if length % max(block) == 0 and (make is not _ours or not tried):
       kernels, count = _kernels(make, chip, length, block)
       forward, backward, *sizes = (
@@ -105,12 +105,12 @@ def _best(make, chip, length, texts):
 
 @functools.cache
 def _kernels(make, chip, length, block):
-  """What the compiler lists, and how it is counted; nothing if it fails."""
+  """Returns the listed kernels and a function that counts; None if it fails."""
   try:
     function, shapes, count = make(length, block)
     text = _compile(function, shapes, chip, length)
     return dict(bundles.kernels(text, _LISTINGS)), count
-  except Exception as e:  # a failure is a result: blocks too large for VMEM
+  except Exception as e:  # for example, blocks too large for VMEM
     print(
       f"  {chip} {length} {block}: {type(e).__name__} "
       f"{str(e).splitlines()[0][:150]}",
@@ -161,7 +161,7 @@ def _ours(length, block):
     return (
       found.forward / 2,
       found.backward / 2,
-      (  # two share lanes
+      (  # two heads share a block of lanes
         tuple(sizes[:2]),
         tuple(sizes[2:]),
       ),
@@ -171,10 +171,10 @@ def _ours(length, block):
 
 
 def _flat(kernels, names, length, block):
-  """Bundles of kernels without loops of their own.
+  """Returns the bundles of kernels without inner loops.
 
-  The longest stretch without a branch is done in each step of the grid; the
-  rest, which starts and ends a row of blocks, counts once for that row.
+  The longest run of bundles without a branch is executed in each grid step. The
+  other bundles, which start and end a row of blocks, count once per row.
   """
   own = [k for k in kernels if re.search(names, k)]
   assert own, list(kernels)

@@ -1,16 +1,17 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Attention on a GPU, ours beside cuDNN, jax's and tokamax's Pallas, PyTorch.
+"""Speed of attention on a GPU: ours, cuDNN's, JAX's, tokamax's, PyTorch's.
 
     python benchmarks/attention_gpu.py [--lengths=512,2048,8192]
 
-bfloat16, 12 heads of 64, 32,768 tokens in rows of each length: full rows, and
-rows of eight texts. All get the same queries, keys and values, already turned
-(`--rotary` gives ours the angles and has the others turn them first). Each is
-first compared with float32 arithmetic; then all take turns, the median of the
-rounds counts. TFLOP/s are of the scores that are needed: those of a packed row
-are an eighth of a full one's. A system that is not there, or cannot, says so in
-its row. Elsewhere than on a GPU only `reference` and `torch` run.
+bfloat16, 12 heads of width 64, 32,768 tokens in rows of each length: rows of
+one text, and rows of eight. All systems get the same queries, keys and values,
+which are already rotated (with `--rotary`, ours rotates them in the kernel and
+the others before it). Each result is compared with float32 arithmetic. Then
+systems take turns, and the median time is reported. TFLOP/s count only the
+required scores: a packed row has an eighth of those of a full row. If a system
+is not installed or fails, its row says so. Without a GPU, only `reference` and
+`torch` run.
 """
 
 import argparse
@@ -29,8 +30,8 @@ from nomic_jax.kernels.layout import Layout
 
 HEADS, WIDTH, TOKENS, TEXTS = 12, 64, 32_768, 8
 LAYOUT = Layout(HEADS, HEADS, WIDTH)
-# What another way of rounding to bfloat16 may do to values of about 1, and to
-# gradients relative to the largest.
+# Largest difference that rounding to bfloat16 explains, for values near 1 and
+# for gradients relative to the largest.
 TOLERANCE = 0.03
 
 
@@ -57,7 +58,7 @@ def main() -> None:
 
 
 def _compare(a: argparse.Namespace, length: int, texts: int) -> None:
-  """One length, full or packed: a row of the table for each system."""
+  """Prints the rows of the table for one length, full or packed."""
   rows = max(a.tokens // length, 1)
   qkv, ids, angles = _inputs(rows, length, texts, a.rotary)
   wanted = _results(_exact(qkv, ids, angles))
@@ -90,7 +91,7 @@ def _compare(a: argparse.Namespace, length: int, texts: int) -> None:
 
 
 def _inputs(rows: int, length: int, texts: int, rotary: bool):
-  """qkv bfloat16 [B, S, 3 H d], segments [B, S], angles or None."""
+  """Returns qkv bfloat16 [B, S, 3 H d], segment ids [B, S], angles or None."""
   qkv = jax.random.normal(
     jax.random.key(0), (rows, length, 3 * HEADS * WIDTH), jnp.bfloat16
   )
@@ -107,7 +108,7 @@ def _inputs(rows: int, length: int, texts: int, rotary: bool):
 
 
 def _exact(qkv, ids, angles) -> dict[str, Callable[[], Any]]:
-  """In float32 of the same numbers, the first row alone, in full precision."""
+  """Returns the reference for the first row, computed in true float32."""
   one = jax.tree.map(lambda x: x[:1], (qkv.astype(jnp.float32), ids, angles))
   with jax.default_matmul_precision("highest"):
     return jax.tree.map(
@@ -117,14 +118,14 @@ def _exact(qkv, ids, angles) -> dict[str, Callable[[], Any]]:
 
 
 def _results(runs) -> tuple[np.ndarray, np.ndarray]:
-  """The first row's output, and its gradient of half the squares' sum."""
+  """Returns the first row's output, and the gradient of its norm² / 2."""
   return tuple(
     np.asarray(runs[way](), np.float32)[0] for way in ("forward", "both")
   )
 
 
 def _off(runs, wanted) -> float:
-  """Largest difference, relative to the largest number."""
+  """Returns the largest difference, relative to the largest value."""
   return max(
     float(abs(got - true).max() / abs(true).max())
     for got, true in zip(_results(runs), wanted)
@@ -132,7 +133,7 @@ def _off(runs, wanted) -> float:
 
 
 def _turns(runs, rounds: int) -> dict[str, tuple[float, float]]:
-  """Median seconds, forward and with the gradient."""
+  """Returns median seconds of each system, forward and with the gradient."""
   took: dict[str, list] = {name: [[], []] for name in runs}
   for turn in range(rounds + 2):
     for name, ways in runs.items():
@@ -145,7 +146,7 @@ def _turns(runs, rounds: int) -> dict[str, tuple[float, float]]:
 
 
 def _jax(attend: Callable, qkv) -> dict[str, Callable[[], Any]]:
-  """Of attend: qkv [B, S, 3 H d] to [B, S, H d]."""
+  """Compiles `attend`, which maps qkv [B, S, 3 H d] to [B, S, H d]."""
 
   def both(x):
     out, back = jax.vjp(attend, x)
@@ -168,7 +169,7 @@ def _ours(name: str, qkv, ids, angles):
 
 
 def _heads(f: Callable, qkv, angles):
-  """Of f: q, k, v [B, S, H, d] to the like of q."""
+  """Compiles f, which maps q, k, v [B, S, H, d] to an array like q."""
 
   def attend(x):
     q, k, v = (
@@ -183,7 +184,7 @@ def _heads(f: Callable, qkv, angles):
 
 
 def _cudnn(qkv, ids, angles):
-  """Full rows need no bias, and so get none."""
+  """cuDNN through `jax.nn`; full rows get no bias, since they need none."""
   if bool((ids == 1).all()):
     return _heads(
       functools.partial(jax.nn.dot_product_attention, implementation="cudnn"),
@@ -216,7 +217,7 @@ def _tokamax(qkv, ids, angles):
 
 
 def _torch(qkv, ids, angles):
-  """Its fused kernels; packed rows as a batch of texts, which is kind to it."""
+  """PyTorch's fused kernels; a packed row becomes a batch of unpadded texts."""
   import torch
   from torch.nn import functional
 
@@ -270,7 +271,7 @@ def _torch(qkv, ids, angles):
 
 
 class _Array:
-  """A tensor that numpy reads when asked to, and not in a timed run."""
+  """A tensor that is converted to NumPy on demand, outside of timed runs."""
 
   def __init__(self, tensor: Any):
     self._tensor = tensor

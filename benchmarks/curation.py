@@ -1,17 +1,20 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-r"""What curation finds, and what it is worth to a fine-tuned model.
+r"""Accuracy of the consistency filter, and how curation affects fine-tuning.
 
 PYTHONPATH=. python benchmarks/curation.py --model=DIR --data=DIR --folder=DIR
 
-Of a data directory of docstrings, `rows` rows are taken, evenly spaced, and
-embedded once with the model (kept in the folder, so that it can be run again).
+Takes `rows` evenly spaced rows of a data directory of docstrings and embeds
+them with the model. Vectors are kept in the folder, so that later runs reuse
+them.
 
-1. A tenth of the pairs get each other's documents. How many of these does the
-   filter drop (recall), and how many of what it drops are these (precision)?
-2. The rows as they are: a small encoder, trained on all of them, is fine-tuned
-   for `steps` steps on all, on those the filter keeps, and on those with mined
-   or random negatives; what each scores on packages held out.
+1. The documents of a tenth of the pairs are exchanged. Reports the share of
+   these pairs that the filter drops (recall), and the share of dropped pairs
+   that were exchanged (precision).
+2. On unchanged rows, a small encoder is trained on all pairs. Then it is
+   fine-tuned for `steps` steps on all pairs, on those that the filter keeps,
+   and on the latter with mined or random negatives. Reports the scores of each
+   on held-out packages.
 """
 
 import argparse
@@ -34,9 +37,9 @@ _PIECE = 512
 
 
 class Lookup:
-  """A model's vectors of texts that it has embedded before, from a folder."""
+  """A model whose vectors of texts are stored in a folder."""
 
-  prompts: dict = {}  # the model's: it has none
+  prompts: dict = {}
 
   def __init__(self, folder: pathlib.Path):
     self._folder, self._vectors = folder, {}
@@ -46,7 +49,7 @@ class Lookup:
       self._vectors.update(zip(json.loads(path.read_text()), vectors))
 
   def fill(self, model: str, texts: list[str]) -> None:
-    """Embeds what is not there yet."""
+    """Embeds the texts whose vectors are not stored yet."""
     missing = [t for t in dict.fromkeys(texts) if t not in self._vectors]
     if not missing:
       return
@@ -229,7 +232,7 @@ def _run(*command: str, log: pathlib.Path) -> None:
 
 
 class _silent:
-  """Sends what a job prints nowhere."""
+  """Suppresses what a job prints."""
 
   def __enter__(self):
     self._kept = sys.stdout, sys.stderr

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-r"""How fast raw pairs become batches, how full these are, and what it takes.
+r"""Speed of making batches from raw pairs, their padding, and memory.
 
 PYTHONPATH=. python benchmarks/data.py --rows=100000 --folder=FOLDER
 
@@ -31,7 +31,7 @@ from nomic_jax.text import tokenizer as tokenizer_lib
 
 _WORDS = 6000
 _STEP = 16_384  # pairs of a step in the paper
-_LENGTH = {"query": 32, "document": 256}  # the reference's, whatever is asked
+_LENGTH = {"query": 32, "document": 256}  # fixed in the reference
 
 
 def main() -> None:
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def _rows_of_text(data, words, hosts: int) -> None:
-  """CPU seconds of a host for its share of a batch of configs/mlm.py."""
+  """Prints a host's CPU seconds for its share of a batch of configs/mlm.py."""
   config = ml_collections.ConfigDict(
     dict(batch_size=4096, micro_batches=4, row_length=2048, mask_rate=0.3)
   )
@@ -100,7 +100,7 @@ def _rows_of_text(data, words, hosts: int) -> None:
 
 
 def _make(folder: pathlib.Path, rows: int, document: float) -> None:
-  """Writes shards of pairs; a word is about a token."""
+  """Writes shards of pairs, whose words are about one token each."""
   rng = np.random.default_rng(0)
   letters = np.array(list("etaoinshrdlucmfwypvbgk"))
   words = np.array(
@@ -146,7 +146,7 @@ def _make(folder: pathlib.Path, rows: int, document: float) -> None:
 
 
 def _cpu() -> float:
-  """CPU seconds of this process and of the ended ones it started."""
+  """Returns CPU seconds of this process and of its finished children."""
   t = os.times()
   return t.user + t.system + t.children_user + t.children_system
 
@@ -156,7 +156,7 @@ def _peak() -> float:
 
 
 def _timed(name, rows, tokens_in_rows, run, base=None, slots=0) -> float:
-  """Runs, prints a line, and returns pairs per second of CPU."""
+  """Calls `run`, prints a line, and returns pairs per second of CPU."""
   began, cpu = time.monotonic(), _cpu()
   result = run()
   wall, cpu = time.monotonic() - began, _cpu() - cpu
@@ -175,7 +175,7 @@ def _timed(name, rows, tokens_in_rows, run, base=None, slots=0) -> float:
 
 
 def _reference(raw, words, size) -> float:
-  """json line by line, padded to the longest length allowed, as torch has."""
+  """Reads JSON lines and pads to the longest length, as in PyTorch trainers."""
   import transformers
 
   tokenizer = transformers.PreTrainedTokenizerFast(
@@ -299,7 +299,7 @@ def _ours(data, words, size, tokenised, workers, base) -> None:
   def run():
     spent = _Children() if workers else None
     iterator = loader.make(config, words, 0)
-    if workers:  # Starting the processes is no part of a long training.
+    if workers:  # The time to start processes does not matter in training.
       next(iterator)
       before = spent.seconds()
     real = slots = 0
@@ -317,7 +317,7 @@ def _ours(data, words, size, tokenised, workers, base) -> None:
 
 
 class _Children:
-  """CPU seconds of the processes below this one that still run."""
+  """CPU seconds of this process's running descendants."""
 
   def seconds(self) -> float:
     total, tick = 0.0, os.sysconf("SC_CLK_TCK")

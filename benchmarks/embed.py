@@ -5,23 +5,23 @@
     python benchmarks/embed.py --model=DIR [--sets=mix,long] [--rounds=3]
       [--random=modernbert]
 
-DIR is a model directory that both open, such as all-MiniLM-L6-v2's. Texts are
-docstrings of the standard library: first lines as queries, whole ones as
-documents. `long` is one text of 8,192 tokens, `pages` eight of some 1,600, on
-a random NomicBERT of 6 layers 384 wide, made for both. Systems take turns,
-each after one call to warm up, and the best of the rounds counts. Vectors are
-compared, too.
+DIR is a model directory that both open, such as that of all-MiniLM-L6-v2. Texts
+are docstrings of the standard library: first lines as queries, whole docstrings
+as documents. `long` is one text of 8,192 tokens and `pages` eight texts of
+about 1,600, both embedded by a random NomicBERT of 6 layers and width 384.
+Systems take turns, each after a warm-up call, and the best round counts.
+Vectors are compared too.
 
-With --random, all sets are embedded by random weights of that family of its
-usual size, transformers' default, with DIR's tokenizer; --layers=N makes it
-shallower.
+With --random, all sets are embedded by random weights of that family in
+transformers' default size, with DIR's tokenizer; --layers=N sets the number of
+layers.
 
-"torch" is sentence-transformers as it comes, "onednn" the same with its
-linear layers turned to oneDNN's by hand, which on some processors beats the
-default by far, and "onnx" with its encoder exported and run by onnxruntime
-(`pip install onnx onnxruntime`, or leave it out of --systems). int8 is
-each library's dynamic quantisation of the linear layers. The last columns
-compare with the fastest of the same precision.
+"torch" is unmodified sentence-transformers; "onednn" is the same with linear
+layers converted to oneDNN's, which is much faster on some processors; "onnx" is
+the same with its encoder exported to onnxruntime (`pip install onnx
+onnxruntime`, or leave it out of --systems). int8 is each library's dynamic
+quantisation of linear layers. The last columns compare with the fastest system
+of the same precision.
 """
 
 import argparse
@@ -84,7 +84,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
       made = _usual(a.random, a.layers) if a.random else _LONG
       _write_random(folder, a.model, made)
-      # The exported graph holds all scores at once: 8,192 tokens fill 24 GiB.
+      # The exported graph holds all scores at once: 24 GiB for 8,192 tokens.
       loaded = {s: _load(s, folder) for s in systems if "onnx" not in s}
       words = " ".join(sets["documents"] * 4).split()
       if "long" in asked:
@@ -125,7 +125,7 @@ def _texts(scale: float) -> dict[str, list[str]]:
 
 
 def _load(system: str, path: str):
-  """A function from texts to unit vectors."""
+  """Returns a function from texts to unit vectors."""
   library, dtype = system.split()
   if library == "nomic_jax":
     return nomic_jax.load(path, dtype).encode
@@ -154,7 +154,7 @@ def _load(system: str, path: str):
 
 
 def _onnx(encoder, int8: bool):
-  """A module that answers as `encoder` does, by onnxruntime."""
+  """Returns a module that computes `encoder` with onnxruntime."""
   import onnxruntime
   from onnxruntime import quantization
   import torch
@@ -216,7 +216,7 @@ _LONG = EncoderConfig(
 
 
 def _usual(family: str, layers: int | None) -> Architecture:
-  """Of a family's size by transformers' default configuration."""
+  """Returns a family's architecture by transformers' default config."""
   import transformers
 
   depth = {"num_hidden_layers": layers} if layers else {}
@@ -225,7 +225,7 @@ def _usual(family: str, layers: int | None) -> Architecture:
 
 
 def _write_random(folder: str, tokenizer: str, a: Architecture) -> None:
-  """A model with random weights that both libraries open."""
+  """Writes a model with random weights that both libraries open."""
   params = meta.unbox(jax.jit(Encoder(a).init)(jax.random.key(0)))
   model_directory.write_model(
     folder, a, jax.device_get(params), pathlib.Path(tokenizer), {}

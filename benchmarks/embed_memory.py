@@ -1,13 +1,13 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Memory of `nomic-jax embed` over many short texts: does it grow?
+"""Checks whether memory of `nomic-jax embed` grows with the number of texts.
 
     python benchmarks/embed_memory.py --model=DIR [--texts=1000000]
 
-Embeds a .txt of so many lines into a .npy in a temporary folder and prints,
-at each tenth of the way, what this process holds of its own (RssAnon) and of
-mapped files (RssFile), in MB. A small model makes it quick; what would grow
-with the texts is the same for a large one.
+Embeds a .txt file with this many lines into a .npy file in a temporary folder.
+At each tenth, prints this process's own memory (RssAnon) and that of mapped
+files (RssFile) in MB. A small model is sufficient, since growth with the number
+of texts would not depend on the model's size.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 class _Watch(progress.Progress):
-  """Prints the memory ten times on the way."""
+  """Prints the memory at each tenth of the texts."""
 
   def __init__(self, total: int, *rest, **named):
     super().__init__(total, *rest, **named)

@@ -1,17 +1,17 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where a TPU's time goes in the encoder's blocks, by the compiler's estimates.
+"""Estimated time of the encoder's blocks on TPUs, by cause, without a TPU.
 
     pip install -e .[tpu-aot]
     PYTHONPATH=. python benchmarks/encoder_block.py [--chip=v5e] [--rows=4]
 
-Compiles forward and gradient of nomic-bert-2048's 12 blocks, bfloat16, one
-device's full rows as configs/mlm.py has them (`--unroll=1 --remat=full
---rows=16`: layers in a loop and recomputed), and adds up by cause, in millions
-of cycles, what the compiler estimates for each fusion and, for the attention
-kernels, the bundles that it lists. A fusion with a product in it holds other
-work too: what it takes beyond its products at the chip's peak is told apart, as
-not matmul, though some of it is the product's own inefficiency.
+Compiles forward and gradient of nomic-bert-2048's 12 blocks in bfloat16, for
+one device's full rows as in configs/mlm.py (`--unroll=1 --remat=full --rows=16`
+recomputes layers in a loop). Sums, by cause and in millions of cycles, the
+compiler's estimate for each fusion and, for the attention kernels, the bundles
+that it lists. A fusion with a matrix product also does other work. Its time
+beyond that of the product at the chip's peak is reported separately and not as
+matmul, although part of it is inefficiency of the product.
 """
 
 import argparse
@@ -57,8 +57,8 @@ def main() -> None:
     "--unroll",
     type=int,
     default=12,
-    help="layers in an iteration; all: no loop, so that "
-    "embeddings and their gradient are counted too",
+    help="layers per iteration; all: no loop, so that embeddings and their "
+    "gradient are counted too",
   )
   flags = parser.parse_args()
   device = topology.devices(f"{flags.chip}:2x2")[0]
@@ -143,7 +143,7 @@ def _compile(encoder, device, rows, length):
 
 
 def _steps(text, unrolled):
-  """What the loops over layers run, or all."""
+  """Returns the instructions in the loops over layers, or all if unrolled."""
   program, entry = hlo.parse(text)
   for step in hlo._walk(program, entry):
     if step.in_loop or unrolled:
@@ -168,7 +168,7 @@ def _by_cause(text, unrolled):
 
 
 def _kernel_runs(text, unrolled):
-  """How often each kernel runs."""
+  """Returns how often each kernel runs."""
   runs = collections.Counter()
   for _, i, times in _steps(text, unrolled):
     if "tpu_custom_call" in i.rest:

@@ -1,15 +1,15 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-r"""Scores and wall time beside mteb with sentence-transformers, on a CPU.
+r"""Compares scores and wall time with mteb and sentence-transformers on a CPU.
 
 python benchmarks/evaluate.py --model=DIR --data=DIR [--rounds=1]
 
---model is a model directory that both open, such as all-MiniLM-L6-v2's.
+--model is a model directory that both open, such as that of all-MiniLM-L6-v2.
 --data has stsb-test.csv (sentence, sentence, score; no header) and
-banking77-train.csv and banking77-test.csv (text, category). Both sides read
-the same rows, in turn, with the model loaded; ours also computes its
-confidence interval. Vectors of classification are not normalised, so the
-model's last module, if it normalises, is left out on the other side too.
+banking77-train.csv and banking77-test.csv (text, category). Both read the same
+rows, in turn, with the model loaded; ours also computes confidence intervals.
+Classification does not normalise vectors, so a normalising last module of the
+model is removed on the other side too.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def main() -> None:
   parser.add_argument("--rounds", type=int, default=1)
   parser.add_argument("--tasks", default=",".join(NAMES))
   a = parser.parse_args()
-  _ = mteb.evaluate  # imported when it is first named
+  _ = mteb.evaluate  # imported on first access
   ours = systems.Dense(nomic_jax.load(a.model))
   theirs = sentence_transformers.SentenceTransformer(a.model, device="cpu")
   theirs = sentence_transformers.SentenceTransformer(
@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def _write(folder: pathlib.Path, data: pathlib.Path) -> None:
-  """The rows as repositories of the hub have them."""
+  """Writes the rows in the layout of repositories on the Hub."""
   with (data / "stsb-test.csv").open(encoding="utf-8", newline="") as file:
     rows = [
       {"sentence1": x, "sentence2": y, "score": float(s)}

@@ -1,12 +1,12 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How full a contrastive batch's token slots are at the paper's sizes.
+"""The share of a contrastive batch's token slots in use, at the paper's sizes.
 
 PYTHONPATH=. python benchmarks/fill.py
 
-16,384 pairs, lengths log-normal (queries 12 tokens on average), for rows of
-2,048 tokens: twelve batches, and the shape that most of them get; beside it
-rows of 2,048 alone, with 64 texts at most. Lengths alone count.
+Packs twelve batches of 16,384 pairs with log-normal lengths (queries 12 tokens
+on average), with row_length 2,048. Prints their most common shape and, for
+comparison, the share with rows of exactly 2,048 tokens and at most 64 texts.
 """
 
 import collections

@@ -5,11 +5,12 @@ r"""Fine-tunes a small BERT on pairs, here and in sentence-transformers.
 nomic-jax prepare --source=docstrings --output=runs/pairs
 python benchmarks/finetune.py --model=DIR --data=runs/pairs
 
-Both train on the same batches with in-batch negatives (there:
-MultipleNegativesRankingLoss), AdamW, a clip at 1, and a linear schedule. First
-each setting takes a few steps; then the faster one of each side trains, ten
-steps of one and ten of the other in turn. Both find the held-out documents
-before and after. --model is a directory such as that of all-MiniLM-L6-v2.
+Both train on the same batches with in-batch negatives (in
+sentence-transformers, MultipleNegativesRankingLoss), AdamW, gradients clipped
+at 1, and a linear schedule. First, each setting is timed for a few steps. Then
+the fastest setting of each side trains; the two alternate every ten steps. Both
+are scored on held-out documents before and after. --model is a directory such
+as that of all-MiniLM-L6-v2.
 
 On a machine with other work, compare CPU seconds, on one core (taskset -c 0):
 with several cores they include the time in which threads wait for each other.
@@ -53,7 +54,7 @@ def main() -> None:
   parser.add_argument("--length", type=int, default=96, help="most tokens")
   parser.add_argument("--held_out", type=int, default=500, help="documents")
   a = parser.parse_args()
-  # The second of two equal steps is not compiled again.
+  # With a cache, equal steps are compiled only once.
   jax.config.update("jax_compilation_cache_dir", tempfile.mkdtemp())
   batches = list(_batches(a.data, a.steps, a.batch))
   test = _pairs(a.data, "test")[: a.held_out]
@@ -120,7 +121,7 @@ def _batches(data: str, steps: int, size: int) -> Iterator[Batch]:
 
 
 def _timed(side, batches: list[Batch]) -> np.ndarray:
-  """Seconds and CPU seconds, from texts to updated parameters."""
+  """Returns seconds and CPU seconds, from texts to updated parameters."""
   clocks = lambda: np.array([time.perf_counter(), time.process_time()])
   began = clocks()
   for batch in batches:
@@ -130,9 +131,9 @@ def _timed(side, batches: list[Batch]) -> np.ndarray:
 
 
 def _ndcg(model: str, pairs: Batch, length: int) -> float:
-  """nDCG@10 of finding each query's own document among all of them.
+  """Returns nDCG@10 of finding each query's own document among all documents.
 
-  All are cut to `length` tokens, whatever limit their directories name.
+  Texts are truncated to `length` tokens, whatever the model's own limit.
   """
   model = nomic_jax.load(model)
   model.max_tokens = length
@@ -219,7 +220,7 @@ class Ours:
 
 
 class Theirs:
-  """sentence-transformers' model and loss in the shortest loop."""
+  """sentence-transformers' model and loss in a minimal training loop."""
 
   def __init__(self, a, precision: str):
     torch.set_float32_matmul_precision(
@@ -260,7 +261,7 @@ class Theirs:
     self.losses.append(loss.item())
 
   def wait(self) -> None:
-    """Nothing runs behind."""
+    """Does nothing, since steps are synchronous on a CPU."""
 
   def save(self, folder: str) -> None:
     self._model.save(folder)

@@ -1,12 +1,12 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""GLUE tasks fine-tuned here and in PyTorch: the same budget, both scores.
+"""Scores of GLUE tasks fine-tuned here and in PyTorch with the same budget.
 
 python benchmarks/glue.py --model=DIR --data=DIR --tasks=cola,sst2,mrpc
 
-DIR of --data holds TASK/train and TASK/dev, as configs/glue.py says to make
-them; --model is a BERT. Optimiser, schedule, batch size and steps are the
-same; the order of rows and the classifier's first weights are each side's own.
+The folder of --data holds TASK/train and TASK/dev, prepared as configs/glue.py
+describes; --model is a BERT. Optimiser, schedule, batch size and steps are the
+same; the order of rows and the classifier's initial weights differ.
 """
 
 import argparse

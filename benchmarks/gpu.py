@@ -7,15 +7,16 @@
 Parts:
   check: every kernel of this platform against float64, forward and gradient,
     on the shapes of tests/support/attention_cases.py. Without a GPU, the
-    GPU's Pallas kernel is interpreted.
-  mlm, contrastive: a training step of nomic-bert-2048 in bfloat16, by each
-    implementation of attention that runs here: tokens per second and MFU.
-  modernbert: the same of ModernBERT-base, at 1,024 and at 8,192 tokens.
+    Pallas kernel for GPUs runs in interpret mode.
+  mlm, contrastive: tokens per second and MFU of a training step of
+    nomic-bert-2048 in bfloat16, with each implementation of attention that
+    runs on this device.
+  modernbert: the same for ModernBERT-base, at 1,024 and at 8,192 tokens.
   embed, embed_modernbert: texts per second of a random BERT-base or
-    ModernBERT-base, beside sentence-transformers.
+    ModernBERT-base, compared with sentence-transformers.
 
---tiny takes small sizes, to try the path on a CPU. Nothing here needs Grain or
-TensorFlow Datasets.
+--tiny uses small sizes, to test the code on a CPU. Grain and TensorFlow
+Datasets are not needed.
 """
 
 import argparse
@@ -47,7 +48,7 @@ from nomic_jax.model.encoder import Encoder
 # An architecture, a function from its encoder to a loss, and a batch.
 Step = tuple[Architecture, Callable[[Encoder], Any], dict[str, np.ndarray]]
 TINY = dict(vocab_size=512, width=128, layers=2, heads=2, mlp_width=128)
-# Rounding of the inputs' type, of the largest number; a few of them add up.
+# Tolerance relative to the largest value: a few roundings in the inputs' dtype.
 TOLERANCE = {"bfloat16": 2e-2, "float32": 1e-5}
 _STEPS = 10
 
@@ -64,7 +65,7 @@ def main() -> None:
 
 
 def check(tiny: bool) -> Iterator[str]:
-  """Lines of a table, and of failures at its end."""
+  """Yields lines of a table, and then the failures."""
   kernels = ("pallas_gpu", "cudnn") if _on_gpu() else ("pallas_gpu",)
   names = ["packed", "grouped"] if tiny else list(attention_cases.CASES)
   wrong = []
@@ -81,7 +82,7 @@ def check(tiny: bool) -> Iterator[str]:
 
 
 def _checked(kernel: str, dtype: str, name: str) -> tuple[str, str, str]:
-  """Errors of output and gradient, and what to think of them."""
+  """Returns the errors of output and gradient, and a verdict."""
   case = attention_cases.CASES[name]
   backend = Backend(
     kernel, device=jax.devices()[0].device_kind, interpret=not _on_gpu()
@@ -125,7 +126,7 @@ def contrastive(tiny: bool) -> Iterator[str]:
 
 
 def modernbert(tiny: bool) -> Iterator[str]:
-  """Lines of two tables, one for each implementation of attention."""
+  """Yields lines of two tables with a row for each implementation."""
   for rows, length in ((2, 256),) if tiny else ((64, 1024), (8, 8192)):
     yield from _steps(*_text_step(_modernbert(tiny), rows, length, tiny))
 
@@ -141,7 +142,7 @@ def _modernbert(tiny: bool, **changes: Any) -> Architecture:
 
 
 def mlm_step(tiny: bool) -> Step:
-  """Full rows of one text each."""
+  """Returns an MLM step on full rows of one text each."""
   rows, length = (2, 128) if tiny else (32, 2048)
   model = EncoderConfig(**TINY if tiny else {}).architecture
   return _text_step(model, rows, length, tiny)
@@ -172,7 +173,7 @@ def _text_step(model: Architecture, rows: int, length: int, tiny: bool) -> Step:
 
 
 def contrastive_step(tiny: bool) -> Step:
-  """Queries of 8 to 64 tokens and documents of 64 to 448, packed."""
+  """Returns a step on packed queries of 8 to 64 and documents of 64 to 448."""
   pairs, length = (8, 512) if tiny else (320, 2048)
   model = EncoderConfig(**TINY if tiny else {}).architecture
   rng = np.random.default_rng(0)
@@ -239,7 +240,7 @@ def _steps(
 def program(
   model: Architecture, make: Callable[[Encoder], Any], attention: str
 ) -> tuple[Callable, Callable]:
-  """Functions to a training's first state, and of a state and a batch."""
+  """Returns functions that make the initial state and that take a step."""
   encoder = Encoder(
     model,
     dtype="bfloat16",
@@ -258,7 +259,7 @@ def program(
 
 
 def _time_steps(model, make, batch, name) -> tuple[float, float, float]:
-  """Seconds a step, of the first with its compilation, and the last loss."""
+  """Returns seconds per step, of the first step, and the last loss."""
   init, step = program(model, make, name)
   state, batch = jax.jit(init)(), jax.device_put(batch)
   step = jax.jit(step, donate_argnums=0)
@@ -276,7 +277,7 @@ def _time_steps(model, make, batch, name) -> tuple[float, float, float]:
 
 
 def embed(tiny: bool) -> Iterator[str]:
-  """A line for each library and precision, by sets of texts."""
+  """Yields a line for each set of texts, library and precision."""
   yield from _embed(
     tiny,
     lambda words: (
@@ -298,7 +299,7 @@ def embed(tiny: bool) -> Iterator[str]:
 
 
 def embed_modernbert(tiny: bool) -> Iterator[str]:
-  """The same; also texts of 8,192 tokens, and flash attention unpadded."""
+  """As `embed`, also for texts of 8,192 tokens and unpadded flash attention."""
   yield from _embed(
     tiny,
     lambda words: _modernbert(tiny, vocab_size=words, max_length=8192),
@@ -379,7 +380,7 @@ def _sentence_transformers(path: str, dtype: str, **options: str) -> Callable:
 
 
 def _embedded(name: str, systems: dict, texts: list[str]) -> Iterator[str]:
-  """Systems take turns; the best of three counts."""
+  """Yields a line per system: the best of three times, taking turns."""
   best, vectors = dict.fromkeys(systems, float("inf")), {}
   for turn in range(4):
     for system, encode in systems.items():

@@ -1,12 +1,12 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Memory and time of InfoNCE, GradCache and MLM, ways of computing them.
+"""Memory and time of several ways of computing InfoNCE, GradCache and MLM.
 
-    python benchmarks/losses.py           # memory, by compiling: a minute
-    python benchmarks/losses.py --time    # InfoNCE alone, and runs it
+    python benchmarks/losses.py           # memory, from compilation: a minute
+    python benchmarks/losses.py --time    # runs InfoNCE and times it
 
-Memory is what value and gradient take beside arguments and results
-(XLA's memory_analysis). Vectors are float32 [Q, 768] and [C, 768].
+Memory is that of temporaries of value and gradient (XLA's memory_analysis).
+Vectors are float32 [Q, 768] and [C, 768].
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ WIDTH = 768
 
 
 def plain(q, c, scale, own, identity):
-  """The logits, whole."""
+  """All logits at once."""
   del identity
   logits = scale * q @ c.T
   true = jnp.take_along_axis(logits, own[:, None], axis=1)[:, 0]
@@ -103,7 +103,7 @@ def info_nce() -> None:
 
 
 def gradcache(rows: int = 256, length: int = 128) -> None:
-  """A loss of 12 layers, 256 rows of 128 tokens in 4 texts each."""
+  """Prints the memory of GradCache for rows of 4 texts and 12 layers."""
   shape = jax.ShapeDtypeStruct
   encoder = Encoder(EncoderConfig().architecture)
   tokens = shape((rows, length), "int32")
@@ -144,7 +144,7 @@ class _Given:
 
 
 def mlm(rows: int = 4096, length: int = 2048) -> None:
-  """The loss from hidden states on, 30 % of the places to predict."""
+  """Prints the memory of MLM without the encoder, 30 % of tokens masked."""
   shape = jax.ShapeDtypeStruct
   places = -(-length * 3 // 10)
   batch = dict.fromkeys(

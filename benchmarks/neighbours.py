@@ -1,16 +1,16 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-r"""Exact neighbours beside faiss's flat index, in one run; and on a pod.
+r"""Speed of exact search: compared with faiss's flat index, and on a pod.
 
 pip install faiss-cpu
 PYTHONPATH=. python benchmarks/neighbours.py
 PYTHONPATH=. python benchmarks/neighbours.py --pod=v5e:8x8   # libtpu, no TPU
 
-The first searches 100,000 documents for 100,000 queries, 384 wide, in turns of
-ours and theirs, and prints queries a second and the recall of smaller stores.
-The second compiles the search of one block of queries in 1M documents, 768
-wide, for a slice, and reckons from the compiler's cycles how long the paper's
-235 chunks of 1M would take: the search alone, without embedding.
+The first command searches 100,000 documents for 100,000 queries of width 384,
+alternating between both systems, and prints queries per second and the recall
+of smaller stores. The second compiles the search of one block of queries in 1M
+documents of width 768 for a slice, and estimates from the compiler's cycles how
+long the paper's 235 chunks of 1M would take, without embedding.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from nomic_jax.search import block_search
 from nomic_jax.search import neighbours
 
 _CHUNKS, _CHUNK, _WIDTH = 235, 1_000_000, 768  # arXiv 2402.01613
-_TURN = 2_048  # queries of one before the other has its turn
+_TURN = 2_048  # queries of one system before the other takes its turn
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def beside_faiss(a: argparse.Namespace) -> None:
 
   rng = np.random.default_rng(0)
   documents = _unit(rng, a.documents, a.width)
-  # Queries near a document each, as those of pairs are.
+  # Each query is near a document, as in pairs.
   queries = documents[rng.permutation(a.documents)[: a.queries]]
   queries = queries + 1.5 * _unit(rng, len(queries), a.width)
   queries /= np.linalg.norm(queries, axis=1, keepdims=True)

@@ -1,14 +1,14 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-r"""What pre-trainings and fine-tunings would take on slices of TPUs.
+r"""Estimated cost of pre-training and fine-tuning on TPU slices.
 
   pip install -e .[tpu-aot]
   python benchmarks/pods.py --output=pods [--config.KEY=VALUE ...]
 
-One `nomic-jax compile` after another, each in a process of its own and a few
-minutes long on two cores; what is in the folder `pods` is not done again. All
-texts are taken to be of full length, which is more than real data fills.
-ModernBERT's batches are rounded to what divides over the chips.
+Runs `nomic-jax compile` for each stage in a separate process, which takes a few
+minutes on two cores; reports already in the folder `pods` are kept. All texts
+are assumed to have full length, so real data takes less. ModernBERT's batches
+are rounded to a size that divides over the chips.
 """
 
 import argparse
@@ -26,7 +26,7 @@ SLICES = (
   ("v6e:8x8", 1, 64),
   ("v5e:8x8", 2, 128),
 )
-# Stage -> config, and for text a batch's rows and those of a chip at a time.
+# Stage -> config and, for text, rows per batch and rows per chip at a time.
 STAGES = {
   "mlm": ("mlm.py", 4096, 4),
   "contrastive": ("contrastive.py", 0, 0),
@@ -65,7 +65,7 @@ HEAD = (
 
 
 def command(stage: str, topology: str, slices: int, chips: int) -> list[str]:
-  """Arguments of nomic-jax."""
+  """Returns the arguments of nomic-jax for a stage on a topology."""
   config, rows, own = STAGES[stage]
   divided = [f"--config.data.rows_multiple={chips}"]
   if rows:
@@ -86,7 +86,7 @@ def command(stage: str, topology: str, slices: int, chips: int) -> list[str]:
 
 
 def line(stage: str, report: dict) -> list[str]:
-  """One row of the table, from a report of `nomic-jax compile`."""
+  """Returns one row of the table, from a report of `nomic-jax compile`."""
   at = f"{report['slices']} x {report['topology']}"
   memory = report["memory"]
   peak = memory.get("peak", math.nan)

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-r"""A linear layer's three products: float32, bfloat16 as autodiff, and ours.
+r"""Speed of a linear layer's three products: float32, bfloat16, and ours.
 
 python benchmarks/products.py
 """
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def _seconds(f, *args, times: int = 20) -> float:
-  """The shortest of many runs: the others waited for something else."""
+  """Returns the shortest of many runs, which other work disturbed the least."""
   jax.block_until_ready(f(*args))
   seconds = []
   for _ in range(times):

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-r"""Spearman correlation of a model on the STS benchmark and SICK, beside torch.
+r"""Spearman correlations on the STS benchmark and SICK, here and in PyTorch.
 
 python benchmarks/sts.py --model=DIR --data=DIR
 
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def _spearman(vectors: np.ndarray, gold: list[float]) -> float:
-  """Of cosines of neighbouring vectors with scores, times 100."""
+  """Correlates scores with the cosines of vectors 2i and 2i + 1; times 100."""
   cosine = (vectors[0::2] * vectors[1::2]).sum(1)
   return 100 * stats.spearmanr(cosine, gold).statistic
 

@@ -1,13 +1,13 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Matrix products on TPU beside the chip's peak, without a TPU.
+"""Estimated time of matrix products on TPUs, relative to the chip's peak.
 
     pip install -e .[tpu-aot]
     PYTHONPATH=. python benchmarks/tpu_products.py [--chips=v5e,v6e]
 
-Compiles products in bfloat16 and prints the cycles that the compiler estimates,
-and those in which memory moves operands and result once, over the cycles of
-the product at the chip's peak.
+Compiles products in bfloat16, which needs no TPU. Prints two times relative to
+that of the product at the chip's peak: the compiler's estimate, and the time to
+move operands and result through memory once.
 """
 
 import argparse

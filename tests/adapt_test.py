@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""nomic-jax adapt: a better model from pairs, or a word that there is none."""
+"""nomic-jax adapt exports a better model, or reports that there is none."""
 
 import functools
 import json
@@ -31,7 +31,7 @@ from nomic_jax.run import sizes
 from nomic_jax.storage import unicode_text
 from nomic_jax.text import tokenizer as tokenizer_lib
 
-# German for each word, which no model of random weights knows.
+# German translations of words, which a model of random weights cannot know.
 TRANSLATED = {w: w[::-1] for w in small_data.WORDS}
 FAST = [
   "--config.optimizer.learning_rate=2e-2",
@@ -48,7 +48,10 @@ def _write(path, rows):
 
 
 def _pairs(count):
-  """A query of two words, and a document of their translations and a third."""
+  """Pairs of a query of two words and a document of their translations.
+
+  The document has a third word as well.
+  """
   draw = random.Random(3)
   rows = []
   for i in range(count):
@@ -125,7 +128,7 @@ def test_a_better_model_is_exported_with_its_card(place, adapted, capsys):
     assert any(part in report for part in chosen.split("|"))
   assert (adapted / "report.html").is_file()
 
-  # What was trained is what left: prompts, length, weights of the best step.
+  # The export has the training's prompts, length and best weights.
   model = models.read_model(adapted / "model")
   assert model.usage.prompt("query") == "q: " and model.max_tokens == 48
   card = (adapted / "model" / "README.md").read_text()
@@ -138,7 +141,7 @@ def test_a_better_model_is_exported_with_its_card(place, adapted, capsys):
   assert "`pairs.jsonl`" in card and 'prompt_name="search_query"' in card
   assert nomic_jax.load(adapted / "model").encode(["a"]).shape == (1, 32)
 
-  # Again: nothing is computed, and the same is said.
+  # Run again, it computes nothing and prints the same.
   stamp = (adapted / "work/metrics.jsonl").stat().st_mtime_ns
   capsys.readouterr()
   assert _adapt(place, "mine", "--epochs=4", "--negatives=1", *FAST) == 0
@@ -195,7 +198,7 @@ def test_a_model_that_does_not_improve_is_not_exported(place, capsys):
 
 
 def _labelled(count):
-  """Texts of two words, of which the first says the class."""
+  """Texts of two words, of which the first determines the class."""
   draw = random.Random(5)
   rows = []
   for i in range(count):

@@ -69,7 +69,7 @@ CAUSAL = dataclasses.replace(
     qk_norm=Norm(1e-6, "rms"),
   ),
 )
-# A table so small that all kinds of distances occur.
+# A table small enough for all kinds of distances to occur.
 RELATIVE = dataclasses.replace(
   POST,
   attention=Attention(
@@ -95,7 +95,7 @@ def _architecture(layers, **fields):
   )
 
 
-# One global layer, then (local, local, global) twice: two runs, one of units.
+# One global layer, then (local, local, global) twice: two runs.
 MIXED = _architecture([GLOBAL, *2 * [LOCAL, LOCAL, CAUSAL]])
 CASES = {
   "pre": _architecture([GLOBAL] * 2),
@@ -112,7 +112,7 @@ CASES = {
 
 
 def _random(architecture):
-  """Parameters of which none is 0 or 1, large enough to be seen."""
+  """Parameters of which none is 0 or 1, large enough to change the output."""
   rng = np.random.default_rng(0)
   return jax.tree.map(
     lambda x: x + rng.normal(0, 0.3, x.shape).astype("f"),
@@ -181,7 +181,7 @@ def test_the_comparison_detects_another_mask(change):
 
 
 def _float64(a, params, ids):
-  """Hidden states of one text, [S, D], by loops and definitions."""
+  """Hidden states of one text, [S, D], from the definitions, with loops."""
   params = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
   e, places = a.embedding, np.arange(len(ids))
   x = params["word"]["embedding"][ids]
@@ -255,7 +255,7 @@ def _attention(a, p, x):
 
 
 def _bucket(relative, distance):
-  """As the T5 paper's code defines it."""
+  """The bucket of a distance, as in the code of T5."""
   half, far = relative.buckets // 2, abs(distance)
   near = half // 2
   if far >= near:
@@ -281,7 +281,7 @@ def _rotated(a, x, place):
 
 @pytest.mark.slow
 def test_long_rows_with_a_relative_bias_go_by_blocks(monkeypatch):
-  """The same values and gradients as all at once; 17 is no multiple of 8."""
+  """With the values and gradients of one block; 17 is not a multiple of 8."""
   a = CASES["relative"]
   params = _random(a)
   tokens, _ = _packed(TEXTS, 17, 4)
@@ -383,7 +383,7 @@ def test_remat_and_unroll_change_nothing(options):
 
 @pytest.mark.slow
 def test_every_layer_draws_its_own_dropout():
-  """Layers of zeros change nothing, so that what is dropped is seen."""
+  """Layers of zeros change nothing, so the output shows what was dropped."""
   params = _random(MIXED)
   encoder = Encoder(MIXED, dropout=0.5)
   tokens, _ = _packed(TEXTS, 17, 4)

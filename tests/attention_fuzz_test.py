@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kernels in interpret mode on random rows, against float64.
 
-PYTHONPATH=. python tests/attention_fuzz_test.py 3000   # more of them
+PYTHONPATH=. python tests/attention_fuzz_test.py 3000   # runs 3,000 cases
 """
 
 import functools
@@ -27,9 +27,9 @@ PAIR = Layout(2, 2, 64)
 SHAPES = (
   ("pallas_tpu", 384, (128, 128, 128, 128), PAIR, None, False),
   ("pallas_tpu", 250, (128, 128, 256, 128), PAIR, 40, False),
-  # Keys in parts.
+  # Several blocks of keys.
   ("pallas_tpu", 500, (128, 256, 128, 256), PAIR, None, True),
-  # One block, all parts.
+  # One block of keys.
   ("pallas_tpu", 250, (256, 256, 256, 256), PAIR, 40, False),
   ("pallas_gpu", 128, (32, 64, 64, 32), PAIR, None, False),
   ("pallas_gpu", 250, (64, 32, 32, 64), PAIR, 40, True),
@@ -54,7 +54,7 @@ def compiled(shape):
   return both
 
 
-# A row as runs of an id: any order, again after others, padding anywhere.
+# A row as runs of ids, in any order, possibly repeated, with padding anywhere.
 RUNS = st.lists(
   st.tuples(st.integers(0, 3) | st.integers(0, 65535), st.integers(1, 200)),
   max_size=12,
@@ -77,7 +77,7 @@ def check(shape, runs, seed, size):
   for a, e in zip(actual, expected):
     a = np.asarray(a[0])
     assert not a[ids == 0].any()
-    # Scores grow with the square of `size`, and so do their roundings.
+    # Scores, and their rounding errors, grow with the square of `size`.
     limit = 3e-6 * max(1, size**2) * max(abs(e).max(), size)
     assert abs(a - e).max() < limit, (abs(a - e).max(), limit)
 

@@ -133,7 +133,7 @@ def test_heads_that_do_not_divide_are_refused_by_name(layout, devices):
   whole = pick("auto", Layout(24, 24, 64))
   assert (whole.implementation, whole.heads_over) == ("pallas_gpu", ("tensor",))
   assert whole.shares == devices
-  # A head of 64 alone does not fill the lanes of a TPU.
+  # A single head of width 64 does not fill the lanes of a TPU.
   device.platform, device.device_kind = "tpu", "TPU v6 lite"
   with pytest.raises(UserError, match="pallas_tpu has no layout for"):
     pick("pallas_tpu", Layout(devices, devices, 64))

@@ -23,18 +23,18 @@ from nomic_jax.kernels.attention import Backend
 from nomic_jax.kernels.layout import Layout
 from nomic_jax.kernels.layout import Reach
 
-# bfloat16 has 8 bits: 2^-8 of the largest value, and a few roundings of it.
+# bfloat16 has 8 bits: a few roundings by 2^-8 of the largest value.
 TOLERANCE = {"float32": 3e-6, "bfloat16": 2e-2}
 
 
 class Implementation:
-  """What each subclass must compute, forward and gradient, or refuse.
+  """Cases that each implementation must compute, with gradients, or refuse.
 
   Attributes:
     implementation: its name.
-    device: the kind that it is to be for.
+    device: the `device_kind` to choose blocks for.
     dtype: of the inputs.
-    lacking: the cases that it refuses.
+    lacking: the cases that it must refuse.
   """
 
   implementation: str
@@ -107,7 +107,7 @@ class TestReference(Implementation):
 
 @pytest.mark.slow
 class TestBlockwise(Implementation):
-  """What the reference does with long rows."""
+  """The reference's implementation for long rows."""
 
   implementation = "reference"
   safe = blockwise._SAFE
@@ -122,7 +122,7 @@ class TestBlockwise(Implementation):
 
 @pytest.mark.slow
 class TestOnline(TestBlockwise):
-  """And with scores so large that their exp might not be finite."""
+  """The same with scores so large that their exp may overflow."""
 
   safe = 0
 
@@ -132,7 +132,7 @@ class TestPallasTPU(Implementation):
   implementation = "pallas_tpu"
 
   def compute(self, case, qkv, weight, **blocks):
-    # XLA for CPUs makes of one block 128 wide a product that it cannot compute.
+    # With a single block of 128, XLA creates a product that it lacks on CPUs.
     if case.width == 128 and qkv.dtype == jnp.bfloat16:
       blocks = dict(blocks=(128,) * 4)
     return super().compute(case, qkv, weight, **blocks)
@@ -145,7 +145,7 @@ class TestPallasGPU(Implementation):
 
 @pytest.mark.slow
 class TestCuDNN(Implementation):
-  """Its arguments, with XLA in its place: only a GPU's machine has cuDNN."""
+  """Tests the arguments with XLA instead of cuDNN, which needs a GPU."""
 
   implementation = "cudnn"
   device = "NVIDIA H100 80GB HBM3"
@@ -243,13 +243,13 @@ def test_long_rows_hold_no_square_of_scores(monkeypatch):
 @pytest.mark.parametrize(
   "causal, spoilt",
   [
-    # The third text begins in the third block, whose second text sees it too.
+    # The third text begins in the third block, which the second text visits.
     (False, range(128, 256)),
     (True, range(192, 256)),
   ],
 )
 def test_long_rows_visit_only_blocks_that_see_each_other(causal, spoilt):
-  """A key that is NaN spoils the blocks that look at it, by 0 x NaN."""
+  """A NaN in a key makes all blocks that visit it NaN, since 0 x NaN is NaN."""
   ids = np.repeat([[1, 2, 3]], (100, 60, 96), 1).astype(np.int32)
   q = np.ones((1, 256, 1, 8), "f")
   v = q.copy()

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The moving average of the parameters against a loop, and over restarts."""
+"""The moving average of parameters, compared with a loop and over restarts."""
 
 import json
 
@@ -87,7 +87,8 @@ def test_it_is_evaluated_exported_and_resumed(tmp_path, monkeypatch):
   assert _same(whole, stopped) and loss("whole") == loss("stopped")
   assert not _same(whole, plain) and loss("whole") != loss("plain")
 
-  # As a start it is what it serves as, and its own average starts there.
+  # A training that starts from it takes the averaged weights, and its own
+  # average starts there.
   init = f"init_from={tmp_path / 'whole'}"
   still = ["optimizer.learning_rate=0.0", "optimizer.weight_decay=0.0"]
   assert train("next", init, *still, "optimizer.average=0.9") == 0

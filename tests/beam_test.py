@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Apache Beam's workers make the same data directory as one machine."""
+"""With Apache Beam, prepare makes the same data directory as without."""
 
 import gzip
 import json
@@ -177,8 +177,8 @@ def test_mistakes_are_named(source, tmp_path, monkeypatch):
       prepare(source, tmp_path / "out", beam_options=flags)
     assert "\n" not in str(error.value)
   for given, message in (
-    ({"source": "docstrings"}, "--source=docstrings is read on this machine"),
-    ({"limit": 9}, "--limit=9: --beam reads files in no order"),
+    ({"source": "docstrings"}, "--source=docstrings: Beam cannot read"),
+    ({"limit": 9}, "--limit=9: --beam reads files in any order"),
   ):
     with pytest.raises(UserError, match=message):
       prepare(

@@ -1,6 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The best knows the start, ties keep the earlier, patience ends a training."""
+"""The best checkpoint: includes the start, keeps the earlier of ties, patience.
+
+With patience, a training ends after so many evaluations without improvement.
+"""
 
 import json
 import math
@@ -89,7 +92,7 @@ def test_no_checkpoint_beats_the_start(place, capsys, monkeypatch):
   assert "no checkpoint of" in (err := capsys.readouterr().err)
   assert f"eval/loss is {losses[0]:.4g}" in err
 
-  # Run again it takes no further step; with more patience it goes on.
+  # Run again, it takes no further step; with more patience, it continues.
   assert main(_train(place, workdir, *still)) == 0
   assert "stopped early" in capsys.readouterr().out
   assert checkpoint.latest_step(workdir) == 3
@@ -97,7 +100,7 @@ def test_no_checkpoint_beats_the_start(place, capsys, monkeypatch):
   assert main(_train(place, workdir, *more)) == 0
   assert checkpoint.latest_step(workdir) == 4
 
-  # Stopped at any step it ends where the uninterrupted one did.
+  # If stopped at any step and resumed, it ends at the same step.
   for stop in (1, 2, None):
     monkeypatch.setattr(
       processes.Preemption, "reached", lambda self, step: step == stop

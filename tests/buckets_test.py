@@ -1,8 +1,8 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Work directories in buckets: trainings resume and end with the same bits.
+"""Work directories in buckets: resumed trainings end with the same bits.
 
-The buckets are those of remote.py.
+support/remote.py provides the buckets.
 """
 
 import pathlib
@@ -67,7 +67,7 @@ def _losses(workdir):
 
 @pytest.mark.slow
 def test_a_training_in_a_bucket_resumes(bucket, place, capsys, monkeypatch):
-  # Killed, it would not close the file of its lines.
+  # A killed training does not close metrics.jsonl.
   monkeypatch.setattr(appended.Appended, "close", lambda self: None)
   monkeypatch.setattr(appended, "_WRITE_EVERY", 1e9)
   run = f"{bucket}/runs/a"
@@ -77,8 +77,8 @@ def test_a_training_in_a_bucket_resumes(bucket, place, capsys, monkeypatch):
   losses, whole = _losses(run), read_model(run).params
   assert len(losses) == STEPS and len(set(losses)) > 1
 
-  # As a kill leaves it that comes before a checkpoint's last file; and the one
-  # before that is damaged.
+  # As after a kill before the last file of a checkpoint was written. The
+  # checkpoint before that one is damaged.
   (folder / "8" / buckets.COMMITTED).unlink()
   files, inside = fsspec.core.url_to_fs(f"{run}/checkpoints/6")
   for part in files.find(inside):
@@ -146,7 +146,7 @@ def test_lines_are_uploaded_regularly_and_before_checkpoints(monkeypatch):
   failures[:] = [TimeoutError(), OSError("HTTP 429: slow down")]
   log.flush()
   assert path.data == b"one\ntwo\n" and not failures
-  # A refused upload ends nothing: it is done again.
+  # A refused upload is tried again.
   monkeypatch.setattr(appended, "_WRITE_EVERY", 0.001)
   log = appended.Appended(path, b"")
   failures[:] = [PermissionError("Access Denied")] * 3
@@ -178,7 +178,7 @@ def test_a_directory_is_whole_when_its_config_is_there(bucket, monkeypatch):
   assert order == ["a", "z", "config.json"]
 
 
-# As gcsfs, s3fs, botocore and tensorstore put it.
+# Errors of gcsfs, s3fs, botocore and tensorstore.
 @pytest.mark.parametrize(
   "error, scheme, words",
   [
@@ -293,9 +293,9 @@ def test_orbax_knows_s3(monkeypatch):
 def test_killed_with_data_and_training_in_the_bucket(
   bucket, place, moto, emulator
 ):
-  """Real processes end with the bits of one that nothing stopped.
+  """A killed process resumes and ends with the bits of an uninterrupted one.
 
-  One is killed, and its bucket is overloaded the whole time.
+  Its bucket is overloaded the whole time.
   """
   if buckets.files(bucket)[0].protocol == "s3":
     pytest.skip("needs a server: this bucket is a folder of this process")
@@ -305,7 +305,7 @@ def test_killed_with_data_and_training_in_the_bucket(
   start = lambda data, run, held="": small_data.Process(
     small_data.train("mlm", data, run, *FLAGS), place / "compiled", held
   )
-  # Of every fifteen requests one is refused or answered late.
+  # One in fifteen requests is refused or answered late.
   server.faults = sum(([0] * 14 + [f] for f in (503, 429, 0.2)), []) * 1000
   killed = start(data, run, held=str(EVERY + 1))
   whole = start(place / "pairs", place / f"whole-{bucket[:2]}")

@@ -133,7 +133,7 @@ def _batches(rows=None, host=0, hosts=1, **changes):
 
 
 def _read(batch, hosts=1):
-  """[(text, label)] as the loss would see them."""
+  """[(text, label)] as the loss receives them."""
   found = []
   for slot, label in zip(batch["text"], batch["labels"][:, 0]):
     row, segment = slot // 4, slot % 4 + 1
@@ -175,7 +175,7 @@ def test_the_second_text_of_a_pair_has_another_type():
 
 
 def test_labels_that_do_not_fit_are_named():
-  """On opening the data, and not when their batch comes."""
+  """When the data is opened, not when the batch is made."""
   with pytest.raises(UserError, match="file:.*label 3; expected .* 0 to 2"):
     _batches(classes=3)
   for labels, complaint in (

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A classifier from a table: trained, exported, asked and scored."""
+"""A classifier is trained from a table, exported, used and scored."""
 
 import csv
 import json
@@ -84,13 +84,13 @@ def test_an_export_names_its_classes_and_predicts_as_transformers(trained):
     with torch.no_grad():
       logits = theirs(**words(texts, padding=True, return_tensors="pt")).logits
     np.testing.assert_allclose(chances, logits.softmax(1).numpy(), atol=1e-5)
-  with pytest.raises(UserError, match="a classifier and no embedding model"):
+  with pytest.raises(UserError, match="a classifier, not an embedding model"):
     model.encode(["a"])
   with pytest.raises(AttributeError):
     _ = model.nothing
   with pytest.raises(UserError, match="expected a list of texts"):
     model.predict("a text")
-  with pytest.raises(UserError, match="text 1 is int"):
+  with pytest.raises(UserError, match="text 1 is of type int"):
     model.predict(["a", 1])
 
 

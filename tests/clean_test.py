@@ -121,7 +121,7 @@ def test_near_duplicates(tmp_path):
 
 
 def test_near_duplicates_are_those_of_all_pairs(tmp_path):
-  """Compared with Jaccard of all pairs, except close to the threshold."""
+  """Compares with the Jaccard index of all pairs, except near the threshold."""
   pytest.importorskip("rensa")
   rng = random.Random(0)
   base = [_words(i, 120) for i in range(12)]
@@ -193,7 +193,7 @@ def test_evaluation_texts_are_dropped(tmp_path):
     dataset.row("x", "y z"),  # Of the split train, which is not evaluated.
   ]
   kept, removed, _ = _clean(tmp_path, rows, against=[str(against)])
-  # The fourth has 13 of 33 runs, in the query and again in the document.
+  # The fourth has 13 of 33 runs, in the query and in the document.
   assert [r["query"] for r in kept] == [
     "c",
     rows[3]["query"],
@@ -259,7 +259,7 @@ _SCRIPTS = {
 
 @pytest.mark.parametrize("script", _SCRIPTS)
 def test_scripts_without_spaces(tmp_path, script):
-  """As of English: near-duplicates, contamination and lengths are found."""
+  """Near-duplicates, contamination and lengths are found as in English."""
   pytest.importorskip("rensa")
   rng = random.Random(0)
   draw = lambda n: "".join(rng.choices(_SCRIPTS[script], k=n))

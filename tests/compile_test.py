@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compiling a training for absent chips: its options and reports.
 
-What needs libtpu or a CUDA plugin is skipped without: tpu-aot, gpu-aot.
+Tests that need libtpu or the CUDA plugin (the extras tpu-aot and gpu-aot) are
+skipped if it is not installed.
 """
 
 import contextlib
@@ -76,7 +77,7 @@ def test_shapes_are_those_of_real_batches(name, batches, hosts):
   if name == "mlm":
     assert told == joined
     return
-  # Short texts are packed into fewer rows than the longest would need.
+  # Short texts are packed into fewer rows than texts of full length need.
   for key, shape in joined.items():
     assert len(shape) == len(told[key])
     assert all(a <= b for a, b in zip(shape, told[key]))
@@ -102,7 +103,7 @@ def test_a_report_of_a_step_on_this_machine():
 
   report["cycles"] = {"matmul": 3e9, "attention": 0, "other": 1.5e9}
   report["kernels"] = []
-  report["collectives"] = [  # a second each at 1.8e11 bytes a second
+  report["collectives"] = [  # one second each at 1.8e11 bytes/s
     {"kind": "all-reduce", "in_loop": False, "count": 1, "bytes": 90 * 10**9},
     {"kind": "all-gather", "in_loop": True, "count": 9, "bytes": 180 * 10**9},
   ]
@@ -111,7 +112,7 @@ def test_a_report_of_a_step_on_this_machine():
   assert guess["hours"] == pytest.approx(5.0)
   assert guess["chip_hours"] == pytest.approx(40.0)
   assert guess["mfu"] == pytest.approx(report["flops"] / 5 / 8 / 197e12)
-  # Two rows of 2,048 tokens, two heads: the bundles that are counted there.
+  # Two rows of 2,048 tokens, two heads: the bundles in the chip's table.
   report["kernels"] = [
     {"name": "flash_forward", "shape": (2, 2048, 128), "count": 3},
     {"name": "flash_backward", "shape": (2, 2048, 384), "count": 1},
@@ -120,10 +121,10 @@ def test_a_report_of_a_step_on_this_machine():
   assert slower["seconds"]["attention"] == pytest.approx(
     4 * (3 * 15864 + 29926) / 1.5e9
   )
-  # With half as many heads of keys and values, no fewer of queries.
+  # With half as many key and value heads, there are as many query heads.
   report["kernels"][1]["shape"] = (2, 2048, 256)
   assert cost.estimate(report, config.steps, 8, CHIP) == slower
-  # Between those that were counted, beyond them, and on two cores.
+  # Lengths between and beyond those in the table, and on two cores.
   assert CHIP.kernel_cycles("flash_forward", 2**10.5) == pytest.approx(
     (4526 * 15864) ** 0.5, rel=1e-3
   )
@@ -160,7 +161,7 @@ def test_too_much_memory_is_reported_with_the_amount():
       ["data.batch_size=64", "data.micro_batches=2"],
       [{"data.micro_batches": 4}, {"data.micro_batches": 8}],
     ),
-    # 32 rows of two queries each and 64 of a document: 12 of 64 a device.
+    # 32 rows of two queries each and 64 of one document: 12 per device.
     (
       "contrastive",
       ["data.batch_size=64", "data.rows_multiple=8", "loss.chunk_tokens=0"],
@@ -196,7 +197,7 @@ def test_a_search_finds_what_fits(monkeypatch):
   config = _config("mlm", "data.batch_size=64", "data.micro_batches=1")
   found = compile_lib._search(config, None, jax.devices(), "v5e:2x4")
   assert found["flags"] == "--config.data.micro_batches=4"
-  assert config.data.micro_batches == 1  # the user's own is left as it is
+  assert config.data.micro_batches == 1  # the user's config is unchanged
   monkeypatch.setattr(compile_lib, "one", lambda *a: {"fits": False})
   assert compile_lib._search(config, None, jax.devices(), "v5e:2x4") is None
 
@@ -259,7 +260,7 @@ def test_a_topology_that_does_not_exist_lists_those_that_do(
 @needs_libtpu
 @pytest.mark.parametrize("name", ["mlm", "contrastive", "finetune"])
 def test_a_stage_compiles_for_a_slice(name, tmp_path, capsys, recwarn):
-  """Two layers of it, with the kernels, in micro-batches or chunks."""
+  """Compiles two layers with the kernels, in micro-batches or chunks."""
   output = tmp_path / "report.json"
   flags = [
     "--config.encoder.width=128",
@@ -294,7 +295,7 @@ def test_a_stage_compiles_for_a_slice(name, tmp_path, capsys, recwarn):
   turns = 2 * report["rows"][0] if name == "mlm" else 2
   backward = [k for k in report["kernels"] if k["name"] == "flash_backward"]
   assert sum(k["count"] for k in backward) >= turns  # each layer, each turn
-  # The gradients meet, all parameters once; nothing does within a loop.
+  # Gradients of all parameters are summed once, and not within a loop.
   collectives = report["collectives"]
   once = sum(c["bytes"] for c in collectives if not c["in_loop"])
   assert 2 * report["parameters"] < once
@@ -305,11 +306,11 @@ def test_a_stage_compiles_for_a_slice(name, tmp_path, capsys, recwarn):
 
 @pytest.mark.parametrize("name", ["mlm", "contrastive", "finetune"])
 def test_a_stage_compiles_for_gpus(name, tmp_path):
-  """Two hosts of them, with the kernels; where JAX's CUDA plugin is."""
+  """Compiles for two hosts, with the kernels, if there is a CUDA plugin."""
   if not _has_cuda_plugin():
     pytest.skip("pip install -e .[gpu-aot] brings what compiles for GPUs")
   output = tmp_path / "report.json"
-  # A process of its own: JAX looks for the plugin when it starts.
+  # In a separate process, since JAX looks for the plugin when it starts.
   done = subprocess.run(
     [
       sys.executable,
@@ -352,7 +353,7 @@ def _has_cuda_plugin():
 
 @contextlib.contextmanager
 def _kept(folder):
-  """JAX keeps compiled programs in a folder, as `nomic_jax.load` lets it."""
+  """Sets a folder for compiled programs, as `nomic_jax.load` does."""
   names = {
     "jax_compilation_cache_dir": str(folder),
     "jax_persistent_cache_min_compile_time_secs": 0.0,
@@ -377,7 +378,7 @@ def test_two_slices_are_two_slices():
 
 @needs_libtpu
 def test_a_step_compiles_for_tpu7x(tmp_path, capsys):
-  """A chip is two devices, and its sparse cores add up the gradients."""
+  """A chip is two devices, and its sparse cores sum the gradients."""
   output = tmp_path / "report.json"
   assert not main.main(
     [

@@ -74,7 +74,7 @@ def test_a_tpu_is_known_by_its_pci_device(tmp_path, vendor, device, chip):
 
 
 class _Started(Exception):
-  """The backend would start now."""
+  """Raised where the backend would start."""
 
 
 def _starts(*_, **__):

@@ -1,10 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Processes of filter and mine, killed repeatedly.
+"""filter and mine survive repeated kills.
 
-SIGKILL lands before and after each thing that is done or written. Whatever was
-finished is never done again, and in the end every row is where it would be
-had nothing happened.
+A process receives SIGKILL before or after each step and each write. Finished
+work is never repeated, and the result equals that of an uninterrupted job.
 """
 
 import json
@@ -19,8 +18,8 @@ from nomic_jax.data import dataset
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
-# Runs a job in forked processes, each killed at one more place, until one
-# lives to the end; tells on standard output what was done.
+# Runs a job in forked processes, each killed one step later, until one
+# finishes; prints the work done.
 _DRIVER = """
 import contextlib, json, math, os, shutil, signal, sys, traceback
 import numpy as np

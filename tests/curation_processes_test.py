@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Two processes of filter and mine give the result of one."""
+"""filter and mine give the same result with two processes as with one."""
 
 import json
 import os

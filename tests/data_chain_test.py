@@ -45,7 +45,7 @@ def _pairs(source=None, host=0, hosts=1, seed=3, **changes):
 
 
 def _global(host_batches):
-  """What `loader.to_devices` makes of the hosts' batches."""
+  """The global batch that `loader.to_devices` makes from the hosts' batches."""
   return {
     k: np.concatenate([b[k] for b in host_batches], axis=1)[0]
     for k in host_batches[0]
@@ -53,7 +53,7 @@ def _global(host_batches):
 
 
 def _read(batch, slots=4):
-  """[(query, positive, [negatives])] as the loss would see them."""
+  """[(query, positive, [negatives])] as the loss receives them."""
 
   def text_in(slot):
     row, segment = slot // slots, slot % slots + 1
@@ -117,7 +117,7 @@ def test_any_number_of_hosts_gives_the_same_arrays(change):
 
 
 def test_a_wrong_share_would_be_detected():
-  """Control: host 1's arrays, put in the place of the first's."""
+  """Control: host 1's arrays in place of host 0's."""
   hosts = [next(_pairs(host=h, hosts=2)) for h in (1, 0)]
   with pytest.raises((AssertionError, ValueError, IndexError)):
     [_number(r) for r in _read(_global(hosts))]
@@ -129,7 +129,7 @@ def test_every_row_comes_once_an_epoch_in_another_order():
   first, second = order[:ROWS], order[ROWS:]
   assert sorted(first) == sorted(second) == list(range(ROWS))
   assert first != second and first != sorted(first)
-  # Whom a row meets is chance: no batch is a run of neighbours.
+  # Rows of a batch are random: none is a run of neighbouring rows.
   for batch in np.sort(np.reshape(order, (-1, 8)), axis=1):
     assert np.diff(batch).max() > 1 and len({*np.diff(batch)}) > 1
   other = [
@@ -190,11 +190,11 @@ def test_batches_have_one_source_except_at_boundaries():
     batches = tiny.take(iterator, 8)
     assert _mixed(batches) <= 3
     order = [_number(r) for b in batches for r in _read(_global([b]))]
-    assert sorted(order) == list(range(ROWS))  # the smallest source as well
+    assert sorted(order) == list(range(ROWS))  # including the smallest source
     orders.append(order)
   assert len(set(map(tuple, orders))) == 4
   assert _mixed(tiny.take(_pairs(batch_size=3), 8)) >= 5  # control
-  # Sources come in turns and not one after another: their batches are mixed.
+  # The batches of different sources alternate.
   sources = [[tiny.source_of(n) for n in order[::3]] for order in orders]
   assert any(sum(a != b for a, b in itertools.pairwise(s)) > 3 for s in sources)
 
@@ -232,14 +232,14 @@ def test_negatives_are_drawn_anew_and_missing_ones_are_absent():
       assert len(read[2]) == len(set(read[2])) == min(number % 5, 2)
       seen[number].update(read[2])
     assert len(batch["candidate"]) == 8 * 3
-  # In ten epochs nearly all of a row's are met, and never another row's.
+  # In ten epochs nearly all negatives of a row occur, and none of another row.
   met = {i: len(texts) for i, texts in seen.items()}
   assert all(met.get(i, 0) <= i % 5 for i in range(ROWS))
   assert sum(met.values()) >= sum(i % 5 for i in range(ROWS)) - 3
 
 
 def test_every_batch_draws_negatives_of_its_own():
-  """Which of six each query gets, by its place in the batch."""
+  """Compares which of its six negatives each query of a batch gets."""
   iterator = _pairs(tiny.rows(negatives=lambda i: 6), negatives=1)
   draws = [
     tuple(int(negatives[0].split()[3]) for *_, negatives in _read(_global([b])))
@@ -294,13 +294,13 @@ def test_a_text_is_a_candidate_once_in_a_batch():
     texts[TOKENIZER.decode(ids)] += 1
   present = batch["candidate"][batch["candidate"] >= 0]
   content = batch["content"].reshape(-1)[present]
-  # Of the two documents of one query neither is the other's negative.
+  # Neither of a query's two documents is a negative of the other.
   assert len(present) == 8 * 3 - 3 and len(set(content)) == len(present) - 1
   assert sorted(texts.values()) == [1] * 27 + [2]  # a query may come twice
   assert min(content) > 0
   filled = [(batch["segment_ids"] == s + 1).any(1) for s in range(4)]
   np.testing.assert_array_equal(batch["content"] != 0, np.stack(filled, 1))
-  # Both queries of the one document find it at the one place it has.
+  # Both queries of the shared document have the same positive.
   read = {}
   for i, (query, positive, _) in enumerate(_read(batch)):
     read[int(query.split()[3])] = positive, batch["positive"][i]
@@ -318,7 +318,7 @@ def _row(query, document, *negatives):
 
 @pytest.mark.parametrize("change", [{}, {"token_dropout": 0.5}])
 def test_texts_of_equal_tokens_are_the_same(change):
-  """Upper case, spaces, and what is cut; in the other direction, too."""
+  """Texts that differ in case, spaces or after truncation; both directions."""
   long = "alpha " * 30
   rows = [
     _row("query 1", "Alpha  Beta"),
@@ -349,7 +349,7 @@ def test_documents_that_answer_an_equal_query_are_no_negatives():
   batch = _global([next(_pairs(rows, batch_size=4))])
   content = batch["content"].ravel()
   table = np.zeros((len(content), 2), "f")
-  table[:, 0] = 1  # all texts alike: each negative counts
+  table[:, 0] = 1  # equal vectors, so the loss counts the negatives
   loss = lambda b: float(
     InfoNCE(tiny.Vectors(), bidirectional=b)(
       {"encoder": {"table": table}},
@@ -357,16 +357,16 @@ def test_documents_that_answer_an_equal_query_are_no_negatives():
       None,
     )[0]
   )
-  # Each of three rows sees its own document and that of query 2, which sees
-  # four documents; the other way about each sees two queries, as equal ones
-  # count once.
+  # The three rows with the equal query see two documents: their own and that
+  # of query 2. Query 2 sees four documents. In the other direction, each sees
+  # two queries, as equal ones count once.
   assert loss(False) == pytest.approx(3 * np.log(2) + np.log(4), rel=1e-4)
   both = (3 * np.log(2) + np.log(4) + 4 * np.log(2)) / 2
   assert loss(True) == pytest.approx(both, rel=1e-4)
 
 
 def test_a_document_of_two_queries_does_not_make_them_one():
-  """What answers the one is still a negative of the other."""
+  """The document of one query is still a negative of the other."""
   rows = [
     _row("query 1", "alpha"),
     _row("query 1", "beta"),
@@ -388,7 +388,7 @@ def test_a_document_of_two_queries_does_not_make_them_one():
   [(8, 3, 8), (16, 2, 16), (32, 1, 32), (64, 1, 32)],
 )
 def test_in_one_pass_every_row_comes_once(batch_size, batches, pairs_each):
-  """Whatever the batch's size; what fills up the last one does not count."""
+  """For any batch size; the padding of the last batch does not count."""
   config = ml_collections.ConfigDict(
     dict(
       batch_size=batch_size,

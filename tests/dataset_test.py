@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A data directory holds what was written, or opening it is an error."""
+"""A data directory gives the rows that were written, or an error."""
 
 import math
 import pickle
@@ -92,7 +92,7 @@ def test_a_record_is_what_tfds_makes_of_the_row():
   parse = tf_example_pb2.Example.FromString
   tfds_writes = builder.features().serialize_example
   rows = [*_rows(3), dataset.row("", "é\n中", location="a:1", labels=[1.0])]
-  for row in rows:  # NaN is not itself: as text.
+  for row in rows:  # As text, since NaN does not equal NaN.
     assert str(parse(records.encode(row))) == str(parse(tfds_writes(row)))
   assert parse(records.encode(rows[0])) != parse(tfds_writes(rows[1]))
 

@@ -57,7 +57,7 @@ BOM = codecs.BOM_UTF8
 def test_lines(data, expected):
   found = [text.decode() for _, text in decoding.lines(io.BytesIO(data))]
   assert " ".join(found) == expected
-  # A single line end is one empty line; no byte is none.
+  # A single line end is one empty line; an empty file has no line.
   assert len(found) == (expected.count(" ") + 1 if data else 0)
 
 
@@ -105,7 +105,7 @@ def _beir(folder):
   return folder
 
 
-# Every place that reads a text of the user's, as functions of a folder.
+# Every function that reads the user's text, applied to a file in a folder.
 def _task(folder):
   task = beir.read(_beir(folder / "beir"), "beir")
   return [*task.queries, *task.documents]
@@ -297,7 +297,7 @@ def test_an_evaluation_of_half_a_surrogate_pair_is_written(tmp_path):
 def test_empty_files(tmp_path, data):
   for name in ("a.jsonl", "a.txt"):
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(UserError, match=f"{name}: no rows in it"):
+    with pytest.raises(UserError, match=f"{name}: has no rows"):
       list(Rows(find(str(tmp_path / name), Columns()), None, 0))
   (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(data))
   assert not list(formats.each(tmp_path / "a.jsonl.gz"))
@@ -349,7 +349,7 @@ def test_a_model_in_a_folder_whose_name_is_not_utf8(tmp_path):
 
 @pytest.mark.slow
 def test_a_terminal_that_shows_ascii(tmp_path):
-  """Nor do names of systems and tasks that are not UTF-8 stop the report."""
+  """The report also handles names of systems and tasks that are not UTF-8."""
   name = os.fsdecode(b"\xe9")
   task = _beir(tmp_path / "beir").rename(tmp_path / name)
   ran = subprocess.run(

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""DeprecationWarnings that blame the package are errors; see setup.cfg."""
+"""A DeprecationWarning attributed to the package is an error; see setup.cfg."""
 
 import warnings
 
@@ -8,7 +8,7 @@ import pytest
 
 
 def _old(name):
-  """What a library does where something deprecated is used."""
+  """Warns as a library does when something deprecated is used."""
   warnings.warn(f"{name} is deprecated", DeprecationWarning, stacklevel=2)
 
 

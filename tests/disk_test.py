@@ -39,7 +39,7 @@ def _start(place, workdir, held=""):
 
 
 def _assert_goes_on(place, workdir):
-  """Asserts that the earlier checkpoint is whole and training resumes."""
+  """Asserts that training resumes from an undamaged earlier checkpoint."""
   before = checkpoint.latest_step(workdir)
   assert before and checkpoint.restore_params(workdir)
   status, out, err = _start(place, workdir).finish()
@@ -52,7 +52,7 @@ def _assert_goes_on(place, workdir):
 
 
 def test_files_may_not_grow(place):
-  """As where a quota is used up in the middle of a checkpoint."""
+  """As when a quota is exceeded in the middle of a checkpoint."""
   workdir = place / "quota"
   training = _start(place, workdir, "slow")
   assert training.wait_for(lambda: checkpoint.latest_step(workdir))

@@ -45,7 +45,7 @@ def _batch(width=D):
 
 
 def _expected(kind, temperature, table, batch):
-  """Loss and its gradient by the vectors: the reference's words in torch."""
+  """Loss and its gradient with respect to the vectors, by formulas in torch."""
   table = torch.tensor(table, dtype=torch.float64, requires_grad=True)
   unit = torch.nn.functional.normalize
   q, d = unit(table[:N]), unit(table[N : 2 * N])
@@ -62,7 +62,7 @@ def _expected(kind, temperature, table, batch):
 
 def _contrast(a, b, temperature, copies=False):
   logits = a @ b.T / temperature
-  if copies:  # documents 1 and 4 are no negatives of each other
+  if copies:  # documents 1 and 4 are not negatives of each other
     logits[1, 4] = logits[4, 1] = -torch.inf
   return torch.nn.functional.cross_entropy(logits, torch.arange(N))
 
@@ -90,7 +90,7 @@ def _towers(q, d, tq, td, t):
 
 
 def _differences(x):
-  """Of each entry above the diagonal and each that comes after it."""
+  """Differences of all pairs of entries above the diagonal."""
   scores = (x @ x.T)[torch.triu(torch.ones(N, N), 1).bool()]
   later = torch.triu(torch.ones(len(scores), len(scores)), 1).bool()
   return (scores[None, :] - scores[:, None])[later]
@@ -162,7 +162,7 @@ def test_padding_of_a_held_out_batch_does_not_count(kind):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["kd", "relational"])
 def test_in_chunks_the_gradient_is_the_formulas_taken_back_once(kind):
-  """GradCache with an encoder: torch's by the vectors, then one vjp."""
+  """GradCache with an encoder: torch's gradient of the vectors, then a vjp."""
   rng = np.random.default_rng(0)
   tokens = {
     "ids": rng.integers(1, 96, (N, 9)).astype(np.int32),
@@ -245,7 +245,7 @@ class Teacher:
 
 @pytest.mark.slow
 def test_a_student_learns_from_the_files_of_a_teacher(tmp_path, capsys):
-  """Teach, train; and the vectors are of the rows that they are used for."""
+  """Runs teach and train, and checks that vectors belong to their rows."""
   data = small_data.make(tmp_path)
   folder = tmp_path / "vectors"
   train = lambda name, *more: main(
@@ -310,7 +310,7 @@ def test_a_student_learns_from_the_files_of_a_teacher(tmp_path, capsys):
     )
     == 2
   )
-  assert "its vectors are of other data than" in capsys.readouterr().err
+  assert "its vectors do not belong to" in capsys.readouterr().err
   np.save(folder / "train-query.npy", found[:10])
   assert train("other") == 2
   assert "an array of shape [10, 16]" in capsys.readouterr().err

@@ -219,7 +219,7 @@ def test_real_packages_agree_with_ast_and_leak_nothing(tmp_path):
     assert _words(row["query"]) not in _words(row["document"])
     assert _words(row["query"]) in _words("x " + row["query"] + " y")
     assert len(row["document"]) <= definitions.DOCUMENT_CHARACTERS
-  # Texts, since NaN scores equal nothing.
+  # Only texts, since NaN scores do not equal each other.
   assert str(docstrings.read(tmp_path)) == str(found)
 
 
@@ -228,7 +228,7 @@ def _words(text: str) -> str:
 
 
 def test_long_comments_do_not_slow_reading(tmp_path):
-  # Going back over each line of these would take longer than the universe has.
+  # Backtracking over these lines would take practically forever.
   lines = "    # \n\n  \n" * 2000
   (tmp_path / "none.py").write_text(f"x = {{1:\n{lines}2}}\n")
   (tmp_path / "one.py").write_text(
@@ -254,7 +254,7 @@ def test_the_interpreters_own_folders_are_found():
 
 
 def test_texts_of_needle_are_not_trained_on(tmp_path, monkeypatch):
-  """Neither from its module nor from a copy of it in a package."""
+  """Neither those in its modules nor copies in a package."""
 
   def module(*names):
     return "".join(
@@ -280,4 +280,4 @@ def test_texts_of_needle_are_not_trained_on(tmp_path, monkeypatch):
   assert asked and not {*asked} & {*trained}
   assert [q.split()[2] for q in trained] == [*"ghijklm"]
   assert found.dropped == {"kept for evaluation": 6, "duplicate summary": 1}
-  assert len(docstrings.read(library).rows) == 7  # where it is asked for
+  assert len(docstrings.read(library).rows) == 7  # if the user names it

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Embedding files of texts, also when killed on the way."""
+"""Embeds files of texts, also if killed and resumed."""
 
 import dataclasses
 import gzip
@@ -147,8 +147,8 @@ def test_a_killed_job_resumes_only_with_the_same_command(
   folder, expected, capfd
 ):
   """Embeds in a separate process, which is killed."""
-  # Small windows, to have many points at which to be killed; and slow ones, so
-  # that it is killed in time.
+  # Windows are small, so that there are many points at which to kill it, and
+  # slow, so that it is killed before it finishes.
   code = (
     "import nomic_jax.embed.model, pathlib, sys, time\n"
     "from nomic_jax.main import main\n"
@@ -177,7 +177,7 @@ def test_a_killed_job_resumes_only_with_the_same_command(
   process.wait()
   done = json.loads(mark.read_text())["done"]
   assert 64 <= done < 1500 and not output.exists()
-  # Embedded vectors are not computed again, which would undo this change.
+  # Stored vectors are not computed again: that would undo this change.
   store = np.load(mark.with_name("vectors.npy"), mmap_mode="r+")
   np.testing.assert_allclose(store[:done], expected[:done], atol=2e-6)
   store[0] = 7
@@ -185,7 +185,7 @@ def test_a_killed_job_resumes_only_with_the_same_command(
 
   assert _run(folder, *flags, "--dim=4") == 2
   assert (
-    "begun with different --dim; run that command" in capfd.readouterr().err
+    "started with different --dim; run that command" in capfd.readouterr().err
   )
   assert _run(folder, *flags) == 0
   made = np.load(output)
@@ -195,7 +195,7 @@ def test_a_killed_job_resumes_only_with_the_same_command(
 
 
 def test_killed_after_the_last_step_it_ends(folder, expected):
-  """The vectors are in place, and what they were made in is still there."""
+  """The vectors have been renamed, but the partial folder still exists."""
   output = folder / "last.npy"
   flags = [f"--input={folder}/texts.txt", f"--output={output}"]
   code = (

@@ -31,7 +31,7 @@ PROMPTS = {"search_query": "search : ", "search_document": "item : "}
 
 @pytest.fixture(name="params", scope="module")
 def _params():
-  # Larger than fresh ones, so that different texts are far apart.
+  # Larger than initial values, so that different texts are far apart.
   return jax.tree.map(lambda x: 5 * x, tiny.params(Encoder(ARCHITECTURE)))
 
 
@@ -109,11 +109,11 @@ def test_nothing_gives_no_vectors_and_an_empty_text_gives_one(model):
 @pytest.mark.parametrize(
   "wrong, message",
   [
-    (None, "expected a list of texts, found one NoneType"),
-    (["alpha", None], "text 1 is NoneType, expected str"),
-    ([3], "text 0 is int"),
-    ([["alpha"]], "text 0 is list"),
-    ([b"alpha"], "text 0 is bytes"),
+    (None, "expected a list of texts, found an object of type NoneType"),
+    (["alpha", None], "text 1 is of type NoneType; expected str"),
+    ([3], "text 0 is of type int"),
+    ([["alpha"]], "text 0 is of type list"),
+    ([b"alpha"], "text 0 is of type bytes"),
   ],
 )
 def test_arguments_other_than_texts_are_named(model, wrong, message):
@@ -250,7 +250,7 @@ def test_precisions(model):
   back = small / np.linalg.norm(small.astype(np.float32), axis=1)[:, None]
   np.testing.assert_allclose(back, exact, atol=0.01)
   assert np.abs(back - exact).max() > 1e-5  # control
-  np.testing.assert_array_equal(  # whatever the company
+  np.testing.assert_array_equal(  # whatever the other texts are
     model.encode(texts[3:4], dim=8, precision="int8"), small[3:4]
   )
   theirs = sentence_transformers.util.quantization.quantize_embeddings
@@ -358,7 +358,7 @@ def test_rows_are_little_longer_than_a_long_text(on_cpu, steps):
 
 @pytest.mark.slow
 def test_a_vector_is_its_own_in_a_row_of_8192_tokens_too():
-  """Beyond 2,048 dynamic NTK turns each text by its own length."""
+  """Beyond 2,048 tokens, the rotation depends on the text's own length."""
   config = dataclasses.replace(
     CONFIG, heads=1, max_length=8192, rotary_factor=2.0
   ).architecture
@@ -376,7 +376,7 @@ def test_a_vector_is_its_own_in_a_row_of_8192_tokens_too():
   together = embed(embedder, texts)
   alone = np.concatenate([embed(embedder, [text]) for text in texts])
   np.testing.assert_allclose(together, alone, rtol=0, atol=2e-6)
-  # Control: what is turned otherwise is seen.
+  # Control: another rotation is detected.
   plain = Embedder(config.with_rope(factor=None), params, devices=one)
   assert np.abs(embed(plain, texts[:1]) - alone[0]).max() > 1e-4
 
@@ -401,7 +401,7 @@ def test_any_str_is_a_text(model):
 
 
 def test_settings_in_a_tokenizer_file_are_ignored(model, params, tmp_path):
-  """Published files may cut to 8 tokens or pad to 50, as their last run did."""
+  """Published files may truncate or pad as the run did that saved them."""
   stored = tiny.words()
   stored.enable_padding(length=50)
   stored.enable_truncation(8)
@@ -415,7 +415,7 @@ def test_settings_in_a_tokenizer_file_are_ignored(model, params, tmp_path):
 
 @pytest.mark.slow
 def test_a_kernel_gives_the_same_vectors(params, monkeypatch):
-  """On all devices, each its own rows, as `auto` has it on TPU and GPU."""
+  """Each device runs the kernel on its own rows, as on TPUs and GPUs."""
   config = dataclasses.replace(CONFIG, width=128)
   params = tiny.params(Encoder(config.architecture))
   asked = {}
@@ -448,7 +448,7 @@ def test_identities_are_those_of_the_tokens_that_are_read(model):
 def test_only_the_text_with_a_nan_has_a_nan(
   model, params, tmp_path, monkeypatch
 ):
-  """The others of its row are as they are without it; nothing is written."""
+  """Other texts of its row have the vectors they have without it."""
   texts = ["alpha beta", "iota", "gamma delta"]
   (iota,) = model.tokenizer.encode("iota", add_special_tokens=False).ids
   table = np.array(params["word"]["embedding"])
@@ -485,7 +485,7 @@ def test_a_forked_process_raises_and_does_not_hang(model, monkeypatch):
   monkeypatch.setattr(inference.os, "getpid", lambda: -1)  # as a child has
   with pytest.raises(UserError, match="forked .*get_context.'spawn'"):
     model.encode(["alpha"])
-  with pytest.raises(UserError, match="or load models only in the workers"):
+  with pytest.raises(UserError, match="or load models only in workers"):
     Embedder(ARCHITECTURE, model.params)
 
 
@@ -499,7 +499,7 @@ def test_a_very_long_text_is_not_tokenised_in_full(model, monkeypatch):
 
 
 class _Watched:
-  """A tokenizer that notes how many characters it is given."""
+  """A tokenizer that records how many characters it is given."""
 
   def __init__(self, tokenizer, taken):
     self._tokenizer, self._taken = tokenizer, taken

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Pieces of embeddings read like one array, and are divided whole."""
+"""Pieces of embeddings are read like one array, and processes share them."""
 
 import numpy as np
 import pytest

@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The encoder, its heads and gradients against transformers' own modules.
 
-Weights are random and handed over in memory; that files carry them across is
-`hub_parity_test`'s affair.
+Weights are random and passed in memory; `hub_parity_test` tests files.
 """
 
 import jax
@@ -90,7 +89,7 @@ def test_hidden_states(name):
   expected = _hidden(model, tokens)
   got = _apply(Encoder(config, ntk_length="batch"), trees, tokens)
   np.testing.assert_allclose(got[real], expected[real], rtol=0, atol=1e-5)
-  # Then the rules are one.
+  # Then both rules agree.
   if not config.rope or max(lengths) <= config.rope.trained_length:
     got = _apply(Encoder(config), trees, tokens)
     np.testing.assert_allclose(got[real], expected[real], rtol=0, atol=1e-5)
@@ -112,12 +111,12 @@ def test_the_second_text_of_a_pair_has_a_type_of_its_own(family):
 
 
 def test_own_length_is_the_reference_without_company():
-  """A short text beside a long one is what transformers makes of it alone."""
+  """A short text beside a long one equals transformers' result of it alone."""
   changes = dict(rope_parameters=NTK, max_position_embeddings=16)
   model, config, trees = _model("NomicBert", "Model", changes)
   tokens, real = _tokens((20, 60))
   got = _apply(Encoder(config), trees, tokens)
-  # The short one first: transformers does not return to a lower base.
+  # Short texts first: transformers does not return to a lower base.
   for row, length in enumerate((20, 60)):
     one = {k: v[row : row + 1, :length] for k, v in tokens.items()}
     alone = _hidden(model, one)[0]
@@ -194,11 +193,11 @@ def test_bfloat16_is_near(family):
   got = _apply(Encoder(config, dtype="bfloat16"), trees, tokens)[real]
   assert got.dtype == np.float32
   error = np.linalg.norm(got - expected) / np.linalg.norm(expected)
-  assert 1e-4 < error < 0.03  # 8 bits, and not 24
+  assert 1e-4 < error < 0.03  # 8 bits instead of 24
 
 
 def _model(family: str, head: str, changes: dict | None = None):
-  """A random model of transformers', its config and its trees."""
+  """A random model in transformers, with its config and trees."""
   torch.manual_seed(0)
   make = getattr(transformers, f"{family}Config")
   model = getattr(transformers, family + head)(
@@ -217,7 +216,7 @@ def _model(family: str, head: str, changes: dict | None = None):
 
 
 def _absent(family: str) -> tuple[str, ...]:
-  """Biases that transformers' head has and the published one has not."""
+  """Biases of transformers' head that the published head lacks."""
   return (
     ()
     if family == "Bert"

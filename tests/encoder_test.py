@@ -31,11 +31,10 @@ BERT = dataclasses.replace(
   mlp_out_bias=True,
   pooler=True,
 )
-# Of _texts, the longest and one more are beyond the trained length.
+# Two of _texts are longer than the trained length.
 NTK = dataclasses.replace(NOMIC, rotary_factor=2.0, trained_length=8)
 
-# Checkpoints and export depend on these names; a change here needs a
-# migration of both.
+# Checkpoints and exports depend on these names; a change needs migrations.
 NOMIC_PATHS = """
 layers/down/kernel layers/gate/kernel layers/norm1/bias layers/norm1/scale
 layers/norm2/bias layers/norm2/scale layers/out/kernel layers/qkv/kernel
@@ -85,7 +84,7 @@ def test_paper_model_has_the_published_number_of_parameters():
     Encoder(EncoderConfig().architecture).init, jax.random.key(0)
   )
   count = sum(x.size for x in jax.tree.leaves(shapes))
-  assert count == 136_731_648  # reference.md 1.7, nomic-embed-text-v1
+  assert count == 136_731_648  # nomic-embed-text-v1
 
 
 @pytest.mark.slow
@@ -100,7 +99,7 @@ def test_paper_model_has_the_published_number_of_parameters():
   ],
 )
 def test_a_text_alone_equals_a_text_in_company(base, pooling):
-  """Packed, a row each beside a longer one, alone: one vector."""
+  """Packed, padded in a batch, and alone, a text has the same vector."""
   config = dataclasses.replace(base, pooling=pooling)
   params = _params(config)
   vectors = lambda *args: Encoder(config.architecture).embed(*args).vectors
@@ -140,7 +139,7 @@ def test_dynamic_ntk_depends_on_a_texts_own_length():
 def test_ntk_base_has_the_published_value():
 
   rope = Rope(1000.0, factor=2.0, trained_length=2048)
-  length = 4096  # reference.md 1.2: base 3108.22
+  length = 4096  # the published base is 3108.22
   positions = np.arange(length, dtype=np.int32)[None]
   cos, sin = rotary.tables(rope, 64, positions, np.ones_like(positions))
   angle = np.arctan2(sin[0, 1], cos[0, 1])  # of position 1
@@ -181,7 +180,7 @@ def test_remat_and_unroll_change_nothing(base, options):
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_rematerialisations_keep_less_and_less(dtype, monkeypatch):
-  """What the backward pass is handed, by JAX's own account of it."""
+  """Counts the residuals of the backward pass, as JAX reports them."""
   monkeypatch.setattr(reference, "_LONG", 0)  # attention in blocks
   params = _params(NOMIC)
   tokens, _ = _tokens(_texts(), 16, 4)
@@ -260,7 +259,7 @@ def test_dropout_is_drawn_from_the_key():
 
 @pytest.mark.slow
 def test_dropout_of_a_row_does_not_depend_on_others():
-  """Of a key for each row: the same alone, in another place, in any company."""
+  """With a key per row, a row's masks depend on its key alone."""
   encoder = Encoder(NOMIC.architecture, dropout=0.5)
   params = _params(NOMIC)
   tokens, _ = _tokens(_texts(), 16, 4)
@@ -275,7 +274,7 @@ def test_dropout_of_a_row_does_not_depend_on_others():
     alone = embed(row, 4, key)
     np.testing.assert_allclose(alone, whole[i : i + 1], atol=1e-5)
   assert np.abs(alone - embed(row, 4, keys[0])).max() > 1e-2
-  # The kernel is asked for all rows at once, and not for one after another.
+  # The kernel is called for all rows at once, not row by row.
   loss = InfoNCE(
     Encoder(
       dataclasses.replace(NOMIC, width=128, heads=2).architecture,

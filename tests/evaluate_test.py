@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The evaluate job with models made by hand, whose scores are known."""
+"""The evaluate job with hand-made models whose scores are known."""
 
 import json
 import types
@@ -43,8 +43,7 @@ class FakeModel(EmbeddingModel):
 
 @pytest.fixture(name="place")
 def _place(tmp_path, monkeypatch):
-  """A data directory and two models, one that knows words and one that does
-  not tell them apart."""
+  """A data directory, a model that knows words, and one that confuses them."""
   pairs = [
     ("red round", "a red round thing"),
     ("blue", "the blue one"),
@@ -90,7 +89,7 @@ def test_table_and_json(place, capsys):
   poor = written["models"][2]["tasks"]["data"]
   assert poor["scores"]["MRR@10"] == pytest.approx(
     (1 + 1 / 2 + 1 / 3 + 1 / 4) / 4
-  )  # ties fall to the lower index
+  )  # the lower index wins a tie
   assert written["models"][1]["tasks"]["data"]["worst"] == []
   assert {w["rank"] for w in poor["worst"]} == {2, 3, 4}
   assert models["good"].calls == [("search_document", 4), ("search_query", 4)]
@@ -111,7 +110,7 @@ def test_each_dimension_is_scored_and_texts_are_embedded_once(place, capsys):
     m["name"]: m["tasks"]["data"]["scores"]["nDCG@10"]
     for m in written["models"]
   }
-  # Two dimensions tell red and green, and neither blue nor large.
+  # Two dimensions distinguish red and green, but not blue and large.
   assert found == {
     "good@6": 1.0,
     "good@2": pytest.approx(
@@ -135,7 +134,7 @@ def test_texts_are_truncated_for_local_folders_too(place):
     models=[f"{path}/good"], tasks=[f"{path}/data"], output=path / "cut.json"
   )
   evaluate(**job, max_tokens=12)
-  evaluate(**job, max_tokens=500)  # more than it reads: another fingerprint
+  evaluate(**job, max_tokens=500)  # above its limit: another fingerprint
   assert seen == [12, 12, 99, 99] and model.max_tokens == 99
   with pytest.raises(UserError, match="--max_tokens=2: expected 3 or more"):
     evaluate(**job, max_tokens=2)

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Evaluators in training: their data and weights, and the best checkpoint."""
+"""Evaluators: their data, the weights they score, and the best checkpoint."""
 
 import dataclasses
 import json
@@ -161,7 +161,7 @@ def test_search_while_training_scores_as_evaluate_does(place, capsys):
 
   start = lines[0]["retrieval/MRR@10"]
   best = max((2, 4), key=lambda s: (scores[s]["MRR@10"], -s))
-  # Where none beats the start there is no best; see best_test.
+  # If no checkpoint beats the start, there is no best; see best_test.
   step = "best" if scores[best]["MRR@10"] > start else best
   capsys.readouterr()
   assert (
@@ -192,7 +192,7 @@ def test_search_while_training_scores_as_evaluate_does(place, capsys):
 
 
 def test_a_stop_before_an_evaluation_changes_no_line(place, monkeypatch):
-  """SIGTERM at a step of an evaluation, and between two lines."""
+  """SIGTERM arrives at a step with an evaluation, and between two lines."""
 
   def lines(name, *stops):
     for stop in (*stops, None):
@@ -235,7 +235,7 @@ def _steps(folder):
   [("search/nDCG@10", (0.3, 0.9, 0.5)), ("eval/loss", (3.0, 1.0, 2.0))],
 )
 def test_the_best_checkpoint_is_kept_over_restarts(tmp_path, metric, order):
-  class Data:  # as far as a checkpoint knows it
+  class Data:  # the parts that a checkpoint uses
     get_state = staticmethod(lambda: {})
 
   def save(*values, start):
@@ -251,7 +251,7 @@ def test_the_best_checkpoint_is_kept_over_restarts(tmp_path, metric, order):
   save(middle, start=5)
   assert _steps(tmp_path) == {2, 5}
   assert checkpoint.best(tmp_path) == (2, metric, best)
-  save(best, None, start=6)  # equally good, and later: the earlier is kept
+  save(best, None, start=6)  # of equally good ones, the earlier is kept
   assert _steps(tmp_path) == {2, 7}
 
 

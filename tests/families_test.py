@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Every family computes what transformers computes, and swaps files with it."""
+"""Every family computes what transformers computes and exchanges files."""
 
 import json
 
@@ -25,7 +25,7 @@ ROWS, SLOTS = 6, 4
 
 
 class Family:
-  """A case and what is made of it once: both sides' models and functions."""
+  """A case with both sides' models and functions, which are made once."""
 
   def __init__(self, case, folder):
     self.case, self.folder = case, folder
@@ -81,9 +81,9 @@ def _family(request, tmp_path_factory):
 
 
 def _packed(case, texts, rows=ROWS):
-  """Tokens, and each text's row, place in it and slot.
+  """Returns tokens, and each text's row, start in it and slot.
 
-  Rows are longer than any text, of odd length, and filled with strangers.
+  Rows are longer than any text, have odd length, and hold other texts too.
   """
   length = case.limit + 3
   packed = pack([list(t) for t in texts], length, SLOTS, rows)
@@ -164,7 +164,7 @@ def test_the_longest_texts_of_published_models():
 
 
 def test_special_tokens_inside_a_text(family):
-  """Also the padding token, which in RoBERTa takes no position."""
+  """Including the padding token, which takes no position in RoBERTa."""
   texts = family.case.texts((9, 14, 5))
   for ids in texts:
     ids[2:4] = family.case.pad
@@ -196,13 +196,13 @@ def test_the_comparison_sees_a_small_difference(family):
 
 
 def _named(model):
-  """Also tied parameters, under each of their names."""
+  """Parameters by name; tied ones under all of their names."""
   return model.named_parameters(remove_duplicate=False)
 
 
 @pytest.mark.slow
 def test_gradients_of_all_parameters(family):
-  """Of a sum of everything that the model gives, each with its own weight."""
+  """Gradients of a randomly weighted sum of all outputs."""
   texts = family.case.texts()
   tokens, places = _packed(family.case, texts)
   rng = np.random.default_rng(5)
@@ -277,7 +277,7 @@ def test_transformers_opens_what_is_written(family, tmp_path):
 
 
 def test_the_encoder_alone(family, tmp_path):
-  """With its pooler, if it has one, and without a task's prefix."""
+  """Opens and writes an encoder with its pooler and without a prefix."""
   model = family.case.random("Model")
   family.save(model, tmp_path / "theirs")
   files = model_directory.read_model(tmp_path / "theirs")
@@ -350,7 +350,7 @@ def test_fresh_weights(family, tmp_path):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_shards_of_half_precision(family, tmp_path, dtype):
-  """As on the hub; each is read as the float32 that it stands for."""
+  """Reads shards in half precision, as on the Hub, as float32."""
   model = family.case.random("ForMaskedLM").to(dtype)
   family.save(model, tmp_path, max_shard_size="20KB")
   assert len(list(tmp_path.glob("model-*.safetensors"))) > 2

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The page on adding a family: its code is run as it is."""
+"""Runs the code of the page on adding a family."""
 
 import pathlib
 import re
@@ -20,7 +20,7 @@ PAGE = pathlib.Path(families.__file__).parent / "README.md"
 
 @pytest.fixture(name="blocks")
 def _blocks(monkeypatch):
-  """The page's family, in its place; gives its code and its check."""
+  """Installs the page's family; returns its code and its check."""
   family, line, check = re.findall(
     r"^```python\n(.*?)^```",
     PAGE.read_text(encoding="utf-8"),
@@ -56,8 +56,7 @@ def test_the_page_adds_a_family(blocks, tmp_path):
 
 
 def test_the_check_would_see_a_wrong_name(blocks, tmp_path):
-  """Negative control: queries and keys under each other's names are alike,
-  keys and values are not."""
+  """Negative control: swaps the names of keys and values."""
   _, check = blocks
   (layout,) = families.table()[-1].layouts
   q, k, v = layout.layer["qkv"]

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Texts, through each family's own tokenizer, as sentence-transformers does."""
+"""Embeds texts with each family's tokenizer, against sentence-transformers."""
 
 import json
 
@@ -37,7 +37,7 @@ def _words():
 
 
 def _vocabulary(words):
-  """A vocabulary for transformers' own classes: RoBERTa's special tokens."""
+  """A vocabulary with RoBERTa's special tokens, for transformers' classes."""
   state = json.loads(words.to_str())["model"]
   if state["type"] != "Unigram":
     return {"vocab": state["vocab"]} | (
@@ -45,7 +45,7 @@ def _vocabulary(words):
       if state["type"] == "BPE"
       else {}
     )
-  # Of XLM-R's class <unk> has id 3.
+  # In XLM-R's class, <unk> has id 3.
   pieces = state["vocab"][len(subwords.SPECIAL) :]
   special = ("<s>", "<pad>", "</s>", "<unk>")
   return {"vocab": [(t, 0.0) for t in special] + [tuple(p) for p in pieces]}
@@ -72,7 +72,7 @@ TOKENIZERS = {
 
 
 def _write_modules(folder, pooling):
-  """What sentence-transformers keeps beside a model of transformers."""
+  """Writes sentence-transformers' files beside a model of transformers."""
   kind = "sentence_transformers.models."
   modules = [
     {"idx": 0, "name": "0", "path": "", "type": f"{kind}Transformer"},
@@ -105,7 +105,7 @@ def _same(folder, texts, **options):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_published_model(name, words, tmp_path):
-  """As transformers and sentence-transformers save one, and exported again."""
+  """A model as both libraries save it, and the same model exported again."""
   pooling = "cls" if name in ("xlm_roberta", "modernbert") else "mean"
   case = CASES[name]
   kind, options = TOKENIZERS[name]
@@ -136,7 +136,7 @@ def test_a_published_model(name, words, tmp_path):
 
 @pytest.mark.parametrize("kind", SIZES)
 def test_any_body_with_any_tokenizer(kind, words, tmp_path):
-  """Such as paraphrase-multilingual-MiniLM: BERT with an XLM-R tokenizer."""
+  """As paraphrase-multilingual-MiniLM, a BERT with XLM-R's tokenizer."""
   case = CASES["bert"]
   size = words[kind].get_vocab_size()
   case.random("Model", vocab_size=size).save_pretrained(tmp_path / "bert")

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A family's model goes through the jobs: trained, exported, embedded."""
+"""Models of several families are trained, exported and used to embed."""
 
 import dataclasses
 
@@ -56,7 +56,7 @@ def _moved(before, after):
 
 @pytest.mark.slow
 def test_mlm_then_contrastive_then_export(place, tmp_path, capsys):
-  """Of MPNet, whose layers share a table; on a mesh that shards parameters."""
+  """MPNet, whose layers share a table, on a mesh that shards parameters."""
   own = "optimizer.warmup=0", "steps=1"
   data, case = place / "pairs", CASES["mpnet"]
   for config, start, more in (
@@ -108,7 +108,7 @@ def test_learned_positions_become_rotary(name, place, tmp_path):
     with pytest.raises(UserError, match="already rotary"):
       long_context.from_bert(files)
     return
-  if name == "xlm_roberta":  # whose case has an MLM head that BERT's is not
+  if name == "xlm_roberta":  # its MLM head differs from BERT's
     with pytest.raises(UserError, match="cannot express its .*"):
       long_context.from_bert(files)
     layer = files.architecture.layers[0]

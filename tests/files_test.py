@@ -199,7 +199,7 @@ def test_a_resumed_run_writes_its_lines_once(tmp_path):
   path = tmp_path / "metrics.jsonl"
   assert metrics.read(path) == []
   assert _write(path, 0, [1, 2, 3, 4, 5]) == 0.0
-  # Killed in the middle of a line, with a checkpoint of step 3.
+  # As after a kill in the middle of a line, with a checkpoint at step 3.
   whole = path.read_text()
   path.write_text(whole + '{"step": 6, "lo')
   assert [r["step"] for r in metrics.read(path)] == [1, 2, 3, 4, 5]

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Packed batches waste little, lose nothing, and train as padded ones do."""
+"""Packed batches have little padding, all texts, and the same loss."""
 
 import collections
 
@@ -37,7 +37,7 @@ def _config(**changes):
 
 
 def _rows(count, negatives=0, longest=508, document=88):
-  """Lengths of measured data: queries 12 tokens on average, documents 90."""
+  """Rows with lengths as in real data: queries 12 tokens, documents 90."""
   rng = np.random.default_rng(1)
 
   def text(mean, sigma):
@@ -73,7 +73,7 @@ def test_nine_slots_of_ten_hold_text_and_none_is_lost():
   copies = len(rows) - (batch["candidate"] >= 0).sum()
   assert real.sum() == sent and not copies
   padded = 2 * len(rows) * 512
-  assert sent / padded < 0.15  # control: what padding would have left
+  assert sent / padded < 0.15  # control: the share without packing
 
 
 def test_rows_are_as_long_as_leaves_least_empty():
@@ -93,12 +93,12 @@ def test_rows_are_as_long_as_leaves_least_empty():
   assert real.mean() > 0.9
   sizes = [len(r[s]) // 2 + 2 for r in rows for s in ("query", "document")]
   assert real.sum() == sum(sizes)
-  slot = batch["query"][7]  # the places of texts are those of shorter rows
+  slot = batch["query"][7]  # slots are numbered in the shorter rows
   row, segment = slot // slots, slot % slots + 1
   ids = batch["ids"][row][batch["segment_ids"][row] == segment]
   text = np.frombuffer(rows[7]["query"], np.uint16)
   np.testing.assert_array_equal(ids[1:-1], text)
-  # One long text forbids that: longer rows, fewer of them, leave less empty.
+  # One long text rules shorter rows out; fewer, longer rows have less padding.
   rows[0]["document"] = np.full(2046, 7, np.uint16).tobytes()
   batch = _collate(rows, **shape)
   length, slots = batch["ids"].shape[1], batch["content"].shape[1]

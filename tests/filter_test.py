@@ -17,9 +17,9 @@ from nomic_jax.search import neighbours
 
 
 class BagOfWords:
-  """Embeds a text as the sum of its words' directions, drawn by hash.
+  """Embeds a text as the sum of its words' vectors, which are drawn by hash.
 
-  The prefix of a text does not count, but must be one of its prompts.
+  The prompt does not count, but must be one of `prompts`.
   """
 
   prompts = {"search_query": "Q: ", "search_document": "D: "}
@@ -146,7 +146,7 @@ def test_documents_with_equal_tokens_are_one(tmp_path, tells):
   ]
   data = _directory(tmp_path / "in", rows)
   filter_lib.filter_pairs(Uncased(), data, tmp_path / "out", k=2)
-  # Behind one document that is nearer, or behind three.
+  # One document is nearer, or three are.
   kept = [r["query"] for r in _rows(tmp_path / "out")]
   assert ("red green blue" in kept) == tells
 
@@ -206,7 +206,7 @@ def test_similarity_and_margin(tmp_path):
   rows = [
     dataset.row("a b c d", "a b c d"),
     dataset.row("e f g h", "e f x y"),  # Weak.
-    dataset.row("a b c z", "a b m n"),  # Second to "a b c d", 0.25 behind.
+    dataset.row("a b c z", "a b m n"),  # "a b c d" is nearer, by 0.25.
   ]
   data = _directory(tmp_path / "in", rows)
 
@@ -354,7 +354,7 @@ def test_clear_errors(tmp_path):
 
 
 class Numbers:
-  """Embeds "PROMPTn" as the unit vector at n degrees, and notes the prompts."""
+  """Embeds "PROMPTn" as the unit vector at n degrees, and records prompts."""
 
   def __init__(self, prompts):
     self.prompts, self.seen = prompts, set()
@@ -394,7 +394,7 @@ def test_each_source_has_its_prompts_and_competes_under_them(tmp_path):
   )
   assert run("known", knows) == 4 and knows.seen == {"q: ", "d: ", "c: "}
   stranger = Numbers({"search_query": "query: "})
-  # All are asked with the model's own prompt, and compete: 14 loses to 10.
+  # With the model's own prompt, all sources compete: 14 loses to 10.
   assert run("own", stranger) == 2 and stranger.seen == {"query: ", ""}
   none = types.SimpleNamespace(encode=Numbers({}).encode)
   assert run("none", none) == 2

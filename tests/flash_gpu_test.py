@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Kernels for NVIDIA GPUs: lowering, and when they are chosen."""
+"""Kernels for NVIDIA GPUs: they lower, and `auto` chooses them."""
 
 import dataclasses
 import functools
@@ -36,7 +36,7 @@ def _lowered(kernel, layout, length, dtype, rotary=True, **reach):
     return back(out)[0]
 
   backend = Backend(kernel)
-  # From JAX 0.11 on, Triton asks which GPU it is.
+  # From JAX 0.11 on, Triton's lowering queries the GPU.
   gpu = AbstractMesh(
     (1,), ("x",), abstract_device=AbstractDevice("NVIDIA H200", None, "gpu")
   )
@@ -68,7 +68,7 @@ def _lowered(kernel, layout, length, dtype, rotary=True, **reach):
 def test_lowers_to_triton(length, heads, dtype, rotary, reach):
   text = _lowered("pallas_gpu", Layout(*heads), length, dtype, rotary, **reach)
   assert text.count(f"@{TRITON}(") == 2
-  # Nothing of the size of all scores, and no operand moved around a kernel.
+  # No array as large as all scores, and no copies of operands.
   sizes = [
     int(np.prod([int(n) for n in dims.split("x")]))
     for dims in re.findall(r"tensor<([\dx]+)x[a-z]", text)
@@ -78,7 +78,7 @@ def test_lowers_to_triton(length, heads, dtype, rotary, reach):
 
 
 def test_lowers_to_cudnn(monkeypatch):
-  # All that is asked of a library that only a GPU's machine has.
+  # JAX queries the version of cuDNN, which needs a GPU.
   monkeypatch.setattr(
     fused_attention_stablehlo, "check_cudnn_version", lambda: 91000
   )
@@ -150,7 +150,7 @@ def test_auto_chooses_what_fits():
   )
   assert pick(longest=2304).implementation == "pallas_tpu"
   assert pick(longest=4096).implementation == "reference"
-  # Without a gradient there is room for more, and the kernel says the same.
+  # Without a gradient, larger rows are supported; the kernel itself agrees.
   found = pick(longest=4096, forward_only=True)
   assert found.implementation == "pallas_tpu"
   ids = np.ones((1, 4096), np.int32)

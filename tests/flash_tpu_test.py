@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The TPU kernels: on a mesh, for races, and compiled for real chips."""
+"""The TPU kernels: on a mesh, checked for races, and compiled for chips."""
 
 import dataclasses
 import functools
@@ -64,7 +64,7 @@ def test_ranges_leave_out_exactly_what_nobody_sees(window, causal, of_keys):
   )
   for row, a, b in zip(blocks, ranges[:, 0].ravel(), ranges[:, 1].ravel()):
     assert not row[:a].any() and not row[b:].any()
-    # Nothing in between is visited in vain, either.
+    # No visited block is unnecessary.
     if window is None and not causal:
       assert row[a:b].all() and (b > a) == row.any()
   assert (ranges[:, 1] - ranges[:, 0]).mean() < 5  # of 8
@@ -222,7 +222,7 @@ def test_compiles_for_the_chip(topology, chip, length, dtype, asked):
     .as_text()
   )
   assert text.count('custom_call_target="tpu_custom_call"') == 2
-  # The kernels read and write arrays as they lie; one head of 64 is doubled.
+  # No arrays are copied around the kernels, except to double a single head.
   if length % 128 == 0 and layout != Layout(4, 1, 64):
     widths = rf"{layout.columns}|{layout.heads * layout.width}"
     assert not re.search(
@@ -274,7 +274,7 @@ def test_the_train_step_has_the_kernels(topology, capsys, tensor):
     }
   )
   text = run.step.lower(run.state, batch).compile().as_text()
-  # Each of 4 devices has its own 2 rows, or 4 rows and half of the heads.
+  # Each of 4 devices has 2 rows, or 4 rows and half of the heads.
   calls = re.findall(
     r"%(flash_[a-z]+)\S* = \(?bf16\[(\d),256,(\d+)\].*tpu_custom", text
   )

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Settings of other libraries' models are computed as there, or refused."""
+"""Settings in other libraries' files are applied or refused, never ignored."""
 
 import json
 import shutil
@@ -42,7 +42,7 @@ NEW = "sentence_transformers.sentence_transformer.modules."
 
 @pytest.fixture(name="plain", scope="module")
 def _plain(tmp_path_factory):
-  """A BERT of random weights, with prompts, and a tokenizer with capitals."""
+  """A random BERT with prompts and a cased tokenizer."""
   place = tmp_path_factory.mktemp("foreign")
   tokenizer = tokenizer_lib.train(
     [t.lower() for t in TEXTS] + ["emile Émile émile DOG THE E M I L É é"], 150
@@ -128,7 +128,7 @@ NORMALIZE = ("Normalize", {}, {})
 
 
 def _after(path, modules, prefix=OLD):
-  """Writes what follows the pooling."""
+  """Writes the modules after Pooling."""
   listed = json.loads((path / "modules.json").read_text())[:2]
   for i, (kind, settings, tensors) in enumerate(modules, 2):
     folder = path / f"{i}_{kind}_x"
@@ -188,7 +188,7 @@ def test_vectors_are_as_long_as_theirs(copy):
 
 
 def test_dot_products_rank_where_the_files_say_so(copy, tmp_path, capsys):
-  # Lengths that differ much, so that cosines rank otherwise.
+  # Lengths differ much, so that cosines give another ranking.
   _after(copy, [_dense(WIDTH, 8)])
   _edit(copy / "config_sentence_transformers.json", similarity_fn_name="dot")
   theirs, model = _theirs(copy), nomic_jax.load(str(copy))
@@ -242,7 +242,7 @@ def test_a_default_prompt_stands_before_what_names_none(copy, tmp_path):
   ours = _assert_same(copy)
   model, theirs = nomic_jax.load(str(copy)), _theirs(copy)
   assert np.abs(ours - theirs.encode(TEXTS, prompt="")).max() > 1e-3
-  # Queries have none, as theirs: "query" is "" there unless the files name it.
+  # As in sentence-transformers, queries get no prompt unless the files set one.
   np.testing.assert_allclose(
     systems.Dense(model).encode(TEXTS, "search_query"),
     theirs.encode_query(TEXTS),
@@ -268,13 +268,13 @@ LOWER = {"tokenizer_class": "BertTokenizerFast"}
   [
     ("sentence_bert_config.json", {"do_lower_case": True}),
     ("tokenizer_config.json", LOWER | {"do_lower_case": True}),
-    ("tokenizer_config.json", LOWER),  # theirs is True where nothing is said
-    ("tokenizer_config.json", {"tokenizer_class": None}),  # BERT's, of a BERT
+    ("tokenizer_config.json", LOWER),  # transformers' default is True
+    ("tokenizer_config.json", {"tokenizer_class": None}),  # a BERT's default
     (
       "tokenizer_config.json",
       LOWER | {"do_lower_case": False, "strip_accents": True},
     ),
-    ("tokenizer_config.json", {"do_lower_case": True}),  # of no such class
+    ("tokenizer_config.json", {"do_lower_case": True}),  # its class ignores it
   ],
 )
 def test_texts_are_changed_as_the_files_beside_say(
@@ -285,7 +285,7 @@ def test_texts_are_changed_as_the_files_beside_say(
   ours = _assert_same(copy)
   asks = "tokenizer_class" in changes or name.startswith("sentence")
   assert (np.abs(ours - before).max() > 1e-3) == asks
-  # It leaves with the tokenizer, whoever reads it.
+  # The exported tokenizer includes the change.
   files = model_directory.read_model(copy)
   model_directory.write_model(
     tmp_path / "again",
@@ -308,7 +308,7 @@ def test_texts_are_changed_as_the_files_beside_say(
   [
     ("RobertaTokenizerFast", {"add_prefix_space": True}, True),
     ("RobertaTokenizer", {}, False),
-    ("PreTrainedTokenizerFast", {}, True),  # as tokenizer.json has it
+    ("PreTrainedTokenizerFast", {}, True),  # as in tokenizer.json
   ],
 )
 def test_a_space_before_the_first_word_is_as_the_files_say(
@@ -423,7 +423,7 @@ def test_a_missing_post_processor_is_reported(copy):
     model.encode(TEXTS), _theirs(copy).encode(TEXTS), rtol=0, atol=1e-5
   )
   assert not model.encode([""]).any()
-  # transformers' own class adds them without being asked.
+  # transformers' own class adds them anyway.
   _edit(
     copy / "tokenizer_config.json",
     tokenizer_class="BertTokenizer",
@@ -512,7 +512,7 @@ def test_a_missing_modules_json_is_reported(copy):
       {"architectures": ["HF_ColBERT"]},
       "HF_ColBERT, not an embedding model",
     ),
-    ("adapter_config.json", {}, "adapter_config.json, an adapter"),
+    ("adapter_config.json", {}, "adapter_config.json, but a PEFT adapter"),
   ],
 )
 def test_what_is_not_computed_is_refused(copy, name, changes, message):
@@ -560,10 +560,10 @@ def test_modules_that_are_not_computed_are_refused(copy, change, message):
 
 
 def test_newer_names_of_the_same(copy):
-  """As version 6 writes them, where it writes them otherwise."""
+  """The spellings of version 6 that differ from earlier versions."""
   _theirs(copy).save_pretrained(str(copy.parent / "newer"))
   listed = json.loads((copy.parent / "newer" / "modules.json").read_text())
-  assert any(not x["type"].startswith(OLD) for x in listed)  # as supposed
+  assert any(not x["type"].startswith(OLD) for x in listed)  # precondition
   _assert_same(copy.parent / "newer")
 
 
@@ -576,7 +576,7 @@ def test_ids_beyond_the_table_are_refused(copy):
     UserError,
     match=(
       f"tokenizer.json has id {rows + 2}, but the model has {rows} embedding "
-      "rows; was resize"
+      "rows; specify the tokenizer"
     ),
   ):
     nomic_jax.load(str(copy))

@@ -90,7 +90,7 @@ def test_a_rotary_bert_is_the_bert_without_positions(place):
 @pytest.mark.parametrize("rotary", [False, True])
 def test_a_training_from_a_bert(place, tmp_path, capsys, config, rotary):
   bert = models.read_model(place / "bert")
-  # Rows longer than the table of positions are for the rotary model alone.
+  # Only the rotary model supports rows longer than the table of positions.
   length = 96 if rotary else 64
   lengths = (
     ["data.row_length"]
@@ -130,7 +130,7 @@ def test_a_training_from_a_bert(place, tmp_path, capsys, config, rotary):
       bert.mlm_head["transform"],
     ),
   ):
-    if config == "mlm" or tree:  # one step of AdamW away, and not further
+    if config == "mlm" or tree:  # moved by at most one step of AdamW
       moved = np.abs(tree["kernel"] - old["kernel"])
       assert 0 < moved.max() < 3e-3
   assert (trained.mlm_head is None) == (config == "contrastive")

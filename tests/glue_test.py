@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""GLUE: its files, its scores against a plain loop, its recipe."""
+"""GLUE: its files, its recipe, and its scores against a plain loop."""
 
 import json
 
@@ -80,13 +80,17 @@ def test_files_that_are_no_tasks_and_rows_that_do_not_fit_are_named(tmp_path):
     glue.records(str(file), bad_lib.BadRows(0, skippable=False))
   )
   file.write_text("index\tsentence\n0\ta test file\n")
-  with pytest.raises(UserError, match="first line is of no GLUE task"):
+  with pytest.raises(
+    UserError, match="first line does not match any GLUE task"
+  ):
     read()
   file.write_text("sentence\tlabel\nfine\t1\nodd\t1\t2\n")
-  with pytest.raises(UserError, match="row 3: 3 columns; expected 2"):
+  with pytest.raises(
+    UserError, match="row 3: 3 columns separated by tabs; expected 2"
+  ):
     read()
   file.write_text("sentence\tlabel\nfine\tyes\n")
-  with pytest.raises(UserError, match="row 2: the label 'yes'"):
+  with pytest.raises(UserError, match="row 2: unknown label 'yes'"):
     read()
 
 
@@ -130,7 +134,7 @@ def test_a_task_is_learnt_and_every_dev_row_is_scored_once(tmp_path):
     )
 
   write("train", 64)
-  write("dev", 13)  # one more than batches hold, and an odd one
+  write("dev", 13)  # more than whole batches, and odd
   flags = [
     f"{CONFIG}:cola",
     *small_data.TINY,
@@ -224,7 +228,7 @@ def test_pairs_are_truncated_as_transformers_truncates_them():
       batch["types"][0, place, : len(ids)].tolist()
       == (expected["token_type_ids"])
     )
-  # Control: cutting the joined pair's end would lose a whole second text.
+  # Control: truncating the joined pair would lose the whole second text.
   ids = batch["ids"][0, batch["text"][0][0]].tolist()
   separator = plain.token_to_id("[SEP]")
   assert ids.index(separator) == 24 - 1 - 5 - 1 and ids[-1] == separator

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The code that benchmarks/gpu.sh runs, traced, so that it stays valid."""
+"""Traces the code that benchmarks/gpu.sh runs, so that it stays valid."""
 
 import importlib.util
 

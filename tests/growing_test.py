@@ -50,5 +50,5 @@ def test_what_a_growing_batch_cannot_be():
   config = ml_collections.ConfigDict(dict(steps=0, epochs=1.0, data=data))
   with pytest.raises(UserError, match="epochs: .* while the batch grows"):
     loader.with_steps(config, None)
-  # So a length in tokens is refused: see schedules.steps_of.
+  # Therefore lengths in tokens are refused: see schedules.steps_of.
   assert training._per_step(data) == {}

@@ -83,7 +83,7 @@ def _program(scope):
 
 def test_cycles_kernels_and_collectives_are_counted_as_often_as_they_run():
   summary = hlo.summarise(_program("mul"))
-  turns = 5 + 1  # and one of a loop whose length is not told
+  turns = 5 + 1  # a loop of unknown length counts once
   assert summary.cycles == {
     "matmul": turns * 3 * 100,
     "attention": 0,
@@ -137,7 +137,7 @@ def test_a_collective_in_a_loop_of_a_real_program():
   ],
 )
 def test_operations_by_formula_are_what_xla_counts(loss, batch):
-  """On one layer, which XLA's count of a loop's body gets right."""
+  """With one layer, since XLA counts the body of a loop once."""
   config = dataclasses.replace(
     tiny.CONFIG, width=256, layers=1, mlp_width=512, vocab_size=512
   ).architecture

@@ -9,7 +9,7 @@ from nomic_jax import families
 from nomic_jax.errors import UserError
 from nomic_jax.model.config import EncoderConfig
 
-# What the released files hold, from their model pages.
+# Values of the released config.json files, from the model pages.
 BERT_2048 = dict(
   model_type="nomic_bert",
   activation_function="swiglu",
@@ -67,7 +67,7 @@ XLM_2048 = BERT_2048 | dict(
   "values, expected",
   [
     (BERT_2048, EncoderConfig(max_length=2048)),
-    # v1's native keys say that 8192 positions were trained; its code does not.
+    # v1's native keys say 8192 trained positions; its code says 2048.
     (V1, EncoderConfig(max_length=8192, rotary_factor=2.0)),
     (V15, EncoderConfig(max_length=8192)),
     (
@@ -189,7 +189,7 @@ def test_both_families_of_keys_are_written():
     EncoderConfig(rotary_factor=2.0, width=384).architecture
   )
   assert written["n_embd"] == written["hidden_size"] == 384
-  # Where transformers' dynamic NTK sets in.
+  # The length from which transformers' dynamic NTK applies.
   assert written["max_position_embeddings"] == 2048
   assert written["rope_parameters"] == {
     "rope_type": "dynamic",

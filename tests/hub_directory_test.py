@@ -335,7 +335,7 @@ def test_files_fetched_from_the_hub():
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-  """huggingface_hub without a net; puts models into its cache."""
+  """huggingface_hub without network; returns a function that caches a model."""
   cache = tmp_path / "cache"
   monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
   monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
@@ -360,7 +360,7 @@ def test_a_hub_model_in_the_cache(directory, hub, name):
 
 @pytest.mark.parametrize("place", ["beside", "directory", "hub", "nowhere"])
 def test_a_training_checkpoint_of_contrastors(directory, hub, place):
-  """trunk. names, a config.json without an architecture, and a projection."""
+  """With names in trunk., a config without architecture, and a projection."""
   expected = model_directory.read_model(directory).params
   config = directory / "config.json"
   trunk = directory.parent / "trunk"
@@ -370,7 +370,7 @@ def test_a_training_checkpoint_of_contrastors(directory, hub, place):
   tensors = {
     f"trunk.{k}": v for k, v in safetensors.torch.load_file(file).items()
   }
-  # BiEncoder pads the vocabulary by a setting of its own.
+  # BiEncoder has its own setting for padding the vocabulary.
   word = "trunk.embeddings.word_embeddings.weight"
   tensors[word] = torch.cat([tensors[word], torch.zeros(32, 64)])
   tensors |= {"proj.weight": torch.ones(24, 64), "proj.bias": torch.ones(24)}
@@ -443,7 +443,7 @@ def test_a_hub_name_stands_wherever_a_directory_may(directory, hub, tmp_path):
 
 
 def test_reading_a_training_leaves_the_process_as_it_was(tmp_path):
-  """Neither what is logged nor what is warned of, also if it fails."""
+  """Settings of logging and warnings are unchanged, also after an error."""
   state = lambda: (
     absl_logging.get_verbosity(),
     logging.getLogger("asyncio").level,

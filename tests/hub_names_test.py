@@ -87,7 +87,7 @@ def test_every_parameter_has_a_name_in_the_files(config):
     lambda x, y: np.testing.assert_equal(x.shape, y.shape), trees, expected
   )
   tensors = hub_random.write(config, trees)
-  # What follows pooling has files of its own.
+  # Modules after pooling have separate files.
   expected["encoder"].pop("projection", None)
   assert sum(t.size for t in tensors.values()) == sum(
     x.size for x in jax.tree.leaves(expected)
@@ -118,7 +118,7 @@ def test_published_names_are_those_of_the_published_models():
 def test_transformers_nomic_files_come_back_byte_for_byte(
   tmp_path, native_names
 ):
-  """transformers saves published names itself, so it is the judge."""
+  """transformers itself saves the published names, so compare with its file."""
   model = _transformers_model(
     transformers.NomicBertModel, transformers.NomicBertConfig
   )
@@ -263,7 +263,7 @@ def test_arrays_on_devices_are_exported():
       r"unexpected cls\.predictions\.bias",
     ),
     (
-      lambda t: t.update(  # as if the MLP were not the config's
+      lambda t: t.update(  # an MLP that the config does not describe
         {n.replace("fc11", "fc1"): t.pop(n) for n in list(t) if "fc11" in n}
       ),
       r"missing .*fc11\.weight.*unexpected .*fc1\.weight",

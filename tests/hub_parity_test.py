@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Models converted in both directions compute the same numbers."""
+"""Models converted to and from PyTorch compute the same values."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -64,8 +64,8 @@ MODELS = {
   ),
   "bert mlm": (transformers.BertForMaskedLM, transformers.BertConfig, {}),
 }
-# Every text this long: dynamic NTK goes by the text's own length here and by
-# the batch's in transformers, which agree when all are the longest.
+# All texts have this length: dynamic NTK uses a text's own length here, and the
+# batch's in transformers, so that both are equal.
 FULL = np.full(4, 32)
 RAGGED = np.array([1, 7, 32, 20])
 

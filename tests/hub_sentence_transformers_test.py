@@ -45,7 +45,7 @@ def tokenizer():
 
 @pytest.fixture
 def directory(tmp_path, tokenizer):
-  """Writes a random model and gives its place."""
+  """Returns a function that writes a random model and returns its path."""
 
   def write(prompts=PROMPTS, max_tokens=None, written=None, **config):
     config = EncoderConfig(
@@ -81,8 +81,8 @@ def test_equal_vectors(directory, config):
   model = nomic_jax.load(str(path))
   vectors = {}
   for prompt in (None, "search_query"):
-    # Alone and from short to long: with dynamic NTK, transformers goes by the
-    # longest text of the batch, and of the batches before it.
+    # One by one, from short to long: with dynamic NTK, transformers uses the
+    # longest text of this and all earlier batches.
     width = config.get("projection", 64)
     expected = np.zeros((len(TEXTS), width), np.float32)
     theirs = sentence_transformers.SentenceTransformer(str(path), device="cpu")
@@ -154,7 +154,7 @@ def test_other_names_of_special_tokens(directory, tokenizer, tmp_path, named):
     written = written.replace(json.dumps(old), json.dumps(new))
   other = tokenizers.Tokenizer.from_str(written)
   tokenizer_lib.save(other, tmp_path / "folder")
-  if named == "as before":  # data prepared before roles were looked up
+  if named == "as before":  # as in data that earlier versions prepared
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
       file = tmp_path / "folder" / name
       file.write_text(
@@ -219,7 +219,7 @@ def test_what_sentence_transformers_saves_is_read(directory, tmp_path):
 
 
 def test_prompts_of_a_file_that_does_not_say(directory):
-  """v1 and v1.5 name their prompts in the model card alone."""
+  """v1 and v1.5 list their prompts only in the model card."""
   path = directory(prompts={})
   assert model_directory.read_model(path).prompts == {}
   settings = path / "config_sentence_transformers.json"
@@ -305,7 +305,7 @@ def test_what_would_change_the_vectors_is_an_error(
 
 
 def test_vectors_of_tokens(directory):
-  """Without pooling, sentence-transformers gives the tokens' own vectors."""
+  """Without pooling, sentence-transformers returns the vectors of tokens."""
   path = directory(pooling="none")
   theirs = sentence_transformers.SentenceTransformer(str(path), device="cpu")
   expected = theirs.encode(TEXTS[0], output_value="token_embeddings").numpy()

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Reciprocal rank fusion against the formula, and what it fuses."""
+"""Reciprocal rank fusion: its formula, and hybrid systems."""
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def test_of_equal_scores_the_first_ranking_decides_and_gaps_are_empty():
 
 
 class _Ranks:
-  """A system that finds documents by their length, or by their number."""
+  """A system that ranks documents by `best`, smallest first, for any query."""
 
   def __init__(self, best):
     self._best = best

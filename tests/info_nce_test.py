@@ -27,11 +27,11 @@ SCALE = 50.0
 
 
 def _case(seed=0, queries=8, negatives=2, width=16):
-  """Normalised vectors, copies of positives and absent ones among them."""
+  """Normalised vectors, including copies of positives and absent candidates."""
   rng = np.random.default_rng(seed)
   q = rng.normal(size=(queries, width))
   c = rng.normal(size=(queries * (1 + negatives), width))
-  # Answers that are near but not always the nearest, so nothing saturates.
+  # Positives are near, but not always the nearest, so nothing saturates.
   c[:queries] += q
   q, c = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (q, c))
   identity = np.arange(1, len(c) + 1)
@@ -40,7 +40,7 @@ def _case(seed=0, queries=8, negatives=2, width=16):
   identity[-3:] = 0  # absent
   c[queries + 5] = c[1]
   c[3] = c[0]
-  c[-3:] = c[2]  # would score high, were they there
+  c[-3:] = c[2]  # would score high if they were not absent
   positive = np.arange(queries)
   return (
     q.astype("f"),
@@ -51,7 +51,7 @@ def _case(seed=0, queries=8, negatives=2, width=16):
 
 
 def _brute(q, c, positive, identity, scale, group=None):
-  """Loss, queries answered right, and gradients: one number at a time."""
+  """Loss, number of correct queries, and gradients, computed by loops."""
   group = np.arange(len(q)) if group is None else group
   answers = {  # texts, by query
     g: {
@@ -96,8 +96,9 @@ def _ours(q, c, positive, identity, scale, group=None):
   )
 
 
-# Vectors 16 wide are scored in blocks of at most 16 rows: one block of queries
-# and two of candidates; numbers that blocks do not divide; none to spare.
+# Vectors of width 16 are scored in blocks of at most 16 rows. The cases: one
+# block of queries and two of candidates; numbers of rows that blocks do not
+# divide; and full blocks.
 @pytest.mark.parametrize("queries, negatives", [(8, 2), (37, 1), (64, 1)])
 def test_value_and_gradients_are_those_of_a_loop_in_float64(queries, negatives):
   case = _case(queries, queries, negatives)
@@ -111,7 +112,7 @@ def test_value_and_gradients_are_those_of_a_loop_in_float64(queries, negatives):
 @pytest.mark.slow
 @pytest.mark.parametrize("queries, negatives", [(8, 2), (37, 1), (64, 1)])
 def test_answers_of_an_equal_query_are_no_negatives(queries, negatives):
-  """Few distinct texts: several answers of a query, several queries of one."""
+  """Queries with several positives, and positives of several queries."""
   q, c, positive, identity = _case(queries, queries, negatives)
   rng = np.random.default_rng(queries)
   identity = np.where(
@@ -128,7 +129,7 @@ def test_answers_of_an_equal_query_are_no_negatives(queries, negatives):
     streamed.negatives(*map(jnp.asarray, (positive, identity, group)))[2:-1],
     [[i != 0 and i not in a for i in identity] for a in answers[2:-1]],
   )
-  # Controls: equal queries with several answers, all in one group, are not.
+  # Controls: with other groups, the loss differs.
   alone = _brute(q, c, positive, identity, SCALE)
   assert abs(alone[0][0] - expected[0][0]) > 0.1
   joined = np.where(group > 0, 1, 0)
@@ -161,7 +162,7 @@ def test_a_query_that_is_answered_well_still_has_a_gradient():
   """Softmax − 1 at the positive would be 0 in float32."""
   q, c, positive, identity = _case()
   c[:8] = q  # every answer is its query
-  c[8:] -= q[0]  # and nothing else is near the first
+  c[8:] -= q[0]  # and no other candidate is near the first query
   c[8:] /= np.linalg.norm(c[8:], axis=1, keepdims=True)
   keep = np.r_[0, 8 : len(c)]
   case = q[:1], c[keep], positive[:1], identity[keep] + 1
@@ -194,7 +195,7 @@ def test_logits_that_are_large_do_not_overflow():
 
 
 def _max_sim(queries, candidates):
-  """Late interaction: each token of a query with its best of the candidate."""
+  """Late interaction: each query token with its best candidate token."""
   scores = jnp.einsum(
     "qid,cjd->qcij", queries["vectors"], candidates["vectors"]
   )
@@ -203,7 +204,7 @@ def _max_sim(queries, candidates):
 
 @pytest.mark.slow
 def test_the_gradient_of_any_score_is_its_own():
-  """A score of two trees, 3 and 4 tokens a text, against float64."""
+  """A score of trees with 3 and 4 tokens per text, compared with float64."""
   _, _, positive, identity = _case(37, 37, 1)
   rng = np.random.default_rng(0)
   draw = lambda *shape: 0.3 * rng.normal(size=shape)
@@ -231,7 +232,7 @@ def test_the_gradient_of_any_score_is_its_own():
     *single, jnp.float32(SCALE)
   )
   tiny.assert_close(actual, jax.tree.map(np.asarray, expected), 1e-5)
-  # Control: of dot products of the tokens' sums it is another.
+  # Control: the gradient of dot products of summed tokens is another.
   summed = lambda q, c: dot(q["vectors"].sum(1), c["vectors"].sum(1))
   other = tiny.jit(
     lambda *x: cross_entropy(
@@ -277,7 +278,7 @@ def test_each_width_is_truncated_and_normalized_again():
   tiny.assert_close((loss, grads), (total, (d_q, d_c)), 1e-5)
   assert right == pytest.approx(np.mean(rights))
   assert len(set(rights)) > 1
-  assert abs(plain - total) > 0.1  # control: cut, not normalised again
+  assert abs(plain - total) > 0.1  # control: truncated, not normalised again
 
 
 def _unit(x):
@@ -285,7 +286,7 @@ def _unit(x):
 
 
 def _through_unit(x, g):
-  """The gradient by x, given the one by x / ‖x‖."""
+  """The gradient with respect to x, given that for x / ‖x‖."""
   length = np.linalg.norm(x.astype("d"), axis=1, keepdims=True)
   u = x / length
   return (g - u * (u * g).sum(1, keepdims=True)) / length
@@ -317,14 +318,14 @@ def test_matryoshka_widths_that_do_not_fit_are_named():
       )
 
 
-# As v1.5: a LayerNorm before the widths are cut.
+# As in v1.5: a LayerNorm before truncation to the widths.
 NORMED = Encoder(
   dataclasses.replace(tiny.CONFIG, pooled_norm=True).architecture, dropout=0.3
 )
 
 
 def _loss(chunks):
-  """Everything at once: dropout, two widths, a trained temperature."""
+  """A loss with dropout, two widths and a trained temperature."""
   rows, length = tiny.pair_batch()["inputs"]["ids"].shape
   return InfoNCE(
     NORMED,
@@ -337,7 +338,7 @@ def _loss(chunks):
 @pytest.fixture(name="trained", scope="module")
 def _trained():
   rng = np.random.default_rng(0)
-  # Of fresh weights the last LayerNorm leaves nothing to do for another.
+  # With initial weights, the last LayerNorm would make another one useless.
   moved = jax.tree.map(
     lambda x: x + 0.1 * rng.normal(size=x.shape).astype("f"),
     tiny.params(_loss(1)),
@@ -347,7 +348,7 @@ def _trained():
 
 @pytest.mark.slow
 def test_chunks_change_nothing_and_the_gradient_is_gradcaches(trained):
-  """Each row drops out by a key of its own, so chunks cannot matter."""
+  """Each row has its own dropout key, so chunks do not matter."""
   batch, key = tiny.pair_batch(), jax.random.key(0)
   f = lambda n: lambda p, b, rng: _loss(n)(p, b, rng)[0]
   loss, grads = tiny.jit(jax.value_and_grad(f(4)))(trained, batch, key)
@@ -356,7 +357,7 @@ def test_chunks_change_nothing_and_the_gradient_is_gradcaches(trained):
   assert float(in_two(trained, batch, key)) == pytest.approx(
     float(loss), rel=1e-6
   )
-  # Controls: other masks, no LayerNorm, half of the negatives: another loss.
+  # Controls: other masks, no LayerNorm or fewer negatives change the loss.
   other = in_two(trained, batch, jax.random.key(1))
   assert abs(other / loss - 1) > 1e-3
   plain = InfoNCE(
@@ -371,7 +372,7 @@ def test_chunks_change_nothing_and_the_gradient_is_gradcaches(trained):
 
 
 def _by_hand(params, batch, key):
-  """GradCache: embed, differentiate the loop by the vectors, go back once."""
+  """GradCache: embeds, differentiates the loop, and applies one vjp."""
   encoder = NORMED
   tokens = batch["inputs"]
 
@@ -408,7 +409,7 @@ def _by_hand(params, batch, key):
 
 @pytest.mark.slow
 def test_both_directions_count_half_each():
-  """A document, too, is asked for its query among all the queries."""
+  """Documents also retrieve their query among all queries."""
   q, c, own, identity = _case()
   table, slot = np.concatenate([3 * q, c]), np.arange(8, 32, dtype="i")
   row = np.zeros((4, 8), np.int32)
@@ -449,8 +450,8 @@ def test_both_directions_count_half_each():
   )
   assert (weight, sums["accuracy"]) == (8, right)
   assert abs(there - back) > 0.1
-  # Queries 2 and 5 are the same: neither is the other's negative, nor is what
-  # answers it. Query 6 is absent.
+  # Queries 2 and 5 are equal: neither they nor their documents are negatives of
+  # each other. Query 6 is absent.
   group = np.arange(1, 9)
   group[5] = group[2]
   batch["content"] = np.concatenate([group, identity]).reshape(4, 8)
@@ -458,7 +459,7 @@ def test_both_directions_count_half_each():
   (total, (weight, _)), grads = ask(True)
   answers = np.where(np.arange(8) == 6, -1, own)
   (there, _), (d_q, d_c, _) = _brute(q, c, answers, identity, SCALE, group)
-  # Their documents ask for the first of them, which all others meet once.
+  # Their documents retrieve the first of them; for all others it counts once.
   once, first = np.where(answers < 0, 0, group), np.array(answers)
   once[5], first[5] = 0, 2
   (back, _), (d_own, d_queries, _) = _brute(
@@ -532,7 +533,7 @@ def test_a_chunk_has_so_many_tokens_at_most(rows, length, tokens, chunks):
 
 
 def _temporaries(f, *arguments):
-  """Bytes that the gradient of f takes beside arguments and results."""
+  """Bytes of temporaries of the gradient of f."""
   compiled = tiny.jit(jax.grad(f)).lower(*arguments).compile()
   return compiled.memory_analysis().temp_size_in_bytes
 

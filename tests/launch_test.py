@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The launch scripts except tpu_pod.sh, against stubs that can fail."""
+"""The launch scripts except tpu_pod.sh, with stubs that can fail."""
 
 import configparser
 import importlib.util
@@ -72,7 +72,7 @@ def test_backoff_grows_to_ten_minutes():
 
 @pytest.mark.parametrize("ignores", [False, True])
 def test_a_job_receives_sigterm_and_is_awaited(cloud, ignores):
-  """Also if it is the only process of a container that has one."""
+  """Also as process 1 of a container."""
   cloud.job(
     "trap 'sleep 0.5; echo saved; exit 75' TERM; echo up\n"
     "while :; do sleep 0.05; done"
@@ -87,7 +87,7 @@ def test_a_job_receives_sigterm_and_is_awaited(cloud, ignores):
   assert cloud.read("status") == ["75"]
 
 
-# Slurm: a task for each status, of which srun returns the highest.
+# Slurm: one task for each status; srun returns the highest.
 SRUN = """
 while [ "$1" != bash ]; do shift; done
 number=0
@@ -358,19 +358,19 @@ def test_the_page_quotes_messages_as_they_are():
   rows = [line.split("|") for line in table.splitlines()[4:] if line]
   quoted = [q for row in rows for q in re.findall("`([^`]+)`", row[3])]
   paths = [*SCRIPTS, *(ROOT / "nomic_jax").rglob("*.py")]
-  # Long messages are several literals, one below the other.
+  # Long messages consist of several adjacent literals.
   source = "\n".join(path.read_text() for path in paths).replace("\\`", "")
   source = re.sub(r'"\s*\n\s*f?"', "", source)
   assert len(quoted) > 15
   for message in quoted:
-    if message not in ("another task died", "PreemptParameters"):  # others' own
+    if message not in ("another task died", "PreemptParameters"):  # of others
       for part in re.split(r"\b(?:[A-Z]+|\d+)\b:?|\.\.\.|^ended", message):
         assert part.strip() in source, message
 
 
 @pytest.mark.parametrize("extra", ["tpu", "cuda"])
 def test_the_lock_files_are_what_setup_cfg_asks_for(extra):
-  """If not: run launch/lock.sh."""
+  """If this fails, run launch/lock.sh."""
   config = configparser.ConfigParser()
   config.read(ROOT / "setup.cfg")
   extras = config["options.extras_require"]
@@ -380,7 +380,7 @@ def test_the_lock_files_are_what_setup_cfg_asks_for(extra):
   text = (LAUNCH / f"requirements-{extra}.txt").read_text()
   assert "launch/lock.sh" in text.splitlines()[1]
   lines = [line for line in text.splitlines() if not line.startswith("#")]
-  # Names and versions alone: no place that they come from.
+  # Only names and versions, without the index they come from.
   assert all(re.fullmatch(r"[a-z0-9-]+==[0-9a-z.]+", line) for line in lines)
   locked = dict(line.split("==") for line in lines)
   for line in wanted.split("\n"):
@@ -431,7 +431,7 @@ def test_a_dry_run_prints_and_calls_nothing(cloud, script, verb, expected):
   )
   assert done.returncode == 0 and not calls, done.stderr
   assert len(done.stdout.splitlines()) == expected, done.stdout
-  # As a person would type them.
+  # Quoted as a person would type them.
   assert {line.split()[0] for line in done.stdout.splitlines()} <= {
     "gcloud",
     "xpk",

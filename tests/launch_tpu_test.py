@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""tpu_pod.sh and the processes it starts, in a simulated cloud."""
+"""tpu_pod.sh, and the processes it starts, in a simulated cloud."""
 
 import collections
 import os
@@ -29,7 +29,7 @@ def _slice(cloud):
 
 
 def _verbs(calls):
-  """Of each call the word that says what it is about."""
+  """The verb of each call of gcloud."""
   words = (
     " create ",
     " delete ",
@@ -69,7 +69,7 @@ def test_a_slice_is_requested_used_and_deleted(cloud):
     "--runtime-version=v2-alpha-tpuv5-lite --node-id=nomic-jax --spot "
     "--network=n --autocheckpoint-enabled"
   ]
-  done, calls = cloud.run("tpu_pod.sh", "create")  # there already
+  done, calls = cloud.run("tpu_pod.sh", "create")  # it exists already
   assert done.returncode == 0 and not calls and "ACTIVE" in done.stdout
   stale = cloud.folder / "home-nomic-jax-1" / "nomic_jax" / "deleted.py"
   stale.parent.mkdir(parents=True)
@@ -226,7 +226,7 @@ def test_stop_waits_for_the_save_and_ends_babysit(slice_):
   assert "saved" in out and "stopped with status 75; nomic-jax is kept" in out
   assert _started(slice_) == ONCE
   assert slice_.read("state") == ["ACTIVE"]
-  slice_.job("exit 0")  # a person who starts it again means it
+  slice_.job("exit 0")  # starting it again is allowed
   done, _ = slice_.run("tpu_pod.sh", "run", *TRAIN)
   assert done.returncode == 0, done.stderr
 
@@ -289,7 +289,7 @@ def test_babysit_obeys_the_statuses_of_all_workers(
   done, calls = slice_.run("tpu_pod.sh", "babysit", *TRAIN)
   assert set(_started(slice_).values()) == {attempts}, done.stderr
   assert ("giving up" in done.stderr) == gives_up
-  assert _verbs(calls)[-1] == "delete"  # it costs nothing any more
+  assert _verbs(calls)[-1] == "delete"  # so that it costs no more
   if "2" in ends.split():
     assert done.returncode == 2
     assert f"[nomic-jax-{ends.split().index('2')}] " in done.stderr  # culprit
@@ -316,7 +316,7 @@ def test_workers_that_do_not_answer_are_retried_and_kept(slice_):
 
 
 def test_a_slice_with_a_lost_worker_is_replaced(slice_):
-  """Only if the job has ended on the others: else it may run on."""
+  """Only if the job has ended on the other workers; else it may still run."""
   slice_.job("""
     [ "$(grep -c "^$WORKER " "$CLOUD/starts")" -le 1 ] || exit 0
     sleep 0.5
@@ -357,7 +357,7 @@ def test_a_worker_that_was_restarted_counts_as_killed(slice_):
 
 
 def test_of_two_starts_at_once_one_is_made(cloud):
-  """As by two terminals that both saw that no job runs."""
+  """As from two terminals, after both found that no job runs."""
   home = cloud.folder / "home"
   (home / "venv" / "bin").mkdir(parents=True)
   (home / "venv" / "bin" / "activate").touch()
@@ -381,7 +381,7 @@ def test_a_bucket_is_no_longer_mounted(cloud):
 def test_outside_a_checkout_nothing_is_copied(cloud):
   copy = cloud.folder / "elsewhere"
   shutil.copytree(cloud_lib.LAUNCH, copy / "launch")
-  (copy / ".git").write_text("gitdir: nowhere")  # not that of a parent
+  (copy / ".git").write_text("gitdir: nowhere")  # hides a parent's .git
   cloud.write("state", "ACTIVE")
   done, calls = cloud.run(str(copy / "launch" / "tpu_pod.sh"), "setup")
   assert done.returncode == 2 and not calls

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""tpu_pod.sh restarts a training whose hosts fail: the same bits."""
+"""tpu_pod.sh restarts a training whose hosts fail, with the same result."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from nomic_jax.run import metrics
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
 STEPS = 24
-# Steps and figures that depend on nothing but the training.
+# Metrics that depend only on the training, not on time.
 _SAME = ("step", "loss", "accuracy", "grad_norm")
 
 
@@ -25,8 +25,8 @@ _SAME = ("step", "loss", "accuracy", "grad_norm")
 def _cloud(tmp_path):
   cloud = cloud_lib.Cloud(tmp_path)
   small_data.make(tmp_path)
-  # The workers of the slice are hosts of one job. Each start meets at a port
-  # of its own. The first is slowed down, so that it can be killed half-way.
+  # The workers of the slice are hosts of one job. Each start uses another port.
+  # The first start is slowed down, so that it can be killed half-way.
   cloud.job(f"""
     n=$(grep -c "^$WORKER " "$CLOUD/starts")
     export JAX_COORDINATOR_ADDRESS=localhost:$((BASE + n))

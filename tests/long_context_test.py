@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Long texts: where their data is, prompts, and how many tokens are read."""
+"""Evaluation of long texts: data sets, prompts and the tokens that are read."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ from nomic_jax.model.encoder import Encoder
 
 
 class Reader(systems.Dense):
-  """Finds a document that has the query in what it reads, and no other."""
+  """Finds a document if its first characters contain the query."""
 
   def __init__(self, characters):
     self.characters, self.model = characters, self
@@ -69,7 +69,7 @@ def test_needles_are_found_within_the_tokens_read(tmp_path):
     assert sum(query in d for d in task.documents) == 1
   scores = task.scores(task.run(Reader(length // 2)).items)
   assert scores["quarter 1"] == scores["quarter 2"] == 1
-  # Texts that are not found rank in the order of the documents.
+  # Documents that do not match keep their order.
   assert scores["quarter 3"] == scores["quarter 4"] < 0.5
   assert scores["nDCG@10"] == pytest.approx(
     np.mean([scores[f"quarter {q}"] for q in range(1, 5)])
@@ -185,14 +185,14 @@ def test_a_model_reads_up_to_its_limit_with_ntk_beyond_training():
     tiny.CONFIG, vocab_size=256, trained_length=16, max_length=16
   ).architecture
   params = tiny.params(Encoder(config))
-  params["layers"]["qkv"]["kernel"] *= 50  # or all tokens are attended alike
+  params["layers"]["qkv"]["kernel"] *= 50  # else attention is nearly uniform
   model = embed.Model(config, params, tiny.words(), {})
   text = " ".join(tiny.WORDS * 3)  # 30 words, 32 tokens
   short = " ".join((tiny.WORDS * 3)[:10])
   encode = lambda m, t: m.encode([t])[0]
   further = model.reading(64)
   assert further.architecture.rope.factor == 2 and further.max_tokens == 64
-  np.testing.assert_allclose(  # NTK changes nothing within what was trained
+  np.testing.assert_allclose(  # NTK changes nothing within the trained length
     encode(further, short), encode(model, short), atol=1e-6
   )
   with pytest.warns(UserWarning, match="more than 16 tokens"):

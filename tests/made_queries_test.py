@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Markdown, and pairs made of documents that have no queries."""
+"""Markdown, and pairs made from documents without queries."""
 
 import json
 
@@ -100,7 +100,7 @@ def test_a_folder_of_markdown_is_pages(tmp_path, docs, capsys):
   (docs / "pairs.jsonl").write_text('{"query": "a", "document": "b"}\n')
   assert len(_prepare(tmp_path, docs)["train"]) == 1  # its rows, as before
   (docs / "empty.md").write_text("\n")
-  with pytest.raises(UserError, match="empty.md: no text in it"):
+  with pytest.raises(UserError, match="empty.md: has no text"):
     _prepare(tmp_path, docs / "empty.md")
 
 
@@ -128,7 +128,7 @@ def test_pairs_are_made_and_counted(tmp_path, docs, capsys):
       words = [int(w[4:]) for w in crop.split()]
       assert words == [*range(words[0], words[0] + len(words))]
       assert 8 <= len(words) <= 128
-    # Of one passage.
+    # Both are from the same passage.
     passage = {int(w[4:]) // 256 for c in row["query"].split() for w in [c]}
     assert len(passage) == 1
   assert kinds.of(tmp_path / "out").name == "pairs"
@@ -177,7 +177,7 @@ def test_rows_of_one_document_are_on_one_side(tmp_path):
   sides = [{r["location"] for r in rows[name]} for name in ("train", "test")]
   assert sides[1] and not sides[0] & sides[1]
   assert len(rows["train"]) + len(rows["test"]) == 30 * 4
-  # Control: without their documents in common they would be parted.
+  # Control: without the common document they would be separated.
   found = splits.survey(
     {**r, "group": None} for name in rows for r in rows[name]
   )
@@ -204,5 +204,5 @@ def test_what_cannot_be_made_is_refused(tmp_path, docs):
   assert (row["query"], row["document"]) == ("t", "a b c d e f")
   with pytest.raises(UserError, match="--kind=labels: --queries makes pairs"):
     _prepare(tmp_path, source, queries=["title"], kind="labels")
-  with pytest.raises(UserError, match="--include: all Markdown"):
+  with pytest.raises(UserError, match="--include: not supported for Markdown"):
     _prepare(tmp_path, docs, include=["*.md"])

@@ -42,8 +42,8 @@ CURATION = {
   "--distributed": "False",
 }
 
-# What --help promises: each job's flags and what they are without being given.
-# What commands that exist promise; further flags and jobs may be added.
+# The flags of each job with their defaults, as in --help. These must not
+# change; further flags and jobs may be added.
 FLAGS = {
   "prepare": {
     "--source": "required",
@@ -186,7 +186,7 @@ FLAGS = {
   "verify": {},
 }
 
-# Modules that take more than a moment, and that no --help needs.
+# Modules that are slow to import and that no --help needs.
 HEAVY = (
   "jax",
   "jaxlib",
@@ -243,7 +243,7 @@ def test_help_names_every_job(capsys):
     assert f"\n    {job} " in shown or f"\n  {job} " in shown
 
 
-# The function behind each job, which Python calls as well.
+# The function of each job, which can also be called from Python.
 FUNCTIONS = {
   "prepare": "data.prepare:prepare",
   "tokenise": "data.tokens:tokenise",
@@ -405,7 +405,7 @@ def test_a_signature_is_flags(line, expected, monkeypatch):
 
 
 def test_the_command_of_the_readme(tmp_path, monkeypatch, capsys):
-  """The page adds one with one file and one name; it must do what it says."""
+  """Runs the page's example of a new command."""
   page = (pathlib.Path(jobs.__file__).parent / "README.md").read_text()
   _, code, shown = re.split(r"complete:\n|\nIts signature", page)
   (tmp_path / "words.py").write_text(textwrap.dedent(code))
@@ -522,7 +522,7 @@ def test_overrides_that_are_mistakes(override, message):
 
 
 def test_options_of_others_may_be_any_number(tmp_path):
-  """A user's objective checks its own options; strings work as numbers do."""
+  """An objective of the user may have options of any type."""
   (tmp_path / "common.py").write_text(
     "def get(c):\n  c.loss.frozen_layers = 0\n  c.loss.ignore_index = -100\n"
     "  c.loss.targets = ('qkv',)\n  c.loss.bare = None\n  return c\n"
@@ -561,7 +561,7 @@ def test_options_of_others_may_be_any_number(tmp_path):
 def test_a_config_file_imports_what_lies_beside_it_and_leaves_no_trace(
   tmp_path,
 ):
-  """Modules and packages, at once or late, of folders that differ."""
+  """Modules and packages, imported at once or late, from several folders."""
   for number in (1, 2):
     folder = tmp_path / str(number)
     (folder / "parts" / "more").mkdir(parents=True)

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Manifests hold a model's history; equal trainings give equal bits."""
+"""Manifests hold a model's history; equal trainings give equal weights."""
 
 import json
 import os
@@ -86,7 +86,7 @@ def test_a_manifest_holds_the_whole_history(place):
   assert prepared["arguments"]["held_out"] == 0.1
   assert prepared["rows"] == {"train": 54, "test": 6}
   assert prepared["inputs"]["source"]["path"] == f"{place}/pairs.jsonl"
-  assert "devices" not in prepared  # none has a say
+  assert "devices" not in prepared  # prepare does not depend on them
 
 
 def test_verify_finds_what_differs(place, tmp_path, capsys):
@@ -105,7 +105,7 @@ def test_verify_finds_what_differs(place, tmp_path, capsys):
   file.write_text(json.dumps(values))
   status, said = verify()
   assert "libraries: jax: was 0.0.1" in said.out
-  assert status == 2  # its training tells another version
+  assert status == 2  # its training records another version
   shutil.copy(place / "model" / "reproduce.json", file)
   weights = tmp_path / "model" / "model.safetensors"
   weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
@@ -174,7 +174,7 @@ def test_manifests_of_data_hold_the_history_too(data, capsys):
 
 
 def _differing(data, capsys):
-  """What verify says differs in the history of mined."""
+  """The differences that verify finds in the history of `mined`."""
   capsys.readouterr()
   status = main(["verify", f"{data}/mined"])
   lines = capsys.readouterr().out.splitlines()
@@ -186,7 +186,7 @@ def _differing(data, capsys):
 def test_what_differs_in_data_is_found_and_a_copy_is_the_same(data, capsys):
   source = data / "pairs.jsonl"
   text = source.read_text()
-  os.utime(source, (1, 1))  # as a copy has another time
+  os.utime(source, (1, 1))  # a copy has another time
   assert _differing(data, capsys) == []
   source.write_text(text + text.splitlines()[0] + "\n")
   assert _differing(data, capsys) == [f"input: input: input: source {source}"]
@@ -228,7 +228,7 @@ def test_the_same_rows_have_the_same_fingerprint_anywhere(tmp_path):
   assert one["fingerprint"] == dataset.fingerprint(here)
   (here / "reproduce.json").unlink()
   assert one["fingerprint"] == dataset.fingerprint(here)
-  assert main(["verify", str(here)]) == 2  # as one of an earlier version
+  assert main(["verify", str(here)]) == 2  # as from an earlier version
 
 
 def test_tokens_of_other_records_are_found(data, capsys):
@@ -246,7 +246,7 @@ def test_directories_in_a_bucket_are_verified_there(
 ):
   for name in ("pairs", "tuned", "model"):
     buckets.upload(place / name, f"{bucket}/{name}")
-  # The history refers to paths in the bucket.
+  # The history has paths in the bucket.
   written = f"{bucket}/model/reproduce.json"
   values = json.loads(
     buckets.as_path(written).read_text().replace(f'"{place}/', f'"{bucket}/')
@@ -271,7 +271,7 @@ def test_directories_in_a_bucket_are_verified_there(
   lines = said(f"{bucket}/model", 2)
   assert "weights: the same" in lines
   assert f"training: config.data.path {bucket}/pairs: the same" in lines
-  # The work directory in the bucket refers to local paths.
+  # The work directory in the bucket has local paths.
   assert f"training {bucket}/tuned: was" in lines
   assert f"training: parent {bucket}/mlm: cannot be compared: it no" in lines
   assert "files: the same" in said(f"{bucket}/pairs")

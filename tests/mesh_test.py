@@ -1,8 +1,8 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The same step on every mesh, and what travels over it.
+"""Every mesh computes the same step; its collectives.
 
-Run as a program it is one of two processes: see `_process`.
+As a script, this file is one of two processes: see `_process`.
 """
 
 import math
@@ -44,7 +44,7 @@ LOSSES = {
     lambda: _labelled(),
   ),
   "distill": (dict(name="distill", kind="relational"), 0.0, lambda: _taught()),
-  # More queries on each device than vectors are wide: in blocks.
+  # More queries per device than the vectors' width, so they form blocks.
   "kd": (dict(name="distill", kind="kd"), 0.0, lambda: _taught(256, rows=256)),
 }
 PROCESSES = ("mlm", "info_nce", "classification", "distill")
@@ -95,8 +95,8 @@ def _setup(name, rules="replicated", *sizes, **optimizer):
         dropout=dropout,
       ),
       mesh=dict(zip(partition.AXES, sizes), rules=rules, unsharded_limit=1.0),
-      # With eps = 1 an update is nearly the gradient, not its sign, so that
-      # one of 1e-9 ± 1e-9 does no harm.
+      # With eps = 1 an update is nearly the gradient instead of its sign, so a
+      # gradient of 1e-9 ± 1e-9 does not matter.
       optimizer=dict(
         learning_rate=1.0,
         schedule="constant",
@@ -132,8 +132,8 @@ def _two_steps(name, start=None, rules="replicated", *sizes, **optimizer):
   """Takes two steps.
 
   Returns:
-    The first state, the metrics and the last parameters, on the host; the
-    share of the parameters that every device has all of; and the program.
+    The first state, the metrics and the last parameters, on the host; the share
+    of the parameters that are replicated; and the compiled program.
   """
   run, batch = _setup(name, rules, *sizes, **optimizer)
   step = run.step.lower(run.state, batch).compile(tiny.FAST)
@@ -147,7 +147,7 @@ def _two_steps(name, start=None, rules="replicated", *sizes, **optimizer):
   for _ in range(2):
     before = state
     state, metrics = step(state, batch)
-    # The gradient of one number may be all rounding: compare that of all.
+    # The gradient of a single number may be only rounding: compare all.
     del metrics["group_norms"]
     seen.append(jax.device_get(metrics))
     # The state is donated: no second copy of it lives on.
@@ -161,7 +161,7 @@ def _two_steps(name, start=None, rules="replicated", *sizes, **optimizer):
 
 @pytest.fixture(name="alone", scope="module")
 def _alone():
-  """What one device does."""
+  """The two steps on one device."""
   return {name: _two_steps(name) for name in LOSSES}
 
 
@@ -223,7 +223,7 @@ def test_frozen_parameters_need_no_memory_but_their_own():
   size = sum(4 * p.size for p in jax.tree.leaves(frozen))
   assert size > 20_000
   saved = lambda of: getattr(everything, of) - getattr(few, of)
-  # Two moments; and a gradient.
+  # Two moments and a gradient.
   assert saved("argument_size_in_bytes") == 2 * size
   assert saved("temp_size_in_bytes") >= size
 
@@ -241,13 +241,13 @@ def test_both_steps_changed_the_parameters(alone):
 
 
 def _activations(name):
-  """Numbers in one layer's activations of a micro-batch, on all devices."""
+  """Size of one layer's activations of a micro-batch, on all devices."""
   rows, length = LOSSES[name][2]()["inputs"]["ids"].shape
   return rows * length * tiny.CONFIG.width / (2 if name == "mlm" else 1)
 
 
 def _of_all_layers(program):
-  """Collectives of matrices of the MLP of both layers at once."""
+  """Collectives of the stacked MLP matrices of both layers."""
   return re.findall(rf"f32\[2,(?:16,32|32,16)\]\S* (?:{KINDS})", program)
 
 
@@ -255,7 +255,7 @@ KINDS = "all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute"
 
 
 def _collectives(program):
-  """Lines of those within loops, and numbers in the largest of all."""
+  """Lines of collectives within loops, and the size of the largest of all."""
   parts = re.split(r"^(?:ENTRY )?%(\S+) \(.*\{$", program, flags=re.M)
   parts = dict(zip(parts[1::2], parts[2::2]))
   called = {
@@ -279,7 +279,7 @@ def _collectives(program):
 
 
 class _Whole(Encoder):
-  """Every device is to have all hidden states."""
+  """An encoder whose hidden states are replicated."""
 
   def _apply(self, *args):
     hidden, router = super()._apply(*args)
@@ -294,7 +294,7 @@ class _Whole(Encoder):
 def test_collectives_in_loops_and_of_activations_are_seen(
   monkeypatch, name, encoder
 ):
-  """Controls: steps that leave it to the partitioner."""
+  """Controls: steps that the partitioner shards on its own."""
   monkeypatch.setattr(own_rows, "_rows_are_spread", lambda: False)
   monkeypatch.setattr(transforms, "chunks_of", lambda *_: 2)
   monkeypatch.setattr(
@@ -311,7 +311,7 @@ def test_collectives_in_loops_and_of_activations_are_seen(
 
 
 def test_parameters_that_are_no_shards_are_gathered_at_once(monkeypatch):
-  """Control: of what the partitioner gathers, the stacks of layers are seen."""
+  """Control: stacks of layers that the partitioner gathers are detected."""
   monkeypatch.setattr(own_rows, "sharded", lambda *_: lambda params: params)
   run, batch = _setup("mlm", "fsdp", 1, 8, 1)
   assert _of_all_layers(

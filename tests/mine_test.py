@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Mined negatives are near, never an answer, and mining survives kills."""
+"""Mined negatives are near and never a positive; mining survives kills."""
 
 import json
 import math
@@ -76,7 +76,7 @@ _FAN = [
 def test_nearest_without_positives_and_own_text(tmp_path):
   rows, stats = _mined(tmp_path, _FAN, negatives=2, margin=None)
   by_query = {r["query"]: r for r in rows}
-  # Of q@0: 10 and 20 are its answers, so the nearest others are 12 and 25.
+  # The answers of q@0 are at 10 and 20, so its nearest negatives are 12 and 25.
   for row in rows[:2]:
     assert row["negatives"] == ["same@12", "near@25"]
     np.testing.assert_allclose(
@@ -115,8 +115,8 @@ def test_the_command_takes_no_margin_as_none():
 
 
 def test_margin_below_zero_is_stricter_too(tmp_path):
-  # The positive is at 120 degrees, -0.5: 95 % of it would be -0.475, which
-  # lets in a candidate more similar than the positive (119 degrees, -0.485).
+  # The positive is at 120 degrees, -0.5. 95 % of it would be -0.475, which
+  # would allow a candidate nearer than the positive (119 degrees, -0.485).
   rows = [
     dataset.row("q@0", "positive@120"),
     dataset.row("x@200", "a@119"),
@@ -132,7 +132,7 @@ def test_window_skips_the_nearest(tmp_path):
   rows, _ = _mined(
     tmp_path, _FAN, "shallow", negatives=2, margin=None, depth=2, short="keep"
   )
-  assert rows[0]["negatives"] == ["same@12"]  # The other of two is its own.
+  assert rows[0]["negatives"] == ["same@12"]  # The other one is its positive.
 
 
 def test_too_few_negatives_are_filled_dropped_or_kept(tmp_path):
@@ -406,7 +406,8 @@ def test_an_answer_in_other_letters_is_an_answer(tmp_path):
     )
     mine.mine_negatives(Words(), data, tmp_path / "drawn", negatives=2, depth=0)
   got = {r["query"]: r for r in _rows(tmp_path / "out")}
-  # 0.9 of the least similar answer, at 20 degrees; REF's own would let in 26.
+  # 0.9 of the least similar answer, at 20 degrees; that of REF alone would
+  # allow 26.
   assert got["réf @ 0"]["negatives"] == ["far @ 60"]
   assert got["REF @ 3"]["negatives"] == ["far @ 60"]
   assert got["réf @ 0"]["score"] == pytest.approx(_cos(10), abs=1e-6)
@@ -437,12 +438,12 @@ def test_further_corpora_are_candidates_too(tmp_path):
     margin=None,
     corpus=[str(beir), str(tmp_path / "more.jsonl")],
   )
-  # The positive's twin in the corpus is no negative.
+  # The positive's copy in the corpus is not a negative.
   assert got[0]["negatives"] == ["title of b@30", "m@35", "é c@40"]
   assert stats["rows"]["kept"] == 2
   for path, message in (
     ("missing", "--corpus=.*missing: no such file or folder"),
-    ("beir", "row 2: 'text' or 'title' is no string"),
+    ("beir", "row 2: 'text' or 'title' is not a string"),
     ("beir", "row 1: not valid JSON"),
   ):
     (beir / "corpus.jsonl").write_text(

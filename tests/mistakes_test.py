@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A mistake prints one line that says how to fix it, and leaves nothing."""
+"""A mistake prints one line that says how to fix it, and writes nothing."""
 
 import re
 import shutil
@@ -77,7 +77,7 @@ def _made(tmp_path_factory):
 
 
 def _break_records(place):
-  """Turns bits in the middle of the records, as a bad disk would."""
+  """Flips bits in the middle of the records, as a faulty disk would."""
   shutil.copytree(place / "pairs", place / "corrupt")
   (file,) = (place / "corrupt").glob("*-train.array_record*")
   content = bytearray(file.read_bytes())
@@ -295,7 +295,7 @@ def test_training_config(made, name, overrides, pattern, capsys):
   [
     ("new", "nowhere", "nowhere: no tokenizer.* made by nomic-jax prepare"),
     ("new", "nothing", "nothing: no tokenizer/tokenizer.json in it"),
-    # Found by a thread of the reader, long after the data were opened.
+    # Raised in a reader thread, long after the data was opened.
     ("new", "corrupt", r"array_record-\S+: damaged .*\(row \d+\); copy"),
     ("foreign", "pairs", "foreign exists but is not a work directory"),
     ("model", "pairs", "model exists but is not a work directory"),
@@ -322,7 +322,7 @@ def test_training_places(made, workdir, data, pattern, capsys):
     ),
     (
       "prepare --source={0}/empty.jsonl --output={0}/new",
-      "empty.jsonl: no rows in it; or skip such rows with --skip_bad=N",
+      "empty.jsonl: has no rows; or skip such rows with --skip_bad=N",
     ),
     (
       "prepare --source={0}/malformed.jsonl --output={0}/new",
@@ -448,7 +448,7 @@ def test_other_jobs(made, command, pattern, capsys):
 
 
 def test_the_corrected_command_runs_after_a_mistake(made):
-  """Nothing is claimed for the mistaken arguments."""
+  """A refused command does not claim the work directory."""
   flags = [f"--input={made}/pairs", f"--output={made}/kept", "--k=54"]
   assert main.main(["filter", f"--model={made}/misshapen", *flags]) == 2
   assert main.main(["filter", f"--model={made}/model", *flags]) == 0

@@ -53,7 +53,7 @@ ABSENT = (
 
 @pytest.fixture(name="pair", scope="module", params=MODELS)
 def _pair(request, tmp_path_factory):
-  """A model in PyTorch, and the same read by us."""
+  """A model in PyTorch, and the same model read by nomic_jax."""
   cls, config_cls, changes = MODELS[request.param]
   torch.manual_seed(0)
   model = cls(config_cls(**SIZES | changes)).eval()
@@ -130,12 +130,12 @@ def test_chunks_change_nothing():
   whole, *parts = (
     tiny.jit(_mean(tiny.ARCHITECTURE, n))(params, batch) for n in (1, 2, 8)
   )
-  for part in parts:  # gradients: against PyTorch, also in chunks
+  for part in parts:  # gradients in chunks are compared with PyTorch above
     tiny.assert_close(part, whole, 1e-6)
 
 
 def test_chunks_keep_the_logits_from_existing_at_once():
-  """Of 64 rows x 4 places x 16384 tokens, one chunk's and its gradient's."""
+  """Only one chunk of [64 x 4, 16384] logits and its gradient exist at once."""
   config = dataclasses.replace(
     tiny.CONFIG, vocab_size=16384, layers=1
   ).architecture

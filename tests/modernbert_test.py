@@ -1,8 +1,8 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is ModernBERT's own: windows, two spellings of its config, its start.
+"""ModernBERT's windows, the two spellings of its config, its initialization.
 
-That it computes what transformers does is `families_test`'s affair.
+`families_test` compares its computation with transformers.
 """
 
 import dataclasses
@@ -45,7 +45,7 @@ SMALL = dict(
 @pytest.mark.parametrize("name", ["reference", "pallas_tpu", "pallas_gpu"])
 @pytest.mark.parametrize("long", [False, True])
 def test_a_token_sees_64_to_either_side_and_no_more(name, long):
-  """Of which values an output is made, and to which its gradient goes."""
+  """Which values an output depends on, and which get a gradient from it."""
   if long and name != "reference":
     pytest.skip("long rows are the reference's")
   length, at = 384, 200
@@ -65,7 +65,7 @@ def test_a_token_sees_64_to_either_side_and_no_more(name, long):
 
   with mock.patch.object(reference, "_LONG", 0 if long else 512):
     out, gradient = attend(qkv)
-    # Another key and value, beyond the window and within.
+    # Changes keys and values beyond the window and within.
     beyond, within = (
       attend(jnp.asarray(qkv).at[0, at + distance, 128:].add(1.0))[0]
       for distance in (WINDOW + 1, WINDOW)
@@ -117,7 +117,7 @@ def test_the_border_is_that_of_transformers():
 
 @pytest.mark.slow
 def test_blocks_beyond_the_window_are_not_visited():
-  """Tokens looked at, forward and backward, by what kernels loop over."""
+  """Counts visited tokens, forward and backward, from the kernels' ranges."""
   ids = jnp.ones((1, 8192), jnp.int32)
   span = lambda x, block: int(np.diff(x, axis=1).sum()) * block
   for window, most in ((WINDOW, 1024), (None, 8192)):
@@ -219,7 +219,7 @@ def test_both_spellings_of_the_config_are_one_architecture():
     (dict(local_rope_theta=-1.0), "local_rope_theta=-1 is not supported"),
     (dict(hidden_activation="gelu_10"), "hidden_activation='gelu_10'"),
     (dict(classifier_pooling="max"), "classifier_pooling='max'"),
-    (dict(mlp_dropout=0.1, attention_dropout=0.2), "dropout of different"),
+    (dict(mlp_dropout=0.1, attention_dropout=0.2), "different dropout rates"),
     (dict(head_dim=32), "head_dim"),
     (dict(tie_word_embeddings=False), "tie_word_embeddings"),
   ],
@@ -250,7 +250,7 @@ def test_fresh_weights_are_drawn_as_the_paper_says():
     (head["transform"]["kernel"], small),
   ):
     assert np.abs(kernel).max() <= 2 * stddev * 1.0001
-    # Of a normal distribution cut at two standard deviations.
+    # The standard deviation of a normal distribution truncated at two.
     assert np.std(kernel) == pytest.approx(0.88 * stddev, rel=0.07)
   assert set(head) == {"transform", "norm", "bias"}
   assert set(head["transform"]) == {"kernel"} and set(head["norm"]) == {"scale"}
@@ -287,7 +287,7 @@ def _folder(tmp_path_factory):
 
 
 def test_a_classifier_starts_from_the_head_of_the_pretraining(folder):
-  """As transformers' does, which has one head for both."""
+  """As in transformers, which uses the same head for both."""
   model = transformers.AutoModelForSequenceClassification.from_pretrained(
     folder, num_labels=3
   )
@@ -328,7 +328,7 @@ def test_the_bases_of_global_and_local_layers_are_told_apart(folder):
 def test_one_head_is_written_and_not_two(folder, tmp_path):
   files = model_directory.read_model(folder)
   classifier = hub_random.trees(files.architecture, labels=2)
-  with pytest.raises(UserError, match="its files have one .*head.dense"):
+  with pytest.raises(UserError, match="its files have only one .*head.dense"):
     model_directory.write_model(
       tmp_path / "both",
       files.architecture,

@@ -1,9 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Our scores beside mteb's on the same small data, and its 56 data sets.
+"""Our scores equal mteb's on the same small data; its 56 data sets.
 
-mteb computes its scores from vectors that it asks of our adapter, ours come
-from our own tasks; the model is one that looks at letters.
+mteb computes its scores from the vectors of our adapter, and we compute ours
+with our own tasks. The model counts letters.
 """
 
 import collections
@@ -32,7 +32,7 @@ WORDS = "river stone cloud engine paper violin market winter".split()
 
 
 class Letters(EmbeddingModel):
-  """Counts letters and pairs of them, so that likeness is plausible."""
+  """Counts letters and pairs of letters, so that similarities are plausible."""
 
   architecture, width, max_tokens = "letters", 24, 8192
   matryoshka_dims = (8, 16)
@@ -116,7 +116,7 @@ def _write_ranked(folder, queries, documents, qrels, candidates=None):
 
 @pytest.fixture(scope="module", name="made")
 def _made(tmp_path_factory):
-  """(folder as mteb reads it, folder as our own tasks read it)."""
+  """(folder in mteb's format, folder in the format of our tasks)."""
   from datasets import config
 
   place = tmp_path_factory.mktemp("mteb")
@@ -281,7 +281,7 @@ def test_tasks_of_mteb_are_scored_at_each_dimension_and_as_bits(
   }
   for dim in (24, 16, 8):
     assert curve["float32", dim] == pytest.approx(expected(dim), abs=1e-4)
-    # Of so few bits many are equally near, which rounding orders.
+    # With so few bits there are many ties, which rounding orders.
     assert curve["binary", dim] == pytest.approx(
       expected(dim, lambda x: np.where(x > 0, 1.0, -1.0)), abs=0.02
     )

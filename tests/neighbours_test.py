@@ -100,7 +100,7 @@ def test_smaller_stores_and_their_recall(store, least, error):
   assert least < hits < 1, "it should be good, and not exact"
   assert neighbours.recall(queries, documents, rows) == pytest.approx(hits)
   assert neighbours.recall(queries, documents, exact) == 1
-  # Of every third query alone, by hand.
+  # The recall of every third query, computed by hand.
   held, index = [], neighbours.Index
 
   class Index(index):

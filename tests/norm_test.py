@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The norm of a residual sum, against PyTorch in float64."""
+"""The norm of a residual sum, compared with PyTorch in float64."""
 
 from flax import linen as nn
 import jax

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A NaN in a real training: named, and skipped as often as allowed."""
+"""A NaN in a training is reported, and skipped as often as allowed."""
 
 import itertools
 
@@ -50,7 +50,10 @@ class _Poisoned(Loss):
 
 @pytest.fixture(name="run", scope="module")
 def _run(tmp_path_factory):
-  """Trains with a NaN in steps BAD; gives the work directory and the error."""
+  """Returns a function that trains with a NaN in steps BAD.
+
+  It returns the work directory and the error.
+  """
   place = tmp_path_factory.mktemp("not_finite")
   data = small_data.make(place)
 

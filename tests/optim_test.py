@@ -195,7 +195,7 @@ def test_rates_decay_and_schedules_by_path():
   rules["decay_multipliers"] = ((".*", 0.0),)
   updates, _ = _updates(_config(**rules), step=60)
   head, encoder = updates["head"], updates["encoder"]
-  # Half the multiplier, and half-way down the schedule.
+  # Half of the peak by the multiplier, and half-way down the schedule.
   quarter = pytest.approx(encoder["norm"]["scale"] / 4)
   assert head["kernel"] == quarter and head["bias"] == quarter
   _, logged = optim.make(_config(**rules), 110)
@@ -213,7 +213,7 @@ def test_frozen_parameters_keep_still_and_have_no_moments():
 
 
 def test_the_state_is_the_same_without_the_frozen_parameters():
-  """The step leaves them out; earlier versions saved the state of all."""
+  """The step omits frozen parameters; earlier versions saved their state."""
   rules = (("encoder/.*", 0), (".*", 1.0))
   more = dict(schedule=(("encoder/.*", "wsd"), (".*", "linear")))
   tx, _ = optim.make(_config(lr_multipliers=rules, **more), 110)
@@ -229,7 +229,7 @@ def test_the_state_is_the_same_without_the_frozen_parameters():
 
 
 def _decays(tree):
-  """Paths that lose weight where the gradient is zero."""
+  """Paths of parameters that decay if the gradient is zero."""
   tree = jax.tree.map(lambda x: np.ones(x.shape, "f"), tree)
   tx, _ = optim.make(_config(schedule="constant", warmup="0"), 10)
   zeros = jax.tree.map(np.zeros_like, tree)
@@ -241,7 +241,7 @@ def _decays(tree):
 
 
 def test_what_decays_is_what_the_reference_decays():
-  """There: two axes or more in one layer's parameter, and no bias."""
+  """Parameters with two or more axes in a layer decay there, and no biases."""
   config = dataclasses.replace(
     tiny.CONFIG,
     position="learned",
@@ -306,7 +306,7 @@ def test_clipping_is_by_the_norm_of_all_gradients_together():
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_stable_adamw_is_its_algorithm_in_float64(frozen):
-  """Algorithm 2 of Wortsman et al. 2023, a tensor at a time."""
+  """Compares with algorithm 2 of Wortsman et al. 2023, one tensor at a time."""
   rng = np.random.default_rng(0)
   shapes = {
     ("encoder", "word", "embedding"): (5, 3),

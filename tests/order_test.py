@@ -38,7 +38,7 @@ def test_a_shuffle_is_a_permutation(size):
 
 
 def test_a_shuffle_looks_random():
-  """Chi-squared over who lands where, neighbours, and moves, for many keys."""
+  """Chi-squared tests of positions, neighbours and moves, for many keys."""
   size, keys = 20, 1500
   drawn = np.stack(
     [order.permute(np.arange(size), size, 3, k) for k in range(keys)]
@@ -103,7 +103,7 @@ def test_shares_of_sources_are_exact(alpha, weights):
     seen[source].append(rows)
   for name in sizes:
     assert abs(count[name] - 2 * made.cycle * share[name]) <= 1
-  # Within a source an epoch has no row twice, and the next ones other rows.
+  # An epoch of a source has no row twice, and epochs have different orders.
   per_epoch = 71 // 8
   for start in range(0, len(seen["a"]) - per_epoch, per_epoch):
     epoch = np.concatenate(seen["a"][start : start + per_epoch])
@@ -131,7 +131,7 @@ def test_mistakes_are_named():
 
 
 def test_a_large_data_set_starts_at_once():
-  """231M rows: only the runs are in memory."""
+  """With 231M rows, only the runs are in memory."""
   runs = [[f"s{i}", 8_000_000] for i in range(29)]
   made = order.make(
     sources.layout(runs), 16_384, 0, one_source=True, alpha=1.0, weights={}
@@ -151,12 +151,12 @@ def test_multiples_of_a_batch_give_batches_of_one_source():
 
 
 def test_threads_may_share_an_order():
-  """A slow cycle's result is dropped by one thread while another looks."""
+  """One thread evicts the result of a slow cycle while another waits for it."""
   made = []
 
   def compute(key):
     made.append(key)
-    if key == 0:  # another thread asks for more in the meantime
+    if key == 0:  # meanwhile, another thread requests more
       assert [recent(k) for k in (1, 2, 3)] == [1, 2, 3]
     return key
 

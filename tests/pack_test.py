@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Packing loses nothing and wastes little."""
+"""Packing loses no text and leaves little padding."""
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ def test_a_batch_fills_its_rows_whatever_its_lengths(mean, longest):
   packed = pack(texts, length, slots, 256)
   assert len(packed.ids) % 256 == 0 and length % 128 == 0
   assert real / packed.ids.size > 0.9
-  if mean == 90:  # what rows of 2,048 alone would leave empty
+  if mean == 90:  # the share of rows of exactly 2,048
     assert real / pack(texts, 2048, 256, 256).ids.size < 0.9
 
 

@@ -39,7 +39,7 @@ STAGES = (
   "glue",
   "evaluate",
 )
-# task: columns of its files, CoLA's having no names; labels.
+# task: the columns of its files (CoLA's have no names) and the labels.
 GLUE = {
   "MNLI": (
     ("gold_label", "sentence1", "sentence2"),
@@ -56,7 +56,7 @@ GLUE = {
     ("entailment", "not_entailment"),
   ),
 }
-# Those that are trained: each kind of loss, and both of what they start from.
+# Tasks to train: each kind of loss, and both kinds of starting weights.
 SWEPT = ("mnli", "cola", "stsb", "rte")
 PATH = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
 
@@ -255,7 +255,7 @@ def test_counts_are_reported_per_source(place):
   assert "160 epochs" in _paper("mlm", "--check").stdout
 
 
-# One device, and a compiler that does not try hard: compiling is all it takes.
+# One device and little optimization, since compiling takes most of the time.
 _RUN = """
 import json, sys
 from nomic_jax.main import main
@@ -266,7 +266,7 @@ for command in json.load(sys.stdin):
 
 
 def _check_task(folder, run):
-  """A task of GLUE was trained from what the paper says, and scored."""
+  """Checks that a GLUE task was trained from the right weights and scored."""
   (point,) = (p for p in folder.iterdir() if p.is_dir())
   name = folder.name
   config = json.loads((point / "config.json").read_text())
@@ -282,7 +282,7 @@ def _check_task(folder, run):
 
 
 def test_all_of_it_in_miniature(place):
-  """From shards as published to v1 and v1.5, scored, and GLUE beside."""
+  """From shards in the published format to scored v1 and v1.5, and GLUE."""
   dataset.write(
     place / "eval",
     {
@@ -322,7 +322,7 @@ def test_all_of_it_in_miniature(place):
   run = place / "run"
   stats = json.loads((run / "data/pretrain/stats.json").read_text())
   assert stats["rows"] == {"train": 16 * 29}
-  assert stats["counts"]["dropped"]["rest below a batch"] == 3 * 29
+  assert stats["counts"]["dropped"]["incomplete batch"] == 3 * 29
   for name, steps, dropped in (
     ("nomic-embed-text-v1", 4, None),
     ("nomic-embed-text-v1.5", 4, (16, 32)),

@@ -101,7 +101,7 @@ def test_arrays_are_sharded_by_the_rules(init):
       jax.NamedSharding(mesh, spec), array.ndim
     )
     assert array.addressable_shards[0].data.shape == shard
-  # The optimiser's moments lie beside their parameters.
+  # The optimiser's moments are sharded like their parameters.
   moments = state.opt_state[0]
   for tree in (moments.mu, moments.nu):
     same = jax.tree.map(
@@ -126,7 +126,7 @@ def test_replicated_rules_and_the_share_left_whole(init):
   assert share("replicated", 2, 2, 2) == 1.0
   assert share("fsdp", 8, 1, 1) == 1.0  # one device along every axis used
   assert share("fsdp", 1, 8, 1) == 0.0  # every array has an axis of 16
-  # Along tensor alone: what has neither vocab, heads nor mlp stays whole.
+  # With only `tensor`, arrays without vocab, heads or mlp are replicated.
   whole = sum(
     x.size
     for path, x in jax.tree_util.tree_leaves_with_path(shapes)
@@ -163,7 +163,7 @@ def test_more_replicated_than_allowed_is_an_error(init):
 
 
 class _Chip:
-  """A device of one of two slices of four, as far as a mesh looks at it."""
+  """A device in one of two slices of four, with the attributes a mesh reads."""
 
   platform, device_kind = "tpu", "TPU v5 lite"
 

@@ -1,10 +1,9 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The whole pipeline in miniature: its commands, and nothing but its commands.
+"""The whole pipeline of launch/quickstart.sh at a small size, by its commands.
 
-What launch/quickstart.sh does in minutes happens here in seconds, by
-configuration alone: every stage runs once, its outputs are looked at, and then
-every command is given again, which must change nothing.
+Every stage runs once, and its outputs are checked. Then every command runs
+again, which must change nothing.
 """
 
 import hashlib
@@ -27,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(name="compiled", scope="module", autouse=True)
 def _compiled(tmp_path_factory):
-  """Keeps compiled programs, in a folder of the test's, as the command does."""
+  """Keeps compiled programs in a folder of the test, as the command does."""
   names = (
     "jax_compilation_cache_dir",
     "jax_persistent_cache_min_compile_time_secs",
@@ -51,7 +50,7 @@ def _place(tmp_path_factory):
 
 @pytest.fixture(name="printed", scope="module")
 def _printed(place):
-  """Runs the pipeline; what each command printed."""
+  """Runs the pipeline; returns what each command printed."""
   lines = miniature.commands(place)
   return {name: miniature.run(line) for name, line in lines.items()}
 
@@ -215,7 +214,7 @@ def test_search_shows_places_that_exist(place, printed):
   for line in lines:
     _, where, name = line.split(maxsplit=2)
     path, number = where.rsplit(":", 1)
-    # Long places are cut at the front, to how many columns there are.
+    # Long locations are truncated at the front to fit the columns.
     files = [
       f
       for f in (place / "python").rglob("*.py")
@@ -228,7 +227,7 @@ def test_search_shows_places_that_exist(place, printed):
 
 
 class _Loads(html.parser.HTMLParser):
-  """What a page would fetch."""
+  """Collects what a page would fetch."""
 
   def __init__(self):
     super().__init__()
@@ -259,14 +258,14 @@ def _sha(path):
 
 
 def _state(place):
-  """Every file's contents, and every path's time of change."""
+  """Returns the contents of every file and the modification time of paths."""
   paths = [p for p in place.rglob("*")]
   contents = {p: _sha(p) for p in paths if p.is_file()}
   return contents, {p: p.stat().st_mtime_ns for p in paths}
 
 
-# The message of each command that has nothing left to do; the others write the
-# same output again, byte for byte.
+# The message of each command that has nothing to do; the others write the same
+# bytes again.
 DONE = {
   "prepare": "already exists, made with the same arguments",
   **{stage: "already trained to step" for stage in miniature.STAGES},

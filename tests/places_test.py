@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Outputs on links, volumes and mount points, and unwritable ones."""
+"""Outputs at links, volumes and mount points, and unwritable outputs."""
 
 import inspect
 import os
@@ -41,7 +41,7 @@ from nomic_jax.storage.files import replacing
 
 @pytest.fixture(name="made", scope="module")
 def _made(tmp_path_factory):
-  """Data, a model that is not trained, a file, and a BEIR folder."""
+  """Data, an untrained model, a file, and a BEIR folder."""
   folder = tmp_path_factory.mktemp("places")
   small_data.make(folder)
   assert (
@@ -148,7 +148,7 @@ def test_a_directory_that_cannot_be_renamed_is_filled(fixed, tmp_path):
 def test_a_fill_that_was_killed_is_completed_or_undone(
   tmp_path, monkeypatch, kill
 ):
-  """At each rename of the seven."""
+  """Kills it at each of the seven renames."""
   path = tmp_path / "out"
   (path / "lost+found").mkdir(parents=True)
   for name in ("a", "b"):
@@ -164,7 +164,7 @@ def test_a_fill_that_was_killed_is_completed_or_undone(
   monkeypatch.setattr(pathlib.Path, "rename", killed)
   contents = {"config.json": "new", "a": "new", "c": "new", "d": "new"}
   settle = places.settle
-  monkeypatch.setattr(places, "settle", lambda path: None)  # it is killed
+  monkeypatch.setattr(places, "settle", lambda path: None)  # as if killed
   with pytest.raises(KeyboardInterrupt):
     places.fill(_temporary(path, contents), path)
     settle(path)
@@ -245,7 +245,7 @@ def test_home(path, expected, monkeypatch):
   assert places.expanded(path) == expected
 
 
-# What flags are called that take a path.
+# Names of flags that take a path.
 _PATHS = {
   "source",
   "output",
@@ -284,7 +284,7 @@ def test_every_flag_that_takes_a_path_expands_the_home(monkeypatch):
 
 
 def test_every_job_called_from_python_expands_the_home(monkeypatch):
-  """Each of its parameters that a flag calls a path, and what opens one."""
+  """Checks parameters that are paths as flags, and functions that open one."""
   monkeypatch.setenv("HOME", "/home/me")
   given, named = {}, {"path", "models", "specs", *_PATHS}
   for function in (
@@ -333,7 +333,7 @@ def test_a_config_expands_the_home(made, monkeypatch, capsys):
   assert (
     main.main([*small_data.train("mlm", "~/pairs", "~/run", "steps=0")]) == 2
   )
-  assert "steps" in capsys.readouterr().err  # the control: read so far
+  assert "steps" in capsys.readouterr().err  # control: the config was read
   assert (
     main.main(
       [
@@ -470,7 +470,7 @@ def test_a_finished_output_need_not_be_writable(made, monkeypatch, capsys):
 
 
 def test_the_current_directory_resumes(made, tmp_path, monkeypatch):
-  """What an interrupted job leaves lies within, and does not hide it."""
+  """An interrupted job leaves its temporary files inside, and can resume."""
   monkeypatch.chdir(tmp_path)
   command = [
     "filter",

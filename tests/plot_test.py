@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Plots of trainings: what is drawn, and what cannot be."""
+"""Plots of trainings: the lines drawn, and errors."""
 
 import json
 import struct

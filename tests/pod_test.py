@@ -1,7 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a long training on a pod leans on: checkpoints by time, compiled
-programs that are kept, where the time went, and where a step hangs."""
+"""Long trainings: checkpoints by time, kept programs, goodput, hung steps."""
 
 import json
 import time
@@ -123,7 +122,7 @@ def test_compiled_programs_are_kept_with_the_training(
   folder = place / "kept" / compiled_programs.FOLDER
   kept = {p.name for p in folder.glob("jit_step*")}
   assert kept and jax.config.jax_compilation_cache_dir is None
-  # One that is restarted compiles none of them.
+  # A restarted training compiles none of them.
   hits = []
   listen = lambda name, **more: hits.append(name)
   jax.monitoring.register_event_listener(listen)
@@ -133,7 +132,7 @@ def test_compiled_programs_are_kept_with_the_training(
   assert not _train(place, "kept", "seed=7")
   assert "/jax/compilation_cache/cache_hits" in hits
   assert {p.name for p in folder.glob("jit_step*")} == kept
-  # The user's own wins.
+  # The user's own folder takes precedence.
   jax.config.update("jax_compilation_cache_dir", str(tmp_path / "mine"))
   with compiled_programs.kept(tmp_path):
     assert jax.config.jax_compilation_cache_dir == str(tmp_path / "mine")
@@ -143,6 +142,6 @@ def test_a_step_that_hangs_says_where(capfd):
   with loop._Watch(minutes=0.001) as watch:
     told = ""
     while not ("Timeout" in told and "pod_test.py" in told):
-      watch.rearm()  # the first lines may be lost to the one who reads them
+      watch.rearm()  # the first lines may be lost to the reader
       time.sleep(0.2)
       told += capfd.readouterr().err

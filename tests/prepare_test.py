@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Preparing: whole groups held out, nothing done twice, bad input named."""
+"""prepare holds out whole groups, skips existing output, names bad input."""
 
 import collections
 import gzip
@@ -167,14 +167,14 @@ def test_whole_batches_of_each_file_are_contrastors_rows(tmp_path, capsys):
     "--whole_batches=4",
   ]
   assert main(command) == 0
-  assert "rest below a batch 6" in " ".join(capsys.readouterr().out.split())
+  assert "incomplete batch 6" in " ".join(capsys.readouterr().out.split())
   rows = [
     (r["source"], int(r["location"].rpartition(":")[2]))
     for r in _rows(tmp_path / "out", "train")
   ]
   assert rows == [(n, i) for n in "ab" for i in range(1, 9)]
   assert main([*command[:-1], "--whole_batches=0"]) == 2
-  assert "expected the rows of a batch" in capsys.readouterr().err
+  assert "expected the number of rows of a batch" in capsys.readouterr().err
 
 
 def test_rows_of_text_alone(tmp_path):
@@ -221,7 +221,7 @@ def test_rows_of_token_ids_are_for_masked_language_modelling(tmp_path):
   job = dict(
     source=f"{tmp_path}/in.parquet", output=tmp_path / "out", held_out=0
   )
-  with pytest.raises(UserError, match="token ids; specify with"):
+  with pytest.raises(UserError, match="token ids; specify the tokenizer"):
     prepare(**job)
   stats = prepare(**job, tokenizer=str(tmp_path / "words"))
   assert stats["rows"] == {"train": 4} and stats["tokens"]["document"]
@@ -317,7 +317,7 @@ def test_other_mistakes_are_named(tmp_path):
     with pytest.raises(UserError, match=message):
       prepare(source, tmp_path / "out")
   (tmp_path / "empty.jsonl").write_text("\n")
-  with pytest.raises(UserError, match="empty.jsonl: no rows"):
+  with pytest.raises(UserError, match="empty.jsonl: has no rows"):
     prepare(str(tmp_path / "empty.jsonl"), tmp_path / "out")
   for flag in ({"held_out": 1.0}, {"limit": 0}, {"vocab_size": 0}):
     with pytest.raises(UserError, match=f"--{list(flag)[0]}="):
@@ -353,7 +353,7 @@ def test_prepare_skips_its_own_output_and_refuses_others(tmp_path, capsys):
 
 
 def test_a_source_that_has_changed_is_noticed(tmp_path, capsys):
-  """By names, sizes and times; a source that is gone is not asked for."""
+  """By names, sizes and times; a source that is gone is not an error."""
   folder, out = tmp_path / "in", tmp_path / "out"
   folder.mkdir()
   file = _jsonl(folder / "a.jsonl", _pairs(30))

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Real jax.distributed processes: one training, and how it stops."""
+"""Several jax.distributed processes train one model and stop together."""
 
 import contextlib
 import os
@@ -70,7 +70,7 @@ def _environment(place, **more):
 
 
 def _start(place, workdir, held="slow"):
-  """Two processes, by the launcher; one group, so that none is left over."""
+  """Starts two processes with the launcher, in one process group."""
   program = (
     f"{small_data.ROOT}/tests/support/held.py {held}"
     if held
@@ -94,7 +94,7 @@ def _start(place, workdir, held="slow"):
 
 
 def _second_of(group: int) -> int:
-  """The second of the processes that a launcher has started."""
+  """Returns the second process that a launcher has started."""
   for folder in pathlib.Path("/proc").glob("[0-9]*"):
     with contextlib.suppress(OSError):
       if os.getpgid(int(folder.name)) == group and (
@@ -114,7 +114,7 @@ def _wait_for_steps(launcher, workdir, count):
 
 
 def test_two_processes_stopped_and_resumed_train_what_one_does(place):
-  """Though the checkpoint they stopped with is damaged."""
+  """Although the checkpoint at which they stopped is damaged."""
   workdir = place / "two"
   launcher = _start(place, workdir)
   _wait_for_steps(launcher, workdir, 11)
@@ -142,14 +142,14 @@ def test_two_processes_stopped_and_resumed_train_what_one_does(place):
   assert rows[0][0]["eval/loss"] == pytest.approx(
     rows[1][0]["eval/loss"], abs=1e-3
   )
-  rows = [r[1:] for r in rows]  # less what was measured at the start
+  rows = [r[1:] for r in rows]  # without the scores at the start
   for mine, other in zip(*rows, strict=True):
     assert mine["loss"] == pytest.approx(other["loss"], rel=1e-4)
     if mine["step"] % 10 == 0:
       for name, tolerance in (
         ("eval/loss", 1e-3),
         ("retrieval/nDCG@10", 0.1),
-      ):  # a swap or two
+      ):  # except for a swap or two
         assert mine[name] == pytest.approx(other[name], abs=tolerance)
   assert rows[0][0]["loss"] != pytest.approx(rows[0][-1]["loss"], rel=1e-2)
   tiny.assert_close(
@@ -173,7 +173,7 @@ def test_the_death_of_one_ends_the_other(place):
 
 
 def test_only_the_training_asks_whether_it_is_preempted(tmp_path, monkeypatch):
-  """Orbax would be told of a SIGTERM in its place, and ignore it."""
+  """Otherwise Orbax would receive a SIGTERM in its place, and ignore it."""
   asked = []
   monkeypatch.setattr(
     multihost_utils, "reached_preemption_sync_point", asked.append
@@ -190,7 +190,7 @@ def test_only_the_training_asks_whether_it_is_preempted(tmp_path, monkeypatch):
 def test_a_checkpoint_one_process_cannot_read_is_used_by_none(
   tmp_path, monkeypatch, capsys
 ):
-  """As seen by a process that can read it."""
+  """Tests the process that can read it."""
   data = lambda: iter(grain.MapDataset.range(3).to_iter_dataset())
   state = {"x": jnp.arange(4.0)}
   with contextlib.closing(checkpoint.Checkpoints(tmp_path, 2)) as kept:

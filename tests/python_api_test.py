@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The package as Python code uses it, against the command line."""
+"""The package's Python interface does what the command line does."""
 
 import dataclasses
 import json

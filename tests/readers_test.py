@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Every format gives its rows; damage is an error, or is counted."""
+"""Readers of every format; damage is an error or is counted."""
 
 import gzip
 import json
@@ -131,7 +131,7 @@ def _tabs(path, bad):
 def test_a_format_is_one_function_and_one_line(tmp_path, monkeypatch, capsys):
   lines = "".join(f"{p['query']}\t{p['document']}\n" for p in PAIRS[2:])
   (tmp_path / "b.tabs.gz").write_bytes(gzip.compress(lines.encode()))
-  with pytest.raises(UserError, match="b.tabs.gz: not a kind of file that is"):
+  with pytest.raises(UserError, match="b.tabs.gz: unsupported file format"):
     _read(tmp_path / "b.tabs.gz")
   monkeypatch.setitem(  # the line
     readers.ROWS, "tabs", reader.Files("tabs", (".tabs", ".tabs.gz"), _tabs)
@@ -189,7 +189,7 @@ def test_beir(tmp_path):
   assert {f[3] for f in found} == {"nano"}
   train = folder / "qrels" / "train.tsv"
   test = train.rename(folder / "qrels" / "test.tsv")
-  with pytest.raises(UserError, match="no qrels/train.tsv.*there are test.tsv"):
+  with pytest.raises(UserError, match="no qrels/train.tsv.*it has test.tsv"):
     _read(folder)
   assert len(_read(f"beir:{test}")[0]) == 3
   test.write_text("q0\td9\t1\nq0\td1\nq1\td1\t1\n")
@@ -258,7 +258,7 @@ def test_beir_judgements_of_no_text_and_ids_of_two(tmp_path, capsys):
   twin.write_bytes(2 * twin.read_bytes())
   texts = list(beir.judged(str(tmp_path / "twin" / "qrels" / "train.tsv")))
   assert len(texts) == 4
-  assert "2 times queries row repeated; such rows" in capsys.readouterr().out
+  assert "queries row repeated: 2; equal rows" in capsys.readouterr().out
 
 
 def test_a_folder_is_read_whole_or_says_what_is_not(tmp_path, capsys):
@@ -296,7 +296,7 @@ def test_a_folder_is_read_whole_or_says_what_is_not(tmp_path, capsys):
   assert "not read" not in capsys.readouterr().out
   with pytest.raises(
     UserError,
-    match="--include=x.*: no such file in .*; it "
+    match="--include=x.*: matches no file in .*; it "
     "holds a.jsonl, b.parquet, c.txt",
   ):
     readers.find(str(tmp_path), readers.Columns(), ["x*"])
@@ -480,7 +480,7 @@ def test_the_published_format(tmp_path, kind, columns, expected):
     _read(shard.parent)
   rows[2]["metadata"]["objective"][kind] = [["body", "title"]]
   _published(tmp_path / "reddit_full", rows)
-  with pytest.raises(UserError, match="row 3: metadata.objective does not lis"):
+  with pytest.raises(UserError, match="row 3: metadata.objective lists"):
     _read(shard.parent)
 
 
@@ -569,7 +569,7 @@ def test_a_specification(tmp_path, capsys):
   "changes, message",
   [
     ({"prefix": "x"}, "data set 1: no such key 'prefix'"),
-    ({"bucket": 5}, "'bucket' is missing or no text"),
+    ({"bucket": 5}, "'bucket' is missing or not a string"),
     ({"objective": {"type": "paired", "columns": ["q"]}}, "1, 2 or 3 columns"),
     ({"objective": {"type": "pairs", "columns": ["q"]}}, "objective is"),
   ],
@@ -605,7 +605,7 @@ def test_a_file_that_is_not_what_its_name_says(
 def test_a_file_of_another_kind_is_not_missing(tmp_path):
   for name, how in (("a.xlsx", "save it in Excel"), ("a.json", "jq -c")):
     (tmp_path / name).write_text("[]")
-    with pytest.raises(UserError, match=f"{name}: not a kind of file .*{how}"):
+    with pytest.raises(UserError, match=f"{name}: unsupported file .*{how}"):
       _read(tmp_path / name)
   with pytest.raises(UserError, match="b.csv: no such file or folder"):
     _read(tmp_path / "b.csv")
@@ -645,7 +645,7 @@ BROKEN = {
     b'{"query": "' + b"x" * 999 + b'"}\n' + _lines(PAIRS[:1]),
     "row 1: longer than",
   ),
-  "file without rows": ("a.jsonl", b"\n\n", "a.jsonl: no rows in it"),
+  "file without rows": ("a.jsonl", b"\n\n", "a.jsonl: has no rows"),
 }
 
 
@@ -692,7 +692,7 @@ def test_a_source_that_changes_is_noticed(tmp_path, monkeypatch):
 
 
 class _Flaky:
-  """A file that fails now and then, as a bucket's would."""
+  """A file that fails sometimes, as in a bucket."""
 
   def __init__(self, file, failures):
     self._file, self._failures = file, failures
@@ -708,7 +708,7 @@ class _Flaky:
 
 @pytest.fixture(name="bucket")
 def _bucket(monkeypatch):
-  """memory:// instead of s3://: the same interface, and failures at will."""
+  """memory:// in place of s3://, with the same interface and set failures."""
   files = fsspec.filesystem("memory")
   failures, waits = [], []
   original = type(files).open
@@ -738,9 +738,7 @@ def test_buckets_are_read_with_retries(bucket, tmp_path):
     readers.find("memory://b/data", readers.Columns()), None, 0
   )
   assert [{k: r[k] for k in PAIRS[0]} for r in rows] == expected
-  assert (
-    waits == [1, 2, 1] and not failures
-  )  # growing waits, then from the start
+  assert waits == [1, 2, 1] and not failures  # waits grow, then start again
   failures += [True] * 6
   with pytest.raises(UserError, match="a.jsonl.gz: cannot be read, tried 6 ti"):
     list(rows)
@@ -791,7 +789,7 @@ def test_parquet_in_a_bucket(bucket, tmp_path):
 
 
 def test_fuzz_jsonl(tmp_path):
-  """Whatever bytes are in a file: rows, or an error of one line."""
+  """Any bytes in a file give rows, or an error of one line."""
   hypothesis = pytest.importorskip("hypothesis")
   from hypothesis import strategies as st
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The page on adding an attention implementation: its code is run as it is."""
+"""Runs the code of the page on adding an attention implementation."""
 
 import pathlib
 import re
@@ -20,7 +20,7 @@ PAGE = pathlib.Path(attention.__file__).parent / "README.md"
 
 @pytest.fixture(name="module")
 def _module(monkeypatch):
-  """The page's implementation in the table, with the page's check."""
+  """Adds the page's implementation to the table; returns the page's module."""
   code, line, check = re.findall(
     r"^```python\n(.*?)^```",
     PAGE.read_text(encoding="utf-8"),

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The page on adding an objective: its code is run as it is."""
+"""Runs the code of the page on adding an objective."""
 
 import itertools
 import pathlib
@@ -63,7 +63,7 @@ def test_the_objective_of_the_readme_trains(monkeypatch):
 
 
 def _plain(params, batch):
-  """The loss of the first step, as the paper writes it."""
+  """The loss of the first step, by the paper's formula."""
   tokens = batch["inputs"]
   embed = tiny.jit(lambda p, t: Encoder(tiny.ARCHITECTURE).embed(p, t, 8))
   pooled = embed(params["encoder"], tokens).vectors

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The page on adding a data format: its code is run as it is."""
+"""Runs the code of the page on adding a data format."""
 
 import gzip
 import pathlib
@@ -23,7 +23,7 @@ A: A sequence of tokens.
 
 @pytest.fixture(name="_reader")
 def _added(monkeypatch):
-  """The page's reader in the table of files of rows."""
+  """Adds the page's reader to the table of files of rows."""
   code, line = re.findall(
     r"^```python\n(.*?)^```",
     PAGE.read_text(encoding="utf-8"),

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The two recipes differ as configs/README.md lists."""
+"""The two recipes differ only as configs/README.md says."""
 
 import dataclasses
 import json
@@ -231,7 +231,7 @@ def test_each_token_may_be_masked_by_itself():
   counts = np.array([(d["labels"] >= 0).sum() for d in draws])
   eligible = (ids != 1).sum()
   assert abs(counts.mean() - 0.3 * eligible) < 5
-  # A binomial's spread, where the exact draw varies by one at most.
+  # Binomial spread, whereas the exact draw varies by at most one.
   assert 0.8 < counts.std() / np.sqrt(eligible * 0.21) < 1.2
   chosen = np.zeros(len(ids))
   for d in draws:
@@ -239,7 +239,7 @@ def test_each_token_may_be_masked_by_itself():
     assert (ids[d["masked"][known]] == d["labels"][known]).all()
     chosen[d["masked"][known]] += 1
   assert not chosen[::64].any()
-  assert abs(chosen[1:64] / 200 - 0.3).max() < 0.15  # no place is favoured
+  assert abs(chosen[1:64] / 200 - 0.3).max() < 0.15  # no position is preferred
   with pytest.raises(UserError, match="mask_draw: 'indepndent'.*independent"):
     text.batches(
       tiny.rows(),

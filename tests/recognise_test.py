@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tables that people have: columns, kinds, joins, and what is printed."""
+"""Recognising tables: columns, kinds, joins, and what is printed."""
 
 import json
 
@@ -104,7 +104,7 @@ def test_classes_are_those_of_the_data(tmp_path, capsys):
   with pytest.raises(UserError, match="'intent' is both|intent is both"):
     _prepare(tmp_path, file, classes=["pay", "lose"], document_column="intent")
   file.write_text("query,document\na,b\n")
-  with pytest.raises(UserError, match="--classes names classes, and no column"):
+  with pytest.raises(UserError, match="--classes is set, but no column"):
     _prepare(tmp_path, file, classes=["pay", "lose"])
   file.write_text("text,label\na,0.5\nb,2\n")
   assert _prepare(tmp_path, file)[0].task == "regression"
@@ -138,7 +138,7 @@ def test_columns_are_named_nested_and_joined(tmp_path, capsys):
   for named, message in (
     (["query"], "expected ROLE=COLUMN"),
     (["text=subject"], "no such role 'text'"),
-    (["query=subjekt"], "no row has a column 'subjekt'.*subject"),
+    (["query=subjekt"], "no row has the column 'subjekt'.*subject"),
     ([], "its columns are id, subject, .*query=subject,document=resolution.te"),
   ):
     with pytest.raises(UserError, match=message):
@@ -166,7 +166,9 @@ def test_documents_are_joined_by_their_ids(tmp_path, capsys):
   )
   options = dict(documents=str(docs), document_id="doc_id")
   named = dict(columns=["document=clicked"])
-  with pytest.raises(UserError, match="logs.csv, row 3: no document with the"):
+  with pytest.raises(
+    UserError, match="logs.csv, row 3: .* has no document with"
+  ):
     _prepare(tmp_path, logs, **options, **named)
   _, rows = _prepare(tmp_path, logs, skip_bad=1, **options, **named)
   assert [r["document"] for r in rows] == ["seventeen", "eighteen"]
@@ -183,14 +185,14 @@ def test_documents_are_joined_by_their_ids(tmp_path, capsys):
   assert "warning" not in capsys.readouterr().out
   _prepare(tmp_path, logs, **named)
   assert "look like ids ('17')" in capsys.readouterr().out
-  with pytest.raises(UserError, match="'doc_id', which is to be its document"):
+  with pytest.raises(UserError, match="'doc_id', specified as document"):
     _prepare(tmp_path, logs, **options)
   with pytest.raises(UserError, match="--document_id: no such column|no such"):
     _prepare(tmp_path, logs, **options | {"document_id": "id"}, **named)
   with pytest.raises(UserError, match="--documents=TABLE too"):
     _prepare(tmp_path, logs, document_id="doc_id", **named)
   docs.write_text(_lines(*({"doc_id": 1, "body": f"b{i}"} for i in range(2))))
-  with pytest.raises(UserError, match="row 2: a second document with the doc"):
+  with pytest.raises(UserError, match="row 2: a second document with doc"):
     _prepare(tmp_path, logs, **options, **named)
 
 
@@ -221,7 +223,7 @@ def test_the_kind_may_be_named(tmp_path):
   with pytest.raises(UserError, match="--kind=score: no such kind.*scores"):
     _prepare(tmp_path, file, kind="score")
   file.write_text(_lines(PAIR))
-  with pytest.raises(UserError, match="--kind=scores: the rows of .* not sc"):
+  with pytest.raises(UserError, match="--kind=scores: .* lacks the columns"):
     _prepare(tmp_path, file, kind="scores")
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The report: complete, self-contained and consistent with its files."""
+"""The report is complete, self-contained and consistent with its files."""
 
 import html.parser
 import json

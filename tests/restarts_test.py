@@ -15,7 +15,7 @@ from nomic_jax import errors
 from nomic_jax.mesh import processes
 from nomic_jax.mesh import restarts
 
-# A job that ends as its first argument says, such as by a signal.
+# A job that ends in the way its first argument names, such as by a signal.
 _JOB = """
 import os, signal, sys, time
 import jax
@@ -53,7 +53,7 @@ except Exception as e:
 
 
 def _ends(tmp_path, way, count=1):
-  """Exit statuses and what was printed, of each process."""
+  """Returns the exit status and the output of each process."""
   (tmp_path / "job.py").write_text(_JOB)
   port = 20000 + (os.getpid() * 7 + len(way)) % 12000
   started = 1 if way == "late" else count
@@ -92,7 +92,7 @@ def test_processes_that_are_preempted_end_alike_though_one_takes_longer(
 
 
 def test_a_process_that_fails_keeps_its_own_status(tmp_path):
-  """And does not wait for those that wait for it."""
+  """It does not wait for the processes that wait for it."""
   (tmp_path / "job.py").write_text(_JOB)
   done = subprocess.run(
     ["bash", "launch/local.sh", "--processes=2", "--", "mistake"],

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""kill -9 of a real training at any moment: the same bits at the end."""
+"""A training that is killed at any moment ends with the same bits."""
 
 import json
 import os
@@ -29,10 +29,10 @@ FLAGS = [
   "optimizer.warmup=5 steps",
 ]
 KINDS = {
-  # Rows of text are packed across documents: the iterator has a remainder.
+  # Rows of text span documents, so the data iterator has a remainder to save.
   "mlm": ["data.row_length=48"],
-  # Dropout too, so that the step's randomness must come back; and a frozen
-  # table, of which the optimiser's state has nothing.
+  # Dropout, whose random numbers must be the same after resuming; and a frozen
+  # table, which has no optimiser state.
   "contrastive": [
     "data.batch_size=8",
     "data.rows_multiple=16",
@@ -44,7 +44,7 @@ KINDS = {
     "checkpoint.best=eval/loss",
   ],
 }
-# Differ from run to run, and may.
+# Metrics that may differ from run to run.
 CLOCKS = {
   "seconds",
   "tokens_per_second",
@@ -74,7 +74,7 @@ def _start(place, kind, workdir, *more, held=""):
 
 
 def _train(place, kind, workdir, *more):
-  """Returns what a training printed that nothing interrupted."""
+  """Runs a training without interruption; returns its output."""
   status, out, err = _start(place, kind, workdir, *more).finish()
   assert status == 0, err
   return out
@@ -101,7 +101,7 @@ def _leftovers(workdir):
 
 @pytest.fixture(name="whole", scope="module")
 def _whole(place):
-  """Work directories of trainings that nothing interrupted, when asked for."""
+  """Returns a function that makes an uninterrupted training of a kind."""
   made = {}
 
   def whole(kind):
@@ -147,7 +147,7 @@ def test_killed_at_any_moment_ends_with_the_same_bits(place, whole, kind):
   last = STEPS - EVERY
   kill_when((folder / str(last)).exists, held=STEPS - 1)
   assert checkpoint.latest_step(workdir) == last
-  # As if killed while it removed an old checkpoint, too.
+  # As if also killed while it removed an old checkpoint.
   old = folder / str(last - EVERY)
   shutil.rmtree(old / "state")
   (old / "_CHECKPOINT_METADATA").unlink()
@@ -166,13 +166,13 @@ def test_killed_at_any_moment_ends_with_the_same_bits(place, whole, kind):
   assert (best is None) == (kind == "mlm")
   logged = {*range(LOG, STEPS, LOG), *range(EVERY, STEPS + 1, EVERY)}
   if kind != "mlm":
-    logged.add(0)  # the best knows the start
+    logged.add(0)  # the best checkpoint is compared with the start
   assert [line["step"] for line in lines] == sorted(logged)
   assert not _leftovers(workdir)
 
 
 def test_another_seed_gives_another_model(place, whole):
-  """What the comparisons above would see if a run were not repeated."""
+  """Control: the comparisons above detect a different run."""
   workdir = place / "other"
   _train(place, "mlm", workdir, "seed=43")
   mine, other = _outcome(whole("mlm")), _outcome(workdir)
@@ -198,7 +198,7 @@ def test_two_stops_by_sigterm_leave_no_trace_in_the_curve(place, whole):
     assert metrics.read(file)[-1]["step"] == step
 
   stop(start_until(held=17, line=16), 17)
-  # Killed between its first line and its first checkpoint: from 17 again.
+  # Killed between its first line and its first checkpoint: restarts at 17.
   start_until(held=19, line=18).kill()
   stop(start_until(held=22, line=21), 22)
   _train(place, "mlm", workdir)
@@ -250,7 +250,7 @@ def test_stopped_by_sigterm_and_its_last_checkpoint_truncated(place, whole):
 
   folder = workdir / "checkpoints"
   before = sorted(int(p.name) for p in folder.iterdir())[-2]
-  # All of them: the largest may hold nothing that is still pointed at.
+  # All of them, since the largest may hold only unused data.
   for part in (folder / str(stopped)).rglob("d/*"):
     os.truncate(part, part.stat().st_size // 2)
   training = small_data.Process(

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Metrics against a plain loop; BM25 on hand-made text."""
+"""Retrieval metrics, compared with a plain loop; BM25 on hand-made text."""
 
 import math
 

@@ -22,14 +22,14 @@ N, D, M = 8, 6, 2  # pairs, width, negatives of each query
 
 
 class _Table(torch.nn.Module):
-  """A model of sentence-transformers whose features are its embeddings."""
+  """A model for sentence-transformers whose features are its embeddings."""
 
   def forward(self, features):
     return {"sentence_embedding": features["table"]}
 
 
 def _theirs(name, parts, labels=None, **options):
-  """Value, and gradients by the embeddings, of a loss of theirs in float64."""
+  """Value and gradients of a sentence-transformers loss, in float64."""
   losses = pytest.importorskip("sentence_transformers.losses")
   tables = [torch.tensor(p, dtype=torch.float64) for p in parts]
   for table in tables:

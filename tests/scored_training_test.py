@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Scored pairs and triplets, from a table through a training to a score."""
+"""Scored pairs and triplets: read from a table, trained on, and evaluated."""
 
 import json
 
@@ -44,7 +44,7 @@ def _config(**options):
 
 
 def _texts(batch, slots):
-  """What the slots hold, as text."""
+  """The texts in the slots."""
   found = []
   for slot in slots.tolist():
     row, place = divmod(slot, 8)
@@ -84,7 +84,7 @@ def test_a_batch_has_every_negative_and_score():
 
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory):
-  """Pairs whose score is how many words they share."""
+  """Pairs whose score is the number of words they share."""
   folder = tmp_path_factory.mktemp("scored")
   rng = np.random.default_rng(0)
   lines = ["sentence1;sentence2;score"]
@@ -174,7 +174,7 @@ def test_triplets_train_and_what_does_not_fit_is_refused(
   assert np.isfinite(found[-1]["loss"])
   for flags, message in (
     (["data.kind=pairs"], "the loss triplet reads rows of kind triplets"),
-    (["data.negatives=0"], "takes config.data.negatives of 1 or more"),
+    (["data.negatives=0"], "needs config.data.negatives of 1 or more"),
     (["loss.name=cosent"], "the loss cosent has no such argument"),
   ):
     with_flags = [

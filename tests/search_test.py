@@ -142,7 +142,7 @@ def test_piped_questions_are_utf8_whatever_the_terminal_is(
 
 
 def test_hybrid_search_fuses_words_and_vectors(tmp_path, model, capsys):
-  """The model knows neither word; BM25 finds the one lamp."""
+  """The model knows neither word, but BM25 finds the only lamp."""
   corpus = tmp_path / "corpus.txt"
   corpus.write_text("a red chair\na red lamp\nblue\n")
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A checkpoint sharded over eight devices is exported piece by piece."""
+"""A checkpoint sharded over eight devices is exported one array at a time."""
 
 import contextlib
 import json
@@ -43,7 +43,7 @@ def test_a_sharded_checkpoint_is_exported_on_the_host(tmp_path, monkeypatch):
   monkeypatch.setattr(jax, "device_put", None)
   output = tmp_path / "model"
   assert main.main(["export", f"--workdir={work}", f"--output={output}"]) == 0
-  # With every tensor in hand, not one array of this export is on a device.
+  # When all tensors have been read, no array of the export is on a device.
   assert seen == [([], {np.ndarray})]
   written = safetensors.numpy.load_file(output / "model.safetensors")
   expected = hub_random.write(CONFIG, trees)
@@ -53,7 +53,7 @@ def test_a_sharded_checkpoint_is_exported_on_the_host(tmp_path, monkeypatch):
 
 
 def _work_directory(work, trees):
-  """A training's directory, its parameters an eighth on each device."""
+  """Writes a work directory whose parameters are sharded over eight devices."""
   mesh = jax.make_mesh(
     (8,), ("fsdp",), axis_types=(jax.sharding.AxisType.Auto,)
   )
@@ -70,7 +70,7 @@ def _work_directory(work, trees):
     x.addressable_shards[0].data.size / x.size for x in jax.tree.leaves(placed)
   ]
   assert set(share) == {1 / 8}
-  # As a TrainState is saved: a tree of which the parameters are one branch.
+  # As in a saved TrainState, the parameters are one branch of the tree.
   state = {
     "params": placed,
     "step": np.int32(3),

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Long texts are tokenised only as far as they are read."""
+"""Long texts are tokenised only as far as the model reads them."""
 
 import random
 
@@ -124,4 +124,4 @@ def test_cost_depends_on_what_is_read():
   assert counting.characters < 2_000 and len(short) == 1024
   counting.characters = 0
   assert shorten(counting, ["alpha beta " * 90], 64) == ["alpha beta " * 90]
-  assert not counting.characters  # of usual texts nothing is tokenised twice
+  assert not counting.characters  # usual texts are not tokenised twice

@@ -80,8 +80,8 @@ def test_roles_do_not_depend_on_spelling(tmp_path):
   expected = special_tokens.SpecialTokens((2,), (3,), pad=0, unk=1, mask=4)
   odd = {old: f"#{i}#" for i, old in enumerate(NAMES)}
   assert special_tokens.of(BERT) == special_tokens.of(XLMR) == expected
-  # Names that nobody else uses: the model knows its own unk token, and files
-  # beside it declare the others.
+  # Unusual names: the model names its unk token, and files beside it declare
+  # the others.
   alone = special_tokens.of(renamed(odd))
   assert alone == expected._replace(pad=None, mask=None) and alone.fill == 0
   renamed(odd).save(str(tmp_path / "tokenizer.json"))
@@ -92,12 +92,12 @@ def test_roles_do_not_depend_on_spelling(tmp_path):
         "mask_token": "[MASK]",
       }
     )
-  )  # which it has not
+  )  # a token that it lacks
   (tmp_path / "special_tokens_map.json").write_text(
     json.dumps({"pad_token": odd["[MASK]"], "eos_token": odd["[SEP]"]})
   )
   found = special_tokens.of(tokenizer_lib.load(tmp_path))
-  assert found == expected._replace(mask=None)  # the first file settles it
+  assert found == expected._replace(mask=None)  # the first file wins
   with pytest.raises(UserError, match="MLM needs a mask token, and the tok"):
     found.require("mask", "MLM")
   unigram = tokenizers.Tokenizer(
@@ -115,7 +115,7 @@ def test_the_largest_id_counts_not_the_number_of_tokens():
   with pytest.raises(
     UserError,
     match="here: tokenizer.json has id 70000, but the "
-    "model has 70000 embedding rows; was resize_token_embeddings forg",
+    "model has 70000 embedding rows; specify the tokenizer that the",
   ):
     special_tokens.check_rows(gaps, 70_000, "here")
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Data in a bucket: only what is read is copied, and completely."""
+"""Data in a bucket: only files that are read are copied, and completely."""
 
 import json
 import pathlib
@@ -87,7 +87,7 @@ def test_what_is_read_is_copied_and_no_more(bucket, place, cache):
 
 
 def test_a_training_reads_and_writes_the_bucket(bucket, place, capsys):
-  """From data there, with an evaluator, to the same losses as from here."""
+  """With data in the bucket and an evaluator, losses are as with local data."""
   buckets.upload(place / "pairs", f"{bucket}/data/pairs")
   losses = []
   for data, run in (
@@ -123,7 +123,7 @@ def test_a_training_reads_and_writes_the_bucket(bucket, place, capsys):
 
 @pytest.fixture(name="folder")
 def _folder(tmp_path, monkeypatch):
-  """The file system of a bucket that is a folder; small pieces."""
+  """A folder that serves as a bucket, copied in small pieces."""
   monkeypatch.setattr(staging, "_PIECE", 1000)
   monkeypatch.setattr(buckets, "_FIRST_WAIT", 0.001)
   return folder_as_bucket(tmp_path, monkeypatch)
@@ -157,7 +157,7 @@ def test_an_interrupted_copy_is_resumed(folder, cache, monkeypatch):
   assert ("a", 0) not in asked and ("b", 4000) not in asked
   asked.clear()
   assert staging.local("s3://bucket/pairs") == str(copy) and not asked
-  # A file that has lost its end here is copied again.
+  # A truncated local copy of a file is copied again.
   (copy / "b").write_bytes(b"torn")
   staging.local("s3://bucket/pairs")
   assert (copy / "b").read_bytes() == bytes(range(256)) * 40
@@ -206,7 +206,7 @@ def test_a_change_makes_another_copy(folder, cache, monkeypatch):
   assert (new / "a").stat().st_ino == node  # was not copied again
   assert not old.exists() and staging.state("s3://bucket/pairs") != state
   assert staging.state("/here") == ""
-  # While it is copied.
+  # A change while it is copied.
   real = folder.cat_file
 
   def cat_file(self, *args, **more):
@@ -249,7 +249,7 @@ def test_processes_of_a_machine_copy_once(folder, monkeypatch):
 
 
 def test_filter_reads_data_in_a_bucket(folder, place, tmp_path):
-  """As an input of curation, whose output names the address."""
+  """An input of curation in a bucket; the output records its address."""
   data = "s3://bucket/data/pairs"
   buckets.upload(place / "pairs", data)
   clean = lambda path, to: main.main(
@@ -261,7 +261,7 @@ def test_filter_reads_data_in_a_bucket(folder, place, tmp_path):
     for n in ("far", "near")
   )
   assert far["input"] == data and far["rows"] == near["rows"]
-  assert far["arguments"] == near["arguments"]  # a copy is the same thing
+  assert far["arguments"] == near["arguments"]  # a copy counts as the same
   with pytest.raises(UserError, match="--output is the same"):
     from nomic_jax.curate import rewrite
 
@@ -331,10 +331,10 @@ def test_a_corpus_and_data_of_tasks_in_a_bucket(bucket, place, monkeypatch):
 
 
 def test_a_real_server_that_is_busy_or_slow(bucket, moto, emulator, tmp_path):
-  """429, 503 and late answers to reads and writes of its own client."""
+  """The real clients handle 429, 503 and late answers."""
   server = {"s3": moto, "gs": emulator}[bucket[:2]]
   if buckets.files(bucket)[0].protocol == "s3" or server is None:
-    pytest.skip("needs a server")  # this one is a folder
+    pytest.skip("needs a server, and this bucket is a folder")
   with buckets.uploading(f"{bucket}/data/busy") as made:
     made.mkdir()
     (made / "a").write_bytes(b"1" * 1000)

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Lines of metrics.jsonl: means, also of values that only some steps have."""
+"""Lines of metrics.jsonl, and means of values that only some steps have."""
 
 import json
 import types
@@ -69,7 +69,7 @@ def _result(loss, weight):
 
 
 def test_batches_with_zero_weight_count_in_no_mean(tmp_path):
-  """Nor are they updates, by which the learning rate goes."""
+  """They are not updates either, which the learning rate depends on."""
   path = tmp_path / "metrics.jsonl"
   file = metrics.MetricsFile(path, 0)
   log = metrics.StepLog(file, lambda update: update, 2)
@@ -92,7 +92,7 @@ def test_batches_with_zero_weight_count_in_no_mean(tmp_path):
 
 
 def test_the_line_of_a_stopped_run_continues(tmp_path):
-  """The means and the padding of the next line are of all its steps."""
+  """The next line has means and padding over all of its steps."""
   whole, stopped = tmp_path / "whole.jsonl", tmp_path / "stopped.jsonl"
   steps = [(1, 2.0, (1, 4)), (2, 4.0, (2, 4)), (3, 9.0, (4, 4))]
 
@@ -120,13 +120,13 @@ def test_the_line_of_a_stopped_run_continues(tmp_path):
   ]
   assert kept(whole) == kept(stopped)
   assert kept(whole)[0]["padding"] == 1 - 7 / 12
-  # Versions that kept the rows alone wrote a list.
+  # Earlier versions wrote a list of rows.
   old = json.loads(stopped.read_text().splitlines()[0])
   old["unfinished"] = old["unfinished"]["rows"]
   stopped.write_text(json.dumps(old) + "\n")
   run(stopped, 2, steps[2:])
   assert metrics.read(stopped)[0]["loss"] == 5.0
-  # Where what was due at the last step was not measured, its line is whole.
+  # If the last step's evaluation was not made, its line is still complete.
   late = tmp_path / "late.jsonl"
   run(late, 0, steps, stop=3)
   file, log = run(late, 3, [])
@@ -157,11 +157,11 @@ def test_speeds_are_those_of_the_devices_and_the_clock(tmp_path, monkeypatch):
       }
       shown = log.add(number, result, (30, 40), 0.5, "a", flops)
       if number == first:
-        clock[0] += 100.0  # of an evaluation, which is nobody's
+        clock[0] += 100.0  # an evaluation, which does not count
         log.add_held_out({}, 100.0)
     return shown
 
-  assert "mfu" not in steps(1, 2e12)  # a CPU has no peak that we know
+  assert "mfu" not in steps(1, 2e12)  # the peak of a CPU is unknown
   devices = [
     types.SimpleNamespace(
       device_kind="TPU v5 lite",

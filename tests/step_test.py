@@ -19,7 +19,7 @@ from nomic_jax.run import optim
 
 
 class LeastSquares(Loss):
-  """A new objective is a new class: nothing else has to know of it."""
+  """A new objective, which needs only a class."""
 
   def init(self, rng):
     return {"kernel": jax.random.normal(rng, (5, 3)), "bias": jnp.zeros(3)}
@@ -56,7 +56,7 @@ def _split(batch, micro_batches):
 
 
 def _one_step(loss, batch):
-  """Metrics, and the gradient, as plain descent of rate 1 shows it."""
+  """Returns metrics and the gradient, from SGD with learning rate 1."""
   tx = optax.sgd(1.0)
   state = step_lib.init_state(loss, tx, 0)
   after, metrics = tiny.jit(step_lib.make_train_step(loss, tx))(state, batch)
@@ -67,7 +67,7 @@ def _one_step(loss, batch):
 
 def test_unequal_micro_batches_equal_one_batch():
   batch = _rows()
-  batch["weight"][4:8] = 0  # nothing to learn from the second of three
+  batch["weight"][4:8] = 0  # the second of three micro-batches has no weight
   batch["weight"][8:] *= 10
   whole = _one_step(LeastSquares(), _split(batch, 1))
   parts = _one_step(LeastSquares(), _split(batch, 3))
@@ -88,7 +88,7 @@ def test_unequal_micro_batches_equal_one_batch():
   norm = np.sqrt(sum((g**2).sum() for g in expected.values()))
   assert metrics["gradient_norm"] == pytest.approx(norm, rel=1e-5)
 
-  # Control: the mean of the micro-batches' own means is another gradient.
+  # Control: the mean of the micro-batches' means has another gradient.
   means = [
     _one_step(LeastSquares(), jax.tree.map(lambda x: x[i : i + 1], micro))[1]
     for micro in [_split(batch, 3)]
@@ -149,7 +149,7 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted():
 
 
 def test_a_batch_with_zero_weight_changes_nothing():
-  """With momentum and decay: they would move the parameters all the same."""
+  """Momentum and weight decay would otherwise move the parameters."""
   config = ml_collections.ConfigDict(
     dict(
       learning_rate=0.3,
@@ -185,7 +185,7 @@ def test_a_batch_with_zero_weight_changes_nothing():
 
 
 class Noise(Loss):
-  """Shows the key that a loss is given."""
+  """A loss that records the key it is given."""
 
   def init(self, rng):
     return {"bias": jnp.zeros(())}
@@ -250,7 +250,7 @@ def _torch_losses(batches, decay_bias=False, frozen=False, clip=8.0):
 def _our_losses(
   batches, loss=LeastSquares(), clip=8.0, eps=1e-6, rules=((".*", 1.0),)
 ):
-  """The same 20 steps; also the final parameters."""
+  """Returns the losses of the same 20 steps, and the final parameters."""
   config = ml_collections.ConfigDict(
     dict(
       learning_rate=0.3,
@@ -290,7 +290,7 @@ def test_twenty_steps_are_those_of_torch_adamw():
 
 
 def test_frozen_parameters_are_those_torch_gives_no_gradient():
-  """They do not decay, and are not in the norm that clips."""
+  """They do not decay and do not count in the norm for clipping."""
   batches = _rows(steps=(20,))
   seen, params = _our_losses(
     batches, clip=5.0, rules=(("kernel", 0), (".*", 1.0))
@@ -305,7 +305,7 @@ def test_frozen_parameters_are_those_torch_gives_no_gradient():
 
 
 class SixteenFold(LeastSquares):
-  """What the reference's gather makes of a loss on 16 devices."""
+  """A loss whose gradient is 16 times as large, as in the reference."""
 
   def __call__(self, params, batch, rng):
     total, *others = super().__call__(params, batch, rng)
@@ -313,7 +313,7 @@ class SixteenFold(LeastSquares):
 
 
 def test_clip_and_eps_that_reproduce_a_gradient_times_devices():
-  """The README's note on the reference, which clips W times the gradient."""
+  """The reference clips W times the gradient, as configs/README.md notes."""
   batches = _rows(steps=(20,))
   _, reference = _our_losses(batches, SixteenFold(), clip=128.0, eps=1e-2)
   _, same = _our_losses(batches, clip=128.0 / 16, eps=1e-2 / 16)

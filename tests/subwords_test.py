@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""BPE and Unigram tokenizers keep every script and open elsewhere."""
+"""BPE and Unigram tokenizers keep every script and open in other libraries."""
 
 import inspect
 import json

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A sweep trains every point once, with the point's values."""
+"""A sweep trains every point once with its values."""
 
 import json
 import pathlib

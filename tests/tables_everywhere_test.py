@@ -101,7 +101,7 @@ def _data(**options):
 
 def test_rows_follow_their_texts_and_what_is_cut_is_said(tmp_path):
   data = _data(document_length=96)
-  assert "row_length: 96 in place of 64, since config.data.document_l" in (
+  assert "row_length: raised from 64 to 96, since config.data.doc" in (
     lengths.fit(data)
   )
   assert data.row_length == 96 and lengths.fit(data) == ""
@@ -125,9 +125,9 @@ def test_rows_follow_their_texts_and_what_is_cut_is_said(tmp_path):
   assert of() == ""
   # Of 1 to 10 words and two ends, 3 to 12 tokens, 4 of 10 have more than 8.
   assert of(document_length=8).startswith(
-    "truncated: 40.0% of the documents beyond 8 tokens (document_length)"
+    "truncated: 40.0% of the documents, at 8 tokens (document_length)"
   )
-  assert "100.0% of the queries beyond 2 tokens" in of(query_length=2)
+  assert "100.0% of the queries, at 2 tokens" in of(query_length=2)
   data = _data(path=str(tmp_path / "out"))
   assert lengths.unknown(data, tokenizer) == ""
   source.write_text(

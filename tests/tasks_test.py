@@ -23,7 +23,7 @@ from nomic_jax.search import bm25
 
 
 class Random:
-  """A system whose vectors are drawn by text, and lean towards a topic."""
+  """A system with random vectors, biased towards a topic of the text."""
 
   def __init__(self):
     self.asked = []

@@ -125,7 +125,7 @@ class _ConcatThenSplit:
 
 @pytest.mark.parametrize("length", [7, 24, 600])
 def test_rows_are_grains_and_its_saved_states_resume(length):
-  """600 tokens are more than a block of documents, 7 less than a document."""
+  """A row of 600 tokens exceeds a block; one of 7 is less than a document."""
   grains = _ConcatThenSplit(tiny.rows(), 4, length, seed=3)
   make = lambda: _text(row_length=length)
   iterator, differ = make(), 0
@@ -177,7 +177,7 @@ def test_any_number_of_hosts_gives_the_same_rows_and_masks():
 
 
 def test_masks_are_others_for_another_seed():
-  one = tiny.rows(1)  # the same rows whatever the order
+  one = tiny.rows(1)  # one row, so the order does not matter
   first, other = (next(_text(one, seed=seed)) for seed in (3, 4))
   true = [next(_rows_of([b]))[0] for b in (first, other)]
   np.testing.assert_array_equal(*true)
@@ -218,7 +218,7 @@ def test_text_without_a_query_is_the_document_alone():
 
 
 def test_unknown_words_are_not_to_be_predicted():
-  """A text that the tokenizer does not know would be learnt at once."""
+  """Otherwise text of unknown tokens would be learnt at once."""
   unknown = TOKENIZER.token_to_id("[UNK]")
   rows = [
     r | {"document": "ไทย ".join(r["document"].split(" "))} for r in tiny.rows()
@@ -258,7 +258,7 @@ def test_documents_without_tokens_are_skipped():
     assert {int(i) for ids, *_ in _rows_of([next(iterator)]) for i in ids} == {
       0
     }
-  with pytest.raises(UserError, match="none of its texts has a token"):
+  with pytest.raises(UserError, match="its texts have no tokens"):
     next(make(rows("", "")))
 
 

@@ -105,7 +105,7 @@ def _greedy(word: str, vocab: dict[str, int]) -> list[int]:
   return ids or [vocab["[UNK]"]]
 
 
-# Characters of scripts by name, of which texts of any length are drawn.
+# Characters of scripts, from which random texts are drawn.
 _SCRIPTS = {
   "Han": [chr(0x4E00 + i) for i in range(3000)],
   "kana": [chr(0x3042 + i) for i in range(80)],
@@ -177,7 +177,7 @@ def test_rare_characters_do_not_take_up_the_vocabulary():
   kept = sum(words.token_to_id(c) is not None for c in rare)
   assert kept < 200
   assert {"return", "the", "string"} <= set(words.get_vocab())
-  # As many as fit, the commonest first.
+  # As many as fit, most common first.
   words = tokenizer_lib.train([rare + rare[200:]], 400, cover=0)
   assert [c for c in rare if words.token_to_id(c) is not None] == (
     [*rare[:94], *rare[200:]]

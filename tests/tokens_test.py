@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens made ahead of time give the same batches as texts."""
+"""Texts tokenised ahead of time give the same batches."""
 
 import json
 import pickle
@@ -102,7 +102,7 @@ def test_text_resumes_on_another_number_of_hosts(place):
 
 
 def test_a_host_reads_only_the_documents_of_its_rows(place, monkeypatch):
-  """Of all others it looks up lengths."""
+  """Of all other documents, it reads only lengths."""
   read = []
   between = tokens.Source.between
 
@@ -204,19 +204,19 @@ def test_mistakes_are_named(place):
   assert json.loads(kept)["dtype"] == "uint16"
   about.write_text(kept.replace("array_record-00000", "array_record-00001"))
   assert about.read_text() != kept
-  with pytest.raises(UserError, match="not the tokens of the texts there"):
+  with pytest.raises(UserError, match="made from other texts"):
     tokens.open_split(place / "data", "train", WORDS)
   about.write_text(kept)
   ids = place / "data" / "tokens" / "train.ids"
   content = ids.read_bytes()
   ids.write_bytes(content[:20] + b"\1\2\3\4" + content[24:])
-  with pytest.raises(UserError, match="not the tokens of the texts there"):
+  with pytest.raises(UserError, match="made from other texts"):
     tokens.open_split(place / "data", "train", WORDS)
   ids.write_bytes(content)
 
 
 def test_joined_texts_must_have_the_ids_of_their_parts(tmp_path):
-  """Of a byte-level tokenizer, a text's ids depend on what is before it."""
+  """With a byte-level tokenizer, a text's ids depend on the text before it."""
   words = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token="[UNK]"))
   words.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(
     add_prefix_space=False
@@ -249,9 +249,9 @@ def test_joined_texts_must_have_the_ids_of_their_parts(tmp_path):
   assert len(
     opened(lambda row: iter(()))
   )  # control: each part alone is as stored
-  with pytest.raises(UserError, match="other ids to 'search : query 0"):
+  with pytest.raises(UserError, match="splits 'search : query 0"):
     opened(tokens.joins_prompts("search : ", ""))
-  with pytest.raises(UserError, match="other ids to 'query 0"):
+  with pytest.raises(UserError, match="splits 'query 0"):
     opened(tokens.joins_lines)
   assert len(opened(tokens.joins_prompts("", "")))
   config = ml_collections.ConfigDict(

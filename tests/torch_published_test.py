@@ -1,11 +1,11 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Twenty steps by config.recipe=published are those of a trainer in PyTorch.
+"""Twenty steps with config.recipe=published equal those of a PyTorch trainer.
 
-The trainer is written from what is known of contrastors: it reads the shards
-itself, splits a batch over W = 4 ranks, gathers the documents with gradient,
-multiplies each rank's mean loss by W and averages the gradients. Ours reads
-the data directory that prepare makes of the same shards, on one device.
+The trainer follows what is known of contrastors: it reads the shards itself,
+splits a batch over W = 4 ranks, gathers the documents with gradient, multiplies
+each rank's mean loss by W and averages the gradients. Ours reads the data
+directory that prepare makes from the same shards, on one device.
 """
 
 import gzip
@@ -58,7 +58,7 @@ RECIPES = {
     1.0,
     transformers.get_inverse_sqrt_schedule,
   ),
-  # An eps that counts, so that what it is divided by does, too.
+  # An eps large enough to matter, so that its division by W is tested.
   "finetune": (
     1e-3,
     4,
@@ -175,7 +175,7 @@ def _config(stage, model, data):
 
 
 def _train_here(config):
-  """Losses, parameters, the architecture, and the batches of ours."""
+  """Trains here; returns losses, parameters, the architecture and batches."""
   start = find_start(config)
   run = training.setup(config, start.architecture, jax.devices()[:1])
   data = loader.make(
@@ -205,7 +205,7 @@ class _Torch:
     self.clip, eps = clip * clip_factor, eps * eps_factor
     self.model = transformers.NomicBertForMaskedLM.from_pretrained(model).eval()
     for name, parameter in self.model.named_parameters():
-      # nomic-bert-2048 has no biases there; without MLM no head is trained.
+      # nomic-bert-2048's head has no biases; without MLM no head is trained.
       if "predictions" in name and (
         stage != "mlm" or (name.endswith("bias") and "layer_norm" not in name)
       ):
@@ -261,7 +261,7 @@ def _of_mlm(trainer, batches):
     labels = torch.full_like(flat["ids"], -100)
     for row, (places, true) in enumerate(zip(flat["masked"], flat["labels"])):
       labels[row, places[true >= 0]] = true[true >= 0]
-    # All of a row attends to all of it, at positions 0, 1, 2 ...
+    # All tokens of a row attend to each other, at positions 0, 1, 2 ...
     loss = trainer.model(
       input_ids=flat["ids"],
       attention_mask=torch.ones_like(flat["ids"]),
@@ -273,7 +273,7 @@ def _of_mlm(trainer, batches):
 
 
 def _shards(folder):
-  """Batches of the shards: whole ones, rows in order, by their first query."""
+  """Whole batches of the shards, rows in order, by their first query."""
   found = {}
   for name, (query, document, query_only, _) in SOURCES.items():
     lines = gzip.decompress(
@@ -314,7 +314,7 @@ def _of_pairs(trainer, batches, model, folder):
   assert len(by_query) == len(shards)
   losses, share = [], BATCH // RANKS
   for batch in batches:
-    # Which batch comes when is all that is taken from ours.
+    # Only the order of batches is taken from ours.
     slot = batch["query"][0, 0]
     row, segment = divmod(int(slot), batch["content"].shape[-1])
     ids = batch["ids"][0, row][batch["segment_ids"][0, row] == segment + 1]
@@ -336,7 +336,7 @@ def _of_pairs(trainer, batches, model, folder):
       )
       for r, q in enumerate(queries)
     ]
-    # Gradients of all ranks meet in what was gathered; DDP then averages.
+    # Gathering sums the gradients of all ranks; DDP then averages.
     trainer.step(sum(each) / RANKS)
     losses.append(sum(e.item() for e in each) / RANKS / RANKS)
   return losses
@@ -367,7 +367,7 @@ def test_twenty_steps_are_contrastors(stage, model, tmp_path):
     expected = _of_mlm(trainer, batches)
   else:
     expected = _of_pairs(trainer, batches, model, tmp_path / "shards")
-    # In some steps the clip acts for the factor W alone.
+    # In some steps, the gradient is clipped only because of the factor W.
     assert any(1 < norm / trainer.clip < RANKS for norm in trainer.norms)
   np.testing.assert_allclose(losses, expected, rtol=1e-4)
 
@@ -385,9 +385,9 @@ def test_twenty_steps_are_contrastors(stage, model, tmp_path):
     return {k: trees[k] for k in params}
 
   tiny.assert_close(params, tree(trainer.model.state_dict()), 1e-3)
-  with pytest.raises(AssertionError):  # Control: they went far.
+  with pytest.raises(AssertionError):  # Control: parameters have moved far.
     tiny.assert_close(params, tree(start), 0.05)
-  # Control: a clip or an eps that is not divided by W is seen.
+  # Control: a clip or an eps that is not divided by W is detected.
   for factors in {
     "mlm": [],
     "contrastive": [(RANKS, 1)],

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Thirty steps of training are those of transformers and torch.optim."""
+"""Thirty steps of training equal those of transformers and torch.optim."""
 
 import functools
 import json
@@ -29,11 +29,11 @@ CLIP = {"info_nce": 2.0, "mlm": 2.5}
 MODERNBERTS = {"info_nce": 33.0, "mlm": 3.0}
 
 
-# RoBERTa's tests have no token of id 1, its padding, which torch freezes.
+# RoBERTa's cases avoid token id 1, its padding, whose embedding torch freezes.
 FAMILIES = {
   "bert": (transformers.BertForMaskedLM, transformers.BertConfig, 32),
   "roberta": (transformers.RobertaForMaskedLM, transformers.RobertaConfig, 34),
-  # Its second layer has a window, of two tokens to either side.
+  # Its second layer has a window of two tokens to either side.
   "modernbert": (
     transformers.ModernBertForMaskedLM,
     functools.partial(
@@ -259,11 +259,11 @@ def test_thirty_steps_are_those_of_torch(folder, name):
   start = tree(
     transformers.AutoModelForMaskedLM.from_pretrained(folder).state_dict()
   )
-  # Controls: the parameters went far, and without the clip they go elsewhere.
+  # Controls: parameters have moved far, and differ without clipping.
   with pytest.raises(AssertionError):
     tiny.assert_close(params, start, 0.05)
   if clip == MODERNBERTS["mlm"]:
-    return  # gradients of nearly one norm: Adam does not see them clipped
+    return  # gradient norms are nearly equal, so clipping does not affect Adam
   other, _, tensors = _train_in_torch(folder, name, clip=np.inf)
   assert not np.allclose(losses, other, rtol=1e-3)
   with pytest.raises(AssertionError):

@@ -44,14 +44,14 @@ def test_tensorboard_has_every_line_once_after_a_resume(tmp_path):
 
 
 def _scalars(folder, name):
-  """What TensorBoard would show, read with nothing but the event's layout."""
+  """The scalars in TensorBoard's files, parsed without the library."""
   from tensorboardX.proto import event_pb2
 
   values = {}
   for file in sorted(folder.iterdir(), key=lambda p: p.stat().st_mtime_ns):
     data = file.read_bytes()
     while data:
-      (length,) = struct.unpack("<Q", data[:8])  # and a checksum, twice
+      (length,) = struct.unpack("<Q", data[:8])  # checksums follow both parts
       event = event_pb2.Event.FromString(data[12 : 12 + length])
       data = data[16 + length :]
       if event.session_log.status == event_pb2.SessionLog.START:

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The messages of TROUBLESHOOTING.md are messages of the package."""
+"""TROUBLESHOOTING.md quotes messages that the package contains."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ from support import small_data
 
 
 def _messages():
-  """Every string of the package, with \\0 where a value stands."""
+  """Every string of the package, with \\0 in place of values."""
   for path in (small_data.ROOT / "nomic_jax").rglob("*.py"):
     for node in ast.walk(ast.parse(path.read_text())):
       if isinstance(node, ast.JoinedStr):

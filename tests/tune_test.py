@@ -110,14 +110,14 @@ def test_a_single_iteration_is_no_loop():
   count = lambda forward, backward, *sizes: bundles.of_flash_tpu(
     dict(flash_forward=forward, flash_backward=backward), *sizes
   )
-  # Rows of four blocks: prepared in two turns of 512.
+  # Rows of four blocks, prepared in two iterations of 512.
   assert count(
     program(loop(10, []), loop(1, [])),
     program(loop(10, []), loop(100, [loop(1, [])]), loop(30, [])),
     1024,
     (256, 256, 256, 256),
   ) == (4000 + 20 + 16, 1000 + 400 + 16 + 80)
-  # One block, prepared in one turn.
+  # One block, prepared in one iteration.
   assert count(program(), program(), 512, (512,) * 4) == (1000, 1000)
   # Two blocks of queries forward, of keys backward.
   assert count(program(), program(loop(7, [])), 512, (256, 512, 512, 256)) == (
@@ -169,11 +169,11 @@ def test_tuning_needs_no_tpu(tmp_path):
   assert run.returncode == 0, run.stderr
   table = json.loads(path.read_text())
   assert len(table) == 8 and {r["device"] for r in table} == {"TPU v5 lite"}
-  # One block of queries and one of keys, and more of both, do the same work.
+  # One block of queries and keys costs about as much as several.
   for way in ("forward", "backward"):
     costs = [r["cost"] for r in table if r["pass"] == way]
     assert 300 < min(costs) and max(costs) < 2 * min(costs), costs
-    # Which is what `nomic-jax compile` reckons with.
+    # `nomic-jax compile` uses this number.
     assert min(costs) == pytest.approx(
       topology.CHIPS["v5e"].kernel_cycles(f"flash_{way}", 256), rel=0.02
     )

@@ -56,7 +56,7 @@ def test_terms_are_words_and_pairs_of_neighbours():
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_words_keep_every_letter_and_digit(one, two):
-  """Whatever the script; and a space between two texts parts their words."""
+  """In any script; a space between two texts separates their words."""
   letters = lambda text: [c for c in text if unicodedata.category(c)[0] in "LN"]
   assert letters("".join(unicode_text.words(one))) == letters(
     unicode_text.fold(one)

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a model is used is stored with it: read, trained, and exported."""
+"""A model's usage is stored with it when it is read, trained and exported."""
 
 import json
 import shutil
@@ -77,7 +77,7 @@ def _score(path, place):
 
 
 def test_evaluators_and_export_agree(place):
-  """With prompts and lengths that no default has."""
+  """With prompts and lengths that differ from all defaults."""
   run = _train(
     place,
     "prompted",
@@ -100,7 +100,7 @@ def test_evaluators_and_export_agree(place):
     "search_query": "number : ",
     "query": "number : ",
   }
-  # Control: with the paper's prompts the same weights score otherwise.
+  # Control: with the paper's prompts, the same weights have another score.
   settings["prompts"] = PROMPTS
   (out / "config_sentence_transformers.json").write_text(json.dumps(settings))
   assert abs(measured - _score(out, place)) > 1e-4
@@ -178,7 +178,7 @@ def test_pooling_is_a_guess_only_where_vectors_are_pooled(place, tmp_path):
 
 
 def test_prompts_of_all_tasks_arrive_from_a_stage_before(place):
-  """Those of classification and clustering, too, that sources may have."""
+  """Including those of classification and clustering."""
   _, usage, _ = _resolved(place, f"init_from={place}/model")
   assert PROMPTS.items() <= usage.prompts.items()
   _, usage, _ = _resolved(place, f"init_from={place}/model", name="finetune")

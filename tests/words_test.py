@@ -17,7 +17,7 @@ OURS = tiny.words()
 
 
 def _bert(**options):
-  """As a published BERT's tokenizer.json, which takes no identifier apart."""
+  """A tokenizer like a published BERT's, which does not split identifiers."""
   found = tokenizers.Tokenizer.from_str(OURS.to_str())
   found.normalizer = tokenizers.normalizers.BertNormalizer(**options)
   return found
@@ -29,7 +29,7 @@ KINDS = {
   "cased": _bert(lowercase=False),
 }
 CACHED = {name: words.cached(t) for name, t in KINDS.items()}
-# What is near the edges: punctuation, controls, marks, words of the vocabulary.
+# Edge cases: punctuation, control characters, marks, words of the vocabulary.
 PIECES = st.sampled_from(
   [
     *tiny.WORDS,

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A training resumes if no setting that changes its numbers differs."""
+"""A training resumes unless a setting that changes its results differs."""
 
 import json
 import re
@@ -108,7 +108,7 @@ def test_a_training_may_be_made_longer(place, capsys):
 
 
 def test_directories_of_older_versions_are_resumed(place, monkeypatch):
-  """Without keys that came later, and without a fingerprint of the data."""
+  """Their configs lack later keys, and they have no fingerprint of the data."""
   shutil.copytree(place / "run", place / "old")
   (place / "old/data.json").unlink()
   path = place / "old/config.json"

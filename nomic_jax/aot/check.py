@@ -66,8 +66,8 @@ def check(
   else:
     if config.get("epochs"):
       raise UserError(
-        f"config.epochs: how many steps {config.epochs:g} are, the data "
-        "decides; give config.data.path, or config.steps instead"
+        f"config.epochs: the number of steps of {config.epochs:g} epochs "
+        "depends on the data; set config.data.path, or config.steps instead"
       )
     with about("config.encoder"):
       encoder = families.fresh(config.encoder)

@@ -27,13 +27,15 @@ def estimate(
 ) -> Report:
   """Estimates seconds per step by cause, MFU, and the time of the whole stage.
 
-  Assumes no overlap. Kernels carry no cycle counts: attention takes the bundles
-  in `chip.kernels`, for rows that are one text. Collectives move their bytes
-  over the slice's links at full rate, an all-reduce twice.
+  Assumes no overlap. The compiler counts no cycles for kernels: attention is
+  assumed to take the bundles in `chip.kernels`, for rows of one text.
+  Collectives move their bytes over the slice's links at full rate, an
+  all-reduce twice.
   """
   seconds = {k: v / chip.clock for k, v in report["cycles"].items()}
-  # Of queries, by the forward kernel's result; the backward kernel's has the
-  # columns of keys and values too, which may have fewer heads.
+  # The number of columns of queries is in the result of the forward kernel.
+  # That of the backward kernel includes keys and values, whose heads may be
+  # fewer.
   columns = {
     tuple(k["shape"][:2]): k["shape"][2]
     for k in report["kernels"]

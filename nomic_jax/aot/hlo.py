@@ -203,19 +203,19 @@ def _walk(
       trips, inside = _trips(program, i), True
     yield _Step(i, program[name], times, in_loop, path, not trips)
     if i.opcode in _CALLS:
-      # What an async-start calls belongs to the place it was called from.
+      # The computation that an async-start calls counts for its caller.
       below = path if i.opcode in _STARTS else (*path, i.name)
       for called in i.called:
         yield from _walk(program, called, times * (trips or 1), inside, below)
 
 
-# A call-start runs on TPU7x's sparse cores, such as an all-reduce.
+# A call-start runs, for example, an all-reduce on the sparse cores of TPU7x.
 _STARTS = ("async-start", "call-start")
 _CALLS = ("while", "call", "conditional", *_STARTS)
 
 
 def _trips(program: dict[str, list[Instruction]], loop: Instruction) -> int:
-  """Returns the trip count of a loop; 0 if the text does not tell."""
+  """Returns the trip count of a loop; 0 if it is not in the text."""
   if match := _TRIPS.search(loop.rest):
     return int(match[1])
   condition = re.search(r"condition=%?([\w.\-]+)", loop.rest)

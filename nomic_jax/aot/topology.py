@@ -135,7 +135,7 @@ _SOLID = (
   "8x8x16",
   "8x16x16",
 )
-# Numbers of GPUs, eight per host.
+# Possible numbers of GPUs, eight per host.
 _GPUS = tuple(str(2**i) for i in range(10))
 SLICES = {
   "v5e": _FLAT,

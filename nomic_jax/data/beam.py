@@ -3,8 +3,8 @@
 """Prepares data on the workers of Apache Beam, for very large sources.
 
 Two maps run over the files of a source. The first writes two hashes of each
-row, 24 bytes, to a folder; from these, one process decides the fate of every
-row with the code that a single machine runs. The second writes the rows:
+row, 24 bytes, to a folder; from these, one process assigns every row to a split
+with the code that a single machine runs. The second writes the rows:
 consecutive files become a shard, so rows stay in order and no text moves from
 one worker to another. The data directory equals the one that `prepare` makes
 without Beam, except for how its rows are divided into shards.
@@ -65,7 +65,7 @@ class _File(NamedTuple):
 
 
 class _Shard(NamedTuple):
-  """Files whose rows go to record files, selected by their fate."""
+  """Source files, and the record files to write, by the fate of their rows."""
 
   files: list[_File]
   paths: dict[int, str]
@@ -75,7 +75,7 @@ class _Shard(NamedTuple):
 def workers(
   rows: readers.Rows, flags: str, output: pathlib.Path
 ) -> Iterator["Workers"]:
-  """Yields `Workers`, and keeps a scratch folder beside `output` meanwhile.
+  """Yields `Workers` with a temporary scratch folder beside `output`.
 
   Args:
     rows: what is to be prepared.
@@ -102,10 +102,10 @@ class Workers:
     self._files = [_File(i, *each) for i, each in enumerate(rows.files())]
 
   def survey(self) -> splits_lib.Survey:
-    """Surveys all rows; `bad` of the source then counts what was skipped.
+    """Surveys all rows, and sets `rows.bad` to those that were skipped.
 
     Raises:
-      UserError: where reading on a single machine would have stopped.
+      UserError: the error with which a single machine would have stopped.
     """
     survey = functools.partial(_survey, self._folder, self._rows.skip_bad)
     _run(self._flags, self._folder, survey, self._files)
@@ -133,7 +133,7 @@ class Workers:
   def builder(
     self, fates: np.ndarray, fate_of: Mapping[str, int]
   ) -> Callable[..., builder.Pairs]:
-    """Returns a function that makes the builder whose shards workers write.
+    """Returns a function that makes a builder whose shards the workers write.
 
     Args:
       fates: of all rows.
@@ -307,7 +307,7 @@ def _write(folder: pathlib.Path, allowed: int | str, shard: _Shard) -> None:
       if number != len(fate):
         raise UserError(
           f"{file.path} changed while it was read: it had {len(fate):,} "
-          f"rows and now has {number:,}; run it again"
+          f"rows and now has {number:,}; run the command again"
         )
 
 
@@ -364,8 +364,8 @@ def _options(flags: str) -> "PipelineOptions":
       options.get_all_options()
     standard = options.view_as(pipeline_options.StandardOptions)
     if standard.runner in (None, "DirectRunner"):
-      # What that name stands for; given the name, Beam would first download
-      # another runner, a program that does not know the --direct_... flags.
+      # The class behind the name DirectRunner. Given the name, Beam would
+      # download another runner, which does not know the --direct_... flags.
       standard.runner = "FnApiRunner"
     runner.create_runner(standard.runner)
   except (SystemExit, ValueError, ImportError) as e:
@@ -381,11 +381,11 @@ def _run(
   function: Callable[[T], None],
   tasks: Sequence[T],
 ) -> None:
-  """Calls `function` with each of `tasks` on some worker.
+  """Calls `function` with each of `tasks`, on any worker.
 
   Raises:
-    UserError: the first error, in the order of the tasks, that a worker
-      raised; or if a worker failed otherwise, or there are no workers.
+    UserError: the first UserError in the order of the tasks; or if the pipeline
+      failed for another reason.
   """
   import apache_beam as beam
 

@@ -52,12 +52,12 @@ def features() -> tfds.features.FeaturesDict:
 
 
 class Pairs(tfds.core.dataset_builder.FileReaderBuilder):
-  """The TFDS builder of given rows, in the order in which they come.
+  """A TFDS builder that writes given rows in order.
 
-  It writes record files itself, as rows come: TFDS's GeneratorBasedBuilder
+  It writes each row to a record file at once: TFDS's GeneratorBasedBuilder
   holds up to 1 GB of a split's rows in memory, and needs TensorFlow beyond
-  that. Training shuffles by (seed, step); shuffling here as well would only
-  make it harder to trace rows of the files to their source.
+  that. Rows are not shuffled, so they can be traced to their source; training
+  shuffles by (seed, step).
   """
 
   name = "pairs"
@@ -73,7 +73,7 @@ class Pairs(tfds.core.dataset_builder.FileReaderBuilder):
     prompts: Mapping[str, dict[str, str]] | None = None,
     **kwargs: Any,
   ):
-    """Takes rows by split, read once, in order; prompts: see `Sources`."""
+    """Takes rows by split, which are read once; prompts: see `Sources`."""
     self._rows = splits
     self.sources = sources_lib.Sources({}, dict(prompts or {}))
     super().__init__(file_format="array_record", **kwargs)
@@ -121,8 +121,8 @@ class Pairs(tfds.core.dataset_builder.FileReaderBuilder):
         total += size
     if not lengths:
       raise UserError(
-        f"no rows for split '{name}'; expected at least one; see above how "
-        "many were dropped and why"
+        f"no rows for split '{name}'; expected at least one; the counts above "
+        "show how many were dropped and why"
       )
     for i in range(len(lengths)):  # File names include the number of files.
       os.rename(
@@ -186,7 +186,7 @@ def write(
 def building(
   output: str | os.PathLike, builder: Callable[..., Pairs]
 ) -> Iterator[pathlib.Path]:
-  """Yields the directory with its rows; on exit it appears as `output`.
+  """Yields a temporary directory with the rows; on exit, it becomes `output`.
 
   Args:
     output: an existing directory is replaced.
@@ -237,7 +237,7 @@ def _build(builder: Pairs) -> None:
   """Runs the builder without network, progress bars or announcements.
 
   Raises:
-    OSError: if the disk is full, as any other way of writing raises.
+    OSError: if the disk is full.
   """
   tfds.disable_progress_bar()
   config = tfds.download.DownloadConfig(

@@ -33,34 +33,33 @@ def collate(
 ) -> dict[str, np.ndarray]:
   """Collates rows into the packed arrays of one global batch.
 
-  Texts are equal if the encoder receives the same ids for them: prompt
-  included, after lower-casing and truncation, before token dropout. A text
-  that occurs twice among the candidates is packed once and is one candidate,
-  so that it weighs no more than another. With `config.merge_copies` false, as
-  in contrastors, each occurrence is a text of its own, and a copy of a query's
-  positive is one of its negatives.
+  Texts are equal if they have the same token ids, compared with the prompt,
+  after lower-casing and truncation and before token dropout. A text that occurs
+  twice among the candidates is packed once and is one candidate, so it has the
+  weight of one. With `config.merge_copies` false, as in contrastors, each
+  occurrence is a separate text, and a copy of a query's positive is a negative.
 
   Args:
     rows: N rows; texts may be the bytes of their ids, see `tokens`.
     draw: (seed, batch number), seeds the draw of negatives and dropout.
     tokenizer: see `pairs.batches`.
-    config: likewise.
+    config: see `pairs.batches`.
     prompts: by source, the prompts of its queries and documents.
     special: the tokenizer's special tokens; None: determined here.
-    dtype: of the ids, if texts are bytes; None: the tokenizer's.
+    dtype: of the ids, if texts are bytes; None: chosen for the tokenizer.
 
   Returns:
     ids, segment_ids, positions [B, S]; content [B, slots]; query and positive
     [N]; candidate [N · (1 + negatives)]; see `losses.info_nce.InfoNCE`. Also
-    the source of each pair, and one_source, whether all sources are equal. With
-    `config.kind` "scores" also score float32 [N], and with "triplets" text
-    [N · (1 + negatives)], the slot of each candidate, also where its text is a
-    candidate twice.
+    the source of each pair [N], and one_source [N], 1 if all sources are equal.
+    With `config.kind` "scores" also score float32 [N]; with "triplets" also
+    text [N · (1 + negatives)], the slot of each candidate's text, including
+    repeated ones.
   """
   prompt_of = [prompts[r["source"]] for r in rows]
   count, negatives = len(rows), config.negatives
   queries = [f["query"] + r["query"] for f, r in zip(prompt_of, rows)]
-  candidates = {  # by position
+  candidates = {  # by position: positives, then each query's negatives
     i: f["document"] + r["document"]
     for i, (f, r) in enumerate(zip(prompt_of, rows))
   }
@@ -170,11 +169,11 @@ def _choose(negatives: list, wanted: int, sample: bool, key: float) -> list:
 
 
 class _Text(NamedTuple):
-  """A text as the encoder receives it.
+  """A tokenized text.
 
   Attributes:
     ids: its tokens, after token dropout.
-    identity: bytes, equal for texts of equal tokens, before token dropout.
+    identity: its tokens before dropout as bytes, equal for equal texts.
   """
 
   ids: np.ndarray
@@ -215,8 +214,8 @@ def _encode(
   for ids in encoded:
     identity = special.cut(ids, length).astype(np.int32).tobytes()
     if dropout and len(ids):
-      # Seeded by the text and the batch alone, so the number of hosts has no
-      # influence.
+      # Seeded by the text and the batch alone, so it does not depend on the
+      # number of hosts.
       seed = hashlib.blake2b(identity, digest_size=4).digest()
       rng = np.random.default_rng((*draw, int.from_bytes(seed, "little")))
       keep = rng.random(len(ids)) >= dropout

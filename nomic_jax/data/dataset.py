@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The data directory: one TFDS ArrayRecord dataset of pairs, whole or absent.
+"""The data directory: one TFDS ArrayRecord dataset of pairs.
 
 Every job that makes pairs writes this format and every job that reads pairs
 reads it, so jobs such as prepare, filter and mine can follow in any order. It
@@ -47,13 +47,13 @@ def open_split(
     path: the data directory; of one in a bucket, a copy is opened.
     split: name of the split.
     ids: whether the caller can use rows of token ids, without texts.
-    first: number of rows that the caller reads, from the start; only files
-      with these are copied.
+    first: the caller reads only this many rows from the start, so only the
+      files that hold them are copied from a bucket; None: all rows.
 
   Raises:
-    UserError: if `path` is not a data directory, has no such split or no rows
-      in it, or one of its record files is missing or damaged; or if its rows
-      are token ids and `ids` is false.
+    UserError: if `path` is not a data directory, the split is missing or empty,
+      or a record file is missing or damaged; or if its rows are token ids and
+      `ids` is false.
   """
   remote, path = path, index(path)
   infos = _info(path).splits
@@ -98,11 +98,10 @@ def index(path: str | os.PathLike) -> pathlib.Path:
 
 
 def is_held_out(name: str) -> bool:
-  """Returns whether reading the splits other than train needs a file.
+  """Returns whether a file is needed to read the splits other than train.
 
   Args:
-    name: of the file in a data directory. In any other folder, every file is
-      needed.
+    name: of a file in a data directory; of other folders, every file is needed.
   """
   return not (name.startswith("tokens/") or "-train.array_record" in name)
 

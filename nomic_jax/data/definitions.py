@@ -15,12 +15,13 @@ from typing import NamedTuple
 
 from nomic_jax.data import summary
 
-# An encoder of the sizes trained here reads a few hundred tokens of a
-# document; where the prose is long, half of the space is reserved for code.
+# The small encoders trained on this data read a few hundred tokens of a
+# document. Long prose is cut so that half of the space is left for code.
 DOCUMENT_CHARACTERS = 2000
 PROSE_CHARACTERS = 1000
 
-# Words of a summary: fewer say little, more are rarely one sentence.
+# Number of words of a summary: shorter ones say little, and longer ones are
+# rarely one sentence.
 MIN_WORDS = 4
 MAX_WORDS = 50
 
@@ -34,7 +35,7 @@ class Pair(NamedTuple):
   query: str = ""
   document: str = ""
   line: int = 0
-  content: str = ""  # The document without its qualified name, to find copies.
+  content: str = ""  # Document without its qualified name, to detect copies.
   body: str = ""
 
 
@@ -88,7 +89,7 @@ def _pair(
   node: Any,
   name: str,
 ) -> Pair:
-  """Makes the query and the document of one definition.
+  """Returns the query and the document of one definition.
 
   Args:
     source: the file.

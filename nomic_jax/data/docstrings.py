@@ -93,8 +93,8 @@ class Docstrings(NamedTuple):
 def read(folder: pathlib.Path | None = None) -> Docstrings:
   """Reads every Python file of this interpreter, or of `folder`.
 
-  Of the interpreter's files, the documents of the evaluation task `needle` are
-  left out, and so are copies of them in other files.
+  Unless `folder` is given, the documents of the evaluation task `needle` and
+  copies of them in other files are left out.
 
   Args:
     folder: read its modules and packages instead of the standard library and
@@ -215,7 +215,7 @@ def _list_files(
 
 
 def _read_file(path: pathlib.Path, module: str) -> tuple[str, list[Pair]]:
-  """Returns what became of the file, and its definitions."""
+  """Returns how the file counts, such as "read", and its definitions."""
   try:
     source = path.read_bytes()
   except OSError:
@@ -243,7 +243,7 @@ def _read_file(path: pathlib.Path, module: str) -> tuple[str, list[Pair]]:
 class _Distinct:
   """Detects copies of a query, a document or a long body seen before."""
 
-  _LONG = 200  # Characters from which equal bodies are unlikely a coincidence.
+  _LONG = 200  # Equal bodies of so many characters are hardly a coincidence.
 
   def __init__(self):
     self._queries, self._documents, self._bodies = set(), set(), set()

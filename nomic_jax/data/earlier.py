@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Compares the output of `prepare` with an earlier one at the same place."""
+"""Checks whether the output of `prepare` exists and is up to date."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -122,6 +122,6 @@ def check_inputs(
     before = made.get(name)
     if before is not None and before != now:
       raise UserError(
-        f"{output}: the {name} has changed since this was made from it; "
-        "--overwrite makes it again, or choose another --output"
+        f"{output}: the {name} has changed since this was made from it; use "
+        "--overwrite to make it again, or choose another --output"
       )

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Batches that every host makes whole, keeping its share."""
+"""Batches of which every host makes all rows and keeps its share."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ _ENDLESS = 2**40  # batches
 def check(
   config: ml_collections.ConfigDict, hosts: int, unit: str = "rows"
 ) -> None:
-  """Raises UserError unless batches, counted in `unit`, divide over hosts."""
+  """Raises UserError unless the hosts can divide a batch equally."""
   for name, counted in (("batch_size", unit), ("rows_multiple", "rows")):
     if config[name] % hosts:
       raise UserError(

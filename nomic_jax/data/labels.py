@@ -35,7 +35,7 @@ def batches(
 
   A row in which both query and document have text is a pair; the tokenizer may
   give the second text another type (`types`; BERT's tokenizers do). Each epoch
-  has its own order, a function of (seed, epoch), which is cut into global
+  has its own order, a function of (seed, epoch), which is divided into global
   batches; each host takes its share of a batch.
 
   Args:
@@ -44,8 +44,9 @@ def batches(
     config: batch_size (rows, all hosts), row_length, slots (texts per row),
       rows_multiple (the number of packed rows is rounded up to a multiple of
       it), text_length (tokens, special ones included; longer texts are
-      truncated at the end, pairs longest first, token by token), labels (the
-      most of a text), classes (labels are 0 to classes - 1; 0: any numbers).
+      truncated at the end, and of a pair the longer text first, token by
+      token), labels (the maximum number of labels of a text), classes (labels
+      are 0 to classes - 1; 0: any numbers).
     seed: of the order.
     host: index of this host.
     hosts: number of hosts.
@@ -96,8 +97,8 @@ def one_pass(
 ) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
   """Yields all rows once, in order; the last batch is padded.
 
-  Padding is rows without labels. Yields a host's share of each batch, and the
-  labels [N, config.labels] of the whole batch. Arguments: see `batches`.
+  Padding rows have no labels. Yields a host's share of each batch, and the
+  labels [N, config.labels] of the whole batch. For arguments, see `batches`.
   """
   fill = special_tokens.of(tokenizer).fill
   tokenizer = _truncating(tokenizer, config)
@@ -111,7 +112,7 @@ def one_pass(
 
 
 def _check_labels(source: Rows, config: ml_collections.ConfigDict) -> None:
-  """Checks the labels of all rows now rather than when their batch comes."""
+  """Checks the labels of all rows, so that training does not fail later."""
   for start in range(0, len(source), _TOGETHER):
     for row in source.__getitems__(
       range(start, min(start + _TOGETHER, len(source)))
@@ -122,10 +123,10 @@ def _check_labels(source: Rows, config: ml_collections.ConfigDict) -> None:
 def _truncating(
   tokenizer: tokenizers.Tokenizer, config: ml_collections.ConfigDict
 ) -> tokenizers.Tokenizer:
-  """Returns a copy that truncates to `text_length`, pairs longest first.
+  """Returns a copy that truncates to `text_length`, the longer of a pair first.
 
-  So neither text of a pair is lost entirely. It is what transformers'
-  tokenizers do with `truncation=True`, and contrastors for GLUE.
+  So neither text of a pair is lost entirely. transformers' tokenizers do the
+  same with `truncation=True`, as does contrastors for GLUE.
 
   Raises:
     UserError: if there is no room for a token of either text.
@@ -183,7 +184,7 @@ def _labels(row: Row, config: ml_collections.ConfigDict) -> np.ndarray:
   """Returns the labels of a row, padded with NaN.
 
   Raises:
-    UserError: for labels that are too many, not finite or out of range.
+    UserError: for too many labels, or labels not finite or out of range.
   """
   labels, classes = row["labels"], config.classes
   where = row["location"] or f"the row {row['query'] or row['document']!r:.40}"

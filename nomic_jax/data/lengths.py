@@ -15,7 +15,7 @@ _LOOKED_AT = 500  # rows inspected
 
 
 def fit(data: ml_collections.ConfigDict) -> str:
-  """Raises `row_length` to the largest length limit of a text, if below.
+  """Raises `row_length` to the largest length limit of a text if it is smaller.
 
   Args:
     data: config.data, which is changed.
@@ -32,7 +32,7 @@ def fit(data: ml_collections.ConfigDict) -> str:
     data.row_length = longest
   why = next(n for n in names if data[n] == longest)
   return (
-    f"config.data.row_length: {longest} in place of {before}, since "
+    f"config.data.row_length: raised from {before} to {longest}, since "
     f"config.data.{why} is {longest}"
   )
 
@@ -59,7 +59,7 @@ def truncated(
     return ""
   source = dataset.open_split(data.path, data.split, first=_LOOKED_AT)
   rows = source.__getitems__(range(min(len(source), _LOOKED_AT)))
-  told = []
+  parts = []
   for name in names:
     side, limit = sides[name], data[name]
     front = "" if name == "text_length" else prompts_lib.of(data, side)
@@ -71,16 +71,18 @@ def truncated(
       what = {"query": "queries", "document": "documents"}[side]
       if name == "text_length":
         what = "texts"
-      told.append(f"{share:.1%} of the {what} beyond {limit} tokens ({name})")
-  if not told:
+      parts.append(f"{share:.1%} of the {what}, at {limit} tokens ({name})")
+  if not parts:
     return ""
-  return f"truncated: {', '.join(told)}; config.data.{names[-1]} raises that"
+  return (
+    f"truncated: {', '.join(parts)}; raise config.data.{names[-1]} to keep more"
+  )
 
 
 def unknown(
   data: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer
 ) -> str:
-  """Returns a warning about tokens of the first rows that are unknown.
+  """Returns a warning if many tokens of the first rows are unknown.
 
   Returns:
     The warning; "" if `prepare` would accept the share of unknown tokens.
@@ -95,9 +97,9 @@ def unknown(
     worst = max(figures, key=lambda side: figures[side]["unk"])
     n = figures[worst]
     return (
-      f"warning: to this model's tokenizer {n['unk']:.1%} of the {worst} "
-      f"tokens are [UNK], and {n['lost']:.1%} of the {worst} texts mostly so; "
-      "choose a model of these languages"
+      f"warning: for this model's tokenizer, {n['unk']:.1%} of the {worst} "
+      f"tokens are [UNK], and {n['lost']:.1%} of the {worst} texts are mostly "
+      "[UNK]; choose a model for these languages"
     )
   return ""
 

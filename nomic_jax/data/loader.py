@@ -67,12 +67,11 @@ def make(
 def _of_one_part(
   config: ml_collections.ConfigDict,
 ) -> ml_collections.ConfigDict:
-  """The same data in batches of one micro-batch."""
+  """Returns the config with a batch of one micro-batch."""
   if config.batch_size % config.micro_batches:
     raise UserError(
       f"config.data.batch_size: {config.batch_size} rows do not divide over "
-      f"{config.micro_batches} micro-batches, of which batch_warmup takes one "
-      "after the other"
+      f"{config.micro_batches} micro-batches, the units of batch_warmup"
     )
   part = copy.deepcopy(config)
   part.batch_size //= config.micro_batches
@@ -86,8 +85,9 @@ def with_steps(
   """Returns the config of a training with `steps` in place of its `epochs`.
 
   An epoch has as many steps as there are whole batches of rows; the remaining
-  rows differ in each epoch. For text, whose documents are packed, tokens are
-  counted, which reads all of it unless it was tokenised ahead of time.
+  rows differ in each epoch. For text, whose documents are packed, an epoch is
+  the number of tokens. Counting them reads all text unless it was tokenised
+  ahead of time.
 
   Args:
     config: of the training.
@@ -121,7 +121,7 @@ def with_steps(
 
 
 def advice(config: ml_collections.ConfigDict, hosts: int) -> str:
-  """Returns a line on how to speed up input on so many hosts, or ""."""
+  """Returns a line that says how to speed up input on several hosts, or ""."""
   if config.kind != "text" or config.get("tokenised") or hosts == 1:
     return ""
   return (
@@ -139,12 +139,12 @@ def held_out(
 ) -> Callable[[], Iterator[dict[str, np.ndarray]]]:
   """Returns a function that returns the same batches whenever called.
 
-  There are at most `most` of them. Pairs and rows with labels come once each.
-  Text is packed across documents, and if there is little of it, it comes again
-  with other masks.
+  There are at most `most` batches. Each pair or row with labels occurs once.
+  Text is packed across documents and, if there is little, repeated with other
+  masks.
 
-  The arguments and errors are those of `make`, but a batch may be larger than
-  the split.
+  Arguments and errors are those of `make`, but a batch may be larger than the
+  split.
   """
   opened = _open(config, tokenizer)
   host_and_count = jax.process_index(), jax.process_count()
@@ -170,7 +170,7 @@ def held_out(
 
 
 class _Shuffled(records.Rows):
-  """Rows in a random order, since a file may start with rows of one class."""
+  """Rows in random order, since a file may start with rows of one class."""
 
   def __init__(self, source: dataset.Source, seed: int):
     self._source = source
@@ -222,7 +222,7 @@ def _open(
 
 
 def _joined(config: ml_collections.ConfigDict) -> Callable:
-  """Returns how a kind of batch joins texts, see `tokens.open_split`."""
+  """Returns the `joined` of `tokens.open_split` for this kind of batch."""
   if config.kind == "text":
     return tokens.joins_lines
   prompts = dataset.open_split(config.path, config.split).prompts
@@ -237,9 +237,9 @@ def _joined(config: ml_collections.ConfigDict) -> Callable:
 def _check_texts(
   source: dataset.Source, config: ml_collections.ConfigDict
 ) -> None:
-  """Raises UserError if rows lack the texts or negatives of the config.
+  """Raises UserError if rows lack the texts, negatives or scores of the config.
 
-  Training would run without them, on another task than configured.
+  Otherwise training would run without them, on another task than configured.
   """
   first = source.__getitems__(range(min(len(source), 100)))
   if config.get("negatives") and not any(row["negatives"] for row in first):
@@ -257,12 +257,12 @@ def _check_texts(
     np.isfinite(row["score"]) for row in first
   ):
     raise UserError(
-      f"{config.path}: config.data.kind=scores, and its rows have no scores; "
+      f"{config.path}: config.data.kind=scores, but its rows have no scores; "
       "prepare it from a source with a score column, see prepare --columns"
     )
   if config.kind == "triplets" and not config.negatives:
     raise UserError(
-      "config.data.kind=triplets takes config.data.negatives of 1 or more"
+      "config.data.kind=triplets needs config.data.negatives of 1 or more"
     )
 
 
@@ -308,7 +308,7 @@ def check_rows(
   """Raises UserError unless rows divide over the devices.
 
   Args:
-    rows: number of rows of all hosts; None passes.
+    rows: number of rows of all hosts; None skips the check of rows.
     sharding: of a batch.
     what: the array with these rows, for the message.
   """
@@ -316,8 +316,8 @@ def check_rows(
   parts = math.prod(sharding.mesh.shape[axis] for axis in sharding.spec[1])
   if parts % hosts:
     raise UserError(
-      f"config.mesh: {parts} devices split the rows (data x fsdp), which do "
-      f"not divide over {hosts} hosts; each host reads rows of its own"
+      f"config.mesh: data x fsdp = {parts} devices, which do not divide over "
+      f"{hosts} hosts; each host reads its own rows"
     )
   if rows is not None and rows % parts:
     raise UserError(
@@ -339,7 +339,7 @@ def accuracy_of_source(
 ) -> dict[str, T]:
   """Returns {"accuracy/NAME": accuracy} if all hosts have the same source."""
   names = np.unique(batch.get("source", []))
-  if not np.all(batch.get("one_source", 1)):  # another host has other sources
+  if not np.all(batch.get("one_source", 1)):  # another host mixes sources
     return {}
   if len(names) != 1 or not names[0] or "accuracy" not in result:
     return {}

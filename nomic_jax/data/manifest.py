@@ -1,13 +1,13 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""reproduce.json: what a directory was made from, so it can be made again.
+"""The manifest, reproduce.json: what a directory was made from.
 
 Every directory that a job makes has one: work directories, exported models,
 data directories and folders of teachers' vectors. It records what determines
 the content: config or arguments, fingerprints of all inputs, the hash of the
 code, library versions, devices. It embeds the manifests of the inputs, so a
 model's manifest holds its whole history down to the source of its data.
-`nomic-jax verify` compares it with the present state.
+`nomic-jax verify` compares it with the current state.
 """
 
 from collections.abc import Mapping
@@ -133,9 +133,9 @@ def of_data(
   Args:
     arguments: of the job, as in its stats.json.
     rows: row counts, as in its stats.json.
-    inputs: what the job read, see `of_input`; None are left out.
-    directory: with all of its other files.
-    devices: whether the content depends on devices; None: if there is an
+    inputs: what the job read, see `of_input`; those that are None are left out.
+    directory: the directory, complete except for the manifest.
+    devices: whether the content depends on devices; None: only if there is an
       input "model".
   """
   inputs = {name: value for name, value in inputs.items() if value}
@@ -151,7 +151,7 @@ def of_data(
 
 
 def of_input(place: object) -> dict:
-  """Returns where an input lies, its fingerprint, and its own manifest.
+  """Returns an input's location, its fingerprint and its own manifest.
 
   Args:
     place: a data directory, a model or a corpus; or an object in memory, which
@@ -182,8 +182,8 @@ def of_place(place: str | os.PathLike) -> str | None:
 def of_records(directory: pathlib.Path) -> str | None:
   """Returns a fingerprint of only the rows of a data directory, or of vectors.
 
-  It is the same for equal source and arguments, wherever the output lies. Rows
-  record where they were read, so it changes if the source moves.
+  It is the same for equal source and arguments, wherever the output is. It
+  changes if the source moves, since rows record where they were read.
   """
   files = sorted(p for pattern in _RECORDS for p in directory.glob(pattern))
   return (
@@ -216,7 +216,7 @@ def environment(devices: bool = True) -> JsonObject:
     | {name: _version(name) for name in _LIBRARIES},
   }
   if devices:
-    import jax  # Here, so that jobs without computation start faster.
+    import jax  # Here, so that jobs that do not compute start faster.
 
     jax_devices = jax.devices()
     values["devices"] = {

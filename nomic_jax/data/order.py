@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rows of batch number n, computed from (seed, n) alone.
 
-Nothing in memory grows with the data: a shuffle is a permutation computed
-position by position. So any host knows any batch, a run resumes from a number,
-and 235 million rows start as fast as ten.
+A shuffle is a permutation that is computed position by position, so memory does
+not grow with the data. Any host can compute any batch, a run resumes from a
+number, and training starts as fast with 235 million rows as with ten.
 """
 
 from collections.abc import Callable
@@ -26,13 +26,13 @@ ORDERS = ("shuffled", "stored")
 
 
 def permute(places: np.ndarray, size: int, *key: int) -> np.ndarray:
-  """Returns what is at `places` of a random permutation of 0 ... size-1.
+  """Returns elements of a random permutation of 0 ... size-1.
 
   A Feistel network over the next power of four, applied until the value is in
   range ("cycle walking"): a bijection for any round function, here splitmix64.
 
   Args:
-    places: int64 [n], each below `size`.
+    places: int64 [n], positions in the permutation, each below `size`.
     size: of the permutation.
     key: selects the permutation; different keys give unrelated ones.
 
@@ -64,12 +64,12 @@ def _mix(x: np.ndarray) -> np.ndarray:
 
 
 class EveryRow:
-  """An epoch has every row once; sources come in proportion to their size.
+  """Epochs with every row once, so sources have shares by their size.
 
-  Rows are shuffled, grouped by source, and cut into batches: a batch is of one
-  source, except where one ends and the next begins, so that its negatives are
-  hard for the right reason and no source is too small to be seen. The
-  remainder of the cut, less than a batch, is different rows in every epoch.
+  Rows are shuffled, grouped by source and divided into batches. A batch has one
+  source, except where one ends and the next begins, so that its source does not
+  give a negative away; even the smallest source occurs. The remaining rows,
+  less than a batch, differ in every epoch.
   """
 
   def __init__(self, layout: Layout, size: int, seed: int, one_source: bool):
@@ -94,7 +94,7 @@ class EveryRow:
   def _at(
     self, places: np.ndarray, epoch: int, rng: np.random.Generator
   ) -> np.ndarray:
-    """Returns the rows at places of an epoch; `rng` draws the source order."""
+    """Returns the rows at `places` of an epoch; `rng` orders the sources."""
     order = rng.permutation(len(self._sizes))
     ends = np.cumsum(self._sizes[order])
     which = np.searchsorted(ends, places, side="right")
@@ -128,12 +128,12 @@ class Once(EveryRow):
 
 
 class Stored:
-  """Batches are consecutive rows of the file; the order of batches is shuffled.
+  """Batches of consecutive rows of the file, in shuffled order.
 
   For data prepared in whole batches (`nomic-jax prepare --whole_batches`), the
   batches of an epoch hold the same rows as those of contrastors' loader: each
-  is of one shard, in its order. contrastors draws the order of batches shard by
-  shard; here it is drawn among all batches.
+  has consecutive rows of one shard. contrastors draws the order of batches
+  shard by shard; here it is drawn among all batches.
   """
 
   def __init__(self, layout: Layout, size: int, seed: int, one_source: bool):
@@ -154,8 +154,8 @@ class Stored:
         )
       )
       raise UserError(
-        f"config.data.order: stored, but there is a run of {lengths[run]:,} "
-        f"rows of source '{layout.names[source]}', not a multiple of "
+        f"config.data.order: stored, but source '{layout.names[source]}' has "
+        f"{lengths[run]:,} consecutive rows, not a multiple of "
         f"config.data.batch_size={size}, so a batch would have two sources; "
         f"run nomic-jax prepare with --whole_batches={size} --keep_copies "
         "--held_out=0, or set one_source to false"
@@ -169,11 +169,11 @@ class Stored:
 
 
 class Weighted:
-  """Each batch is of one source; weights say how often each source comes.
+  """Batches of one source each; weights are the sources' shares of batches.
 
   A source with few rows and a large weight is repeated, each time in another
-  order. Shares are exact: in any number of whole cycles, a source's number of
-  batches differs from its share by at most one.
+  order. After any number of whole cycles, a source's number of batches differs
+  from its share by at most one.
 
   Attributes:
     cycle: batches in a cycle, within which the order of sources is random.
@@ -184,7 +184,7 @@ class Weighted:
     self._layout, self._size, self._seed = layout, size, seed
     self._ends = np.cumsum(weights) / np.sum(weights)
     least = np.min(weights[weights > 0]) / np.sum(weights)
-    # Long enough that no source's number of batches in a cycle rounds below 0.
+    # So long that no source's number of batches in a cycle rounds below 0.
     self.cycle = max(1024, int(np.ceil(2 / least)))
     self._of_cycle = _Recent(self._draw)
 
@@ -252,8 +252,8 @@ def make(
     size: rows in a batch.
     seed: of the run.
     one_source: whether each batch is of one source.
-    alpha: a source of n rows is drawn n^alpha times as often as one of one row.
-    weights: by source, a further factor; 1 for sources not listed.
+    alpha: a source of n rows has a share in proportion to n^alpha.
+    weights: by source, a further factor of its share; 1 if not listed.
     order: of rows; shuffled, or stored (see `Stored`).
 
   Raises:

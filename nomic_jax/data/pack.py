@@ -21,7 +21,7 @@ class Packed(NamedTuple):
     ids: [B, S] token ids, `pad_id` where there is no text.
     segment_ids: [B, S]; 1, 2, ... for the texts of a row, 0 is padding.
     positions: [B, S], from 0 within each text.
-    slot_of: [N]; text n is segment `slot_of[n] % slots + 1` of row
+    slot_of: [N] slots; text n is segment `slot_of[n] % slots + 1` of row
       `slot_of[n] // slots`.
   """
 
@@ -74,15 +74,15 @@ def pack(
 def row_shape(
   lengths: Sequence[int], row_length: int, slots: int, rows_multiple: int
 ) -> tuple[int, int]:
-  """Returns the row length and slots of a batch that leave little of it empty.
+  """Returns a row length and slots with which a batch has little padding.
 
   Rounding the number of rows up to a multiple wastes more with longer rows. So
-  rows may be shorter, down to an eighth, if all texts fit: the longest rows for
-  which the batch is within 2 % of the smallest are chosen. If a long text
-  prevents that, rows of up to 14 eighths are tried, since fewer of them may
-  fill a multiple better, and the best is chosen if it saves at least 5 %. Few
-  lengths are tried, since each is compiled, all multiples of 128 as the kernels
-  require.
+  if all texts fit, rows may be shorter, down to 1/8 of `row_length`: of the
+  lengths whose batch is within 2 % of the smallest, the longest is chosen.
+  Lengths up to 14/8 are tried too, since their number of rows may be closer to
+  a multiple, and the best is chosen if it saves at least 5 %. Only a few
+  lengths are tried, since each is compiled; all are multiples of 128, as the
+  kernels require.
 
   Args:
     lengths: of the texts, in tokens.
@@ -98,7 +98,7 @@ def row_shape(
 
   def tokens(shape: tuple[int, int]) -> int:
     length, most = shape
-    # Allow for what packing leaves empty: one row more costs a whole multiple.
+    # Allow for padding: a single further row costs `rows_multiple` rows.
     waste = 1.01 if length <= row_length else 1.02
     rows = max(waste * total / length, len(lengths) / most)
     return -int(-rows // rows_multiple) * rows_multiple * length

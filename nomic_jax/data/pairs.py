@@ -3,9 +3,9 @@
 """Contrastive batches: pairs with negatives in packed rows (Grain).
 
 A global batch is a function of (seed, number) alone. Every host makes all of
-it and keeps its share of the rows, so copies of a text are found anywhere in
-the batch, texts are packed as tightly as on a single host, and any number of
-hosts gives the same arrays. benchmarks/ has the cost of this.
+it and keeps its share of the rows. So copies of a text are found in the whole
+batch, texts are packed as tightly as on a single host, and any number of hosts
+gives the same arrays. benchmarks/README.md reports the cost.
 """
 
 import collections
@@ -56,10 +56,11 @@ def batches(
       rows_multiple (the number of packed rows, over all hosts, is rounded up
       to a multiple of it); query_length, document_length (tokens, special ones
       included; longer texts are truncated); token_dropout (share of tokens
-      dropped at random, drawn anew each time, so that small data is memorized
-      later); query_prompt, document_prompt (put in front of texts whose source
-      has no prompts of its own); negatives (per query), sample_negatives (if a
-      row has more, sample them in each epoch instead of taking the first);
+      dropped at random, differently in each epoch, so that small data is
+      memorized later); query_prompt, document_prompt (put in front of texts
+      whose source has no prompts of its own); negatives (per query),
+      sample_negatives (if a row has more, sample them in each epoch instead of
+      taking the first);
       merge_copies (see `collate`); teacher (optional: see `teacher.load`);
       workers (processes; 0 is two threads).
     seed: of order and sampling.
@@ -71,7 +72,7 @@ def batches(
     int32 except `source`, text [1, pairs], and `score`, float32.
 
   Raises:
-    UserError: if the batch size exceeds the data or does not divide.
+    UserError: if the batch size exceeds the data or does not divide over hosts.
   """
   source, size = rows_of(source), config.batch_size
   hosts_lib.check(config, hosts, "pairs")
@@ -109,11 +110,11 @@ def one_pass(
   host: int,
   hosts: int,
 ) -> grain.IterDataset:
-  """Returns batches in which each row comes once, for evaluation.
+  """Returns batches in which each row occurs once, for evaluation.
 
   The last batch has the remaining rows and is padded with queries of -1, which
-  do not count; if there are fewer rows than a batch has, all are smaller. With
-  a teacher, whose losses count all rows, the remaining rows are dropped.
+  do not count. If there are fewer rows than a batch has, batches are smaller.
+  With a teacher, whose losses count all rows, the remaining rows are dropped.
 
   Arguments, batches and errors are those of `batches`, but a batch may be
   larger than the data.
@@ -142,8 +143,8 @@ class _Load:
   """Makes batch `number`; can be pickled and sent to another process."""
 
   def __init__(self, source, tokenizer, config, seed, rows, host_and_count):
-    # With many cores and this process alone, the library's threads are many
-    # times faster; with one core per process, caching words is.
+    # In a single process with many cores, the library's threads are many times
+    # faster; with one core per process, caching words is faster.
     if config.get("workers", 0) or (os.cpu_count() or 1) <= _FEW_CORES:
       tokenizer = words.cached(tokenizer)
     self._source, self._tokenizer, self._config = source, tokenizer, config

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prepares text, local or in a bucket, as a data directory for training.
 
-The rows of any source fall into groups that share something, a package or a
-text, and whole groups are held out, so that a model is not tested on copies of
-what it was trained on. Rows are read three times and are never all in memory:
-once to decide the fate of each, and once to write each of the two splits. With
-Apache Beam, many workers do this with the same result: see `beam`.
+Rows that share a text, a document or a package form groups. Whole groups are
+held out, so that a model is not tested on copies of its training data. Rows are
+read three times and are never all in memory: once to assign each to a split
+(its fate), and once to write each of the two splits. With Apache Beam, many
+workers do this with the same result: see `beam`.
 """
 
 from collections.abc import Iterable
@@ -52,11 +52,11 @@ from nomic_jax.text import tokenizer as tokenizer_lib
 # Default of the share of rows that are held out.
 HELD_OUT = 0.07
 
-# Maximum number of rows to train a tokenizer on, and to tokenise for statistics
-# of lengths; more rows change neither.
+# Maximum numbers of rows to train a tokenizer on, and to tokenise for
+# statistics of lengths; more rows hardly change either.
 _TRAINED = 200_000
 _MEASURED = 2_000
-_FEW = 200  # rows that are held out
+_FEW = 200  # held-out rows below which a message says that they are few
 
 
 @places.expanding("source", "output", "tokenizer", "documents")
@@ -90,13 +90,13 @@ def prepare(
   queries: Sequence[str] = (),
   tokenizer_kind: str = "wordpiece",
 ) -> dict:
-  """Makes the data directory `output` and returns what stats.json holds.
+  """Makes the data directory `output` and returns the contents of stats.json.
 
   Arguments are the flags of `nomic-jax prepare`, described in jobs/prepare.py.
   If `held_out` is None, it is `splits.share_of` the rows.
 
   Raises:
-    UserError: on a source, row or argument that cannot be used.
+    UserError: for a source, row or argument that cannot be used.
   """
   asked = readers.Columns(
     query_column,
@@ -112,7 +112,7 @@ def prepare(
     one_of(kind, kinds.KINDS, f"--kind={kind}: no such kind")
   queries = making.check(queries)
   if queries and kind not in (None, "pairs"):
-    raise UserError(f"--kind={kind}: --queries makes pairs; leave out one")
+    raise UserError(f"--kind={kind}: --queries makes pairs; leave one out")
   table = _table(documents, document_id, document_text)
   if table and asked.document == readers.Columns().document:
     asked = asked._replace(document=table.id)
@@ -125,8 +125,8 @@ def prepare(
     )
   if whole_batches < 1 or whole_batches > 1 and earlier.is_docstrings(source):
     raise UserError(
-      f"--whole_batches={whole_batches}: expected the rows of a batch, 1 or "
-      "more, and a source of files"
+      f"--whole_batches={whole_batches}: expected the number of rows of a "
+      "batch, 1 or more, and a source of files"
     )
   if beam_options is not None:
     _check_beam(source, limit)
@@ -211,7 +211,7 @@ def prepare(
     parts, known = recognise.recognise(parts, asked, kind, queries)
   elif columns or kind or documents or queries:
     raise UserError(
-      f"--source={source}: has columns of its own; leave out --columns, "
+      f"--source={source}: its columns are fixed; leave out --columns, "
       "--kind, --documents and --queries"
     )
   rows, counts = _open(source, parts, limit, skip_bad)
@@ -226,13 +226,13 @@ def prepare(
       counts["made"] = dict(rows.bad.made)
     if not len(survey.queries):
       raise UserError(
-        f"{source}: no rows to make a data set of; expected text, see the "
-        "counts of what was dropped: " + json.dumps(counts)
+        f"{source}: no usable rows; expected text. Counts of what was read and "
+        "dropped: " + json.dumps(counts)
       )
     if held_out is None:
       held_out = splits_lib.share_of(len(survey.queries))
     if earlier.is_docstrings(source):
-      # `_x` often has the code of `x`: one package under two names.
+      # The package `_x` often holds code of `x`: treat them as one.
       fates = splits_lib.by_name(
         [row["source"].strip("_") for row in rows], held_out
       )
@@ -305,10 +305,10 @@ def prepare(
   held = stats["rows"].get("test", 0)
   if 0 < held < _FEW and known.name != "text":
     print(
-      f"{held} rows held out are few to compare models by; --held_out=0.2 "
-      "holds out more"
+      f"{held} held-out rows are few to compare models by; use, for example, "
+      "--held_out=0.2 for more"
     )
-  print(f"wrote {output}; lengths.svg in it plots the lengths")
+  print(f"wrote {output}; its lengths.svg plots the lengths of texts")
   return stats
 
 
@@ -336,7 +336,7 @@ def _with_documents(
   if part.row_kind or part.columns != asked:
     raise UserError(
       f"--documents: rows of the format {part.kind} contain their documents; "
-      "leave it out"
+      "leave out --documents"
     )
   return dataclasses.replace(part, documents=table, beside=(table.path,))
 
@@ -347,7 +347,7 @@ def _train_and_measure(
   vocab_size: int,
   **options: Any,
 ) -> tuple[tokenizers.Tokenizer, dict, dict]:
-  """Returns the tokenizer, trained if none, and the lengths of texts."""
+  """Returns the tokenizer, trained if none is given, and lengths of texts."""
   train = dataset.open_split(folder, "train", ids=True)
   words = reused or tokenizer_lib.train(
     _texts(_spaced(train, _TRAINED)), vocab_size, **options
@@ -387,7 +387,7 @@ class _Chosen:
     if number + 1 != len(self._fates):
       raise UserError(
         f"the source changed while it was read: it had {len(self._fates):,} "
-        f"rows and now has {number + 1:,}; run it again"
+        f"rows and now has {number + 1:,}; run the command again"
       )
 
 
@@ -413,7 +413,7 @@ def _check(vocab_size: int, limit: int | None, held_out: float | None) -> None:
     )
   if held_out is not None and not 0 <= held_out < 1:
     raise UserError(
-      f"--held_out={held_out}: expected a share of the rows, from 0 to "
+      f"--held_out={held_out}: expected a share of the rows, at least 0 and "
       "below 1, such as 0.07"
     )
 
@@ -421,31 +421,31 @@ def _check(vocab_size: int, limit: int | None, held_out: float | None) -> None:
 def _check_ids(
   source: str, largest: int, words: tokenizers.Tokenizer | None
 ) -> None:
-  """Raises UserError unless token ids fit the tokenizer that made them."""
+  """Raises UserError unless the tokenizer has all token ids of the source."""
   if largest < 0:
     return
   if words is None:
     raise UserError(
-      f"{source}: its rows are token ids; specify with --tokenizer the one "
-      "that made them"
+      f"{source}: its rows are token ids; specify the tokenizer that made them "
+      "as --tokenizer"
     )
   if largest >= words.get_vocab_size():
     raise UserError(
       f"{source}: token id {largest} is beyond the {words.get_vocab_size()} "
-      "tokens of --tokenizer; specify the one that made the ids"
+      "tokens of --tokenizer; specify the tokenizer that made the ids"
     )
 
 
 def _check_beam(source: str, limit: int | None) -> None:
   if earlier.is_docstrings(source):
     raise UserError(
-      f"--source={source} is read on this machine; leave out --beam, or "
-      "choose files as source"
+      f"--source={source}: Beam cannot read the packages of this machine; "
+      "leave out --beam, or choose files as the source"
     )
   if limit is not None:
     raise UserError(
-      f"--limit={limit}: --beam reads files in no order, so there are no "
-      "first rows; leave out one of the two"
+      f"--limit={limit}: --beam reads files in any order, so there are no "
+      "first rows; leave out --limit or --beam"
     )
 
 

@@ -20,7 +20,10 @@ from nomic_jax.storage.values import JsonObject
 
 
 class Row(TypedDict):
-  """One pair; `location` is "path:line" or "", `score` is NaN if unknown."""
+  """A row of a data directory, usually a pair of a query and a document.
+
+  `location` is "path:line" or "", and `score` is NaN if unknown.
+  """
 
   query: str
   document: str
@@ -30,10 +33,10 @@ class Row(TypedDict):
   score: float
   negative_scores: list[float]
   labels: list[float]  # classes, or numbers to predict
-  # For rows that come as token ids: these, special ones included. Such a row
-  # has no text; `dataset.open_split` opens it for masked language modelling.
+  # The token ids, special ones included, of a row whose source has ids instead
+  # of text. `dataset.open_split` opens it only for masked language modelling.
   ids: list[int]
-  # Equal in rows that were made of one document; not stored.
+  # Equal in rows made from the same document; not stored.
   group: NotRequired[str]
 
 
@@ -53,7 +56,7 @@ def row(query: str, document: str, **others: Json) -> Row:
   }
   unknown = set(others) - set(defaults)
   if unknown:
-    raise TypeError(f"not features of a row: {sorted(unknown)}")
+    raise TypeError(f"a row has no features {sorted(unknown)}")
   return Row(
     **decoding.safe_json(
       {"query": query, "document": document, **defaults, **others}
@@ -62,12 +65,12 @@ def row(query: str, document: str, **others: Json) -> Row:
 
 
 class Rows:
-  """Rows by number, several at a time: what batches are made from.
+  """Random access to rows, several at a time.
 
   Attributes:
     runs: see `sources.Sources`; [] if not known.
-    prompts: likewise.
-    dtype: of token ids, if texts are the bytes of these; else None.
+    prompts: see `sources.Sources`.
+    dtype: of token ids, if texts are stored as the bytes of ids; else None.
   """
 
   runs: Sequence[Sequence] = ()
@@ -137,7 +140,7 @@ class Source(Rows):
       name: of the split.
       shards: its files.
       runs: see `sources.Sources`; [] if not known.
-      prompts: likewise.
+      prompts: see `sources.Sources`.
     """
     self.name, self.runs, self.prompts = name, runs, prompts
     self._shards = shards
@@ -216,7 +219,7 @@ def _text(feature: Any) -> str:
 
 
 def damaged(file: str, what: str) -> UserError:
-  """Returns the error for a damaged file of a data directory."""
+  """Returns the error to raise for a damaged file of a data directory."""
   return UserError(
     f"{file}: damaged or truncated ({what}); copy or make the data directory "
     "again"

@@ -24,8 +24,8 @@ def of(config: ml_collections.ConfigDict) -> Shapes:
   """
   if config.kind not in ("text", "pairs") or config.get("teacher"):
     raise UserError(
-      "config.data: only the shapes of batches of text and of pairs without a "
-      "teacher are known without data; compile one of those"
+      "config.data: shapes of batches are known without data only for text and "
+      "for pairs without a teacher; compile one of those"
     )
   return _text(config) if config.kind == "text" else _pairs(config)
 

@@ -65,8 +65,8 @@ def read(path: str | os.PathLike) -> Sources:
 class Layout(NamedTuple):
   """Which rows are of which source; memory grows only with the number of runs.
 
-  Rows are numbered by source: the rows of the first source are 0, 1, ...,
-  wherever they are in the file.
+  "Numbers by source" count rows source by source: the rows of the first source
+  are 0, 1, ..., wherever they are in the file.
 
   Attributes:
     names: S sources, sorted by name.

@@ -25,21 +25,21 @@ from nomic_jax.data.dataset import Row
 from nomic_jax.errors import UserError
 from nomic_jax.storage import unicode_text
 
-# No group may make up more of the held-out rows than this while there are
-# smaller ones: otherwise the test could be about a single large package.
+# Groups larger than this share of the held-out rows are chosen last: otherwise
+# a single large package could be the whole test.
 _LARGEST_GROUP = 0.25
 
 TRAIN, TEST, COPY = range(3)
 
-# Of held-out rows, where no share is asked for.
+# Number of held-out rows to aim for, if the user does not set a share.
 _ENOUGH = 200
 _LEAST_SHARE, _MOST_SHARE = 0.07, 0.3
 
 
 def share_of(rows: int) -> float:
-  """The share to hold out of so many rows: enough of them to compare models by.
+  """Returns the default share of held-out rows: enough to compare models.
 
-  200 rows, but between 7 % and 30 % of all.
+  That is 200 rows, but at least 7 % and at most 30 % of all rows.
   """
   return min(max(_ENOUGH / rows, _LEAST_SHARE), _MOST_SHARE)
 
@@ -49,14 +49,14 @@ class Survey(NamedTuple):
 
   Attributes:
     queries: uint64 [n], hashes; of the document if there is no query.
-    documents: uint64 [n], likewise.
-    rows: uint64 [n], of everything that training reads of a row.
-    same_queries, same_documents: uint64 [n], equal also for texts that differ
-      only in case, accents or spaces; see `unicode_text.same`.
-    linked: uint64 [n], 1 where a row was made of the same document as the row
-      before it.
+    documents: uint64 [n], hashes.
+    rows: uint64 [n], hashes of everything that training reads of a row.
+    same_queries, same_documents: uint64 [n], hashes that ignore case, accents
+      and spaces; see `unicode_text.same`.
+    linked: uint64 [n], 1 where a row was made from the same document as the
+      previous row.
     sources: number of rows of each source.
-    largest_id: of rows that are token ids; -1 if there are none.
+    largest_id: the largest token id in rows of ids; -1 if there are none.
   """
 
   queries: np.ndarray
@@ -145,8 +145,8 @@ def fates(
       shape=(len(texts), len(texts)),
     )
     count, group = csgraph.connected_components(edges, directed=False)
-    # A group is identified by the smallest hash of its texts, whatever the
-    # order of rows; since it is a hash, it is also the order of the draw.
+    # The smallest hash of its texts identifies a group, independent of the
+    # order of rows. Groups are chosen in the order of these hashes.
     names = np.full(count, np.iinfo(np.uint64).max, np.uint64)
     group_of = group[at[:rows]]
     np.minimum.at(names, group_of, np.minimum(queries, documents))
@@ -181,9 +181,9 @@ def choose_groups(sizes: Mapping[str, int], share: float) -> set[str]:
   """Chooses whole groups that together hold about `share` of all rows.
 
   Groups are visited in the order of a hash of their names, so that a new group
-  seldom changes the fate of others, and each is taken if it fits: the total
-  never exceeds the target, and no group exceeds a quarter of it while there are
-  smaller ones. If none fits, the smallest is taken.
+  seldom changes the split of others. Each is chosen if the total does not
+  exceed the target; groups above a quarter of the target are visited last. If
+  none fits, the first of the smallest is chosen.
 
   Raises:
     UserError: if there is only one group.
@@ -203,7 +203,7 @@ def _choose(
   share: float,
   what: Callable[[], str] = lambda: "through texts they share",
 ) -> list[int]:
-  """Returns the groups of `choose_groups`, visited in `order`."""
+  """Returns the indices of the groups that `choose_groups` chooses."""
   target = share * int(np.sum(sizes))
   if not target:
     return []

@@ -14,33 +14,33 @@ from nomic_jax.errors import UserError
 from nomic_jax.storage import drawing
 from nomic_jax.text import special_tokens
 
-# Characters of a text that are tokenised to measure its length; a whole book
-# would take minutes and fall into the last bar anyway.
+# Number of characters of a text that are tokenised to measure its length; a
+# whole book would take minutes and belong to the last bar anyway.
 _MOST_CHARACTERS = 100_000
 
-# Maximum share of unknown tokens, or of texts that are mostly unknown; beyond
-# it a model mostly learns from fragments of the texts.
+# Maximum share of unknown tokens, and of texts that are mostly unknown. Beyond
+# it, a model would learn mostly from fragments of texts.
 _MOST_UNKNOWN = 0.05
 
-# More sources than this, such as packages, are listed only in stats.json.
+# If there are more sources, such as packages, only stats.json lists them.
 _SHOWN = 40
 
 
 def token_lengths(
   words: tokenizers.Tokenizer, rows: Sequence[Mapping[str, Any]]
 ) -> tuple[dict, dict[str, list[int]]]:
-  """Returns figures of queries and documents, and the lengths of all.
+  """Returns statistics of queries and documents, and the lengths of all texts.
 
   Args:
     words: the tokenizer.
     rows: a sample of the data.
 
   Returns:
-    {"query": {"mean", "p95", "unk", "lost"}, "document": {...}}, without texts
-    that are empty in all rows; and the number of tokens of each text. `mean`
-    and `p95` count tokens, special ones included; `unk` is the share of the
-    others that are unknown, and `lost` the share of texts that have no tokens
-    or mostly unknown ones.
+    {"query": {"mean", "p95", "unk", "lost"}, "document": {...}}, without a side
+    that is empty in all rows; and the number of tokens of each text. `mean` and
+    `p95` are numbers of tokens, special ones included. `unk` is the share of
+    unknown tokens among those that are not special, and `lost` the share of
+    texts that have no tokens or mostly unknown ones.
   """
   figures, lengths = {}, {}
   special = special_tokens.of(words)
@@ -104,7 +104,7 @@ def check_known(
   advice: str = "choose a larger --vocab_size, or a --tokenizer of these "
   "languages, or --allow_unk to train on the rest",
 ) -> None:
-  """Raises UserError for a tokenizer that does not know the texts.
+  """Raises UserError if too many tokens are unknown to a tokenizer.
 
   Args:
     figures: of `token_lengths`.
@@ -113,7 +113,7 @@ def check_known(
 
   Raises:
     UserError: if more than 5 % of the tokens of a side are unknown, or more
-      than 5 % of its texts mostly so.
+      than 5 % of its texts are mostly unknown.
   """
   for name, n in figures.items():
     if max(n["unk"], n["lost"]) > _MOST_UNKNOWN:
@@ -123,7 +123,7 @@ def check_known(
 def _unknown(name: str, n: dict) -> str:
   return (
     f"{n['unk']:.2%} of the {name} tokens are [UNK], and {n['lost']:.2%} "
-    f"of the {name} texts mostly so"
+    f"of the {name} texts are mostly [UNK]"
   )
 
 
@@ -142,7 +142,7 @@ def print_table(stats: dict, seconds: dict[str, float]) -> None:
       (f"rows read of {name}", f"{n:,}") for name, n in stats["sources"].items()
     ]
   lines += [
-    (f"tokens per {name}", f"{n['mean']:.0f} on average, 95 % up to {n['p95']}")
+    (f"tokens per {name}", f"mean {n['mean']:.0f}, 95th percentile {n['p95']}")
     for name, n in stats["tokens"].items()
   ]
   lines += [

@@ -29,7 +29,7 @@ class Block(NamedTuple):
 
   Attributes:
     lengths: int64 [N], tokens of each document, special ones included.
-    read: (first, last) -> the concatenated tokens of documents first, ...,
+    read: maps (first, last) to the concatenated tokens of documents first, ...,
       last - 1, int [T], and int8 [T], 1 where a document starts.
   """
 
@@ -38,10 +38,10 @@ class Block(NamedTuple):
 
 
 class Cut(NamedTuple):
-  """What rows are cut from, and which rows are wanted.
+  """What rows are cut from, and which of them to return.
 
   Attributes:
-    block_of: maps row numbers of the data, int64 [N], to their block.
+    block_of: maps N row numbers of the data, int64 [N], to a block of them.
     documents: number of documents of the data.
     seed: of their order.
     rows: of a batch.
@@ -121,10 +121,7 @@ class _Iterator(grain.DatasetIterator):
     return {"ids": ids, "starts": starts}
 
   def _lengths_up_to(self, tokens: int) -> np.ndarray:
-    """Returns the lengths of the documents of the blocks.
-
-    Adds blocks first until they hold so many tokens.
-    """
+    """Adds blocks until they hold `tokens` tokens; returns document lengths."""
     lengths = [b.lengths for b in self._blocks]
     held, number = (
       sum(int(n.sum()) for n in lengths),
@@ -139,13 +136,13 @@ class _Iterator(grain.DatasetIterator):
       held, number = held + int(block.lengths.sum()), number + count
       if not held and number - self._number > self._cut.documents:
         raise UserError(
-          "config.data.path: none of its texts has a token; prepare other "
-          "data, or check the tokenizer"
+          "config.data.path: its texts have no tokens; prepare other data, or "
+          "check the tokenizer"
         )
     return np.concatenate(lengths)
 
   def _indices(self, number: int, count: int) -> np.ndarray:
-    """Returns the data's rows for `count` documents from `number`."""
+    """Returns row numbers of `count` documents, from `number` of the stream."""
     size, seed = self._cut.documents, self._cut.seed
     epochs, places = np.divmod(number + np.arange(count), size)
     return np.concatenate(
@@ -178,8 +175,8 @@ class _Iterator(grain.DatasetIterator):
 def _from_concat_then_split(state: JsonObject, length: int) -> dict:
   """Converts a state saved by Grain's ConcatThenSplitIterDataset.
 
-  Its elements were blocks of documents. It saved the current block, the part of
-  it that was left, and the number of rows returned since.
+  Its elements were blocks of documents. It saved the current block, the
+  remaining part of it, and the number of rows returned since.
   """
   token = max(state["remainder_slices"]["ids"][0], 0)
   returned = state["elements_from_buffer_after_checkpoint"]

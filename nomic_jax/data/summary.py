@@ -40,10 +40,8 @@ _MARKUP = (
 def split(docstring: str, room: int = 2000) -> tuple[str, str]:
   """Returns the first sentence and up to `room` characters after it.
 
-  Both are plain text.
-
-  The sentence is "" if the docstring does not start with prose. A signature on
-  the first line, as in C extensions, is skipped.
+  Both are plain text. The sentence is "" if the docstring does not start with
+  prose. A signature on the first line, as in C extensions, is skipped.
   """
   # An escape in the source can spell half a surrogate pair.
   text = inspect.cleandoc(docstring)

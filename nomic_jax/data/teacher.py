@@ -15,7 +15,7 @@ from nomic_jax.storage import staging
 
 
 def paths(folder: str | os.PathLike, split: str) -> dict[str, pathlib.Path]:
-  """Returns the two files `nomic-jax teach` writes; vector i is of row i."""
+  """Returns the two files that `teach` writes; vector i belongs to row i."""
   folder = pathlib.Path(folder)
   return {
     side: folder / f"{split}-{side}.npy" for side in ("query", "document")
@@ -49,7 +49,7 @@ def load(
     if array.ndim != 2 or len(array) != rows:
       raise UserError(
         f"{path}: an array of shape {list(array.shape)}; expected a vector for "
-        f"each of the {rows} rows of split '{split}'; make it again for "
+        f"each of the {rows} rows of split '{split}'; run nomic-jax teach on "
         "this data"
       )
     vectors[f"teacher_{side}"] = array
@@ -60,7 +60,7 @@ def load(
 def _check_data(
   folder: str | os.PathLike, split: str, data: str | os.PathLike
 ) -> None:
-  """Raises UserError if `teach` recorded other data; passes if nothing."""
+  """Raises UserError if `teach` recorded other data than `data`."""
   records = [
     path.with_suffix(".json") for path in paths(folder, split).values()
   ]
@@ -76,6 +76,6 @@ def _check_data(
     )
     if not same:
       raise UserError(
-        f"{path}: its vectors are of other data than {data}, split "
-        f"'{split}'; make them again with nomic-jax teach"
+        f"{path}: its vectors do not belong to {data}, split '{split}'; make "
+        "them again with nomic-jax teach"
       )

@@ -53,8 +53,8 @@ def batches(
     hosts: number of hosts.
 
   Raises:
-    UserError: if the batch size does not divide, mask_rate is not between 0 and
-      1, or the tokenizer has no mask token.
+    UserError: if the batch size does not divide over hosts and micro-batches,
+      mask_rate is not between 0 and 1, or the tokenizer has no mask token.
   """
   parts = hosts * config.micro_batches
   if config.batch_size % parts:
@@ -76,7 +76,7 @@ def batches(
         special.fill,
         *special.head,
         *special.tail,
-        # Predicting that a word is unknown teaches nothing.
+        # A model learns nothing from predicting an unknown token.
         *([] if special.unk is None else [special.unk]),
       }
     )
@@ -138,7 +138,7 @@ def batches(
 def count_tokens(
   source: Sequence[dict], tokenizer: tokenizers.Tokenizer
 ) -> int:
-  """Returns the tokens of all documents, special ones included."""
+  """Returns the number of tokens of all documents, special ones included."""
   read = _ahead if isinstance(source, tokens.Source) else _now
   special = special_tokens.of(tokenizer)
   return sum(
@@ -155,7 +155,7 @@ def _ahead(
   special: special_tokens.SpecialTokens,
   indices: np.ndarray,
 ) -> stream.Block:
-  """Returns tokenised documents; lengths are known without reading tokens."""
+  """Returns documents that were tokenised ahead; their lengths are stored."""
   del tokenizer
   ends = ((), ()) if source.packed else (special.head, special.tail)
   head, tail = (np.array(ids, source.dtype).tobytes() for ids in ends)
@@ -209,8 +209,8 @@ def _starts(
 ) -> np.ndarray:
   """Returns int8, 1 where a document starts.
 
-  That is at each row's first token and, in rows that came as ids and may hold
-  several documents, at each [CLS].
+  That is each row's first token and, in rows whose source has token ids, which
+  may hold several documents, each [CLS].
   """
   starts = np.zeros(len(ids), np.int8)
   starts[(np.cumsum(lengths) - lengths)[lengths > 0]] = 1
@@ -229,7 +229,7 @@ def segments_of(starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     int32 [B, S] twice.
   """
   starts = starts.astype(bool)
-  starts[:, 0] = True  # what continues from the row before is a segment too
+  starts[:, 0] = True  # also a document continued from the previous row
   at = np.arange(starts.shape[1], dtype=np.int32)
   begins = np.maximum.accumulate(np.where(starts, at, 0), axis=1)
   return np.cumsum(starts, axis=1, dtype=np.int32), at - begins
@@ -247,11 +247,10 @@ def mask_tokens(
   """Masks tokens of a row: 80 % mask token, 10 % random token, 10 % kept.
 
   With the draw "exact", the number of chosen tokens is `rate` of those that are
-  not special, rounded up or down at random, so that ceil(rate · S) places are
-  exactly enough. With "independent", each token is chosen with probability
-  `rate`, as in transformers' collator; there are places for six standard
-  deviations more, and tokens beyond that, in about one row of 10^9, are left
-  out.
+  not special, rounded up or down at random, so M = ceil(rate · S) always
+  suffices. With "independent", each token is chosen with probability `rate`, as
+  in transformers' collator. M is then larger by six standard deviations; tokens
+  beyond it, in about one row of 10^9, are left out.
 
   Args:
     ids: int32 [S].
@@ -263,8 +262,8 @@ def mask_tokens(
     draw: one of MASK_DRAWS.
 
   Returns:
-    ids [S], the input; masked [M], the places of chosen tokens; labels [M],
-    their true ids, or -1 in unused places. M is as described, at most S.
+    ids [S], the input; masked [M], the positions of chosen tokens; labels [M],
+    their true ids, or -1 where unused. M is as described, at most S.
   """
   eligible = np.flatnonzero(~np.isin(ids, specials))
   if draw == "independent":

@@ -8,9 +8,9 @@ concatenated ids of all texts, the end of each text, and the number of texts
 copies only the bytes that are wanted.
 
 Ids are stored without special tokens and prompts, which are added when a batch
-is made. So a tokenizer must give a text the same ids alone and after a prompt:
-those that split at spaces do, byte-level ones do not. `open_split` checks this
-and raises an error for others.
+is made. So a tokenizer must give a text the same ids alone and after a prompt.
+Tokenizers that split at spaces do, byte-level ones do not; `open_split` checks
+this and raises an error.
 """
 
 from collections.abc import Callable
@@ -38,8 +38,8 @@ from nomic_jax.text import special_tokens
 from nomic_jax.text import tokenizer as tokenizer_lib
 
 _KINDS = ("ids", "ends", "rows")  # files of a split
-_ROWS = 1024  # tokenised in one call
-_COMPARED = 50  # rows compared with their texts on opening
+_ROWS = 1024  # rows tokenised in one call
+_COMPARED = 50  # rows compared with their texts when opened
 
 
 @places.expanding("path", "tokenizer")
@@ -75,10 +75,7 @@ def tokenise(path: str | os.PathLike, tokenizer: str | None = None) -> None:
 
 
 def records(path: pathlib.Path) -> list[list]:
-  """Returns names and sizes of a data directory's record files.
-
-  Times are left out, so that a copy has the same.
-  """
+  """Returns names and sizes of record files, which are the same for a copy."""
   return sorted(
     [p.name, p.stat().st_size] for p in path.glob("*.array_record-*")
   )
@@ -124,8 +121,8 @@ def _write(
           if max(r["ids"]) >= vocabulary:
             raise UserError(
               f"{source!r}: token id {max(r['ids'])} is beyond the "
-              f"{vocabulary} of the tokenizer; specify with "
-              "--tokenizer the one that made the ids"
+              f"{vocabulary} of the tokenizer; specify the tokenizer that made "
+              "the ids as --tokenizer"
             )
           encoded[first + 1] = r["ids"]
       lengths = np.array([len(i) for i in encoded], np.int64)
@@ -142,10 +139,10 @@ class Source(Rows):
 
   Attributes:
     runs: see `sources.Sources`.
-    prompts: likewise, the prompts' ids as bytes.
+    prompts: see `sources.Sources`; the prompts' ids as bytes.
     dtype: of the ids.
-    packed: whether rows came as token ids, which include special ones and may
-      hold several documents, so that no special tokens are added.
+    packed: whether rows are token ids of the source. They include special
+      tokens, so none are added, and may hold several documents.
   """
 
   def __init__(
@@ -201,7 +198,7 @@ class Source(Rows):
     """Returns where the ids of rows begin and end, without reading them.
 
     Args:
-      indices: int64 [N], of rows; a row's query and document count together.
+      indices: int64 [N], of rows. Query and document are one range.
 
     Returns:
       int64 [N, 2], for `between`; the differences are the numbers of ids.
@@ -246,11 +243,11 @@ def _by_row(of: dataset.Source) -> tuple[list[str], np.ndarray]:
   return [name for name, _ in runs], np.cumsum(lengths) - lengths
 
 
-# Texts with various beginnings, to test what follows a prompt.
+# Texts with various beginnings, to test after a prompt.
 _BEGINNINGS = ("a", "A", "7", "?", "\u00e9", "\u4e2d", " a", "\u0301a", "##a")
 
 
-# For a row: texts, and the parts whose concatenated ids must equal theirs.
+# Maps a row to joined texts, each with its parts; see `open_split`.
 Joined = Callable[[dict], Iterator[tuple[str, Sequence[str]]]]
 
 
@@ -283,15 +280,15 @@ def open_split(
 
   Args:
     path: the data directory.
-    split: of it.
+    split: name of the split.
     words: the tokenizer of the model.
-    joined: yields, for a row with its texts, the texts joined from several, and
-      the parts whose concatenated ids must equal theirs.
+    joined: yields, for a row, each text that training joins from parts, and
+      these parts; the parts' concatenated ids must be those of the text.
     ids: whether the caller can use rows of token ids, without texts.
 
   Raises:
     UserError: if there are no tokens, they were made with another tokenizer or
-      from other texts, or the tokenizer gives joined texts other ids.
+      from other texts, or the ids of a joined text are not those of its parts.
   """
   texts = dataset.open_split(path, split, ids, first=_COMPARED)
   folder = (
@@ -346,21 +343,20 @@ def open_split(
   except (OSError, ValueError, IndexError) as e:
     raise UserError(f"{folder}: damaged ({e}); {hint}") from e
   if not same:
-    raise UserError(f"{folder}: not the tokens of the texts there; {hint}")
+    raise UserError(f"{folder}: made from other texts; {hint}")
   return source
 
 
 def _check_joined(
   row: dict, joined: Joined, encode: Callable[[str], bytes]
 ) -> None:
-  """Raises UserError for a tokenizer whose ids of joined texts differ."""
+  """Raises UserError if ids of a joined text are not those of its parts."""
   for text, parts in joined(row):
     if b"".join(map(encode, parts)) != encode(text):
       raise UserError(
-        "config.data.tokenised: this tokenizer gives other ids to "
-        f"{text[:40]!r} than to its parts separately, so the model would be "
-        "trained on other ids than it is served; set config.data.tokenised to "
-        "false"
+        f"config.data.tokenised: this tokenizer splits {text[:40]!r} into "
+        "other tokens than its parts, so the model would be trained on other "
+        "tokens than it later reads; set config.data.tokenised to false"
       )
 
 

@@ -1,9 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Names of sentence-transformers, for those who type them out of habit.
+"""Names of sentence-transformers for users who know them.
 
-An argument or attribute that exists here under another name is taken or named;
-one that does not exist is refused with the reason, and never ignored.
+An argument that has another name here is accepted under both; an attribute that
+has another name raises an error with that name. What does not exist here raises
+an error with the reason, and is never ignored.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import Any
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 
-# Arguments of `encode` there -> here.
+# Names of `encode`'s arguments in sentence-transformers -> here.
 _SAME = {
   "prompt_name": "prompt",
   "truncate_dim": "dim",
@@ -25,7 +26,7 @@ _OTHERS = {
   "device": "JAX chooses it; set JAX_PLATFORMS=cpu before the import",
   "convert_to_numpy": "the vectors are a NumPy array",
   "convert_to_tensor": "the vectors are a NumPy array; see torch.from_numpy",
-  "output_value": "the vectors are those of whole texts",
+  "output_value": "there is one vector per text",
 }
 _ATTRIBUTES = {
   "max_seq_length": "max_tokens",
@@ -45,7 +46,7 @@ def ours(given: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
   """Merges arguments of `encode` with those under other names.
 
   Args:
-    given: the arguments under our names; None was not given.
+    given: the arguments under our names; None: not given.
     other: arguments under other names.
 
   Raises:
@@ -53,7 +54,7 @@ def ours(given: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
   """
   merged = {k: v for k, v in given.items() if v is not None}
   for name, value in other.items():
-    # There, False leaves the vectors as the model's modules make them.
+    # In sentence-transformers, False returns what the model's modules compute.
     if name == "normalize_embeddings" and not value:
       value = None
     if name in _OTHERS:
@@ -69,7 +70,7 @@ def ours(given: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def about(owner: str, name: str) -> str:
-  """Says that an attribute does not exist, and what its name is here."""
+  """Returns a message about a missing attribute, with our name for it."""
   here = _ATTRIBUTES.get(name)
   return f"'{owner}' has no attribute '{name}'" + (
     f"; its name here is {here}" if here else ""

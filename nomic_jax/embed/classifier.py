@@ -67,7 +67,7 @@ class Classifier:
       )
       if len(self.classes) != count:
         raise UserError(
-          f"{path}: names {len(self.classes)} classes, and its head has "
+          f"{path}: names {len(self.classes)} classes, but its head has "
           f"{count}; correct id2label in config.json"
         )
     a = files.architecture
@@ -82,7 +82,7 @@ class Classifier:
   def __getattr__(self, name: str) -> Any:
     if not name.startswith("_") and hasattr(Model, name):
       raise UserError(
-        f"{self.path}: a classifier and no embedding model, so it has no "
+        f"{self.path}: a classifier, not an embedding model, so it has no "
         f"{name}; it has predict and predict_proba"
       )
     raise AttributeError(name)
@@ -91,14 +91,15 @@ class Classifier:
     """Returns float32 logits [N, classes], or the numbers of a regression.
 
     Args:
-      texts: each a text, or two for a classifier of pairs.
+      texts: each a text, or a pair of texts for a classifier of pairs.
 
     Raises:
-      UserError: if one is neither.
+      UserError: if an element is neither.
     """
     if isinstance(texts, str) or not hasattr(texts, "__len__"):
       raise UserError(
-        f"expected a list of texts, found one {type(texts).__name__}"
+        f"expected a list of texts, found an object of type "
+        f"{type(texts).__name__}"
       )
     rows = [_row(text, number) for number, text in enumerate(texts)]
     if not rows:
@@ -112,14 +113,15 @@ class Classifier:
   def predict_proba(self, texts: Sequence[Text]) -> np.ndarray:
     """Returns float32 probabilities [N, classes].
 
-    If a text may have several classes, each is independent of the others.
+    If a text may have several classes, the probabilities are independent.
 
     Raises:
       UserError: for a regression, or see `logits`.
     """
     if self.task == "regression":
       raise UserError(
-        f"{self.path}: a regression has no probabilities; predict gives numbers"
+        f"{self.path}: a regression has no probabilities; use predict, which "
+        "returns numbers"
       )
     return self.probabilities(self.logits(texts))
 
@@ -189,6 +191,7 @@ def _row(text: Text, number: int) -> records.Row:
     or not all(isinstance(t, str) for t in pair)
   ):
     raise UserError(
-      f"text {number} is {type(text).__name__}; expected a text, or two"
+      f"text {number} is of type {type(text).__name__}; expected str, or a "
+      "pair of them"
     )
   return records.row(*pair, labels=[0.0])

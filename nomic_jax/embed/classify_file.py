@@ -50,12 +50,12 @@ def classify_file(
   # Reads all texts first, so that errors are raised before the work.
   total = sum(1 for _ in _texts(input, column, second_column))
   if not total:
-    raise UserError(f"{input}: there are no texts in it")
+    raise UserError(f"{input}: contains no texts")
   loaded = nomic_jax.load(model)
   if not isinstance(loaded, Classifier):
     raise UserError(
-      f"{model}: embeds and does not classify; train it on with "
-      "configs/classify.py, or embed its texts with nomic-jax embed"
+      f"{model}: an embedding model, not a classifier; train a classifier from "
+      "it with configs/classify.py, or embed texts with nomic-jax embed"
     )
   texts = _texts(input, column, second_column)
   with (
@@ -100,7 +100,7 @@ def _texts(
     for name in (column, second):
       if not isinstance(row.get(name), str):
         raise UserError(
-          f"{path}, row {number}: no text in column '{name}'; its columns are "
+          f"{path}, row {number}: no text in column '{name}'; the columns are "
           f"{', '.join(row)}.{nearest(name, row)}"
         )
     yield row[column], row[second]
@@ -112,7 +112,10 @@ def _rows(
   """Yields the output row of each text."""
   logits = model.logits(texts)
   if not np.isfinite(logits).all():
-    raise UserError(f"{model.path}: its predictions are not finite")
+    raise UserError(
+      f"{model.path}: its predictions are not finite (NaN or infinity); check "
+      "the model's parameters"
+    )
   labels = model.named(logits)
   chances = model.probabilities(logits) if model.classes else None
   for i, (text, label) in enumerate(zip(texts, labels)):

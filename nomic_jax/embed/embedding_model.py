@@ -96,7 +96,7 @@ class EmbeddingModel(abc.ABC):
     return name if name in with_aliases(self.prompts) else None
 
   def similarity(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Compares vectors as the model's files say.
+    """Compares vectors with the similarity that the model's files specify.
 
     Args:
       a: float [D] or [N, D].
@@ -155,7 +155,7 @@ class _Adapted(EmbeddingModel):
 
 
 def adapted(model: Encodes) -> EmbeddingModel:
-  """Returns an object with `encode(texts)`, giving unit vectors, as a model.
+  """Wraps an object whose `encode(texts)` returns unit vectors as a model.
 
   Its `prompts`, `params` and `identities` are used if it has them.
   """

@@ -3,8 +3,8 @@
 """Embeds a file of texts into a file of vectors.
 
 Neither has to fit in memory. Vectors are written to .OUTPUT.partial/ as they
-are computed, with a record of how many are valid. After a kill, the same
-command resumes there.
+are computed, with a record of how many are valid. If the job is killed, the
+same command resumes there.
 """
 
 from collections.abc import Iterator
@@ -50,8 +50,8 @@ def embed_file(
   The arguments are the flags of `nomic-jax embed`, described in jobs/embed.py.
 
   Raises:
-    UserError: for malformed input, naming the file and row, or an output that
-      another command began.
+    UserError: for malformed input, naming the file and row, or a partial output
+      of another command.
   """
   target, source = places.real(output), pathlib.Path(input)
   if target.suffix not in _OUTPUTS:
@@ -109,7 +109,7 @@ def embed_file(
 
 
 class _Partial:
-  """The vectors computed so far.
+  """The vectors computed so far, in files.
 
   Attributes:
     done: number of vectors.
@@ -143,7 +143,7 @@ class _Partial:
     self._write_mark()
 
   def add(self, vectors: np.ndarray, cut: int) -> None:
-    """Saves the vectors of the next texts, which a kill then preserves."""
+    """Saves the vectors of the next texts; a kill does not lose them."""
     # Mapped again each time, so that written pages do not stay in memory.
     store = np.load(self._vectors, mmap_mode="r+")
     store[self.done : self.done + len(vectors)] = vectors
@@ -158,7 +158,7 @@ class _Partial:
       with replacing(self._target) as temporary:
         vectors = np.load(self._vectors, mmap_mode="r")
         _write_parquet(temporary, texts, column, vectors)
-    elif self._vectors.exists():  # otherwise killed after this rename
+    elif self._vectors.exists():  # if not, an earlier run has renamed it
       self._vectors.replace(self._target)
     shutil.rmtree(self._folder)
 
@@ -171,8 +171,8 @@ class _Partial:
     ]
     if changed:
       raise UserError(
-        f"{self._folder}: begun with different {', '.join(changed)}; run that "
-        "command again, or remove the folder to start over"
+        f"{self._folder}: was started with different {', '.join(changed)}; run "
+        "that command again, or remove the folder to start over"
       )
     self.done, self.cut = state["done"], state["cut"]
 

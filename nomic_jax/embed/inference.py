@@ -34,7 +34,7 @@ DTYPES = ("float32", "bfloat16")
 # 8,192 tokens take a quarter longer there.
 _BLOCK_TOKENS = {"cpu": 1024}
 _MOST_BLOCK_TOKENS = 8192
-_FEW = 4  # a remainder is split into blocks this much smaller
+_FEW = 4  # remaining rows use blocks smaller by this factor
 _SHORTEST_ROW = 64
 _LONG_ROW = 512
 _TOKENS_PER_SLOT = 4
@@ -144,9 +144,8 @@ class Embedder:
     if os.getpid() != self._process:
       raise UserError(
         "this process was forked from one that had loaded a model, and JAX's "
-        "threads do not survive a fork; start it with "
-        "multiprocessing.get_context('spawn'), or load models only in the "
-        "workers"
+        "threads do not survive a fork; start workers with "
+        "multiprocessing.get_context('spawn'), or load models only in workers"
       )
 
   def plan(self, ids: Sequence[Sequence[int]]) -> list[Block]:
@@ -176,8 +175,8 @@ class Embedder:
     width = self._width
     out = np.zeros((count, width), np.float32)
     waiting = collections.deque()
-    # Only one block is queued behind another, since a CPU would compute all
-    # queued blocks at once, using as much memory.
+    # At most two blocks are queued, since a CPU computes all queued blocks at
+    # once, which takes the memory of all.
     for block in itertools.chain(blocks, (None,)):
       if block:
         pooled = self._embed(self.params, block.tokens, block.slots)
@@ -225,8 +224,8 @@ def _slots(row_length: int) -> int:
 def _split(rows: int, sizes: Sequence[int]) -> list[int]:
   """Splits `rows` into blocks of two or three decreasing sizes.
 
-  A block may be up to a quarter empty, a small one more, since several smaller
-  blocks take longer; the last may be almost empty.
+  A block may be up to a quarter empty, and a small block even emptier, since
+  several smaller blocks would take longer.
   """
   blocks = []
   for size, spare in zip(sizes, (4 / 3, 4, 1)):

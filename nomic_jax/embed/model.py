@@ -157,8 +157,8 @@ class Model(EmbeddingModel):
     a = files.architecture
     if pooled_norm and not a.head.pooled_norm:
       print(
-        f"{path}: its files specify no LayerNorm of the pooled vector; "
-        "--pooled_norm adds one"
+        f"{path}: its files specify no LayerNorm of the pooled vector; add one "
+        "with --pooled_norm"
       )
       norm = Module("norm", a.width, affine=False)
       a = a.with_head(modules=(norm, *a.head.modules))
@@ -185,7 +185,7 @@ class Model(EmbeddingModel):
     """Writes a model directory that sentence-transformers opens.
 
     Args:
-      path: the directory; what it holds is replaced, whole or not at all.
+      path: the directory; an existing one is replaced, entirely or not at all.
 
     Raises:
       UserError: if the architecture has no published format.
@@ -213,12 +213,12 @@ class Model(EmbeddingModel):
     factor of 2 if the model's files specify none (Nomic Embed, section 3).
 
     Raises:
-      UserError: if its positions are learned and fewer.
+      UserError: if it has fewer learned positions.
     """
     a = self.architecture
     if not a.rotary and tokens > a.max_length:
       raise UserError(
-        f"texts of {tokens:,} tokens: this model has {a.max_length:,} "
+        f"texts of {tokens:,} tokens: this model has only {a.max_length:,} "
         "learned positions; use a model with rotary positions"
       )
     if a.rotary:
@@ -260,9 +260,9 @@ class Model(EmbeddingModel):
         how many.
       prompt: name of a prompt to put before each text; None for the model's
         default prompt, if it has one.
-      dim: number of dimensions to keep (Matryoshka); None keeps all. A warning
-        is issued if the model's files list the dims it was trained for and
-        this is none of them.
+      dim: number of dimensions to keep (Matryoshka); None keeps all. Warns if
+        the model's files list the dims it was trained for and this is not one
+        of them.
       normalize: whether to scale vectors to length 1, after truncation to
         `dim`; None for the model's default.
       show_progress: whether to show a bar, or lines in a log.
@@ -275,8 +275,8 @@ class Model(EmbeddingModel):
         `prompt_name` for `prompt`; see `embed.aliases`.
 
     Returns:
-      float32 or int8 [N, dim]; int8 [N, dim / 8] if binary. Of one text the
-      same without N.
+      float32 or int8 [N, dim]; int8 [N, dim / 8] if binary. For a single text,
+      the same without N.
 
     Raises:
       UserError: for an unknown prompt or precision, an invalid dim, or a text
@@ -422,8 +422,8 @@ class Model(EmbeddingModel):
   ) -> Vectors:
     blocks, ids, cut = prepared.result()
     vectors = self._embedder.run(blocks, len(ids))
-    # Attention may spread a NaN to the other texts of a row, so each of them is
-    # embedded alone to find the text that causes it.
+    # Attention may spread a NaN to the other texts of a row. Embed each of them
+    # alone to find the text that causes it.
     for i in _broken(vectors):
       vectors[i] = self._embedder.run(self._embedder.plan([ids[i]]), 1)[0]
     vectors = vectors[:, :dim]
@@ -444,11 +444,13 @@ def _broken(vectors: np.ndarray) -> np.ndarray:
 def _check_texts(texts: Sequence[str]) -> None:
   if not isinstance(texts, Sized):
     found = type(texts).__name__
-    raise UserError(f"encode: expected a list of texts, found one {found}")
+    raise UserError(
+      f"encode: expected a list of texts, found an object of type {found}"
+    )
   for i, text in enumerate(texts):
     if not isinstance(text, str):
       raise UserError(
-        f"encode: text {i} is {type(text).__name__}, expected str"
+        f"encode: text {i} is of type {type(text).__name__}; expected str"
       )
 
 

@@ -34,10 +34,9 @@ def quantize(vectors: np.ndarray, precision: str) -> np.ndarray:
 
   int8: [N, D]; round(127 · x / max|x|) with the largest |x| of the vector
     itself. Nothing is calibrated, so a text's vector does not depend on others
-    in the call, and queries and documents of different calls are compatible.
-    Lengths are lost, so compare by cosine. (sentence-transformers' int8
-    instead takes each dimension's range from the texts of the call, or from
-    texts for calibration.)
+    in the call, and vectors of different calls can be compared. Lengths are
+    lost, so compare by cosine. (sentence-transformers' int8 instead takes each
+    dimension's range from the texts of the call, or from calibration texts.)
 
   binary: int8 [N, D/8]; the signs (x > 0 is 1), eight per byte with the first
     in the highest bit, minus 128, as sentence-transformers' "binary".

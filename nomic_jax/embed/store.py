@@ -30,7 +30,7 @@ Given = str | os.PathLike | EmbeddingModel | Encodes
 
 
 def load(model: Given, dtype: str = "float32") -> EmbeddingModel:
-  """Returns a model; if it is a path, loads it to compute in `dtype`."""
+  """Loads a model to compute in `dtype`; returns a loaded one unchanged."""
   if isinstance(model, (str, os.PathLike)):
     import nomic_jax  # Late, since it imports the encoder.
 
@@ -140,7 +140,7 @@ def _check_width(vectors: np.ndarray, folder: pathlib.Path) -> None:
     if width != vectors.shape[1]:
       raise UserError(
         f"{other}: holds vectors of width {width}, but the model's have width "
-        f"{vectors.shape[1]}; remove its folder and start over"
+        f"{vectors.shape[1]}; remove this folder and start over"
       )
     return
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Checked vectors of texts, and fingerprints of what they depend on."""
+"""Embeds texts with checks, and fingerprints what the vectors depend on."""
 
 from collections.abc import Sequence
 import hashlib
@@ -21,8 +21,8 @@ def encode(
 ) -> np.ndarray:
   """Embeds texts; a prompt that the model does not have is ignored.
 
-  As in sentence-transformers, the model's default prompt replaces a prompt it
-  does not have, except for queries and documents.
+  As in sentence-transformers, texts get the model's default prompt instead,
+  unless they are queries or documents.
 
   Args:
     model: embeds the texts.
@@ -34,7 +34,7 @@ def encode(
     [N, D] float32 vectors, of length 1 unless normalize is False.
 
   Raises:
-    UserError: if a vector is not finite; the message shows its text.
+    UserError: if a vector is not finite; the message quotes its text.
   """
   if prompt not in model.prompts:
     if prompt.startswith("search_") and model.default_prompt:

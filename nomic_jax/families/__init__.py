@@ -131,7 +131,7 @@ def to_json(
     "classification_head" if labels else ("mlm_head" if mlm_head else "encoder")
   )
   if tree not in family.classes:
-    raise UserError(f"{family.name}: its files have no {tree}")
+    raise UserError(f"{family.name}: its files cannot hold a {tree}")
   named = [*classes]
   if len(named) != labels:
     named = [f"LABEL_{i}" for i in range(labels)]

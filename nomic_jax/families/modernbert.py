@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """ModernBERT (Warner et al. 2024), as transformers computes it.
 
-Also mmBERT, gte-modernbert, modernbert-embed and granite-embedding-r2.
+mmBERT, gte-modernbert, modernbert-embed and granite-embedding-r2 belong to it.
 """
 
 from nomic_jax.errors import one_of
@@ -46,8 +46,8 @@ def _from_json(keys: Keys) -> Architecture:
   )
   if get("head_dim", int, width // heads) * heads != width:
     raise UserError(
-      f"{keys.where}: head_dim={width // heads} times num_attention_heads="
-      f"{heads} expected, which must be hidden_size={width}"
+      f"{keys.where}: head_dim times num_attention_heads={heads} must be "
+      f"hidden_size={width}; expected head_dim={width // heads}"
     )
   max_length = get("max_position_embeddings", int, 8192)
   norm = Norm(get("norm_eps", float, 1e-5), bias=get("norm_bias", bool, False))
@@ -148,12 +148,12 @@ def _pattern(every: int, count: int) -> list[str]:
 
 
 def _dropout(keys: Keys) -> tuple[float, tuple[str, ...]]:
-  """The rate, and after what; the paper's place where the files have none."""
+  """Returns the rate and the parts it follows, by default the paper's part."""
   rates = {x: keys.get(f"{x}_dropout", float, 0.0) for x in DROPOUTS}
   if len(set(rates.values()) - {0.0}) > 1:
     raise UserError(
-      f"{keys.where}: dropout of different rates, {rates}, is not supported; "
-      "expected one rate, or 0"
+      f"{keys.where}: different dropout rates, {rates}, are not supported; "
+      "expected each to be 0 or the same rate"
     )
   after = tuple(x for x, rate in rates.items() if rate)
   return max(rates.values()), after or ("attention",)
@@ -238,7 +238,7 @@ FAMILY = Family(
     "classification_head": "ModernBertForSequenceClassification",
   },
   layouts=(LAYOUT,),
-  # A key that the class reads no more; mmBERT's says that positions are rotary.
+  # The class no longer reads this key; mmBERT's value means rotary positions.
   required={"position_embedding_type": (None, "sans_pos", "absolute")},
   prefixes=("", "model."),
   fresh=fresh_by(

@@ -52,9 +52,7 @@ def _from_json(keys: Keys) -> Architecture:
 def _to_json(a: Architecture) -> JsonObject:
   activation = a.layers[0].mlp.activation
   if activation not in bert.ACTIVATIONS:
-    raise UserError(
-      f"activation '{activation}': MPNetModel does not compute it"
-    )
+    raise UserError(f"MPNetModel does not compute activation '{activation}'")
   values = sizes(a) | {
     "model_type": "mpnet",
     "hidden_act": bert.ACTIVATIONS[activation],

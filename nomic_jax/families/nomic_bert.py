@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""NomicBERT (Nussbaum et al. 2024), with all that its published code computes.
+"""NomicBERT (Nussbaum et al. 2024), with all options of its published code.
 
 Its config.json may have two sets of keys: the GPT2-style ones of the published
 models and of contrastors (n_embd, rotary_emb_base, ...), and those of
@@ -70,7 +70,7 @@ def _from_published(keys: Keys) -> Architecture:
   """GPT2-style keys; defaults are those of contrastors' config class."""
   get = keys.get
   activation = keys.activation("activation_function", _PUBLISHED, "gelu_new")
-  if "intermediate_size" in keys:  # transformers' own class: taken as it is
+  if "intermediate_size" in keys:  # transformers' own class: used unchanged
     mlp_width = get("intermediate_size", int)
   else:
     mlp_width = get("n_inner", int)
@@ -100,8 +100,8 @@ def _from_published(keys: Keys) -> Architecture:
     norm_eps=get("layer_norm_epsilon", float, 1e-5),
     initializer_range=get("initializer_range", float, 0.02),
     pad_token_id=get("pad_token_id", int, 0),
-    # Of the embeddings, resid_pdrop is the reference's, and embd_pdrop the
-    # classifier's.
+    # In the reference, resid_pdrop is also the rate after the embeddings, and
+    # embd_pdrop that of the classifier.
     dropout=get("resid_pdrop", float, 0.1),
     head_dropout=get(
       "classifier_dropout", float, get("embd_pdrop", float, 0.1)
@@ -157,7 +157,7 @@ def _fresh(**numbers: Json) -> Architecture:
 
 
 def _is_native(a: Architecture) -> bool:
-  """Whether transformers' NomicBertModel computes it."""
+  """Returns whether transformers' NomicBertModel computes an architecture."""
   layer, rope = a.layers[0], a.rope
   biased = layer.attention.bias or layer.mlp.in_bias or layer.mlp.out_bias
   return bool(

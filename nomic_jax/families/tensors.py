@@ -42,7 +42,7 @@ class _Slot(NamedTuple):
   name: str
   shape: tuple[int, ...]  # in the file
   path: str  # in the trees
-  # Into the tree's array; gives the tensor, possibly transposed.
+  # Index of the tensor in the tree's array, where it may be transposed.
   index: tuple[Any, ...]  # pyright: ignore[reportIncompatibleMethodOverride]
   transposed: bool
   rows: slice  # of the tensor, if it holds several modules
@@ -54,14 +54,14 @@ def write(
   """Returns a file's tensors, named by the family's first layout.
 
   Names have no prefix, and the decoder's copy of the word embedding is left
-  out: transformers ties it, and so opens the file with and without a head.
+  out: transformers ties the two and opens the file with and without a head.
   Modules after pooling are not included, since they have files of their own.
 
   Args:
     family: of the file.
     architecture: of the encoder.
-    trees: `encoder`, and `mlm_head` or `classification_head` if there are;
-      of numpy or JAX arrays.
+    trees: `encoder` and, if the model has one, `mlm_head` or
+      `classification_head`; of numpy or JAX arrays.
 
   Returns:
     name -> float32 array.
@@ -222,8 +222,8 @@ def _slots(
       ).get(part)
     if not names:
       raise UserError(
-        f"{where}: the files of this family have no name for {path}, so "
-        "the weights are another architecture's; correct config.json"
+        f"{where}: files of this family have no tensor for {path}, so the "
+        "weights belong to another architecture; correct config.json"
       )
     rows, count = slice(None), 1
     if isinstance(names, Part):
@@ -256,8 +256,8 @@ def _check_apart(family: Family, slots: list[_Slot]) -> None:
   twice = [name for name, count in Counter(whole).items() if count > 1]
   if twice:
     raise UserError(
-      f"{family.name}: its files have one {trees_lib.few(twice)}, for the MLM "
-      "head or for a classifier; write the model with one of them"
+      f"{family.name}: its files have only one {trees_lib.few(twice)}, for the "
+      "MLM head or the classifier; write the model with only one of the two"
     )
 
 
@@ -268,7 +268,7 @@ def _settle_tied(
   tensors: Mapping[str, Any],
   where: str,
 ) -> None:
-  """Keeps one of each tied pair, the one that is wanted, if both are equal."""
+  """Checks that tied tensors are equal, and keeps the wanted one of each."""
   for copy, original in layout.tied.items():
     if copy not in names:
       copy, original = original, copy
@@ -277,7 +277,7 @@ def _settle_tied(
       if not np.array_equal(a, b):
         raise UserError(
           f"{where}: '{names[copy]}' differs from '{names[original]}'; "
-          "expected them to be tied, an untied decoder is not supported"
+          "expected equal tensors: an untied decoder is not supported"
         )
       names.pop(copy if original in wanted else original)
     elif copy in names and copy not in wanted and original in wanted:

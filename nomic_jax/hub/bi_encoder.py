@@ -37,8 +37,8 @@ def trunk_config(
 ) -> tuple[Any, pathlib.Path]:
   """Returns the trunk's config.json and its path.
 
-  That is trunk_config.json in the directory, or the config.json of the model it
-  names: a directory, or a Hub model in the local cache or online.
+  That is trunk_config.json in the directory, or the config.json of the model
+  that `values` names: a directory, or a Hub model, cached or online.
 
   Raises:
     UserError: if neither is found.
@@ -54,8 +54,9 @@ def trunk_config(
     path = pathlib.Path(huggingface_hub.hf_hub_download(name, "config.json"))
   except (OSError, ValueError) as e:  # includes the Hub's own errors
     raise UserError(
-      f"{keys.where}: a contrastors training checkpoint, whose architecture "
-      f"is that of '{name}'; put that model's config.json here as {TRUNK}"
+      f"{keys.where}: a contrastors training checkpoint with the architecture "
+      f"of '{name}', which was not found; save that model's config.json beside "
+      f"this file as {TRUNK}"
     ) from e
   return read_json(path), path
 
@@ -69,7 +70,7 @@ def head(
     directory: of the checkpoint.
     values: of its config.json.
     width: of the trunk.
-    tensors: of its file; those of the projection are removed.
+    tensors: of its file; removes those of the projection.
 
   Raises:
     UserError: for an unsupported pooling.

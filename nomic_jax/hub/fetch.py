@@ -24,7 +24,7 @@ HUB_FILES = (
 def find(path: str | os.PathLike) -> pathlib.Path:
   """Returns the local folder of a model; see `hub_cache.find`.
 
-  Every path of a model that a user specifies goes through this function.
+  Every model path that a user specifies must go through this function.
   """
   return hub_cache.find(path, HUB_FILES, _of_modules)
 

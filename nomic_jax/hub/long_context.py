@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Converts a BERT to a rotary, long-context model for further training.
 
-All weights are kept except the position table, which rotary embeddings of
-queries and keys replace, so length is unlimited. The model has not learned to
-use them: its vectors are useless until it has been trained, starting with
-masked language modelling (as Nomic Embed, section 3, does from scratch).
+Rotary embeddings of queries and keys replace the position table, so length is
+unlimited; all other weights are kept. The model has not learned to use rotary
+positions: its vectors are useless until it has been trained, starting with
+masked language modelling (Nomic Embed, section 3, does so from scratch).
 """
 
 import dataclasses
@@ -49,8 +49,8 @@ def from_bert(model: ModelFiles, **positions: Any) -> ModelFiles:
   a = model.architecture
   if any(attention.relative for attention in a.attentions):
     raise UserError(
-      "config.init_as: 'rotary' cannot take the place of a relative attention "
-      f"bias, which this {a.family} has; expected a model like BERT or RoBERTa"
+      "config.init_as: 'rotary' cannot replace a relative attention bias, "
+      f"which this {a.family} has; expected a model like BERT or RoBERTa"
     )
   if a.rotary:
     raise UserError(
@@ -74,7 +74,7 @@ def from_bert(model: ModelFiles, **positions: Any) -> ModelFiles:
     bias = np.pad(head["bias"], (0, new), constant_values=-100.0)
     head = head | {"bias": bias}
   classifier = model.classification_head
-  if a.classifier != Classifier():  # another than NomicBERT's
+  if a.classifier != Classifier():  # the result would have NomicBERT's
     classifier = None
   rotary = dataclasses.replace(
     a.each_layer(
@@ -87,7 +87,7 @@ def from_bert(model: ModelFiles, **positions: Any) -> ModelFiles:
     embedding=Embedding(a.embedding.types, norm=a.embedding.norm),
     classifier=Classifier(),
   )
-  families.of(rotary)  # or says why not
+  families.of(rotary)  # raises if no family can express it
   return model._replace(
     architecture=rotary,
     params=params,

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The dims to which a model's vectors may be truncated, from its files.
 
-A model directory's config.json has them as `matryoshka_dimensions`, which vLLM
-reads too; a work directory's has them in its loss.
+In a model directory, config.json has the key `matryoshka_dimensions`, which
+vLLM reads too; in a work directory, they are in the loss of config.json.
 """
 
 import os

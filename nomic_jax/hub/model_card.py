@@ -3,8 +3,8 @@
 """The model card: README.md of a model directory, as the Hub reads it.
 
 Its front matter has the Hub's metadata
-(huggingface.co/docs/hub/model-cards). Unknown values are left out, such as a
-licence that is not specified, or a base model that is not on the Hub.
+(huggingface.co/docs/hub/model-cards). Unknown values, such as a licence or a
+base model that is not on the Hub, are left out.
 """
 
 from collections.abc import Mapping
@@ -27,16 +27,16 @@ FILE = "README.md"
 
 
 class Card(NamedTuple):
-  """What a card tells.
+  """The contents of a card; "" for a value that is not known.
 
   Attributes:
     name: of the model.
     architecture: what it computes.
     usage: how it is used.
-    base: the model it was trained from, a directory or a name on the Hub; "".
-    licence: its identifier on the Hub, such as apache-2.0; "": not known.
-    data: what it was trained on: a file, or hf:OWNER/NAME; "".
-    trained: (what, value) of how it was trained.
+    base: the model it was trained from, a directory or a name on the Hub.
+    licence: its identifier on the Hub, such as apache-2.0.
+    data: what it was trained on: a file, or hf:OWNER/NAME.
+    trained: (setting, value) of its training.
     scores: Markdown, with intervals; "" if it was not scored.
     classifier: whether it has a classification head.
     merged: (model, share) of the models it was merged from, if it was.
@@ -74,13 +74,13 @@ def text(card: Card) -> str:
 
 
 def licence_of(directory: str | os.PathLike) -> str:
-  """The licence that the card of a model directory states, or ""."""
+  """Returns the licence in the card of a model directory, or ""."""
   found = front_matter(pathlib.Path(directory) / FILE).get("license")
   return found if isinstance(found, str) else ""
 
 
 def renamed(directory: str | os.PathLike, name: str) -> str:
-  """The card of a model directory under another name; "" if it has none."""
+  """Returns a directory's card under another name; "" if it has none."""
   try:
     card = (pathlib.Path(directory) / FILE).read_text(encoding="utf-8")
   except (OSError, ValueError):
@@ -92,7 +92,7 @@ def renamed(directory: str | os.PathLike, name: str) -> str:
 
 
 def front_matter(path: pathlib.Path) -> Mapping[str, Json]:
-  """The metadata of a card; {} if there is none that can be read."""
+  """Returns the metadata of a card; {} if it cannot be read."""
   try:
     _, front, _ = path.read_text(encoding="utf-8").split("---\n", 2)
     found = yaml.safe_load(front)
@@ -147,7 +147,7 @@ def _summary(card: Card) -> str:
 
 
 def _named(place: str) -> str:
-  """A name on the Hub as it is; of a path its last part alone."""
+  """Returns a name on the Hub unchanged, and of a path only its last part."""
   if hub_cache.is_hub_name(place) or place.startswith("hf:"):
     return place.removeprefix("hf:")
   return f"`{pathlib.PurePath(place).name or place}`"

@@ -40,11 +40,11 @@ from nomic_jax.storage import places
 from nomic_jax.storage.keys import read_json
 from nomic_jax.storage.values import JsonObject
 
-# Suffixes of the names of classes whose weights give embeddings.
+# Suffixes of names of transformers' classes whose weights embed texts.
 _EMBEDDERS = ("Model", "ForMaskedLM", "ForPreTraining", "BiEncoder")
 
 
-# Ours, and transformers'.
+# Our task -> problem_type in transformers' config.json.
 _PROBLEMS = {
   "single": "single_label_classification",
   "multi": "multi_label_classification",
@@ -64,8 +64,8 @@ class ModelFiles(NamedTuple):
     classification_head: the classifier's tree, if stored.
     other: the class that its files name, such as
       BertForSequenceClassification, if it is not an embedding model; else "".
-    says_pooling: whether its files specify how tokens are pooled; if not, mean
-      pooling is used.
+    says_pooling: whether its files specify how tokens are pooled; otherwise
+      mean pooling is used.
   """
 
   architecture: Architecture
@@ -204,8 +204,8 @@ def _read_model_directory(directory: pathlib.Path) -> ModelFiles:
   values = read_json(where)
   if (directory / "adapter_config.json").is_file():
     raise UserError(
-      f"{directory}: adapter_config.json, an adapter (PEFT) that is not "
-      "merged into the weights, is not supported; merge it first by "
+      f"{directory}: has adapter_config.json, but a PEFT adapter that is not "
+      "merged into the weights is not supported; merge it first with "
       "merge_and_unload()"
     )
   other, trunk = _other(values), bi_encoder.is_one(values)
@@ -227,7 +227,7 @@ def _read_model_directory(directory: pathlib.Path) -> ModelFiles:
       head, params = wrapper.head, wrapper.params
     else:
       head, params = bi_encoder.head(directory, settings, a.width, tensors)
-      # Its vocabulary may be padded when the trunk's is not.
+      # Its vocabulary may be padded although the trunk's is not.
       a = dataclasses.replace(
         a, vocab_size=tensors_lib.vocabulary(family, tensors, str(directory))
       )
@@ -251,13 +251,13 @@ def _read_model_directory(directory: pathlib.Path) -> ModelFiles:
 
 
 def _labels(values: dict, where: pathlib.Path) -> JsonObject:
-  """The classes and the task of a classifier, by its config.json."""
+  """Returns the classes and the task of a classifier, from its config.json."""
   named = values.get("id2label") or {}
   try:
     classes = [str(named[str(i)]) for i in range(len(named))]
   except (KeyError, TypeError) as e:
     raise UserError(
-      f"{where}: id2label is not numbered from 0; correct it"
+      f"{where}: id2label does not have the keys 0, 1, ...; correct it"
     ) from e
   kind = values.get("problem_type")
   tasks = [ours for ours, theirs in _PROBLEMS.items() if theirs == kind]
@@ -265,7 +265,7 @@ def _labels(values: dict, where: pathlib.Path) -> JsonObject:
 
 
 def _other(values: object) -> str:
-  """Returns the class that a config.json names if it is not an encoder's."""
+  """Returns the class in config.json if it does not embed texts, else ""."""
   names = values.get("architectures") if isinstance(values, dict) else None
   names = names if isinstance(names, list) else []
   wrong = [n for n in names if not str(n).endswith(_EMBEDDERS)]

@@ -29,8 +29,8 @@ from nomic_jax.storage.values import Json
 Params = dict[str, np.ndarray]
 
 FILE = "modules.json"
-# Our name: sentence-transformers' switch in 1_Pooling/config.json, and its
-# newer name.
+# Our name -> the boolean key in sentence-transformers' 1_Pooling/config.json,
+# and the name in newer versions.
 POOLING = {
   "cls": ("pooling_mode_cls_token", "cls"),
   "max": ("pooling_mode_max_tokens", "max"),
@@ -43,7 +43,7 @@ SUPPORTED = ("mean", "cls", "last")
 OWN = "sentence_transformers."
 WRITTEN = OWN + "models."
 TORCH = "torch.nn.modules."
-# Our name: PyTorch's.
+# Our name -> PyTorch's.
 ACTIVATIONS = {
   "identity": TORCH + "linear.Identity",
   "tanh": TORCH + "activation.Tanh",
@@ -52,8 +52,8 @@ ACTIVATIONS = {
   "sigmoid": TORCH + "activation.Sigmoid",
   "silu": TORCH + "activation.SiLU",
 }
-# The features a module reads and writes; other values would use something other
-# than the pooled vector.
+# The features a module reads and writes; with other values, a module would not
+# act on the pooled vector.
 _VECTOR = {
   "module_input_name": (None, "sentence_embedding"),
   "module_output_name": (None, "sentence_embedding"),
@@ -93,7 +93,7 @@ def write(
     normalize: whether vectors have length 1.
 
   Raises:
-    UserError: for modules after vectors that are not pooled.
+    UserError: if there are modules but no pooling.
   """
   modules: list[tuple[str, dict, dict]] = [("Transformer", {}, {})]
   if head.pooling != "none":
@@ -211,7 +211,7 @@ def read(
       modules.append((Module("normalize", width), {}))
     else:
       raise UserError(
-        f"{directory / FILE}: a second {kind} is not supported; expected "
+        f"{directory / FILE}: a second {kind} is not supported; expected only "
         "LayerNorm, Dense and Normalize after the first"
       )
     width = modules[-1][0].width
@@ -308,8 +308,8 @@ def _read_pooling(folder: pathlib.Path, width: int) -> str:
     )
   if not keys.get("include_prompt", bool, True):
     raise UserError(
-      f"{keys.where}: include_prompt=false is not supported; expected "
-      "prompts to be pooled with their text"
+      f"{keys.where}: include_prompt=false is not supported; expected true, "
+      "which pools a prompt with its text"
     )
   for key in ("word_embedding_dimension", "embedding_dimension"):
     if keys.get(key, int, width) != width:

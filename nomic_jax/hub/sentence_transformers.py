@@ -58,8 +58,8 @@ _ARGUMENTS = (
   "processor_kwargs",
   "config_kwargs",
 )
-# Keys of sentence_bert_config.json (versions 1 to 6), and the values for which
-# tokens are embedded as here.
+# Keys of sentence_bert_config.json (versions 1 to 6), and the values that agree
+# with what is computed here.
 _LENGTH_KEYS = {
   "max_seq_length": ANY,
   "do_lower_case": ANY,
@@ -120,7 +120,7 @@ def write(
     usage: how to use the model; max_tokens must be a number.
 
   Raises:
-    UserError: for a norm or projection of vectors that are not pooled.
+    UserError: if there is a norm or projection but no pooling.
   """
   modules.write(directory, head, width, params, usage.normalize)
   modules.dump(
@@ -186,8 +186,8 @@ def _read_lengths(directory: pathlib.Path) -> int | None:
   modalities = keys.any("modality_config") or {"text": _FORWARD}
   if not isinstance(modalities, dict) or modalities.get("text") != _FORWARD:
     raise UserError(
-      f"{path}: modality_config is {modalities!r}; expected "
-      f"{ {'text': _FORWARD} }, an encoder of text"
+      f"{path}: modality_config is {modalities!r}; expected a text encoder, "
+      f"{ {'text': _FORWARD} }"
     )
   return keys.get("max_seq_length", int, None)
 

@@ -31,8 +31,8 @@ def find(directory: pathlib.Path) -> pathlib.Path:
   path = directory / NAME
   if not path.is_file():
     raise UserError(
-      f"{directory}: no {NAME}; expected one as written by save_pretrained of "
-      "transformers' AutoTokenizer"
+      f"{directory}: no {NAME}; create it with AutoTokenizer.from_pretrained "
+      "and save_pretrained of transformers"
     )
   return path
 
@@ -74,11 +74,11 @@ def write(
     plain.no_truncation()
     plain.no_padding()
     if plain.to_str() != tokenizer.to_str():
-      # Files beside it changed the tokenizer: write the result, so that it
-      # does not depend on the reader.
+      # Files beside tokenizer.json changed the tokenizer: write the result, so
+      # that all readers get the same.
       values, source = json.loads(tokenizer.to_str()), None
-  # Truncation and padding are up to the reader; some published files contain
-  # the settings of the last run that saved them.
+  # Truncation and padding are for the reader to choose; some published files
+  # contain the settings of the run that last saved them.
   values |= {"truncation": None, "padding": None}
   (directory / NAME).write_text(
     json.dumps(values, ensure_ascii=False, indent=2), encoding="utf-8"
@@ -105,7 +105,7 @@ def write(
 def _known_tokens(
   values: JsonObject, tokenizer: tokenizers.Tokenizer
 ) -> JsonObject:
-  """Returns a file's values without roles whose token does not exist."""
+  """Returns a file's values without roles whose token the vocabulary lacks."""
   declared = special_tokens.declared_in(values)
   known = {
     role

@@ -69,7 +69,7 @@ def open_tensors(directory: pathlib.Path) -> Iterator[dict[str, Tensor]]:
         opened = stack.enter_context(safetensors.safe_open(path, "numpy"))
       except FileNotFoundError as e:
         raise UserError(
-          f"{path}: no such file, though {INDEX} lists it; copy it again"
+          f"{path}: no such file, although {INDEX} lists it; copy it again"
         ) from e
       except (OSError, safetensors.SafetensorError) as e:
         raise UserError(
@@ -79,7 +79,7 @@ def open_tensors(directory: pathlib.Path) -> Iterator[dict[str, Tensor]]:
       for name in stored if names is None else names:
         if name not in stored:
           raise UserError(
-            f"{path}: no tensor '{name}', though {INDEX} lists it there; "
+            f"{path}: no tensor '{name}', although {INDEX} lists it there; "
             "copy both again"
           )
         tensors[name] = Tensor(opened, name)
@@ -91,7 +91,9 @@ def _shards(index: pathlib.Path) -> dict[str, list[str]]:
   values = read_json(index)
   names = values.get("weight_map") if isinstance(values, dict) else None
   if not isinstance(names, dict):
-    raise UserError(f"{index}: no 'weight_map'; expected tensor names to files")
+    raise UserError(
+      f"{index}: no 'weight_map'; expected a map from tensor names to files"
+    )
   shards = {}
   for name, shard in names.items():
     if not isinstance(shard, str) or pathlib.PurePath(shard).name != shard:

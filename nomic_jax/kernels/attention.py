@@ -125,7 +125,7 @@ def _too_old(chosen: str, device: jax.Device) -> str:
   capability = getattr(device, "compute_capability", "")
   try:
     new = float(capability) >= _AMPERE
-  except ValueError:  # names on AMD GPUs
+  except ValueError:  # on AMD GPUs it is a name, not a number
     new = False
   return (
     ""

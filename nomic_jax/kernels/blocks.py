@@ -75,7 +75,7 @@ def find(
     *(tuned(kernel, call.device, length, dtype, "backward") or default[2:]),
   )
   if kernel == "pallas_tpu" and call.reach.widest is not None:
-    # A larger block would look at tokens of which it sees none.
+    # A larger block would visit blocks entirely outside its window.
     near = max(128, 2 ** (max(call.reach.widest, 1) - 1).bit_length())
     at_once = tpu_rows.span(call.reach, 2 * near, length)
     limits = (2 * near, near, 2 * near, 2 * near if at_once else near)
@@ -106,7 +106,7 @@ def check(kernel: str, block: int, length: int) -> None:
 def tuned(
   kernel: str, device: str, length: int, dtype: str, way: str
 ) -> tuple[int, int] | None:
-  """Returns the cheapest pair for the next longer length in the table."""
+  """Returns the cheapest pair, for the next longer (or longest) length."""
   records = [
     r
     for r in _table()

@@ -105,7 +105,7 @@ def no_gradient(rows: PyTree) -> PyTree:
 
 
 def lacks(call: Call, dtype: np.dtype | None, *known: str) -> str:
-  """Returns what no kernel supports, or why not this dtype; "" if supported.
+  """Returns why kernels cannot compute a call in this dtype; "" if they can.
 
   Args:
     call: what to compute.

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Expands a bias by distance to a matrix of queries and keys.
 
-Texts are contiguous, so the distance of two tokens of a text is that of their
-places in the row.
+Texts are contiguous, so the distance between two tokens of a text is the
+difference of their positions in the row.
 """
 
 import jax

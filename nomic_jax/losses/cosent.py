@@ -31,13 +31,13 @@ class CoSENT(Loss):
 
   Batch: that of `texts.Embedding`, and, as `data.pairs` makes them for
   config.data.kind=scores,
-    query [N], candidate [N] int32: which slot (row · K + slot) holds a text;
-      -1: absent, for a query that pads a batch;
+    query [N], candidate [N] int32: the slot (row · K + slot) of each text; -1
+      in pairs that pad a batch;
     positive [N] int32: index of each query's text among the candidates;
     score [N] float32: similarity of the pair, on any scale.
 
   Attributes:
-    scale: of the similarities; larger values weight the worst pairs more.
+    scale: factor of the similarities; larger ones weight the worst pairs more.
     chunk_tokens: GradCache, see `transforms.chunked`.
     matryoshka_dims, matryoshka_weights: see `transforms.matryoshka`.
   """

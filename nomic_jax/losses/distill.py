@@ -36,7 +36,7 @@ _ABSENT = -1e30  # a logit with softmax 0, avoiding the NaN of infinities
 
 
 class Distill(Loss):
-  """The student's queries q and documents d against the teacher's, all unit.
+  """Compares unit vectors of queries q and documents d with the teacher's.
 
   Batch: that of `InfoNCE` (hard negatives are not used), and
     teacher_query, teacher_document [N, T] float32: the teacher's vectors of

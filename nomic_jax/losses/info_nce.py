@@ -31,8 +31,8 @@ class InfoNCE(Loss):
 
   Batch: that of `texts.Embedding`, and
     query [N], candidate [C] int32: the slot (row · K + slot) of each text; -1
-      is absent: a candidate of a row with fewer negatives than others, or a
-      query that only fills up the batch;
+      where there is none, in rows with fewer negatives than others and for
+      queries that pad a batch;
     positive [N] int32: index of each query's positive among the candidates.
 
   A candidate that equals a query's positive, or answers an equal query of the
@@ -100,8 +100,8 @@ class InfoNCE(Loss):
         dot, queries, candidates, scale, positive, identity, group
       )
       if self._bidirectional:
-        # Swap queries and their positives, along with what says which of them
-        # are equal. Of equal queries only the first is scored.
+        # Swap queries with positives, and groups with identities. Of equal
+        # queries, only the first is a candidate.
         first = _first_of_equal(group)
         own = jnp.where(counted, first, -1)
         once = jnp.where(first == jnp.arange(len(first)), group, 0)

@@ -153,7 +153,7 @@ def cross_entropy(
     (1.0 or 0.0), which has no gradient.
   """
   everywhere = whole((positive, identity, group))
-  if group is None:  # a group has one positive, known by its identity
+  if group is None:  # then the identity of a query's positive is its group
     everywhere = *everywhere[:2], everywhere[1][everywhere[0]]
   return _cross_entropy(
     score,
@@ -186,7 +186,7 @@ def negatives(
 def _answers(
   positive: Array, identity: Array, group: Array
 ) -> tuple[Array, Array]:
-  """Encodes sets of queries as bits by which queries and candidates match.
+  """Encodes as bits which candidates answer which groups of equal queries.
 
   A group of equal queries has a bit if it has several distinct positives; one
   with a single positive is matched by the identity. There are bits for 256
@@ -308,7 +308,7 @@ def _of_queries(
   groups: Array,
   gradient: bool,
 ) -> tuple[Any, ...]:
-  """Computes everything that blocks of queries give.
+  """Computes the loss and the queries' gradient by blocks of queries.
 
   Returns:
     Loss [Q]; correct [Q]; and with `gradient`: log of the softmax's
@@ -363,7 +363,7 @@ def _of_candidates(
   queries, positive, everyones, total, others = whole(
     (queries, positive, identity, total, others)
   )
-  # Made from whole sets, so nothing is exchanged.
+  # Indexes whole sets, so devices exchange nothing.
   everyone = _Queries(queries, positive, everyones[positive], group)
 
   def of_block(rows: _Candidates) -> PyTree:
@@ -404,10 +404,10 @@ def _left_out(queries: _Queries, candidates: _Candidates) -> Array:
 def _excess(
   logits: Array, own: Array, total: Array, others: Array | None = None
 ) -> tuple[Array, Array]:
-  """Returns softmax minus one at the positive, and its sum elsewhere [q].
+  """Returns softmax − onehot(positive) [q, c], and its sum elsewhere [q].
 
-  At the positive, minus that sum is used: subtracting from one would lose all
-  digits for a query that is answered well.
+  At the positive, minus that sum is used: softmax − 1 would lose all digits for
+  a query whose positive has nearly all of the probability.
   """
   share = jnp.where(own, 0, jnp.exp(logits - total[:, None]))
   if others is None:
@@ -416,7 +416,7 @@ def _excess(
 
 
 def _rows(vectors: PyTree) -> int:
-  """Returns the rows of a block for logits no larger than the other set."""
+  """Returns rows per block: its logits are no larger than the other set."""
   return max(sum(x[0].size for x in jax.tree.leaves(vectors)), 8)
 
 

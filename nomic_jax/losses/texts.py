@@ -17,7 +17,7 @@ from nomic_jax.model.encoder import Encoder
 
 
 class Texts(NamedTuple):
-  """N texts of some slots of a batch.
+  """The texts in all slots of a batch, or in N of them.
 
   Attributes:
     vectors: float32 [N, D], not normalized; arbitrary where absent.

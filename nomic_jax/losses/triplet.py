@@ -45,9 +45,9 @@ class Triplet(Loss):
 
   Batch: that of `texts.Embedding`, and, as `data.pairs` makes them for
   config.data.kind=triplets,
-    query [N] int32: which slot (row · K + slot) holds a text; -1: absent;
-    text [N · (1 + M)] int32: likewise, the N positives, then the M negatives of
-      each query; -1 if a row has fewer.
+    query [N] int32: the slot (row · K + slot) of each query; -1: absent;
+    text [N · (1 + M)] int32: the slots of the N positives, then of the M
+      negatives of each query; -1 if a row has fewer.
 
   Each negative of a row makes a separate triplet.
 
@@ -94,7 +94,8 @@ class Triplet(Loss):
     each = len(negatives) // count
     if not each:
       raise OptionError(
-        "name: a triplet has a negative; set config.data.negatives to 1 or more"
+        "name: the triplet loss needs negatives; set config.data.negatives to "
+        "1 or more"
       )
     query = slots.at(batch["query"]).vectors
     near = self._distance(query, slots.at(batch["text"][:count]).vectors)

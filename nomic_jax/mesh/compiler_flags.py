@@ -53,9 +53,9 @@ FLAGS = (
     ("v5e", "v5p", "v6e", "tpu7x"),
     "A fusion may use 32 MiB of VMEM instead of 16, so matrix products have "
     "larger tiles: 12 layers forward and backward take 1 to 3 % fewer cycles "
-    "on v5e. 64 MiB gain no more (of 128 there; v6e also has 128, v5p and "
-    "TPU7x have 64), and on v6e they take 3 % more (configs/mlm.py with "
-    "compute.unroll=1, 64 chips). A core before v5 has 16.",
+    "on v5e. With 64 MiB there is no further gain, and v6e takes 3 % more "
+    "(configs/mlm.py with compute.unroll=1, 64 chips). v5e and v6e have 128 "
+    "MiB, v5p and TPU7x 64, and cores before v5 have 16.",
   ),
   Flag(
     "XLA_FLAGS",

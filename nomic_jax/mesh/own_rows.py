@@ -108,8 +108,8 @@ def sharded(
 
   Args:
     shardings: tree of the parameters' NamedShardings.
-    rounded: returns the dtype in which a parameter is used, by its path; None
-      if it is its own.
+    rounded: maps a parameter's path to the dtype in which it is used; None
+      means the parameter's own dtype.
   """
 
   def box(path: KeyPath, value: Array, sharding: NamedSharding) -> PyTree:
@@ -211,8 +211,8 @@ def key_of_each_row(key: Array, rows: int) -> Array:
 
   Args:
     key: one key for all rows.
-    rows: the number of rows at hand: this device's in what runs on its own
-      rows, otherwise all.
+    rows: number of rows: this device's rows if the caller runs on a device's
+      own rows (see `on_own_rows`), otherwise all rows.
   """
   first = jax.lax.axis_index(ROW_AXES) * rows if on_own_rows() else 0
   return jax.vmap(functools.partial(jax.random.fold_in, key))(

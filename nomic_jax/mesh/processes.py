@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Several processes as one job: joining, synchronizing, being stopped.
+"""Several processes as one job: joining, synchronizing, stopping.
 
 Every host of a pod runs the same command; jax.distributed makes them one job.
 The exit status of a process tells its launcher what to do. launch/restart.sh

@@ -64,14 +64,14 @@ class Rope:
 
 @dataclasses.dataclass(frozen=True)
 class Relative:
-  """A bias of the scores by distance (Raffel et al. 2020), as in T5 and MPNet.
+  """A relative position bias of the scores (Raffel et al. 2020), as in MPNet.
 
   All layers share one table with a value for each bucket and head.
 
   Attributes:
     buckets: number of buckets, one half for tokens before the query. Small
       distances have their own; larger ones share buckets logarithmically.
-    furthest: the distance from which on all tokens share the last bucket.
+    furthest: the distance at and beyond which tokens share the last bucket.
   """
 
   buckets: int = 32
@@ -90,7 +90,7 @@ class Attention:
     causal: whether later tokens are masked.
     rope: rotary embedding of queries and keys; None: none.
     relative: bias added to the scores; None: no bias.
-    qk_norm: of each head's queries and keys, before rotation.
+    qk_norm: norm of each head's queries and keys, before rotation; None: none.
     bias: whether the projections have a bias.
   """
 
@@ -105,10 +105,10 @@ class Attention:
   bias: bool = False
 
   def __post_init__(self):
-    Layout(self.heads, self.kv_heads, self.width)  # or says what is wrong
+    Layout(self.heads, self.kv_heads, self.width)  # raises if inconsistent
     if self.rope and self.width % 2:
       raise UserError(
-        f"heads {self.width} wide cannot be rotated; expected no odd width"
+        f"heads of width {self.width} cannot be rotated; expected an even width"
       )
 
   @property
@@ -138,10 +138,10 @@ class Layer:
   """Attention and an MLP, each with a norm and a residual connection.
 
   Attributes:
-    attention, mlp, norm: the parts; both norms are alike.
+    attention, mlp, norm: the parts; both norms have the same settings.
     order: "post": x = norm(x + f(x)); "pre": x = x + f(norm(x)).
-    attention_norm: whether attention has its norm, of the order "pre";
-      ModernBERT's first layer reads normalised embeddings and has none.
+    attention_norm: whether a "pre" layer normalizes the input of attention.
+      ModernBERT's first layer does not: its input is normalized embeddings.
   """
 
   attention: Attention
@@ -179,7 +179,7 @@ class Prediction:
     activation: a name in `layers.ACTIVATIONS`.
     bias: whether the logits have one.
     norm: before the product with the word embedding.
-    dense_bias: whether the dense layer has one; None: if the logits do.
+    dense_bias: whether the dense layer has one; None: the same as `bias`.
   """
 
   activation: str
@@ -229,7 +229,7 @@ class Architecture:
     classifier: its sequence classifier.
     final_norm: of the last hidden states; None: no norm.
     max_length: maximum number of tokens of a text.
-    pad_token_id: of padding.
+    pad_token_id: id of the padding token.
     initializer_range: standard deviation of initial matrices and tables.
     initializer_cutoff: number of standard deviations at which the normal
       distribution of initial values is truncated; None: not truncated.
@@ -238,9 +238,9 @@ class Architecture:
     pooler: whether the weights include BERT's tanh(dense(first token)), which
       embeddings do not use.
     head: maps hidden states to vectors.
-    dropout, head_dropout: as in the model's files, for trainings with
-      compute.dropout=-1.
-    dropout_after: the parts that dropout follows, if a training has any.
+    dropout, head_dropout: the rates in the model's files, which trainings with
+      compute.dropout=-1 use.
+    dropout_after: the parts that dropout follows if a training uses it.
     family: `name` of the family that read its files.
   """
 
@@ -275,7 +275,7 @@ class Architecture:
 
   @property
   def rotary(self) -> bool:
-    """Whether the length of a text is not limited by a position table."""
+    """Whether no position table limits the length of a text."""
     return not self.embedding.positions
 
   @property
@@ -314,8 +314,8 @@ class Architecture:
     """Returns a copy with these fields of the `Rope` of some layers replaced.
 
     Args:
-      local: whether to change layers with a window, or the others. Only layers
-        that see the whole text have distances that they were not trained on.
+      local: True changes the layers with a window, False the others. A window
+        is never wider than in training, so long texts affect only the others.
       **changes: fields of a `Rope`.
     """
 

@@ -53,12 +53,12 @@ class EncoderConfig:
   pad_token_id: int = 0
   pooling: str = "mean"  # mean, cls, last, or none: a vector per token
   pooled_norm: bool = False  # v1.5: LayerNorm, no affine, of the pooled vector
-  projection: int = 0  # width of a linear layer after those; 0: no layer
+  projection: int = 0  # width of a linear layer after pooled_norm; 0: no layer
   pooler: bool = False  # BERT's tanh(dense(first token)) weights
   # For trainings with compute.dropout=-1; not part of the computation.
   dropout: float = 0.0
   head_dropout: float = 0.0
-  output_layers: tuple[Module, ...] = ()  # further layers, after those
+  output_layers: tuple[Module, ...] = ()  # further layers, after projection
 
   def __post_init__(self):
     for field in dataclasses.fields(self):  # None in a config: the default

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The dtype to compute in, and its default on these devices."""
+"""Chooses the compute dtype for the devices."""
 
 import pathlib
 import re
@@ -18,7 +18,7 @@ _INSTRUCTIONS = re.compile(r"\b(avx512_bf16|amx_bf16|bf16|svebf16)\b")
 
 
 def choose(name: str, platform: str) -> str:
-  """Returns the dtype to compute in, and prints it if chosen here.
+  """Returns the compute dtype, and prints it if `name` is auto.
 
   Args:
     name: one of DTYPES, or auto: bfloat16 if the hardware multiplies it, else
@@ -40,7 +40,7 @@ def choose(name: str, platform: str) -> str:
 def is_multiplied(path: tuple[Any, ...]) -> bool:
   """Returns whether a parameter is a matrix of the stack of layers.
 
-  Those are used only in the dtype to compute in.
+  Such matrices are used only in the compute dtype.
   """
   keys = jax.tree_util.keystr(path, simple=True, separator="/").split("/")
   return keys[-1] == "kernel" and any(k.startswith("layers") for k in keys)
@@ -49,7 +49,7 @@ def is_multiplied(path: tuple[Any, ...]) -> bool:
 def _cpu_multiplies_bfloat16(
   cpuinfo: pathlib.Path = pathlib.Path("/proc/cpuinfo"),
 ) -> bool:
-  """Returns whether Linux lists the instructions; False on other systems."""
+  """Returns whether the CPU's flags include them; False except on Linux."""
   try:
     return bool(_INSTRUCTIONS.search(cpuinfo.read_text(errors="replace")))
   except OSError:

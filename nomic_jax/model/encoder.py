@@ -90,9 +90,9 @@ class Encoder:
       saved); dots (matmuls are saved) or weight_dots (only matmuls with
       weights are saved). True and False mean full and none.
     unroll: layers per iteration of a scan; the number of layers unrolls all.
-    dropout: after the parts that the architecture lists; on residual branches
-      before they are added.
-    head_dropout: of a classifier on top, before its last layer.
+    dropout: rate after the parts in `architecture.dropout_after`; a residual
+      branch is dropped before it is added.
+    head_dropout: rate before the last layer of a classifier on top.
     ntk_length: dynamic NTK scales by each text's own length ("text"), or by
       the longest of the batch ("batch"), as in the reference.
   """
@@ -128,7 +128,7 @@ class Encoder:
     tokens = dict.fromkeys(
       ("ids", "segment_ids", "positions"), jnp.zeros((1, 8), jnp.int32)
     )
-    # Kernels have nothing to say about parameters, and their devices.
+    # Parameters do not depend on the attention kernel, which may not run here.
     plain = dataclasses.replace(self, attention="reference")
     a = self.architecture
     trunk = cast(Params, _Trunk(plain).init(rng, tokens)["params"])
@@ -208,7 +208,7 @@ class _Trunk(nn.Module):
     if a.final_norm:
       x = layers.norm(a.final_norm, "final_norm")(x)
     if a.pooler:
-      # Held for checkpoints and classification; embeddings do not use it.
+      # Only creates the parameters, for checkpoints and classifiers.
       layers.dense(
         a.width, ("embed", "embed_out"), True, a.fresh(), dtype, "pooler"
       )(x[:, 0])

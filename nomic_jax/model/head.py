@@ -103,7 +103,7 @@ class Head:
     if self.rest and not self.projection:
       name = "projection" if pooled_norm is None else "pooled_norm"
       raise OptionError(
-        f"{name}: the model has layers of its own after pooling; leave it out"
+        f"{name}: the model has its own layers after pooling; leave {name} out"
       )
     if pooled_norm is None:
       pooled_norm = self.pooled_norm

@@ -55,19 +55,19 @@ class ClassificationHead(nn.Module):
   """A sequence classifier: see `architecture.Classifier`.
 
   Params: `pooler` {kernel [D, D], bias [D]}, `norm` if there is one, and
-  `classifier` {kernel [D, labels], bias [labels]}, a tree that a loss keeps
-  beside its `encoder` as `classification_head`. Of BERT transformers calls them
-  `bert.pooler.dense` and `classifier`.
+  `classifier` {kernel [D, labels], bias [labels]}. A loss keeps this tree as
+  `classification_head` beside its `encoder`. In transformers' BERT, the two
+  layers are `bert.pooler.dense` and `classifier`.
 
-  It is applied to the pooled hidden states of each text, BERT's to the first
-  token's. From packed rows those are
+  The head is applied to the pooled hidden states of each text (BERT: the first
+  token's). For packed rows:
 
     pooling = encoder.architecture.classifier.pooling
     encoder = encoder.with_pooling(pooling)
     pooled, _ = encoder.embed(params, tokens, slots, rng)
     logits = head.apply({"params": head_params}, pooled)  # [B, slots, labels]
 
-  and with dropout, `rngs={"dropout": key}` and `train=True`.
+  With dropout, also pass `rngs={"dropout": key}` and `train=True`.
 
   Attributes:
     architecture: of the encoder.

@@ -39,7 +39,7 @@ ACTIVATIONS = {
 
 
 def normal(stddev: float, cutoff: float | None = None) -> Initializer:
-  """A normal distribution, truncated at so many standard deviations if any."""
+  """A normal distribution, truncated at `cutoff` standard deviations if set."""
   if cutoff is None:
     return nn.initializers.normal(stddev)
   return nn.initializers.truncated_normal(stddev, lower=-cutoff, upper=cutoff)

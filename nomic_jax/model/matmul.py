@@ -75,7 +75,7 @@ def _bias_gradient(dy: Array) -> Array:
 
 
 def _bias_gradient_on_cpu(dy: Array) -> Array:
-  """As a product, since summing bfloat16 rows takes longer than the layer."""
+  """Sums by a product; adding bfloat16 rows takes longer than the layer."""
   ones = jnp.ones((1, dy.shape[0]), dy.dtype)
   return _product(ones, dy, (((1,), (0,)), ((), ())))[0]
 

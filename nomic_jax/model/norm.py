@@ -72,7 +72,7 @@ def _forward(
   out = wide * (narrow * scale)
   if bias is not None:
     out += bias
-  shifted = None if bias is None else ()  # records if there is one, not which
+  shifted = None if bias is None else ()  # its value is not needed
   return out.astype(x.dtype), (x, mean, narrow, scale, shifted)
 
 

@@ -13,9 +13,10 @@ def buckets(relative: Relative, length: int) -> np.ndarray:
   """Returns the bucket of each distance in a row, int32 [2 length - 1].
 
   Distances range from `length` - 1 tokens before the query to `length` - 1
-  after it. One half of the buckets is for tokens after the query. Of each half,
-  one half are the distances 0, 1, 2, ..., and the rest grow by a constant
-  factor up to `furthest`. The logarithms are float32, as in PyTorch.
+  after it. One half of the buckets is for tokens after the query. In each half,
+  the first half of the buckets hold the distances 0, 1, 2, ..., one each; the
+  others hold ranges that grow by a constant factor up to `furthest`. The
+  logarithms are float32, as in PyTorch.
   """
   distance = np.arange(1 - length, length)
   half = relative.buckets // 2

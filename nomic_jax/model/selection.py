@@ -39,9 +39,10 @@ def select(
     architecture: of the larger one.
     params: its tree of arrays.
     width: of the smaller one; None: unchanged.
-    layers: number of layers, likewise.
-    heads: of the smaller one, with as many per group of keys and values.
-    mlp_width: likewise.
+    layers: number of layers; None: unchanged.
+    heads: number of query heads; None: unchanged. Key and value heads become
+      fewer in proportion.
+    mlp_width: of the smaller one; None: unchanged.
 
   Raises:
     OptionError: if a size exceeds that of the larger encoder.
@@ -123,7 +124,7 @@ def _picked(
   """Returns evenly spaced elements of every array, in the shapes of `new`.
 
   Args:
-    old: a tree, which may have more arrays.
+    old: a tree with at least the arrays of `new`, of at least their sizes.
     new: a tree of arrays with the wanted shapes.
     old_parts: sections of the last axis of `qkv` in `old`.
     new_parts: likewise, in `new`.
@@ -153,7 +154,8 @@ def _picked(
 def evenly(there: int, wanted: int) -> np.ndarray:
   """Returns the indices of `wanted` evenly spaced elements, int64 [wanted].
 
-  Every n-th element if n is whole; else rounded, including first and last.
+  If `wanted` divides `there`, every n-th element from the first; otherwise
+  rounded positions that include the first and the last element.
 
   Args:
     there: number of elements.

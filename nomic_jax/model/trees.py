@@ -60,7 +60,7 @@ def shapes(
 
 
 def heads(trees: Trees) -> tuple[bool, int]:
-  """Returns if there is an MLM head, and a classification head's labels."""
+  """Returns whether there is an MLM head, and a classifier's labels, or 0."""
   labels = 0
   if "classification_head" in trees:
     labels = trees["classification_head"]["classifier"]["kernel"].shape[-1]
@@ -91,7 +91,7 @@ def check(
 
   Args:
     wanted: name to shape.
-    names: name to its key in `tensors`, used in the message.
+    names: name to its key in `tensors`, which the message shows.
     tensors: objects with a shape.
     where: the file or directory, for the message.
   """

@@ -34,11 +34,11 @@ _RANKED = ("cosine", "dot")
 
 @dataclasses.dataclass(frozen=True)
 class Usage:
-  """How texts are passed to a model and its vectors compared.
+  """How texts are passed to a model and how its vectors are compared.
 
   Attributes:
     prompts: name -> text put in front of a text.
-    default_prompt: name of the prompt of texts for which none is named.
+    default_prompt: name of the prompt to use if the caller names none.
     max_tokens: the maximum length of a text, special tokens included; longer
       ones are truncated. None: the encoder's maximum.
     similarity: one of SIMILARITIES.

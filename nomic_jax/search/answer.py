@@ -51,7 +51,7 @@ def search(
 
   Raises:
     UserError: if the corpus is missing, empty or of an unknown kind, or `index`
-      is a directory of something else.
+      exists and is not a search index.
   """
   if top < 1:
     raise UserError(f"--top={top}: expected at least 1")
@@ -89,8 +89,8 @@ def search(
 
 
 def _default_index(model: str, corpus: str) -> pathlib.Path:
-  """Returns MODEL.index/CORPUS-HASH; a model may have several corpora."""
-  if buckets.is_remote(model):  # in this folder, by the model's name
+  """Returns MODEL.index/CORPUS-HASH, so that several corpora have an index."""
+  if buckets.is_remote(model):  # then in the current folder
     model = model.rstrip("/").rpartition("/")[2]
   home = pathlib.Path(model).resolve()
   if not buckets.is_remote(corpus):
@@ -150,11 +150,12 @@ def _indexed(
       return np.load(folder / "vectors.npy", mmap_mode="r"), shown
     if found:
       changed = [key for key in header if found.get(key) != header[key]]
-      print(f"{folder}: the {' and the '.join(changed)} changed, rebuilding")
+      what = " and the ".join(changed)
+      print(f"{folder}: rebuilding, since the {what} changed")
   output = _writable(path, given)
   texts = _texts(corpus)
   if not texts:
-    raise UserError(f"--corpus={corpus}: no texts, so nothing to search")
+    raise UserError(f"--corpus={corpus}: contains no texts")
   embedded = vectors.encode(
     model,
     list(texts),

@@ -5,10 +5,9 @@
 Each device scans its documents a few at a time and keeps only the maximum score
 of each group of consecutive documents. Then only the k groups with the largest
 maxima are opened: their documents are multiplied again and the best k are
-taken. This is exact: a document outside these groups is preceded by k
-documents, at least one equally good one in each of the k groups, and among tied
-groups the first has lower row numbers. Sorting, which is slower than
-multiplying, thus handles only a few numbers per query.
+taken. This is exact: each of the k groups has a document that is at least as
+good as any document outside of them and, in a tie, has a lower row number. So
+only a few numbers per query are sorted, which is slower than multiplying.
 """
 
 import functools
@@ -21,8 +20,8 @@ from jax.sharding import PartitionSpec as P
 
 AXIS = "devices"
 GROUP = 8
-_LEVEL = 16  # maxima per maximum of the next level, when choosing groups
-_FEW = 512  # up to this many are sorted without another level
+_LEVEL = 16  # when choosing groups: maxima under a maximum of the next level
+_FEW = 512  # up to this many maxima are sorted without another level
 
 
 @functools.partial(jax.jit, static_argnames=("k", "block", "mesh", "opened"))
@@ -32,7 +31,7 @@ def search_block(
   """Returns the best k of all devices' documents: scores and rows [Q, k].
 
   Args:
-    queries: vectors [Q, D] and factors for products [Q]; replicated.
+    queries: vectors [Q, D], and factors of their products [Q]; replicated.
     documents: vectors [C, D] and factors [C], sharded over the devices.
     size: number of documents that are not padding; padding comes last.
     k: number of documents to find.
@@ -107,8 +106,8 @@ def _scores(documents, queries):
 def _best_groups(maxima, k: int):
   """Returns the k groups with the largest of `maxima` [groups, Q]: [Q, k].
 
-  They are in increasing order. Uses the same method as the search: only the
-  best groups of groups are examined.
+  They are in increasing order. As in the search, only the best groups of groups
+  are examined.
   """
   groups, queries = maxima.shape
   if groups <= max(_FEW, 2 * k * _LEVEL):

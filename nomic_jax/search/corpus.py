@@ -49,7 +49,7 @@ def read(
       text = row.get("document", row.get("text", row.get(other)))
       if not isinstance(text, str):
         raise UserError(
-          f'{path}, row {number}: no text; expected a string "document" '
+          f'{path}, row {number}: no text; expected a string in "document" '
           f'or "text", found the keys {", ".join(map(repr, row))}'
         )
       if path.name.endswith(formats.TEXT):

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hybrid search: the rankings of several systems, fused into one.
 
-Ranks are fused and not scores, since those of BM25 and of vectors have nothing
-in common.
+Ranks are fused instead of scores, since scores of BM25 and of vectors are not
+comparable.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,13 @@ def reciprocal_rank(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Returns (scores, indices) [Q, k] of the fused rankings, best first.
 
-  A document scores the sum of 1 / (60 + rank) over the rankings that have it,
-  with ranks from 1. Of equal scores the one comes first that an earlier ranking
-  has at a better rank.
+  A document's score is the sum of 1 / (60 + rank) over the rankings that have
+  it, with ranks from 1. Ties are in order of first occurrence in the rankings,
+  read one after the other.
 
   Args:
     rankings: each [Q, K] indices of documents, best first; -1 for none.
-    k: documents to return; where there are fewer, the index is -1 and the score
-      0.
+    k: number of documents to return; missing ones have index -1 and score 0.
   """
   count = len(rankings[0])
   scores = np.zeros((count, k), np.float32)

@@ -63,8 +63,8 @@ def top_k(
     store: see `Index`.
 
   Returns:
-    Scores [Q, k] float32 in decreasing order, and row numbers [Q, k] int32. Of
-    documents with equal scores the one with the lower row number comes first.
+    Scores [Q, k] float32 in decreasing order, and row numbers [Q, k] int32.
+    Documents with equal scores are in order of row numbers.
 
   Raises:
     UserError: for different widths, an invalid k, or a value that is not
@@ -98,7 +98,7 @@ class Vectors(Protocol):
 
 
 class Index:
-  """Documents placed on the devices once, to be searched repeatedly."""
+  """Documents that are copied to the devices once and searched repeatedly."""
 
   def __init__(
     self,
@@ -118,7 +118,7 @@ class Index:
         "bfloat16" takes half the memory and "int8" a quarter (each vector times
         127 / its largest |x|, rounded). Queries are rounded likewise, so some
         neighbours are missed; see `recall`.
-      local: whether to use only this process's devices, for it alone to search.
+      local: whether this process searches alone, with only its own devices.
     """
     check_store(store)
     _check(documents, "documents")

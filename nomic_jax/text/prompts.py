@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Task prefixes that tell the model what a text is for (section 4.2)."""
+"""Task prefixes, which tell a model what a text is for (Nomic Embed, 4.2)."""
 
 from typing import Any
 
@@ -16,9 +16,8 @@ def of(config: Any, side: str) -> str:
   """Returns the prompt that a training puts before queries or documents.
 
   Args:
-    config: `config.data`. `start.resolve` replaces a prompt of None by the
-      model's own before training begins; without a model, the default is
-      PROMPTS.
+    config: `config.data`. Where its prompt is None, `start.resolve` has set the
+      model's own before training; without a model, PROMPTS applies.
     side: "query" or "document".
   """
   prompt = config.get(f"{side}_prompt")

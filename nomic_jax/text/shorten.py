@@ -3,9 +3,9 @@
 """Truncates long texts before tokenization to about what a model reads.
 
 A tokenizer spends time and memory on a whole text, but a model reads only its
-first tokens. How many characters those take cannot be known in advance, so a
-beginning of the text and one twice as long are tokenized until they agree on
-enough tokens.
+first tokens. The number of characters they take is not known in advance.
+Therefore prefixes of the text are tokenized, each twice as long as the previous
+one, until two of them agree on enough tokens.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ def shorten(
 ) -> list[str]:
   """Truncates texts such that their first tokens do not change.
 
-  A token counts as settled if a beginning of the text and one twice as long
-  both produce it, after equal tokens, and it is not in the last word of the
-  shorter one. This assumes no rule of where words end. If the tokenizer does
-  not report words, the text is not truncated.
+  A token counts as settled if a prefix of the text and one twice as long both
+  start with the same tokens up to it, and it is not in the last word of the
+  shorter one. No rule of where words end is assumed. If the tokenizer does not
+  report words, the text is not truncated.
 
   Args:
     tokenizer: produces the tokens.
@@ -32,7 +32,7 @@ def shorten(
     tokens: how many tokens of each are read, including special tokens.
 
   Returns:
-    The texts or beginnings of them, each with more than `tokens` tokens.
+    The texts, or prefixes of them with more than `tokens` tokens.
   """
   return [_shortened(tokenizer, text, tokens) for text in texts]
 

@@ -103,7 +103,7 @@ def of(tokenizer: tokenizers.Tokenizer) -> SpecialTokens:
   declared = declared_of(tokenizer)
   if tokenizer.padding:
     declared.setdefault("pad_token", tokenizer.padding["pad_token"])
-  if tokenizer.padding or tokenizer.truncation:  # these would hide the ends
+  if tokenizer.padding or tokenizer.truncation:  # would hide head and tail
     tokenizer = tokenizers.Tokenizer.from_str(tokenizer.to_str())
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -207,8 +207,8 @@ def check_rows(
   if needed > rows:
     raise UserError(
       f"{where}: tokenizer.json has id {needed - 1}, but the model has {rows} "
-      "embedding rows; was resize_token_embeddings forgotten? Specify the "
-      "tokenizer that the model was trained with"
+      "embedding rows; specify the tokenizer that the model was trained with, "
+      "or resize the model's embeddings (resize_token_embeddings)"
     )
 
 
@@ -237,11 +237,13 @@ def _ends(
         "which is not supported; expected only 0"
       )
     return tuple(encoded.ids[:at]), tuple(encoded.ids[at + len(plain) :])
-  raise UserError("tokenizer.json: no text has a token; expected a vocabulary")
+  raise UserError(
+    "tokenizer.json: gives no tokens for any text; expected a vocabulary"
+  )
 
 
 def _probes(tokenizer: tokenizers.Tokenizer) -> Iterator[str]:
-  """Yields texts, at least one of which has tokens in any vocabulary."""
+  """Yields texts of which at least one has tokens, whatever the vocabulary."""
   yield from ("a", "0", ".")
   for i in sorted(tokenizer.get_vocab().values())[:_PROBED]:
     yield tokenizer.decode([i])

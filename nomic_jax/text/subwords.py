@@ -40,8 +40,8 @@ def bpe(texts: list[str], vocab_size: int) -> tokenizers.Tokenizer:
   least = len(alphabet) + len(SPECIAL)
   if vocab_size < least:
     raise UserError(
-      f"--vocab_size={vocab_size}: too small for BPE; expected {least} or "
-      "more, a token for each byte"
+      f"--vocab_size={vocab_size}: too small for BPE, which needs a token for "
+      f"each byte; expected {least} or more"
     )
   tokenizer = tokenizers.Tokenizer(models.BPE())
   tokenizer.normalizer = normalizers.NFC()
@@ -67,7 +67,8 @@ def unigram(
   Args:
     texts: the training texts.
     vocab_size: the largest number of tokens.
-    letters: the characters to include, after UNIGRAM; others become <unk>.
+    letters: the characters to include, normalized by UNIGRAM; others become
+      <unk>.
   """
   tokenizer = _unigram(models.Unigram())
   known = {ord(letter): letter for letter in letters}
@@ -92,11 +93,11 @@ def unigram(
 
 
 def _in_order(vocab: list) -> list[tuple[str, float]]:
-  """Returns the pieces with their scores, equal in every run.
+  """Returns the pieces with their scores, made equal in every run.
 
-  The library iterates over randomly seeded hash tables. So the last digits of
-  sums differ between runs, as does the order in which characters that the model
-  does not need get the lowest scores, at intervals of 0.0001.
+  The library iterates over randomly seeded hash tables, so two things differ
+  between runs: the last digits of sums; and the order in which characters that
+  the model does not need get the lowest scores, at intervals of 0.0001.
   """
   scores = {piece: round(score, 6) for piece, score in vocab}
   least = min(scores.values())

@@ -51,7 +51,7 @@ SPECIAL_TOKENS = {
 APART = "(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
 
 # The alphabet has at least _ALPHABET characters and covers this fraction of the
-# texts. Rarer characters become [UNK] and do not take up the vocabulary.
+# texts. Rarer characters become [UNK] and take no space in the vocabulary.
 _COVER, _ALPHABET = 0.9999, 200
 # Training uses at most this many characters of a text.
 _LONGEST = 1_000_000
@@ -100,10 +100,10 @@ def train(
   normalizer = _normalizer(strip_accents)
   cost = lambda letter: 1 + _joins(letter, normalizer)
   letters = _alphabet(texts, vocab_size, normalizer, cover, cost)
-  # The library's trainer iterates over randomly seeded hash tables: it numbers
+  # The library's trainer iterates over randomly seeded hash tables. It numbers
   # the "##x" pieces, chooses among equally rare characters and breaks ties
-  # between merges in that order, so two runs differ. Therefore the alphabet is
-  # given, and the pieces are passed as special tokens to fix their order.
+  # between merges in that order, so two runs would differ. Therefore we specify
+  # the alphabet, and fix the order of pieces by passing them as special tokens.
   pieces = ["##" + letter for letter in letters if _joins(letter, normalizer)]
   tokenizer = _wordpiece(None, normalizer)
   tokenizer.train_from_iterator(
@@ -121,11 +121,12 @@ def train(
 
 
 def check_kind(kind: str, strip_accents: bool) -> None:
-  """Raises UserError unless `train` can do this."""
+  """Raises UserError unless `train` supports these arguments."""
   one_of(kind, KINDS, f"--tokenizer_kind={kind} is unknown")
   if kind != "wordpiece" and strip_accents:
     raise UserError(
-      f"--strip_accents: not with --tokenizer_kind={kind}; expected wordpiece"
+      f"--strip_accents: not supported with --tokenizer_kind={kind}; expected "
+      "wordpiece"
     )
 
 
@@ -170,7 +171,7 @@ def _alphabet(
     room -= tokens
   if not letters or covered < cover * total:
     raise UserError(
-      f"--vocab_size={vocab_size}: too small; it fits {len(letters):,} of the "
+      f"--vocab_size={vocab_size}: too small; it holds {len(letters):,} of the "
       f"{len(counts):,} different characters, which cover "
       f"{covered / max(total, 1):.0%} of the texts; 8192 is usual for a small "
       "corpus"
@@ -179,16 +180,17 @@ def _alphabet(
 
 
 def _joins(letter: str, normalizer: tokenizers.normalizers.Normalizer) -> bool:
-  """Returns whether `letter` can continue a word, not being a word itself."""
+  """Returns whether `letter` joins a word, instead of being one by itself."""
   word = normalizer.normalize_str(f"a{letter}a")
   return len(_pre_tokenizer().pre_tokenize_str(word)) == 1
 
 
 def _normalizer(strip_accents: bool) -> tokenizers.normalizers.Normalizer:
-  """Returns BERT's normalizer after splitting identifiers: addItem, add item.
+  """Returns BERT's normalizer, preceded by a split of identifiers.
 
-  Otherwise a word inside an identifier would have another token ("##item") than
-  the same word in a question, which training cannot learn for rare words.
+  addItem becomes add item. Otherwise a word in an identifier ("##item") would
+  have another token than the word in a question ("item"), and training cannot
+  learn that rare words of both kinds are the same.
   """
   return tokenizers.normalizers.Sequence(
     [

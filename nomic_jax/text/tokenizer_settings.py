@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Applies the settings in the files beside a tokenizer.json.
 
-transformers and sentence-transformers change a tokenizer when they load it.
-Reading tokenizer.json alone would give other ids.
+transformers and sentence-transformers apply these settings when they load a
+tokenizer. Reading tokenizer.json alone would give other ids.
 """
 
 import json
@@ -100,10 +100,9 @@ _KEYS = {
 def apply(tokenizer: tokenizers.Tokenizer, folder: pathlib.Path) -> None:
   """Changes a tokenizer as the files beside its tokenizer.json specify.
 
-  The class in transformers matters where it changes what tokenizer.json
-  defines. tokenizer_config.json or config.json names it, or it follows from the
-  type of model. Also records the declared special tokens, which
-  `special_tokens.of` reads.
+  Some tokenizer classes of transformers override tokenizer.json. The class is
+  named in tokenizer_config.json or config.json, or follows from the model type.
+  Also records the declared special tokens, which `special_tokens.of` reads.
 
   Args:
     tokenizer: as read from the tokenizer.json in `folder`.
@@ -157,7 +156,7 @@ def _class(settings: JsonObject, model: JsonObject) -> Any:
 
 
 def _add_tokens(tokenizer: tokenizers.Tokenizer, keys: Keys) -> None:
-  """Adds the tokens of `added_tokens_decoder` missing in tokenizer.json."""
+  """Adds tokens of `added_tokens_decoder` that tokenizer.json lacks."""
   known = {t.content for t in tokenizer.get_added_tokens_decoder().values()}
   declared = keys.get("added_tokens_decoder", dict, {})
   for i in sorted(declared, key=int):

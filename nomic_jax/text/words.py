@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """WordPiece of ASCII text with a cache of each word's ids.
 
-The `tokenizers` library splits every word anew, which is most of the cost of
-making a batch from text. Words repeat, and looking them up takes a seventh of
-the time on one core. The library still fills the cache, and handles everything
-else: other characters, control characters, special tokens inside a text, and
-tokenizers other than BERT's.
+The `tokenizers` library splits every word again, which is most of the cost of
+making a batch from text. Looking repeated words up takes a seventh of the time
+on one core. The library encodes words that are not in the cache, and all other
+texts: those with other characters, control characters or special tokens, and
+those of tokenizers other than BERT's.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ import tokenizers
 from nomic_jax.text import special_tokens
 from nomic_jax.text import tokenizer as tokenizer_lib
 
-# As in BERT: letters and digits together, other visible characters alone.
+# As in BERT: runs of letters and digits, and other visible characters alone.
 _WORD = re.compile(r"[A-Za-z0-9]+|[!-/:-@\[-`{-~]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _MOST = 200_000  # cached words, some tens of MB
@@ -28,7 +28,7 @@ _PROBE = "Where's the getItem2 of a_list[0], (e.g. HTTPServer)? 3.14\n\tYes!"
 
 
 class Words:
-  """A tokenizer with a cache of words; other attributes are the tokenizer's."""
+  """A tokenizer with a cache of words, which delegates other attributes."""
 
   def __init__(self, tokenizer: tokenizers.Tokenizer):
     self._tokenizer = tokenizer
@@ -77,10 +77,10 @@ def _bytes(ids: Sequence[int]) -> bytes:
 
 
 class _Table(dict):
-  """Ids by word; the library encodes a missing word.
+  """Ids by word; a missing word is encoded by the library.
 
-  The normalizer's steps for plain text, lower-casing and splitting
-  identifiers, act on each word separately, so words can be encoded alone.
+  On plain text, the normalizer lower-cases and splits identifiers. Both act on
+  each word separately, so words can be encoded alone.
   """
 
   def __init__(self, tokenizer: tokenizers.Tokenizer):
@@ -94,7 +94,7 @@ class _Table(dict):
 
 
 def cached(tokenizer: tokenizers.Tokenizer) -> "Words | tokenizers.Tokenizer":
-  """Returns a tokenizer that caches words, or the same one if it cannot."""
+  """Returns a tokenizer that caches words, or the same one if unsupported."""
   parts = json.loads(tokenizer.to_str())
   steps = (parts["normalizer"] or {}).get("normalizers", [parts["normalizer"]])
   last = steps[-1] or {}

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Cases of attention for every implementation, and float64."""
+"""Test cases for every implementation of attention, and float64 results."""
 
 import dataclasses
 
@@ -17,8 +17,8 @@ class Case:
     texts: for each row the lengths of its texts; the rest is padding.
     length: S, tokens in a row.
     heads: H.
-    kv_heads: K; 0 is H.
-    width: d, of a head.
+    kv_heads: K; 0 means H.
+    width: d, the width of a head.
     rotary: whether queries and keys are rotated.
     window: tokens to either side that a token sees; None: its text.
     causal: whether a token sees none after itself.
@@ -39,7 +39,7 @@ class Case:
 
   @property
   def asked(self) -> tuple[Layout, int | None, bool]:
-    """What `Backend`'s methods take of an architecture."""
+    """The arguments of `Backend`'s methods."""
     return self.layout, self.window, self.causal
 
   def segment_ids(self) -> np.ndarray:
@@ -73,7 +73,7 @@ class Case:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-# Small enough for kernels run as Python on a CPU.
+# Small enough for kernels in interpret mode on a CPU.
 CASES = {
   "full": Case(((256,), (256,)), 256),
   "packed": Case(((100, 60, 1, 200), (17,) * 22, (384,)), 384),
@@ -111,7 +111,7 @@ def exact(
     qkv: [S, (H + 2 K) d].
     weight: [S, H d].
     ids: segments, [S].
-    angle: by which pairs are rotated, as cos + i sin, [S, d/2]; None: not.
+    angle: rotation of pairs as cos + i sin, [S, d/2]; None: no rotation.
     layout: of the columns.
     window: see `Case`.
     causal: see `Case`.

@@ -1,18 +1,17 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A folder that stands for Google's cloud, for tests of the launch scripts.
+"""A folder that simulates Google Cloud, for tests of the launch scripts.
 
-`gcloud` is a stub there; its `ssh` runs commands on this machine, with a home
-of its own for each of the two workers of a slice. So what a script starts on
-a worker are real processes. `gcloud` fails as the real one does, if asked to
-by files in the folder:
+`gcloud` is a stub whose `ssh` runs commands on this machine, with a separate
+home for each of the two workers of a slice. So a script starts real processes
+on a worker. Files in the folder make `gcloud` fail as the real one does:
 
-  state            what `describe` says, a line each time; the last is kept
-  describe-errors  what it says instead, a line each time
+  state            what `describe` prints, one line per call; the last is kept
+  describe-errors  errors that it prints instead, one line per call
   ssh-errors       a line for each connection that fails
   cut              a line for each connection that is cut while it follows a log
-  late             whether a job runs is answered only once it has ended;
-                   `asked` is there from the question on
+  late             the question whether a job runs is answered only after the
+                   job has ended; `asked` exists from the question on
   quota            nothing is created
   lost             the name of a worker that does not answer
 """
@@ -104,7 +103,7 @@ chmod +x python
 echo "PATH=$PWD:\$PATH" > activate
 """
 
-# The job: writes down that it has started, and where.
+# The job: records that it has started, and where.
 _JOB = r"""#!/usr/bin/env bash
 echo "${WORKER:-${SLURM_PROCID:-}} $*" >> "$CLOUD/starts"
 . "$CLOUD/job"
@@ -112,7 +111,7 @@ echo "${WORKER:-${SLURM_PROCID:-}} $*" >> "$CLOUD/starts"
 
 
 def wait_until(true: Callable[[], bool]) -> bool:
-  """Waits, a few minutes at most, until it is."""
+  """Waits, at most a few minutes, until `true()` is; returns whether it is."""
   for _ in range(4000):
     if true():
       return True
@@ -121,7 +120,7 @@ def wait_until(true: Callable[[], bool]) -> bool:
 
 
 class Cloud:
-  """A cloud with nothing in it."""
+  """An empty cloud."""
 
   def __init__(self, folder: pathlib.Path):
     self.folder = folder
@@ -136,26 +135,26 @@ class Cloud:
     self.job("exit 0")
 
   def stub(self, name: str, text: str) -> None:
-    """Puts a program on the scripts' PATH."""
+    """Adds a program to the scripts' PATH."""
     path = self.folder / "bin" / name
     path.write_text(text)
     path.chmod(0o755)
 
   def records(self, name: str, then: str = "") -> None:
-    """Likewise one that writes down its arguments."""
+    """Adds a program that records its arguments."""
     self.stub(
       name, f'#!/usr/bin/env bash\necho "{name} $*" >> "$CLOUD/calls"\n{then}'
     )
 
   def job(self, text: str) -> None:
-    """What `nomic-jax` does from now on, in bash."""
+    """Sets what `nomic-jax` does from now on, in bash."""
     self.write("job", text)
 
   def write(self, name: str, text: str) -> None:
     (self.folder / name).write_text(text + "\n")
 
   def read(self, name: str) -> list[str]:
-    """Lines of a file, none if it is not there."""
+    """Returns the lines of a file; [] if it does not exist."""
     path = self.folder / name
     return path.read_text().splitlines() if path.exists() else []
 
@@ -173,7 +172,7 @@ class Cloud:
   def run(
     self, script: str, *arguments: str, timeout: float = 60, **settings: str
   ) -> tuple[subprocess.CompletedProcess, list[str]]:
-    """How a launch script ended, and its calls that change something."""
+    """Runs a launch script; returns its result and the calls with effects."""
     done = subprocess.run(
       ["bash", self.checkout / "launch" / script, *arguments],
       text=True,
@@ -187,7 +186,7 @@ class Cloud:
   def start(
     self, script: str, *arguments: str, **settings: str
   ) -> subprocess.Popen:
-    """A launch script that runs on."""
+    """Starts a launch script in the background."""
     return subprocess.Popen(
       ["bash", self.checkout / "launch" / script, *arguments],
       text=True,
@@ -198,7 +197,7 @@ class Cloud:
     )
 
   def calls(self) -> list[str]:
-    """Calls since the last time that change something."""
+    """Returns calls that change something, since the last time."""
     found = self.read("calls")
     (self.folder / "calls").unlink(missing_ok=True)
     return [

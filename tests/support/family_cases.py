@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small model of transformers for each encoder family.
 
-`families_test.py` holds each case to what transformers computes. A family
-joins by an entry in CASES.
+`families_test.py` compares each case with transformers. To add a family, add an
+entry to CASES.
 """
 
 from collections.abc import Mapping
@@ -32,14 +32,14 @@ class Case:
   """A family's classes in transformers and a configuration of them.
 
   Attributes:
-    name: what transformers' classes begin with, such as Bert.
+    name: prefix of transformers' classes, such as Bert.
     values: of the configuration.
     limit: tokens of the longest text.
     pad: id of padding.
-    types: token types, of which tests use two.
+    types: number of token types; tests use two.
     tokenizer: kind of the tokenizer that its models usually have.
-    fresh: names of tensors that transformers' encoder makes up for a file
-      without them, since no embedding depends on them.
+    fresh: names of tensors that files may lack and transformers then
+      initializes, since no embedding depends on them.
   """
 
   name: str
@@ -55,9 +55,10 @@ class Case:
     return getattr(transformers, f"{self.name}Config")(**self.values)
 
   def random(self, kind: str, **values: Any) -> torch.nn.Module:
-    """A random model, such as kind="ForMaskedLM"; no bias is 0, no scale 1.
+    """Returns a random model, such as kind="ForMaskedLM".
 
-    Its hidden states are near 1, so that 1e-5 is an error of arithmetic.
+    No bias is 0 and no scale is 1. Its hidden states are near 1, so that an
+    error of 1e-5 is one of arithmetic.
     """
     torch.manual_seed(0)
     config = type(self.config)(**{**self.values, **values})
@@ -69,9 +70,9 @@ class Case:
     return model
 
   def auto(self, kind: str, path: Any) -> torch.nn.Module:
-    """The model in a directory, as transformers' Auto classes open it.
+    """Returns a directory's model, as transformers' Auto classes open it.
 
-    Fails if it lacks tensors, or its head has others.
+    Fails if tensors of the model are missing or unexpected.
     """
     names = {
       "Model": "AutoModel",

@@ -1,11 +1,11 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""nomic-jax that dwells where a test wants to interrupt it.
+"""Runs nomic-jax and waits where a test wants to interrupt it.
 
-python held.py STEP JOB ...     after this step, until SIGTERM
-python held.py slow JOB ...     a quarter of a second after each step
-python held.py evaluation JOB   in the first evaluation, until SIGTERM
-python held.py rename JOB ...   with a checkpoint written but unnamed
+python held.py STEP JOB ...     waits after this step, until SIGTERM
+python held.py slow JOB ...     waits a quarter of a second after each step
+python held.py evaluation JOB   waits in the first evaluation, until SIGTERM
+python held.py rename JOB ...   waits before a checkpoint is renamed
 """
 
 import os
@@ -19,7 +19,7 @@ _BEGAN = time.monotonic()
 
 
 def _wait() -> None:
-  if time.monotonic() > _BEGAN + 500:  # the test has failed and is gone
+  if time.monotonic() > _BEGAN + 500:  # the test has failed and ended
     os._exit(1)
   time.sleep(0.01)
 

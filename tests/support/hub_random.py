@@ -40,13 +40,13 @@ def trees(
 def read(
   architecture: Architecture, tensors: Mapping[str, Any], where: str = "tensors"
 ) -> dict:
-  """The trees in a file's tensors."""
+  """Returns the trees in a file's tensors."""
   family = families.of(architecture)
   return tensors_lib.read(family, architecture, tensors, where)[1]
 
 
 def write(architecture: Architecture, trees: dict) -> dict[str, np.ndarray]:
-  """A file's tensors."""
+  """Returns the tensors to write to a file."""
   return tensors_lib.write(families.of(architecture), architecture, trees)
 
 

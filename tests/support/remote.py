@@ -1,8 +1,8 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures of buckets: a folder that answers like one, and real servers.
+"""Fixtures of buckets: a folder with a bucket's interface, and real servers.
 
-moto's S3 server and gcp-storage-emulator, where they are installed, each
+The servers are moto's S3 server and gcp-storage-emulator, if installed, each
 behind a proxy that can refuse requests or answer late.
 """
 
@@ -52,8 +52,9 @@ class Proxy:
 
   Attributes:
     url: of the proxy.
-    faults: for the next requests, in order: a status to answer with, seconds
-      to wait before the request is passed on, or 0; then all are passed on.
+    faults: what to do with the next requests, in order: answer with a status,
+      wait some seconds before passing on, or 0 (pass on). All later requests
+      are passed on.
     refused: requests that were answered with a status of `faults`.
   """
 
@@ -107,7 +108,7 @@ class Proxy:
         if self.command != "HEAD":
           self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        # After a HEAD it would be read as the start of the next answer.
+        # After a HEAD, a body would be read as the start of the next answer.
         if self.command != "HEAD":
           self.wfile.write(body)
 
@@ -128,7 +129,7 @@ class Proxy:
 
 @pytest.fixture(name="moto", scope="module")
 def moto_fixture():
-  """A proxy of moto's S3 server, if there is one."""
+  """A proxy of moto's S3 server, if installed."""
   try:
     import moto.server
     import s3fs  # noqa: F401
@@ -145,8 +146,8 @@ def moto_fixture():
 
 @pytest.fixture(name="emulator", scope="module")
 def emulator_fixture():
-  """A proxy of an emulator of Google's storage, if there is one."""
-  # Or gcsfs asks Google what kind of bucket it is.
+  """A proxy of an emulator of Google Cloud Storage, if installed."""
+  # Otherwise gcsfs asks Google for the kind of bucket.
   os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
   try:
     import gcp_storage_emulator.server as gcs
@@ -189,7 +190,7 @@ def bucket_fixture(request, moto, emulator, tmp_path, monkeypatch):
     fsspec.get_filesystem_class("gs").clear_instance_cache()
     try:
       fsspec.filesystem("gs").mkdir("bucket")
-    except Exception:  # it is there, of the test before
+    except Exception:  # it exists from an earlier test
       pass
     address = "gs://bucket"
   yield address

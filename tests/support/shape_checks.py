@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shapes and dtypes of arrays, checked at every call of an annotated function.
 
-conftest.py installs `check` for what computes. Only annotations by jaxtyping
-count: a test may pass a NumPy array for JAX's, a number for an array of no
-axes, and any object for a type of ours.
+conftest.py installs `check` for the packages that compute. Only jaxtyping's
+annotations count: a test may pass a NumPy array instead of JAX's, a number
+instead of an array without axes, and any object for a type of ours.
 """
 
 import types
@@ -20,7 +20,7 @@ _ARRAY = jax.Array | np.ndarray | np.generic
 
 
 def install() -> None:
-  """Checks what is imported of these packages from here on."""
+  """Checks functions of these packages that are imported from now on."""
   jaxtyping.install_import_hook(
     [f"nomic_jax.{name}" for name in PACKAGES], f"{__name__}.check"
   )
@@ -35,7 +35,7 @@ def check(function):
 
 
 def _arrays_of(hint):
-  """The annotation, with `object` for what is no array."""
+  """Returns the annotation with `object` in place of all but arrays."""
   if isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray):
     arrays = hint.dtype[_ARRAY, hint.dim_str]
     return arrays if hint.dim_str else arrays | int | float

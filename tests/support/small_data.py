@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Data and trainings that take a moment, in this process or another."""
+"""Data and trainings that take seconds, in this process or another."""
 
 import json
 import os
@@ -81,7 +81,7 @@ def complaint(text: str) -> str:
 
 
 class Process:
-  """A command as a process of its own, which sees one device."""
+  """A command in a separate process with one device."""
 
   def __init__(
     self, command: list[str], compiled: pathlib.Path, held: str = ""
@@ -91,7 +91,7 @@ class Process:
     Args:
       command: what follows `nomic-jax`.
       compiled: a folder for compiled programs.
-      held: where it dwells, for held.py.
+      held: where it waits, see held.py; "" runs without waiting.
     """
     program = (
       [f"{ROOT}/tests/support/held.py", held]
@@ -117,7 +117,7 @@ class Process:
     self.pid = self._process.pid
 
   def wait_for(self, moment) -> bool:
-    """Waits until `moment()`; says whether the process still runs then."""
+    """Waits until `moment()`; returns whether the process is still running."""
     while self._process.poll() is None and not moment():
       time.sleep(0.0005)
     return self._process.poll() is None

@@ -38,7 +38,7 @@ def shapes(module) -> dict:
 
 
 def pair_batch(queries: int = 8, negatives: int = 2, rows: int = 8) -> dict:
-  """A packed batch for InfoNCE, with what is special about one.
+  """A packed batch for InfoNCE, including special cases.
 
   The document of query 3 is a copy of query 0's, and the last query lacks its
   last negative.
@@ -106,7 +106,7 @@ def words() -> tokenizers.Tokenizer:
 
 
 def rows(count: int = 24, negatives=lambda i: i % 5) -> list[dict]:
-  """Rows of data that differ in everything, also in how long they are."""
+  """Rows that differ in all features and in the lengths of texts."""
   return [
     {
       "query": f"query {i} " + " ".join(WORDS[: i % 4]),
@@ -119,7 +119,7 @@ def rows(count: int = 24, negatives=lambda i: i % 5) -> list[dict]:
 
 
 def source_of(number: int) -> str:
-  """Sources of 15, 6 and 3 rows in 24, all mixed up."""
+  """The source of a row: of 24 rows, three sources have 15, 6 and 3, mixed."""
   return "aaaaabbc"[number * 5 % 8]
 
 
@@ -144,12 +144,12 @@ def assert_resumes(make):
 
 
 def assert_resumes_on_other_hosts(make, counts=(1, 2, 4), kills=(1, 3, 6)):
-  """Asserts that hosts × kill points × hosts gives the uninterrupted batches.
+  """Asserts that resuming on any number of hosts gives the same batches.
 
   Args:
     make: (host, hosts) -> iterator of batches with rows on axis 1.
-    counts: how many hosts, before and after.
-    kills: batches made before.
+    counts: numbers of hosts, before and after resuming.
+    kills: numbers of batches made before resuming.
   """
   join = lambda parts: {
     k: np.concatenate([p[k] for p in parts], axis=1) for k in parts[0]
@@ -160,8 +160,8 @@ def assert_resumes_on_other_hosts(make, counts=(1, 2, 4), kills=(1, 3, 6)):
   for before in counts:
     iterators = [make(h, before) for h in range(before)]
     for step in range(max(kills) + 1):
-      if step in kills:  # killed here, having saved before
-        # JSON, as a checkpoint holds it; that of any host will do.
+      if step in kills:  # killed here, after saving
+        # As JSON, as in a checkpoint; the state of any host is sufficient.
         states = {json.dumps(i.get_state()) for i in iterators}
         state = json.loads(states.pop())
         assert not states

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Readers of data formats, which yield rows of a data directory.
 
-README.md tells how to add a format. Nothing but the tables below names one.
+README.md explains how to add a format. Only the tables below name formats.
 """
 
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ ROWS: dict[str, Reader] = {
 TEXT: dict[str, Reader] = {
   "text": Files("text", formats.TEXT, formats.text, Columns(query=""))
 }
-# Formats that are more than files of rows; these are asked for a path first.
+# Formats that are more than files of rows; a path is checked for these first.
 OTHERS: dict[str, Reader] = {
   "hf": hub,
   "saved": saved,
@@ -59,7 +59,7 @@ OTHERS: dict[str, Reader] = {
   "glue": glue,
   "markdown": markdown,
 }
-# Not chosen by path, but named by a part.
+# Formats that a part names, and that no path selects.
 _UNNAMED = Files("unnamed", (), formats.unnamed)
 
 _SHOWN = 10_000  # rows between updates of the progress bar
@@ -83,8 +83,8 @@ def find(
 
   Args:
     source: a path, or KIND:PATH to name the kind.
-    columns: of rows that do not name theirs.
-    include: which files of a folder, see `folder.choose`.
+    columns: of rows, unless the format determines them.
+    include: patterns of the files to read, see `folder.choose`.
 
   Raises:
     UserError: if there is no such path, or nothing in it can be read.
@@ -124,8 +124,8 @@ def find(
   if streams.list_folder(path) is None:
     how = formats.convert(path)
     raise UserError(
-      f"--source={source}: not a kind of file that is read"
-      f"{how and f' ({how})'}; {asked.expected}"
+      f"--source={source}: unsupported file format{how and f' ({how})'}; "
+      f"{asked.expected}"
     )
   raise UserError(
     f"{path}: holds no {', '.join(readable)} files; {asked.expected}"
@@ -137,7 +137,7 @@ def _suffixes(kinds: dict[str, Reader]) -> tuple[str, ...]:
 
 
 def stamps(parts: Sequence[Part]) -> list[list] | None:
-  """Returns `streams.stamp` of all files read; None if that is not known."""
+  """Returns `streams.stamp` of all files read; None if unknown."""
   if any(part.beside is None for part in parts):
     return None
   paths = [path for part in parts for path in part.paths]
@@ -160,11 +160,11 @@ class Rows:
     self.bad = BadRows(skip_bad)
 
   def prompts(self) -> dict[str, dict[str, str]]:
-    """Returns the prompts of each source that says its own."""
+    """Returns the prompts of each source that specifies its own."""
     return {p.source: p.prompts for p in self.parts if p.prompts is not None}
 
   def files(self) -> list[tuple[Part, str]]:
-    """Returns every file and the part it is of, in the order of the rows."""
+    """Returns (part, file) for every file, in the order of the rows."""
     return [(part, path) for part in self.parts for path in part.paths]
 
   def __iter__(self) -> Iterator[Row]:
@@ -193,12 +193,12 @@ def source_of(part: Part, path: str) -> str:
 def rows_of(part: Part, path: str, bad: BadRows) -> Iterator[Row]:
   """Yields the rows of one file; those that cannot be used are added to `bad`.
 
-  If a part is read in whole batches, the remaining rows count as left out.
+  If a part is read in whole batches, remaining rows are counted and dropped.
   """
   rows = _usable(part, path, bad)
   while batch := list(itertools.islice(rows, part.whole_batches)):
     if len(batch) < part.whole_batches:
-      bad.left["rest below a batch"] += len(batch)
+      bad.left["incomplete batch"] += len(batch)
     else:
       yield from batch
 

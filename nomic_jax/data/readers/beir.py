@@ -2,12 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """BEIR folders: corpus.jsonl, queries.jsonl and qrels/*.tsv.
 
-An id has one text and a pair one grade: equal rows count once, rows that differ
-are bad rows. `evaluation.beir` reads the same folders with `texts` and
-`judgements`. As a source of pairs, each judgement above 0 is one, and only
-texts that a judgement names are kept in memory. The judgements are those for
-training, qrels/train.tsv, unless another file is named, since a test on
-training data shows nothing.
+An id has one text and a pair has one grade: equal rows count once, and rows
+that differ are bad rows. `evaluation.beir` reads the same folders with `texts`
+and `judgements`. As a source of pairs, each judgement above 0 is a pair, and
+only the texts of judgements are kept in memory. By default the judgements are
+those for training, qrels/train.tsv, so that test judgements stay unseen.
 """
 
 from collections.abc import Collection
@@ -51,8 +50,8 @@ def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
   if not path.endswith(".tsv") and not streams.is_file(judged):
     others = streams.list_folder(streams.join(path, "qrels")) or ()
     raise UserError(
-      f"{path}: no qrels/train.tsv; expected a BEIR folder, or one of its "
-      f"other judgements as --source=beir:{path}/qrels/NAME.tsv; there are "
+      f"{path}: no qrels/train.tsv; expected a BEIR folder with one, or other "
+      f"judgements as --source=beir:{path}/qrels/NAME.tsv; it has "
       f"{', '.join(map(streams.name, others)) or 'none'}"
     )
   folder = judged.rsplit("/", 2)[0]
@@ -82,7 +81,7 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
 
 
 def judged(path: str) -> Iterator[str]:
-  """Yields every query and document that judgements above 0 name.
+  """Yields every query and document of the judgements above 0.
 
   Prints how many of the texts are missing, and how many rows are repeated.
 
@@ -92,15 +91,13 @@ def judged(path: str) -> Iterator[str]:
   bad = BadRows(skippable=False)
   pairs, found = _read(path, bad)
   for what, rows in bad.left.items():
-    print(f"{path}: {rows:,} times {what}; such rows count once")
+    print(f"{path}: {what}: {rows:,}; equal rows count once")
   missing = 0
   for at, there in enumerate(found, 1):
     yield from there.values()
     missing += len({pair[at] for pair in pairs} - there.keys())
   if missing:
-    print(
-      f"{path}: {missing:,} of the texts judged are not there, and are left out"
-    )
+    print(f"{path}: {missing:,} texts of judgements are missing and left out")
 
 
 def corpus(folder: str) -> Iterator[str]:
@@ -160,7 +157,7 @@ def judgements(
       if number == 1 and query == "query-id":
         continue
       yield number, (query, document), float(grade)
-    except ValueError:  # a wrong number of columns, no number
+    except ValueError:  # a wrong number of columns, or not a number
       bad.add(
         BadRow(
           "judgement malformed",
@@ -223,5 +220,5 @@ def _text(value: dict) -> Text | None:
 def _no_text(file: str, number: int) -> BadRow:
   return BadRow(
     "not a string",
-    f"{file}, row {number}: 'text' or 'title' is no string; correct it",
+    f"{file}, row {number}: 'text' or 'title' is not a string; correct it",
   )

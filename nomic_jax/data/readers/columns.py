@@ -19,11 +19,11 @@ _TOO_LARGE = 1e30  # labels and scores are float32
 class Columns(NamedTuple):
   """The columns of an object that hold its texts, labels and scores.
 
-  A name is that of a column; or, if there is no such column, the path into an
-  object, such as `resolution.text`; or several joined by "+", whose texts are
-  joined. A `query` of "" means that rows have none: they are plain text.
-  `classes` are names of labels: the first is class 0. `objective` is checked
-  where rows list it.
+  A value is the name of a column; or, if there is no such column, the path to a
+  field of an object, such as `resolution.text`; or several of these separated
+  by "+", whose texts are joined. A `query` of "" means that rows have no query:
+  they are plain text. `classes` are the names of labels, class 0 first.
+  `objective` is compared with what rows list.
   """
 
   query: str = "query"
@@ -33,7 +33,7 @@ class Columns(NamedTuple):
   classes: tuple[str, ...] = ()
   label: str | None = None  # None: `labels` or `label`, if they are numbers
   score: str = ""  # of a teacher, of the document
-  negatives_scores: str = ""  # likewise, a list
+  negatives_scores: str = ""  # of a teacher, a list with one for each negative
   title: str = "title"  # of a document, if queries are made from it
 
 
@@ -43,8 +43,8 @@ MISSING = object()  # returned by `pick` if there is no value
 def pick(value: dict, column: str) -> Json:
   """Returns the value of a row in a column, see `Columns`; MISSING if none.
 
-  The texts of several columns are joined by line ends, without empty ones;
-  lists, or the texts of negatives, are concatenated to one list.
+  Texts of several columns that are not empty are joined by line breaks; lists,
+  and texts of negatives, are concatenated to one list.
   """
   if column in value:
     return value[column]
@@ -126,7 +126,7 @@ def to_row(
   if negatives in (None, "", MISSING) and columns.objective != "triplet":
     negatives = []
   elif isinstance(negatives, str) and columns.negatives != Columns().negatives:
-    negatives = [negatives]  # a column that the user named, one text per row
+    negatives = [negatives]  # the user's column may hold a single text
   if not isinstance(negatives, list) or any(
     problem({"": text}, "") for text in negatives
   ):
@@ -160,7 +160,7 @@ def _ids(file: str, number: int, value: dict) -> list[int]:
     raise BadRow(
       "token ids not numbers",
       f"{file}, row {number}: 'input_ids' is {_shown(ids)}; expected a list "
-      "of token ids, and an attention_mask as long or none",
+      "of token ids, with an attention_mask of the same length or none",
     )
   ids = [i for i, kept in zip(ids, mask) if kept]
   if not ids:
@@ -179,8 +179,8 @@ def _labels(
 ) -> dict:
   """Returns {"labels": numbers}, or {} if there are none.
 
-  A pair needs no labels: a column named label without numbers is something
-  else, unless the user names it or its classes.
+  A pair needs no labels: unless the user names the column or its classes, a
+  column "label" that does not hold numbers is ignored.
   """
   column, classes = columns.label, columns.classes
   if column is None:
@@ -225,7 +225,7 @@ def _labels(
 
 
 def number_of(value: Json) -> Json:
-  """Returns the number that a cell of a table spells, or the value itself."""
+  """Returns the number that a string spells, or the value itself."""
   try:
     return float(value) if isinstance(value, str) else value
   except ValueError:
@@ -233,7 +233,7 @@ def number_of(value: Json) -> Json:
 
 
 def problem(value: dict, column: str) -> tuple[str, str] | None:
-  """Returns (reason, words) if a column cannot be used as text, else None."""
+  """Returns (reason, message) if a column cannot be used as text, else None."""
   text = pick(value, column)
   if text is MISSING:
     return "column missing", "is missing"
@@ -270,9 +270,8 @@ def _check_objective(
   ):
     raise BadRow(
       "objective not listed",
-      f"{file}, row {number}: metadata.objective does not list {wanted} "
-      f"under '{columns.objective}', but {_shown(listed)}; expected rows as "
-      "the specification names them",
+      f"{file}, row {number}: metadata.objective lists {_shown(listed)} under "
+      f"'{columns.objective}'; expected {wanted}, as in the specification",
     )
 
 
@@ -286,10 +285,11 @@ def objectives(value: dict) -> dict:
 def _scores(
   file: str, number: int, value: dict, columns: Columns, count: int
 ) -> dict:
-  """Returns a teacher's scores, from named columns or the published format's.
+  """Returns a teacher's scores.
 
-  The latter are used only if they are numbers. Numbers that are not finite are
-  errors: NaN marks a random negative of `mine` and is not a teacher's score.
+  They are in the columns that the user names or, in the published format, in
+  its own columns, which are ignored unless they hold numbers. Numbers that are
+  not finite are errors: NaN marks a random negative of `mine`.
   """
   is_number = lambda x: isinstance(x, float | int) and not isinstance(x, bool)
   are_numbers = lambda x: (

@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Chooses the files of a folder that are read, and lists those left out.
+"""Chooses the files of a folder to read, and prints which are left out.
 
-A folder is read whole, except for two groups, each reported in a line: files of
-other kinds or in subfolders; and, if there are other files, those named test,
-dev or validation, which training must not see. Files named explicitly are
+Two groups of files are left out, and each is reported in a line: files of other
+formats or in subfolders; and files named test, dev or validation, which
+training must not see, unless there are no others. Files that the user names are
 always read.
 """
 
@@ -41,7 +41,7 @@ _IGNORED = re.compile(
 
 
 def files(path: str, asked: Asked, suffixes: Sequence[str]) -> tuple[str, ...]:
-  """Returns the files that `choose` does; raises UserError if none."""
+  """Returns the files that `choose` returns; raises UserError if none."""
   found = choose(path, asked, suffixes)
   if not found:
     raise UserError(f"{path}: holds no {' or '.join(suffixes)} files")
@@ -49,13 +49,13 @@ def files(path: str, asked: Asked, suffixes: Sequence[str]) -> tuple[str, ...]:
 
 
 def choose(path: str, asked: Asked, suffixes: Sequence[str]) -> tuple[str, ...]:
-  """Returns the files of a folder that are read, and prints those that are not.
+  """Returns the files of a folder to read, and prints those left out.
 
   Args:
     path: of the folder, or of one file with any name.
-    asked: `include` has patterns of names, such as "*.jsonl"; without any, all
-      files are read except those held out.
-    suffixes: of the files that are read.
+    asked: its `include` has patterns of names, such as "*.jsonl"; without
+      patterns, all files except held-out ones are read.
+    suffixes: of the files to read.
 
   Raises:
     UserError: if there is no such path, or a pattern matches no file that can
@@ -69,7 +69,7 @@ def choose(path: str, asked: Asked, suffixes: Sequence[str]) -> tuple[str, ...]:
         f"--source={asked.source}: no such file or folder; {asked.expected}"
       )
     if asked.include:
-      raise UserError(f"--include: {path} is a file; give a folder")
+      raise UserError(f"--include: {path} is a file; expected a folder")
     return (path,)
   found = [
     p
@@ -102,7 +102,7 @@ def _included(
   for pattern in include:
     if not any(fnmatch.fnmatchcase(streams.name(p), pattern) for p in found):
       raise UserError(
-        f"--include={pattern}: no such file in {folder}; it holds "
+        f"--include={pattern}: matches no file in {folder}; it holds "
         f"{_listed(found) if found else 'none that can be read'}"
       )
   return tuple(
@@ -113,7 +113,7 @@ def _included(
 
 
 def is_held_out(name: str) -> bool:
-  """Returns whether a file's name says that it is for evaluation."""
+  """Returns whether the name of a file marks it as for evaluation."""
   words = set(re.findall("[a-z]+", name.partition(".")[0].lower()))
   return bool(words & _HELD_OUT) and "train" not in words
 

@@ -18,7 +18,7 @@ from nomic_jax.storage.bad import BadRows
 
 SUFFIXES = (".tsv", ".txt")
 
-# MNLI's order is the Hub's; "-" (no agreement among annotators) has no class.
+# In the Hub's order; MNLI's "-" (no agreement among annotators) has no class.
 CLASSES = {
   "entailment": 0,
   "not_entailment": 1,
@@ -73,13 +73,13 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
     if not columns:
       columns, task = _columns(path, cells)
       if columns != _COLA:
-        continue  # a line of names
+        continue  # the line has the names of columns
     if len(cells) != len(columns):
       bad.add(
         BadRow(
           "number of columns",
-          f"{path}, row {number}: {len(cells)} columns; expected "
-          f"{len(columns)}, separated by tabs",
+          f"{path}, row {number}: {len(cells)} columns separated by tabs; "
+          f"expected {len(columns)}",
         )
       )
       continue
@@ -93,8 +93,8 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
       bad.add(
         BadRow(
           "label unknown",
-          f"{path}, row {number}: the label '{label:.20}'; expected a number "
-          f"or one of {', '.join(CLASSES)}",
+          f"{path}, row {number}: unknown label '{label:.20}'; expected a "
+          f"number or one of {', '.join(CLASSES)}",
         )
       )
       continue
@@ -111,6 +111,6 @@ def _columns(path: str, cells: list[str]) -> tuple[tuple[str, ...], _Task]:
   if len(cells) == len(_COLA) and cells[1] in ("0", "1"):
     return _COLA, _Task("label", "", "sentence")
   raise UserError(
-    f"{path}: its first line is of no GLUE task; expected a train or dev "
-    "file of CoLA, SST-2, MRPC, QQP, STS-B, MNLI, QNLI or RTE"
+    f"{path}: its first line does not match any GLUE task; expected a train or "
+    "dev file of CoLA, SST-2, MRPC, QQP, STS-B, MNLI, QNLI or RTE"
   )

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows of a Hugging Face data set: hf:OWNER/NAME[:CONFIG][@SPLIT].
 
-Rows are streamed: only what is being read is on disk or in memory.
+Rows are streamed, so neither the disk nor memory has to hold the data set.
 """
 
 from collections.abc import Iterator

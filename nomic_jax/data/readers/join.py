@@ -15,7 +15,7 @@ from nomic_jax.storage import streams
 from nomic_jax.storage.bad import BadRow
 from nomic_jax.storage.values import Json
 
-# The first of these columns that exists has the texts.
+# Default columns of the texts; the first that exists is used.
 _TEXTS = ("document", "text", "body", "content", "passage", "answer")
 
 
@@ -25,7 +25,7 @@ class Table(NamedTuple):
   Attributes:
     path: a file of rows of any format, see `formats.each`.
     id: the column of the documents' ids.
-    text: the column of their texts; several joined by "+" are joined.
+    text: the column of their texts; "a+b" joins two columns.
     version: of the file, so that a changed one is read again.
   """
 
@@ -43,10 +43,10 @@ def table(path: str, id: str | None, text: str | None) -> Table:
   """
   if not id:
     raise UserError(
-      f"--documents={path}: give --document_id, its column of ids"
+      f"--documents={path}: specify its column of ids as --document_id"
     )
   for _, row in formats.each(path):
-    one_of(id, row, f"--document_id={id}: no such column of {path}", "it has")
+    one_of(id, row, f"--document_id={id}: no such column in {path}", "it has")
     if text is None:
       text = next((name for name in _TEXTS if name in row), None)
       others = [n for n, v in row.items() if isinstance(v, str) and n != id]
@@ -54,17 +54,17 @@ def table(path: str, id: str | None, text: str | None) -> Table:
         text = others[0]
       if text is None:
         raise UserError(
-          f"--documents={path}: which column has the texts? It has "
-          f"{', '.join(row)}; give --document_text, such as "
+          f"--documents={path}: its columns are {', '.join(row)}; specify the "
+          "one of the texts, such as "
           f"--document_text={others[0] if others else 'text'}"
         )
     elif columns_lib.pick(row, text) is columns_lib.MISSING:
       raise UserError(
-        f"--document_text={text}: no such column of {path}; it has "
+        f"--document_text={text}: no such column in {path}; it has "
         f"{', '.join(row)}"
       )
     return Table(path, id, text, tuple(streams.stamp(path)))
-  raise UserError(f"--documents={path}: no rows in it")
+  raise UserError(f"--documents={path}: has no rows")
 
 
 @functools.lru_cache(2)
@@ -84,8 +84,8 @@ def texts(table: Table) -> Mapping[str, str]:
     key, text = _key(row[table.id]), columns_lib.pick(row, table.text)
     if found.setdefault(key, text) != text:
       raise UserError(
-        f"{where}: a second document with the {table.id} '{key}', and another "
-        "text; remove one of them"
+        f"{where}: a second document with {table.id} '{key}' and a different "
+        "text; remove one of the two"
       )
   return found
 
@@ -104,13 +104,13 @@ def joined(
     if of in (None, "", columns_lib.MISSING):
       raise BadRow(
         "document id missing",
-        f"{file}, row {number}: no id of a document in '{columns.document}'",
+        f"{file}, row {number}: no document id in '{columns.document}'",
       )
     if _key(of) not in known:
       raise BadRow(
         "document not in the table",
-        f"{file}, row {number}: no document with the {table.id} "
-        f"'{_key(of)}' and a text in {table.path}",
+        f"{file}, row {number}: {table.path} has no document with {table.id} "
+        f"'{_key(of)}', or one without text",
       )
     return known[_key(of)]
 

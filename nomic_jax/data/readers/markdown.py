@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pages of Markdown, and their sections.
 
-A folder without files of rows or .txt files is read with its subfolders, in the
-order of names. A page's title is that of its front matter, else its first
-heading, else the name of its file.
+If a folder has no files of rows and no .txt files, its pages are read in the
+order of names, including those in subfolders. The title of a page is that of
+its front matter, else its first heading, else the name of its file.
 """
 
 from collections.abc import Iterator
@@ -37,7 +37,8 @@ class Section(NamedTuple):
 
   Attributes:
     line: of the heading, from 1.
-    headings: the heading and its parents, outermost first; () before the first.
+    headings: the heading after those above it, outermost first; () for text
+      before the first heading.
     text: of the section, without the heading.
   """
 
@@ -62,7 +63,8 @@ def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
   path = streams.absolute(path)
   if asked.include:
     raise UserError(
-      f"--include: all Markdown of {path} is read; name a subfolder instead"
+      f"--include: not supported for Markdown, of which all of {path} is read; "
+      "specify a subfolder as the source instead"
     )
   found = [path] if streams.is_file(path) else pages(path)
   if not found:
@@ -95,7 +97,7 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
   title, start = _title(lines, path)
   text = "\n".join(lines[start:]).strip()
   if unicode_text.blank(text):
-    bad.add(BadRow("empty text", f"{path}: no text in it"))
+    bad.add(BadRow("empty text", f"{path}: has no text"))
     return
   yield 1, {"title": title, "text": text}
 

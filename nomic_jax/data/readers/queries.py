@@ -6,11 +6,11 @@
   heading  the headings above a section of Markdown, and its text
   crop     two crops of a document, drawn independently
 
-Crops are those of Contriever (Izacard et al. 2022, section 3.1), in words: a
-document is divided into passages of 256 words, and each gives two independent
+Crops are those of Contriever (Izacard et al. 2022, section 3.1), but in words.
+A document is divided into passages of 256 words, and each gives two independent
 spans of 10 to 50 % of its words. They are a function of the seed, the file's
-name and the row. Texts that are too short make no pair, and are counted. Rows
-made from one document share a `group`, which is never on both sides of a split.
+name and the row. Texts that are too short give no pair and are counted. All
+rows made from a document have the same `group`, so they are in one split.
 """
 
 from collections.abc import Iterator
@@ -67,7 +67,7 @@ def rows(
     columns: of its text and title.
     kinds: of pairs, names in KINDS.
     source: the name of the data set.
-    bad: counts the pairs made, and documents without any.
+    bad: counts the pairs made, and the documents without pairs.
 
   Raises:
     BadRow: if the row has no text.
@@ -144,7 +144,11 @@ def _crops(
 
 
 def _spans(text: str) -> list[tuple[int, int]]:
-  """Returns start and end of each word; long runs are cut in fours."""
+  """Returns start and end of each word.
+
+  Runs of 12 or more characters that are not ASCII, as in scripts without
+  spaces, are divided into pieces of 4.
+  """
   found: list[tuple[int, int]] = []
   for match in _WORD.finditer(text):
     begin, end = match.span()
@@ -168,6 +172,6 @@ def told(kinds: Sequence[str]) -> str:
     f"{PASSAGE} words",
   }
   return (
-    f"made of documents: {'; '.join(how[kind] for kind in kinds)}; real "
-    "queries are better wherever there are some"
+    f"made from documents: {'; '.join(how[kind] for kind in kinds)}; real "
+    "queries are better if there are any"
   )

@@ -27,10 +27,10 @@ class Part:
     prompts: {"query", "document"}: the source's prompts; None: not specified.
     whole_batches: the number of rows read from each file is a multiple of this.
     beside: further files from which the rows are made; None: `paths` are not
-      files, and it is not known whether they change.
+      files, so it is unknown whether they change.
     row_kind: kind of the rows, of `kinds.KINDS`, if the format has only one.
-    documents: the table of the documents whose ids the rows have.
-    queries: how to make pairs of documents without queries, see `queries`.
+    documents: the table of documents, if rows have only their ids.
+    queries: how to make pairs from documents without queries, see `queries`.
   """
 
   kind: str
@@ -51,8 +51,8 @@ class Asked(NamedTuple):
   Attributes:
     source: the value of --source.
     path: the same without its kind.
-    columns: of rows that do not name theirs.
-    include: which files of a folder, see `folder.files`.
+    columns: of rows, unless the format determines them.
+    include: patterns of the files to read, see `folder.choose`.
     expected: supported sources, for messages.
     readable: suffixes of supported files.
   """
@@ -69,8 +69,8 @@ class Reader(Protocol):
   """Reads a data format: a module of `readers`, or `Files`.
 
   Attributes:
-    SUFFIXES: of its files: --source may name one or a folder of them. If empty,
-      `parts` receives the path itself.
+    SUFFIXES: of its files; --source may name a file or a folder of files. If
+      empty, `parts` receives the path itself.
   """
 
   @property
@@ -79,7 +79,7 @@ class Reader(Protocol):
     ...
 
   def known(self, path: str) -> bool:
-    """Returns whether a path is of this kind, if the user does not name one."""
+    """Returns whether to read a path if the user does not name a kind."""
     ...
 
   def parts(self, paths: tuple[str, ...], asked: Asked) -> list[Part]:
@@ -102,7 +102,7 @@ class Files:
     kind: name of the reader.
     SUFFIXES: of its files.
     read: yields (row number, object), see `formats`.
-    columns: of the rows; None: those that the user names.
+    columns: of the rows; None: as the user specifies.
   """
 
   kind: str
@@ -119,12 +119,12 @@ class Files:
     return [Part(self.kind, paths, "", self.columns or asked.columns)]
 
   def records(self, path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
-    """Yields as `read` does; a file without rows counts as a bad row."""
+    """Yields what `read` yields; a file without rows counts as a bad row."""
     number, skipped = 0, bad.skipped
     for number, value in self.read(path, bad):
       yield number, value
     if not number and bad.skipped == skipped:
-      bad.add(BadRow("file without rows", f"{path}: no rows in it"))
+      bad.add(BadRow("file without rows", f"{path}: has no rows"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,14 +132,14 @@ class Tables(Files):
   """Tables, which may have no header.
 
   Attributes:
-    unnamed: the kind of reader for those without a header, whose columns are
-      named #1, #2 and so on.
+    unnamed: the kind of the reader for tables without a header, whose columns
+      are named #1, #2 and so on.
   """
 
   unnamed: str = ""
 
   def parts(self, paths: tuple[str, ...], asked: Asked) -> list[Part]:
-    """Returns all files as a part, without headers if columns are numbered."""
+    """Returns all files as a part, without headers if columns are numbers."""
     (part,) = super().parts(paths, asked)
     if any(isinstance(c, str) and c.startswith("#") for c in asked.columns):
       return [dataclasses.replace(part, kind=self.unnamed)]

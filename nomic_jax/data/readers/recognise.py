@@ -43,9 +43,9 @@ def recognise(
   Args:
     parts: of a source.
     asked: the columns that the user named.
-    kind: named by the user, one of `kinds.KINDS`; None: by the columns.
-    queries: how pairs are made of the documents, see `queries`; () of rows that
-      have their queries.
+    kind: a name in `kinds.KINDS`; None: recognised by the columns.
+    queries: how to make pairs from documents, see `queries`; () if rows have
+      queries.
 
   Raises:
     UserError: if no kind fits the columns, or files have different kinds.
@@ -54,16 +54,16 @@ def recognise(
   for part in parts:
     where = part.paths[0]
     # A format may determine the kind of its rows and their columns.
-    told = part.row_kind or part.columns != asked
+    fixed = part.row_kind or part.columns != asked
     first = []
     if not part.row_kind:
       first = _first(readers.records(part, where, _lenient()))
-    if queries and told:
+    if queries and fixed:
       raise UserError(
-        f"--queries: rows of the format {part.kind} are pairs already, or have "
-        "columns of their own; leave it out"
+        f"--queries: cannot make pairs from the format {part.kind}, whose "
+        "columns are fixed; leave --queries out"
       )
-    if told or not first:
+    if fixed or not first:
       found.setdefault(_kind_of_format(part, first), where)
       done.append(part)
       continue
@@ -74,8 +74,8 @@ def recognise(
     if queries:
       if "title" in queries and not roles.has(first, columns.title):
         raise UserError(
-          f"--queries=title: {where} has no column '{columns.title}'; name it "
-          "with --columns title=COLUMN"
+          f"--queries=title: {where} has no column '{columns.title}'; name the "
+          "column of titles with --columns title=COLUMN"
         )
       name, why = "pairs", making.told(queries)
     known = kinds.Kind(name, why)
@@ -91,21 +91,22 @@ def recognise(
   if len(names) > 1:
     listed = " and ".join(f"{k.name} in {path}" for k, path in found.items())
     raise UserError(
-      f"--source: {listed}: one kind of rows is expected; choose files with "
-      "--include, or say which it is with --kind"
+      f"--source: {listed}; expected one kind of rows: choose files with "
+      "--include, or specify --kind"
     )
   (name,) = names
   of_name = [each for each in found if each.name == name]
   if len({each.classes for each in of_name}) > 1:
     raise UserError(
-      "--source: its files have different classes; name all with --classes"
+      "--source: its files have different classes; list all of them with "
+      "--classes"
     )
   print(f"{'kind':<34}{name}: {of_name[0].why}")
   return done, of_name[0]
 
 
 def _lenient() -> BadRows:
-  """Returns a `BadRows` without limit: bad rows are reported after reading."""
+  """Returns a `BadRows` without limit; `prepare` reports bad rows later."""
   return BadRows(1 << 62)
 
 
@@ -150,7 +151,7 @@ def _classes(part: Part, why: str) -> tuple[Columns, kinds.Kind]:
         else:
           names.add(str(each))
   if names and not columns.classes and len(numbers) > 1:
-    # A class named 7 among classes named by words.
+    # With named classes, numbers are names of classes too.
     names |= {f"{n:g}" for n in numbers - {0.0}}
   if not read:
     return columns, kinds.Kind("labels", why)
@@ -214,7 +215,7 @@ def _warn_of_ids(first: Sequence[Mapping], columns: Columns) -> None:
     return
   shown = next(d for d in documents if isinstance(d, str) and d)
   print(
-    f"warning: the documents look like ids ('{shown}'), of which a model "
-    "learns nothing; --documents=TABLE --document_id=COLUMN takes their "
-    "texts from a table"
+    f"warning: the documents look like ids ('{shown}'), from which a model "
+    "learns nothing; --documents=TABLE --document_id=COLUMN reads their texts "
+    "from a table"
   )

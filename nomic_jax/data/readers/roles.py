@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Assigns roles to the columns of a table, and so the kind of its rows.
 
-Columns that the user names are kept. Others are recognised by their names,
-ignoring case, with the tables below, and by the first rows: a score is a number
-in each of them.
+Roles that the user assigns are kept. Others are recognised by the names of
+columns, ignoring case, with the tables below, and by the first rows: a column
+of scores has a number in each row.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from nomic_jax.data.readers.columns import pick
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 
-# Column pairs of the two texts of a row; the first that both exist are used.
+# Names of the two text columns; the first pair that exists is used.
 _SIDES = (
   ("query", "document"),
   ("anchor", "positive"),
@@ -41,8 +41,8 @@ def parse(columns: Sequence[str], asked: Columns) -> Columns:
   """Returns `asked` with the columns of --columns, each "ROLE=COLUMN".
 
   Raises:
-    UserError: for an unknown role, or one for which another flag names another
-      column.
+    UserError: for an unknown role, or if another flag names a different column
+      for the role.
   """
   named = {}
   for each in columns:
@@ -60,7 +60,8 @@ def parse(columns: Sequence[str], asked: Columns) -> Columns:
     before = getattr(asked, role)
     if before not in (Columns._field_defaults[role], column):
       raise UserError(
-        f"--columns {role}={column} and --{role}_column={before}: give one"
+        f"--columns {role}={column} and --{role}_column={before}: specify only "
+        "one of the two"
       )
   if asked.query == "" and "query" not in named:
     named["query"] = ""
@@ -82,7 +83,7 @@ def assign(
       one_of(
         column,
         names,
-        f"{where}: no row has a column '{column}', which is to be its {role}",
+        f"{where}: no row has the column '{column}', specified as {role}",
         "they have",
       )
   columns = asked
@@ -100,9 +101,9 @@ def assign(
       columns = columns._replace(query="")
     elif not query:
       raise UserError(
-        f"{where}: 'query' is missing; name its column with --columns query="
-        f"COLUMN, or with --columns query= if the rows are text alone; they "
-        f"have {', '.join(names)}"
+        f"{where}: 'query' is missing; specify --columns query=COLUMN, or "
+        "--columns query= if the rows are only text; their columns are "
+        f"{', '.join(names)}"
       )
     else:
       columns = columns._replace(query=query)
@@ -121,14 +122,14 @@ def assign(
   score = asked.score or own(_SCORE)
   if asked.classes and not label:
     raise UserError(
-      f"{where}: --classes names classes, and no column has them: they are "
+      f"{where}: --classes is set, but no column of labels was found among "
       f"{', '.join(names)}; name it, as in --columns "
       f"document={columns.document},label={names[-1]}"
     )
   if label and columns.document == label:
     raise UserError(
       f"{where}: the column {label} is both the document and the label; name "
-      "the texts with --columns document=COLUMN"
+      "the column of the texts with --columns document=COLUMN"
     )
   shown = f"columns {columns.query} and {columns.document}"
   named = bool(asked.label or asked.classes or kind == "labels")
@@ -151,7 +152,7 @@ def assign(
     if name == "scores":
       columns = columns._replace(score=score)
     if name == "labels" and label not in ("label", "labels"):
-      # Of those two, which are read by default, a row may have none.
+      # (`label` and `labels` are read by default, and a row may lack them.)
       columns = columns._replace(label=label)
     if kind is not None and name != "labels" and asked.label is None:
       columns = columns._replace(label="")
@@ -169,8 +170,8 @@ def assign(
     return columns, name, why
   if kind is not None:
     raise UserError(
-      f"--kind={kind}: the rows of {where} are not {kind}; they have "
-      f"{', '.join(names)}; name their columns with --columns"
+      f"--kind={kind}: {where} lacks the columns of {kind}; it has "
+      f"{', '.join(names)}; assign their roles with --columns"
     )
   texts = _texts(first) or names
   if any(_like_data(column) for column in names):
@@ -180,7 +181,7 @@ def assign(
       "score=#3), or insert a line of names"
     )
   raise UserError(
-    f"{where}: its columns are {', '.join(names)}; say which has what, as in "
+    f"{where}: its columns are {', '.join(names)}; assign their roles, as in "
     f"--columns query={texts[0]},document={texts[-1]} (roles: "
     f"{', '.join(ROLES)})"
   )
@@ -213,7 +214,7 @@ def _like_data(column: str) -> bool:
 
 
 def _numbers(first: Sequence[dict], column: str) -> bool:
-  """Returns whether a column's values are all numbers, and there are some."""
+  """Returns whether a column has values and all of them are numbers."""
   values = [row.get(column) for row in first] if column else []
   values = [
     each

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Folders written by `save_to_disk` of Hugging Face datasets.
 
-If there are several splits, `train` is read; others are named by their folder.
+If there are several splits, `train` is read; to read another, name its folder.
 """
 
 from collections.abc import Iterator
@@ -41,8 +41,8 @@ def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
     ]
     if "train" not in splits:
       raise UserError(
-        f"{path}: has no split train; name one of its folders, "
-        f"{', '.join(splits) or 'none'}, as --source={path}/SPLIT"
+        f"{path}: has no split train; specify another as "
+        f"--source={path}/SPLIT; it has {', '.join(splits) or 'none'}"
       )
     left = [each for each in splits if each != "train"]
     if left:

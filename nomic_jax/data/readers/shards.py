@@ -3,8 +3,8 @@
 """The format in which Nomic Embed's data is published.
 
 A folder of shard-*.jsonl.gz, where `metadata.objective` of each row lists the
-columns that belong together; counts.json and offsets.json.gz beside them give
-the number of rows of each shard. Shards are read from their start, so only the
+columns to train on together; counts.json and offsets.json.gz beside them give
+the number of rows of each shard. Shards are read from the start, so only the
 number of offsets is used.
 """
 
@@ -28,7 +28,7 @@ _COUNTS, _OFFSETS = "counts.json", "offsets.json.gz"
 
 
 def known(path: str) -> bool:
-  """Returns whether a folder has the files that count rows of shards."""
+  """Returns whether a folder has counts.json or offsets.json.gz."""
   return any(
     streams.name(p) in (_COUNTS, _OFFSETS)
     for p in streams.list_folder(path) or ()
@@ -61,7 +61,7 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
 
 
 def rows_in(path: str) -> int | None:
-  """Returns the number of rows of a shard; None if its folder does not say.
+  """Returns the number of rows of a shard; None if its folder lists none.
 
   Raises:
     UserError: if counts.json or offsets.json.gz is damaged.
@@ -107,14 +107,14 @@ def _read_json(path: str) -> dict:
     with streams.open_binary(path) as stream:
       value = json.loads(stream.read())
     if not isinstance(value, dict):
-      raise ValueError(f"a {type(value).__name__} and no object")
+      raise ValueError(f"a {type(value).__name__}, not an object")
     return value
   except (OSError, EOFError, ValueError, zlib.error, gzip.BadGzipFile) as e:
     raise UserError(f"{path}: damaged ({e}); copy it again") from e
 
 
 def columns(path: str) -> columns_lib.Columns | None:
-  """Returns the columns that a shard's first good row lists, if one set."""
+  """Returns the columns in a shard's first good row if it has one objective."""
   for _, value in formats.jsonl(path, BadRows(100)):
     listed = columns_lib.objectives(value)
     found = [
@@ -129,7 +129,11 @@ def columns(path: str) -> columns_lib.Columns | None:
 
 
 def of_objective(kind: str, names: list[str]) -> columns_lib.Columns:
-  """Returns the columns that an objective of this kind and names reads.
+  """Returns the columns of an objective.
+
+  Args:
+    kind: self, paired or triplet.
+    names: its columns in order.
 
   Raises:
     ValueError: for another kind, or a wrong number of columns.

@@ -9,8 +9,8 @@
         query_prefix: search_query
         document_prefix: search_document
 
-A missing document_prefix is the query's; with `query_only: true` documents
-have none. `weight` and `kd_loss` are ignored, as in contrastors.
+document_prefix defaults to query_prefix; with `query_only: true`, documents
+have no prefix. `weight` and `kd_loss` are ignored, as in contrastors.
 """
 
 import re
@@ -78,7 +78,7 @@ def _files(found: Entry, asked: Asked) -> tuple[str, ...]:
   if pattern not in ("", "*", "shard-*", "shard-*.jsonl.gz"):
     raise UserError(
       f"{asked.source}, data set '{found.name}': bucket {bucket} is not "
-      "understood; expected FOLDER/, FOLDER/shard-* or "
+      "supported; expected FOLDER/, FOLDER/shard-* or "
       "FOLDER/shard-{00000..00012}.jsonl.gz"
     )
   return folder.files(path, asked._replace(include=()), shards.SUFFIXES)
@@ -115,7 +115,7 @@ def entry(value: Json, where: str) -> Entry:
     one_of(key, _KEYS, f"{where}: no such key '{key}'")
   for key in ("name", "bucket"):
     if not isinstance(value.get(key), str) or not value[key]:
-      raise UserError(f"{where}: '{key}' is missing or no text")
+      raise UserError(f"{where}: '{key}' is missing or not a string")
   objective = value.get("objective")
   try:
     columns = shards.of_objective(objective["type"], list(objective["columns"]))
@@ -141,7 +141,7 @@ def prompts(value: dict) -> dict[str, str] | None:
 
 
 def expand(pattern: str) -> list[str]:
-  """Returns the paths of a bucket, {00000..00012} and {a,b} written out."""
+  """Expands {00000..00012} and {a,b} in a pattern of paths."""
   found = re.search(r"\{([^{}]*)\}", pattern)
   if not found:
     return [pattern]
