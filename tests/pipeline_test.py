@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The whole pipeline of launch/quickstart.sh at a small size, by its commands.
+"""The whole pipeline at a small size, by its commands.
 
 Every stage runs once, and its outputs are checked. Then every command runs
 again, which must change nothing.
