@@ -45,7 +45,7 @@ case $1 in
     type=${TYPE:-v5litepod-256}
     # A finished workload keeps its name for 12 hours.
     name=${NAME:-nomic-jax-$(date +%m%d-%H%M%S)-$((RANDOM % 1000))}
-    read -ra flags <<< "${FLAGS:-}"
+    read -rd '' -a flags <<< "${FLAGS:-}" || true  # on one or several lines
     # xpk itself restarts on 42 and 127 to 255. The job gets 120 seconds between
     # SIGTERM and SIGKILL; Spot nodes have their own limits.
     try xpk workload create --workload="$name" "${where[@]}" \

@@ -35,8 +35,8 @@ NAME=${NAME:-nomic-jax} ZONE=${ZONE:-us-west4-a} TYPE=${TYPE:-v5litepod-256}
 SLICES=${SLICES:-1} SPOT=${SPOT:-false} KEEP=${KEEP:-false} POLL=${POLL:-30}
 FAILURES=5 SHORT=1800  # babysit gives up after 5 runs under 1800 s in a row
 booleans SPOT KEEP; numbers SLICES
-read -ra create_flags <<< "${CREATE_FLAGS:-}"
-read -ra ssh_flags <<< "${SSH_FLAGS:-}"
+read -rd '' -a create_flags <<< "${CREATE_FLAGS:-}" || true  # any lines
+read -rd '' -a ssh_flags <<< "${SSH_FLAGS:-}" || true
 ssh_flags+=(--zone="$ZONE" --quiet)
 if [ -n "${BUCKET:-}" ]; then
   say "BUCKET is no longer mounted; name it where it is read, such as" \

@@ -60,7 +60,7 @@ def test_a_slice_is_requested_used_and_deleted(cloud):
     "create",
     SPOT="true",
     TRACK="alpha",
-    CREATE_FLAGS="--network=n --autocheckpoint-enabled",
+    CREATE_FLAGS="--network=n\n  --autocheckpoint-enabled",
   )
   assert done.returncode == 0, done.stderr
   assert calls == [
