@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cost of attention on TPUs as counted by the compiler, without a TPU.
 
-    pip install -e .[tpu-aot]
+    pip install -e '.[tpu-aot]'
     python benchmarks/attention.py [--chips=v5e:2x2,v6e:2x2] [--lengths=2048]
 
 Compiles our kernels and JAX's flash_attention and splash_attention for rows of

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Estimated time of the encoder's blocks on TPUs, by cause, without a TPU.
 
-    pip install -e .[tpu-aot]
+    pip install -e '.[tpu-aot]'
     PYTHONPATH=. python benchmarks/encoder_block.py [--chip=v5e] [--rows=4]
 
 Compiles forward and gradient of nomic-bert-2048's 12 blocks in bfloat16, for

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""Estimated cost of pre-training and fine-tuning on TPU slices.
 
-  pip install -e .[tpu-aot]
+  pip install -e '.[tpu-aot]'
   python benchmarks/pods.py --output=pods [--config.KEY=VALUE ...]
 
 Runs `nomic-jax compile` for each stage in a separate process, which takes a few

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Estimated time of matrix products on TPUs, relative to the chip's peak.
 
-    pip install -e .[tpu-aot]
+    pip install -e '.[tpu-aot]'
     PYTHONPATH=. python benchmarks/tpu_products.py [--chips=v5e,v6e]
 
 Compiles products in bfloat16, which needs no TPU. Prints two times relative to

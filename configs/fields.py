@@ -25,12 +25,12 @@ _ARGUMENT = {"glue": "mrpc"}  # the others have a default
 
 MEANINGS = {
   "seed": "seed of initial weights, data order, masks and dropout",
-  "steps": "updates of the parameters; give either steps or epochs, a flag "
-  "for one sets the other to 0",
+  "steps": "updates of the parameters; set either steps or epochs; setting "
+  "one on the command line resets the other to 0",
   "epochs": "passes over the training rows, such as 3 or 0.5; as many steps as "
   "whole batches fit",
   "recipe": "recommended or published, see Differences from contrastors; "
-  "put it before other flags, which may change what it sets",
+  "put it before other flags, so that they can override what it sets",
   "log_every": "steps between two lines of metrics.jsonl",
   "skip_nonfinite": "number of steps to skip because the loss or gradient is "
   "not finite; one more is an error",
@@ -53,7 +53,7 @@ MEANINGS = {
   "None: the model's own",
   "encoder.max_length": "longest text in tokens when the model is used; "
   "None: the model's own, for fresh weights the "
-  "training's",
+  "longest of the training run",
   "encoder.rotary_base": "base of the rotary embeddings of layers without a "
   "window; None: the model's own",
   "encoder.rotary_base_local": "the same for layers with a window",
@@ -67,7 +67,8 @@ MEANINGS = {
   "compute.attention": "implementation of attention, or auto",
   "compute.remat": "what the backward pass recomputes within a layer: none; "
   "full: everything; attention: all but attention; dots: all but matrix "
-  "products; weight_dots: like dots, and also attention's products",
+  "products; weight_dots: like dots, but attention's matrix products are "
+  "recomputed too",
   "compute.unroll": "layers in an iteration of the scan over layers",
   "compute.dropout": "rate in training; -1: the rate in init_from's files",
   "compute.ntk_length": "length by which dynamic NTK scales: text, that of "
@@ -107,8 +108,9 @@ MEANINGS = {
   "data.document_prompt": "text put before documents; None: the model's "
   'own, for fresh weights "search_document: "',
   "data.one_source": "whether each batch comes from one source (section 4.2)",
-  "data.source_alpha": "a source's share is rows ** source_alpha times its "
-  "weight; 1 without weights: each row once per epoch",
+  "data.source_alpha": "a source is sampled in proportion to its weight times "
+  "rows ** source_alpha; with 1 and no weights, each row is seen once per "
+  "epoch",
   "data.source_weights": "weight of each source, by name",
   "data.order": "shuffled, or stored: batches of rows in the order of the data",
   "data.merge_copies": "treat equal texts as one candidate; a copy of a "

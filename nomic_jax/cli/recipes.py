@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How closely a training follows contrastors: `config.recipe`.
+"""How closely a training run follows contrastors: `config.recipe`.
 
 `recommended`, the default, deviates where that is better. `published`
 reproduces the update and the data of contrastors, the code behind Nomic Embed,
@@ -50,14 +50,15 @@ DIFFERENCES = (
     ("mlm",),
     False,
     "packed documents attend to each other; positions count through the row",
-    "a neighbouring document carries no information about a document",
+    "restricts attention to one document, since its neighbours carry no "
+    "information about it",
   ),
   Difference(
     "data.mask_draw",
     ("mlm",),
     "independent",
     "each token is masked with probability 30 %",
-    "exactly 30 % of a row fits a fixed shape",
+    "masks exactly 30 % of each row, so that shapes are fixed",
   ),
   Difference(
     "evaluators.eval.every",
@@ -72,9 +73,9 @@ DIFFERENCES = (
     "optimizer.gradient_scale",
     ("info_nce",),
     GPUS,
-    "the gradient on W GPUs (8 for v1; 16 for v2-moe) is W times that of the "
-    "mean over the batch; this acts as if clip_norm and Adam's eps were "
-    "divided by W",
+    "on W GPUs (8 for v1, 16 for v2-moe) the gradient is W times the gradient "
+    "of the batch mean, which has the effect of dividing clip_norm and Adam's "
+    "eps by W",
     "a config means the same on any number of devices",
   ),
   Difference(
@@ -138,8 +139,8 @@ KEPT = (
   ("a listed shard that does not exist is skipped", "an error names it"),
   (
     "NanoBEIR is measured during contrastive training if the yaml file says so",
-    "`evaluators.retrieval.tasks=nanobeir`, off by default because it needs "
-    "data; it does not affect the weights",
+    "available as `evaluators.retrieval.tasks=nanobeir`; off by default "
+    "because it needs a download. It does not affect the weights",
   ),
   (
     "logits of InfoNCE are bfloat16, with a resolution of 0.25 at 1/0.02",
@@ -160,22 +161,23 @@ KEPT = (
     "exact; it does not change results",
   ),
   (
-    "accumulation outside DeepSpeed sums losses without dividing, and the "
-    "warmup of mlm.yaml is stretched fourfold",
-    "micro-batches are one batch; the warmup is as specified",
+    "without DeepSpeed, gradient accumulation sums the losses without "
+    "dividing, which also makes the warm-up in mlm.yaml four times as long",
+    "the micro-batches together are one batch; the warm-up is as specified",
   ),
   (
-    "weight decay depends on the number of axes",
-    "on the name (optimizer.decay_multipliers): kernels and embeddings, the "
-    "same parameters in every published recipe",
+    "weight decay is selected by the number of axes of a parameter",
+    "by its name (`optimizer.decay_multipliers`: kernels and "
+    "embeddings), which gives the same parameters in every published recipe",
   ),
   (
     "dynamic NTK depends on the longest text of the batch",
     "on the text's own length; `compute.ntk_length=batch` does as contrastors",
   ),
   (
-    "the length of a training is given in epochs",
-    "in steps, as in the paper; `data/order.py` defines an epoch",
+    "the length of a training run is given in epochs",
+    "in steps, as in the paper, or in epochs (`epochs`); `data/order.py` "
+    "defines an epoch",
   ),
   (
     "an epoch of GLUE ends with a partial batch",
@@ -188,7 +190,7 @@ KEPT = (
   ),
   (
     "MTEB was run with mteb 1.8.11",
-    "with mteb 2, whose data may have been corrected since",
+    "uses mteb 2; some of its data sets may have been corrected since 1.8.11",
   ),
   (
     "BEIR's Quora documents get the query prompt in eval_beir.py",
@@ -239,7 +241,7 @@ def apply(config: ml_collections.ConfigDict, asked: Sequence[str]) -> None:
 
 
 def of_loss(name: str) -> list[Difference]:
-  """Returns the differences that apply to trainings with the loss `name`."""
+  """Returns the differences that apply to runs with the loss `name`."""
   return [d for d in DIFFERENCES if name in d.losses]
 
 
@@ -247,7 +249,7 @@ def markdown() -> str:
   """Returns the table in configs/README.md."""
   lines = ["| contrastors | here, and why |", "|---|---|"]
   lines += [
-    f"| {d.what} | `published`: the same, with `{d.field}={d.published}`; "
+    f"| {d.what} | `published` does the same (`{d.field}={d.published}`); "
     f"`recommended`: {d.why} |"
     for d in DIFFERENCES
   ]
