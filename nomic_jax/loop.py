@@ -44,7 +44,7 @@ HostBatch = dict[str, np.ndarray]  # this host's rows of a batch
 
 
 class Training(Protocol):
-  """What the loop uses of a `training.Run`."""
+  """The attributes of `training.Run` that the loop uses."""
 
   @property
   def mesh(self) -> Mesh:
@@ -62,7 +62,7 @@ class Training(Protocol):
 
   @property
   def schedule(self) -> optax.Schedule:
-    """The learning rate by update."""
+    """The learning-rate schedule: maps the update count to the rate."""
     ...
 
   @property
@@ -84,22 +84,24 @@ def loop(
   profile: range = range(0),
   since: float | None = None,
 ) -> None:
-  """Trains from the state's step to the last, logging and saving on the way.
+  """Runs the remaining training steps, logging metrics and saving checkpoints.
 
-  It ends early when `record` is exhausted.
+  Training stops early once `record` is exhausted, that is, after
+  `config.checkpoint.patience` evaluations without improvement.
 
   Args:
-    config: of the training.
-    workdir: of the training.
+    config: the training config.
+    workdir: the work directory.
     run: from `training.setup`.
     state: the state to start from, which is donated.
     data: an iterator over this host's batches.
-    checkpoints: of the work directory.
+    checkpoints: the checkpoints of `workdir`.
     evaluators: each runs at its own interval.
-    record: of the best metric; empty, and filled here.
+    record: tracks the best value of `config.checkpoint.best`; must be empty,
+      and is filled by the loop.
     preemption: handles SIGTERM once the first step has run.
     profile: steps to record under `workdir`/profile, for xprof or Perfetto.
-    since: `time.time()` when this process began the training.
+    since: `time.time()` when this process began training.
 
   Raises:
     Preempted: on SIGTERM, with a checkpoint to resume from.
@@ -244,8 +246,8 @@ def _due(config: ml_collections.ConfigDict, number: int, saved: float) -> bool:
   """Returns whether a checkpoint is due by time; a collective.
 
   Process 0's clock decides and a collective tells the others. It is checked
-  only at logged steps, where a line of metrics is written anyway, so the time
-  of a checkpoint does not change the lines.
+  only at logged steps, where a line of metrics is written anyway, so that
+  saving a checkpoint never changes which steps are logged.
   """
   minutes = config.checkpoint.get("minutes", 0.0)
   if not minutes or number % config.log_every:

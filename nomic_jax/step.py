@@ -42,7 +42,8 @@ def init_state(
 ) -> TrainState:
   """Returns a fresh state, with parameters boxed with logical axis names.
 
-  The arguments are those of `make_train_step`.
+  The boxes are those of `flax.linen.meta`. The arguments are those of
+  `make_train_step`.
   """
   params = loss.init(params_key(seed))
   trained, _ = split(params, trainable(params))
@@ -72,13 +73,14 @@ def make_train_step(
   weight and gradient are added before a single division. Therefore
   accumulation is exact however unequal their weights are.
 
-  A batch of zero weight changes neither the parameters nor the optimizer,
-  including its count of updates; the metric `empty` is then 1, otherwise 0.
+  If the total weight of a batch is zero, neither the parameters nor the
+  optimizer state (including its update count) change; the metric `empty` is
+  then 1, otherwise 0.
 
   A loss or gradient that is not finite changes neither the parameters nor the
   optimizer; the step is counted in the metric `skipped`, and the caller decides
-  whether to stop. `group_norms`, the gradient norm of each module, show where
-  it occurred.
+  whether to stop. The metric `group_norms` (the gradient norm of each module)
+  shows which modules are affected.
 
   Only the trainable parameters are differentiated and passed to `tx`. Frozen
   parameters have no gradient and no optimizer state, and do not count in any
@@ -88,7 +90,8 @@ def make_train_step(
     loss: the loss to minimize.
     tx: the optimizer, whose trees have `optax.MaskedNode()` in place of each
       frozen parameter.
-    box: applied to the parameters passed to the loss: see `own_rows.sharded`.
+    box: transforms the parameters before they are passed to the loss, by
+      default the identity; see `own_rows.sharded`.
     trainable: maps the parameters to a tree of bools, in which a leaf may stand
       for a whole subtree; by default, all are trainable.
   """
@@ -137,8 +140,8 @@ def make_train_step(
 def split(params: PyTree, mask: PyTree) -> tuple[PyTree, PyTree]:
   """Returns the tree of trainable and the tree of frozen parameters.
 
-  In both, `optax.MaskedNode()`, which has no leaves, replaces the parameters of
-  the other.
+  In each tree, `optax.MaskedNode()`, which has no leaves, stands in for the
+  parameters that are in the other tree.
   """
   pick = lambda wanted: jax.tree.map(
     lambda m, p: p if m == wanted else optax.MaskedNode(), mask, params

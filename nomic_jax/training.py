@@ -75,7 +75,10 @@ DIVERGED = "diverged.json"
 
 
 class Run(NamedTuple):
-  """A training, compiled lazily; nothing is allocated yet."""
+  """The functions and shapes of a training run.
+
+  Functions are compiled on the first call, and nothing is allocated yet.
+  """
 
   mesh: Mesh
   init: Callable[[], step_lib.TrainState]
@@ -110,16 +113,19 @@ def train(
   profile: str = "",
   extend: bool = False,
 ) -> None:
-  """Trains for `config.steps` or `config.epochs`; resumes.
+  """Trains for `config.steps` or `config.epochs`.
+
+  Resumes from the last checkpoint if there is one.
 
   Args:
-    config: of the training.
+    config: the training config.
     workdir: for checkpoints and logs: a folder, gs:// or s3://.
     profile: FIRST:LAST, steps to record under `workdir`/profile.
     extend: whether steps or epochs may exceed the work directory's.
 
   Raises:
-    UserError: for what the user can fix; see the message.
+    UserError: for mistakes that the user can fix, such as in the config or the
+      data.
     Stopped: on SIGTERM, with a checkpoint to resume from, or when a bucket does
       not answer.
   """
@@ -270,7 +276,7 @@ def make_encoder(
   architecture: Architecture,
   mesh: Mesh | None = None,
 ) -> Encoder:
-  """Returns the encoder, computed on `mesh` as `config.compute` specifies.
+  """Returns an encoder that runs on `mesh`, as `config.compute` specifies.
 
   Without a mesh its attention is plain JAX, which runs anywhere.
   """
@@ -325,7 +331,7 @@ def setup(
     devices: the devices of the mesh.
 
   Raises:
-    UserError: for settings of the config that do not fit together.
+    UserError: for conflicting settings in the config.
   """
   _check_lengths(config.data, architecture)
   _check_classes(config)
@@ -390,7 +396,10 @@ def setup(
 
 
 def _per_step(data: ml_collections.ConfigDict) -> dict[str, int]:
-  """Returns the examples and tokens per step, where the number is fixed."""
+  """Returns the number of examples and, for text, of tokens per step.
+
+  Empty if the batch size varies.
+  """
   if data.get("batch_warmup"):
     return {}
   if data.kind == "text":
@@ -425,7 +434,7 @@ def _check_classes(config: ml_collections.ConfigDict) -> None:
 def _check_lengths(
   data: ml_collections.ConfigDict, architecture: Architecture
 ) -> None:
-  """Raises UserError for lengths beyond the end of learned positions."""
+  """Raises UserError if a text length exceeds the learned position table."""
   for name, length in loader.text_lengths(data).items():
     if not architecture.rotary and length > architecture.max_length:
       raise UserError(

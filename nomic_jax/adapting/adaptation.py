@@ -81,7 +81,9 @@ def adapt(
   overrides: Sequence[str] = (),
   **reading: Any,
 ) -> JsonObject:
-  """Adapts `model` to the rows of `source`; resumes.
+  """Adapts `model` to the rows of `source`.
+
+  Resumes if `output` holds results of an interrupted run.
 
   Args:
     model: a model directory or a Hub name.
@@ -310,7 +312,10 @@ def _tell_sizes(
   chosen: dict[str, choices.Chosen],
   words: tokenizers.Tokenizer,
 ) -> tuple[int, int]:
-  """Prints the sizes; returns steps, and the steps between evaluations."""
+  """Prints the chosen sizes.
+
+  Returns the number of training steps, and that between evaluations.
+  """
   steps = loader.with_steps(config, words).steps
   every = sizes.evaluate_every(steps)
   for key, (_, why) in chosen.items():

@@ -72,7 +72,8 @@ def decides(source: str, before: JsonObject) -> str:
   """Returns a note if the held-out split is small, else "".
 
   Raises:
-    UserError: if it is too small to decide.
+    UserError: if the held-out split is too small to tell whether a model
+      improved.
   """
   task, about = next(iter(before["tasks"].items()))
   result = next(

@@ -46,15 +46,18 @@ def of_sizes(
   rows: int,
   configured: Configured,
 ) -> dict[str, Chosen]:
-  """Returns {config field: (value, reason)}, the same ones after resuming.
+  """Returns {config field: (value, reason)}.
+
+  The choices are stored, so a resumed run gets the same ones.
 
   Args:
-    folder: of the adaptation; its chosen.json stores the choices.
+    folder: the folder of the adaptation; its chosen.json stores the choices.
     data: the training rows.
     files: `ModelFiles` of the model.
     words: its tokenizer.
     rows: number of training rows.
-    configured: returns the config for flags, which those of the user override.
+    configured: builds the config from a list of flags; the user's flags take
+      precedence over them.
   """
   if folder.path("chosen.json").is_file():
     known = read_json(folder.path("chosen.json"))
@@ -101,7 +104,7 @@ def of_sizes(
 def _rows_of_blocks(
   data: ml_collections.ConfigDict, devices: int
 ) -> dict[str, Chosen]:
-  """Rows of whole blocks of the attention kernels."""
+  """Chooses row lengths that are whole blocks of the attention kernels."""
   length = max(-(-max(_limits(data).values()) // 128) * 128, 256)
   return {
     "data.row_length": (length, "tokens of a packed row"),
@@ -116,11 +119,13 @@ def _rows_on_cpu(
   texts: dict[str, list[str]],
   tokens: dict[str, list[int]],
 ) -> dict[str, Chosen]:
-  """Rows of little padding for batches like those of a sample.
+  """Chooses the row size that costs the least time, mainly by little padding.
+
+  Times are estimated for batches drawn from a sample of the data.
 
   Args:
-    architecture: the encoder's.
-    config: of the training, with batch size, lengths and steps.
+    architecture: the architecture of the encoder.
+    config: the training config, with batch size, lengths and steps.
     texts: queries and documents of some rows.
     tokens: their lengths.
   """
@@ -163,16 +168,18 @@ def of_negatives(
 ) -> tuple[pathlib.Path, int]:
   """Returns the data to train on, and the number of negatives per query.
 
-  If `asked` is None, two short trainings are compared on the development rows.
+  If `asked` is None, two short training runs are compared on the development
+  rows.
 
   Args:
-    folder: of the adaptation.
+    folder: the folder of the adaptation.
     model: used for mining.
     plain: the original training rows.
     asked: number that the user specified; None: a trial decides.
-    steps: of the training; the trial takes a quarter of them.
+    steps: number of training steps; the trial takes a quarter of them, but at
+      least 8 and at most 50.
     best: metric on the development rows.
-    configured: returns the config for flags.
+    configured: builds the config from a list of flags.
   """
   source = dataset.open_split(plain, "train")
   own = bool(source[0]["negatives"])

@@ -37,8 +37,8 @@ class Folder:
   def claim(self, arguments: JsonObject) -> None:
     """Checks that the folder is new, or was made with these arguments.
 
-    If the sizes are not chosen yet, different arguments start from the
-    beginning.
+    If no sizes have been chosen yet, changed arguments are accepted and earlier
+    results are discarded.
 
     Raises:
       UserError: if the folder has other contents, or was made with other

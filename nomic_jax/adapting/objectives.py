@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The training and the comparison of models for each kind of data.
 
-Pairs and triplets: InfoNCE, and retrieval of all documents for the held-out
-queries. Scores: CoSENT, and correlation with the held-out scores. Labels:
+Pairs and triplets: InfoNCE, and retrieval, where the held-out queries search
+all documents. Scores: CoSENT, and correlation with the held-out scores. Labels:
 InfoNCE, where the name of a class is the document that answers its texts;
 models are compared by logistic regressions on the vectors of a few texts per
 class, as in MTEB, then by retrieval of the class names.
@@ -30,7 +30,8 @@ class Objective(NamedTuple):
     kind: one of `kinds.KINDS`.
     config: of the training, see `shipped_configs`.
     best: metric on the development rows by which checkpoints are compared.
-    turn: converts a row to a training pair; None: rows are pairs already.
+    turn: the function that converts a row to a training pair; None if rows
+      already are pairs.
     searches: whether models are compared by retrieval, and with BM25 too.
   """
 
@@ -45,7 +46,7 @@ def of(data: str | os.PathLike) -> Objective:
   """Returns the objective for the rows of a data directory.
 
   Raises:
-    UserError: for rows to which embedding models cannot be adapted.
+    UserError: if embedding models cannot be adapted to this kind of rows.
   """
   kind = kinds.of(data)
   if kind.name in ("pairs", "triplets"):

@@ -42,12 +42,12 @@ def adapt(
 
   Args:
     model: model directory or Hub name to start from
-    source: pairs, texts with classes, or pairs with scores, as any --source of
-      nomic-jax prepare or a data directory
+    source: pairs, texts with classes, or pairs with scores: anything that
+      --source of nomic-jax prepare accepts, or a data directory
     output: folder for all results; the same command resumes there
-    columns: the columns of each role, if they have other names, as ROLE=COLUMN
-      separated by commas, such as query=subject,document=resolution.text; see
-      nomic-jax prepare
+    columns: column of each role, if it does not have a recognised name: a
+      comma-separated list of ROLE=COLUMN, such as
+      query=subject,document=resolution.text; see nomic-jax prepare
     kind: kind of the rows if their columns do not determine it: pairs,
       triplets, scores or labels
     documents: table of the documents, if rows only have document ids
@@ -68,9 +68,10 @@ def adapt(
       earlier if development rows show no further gain
     batch_size: pairs per step
     learning_rate: peak learning rate
-    export_start: write the original model to OUTPUT/model if training did not
-      improve it; by default no model is written then
-    config: other fields of configs/adapt.py, as --config.KEY=VALUE
+    export_start: if training did not improve the model, write the original to
+      OUTPUT/model; by default, nothing is written in that case
+    config: other fields of configs/adapt.py (for rows with scores, of
+      configs/scores.py), as --config.KEY=VALUE
   """
   from nomic_jax.adapting import adaptation
 

@@ -28,9 +28,9 @@ def clean(
     input: data directory; its train split is cleaned, others are copied
     output: data directory to write; its removed.jsonl lists each dropped row
       with the reason
-    min_words: smallest number of words in a document; in scripts without
-      spaces, of characters
-    max_words: largest number of words in a document
+    min_words: minimum number of words in a document (of characters, for scripts
+      without spaces)
+    max_words: maximum number of words in a document
     languages: keep only texts in these languages, such as en
     near: also drop pairs with at least this Jaccard similarity (of word
       trigrams) to an earlier pair, such as 0.8

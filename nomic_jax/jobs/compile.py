@@ -20,8 +20,8 @@ def compile(
       h100:8
     num_slices: number of such slices
     output: .json file to write the report to
-    config: config file and optional ARG for its get_config, such as
-      configs/mlm.py:quickstart
+    config: config file, optionally followed by :ARG, which is passed to its
+      get_config; for example configs/mlm.py:quickstart
   """
   from nomic_jax.aot import check
   from nomic_jax.cli import config_flags

@@ -34,14 +34,15 @@ def evaluate(
     tasks: names of tasks, or [NAME=]PATH of a folder or table; repeatable
     data: folder with the data of tasks given by name, local or in a bucket
     baseline: system to compare with: bm25, bm25-tuned or the NAME of a --model;
-      repeatable, models are compared with the strongest
+      repeatable: models are then compared with the strongest baseline
     hybrid: also score each model fused with BM25 by reciprocal rank, as
       NAME+bm25, and report whether that beats both; --hybrid=bm25-tuned uses
       bm25-tuned
     dim: also score each model with vectors truncated to these dimensions, such
       as 768,512,256,128,64, as NAME@DIM
-    max_tokens: truncate texts to this many tokens, except in MTEB's tasks,
-      which use 512, and tasks with a length in their name
+    max_tokens: truncate texts to this many tokens; has no effect on MTEB tasks,
+      which always use 512, or on tasks whose name contains a length (such as
+      needle@2048)
     pooled_norm: apply a LayerNorm to the pooled vector even if the model's
       files do not specify it, as in nomic-embed-text-v1.5
     curves: also score with fewer dimensions, and as int8 and binary; writes a

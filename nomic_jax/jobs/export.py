@@ -22,18 +22,19 @@ def export(
   private: bool = False,
   gguf: bool = False,
 ) -> None:
-  """Exports a training to a model directory, to publish and to serve.
+  """Exports a trained model to a model directory, to publish and to serve.
 
   Args:
-    workdir: work directory of the training
+    workdir: work directory of the training run
     step: checkpoint to export: latest, a number, or best (by
       config.checkpoint.best)
     output: model directory to write
-    config: config file and optional ARG for its get_config, such as
-      configs/mlm.py:quickstart; given instead of --workdir, it exports
-      the untrained model of this config
-    model: model directory or Hub name; in place of --workdir, exports it again,
-      such as OUTPUT/model of nomic-jax adapt to add files or to publish it
+    config: config file, optionally followed by :ARG, which is passed to its
+      get_config; for example configs/mlm.py:quickstart; given instead of
+      --workdir, it exports the untrained model of this config
+    model: model directory or Hub name to export again, instead of --workdir;
+      for example, OUTPUT/model of nomic-jax adapt, to publish it or to add a
+      GGUF file
     push_to_hub: Hugging Face Hub repository to upload the directory to; it is
       created if there is none
     private: make a new repository private

@@ -22,19 +22,21 @@ def filter(
   margin: float | None = None,
   **compared: Any,
 ) -> None:
-  """Keeps pairs whose document the model finds for their query.
+  """Keeps pairs whose document the model ranks among the nearest to the query.
 
   Args:
     model: model or work directory, or Hub name
     input: data directory; its train split is filtered, others are copied
     output: data directory to write; its `score` is the cosine of each pair
-    distributed: run as one of several processes that share a disk and the work
+    distributed: run as one of several processes, which share a disk and divide
+      the work
     k: keep a pair if the document is among the k nearest to its query; 0: use
       only --minimum_similarity
     chunk_size: maximum number of rows compared with each other; chunks have
       equal size
     minimum_similarity: also drop pairs with a cosine below this
-    margin: also keep a pair whose cosine is within this of the k-th
+    margin: also keep a pair whose cosine is at most this much below that of the
+      k-th nearest document
     **compared: see cli/comparing.py
   """
   from nomic_jax.curate import filter as filtering

@@ -30,12 +30,12 @@ def merge(
 
   Args:
     models: model directories, work directories or Hub names, two or more, such
-      as a model and what it was adapted to
+      as an adapted model and the model it started from
     output: model directory to write
     weights: share of each model, in their order, separated by commas; they sum
       to 1; default: equal shares
-    slerp: interpolate two models along the arc between each pair of their
-      tensors instead, from the first at 0 to the second at 1
+    slerp: merge two models by spherical interpolation of each tensor instead of
+      averaging; 0 gives the first model, 1 the second
   """
   from nomic_jax.run import merge as merging
 

@@ -44,7 +44,8 @@ def mine(
     input: data directory; its train split gets negatives, others are copied
     output: data directory to write; its `score` is the cosine of each pair, and
       `negative_scores` are those of its negatives, NaN for random ones
-    distributed: run as one of several processes that share a disk and the work
+    distributed: run as one of several processes, which share a disk and divide
+      the work
     negatives: number of negatives per pair
     minimum: a pair with fewer negatives is short; default: --negatives
     short: what to do with a short pair: add random negatives up to the minimum,
@@ -56,8 +57,9 @@ def mine(
     skip: number of nearest documents to skip, not counting positives
     corpus: also mine from a BEIR folder, data directory, .jsonl or .txt;
       repeatable
-    random_sources: sources whose rows keep their negatives and get random ones;
-      default: those with prompts for classification or clustering
+    random_sources: sources that are not mined: their rows keep the negatives
+      they have, and random ones are added; default: those with prompts for
+      classification or clustering
     seed: seed of the random negatives
     chunk_size: number of queries between saves
     **compared: see cli/comparing.py

@@ -68,15 +68,17 @@ def prepare(
       Thai
     allow_unk: accept data with more than 5 % unknown tokens
     held_out: fraction of the rows held out for evaluation (split test); 0: none
-    limit: largest number of rows to read: the first ones, or for docstrings
+    limit: maximum number of rows to read: the first ones, or for docstrings
       evenly spaced ones
-    query_column: column with the query; --query_column= if rows are plain text
+    query_column: column with the query; pass an empty value (--query_column=)
+      if the rows are plain text
     document_column: column with the document
     negatives_column: column with a list of negatives; may be absent
-    columns: the columns of each role, if they have other names, as ROLE=COLUMN
-      separated by commas, such as query=subject,document=resolution.text,
-      negatives=wrong_1+wrong_2; roles are query, document, negatives, score,
-      label and title; #1 is the first column of a table without a header
+    columns: column of each role, if it does not have a recognised name: a
+      comma-separated list of ROLE=COLUMN, such as
+      query=subject,document=resolution.text, negatives=wrong_1+wrong_2; roles
+      are query, document, negatives, score, label and title; #1 is the first
+      column of a table without a header
     kind: kind of the rows if their columns do not determine it: pairs,
       triplets, scores, labels or text
     documents: table of the documents, if rows only have document ids
@@ -88,11 +90,13 @@ def prepare(
       (crop); several separated by commas
     include: read only files of a folder that match, such as '*.jsonl';
       repeatable; default: all except those called test, dev or validation
-    label_column: column with a label or a list of labels; default: 'labels' or
-      'label' if they are numbers or --classes is set
+    label_column: column with a label or a list of labels; default: a column
+      called labels, label, category, intent or class; with pairs only if it
+      holds numbers or --classes is set
     score_column: column with a teacher's score of the document
     negatives_scores_column: column with a list of scores of the negatives
-    classes: names of the labels, class 0 first; or numbers
+    classes: the class labels in order, class 0 first; they may be names or
+      numbers
     skip_bad: drop and count up to N rows, or N% of the rows, that cannot be
       used; if there are more, the job stops and reports the first ones
     whole_batches: drop the last rows of each file that do not fill a batch of

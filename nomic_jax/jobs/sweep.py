@@ -33,8 +33,8 @@ def sweep(
       and in WORKDIR/sweep.png
     median: key that varies, such as seed; points that differ only in it become
       one line of the table, with their median
-    config: config file and optional ARG for its get_config, such as
-      configs/mlm.py:quickstart
+    config: config file, optionally followed by :ARG, which is passed to its
+      get_config; for example configs/mlm.py:quickstart
   """
   from nomic_jax import sweep as points
   from nomic_jax.cli import config_flags

@@ -15,7 +15,7 @@ def teach(
   split: str = "train",
   dtype: Literal["float32", "bfloat16"] = "float32",
 ) -> None:
-  """Writes a model's vectors for a data directory, for distillation.
+  """Embeds the texts of a data directory with a teacher, for distillation.
 
   Args:
     model: model or work directory, or Hub name

@@ -24,8 +24,8 @@ def train(
     profile: steps to record under WORKDIR/profile, for xprof or Perfetto
     distributed: run as one of several processes that train together: on a pod,
       Slurm, or by launch/local.sh
-    config: config file and optional ARG for its get_config, such as
-      configs/mlm.py:quickstart
+    config: config file, optionally followed by :ARG, which is passed to its
+      get_config; for example configs/mlm.py:quickstart
   """
   from nomic_jax import training
   from nomic_jax.cli import config_flags

@@ -12,8 +12,8 @@ def verify(directory: Annotated[Path, Flag("DIR")]) -> None:
   """Compares the recorded data, config and versions with the current ones.
 
   Args:
-    directory: work, model or data directory with a reproduce.json; its inputs,
-      and theirs, are compared too
+    directory: work, model or data directory with a reproduce.json; the
+      directories it was made from are compared too, recursively
   """
   from nomic_jax.run import verify
 

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """AnglE (Li and Li 2023): CoSENT with angles in complex space.
 
-The gradient of a cosine vanishes near 1 and -1; that of the angle between two
-vectors of complex numbers does not. The similarity is that of AnglELoss in
-sentence-transformers.
+The gradient of the cosine vanishes where the cosine is near 1 or -1. The
+gradient of the angle between the vectors, read as complex vectors, does not.
+The similarity is that of AnglELoss in sentence-transformers.
 """
 
 from jax import Array

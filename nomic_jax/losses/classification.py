@@ -35,7 +35,8 @@ class Classification(Predictor):
   Attributes:
     kind: single (softmax over the classes, one label), multi (a sigmoid per
       class, any number of labels) or regression (mean squared error).
-    labels: number of classes, or of numbers to predict, which is then M.
+    labels: number of classes; for regression, the number of values to predict
+      per text, which must equal M.
     chunk_tokens: GradCache, see `transforms.chunked`.
   """
 

@@ -3,9 +3,9 @@
 """Distillation from another model's vectors of the same texts.
 
 The teacher is a pair of files of vectors that the data chain adds to the batch
-(config.data.teacher; `nomic-jax teach` makes them with any model). Therefore it
-costs nothing during training, uses no device memory, and works with GradCache
-like any other field.
+(config.data.teacher; `nomic-jax teach` makes them with any model). The teacher
+model is therefore not run during training and takes no device memory; its
+vectors are ordinary arrays of the batch, so GradCache needs no special case.
 """
 
 import functools
@@ -43,16 +43,17 @@ class Distill(Loss):
     each query and its positive.
 
   Attributes:
-    kind: the loss, for queries and documents each unless noted:
+    kind: the loss. Unless noted otherwise, it is computed for queries and for
+      documents, and the two are added.
       mse: mean squared difference of the vectors' elements.
       kd: 1000 · KL(teacher ‖ student) of the softmax of q·d over the documents
         of the batch, at `temperature`, plus InfoNCE at 0.02.
       towers: mean of four InfoNCE at `temperature`: q to d, q to the teacher's
         q, d to the teacher's d, q to the teacher's d.
-      relational: 10 · (1 − cosine to the teacher's vector) + 200 · mean
-        squared difference of the similarities within the batch + 20 · mean of
-        relu(0.015 − difference) over all pairs of similarities, where the
-        difference is that of the teacher's larger one minus the other.
+      relational: 10 · (1 − cosine to the teacher's vector) + 200 · mean squared
+        difference of the similarities within the batch + 20 · mean of
+        relu(0.015 − (s_i − s_j)), for the student's similarities s, over all
+        pairs i, j for which the teacher's similarity i is larger than j.
     temperature: see kind.
     chunk_tokens: GradCache, see `transforms.chunked`.
 

@@ -36,9 +36,9 @@ class InfoNCE(Loss):
     positive [N] int32: index of each query's positive among the candidates.
 
   A candidate that equals a query's positive, or answers an equal query of the
-  batch, is not a negative of it. Equal texts are one negative: `data.pairs`
-  lists a candidate once, and in the direction from documents to queries, a
-  repeated query is scored once.
+  batch, is not a negative of it. Duplicate texts count as one negative:
+  `data.pairs` lists each distinct candidate once, and with `bidirectional` each
+  distinct query is a candidate once.
 
   Attributes:
     temperature: softmax temperature, or the initial value of a trainable one.

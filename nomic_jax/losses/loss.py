@@ -26,7 +26,8 @@ class Loss(abc.ABC):
       device then sums its own rows over all micro-batches, and the sums are
       added over devices once. Other losses communicate where necessary.
     perplexity: whether exp(loss) is worth logging.
-    rows: the config.data.kind whose batches it reads; "": see the loss.
+    rows: the required value of config.data.kind; "" if the loss does not check
+      it.
   """
 
   by_row: bool = False

@@ -46,13 +46,13 @@ def margin_loss(
 
 
 def _active(scores: Array, margin: float) -> tuple[Array, Array]:
-  """Counts the margin-violating pairs in which each score is first and second.
+  """Counts, for each score, the margin violations with it first and second.
 
   A pair i < j violates the margin if scores[i] + margin > scores[j]. Every pair
   is counted once, in the round where i is in the left and j in the right half
-  of the same block of 2, 4, 8 ... scores. There one sort, of the left halves
-  plus the margin together with the right halves, gives by a running count how
-  many precede each.
+  of the same block of 2, 4, 8 ... scores. In each round, the margin is added to
+  the scores of the left halves and each block is sorted; running counts then
+  give, for each score, how many scores of the other half precede it.
   """
   size = len(scores)
   rounds = max(size - 1, 1).bit_length()

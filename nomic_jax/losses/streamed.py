@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cross-entropy over all pairs of two sets of texts, without storing the pairs.
 
-The score of a pair is a function, which is differentiated. [Q, C] logits never
-exist. The loss and, if it is differentiated, both gradients are computed block
-by block: blocks of queries give the loss and the queries' gradient, blocks of
-candidates the candidates' gradient. A block of one set is scored against the
-whole other set. On a mesh, where both are sharded, each set is therefore
+Pairs are scored by a differentiable function, `score`. The [Q, C] matrix of
+logits is never materialised. The loss and, if it is differentiated, both
+gradients are computed block by block: one loop over blocks of queries computes
+the loss and the gradient of the queries; another, over blocks of candidates,
+computes the gradient of the candidates. A block of one set is scored against
+the whole other set. On a mesh, where both are sharded, each set is therefore
 gathered once and the loop contains no sum over devices; a single pass that
 accumulates the candidates' gradient would need one in every block.
 """
@@ -38,8 +39,8 @@ def map_blocks(
   """Applies f to blocks of at most `most` rows of the leading axis in sequence.
 
   Blocks are interleaved, so that each has an equal part of every device's rows,
-  and their number is a power of two. If that does not divide the rows, the rest
-  is filled with zeros and its results are dropped.
+  and their number is a power of two. If the number of blocks does not divide
+  the number of rows, rows of zeros are appended and their results are dropped.
 
   Args:
     f: from a tree of [R, ...] arrays to another such tree.
@@ -190,8 +191,8 @@ def _answers(
 
   A group of equal queries has a bit if it has several distinct positives; one
   with a single positive is matched by the identity. There are bits for 256
-  groups. If there are more, some share a bit, and the answers of either are
-  not negatives of the other.
+  groups. If there are more groups, some share a bit; documents that answer one
+  of them are then not used as negatives of the others either.
 
   Returns:
     The bit of each query, uint32 [Q, _WORDS], zero if its group has none; and
@@ -311,9 +312,10 @@ def _of_queries(
   """Computes the loss and the queries' gradient by blocks of queries.
 
   Returns:
-    Loss [Q]; correct [Q]; and with `gradient`: log of the softmax's
-    denominator [Q]; the fraction of it not at the positive [Q]; gradient with
-    respect to the scale [Q], and to (scale · queries) [Q, ...].
+    Loss [Q]; correct [Q]; and with `gradient`: the log of the softmax
+    denominator [Q]; the softmax probability of all candidates other than the
+    positive [Q]; gradient with respect to the scale [Q], and to (scale ·
+    queries) [Q, ...].
   """
   rows = _Queries(queries, positive, identity[positive], group)
   candidates, identity = whole((candidates, identity))
@@ -382,9 +384,9 @@ def _of_candidates(
 def _logits(
   logits: Array, queries: _Queries, candidates: _Candidates
 ) -> tuple[Array, Array]:
-  """Returns logits, −inf where masked, and where the positives are.
+  """Returns the logits, −inf where masked, and a boolean mask of the positives.
 
-  All are [q, c]; one of the two sets is a block.
+  Both are [q, c]; one of the two sets is a block.
   """
   own = queries.positive[:, None] == candidates.place
   seen = own | ~_left_out(queries, candidates)
@@ -404,10 +406,11 @@ def _left_out(queries: _Queries, candidates: _Candidates) -> Array:
 def _excess(
   logits: Array, own: Array, total: Array, others: Array | None = None
 ) -> tuple[Array, Array]:
-  """Returns softmax − onehot(positive) [q, c], and its sum elsewhere [q].
+  """Returns softmax − onehot(positive) [q, c], and the sum of the others [q].
 
-  At the positive, minus that sum is used: softmax − 1 would lose all digits for
-  a query whose positive has nearly all of the probability.
+  The sum is over all candidates but the positive. The entry of the positive is
+  computed as minus this sum, because softmax − 1 would lose all significant
+  digits for a query whose positive has nearly all of the probability.
   """
   share = jnp.where(own, 0, jnp.exp(logits - total[:, None]))
   if others is None:
@@ -416,7 +419,10 @@ def _excess(
 
 
 def _rows(vectors: PyTree) -> int:
-  """Returns rows per block: its logits are no larger than the other set."""
+  """Returns the number of rows per block.
+
+  The logits of a block take no more memory than the vectors of the other set.
+  """
   return max(sum(x[0].size for x in jax.tree.leaves(vectors)), 8)
 
 

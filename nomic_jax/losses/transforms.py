@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Transforms that compose with every loss: chunks and Matryoshka.
+"""Transforms that losses are composed with: chunks and Matryoshka.
 
 GradCache (Gao et al. 2021) is reverse-mode differentiation of `lax.map` over a
 rematerialised encoder: the forward pass keeps one embedding per text, and the
@@ -63,7 +63,9 @@ def _divisor(size: int, least: int) -> int:
 
 
 def chunks_of(rows: int, length: int, tokens: int) -> int:
-  """Returns the number of equal chunks with at most `tokens` each; 0: no limit.
+  """Returns the number of equal chunks needed for at most `tokens` per chunk.
+
+  If `tokens` is 0, there is no limit and the result is 1.
 
   Rows are not split, so a chunk has more tokens if a single row does.
   """
@@ -126,8 +128,9 @@ def matryoshka(
     weights: one for each width; empty means 1 each.
 
   Returns:
-    apply(loss, queries [Q, D], candidates [C, D]), where loss returns its sum
-    and values to log: (weighted sum, mean over the widths).
+    A function apply(loss, queries [Q, D], candidates [C, D]). `loss` returns a
+    sum and values to log; `apply` returns the weighted sum of the losses over
+    the widths, and the mean of the values to log.
   """
   weights = tuple(weights) or (1.0,) * len(dims)
   if len(weights) != len(dims):

@@ -29,7 +29,7 @@ Rows = tuple[PyTree, ...]
 
 
 class Computed(Protocol):
-  """What blocks use of an `Encoder`."""
+  """The attributes of `Encoder` that blocks use."""
 
   @property
   def architecture(self) -> Architecture:
@@ -38,12 +38,12 @@ class Computed(Protocol):
 
   @property
   def dtype(self) -> str:
-    """Of activations and matmuls."""
+    """The dtype of activations and matmuls."""
     ...
 
   @property
   def dropout(self) -> float:
-    """Share of the elements that become 0."""
+    """Dropout rate: the fraction of elements set to 0."""
     ...
 
   @property
@@ -65,10 +65,11 @@ def drop(
   """Applies dropout; with a key per row, masks are drawn row by row.
 
   Args:
-    rate: share of the elements that become 0.
+    rate: dropout rate: the fraction of elements set to 0.
     key: one key, or a key for each row.
     x: float [...].
-    shape: (B, ...) of x with a separate axis of rows; None: x has one.
+    shape: the shape (B, ...) that x would have with a separate batch axis; None
+      if x already has one.
   """
   shape = shape or x.shape
   draw = lambda key, shape: jax.random.bernoulli(key, 1 - rate, shape)
@@ -95,7 +96,8 @@ class Unit(nn.Module):
     Args:
       x: [B S, D].
       rows: what attention needs of the batch, for each of `attentions`.
-      keys: for dropout, one or [B] for each layer; None computes without.
+      keys: dropout keys: for each layer, one key or [B] keys. None disables
+        dropout.
     """
     for i, layer in enumerate(self.layers):
       key = None if keys is None else keys[i : i + 1]
@@ -119,7 +121,7 @@ class Block(nn.Module):
   def __call__(
     self, x: Array, rows: Rows, keys: Array | None
   ) -> tuple[Array, None]:
-    """Does the same as `Unit` with its single layer."""
+    """Applies the block; arguments and result are those of `Unit`."""
     (layer,) = self.layers
     a = self.encoder.architecture
     own = rows[a.attentions.index(layer.attention)]

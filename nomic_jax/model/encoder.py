@@ -61,14 +61,15 @@ REMAT = {
 
 
 class Embedded(NamedTuple):
-  """What `Encoder.embed` computes of B rows.
+  """The result of `Encoder.embed` for B rows.
 
   Attributes:
     vectors: float32 [B, slots, output_width], or with pooling none
       [B, S, output_width]; not normalized, arbitrary where there is no text.
-    router: a tree of arrays [B, layers, ...], what the layers of each run sowed
-      in `block.ROUTER`; () if no layer routes. Each row depends on that row of
-      the batch only, so chunks, packed rows and devices do not change it.
+    router: what layers recorded with `sow` in the collection `block.ROUTER`, a
+      tree of arrays [B, layers, ...] per run of layers; () if there are no such
+      layers. Each row depends on that row of the batch only, so chunks, packed
+      rows and devices do not change it.
   """
 
   vectors: Float32[Array, "B slots_or_S width"]
@@ -89,12 +90,13 @@ class Encoder:
       input of a layer is saved); attention (only the output of attention is
       saved); dots (matmuls are saved) or weight_dots (only matmuls with
       weights are saved). True and False mean full and none.
-    unroll: layers per iteration of a scan; the number of layers unrolls all.
+    unroll: layers per scan iteration; set it to the number of layers to unroll
+      the whole stack.
     dropout: rate after the parts in `architecture.dropout_after`; a residual
       branch is dropped before it is added.
     head_dropout: rate before the last layer of a classifier on top.
-    ntk_length: dynamic NTK scales by each text's own length ("text"), or by
-      the longest of the batch ("batch"), as in the reference.
+    ntk_length: dynamic NTK scales by each text's own length ("text"), or by the
+      longest text of the batch ("batch"), as in contrastors.
   """
 
   architecture: Architecture
