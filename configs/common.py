@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Fields that all trainings share, and sizes by name."""
+"""Fields that all training runs share, and sizes by name."""
 
 from collections.abc import Sequence
 
@@ -53,7 +53,7 @@ def size_and_variant(
 
 
 def base(size: str) -> ml_collections.ConfigDict:
-  """Returns the fields of every training; a config file sets the rest."""
+  """Returns the fields of every training run; a config file sets the rest."""
   c = ml_collections.ConfigDict()
   c.seed = 42
   # Exactly one of the two is not 0. A flag for one sets the other to 0.
@@ -72,7 +72,7 @@ def base(size: str) -> ml_collections.ConfigDict:
   # The architecture of fresh weights. With init_from, only fields that may be
   # None have an effect, and with selection also the sizes; the rest is the
   # model's. None: the model's own; for fresh weights mean pooling, no norm, no
-  # projection, the training's length, and the defaults of EncoderConfig.
+  # projection, the training run's length, and the defaults of EncoderConfig.
   c.encoder = ml_collections.ConfigDict(ENCODERS[size])
   c.encoder.family = "nomic_bert"  # or any in nomic_jax/families/README.md
   c.encoder.pooling = placeholder(str)
@@ -119,7 +119,7 @@ def base(size: str) -> ml_collections.ConfigDict:
   # Each evaluator runs after every `every` steps (0: never) and after the last,
   # see nomic_jax/evaluation/evaluators/. eval: the loss on a held-out split,
   # each row once, in at most `batches`; `data` has the fields that differ from
-  # the training's.
+  # the training run's.
   c.evaluators = ml_collections.ConfigDict()
   c.evaluators.eval = ml_collections.ConfigDict(
     dict(kind="loss", every=0, batches=8, data=dict(split="test"))
@@ -159,7 +159,7 @@ def base(size: str) -> ml_collections.ConfigDict:
   # every `every` steps (0: never). The last `keep` are kept, one every
   # `keep_every` steps, and the best by the metric `best` of an evaluator, such
   # as eval/loss, which is also measured before the first step. After `patience`
-  # measurements without improvement (0: no limit), the training stops.
+  # measurements without improvement (0: no limit), the training run stops.
   c.checkpoint = ml_collections.ConfigDict(
     dict(minutes=10.0, every=0, keep=2, keep_every=0, best="", patience=0)
   )

@@ -167,7 +167,8 @@ MEANINGS = {
   "evaluators.NAME.metrics": "kind labels: accuracy, f1, matthews, pearson, "
   "spearman",
   "evaluators.NAME.data": "kinds retrieval and scores: folder with the tasks' "
-  "data; others: fields of config.data that differ from the training's",
+  "data; others: fields of config.data that differ from those of the training "
+  "run",
   "evaluators.NAME.tasks": "value of --tasks of nomic-jax evaluate; empty: "
   "the held-out pairs",
   "evaluators.NAME.query_length": "None: the model's longest text",

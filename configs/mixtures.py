@@ -74,7 +74,7 @@ class Dataset(NamedTuple):
 
 
 class Mixture(NamedTuple):
-  """The sources of one training."""
+  """The sources of one training run."""
 
   bucket: str
   objective: str

@@ -25,7 +25,7 @@
 #   EVAL=DIR       folder with copies of the evaluation data (default: the Hub)
 #   RECIPE=NAME    published (default) or recommended, see nomic_jax/cli/recipes.py
 #   LENGTHS=paper  2,048 and 512 tokens; or code: 32 and 256, as contrastors'
-#   TRAIN=COMMAND  command that runs a training (default: nomic-jax train), such
+#   TRAIN=COMMAND  command that trains (default: nomic-jax train), such
 #                  as 'bash launch/tpu_pod.sh babysit train'; RUN must then be
 #                  in a bucket
 #   SIZE=miniature small models and batches, to try the script itself; then also

@@ -49,7 +49,7 @@ def options_of(group: str) -> Iterator[None]:
 
 
 class Diverged(UserError):
-  """A training whose loss or gradient is not finite at `step`."""
+  """A training run whose loss or gradient is not finite at `step`."""
 
   def __init__(self, message: str, step: int):
     super().__init__(message)

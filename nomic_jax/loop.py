@@ -187,7 +187,7 @@ def loop(
       due = evaluators.due(number)
       # After SIGTERM there is little time, so evaluation is postponed.
       postponed = bool(due) and stop and not last
-      if postponed:  # until the training is resumed
+      if postponed:  # until the training run is resumed
         due = []
       results = {}
       if due:

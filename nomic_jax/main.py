@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   argv = list(sys.argv[1:] if argv is None else argv)
   command_line.replace_unencodable()
   # A failed checkpoint is one line of ours; asyncio would log its exception
-  # again when it is collected, perhaps after the training has ended.
+  # again when it is collected, perhaps after the training run has ended.
   logging.getLogger("asyncio").setLevel(logging.CRITICAL)
   try:
     parser, known = jobs.parser()

@@ -169,7 +169,7 @@ def _train(
     return
   if not buckets.is_remote(workdir):
     places.check_writable(workdir / "checkpoints")
-  # What a training started from may no longer exist when it is resumed.
+  # What a training run started from may no longer exist when it is resumed.
   if done:
     encoder, folder, usage = work_directory.read(workdir)
     start = Start(encoder, folder, None, usage)
@@ -326,7 +326,7 @@ def setup(
   """Returns loss, optimizer and the jitted step with all its shardings.
 
   Args:
-    config: of the training.
+    config: the training config.
     architecture: the encoder's.
     devices: the devices of the mesh.
 

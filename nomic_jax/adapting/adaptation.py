@@ -9,9 +9,10 @@ The steps and their outputs; a step whose output exists is skipped:
                 documents, as a BEIR folder, or texts with their classes
   before.json   scores of the model, BM25 and a fusion of both
   trial/        training rows minus a development split (data/, dev/), mined
-                negatives, and two short trainings that decide whether these
+                negatives, and two short training runs that decide whether these
                 help
-  work/         the training; it stops when the development rows show no gain
+  work/         the training run, which stops when the development rows show no
+                further gain
   after.json    the same scores with the adapted model
   model/        the model, if it improved
   report.md     the report; report.html also has the training curves
@@ -61,7 +62,7 @@ from nomic_jax.storage.values import JsonObject
 from nomic_jax.text import tokenizer as tokenizer_lib
 
 _DEV_ROWS = 200  # or a tenth of the training rows, if that is fewer
-_DEV_DOCUMENTS = 2000  # searched during the training
+_DEV_DOCUMENTS = 2000  # searched during training
 _PATIENCE = 3  # evaluations
 _BM25 = "bm25"
 
@@ -275,7 +276,7 @@ def _score(
 def _config(
   folder: Folder, objective: objectives.Objective, flags: Sequence[str]
 ) -> ml_collections.ConfigDict:
-  """Returns the config of a training; later flags override earlier ones."""
+  """Returns the config of a training run; later flags override earlier ones."""
   if any(flag.startswith("--config=") for flag in flags):
     raise UserError(
       f"--config=FILE: adapt always trains with {objective.config}; set single "

@@ -34,7 +34,7 @@ _TRIAL_STEPS = (8, 50)  # minimum and maximum
 _POOL = 8  # negatives mined for each query; each epoch samples some
 
 Chosen = tuple[Json, str]  # the value of a field of the config, and why
-# From "--config.KEY=VALUE" to the config of a training.
+# From "--config.KEY=VALUE" to the config of a training run.
 Configured = Callable[[Sequence[str]], ml_collections.ConfigDict]
 
 

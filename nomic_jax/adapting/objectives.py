@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The training and the comparison of models for each kind of data.
+"""How models are trained and compared, for each kind of data.
 
 Pairs and triplets: InfoNCE, and retrieval, where the held-out queries search
 all documents. Scores: CoSENT, and correlation with the held-out scores. Labels:
@@ -28,7 +28,7 @@ class Objective(NamedTuple):
 
   Attributes:
     kind: one of `kinds.KINDS`.
-    config: of the training, see `shipped_configs`.
+    config: the training config, see `shipped_configs`.
     best: metric on the development rows by which checkpoints are compared.
     turn: the function that converts a row to a training pair; None if rows
       already are pairs.

@@ -47,7 +47,8 @@ def check(
   """Compiles the step of `config` for a topology; prints and returns a report.
 
   Args:
-    config: of a training; without `data.path` the encoder is the config's.
+    config: the training config; without `data.path`, the encoder is that of the
+      config.
     name: the topology, such as v5e:16x16.
     num_slices: number of such slices, joined by the data centre network.
     output: a .json file to write the report to.

@@ -238,8 +238,8 @@ def _extend(
   """Adds keys that a config leaves open; returns the remaining overrides.
 
   A group without keys accepts numbers under any name, such as
-  data.source_weights.NAME=2. An evaluator's data accepts the keys of the
-  training's data; a key given there overrides the training's value.
+  data.source_weights.NAME=2. An evaluator's data accepts the keys of
+  config.data; a key given there overrides the value of the training run.
   """
   remaining, opened = [], [*_open_groups(config)]
   for override in overrides:

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Minimum values of the whole numbers in a config.
 
-Each option is checked by the code that reads it. This table covers trainings
-and their data; objectives and evaluators check their own options. Options not
-named here may have any value.
+Each option is checked by the code that reads it. This table covers training
+runs and their data; objectives and evaluators check their own options. Options
+not named here may have any value.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ _LEAST = {
 
 
 def check(config: ml_collections.ConfigDict) -> None:
-  """Raises UserError for an option of a training below its minimum."""
+  """Raises UserError for an option of a training run below its minimum."""
   for group, least in _LEAST.items():
     values = config.get(group, {}) if group else config
     at_least(f"--config.{group}".rstrip("."), values, **least)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Holds out a development split of the training rows.
 
-Decisions during a training (whether to use hard negatives, when to stop, which
+Decisions during training (whether to use hard negatives, when to stop, which
 checkpoint is best) use these rows, which are neither trained on nor in the test
 split.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Batches that grow over the first steps of a training."""
+"""Batches that grow over the first steps of a training run."""
 
 import grain
 import numpy as np
@@ -12,8 +12,8 @@ class Growing(grain.DatasetIterator):
   """Joins a growing number of batches of a chain, each as a micro-batch.
 
   Over the first `steps` batches the number grows from 1 to `parts`, and each
-  number is used equally often. So a training compiles its step `parts` times,
-  once for each shape.
+  number is used equally often. So a training run compiles its step `parts`
+  times, once for each shape.
   """
 
   def __init__(self, chain: grain.DatasetIterator, parts: int, steps: int):

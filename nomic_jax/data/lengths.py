@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Reports how much of its texts a training reads."""
+"""Reports how much of its texts a training run reads."""
 
 import ml_collections
 import tokenizers

@@ -82,7 +82,7 @@ def _of_one_part(
 def with_steps(
   config: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer
 ) -> ml_collections.ConfigDict:
-  """Returns the config of a training with `steps` in place of its `epochs`.
+  """Returns the config of a training run with `steps` in place of its `epochs`.
 
   An epoch has as many steps as there are whole batches of rows; the remaining
   rows differ in each epoch. For text, whose documents are packed, an epoch is
@@ -90,7 +90,7 @@ def with_steps(
   ahead of time.
 
   Args:
-    config: of the training.
+    config: the training config.
     tokenizer: of the model that is trained.
 
   Raises:

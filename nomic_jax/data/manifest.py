@@ -54,7 +54,7 @@ _LIBRARIES = (
 def of_training(
   config: ml_collections.ConfigDict, tokenizer: str | os.PathLike
 ) -> dict:
-  """Returns the manifest of a training that begins now.
+  """Returns the manifest of a training run that begins now.
 
   Args:
     config: as given.
@@ -169,7 +169,7 @@ def of_input(place: object) -> dict:
 def of_place(place: str | os.PathLike) -> str | None:
   """Returns a fingerprint of a directory or file; None if there is none.
 
-  For a data directory it is the one that trainings compare, which does not
+  For a data directory it is the one that training runs compare, which does not
   depend on records.
   """
   if _is_data(place):

@@ -23,7 +23,7 @@ class Sources(NamedTuple):
     runs: by split, [source, rows] for each run of rows of one source, in row
       order; gives the source of every row without reading it.
     prompts: by source, {"query", "document"}: the prompts of its texts. Sources
-      not listed have the prompts of the training's config.
+      not listed have the prompts of the training run's config.
   """
 
   runs: dict[str, list[list]]

@@ -3,7 +3,7 @@
 """Diagnoses a model whose vector is not finite (NaN or infinity).
 
 Messages state what was found and what to check. They name no cause, since
-damaged files, diverged trainings and texts that overflow look alike.
+damaged files, diverged training runs and texts that overflow look alike.
 """
 
 from collections.abc import Iterator

@@ -13,7 +13,7 @@ def compile(
   output: Path | None = None,
   config: ConfigFlags,
 ) -> None:
-  """Reports the memory and time of a training on hardware that is not attached.
+  """Reports memory and time of a training run on hardware not attached here.
 
   Args:
     topology: TPU slice or number of GPUs to compile for, such as v5e:16x16 or

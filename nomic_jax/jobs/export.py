@@ -56,7 +56,7 @@ def export(
 
 
 def _untrained(given: ConfigFlags):
-  """Returns the `ModelFiles` that the training of a config starts from."""
+  """Returns the `ModelFiles` that the training run of a config starts from."""
   from flax.linen import meta
   import jax
 

@@ -15,10 +15,10 @@ def plot(
   output: Path,
   metric: Sequence[str] = (),
 ) -> None:
-  """Plots the curves of several trainings in one PNG.
+  """Plots the curves of several training runs in one PNG.
 
   Args:
-    workdirs: [NAME=]DIR of a training, local, gs:// or s3://
+    workdirs: [NAME=]DIR of a training run, local, gs:// or s3://
     output: .png file to write
     metric: name of a metric in metrics.jsonl; repeatable; default: common ones
   """

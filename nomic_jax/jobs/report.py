@@ -10,10 +10,10 @@ from nomic_jax.cli.flags import Path
 def report(
   *, workdir: Sequence[Path] = (), scores: Path | None = None, output: Path
 ) -> None:
-  """Shows the curves and scores of several trainings on one page.
+  """Shows the curves and scores of several training runs on one page.
 
   Args:
-    workdir: [NAME=]DIR of a training; repeatable, in order
+    workdir: [NAME=]DIR of a training run; repeatable, in order
     scores: .json file written by evaluate
     output: .html file to write
   """

@@ -9,7 +9,7 @@ acts on these statuses, and launch/README.md lists them:
   0          Finished.
   2          A mistake that a restart cannot fix: do not restart.
   75         Stopped before the end (`Stopped`), for instance by SIGTERM with
-             the training saved: restart.
+             a checkpoint saved: restart.
   134        JAX aborts a process whose peers are lost: restart.
   137, 139   Killed, or crashed in native code: restart.
   143        SIGTERM with nothing to save: restart.
@@ -276,9 +276,9 @@ class Interrupted(Exception):
 class Preemption:
   """Turns SIGTERM into a step after which every process saves and exits.
 
-  Use it as a context manager around a training. Until `listen`, SIGTERM ends
-  the process at once: loading and compiling take minutes and leave nothing to
-  save. Afterwards it is recorded. With several processes, JAX's preemption
+  Use it as a context manager around a training run. Until `listen`, SIGTERM
+  ends the process at once: loading and compiling take minutes and leave nothing
+  to save. Afterwards it is recorded. With several processes, JAX's preemption
   service receives it and agrees on the step.
   """
 

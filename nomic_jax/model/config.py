@@ -55,7 +55,7 @@ class EncoderConfig:
   pooled_norm: bool = False  # v1.5: LayerNorm, no affine, of the pooled vector
   projection: int = 0  # width of a linear layer after pooled_norm; 0: no layer
   pooler: bool = False  # BERT's tanh(dense(first token)) weights
-  # For trainings with compute.dropout=-1; not part of the computation.
+  # For training runs with compute.dropout=-1; not part of the computation.
   dropout: float = 0.0
   head_dropout: float = 0.0
   output_layers: tuple[Module, ...] = ()  # further layers, after projection

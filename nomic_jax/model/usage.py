@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How to use a model: prompts, maximum length and similarity.
 
-It accompanies the weights: a training stores it in its work directory, an
+It accompanies the weights: a training run stores it in its work directory, an
 export writes it in sentence-transformers' format, and `init_from` reads it.
 """
 

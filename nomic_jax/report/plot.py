@@ -37,10 +37,10 @@ _POINTS = 400  # drawn per curve; longer curves are averaged
 def plot(
   workdirs: Sequence[str], output: str, chosen: Sequence[str] = ()
 ) -> None:
-  """Draws each metric of several trainings in one picture.
+  """Draws each metric of several training runs in one picture.
 
   Args:
-    workdirs: of trainings, each "PATH" or "NAME=PATH".
+    workdirs: of training runs, each "PATH" or "NAME=PATH".
     output: the .png file to write.
     chosen: metrics in metrics.jsonl to draw; default: those in DEFAULT.
 

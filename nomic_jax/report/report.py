@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Reports trainings and scores in one HTML file.
+"""Reports training runs and scores in one HTML file.
 
 The page is self-contained: charts are inline SVG, and it supports light and
 dark mode.
@@ -23,13 +23,13 @@ from nomic_jax.storage.files import replacing
 
 @places.expanding("workdirs", "scores", "output")
 def report(workdirs: Sequence[str], scores: str | None, output: str) -> None:
-  """Writes a report of trainings and of the scores of their models.
+  """Writes a report of training runs and of the scores of their models.
 
   Args:
     workdirs: work directories in the order of the stages, each "PATH" or
       "NAME=PATH".
-    scores: the .json file written by `nomic-jax evaluate`; None for trainings
-      only.
+    scores: the .json file written by `nomic-jax evaluate`; None for training
+      runs only.
     output: the .html file to write.
 
   Raises:
@@ -133,7 +133,7 @@ def _stages_section(stages: list[dict]) -> list[str]:
 
 
 def _figure(stage: dict) -> str:
-  """Returns the curves of one training, stacked vertically."""
+  """Returns the curves of one training run, stacked vertically."""
   parts = [f"<figure><figcaption>{page.escape(stage['name'])}</figcaption>"]
   steps, losses = _series(stage["rows"], "loss")
   if steps:

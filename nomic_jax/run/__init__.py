@@ -1,3 +1,3 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The state around a training: start, optimizer, checkpoints, metrics."""
+"""The state around a training run: start, optimizer, checkpoints, metrics."""

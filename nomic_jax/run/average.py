@@ -66,7 +66,7 @@ def served(params: PyTree, opt_state: PyTree) -> PyTree:
   """Returns the parameters to evaluate: the average, if one is kept.
 
   Args:
-    params: of a training.
+    params: the parameters being trained.
     opt_state: its optimizer's.
   """
   for state in _states(opt_state):

@@ -6,7 +6,7 @@
 before the first step: a checkpoint is the best only if it is better than the
 start and than every earlier one. Among equals, the earliest is the best.
 
-All of this is computed from the lines of metrics.jsonl, so a resumed training
+All of this is computed from the lines of metrics.jsonl, so a resumed run
 decides as an uninterrupted one would.
 """
 
@@ -91,7 +91,7 @@ class Record:
 
 
 def of_config(config: ml_collections.ConfigDict) -> Record:
-  """Returns the empty record of a training.
+  """Returns the empty record of a training run.
 
   Raises:
     UserError: see `Record`.

@@ -29,11 +29,11 @@ from nomic_jax.storage.values import Place
 
 
 class _Manager(ocp.CheckpointManager):
-  """Leaves SIGTERM to the training's `processes.Preemption`.
+  """Leaves SIGTERM to the training run's `processes.Preemption`.
 
   JAX reports the step at which to stop only once, to the first caller that has
   reached it. Orbax asks while it saves, so a SIGTERM that arrives during a save
-  would be reported to Orbax and never to the training.
+  would be reported to Orbax and never to the training run.
   """
 
   def reached_preemption(self, step: int) -> bool:
@@ -259,7 +259,7 @@ class Best(NamedTuple):
 
 
 def best(workdir: str | os.PathLike) -> Best | None:
-  """Returns the best checkpoint of a training with `config.checkpoint.best`.
+  """Returns the best checkpoint of a run with `config.checkpoint.best`.
 
   Among equals, the earliest; None if none is better than the start.
   """
@@ -288,7 +288,7 @@ def _goodness(values: Mapping[str, float]) -> float:
 def restore_params(workdir: str | os.PathLike, step: int | None = None) -> dict:
   """Returns the parameters of a checkpoint; default: the newest.
 
-  They are averaged if the training averages them, see `average`.
+  They are averaged if the training run averages them, see `average`.
 
   Returns:
     The tree, of numpy arrays.

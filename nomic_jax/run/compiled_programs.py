@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""JAX's persistent compilation cache, stored with a training.
+"""JAX's persistent compilation cache, stored with a training run.
 
 A restarted training then loads its compiled programs instead of compiling them
 again for minutes.

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Exports a training to a model directory."""
+"""Exports a training run to a model directory."""
 
 from collections.abc import Callable
 import functools
@@ -38,7 +38,7 @@ def export(
   """Writes a checkpoint, or another model, as a model directory.
 
   Args:
-    workdir: of a training; None uses `untrained` or `model` instead.
+    workdir: the work directory; None uses `untrained` or `model` instead.
     output: model directory to write.
     untrained: makes the model, such as that of a config whose training has not
       begun, as a baseline.

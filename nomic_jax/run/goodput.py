@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Goodput: how much of a training's time was spent in steps, and on what else.
+"""Goodput: how much of a run's time was spent in steps, and on what else.
 
 Every line of metrics.jsonl has the seconds spent on each cause since the
 training first began, as time/CAUSE, and the time of day, as `clock`, so the
@@ -36,7 +36,7 @@ class Goodput:
 
     Args:
       last: its last line, or {}.
-      began: `time.time()` when this process began the training.
+      began: `time.time()` when this process began the training run.
     """
     self._seconds: dict[str, float] = {
       cause: last.get(f"time/{cause}", 0.0) for cause in CAUSES

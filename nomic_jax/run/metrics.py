@@ -53,7 +53,7 @@ class MetricsFile:
 
     Args:
       path: the file.
-      resume_step: step of the checkpoint that the training resumes from.
+      resume_step: step of the checkpoint that the training run resumes from.
       trackers: called with each new line, except unfinished ones, which they
         could not take back.
     """

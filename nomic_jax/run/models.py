@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Reads a model from a model directory, the Hub or a training."""
+"""Reads a model from a model directory, the Hub or a training run."""
 
 import dataclasses
 import os

@@ -54,7 +54,7 @@ def make(
       (see `trainable`): it has no moments, does not decay and, as in PyTorch,
       does not count in the norm used for clipping.
       average: see `average`; 0 or absent: none.
-    total_steps: of the training.
+    total_steps: total number of training steps.
     per_step: see `schedules.steps_of`.
 
   Returns:

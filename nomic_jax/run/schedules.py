@@ -38,11 +38,11 @@ def make(
     name: one of SCHEDULES.
     config: learning_rate; warmup and, for wsd and wsd_sqrt, cooldown, see
       `steps_of`.
-    total_steps: of the training.
+    total_steps: total number of training steps.
     per_step: see `steps_of`.
 
   Raises:
-    UserError: for an unknown name, or a warmup as long as the training.
+    UserError: for an unknown name, or a warmup as long as the training run.
   """
   peak = config.learning_rate
   one_of(name, SCHEDULES, f"config.optimizer.schedule: no schedule '{name}'")
@@ -91,13 +91,13 @@ def steps_of(
 
   Args:
     field: of config.optimizer, for error messages.
-    amount: a number and a unit: steps (the default), % (of the training),
+    amount: a number and a unit: steps (the default), % (of the training run),
       examples or tokens. Rounded to whole steps.
-    total_steps: of the training.
+    total_steps: total number of training steps.
     per_step: the numbers of examples and tokens per step, where fixed.
 
   Raises:
-    UserError: for another unit, or one that is not fixed in this training.
+    UserError: for another unit, or one that is not fixed in this training run.
   """
   match = re.fullmatch(r"\s*([\d.eE+-]+)\s*([a-z]+|%)?\s*", str(amount))
   try:

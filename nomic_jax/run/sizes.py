@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Sizes of a training, chosen from its data, its model and the device.
+"""Sizes of a training run, chosen from its data, its model and the device.
 
 Each function states its rule. The results are reasonable first choices; any of
 them can be set in the config instead.
@@ -24,7 +24,7 @@ _COPIES = 5
 # Floats that a layer saves per token for the backward pass, in units of the
 # width: Korthikanti et al. 2022, section 4.1, without dropout and in float32.
 _KEPT = 24
-_EVALUATIONS = 10  # of a training
+_EVALUATIONS = 10  # of a training run
 # Tokens of a row that are tried on a CPU, in eighths of the longest text.
 _EIGHTHS = (8, 10, 12, 16)
 # Of a CPU: FLOPs of products in the time that a step takes to compile, and how
@@ -86,19 +86,19 @@ def rows_on_cpu(
   steps: int,
   devices: int = 1,
 ) -> Rows:
-  """The rows with which a training takes a CPU the least time.
+  """The rows with which a training run takes a CPU the least time.
 
   Short rows have little attention, whose time in plain JAX grows with the
   square of a row's length, and long ones are easily filled. Each number of rows
   is compiled, which takes as long as several steps, and rounding it up leaves
-  rows empty. The sum of all three decides; a training of many steps affords
+  rows empty. The sum of all three decides; a training run of many steps affords
   more shapes.
 
   Args:
     architecture: the encoder's.
     batches: lengths of the texts of some batches, in tokens.
     longest: the maximum length of a text.
-    steps: of the training.
+    steps: number of training steps.
     devices: over which rows are divided.
   """
   used = sum(map(sum, batches))

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The start of a training: fresh weights, a model, or a BERT made rotary."""
+"""The start of a run: fresh weights, a model, or a BERT made rotary."""
 
 import dataclasses
 import pathlib
@@ -43,7 +43,7 @@ _COSINE = ("info_nce", "distill", "cosent")  # losses that compare by cosine
 
 
 class Start(NamedTuple):
-  """What a training starts from."""
+  """What a training run starts from."""
 
   architecture: Architecture
   tokenizer: pathlib.Path  # a tokenizer.json, or a folder with one
@@ -52,7 +52,7 @@ class Start(NamedTuple):
 
 
 def find_start(config: ml_collections.ConfigDict) -> Start:
-  """Returns the encoder, tokenizer and weights that a training starts from.
+  """Returns the encoder, tokenizer and weights that a training run starts from.
 
   With `config.init_from` they are those of a model or work directory. Without
   it, the tokenizer is the data's and the encoder `config.encoder`, with fresh

@@ -27,8 +27,8 @@ def make(
   Each is called with every line, then with None.
 
   Args:
-    config: of the training.
-    workdir: of the training.
+    config: the training config.
+    workdir: the work directory.
     done: number of completed steps; later lines of a killed run are replaced.
   """
   trackers = []

@@ -1,8 +1,8 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A training's directory: its config, encoder, tokenizer and usage.
+"""A training run's directory: its config, encoder, tokenizer and usage.
 
-They appear all at once, before the first step, so an interrupted training
+They appear all at once, before the first step, so an interrupted training run
 always leaves a directory from which the same command resumes. In a bucket they
 appear one by one, the config last.
 """
@@ -33,7 +33,7 @@ from nomic_jax.text import tokenizer as tokenizer_lib
 from nomic_jax.text.prompts import PROMPTS
 
 # Keys added to configs later, with their implied earlier values, so that older
-# trainings can resume.
+# training runs can resume.
 _SINCE = {
   "config.recipe": "recommended",
   "config.epochs": 0.0,
@@ -68,14 +68,14 @@ _DATA = ("config.data.path", "config.data.teacher")  # compared by content
 def check(
   workdir: pathlib.Path, config: ml_collections.ConfigDict, extend: bool = False
 ) -> None:
-  """Checks that a directory is free, or belongs to a training of this config.
+  """Checks that a directory is free, or belongs to a run of this config.
 
   Settings that do not change results may differ: the mesh, what is measured,
   logged and kept, and the location of the data.
 
   Args:
     workdir: the directory.
-    config: of the training.
+    config: the training config.
     extend: whether `steps` or `epochs` may be larger than before.
 
   Raises:
@@ -151,7 +151,7 @@ def check(
 def _extend(
   path: pathlib.Path, field: str, before: float, after: float
 ) -> None:
-  """Records in config.json that the training is longer now."""
+  """Records in config.json that the training run is longer now."""
   name = field.removeprefix("config.")
   if processes.is_first():
     values = json.loads(path.read_text(encoding="utf-8")) | {name: after}
@@ -172,7 +172,7 @@ def _write(path: Place, values: dict) -> None:
 
 
 def _same_data(workdir: Place, key: str, before: Json, now: Json) -> bool:
-  """Returns whether a path holds the data that a training began with.
+  """Returns whether a path holds the data that a training run began with.
 
   Its fingerprint was recorded; directories of older versions have none, and are
   compared with the data at the old path, if it still exists.
@@ -202,7 +202,7 @@ def claim(
 
   Args:
     workdir: the directory.
-    config: of the training.
+    config: the training config.
     encoder: the architecture.
     tokenizer: a tokenizer.json, or a folder with one.
     usage: how to use the trained model.

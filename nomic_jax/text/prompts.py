@@ -13,7 +13,7 @@ PROMPTS = {
 
 
 def of(config: Any, side: str) -> str:
-  """Returns the prompt that a training puts before queries or documents.
+  """Returns the prompt that a training run puts before queries or documents.
 
   Args:
     config: `config.data`. Where its prompt is None, `start.resolve` has set the

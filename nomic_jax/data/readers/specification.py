@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The yaml files that list a training's data sets, with their prefixes.
+"""The yaml files that list a training run's data sets, with their prefixes.
 
     datasets:
       - name: paq

@@ -8,7 +8,7 @@ it; also after the last step), and the options of its kind. Its results are
 written to metrics.jsonl as NAME/METRIC, and `config.checkpoint.best` may name
 one.
 
-Evaluators run on the training's mesh, in every process, and use the training's
+Evaluators run on the mesh of the training run, in every process, and use its
 parameters without copying them. To add a kind, add a file here and a line in
 `_KINDS`.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The interface of evaluators, and what they use of a training."""
+"""The interface of evaluators, and what they use of a training run."""
 
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -58,7 +58,7 @@ def nothing() -> None:
 
 
 class Evaluator(Protocol):
-  """The interface of evaluators, built before a training starts.
+  """The interface of evaluators, built before training starts.
 
   Errors in their options are reported at that time.
 
@@ -82,7 +82,7 @@ class Evaluator(Protocol):
 
     Args:
       options: of this evaluator.
-      config: of the training.
+      config: the training config.
       tokenizer: of the model.
       run: from `training.setup`.
 
@@ -93,10 +93,10 @@ class Evaluator(Protocol):
   def __call__(
     self, params: Params, check: Callable[[], None] = nothing
   ) -> dict[str, float]:
-    """Measures the parameters of a training; a collective of all processes.
+    """Measures the parameters of a training run; a collective of all processes.
 
     Args:
-      params: of the training.
+      params: the parameters being trained.
       check: called before each batch; an exception ends the measurement.
     """
     ...

@@ -73,9 +73,9 @@ class Labels:
     """Opens the data; see `Evaluator`.
 
     Args:
-      options: `data`, overrides of the training's data; `metrics`, names in
+      options: `data`, overrides of the training run's data; `metrics`, names in
         METRICS separated by commas.
-      config: of the training.
+      config: the training config.
       tokenizer: of the model.
       run: from `training.setup`.
     """

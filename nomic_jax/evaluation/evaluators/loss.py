@@ -25,7 +25,7 @@ class HeldOutLoss:
 
   The data is `config.data` with the overrides in the options' `data`, such as
   another split or, for masked language modelling, 15 % masked tokens. The loss
-  is the training's, without dropout.
+  is that of the training run, without dropout.
   """
 
   def __init__(
@@ -39,7 +39,7 @@ class HeldOutLoss:
 
     Args:
       options: `data`; `batches`, the largest number of batches.
-      config: of the training.
+      config: the training config.
       tokenizer: of the model.
       run: from `training.setup`.
     """

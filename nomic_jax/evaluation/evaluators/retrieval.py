@@ -36,10 +36,10 @@ class Retrieval:
 
     Args:
       options: `tasks`, folders and names as for nomic-jax evaluate, separated
-        by commas (default: the training's data); `data`, a folder with the
+        by commas (default: the training run's data); `data`, a folder with the
         data of tasks with names; `query_length` and `document_length` in
         tokens; `query_prompt` and `document_prompt`.
-      config: of the training.
+      config: the training config.
       tokenizer: of the model.
       run: from `training.setup`.
     """
