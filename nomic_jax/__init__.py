@@ -19,8 +19,8 @@ def load(path: str, dtype: str = "float32", pooled_norm: bool = False):
 
   Args:
     path: the directory, or a Hub name.
-    dtype: of activations and matmuls; "bfloat16" is about twice as fast, and
-      changes vectors by about 1e-2.
+    dtype: the dtype of activations and matmuls; "bfloat16" is about twice as
+      fast, and changes vectors by about 1e-2.
     pooled_norm: whether to apply a LayerNorm to the pooled vector although the
       files specify none: nomic-embed-text-v1.5 as published needs it below 768
       dimensions.

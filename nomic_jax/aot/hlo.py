@@ -95,7 +95,7 @@ class Kernel(NamedTuple):
 
   Attributes:
     name: as given to Pallas.
-    shape: of its first result.
+    shape: the shape of its first result.
     count: number of executions per step.
   """
 

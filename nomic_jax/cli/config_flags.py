@@ -123,8 +123,8 @@ def module(path: str) -> ModuleType:
   """Imports a config file, which may import modules from its own folder.
 
   Args:
-    path: of the file; configs/NAME.py also where there is no such folder, see
-      `shipped_configs`.
+    path: the path of the file; configs/NAME.py also where there is no such
+      folder, see `shipped_configs`.
 
   Raises:
     UserError: if there is no such file, or it is not a config.

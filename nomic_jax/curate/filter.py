@@ -45,10 +45,10 @@ class Chunk(NamedTuple):
   """Rows that are decided together.
 
   Attributes:
-    name: of its part.
+    name: the name of its part.
     label: for progress messages.
     rows: row numbers.
-    prompts: of their texts.
+    prompts: the prompts of their texts.
   """
 
   name: str

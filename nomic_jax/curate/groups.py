@@ -33,7 +33,7 @@ class Group(NamedTuple):
   Attributes:
     kind: what else its rows have in common; see `split`.
     rows: [n] int64, their numbers in increasing order.
-    prompts: of their texts.
+    prompts: the prompts of their texts.
   """
 
   kind: Hashable

@@ -19,8 +19,8 @@ class Group(NamedTuple):
   """Rows that were mined together.
 
   Attributes:
-    texts: of the rows.
-    name: of its parts.
+    texts: the texts of the rows.
+    name: the name of its parts.
     is_random: whether negatives are random and none were mined.
     keeps: whether rows keep the first of their existing negatives.
   """

@@ -136,7 +136,7 @@ class Workers:
     """Returns a function that makes a builder whose shards the workers write.
 
     Args:
-      fates: of all rows.
+      fates: the fates of all rows.
       fate_of: by split, the fate of its rows.
     """
     np.save(self._folder / "fates.npy", fates)

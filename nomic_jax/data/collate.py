@@ -46,7 +46,8 @@ def collate(
     config: see `pairs.batches`.
     prompts: by source, the prompts of its queries and documents.
     special: the tokenizer's special tokens; None: determined here.
-    dtype: of the ids, if texts are bytes; None: chosen for the tokenizer.
+    dtype: the dtype of the ids, if texts are bytes; None: chosen for the
+      tokenizer.
 
   Returns:
     ids, segment_ids, positions [B, S]; content [B, slots]; query and positive
@@ -141,7 +142,7 @@ def _identities(
   Args:
     texts: the N queries, then the candidates.
     positive: int32 [N], the position of each query's positive.
-    places: of the candidates.
+    places: the places of the candidates.
   """
   answered = collections.defaultdict(set)
   for query, place in zip(texts, positive.tolist()):

@@ -101,7 +101,8 @@ def is_held_out(name: str) -> bool:
   """Returns whether a file is needed to read the splits other than train.
 
   Args:
-    name: of a file in a data directory; of other folders, every file is needed.
+    name: the name of a file in a data directory; of other folders, every file
+      is needed.
   """
   return not (name.startswith("tokens/") or "-train.array_record" in name)
 

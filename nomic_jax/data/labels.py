@@ -47,7 +47,7 @@ def batches(
       truncated at the end, and of a pair the longer text first, token by
       token), labels (the maximum number of labels of a text), classes (labels
       are 0 to classes - 1; 0: any numbers).
-    seed: of the order.
+    seed: the seed of the order.
     host: index of this host.
     hosts: number of hosts.
 

@@ -44,7 +44,7 @@ def truncated(
 
   Args:
     data: config.data with resolved prompts.
-    tokenizer: of the model.
+    tokenizer: the tokenizer of the model.
 
   Returns:
     The line; "" if no text is truncated, or text is packed across rows.

@@ -49,8 +49,8 @@ def make(
   Args:
     config: `kind` (one of _KINDS), `path`, `split`, `tokenised` (read what
       `tokens.tokenise` made), and the fields of that kind.
-    tokenizer: of the model that is trained.
-    seed: of order, masks and negatives.
+    tokenizer: the tokenizer of the model that is trained.
+    seed: the seed of order, masks and negatives.
 
   Raises:
     UserError: for an unknown kind, missing data, or sizes that do not fit.
@@ -91,7 +91,7 @@ def with_steps(
 
   Args:
     config: the training config.
-    tokenizer: of the model that is trained.
+    tokenizer: the tokenizer of the model that is trained.
 
   Raises:
     UserError: unless exactly one of the two is set, or if the data is missing.
@@ -309,7 +309,7 @@ def check_rows(
 
   Args:
     rows: number of rows of all hosts; None skips the check of rows.
-    sharding: of a batch.
+    sharding: the sharding of a batch.
     what: the array with these rows, for the message.
   """
   hosts = jax.process_count()

@@ -89,7 +89,7 @@ def of_model(
 
   Args:
     source: the work directory or checkpoint that is exported, if any.
-    step: of that checkpoint.
+    step: the step of that checkpoint.
     directory: with the weights.
   """
   return {
@@ -107,7 +107,7 @@ def of_merge(
 
   Args:
     models: paths or Hub names of the merged models, in their order.
-    arguments: of the job.
+    arguments: the arguments of the job.
     directory: with the weights.
   """
   return {
@@ -131,7 +131,7 @@ def of_data(
   """Returns the manifest of a data directory, or of vectors, being written.
 
   Args:
-    arguments: of the job, as in its stats.json.
+    arguments: the arguments of the job, as in its stats.json.
     rows: row counts, as in its stats.json.
     inputs: what the job read, see `of_input`; those that are None are left out.
     directory: the directory, complete except for the manifest.

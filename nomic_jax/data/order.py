@@ -33,7 +33,7 @@ def permute(places: np.ndarray, size: int, *key: int) -> np.ndarray:
 
   Args:
     places: int64 [n], positions in the permutation, each below `size`.
-    size: of the permutation.
+    size: the size of the permutation.
     key: selects the permutation; different keys give unrelated ones.
 
   Returns:
@@ -248,13 +248,13 @@ def make(
   """Returns the order that a config describes.
 
   Args:
-    layout: of rows in sources.
+    layout: the layout of rows in sources.
     size: rows in a batch.
-    seed: of the run.
+    seed: the seed of the run.
     one_source: whether each batch is of one source.
     alpha: a source of n rows has a share in proportion to n^alpha.
     weights: by source, a further factor of its share; 1 if not listed.
-    order: of rows; shuffled, or stored (see `Stored`).
+    order: the order of rows; shuffled, or stored (see `Stored`).
 
   Raises:
     UserError: if options are unknown or contradict each other.

@@ -85,7 +85,7 @@ def row_shape(
   kernels require.
 
   Args:
-    lengths: of the texts, in tokens.
+    lengths: the lengths of the texts, in tokens.
     row_length: the maximum length of a text.
     slots: the maximum number of texts in a row of that length, scaled for
       others.
@@ -128,7 +128,7 @@ def best_fit(
   """Assigns texts to rows: best fit, longest first.
 
   Args:
-    lengths: of the texts, in tokens.
+    lengths: the lengths of the texts, in tokens.
     row_length: returns the length of a row opened for a text of so many tokens.
     slots: returns the maximum number of texts in a row of that length.
 

@@ -63,7 +63,7 @@ def batches(
       taking the first);
       merge_copies (see `collate`); teacher (optional: see `teacher.load`);
       workers (processes; 0 is two threads).
-    seed: of order and sampling.
+    seed: the seed of order and sampling.
     host: index of this host.
     hosts: number of hosts.
 

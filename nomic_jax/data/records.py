@@ -70,7 +70,8 @@ class Rows:
   Attributes:
     runs: see `sources.Sources`; [] if not known.
     prompts: see `sources.Sources`.
-    dtype: of token ids, if texts are stored as the bytes of ids; else None.
+    dtype: the dtype of token ids, if texts are stored as the bytes of ids; else
+      None.
   """
 
   runs: Sequence[Sequence] = ()
@@ -137,7 +138,7 @@ class Source(Rows):
     """Opens `shards`, the TFDS file instructions of split `name`.
 
     Args:
-      name: of the split.
+      name: the name of the split.
       shards: its files.
       runs: see `sources.Sources`; [] if not known.
       prompts: see `sources.Sources`.

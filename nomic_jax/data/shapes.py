@@ -17,7 +17,7 @@ def of(config: ml_collections.ConfigDict) -> Shapes:
   rows that a batch can have.
 
   Args:
-    config: of data.
+    config: the group config.data.
 
   Raises:
     UserError: for a kind of data whose shapes depend on the data.

@@ -107,7 +107,7 @@ def check_known(
   """Raises UserError if too many tokens are unknown to a tokenizer.
 
   Args:
-    figures: of `token_lengths`.
+    figures: the result of `token_lengths`.
     where: names the data.
     advice: how to fix it.
 

@@ -43,8 +43,8 @@ class Cut(NamedTuple):
   Attributes:
     block_of: maps N row numbers of the data, int64 [N], to a block of them.
     documents: number of documents of the data.
-    seed: of their order.
-    rows: of a batch.
+    seed: the seed of their order.
+    rows: the number of rows of a batch.
     length: tokens of a row.
     wanted: the rows of a batch that are returned.
   """

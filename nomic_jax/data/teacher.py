@@ -30,7 +30,7 @@ def load(
 
   Args:
     folder: made by `nomic-jax teach`.
-    split: of the data directory.
+    split: the split of the data directory.
     rows: number of rows of the split.
     data: the data directory whose texts the vectors must be of.
 

@@ -48,7 +48,7 @@ def batches(
       `mask_tokens`), document_boundaries (false, as in the reference: the
       tokens of a row attend to each other across documents, and positions run
       through the row).
-    seed: of order and masks.
+    seed: the seed of order and masks.
     host: index of this host.
     hosts: number of hosts.
 
@@ -254,7 +254,7 @@ def mask_tokens(
 
   Args:
     ids: int32 [S].
-    rng: of the choice.
+    rng: the random generator for the choice.
     rate: share of the tokens to predict.
     mask_id: id of the mask token.
     vocabulary: random tokens are below this.

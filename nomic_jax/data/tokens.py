@@ -140,7 +140,7 @@ class Source(Rows):
   Attributes:
     runs: see `sources.Sources`.
     prompts: see `sources.Sources`; the prompts' ids as bytes.
-    dtype: of the ids.
+    dtype: the dtype of the ids.
     packed: whether rows are token ids of the source. They include special
       tokens, so none are added, and may hold several documents.
   """

@@ -82,10 +82,10 @@ class Embedder:
     """Puts the parameters on the devices.
 
     Args:
-      architecture: of the encoder.
+      architecture: the architecture of the encoder.
       params: the encoder's parameters.
-      dtype: of activations and matmuls; with bfloat16, matrices are stored in
-        it too.
+      dtype: the dtype of activations and matmuls; with bfloat16, matrices are
+        stored in it too.
       devices: the devices to use; default: all local ones.
       longest: the largest number of tokens of a text; default:
         `architecture.max_length`.

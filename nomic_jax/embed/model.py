@@ -71,7 +71,7 @@ class Model(EmbeddingModel):
     prompts: prefixes of texts, by name.
     max_tokens: longer texts are truncated to this; can be set, up to the
       architecture's max_length.
-    dtype: of activations and matmuls.
+    dtype: the dtype of activations and matmuls.
     matryoshka_dims: the dims it was trained for, if its files list them.
     default_prompt: name of the prompt used if none is specified.
     similarity_fn_name: how its vectors are compared, see
@@ -266,11 +266,11 @@ class Model(EmbeddingModel):
       normalize: whether to scale vectors to length 1, after truncation to
         `dim`; None for the model's default.
       show_progress: whether to show a bar, or lines in a log.
-      precision: of the result; computation uses `dtype`. With "float32",
-        values that are not finite are kept. "int8" is each vector times 127 /
-        its largest |x|, rounded, without calibration: compare by cosine.
-        "binary" is the bits x > 0, eight per int8, as in sentence-transformers.
-        See `nomic_jax.embed.quantize.quantize`.
+      precision: the precision of the result; computation uses `dtype`. With
+        "float32", values that are not finite are kept. "int8" is each vector
+        times 127 / its largest |x|, rounded, without calibration: compare by
+        cosine. "binary" is the bits x > 0, eight per int8, as in
+        sentence-transformers. See `nomic_jax.embed.quantize.quantize`.
       **other: arguments under their names in sentence-transformers, such as
         `prompt_name` for `prompt`; see `embed.aliases`.
 

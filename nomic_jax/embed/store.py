@@ -103,7 +103,7 @@ def embed(
     texts: a sequence whose slices are lists of texts.
     prompt: prefix of each text.
     folder: contains the pieces; created if necessary.
-    label: of the progress bar.
+    label: the label of the progress bar.
     where: returns where text i came from, for error messages.
     share: (n, N): handle only the n-th of every N pieces.
 

@@ -22,7 +22,7 @@ def dims(width: int, trained: Sequence[int] = ()) -> list[int]:
   """Returns the dimensions to try, in decreasing order.
 
   Args:
-    width: of the model's vectors.
+    width: the width of the model's vectors.
     trained: dimensions that the model was trained for. Without any, the width
       is halved down to about 64, keeping multiples of 8.
   """

@@ -61,7 +61,7 @@ def task(
   Quora.
 
   Args:
-    name: of the task.
+    name: the name of the task.
     documents: by id, (text to search, text to compare with the query's).
     queries: likewise.
     judgements: grade of each (query, document).

@@ -58,8 +58,8 @@ def write(
   Modules after pooling are not included, since they have files of their own.
 
   Args:
-    family: of the file.
-    architecture: of the encoder.
+    family: the family of the file.
+    architecture: the architecture of the encoder.
     trees: `encoder` and, if the model has one, `mlm_head` or
       `classification_head`; of numpy or JAX arrays.
 
@@ -98,7 +98,7 @@ def read(
   """Returns the trees in a file, as float32.
 
   Args:
-    family: of the file.
+    family: the family of the file.
     architecture: as in its config.json; modules after pooling are ignored.
     tensors: name -> array, in any of the family's layouts, with any of its
       prefixes. `shape` is used at once, values (`np.asarray`) only when needed.

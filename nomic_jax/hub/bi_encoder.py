@@ -67,10 +67,10 @@ def head(
   """Returns the head and its parameters.
 
   Args:
-    directory: of the checkpoint.
-    values: of its config.json.
-    width: of the trunk.
-    tensors: of its file; removes those of the projection.
+    directory: the directory of the checkpoint.
+    values: the values of its config.json.
+    width: the width of the trunk.
+    tensors: the tensors of its file; removes those of the projection.
 
   Raises:
     UserError: for an unsupported pooling.

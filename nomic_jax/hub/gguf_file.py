@@ -62,8 +62,8 @@ def write(model: ModelFiles, path: pathlib.Path, name: str) -> None:
 
   Args:
     model: one that passed `check`.
-    path: of the file.
-    name: of the model.
+    path: the path of the file.
+    name: the name of the model.
   """
   import gguf
 

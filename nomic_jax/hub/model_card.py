@@ -30,7 +30,7 @@ class Card(NamedTuple):
   """The contents of a card; "" for a value that is not known.
 
   Attributes:
-    name: of the model.
+    name: the name of the model.
     architecture: what it computes.
     usage: how it is used.
     base: the model it was trained from, a directory or a name on the Hub.

@@ -85,11 +85,11 @@ def write(
   """Writes modules.json, and each module's folder.
 
   Args:
-    directory: of the model.
+    directory: the directory of the model.
     head: what follows the encoder; a LayerNorm without parameters is written
       with ones and zeros, which is equivalent.
-    width: of the encoder.
-    params: of the head's modules, by name.
+    width: the width of the encoder.
+    params: the parameters of the head's modules, by name.
     normalize: whether vectors have length 1.
 
   Raises:
@@ -181,8 +181,8 @@ def read(
   """Reads modules.json and the folders that it names.
 
   Args:
-    directory: of the model.
-    width: of the encoder.
+    directory: the directory of the model.
+    width: the width of the encoder.
 
   Returns:
     The head, the parameters of its modules, and whether vectors are normalized

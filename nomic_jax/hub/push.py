@@ -61,7 +61,7 @@ def upload(directory: str | os.PathLike, name: str) -> str:
   reproduce.json, which has paths of this machine, is not uploaded.
 
   Args:
-    directory: of the model, complete.
+    directory: the directory of the model, complete.
     name: OWNER/NAME of an existing repository.
 
   Raises:

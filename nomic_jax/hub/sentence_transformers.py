@@ -94,7 +94,7 @@ class Wrapper:
 
   Attributes:
     head: what follows the encoder.
-    params: of the head's modules, by name.
+    params: the parameters of the head's modules, by name.
     usage: prompts, lengths, similarity.
     says_prompts: whether the files specify prompts.
     says_pooling: whether they specify how tokens are pooled.
@@ -113,10 +113,10 @@ def write(
   """Writes these files to a model directory.
 
   Args:
-    directory: of the model.
+    directory: the directory of the model.
     head: what follows the encoder.
-    width: of the encoder.
-    params: of the head's modules, by name.
+    width: the width of the encoder.
+    params: the parameters of the head's modules, by name.
     usage: how to use the model; max_tokens must be a number.
 
   Raises:
@@ -144,8 +144,8 @@ def read(directory: pathlib.Path, width: int) -> Wrapper:
   `warn_of_pooling` warns of that where vectors are pooled.
 
   Args:
-    directory: of the model.
-    width: of the encoder.
+    directory: the directory of the model.
+    width: the width of the encoder.
 
   Raises:
     UserError: for an unsupported module, setting or weight.

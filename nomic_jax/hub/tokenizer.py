@@ -57,7 +57,7 @@ def write(
   """Writes a tokenizer to a model directory.
 
   Args:
-    directory: of the model.
+    directory: the directory of the model.
     tokenizer: a tokenizer.json, a directory with one, or a
       `tokenizers.Tokenizer`.
     max_tokens: the longest text, for transformers.

@@ -73,7 +73,7 @@ def choose(
     needs: `architecture.Attention.need` of each attention of the architecture.
     forward_only: whether gradients are not needed.
     longest: the largest number of tokens in a row; 0 if unknown.
-    dtype: of qkv; None if unknown.
+    dtype: the dtype of qkv; None if unknown.
     say: prints the report.
     quiet: whether to report only a kernel that cannot be used.
 
@@ -186,12 +186,12 @@ class Backend:
     """Returns why it cannot compute this ("has no ..."), or "".
 
     Args:
-      layout: of the columns of qkv.
+      layout: the layout of the columns of qkv.
       window: see the class.
       causal: see the class.
       relative: see the class.
       length: the largest number of tokens in a row; 0 if unknown.
-      dtype: of qkv; None if unknown.
+      dtype: the dtype of qkv; None if unknown.
     """
     if layout.heads % self.shares or layout.kv_heads % self.shares:
       return f"cannot divide {layout} between {self.shares} devices"
@@ -221,8 +221,8 @@ class Backend:
       angles: cos and sin, each float32 [B, S, d/2], of the angles by which
         dimensions (i, i + d/2) of queries and keys are rotated (rotary
         position embedding); None for no rotation.
-      dtype: of qkv.
-      layout: of the columns of qkv.
+      dtype: the dtype of qkv.
+      layout: the layout of the columns of qkv.
       window: see the class.
       causal: see the class.
       relative: see the class.
@@ -286,7 +286,7 @@ class Backend:
     Args:
       qkv: queries, keys and values as `layout` says.
       rows: from `prepare` with the same layout, window, causal and relative.
-      layout: of the columns of qkv.
+      layout: the layout of the columns of qkv.
       window: see the class.
       causal: see the class.
       relative: see the class.

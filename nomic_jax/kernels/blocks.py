@@ -54,7 +54,7 @@ def find(
     kernel: an implementation.
     call: its `blocks`, if given, are used unchanged.
     length: S, before rounding up to a multiple of `MULTIPLE`.
-    dtype: of the operands.
+    dtype: the dtype of the operands.
 
   Raises:
     UserError: for given blocks that do not divide the row.

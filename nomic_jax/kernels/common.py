@@ -109,7 +109,7 @@ def lacks(call: Call, dtype: np.dtype | None, *known: str) -> str:
 
   Args:
     call: what to compute.
-    dtype: of qkv; None if unknown.
+    dtype: the dtype of qkv; None if unknown.
     *known: names of the supported dtypes.
   """
   if call.relative:

@@ -94,7 +94,7 @@ def forward(
   Args:
     call: static.
     qkv: [B, S, H + 2 K, d]; the blocks divide S.
-    rows: of the batch.
+    rows: the rows of the batch.
 
   Returns:
     [B, S, H, d], and the base-2 logarithm of each query's sum of 2^score,

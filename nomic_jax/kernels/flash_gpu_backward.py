@@ -40,10 +40,10 @@ def backward(
   Args:
     call: static.
     qkv: [B, S, H + 2 K, d]; the blocks divide S.
-    rows: of the batch.
+    rows: the rows of the batch.
     out: [B, S, H, d], the output.
     lse: as returned by `flash_gpu.forward`.
-    gradient: of the output.
+    gradient: the gradient with respect to the output.
   """
   batch, length, _, d = qkv.shape
   layout = call.layout

@@ -44,10 +44,10 @@ def backward(
   Args:
     call: static.
     qkv: [B, S, (H + 2 K) d], with S a multiple of 128.
-    rows: of the batch.
+    rows: the rows of the batch.
     out: [B, S, H d], the output.
     lse: as returned by `flash_tpu.forward`.
-    gradient: of the output.
+    gradient: the gradient with respect to the output.
   """
   batch, length, _ = qkv.shape
   layout, d = call.layout, call.layout.width

@@ -52,7 +52,7 @@ def make(
   Args:
     segment_ids: int32 [B, S].
     angles: cos and sin, each [B, S, d/2], or None.
-    dtype: of queries and keys.
+    dtype: the dtype of queries and keys.
     blocks: sizes for queries and keys forward, own and visited tokens backward.
     multiple: rows are padded to a multiple of this; the blocks divide it.
     reach: which keys a query sees.

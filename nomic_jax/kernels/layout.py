@@ -130,7 +130,7 @@ class Call:
   """A layout and reach and how to compute them: static in all kernels.
 
   Attributes:
-    layout: of the columns of qkv.
+    layout: the layout of the columns of qkv.
     reach: which keys a query sees.
     relative: whether a relative bias is added to the scores.
     device: the `jax.Device.device_kind` it runs on.

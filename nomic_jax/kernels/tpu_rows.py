@@ -58,7 +58,7 @@ def make(
   Args:
     segment_ids: int32 [B, S], below 2^16.
     angles: cos and sin, each [B, S, d/2], or None.
-    dtype: of queries and keys.
+    dtype: the dtype of queries and keys.
     blocks: sizes for queries and keys forward, then backward.
     reach: which keys a query sees.
   """
@@ -110,7 +110,7 @@ def shared(x: Array, block: int | Array, layout: Layout) -> Array:
   Args:
     x: [L, n], which G blocks of queries read.
     block: index of the block of queries.
-    layout: of the heads.
+    layout: the layout of the heads.
   """
   d, group = layout.width, layout.group
   if group == 1 or d >= LANES:
@@ -145,7 +145,7 @@ def rotate(x: Array, table: Array, width: int, back: bool = False) -> Array:
   Args:
     x: [L, n].
     table: [:, n], of `Rows`; without angles nothing is rotated.
-    width: of a head.
+    width: the width of a head.
     back: whether to use the negative angles.
 
   Returns:

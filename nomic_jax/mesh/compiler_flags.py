@@ -33,7 +33,7 @@ class Flag(NamedTuple):
   Attributes:
     variable: the environment variable that holds the compiler's flags.
     name: with its dashes.
-    value: of the flag.
+    value: the value of the flag.
     chips: the chips it applies to.
     reason: what it does and what that gains.
   """

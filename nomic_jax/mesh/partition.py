@@ -88,7 +88,7 @@ def state_shardings(mesh: Mesh, rules: str, boxed: PyTree) -> PyTree:
   An axis that its mesh axis does not divide is replicated.
 
   Args:
-    mesh: of all devices.
+    mesh: the mesh of all devices.
     rules: a name in RULES.
     boxed: the state; the optimizer's rules apply under `opt_state`, the
       parameters' elsewhere.

@@ -48,10 +48,11 @@ class Rope:
   """Rotary position embedding (Su et al. 2021).
 
   Attributes:
-    base: of the geometric series of wavelengths (theta).
+    base: the base of the geometric series of wavelengths (theta).
     fraction: share of a head's dimensions that are rotated.
     interleaved: whether pairs are (0, 1), (2, 3), ... instead of (i, i + d/2).
-    factor: of dynamic NTK scaling beyond `trained_length`; None: no scaling.
+    factor: the factor of dynamic NTK scaling beyond `trained_length`; None: no
+      scaling.
     trained_length: tokens of the longest text trained on.
   """
 
@@ -161,7 +162,7 @@ class Embedding:
     first_position: row of a text's first token.
     skips_padding: whether padding tokens inside a text take no position and
       use the row before the first one, as in fairseq and RoBERTa.
-    norm: of the sum; None: no norm.
+    norm: the normalization of the sum; None: no norm.
   """
 
   types: int = 0
@@ -200,7 +201,7 @@ class Classifier:
     activation: a name in `layers.ACTIVATIONS`.
     pooler: whether the first dense layer is BERT's pretrained pooler.
     drops_input: whether dropout is also applied before that layer.
-    pooling: of the hidden states, a name in `pooling.POOLINGS`.
+    pooling: the pooling of the hidden states, a name in `pooling.POOLINGS`.
     bias: whether the first dense layer has a bias; the last always has.
     norm: applied after the activation; None: no norm.
     mlm_head: whether the first dense layer and the norm are those of the
@@ -222,12 +223,12 @@ class Architecture:
 
   Attributes:
     vocab_size: rows of the word embedding.
-    width: of the hidden states.
+    width: the width of the hidden states.
     embedding: maps tokens to the first hidden states.
     layers: the blocks, in order.
     prediction: its masked-language-model head.
     classifier: its sequence classifier.
-    final_norm: of the last hidden states; None: no norm.
+    final_norm: the normalization of the last hidden states; None: no norm.
     max_length: maximum number of tokens of a text.
     pad_token_id: id of the padding token.
     initializer_range: standard deviation of initial matrices and tables.
@@ -343,7 +344,8 @@ class Run:
   """Consecutive layers that repeat a unit; computed as one scan.
 
   Attributes:
-    name: of its parameters in the tree, "layers" if it is the only run.
+    name: the name of its parameters in the tree, "layers" if it is the only
+      run.
     unit: the layers of a unit, in order.
     repeats: number of units.
     start: index of its first layer in the architecture.

@@ -23,7 +23,7 @@ def choose(name: str, platform: str) -> str:
   Args:
     name: one of DTYPES, or auto: bfloat16 if the hardware multiplies it, else
       float32.
-    platform: of the devices, such as cpu or tpu.
+    platform: the platform of the devices, such as cpu or tpu.
 
   Raises:
     OptionError: for an unknown name.

@@ -82,8 +82,8 @@ class Encoder:
 
   Attributes:
     architecture: what to compute.
-    dtype: of activations and matmuls; parameters, norms and softmax stay
-      float32.
+    dtype: the dtype of activations and matmuls; parameters, norms and softmax
+      stay float32.
     attention: how to compute it, or the name of an implementation.
     remat: what the backward pass recomputes within a layer, a name in REMAT:
       none; gathered (sharded parameters are gathered again); full (only the

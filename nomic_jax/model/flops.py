@@ -81,7 +81,7 @@ def of_step(c: Architecture, shapes: Mapping[str, tuple[int, ...]]) -> float:
 
   Args:
     c: the encoder's architecture.
-    shapes: of the batch's arrays; `masked` adds the product with the
+    shapes: the shapes of the batch's arrays; `masked` adds the product with the
       vocabulary, `candidate` that of queries and candidates.
   """
   *rows, length = shapes["ids"]

@@ -39,9 +39,9 @@ class Module:
 
   Attributes:
     kind: dense, norm (LayerNorm) or normalize (to length 1).
-    width: of its output.
+    width: the width of its output.
     bias: whether a dense layer has a bias.
-    activation: of a dense layer, a name in ACTIVATIONS.
+    activation: the activation of a dense layer, a name in ACTIVATIONS.
     affine: whether a norm has a scale and a bias.
   """
 

@@ -70,9 +70,9 @@ class ClassificationHead(nn.Module):
   With dropout, also pass `rngs={"dropout": key}` and `train=True`.
 
   Attributes:
-    architecture: of the encoder.
+    architecture: the architecture of the encoder.
     labels: classes; 1 for a regression.
-    dtype: of the matmuls.
+    dtype: the dtype of the matmuls.
     dropout: before the classifier, when training.
   """
 

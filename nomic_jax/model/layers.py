@@ -61,7 +61,7 @@ def dense(
     bias: whether it has one.
     init: initializer of the kernel.
     dtype: to compute in.
-    name: of its parameters.
+    name: the name of its parameters.
   """
   zeros = nn.with_logical_partitioning(nn.initializers.zeros, axes[1:])
   return matmul.Linear(

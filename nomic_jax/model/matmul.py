@@ -32,7 +32,7 @@ class Linear(nn.Module):
 
   Attributes:
     features: width of the result.
-    dtype: of the result; x is cast to it.
+    dtype: the dtype of the result; x is cast to it.
     kernel_init, bias_init: of the parameters; a bias_init of None: no bias.
   """
 

@@ -30,7 +30,7 @@ def tables(
 
   Args:
     rope: what to compute.
-    width: of a head, d.
+    width: the width of a head, d.
     positions: int32 [B, S], from 0 in each text.
     segment_ids: int32 [B, S], the text of each token.
     ntk_length: "text", or "batch" for the reference's rule.

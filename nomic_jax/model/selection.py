@@ -36,13 +36,13 @@ def select(
   """Returns a smaller encoder and its parameters.
 
   Args:
-    architecture: of the larger one.
+    architecture: the architecture of the larger encoder.
     params: its tree of arrays.
-    width: of the smaller one; None: unchanged.
+    width: the width of the smaller encoder; None: unchanged.
     layers: number of layers; None: unchanged.
     heads: number of query heads; None: unchanged. Key and value heads become
       fewer in proportion.
-    mlp_width: of the smaller one; None: unchanged.
+    mlp_width: the MLP width of the smaller encoder; None: unchanged.
 
   Raises:
     OptionError: if a size exceeds that of the larger encoder.

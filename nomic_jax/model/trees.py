@@ -35,9 +35,9 @@ def shapes(
   """Returns path to shape of every array, such as encoder/layers/qkv/kernel.
 
   Args:
-    architecture: of the encoder.
+    architecture: the architecture of the encoder.
     mlm_head: whether there is one.
-    labels: of a classification head; 0: there is none.
+    labels: the number of outputs of a classification head; 0: there is none.
   """
 
   def make() -> Params:

@@ -43,9 +43,10 @@ class Usage:
       ones are truncated. None: the encoder's maximum.
     similarity: one of SIMILARITIES.
     normalize: whether vectors are scaled to length 1.
-    classes: of a classifier, their names, class 0 first; () if not known.
-    task: of a classifier: single (one class a text), multi (any number of
-      them) or regression; "" if not known.
+    classes: the names of the classes of a classifier, class 0 first; () if not
+      known.
+    task: the task of a classifier: single (one class a text), multi (any number
+      of them) or regression; "" if not known.
   """
 
   prompts: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -40,7 +40,7 @@ def plot(
   """Draws each metric of several training runs in one picture.
 
   Args:
-    workdirs: of training runs, each "PATH" or "NAME=PATH".
+    workdirs: the work directories of training runs, each "PATH" or "NAME=PATH".
     output: the .png file to write.
     chosen: metrics in metrics.jsonl to draw; default: those in DEFAULT.
 
@@ -102,7 +102,7 @@ def points(
   """Draws a metric against each setting that differs between points.
 
   Args:
-    values: of the metric, one per point.
+    values: the values of the metric, one per point.
     varied: the settings of each point, with the same keys.
     metric: its name.
     output: the .png file to write.

@@ -18,9 +18,9 @@ class _Result(NamedTuple):
   """A line of the table.
 
   Attributes:
-    value: of the metric; None if missing.
+    value: the value of the metric; None if missing.
     shown: the text for the value, or why there is none.
-    minutes: of training.
+    minutes: minutes of training.
     varied: the settings that vary, by key.
   """
 

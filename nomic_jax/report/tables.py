@@ -220,10 +220,10 @@ def difference(
   None if they are the same or either has no score.
 
   Args:
-    results: of `evaluate`.
+    results: the result of `evaluate`.
     task: its name.
-    name: of a system.
-    against: of the other; None: the task's `reference`.
+    name: the name of a system.
+    against: the name of the other system; None: the task's `reference`.
   """
   against = against or reference(results, task)
   scores = main_scores(results, task)

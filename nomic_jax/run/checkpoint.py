@@ -103,7 +103,7 @@ class Checkpoints:
     """Starts writing; the state may be donated as soon as this returns.
 
     Args:
-      step: of the state.
+      step: the step of the state.
       state: arrays.
       data: the iterator whose state is saved with it.
       results: metrics measured at this step.

@@ -42,7 +42,8 @@ def export(
     output: model directory to write.
     untrained: makes the model, such as that of a config whose training has not
       begun, as a baseline.
-    step: of the checkpoint; "latest", or "best" by `config.checkpoint.best`.
+    step: the step of the checkpoint; "latest", or "best" by
+      `config.checkpoint.best`.
     card_scores: the model's scores in Markdown, for its card.
     model: a model directory or Hub name to write again, with its card.
     push_to_hub: OWNER/NAME on the Hub to upload the directory to.

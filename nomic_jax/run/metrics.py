@@ -40,7 +40,7 @@ class MetricsFile:
   Attributes:
     rows: the lines that were kept.
     last: the last of them, or {}.
-    seconds: of training up to the last line.
+    seconds: seconds of training up to the last line.
   """
 
   def __init__(
@@ -185,8 +185,8 @@ class StepLog:
       result: the step's metrics, scalars.
       tokens: numbers of real tokens and of token slots in its batch.
       waited: seconds spent waiting for the batch.
-      source: of the batch, for error messages.
-      flops: of the step on all devices, by formula.
+      source: the source of the batch, for error messages.
+      flops: the FLOPs of the step on all devices, by formula.
       write: whether to write a line even if none is due. Set it at a
         checkpoint, so that no line spans it and resumed runs write the same
         lines.

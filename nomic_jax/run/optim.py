@@ -183,7 +183,7 @@ def match(field: str, rules: Rules, params: PyTree) -> PyTree:
   """Returns a tree of the values of the first matching patterns.
 
   Args:
-    field: of config.optimizer, for error messages.
+    field: the field of config.optimizer, for error messages.
     rules: (regex, value) in order.
     params: arrays, or arrays boxed with the names of their axes; a box counts
       as one leaf. `optax.MaskedNode()`, which replaces a parameter, is

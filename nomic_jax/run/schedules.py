@@ -90,7 +90,7 @@ def steps_of(
   """Converts a length of training to steps: "700 steps", "6%", "1e6 examples".
 
   Args:
-    field: of config.optimizer, for error messages.
+    field: the field of config.optimizer, for error messages.
     amount: a number and a unit: steps (the default), % (of the training run),
       examples or tokens. Rounded to whole steps.
     total_steps: total number of training steps.

@@ -175,7 +175,7 @@ def check_fits(directory: pathlib.Path, available: int) -> None:
   """Raises UserError for a model whose training does not fit in memory.
 
   Args:
-    directory: of the model.
+    directory: the directory of the model.
     available: bytes.
   """
   weights = sum(f.stat().st_size for f in directory.glob("*.safetensors"))

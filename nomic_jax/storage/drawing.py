@@ -78,8 +78,8 @@ def panels(
   Args:
     rows: number of rows of panels.
     columns: number of columns of panels.
-    width: of a panel, in inches.
-    height: of a panel, in inches.
+    width: the width of a panel, in inches.
+    height: the height of a panel, in inches.
     **options: passed to matplotlib's Figure.
   """
   import matplotlib

@@ -83,7 +83,7 @@ def find(
 
   Args:
     source: a path, or KIND:PATH to name the kind.
-    columns: of rows, unless the format determines them.
+    columns: the columns of rows, unless the format determines them.
     include: patterns of the files to read, see `folder.choose`.
 
   Raises:

@@ -52,10 +52,10 @@ def choose(path: str, asked: Asked, suffixes: Sequence[str]) -> tuple[str, ...]:
   """Returns the files of a folder to read, and prints those left out.
 
   Args:
-    path: of the folder, or of one file with any name.
+    path: the path of the folder, or of one file with any name.
     asked: its `include` has patterns of names, such as "*.jsonl"; without
       patterns, all files except held-out ones are read.
-    suffixes: of the files to read.
+    suffixes: the suffixes of the files to read.
 
   Raises:
     UserError: if there is no such path, or a pattern matches no file that can

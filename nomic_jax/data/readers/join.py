@@ -26,7 +26,7 @@ class Table(NamedTuple):
     path: a file of rows of any format, see `formats.each`.
     id: the column of the documents' ids.
     text: the column of their texts; "a+b" joins two columns.
-    version: of the file, so that a changed one is read again.
+    version: the version of the file, so that a changed one is read again.
   """
 
   path: str

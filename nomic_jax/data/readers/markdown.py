@@ -36,10 +36,10 @@ class Section(NamedTuple):
   """Text under a heading, up to the next one of any level.
 
   Attributes:
-    line: of the heading, from 1.
+    line: the line number of the heading, from 1.
     headings: the heading after those above it, outermost first; () for text
       before the first heading.
-    text: of the section, without the heading.
+    text: the text of the section, without the heading.
   """
 
   line: int

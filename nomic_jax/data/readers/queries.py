@@ -61,11 +61,11 @@ def rows(
   """Yields the pairs made from one document.
 
   Args:
-    file: of the document.
-    number: of its row in the file.
+    file: the file of the document.
+    number: the number of its row in the file.
     value: the row.
-    columns: of its text and title.
-    kinds: of pairs, names in KINDS.
+    columns: the columns of its text and title.
+    kinds: the kinds of pairs, names in KINDS.
     source: the name of the data set.
     bad: counts the pairs made, and the documents without pairs.
 

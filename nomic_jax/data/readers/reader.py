@@ -23,7 +23,7 @@ class Part:
     kind: name of the reader.
     paths: its files, in order.
     source: the name of the rows' source; "": the name of each file.
-    columns: of the rows.
+    columns: the columns of the rows.
     prompts: {"query", "document"}: the source's prompts; None: not specified.
     whole_batches: the number of rows read from each file is a multiple of this.
     beside: further files from which the rows are made; None: `paths` are not
@@ -51,7 +51,7 @@ class Asked(NamedTuple):
   Attributes:
     source: the value of --source.
     path: the same without its kind.
-    columns: of rows, unless the format determines them.
+    columns: the columns of rows, unless the format determines them.
     include: patterns of the files to read, see `folder.choose`.
     expected: supported sources, for messages.
     readable: suffixes of supported files.
@@ -69,8 +69,8 @@ class Reader(Protocol):
   """Reads a data format: a module of `readers`, or `Files`.
 
   Attributes:
-    SUFFIXES: of its files; --source may name a file or a folder of files. If
-      empty, `parts` receives the path itself.
+    SUFFIXES: the suffixes of its files; --source may name a file or a folder of
+      files. If empty, `parts` receives the path itself.
   """
 
   @property
@@ -100,9 +100,9 @@ class Files:
 
   Attributes:
     kind: name of the reader.
-    SUFFIXES: of its files.
+    SUFFIXES: the suffixes of its files.
     read: yields (row number, object), see `formats`.
-    columns: of the rows; None: as the user specifies.
+    columns: the columns of the rows; None: as the user specifies.
   """
 
   kind: str

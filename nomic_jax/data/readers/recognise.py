@@ -41,7 +41,7 @@ def recognise(
   Prints how each column is used.
 
   Args:
-    parts: of a source.
+    parts: the parts of a source.
     asked: the columns that the user named.
     kind: a name in `kinds.KINDS`; None: recognised by the columns.
     queries: how to make pairs from documents, see `queries`; () if rows have

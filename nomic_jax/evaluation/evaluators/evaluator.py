@@ -20,9 +20,9 @@ class Training(Protocol):
   """What evaluators use of a `training.Run`.
 
   Attributes:
-    mesh: of all devices.
+    mesh: the mesh of all devices.
     encoder: without dropout.
-    loss: of that encoder.
+    loss: the loss of that encoder.
     state: shapes and shardings of the `TrainState`.
   """
 
@@ -81,9 +81,9 @@ class Evaluator(Protocol):
     """Opens the data and traces the computation.
 
     Args:
-      options: of this evaluator.
+      options: the options of this evaluator.
       config: the training config.
-      tokenizer: of the model.
+      tokenizer: the tokenizer of the model.
       run: from `training.setup`.
 
     Raises:

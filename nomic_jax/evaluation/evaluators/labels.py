@@ -76,7 +76,7 @@ class Labels:
       options: `data`, overrides of the training run's data; `metrics`, names in
         METRICS separated by commas.
       config: the training config.
-      tokenizer: of the model.
+      tokenizer: the tokenizer of the model.
       run: from `training.setup`.
     """
     loss = run.loss

@@ -40,7 +40,7 @@ class HeldOutLoss:
     Args:
       options: `data`; `batches`, the largest number of batches.
       config: the training config.
-      tokenizer: of the model.
+      tokenizer: the tokenizer of the model.
       run: from `training.setup`.
     """
     fields = config.data.copy_and_resolve_references()

@@ -40,7 +40,7 @@ class Retrieval:
         data of tasks with names; `query_length` and `document_length` in
         tokens; `query_prompt` and `document_prompt`.
       config: the training config.
-      tokenizer: of the model.
+      tokenizer: the tokenizer of the model.
       run: from `training.setup`.
     """
     self._embeddings = Embeddings(options, tokenizer, run)
