@@ -134,9 +134,9 @@ def read_task(
   """Makes a task of a data directory's held-out split.
 
   Its queries search its documents, and the answer to a query is the document in
-  the same row. If few rows are held out, nearly every document is among the
-  first hundred, whatever the model: the documents of the other splits are then
-  searched as well, unless there are more than WHOLE.
+  the same row. With few held-out documents the task would be too easy: if fewer
+  than FEW rows are held out, the documents of the other splits are searched as
+  well, unless there are more than WHOLE.
 
   Raises:
     UserError: if the directory or the split is missing or has no rows.

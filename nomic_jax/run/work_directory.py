@@ -70,8 +70,8 @@ def check(
 ) -> None:
   """Checks that a directory is free, or belongs to a run of this config.
 
-  Settings that do not change results may differ: the mesh, what is measured,
-  logged and kept, and the location of the data.
+  These settings may differ: the mesh (which changes only the last digits), what
+  is measured, logged and kept, and the location of the data.
 
   Args:
     workdir: the directory.
