@@ -34,7 +34,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     c.compute.unroll = c.encoder.layers  # see contrastive.py
     c.encoder.max_length, c.encoder.rotary_factor = 8192, 2.0
   if size == "quickstart":
-    c.steps = 80
+    c.steps = 40
     c.data.batch_size, c.data.row_length, c.data.slots = 96, 64, 8
     c.data.rows_multiple = 16
     c.data.query_length, c.data.document_length = 24, 64
@@ -43,7 +43,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     c.loss.temperature = 0.05
     c.optimizer.learning_rate = 5e-4
     c.optimizer.warmup = "10 steps"
-    c.checkpoint.every = 40
+    c.checkpoint.every = 20
   elif size == "miniature":
     c.steps = 4
     c.log_every = 1
