@@ -18,11 +18,11 @@ import pytest
 from support import small_data
 from support import tiny
 
-from nomic_jax import evaluators
 from nomic_jax import training
 from nomic_jax.cli import config_flags
 from nomic_jax.data import dataset
 from nomic_jax.data import loader
+from nomic_jax.evaluation import evaluators
 from nomic_jax.losses.mlm import MLM
 from nomic_jax.main import main
 from nomic_jax.mesh import processes

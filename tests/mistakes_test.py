@@ -253,7 +253,7 @@ def test_command_line(made, command, pattern, capsys, monkeypatch):
     (
       "mlm",
       ["encoder.heads=3"],
-      "config.encoder: a width of 16 does not divide into 3 heads",
+      "config.encoder: nomic_bert: a width of 16 does not divide into 3 heads",
     ),
     (
       "mlm",
@@ -427,7 +427,7 @@ def test_training_places(made, workdir, data, pattern, capsys):
     ),
     (
       "search --model={0}/model --corpus={0}/empty.txt river",
-      "empty.txt: no texts, so nothing to search",
+      "empty.txt: contains no texts",
     ),
     (
       "search --model={0}/model --corpus={0}/malformed.jsonl river",

@@ -161,7 +161,7 @@ def test_stored_batches_are_rows_that_follow_each_other():
   for epoch in epochs:
     assert sorted(epoch) == [list(range(i, i + 4)) for i in range(0, 24, 4)]
   assert epochs[0] != epochs[1]  # in another order
-  with pytest.raises(UserError, match="12 rows of source 'a'.*=8"):
+  with pytest.raises(UserError, match="source 'a' has 12 consecutive rows.*=8"):
     make(8)
   with pytest.raises(UserError, match="stored, but source_alpha"):
     make(4, weights={"a": 2.0})
