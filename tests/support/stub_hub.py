@@ -24,6 +24,7 @@ class Hub:
 
   Attributes:
     url: its address.
+    name: of the repository; "" before it is created.
     files: path -> content of each file of the repository.
     private: whether the repository is private; None: there is no repository.
     status: answered to the paths that start with a key, in place of 200.
@@ -32,7 +33,7 @@ class Hub:
   """
 
   def __init__(self):
-    self.url, self.files, self.private = "", {}, None
+    self.url, self.name, self.files, self.private = "", "", {}, None
     self.status, self.large, self.asked = {}, 1 << 60, []
     self.objects = {}
 
