@@ -261,6 +261,19 @@ def test_beir_judgements_of_no_text_and_ids_of_two(tmp_path, capsys):
   assert "queries row repeated: 2; equal rows" in capsys.readouterr().out
 
 
+def test_pages_beside_a_table_of_any_format_only_describe_it(tmp_path):
+  pyarrow = pytest.importorskip("pyarrow")
+  table = pyarrow.Table.from_pylist(PAIRS[:2])
+  for suffix in readers.ROWS["arrow"].SUFFIXES:
+    folder = tmp_path / suffix
+    folder.mkdir()
+    with pyarrow.ipc.new_stream(folder / f"a{suffix}", table.schema) as file:
+      file.write_table(table)
+    (folder / "README.md").write_text("# A heading\n\nand text\n")
+    found, _ = _read(folder)
+    assert _pairs(found) == PAIRS[:2]
+
+
 def test_a_folder_is_read_whole_or_says_what_is_not(tmp_path, capsys):
   parquet = pytest.importorskip("pyarrow.parquet")
   import pyarrow

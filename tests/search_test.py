@@ -109,7 +109,7 @@ def test_another_directory_is_not_overwritten(tmp_path, model):
   "name, text, message",
   [
     ("none.txt", None, "none.txt: no such file"),
-    ("empty.txt", "\n\n", "no texts, so"),
+    ("empty.txt", "\n\n", "contains no texts"),
     ("bad.jsonl", '{"document": "red"}\n{"body": "x"}\n', "row 2.*'body'"),
     ("sheet.xlsx", "red", "unknown file format"),
   ],

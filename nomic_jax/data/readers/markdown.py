@@ -24,7 +24,14 @@ from nomic_jax.storage.bad import BadRows
 SUFFIXES = ()  # folders with their subfolders
 
 PAGES = (".md", ".markdown", ".mdx")
-_ROWS = (*formats.JSONL, *formats.PARQUET, *formats.TABLES, *formats.TEXT)
+# Beside such files, pages only describe the data: a folder's README.md.
+_ROWS = (
+  *formats.JSONL,
+  *formats.PARQUET,
+  *formats.TABLES,
+  *formats.ARROW,
+  *formats.TEXT,
+)
 _HEADING = re.compile(r" {0,3}(#{1,6})\s+(.*?)\s*#*\s*")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)\s*")
 _FENCE = re.compile(r" {0,3}(```|~~~)")
