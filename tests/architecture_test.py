@@ -489,7 +489,7 @@ def test_operations_count_the_pairs_of_tokens_that_see_each_other(
   "change, message",
   [
     (dict(kv_heads=3), "4 query heads cannot share 3"),
-    (dict(rope=Rope(), width=7), "odd"),
+    (dict(rope=Rope(), width=7), "even width"),
   ],
 )
 def test_impossible_heads_are_named(change, message):

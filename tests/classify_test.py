@@ -138,7 +138,7 @@ def test_evaluate_scores_the_head_on_held_out_rows(trained, tmp_path, capsys):
     f"--output={output}",
   ]
   assert main(command) == 0
-  assert "bm25 on data: not run" in capsys.readouterr().out
+  assert "bm25 on data: skipped" in capsys.readouterr().out
   results = json.loads(output.read_text())
   assert results["tasks"]["data"]["metrics"] == ["accuracy", "F1"]
   scores = {

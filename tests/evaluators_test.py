@@ -314,7 +314,7 @@ def test_the_page_adds_an_evaluator(place, monkeypatch):
   params = tiny.params(run.loss)
   (value,) = called(["spread"], params).values()
   # Independently: one text at a time, in float64.
-  embed = tiny.jit(lambda p, t: Encoder(architecture).embed(p, t, 1))
+  embed = tiny.jit(lambda p, t: Encoder(architecture).embed(p, t, 1).vectors)
   rows = dataset.open_split(place / "pairs", "train")
   x = []
   for i in range(20):
