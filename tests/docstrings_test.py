@@ -240,6 +240,20 @@ def test_long_comments_do_not_slow_reading(tmp_path):
   assert [row["query"] for row in found.rows] == ["Gives one of them back."]
 
 
+def test_no_pattern_repeats_a_group_possessively():
+  """Python before 3.11.5 finds nothing with such patterns (gh-101955)."""
+  group = re.compile(r"(?<!\\)\)[*+?]\+|\(\?>")
+  assert group.search(r"(a|b)*+c") and not group.search(r"[a-z]*+(?:x+)?")
+  patterns = []
+  for path in pathlib.Path(docstrings.__file__).parents[1].rglob("*.py"):
+    for node in ast.walk(ast.parse(path.read_text())):
+      is_call = isinstance(node, ast.Call) and node.args
+      if is_call and ast.unparse(node.func).startswith("re."):
+        patterns.append(ast.unparse(node.args[0]))
+  assert len(patterns) > 20
+  assert [p for p in patterns if group.search(p)] == []
+
+
 def test_a_folder_without_python_is_named(tmp_path):
   with pytest.raises(UserError, match="no Python files"):
     docstrings.read(tmp_path)

@@ -74,10 +74,11 @@ _GENERATED_PROSE = re.compile(
 )
 # A docstring follows a colon, on its line or below it, with only blank lines
 # and comments between; a file without this is not parsed. `*+` is possessive:
-# with backtracking, long comments would take very long.
+# with backtracking, long comments would take very long. It is used after single
+# characters only: Python before 3.11.5 mishandles it after a group.
 _DOCSTRING = re.compile(
-  rb":[ \t]*+((#[^\n]*+)?+(\n[ \t\f]*+(#[^\n]*+)?+(?=\n))*+"
-  rb"\n[ \t\f]*+[rRuU]?[\"']|[rRuU]?(\"\"\"|'''))"
+  rb":[ \t]*+(?:(?:#[^\n]*+)?(?:\n[ \t\f]*+(?:#[^\n]*+)?(?=\n))*"
+  rb"\n[ \t\f]*+[rRuU]?[\"']|[rRuU]?(?:\"\"\"|'''))"
 )
 _TEST_FILE = re.compile(r"(test_.*|.*_test|conftest)\.py")
 
