@@ -28,6 +28,12 @@ _EXTRAS = {
   "tensorboardX": "tensorboard",
   "wandb": "wandb",
   "gguf": "gguf",
+  "onnx": "onnx",
+  "onnxruntime": "onnx",
+  "onnxscript": "onnx",
+  "openvino": "openvino",
+  "torch": "onnx",
+  "transformers": "onnx",
 }
 
 

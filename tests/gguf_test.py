@@ -8,9 +8,8 @@ import sys
 import numpy as np
 import pytest
 from support import family_cases
-from support import hub_random
+from support import random_models
 from support import tiny
-import tokenizers
 
 import nomic_jax
 from nomic_jax.errors import UserError
@@ -19,42 +18,7 @@ from nomic_jax.hub import model_directory
 from nomic_jax.main import main
 from nomic_jax.model.head import Module
 
-NOMIC = tiny.ARCHITECTURE
-FAMILIES = (*family_cases.CASES, "nomic_bert")
-
-
-def _bert_tokenizer(lowercase=True) -> tokenizers.Tokenizer:
-  made = hub_random.tokenizer()
-  made.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=lowercase)
-  made.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
-  made.post_processor = tokenizers.processors.TemplateProcessing(
-    single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-  )
-  return made
-
-
-def _write(path, name):
-  """A model directory of random weights of a family."""
-  if name not in family_cases.CASES:
-    model_directory.write_model(
-      path,
-      NOMIC,
-      hub_random.trees(NOMIC)["encoder"],
-      _bert_tokenizer(),
-      {},
-      card='# name\n\n    SentenceTransformer("name")\n',
-    )
-  else:
-    path.mkdir()
-    family_cases.CASES[name].random("Model").save_pretrained(path)
-    _bert_tokenizer().save(str(path / "tokenizer.json"))
-  return path
-
-
-@pytest.fixture(name="models", scope="module")
-def _models(tmp_path_factory):
-  place = tmp_path_factory.mktemp("serve")
-  return {name: _write(place / name, name) for name in FAMILIES}
+_models = random_models.models
 
 
 @pytest.mark.parametrize("name", ["bert", "nomic_bert"])
@@ -159,17 +123,12 @@ def test_gguf_of_what_llama_cpp_does_not_compute(
 )
 def test_gguf_of_other_variants_of_nomicbert(changes, message, tmp_path):
   pytest.importorskip("gguf")
-  a = dataclasses.replace(NOMIC, vocab_size=200)
+  a = dataclasses.replace(tiny.ARCHITECTURE, vocab_size=200)
   a = a.with_head(**changes.get("head", {}))
   if "rope" in changes:
     a = a.with_rope(**changes["rope"])
-  model_directory.write_model(
-    tmp_path / "m",
-    a,
-    hub_random.trees(a)["encoder"],
-    changes.get("tokenizer") or _bert_tokenizer(),
-    {},
-  )
+  used = {k: v for k, v in changes.items() if k == "tokenizer"}
+  random_models.write(tmp_path / "m", a, **used)
   with pytest.raises(UserError, match=message):
     gguf_file.check(model_directory.read_model(tmp_path / "m"))
 

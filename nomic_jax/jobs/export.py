@@ -20,6 +20,9 @@ def export(
   model: Path | None = None,
   push_to_hub: Annotated[str | None, Flag("OWNER/NAME")] = None,
   private: bool = False,
+  onnx: bool = False,
+  int8: bool = False,
+  openvino: bool = False,
   gguf: bool = False,
 ) -> None:
   """Exports a trained model to a model directory, to publish and to serve.
@@ -38,6 +41,9 @@ def export(
     push_to_hub: Hugging Face Hub repository to upload the directory to; it is
       created if there is none
     private: make a new repository private
+    onnx: add onnx/model.onnx, for backend="onnx" of sentence-transformers
+    int8: with --onnx, add an ONNX file with 8-bit weights
+    openvino: with --onnx, add openvino/, for backend="openvino"
     gguf: add model-f32.gguf, for llama.cpp
   """
   from nomic_jax.run import export as exporting
@@ -51,6 +57,9 @@ def export(
     model=model,
     push_to_hub=push_to_hub,
     private=private,
+    onnx=onnx,
+    int8=int8,
+    openvino=openvino,
     gguf=gguf,
   )
 

@@ -15,6 +15,7 @@ from nomic_jax.hub import gguf_file
 from nomic_jax.hub import matryoshka
 from nomic_jax.hub import model_card
 from nomic_jax.hub import model_directory
+from nomic_jax.hub import onnx_files
 from nomic_jax.hub import push
 from nomic_jax.run import best as best_lib
 from nomic_jax.run import checkpoint
@@ -33,6 +34,9 @@ def export(
   model: str | None = None,
   push_to_hub: str | None = None,
   private: bool = False,
+  onnx: bool = False,
+  int8: bool = False,
+  openvino: bool = False,
   gguf: bool = False,
 ) -> None:
   """Writes a checkpoint, or another model, as a model directory.
@@ -48,6 +52,9 @@ def export(
     model: a model directory or Hub name to write again, with its card.
     push_to_hub: OWNER/NAME on the Hub to upload the directory to.
     private: whether a repository that is created there is private.
+    onnx: whether to add an ONNX file; see `onnx_files`.
+    int8: whether to add an ONNX file with 8-bit weights too.
+    openvino: whether to add OpenVINO's files too.
     gguf: whether to add a GGUF file; see `gguf_file`.
 
   Raises:
@@ -64,6 +71,11 @@ def export(
     raise UserError(
       f"--step={step}: a model directory has no checkpoints; leave it out"
     )
+  for flag, given in (("int8", int8), ("openvino", openvino)):
+    if given and not onnx:
+      raise UserError(
+        f"--{flag}: needs the ONNX file, which it converts; add --onnx"
+      )
   if private and not push_to_hub:
     raise UserError("--private: has an effect only with --push_to_hub")
   if push_to_hub and buckets.is_remote(output):
@@ -84,13 +96,20 @@ def export(
   if workdir is not None:
     source, taken = _checkpoint(workdir, step)
   found = models.read_model(source) if source else untrained()
+  if onnx:
+    onnx_files.check(found, openvino)
   if gguf:
     gguf_file.check(found)
   if push_to_hub:
     push.create(push_to_hub, private)
   name = push_to_hub or pathlib.PurePath(output).name
 
+  notes: list[str] = []
+
   def further(directory: pathlib.Path) -> None:
+    if onnx:
+      length = found.architecture.max_length
+      notes.extend(onnx_files.write(directory, length, int8, openvino))
     if gguf:
       gguf_file.write(found, directory / gguf_file.NAME, name)
 
@@ -114,6 +133,8 @@ def export(
       "for nomic_jax alone: transformers has no class for this architecture"
     )
   print(f"{output}: {source or 'the untrained model'}, {opens}")
+  for note in notes:
+    print(f"{output}/{note}")
   if push_to_hub:
     print(f"{output}: uploaded to {push.upload(output, push_to_hub)}")
 
