@@ -27,8 +27,8 @@ MEANINGS = {
   "seed": "seed of initial weights, data order, masks and dropout",
   "steps": "updates of the parameters; set either steps or epochs; setting "
   "one on the command line resets the other to 0",
-  "epochs": "passes over the training rows, such as 3 or 0.5; as many steps as "
-  "whole batches fit",
+  "epochs": "passes over the training rows, such as 3 or 0.5; the number of "
+  "steps is rounded down to whole batches",
   "recipe": "recommended or published, see Differences from contrastors; "
   "put it before other flags, so that they can override what it sets",
   "log_every": "steps between two lines of metrics.jsonl",
@@ -36,9 +36,9 @@ MEANINGS = {
   "not finite; one more is an error",
   "init_from": "model or work directory, or Hub name, to start from; empty: "
   "fresh weights",
-  "init_as": "rotary: a BERT becomes a long-context model; selection: "
-  "initialise a smaller encoder from some of a larger one's "
-  "weights",
+  "init_as": "rotary: convert a BERT to a long-context model; selection: "
+  "initialise a smaller encoder with a selection of the weights of a larger "
+  "one",
   "encoder.width": "hidden size of fresh weights",
   "encoder.layers": "number of layers",
   "encoder.heads": "attention heads",
@@ -51,9 +51,9 @@ MEANINGS = {
   "nomic-embed-text-v1.5; None: the model's own",
   "encoder.projection": "width of a linear layer after pooling, 0: none; "
   "None: the model's own",
-  "encoder.max_length": "longest text in tokens when the model is used; "
+  "encoder.max_length": "maximum tokens of a text when the model is used; "
   "None: the model's own, for fresh weights the "
-  "longest of the training run",
+  "maximum in training",
   "encoder.rotary_base": "base of the rotary embeddings of layers without a "
   "window; None: the model's own",
   "encoder.rotary_base_local": "the same for layers with a window",
@@ -71,8 +71,9 @@ MEANINGS = {
   "recomputed too",
   "compute.unroll": "layers in an iteration of the scan over layers",
   "compute.dropout": "rate in training; -1: the rate in init_from's files",
-  "compute.ntk_length": "length by which dynamic NTK scales: text, that of "
-  "each text, or batch, that of the longest in the batch, as in contrastors",
+  "compute.ntk_length": "length used by dynamic NTK scaling: text (the length "
+  "of each text) or batch (of the longest text in the batch, as in "
+  "contrastors)",
   "mesh.data": "devices along this axis; -1: all that remain",
   "mesh.fsdp": "devices along this axis, which splits the batch too",
   "mesh.tensor": "devices that split a layer",
@@ -93,8 +94,7 @@ MEANINGS = {
   "data.row_length": "tokens of a packed row",
   "data.slots": "maximum number of texts in a packed row",
   "data.rows_multiple": "the number of rows is rounded up to a multiple of "
-  "this: few shapes to compile, and rows divide over "
-  "devices",
+  "this, so that few shapes are compiled and rows divide evenly over devices",
   "data.mask_rate": "fraction of the tokens masked",
   "data.mask_draw": "exact: that fraction of each row; independent: each "
   "token with that probability",
@@ -112,7 +112,8 @@ MEANINGS = {
   "rows ** source_alpha; with 1 and no weights, each row is seen once per "
   "epoch",
   "data.source_weights": "weight of each source, by name",
-  "data.order": "shuffled, or stored: batches of rows in the order of the data",
+  "data.order": "shuffled, or stored (a batch is a run of consecutive rows of "
+  "the data)",
   "data.merge_copies": "treat equal texts as one candidate; a copy of a "
   "positive is then not a negative",
   "data.negatives": "hard negatives per query",
@@ -155,14 +156,14 @@ MEANINGS = {
   "optimizer.average": "decay of an exponential moving average of the "
   "parameters, such as 0.999, which is evaluated and exported in their place; "
   "0: none",
-  "optimizer.gradient_scale": "factor applied to the gradient for clip_norm "
-  "and eps; 8 reproduces contrastors on 8 GPUs",
+  "optimizer.gradient_scale": "factor by which the gradient is multiplied "
+  "before clip_norm and eps apply; 8 reproduces contrastors on 8 GPUs",
   "optimizer.lr_multipliers": "(regular expression, factor) over parameter "
   "paths, the first match applies; 0 freezes",
-  "optimizer.decay_multipliers": "the same for the weight decay",
+  "optimizer.decay_multipliers": "the same for weight_decay",
   "evaluators.NAME.kind": "loss, retrieval, scores or labels",
-  "evaluators.NAME.every": "steps between evaluations, also after the last; "
-  "0: never",
+  "evaluators.NAME.every": "steps between evaluations, which also run after "
+  "the last step; 0: never",
   "evaluators.NAME.batches": "kind loss: maximum number of batches",
   "evaluators.NAME.metrics": "kind labels: accuracy, f1, matthews, pearson, "
   "spearman",
@@ -171,10 +172,14 @@ MEANINGS = {
   "run",
   "evaluators.NAME.tasks": "value of --tasks of nomic-jax evaluate; empty: "
   "the held-out pairs",
-  "evaluators.NAME.query_length": "None: the model's longest text",
-  "evaluators.NAME.document_length": "None: the model's longest text",
-  "evaluators.NAME.query_prompt": "None: the model's own",
-  "evaluators.NAME.document_prompt": "None: the model's own",
+  "evaluators.NAME.query_length": "tokens of a query; None: the model's "
+  "maximum",
+  "evaluators.NAME.document_length": "tokens of a document; None: the "
+  "model's maximum",
+  "evaluators.NAME.query_prompt": "text put before queries; None: the "
+  "model's own",
+  "evaluators.NAME.document_prompt": "text put before documents; None: the "
+  "model's own",
   "log.tensorboard": "write event files to WORKDIR/logs",
   "log.wandb": "project of Weights & Biases to log to",
   "log.hang_minutes": "print the stacks of all threads if a step takes longer "
@@ -182,10 +187,11 @@ MEANINGS = {
   "checkpoint.minutes": "save at the first logged step after this many "
   "minutes; 0: not by time",
   "checkpoint.every": "steps between checkpoints; 0: not by steps",
-  "checkpoint.keep": "number of the latest checkpoints to keep",
-  "checkpoint.keep_every": "also keep one checkpoint in this many steps",
+  "checkpoint.keep": "number of latest checkpoints to keep",
+  "checkpoint.keep_every": "also keep checkpoints of steps that are multiples "
+  "of this; 0: none",
   "checkpoint.best": "also keep the best checkpoint by this metric, such as "
-  "eval/loss, if it is better than before the first step",
+  "eval/loss, if it is better than the initial model",
   "checkpoint.patience": "stop after this many measurements without "
   "improvement of checkpoint.best; 0: never",
 }

@@ -110,18 +110,18 @@ KEPT = (
   (
     "texts are truncated to 32 tokens (queries) and 256 (documents), whatever "
     "seq_len in the yaml file says; the paper says 2,048 and then 512",
-    "the lengths of the paper; `data.query_length=32` and "
-    "`document_length=256` are those of the code",
+    "the paper's lengths; `data.query_length=32` and `document_length=256` "
+    "reproduce the code",
   ),
   (
     "the pre-training schedule in the yaml file is cosine; in the paper, "
     "inverse square root",
-    "the paper's; `optimizer.schedule=cosine` is that of the yaml file",
+    "inverse square root; `optimizer.schedule=cosine` reproduces the yaml file",
   ),
   (
     "mlm.yaml has a rotary base of 500,000; the released nomic-bert-2048 has "
     "1,000",
-    "1,000; `encoder.rotary_base=500000` is that of the yaml file",
+    "1,000; `encoder.rotary_base=500000` reproduces the yaml file",
   ),
   (
     "the MLM loss is averaged over the tokens of each GPU, then over GPUs",
@@ -152,8 +152,8 @@ KEPT = (
     "missing negatives are masked",
   ),
   (
-    "bidirectional adds a sum to a mean, on one GPU and without hard "
-    "negatives; no recipe uses it",
+    "the option `bidirectional` adds a sum to a mean (on one GPU, without "
+    "hard negatives); no recipe uses it",
     "half the sum of both directions, on any mesh",
   ),
   (
@@ -172,7 +172,8 @@ KEPT = (
   ),
   (
     "dynamic NTK depends on the longest text of the batch",
-    "on the text's own length; `compute.ntk_length=batch` does as contrastors",
+    "on the text's own length; `compute.ntk_length=batch` reproduces "
+    "contrastors",
   ),
   (
     "the length of a training run is given in epochs",
