@@ -7,8 +7,8 @@ import json
 import pytest
 
 from nomic_jax.data import dataset
-from nomic_jax.data import earlier
 from nomic_jax.data import kinds
+from nomic_jax.data import origins
 from nomic_jax.data import readers
 from nomic_jax.data.prepare import prepare
 from nomic_jax.data.readers import recognise
@@ -173,11 +173,11 @@ def test_documents_are_joined_by_their_ids(tmp_path, capsys):
   _, rows = _prepare(tmp_path, logs, skip_bad=1, **options, **named)
   assert [r["document"] for r in rows] == ["seventeen", "eighteen"]
   made = json.loads((tmp_path / "out" / "reproduce.json").read_text())
-  again = lambda: earlier.of_source(
+  again = lambda: origins.fingerprint(
     str(logs), (), made["arguments"]["documents"]
   )
   before = made["inputs"]["source"]["fingerprint"]
-  assert again() == before != earlier.of_source(str(logs))
+  assert again() == before != origins.fingerprint(str(logs))
   _, rows = _prepare(
     tmp_path, logs, skip_bad=1, document_text="title+body", **options, **named
   )

@@ -15,8 +15,8 @@ import pathlib
 import numpy as np
 
 from nomic_jax.data import dataset
-from nomic_jax.data import earlier
 from nomic_jax.data import manifest
+from nomic_jax.data import origins
 from nomic_jax.data import sources
 from nomic_jax.data import splits
 from nomic_jax.storage.files import read_json
@@ -47,12 +47,12 @@ def split(
     source = dataset.open_split(input, "train")
     share = min(rows / len(source), 0.5)
     known = read_json(dataset.index(input) / "stats.json")
-    of_packages = earlier.is_docstrings(
+    of_packages = origins.is_docstrings(
       str(known.get("arguments", {}).get("source", ""))
     )
     each = lambda: (source[i] for i in range(len(source)))
     if of_packages:
-      fates = splits.by_name([r["source"].strip("_") for r in each()], share)
+      fates = splits.by_package(each(), share)
     else:
       fates = splits.fates(splits.survey(each()), share, keep_copies=True)
     kinds = {"train": splits.TRAIN, "test": splits.TEST}

@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
-import dataclasses
 import functools
 import json
 import os
@@ -27,20 +26,19 @@ import tokenizers
 from nomic_jax.data import beam
 from nomic_jax.data import builder
 from nomic_jax.data import dataset
-from nomic_jax.data import docstrings
 from nomic_jax.data import earlier
 from nomic_jax.data import kinds
 from nomic_jax.data import manifest
+from nomic_jax.data import origins
 from nomic_jax.data import readers
 from nomic_jax.data import sources as sources_lib
 from nomic_jax.data import splits as splits_lib
 from nomic_jax.data import statistics
 from nomic_jax.data.readers import join
 from nomic_jax.data.readers import queries as making
-from nomic_jax.data.readers import recognise
 from nomic_jax.data.readers import roles
 from nomic_jax.data.records import Row
-from nomic_jax.data.records import rows_of
+from nomic_jax.data.records import spaced
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.storage import decoding
@@ -51,6 +49,8 @@ from nomic_jax.text import tokenizer as tokenizer_lib
 
 # Default of the share of rows that are held out.
 HELD_OUT = 0.07
+
+_KIND = "wordpiece"  # of a tokenizer that is trained
 
 # Maximum numbers of rows to train a tokenizer on, and to tokenise for
 # statistics of lengths; more rows hardly change either.
@@ -88,7 +88,7 @@ def prepare(
   document_id: str | None = None,
   document_text: str | None = None,
   queries: Sequence[str] = (),
-  tokenizer_kind: str = "wordpiece",
+  tokenizer_kind: str = _KIND,
 ) -> dict:
   """Makes the data directory `output` and returns the contents of stats.json.
 
@@ -98,94 +98,60 @@ def prepare(
   Raises:
     UserError: for a source, row or argument that cannot be used.
   """
-  asked = readers.Columns(
-    query_column,
-    document_column,
-    negatives_column,
-    classes=tuple(classes),
-    label=label_column,
-    score=score_column or "",
-    negatives_scores=negatives_scores_column or "",
+  asked = roles.parse(
+    columns,
+    readers.Columns(
+      query_column,
+      document_column,
+      negatives_column,
+      classes=tuple(classes),
+      label=label_column,
+      score=score_column or "",
+      negatives_scores=negatives_scores_column or "",
+    ),
   )
-  asked = roles.parse(columns, asked)
-  if kind is not None:
-    one_of(kind, kinds.KINDS, f"--kind={kind}: no such kind")
   queries = making.check(queries)
-  if queries and kind not in (None, "pairs"):
-    raise UserError(f"--kind={kind}: --queries makes pairs; leave one out")
   table = _table(documents, document_id, document_text)
   if table and asked.document == readers.Columns().document:
     asked = asked._replace(document=table.id)
-  _check(vocab_size, limit, held_out)
-  tokenizer_lib.check_kind(tokenizer_kind, strip_accents)
-  if tokenizer and tokenizer_kind != "wordpiece":
-    raise UserError(
-      f"--tokenizer_kind={tokenizer_kind}: --tokenizer is given, so none is "
-      "trained; leave out one of the two"
-    )
-  if whole_batches < 1 or whole_batches > 1 and earlier.is_docstrings(source):
-    raise UserError(
-      f"--whole_batches={whole_batches}: expected the number of rows of a "
-      "batch, 1 or more, and a source of files"
-    )
-  if beam_options is not None:
-    _check_beam(source, limit)
+  _check_kind(kind, queries)
+  _check_numbers(vocab_size, limit, held_out)
+  _check_tokenizer(tokenizer, tokenizer_kind, strip_accents)
+  _check_reading(source, limit, whole_batches, beam_options)
   output = pathlib.Path(output)
   decoding.check_name(output, "a data directory")
   arguments = {
-    "source": earlier.absolute(source),
+    "source": origins.absolute(source),
     "limit": limit,
     "held_out": held_out,
-    "tokenizer": os.path.abspath(tokenizer)
-    if tokenizer and (os.path.exists(tokenizer))
-    else tokenizer,
+    "tokenizer": _absolute(tokenizer),
     "vocab_size": None if tokenizer else vocab_size,
     "columns": [query_column, document_column, negatives_column],
     "classes": list(classes),
     "skip_bad": skip_bad,
   }
-  # Recorded only if set, since older data directories lack these arguments.
-  if whole_batches > 1:
-    arguments["whole_batches"] = whole_batches
-  if keep_copies:
-    arguments["keep_copies"] = True
-  if include:
-    arguments["include"] = list(include)
-  arguments |= {
-    f"{name}_column": column
-    for name, column in (
-      ("label", label_column),
-      ("score", score_column),
-      ("negatives_scores", negatives_scores_column),
-    )
-    if column is not None
+  # Recorded only if set, since older data directories lack these arguments. An
+  # empty name of a column is set: it says that there is no such column.
+  later = {
+    "whole_batches": whole_batches if whole_batches > 1 else None,
+    "keep_copies": keep_copies,
+    "include": list(include),
+    "label_column": label_column,
+    "score_column": score_column,
+    "negatives_scores_column": negatives_scores_column,
+    "strip_accents": strip_accents,
+    "named": list(columns),
+    "kind": kind,
+    "documents": table and list(table[:3]),
+    "queries": list(queries),
+    "tokenizer_kind": tokenizer_kind if tokenizer_kind != _KIND else None,
   }
-  if strip_accents:
-    arguments["strip_accents"] = True
   arguments |= {
-    name: value
-    for name, value in (
-      ("named", list(columns)),
-      ("kind", kind),
-      ("documents", table and list(table[:3])),
-      ("queries", list(queries)),
-    )
-    if value
+    name: value for name, value in later.items() if value or value == ""
   }
-  if tokenizer_kind != "wordpiece":
-    arguments["tokenizer_kind"] = tokenizer_kind
   made = earlier.already(output, arguments, overwrite)
   try:
-    parts = (
-      []
-      if earlier.is_docstrings(source)
-      else [
-        _with_documents(
-          dataclasses.replace(part, whole_batches=whole_batches), asked, table
-        )
-        for part in readers.find(source, asked, include)
-      ]
-    )
+    origin = origins.find(source, asked, include, table, whole_batches)
     reused = tokenizer_lib.load(tokenizer) if tokenizer else None
   except UserError as e:
     if made is None:
@@ -195,7 +161,7 @@ def prepare(
       f"compared with its source ({e})"
     )
     return made
-  files = earlier.stamps(source, parts)
+  files = origin.stamps()
   inputs = {
     "source": None if files is None else fingerprints.of_stamps(files),
     "tokenizer": reused and fingerprints.of_text(reused.to_str()),
@@ -206,40 +172,25 @@ def prepare(
     return made
 
   clock = _Clock()
-  known = kinds.Kind("pairs", "docstrings and their code")
-  if parts:
-    parts, known = recognise.recognise(parts, asked, kind, queries)
-  elif columns or kind or documents or queries:
-    raise UserError(
-      f"--source={source}: its columns are fixed; leave out --columns, "
-      "--kind, --documents and --queries"
-    )
-  rows, counts = _open(source, parts, limit, skip_bad)
+  known = origin.recognise(asked, kind, queries)
+  rows = origin.open(limit, skip_bad)
   with (
     contextlib.nullcontext()
     if beam_options is None
     else beam.workers(rows, beam_options, output)
   ) as workers:
     survey = workers.survey() if workers else splits_lib.survey(rows)
-    if isinstance(rows, readers.Rows):
-      counts["dropped"].update(rows.bad.counts + rows.bad.left)
-      counts["made"] = dict(rows.bad.made)
+    counts = origin.counts()
     if not len(survey.queries):
       raise UserError(
         f"{source}: no usable rows; expected text. Counts of what was read and "
         "dropped: " + json.dumps(counts)
       )
+    _check_ids(source, survey.largest_id, reused)
     if held_out is None:
       held_out = splits_lib.share_of(len(survey.queries))
-    if earlier.is_docstrings(source):
-      # The package `_x` often holds code of `x`: treat them as one.
-      fates = splits_lib.by_name(
-        [row["source"].strip("_") for row in rows], held_out
-      )
-    else:
-      _check_ids(source, survey.largest_id, reused)
-      fates = splits_lib.fates(survey, held_out, keep_copies)
-      counts["dropped"]["duplicate row"] = int(np.sum(fates == splits_lib.COPY))
+    fates = origin.fates(survey, held_out, keep_copies)
+    counts["dropped"]["duplicate row"] += int(np.sum(fates == splits_lib.COPY))
     fate_of = {"train": splits_lib.TRAIN, "test": splits_lib.TEST}
     if not (fates == splits_lib.TEST).any():
       del fate_of["test"]
@@ -250,7 +201,7 @@ def prepare(
       else functools.partial(
         builder.Pairs,
         splits={name: _Chosen(rows, fates, fate_of[name]) for name in fate_of},
-        prompts=rows.prompts() if isinstance(rows, readers.Rows) else {},
+        prompts=origin.prompts,
       )
     )
     with builder.building(output, build) as folder:
@@ -275,11 +226,7 @@ def prepare(
         "rows": {
           name: int(np.sum(fates == fate)) for name, fate in fate_of.items()
         },
-        "held_out": sorted(
-          {n for n, _ in sources_lib.read(folder).runs.get("test", ())}
-        )
-        if earlier.is_docstrings(source)
-        else [],
+        "held_out": _packages_held_out(source, folder),
         "sources": dict(survey.sources.most_common()),
         "tokens": lengths,
         "vocab_size": words.get_vocab_size(),
@@ -287,7 +234,7 @@ def prepare(
       made_of = {
         "source": {
           "path": arguments["source"],
-          "fingerprint": earlier.of_files(files),
+          "fingerprint": origins.of_files(files),
         },
         "tokenizer": tokenizer
         and {
@@ -327,18 +274,18 @@ def _table(
   return join.table(streams.absolute(path), id, text)
 
 
-def _with_documents(
-  part: readers.Part, asked: readers.Columns, table: join.Table | None
-) -> readers.Part:
-  """Returns a part whose rows refer to documents by id."""
-  if table is None:
-    return part
-  if part.row_kind or part.columns != asked:
-    raise UserError(
-      f"--documents: rows of the format {part.kind} contain their documents; "
-      "leave out --documents"
-    )
-  return dataclasses.replace(part, documents=table, beside=(table.path,))
+def _absolute(tokenizer: str | None) -> str | None:
+  """Returns a local path in a form valid in any working directory."""
+  local = tokenizer and os.path.exists(tokenizer)
+  return os.path.abspath(tokenizer) if local else tokenizer
+
+
+def _packages_held_out(source: str, folder: pathlib.Path) -> list[str]:
+  """Returns the packages of the held-out rows; [] for sources of files."""
+  if not origins.is_docstrings(source):
+    return []
+  runs = sources_lib.read(folder).runs.get("test", ())
+  return sorted({name for name, _ in runs})
 
 
 def _train_and_measure(
@@ -350,24 +297,9 @@ def _train_and_measure(
   """Returns the tokenizer, trained if none is given, and lengths of texts."""
   train = dataset.open_split(folder, "train", ids=True)
   words = reused or tokenizer_lib.train(
-    _texts(_spaced(train, _TRAINED)), vocab_size, **options
+    _texts(spaced(train, _TRAINED)), vocab_size, **options
   )
-  return words, *statistics.token_lengths(
-    words, list(_spaced(train, _MEASURED))
-  )
-
-
-def _open(
-  source: str, parts: list[readers.Part], limit: int | None, skip_bad: int | str
-) -> tuple[Iterable[Row], dict]:
-  """Returns the rows, which can be read again, and counts for the table."""
-  if not earlier.is_docstrings(source):
-    rows = readers.Rows(parts, limit, skip_bad)
-    return rows, {"files": {}, "dropped": {}}
-  folder = source.partition(":")[2]
-  found = docstrings.read(pathlib.Path(folder) if folder else None)
-  rows = found.rows if limit is None else list(_spaced(found.rows, limit))
-  return rows, {"files": found.files, "dropped": found.dropped}
+  return words, *statistics.token_lengths(words, list(spaced(train, _MEASURED)))
 
 
 class _Chosen:
@@ -403,7 +335,16 @@ class _Clock:
     self.seconds[name], self._began = now - self._began, now
 
 
-def _check(vocab_size: int, limit: int | None, held_out: float | None) -> None:
+def _check_kind(kind: str | None, queries: Sequence[str]) -> None:
+  if kind is not None:
+    one_of(kind, kinds.KINDS, f"--kind={kind}: no such kind")
+  if queries and kind not in (None, "pairs"):
+    raise UserError(f"--kind={kind}: --queries makes pairs; leave one out")
+
+
+def _check_numbers(
+  vocab_size: int, limit: int | None, held_out: float | None
+) -> None:
   if vocab_size < 1:
     raise UserError(f"--vocab_size={vocab_size}: expected a positive number")
   if limit is not None and limit < 2:
@@ -415,6 +356,38 @@ def _check(vocab_size: int, limit: int | None, held_out: float | None) -> None:
     raise UserError(
       f"--held_out={held_out}: expected a share of the rows, at least 0 and "
       "below 1, such as 0.07"
+    )
+
+
+def _check_tokenizer(
+  tokenizer: str | None, kind: str, strip_accents: bool
+) -> None:
+  tokenizer_lib.check_kind(kind, strip_accents)
+  if tokenizer and kind != _KIND:
+    raise UserError(
+      f"--tokenizer_kind={kind}: --tokenizer is given, so none is trained; "
+      "leave out one of the two"
+    )
+
+
+def _check_reading(
+  source: str, limit: int | None, whole_batches: int, beam_options: str | None
+) -> None:
+  packages = origins.is_docstrings(source)
+  if whole_batches < 1 or whole_batches > 1 and packages:
+    raise UserError(
+      f"--whole_batches={whole_batches}: expected the number of rows of a "
+      "batch, 1 or more, and a source of files"
+    )
+  if beam_options is not None and packages:
+    raise UserError(
+      f"--source={source}: Beam cannot read the packages of this machine; "
+      "leave out --beam, or choose files as the source"
+    )
+  if beam_options is not None and limit is not None:
+    raise UserError(
+      f"--limit={limit}: --beam reads files in any order, so there are no "
+      "first rows; leave out --limit or --beam"
     )
 
 
@@ -436,31 +409,7 @@ def _check_ids(
     )
 
 
-def _check_beam(source: str, limit: int | None) -> None:
-  if earlier.is_docstrings(source):
-    raise UserError(
-      f"--source={source}: Beam cannot read the packages of this machine; "
-      "leave out --beam, or choose files as the source"
-    )
-  if limit is not None:
-    raise UserError(
-      f"--limit={limit}: --beam reads files in any order, so there are no "
-      "first rows; leave out --limit or --beam"
-    )
-
-
 def _texts(rows: Iterable[Row]) -> Iterator[str]:
   for row in rows:
     yield row["query"]
     yield row["document"]
-
-
-def _spaced(rows: Sequence[Row], most: int) -> Iterator[Row]:
-  """Yields all of `rows`, or `most` of them that are evenly spaced."""
-  count = min(len(rows), most)
-  rows = rows_of(rows)
-  for start in range(0, count, 1000):
-    stop = min(start + 1000, count)
-    yield from rows.__getitems__(
-      [i * len(rows) // count for i in range(start, stop)]
-    )

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows, and random access to the rows in a data directory's record files."""
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -119,6 +120,17 @@ class Listed(Rows):
 def rows_of(source: Rows | Sequence[Row]) -> Rows:
   """Returns `source` itself, or a sequence of rows as `Rows`."""
   return source if isinstance(source, Rows) else Listed(source)
+
+
+def spaced(rows: Sequence[Row], most: int) -> Iterator[Row]:
+  """Yields all of `rows`, or `most` of them that are evenly spaced."""
+  count = min(len(rows), most)
+  rows = rows_of(rows)
+  for start in range(0, count, 1000):
+    stop = min(start + 1000, count)
+    yield from rows.__getitems__(
+      [i * len(rows) // count for i in range(start, stop)]
+    )
 
 
 class Source(Rows):

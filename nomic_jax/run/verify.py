@@ -15,8 +15,8 @@ import pathlib
 from typing import NamedTuple
 
 from nomic_jax.data import dataset
-from nomic_jax.data import earlier
 from nomic_jax.data import manifest
+from nomic_jax.data import origins
 from nomic_jax.data import tokens
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
@@ -183,7 +183,7 @@ def _fingerprint(name: str, about: dict, values: dict) -> Callable[[], Json]:
   if where is None:
     return lambda: None
   if name == "source":
-    return lambda: earlier.of_source(
+    return lambda: origins.fingerprint(
       where,
       values["arguments"].get("include", ()),
       values["arguments"].get("documents", ()),
