@@ -31,7 +31,7 @@ import torch
 import transformers
 
 import nomic_jax
-from nomic_jax import training
+from nomic_jax import program
 from nomic_jax.cli import config_flags
 from nomic_jax.data import dataset
 from nomic_jax.data import loader
@@ -168,7 +168,7 @@ class Ours:
         "--config.mesh.data=1",
       ]
     )
-    run = training.setup(config, self._files.architecture, jax.devices()[:1])
+    run = program.setup(config, self._files.architecture, jax.devices()[:1])
     # A copy, since the step donates its state.
     params = jax.tree.map(jax.numpy.array, self._files.params)
     self._state = run.init().replace(params={"encoder": params})

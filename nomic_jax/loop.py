@@ -6,29 +6,24 @@ It dispatches step t and then reads the metrics of step t-1, so that the devices
 never wait for the host.
 """
 
-from collections.abc import Callable
 import contextlib
 import faulthandler
 import pathlib
 import sys
 import time
 from typing import Any
-from typing import Protocol
 
 import grain
 import jax
-from jax.sharding import Mesh
 from jaxtyping import PyTree
 import ml_collections
-import numpy as np
-import optax
 
+from nomic_jax import program
 from nomic_jax import step as step_lib
 from nomic_jax.data import loader
 from nomic_jax.evaluation.evaluators import Evaluators
 from nomic_jax.mesh import partition
 from nomic_jax.mesh import processes
-from nomic_jax.model.params import Batch
 from nomic_jax.model.params import Params
 from nomic_jax.run import average
 from nomic_jax.run import trackers
@@ -40,41 +35,11 @@ from nomic_jax.run.metrics import StepLog
 from nomic_jax.storage import buckets
 from nomic_jax.storage.progress import Progress
 
-HostBatch = dict[str, np.ndarray]  # this host's rows of a batch
-
-
-class Training(Protocol):
-  """The attributes of `training.Run` that the loop uses."""
-
-  @property
-  def mesh(self) -> Mesh:
-    """The mesh of all devices."""
-    ...
-
-  @property
-  def step(
-    self,
-  ) -> Callable[
-    [step_lib.TrainState, Batch], tuple[step_lib.TrainState, step_lib.Metrics]
-  ]:
-    """The train step, which donates the state."""
-    ...
-
-  @property
-  def schedule(self) -> optax.Schedule:
-    """The learning-rate schedule: maps the update count to the rate."""
-    ...
-
-  @property
-  def flops(self) -> Callable[[HostBatch], float]:
-    """FLOPs of a step, from a host's batch."""
-    ...
-
 
 def loop(
   config: ml_collections.ConfigDict,
   workdir: pathlib.Path,
-  run: Training,
+  run: program.Run,
   state: step_lib.TrainState,
   data: grain.DatasetIterator,
   checkpoints: Checkpoints,
@@ -92,7 +57,7 @@ def loop(
   Args:
     config: the training config.
     workdir: the work directory.
-    run: from `training.setup`.
+    run: the program of the training run.
     state: the state to start from, which is donated.
     data: an iterator over this host's batches.
     checkpoints: the checkpoints of `workdir`.

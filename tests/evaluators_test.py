@@ -18,7 +18,7 @@ import pytest
 from support import small_data
 from support import tiny
 
-from nomic_jax import training
+from nomic_jax import program
 from nomic_jax.cli import config_flags
 from nomic_jax.data import dataset
 from nomic_jax.data import loader
@@ -308,7 +308,7 @@ def test_the_page_adds_an_evaluator(place, monkeypatch):
   config.evaluators.spread.texts = 20
   words = tokenizer_lib.load(place / "pairs" / "tokenizer")
   architecture = dataclasses.replace(tiny.CONFIG, vocab_size=192).architecture
-  run = training.setup(config, architecture, jax.devices())
+  run = program.setup(config, architecture, jax.devices())
   called = evaluators.Evaluators(config, words, run)
   assert called.due(100) == ["spread"] and not called.due(99)
   params = tiny.params(run.loss)

@@ -21,8 +21,8 @@ import pytest
 from support import tiny
 from support.attention_cases import Case
 
+from nomic_jax import program
 from nomic_jax import step as step_lib
-from nomic_jax import training
 from nomic_jax.data import loader
 from nomic_jax.errors import UserError
 from nomic_jax.kernels import common
@@ -263,7 +263,7 @@ def test_the_train_step_has_the_kernels(topology, capsys, tensor):
       ),
     )
   )
-  run = training.setup(config, architecture, topology("v5e:2x2"))
+  run = program.setup(config, architecture, topology("v5e:2x2"))
   assert "attention: pallas_tpu, for TPU v5 lite" in capsys.readouterr().out
   batch = loader.nested(
     {

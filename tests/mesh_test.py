@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from support import tiny
 
+from nomic_jax import program
 from nomic_jax import step as step_lib
 from nomic_jax import training
 from nomic_jax.data import loader
@@ -112,7 +113,7 @@ def _setup(name, rules="replicated", *sizes, **optimizer):
       | optimizer,
     )
   )
-  run = training.setup(
+  run = program.setup(
     config, tiny.ARCHITECTURE, jax.devices()[: math.prod(sizes)]
   )
   micro_batches = 2 if name == "mlm" else 1

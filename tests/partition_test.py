@@ -16,8 +16,8 @@ import pytest
 from support import small_data
 from support import tiny
 
+from nomic_jax import program
 from nomic_jax import step as step_lib
-from nomic_jax import training
 from nomic_jax.cli import config_flags
 from nomic_jax.data import loader
 from nomic_jax.errors import UserError
@@ -194,7 +194,7 @@ def test_a_checkpoint_resumes_on_another_mesh(tmp_path):
     config.mesh.update(
       dict(zip(("data", "fsdp", "tensor"), sizes)), rules=rules
     )
-    return training.setup(config, tiny.ARCHITECTURE, jax.devices())
+    return program.setup(config, tiny.ARCHITECTURE, jax.devices())
 
   def losses(run, state, count):
     at = partition.batch_sharding(run.mesh)

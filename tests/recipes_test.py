@@ -16,7 +16,7 @@ from support import tiny
 
 import nomic_jax
 from nomic_jax import families
-from nomic_jax import training
+from nomic_jax import program
 from nomic_jax.cli import config_flags
 from nomic_jax.cli import recipes
 from nomic_jax.data import collate
@@ -264,14 +264,14 @@ def test_dropout_may_be_the_models_own():
     dict(compute=dict(dtype="float32", attention="reference", dropout=-1.0))
   )
   own = dataclasses.replace(tiny.ARCHITECTURE, dropout=0.1, head_dropout=0.2)
-  encoder = training.make_encoder(config, own)
+  encoder = program.make_encoder(config, own)
   assert (encoder.dropout, encoder.head_dropout) == (0.1, 0.2)
   config.compute.dropout = 0.3
-  encoder = training.make_encoder(config, own)
+  encoder = program.make_encoder(config, own)
   assert (encoder.dropout, encoder.head_dropout) == (0.3, 0.3)
   config.compute.dropout = -0.5
   with pytest.raises(UserError, match="or -1 for the model's own"):
-    training.make_encoder(config, own)
+    program.make_encoder(config, own)
   # Dropout is ignored when architectures are compared.
   assert repr(own) == repr(tiny.ARCHITECTURE)
   assert own == tiny.ARCHITECTURE

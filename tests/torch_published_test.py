@@ -22,6 +22,7 @@ import torch
 from torch.nn import functional
 import transformers
 
+from nomic_jax import program
 from nomic_jax import training
 from nomic_jax.cli import config_flags
 from nomic_jax.data import loader
@@ -177,7 +178,7 @@ def _config(stage, model, data):
 def _train_here(config):
   """Trains here; returns losses, parameters, the architecture and batches."""
   start = find_start(config)
-  run = training.setup(config, start.architecture, jax.devices()[:1])
+  run = program.setup(config, start.architecture, jax.devices()[:1])
   data = loader.make(
     config.data, tokenizer_lib.load(start.tokenizer), config.seed
   )

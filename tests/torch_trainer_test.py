@@ -14,7 +14,7 @@ from support import tiny
 import torch
 import transformers
 
-from nomic_jax import training
+from nomic_jax import program
 from nomic_jax.data import loader
 from nomic_jax.data.pack import pack
 from nomic_jax.hub import model_directory
@@ -224,7 +224,7 @@ def _train_here(folder, name):
       ),
     )
   )
-  run = training.setup(config, files.architecture, jax.devices()[:1])
+  run = program.setup(config, files.architecture, jax.devices()[:1])
   start = {"encoder": files.params, "mlm_head": files.mlm_head}
   state = run.init.lower().compile(tiny.FAST)()
   state = state.replace(

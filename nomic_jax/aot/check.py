@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import ml_collections
 
 from nomic_jax import families
-from nomic_jax import training
+from nomic_jax import program
 from nomic_jax.aot import cost
 from nomic_jax.aot import hlo
 from nomic_jax.aot import topology
@@ -128,7 +128,7 @@ def one(
   chip: topology.Chip,
 ) -> cost.Report:
   """Compiles one config and returns its report."""
-  run = training.setup(config, encoder, devices)
+  run = program.setup(config, encoder, devices)
   sizes = shapes.of(config.data)
   sharding = partition.batch_sharding(run.mesh)
   batch = loader.nested(

@@ -70,8 +70,8 @@ def _untrained(given: ConfigFlags):
   import jax
 
   from nomic_jax import losses
+  from nomic_jax import program
   from nomic_jax import step
-  from nomic_jax import training
   from nomic_jax.cli import config_flags
   from nomic_jax.hub import model_directory
   from nomic_jax.run import start as start_lib
@@ -80,7 +80,7 @@ def _untrained(given: ConfigFlags):
   start = start_lib.find_start(config)
   config, usage = start_lib.resolve(config, start)
   loss = losses.make(
-    config.loss, training.make_encoder(config, start.architecture)
+    config.loss, program.make_encoder(config, start.architecture)
   )
   params = meta.unbox(loss.init(step.params_key(config.seed)))
   params = jax.device_get(start_lib.merged(params, start.params or {}))

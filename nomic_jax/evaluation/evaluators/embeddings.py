@@ -85,7 +85,7 @@ class Embeddings:
     """Traces the program for texts of at most `longest` tokens.
 
     Args:
-      run: the result of `training.setup`.
+      run: the result of `program.setup`.
       longest: tokens of the longest text that will be embedded.
     """
     on_cpu = run.mesh.devices.flat[0].platform == "cpu"

@@ -17,7 +17,7 @@ from nomic_jax.model.encoder import Encoder
 
 
 class Training(Protocol):
-  """What evaluators use of a `training.Run`.
+  """What evaluators use of a `program.Run`.
 
   Attributes:
     mesh: the mesh of all devices.
@@ -84,7 +84,7 @@ class Evaluator(Protocol):
       options: the options of this evaluator.
       config: the training config.
       tokenizer: the tokenizer of the model.
-      run: from `training.setup`.
+      run: from `program.setup`.
 
     Raises:
       UserError: if the data is missing or does not fit.

@@ -77,7 +77,7 @@ class Labels:
         METRICS separated by commas.
       config: the training config.
       tokenizer: the tokenizer of the model.
-      run: from `training.setup`.
+      run: from `program.setup`.
     """
     loss = run.loss
     if not isinstance(loss, Predictor) or config.data.labels != 1:

@@ -41,7 +41,7 @@ class HeldOutLoss:
       options: `data`; `batches`, the largest number of batches.
       config: the training config.
       tokenizer: the tokenizer of the model.
-      run: from `training.setup`.
+      run: from `program.setup`.
     """
     fields = config.data.copy_and_resolve_references()
     with fields.unlocked():

@@ -41,7 +41,7 @@ class Retrieval:
         tokens; `query_prompt` and `document_prompt`.
       config: the training config.
       tokenizer: the tokenizer of the model.
-      run: from `training.setup`.
+      run: from `program.setup`.
     """
     self._embeddings = Embeddings(options, tokenizer, run)
     self._tasks = []
