@@ -7,7 +7,7 @@ import ml_collections
 import numpy as np
 import pytest
 
-from nomic_jax import training
+from nomic_jax import program
 from nomic_jax.data import loader
 from nomic_jax.data.growing import Growing
 from nomic_jax.errors import UserError
@@ -51,4 +51,4 @@ def test_what_a_growing_batch_cannot_be():
   with pytest.raises(UserError, match="epochs: .* while the batch grows"):
     loader.with_steps(config, None)
   # Therefore lengths in tokens are refused: see schedules.steps_of.
-  assert training._per_step(data) == {}
+  assert program._per_step(data) == {}
