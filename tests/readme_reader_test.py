@@ -46,6 +46,8 @@ def _rows(source, skip_bad=0):
 def test_the_page_adds_a_format(tmp_path):
   (tmp_path / "a.faq").write_text(FAQ)
   (tmp_path / "b.faq.gz").write_bytes(gzip.compress(FAQ.encode()))
+  # Describes the data, as beside a format of the package.
+  (tmp_path / "README.md").write_text("# Questions\n\nand their answers.\n")
   rows, _ = _rows(tmp_path)
   assert [r["query"] for r in rows] == ["What is a slot?", "What is a row?"] * 2
   assert rows[1]["document"] == "A sequence of tokens."

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Readers of data formats, which yield rows of a data directory.
 
-README.md explains how to add a format. Only the tables below name formats.
+README.md explains how to add a format. Only the tables below name formats:
+what one of them reads is never left to another.
 """
 
 from collections.abc import Iterator
@@ -57,8 +58,10 @@ OTHERS: dict[str, Reader] = {
   "beir": beir,
   "shards": shards,
   "glue": glue,
-  "markdown": markdown,
 }
+# Pages; read if a folder has none of the above, since beside other data they
+# only describe it, as a README.md does.
+PAGES: dict[str, Reader] = {"markdown": markdown}
 # Formats that a part names, and that no path selects.
 _UNNAMED = Files("unnamed", (), formats.unnamed)
 
@@ -67,7 +70,7 @@ _SHOWN = 10_000  # rows between updates of the progress bar
 
 def readers() -> dict[str, Reader]:
   """Returns every reader by its kind, as in --source=KIND:PATH."""
-  return OTHERS | ROWS | TEXT
+  return OTHERS | ROWS | TEXT | PAGES
 
 
 def records(part: Part, path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
@@ -104,7 +107,8 @@ def find(
     "hf:OWNER/NAME",
     readable,
   )
-  for name, reader in readers().items():
+  first = readers() if kind else OTHERS | ROWS | TEXT
+  for name, reader in first.items():
     if name == kind or not kind and reader.known(path):
       paths = (
         (path,)
@@ -121,6 +125,9 @@ def find(
       p for reader, some in found if some for p in reader.parts(some, asked)
     ]:
       return parts
+  for reader in PAGES.values():
+    if reader.known(path):
+      return reader.parts((path,), asked)
   if streams.list_folder(path) is None:
     how = formats.convert(path)
     raise UserError(

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pages of Markdown, and their sections.
 
-If a folder has no files of rows and no .txt files, its pages are read in the
-order of names, including those in subfolders. The title of a page is that of
+If no other reader knows a folder or its files, its pages are read in the order
+of names, including those in subfolders. The title of a page is that of
 its front matter, else its first heading, else the name of its file.
 """
 
@@ -24,14 +24,6 @@ from nomic_jax.storage.bad import BadRows
 SUFFIXES = ()  # folders with their subfolders
 
 PAGES = (".md", ".markdown", ".mdx")
-# Beside such files, pages only describe the data: a folder's README.md.
-_ROWS = (
-  *formats.JSONL,
-  *formats.PARQUET,
-  *formats.TABLES,
-  *formats.ARROW,
-  *formats.TEXT,
-)
 _HEADING = re.compile(r" {0,3}(#{1,6})\s+(.*?)\s*#*\s*")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)\s*")
 _FENCE = re.compile(r" {0,3}(```|~~~)")
@@ -55,12 +47,9 @@ class Section(NamedTuple):
 
 
 def known(path: str) -> bool:
-  """Returns whether a path is a page, or a folder with only pages."""
+  """Returns whether a path is a page, or a folder with one."""
   if path.endswith(PAGES):
     return streams.is_file(path)
-  inside = streams.list_folder(path)
-  if inside is None or any(p.endswith(_ROWS) for p in inside):
-    return False
   return bool(pages(path, first=True))
 
 
