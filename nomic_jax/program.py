@@ -208,7 +208,7 @@ def _per_step(data: ml_collections.ConfigDict) -> dict[str, int]:
 
 def _check_classes(config: ml_collections.ConfigDict) -> None:
   """Raises UserError for labels that would make the loss NaN."""
-  if config.data.kind != "labels" or config.loss.name != "classification":
+  if config.data.kind != "labels" or not losses.predicts_labels(config.loss):
     return
   classes, labels = config.data.classes, config.loss.labels
   if config.loss.kind == "regression":

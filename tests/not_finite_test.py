@@ -35,6 +35,8 @@ FLAGS = (
 class _Poisoned(Loss):
   """A loss that is NaN on batches of certain sums of ids."""
 
+  similarity = "cosine"
+
   def __init__(self, loss, sums):
     self._loss, self._sums = loss, sums
 

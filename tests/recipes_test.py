@@ -85,6 +85,8 @@ def test_flags_change_what_a_recipe_sets_wherever_they_stand():
   )
   with pytest.raises(UserError, match="no such key; base it on"):
     recipes.apply(config, [])
+  with pytest.raises(UserError, match="contrastors has no loss 'cosent'"):
+    _config("scores.py", "--config.recipe=published")
 
 
 def test_a_training_from_before_recipes_resumes(tmp_path):

@@ -21,6 +21,8 @@ from nomic_jax.run import optim
 class LeastSquares(Loss):
   """A new objective, which needs only a class."""
 
+  similarity = ""
+
   def init(self, rng):
     return {"kernel": jax.random.normal(rng, (5, 3)), "bias": jnp.zeros(3)}
 
@@ -186,6 +188,8 @@ def test_a_batch_with_zero_weight_changes_nothing():
 
 class Noise(Loss):
   """A loss that records the key it is given."""
+
+  similarity = ""
 
   def init(self, rng):
     return {"bias": jnp.zeros(())}

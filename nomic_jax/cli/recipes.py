@@ -228,6 +228,11 @@ def apply(config: ml_collections.ConfigDict, asked: Sequence[str]) -> None:
   one_of(recipe, RECIPES, f"--config.recipe={recipe}: no such recipe")
   if recipe != "published":
     return
+  one_of(
+    config.loss.name,
+    sorted({name for d in DIFFERENCES for name in d.losses}),
+    f"--config.recipe={recipe}: contrastors has no loss '{config.loss.name}'",
+  )
   for difference in of_loss(config.loss.name):
     *path, name = difference.field.split(".")
     group = config

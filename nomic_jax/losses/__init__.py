@@ -18,11 +18,12 @@ from nomic_jax.losses.cosent import CoSENT
 from nomic_jax.losses.distill import Distill
 from nomic_jax.losses.info_nce import InfoNCE
 from nomic_jax.losses.loss import Loss
+from nomic_jax.losses.loss import Predictor
 from nomic_jax.losses.mlm import MLM
 from nomic_jax.losses.triplet import Triplet
 from nomic_jax.model.encoder import Encoder
 
-_LOSSES = {
+_LOSSES: dict[str, type[Loss]] = {
   "mlm": MLM,
   "info_nce": InfoNCE,
   "classification": Classification,
@@ -40,9 +41,8 @@ def make(config: ml_collections.ConfigDict, encoder: Encoder) -> Loss:
     OptionError: for an unknown name or an argument the loss does not have.
   """
   options = config.to_dict()
-  name = options.pop("name")
-  one_of(name, _LOSSES, f"name: no loss '{name}'", error=OptionError)
-  known = [*inspect.signature(_LOSSES[name]).parameters][1:]
+  loss = _named(name := options.pop("name"))
+  known = [*inspect.signature(loss).parameters][1:]
   for option in options:
     one_of(
       option,
@@ -51,4 +51,18 @@ def make(config: ml_collections.ConfigDict, encoder: Encoder) -> Loss:
       "it has",
       OptionError,
     )
-  return _LOSSES[name](encoder, **options)
+  return loss(encoder, **options)
+
+
+def predicts_labels(config: ml_collections.ConfigDict) -> bool:
+  """Returns whether the loss `config.name` is a `Predictor`.
+
+  Raises:
+    OptionError: for an unknown name.
+  """
+  return issubclass(_named(config.name), Predictor)
+
+
+def _named(name: str) -> type[Loss]:
+  one_of(name, _LOSSES, f"name: no loss '{name}'", error=OptionError)
+  return _LOSSES[name]

@@ -14,9 +14,12 @@ from nomic_jax.losses.cosent import CoSENT
 
 
 class AnglE(CoSENT):
-  """`CoSENT` with another similarity."""
+  """`CoSENT` with another similarity in training.
 
-  def similarity(self, first: Array, second: Array) -> Array:
+  The trained model is compared by cosine, as in the paper.
+  """
+
+  def compare(self, first: Array, second: Array) -> Array:
     """Returns |sum of real and imaginary parts of first / second| [N].
 
     The first half of a vector's dimensions are real parts, the rest imaginary.

@@ -43,6 +43,7 @@ class CoSENT(Loss):
   """
 
   rows = "scores"
+  similarity = "cosine"
 
   def __init__(
     self,
@@ -64,7 +65,7 @@ class CoSENT(Loss):
     """Returns initial parameters; see `Loss`."""
     return {"encoder": self._encoder.init(rng)}
 
-  def similarity(self, first: Array, second: Array) -> Array:
+  def compare(self, first: Array, second: Array) -> Array:
     """Returns the similarities [N] of unit vectors [N, D] and [N, D]."""
     return (first * second).sum(-1)
 
@@ -76,7 +77,7 @@ class CoSENT(Loss):
     scores = batch["score"]
 
     def ask(first: Array, second: Array) -> tuple[Array, Array]:
-      alike = self._scale * self.similarity(first, second)
+      alike = self._scale * self.compare(first, second)
       alike, wanted, there = whole((alike, scores, counted))
       return order_loss(alike, wanted, there), jnp.float32(0)
 

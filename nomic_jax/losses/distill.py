@@ -61,6 +61,8 @@ class Distill(Loss):
   provide.
   """
 
+  similarity = "cosine"
+
   def __init__(
     self,
     encoder: Encoder,

@@ -51,6 +51,8 @@ class InfoNCE(Loss):
     matryoshka_weights: see `transforms.matryoshka`.
   """
 
+  similarity = "cosine"
+
   def __init__(
     self,
     encoder: Encoder,

@@ -26,13 +26,24 @@ class Loss(abc.ABC):
       device then sums its own rows over all micro-batches, and the sums are
       added over devices once. Other losses communicate where necessary.
     perplexity: whether exp(loss) is worth logging.
-    rows: the required value of config.data.kind; "" if the loss does not check
-      it.
+    rows: the kind of rows (`data.kinds`) that its batches are made from: the
+      required value of config.data.kind. "" accepts every kind whose batches
+      have the arrays that the loss reads.
   """
 
   by_row: bool = False
   perplexity: bool = False
   rows: str = ""
+
+  @property
+  @abc.abstractmethod
+  def similarity(self) -> str:
+    """How the vectors of a trained model compare: a name in `SIMILARITIES`.
+
+    "" if the loss compares no pooled vectors: a model then keeps the similarity
+    it was loaded with. Every loss declares it, usually as an attribute of its
+    class, since nothing else says how to use the models that it trains.
+    """
 
   @abc.abstractmethod
   def init(self, rng: Array) -> Params:
@@ -52,7 +63,13 @@ class Loss(abc.ABC):
 
 
 class Predictor(Loss):
-  """A loss whose model predicts the labels of rows."""
+  """A loss whose model predicts the labels of rows.
+
+  Its options include `kind` (single, multi or regression) and `labels` (their
+  number); where a config has None for them, they are those of the data.
+  """
+
+  similarity = ""
 
   @abc.abstractmethod
   def predict(self, params: Params, batch: Batch) -> Float32[Array, "N labels"]:

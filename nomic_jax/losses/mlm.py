@@ -35,6 +35,7 @@ class MLM(Loss):
 
   perplexity = True  # exp(loss) is the perplexity
   by_row = True
+  similarity = ""
 
   def __init__(self, encoder: Encoder, *, chunks: int = 1):
     ranges.at_least("", {"chunks": chunks}, chunks=1)

@@ -52,13 +52,14 @@ class Triplet(Loss):
   Each negative of a row makes a separate triplet.
 
   Attributes:
-    distance: a name in DISTANCES; euclidean and manhattan use vectors that are
-      not normalized.
+    distance: a name in DISTANCES, by which the trained model is compared, too;
+      euclidean and manhattan use vectors that are not normalized.
     margin: None: the default of the distance.
     chunk_tokens: GradCache, see `transforms.chunked`.
   """
 
   rows = "triplets"
+  similarity = "cosine"  # unless `distance` is another
 
   def __init__(
     self,
@@ -74,6 +75,7 @@ class Triplet(Loss):
       f"distance: no distance '{distance}'",
       error=OptionError,
     )
+    self.similarity = distance
     self._distance, usual = DISTANCES[distance]
     self._margin = usual if margin is None else margin
     if self._margin < 0:

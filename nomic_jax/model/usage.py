@@ -74,6 +74,14 @@ class Usage:
       self, prompts=with_sides(self.prompts, query, document)
     )
 
+  def compared_by(self, similarity: str) -> "Usage":
+    """Returns a copy for vectors that were trained to compare by `similarity`.
+
+    All but the cosine depend on the length of a vector, so vectors keep theirs.
+    """
+    normalize = self.normalize and similarity == "cosine"
+    return dataclasses.replace(self, similarity=similarity, normalize=normalize)
+
   def to_json(self) -> JsonObject:
     """Returns a dict that JSON can represent."""
     return dataclasses.asdict(self) | {

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import ml_collections
 
 from nomic_jax import families
+from nomic_jax import losses
 from nomic_jax.data import dataset
 from nomic_jax.data import kinds
 from nomic_jax.data import loader
@@ -20,7 +21,7 @@ from nomic_jax.hub import sentence_transformers
 from nomic_jax.hub.model_directory import ModelFiles
 from nomic_jax.model import selection
 from nomic_jax.model.architecture import Architecture
-from nomic_jax.model.usage import check_ranked
+from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.usage import Usage
 from nomic_jax.run import models
 from nomic_jax.run import work_directory
@@ -39,7 +40,6 @@ OWN = (
   "dropout",
   "head_dropout",
 )
-_COSINE = ("info_nce", "distill", "cosent")  # losses that compare by cosine
 
 
 class Start(NamedTuple):
@@ -99,18 +99,17 @@ def resolve(
 ) -> tuple[ml_collections.ConfigDict, Usage]:
   """Fills in what the config leaves to the model.
 
-  Where a config has None for a prompt or for an evaluator's lengths, the
-  model's own are used, so training, evaluation and the exported model agree.
+  Where a config has None for a prompt, for an evaluator's lengths, or for what
+  the data says about its labels, that of the model or the data is used, so
+  training, evaluation and the exported model agree.
 
   Returns:
     The config, and the usage of the trained model.
   """
   config = config.copy_and_resolve_references()
   usage = start.usage
-  if config.loss.name == "classification":
+  if config.data.kind == "labels" or _predicts_labels(config):
     usage = _with_classes(config, usage)
-  if config.loss.name in _COSINE:
-    usage = dataclasses.replace(usage, similarity="cosine")
   with config.unlocked():
     if "query_prompt" in config.data:
       for side in ("query", "document"):
@@ -123,6 +122,8 @@ def resolve(
         if fresh
         else (usage.with_prompts(*sides))
       )
+    if similarity := _loss(config, start.architecture).similarity:
+      usage = usage.compared_by(similarity)
     own = {
       **{
         f"{side}_prompt": usage.prompt(side) for side in ("query", "document")
@@ -136,9 +137,21 @@ def resolve(
       for name, value in own.items():
         if name in options and options[name] is None:
           options[name] = value
-      if usage.similarity != "cosine" and options.kind == "retrieval":
-        options.similarity = check_ranked(usage.similarity)
+      if "similarity" not in options:
+        options.similarity = usage.similarity
   return config, usage
+
+
+def _loss(
+  config: ml_collections.ConfigDict, architecture: Architecture
+) -> losses.Loss:
+  with options_of("config.loss"):
+    return losses.make(config.loss, Encoder(architecture))
+
+
+def _predicts_labels(config: ml_collections.ConfigDict) -> bool:
+  with options_of("config.loss"):
+    return losses.predicts_labels(config.loss)
 
 
 def _with_classes(config: ml_collections.ConfigDict, usage: Usage) -> Usage:
@@ -148,27 +161,34 @@ def _with_classes(config: ml_collections.ConfigDict, usage: Usage) -> Usage:
     The usage, with the names of the classes.
   """
   known = kinds.of(config.data.path)
+  predicts = _predicts_labels(config)
   if known.name != "labels":
     raise UserError(
       f"{config.data.path}: its rows are {known.name} and have no labels; "
       "prepare it from a source with a column of labels, see prepare --columns "
       "label=COLUMN"
     )
-  asked = config.loss.kind, config.data.labels, config.data.classes
-  if not known.task and None in (*asked, config.loss.labels):
+  asked = {f"data.{k}": config.data[k] for k in ("labels", "classes")}
+  if predicts:
+    asked |= {f"loss.{k}": config.loss.get(k) for k in ("kind", "labels")}
+  missing = [name for name, value in asked.items() if value is None]
+  if missing and not known.task:
     raise UserError(
       f"{config.data.path}: does not record its classes; set "
-      "config.loss.kind, data.labels, data.classes and loss.labels"
+      + " and ".join(f"config.{name}" for name in missing)
     )
   with config.unlocked():
-    if config.loss.kind is None:
+    if predicts and config.loss.get("kind") is None:
       config.loss.kind = known.task
-    of_numbers = config.loss.kind == "regression"
+    task = config.loss.kind if predicts else known.task
+    of_numbers = task == "regression"
     if config.data.labels is None:
       config.data.labels = known.labels
     if config.data.classes is None:
       config.data.classes = 0 if of_numbers else len(known.classes)
-    if config.loss.labels is None:
+    if not predicts:
+      return usage
+    if config.loss.get("labels") is None:
       config.loss.labels = (
         config.data.labels if of_numbers else config.data.classes
       )
@@ -205,6 +225,8 @@ def describe(config: ml_collections.ConfigDict, start: Start) -> str:
       f"similarity {usage.similarity}, which this loss uses, instead of "
       f"{start.usage.similarity}"
     )
+  if usage.normalize != start.usage.normalize:
+    changed.append("vectors keep their length")
   return (
     f"{config.init_from}: pooling {a.head.pooling}"
     + (", pooled norm" if a.head.pooled_norm else "")
@@ -244,11 +266,12 @@ def merged(fresh: dict, loaded: dict, path: str = "params") -> dict:
 def _loaded(config: ml_collections.ConfigDict) -> Start:
   """Loads the model of `config.init_from` and applies the config's changes."""
   model = models.read_model(config.init_from)
-  # Only losses on pairs pool; a classifier reads the first token.
+  # Other losses do not pool; a classifier reads the first token.
   if (
     not model.says_pooling
     and config.encoder.get("pooling") is None
-    and (config.data.kind not in ("text", "labels"))
+    and not _predicts_labels(config)
+    and _loss(config, model.architecture).similarity
   ):
     sentence_transformers.warn_of_pooling(config.init_from)
   if config.get("init_as"):
@@ -314,7 +337,7 @@ def _fit_classifier(config: ml_collections.ConfigDict, head: dict) -> None:
   if "classifier" not in head:
     return
   stored, wanted = head["classifier"]["bias"].size, config.loss.get("labels")
-  if wanted is None and config.loss.name == "classification":
+  if wanted is None and _predicts_labels(config):
     config = config.copy_and_resolve_references()
     _with_classes(config, Usage())
     wanted = config.loss.labels

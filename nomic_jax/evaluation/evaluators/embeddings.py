@@ -18,6 +18,7 @@ from nomic_jax.evaluation.evaluators.evaluator import Training
 from nomic_jax.losses import transforms
 from nomic_jax.losses.loss import Params
 from nomic_jax.mesh import partition
+from nomic_jax.model.usage import check_ranked
 from nomic_jax.text import special_tokens
 from nomic_jax.text.shorten import shorten
 
@@ -58,7 +59,8 @@ class Embeddings:
     self._tokenizer = tokenizer
     self._special = special_tokens.of(tokenizer)
     self._pad = self._special.fill
-    self._unit = options.get("similarity", "cosine") == "cosine"
+    similarity = check_ranked(options.get("similarity", "cosine"))
+    self._unit = similarity == "cosine"
     self._mesh = run.mesh
 
   def encode(
