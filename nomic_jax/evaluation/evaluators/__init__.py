@@ -25,7 +25,6 @@ from nomic_jax.cli import ranges
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation.evaluators.evaluator import Evaluator
-from nomic_jax.evaluation.evaluators.evaluator import nothing
 from nomic_jax.evaluation.evaluators.evaluator import Training
 from nomic_jax.evaluation.evaluators.labels import Labels
 from nomic_jax.evaluation.evaluators.loss import HeldOutLoss
@@ -94,7 +93,7 @@ class Evaluators:
     self,
     names: Sequence[str],
     params: Params,
-    check: Callable[[], None] = nothing,
+    check: Callable[[], None] = lambda: None,
   ) -> dict[str, float]:
     """Returns {"NAME/METRIC": value}, the same in every process."""
     results = {

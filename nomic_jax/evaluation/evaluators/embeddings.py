@@ -61,6 +61,7 @@ class Embeddings:
     self._pad = self._special.fill
     similarity = check_ranked(options.get("similarity", "cosine"))
     self._unit = similarity == "cosine"
+    self._width = architecture.output_width
     self._mesh = run.mesh
 
   def encode(
@@ -116,6 +117,8 @@ class Embeddings:
     check: Callable[[], None],
   ) -> np.ndarray:
     """Returns vectors [N, D] of token ids; products are the similarity."""
+    if not texts:
+      return np.zeros((0, self._width), np.float32)
     rows = [
       members
       for _, members in pack.best_fit(
@@ -137,7 +140,7 @@ class Embeddings:
         for members, of_row in zip(part, block):
           vectors[members] = of_row[: len(members)]
       previous = current
-    assert vectors is not None, "no texts"
+    assert vectors is not None
     if not self._unit:
       return vectors
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The interface of evaluators, and what they use of a training run."""
 
+import abc
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Protocol
@@ -53,23 +54,20 @@ class Training(Protocol):
     ...
 
 
-def nothing() -> None:
-  """Does nothing."""
+class Evaluator(abc.ABC):
+  """A measurement during training, built before training starts.
 
-
-class Evaluator(Protocol):
-  """The interface of evaluators, built before training starts.
-
-  Errors in their options are reported at that time.
+  A subclass opens its data in `open` and measures in `measure`.
 
   Attributes:
-    metrics: names of the results of a call.
+    options: the options of this evaluator, `config.evaluators.NAME`.
+    config: the training config.
+    tokenizer: the tokenizer of the model.
+    run: what it uses of the training run.
+    metrics: names of the results, known once it is open.
   """
 
-  @property
-  def metrics(self) -> Sequence[str]:
-    """Names of the results of a call."""
-    ...
+  metrics: Sequence[str]
 
   def __init__(
     self,
@@ -78,25 +76,35 @@ class Evaluator(Protocol):
     tokenizer: tokenizers.Tokenizer,
     run: Training,
   ):
+    self.options, self.config = options, config
+    self.tokenizer, self.run = tokenizer, run
+    self.open()
+
+  @abc.abstractmethod
+  def open(self) -> None:
     """Opens the data and traces the computation.
 
-    Args:
-      options: the options of this evaluator.
-      config: the training config.
-      tokenizer: the tokenizer of the model.
-      run: from `program.setup`.
+    So mistakes are reported before training starts.
 
     Raises:
-      UserError: if the data is missing or does not fit.
+      UserError: for wrong options, or data that is missing or does not fit.
     """
 
-  def __call__(
-    self, params: Params, check: Callable[[], None] = nothing
+  @abc.abstractmethod
+  def measure(
+    self, params: Params, check: Callable[[], None]
   ) -> dict[str, float]:
-    """Measures the parameters of a training run; a collective of all processes.
+    """Returns the metrics of the parameters being trained.
+
+    Every process calls it, with the same data.
 
     Args:
       params: the parameters being trained.
       check: called before each batch; an exception ends the measurement.
     """
-    ...
+
+  def __call__(
+    self, params: Params, check: Callable[[], None] = lambda: None
+  ) -> dict[str, float]:
+    """Returns what `measure` does."""
+    return self.measure(params, check)

@@ -7,16 +7,14 @@ from typing import Any
 from typing import cast
 
 import jax
-import ml_collections
 import numpy as np
-import tokenizers
 
 from nomic_jax.data import dataset
 from nomic_jax.data import labels as labels_lib
 from nomic_jax.data import loader
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
-from nomic_jax.evaluation.evaluators.evaluator import Training
+from nomic_jax.evaluation.evaluators.evaluator import Evaluator
 from nomic_jax.losses.loss import Params
 from nomic_jax.losses.loss import Predictor
 from nomic_jax.mesh import partition
@@ -60,25 +58,16 @@ METRICS = {
 _OF_NUMBERS = ("pearson", "spearman")
 
 
-class Labels:
-  """Scores each row once, for any batch size; skips rows without a label."""
+class Labels(Evaluator):
+  """Scores each row once, for any batch size; skips rows without a label.
 
-  def __init__(
-    self,
-    options: ml_collections.ConfigDict,
-    config: ml_collections.ConfigDict,
-    tokenizer: tokenizers.Tokenizer,
-    run: Training,
-  ):
-    """Opens the data; see `Evaluator`.
+  Options: `data`, overrides of the training run's data; `metrics`, names in
+  METRICS separated by commas.
+  """
 
-    Args:
-      options: `data`, overrides of the training run's data; `metrics`, names in
-        METRICS separated by commas.
-      config: the training config.
-      tokenizer: the tokenizer of the model.
-      run: from `program.setup`.
-    """
+  def open(self) -> None:
+    """Opens the data and traces the predictions."""
+    options, config, run = self.options, self.config, self.run
     loss = run.loss
     if not isinstance(loss, Predictor) or config.data.labels != 1:
       raise UserError(
@@ -103,7 +92,7 @@ class Labels:
         "data.path is empty; set it to the data directory of the dev file"
       )
     self._source = dataset.open_split(fields.path, fields.split)
-    self._fields, self._tokenizer = fields, tokenizer
+    self._fields = fields
     self._predict = run.on_mesh(
       lambda params, batch: loss.predict(
         params, jax.tree.map(lambda x: x[0], batch)
@@ -112,8 +101,8 @@ class Labels:
     batch, _ = next(self._batches())
     jax.eval_shape(self._predict, run.state.params, batch)
 
-  def __call__(
-    self, params: Params, check: Callable[[], None] = lambda: None
+  def measure(
+    self, params: Params, check: Callable[[], None]
   ) -> dict[str, float]:
     """Returns the metrics over all rows; NaN if predictions are not finite."""
     predictions, expected = [], []
@@ -138,7 +127,7 @@ class Labels:
     sharding = partition.batch_sharding(self._mesh)
     for batch, labels in labels_lib.one_pass(
       self._source,
-      self._tokenizer,
+      self.tokenizer,
       self._fields,
       jax.process_index(),
       jax.process_count(),

@@ -7,17 +7,15 @@ from collections.abc import Iterator
 import math
 
 import jax
-import ml_collections
-import tokenizers
 
 from nomic_jax import step as step_lib
 from nomic_jax.data import loader
-from nomic_jax.evaluation.evaluators.evaluator import Training
+from nomic_jax.evaluation.evaluators.evaluator import Evaluator
 from nomic_jax.losses.loss import Params
 from nomic_jax.mesh import partition
 
 
-class HeldOutLoss:
+class HeldOutLoss(Evaluator):
   """Means over the same batches at each call.
 
   For pairs and labels, each row of the split is used once, or the rows of the
@@ -26,29 +24,18 @@ class HeldOutLoss:
   The data is `config.data` with the overrides in the options' `data`, such as
   another split or, for masked language modelling, 15 % masked tokens. The loss
   is that of the training run, without dropout.
+
+  Options: `data`; `batches`, the largest number of batches.
   """
 
-  def __init__(
-    self,
-    options: ml_collections.ConfigDict,
-    config: ml_collections.ConfigDict,
-    tokenizer: tokenizers.Tokenizer,
-    run: Training,
-  ):
-    """Opens the data; see `Evaluator`.
-
-    Args:
-      options: `data`; `batches`, the largest number of batches.
-      config: the training config.
-      tokenizer: the tokenizer of the model.
-      run: from `program.setup`.
-    """
-    fields = config.data.copy_and_resolve_references()
+  def open(self) -> None:
+    """Opens the data and traces the loss."""
+    run, fields = self.run, self.config.data.copy_and_resolve_references()
     with fields.unlocked():
-      fields.update(options.data)
+      fields.update(self.options.data)
     self._sharding = partition.batch_sharding(run.mesh)
     self._data = loader.held_out(
-      fields, tokenizer, config.seed, options.batches
+      fields, self.tokenizer, self.config.seed, self.options.batches
     )
     self._measure = run.on_mesh(step_lib.make_measure(run.loss))
     sums = jax.eval_shape(
@@ -59,8 +46,8 @@ class HeldOutLoss:
       ["perplexity"] if self._perplexity else []
     )
 
-  def __call__(
-    self, params: Params, check: Callable[[], None] = lambda: None
+  def measure(
+    self, params: Params, check: Callable[[], None]
   ) -> dict[str, float]:
     """Returns the loss, its other metrics, and perplexity where it applies."""
     sums = None
