@@ -108,6 +108,9 @@ CASES = {
   ),
   "units": MIXED,
   "relative": _architecture([RELATIVE] * 2),
+  "factorized": _architecture(
+    [POST] * 2, embedding=Embedding(types=1, norm=Norm(1e-5), width=10)
+  ),
 }
 
 
@@ -191,6 +194,8 @@ def _float64(a, params, ids):
     x = x + params["position"]["embedding"][places + e.first_position]
   if e.norm:
     x = _normed(e.norm, params["norm"], x)
+  if e.width:
+    x = _linear(params["project"], x)
   for layer, p in zip(a.layers, trees.unstacked(a, params), strict=True):
     parts = (
       lambda y: _attention(layer.attention, p | {"all": params}, y),
@@ -495,3 +500,34 @@ def test_operations_count_the_pairs_of_tokens_that_see_each_other(
 def test_impossible_heads_are_named(change, message):
   with pytest.raises(UserError, match=message):
     dataclasses.replace(CAUSAL.attention, **change)
+
+
+def test_tables_narrower_than_the_hidden_states():
+  """Shapes of all that is as wide as the word embedding, and the FLOPs."""
+  a, plain = CASES["factorized"], CASES["post, window"]
+  assert (a.table_width, plain.table_width, a.width) == (10, WIDTH, WIDTH)
+  shapes = trees.shapes(a, mlm_head=True, labels=3)
+  for path, shape in {
+    "encoder/word/embedding": (96, 10),
+    "encoder/type/embedding": (1, 10),
+    "encoder/norm/scale": (10,),
+    "encoder/project/kernel": (10, WIDTH),
+    "mlm_head/transform/kernel": (WIDTH, 10),
+    "mlm_head/norm/scale": (10,),
+    "mlm_head/bias": (96,),
+    "classification_head/pooler/kernel": (WIDTH, WIDTH),
+  }.items():
+    assert shapes[path] == shape
+  assert "encoder/project/kernel" not in trees.shapes(plain)
+  more = flops.of_encoder(a, 8, 8) - flops.of_encoder(plain, 8, 8)
+  assert more == 2 * 8 * 10 * WIDTH
+  batch = {"ids": (1, 2, 8), "masked": (1, 2, 3)}
+  head = [
+    flops.of_step(x, batch) / 3 - flops.of_encoder(x, 16, 8) for x in (a, plain)
+  ]
+  assert head == [2 * 6 * w * (WIDTH + 96) for w in (10, WIDTH)]
+  values = architecture_json.to_json(a)
+  assert architecture_json.from_json(values, "encoder.json") == a
+  del values["embedding"]["width"]  # as an earlier version wrote it
+  old = architecture_json.from_json(values, "encoder.json")
+  assert old.table_width == WIDTH

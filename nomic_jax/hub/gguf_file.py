@@ -122,6 +122,7 @@ def _arch(a: Architecture) -> str:
     ("order", one.order, "post"),
     ("norm", one.norm.kind, "layer"),
     ("norm.bias", one.norm.bias, True),
+    ("embedding.width", a.embedding.width, None),
     ("embedding.norm", a.embedding.norm, one.norm),
     ("final_norm", a.final_norm, None),
     ("window", one.attention.window, None),

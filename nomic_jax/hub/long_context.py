@@ -18,7 +18,6 @@ from nomic_jax.errors import UserError
 from nomic_jax.hub.model_directory import ModelFiles
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.architecture import Classifier
-from nomic_jax.model.architecture import Embedding
 from nomic_jax.model.architecture import Rope
 
 MULTIPLE = 64  # of the vocabulary size, for efficient matrix products
@@ -84,7 +83,9 @@ def from_bert(model: ModelFiles, **positions: Any) -> ModelFiles:
     ),
     vocab_size=vocab_size,
     max_length=positions.get("max_length", Architecture.max_length),
-    embedding=Embedding(a.embedding.types, norm=a.embedding.norm),
+    embedding=dataclasses.replace(
+      a.embedding, positions=0, first_position=0, skips_padding=False
+    ),
     classifier=Classifier(),
   )
   families.of(rotary)  # raises if no family can express it

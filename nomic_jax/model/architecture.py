@@ -163,6 +163,10 @@ class Embedding:
     skips_padding: whether padding tokens inside a text take no position and
       use the row before the first one, as in fairseq and RoBERTa.
     norm: the normalization of the sum; None: no norm.
+    width: the width of the tables and the norm, from which a dense layer
+      (`project`) maps to that of the hidden states, as in ALBERT and ELECTRA;
+      None: the width of the hidden states, without such a layer. Ask
+      `Architecture.table_width`.
   """
 
   types: int = 0
@@ -170,11 +174,14 @@ class Embedding:
   first_position: int = 0
   skips_padding: bool = False
   norm: Norm | None = Norm()
+  width: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
   """The masked-language-model head: norm(activation(dense(x))) · words.
+
+  The dense layer maps to the width of the word embedding.
 
   Attributes:
     activation: a name in `layers.ACTIVATIONS`.
@@ -277,6 +284,11 @@ class Architecture:
   def rotary(self) -> bool:
     """Whether no position table limits the length of a text."""
     return not self.embedding.positions
+
+  @property
+  def table_width(self) -> int:
+    """The width of the word embedding and the other tables."""
+    return self.embedding.width or self.width
 
   @property
   def rope(self) -> Rope | None:

@@ -200,6 +200,10 @@ class _Trunk(nn.Module):
         jnp.arange(1, count + 1)
       )
     x = x.astype(dtype)
+    if a.embedding.width:
+      x = layers.dense(
+        a.width, ("embed", "embed_out"), True, a.fresh(), dtype, "project"
+      )(x)
     rows = self._rows(tokens, x.dtype)
     # Blocks see tokens as one axis: XLA multiplies plain matrices faster, on
     # CPU almost twice as fast backward as with rows and tokens apart.
@@ -217,10 +221,11 @@ class _Trunk(nn.Module):
     return x.astype(jnp.float32)
 
   def _embed(self, tokens: Tokens) -> Array:
-    """Returns the first hidden states, float32 [B, S, D]."""
+    """Returns the sum of the embeddings, float32 [B, S, table_width]."""
     a = self.encoder.architecture
     e = a.embedding
-    table = lambda rows, *args: layers.table(rows, a.width, a.fresh(), *args)
+    width, init = a.table_width, a.fresh()
+    table = lambda rows, *args: layers.table(rows, width, init, *args)
     x = table(a.vocab_size, "word", "vocab", a.pad_token_id)(tokens["ids"])
     if e.types:
       types = tokens.get("types", jnp.zeros_like(tokens["ids"]))

@@ -63,7 +63,7 @@ def of_attention(a: Architecture, tokens: int, length: int) -> float:
 
 def of_encoder(a: Architecture, tokens: int, length: int) -> float:
   """Returns the forward FLOPs of `tokens` tokens in texts of `length`."""
-  matrices = 0
+  matrices = a.embedding.width * a.width if a.embedding.width else 0
   for layer in a.layers:
     heads = 2 * (layer.attention.heads + layer.attention.kv_heads)
     matrices += a.width * (
@@ -87,7 +87,7 @@ def of_step(c: Architecture, shapes: Mapping[str, tuple[int, ...]]) -> float:
   *rows, length = shapes["ids"]
   forward = of_encoder(c, math.prod(rows) * length, length)
   if "masked" in shapes:
-    head = c.width**2 + c.width * c.vocab_size
+    head = c.table_width * (c.width + c.vocab_size)
     forward += 2.0 * math.prod(shapes["masked"]) * head
   if "candidate" in shapes:
     micro, candidates = shapes["candidate"]
@@ -110,7 +110,7 @@ def of_batch(c: Architecture, batch: Batch) -> float:
     for length, count in zip(*np.unique(lengths, return_counts=True))
   )
   if "masked" in batch:
-    head = c.width**2 + c.width * c.vocab_size
+    head = c.table_width * (c.width + c.vocab_size)
     forward += 2.0 * int((batch["labels"] >= 0).sum()) * head
   forward *= hosts
   if "candidate" in batch:

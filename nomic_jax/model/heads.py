@@ -17,7 +17,8 @@ from nomic_jax.model.architecture import Architecture
 class MLMHead(nn.Module):
   """The masked-language-model head, tied to the word embedding.
 
-  dense D→D, activation, norm, decoder: see `architecture.Prediction`.
+  dense D→E, activation, norm, decoder: see `architecture.Prediction`. E is the
+  width of the word embedding, in most families D.
   """
 
   architecture: Architecture
@@ -25,13 +26,13 @@ class MLMHead(nn.Module):
 
   @nn.compact
   def __call__(
-    self, hidden: Float[Array, "N D"], word_embedding: Float[Array, "V D"]
+    self, hidden: Float[Array, "N D"], word_embedding: Float[Array, "V E"]
   ) -> Float32[Array, "N V"]:
-    """Maps hidden states [N, D] and table [V, D] to float32 logits [N, V]."""
+    """Maps hidden states [N, D] and table [V, E] to float32 logits [N, V]."""
     a = self.architecture
     p = a.prediction
     x = layers.dense(
-      a.width,
+      a.table_width,
       ("embed", "embed_out"),
       bool(p.dense_bias),
       a.fresh(output=True),

@@ -45,7 +45,7 @@ def shapes(
     hidden = jnp.zeros((1, a.width))
     made: Params = {"encoder": Encoder(a).init(key)}
     if mlm_head:
-      words = jnp.zeros((a.vocab_size, a.width))
+      words = jnp.zeros((a.vocab_size, a.table_width))
       made["mlm_head"] = MLMHead(a).init(key, hidden, words)["params"]
     if labels:
       made["classification_head"] = ClassificationHead(a, labels).init(
