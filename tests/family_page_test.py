@@ -9,6 +9,7 @@ import types
 
 import pytest
 from support import hub_random
+from support.family_cases import CASES
 import torch
 
 from nomic_jax import families
@@ -68,14 +69,21 @@ def test_the_check_would_see_a_wrong_name(blocks, tmp_path):
     layout.layer["qkv"] = (q, k, v)
 
 
-def test_what_the_example_does_not_compute_is_named(blocks):
+def test_the_width_of_the_embedding_is_that_of_the_file(blocks):
   del blocks
-  for values in (
-    {"hidden_size": 256},
-    {"hidden_size": 256, "embedding_size": 128},
+  for values, width in (
+    ({}, 128),  # ElectraConfig's default
+    ({"embedding_size": 64}, 64),
+    ({"embedding_size": 256}, None),  # without a projection
   ):
-    with pytest.raises(UserError, match="embedding_size=128 is not supported"):
-      families.read(values | {"model_type": "electra"}, "config.json")
+    values = values | {"hidden_size": 256, "model_type": "electra"}
+    a = families.read(values, "config.json")
+    assert (a.embedding.width, a.table_width) == (width, width or 256)
+    assert families.of(a).name == "electra"
+  # A family that does not compute it refuses it by name.
+  bert = CASES["bert"].config.to_dict() | {"embedding_size": 64}
+  with pytest.raises(UserError, match="embedding_size=64 is not supported"):
+    families.read(bert, "config.json")
 
 
 def test_without_the_line_there_is_no_such_family():

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import sentence_transformers
 from support.family_cases import CASES
-import transformers
 
 import nomic_jax
 from nomic_jax.hub import model_directory
@@ -51,26 +50,6 @@ def _vocabulary(words):
   return {"vocab": [(t, 0.0) for t in special] + [tuple(p) for p in pieces]}
 
 
-TOKENIZERS = {
-  "bert": (transformers.BertTokenizer, {"do_lower_case": False}),
-  "distilbert": (transformers.BertTokenizer, {}),
-  "roberta": (transformers.RobertaTokenizer, {}),
-  "xlm_roberta": (transformers.XLMRobertaTokenizer, {}),
-  "modernbert": (transformers.RobertaTokenizer, {}),  # bytes, too
-  "mpnet": (
-    transformers.MPNetTokenizer,
-    {
-      "cls_token": "[CLS]",
-      "sep_token": "[SEP]",
-      "pad_token": "[PAD]",
-      "mask_token": "[MASK]",
-      "bos_token": "[CLS]",
-      "eos_token": "[SEP]",
-    },
-  ),
-}
-
-
 def _write_modules(folder, pooling):
   """Writes sentence-transformers' files beside a model of transformers."""
   kind = "sentence_transformers.models."
@@ -106,10 +85,9 @@ def _same(folder, texts, **options):
 @pytest.mark.parametrize("name", CASES)
 def test_a_published_model(name, words, tmp_path):
   """A model as both libraries save it, and the same model exported again."""
-  pooling = "cls" if name in ("xlm_roberta", "modernbert") else "mean"
   case = CASES[name]
-  kind, options = TOKENIZERS[name]
-  tokenizer = kind(**_vocabulary(words[case.tokenizer]), **options)
+  pooling = case.pooling
+  tokenizer = case.words(**_vocabulary(words[case.tokenizer]), **case.settings)
   sizes = {"vocab_size": len(tokenizer), "pad_token_id": case.pad}
   folder = tmp_path / "theirs"
   case.random("Model", **sizes).save_pretrained(folder)

@@ -21,6 +21,7 @@ NAMES = (
   "bert",
   "roberta",
   "xlm_roberta",
+  "camembert",
   "distilbert",
   "mpnet",
   "modernbert",

@@ -34,6 +34,14 @@ class Keys:
     there = {k: v for k, v in self._values.items() if v is not None}
     return Keys(values | there, self.where)
 
+  def without(self, *names: str) -> "Keys":
+    """Returns a copy as if these keys were absent.
+
+    For a reader that passes the rest on to another, which does not know them.
+    """
+    rest = {k: v for k, v in self._values.items() if k not in names}
+    return Keys(rest, self.where)
+
   def only(self, known: Mapping[str, Collection[Json] | None]) -> None:
     """Refuses keys that are unknown or have an unsupported value.
 

@@ -58,6 +58,7 @@ _TYPES = {
     "vilt",
     "visual_bert",
   ),
+  "CamembertTokenizer": ("camembert",),
   "MobileBertTokenizer": ("mobilebert",),
   "MPNetTokenizer": ("mpnet",),
   "RobertaTokenizer": (
@@ -89,7 +90,11 @@ _BYTE_LEVEL = tuple(
   for end in ("", "Fast")
 )
 # Classes that split texts at white space, whatever tokenizer.json contains.
-_XLM = ("XLMRobertaTokenizer", "XLMRobertaTokenizerFast")
+_SENTENCEPIECE = tuple(
+  f"{name}Tokenizer{end}"
+  for name in ("XLMRoberta", "Camembert")
+  for end in ("", "Fast")
+)
 _KEYS = {
   "do_lower_case": ("lowercase", True),
   "strip_accents": ("strip_accents", None),
@@ -133,7 +138,9 @@ def apply(tokenizer: tokenizers.Tokenizer, folder: pathlib.Path) -> None:
     _as_bert(tokenizer, keys)
   elif kind in _BYTE_LEVEL:
     _set_prefix_space(tokenizer, keys.get("add_prefix_space", bool, False))
-  elif kind in _XLM and isinstance(tokenizer.model, tokenizers.models.Unigram):
+  elif kind in _SENTENCEPIECE and isinstance(
+    tokenizer.model, tokenizers.models.Unigram
+  ):
     _as_xlm_roberta(tokenizer, keys.get("add_prefix_space", bool, True))
   if Keys(lengths, str(folder / LENGTHS)).get("do_lower_case", bool, False):
     _prepend(tokenizer, normalizers.Lowercase())

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small model of transformers for each encoder family.
 
-`families_test.py` compares each case with transformers. To add a family, add an
-entry to CASES.
+`families_test.py` compares each case with transformers. The case of a family
+without an entry in `_OWN` follows from the family, so that a new one is tested
+without naming it here; an entry tests what is unusual.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from transformers.models.auto import tokenization_auto
+
+from nomic_jax import families
+from nomic_jax.families.family import Family
 
 VOCAB, LIMIT = 120, 40  # tokens of the vocabulary and of the longest text
 FIRST_WORD = 5  # ids below it are special tokens
@@ -38,6 +43,8 @@ class Case:
     pad: id of padding.
     types: number of token types; tests use two.
     tokenizer: kind of the tokenizer that its models usually have.
+    settings: arguments of the tokenizer's class.
+    pooling: of its embedding models.
     fresh: names of tensors that files may lack and transformers then
       initializes, since no embedding depends on them.
   """
@@ -48,6 +55,8 @@ class Case:
   pad: int = 0
   types: int = 0
   tokenizer: str = "wordpiece"
+  settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  pooling: str = "mean"
   fresh: tuple[str, ...] = ("pooler.dense.weight", "pooler.dense.bias")
 
   @functools.cached_property
@@ -68,6 +77,15 @@ class Case:
         scale = parameter.dim() == 1 and name.endswith("weight")
         parameter.normal_(mean=float(scale), std=0.1)
     return model
+
+  @property
+  def words(self) -> Any:
+    """The class of its tokenizer in transformers."""
+    names = tokenization_auto.TOKENIZER_MAPPING_NAMES
+    name = names.get(self.config.model_type)
+    if name not in _KINDS:
+      name = next(n for n, kind in _KINDS.items() if kind == self.tokenizer)
+    return getattr(transformers, name)
 
   def auto(self, kind: str, path: Any) -> torch.nn.Module:
     """Returns a directory's model, as transformers' Auto classes open it.
@@ -96,8 +114,22 @@ class Case:
     return [rng.integers(FIRST_WORD, VOCAB, n) for n in lengths]
 
 
-CASES = {
-  "bert": Case("Bert", BERT | dict(max_position_embeddings=LIMIT), types=2),
+# Classes of tokenizers, and what `tokenizer_lib.train` calls their kind.
+_KINDS = {
+  "BertTokenizer": "wordpiece",
+  "MPNetTokenizer": "wordpiece",
+  "RobertaTokenizer": "bpe",
+  "XLMRobertaTokenizer": "unigram",
+  "CamembertTokenizer": "unigram",
+}
+
+_OWN = {
+  "bert": Case(
+    "Bert",
+    BERT | dict(max_position_embeddings=LIMIT),
+    types=2,
+    settings={"do_lower_case": False},
+  ),
   "roberta": Case(
     "Roberta",
     BERT
@@ -118,6 +150,7 @@ CASES = {
     ),
     pad=3,
     tokenizer="unigram",
+    pooling="cls",
   ),
   "distilbert": Case(
     "DistilBert",
@@ -147,11 +180,56 @@ CASES = {
     ),
     pad=1,
     tokenizer="bpe",
+    pooling="cls",
     fresh=(),
   ),
   "mpnet": Case(
     "MPNet",
     BERT | dict(max_position_embeddings=LIMIT + 2, layer_norm_eps=1e-5),
     pad=1,
+    settings={
+      "cls_token": "[CLS]",
+      "sep_token": "[SEP]",
+      "pad_token": "[PAD]",
+      "mask_token": "[MASK]",
+      "bos_token": "[CLS]",
+      "eos_token": "[SEP]",
+    },
   ),
+}
+
+
+def _of(family: Family) -> Case:
+  """Returns the case of a family: its fresh weights, of the usual sizes."""
+  assert family.fresh is not None, f"{family.name}: needs an entry in _OWN"
+  a = family.fresh(
+    vocab_size=VOCAB,
+    width=32,
+    layers=2,
+    heads=4,
+    mlp_width=48,
+    max_length=LIMIT,
+  )
+  values = family.to_json(a)
+  del values["model_type"], values["torch_dtype"]
+  names = tokenization_auto.TOKENIZER_MAPPING_NAMES
+  return Case(
+    family.classes["encoder"].removesuffix("Model"),
+    values,
+    pad=a.pad_token_id,
+    types=2 if a.embedding.types > 1 else 0,
+    tokenizer=_KINDS.get(names.get(family.name), "bpe"),
+    fresh=tuple(
+      f"{family.layouts[0].encoder['pooler']}.{x}" for x in ("weight", "bias")
+    )
+    if "pooler" in family.layouts[0].encoder
+    else (),
+  )
+
+
+# By module. NomicBERT has tests of its own, against another implementation.
+CASES = {
+  module: _OWN.get(module) or _of(family)
+  for module, family in zip(families.NAMES, families.table(), strict=True)
+  if family.name != "nomic_bert"
 }
