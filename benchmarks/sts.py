@@ -38,7 +38,7 @@ def main() -> None:
     "difference of a vector |\n|---|---|---|---|---|"
   )
   for name, pairs in {
-    "STS benchmark": _stsb(a.data / "stsb-test.csv"),
+    "STS benchmark": stsb(a.data / "stsb-test.csv"),
     "SICK": _sick(a.data / "sick_test.tsv"),
   }.items():
     texts = [text for pair in pairs for text in pair[:2]]
@@ -48,19 +48,20 @@ def main() -> None:
     x = ours.encode(once, prompt=a.prompt)[at]
     y = theirs.encode(once, prompt_name=a.prompt, normalize_embeddings=True)[at]
     print(
-      f"| {name} | {len(pairs):,} | {_spearman(x, gold):.2f} | "
-      f"{_spearman(y, gold):.2f} | {np.abs(x - y).max():.1e} |",
+      f"| {name} | {len(pairs):,} | {spearman(x, gold):.2f} | "
+      f"{spearman(y, gold):.2f} | {np.abs(x - y).max():.1e} |",
       flush=True,
     )
 
 
-def _spearman(vectors: np.ndarray, gold: list[float]) -> float:
+def spearman(vectors: np.ndarray, gold: list[float]) -> float:
   """Correlates scores with the cosines of vectors 2i and 2i + 1; times 100."""
   cosine = (vectors[0::2] * vectors[1::2]).sum(1)
   return 100 * stats.spearmanr(cosine, gold).statistic
 
 
-def _stsb(path: pathlib.Path) -> list[tuple[str, str, float]]:
+def stsb(path: pathlib.Path) -> list[tuple[str, str, float]]:
+  """Reads pairs of sentences with their scores."""
   with path.open(encoding="utf-8", newline="") as file:
     return [(a, b, float(score)) for a, b, score in csv.reader(file)]
 
