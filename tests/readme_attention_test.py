@@ -49,6 +49,7 @@ def _rows(layout, length=24):
   return segment_ids, (jnp.cos(angle), jnp.sin(angle)), jnp.asarray(qkv)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "layout, window, causal",
   [
