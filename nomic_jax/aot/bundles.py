@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The cost of a TPU kernel, from the compiler's listing and without a TPU.
+"""The cost of a TPU kernel, computed from the compiler's listing; needs no TPU.
 
 The compiler writes the instruction bundles of each kernel to a folder. A bundle
 takes at least one cycle, and the body of a loop counts once per iteration.
@@ -106,9 +106,9 @@ def of_flash_tpu(
   """Returns the costs of our kernels for one row of `length` tokens.
 
   Args:
-    loops_of: from `kernels`, of a program with more than one row, because a
-      grid of one step is not a loop in the listing, and with arrays too large
-      for VMEM, because copies out of VMEM would be instructions.
+    loops_of: from `kernels`. The program must have more than one row, because
+      the listing has no loop for a grid of one step. Its arrays must be too
+      large for VMEM, because copies out of VMEM would count as instructions.
     length: S.
     blocks: the sizes they were compiled with.
     visits: number of visited pairs of blocks, forward and backward; None: all.

@@ -262,8 +262,8 @@ def _collectives(
   """Yields the collectives of an instruction or fusion.
 
   Yields:
-    Kind, bytes and, for a collective that is split into several instructions,
-    what identifies it, or "".
+    (kind, bytes, id). The id is shared by the instructions of a collective
+    that is split into several, and "" otherwise.
   """
   if instruction.opcode == "fusion":
     for called in instruction.called:

@@ -3,7 +3,7 @@
 """Finds the block sizes of attention for a device and adds them to blocks.json.
 
     python -m nomic_jax.aot.tune                     # the local device
-    python -m nomic_jax.aot.tune --chips=v5e,v6e     # TPUs, without having one
+    python -m nomic_jax.aot.tune --chips=v5e,v6e     # TPUs; needs no TPU
 
 Compiles each pair of sizes for heads of width 64. On the local device it is
 timed. Otherwise its cost is the number of bundles that the compiler lists

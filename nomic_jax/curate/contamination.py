@@ -77,7 +77,7 @@ class Evaluation:
       yield hash(tuple(words[i : i + n]))
 
   def find(self, query: str, document: str) -> Match | None:
-    """Returns the evaluation text that a row contains the most of, or None."""
+    """Returns the best match among the evaluation texts, or None."""
     counts: collections.Counter[int] = collections.Counter()
     for text in (query, document):
       words = unicode_text.words(text)

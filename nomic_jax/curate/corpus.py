@@ -116,8 +116,8 @@ class Corpus:
   def forbidden(self, first_query: int, documents: np.ndarray) -> np.ndarray:
     """Returns which of `documents` [Q, n] may not be negatives of their query.
 
-    Those are documents whose class is in `never`, and all but the first of a
-    class.
+    Excludes documents whose class is in `never`. Of several documents of one
+    class, all but the first are excluded as well.
 
     Args:
       first_query: the number of the first row's query; others follow.

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows that repeat an earlier row, exactly or nearly.
 
-A pair is a duplicate only if both of its texts are: several questions about one
-document are several pairs. Near-duplicate documents are found by MinHash with
-banding (rensa), and candidates are verified; queries are compared directly.
+A pair is a duplicate only if both its query and its document are. Several
+questions about one document are not duplicates. Near-duplicate documents are
+found by MinHash with banding (rensa), and candidates are verified; queries are
+compared directly.
 """
 
 from collections.abc import Callable

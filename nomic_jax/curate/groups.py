@@ -31,7 +31,7 @@ class Group(NamedTuple):
   """Rows that are compared with each other.
 
   Attributes:
-    kind: what else its rows have in common; see `split`.
+    kind: the kind of its rows; see `split`.
     rows: [n] int64, their numbers in increasing order.
     prompts: the prompts of their texts.
   """

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finished pieces of a long job, kept beside its output until it is complete.
 
-A job is identified by its arguments: flags, and what its model and input hold.
-Pieces and outputs record them, so only the same command resumes a job, and
-results of different models or flags are never mixed.
+A job is identified by its arguments: its flags, and the contents of its model
+and input. Pieces and outputs record them, so only the same command resumes a
+job, and results of different models or flags are never mixed.
 """
 
 from collections.abc import Callable
@@ -120,8 +120,7 @@ def finished(
 ) -> dict | None:
   """Returns stats.json of `output` if a job with `arguments` made it.
 
-  In that case reports it, and removes pieces left by a kill after the last
-  step.
+  If so, prints that the output is complete, and removes any remaining pieces.
 
   Returns:
     The stats; None if `output` does not exist.

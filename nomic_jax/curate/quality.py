@@ -1,10 +1,10 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that make a pair useless regardless of its meaning.
+"""Rules that reject a pair regardless of its meaning.
 
-Such texts are too short or long, are not prose, repeat the same line, or are
-error pages. Limits are those of Gopher (arXiv 2112.11446, table A1) and C4
-(arXiv 1910.10683, section 2.2) where these have one.
+They reject texts that are too short or too long, are not prose, repeat the same
+line, or are error pages. Limits are those of Gopher (arXiv 2112.11446, table
+A1) and C4 (arXiv 1910.10683, section 2.2) where these have one.
 """
 
 import collections

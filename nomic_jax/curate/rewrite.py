@@ -137,7 +137,9 @@ def add_counts(
 def count_rows(
   by_source: Mapping[str, Mapping[str, int]], rows: int
 ) -> dict[str, int | dict[str, int]]:
-  """Returns input = kept + dropped + bad, the latter two by reason.
+  """Returns the numbers of input, kept, dropped and bad rows.
+
+  Dropped and bad rows are counted by reason; the counts must add up.
 
   Args:
     by_source: as from `count_sources`; outcomes are "kept" or a reason.

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The job behind `nomic-jax teach`: a model's vectors for a data directory."""
+"""Implements `nomic-jax teach`: embeds a data directory with a teacher."""
 
 from collections.abc import Mapping
 import json

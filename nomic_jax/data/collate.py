@@ -35,9 +35,9 @@ def collate(
 
   Texts are equal if they have the same token ids, compared with the prompt,
   after lower-casing and truncation and before token dropout. A text that occurs
-  twice among the candidates is packed once and is one candidate, so it has the
-  weight of one. With `config.merge_copies` false, as in contrastors, each
-  occurrence is a separate text, and a copy of a query's positive is a negative.
+  twice among the candidates is packed once and counts as one candidate. With
+  `config.merge_copies` false, as in contrastors, each occurrence is a separate
+  text, and a copy of a query's positive is a negative.
 
   Args:
     rows: N rows; texts may be the bytes of their ids, see `tokens`.

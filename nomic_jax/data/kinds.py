@@ -51,8 +51,8 @@ class Kind(NamedTuple):
 def of(path: str | os.PathLike) -> Kind:
   """Returns the kind of the rows of a data directory.
 
-  In older directories without a record, the first rows determine the kind.
-  Scores there do not count, since a filter or a teacher may have added them.
+  Older directories do not record it; there, the first rows determine the kind.
+  Their scores are ignored, since a filter or a teacher may have added them.
 
   Raises:
     UserError: if `path` is not a data directory.

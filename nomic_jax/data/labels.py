@@ -56,7 +56,8 @@ def batches(
 
   Raises:
     UserError: if the data is tokenised, the batch size exceeds the data or
-      does not divide over hosts, or a label is out of range, naming the row.
+      does not divide evenly over hosts, or a label is out of range, naming the
+      row.
   """
   if config.get("tokenised"):
     raise UserError(

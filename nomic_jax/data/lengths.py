@@ -40,7 +40,7 @@ def fit(data: ml_collections.ConfigDict) -> str:
 def truncated(
   data: ml_collections.ConfigDict, tokenizer: tokenizers.Tokenizer
 ) -> str:
-  """Returns a line with the share of the first rows' texts that is truncated.
+  """Returns a line with the fraction of texts truncated, from the first rows.
 
   Args:
     data: config.data with resolved prompts.

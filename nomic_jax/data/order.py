@@ -64,12 +64,12 @@ def _mix(x: np.ndarray) -> np.ndarray:
 
 
 class EveryRow:
-  """Epochs with every row once, so sources have shares by their size.
+  """Epochs in which every row occurs once, so large sources fill more batches.
 
   Rows are shuffled, grouped by source and divided into batches. A batch has one
-  source, except where one ends and the next begins, so that its source does not
-  give a negative away; even the smallest source occurs. The remaining rows,
-  less than a batch, differ in every epoch.
+  source, except where one ends and the next begins, so that a negative cannot
+  be recognised by its source. The remaining rows, less than a batch, differ in
+  every epoch.
   """
 
   def __init__(self, layout: Layout, size: int, seed: int, one_source: bool):

@@ -45,7 +45,7 @@ def pack(
     row_length: S.
     slots: the maximum number of texts in a row.
     rows_multiple: the number of rows is rounded up to a multiple of this, so
-      that few shapes are compiled and rows divide over devices.
+      that few shapes are compiled and rows divide evenly over devices.
     pad_id: fills the rest of a row.
 
   Raises:

@@ -51,18 +51,17 @@ def batches(
     tokenizer: adds the special tokens itself.
     config: kind (pairs, scores or triplets, see `collate`); batch_size (pairs,
       all hosts); one_source, source_alpha, source_weights and order (see
-      `order.make`); row_length, slots (texts per
-      row; a batch's rows may have another length, see `pack.row_shape`),
-      rows_multiple (the number of packed rows, over all hosts, is rounded up
-      to a multiple of it); query_length, document_length (tokens, special ones
-      included; longer texts are truncated); token_dropout (share of tokens
-      dropped at random, differently in each epoch, so that small data is
-      memorized later); query_prompt, document_prompt (put in front of texts
-      whose source has no prompts of its own); negatives (per query),
-      sample_negatives (if a row has more, sample them in each epoch instead of
-      taking the first);
-      merge_copies (see `collate`); teacher (optional: see `teacher.load`);
-      workers (processes; 0 is two threads).
+      `order.make`); row_length, slots (texts per row; a batch's rows may have
+      another length, see `pack.row_shape`), rows_multiple (the number of packed
+      rows, over all hosts, is rounded up to a multiple of it); query_length,
+      document_length (tokens, special ones included; longer texts are
+      truncated); token_dropout (share of tokens dropped at random, differently
+      in each epoch, so that small data is memorized later); query_prompt,
+      document_prompt (put in front of texts whose source has no prompts of its
+      own); negatives (per query), sample_negatives (if a row has more, sample
+      them in each epoch instead of taking the first); merge_copies (see
+      `collate`); teacher (optional: see `teacher.load`); workers (processes; 0
+      is two threads).
     seed: the seed of order and sampling.
     host: index of this host.
     hosts: number of hosts.
@@ -72,7 +71,8 @@ def batches(
     int32 except `source`, text [1, pairs], and `score`, float32.
 
   Raises:
-    UserError: if the batch size exceeds the data or does not divide over hosts.
+    UserError: if the batch size exceeds the data or does not divide evenly over
+    hosts.
   """
   source, size = rows_of(source), config.batch_size
   hosts_lib.check(config, hosts, "pairs")

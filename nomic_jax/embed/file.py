@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Embeds a file of texts into a file of vectors.
 
-Neither has to fit in memory. Vectors are written to .OUTPUT.partial/ as they
-are computed, with a record of how many are valid. If the job is killed, the
-same command resumes there.
+Neither file has to fit in memory. Vectors are written to .OUTPUT.partial/ as
+they are computed, with a record of how many are valid. If the job is killed,
+the same command resumes there.
 """
 
 from collections.abc import Iterator

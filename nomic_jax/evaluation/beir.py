@@ -27,8 +27,8 @@ def known(path: pathlib.Path) -> bool:
 def read(path: pathlib.Path, name: str) -> RetrievalTask:
   """Makes a task of a folder's qrels/test.tsv, or of the given .tsv file.
 
-  A document with the id and the text of a query is that query, as in ArguAna
-  and Quora, and not an answer to it.
+  In ArguAna and Quora, queries are also documents. A document with the id and
+  the text of a query does not count as an answer to that query.
 
   Raises:
     UserError: naming the file and row, for a missing file, an empty corpus, an

@@ -2,11 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes held-out queries and all documents as a BEIR folder.
 
-Searching only the held-out documents would be too easy, since with a tenth of
-the documents there is a tenth of the wrong answers. So the corpus has the
-documents of all splits. Texts that differ only in case, accents or spaces count
-as one, and a query that occurs in several rows is answered by the documents of
-all of them.
+Searching only the held-out documents would be too easy, since there would be
+few wrong answers. So the corpus contains the documents of all splits. Texts
+that differ only in case, accents or spaces count as one, and a query that
+occurs in several rows is answered by the documents of all of them.
 """
 
 from collections.abc import Callable

@@ -55,10 +55,10 @@ def task(
   where: str,
   **options: Any,
 ) -> RetrievalTask:
-  """Makes a task; a document that is its query does not answer it.
+  """Makes a retrieval task.
 
-  A document is its query if it has the query's id and text, as in ArguAna and
-  Quora.
+  In ArguAna and Quora, queries are also documents. A document with the id and
+  the text of a query does not count as an answer to that query.
 
   Args:
     name: the name of the task.

@@ -4,8 +4,8 @@
 
 This task needs no data. Documents are the beginnings of the standard library's
 long modules, which `prepare --source=docstrings` excludes. A query is the first
-sentence of a docstring in one of them, at a known depth. A model cannot find
-what it does not read, so the scores by depth show how far it reads.
+sentence of a docstring in one of them, at a known depth. The scores by depth
+show how much of a document a model uses.
 """
 
 import bisect

@@ -209,7 +209,7 @@ def relevance(
 def without(
   scores: np.ndarray, rankings: np.ndarray, itself: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Removes from [Q, K] one document per row, or the last: [Q, K - 1]."""
+  """Removes each query's own document, or the last: [Q, K] to [Q, K - 1]."""
   itself = np.asarray(itself)[:, None]
   drop = (rankings == itself) & (itself >= 0)
   drop[:, -1] |= ~drop.any(1)

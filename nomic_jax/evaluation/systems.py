@@ -186,7 +186,7 @@ class Lexical:
     candidates: Sequence[Sequence[int]],
     prompts: tuple[str, str] = SEARCH,
   ) -> list[np.ndarray]:
-    """Compares as `Dense.compare`; all documents give word frequencies."""
+    """Compares as `Dense.compare`, with word frequencies from all documents."""
     del prompts
     index = bm25.Bm25(documents, self.name)
     return [

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A family of encoders: the meaning of its config.json and tensor names.
 
-Both are read into what this project computes and written back. README.md in
-this folder explains how to add a family.
+A family converts both to this project's own representation and back. README.md
+in this folder explains how to add a family.
 """
 
 from collections.abc import Callable
@@ -253,8 +253,8 @@ def fresh_by(
   Args:
     from_json: the family's.
     names: keys of config.encoder -> of config.json.
-    **usual: what the config.json of published models says, where it differs
-      from the defaults of `from_json`.
+    **usual: values in the config.json of published models that differ from the
+      defaults of `from_json`.
   """
 
   def fresh(

@@ -6,7 +6,7 @@ Its config.json may have two sets of keys: the GPT2-style ones of the published
 models and of contrastors (n_embd, rotary_emb_base, ...), and those of
 transformers' own class (hidden_size, rope_parameters, ...), which ignores the
 first. If a file has both, the GPT2-style ones take precedence: v1's native keys
-say 8192 trained positions, its code says 2048. Both are written.
+give 8192 trained positions, but its code uses 2048. Both are written.
 """
 
 import dataclasses

@@ -100,7 +100,7 @@ class Reach(NamedTuple):
 
   @property
   def suffix(self) -> str:
-    """Of a kernel's name, by which a profile tells local layers apart."""
+    """Suffix of a kernel's name, which identifies local layers in profiles."""
     return "" if None in self else "_window"
 
   @property

@@ -192,8 +192,9 @@ def limited(
 def span(reach: Reach, block: int, length: int) -> int | None:
   """Returns how many tokens the tokens of a block see, in whole lanes.
 
-  None if they are many: all of the text, or more than `_SPAN`. A kernel visits
-  few tokens at once, wherever they begin, without a loop over aligned blocks.
+  None if they see their whole text, or more than `_SPAN` tokens. Otherwise a
+  kernel visits these tokens at once, wherever they begin, without a loop over
+  aligned blocks.
   """
   if None in reach:
     return None

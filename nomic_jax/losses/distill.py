@@ -191,7 +191,7 @@ def _contrast(
 ) -> Array:
   """Returns the mean InfoNCE of a's rows against b's.
 
-  `identity` is that of the texts of a and of b.
+  `identity` has the identities of the texts of a and of those of b.
   """
   own = jnp.where(counted, jnp.arange(len(a), dtype=jnp.int32), -1)
   total, _ = cross_entropy(

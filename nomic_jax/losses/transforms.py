@@ -32,7 +32,8 @@ def map_chunks(f: Callable[[PyTree], PyTree], n: int, rows: PyTree) -> PyTree:
   """Applies f to n interleaved chunks of the leading axis, rematerialised.
 
   Chunk i holds rows i, i + n, i + 2n ...: if rows are sharded in blocks over
-  devices, each device's rows are spread over all chunks, so nothing moves.
+  devices, each device's rows are spread over all chunks, so no row changes
+  device.
 
   Args:
     f: from a tree of [B/n, ...] arrays to another such tree.

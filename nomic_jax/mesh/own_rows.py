@@ -167,9 +167,10 @@ def summed_by_rows(
 ) -> Callable[..., PyTree]:
   """Returns f(params, frozen, batch, key), summed over devices once.
 
-  Each device computes its own rows of every micro-batch. f returns a gradient,
-  which is a tree like `params`, and any other tree; both must be sums over
-  rows. Without `gradient` it returns only the second. Without a mesh it is f.
+  Each device computes its own rows of every micro-batch. f returns two trees,
+  which must be sums over rows: a gradient, with the structure of `params`, and
+  any other tree. Without `gradient`, it returns only the second. Without a
+  mesh, this is f.
   """
 
   def run(

@@ -245,8 +245,9 @@ class Architecture:
       are smaller by sqrt(2 x layers) (Megatron-LM).
     pooler: whether the weights include BERT's tanh(dense(first token)), which
       embeddings do not use.
-    head: maps hidden states to vectors. dropout, head_dropout: the rates in the
-    model's files, which training runs with compute.dropout=-1 use.
+    head: maps hidden states to vectors.
+    dropout, head_dropout: the rates in the model's files, which training runs
+      with compute.dropout=-1 use.
     dropout_after: the parts that dropout follows if a training run uses it.
     family: `name` of the family that read its files.
   """

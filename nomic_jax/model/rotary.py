@@ -26,14 +26,14 @@ def tables(
   the base b · (s·L/L0 − (s−1))^(r/(r−2)), where b is `rope.base` and r the
   number of rotated dimensions (dynamic NTK; Nomic Embed, section 3). L is the
   text's own length, so that an embedding does not depend on the texts beside
-  it; the reference takes the longest of the batch.
+  it; contrastors uses the longest of the batch.
 
   Args:
     rope: what to compute.
     width: the width of a head, d.
     positions: int32 [B, S], from 0 in each text.
     segment_ids: int32 [B, S], the text of each token.
-    ntk_length: "text", or "batch" for the reference's rule.
+    ntk_length: "text", or "batch" for the rule of contrastors.
 
   Returns:
     cos, sin: float32 [B, S, d/2]; the angle of dimensions that are not rotated

@@ -91,7 +91,7 @@ class Usage:
 
 
 def with_aliases(prompts: Mapping[str, str]) -> dict[str, str]:
-  """Returns the prompts under all their names, ours and the aliases."""
+  """Returns the prompts under their names here and under their aliases."""
   named = dict(prompts)
   for alias, ours in ALIASES.items():
     if alias in prompts:

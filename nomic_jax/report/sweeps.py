@@ -42,8 +42,7 @@ def compare(
   Args:
     points: the varied settings, by name of the point's folder.
     diverged: the steps at which points diverged, by name.
-    folder: contains the points' work directories; `sweep.png` is written to it
-      if matplotlib is installed.
+    folder: contains the points' work directories; `sweep.png` is written to it.
     metric: the name of a metric in metrics.jsonl.
     median: a key that varied; points that differ only in it become one line.
       "" for none.

@@ -77,7 +77,7 @@ def markdown(results: Mapping[str, Any], level: int = 2) -> str:
 
 
 def tables(results: Mapping[str, Any]) -> list[Table]:
-  """Returns a table per task, one of all tasks if several, and curves.
+  """Returns a table per task, a table of all tasks if several, and the curves.
 
   Tasks of mteb appear only in the table of all tasks.
   """

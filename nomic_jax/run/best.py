@@ -4,7 +4,7 @@
 
 `config.checkpoint.best` names the metric of an evaluator. It is also measured
 before the first step: a checkpoint is the best only if it is better than the
-start and than every earlier one. Among equals, the earliest is the best.
+initial model and than every earlier checkpoint. In a tie, the earliest wins.
 
 All of this is computed from the lines of metrics.jsonl, so a resumed run
 decides as an uninterrupted one would.

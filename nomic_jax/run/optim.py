@@ -44,15 +44,18 @@ def make(
   """Returns AdamW with clipping by global norm (Loshchilov & Hutter 2019).
 
   Args:
-    config: name: adamw, or stable_adamw, see `stable`; learning_rate; b1, b2,
-      eps; weight_decay; clip_norm (0: none);
-      gradient_scale (optional): clip and update as if the gradient were
-      multiplied by it, which divides clip_norm and eps; schedule: a name, or a
-      list of (regex, name); warmup, cooldown: see `schedules`; lr_multipliers
-      and decay_multipliers: lists of (regex, number) for learning_rate and
-      weight_decay. A parameter with a learning rate multiplied by 0 is frozen
-      (see `trainable`): it has no moments, does not decay and, as in PyTorch,
-      does not count in the norm used for clipping.
+    config: config.optimizer:
+      name: adamw, or stable_adamw (see `stable`).
+      learning_rate, b1, b2, eps, weight_decay: as in AdamW.
+      clip_norm: the largest global norm; 0: no clipping.
+      gradient_scale: optional; clips and updates as if the gradient were
+        multiplied by it, which divides clip_norm and eps.
+      schedule: a name, or a list of (regex, name).
+      warmup, cooldown: see `schedules`.
+      lr_multipliers, decay_multipliers: lists of (regex, number) for
+        learning_rate and weight_decay. A parameter whose learning rate is
+        multiplied by 0 is frozen (see `trainable`): it has no moments, does not
+        decay and, as in PyTorch, does not count in the norm used for clipping.
       average: see `average`; 0 or absent: none.
     total_steps: total number of training steps.
     per_step: see `schedules.steps_of`.

@@ -64,7 +64,7 @@ def text_length(tokens: Sequence[int], most: int) -> Lengths:
 
 
 class Rows(NamedTuple):
-  """Packed rows of a batch: as the fields of `config.data`, and their use.
+  """The shape of a batch's packed rows, and how much of it is empty.
 
   Attributes:
     row_length: tokens of a row.
@@ -140,7 +140,7 @@ def batch_size(rows: int, accelerator: bool, devices: int = 1) -> int:
 def epochs(rows: int, batch: int, accelerator: bool) -> float:
   """Returns the number of epochs in about 400 steps, between 1 and 10.
 
-  On a CPU it is 150 steps, to limit the time.
+  On a CPU, it is the number in about 150 steps, to limit the time.
   """
   steps = 400 if accelerator else 150
   return float(min(max(round(steps * batch / rows), 1), 10))

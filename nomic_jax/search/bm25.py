@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """BM25, the baseline for embedding models.
 
-The library bm25s ranks. Texts are split into words here, since words of source
-code are inside identifiers. `bm25` has the library's settings. `bm25-tuned` is
-the strongest variant found for code. Each change raised nDCG@10 on four random
-samples of 1,600 docstrings and their functions, from a mean of 0.591: removing
-stop words to 0.621, then plurals to 0.631, then k1 and b to 0.644.
+Ranking is done by the library bm25s. Texts are split into words here, because
+identifiers in source code consist of several words. `bm25` has the library's
+settings. `bm25-tuned` is the strongest variant found for code. Each change
+raised nDCG@10 on four random samples of 1,600 docstrings and their functions,
+from a mean of 0.591: removing stop words to 0.621, then plurals to 0.631, then
+k1 and b to 0.644.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Types of places and of what files hold, for annotations in every room."""
+"""Types of paths and of file contents, for annotations."""
 
 import pathlib
 from typing import Any

@@ -23,7 +23,7 @@ class Columns(NamedTuple):
   field of an object, such as `resolution.text`; or several of these separated
   by "+", whose texts are joined. A `query` of "" means that rows have no query:
   they are plain text. `classes` are the names of labels, class 0 first.
-  `objective` is compared with what rows list.
+  `objective` is checked against the objectives that rows list.
   """
 
   query: str = "query"

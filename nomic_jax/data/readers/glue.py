@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The .tsv files of GLUE (Wang et al. 2019), as published by their authors.
 
-A task is recognised by the columns of its file: by their names in the first
-line or, for CoLA, which has none, by their number.
+A task is recognised by the column names in the first line of its file. CoLA's
+file has no names and is recognised by the number of its columns.
 """
 
 from collections.abc import Iterator
@@ -64,8 +64,8 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
   """Yields (line number, {"query" of a pair, "document", "label"}).
 
   Raises:
-    UserError: if the columns are those of no task. Test files, which have no
-      labels, are not supported.
+    UserError: if the columns match no task. Test files, which have no labels,
+      are not supported.
   """
   columns: tuple[str, ...] = ()
   for number, line in formats.written(path, bad):

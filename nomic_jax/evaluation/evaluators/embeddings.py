@@ -164,12 +164,13 @@ class Embeddings:
 
 
 def _row_length(most: int, longest: int, on_cpu: bool) -> int:
-  """Returns the tokens of a row: as few as texts need, as attention costs S².
+  """Returns the row length: as short as texts allow, since attention costs S².
 
   Args:
     most: tokens of a text that the model reads.
     longest: tokens of the longest text.
-    on_cpu: whether attention costs that also where a row has many texts.
+    on_cpu: whether the device is a CPU, where attention costs S² even if a row
+      holds many texts.
   """
   if on_cpu:
     return min(most, -(-longest // _ROW_TOKENS_ON_CPU) * _ROW_TOKENS_ON_CPU)
