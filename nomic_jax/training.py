@@ -203,7 +203,7 @@ def _train(
       f"{saved.step}: {workdir}/checkpoints/{saved.step}"
     )
   elif record.step == 0:
-    print(f"{workdir}: no checkpoint beat the start; {record}")
+    print(f"{workdir}: no checkpoint beat the initial model; {record}")
 
 
 def _steps(text: str) -> range:

@@ -184,7 +184,7 @@ def test_a_model_that_does_not_improve_is_not_exported(place, capsys):
   still = ["--negatives=0", "--config.optimizer.learning_rate=0", *FAST[1:]]
   assert _adapt(place, "still", *still) == 0
   out = capsys.readouterr().out
-  assert "no checkpoint was better than the start" in out
+  assert "no checkpoint was better than the original model" in out
   assert "no better (+0.000, 95 % CI +0.000 to +0.000)" in out
   assert "no model was written" in out and "--export_start" in out
   assert not (place / "still/model").exists()

@@ -81,7 +81,7 @@ def test_no_checkpoint_beats_the_start(place, capsys, monkeypatch):
   workdir = place / "still"
   assert main(_train(place, workdir, *still)) == 0
   out = capsys.readouterr().out
-  assert "no checkpoint beat the start; best eval/loss was" in out
+  assert "no checkpoint beat the initial model; best eval/loss was" in out
   assert "stopped early after 3 measurements without improvement" in out
   losses = _lines(workdir)
   assert [*losses] == [0, 1, 2, 3] and len(set(losses.values())) == 1

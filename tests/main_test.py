@@ -302,9 +302,17 @@ def test_help_names_every_flag_with_its_default(job, capsys):
     text = " ".join(option.split())
     flag = "-" + text.split()[0].rstrip(",")
     end = re.search(r"\((?:default: )?(\w+|0\.\d+)\)$", text)
-    found[flag] = end[1] if end else ""
+    told = "none" if "default" in text else ""  # says what happens without it
+    found[flag] = end[1] if end else told
+    assert text.count("default: ") <= 1, text
   found.pop("-h")
   assert found.items() >= FLAGS[job].items()
+
+
+def test_help_offers_a_config_file_only_where_a_job_accepts_one(capsys):
+  assert "--config=FILE.py" in _help("train", capsys)
+  shown = _help("adapt", capsys)
+  assert "--config.KEY=VALUE" in shown and "--config=FILE" not in shown
 
 
 def test_every_file_of_jobs_is_a_job_that_documents_its_flags():

@@ -180,7 +180,7 @@ def _assert_mistake(place, command, pattern, capsys):
       ["train", "--workdir=w", small_data.config("mlm") + "s"],
       ":miniatures: no such size; expected one of paper, .* 'miniature'",
     ),
-    (["export", "--output=o"], "specify either --workdir or --config"),
+    (["export", "--output=o"], "exactly one of --workdir, --config and"),
   ],
 )
 def test_command_line(made, command, pattern, capsys, monkeypatch):
@@ -268,7 +268,7 @@ def test_command_line(made, command, pattern, capsys, monkeypatch):
     (
       "mlm",
       ["optimizer.warmup=6"],
-      "warmup: '6' is 6 steps, which do not fit a training of 6; .* 0 to 5",
+      "warmup: '6' is 6 steps, which do not fit a run of 6; .* 0 to 5",
     ),
     ("mlm", ["optimizer.clip_norm=-1"], "config.optimizer.clip_norm: -1.0"),
     (

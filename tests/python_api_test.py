@@ -18,6 +18,7 @@ from nomic_jax.cli import functions
 from nomic_jax.embed.model import Model
 from nomic_jax.errors import UserError
 from nomic_jax.hub import model_directory
+from nomic_jax.jobs import adapt as adapt_job
 from nomic_jax.jobs import evaluate as evaluate_job
 from nomic_jax.jobs import train as train_job
 from nomic_jax.main import main
@@ -110,13 +111,15 @@ def test_arguments_are_those_of_the_command_and_checked():
     nomic_jax.config(f"{small_data.ROOT}/configs/mlm.py", flag)
   given = {}
 
-  def job(*, model=(), dim=(), config=None):
+  def job(*, model=(), dim=(), config=None, fields=None):
     given.update(model=model, dim=dim, config=config)
+    assert fields in (None, ["--config.steps=2", "--config.b=1"])
 
   job.__annotations__ = {
     "model": evaluate_job.evaluate.__annotations__["model"],
     "dim": evaluate_job.evaluate.__annotations__["dim"],
     "config": train_job.train.__annotations__["config"],
+    "fields": adapt_job.adapt.__annotations__["config"],
   }
   call = functions.function(job)
   call(model=pathlib.Path("a"), dim="8,4", config=["f.py", "steps=2"])
@@ -125,7 +128,8 @@ def test_arguments_are_those_of_the_command_and_checked():
     "dim": [8, 4],
     "config": ["--config=f.py", "--config.steps=2"],
   }
-  call(["a", pathlib.Path("b")], 8, "f.py:x")
+  fields = ["steps=2", "--config.b=1"]
+  call(["a", pathlib.Path("b")], 8, "f.py:x", fields)
   assert given == {
     "model": ["a", "b"],
     "dim": [8],

@@ -104,8 +104,8 @@ def adapt(
     `report.evaluate.evaluate`, "model": path of the exported model, or ""}.
 
   Raises:
-    UserError: for data or a model that cannot be used, usually before the
-      training; see the message.
+    UserError: for data or a model that cannot be used, in most cases before
+      training starts.
   """
   folder = Folder(pathlib.Path(output), model, source)
   reading = {k: v for k, v in reading.items() if v is not None and v != ()}
@@ -200,8 +200,8 @@ def adapt(
       start = best_lib.start_of(work)
       figure = f" ({start[0]} {start[1]:.3f})" if start else ""
       folder.note(
-        "no checkpoint was better than the start on the development rows"
-        f"{figure}; the last one is used for the comparison"
+        "no checkpoint was better than the original model on the development "
+        f"rows{figure}; the last one is used for the comparison"
       )
   improved = best is not None and report_lib.gain(after).value > 0
   with folder.step("export", "export and report"):
@@ -315,7 +315,7 @@ def _tell_sizes(
 ) -> tuple[int, int]:
   """Prints the chosen sizes.
 
-  Returns the number of training steps, and that between evaluations.
+  Returns the number of training steps, and of steps between evaluations.
   """
   steps = loader.with_steps(config, words).steps
   every = sizes.evaluate_every(steps)

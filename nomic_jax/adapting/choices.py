@@ -104,7 +104,7 @@ def of_sizes(
 def _rows_of_blocks(
   data: ml_collections.ConfigDict, devices: int
 ) -> dict[str, Chosen]:
-  """Chooses row lengths that are whole blocks of the attention kernels."""
+  """Chooses row lengths that are multiples of the kernels' block size."""
   length = max(-(-max(_limits(data).values()) // 128) * 128, 256)
   return {
     "data.row_length": (length, "tokens of a packed row"),
@@ -119,7 +119,7 @@ def _rows_on_cpu(
   texts: dict[str, list[str]],
   tokens: dict[str, list[int]],
 ) -> dict[str, Chosen]:
-  """Chooses the row size that costs the least time, mainly by little padding.
+  """Chooses the row size that takes the least time, mainly by less padding.
 
   Times are estimated for batches drawn from a sample of the data.
 
@@ -208,8 +208,8 @@ def of_negatives(
   have = np.mean([bool(row["negatives"]) for row in checks.sample(mined)])
   if have < 0.5:
     folder.note(
-      f"only {have:.0%} of the queries have a document that is similar, but "
-      "clearly less so than the answer: no hard negatives"
+      f"no hard negatives: only {have:.0%} of the queries have a document that "
+      "is similar, but clearly less similar than the answer"
     )
     return plain, 0
   if not folder.path("trial", "choice.json").is_file():

@@ -95,7 +95,7 @@ def check(
 def check_batch(
   config: ml_collections.ConfigDict, devices: list[jax.Device]
 ) -> None:
-  """Raises UserError, with sizes that work, if the batch does not divide."""
+  """Raises UserError, with valid sizes, if devices cannot divide the batch."""
   mesh = partition.make_mesh(config.mesh, devices)
   parts = mesh.shape["data"] * mesh.shape["fsdp"]
   hosts = _hosts(devices)
@@ -219,7 +219,7 @@ def _smaller(config: ml_collections.ConfigDict, devices: list[jax.Device]):
   """Yields (fields, values) to try, from the smallest to the largest change.
 
   For MLM, a micro-batch of one row per device is the minimum. A contrastive
-  batch can be halved further, but that is a different training.
+  batch can be halved further, but this changes what is trained.
   """
   mesh = partition.make_mesh(config.mesh, devices)
   parts = mesh.shape["data"] * mesh.shape["fsdp"]

@@ -31,12 +31,12 @@ class Chip:
     clock: in Hz; peak / (2 · multipliers of its matrix units). None if times
       cannot be estimated, for the reason in `unestimated`.
     links: bytes/s to its neighbours, both directions, all axes.
-    kernels: by name, the instruction bundles of an attention kernel for one
-      head of width 64 in a row of `LENGTHS` tokens that is one text, in
-      bfloat16 with the blocks of nomic_jax/kernels/blocks.json. A bundle takes
+    kernels: the instruction bundles of each attention kernel, by name and for
+      each of `LENGTHS`: for one head of width 64 and a row that is one text, in
+      bfloat16, with the blocks of nomic_jax/kernels/blocks.json. A bundle takes
       one cycle, or more if it waits for memory.
-    windows: by name, the bundles per token and head of the kernels of a layer
-      with a window of 64 tokens to either side, likewise.
+    windows: the bundles per token and head of each kernel, by name, in a layer
+      with a window of 64 tokens to either side.
     cores: number of cores that share the rows.
     devices: number of JAX devices per chip.
     memory_share: fraction of the memory that a job reserves unless the
@@ -204,8 +204,8 @@ def devices(name: str, num_slices: int = 1) -> list[jax.Device]:
     return _gpus(chip, int(shape), num_slices)
   if not importlib.util.find_spec("libtpu"):
     raise UserError(
-      "libtpu is not installed, which compiles for TPUs on any Linux "
-      "machine; run pip install 'nomic_jax[tpu-aot]'"
+      "compiling for TPUs requires libtpu, which is not installed; on any "
+      "Linux machine, run pip install 'nomic_jax[tpu-aot]'"
     )
   for variable, value in _ENVIRONMENT.items():
     os.environ.setdefault(variable, value)
@@ -230,8 +230,8 @@ def _gpus(chip: str, count: int, num_slices: int) -> list[jax.Device]:
     if importlib.util.find_spec("jax_plugins")
   ):
     raise UserError(
-      "JAX's CUDA plugin is not installed, which compiles for GPUs on any "
-      "Linux machine; run pip install 'nomic_jax[gpu-aot]'"
+      "compiling for GPUs requires JAX's CUDA plugin, which is not installed; "
+      "on any Linux machine, run pip install 'nomic_jax[gpu-aot]'"
     )
   # JAX searches for the plugin at start, and the plugin fails without a driver
   # unless another platform is selected.

@@ -49,14 +49,15 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter):
     if action.required:
       return f"{action.help} (required)"
     if action.default in (None, []):
-      return f"{action.help} (default: none)"
+      told = "default" in (action.help or "")  # what happens without the flag
+      return f"{action.help}{'' if told else ' (default: none)'}"
     return super()._get_help_string(action) or ""
 
 
 def replace_unencodable() -> None:
   """Prints "?" for characters that the output's encoding lacks.
 
-  A name, a title or a dash must not end a job whose work is done.
+  Otherwise a file name or a dash in the output could crash a finished job.
   """
   for stream in (sys.stdout, sys.stderr):
     if isinstance(stream, io.TextIOWrapper):
@@ -136,20 +137,23 @@ def join_values(arguments: list[str]) -> list[str]:
   return [places.expanded(a) if a.startswith("--config=") else a for a in whole]
 
 
-def add_config_help(parser: argparse.ArgumentParser, text: str) -> None:
-  """Documents --config in the help, though `config_flags` parses it."""
+def add_config_help(
+  parser: argparse.ArgumentParser, text: str, file: bool = True
+) -> None:
+  """Documents --config in the help, though `config_flags` parses it.
+
+  Args:
+    parser: the parser of the job.
+    text: the help of the job's parameter.
+    file: whether the job accepts a config file, or only its fields.
+  """
+  flags = {"--config.KEY=VALUE": "sets one field, such as config.optimizer.b2"}
+  if file:
+    flags = {"--config=FILE.py[:ARG]": text} | flags
+  else:
+    flags["--config.KEY=VALUE"] = text
   group = parser.add_argument_group("config")
-  group.add_argument(
-    "--config=FILE.py[:ARG]",
-    dest="_",
-    metavar="",
-    default=argparse.SUPPRESS,
-    help=text,
-  )
-  group.add_argument(
-    "--config.KEY=VALUE",
-    dest="_",
-    metavar="",
-    default=argparse.SUPPRESS,
-    help="sets one field, such as config.optimizer.b2",
-  )
+  for flag, shown in flags.items():
+    group.add_argument(
+      flag, dest="_", metavar="", default=argparse.SUPPRESS, help=shown
+    )

@@ -123,8 +123,8 @@ def module(path: str) -> ModuleType:
   """Imports a config file, which may import modules from its own folder.
 
   Args:
-    path: the path of the file; configs/NAME.py also where there is no such
-      folder, see `shipped_configs`.
+    path: the path of the file. If configs/NAME.py does not exist, the shipped
+      file is used; see `shipped_configs`.
 
   Raises:
     UserError: if there is no such file, or it is not a config.
@@ -164,8 +164,9 @@ def module(path: str) -> ModuleType:
 def _importing_from(folder: str) -> Iterator[None]:
   """Puts `folder` on the path, then forgets the modules imported from it.
 
-  Another folder may contain a different `common`. The same holds for folders
-  that a config file adds to the path.
+  Configs in another folder may import a different module of the same name,
+  such as `common`. Folders that the config file adds to the path are handled
+  likewise.
   """
   path, before = list(sys.path), set(sys.modules)
   sys.path.insert(0, folder)

@@ -12,6 +12,7 @@ required if it has no default. Annotations determine the rest:
   T | None: as T.
   Annotated[T, Flag(...)]: adds what the type does not express; see Path below.
   ConfigFlags: --config and --config.KEY=VALUE, for `config_flags.load`.
+  ConfigKeys: only --config.KEY=VALUE, for a job with a config of its own.
 
 Flags that several jobs have in common are described once: see `shares`.
 """
@@ -63,7 +64,9 @@ def _numbers(text: str) -> list[int]:
 
 
 ConfigFlags = typing.NewType("ConfigFlags", Sequence[str])
+ConfigKeys = typing.NewType("ConfigKeys", Sequence[str])
 NO_FLAGS = ConfigFlags(())
+NO_KEYS = ConfigKeys(())
 Names = Annotated[Sequence[str], Flag("NAME,...", _names)]
 Numbers = Annotated[Sequence[int], Flag("N,...", _numbers)]
 Path = Annotated[str, Flag(parse=places.expanded)]
@@ -100,9 +103,10 @@ def _add_job(subparsers: Any, job: Callable[..., None]) -> None:
   added.run = job
   hints = typing.get_type_hints(job, include_extras=True)
   for name, parameter in inspect.signature(job).parameters.items():
-    if hints[name] is ConfigFlags:
+    if hints[name] in (ConfigFlags, ConfigKeys):
       added.takes_config = True
-      command_line.add_config_help(added, helps[name])
+      file = hints[name] is ConfigFlags
+      command_line.add_config_help(added, helps[name], file)
     else:
       names, options = _argument(parameter, hints[name])
       added.add_argument(*names, help=helps[name], **options)
@@ -148,11 +152,11 @@ def documented(job: Callable[..., None]) -> tuple[str, dict[str, str]]:
 
 
 def described(hint: Any) -> tuple[Flag, str | None, tuple | None, Any]:
-  """Returns what an annotation says about a flag.
+  """Returns the properties of a flag that its annotation specifies.
 
   Returns:
-    How it is written; argparse's action if it may be repeated; its choices;
-    and the type of a value.
+    The `Flag`; argparse's action if the flag may be repeated; its choices; and
+    the type of its value.
 
   Raises:
     TypeError: for an unsupported type.

@@ -65,6 +65,8 @@ def _value(value: Any, hint: Any) -> Any:
     value = os.fspath(value)
   if hint is flags.ConfigFlags:
     return _config(value)
+  if hint is flags.ConfigKeys:
+    return _keys(value)
   flag, many, _, kind = flags.described(hint)
   if isinstance(value, str) and flag.parse:
     value = flag.parse(value)
@@ -86,4 +88,12 @@ def _config(value: Any) -> Any:
   return [
     a if a.startswith("--") else f"--config.{a}" if i else f"--config={a}"
     for i, a in enumerate(value)
+  ]
+
+
+def _keys(value: Any) -> list[str]:
+  """The flags that set fields of a job's own config."""
+  return [
+    a if a.startswith("--") else f"--config.{a}"
+    for a in ([value] if isinstance(value, str) else value)
   ]

@@ -303,7 +303,7 @@ def _search(
 def _behind(
   own: np.ndarray, best: np.ndarray, is_own: np.ndarray, margin: float | None
 ) -> np.ndarray:
-  """Returns which rows' documents are not among the nearest, [N] bool.
+  """Returns which rows have a document that is not among the nearest, [N].
 
   Args:
     own: [N], the similarity of each pair.
@@ -356,8 +356,8 @@ def _write(
   if arguments["store"] != "float32":
     stats["recall"] = float(np.mean([r for r in recalls if r == r] or [1]))
     print(
-      f"{arguments['store']} store: {stats['recall']:.2%} of the nearest "
-      "documents of a sample of queries are those of float32"
+      f"{arguments['store']} store: finds {stats['recall']:.2%} of the nearest "
+      "documents that float32 finds, on a sample of queries"
     )
   report = similarity_report.Report(
     source, score, decision, OUTCOMES, nearest, by_source

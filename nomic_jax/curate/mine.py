@@ -301,8 +301,8 @@ def _write(
   if flags.store != "float32":
     stats["recall"] = rows.recall
     print(
-      f"{flags.store} store: {rows.recall:.2%} of the nearest documents "
-      "of a sample of queries are those of float32"
+      f"{flags.store} store: finds {rows.recall:.2%} of the nearest documents "
+      "that float32 finds, on a sample of queries"
     )
   kept = stats["rows"]["kept"]
   print(

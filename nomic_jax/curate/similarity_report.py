@@ -61,7 +61,7 @@ class Report:
     else:
       print(
         "similarity.png: not drawn, since matplotlib is not installed; run "
-        "pip install 'nomic_jax[curate]'"
+        "pip install matplotlib"
       )
     text += ["```", *self.examples(_WRITTEN, 300), "```", ""]
     return {"report.md": "\n".join(text), **files}

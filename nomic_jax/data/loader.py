@@ -140,8 +140,8 @@ def held_out(
   """Returns a function that returns the same batches whenever called.
 
   There are at most `most` batches. Each pair or row with labels occurs once.
-  Text is packed across documents and, if there is little, repeated with other
-  masks.
+  Text is packed across documents. If the split has too little text, it is
+  repeated with different masks.
 
   Arguments and errors are those of `make`, but a batch may be larger than the
   split.

@@ -252,8 +252,8 @@ def prepare(
   held = stats["rows"].get("test", 0)
   if 0 < held < _FEW and known.name != "text":
     print(
-      f"{held} held-out rows are few to compare models by; use, for example, "
-      "--held_out=0.2 for more"
+      f"{held} held-out rows are too few to compare models precisely; hold out "
+      "more, for example with --held_out=0.2"
     )
   print(f"wrote {output}; its lengths.svg plots the lengths of texts")
   return stats

@@ -45,7 +45,7 @@ def batches(
     tokenizer: adds the special tokens itself.
     config: batch_size (rows, all hosts), micro_batches (must divide it),
       row_length, mask_rate, mask_draw (exact, or independent: see
-      `mask_tokens`), document_boundaries (false, as in the reference: the
+      `mask_tokens`), document_boundaries (false, as in contrastors: the
       tokens of a row attend to each other across documents, and positions run
       through the row).
     seed: the seed of order and masks.

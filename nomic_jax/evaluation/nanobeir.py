@@ -49,7 +49,7 @@ def find(
     f"Nano{n}" for n in names if not data or not (data / f"Nano{n}").is_dir()
   ]
   if missing:
-    where = data or "no folder; none is specified"
+    where = data or "no folder (--data is not specified)"
     raise UserError(
       f"{SUITE}: {', '.join(missing)} not found in {where}; copy the Hub "
       "repositories zeta-alpha-ai/NAME with these names to a folder and "

@@ -256,8 +256,8 @@ def _check_apart(family: Family, slots: list[_Slot]) -> None:
   twice = [name for name, count in Counter(whole).items() if count > 1]
   if twice:
     raise UserError(
-      f"{family.name}: its files have only one {trees_lib.few(twice)}, for the "
-      "MLM head or the classifier; write the model with only one of the two"
+      f"{family.name}: its files have only one {trees_lib.few(twice)}, of "
+      "either the MLM head or the classifier; write it with only one head"
     )
 
 
@@ -268,7 +268,7 @@ def _settle_tied(
   tensors: Mapping[str, Any],
   where: str,
 ) -> None:
-  """Checks that tied tensors are equal, and keeps the wanted one of each."""
+  """Checks that tied tensors are equal, and keeps only the one in `wanted`."""
   for copy, original in layout.tied.items():
     if copy not in names:
       copy, original = original, copy

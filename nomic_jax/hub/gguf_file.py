@@ -4,9 +4,9 @@
 
 llama.cpp computes BERT (learned positions, GELU) and NomicBERT (rotary
 positions, SwiGLU, no biases), pools, and tokenizes as BERT does. A model that
-needs anything else is refused by name, because llama.cpp would compute other
-vectors. Tensors have the names of the `gguf` package's own tables, in float32;
-llama-quantize makes smaller files.
+needs anything else is refused with the reason, because llama.cpp would compute
+other vectors. Tensors have the names of the `gguf` package's own tables, in
+float32; llama-quantize makes smaller files.
 """
 
 import dataclasses
@@ -113,11 +113,11 @@ def _refuse(what: str) -> NoReturn:
 
 
 def _arch(a: Architecture) -> str:
-  """Returns llama.cpp's name of an architecture, or refuses what differs."""
+  """Returns llama.cpp's name of an architecture; refuses unsupported ones."""
   one = a.layers[0]
   for i, layer in enumerate(a.layers):
     if layer != one:
-      _refuse(f"layers that differ, as the first and number {i}")
+      _refuse(f"layers that differ (layers 0 and {i})")
   for what, found, wanted in (
     ("order", one.order, "post"),
     ("norm", one.norm.kind, "layer"),
@@ -171,7 +171,7 @@ def _normalizer(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _add_vocabulary(writer: Any, model: ModelFiles) -> None:
-  """Adds tokens as llama.cpp's WordPiece names them: with a mark at a start."""
+  """Adds tokens in llama.cpp's spelling, in which words begin with a mark."""
   import gguf
 
   tokenizer = tokenizer_lib.load(model.tokenizer_path)

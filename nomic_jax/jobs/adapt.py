@@ -5,10 +5,10 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from nomic_jax.cli.flags import ConfigFlags
+from nomic_jax.cli.flags import ConfigKeys
 from nomic_jax.cli.flags import Flag
 from nomic_jax.cli.flags import Names
-from nomic_jax.cli.flags import NO_FLAGS
+from nomic_jax.cli.flags import NO_KEYS
 from nomic_jax.cli.flags import Path
 
 
@@ -21,12 +21,12 @@ def adapt(
   model: Path,
   source: Path,
   output: Path,
-  columns: Names = (),
+  columns: Annotated[Names, Flag("ROLE=COLUMN,...")] = (),
   kind: str | None = None,
   documents: Path | None = None,
   document_id: str | None = None,
   document_text: str | None = None,
-  queries: Names = (),
+  queries: Annotated[Names, Flag("KIND,...")] = (),
   include: Annotated[Sequence[str], Flag("PATTERN")] = (),
   limit: int | None = None,
   skip_bad: Annotated[int | str, Flag("N", _rows_or_share)] = 0,
@@ -36,7 +36,7 @@ def adapt(
   batch_size: int | None = None,
   learning_rate: float | None = None,
   export_start: bool = False,
-  config: ConfigFlags = NO_FLAGS,
+  config: ConfigKeys = NO_KEYS,
 ) -> dict:
   """Adapts a model to your text, compares it with the original and exports it.
 
@@ -70,8 +70,8 @@ def adapt(
     learning_rate: peak learning rate
     export_start: if training did not improve the model, write the original to
       OUTPUT/model; by default, nothing is written in that case
-    config: other fields of configs/adapt.py (for rows with scores, of
-      configs/scores.py), as --config.KEY=VALUE
+    config: sets a field of configs/adapt.py or, for rows with scores, of
+      configs/scores.py, such as config.optimizer.b2
   """
   from nomic_jax.adapting import adaptation
 

@@ -32,7 +32,7 @@ def embed(
     dim: number of dimensions to keep
     normalize: whether to scale vectors to length 1; by default, as the model's
       files specify
-    precision: of the written vectors
+    precision: precision of the written vectors
     dtype: compute dtype; bfloat16 is faster
     pooled_norm: apply a LayerNorm to the pooled vector even if the model's
       files do not specify it, as in nomic-embed-text-v1.5

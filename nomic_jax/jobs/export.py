@@ -29,8 +29,8 @@ def export(
 
   Args:
     workdir: work directory of the training run
-    step: checkpoint to export: latest, a number, or best (by
-      config.checkpoint.best)
+    step: checkpoint to export: latest, a number, or best (the one with the
+      best value of the metric config.checkpoint.best)
     output: model directory to write
     config: config file, optionally followed by :ARG, which is passed to its
       get_config; for example configs/mlm.py:quickstart; given instead of

@@ -34,7 +34,7 @@ def filter(
       only --minimum_similarity
     chunk_size: maximum number of rows compared with each other; chunks have
       equal size
-    minimum_similarity: also drop pairs with a cosine below this
+    minimum_similarity: drop every pair with a cosine below this
     margin: also keep a pair whose cosine is at most this much below that of the
       k-th nearest document
     **compared: see cli/comparing.py

@@ -47,9 +47,10 @@ def mine(
     distributed: run as one of several processes, which share a disk and divide
       the work
     negatives: number of negatives per pair
-    minimum: a pair with fewer negatives is short; default: --negatives
-    short: what to do with a short pair: add random negatives up to the minimum,
-      drop the pair, or keep it unchanged
+    minimum: smallest number of negatives of a pair, see --short; default:
+      --negatives
+    short: what to do with a pair that has fewer negatives than --minimum: add
+      random ones, drop the pair, or keep it unchanged
     depth: number of nearest documents examined per query; 0: only random
       negatives
     margin: largest score of a negative, as a fraction of the score of the
@@ -57,8 +58,8 @@ def mine(
     skip: number of nearest documents to skip, not counting positives
     corpus: also mine from a BEIR folder, data directory, .jsonl or .txt;
       repeatable
-    random_sources: sources that are not mined: their rows keep the negatives
-      they have, and random ones are added; default: those with prompts for
+    random_sources: sources to add random negatives to instead of mining; their
+      rows keep existing negatives; default: sources with prompts for
       classification or clustering
     seed: seed of the random negatives
     chunk_size: number of queries between saves

@@ -33,12 +33,12 @@ def prepare(
   query_column: str = "query",
   document_column: str = "document",
   negatives_column: str = "negatives",
-  columns: Names = (),
+  columns: Annotated[Names, Flag("ROLE=COLUMN,...")] = (),
   kind: str | None = None,
   documents: Path | None = None,
   document_id: str | None = None,
   document_text: str | None = None,
-  queries: Names = (),
+  queries: Annotated[Names, Flag("KIND,...")] = (),
   include: Annotated[Sequence[str], Flag("PATTERN")] = (),
   label_column: Annotated[str | None, Flag("NAME")] = None,
   score_column: Annotated[str | None, Flag("NAME")] = None,
@@ -82,8 +82,8 @@ def prepare(
     kind: kind of the rows if their columns do not determine it: pairs,
       triplets, scores, labels or text
     documents: table of the documents, if rows only have document ids
-    document_id: column with the ids, in --documents and in the rows, unless
-      --columns document=COLUMN names another for the rows
+    document_id: column of --documents with the ids; rows refer to them in the
+      column of the same name, unless --columns document=COLUMN names another
     document_text: column of --documents with the text; several joined by +
     queries: how to make pairs from documents that have no queries: title and
       body (title), headings and their sections (heading), two crops of the text
@@ -99,8 +99,8 @@ def prepare(
       numbers
     skip_bad: drop and count up to N rows, or N% of the rows, that cannot be
       used; if there are more, the job stops and reports the first ones
-    whole_batches: drop the last rows of each file that do not fill a batch of
-      this size, as contrastors does for each shard
+    whole_batches: drop the rows at the end of each file that do not fill a
+      batch of this size, as contrastors does for each shard
     keep_copies: keep rows that equal an earlier one in all columns
     overwrite: replace an output made with other flags
     beam: run on Apache Beam with these flags, such as

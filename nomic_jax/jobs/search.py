@@ -26,9 +26,9 @@ def search(
   Args:
     questions: the questions; default: read from the terminal or standard input
     model: model or work directory, or Hub name
-    corpus: data directory, BEIR folder, .jsonl with `document` or `text` and
-      optionally `location`, or .txt with one text per line, both also with .gz
-      or .zst; local or in a bucket
+    corpus: data directory; BEIR folder; folder of Markdown; .txt with one text
+      per line; or .jsonl, .csv or .tsv (all also with .gz or .zst) or .parquet
+      with `document` or `text` and optionally `location`; local or in a bucket
     top: number of hits per question
     index: folder for the vectors of the corpus; default: in MODEL.index/ or, if
       that is not writable, in ~/.cache/nomic_jax

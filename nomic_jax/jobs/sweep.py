@@ -19,7 +19,7 @@ def sweep(
   median: str | None = None,
   config: ConfigFlags,
 ) -> None:
-  """Trains every point of the sweep that a config defines.
+  """Trains a model for each point of a config's sweep and compares them.
 
   Args:
     workdir: folder for the points' work directories
@@ -31,8 +31,8 @@ def sweep(
       beside its work directory
     metric: name of the metric in metrics.jsonl to compare points by, in a table
       and in WORKDIR/sweep.png
-    median: key that varies, such as seed; points that differ only in it become
-      one line of the table, with their median
+    median: key of a field, such as seed, to take medians over: points that
+      differ only in it share a line of the table
     config: config file, optionally followed by :ARG, which is passed to its
       get_config; for example configs/mlm.py:quickstart
   """

@@ -22,7 +22,7 @@ def teach(
     input: data directory
     output: folder to write SPLIT-query.npy and SPLIT-document.npy to, float32
       [N, D]
-    split: of the data directory
+    split: split of the data directory to embed
     dtype: compute dtype of the model
   """
   from nomic_jax.curate import teach as teaching

@@ -22,8 +22,8 @@ def train(
     workdir: folder, gs://BUCKET/PATH or s3://BUCKET/PATH for checkpoints and
       logs; the same command resumes there
     profile: steps to record under WORKDIR/profile, for xprof or Perfetto
-    distributed: run as one of several processes that train together: on a pod,
-      Slurm, or by launch/local.sh
+    distributed: run as one of several processes that train together, started
+      on each host of a pod, by Slurm, or by launch/local.sh
     config: config file, optionally followed by :ARG, which is passed to its
       get_config; for example configs/mlm.py:quickstart
   """

@@ -5,8 +5,8 @@
 A launch script restarts a job that was preempted or has crashed, as often as
 necessary. A job that always fails at the same point would run forever at the
 price of a pod. Therefore each start by a launch script is counted next to the
-job's output. If the last `_MOST` starts made no progress, the job ends with a
-mistake (status 2), which no launch script restarts.
+job's output. If the last `_MOST` starts made no progress, the job ends with
+status 2, after which no launch script restarts it.
 """
 
 import json
@@ -54,8 +54,8 @@ def count(folder: pathlib.Path, progress: int) -> None:
   if starts > _MOST:
     raise UserError(
       f"{folder}: started {_MOST} times at {progress} without making progress "
-      "(a training counts saved steps); the log shows how each start ended. "
-      "Fix the cause and launch the job again"
+      "(a training run counts saved steps); the log shows how each start "
+      "ended. Fix the cause and launch the job again"
     )
 
 

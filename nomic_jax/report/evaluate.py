@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Scores systems on tasks and writes the results for people to read."""
+"""Scores systems on tasks, and writes tables and pages with the results."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -106,8 +106,8 @@ def evaluate(
     raise UserError(f"--data={data}: no such folder")
   if max_tokens is not None and max_tokens < _FEWEST_TOKENS:
     raise UserError(
-      f"--max_tokens={max_tokens}: expected {_FEWEST_TOKENS} or more, two of "
-      "which mark the ends of a text"
+      f"--max_tokens={max_tokens}: expected {_FEWEST_TOKENS} or more, which "
+      "includes the special tokens around a text"
     )
   # Passed only if set, so that test doubles need not support it.
   load = functools.partial(
@@ -118,8 +118,9 @@ def evaluate(
   for task in read:
     if isinstance(task, RetrievalTask) and len(task.queries) < _FEW_QUERIES:
       print(
-        f"{task.name}: with only {len(task.queries)} queries, intervals are "
-        "wide; prepare --held_out=0.2 holds out more"
+        f"{task.name}: confidence intervals are wide with only "
+        f"{len(task.queries)} queries; hold out more with prepare "
+        "--held_out=0.2"
       )
   prints = {t.name: t.fingerprint() for t in read}
   known = {}

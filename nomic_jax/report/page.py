@@ -77,7 +77,7 @@ def page(body: Sequence[str]) -> str:
     '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
     f"<title>nomic_jax report</title><style>{_STYLE}</style></head>\n"
-    "<body><main><h1>nomic_jax: trainings and scores</h1>\n"
+    "<body><main><h1>nomic_jax: training runs and scores</h1>\n"
     + "\n".join(body)
     + "\n</main></body></html>\n"
   )

@@ -160,7 +160,7 @@ def _read(spec: str) -> tuple[str, list[dict]]:
   if not rows:
     raise UserError(
       f"{path}: no metrics.jsonl, or an empty one; expected the work "
-      "directory of a training, as PATH or NAME=PATH"
+      "directory of a training run, as PATH or NAME=PATH"
     )
   return name or path.name, rows
 

@@ -306,7 +306,7 @@ def _restore_params(workdir: str | os.PathLike, step: int | None) -> dict:
   if step is None:
     raise UserError(
       f"{workdir}: no checkpoint under {folder}; expected the work directory "
-      "of a training that has saved at least once"
+      "of a training run that has saved a checkpoint"
     )
   path = folder / str(step)
   handler = ocp.CompositeCheckpointHandler(

@@ -58,14 +58,13 @@ def export(
     gguf: whether to add a GGUF file; see `gguf_file`.
 
   Raises:
-    UserError: unless exactly one of workdir, untrained and model is given, if
-      the work directory has no checkpoint, if `output` exists and is not an
-      exported model, or for a file that cannot be made of this model.
+    UserError: unless exactly one of workdir, untrained and model is given; if
+      the work directory has no checkpoint; if `output` exists and is not an
+      exported model; or if the model cannot be written in a requested format.
   """
   if sum(x is not None for x in (workdir, untrained, model)) != 1:
     raise UserError(
-      "export: specify either --workdir or --config, or --model, and only one "
-      "of them"
+      "export: specify exactly one of --workdir, --config and --model"
     )
   if model is not None and step != "latest":
     raise UserError(
@@ -84,7 +83,9 @@ def export(
       "a bucket"
     )
   if model is not None and (fetch.find(model) / "checkpoints").is_dir():
-    raise UserError(f"--model={model}: a training; specify it as --workdir")
+    raise UserError(
+      f"--model={model}: a work directory; specify it as --workdir"
+    )
   places.check_apart(output, workdir, model)
   places.check_folder(
     output,
@@ -220,9 +221,9 @@ def _of_step(workdir: str, step: str) -> str:
     if best is None:
       if start := best_lib.start_of(workdir):
         raise UserError(
-          f"--step=best: no checkpoint of {workdir} beat the start, whose "
-          f"{start[0]} is {start[1]:.4g}; use --step=latest or a number to "
-          "export one anyway"
+          f"--step=best: no checkpoint of {workdir} beat the initial "
+          f"model, whose {start[0]} is {start[1]:.4g}; use --step=latest or a "
+          "number to export one anyway"
         )
       raise UserError(
         f"--step=best: no checkpoint of {workdir} was saved with the metric to "

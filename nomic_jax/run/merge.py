@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Merges models into one by averaging their weights.
 
-Averages of models fine-tuned from one start often score better than each of
-them (model soups, Wortsman et al. 2022a), and the average of a model with what
-it was fine-tuned to keeps more of what it could do (Wortsman et al. 2022b). An
-average has a meaning only between models that compute the same function of
-their weights, so models that differ in anything else are refused.
+The average of models that were fine-tuned from the same checkpoint often scores
+better than each of them (model soups, Wortsman et al. 2022a). The average of a
+model before and after fine-tuning keeps more of the original's quality
+(Wortsman et al. 2022b). An average is meaningful only if the models compute the
+same function of their weights, so they may differ only in these.
 """
 
 from collections.abc import Callable
@@ -48,9 +48,9 @@ def merge(
 ) -> None:
   """Writes the merged model as a model directory.
 
-  Arrays are computed in float64 and rounded once, and those of a layer apart
-  from those of others. MLM heads and BERT's
-  poolers, which embeddings do not use, are kept if all models have one.
+  Arrays are computed in float64 and rounded once; each layer is merged
+  separately. MLM heads and BERT's poolers, which embeddings do not use, are
+  kept if all models have one.
 
   Args:
     models: model directories, work directories or Hub names.
@@ -153,8 +153,8 @@ def _shares(
       raise UserError("--weights and --slerp: specify only one of them")
     if count != 2:
       raise UserError(
-        f"--slerp: {count} models, but the arc is between two; specify two, or "
-        "--weights"
+        f"--slerp: interpolates between two models, but {count} are specified; "
+        "specify two, or use --weights"
       )
     if not 0 <= slerp <= 1:
       raise UserError(

@@ -50,7 +50,7 @@ def make(
   if not 0 <= warmup < total_steps:
     raise UserError(
       f"config.optimizer.warmup: '{config.warmup}' is {warmup} steps, which "
-      f"do not fit a training of {total_steps}; expected 0 to "
+      f"do not fit a run of {total_steps}; expected 0 to "
       f"{total_steps - 1}"
     )
   left = total_steps - warmup

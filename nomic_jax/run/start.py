@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The start of a run: fresh weights, a model, or a BERT made rotary."""
+"""Starts a run from fresh weights, a model, or a BERT converted to rotary."""
 
 import dataclasses
 import pathlib
@@ -369,7 +369,7 @@ def _converted(
     raise UserError(
       f"config.init_as: '{config.init_as}' is unknown; expected 'rotary', "
       "which converts a BERT to a long-context model, 'selection', which makes "
-      "a smaller encoder from it, or nothing"
+      "a smaller encoder from it, or an empty value"
     )
   return long_context.from_bert(
     model,

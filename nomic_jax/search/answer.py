@@ -61,7 +61,8 @@ def search(
   if not pathlib.Path(local).exists():
     raise UserError(
       f"--corpus={corpus}: no such file or directory; expected a data "
-      "directory, .jsonl, .jsonl.gz or .txt"
+      "directory, a BEIR folder, a folder of Markdown, .txt, .jsonl, .csv, "
+      ".tsv or .parquet"
     )
   loaded = cast(Model, nomic_jax.load(model))  # by_cosine is only a Model's
   path = pathlib.Path(index) if index else _default_index(model, corpus)
@@ -89,7 +90,7 @@ def search(
 
 
 def _default_index(model: str, corpus: str) -> pathlib.Path:
-  """Returns MODEL.index/CORPUS-HASH, so that several corpora have an index."""
+  """Returns MODEL.index/CORPUS-HASH, so that each corpus has its own index."""
   if buckets.is_remote(model):  # then in the current folder
     model = model.rstrip("/").rpartition("/")[2]
   home = pathlib.Path(model).resolve()
