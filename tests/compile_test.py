@@ -208,18 +208,18 @@ def test_a_search_finds_what_fits(monkeypatch):
     (
       "mlm",
       ["data.batch_size=20"],
-      "batch_size: 20 does not divide over 8 devices x 2 micro-batches; "
+      "batch_size: 20 does not divide evenly over 8 devices x 2 micro-batches; "
       "multiples of 16 do, such as 16 or 32",
     ),
     (
       "contrastive",
       ["data.batch_size=3"],
-      "3 does not divide over 8 devices; multiples of 8 do, such as 8$",
+      "3 does not divide evenly over 8 devices; multiples of 8 do, such as 8$",
     ),
     (
       "contrastive",
       ["data.rows_multiple=5"],
-      "rows_multiple: .* rows do not divide over 8 devices; multiples of 8",
+      "rows_multiple: .* do not divide evenly over 8 devices; multiples of 8",
     ),
   ],
 )

@@ -446,9 +446,13 @@ def test_long_texts_are_truncated_and_keep_their_end():
 
 
 def test_sizes_of_pairs_that_do_not_fit_are_named():
-  with pytest.raises(UserError, match="8 pairs do not divide over 3.*try 6"):
+  with pytest.raises(
+    UserError, match="8 pairs do not divide evenly over 3.*try 6"
+  ):
     _pairs(hosts=3)
-  with pytest.raises(UserError, match="6 rows do not divide over 4.*try 4"):
+  with pytest.raises(
+    UserError, match="6 rows do not divide evenly over 4.*try 4"
+  ):
     _pairs(hosts=4, rows_multiple=6)
   with pytest.raises(UserError, match="25 is more than the 24 rows"):
     _pairs(batch_size=25)

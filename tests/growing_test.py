@@ -45,7 +45,9 @@ def test_what_a_growing_batch_cannot_be():
   data = ml_collections.ConfigDict(
     dict(kind="text", batch_size=10, micro_batches=4, batch_warmup=3)
   )
-  with pytest.raises(UserError, match="batch_size: 10 rows do not divide over"):
+  with pytest.raises(
+    UserError, match="batch_size: 10 rows do not divide evenly over"
+  ):
     loader.make(data, None, 0)
   config = ml_collections.ConfigDict(dict(steps=0, epochs=1.0, data=data))
   with pytest.raises(UserError, match="epochs: .* while the batch grows"):

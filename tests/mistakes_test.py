@@ -204,11 +204,15 @@ def test_command_line(made, command, pattern, capsys, monkeypatch):
     ("mlm", ["data.split=trian"], "no split 'trian'; it has .* 'train'"),
     ("mlm", ["data.mask_rate=30"], "mask_rate: 30.0; expected the share"),
     ("mlm", ["data.batch_size=15"], "config.data.batch_size: 15 rows .*try 14"),
-    ("mlm", ["data.batch_size=12"], "6 rows, .* not divide over 8 devices"),
+    (
+      "mlm",
+      ["data.batch_size=12"],
+      "6 rows, .* not divide evenly over 8 devices",
+    ),
     (
       "contrastive",
       ["data.rows_multiple=4"],
-      "rows_multiple has 4 rows, which do not divide over 8 devices",
+      "rows_multiple has 4 rows, which do not divide evenly over 8 devices",
     ),
     (
       "contrastive",

@@ -179,7 +179,9 @@ def test_slices_lie_along_data():
   slices = [[d.slice_index for d in row.flat] for row in mesh.devices]
   assert slices == [[0, 0], [0, 0], [1, 1], [1, 1]]
   sizes.data, sizes.fsdp = 1, 8
-  with pytest.raises(UserError, match="data: 1 does not divide over 2 slices"):
+  with pytest.raises(
+    UserError, match="data: 1 does not divide evenly over 2 slices"
+  ):
     partition.make_mesh(sizes, [_Chip(n) for n in range(8)])
 
 

@@ -290,7 +290,9 @@ def test_batches_become_global_arrays():
     array = loader.to_devices(batch, _sharding(*sizes))["inputs"]["ids"]
     np.testing.assert_array_equal(array, batch["ids"])
   assert array.sharding.num_devices == 8
-  with pytest.raises(UserError, match="4 rows, which do not divide over 8"):
+  with pytest.raises(
+    UserError, match="4 rows, which do not divide evenly over 8"
+  ):
     loader.to_devices(batch, _sharding(2, 4, 1))
 
 

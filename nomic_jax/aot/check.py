@@ -54,7 +54,8 @@ def check(
     output: a .json file to write the report to.
 
   Raises:
-    UserError: for an unknown topology, a batch that does not divide over it,
+    UserError: for an unknown topology, a batch that does not divide evenly over
+    it,
       or a missing compiler.
   """
   if output:
@@ -105,15 +106,16 @@ def check_batch(
   if size % step:
     near = sorted({max(size // step, 1) * step, (size // step + 1) * step})
     raise UserError(
-      f"config.data.batch_size: {size} does not divide over {parts} devices"
+      f"config.data.batch_size: {size} does not divide evenly over "
+      f"{parts} devices"
       + (f" x {micro} micro-batches" if micro > 1 else "")
       + f"; multiples of {step} do, such as {' or '.join(map(str, near))}"
     )
   rows = shapes.of(config.data)["ids"][1]
   if rows % parts:
     raise UserError(
-      f"config.data.rows_multiple: {rows} rows do not divide over {parts} "
-      f"devices; multiples of {parts} do"
+      f"config.data.rows_multiple: {rows} rows do not divide evenly over "
+      f"{parts} devices; multiples of {parts} do"
     )
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Batches of which every host makes all rows and keeps its share."""
+"""Makes batches on several hosts: each makes all rows and keeps its share."""
 
 from collections.abc import Callable
 
@@ -21,8 +21,8 @@ def check(
   for name, counted in (("batch_size", unit), ("rows_multiple", "rows")):
     if config[name] % hosts:
       raise UserError(
-        f"config.data.{name}: {config[name]} {counted} do not divide over "
-        f"{hosts} hosts; try {max(config[name] // hosts, 1) * hosts}"
+        f"config.data.{name}: {config[name]} {counted} do not divide evenly "
+        f"over {hosts} hosts; try {max(config[name] // hosts, 1) * hosts}"
       )
 
 

@@ -70,8 +70,8 @@ def _of_one_part(
   """Returns the config with a batch of one micro-batch."""
   if config.batch_size % config.micro_batches:
     raise UserError(
-      f"config.data.batch_size: {config.batch_size} rows do not divide over "
-      f"{config.micro_batches} micro-batches, the units of batch_warmup"
+      f"config.data.batch_size: {config.batch_size} rows do not divide evenly "
+      f"over {config.micro_batches} micro-batches, the units of batch_warmup"
     )
   part = copy.deepcopy(config)
   part.batch_size //= config.micro_batches
@@ -305,7 +305,7 @@ def nested(batch: Mapping[str, T]) -> dict[str, T | dict[str, T]]:
 def check_rows(
   rows: int | None, sharding: NamedSharding, what: str = "rows_multiple"
 ) -> None:
-  """Raises UserError unless rows divide over the devices.
+  """Raises UserError unless rows divide evenly over the devices.
 
   Args:
     rows: number of rows of all hosts; None skips the check of rows.
@@ -316,13 +316,13 @@ def check_rows(
   parts = math.prod(sharding.mesh.shape[axis] for axis in sharding.spec[1])
   if parts % hosts:
     raise UserError(
-      f"config.mesh: data x fsdp = {parts} devices, which do not divide over "
-      f"{hosts} hosts; each host reads its own rows"
+      f"config.mesh: data x fsdp = {parts} devices, which do not divide evenly "
+      f"over {hosts} hosts; each host reads its own rows"
     )
   if rows is not None and rows % parts:
     raise UserError(
-      f"config.data: {what} has {rows} rows, which do not divide over "
-      f"{parts} devices; make data.batch_size and "
+      f"config.data: {what} has {rows} rows, which do not divide evenly "
+      f"over {parts} devices; make data.batch_size and "
       f"data.rows_multiple multiples of {parts}"
     )
 

@@ -53,14 +53,15 @@ def batches(
     hosts: number of hosts.
 
   Raises:
-    UserError: if the batch size does not divide over hosts and micro-batches,
+    UserError: if the batch size does not divide evenly over hosts and
+    micro-batches,
       mask_rate is not between 0 and 1, or the tokenizer has no mask token.
   """
   parts = hosts * config.micro_batches
   if config.batch_size % parts:
     raise UserError(
-      f"config.data.batch_size: {config.batch_size} rows do not divide over "
-      f"{hosts} hosts x {config.micro_batches} micro-batches; try "
+      f"config.data.batch_size: {config.batch_size} rows do not divide evenly "
+      f"over {hosts} hosts x {config.micro_batches} micro-batches; try "
       f"{max(config.batch_size // parts, 1) * parts}"
     )
   if not 0 < config.mask_rate < 1:

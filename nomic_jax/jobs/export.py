@@ -32,9 +32,9 @@ def export(
     step: checkpoint to export: latest, a number, or best (the one with the
       best value of the metric config.checkpoint.best)
     output: model directory to write
-    config: config file, optionally followed by :ARG, which is passed to its
-      get_config; for example configs/mlm.py:quickstart; given instead of
-      --workdir, it exports the untrained model of this config
+    config: config whose untrained model to export, instead of --workdir: a
+      config file, optionally followed by :ARG, which is passed to its
+      get_config; for example configs/mlm.py:quickstart
     model: model directory or Hub name to export again, instead of --workdir;
       for example, OUTPUT/model of nomic-jax adapt, to publish it or to add a
       GGUF file

@@ -73,8 +73,8 @@ def make_mesh(
     return jax.make_mesh(tuple(sizes), AXES, devices=devices, axis_types=types)
   if sizes[0] % slices:
     raise UserError(
-      f"config.mesh.data: {sizes[0]} does not divide over {slices} slices; "
-      f"make it a multiple of {slices}"
+      f"config.mesh.data: {sizes[0]} does not divide evenly over "
+      f"{slices} slices; make it a multiple of {slices}"
     )
   grid = mesh_utils.create_hybrid_device_mesh(
     (sizes[0] // slices, *sizes[1:]), (slices, 1, 1), devices
