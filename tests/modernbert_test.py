@@ -296,7 +296,7 @@ def test_a_classifier_starts_from_the_head_of_the_pretraining(folder):
       init_from=str(folder),
       encoder={},
       data=dict(kind="labels"),
-      loss=dict(labels=3),
+      loss=dict(name="classification", labels=3),
     )
   )
   head = start._loaded(config).params["classification_head"]
@@ -314,7 +314,7 @@ def test_the_bases_of_global_and_local_layers_are_told_apart(folder):
       init_from=str(folder),
       encoder=dict(rotary_base=5e5, rotary_factor=2.0),
       data=dict(kind="text"),
-      loss={},
+      loss=dict(name="mlm"),
     )
   )
   layers = start._loaded(config).architecture.layers
