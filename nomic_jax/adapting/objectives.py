@@ -108,6 +108,11 @@ def _write_classes(
 def _named(names: list[str], row: dataset.Row) -> dataset.Row:
   """Returns the pair of a text and the name of its class."""
   text = " ".join(filter(None, (row["query"], row["document"])))
+  if not row["labels"]:
+    raise UserError(
+      f"{row['location']}: no label; adapt compares models on texts that all "
+      "have a class, so leave such rows out"
+    )
   label = int(row["labels"][0])
   return {**row, "query": text, "document": names[label], "labels": []}
 

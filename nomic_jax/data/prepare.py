@@ -104,7 +104,7 @@ def prepare(
       query_column,
       document_column,
       negatives_column,
-      classes=tuple(classes),
+      classes=tuple(name.strip() for name in classes),
       label=label_column,
       score=score_column or "",
       negatives_scores=negatives_scores_column or "",

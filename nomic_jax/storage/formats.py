@@ -244,6 +244,10 @@ def convert(path: str) -> str:
   for suffix, how in CONVERT.items():
     if path.lower().endswith(suffix):
       return how
+  readable = (*TEXTS, *ARROW)
+  small = [end for end in readable if end and path.lower().endswith(end)]
+  if small and not path.endswith(readable):
+    return f"rename it: {small[-1]} in small letters"
   return ""
 
 
@@ -267,6 +271,8 @@ def separated(
   limit = csv.field_size_limit(_LONGEST_CELL)  # a setting of the process
   number = 0
   try:
+    # The header cannot be skipped: the first row would be read in its place.
+    next(lines(path, BadRows(skippable=False), "line"), None)
     rest = (line + "\n" for _, line in lines(path, bad, "line"))
     first = next(rest, "")
     separator = re.fullmatch(r"sep=(.)\n", first)
@@ -285,7 +291,7 @@ def separated(
     for row in rows:
       if columns is None:
         if names:
-          columns = _names(path, row)
+          columns = _names(path, row, options["delimiter"])
           continue
         columns = [f"#{i}" for i in range(1, len(row) + 1)]
       if not any(row):
@@ -297,7 +303,8 @@ def separated(
           BadRow(
             "number of cells",
             f"{path}, row {number}: expected {len(columns)} cells, as in the "
-            "header; correct or remove this row",
+            f"header, found {len(row)}; correct or remove this row, or quote "
+            f"cells that contain {options['delimiter']!r}",
           )
         )
       else:
@@ -322,8 +329,13 @@ def _is_csv(path: str) -> bool:
   return path.removesuffix(".gz").removesuffix(".zst").endswith(".csv")
 
 
-def _names(path: str, row: Sequence[str]) -> list[str]:
+def _names(path: str, row: Sequence[str], delimiter: str) -> list[str]:
   """Returns the column names in a header, without empty ones at its end."""
+  if len(row) == 1 and delimiter == "\t" and re.search("[,;|]", row[0]):
+    raise UserError(
+      f"{path}: its first line, {row[0]:.60}, has no tabs, which separate the "
+      "cells of a .tsv; rename the file to end in .csv"
+    )
   names = [name.strip() for name in row]
   while names and not names[-1]:
     names.pop()

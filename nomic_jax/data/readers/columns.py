@@ -3,6 +3,8 @@
 """Converts an object with any column names to a row of a data directory."""
 
 import collections
+from collections.abc import Sequence
+import decimal
 import json
 from typing import NamedTuple
 
@@ -196,10 +198,7 @@ def _labels(
       )
     return {}
   found = found if isinstance(found, list) else [found]
-  found = [
-    classes.index(x) if isinstance(x, str) and x in classes else number_of(x)
-    for x in found
-  ]
+  found = [_label(x, classes) for x in found]
   wrong = [
     x for x in found if not (isinstance(x, int | float) and abs(x) < _TOO_LARGE)
   ]
@@ -224,12 +223,38 @@ def _labels(
   return {"labels": [float(x) for x in found]}
 
 
+def _label(value: Json, classes: Sequence[str]) -> Json:
+  """Returns the number of a label.
+
+  That is the index of its name in `classes`. A number may also be an index
+  itself, unless classes are named by numbers, with which it could be confused.
+  """
+  name = spelled(value)
+  if name in classes:
+    return classes.index(name)
+  if any(not isinstance(number_of(c), str) for c in classes):
+    return name
+  return number_of(value)
+
+
+def spelled(value: Json) -> str:
+  """Returns the name of a label; whole numbers are written without a point."""
+  if isinstance(value, float) and value.is_integer():
+    value = int(value)
+  return str(int(value) if isinstance(value, bool) else value).strip()
+
+
 def number_of(value: Json) -> Json:
   """Returns the number that a string spells, or the value itself."""
   try:
-    return float(value) if isinstance(value, str) else value
+    if isinstance(value, decimal.Decimal):
+      return float(value)
+    # Python would read 1_2 as 12.
+    if isinstance(value, str) and "_" not in value:
+      return float(value)
   except ValueError:
-    return value
+    pass
+  return value
 
 
 def problem(value: dict, column: str) -> tuple[str, str] | None:

@@ -8,6 +8,7 @@ Every decision of `roles` is printed, one line per column.
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from concurrent import futures
 import dataclasses
 import itertools
 import re
@@ -20,6 +21,7 @@ from nomic_jax.data.readers.columns import Columns
 from nomic_jax.data.readers.columns import MISSING
 from nomic_jax.data.readers.columns import number_of
 from nomic_jax.data.readers.columns import pick
+from nomic_jax.data.readers.columns import spelled
 from nomic_jax.data.readers.reader import Part
 from nomic_jax.errors import UserError
 from nomic_jax.storage.bad import BadRows
@@ -78,6 +80,7 @@ def recognise(
           "column of titles with --columns title=COLUMN"
         )
       name, why = "pairs", making.told(queries)
+    _check_same(part, columns, name, asked, kind)
     known = kinds.Kind(name, why)
     if name == "labels":
       columns, known = _classes(part, why)
@@ -105,6 +108,34 @@ def recognise(
   return done, of_name[0]
 
 
+def _check_same(
+  part: Part, columns: Columns, name: str, asked: Columns, kind: str | None
+) -> None:
+  """Raises UserError if files of a part have other columns, or another kind.
+
+  Triplets may lie beside pairs, since a row may have no negatives.
+  """
+  if part.queries:
+    return
+  with futures.ThreadPoolExecutor(16) as pool:
+    firsts = pool.map(
+      lambda path: _first(readers.records(part, path, _lenient())),
+      part.paths[1:],
+    )
+    for path, first in zip(part.paths[1:], firsts):
+      if not first:
+        continue
+      others, other, why = roles.assign(path, first, asked, kind)
+      pairs = {name, other} <= {"pairs", "triplets"}
+      if others != columns or (other != name and not pairs):
+        raise UserError(
+          f"--source: {path} has {other} ({why}), but {part.paths[0]} has "
+          f"{name} in {columns.query or 'no query'} and {columns.document}; "
+          "expected files with the same columns: choose files with --include, "
+          "or specify --columns or --kind"
+        )
+
+
 def _lenient() -> BadRows:
   """Returns a `BadRows` without limit; `prepare` reports bad rows later."""
   return BadRows(1 << 62)
@@ -129,36 +160,40 @@ def _kind_of_format(part: Part, first: Sequence[dict]) -> kinds.Kind:
 
 
 def _classes(part: Part, why: str) -> tuple[Columns, kinds.Kind]:
-  """Reads all labels of a part; its classes are the names that occur."""
+  """Reads all labels of a part, which determine its classes.
+
+  Names that occur are the classes, in order, and so are numbers beside names.
+  If there are only whole numbers, they number the classes from 0, unless most
+  of the numbers up to the largest do not occur: then they are names too. Other
+  numbers are targets of a regression.
+  """
   columns = part.columns
-  names, numbers, most, read = set(columns.classes), {0.0}, 1, False
+  names: dict[str, Json] = {}
+  most, read = 1, False
   for path in part.paths:
     for _, row in readers.records(part, path, _lenient()):
-      name = columns.label
-      if name is None:
-        name = "label" if row.get("labels") is None else "labels"
-      value = pick(row, name)
+      value = pick(row, columns.label or "labels")
       if value in (None, "", MISSING):
         continue
       values = value if isinstance(value, list) else [value]
       most, read = max(most, len(values)), True
-      if columns.classes:
-        continue
-      for each in values:
-        number = number_of(each)
-        if isinstance(number, int | float):
-          numbers.add(float(number))
-        else:
-          names.add(str(each))
-  if names and not columns.classes and len(numbers) > 1:
-    # With named classes, numbers are names of classes too.
-    names |= {f"{n:g}" for n in numbers - {0.0}}
+      names |= {spelled(each): number_of(each) for each in values}
   if not read:
     return columns, kinds.Kind("labels", why)
-  if names and not columns.classes:
-    columns = columns._replace(classes=tuple(sorted(names)))
   rows = [[0.0] * most]
-  return columns, kinds.of_labels([*numbers], rows, why, columns.classes)
+  numbers = [
+    float(n) for n in names.values() if isinstance(n, int | float) and n == n
+  ]
+  if not columns.classes and names:
+    listed = [*names]
+    if len(numbers) < len(names):
+      columns = columns._replace(classes=tuple(sorted(listed)))
+    elif all(n == n // 1 >= 0 for n in numbers) and max(numbers) + 1 > 2 * len(
+      numbers
+    ):
+      order = sorted(listed, key=lambda name: float(name))
+      columns = columns._replace(classes=tuple(order))
+  return columns, kinds.of_labels([0.0, *numbers], rows, why, columns.classes)
 
 
 def _tell(where: str, first: Sequence[dict], part: Part) -> None:

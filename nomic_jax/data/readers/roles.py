@@ -16,6 +16,7 @@ from nomic_jax.data.readers.columns import number_of
 from nomic_jax.data.readers.columns import pick
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
+from nomic_jax.storage.values import Json
 
 # Names of the two text columns; the first pair that exists is used.
 _SIDES = (
@@ -33,6 +34,9 @@ _TEXT = ("text", "document", "sentence", "body", "content")
 _NEGATIVES = ("negatives", "negative", "hard_negatives", "hard_negative")
 _SCORE = ("score", "similarity_score", "relatedness_score", "similarity")
 _LABEL = ("labels", "label", "category", "intent", "class")
+
+# A number, perhaps with a decimal comma.
+_COMMA = re.compile(r"\s*[-+]?\d*(,\d+)?\s*")
 
 ROLES = ("query", "document", "negatives", "score", "label", "title")
 
@@ -141,6 +145,10 @@ def assign(
     "pairs": pair,
     "text": there(columns.document) and not columns.query,
   }
+  if kind is None and pair and not possible["triplets"]:
+    _check_scores(where, first, score)
+  if there(label) and (kind in (None, "labels")) and not columns.query:
+    _check_commas(where, first, label)
   order = ["labels", *possible] if named else [*possible]
   if kind is not None:
     order = [kind]
@@ -151,8 +159,7 @@ def assign(
     # Columns of other kinds are read only if the user names them.
     if name == "scores":
       columns = columns._replace(score=score)
-    if name == "labels" and label not in ("label", "labels"):
-      # (`label` and `labels` are read by default, and a row may lack them.)
+    if name == "labels":
       columns = columns._replace(label=label)
     if kind is not None and name != "labels" and asked.label is None:
       columns = columns._replace(label="")
@@ -211,6 +218,46 @@ def has(first: Sequence[dict], column: str) -> bool:
 def _like_data(column: str) -> bool:
   """Returns whether the name of a column is a number or a sentence."""
   return not isinstance(number_of(column), str) or len(column.split()) > 5
+
+
+def _check_scores(where: str, first: Sequence[dict], column: str) -> None:
+  """Raises UserError if some values of a column of scores are not numbers.
+
+  A column of words that is called a score is not one.
+  """
+  wrong = _not_number(first, column) if column else None
+  if wrong is None or not any(
+    re.search(r"\d", str(pick(row, column))) for row in first
+  ):
+    return
+  _check_commas(where, first, column)
+  raise UserError(
+    f"{where}: the column '{column}' holds {wrong!r}, which is not a number; "
+    "correct such rows, name another column with --columns score=COLUMN, or "
+    "leave the scores out with --kind=pairs"
+  )
+
+
+def _check_commas(where: str, first: Sequence[dict], column: str) -> None:
+  """Raises UserError if a column has numbers with decimal commas."""
+  values = [v for r in first if isinstance(v := pick(r, column), str) and v]
+  if all(map(_COMMA.fullmatch, values)) and any("," in v for v in values):
+    shown = next(v for v in values if "," in v)
+    raise UserError(
+      f"{where}: the column '{column}' holds {shown!r}, with a decimal comma; "
+      f"write numbers with a point, as in {shown.replace(',', '.')}"
+    )
+
+
+def _not_number(first: Sequence[dict], column: str) -> Json:
+  """Returns a value of a column that is not a number; None if all are."""
+  for row in first:
+    value = pick(row, column)
+    if value in (MISSING, None, ""):
+      continue
+    if not isinstance(number_of(value), int | float):
+      return value
+  return None
 
 
 def _numbers(first: Sequence[dict], column: str) -> bool:
