@@ -241,6 +241,11 @@ def test_a_topology_that_does_not_exist_lists_those_that_do(
   line = _complaint(capsys, "--topology=v5e:16x15")
   assert "v5e:2x2|2x4|4x4|4x8|8x8|8x16|16x16" in line
   assert line.endswith("Did you mean 'v5e:16x16'?")
+  assert topology.canonical("v5e-8") == "v5e:2x4"
+  assert topology.canonical("v5litepod-256") == "v5e:16x16"
+  assert topology.canonical("v5p-8") == "v5p:2x2x1"  # TensorCores
+  assert topology.canonical("v6e-64") == "v6e:8x8"
+  assert "no 'v5e-7'; expected one of" in _complaint(capsys, "--topology=v5e-7")
   assert "Did you mean 'h100:8'?" in _complaint(capsys, "--topology=h100:7")
   assert "--num_slices: 2; GPUs have no slices" in _complaint(
     capsys, "--topology=h100:8", "--num_slices=2"

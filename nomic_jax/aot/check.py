@@ -49,7 +49,7 @@ def check(
   Args:
     config: the training config; without `data.path`, the encoder is that of the
       config.
-    name: the topology, such as v5e:16x16.
+    name: the topology, such as v5e:16x16, or v5e-256.
     num_slices: number of such slices, joined by the data centre network.
     output: a .json file to write the report to.
 
@@ -60,6 +60,7 @@ def check(
   """
   if output:
     places.check_file(output)
+  name = topology.canonical(name)
   devices = topology.devices(name, num_slices)
   if config.data.path:
     found = start.find_start(config)

@@ -10,6 +10,7 @@ import dataclasses
 import importlib.util
 import math
 import os
+import re
 
 import jax
 from jax.experimental import topologies
@@ -181,6 +182,23 @@ _ENVIRONMENT = {
   "TPU_ACCELERATOR_TYPE": "v5litepod-16",
   "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # otherwise a lock file prevents a second
 }
+
+
+def canonical(name: str) -> str:
+  """Returns the name here of a TPU slice that is named as in Google Cloud.
+
+  That is by a number of chips, such as v5e-8 or v5litepod-8 for v5e:2x4; for
+  v5p, of TensorCores, two per chip. Other names are returned unchanged.
+  """
+  match = re.fullmatch(r"(v5e|v5litepod|v5p|v6e)-(\d+)", name)
+  if not match:
+    return name
+  chip = "v5e" if match[1] == "v5litepod" else match[1]
+  chips = int(match[2]) / (2 if chip == "v5p" else 1)
+  for shape in SLICES[chip]:
+    if math.prod(map(int, shape.split("x"))) == chips:
+      return f"{chip}:{shape}"
+  return name
 
 
 def devices(name: str, num_slices: int = 1) -> list[jax.Device]:

@@ -16,8 +16,8 @@ def compile(
   """Reports memory and time of a training run on hardware not attached here.
 
   Args:
-    topology: devices to compile for: a TPU slice, such as v5e:16x16, or GPUs,
-      such as h100:8
+    topology: devices to compile for: a TPU slice, such as v5e:16x16 (v5e-256 in
+      Google Cloud), or GPUs, such as h100:8
     num_slices: number of such slices
     output: .json file to write the report to
     config: config file, optionally followed by :ARG, which is passed to its
