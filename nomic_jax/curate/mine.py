@@ -203,7 +203,6 @@ def _check_size(
   if group.is_random or flags.short == "random":
     raise UserError(
       f"{where}: {distinct} distinct documents are too few for "
-      f"{where}: {distinct} distinct documents are too few for "
       f"{flags.minimum} negatives per query; expected {least}; add data or "
       "lower negatives"
     )
