@@ -65,6 +65,26 @@ def test_hits_with_their_places(tmp_path, model, capsys):
   assert hits[0].index("the red one") == hits[1].index("a blue thing")
 
 
+def test_hits_as_json_and_nothing_else(tmp_path, model, capsys):
+  corpus = tmp_path / "corpus.jsonl"
+  _write_jsonl(
+    corpus, [{"text": "red é\nmore", "id": 0}, {"text": "blue", "_id": "b"}]
+  )
+  questions = ["red", "blue"]
+  search_lib.search(f"{tmp_path}/model", corpus, questions, 2, as_json=True)
+  out, err = capsys.readouterr()
+  red, blue = map(json.loads, out.splitlines())
+  assert red == {
+    "question": "red",
+    "hits": [
+      {"score": 1.0, "location": "0", "title": "red é"},
+      {"score": 0.0, "location": "b", "title": "blue"},
+    ],
+  }
+  assert [hit["location"] for hit in blue["hits"]] == ["b", "0"]
+  assert "saved the index" in err and "\\u" not in out
+
+
 def test_index_is_kept_until_something_changes(tmp_path, model, capsys):
   corpus = tmp_path / "corpus.txt"
   corpus.write_text("red\n\nblue\n")

@@ -20,6 +20,7 @@ def search(
   hybrid: Annotated[
     Literal["bm25", "bm25-tuned"] | None, Flag(bare="bm25")
   ] = None,
+  json: bool = False,
 ) -> None:
   """Answers questions from a corpus.
 
@@ -28,13 +29,15 @@ def search(
     model: model or work directory, or Hub name
     corpus: data directory; BEIR folder; folder of Markdown; .txt with one text
       per line; or .jsonl, .csv or .tsv (all also with .gz or .zst) or .parquet
-      with `document` or `text` and optionally `location`; local or in a bucket
+      with `document` or `text` and optionally `location` or `id`; local or in a
+      bucket
     top: number of hits per question
     index: folder for the vectors of the corpus; default: in MODEL.index/ or, if
       that is not writable, in ~/.cache/nomic_jax
     hybrid: fuse the model's ranking with that of BM25 by reciprocal rank;
       scores are then sums of 1 / (60 + rank)
+    json: print an object per question, with its hits, instead of a table
   """
   from nomic_jax.search import answer
 
-  answer.search(model, corpus, questions, top, index, hybrid)
+  answer.search(model, corpus, questions, top, index, hybrid, json)

@@ -9,6 +9,7 @@ from and is rebuilt when either changes.
 
 from collections.abc import Iterator
 from collections.abc import Sequence
+import contextlib
 import json
 import os
 import pathlib
@@ -43,6 +44,7 @@ def search(
   top: int = 5,
   index: str | None = None,
   hybrid: str | None = None,
+  as_json: bool = False,
 ) -> None:
   """Prints the documents nearest to each question.
 
@@ -67,7 +69,9 @@ def search(
   loaded = cast(Model, nomic_jax.load(model))  # by_cosine is only a Model's
   path = pathlib.Path(index) if index else _default_index(model, corpus)
   unit = loaded.by_cosine  # raises before the long work
-  documents, shown = _indexed(loaded, pathlib.Path(local), path, bool(index))
+  # With JSON, standard output holds nothing else.
+  with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
+    documents, shown = _indexed(loaded, pathlib.Path(local), path, bool(index))
   nearest = neighbours.Index(documents)
   words = None
   if hybrid:
@@ -83,9 +87,18 @@ def search(
       )
     else:
       scores, hits = nearest.search(query, min(top, len(documents)))
+    found = [shown[i] for i in hits[0]]
+    if as_json:
+      listed = [
+        {"score": float(score), "location": location, "title": title}
+        for score, (location, title) in zip(scores[0], found)
+      ]
+      value = {"question": question, "hits": listed}
+      print(json.dumps(value, ensure_ascii=False), flush=True)
+      continue
     if not interactive:
       print(f"\n? {question}")
-    lines = _lines(scores[0], [shown[i] for i in hits[0]])
+    lines = _lines(scores[0], found)
     print("\n".join(lines), flush=True)
 
 

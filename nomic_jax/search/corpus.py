@@ -15,6 +15,8 @@ from nomic_jax.storage.bad import BadRows
 
 _COLUMNS = ("document", "text", "body", "content", "answer")
 
+_NAMES = ("location", "id", "_id")  # what a document is called
+
 
 def read(
   path: pathlib.Path, splits: Sequence[str] | None = None
@@ -24,7 +26,7 @@ def read(
   Args:
     path: a data directory; a BEIR folder; a page or a folder of Markdown, whose
       sections are documents; a table with "document" or "text" and optionally
-      "location"; or .txt with one text per line.
+      "location" or "id"; or .txt with one text per line.
     splits: the splits of a data directory to read; default: all, train first.
 
   Raises:
@@ -54,7 +56,8 @@ def read(
         )
       if path.name.endswith(formats.TEXT):
         text = text.strip()
-      yield text, str(row.get("location") or f"{path}:{number}")
+      named = next((row[n] for n in _NAMES if row.get(n) not in (None, "")), "")
+      yield text, str(named) or f"{path}:{number}"
   else:
     raise UserError(
       f"--corpus={path}: unknown file format; expected a data directory, "
