@@ -14,7 +14,9 @@ from typing import Any
 __version__ = "0.1.0"
 
 
-def load(path: str, dtype: str = "float32", pooled_norm: bool = False):
+def load(
+  path: str, dtype: str = "float32", pooled_norm: bool = False, **other: Any
+):
   """Opens a model directory or a work directory.
 
   Args:
@@ -24,6 +26,8 @@ def load(path: str, dtype: str = "float32", pooled_norm: bool = False):
     pooled_norm: whether to apply a LayerNorm to the pooled vector although the
       files specify none: nomic-embed-text-v1.5 as published needs it below 768
       dimensions.
+    **other: raises an error with what to do here instead of an argument of
+      SentenceTransformer, such as device.
 
   Returns:
     A `nomic_jax.embed.model.Model`, which has `encode`, or for a classifier a
@@ -32,8 +36,11 @@ def load(path: str, dtype: str = "float32", pooled_norm: bool = False):
   Raises:
     nomic_jax.errors.UserError: naming what is missing or does not fit.
   """
-  from nomic_jax.embed import classifier  # imports JAX only when needed
+  # Imports JAX only when needed.
+  from nomic_jax.embed import aliases
+  from nomic_jax.embed import classifier
 
+  aliases.check_loading(other)
   return classifier.load(path, dtype, pooled_norm)
 
 

@@ -5,6 +5,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 
 import ml_collections
 import numpy as np
@@ -152,6 +153,8 @@ def test_habits_of_sentence_transformers(model, directory):
     dict(prompt_name="search_query"),
     dict(truncate_dim=8, normalize_embeddings=True),
     dict(normalize_embeddings=False),
+    dict(convert_to_numpy=True, convert_to_tensor=False, device=None),
+    dict(output_value="sentence_embedding", show_progress_bar=False),
   ):
     close(model.encode(TEXTS, **options), theirs.encode(TEXTS, **options))
   vectors = model.encode([*TEXTS, "delta"], normalize=False)
@@ -160,13 +163,73 @@ def test_habits_of_sentence_transformers(model, directory):
     ours = Model(
       model.architecture, model.params, model.tokenizer, {}, similarity=name
     )
-    np.testing.assert_allclose(
-      ours.similarity(vectors[:2], vectors),
-      theirs.similarity(vectors[:2], vectors),
-      rtol=1e-4,
-      atol=2e-5,
-    )
+    for compare, a, b in (
+      ("similarity", vectors[:2], vectors),
+      ("similarity_pairwise", vectors[:2], vectors[1:]),
+    ):
+      np.testing.assert_allclose(
+        getattr(ours, compare)(a, b),
+        getattr(theirs, compare)(a, b),
+        rtol=1e-4,
+        atol=2e-5,
+      )
   assert model.similarity(vectors[0], vectors[0]).shape == (1, 1)
+
+
+def test_prompts_are_found_as_in_sentence_transformers(directory, tmp_path):
+  """Own prompts come first, then an explicit one, then `corpus`."""
+  copy = tmp_path / "model"
+  shutil.copytree(directory, copy)
+  settings = copy / "config_sentence_transformers.json"
+  values = json.loads(settings.read_text())
+  prompts = {"query": "alpha ", "corpus": "beta "}
+  settings.write_text(json.dumps(values | {"prompts": prompts}))
+  ours = nomic_jax.load(str(copy))
+  theirs = sentence_transformers.SentenceTransformer(str(copy), device="cpu")
+  for name, options in (
+    ("encode_query", {}),
+    ("encode_document", {}),
+    ("encode_document", dict(prompt_name="query")),
+    ("encode_query", dict(normalize_embeddings=True, truncate_dim=4)),
+  ):
+    np.testing.assert_allclose(
+      getattr(ours, name)(TEXTS, **options),
+      getattr(theirs, name)(TEXTS, **options),
+      atol=2e-6,
+    )
+  ours.prompts = theirs.prompts = {"query": "kappa "}
+  np.testing.assert_allclose(
+    ours.encode_query(TEXTS), theirs.encode_query(TEXTS), atol=2e-6
+  )
+  ours.default_prompt = "nonsense"
+  with pytest.raises(UserError, match="no prompt 'nonsense'; this model has q"):
+    ours.encode(TEXTS)
+  with pytest.raises(UserError, match=r"'search : ' \(a name; put a text"):
+    ours.encode(TEXTS, prompt="search : ")
+
+
+@pytest.mark.parametrize(
+  "texts",
+  [
+    {"alpha": 1},
+    {"alpha", "beta"},
+    np.array([TEXTS, TEXTS]),
+    iter(TEXTS),
+    None,
+    5,
+  ],
+)
+def test_only_lists_of_texts_are_encoded(model, texts):
+  with pytest.raises(UserError, match="expected a list of texts, found"):
+    model.encode(texts)
+
+
+def test_a_column_of_a_table_is_encoded_but_not_a_table(model):
+  pandas = pytest.importorskip("pandas")
+  column = pandas.Series(TEXTS, index=[5, 7])
+  np.testing.assert_array_equal(model.encode(column), model.encode(TEXTS))
+  with pytest.raises(UserError, match="found an object of type DataFrame"):
+    model.encode(pandas.DataFrame({"text": TEXTS, "other": TEXTS}))
 
 
 @pytest.mark.parametrize(
@@ -193,6 +256,25 @@ def test_other_names_of_attributes_are_reported(model):
   with pytest.raises(AttributeError, match="no attribute 'nonsense'$"):
     _ = model.nonsense
   assert not hasattr(model, "tokenize")
+  for name, value in (("max_seq_length", 9), ("truncate_dim", 8)):
+    with pytest.raises(AttributeError, match="its name here is"):
+      setattr(model, name, value)
+  ours = Model(ARCHITECTURE, model.params, model.tokenizer, {})
+  ours.similarity_fn_name = "nonsense"
+  with pytest.raises(UserError, match="similarity_fn_name: 'nonsense' is unkn"):
+    ours.similarity([1.0], [1.0])
+  with pytest.raises(UserError, match="pairwise: 2 and 1 vectors; expected as"):
+    model.similarity_pairwise([[1.0], [2.0]], [[1.0]])
+
+
+def test_arguments_of_loading_are_answered(directory):
+  for options, message in (
+    (dict(device="cpu"), "no argument device: JAX chooses it"),
+    (dict(trust_remote_code=True), "the code of a model is never run"),
+    (dict(dtyp="float32"), "no argument dtyp. Did you mean 'dtype'"),
+  ):
+    with pytest.raises(UserError, match=message):
+      nomic_jax.load(str(directory), **options)
 
 
 def test_save_pretrained_writes_the_same_model(model, tmp_path):

@@ -3,6 +3,7 @@
 """The interface through which jobs use a model: texts to vectors."""
 
 import abc
+from collections.abc import Callable
 from collections.abc import Hashable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -14,9 +15,12 @@ from typing import Self
 import numpy as np
 from scipy.spatial import distance
 
+from nomic_jax.errors import one_of
+from nomic_jax.errors import UserError
 from nomic_jax.model.params import Params
+from nomic_jax.model.usage import ALIASES
 from nomic_jax.model.usage import check_ranked
-from nomic_jax.model.usage import with_aliases
+from nomic_jax.model.usage import SIMILARITIES
 
 
 def _unit(x: np.ndarray) -> np.ndarray:
@@ -78,7 +82,7 @@ class EmbeddingModel(abc.ABC):
       texts: as `encode` takes them.
       **options: of `encode`.
     """
-    return self.encode(texts, self._prompt_of("query"), **options)
+    return self.encode(texts, **self._for("query", options))
 
   def encode_document(
     self, texts: str | Sequence[str], **options: Any
@@ -89,11 +93,16 @@ class EmbeddingModel(abc.ABC):
       texts: as `encode` takes them.
       **options: of `encode`.
     """
-    return self.encode(texts, self._prompt_of("document"), **options)
+    return self.encode(texts, **self._for("document", options))
 
-  def _prompt_of(self, side: str) -> str | None:
+  def _for(self, side: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Adds the prompt of a side to `options`, unless they name one."""
+    if any(options.get(name) is not None for name in ("prompt", "prompt_name")):
+      return options
     name = f"search_{side}"
-    return name if name in with_aliases(self.prompts) else None
+    names = [name, *(n for n, ours in ALIASES.items() if ours == name)]
+    own = next((n for n in names if n in self.prompts), None)
+    return options if own is None else {**options, "prompt": own}
 
   def similarity(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Compares vectors with the similarity that the model's files specify.
@@ -106,7 +115,32 @@ class EmbeddingModel(abc.ABC):
       float32 [N, M]; larger is more similar, distances are negative.
     """
     a, b = (np.atleast_2d(np.asarray(x, np.float32)) for x in (a, b))
-    return _SIMILARITIES[self.similarity_fn_name](a, b)
+    return self._compare()(a, b)
+
+  def similarity_pairwise(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Compares the first vector with the first, and so on.
+
+    Args:
+      a: float [D] or [N, D].
+      b: float, of the same shape.
+
+    Returns:
+      float32 [N]; see `similarity`.
+    """
+    a, b = (np.atleast_2d(np.asarray(x, np.float32)) for x in (a, b))
+    if a.shape != b.shape:
+      raise UserError(
+        f"similarity_pairwise: {len(a):,} and {len(b):,} vectors; expected as "
+        "many of both, of one width"
+      )
+    compare = self._compare()
+    pairs = [compare(x[None], y[None])[0, 0] for x, y in zip(a, b)]
+    return np.array(pairs, np.float32)
+
+  def _compare(self) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    name = self.similarity_fn_name
+    one_of(name, SIMILARITIES, f"similarity_fn_name: '{name}' is unknown")
+    return _SIMILARITIES[name]
 
   def identities(self, texts: Sequence[str]) -> Sequence[Hashable]:
     """Returns a key for each text; equal tokens give equal keys.

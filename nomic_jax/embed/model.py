@@ -5,7 +5,9 @@
 import collections
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
+from collections.abc import Set
 from collections.abc import Sized
 from concurrent import futures
 import contextlib
@@ -206,6 +208,10 @@ class Model(EmbeddingModel):
   def __getattr__(self, name: str) -> Any:
     raise AttributeError(aliases.about(type(self).__name__, name))
 
+  def __setattr__(self, name: str, value: Any) -> None:
+    aliases.check_attribute(type(self).__name__, name)
+    super().__setattr__(name, value)
+
   def reading(self, tokens: int) -> "Model":
     """Returns a model that reads up to `tokens` tokens of a text.
 
@@ -346,9 +352,13 @@ class Model(EmbeddingModel):
 
   def _check(self, prompt: str | None, dim: int | None, precision: str) -> int:
     """Checks the arguments of `encode`; returns the width of its vectors."""
-    if prompt is not None:
+    if (name := self.default_prompt if prompt is None else prompt) is not None:
+      as_text = " (a name; put a text of your own before each text)"
       one_of(
-        prompt, self.prompts, f"encode: no prompt '{prompt}'", "this model has"
+        name,
+        self.prompts,
+        f"encode: no prompt '{name}'{as_text if ' ' in name else ''}",
+        "this model has",
       )
     self._embedder.check_process()
     width, dims = self.width, self.matryoshka_dims
@@ -442,7 +452,13 @@ def _broken(vectors: np.ndarray) -> np.ndarray:
 
 
 def _check_texts(texts: Sequence[str]) -> None:
-  if not isinstance(texts, Sized):
+  # A table's or a mapping's elements would be names, and those of a set have no
+  # order.
+  if (
+    not isinstance(texts, Sized)
+    or isinstance(texts, Mapping | Set)
+    or getattr(texts, "ndim", 1) != 1
+  ):
     found = type(texts).__name__
     raise UserError(
       f"encode: expected a list of texts, found an object of type {found}"

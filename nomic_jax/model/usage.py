@@ -28,6 +28,8 @@ ALIASES = {
   "Clustering": "clustering",
   "Speed": "search_document",
 }
+# Read, but not written: encode_document looks for it last.
+_READ = {"corpus": "search_document"}
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 _RANKED = ("cosine", "dot")
 
@@ -93,10 +95,10 @@ class Usage:
 def with_aliases(prompts: Mapping[str, str]) -> dict[str, str]:
   """Returns the prompts under their names here and under their aliases."""
   named = dict(prompts)
-  for alias, ours in ALIASES.items():
+  for alias, ours in (ALIASES | _READ).items():
     if alias in prompts:
       named.setdefault(ours, prompts[alias])
-    elif ours in prompts:
+    elif ours in prompts and alias in ALIASES:
       named[alias] = prompts[ours]
   return named
 
