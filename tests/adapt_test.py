@@ -276,6 +276,33 @@ def test_bad_input_is_one_line_before_the_training(
   assert not (tmp_path / "out/work").exists()
 
 
+@pytest.mark.parametrize(
+  "given, message",
+  [
+    (dict(epochs=0.0), "--epochs=0: expected more than 0"),
+    (dict(batch_size=1), "--batch_size=1: expected 2 or more"),
+    (dict(learning_rate=-1.0), "--learning_rate=-1: expected more than 0"),
+    (dict(negatives=-1), "--negatives=-1: expected 0 or more"),
+    (dict(held_out=1.0), "--held_out=1: expected a share of the rows below 1"),
+  ],
+)
+def test_numbers_are_checked_before_anything_is_read(tmp_path, given, message):
+  with pytest.raises(UserError, match=message):
+    adaptation.adapt("no model", "no source", tmp_path / "out", **given)
+  assert not (tmp_path / "out").exists()
+
+
+def test_a_flag_that_does_not_fit_is_named_before_the_scores(place, tmp_path):
+  with pytest.raises(UserError, match="loss.nonsense: the config has no such"):
+    adaptation.adapt(
+      str(place / "model"),
+      str(place / "pairs.jsonl"),
+      tmp_path / "out",
+      overrides=["--config.loss.nonsense=1"],
+    )
+  assert not (tmp_path / "out/before.json").exists()
+
+
 def test_a_model_that_does_not_fit_is_named(place, monkeypatch):
   monkeypatch.setattr(sizes, "memory", lambda: 1000)
   with pytest.raises(UserError, match="weights take .* GB to train"):

@@ -386,6 +386,7 @@ def test_a_list_may_be_repeated_and_a_type_that_is_none_is_refused():
     ("--size=2 --kind=c", "--kind: invalid choice: 'c'"),
     ("--size=two", "--size: invalid int value: 'two'"),
     ("--size=2 --each=x", "--each: invalid float value: 'x'"),
+    ("--size=2 --each=nan", "--each: invalid float value: 'nan'"),
   ],
 )
 def test_a_signature_is_flags(line, expected, monkeypatch):

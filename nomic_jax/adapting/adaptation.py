@@ -107,6 +107,13 @@ def adapt(
     UserError: for data or a model that cannot be used, in most cases before
       training starts.
   """
+  checks.numbers(
+    negatives=negatives,
+    epochs=epochs,
+    batch_size=batch_size,
+    learning_rate=learning_rate,
+    held_out=held_out,
+  )
   folder = Folder(pathlib.Path(output), model, source)
   reading = {k: v for k, v in reading.items() if v is not None and v != ()}
   given = {
@@ -129,6 +136,7 @@ def adapt(
     data = _prepare(folder, files.tokenizer_path, held_out, reading)
     checks.enough(source, data)
     objective = objectives.of(data)
+    _config(folder, objective, flags)  # raises for flags that do not fit
     split = dev.split(data, plain, _dev_rows(data), objective.turn)
     checks.rows(source, checks.sample(plain), objective.kind, words)
     tasks = objectives.tasks(objective, data, folder.path("held_out"))

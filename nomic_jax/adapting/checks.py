@@ -17,7 +17,38 @@ _FEWEST = 50  # pairs
 _FEWEST_HELD_OUT = 20  # rows; fewer are an error
 _FEW_HELD_OUT = 200  # rows; fewer give a note
 _WIDEST = 0.15  # maximum half-width of the confidence interval of a score
+# Smallest value of each argument, and whether it is itself too small.
+_LEAST = {
+  "negatives": (0, False),
+  "epochs": (0, True),
+  "batch_size": (2, False),  # the other pairs of a batch are the negatives
+  "learning_rate": (0, True),
+  "held_out": (0, True),
+}
 _SAMPLE = 2000  # rows that are inspected
+
+
+def numbers(**given: float | None) -> None:
+  """Raises UserError for a number outside its range; None is not given.
+
+  Checked first, since the config that they end up in is read only after the
+  data is prepared and the model is scored.
+  """
+  for name, value in given.items():
+    least, open_end = _LEAST[name]
+    if value is None:
+      continue
+    if not (value > least if open_end else value >= least):
+      raise UserError(
+        f"--{name}={value:g}: expected "
+        + (f"more than {least}" if open_end else f"{least} or more")
+      )
+  held_out = given.get("held_out")
+  if held_out is not None and not held_out < 1:
+    raise UserError(
+      f"--held_out={held_out:g}: expected a share of the rows below 1, such as "
+      "0.2"
+    )
 
 
 def sample(data: pathlib.Path) -> list[dataset.Row]:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import contextlib
 import difflib
 import importlib.util
+import math
 import os
 import pathlib
 import re
@@ -259,6 +260,8 @@ def _extend(
       if equals and name != key:
         try:
           _find(config, group)[name] = float(value)
+          if not math.isfinite(float(value)):
+            raise ValueError
         except ValueError:
           raise UserError(
             f"--config.{key}: '{value}' is not a number; expected for example "
@@ -330,7 +333,8 @@ def _checked(
       if value.lower() not in ("true", "false", "1", "0"):
         raise ValueError
     elif kind in (int, float):
-      kind(value)
+      if not math.isfinite(kind(value)):
+        raise ValueError
     elif _holds_pairs(node):
       if not _holds_pairs(ast.literal_eval(value)):
         raise ValueError

@@ -22,6 +22,7 @@ import collections.abc
 from collections.abc import Callable
 from collections.abc import Sequence
 import inspect
+import math
 import re
 import types
 import typing
@@ -48,6 +49,17 @@ class Flag(NamedTuple):
   metavar: str | None = None
   parse: Callable[[str], Any] | None = None
   bare: str | None = None
+
+
+def number(text: str) -> float:
+  """Parses a number; NaN and infinity pass most checks of a range."""
+  try:
+    value = float(text)
+  except ValueError:
+    value = math.nan
+  if not math.isfinite(value):
+    raise argparse.ArgumentTypeError(f"invalid float value: '{text}'")
+  return value
 
 
 def _names(text: str) -> list[str]:
@@ -193,7 +205,7 @@ def _argument(
     )
   else:
     options |= {
-      "type": flag.parse or hint,
+      "type": flag.parse or (number if hint is float else hint),
       "metavar": flag.metavar,
       "choices": choices,
     }

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from collections.abc import Sequence
 import functools
 import inspect
+import math
 import os
 import typing
 from typing import Any
 
 from nomic_jax.cli import flags
 from nomic_jax.errors import nearest
+from nomic_jax.errors import UserError
 
 
 def function(job: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,7 +49,7 @@ def function(job: Callable[..., Any]) -> Callable[..., Any]:
         hint = nearest(unknown[0], names) if wrong is unknown else ""
         raise TypeError(f"nomic_jax.{job.__name__} {problem}.{hint}")
     given = {
-      name: _value(value, hints[name])
+      name: _value(name, value, hints[name])
       for name, value in (given | kwargs).items()
     }
     bound = signature.bind_partial()
@@ -59,7 +61,7 @@ def function(job: Callable[..., Any]) -> Callable[..., Any]:
   return call
 
 
-def _value(value: Any, hint: Any) -> Any:
+def _value(name: str, value: Any, hint: Any) -> Any:
   """The value of an argument as the job takes it."""
   if isinstance(value, os.PathLike):
     value = os.fspath(value)
@@ -72,6 +74,8 @@ def _value(value: Any, hint: Any) -> Any:
     value = flag.parse(value)
   if kind is float and type(value) is int:
     value = float(value)  # as the command reads it
+  if isinstance(value, float) and not math.isfinite(value):
+    raise UserError(f"{name}={value}: expected a finite number")
   if not many or value is None:
     return value
   if isinstance(value, str) or not isinstance(value, Sequence):
