@@ -108,7 +108,8 @@ def test_evaluators_and_export_agree(place):
 
 def test_settings_of_the_start_model_are_kept(place, capsys):
   run = _train(place, "kept", f"init_from={place}/own")
-  line = capsys.readouterr().out.splitlines()[0]
+  line, warning = capsys.readouterr().out.splitlines()[:2]
+  assert warning.startswith("warning: a learning rate of 0.001 is for fresh")
   assert line == (
     f"{place}/own: pooling cls, pooled norm, query prompt 'query: ', document "
     "prompt 'passage: ', at most 20 tokens; all the model's own"

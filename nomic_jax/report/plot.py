@@ -19,11 +19,14 @@ if TYPE_CHECKING:
   from matplotlib.figure import Figure
 
 
-# Drawn by default, where a run has them.
+# Drawn by default, where a run has them; those of held-out rows first.
 DEFAULT = (
+  "retrieval/nDCG@10",
+  "scores/spearman",
+  "eval/accuracy",
+  "eval/loss",
   "loss",
   "accuracy",
-  "eval/loss",
   "gradient_norm",
   "learning_rate",
   "tokens_per_second",

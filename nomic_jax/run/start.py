@@ -3,6 +3,7 @@
 """Starts a run from fresh weights, a model, or a BERT converted to rotary."""
 
 import dataclasses
+import os
 import pathlib
 from typing import NamedTuple
 
@@ -40,6 +41,9 @@ OWN = (
   "dropout",
   "head_dropout",
 )
+# The paper's rate to train an encoder contrastively, with a batch of 16,384; a
+# higher one destroys what a trained model knows.
+_HIGHEST_RATE = 2e-4
 
 
 class Start(NamedTuple):
@@ -237,6 +241,19 @@ def describe(config: ml_collections.ConfigDict, start: Start) -> str:
       if changed
       else "; all the model's own"
     )
+    + _warning(config)
+  )
+
+
+def _warning(config: ml_collections.ConfigDict) -> str:
+  """Returns a warning of a learning rate for fresh weights, or ""."""
+  rate = config.optimizer.learning_rate
+  own = os.path.isdir(os.path.join(config.init_from, "checkpoints"))
+  if rate <= _HIGHEST_RATE or config.loss.name == "mlm" or own:
+    return ""
+  return (
+    f"\nwarning: a learning rate of {rate:g} is for fresh weights and harms a "
+    "trained model; --config.optimizer.learning_rate=2e-5 is usual"
   )
 
 
