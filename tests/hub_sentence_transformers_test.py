@@ -264,6 +264,11 @@ def test_names_of_the_same_prompt():
       lambda v: v.update(use_residual=True),
       "use_residual=true is not supported",
     ),
+    (
+      "2_Dense/config.json",
+      lambda v: v.update(in_features=1),
+      "in_features is 1, but the module before it has width",
+    ),
     ("modules.json", lambda v: v[1].pop("path"), "key 'path' is missing"),
     (
       "1_Pooling/config.json",

@@ -344,6 +344,11 @@ def _read_dense(folder: pathlib.Path, width: int) -> tuple[Module, Params]:
     )
   if keys.get("use_residual", bool, False):
     raise UserError(f"{keys.where}: use_residual=true is not supported")
+  if keys.get("in_features", int, width) != width:
+    raise UserError(
+      f"{keys.where}: in_features is {keys.get('in_features', int)}, but the "
+      f"module before it has width {width}; copy the model again"
+    )
   out = keys.get("out_features", int)
   bias = keys.get("bias", bool, True)
   shapes = {"linear.weight": (out, width)} | (
