@@ -269,6 +269,11 @@ def test_names_of_the_same_prompt():
       lambda v: v.update(in_features=1),
       "in_features is 1, but the module before it has width",
     ),
+    (
+      "sentence_bert_config.json",
+      lambda v: v.update(max_seq_length=0),
+      "max_seq_length=0; expected 1 or more",
+    ),
     ("modules.json", lambda v: v[1].pop("path"), "key 'path' is missing"),
     (
       "1_Pooling/config.json",

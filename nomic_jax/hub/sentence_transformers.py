@@ -189,7 +189,13 @@ def _read_lengths(directory: pathlib.Path) -> int | None:
       f"{path}: modality_config is {modalities!r}; expected a text encoder, "
       f"{ {'text': _FORWARD} }"
     )
-  return keys.get("max_seq_length", int, None)
+  length = keys.get("max_seq_length", int, None)
+  if length is not None and length < 1:
+    raise UserError(
+      f"{path}: max_seq_length={length}; expected 1 or more, or null for the "
+      "encoder's own maximum"
+    )
+  return length
 
 
 def _read_settings(directory: pathlib.Path) -> tuple[Usage, bool]:
