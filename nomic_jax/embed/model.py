@@ -352,7 +352,8 @@ class Model(EmbeddingModel):
 
   def _check(self, prompt: str | None, dim: int | None, precision: str) -> int:
     """Checks the arguments of `encode`; returns the width of its vectors."""
-    if (name := self.default_prompt if prompt is None else prompt) is not None:
+    name = (self.default_prompt or None) if prompt is None else prompt
+    if name is not None:
       as_text = " (a name; put a text of your own before each text)"
       one_of(
         name,
