@@ -91,6 +91,7 @@ def test_scores_may_be_decimals_of_parquet(tmp_path):
     ((100, 40123, 205), ("100", "205", "40123")),
     ((1234567, 12345678), ("1234567", "12345678")),
     (("1_1", "1_2"), ("1_1", "1_2")),
+    (("inf", "nan", "1"), ("1", "inf", "nan")),
     ((" a", "b ", "a"), ("a", "b")),  # as Excel keeps them
     ((True, False), ("0", "1")),
     (("2", "0", "1"), ("0", "1", "2")),
@@ -118,6 +119,9 @@ def test_classes_with_numbers_for_names_are_not_indices(tmp_path):
 def test_labels_that_are_missing_or_not_numbers_are_named(tmp_path):
   with pytest.raises(UserError, match="row 2: no label in 'label'"):
     _prepare(tmp_path, _labelled(tmp_path, "a", "", "b"))
+  for number in (float("nan"), float("inf")):
+    with pytest.raises(UserError, match="row 3: the label .* is not a number"):
+      _prepare(tmp_path, _labelled(tmp_path, 0, 1, number))
   file = tmp_path / "l.csv"
   file.write_text("text;label\na;4,5\nb;3\n")
   with pytest.raises(UserError, match="'label' holds '4,5', with a decimal"):

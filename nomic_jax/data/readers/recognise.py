@@ -8,9 +8,9 @@ Every decision of `roles` is printed, one line per column.
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
-from concurrent import futures
 import dataclasses
 import itertools
+import math
 import re
 
 from nomic_jax.data import kinds
@@ -117,23 +117,19 @@ def _check_same(
   """
   if part.queries:
     return
-  with futures.ThreadPoolExecutor(16) as pool:
-    firsts = pool.map(
-      lambda path: _first(readers.records(part, path, _lenient())),
-      part.paths[1:],
-    )
-    for path, first in zip(part.paths[1:], firsts):
-      if not first:
-        continue
-      others, other, why = roles.assign(path, first, asked, kind)
-      pairs = {name, other} <= {"pairs", "triplets"}
-      if others != columns or (other != name and not pairs):
-        raise UserError(
-          f"--source: {path} has {other} ({why}), but {part.paths[0]} has "
-          f"{name} in {columns.query or 'no query'} and {columns.document}; "
-          "expected files with the same columns: choose files with --include, "
-          "or specify --columns or --kind"
-        )
+  for path in part.paths[1:]:
+    first = _first(readers.records(part, path, _lenient()))
+    if not first:
+      continue
+    others, other, why = roles.assign(path, first, asked, kind)
+    pairs = {name, other} <= {"pairs", "triplets"}
+    if others != columns or (other != name and not pairs):
+      raise UserError(
+        f"--source: {path} has {other} ({why}), but {part.paths[0]} has "
+        f"{name} in {columns.query or 'no query'} and {columns.document}; "
+        "expected files with the same columns: choose files with --include, "
+        "or specify --columns or --kind"
+      )
 
 
 def _lenient() -> BadRows:
@@ -177,12 +173,16 @@ def _classes(part: Part, why: str) -> tuple[Columns, kinds.Kind]:
         continue
       values = value if isinstance(value, list) else [value]
       most, read = max(most, len(values)), True
-      names |= {spelled(each): number_of(each) for each in values}
+      # A number that is not finite is a bad row later.
+      good = [v for v in values if not (isinstance(v, float) and _infinite(v))]
+      names |= {spelled(each): number_of(each) for each in good}
   if not read:
     return columns, kinds.Kind("labels", why)
   rows = [[0.0] * most]
   numbers = [
-    float(n) for n in names.values() if isinstance(n, int | float) and n == n
+    float(n)
+    for n in names.values()
+    if isinstance(n, int | float) and not _infinite(n)
   ]
   if not columns.classes and names:
     listed = [*names]
@@ -194,6 +194,10 @@ def _classes(part: Part, why: str) -> tuple[Columns, kinds.Kind]:
       order = sorted(listed, key=lambda name: float(name))
       columns = columns._replace(classes=tuple(order))
   return columns, kinds.of_labels([0.0, *numbers], rows, why, columns.classes)
+
+
+def _infinite(number: float) -> bool:
+  return not math.isfinite(number)
 
 
 def _tell(where: str, first: Sequence[dict], part: Part) -> None:
