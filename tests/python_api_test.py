@@ -177,12 +177,12 @@ def test_habits_of_sentence_transformers(model, directory):
 
 
 def test_prompts_are_found_as_in_sentence_transformers(directory, tmp_path):
-  """Own prompts come first, then an explicit one, then `corpus`."""
+  """An explicit prompt replaces the one of queries or documents."""
   copy = tmp_path / "model"
   shutil.copytree(directory, copy)
   settings = copy / "config_sentence_transformers.json"
   values = json.loads(settings.read_text())
-  prompts = {"query": "alpha ", "corpus": "beta "}
+  prompts = {"query": "alpha ", "document": "beta "}
   settings.write_text(json.dumps(values | {"prompts": prompts}))
   ours = nomic_jax.load(str(copy))
   theirs = sentence_transformers.SentenceTransformer(str(copy), device="cpu")

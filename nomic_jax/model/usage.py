@@ -28,8 +28,6 @@ ALIASES = {
   "Clustering": "clustering",
   "Speed": "search_document",
 }
-# Read, but not written: encode_document looks for it last.
-_READ = {"corpus": "search_document"}
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 _RANKED = ("cosine", "dot")
 
@@ -95,10 +93,10 @@ class Usage:
 def with_aliases(prompts: Mapping[str, str]) -> dict[str, str]:
   """Returns the prompts under their names here and under their aliases."""
   named = dict(prompts)
-  for alias, ours in (ALIASES | _READ).items():
+  for alias, ours in ALIASES.items():
     if alias in prompts:
       named.setdefault(ours, prompts[alias])
-    elif ours in prompts and alias in ALIASES:
+    elif ours in prompts:
       named[alias] = prompts[ours]
   return named
 
