@@ -93,11 +93,12 @@ def setup(
     loss, eval_loss = (
       losses.make(config.loss, e) for e in (encoder, eval_encoder)
     )
-  if loss.rows not in ("", config.data.kind):
+  if loss.rows and config.data.kind not in loss.rows:
+    expected = " or ".join(loss.rows)
     raise UserError(
       f"config.data.kind is {config.data.kind}, but the loss "
-      f"{config.loss.name} reads rows of kind {loss.rows}; set it to "
-      f"{loss.rows}"
+      f"{config.loss.name} reads rows of kind {expected}; set it to "
+      f"{expected}"
     )
   tx, schedule = optim.make(
     config.optimizer, config.steps, _per_step(config.data)

@@ -10,7 +10,6 @@ import types
 
 from flax.linen import meta
 import jax
-import ml_collections
 import numpy as np
 import optax
 import pytest
@@ -18,6 +17,7 @@ from support import tiny
 
 from nomic_jax import losses
 from nomic_jax import step as step_lib
+from nomic_jax.cli import config_flags
 from nomic_jax.model.encoder import Encoder
 
 README = (
@@ -25,16 +25,16 @@ README = (
 )
 
 
-def _example():
+def _example(heading="Add an objective"):
   """The first indented block under the heading."""
-  section = README.read_text().partition("## Add an objective\n")[2]
+  section = README.read_text().partition(f"## {heading}\n")[2]
   lines = section.partition("\n## ")[0].splitlines()
   inside = lambda line: line.startswith("    ") or not line
   after = itertools.dropwhile(lambda line: not line.startswith("    "), lines)
   return textwrap.dedent("\n".join(itertools.takewhile(inside, after))).strip()
 
 
-def test_the_objective_of_the_readme_trains(monkeypatch):
+def test_the_objective_of_the_readme_trains(monkeypatch, tmp_path):
   code = _example()
   assert 20 < len(code.splitlines()) < 40
   module = types.ModuleType("sigmoid")
@@ -43,13 +43,13 @@ def test_the_objective_of_the_readme_trains(monkeypatch):
     r'`"(\w+)": (\w+)` in the table', README.read_text()
   ).groups()
   monkeypatch.setitem(losses._LOSSES, name, getattr(module, line))
-  config = re.search(
-    r"`c\.loss = dict\((.*)\)` in a config", README.read_text()
-  )[1]
-  loss = losses.make(
-    ml_collections.ConfigDict(eval(f"dict({config})") | dict(chunk_tokens=64)),
-    Encoder(tiny.ARCHITECTURE),
+  # Its config is in a folder of the user, without a common.py.
+  (tmp_path / "sigmoid.py").write_text(_example("Train with it"))
+  config = config_flags.load(
+    [f"--config={tmp_path}/sigmoid.py", "--config.loss.chunk_tokens=64"]
   )
+  assert config.data.kind in module.Sigmoid.rows and config.steps == 1000
+  loss = losses.make(config.loss, Encoder(tiny.ARCHITECTURE))
   tx = optax.adam(3e-3)
   state = tiny.jit(lambda: meta.unbox(step_lib.init_state(loss, tx, 0)))()
   step = tiny.jit(step_lib.make_train_step(loss, tx))

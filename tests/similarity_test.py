@@ -113,9 +113,8 @@ def test_a_loss_that_is_added(monkeypatch):
 def test_a_loss_must_say_it():
   for loss in losses._LOSSES.values():
     assert loss.similarity in ("", *SIMILARITIES)
-  forgot = type("Forgot", (_Added,), {"similarity": losses.Loss.similarity})
-  with pytest.raises(TypeError, match="similarity"):
-    forgot(None)
+  with pytest.raises(TypeError, match="Forgot.similarity is not declared"):
+    type("Forgot", (losses.Loss,), {"init": None})
 
 
 @pytest.mark.usefixtures("labelled")
@@ -126,6 +125,7 @@ def test_classes_are_those_of_the_data_for_any_loss(monkeypatch):
   assert config.data.classes is None
   config, usage = _resolved(config)
   assert (config.data.labels, config.data.classes) == (1, 3)
+  assert not usage.prompt("query")  # batches of labels have no prompts
   assert config.loss.to_dict() == {"name": "added"}
   assert (usage.classes, usage.task) == ((), "")
 

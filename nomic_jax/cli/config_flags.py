@@ -121,7 +121,9 @@ def sets(
 
 
 def module(path: str) -> ModuleType:
-  """Imports a config file, which may import modules from its own folder.
+  """Imports a config file and the modules that it imports.
+
+  Modules are found in its own folder, and in that of the shipped configs.
 
   Args:
     path: the path of the file. If configs/NAME.py does not exist, the shipped
@@ -165,12 +167,15 @@ def module(path: str) -> ModuleType:
 def _importing_from(folder: str) -> Iterator[None]:
   """Puts `folder` on the path, then forgets the modules imported from it.
 
+  The shipped configs come last, so a config file anywhere can import their
+  `common`.
+
   Configs in another folder may import a different module of the same name,
   such as `common`. Folders that the config file adds to the path are handled
   likewise.
   """
   path, before = list(sys.path), set(sys.modules)
-  sys.path.insert(0, folder)
+  sys.path[:] = [folder, *path, *shipped_configs.folders()]
   try:
     yield
   finally:

@@ -31,6 +31,11 @@ def paths() -> list[str]:
   return [f"{_FOLDER}/{name}" for name in _shipped()]
 
 
+def folders() -> list[str]:
+  """Returns the folder of the shipped files; [] if they are not installed."""
+  return sorted({str(file.absolute().parent) for file in _shipped().values()})
+
+
 @functools.cache
 def _shipped() -> dict[str, pathlib.Path]:
   root = pathlib.Path(nomic_jax.__file__).parents[1]

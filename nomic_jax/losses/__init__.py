@@ -23,7 +23,7 @@ from nomic_jax.losses.mlm import MLM
 from nomic_jax.losses.triplet import Triplet
 from nomic_jax.model.encoder import Encoder
 
-_LOSSES: dict[str, type[Loss]] = {
+_LOSSES = {
   "mlm": MLM,
   "info_nce": InfoNCE,
   "classification": Classification,
@@ -41,8 +41,9 @@ def make(config: ml_collections.ConfigDict, encoder: Encoder) -> Loss:
     OptionError: for an unknown name or an argument the loss does not have.
   """
   options = config.to_dict()
-  loss = _named(name := options.pop("name"))
-  known = [*inspect.signature(loss).parameters][1:]
+  name = options.pop("name")
+  _check(name)
+  known = [*inspect.signature(_LOSSES[name]).parameters][1:]
   for option in options:
     one_of(
       option,
@@ -51,7 +52,7 @@ def make(config: ml_collections.ConfigDict, encoder: Encoder) -> Loss:
       "it has",
       OptionError,
     )
-  return loss(encoder, **options)
+  return _LOSSES[name](encoder, **options)
 
 
 def predicts_labels(config: ml_collections.ConfigDict) -> bool:
@@ -60,9 +61,9 @@ def predicts_labels(config: ml_collections.ConfigDict) -> bool:
   Raises:
     OptionError: for an unknown name.
   """
-  return issubclass(_named(config.name), Predictor)
+  _check(config.name)
+  return issubclass(_LOSSES[config.name], Predictor)
 
 
-def _named(name: str) -> type[Loss]:
+def _check(name: str) -> None:
   one_of(name, _LOSSES, f"name: no loss '{name}'", error=OptionError)
-  return _LOSSES[name]

@@ -40,6 +40,8 @@ class Classification(Predictor):
     chunk_tokens: GradCache, see `transforms.chunked`.
   """
 
+  rows = ("labels",)
+
   def __init__(
     self,
     encoder: Encoder,

@@ -42,7 +42,7 @@ class CoSENT(Loss):
     matryoshka_dims, matryoshka_weights: see `transforms.matryoshka`.
   """
 
-  rows = "scores"
+  rows = ("scores",)
   similarity = "cosine"
 
   def __init__(

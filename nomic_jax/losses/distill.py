@@ -62,6 +62,7 @@ class Distill(Loss):
   """
 
   similarity = "cosine"
+  rows = ("pairs", "triplets", "scores")
 
   def __init__(
     self,

@@ -52,6 +52,7 @@ class InfoNCE(Loss):
   """
 
   similarity = "cosine"
+  rows = ("pairs", "triplets", "scores")
 
   def __init__(
     self,

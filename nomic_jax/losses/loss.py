@@ -26,24 +26,26 @@ class Loss(abc.ABC):
       device then sums its own rows over all micro-batches, and the sums are
       added over devices once. Other losses communicate where necessary.
     perplexity: whether exp(loss) is worth logging.
-    rows: the kind of rows (`data.kinds`) that its batches are made from: the
-      required value of config.data.kind. "" accepts every kind whose batches
-      have the arrays that the loss reads.
+    rows: the kinds of rows (`data.kinds`) whose batches have the arrays that
+      it reads: the values that config.data.kind may have; () accepts any.
+    similarity: how the vectors of a trained model compare, one of
+      `usage.SIMILARITIES`; "" if the loss compares no pooled vectors: a model
+      then keeps the similarity it was loaded with. Every class declares it,
+      since nothing else says how to use the models that it trains.
   """
 
   by_row: bool = False
   perplexity: bool = False
-  rows: str = ""
+  rows: tuple[str, ...] = ()
+  similarity: str
 
-  @property
-  @abc.abstractmethod
-  def similarity(self) -> str:
-    """How the vectors of a trained model compare: a name in `SIMILARITIES`.
-
-    "" if the loss compares no pooled vectors: a model then keeps the similarity
-    it was loaded with. Every loss declares it, usually as an attribute of its
-    class, since nothing else says how to use the models that it trains.
-    """
+  def __init_subclass__(cls) -> None:
+    super().__init_subclass__()
+    if not hasattr(cls, "similarity"):
+      raise TypeError(
+        f"{cls.__name__}.similarity is not declared; see `Loss`, or the README "
+        "of this package"
+      )
 
   @abc.abstractmethod
   def init(self, rng: Array) -> Params:

@@ -36,6 +36,7 @@ class MLM(Loss):
   perplexity = True  # exp(loss) is the perplexity
   by_row = True
   similarity = ""
+  rows = ("text",)
 
   def __init__(self, encoder: Encoder, *, chunks: int = 1):
     ranges.at_least("", {"chunks": chunks}, chunks=1)

@@ -58,7 +58,7 @@ class Triplet(Loss):
     chunk_tokens: GradCache, see `transforms.chunked`.
   """
 
-  rows = "triplets"
+  rows = ("triplets",)
   similarity = "cosine"  # unless `distance` is another
 
   def __init__(

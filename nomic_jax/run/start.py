@@ -114,19 +114,23 @@ def resolve(
   usage = start.usage
   if config.data.kind == "labels" or _predicts_labels(config):
     usage = _with_classes(config, usage)
+  similarity = _loss(config, start.architecture).similarity
   with config.unlocked():
+    # What a loss compares is embedded with the prompts of the config, if any.
+    sides = ("", "") if similarity else None
     if "query_prompt" in config.data:
       for side in ("query", "document"):
         if config.data[f"{side}_prompt"] is None:
           config.data[f"{side}_prompt"] = usage.prompt(side)
       sides = config.data.query_prompt, config.data.document_prompt
+    if sides is not None:
       fresh = start.params is None and usage == work_directory.fresh_usage()
       usage = (
         work_directory.fresh_usage(*sides)
         if fresh
         else (usage.with_prompts(*sides))
       )
-    if similarity := _loss(config, start.architecture).similarity:
+    if similarity:
       usage = usage.compared_by(similarity)
     own = {
       **{
