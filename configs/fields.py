@@ -45,8 +45,8 @@ MEANINGS = {
   "encoder.mlp_width": "inner width of the MLP",
   "encoder.family": "family of fresh weights, a name in "
   "nomic_jax/families/README.md",
-  "encoder.pooling": "mean, cls or last; None: the model's own, mean for "
-  "fresh weights",
+  "encoder.pooling": "mean, cls, last or weighted (by position); None: "
+  "the model's own, mean for fresh weights",
   "encoder.pooled_norm": "a LayerNorm of the pooled vector, as in "
   "nomic-embed-text-v1.5; None: the model's own",
   "encoder.projection": "width of a linear layer after pooling, 0: none; "

@@ -21,6 +21,12 @@ def test_every_field_has_a_meaning_and_every_meaning_a_field(fields):
   assert {fields.general(f) for f in fields.defaults()} == set(fields.MEANINGS)
 
 
+def test_every_config_is_in_the_table(fields):
+  files = (small_data.ROOT / "configs").glob("*.py")
+  configs = {f.stem for f in files if "\ndef get_config(" in f.read_text()}
+  assert configs == set(fields.CONFIGS)
+
+
 def test_the_page_has_the_table(fields):
   page = (small_data.ROOT / "configs" / "README.md").read_text()
   assert fields.markdown() in page

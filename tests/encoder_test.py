@@ -3,6 +3,8 @@
 """The encoder: its parameters, and independence of texts in a row."""
 
 import dataclasses
+import pathlib
+import re
 
 import jax
 import numpy as np
@@ -94,6 +96,7 @@ def test_paper_model_has_the_published_number_of_parameters():
     (NOMIC, "mean"),
     (NOMIC, "cls"),
     (NOMIC, "last"),
+    (NOMIC, "weighted"),
     (BERT, "mean"),
     (NTK, "mean"),
   ],
@@ -305,7 +308,7 @@ def test_unknown_pooling_is_named():
     Encoder(config.architecture).embed(_params(NOMIC), tokens, 4)
 
 
-@pytest.mark.parametrize("name", ["mean", "cls", "last"])
+@pytest.mark.parametrize("name", [p for p in pooling.POOLINGS if p != "none"])
 def test_a_text_that_is_not_finite_affects_no_other(name):
   segments = np.array([[1, 1, 1, 2, 2, 0, 0, 0]])
   hidden = np.random.default_rng(0).normal(size=(1, 8, 4)).astype("f")
@@ -315,3 +318,21 @@ def test_a_text_that_is_not_finite_affects_no_other(name):
   spoilt = np.asarray(pooling.pool(name, hidden, segments, 3))
   assert np.isnan(spoilt[0, 0]).all()
   np.testing.assert_array_equal(spoilt[0, 1:], whole[0, 1:])
+
+
+def test_the_page_adds_a_pooling(monkeypatch):
+  page = pathlib.Path(pooling.__file__).parent / "README.md"
+  code, line = re.findall(
+    r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL
+  )
+  names = {}
+  exec(compile(code, "ends.py", "exec"), names)
+  monkeypatch.setattr(pooling, "_WEIGHTS", dict(pooling._WEIGHTS))
+  exec(line, {"_WEIGHTS": pooling._WEIGHTS, **names})
+  monkeypatch.setattr(pooling, "POOLINGS", (*pooling.POOLINGS, "ends"))
+  segments = np.array([[1, 1, 1, 2, 3, 3, 0, 0]])
+  hidden = np.random.default_rng(0).normal(size=(1, 8, 4)).astype("f")
+  found = np.asarray(pooling.pool("ends", hidden, segments, 4))[0]
+  h = hidden[0]
+  expected = [(h[0] + h[2]) / 2, h[3], (h[4] + h[5]) / 2, 0 * h[0]]
+  np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)

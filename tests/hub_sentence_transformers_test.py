@@ -71,6 +71,7 @@ def directory(tmp_path, tokenizer):
     CLASSIC,
     dict(pooling="cls"),
     dict(pooling="last"),
+    dict(pooling="weighted"),
     dict(pooled_norm=True),
     dict(rotary_factor=2.0, trained_length=16),
     dict(pooled_norm=True, projection=24),

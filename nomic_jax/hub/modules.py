@@ -20,6 +20,7 @@ from nomic_jax.errors import UserError
 from nomic_jax.hub.weights import WEIGHTS
 from nomic_jax.model.head import Head
 from nomic_jax.model.head import Module
+from nomic_jax.model.pooling import POOLINGS
 from nomic_jax.storage.keys import ANY
 from nomic_jax.storage.keys import Keys
 from nomic_jax.storage.keys import read_json
@@ -39,7 +40,7 @@ POOLING = {
   "weighted": ("pooling_mode_weightedmean_tokens", "weightedmean"),
   "last": ("pooling_mode_lasttoken", "lasttoken"),
 }
-SUPPORTED = ("mean", "cls", "last")
+SUPPORTED = tuple(p for p in POOLINGS if p in POOLING)
 OWN = "sentence_transformers."
 WRITTEN = OWN + "models."
 TORCH = "torch.nn.modules."
@@ -96,6 +97,11 @@ def write(
     UserError: if there are modules but no pooling.
   """
   modules: list[tuple[str, dict, dict]] = [("Transformer", {}, {})]
+  if head.pooling not in (*SUPPORTED, "none"):
+    raise UserError(
+      f"config.encoder.pooling: sentence-transformers has no '{head.pooling}'; "
+      f"expected one of {', '.join(SUPPORTED)}"
+    )
   if head.pooling != "none":
     modes = {key: ours == head.pooling for ours, (key, _) in POOLING.items()}
     modules.append(

@@ -51,7 +51,7 @@ class EncoderConfig:
   norm_eps: float = 1e-12
   initializer_range: float = 0.02
   pad_token_id: int = 0
-  pooling: str = "mean"  # mean, cls, last, or none: a vector per token
+  pooling: str = "mean"  # a name in `pooling.POOLINGS`
   pooled_norm: bool = False  # v1.5: LayerNorm, no affine, of the pooled vector
   projection: int = 0  # width of a linear layer after pooled_norm; 0: no layer
   pooler: bool = False  # BERT's tanh(dense(first token)) weights

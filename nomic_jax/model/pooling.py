@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pools the hidden states of packed rows to one vector per text."""
 
+from collections.abc import Callable
+
 import jax
 from jax import Array
 import jax.numpy as jnp
@@ -10,7 +12,28 @@ from jaxtyping import Int
 
 from nomic_jax.errors import one_of
 
-POOLINGS = ("mean", "cls", "last", "none")
+
+def _first(ids: Array, member: Array) -> Array:
+  before = jnp.pad(ids, ((0, 0), (1, 0)))[:, :-1]
+  return member & (ids != before)[:, :, None]
+
+
+def _last(ids: Array, member: Array) -> Array:
+  after = jnp.pad(ids, ((0, 0), (0, 1)))[:, 1:]
+  return member & (ids != after)[:, :, None]
+
+
+# Name -> the weight of each token in the mean that is the vector of its text,
+# [B, S, slots], given segment_ids [B, S] and whether a token is a member of
+# each slot, bool [B, S, slots]. It must be 0 outside of the text.
+_WEIGHTS: dict[str, Callable[[Array, Array], Array]] = {
+  "mean": lambda ids, member: member,
+  "cls": _first,
+  "last": _last,
+  # By position from 1, as causal models are pooled (SGPT, Muennighoff 2022).
+  "weighted": lambda ids, member: jnp.cumsum(member, 1) * member,
+}
+POOLINGS = (*_WEIGHTS, "none")
 
 
 def pool(
@@ -24,8 +47,8 @@ def pool(
   A NaN or infinity makes the vector of its segment NaN, and no other.
 
   Args:
-    name: mean, cls (first token), last (last token) or none (every token's
-      vector).
+    name: mean, cls (first token), last (last token), weighted (mean weighted
+      by position) or none (every token's vector).
     hidden: float32 [B, S, D].
     segment_ids: int32 [B, S]; texts are 1..slots, each contiguous.
     slots: the maximum number of texts in a row.
@@ -38,15 +61,9 @@ def pool(
   if name == "none":
     return jnp.where((segment_ids > 0)[:, :, None], hidden, 0)
   member = segment_ids[:, :, None] == jnp.arange(1, slots + 1)
-  if name == "cls":
-    before = jnp.pad(segment_ids, ((0, 0), (1, 0)))[:, :-1]
-    member &= (segment_ids != before)[:, :, None]
-  elif name == "last":
-    after = jnp.pad(segment_ids, ((0, 0), (0, 1)))[:, 1:]
-    member &= (segment_ids != after)[:, :, None]
-  weight = member.astype(hidden.dtype)
+  weight = _WEIGHTS[name](segment_ids, member).astype(hidden.dtype)
   finite = jnp.isfinite(hidden)
-  not_finite = (member & ~finite.all(-1)[:, :, None]).any(1)
+  not_finite = ((weight != 0) & ~finite.all(-1)[:, :, None]).any(1)
   # The sum over tokens as a matmul: no scatter, and rows stay on their device.
   total = jnp.einsum(
     "bsk,bsd->bkd",
