@@ -15,6 +15,7 @@ from support import tiny
 
 from nomic_jax import losses
 from nomic_jax.errors import UserError
+from nomic_jax.losses import negatives as negatives_lib
 from nomic_jax.losses import streamed
 from nomic_jax.losses import transforms
 from nomic_jax.losses.info_nce import InfoNCE
@@ -126,7 +127,7 @@ def test_answers_of_an_equal_query_are_no_negatives(queries, negatives):
   assert not np.asarray(actual[1][0])[[1, -1]].any()  # no gradient either
   answers = [{identity[p] for p in positive[group == g]} for g in group]
   np.testing.assert_array_equal(
-    streamed.negatives(*map(jnp.asarray, (positive, identity, group)))[2:-1],
+    negatives_lib.of(*map(jnp.asarray, (positive, identity, group)))[2:-1],
     [[i != 0 and i not in a for i in identity] for a in answers[2:-1]],
   )
   # Controls: with other groups, the loss differs.
@@ -142,14 +143,14 @@ def test_answers_of_an_equal_query_are_no_negatives(queries, negatives):
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [1, 8])
 def test_a_set_beyond_its_bits_is_a_superset(words, monkeypatch):
-  monkeypatch.setattr(streamed, "_WORDS", words)
+  monkeypatch.setattr(negatives_lib, "WORDS", words)
   rng = np.random.default_rng(0)
   group = np.repeat(np.arange(1, 61), 2)  # 60 queries of two documents
   identity = rng.integers(1, 90, 120)
   answers = {g: {*identity[group == g]} for g in group}
   exact = np.array([[i not in answers[g] for i in identity] for g in group])
   found = np.asarray(
-    streamed.negatives(
+    negatives_lib.of(
       *(jnp.asarray(x, "int32") for x in (np.arange(120), identity, group))
     )
   )

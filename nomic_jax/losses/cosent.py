@@ -16,11 +16,11 @@ import jax.numpy as jnp
 from nomic_jax.errors import OptionError
 from nomic_jax.losses import texts
 from nomic_jax.losses import transforms
+from nomic_jax.losses.blocks import whole
 from nomic_jax.losses.loss import Batch
 from nomic_jax.losses.loss import Loss
 from nomic_jax.losses.loss import Outcome
 from nomic_jax.losses.loss import Params
-from nomic_jax.losses.streamed import whole
 from nomic_jax.model.encoder import Encoder
 
 _LOWEST = -1e30  # in place of -inf, whose differences are NaN

@@ -18,13 +18,13 @@ from nomic_jax.errors import check_choice
 from nomic_jax.errors import OptionError
 from nomic_jax.losses import ranking
 from nomic_jax.losses import texts
+from nomic_jax.losses.blocks import map_blocks
 from nomic_jax.losses.loss import Batch
 from nomic_jax.losses.loss import Loss
 from nomic_jax.losses.loss import Outcome
 from nomic_jax.losses.loss import Params
 from nomic_jax.losses.streamed import cross_entropy
 from nomic_jax.losses.streamed import dot
-from nomic_jax.losses.streamed import map_blocks
 from nomic_jax.mesh import own_rows
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.pooling import normalize

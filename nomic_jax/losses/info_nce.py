@@ -16,13 +16,13 @@ import jax.numpy as jnp
 from nomic_jax.errors import OptionError
 from nomic_jax.losses import texts
 from nomic_jax.losses import transforms
+from nomic_jax.losses.blocks import whole
 from nomic_jax.losses.loss import Batch
 from nomic_jax.losses.loss import Loss
 from nomic_jax.losses.loss import Outcome
 from nomic_jax.losses.loss import Params
 from nomic_jax.losses.streamed import cross_entropy
 from nomic_jax.losses.streamed import dot
-from nomic_jax.losses.streamed import whole
 from nomic_jax.model.encoder import Encoder
 
 

@@ -20,52 +20,19 @@ from typing import NamedTuple
 import jax
 from jax import Array
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec
-from jaxtyping import Bool
 from jaxtyping import Float
 from jaxtyping import Float32
 from jaxtyping import Int
 from jaxtyping import PyTree
 from jaxtyping import UInt32
 
+from nomic_jax.losses import negatives
+from nomic_jax.losses.blocks import map_blocks
+from nomic_jax.losses.blocks import whole
+
 # True float32: by default accelerators multiply in bfloat16 or TF32, and a
 # temperature of 0.02 multiplies their errors by fifty.
 _EXACT = jax.lax.Precision.HIGHEST
-
-
-def map_blocks(
-  f: Callable[[PyTree], PyTree], most: int, rows: PyTree
-) -> PyTree:
-  """Applies f to blocks of at most `most` rows of the leading axis in sequence.
-
-  Blocks are interleaved, so that each has an equal part of every device's rows,
-  and their number is a power of two. If the number of blocks does not divide
-  the number of rows, rows of zeros are appended and their results are dropped.
-
-  Args:
-    f: from a tree of [R, ...] arrays to another such tree.
-    most: the largest number of rows in a block.
-    rows: a tree of [N, ...] arrays.
-  """
-  size = jax.tree.leaves(rows)[0].shape[0]
-  blocks = 1
-  while blocks * most < size:
-    blocks *= 2
-  if blocks == 1:
-    return f(rows)
-  filled = -(-size // blocks) * blocks
-
-  def split(x: Array) -> Array:
-    if filled > size:
-      x = jnp.pad(x, [(0, filled - size)] + [(0, 0)] * (x.ndim - 1))
-    return x.reshape(-1, blocks, *x.shape[1:]).swapaxes(0, 1)
-
-  join = lambda x: x.swapaxes(0, 1).reshape(filled, *x.shape[2:])[:size]
-  return jax.tree.map(join, jax.lax.map(f, jax.tree.map(split, rows)))
-
-
-# Sets of queries are stored in this many 32-bit words: see `_answers`.
-_WORDS = 8
 
 
 # Maps [q, ...] queries and [c, ...] candidates, trees of float arrays, to
@@ -93,7 +60,7 @@ class _Queries(NamedTuple):
     vectors: [q, ...], a tree.
     positive: int32 [q], the index of each one's positive; -1 if absent.
     identity: int32 [q], of the positive.
-    group: uint32 [q, _WORDS], at most one bit, see `_answers`.
+    group: uint32 [q, words], at most one bit, see `negatives.answers`.
   """
 
   vectors: PyTree
@@ -109,7 +76,7 @@ class _Candidates(NamedTuple):
     vectors: [c, ...], a tree.
     place: int32 [c], index among all candidates.
     identity: int32 [c], equal for equal texts; 0 if absent.
-    groups: uint32 [c, _WORDS], groups of the queries it answers.
+    groups: uint32 [c, words], groups of the queries it answers.
   """
 
   vectors: PyTree
@@ -163,75 +130,8 @@ def cross_entropy(
     scale,
     positive,
     identity,
-    *whole(_answers(*everywhere)),
+    *whole(negatives.answers(*everywhere)),
   )
-
-
-def negatives(
-  positive: Int[Array, " Q"],
-  identity: Int[Array, " C"],
-  group: Int[Array, " Q"],
-) -> Bool[Array, "Q C"]:
-  """Returns which candidates are negatives of which queries, bool [Q, C].
-
-  For losses that hold all pairs; arguments are those of `cross_entropy`.
-  """
-  group, groups = _answers(positive, identity, group)
-  no_vectors = jnp.zeros(())
-  return ~_left_out(
-    _Queries(no_vectors, positive, identity[positive], group),
-    _Candidates(no_vectors, jnp.arange(len(identity)), identity, groups),
-  )
-
-
-def _answers(
-  positive: Array, identity: Array, group: Array
-) -> tuple[Array, Array]:
-  """Encodes as bits which candidates answer which groups of equal queries.
-
-  A group of equal queries has a bit if it has several distinct positives; one
-  with a single positive is matched by the identity. There are bits for 256
-  groups. If there are more groups, some share a bit; documents that answer one
-  of them are then not used as negatives of the others either.
-
-  Returns:
-    The bit of each query, uint32 [Q, _WORDS], zero if its group has none; and
-    those of the groups that each candidate answers, [C, _WORDS].
-  """
-  changed = lambda x: jnp.concatenate([jnp.ones(1, bool), x[1:] != x[:-1]])
-  before = lambda x: jnp.concatenate(
-    [jnp.zeros_like(x[:1]), jnp.cumsum(x, axis=0, dtype=x.dtype)]
-  )
-  find = lambda ordered, x: tuple(
-    jnp.searchsorted(ordered, x, side=side) for side in ("left", "right")
-  )
-  # Distinct pairs of a group and the identity of a positive, sorted by group.
-  own = jnp.where(positive >= 0, identity[positive], 0)
-  of_pair, own = jax.lax.sort((group, own), num_keys=2)
-  starts = changed(of_pair)
-  distinct = (starts | changed(own)) & (own != 0)
-  first, after = find(of_pair, of_pair)
-  counts = before(distinct.astype(jnp.int32))
-  several = counts[after] - counts[first] > 1
-  number = (jnp.cumsum(several & starts) - 1) % (32 * _WORDS)
-
-  def bits(number: Array, there: Array) -> Array:
-    word, bit = jnp.divmod(number, 32)
-    bit = jnp.where(there, jnp.left_shift(1, bit).astype(jnp.uint32), 0)
-    return jnp.where(word[:, None] == jnp.arange(_WORDS), bit[:, None], 0)
-
-  at, _ = find(of_pair, group)
-  of_query = bits(number[at], several[at])
-  # The same by identity, each bit once, so that sums (mod 2^32) are unions.
-  own, number, there = jax.lax.sort(
-    (own, number, (distinct & several).astype(jnp.int32)), num_keys=3
-  )
-  last = jnp.concatenate(
-    [(own[1:] != own[:-1]) | (number[1:] != number[:-1]), jnp.ones(1, bool)]
-  )
-  sums = before(bits(number, last & (there == 1)))
-  first, after = find(own, identity)
-  return of_query, sums[after] - sums[first]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -389,18 +289,10 @@ def _logits(
   Both are [q, c]; one of the two sets is a block.
   """
   own = queries.positive[:, None] == candidates.place
-  seen = own | ~_left_out(queries, candidates)
-  return jnp.where(seen, logits, -jnp.inf), own
-
-
-def _left_out(queries: _Queries, candidates: _Candidates) -> Array:
-  """Returns which candidates are not negatives, bool [q, c]."""
-  masked = (queries.identity[:, None] == candidates.identity) | (
-    candidates.identity == 0
+  seen = own | ~negatives.left_out(
+    queries.identity, queries.group, candidates.identity, candidates.groups
   )
-  for group, groups in zip(queries.group.T, candidates.groups.T):
-    masked |= (group[:, None] & groups) != 0
-  return masked
+  return jnp.where(seen, logits, -jnp.inf), own
 
 
 def _excess(
@@ -424,13 +316,3 @@ def _rows(vectors: PyTree) -> int:
   The logits of a block take no more memory than the vectors of the other set.
   """
   return max(sum(x[0].size for x in jax.tree.leaves(vectors)), 8)
-
-
-def whole(arrays: PyTree) -> PyTree:
-  """Replicates arrays over the devices of the current mesh, if any.
-
-  Otherwise the partitioner would gather a part in each iteration of the loop.
-  """
-  if jax.sharding.get_abstract_mesh().empty:
-    return arrays
-  return jax.lax.with_sharding_constraint(arrays, PartitionSpec())
