@@ -98,6 +98,9 @@ def modernbert(c: ml_collections.ConfigDict, variant: str, size: str) -> None:
     else dict(width=768, layers=22, heads=12, mlp_width=1152)
   )
   c.compute.unroll = c.encoder.layers
+  # The logits of a micro-batch fit in memory, and each further chunk would read
+  # the word embeddings and their gradient again.
+  c.loss.chunks = 1
   if long:  # 300e9 tokens; the rate falls during the last 50e9
     c.data.row_length = 8192
     c.data.batch_size, c.data.micro_batches = (616, 1) if large else (576, 1)

@@ -5,6 +5,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from support import hub_random
@@ -14,6 +15,7 @@ import transformers
 
 from nomic_jax.data.text import mask_tokens
 from nomic_jax.hub import model_directory
+from nomic_jax.losses import vocabulary
 from nomic_jax.losses.mlm import MLM
 from nomic_jax.model.encoder import Encoder
 
@@ -150,6 +152,83 @@ def test_chunks_keep_the_logits_from_existing_at_once():
   logits = 64 * 4 * 16384 * 4
   assert temporaries(1) > logits  # control
   assert temporaries(16) < logits / 4
+
+
+def _in_float64(x, table, bias, labels, weights):
+  """The losses, whether labels score highest, and the gradients."""
+
+  def total(x, table, bias):
+    logits = x @ table.T + bias
+    true = jnp.take_along_axis(logits, labels[:, None], 1)[:, 0]  # -1: the last
+    loss = jnp.where(labels < 0, 0, jax.nn.logsumexp(logits, 1) - true)
+    found = (labels >= 0) & (logits.argmax(1) == labels)
+    return (loss * weights).sum(), (loss, found)
+
+  with jax.enable_x64(True):
+    arrays = [jnp.asarray(np.asarray(a), "float64") for a in (x, table, bias)]
+    grads, (loss, found) = jax.jit(jax.grad(total, (0, 1, 2), has_aux=True))(
+      *arrays
+    )
+    assert {g.dtype.name for g in grads} == {"float64"}
+    return jax.device_get((loss, found, grads))
+
+
+@pytest.mark.parametrize(
+  "dtype, error", [("float32", 1e-5), ("bfloat16", 2e-2)]
+)
+def test_cross_entropy_is_that_of_float64(dtype, error):
+  draw = np.random.default_rng(0)
+  x = jnp.asarray(draw.normal(size=(24, 16)) * 2, dtype)
+  table = draw.normal(size=(50, 16)).astype("f")
+  if dtype == "bfloat16":  # so that only the gradient is rounded
+    table = np.asarray(jnp.asarray(table, dtype), "f")
+  bias = draw.normal(size=50).astype("f")
+  labels = draw.integers(-1, 50, 24)
+  labels[:8] = np.argmax(np.asarray(x, "f") @ table.T + bias, 1)[:8]
+  labels[8] = -1
+  weights = draw.uniform(0.5, 2, 24).astype("f")
+
+  def total(x, table, bias):
+    loss, found = vocabulary.cross_entropy(x, table, bias, labels)
+    return (loss * weights).sum(), (loss, found)
+
+  grads, (loss, found) = tiny.jit(jax.grad(total, (0, 1, 2), has_aux=True))(
+    x, table, bias
+  )
+  assert [g.dtype.name for g in grads] == [dtype, "float32", "float32"]
+  expected = _in_float64(x, table, bias, labels, weights)
+  np.testing.assert_allclose(loss, expected[0], rtol=1e-5, atol=1e-5)
+  np.testing.assert_array_equal(found, expected[1])
+  assert 8 <= found.sum() < 24 and (loss[labels < 0] == 0).all()
+
+  def furthest(expected):
+    return max(
+      np.abs(np.asarray(g, "float64") - e).max() / np.abs(e).max()
+      for g, e in zip(grads, expected, strict=True)
+    )
+
+  assert furthest(expected[2]) < error
+  # The gradient of the bias is summed before it is rounded.
+  np.testing.assert_allclose(grads[2], expected[2][2], atol=1e-4)
+  # Controls: one other label, and rows without a label that count.
+  other = labels.copy()
+  other[0] = (other[0] + 1) % 50
+  assert furthest(_in_float64(x, table, bias, other, weights)[2]) > 5 * error
+  other = np.where(labels < 0, 0, labels)
+  assert furthest(_in_float64(x, table, bias, other, weights)[2]) > 5 * error
+
+
+def test_extreme_logits_and_ties():
+  """No overflow; a word that scores as high as the label means not found."""
+  x = jnp.array([[200.0], [-200.0], [0.0], [-200.0]])
+  table, labels = jnp.array([[1.0], [-1.0], [0.5]]), jnp.array([0, 0, 0, -1])
+  loss, found = vocabulary.cross_entropy(x, table, None, labels)
+  np.testing.assert_allclose(loss, [0, 400, np.log(3), 0], rtol=1e-6)
+  assert found.tolist() == [True, False, False, False]
+  grads = jax.grad(
+    lambda x: vocabulary.cross_entropy(x, table, None, labels)[0].sum()
+  )(x)
+  np.testing.assert_allclose(grads[:, 0], [0, -2, -5 / 6, 0], atol=1e-6)
 
 
 def test_weight_counts_the_labels_and_nothing_else_matters():

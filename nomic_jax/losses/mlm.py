@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from nomic_jax.cli import ranges
 from nomic_jax.losses import transforms
+from nomic_jax.losses import vocabulary
 from nomic_jax.losses.loss import Batch
 from nomic_jax.losses.loss import Loss
 from nomic_jax.losses.loss import Outcome
@@ -30,7 +31,8 @@ class MLM(Loss):
 
   Attributes:
     chunks: number of chunks in which the product with the vocabulary is
-      computed, so that [B·M, V] logits never exist at once.
+      computed, so that [B·M, V] logits never exist at once. Each chunk reads
+      the whole table and adds to its whole gradient.
   """
 
   perplexity = True  # exp(loss) is the perplexity
@@ -64,17 +66,15 @@ class MLM(Loss):
 
     def score(rows):
       chosen, labels = rows
-      flat = chosen.reshape(-1, chosen.shape[-1])
-      logits = cast(Array, self._head.apply({"params": head}, flat, table))
-      logits = logits.reshape(*labels.shape, -1)
-      true = jnp.take_along_axis(
-        logits, jnp.maximum(labels, 0)[:, :, None], axis=-1
-      )[:, :, 0]
-      counted = labels >= 0
-      loss = jax.nn.logsumexp(logits, axis=-1) - true
+      x = self._head.apply(
+        {"params": head}, chosen.reshape(-1, chosen.shape[-1])
+      )
+      loss, found = vocabulary.cross_entropy(
+        cast(Array, x), table, head.get("bias"), labels.reshape(-1)
+      )
       return (
-        jnp.where(counted, loss, 0.0).sum(-1),
-        (counted & (logits.argmax(-1) == labels)).sum(-1),
+        loss.reshape(labels.shape).sum(-1),
+        found.reshape(labels.shape).sum(-1),
       )
 
     loss, correct = transforms.map_chunks(

@@ -26,9 +26,15 @@ class MLMHead(nn.Module):
 
   @nn.compact
   def __call__(
-    self, hidden: Float[Array, "N D"], word_embedding: Float[Array, "V E"]
-  ) -> Float32[Array, "N V"]:
-    """Maps hidden states [N, D] and table [V, E] to float32 logits [N, V]."""
+    self,
+    hidden: Float[Array, "N D"],
+    word_embedding: Float[Array, "V E"] | None = None,
+  ) -> Float[Array, "N columns"]:
+    """Maps hidden states [N, D] and table [V, E] to float32 logits [N, V].
+
+    Without a table, returns the left operand of the product with it: [N, E], in
+    the dtype of the head.
+    """
     a = self.architecture
     p = a.prediction
     x = layers.dense(
@@ -40,16 +46,24 @@ class MLMHead(nn.Module):
       "transform",
     )(hidden)
     x = layers.norm(p.norm, "norm")(layers.ACTIVATIONS[p.activation](x))
-    logits = jnp.einsum(
-      "nd,vd->nv",
-      x.astype(self.dtype),
-      word_embedding.astype(self.dtype),
-      preferred_element_type=jnp.float32,
-    )
+    x = x.astype(self.dtype)
+    if word_embedding is None:
+      return x
+    bias = None
     if p.bias:
       init = nn.with_logical_partitioning(nn.initializers.zeros, ("vocab",))
-      logits += cast(Array, self.param("bias", init, (a.vocab_size,)))
-    return logits
+      bias = cast(Array, self.param("bias", init, (a.vocab_size,)))
+    return logits(x, word_embedding.astype(self.dtype), bias)
+
+
+def logits(
+  x: Float[Array, "N E"],
+  words: Float[Array, "V E"],
+  bias: Float32[Array, " V"] | None,
+) -> Float32[Array, "N V"]:
+  """Returns x [N, E] times the word embeddings [V, E].T, plus the bias."""
+  y = jnp.einsum("nd,vd->nv", x, words, preferred_element_type=jnp.float32)
+  return y if bias is None else y + bias
 
 
 class ClassificationHead(nn.Module):
