@@ -25,12 +25,12 @@ from nomic_jax.cli import ranges
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation.evaluators.evaluator import Evaluator
-from nomic_jax.evaluation.evaluators.evaluator import Training
 from nomic_jax.evaluation.evaluators.labels import Labels
 from nomic_jax.evaluation.evaluators.loss import HeldOutLoss
 from nomic_jax.evaluation.evaluators.retrieval import Retrieval
 from nomic_jax.evaluation.evaluators.scores import Scores
 from nomic_jax.model.params import Params
+from nomic_jax.program import Run
 
 _KINDS: dict[str, type[Evaluator]] = {
   "labels": Labels,
@@ -47,7 +47,7 @@ class Evaluators:
     self,
     config: ml_collections.ConfigDict,
     tokenizer: tokenizers.Tokenizer,
-    run: Training,
+    run: Run,
   ):
     """Builds each evaluator; see `Evaluator`."""
     self._last = config.steps

@@ -14,11 +14,11 @@ import tokenizers
 from nomic_jax.data import loader
 from nomic_jax.data import pack
 from nomic_jax.errors import UserError
-from nomic_jax.evaluation.evaluators.evaluator import Training
 from nomic_jax.losses import transforms
 from nomic_jax.losses.loss import Params
 from nomic_jax.mesh import partition
 from nomic_jax.model.usage import check_ranked
+from nomic_jax.program import Run
 from nomic_jax.text import special_tokens
 from nomic_jax.text.shorten import shorten
 
@@ -41,7 +41,7 @@ class Embeddings:
     self,
     options: ml_collections.ConfigDict,
     tokenizer: tokenizers.Tokenizer,
-    run: Training,
+    run: Run,
   ):
     """Sets up from an evaluator's options: `query_length`, `document_length`,
     `query_prompt` and `document_prompt`.
@@ -84,7 +84,7 @@ class Embeddings:
       self._special.cut(np.array(e.ids, np.int32), length) for e in encoded
     ]
 
-  def compile(self, run: Training, longest: int) -> None:
+  def compile(self, run: Run, longest: int) -> None:
     """Traces the program for texts of at most `longest` tokens.
 
     Args:

@@ -1,57 +1,16 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The interface of evaluators, and what they use of a training run."""
+"""The interface of evaluators."""
 
 import abc
 from collections.abc import Callable
 from collections.abc import Sequence
-from typing import Protocol
 
-from jax.sharding import Mesh
-from jaxtyping import PyTree
 import ml_collections
 import tokenizers
 
-from nomic_jax.losses.loss import Loss
 from nomic_jax.losses.loss import Params
-from nomic_jax.model.encoder import Encoder
-
-
-class Training(Protocol):
-  """What evaluators use of a `program.Run`.
-
-  Attributes:
-    mesh: the mesh of all devices.
-    encoder: without dropout.
-    loss: the loss of that encoder.
-    state: shapes and shardings of the `TrainState`.
-  """
-
-  @property
-  def mesh(self) -> Mesh:
-    """The mesh of all devices."""
-    ...
-
-  @property
-  def encoder(self) -> Encoder:
-    """The encoder without dropout."""
-    ...
-
-  @property
-  def loss(self) -> Loss:
-    """The loss of that encoder."""
-    ...
-
-  @property
-  def state(self) -> PyTree:
-    """Shapes and shardings of the `TrainState`."""
-    ...
-
-  def on_mesh(
-    self, f: Callable[[PyTree, PyTree], PyTree]
-  ) -> Callable[..., PyTree]:
-    """Returns f(params, batch), jitted as the train step is."""
-    ...
+from nomic_jax.program import Run
 
 
 class Evaluator(abc.ABC):
@@ -63,7 +22,7 @@ class Evaluator(abc.ABC):
     options: the options of this evaluator, `config.evaluators.NAME`.
     config: the training config.
     tokenizer: the tokenizer of the model.
-    run: what it uses of the training run.
+    run: the program of the training run.
     metrics: names of the results, known once it is open.
   """
 
@@ -74,7 +33,7 @@ class Evaluator(abc.ABC):
     options: ml_collections.ConfigDict,
     config: ml_collections.ConfigDict,
     tokenizer: tokenizers.Tokenizer,
-    run: Training,
+    run: Run,
   ):
     self.options, self.config = options, config
     self.tokenizer, self.run = tokenizer, run
