@@ -40,7 +40,7 @@ LOSSES = {
     lambda: tiny.pair_batch(rows=16),
   ),
   "classification": (
-    dict(name="classification", chunk_tokens=16),
+    dict(name="classification", chunk_tokens=16, kind="single", labels=2),
     0.2,
     lambda: _labelled(),
   ),
@@ -78,6 +78,16 @@ def _taught(queries=8, rows=16):
   }
 
 
+def _rows(name):
+  """Returns config.data: the kind of rows that the loss reads."""
+  lengths = dict(batch_size=64, query_length=16, document_length=16)
+  if name == "mlm":
+    return dict(kind="text", row_length=16, batch_size=64)
+  if name == "classification":
+    return dict(kind="labels", classes=2, text_length=16, batch_size=64)
+  return dict(kind="pairs", **lengths)
+
+
 def _setup(name, rules="replicated", *sizes, **optimizer):
   """The step that `nomic-jax train` runs, and a batch for it."""
   loss, dropout, batch = LOSSES[name]
@@ -87,7 +97,7 @@ def _setup(name, rules="replicated", *sizes, **optimizer):
       seed=0,
       steps=10,
       loss=loss,
-      data=dict(kind="text", row_length=16, batch_size=64),
+      data=_rows(name),
       compute=dict(
         dtype="float32",
         attention="reference",

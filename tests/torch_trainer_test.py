@@ -199,7 +199,11 @@ def _train_here(folder, name):
       seed=0,
       steps=STEPS,
       loss=loss,
-      data=dict(kind="text", row_length=32, batch_size=8),
+      data=dict(kind="text", row_length=32, batch_size=8)
+      if loss["name"] == "mlm"
+      else dict(
+        kind="pairs", query_length=32, document_length=32, batch_size=8
+      ),
       compute=dict(
         dtype="float32",
         attention="reference",
