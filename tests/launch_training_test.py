@@ -31,7 +31,7 @@ def _cloud(tmp_path):
     n=$(grep -c "^$WORKER " "$CLOUD/starts")
     export JAX_COORDINATOR_ADDRESS=localhost:$((BASE + n))
     export JAX_NUM_PROCESSES=2 JAX_PROCESS_ID=${{WORKER##*-}}
-    export PYTHONPATH={small_data.ROOT} XLA_FLAGS={small_data.ONE_DEVICE}
+    export PYTHONPATH={small_data.ROOT} XLA_FLAGS=
     [ "$n" -gt 1 ] || exec {sys.executable} \\
       {small_data.ROOT}/tests/support/held.py slow "$@"
     exec {sys.executable} -m nomic_jax.main "$@" """)

@@ -58,7 +58,7 @@ def _environment(place, **more):
   return (
     os.environ
     | {
-      "XLA_FLAGS": small_data.ONE_DEVICE,
+      "XLA_FLAGS": "",
       "PYTHONPATH": str(small_data.ROOT),
       "NOMIC_JAX": f"{sys.executable} -m nomic_jax.main",
       "JAX_COMPILATION_CACHE_DIR": str(place / "compiled"),

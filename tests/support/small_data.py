@@ -15,9 +15,6 @@ from nomic_jax.data.prepare import prepare
 
 ROOT = pathlib.Path(__file__).parents[2]
 
-# XLA_FLAGS of a process with one device; as in conftest.py, not optimized.
-ONE_DEVICE = "--xla_backend_optimization_level=0"
-
 WORDS = (
   "river stone lamp garden window paper cloud bridge winter copper engine "
   "letter market silver forest candle harbour needle orange pocket"
@@ -102,7 +99,7 @@ class Process:
       else (["-m", "nomic_jax.main"])
     )
     environment = os.environ | {
-      "XLA_FLAGS": ONE_DEVICE,
+      "XLA_FLAGS": "",
       "JAX_COMPILATION_CACHE_DIR": str(compiled),
       "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
       "PYTHONPATH": os.pathsep.join(
