@@ -21,7 +21,6 @@ from support import tiny
 
 from nomic_jax import program
 from nomic_jax import step as step_lib
-from nomic_jax import training
 from nomic_jax.data import loader
 from nomic_jax.losses import transforms
 from nomic_jax.mesh import own_rows
@@ -309,7 +308,7 @@ def test_collectives_in_loops_and_of_activations_are_seen(
   monkeypatch.setattr(own_rows, "_rows_are_spread", lambda: False)
   monkeypatch.setattr(transforms, "chunks_of", lambda *_: 2)
   monkeypatch.setattr(
-    training,
+    program,
     "make_encoder",
     lambda config, architecture, mesh: encoder(architecture),
   )
@@ -339,7 +338,7 @@ def test_two_processes_of_two_devices_take_the_same_steps(alone, tmp_path):
       env=os.environ
       | {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-        "PYTHONPATH": str(pathlib.Path(training.__file__).parents[1]),
+        "PYTHONPATH": str(pathlib.Path(program.__file__).parents[1]),
       },
       stderr=subprocess.PIPE,
       text=True,
