@@ -147,7 +147,7 @@ def test_a_missing_package_names_its_extra(
   "flags, message",
   [
     (["--step=3"], "a model directory has no checkpoints"),
-    (["--workdir=w"], "only one of them"),
+    (["--workdir=w"], "exactly one of --workdir"),
   ],
 )
 def test_flags_that_do_not_go_together(flags, message, models, capsys):

@@ -246,7 +246,7 @@ def test_models_that_do_not_belong_together(models, tmp_path, other, message):
     ("--weights=a,1", "not a list of numbers"),
     ("--slerp=1.5", "from 0 to 1"),
     ("--slerp=0.5 --weights=0.5,0.5", "only one of them"),
-    ("{c} --slerp=0.5", "3 models"),
+    ("{c} --slerp=0.5", "3 are specified"),
   ],
 )
 def test_shares_that_do_not_fit(models, tmp_path, flags, message, capsys):
