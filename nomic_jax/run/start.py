@@ -42,7 +42,7 @@ OWN = (
   "head_dropout",
 )
 # The paper's rate to train an encoder contrastively, with a batch of 16,384; a
-# higher one destroys what a trained model knows.
+# higher one can harm a trained model.
 _HIGHEST_RATE = 2e-4
 
 
