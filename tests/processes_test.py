@@ -127,8 +127,8 @@ def test_two_processes_stopped_and_resumed_train_what_one_does(place):
   assert 11 <= stopped < STEPS
   before = stopped - stopped % 10 if stopped % 10 else stopped - 10
   parts = (workdir / "checkpoints" / str(stopped)).rglob("ocdbt.process_*/d/*")
-  largest = max(parts, key=lambda p: p.stat().st_size)
-  os.truncate(largest, largest.stat().st_size // 2)
+  for part in [*parts]:  # the second half of one may hold no values
+    os.truncate(part, 1)
 
   out, _ = (again := _start(place, workdir, held="")).communicate(timeout=120)
   assert again.returncode == 0, out
