@@ -14,6 +14,7 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+from nomic_jax.cli import config_files
 from nomic_jax.cli import config_flags
 from nomic_jax.errors import Diverged
 from nomic_jax.errors import one_of
@@ -40,7 +41,7 @@ def points(arguments: Sequence[str]) -> list[JsonObject]:
   """
   given = next(a for a in arguments if a.startswith("--config="))
   path, _, arg = given.removeprefix("--config=").partition(":")
-  loaded = config_flags.module(path)
+  loaded = config_files.module(path)
   added: list[JsonObject] = []
 
   def add(**point):
@@ -51,7 +52,7 @@ def points(arguments: Sequence[str]) -> list[JsonObject]:
     try:
       loaded.sweep(add, *([arg] if takes_arg else []))
     except Exception as e:
-      raise config_flags.error_in(e, path) from e
+      raise config_files.error_in(e, path) from e
   if not added:
     raise UserError(
       f"--config: {path} has no sweep(add) that adds points; expected a "

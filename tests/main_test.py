@@ -21,6 +21,7 @@ import pytest
 from nomic_jax import jobs
 from nomic_jax import main
 from nomic_jax.cli import command_line
+from nomic_jax.cli import config_files
 from nomic_jax.cli import config_flags
 from nomic_jax.cli import flags
 from nomic_jax.errors import UserError
@@ -455,7 +456,7 @@ def test_every_config_builds_and_sweeps_over_keys_it_has(name, size):
   config = _load(name, size)
   assert config.is_locked and (config.steps > 0) != (config.epochs > 0)
   points = []
-  config_flags.module(f"{ROOT}/configs/{name}.py").sweep(
+  config_files.module(f"{ROOT}/configs/{name}.py").sweep(
     lambda **keys: points.append(keys)
   )
   assert len(points) > 1
@@ -589,7 +590,7 @@ def test_a_config_file_imports_what_lies_beside_it_and_leaves_no_trace(
   for number in (1, 2, 1):
     file = tmp_path / str(number) / "config.py"
     assert config_flags.load([f"--config={file}"]).found == (number,) * 4
-    config_flags.module(str(file)).sweep(lambda seed: points.append(seed))
+    config_files.module(str(file)).sweep(lambda seed: points.append(seed))
   assert points == [1, 2, 1] and sys.path == path
   assert not {"common", "parts", "parts.more", "late"} & sys.modules.keys()
 

@@ -216,7 +216,12 @@ def test_stopped_in_an_evaluation_it_is_made_on_resume(place, whole):
   status, _, err = training.finish()
   assert status == 75 and checkpoint.latest_step(workdir) == EVERY, err
   assert checkpoint.best(workdir) is None
-  _train(place, "contrastive", workdir)
+  # The work directory knows its config, except for the flags of this run.
+  alone = small_data.Process(
+    ["train", f"--workdir={workdir}"], place / "compiled"
+  )
+  status, _, err = alone.finish()
+  assert status == 0, err
   params, *rest = _outcome(workdir)
   expected, *others = _outcome(whole("contrastive"))
   assert _same(params, expected) and rest == others

@@ -8,30 +8,24 @@ expected.
 """
 
 import ast
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
-import contextlib
 import difflib
-import importlib.util
 import math
-import os
-import pathlib
 import re
-import sys
-import traceback
-from types import ModuleType
 
 from absl import flags
 import ml_collections
 from ml_collections import config_flags
 
+from nomic_jax.cli import config_files
 from nomic_jax.cli import ranges
 from nomic_jax.cli import recipes
-from nomic_jax.cli import shipped_configs
-from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
 from nomic_jax.storage import places
 from nomic_jax.storage.values import Json
+from nomic_jax.storage.values import JsonObject
 
 # What other trainers call a field -> its name here.
 _USUAL = {
@@ -50,12 +44,14 @@ _LISTS = "a list of numbers such as (256,64), or of words such as ('qkv','out')"
 
 def load(
   arguments: Sequence[str] | ml_collections.ConfigDict,
+  recorded: Callable[[], JsonObject | None] = lambda: None,
 ) -> ml_collections.ConfigDict:
   """Builds the config that --config and --config.* arguments specify.
 
   Args:
     arguments: each "--config=FILE.py[:ARG]" or "--config.KEY=VALUE"; or a
       config, which is checked and copied.
+    recorded: reads the config in a work directory, used without "--config=".
 
   Returns:
     The config, locked.
@@ -68,26 +64,17 @@ def load(
     ranges.check(config)
     return config.lock()
   given = [a for a in arguments if a.startswith("--config=")]
-  if len(given) != 1:
+  overrides = [a for a in arguments if a not in given]
+  if not given and (values := recorded()) is not None:
+    path, config = "the work directory's config.json", _from_json(values)
+  elif len(given) == 1:
+    path, _, arg = given[0].removeprefix("--config=").partition(":")
+    config = config_files.load(path, arg)
+  else:
     raise UserError(
       "expected one --config=FILE.py[:ARG], such as "
       f"--config=configs/mlm.py:quickstart; found {len(given)}"
     )
-  path, _, arg = given[0].removeprefix("--config=").partition(":")
-  try:
-    config = module(path).get_config(arg or None)
-  except ValueError as e:
-    raise UserError(str(e)) from e
-  except UserError:
-    raise
-  except Exception as e:
-    raise error_in(e, path) from e
-  if not isinstance(config, ml_collections.ConfigDict):
-    raise UserError(
-      f"--config: {path}: get_config returned a {type(config).__name__}; "
-      "expected an ml_collections.ConfigDict"
-    )
-  overrides = [a for a in arguments if a != given[0]]
   recipes.apply(
     config,
     [
@@ -111,107 +98,23 @@ def load(
   return config.lock()
 
 
+def _from_json(values: JsonObject) -> ml_collections.ConfigDict:
+  """Returns the config that was written as JSON, where tuples are lists."""
+
+  def restored(value: Json) -> object:
+    if isinstance(value, dict):
+      return {name: restored(v) for name, v in value.items()}
+    return tuple(map(restored, value)) if isinstance(value, list) else value
+
+  return ml_collections.ConfigDict(restored(values))
+
+
 def sets(
   arguments: Sequence[str] | ml_collections.ConfigDict, key: str
 ) -> bool:
   """Returns whether arguments set a field; a config sets all its fields."""
   return isinstance(arguments, ml_collections.ConfigDict) or any(
     a.startswith(f"--config.{key}=") for a in arguments
-  )
-
-
-def module(path: str) -> ModuleType:
-  """Imports a config file and the modules that it imports.
-
-  Modules are found in its own folder, and in that of the shipped configs.
-
-  Args:
-    path: the path of the file. If configs/NAME.py does not exist, the shipped
-      file is used; see `shipped_configs`.
-
-  Raises:
-    UserError: if there is no such file, or it is not a config.
-  """
-  file = shipped_configs.find(path)
-  if not file.is_file():
-    there = [str(f) for f in sorted(file.parent.glob("*.py"))]
-    raise UserError(
-      f"--config: no file {path}; expected a Python file with get_config."
-      f"{nearest(path, there + shipped_configs.paths())}"
-    )
-  if file != pathlib.Path(path):
-    # Not on standard output, where `sweep` prints commands.
-    print(f"config: {path} not found here; using {file}", file=sys.stderr)
-  isolated = _importing_from(str(file.parent.absolute()))
-  spec = importlib.util.spec_from_file_location(file.stem, file)
-  if spec is None or spec.loader is None:
-    raise UserError(f"--config={path}: expected a Python file, ending in .py")
-  loaded = importlib.util.module_from_spec(spec)
-  try:
-    isolated(spec.loader.exec_module)(loaded)
-  except SyntaxError as e:
-    raise UserError(
-      f"--config: {e.filename}, line {e.lineno}: {e.msg}; correct the file"
-    ) from e
-  except Exception as e:
-    raise error_in(e, path) from e
-  if not hasattr(loaded, "get_config"):
-    raise UserError(f"--config: {path} has no function get_config(arg)")
-  for name in ("get_config", "sweep"):  # these may also import
-    if hasattr(loaded, name):
-      setattr(loaded, name, isolated(getattr(loaded, name)))
-  return loaded
-
-
-@contextlib.contextmanager
-def _importing_from(folder: str) -> Iterator[None]:
-  """Puts `folder` on the path, then forgets the modules imported from it.
-
-  The shipped configs come last, so a config file anywhere can import their
-  `common`.
-
-  Configs in another folder may import a different module of the same name,
-  such as `common`. Folders that the config file adds to the path are handled
-  likewise.
-  """
-  path, before = list(sys.path), set(sys.modules)
-  sys.path[:] = [folder, *path, *shipped_configs.folders()]
-  try:
-    yield
-  finally:
-    added = {folder} | set(map(os.path.abspath, sys.path)) - set(
-      map(os.path.abspath, path)
-    )
-    sys.path[:] = path
-    fresh = [name for name in sys.modules if name not in before]
-    local = {
-      name
-      for name in fresh
-      if "." not in name and _home(sys.modules[name]) in added
-    }
-    for name in fresh:
-      if name.partition(".")[0] in local:
-        del sys.modules[name]
-
-
-def _home(module: ModuleType) -> str:
-  """Returns the folder from which a module or a package was imported."""
-  paths = [*getattr(module, "__path__", ()), getattr(module, "__file__", "")]
-  return os.path.dirname(os.path.abspath(paths[0])) if paths[0] else ""
-
-
-def error_in(error: Exception, file: str) -> UserError:
-  """Returns a UserError with the position in a config file that raised."""
-  folder = shipped_configs.find(file).absolute().parent
-  frames = [
-    f
-    for f in traceback.extract_tb(error.__traceback__)
-    if pathlib.Path(f.filename).absolute().parent == folder
-  ]
-  where = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else file
-  text = str(error).strip().partition("\n")[0]
-  return UserError(
-    f"--config: {where}: {type(error).__name__}: {text}; correct the file"
   )
 
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`nomic-jax train`."""
 
+import functools
 from typing import Annotated
 
 from nomic_jax.cli.flags import ConfigFlags
@@ -25,13 +26,16 @@ def train(
     distributed: run as one of several processes that train together, started
       on each host of a pod, by Slurm, or by launch/local.sh
     config: config file, optionally followed by :ARG, which is passed to its
-      get_config; for example configs/mlm.py:quickstart
+      get_config; for example configs/mlm.py:quickstart; default: the config
+      of the training that WORKDIR holds
   """
   from nomic_jax import training
   from nomic_jax.cli import config_flags
   from nomic_jax.mesh import processes
+  from nomic_jax.run import work_directory
 
-  chosen = config_flags.load(config)
+  recorded = functools.partial(work_directory.recorded_config, workdir)
+  chosen = config_flags.load(config, recorded)
   with processes.joined(distributed, saves=True):
     training.train(
       chosen,

@@ -14,6 +14,7 @@ import pathlib
 import ml_collections
 
 from nomic_jax.data import dataset
+from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
 from nomic_jax.mesh import processes
 from nomic_jax.model import architecture_json
@@ -234,6 +235,22 @@ def read(workdir: pathlib.Path) -> tuple[Architecture, pathlib.Path, Usage]:
   """Returns encoder, tokenizer and usage of a work directory."""
   workdir = pathlib.Path(buckets.fetch(workdir, checkpoints=False))
   return read_architecture(workdir), workdir / "tokenizer", read_usage(workdir)
+
+
+def recorded_config(workdir: str | os.PathLike) -> JsonObject | None:
+  """Returns the config that a work directory records; None if there is none.
+
+  Raises:
+    UserError: for a damaged file.
+  """
+  path = buckets.as_path(places.expanded(workdir)) / "config.json"
+  with buckets.errors(path, unreachable=Stopped):
+    if not path.is_file():
+      return None
+    try:
+      return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as e:
+      raise UserError(f"{path}: damaged ({e}); give --config") from e
 
 
 def read_architecture(workdir: pathlib.Path) -> Architecture:
