@@ -47,7 +47,9 @@ def tokenizer():
 def directory(tmp_path, tokenizer):
   """Returns a function that writes a random model and returns its path."""
 
-  def write(prompts=PROMPTS, max_tokens=None, written=None, **config):
+  def write(
+    prompts=PROMPTS, max_tokens=None, written=None, matryoshka_dims=(), **config
+  ):
     config = EncoderConfig(
       vocab_size=tokenizer.get_vocab_size(), **NOMIC | config
     ).architecture
@@ -58,6 +60,7 @@ def directory(tmp_path, tokenizer):
       written or tokenizer,
       prompts,
       max_tokens=max_tokens,
+      matryoshka_dims=matryoshka_dims,
     )
     return tmp_path / "model"
 
@@ -104,6 +107,28 @@ def test_equal_vectors_of_fewer_dimensions(directory, pooled_norm):
   expected = theirs.encode(TEXTS, normalize_embeddings=True)
   ours = nomic_jax.load(str(path)).encode(TEXTS, dim=16)
   np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+  "config", [{}, {"pooled_norm": True, "projection": 24}]
+)
+def test_exported_with_fewer_dimensions(directory, tmp_path, config):
+  path = directory(matryoshka_dims=(8, 16, 32), **config)
+  full = nomic_jax.load(str(path))
+  output = str(tmp_path / "small")
+  nomic_jax.export(model=str(path), output=output, dim=16)
+  theirs = sentence_transformers.SentenceTransformer(output, device="cpu")
+  ours = nomic_jax.load(output)
+  expected = full.encode(TEXTS, dim=16)
+  np.testing.assert_allclose(theirs.encode(TEXTS), expected, rtol=0, atol=1e-5)
+  np.testing.assert_allclose(ours.encode(TEXTS), expected, rtol=0, atol=1e-5)
+  assert ours.matryoshka_dims == (8, 16)
+  with pytest.raises(UserError, match="--dim: dim 17 is not between 1 and 16"):
+    nomic_jax.export(model=output, output=str(tmp_path / "none"), dim=17)
+  with pytest.warns(UserWarning, match="dim 9 is not one of those"):
+    nomic_jax.export(model=output, output=str(tmp_path / "nine"), dim=9)
+  nine = nomic_jax.load(str(tmp_path / "nine")).encode(TEXTS)
+  np.testing.assert_allclose(nine, full.encode(TEXTS, dim=9), rtol=0, atol=1e-5)
 
 
 def test_their_query_and_document_prompts(directory):

@@ -363,14 +363,8 @@ class Model(EmbeddingModel):
       )
     self._embedder.check_process()
     width, dims = self.width, self.matryoshka_dims
-    if dim is not None and not 0 < dim <= width:
-      raise UserError(f"encode: dim {dim} is not between 1 and {width}")
-    if dims and dim not in (None, width, *dims):
-      warnings.warn(
-        f"dim {dim} is not one of those the model was trained for, "
-        f"{', '.join(map(str, dims))}; use the next larger one",
-        stacklevel=3,
-      )
+    if dim is not None:
+      matryoshka.check(dim, width, dims, "encode")
     quantize.check(precision, dim or width)
     return dim or width
 

@@ -24,6 +24,7 @@ def export(
   int8: bool = False,
   openvino: bool = False,
   gguf: bool = False,
+  dim: int | None = None,
 ) -> None:
   """Exports a trained model to a model directory, to publish and to serve.
 
@@ -45,6 +46,7 @@ def export(
     int8: with --onnx, add an ONNX file with 8-bit weights
     openvino: with --onnx, add openvino/, for backend="openvino"
     gguf: add model-f32.gguf, for llama.cpp
+    dim: number of dimensions of its vectors to keep
   """
   from nomic_jax.run import export as exporting
 
@@ -61,6 +63,7 @@ def export(
     int8=int8,
     openvino=openvino,
     gguf=gguf,
+    dim=dim,
   )
 
 

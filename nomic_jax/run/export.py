@@ -38,6 +38,7 @@ def export(
   int8: bool = False,
   openvino: bool = False,
   gguf: bool = False,
+  dim: int | None = None,
 ) -> None:
   """Writes a checkpoint, or another model, as a model directory.
 
@@ -56,6 +57,7 @@ def export(
     int8: whether to add an ONNX file with 8-bit weights too.
     openvino: whether to add OpenVINO's files too.
     gguf: whether to add a GGUF file; see `gguf_file`.
+    dim: number of dimensions of its vectors to keep; None keeps all.
 
   Raises:
     UserError: unless exactly one of workdir, untrained and model is given; if
@@ -97,6 +99,14 @@ def export(
   if workdir is not None:
     source, taken = _checkpoint(workdir, step)
   found = models.read_model(source) if source else untrained()
+  dims = matryoshka.read(fetch.find(source)) if source else ()
+  if dim is not None:
+    matryoshka.check(dim, found.architecture.output_width, dims, "--dim")
+    architecture, params = matryoshka.truncated(
+      found.architecture, found.params, dim
+    )
+    found = found._replace(architecture=architecture, params=params)
+    dims = tuple(d for d in dims if d <= dim)
   if onnx:
     onnx_files.check(found, openvino)
   if gguf:
@@ -121,7 +131,7 @@ def export(
     found.tokenizer_path,
     mlm_head=found.mlm_head,
     classification_head=found.classification_head,
-    matryoshka_dims=matryoshka.read(fetch.find(source)) if source else (),
+    matryoshka_dims=dims,
     manifest=functools.partial(manifest.of_model, source, taken),
     card=(model and model_card.renamed(fetch.find(model), name))
     or model_card.text(_card(workdir, name, found, taken, card_scores)),
