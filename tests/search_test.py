@@ -106,6 +106,37 @@ def test_index_is_kept_until_something_changes(tmp_path, model, capsys):
   assert model.calls[0] == ("search_document", 3)
 
 
+def test_an_int8_index_holds_a_quarter_and_finds_the_same(
+  tmp_path, model, capsys, monkeypatch
+):
+  corpus = tmp_path / "corpus.txt"
+  corpus.write_text("red\nblue\nred and blue\n")
+  index = tmp_path / "index"
+
+  def ask(**options):
+    search_lib.search(
+      f"{tmp_path}/model", corpus, ["blue"], 3, index, **options
+    )
+    return capsys.readouterr().out
+
+  exact = ask()
+  assert np.load(index / "vectors.npy").dtype == np.float32
+  small = ask(precision="int8")
+  assert "rebuilding, since the precision changed" in small
+  assert np.load(index / "vectors.npy").dtype == np.int8
+  places = lambda text: [line.split()[1] for line in text.splitlines()[-3:]]
+  assert places(exact) == places(small)
+  scores = [float(line.split()[0]) for line in small.splitlines()[-3:]]
+  np.testing.assert_allclose(scores, [1, 0.5**0.5, 0], atol=1e-2)
+  model.calls.clear()
+  assert "rebuilding" not in ask(precision="int8")
+  assert model.calls == [("search_query", 1)]
+  assert "rebuilding, since the precision changed" in ask()
+  monkeypatch.setattr(FakeModel, "by_cosine", False)
+  with pytest.raises(UserError, match="--precision=int8: keeps no lengths"):
+    ask(precision="int8")
+
+
 def test_index_beside_the_model_knows_several_corpora(tmp_path, model):
   for name in ("one.txt", "two.txt"):
     (tmp_path / name).write_text("red\n")

@@ -53,3 +53,28 @@ def quantize(vectors: np.ndarray, precision: str) -> np.ndarray:
   if precision == "binary":
     return np.packbits(vectors > 0, axis=1).view(np.int8) ^ np.int8(-128)
   return vectors
+
+
+class Directions:
+  """Vectors [N, D] in int8, read like an array of float32 of length 1."""
+
+  ndim = 2
+
+  def __init__(self, quantized: np.ndarray):
+    """Keeps vectors that `quantize` made, perhaps memory-mapped."""
+    self._quantized = quantized
+    self.shape = quantized.shape
+
+  def __len__(self) -> int:
+    return self.shape[0]
+
+  def __getitem__(self, at: slice | np.ndarray) -> np.ndarray:
+    """Copies rows: a slice, or row numbers [n]."""
+    rows = np.asarray(self._quantized[at], np.float32)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.maximum(lengths, 1e-30)
+
+  @classmethod
+  def of(cls, vectors: np.ndarray) -> "np.ndarray | Directions":
+    """Returns vectors in int8 as `Directions`, and others unchanged."""
+    return cls(vectors) if vectors.dtype == np.int8 else vectors

@@ -21,6 +21,7 @@ def search(
     Literal["bm25", "bm25-tuned"] | None, Flag(bare="bm25")
   ] = None,
   json: bool = False,
+  precision: Literal["float32", "int8"] = "float32",
 ) -> None:
   """Answers questions from a corpus.
 
@@ -37,7 +38,9 @@ def search(
     hybrid: fuse the model's ranking with that of BM25 by reciprocal rank;
       scores are then sums of 1 / (60 + rank)
     json: print an object per question, with its hits, instead of a table
+    precision: precision of the vectors in the index; int8 takes a quarter of
+      the disk and memory and may miss a few neighbours
   """
   from nomic_jax.search import answer
 
-  answer.search(model, corpus, questions, top, index, hybrid, json)
+  answer.search(model, corpus, questions, top, index, hybrid, json, precision)

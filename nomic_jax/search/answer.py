@@ -20,6 +20,7 @@ from typing import cast
 import numpy as np
 
 import nomic_jax
+from nomic_jax.embed import quantize
 from nomic_jax.embed import vectors
 from nomic_jax.embed.model import Model
 from nomic_jax.errors import UserError
@@ -45,6 +46,7 @@ def search(
   index: str | None = None,
   hybrid: str | None = None,
   as_json: bool = False,
+  precision: str = "float32",
 ) -> None:
   """Prints the documents nearest to each question.
 
@@ -69,10 +71,17 @@ def search(
   loaded = cast(Model, nomic_jax.load(model))  # by_cosine is only a Model's
   path = pathlib.Path(index) if index else _default_index(model, corpus)
   unit = loaded.by_cosine  # raises before the long work
+  if precision == "int8" and not unit:
+    raise UserError(
+      "--precision=int8: keeps no lengths, but this model compares by dot "
+      "product; leave it out"
+    )
   # With JSON, standard output holds nothing else.
   with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
-    documents, shown = _indexed(loaded, pathlib.Path(local), path, bool(index))
-  nearest = neighbours.Index(documents)
+    documents, shown = _indexed(
+      loaded, pathlib.Path(local), path, bool(index), precision
+    )
+  nearest = neighbours.Index(documents, store=precision)
   words = None
   if hybrid:
     words = bm25.Bm25(list(_texts(pathlib.Path(local))), hybrid)
@@ -145,8 +154,12 @@ def _writable(path: pathlib.Path, given: bool) -> pathlib.Path | None:
 
 
 def _indexed(
-  model: Model, corpus: pathlib.Path, path: pathlib.Path, given: bool
-) -> tuple[np.ndarray, list[tuple[str, str]]]:
+  model: Model,
+  corpus: pathlib.Path,
+  path: pathlib.Path,
+  given: bool,
+  precision: str,
+) -> tuple[neighbours.Vectors, list[tuple[str, str]]]:
   """Returns vectors [C, D] and (location, title) of C texts, from the index.
 
   Builds the index if it was not made from this model and these files. It is
@@ -157,32 +170,43 @@ def _indexed(
     "model": vectors.model_fingerprint(model),
     "corpus": fingerprints.of_stamps(fingerprints.stamps(corpus)),
   }
+  if precision != "float32":  # earlier indexes do not name theirs
+    header["precision"] = precision
   for folder in (path,) if given else (path, _cached(path)):
     found = _header(folder)
     if found == header:
       shown = json.loads((folder / "documents.json").read_text())
-      return np.load(folder / "vectors.npy", mmap_mode="r"), shown
+      stored = np.load(folder / "vectors.npy", mmap_mode="r")
+      return quantize.Directions.of(stored), shown
     if found:
-      changed = [key for key in header if found.get(key) != header[key]]
+      changed = [
+        key
+        for key in sorted(header.keys() | found.keys())
+        if found.get(key) != header.get(key)
+      ]
       what = " and the ".join(changed)
       print(f"{folder}: rebuilding, since the {what} changed")
   output = _writable(path, given)
   texts = _texts(corpus)
   if not texts:
     raise UserError(f"--corpus={corpus}: contains no texts")
-  embedded = vectors.encode(
-    model,
-    list(texts),
-    "search_document",
-    show_progress=True,
-    normalize=model.by_cosine,
+  embedded = quantize.quantize(
+    vectors.encode(
+      model,
+      list(texts),
+      "search_document",
+      show_progress=True,
+      normalize=model.by_cosine,
+    ),
+    precision,
   )
+  documents = quantize.Directions.of(embedded)
   shown = [
     (location, unicode_text.title(text)) for text, location in texts.items()
   ]
   if output is None:
     print("the index is not saved; use --index=DIR to save it", file=sys.stderr)
-    return embedded, shown
+    return documents, shown
   try:
     with replacing(output) as temporary:
       temporary.mkdir()
@@ -192,7 +216,7 @@ def _indexed(
     print(f"saved the index of {len(embedded):,} texts in {output}")
   except UserError as e:  # answer even if the disk is full
     print(f"the index is not saved: {e}", file=sys.stderr)
-  return embedded, shown
+  return documents, shown
 
 
 def _texts(corpus: pathlib.Path) -> dict[str, str]:
