@@ -6,8 +6,9 @@ nomic-jax teach --model=TEACHER --input=data/pairs --output=runs/teacher
 nomic-jax train --config=configs/distill.py --workdir=runs/student \
   --config.data.path=data/pairs --config.data.teacher=runs/teacher
 
-`encoder.projection` is the teacher's width. loss.kind=kd compares
-only similarities and needs none.
+By default, a student of another width than the teacher's gets a projection to
+it (`encoder.projection`). loss.kind=kd compares only similarities and needs
+none; `encoder.projection=0` leaves it out.
 
 :kd and :mse are contrastors' two recipes (distill.yaml and
 contrastive_finetune_distill.yaml): its student, which pools the first token and
@@ -27,7 +28,6 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
   c = common.base(size)
   common.pairs(c)
   c.steps = 6_612
-  c.encoder.projection = 768
   c.data.batch_size, c.data.row_length = 256, 512
   c.data.query_length = c.data.document_length = 512
   c.data.rows_multiple = 64

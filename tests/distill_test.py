@@ -23,6 +23,7 @@ from nomic_jax.losses import ranking
 from nomic_jax.losses.distill import Distill
 from nomic_jax.main import main
 from nomic_jax.model.encoder import Encoder
+from nomic_jax.run import work_directory
 
 N, D = 9, 6  # vectors 6 wide are scored in blocks of at most 8
 
@@ -234,12 +235,15 @@ def test_arguments_that_do_not_fit_are_named():
 
 
 class Teacher:
-  """Tells texts apart by their letters; has a prompt for documents only."""
+  """Tells texts apart by their letters; has a prompt for documents only.
+
+  Its vectors are wider than the student's, which needs a projection.
+  """
 
   prompts = {"search_document": "document: "}
 
   def encode(self, texts):
-    counts = [[t.count(c) for c in "abcdefghijklmnop"] for t in texts]
+    counts = [[t.count(c) for c in "abcdefghijklmnopqr"] for t in texts]
     return np.array(counts, "f")
 
 
@@ -253,7 +257,7 @@ def test_a_student_learns_from_the_files_of_a_teacher(tmp_path, capsys):
       "distill", data, tmp_path / name, f"data.teacher={folder}", *more
     )
   )
-  assert train("early", "encoder.projection=16") == 2
+  assert train("early") == 2
   assert "make it with nomic-jax teach" in capsys.readouterr().err
   teach(Teacher(), data, folder)
   texts = list(dataset.open_split(data, "train"))
@@ -277,13 +281,7 @@ def test_a_student_learns_from_the_files_of_a_teacher(tmp_path, capsys):
   }
   assert main(["verify", str(folder)]) == 0
   assert (
-    train(
-      "run",
-      "encoder.projection=16",
-      "steps=8",
-      "loss.chunk_tokens=64",
-      "data.rows_multiple=32",
-    )
+    train("run", "steps=8", "loss.chunk_tokens=64", "data.rows_multiple=32")
     == 0
   )
   rows = [
@@ -291,6 +289,9 @@ def test_a_student_learns_from_the_files_of_a_teacher(tmp_path, capsys):
     for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()
   ]
   assert rows[-1]["loss"] < rows[0]["loss"] - 0.1
+  assert work_directory.read(tmp_path / "run")[0].head.projection == 18
+  assert train("none", "encoder.projection=0") == 2
+  assert "width 18 and the student's 16" in capsys.readouterr().err
   copy = shutil.copytree(data, tmp_path / "copy")
   tokens.tokenise(copy)  # the same texts
   assert teacher.load(folder, "train", len(texts), copy)
@@ -301,11 +302,7 @@ def test_a_student_learns_from_the_files_of_a_teacher(tmp_path, capsys):
   assert (
     main(
       small_data.train(
-        "distill",
-        other,
-        tmp_path / "new",
-        f"data.teacher={folder}",
-        "encoder.projection=16",
+        "distill", other, tmp_path / "new", f"data.teacher={folder}"
       )
     )
     == 2
@@ -313,4 +310,4 @@ def test_a_student_learns_from_the_files_of_a_teacher(tmp_path, capsys):
   assert "its vectors do not belong to" in capsys.readouterr().err
   np.save(folder / "train-query.npy", found[:10])
   assert train("other") == 2
-  assert "an array of shape [10, 16]" in capsys.readouterr().err
+  assert "an array of shape [10, 18]" in capsys.readouterr().err

@@ -57,6 +57,14 @@ def load(
   return vectors
 
 
+@places.expanding("folder")
+def width(folder: str | os.PathLike, split: str) -> int | None:
+  """Returns the width of the vectors; None if there is no such file."""
+  folder = staging.local(folder, lambda name: name.startswith(f"{split}-"))
+  path = paths(folder, split)["query"]
+  return np.load(path, mmap_mode="r").shape[-1] if path.is_file() else None
+
+
 def _check_data(
   folder: str | os.PathLike, split: str, data: str | os.PathLike
 ) -> None:

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starts a run from fresh weights, a model, or a BERT converted to rotary."""
 
+from collections.abc import Mapping
 import dataclasses
 import os
 import pathlib
+from typing import Any
 from typing import NamedTuple
 
 import ml_collections
@@ -14,6 +16,7 @@ from nomic_jax import losses
 from nomic_jax.data import dataset
 from nomic_jax.data import kinds
 from nomic_jax.data import loader
+from nomic_jax.data import teacher
 from nomic_jax.errors import about
 from nomic_jax.errors import options_of
 from nomic_jax.errors import UserError
@@ -81,7 +84,7 @@ def find_start(config: ml_collections.ConfigDict) -> Start:
   pad = special_tokens.of(tokenizer).fill
   with about("config.encoder"):
     architecture = families.fresh(
-      dict(config.encoder)
+      _with_projection(config, config.encoder.width)
       | {
         "vocab_size": padded,
         "pad_token_id": pad,
@@ -89,6 +92,24 @@ def find_start(config: ml_collections.ConfigDict) -> Start:
       }
     )
   return Start(architecture, folder, None, work_directory.fresh_usage())
+
+
+def _with_projection(
+  config: ml_collections.ConfigDict, output_width: int
+) -> dict[str, Any]:
+  """Returns config.encoder, by default with a projection to a teacher's width.
+
+  Args:
+    config: the training config.
+    output_width: the dimensions of a vector without that projection.
+  """
+  encoder = dict(config.encoder)
+  folder = config.data.get("teacher")
+  if folder and encoder.get("projection") is None:
+    width = teacher.width(folder, config.data.split)
+    if width not in (None, output_width):
+      encoder["projection"] = width
+  return encoder
 
 
 def _longest(config: ml_collections.ConfigDict) -> int:
@@ -312,7 +333,8 @@ def _loaded(config: ml_collections.ConfigDict) -> Start:
     own = {"pooler": mlm["transform"], "norm": mlm["norm"]}
     params.setdefault("classification_head", own)
   _fit_classifier(config, params.get("classification_head", {}))
-  a = _changed(model.architecture, config.encoder)
+  a = model.architecture
+  a = _changed(a, _with_projection(config, a.output_width))
   own = a.max_length == model.architecture.max_length
   usage = dataclasses.replace(
     model.usage,
@@ -323,10 +345,8 @@ def _loaded(config: ml_collections.ConfigDict) -> Start:
   return Start(a, model.tokenizer_path, params, usage)
 
 
-def _changed(
-  a: Architecture, config: ml_collections.ConfigDict
-) -> Architecture:
-  """Returns a loaded model's architecture with the OWN fields of the config."""
+def _changed(a: Architecture, config: Mapping[str, Any]) -> Architecture:
+  """Returns a loaded model's architecture with OWN fields of config.encoder."""
   chosen = {k: config[k] for k in OWN if config.get(k) is not None}
   head = dataclasses.replace(
     a.head, pooling=chosen.get("pooling", a.head.pooling)
