@@ -276,6 +276,31 @@ def test_bad_input_is_one_line_before_the_training(
   assert not (tmp_path / "out/work").exists()
 
 
+def test_queries_are_made_if_there_are_none(place, tmp_path, capsys):
+  """Also when a run resumes, whose data have them already."""
+  pages = tmp_path / "pages"
+  pages.mkdir()
+  for i, row in enumerate(_pairs(12)):
+    body = " ".join([row["document"]] * 8)
+    (pages / f"{i}.md").write_text(f"# About {row['query']}\n\n{body}\n")
+  command = [
+    "adapt",
+    f"--model={place / 'model'}",
+    f"--source={pages}",
+    f"--output={tmp_path / 'run'}",
+  ]
+  for _ in range(2):
+    assert main(command) == 2
+    out, err = capsys.readouterr()
+    assert "so pairs are made (title, heading, crop); real queries" in out
+    assert "expected 50 or more" in small_data.complaint(err)
+  assert "already exists, made with the same arguments" in out
+  stats = json.loads((tmp_path / "run/data/stats.json").read_text())
+  assert stats["counts"]["made"]["heading pairs"] == 12
+  assert main([*command[:-1], f"--output={tmp_path / 't'}", "--kind=text"]) == 2
+  assert "its rows are text without queries" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
   "given, message",
   [

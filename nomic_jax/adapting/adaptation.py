@@ -21,6 +21,7 @@ The held-out rows are used only to decide whether a model is exported.
 """
 
 from collections.abc import Sequence
+import functools
 import os
 import pathlib
 from typing import Any
@@ -37,9 +38,11 @@ from nomic_jax.cli import config_flags
 from nomic_jax.cli import shipped_configs
 from nomic_jax.curate import dev
 from nomic_jax.data import dataset
+from nomic_jax.data import kinds
 from nomic_jax.data import loader
 from nomic_jax.data import prepare as prepare_lib
 from nomic_jax.data import splits
+from nomic_jax.data.readers import queries as making
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import held_out as held_out_lib
 from nomic_jax.hub import fetch
@@ -242,7 +245,8 @@ def _prepare(
   """Returns the data directory, with splits train and test."""
   source, data = pathlib.Path(folder.source), folder.path("data")
   if not (source / "dataset_info.json").is_file():
-    prepare_lib.prepare(
+    prepared = functools.partial(
+      prepare_lib.prepare,
       folder.source,
       data,
       tokenizer=str(tokenizer),
@@ -250,6 +254,17 @@ def _prepare(
       allow_unk=True,  # `checks` refuses these, with better advice
       **reading,
     )
+    if reading.keys() & {"queries", "kind"}:
+      prepared()
+      return data
+    prepared(queries=_made_queries(data))  # by an interrupted run
+    if kinds.of(data).name == "text":
+      prepared(queries=making.KINDS, overwrite=True)
+    if made := _made_queries(data):
+      folder.note(
+        f"the rows have no queries, so pairs are made ({', '.join(made)}); "
+        "real queries give better models"
+      )
     return data
   if "test" in dataset.splits(source):
     return source
@@ -257,6 +272,14 @@ def _prepare(
   share = splits.share_of(rows) if held_out is None else held_out
   dev.split(source, data, round(share * rows))
   return data
+
+
+def _made_queries(data: pathlib.Path) -> list[str]:
+  """Returns the kinds of queries that were made for a data directory."""
+  stats = data / "stats.json"
+  if not stats.is_file():
+    return []
+  return read_json(stats)["arguments"].get("queries", [])
 
 
 def _dev_rows(data: pathlib.Path) -> int:

@@ -54,7 +54,7 @@ def adapt(
     document_id: column of --documents with the ids
     document_text: column of --documents with the texts
     queries: how to make queries if there are none: title, heading or crop;
-      several separated by commas
+      several separated by commas; default: all three
     include: read only files of a folder that match, such as '*.jsonl';
       repeatable
     limit: largest number of rows to read
