@@ -36,6 +36,7 @@ rest of docstrings for their first lines.
 import argparse
 import ast
 from collections.abc import Callable
+import dataclasses
 import os
 import pathlib
 import random
@@ -56,6 +57,8 @@ from nomic_jax.hub import onnx_files
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
+from nomic_jax.text import special_tokens
+from nomic_jax.text import tokenizer as tokenizer_lib
 
 SYSTEMS = (
   "nomic_jax float32",
@@ -274,6 +277,9 @@ def _usual(family: str, layers: int | None) -> Architecture:
 
 def _write_random(folder: str, tokenizer: str, a: Architecture) -> None:
   """Writes a model with random weights that both libraries open."""
+  words = tokenizer_lib.load(pathlib.Path(tokenizer))
+  rows = max(a.vocab_size, special_tokens.vocabulary_rows(words))
+  a = dataclasses.replace(a, vocab_size=rows)
   params = meta.unbox(jax.jit(Encoder(a).init)(jax.random.key(0)))
   model_directory.write_model(
     folder, a, jax.device_get(params), pathlib.Path(tokenizer), {}
