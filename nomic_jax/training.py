@@ -77,7 +77,7 @@ def train(
       not answer.
   """
   # Before the backend starts.
-  compiler_flags.set_for(compiler_flags.chip_here())
+  compiler_flags.set_for_this_machine()
   path = buckets.as_path(workdir)
   with (
     buckets.errors(path, unreachable=Stopped),

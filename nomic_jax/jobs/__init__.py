@@ -56,7 +56,7 @@ def _job(name: str) -> Callable[..., Any]:
   def call(*args: Any, **kwargs: Any) -> Any:
     # The next job that uses the model need not compile the same programs again.
     command_line.enable_compilation_cache()
-    compiler_flags.set_for(compiler_flags.chip_here())
+    compiler_flags.set_for_this_machine()
     return job(*args, **kwargs)
 
   return call

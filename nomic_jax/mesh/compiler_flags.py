@@ -20,6 +20,8 @@ import os
 import pathlib
 from typing import NamedTuple
 
+from nomic_jax.mesh import host_memory
+
 TPUS = ("v2", "v3", "v4", "v5e", "v5p", "v6e", "tpu7x")
 # By default JAX reserves three quarters of a GPU's memory. NCCL and the CUDA
 # context need the last tenth; NVIDIA calls 0.8 to 0.9 typical.
@@ -101,6 +103,17 @@ def variables(chip: str, environment: Mapping[str, str]) -> dict[str, str]:
 def set_for(chip: str) -> None:
   """Sets the flags of `chip` in this process; see `variables`."""
   os.environ.update(variables(chip, os.environ))
+
+
+def set_for_this_machine() -> None:
+  """Sets what suits the accelerator of this machine or, without one, its CPU.
+
+  Call it before the first array is created.
+  """
+  chip = chip_here()
+  set_for(chip)
+  if not chip:
+    host_memory.keep_freed()
 
 
 def chip_here(root: str = "/") -> str:
