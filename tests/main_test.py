@@ -74,7 +74,7 @@ FLAGS = {
     "--workdir": "required",
     "--profile": "none",
     "--distributed": "False",
-    "--config=FILE.py[:ARG]": "",
+    "--config=FILE.py[:ARG]": "none",
     "--config.KEY=VALUE": "",
   },
   "compile": {
@@ -174,6 +174,7 @@ FLAGS = {
     "--corpus": "required",
     "--top": "5",
     "--index": "none",
+    "--precision": "float32",
   },
   "plot": {"--output": "required", "--metric": "none"},
   "report": {"--workdir": "none", "--scores": "none", "--output": "required"},

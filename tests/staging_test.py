@@ -301,7 +301,7 @@ def test_a_corpus_and_data_of_tasks_in_a_bucket(bucket, place, monkeypatch):
   monkeypatch.setattr(
     answer,
     "_indexed",
-    lambda model, corpus, index, given: (
+    lambda model, corpus, index, given, precision: (
       asked.append(
         (sorted(text for text, _ in corpus_lib.read(corpus)), index.name)
       )

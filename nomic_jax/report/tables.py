@@ -287,7 +287,7 @@ def _of_hybrids(results: Mapping[str, Any], task: str) -> list[str]:
     if len(beaten) == len(parts):
       said = "beats both"
     else:
-      said = f"beats {beaten[0]} alone" if beaten else "beats neither"
+      said = f"beats only {beaten[0]}" if beaten else "beats neither"
     figures = ", ".join(
       f"{signed(gap).strip()} over {part}" for part, gap in gaps.items()
     )
