@@ -99,7 +99,8 @@ class Process:
       else (["-m", "nomic_jax.main"])
     )
     environment = os.environ | {
-      "XLA_FLAGS": "",
+      # As in conftest.py, but with one device.
+      "XLA_FLAGS": "--xla_backend_optimization_level=0",
       "JAX_COMPILATION_CACHE_DIR": str(compiled),
       "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
       "PYTHONPATH": os.pathsep.join(
