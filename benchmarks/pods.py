@@ -37,7 +37,7 @@ STAGES = {
   "mlm": ("mlm.py", 4096, 4),
   "contrastive": ("contrastive.py", 0, 0),
   "finetune": ("finetune.py", 0, 0),
-  "modernbert": ("mlm.py:modernbert", 4608, 9),
+  "modernbert": ("mlm.py:modernbert", 4608, 18),
   "modernbert-large": ("mlm.py:modernbert-large", 5120, 4),
   "modernbert-8192": ("mlm.py:modernbert-8192", 512, 1),
   "modernbert-large-8192": ("mlm.py:modernbert-large-8192", 512, 1),
