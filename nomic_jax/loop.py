@@ -8,7 +8,6 @@ never wait for the host.
 
 import contextlib
 import faulthandler
-import pathlib
 import sys
 import time
 from typing import Any
@@ -34,11 +33,12 @@ from nomic_jax.run.metrics import MetricsFile
 from nomic_jax.run.metrics import StepLog
 from nomic_jax.storage import buckets
 from nomic_jax.storage.progress import Progress
+from nomic_jax.storage.values import Place
 
 
 def loop(
   config: ml_collections.ConfigDict,
-  workdir: pathlib.Path,
+  workdir: Place,
   run: program.Run,
   state: step_lib.TrainState,
   data: grain.DatasetIterator,
@@ -243,7 +243,7 @@ class _Watch:
 
 
 def _profile(
-  profile: range, number: int, folder: pathlib.Path, result: PyTree = None
+  profile: range, number: int, folder: Place, result: PyTree = None
 ) -> None:
   """Profiles the steps in `profile`; called before and after every step."""
   if profile and result is None and number == profile[0]:
@@ -256,7 +256,7 @@ def _profile(
 
 
 def _metrics_file(
-  config: ml_collections.ConfigDict, workdir: pathlib.Path, done: int
+  config: ml_collections.ConfigDict, workdir: Place, done: int
 ) -> Any:
   """Returns the metrics file in process 0, None in the others."""
   if not processes.is_first():

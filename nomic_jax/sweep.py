@@ -116,7 +116,7 @@ def sweep(
   with buckets.errors(folder):
     remaining = [p for p in named if not _report_diverged(p.name, folder)]
   failed = (
-    _train_in_parallel(remaining, folder, parallel)
+    _train_in_parallel(remaining, pathlib.Path(folder), parallel)
     if parallel > 1
     else _train_sequentially(remaining, folder)
   )

@@ -7,7 +7,6 @@
 
 import contextlib
 import json
-import pathlib
 import time
 
 import grain
@@ -45,6 +44,7 @@ from nomic_jax.run.start import Start
 from nomic_jax.storage import buckets
 from nomic_jax.storage import places
 from nomic_jax.storage import staging
+from nomic_jax.storage.values import Place
 from nomic_jax.text import special_tokens
 from nomic_jax.text import tokenizer as tokenizer_lib
 from nomic_jax.text import tokenizer_settings
@@ -96,7 +96,7 @@ def train(
 
 def _train(
   config: ml_collections.ConfigDict,
-  workdir: pathlib.Path,
+  workdir: Place,
   recorded: range,
   preemption: processes.Preemption,
   extend: bool,

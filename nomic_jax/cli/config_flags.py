@@ -106,7 +106,7 @@ def _from_json(values: JsonObject) -> ml_collections.ConfigDict:
       return {name: restored(v) for name, v in value.items()}
     return tuple(map(restored, value)) if isinstance(value, list) else value
 
-  return ml_collections.ConfigDict(restored(values))
+  return ml_collections.ConfigDict({k: restored(v) for k, v in values.items()})
 
 
 def sets(

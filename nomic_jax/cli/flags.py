@@ -142,7 +142,7 @@ def shares(
     shared = inspect.signature(flags).parameters.values()
     job.__signature__ = own.replace(parameters=[*required, *shared, *optional])
     job.__annotations__ = flags.__annotations__ | job.__annotations__
-    _, _, helps = inspect.getdoc(flags).partition("\nArgs:\n")
+    _, _, helps = (inspect.getdoc(flags) or "").partition("\nArgs:\n")
     job.__doc__ = f"{inspect.getdoc(job)}\n{helps}"
     return job
 

@@ -196,9 +196,10 @@ def span(reach: Reach, block: int, length: int) -> int | None:
   kernel visits these tokens at once, wherever they begin, without a loop over
   aligned blocks.
   """
-  if None in reach:
+  if reach.back is None or reach.ahead is None:
     return None
-  size = min(block + sum(-(-n // LANES) * LANES for n in reach), length)
+  seen = sum(-(-n // LANES) * LANES for n in (reach.back, reach.ahead))
+  size = min(block + seen, length)
   return size if size <= _SPAN else None
 
 
@@ -206,6 +207,7 @@ def first(
   reach: Reach, start: int | Array, size: int, length: int
 ) -> int | Array:
   """Returns the first of the `size` tokens that a block at `start` sees."""
+  assert reach.back is not None, "see span"
   before = -(-reach.back // LANES) * LANES
   at = jnp.clip(start - before, 0, length - size)
   return pl.multiple_of(at, LANES)

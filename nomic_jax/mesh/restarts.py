@@ -11,7 +11,6 @@ status 2, after which no launch script restarts it.
 
 import json
 import os
-import pathlib
 
 from jax.experimental import multihost_utils
 import numpy as np
@@ -19,11 +18,12 @@ import numpy as np
 from nomic_jax.errors import UserError
 from nomic_jax.mesh import processes
 from nomic_jax.storage import files
+from nomic_jax.storage.values import Place
 
 _MOST = 5  # starts with the same progress
 
 
-def count(folder: pathlib.Path, progress: int) -> None:
+def count(folder: Place, progress: int) -> None:
   """Counts a start in `folder`/restarts.json; all processes call it.
 
   Nothing is counted unless NOMIC_JAX_LAUNCH is set. It identifies the launch: a
@@ -59,7 +59,7 @@ def count(folder: pathlib.Path, progress: int) -> None:
     )
 
 
-def _read(path: pathlib.Path) -> dict:
+def _read(path: Place) -> dict:
   try:
     values = json.loads(path.read_text(encoding="utf-8"))
   except (FileNotFoundError, ValueError):  # the first start, or a torn write

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import json
 import pathlib
+from typing import Any
 
 import nomic_jax
 from nomic_jax.embed.classifier import Classifier
@@ -128,10 +129,10 @@ def evaluate(
     known |= _known(place)
   results = []
 
-  def score(name, path, system, curves_too):
+  def score(name: str, path: str | None, system: Any, curves_too: bool) -> None:
     cuts = cuts_of.get(name, {name: None})
 
-    def variants(whole: systems.System) -> dict[str, systems.System]:
+    def variants(whole: Any) -> dict[str, Any]:
       found = {n: whole.at(d) if d else whole for n, d in cuts.items()}
       if hybrid and path:
         for cut in cuts:
@@ -151,7 +152,8 @@ def evaluate(
       # Texts are embedded once for all dimensions. An mteb task has many texts,
       # so its vectors are cached only if they are needed again.
       keep = path and (task.kind != "mteb" or len(added) > 1 or curves_too)
-      with system.caching() if keep else contextlib.nullcontext():
+      cached = contextlib.nullcontext() if not keep else system.caching()  # pyright: ignore[reportAttributeAccessIssue]
+      with cached:
         for result, (each, variant) in zip(added, variants(system).items()):
           if isinstance(variant, systems.Hybrid) and not task.lexical:
             continue
@@ -249,7 +251,7 @@ def _known(output: str | None) -> dict[str, dict]:
 def _check_dims(
   dims: Sequence[int],
   places: Mapping[str, pathlib.Path],
-  load: Callable[[pathlib.Path], systems.System],
+  load: Callable[[pathlib.Path], Any],
 ) -> None:
   """Checks before the long work that all models have these dimensions."""
   for name, path in places.items() if dims else ():

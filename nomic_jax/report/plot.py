@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plots for `nomic-jax plot` and for sweeps, as PNG files."""
 
+from collections.abc import Iterable
 from collections.abc import Sequence
 import pathlib
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from nomic_jax.storage import drawing
 from nomic_jax.storage import places
 from nomic_jax.storage.files import replacing
 from nomic_jax.storage.values import JsonObject
+from nomic_jax.storage.values import Place
 
 if TYPE_CHECKING:
   from matplotlib.figure import Figure
@@ -100,7 +102,7 @@ def points(
   values: Sequence[float],
   varied: Sequence[JsonObject],
   metric: str,
-  output: pathlib.Path,
+  output: Place,
 ) -> None:
   """Draws a metric against each setting that differs between points.
 
@@ -140,7 +142,7 @@ def points(
   _save(figure, output)
 
 
-def _save(figure: "Figure", output: str | pathlib.Path) -> None:
+def _save(figure: "Figure", output: str | Place) -> None:
   with replacing(output) as temporary:
     temporary.write_bytes(drawing.png(figure))
   print(f"{output}: {len(figure.axes)} charts")
@@ -185,7 +187,7 @@ def _short(key: str) -> str:
   return key.rpartition(".")[2]
 
 
-def _spans(values: object) -> bool:
+def _spans(values: Iterable[float]) -> bool:
   """Returns whether positive values span enough for a logarithmic axis."""
   values = list(values)
   return min(values) > 0 and max(values) >= 4 * min(values)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 import contextlib
 import json
 import os
-import pathlib
 import shutil
 import sys
 from typing import NamedTuple
@@ -50,7 +49,7 @@ class Checkpoints:
   """
 
   def __init__(
-    self, workdir: pathlib.Path, keep: int, keep_every: int = 0, best: str = ""
+    self, workdir: Place, keep: int, keep_every: int = 0, best: str = ""
   ):
     """Opens the checkpoints of a work directory.
 
@@ -67,7 +66,7 @@ class Checkpoints:
       self._silenced = stack.pop_all()  # until it is closed
 
   def _open(
-    self, workdir: pathlib.Path, keep: int, keep_every: int, best: str
+    self, workdir: Place, keep: int, keep_every: int, best: str
   ) -> None:
     if str(workdir).startswith("s3://"):
       orbax_s3.patch()
@@ -242,7 +241,7 @@ def _steps(folder: Place) -> list[int]:
   return ocp.utils.checkpoint_steps(folder) if folder.is_dir() else []
 
 
-def _atomicity(workdir: pathlib.Path) -> ocp.options.AtomicityOptions:
+def _atomicity(workdir: Place) -> ocp.options.AtomicityOptions:
   """Returns Orbax's options: in buckets, a final file marks completion."""
   modes = ocp.options.AtomicityMode
   return ocp.options.AtomicityOptions(

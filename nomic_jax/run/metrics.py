@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import json
 import math
-import pathlib
 import time
 from typing import TYPE_CHECKING
 
@@ -45,7 +44,7 @@ class MetricsFile:
 
   def __init__(
     self,
-    path: pathlib.Path,
+    path: Place,
     resume_step: int,
     trackers: Sequence[Callable[[dict | None], None]] = (),
   ):

@@ -15,12 +15,13 @@ import ml_collections
 from nomic_jax.errors import UserError
 from nomic_jax.storage import buckets
 from nomic_jax.storage.values import JsonObject
+from nomic_jax.storage.values import Place
 
 Row = JsonObject  # a line of metrics.jsonl
 
 
 def make(
-  config: ml_collections.ConfigDict, workdir: pathlib.Path, done: int
+  config: ml_collections.ConfigDict, workdir: Place, done: int
 ) -> list[Callable[[Row | None], None]]:
   """Returns the trackers that `config.log` enables.
 
@@ -39,9 +40,7 @@ def make(
   return trackers
 
 
-def _tensorboard(
-  workdir: pathlib.Path, done: int
-) -> Callable[[Row | None], None]:
+def _tensorboard(workdir: Place, done: int) -> Callable[[Row | None], None]:
   """Writes event files under `workdir`/logs."""
   if buckets.is_remote(workdir):
     raise UserError(

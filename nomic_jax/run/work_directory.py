@@ -67,7 +67,7 @@ _DATA = ("config.data.path", "config.data.teacher")  # compared by content
 
 
 def check(
-  workdir: pathlib.Path, config: ml_collections.ConfigDict, extend: bool = False
+  workdir: Place, config: ml_collections.ConfigDict, extend: bool = False
 ) -> None:
   """Checks that a directory is free, or belongs to a run of this config.
 
@@ -192,7 +192,7 @@ def _same_data(workdir: Place, key: str, before: Json, now: Json) -> bool:
 
 
 def claim(
-  workdir: pathlib.Path,
+  workdir: Place,
   config: ml_collections.ConfigDict,
   encoder: Architecture,
   tokenizer: pathlib.Path,
@@ -231,7 +231,7 @@ def claim(
       (temporary / f"{name}.json").write_text(text, encoding="utf-8")
 
 
-def read(workdir: pathlib.Path) -> tuple[Architecture, pathlib.Path, Usage]:
+def read(workdir: Place) -> tuple[Architecture, pathlib.Path, Usage]:
   """Returns encoder, tokenizer and usage of a work directory."""
   workdir = pathlib.Path(buckets.fetch(workdir, checkpoints=False))
   return read_architecture(workdir), workdir / "tokenizer", read_usage(workdir)
@@ -253,7 +253,7 @@ def recorded_config(workdir: str | os.PathLike) -> JsonObject | None:
       raise UserError(f"{path}: damaged ({e}); give --config") from e
 
 
-def read_architecture(workdir: pathlib.Path) -> Architecture:
+def read_architecture(workdir: Place) -> Architecture:
   """Returns the architecture of the model in a local work directory.
 
   Raises:
@@ -264,7 +264,7 @@ def read_architecture(workdir: pathlib.Path) -> Architecture:
   return architecture_json.from_json(read_json(path), str(path))
 
 
-def read_usage(workdir: pathlib.Path) -> Usage:
+def read_usage(workdir: Place) -> Usage:
   """Returns the usage of the model in a local work directory.
 
   Directories of older versions have no usage; their config has the prompts.
