@@ -142,7 +142,7 @@ def points(
   _save(figure, output)
 
 
-def _save(figure: "Figure", output: str | Place) -> None:
+def _save(figure: "Figure", output: "str | Place") -> None:
   with replacing(output) as temporary:
     temporary.write_bytes(drawing.png(figure))
   print(f"{output}: {len(figure.axes)} charts")
