@@ -251,7 +251,7 @@ def _run_onnx(path: pathlib.Path, batch: dict[str, np.ndarray]) -> np.ndarray:
   session = onnxruntime.InferenceSession(
     path, providers=["CPUExecutionProvider"]
   )
-  return session.run(["last_hidden_state"], batch)[0]
+  return np.asarray(session.run(["last_hidden_state"], batch)[0])
 
 
 def _run_openvino(
