@@ -63,10 +63,12 @@ class Implementation:
     assert out.dtype == gradient.dtype == qkv.dtype
     return np.asarray(out, "d"), np.asarray(gradient, "d")
 
+  @pytest.mark.slow
   @pytest.mark.parametrize("name", CASES)
   def test_forward_and_gradient_equal_float64(self, name):
     self.check(CASES[name], self.dtype, name in self.lacking)
 
+  @pytest.mark.slow
   @pytest.mark.parametrize("name", ["packed", "wide", "grouped"])
   def test_bfloat16_differs_from_float64_by_its_rounding(self, name):
     self.check(CASES[name], "bfloat16", name in self.lacking)
@@ -168,6 +170,7 @@ class TestCuDNNBeforeHopper(TestCuDNN):
   device = "NVIDIA A100-SXM4-80GB"
   lacking = ("broad", "broad shared")
 
+  @pytest.mark.slow
   @pytest.mark.parametrize("name", ["broad", "broad shared"])
   def test_forward_and_gradient_equal_float64(self, name):
     super().test_forward_and_gradient_equal_float64(name)

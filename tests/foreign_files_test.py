@@ -28,6 +28,8 @@ from nomic_jax.text import tokenizer as tokenizer_lib
 from nomic_jax.text import tokenizer_settings
 from nomic_jax.text.prompts import PROMPTS
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [
   "the quick brown fox",
   "a dog",

@@ -17,6 +17,8 @@ import resource, sys
 import jax, jax.numpy as jnp
 from nomic_jax.mesh import compiler_flags
 
+pytestmark = pytest.mark.slow
+
 if sys.argv[1] == "kept":
   compiler_flags.chip_here = lambda: ""
   compiler_flags.set_for_this_machine()

@@ -15,6 +15,8 @@ from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.heads import ClassificationHead
 from nomic_jax.model.heads import MLMHead
 
+pytestmark = pytest.mark.slow
+
 SIZES = dict(
   vocab_size=96,
   hidden_size=64,

@@ -11,6 +11,8 @@ import time
 import pytest
 from support import cloud as cloud_lib
 
+pytestmark = pytest.mark.slow
+
 TRAIN = ("train", "--config=configs/mlm.py", "--workdir=a b")
 
 

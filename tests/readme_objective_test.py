@@ -20,6 +20,8 @@ from nomic_jax import step as step_lib
 from nomic_jax.cli import config_flags
 from nomic_jax.model.encoder import Encoder
 
+pytestmark = pytest.mark.slow
+
 README = (
   pathlib.Path(__file__).parents[1] / "nomic_jax" / "losses" / "README.md"
 )
