@@ -10,14 +10,14 @@ import sys
 import pytest
 from support import small_data
 
+pytestmark = pytest.mark.slow
+
 _CALLS = 60
 # Prints the pages mapped by calls with a temporary of 64 MiB, 16,384 pages.
 _PROGRAM = """
 import resource, sys
 import jax, jax.numpy as jnp
 from nomic_jax.mesh import compiler_flags
-
-pytestmark = pytest.mark.slow
 
 if sys.argv[1] == "kept":
   compiler_flags.chip_here = lambda: ""
