@@ -71,7 +71,17 @@ status=0 alive=("${pids[@]}")
 while [ ${#alive[@]} -gt 0 ]; do
   code=0
   wait -n -p ended "${alive[@]}" || code=$?
-  [ -n "${ended:-}" ] || continue  # a signal, passed on to all
+  if [ -z "${ended:-}" ]; then
+    # A signal, passed on to all; or one that bash has already reaped, which
+    # `wait -n` may not report.
+    for pid in "${alive[@]}"; do
+      kill -0 "$pid" 2> /dev/null && continue
+      ended=$pid code=0
+      wait "$pid" || code=$?
+      break
+    done
+    [ -n "${ended:-}" ] || continue
+  fi
   for i in "${!alive[@]}"; do
     if [ "${alive[i]}" = "$ended" ]; then number=$i; fi
   done
