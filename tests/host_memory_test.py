@@ -6,9 +6,12 @@ import os
 import platform
 import subprocess
 import sys
+import types
 
 import pytest
 from support import small_data
+
+from nomic_jax.mesh import host_memory
 
 pytestmark = pytest.mark.slow
 
@@ -49,3 +52,15 @@ def test_a_call_uses_the_memory_of_the_one_before():
   assert pages["freed"] > 0.9 * 16_384 * _CALLS, "the control"
   # Not none: a small object may be put where the temporary was.
   assert pages["kept"] < 0.5 * pages["freed"]
+
+
+def test_settings_of_the_user_are_kept(monkeypatch):
+  called = []
+  library = types.SimpleNamespace(mallopt=lambda *_: called.append(1))
+  monkeypatch.setattr(host_memory.ctypes, "CDLL", lambda _: library)
+  monkeypatch.setenv("MALLOC_ARENA_MAX", "2")
+  host_memory.keep_freed()
+  assert not called
+  monkeypatch.delenv("MALLOC_ARENA_MAX")
+  host_memory.keep_freed()
+  assert len(called) == 3, "the control"

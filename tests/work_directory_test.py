@@ -125,3 +125,24 @@ def test_directories_of_older_versions_are_resumed(place, monkeypatch):
     work_directory.check(
       place / "old", _config(place, f"data.path={place}/other")
     )
+
+
+def test_the_recorded_config_resumes_also_if_it_lacks_later_keys(place):
+  run = shutil.copytree(place / "run", place / "older")
+  values = json.loads((run / "config.json").read_text())
+  del values["epochs"], values["recipe"], values["optimizer"]["average"]
+  (run / "config.json").write_text(json.dumps(values))
+  load = lambda *flags: config_flags.load(
+    flags, lambda: work_directory.recorded_config(run)
+  )
+  config = load("--config.log_every=5")
+  assert config.log_every == 5 and config.epochs == 0
+  assert (
+    config.optimizer.lr_multipliers == _config(place).optimizer.lr_multipliers
+  )  # a tuple again
+  work_directory.check(run, config)
+  with pytest.raises(UserError, match="learning_rate was"):
+    work_directory.check(run, load("--config.optimizer.learning_rate=1.0"))
+  (run / "config.json").unlink()
+  with pytest.raises(UserError, match="expected one --config=FILE"):
+    load()

@@ -9,6 +9,7 @@ pairs that was 0.9 GB and a fifth of the processor time of a step.
 """
 
 import ctypes
+import os
 
 # Parameters of mallopt, see malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
@@ -18,8 +19,10 @@ def keep_freed() -> None:
   """Makes malloc reuse freed memory instead of returning it to the kernel.
 
   The process then keeps the memory of its largest computation until it ends.
-  Without glibc, this does nothing.
+  Without glibc, or if the environment has settings for it, this does nothing.
   """
+  if any(n.startswith(("MALLOC_", "GLIBC_TUNABLES")) for n in os.environ):
+    return
   try:
     mallopt = ctypes.CDLL("libc.so.6").mallopt
   except (OSError, AttributeError):

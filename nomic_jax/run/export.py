@@ -101,6 +101,10 @@ def export(
   found = models.read_model(source) if source else untrained()
   dims = matryoshka.read(fetch.find(source)) if source else ()
   if dim is not None:
+    if found.classification_head is not None:
+      raise UserError(
+        "--dim: shortens vectors, but this model is a classifier; leave it out"
+      )
     matryoshka.check(dim, found.architecture.output_width, dims, "--dim")
     architecture, params = matryoshka.truncated(
       found.architecture, found.params, dim

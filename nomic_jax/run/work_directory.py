@@ -240,17 +240,26 @@ def read(workdir: Place) -> tuple[Architecture, pathlib.Path, Usage]:
 def recorded_config(workdir: str | os.PathLike) -> JsonObject | None:
   """Returns the config that a work directory records; None if there is none.
 
+  Keys that were added later have the values that they imply.
+
   Raises:
     UserError: for a damaged file.
   """
-  path = buckets.as_path(places.expanded(workdir)) / "config.json"
+  path = buckets.as_path(places.expanded(os.fspath(workdir))) / "config.json"
   with buckets.errors(path, unreachable=Stopped):
     if not path.is_file():
       return None
     try:
-      return json.loads(path.read_text(encoding="utf-8"))
+      values = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as e:
       raise UserError(f"{path}: damaged ({e}); give --config") from e
+  for key, value in _SINCE.items():
+    *groups, name = key.split(".")[1:]
+    group = values
+    for part in groups:
+      group = group.setdefault(part, {})
+    group.setdefault(name, value)
+  return values
 
 
 def read_architecture(workdir: Place) -> Architecture:
