@@ -50,7 +50,7 @@ MEANINGS = {
   "encoder.pooled_norm": "a LayerNorm of the pooled vector, as in "
   "nomic-embed-text-v1.5; None: the model's own",
   "encoder.projection": "width of a linear layer after pooling, 0: none; "
-  "None: the model's own, with data.teacher the width of its vectors",
+  "None: the model's own or, with data.teacher, the teacher's width",
   "encoder.max_length": "maximum tokens of a text when the model is used; "
   "None: the model's own, for fresh weights the "
   "maximum in training",

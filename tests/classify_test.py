@@ -86,6 +86,10 @@ def test_an_export_names_its_classes_and_predicts_as_transformers(trained):
     np.testing.assert_allclose(chances, logits.softmax(1).numpy(), atol=1e-5)
   with pytest.raises(UserError, match="a classifier, not an embedding model"):
     model.encode(["a"])
+  with pytest.raises(UserError, match="--dim: shortens vectors, but this"):
+    nomic_jax.export(
+      model=str(trained / "model"), output=str(trained / "none"), dim=4
+    )
   with pytest.raises(AttributeError):
     _ = model.nothing
   with pytest.raises(UserError, match="expected a list of texts"):

@@ -27,7 +27,7 @@ def train(
       on each host of a pod, by Slurm, or by launch/local.sh
     config: config file, optionally followed by :ARG, which is passed to its
       get_config; for example configs/mlm.py:quickstart; default: the config
-      of the training that WORKDIR holds
+      recorded in WORKDIR
   """
   from nomic_jax import training
   from nomic_jax.cli import config_flags
