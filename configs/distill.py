@@ -6,8 +6,8 @@ nomic-jax teach --model=TEACHER --input=data/pairs --output=runs/teacher
 nomic-jax train --config=configs/distill.py --workdir=runs/student \
   --config.data.path=data/pairs --config.data.teacher=runs/teacher
 
-By default, a student whose width differs from the teacher's gets a projection to
-the teacher's width (`encoder.projection`). loss.kind=kd compares only
+By default, a student whose width differs from the teacher's gets a projection
+to the teacher's width (`encoder.projection`). loss.kind=kd compares only
 similarities and needs none; `encoder.projection=0` leaves it out.
 
 :kd and :mse are contrastors' two recipes (distill.yaml and
