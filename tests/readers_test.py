@@ -20,8 +20,8 @@ from nomic_jax.data.readers import specification
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import tasks
 from nomic_jax.storage import bad
-from nomic_jax.storage import formats
 from nomic_jax.storage import streams
+from nomic_jax.storage import text_lines
 from nomic_jax.storage.bad import BadRow
 
 PAIRS = [
@@ -120,7 +120,7 @@ def test_text(tmp_path):
 
 def _tabs(path, bad):
   """A format: a line is a query, a tab and its document."""
-  for number, line in formats.written(path, bad):
+  for number, line in text_lines.written(path, bad):
     cells = line.split("\t")
     if len(cells) == 2:
       yield number, dict(zip(("query", "document"), cells))
@@ -665,7 +665,7 @@ BROKEN = {
 @pytest.mark.parametrize("reason", BROKEN)
 def test_damage_stops_the_job_or_is_counted(tmp_path, reason, monkeypatch):
   name, content, message = BROKEN[reason]
-  monkeypatch.setattr(formats, "_MOST_BYTES", 500)
+  monkeypatch.setattr(text_lines, "_MOST_BYTES", 500)
   (tmp_path / name).write_bytes(content)
   (tmp_path / "z.jsonl").write_bytes(_lines(PAIRS))
   with pytest.raises(UserError, match=message) as error:

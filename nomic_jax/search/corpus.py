@@ -11,6 +11,7 @@ from nomic_jax.data.readers import beir
 from nomic_jax.data.readers import markdown
 from nomic_jax.errors import UserError
 from nomic_jax.storage import formats
+from nomic_jax.storage import text_lines
 from nomic_jax.storage.bad import BadRows
 
 _COLUMNS = ("document", "text", "body", "content", "answer")
@@ -70,7 +71,7 @@ def _pages(path: pathlib.Path) -> Iterator[tuple[str, str]]:
   """Yields the sections of Markdown, each with the headings above it."""
   place, bad = str(path), BadRows(skippable=False)
   for page in [place] if path.is_file() else markdown.pages(place):
-    text = "\n".join(line for _, line in formats.lines(page, bad))
+    text = "\n".join(line for _, line in text_lines.read(page, bad))
     for section in markdown.sections(text):
       whole = "\n".join(
         filter(None, (": ".join(section.headings), section.text))

@@ -32,6 +32,7 @@ from nomic_jax.data.records import Row
 from nomic_jax.errors import UserError
 from nomic_jax.storage import formats
 from nomic_jax.storage import streams
+from nomic_jax.storage import tables
 from nomic_jax.storage.bad import BadRow
 from nomic_jax.storage.bad import BadRows
 from nomic_jax.storage.progress import Progress
@@ -42,7 +43,7 @@ ROWS: dict[str, Reader] = {
   for r in (
     Files("jsonl", formats.JSONL, formats.jsonl),
     Files("parquet", formats.PARQUET, formats.parquet),
-    Tables("csv", formats.TABLES, formats.separated, unnamed="unnamed"),
+    Tables("csv", formats.TABLES, tables.separated, unnamed="unnamed"),
     Files("arrow", formats.ARROW, formats.arrow),
   )
 }
@@ -63,7 +64,7 @@ OTHERS: dict[str, Reader] = {
 # only describe it, as a README.md does.
 PAGES: dict[str, Reader] = {"markdown": markdown}
 # Formats that a part names, and that no path selects.
-_UNNAMED = Files("unnamed", (), formats.unnamed)
+_UNNAMED = Files("unnamed", (), tables.unnamed)
 
 _SHOWN = 10_000  # rows between updates of the progress bar
 

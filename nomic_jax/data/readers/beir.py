@@ -19,6 +19,7 @@ from nomic_jax.data.readers.reader import Part
 from nomic_jax.errors import UserError
 from nomic_jax.storage import formats
 from nomic_jax.storage import streams
+from nomic_jax.storage import text_lines
 from nomic_jax.storage.bad import BadRow
 from nomic_jax.storage.bad import BadRows
 from nomic_jax.storage.bad import both_have
@@ -151,7 +152,7 @@ def judgements(
   path: str, bad: BadRows
 ) -> Iterator[tuple[int, tuple[str, str], float]]:
   """Yields (line number, (query, document), grade)."""
-  for number, line in formats.written(path, bad):
+  for number, line in text_lines.written(path, bad):
     try:
       query, document, grade = line.split("\t")
       if number == 1 and query == "query-id":

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from nomic_jax.data.readers.reader import Asked
 from nomic_jax.data.readers.reader import Part
 from nomic_jax.errors import UserError
-from nomic_jax.storage import formats
+from nomic_jax.storage import tables
+from nomic_jax.storage import text_lines
 from nomic_jax.storage.bad import BadRow
 from nomic_jax.storage.bad import BadRows
 
@@ -68,7 +69,7 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
       are not supported.
   """
   columns: tuple[str, ...] = ()
-  for number, line in formats.written(path, bad):
+  for number, line in text_lines.written(path, bad):
     cells = line.split("\t")
     if not columns:
       columns, task = _columns(path, cells)
@@ -106,7 +107,7 @@ def _columns(path: str, cells: list[str]) -> tuple[tuple[str, ...], _Task]:
   """Returns the columns' names and the task, from a file's first line."""
   for task in _TASKS:
     if {*task} - {""} <= {*cells}:
-      formats.check_columns(path, cells)
+      tables.check_columns(path, cells)
       return tuple(cells), task
   if len(cells) == len(_COLA) and cells[1] in ("0", "1"):
     return _COLA, _Task("label", "", "sentence")

@@ -14,9 +14,9 @@ from typing import NamedTuple
 from nomic_jax.data.readers.reader import Asked
 from nomic_jax.data.readers.reader import Part
 from nomic_jax.errors import UserError
-from nomic_jax.storage import formats
 from nomic_jax.storage import places
 from nomic_jax.storage import streams
+from nomic_jax.storage import text_lines
 from nomic_jax.storage import unicode_text
 from nomic_jax.storage.bad import BadRow
 from nomic_jax.storage.bad import BadRows
@@ -89,7 +89,7 @@ def pages(folder: str, first: bool = False) -> list[str]:
 
 def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
   """Yields (1, {"title", "text"}); the text includes all headings."""
-  lines = [line for _, line in formats.lines(path, bad)]
+  lines = [line for _, line in text_lines.read(path, bad)]
   title, start = _title(lines, path)
   text = "\n".join(lines[start:]).strip()
   if unicode_text.blank(text):
