@@ -36,10 +36,10 @@ from nomic_jax.run import work_directory
 from nomic_jax.run.checkpoint import best
 from nomic_jax.run.checkpoint import Checkpoints
 from nomic_jax.run.checkpoint import latest_step
-from nomic_jax.run.start import describe
+from nomic_jax.run.resolve import describe
+from nomic_jax.run.resolve import resolve
 from nomic_jax.run.start import find_start
 from nomic_jax.run.start import merged
-from nomic_jax.run.start import resolve
 from nomic_jax.run.start import Start
 from nomic_jax.storage import buckets
 from nomic_jax.storage import places

@@ -16,6 +16,7 @@ from nomic_jax.errors import UserError
 from nomic_jax.model.usage import SIMILARITIES
 from nomic_jax.model.usage import Usage
 from nomic_jax.run import start as start_lib
+from nomic_jax.run.resolve import resolve
 
 # A config, flags, and what it compares by; "" keeps the loaded model's.
 CASES = (
@@ -44,7 +45,7 @@ def _config(name, *flags):
 
 def _resolved(config, usage=LOADED, params=None):
   start = start_lib.Start(tiny.ARCHITECTURE, pathlib.Path(), params, usage)
-  return start_lib.resolve(config, start)
+  return resolve(config, start)
 
 
 @pytest.fixture(name="labelled")

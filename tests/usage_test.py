@@ -19,6 +19,7 @@ from nomic_jax.report import evaluate
 from nomic_jax.run import models
 from nomic_jax.run import start as start_lib
 from nomic_jax.run import work_directory
+from nomic_jax.run.resolve import resolve
 from nomic_jax.text.prompts import PROMPTS
 
 pytestmark = pytest.mark.slow
@@ -162,7 +163,7 @@ def _resolved(place, *overrides, name="contrastive"):
     ]
   )
   start = start_lib.find_start(config)
-  return *start_lib.resolve(config, start), start
+  return *resolve(config, start), start
 
 
 def test_pooling_is_a_guess_only_where_vectors_are_pooled(place, tmp_path):

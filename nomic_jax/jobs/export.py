@@ -77,11 +77,12 @@ def _untrained(given: ConfigFlags):
   from nomic_jax import step
   from nomic_jax.cli import config_flags
   from nomic_jax.hub import model_directory
+  from nomic_jax.run import resolve
   from nomic_jax.run import start as start_lib
 
   config = config_flags.load(given)
   start = start_lib.find_start(config)
-  config, usage = start_lib.resolve(config, start)
+  config, usage = resolve.resolve(config, start)
   loss = losses.make(
     config.loss, program.make_encoder(config, start.architecture)
   )

@@ -4,7 +4,6 @@
 
 from collections.abc import Mapping
 import dataclasses
-import os
 import pathlib
 from typing import Any
 from typing import NamedTuple
@@ -12,9 +11,7 @@ from typing import NamedTuple
 import ml_collections
 
 from nomic_jax import families
-from nomic_jax import losses
 from nomic_jax.data import dataset
-from nomic_jax.data import kinds
 from nomic_jax.data import loader
 from nomic_jax.data import teacher
 from nomic_jax.errors import about
@@ -25,9 +22,9 @@ from nomic_jax.hub import sentence_transformers
 from nomic_jax.hub.model_directory import ModelFiles
 from nomic_jax.model import selection
 from nomic_jax.model.architecture import Architecture
-from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.usage import Usage
 from nomic_jax.run import models
+from nomic_jax.run import objective
 from nomic_jax.run import work_directory
 from nomic_jax.text import special_tokens
 from nomic_jax.text import tokenizer as tokenizer_lib
@@ -44,9 +41,6 @@ OWN = (
   "dropout",
   "head_dropout",
 )
-# The paper's rate to train an encoder contrastively, with a batch of 16,384; a
-# higher one can harm a trained model.
-_HIGHEST_RATE = 2e-4
 
 
 class Start(NamedTuple):
@@ -119,169 +113,6 @@ def _longest(config: ml_collections.ConfigDict) -> int:
   )
 
 
-def resolve(
-  config: ml_collections.ConfigDict, start: Start
-) -> tuple[ml_collections.ConfigDict, Usage]:
-  """Fills in what the config leaves to the model.
-
-  Where a config has None for a prompt, for an evaluator's lengths, or for what
-  the data says about its labels, that of the model or the data is used, so
-  training, evaluation and the exported model agree.
-
-  Returns:
-    The config, and the usage of the trained model.
-  """
-  config = config.copy_and_resolve_references()
-  usage = start.usage
-  if config.data.kind == "labels" or _predicts_labels(config):
-    usage = _with_classes(config, usage)
-  similarity = _loss(config, start.architecture).similarity
-  with config.unlocked():
-    # What a loss compares is embedded with the prompts of the config, if any.
-    sides = ("", "") if similarity else None
-    if "query_prompt" in config.data:
-      for side in ("query", "document"):
-        if config.data[f"{side}_prompt"] is None:
-          config.data[f"{side}_prompt"] = usage.prompt(side)
-      sides = config.data.query_prompt, config.data.document_prompt
-    if sides is not None:
-      fresh = start.params is None and usage == work_directory.fresh_usage()
-      usage = (
-        work_directory.fresh_usage(*sides)
-        if fresh
-        else (usage.with_prompts(*sides))
-      )
-    if similarity:
-      usage = usage.compared_by(similarity)
-    own = {
-      **{
-        f"{side}_prompt": usage.prompt(side) for side in ("query", "document")
-      },
-      **{
-        f"{side}_length": usage.max_tokens or start.architecture.max_length
-        for side in ("query", "document")
-      },
-    }
-    for options in config.evaluators.values():
-      for name, value in own.items():
-        if name in options and options[name] is None:
-          options[name] = value
-      if "similarity" not in options:
-        options.similarity = usage.similarity
-  return config, usage
-
-
-def _loss(
-  config: ml_collections.ConfigDict, architecture: Architecture
-) -> losses.Loss:
-  with options_of("config.loss"):
-    return losses.make(config.loss, Encoder(architecture))
-
-
-def _predicts_labels(config: ml_collections.ConfigDict) -> bool:
-  with options_of("config.loss"):
-    return losses.predicts_labels(config.loss)
-
-
-def _with_classes(config: ml_collections.ConfigDict, usage: Usage) -> Usage:
-  """Fills in from the data what the config leaves open about labels.
-
-  Returns:
-    The usage, with the names of the classes.
-  """
-  known = kinds.of(config.data.path)
-  predicts = _predicts_labels(config)
-  if known.name != "labels":
-    raise UserError(
-      f"{config.data.path}: its rows are {known.name} and have no labels; "
-      "prepare it from a source with a column of labels, see prepare --columns "
-      "label=COLUMN"
-    )
-  asked = {f"data.{k}": config.data[k] for k in ("labels", "classes")}
-  if predicts:
-    asked |= {f"loss.{k}": config.loss.get(k) for k in ("kind", "labels")}
-  missing = [name for name, value in asked.items() if value is None]
-  if missing and not known.task:
-    raise UserError(
-      f"{config.data.path}: does not record its classes; set "
-      + " and ".join(f"config.{name}" for name in missing)
-    )
-  with config.unlocked():
-    if predicts and config.loss.get("kind") is None:
-      config.loss.kind = known.task
-    task = config.loss.kind if predicts else known.task
-    of_numbers = task == "regression"
-    if config.data.labels is None:
-      config.data.labels = known.labels
-    if config.data.classes is None:
-      config.data.classes = 0 if of_numbers else len(known.classes)
-    if not predicts:
-      return usage
-    if config.loss.get("labels") is None:
-      config.loss.labels = (
-        config.data.labels if of_numbers else config.data.classes
-      )
-  classes = () if of_numbers else tuple(known.classes)
-  if len(classes) != config.loss.labels:
-    classes = ()
-  return dataclasses.replace(usage, classes=classes, task=config.loss.kind)
-
-
-def describe(config: ml_collections.ConfigDict, start: Start) -> str:
-  """Returns a line on what is kept of a loaded model and what is changed."""
-  _, usage = resolve(config, start)
-  prompts = (
-    ", ".join(
-      f"{side} prompt {usage.prompt(side)!r}" for side in ("query", "document")
-    )
-    if any(usage.prompt(side) for side in ("query", "document"))
-    else ("no prompts")
-  )
-  a, changed = start.architecture, []
-  for name in OWN:
-    value = config.encoder.get(name)
-    if value is not None:
-      changed.append(f"config.encoder.{name}={value}")
-  for side in ("query", "document"):
-    chosen = config.data.get(f"{side}_prompt")
-    if chosen is not None and chosen != start.usage.prompt(side):
-      changed.append(
-        f"config.data.{side}_prompt={chosen!r} instead of "
-        f"{start.usage.prompt(side)!r}"
-      )
-  if usage.similarity != start.usage.similarity:
-    changed.append(
-      f"similarity {usage.similarity}, which this loss uses, instead of "
-      f"{start.usage.similarity}"
-    )
-  if usage.normalize != start.usage.normalize:
-    changed.append("vectors keep their length")
-  return (
-    f"{config.init_from}: pooling {a.head.pooling}"
-    + (", pooled norm" if a.head.pooled_norm else "")
-    + (f", projection to {a.head.projection}" if a.head.projection else "")
-    + f", {prompts}, at most {usage.max_tokens or a.max_length} tokens"
-    + (
-      f"; from the config: {', '.join(changed)}"
-      if changed
-      else "; all the model's own"
-    )
-    + _warning(config)
-  )
-
-
-def _warning(config: ml_collections.ConfigDict) -> str:
-  """Returns a warning of a learning rate for fresh weights, or ""."""
-  rate = config.optimizer.learning_rate
-  own = os.path.isdir(os.path.join(config.init_from, "checkpoints"))
-  if rate <= _HIGHEST_RATE or config.loss.name == "mlm" or own:
-    return ""
-  return (
-    f"\nwarning: a learning rate of {rate:g} is for fresh weights and harms a "
-    "trained model; --config.optimizer.learning_rate=2e-5 is usual"
-  )
-
-
 def merged(fresh: dict, loaded: dict, path: str = "params") -> dict:
   """Returns the tree `fresh` with the leaves that `loaded` also has.
 
@@ -312,8 +143,8 @@ def _loaded(config: ml_collections.ConfigDict) -> Start:
   if (
     not model.says_pooling
     and config.encoder.get("pooling") is None
-    and not _predicts_labels(config)
-    and _loss(config, model.architecture).similarity
+    and not objective.predicts_labels(config)
+    and objective.similarity(config, model.architecture)
   ):
     sentence_transformers.warn_of_pooling(config.init_from)
   if config.get("init_as"):
@@ -378,9 +209,9 @@ def _fit_classifier(config: ml_collections.ConfigDict, head: dict) -> None:
   if "classifier" not in head:
     return
   stored, wanted = head["classifier"]["bias"].size, config.loss.get("labels")
-  if wanted is None and _predicts_labels(config):
+  if wanted is None and objective.predicts_labels(config):
     config = config.copy_and_resolve_references()
-    _with_classes(config, Usage())
+    objective.with_classes(config, Usage())
     wanted = config.loss.labels
   if wanted not in (None, stored):
     del head["classifier"]

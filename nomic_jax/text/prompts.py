@@ -16,8 +16,8 @@ def of(config: Any, side: str) -> str:
   """Returns the prompt that a training run puts before queries or documents.
 
   Args:
-    config: `config.data`. Where its prompt is None, `start.resolve` has set the
-      model's own before training; without a model, PROMPTS applies.
+    config: `config.data`. Where its prompt is None, `run/resolve.py` has set
+      the model's own before training; without a model, PROMPTS applies.
     side: "query" or "document".
   """
   prompt = config.get(f"{side}_prompt")
