@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from nomic_jax.data import beam
+from nomic_jax.data import beam_pipeline
 from nomic_jax.data import dataset
 from nomic_jax.data.prepare import prepare
 from nomic_jax.errors import UserError
@@ -88,7 +89,7 @@ def test_two_workers_are_two_processes(tmp_path):
   def note(number):
     (tmp_path / f"{number}.{os.getpid()}").touch()
 
-  beam._run(TWO, tmp_path, note, range(8))
+  beam_pipeline.run(TWO, tmp_path, note, range(8))
   names = [p.name.split(".") for p in tmp_path.iterdir()]
   assert sorted(number for number, _ in names) == list("01234567")
   workers = {worker for _, worker in names}
@@ -150,13 +151,13 @@ def test_bad_rows_stop_it_where_one_machine_stops(source, tmp_path, skip_bad):
 def test_a_source_that_changes_and_one_that_cannot_be_read(
   source, tmp_path, monkeypatch
 ):
-  run = beam._run
+  run = beam_pipeline.run
 
   def run_and_change(*args):
     run(*args)
     os.replace(f"{source}/c.jsonl.gz", f"{source}/d.jsonl.gz")
 
-  monkeypatch.setattr(beam, "_run", run_and_change)
+  monkeypatch.setattr(beam_pipeline, "run", run_and_change)
   with pytest.raises(UserError, match=r"c.jsonl.gz.*it had 50 rows and .* 0"):
     prepare(source, tmp_path / "out", skip_bad=2, beam_options="")
   monkeypatch.undo()
@@ -200,7 +201,7 @@ def test_a_failing_worker_is_reported_in_a_line(tmp_path):
     raise RuntimeError(f"no luck\nwith {number}")
 
   with pytest.raises(UserError, match=r"failed \(with 5") as error:
-    beam._run("", tmp_path, fail, [5])
+    beam_pipeline.run("", tmp_path, fail, [5])
   assert "\n" not in str(error.value)
   with pytest.raises(UserError, match="does not see the folder"):
-    beam._run("", tmp_path / "elsewhere", print, [1])
+    beam_pipeline.run("", tmp_path / "elsewhere", print, [1])

@@ -17,38 +17,26 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
 import functools
-import io
 import itertools
 import json
 import os
 import pathlib
-import pickle
-import shlex
 import tempfile
 from typing import Any
 from typing import NamedTuple
-from typing import TYPE_CHECKING
-from typing import TypeVar
-import uuid
 
 import numpy as np
 import tensorflow_datasets as tfds
 
+from nomic_jax.data import beam_pipeline
 from nomic_jax.data import builder
 from nomic_jax.data import readers
 from nomic_jax.data import records
 from nomic_jax.data import splits as splits_lib
 from nomic_jax.errors import UserError
-from nomic_jax.storage import decoding
 from nomic_jax.storage import places
 from nomic_jax.storage.bad import BadRow
 from nomic_jax.storage.bad import BadRows
-
-T = TypeVar("T")
-
-if TYPE_CHECKING:
-  from apache_beam.options.pipeline_options import PipelineOptions
-
 
 # The maximum number of shards of a split; with fewer files, one per file.
 _SHARDS = 1024
@@ -85,7 +73,7 @@ def workers(
   Raises:
     UserError: if Beam is not installed or does not accept `flags`.
   """
-  _options(flags)
+  beam_pipeline.options(flags)
   scratch = places.beside(places.real(output), ".", hidden=True)
   scratch.parent.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(
@@ -108,7 +96,7 @@ class Workers:
       UserError: the error with which a single machine would have stopped.
     """
     survey = functools.partial(_survey, self._folder, self._rows.skip_bad)
-    _run(self._flags, self._folder, survey, self._files)
+    beam_pipeline.run(self._flags, self._folder, survey, self._files)
     bad = self._rows.bad = BadRows(self._rows.skip_bad)
     hashes, first, largest = [np.zeros((6, 0), np.uint64)], 0, -1
     sources: collections.Counter[str] = collections.Counter()
@@ -172,7 +160,7 @@ class Workers:
         for i, group in enumerate(groups)
       ]
       write = functools.partial(_write, self._folder, self._rows.skip_bad)
-      _run(self._flags, self._folder, write, shards)
+      beam_pipeline.run(self._flags, self._folder, write, shards)
 
     return functools.partial(
       _Shards,
@@ -274,10 +262,10 @@ def _survey(folder: pathlib.Path, allowed: int | str, file: _File) -> None:
     pass  # One bad row too many; it is in the notes.
   except UserError as e:
     error = str(e)
-  with _appearing(_hashes(folder, file.number)) as path:
+  with beam_pipeline.appearing(_hashes(folder, file.number)) as path:
     with open(path, "wb") as stream:
       np.save(stream, hashes)
-  with _appearing(_notes(folder, file.number)) as path:
+  with beam_pipeline.appearing(_notes(folder, file.number)) as path:
     path.write_text(
       json.dumps(
         {
@@ -320,107 +308,9 @@ def _notes(folder: pathlib.Path, number: int) -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def _appearing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-  """Yields a temporary path, renamed to `path` once whole.
-
-  Beam may have two workers make the same file.
-  """
-  temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-  try:
-    yield temporary
-    temporary.replace(path)
-  finally:
-    temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
 def _records(path: str) -> Iterator[Callable[[bytes], None]]:
   with (
-    _appearing(pathlib.Path(path)) as temporary,
+    beam_pipeline.appearing(pathlib.Path(path)) as temporary,
     builder.record_file(temporary) as write,
   ):
     yield write
-
-
-def _options(flags: str) -> "PipelineOptions":
-  """Returns Beam's options.
-
-  Raises:
-    UserError: if Beam is not installed, or rejects a value.
-  """
-  try:
-    import apache_beam  # noqa: F401, to see whether it is there
-    from apache_beam.options import pipeline_options
-    from apache_beam.runners import runner
-  except ModuleNotFoundError as e:
-    raise UserError(
-      f"--beam: {e.name} is not installed; pip install 'nomic_jax[beam]', on "
-      "the workers too"
-    ) from e
-  stderr = io.StringIO()
-  try:
-    with contextlib.redirect_stderr(stderr):
-      options = pipeline_options.PipelineOptions(shlex.split(flags))
-      options.get_all_options()
-    standard = options.view_as(pipeline_options.StandardOptions)
-    if standard.runner in (None, "DirectRunner"):
-      # The class behind the name DirectRunner. Given the name, Beam would
-      # download another runner, which does not know the --direct_... flags.
-      standard.runner = "FnApiRunner"
-    runner.create_runner(standard.runner)
-  except (SystemExit, ValueError, ImportError) as e:
-    # Beam prints many pages of usage before the reason.
-    reason = stderr.getvalue().strip().rsplit("error: ", 1)[-1] or str(e)
-    raise UserError(f"--beam='{flags}': {reason}") from e
-  return options
-
-
-def _run(
-  flags: str,
-  folder: pathlib.Path,
-  function: Callable[[T], None],
-  tasks: Sequence[T],
-) -> None:
-  """Calls `function` with each of `tasks`, on any worker.
-
-  Raises:
-    UserError: the first UserError in the order of the tasks; or if the pipeline
-      failed for another reason.
-  """
-  import apache_beam as beam
-
-  do = functools.partial(_do, folder, function)
-  try:
-    with beam.Pipeline(options=_options(flags)) as pipeline:
-      _ = (
-        pipeline
-        # As bytes, since Beam treats named tuples specially.
-        | "Tasks" >> beam.Create([pickle.dumps(t) for t in enumerate(tasks)])
-        | "Spread" >> beam.Reshuffle()
-        | "Do" >> beam.Map(do)
-      )
-  except Exception as e:  # Runners raise errors of their own types.
-    reason = str(e).strip().rsplit("\n", 1)[-1]
-    raise UserError(
-      f"--beam='{flags}': the pipeline failed "
-      f"({reason or type(e).__name__}); see Beam's output above; nothing was "
-      "written"
-    ) from e
-  for error in sorted(folder.glob("*.error")):
-    raise UserError(error.read_text(encoding="utf-8"))
-
-
-def _do(
-  folder: pathlib.Path, function: Callable[[T], None], task: bytes
-) -> None:
-  if not folder.is_dir():
-    raise UserError(
-      f"{folder}: this worker does not see the folder; choose an --output on "
-      "storage that all workers share"
-    )
-  number, value = pickle.loads(task)
-  try:
-    function(value)
-  except UserError as e:  # Beam would retry the task if this were raised here.
-    with _appearing(folder / f"{number:09}.error") as path:
-      path.write_text(decoding.safe(str(e)), encoding="utf-8")
