@@ -150,9 +150,9 @@ def test_a_killed_job_resumes_only_with_the_same_command(
   # Windows are small, so that there are many points at which to kill it, and
   # slow, so that it is killed before it finishes.
   code = (
-    "import nomic_jax.embed.model, pathlib, sys, time\n"
+    "import nomic_jax.embed.pipeline, pathlib, sys, time\n"
     "from nomic_jax.main import main\n"
-    "nomic_jax.embed.model._WINDOW, replace = 16, pathlib.Path.replace\n"
+    "nomic_jax.embed.pipeline._WINDOW, replace = 16, pathlib.Path.replace\n"
     "pathlib.Path.replace = (\n"
     "    lambda *paths: time.sleep(0.05) or replace(*paths))\n"
     "sys.exit(main())"

@@ -2,19 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """A trained model that embeds texts."""
 
-import collections
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from collections.abc import Set
 from collections.abc import Sized
-from concurrent import futures
 import contextlib
 import dataclasses
 import os
 from typing import Any
-from typing import NamedTuple
 import warnings
 
 import jax
@@ -25,8 +22,9 @@ from nomic_jax.embed import aliases
 from nomic_jax.embed import finite
 from nomic_jax.embed import quantize
 from nomic_jax.embed.embedding_model import EmbeddingModel
-from nomic_jax.embed.inference import Block
 from nomic_jax.embed.inference import Embedder
+from nomic_jax.embed.pipeline import Pipeline
+from nomic_jax.embed.pipeline import Vectors
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.hub import fetch
@@ -36,31 +34,10 @@ from nomic_jax.hub import sentence_transformers
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.head import Module
 from nomic_jax.run import models
-from nomic_jax.storage import decoding
 from nomic_jax.storage.progress import Progress
 from nomic_jax.text import special_tokens
 from nomic_jax.text import tokenizer as tokenizer_lib
 from nomic_jax.text import tokenizer_settings
-from nomic_jax.text.shorten import shorten
-
-# Texts that are tokenized, packed and embedded together: this many, or fewer
-# if they are long.
-_WINDOW = 4096
-_WINDOW_CHARACTERS = 1_000_000
-
-
-class Vectors(NamedTuple):
-  """Vectors of consecutive texts.
-
-  Attributes:
-    vectors: [N, columns], as returned by `encode`.
-    cut: how many of the N texts were longer than `max_tokens`.
-    broken: indices of vectors that are not finite.
-  """
-
-  vectors: np.ndarray
-  cut: int
-  broken: np.ndarray
 
 
 class Model(EmbeddingModel):
@@ -377,73 +354,22 @@ class Model(EmbeddingModel):
     precision: str,
   ) -> Iterator[Vectors]:
     name = self.default_prompt if prompt is None else prompt
-    front = self.prompts[name] if name else ""
-    normalize = self.normalize if normalize is None else normalize
-    with futures.ThreadPoolExecutor(1) as worker:
-      # One window is tokenized and packed while the previous one is embedded.
-      pending = collections.deque()
-      for window in _windows(texts, front):
-        pending.append(worker.submit(self._prepare, window))
-        if len(pending) > 1:
-          yield self._finish(pending.popleft(), dim, normalize, precision)
-      while pending:
-        yield self._finish(pending.popleft(), dim, normalize, precision)
+    return self._pipeline().vectors(
+      texts,
+      self.prompts[name] if name else "",
+      dim,
+      self.normalize if normalize is None else normalize,
+      precision,
+    )
 
   def identities(self, texts: Sequence[str]) -> list[bytes]:
     """Returns the token ids of each text as bytes, without prompts."""
-    identities = []
-    for window in _windows(texts, ""):
-      texts = shorten(
-        self.tokenizer, list(map(decoding.safe, window)), self.max_tokens
-      )
-      identities += [
-        np.asarray(
-          self._special.cut(e.ids, self.max_tokens), np.int32
-        ).tobytes()
-        for e in self.tokenizer.encode_batch_fast(texts)
-      ]
-    return identities
+    return self._pipeline().identities(texts)
 
-  def _prepare(
-    self, texts: list[str]
-  ) -> tuple[list[Block], list[Sequence[int]], int]:
-    """Returns the blocks of a window, its token ids and how many were cut."""
-    texts = list(map(decoding.safe, texts))  # required by the tokenizer
-    limit, cut = self.max_tokens, 0
-    texts = shorten(self.tokenizer, texts, limit)
-    ids = [e.ids for e in self.tokenizer.encode_batch_fast(texts)]
-    for n, tokens in enumerate(ids):
-      if len(tokens) > limit:
-        ids[n] = self._special.cut(tokens, limit)
-        cut += 1
-    return self._embedder.plan(ids), ids, cut
-
-  def _finish(
-    self,
-    prepared: futures.Future,
-    dim: int | None,
-    normalize: bool,
-    precision: str,
-  ) -> Vectors:
-    blocks, ids, cut = prepared.result()
-    vectors = self._embedder.run(blocks, len(ids))
-    # Attention may spread a NaN to the other texts of a row. Embed each of them
-    # alone to find the text that causes it.
-    for i in _broken(vectors):
-      vectors[i] = self._embedder.run(self._embedder.plan([ids[i]]), 1)[0]
-    vectors = vectors[:, :dim]
-    broken = _broken(vectors)
-    if normalize:
-      length = np.linalg.norm(vectors, axis=1, keepdims=True)
-      vectors = vectors / np.maximum(length, 1e-12)
-    if precision != "float32":  # where a NaN would become a number
-      vectors[broken] = 0
-    return Vectors(quantize.quantize(vectors, precision), cut, broken)
-
-
-def _broken(vectors: np.ndarray) -> np.ndarray:
-  """Returns the indices of vectors that are not finite."""
-  return np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+  def _pipeline(self) -> Pipeline:
+    return Pipeline(
+      self.tokenizer, self._special, self._embedder, self.max_tokens
+    )
 
 
 def _check_texts(texts: Sequence[str]) -> None:
@@ -463,16 +389,3 @@ def _check_texts(texts: Sequence[str]) -> None:
       raise UserError(
         f"encode: text {i} is of type {type(text).__name__}; expected str"
       )
-
-
-def _windows(texts: Iterable[str], front: str) -> Iterator[list[str]]:
-  """Yields lists of consecutive texts with the prompt in front."""
-  window, characters = [], 0
-  for text in texts:
-    window.append(front + text)
-    characters += len(text)
-    if len(window) == _WINDOW or characters >= _WINDOW_CHARACTERS:
-      yield window
-      window, characters = [], 0
-  if window:
-    yield window
