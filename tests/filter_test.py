@@ -10,6 +10,7 @@ import types
 import numpy as np
 import pytest
 
+from nomic_jax.curate import decide
 from nomic_jax.curate import filter as filter_lib
 from nomic_jax.data import dataset
 from nomic_jax.errors import UserError
@@ -170,7 +171,7 @@ def test_a_tie_is_wider_than_rounding_and_no_more():
   best = np.array([[0.9, 0.5]] * 4, np.float32)
   own = np.array([0.9, 0.5 - 4e-7, 0.5 - 4e-6, 0.5 - 4e-6], np.float32)
   is_own = np.array([[True, False], [False] * 2, [False] * 2, [False, True]])
-  behind = filter_lib._behind(own, best, is_own, None)
+  behind = decide._behind(own, best, is_own, None)
   assert behind.tolist() == [False, False, True, False]
 
 
