@@ -69,6 +69,22 @@ class _Queries(NamedTuple):
   group: UInt32[Array, "q words"]
 
 
+class _Answers(NamedTuple):
+  """Which candidates answer which queries.
+
+  Attributes:
+    positive: int32 [Q], the candidate of each query; -1 for absent queries.
+    identity: int32 [C], equal for equal texts; 0 for absent candidates.
+    group: uint32 [Q, words], at most one bit, see `negatives.answers`.
+    groups: uint32 [C, words], groups of the queries it answers.
+  """
+
+  positive: Int[Array, " Q"]
+  identity: Int[Array, " C"]
+  group: UInt32[Array, "Q words"]
+  groups: UInt32[Array, "C words"]
+
+
 class _Candidates(NamedTuple):
   """Candidates to score.
 
@@ -123,15 +139,8 @@ def cross_entropy(
   everywhere = whole((positive, identity, group))
   if group is None:  # then the identity of a query's positive is its group
     everywhere = *everywhere[:2], everywhere[1][everywhere[0]]
-  return _cross_entropy(
-    score,
-    queries,
-    candidates,
-    scale,
-    positive,
-    identity,
-    *whole(negatives.answers(*everywhere)),
-  )
+  answers = _Answers(positive, identity, *whole(negatives.answers(*everywhere)))
+  return _cross_entropy(score, queries, candidates, scale, answers)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -140,21 +149,10 @@ def _cross_entropy(
   queries: PyTree,
   candidates: PyTree,
   scale: Array,
-  positive: Array,
-  identity: Array,
-  group: Array,
-  groups: Array,
+  answers: _Answers,
 ) -> tuple[Array, Array]:
   loss, correct, *_ = _of_queries(
-    score,
-    queries,
-    candidates,
-    scale,
-    positive,
-    identity,
-    group,
-    groups,
-    gradient=False,
+    score, queries, candidates, scale, answers, gradient=False
   )
   return loss.sum(), correct
 
@@ -164,12 +162,9 @@ def _forward(
   queries: PyTree,
   candidates: PyTree,
   scale: Array,
-  positive: Array,
-  identity: Array,
-  group: Array,
-  groups: Array,
+  answers: _Answers,
 ) -> tuple[tuple[Array, Array], tuple[PyTree, ...]]:
-  about = score, queries, candidates, scale, positive, identity, group, groups
+  about = score, queries, candidates, scale, answers
   loss, correct, total, others, d_scale, d_queries = _of_queries(
     *about, gradient=True
   )
@@ -184,15 +179,7 @@ def _backward(
   scale, d_queries, d_candidates, d_scale = saved
   by_logit = cotangent[0]
   by_score = lambda tree: jax.tree.map(lambda x: by_logit * scale * x, tree)
-  return (
-    by_score(d_queries),
-    by_score(d_candidates),
-    by_logit * d_scale,
-    None,
-    None,
-    None,
-    None,
-  )
+  return by_score(d_queries), by_score(d_candidates), by_logit * d_scale, None
 
 
 _cross_entropy.defvjp(_forward, _backward)
@@ -203,10 +190,7 @@ def _of_queries(
   queries: PyTree,
   candidates: PyTree,
   scale: Array,
-  positive: Array,
-  identity: Array,
-  group: Array,
-  groups: Array,
+  answers: _Answers,
   gradient: bool,
 ) -> tuple[Any, ...]:
   """Computes the loss and the queries' gradient by blocks of queries.
@@ -217,6 +201,7 @@ def _of_queries(
     positive [Q]; gradient with respect to the scale [Q], and to (scale ·
     queries) [Q, ...].
   """
+  positive, identity, group, groups = answers
   rows = _Queries(queries, positive, identity[positive], group)
   candidates, identity = whole((candidates, identity))
   everyone = _Candidates(
@@ -253,14 +238,12 @@ def _of_candidates(
   queries: PyTree,
   candidates: PyTree,
   scale: Array,
-  positive: Array,
-  identity: Array,
-  group: Array,
-  groups: Array,
+  answers: _Answers,
   total: Array,
   others: Array,
 ) -> PyTree:
   """Computes the gradient with respect to (scale · candidates), [C, ...]."""
+  positive, identity, group, groups = answers
   rows = _Candidates(candidates, jnp.arange(len(identity)), identity, groups)
   queries, positive, everyones, total, others = whole(
     (queries, positive, identity, total, others)
