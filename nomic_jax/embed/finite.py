@@ -6,11 +6,9 @@ Messages state what was found and what to check. They name no cause, since
 damaged files, diverged training runs and texts that overflow look alike.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
-from numpy.typing import ArrayLike
 
+from nomic_jax.model.params import leaves
 from nomic_jax.model.params import Params
 
 
@@ -24,7 +22,7 @@ def about(params: Params | None) -> str:
     return "check this text and the model's parameters"
   bad = [
     name
-    for name, array in _leaves(params)
+    for name, array in leaves(params)
     if not np.isfinite(np.asarray(array)).all()
   ]
   if not bad:
@@ -34,13 +32,3 @@ def about(params: Params | None) -> str:
     f"the model's parameters {', '.join(bad[:3])}{more} are not finite; use "
     "another checkpoint, or compare the file with its original"
   )
-
-
-def _leaves(
-  tree: Params | ArrayLike, path: str = ""
-) -> Iterator[tuple[str, ArrayLike]]:
-  if not isinstance(tree, dict):
-    yield path, tree
-    return
-  for key in sorted(tree):
-    yield from _leaves(tree[key], f"{path}/{key}" if path else key)

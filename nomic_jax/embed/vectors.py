@@ -13,6 +13,7 @@ from nomic_jax.embed import finite
 from nomic_jax.embed.embedding_model import EmbeddingModel
 from nomic_jax.embed.model import Model
 from nomic_jax.errors import UserError
+from nomic_jax.model.params import leaves
 from nomic_jax.storage.fingerprints import FORMAT
 
 
@@ -72,16 +73,7 @@ def params_fingerprint(params: dict) -> str:
 
 
 def _add(digest: Any, params: dict) -> None:
-  for path, leaf in _leaves(params):
+  for path, leaf in leaves(params):
     leaf = np.ascontiguousarray(leaf)
-    digest.update(f"{path} {leaf.dtype} {leaf.shape}".encode())
+    digest.update(f"/{path} {leaf.dtype} {leaf.shape}".encode())
     digest.update(leaf.view(np.uint8).data)
-
-
-def _leaves(tree, path=""):
-  """Yields (path, array) of nested dicts, in the order of sorted keys."""
-  if isinstance(tree, dict):
-    for key in sorted(tree):
-      yield from _leaves(tree[key], f"{path}/{key}")
-  else:
-    yield path, tree
