@@ -144,8 +144,7 @@ def _pass(
     open(removed, "w", encoding="utf-8", errors="backslashreplace") as report,
     Progress(len(source), "rows", "clean") as progress,
   ):
-    for i in range(len(source)):
-      row = source[i]
+    for i, row in enumerate(source):
       fate = next(filter(None, (rule(i, row) for rule in rules)), None)
       sources.append(row["source"])
       outcomes.append(fate.reason if fate else "kept")

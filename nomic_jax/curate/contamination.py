@@ -118,6 +118,5 @@ def _read(address: str) -> Iterator[str]:
         "texts; prepare it with --held_out"
       )
     for name in names:
-      source = dataset.open_split(path, name)
-      for i in range(len(source)):
-        yield from (source[i]["query"], source[i]["document"])
+      for row in dataset.open_split(path, name):
+        yield from (row["query"], row["document"])

@@ -50,11 +50,10 @@ def split(
     of_packages = origins.is_docstrings(
       str(known.get("arguments", {}).get("source", ""))
     )
-    each = lambda: (source[i] for i in range(len(source)))
     if of_packages:
-      fates = splits.by_package(each(), share)
+      fates = splits.by_package(source, share)
     else:
-      fates = splits.fates(splits.survey(each()), share, keep_copies=True)
+      fates = splits.fates(splits.survey(source), share, keep_copies=True)
     kinds = {"train": splits.TRAIN, "test": splits.TEST}
     counts = {name: int(np.sum(fates == fate)) for name, fate in kinds.items()}
     made = turn or (lambda row: row)

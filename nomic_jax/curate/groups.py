@@ -44,7 +44,7 @@ class Group(NamedTuple):
 def sources_of(source: dataset.Source) -> tuple[list[str], np.ndarray]:
   """Returns the names of sources, and each row's source, int64 [rows]."""
   # Older data directories do not record sources, so their rows are read.
-  runs = source.runs or [[source[i]["source"], 1] for i in range(len(source))]
+  runs = source.runs or [[row["source"], 1] for row in source]
   names, number = np.unique([name for name, _ in runs], return_inverse=True)
   return names.tolist(), np.repeat(number, [length for _, length in runs])
 

@@ -75,7 +75,7 @@ def write(
       "the reasons above and check that the model is trained"
     )
   splits = {
-    name: _all(dataset.open_split(input, name))
+    name: iter(dataset.open_split(input, name))
     for name in dataset.splits(input)
     if name != "train"
   }
@@ -99,10 +99,6 @@ def write(
   written = len(dataset.open_split(output, "train"))
   if written != kept:
     raise AssertionError(f"{output}: {written} rows written of {kept}")
-
-
-def _all(source: dataset.Source) -> Iterator[dataset.Row]:
-  return (source[i] for i in range(len(source)))
 
 
 def _counted(rows: Iterable, expected: int) -> Iterator:

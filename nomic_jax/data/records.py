@@ -89,11 +89,12 @@ class Rows:
     """Returns rows in the order of `indices`."""
     raise NotImplementedError
 
+  def __iter__(self) -> Iterator[Any]:
+    return (self[i] for i in range(len(self)))
+
   def layout(self) -> sources.Layout:
     """Returns the rows of each source; reads all rows if `runs` is empty."""
-    return sources.layout(
-      self.runs or [[self[i]["source"], 1] for i in range(len(self))]
-    )
+    return sources.layout(self.runs or [[row["source"], 1] for row in self])
 
   def encode(self, text: str) -> str | bytes:
     """Returns a text in the form in which rows hold texts."""

@@ -9,7 +9,6 @@ occurs in several rows is answered by the documents of all of them.
 """
 
 from collections.abc import Callable
-from collections.abc import Iterator
 import json
 import os
 import pathlib
@@ -44,7 +43,7 @@ def write(
     turn = turn or (lambda row: row)
     documents: dict[str, str] = {}  # `unicode_text.same` -> text
     answers: dict[str, tuple[str, dict[str, None]]] = {}
-    for row in map(turn, _rows(data, split)):
+    for row in map(turn, dataset.open_split(data, split)):
       same = unicode_text.same(row["document"])
       documents.setdefault(same, row["document"])
       query = unicode_text.same(row["query"])
@@ -53,7 +52,7 @@ def write(
       row
       for name in dataset.splits(data)
       if name != split
-      for row in map(turn, _rows(data, name))
+      for row in map(turn, dataset.open_split(data, name))
     ]
     for row in more:  # further answers to held-out queries
       query = unicode_text.same(row["query"])
@@ -67,11 +66,6 @@ def write(
     with replacing(output) as folder:
       _write(folder, documents, list(answers.values()))
   return _count(output / "queries.jsonl"), _count(output / "corpus.jsonl")
-
-
-def _rows(data: str | os.PathLike, split: str) -> Iterator[dataset.Row]:
-  source = dataset.open_split(data, split)
-  return (source[i] for i in range(len(source)))
 
 
 def _spaced(rows: list, most: int | None) -> list:

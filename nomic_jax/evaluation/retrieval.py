@@ -143,8 +143,7 @@ def read_task(
   """
   from nomic_jax.data import dataset  # TFDS: slow to import
 
-  source = dataset.open_split(path, split)
-  rows = [source[i] for i in range(len(source))]
+  rows = list(dataset.open_split(path, split))
   if not rows:
     raise UserError(
       f"{path}: split '{split}' has no documents to search; prepare the data "
@@ -162,7 +161,7 @@ def read_task(
       if len(more) + len(found) > WHOLE:
         more = []
         break
-      for row in map(found.__getitem__, range(len(found))):
+      for row in found:
         if (same := unicode_text.same(row["document"])) not in there:
           there.add(same)
           more.append((row["document"], row["location"]))
