@@ -51,6 +51,11 @@ class Flag(NamedTuple):
   bare: str | None = None
 
 
+def rows_or_share(text: str) -> int | str:
+  """Parses a number of rows, or a share of them such as 5%."""
+  return int(text) if text.isdigit() else text
+
+
 def number(text: str) -> float:
   """Parses a number; NaN and infinity pass most checks of a range."""
   try:

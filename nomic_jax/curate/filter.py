@@ -175,10 +175,7 @@ def _write(
   }
   if arguments["store"] != "float32":
     stats["recall"] = float(np.mean([r for r in recalls if r == r] or [1]))
-    print(
-      f"{arguments['store']} store: finds {stats['recall']:.2%} of the nearest "
-      "documents that float32 finds, on a sample of queries"
-    )
+    rewrite.print_recall(arguments["store"], stats["recall"])
   report = similarity_report.Report(
     source, score, decision, decide.OUTCOMES, nearest, by_source
   )

@@ -299,10 +299,7 @@ def _write(
   }
   if flags.store != "float32":
     stats["recall"] = rows.recall
-    print(
-      f"{flags.store} store: finds {rows.recall:.2%} of the nearest documents "
-      "that float32 finds, on a sample of queries"
-    )
+    rewrite.print_recall(flags.store, rows.recall)
   kept = stats["rows"]["kept"]
   print(
     f"mine: {kept:,} of {len(source):,} pairs kept, with "

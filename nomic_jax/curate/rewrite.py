@@ -189,6 +189,14 @@ def table(
   return lines
 
 
+def print_recall(store: str, recall: float) -> None:
+  """Prints how exact the search was; see `neighbours.recall`."""
+  print(
+    f"{store} store: finds {recall:.2%} of the nearest documents that float32 "
+    "finds, on a sample of queries"
+  )
+
+
 def short(text: str, width: int = 60) -> str:
   """Returns `text` on one line, truncated to `width` characters."""
   text = " ".join(text.split())

@@ -23,12 +23,13 @@ from nomic_jax.model.usage import check_ranked
 from nomic_jax.model.usage import SIMILARITIES
 
 
-def _unit(x: np.ndarray) -> np.ndarray:
+def unit(x: np.ndarray) -> np.ndarray:
+  """Scales vectors [N, D] to length 1."""
   return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
 
 
 _SIMILARITIES = {
-  "cosine": lambda a, b: _unit(a) @ _unit(b).T,
+  "cosine": lambda a, b: unit(a) @ unit(b).T,
   "dot": lambda a, b: a @ b.T,
   "euclidean": lambda a, b: -distance.cdist(a, b).astype(np.float32),
   "manhattan": lambda a, b: (

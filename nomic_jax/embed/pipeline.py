@@ -13,6 +13,7 @@ import numpy as np
 import tokenizers
 
 from nomic_jax.embed import quantize
+from nomic_jax.embed.embedding_model import unit
 from nomic_jax.embed.inference import Block
 from nomic_jax.embed.inference import Embedder
 from nomic_jax.storage import decoding
@@ -124,8 +125,7 @@ class Pipeline(NamedTuple):
     vectors = vectors[:, :dim]
     broken = _broken(vectors)
     if normalize:
-      length = np.linalg.norm(vectors, axis=1, keepdims=True)
-      vectors = vectors / np.maximum(length, 1e-12)
+      vectors = unit(vectors)
     if precision != "float32":  # where a NaN would become a number
       vectors[broken] = 0
     return Vectors(quantize.quantize(vectors, precision), cut, broken)

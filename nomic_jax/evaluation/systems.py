@@ -12,6 +12,7 @@ import numpy as np
 from nomic_jax.embed import quantize
 from nomic_jax.embed import vectors
 from nomic_jax.embed.classifier import Classifier
+from nomic_jax.embed.embedding_model import unit
 from nomic_jax.embed.model import Model
 from nomic_jax.errors import UserError
 from nomic_jax.search import bm25
@@ -23,7 +24,23 @@ SEARCH = ("search_query", "search_document")
 _CACHED = 100_000  # texts whose vectors are cached while a task runs
 
 
-class Dense:
+class _OfModel:
+  """A system of one model, whose texts can be truncated."""
+
+  model: Model | Classifier
+
+  @contextlib.contextmanager
+  def limited(self, tokens: int) -> Iterator[None]:
+    """Truncates texts to `tokens`, if the model would read more."""
+    usual = self.model.max_tokens
+    self.model.max_tokens = min(usual, tokens)
+    try:
+      yield
+    finally:
+      self.model.max_tokens = usual
+
+
+class Dense(_OfModel):
   """A model whose similarity is the inner product of vectors.
 
   Vectors are normalized, so this is the cosine, unless the model itself
@@ -31,7 +48,7 @@ class Dense:
   """
 
   def __init__(self, model: Model):
-    self.model = model
+    self.model: Model = model
     self.dim, self.precision = None, "float32"
     self._cache = None
 
@@ -69,16 +86,6 @@ class Dense:
     finally:
       self._cache = None
 
-  @contextlib.contextmanager
-  def limited(self, tokens: int) -> Iterator[None]:
-    """Truncates texts to `tokens`, if the model would read more."""
-    usual = self.model.max_tokens
-    self.model.max_tokens = min(usual, tokens)
-    try:
-      yield
-    finally:
-      self.model.max_tokens = usual
-
   def encode(
     self, texts: Sequence[str], prompt: str, normalize: bool = True
   ) -> np.ndarray:
@@ -93,10 +100,7 @@ class Dense:
     elif self.precision == "binary":
       stored = quantize.quantize(embedded, "binary").view(np.uint8) ^ 128
       embedded = 2 * np.unpackbits(stored, axis=1).astype(np.float32) - 1
-    if normalize:
-      length = np.linalg.norm(embedded, axis=1, keepdims=True)
-      embedded = embedded / np.maximum(length, 1e-12)
-    return embedded
+    return unit(embedded) if normalize else embedded
 
   def _whole(self, texts: Sequence[str], prompt: str) -> np.ndarray:
     """Returns vectors of full width and precision, not normalized."""
@@ -194,7 +198,7 @@ class Lexical:
     ]
 
 
-class Head:
+class Head(_OfModel):
   """A classifier with its trained head.
 
   Classes without known names, LABEL_0 and so on, are named 0 and so on, like
@@ -203,7 +207,7 @@ class Head:
 
   def __init__(self, model: Classifier):
     """Takes the model, which predicts one class for each text."""
-    self.model = model
+    self.model: Classifier = model
     self.classes = model.classes
     if model.classes == tuple(f"LABEL_{i}" for i in range(len(model.classes))):
       self.classes = tuple(map(str, range(len(model.classes))))
@@ -230,16 +234,6 @@ class Head:
       f"--dim={dim}: {self.model.path} is a classifier, whose head reads all "
       "dimensions; leave it out"
     )
-
-  @contextlib.contextmanager
-  def limited(self, tokens: int) -> Iterator[None]:
-    """Truncates texts to `tokens`, if the model reads more."""
-    usual = self.model.max_tokens
-    self.model.max_tokens = min(usual, tokens)
-    try:
-      yield
-    finally:
-      self.model.max_tokens = usual
 
   @contextlib.contextmanager
   def caching(self) -> Iterator[None]:

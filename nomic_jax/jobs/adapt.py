@@ -10,10 +10,7 @@ from nomic_jax.cli.flags import Flag
 from nomic_jax.cli.flags import Names
 from nomic_jax.cli.flags import NO_KEYS
 from nomic_jax.cli.flags import Path
-
-
-def _rows_or_share(text: str) -> int | str:
-  return int(text) if text.isdigit() else text
+from nomic_jax.cli.flags import rows_or_share
 
 
 def adapt(
@@ -29,7 +26,7 @@ def adapt(
   queries: Annotated[Names, Flag("KIND,...")] = (),
   include: Annotated[Sequence[str], Flag("PATTERN")] = (),
   limit: int | None = None,
-  skip_bad: Annotated[int | str, Flag("N", _rows_or_share)] = 0,
+  skip_bad: Annotated[int | str, Flag("N", rows_or_share)] = 0,
   held_out: float | None = None,
   negatives: int | None = None,
   epochs: float | None = None,

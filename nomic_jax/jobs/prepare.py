@@ -9,10 +9,7 @@ from typing import Literal
 from nomic_jax.cli.flags import Flag
 from nomic_jax.cli.flags import Names
 from nomic_jax.cli.flags import Path
-
-
-def _rows_or_share(text: str) -> int | str:
-  return int(text) if text.isdigit() else text
+from nomic_jax.cli.flags import rows_or_share
 
 
 def _classes(text: str) -> list[str]:
@@ -44,7 +41,7 @@ def prepare(
   score_column: Annotated[str | None, Flag("NAME")] = None,
   negatives_scores_column: Annotated[str | None, Flag("NAME")] = None,
   classes: Annotated[Sequence[str], Flag("NAME,...", _classes)] = (),
-  skip_bad: Annotated[int | str, Flag("N", _rows_or_share)] = 0,
+  skip_bad: Annotated[int | str, Flag("N", rows_or_share)] = 0,
   whole_batches: Annotated[int, Flag("ROWS")] = 1,
   keep_copies: bool = False,
   overwrite: bool = False,

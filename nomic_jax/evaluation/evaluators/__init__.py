@@ -99,7 +99,7 @@ class Evaluators:
     results = {
       f"{name}/{metric}": value
       for name in names
-      for metric, value in self._called[name](params, check).items()
+      for metric, value in self._called[name].measure(params, check).items()
     }
     # Rounding must not make processes choose different best checkpoints.
     values = multihost_utils.broadcast_one_to_all(

@@ -13,6 +13,7 @@ import tokenizers
 
 from nomic_jax.data import loader
 from nomic_jax.data import pack
+from nomic_jax.embed.embedding_model import unit
 from nomic_jax.errors import UserError
 from nomic_jax.losses import transforms
 from nomic_jax.losses.loss import Params
@@ -141,10 +142,7 @@ class Embeddings:
           vectors[members] = of_row[: len(members)]
       previous = current
     assert vectors is not None
-    if not self._unit:
-      return vectors
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.maximum(lengths, 1e-12)
+    return unit(vectors) if self._unit else vectors
 
   def _block(
     self, texts: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]

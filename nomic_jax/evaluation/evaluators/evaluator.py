@@ -61,9 +61,3 @@ class Evaluator(abc.ABC):
       params: the parameters being trained.
       check: called before each batch; an exception ends the measurement.
     """
-
-  def __call__(
-    self, params: Params, check: Callable[[], None] = lambda: None
-  ) -> dict[str, float]:
-    """Returns what `measure` does."""
-    return self.measure(params, check)
