@@ -9,12 +9,11 @@ import shutil
 import tempfile
 
 import pytest
+from support import compiler
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Most programs run once on little data, so optimizing them takes longer than it
-# saves.
 os.environ["XLA_FLAGS"] = (
-  "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+  f"--xla_force_host_platform_device_count=8 {compiler.QUICK}"
 )
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"

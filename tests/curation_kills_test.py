@@ -13,6 +13,7 @@ import subprocess
 import sys
 
 import pytest
+from support import compiler
 
 from nomic_jax.data import dataset
 
@@ -122,7 +123,7 @@ def _run(job, data, out, code=_DRIVER):
       "OPENBLAS_NUM_THREADS": "1",
       "OMP_NUM_THREADS": "1",
       "JAX_PLATFORMS": "cpu",
-      "XLA_FLAGS": "",
+      "XLA_FLAGS": compiler.QUICK,
     },
   )
   assert done.returncode == 0, done.stderr[-2000:]

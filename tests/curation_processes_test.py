@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+from support import compiler
 
 from nomic_jax.data import dataset
 
@@ -69,7 +70,7 @@ def test_two_processes_do_what_one_does(tmp_path):
   environment = os.environ | {
     "PYTHONPATH": str(ROOT),
     "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": "",
+    "XLA_FLAGS": compiler.QUICK,
     "NOMIC_JAX": f"{sys.executable} {driver}",
   }
   run = lambda *command: subprocess.run(

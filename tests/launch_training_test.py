@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from support import cloud as cloud_lib
+from support import compiler
 from support import small_data
 from support import tiny
 
@@ -31,7 +32,7 @@ def _cloud(tmp_path):
     n=$(grep -c "^$WORKER " "$CLOUD/starts")
     export JAX_COORDINATOR_ADDRESS=localhost:$((BASE + n))
     export JAX_NUM_PROCESSES=2 JAX_PROCESS_ID=${{WORKER##*-}}
-    export PYTHONPATH={small_data.ROOT} XLA_FLAGS=
+    export PYTHONPATH={small_data.ROOT} XLA_FLAGS="{compiler.QUICK}"
     [ "$n" -gt 1 ] || exec {sys.executable} \\
       {small_data.ROOT}/tests/support/held.py slow "$@"
     exec {sys.executable} -m nomic_jax.main "$@" """)

@@ -14,6 +14,7 @@ import types
 
 import numpy as np
 import pytest
+from support import compiler
 from support import small_data
 from support import tiny
 
@@ -311,7 +312,7 @@ def test_all_of_it_in_miniature(place):
     timeout=500,
     env=os.environ
     | {
-      "XLA_FLAGS": "--xla_backend_optimization_level=0",
+      "XLA_FLAGS": compiler.QUICK,
       # Tasks and seeds share programs.
       "JAX_COMPILATION_CACHE_DIR": f"{place}/compiled",
       "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 
+from support import compiler
+
 from nomic_jax.data.prepare import prepare
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -100,7 +102,7 @@ class Process:
     )
     environment = os.environ | {
       # As in conftest.py, but with one device.
-      "XLA_FLAGS": "--xla_backend_optimization_level=0",
+      "XLA_FLAGS": compiler.QUICK,
       "JAX_COMPILATION_CACHE_DIR": str(compiled),
       "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
       "PYTHONPATH": os.pathsep.join(
