@@ -41,19 +41,21 @@ STAGES = {
   "modernbert-large": ("mlm.py:modernbert-large", 5120, 4),
   "modernbert-8192": ("mlm.py:modernbert-8192", 512, 1),
   "modernbert-large-8192": ("mlm.py:modernbert-large-8192", 512, 1),
-  "xlm-roberta": ("contrastive.py", 0, 0),
 }
-# Stage -> further fields of its config. XLM-R-base reads 512 tokens.
-FIELDS = {
-  "xlm-roberta": {
-    "encoder.family": "xlm-roberta",
+# Stage -> further fields of its config.
+FIELDS: dict[str, dict] = {}
+# Contrastive pre-training of other families, whose limit is 512 tokens.
+for _family in ("bert", "roberta", "xlm-roberta", "distilbert", "mpnet"):
+  STAGES[_family] = ("contrastive.py", 0, 0)
+  FIELDS[_family] = {
+    "encoder.family": _family,
     "encoder.max_length": 512,
     "encoder.rotary_factor": 0.0,
     "data.row_length": 512,
     "data.query_length": 512,
     "data.document_length": 512,
   }
-}
+FIELDS["distilbert"]["encoder.layers"] = 6
 HEAD = (
   "stage",
   "slices",
@@ -175,7 +177,9 @@ def line(stage: str, report: dict) -> list[str]:
 
 
 def _layers(stage: str) -> int:
-  """Returns the number of layers of a stage's config."""
+  """Returns the number of layers of a stage's model."""
+  if layers := FIELDS.get(stage, {}).get("encoder.layers"):
+    return layers
   sys.path.insert(0, "configs")
   name, _, arg = STAGES[stage][0].partition(":")
   module = importlib.import_module(name.removesuffix(".py"))
