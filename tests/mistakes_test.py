@@ -201,6 +201,11 @@ def test_command_line(made, command, pattern, capsys, monkeypatch):
     ("mlm", ["steps=0"], "--config.steps: 0 is too small; expected 1 or more"),
     ("mlm", ["data.path="], "config.data.path is empty; set --config.data.pa"),
     ("mlm", ["data.kind=txt"], "config.data.kind: no kind 'txt'; .* 'text'"),
+    (
+      "contrastive",
+      ["data.kind=labels"],
+      "config.data.kind: labels needs config.data.text_length",
+    ),
     ("mlm", ["data.split=trian"], "no split 'trian'; it has .* 'train'"),
     ("mlm", ["data.mask_rate=30"], "mask_rate: 30.0; expected the share"),
     ("mlm", ["data.batch_size=15"], "config.data.batch_size: 15 rows .*try 14"),

@@ -102,6 +102,14 @@ def test_lengths_of_training_in_steps(amount, steps):
   assert schedules.steps_of("warmup", amount, 2000, per_step) == steps
 
 
+@pytest.mark.parametrize("field", ["learning_rate", "schedule", "warmup"])
+def test_a_field_that_the_config_does_not_set_is_named(field):
+  config = _config()
+  del config[field]
+  with pytest.raises(UserError, match=f"^config.optimizer.{field}: .*set it"):
+    optim.make(config, 110)
+
+
 def test_values_that_do_not_fit_are_named():
   with pytest.raises(UserError, match="clip_norm: -1.0 would reverse"):
     optim.make(_config(clip_norm=-1.0), 110)

@@ -16,8 +16,10 @@ import pytest
 from support import tiny
 
 from nomic_jax import losses
+from nomic_jax import program
 from nomic_jax import step as step_lib
 from nomic_jax.cli import config_flags
+from nomic_jax.errors import UserError
 from nomic_jax.model.encoder import Encoder
 
 pytestmark = pytest.mark.slow
@@ -38,19 +40,26 @@ def _example(heading="Add an objective"):
 
 def test_the_objective_of_the_readme_trains(monkeypatch, tmp_path):
   code = _example()
-  assert 20 < len(code.splitlines()) < 40
+  assert 20 < len(code.splitlines()) < 50
   module = types.ModuleType("sigmoid")
   exec(compile(code, "README.md", "exec"), module.__dict__)
   name, line = re.search(
     r'`"(\w+)": (\w+)` in the table', README.read_text()
   ).groups()
   monkeypatch.setitem(losses._LOSSES, name, getattr(module, line))
-  # Its config is in a folder of the user, without a common.py.
+  # Its config is in a folder of the user, without the shipped ones.
   (tmp_path / "sigmoid.py").write_text(_example("Train with it"))
-  config = config_flags.load(
-    [f"--config={tmp_path}/sigmoid.py", "--config.loss.chunk_tokens=64"]
-  )
+  arguments = [
+    f"--config={tmp_path}/sigmoid.py:miniature",
+    "--config.loss.chunk_tokens=64",
+  ]
+  config = config_flags.load(arguments)
   assert config.data.kind in module.Sigmoid.rows and config.steps == 1000
+  # It has all the fields that training reads.
+  program.setup(config, tiny.ARCHITECTURE, jax.devices()[:1])
+  wrong = config_flags.load([*arguments, "--config.loss.scale=0"])
+  with pytest.raises(UserError, match="^config.loss.scale: 0.0 is not above"):
+    program.setup(wrong, tiny.ARCHITECTURE, jax.devices()[:1])
   loss = losses.make(config.loss, Encoder(tiny.ARCHITECTURE))
   tx = optax.adam(3e-3)
   state = tiny.jit(lambda: meta.unbox(step_lib.init_state(loss, tx, 0)))()

@@ -187,12 +187,20 @@ def text_lengths(config: ml_collections.ConfigDict) -> dict[str, int]:
   """Returns the options that limit the tokens of a text, by name.
 
   Raises:
-    UserError: for a kind of data that does not exist.
+    UserError: for a kind of data that does not exist, or an option that the
+    config does not have.
   """
   _check_kind(config)
   names = {"text": ("row_length",), "labels": ("text_length",)}.get(
     config.kind, ("query_length", "document_length")
   )
+  for name in names:
+    if name not in config:
+      raise UserError(
+        f"config.data.kind: {config.kind} needs config.data.{name}, which the "
+        "config does not have; start from a config of this kind, see "
+        "configs/README.md"
+      )
   return {name: config[name] for name in names}
 
 

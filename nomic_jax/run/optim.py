@@ -75,6 +75,12 @@ def make(
       f"config.optimizer.gradient_scale: {scale_of_all} is not above 0; "
       "expected a number above 0, where 1 leaves the gradient as it is"
     )
+  for field in ("learning_rate", "schedule", "warmup"):
+    if field not in config:
+      raise UserError(
+        f"config.optimizer.{field}: the config file does not set it; set it "
+        "there, as configs/contrastive.py does"
+      )
   name = config.get("name", "adamw")
   one_of(name, OPTIMIZERS, f"config.optimizer.name: '{name}' is unknown")
   names = config.schedule
