@@ -28,8 +28,11 @@ from nomic_jax.main import main
 from nomic_jax.mesh import processes
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.report import evaluate
+from nomic_jax.run import best as best_lib
 from nomic_jax.run import checkpoint
 from nomic_jax.run import models
+from nomic_jax.run import resolve as resolve_lib
+from nomic_jax.run.start import Start
 from nomic_jax.text import tokenizer as tokenizer_lib
 
 pytestmark = pytest.mark.slow
@@ -307,12 +310,19 @@ def test_the_page_adds_an_evaluator(place, monkeypatch):
     exec(asked, {"c": config})
   config.evaluators.spread.texts = 20
   words = tokenizer_lib.load(place / "pairs" / "tokenizer")
-  architecture = dataclasses.replace(tiny.CONFIG, vocab_size=192).architecture
+  architecture = dataclasses.replace(
+    tiny.CONFIG, vocab_size=192, max_length=128
+  ).architecture
+  # Fills in the lengths and prompts that the page leaves to the model.
+  start = Start(architecture, place / "pairs" / "tokenizer", None)
+  config, _ = resolve_lib.resolve(config, start)
   run = program.setup(config, architecture, jax.devices())
   called = evaluators.Evaluators(config, words, run)
   assert called.due(100) == ["spread"] and not called.due(99)
   params = tiny.params(run.loss)
-  (value,) = called(["spread"], params).values()
+  ((name, value),) = called(["spread"], params).items()
+  assert name == "spread/uniformity_loss"
+  assert best_lib.goodness(name, -2.0) > best_lib.goodness(name, -1.0)
   # Independently: one text at a time, in float64.
   embed = tiny.jit(lambda p, t: Encoder(architecture).embed(p, t, 1).vectors)
   rows = dataset.open_split(place / "pairs", "train")
