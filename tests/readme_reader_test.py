@@ -63,7 +63,21 @@ def test_a_bad_row_is_named_and_counted(tmp_path):
     _rows(path)
   rows, bad = _rows(path, skip_bad=1)
   assert len(rows) == 2
-  assert bad.counts == {"neither question nor answer": 1}
+  assert bad.counts == {"not a question and its answer": 1}
+
+
+@pytest.mark.usefixtures("_reader")
+@pytest.mark.parametrize(
+  ("lines", "row"),
+  [("Q: Why?\n", 6), ("Q: Why?\nQ: How?\nA: So.\n", 6), ("Why?\n", 6)],
+)
+def test_a_question_without_an_answer_is_not_lost(tmp_path, lines, row):
+  path = tmp_path / "a.faq"
+  path.write_text(FAQ + lines)
+  rows, bad = _rows(path, skip_bad=1)
+  assert len(rows) + bad.skipped == 2 + lines.count("?")
+  with pytest.raises(UserError, match=f"a.faq, row {row}: expected"):
+    _rows(path)
 
 
 def test_without_the_line_there_is_no_such_format(tmp_path):
