@@ -3,10 +3,14 @@
 """Which rows clean drops, the reasons, and which it keeps."""
 
 import json
+import pathlib
 import random
+import re
 
 import pytest
 
+from nomic_jax import curate
+from nomic_jax.curate import clean as cleaning
 from nomic_jax.curate import duplicates
 from nomic_jax.curate import quality
 from nomic_jax.curate.clean import clean
@@ -320,3 +324,21 @@ def test_marks_and_symbols_tell_texts_apart(tmp_path):
 )
 def test_vowel_signs_are_of_letters(text):
   assert quality.fault("q", text, _NO_LIMITS) == ""
+
+
+def test_the_page_adds_a_rule(tmp_path):
+  """The code of the page is run as it is."""
+  page = (pathlib.Path(curate.__file__).parent / "README.md").read_text()
+  (code,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+  names = {}
+  exec(compile(code, "rule.py", "exec"), names)
+  rows = [
+    {"query": "q", "document": d, "source": "a", "location": ""}
+    for d in ("a word https://b.c", "see https://b.c http://d.e", "x://y z")
+  ]
+  removed = tmp_path / "removed.jsonl"
+  kept, by_source = cleaning._pass(rows, [names["links"]], removed)
+  assert kept.tolist() == [0, 2]
+  assert by_source["a"]["links"] == 1
+  dropped = json.loads(removed.read_text())
+  assert (dropped["row"], dropped["detail"]) == (1, "67% of the words")
