@@ -8,10 +8,13 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy
+import sentence_transformers
 from support import hub_random
 from support import tiny
 from support.family_cases import CASES
+from support.family_cases import LIMIT
 import torch
+import transformers
 
 from nomic_jax import families
 from nomic_jax.data.pack import pack
@@ -20,6 +23,7 @@ from nomic_jax.hub import model_directory
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.heads import ClassificationHead
 from nomic_jax.model.heads import MLMHead
+from nomic_jax.text import tokenizer as tokenizer_lib
 
 ROWS, SLOTS = 6, 4
 
@@ -368,3 +372,32 @@ def test_shards_of_half_precision(family, tmp_path, dtype):
 def test_every_case_has_a_family_and_every_family_a_case():
   types = {case.config.model_type for case in CASES.values()}
   assert types | {"nomic_bert"} == {f.name for f in families.table()}
+
+
+def test_the_names_that_a_distilbert_shares_with_other_families():
+  other = {"num_attention_heads": 4, "num_hidden_layers": 3, "hidden_size": 64}
+  a = families.read({"model_type": "distilbert"} | other, "config.json")
+  theirs = transformers.DistilBertConfig(**other)
+  assert (a.width, len(a.layers), a.layers[0].attention.heads) == (
+    (theirs.dim, theirs.n_layers, theirs.n_heads)
+  )
+  with pytest.raises(UserError, match="num_attention_heads=4 .* of n_heads, 8"):
+    families.read(
+      {"model_type": "distilbert", "n_heads": 8} | other, "config.json"
+    )
+
+
+def test_the_smaller_limit_of_a_model_and_its_tokenizer(tmp_path):
+  case = CASES["modernbert"]
+  words = tokenizer_lib.train(["a fox"] * 3, 400, kind="bpe")
+  case.random("Model", vocab_size=400).save_pretrained(tmp_path)
+  tokenizer_lib.save(words, tmp_path)
+  for limit, expected in ((LIMIT - 1, LIMIT - 1), (LIMIT + 1, LIMIT)):
+    path = tmp_path / "tokenizer_config.json"
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps(settings | {"model_max_length": limit}))
+    theirs = sentence_transformers.SentenceTransformer(
+      str(tmp_path), device="cpu"
+    )
+    ours = model_directory.read_model(tmp_path)
+    assert theirs.max_seq_length == ours.max_tokens == expected

@@ -262,6 +262,27 @@ def test_a_default_prompt_stands_before_what_names_none(copy, tmp_path):
   )
 
 
+@pytest.mark.parametrize("side", ["query", "document"])
+def test_a_default_prompt_is_for_neither_queries_nor_documents(copy, side):
+  other = {"query": "document", "document": "query"}[side]
+  _edit(
+    copy / "config_sentence_transformers.json",
+    prompts={side: "the fox "},
+    default_prompt_name=side,
+  )
+  model, theirs = nomic_jax.load(str(copy)), _theirs(copy)
+  by_side = {
+    name: getattr(model, f"encode_{name}")(TEXTS) for name in (side, other)
+  }
+  for name, vectors in by_side.items():
+    np.testing.assert_allclose(
+      vectors, getattr(theirs, f"encode_{name}")(TEXTS), rtol=0, atol=1e-5
+    )
+  assert np.abs(by_side[side] - by_side[other]).max() > 1e-3
+  assert model.default_prompt == side  # of encode, as before
+  _assert_same(copy)
+
+
 LOWER = {"tokenizer_class": "BertTokenizerFast"}
 
 
@@ -269,6 +290,7 @@ LOWER = {"tokenizer_class": "BertTokenizerFast"}
   "name, changes",
   [
     ("sentence_bert_config.json", {"do_lower_case": True}),
+    ("sentence_distilbert_config.json", {"do_lower_case": True}),
     ("tokenizer_config.json", LOWER | {"do_lower_case": True}),
     ("tokenizer_config.json", LOWER),  # transformers' default is True
     ("tokenizer_config.json", {"tokenizer_class": None}),  # a BERT's default
@@ -283,6 +305,8 @@ def test_texts_are_changed_as_the_files_beside_say(
   copy, tmp_path, name, changes
 ):
   before = nomic_jax.load(str(copy)).encode(TEXTS)
+  if name.startswith("sentence"):  # also under the older names of this file
+    (copy / "sentence_bert_config.json").rename(copy / name)
   _edit(copy / name, **changes)
   ours = _assert_same(copy)
   asks = "tokenizer_class" in changes or name.startswith("sentence")
@@ -348,6 +372,18 @@ def test_the_class_of_a_type_of_model_is_that_of_transformers():
     )
 
 
+def test_a_modernbert_s_tokenizer_is_that_of_its_file(copy):
+  """transformers ignores the class that such a model's files name."""
+  _edit(copy / "tokenizer_config.json", **LOWER)
+  words = tokenizers.Tokenizer.from_file(str(copy / "tokenizer.json"))
+  for kind, changed in (("bert", True), ("modernbert", False)):
+    _edit(copy / "config.json", model_type=kind, rope_parameters=None)
+    ours = tokenizer_lib.load(copy).encode(TEXTS[4]).ids
+    theirs = transformers.AutoTokenizer.from_pretrained(copy)
+    assert ours == theirs(TEXTS[4])["input_ids"]
+    assert (ours != words.encode(TEXTS[4]).ids) == changed
+
+
 def test_tokens_that_only_the_settings_add_are_added(copy):
   before = nomic_jax.load(str(copy)).encode(TEXTS)
   _edit(
@@ -367,6 +403,55 @@ def test_tokens_that_only_the_settings_add_are_added(copy):
   theirs = transformers.AutoTokenizer.from_pretrained(copy)
   assert ours.ids == theirs(TEXTS[0])["input_ids"]
   assert np.abs(_assert_same(copy) - before).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+  "name, changes",
+  [
+    ("tokenizer_config.json", {"mask_token": "fox"}),
+    ("tokenizer_config.json", {"extra_special_tokens": ["fox"]}),
+    ("tokenizer_config.json", {"additional_special_tokens": ["fox"]}),
+    ("special_tokens_map.json", {"additional_special_tokens": ["fox"]}),
+    ("added_tokens.json", {"fox": 9}),
+  ],
+)
+def test_declared_tokens_are_found_inside_words(copy, name, changes):
+  tokenizer = tokenizer_lib.load(copy)
+  assert tokenizer.token_to_id("fox") is not None  # precondition
+  text = "the dogfoxdog"
+  before = tokenizer.encode(text).tokens
+  _edit(copy / name, **changes)
+  ours = tokenizer_lib.load(copy).encode(text)
+  theirs = transformers.AutoTokenizer.from_pretrained(copy)
+  assert ours.ids == theirs(text)["input_ids"]
+  assert "fox" in ours.tokens and "fox" not in before
+  # One that the vocabulary lacks has no embedding.
+  _edit(copy / "tokenizer_config.json", mask_token="<none>")
+  assert tokenizer_lib.load(copy).token_to_id("<none>") is None
+
+
+def test_special_tokens_that_a_text_may_not_have_are_refused(copy):
+  _edit(copy / "tokenizer_config.json", split_special_tokens=True)
+  with pytest.raises(UserError, match="split_special_tokens=true is not supp"):
+    nomic_jax.load(str(copy))
+  _edit(copy / "tokenizer_config.json", split_special_tokens=False)
+  _assert_same(copy)
+
+
+@pytest.mark.parametrize(
+  "settings",
+  [
+    {},
+    {"pooling_mode_mean_tokens": False},
+    {"pooling_mode_cls_token": True},
+    {"pooling_mode": ["cls"], "pooling_mode_mean_tokens": True},
+  ],
+)
+def test_every_spelling_of_pooling(copy, settings):
+  (copy / "1_Pooling" / "config.json").write_text(
+    json.dumps({"word_embedding_dimension": WIDTH} | settings)
+  )
+  _assert_same(copy)
 
 
 def test_token_types_are_refused(copy):
@@ -503,6 +588,21 @@ def test_a_missing_modules_json_is_reported(copy):
       "1_Pooling/config.json",
       {"pooling_mode": ["cls", "mean"]},
       "pooling by cls and mean is not supported",
+    ),
+    (
+      "1_Pooling/config.json",
+      {"pooling_mode": ["mean", "first"]},
+      "pooling by mean and first is not supported",
+    ),
+    (
+      "1_Pooling/config.json",
+      {"pooling_mode": ["mean", "mean"]},
+      "pooling by mean and mean is not supported",
+    ),
+    (
+      "config.json",
+      {"pad_token_id": 5000},
+      "pad_token_id=5000 has no row in a table of vocab_size",
     ),
     (
       "config.json",

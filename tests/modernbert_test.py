@@ -206,6 +206,19 @@ def test_both_spellings_of_the_config_are_one_architecture():
       assert config.rope_parameters[kind]["rope_theta"] == rope["rope_theta"]
 
 
+def test_a_window_may_be_given_by_one_side():
+  for values, window in (({"sliding_window": 5}, 5), ({}, 64)):
+    a = families.read(OLD | values, "config.json")
+    assert a.layers[1].attention.window == window
+    theirs = transformers.ModernBertConfig(**(OLD | values))
+    assert theirs.sliding_window == window
+
+
+def test_a_vocabulary_without_padding():
+  small = OLD | {"vocab_size": 100, "pad_token_id": None}
+  assert families.read(small, "config.json").pad_token_id < 100
+
+
 @pytest.mark.parametrize(
   "change, message",
   [
@@ -216,6 +229,15 @@ def test_both_spellings_of_the_config_are_one_architecture():
       dict(rope_parameters={"full_attention": {"rope_type": "yarn"}}),
       "full_attention: rope_type='yarn'",
     ),
+    (
+      dict(rope_parameters={"full_attention": {"type": "linear"}}),
+      "full_attention: type='linear'",
+    ),
+    (
+      dict(rope_parameters={"rope_theta": 50.0}),
+      "rope_parameters: unknown key 'rope_theta'",
+    ),
+    (dict(local_attention=-1), "a window of -1 tokens"),
     (dict(local_rope_theta=-1.0), "local_rope_theta=-1 is not supported"),
     (dict(hidden_activation="gelu_10"), "hidden_activation='gelu_10'"),
     (dict(classifier_pooling="max"), "classifier_pooling='max'"),

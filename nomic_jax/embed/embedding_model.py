@@ -79,22 +79,30 @@ class EmbeddingModel(abc.ABC):
   ) -> np.ndarray:
     """Embeds queries with the model's prompt of queries, if it has one.
 
+    The default prompt is for neither side, as in sentence-transformers.
+
     Args:
       texts: as `encode` takes them.
       **options: of `encode`.
     """
-    return self.encode(texts, **self._for("query", options))
+    return self.without_default_prompt().encode(
+      texts, **self._for("query", options)
+    )
 
   def encode_document(
     self, texts: str | Sequence[str], **options: Any
   ) -> np.ndarray:
     """Embeds documents with the model's prompt of documents, if it has one.
 
+    The default prompt is for neither side, as in sentence-transformers.
+
     Args:
       texts: as `encode` takes them.
       **options: of `encode`.
     """
-    return self.encode(texts, **self._for("document", options))
+    return self.without_default_prompt().encode(
+      texts, **self._for("document", options)
+    )
 
   def _for(self, side: str, options: dict[str, Any]) -> dict[str, Any]:
     """Adds the prompt of a side to `options`, unless they name one."""

@@ -19,9 +19,20 @@ from nomic_jax.model.config import EncoderConfig
 from nomic_jax.storage.keys import Keys
 from nomic_jax.storage.values import JsonObject
 
+# Names that DistilBertConfig shares with other classes.
+_ALIASES = {
+  "dim": "hidden_size",
+  "n_layers": "num_hidden_layers",
+  "n_heads": "num_attention_heads",
+}
+
 
 def _from_json(keys: Keys) -> Architecture:
   """Reads a DistilBertConfig with its defaults."""
+  for name, alias in _ALIASES.items():
+    if alias in keys:
+      keys = keys.with_defaults(**{name: keys.any(alias)})
+      keys.same(alias, name)
   a = EncoderConfig(
     vocab_size=keys.get("vocab_size", int, 30522),
     width=keys.get("dim", int, 768),

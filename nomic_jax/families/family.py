@@ -173,9 +173,13 @@ class Family:
             f"transformers' {self.classes['encoder']} computes. Remove "
             "auto_map if it does"
           )
-    return dataclasses.replace(
-      self.from_json(Keys(values, where)), family=self.name
-    )
+    a = self.from_json(Keys(values, where))
+    if not -a.vocab_size <= a.pad_token_id < a.vocab_size:
+      raise UserError(
+        f"{where}: pad_token_id={a.pad_token_id} has no row in a table of "
+        f"vocab_size={a.vocab_size}; expected the id of the padding token"
+      )
+    return dataclasses.replace(a, family=self.name)
 
   def lacks(self, architecture: Architecture) -> str:
     """Returns why config.json cannot express an architecture; "" if it can."""

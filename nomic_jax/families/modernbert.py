@@ -25,6 +25,7 @@ from nomic_jax.model.architecture import MLP
 from nomic_jax.model.architecture import Norm
 from nomic_jax.model.architecture import Prediction
 from nomic_jax.model.architecture import Rope
+from nomic_jax.storage.keys import ANY
 from nomic_jax.storage.keys import Keys
 from nomic_jax.storage.values import JsonObject
 
@@ -35,6 +36,7 @@ _BASES = {
   _FULL: ("global_rope_theta", 160_000.0),
   _LOCAL: ("local_rope_theta", 10_000.0),
 }
+_PAD = 50_283
 
 
 def _from_json(keys: Keys) -> Architecture:
@@ -49,6 +51,7 @@ def _from_json(keys: Keys) -> Architecture:
       f"{keys.where}: head_dim times num_attention_heads={heads} must be "
       f"hidden_size={width}; expected head_dim={width // heads}"
     )
+  vocab = get("vocab_size", int, 50368)
   max_length = get("max_position_embeddings", int, 8192)
   norm = Norm(get("norm_eps", float, 1e-5), bias=get("norm_bias", bool, False))
   attend = lambda kind, window: Attention(
@@ -59,11 +62,7 @@ def _from_json(keys: Keys) -> Architecture:
     rope=Rope(_base(keys, kind), trained_length=max_length),
     bias=get("attention_bias", bool, False),
   )
-  # local_attention is the width of both sides together.
-  kinds = {
-    _FULL: attend(_FULL, None),
-    _LOCAL: attend(_LOCAL, get("local_attention", int, 128) // 2),
-  }
+  kinds = {_FULL: attend(_FULL, None), _LOCAL: attend(_LOCAL, _window(keys))}
   mlp = MLP(
     get("intermediate_size", int, 1152),
     keys.activation("hidden_activation", READ, "gelu"),
@@ -78,7 +77,7 @@ def _from_json(keys: Keys) -> Architecture:
   )
   rate, after = _dropout(keys)
   return Architecture(
-    vocab_size=get("vocab_size", int, 50368),
+    vocab_size=vocab,
     width=width,
     embedding=Embedding(norm=norm),
     layers=tuple(
@@ -98,7 +97,8 @@ def _from_json(keys: Keys) -> Architecture:
     ),
     final_norm=norm,
     max_length=max_length,
-    pad_token_id=get("pad_token_id", int, 50283),
+    # null: no token pads, so any row of the table will do.
+    pad_token_id=get("pad_token_id", int, _PAD if _PAD < vocab else 0),
     initializer_range=get("initializer_range", float, 0.02),
     initializer_cutoff=get("initializer_cutoff_factor", float, 2.0),
     scaled_outputs=True,
@@ -108,14 +108,30 @@ def _from_json(keys: Keys) -> Architecture:
   )
 
 
+def _window(keys: Keys) -> int:
+  """Returns how many tokens to either side a local layer sees."""
+  # local_attention is the width of both sides together.
+  both = keys.get("local_attention", int, 128)
+  window = keys.get("sliding_window", int, both // 2)
+  if window < 0:
+    raise UserError(
+      f"{keys.where}: a window of {window} tokens to either side is not "
+      "supported; expected local_attention=0 or more"
+    )
+  return window
+
+
 def _base(keys: Keys, kind: str) -> float:
   """Returns the rotary base of one kind of layer, in either spelling."""
   where = f"{keys.where}: rope_parameters"
-  rope = Keys(
-    Keys(keys.any("rope_parameters") or {}, where).any(kind) or {},
-    (f"{where}.{kind}"),
-  )
-  for values, key in ((rope, "rope_type"), (keys, "rope_scaling")):
+  kinds = Keys(keys.any("rope_parameters") or {}, where)
+  kinds.only(dict.fromkeys(_BASES, ANY))
+  rope = Keys(kinds.any(kind) or {}, f"{where}.{kind}")
+  for values, key in (
+    (rope, "rope_type"),
+    (rope, "type"),
+    (keys, "rope_scaling"),
+  ):
     if values.any(key) not in (None, "default"):
       raise UserError(
         f"{values.where}: {key}={values.any(key)!r} is not supported; "

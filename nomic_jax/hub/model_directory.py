@@ -217,8 +217,8 @@ def _read_model_directory(directory: pathlib.Path) -> ModelFiles:
   if not trunk:
     wrapper = sentence_transformers.read(directory, a.width)
   usage = wrapper.usage if wrapper else Usage()
-  max_tokens = (
-    usage.max_tokens or tokenizer_files.longest_text(directory) or a.max_length
+  max_tokens = usage.max_tokens or min(
+    tokenizer_files.longest_text(directory) or a.max_length, a.max_length
   )
   if a.rotary:  # no table of positions sets a limit
     a = dataclasses.replace(a, max_length=max(max_tokens, a.max_length))

@@ -300,16 +300,17 @@ def _listed(path: pathlib.Path) -> list[tuple[str, pathlib.Path]]:
 def _read_pooling(folder: pathlib.Path, width: int) -> str:
   keys = _check_settings(folder, _POOLING_KEYS)
   if "pooling_mode" in keys:
-    name = keys.any("pooling_mode")
-    names = name if isinstance(name, list) else [name]
-    chosen = [ours for ours, (_, new) in POOLING.items() if new in names]
-  else:
-    chosen = [
-      ours for ours, (key, _) in POOLING.items() if keys.get(key, bool, False)
-    ]
+    given = keys.any("pooling_mode")
+    names = given if isinstance(given, list) else [given]
+  else:  # older files; without any mode, the mean
+    names = [
+      new for old, new in POOLING.values() if keys.get(old, bool, False)
+    ] or ["mean"]
+  ours = {new: name for name, (_, new) in POOLING.items()}
+  chosen = [ours.get(str(name), str(name)) for name in names]
   if len(chosen) != 1 or chosen[0] not in SUPPORTED:
     raise UserError(
-      f"{keys.where}: pooling by {' and '.join(chosen) or 'an unknown mode'} "
+      f"{keys.where}: pooling by {' and '.join(chosen) or 'no mode'} "
       f"is not supported; expected exactly one of {', '.join(SUPPORTED)}"
     )
   if not keys.get("include_prompt", bool, True):

@@ -21,19 +21,8 @@ from nomic_jax.model.usage import with_aliases
 from nomic_jax.storage.keys import ANY
 from nomic_jax.storage.keys import Keys
 from nomic_jax.storage.keys import read_json
+from nomic_jax.text import tokenizer_settings
 
-LENGTHS = "sentence_bert_config.json"
-_OLD_LENGTHS = tuple(
-  f"sentence_{kind}_config.json"
-  for kind in (
-    "roberta",
-    "distilbert",
-    "camembert",
-    "albert",
-    "xlm-roberta",
-    "xlnet",
-  )
-)
 SETTINGS = "config_sentence_transformers.json"
 # Arguments of transformers' classes that do not change vectors.
 _HARMLESS_ARGUMENTS = {
@@ -124,7 +113,7 @@ def write(
   """
   modules.write(directory, head, width, params, usage.normalize)
   modules.dump(
-    directory / LENGTHS,
+    directory / tokenizer_settings.LENGTHS[0],
     {"max_seq_length": usage.max_tokens, "do_lower_case": False},
   )
   modules.dump(
@@ -171,14 +160,9 @@ def warn_of_pooling(where: object) -> None:
 
 def _read_lengths(directory: pathlib.Path) -> int | None:
   """Returns the largest number of tokens in sentence_bert_config.json."""
-  existing = [
-    directory / name
-    for name in (LENGTHS, *_OLD_LENGTHS)
-    if (directory / name).is_file()
-  ]
-  if not existing:
+  path = tokenizer_settings.lengths_file(directory)
+  if path is None:
     return None
-  path = existing[0]
   keys = Keys(read_json(path), str(path))
   keys.only(_LENGTH_KEYS)
   for name in _ARGUMENTS:

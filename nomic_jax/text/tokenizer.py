@@ -35,7 +35,8 @@ from nomic_jax.text import tokenizer_settings
 _FILES = (
   "tokenizer*.json",
   "special_tokens_map.json",
-  "sentence_bert_config.json",
+  "added_tokens.json",
+  "sentence_*_config.json",
   "config.json",
 )
 KINDS = ("wordpiece", "bpe", "unigram")

@@ -20,11 +20,26 @@ from nomic_jax.errors import UserError
 from nomic_jax.storage.keys import Keys
 from nomic_jax.storage.keys import read_json
 from nomic_jax.storage.values import JsonObject
+from nomic_jax.text import added_tokens
 from nomic_jax.text import special_tokens
 
 SETTINGS = "tokenizer_config.json"
 TOKENS = "special_tokens_map.json"
-LENGTHS = "sentence_bert_config.json"
+ADDED = "added_tokens.json"
+# Names of one file, in sentence-transformers' order; the first that exists
+# counts.
+LENGTHS = tuple(
+  f"sentence_{kind}_config.json"
+  for kind in (
+    "bert",
+    "roberta",
+    "distilbert",
+    "camembert",
+    "albert",
+    "xlm-roberta",
+    "xlnet",
+  )
+)
 MODEL = "config.json"
 # Classes of transformers that build BERT's normalizer from these keys,
 # whatever tokenizer.json contains, and the defaults of the keys.
@@ -82,6 +97,9 @@ _TYPES = {
     "xmod",
   ),
 }
+# Model types for which transformers reads tokenizer.json as it is, whatever
+# class the files name.
+_AS_IT_IS = ("modernbert", "modernbert-decoder")
 OF_TYPE = {kind: name for name, kinds in _TYPES.items() for kind in kinds}
 # Classes that add a space before a text depending only on this key.
 _BYTE_LEVEL = tuple(
@@ -116,8 +134,8 @@ def apply(tokenizer: tokenizers.Tokenizer, folder: pathlib.Path) -> None:
   Raises:
     UserError: for an unreadable file or an unsupported setting.
   """
-  settings, tokens, lengths, model = (
-    _read(folder / name) for name in (SETTINGS, TOKENS, LENGTHS, MODEL)
+  settings, tokens, model = (
+    _read(folder / name) for name in (SETTINGS, TOKENS, MODEL)
   )
   special_tokens.declare(
     tokenizer,
@@ -132,8 +150,13 @@ def apply(tokenizer: tokenizers.Tokenizer, folder: pathlib.Path) -> None:
       f"{folder}: its tokenizer has truncation_side='{side}', which is not "
       "supported; expected 'right', which keeps the start of a long text"
     )
+  if keys.get("split_special_tokens", bool, False):
+    raise UserError(
+      f"{keys.where}: split_special_tokens=true is not supported; expected "
+      "false, which reads a special token in a text as one token"
+    )
   kind = _class(settings, model)
-  _add_tokens(tokenizer, keys)
+  added_tokens.add(tokenizer, keys, tokens, folder / ADDED)
   if kind in _CLASSES:
     _as_bert(tokenizer, keys)
   elif kind in _BYTE_LEVEL:
@@ -142,8 +165,16 @@ def apply(tokenizer: tokenizers.Tokenizer, folder: pathlib.Path) -> None:
     tokenizer.model, tokenizers.models.Unigram
   ):
     _as_xlm_roberta(tokenizer, keys.get("add_prefix_space", bool, True))
-  if Keys(lengths, str(folder / LENGTHS)).get("do_lower_case", bool, False):
+  lengths = lengths_file(folder)
+  if lengths and Keys(_read(lengths), str(lengths)).get(
+    "do_lower_case", bool, False
+  ):
     _prepend(tokenizer, normalizers.Lowercase())
+
+
+def lengths_file(folder: pathlib.Path) -> pathlib.Path | None:
+  """Returns the path of sentence_bert_config.json, or of its older names."""
+  return next((folder / n for n in LENGTHS if (folder / n).is_file()), None)
 
 
 def _read(path: pathlib.Path) -> JsonObject:
@@ -155,37 +186,13 @@ def _read(path: pathlib.Path) -> JsonObject:
 
 def _class(settings: JsonObject, model: JsonObject) -> Any:
   """Returns the tokenizer's class in transformers, as AutoTokenizer does."""
+  if model.get("model_type") in _AS_IT_IS:
+    return None
   return (
     settings.get("tokenizer_class")
     or model.get("tokenizer_class")
     or OF_TYPE.get(str(model.get("model_type")))
   )
-
-
-def _add_tokens(tokenizer: tokenizers.Tokenizer, keys: Keys) -> None:
-  """Adds tokens of `added_tokens_decoder` that tokenizer.json lacks."""
-  known = {t.content for t in tokenizer.get_added_tokens_decoder().values()}
-  declared = keys.get("added_tokens_decoder", dict, {})
-  for i in sorted(declared, key=int):
-    token = Keys(declared[i], f"{keys.where}: added_tokens_decoder")
-    if token.get("content", str) not in known:
-      tokenizer.add_tokens(
-        [
-          tokenizers.AddedToken(
-            token.get("content", str),
-            **{
-              name: token.get(name, bool, False)
-              for name in (
-                "single_word",
-                "lstrip",
-                "rstrip",
-                "normalized",
-                "special",
-              )
-            },
-          )
-        ]
-      )
 
 
 def _set_prefix_space(tokenizer: tokenizers.Tokenizer, wanted: bool) -> None:
