@@ -161,6 +161,19 @@ def test_bfloat16(directory):
   )
 
 
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.int8])
+def test_quantized_weights_are_refused(directory, dtype):
+  file = directory / "model.safetensors"
+  tensors = safetensors.torch.load_file(file)
+  name = "embeddings.word_embeddings.weight"
+  tensors[name] = tensors[name].to(dtype)
+  safetensors.torch.save_file(tensors, file)
+  with pytest.raises(
+    UserError, match=f"'{name}' is stored as .8.*, and quantized weights"
+  ):
+    model_directory.read_model(directory)
+
+
 def test_a_failed_write_leaves_what_was_there(directory):
   before = (directory / "model.safetensors").read_bytes()
   with pytest.raises(UserError, match="no tokenizer.json|cannot read"):

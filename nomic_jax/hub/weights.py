@@ -20,17 +20,26 @@ from nomic_jax.storage.keys import read_json
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+# As safetensors names them. Others hold quantized weights.
+_DTYPES = ("F32", "F16", "BF16", "F64")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 class Tensor:
   """A tensor in a file: its shape is known, its values are read on demand."""
 
-  def __init__(self, opened: Any, name: str):
-    self._opened, self._name = opened, name
-    self.shape = tuple(opened.get_slice(name).get_shape())
+  def __init__(self, opened: Any, name: str, path: pathlib.Path):
+    self._opened, self._name, self._path = opened, name, path
+    stored = opened.get_slice(name)
+    self.shape = tuple(stored.get_shape())
+    self._dtype = stored.get_dtype()
 
   def __array__(self, dtype=None, copy=None) -> np.ndarray:
+    if self._dtype not in _DTYPES:
+      raise UserError(
+        f"{self._path}: '{self._name}' is stored as {self._dtype}, and "
+        f"quantized weights are not supported; expected {', '.join(_DTYPES)}"
+      )
     values = self._opened.get_tensor(self._name)
     return values if dtype is None else values.astype(dtype)
 
@@ -82,7 +91,7 @@ def open_tensors(directory: pathlib.Path) -> Iterator[dict[str, Tensor]]:
             f"{path}: no tensor '{name}', although {INDEX} lists it there; "
             "copy both again"
           )
-        tensors[name] = Tensor(opened, name)
+        tensors[name] = Tensor(opened, name, path)
     yield tensors
 
 
