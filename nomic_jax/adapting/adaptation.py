@@ -21,7 +21,6 @@ The held-out rows are used only to decide whether a model is exported.
 """
 
 from collections.abc import Sequence
-import functools
 import os
 import pathlib
 from typing import Any
@@ -32,17 +31,15 @@ import tokenizers
 from nomic_jax import training
 from nomic_jax.adapting import checks
 from nomic_jax.adapting import choices
+from nomic_jax.adapting import given as given_lib
+from nomic_jax.adapting import inputs
 from nomic_jax.adapting import objectives
 from nomic_jax.adapting.folder import Folder
 from nomic_jax.cli import config_flags
 from nomic_jax.cli import shipped_configs
 from nomic_jax.curate import dev
 from nomic_jax.data import dataset
-from nomic_jax.data import kinds
 from nomic_jax.data import loader
-from nomic_jax.data import prepare as prepare_lib
-from nomic_jax.data import splits
-from nomic_jax.data.readers import queries as making
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import held_out as held_out_lib
 from nomic_jax.hub import fetch
@@ -117,14 +114,21 @@ def adapt(
     learning_rate=learning_rate,
     held_out=held_out,
   )
+  given = {
+    "epochs": epochs,
+    "batch_size": batch_size,
+    "learning_rate": learning_rate,
+  }
+  given_lib.check_fields(overrides, given)
   folder = Folder(pathlib.Path(output), model, source)
   reading = {k: v for k, v in reading.items() if v is not None and v != ()}
-  given = {
+  given_lib.check_reading(source, held_out, reading)
+  fields = {
     "epochs": epochs,
     "data.batch_size": batch_size,
     "optimizer.learning_rate": learning_rate,
   }
-  flags = [f"--config.{k}={v}" for k, v in given.items() if v is not None]
+  flags = [f"--config.{k}={v}" for k, v in fields.items() if v is not None]
   flags += overrides
   folder.claim(
     {"negatives": negatives, "held_out": held_out, "flags": flags} | reading
@@ -133,12 +137,14 @@ def adapt(
   files = models.read_model(model)
   files.architecture.head.check_one_vector()
   words = tokenizer_lib.load(files.tokenizer_path)
+  folder.check_inputs(inputs.fingerprints(folder, files, words))
   plain = folder.path("trial", "data")
 
   with folder.step("prepare", "prepare the rows and hold some out"):
-    data = _prepare(folder, files.tokenizer_path, held_out, reading)
+    data = inputs.prepare(folder, files.tokenizer_path, held_out, reading)
     checks.enough(source, data)
     objective = objectives.of(data)
+    given_lib.check_negatives(objective, negatives)
     _config(folder, objective, flags)  # raises for flags that do not fit
     split = dev.split(data, plain, _dev_rows(data), objective.turn)
     checks.rows(source, checks.sample(plain), objective.kind, words)
@@ -172,19 +178,13 @@ def adapt(
       return _config(folder, objective, [*flags, *more])
 
     steps, every = _tell_sizes(folder, configured([]), chosen, words)
-  with folder.step("trial", "try hard negatives on training rows"):
-    path, count = plain, 0
-    if objective.searches:
+  path, count = plain, 0
+  if objective.mines:
+    with folder.step("trial", "try hard negatives on training rows"):
       path, count = choices.of_negatives(
-        folder,
-        model,
-        plain,
-        0 if objective.kind == "labels" else negatives,
-        steps,
-        objective.best,
-        configured,
+        folder, model, plain, negatives, steps, objective.best, configured
       )
-    folder.choose("data.negatives", str(count))
+      folder.choose("data.negatives", str(count))
   with folder.step("train", "train"):
     evaluator = objective.best.partition("/")[0]
     if not folder.path("after.json").is_file():
@@ -222,8 +222,13 @@ def adapt(
   if exported:
     print(f"{exported}: the {'adapted' if improved else 'given'} model")
   else:
+    why = (
+      "training did not improve it"
+      if best
+      else "no checkpoint was better than the original on the development rows"
+    )
     print(
-      "no model was written, since training did not improve it. --export_start "
+      f"no model was written, since {why}. --export_start "
       f"writes the original model to {folder.path('model')}; nomic-jax export "
       f"--workdir={folder.path('work')} exports the trained one anyway"
     )
@@ -234,52 +239,6 @@ def adapt(
     "scores": after,
     "model": exported,
   }
-
-
-def _prepare(
-  folder: Folder,
-  tokenizer: pathlib.Path,
-  held_out: float | None,
-  reading: JsonObject,
-) -> pathlib.Path:
-  """Returns the data directory, with splits train and test."""
-  source, data = pathlib.Path(folder.source), folder.path("data")
-  if not (source / "dataset_info.json").is_file():
-    prepared = functools.partial(
-      prepare_lib.prepare,
-      folder.source,
-      data,
-      tokenizer=str(tokenizer),
-      held_out=held_out,
-      allow_unk=True,  # `checks` refuses these, with better advice
-      **reading,
-    )
-    if reading.keys() & {"queries", "kind"}:
-      prepared()
-      return data
-    prepared(queries=_made_queries(data))  # by an interrupted run
-    if kinds.of(data).name == "text":
-      prepared(queries=making.KINDS, overwrite=True)
-    if made := _made_queries(data):
-      folder.note(
-        f"the rows have no queries, so pairs are made ({', '.join(made)}); "
-        "real queries give better models"
-      )
-    return data
-  if "test" in dataset.splits(source):
-    return source
-  rows = len(dataset.open_split(source, "train"))
-  share = splits.share_of(rows) if held_out is None else held_out
-  dev.split(source, data, round(share * rows))
-  return data
-
-
-def _made_queries(data: pathlib.Path) -> list[str]:
-  """Returns the kinds of queries that were made for a data directory."""
-  stats = data / "stats.json"
-  if not stats.is_file():
-    return []
-  return read_json(stats)["arguments"].get("queries", [])
 
 
 def _dev_rows(data: pathlib.Path) -> int:
@@ -293,8 +252,12 @@ def _score(
   """Scores models, BM25 and their hybrids on the held-out rows."""
   file = folder.path(name)
   if file.is_file():
-    print(f"{file}: already there")
-    return read_json(file)
+    known = read_json(file)
+    paths = {m["name"]: m["path"] for m in known["models"]}
+    # Another checkpoint may be the best by now.
+    if all(paths.get(n) == path for n, path in named.items()):
+      print(f"{file}: already there")
+      return known
   return evaluate.evaluate(
     [f"{n}={path}" for n, path in named.items()],
     tasks,
@@ -351,6 +314,8 @@ def _tell_sizes(
   steps = loader.with_steps(config, words).steps
   every = sizes.evaluate_every(steps)
   for key, (_, why) in chosen.items():
+    if key == "epochs" and config.steps:
+      continue  # steps are set instead
     value = config
     for part in key.split("."):
       value = value[part]

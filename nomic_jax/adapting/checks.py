@@ -7,6 +7,7 @@ import pathlib
 
 import tokenizers
 
+from nomic_jax.adapting import given
 from nomic_jax.data import dataset
 from nomic_jax.data import statistics
 from nomic_jax.errors import UserError
@@ -28,13 +29,13 @@ _LEAST = {
 _SAMPLE = 2000  # rows that are inspected
 
 
-def numbers(**given: float | None) -> None:
+def numbers(**values: float | None) -> None:
   """Raises UserError for a number outside its range; None is not given.
 
   Checked first, since the config that they end up in is read only after the
   data is prepared and the model is scored.
   """
-  for name, value in given.items():
+  for name, value in values.items():
     least, open_end = _LEAST[name]
     if value is None:
       continue
@@ -43,7 +44,7 @@ def numbers(**given: float | None) -> None:
         f"--{name}={value:g}: expected "
         + (f"more than {least}" if open_end else f"{least} or more")
       )
-  held_out = given.get("held_out")
+  held_out = values.get("held_out")
   if held_out is not None and not held_out < 1:
     raise UserError(
       f"--held_out={held_out:g}: expected a share of the rows below 1, such as "
@@ -120,7 +121,9 @@ def decides(source: str, before: JsonObject) -> str:
   if tested < _FEWEST_HELD_OUT or (high - low) / 2 > _WIDEST:
     raise UserError(
       f"{source}: the held-out split is too small to decide: {found}; use more "
-      "data, or a larger --held_out"
+      "data, or hold out more of it"
+      + (" with prepare" * given.is_prepared(source))
+      + " (--held_out)"
     )
   if tested < _FEW_HELD_OUT:
     return f"{found}: small gains cannot be distinguished from chance"

@@ -63,19 +63,47 @@ class Folder:
       for key in sorted(known.keys() | arguments.keys())
       if known.get(key) != arguments.get(key)
     ]
-    if differing and self.path("chosen.json").is_file():
+    if differing:
       key = differing[0]
-      raise UserError(
-        f"{self._root}: {key} was {known.get(key)!r} and is now "
-        f"{arguments.get(key)!r}; choose another --output, or remove this one"
+      self.discard(
+        f"{key} was {known.get(key)!r} and is now {arguments.get(key)!r}"
       )
-    if differing:  # nothing has been chosen yet
-      for name in _UNDECIDED:
-        shutil.rmtree(self.path(name), ignore_errors=True)
-        self.path(f"{name}.json").unlink(missing_ok=True)
       self.write("arguments.json", arguments)
     if self.path("minutes.json").is_file():
       self.minutes = read_json(self.path("minutes.json"))
+
+  def check_inputs(self, fingerprints: dict[str, str]) -> None:
+    """Checks that the inputs are those that earlier results were made from.
+
+    Args:
+      fingerprints: of the contents of each input. An input of which none was
+        recorded is not compared.
+
+    Raises:
+      UserError: if one has changed since sizes were chosen.
+    """
+    file = self.path("inputs.json")
+    known = read_json(file) if file.is_file() else {}
+    for name, fingerprint in fingerprints.items():
+      if known.get(name, fingerprint) != fingerprint:
+        self.discard(f"--{name} has changed since its results were made")
+    if known != fingerprints:
+      self.write("inputs.json", fingerprints)
+
+  def discard(self, why: str) -> None:
+    """Removes what is made before sizes are chosen.
+
+    Raises:
+      UserError: if they have been chosen.
+    """
+    if self.path("chosen.json").is_file():
+      raise UserError(
+        f"{self._root}: {why}; choose another --output, or remove this one"
+      )
+    for name in _UNDECIDED:
+      shutil.rmtree(self.path(name), ignore_errors=True)
+      self.path(f"{name}.json").unlink(missing_ok=True)
+    self.minutes = {}
 
   def write(self, name: str, value: Json) -> None:
     """Writes a value as JSON."""

@@ -41,6 +41,11 @@ class Objective(NamedTuple):
   turn: Callable[[dataset.Row], dataset.Row] | None
   searches: bool
 
+  @property
+  def mines(self) -> bool:
+    """Whether hard negatives are used; of a class's name, none are needed."""
+    return self.kind in ("pairs", "triplets")
+
 
 def of(data: str | os.PathLike) -> Objective:
   """Returns the objective for the rows of a data directory.
@@ -69,8 +74,8 @@ def of(data: str | os.PathLike) -> Objective:
       "others, train with configs/classify.py"
     )
   raise UserError(
-    f"{data}: its rows are text without queries; make pairs from them with "
-    "--queries=title,heading,crop (real queries are better)"
+    f"{data}: its rows are text without queries; make pairs from its source "
+    "with --queries=title,heading,crop (real queries are better)"
   )
 
 

@@ -9,12 +9,17 @@ from nomic_jax.errors import UserError
 from nomic_jax.storage import places
 
 
+class Changed(UserError):
+  """The output was made with other arguments, or from other inputs."""
+
+
 def already(
   output: pathlib.Path, arguments: dict, overwrite: bool
 ) -> dict | None:
   """Returns the stats of `output` if it was made with `arguments`.
 
   Raises:
+    Changed: if it was made with other arguments.
     UserError: if something else is there, or `output` cannot be written.
   """
   places.check_folder(
@@ -34,7 +39,7 @@ def already(
     if before.get(key) != arguments.get(key)
   ]
   if different:
-    raise UserError(
+    raise Changed(
       f"{output}: made with other arguments ({', '.join(different)}); choose "
       "another --output, or --overwrite to replace it"
     )
@@ -50,11 +55,11 @@ def _is_data(path: pathlib.Path) -> bool:
 def check_inputs(
   output: pathlib.Path, made: dict, inputs: dict[str, str | None]
 ) -> None:
-  """Raises UserError if an input has changed since `output` was made."""
+  """Raises Changed if an input has changed since `output` was made."""
   for name, now in inputs.items():
     before = made.get(name)
     if before is not None and before != now:
-      raise UserError(
+      raise Changed(
         f"{output}: the {name} has changed since this was made from it; use "
         "--overwrite to make it again, or choose another --output"
       )

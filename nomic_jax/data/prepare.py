@@ -36,6 +36,7 @@ from nomic_jax.data import splits as splits_lib
 from nomic_jax.data import statistics
 from nomic_jax.data.readers import join
 from nomic_jax.data.readers import queries as making
+from nomic_jax.data.readers import recognise
 from nomic_jax.data.readers import roles
 from nomic_jax.data.records import Row
 from nomic_jax.data.records import spaced
@@ -89,13 +90,17 @@ def prepare(
   document_text: str | None = None,
   queries: Sequence[str] = (),
   tokenizer_kind: str = _KIND,
+  queries_if_none: Sequence[str] = (),
 ) -> dict:
   """Makes the data directory `output` and returns the contents of stats.json.
 
   Arguments are the flags of `nomic-jax prepare`, described in jobs/prepare.py.
-  If `held_out` is None, it is `splits.share_of` the rows.
+  If `held_out` is None, it is `splits.share_of` the rows. `queries_if_none` is
+  the value of `queries` if the rows have no queries (without title if they have
+  no titles), and recorded as such.
 
   Raises:
+    earlier.Changed: if `output` was made with other arguments or inputs.
     UserError: for a source, row or argument that cannot be used.
   """
   asked = roles.parse(
@@ -173,6 +178,15 @@ def prepare(
 
   clock = _Clock()
   known = origin.recognise(asked, kind, queries)
+  if known.name == "text" and queries_if_none:
+    origin = origins.find(source, asked, include, table, whole_batches)
+    queries = making.check(queries_if_none)
+    try:
+      known = origin.recognise(asked, kind, queries)
+    except recognise.NoTitles:
+      queries = tuple(q for q in queries if q != "title")
+      known = origin.recognise(asked, kind, queries)
+    arguments["queries"] = list(queries)
   rows = origin.open(limit, skip_bad)
   with (
     contextlib.nullcontext()

@@ -61,7 +61,7 @@ def verdict(results: Mapping[str, Json]) -> str:
   gap, metric = gain(results), about["metrics"][0]
   side = "better" if gap.value > 0 else "no better"
   sure = ""
-  if not gap.significant:
+  if gap.value and not gap.significant:
     sure = ", which may be due to chance: the interval includes 0"
   return (
     f"{metric} {scores[START]:.3f} before, {scores[ADAPTED]:.3f} after: "

@@ -6,6 +6,10 @@ import dataclasses
 import os
 import pathlib
 
+import jax
+import numpy as np
+
+from nomic_jax.errors import UserError
 from nomic_jax.hub import fetch
 from nomic_jax.hub import matryoshka
 from nomic_jax.hub import model_directory
@@ -29,12 +33,31 @@ def read_model(path: str | os.PathLike) -> ModelFiles:
     UserError: naming the file, key or tensor that is wrong.
   """
   directory = fetch.find(path)
-  if (directory / "checkpoints").is_dir():
-    return _of_training(directory)
   workdir = matryoshka.training_of(directory)
-  if workdir != directory:
-    return _of_training(workdir, int(directory.name))
-  return model_directory.read_model(directory)
+  if (directory / "checkpoints").is_dir():
+    model = _of_training(directory)
+  elif workdir != directory:
+    model = _of_training(workdir, int(directory.name))
+  else:
+    model = model_directory.read_model(directory)
+  _check_finite(model, directory)
+  return model
+
+
+def _check_finite(model: ModelFiles, directory: pathlib.Path) -> None:
+  """Raises UserError for weights that hold NaN or infinity.
+
+  Every vector of such a model may be NaN, which other jobs would find only
+  after their work, or write.
+  """
+  trees = (model.params, model.mlm_head, model.classification_head)
+  for place, leaf in jax.tree_util.tree_leaves_with_path(trees):
+    if not np.isfinite(leaf).all():
+      name = "/".join(str(key.key) for key in place[1:])
+      raise UserError(
+        f"{directory}: the weights {name} hold NaN or infinity, so its vectors "
+        "would too; copy the model again, or export an earlier checkpoint"
+      )
 
 
 def _of_training(

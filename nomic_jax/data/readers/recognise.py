@@ -32,6 +32,10 @@ _SHOWN = 12  # unused columns listed in a line
 _ID = re.compile(r"[\w.:/#-]*\d[\w.:/#-]*")
 
 
+class NoTitles(UserError):
+  """Queries are to be made from titles, but the rows have none."""
+
+
 def recognise(
   parts: Sequence[Part],
   asked: Columns,
@@ -50,6 +54,7 @@ def recognise(
       queries.
 
   Raises:
+    NoTitles: if `queries` has title, and rows have no column of titles.
     UserError: if no kind fits the columns, or files have different kinds.
   """
   found, done = {}, []
@@ -75,7 +80,7 @@ def recognise(
     part = dataclasses.replace(part, columns=columns, queries=tuple(queries))
     if queries:
       if "title" in queries and not roles.has(first, columns.title):
-        raise UserError(
+        raise NoTitles(
           f"--queries=title: {where} has no column '{columns.title}'; name the "
           "column of titles with --columns title=COLUMN"
         )
