@@ -159,6 +159,10 @@ def _train(
         manifest.of_training(given, start.tokenizer),
       )
     processes.all_true(True)  # the others wait for it
+  elif not done:
+    work_directory.check_start(
+      workdir, start.architecture, start.tokenizer, usage
+    )
   restarts.count(workdir, done)
   with (
     compiled_programs.kept(path),

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A training resumes unless a setting that changes its results differs."""
 
+import dataclasses
+import functools
 import json
 import re
 import shutil
@@ -13,6 +15,7 @@ from nomic_jax.cli import config_flags
 from nomic_jax.errors import UserError
 from nomic_jax.model.config import EncoderConfig
 from nomic_jax.run import work_directory
+from nomic_jax.text import tokenizer as tokenizer_lib
 
 
 @pytest.fixture(name="place", scope="module")
@@ -146,3 +149,41 @@ def test_the_recorded_config_resumes_also_if_it_lacks_later_keys(place):
   (run / "config.json").unlink()
   with pytest.raises(UserError, match="expected one --config=FILE"):
     load()
+
+
+def test_data_that_changed_at_the_same_path_are_noticed(place):
+  """The batches after a resume would be those of other rows."""
+  run = shutil.copytree(place / "run", place / "same_path")
+  data = shutil.copytree(place / "pairs", place / "changing")
+  config = _config(place, f"data.path={data}")
+  check = lambda: work_directory.check(run, config)
+  check()
+  shutil.rmtree(data)
+  shutil.copytree(place / "other", data)
+  with pytest.raises(UserError, match="belongs to another config: config.data"):
+    check()
+  values = json.loads((run / "config.json").read_text())
+  values["data"]["path"] = str(data)
+  (run / "config.json").write_text(json.dumps(values))
+  changed = "changing: has changed since .* began to train on it; restore it"
+  with pytest.raises(UserError, match=changed):
+    check()
+  (run / "data.json").unlink()  # of an older version
+  check()
+
+
+def test_a_directory_without_a_checkpoint_is_of_the_same_model(place):
+  run = place / "run"
+  encoder, tokenizer, usage = work_directory.read(run)
+  check = functools.partial(work_directory.check_start, run)
+  check(encoder, tokenizer, usage)
+  (place / "words").mkdir()
+  other = tokenizer_lib.train(["one two three four"] * 4, 60)
+  tokenizer_lib.save(other, place / "words")
+  for changed in (
+    (dataclasses.replace(encoder, max_length=9), tokenizer, usage),
+    (encoder, place / "words", usage),
+    (encoder, tokenizer, usage.with_prompts("other: ", "")),
+  ):
+    with pytest.raises(UserError, match="from another model than config.init"):
+      check(*changed)

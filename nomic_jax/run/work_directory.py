@@ -114,7 +114,7 @@ def check(
   differing = sorted(
     k
     for k in old.keys() | new.keys()
-    if old.get(k) != new.get(k)
+    if (old.get(k) != new.get(k) or k in _DATA)
     and not k.startswith(_FREE)
     # None means the model's own, which is what the directory has.
     and not (k in new and new[k] is None)
@@ -123,6 +123,13 @@ def check(
     and not (k.startswith("config.encoder.") and k not in old and begun)
     and not (k in _DATA and _same_data(workdir, k, old.get(k), new.get(k)))
   )
+  for k in differing:
+    if k in _DATA and old.get(k) == new.get(k):
+      raise UserError(
+        f"{new[k]}: has changed since {workdir} began to train on it; restore "
+        "it, or choose another --workdir"
+        + ("" if begun else f", or remove {workdir}: it has no checkpoint yet")
+      )
   # Metrics saved with checkpoints are compared with each other.
   best = "config.checkpoint.best"
   if begun and old.get(best) and new.get(best) not in ("", old[best]):
@@ -146,6 +153,26 @@ def check(
         if longer and not extend
         else ""
       )
+    )
+
+
+def check_start(
+  workdir: Place, encoder: Architecture, tokenizer: pathlib.Path, usage: Usage
+) -> None:
+  """Checks that a directory without a checkpoint describes what is trained.
+
+  `config.init_from` is read again there, and may hold another model by now.
+
+  Raises:
+    UserError: if the directory describes another model than the arguments.
+  """
+  known, folder, used = read(workdir)
+  words = [tokenizer_lib.load(p).to_str() for p in (folder, tokenizer)]
+  if (known, used) != (encoder, usage) or words[0] != words[1]:
+    raise UserError(
+      f"{workdir}: was started from another model than config.init_from now "
+      "holds; remove it, since it has no checkpoint yet, or choose another "
+      "--workdir"
     )
 
 
@@ -179,16 +206,17 @@ def _same_data(workdir: Place, key: str, before: Json, now: Json) -> bool:
   compared with the data at the old path, if it still exists.
   """
   if not before or not now:
-    return False
-  if os.path.realpath(before) == os.path.realpath(now):
-    return True
+    return before == now
   recorded = workdir / _FINGERPRINTS
-  known = (
-    json.loads(recorded.read_text())
-    if recorded.is_file()
-    else {key: dataset.fingerprint(before)}
-  )
-  return known.get(key) == dataset.fingerprint(now) is not None
+  known = json.loads(recorded.read_text()) if recorded.is_file() else {}
+  same_path = os.path.realpath(before) == os.path.realpath(now)
+  if not recorded.is_file() and not same_path:
+    known = {key: dataset.fingerprint(before)}
+  found = dataset.fingerprint(now)
+  # Whoever reads it reports that it is missing.
+  if same_path and None in (found, known.get(key)):
+    return True
+  return known.get(key) == found is not None
 
 
 def claim(
