@@ -5,9 +5,13 @@
 import errno
 import gzip
 import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import pytest
+from support import small_data
 
 from nomic_jax.errors import UserError
 from nomic_jax.run import metrics
@@ -114,6 +118,32 @@ def test_a_rename_that_fails_puts_the_old_directory_back(tmp_path, monkeypatch):
     with replacing(path) as temporary:
       temporary.mkdir()
   assert _tree(tmp_path) == there
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+  program = """
+import os, signal, sys
+from nomic_jax.storage.files import replacing
+with replacing(sys.argv[1]) as temporary:
+  temporary.mkdir()
+  (temporary / "a").write_text("half")
+  os.kill(os.getpid(), signal.SIGKILL)
+"""
+  output = tmp_path / "[out]"
+  command = [sys.executable, "-c", program, str(output)]
+  subprocess.run(command, cwd=small_data.ROOT)
+  (left,) = tmp_path.iterdir()
+  assert left.name.startswith(".[out].") and left.name.endswith(".tmp")
+  # Those of other outputs and of running processes stay, such as this one's.
+  other = tmp_path / left.name.replace("[out]", "other")
+  machine = left.name.split(".")[2]
+  running = tmp_path / f".[out].{machine}.{os.getpid()}.123456.tmp"
+  elsewhere = tmp_path / left.name.replace(machine, "000000")
+  for kept in (other, running, elsewhere):
+    kept.mkdir()
+  with replacing(output) as temporary:
+    temporary.mkdir()
+  assert set(tmp_path.iterdir()) == {output, other, running, elsewhere}
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):

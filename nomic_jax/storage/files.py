@@ -4,6 +4,8 @@
 
 from collections.abc import Iterator
 import contextlib
+import functools
+import hashlib
 import json
 import os
 import pathlib
@@ -22,9 +24,10 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
   """Yields a temporary sibling of `path` that replaces it on success.
 
   The file or directory created at the yielded path is renamed to `path`; on an
-  error it is removed and `path` is unchanged. A directory already at `path` is
-  moved aside first and removed last; one that cannot be renamed is filled (see
-  `places`). Links are followed. In a bucket, files are uploaded one by one.
+  error it is removed and `path` is unchanged; what a killed process left is
+  removed by the next one. A directory already at `path` is moved aside first
+  and removed last; one that cannot be renamed is filled (see `places`). Links
+  are followed. In a bucket, files are uploaded one by one.
 
   Args:
     path: the finished file or directory.
@@ -38,9 +41,15 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
       yield temporary
     return
   given, path = path, places.real(path)
-  temporary = places.beside(path, f".{uuid.uuid4().hex[:8]}.tmp", hidden=True)
+  # Named for its process, see `_remove_left`.
+  prefix = places.beside(path, f".{_machine()}.", hidden=True)
+  temporary = prefix.with_name(
+    f"{prefix.name}{os.getpid()}.{uuid.uuid4().hex[:6]}.tmp"
+  )
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(PermissionError):  # a folder that is not listed
+      _remove_left(prefix)
     yield temporary
     if path.is_dir():
       _swap(temporary, path)
@@ -58,6 +67,39 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
       shutil.rmtree(temporary, ignore_errors=True)
     elif temporary.exists():
       temporary.unlink()
+
+
+@functools.cache
+def _machine() -> str:
+  """Returns a name of the machine since its start, or of the container."""
+  try:
+    boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text()
+    space = os.readlink("/proc/self/ns/pid")
+  except OSError:
+    return uuid.uuid4().hex[:6]  # so that other processes are never judged
+  return hashlib.sha256(f"{boot}{space}".encode()).hexdigest()[:6]
+
+
+def _remove_left(prefix: pathlib.Path) -> None:
+  """Removes temporary siblings of processes that were killed.
+
+  Args:
+    prefix: a path that they start with, followed by PID.RANDOM.tmp.
+  """
+  for left in prefix.parent.iterdir():
+    name = left.name.removeprefix(prefix.name)
+    pid, _, end = name.partition(".")
+    if name == left.name or not (pid.isdigit() and end.endswith(".tmp")):
+      continue
+    try:
+      os.kill(int(pid), 0)  # raises if there is no such process
+    except ProcessLookupError:
+      if left.is_dir():
+        shutil.rmtree(left, ignore_errors=True)
+      else:
+        left.unlink(missing_ok=True)
+    except OSError:
+      continue  # another user's
 
 
 def _swap(temporary: pathlib.Path, path: pathlib.Path) -> None:
