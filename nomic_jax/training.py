@@ -130,6 +130,13 @@ def _train(
   if done >= config.steps:
     print(f"{workdir}: already trained to step {done}")
     return
+  if recorded and recorded[-1] > config.steps:
+    raise UserError(
+      f"--profile={recorded[0]}:{recorded[-1]}: the training run has only "
+      f"{config.steps} steps; specify steps up to that"
+    )
+  # A resumed run records what is left of them.
+  recorded = range(max(recorded.start, done + 1), recorded.stop)
   if (line := lengths.fit(config.data)) and processes.is_first():
     print(line, flush=True)
   run = program.setup(config, start.architecture, jax.devices())

@@ -250,6 +250,11 @@ def test_command_line(made, command, pattern, capsys, monkeypatch):
       "config.loss.matryoshka_weights: 1 values for 2",
     ),
     (
+      "contrastive",
+      ["loss.matryoshka_dims=(8,4)", "loss.matryoshka_weights=(1,-1)"],
+      "config.loss.matryoshka_weights: .*-1.* include a negative one",
+    ),
+    (
       "mlm",
       ["mesh.data=3"],
       r"config.mesh \(data=3, fsdp=1, tensor=1\) does not fit 8 devices",

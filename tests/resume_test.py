@@ -280,6 +280,21 @@ def test_a_profile_of_no_steps_is_an_error(wrong, tmp_path):
     training.train(config, tmp_path / "none", wrong)
 
 
+def test_a_profile_beyond_the_training_is_an_error(tmp_path):
+  data = small_data.make(tmp_path)
+  config = config_flags.load(
+    [
+      small_data.config("mlm"),
+      f"--config.data.path={data}",
+      "--config.steps=4",
+      *small_data.TINY,
+    ]
+  )
+  with pytest.raises(UserError, match="--profile=3:9: .* has only 4 steps"):
+    training.train(config, tmp_path / "none", "3:9")
+  assert not (tmp_path / "none").exists()
+
+
 def test_a_damaged_checkpoint_is_named(place, whole):
   workdir = place / "damaged"
   shutil.copytree(whole("mlm"), workdir)

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Minimum values of the whole numbers in a config.
+"""Ranges of the numbers in a config.
 
 Each option is checked by the code that reads it. This table covers training
 runs and their data; objectives and evaluators check their own options. Options
@@ -19,6 +19,7 @@ _LEAST = {
   "checkpoint": dict(every=0, minutes=0, keep=1, keep_every=0, patience=0),
   "log": dict(hang_minutes=0),
   "compute": dict(unroll=1),
+  "optimizer": dict(learning_rate=0, weight_decay=0, eps=0, b1=0, b2=0),
   "encoder": dict(
     width=1,
     layers=1,
@@ -27,6 +28,8 @@ _LEAST = {
     max_length=1,
     projection=0,
     type_vocab_size=0,
+    dropout=0,
+    head_dropout=0,
   ),
   "data": dict(
     batch_size=1,
@@ -42,15 +45,30 @@ _LEAST = {
     negatives=0,
     classes=0,
     workers=0,
+    token_dropout=0,
   ),
+}
+# Decays and shares, which are also below 1.
+_BELOW_ONE = {
+  "optimizer": ("b1", "b2"),
+  "encoder": ("dropout", "head_dropout"),
+  "data": ("token_dropout",),
 }
 
 
 def check(config: ml_collections.ConfigDict) -> None:
-  """Raises UserError for an option of a training run below its minimum."""
+  """Raises UserError for an option of a training run outside its range."""
   for group, least in _LEAST.items():
     values = config.get(group, {}) if group else config
     at_least(f"--config.{group}".rstrip("."), values, **least)
+  for group, names in _BELOW_ONE.items():
+    for name in names:
+      value = config.get(group, {}).get(name)
+      if isinstance(value, int | float) and value >= 1:
+        raise UserError(
+          f"--config.{group}.{name}: {value:g} is too large; expected a number "
+          "below 1"
+        )
   check_length(config)
 
 

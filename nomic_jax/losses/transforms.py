@@ -139,6 +139,11 @@ def matryoshka(
       f"matryoshka_weights: {len(weights)} values for {len(dims)} widths of "
       "matryoshka_dims; specify one for each"
     )
+  if any(weight < 0 for weight in weights):
+    raise OptionError(
+      f"matryoshka_weights: {weights} include a negative one; expected 0 or "
+      "more"
+    )
 
   def apply(loss, queries, candidates):
     width = queries.shape[-1]
