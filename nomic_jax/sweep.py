@@ -79,11 +79,20 @@ def sweep(
   The arguments are the flags of `nomic-jax sweep`, described in jobs/sweep.py.
 
   Raises:
-    UserError: if points fail (the others are trained), or none has the metric.
-      A point that diverges is a line of the table.
+    UserError: for a flag that sets what the points set; if points fail (the
+      others are trained), or none has the metric. A point that diverges is a
+      line of the table.
   """
   named = _named(points(arguments), arguments)
   keys = list(dict.fromkeys(k for point in named for k in point.values))
+  for key in keys:
+    if config_flags.sets(arguments, key):
+      raise UserError(
+        f"--config.{key}: the sweep of the config file sets this field, so the "
+        "flag has no effect; leave it out"
+      )
+  if parallel < 1:
+    raise UserError(f"--parallel={parallel}: expected 1 or more")
   if median:
     one_of(median, keys, f"--median={median}: no key that varies")
     if len(keys) == 1:

@@ -107,6 +107,10 @@ def test_a_curve_falls_with_fewer_dimensions():
   assert found["float32", 64] == pytest.approx(1, abs=2e-3)
   assert found["float32", 64] >= found["int8", 64] > found["binary", 64]
   assert found["float32", 16] < 0.99
+  # Of truncated vectors, the curve has no dimension that they lack.
+  short = curves.curve(task, system.at(32))
+  assert {p["dim"] for p in short} == {32, 16, 8}
+  assert short[0]["score"] == found["float32", 32]
   sizes = {(p["precision"], p["dim"]): p["bytes"] for p in points}
   assert [sizes[p, 64] for p in quantize.PRECISIONS] == [256, 64, 8]
   results = {

@@ -240,6 +240,21 @@ def sweep(add):
     assert not set(name) & set("/*?[]")
 
 
+@pytest.mark.parametrize(
+  "flag, message",
+  [
+    ("--config.optimizer.learning_rate=1", "learning_rate: the sweep of"),
+    ("--parallel=0", "--parallel=0: expected 1 or more"),
+  ],
+)
+def test_flags_without_an_effect_are_refused(capsys, flag, message):
+  command = ["sweep", small_data.config("adapt"), "--workdir=x", "--list"]
+  assert not main(command)
+  capsys.readouterr()
+  assert main([*command, flag]) == 2
+  assert message in small_data.complaint(capsys.readouterr().err)
+
+
 def test_points_side_by_side(tmp_path, capsys):
   """The first point's schedule does not fit, and does not stop the other."""
   small_data.make(tmp_path)

@@ -39,12 +39,16 @@ def dims(width: int, trained: Sequence[int] = ()) -> list[int]:
 def curve(task: Task, system: systems.Dense) -> list[dict]:
   """Returns the main score at each dimension and precision.
 
+  Dimensions begin with those of the system, whose vectors may be truncated.
+
   Each item is {"dim", "precision", "bytes" per vector, "score"}.
   """
   model = system.model
+  widest = system.dim or model.width
+  trained = [dim for dim in model.matryoshka_dims if dim <= widest]
   points = []
   for precision in quantize.PRECISIONS:
-    for dim in dims(model.width, model.matryoshka_dims):
+    for dim in dims(widest, trained):
       if precision == "binary" and dim % 8:
         continue
       dtype, columns = quantize.stored_as(precision, dim)
