@@ -138,6 +138,31 @@ def test_arguments_are_those_of_the_command_and_checked():
   }
 
 
+@pytest.mark.parametrize(
+  "given, message",
+  [
+    (dict(negatives=True), "negatives=True: expected a whole number"),
+    (dict(batch_size=16.5), "batch_size=16.5: expected a whole number"),
+    (dict(batch_size="many"), "batch_size='many': expected a whole number"),
+    (dict(epochs="some"), "epochs='some': expected a number"),
+    (dict(epochs=[3]), r"epochs=\[3\]: expected a number"),
+    (dict(export_start="no"), "export_start='no': expected True or False"),
+    # Read as the command does, and then found too small.
+    (dict(epochs="0"), "--epochs=0: expected more than 0"),
+    (dict(batch_size=np.int64(1)), "--batch_size=1: expected 2 or more"),
+    (dict(learning_rate="0"), "--learning_rate=0: expected more than 0"),
+  ],
+)
+def test_values_of_another_type_are_named(tmp_path, given, message):
+  with pytest.raises(UserError, match=f"^{message}$"):
+    nomic_jax.adapt("no model", "no source", tmp_path / "out", **given)
+
+
+def test_lists_that_cannot_be_read_are_named():
+  with pytest.raises(UserError, match="dim: 'wide' is not a list of whole"):
+    nomic_jax.evaluate("no model", tasks="x", dim="wide")
+
+
 def test_habits_of_sentence_transformers(model, directory):
   theirs = sentence_transformers.SentenceTransformer(
     str(directory), device="cpu"

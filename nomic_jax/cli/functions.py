@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Jobs as Python functions: `nomic_jax.train(config, workdir)`."""
 
+import argparse
 from collections.abc import Callable
 from collections.abc import Sequence
 import functools
 import inspect
 import math
+import numbers
 import os
 import typing
 from typing import Any
@@ -14,6 +16,8 @@ from typing import Any
 from nomic_jax.cli import flags
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
+
+_EXPECTED = {int: "a whole number", float: "a number", bool: "True or False"}
 
 
 def function(job: Callable[..., Any]) -> Callable[..., Any]:
@@ -71,9 +75,12 @@ def _value(name: str, value: Any, hint: Any) -> Any:
     return _keys(value)
   flag, many, _, kind = flags.described(hint)
   if isinstance(value, str) and flag.parse:
-    value = flag.parse(value)
-  if kind is float and type(value) is int:
-    value = float(value)  # as the command reads it
+    try:
+      value = flag.parse(value)
+    except argparse.ArgumentTypeError as e:
+      raise UserError(f"{name}: {e}") from None
+  if kind in _EXPECTED and not (flag.parse or many or value is None):
+    value = _typed(name, value, kind)
   if isinstance(value, float) and not math.isfinite(value):
     raise UserError(f"{name}={value}: expected a finite number")
   if not many or value is None:
@@ -81,6 +88,25 @@ def _value(name: str, value: Any, hint: Any) -> Any:
   if isinstance(value, str) or not isinstance(value, Sequence):
     value = [value]
   return [os.fspath(v) if isinstance(v, os.PathLike) else v for v in value]
+
+
+def _typed(name: str, value: Any, kind: type) -> Any:
+  """Returns a value as the command would read it: "4" and NumPy's 4 are 4.
+
+  Raises:
+    UserError: for a value of another type; True is no number.
+  """
+  is_bool = isinstance(value, bool)
+  try:
+    if kind is bool and not (is_bool or type(value) is int and value in (0, 1)):
+      raise ValueError
+    if kind is not bool and is_bool:
+      raise ValueError
+    if kind is int and not isinstance(value, (numbers.Integral, str)):
+      raise ValueError
+    return kind(value)
+  except (TypeError, ValueError):
+    raise UserError(f"{name}={value!r}: expected {_EXPECTED[kind]}") from None
 
 
 def _config(value: Any) -> Any:
