@@ -86,11 +86,13 @@ def _remove_left(prefix: pathlib.Path) -> None:
   Args:
     prefix: a path that they start with, followed by PID.RANDOM.tmp.
   """
-  for left in prefix.parent.iterdir():
-    name = left.name.removeprefix(prefix.name)
-    pid, _, end = name.partition(".")
-    if name == left.name or not (pid.isdigit() and end.endswith(".tmp")):
+  for name in os.listdir(prefix.parent):
+    pid, _, end = name.removeprefix(prefix.name).partition(".")
+    if not (name.startswith(prefix.name) and pid.isdigit()):
       continue
+    if not end.endswith(".tmp"):
+      continue
+    left = prefix.with_name(name)
     try:
       os.kill(int(pid), 0)  # raises if there is no such process
     except ProcessLookupError:
