@@ -264,3 +264,105 @@ def test_a_folder_may_have_the_name_of_a_kind(tmp_path, monkeypatch):
   (tmp_path / "text" / "a.jsonl").write_text(_lines(PAIR))
   monkeypatch.chdir(tmp_path)
   assert len(list(readers.Rows(readers.find("text", readers.Columns()), 9, 0)))
+
+
+@pytest.mark.parametrize(
+  "late, kind",
+  [
+    ({"hard_negatives": ["n"]}, "triplets"),
+    ({"score": 0.5}, "scores"),
+    ({"label": 1}, "labels"),
+  ],
+)
+def test_columns_that_only_later_rows_have_are_not_lost(
+  tmp_path, monkeypatch, late, kind
+):
+  monkeypatch.setattr(recognise, "_FIRST", 3)
+  file = tmp_path / "a.jsonl"
+  rows = [{"query": f"q{i}", "document": f"d{i}"} for i in range(5)]
+  file.write_text(_lines(*rows[:4], rows[4] | late))
+  (name,) = late
+  with pytest.raises(
+    UserError, match=f"row 5: the column '{name}' .*--kind={kind} .*=pairs to"
+  ):
+    _prepare(tmp_path, file)
+  found, made = _prepare(tmp_path, file, kind="pairs")
+  assert found.name == "pairs" and not any(
+    r["negatives"] or r["labels"] or r["score"] == 0.5 for r in made
+  )
+  assert len(made) == 5
+  if kind == "triplets":
+    for options in ({"kind": kind}, {"columns": [f"negatives={name}"]}):
+      found, made = _prepare(tmp_path, file, **options)
+      assert found.name == kind
+      assert [r["negatives"] for r in made] == [[]] * 4 + [["n"]]
+  # Empty in the first rows, as in a table, is the same.
+  file.write_text(_lines(*[r | {name: None} for r in rows[:4]], rows[4] | late))
+  with pytest.raises(UserError, match=f"row 5: the column '{name}'"):
+    _prepare(tmp_path, file)
+  # Neither words nor columns of no role matter.
+  file.write_text(_lines(*rows[:4], rows[4] | {"score": "high", "url": "u"}))
+  assert _prepare(tmp_path, file)[0].name == "pairs"
+
+
+def test_triplets_beside_pairs_are_triplets_in_any_order(tmp_path):
+  folder = tmp_path / "both"
+  folder.mkdir()
+  for first, second in (("a", "b"), ("b", "a")):
+    (folder / f"{first}.jsonl").write_text(_lines(PAIR))
+    (folder / f"{second}.jsonl").write_text(
+      _lines({"query": "q2", "document": "d2", "negatives": ["n"]})
+    )
+    kind, rows = _prepare(tmp_path, folder)
+    assert kind.name == "triplets"
+    assert sorted(r["negatives"] for r in rows) == [[], ["n"]]
+
+
+def test_joined_columns_lose_no_part(tmp_path):
+  file = tmp_path / "a.jsonl"
+  first = {"query": "q", "title": "t", "year": 1984.0, "body": "b"}
+  file.write_text(_lines(first, first | {"query": "r", "title": None}))
+  named = ["query=query", "document=title+year+body"]
+  _, rows = _prepare(tmp_path, file, columns=named)
+  assert [r["document"] for r in rows] == ["t\n1984\nb", "1984\nb"]
+  for wrong in (True, {"a": 1}, ["x"]):
+    file.write_text(_lines(first, first | {"title": wrong}))
+    with pytest.raises(UserError, match="row 2: 'title.year.body' is"):
+      _prepare(tmp_path, file, columns=named)
+
+
+def test_joined_columns_of_negatives_are_a_list(tmp_path, capsys):
+  file = tmp_path / "a.jsonl"
+  rows = [
+    PAIR | {"negative_1": "x", "negative_2": "y"},
+    {"query": "r", "document": "d", "negative_1": "z"},
+    {"query": "s", "document": "d", "negative_2": ["u", "v"]},
+    {"query": "t", "document": "d"},
+  ]
+  file.write_text(_lines(*rows))
+  named = ["negatives=negative_1+negative_2"]
+  kind, found = _prepare(tmp_path, file, columns=named)
+  assert kind.name == "triplets"
+  assert [r["negatives"] for r in found] == [["x", "y"], ["z"], ["u", "v"], []]
+  assert "negatives (empty in 1 of the first 4" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("column", ["negatives", "hard_negatives"])
+def test_a_cell_that_spells_a_list_is_not_a_text(tmp_path, column):
+  file = tmp_path / "a.csv"
+  for cell in ("['x', 'y']", '["x"]', "[]", "['x' 'y']"):
+    quoted = cell.replace('"', '""')
+    file.write_text(f'query,document,{column}\nq,d,"{quoted}"\n')
+    with pytest.raises(UserError, match=f"row 1: '{column}' .* spells a list"):
+      _prepare(tmp_path, file)
+  for cell in ("x", "[sic] x", "[1] Smith et al. [2]"):
+    file.write_text(f'query,document,{column}\nq,d,"{cell}"\n')
+    assert _prepare(tmp_path, file)[1][0]["negatives"] == [cell]
+  # Neither is a label, but the list of a .jsonl may hold any text.
+  for cell in ("['x', 'y']", "[0, 1]"):
+    file.write_text(f'text,labels\na,"{cell}"\n')
+    with pytest.raises(UserError, match="row 1: 'labels' .* spells a list"):
+      _prepare(tmp_path, file)
+  (tmp_path / "b.jsonl").write_text(_lines(PAIR | {column: ["['x']"]}))
+  _, rows = _prepare(tmp_path, tmp_path / "b.jsonl")
+  assert rows[0]["negatives"] == ["['x']"]

@@ -6,6 +6,8 @@ import collections
 from collections.abc import Sequence
 import decimal
 import json
+import math
+import re
 from typing import NamedTuple
 
 from nomic_jax.data import records
@@ -16,6 +18,10 @@ from nomic_jax.storage.bad import BadRow
 from nomic_jax.storage.values import Json
 
 _TOO_LARGE = 1e30  # labels and scores are float32
+# A list of strings or numbers, as JSON, Python or numpy spell it.
+_LIST = re.compile(
+  r"\s*\[\s*(?:(['\"]).*\1|-?\d[\d\s.,eE+-]*)?\s*\]\s*", re.DOTALL
+)
 
 
 class Columns(NamedTuple):
@@ -45,8 +51,9 @@ MISSING = object()  # returned by `pick` if there is no value
 def pick(value: dict, column: str) -> Json:
   """Returns the value of a row in a column, see `Columns`; MISSING if none.
 
-  Texts of several columns that are not empty are joined by line breaks; lists,
-  and texts of negatives, are concatenated to one list.
+  Texts and numbers of several columns are joined by line breaks, without empty
+  ones, and lists are concatenated. A value that cannot be joined is returned
+  itself.
   """
   if column in value:
     return value[column]
@@ -55,18 +62,44 @@ def pick(value: dict, column: str) -> Json:
     if any(part is MISSING for part in parts):
       return MISSING
     if any(isinstance(part, list) for part in parts):
-      return [
-        each
-        for part in parts
-        for each in (part if isinstance(part, list) else [part])
-      ]
-    return "\n".join(part for part in parts if isinstance(part, str) and part)
+      return _concatenated(parts)
+    parts = [_text_of(part) for part in parts if part is not None]
+    wrong = [part for part in parts if not isinstance(part, str)]
+    return wrong[0] if wrong else "\n".join(filter(None, parts))
   inside: Json = value
   for name in column.split("."):
     if not isinstance(inside, dict) or name not in inside:
       return MISSING
     inside = inside[name]
   return inside
+
+
+def _text_of(value: Json) -> Json:
+  """Returns the text of a number, as a table would hold it; others as is."""
+  if isinstance(value, int | float) and not isinstance(value, bool):
+    return spelled(value) if math.isfinite(value) else value
+  return value
+
+
+def negatives_in(value: dict, column: str) -> Json:
+  """Returns the negatives of a row; MISSING if it has none of the columns.
+
+  Several columns, such as `negative_1+negative_2`, are concatenated to a list,
+  without those that are empty.
+  """
+  if "+" not in column or column in value:
+    return pick(value, column)
+  parts = [pick(value, name.strip()) for name in column.split("+")]
+  if all(part is MISSING for part in parts):
+    return MISSING
+  return _concatenated(
+    [part for part in parts if part not in (MISSING, None, "")]
+  )
+
+
+def _concatenated(parts: Sequence[Json]) -> list[Json]:
+  lists = [part if isinstance(part, list) else [part] for part in parts]
+  return [each for part in lists for each in part]
 
 
 def to_row(
@@ -124,11 +157,12 @@ def to_row(
         f"row has {', '.join(map(repr, value)) or 'no columns'}; correct it, "
         f"or choose another column with --{flag}_column",
       )
-  negatives = pick(value, columns.negatives)
+  negatives = negatives_in(value, columns.negatives)
   if negatives in (None, "", MISSING) and columns.objective != "triplet":
     negatives = []
-  elif isinstance(negatives, str) and columns.negatives != Columns().negatives:
-    negatives = [negatives]  # the user's column may hold a single text
+  elif isinstance(negatives, str):
+    _check_no_list(file, number, columns.negatives, negatives)
+    negatives = [negatives]
   if not isinstance(negatives, list) or any(
     problem({"": text}, "") for text in negatives
   ):
@@ -197,6 +231,8 @@ def _labels(
         "choose another column with --label_column",
       )
     return {}
+  if columns.label:
+    _check_no_list(file, number, column, found)
   found = found if isinstance(found, list) else [found]
   found = [_label(x, classes) for x in found]
   wrong = [
@@ -221,6 +257,17 @@ def _labels(
       "from 0, or name them all, as in --classes=no,yes",
     )
   return {"labels": [float(x) for x in found]}
+
+
+def _check_no_list(file: str, number: int, column: str, value: Json) -> None:
+  """Raises BadRow if a text spells a list, as pandas writes one to a .csv."""
+  if isinstance(value, str) and _LIST.fullmatch(value):
+    raise BadRow(
+      "list as text",
+      f"{file}, row {number}: '{column}' holds the text {_shown(value)}, which "
+      "spells a list; expected a list itself, as in .jsonl or .parquet, since "
+      "a table has one text per cell",
+    )
 
 
 def _label(value: Json, classes: Sequence[str]) -> Json:

@@ -115,7 +115,7 @@ def joined(
     return known[_key(of)]
 
   changed = {columns.document: text(columns_lib.pick(value, columns.document))}
-  negatives = columns_lib.pick(value, columns.negatives)
+  negatives = columns_lib.negatives_in(value, columns.negatives)
   if negatives not in (None, columns_lib.MISSING, ""):
     listed = negatives if isinstance(negatives, list) else [negatives]
     changed[columns.negatives] = [text(each) for each in listed]

@@ -5,7 +5,7 @@
 Every decision of `roles` is printed, one line per column.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
@@ -15,10 +15,12 @@ import re
 
 from nomic_jax.data import kinds
 from nomic_jax.data import readers
+from nomic_jax.data.readers import late
 from nomic_jax.data.readers import queries as making
 from nomic_jax.data.readers import roles
 from nomic_jax.data.readers.columns import Columns
 from nomic_jax.data.readers.columns import MISSING
+from nomic_jax.data.readers.columns import negatives_in
 from nomic_jax.data.readers.columns import number_of
 from nomic_jax.data.readers.columns import pick
 from nomic_jax.data.readers.columns import spelled
@@ -28,6 +30,9 @@ from nomic_jax.storage.bad import BadRows
 from nomic_jax.storage.values import Json
 
 _FIRST = 100  # rows that are inspected
+# Rows in which a column is looked for that these rows lack.
+_SOUGHT = 100_000
+_NEEDS = {"triplets": "negatives", "scores": "score", "labels": "label"}
 _SHOWN = 12  # unused columns listed in a line
 _ID = re.compile(r"[\w.:/#-]*\d[\w.:/#-]*")
 
@@ -64,7 +69,7 @@ def recognise(
     fixed = part.row_kind or part.columns != asked
     first = []
     if not part.row_kind:
-      first = _first(readers.records(part, where, _lenient()))
+      first = _first(part, where, asked, "text" if queries else kind)
     if queries and fixed:
       raise UserError(
         f"--queries: cannot make pairs from the format {part.kind}, whose "
@@ -85,7 +90,9 @@ def recognise(
           "column of titles with --columns title=COLUMN"
         )
       name, why = "pairs", making.told(queries)
-    _check_same(part, columns, name, asked, kind)
+    name, why = _of_all_files(part, columns, name, why, asked, kind)
+    if kind is None and not queries:
+      part = dataclasses.replace(part, first=_determined(name, first))
     known = kinds.Kind(name, why)
     if name == "labels":
       columns, known = _classes(part, why)
@@ -113,28 +120,39 @@ def recognise(
   return done, of_name[0]
 
 
-def _check_same(
-  part: Part, columns: Columns, name: str, asked: Columns, kind: str | None
-) -> None:
-  """Raises UserError if files of a part have other columns, or another kind.
+def _of_all_files(
+  part: Part,
+  columns: Columns,
+  name: str,
+  why: str,
+  asked: Columns,
+  kind: str | None,
+) -> tuple[str, str]:
+  """Returns the kind of a part's rows and the reason, given its first file's.
 
   Triplets may lie beside pairs, since a row may have no negatives.
+
+  Raises:
+    UserError: if files have other columns, or another kind.
   """
   if part.queries:
-    return
+    return name, why
   for path in part.paths[1:]:
-    first = _first(readers.records(part, path, _lenient()))
+    first = _first(part, path, asked, kind)
     if not first:
       continue
-    others, other, why = roles.assign(path, first, asked, kind)
+    others, other, because = roles.assign(path, first, asked, kind)
     pairs = {name, other} <= {"pairs", "triplets"}
     if others != columns or (other != name and not pairs):
       raise UserError(
-        f"--source: {path} has {other} ({why}), but {part.paths[0]} has "
+        f"--source: {path} has {other} ({because}), but {part.paths[0]} has "
         f"{name} in {columns.query or 'no query'} and {columns.document}; "
         "expected files with the same columns: choose files with --include, "
         "or specify --columns or --kind"
       )
+    if other == "triplets":
+      name, why = other, because
+  return name, why
 
 
 def _lenient() -> BadRows:
@@ -142,8 +160,40 @@ def _lenient() -> BadRows:
   return BadRows(1 << 62)
 
 
-def _first(rows: Iterable[tuple[int, dict]]) -> list[dict]:
-  return [row for _, row in itertools.islice(rows, _FIRST)]
+def _first(
+  part: Part, path: str, asked: Columns, kind: str | None
+) -> list[dict]:
+  """Returns the first rows of a file.
+
+  Also returns the first row with each column that the user names, or that the
+  kind needs, if the first rows lack it.
+  """
+  rows = (row for _, row in readers.records(part, path, _lenient()))
+  first = list(itertools.islice(rows, _FIRST))
+  needed = _NEEDS.get(kind or "")
+  sought: list[Callable[[dict], bool]] = []
+  for role in roles.ROLES:
+    column = getattr(asked, role)
+    if column and column != getattr(Columns(), role):
+      sought.append(lambda row, column=column: roles.has([row], column))
+    elif role == needed:
+      sought.append(lambda row, role=role: roles.has_role(row, role))
+  missing = [has for has in sought if not any(map(has, first))]
+  for row in itertools.islice(rows, _SOUGHT if missing else 0):
+    if any(has(row) for has in missing):
+      first.append(row)
+      missing = [has for has in missing if not has(row)]
+    if not missing:
+      break
+  return first
+
+
+def _determined(kind: str, first: Sequence[dict]) -> late.First:
+  """Returns what rows after the first ones are compared with."""
+  return late.First(
+    kind,
+    frozenset(n for row in first for n, v in row.items() if not roles.empty(v)),
+  )
 
 
 def _kind_of_format(part: Part, first: Sequence[dict]) -> kinds.Kind:
@@ -220,8 +270,11 @@ def _tell(where: str, first: Sequence[dict], part: Part) -> None:
     own = [n for n in ("labels", "label") if roles.has(first, n)]
     of_role["label"] = own[0] if own else ""
   read: dict[str, list[str]] = {}
+  empty: dict[str, int] = {}
   for role, column in of_role.items():
-    if column and roles.has(first, column):
+    value_in = negatives_in if role == "negatives" else pick
+    empty[column] = sum(roles.empty(value_in(row, column)) for row in first)
+    if column and empty[column] < len(first):
       read.setdefault(column, []).append(role)
   for column, of in read.items():
     more = ""
@@ -232,9 +285,8 @@ def _tell(where: str, first: Sequence[dict], part: Part) -> None:
         f", by {part.documents.id} from {part.documents.text} of "
         f"{part.documents.path}"
       )
-    empty = sum(pick(r, column) in (MISSING, None, "", []) for r in first)
-    if empty:
-      more += f" (empty in {empty} of the first {len(first)} rows)"
+    if empty[column]:
+      more += f" (empty in {empty[column]} of the first {len(first)} rows)"
     print(f"{f'column {column}':<34}{' and '.join(of)}{more}")
   used = {
     each.strip().split(".")[0] for column in read for each in column.split("+")

@@ -12,6 +12,7 @@ import re
 
 from nomic_jax.data.readers.columns import Columns
 from nomic_jax.data.readers.columns import MISSING
+from nomic_jax.data.readers.columns import negatives_in
 from nomic_jax.data.readers.columns import number_of
 from nomic_jax.data.readers.columns import pick
 from nomic_jax.errors import one_of
@@ -121,6 +122,7 @@ def assign(
   if not given("negatives"):
     columns = columns._replace(negatives=own(_NEGATIVES) or "negatives")
   there = lambda column: bool(column) and has(first, column)
+  negatives = any(not empty(negatives_in(r, columns.negatives)) for r in first)
   pair = there(columns.query) and there(columns.document)
   label = asked.label or ("" if asked.label == "" else own(_LABEL))
   score = asked.score or own(_SCORE)
@@ -138,7 +140,7 @@ def assign(
   shown = f"columns {columns.query} and {columns.document}"
   named = bool(asked.label or asked.classes or kind == "labels")
   possible = {
-    "triplets": pair and there(columns.negatives),
+    "triplets": pair and negatives,
     "scores": pair and (bool(asked.score) or _numbers(first, score)),
     "labels": there(label)
     and (named or not columns.query or _numbers(first, label)),
@@ -206,13 +208,32 @@ def _texts(rows: Sequence[dict], inside: str = "") -> list[str]:
   return list(found)
 
 
+def by_name(column: str) -> str:
+  """Returns the role that the name of a column suggests, among negatives, score
+  and label; "" if none.
+  """
+  options = {"negatives": _NEGATIVES, "score": _SCORE, "label": _LABEL}
+  plain = _plain(column)
+  return next((role for role, names in options.items() if plain in names), "")
+
+
+def has_role(row: dict, role: str) -> bool:
+  """Returns whether a column of a row has a value, and a name for a role."""
+  return any(by_name(n) == role and not empty(v) for n, v in row.items())
+
+
 def _plain(name: str) -> str:
   return re.sub(r"[\s-]+", "_", name.strip()).casefold()
 
 
 def has(first: Sequence[dict], column: str) -> bool:
   """Returns whether some row has a column that is not empty."""
-  return any(pick(r, column) not in (MISSING, None, "", []) for r in first)
+  return any(not empty(pick(r, column)) for r in first)
+
+
+def empty(value: Json) -> bool:
+  """Returns whether a row has no value, or nothing in it."""
+  return value in (MISSING, None, "", [])
 
 
 def _like_data(column: str) -> bool:
