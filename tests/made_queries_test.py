@@ -89,6 +89,30 @@ def test_sections_are_those_of_the_page():
   assert [s.headings for s in markdown.sections("a\n\nb")] == [()]
 
 
+def test_code_blocks_end_with_the_fence_that_they_began_with():
+  for fence, inside in (
+    ("````", "```sh\n# no\n```"),
+    ("```", "~~~\n# no\n~~~"),
+    ("```", "```sh\n# no"),
+    ("~~~", "~~~~ x\n# no"),
+  ):
+    text = f"# One\n\n{fence}md\n{inside}\n{fence}\n\n# Two\n\nx"
+    found = [s.headings for s in markdown.sections(text)]
+    assert found == [("One",), ("Two",)], (fence, inside)
+  # Code in a line is no block.
+  assert len(markdown.sections("# One\n\n```a``` b\n\n# Two")) == 2
+
+
+def test_folders_with_a_point_in_their_name_are_read(tmp_path, docs):
+  for name in ("v1.2", "Vue.js"):
+    (docs / name).mkdir()
+    (docs / name / "a.md").write_text(f"Words about {name}.")
+  rows = _prepare(tmp_path, docs)["train"]
+  assert {"Words about v1.2.", "Words about Vue.js."} <= {
+    r["document"] for r in rows
+  }
+
+
 def test_a_folder_of_markdown_is_pages(tmp_path, docs, capsys):
   rows = _prepare(tmp_path, docs)["train"]
   assert [r["location"].removeprefix(f"{docs}/") for r in rows] == [

@@ -26,7 +26,8 @@ SUFFIXES = ()  # folders with their subfolders
 PAGES = (".md", ".markdown", ".mdx")
 _HEADING = re.compile(r" {0,3}(#{1,6})\s+(.*?)\s*#*\s*")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)\s*")
-_FENCE = re.compile(r" {0,3}(```|~~~)")
+# Of a code block: at least three of one mark; a backtick fence is one line.
+_FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})(.*)")
 _TITLE = re.compile(r"title:\s*[\"']?(.*?)[\"']?\s*")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 
@@ -80,7 +81,7 @@ def pages(folder: str, first: bool = False) -> list[str]:
       continue
     if name.endswith(PAGES):
       found.append(path)
-    elif "." not in name:
+    else:  # perhaps a folder; its name may have a point, as in v1.2
       found += pages(path, first)
     if first and found:
       return found[:1]
@@ -114,9 +115,7 @@ def sections(text: str) -> list[Section]:
     body = []
 
   for number, line in enumerate(lines, 1):
-    mark = _FENCE.match(line)
-    if mark and (not fence or mark[1] == fence):
-      fence = "" if fence else mark[1]
+    fence = _fence(line, fence)
     heading = None if fence else _HEADING.fullmatch(line)
     level, name = (len(heading[1]), heading[2]) if heading else (0, "")
     underline = _UNDERLINE.fullmatch(line) if not fence else None
@@ -138,6 +137,21 @@ def sections(text: str) -> list[Section]:
     at = number
   close(len(lines))
   return found
+
+
+def _fence(line: str, fence: str) -> str:
+  """Returns the fence of the code block after a line; "" if none is open.
+
+  A fence ends a block if it is at least as long as the one that began it, of
+  the same marks, and nothing follows on its line.
+  """
+  found = _FENCE.match(line)
+  if not found:
+    return fence
+  mark, rest = found.groups()
+  if not fence:
+    return mark
+  return "" if mark.startswith(fence) and not rest.strip() else fence
 
 
 def _title(lines: list[str], path: str) -> tuple[str, int]:
