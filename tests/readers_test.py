@@ -106,7 +106,7 @@ def test_parquet(tmp_path):
     parquet.write_table(table, tmp_path / "y.parquet")
     found, rows = _read(tmp_path, readers.Columns("q", "d", "n"), skip_bad=9)
     assert _pairs(found)[-6:] == PAIRS
-    assert rows.bad.counts == {"parquet damaged": 1}
+    assert rows.bad.counts == {"parquet damaged (the rest of a file)": 1}
 
 
 def test_text(tmp_path):
@@ -328,6 +328,11 @@ def test_a_folder_is_read_whole_or_says_what_is_not(tmp_path, capsys):
     ("eval.jsonl", True),
     ("val.jsonl", True),
     ("heldout.jsonl", True),
+    ("held_out.jsonl", True),
+    ("hold-out.jsonl", True),
+    ("wiki.test.jsonl", True),
+    ("testset.jsonl", True),
+    ("myTestData.jsonl", True),
     ("train_test.jsonl", False),
     ("latest.jsonl", False),
     ("contest.jsonl", False),
@@ -633,7 +638,7 @@ def test_braces_are_written_out():
 
 
 BROKEN = {
-  "gzip damaged": (
+  "gzip damaged (the rest of a file)": (
     "a.jsonl.gz",
     gzip.compress(_lines(PAIRS) * 50)[:-20],
     r"row \d+: the gzip stream is damaged or truncated",

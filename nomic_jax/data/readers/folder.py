@@ -18,19 +18,12 @@ from nomic_jax.storage import places
 from nomic_jax.storage import streams
 
 _HELD_OUT = frozenset(
-  (
-    "test",
-    "tests",
-    "dev",
-    "valid",
-    "val",
-    "validation",
-    "eval",
-    "evaluation",
-    "heldout",
-    "holdout",
-  )
-)
+  f"{word}{more}"
+  for word in "test dev valid val validation eval evaluation".split()
+  for more in ("", "s", "set", "data")
+) | {"testing", "heldout", "holdout"}
+# Words: testData, and TESTData, are two.
+_WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _SHOWN = 5  # names in a line
 # Not data: documentation and hidden files.
 _IGNORED = re.compile(
@@ -114,8 +107,9 @@ def _included(
 
 def is_held_out(name: str) -> bool:
   """Returns whether the name of a file marks it as for evaluation."""
-  words = set(re.findall("[a-z]+", name.partition(".")[0].lower()))
-  return bool(words & _HELD_OUT) and "train" not in words
+  words = [word.lower() for word in _WORD.findall(name)]
+  words += map("".join, zip(words, words[1:]))  # held_out
+  return bool(_HELD_OUT.intersection(words)) and "train" not in words
 
 
 def _is_data(path: str, readable: Sequence[str]) -> bool:
