@@ -164,6 +164,17 @@ def test_files_of_a_folder_have_the_same_columns(tmp_path, header, kind):
     ("c.tsv", b"query,document\nq,d\n", "has no tabs.* end in .csv"),
     ("UP.CSV", b"query,document\nq,d\n", "rename it: .csv in small letters"),
     ("x.csv", b"query,document\nq,d, e\n", "found 3; .* quote cells .* ','"),
+    # Skipping one row of these would lose those after it.
+    (
+      "odd.csv",
+      b'query,document\nq,d\nr,"an "odd" word"\ns,e\n',
+      "row 2: not a table .* written twice",
+    ),
+    (
+      "open.csv",
+      b'query,document\nq,d\nr,"no end\ns,e\n',
+      "row 2: not a table .* written twice",
+    ),
   ],
 )
 def test_tables_that_would_be_misread_are_refused(
@@ -172,3 +183,13 @@ def test_tables_that_would_be_misread_are_refused(
   (tmp_path / name).write_bytes(content)
   with pytest.raises(UserError, match=message):
     _prepare(tmp_path, tmp_path / name, skip_bad="0" if name[0] == "x" else 1)
+
+
+def test_separators_inside_quotes_do_not_count(tmp_path):
+  file = tmp_path / "a.csv"
+  file.write_text('"first; of; all","d, e"\nq,d\n')
+  _, rows = _prepare(tmp_path, file, columns=["query=#1", "document=#2"])
+  assert [(r["query"], r["document"]) for r in rows] == [
+    ("first; of; all", "d, e"),
+    ("q", "d"),
+  ]

@@ -20,6 +20,7 @@ from nomic_jax.storage import tables
 from nomic_jax.storage import text_lines
 from nomic_jax.storage.bad import BadRow
 from nomic_jax.storage.bad import BadRows
+from nomic_jax.storage.bad import REST
 from nomic_jax.storage.values import Json
 from nomic_jax.storage.values import JsonObject
 
@@ -154,7 +155,7 @@ def parquet(
   except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as e:
     bad.add(
       BadRow(
-        "parquet damaged",
+        f"parquet damaged{REST}",
         f"{path}, row {number + 1}: not a whole parquet file "
         f"({' '.join(str(e).split())}); copy it again",
       )
@@ -181,7 +182,7 @@ def arrow(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
   except (pyarrow.ArrowException, OSError) as e:
     bad.add(
       BadRow(
-        "arrow damaged",
+        f"arrow damaged{REST}",
         f"{path}, row {number + 1}: truncated or damaged "
         f"({' '.join(str(e).split())}); save the data set again",
       )

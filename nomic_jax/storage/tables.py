@@ -50,7 +50,8 @@ def separated(
     if separator:
       options["delimiter"] = separator[1]
     elif _is_csv(path):
-      options["delimiter"] = max(",;\t|", key=first.count)
+      bare = re.sub('"[^"]*"', "", first)
+      options["delimiter"] = max(",;\t|", key=bare.count)
     rows = csv.reader(itertools.chain([first], rest), **options)
     columns = None
     for row in rows:
@@ -75,12 +76,11 @@ def separated(
       else:
         yield number, dict(zip(columns, row))
   except csv.Error as e:
-    bad.add(
-      BadRow(
-        "not a table",
-        f"{path}, row {number + 1}: not a table ({e}); correct the file",
-      )
-    )
+    # Not a bad row: where the next one starts is unknown.
+    raise UserError(
+      f"{path}, row {number + 1}: not a table ({e}); a quoted cell ends with a "
+      "quote, and quotes in it are written twice; correct the file"
+    ) from e
   finally:
     csv.field_size_limit(limit)
 

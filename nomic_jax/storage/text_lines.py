@@ -12,6 +12,7 @@ from nomic_jax.storage import streams
 from nomic_jax.storage import unicode_text
 from nomic_jax.storage.bad import BadRow
 from nomic_jax.storage.bad import BadRows
+from nomic_jax.storage.bad import REST
 
 # A longer line is a file without line ends rather than a row of text; reading
 # it whole could exhaust memory.
@@ -50,7 +51,9 @@ def read(
   except (EOFError, gzip.BadGzipFile, zlib.error) as e:
     kind = "zstd" if path.endswith(".zst") else "gzip"
     bad.add(
-      BadRow(f"{kind} damaged", decoding.damaged(path, number + 1, kind, e))
+      BadRow(
+        f"{kind} damaged{REST}", decoding.damaged(path, number + 1, kind, e)
+      )
     )
   except OSError as e:
     raise UserError(
