@@ -193,3 +193,44 @@ def test_separators_inside_quotes_do_not_count(tmp_path):
     ("first; of; all", "d, e"),
     ("q", "d"),
   ]
+
+
+def test_labels_outside_the_named_classes_are_refused(tmp_path, capsys):
+  for label in (2, -1, 0.5):
+    file = _labelled(tmp_path, 0, 1, label)
+    with pytest.raises(
+      UserError, match=f"row 3: the label {label} is none of --classes=no,yes"
+    ):
+      _prepare(tmp_path, file, classes=["no", "yes"])
+  _, rows = _prepare(tmp_path, _labelled(tmp_path, 0, 1), classes=["no", "yes"])
+  assert [r["labels"] for r in rows] == [[0], [1]]
+
+
+@pytest.mark.parametrize(
+  "labels, told",
+  [
+    ((0, 2, 1), "label, 3 classes"),
+    (("no", "yes"), "label, 2 classes"),
+    ((-1, 1), "label, numbers to predict"),
+    ((0.5, 1), "label, numbers to predict"),
+  ],
+)
+def test_how_labels_are_read_is_printed(tmp_path, capsys, labels, told):
+  _prepare(tmp_path, _labelled(tmp_path, *labels))
+  assert f"{told}\n" in capsys.readouterr().out
+
+
+def test_rows_without_any_of_many_labels_are_counted(tmp_path, capsys):
+  kind, rows = _prepare(tmp_path, _labelled(tmp_path, ["a", "b"], [], ["a"]))
+  assert kind.task == "multi"
+  assert [r["labels"] for r in rows] == [[0, 1], [], [0]]
+  out = " ".join(capsys.readouterr().out.split())
+  assert "no labels (rows kept, but not trained on) 1" in out
+
+
+def test_a_column_that_python_cannot_read_is_named(tmp_path):
+  days = pa.array([1, 10**7], pa.int32()).cast(pa.date32())
+  table = pa.table({"query": ["q", "r"], "document": ["d", "e"], "day": days})
+  parquet.write_table(table, tmp_path / "a.parquet")
+  with pytest.raises(UserError, match="date32.* in column 'day' that Python"):
+    _prepare(tmp_path, tmp_path / "a.parquet")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 import json
 import os
+from typing import TYPE_CHECKING
 
 from nomic_jax.errors import nearest
 from nomic_jax.errors import UserError
@@ -23,6 +24,9 @@ from nomic_jax.storage.bad import BadRows
 from nomic_jax.storage.bad import REST
 from nomic_jax.storage.values import Json
 from nomic_jax.storage.values import JsonObject
+
+if TYPE_CHECKING:
+  import pyarrow
 
 ENDS = ("", ".gz", ".zst")
 JSONL = tuple(f".jsonl{more}" for more in ENDS)
@@ -147,7 +151,7 @@ def parquet(
       tables.check_columns(path, names)
       wanted = [name for name in columns or () if name in names] or None
       for batch in file.iter_batches(_ROWS, columns=wanted):
-        for value in batch.to_pylist():
+        for value in _rows(path, batch):
           number += 1
           yield number, value
   except FileNotFoundError:
@@ -174,7 +178,7 @@ def arrow(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
     ):
       tables.check_columns(path, reader.schema.names)
       for batch in reader:
-        for value in batch.to_pylist():
+        for value in _rows(path, batch):
           number += 1
           yield number, value
   except FileNotFoundError:
@@ -187,6 +191,36 @@ def arrow(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
         f"({' '.join(str(e).split())}); save the data set again",
       )
     )
+
+
+def _rows(path: str, batch: "pyarrow.RecordBatch") -> list[dict]:
+  """Returns the rows of a batch.
+
+  Raises:
+    UserError: naming a column with values that Python lacks, such as a date
+      after the year 9999.
+  """
+  import pyarrow
+
+  try:
+    return batch.to_pylist()
+  except (pyarrow.ArrowException, UnicodeDecodeError):
+    raise  # damage, see the callers
+  except (ValueError, OverflowError, KeyError) as e:
+    raise UserError(
+      f"{path}: holds a {_unreadable(batch)} that Python cannot read ({e}); "
+      "remove this column, or convert it to text"
+    ) from e
+
+
+def _unreadable(batch: "pyarrow.RecordBatch") -> str:
+  """Returns the type and column of a value that cannot be read."""
+  for field, column in zip(batch.schema, batch.columns):
+    try:
+      column.to_pylist()
+    except (ValueError, OverflowError, KeyError):
+      return f"{field.type} in column '{field.name}'"
+  return "value"
 
 
 def convert(path: str) -> str:

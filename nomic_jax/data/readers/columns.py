@@ -237,7 +237,9 @@ def _labels(
   found = [_label(x, classes) for x in found]
   wrong = [
     x for x in found if not (isinstance(x, int | float) and abs(x) < _TOO_LARGE)
-  ]
+  ] or [x for x in found if classes and x not in range(len(classes))]
+  if columns.label and not found and left is not None:
+    left["no labels (rows kept, but not trained on)"] += 1
   if wrong:
     if (
       columns.label is None

@@ -97,7 +97,7 @@ def recognise(
     if name == "labels":
       columns, known = _classes(part, why)
       part = dataclasses.replace(part, columns=columns)
-    _tell(where, first, part)
+    _tell(where, first, part, known)
     if name != "labels" and not part.documents:
       _warn_of_ids(first, columns)
     found.setdefault(known, where)
@@ -255,7 +255,9 @@ def _infinite(number: float) -> bool:
   return not math.isfinite(number)
 
 
-def _tell(where: str, first: Sequence[dict], part: Part) -> None:
+def _tell(
+  where: str, first: Sequence[dict], part: Part, known: kinds.Kind
+) -> None:
   """Prints how each column is used, one line per column that is read."""
   columns = part.columns
   of_role = {
@@ -278,8 +280,12 @@ def _tell(where: str, first: Sequence[dict], part: Part) -> None:
       read.setdefault(column, []).append(role)
   for column, of in read.items():
     more = ""
-    if "label" in of and columns.classes:
-      more = f", {len(columns.classes):,} classes"
+    if "label" in of and known.name == "labels":
+      more = (
+        ", numbers to predict"
+        if known.task == "regression"
+        else f", {len(known.classes):,} classes"
+      )
     if part.documents and {"document", "negatives"} & {*of}:
       more += (
         f", by {part.documents.id} from {part.documents.text} of "
