@@ -153,6 +153,17 @@ def test_only_rows_that_add_nothing_are_copies(tmp_path):
   assert made("all", keep_copies=True) == [*range(1, 9)]
 
 
+def test_a_pair_with_another_score_is_no_copy(tmp_path):
+  pair = {"query": "q", "document": "d"}
+  rows = [pair | {"score": score} for score in (0, 5, 0, 5, 0.5)]
+  _jsonl(tmp_path / "in.jsonl", rows)
+  prepare(
+    str(tmp_path / "in.jsonl"), tmp_path / "out", vocab_size=40, held_out=0
+  )
+  scores = [row["score"] for row in _rows(tmp_path / "out", "train")]
+  assert scores == [0, 5, 0.5]
+
+
 def test_whole_batches_of_each_file_are_contrastors_rows(tmp_path, capsys):
   source = tmp_path / "in"
   source.mkdir()

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import hashlib
 import json
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -94,7 +95,9 @@ def survey(rows: Iterable[Row]) -> Survey:
       _hash(unicode_text.same(row["query"])) if row["query"] else same
     )
     rest = [row["negatives"], row["labels"]]
-    wholes.append(_hash(_joined(rest)) if any(rest) else 0)
+    if not math.isnan(row["score"]):
+      rest.append(row["score"])
+    wholes.append(_hash(_joined(rest)) if any(rest) or rest[2:] else 0)
   pairs = np.frombuffer(queries, np.uint64), np.frombuffer(documents, np.uint64)
   return Survey(
     *pairs,
@@ -113,7 +116,7 @@ def fates(
   """Returns TRAIN, TEST or COPY (of an earlier row) for each row, uint8 [n].
 
   A row is a copy if an earlier row has the same query and document, and its
-  negatives and labels are the same or absent.
+  negatives, labels and score are the same or absent.
 
   Raises:
     UserError: if all rows form one group and some are to be held out.
