@@ -15,6 +15,7 @@ from nomic_jax.curate import duplicates
 from nomic_jax.curate import quality
 from nomic_jax.curate.clean import clean
 from nomic_jax.data import dataset
+from nomic_jax.data import kinds
 from nomic_jax.errors import UserError
 
 _NO_LIMITS = quality.Limits(None, None)
@@ -342,3 +343,50 @@ def test_the_page_adds_a_rule(tmp_path):
   assert by_source["a"]["links"] == 1
   dropped = json.loads(removed.read_text())
   assert (dropped["row"], dropped["detail"]) == (1, "67% of the words")
+
+
+@pytest.mark.parametrize(
+  "name, content",
+  [
+    ("e.jsonl", '{"query": "a secret question", "document": "x"}\n'),
+    ("e.jsonl", '{"sentence1": "x", "sentence2": "A secret question?"}\n'),
+    ("e.csv", "id;Question;Answer\n1;a secret question;y\n"),
+    ("e.txt", "a secret question\n"),
+  ],
+)
+def test_every_text_of_an_evaluation_file_counts(tmp_path, name, content):
+  (tmp_path / name).write_text(content)
+  rows = [
+    dataset.row("A secret question", "answer"),
+    dataset.row("another", "document"),
+  ]
+  kept, removed, _ = _clean(tmp_path, rows, against=[str(tmp_path / name)])
+  assert [r["query"] for r in kept] == ["another"]
+  assert removed[0]["reason"] == "in an evaluation set"
+  (tmp_path / "f.jsonl").write_text('{"id": "x", "url": "y"}\n')
+  with pytest.raises(UserError, match="--against=.*row 1: no text;.* id, url"):
+    clean(tmp_path / "in", tmp_path / "x", against=[str(tmp_path / "f.jsonl")])
+
+
+def test_the_kind_is_kept_though_the_first_rows_do_not_tell(
+  tmp_path, monkeypatch
+):
+  rows = [
+    dataset.row("one", "two", negatives=["three"]),
+    dataset.row("four", "five"),
+    dataset.row("six", "seven", negatives=["eight"]),
+  ]
+  _clean(tmp_path, rows, min_words=1)
+  monkeypatch.setattr(kinds, "_LOOKED_AT", 1)
+  (tmp_path / "e.txt").write_text("one\n")
+  kept, _, stats = _clean(
+    tmp_path, rows, "without", against=[str(tmp_path / "e.txt")]
+  )
+  assert not kept[0]["negatives"] and kept[1]["negatives"]
+  assert kinds.of(tmp_path / "without").name == "triplets"
+  assert stats["kind"]["name"] == "triplets"
+
+
+def test_the_message_of_clean_does_not_speak_of_a_model(tmp_path):
+  with pytest.raises(UserError, match="every pair .* the reasons above$"):
+    _clean(tmp_path, [dataset.row("one", "two")], min_words=5)

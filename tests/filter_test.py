@@ -440,3 +440,19 @@ def test_a_smaller_store_reports_its_recall(tmp_path):
   assert stats["rows"]["kept"] == 40 and 0.7 < stats["recall"] <= 1
   with pytest.raises(UserError, match="store=int9.*Did you mean 'int8'"):
     filter_lib.filter_pairs(BagOfWords(), data, tmp_path / "no", store="int9")
+
+
+def test_rows_without_queries_are_refused_before_the_work(tmp_path):
+  for name, more in (("text", {}), ("labels", {"labels": [1.0]})):
+    data = _directory(
+      tmp_path / name, [dataset.row("", f"apple{i}", **more) for i in range(3)]
+    )
+    model = BagOfWords()
+    with pytest.raises(UserError, match=f"single texts .{name}., but filter"):
+      filter_lib.filter_pairs(model, data, tmp_path / "out")
+    assert not model.seen and not list(tmp_path.glob("out*"))
+  # Pairs with classes have queries.
+  pairs = [row | {"labels": [1.0]} for row in _good(8)]
+  data = _directory(tmp_path / "pairs", pairs)
+  stats = filter_lib.filter_pairs(BagOfWords(), data, tmp_path / "out")
+  assert stats["kind"]["name"] == "labels"

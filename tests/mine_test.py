@@ -12,6 +12,7 @@ from nomic_jax import jobs
 from nomic_jax.curate import corpus as corpus_lib
 from nomic_jax.curate import mine
 from nomic_jax.data import dataset
+from nomic_jax.data import kinds
 from nomic_jax.errors import UserError
 
 
@@ -282,7 +283,7 @@ def test_complete_and_errors(tmp_path, capsys):
   with pytest.raises(UserError, match="6 distinct documents are too few"):
     mine.mine_negatives(again, data, tmp_path / "new", negatives=7)
   empty = _directory(tmp_path / "empty", [dataset.row("", "x@1")])
-  with pytest.raises(UserError, match="every row has an empty"):
+  with pytest.raises(UserError, match="rows are single texts .text."):
     mine.mine_negatives(again, empty, tmp_path / "new", short="keep")
 
 
@@ -458,3 +459,13 @@ def test_further_corpora_are_candidates_too(tmp_path):
       )
     assert "skip_bad" not in str(error.value)
     assert not (tmp_path / "bad.parts").exists()
+
+
+def test_what_is_mined_are_triplets_though_first_rows_may_have_none(tmp_path):
+  # No query has a candidate within the margin.
+  rows = [dataset.row(f"q@{5 * i}", f"d@{5 * i}") for i in range(3)]
+  data = _directory(tmp_path / "in", rows)
+  stats = mine.mine_negatives(
+    Angles(), data, tmp_path / "out", negatives=1, minimum=0, short="keep"
+  )
+  assert stats["kind"]["name"] == kinds.of(tmp_path / "out").name == "triplets"

@@ -347,8 +347,8 @@ def test_joined_columns_of_negatives_are_a_list(tmp_path, capsys):
   assert "negatives (empty in 1 of the first 4" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("column", ["negatives", "hard_negatives"])
-def test_a_cell_that_spells_a_list_is_not_a_text(tmp_path, column):
+def test_a_cell_that_spells_a_list_is_not_a_text(tmp_path):
+  column = "hard_negatives"
   file = tmp_path / "a.csv"
   for cell in ("['x', 'y']", '["x"]', "[]", "['x' 'y']"):
     quoted = cell.replace('"', '""')

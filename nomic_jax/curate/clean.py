@@ -24,6 +24,7 @@ from nomic_jax.curate import parts
 from nomic_jax.curate import quality
 from nomic_jax.curate import rewrite
 from nomic_jax.data import dataset
+from nomic_jax.data import kinds
 from nomic_jax.errors import UserError
 from nomic_jax.storage import places
 from nomic_jax.storage import staging
@@ -104,6 +105,7 @@ def clean(
     stats = {
       "arguments": arguments,
       "input": os.fspath(input),
+      "kind": kinds.of(input).to_json(),
       "rows": rewrite.count_rows(by_source, len(source)),
       "sources": by_source,
     }

@@ -14,9 +14,11 @@ from typing import NamedTuple
 
 from nomic_jax.data import dataset
 from nomic_jax.data.readers import beir
+from nomic_jax.data.readers import roles
 from nomic_jax.errors import UserError
 from nomic_jax.search import corpus
 from nomic_jax.storage import decoding
+from nomic_jax.storage import formats
 from nomic_jax.storage import staging
 from nomic_jax.storage import unicode_text
 
@@ -37,8 +39,8 @@ class Evaluation:
 
     Args:
       paths: data directories, of which all splits except `train` are read; BEIR
-        folders, of which the texts in qrels/test.tsv are read; .jsonl or .txt
-        files.
+        folders, of which the texts in qrels/test.tsv are read; tables and .txt
+        files, of which queries and documents are read.
       ngram: number of words in an n-gram.
       overlap: the fraction of a text's n-grams that must be found, above 0.
 
@@ -103,9 +105,11 @@ def _read(address: str) -> Iterator[str]:
   if not local.exists():
     raise UserError(
       f"--against={address}: no such file or folder; expected a data "
-      "directory, a BEIR folder, .jsonl or .txt"
+      "directory, a BEIR folder, .jsonl, .csv, .parquet or .txt"
     )
-  if not local.is_dir():
+  if path.endswith(formats.TEXTS):
+    yield from _of_table(path)
+  elif not local.is_dir():
     for text, _ in corpus.read(local):
       yield text
   elif beir.known(path):
@@ -120,3 +124,20 @@ def _read(address: str) -> Iterator[str]:
     for name in names:
       for row in dataset.open_split(path, name):
         yield from (row["query"], row["document"])
+
+
+def _of_table(path: str) -> Iterator[str]:
+  """Yields the texts of a file: queries, documents, or both texts of a pair.
+
+  Raises:
+    UserError: if a row has none.
+  """
+  for number, row in formats.each(path):
+    names = roles.texts(row)
+    if not names:
+      raise UserError(
+        f"--against={path}, row {number}: no text; expected columns such as "
+        f"query and document, or text; it has {', '.join(row)}"
+      )
+    for name in names:
+      yield row[name]

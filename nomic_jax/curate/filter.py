@@ -19,6 +19,7 @@ from nomic_jax.curate import parts
 from nomic_jax.curate import rewrite
 from nomic_jax.curate import similarity_report
 from nomic_jax.data import dataset
+from nomic_jax.data import kinds
 from nomic_jax.embed import store as embeddings
 from nomic_jax.errors import UserError
 from nomic_jax.mesh import processes
@@ -64,7 +65,7 @@ def filter_pairs(
   rule = decide.Rule(k, minimum_similarity, margin, store)
   _check(rule, chunk_size)
   rewrite.check_places(input, output)
-  rewrite.check_no_scores(input, "filter")
+  rewrite.check_kind(input, "filter")
   model = embeddings.locate(model)
   arguments = {
     "job": "filter",
@@ -165,6 +166,7 @@ def _write(
   stats = {
     "arguments": arguments,
     "input": os.fspath(input),
+    "kind": kinds.of(input).to_json(),
     "rows": rewrite.count_rows(by_source, len(source)),
     "sources": by_source,
     "similarity": {

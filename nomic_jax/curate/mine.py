@@ -23,6 +23,7 @@ from nomic_jax.curate import parts
 from nomic_jax.curate import rewrite
 from nomic_jax.curate import select
 from nomic_jax.data import dataset
+from nomic_jax.data import kinds
 from nomic_jax.embed import store as embeddings
 from nomic_jax.embed.embedding_model import EmbeddingModel
 from nomic_jax.errors import one_of
@@ -78,7 +79,7 @@ def mine_negatives(
   )
   select.check(flags)
   rewrite.check_places(input, output)
-  rewrite.check_no_scores(input, "mine")
+  rewrite.check_kind(input, "mine")
   model = embeddings.locate(model)
   corpora.check(corpus)
   arguments = {
@@ -289,9 +290,13 @@ def _write(
 ) -> dict:
   """Writes the output and returns its stats."""
   rows = mined_rows.MinedRows(source, mined, done, flags)
+  kind = kinds.of(input)
+  if kind.name == "pairs":
+    kind = kinds.Kind("triplets", "mined negatives")
   stats = {
     "arguments": arguments,
     "input": os.fspath(input),
+    "kind": kind.to_json(),
     "rows": rewrite.count_rows(rows.by_source, len(source)),
     "sources": rows.by_source,
     "negatives": rows.negatives,

@@ -17,15 +17,27 @@ from nomic_jax.data import sources
 from nomic_jax.errors import UserError
 from nomic_jax.storage import decoding
 
+_LOOKED_AT = 100  # rows
 EMPTY = "empty text"  # the outcome of a row that cannot be used
 
 
-def check_no_scores(input: str | os.PathLike, job: str) -> None:
-  """Raises UserError for rows whose scores the job would overwrite."""
-  if kinds.of(input).name == "scores":
+def check_kind(input: str | os.PathLike, job: str) -> None:
+  """Raises UserError for rows without queries, and for rows whose scores the
+  job would overwrite.
+  """
+  kind = kinds.of(input).name
+  if kind == "scores":
     raise UserError(
       f"{input}: its pairs have scores to train on, which {job} would replace; "
       "give it pairs without scores (prepare --kind=pairs)"
+    )
+  source = dataset.open_split(input, "train", ids=True)
+  first = source.__getitems__(range(min(len(source), _LOOKED_AT)))
+  if kind in ("text", "labels") and not any(row["query"] for row in first):
+    raise UserError(
+      f"{input}: its rows are single texts ({kind}), but {job} compares a "
+      "query with its document; give it pairs, such as prepare --queries makes "
+      "from documents"
     )
 
 
@@ -58,21 +70,20 @@ def write(
     output: the data directory to write.
     train: its rows.
     stats: the content of stats.json; its `rows` specify the number of rows,
-      and nothing is written if it differs.
+      and nothing is written if it differs. Its `kind` is recorded since the
+      first rows of the output may lack what tells it.
     others: further files, by name.
     inputs: other inputs that `train` was made from, such as the model, by name.
 
   Raises:
     UserError: if there are no rows, or the path is not writable.
   """
-  kind = kinds.of(input)
-  if kind.name in ("scores", "labels"):
-    stats = {"kind": kind.to_json()} | stats
-  kept = stats["rows"]["kept"]
+  kept, inputs = stats["rows"]["kept"], inputs or {}
   if not kept:
     raise UserError(
       f"{output}: not written, since every pair of {input} was dropped; see "
-      "the reasons above and check that the model is trained"
+      "the reasons above"
+      + (" and check that the model is trained" if "model" in inputs else "")
     )
   splits = {
     name: iter(dataset.open_split(input, name))
@@ -92,7 +103,7 @@ def write(
       stats["rows"],
       {
         name: manifest.of_input(path)
-        for name, path in {"input": input, **(inputs or {})}.items()
+        for name, path in {"input": input, **inputs}.items()
       },
     ),
   )

@@ -35,8 +35,9 @@ def clean(
     near: also drop pairs with at least this Jaccard similarity (of word
       trigrams) to an earlier pair, such as 0.8
     against: drop rows that contain a text of these evaluation sets: data
-      directories (all splits but train), BEIR folders (test), .jsonl or .txt,
-      local or in a bucket; repeatable
+      directories (all splits but train), BEIR folders (test), .txt, or .jsonl,
+      .csv, .tsv or .parquet (queries and documents), local or in a bucket;
+      repeatable
     ngram: length of the word n-grams used for that comparison
     overlap: fraction of an evaluation text's n-grams that must be found
   """

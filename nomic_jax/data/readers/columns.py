@@ -160,7 +160,8 @@ def to_row(
   negatives = negatives_in(value, columns.negatives)
   if negatives in (None, "", MISSING) and columns.objective != "triplet":
     negatives = []
-  elif isinstance(negatives, str):
+  elif isinstance(negatives, str) and columns.negatives != Columns().negatives:
+    # The user's column may hold a single text.
     _check_no_list(file, number, columns.negatives, negatives)
     negatives = [negatives]
   if not isinstance(negatives, list) or any(

@@ -217,6 +217,14 @@ def by_name(column: str) -> str:
   return next((role for role, names in options.items() if plain in names), "")
 
 
+def texts(row: dict) -> list[str]:
+  """Returns the columns of a row that hold texts and are called so."""
+  known = {name for sides in _SIDES for name in sides} | {*_TEXT}
+  return [
+    n for n, v in row.items() if _plain(n) in known and isinstance(v, str)
+  ]
+
+
 def has_role(row: dict, role: str) -> bool:
   """Returns whether a column of a row has a value, and a name for a role."""
   return any(by_name(n) == role and not empty(v) for n, v in row.items())
