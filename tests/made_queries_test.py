@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from nomic_jax.curate import dev
 from nomic_jax.data import dataset
 from nomic_jax.data import kinds
 from nomic_jax.data import readers
@@ -211,6 +212,37 @@ def test_rows_of_one_document_are_on_one_side(tmp_path):
     p for p, f in zip(places, fates) if not f
   }
   assert parted
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".md"])
+def test_rows_of_one_document_are_on_one_side_of_a_dev_split(tmp_path, suffix):
+  page = lambda i: "\n\n".join(
+    f"# h{i}x{s}\n\n" + " ".join(f"d{i}s{s}n{n}" for n in range(9))
+    for s in range(3)
+  )
+  source = tmp_path / "docs"
+  source.mkdir()
+  for i in range(20):
+    if suffix == ".md":
+      (source / f"{i}.md").write_text(page(i))
+    else:
+      with open(source / "a.jsonl", "a") as f:
+        f.write(json.dumps({"title": f"t{i}", "text": page(i)}) + "\n")
+  _prepare(tmp_path, source, queries=["heading"])
+  sizes = dev.split(tmp_path / "out", tmp_path / "dev", 9)
+  assert sizes == {"train": 51, "test": 9}
+  documents = [
+    {
+      queries.document_of(row["location"])
+      for row in map(source.__getitem__, range(len(source)))
+    }
+    for source in (
+      dataset.open_split(tmp_path / "dev", name) for name in ("train", "test")
+    )
+  ]
+  assert len(documents[0]) == 17 and len(documents[1]) == 3
+  # Of few documents, none is held out whole.
+  assert dev.split(tmp_path / "out", tmp_path / "two", 2)["test"] == 2
 
 
 def test_what_cannot_be_made_is_refused(tmp_path, docs):

@@ -8,6 +8,7 @@ split.
 """
 
 from collections.abc import Callable
+from collections.abc import Iterable
 import functools
 import os
 import pathlib
@@ -19,6 +20,7 @@ from nomic_jax.data import manifest
 from nomic_jax.data import origins
 from nomic_jax.data import sources
 from nomic_jax.data import splits
+from nomic_jax.data.readers.queries import document_of
 from nomic_jax.storage.files import read_json
 
 
@@ -30,8 +32,9 @@ def split(
 ) -> dict[str, int]:
   """Writes `input`'s training rows to a data directory with a split `test`.
 
-  Whole groups are held out, as in `prepare`. The input's own test rows are left
-  out. An existing directory is kept.
+  Whole groups are held out, as in `prepare`: rows that share a text or, unless
+  there are too few documents, that were made from one document. The input's own
+  test rows are left out. An existing directory is kept.
 
   Args:
     input: a data directory.
@@ -53,7 +56,9 @@ def split(
     if of_packages:
       fates = splits.by_package(source, share)
     else:
-      fates = splits.fates(splits.survey(source), share, keep_copies=True)
+      fates = splits.fates(
+        splits.survey(_by_document(source, share)), share, keep_copies=True
+      )
     kinds = {"train": splits.TRAIN, "test": splits.TEST}
     counts = {name: int(np.sum(fates == fate)) for name, fate in kinds.items()}
     made = turn or (lambda row: row)
@@ -76,3 +81,17 @@ def split(
     name: len(dataset.open_split(output, name))
     for name in dataset.splits(output)
   }
+
+
+def _by_document(
+  rows: Iterable[dataset.Row], share: float
+) -> Iterable[dataset.Row]:
+  """Returns the rows, grouped by the documents that they were made from.
+
+  If there are so few documents that one has more rows than are held out, the
+  rows are not grouped.
+  """
+  documents = {document_of(row["location"]) for row in rows}
+  if len(documents) * share < 1:
+    return rows
+  return ({**row, "group": document_of(row["location"])} for row in rows)

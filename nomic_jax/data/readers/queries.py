@@ -42,6 +42,12 @@ _SEED = 0
 _WORD = re.compile(r"\S+\s*")
 
 
+def document_of(location: str) -> str:
+  """Returns what is equal in the locations of rows made from one document."""
+  path = location.rpartition(":")[0]
+  return path if path.endswith(markdown.PAGES) else location
+
+
 def check(kinds: Sequence[str]) -> tuple[str, ...]:
   """Returns `kinds` without repeats; raises UserError for unknown ones."""
   for kind in kinds:
@@ -111,12 +117,12 @@ def _titles(
 def _headings(
   file: str, number: int, title: str, text: str
 ) -> Iterator[tuple[int, str, str]]:
-  del file, number
   for section in markdown.sections(text):
     if not section.headings or not _long(section.text, _FEWEST_BODY):
       continue
     above = [h for h in (title, *section.headings) if h]
-    yield section.line, ": ".join(dict.fromkeys(above)), section.text
+    line = section.line if file.endswith(markdown.PAGES) else number
+    yield line, ": ".join(dict.fromkeys(above)), section.text
 
 
 def _crops(
