@@ -366,3 +366,19 @@ def test_a_cell_that_spells_a_list_is_not_a_text(tmp_path):
   (tmp_path / "b.jsonl").write_text(_lines(PAIR | {column: ["['x']"]}))
   _, rows = _prepare(tmp_path, tmp_path / "b.jsonl")
   assert rows[0]["negatives"] == ["['x']"]
+
+
+def test_a_column_that_marks_rows_as_held_out_is_told(tmp_path, capsys):
+  file = tmp_path / "a.jsonl"
+  for values, told in (
+    (("train", "test", "validation"), True),
+    (("test", "test", "test"), False),  # the user's choice of a file
+    (("a", "b", "contest"), False),
+  ):
+    rows = [{"query": v, "document": f"d{i}"} for i, v in enumerate(values)]
+    file.write_text(_lines(*[r | {"split": r["query"]} for r in rows]))
+    assert len(_prepare(tmp_path, file)[1]) == 3
+    out = capsys.readouterr().out
+    assert ("the column split marks rows as test, validation, but" in out) == (
+      told
+    )

@@ -15,6 +15,7 @@ import re
 
 from nomic_jax.data import kinds
 from nomic_jax.data import readers
+from nomic_jax.data.readers import folder
 from nomic_jax.data.readers import late
 from nomic_jax.data.readers import queries as making
 from nomic_jax.data.readers import roles
@@ -33,6 +34,7 @@ _FIRST = 100  # rows that are inspected
 # Rows in which a column is looked for that these rows lack.
 _SOUGHT = 100_000
 _NEEDS = {"triplets": "negatives", "scores": "score", "labels": "label"}
+_PARTS = ("split", "set", "partition", "subset", "fold")  # columns of these
 _SHOWN = 12  # unused columns listed in a line
 _ID = re.compile(r"[\w.:/#-]*\d[\w.:/#-]*")
 
@@ -98,6 +100,7 @@ def recognise(
       columns, known = _classes(part, why)
       part = dataclasses.replace(part, columns=columns)
     _tell(where, first, part, known)
+    _warn_of_held_out(first)
     if name != "labels" and not part.documents:
       _warn_of_ids(first, columns)
     found.setdefault(known, where)
@@ -309,6 +312,18 @@ def looks_like_ids(texts: Sequence[Json]) -> bool:
   texts = [t for t in texts if isinstance(t, str) and t]
   ids = sum(len(t) <= 40 and bool(_ID.fullmatch(t)) for t in texts)
   return len(texts) > 1 and ids >= 0.9 * len(texts)
+
+
+def _warn_of_held_out(first: Sequence[dict]) -> None:
+  """Warns if a column says that some rows are for evaluation."""
+  for name in _PARTS:
+    values = {v for row in first if isinstance(v := row.get(name), str)}
+    marked = sorted(filter(folder.is_held_out, values))
+    if marked and len(values) > len(marked):
+      print(
+        f"warning: the column {name} marks rows as {', '.join(marked)}, but "
+        "all rows are read; move such rows to another file to hold them out"
+      )
 
 
 def _warn_of_ids(first: Sequence[Mapping], columns: Columns) -> None:
