@@ -11,6 +11,7 @@ from nomic_jax.data import kinds
 from nomic_jax.data import origins
 from nomic_jax.data import readers
 from nomic_jax.data.prepare import prepare
+from nomic_jax.data.readers import first_rows
 from nomic_jax.data.readers import recognise
 from nomic_jax.errors import UserError
 from nomic_jax.storage import formats
@@ -277,7 +278,7 @@ def test_a_folder_may_have_the_name_of_a_kind(tmp_path, monkeypatch):
 def test_columns_that_only_later_rows_have_are_not_lost(
   tmp_path, monkeypatch, late, kind
 ):
-  monkeypatch.setattr(recognise, "_FIRST", 3)
+  monkeypatch.setattr(first_rows, "_FIRST", 3)
   file = tmp_path / "a.jsonl"
   rows = [{"query": f"q{i}", "document": f"d{i}"} for i in range(5)]
   file.write_text(_lines(*rows[:4], rows[4] | late))

@@ -10,6 +10,7 @@ from support import small_data
 from support import tiny
 
 from nomic_jax.curate import rewrite
+from nomic_jax.curate.clean import clean
 from nomic_jax.data import dataset
 from nomic_jax.data import kinds
 from nomic_jax.data import lengths
@@ -150,13 +151,7 @@ def test_a_kind_outlives_curation(tmp_path, capsys):
   lines = [f"text {i} of it,other {i},{i % 3}" for i in range(9)]
   source.write_text("\n".join(["sentence1,sentence2,score", *lines]))
   prepare(str(source), tmp_path / "in", vocab_size=60, held_out=0)
-  rows = dataset.open_split(tmp_path / "in", "train")
-  rewrite.write(
-    tmp_path / "in",
-    tmp_path / "out",
-    [rows[0], rows[1]],
-    stats={"rows": {"kept": 2}, "arguments": {}},
-  )
+  clean(tmp_path / "in", tmp_path / "out")
   assert kinds.of(tmp_path / "out") == kinds.of(tmp_path / "in")
   with pytest.raises(UserError, match="have scores to train on, which filter"):
-    rewrite.check_no_scores(tmp_path / "in", "filter")
+    rewrite.check_kind(tmp_path / "in", "filter")

@@ -12,11 +12,11 @@ from concurrent import futures
 import itertools
 
 from nomic_jax.data.readers import beir
+from nomic_jax.data.readers import first_rows
 from nomic_jax.data.readers import folder
 from nomic_jax.data.readers import glue
 from nomic_jax.data.readers import hub
 from nomic_jax.data.readers import join
-from nomic_jax.data.readers import late
 from nomic_jax.data.readers import markdown
 from nomic_jax.data.readers import queries
 from nomic_jax.data.readers import saved
@@ -217,7 +217,7 @@ def _usable(part: Part, path: str, bad: BadRows) -> Iterator[Row]:
   for number, value in records(part, path, bad):
     try:
       if part.first:
-        late.check(path, number, value, part.first)
+        first_rows.check(path, number, value, part.first)
       if part.documents:
         value = join.joined(path, number, value, part.columns, part.documents)
       if part.queries:

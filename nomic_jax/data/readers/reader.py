@@ -9,7 +9,7 @@ import dataclasses
 from typing import NamedTuple
 from typing import Protocol
 
-from nomic_jax.data.readers import late
+from nomic_jax.data.readers import first_rows
 from nomic_jax.data.readers.columns import Columns
 from nomic_jax.data.readers.join import Table
 from nomic_jax.storage.bad import BadRow
@@ -32,8 +32,8 @@ class Part:
     row_kind: kind of the rows, of `kinds.KINDS`, if the format has only one.
     documents: the table of documents, if rows have only their ids.
     queries: how to make pairs from documents without queries, see `queries`.
-    first: what the first rows determine, see `late`; None if the user or the
-      format does.
+    first: what the first rows determine, see `first_rows`; None if the user or
+      the format does.
   """
 
   kind: str
@@ -46,7 +46,7 @@ class Part:
   row_kind: str = ""
   documents: Table | None = None
   queries: tuple[str, ...] = ()
-  first: late.First | None = None
+  first: first_rows.First | None = None
 
 
 class Asked(NamedTuple):

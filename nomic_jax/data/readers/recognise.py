@@ -5,18 +5,16 @@
 Every decision of `roles` is printed, one line per column.
 """
 
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
-import itertools
 import math
 import re
 
 from nomic_jax.data import kinds
 from nomic_jax.data import readers
+from nomic_jax.data.readers import first_rows
 from nomic_jax.data.readers import folder
-from nomic_jax.data.readers import late
 from nomic_jax.data.readers import queries as making
 from nomic_jax.data.readers import roles
 from nomic_jax.data.readers.columns import Columns
@@ -30,10 +28,6 @@ from nomic_jax.errors import UserError
 from nomic_jax.storage.bad import BadRows
 from nomic_jax.storage.values import Json
 
-_FIRST = 100  # rows that are inspected
-# Rows in which a column is looked for that these rows lack.
-_SOUGHT = 100_000
-_NEEDS = {"triplets": "negatives", "scores": "score", "labels": "label"}
 _PARTS = ("split", "set", "partition", "subset", "fold")  # columns of these
 _SHOWN = 12  # unused columns listed in a line
 _ID = re.compile(r"[\w.:/#-]*\d[\w.:/#-]*")
@@ -94,7 +88,7 @@ def recognise(
       name, why = "pairs", making.told(queries)
     name, why = _of_all_files(part, columns, name, why, asked, kind)
     if kind is None and not queries:
-      part = dataclasses.replace(part, first=_determined(name, first))
+      part = dataclasses.replace(part, first=first_rows.determined(name, first))
     known = kinds.Kind(name, why)
     if name == "labels":
       columns, known = _classes(part, why)
@@ -166,37 +160,8 @@ def _lenient() -> BadRows:
 def _first(
   part: Part, path: str, asked: Columns, kind: str | None
 ) -> list[dict]:
-  """Returns the first rows of a file.
-
-  Also returns the first row with each column that the user names, or that the
-  kind needs, if the first rows lack it.
-  """
   rows = (row for _, row in readers.records(part, path, _lenient()))
-  first = list(itertools.islice(rows, _FIRST))
-  needed = _NEEDS.get(kind or "")
-  sought: list[Callable[[dict], bool]] = []
-  for role in roles.ROLES:
-    column = getattr(asked, role)
-    if column and column != getattr(Columns(), role):
-      sought.append(lambda row, column=column: roles.has([row], column))
-    elif role == needed:
-      sought.append(lambda row, role=role: roles.has_role(row, role))
-  missing = [has for has in sought if not any(map(has, first))]
-  for row in itertools.islice(rows, _SOUGHT if missing else 0):
-    if any(has(row) for has in missing):
-      first.append(row)
-      missing = [has for has in missing if not has(row)]
-    if not missing:
-      break
-  return first
-
-
-def _determined(kind: str, first: Sequence[dict]) -> late.First:
-  """Returns what rows after the first ones are compared with."""
-  return late.First(
-    kind,
-    frozenset(n for row in first for n, v in row.items() if not roles.empty(v)),
-  )
+  return first_rows.read(rows, asked, kind)
 
 
 def _kind_of_format(part: Part, first: Sequence[dict]) -> kinds.Kind:
