@@ -40,6 +40,7 @@ from nomic_jax.kernels import common  # noqa: E402
 from nomic_jax.kernels.attention import Backend  # noqa: E402
 from nomic_jax.kernels.layout import Call  # noqa: E402
 from nomic_jax.kernels.layout import Layout  # noqa: E402
+from nomic_jax.kernels.layout import Need  # noqa: E402
 from nomic_jax.kernels.layout import Reach  # noqa: E402
 
 _LISTINGS = bundles.start()
@@ -146,9 +147,12 @@ def _ours(length, block):
     a = Backend("pallas_tpu", device=device.device_kind)
     angle = jnp.ones((rows, length, 32))
     prepared = a.prepare(
-      jnp.ones((rows, length), jnp.int32), (angle, angle), qkv.dtype, layout
+      jnp.ones((rows, length), jnp.int32),
+      (angle, angle),
+      qkv.dtype,
+      Need(layout),
     )
-    return a.attend(qkv, prepared, layout)
+    return a.attend(qkv, prepared, Need(layout))
 
   def count(kernels, texts):
     queries, keys, back_queries, back_keys = sizes

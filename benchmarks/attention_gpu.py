@@ -27,6 +27,7 @@ import numpy as np
 from nomic_jax.kernels import reference
 from nomic_jax.kernels.attention import Backend
 from nomic_jax.kernels.layout import Layout
+from nomic_jax.kernels.layout import Need
 
 HEADS, WIDTH, TOKENS, TEXTS = 12, 64, 32_768, 8
 LAYOUT = Layout(HEADS, HEADS, WIDTH)
@@ -164,8 +165,10 @@ def _jax(attend: Callable, qkv) -> dict[str, Callable[[], Any]]:
 
 def _ours(name: str, qkv, ids, angles):
   backend = Backend(name, device=jax.devices()[0].device_kind)
-  rows = jax.jit(lambda: backend.prepare(ids, angles, qkv.dtype, LAYOUT))()
-  return _jax(lambda x: backend.attend(x, rows, LAYOUT), qkv)
+  rows = jax.jit(
+    lambda: backend.prepare(ids, angles, qkv.dtype, Need(LAYOUT))
+  )()
+  return _jax(lambda x: backend.attend(x, rows, Need(LAYOUT)), qkv)
 
 
 def _heads(f: Callable, qkv, angles):

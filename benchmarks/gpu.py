@@ -87,16 +87,16 @@ def _checked(kernel: str, dtype: str, name: str) -> tuple[str, str, str]:
   backend = Backend(
     kernel, device=jax.devices()[0].device_kind, interpret=not _on_gpu()
   )
-  if why := backend.lacks(*case.asked, length=case.length, dtype=dtype):
+  if why := backend.lacks(case.need, length=case.length, dtype=dtype):
     return why, "", "refused"
   qkv, weight = (jnp.asarray(x, dtype) for x in (case.qkv(), case.weight()))
 
   @jax.jit
   def both(qkv, weight):
     rows = backend.prepare(
-      case.segment_ids(), case.angles(), qkv.dtype, *case.asked
+      case.segment_ids(), case.angles(), qkv.dtype, case.need
     )
-    out, back = jax.vjp(lambda x: backend.attend(x, rows, *case.asked), qkv)
+    out, back = jax.vjp(lambda x: backend.attend(x, rows, case.need), qkv)
     return out, back(weight)[0]
 
   try:

@@ -17,6 +17,7 @@ from nomic_jax.kernels import reference
 from nomic_jax.kernels import relative as relative_bias
 from nomic_jax.kernels.attention import Backend
 from nomic_jax.kernels.layout import Layout
+from nomic_jax.kernels.layout import Need
 from nomic_jax.model import architecture as spec
 from nomic_jax.model import architecture_json
 from nomic_jax.model import flops
@@ -324,8 +325,8 @@ def test_buckets_of_distances_are_mpnets():
 def test_kernels_say_that_they_have_no_relative_bias(kernel):
   layout = Layout(2, 2, 64)
   backend = Backend(kernel, "TPU v5e")
-  assert not backend.lacks(layout, dtype="bfloat16")
-  why = backend.lacks(layout, None, False, True, dtype="bfloat16")
+  assert not backend.lacks(Need(layout), dtype="bfloat16")
+  why = backend.lacks(Need(layout, relative=True), dtype="bfloat16")
   assert why == "adds no relative bias to its scores"
 
 

@@ -19,6 +19,7 @@ from support.attention_cases import exact
 
 from nomic_jax.kernels.attention import Backend
 from nomic_jax.kernels.layout import Layout
+from nomic_jax.kernels.layout import Need
 
 pytestmark = pytest.mark.slow
 
@@ -47,8 +48,8 @@ def compiled(shape):
   @tiny.jit
   def both(qkv, weight, ids, angle):
     angles = jax.numpy.cos(angle), jax.numpy.sin(angle)
-    rows = backend.prepare(ids, angles, qkv.dtype, *asked)
-    out, back = jax.vjp(lambda x: backend.attend(x, rows, *asked), qkv)
+    rows = backend.prepare(ids, angles, qkv.dtype, Need(*asked))
+    out, back = jax.vjp(lambda x: backend.attend(x, rows, Need(*asked)), qkv)
     return out, back(weight)[0]
 
   return both

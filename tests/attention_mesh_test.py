@@ -17,6 +17,7 @@ from nomic_jax.kernels import flash_tpu
 from nomic_jax.kernels.attention import Backend
 from nomic_jax.kernels.attention import choose
 from nomic_jax.kernels.layout import Layout
+from nomic_jax.kernels.layout import Need
 from nomic_jax.mesh import own_rows
 from nomic_jax.mesh import partition
 from nomic_jax.model.architecture import Attention
@@ -120,7 +121,7 @@ def test_heads_that_do_not_divide_are_refused_by_name(layout, devices):
   )
   said = []
   pick = lambda name, layout: choose(
-    name, mesh, ("data",), [(layout, None, False)], say=said.append
+    name, mesh, ("data",), [Need(layout)], say=said.append
   )
   with pytest.raises(
     UserError,

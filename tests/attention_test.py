@@ -21,6 +21,7 @@ from nomic_jax.kernels import blockwise
 from nomic_jax.kernels import reference
 from nomic_jax.kernels.attention import Backend
 from nomic_jax.kernels.layout import Layout
+from nomic_jax.kernels.layout import Need
 from nomic_jax.kernels.layout import Reach
 
 # bfloat16 has 8 bits: a few roundings by 2^-8 of the largest value.
@@ -54,9 +55,9 @@ class Implementation:
     @tiny.jit
     def both(qkv, weight):
       rows = backend.prepare(
-        case.segment_ids(), case.angles(), qkv.dtype, *case.asked
+        case.segment_ids(), case.angles(), qkv.dtype, case.need
       )
-      out, back = jax.vjp(lambda x: backend.attend(x, rows, *case.asked), qkv)
+      out, back = jax.vjp(lambda x: backend.attend(x, rows, case.need), qkv)
       return out, back(weight)[0]
 
     out, gradient = both(qkv, weight)
@@ -75,7 +76,7 @@ class Implementation:
 
   def check(self, case, dtype, lacking):
     lacks = Backend(self.implementation, self.device).lacks(
-      *case.asked, length=case.length, dtype=dtype
+      case.need, length=case.length, dtype=dtype
     )
     assert bool(lacks) == lacking, lacks
     if lacks:
@@ -230,7 +231,7 @@ def test_long_rows_hold_no_square_of_scores(monkeypatch):
     rows = case.segment_ids(), case.angles(), None
 
     def gradient(qkv):
-      out, back = jax.vjp(lambda x: Backend().attend(x, rows, *case.asked), qkv)
+      out, back = jax.vjp(lambda x: Backend().attend(x, rows, case.need), qkv)
       return out, back(weight)
 
     program = str(jax.make_jaxpr(gradient)(qkv))
@@ -266,18 +267,18 @@ def test_long_rows_visit_only_blocks_that_see_each_other(causal, spoilt):
 
 def test_wrong_use_names_the_fix():
   ids, qkv = np.ones((2, 8), np.int32), np.zeros((2, 8, 48), "f")
-  layout = Layout(2, 2, 8)
+  need = Need(Layout(2, 2, 8))
   prepare = Backend().prepare
   with pytest.raises(ValueError, match="segment_ids must be .* use ones"):
-    prepare(ids[0], None, "f", layout)
+    prepare(ids[0], None, "f", need)
   with pytest.raises(ValueError, match="segment_ids must be .* got .*; w"):
-    prepare(None, None, "f", layout)
+    prepare(None, None, "f", need)
   for wrong in (qkv[:, :4, :4], qkv[..., :8]):
     with pytest.raises(
       ValueError, match="angles must be .* = .2, 8, 4., but got"
     ):
-      prepare(ids, (wrong, wrong), "f", layout)
+      prepare(ids, (wrong, wrong), "f", need)
   with pytest.raises(ValueError, match="qkv must be .* 72. for 3 heads of 8"):
-    Backend().attend(qkv, prepare(ids, None, "f", layout), Layout(3, 3, 8))
+    Backend().attend(qkv, prepare(ids, None, "f", need), Need(Layout(3, 3, 8)))
   with pytest.raises(UserError, match="12 query heads cannot share 5 key"):
     Layout(12, 5, 64)

@@ -21,6 +21,7 @@ from nomic_jax.kernels.attention import Backend
 from nomic_jax.kernels.attention import choose
 from nomic_jax.kernels.layout import Call
 from nomic_jax.kernels.layout import Layout
+from nomic_jax.kernels.layout import Need
 
 PLAIN = Layout(12, 12, 64)
 TRITON = "__gpu$xla.gpu.triton"
@@ -31,8 +32,9 @@ def _lowered(kernel, layout, length, dtype, rotary=True, **reach):
   shape = jax.ShapeDtypeStruct
 
   def both(qkv, ids, *angles):
-    rows = backend.prepare(ids, angles or None, qkv.dtype, layout, **reach)
-    out, back = jax.vjp(lambda x: backend.attend(x, rows, layout, **reach), qkv)
+    need = Need(layout, **reach)
+    rows = backend.prepare(ids, angles or None, qkv.dtype, need)
+    out, back = jax.vjp(lambda x: backend.attend(x, rows, need), qkv)
     return back(out)[0]
 
   backend = Backend(kernel)
@@ -103,7 +105,7 @@ MI300 = _mesh("AMD Instinct MI300X", compute_capability="gfx942")
 
 def test_auto_takes_the_kernel_from_ampere_on():
   said = []
-  needs = lambda width: [(Layout(12, 12, width), None, False)]
+  needs = lambda width: [Need(Layout(12, 12, width))]
   pick = functools.partial(
     choose, rows_over=("data",), needs=needs(64), say=said.append
   )
@@ -122,7 +124,7 @@ def test_auto_takes_the_kernel_from_ampere_on():
     "attention: reference, because pallas_gpu has no layout for 12 heads of "
     "32; expected a width of 64, 128 or 256",
   ]
-  biased = [(Layout(12, 12, 64), None, False, True)]
+  biased = [Need(Layout(12, 12, 64), relative=True)]
   assert pick("auto", A100, needs=biased).implementation == "reference"
   assert said[-1] == (
     "attention: reference, because pallas_gpu adds no relative bias to its "
@@ -144,7 +146,7 @@ def test_auto_chooses_what_fits():
     "auto",
     mesh,
     ("data",),
-    [(PLAIN, None, False)],
+    [Need(PLAIN)],
     dtype="bfloat16",
     say=lambda line: None,
   )
@@ -154,12 +156,14 @@ def test_auto_chooses_what_fits():
   found = pick(longest=4096, forward_only=True)
   assert found.implementation == "pallas_tpu"
   ids = np.ones((1, 4096), np.int32)
-  dataclasses.replace(found, rows_over=()).prepare(ids, None, "bfloat16", PLAIN)
+  dataclasses.replace(found, rows_over=()).prepare(
+    ids, None, "bfloat16", Need(PLAIN)
+  )
   with pytest.raises(
     UserError, match="supports rows of up to 2304 tokens on a TPU"
   ):
     dataclasses.replace(found, forward_only=False).prepare(
-      ids, None, "bfloat16", PLAIN
+      ids, None, "bfloat16", Need(PLAIN)
     )
   assert pick(longest=8192, forward_only=True).implementation == "reference"
 
@@ -169,17 +173,17 @@ def test_wrong_use_names_the_fix():
   gpu = Backend("pallas_gpu", interpret=True)
   cudnn = Backend("cudnn")
   with pytest.raises(UserError, match="float32 or bfloat16, not float16; use"):
-    gpu.prepare(ids, None, "float16", PLAIN)
+    gpu.prepare(ids, None, "float16", Need(PLAIN))
   with pytest.raises(UserError, match="in bfloat16, not float32; use refer"):
-    cudnn.prepare(ids, None, "float32", PLAIN)
+    cudnn.prepare(ids, None, "float32", Need(PLAIN))
   with pytest.raises(UserError, match="rows of 255 tokens; expected even ones"):
-    cudnn.prepare(np.ones((2, 255), np.int32), None, "bfloat16", PLAIN)
+    cudnn.prepare(np.ones((2, 255), np.int32), None, "bfloat16", Need(PLAIN))
   for backend, width, expected in (
     (gpu, 32, "pallas_gpu has no layout for 2 heads of 32; expected a width"),
     (cudnn, 136, "no heads of 136; expected a multiple of 8 up to 128"),
   ):
     with pytest.raises(UserError, match=expected):
-      backend.prepare(ids, None, "bfloat16", Layout(2, 2, width))
+      backend.prepare(ids, None, "bfloat16", Need(Layout(2, 2, width)))
   for block in (48, 8, 512):
     with pytest.raises(
       UserError,
@@ -187,7 +191,7 @@ def test_wrong_use_names_the_fix():
       "divide rows of 256 .* multiple of 64.* power of two",
     ):
       dataclasses.replace(gpu, blocks=(64, block, 64, 64)).prepare(
-        ids, None, "float32", PLAIN
+        ids, None, "float32", Need(PLAIN)
       )
 
 

@@ -29,6 +29,7 @@ from nomic_jax.kernels import common
 from nomic_jax.kernels.attention import Backend
 from nomic_jax.kernels.attention import choose
 from nomic_jax.kernels.layout import Layout
+from nomic_jax.kernels.layout import Need
 from nomic_jax.kernels.layout import Reach
 from nomic_jax.losses.mlm import MLM
 from nomic_jax.mesh import partition
@@ -36,7 +37,7 @@ from nomic_jax.model.config import EncoderConfig
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.run import optim
 
-NEEDS = [(Layout(2, 2, 64), None, False)]
+NEEDS = [Need(Layout(2, 2, 64))]
 ENCODER = EncoderConfig(
   vocab_size=96, width=128, layers=2, heads=2, mlp_width=128, max_length=64
 ).architecture
@@ -81,9 +82,9 @@ def test_interpreted_for_races(capfd):
   @tiny.jit
   def gradient(qkv):
     rows = backend.prepare(
-      case.segment_ids(), case.angles(), "float32", *case.asked
+      case.segment_ids(), case.angles(), "float32", case.need
     )
-    return jax.grad(lambda x: backend.attend(x, rows, *case.asked).sum())(qkv)
+    return jax.grad(lambda x: backend.attend(x, rows, case.need).sum())(qkv)
 
   assert np.isfinite(gradient(case.qkv())).all()
   assert "RACE DETECTED" not in capfd.readouterr().out
@@ -130,26 +131,26 @@ def test_wrong_use_names_the_fix():
     choose("pallas_tpu", cpu, partition.ROW_AXES, NEEDS)
   ids, qkv = np.ones((2, 256), np.int32), np.zeros((2, 256, 384), "f")
   backend = Backend("pallas_tpu", interpret=True)
-  ((layout, *_),) = NEEDS
-  rows = backend.prepare(ids, None, "float32", layout)
+  (need,) = NEEDS
+  rows = backend.prepare(ids, None, "float32", need)
   with pytest.raises(UserError, match="no layout for 3 heads of 32"):
-    backend.prepare(ids, None, "float32", Layout(3, 3, 32))
+    backend.prepare(ids, None, "float32", Need(Layout(3, 3, 32)))
   with pytest.raises(UserError, match="float32 or bfloat16, not float16"):
-    backend.prepare(ids, None, "float16", layout)
+    backend.prepare(ids, None, "float16", need)
   with pytest.raises(UserError, match="block of 384 .* not divide rows of 256"):
     dataclasses.replace(backend, blocks=(384,) * 4).prepare(
-      ids, None, "f4", layout
+      ids, None, "f4", need
     )
   with pytest.raises(
     UserError, match="rows of up to 2304 .* a TPU v4, not 4096"
   ):
     dataclasses.replace(backend, device="TPU v4").prepare(
-      np.ones((1, 4096), np.int32), None, "bfloat16", layout
+      np.ones((1, 4096), np.int32), None, "bfloat16", need
     )
   mesh = Mesh(np.array(jax.devices()).reshape(4, 2, 1), partition.AXES)
   backend = dataclasses.replace(backend, rows_over=partition.ROW_AXES)
   with pytest.raises(UserError, match="cannot divide 2 rows among 8 devices"):
-    partition.in_mesh(lambda: backend.attend(qkv, rows, layout), mesh)()
+    partition.in_mesh(lambda: backend.attend(qkv, rows, need), mesh)()
 
 
 def test_auto_is_the_plain_path_on_cpu(capsys):
@@ -205,8 +206,8 @@ def test_compiles_for_the_chip(topology, chip, length, dtype, asked):
   )
 
   def both(qkv, ids, cos, sin):
-    rows = backend.prepare(ids, (cos, sin), qkv.dtype, *asked)
-    out, back = jax.vjp(lambda x: backend.attend(x, rows, *asked), qkv)
+    rows = backend.prepare(ids, (cos, sin), qkv.dtype, Need(*asked))
+    out, back = jax.vjp(lambda x: backend.attend(x, rows, Need(*asked)), qkv)
     return back(out)[0]
 
   angle = shape((2, length, layout.width // 2), jnp.float32)

@@ -30,6 +30,7 @@ from nomic_jax.kernels import tpu_rows
 from nomic_jax.kernels.attention import Backend
 from nomic_jax.kernels.layout import Call
 from nomic_jax.kernels.layout import Layout
+from nomic_jax.kernels.layout import Need
 from nomic_jax.kernels.layout import Reach
 from nomic_jax.model.encoder import Encoder
 from nomic_jax.model.heads import MLMHead
@@ -56,8 +57,8 @@ def test_a_token_sees_64_to_either_side_and_no_more(name, long):
   @tiny.jit
   def attend(qkv):
     def one(qkv):
-      rows = backend.prepare(ids, None, qkv.dtype, LAYOUT, WINDOW)
-      out = backend.attend(qkv, rows, LAYOUT, WINDOW)
+      rows = backend.prepare(ids, None, qkv.dtype, Need(LAYOUT, WINDOW))
+      out = backend.attend(qkv, rows, Need(LAYOUT, WINDOW))
       return out[0, at].sum(), out
 
     gradient, out = jax.grad(one, has_aux=True)(qkv)
@@ -121,7 +122,7 @@ def test_blocks_beyond_the_window_are_not_visited():
   ids = jnp.ones((1, 8192), jnp.int32)
   span = lambda x, block: int(np.diff(x, axis=1).sum()) * block
   for window, most in ((WINDOW, 1024), (None, 8192)):
-    ask = ("bfloat16", LAYOUT, window)
+    ask = ("bfloat16", Need(LAYOUT, window))
     tpu = Backend("pallas_tpu", "TPU v5 lite")
     rows = tpu.prepare(ids, None, *ask)
     call = Call(LAYOUT, Reach.of(window, False), device="TPU v5 lite")

@@ -14,6 +14,7 @@ import pytest
 from nomic_jax.errors import UserError
 from nomic_jax.kernels import attention
 from nomic_jax.kernels.layout import Layout
+from nomic_jax.kernels.layout import Need
 
 PAGE = pathlib.Path(attention.__file__).parent / "README.md"
 
@@ -84,12 +85,12 @@ def test_the_check_sees_a_text_that_sees_another(module, monkeypatch):
 def test_what_it_lacks_is_an_error_that_says_why(module):
   mesh = jax.make_mesh((1,), ("data",), devices=jax.devices()[:1])
   choose = lambda **options: attention.choose(
-    "dot_product", mesh, ("data",), [(Layout(2, 2, 8), None, False)], **options
+    "dot_product", mesh, ("data",), [Need(Layout(2, 2, 8))], **options
   )
   assert choose(longest=64).implementation == "dot_product"
   with pytest.raises(UserError, match="dot_product holds all scores of a row"):
     choose(longest=8192)
-  needs = [(Layout(2, 2, 8), None, False, True)]
+  needs = [Need(Layout(2, 2, 8), relative=True)]
   with pytest.raises(UserError, match="dot_product adds no relative bias"):
     attention.choose("dot_product", mesh, ("data",), needs)
   del module

@@ -30,6 +30,7 @@ from nomic_jax.kernels import blocks
 from nomic_jax.kernels import common
 from nomic_jax.kernels.attention import Backend
 from nomic_jax.kernels.layout import Layout
+from nomic_jax.kernels.layout import Need
 from nomic_jax.kernels.layout import Reach
 from nomic_jax.storage.files import replacing
 from nomic_jax.storage.values import JsonObject
@@ -202,8 +203,8 @@ def _shapes(length, dtype, heads, rows):
 def _compiled(backend, device, length, dtype, heads, rows, gradient=True):
   def run(qkv, ids, cos, sin):
     layout = Layout(heads, heads, _WIDTH)
-    prepared = backend.prepare(ids, (cos, sin), qkv.dtype, layout)
-    attend = lambda x: backend.attend(x, prepared, layout)
+    prepared = backend.prepare(ids, (cos, sin), qkv.dtype, Need(layout))
+    attend = lambda x: backend.attend(x, prepared, Need(layout))
     if not gradient:
       return attend(qkv)
     out, back = jax.vjp(attend, qkv)

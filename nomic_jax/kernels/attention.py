@@ -29,6 +29,7 @@ from nomic_jax.kernels import flash_tpu
 from nomic_jax.kernels import reference
 from nomic_jax.kernels.layout import Call
 from nomic_jax.kernels.layout import Layout
+from nomic_jax.kernels.layout import Need
 from nomic_jax.kernels.layout import Reach
 
 # An implementation is a module with three functions of a `Call`:
@@ -54,7 +55,7 @@ def choose(
   name: str,
   mesh: Mesh,
   rows_over: tuple[str, ...],
-  needs: Sequence[tuple[Any, ...]],
+  needs: Sequence[Need],
   *,
   forward_only: bool = False,
   longest: int = 0,
@@ -103,8 +104,7 @@ def choose(
     )
   why = _too_old(chosen, device) or next(
     filter(
-      None,
-      (backend.lacks(*need, length=longest, dtype=dtype) for need in needs),
+      None, (backend.lacks(need, length=longest, dtype=dtype) for need in needs)
     ),
     "",
   )
@@ -141,13 +141,10 @@ def _too_old(chosen: str, device: jax.Device) -> str:
 class Backend:
   """Computes softmax attention within each segment of each row.
 
-  The architecture determines what is computed, and it is static: a `Layout`,
-  `window` (how many tokens a token sees to either side; None: its whole text),
-  `causal` (whether it does not see later tokens) and `relative` (whether a bias
-  that depends on the distance of two tokens is added to their score).
+  The architecture determines what is computed, a static `Need`:
 
-    rows = backend.prepare(segment_ids, angles, dtype, layout, window, causal)
-    out = backend.attend(qkv, rows, layout, window, causal)  # in each layer
+    rows = backend.prepare(segment_ids, angles, dtype, need)
+    out = backend.attend(qkv, rows, need)  # in each layer
 
   Attributes:
     implementation: a name in this module's table, other than "auto".
@@ -174,31 +171,20 @@ class Backend:
   interpret: Any = False
 
   def lacks(
-    self,
-    layout: Layout,
-    window: int | None = None,
-    causal: bool = False,
-    relative: bool = False,
-    *,
-    length: int = 0,
-    dtype: DTypeLike | None = None,
+    self, need: Need, *, length: int = 0, dtype: DTypeLike | None = None
   ) -> str:
     """Returns why it cannot compute this ("has no ..."), or "".
 
     Args:
-      layout: the layout of the columns of qkv.
-      window: see the class.
-      causal: see the class.
-      relative: see the class.
+      need: what to compute.
       length: the largest number of tokens in a row; 0 if unknown.
       dtype: the dtype of qkv; None if unknown.
     """
+    layout = need.layout
     if layout.heads % self.shares or layout.kv_heads % self.shares:
       return f"cannot divide {layout} between {self.shares} devices"
     return _IMPLEMENTATIONS[self.implementation].lacks(
-      self._call(layout, window, causal, relative),
-      length,
-      None if dtype is None else jnp.dtype(dtype),
+      self._call(need), length, None if dtype is None else jnp.dtype(dtype)
     )
 
   def prepare(
@@ -206,10 +192,7 @@ class Backend:
     segment_ids: Array,
     angles: tuple[Array, Array] | None,
     dtype: DTypeLike,
-    layout: Layout,
-    window: int | None = None,
-    causal: bool = False,
-    relative: bool = False,
+    need: Need,
     *,
     bias: Array | None = None,
   ) -> PyTree:
@@ -222,12 +205,10 @@ class Backend:
         dimensions (i, i + d/2) of queries and keys are rotated (rotary
         position embedding); None for no rotation.
       dtype: the dtype of qkv.
-      layout: the layout of the columns of qkv.
-      window: see the class.
-      causal: see the class.
-      relative: see the class.
-      bias: with `relative`, float32 [H, 2 S - 1]: what is added to the scores
-        of keys S - 1 tokens before the query, ..., S - 1 tokens after it.
+      need: what to compute.
+      bias: with `need.relative`, float32 [H, 2 S - 1]: what is added to the
+        scores of keys S - 1 tokens before the query, ..., S - 1 tokens after
+        it.
 
     Returns:
       A tree of arrays; the first has a leading axis B.
@@ -242,78 +223,62 @@ class Backend:
         f"segment_ids must be [B, S], but got {shape}; without packing, use "
         "ones for tokens and zeros for padding"
       )
-    if angles is not None and any(
-      a.shape != (*segment_ids.shape, layout.width // 2) for a in angles
-    ):
+    layout = need.layout
+    half = (*segment_ids.shape, layout.width // 2)
+    if angles is not None and any(a.shape != half for a in angles):
       raise ValueError(
-        "angles must be two arrays [B, S, d/2] = "
-        f"{(*segment_ids.shape, layout.width // 2)}, but got "
+        f"angles must be two arrays [B, S, d/2] = {half}, but got "
         f"{[a.shape for a in angles]}"
       )
     expected = (
-      (layout.heads, 2 * segment_ids.shape[1] - 1) if relative else None
+      (layout.heads, 2 * segment_ids.shape[1] - 1) if need.relative else None
     )
     shape = None if bias is None else bias.shape
     if shape != expected:
       raise ValueError(f"bias must be {expected}: got {shape}")
-    if why := self.lacks(
-      layout, window, causal, relative, length=segment_ids.shape[1], dtype=dtype
-    ):
+    if why := self.lacks(need, length=segment_ids.shape[1], dtype=dtype):
       raise UserError(
         f"attention: {self.implementation} {why}; use reference instead"
       )
     return _IMPLEMENTATIONS[self.implementation].prepare(
-      self._call(layout, window, causal, relative),
+      self._call(need),
       segment_ids,
       angles,
       jnp.dtype(dtype),
       *(() if bias is None else (bias,)),
     )
 
-  def attend(
-    self,
-    qkv: Array,
-    rows: PyTree,
-    layout: Layout,
-    window: int | None = None,
-    causal: bool = False,
-    relative: bool = False,
-  ) -> Array:
+  def attend(self, qkv: Array, rows: PyTree, need: Need) -> Array:
     """Computes attention from [B, S, (H + 2 K) d] to [B, S, H d].
 
     Scores are scaled by 1/sqrt(d); softmax is float32.
 
     Args:
-      qkv: queries, keys and values as `layout` says.
-      rows: from `prepare` with the same layout, window, causal and relative.
-      layout: the layout of the columns of qkv.
-      window: see the class.
-      causal: see the class.
-      relative: see the class.
+      qkv: queries, keys and values as `need.layout` says.
+      rows: from `prepare` with the same `need`.
+      need: what to compute.
 
     Raises:
-      ValueError: if the shape of qkv does not match `layout`.
+      ValueError: if the shape of qkv does not match the layout.
     """
+    layout = need.layout
     if qkv.ndim != 3 or qkv.shape[-1] != layout.columns:
       raise ValueError(
         f"qkv must be [B, S, {layout.columns}] for {layout}, got {qkv.shape}"
       )
     attend = functools.partial(
-      _IMPLEMENTATIONS[self.implementation].attend,
-      self._call(layout, window, causal, relative),
+      _IMPLEMENTATIONS[self.implementation].attend, self._call(need)
     )
     if self.rows_over:
       attend = self._on_own_share(attend, layout, qkv.shape[0])
     with jax.named_scope(f"attention_{self.implementation}"):
       return attend(qkv, rows)
 
-  def _call(
-    self, layout: Layout, window: int | None, causal: bool, relative: bool
-  ) -> Call:
+  def _call(self, need: Need) -> Call:
     return Call(
-      layout.of_each(self.shares),
-      Reach.of(window, causal),
-      relative,
+      need.layout.of_each(self.shares),
+      Reach.of(need.window, need.causal),
+      need.relative,
       self.device,
       self.blocks,
       self.forward_only,

@@ -80,6 +80,23 @@ class Layout:
     return q, k, v
 
 
+class Need(NamedTuple):
+  """What an architecture needs of attention: static.
+
+  Attributes:
+    layout: the layout of the columns of qkv.
+    window: how many tokens a token sees to either side; None: its whole text.
+    causal: whether a token does not see later ones.
+    relative: whether a bias that depends on the distance of two tokens is added
+      to their score.
+  """
+
+  layout: Layout
+  window: int | None = None
+  causal: bool = False
+  relative: bool = False
+
+
 class Reach(NamedTuple):
   """How far a token sees in its row; None for the whole text."""
 

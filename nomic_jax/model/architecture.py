@@ -16,6 +16,7 @@ from typing import Any
 
 from nomic_jax.errors import UserError
 from nomic_jax.kernels.layout import Layout
+from nomic_jax.kernels.layout import Need
 from nomic_jax.model import layers as layers_lib
 from nomic_jax.model.head import Head
 
@@ -118,9 +119,11 @@ class Attention:
     return Layout(self.heads, self.kv_heads, self.width)
 
   @property
-  def need(self) -> tuple[Layout, int | None, bool, bool]:
-    """The arguments that an implementation of attention needs."""
-    return self.layout, self.window, self.causal, self.relative is not None
+  def need(self) -> Need:
+    """What it needs of an implementation."""
+    return Need(
+      self.layout, self.window, self.causal, self.relative is not None
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -277,7 +280,7 @@ class Architecture:
     return tuple(dict.fromkeys(layer.attention for layer in self.layers))
 
   @property
-  def needs(self) -> tuple[tuple[Layout, int | None, bool, bool], ...]:
+  def needs(self) -> tuple[Need, ...]:
     """The different `Attention.need`s, in order of appearance."""
     return tuple(dict.fromkeys(a.need for a in self.attentions))
 

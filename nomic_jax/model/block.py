@@ -170,7 +170,7 @@ class Block(nn.Module):
       qkv = self._normed_heads(a, a.qk_norm, qkv)
     if a.rope:
       qkv = rotary.pairs_apart(a, qkv)
-    y = self.encoder.attends.attend(qkv, rows, *a.need)
+    y = self.encoder.attends.attend(qkv, rows, a.need)
     return self._dense(x.shape[-1], ("heads", "embed"), a.bias, "out", True)(
       y.reshape(-1, y.shape[-1])
     )

@@ -253,7 +253,7 @@ class _Trunk(nn.Module):
         bias = self._bias(attention.relative, attention.heads, ids.shape[1])
       rows.append(
         self.encoder.attends.prepare(
-          ids, angles, dtype, *attention.need, bias=bias
+          ids, angles, dtype, attention.need, bias=bias
         )
       )
     return tuple(rows)

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from nomic_jax.kernels.layout import Layout
+from nomic_jax.kernels.layout import Need
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +39,9 @@ class Case:
     return Layout(self.heads, self.kv_heads or self.heads, self.width)
 
   @property
-  def asked(self) -> tuple[Layout, int | None, bool]:
-    """The arguments of `Backend`'s methods."""
-    return self.layout, self.window, self.causal
+  def need(self) -> Need:
+    """What `Backend`'s methods are to compute."""
+    return Need(self.layout, self.window, self.causal)
 
   def segment_ids(self) -> np.ndarray:
     """int32 [B, S]: 1, 2, ... and 0 for padding."""
@@ -160,7 +161,7 @@ def exact_of(
     else (np.asarray(angles[0], "d") + 1j * np.asarray(angles[1], "d"))
   )
   rows = [
-    exact(*row, *case.asked)
+    exact(*row, *case.need[:3])
     for row in zip(qkv, weight, case.segment_ids(), turns)
   ]
   return tuple(np.stack(x) for x in zip(*rows))
