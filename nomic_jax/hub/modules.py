@@ -1,15 +1,14 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""sentence-transformers' modules.json: what follows the encoder, in order.
+"""Reads sentence-transformers' modules.json: what follows the encoder.
 
-Each module has a folder with its settings and possibly its tensors. A module,
-an order or a setting that is not supported is an error that names it, because
-silently different vectors are worse.
+The modules are listed in order. Each has a folder with its settings and perhaps
+its tensors. A module, an order or a setting that is not supported is an error
+that names it, because silently different vectors are worse.
 """
 
 from collections.abc import Collection
 from collections.abc import Mapping
-import json
 import pathlib
 
 import numpy as np
@@ -42,7 +41,6 @@ POOLING = {
 }
 SUPPORTED = tuple(p for p in POOLINGS if p in POOLING)
 OWN = "sentence_transformers."
-WRITTEN = OWN + "models."
 TORCH = "torch.nn.modules."
 # Our name -> PyTorch's.
 ACTIVATIONS = {
@@ -74,111 +72,6 @@ _DENSE_KEYS = {
   "use_residual": ANY,
   **_VECTOR,
 }
-
-
-def write(
-  directory: pathlib.Path,
-  head: Head,
-  width: int,
-  params: Mapping[str, Params],
-  normalize: bool,
-) -> None:
-  """Writes modules.json, and each module's folder.
-
-  Args:
-    directory: the directory of the model.
-    head: what follows the encoder; a LayerNorm without parameters is written
-      with ones and zeros, which is equivalent.
-    width: the width of the encoder.
-    params: the parameters of the head's modules, by name.
-    normalize: whether vectors have length 1.
-
-  Raises:
-    UserError: if there are modules but no pooling.
-  """
-  modules: list[tuple[str, dict, dict]] = [("Transformer", {}, {})]
-  if head.pooling not in (*SUPPORTED, "none"):
-    raise UserError(
-      f"config.encoder.pooling: sentence-transformers has no '{head.pooling}'; "
-      f"expected one of {', '.join(SUPPORTED)}"
-    )
-  if head.pooling != "none":
-    modes = {key: ours == head.pooling for ours, (key, _) in POOLING.items()}
-    modules.append(
-      (
-        "Pooling",
-        {"word_embedding_dimension": width, **modes, "include_prompt": True},
-        {},
-      )
-    )
-  elif head.modules:
-    raise UserError(
-      "config.encoder: sentence-transformers has no norm or projection "
-      "without pooling; choose a pooling"
-    )
-  for name, module in zip(head.names, head.modules, strict=True):
-    tensors = {
-      k: np.asarray(v, np.float32) for k, v in params.get(name, {}).items()
-    }
-    if module.kind == "dense":
-      modules.append(_dense(module, tensors))
-    elif module.kind == "norm":
-      modules.append(
-        (
-          "LayerNorm",
-          {"dimension": module.width},
-          {
-            "norm.weight": tensors.get(
-              "scale", np.ones(module.width, np.float32)
-            ),
-            "norm.bias": tensors.get(
-              "bias", np.zeros(module.width, np.float32)
-            ),
-          },
-        )
-      )
-    else:
-      modules.append(("Normalize", {}, {}))
-  if normalize and head.pooling != "none":
-    modules.append(("Normalize", {}, {}))
-  _write(directory, modules)
-
-
-def _dense(module: Module, params: Params) -> tuple[str, dict, dict]:
-  kernel = params["kernel"]
-  tensors = {"linear.weight": np.ascontiguousarray(kernel.T)} | (
-    {"linear.bias": params["bias"]} if module.bias else {}
-  )
-  return (
-    "Dense",
-    {
-      "in_features": kernel.shape[0],
-      "out_features": module.width,
-      "bias": module.bias,
-      "activation_function": ACTIVATIONS[module.activation],
-    },
-    tensors,
-  )
-
-
-def _write(
-  directory: pathlib.Path, modules: list[tuple[str, dict, dict]]
-) -> None:
-  listed = []
-  for i, (kind, settings, tensors) in enumerate(modules):
-    path = f"{i}_{kind}" if i else ""  # the encoder is the directory itself
-    folder = directory / path
-    folder.mkdir(exist_ok=True)
-    listed.append(
-      {"idx": i, "name": str(i), "path": path, "type": WRITTEN + kind}
-    )
-    if settings:
-      dump(folder / "config.json", settings)
-    if tensors:
-      safetensors.numpy.save_file(
-        tensors, folder / WEIGHTS, metadata={"format": "pt"}
-      )
-  dump(directory / FILE, listed)
 
 
 def read(
@@ -394,8 +287,3 @@ def _tensors(
   return {
     name.rpartition(".")[2]: x.astype(np.float32) for name, x in loaded.items()
   }
-
-
-def dump(path: pathlib.Path, values: Json) -> None:
-  """Writes a JSON file."""
-  path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

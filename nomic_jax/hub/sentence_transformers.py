@@ -13,6 +13,7 @@ import warnings
 
 from nomic_jax.errors import UserError
 from nomic_jax.hub import modules
+from nomic_jax.hub import modules_writer
 from nomic_jax.model.head import Head
 from nomic_jax.model.params import Params
 from nomic_jax.model.usage import SIMILARITIES
@@ -111,12 +112,12 @@ def write(
   Raises:
     UserError: if there is a norm or projection but no pooling.
   """
-  modules.write(directory, head, width, params, usage.normalize)
-  modules.dump(
+  modules_writer.write(directory, head, width, params, usage.normalize)
+  modules_writer.dump(
     directory / tokenizer_settings.LENGTHS[0],
     {"max_seq_length": usage.max_tokens, "do_lower_case": False},
   )
-  modules.dump(
+  modules_writer.dump(
     directory / SETTINGS,
     {
       "prompts": with_aliases(usage.prompts),
