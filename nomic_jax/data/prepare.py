@@ -27,9 +27,9 @@ from nomic_jax.data import beam
 from nomic_jax.data import builder
 from nomic_jax.data import dataset
 from nomic_jax.data import earlier
-from nomic_jax.data import kinds
 from nomic_jax.data import manifest
 from nomic_jax.data import origins
+from nomic_jax.data import prepare_checks as checks
 from nomic_jax.data import readers
 from nomic_jax.data import sources as sources_lib
 from nomic_jax.data import splits as splits_lib
@@ -40,7 +40,6 @@ from nomic_jax.data.readers import recognise
 from nomic_jax.data.readers import roles
 from nomic_jax.data.records import Row
 from nomic_jax.data.records import spaced
-from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.storage import decoding
 from nomic_jax.storage import fingerprints
@@ -51,7 +50,7 @@ from nomic_jax.text import tokenizer as tokenizer_lib
 # Default of the share of rows that are held out.
 HELD_OUT = 0.07
 
-_KIND = "wordpiece"  # of a tokenizer that is trained
+_KIND = checks.KIND
 
 # Maximum numbers of rows to train a tokenizer on, and to tokenise for
 # statistics of lengths; more rows hardly change either.
@@ -119,10 +118,10 @@ def prepare(
   table = _table(documents, document_id, document_text)
   if table and asked.document == readers.Columns().document:
     asked = asked._replace(document=table.id)
-  _check_kind(kind, queries)
-  _check_numbers(vocab_size, limit, held_out)
-  _check_tokenizer(tokenizer, tokenizer_kind, strip_accents)
-  _check_reading(source, limit, whole_batches, beam_options)
+  checks.kind(kind, queries)
+  checks.numbers(vocab_size, limit, held_out)
+  checks.tokenizer(tokenizer, tokenizer_kind, strip_accents)
+  checks.reading(source, limit, whole_batches, beam_options)
   output = pathlib.Path(output)
   decoding.check_name(output, "a data directory")
   arguments = {
@@ -200,7 +199,7 @@ def prepare(
         f"{source}: no usable rows; expected text. Counts of what was read and "
         "dropped: " + json.dumps(counts)
       )
-    _check_ids(source, survey.largest_id, reused)
+    checks.ids(source, survey.largest_id, reused)
     if held_out is None:
       held_out = splits_lib.share_of(len(survey.queries))
     fates = origin.fates(survey, held_out, keep_copies)
@@ -347,80 +346,6 @@ class _Clock:
   def lap(self, name: str) -> None:
     now = time.monotonic()
     self.seconds[name], self._began = now - self._began, now
-
-
-def _check_kind(kind: str | None, queries: Sequence[str]) -> None:
-  if kind is not None:
-    one_of(kind, kinds.KINDS, f"--kind={kind}: no such kind")
-  if queries and kind not in (None, "pairs"):
-    raise UserError(f"--kind={kind}: --queries makes pairs; leave one out")
-
-
-def _check_numbers(
-  vocab_size: int, limit: int | None, held_out: float | None
-) -> None:
-  if vocab_size < 1:
-    raise UserError(f"--vocab_size={vocab_size}: expected a positive number")
-  if limit is not None and limit < 2:
-    raise UserError(
-      f"--limit={limit}: expected 2 rows or more, one to train on and one "
-      "to hold out"
-    )
-  if held_out is not None and not 0 <= held_out < 1:
-    raise UserError(
-      f"--held_out={held_out}: expected a share of the rows, at least 0 and "
-      "below 1, such as 0.07"
-    )
-
-
-def _check_tokenizer(
-  tokenizer: str | None, kind: str, strip_accents: bool
-) -> None:
-  tokenizer_lib.check_kind(kind, strip_accents)
-  if tokenizer and kind != _KIND:
-    raise UserError(
-      f"--tokenizer_kind={kind}: --tokenizer is given, so none is trained; "
-      "leave out one of the two"
-    )
-
-
-def _check_reading(
-  source: str, limit: int | None, whole_batches: int, beam_options: str | None
-) -> None:
-  packages = origins.is_docstrings(source)
-  if whole_batches < 1 or whole_batches > 1 and packages:
-    raise UserError(
-      f"--whole_batches={whole_batches}: expected the number of rows of a "
-      "batch, 1 or more, and a source of files"
-    )
-  if beam_options is not None and packages:
-    raise UserError(
-      f"--source={source}: Beam cannot read the packages of this machine; "
-      "leave out --beam, or choose files as the source"
-    )
-  if beam_options is not None and limit is not None:
-    raise UserError(
-      f"--limit={limit}: --beam reads files in any order, so there are no "
-      "first rows; leave out --limit or --beam"
-    )
-
-
-def _check_ids(
-  source: str, largest: int, words: tokenizers.Tokenizer | None
-) -> None:
-  """Raises UserError unless the tokenizer has all token ids of the source."""
-  if largest < 0:
-    return
-  if words is None:
-    raise UserError(
-      f"{source}: its rows are token ids; specify the tokenizer that made them "
-      "as --tokenizer"
-    )
-  if largest >= words.get_vocab_size():
-    raise UserError(
-      f"{source}: token id {largest} is beyond the {words.get_vocab_size()} "
-      "tokens of --tokenizer; specify the tokenizer that made the ids"
-    )
 
 
 def _texts(rows: Iterable[Row]) -> Iterator[str]:
