@@ -3,6 +3,7 @@
 """BERT (Devlin et al. 2019), as transformers' BertModel computes it."""
 
 from nomic_jax.errors import UserError
+from nomic_jax.families.family import classes
 from nomic_jax.families.family import Family
 from nomic_jax.families.family import fresh_by
 from nomic_jax.families.family import Layout
@@ -99,11 +100,7 @@ FAMILY = Family(
   name="bert",
   from_json=_from_json,
   to_json=_to_json,
-  classes={
-    "encoder": "BertModel",
-    "mlm_head": "BertForMaskedLM",
-    "classification_head": "BertForSequenceClassification",
-  },
+  classes=classes("Bert"),
   layouts=(LAYOUT,),
   prefixes=("", "trunk.", "bert.", "nomic_bert."),
   fresh=fresh_by(_from_json, vocab_size=30522),

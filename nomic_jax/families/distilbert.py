@@ -9,6 +9,7 @@ import dataclasses
 
 from nomic_jax.errors import UserError
 from nomic_jax.families import bert
+from nomic_jax.families.family import classes
 from nomic_jax.families.family import Family
 from nomic_jax.families.family import fresh_by
 from nomic_jax.families.family import Layout
@@ -113,11 +114,7 @@ FAMILY = Family(
   name="distilbert",
   from_json=_from_json,
   to_json=_to_json,
-  classes={
-    "encoder": "DistilBertModel",
-    "mlm_head": "DistilBertForMaskedLM",
-    "classification_head": "DistilBertForSequenceClassification",
-  },
+  classes=classes("DistilBert"),
   layouts=(LAYOUT,),
   prefixes=("", "distilbert."),
   fresh=fresh_by(

@@ -198,6 +198,15 @@ class Family:
     return f"{self.name}'s config.json cannot express its {', '.join(differ)}"
 
 
+def classes(prefix: str) -> dict[str, str]:
+  """Returns transformers' class for each tree, as most families name them."""
+  return {
+    "encoder": f"{prefix}Model",
+    "mlm_head": f"{prefix}ForMaskedLM",
+    "classification_head": f"{prefix}ForSequenceClassification",
+  }
+
+
 def sizes(a: Architecture) -> JsonObject:
   """Returns the keys that most of transformers' classes share."""
   layer = a.layers[0]

@@ -9,6 +9,7 @@ from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
 from nomic_jax.families.bert import ACTIVATIONS
 from nomic_jax.families.bert import READ
+from nomic_jax.families.family import classes
 from nomic_jax.families.family import Family
 from nomic_jax.families.family import fresh_by
 from nomic_jax.families.family import Layout
@@ -248,11 +249,7 @@ FAMILY = Family(
   name="modernbert",
   from_json=_from_json,
   to_json=_to_json,
-  classes={
-    "encoder": "ModernBertModel",
-    "mlm_head": "ModernBertForMaskedLM",
-    "classification_head": "ModernBertForSequenceClassification",
-  },
+  classes=classes("ModernBert"),
   layouts=(LAYOUT,),
   # The class no longer reads this key; mmBERT's value means rotary positions.
   required={"position_embedding_type": (None, "sans_pos", "absolute")},

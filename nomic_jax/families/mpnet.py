@@ -11,6 +11,7 @@ import dataclasses
 from nomic_jax.errors import UserError
 from nomic_jax.families import bert
 from nomic_jax.families import roberta
+from nomic_jax.families.family import classes
 from nomic_jax.families.family import Family
 from nomic_jax.families.family import Layout
 from nomic_jax.families.family import sizes
@@ -91,11 +92,7 @@ FAMILY = Family(
   name="mpnet",
   from_json=_from_json,
   to_json=_to_json,
-  classes={
-    "encoder": "MPNetModel",
-    "mlm_head": "MPNetForMaskedLM",
-    "classification_head": "MPNetForSequenceClassification",
-  },
+  classes=classes("MPNet"),
   layouts=(LAYOUT,),
   prefixes=("", "mpnet."),
   fresh=roberta.fresh_by(_from_json),

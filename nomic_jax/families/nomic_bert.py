@@ -13,6 +13,7 @@ import dataclasses
 
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
+from nomic_jax.families.family import classes
 from nomic_jax.families.family import Family
 from nomic_jax.families.family import Layout
 from nomic_jax.families.family import numbers
@@ -309,11 +310,7 @@ FAMILY = Family(
   name="nomic_bert",
   from_json=_from_json,
   to_json=_to_json,
-  classes={
-    "encoder": "NomicBertModel",
-    "mlm_head": "NomicBertForMaskedLM",
-    "classification_head": "NomicBertForSequenceClassification",
-  },
+  classes=classes("NomicBert"),
   layouts=(PUBLISHED, NATIVE),
   # contrastors' own files may have no type, or another one.
   reads=lambda values: (

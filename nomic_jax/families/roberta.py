@@ -11,6 +11,7 @@ import dataclasses
 
 from nomic_jax.families import bert
 from nomic_jax.families import family
+from nomic_jax.families.family import classes
 from nomic_jax.families.family import Family
 from nomic_jax.model.architecture import Architecture
 from nomic_jax.model.architecture import Classifier
@@ -92,11 +93,7 @@ FAMILY = Family(
   name="roberta",
   from_json=_from_json,
   to_json=_to_json,
-  classes={
-    "encoder": "RobertaModel",
-    "mlm_head": "RobertaForMaskedLM",
-    "classification_head": "RobertaForSequenceClassification",
-  },
+  classes=classes("Roberta"),
   layouts=(LAYOUT,),
   prefixes=("", "roberta."),
   fresh=fresh_by(_from_json),
