@@ -4,6 +4,7 @@
 
 import dataclasses
 import gzip
+import io
 import json
 import os
 import pathlib
@@ -20,11 +21,17 @@ from pyarrow import parquet
 import pytest
 from support import small_data
 from support import tiny
+from support.remote import bucket_fixture  # noqa: F401
+from support.remote import emulator_fixture  # noqa: F401
+from support.remote import moto_fixture  # noqa: F401
 
 import nomic_jax
 from nomic_jax import main
+from nomic_jax.embed import file
 from nomic_jax.hub import model_directory
 from nomic_jax.model.encoder import Encoder
+from nomic_jax.storage import buckets
+from nomic_jax.storage import staging
 
 pytestmark = pytest.mark.slow
 
@@ -267,3 +274,53 @@ def test_parquet_rows_without_a_text(tmp_path, capfd):
       == 2
     )
     assert message in capfd.readouterr().err
+
+
+def test_the_column_of_the_vectors_is_not_that_of_the_texts(tmp_path, capfd):
+  (tmp_path / "a.jsonl").write_text('{"embedding": "a"}')
+  flags = [f"--input={tmp_path}/a.jsonl", "--column=embedding"]
+  assert _run(tmp_path, *flags, f"--output={tmp_path}/a.parquet") == 2
+  err = capfd.readouterr().err
+  assert "--column=embedding: in a .parquet this is the column of the" in err
+
+
+@pytest.mark.parametrize("kind", ["npy", "parquet"])
+def test_files_in_a_bucket(folder, bucket, tmp_path, monkeypatch, capfd, kind):
+  """Also if killed: the vectors so far are in the current directory."""
+  here = tmp_path / "here"
+  here.mkdir()
+  monkeypatch.chdir(here)
+  monkeypatch.setenv(staging.ENVIRONMENT, str(tmp_path / "cache"))
+  texts, output = f"{bucket}/in.txt", f"{bucket}/sub/out.{kind}"
+  buckets.as_path(texts).write_text("alpha\nbeta gamma\n\n")
+  command = (folder, f"--input={texts}", f"--output={output}")
+
+  with monkeypatch.context() as patch:
+    patch.setattr(buckets, "upload", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+      file.embed_file(f"{folder}/model", texts, output)
+  assert not buckets.as_path(output).exists()
+  (partial,) = here.iterdir()
+  store = np.load(partial / "vectors.npy", mmap_mode="r+")
+  store[0] = 7  # stored vectors are not computed again
+  store.flush()
+  other = (*command[:2], f"--output={bucket}/out.{kind}")
+  assert _run(*other) == 2
+  assert "was started with different --output;" in capfd.readouterr().err
+  assert _run(*command) == 0
+
+  made = io.BytesIO(buckets.as_path(output).read_bytes())
+  if kind == "parquet":
+    vectors = parquet.read_table(made).column("embedding").to_pylist()
+  else:
+    vectors = np.load(made)
+  expected = nomic_jax.load(folder / "model").encode(
+    ["alpha", "beta gamma", ""]
+  )
+  expected[0] = 7
+  np.testing.assert_allclose(np.array(vectors), expected, atol=2e-6)
+  assert not [*here.iterdir()]
+  no = bucket.replace("://", "://no-")
+  assert _run(*command[:2], f"--output={no}/out.{kind}") == 2
+  assert "there is no bucket no-" in capfd.readouterr().err
+  assert not [*here.iterdir()]

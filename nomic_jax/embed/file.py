@@ -4,11 +4,13 @@
 
 Neither file has to fit in memory. Vectors are written to .OUTPUT.partial/ as
 they are computed, with a record of how many are valid. If the job is killed,
-the same command resumes there.
+the same command resumes there. For an output in a bucket, this directory is in
+the current one.
 """
 
 from collections.abc import Iterator
 import json
+import os
 import pathlib
 import shutil
 import sys
@@ -19,15 +21,19 @@ import nomic_jax
 from nomic_jax.embed import finite
 from nomic_jax.embed import quantize
 from nomic_jax.embed.vectors import model_fingerprint
+from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
-from nomic_jax.storage import fingerprints
+from nomic_jax.storage import buckets
 from nomic_jax.storage import formats
 from nomic_jax.storage import places
+from nomic_jax.storage import staging
+from nomic_jax.storage import streams
 from nomic_jax.storage.files import replacing
 from nomic_jax.storage.progress import Progress
 from nomic_jax.storage.values import JsonObject
 
 _OUTPUTS = (".npy", ".parquet")
+_VECTORS = "embedding"  # their column in parquet
 _GROUP = 16384  # rows per parquet row group
 
 
@@ -53,13 +59,22 @@ def embed_file(
     UserError: for malformed input, naming the file and row, or a partial output
       of another command.
   """
-  target, source = places.real(output), pathlib.Path(input)
-  if target.suffix not in _OUTPUTS:
+  input, output = os.fspath(input), os.fspath(output)
+  if not output.endswith(_OUTPUTS):
     raise UserError(
       f"--output={output}: expected a name that ends in {' or '.join(_OUTPUTS)}"
     )
+  if output.endswith(".parquet") and column == _VECTORS:
+    raise UserError(
+      f"--column={column}: in a .parquet this is the column of the vectors; "
+      "rename the column, or write .npy"
+    )
   places.check_file(output)
   places.check_apart(output, input)
+  if buckets.is_remote(output):
+    with buckets.errors(output):
+      buckets.check_reachable(buckets.as_path(output).parent)
+  source = staging.file_or_folder(input)
   # Reading everything first reports errors before the long work.
   total = sum(1 for _ in formats.texts(source, column))
   if not total:
@@ -76,14 +91,15 @@ def embed_file(
   rest = formats.texts(source, column)
   stream = loaded.encode_stream(rest, **options)  # checks its arguments
   width = dim or loaded.width
+  remote = buckets.is_remote(input)
   partial = _Partial(
-    target,
+    output,
     total,
     quantize.stored_as(precision, width),
     {
       "--model": model_fingerprint(loaded),
-      "--input": str(source.resolve()),
-      "the size and time of --input": fingerprints.stamps(source)[0][1:],
+      "--input": input if remote else str(places.real(input)),
+      "the size and time of --input": streams.stamp(input)[1:],
       "--column": column,
       "--dtype": dtype,
       **{f"--{name}": value for name, value in options.items()},
@@ -118,12 +134,16 @@ class _Partial:
 
   def __init__(
     self,
-    target: pathlib.Path,
+    output: str,
     total: int,
     stored_as: tuple[np.dtype, int],
     command: JsonObject,
   ):
-    self._target, self._command = target, command
+    self._output, self._command = output, command
+    remote = buckets.is_remote(output)
+    target = places.real(streams.name(output) if remote else output)
+    if remote:
+      command["--output"] = output
     self._folder = target.with_name(f".{target.name}.partial")
     self._vectors = self._folder / "vectors.npy"
     self._mark = self._folder / "done.json"
@@ -154,12 +174,15 @@ class _Partial:
 
   def finish(self, texts: Iterator[str], column: str) -> None:
     """Writes the output and removes the partial folder."""
-    if self._target.suffix == ".parquet":
-      with replacing(self._target) as temporary:
+    if self._output.endswith(".parquet"):
+      with replacing(self._output) as temporary:
         vectors = np.load(self._vectors, mmap_mode="r")
         _write_parquet(temporary, texts, column, vectors)
+    elif buckets.is_remote(self._output):
+      with buckets.errors(self._output, unreachable=Stopped):
+        buckets.upload(self._vectors, self._output)
     elif self._vectors.exists():  # if not, an earlier run has renamed it
-      self._vectors.replace(self._target)
+      self._vectors.replace(places.real(self._output))
     shutil.rmtree(self._folder)
 
   def _resume(self) -> None:
@@ -190,7 +213,7 @@ def _write_parquet(
 
   element = pa.from_numpy_dtype(vectors.dtype)
   schema = pa.schema(
-    {column: pa.string(), "embedding": pa.list_(element, vectors.shape[1])}
+    {column: pa.string(), _VECTORS: pa.list_(element, vectors.shape[1])}
   )
   # Opened here because the name may not be UTF-8.
   with (

@@ -24,9 +24,10 @@ def embed(
 
   Args:
     model: model or work directory, or Hub name
-    input: .txt, .csv, .tsv or .jsonl, all also with .gz or .zst, or .parquet
+    input: .txt, .csv, .tsv or .jsonl, all also with .gz or .zst, or .parquet;
+      local or in a bucket
     output: .npy file to write, row i for text i; or .parquet, with the vectors
-      in the column `embedding` beside the texts
+      in the column `embedding` beside the texts; local or in a bucket
     column: column to embed, except for .txt
     prompt: name of the prompt to put before each text, such as search_query
     dim: number of dimensions to keep
