@@ -267,3 +267,27 @@ def test_a_classifier_with_other_labels_is_dropped_and_reported(capsys):
   head = {"classifier": {"bias": np.zeros(2)}}
   start._fit_classifier(config, head)
   assert "classifier" in head and not capsys.readouterr().out
+
+
+def test_f1_is_only_of_two_classes(tmp_path, capsys):
+  rows = [
+    dataset.row("", f"{tiny.WORDS[i % 3]} {i}", labels=[float(i % 3)])
+    for i in range(12)
+  ]
+  dataset.write(tmp_path / "data", {"train": rows, "test": rows}, stats={})
+  flags = [
+    f"{CONFIG}:mrpc",
+    *small_data.TINY,
+    f"--config.data.path={tmp_path}/data",
+    f"--config.evaluators.dev.data.path={tmp_path}/data",
+    "--config.loss.labels=3",
+    "--config.data.classes=3",
+    "--config.data.batch_size=8",
+  ]
+  (tmp_path / "data/tokenizer").mkdir()
+  tiny.words().save(str(tmp_path / "data/tokenizer/tokenizer.json"))
+  assert main(["train", *flags, f"--workdir={tmp_path}/run"]) == 2
+  assert (
+    "config.evaluators.dev: metrics: 'f1' is of two classes, but loss.labels "
+    "is 3; use accuracy or matthews" in capsys.readouterr().err
+  )

@@ -83,6 +83,11 @@ class Labels(Evaluator):
           f"metrics: '{name}' does not apply to the predictions of a loss of "
           f"kind '{config.loss.kind}'"
         )
+    if "f1" in self.metrics and config.loss.labels != 2:
+      raise UserError(
+        f"metrics: 'f1' is of two classes, but loss.labels is "
+        f"{config.loss.labels}; use accuracy or matthews"
+      )
     self._regression, self._mesh = regression, run.mesh
     fields = config.data.copy_and_resolve_references()
     with fields.unlocked():
