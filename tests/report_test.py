@@ -11,6 +11,7 @@ import matplotlib.colors
 import pytest
 
 from nomic_jax.errors import UserError
+from nomic_jax.report import adaptation
 from nomic_jax.report import charts
 from nomic_jax.report.report import report
 from nomic_jax.storage import drawing
@@ -255,3 +256,25 @@ def test_running_mean_by_hand():
   means = charts.running_mean([0.0, 3.0, 6.0, math.nan, 2.0], 3)
   assert means[:3] == [1.5, 3.0, 4.5]
   assert math.isnan(means[3]) and means[4] == 2.0
+
+
+def test_a_verdict_on_few_rows_has_no_interval():
+  metric = "nDCG@10"
+  scored = lambda name, score: {
+    "name": name,
+    "path": name,
+    "tasks": {"t": {"scores": {metric: score}, "draws": [None] * 3}},
+  }
+  verdict = adaptation.verdict(
+    {
+      "tasks": {"t": {"metrics": [metric]}},
+      "models": [
+        scored(adaptation.START, 0.5),
+        scored(adaptation.ADAPTED, 0.75),
+      ],
+    }
+  )
+  assert verdict == (
+    "nDCG@10 0.500 before, 0.750 after: better (+0.250), which may be due to "
+    "chance: too few held-out rows"
+  )

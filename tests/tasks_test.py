@@ -15,6 +15,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
+from nomic_jax.data import dataset
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import compare
 from nomic_jax.evaluation import systems
@@ -584,3 +585,64 @@ def test_the_page_adds_a_kind_of_task(tmp_path, monkeypatch):
   assert turned.fingerprint() != task.fingerprint()
   lexical = task.run(systems.Lexical("bm25")).items
   assert lexical.shape == items.shape
+
+
+def test_a_class_is_the_same_in_every_format(tmp_path):
+  folder = write(tmp_path / "set", "train", labelled(80, 0), "csv")
+  texts = [(row["text"], row["label"]) for row in labelled(40, 1)]
+  number = {name: i for i, name in enumerate(sorted({n for _, n in texts}))}
+  write(
+    folder,
+    "train",
+    [{"text": r["text"], "label": number[r["label"]]} for r in labelled(80, 0)],
+    "csv",
+  )
+  scores = []
+  for label in (int, float, str):
+    write(
+      folder, "test", [{"text": t, "label": label(number[n])} for t, n in texts]
+    )
+    if label is str:  # control: the names themselves are other classes
+      with pytest.raises(UserError, match="none of the classes of the test"):
+        write(folder, "test", [{"text": t, "label": n} for t, n in texts])
+        tasks.find([str(folder)])
+      continue
+    (task,) = tasks.find([str(folder)])
+    assert task.size == "40 texts, 4 classes"
+    scores.append(task.main(task.run(Random()).items))
+  assert scores[0] == scores[1] > 0.5
+
+
+def test_classes_that_cannot_be_predicted_are_counted(tmp_path, capsys):
+  folder = write(tmp_path / "set", "train", labelled(80, 0))
+  more = [{"text": "odd", "label": "new"}] * 3
+  write(folder, "test", labelled(40, 1) + more)
+  (task,) = tasks.find([str(folder)])
+  assert (
+    "train.jsonl: has no text of the class 'new'; 3 of 43 test texts are of "
+    "such classes and count as wrong" in capsys.readouterr().out
+  )
+  items = task.run(Random()).items
+  assert not (items[40:, 1:] == items[40:, :1]).any()
+
+
+def test_rows_without_queries_or_with_one_class_are_refused(tmp_path):
+  rows = [dataset.row("", f"text {i}") for i in range(8)]
+  dataset.write(tmp_path / "texts", {"test": rows}, stats={})
+  with pytest.raises(UserError, match="rows are texts without queries"):
+    tasks.find([str(tmp_path / "texts")])
+  rows = [dataset.row("", f"text {i}", labels=[0.0]) for i in range(8)]
+  dataset.write(tmp_path / "one", {"train": rows, "test": rows}, stats={})
+  with pytest.raises(UserError, match="one, split 'train': all labels are '0'"):
+    tasks.find([str(tmp_path / "one")])
+
+
+def test_too_few_items_have_no_interval(tmp_path):
+  (task,) = tasks.find([str(beir(tmp_path / "set"))])
+  for count in (1, 2, 5, 6):
+    # All differences have one sign: by chance in 2 of 2 ** count cases.
+    one, other = np.ones((count, 5)), np.full((count, 5), 0.5)
+    drawn, against = (compare.draws(task, items) for items in (one, other))
+    gap = compare.difference(1.0, drawn, 0.5, against)
+    assert gap.significant == (2 / 2**count < 0.05)
+    assert math.isnan(compare.interval(1.0, drawn)[0]) == (count < 6)

@@ -211,12 +211,13 @@ def read_data(
   tasks.
 
   Raises:
-    UserError: if a split is missing, or rows have several labels or numbers.
+    UserError: if a split is missing, or rows have several labels or numbers;
+      see `_check_classes`.
   """
   from nomic_jax.data import dataset  # TFDS: slow to import
 
-  splits = []
-  for split in ("train", "test"):
+  train, test = [], []
+  for split, examples in (("train", train), ("test", test)):
     source = dataset.open_split(path, split)
     found = source.__getitems__(range(len(source)))
     wrong = [row for row in found if len(row["labels"]) != 1 or row["query"]]
@@ -226,28 +227,57 @@ def read_data(
         "several labels and numbers, set an evaluator of kind=labels in the "
         "training (configs/glue.py)"
       )
-    splits.append(
-      [(row["document"], classes[int(row["labels"][0])]) for row in found]
-    )
-  return ClassificationTask(name, *splits, str(path))
+    examples += [
+      (row["document"], classes[int(row["labels"][0])]) for row in found
+    ]
+  _check_classes(f"{path}, split 'train'", train, test)
+  return ClassificationTask(name, train, test, str(path))
 
 
 def read(path: pathlib.Path, name: str) -> ClassificationTask:
   """Reads the train and test files of a folder: text and label.
 
   Raises:
-    UserError: as `rows.read`, or if there is no train file, or one class.
+    UserError: as `rows.read`, or if there is no train file; see
+      `_check_classes`.
   """
-  splits = []
-  for split in ("train", "test"):
-    file, examples = rows.read(
-      path, split, {"text": rows.TEXT, "label": rows.LABEL}
+  columns = {"text": rows.TEXT, "label": rows.LABEL}
+  (file, train), (_, test) = (
+    (found, [(row["text"], row["label"]) for row in examples])
+    for found, examples in (
+      rows.read(path, split, columns) for split in ("train", "test")
     )
-    splits.append([(row["text"], row["label"]) for row in examples])
-    classes = {row["label"] for row in examples}
-    if len(classes) == 1:
-      raise UserError(
-        f"{file}: all labels are '{classes.pop()}'; expected texts of at least "
-        "two classes"
-      )
-  return ClassificationTask(name, *splits, str(path))
+  )
+  _check_classes(str(file), train, test)
+  return ClassificationTask(name, train, test, str(path))
+
+
+def _check_classes(
+  where: str,
+  train: Sequence[tuple[str, Hashable]],
+  test: Sequence[tuple[str, Hashable]],
+) -> None:
+  """Checks that a model fitted to `train` can predict the classes of `test`.
+
+  Prints how many test texts are of classes that it cannot predict.
+
+  Raises:
+    UserError: if `train` has one class, or none of those of `test`.
+  """
+  known = {label for _, label in train}
+  if len(known) < 2:
+    raise UserError(
+      f"{where}: all labels are '{known.pop()}'; expected texts of at least "
+      "two classes"
+    )
+  lost = [label for _, label in test if label not in known]
+  if len(lost) == len(test):
+    raise UserError(
+      f"{where}: has none of the classes of the test texts, such as "
+      f"'{lost[0]}'; expected the same names of classes in both"
+    )
+  if lost:
+    print(
+      f"{where}: has no text of the class '{lost[0]}'; {len(lost):,} of "
+      f"{len(test):,} test texts are of such classes and count as wrong"
+    )

@@ -18,6 +18,9 @@ import numpy as np
 from nomic_jax.evaluation.task import Task
 
 DRAWS = 1000
+# The fewest items with an interval. With five, it would exclude 0 whenever all
+# five differences have one sign, which occurs by chance in 6 % of the cases.
+FEWEST = 6
 _TAIL = 2.5  # per cent excluded at each end
 
 
@@ -42,12 +45,11 @@ class Difference(NamedTuple):
 def draws(task: Task, items: np.ndarray) -> np.ndarray:
   """Returns the main scores of DRAWS samples of `items` [N, ...].
 
-  Samples of equal N are always the same rows. NaN if N is 1, which cannot be
-  resampled.
+  Samples of equal N are always the same rows. NaN if N is less than FEWEST.
   """
   rng = np.random.default_rng(0)
   count = len(items)
-  if count == 1:
+  if count < FEWEST:
     return np.full(DRAWS, np.nan)
   return np.array(
     [task.main(items[rng.integers(count, size=count)]) for _ in range(DRAWS)]

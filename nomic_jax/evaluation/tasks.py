@@ -73,6 +73,12 @@ def _with(*columns: str, train: bool = False) -> Callable[[pathlib.Path], bool]:
 def _of_data(path: pathlib.Path, name: str) -> Task:
   """Makes the task of a data directory's held-out rows, by their kind."""
   kind = kinds.of(path)
+  if kind.name == "text":
+    raise UserError(
+      f"{path}: its rows are texts without queries, so there is nothing to "
+      "score; prepare pairs, scores or labels, or make queries from the texts "
+      "with prepare --queries"
+    )
   if kind.name == "scores":
     return pairs.read_data(path, name)
   if kind.name == "labels":

@@ -4,6 +4,7 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import math
 from typing import NamedTuple
 
 from nomic_jax.errors import UserError
@@ -60,13 +61,15 @@ def verdict(results: Mapping[str, Json]) -> str:
   scores = tables.main_scores(results, task)
   gap, metric = gain(results), about["metrics"][0]
   side = "better" if gap.value > 0 else "no better"
-  sure = ""
-  if gap.value and not gap.significant:
-    sure = ", which may be due to chance: the interval includes 0"
+  why = "the interval includes 0"
+  interval = f", 95 % CI {gap.low:+.3f} to {gap.high:+.3f}"
+  if math.isnan(gap.low):
+    why, interval = "too few held-out rows", ""
+  chance = gap.value and not gap.significant
+  sure = f", which may be due to chance: {why}" if chance else ""
   return (
     f"{metric} {scores[START]:.3f} before, {scores[ADAPTED]:.3f} after: "
-    f"{side} ({gap.value:+.3f}, 95 % CI {gap.low:+.3f} to {gap.high:+.3f})"
-    f"{sure}"
+    f"{side} ({gap.value:+.3f}{interval}){sure}"
   )
 
 

@@ -118,10 +118,11 @@ def evaluate(
   read = tasks_lib.find(tasks, pathlib.Path(data) if data else None)
   for task in read:
     if isinstance(task, RetrievalTask) and len(task.queries) < _FEW_QUERIES:
+      few = len(task.queries) < compare.FEWEST
       print(
-        f"{task.name}: confidence intervals are wide with only "
-        f"{len(task.queries)} queries; hold out more with prepare "
-        "--held_out=0.2"
+        f"{task.name}: confidence intervals are "
+        f"{'not computed' if few else 'wide'} with only {len(task.queries)} "
+        "queries; hold out more with prepare --held_out=0.2"
       )
   prints = {t.name: t.fingerprint() for t in read}
   known = {}

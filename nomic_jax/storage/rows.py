@@ -107,7 +107,19 @@ def _checked(value: Json, kind: str, where: str, column: str) -> Json:
     raise UserError(
       f"{where}: '{column}' is not {kind}; correct or remove this row"
     )
-  return value
+  if kind == LABEL:
+    return spelled(value)
+  return [spelled(each) for each in value] if kind == LABELS else value
+
+
+def spelled(value: Json) -> str:
+  """Returns the name of a label; whole numbers are written without a point.
+
+  So a label is the same in .csv, which has only strings, and in .jsonl.
+  """
+  if isinstance(value, float) and value.is_integer():
+    value = int(value)
+  return str(int(value) if isinstance(value, bool) else value).strip()
 
 
 def _is_label(value: object) -> bool:

@@ -15,6 +15,7 @@ from nomic_jax.data.records import Row
 from nomic_jax.storage import decoding
 from nomic_jax.storage import unicode_text
 from nomic_jax.storage.bad import BadRow
+from nomic_jax.storage.rows import spelled
 from nomic_jax.storage.values import Json
 
 _TOO_LARGE = 1e30  # labels and scores are float32
@@ -285,13 +286,6 @@ def _label(value: Json, classes: Sequence[str]) -> Json:
   if any(not isinstance(number_of(c), str) for c in classes):
     return name
   return number_of(value)
-
-
-def spelled(value: Json) -> str:
-  """Returns the name of a label; whole numbers are written without a point."""
-  if isinstance(value, float) and value.is_integer():
-    value = int(value)
-  return str(int(value) if isinstance(value, bool) else value).strip()
 
 
 def number_of(value: Json) -> Json:

@@ -22,10 +22,10 @@ from nomic_jax.data.readers.columns import MISSING
 from nomic_jax.data.readers.columns import negatives_in
 from nomic_jax.data.readers.columns import number_of
 from nomic_jax.data.readers.columns import pick
-from nomic_jax.data.readers.columns import spelled
 from nomic_jax.data.readers.reader import Part
 from nomic_jax.errors import UserError
 from nomic_jax.storage.bad import BadRows
+from nomic_jax.storage.rows import spelled
 from nomic_jax.storage.values import Json
 
 _PARTS = ("split", "set", "partition", "subset", "fold")  # columns of these
