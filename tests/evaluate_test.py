@@ -305,3 +305,11 @@ def test_earlier_results_are_taken_from_another_file(place, capsys):
   models["good"].calls.clear()
   evaluate(**job, output=path / "after.json", known_from=[path / "before.json"])
   assert not models["good"].calls and (path / "after.json").is_file()
+
+
+def test_one_dimension_has_scores_and_no_map(place):
+  path, _ = place
+  models = evaluate([f"{path}/good"], [f"{path}/data"], dims=[1, 2])["models"]
+  one, two = (model["tasks"]["data"] for model in models)
+  assert "map" not in one and "map" in two
+  assert 0 < one["scores"]["nDCG@10"] < 1

@@ -86,3 +86,15 @@ def test_bm25_alone_is_what_is_fused():
   np.testing.assert_array_equal(
     found, fusion.reciprocal_rank([by_length, ranks], 3)[1]
   )
+
+
+def test_candidates_that_share_no_word_are_ranked_as_in_a_search():
+  # Reranking lists wrong candidates first, which must not count against the
+  # others where BM25 finds nothing.
+  documents = ["lamp long", "lamp longer", "chair longest", "red", "blue sea"]
+  hybrid = systems.Hybrid(_Ranks(lambda d: -len(d)), systems.Lexical("bm25"))
+  for query in ("nothing known", "lamp", "red blue"):
+    (scores,) = hybrid.compare([query], documents, [list(range(5))])
+    found, order = hybrid.search([query], documents, 5)
+    np.testing.assert_allclose(scores[order[0]], found[0], 1e-6)
+  assert order[0].tolist()[0] != np.argmax([len(d) for d in documents])

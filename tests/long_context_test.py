@@ -13,9 +13,11 @@ from support import tiny
 
 from nomic_jax.embed import model as embed
 from nomic_jax.errors import UserError
+from nomic_jax.evaluation import long_context
 from nomic_jax.evaluation import needle
 from nomic_jax.evaluation import systems
 from nomic_jax.evaluation import tasks
+from nomic_jax.evaluation.retrieval import RetrievalTask
 from nomic_jax.model.encoder import Encoder
 
 
@@ -211,3 +213,13 @@ def test_a_model_reads_up_to_its_limit_with_ntk_beyond_training():
     embed.Model(table, tiny.params(Encoder(table)), tiny.words(), {}).reading(
       17
     )
+
+
+def test_the_model_of_a_hybrid_reads_up_to_the_length_too():
+  documents = ["another text", "a text with the needle"]
+  task = RetrievalTask("n", ["needle"], documents, ["", ""], [[1]])
+  at = long_context.AtLength(task, len(documents[1]), "n@22", "n")
+  hybrid = systems.Hybrid(Reader(9), systems.Lexical("bm25"))
+  hybrid.lexical.search = lambda *_: (np.zeros((1, 2)), np.full((1, 2), -1))
+  assert at.run(hybrid).items[0, 0] == 1
+  assert task.run(hybrid).items[0, 0] < 1  # control: it reads 9 characters

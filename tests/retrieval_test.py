@@ -145,3 +145,11 @@ def test_bm25_finds_pieces_of_scripts_without_spaces(first, count, name):
   )
   assert np.mean(found[:-1, 0] == np.arange(200)) > 0.99
   assert found[-1, 0] >= 0 and chr(first + 7) in documents[found[-1, 0]]
+
+
+@pytest.mark.parametrize("baseline", bm25.BASELINES)
+def test_documents_without_any_word_are_not_found(baseline):
+  index = bm25.Bm25(["!!!", "", "?"], baseline)
+  scores, found = index.search(["lamp", "!!!", ""], 2)
+  assert (found == -1).all() and not scores.any()
+  assert index.scores("lamp").tolist() == [0, 0, 0]

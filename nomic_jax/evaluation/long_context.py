@@ -96,7 +96,8 @@ class AtLength(Task):
 
   def run(self, system: System) -> Outcome:
     """Runs the task with texts truncated to the length."""
-    if isinstance(system, systems.Dense):  # BM25 reads whole texts
+    if isinstance(system, systems.Dense | systems.Hybrid):
+      # BM25 reads whole texts.
       system = system.reading(self.tokens)
     return self.task.run(system)
 

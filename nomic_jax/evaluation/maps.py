@@ -76,8 +76,11 @@ def points(
   for group in dict.fromkeys(groups):
     some = [t for t, g in zip(texts, groups) if g == group]
     vectors_of[group] = iter(system.encode(some, prompts[group]))
+  vectors = np.stack([next(vectors_of[group]) for group in groups])
+  if vectors.shape[1] < 2:
+    return {}
   return {
-    "vectors": np.stack([next(vectors_of[group]) for group in groups]),
+    "vectors": vectors,
     "labels": [
       {"text": unicode_text.title(text)[:80], "group": str(group)}
       for text, group in zip(texts, groups)

@@ -245,6 +245,7 @@ class Hybrid:
   """A model and BM25 with fused rankings: see `fusion.reciprocal_rank`.
 
   Each ranks at least `fusion.DEPTH` documents, even if fewer are requested.
+  BM25 ranks only documents that share a word with the query.
   """
 
   def __init__(self, dense: Dense, lexical: Lexical):
@@ -253,7 +254,7 @@ class Hybrid:
   def fingerprint(self) -> str:
     """Returns a hash of everything that determines the scores."""
     return fingerprints.of_values(
-      "reciprocal rank fusion",
+      "reciprocal rank fusion of what is found",
       self.dense.fingerprint(),
       self.lexical.fingerprint(),
       fusion.CONSTANT,
@@ -263,6 +264,10 @@ class Hybrid:
   def at(self, dim: int | None, precision: str = "float32") -> "Hybrid":
     """Returns the system as `Dense.at` does."""
     return Hybrid(self.dense.at(dim, precision), self.lexical)
+
+  def reading(self, tokens: int) -> "Hybrid":
+    """Returns the system as `Dense.reading` does; BM25 reads whole texts."""
+    return Hybrid(self.dense.reading(tokens), self.lexical)
 
   def search(
     self,
@@ -287,23 +292,21 @@ class Hybrid:
     prompts: tuple[str, str] = SEARCH,
   ) -> list[np.ndarray]:
     """As `Dense.compare`: fuses the rankings of each query's candidates."""
-    found = [
+    dense, lexical = (
       system.compare(queries, documents, candidates, prompts)
       for system in (self.dense, self.lexical)
-    ]
+    )
     return [
-      sum(1 / (fusion.CONSTANT + 1 + _places(scores)) for scores in both)
-      for both in zip(*found)
+      _reciprocal_ranks(near) + (alike > 0) * _reciprocal_ranks(alike)
+      for near, alike in zip(dense, lexical)
     ]
 
 
-def _places(scores: np.ndarray) -> np.ndarray:
-  """Returns the rank of each score, from 0; equal scores keep their order."""
+def _reciprocal_ranks(scores: np.ndarray) -> np.ndarray:
+  """Returns 1 / (60 + rank) of each score; equal scores keep their order."""
   places = np.empty(len(scores))
-  places[np.argsort(-np.asarray(scores), kind="stable")] = np.arange(
-    len(scores)
-  )
-  return places
+  places[np.argsort(-scores, kind="stable")] = np.arange(len(scores))
+  return 1 / (fusion.CONSTANT + 1 + places)
 
 
 System = Dense | Lexical | Head | Hybrid

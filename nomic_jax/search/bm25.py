@@ -69,7 +69,10 @@ class Bm25:
     k1, b = BASELINES[baseline]
     self._words = stems if baseline == "bm25-tuned" else words
     self._index = bm25s.BM25(k1=k1, b=b)
-    self._index.index([self._words(d) for d in documents], show_progress=False)
+    found = [self._words(d) for d in documents]
+    if not any(found):  # bm25s needs a word; no query has this one
+      found = [[""]] * len(documents)
+    self._index.index(found, show_progress=False)
     self._documents = len(documents)
 
   def scores(self, query: str) -> np.ndarray:
