@@ -20,6 +20,7 @@ from nomic_jax.aot import check as compile_lib
 from nomic_jax.curate import clean
 from nomic_jax.curate import filter as filter_lib
 from nomic_jax.curate import mine
+from nomic_jax.curate import parts
 from nomic_jax.curate import teach
 from nomic_jax.data import dataset
 from nomic_jax.data import prepare
@@ -514,3 +515,19 @@ def test_search_answers_where_no_index_can_be_kept(
   monkeypatch.setattr("nomic_jax.embed.vectors.encode", None)
   assert main.main([*command, f"--index={made}/file/i"]) == 2
   assert "cannot write" in capsys.readouterr().err
+
+
+def test_an_address_is_not_taken_for_a_folder(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  message = "^cannot write gs://b/x: this output cannot be in a bucket; choose"
+  for path in ("gs://b/x", pathlib.Path("gs://b/x")):
+    for check in (
+      places.check_local,
+      places.check_writable,
+      lambda path: parts.finished(path, {"job": "mine"}),
+    ):
+      with pytest.raises(UserError, match=message):
+        check(path)
+  places.check_local("a/b:/c")
+  places.check_local("b:c")
+  assert not [*tmp_path.iterdir()]

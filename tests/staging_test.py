@@ -24,6 +24,7 @@ from nomic_jax.data import tokens
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
 from nomic_jax.report import evaluate
+from nomic_jax.report import report
 from nomic_jax.run import metrics
 from nomic_jax.search import answer
 from nomic_jax.search import corpus as corpus_lib
@@ -348,3 +349,25 @@ def test_a_real_server_that_is_busy_or_slow(bucket, moto, emulator, tmp_path):
   server.faults.clear()
   assert buckets.as_path(f"{bucket}/lines.jsonl").read_bytes() == b"one\ntwo\n"
   assert server.refused >= 3
+
+
+def test_scores_are_written_to_a_bucket(bucket, tmp_path, monkeypatch, capsys):
+  here = tmp_path / "here"
+  here.mkdir()
+  monkeypatch.chdir(here)
+  (here / "pairs.csv").write_text("query,document\nred,a red one\nblue,sky\n")
+  output = f"{bucket}/made/scores.json"
+  scores = evaluate.evaluate([], ["pairs.csv"], output, ["bm25"])
+  made = buckets.as_path(output).parent
+  assert sorted(p.name for p in made.iterdir()) == [
+    "scores.html",
+    "scores.json",
+    "scores.md",
+  ]
+  assert json.loads((made / "scores.json").read_text()) == scores
+  report.report([], output, "report.html")
+  assert sorted(p.name for p in here.iterdir()) == ["pairs.csv", "report.html"]
+  with pytest.raises(UserError, match="there is no bucket no-"):
+    evaluate.evaluate(
+      [], ["pairs.csv"], output.replace("://", "://no-"), ["bm25"]
+    )

@@ -128,6 +128,7 @@ def finished(
   Raises:
     UserError: if something else is there, or `output` is not writable.
   """
+  places.check_local(output)
   places.check_folder(
     output,
     f"{output}: already exists and was not made by nomic-jax "

@@ -39,6 +39,7 @@ def teach(
     UserError: if the model, data or split does not exist, or a vector is not
       finite.
   """
+  places.check_local(output)
   places.check_folder(
     output,
     f"{output}: is a file; specify a folder as --output",

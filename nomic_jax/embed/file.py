@@ -71,9 +71,6 @@ def embed_file(
     )
   places.check_file(output)
   places.check_apart(output, input)
-  if buckets.is_remote(output):
-    with buckets.errors(output):
-      buckets.check_reachable(buckets.as_path(output).parent)
   source = staging.file_or_folder(input)
   # Reading everything first reports errors before the long work.
   total = sum(1 for _ in formats.texts(source, column))

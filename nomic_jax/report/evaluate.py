@@ -26,12 +26,14 @@ from nomic_jax.evaluation.retrieval import RetrievalTask
 from nomic_jax.report import report
 from nomic_jax.report import tables
 from nomic_jax.search import bm25
+from nomic_jax.storage import buckets
 from nomic_jax.storage import decoding
 from nomic_jax.storage import drawing
 from nomic_jax.storage import fingerprints
 from nomic_jax.storage import places as places_lib
 from nomic_jax.storage import staging
 from nomic_jax.storage.files import replacing
+from nomic_jax.storage.values import Place
 
 _FEW_QUERIES = 200
 # The first and the last token of a text, and one in between.
@@ -205,17 +207,18 @@ def evaluate(
     "models": results,
   }
   if output:
-    _write(pathlib.Path(output), written)
+    _write(output, written)
     _partial(output).unlink(missing_ok=True)
   print("\n".join(tables.text(written)))
   return written
 
 
-def _write(output: pathlib.Path, results: dict) -> None:
+def _write(output: str, results: dict) -> None:
   """Writes the .json and the files made from it for people."""
+  beside = buckets.as_path(output).with_suffix
   with replacing(output) as temporary:
     temporary.write_text(json.dumps(results) + "\n")
-  with replacing(output.with_suffix(".md")) as temporary:
+  with replacing(beside(".md")) as temporary:
     temporary.write_text(
       decoding.safe(tables.markdown(results)), encoding="utf-8"
     )
@@ -224,20 +227,20 @@ def _write(output: pathlib.Path, results: dict) -> None:
     for model in results["models"]
     for result in model["tasks"].values()
   ):
-    with replacing(output.with_suffix(".png")) as temporary:
+    with replacing(beside(".png")) as temporary:
       temporary.write_bytes(drawing.png(curves.draw(results)))
-  report.report([], str(output), str(output.with_suffix(".html")))
+  report.report([], str(output), str(beside(".html")))
 
 
-def _partial(output: str) -> pathlib.Path:
+def _partial(output: str) -> Place:
   """Returns where results are kept until all are complete."""
-  return pathlib.Path(output).with_suffix(".partial.json")
+  return buckets.as_path(output).with_suffix(".partial.json")
 
 
 def _known(output: str | None) -> dict[str, dict]:
   """Returns results by fingerprint of system and task from earlier files."""
   results = {}
-  for path in (pathlib.Path(output), _partial(output)) if output else ():
+  for path in (buckets.as_path(output), _partial(output)) if output else ():
     try:
       results |= {
         result["fingerprint"]: result

@@ -17,6 +17,7 @@ from nomic_jax.report import charts
 from nomic_jax.report import page
 from nomic_jax.report import scores as report_scores
 from nomic_jax.run import metrics
+from nomic_jax.storage import buckets
 from nomic_jax.storage import places
 from nomic_jax.storage.files import replacing
 
@@ -79,9 +80,13 @@ def _read_stage(name: str, path: pathlib.Path) -> dict:
 
 def _read_scores(path: str) -> dict:
   try:
-    results = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    place = buckets.as_path(path)
+    with buckets.errors(place):
+      text = place.read_text(encoding="utf-8")
+    results = json.loads(text)
     results["models"][0]["tasks"]
     [(about["kind"], about["size"]) for about in results["tasks"].values()]
+    [(model["name"], model["path"]) for model in results["models"]]
   except OSError as e:
     raise UserError(
       f"--scores={path}: {e.strerror}; expected the file written by nomic-jax "

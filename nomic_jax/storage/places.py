@@ -219,9 +219,12 @@ def check_file(path: str | os.PathLike) -> None:
   """Checks that a file can be written at `path`.
 
   Raises:
-    UserError: if a directory is there, or the path is not writable.
+    UserError: if a directory is there, or the path is not writable, or there is
+      no such bucket.
   """
   if buckets.is_remote(path):
+    with buckets.errors(path):
+      buckets.check_reachable(buckets.as_path(path).parent)
     return
   if real(path).is_dir():
     raise UserError(
@@ -246,8 +249,22 @@ def check_apart(output: str, *inputs: str | os.PathLike | None) -> None:
     )
 
 
+def check_local(path: str | os.PathLike) -> None:
+  """Raises UserError if `path` is an address, for jobs that write only here.
+
+  Otherwise they would write to a folder called `gs:`.
+  """
+  # pathlib makes one slash of the two.
+  if address := re.fullmatch(r"(\w+:)//?(?!/)(.+)", str(path)):
+    raise UserError(
+      f"cannot write {address[1]}//{address[2]}: this output cannot be in a "
+      "bucket; choose a local path and copy it afterwards"
+    )
+
+
 def check_writable(path: str | os.PathLike) -> None:
   """Raises UserError unless a file can be created where `path` will be."""
+  check_local(path)
   target = real(path)
   folder = target if target.is_dir() and is_fixed(target) else target.parent
   while not folder.exists() and folder != folder.parent:
