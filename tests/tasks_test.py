@@ -646,3 +646,20 @@ def test_too_few_items_have_no_interval(tmp_path):
     gap = compare.difference(1.0, drawn, 0.5, against)
     assert gap.significant == (2 / 2**count < 0.05)
     assert math.isnan(compare.interval(1.0, drawn)[0]) == (count < 6)
+
+
+def test_queries_without_an_answer_score_zero_and_are_counted(tmp_path, capsys):
+  folder = beir(tmp_path / "set")
+  qrels = folder / "qrels/test.tsv"
+  (before,) = tasks.find([str(folder)])
+  assert "grade above 0" not in capsys.readouterr().out  # control
+  qrels.write_text(qrels.read_text() + "q8\td1\t0\nq8\td2\t-1\n")
+  (task,) = tasks.find([str(folder)])
+  assert (
+    "test.tsv: 1 queries have no document with a grade above 0, and so a score "
+    "of 0" in capsys.readouterr().out
+  )
+  outcome, other = task.run(Random()), before.run(Random())
+  assert not outcome.items[8].any()
+  np.testing.assert_array_equal(outcome.items[:8], other.items)
+  assert outcome.worst == other.worst  # it has no answer to be shown

@@ -99,6 +99,12 @@ def task(
     print(
       f"{where}: {len(unknown):,} judged queries have no text and are skipped"
     )
+  without = sum(max(g.values()) <= 0 for g in grades.values())
+  if without:
+    print(
+      f"{where}: {without:,} queries have no document with a grade above 0, "
+      "and so a score of 0"
+    )
   itself = [
     index[q] if q in documents and queries[q][1] == documents[q][1] else -1
     for q in grades

@@ -225,6 +225,8 @@ def worst(
 ) -> list[dict]:
   """Returns the queries whose answer ranked last or was not found.
 
+  Queries without an answer are left out.
+
   Ties are broken by confidence: the query with the largest drop in score from
   the first document to the answer comes first, or to the last document if the
   answer was not found.
@@ -237,15 +239,17 @@ def worst(
     rankings: [Q, K], as for `retrieval_scores`.
     relevant: as for `retrieval_scores`.
   """
-  ranks = []
+  ranks, answerable = [], []
   for ranking, answers in zip(rankings.tolist(), relevant):
     good = {d for d, grade in _grades(answers).items() if grade > 0}
+    if good:
+      answerable.append(len(ranks))
     ranks.append(
       next((rank for rank, d in enumerate(ranking) if d in good), None)
     )
   missed = rankings.shape[1]
   order = sorted(
-    range(len(ranks)),
+    answerable,
     key=lambda q: (
       -missed if ranks[q] is None else -ranks[q],
       scores[q, -1 if ranks[q] is None else ranks[q]] - scores[q, 0],
