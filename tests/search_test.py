@@ -14,6 +14,7 @@ import nomic_jax
 from nomic_jax.embed.embedding_model import EmbeddingModel
 from nomic_jax.errors import UserError
 from nomic_jax.search import answer as search_lib
+from nomic_jax.search import corpus as corpus_lib
 
 
 class FakeModel(EmbeddingModel):
@@ -204,3 +205,16 @@ def test_hybrid_search_fuses_words_and_vectors(tmp_path, model, capsys):
   assert "red chair" in first()
   assert "red lamp" in (line := first(hybrid="bm25"))
   assert line.split()[0] == f"{1 / 61 + 1 / 62:.3f}"
+
+
+def test_documents_of_a_beir_folder_are_called_by_their_ids(tmp_path):
+  (tmp_path / "qrels").mkdir()
+  (tmp_path / "corpus.jsonl").write_text(
+    '{"_id": "d7", "title": "A", "text": "lamp"}\n\n'
+    '{"_id": 0, "text": "red"}\n{"text": "blue"}\n'
+  )
+  assert list(corpus_lib.read(tmp_path)) == [
+    ("A lamp", "d7"),
+    ("red", "0"),
+    ("blue", f"{tmp_path}/corpus.jsonl:4"),
+  ]

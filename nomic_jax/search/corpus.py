@@ -34,8 +34,7 @@ def read(
     UserError: naming the file and row.
   """
   if beir.known(str(path)):
-    for number, text in enumerate(beir.corpus(str(path)), 1):
-      yield text, f"{path}:{number}"
+    yield from beir.corpus(str(path))
   elif markdown.known(str(path)):
     yield from _pages(path)
   elif path.is_dir():

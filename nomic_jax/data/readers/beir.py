@@ -101,8 +101,10 @@ def judged(path: str) -> Iterator[str]:
     print(f"{path}: {missing:,} texts of judgements are missing and left out")
 
 
-def corpus(folder: str) -> Iterator[str]:
-  """Yields every document of a BEIR folder, with its title in front.
+def corpus(folder: str) -> Iterator[tuple[str, str]]:
+  """Yields (text, id) of every document of a BEIR folder.
+
+  Titles stand in front of texts. Without an id, it is the file and line.
 
   Raises:
     UserError: at the first document without text.
@@ -112,7 +114,8 @@ def corpus(folder: str) -> Iterator[str]:
     text = _text(value)
     if text is None:
       raise _no_text(file, number)
-    yield text.titled
+    name = value.get("_id")
+    yield text.titled, f"{file}:{number}" if name is None else str(name)
 
 
 def _read(
