@@ -37,6 +37,27 @@ def test_words(text, expected):
   assert unicode_text.words(text) == expected.split()
 
 
+@pytest.mark.parametrize(
+  "a, b, equal",
+  [
+    ("CAFÉ", "cafe", True),
+    ("ἄνθρωπος", "ανθρωποσ", True),
+    ("סֵפֶר", "ספר", True),
+    ("كِتَاب", "كتاب", True),
+    ("ｈｅｌｌｏ", "hello", True),
+    ("かぎ", "かき", False),  # key, oyster
+    ("パン", "ハン", False),
+    ("ไม่", "ไม้", False),  # no, wood
+    ("कर", "क्र", False),
+    ("한국어", "한국", False),
+  ],
+)
+def test_accents_do_not_matter_but_letters_do(a, b, equal):
+  assert (unicode_text.same(a) == unicode_text.same(b)) == equal
+  decomposed = unicodedata.normalize("NFD", a)
+  assert unicode_text.same(decomposed) == unicode_text.same(a)
+
+
 def test_a_stretched_arabic_word_is_that_word():
   assert unicode_text.words("بـــحر") == unicode_text.words("بحر") == ["بحر"]
 

@@ -34,6 +34,8 @@ _CLUSTER = regex.compile(r"\X")
 # Joiners, soft hyphens, direction marks, and the tatweel, which stretches an
 # Arabic word: ignored inside a word. U+200B is a zero-width space.
 _IGNORED = regex.compile(r"(?V1)[\p{Cf}\p{Variation_Selector}\u0640--\u200b]+")
+# Combining diacritical marks, Hebrew points, Arabic harakat.
+_ACCENTS = re.compile(r"[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u0670]")
 _ASCII_WORD = re.compile(r"[a-z0-9]+")
 _ASCII_BLANK = "".join(map(chr, (*range(33), 127)))
 # Besides white space and controls: characters that are not displayed, such as
@@ -70,14 +72,17 @@ def fold(text: str) -> str:
 
 
 def same(text: str) -> str:
-  """Returns a key that ignores differences of case, accents and spaces."""
+  """Returns a key that ignores differences of case, accents and spaces.
+
+  Accents are those of Latin, Greek and Cyrillic letters, and the points of
+  Hebrew and Arabic. Marks of other scripts are part of the spelling, such as
+  the dakuten in かぎ (key), which かき (oyster) lacks, tone marks in Thai and
+  vowels in Devanagari.
+  """
   text = fold(text)
   if not text.isascii():
-    text = "".join(
-      c
-      for c in unicodedata.normalize("NFKD", text)
-      if not unicodedata.combining(c)
-    )
+    text = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
+    text = unicodedata.normalize("NFKC", text)
   return " ".join(text.split())
 
 
