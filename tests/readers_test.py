@@ -806,6 +806,20 @@ def test_parquet_in_a_bucket(bucket, tmp_path):
   assert len(waits) == 2
 
 
+def test_parquet_on_a_server_that_tells_no_size(bucket, tmp_path, monkeypatch):
+  """Such as an HTTP server that streams its answers."""
+  pyarrow = pytest.importorskip("pyarrow")
+  from pyarrow import parquet
+
+  files, _, waits = bucket
+  parquet.write_table(pyarrow.Table.from_pylist(PAIRS), tmp_path / "x.parquet")
+  files.put(str(tmp_path / "x.parquet"), "/b/x.parquet")
+  monkeypatch.setattr(type(files), "size", lambda self, path: None)
+  with pytest.raises(UserError, match="memory://b/x.parquet: the server does"):
+    _read("memory://b/x.parquet")
+  assert not waits
+
+
 def test_fuzz_jsonl(tmp_path):
   """Any bytes in a file give rows, or an error of one line."""
   hypothesis = pytest.importorskip("hypothesis")

@@ -61,7 +61,7 @@ def as_path(path: str | os.PathLike) -> Place:
       f"{path}: expected a folder, gs://BUCKET/PATH or s3://BUCKET/PATH"
     )
   from etils import epath
-  import fsspec
+  import fsspec.config
 
   try:
     fsspec.get_filesystem_class(scheme)
@@ -97,7 +97,7 @@ def check_reachable(path: Place) -> None:
 
 @contextlib.contextmanager
 def errors(
-  path: Place, unreachable: type[Exception] = UserError
+  path: str | os.PathLike, unreachable: type[Exception] = UserError
 ) -> Iterator[None]:
   """Turns a bucket's errors into one line.
 
@@ -340,7 +340,7 @@ def scratch(path: Place) -> pathlib.Path:
   return pathlib.Path(folder) / path.name
 
 
-def files(path: Place) -> tuple["AbstractFileSystem", str]:
+def files(path: str | os.PathLike) -> tuple["AbstractFileSystem", str]:
   """Returns the fsspec file system of an address, and the path in it.
 
   Raises:

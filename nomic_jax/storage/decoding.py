@@ -10,6 +10,7 @@ cannot, become U+FFFD on input, by `safe`.
 
 import codecs
 from collections.abc import Iterator
+import io
 import os
 import re
 from typing import BinaryIO
@@ -98,7 +99,7 @@ def damaged(
 
 
 def lines(
-  stream: BinaryIO, most: int | None = None
+  stream: BinaryIO | io.BufferedIOBase, most: int | None = None
 ) -> Iterator[tuple[int, bytes | None]]:
   """Yields (number from 1, line without its end) of a file.
 

@@ -20,6 +20,7 @@ from nomic_jax.storage import decoding
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
   from matplotlib.figure import Figure
+  from matplotlib.typing import RcKeyType
 
 
 # Names in a page's style sheet, and the colours used in a PNG.
@@ -44,7 +45,7 @@ CYCLE = (
   "#9aa3b2",
 )
 _DPI = 130
-_STYLE = {
+_STYLE: "dict[RcKeyType, Any]" = {
   "axes.edgecolor": COLORS["soft"],
   "axes.labelcolor": COLORS["soft"],
   "axes.labelsize": 9,
@@ -148,10 +149,11 @@ def inline(figure: "Figure", label: str, titles: Mapping[str, str]) -> str:
   text = re.sub(
     r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL
   )
-  size = re.search(r'viewBox="[^"]*"', text)[0]
+  size = re.search(r'viewBox="[^"]*"', text)
+  assert size, "matplotlib writes a viewBox"
   start = (
     '<svg xmlns:xlink="http://www.w3.org/1999/xlink" '
-    f'{size} role="img" aria-label="{html.escape(label)}">'
+    f'{size[0]} role="img" aria-label="{html.escape(label)}">'
   )
   # A function, since a backslash in a replacement is an escape.
   text = re.sub(r"<svg[^>]*>", lambda _: start, text, count=1)

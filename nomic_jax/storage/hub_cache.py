@@ -57,7 +57,7 @@ def _download(
 
   try:
     get = functools.partial(huggingface_hub.snapshot_download, name)
-    folder = pathlib.Path(get(allow_patterns=patterns))
+    folder = pathlib.Path(get(allow_patterns=[*patterns]))
     if more := further(folder):
       folder = pathlib.Path(get(allow_patterns=[*patterns, *more]))
     return folder

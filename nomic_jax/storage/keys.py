@@ -57,8 +57,9 @@ class Keys:
           f"{self.where}: unknown key '{key}', which may change what the "
           f"model computes.{nearest(key, known)} Remove it if it does not"
         )
-      if known[key] is not ANY and value not in known[key]:
-        wanted = " or ".join(map(repr, known[key]))
+      supported = known[key]  # None: ANY
+      if supported is not None and value not in supported:
+        wanted = " or ".join(map(repr, supported))
         raise UserError(
           f"{self.where}: {key}={value!r} is not supported; expected {wanted}"
         )

@@ -44,7 +44,7 @@ def patch() -> None:
       return ask(directory, *args, **more)
     return _with_s3(ask(f"gs://{inside}", *args, **more))
 
-  build_kvstore_tspec.knows_s3 = True
+  vars(build_kvstore_tspec)["knows_s3"] = True
   tensorstore_utils.build_kvstore_tspec = build_kvstore_tspec
 
 
@@ -65,7 +65,7 @@ def store(bucket: str, path: str) -> Spec:
   Endpoint, region and keys come from the environment. Without keys there,
   tensorstore searches for them as the AWS tools do.
   """
-  spec = {"driver": "s3", "bucket": bucket, "path": path}
+  spec: Spec = {"driver": "s3", "bucket": bucket, "path": path}
   region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
   endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or (
     os.environ.get("AWS_ENDPOINT_URL")

@@ -18,6 +18,7 @@ import pathlib
 import re
 import shutil
 import tempfile
+from typing import cast
 from typing import TypeVar
 import uuid
 
@@ -55,7 +56,9 @@ def expanded(path: str) -> str:
 
 def _named(path: str) -> tuple[str, str]:
   """Splits "NAME=PATH" and "KIND:PATH" into the prefix and the path."""
-  return re.fullmatch(r"([^/~]*[=:])?(.*)", path, re.S).groups("")
+  match = re.fullmatch(r"([^/~]*[=:])?(.*)", path, re.S)
+  assert match, "the pattern fits any text"
+  return match[1] or "", match[2]
 
 
 def expanding(*names: str) -> Callable[[_Function], _Function]:
@@ -78,8 +81,8 @@ def expanding(*names: str) -> Callable[[_Function], _Function]:
         bound.arguments[name] = _expanded(bound.arguments[name])
       return function(*bound.args, **bound.kwargs)
 
-    call.paths = names
-    return call
+    vars(call)["paths"] = names
+    return cast(_Function, call)
 
   return decorated
 

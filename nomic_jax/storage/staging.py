@@ -25,6 +25,7 @@ import os
 import pathlib
 import shutil
 from typing import Any
+from typing import cast
 from typing import NamedTuple
 
 from nomic_jax.errors import Stopped
@@ -32,6 +33,7 @@ from nomic_jax.errors import UserError
 from nomic_jax.storage import buckets
 from nomic_jax.storage import files as files_lib
 from nomic_jax.storage.progress import Progress
+from nomic_jax.storage.values import JsonObject
 
 ENVIRONMENT = "NOMIC_JAX_CACHE"  # the folder for copies; default: ~/.cache
 
@@ -159,7 +161,10 @@ def _listed(path: str | os.PathLike) -> list[_File]:
   files, inside = buckets.files(buckets.as_path(path))
   files.invalidate_cache()
   try:
-    details = buckets.retry(lambda: files.find(inside, detail=True))
+    details = cast(
+      dict[str, JsonObject],
+      buckets.retry(lambda: files.find(inside, detail=True)),
+    )
   except FileNotFoundError:
     return []
   return [
@@ -273,8 +278,9 @@ def _pieces(
     end = min(start + _PIECE, file.size)
     if start == end:  # an empty file
       return b""
-    piece = buckets.retry(
-      lambda: files.cat_file(file.remote, start=start, end=end)
+    piece = cast(
+      bytes,
+      buckets.retry(lambda: files.cat_file(file.remote, start=start, end=end)),
     )
     if len(piece) != end - start:
       raise UserError(

@@ -13,10 +13,15 @@ import io
 import os
 import time
 from typing import BinaryIO
+from typing import cast
+from typing import TYPE_CHECKING
 from typing import TypeVar
 
 from nomic_jax.errors import UserError
 from nomic_jax.storage import buckets
+
+if TYPE_CHECKING:
+  from _typeshed import WriteableBuffer
 
 T = TypeVar("T")
 
@@ -100,7 +105,7 @@ def stamp(path: str) -> list:
   return [name(path), info.get("size"), str(version)]
 
 
-def open_binary(path: str) -> BinaryIO:
+def open_binary(path: str) -> io.BufferedIOBase:
   """Opens a file, decompressing it if its name ends in .gz or .zst.
 
   Raises:
@@ -120,7 +125,7 @@ def open_binary(path: str) -> BinaryIO:
   return stream
 
 
-def open_seekable(path: str) -> BinaryIO:
+def open_seekable(path: str) -> io.BufferedReader:
   """Opens a file for random access, without decompressing it."""
   return (
     open(path, "rb")
@@ -136,7 +141,8 @@ def _retried(ask: Callable[[], T], path: str) -> T:
     UserError: after the last retry, or at once if credentials or permissions
       are missing.
   """
-  for attempt in range(_TRIES):
+  attempt = 0
+  while True:
     try:
       return ask()
     except _FINAL:
@@ -145,13 +151,14 @@ def _retried(ask: Callable[[], T], path: str) -> T:
       if (buckets.classify(e) or ("unreachable",))[0] != "unreachable":
         with buckets.errors(path):
           raise
-      if attempt == _TRIES - 1:
+      attempt += 1
+      if attempt == _TRIES:
         raise UserError(
           f"{path}: cannot be read, tried {_TRIES} times "
           f"({type(e).__name__}: {' '.join(str(e).split())}); check the "
           "bucket and run the same command again"
         ) from e
-      time.sleep(_FIRST_WAIT * 2**attempt)
+      time.sleep(_FIRST_WAIT * 2 ** (attempt - 1))
 
 
 class _Remote(io.RawIOBase):
@@ -163,7 +170,7 @@ class _Remote(io.RawIOBase):
 
   def _open(self) -> BinaryIO:
     files, inside = buckets.files(self._path)
-    file = files.open(inside, "rb")
+    file = cast(BinaryIO, files.open(inside, "rb"))
     if self._at:
       file.seek(self._at)
     return file
@@ -184,27 +191,34 @@ class _Remote(io.RawIOBase):
     """Moves to a position; the next read opens the file there."""
     if whence == io.SEEK_END:
       files, inside = buckets.files(self._path)
-      offset += _retried(lambda: files.size(inside), self._path)
+      size = _retried(lambda: files.size(inside), self._path)
+      if size is None:
+        raise UserError(
+          f"{self._path}: the server does not tell the size of this file, "
+          "which is needed to read its end; download it and give the local path"
+        )
+      offset += size
     elif whence == io.SEEK_CUR:
       offset += self._at
     self._at = offset
     self._file = None
     return offset
 
-  def readinto(self, buffer: memoryview) -> int:
+  def readinto(self, buffer: "WriteableBuffer") -> int:
     """Reads into `buffer`, retrying on errors; returns the number of bytes."""
+    view = memoryview(buffer).cast("B")
 
     def read() -> bytes:
       if self._file is None:
         self._file = self._open()
       try:
-        return self._file.read(len(buffer))
+        return self._file.read(len(view))
       except Exception:
         self._file = None  # Its state is unknown, so open it again.
         raise
 
     data = _retried(read, self._path)
-    buffer[: len(data)] = data
+    view[: len(data)] = data
     self._at += len(data)
     return len(data)
 
@@ -219,7 +233,7 @@ class _Remote(io.RawIOBase):
 class _Zstandard(io.RawIOBase):
   """Decompresses; unlike the library's reader it detects truncation."""
 
-  def __init__(self, stream: BinaryIO):
+  def __init__(self, stream: io.BufferedIOBase):
     import zstandard
 
     self._stream, self._rest = stream, b""
@@ -230,8 +244,9 @@ class _Zstandard(io.RawIOBase):
     """Returns True."""
     return True
 
-  def readinto(self, buffer: memoryview) -> int:
+  def readinto(self, buffer: "WriteableBuffer") -> int:
     """Reads into `buffer`; returns the number of bytes, 0 at the end."""
+    view = memoryview(buffer).cast("B")
     while not self._rest:
       data = self._stream.read1(1 << 16)
       if self._frame is not None and self._frame.eof:
@@ -245,8 +260,8 @@ class _Zstandard(io.RawIOBase):
         self._rest = self._frame.decompress(data)
       except self._error as e:
         raise EOFError(str(e)) from e
-    size = min(len(buffer), len(self._rest))
-    buffer[:size], self._rest = self._rest[:size], self._rest[size:]
+    size = min(len(view), len(self._rest))
+    view[:size], self._rest = self._rest[:size], self._rest[size:]
     return size
 
   def close(self) -> None:
