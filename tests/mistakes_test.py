@@ -181,6 +181,7 @@ def _assert_mistake(place, command, pattern, capsys):
       ":miniatures: no such size; expected one of paper, .* 'miniature'",
     ),
     (["export", "--output=o"], "exactly one of --workdir, --config and"),
+    (["export", "--workdir=", "--output=o"], "exactly one of --workdir, --c"),
   ],
 )
 def test_command_line(made, command, pattern, capsys, monkeypatch):

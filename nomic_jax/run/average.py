@@ -12,6 +12,7 @@ averages, so that the average soon forgets the initial parameters.
 """
 
 from collections.abc import Mapping
+from typing import Any
 from typing import NamedTuple
 
 import jax
@@ -48,7 +49,9 @@ def averaged(decay: float) -> optax.GradientTransformation:
   def init(params: PyTree) -> AverageState:
     return AverageState(jnp.int32(0), jax.tree.map(jnp.copy, params))
 
-  def update(updates: PyTree, state: AverageState, params: PyTree) -> PyTree:
+  def update(
+    updates: PyTree, state: Any, params: PyTree = None
+  ) -> tuple[PyTree, AverageState]:
     t = state.updates.astype(jnp.float32)
     kept = jnp.minimum(decay, (1 + t) / (10 + t))
     average = jax.tree.map(

@@ -71,7 +71,9 @@ class Checkpoints:
     if str(workdir).startswith("s3://"):
       orbax_s3.patch()
     self._workdir, self._best = workdir, best
-    kept = [preservation_policy.LatestN(keep)]
+    kept: list[preservation_policy.PreservationPolicy] = [
+      preservation_policy.LatestN(keep)
+    ]
     if keep_every:
       kept.append(preservation_policy.EveryNSteps(keep_every))
     if best:
@@ -189,6 +191,7 @@ class Checkpoints:
           "its part"
         )
       )
+    assert first, "call it only where there is a checkpoint"
     raise first
 
   def _restore(
@@ -201,8 +204,8 @@ class Checkpoints:
           state=ocp.args.StandardRestore(like), data=ocp.args.JsonRestore()
         ),
       )
-    data.set_state(restored.data)
-    return restored.state
+    data.set_state(restored["data"])
+    return restored["state"]
 
   def _move_aside(self, step: int, taken: int) -> None:
     """Makes room for the checkpoint that will be written at this step."""

@@ -29,11 +29,11 @@ def kept(workdir: Place) -> Iterator[None]:
   the cache in every process and writes it in process 0. It warns and compiles
   if something cannot be read or written.
   """
-  if jax.config.jax_compilation_cache_dir:
-    yield
-    return
   options = _OPTIONS | {"jax_compilation_cache_dir": str(workdir / FOLDER)}
   before = {name: getattr(jax.config, name) for name in options}
+  if before["jax_compilation_cache_dir"]:
+    yield
+    return
   _set(options)
   try:
     yield

@@ -64,7 +64,8 @@ def export(
       the work directory has no checkpoint; if `output` exists and is not an
       exported model; or if the model cannot be written in a requested format.
   """
-  if sum(x is not None for x in (workdir, untrained, model)) != 1:
+  sources = [x for x in (workdir, untrained, model) if x is not None]
+  if len(sources) != 1 or not sources[0]:
     raise UserError(
       "export: specify exactly one of --workdir, --config and --model"
     )
@@ -98,8 +99,11 @@ def export(
   source, taken = model, None
   if workdir is not None:
     source, taken = _checkpoint(workdir, step)
-  found = models.read_model(source) if source else untrained()
-  dims = matryoshka.read(fetch.find(source)) if source else ()
+  if source is not None:
+    found, dims = models.read_model(source), matryoshka.read(fetch.find(source))
+  else:
+    assert untrained, "as checked above"
+    found, dims = untrained(), ()
   if dim is not None:
     if found.classification_head is not None:
       raise UserError(

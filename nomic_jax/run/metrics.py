@@ -247,7 +247,7 @@ class StepLog:
           # updates, which the schedule depends on.
           **({"empty_steps": self._empty} if self._empty else {}),
           "learning_rate": float(
-            self._schedule(number - 1 - self._skipped - self._empty)
+            np.asarray(self._schedule(number - 1 - self._skipped - self._empty))
           ),
           "padding": 1 - self._real / self._slots,
           **speed,

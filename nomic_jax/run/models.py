@@ -37,7 +37,7 @@ def read_model(path: str | os.PathLike) -> ModelFiles:
   if (directory / "checkpoints").is_dir():
     model = _of_training(directory)
   elif workdir != directory:
-    model = _of_training(workdir, int(directory.name))
+    model = _of_training(pathlib.Path(workdir), int(directory.name))
   else:
     model = model_directory.read_model(directory)
   _check_finite(model, directory)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 import re
 from typing import Any
+from typing import cast
 
 from flax.linen import meta
 import jax
@@ -105,8 +106,11 @@ def make(
     multipliers(params)  # raises for patterns that do not fit
     return optax.ScaleByScheduleState(jnp.zeros((), jnp.int32))
 
-  def update(updates, state, params):
-    now = {name: rate(state.count) for name, rate in rates.items()}
+  def update(updates: PyTree, state: Any, params: PyTree = None):
+    now = {
+      name: cast("float | jax.Array", rate(state.count))
+      for name, rate in rates.items()
+    }
 
     def scale(u, p, factor, decay, name):
       if not factor:
@@ -150,9 +154,10 @@ def stable(
     eps: that of `adamw`; a lower bound of sqrt(v).
   """
 
-  def update(gradients, state, params):
+  def update(updates: PyTree, state: optax.OptState, params: PyTree = None):
+    gradients = updates
     updates, state = adamw.update(gradients, state, params)
-    adam = state[0]
+    adam = cast(tuple, state)[0]
     if isinstance(adam, optax.MaskedState):
       adam = adam.inner_state
     correction = 1 - b2**adam.count  # of the bias of v
@@ -244,7 +249,7 @@ def _is_parameter(node: object) -> bool:
 
 
 def _compiled(where: str, rules: Rules) -> list[tuple[re.Pattern, Any]]:
-  kind: Callable[[object], bool] = lambda v: isinstance(v, str)
+  kind: Callable[[Any], bool] = lambda v: isinstance(v, str)
   expected = "a schedule's name"
   if not where.endswith("schedule"):
     kind = lambda v: type(v) in (int, float) and v >= 0

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import contextlib
 import gc
 import logging
-import pathlib
 import sys
 from typing import Any
 import warnings
@@ -15,6 +14,7 @@ from absl import logging as absl_logging
 
 from nomic_jax.errors import UserError
 from nomic_jax.storage import buckets
+from nomic_jax.storage.values import Place
 
 
 @contextlib.contextmanager
@@ -60,7 +60,7 @@ _FULL = (
 
 
 @contextlib.contextmanager
-def disk_errors(workdir: pathlib.Path) -> Iterator[None]:
+def disk_errors(workdir: Place) -> Iterator[None]:
   """Turns errors of a full or unwritable disk into one line."""
   try:
     yield
@@ -81,7 +81,7 @@ def disk_errors(workdir: pathlib.Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def damage(path: pathlib.Path) -> Iterator[None]:
+def damage(path: Place) -> Iterator[None]:
   """Turns Orbax's errors for a damaged checkpoint into one line."""
   try:
     yield

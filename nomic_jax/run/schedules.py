@@ -100,9 +100,10 @@ def steps_of(
     UserError: for another unit, or one that is not fixed in this training run.
   """
   match = re.fullmatch(r"\s*([\d.eE+-]+)\s*([a-z]+|%)?\s*", str(amount))
+  number, unit = match.groups("steps") if match else ("", "")
   try:
-    number, unit = float(match[1]), match[2] or "steps"
-  except (TypeError, ValueError):
+    number = float(number)
+  except ValueError:
     raise UserError(
       f"config.optimizer.{field}: '{amount}' is not a length of training; "
       "expected for example '700 steps', '6%', '1e6 examples' or '2e9 tokens'"
@@ -115,7 +116,7 @@ def steps_of(
   one_of(
     unit, _UNITS, f"config.optimizer.{field}: '{amount}' has an unknown unit"
   )
-  if unit not in (per_step or {}):
+  if per_step is None or unit not in per_step:
     raise UserError(
       f"config.optimizer.{field}: '{amount}', but the number of {unit} per "
       "step is not fixed for this data; specify steps, % or examples"

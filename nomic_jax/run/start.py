@@ -191,9 +191,10 @@ def _changed(a: Architecture, config: Mapping[str, Any]) -> Architecture:
       )
     a = a.with_rope(local=True, base=chosen["rotary_base_local"])
   if a.rotary:
-    a = a.with_rope(
-      **{ours: chosen[k] or None for k, ours in _ROPE.items() if k in chosen}
-    )
+    rope: dict[str, Any] = {
+      ours: chosen[k] or None for k, ours in _ROPE.items() if k in chosen
+    }
+    a = a.with_rope(**rope)
     fields.append("max_length")
   with options_of("config.encoder"):
     head = head.simple(

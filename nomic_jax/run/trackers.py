@@ -8,7 +8,6 @@ metrics.jsonl is always written.
 
 from collections.abc import Callable
 import hashlib
-import pathlib
 
 import ml_collections
 
@@ -70,7 +69,7 @@ def _tensorboard(workdir: Place, done: int) -> Callable[[Row | None], None]:
 
 
 def _wandb(
-  config: ml_collections.ConfigDict, workdir: pathlib.Path
+  config: ml_collections.ConfigDict, workdir: Place
 ) -> Callable[[Row | None], None]:
   """Logs to the project `config.log.wandb`; WANDB_MODE=offline logs locally."""
   import wandb

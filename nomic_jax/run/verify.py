@@ -204,4 +204,6 @@ def _exists(path: str) -> bool:
 
 
 def _of_values(values: dict | None) -> str | None:
-  return values and fingerprints.of_text(json.dumps(values, sort_keys=True))
+  if values is None:
+    return None
+  return fingerprints.of_text(json.dumps(values, sort_keys=True))

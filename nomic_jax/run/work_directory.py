@@ -87,7 +87,7 @@ def check(
     buckets.check_reachable(workdir)
   else:
     decoding.check_name(workdir, "a work directory")
-    places.settle(workdir)
+    places.settle(pathlib.Path(workdir))
   path = workdir / "config.json"
   if not (path.is_file() and (workdir / "encoder.json").is_file()):
     refusal = (
@@ -176,9 +176,7 @@ def check_start(
     )
 
 
-def _extend(
-  path: pathlib.Path, field: str, before: float, after: float
-) -> None:
+def _extend(path: Place, field: str, before: float, after: float) -> None:
   """Records in config.json that the training run is longer now."""
   name = field.removeprefix("config.")
   if processes.is_first():
