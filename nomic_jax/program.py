@@ -45,7 +45,7 @@ class Run(NamedTuple):
 
   mesh: Mesh
   init: Callable[[], step_lib.TrainState]
-  step: Callable[..., tuple[step_lib.TrainState, step_lib.Metrics]]
+  step: jax.stages.Wrapped
   encoder: Encoder  # without dropout, like `loss`
   loss: losses.Loss
   state: step_lib.TrainState  # shapes and shardings of the state

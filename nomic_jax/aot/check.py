@@ -9,6 +9,7 @@ estimates from its cycle counts, and labelled as such; for GPUs it counts none.
 from collections.abc import Iterator
 import contextlib
 import copy
+import dataclasses
 import json
 import math
 import time
@@ -154,8 +155,9 @@ def one(
     if "RESOURCE_EXHAUSTED" not in str(e):
       raise
     return report | {"fits": False, "memory": cost.exceeded(str(e), chip)}
-  memory = compiled.memory_analysis()
-  summary = hlo.summarise(compiled.as_text())
+  memory, text = compiled.memory_analysis(), compiled.as_text()
+  assert memory is not None and text is not None, "XLA compiled it"
+  summary = hlo.summarise(text)
   # On TPUs less than arguments plus temporaries, some of which are in VMEM.
   peak = memory.peak_memory_in_bytes or (
     memory.argument_size_in_bytes
@@ -173,9 +175,9 @@ def one(
       "temporaries": memory.temp_size_in_bytes,
     },
     "cycles": summary.cycles,
-    "kernels": [k._asdict() for k in summary.kernels],
+    "kernels": [dataclasses.asdict(k) for k in summary.kernels],
     "unknown_loops": summary.unknown_loops,
-    "collectives": [c._asdict() for c in summary.collectives],
+    "collectives": [dataclasses.asdict(c) for c in summary.collectives],
   }
   if chip.clock is None:
     return report | {"unestimated": chip.unestimated}
@@ -187,13 +189,14 @@ def one(
 @contextlib.contextmanager
 def _without_cache() -> Iterator[None]:
   """Disables JAX's compilation cache, which can only load local programs."""
-  before = jax.config.jax_enable_compilation_cache
-  jax.config.update("jax_enable_compilation_cache", False)
+  enabled = "jax_enable_compilation_cache"
+  before = getattr(jax.config, enabled)
+  jax.config.update(enabled, False)
   compilation_cache.reset_cache()  # JAX checks only once whether it is enabled
   try:
     yield
   finally:
-    jax.config.update("jax_enable_compilation_cache", before)
+    jax.config.update(enabled, before)
     compilation_cache.reset_cache()
 
 

@@ -74,7 +74,8 @@ class Instruction(NamedTuple):
     ]
 
 
-class Collective(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Collective:
   """Collectives of one kind, inside or outside loops, over all iterations.
 
   Attributes:
@@ -90,7 +91,8 @@ class Collective(NamedTuple):
   bytes: int
 
 
-class Kernel(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Kernel:
   """A hand-written kernel, for which there is no estimate.
 
   Attributes:
@@ -127,7 +129,9 @@ def summarise(text: str) -> Summary:
   program, entry = parse(text)
   cycles = dict(matmul=0, attention=0, other=0)
   unknown = 0
-  kernels: collections.Counter = collections.Counter()
+  kernels: collections.Counter[tuple[str, tuple[int, ...]]] = (
+    collections.Counter()
+  )
   collectives: dict[tuple[str, bool], tuple[int, int]] = {}
   seen = set()
   for step in _walk(program, entry):
@@ -221,7 +225,7 @@ def _trips(program: dict[str, list[Instruction]], loop: Instruction) -> int:
   condition = re.search(r"condition=%?([\w.\-]+)", loop.rest)
   limits = [
     int(i.rest.split(")")[0])
-    for i in program.get(condition[1], [])
+    for i in (program.get(condition[1], []) if condition else [])
     if i.opcode == "constant" and i.result.startswith("s32[]")
   ]
   return limits[0] if len(limits) == 1 else 0
@@ -293,7 +297,8 @@ def size_of(result: str) -> int:
 
 def _shape(result: str) -> tuple[int, ...]:
   """Returns the shape of a type's first array."""
-  return _sizes(_ARRAY.search(result)[2])
+  match = _ARRAY.search(result)
+  return _sizes(match[2]) if match else ()
 
 
 def _sizes(dims: str) -> tuple[int, ...]:

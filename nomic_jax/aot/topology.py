@@ -7,6 +7,7 @@ does so for a GPU that is described to it.
 """
 
 import dataclasses
+import functools
 import importlib.util
 import math
 import os
@@ -75,7 +76,8 @@ class Chip:
 LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192)
 
 _GIB = 2**30
-_GPU = dict(
+_gpu = functools.partial(
+  Chip,
   memory_share=compiler_flags.GPU_MEMORY_SHARE,
   unestimated="XLA counts no cycles for GPUs",
 )
@@ -120,8 +122,8 @@ CHIPS = {
     devices=2,
     unestimated="the clock of this chip is not published",
   ),
-  "h100": Chip(84_978_434_048, flops.PEAKS["NVIDIA H100"], **_GPU),
-  "h200": Chip(150_754_820_096, flops.PEAKS["NVIDIA H200"], **_GPU),
+  "h100": _gpu(84_978_434_048, flops.PEAKS["NVIDIA H100"]),
+  "h200": _gpu(150_754_820_096, flops.PEAKS["NVIDIA H200"]),
 }
 _FLAT = ("2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
 _SOLID = (

@@ -106,6 +106,7 @@ def listed(
       text = _compiled(
         backend, device, length, dtype, _HEADS, 2**16 // length
       ).as_text()
+      assert text, "a TPU's program has a text"
       cost = bundles.of_flash_tpu(
         dict(bundles.kernels(text, folder)),
         length,
@@ -134,10 +135,12 @@ def visits(
 ) -> tuple[float, float]:
   """Returns the pairs of blocks that a row visits, forward and backward."""
   queries, keys, back_queries, back_keys = sizes
-  count = lambda *pair: float(
-    np.diff(common.ranges(segment_ids(2, length), *pair, Reach()), axis=1).sum()
-    / 2
-  )
+
+  def count(first: int, second: int) -> float:
+    ids = jnp.asarray(segment_ids(2, length))
+    ranges = common.ranges(ids, first, second, Reach())
+    return float(np.diff(ranges, axis=1).sum() / 2)
+
   return count(queries, keys), count(back_keys, back_queries)
 
 
@@ -174,7 +177,7 @@ def _seconds(backend, device, length, dtype, rows, gradient):
   """Returns the median of several runs, or the exception if one fails."""
   try:
     run = _compiled(backend, device, length, dtype, _HEADS, rows, gradient)
-    args = [
+    args: list[jax.Array | np.ndarray] = [
       jnp.ones(s.shape, s.dtype) for s in _shapes(length, dtype, _HEADS, rows)
     ]
     args[1] = segment_ids(rows, length)

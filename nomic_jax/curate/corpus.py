@@ -14,6 +14,7 @@ determine which documents may be negatives.
 from collections.abc import Sequence
 import hashlib
 import pathlib
+from typing import overload
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class Corpus:
     self,
     source: dataset.Source,
     rows: np.ndarray,
-    others: Sequence[str],
+    others: "Sequence[str] | Others",
     label: str,
   ):
     """Reads `rows` of `source` and the extra documents `others` once."""
@@ -158,7 +159,7 @@ class Texts:
   def __init__(
     self,
     source: dataset.Source,
-    others: Sequence[str],
+    others: "Sequence[str] | Others",
     firsts: list[tuple[int, int]],
   ):
     self._source, self._others = source, others
@@ -167,10 +168,16 @@ class Texts:
   def __len__(self) -> int:
     return len(self._firsts)
 
+  @overload
+  def __getitem__(self, at: int) -> str: ...
+
+  @overload
+  def __getitem__(self, at: slice) -> list[str]: ...
+
   def __getitem__(self, at: int | slice) -> str | list[str]:
     if isinstance(at, slice):
       return [self[i] for i in range(*at.indices(len(self)))]
-    row, slot = self._firsts[at].tolist()
+    row, slot = map(int, self._firsts[at])
     if slot == _OTHER:
       return self._others[row]
     if slot == _QUERY:

@@ -149,7 +149,7 @@ def decide_chunk(
     decision=decision,
     score=score,
     nearest=nearest,
-    recall=np.float32(recall),
+    recall=np.array(recall, np.float32),
     counts=np.array(json.dumps(counts)),
   )
   done.discard(*folders)
@@ -168,7 +168,7 @@ def _distinct(
   number = {}
   of = np.array([number.setdefault(k, len(number)) for k in keys], np.int64)
   _, first = np.unique(of, return_index=True)
-  return [texts[i] for i in first], first, of
+  return [texts[int(i)] for i in first], first, of
 
 
 def _search(

@@ -51,7 +51,7 @@ class Near:
     self._index = rensa.RMinHashLSH(
       threshold=threshold, num_perm=_PERMUTATIONS, num_bands=bands(threshold)
     )
-    self._hashes: dict[int, object] = {}
+    self._hashes: dict[int, rensa.RMinHash] = {}
 
   def earlier(self, row: int, query: str, document: str) -> int | None:
     """Returns the first nearly equal row, or records `row` and None."""

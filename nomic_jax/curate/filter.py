@@ -7,6 +7,7 @@ are independent: each is decided once (see `decide`) and the result is saved,
 and processes share them.
 """
 
+from collections.abc import Iterator
 from collections.abc import Sequence
 import json
 import os
@@ -20,6 +21,7 @@ from nomic_jax.curate import rewrite
 from nomic_jax.curate import similarity_report
 from nomic_jax.data import dataset
 from nomic_jax.data import kinds
+from nomic_jax.data.records import Row
 from nomic_jax.embed import store as embeddings
 from nomic_jax.errors import UserError
 from nomic_jax.mesh import processes
@@ -184,7 +186,9 @@ def _write(
   print(f"filter: {len(kept):,} of {len(source):,} pairs kept")
   print("\n".join(rewrite.table(by_source)))
   print("\n".join(report.examples(examples)))
-  train = ({**source[i], "score": float(score[i])} for i in kept.tolist())
+  train: Iterator[Row] = (
+    {**source[i], "score": float(score[i])} for i in kept.tolist()
+  )
   rewrite.write(
     input,
     output,

@@ -46,7 +46,8 @@ def sources_of(source: dataset.Source) -> tuple[list[str], np.ndarray]:
   # Older data directories do not record sources, so their rows are read.
   runs = source.runs or [[row["source"], 1] for row in source]
   names, number = np.unique([name for name, _ in runs], return_inverse=True)
-  return names.tolist(), np.repeat(number, [length for _, length in runs])
+  lengths = np.array([length for _, length in runs], np.int64)
+  return names.tolist(), np.repeat(number, lengths)
 
 
 def split(

@@ -13,6 +13,7 @@ the paper (arXiv 2402.01613, section 4.3), and need no embedding.
 
 from collections.abc import Sequence
 import os
+from typing import cast
 
 import numpy as np
 
@@ -170,12 +171,11 @@ def _read(
   processes.barrier("corpus")
   others = corpora.Others(done.path("corpus"))
   result = []
-  for i, (of_random_source, name), rows, _ in (
-    (i, *group) for i, group in enumerate(split)
-  ):
+  for i, of in enumerate(split):
+    of_random_source, name = cast(tuple[bool, str], of.kind)
     texts = corpora.Corpus(
       source,
-      rows,
+      of.rows,
       [] if of_random_source else others,
       f"reading {name or input}",
     )
@@ -273,7 +273,7 @@ def _mine(
       if processes.is_first():
         done.save(chunk.name, rows=chosen, scores=scores)
   if processes.is_first():
-    done.save(name, score=own, recall=np.float32(recall))
+    done.save(name, score=own, recall=np.array(recall, np.float32))
     done.discard(f"{name}-query", f"{name}-document")
 
 

@@ -63,7 +63,7 @@ class Parts:
     """Saves arrays under `name`; they appear whole or not at all."""
     with files.replacing(self._folder / f"{name}.npz") as temporary:
       with open(temporary, "wb") as f:
-        np.savez(f, **arrays)
+        np.savez(f, **arrays)  # pyright: ignore[reportArgumentType]
 
   def load(self, name: str) -> dict[str, np.ndarray]:
     """Returns the arrays saved under `name`."""

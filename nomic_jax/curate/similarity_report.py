@@ -77,7 +77,7 @@ class Report:
   def _examples(self, kept: bool, count: int, width: int) -> Iterator[str]:
     rows = np.flatnonzero((self._decision == 0) == kept)
     for i in np.random.default_rng(0).permutation(rows)[:count].tolist():
-      row, outcome = self._source[i], self._outcomes[self._decision[i]]
+      row, outcome = self._source[i], self._outcomes[int(self._decision[i])]
       label = "kept" if kept else f"dropped ({outcome})"
       yield (
         f"{label}, similarity {self._score[i]:.3f}: row {i} {row['location']}"
@@ -92,11 +92,11 @@ class Report:
     """Returns a PNG: histograms of similarities of all rows and of sources."""
     names, number = groups.sources_of(self._source)
     sizes = np.bincount(number, minlength=len(names))
-    shown = [("all", slice(None))]
+    shown: list[tuple[str, slice | np.ndarray]] = [("all", slice(None))]
     if len(names) > 1:
       shown += [
         (names[i] or "(no source)", number == i)
-        for i in np.argsort(-sizes)[: _PANELS - 1]
+        for i in np.argsort(-sizes)[: _PANELS - 1].tolist()
         if sizes[i] >= _FEW
       ]
     figure, panels = drawing.panels(*drawing.grid(len(shown)), height=2.6)

@@ -11,6 +11,8 @@ import numpy as np
 
 from nomic_jax.errors import UserError
 
+Ids = Sequence[int] | np.ndarray  # the tokens of a text
+
 _LONGEST = 8192  # tokens of a row for which the attention kernels are measured
 
 
@@ -32,7 +34,7 @@ class Packed(NamedTuple):
 
 
 def pack(
-  texts: Sequence[Sequence[int]],
+  texts: Sequence[Ids],
   row_length: int,
   slots: int,
   rows_multiple: int = 1,
@@ -152,7 +154,7 @@ def best_fit(
 
 
 def fill(
-  texts: Sequence[Sequence[int]],
+  texts: Sequence[Ids],
   rows: Sequence[Sequence[int]],
   count: int,
   row_length: int,

@@ -52,12 +52,14 @@ class Classifier:
   """
 
   def __init__(self, files: ModelFiles, path: str, dtype: str = "float32"):
+    head = files.classification_head
+    assert head is not None, "see `load`"
     self.path = path
     self.params = {
       "encoder": {k: v for k, v in files.params.items() if k != "pooler"},
-      "classification_head": files.classification_head,
+      "classification_head": head,
     }
-    count = files.classification_head["classifier"]["bias"].size
+    count = head["classifier"]["bias"].size
     usage = files.usage
     self.task = usage.task or ("regression" if count == 1 else "single")
     self.classes: tuple[str, ...] = ()

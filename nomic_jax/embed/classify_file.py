@@ -17,6 +17,7 @@ from nomic_jax.storage import formats
 from nomic_jax.storage import places
 from nomic_jax.storage.files import replacing
 from nomic_jax.storage.progress import Progress
+from nomic_jax.storage.values import JsonObject
 
 _OUTPUTS = (".csv", ".tsv", ".jsonl")
 _TOGETHER = 1024  # texts
@@ -64,12 +65,15 @@ def classify_file(
     Progress(total, "texts", "classifying") as progress,
   ):
     if output.endswith(".jsonl"):
-      put = lambda row: stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+      def put(row: dict) -> None:
+        stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+
     else:
       delimiter = "\t" if output.endswith(".tsv") else ","
       writer = None
 
-      def put(row):
+      def put(row: dict) -> None:
         nonlocal writer
         if writer is None:
           writer = csv.DictWriter(stream, list(row), delimiter=delimiter)
@@ -120,7 +124,9 @@ def _rows(
   chances = model.probabilities(logits) if model.classes else None
   for i, (text, label) in enumerate(zip(texts, labels)):
     pair = (text,) if isinstance(text, str) else text
-    row = dict(zip(("text",) if len(pair) == 1 else ("text", "second"), pair))
+    row: JsonObject = dict(
+      zip(("text",) if len(pair) == 1 else ("text", "second"), pair)
+    )
     row["label"] = label
     if chances is not None:
       if model.task == "single":

@@ -14,12 +14,14 @@ import os
 import pathlib
 import shutil
 import sys
+from typing import cast
 
 import numpy as np
 
 import nomic_jax
 from nomic_jax.embed import finite
 from nomic_jax.embed import quantize
+from nomic_jax.embed.model import Model
 from nomic_jax.embed.vectors import model_fingerprint
 from nomic_jax.errors import Stopped
 from nomic_jax.errors import UserError
@@ -76,7 +78,8 @@ def embed_file(
   total = sum(1 for _ in formats.texts(source, column))
   if not total:
     raise UserError(f"{source}: contains no texts")
-  loaded = nomic_jax.load(model, dtype, pooled_norm)
+  # A classifier raises when asked for what only a Model has.
+  loaded = cast(Model, nomic_jax.load(model, dtype, pooled_norm))
   if normalize is None:
     normalize = loaded.normalize
   options = {

@@ -148,7 +148,7 @@ class Embedder:
         "multiprocessing.get_context('spawn'), or load models only in workers"
       )
 
-  def plan(self, ids: Sequence[Sequence[int]]) -> list[Block]:
+  def plan(self, ids: Sequence[pack.Ids]) -> list[Block]:
     """Packs texts, each at most `longest` tokens, into blocks."""
     rows = pack.best_fit([len(i) for i in ids], self._row_length, _slots)
     by_length = collections.defaultdict(list)

@@ -63,7 +63,7 @@ class Model(EmbeddingModel):
     architecture: Architecture,
     params: dict,
     tokenizer: tokenizers.Tokenizer,
-    prompts: dict[str, str],
+    prompts: Mapping[str, str],
     max_tokens: int | None = None,
     dtype: str = "float32",
     devices: Sequence[jax.Device] | None = None,
@@ -205,6 +205,7 @@ class Model(EmbeddingModel):
         "learned positions; use a model with rotary positions"
       )
     if a.rotary:
+      assert a.rope, "a model without a table of positions has one"
       factor = a.rope.factor or (
         2.0 if tokens > a.rope.trained_length else None
       )

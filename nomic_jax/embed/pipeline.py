@@ -5,13 +5,13 @@
 import collections
 from collections.abc import Iterable
 from collections.abc import Iterator
-from collections.abc import Sequence
 from concurrent import futures
 from typing import NamedTuple
 
 import numpy as np
 import tokenizers
 
+from nomic_jax.data.pack import Ids
 from nomic_jax.embed import quantize
 from nomic_jax.embed.embedding_model import unit
 from nomic_jax.embed.inference import Block
@@ -90,21 +90,20 @@ class Pipeline(NamedTuple):
       for ids in self._tokenize(window)[0]
     ]
 
-  def _tokenize(self, texts: list[str]) -> tuple[list[Sequence[int]], int]:
+  def _tokenize(self, texts: list[str]) -> tuple[list[Ids], int]:
     """Returns the token ids of texts, and how many texts were cut."""
     texts = list(map(decoding.safe, texts))  # required by the tokenizer
     limit, cut = self.max_tokens, 0
     texts = shorten(self.tokenizer, texts, limit)
-    ids = [e.ids for e in self.tokenizer.encode_batch_fast(texts)]
+    encoded = self.tokenizer.encode_batch_fast(texts)
+    ids: list[Ids] = [e.ids for e in encoded]
     for n, tokens in enumerate(ids):
       if len(tokens) > limit:
         ids[n] = self.special.cut(tokens, limit)
         cut += 1
     return ids, cut
 
-  def _prepare(
-    self, texts: list[str]
-  ) -> tuple[list[Block], list[Sequence[int]], int]:
+  def _prepare(self, texts: list[str]) -> tuple[list[Block], list[Ids], int]:
     """Returns the blocks of a window, its token ids and how many were cut."""
     ids, cut = self._tokenize(texts)
     return self.embedder.plan(ids), ids, cut

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from collections.abc import Sequence
 import os
 import pathlib
+from typing import cast
+from typing import Protocol
 import warnings
 
 import numpy as np
@@ -25,6 +27,19 @@ from nomic_jax.storage.progress import Progress
 
 PIECE = 4096  # texts per piece: the work that a kill can lose
 
+
+class Texts(Protocol):
+  """Texts that are read on demand, such as a list of them."""
+
+  def __len__(self) -> int:
+    """Returns their number."""
+    ...
+
+  def __getitem__(self, at: slice, /) -> Sequence[str]:
+    """Returns the texts at these numbers."""
+    ...
+
+
 # A model or work directory, or a model; see `embedding_model.adapted`.
 Given = str | os.PathLike | EmbeddingModel | Encodes
 
@@ -34,7 +49,8 @@ def load(model: Given, dtype: str = "float32") -> EmbeddingModel:
   if isinstance(model, (str, os.PathLike)):
     import nomic_jax  # Late, since it imports the encoder.
 
-    model = nomic_jax.load(os.fspath(model), dtype)
+    # A classifier raises when asked for what only such a model has.
+    model = cast(EmbeddingModel, nomic_jax.load(os.fspath(model), dtype))
   return adapted(model)
 
 
@@ -88,7 +104,7 @@ def _path(folder: pathlib.Path, piece: int) -> pathlib.Path:
 
 def embed(
   model: EmbeddingModel,
-  texts: Sequence[str],
+  texts: Texts,
   prompt: str,
   folder: pathlib.Path,
   *,
@@ -100,7 +116,7 @@ def embed(
 
   Args:
     model: embeds the texts, so that inner products are its similarity.
-    texts: a sequence whose slices are lists of texts.
+    texts: the texts.
     prompt: prefix of each text.
     folder: contains the pieces; created if necessary.
     label: the label of the progress bar.

@@ -37,12 +37,12 @@ def encode(
   Raises:
     UserError: if a vector is not finite; the message quotes its text.
   """
-  if prompt not in model.prompts:
+  name = prompt if prompt in model.prompts else None
+  if name is None:
     if prompt.startswith("search_") and model.default_prompt:
       model = model.without_default_prompt()
-    prompt = None
   options.setdefault("normalize", True)
-  vectors = model.encode(texts, prompt=prompt, **options)
+  vectors = model.encode(texts, prompt=name, **options)
   bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
   if len(bad):
     raise UserError(

@@ -10,6 +10,7 @@ files and by common spellings.
 
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 import json
 from typing import NamedTuple
 
@@ -76,7 +77,7 @@ class SpecialTokens(NamedTuple):
       [self.head, ids, self.tail], dtype=np.int32, casting="unsafe"
     )
 
-  def cut(self, ids: np.ndarray | list[int], length: int) -> np.ndarray:
+  def cut(self, ids: np.ndarray | Sequence[int], length: int) -> np.ndarray:
     """Truncates a text's ids to `length` and keeps its tail.
 
     Args:

@@ -112,10 +112,7 @@ class Embeddings:
     jax.eval_shape(self._embed, run.state.params, self._block([[1]], [[0]]))
 
   def vectors(
-    self,
-    params: Params,
-    texts: Sequence[Sequence[int]],
-    check: Callable[[], None],
+    self, params: Params, texts: Sequence[pack.Ids], check: Callable[[], None]
   ) -> np.ndarray:
     """Returns vectors [N, D] of token ids; products are the similarity."""
     if not texts:
@@ -145,7 +142,7 @@ class Embeddings:
     return unit(vectors) if self._unit else vectors
 
   def _block(
-    self, texts: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]
+    self, texts: Sequence[pack.Ids], rows: Sequence[Sequence[int]]
   ) -> dict[str, jax.Array]:
     """Returns a batch of tokens [1, B, S], with rows over the devices."""
     packed = pack.fill(texts, rows, self._rows, self._length, self._pad)
