@@ -182,6 +182,14 @@ def test_depth_zero_is_all_random_never_a_positive(tmp_path):
     assert not {"answer@10", "second@20"} & set(row["negatives"])
 
 
+def test_where_nothing_is_searched_there_is_no_recall(tmp_path):
+  for depth in (0, 3):
+    _, stats = _mined(
+      tmp_path, _FAN, f"{depth}", negatives=2, depth=depth, store="int8"
+    )
+    assert ("recall" in stats) == bool(depth)
+
+
 def test_earlier_negatives_are_candidates(tmp_path):
   rows = [
     dataset.row("q@0", "a@5", negatives=["n@30", "a@5"]),

@@ -302,7 +302,7 @@ def _write(
     "negatives": rows.negatives,
     "similarity": rows.similarity,
   }
-  if flags.store != "float32":
+  if rows.recall is not None:
     stats["recall"] = rows.recall
     rewrite.print_recall(flags.store, rows.recall)
   kept = stats["rows"]["kept"]

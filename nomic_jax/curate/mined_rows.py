@@ -55,7 +55,8 @@ class MinedRows:
     by_source: counts as from `rewrite.count_sources`.
     negatives: numbers of given, mined, random and missing negatives.
     similarity: mean cosine of positives and of mined negatives.
-    recall: if the store is not float32; else None.
+    recall: see `neighbours.recall`; None if the store is float32, or nothing
+      was searched.
   """
 
   def __init__(
