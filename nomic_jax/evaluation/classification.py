@@ -13,6 +13,7 @@ from collections.abc import Hashable
 from collections.abc import Sequence
 import dataclasses
 import pathlib
+from typing import cast
 from typing import ClassVar
 import warnings
 
@@ -20,6 +21,7 @@ import numpy as np
 
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import maps
+from nomic_jax.evaluation.systems import Dense
 from nomic_jax.evaluation.systems import Head
 from nomic_jax.evaluation.systems import System
 from nomic_jax.evaluation.task import Outcome
@@ -77,14 +79,14 @@ class ClassificationTask(Task):
       [label for _, label in self.train], self.experiments, self.per_class
     )
     used = sorted(set().union(*chosen))
-    vectors = system.encode(
+    vectors = cast(Dense, system).encode(
       [self.train[i][0] for i in used] + [text for text, _ in self.test],
       _PROMPT,
       normalize=False,
     )
     position = {row: i for i, row in enumerate(used)}
     class_index = {label: i for i, label in enumerate(self._classes())}
-    items = [[class_index[label] for _, label in self.test]]
+    columns = [[class_index[label] for _, label in self.test]]
     for some in chosen:
       fit = linear_model.LogisticRegression(max_iter=100, random_state=_SEED)
       with warnings.catch_warnings():
@@ -93,8 +95,8 @@ class ClassificationTask(Task):
           vectors[[position[i] for i in some]],
           [class_index[self.train[i][1]] for i in some],
         )
-      items.append(fit.predict(vectors[len(used) :]))
-    items = np.array(items).T
+      columns.append(list(fit.predict(vectors[len(used) :])))
+    items = np.array(columns).T
     rows_shown = maps.chosen([label for _, label in self.test])
     texts, groups = zip(*(self.test[row] for row in rows_shown))
     return Outcome(
@@ -145,7 +147,12 @@ class ClassificationTask(Task):
       "F1": float(
         np.mean(
           [
-            metrics.f1_score(gold, s, average="macro", zero_division=0)
+            metrics.f1_score(
+              gold,
+              s,
+              average="macro",
+              zero_division=0,  # pyright: ignore[reportArgumentType]
+            )
             for s in predictions
           ]
         )

@@ -11,12 +11,14 @@ from collections.abc import Hashable
 from collections.abc import Sequence
 import dataclasses
 import pathlib
+from typing import cast
 from typing import ClassVar
 
 import numpy as np
 
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import maps
+from nomic_jax.evaluation.systems import Dense
 from nomic_jax.evaluation.systems import System
 from nomic_jax.evaluation.task import Outcome
 from nomic_jax.evaluation.task import Task
@@ -55,7 +57,7 @@ class ClusteringTask(Task):
     """Clusters the texts of each set with k-means; see `Task`."""
     from sklearn import cluster
 
-    vectors = system.encode(
+    vectors = cast(Dense, system).encode(
       [t for texts, _ in self.sets for t in texts], _PROMPT
     )
     items, start = [], 0
@@ -79,8 +81,9 @@ class ClusteringTask(Task):
         )
       )
       start += len(texts)
-    shown = maps.chosen(self.sets[0][1])
-    texts, groups = ([column[row] for row in shown] for column in self.sets[0])
+    texts, groups = self.sets[0]
+    shown = maps.chosen(groups)
+    texts, groups = [texts[i] for i in shown], [groups[i] for i in shown]
     return Outcome(
       np.concatenate(items),
       **maps.points(system, texts, groups, dict.fromkeys(groups, _PROMPT)),

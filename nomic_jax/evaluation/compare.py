@@ -56,7 +56,9 @@ def draws(task: Task, items: np.ndarray) -> np.ndarray:
   )
 
 
-def interval(score: float, drawn: Sequence[float]) -> tuple[float, float]:
+def interval(
+  score: float, drawn: Sequence[float] | np.ndarray
+) -> tuple[float, float]:
   """Returns the bounds of 95 % of the samples; NaN if none is finite.
 
   The samples are shifted such that their mean is the score, because some scores

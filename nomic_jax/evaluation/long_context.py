@@ -275,6 +275,7 @@ def find(
       f"--tasks={group}: {', '.join(missing)} not found in {where}; see "
       "nomic_jax/evaluation/long_context.py for what each is"
     )
+  assert data, "otherwise something is missing"
   return [
     AtLength(make(data), tokens, f"{group}/{name}", group)
     for name, (make, _) in chosen.items()

@@ -12,10 +12,12 @@ for retrieval, "clustering", and "classification" otherwise. Vectors have length
 """
 
 from typing import Any
+from typing import cast
 
 import numpy as np
 
 import nomic_jax
+from nomic_jax.embed.model import Model
 from nomic_jax.evaluation import systems
 from nomic_jax.model.usage import check_ranked
 
@@ -49,7 +51,8 @@ class MtebModel:
       self._system, name = model_name, "local"
     else:
       self._system, name = (
-        systems.Dense(nomic_jax.load(model_name)),
+        # A classifier raises when asked for what only a Model has.
+        systems.Dense(cast(Model, nomic_jax.load(model_name))),
         (str(model_name).rstrip("/").rpartition("/")[2]),
       )
     self._similarity = check_ranked(self._system.model.similarity_fn_name)

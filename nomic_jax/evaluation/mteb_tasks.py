@@ -15,12 +15,14 @@ import logging
 import os
 import pathlib
 from typing import Any
+from typing import cast
 from typing import ClassVar
 import warnings
 
 import numpy as np
 
 from nomic_jax.errors import UserError
+from nomic_jax.evaluation.systems import Dense
 from nomic_jax.evaluation.systems import System
 from nomic_jax.evaluation.task import Outcome
 from nomic_jax.evaluation.task import Task
@@ -128,9 +130,8 @@ class MtebTask(Task):
   @property
   def metrics(self) -> tuple[str, ...]:
     """The main metric of mteb, or that of the paper."""
-    return (
-      _SCORES.get(self.task.metadata.type, self.task.metadata.main_score),
-    )
+    main: str = self.task.metadata.main_score
+    return (_SCORES.get(self.task.metadata.type, main),)
 
   @property
   def size(self) -> str:
@@ -158,7 +159,7 @@ class MtebTask(Task):
       try:
         # mteb changes a task that it runs, so pass a copy.
         result = mteb.evaluate(
-          MtebModel(system),
+          MtebModel(cast(Dense, system)),
           copy.deepcopy(self.task),
           cache=None,
           show_progress_bar=False,

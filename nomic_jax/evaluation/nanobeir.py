@@ -9,6 +9,7 @@ a folder of .parquet files.
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 import functools
 import pathlib
@@ -55,6 +56,7 @@ def find(
       "repositories zeta-alpha-ai/NAME with these names to a folder and "
       "specify --data=FOLDER"
     )
+  assert data, "otherwise all are missing"
   return [read(data / f"Nano{name}", f"{SUITE}/{name}") for name in names]
 
 
@@ -115,7 +117,7 @@ def _rows(
     )
 
 
-def named() -> dict[str, Callable[[pathlib.Path | None], Sequence]]:
+def named() -> Mapping[str, Callable[[pathlib.Path | None], Sequence]]:
   """Returns the suite and its parts by name, for `tasks.NAMED`."""
   return {SUITE: functools.partial(find, NAMES)} | {
     f"{SUITE}/{name}": functools.partial(find, [name]) for name in NAMES

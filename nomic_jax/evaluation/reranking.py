@@ -5,12 +5,14 @@
 from collections.abc import Sequence
 import dataclasses
 import pathlib
+from typing import cast
 from typing import ClassVar
 
 import numpy as np
 
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import retrieval
+from nomic_jax.evaluation.systems import Ranker
 from nomic_jax.evaluation.systems import System
 from nomic_jax.evaluation.task import Outcome
 from nomic_jax.evaluation.task import Task
@@ -60,7 +62,7 @@ class RerankingTask(Task):
         dict.fromkeys(text for texts in candidates for text in texts)
       )
     }
-    scores_of = system.compare(
+    scores_of = cast(Ranker, system).compare(
       self.queries,
       list(documents),
       [[documents[text] for text in texts] for texts in candidates],
@@ -117,11 +119,8 @@ def read(path: pathlib.Path, name: str) -> RerankingTask:
     raise UserError(
       f"{file}: no query has both a positive and a negative; both are needed"
     )
-  return RerankingTask(
-    name,
-    *(
-      [row[column] for row in examples]
-      for column in ("query", "positive", "negative")
-    ),
-    str(path),
+  queries, positives, negatives = (
+    [row[column] for row in examples]
+    for column in ("query", "positive", "negative")
   )
+  return RerankingTask(name, queries, positives, negatives, str(path))

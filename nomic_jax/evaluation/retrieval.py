@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import pathlib
+from typing import cast
 from typing import ClassVar
 
 import numpy as np
 
 from nomic_jax.errors import UserError
 from nomic_jax.evaluation import maps
+from nomic_jax.evaluation.systems import Ranker
 from nomic_jax.evaluation.systems import System
 from nomic_jax.evaluation.task import Outcome
 from nomic_jax.evaluation.task import Task
@@ -82,7 +84,7 @@ class RetrievalTask(Task):
 
   def run(self, system: System) -> Outcome:
     """Runs a system; items are [queries, metrics]."""
-    scores, rankings = system.search(
+    scores, rankings = cast(Ranker, system).search(
       self.queries, self.documents, DEPTH + bool(len(self.itself)), self.prompts
     )
     if len(self.itself):
@@ -209,8 +211,8 @@ def without(
   scores: np.ndarray, rankings: np.ndarray, itself: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
   """Removes each query's own document, or the last: [Q, K] to [Q, K - 1]."""
-  itself = np.asarray(itself)[:, None]
-  drop = (rankings == itself) & (itself >= 0)
+  own = np.asarray(itself)[:, None]
+  drop = (rankings == own) & (own >= 0)
   drop[:, -1] |= ~drop.any(1)
   shape = (len(rankings), rankings.shape[1] - 1)
   return scores[~drop].reshape(shape), rankings[~drop].reshape(shape)
@@ -345,4 +347,4 @@ def _grades(relevant: Iterable[int] | Mapping[int, int]) -> Mapping[int, int]:
 
 def _best(relevant: Iterable[int] | Mapping[int, int]) -> int:
   grades = _grades(relevant)
-  return max(grades, key=grades.get)
+  return max(grades, key=lambda document: grades[document])

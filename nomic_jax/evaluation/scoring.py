@@ -3,6 +3,7 @@
 """Scores one system on one task, with interval and examples."""
 
 import math
+from typing import cast
 
 from nomic_jax.evaluation import compare
 from nomic_jax.evaluation import curves
@@ -28,7 +29,7 @@ def result(
     return known[key]
   scored = {"fingerprint": key} | _scored(name, system, task)
   if with_curves:
-    scored["curve"] = curves.curve(task, system)
+    scored["curve"] = curves.curve(task, cast(systems.Dense, system))
   return scored
 
 

@@ -98,7 +98,9 @@ class Dense(_OfModel):
     if self.precision == "int8":
       embedded = quantize.quantize(embedded, "int8").astype(np.float32)
     elif self.precision == "binary":
-      stored = quantize.quantize(embedded, "binary").view(np.uint8) ^ 128
+      stored = quantize.quantize(embedded, "binary").view(np.uint8) ^ np.uint8(
+        128
+      )
       embedded = 2 * np.unpackbits(stored, axis=1).astype(np.float32) - 1
     return unit(embedded) if normalize else embedded
 
@@ -309,4 +311,5 @@ def _reciprocal_ranks(scores: np.ndarray) -> np.ndarray:
   return 1 / (fusion.CONSTANT + 1 + places)
 
 
-System = Dense | Lexical | Head | Hybrid
+Ranker = Dense | Lexical | Hybrid
+System = Ranker | Head
