@@ -62,6 +62,17 @@ def _copies(cache):
   )
 
 
+def test_data_in_a_bucket_can_be_tokenised_there(place, tmp_path, monkeypatch):
+  folder_as_bucket(tmp_path, monkeypatch)
+  buckets.upload(place / "pairs", "s3://bucket/pairs")
+  made = tmp_path / "bucket" / "pairs" / "tokens"
+  expected = {p.name: p.read_bytes() for p in made.iterdir()}
+  for path in made.iterdir():
+    path.unlink()
+  tokens.tokenise("s3://bucket/pairs")
+  assert {p.name: p.read_bytes() for p in made.iterdir()} == expected
+
+
 def test_what_is_read_is_copied_and_no_more(bucket, place, cache):
   data = f"{bucket}/data/pairs"
   buckets.upload(place / "pairs", data)

@@ -116,7 +116,9 @@ class Workers:
       if rows:
         sources[readers.source_of(file.part, file.path)] += rows
     bad.check(first)
-    return splits_lib.Survey(*np.concatenate(hashes, 1), sources, largest)
+    return splits_lib.Survey._make(
+      (*np.concatenate(hashes, 1), sources, largest)
+    )
 
   def builder(
     self, fates: np.ndarray, fate_of: Mapping[str, int]

@@ -21,6 +21,7 @@ from typing import Any
 from array_record.python import array_record_module
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import dataset_builder
 
 from nomic_jax.data import sources as sources_lib
 from nomic_jax.data.records import encode
@@ -51,7 +52,7 @@ def features() -> tfds.features.FeaturesDict:
   )
 
 
-class Pairs(tfds.core.dataset_builder.FileReaderBuilder):
+class Pairs(dataset_builder.FileReaderBuilder):
   """A TFDS builder that writes given rows in order.
 
   It writes each row to a record file at once: TFDS's GeneratorBasedBuilder
@@ -241,7 +242,7 @@ def _build(builder: Pairs) -> None:
   """
   tfds.disable_progress_bar()
   config = tfds.download.DownloadConfig(
-    try_download_gcs=False, compute_stats="skip"
+    try_download_gcs=False, compute_stats=tfds.download.ComputeStatsMode.SKIP
   )
   try:
     with contextlib.redirect_stdout(io.StringIO()):

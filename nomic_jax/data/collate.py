@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import functools
 import hashlib
 from typing import Any
+from typing import cast
 from typing import NamedTuple
 
 import ml_collections
@@ -192,25 +193,29 @@ def _encode(
 ) -> list[_Text]:
   """Encodes texts, truncated to `length`; special tokens are kept."""
   ends = len(special.head), len(special.tail)
-  if texts and isinstance(texts[0], str):
-    # Enough tokens must be left after dropout.
-    texts = shorten(
-      tokenizer,
-      texts,
-      2 * int(length / (1 - dropout)) + 64 if dropout else length,
-    )
   if texts and isinstance(texts[0], bytes):
+    assert dtype, "see `collate`"
     head, tail = (
       np.array(ids, dtype).tobytes() for ids in (special.head, special.tail)
     )
     room = None if dropout else max(length - sum(ends), 0) * dtype.itemsize
-    encoded = [np.frombuffer(head + t[:room] + tail, dtype) for t in texts]
-  elif isinstance(tokenizer, words.Words):
-    encoded = tokenizer.encode_ids(texts)
-  else:
     encoded = [
-      np.array(e.ids, np.int32) for e in tokenizer.encode_batch_fast(texts)
+      np.frombuffer(head + t[:room] + tail, dtype)
+      for t in cast(list[bytes], texts)
     ]
+  else:
+    # Enough tokens must be left after dropout.
+    short = shorten(
+      tokenizer,
+      cast(list[str], texts),
+      2 * int(length / (1 - dropout)) + 64 if dropout else length,
+    )
+    if isinstance(tokenizer, words.Words):
+      encoded = tokenizer.encode_ids(short)
+    else:
+      encoded = [
+        np.array(e.ids, np.int32) for e in tokenizer.encode_batch_fast(short)
+      ]
   encoded_texts = []
   for ids in encoded:
     identity = special.cut(ids, length).astype(np.int32).tobytes()

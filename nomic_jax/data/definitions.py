@@ -45,7 +45,7 @@ def pairs(source: bytes, tree: ast.Module, module: str) -> Iterator[Pair]:
   for line in source.split(b"\n"):
     starts.append(starts[-1] + len(line) + 1)
   definitions, spans = [], []
-  pending = [(tree, module + ".")]
+  pending: list[tuple[ast.AST, str]] = [(tree, module + ".")]
   while pending:
     parent, prefix = pending.pop()
     for node in _statements(parent):
@@ -75,9 +75,10 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
         yield child
 
 
-def _offset(starts: list[int], node: ast.AST, end: bool = False) -> int:
+def _offset(starts: list[int], node: ast.stmt, end: bool = False) -> int:
   """Returns the byte offset of the start or end of `node`."""
   if end:
+    assert node.end_lineno is not None and node.end_col_offset is not None
     return starts[node.end_lineno - 1] + node.end_col_offset
   return starts[node.lineno - 1] + node.col_offset
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from nomic_jax.data import dataset
 from nomic_jax.storage.keys import read_json
+from nomic_jax.storage.values import JsonObject
 
 # What each kind trains.
 KINDS = {
@@ -60,8 +61,9 @@ def of(path: str | os.PathLike) -> Kind:
   stats = dataset.index(path) / "stats.json"
   found = read_json(stats).get("kind") if stats.is_file() else None
   if isinstance(found, dict) and found.get("name") in KINDS:
-    known = {k: v for k, v in found.items() if k in Kind._fields}
-    return Kind(**known | {"classes": tuple(found.get("classes", ()))})
+    known: JsonObject = {k: v for k, v in found.items() if k in Kind._fields}
+    known["classes"] = tuple(found.get("classes", ()))
+    return Kind(**known)
   splits = dataset.splits(path)
   source = dataset.open_split(
     path, "train" if "train" in splits else splits[0], ids=True

@@ -243,7 +243,7 @@ def _joined(config: ml_collections.ConfigDict) -> Callable:
 
 
 def _check_texts(
-  source: dataset.Source, config: ml_collections.ConfigDict
+  source: records.Rows, config: ml_collections.ConfigDict
 ) -> None:
   """Raises UserError if rows lack the texts, negatives or scores of the config.
 

@@ -210,7 +210,7 @@ def of_file(path: pathlib.Path) -> str | None:
 
 def environment(devices: bool = True) -> JsonObject:
   """Returns the code, the libraries and, if they matter, the devices."""
-  values = {
+  values: JsonObject = {
     "code": {"nomic_jax": nomic_jax.__version__, "hash": _of_code()},
     "libraries": {"python": platform.python_version()}
     | {name: _version(name) for name in _LIBRARIES},

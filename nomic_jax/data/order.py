@@ -101,7 +101,7 @@ class EveryRow:
     starts = np.cumsum(self._sizes) - self._sizes
     numbers = np.empty_like(places)
     for i in np.unique(which):
-      source, here = order[i], which == i
+      source, here = int(order[i]), which == i
       size = int(self._sizes[source])
       numbers[here] = starts[source] + permute(
         places[here] - (ends[i] - size), size, self._seed, epoch, 1, source

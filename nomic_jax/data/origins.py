@@ -32,8 +32,10 @@ from nomic_jax.storage import streams
 class Origin(Protocol):
   """What `prepare` reads."""
 
-  # Prompts of each source of rows that specifies its own.
-  prompts: dict[str, dict[str, str]]
+  @property
+  def prompts(self) -> dict[str, dict[str, str]]:
+    """Prompts of each source of rows that specifies its own."""
+    ...
 
   def stamps(self) -> list[list] | None:
     """Returns [name, size, time or version] of each file; None if unknown."""

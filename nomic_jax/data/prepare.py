@@ -19,6 +19,7 @@ import os
 import pathlib
 import time
 from typing import Any
+from typing import cast
 
 import numpy as np
 import tokenizers
@@ -190,7 +191,7 @@ def prepare(
   with (
     contextlib.nullcontext()
     if beam_options is None
-    else beam.workers(rows, beam_options, output)
+    else beam.workers(cast(readers.Rows, rows), beam_options, output)
   ) as workers:
     survey = workers.survey() if workers else splits_lib.survey(rows)
     counts = origin.counts()
@@ -289,8 +290,9 @@ def _table(
 
 def _absolute(tokenizer: str | None) -> str | None:
   """Returns a local path in a form valid in any working directory."""
-  local = tokenizer and os.path.exists(tokenizer)
-  return os.path.abspath(tokenizer) if local else tokenizer
+  if tokenizer and os.path.exists(tokenizer):
+    return os.path.abspath(tokenizer)
+  return tokenizer
 
 
 def _packages_held_out(source: str, folder: pathlib.Path) -> list[str]:

@@ -19,6 +19,8 @@ from nomic_jax.storage import decoding
 from nomic_jax.storage.values import Json
 from nomic_jax.storage.values import JsonObject
 
+_Example: Any = tf_example_pb2.Example  # pyright: ignore[reportAttributeAccessIssue]
+
 
 class Row(TypedDict):
   """A row of a data directory, usually a pair of a query and a document.
@@ -96,7 +98,7 @@ class Rows:
     """Returns the rows of each source; reads all rows if `runs` is empty."""
     return sources.layout(self.runs or [[row["source"], 1] for row in self])
 
-  def encode(self, text: str) -> str | bytes:
+  def encode(self, text: str, /) -> str | bytes:
     """Returns a text in the form in which rows hold texts."""
     return text
 
@@ -123,14 +125,14 @@ def rows_of(source: Rows | Sequence[Row]) -> Rows:
   return source if isinstance(source, Rows) else Listed(source)
 
 
-def spaced(rows: Sequence[Row], most: int) -> Iterator[Row]:
+def spaced(rows: Rows | Sequence[Row], most: int) -> Iterator[Row]:
   """Yields all of `rows`, or `most` of them that are evenly spaced."""
   count = min(len(rows), most)
-  rows = rows_of(rows)
+  source = rows_of(rows)
   for start in range(0, count, 1000):
     stop = min(start + 1000, count)
-    yield from rows.__getitems__(
-      [i * len(rows) // count for i in range(start, stop)]
+    yield from source.__getitems__(
+      [i * len(source) // count for i in range(start, stop)]
     )
 
 
@@ -195,7 +197,7 @@ def encode(row: Row) -> bytes:
   The same bytes as TFDS makes with `builder.features`, in less than a tenth of
   the time.
   """
-  example = tf_example_pb2.Example()
+  example = _Example()
   feature = example.features.feature
   for name in ("query", "document", "source", "location"):
     feature[name].bytes_list.value.append(row[name].encode())
@@ -214,7 +216,7 @@ def encode(row: Row) -> bytes:
 
 def _decode(record: bytes) -> Row:
   """Returns the row in a serialized tf.train.Example."""
-  feature = tf_example_pb2.Example.FromString(record).features.feature
+  feature = _Example.FromString(record).features.feature
   return Row(
     query=_text(feature["query"]),
     document=_text(feature["document"]),

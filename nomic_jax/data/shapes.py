@@ -34,9 +34,14 @@ def _text(config: ml_collections.ConfigDict) -> Shapes:
   micro = config.micro_batches
   rows = (micro, config.batch_size // micro)
   places = int(np.ceil(config.mask_rate * config.row_length))
-  return dict.fromkeys(
-    ("ids", "segment_ids", "positions"), (*rows, config.row_length)
-  ) | dict.fromkeys(("masked", "labels"), (*rows, places))
+  tokens = (*rows, config.row_length)
+  return {
+    "ids": tokens,
+    "segment_ids": tokens,
+    "positions": tokens,
+    "masked": (*rows, places),
+    "labels": (*rows, places),
+  }
 
 
 def _pairs(config: ml_collections.ConfigDict) -> Shapes:
@@ -50,9 +55,11 @@ def _pairs(config: ml_collections.ConfigDict) -> Shapes:
     )
   )
   rows = -(-rows // config.rows_multiple) * config.rows_multiple
-  return dict.fromkeys(
-    ("ids", "segment_ids", "positions"), (1, rows, config.row_length)
-  ) | {
+  tokens = (1, rows, config.row_length)
+  return {
+    "ids": tokens,
+    "segment_ids": tokens,
+    "positions": tokens,
     "content": (1, rows, config.slots),
     "query": (1, queries),
     "candidate": (1, candidates),

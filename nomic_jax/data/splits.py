@@ -80,8 +80,8 @@ def survey(rows: Iterable[Row]) -> Survey:
   largest = -1
   for row in rows:
     sources[row["source"]] += 1
-    linked.append(bool(row.get("group")) and row["group"] == group)
-    group = row.get("group")
+    before, group = group, row.get("group")
+    linked.append(bool(group) and group == before)
     largest = max(largest, max(row["ids"], default=-1))
     document = _hash(row["document"] or _joined(row["ids"]))
     # Plain text has no query, so rows cannot share one.
@@ -203,8 +203,8 @@ def choose_groups(sizes: Mapping[str, int], share: float) -> set[str]:
 
 
 def _choose(
-  order: Sequence[int],
-  sizes: Sequence[int],
+  order: Sequence[int] | np.ndarray,
+  sizes: Sequence[int] | np.ndarray,
   share: float,
   what: Callable[[], str] = lambda: "through texts they share",
 ) -> list[int]:

@@ -53,7 +53,9 @@ def token_lengths(
       continue
     sizes = sorted(map(len, ids))
     ends = len(special.head) + len(special.tail)
-    unknown = [(each.count(special.unk), len(each) - ends) for each in ids]
+    unknown = [
+      (sum(n == special.unk for n in each), len(each) - ends) for each in ids
+    ]
     figures[name] = {
       "mean": round(statistics.fmean(sizes), 1),
       "p95": sizes[int(0.95 * (len(sizes) - 1))],

@@ -166,10 +166,10 @@ class _Iterator(grain.DatasetIterator):
         parts.append(block.read(*here))
       before += size
     skipped = begin - (int(ends[first - 1]) if first else 0)
-    return tuple(
-      np.concatenate(x)[skipped : skipped + count].astype(dtype)
-      for x, dtype in zip(zip(*parts), (np.int32, np.int8))
+    ids, starts = (
+      np.concatenate(x)[skipped : skipped + count] for x in zip(*parts)
     )
+    return ids.astype(np.int32), starts.astype(np.int8)
 
 
 def _from_concat_then_split(state: JsonObject, length: int) -> dict:

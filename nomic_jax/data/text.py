@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Masked-language-model batches: packed and masked documents (Grain)."""
 
+from collections.abc import Callable
 from collections.abc import Sequence
 import functools
 
@@ -12,6 +13,8 @@ import tokenizers
 
 from nomic_jax.data import stream
 from nomic_jax.data import tokens
+from nomic_jax.data.records import Row
+from nomic_jax.data.records import Rows
 from nomic_jax.data.records import rows_of
 from nomic_jax.errors import one_of
 from nomic_jax.errors import UserError
@@ -22,7 +25,7 @@ _COUNTED = 4096  # documents whose tokens are counted at a time
 
 
 def batches(
-  source: Sequence[dict],
+  source: Rows | Sequence[Row],
   tokenizer: tokenizers.Tokenizer,
   config: ml_collections.ConfigDict,
   seed: int,
@@ -122,10 +125,9 @@ def batches(
     shape = (config.micro_batches, share)
     return {k: v.reshape(*shape, *v.shape[1:]) for k, v in arrays.items()}
 
-  read = _ahead if isinstance(source, tokens.Source) else _now
   rows = stream.Rows(
     stream.Cut(
-      functools.partial(read, source, tokenizer, special),
+      _reader(source, tokenizer, special),
       len(source),
       seed,
       config.batch_size,
@@ -137,27 +139,35 @@ def batches(
 
 
 def count_tokens(
-  source: Sequence[dict], tokenizer: tokenizers.Tokenizer
+  source: Rows | Sequence[Row], tokenizer: tokenizers.Tokenizer
 ) -> int:
   """Returns the number of tokens of all documents, special ones included."""
-  read = _ahead if isinstance(source, tokens.Source) else _now
-  special = special_tokens.of(tokenizer)
+  read = _reader(source, tokenizer, special_tokens.of(tokenizer))
   return sum(
-    int(read(source, tokenizer, special, indices).lengths.sum())
+    int(read(indices).lengths.sum())
     for indices in np.array_split(
       np.arange(len(source)), -(-len(source) // _COUNTED)
     )
   )
 
 
+def _reader(
+  source: Rows | Sequence[Row],
+  tokenizer: tokenizers.Tokenizer,
+  special: special_tokens.SpecialTokens,
+) -> Callable[[np.ndarray], stream.Block]:
+  """Returns a function that reads the documents of some rows."""
+  if isinstance(source, tokens.Source):
+    return functools.partial(_ahead, source, special)
+  return functools.partial(_now, source, tokenizer, special)
+
+
 def _ahead(
   source: tokens.Source,
-  tokenizer: tokenizers.Tokenizer,
   special: special_tokens.SpecialTokens,
   indices: np.ndarray,
 ) -> stream.Block:
   """Returns documents that were tokenised ahead; their lengths are stored."""
-  del tokenizer
   ends = ((), ()) if source.packed else (special.head, special.tail)
   head, tail = (np.array(ids, source.dtype).tobytes() for ids in ends)
   bounds = source.bounds(indices)
@@ -176,7 +186,7 @@ def _ahead(
 
 
 def _now(
-  source: Sequence[dict],
+  source: Rows | Sequence[Row],
   tokenizer: tokenizers.Tokenizer,
   special: special_tokens.SpecialTokens,
   indices: np.ndarray,

@@ -27,6 +27,7 @@ import numpy as np
 import tokenizers
 
 from nomic_jax.data import dataset
+from nomic_jax.data.records import Row
 from nomic_jax.data.records import Rows
 from nomic_jax.errors import UserError
 from nomic_jax.storage import buckets
@@ -34,6 +35,7 @@ from nomic_jax.storage import files
 from nomic_jax.storage import places
 from nomic_jax.storage import staging
 from nomic_jax.storage.progress import Progress
+from nomic_jax.storage.values import Place
 from nomic_jax.text import special_tokens
 from nomic_jax.text import tokenizer as tokenizer_lib
 
@@ -74,10 +76,12 @@ def tokenise(path: str | os.PathLike, tokenizer: str | None = None) -> None:
     (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
 
 
-def records(path: pathlib.Path) -> list[list]:
+def records(path: Place) -> list[list]:
   """Returns names and sizes of record files, which are the same for a copy."""
   return sorted(
-    [p.name, p.stat().st_size] for p in path.glob("*.array_record-*")
+    [name, size]
+    for name, size in staging.sizes(path).items()
+    if ".array_record-" in name and "/" not in name
   )
 
 
@@ -145,6 +149,8 @@ class Source(Rows):
       tokens, so none are added, and may hold several documents.
   """
 
+  dtype: np.dtype
+
   def __init__(
     self,
     path: pathlib.Path,
@@ -172,10 +178,10 @@ class Source(Rows):
   def __getitems__(self, indices: Sequence[int]) -> list[dict]:
     ids, ends, rows = self._files()
     size = self.dtype.itemsize
-    indices = np.asarray(indices, np.int64)
-    lasts = rows[indices]
-    firsts = np.where(indices > 0, rows[np.maximum(indices - 1, 0)], 0)
-    run = np.searchsorted(self._starts, indices, side="right") - 1
+    at = np.asarray(indices, np.int64)
+    lasts = rows[at]
+    firsts = np.where(at > 0, rows[np.maximum(at - 1, 0)], 0)
+    run = np.searchsorted(self._starts, at, side="right") - 1
     texts = []
     for first, last, r in zip(firsts.tolist(), lasts.tolist(), run.tolist()):
       bounds = ends[max(first - 1, 0) : last].tolist()
@@ -240,7 +246,7 @@ def _by_row(of: dataset.Source) -> tuple[list[str], np.ndarray]:
   """Returns the sources of the runs, and the first row of each run."""
   runs = of.runs or [["", len(of)]]
   lengths = np.array([length for _, length in runs], np.int64)
-  return [name for name, _ in runs], np.cumsum(lengths) - lengths
+  return [str(name) for name, _ in runs], np.cumsum(lengths) - lengths
 
 
 # Texts with various beginnings, to test after a prompt.
@@ -248,13 +254,13 @@ _BEGINNINGS = ("a", "A", "7", "?", "\u00e9", "\u4e2d", " a", "\u0301a", "##a")
 
 
 # Maps a row to joined texts, each with its parts; see `open_split`.
-Joined = Callable[[dict], Iterator[tuple[str, Sequence[str]]]]
+Joined = Callable[[Row], Iterator[tuple[str, Sequence[str]]]]
 
 
 def joins_prompts(query: str, document: str) -> Joined:
   """Returns the texts that contrastive training joins, for `open_split`."""
 
-  def joined(row: dict) -> Iterator[tuple[str, Sequence[str]]]:
+  def joined(row: Row) -> Iterator[tuple[str, Sequence[str]]]:
     for prompt, text in ((query, row["query"]), (document, row["document"])):
       for after in (text, *_BEGINNINGS):
         yield prompt + after, (prompt, after)
@@ -262,7 +268,7 @@ def joins_prompts(query: str, document: str) -> Joined:
   return joined
 
 
-def joins_lines(row: dict) -> Iterator[tuple[str, Sequence[str]]]:
+def joins_lines(row: Row) -> Iterator[tuple[str, Sequence[str]]]:
   """Yields the texts that masked-language-model training joins."""
   if row["query"]:
     yield f"{row['query']}\n{row['document']}", (row["query"], row["document"])
@@ -348,7 +354,7 @@ def open_split(
 
 
 def _check_joined(
-  row: dict, joined: Joined, encode: Callable[[str], bytes]
+  row: Row, joined: Joined, encode: Callable[[str], bytes]
 ) -> None:
   """Raises UserError if ids of a joined text are not those of its parts."""
   for text, parts in joined(row):

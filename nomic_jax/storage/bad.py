@@ -140,7 +140,7 @@ def unique(
   rows: Iterable[tuple[int, K, V]],
   where: str,
   what: str,
-  message: Callable[[Hashable], str],
+  message: Callable[[K], str],
   bad: BadRows,
 ) -> Iterator[tuple[int, K, V]]:
   """Yields the first (row number, key, value) of each key.

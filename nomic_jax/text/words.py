@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import json
 import re
 from typing import Any
+from typing import cast
 
 import numpy as np
 import tokenizers
@@ -93,7 +94,7 @@ class _Table(dict):
     return ids
 
 
-def cached(tokenizer: tokenizers.Tokenizer) -> "Words | tokenizers.Tokenizer":
+def cached(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
   """Returns a tokenizer that caches words, or the same one if unsupported."""
   parts = json.loads(tokenizer.to_str())
   steps = (parts["normalizer"] or {}).get("normalizers", [parts["normalizer"]])
@@ -116,7 +117,8 @@ def cached(tokenizer: tokenizers.Tokenizer) -> "Words | tokenizers.Tokenizer":
     return tokenizer
   words = Words(tokenizer)
   same = words.encode_ids([_PROBE])[0].tolist() == tokenizer.encode(_PROBE).ids
-  return words if same else tokenizer
+  # It has all attributes of the tokenizer.
+  return cast(tokenizers.Tokenizer, words) if same else tokenizer
 
 
 def _splits_identifiers(step: dict) -> bool:

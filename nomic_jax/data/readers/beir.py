@@ -139,7 +139,7 @@ def _read(
   found = []
   for at, kind in enumerate(("queries", "corpus"), 1):
     file = file_of(folder, kind)
-    some = texts(file, bad, {pair[at] for pair in pairs})
+    some = texts(file, bad, {str(pair[at]) for pair in pairs})
     found.append(
       {
         name: text.titled

@@ -8,6 +8,7 @@ import decimal
 import json
 import math
 import re
+from typing import cast
 from typing import NamedTuple
 
 from nomic_jax.data import records
@@ -396,14 +397,15 @@ def _scores(
         f"{wanted}; correct it, or choose another column with "
         f"--{flag}_column",
       )
-    for each in found if isinstance(found, list) else [found]:
+    numbers = found if isinstance(found, list) else [found]
+    numbers = cast(list[float], numbers)
+    for each in numbers:
       if not abs(each) < _TOO_LARGE:
         raise BadRow(
           "score not finite",
           f"{file}, row {number}: '{column}' holds {_shown(each)}; expected "
           "finite numbers; correct it, or leave the row out with --skip_bad",
         )
-    scores[feature] = (
-      list(map(float, found)) if isinstance(found, list) else float(found)
-    )
+    finite = list(map(float, numbers))
+    scores[feature] = finite if isinstance(found, list) else finite[0]
   return scores

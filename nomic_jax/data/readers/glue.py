@@ -69,6 +69,7 @@ def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
       are not supported.
   """
   columns: tuple[str, ...] = ()
+  task = _Task("", "", "")  # until the first line has been read
   for number, line in text_lines.written(path, bad):
     cells = line.split("\t")
     if not columns:

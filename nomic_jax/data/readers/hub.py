@@ -29,7 +29,7 @@ def parts(paths: tuple[str, ...], asked: Asked) -> list[Part]:
 def records(path: str, bad: BadRows) -> Iterator[tuple[int, dict]]:
   """Yields (row number from 1, columns); `path` is the part after hf:."""
   del bad  # The library yields whole rows or raises an error.
-  import datasets
+  import datasets.exceptions
 
   rest, _, split = path.partition("@")
   name, _, config = rest.partition(":")

@@ -14,6 +14,7 @@ from nomic_jax.storage import formats
 from nomic_jax.storage import streams
 from nomic_jax.storage.bad import BadRow
 from nomic_jax.storage.values import Json
+from nomic_jax.storage.values import JsonObject
 
 # Default columns of the texts; the first that exists is used.
 _TEXTS = ("document", "text", "body", "content", "passage", "answer")
@@ -114,7 +115,9 @@ def joined(
       )
     return known[_key(of)]
 
-  changed = {columns.document: text(columns_lib.pick(value, columns.document))}
+  changed: JsonObject = {
+    columns.document: text(columns_lib.pick(value, columns.document))
+  }
   negatives = columns_lib.negatives_in(value, columns.negatives)
   if negatives not in (None, columns_lib.MISSING, ""):
     listed = negatives if isinstance(negatives, list) else [negatives]

@@ -143,4 +143,5 @@ def of_objective(kind: str, names: list[str]) -> columns_lib.Columns:
     raise ValueError(f"{kind} takes {wanted[kind]} columns, not {names}")
   if kind == "self":  # SimCSE: a text paired with itself
     names = names * 2
-  return columns_lib.Columns(*(names + [""])[:3], kind)
+  query, document, negatives = (names + [""])[:3]
+  return columns_lib.Columns(query, document, negatives, kind)

@@ -118,6 +118,8 @@ def entry(value: Json, where: str) -> Entry:
       raise UserError(f"{where}: '{key}' is missing or not a string")
   objective = value.get("objective")
   try:
+    if not isinstance(objective, dict):
+      raise TypeError("not keys and values")
     columns = shards.of_objective(objective["type"], list(objective["columns"]))
   except (KeyError, TypeError, ValueError) as e:
     raise UserError(
