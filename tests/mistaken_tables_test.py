@@ -234,3 +234,14 @@ def test_a_column_that_python_cannot_read_is_named(tmp_path):
   parquet.write_table(table, tmp_path / "a.parquet")
   with pytest.raises(UserError, match="date32.* in column 'day' that Python"):
     _prepare(tmp_path, tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(
+  "flags",
+  [{"columns": ["query=nothing"]}, {"label_column": "x"}, {"classes": ["a"]}],
+)
+def test_columns_of_a_format_that_has_none_are_refused(tmp_path, flags):
+  (tmp_path / "x.txt").write_text("".join(f"line {i}\n" for i in range(9)))
+  assert len(_prepare(tmp_path, tmp_path / "x.txt")[1]) == 9
+  with pytest.raises(UserError, match="columns of the format text are fixed"):
+    _prepare(tmp_path, tmp_path / "x.txt", **flags)

@@ -172,11 +172,17 @@ def find(
     whole_batches: see `readers.Part`.
 
   Raises:
-    UserError: if the source does not exist or cannot be read.
+    UserError: if the source does not exist or cannot be read, or if columns
+      are named that none of its files can have.
   """
   if is_docstrings(source):
     return Docstrings(source)
   parts = readers.find(source, asked, include)
+  if asked != readers.Columns() and all(p.columns != asked for p in parts):
+    raise UserError(
+      f"--source={source}: the columns of the format {parts[0].kind} are fixed; "
+      "leave out --columns, --classes and other flags that name columns"
+    )
   return Files(
     [
       _with_documents(
