@@ -2,10 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parts that the kernels of all devices share."""
 
+from collections.abc import Callable
 from collections.abc import Sequence
+import functools
+from typing import Any
+from typing import cast
 
 import jax
 from jax import Array
+from jax.ad_checkpoint import checkpoint_name
 import jax.numpy as jnp
 from jaxtyping import Float
 from jaxtyping import Float32
@@ -102,6 +107,36 @@ def no_gradient(rows: PyTree) -> PyTree:
     ),
     rows,
   )
+
+
+def differentiable(
+  forward: Callable[..., tuple[Array, Array]], backward: Callable[..., Array]
+) -> Callable[..., Array]:
+  """Returns the attention of two kernels, whose `rows` have no gradient.
+
+  Args:
+    forward: computes the output and the log-sum-exps from call, qkv and rows.
+    backward: computes the gradient of qkv from these, what `forward` returned,
+      and the gradient of the output.
+  """
+
+  @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+  def attend(call: Call, qkv: Array, rows: PyTree) -> Array:
+    out, _ = forward(call, qkv, rows)
+    return out
+
+  def attend_fwd(call: Call, qkv: Array, rows: PyTree) -> Any:
+    # Named so that rematerialisation can keep them: see model/encoder.py.
+    out, lse = checkpoint_name(forward(call, qkv, rows), "attention")
+    return out, (qkv, rows, out, lse)
+
+  def attend_bwd(call: Call, saved: Any, gradient: Array) -> Any:
+    qkv, rows, out, lse = saved
+    grad = backward(call, qkv, rows, out, lse, gradient)
+    return grad, no_gradient(rows)
+
+  attend.defvjp(attend_fwd, attend_bwd)
+  return cast(Callable[..., Array], attend)
 
 
 def lacks(call: Call, dtype: np.dtype | None, *known: str) -> str:

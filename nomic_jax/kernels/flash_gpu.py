@@ -8,12 +8,9 @@ contain one of its texts. q, k and v are read where the projection wrote them.
 """
 
 import functools
-from typing import Any
-from typing import cast
 
 import jax
 from jax import Array
-from jax.ad_checkpoint import checkpoint_name
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 import jax.numpy as jnp
@@ -61,29 +58,8 @@ def attend(
   batch, length, _ = qkv.shape
   qkv = common.padded(qkv, blocks.MULTIPLE["pallas_gpu"])
   qkv = qkv.reshape(*qkv.shape[:2], -1, call.layout.width)
-  out = cast(Array, _attend(call, qkv, rows))
+  out = _attend(call, qkv, rows)
   return out[:, :length].reshape(batch, length, -1)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _attend(call: Call, qkv: Array, rows: Rows) -> Array:
-  out, _ = forward(call, qkv, rows)
-  return out
-
-
-def _attend_fwd(call: Call, qkv: Array, rows: Rows) -> Any:
-  # Named so that rematerialisation can keep them: see model/encoder.py.
-  out, lse = checkpoint_name(forward(call, qkv, rows), "attention")
-  return out, (qkv, rows, out, lse)
-
-
-def _attend_bwd(call: Call, saved: Any, gradient: Array) -> Any:
-  qkv, rows, out, lse = saved
-  grad = flash_gpu_backward.backward(call, qkv, rows, out, lse, gradient)
-  return grad, common.no_gradient(rows)
-
-
-_attend.defvjp(_attend_fwd, _attend_bwd)
 
 
 def forward(
@@ -138,6 +114,9 @@ def forward(
     interpret=call.interpret,
     name=f"flash_forward{call.reach.suffix}",
   )(qkv, qkv, qkv, *tables)
+
+
+_attend = common.differentiable(forward, flash_gpu_backward.backward)
 
 
 def _kernel(

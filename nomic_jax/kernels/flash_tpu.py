@@ -13,12 +13,9 @@ queries are skipped.
 import dataclasses
 import functools
 import math
-from typing import Any
-from typing import cast
 
 import jax
 from jax import Array
-from jax.ad_checkpoint import checkpoint_name
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 import jax.numpy as jnp
@@ -77,29 +74,8 @@ def attend(
     call = dataclasses.replace(
       call, layout=dataclasses.replace(layout, kv_heads=2 * layout.kv_heads)
     )
-  out = cast(Array, _attend(call, common.padded(qkv, LANES), rows))
+  out = _attend(call, common.padded(qkv, LANES), rows)
   return out[:, :length]
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _attend(call: Call, qkv: Array, rows: Rows) -> Array:
-  out, _ = forward(call, qkv, rows)
-  return out
-
-
-def _attend_fwd(call: Call, qkv: Array, rows: Rows) -> Any:
-  # Named so that rematerialisation can keep them: see model/encoder.py.
-  out, lse = checkpoint_name(forward(call, qkv, rows), "attention")
-  return out, (qkv, rows, out, lse)
-
-
-def _attend_bwd(call: Call, saved: Any, gradient: Array) -> Any:
-  qkv, rows, out, lse = saved
-  grad = flash_tpu_backward.backward(call, qkv, rows, out, lse, gradient)
-  return grad, common.no_gradient(rows)
-
-
-_attend.defvjp(_attend_fwd, _attend_bwd)
 
 
 def forward(
@@ -172,6 +148,9 @@ def forward(
     interpret=call.interpret,
     name=f"flash_forward{call.reach.suffix}",
   )(tpu_rows.prefetched(rows.forward), qkv, qkv, qkv, rows.table)
+
+
+_attend = common.differentiable(forward, flash_tpu_backward.backward)
 
 
 def _kernel(
