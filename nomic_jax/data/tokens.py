@@ -58,7 +58,8 @@ def tokenise(path: str | os.PathLike, tokenizer: str | None = None) -> None:
   path = buckets.as_path(path)
   words = tokenizer_lib.load(tokenizer or dataset.tokenizer_path(path))
   splits = dataset.splits(path)
-  places.check_writable(path / "tokens")
+  if not buckets.is_remote(path):
+    places.check_writable(path / "tokens")
   with files.replacing(path / "tokens") as folder:
     folder.mkdir()
     packed = []
