@@ -180,8 +180,8 @@ def find(
   parts = readers.find(source, asked, include)
   if asked != readers.Columns() and all(p.columns != asked for p in parts):
     raise UserError(
-      f"--source={source}: the columns of the format {parts[0].kind} are fixed; "
-      "leave out --columns, --classes and other flags that name columns"
+      f"--source={source}: the columns of the format {parts[0].kind} are "
+      "fixed; leave out --columns, --classes and other flags that name columns"
     )
   return Files(
     [
