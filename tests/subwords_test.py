@@ -132,6 +132,7 @@ def test_prepare_trains_and_takes_them(words, tmp_path, capsys):
     (dict(tokenizer_kind="words"), "tokenizer_kind=words is unknown.*bpe"),
     (dict(tokenizer_kind="bpe", strip_accents=True), "--strip_accents: not"),
     (dict(tokenizer_kind="bpe", tokenizer="x"), "leave out one of the two"),
+    (dict(strip_accents=True, tokenizer="x"), "--strip_accents: --tokenizer"),
   ],
 )
 def test_what_cannot_be_trained_is_told_in_one_line(

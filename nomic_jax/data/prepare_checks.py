@@ -47,6 +47,11 @@ def tokenizer(tokenizer: str | None, kind: str, strip_accents: bool) -> None:
       f"--tokenizer_kind={kind}: --tokenizer is given, so none is trained; "
       "leave out one of the two"
     )
+  if tokenizer and strip_accents:
+    raise UserError(
+      "--strip_accents: --tokenizer is given and decides this itself; leave out "
+      "one of the two"
+    )
 
 
 def reading(

@@ -45,8 +45,8 @@ def evaluate(
       needle@2048)
     pooled_norm: apply a LayerNorm to the pooled vector even if the model's
       files do not specify it, as in nomic-embed-text-v1.5
-    curves: also score with fewer dimensions, and as int8 and binary; writes a
-      .png
+    curves: also score with fewer dimensions, and as int8 and binary; --output
+      also gets a plot of these scores (.png)
     output: .json file to write; tables (.md) and a page (.html) are written
       beside it; without it, tables are only printed
   """
