@@ -3,7 +3,7 @@
 """The program of a training run: loss, optimizer and the jitted step.
 
 Shapes and shardings are determined before anything is allocated, so a run can
-also be compiled for devices that are not here.
+also be compiled for devices that are not attached.
 """
 
 from collections.abc import Callable

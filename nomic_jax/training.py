@@ -133,7 +133,7 @@ def _train(
   if recorded and recorded[-1] > config.steps:
     raise UserError(
       f"--profile={recorded[0]}:{recorded[-1]}: the training run has only "
-      f"{config.steps} steps; specify steps up to that"
+      f"{config.steps} steps; specify steps among these"
     )
   # A resumed run records what is left of them.
   recorded = range(max(recorded.start, done + 1), recorded.stop)

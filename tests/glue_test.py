@@ -288,6 +288,6 @@ def test_f1_is_only_of_two_classes(tmp_path, capsys):
   tiny.words().save(str(tmp_path / "data/tokenizer/tokenizer.json"))
   assert main(["train", *flags, f"--workdir={tmp_path}/run"]) == 2
   assert (
-    "config.evaluators.dev: metrics: 'f1' is of two classes, but loss.labels "
-    "is 3; use accuracy or matthews" in capsys.readouterr().err
+    "config.evaluators.dev: metrics: 'f1' requires two classes, but "
+    "loss.labels is 3; use accuracy or matthews" in capsys.readouterr().err
   )

@@ -253,7 +253,7 @@ def test_command_line(made, command, pattern, capsys, monkeypatch):
     (
       "contrastive",
       ["loss.matryoshka_dims=(8,4)", "loss.matryoshka_weights=(1,-1)"],
-      "config.loss.matryoshka_weights: .*-1.* include a negative one",
+      "config.loss.matryoshka_weights: .*-1.* include a negative weight",
     ),
     (
       "mlm",

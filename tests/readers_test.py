@@ -688,7 +688,7 @@ def test_a_shard_that_vanishes(tmp_path):
     (tmp_path / f"{name}.jsonl").write_bytes(_lines(PAIRS))
   parts = readers.find(str(tmp_path), readers.Columns())
   (tmp_path / "a.jsonl").unlink()
-  with pytest.raises(UserError, match="a.jsonl: no such file; it was listed"):
+  with pytest.raises(UserError, match="a.jsonl: no such file, although it was"):
     list(readers.Rows(parts, None, 0))
   rows = readers.Rows(parts, None, 1)
   assert len(list(rows)) == 6 and rows.bad.counts == {"file missing": 1}

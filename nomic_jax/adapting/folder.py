@@ -76,8 +76,8 @@ class Folder:
     """Checks that the inputs are those that earlier results were made from.
 
     Args:
-      fingerprints: of the contents of each input. An input of which none was
-        recorded is not compared.
+      fingerprints: of the contents of each input, by name. An input without a
+        recorded fingerprint is not compared.
 
     Raises:
       UserError: if one has changed since sizes were chosen.
@@ -86,15 +86,15 @@ class Folder:
     known = read_json(file) if file.is_file() else {}
     for name, fingerprint in fingerprints.items():
       if known.get(name, fingerprint) != fingerprint:
-        self.discard(f"--{name} has changed since its results were made")
+        self.discard(f"--{name} has changed since these results were made")
     if known != fingerprints:
       self.write("inputs.json", fingerprints)
 
   def discard(self, why: str) -> None:
-    """Removes what is made before sizes are chosen.
+    """Removes the results that are made before sizes are chosen.
 
     Raises:
-      UserError: if they have been chosen.
+      UserError: if sizes have been chosen.
     """
     if self.path("chosen.json").is_file():
       raise UserError(

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Refuses arguments of an adaptation that contradict or have no effect."""
+"""Refuses arguments of an adaptation that clash or have no effect."""
 
 from collections.abc import Sequence
 import os
@@ -23,7 +23,7 @@ _SET = {
   "evaluators.scores.tasks": "",
   "evaluators.scores.data": "",
 }
-# Flags and the fields that they set; the length of a training has two.
+# Flags and the fields that they set; two fields set the length of a run.
 _SAME = {
   "epochs": ("epochs", "steps"),
   "batch_size": ("data.batch_size",),
@@ -57,7 +57,7 @@ def check_fields(
       named.append(f"--{flag}")
     if len(named) > 1:
       raise UserError(
-        f"{named[0]} and {named[1]}: both set the same; leave one out"
+        f"{named[0]} and {named[1]}: both set the same value; leave one out"
       )
 
 
@@ -72,15 +72,15 @@ def check_reading(
     reading: arguments of `prepare` that are set.
 
   Raises:
-    UserError: for a flag that only `prepare` heeds.
+    UserError: for a flag that only `prepare` uses.
   """
   if not is_prepared(source):
     return
   for name, value in reading.items():
     if value:
       raise UserError(
-        f"--{name}: {source} is a data directory, whose rows have been read; "
-        "leave this out, or run nomic-jax prepare with it"
+        f"--{name}: {source} is a data directory, whose rows are already "
+        "read; leave this out, or run nomic-jax prepare with it"
       )
   if held_out is not None and "test" in dataset.splits(source):
     raise UserError(

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The inputs of an adaptation: prepares the source, notices changes."""
+"""Prepares the source of an adaptation and detects changed inputs."""
 
 import pathlib
 
@@ -26,7 +26,7 @@ def fingerprints(
 ) -> dict[str, str]:
   """Returns hashes of the model and, if it is a data directory, the source.
 
-  `prepare` compares other sources.
+  For any other source, `prepare` detects changes.
   """
   found = {
     "model": fingerprints_lib.of_values(
@@ -53,7 +53,7 @@ def prepare(
     chosen = reading.keys() & {"queries", "kind"}
 
     def run() -> None:
-      # What an interrupted run has made is recorded as --queries.
+      # Equal to what an interrupted run recorded as --queries.
       made = {"queries": _made_queries(data), "queries_if_none": making.KINDS}
       prepare_lib.prepare(
         folder.source,
@@ -67,7 +67,7 @@ def prepare(
     try:
       run()
     except earlier.Changed:
-      folder.discard("--source has changed since its results were made")
+      folder.discard("--source has changed since these results were made")
       run()
     made = _made_queries(data)
     if made and not chosen:

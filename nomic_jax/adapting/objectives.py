@@ -43,7 +43,7 @@ class Objective(NamedTuple):
 
   @property
   def mines(self) -> bool:
-    """Whether hard negatives are used; of a class's name, none are needed."""
+    """Whether hard negatives can be used; names of classes need none."""
     return self.kind in ("pairs", "triplets")
 
 

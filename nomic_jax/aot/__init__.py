@@ -1,3 +1,3 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Compiling for accelerators that are not present, and tuning kernels."""
+"""Compiling for accelerators that are not attached, and tuning kernels."""

@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Compiles the step that `train` would run, for chips that are not present.
+"""Compiles the step that `train` would run, for chips that are not attached.
 
 What the compiler knows (memory, collectives) is reported exactly. Times are
 estimates from its cycle counts, and labelled as such; for GPUs it counts none.

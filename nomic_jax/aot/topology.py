@@ -1,6 +1,6 @@
 # Copyright 2026 The nomic_jax Authors
 # SPDX-License-Identifier: Apache-2.0
-"""TPU slices and GPU hosts that are not present, as devices to compile for.
+"""TPU slices and GPU hosts that are not attached, as devices to compile for.
 
 libtpu knows every slice and compiles for it on any machine. JAX's CUDA plugin
 does so for a GPU that is described to it.

@@ -106,7 +106,7 @@ def listed(
       text = _compiled(
         backend, device, length, dtype, _HEADS, 2**16 // length
       ).as_text()
-      assert text, "a TPU's program has a text"
+      assert text, "TPU programs have HLO text"
       cost = bundles.of_flash_tpu(
         dict(bundles.kernels(text, folder)),
         length,

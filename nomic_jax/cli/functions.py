@@ -94,7 +94,7 @@ def _typed(name: str, value: Any, kind: type) -> Any:
   """Returns a value as the command would read it: "4" and NumPy's 4 are 4.
 
   Raises:
-    UserError: for a value of another type; True is no number.
+    UserError: for a value of another type; True is not a number.
   """
   is_bool = isinstance(value, bool)
   try:

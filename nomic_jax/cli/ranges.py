@@ -48,7 +48,7 @@ _LEAST = {
     token_dropout=0,
   ),
 }
-# Decays and shares, which are also below 1.
+# Decays and rates, which must also be below 1.
 _BELOW_ONE = {
   "optimizer": ("b1", "b2"),
   "encoder": ("dropout", "head_dropout"),

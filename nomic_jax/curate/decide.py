@@ -92,8 +92,8 @@ def decide_chunk(
     texts, first, of = _distinct(
       [pairs[i][column] for i in full], model, prompt
     )
-    # The name has the number of texts, since earlier versions identified equal
-    # texts in another way.
+    # The name contains the number of texts, since earlier versions identified
+    # equal texts in another way.
     folder = done.path(f"{chunk.name}-{column}-{len(texts)}")
     folders.append(folder.name)
     embeddings.embed(

@@ -36,8 +36,8 @@ def check_kind(input: str | os.PathLike, job: str) -> None:
   if kind in ("text", "labels") and not any(row["query"] for row in first):
     raise UserError(
       f"{input}: its rows are single texts ({kind}), but {job} compares a "
-      "query with its document; give it pairs, such as prepare --queries makes "
-      "from documents"
+      "query with its document; give it pairs, such as those that "
+      "prepare --queries makes from documents"
     )
 
 
@@ -70,8 +70,8 @@ def write(
     output: the data directory to write.
     train: its rows.
     stats: the content of stats.json; its `rows` specify the number of rows,
-      and nothing is written if it differs. Its `kind` is recorded since the
-      first rows of the output may lack what tells it.
+      and nothing is written if it differs. Its `kind` is recorded, since the
+      first rows of the output may not show it.
     others: further files, by name.
     inputs: other inputs that `train` was made from, such as the model, by name.
 

@@ -171,7 +171,7 @@ def _choose(negatives: list, wanted: int, sample: bool, key: float) -> list:
 
 
 class _Text(NamedTuple):
-  """A tokenized text.
+  """A tokenised text.
 
   Attributes:
     ids: its tokens, after token dropout.

@@ -79,7 +79,7 @@ class EmbeddingModel(abc.ABC):
   ) -> np.ndarray:
     """Embeds queries with the model's prompt of queries, if it has one.
 
-    The default prompt is for neither side, as in sentence-transformers.
+    The default prompt is not added, as in sentence-transformers.
 
     Args:
       texts: as `encode` takes them.
@@ -94,7 +94,7 @@ class EmbeddingModel(abc.ABC):
   ) -> np.ndarray:
     """Embeds documents with the model's prompt of documents, if it has one.
 
-    The default prompt is for neither side, as in sentence-transformers.
+    The default prompt is not added, as in sentence-transformers.
 
     Args:
       texts: as `encode` takes them.

@@ -5,7 +5,7 @@
 Neither file has to fit in memory. Vectors are written to .OUTPUT.partial/ as
 they are computed, with a record of how many are valid. If the job is killed,
 the same command resumes there. For an output in a bucket, this directory is in
-the current one.
+the current directory.
 """
 
 from collections.abc import Iterator

@@ -20,7 +20,7 @@ from nomic_jax.storage import decoding
 from nomic_jax.text.shorten import shorten
 from nomic_jax.text.special_tokens import SpecialTokens
 
-# Texts that are tokenized, packed and embedded together: this many, or fewer
+# Texts that are tokenised, packed and embedded together: this many, or fewer
 # if they are long.
 _WINDOW = 4096
 _WINDOW_CHARACTERS = 1_000_000
@@ -41,7 +41,7 @@ class Vectors(NamedTuple):
 
 
 class Pipeline(NamedTuple):
-  """Tokenizes, packs and embeds any number of texts.
+  """Tokenises, packs and embeds any number of texts.
 
   Attributes:
     tokenizer: the tokenizer.
@@ -73,7 +73,7 @@ class Pipeline(NamedTuple):
       precision: one of `quantize.PRECISIONS`.
     """
     with futures.ThreadPoolExecutor(1) as worker:
-      # One window is tokenized and packed while the previous one is embedded.
+      # One window is tokenised and packed while the previous one is embedded.
       pending = collections.deque()
       for window in _windows(texts, front):
         pending.append(worker.submit(self._prepare, window))

@@ -269,7 +269,7 @@ def _check_classes(
   Prints how many test texts are of classes that it cannot predict.
 
   Raises:
-    UserError: if `train` has one class, or none of those of `test`.
+    UserError: if `train` has only one class, or none of those of `test`.
   """
   known = {label for _, label in train}
   if len(known) < 2:
@@ -281,10 +281,10 @@ def _check_classes(
   if len(lost) == len(test):
     raise UserError(
       f"{where}: has none of the classes of the test texts, such as "
-      f"'{lost[0]}'; expected the same names of classes in both"
+      f"'{lost[0]}'; expected the same class names in both"
     )
   if lost:
     print(
       f"{where}: has no text of the class '{lost[0]}'; {len(lost):,} of "
-      f"{len(test):,} test texts are of such classes and count as wrong"
+      f"{len(test):,} test texts have such classes and count as wrong"
     )

@@ -39,7 +39,7 @@ def dims(width: int, trained: Sequence[int] = ()) -> list[int]:
 def curve(task: Task, system: systems.Dense) -> list[dict]:
   """Returns the main score at each dimension and precision.
 
-  Dimensions begin with those of the system, whose vectors may be truncated.
+  The first dimension is the system's, whose vectors may be truncated.
 
   Each item is {"dim", "precision", "bytes" per vector, "score"}.
   """

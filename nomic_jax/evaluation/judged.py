@@ -103,7 +103,7 @@ def task(
   if without:
     print(
       f"{where}: {without:,} queries have no document with a grade above 0, "
-      "and so a score of 0"
+      "so they score 0"
     )
   itself = [
     index[q] if q in documents and queries[q][1] == documents[q][1] else -1

@@ -86,7 +86,7 @@ def _of_data(path: pathlib.Path, name: str) -> Task:
   return retrieval.read_task(path, name)
 
 
-# By kind; the first that recognizes a folder reads it. "test" is test.jsonl,
+# By kind; the first that recognises a folder reads it. "test" is test.jsonl,
 # .csv, .tsv or .parquet, with the columns of MTEB's data sets.
 FOLDERS = {
   "data": Folder(
@@ -134,7 +134,7 @@ def find(specs: Sequence[str], data: pathlib.Path | None = None) -> list[Task]:
   Args:
     specs: each the name of a task or group, or a folder as "PATH" (named by its
       last part), "NAME=PATH" or "KIND:PATH", where KIND, one of FOLDERS, is
-      given rather than recognized.
+      given rather than recognised.
     data: a folder that may contain the data of tasks with names.
 
   Raises:

@@ -124,7 +124,7 @@ class Family:
     layouts: the layouts that files may have; the first one is written.
     reads: returns whether a config.json is of this family; by default it is if
       `model_type` is `name`.
-    required: supported values of further keys, or instead of those in REQUIRED.
+    required: supported values of further keys; they override REQUIRED.
     prefixes: prefixes that the names of an encoder's tensors may have.
     opens: returns whether transformers' class computes an architecture of the
       family.

@@ -98,7 +98,7 @@ def _from_json(keys: Keys) -> Architecture:
     ),
     final_norm=norm,
     max_length=max_length,
-    # null: no token pads, so any row of the table will do.
+    # null: there is no padding token, so any row of the table will do.
     pad_token_id=get("pad_token_id", int, _PAD if _PAD < vocab else 0),
     initializer_range=get("initializer_range", float, 0.02),
     initializer_cutoff=get("initializer_cutoff_factor", float, 2.0),

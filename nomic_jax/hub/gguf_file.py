@@ -3,7 +3,7 @@
 """A model as a GGUF file, which llama.cpp and programs built on it read.
 
 llama.cpp computes BERT (learned positions, GELU) and NomicBERT (rotary
-positions, SwiGLU, no biases), pools, and tokenizes as BERT does. A model that
+positions, SwiGLU, no biases), pools, and tokenises as BERT does. A model that
 needs anything else is refused with the reason, because llama.cpp would compute
 other vectors. Tensors have the names of the `gguf` package's own tables, in
 float32; llama-quantize makes smaller files.
@@ -39,7 +39,7 @@ _NORMALIZER = {
 
 
 def check(model: ModelFiles) -> None:
-  """Checks that llama.cpp computes a model and tokenizes as it does.
+  """Checks that llama.cpp computes a model and tokenises as it does.
 
   Raises:
     UserError: naming what llama.cpp does not compute.

@@ -4,7 +4,7 @@
 
 The modules are listed in order. Each has a folder with its settings and perhaps
 its tensors. A module, an order or a setting that is not supported is an error
-that names it, because silently different vectors are worse.
+that names it; otherwise vectors would differ silently.
 """
 
 from collections.abc import Collection

@@ -3,8 +3,8 @@
 """The files that tell sentence-transformers how to use a model.
 
 They specify what follows the encoder, the maximum length of a text, prompts and
-how vectors are compared. Unsupported settings and unknown keys are errors,
-because silently different vectors are worse.
+how vectors are compared. Unsupported settings and unknown keys are errors;
+otherwise vectors would differ silently.
 """
 
 import dataclasses

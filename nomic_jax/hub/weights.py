@@ -20,7 +20,7 @@ from nomic_jax.storage.keys import read_json
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-# As safetensors names them. Others hold quantized weights.
+# By their names in safetensors. Other dtypes hold quantized weights.
 _DTYPES = ("F32", "F16", "BF16", "F64")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 

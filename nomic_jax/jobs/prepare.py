@@ -86,7 +86,8 @@ def prepare(
       body (title), headings and their sections (heading), two crops of the text
       (crop); several separated by commas
     include: read only files of a folder that match, such as '*.jsonl';
-      repeatable; default: all except those called test, dev or validation
+      repeatable; default: all except those whose names mark them as held
+      out, such as test, dev or validation
     label_column: column with a label or a list of labels; default: a column
       called labels, label, category, intent or class; with pairs only if it
       holds numbers or --classes is set

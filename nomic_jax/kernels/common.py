@@ -112,7 +112,7 @@ def no_gradient(rows: PyTree) -> PyTree:
 def differentiable(
   forward: Callable[..., tuple[Array, Array]], backward: Callable[..., Array]
 ) -> Callable[..., Array]:
-  """Returns the attention of two kernels, whose `rows` have no gradient.
+  """Returns attention, differentiable in qkv, that two kernels compute.
 
   Args:
     forward: computes the output and the log-sum-exps from call, qkv and rows.

@@ -4,7 +4,8 @@
 
 A Pallas kernel for Triton, after FlashAttention-2 (arXiv 2307.08691). A program
 handles a block of queries of one head and visits the blocks of keys that
-contain one of its texts. q, k and v are read where the projection wrote them.
+contain one of its texts. It reads q, k and v directly from the projection's
+output.
 """
 
 import functools

@@ -81,12 +81,12 @@ class Layout:
 
 
 class Need(NamedTuple):
-  """What an architecture needs of attention: static.
+  """What an architecture requires of attention; static.
 
   Attributes:
     layout: the layout of the columns of qkv.
     window: how many tokens a token sees to either side; None: its whole text.
-    causal: whether a token does not see later ones.
+    causal: whether a token sees no later ones.
     relative: whether a bias that depends on the distance of two tokens is added
       to their score.
   """

@@ -141,8 +141,8 @@ def matryoshka(
     )
   if any(weight < 0 for weight in weights):
     raise OptionError(
-      f"matryoshka_weights: {weights} include a negative one; expected 0 or "
-      "more"
+      f"matryoshka_weights: {weights} include a negative weight; expected 0 "
+      "or more"
     )
 
   def apply(loss, queries, candidates):

@@ -214,7 +214,7 @@ def evaluate(
 
 
 def _write(output: str, results: dict) -> None:
-  """Writes the .json and the files made from it for people."""
+  """Writes the .json file and the readable files made from it."""
   beside = buckets.as_path(output).with_suffix
   with replacing(output) as temporary:
     temporary.write_text(json.dumps(results) + "\n")

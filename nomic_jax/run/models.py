@@ -47,8 +47,8 @@ def read_model(path: str | os.PathLike) -> ModelFiles:
 def _check_finite(model: ModelFiles, directory: pathlib.Path) -> None:
   """Raises UserError for weights that hold NaN or infinity.
 
-  Every vector of such a model may be NaN, which other jobs would find only
-  after their work, or write.
+  Every vector of such a model may be NaN. Jobs would notice this only after
+  their work, or write the vectors.
   """
   trees = (model.params, model.mlm_head, model.classification_head)
   for place, leaf in jax.tree_util.tree_leaves_with_path(trees):

@@ -211,7 +211,7 @@ def _same_data(workdir: Place, key: str, before: Json, now: Json) -> bool:
   if not recorded.is_file() and not same_path:
     known = {key: dataset.fingerprint(before)}
   found = dataset.fingerprint(now)
-  # Whoever reads it reports that it is missing.
+  # The reader reports missing data.
   if same_path and None in (found, known.get(key)):
     return True
   return known.get(key) == found is not None

@@ -21,7 +21,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 _SHOWN = 3  # bad rows quoted in a message
-# In a reason to count by, since such a bad row may be many rows.
+# Part of a reason: such a bad row may stand for many rows.
 REST = " (the rest of a file)"
 # Reading stops this many bad rows past the limit, unless it is a percentage.
 _ENOUGH = 1000

@@ -48,7 +48,7 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
   )
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(PermissionError):  # a folder that is not listed
+    with contextlib.suppress(PermissionError):  # a folder that cannot be listed
       _remove_left(prefix)
     yield temporary
     if path.is_dir():
@@ -71,12 +71,12 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 @functools.cache
 def _machine() -> str:
-  """Returns a name of the machine since its start, or of the container."""
+  """Returns a name of this boot of the machine, or of the container."""
   try:
     boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text()
     space = os.readlink("/proc/self/ns/pid")
   except OSError:
-    return uuid.uuid4().hex[:6]  # so that other processes are never judged
+    return uuid.uuid4().hex[:6]  # no other process has it: nothing is removed
   return hashlib.sha256(f"{boot}{space}".encode()).hexdigest()[:6]
 
 

@@ -197,8 +197,8 @@ def _rows(path: str, batch: "pyarrow.RecordBatch") -> list[dict]:
   """Returns the rows of a batch.
 
   Raises:
-    UserError: naming a column with values that Python lacks, such as a date
-      after the year 9999.
+    UserError: naming a column with values that Python cannot represent, such as
+      a date after the year 9999.
   """
   import pyarrow
 

@@ -194,7 +194,7 @@ class _Remote(io.RawIOBase):
       size = _retried(lambda: files.size(inside), self._path)
       if size is None:
         raise UserError(
-          f"{self._path}: the server does not tell the size of this file, "
+          f"{self._path}: the server does not report the size of this file, "
           "which is needed to read its end; download it and give the local path"
         )
       offset += size

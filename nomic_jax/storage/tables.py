@@ -13,7 +13,7 @@ from nomic_jax.storage import text_lines
 from nomic_jax.storage.bad import BadRow
 from nomic_jax.storage.bad import BadRows
 
-_LONGEST_CELL = 2**31 - 1  # characters; the largest value on every platform
+_LONGEST_CELL = 2**31 - 1  # characters; the largest that every platform allows
 
 
 def separated(

@@ -36,7 +36,7 @@ def read(
             BadRow(
               "row too long",
               f"{path}, row {number}: longer than {_MOST_BYTES >> 20} MiB; "
-              "expected one object of texts per line",
+              "expected one row per line",
             )
           )
           continue
@@ -71,5 +71,6 @@ def written(path: str, bad: BadRows) -> Iterator[tuple[int, str]]:
 def missing(path: str) -> BadRow:
   """Returns the bad row of a listed file that does not exist."""
   return BadRow(
-    "file missing", f"{path}: no such file; it was listed, so copy it again"
+    "file missing",
+    f"{path}: no such file, although it was listed; copy it again",
   )

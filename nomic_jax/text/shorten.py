@@ -4,7 +4,7 @@
 
 A tokenizer spends time and memory on a whole text, but a model reads only its
 first tokens. The number of characters they take is not known in advance.
-Therefore prefixes of the text are tokenized, each twice as long as the previous
+Therefore prefixes of the text are tokenised, each twice as long as the previous
 one, until two of them agree on enough tokens.
 """
 

@@ -55,7 +55,7 @@ def pick(value: dict, column: str) -> Json:
 
   Texts and numbers of several columns are joined by line breaks, without empty
   ones, and lists are concatenated. A value that cannot be joined is returned
-  itself.
+  unchanged.
   """
   if column in value:
     return value[column]
@@ -86,8 +86,8 @@ def _text_of(value: Json) -> Json:
 def negatives_in(value: dict, column: str) -> Json:
   """Returns the negatives of a row; MISSING if it has none of the columns.
 
-  Several columns, such as `negative_1+negative_2`, are concatenated to a list,
-  without those that are empty.
+  Several columns, such as `negative_1+negative_2`, are concatenated into a
+  list, without those that are empty.
   """
   if "+" not in column or column in value:
     return pick(value, column)
@@ -270,8 +270,8 @@ def _check_no_list(file: str, number: int, column: str, value: Json) -> None:
     raise BadRow(
       "list as text",
       f"{file}, row {number}: '{column}' holds the text {_shown(value)}, which "
-      "spells a list; expected a list itself, as in .jsonl or .parquet, since "
-      "a table has one text per cell",
+      "spells a list; expected an actual list, as in .jsonl or .parquet, since "
+      "a cell of a table is one text",
     )
 
 

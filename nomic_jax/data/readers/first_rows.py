@@ -3,8 +3,8 @@
 """The first rows of a file, and what later rows may not add to them.
 
 The first rows determine the kind of all rows and the columns that are read. If
-a later row has a column that would have made another kind, such as negatives,
-ignoring it would lose part of the data.
+a later row has a column that would have determined another kind, such as
+negatives, ignoring it would lose part of the data.
 """
 
 from collections.abc import Callable
@@ -19,10 +19,10 @@ from nomic_jax.data.readers.columns import number_of
 from nomic_jax.storage.bad import BadRow
 
 _FIRST = 100  # rows that are inspected
-# Rows in which a column is looked for that these rows lack.
+# Rows to search for a column that the first rows lack.
 _SOUGHT = 100_000
 _NEEDS = {"triplets": "negatives", "scores": "score", "labels": "label"}
-# By kind: the roles that would have made another one, and that kind.
+# By kind: the roles that would have determined another kind, and that kind.
 _OTHERS = {
   "pairs": {"negatives": "triplets", "score": "scores", "label": "labels"},
   "scores": {"negatives": "triplets"},
@@ -87,7 +87,7 @@ def check(file: str, number: int, value: dict, first: First) -> None:
     ):
       raise BadRow(
         "column not in the first rows",
-        f"{file}, row {number}: the column '{name}' has a value, but not in "
-        f"the first rows, so they were taken for {first.kind}; specify --kind="
+        f"{file}, row {number}: the column '{name}' has a value here but not "
+        f"in the first rows, so rows were read as {first.kind}; specify --kind="
         f"{others[role]} to read it, or --kind={first.kind} to leave it out",
       )

@@ -3,8 +3,8 @@
 """Chooses the files of a folder to read, and prints which are left out.
 
 Two groups of files are left out, and each is reported in a line: files of other
-formats or in subfolders; and files named test, dev or validation, which
-training must not see, unless there are no others. Files that the user names are
+formats or in subfolders; and files whose names mark them as held out, such as
+test or validation, unless there are no others. Files that the user names are
 always read.
 """
 
@@ -22,7 +22,7 @@ _HELD_OUT = frozenset(
   for word in "test dev valid val validation eval evaluation".split()
   for more in ("", "s", "set", "data")
 ) | {"testing", "heldout", "holdout"}
-# Words: testData, and TESTData, are two.
+# testData and TESTData are two words each.
 _WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _SHOWN = 5  # names in a line
 # Not data: documentation and hidden files.

@@ -26,7 +26,8 @@ SUFFIXES = ()  # folders with their subfolders
 PAGES = (".md", ".markdown", ".mdx")
 _HEADING = re.compile(r" {0,3}(#{1,6})\s+(.*?)\s*#*\s*")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)\s*")
-# Of a code block: at least three of one mark; a backtick fence is one line.
+# The fence of a code block: three or more of one mark. Code between backticks
+# on one line is not a fence.
 _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})(.*)")
 _TITLE = re.compile(r"title:\s*[\"']?(.*?)[\"']?\s*")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
@@ -81,7 +82,7 @@ def pages(folder: str, first: bool = False) -> list[str]:
       continue
     if name.endswith(PAGES):
       found.append(path)
-    else:  # perhaps a folder; its name may have a point, as in v1.2
+    else:  # perhaps a folder; its name may have a dot, as in v1.2
       found += pages(path, first)
     if first and found:
       return found[:1]

@@ -43,7 +43,7 @@ _WORD = re.compile(r"\S+\s*")
 
 
 def document_of(location: str) -> str:
-  """Returns what is equal in the locations of rows made from one document."""
+  """Returns the part of a location that rows of one document share."""
   path = location.rpartition(":")[0]
   return path if path.endswith(markdown.PAGES) else location
 

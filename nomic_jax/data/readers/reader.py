@@ -33,7 +33,7 @@ class Part:
     documents: the table of documents, if rows have only their ids.
     queries: how to make pairs from documents without queries, see `queries`.
     first: what the first rows determine, see `first_rows`; None if the user or
-      the format does.
+      the format determines it.
   """
 
   kind: str

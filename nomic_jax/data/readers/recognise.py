@@ -130,7 +130,7 @@ def _of_all_files(
   Triplets may lie beside pairs, since a row may have no negatives.
 
   Raises:
-    UserError: if files have other columns, or another kind.
+    UserError: if files differ in their columns or kinds.
   """
   if part.queries:
     return name, why

@@ -218,7 +218,7 @@ def by_name(column: str) -> str:
 
 
 def texts(row: dict) -> list[str]:
-  """Returns the columns of a row that hold texts and are called so."""
+  """Returns the columns of a row that hold texts and have a usual name."""
   known = {name for sides in _SIDES for name in sides} | {*_TEXT}
   return [
     n for n, v in row.items() if _plain(n) in known and isinstance(v, str)
@@ -226,7 +226,7 @@ def texts(row: dict) -> list[str]:
 
 
 def has_role(row: dict, role: str) -> bool:
-  """Returns whether a column of a row has a value, and a name for a role."""
+  """Returns whether a row has a value in a column named for a role."""
   return any(by_name(n) == role and not empty(v) for n, v in row.items())
 
 
@@ -240,7 +240,7 @@ def has(first: Sequence[dict], column: str) -> bool:
 
 
 def empty(value: Json) -> bool:
-  """Returns whether a row has no value, or nothing in it."""
+  """Returns whether a value is missing or empty."""
   return value in (MISSING, None, "", [])
 
 

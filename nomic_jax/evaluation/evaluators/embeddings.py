@@ -31,7 +31,7 @@ _ROW_TOKENS_ON_CPU = 64  # a row is a multiple of it
 
 
 class Embeddings:
-  """Embeds texts that were tokenized once, with the parameters being trained.
+  """Embeds texts that were tokenised once, with the parameters being trained.
 
   Texts are packed into rows of one length, so one program is compiled, and a
   block of rows is embedded like a chunk of GradCache without gradients. Every

@@ -85,7 +85,7 @@ class Labels(Evaluator):
         )
     if "f1" in self.metrics and config.loss.labels != 2:
       raise UserError(
-        f"metrics: 'f1' is of two classes, but loss.labels is "
+        f"metrics: 'f1' requires two classes, but loss.labels is "
         f"{config.loss.labels}; use accuracy or matthews"
       )
     self._regression, self._mesh = regression, run.mesh

@@ -59,7 +59,7 @@ class OfVectors(Evaluator):
 
   @abc.abstractmethod
   def texts(self) -> Sequence[Texts]:
-    """Returns the sets of texts; they are tokenized once.
+    """Returns the sets of texts; they are tokenised once.
 
     Raises:
       UserError: for wrong options or missing data.
@@ -79,7 +79,7 @@ class OfVectors(Evaluator):
     """
 
   def open(self) -> None:
-    """Reads and tokenizes the texts, and traces the encoder."""
+    """Reads and tokenises the texts, and traces the encoder."""
     embeddings = Embeddings(self.options, self.tokenizer, self.run)
     self._sets = [
       (texts, *embeddings.encode(texts.queries, texts.documents))
