@@ -619,7 +619,7 @@ def test_classes_that_cannot_be_predicted_are_counted(tmp_path, capsys):
   write(folder, "test", labelled(40, 1) + more)
   (task,) = tasks.find([str(folder)])
   assert (
-    "train.jsonl: has no text of the class 'new'; 3 of 43 test texts are of "
+    "train.jsonl: has no text of the class 'new'; 3 of 43 test texts have "
     "such classes and count as wrong" in capsys.readouterr().out
   )
   items = task.run(Random()).items
@@ -656,8 +656,8 @@ def test_queries_without_an_answer_score_zero_and_are_counted(tmp_path, capsys):
   qrels.write_text(qrels.read_text() + "q8\td1\t0\nq8\td2\t-1\n")
   (task,) = tasks.find([str(folder)])
   assert (
-    "test.tsv: 1 queries have no document with a grade above 0, and so a score "
-    "of 0" in capsys.readouterr().out
+    "test.tsv: 1 queries have no document with a grade above 0, so they "
+    "score 0" in capsys.readouterr().out
   )
   outcome, other = task.run(Random()), before.run(Random())
   assert not outcome.items[8].any()
