@@ -49,7 +49,7 @@ def tokenizer(tokenizer: str | None, kind: str, strip_accents: bool) -> None:
     )
   if tokenizer and strip_accents:
     raise UserError(
-      "--strip_accents: --tokenizer is given and decides this itself; leave out "
+      "--strip_accents: --tokenizer is given, which decides this; leave out "
       "one of the two"
     )
 
