@@ -162,7 +162,7 @@ def _mined(folder):
 
 def _beir_reader(folder):
   _beir(folder / "beir")
-  return list(beir_reader.corpus(str(folder / "beir")))
+  return [x for both in beir_reader.corpus(str(folder / "beir")) for x in both]
 
 
 def _prepared(folder):
