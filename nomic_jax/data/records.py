@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows, and random access to the rows in a data directory's record files."""
 
+import abc
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -67,7 +68,7 @@ def row(query: str, document: str, **others: Json) -> Row:
   )
 
 
-class Rows:
+class Rows(abc.ABC):
   """Random access to rows, several at a time.
 
   Attributes:
@@ -81,15 +82,16 @@ class Rows:
   prompts: Mapping[str, JsonObject] = {}
   dtype: np.dtype | None = None
 
+  @abc.abstractmethod
   def __len__(self) -> int:
-    raise NotImplementedError
+    """Returns the number of rows."""
 
   def __getitem__(self, index: int) -> Any:
     return self.__getitems__([index])[0]
 
+  @abc.abstractmethod
   def __getitems__(self, indices: Sequence[int]) -> list[Any]:
     """Returns rows in the order of `indices`."""
-    raise NotImplementedError
 
   def __iter__(self) -> Iterator[Any]:
     return (self[i] for i in range(len(self)))

@@ -274,11 +274,11 @@ def _check_classes(
   known = {label for _, label in train}
   if len(known) < 2:
     raise UserError(
-      f"{where}: all labels are '{known.pop()}'; expected texts of at least "
-      "two classes"
+      f"{where}: all labels are '{''.join(map(str, known))}'; expected texts "
+      "of at least two classes"
     )
   lost = [label for _, label in test if label not in known]
-  if len(lost) == len(test):
+  if lost and len(lost) == len(test):
     raise UserError(
       f"{where}: has none of the classes of the test texts, such as "
       f"'{lost[0]}'; expected the same class names in both"
